@@ -1,0 +1,28 @@
+module github.com/fobcli/fob
+
+go 1.26.0
+
+require (
+	github.com/go-jose/go-jose/v4 v4.1.8 // id_token signatures and JWK sets
+	github.com/godbus/dbus/v5 v5.2.4 // asks whether the Linux keyring is locked
+	github.com/gofrs/flock v0.13.1 // cross-process locks
+	github.com/pelletier/go-toml/v2 v2.4.3 // config.toml
+	github.com/pkg/browser v0.0.0-20240102092130-5ac0b6a4141c // opens the login page
+	github.com/rogpeppe/go-internal v1.16.0 // testscript, in tests alone
+	github.com/spf13/cobra v1.10.2 // commands, flags, completion
+	github.com/zalando/go-keyring v0.2.8 // the OS keyring
+	golang.org/x/crypto v0.58.0 // XChaCha20-Poly1305, Argon2id
+	golang.org/x/oauth2 v0.37.0 // AuthCodeURL, PKCE, AuthStyle
+	golang.org/x/sys v0.49.0 // file ownership and open flags
+	golang.org/x/term v0.47.0 // prompts without echo
+)
+
+require (
+	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
+	github.com/danieljoos/wincred v1.2.3 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/russross/blackfriday/v2 v2.1.0 // indirect
+	github.com/spf13/pflag v1.0.9 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/tools v0.26.0 // indirect
+)

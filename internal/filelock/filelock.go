@@ -1,0 +1,53 @@
+// Package filelock is a lock that processes share: a file beside the data that it
+// guards. Lock files are never deleted, since a process that waits for a deleted
+// one would hold a lock that nobody else sees.
+package filelock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+)
+
+// ErrTimeout means that another process held the lock for the whole wait.
+var ErrTimeout = errors.New("timed out waiting for a lock")
+
+// retryEvery is how often a waiting process looks again.
+const retryEvery = 10 * time.Millisecond
+
+// Lock is a held lock.
+type Lock struct{ file *flock.Flock }
+
+// Acquire takes the lock at path, and makes its private folder where needed. It
+// waits at most for wait (ErrTimeout) or until ctx ends (ctx's error).
+func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error) {
+	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: the lock %s is not a regular file", atomicfile.ErrUnsafe, path)
+	}
+	file := flock.New(path, flock.SetFlag(openFlags), flock.SetPermissions(0o600))
+	waiting, stop := context.WithTimeout(ctx, wait)
+	defer stop()
+	held, err := file.TryLockContext(waiting, retryEvery)
+	switch {
+	case held:
+		return &Lock{file}, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case waiting.Err() != nil:
+		return nil, fmt.Errorf("%w: %s is held by another process since %s", ErrTimeout, path, wait)
+	}
+	return nil, fmt.Errorf("locking %s: %w", path, err)
+}
+
+// Release gives the lock back.
+func (l *Lock) Release() error { return l.file.Close() }

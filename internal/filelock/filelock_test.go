@@ -1,0 +1,80 @@
+package filelock
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+)
+
+func acquire(t *testing.T, path string) *Lock {
+	t.Helper()
+	lock, err := Acquire(t.Context(), path, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lock
+}
+
+func TestOneHolderAtATime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "locks", "work.lock")
+	var holders, total atomic.Int32
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			lock, err := Acquire(t.Context(), path, time.Minute)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n := holders.Add(1); n != 1 {
+				t.Errorf("%d holders at once", n)
+			}
+			total.Add(1)
+			holders.Add(-1)
+			if err := lock.Release(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if total.Load() != 50 {
+		t.Errorf("%d of 50 got the lock", total.Load())
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the lock file is gone: %v", err)
+	}
+}
+
+func TestTimeoutAndCancel(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "work.lock")
+	defer acquire(t, path).Release()
+	if _, err := Acquire(t.Context(), path, 30*time.Millisecond); !errors.Is(err, ErrTimeout) {
+		t.Errorf("a held lock: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Acquire(ctx, path, time.Minute); !errors.Is(err, context.Canceled) || errors.Is(err, ErrTimeout) {
+		t.Errorf("a cancelled wait: %v", err)
+	}
+}
+
+func TestF50PlantedLock(t *testing.T) {
+	dir := t.TempDir()
+	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "work.lock")
+	if err := os.Symlink(victim, path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Acquire(t.Context(), path, time.Second); !errors.Is(err, atomicfile.ErrUnsafe) {
+		t.Errorf("a link in the lock's place: %v", err)
+	}
+	if _, err := os.Lstat(victim); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the link was followed")
+	}
+}

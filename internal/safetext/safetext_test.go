@@ -1,0 +1,55 @@
+package safetext
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+func TestH61RemoteTextIsInert(t *testing.T) {
+	for _, test := range []struct{ name, in, want string }{
+		{"plain", "invalid_grant: token expired", "invalid_grant: token expired"},
+		{"other scripts", "Ключ недействителен 鍵 🔑", "Ключ недействителен 鍵 🔑"},
+		{"escape", "\x1b[31mred\x1b[0m", "[31mred[0m"},
+		{"OSC 52", "\x1b]52;c;aGk=\x07", "]52;c;aGk="},
+		{"C1", "a\u009b31mb\u0085c", "a31mb c"},
+		{"bidi", "user\u202egnp.exe\u2066x\u2069", "usergnp.exex"},
+		{"zero width", "git\u200bhub\ufeff\u00ad", "github"},
+		{"tags", "a\U000e0041b", "ab"},
+		{"line breaks", "one\r\ntwo\nthree\u2028four", "one  two three four"},
+		{"NUL and DEL", "a\x00b\x7fc", "abc"},
+		{"invalid UTF-8", "a\xff\xc0b", "ab"},
+		{"empty", "", ""},
+	} {
+		t.Run("H61 "+test.name, func(t *testing.T) {
+			if got := Line(test.in); got != test.want {
+				t.Errorf("Line(%q) = %q, want %q", test.in, got, test.want)
+			}
+		})
+	}
+}
+
+func TestLineIsCut(t *testing.T) {
+	if got := Line(strings.Repeat("é", 1<<20)); utf8.RuneCountInString(got) != MaxLine+1 || !strings.HasSuffix(got, "…") {
+		t.Errorf("a long text became %d characters", utf8.RuneCountInString(got))
+	}
+	if got := Line(strings.Repeat("x", MaxLine)); got != strings.Repeat("x", MaxLine) {
+		t.Error("a text of MaxLine characters was changed")
+	}
+}
+
+func FuzzLine(f *testing.F) {
+	f.Add("\x1b]0;title\x07\u202e\xff\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := Line(s)
+		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > MaxLine+1 {
+			t.Fatalf("Line(%q) = %q", s, got)
+		}
+		for _, r := range got {
+			if !unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r) {
+				t.Fatalf("Line(%q) keeps %U", s, r)
+			}
+		}
+	})
+}

@@ -1,0 +1,143 @@
+// Package seal is fob's envelope: it seals and opens bytes under a key, bound to
+// what they are for.
+//
+// Version 1 is
+//
+//	"fob1" | alg(1) | keyID(8) | contextID(8) | nonce(24) | ciphertext and tag
+//
+// alg 1 is XChaCha20-Poly1305 under HKDF-SHA256(key, kind). The header and the
+// context are authenticated. Key and context stand in the header as hashes, so
+// that a wrong key, an edited profile and tampering are told apart.
+package seal
+
+import (
+	"bytes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// Why an envelope does not open.
+var (
+	ErrFormat       = errors.New("not a sealed fob record")
+	ErrWrongKey     = errors.New("sealed under another key")
+	ErrWrongContext = errors.New("sealed for another profile, issuer or client")
+	ErrTampered     = errors.New("the sealed bytes were changed")
+)
+
+const (
+	magic       = "fob1"
+	algXChaCha  = 1
+	algAt       = len(magic)
+	keyIDAt     = algAt + 1
+	contextIDAt = keyIDAt + idSize
+	nonceAt     = contextIDAt + idSize
+	headerSize  = nonceAt + chacha20poly1305.NonceSizeX
+	idSize      = 8
+)
+
+// Key is 32 secret bytes. The zero value seals nothing.
+type Key struct{ bytes []byte }
+
+// NewKey makes a random key.
+func NewKey() Key {
+	key := make([]byte, chacha20poly1305.KeySize)
+	_, _ = rand.Read(key) // never fails, by its documentation
+	return Key{key}
+}
+
+// KeyFromBytes takes 32 bytes as a key.
+func KeyFromBytes(b []byte) (Key, error) {
+	if len(b) != chacha20poly1305.KeySize {
+		return Key{}, fmt.Errorf("a key has %d bytes, not %d", chacha20poly1305.KeySize, len(b))
+	}
+	return Key{bytes.Clone(b)}, nil
+}
+
+// Bytes returns the key's 32 bytes.
+func (k Key) Bytes() []byte { return bytes.Clone(k.bytes) }
+
+// ID names the key without telling it.
+func (k Key) ID() [idSize]byte { return [idSize]byte(k.derive("key id", idSize)) }
+
+// Format redacts the key.
+func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
+
+// derive is HKDF-SHA256 (RFC 5869) for one purpose.
+func (k Key) derive(purpose string, size int) []byte {
+	derived, err := hkdf.Key(sha256.New, k.bytes, nil, "fob1 "+purpose, size)
+	if err != nil {
+		panic(err) // only for sizes that no caller asks for
+	}
+	return derived
+}
+
+func (k Key) aead(c Context) cipher.AEAD {
+	aead, err := chacha20poly1305.NewX(k.derive("seal "+c.Kind, chacha20poly1305.KeySize))
+	if err != nil {
+		panic(err) // only for another key size
+	}
+	return aead
+}
+
+// Context is what sealed bytes are bound to: they open for no other.
+type Context struct{ Kind, Profile, Issuer, ClientID string }
+
+// bytes writes the context without ambiguity: each field behind its length.
+func (c Context) bytes() []byte {
+	var b []byte
+	for _, field := range []string{c.Kind, c.Profile, c.Issuer, c.ClientID} {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(field)))
+		b = append(b, field...)
+	}
+	return b
+}
+
+func (c Context) id() []byte {
+	sum := sha256.Sum256(c.bytes())
+	return sum[:idSize]
+}
+
+// Seal returns the envelope of plaintext.
+func (k Key) Seal(c Context, plaintext []byte) []byte {
+	keyID := k.ID()
+	header := make([]byte, 0, headerSize+len(plaintext)+chacha20poly1305.Overhead)
+	header = append(header, magic...)
+	header = append(header, algXChaCha)
+	header = append(header, keyID[:]...)
+	header = append(header, c.id()...)
+	header = header[:headerSize]
+	_, _ = rand.Read(header[nonceAt:])
+	return k.aead(c).Seal(header, header[nonceAt:], plaintext, authenticated(header, c))
+}
+
+// Open returns what Seal was given. The error is ErrFormat, ErrWrongKey,
+// ErrWrongContext or ErrTampered.
+func (k Key) Open(c Context, envelope []byte) ([]byte, error) {
+	if len(envelope) < headerSize+chacha20poly1305.Overhead || string(envelope[:algAt]) != magic || envelope[algAt] != algXChaCha {
+		return nil, ErrFormat
+	}
+	header, ciphertext := envelope[:headerSize], envelope[headerSize:]
+	if keyID := k.ID(); !bytes.Equal(header[keyIDAt:contextIDAt], keyID[:]) {
+		return nil, ErrWrongKey
+	}
+	if !bytes.Equal(header[contextIDAt:nonceAt], c.id()) {
+		return nil, ErrWrongContext
+	}
+	plaintext, err := k.aead(c).Open(nil, header[nonceAt:], ciphertext, authenticated(header, c))
+	if err != nil {
+		return nil, ErrTampered
+	}
+	return plaintext, nil
+}
+
+func authenticated(header []byte, c Context) []byte {
+	return append(bytes.Clone(header), c.bytes()...)
+}
