@@ -1,0 +1,70 @@
+package credstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// askWait bounds the question whether the keyring is locked.
+const askWait = 500 * time.Millisecond
+
+// reachable looks for the address of a session bus. Without one, godbus would
+// start dbus-launch, and with it a bus that nobody else is on.
+func (k osKeyring) reachable() error {
+	address := k.getenv("DBUS_SESSION_BUS_ADDRESS")
+	if address != "" && !strings.HasPrefix(address, "autolaunch:") {
+		return nil
+	}
+	runtimeDir := k.getenv("XDG_RUNTIME_DIR")
+	if runtimeDir == "" {
+		runtimeDir = filepath.Join("/run/user", strconv.Itoa(os.Getuid()))
+	}
+	if info, err := os.Stat(filepath.Join(runtimeDir, "bus")); err == nil && info.Mode()&os.ModeSocket != 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: this session has no D-Bus", ErrAbsent)
+}
+
+// isAbsent tells the errors of a bus that is not there, or that nobody serves
+// secrets on, from those of a keyring.
+func isAbsent(err error) bool {
+	var busError dbus.Error
+	if errors.As(err, &busError) {
+		return strings.HasPrefix(busError.Name, "org.freedesktop.DBus.Error.Spawn.") ||
+			busError.Name == "org.freedesktop.DBus.Error.ServiceUnknown" ||
+			busError.Name == "org.freedesktop.DBus.Error.NameHasNoOwner"
+	}
+	var netError *net.OpError
+	return errors.As(err, &netError) || errors.Is(err, os.ErrNotExist)
+}
+
+// locked asks the collection that go-keyring uses. It asks for a property alone,
+// which never prompts.
+func (osKeyring) locked() bool {
+	ctx, stop := context.WithTimeout(context.Background(), askWait)
+	defer stop()
+	bus, err := dbus.ConnectSessionBus(dbus.WithContext(ctx))
+	if err != nil {
+		return false
+	}
+	defer bus.Close()
+	for _, collection := range []dbus.ObjectPath{"/org/freedesktop/secrets/collection/login", "/org/freedesktop/secrets/aliases/default"} {
+		var property dbus.Variant
+		err := bus.Object("org.freedesktop.secrets", collection).
+			CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, "org.freedesktop.Secret.Collection", "Locked").
+			Store(&property)
+		if locked, ok := property.Value().(bool); err == nil && ok {
+			return locked
+		}
+	}
+	return false
+}

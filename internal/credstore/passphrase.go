@@ -1,0 +1,145 @@
+package credstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// PassphraseOptions say where the derivation's salt lies and who knows the
+// passphrase.
+type PassphraseOptions struct {
+	DataDir string
+	// Ask returns the passphrase; with confirm it is a new one.
+	Ask func(ctx context.Context, confirm bool) (secret.Secret, error)
+}
+
+// kdfParams is DATA/seal.json: how the key comes from the passphrase, and which
+// key must come out.
+type kdfParams struct {
+	KDF       string `json:"kdf"`
+	Salt      []byte `json:"salt"`
+	Time      uint32 `json:"time"`
+	MemoryKiB uint32 `json:"memory_kib"`
+	Threads   uint8  `json:"threads"`
+	KeyID     string `json:"key_id"` // hex; tells a wrong passphrase from damage
+}
+
+// Argon2id as RFC 9106 §4 recommends where memory is scarce, and what a changed
+// seal.json may at most make fob spend.
+const (
+	argonTime, maxArgonTime           = 3, 10
+	argonMemoryKiB, maxArgonMemoryKiB = 64 << 10, 1 << 20
+	argonThreads, maxArgonThreads     = 4, 16
+	saltSize                          = 16
+	derivationWait                    = time.Minute
+)
+
+// Passphrase derives the key from a passphrase with Argon2id, one process at a
+// time: a hundred scripts must not take a hundred times the memory. It asks once
+// in a process. A wrong passphrase is seal.ErrWrongKey.
+func Passphrase(o PassphraseOptions) KeySource {
+	var known *seal.Key
+	return func(ctx context.Context, create bool) (seal.Key, error) {
+		if known != nil {
+			return *known, nil
+		}
+		key, err := o.key(ctx, create)
+		if err == nil {
+			known = &key
+		}
+		return key, err
+	}
+}
+
+func (o PassphraseOptions) key(ctx context.Context, create bool) (seal.Key, error) {
+	path := filepath.Join(o.DataDir, "seal.json")
+	params, err := readParams(path)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if fresh && !create {
+		return seal.Key{}, fmt.Errorf("%w: %s is gone", seal.ErrWrongKey, path)
+	}
+	if err != nil && !fresh {
+		return seal.Key{}, err
+	}
+	passphrase, err := o.Ask(ctx, fresh)
+	if err != nil {
+		return seal.Key{}, err
+	}
+	if passphrase.IsZero() {
+		return seal.Key{}, &KeyError{Source: "the passphrase", Reason: "is empty"}
+	}
+	lock, err := filelock.Acquire(ctx, filepath.Join(lockDir(o.DataDir), "seal.lock"), derivationWait)
+	if err != nil {
+		return seal.Key{}, err
+	}
+	defer lock.Release()
+	if fresh {
+		if err := makeParams(path, passphrase); err != nil {
+			return seal.Key{}, err
+		}
+		if params, err = readParams(path); err != nil {
+			return seal.Key{}, err
+		}
+	}
+	key := params.derive(passphrase)
+	if params.KeyID != keyID(key) {
+		return seal.Key{}, fmt.Errorf("%w: the passphrase is not the one that the storage was made with", seal.ErrWrongKey)
+	}
+	return key, nil
+}
+
+func readParams(path string) (kdfParams, error) {
+	var p kdfParams
+	text, err := atomicfile.Read(path, 4096)
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(text, &p); err != nil {
+		return p, fmt.Errorf("%w: %s is not JSON of fob's", ErrCorrupt, path)
+	}
+	if p.KDF != "argon2id" || len(p.Salt) < saltSize || p.Time < 1 || p.Time > maxArgonTime ||
+		p.MemoryKiB < 8<<10 || p.MemoryKiB > maxArgonMemoryKiB || p.Threads < 1 || p.Threads > maxArgonThreads {
+		return p, fmt.Errorf("%w: %s has parameters that fob does not use", ErrCorrupt, path)
+	}
+	return p, nil
+}
+
+// makeParams pins salt, parameters and key id, unless a sibling just did.
+func makeParams(path string, passphrase secret.Secret) error {
+	p := kdfParams{KDF: "argon2id", Salt: make([]byte, saltSize), Time: argonTime, MemoryKiB: argonMemoryKiB, Threads: argonThreads}
+	_, _ = rand.Read(p.Salt)
+	p.KeyID = keyID(p.derive(passphrase))
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return createOnce(path, append(text, '\n'))
+}
+
+func (p kdfParams) derive(passphrase secret.Secret) seal.Key {
+	raw := argon2.IDKey([]byte(passphrase.Reveal()), p.Salt, p.Time, p.MemoryKiB, p.Threads, keySize)
+	key, err := seal.KeyFromBytes(raw)
+	if err != nil {
+		panic(err) // only for another size
+	}
+	return key
+}
+
+func keyID(key seal.Key) string {
+	id := key.ID()
+	return hex.EncodeToString(id[:])
+}

@@ -1,0 +1,194 @@
+package credstore
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// A Secret Service of a few lines on a bus of its own, which does what a test
+// cannot make a real keyring do: prompts that nobody answers or that are
+// dismissed, and writes that do not happen. The real one is in testdata/e2e.
+
+const (
+	ssBase       = "org.freedesktop.Secret."
+	ssService    = dbus.ObjectPath("/org/freedesktop/secrets")
+	ssCollection = dbus.ObjectPath("/org/freedesktop/secrets/collection/login")
+	ssItems      = "/org/freedesktop/secrets/collection/login/"
+	ssPrompt     = dbus.ObjectPath("/org/freedesktop/secrets/prompt/1")
+)
+
+type ssSecret struct {
+	Session     dbus.ObjectPath
+	Parameters  []byte
+	Value       []byte
+	ContentType string
+}
+
+type fakeSecretService struct {
+	bus *dbus.Conn
+
+	mu      sync.Mutex // guards all below
+	items   map[string][]byte
+	Locked  bool
+	answer  bool // whether the prompt to unlock is ever answered: with "dismissed"
+	dismiss bool // whether writes prompt, and the prompt is dismissed
+	prompts int
+}
+
+// privateBus starts a D-Bus daemon without any service and points the process's
+// environment at it.
+func privateBus(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "bus.conf")
+	if err := os.WriteFile(conf, []byte(`<busconfig><type>session</type><listen>unix:dir=`+dir+`</listen>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	daemon := exec.Command("dbus-daemon", "--nofork", "--print-address", "--config-file="+conf)
+	out, err := daemon.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := daemon.Start(); err != nil {
+		t.Fatal("Debian's package dbus is needed: ", err)
+	}
+	t.Cleanup(func() {
+		_ = daemon.Process.Kill()
+		_ = daemon.Wait()
+	})
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", strings.TrimSpace(address))
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+}
+
+func startSecretService(t *testing.T) *fakeSecretService {
+	t.Helper()
+	privateBus(t)
+	bus, err := dbus.ConnectSessionBus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close() })
+	f := &fakeSecretService{bus: bus, items: map[string][]byte{}}
+	for _, object := range []struct {
+		methods map[string]any
+		path    dbus.ObjectPath
+		name    string
+	}{
+		{map[string]any{"OpenSession": f.openSession, "Unlock": f.unlock}, ssService, ssBase + "Service"},
+		{map[string]any{"Get": f.property}, ssService, "org.freedesktop.DBus.Properties"},
+		{map[string]any{"Get": f.property}, ssCollection, "org.freedesktop.DBus.Properties"},
+		{map[string]any{"SearchItems": f.search, "CreateItem": f.create}, ssCollection, ssBase + "Collection"},
+		{map[string]any{"Prompt": f.prompt}, ssPrompt, ssBase + "Prompt"},
+		{map[string]any{"Close": func() *dbus.Error { return nil }}, ssService + "/session", ssBase + "Session"},
+	} {
+		if err := bus.ExportMethodTable(object.methods, object.path, object.name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := bus.ExportSubtreeMethodTable(map[string]any{"GetSecret": f.secret, "Delete": f.remove}, ssCollection, ssBase+"Item"); err != nil {
+		t.Fatal(err)
+	}
+	if reply, err := bus.RequestName("org.freedesktop.secrets", dbus.NameFlagDoNotQueue); err != nil || reply != dbus.RequestNameReplyPrimaryOwner {
+		t.Fatalf("owning the name: %v, %v", reply, err)
+	}
+	return f
+}
+
+func (f *fakeSecretService) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+func (f *fakeSecretService) openSession(string, dbus.Variant) (dbus.Variant, dbus.ObjectPath, *dbus.Error) {
+	return dbus.MakeVariant(""), ssService + "/session", nil
+}
+
+func (f *fakeSecretService) property(_, name string) (dbus.Variant, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if name == "Locked" {
+		return dbus.MakeVariant(f.Locked), nil
+	}
+	return dbus.MakeVariant([]dbus.ObjectPath{ssCollection}), nil
+}
+
+func (f *fakeSecretService) unlock(paths []dbus.ObjectPath) ([]dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.Locked {
+		return nil, ssPrompt, nil
+	}
+	return paths, "/", nil
+}
+
+func itemName(attributes map[string]string) string {
+	return strings.NewReplacer("/", "_", "-", "_").Replace(attributes["username"])
+}
+
+func (f *fakeSecretService) search(attributes map[string]string) ([]dbus.ObjectPath, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	name := itemName(attributes)
+	if _, ok := f.items[name]; !ok {
+		return nil, nil
+	}
+	return []dbus.ObjectPath{dbus.ObjectPath(ssItems + name)}, nil
+}
+
+func (f *fakeSecretService) create(properties map[string]dbus.Variant, secret ssSecret, _ bool) (dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dismiss {
+		return "/", ssPrompt, nil
+	}
+	attributes, _ := properties[ssBase+"Item.Attributes"].Value().(map[string]string)
+	name := itemName(attributes)
+	f.items[name] = secret.Value
+	return dbus.ObjectPath(ssItems + name), "/", nil
+}
+
+func (f *fakeSecretService) secret(message dbus.Message, session dbus.ObjectPath) (ssSecret, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return ssSecret{Session: session, Value: f.items[f.named(message)], ContentType: "text/plain"}, nil
+}
+
+func (f *fakeSecretService) remove(message dbus.Message) (dbus.ObjectPath, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dismiss {
+		return ssPrompt, nil
+	}
+	delete(f.items, f.named(message))
+	return "/", nil
+}
+
+func (f *fakeSecretService) named(message dbus.Message) string {
+	path, _ := message.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
+	return strings.TrimPrefix(string(path), ssItems)
+}
+
+func (f *fakeSecretService) prompt(string) *dbus.Error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.prompts++
+	if f.answer || f.dismiss {
+		go func() {
+			_ = f.bus.Emit(ssPrompt, ssBase+"Prompt.Completed", true, dbus.MakeVariant([]dbus.ObjectPath{}))
+		}()
+	}
+	return nil
+}
