@@ -121,7 +121,7 @@ func TestE44WhatIsInTheItem(t *testing.T) {
 	if _, err := s.Get(t.Context(), login); !errors.Is(err, ErrNotFound) {
 		t.Errorf("E44 a fresh install: %v", err)
 	}
-	if err := s.Set(t.Context(), login, []byte("x")); err != nil {
+	if err := s.Set(t.Context(), login, make([]byte, 200)); err != nil {
 		t.Fatal(err)
 	}
 	var name string

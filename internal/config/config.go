@@ -1,0 +1,125 @@
+// Package config is what the user sets: profiles, by hand or by command, the
+// presets of known providers, and where fob's files lie. It holds no secret.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Config is config.toml. Every field may be empty.
+type Config struct {
+	Default  string             `toml:"default"`  // the profile to use where none is named
+	Storage  string             `toml:"storage"`  // for new profiles: keyring or file
+	KeyFile  string             `toml:"key_file"` // the file storage's key, outside fob's folders
+	CAFile   string             `toml:"ca_file"`
+	Profiles map[string]Profile `toml:"profile"`
+}
+
+// ParseError is a configuration that fob does not understand, and where.
+type ParseError struct {
+	Path         string
+	Line, Column int // from 1; 0: unknown
+	Reason       string
+}
+
+func (e *ParseError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %s", e.Path, e.Reason)
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", e.Path, e.Line, e.Column, e.Reason)
+}
+
+// Load reads config.toml. A missing file is an empty Config; what fob does not
+// understand is a *ParseError.
+func Load(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return parse(path, text)
+}
+
+func parse(path string, text []byte) (*Config, error) {
+	c := &Config{}
+	decoder := toml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte(byteOrderMark))))
+	if err := decoder.DisallowUnknownFields().Decode(c); err != nil {
+		return nil, parseError(path, err)
+	}
+	for name, p := range c.Profiles {
+		if err := ValidName(name); err != nil {
+			return nil, &ParseError{Path: path, Reason: err.Error()}
+		}
+		p.Name = name
+		c.Profiles[name] = p
+	}
+	return c, nil
+}
+
+func parseError(path string, err error) error {
+	var decode *toml.DecodeError
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		first := &strict.Errors[0]
+		line, column := first.Position()
+		return &ParseError{path, line, column, fmt.Sprintf("there is no setting %q", strings.Join(first.Key(), "."))}
+	}
+	reason := strings.TrimPrefix(err.Error(), "toml: ")
+	if errors.As(err, &decode) {
+		line, column := decode.Position()
+		return &ParseError{path, line, column, reason}
+	}
+	return &ParseError{Path: path, Reason: reason}
+}
+
+// Names lists the profiles in alphabetical order.
+func (c *Config) Names() []string { return slices.Sorted(maps.Keys(c.Profiles)) }
+
+// SelectError means that it is not clear which profile is meant.
+type SelectError struct {
+	Wanted string // empty: none was named
+	From   string // what named it
+	Names  []string
+}
+
+func (e *SelectError) Error() string {
+	known := "there are none yet"
+	if len(e.Names) > 0 {
+		known = "there are: " + strings.Join(e.Names, ", ")
+	}
+	if e.Wanted == "" {
+		return "which profile? " + known
+	}
+	return fmt.Sprintf("there is no profile %.80q (named by %s); %s", e.Wanted, e.From, known)
+}
+
+// Select finds the profile that is meant: the argument, else FOB_PROFILE, else the
+// default, else the only one. Otherwise the error is a *SelectError.
+func (c *Config) Select(arg string, getenv func(string) string) (Profile, error) {
+	for _, source := range []struct{ name, from string }{
+		{arg, "the argument"},
+		{getenv("FOB_PROFILE"), "FOB_PROFILE"},
+		{c.Default, "the configuration's default"},
+	} {
+		if source.name == "" {
+			continue
+		}
+		p, ok := c.Profiles[source.name]
+		if !ok {
+			return p, &SelectError{Wanted: source.name, From: source.from, Names: c.Names()}
+		}
+		return p, nil
+	}
+	if names := c.Names(); len(names) == 1 {
+		return c.Profiles[names[0]], nil
+	}
+	return Profile{}, &SelectError{Names: c.Names()}
+}

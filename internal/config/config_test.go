@@ -1,0 +1,148 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func env(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoad(t *testing.T) {
+	c, err := Load(write(t, "default = \"work\"\n[profile.work]\nissuer = \"https://x\"\nscopes = [\"a\", \"b\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Profile{Name: "work", Issuer: "https://x", Scopes: []string{"a", "b"}}
+	if !reflect.DeepEqual(c.Profiles["work"], want) || c.Default != "work" {
+		t.Errorf("Load() = %+v", c)
+	}
+	if c, err := Load(filepath.Join(t.TempDir(), "none")); err != nil || len(c.Profiles) != 0 {
+		t.Errorf("a missing file: %+v, %v", c, err)
+	}
+}
+
+func TestLoadErrorsSayWhere(t *testing.T) {
+	for text, want := range map[string]string{
+		"default = work":                             ":1:11: ",
+		"# x\n[profile.work]\nisuer = \"x\"":         ":3:1: there is no setting \"profile.work.isuer\"",
+		"[profile.work]\nscopes = \"a\"":             ":2:",
+		"[profile.\"Work!\"]":                        "is no name for a profile",
+		"[profile.work]\nissuer = \"a\"\nissuer = 1": ":3:",
+		"\x00": "",
+	} {
+		_, err := Load(write(t, text))
+		var parse *ParseError
+		if !errors.As(err, &parse) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestSelect(t *testing.T) {
+	two := &Config{Profiles: map[string]Profile{"a": {Name: "a"}, "b": {Name: "b"}}}
+	withDefault := &Config{Default: "b", Profiles: two.Profiles}
+	one := &Config{Profiles: map[string]Profile{"a": {Name: "a"}}}
+	for _, test := range []struct {
+		config    *Config
+		arg, env  string
+		want, err string
+	}{
+		{two, "b", "a", "b", ""},
+		{two, "", "a", "a", ""},
+		{withDefault, "", "", "b", ""},
+		{withDefault, "", "a", "a", ""},
+		{one, "", "", "a", ""},
+		{two, "", "", "", "which profile? there are: a, b"},
+		{two, "c", "", "", `no profile "c" (named by the argument); there are: a, b`},
+		{one, "", "c", "", `no profile "c" (named by FOB_PROFILE)`},
+		{&Config{}, "", "", "", "there are none yet"},
+	} {
+		p, err := test.config.Select(test.arg, env("FOB_PROFILE", test.env))
+		if p.Name != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("Select(%q, %q) = %q, %v", test.arg, test.env, p.Name, err)
+		}
+	}
+}
+
+func TestFindPaths(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the folders of Unix")
+	}
+	for _, test := range []struct {
+		env  []string
+		want Paths
+	}{
+		{[]string{"HOME", "/h"}, Paths{"/h/.config/fob/config.toml", "/h/.local/share/fob", "/h/.cache/fob"}},
+		{[]string{"HOME", "/h", "XDG_CONFIG_HOME", "/c", "XDG_DATA_HOME", "/d", "XDG_CACHE_HOME", "rel"}, Paths{"/c/fob/config.toml", "/d/fob", "/h/.cache/fob"}},
+		{[]string{"FOB_HOME", "/f", "HOME", "/h"}, Paths{"/f/config.toml", "/f/data", "/f/cache"}},
+		{[]string{"FOB_HOME", "/f", "FOB_CONFIG", ".github/fob.toml"}, Paths{".github/fob.toml", "/f/data", "/f/cache"}},
+	} {
+		if got, err := FindPaths(env(test.env...)); err != nil || got != test.want {
+			t.Errorf("%v: %+v, %v", test.env, got, err)
+		}
+	}
+	if _, err := FindPaths(env()); err == nil {
+		t.Error("no HOME, and no error")
+	}
+}
+
+func TestValidName(t *testing.T) {
+	for _, name := range []string{"a", "work", "0-1", strings.Repeat("x", 63)} {
+		if err := ValidName(name); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"", "-a", "A", "a/b", "..", "a.b", "a b", "é", "a\n", strings.Repeat("x", 64)} {
+		if ValidName(name) == nil {
+			t.Errorf("%q is accepted", name)
+		}
+	}
+}
+
+func TestWithProvider(t *testing.T) {
+	p := Profile{Provider: "github", Scopes: []string{"repo"}}.WithProvider()
+	if p.Authority() != "https://github.com/login/oauth/access_token" || fmt.Sprint(p.Scopes) != "[repo]" || p.RedirectURI != anyPort {
+		t.Errorf("%+v", p)
+	}
+	if p := (Profile{Provider: "okta", Issuer: "https://acme.okta.com"}).WithProvider(); p.Issuer != "https://acme.okta.com" || p.RedirectURI != fixedPort {
+		t.Errorf("%+v", p)
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "config.toml")
+	for _, name := range []string{"a", "b", "c"} {
+		if err := SaveProfile(path, Profile{Name: name, Issuer: "https://sso.example.com", ClientID: "fob", Scopes: []string{"openid", "email"}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if _, err := Load(path); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

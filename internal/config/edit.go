@@ -1,0 +1,198 @@
+package config
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/filelock"
+)
+
+// ErrEditByHand means that config.toml is written in a way that fob can read but
+// not change without touching more than it should.
+var ErrEditByHand = errors.New("config.toml is written in a way that fob cannot change: edit it by hand")
+
+const editWait = 10 * time.Second
+
+// SaveProfile adds a profile or changes it. Comments, order and spelling of all
+// that stays the same survive.
+func SaveProfile(path string, p Profile) error {
+	if err := ValidName(p.Name); err != nil {
+		return err
+	}
+	return edit(path, func(d *document, c *Config) {
+		table := []string{"profile", p.Name}
+		before, known := c.Profiles[p.Name]
+		old := before.settings()
+		for i, s := range p.settings() {
+			if s.value != old[i].value {
+				d.set(table, s.key, s.value)
+			}
+		}
+		if !known {
+			d.addTable(table) // where every setting is empty
+		}
+		if c.Profiles == nil {
+			c.Profiles = map[string]Profile{}
+		}
+		c.Profiles[p.Name] = p
+	})
+}
+
+// RemoveProfile deletes a profile, and the default if it named it.
+func RemoveProfile(path, name string) error {
+	return edit(path, func(d *document, c *Config) {
+		d.removeTable([]string{"profile", name})
+		delete(c.Profiles, name)
+		if c.Default == name {
+			d.set(nil, "default", "")
+			c.Default = ""
+		}
+	})
+}
+
+// SetDefault names the profile to use where none is named.
+func SetDefault(path, name string) error {
+	return edit(path, func(d *document, c *Config) {
+		d.set(nil, "default", quote(name))
+		c.Default = name
+	})
+}
+
+// SetKeyFile names the key file of the file storage.
+func SetKeyFile(path, keyFile string) error {
+	return edit(path, func(d *document, c *Config) {
+		d.set(nil, "key_file", quote(keyFile))
+		c.KeyFile = keyFile
+	})
+}
+
+// edit changes the text of config.toml and, beside it, the Config that the new
+// text must mean. A text that means anything else is not written.
+func edit(path string, change func(*document, *Config)) error {
+	target, err := resolve(path)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(target)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	lock, err := filelock.Acquire(context.Background(), filepath.Join(dir, ".locks", filepath.Base(target)), editWait)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+
+	text, err := os.ReadFile(target)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	wanted, err := parse(path, text)
+	if err != nil {
+		return err
+	}
+	d := newDocument(text)
+	change(d, wanted)
+	changed := d.bytes()
+	if got, err := parse(path, changed); err != nil || !got.means(wanted) {
+		return fmt.Errorf("%w: %s", ErrEditByHand, path)
+	}
+	if bytes.Equal(changed, text) {
+		return nil
+	}
+	return atomicfile.WriteMode(target, changed, modeOf(target))
+}
+
+// resolve follows a link: a config.toml kept elsewhere stays where it is.
+func resolve(path string) (string, error) {
+	target, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return filepath.Abs(path)
+	}
+	return target, err
+}
+
+func modeOf(path string) fs.FileMode {
+	if info, err := os.Stat(path); err == nil {
+		return info.Mode().Perm()
+	}
+	return 0o600
+}
+
+// means reports whether both say the same, an empty list being no list.
+func (c *Config) means(other *Config) bool {
+	if c.Default != other.Default || c.Storage != other.Storage || c.KeyFile != other.KeyFile || c.CAFile != other.CAFile || len(c.Profiles) != len(other.Profiles) {
+		return false
+	}
+	for name, p := range c.Profiles {
+		q, ok := other.Profiles[name]
+		if !ok || !slices.Equal(p.settings(), q.settings()) {
+			return false
+		}
+	}
+	return true
+}
+
+// setting is one key of a profile with its value as TOML; "" is absent.
+type setting struct{ key, value string }
+
+// settings lists all settings of a profile, by the toml tags of its fields.
+func (p Profile) settings() []setting {
+	var settings []setting
+	v := reflect.ValueOf(p)
+	for i := range v.NumField() {
+		key := v.Type().Field(i).Tag.Get("toml")
+		if key == "-" {
+			continue
+		}
+		switch value := v.Field(i).Interface().(type) {
+		case string:
+			settings = append(settings, setting{key, quote(value)})
+		case []string:
+			settings = append(settings, setting{key, quoteAll(value)})
+		}
+	}
+	return settings
+}
+
+// quote writes a TOML basic string; an empty one is no setting at all.
+func quote(s string) string {
+	if s == "" {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteString(`\` + string(r))
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func quoteAll(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = quote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}

@@ -1,0 +1,58 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"path/filepath"
+	"runtime"
+)
+
+// Paths say where fob's files lie.
+type Paths struct {
+	Config string // the file config.toml
+	Data   string // a folder: keys, locks, sealed files
+	Cache  string // a folder that may be deleted at any time
+}
+
+// FindPaths follows the XDG base directories, and on Windows %AppData% and
+// %LocalAppData%. FOB_HOME moves everything; FOB_CONFIG names the file.
+func FindPaths(getenv func(string) string) (Paths, error) {
+	find := xdgPaths
+	switch {
+	case getenv("FOB_HOME") != "":
+		find = homePaths
+	case runtime.GOOS == "windows":
+		find = windowsPaths
+	}
+	p, err := find(getenv)
+	p.Config = cmp.Or(getenv("FOB_CONFIG"), p.Config)
+	return p, err
+}
+
+func homePaths(getenv func(string) string) (Paths, error) {
+	home, err := filepath.Abs(getenv("FOB_HOME"))
+	return Paths{filepath.Join(home, "config.toml"), filepath.Join(home, "data"), filepath.Join(home, "cache")}, err
+}
+
+func windowsPaths(getenv func(string) string) (Paths, error) {
+	roaming, local := getenv("AppData"), getenv("LocalAppData")
+	if roaming == "" || local == "" {
+		return Paths{}, errors.New("%AppData% or %LocalAppData% is not set: set FOB_HOME to a folder for fob's files")
+	}
+	return Paths{filepath.Join(roaming, "fob", "config.toml"), filepath.Join(local, "fob", "data"), filepath.Join(local, "fob", "cache")}, nil
+}
+
+func xdgPaths(getenv func(string) string) (Paths, error) {
+	home := getenv("HOME")
+	base := func(name, fallback string) string {
+		if dir := getenv(name); filepath.IsAbs(dir) { // a relative one is invalid, by the specification
+			return dir
+		}
+		return filepath.Join(home, fallback)
+	}
+	config, data, cache := base("XDG_CONFIG_HOME", ".config"), base("XDG_DATA_HOME", ".local/share"), base("XDG_CACHE_HOME", ".cache")
+	if !filepath.IsAbs(config) || !filepath.IsAbs(data) || !filepath.IsAbs(cache) {
+		return Paths{}, errors.New("HOME is not set: set it, or FOB_HOME to a folder for fob's files")
+	}
+	return Paths{filepath.Join(config, "fob", "config.toml"), filepath.Join(data, "fob"), filepath.Join(cache, "fob")}, nil
+}

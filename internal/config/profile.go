@@ -1,0 +1,65 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// Profile is one login's settings: a table [profile.NAME]. An empty field is a
+// setting that is not there.
+type Profile struct {
+	Name                    string   `toml:"-"`
+	Provider                string   `toml:"provider"` // the name of a preset
+	Issuer                  string   `toml:"issuer"`
+	ClientID                string   `toml:"client_id"`
+	Scopes                  []string `toml:"scopes"`
+	RedirectURI             string   `toml:"redirect_uri"`
+	AuthorizationEndpoint   string   `toml:"authorization_endpoint"`
+	TokenEndpoint           string   `toml:"token_endpoint"`
+	RevocationEndpoint      string   `toml:"revocation_endpoint"`
+	UserinfoEndpoint        string   `toml:"userinfo_endpoint"`
+	TokenEndpointAuthMethod string   `toml:"token_endpoint_auth_method"`
+	Storage                 string   `toml:"storage"`
+	CAFile                  string   `toml:"ca_file"`
+}
+
+// Authority names the server that a login belongs to: its issuer, or its token
+// endpoint where it has none.
+func (p Profile) Authority() string { return cmp.Or(p.Issuer, p.TokenEndpoint) }
+
+// WithProvider fills what the profile leaves open from its provider's preset. A
+// profile that names a server of its own takes no endpoint from it.
+func (p Profile) WithProvider() Profile {
+	preset, ok := FindProvider(p.Provider)
+	if !ok {
+		return p
+	}
+	if p.Issuer == "" && p.AuthorizationEndpoint == "" && p.TokenEndpoint == "" {
+		p.Issuer = preset.Issuer
+		p.AuthorizationEndpoint = preset.AuthorizationEndpoint
+		p.TokenEndpoint = preset.TokenEndpoint
+		p.RevocationEndpoint = cmp.Or(p.RevocationEndpoint, preset.RevocationEndpoint)
+		p.UserinfoEndpoint = cmp.Or(p.UserinfoEndpoint, preset.UserinfoEndpoint)
+	}
+	if len(p.Scopes) == 0 {
+		p.Scopes = preset.Scopes
+	}
+	p.RedirectURI = cmp.Or(p.RedirectURI, preset.RedirectURI)
+	p.TokenEndpointAuthMethod = cmp.Or(p.TokenEndpointAuthMethod, preset.TokenEndpointAuthMethod)
+	return p
+}
+
+const maxName = 63
+
+// ValidName accepts the name of a profile: [a-z0-9][a-z0-9-]{0,62}. The name is
+// also a file's name.
+func ValidName(name string) error {
+	ok := name != "" && len(name) <= maxName && name[0] != '-'
+	for _, r := range name {
+		ok = ok && (r == '-' || 'a' <= r && r <= 'z' || '0' <= r && r <= '9')
+	}
+	if !ok {
+		return fmt.Errorf("%.80q is no name for a profile: use a-z, 0-9 and -, %d characters at most", name, maxName)
+	}
+	return nil
+}

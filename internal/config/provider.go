@@ -1,0 +1,48 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+)
+
+// What a revocation at a provider ends.
+const (
+	RevokesToken   = "token" // the token that is revoked, and what came of it
+	RevokesGrant   = "grant" // all that the user granted the client, other logins too
+	RevokesNothing = "none"  // there is no revocation that a terminal could ask for
+)
+
+// Provider is a preset: what fob knows of an OAuth server before it asks it. An
+// empty endpoint is one that the server's metadata names, or that it lacks.
+type Provider struct {
+	Name                    string            `json:"name"`
+	Title                   string            `json:"title"`
+	Issuer                  string            `json:"issuer,omitempty"` // may hold {placeholders}
+	AuthorizationEndpoint   string            `json:"authorization_endpoint,omitempty"`
+	TokenEndpoint           string            `json:"token_endpoint,omitempty"`
+	RevocationEndpoint      string            `json:"revocation_endpoint,omitempty"`
+	UserinfoEndpoint        string            `json:"userinfo_endpoint,omitempty"`
+	Scopes                  []string          `json:"scopes,omitempty"`
+	AuthParams              map[string]string `json:"authorization_parameters,omitempty"`
+	SecretRequired          bool              `json:"secret_required"`
+	TokenEndpointAuthMethod string            `json:"token_endpoint_auth_method,omitempty"`
+	RedirectURI             string            `json:"redirect_uri"` // to register
+	Revocation              string            `json:"revocation"`   // RevokesToken, RevokesGrant or RevokesNothing
+	RevokeAt                string            `json:"revoke_at"`    // the page to revoke by hand
+	RegisterAt              string            `json:"register_at"`  // the page to register a client
+	Verified                string            `json:"verified"`
+	Note                    string            `json:"note,omitempty"`
+}
+
+// Server is the one text that names the preset's server, as in Profile.Authority.
+func (p Provider) Server() string { return cmp.Or(p.Issuer, p.TokenEndpoint) }
+
+// FindProvider finds a preset by its name.
+func FindProvider(name string) (Provider, bool) {
+	all := Providers()
+	i := slices.IndexFunc(all, func(p Provider) bool { return p.Name == name })
+	if i < 0 {
+		return Provider{}, false
+	}
+	return all[i], true
+}
