@@ -1,0 +1,189 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// app is what every command works with: streams, environment, clock, and
+// constructors of the rooms below, called when a command needs one.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	environ        map[string]string
+	now            func() time.Time
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *app {
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, now: time.Now}
+}
+
+func (a *app) getenv(name string) string { return a.environ[name] }
+
+// takeEnviron reads the environment and removes fob's secrets from the
+// process's own, so that no child (browser, keyring helper) can inherit them.
+func takeEnviron() map[string]string {
+	environ := make(map[string]string)
+	for _, entry := range os.Environ() {
+		name, value, _ := strings.Cut(entry, "=")
+		environ[name] = value
+		if holdsSecret(name) {
+			os.Unsetenv(name)
+		}
+	}
+	return environ
+}
+
+func holdsSecret(name string) bool {
+	return name == "FOB_SEAL_KEY" || name == "FOB_REGISTRY" ||
+		strings.HasPrefix(name, "FOB_TOKEN") ||
+		strings.HasPrefix(name, "FOB_REFRESH_TOKEN_") ||
+		strings.HasPrefix(name, "FOB_PASSPHRASE")
+}
+
+func (a *app) paths() (config.Paths, error) { return config.FindPaths(a.getenv) }
+
+func (a *app) config() (*config.Config, error) {
+	paths, err := a.paths()
+	if err != nil {
+		return nil, err
+	}
+	return config.Load(paths.Config)
+}
+
+// profile finds the profile that is meant: the argument, FOB_PROFILE, the
+// configured default, or the only one.
+func (a *app) profile(args []string) (config.Profile, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return config.Profile{}, err
+	}
+	p, err := cfg.Select(first(args), a.getenv)
+	var selection *config.SelectError
+	if errors.As(err, &selection) && len(cfg.Profiles) == 0 {
+		return p, withHint(err, "run 'fob login github', or 'fob login NAME --issuer URL --client-id ID'")
+	}
+	return p, err
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+// session opens the login of a profile. Nothing is read before it is used.
+func (a *app) session(p config.Profile) (*session.Session, error) {
+	paths, err := a.paths()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(paths.Config)
+	if err != nil {
+		return nil, err
+	}
+	store, err := a.store(paths, cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	hc, err := a.httpClient(cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	return &session.Session{
+		Profile: p.WithProvider(),
+		Paths:   paths,
+		Store:   store,
+		HTTP:    hc,
+		Now:     a.now,
+		Warn:    func(line string) { a.note("warning: %s", line) },
+	}, nil
+}
+
+func (a *app) httpClient(cfg *config.Config, p config.Profile) (*http.Client, error) {
+	hc, err := httpclient.New(httpclient.Options{
+		CAFile:    cmp.Or(p.CAFile, cfg.CAFile),
+		UserAgent: "fob/" + version(),
+	})
+	if err != nil {
+		return nil, withHint(&usageError{err.Error()}, "ca_file and --ca-file name a file of PEM certificates")
+	}
+	return hc, nil
+}
+
+// The storage backends that a profile may name.
+const (
+	storageKeyring = "keyring"
+	storageFile    = "file"
+)
+
+// storageName is where a profile's login lies: as pinned in the profile, else
+// FOB_STORAGE, else the configured default, else the OS keyring. Nothing is
+// ever tried instead.
+func (a *app) storageName(cfg *config.Config, p config.Profile) (string, error) {
+	name := cmp.Or(p.Storage, a.getenv("FOB_STORAGE"), cfg.Storage, storageKeyring)
+	if !slices.Contains([]string{storageKeyring, storageFile}, name) {
+		return "", withHint(usagef("there is no storage %q", name), "choose 'keyring' or 'file'")
+	}
+	return name, nil
+}
+
+func (a *app) store(paths config.Paths, cfg *config.Config, p config.Profile) (*credstore.Store, error) {
+	name, err := a.storageName(cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	if name == storageKeyring {
+		return credstore.NewKeyring(credstore.KeyringOptions{
+			DataDir: paths.Data,
+			Getenv:  a.getenv,
+			Notify:  func(line string) { a.note("%s", line) },
+		}), nil
+	}
+	return credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: a.sealKey(paths, cfg)}), nil
+}
+
+// sealKey is where the file backend's key comes from: FOB_SEAL_KEY, a key file,
+// else a passphrase.
+func (a *app) sealKey(paths config.Paths, cfg *config.Config) credstore.KeySource {
+	if value := a.getenv("FOB_SEAL_KEY"); value != "" {
+		return credstore.EnvKey("FOB_SEAL_KEY", value)
+	}
+	if cfg.KeyFile != "" {
+		return credstore.KeyFile(cfg.KeyFile, paths.Data)
+	}
+	return credstore.Passphrase(credstore.PassphraseOptions{DataDir: paths.Data, Ask: a.askPassphrase})
+}
+
+// fail shows what failed and what to do next, and returns the exit status.
+func (a *app) fail(ctx context.Context, err error) int {
+	if ctx.Err() != nil {
+		a.note("interrupted")
+		return exitInterrupted
+	}
+	t := a.errTerminal()
+	fmt.Fprintf(a.stderr, "%s %s\n", t.red("error:"), err)
+	hint := hintOf(err)
+	var hinted *hintError
+	if errors.As(err, &hinted) {
+		hint = hinted.hint
+	}
+	if hint != "" {
+		fmt.Fprintf(a.stderr, "%s %s\n", t.cyan("hint:"), hint)
+	}
+	return exitOf(err)
+}

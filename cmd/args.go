@@ -1,0 +1,47 @@
+package cmd
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/config"
+)
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return withHint(usagef("'%s' takes no argument", cmd.CommandPath()), "see '%s --help'", cmd.CommandPath())
+	}
+	return nil
+}
+
+// atMostProfile accepts one profile name or none.
+func atMostProfile(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return withHint(usagef("'%s' takes one profile at most", cmd.CommandPath()), "see '%s --help'", cmd.CommandPath())
+	}
+	return checkNames(args)
+}
+
+func oneProfile(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return withHint(usagef("'%s' takes the name of one profile", cmd.CommandPath()), "see '%s --help'", cmd.CommandPath())
+	}
+	return checkNames(args)
+}
+
+func checkNames(names []string) error {
+	for _, name := range names {
+		if err := config.ValidName(name); err != nil {
+			return &usageError{err.Error()}
+		}
+	}
+	return nil
+}
+
+// completeProfiles offers the names of the profiles to the shell.
+func (a *app) completeProfiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cfg, err := a.config()
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return cfg.Names(), cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,172 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// The exit statuses of every command.
+const (
+	exitDone          = 0
+	exitFailed        = 1
+	exitUsage         = 2
+	exitLoginRequired = 4
+	exitUnavailable   = 5 // network or server
+	exitStorage       = 6 // absent, locked or damaged
+	exitLockTimeout   = 7
+	exitInterrupted   = 130
+)
+
+// exitMeanings are the lines that a command's help shows of its statuses.
+var exitMeanings = map[int]string{
+	exitDone:          "done",
+	exitFailed:        "failed",
+	exitUsage:         "wrong usage or configuration",
+	exitLoginRequired: "login required",
+	exitUnavailable:   "network or server unavailable",
+	exitStorage:       "storage unavailable, locked or damaged",
+	exitLockTimeout:   "another fob held the lock for too long",
+	exitInterrupted:   "interrupted",
+}
+
+// exitHelp lists a command's exit statuses for the end of its help.
+func exitHelp(statuses ...int) string {
+	var b strings.Builder
+	b.WriteString("Exit statuses:\n")
+	for _, status := range statuses {
+		fmt.Fprintf(&b, "  %3d  %s\n", status, exitMeanings[status])
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// exitOf is the one table from errors to exit statuses. The first match counts.
+func exitOf(err error) int {
+	for _, row := range []struct {
+		target error
+		status int
+	}{
+		{context.Canceled, exitInterrupted},
+		{session.ErrLoginRequired, exitLoginRequired},
+		{filelock.ErrTimeout, exitLockTimeout},
+		{credstore.ErrNotFound, exitStorage},
+		{credstore.ErrAbsent, exitStorage},
+		{credstore.ErrLocked, exitStorage},
+		{credstore.ErrTimeout, exitStorage},
+		{credstore.ErrRefused, exitStorage},
+		{credstore.ErrCorrupt, exitStorage},
+		{credstore.ErrNotWritten, exitStorage},
+		{credstore.ErrTooLarge, exitStorage},
+		{seal.ErrFormat, exitStorage},
+		{seal.ErrWrongKey, exitStorage},
+		{seal.ErrWrongContext, exitStorage},
+		{seal.ErrTampered, exitStorage},
+		{atomicfile.ErrUnsafe, exitStorage},
+		{oauth.ErrUnavailable, exitUnavailable},
+		{context.DeadlineExceeded, exitUnavailable},
+	} {
+		if errors.Is(err, row.target) {
+			return row.status
+		}
+	}
+	if isUsage(err) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func isUsage(err error) bool {
+	var usage *usageError
+	var parse *config.ParseError
+	var selection *config.SelectError
+	var key *credstore.KeyError
+	return errors.As(err, &usage) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
+}
+
+// hintOf says what to do next where no command has said something better.
+func hintOf(err error) string {
+	for _, row := range []struct {
+		target error
+		hint   string
+	}{
+		{credstore.ErrAbsent, "keep the login in an encrypted file: 'fob login PROFILE --storage file'"},
+		{credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: 'fob login PROFILE --storage file'"},
+		{credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"},
+		{credstore.ErrNotWritten, "the keyring said yes but did not keep the login; the one before is intact. Allow the write when asked, or use --storage file"},
+		{credstore.ErrTooLarge, "this login does not fit one keyring item: 'fob login PROFILE --storage file'"},
+		{seal.ErrWrongKey, "give the key or passphrase that the login was saved under, or start over: 'fob logout PROFILE --local', then 'fob login PROFILE'"},
+		{seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login PROFILE'"},
+		{seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then 'fob logout PROFILE --local' and 'fob login PROFILE'"},
+		{credstore.ErrCorrupt, "something other than fob wrote this: look at it, then 'fob logout PROFILE --local' and 'fob login PROFILE'"},
+		{atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"},
+		{session.ErrLoginRequired, "run 'fob login PROFILE'"},
+		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},
+		{httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"},
+		{oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again; the login is kept"},
+	} {
+		if errors.Is(err, row.target) {
+			return row.hint
+		}
+	}
+	return ""
+}
+
+// hintError carries what to do next beside what went wrong.
+type hintError struct {
+	error
+	hint string
+}
+
+func (e *hintError) Unwrap() error { return e.error }
+
+func withHint(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &hintError{error: err, hint: fmt.Sprintf(format, args...)}
+}
+
+// forProfile puts the profile's name into the general hint.
+func forProfile(err error, name string) error {
+	var hinted *hintError
+	if err == nil || errors.As(err, &hinted) {
+		return err
+	}
+	if hint := hintOf(err); hint != "" {
+		return withHint(err, "%s", strings.ReplaceAll(hint, "PROFILE", name))
+	}
+	return err
+}
+
+// usageError is a call that fob does not understand, or cannot do as asked.
+type usageError struct{ what string }
+
+func (e *usageError) Error() string { return e.what }
+
+func usagef(format string, args ...any) error {
+	return &usageError{what: fmt.Sprintf(format, args...)}
+}
+
+// noSuchCommand is the root's argument check: it suggests what was meant.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := usagef("there is no command %q", args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return withHint(err, "did you mean 'fob %s'?", near[0])
+	}
+	return withHint(err, "'%s --help' lists the commands", cmd.CommandPath())
+}

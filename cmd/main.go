@@ -1,0 +1,59 @@
+// Package cmd is fob's command line: one file per command, which parses flags
+// into options and calls the rooms below. It is the sole importer of cobra.
+package cmd
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs fob with the given arguments and returns its exit status.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends fob at once
+
+	a := newApp(stdin, stdout, stderr, takeEnviron())
+	root := newRootCmd(a)
+	root.SetArgs(args)
+	if err := root.ExecuteContext(ctx); err != nil {
+		return a.fail(ctx, err)
+	}
+	return exitDone
+}
+
+func newRootCmd(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fob",
+		Short: "Log in to OAuth providers and use the tokens in scripts",
+		Long: `fob logs in to any OAuth 2.0 or OpenID Connect provider from a terminal, keeps
+the login sealed in the OS keyring, and prints fresh access tokens in scripts.`,
+		Example: `  fob login github
+  fob token github --header | curl -H @- https://api.github.com/user
+  fob status`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return withHint(usagef("%s", err), "see '%s --help'", cmd.CommandPath())
+	})
+	root.AddCommand(
+		newLoginCmd(a),
+		newTokenCmd(a),
+		newStatusCmd(a),
+		newLogoutCmd(a),
+		newProfileCmd(a),
+		newVersionCmd(a),
+	)
+	return root
+}

@@ -1,0 +1,46 @@
+package cmd
+
+import (
+	"bufio"
+	"io"
+	"os"
+)
+
+// readPasted reads lines from a terminal or a pipe until it ends. On a terminal
+// it reads byte by byte and without echo: line mode cuts a line at 1,024 bytes
+// on macOS, and a redirect URL holds a code. The returned function puts the
+// terminal back as it was.
+func readPasted(in io.Reader) (<-chan string, func()) {
+	lines := make(chan string)
+	restore := func() {}
+	if f, ok := in.(*os.File); ok && isTerminal(f) {
+		restore = readByteByByte(f)
+	}
+	go func() {
+		defer close(lines)
+		for r := bufio.NewReader(in); ; {
+			line, err := pastedLine(r)
+			if line != "" {
+				lines <- line
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return lines, restore
+}
+
+// pastedLine reads to the next CR or LF. What is over maxInput is dropped.
+func pastedLine(r io.ByteReader) (string, error) {
+	var line []byte
+	for {
+		b, err := r.ReadByte()
+		if err != nil || b == '\r' || b == '\n' {
+			return string(line), err
+		}
+		if len(line) < maxInput {
+			line = append(line, b)
+		}
+	}
+}

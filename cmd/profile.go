@@ -1,0 +1,336 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/session"
+)
+
+func newProfileCmd(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "profile",
+		Short: "List, show and change profiles",
+		Long: `A profile is one login: which server, which client, which scopes, and where the
+login is kept. 'fob login NAME' makes one; these commands look at it and change it.`,
+		Example: `  fob profile list
+  fob profile set work --scope "openid offline_access" --default`,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(
+		newProfileListCmd(a),
+		newProfileShowCmd(a),
+		newProfileSetCmd(a),
+		newProfileRemoveCmd(a),
+		newProfileProvidersCmd(a),
+	)
+	return c
+}
+
+// profileFlags are the settings of a profile, as `login` and `profile set` take them.
+type profileFlags struct {
+	provider, issuer, clientID, redirectURI, storage, caFile string
+	scopes                                                   []string
+	authMethod                                               string
+	authorizationEndpoint, tokenEndpoint                     string
+	revocationEndpoint, userinfoEndpoint                     string
+}
+
+func (f *profileFlags) register(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.provider, "provider", "", "the preset to use, see 'fob profile providers'")
+	flags.StringVar(&f.issuer, "issuer", "", "the issuer's `URL`, from which all else is discovered")
+	flags.StringVar(&f.clientID, "client-id", "", "the OAuth client's `ID`")
+	flags.StringArrayVar(&f.scopes, "scope", nil, "a scope, or several in one argument; may be repeated")
+	flags.StringVar(&f.redirectURI, "redirect-uri", "", "the loopback redirect `URI`, if not http://127.0.0.1/callback at any port")
+	flags.StringVar(&f.storage, "storage", "", "where the login is kept: keyring or file")
+	flags.StringVar(&f.caFile, "ca-file", "", "a `file` of PEM certificates to trust besides the system's")
+	flags.StringVar(&f.authMethod, "token-endpoint-auth-method", "", "none, client_secret_basic or client_secret_post, if the server does not say")
+	flags.StringVar(&f.authorizationEndpoint, "authorization-endpoint", "", "the authorization endpoint's `URL`, where a server has no metadata")
+	flags.StringVar(&f.tokenEndpoint, "token-endpoint", "", "the token endpoint's `URL`, likewise")
+	flags.StringVar(&f.revocationEndpoint, "revocation-endpoint", "", "the revocation endpoint's `URL`, likewise")
+	flags.StringVar(&f.userinfoEndpoint, "userinfo-endpoint", "", "the userinfo endpoint's `URL`, likewise")
+	complete := func(values ...string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+	}
+	_ = c.RegisterFlagCompletionFunc("storage", complete(storageKeyring, storageFile))
+	_ = c.RegisterFlagCompletionFunc("provider", complete(providerNames()...))
+	_ = c.RegisterFlagCompletionFunc("token-endpoint-auth-method", complete(oauth.AuthMethods()...))
+}
+
+func providerNames() []string {
+	var names []string
+	for _, p := range config.Providers() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// apply checks the flags and lays those that were given over a profile.
+func (f *profileFlags) apply(p *config.Profile) error {
+	if _, ok := config.FindProvider(f.provider); f.provider != "" && !ok {
+		return withHint(usagef("there is no preset %q", f.provider), "'fob profile providers' lists them")
+	}
+	if f.storage != "" && f.storage != storageKeyring && f.storage != storageFile {
+		return withHint(usagef("there is no storage %q", f.storage), "choose 'keyring' or 'file'")
+	}
+	if f.authMethod != "" && !slices.Contains(oauth.AuthMethods(), f.authMethod) {
+		return withHint(usagef("there is no token endpoint auth method %q", f.authMethod), "choose one of %s", strings.Join(oauth.AuthMethods(), ", "))
+	}
+	for flag, url := range map[string]string{
+		"issuer": f.issuer, "authorization-endpoint": f.authorizationEndpoint, "token-endpoint": f.tokenEndpoint,
+		"revocation-endpoint": f.revocationEndpoint, "userinfo-endpoint": f.userinfoEndpoint,
+	} {
+		if url == "" {
+			continue
+		}
+		if err := oauth.CheckURL(url); err != nil {
+			return withHint(usagef("--%s: %s", flag, err), "give an https URL; http is for loopback addresses alone")
+		}
+	}
+	for _, set := range []struct {
+		value string
+		field *string
+	}{
+		{f.provider, &p.Provider}, {f.issuer, &p.Issuer}, {f.clientID, &p.ClientID}, {f.redirectURI, &p.RedirectURI},
+		{f.storage, &p.Storage}, {f.caFile, &p.CAFile}, {f.authMethod, &p.TokenEndpointAuthMethod},
+		{f.authorizationEndpoint, &p.AuthorizationEndpoint}, {f.tokenEndpoint, &p.TokenEndpoint},
+		{f.revocationEndpoint, &p.RevocationEndpoint}, {f.userinfoEndpoint, &p.UserinfoEndpoint},
+	} {
+		if set.value != "" {
+			*set.field = set.value
+		}
+	}
+	if len(f.scopes) > 0 {
+		p.Scopes = strings.Fields(strings.Join(f.scopes, " "))
+	}
+	return nil
+}
+
+func newProfileListCmd(a *app) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List the profiles",
+		Long:    "List the profiles; the default one has a star.\n\n" + exitHelp(exitDone, exitUsage),
+		Example: "  fob profile list --json",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				all := []profileJSON{}
+				for _, name := range cfg.Names() {
+					all = append(all, newProfileJSON(cfg, cfg.Profiles[name]))
+				}
+				return a.printJSON(all)
+			}
+			if len(cfg.Profiles) == 0 {
+				a.note("There is no profile yet. Make one: fob login github")
+				return nil
+			}
+			rows := [][]string{{"PROFILE", "", "SERVER", "CLIENT ID"}}
+			for _, name := range cfg.Names() {
+				p := cfg.Profiles[name]
+				star := ""
+				if name == cfg.Default {
+					star = "*"
+				}
+				rows = append(rows, []string{name, star, p.WithProvider().Authority(), p.ClientID})
+			}
+			return a.printTable(rows)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// profileJSON is what `fob profile list|show --json` prints.
+type profileJSON struct {
+	Name        string   `json:"name"`
+	Default     bool     `json:"default"`
+	Provider    string   `json:"provider,omitempty"`
+	Server      string   `json:"server"`
+	ClientID    string   `json:"client_id"`
+	Scopes      []string `json:"scopes,omitempty"`
+	RedirectURI string   `json:"redirect_uri,omitempty"`
+	Storage     string   `json:"storage,omitempty"`
+	CAFile      string   `json:"ca_file,omitempty"`
+}
+
+func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
+	full := p.WithProvider()
+	return profileJSON{
+		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
+		Scopes: full.Scopes, RedirectURI: full.RedirectURI, Storage: p.Storage, CAFile: p.CAFile,
+	}
+}
+
+func newProfileShowCmd(a *app) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:               "show [PROFILE]",
+		Short:             "Show a profile's settings",
+		Long:              "Show a profile's settings, those of its preset included.\n\n" + exitHelp(exitDone, exitUsage),
+		Example:           "  fob profile show work",
+		Args:              atMostProfile,
+		ValidArgsFunction: a.completeProfiles,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			p, err := a.profile(args)
+			if err != nil {
+				return err
+			}
+			shown := newProfileJSON(cfg, p)
+			if asJSON {
+				return a.printJSON(shown)
+			}
+			rows := [][]string{
+				{"profile", shown.Name},
+				{"provider", shown.Provider},
+				{"server", shown.Server},
+				{"client ID", shown.ClientID},
+				{"scopes", strings.Join(shown.Scopes, " ")},
+				{"redirect", shown.RedirectURI},
+				{"storage", shown.Storage},
+				{"CA file", shown.CAFile},
+			}
+			return a.printTable(filled(rows))
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func newProfileSetCmd(a *app) *cobra.Command {
+	var flags profileFlags
+	var asDefault bool
+	c := &cobra.Command{
+		Use:   "set PROFILE",
+		Short: "Change a profile's settings",
+		Long: `Change a profile's settings in config.toml; comments and order stay as they are.
+A change of server or client needs a new login: the stored one does not open for
+another.
+
+` + exitHelp(exitDone, exitFailed, exitUsage),
+		Example: `  fob profile set work --scope "openid offline_access"
+  fob profile set work --default`,
+		Args:              oneProfile,
+		ValidArgsFunction: a.completeProfiles,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return runProfileSet(a, args, flags, asDefault)
+		},
+	}
+	flags.register(c)
+	c.Flags().BoolVar(&asDefault, "default", false, "use this profile where none is named")
+	return c
+}
+
+func runProfileSet(a *app, args []string, flags profileFlags, asDefault bool) error {
+	before, err := a.profile(args)
+	if err != nil {
+		return err
+	}
+	after := before
+	if err := flags.apply(&after); err != nil {
+		return err
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	if err := config.SaveProfile(paths.Config, after); err != nil {
+		return err
+	}
+	if asDefault {
+		if err := config.SetDefault(paths.Config, after.Name); err != nil {
+			return err
+		}
+	}
+	if after.WithProvider().Authority() != before.WithProvider().Authority() || after.ClientID != before.ClientID {
+		a.note("The server or client is another one now: run 'fob login %s'.", after.Name)
+	}
+	return nil
+}
+
+func newProfileRemoveCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove PROFILE",
+		Short: "Remove a profile that is logged out",
+		Long: `Remove a profile from config.toml. One that still has a login is kept: log out
+first, so that the login is revoked too.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage),
+		Example:           "  fob logout work && fob profile remove work",
+		Args:              oneProfile,
+		ValidArgsFunction: a.completeProfiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runProfileRemove(cmd.Context(), a, args)
+		},
+	}
+}
+
+func runProfileRemove(ctx context.Context, a *app, args []string) error {
+	p, err := a.profile(args)
+	if err != nil {
+		return err
+	}
+	s, err := a.session(p)
+	if err != nil {
+		return err
+	}
+	switch status := s.Status(ctx); status.State {
+	case session.StateLoggedOut:
+	case session.StateUnreadable:
+		return withHint(forProfile(status.Err, p.Name), "to give the login up: 'fob logout %s --local', then remove the profile", p.Name)
+	default:
+		return withHint(errors.New("profile "+p.Name+" is still logged in"), "run 'fob logout %s' first", p.Name)
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	return config.RemoveProfile(paths.Config, p.Name)
+}
+
+func newProfileProvidersCmd(a *app) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "providers",
+		Short: "List the presets for known providers",
+		Long: `List the providers that 'fob login NAME' knows: their server, whether the client
+needs a secret, what a logout revokes, and how that was established.
+
+` + exitHelp(exitDone, exitUsage),
+		Example: "  fob profile providers",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				return a.printJSON(config.Providers())
+			}
+			rows := [][]string{{"NAME", "SECRET", "LOGOUT REVOKES", "REDIRECT TO REGISTER", "SERVER", "KNOWN"}}
+			for _, p := range config.Providers() {
+				needs := "no"
+				if p.SecretRequired {
+					needs = "yes"
+				}
+				rows = append(rows, []string{p.Name, needs, p.Revocation, p.RedirectURI, p.Server(), p.Verified})
+			}
+			return a.printTable(rows)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}

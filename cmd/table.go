@@ -1,0 +1,124 @@
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// printTable writes aligned rows to stdout, cut to the width of a terminal.
+func (a *app) printTable(rows [][]string) error {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	width := a.stdoutWidth()
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(a.stdout, cut(strings.TrimRight(line, " \n"), width)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// filled leaves out the rows whose second cell is empty.
+func filled(rows [][]string) [][]string {
+	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
+}
+
+// stdoutWidth is the terminal's width, or 0 where stdout is none.
+func (a *app) stdoutWidth() int {
+	f, ok := a.stdout.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// cut shortens a line to width characters; 0 leaves it whole.
+func cut(line string, width int) string {
+	runes := []rune(line)
+	if width == 0 || len(runes) <= width {
+		return line
+	}
+	return string(runes[:width-1]) + "…"
+}
+
+// account is a session.Account that is safe to show.
+type account struct {
+	Subject string `json:"sub,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Email   string `json:"email,omitempty"`
+}
+
+func newAccount(a session.Account) account {
+	return account{Subject: safetext.Line(a.Subject), Name: safetext.Line(a.Name), Email: safetext.Line(a.Email)}
+}
+
+func (a account) String() string {
+	switch {
+	case a.Name != "" && a.Email != "":
+		return a.Name + " <" + a.Email + ">"
+	case a.Email != "":
+		return a.Email
+	case a.Name != "":
+		return a.Name
+	}
+	return a.Subject
+}
+
+func utcSeconds(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Second)
+}
+
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// untilText shows a time and how far it is.
+func untilText(t, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	left := t.Sub(now)
+	if left <= 0 {
+		return timeText(t) + " (over)"
+	}
+	return fmt.Sprintf("%s (in %s)", timeText(t), roughly(left))
+}
+
+// roughly writes a duration in the one unit that says most.
+func roughly(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", int(d.Hours())/24)
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%d s", int(d.Seconds()))
+}

@@ -1,0 +1,181 @@
+package cmd
+
+// The rules for what people see:
+//
+//   - stdout carries the result alone; all else goes to stderr.
+//   - Colour only where stderr is a terminal and NO_COLOR is not set.
+//   - Questions are asked on the terminal alone, never of a pipe, and never in CI.
+//   - Text from a server has passed through safetext before it comes here.
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// maxInput bounds what is read from stdin, a file or a prompt.
+const maxInput = 64 << 10
+
+var errNoTerminal = errors.New("there is no terminal to ask on")
+
+// note writes one line for the person at the terminal.
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintf(a.stderr, format+"\n", args...)
+}
+
+// printJSON writes v to stdout.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// style colours words on a terminal and leaves them alone elsewhere.
+type style struct{ on bool }
+
+func (a *app) errTerminal() style {
+	return style{on: isTerminal(a.stderr) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
+}
+
+func (s style) paint(code, text string) string {
+	if !s.on {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (s style) red(text string) string  { return s.paint("1;31", text) }
+func (s style) cyan(text string) string { return s.paint("36", text) }
+func (s style) bold(text string) string { return s.paint("1", text) }
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// interactive reports whether somebody is there to answer a question.
+func (a *app) interactive() bool {
+	return a.getenv("CI") == "" && isTerminal(a.stdin) && isTerminal(a.stderr)
+}
+
+// ask reads a line from the terminal.
+func (a *app) ask(ctx context.Context, question string) (string, error) {
+	if !a.interactive() {
+		return "", errNoTerminal
+	}
+	fmt.Fprintf(a.stderr, "%s ", question)
+	return await(ctx, func() (string, error) {
+		line, err := bufio.NewReader(io.LimitReader(a.stdin, maxInput)).ReadString('\n')
+		if err != nil && line == "" {
+			return "", errors.New("nothing was entered")
+		}
+		return strings.TrimSpace(line), nil
+	})
+}
+
+// askSecret reads a line without echo from the terminal itself, so that a
+// script's stdin and stdout stay its own.
+func (a *app) askSecret(ctx context.Context, question string) (secret.Secret, error) {
+	tty, err := openTerminal()
+	if err != nil || a.getenv("CI") != "" {
+		return secret.Secret{}, errNoTerminal
+	}
+	defer tty.Close()
+	state, err := term.GetState(int(tty.Fd()))
+	if err != nil {
+		return secret.Secret{}, errNoTerminal
+	}
+	// Ctrl-C returns before the read does: put the echo back then too.
+	defer term.Restore(int(tty.Fd()), state)
+	fmt.Fprintf(a.stderr, "%s ", question)
+	line, err := await(ctx, func() (string, error) {
+		text, err := term.ReadPassword(int(tty.Fd()))
+		return string(text), err
+	})
+	a.note("")
+	return secret.New(line), err
+}
+
+// await runs a read that cannot be cancelled, and stops waiting for it when ctx
+// ends: fob exits then, and the read with it.
+func await(ctx context.Context, read func() (string, error)) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		answers <- answer{text, err}
+	}()
+	select {
+	case got := <-answers:
+		return got.text, got.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// askPassphrase gets the passphrase of the file backend: from the file that
+// FOB_PASSPHRASE_FILE names, else from the terminal, twice for a new one.
+func (a *app) askPassphrase(ctx context.Context, confirm bool) (secret.Secret, error) {
+	if path := a.getenv("FOB_PASSPHRASE_FILE"); path != "" {
+		return readSecretFile(path)
+	}
+	question := "Passphrase of fob's storage:"
+	if confirm {
+		question = "New passphrase for fob's storage:"
+	}
+	passphrase, err := a.askSecret(ctx, question)
+	if errors.Is(err, errNoTerminal) {
+		return passphrase, withHint(&usageError{"the encrypted file needs its key, and " + err.Error()},
+			"set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file in the configuration")
+	}
+	if err != nil || !confirm {
+		return passphrase, err
+	}
+	again, err := a.askSecret(ctx, "The same again:")
+	if err != nil {
+		return again, err
+	}
+	if again.Reveal() != passphrase.Reveal() {
+		return again, usagef("the two passphrases differ; nothing was changed")
+	}
+	return passphrase, nil
+}
+
+// readSecretFile reads a secret from a file, without the newline at its end.
+func readSecretFile(path string) (secret.Secret, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	defer f.Close()
+	return readSecret(f, path)
+}
+
+// readSecret reads a secret to the end of a stream; from names it in errors.
+func readSecret(r io.Reader, from string) (secret.Secret, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	if err != nil {
+		return secret.Secret{}, fmt.Errorf("reading a secret from %s: %w", from, err)
+	}
+	value := strings.TrimRight(string(text), "\r\n")
+	switch {
+	case value == "":
+		return secret.Secret{}, usagef("there is no secret in %s", from)
+	case len(text) > maxInput:
+		return secret.Secret{}, usagef("more than %d bytes in %s", maxInput, from)
+	}
+	return secret.New(value), nil
+}

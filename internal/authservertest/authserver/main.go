@@ -1,0 +1,45 @@
+// Command authserver runs the test issuer for the demo, or plays its browser.
+//
+//	authserver [-listen ADDRESS] [-token-lifetime DURATION]
+//	authserver approve URL
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/fobcli/fob/internal/authservertest"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "authserver:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(os.Args) == 3 && os.Args[1] == "approve" {
+		_, _, err := authservertest.Approve(ctx, os.Args[2], http.DefaultClient)
+		return err
+	}
+	listen := flag.String("listen", "127.0.0.1:0", "the loopback `address`")
+	lifetime := flag.Duration("token-lifetime", time.Hour, "how long access tokens live")
+	flag.Parse()
+	server, err := authservertest.Start(authservertest.Options{Addr: *listen, TokenLifetime: *lifetime})
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	fmt.Println(server.Issuer())
+	<-ctx.Done()
+	return nil
+}

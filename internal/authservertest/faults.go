@@ -1,0 +1,269 @@
+package authservertest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// fault is one misbehaviour of one endpoint.
+type fault struct {
+	endpoint string
+	answer   func(http.ResponseWriter, *http.Request) // in place of the real answer
+	change   func(map[string]any)                     // of the JSON answer
+	idToken  func(*idTokenSpec)
+	query    func(url.Values) // of the callback
+	drop     bool             // the connection, after a refresh was done
+}
+
+func status(code int) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<h1>no</h1>", code) }
+}
+
+func body(text string) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+}
+
+func refusal(code string) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, `{"error":%q,"error_description":"as told"}`, code)
+	}
+}
+
+func set(name string, value any) func(map[string]any) {
+	return func(m map[string]any) { m[name] = value }
+}
+
+func drop(name string) func(map[string]any) {
+	return func(m map[string]any) { delete(m, name) }
+}
+
+func claim(name string, value any) func(*idTokenSpec) {
+	return func(s *idTokenSpec) { s.claims[name] = value }
+}
+
+func noClaim(name string) func(*idTokenSpec) {
+	return func(s *idTokenSpec) { delete(s.claims, name) }
+}
+
+func signedBy(algorithm jose.SignatureAlgorithm, key func() any, kid string) func(*idTokenSpec) {
+	return func(s *idTokenSpec) { s.algorithm, s.key, s.kid = algorithm, key(), kid }
+}
+
+func param(name string, values ...string) func(url.Values) {
+	return func(q url.Values) { q[name] = values }
+}
+
+// faults is the table: what can be armed, one line each.
+func faults() map[string]fault {
+	table := map[string]fault{
+		"access-denied":      {endpoint: "callback", query: func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }},
+		"callback-script":    {endpoint: "callback", query: func(q url.Values) { q.Del("code"); q.Set("error", "<script>\x1b[31m\u202e") }},
+		"callback-iss-wrong": {endpoint: "callback", query: param("iss", "https://evil.example")},
+		"callback-iss-slash": {endpoint: "callback", query: func(q url.Values) { q.Set("iss", q.Get("iss")+"/") }},
+		"callback-no-iss":    {endpoint: "callback", query: func(q url.Values) { q.Del("iss") }},
+		"callback-two-codes": {endpoint: "callback", query: func(q url.Values) { q.Add("code", "another") }},
+		"callback-no-code":   {endpoint: "callback", query: func(q url.Values) { q.Del("code") }},
+
+		"token-500":       {endpoint: "token", answer: status(500)},
+		"token-503":       {endpoint: "token", answer: status(503)},
+		"token-html":      {endpoint: "token", answer: body("<html>a captive portal</html>")},
+		"token-empty":     {endpoint: "token", answer: body("")},
+		"token-huge":      {endpoint: "token", answer: huge},
+		"token-gzip-bomb": {endpoint: "token", answer: gzipBomb},
+		"token-slow":      {endpoint: "token", answer: slow},
+		"invalid-grant":   {endpoint: "token", answer: refusal("invalid_grant")},
+		"invalid-client":  {endpoint: "token", answer: refusal("invalid_client")},
+		"token-escape":    {endpoint: "token", answer: body(`{"error":"x\u001b]52;c;aGk=\u0007\u202e\nerror: all is well"}`)},
+
+		"drop-after-rotate":    {endpoint: "drop", drop: true},
+		"token-type-missing":   {endpoint: "token", change: drop("token_type")},
+		"token-type-lower":     {endpoint: "token", change: set("token_type", "bearer")},
+		"token-type-upper":     {endpoint: "token", change: set("token_type", "BEARER")},
+		"token-type-mac":       {endpoint: "token", change: set("token_type", "mac")},
+		"access-token-crlf":    {endpoint: "token", change: set("access_token", "a\r\nX-Evil: 1")},
+		"access-token-nul":     {endpoint: "token", change: set("access_token", "a\x00b")},
+		"access-token-space":   {endpoint: "token", change: set("access_token", "a b")},
+		"access-token-missing": {endpoint: "token", change: drop("access_token")},
+		"refresh-token-absent": {endpoint: "token", change: drop("refresh_token")},
+		"refresh-token-empty":  {endpoint: "token", change: set("refresh_token", "")},
+		"no-id-token":          {endpoint: "token", change: drop("id_token")},
+
+		"id-token-iss":            {endpoint: "id-token", idToken: claim("iss", "https://evil.example")},
+		"id-token-no-sub":         {endpoint: "id-token", idToken: noClaim("sub")},
+		"id-token-aud":            {endpoint: "id-token", idToken: claim("aud", "somebody-else")},
+		"id-token-no-aud":         {endpoint: "id-token", idToken: noClaim("aud")},
+		"id-token-aud-array":      {endpoint: "id-token", idToken: claim("aud", []string{"fob-test"})},
+		"id-token-aud-extra":      {endpoint: "id-token", idToken: claim("aud", []string{"fob-test", "evil"})},
+		"id-token-azp":            {endpoint: "id-token", idToken: claim("azp", "evil")},
+		"id-token-no-iat":         {endpoint: "id-token", idToken: noClaim("iat")},
+		"id-token-no-exp":         {endpoint: "id-token", idToken: noClaim("exp")},
+		"id-token-expired":        {endpoint: "id-token", idToken: claim("exp", time.Now().Add(-time.Hour).Unix())},
+		"id-token-future":         {endpoint: "id-token", idToken: claim("iat", time.Now().Add(time.Hour).Unix())},
+		"id-token-nonce":          {endpoint: "id-token", idToken: claim("nonce", "another")},
+		"id-token-at-hash":        {endpoint: "id-token", idToken: claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA")},
+		"id-token-no-at-hash":     {endpoint: "id-token", idToken: noClaim("at_hash")},
+		"id-token-no-name":        {endpoint: "id-token", idToken: func(s *idTokenSpec) { delete(s.claims, "name"); delete(s.claims, "email") }},
+		"id-token-none":           {endpoint: "id-token", idToken: func(s *idTokenSpec) { s.unsigned = true }},
+		"id-token-other-rs256":    {endpoint: "id-token", idToken: signedBy(jose.RS256, func() any { return keys().otherRSA }, "rsa")},
+		"id-token-other-es256":    {endpoint: "id-token", idToken: signedBy(jose.ES256, func() any { return keys().otherEC }, "ec")},
+		"id-token-es256":          {endpoint: "id-token", idToken: signedBy(jose.ES256, func() any { return keys().ec }, "ec")},
+		"id-token-no-kid":         {endpoint: "id-token", idToken: signedBy(jose.RS256, func() any { return keys().rsa }, "")},
+		"id-token-hs256":          {endpoint: "id-token", idToken: signedBy(jose.HS256, func() any { return []byte(strings.Repeat("k", 32)) }, "")},
+		"id-token-hs256-with-rsa": {endpoint: "id-token", idToken: signedBy(jose.HS256, func() any { return publicPEM() }, "rsa")},
+		"id-token-unknown-kid":    {endpoint: "id-token", idToken: signedBy(jose.RS256, func() any { return keys().rsa }, "rotated")},
+
+		"userinfo-sub":  {endpoint: "userinfo", change: set("sub", "mallory")},
+		"userinfo-500":  {endpoint: "userinfo", answer: status(500)},
+		"userinfo-name": {endpoint: "userinfo", change: set("name", "Ada\x1b[31m\u202e\nroot")},
+
+		"revoke-503":         {endpoint: "revocation", answer: status(503)},
+		"revoke-unsupported": {endpoint: "revocation", answer: refusal("unsupported_token_type")},
+
+		"discovery-issuer":   {endpoint: "discovery", change: set("issuer", "https://evil.example")},
+		"discovery-slash":    {endpoint: "discovery", change: func(m map[string]any) { m["issuer"] = m["issuer"].(string) + "/" }},
+		"discovery-case":     {endpoint: "discovery", change: func(m map[string]any) { m["issuer"] = strings.ToUpper(m["issuer"].(string)) }},
+		"discovery-500":      {endpoint: "discovery", answer: status(500)},
+		"discovery-huge":     {endpoint: "discovery", answer: huge},
+		"discovery-no-token": {endpoint: "discovery", change: drop("token_endpoint")},
+		"jwks-huge":          {endpoint: "jwks", answer: huge},
+		"jwks-500":           {endpoint: "jwks", answer: status(500)},
+	}
+	for name, value := range map[string]any{
+		"string": "1800", "float": 1800.5, "exponent": jsonNumber("1.8e3"), "negative": -5, "zero": 0,
+		"null": nil, "huge": jsonNumber("1e400"), "text": "soon",
+	} {
+		table["expires-in-"+name] = fault{endpoint: "token", change: set("expires_in", value)}
+	}
+	table["expires-in-absent"] = fault{endpoint: "token", change: drop("expires_in")}
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		table[fmt.Sprintf("token-redirect-%d", code)] = fault{endpoint: "token", answer: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://"+hostOf("http://"+r.Host)+"/elsewhere", code)
+		}}
+	}
+	return table
+}
+
+// jsonNumber is a number that is written as it stands.
+type jsonNumber string
+
+func (n jsonNumber) MarshalJSON() ([]byte, error) { return []byte(n), nil }
+
+func huge(w http.ResponseWriter, _ *http.Request) {
+	_, _ = io.WriteString(w, `{"x":"`)
+	_, _ = io.Copy(w, io.LimitReader(endless{}, 3<<20))
+	_, _ = io.WriteString(w, `"}`)
+}
+
+func gzipBomb(w http.ResponseWriter, _ *http.Request) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = io.Copy(z, io.LimitReader(endless{}, 100<<20))
+	_ = z.Close()
+	w.Header().Set("Content-Encoding", "gzip")
+	_, _ = w.Write(b.Bytes())
+}
+
+// endless reads as x for ever.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+// slow sends a byte now and then until the client gives up.
+func slow(w http.ResponseWriter, r *http.Request) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-tick.C:
+			_, _ = io.WriteString(w, " ")
+			_ = http.NewResponseController(w).Flush()
+		}
+	}
+}
+
+// Arm makes the server misbehave in the named way, so many times.
+func (s *Server) Arm(name string, times int) error {
+	if _, ok := faults()[name]; !ok {
+		return fmt.Errorf("there is no fault %q", name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.armed[name] += times
+	return nil
+}
+
+// take returns an armed fault of an endpoint that fits, and uses it up.
+func (s *Server) take(endpoint string, fits func(fault) bool) (fault, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	table := faults()
+	for name, times := range s.armed {
+		if f := table[name]; times > 0 && f.endpoint == endpoint && fits(f) {
+			s.armed[name]--
+			return f, true
+		}
+	}
+	return fault{}, false
+}
+
+func (s *Server) faultAnswers(endpoint string, w http.ResponseWriter, r *http.Request) bool {
+	f, ok := s.take(endpoint, func(f fault) bool { return f.answer != nil })
+	if ok {
+		if r.ParseForm() == nil && r.PostForm.Get("grant_type") == "refresh_token" {
+			s.count("token/refresh")
+		}
+		f.answer(w, r)
+	}
+	return ok
+}
+
+func (s *Server) faultChanges(endpoint string, m map[string]any) {
+	for {
+		f, ok := s.take(endpoint, func(f fault) bool { return f.change != nil })
+		if !ok {
+			return
+		}
+		f.change(m)
+	}
+}
+
+func (s *Server) faultIDToken(spec *idTokenSpec) {
+	for {
+		f, ok := s.take("id-token", func(fault) bool { return true })
+		if !ok {
+			return
+		}
+		f.idToken(spec)
+	}
+}
+
+func (s *Server) faultQuery(q url.Values) {
+	for {
+		f, ok := s.take("callback", func(fault) bool { return true })
+		if !ok {
+			return
+		}
+		f.query(q)
+	}
+}
+
+func (s *Server) faultDrops() bool {
+	_, ok := s.take("drop", func(fault) bool { return true })
+	return ok
+}

@@ -1,0 +1,186 @@
+// Package httpclient is the one HTTP client of fob. It follows no redirect with a
+// request that carries secrets, reads no more than a megabyte, and ends every
+// exchange at a total deadline.
+package httpclient
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// Why an exchange was given up, beside the errors of the network.
+var (
+	ErrTooLarge = errors.New("the answer is too large")
+	ErrRedirect = errors.New("refused a redirect")
+)
+
+const (
+	maxBody        = 1 << 20 // bytes, after decompression
+	maxRedirects   = 3
+	defaultTimeout = 30 * time.Second
+)
+
+// Options set up a client. The zero value is a good one.
+type Options struct {
+	CAFile    string        // PEM certificates to trust besides the system's
+	Timeout   time.Duration // for a whole exchange with its body; 0 is 30 s
+	UserAgent string
+}
+
+// New makes a client. It honours the proxy variables, and has no way to turn
+// certificate checks off.
+func New(o Options) (*http.Client, error) {
+	roots, err := rootsWith(o.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		ForceAttemptHTTP2:      true,
+	}
+	return &http.Client{
+		Transport:     &bounded{next: transport, userAgent: o.UserAgent},
+		CheckRedirect: checkRedirect,
+		Timeout:       o.Timeout,
+	}, nil
+}
+
+// rootsWith returns the system's roots and those of a file, or nil for the
+// system's alone, which Go loads when it needs them.
+func rootsWith(caFile string) (*x509.CertPool, error) {
+	if caFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the CA file: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("the CA file %s holds no PEM certificate", caFile)
+	}
+	return roots, nil
+}
+
+// checkRedirect lets a GET without secrets go on, from https to https or on the
+// same loopback host, and nothing else.
+func checkRedirect(next *http.Request, via []*http.Request) error {
+	first := via[0]
+	switch {
+	case first.Method != http.MethodGet || first.Header.Get("Authorization") != "":
+		return redirectTo(next.URL)
+	case len(via) > maxRedirects:
+		return fmt.Errorf("%w: more than %d in a row", ErrRedirect, maxRedirects)
+	case next.URL.Scheme == "https" && next.URL.User == nil:
+		return nil
+	case first.URL.Scheme == "http" && next.URL.Scheme == "http" && next.URL.Host == first.URL.Host:
+		return nil
+	}
+	return redirectTo(next.URL)
+}
+
+func redirectTo(target *url.URL) error {
+	return fmt.Errorf("%w to %s://%s", ErrRedirect, safetext.Line(target.Scheme), safetext.Line(target.Host))
+}
+
+// bounded caps each body and names fob.
+type bounded struct {
+	next      http.RoundTripper
+	userAgent string
+}
+
+func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	if b.userAgent != "" {
+		req.Header.Set("User-Agent", b.userAgent)
+	}
+	req.Header.Del("Referer")
+	resp, err := b.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &cappedBody{ReadCloser: resp.Body, left: maxBody}
+	return resp, nil
+}
+
+// cappedBody fails, where io.LimitReader would end a body as if it were whole.
+type cappedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (c *cappedBody) Read(p []byte) (int, error) {
+	if c.left < 0 {
+		return 0, ErrTooLarge
+	}
+	if len(p) > c.left+1 {
+		p = p[:c.left+1]
+	}
+	n, err := c.ReadCloser.Read(p)
+	if c.left -= n; c.left < 0 {
+		return n + c.left, ErrTooLarge
+	}
+	return n, err
+}
+
+// StatusError is an answer with another status than 200.
+type StatusError struct {
+	Status int
+	Host   string
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s answered %d %s", safetext.Line(e.Host), e.Status, http.StatusText(e.Status))
+}
+
+// GetJSON reads a JSON document into v. Any status but 200 is a *StatusError.
+func GetJSON(ctx context.Context, hc *http.Client, rawURL string, v any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
+	if err != nil {
+		return err
+	}
+	return DoJSON(hc, req, v)
+}
+
+// DoJSON is GetJSON for a request that is made already.
+func DoJSON(hc *http.Client, req *http.Request, v any) error {
+	req.Header.Set("Accept", "application/json")
+	resp, err := hc.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return &StatusError{Status: resp.StatusCode, Host: req.URL.Host}
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("reading from %s: %w", req.URL.Host, err)
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("%s did not answer with the JSON that was asked for", safetext.Line(req.URL.Host))
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package oauth
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"golang.org/x/oauth2"
+
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// ErrStray is a callback that is not of this login: forged, or of another one.
+var ErrStray = errors.New("it is not of this login")
+
+// AuthorizationError is the server's or the user's no (RFC 6749 §4.1.2.1). Its
+// texts come from the server; Error shows them made inert.
+type AuthorizationError struct{ Code, Description string }
+
+func (e *AuthorizationError) Error() string {
+	text := "the login was refused: " + safetext.Line(e.Code)
+	if e.Description != "" {
+		text += ": " + safetext.Line(e.Description)
+	}
+	return text
+}
+
+// AuthorizationRequest is one login: what is sent to the browser, and what the
+// callback must match.
+type AuthorizationRequest struct {
+	RedirectURI string
+	Nonce       string // empty where no id_token was asked for
+
+	url          string
+	state        secret.Secret
+	codeVerifier secret.Secret
+	issuer       string
+	issRequired  bool // RFC 9207 §2.4
+}
+
+// NewAuthorizationRequest makes a login with fresh state, PKCE S256 verifier
+// (RFC 7636) and, for the scope openid, nonce. params are added to the URL.
+func (c *Client) NewAuthorizationRequest(redirectURI string, scopes []string, params map[string]string) *AuthorizationRequest {
+	r := &AuthorizationRequest{
+		RedirectURI:  redirectURI,
+		state:        secret.New(randomText()),
+		codeVerifier: secret.New(oauth2.GenerateVerifier()),
+		issuer:       c.Metadata.Issuer,
+		issRequired:  c.Metadata.IssParameterSupported,
+	}
+	var options []oauth2.AuthCodeOption
+	for name, value := range params {
+		options = append(options, oauth2.SetAuthURLParam(name, value))
+	}
+	if slices.Contains(scopes, "openid") && c.Metadata.JWKSURI != "" {
+		r.Nonce = randomText()
+		options = append(options, oauth2.SetAuthURLParam("nonce", r.Nonce))
+	}
+	options = append(options, oauth2.S256ChallengeOption(r.codeVerifier.Reveal()))
+	config := oauth2.Config{
+		ClientID:    c.ClientID,
+		RedirectURL: redirectURI,
+		Scopes:      scopes,
+		Endpoint:    oauth2.Endpoint{AuthURL: c.Metadata.AuthorizationEndpoint},
+	}
+	r.url = config.AuthCodeURL(r.state.Reveal(), options...)
+	return r
+}
+
+// randomText is 32 random bytes in base64url.
+func randomText() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// URL is what the browser opens.
+func (r *AuthorizationRequest) URL() string { return r.url }
+
+// MatchState compares the callback's state in constant time. It comes before
+// anything else in the callback is looked at; what does not match is ErrStray.
+func (r *AuthorizationRequest) MatchState(q url.Values) error {
+	states := q["state"]
+	if len(states) != 1 || subtle.ConstantTimeCompare([]byte(states[0]), []byte(r.state.Reveal())) != 1 {
+		return ErrStray
+	}
+	return nil
+}
+
+// Code returns the authorization code of a callback whose state matches. A
+// duplicate parameter, a wrong or missing iss (RFC 9207 §2.4) and an error answer
+// end the login.
+func (r *AuthorizationRequest) Code(q url.Values) (string, error) {
+	if err := r.MatchState(q); err != nil {
+		return "", err
+	}
+	for _, name := range []string{"code", "iss", "error", "error_description"} {
+		if len(q[name]) > 1 {
+			return "", fmt.Errorf("%w: the callback has more than one %s", ErrMalformed, name)
+		}
+	}
+	if iss, ok := q["iss"]; ok && iss[0] != r.issuer || !ok && r.issRequired {
+		return "", fmt.Errorf("%w: the callback comes from another issuer, or does not say from which", ErrMalformed)
+	}
+	if q.Has("error") {
+		return "", &AuthorizationError{Code: q.Get("error"), Description: q.Get("error_description")}
+	}
+	if q.Get("code") == "" {
+		return "", fmt.Errorf("%w: the callback has no code", ErrMalformed)
+	}
+	return q.Get("code"), nil
+}
+
+// ParsePasted reads the redirect URL that a user copied from a browser. Scheme,
+// host, port and path must be the redirect URI's; the rest is then checked as a
+// callback is.
+func (r *AuthorizationRequest) ParsePasted(line string) (url.Values, error) {
+	pasted, err := url.Parse(strings.TrimSpace(line))
+	if err != nil {
+		return nil, errors.New("it is not a URL")
+	}
+	want, err := url.Parse(r.RedirectURI)
+	if err != nil {
+		return nil, err
+	}
+	if pasted.Scheme != want.Scheme || pasted.Host != want.Host || pasted.Path != want.Path || pasted.User != nil {
+		return nil, fmt.Errorf("it does not begin with %s", r.RedirectURI)
+	}
+	q, err := url.ParseQuery(pasted.RawQuery)
+	if err != nil {
+		return nil, errors.New("its parameters are not readable")
+	}
+	return q, r.MatchState(q)
+}

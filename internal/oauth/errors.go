@@ -1,0 +1,54 @@
+package oauth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// Why a request to the authorization server failed, beside *Error.
+var (
+	// ErrUnavailable is a network or server failure: another try may succeed.
+	ErrUnavailable = errors.New("the server is unavailable")
+	// ErrMalformed is an answer that the standards do not allow.
+	ErrMalformed = errors.New("the server's answer is malformed")
+	// ErrUnsupported is something that the server does not offer.
+	ErrUnsupported = errors.New("the server does not support this")
+	// ErrIDToken is an id_token that must not be trusted.
+	ErrIDToken = errors.New("the id_token was refused")
+	// ErrWrongSubject is a userinfo answer about somebody else (OIDC Core §5.3.2).
+	ErrWrongSubject = errors.New("the userinfo is about another account")
+)
+
+// Error is the server's own error answer (RFC 6749 §5.2). Its texts come from the
+// server; Error shows them made inert.
+type Error struct {
+	Status      int
+	Code        string
+	Description string
+}
+
+func (e *Error) Error() string {
+	text := "the server says " + safetext.Line(e.Code)
+	if e.Description != "" {
+		text += ": " + safetext.Line(e.Description)
+	}
+	return text
+}
+
+// IsInvalidGrant reports whether the server has refused the grant itself: a code
+// or refresh token that is expired, revoked or not this client's.
+func IsInvalidGrant(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == "invalid_grant"
+}
+
+// statusError judges an answer that is neither a success nor an OAuth error.
+func statusError(status int) error {
+	if status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
+		return fmt.Errorf("%w: it answered %d %s", ErrUnavailable, status, http.StatusText(status))
+	}
+	return fmt.Errorf("%w: it answered %d %s", ErrMalformed, status, http.StatusText(status))
+}

@@ -1,0 +1,212 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// clockLeeway is how far the server's clock may be from ours.
+const clockLeeway = 2 * time.Minute
+
+// IDToken is what a checked id_token says of the account (OIDC Core §2).
+type IDToken struct {
+	Subject           string
+	Name              string
+	PreferredUsername string
+	Email             string
+}
+
+// idTokenClaims are the claims that are checked or shown.
+type idTokenClaims struct {
+	Issuer            string   `json:"iss"`
+	Subject           string   `json:"sub"`
+	Audience          audience `json:"aud"`
+	AuthorizedParty   string   `json:"azp"`
+	Expiry            *float64 `json:"exp"`
+	IssuedAt          *float64 `json:"iat"`
+	Nonce             string   `json:"nonce"`
+	AccessTokenHash   *string  `json:"at_hash"`
+	Name              string   `json:"name"`
+	PreferredUsername string   `json:"preferred_username"`
+	Email             string   `json:"email"`
+}
+
+// audience is a string or an array of strings (OIDC Core §2).
+type audience []string
+
+func (a *audience) UnmarshalJSON(text []byte) error {
+	var one string
+	if json.Unmarshal(text, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	return json.Unmarshal(text, (*[]string)(a))
+}
+
+// signatureAlgorithms are those of a key pair. HS* would make a public key, which
+// anybody knows, or the client secret a signing key; none is no signature.
+var signatureAlgorithms = []jose.SignatureAlgorithm{
+	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
+	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+}
+
+func refused(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrIDToken, fmt.Sprintf(format, args...))
+}
+
+// VerifyIDToken checks an id_token as OIDC Core §3.1.3.7 says: signature, iss,
+// aud, azp, exp, iat, nonce, and at_hash where there is one. Any failure is ErrIDToken,
+// but for a key set that cannot be read.
+func (c *Client) VerifyIDToken(ctx context.Context, raw, nonce string, accessToken secret.Secret) (*IDToken, error) {
+	if raw == "" {
+		return nil, refused("the server sent none")
+	}
+	token, err := parseSigned(raw)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := c.verifySignature(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	var claims idTokenClaims
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		return nil, refused("its claims are not JSON of the right types")
+	}
+	if err := c.checkClaims(&claims, nonce); err != nil {
+		return nil, err
+	}
+	algorithm := jose.SignatureAlgorithm(token.Signatures[0].Header.Algorithm)
+	if claims.AccessTokenHash != nil && !matchesHash(*claims.AccessTokenHash, algorithm, accessToken) {
+		return nil, refused("at_hash is of another access token")
+	}
+	return &IDToken{Subject: claims.Subject, Name: claims.Name, PreferredUsername: claims.PreferredUsername, Email: claims.Email}, nil
+}
+
+// parseSigned takes the compact form alone: three parts, known algorithm.
+func parseSigned(raw string) (*jose.JSONWebSignature, error) {
+	if strings.Count(raw, ".") != 2 {
+		return nil, refused("it is not a signed JWT")
+	}
+	token, err := jose.ParseSignedCompact(raw, signatureAlgorithms)
+	if err != nil {
+		return nil, refused("its signature is not of an algorithm that fob accepts")
+	}
+	return token, nil
+}
+
+func (c *Client) checkClaims(claims *idTokenClaims, nonce string) error {
+	now := c.Now()
+	switch {
+	case claims.Issuer != c.Metadata.Issuer:
+		return refused("iss is another issuer")
+	case claims.Subject == "":
+		return refused("it has no sub")
+	case !slices.Contains(claims.Audience, c.ClientID):
+		return refused("aud is another client")
+	case len(claims.Audience) > 1 && claims.AuthorizedParty == "":
+		return refused("several aud, and no azp")
+	case claims.AuthorizedParty != "" && claims.AuthorizedParty != c.ClientID:
+		return refused("azp is another client")
+	case claims.Expiry == nil || !now.Add(-clockLeeway).Before(seconds(*claims.Expiry)):
+		return refused("it has expired, or has no exp")
+	case claims.IssuedAt == nil || seconds(*claims.IssuedAt).After(now.Add(clockLeeway)):
+		return refused("it comes from the future, or has no iat")
+	case subtle.ConstantTimeCompare([]byte(claims.Nonce), []byte(nonce)) != 1:
+		return refused("nonce is of another login")
+	}
+	return nil
+}
+
+func seconds(t float64) time.Time { return time.Unix(int64(t), 0) }
+
+// matchesHash compares at_hash: the left half of the token's hash (OIDC Core §3.1.3.6).
+func matchesHash(atHash string, algorithm jose.SignatureAlgorithm, accessToken secret.Secret) bool {
+	var h hash.Hash
+	switch name := string(algorithm); {
+	case strings.HasSuffix(name, "384"):
+		h = sha512.New384()
+	case strings.HasSuffix(name, "512"), algorithm == jose.EdDSA:
+		h = sha512.New()
+	default:
+		h = sha256.New()
+	}
+	h.Write([]byte(accessToken.Reveal()))
+	sum := h.Sum(nil)
+	want := base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+	return subtle.ConstantTimeCompare([]byte(atHash), []byte(want)) == 1
+}
+
+// verifySignature looks the key up in the issuer's key set. A set without it is
+// fetched once more: the issuer may have rotated its keys in between.
+func (c *Client) verifySignature(ctx context.Context, token *jose.JSONWebSignature) ([]byte, error) {
+	if c.Metadata.JWKSURI == "" {
+		return nil, refused("the server names no keys to check it with")
+	}
+	for range 2 {
+		var set struct{ Keys []json.RawMessage }
+		if err := httpclient.GetJSON(ctx, c.HTTP, c.Metadata.JWKSURI, &set); err != nil {
+			return nil, fmt.Errorf("reading the server's keys: %w", unavailable(err))
+		}
+		for _, key := range candidates(set.Keys, token.Signatures[0].Header) {
+			if payload, err := token.Verify(key); err == nil {
+				return payload, nil
+			}
+		}
+	}
+	return nil, refused("no key of the server fits its signature")
+}
+
+// candidates are the public signing keys that the header may mean: those of its
+// kid, or all where it names none. Keys of a kind that fob does not know are
+// passed over.
+func candidates(set []json.RawMessage, header jose.Header) []jose.JSONWebKey {
+	var keys []jose.JSONWebKey
+	for _, raw := range set {
+		var key jose.JSONWebKey
+		if key.UnmarshalJSON(raw) == nil && key.IsPublic() &&
+			(key.Use == "" || key.Use == "sig") &&
+			(key.Algorithm == "" || key.Algorithm == header.Algorithm) &&
+			(header.KeyID == "" || key.KeyID == header.KeyID) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// CheckRefreshedIDToken checks the id_token of a refresh (OIDC Core §12.2): same
+// iss and sub, and this client in aud. It came straight from the token endpoint,
+// so that TLS stands for its signature (§3.1.3.7, 6).
+func (c *Client) CheckRefreshedIDToken(raw, subject string) error {
+	token, err := parseSigned(raw)
+	if err != nil {
+		return err
+	}
+	var claims idTokenClaims
+	if err := json.Unmarshal(token.UnsafePayloadWithoutVerification(), &claims); err != nil {
+		return refused("its claims are not JSON of the right types")
+	}
+	switch {
+	case claims.Issuer != c.Metadata.Issuer:
+		return refused("iss is another issuer")
+	case claims.Subject != subject:
+		return refused("sub is another account")
+	case !slices.Contains(claims.Audience, c.ClientID):
+		return refused("aud is another client")
+	}
+	return nil
+}

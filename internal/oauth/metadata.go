@@ -1,0 +1,157 @@
+// Package oauth is the protocol: what a server says of itself, the authorization
+// code flow with PKCE on a loopback listener, the token endpoint, the checks of
+// an id_token, userinfo and revocation.
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// Metadata is what an authorization server says of itself (RFC 8414 §2, OpenID
+// Connect Discovery §3).
+type Metadata struct {
+	Issuer                            string   `json:"issuer,omitempty"`
+	AuthorizationEndpoint             string   `json:"authorization_endpoint,omitempty"`
+	TokenEndpoint                     string   `json:"token_endpoint,omitempty"`
+	RevocationEndpoint                string   `json:"revocation_endpoint,omitempty"`
+	UserinfoEndpoint                  string   `json:"userinfo_endpoint,omitempty"`
+	JWKSURI                           string   `json:"jwks_uri,omitempty"`
+	ScopesSupported                   []string `json:"scopes_supported,omitempty"`
+	CodeChallengeMethodsSupported     []string `json:"code_challenge_methods_supported,omitempty"`
+	TokenEndpointAuthMethodsSupported []string `json:"token_endpoint_auth_methods_supported,omitempty"`
+	// IssParameterSupported: the callback carries iss (RFC 9207 §3).
+	IssParameterSupported bool `json:"authorization_response_iss_parameter_supported,omitempty"`
+	// OpenID tells that the document is an OpenID provider's.
+	OpenID bool `json:"openid,omitempty"`
+}
+
+// Discover reads the issuer's metadata: OpenID Connect Discovery first, then RFC
+// 8414. The issuer in it must equal the given one byte for byte (RFC 8414 §3.3).
+func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, error) {
+	if err := CheckURL(issuer); err != nil {
+		return nil, err
+	}
+	m, err := fetchMetadata(ctx, hc, issuer, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
+	if err == nil {
+		m.OpenID = true
+		return m, nil
+	}
+	var status *httpclient.StatusError
+	if !errors.As(err, &status) || status.Status >= 500 {
+		return nil, err
+	}
+	m, oauthErr := fetchMetadata(ctx, hc, issuer, wellKnown(issuer))
+	if oauthErr != nil {
+		return nil, fmt.Errorf("no metadata: %w, %w", err, oauthErr)
+	}
+	return m, nil
+}
+
+// wellKnown puts RFC 8414's suffix between host and path (§3.1).
+func wellKnown(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return issuer
+	}
+	u.Path = "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.Path, "/")
+	return u.String()
+}
+
+func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string) (*Metadata, error) {
+	var m Metadata
+	if err := httpclient.GetJSON(ctx, hc, location, &m); err != nil {
+		return nil, unavailable(err)
+	}
+	m.OpenID = false
+	if m.Issuer != issuer {
+		return nil, fmt.Errorf("%w: it calls itself %q, not %q", ErrMalformed, safetext.Line(m.Issuer), safetext.Line(issuer))
+	}
+	return &m, m.Check()
+}
+
+// Check refuses metadata without the two endpoints of a login, or with any
+// endpoint that fob must not talk to.
+func (m *Metadata) Check() error {
+	for _, endpoint := range []struct {
+		name, url string
+		required  bool
+	}{
+		{"authorization_endpoint", m.AuthorizationEndpoint, true},
+		{"token_endpoint", m.TokenEndpoint, true},
+		{"revocation_endpoint", m.RevocationEndpoint, false},
+		{"userinfo_endpoint", m.UserinfoEndpoint, false},
+		{"jwks_uri", m.JWKSURI, false},
+	} {
+		if endpoint.url == "" && !endpoint.required {
+			continue
+		}
+		if err := CheckURL(endpoint.url); err != nil {
+			return fmt.Errorf("%w: its %s: %w", ErrMalformed, endpoint.name, err)
+		}
+	}
+	return nil
+}
+
+// CheckURL accepts an https URL, or an http one of a loopback host, that holds
+// nothing a launcher, a shell or a log could take for something else.
+func CheckURL(raw string) error {
+	if raw == "" {
+		return errors.New("there is no URL")
+	}
+	shown := safetext.Line(raw)
+	for _, r := range raw {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r) {
+			return fmt.Errorf("%q holds a character that no URL has", shown)
+		}
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Host == "" || u.Opaque != "":
+		return fmt.Errorf("%q is not a URL with a host", shown)
+	case u.User != nil:
+		return fmt.Errorf("%q holds a user name", shown)
+	case u.Fragment != "" || strings.Contains(raw, "#"):
+		return fmt.Errorf("%q holds a fragment", shown)
+	case u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()):
+		return nil
+	}
+	return fmt.Errorf("%q is not https", shown)
+}
+
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
+
+// unavailable marks what another try may mend: anything but a refusal of ours.
+func unavailable(err error) error {
+	var status *httpclient.StatusError
+	switch {
+	case errors.As(err, &status) && status.Status < 500,
+		errors.Is(err, httpclient.ErrTooLarge), errors.Is(err, httpclient.ErrRedirect), errors.Is(err, context.Canceled):
+		return err
+	}
+	var network *url.Error
+	if errors.As(err, &network) || status != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, plain(err))
+	}
+	return fmt.Errorf("%w: %w", ErrMalformed, err)
+}
+
+// plain drops the request's URL from an error: it may hold parameters.
+func plain(err error) error {
+	var network *url.Error
+	if errors.As(err, &network) {
+		return network.Err
+	}
+	return err
+}

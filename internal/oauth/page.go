@@ -1,0 +1,57 @@
+package oauth
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"io"
+	"log"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// The page that the browser shows at the end. Its text is fixed: nothing that a
+// server or a request said stands in it.
+//
+//go:embed page.html
+var pageTemplate string
+
+// page is what differs between the two ends of a login.
+type page struct{ tone, title, text string }
+
+var (
+	successPage = page{"good", "You are logged in", "You can close this window and go back to the terminal."}
+	failurePage = page{"bad", "The login did not work", "The terminal says why. You can close this window."}
+)
+
+// discard swallows what net/http would log of broken requests.
+var discard = log.New(io.Discard, "", 0)
+
+func (p page) html() string {
+	return strings.NewReplacer("{tone}", p.tone, "{title}", p.title, "{text}", p.text).Replace(pageTemplate)
+}
+
+// contentSecurityPolicy allows the page's own style, by its hash, and nothing else.
+var contentSecurityPolicy = sync.OnceValue(func() string {
+	_, rest, _ := strings.Cut(pageTemplate, "<style>")
+	style, _, _ := strings.Cut(rest, "</style>")
+	sum := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+})
+
+// setPageHeaders are for every answer of the loopback listener.
+func setPageHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", contentSecurityPolicy())
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Connection", "close")
+}
+
+func writePage(w http.ResponseWriter, status int, p page) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, p.html())
+}

@@ -1,0 +1,207 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// maxLifetime bounds what a server may claim of a token or a login.
+const maxLifetime = 365 * 24 * time.Hour
+
+// AccessToken is an access token that fob accepts.
+type AccessToken struct {
+	Value     secret.Secret
+	Type      string // "Bearer"
+	IssuedAt  time.Time
+	ExpiresAt time.Time // zero: the server did not say
+}
+
+// TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1).
+// It is parsed field by field and judges nothing, so that a rotated refresh token
+// can be saved before anything else in the answer is looked at.
+type TokenResponse struct {
+	RefreshToken secret.Secret // zero: absent or empty
+
+	fields     map[string]json.RawMessage
+	receivedAt time.Time
+}
+
+// Exchange redeems an authorization code with its verifier (RFC 7636 §4.5).
+func (c *Client) Exchange(ctx context.Context, r *AuthorizationRequest, code string) (*TokenResponse, error) {
+	return c.grant(ctx, url.Values{
+		"grant_type":    {"authorization_code"},
+		"code":          {code},
+		"redirect_uri":  {r.RedirectURI},
+		"code_verifier": {r.codeVerifier.Reveal()},
+	})
+}
+
+// Refresh makes one request with a refresh token (RFC 6749 §6).
+func (c *Client) Refresh(ctx context.Context, refreshToken secret.Secret) (*TokenResponse, error) {
+	return c.grant(ctx, url.Values{
+		"grant_type":    {"refresh_token"},
+		"refresh_token": {refreshToken.Reveal()},
+	})
+}
+
+// grant is the one POST that serves every grant.
+func (c *Client) grant(ctx context.Context, form url.Values) (*TokenResponse, error) {
+	status, body, err := c.post(ctx, c.Metadata.TokenEndpoint, form)
+	if err != nil {
+		return nil, err
+	}
+	if status != http.StatusOK {
+		return nil, errorAnswer(status, body)
+	}
+	return parseTokenResponse(body, c.Now())
+}
+
+// post sends a form with the client's authentication, once, and returns status
+// and body.
+func (c *Client) post(ctx context.Context, endpoint string, form url.Values) (int, []byte, error) {
+	if c.AuthStyle != oauth2.AuthStyleInHeader {
+		form.Set("client_id", c.ClientID)
+		if !c.ClientSecret.IsZero() {
+			form.Set("client_secret", c.ClientSecret.Reveal())
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return 0, nil, fmt.Errorf("%w: its endpoint is no URL", ErrMalformed)
+	}
+	req.GetBody = nil // never sent again, by a redirect or a lost connection
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	if c.AuthStyle == oauth2.AuthStyleInHeader {
+		// Both parts are form-encoded first (RFC 6749 §2.3.1).
+		req.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.ClientSecret.Reveal()))
+	}
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return 0, nil, unavailable(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, nil, unavailable(&url.Error{Op: "Post", Err: err})
+	}
+	return resp.StatusCode, body, nil
+}
+
+// errorAnswer reads RFC 6749 §5.2, else judges by the status.
+func errorAnswer(status int, body []byte) error {
+	var answer struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal(body, &answer) != nil || answer.Error == "" || status >= 500 || status < 400 && status != http.StatusOK {
+		return statusError(status)
+	}
+	return &Error{Status: status, Code: answer.Error, Description: answer.Description}
+}
+
+// parseTokenResponse needs a JSON object without an error in it: GitHub and Slack
+// send their errors with status 200.
+func parseTokenResponse(body []byte, now time.Time) (*TokenResponse, error) {
+	r := &TokenResponse{receivedAt: now}
+	if err := json.Unmarshal(body, &r.fields); err != nil || r.fields == nil {
+		return nil, fmt.Errorf("%w: no JSON object came from the token endpoint", ErrMalformed)
+	}
+	r.RefreshToken = secret.New(r.text("refresh_token"))
+	if r.text("access_token") == "" && r.text("error") != "" {
+		return nil, errorAnswer(http.StatusOK, body)
+	}
+	return r, nil
+}
+
+// GivenToken takes a token that a user brings: one access token, or the JSON of a
+// token response.
+func (c *Client) GivenToken(text secret.Secret) (*TokenResponse, error) {
+	given := strings.TrimSpace(text.Reveal())
+	if strings.HasPrefix(given, "{") {
+		return parseTokenResponse([]byte(given), c.Now())
+	}
+	value, err := json.Marshal(given)
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]json.RawMessage{"access_token": value, "token_type": json.RawMessage(`"Bearer"`)}
+	r := &TokenResponse{fields: fields, receivedAt: c.Now()}
+	_, err = r.AccessToken()
+	return r, err
+}
+
+// text returns a field that is a JSON string, and "" for any other.
+func (r *TokenResponse) text(name string) string {
+	var value string
+	if json.Unmarshal(r.fields[name], &value) != nil {
+		return ""
+	}
+	return value
+}
+
+// AccessToken judges the access token: its type must be Bearer, its characters
+// those of RFC 6750 §2.1 and the like, so that nothing can be smuggled into a
+// header or a script.
+func (r *TokenResponse) AccessToken() (AccessToken, error) {
+	value := r.text("access_token")
+	if value == "" {
+		return AccessToken{}, fmt.Errorf("%w: there is no access_token in it", ErrMalformed)
+	}
+	for _, b := range []byte(value) {
+		if b <= ' ' || b >= 0x7f {
+			return AccessToken{}, fmt.Errorf("%w: the access_token holds a character that no token has", ErrMalformed)
+		}
+	}
+	if kind, said := r.fields["token_type"]; said && !strings.EqualFold(r.text("token_type"), "bearer") && string(kind) != "null" {
+		return AccessToken{}, fmt.Errorf("%w: a token_type other than Bearer", ErrUnsupported)
+	}
+	return AccessToken{
+		Value:     secret.New(value),
+		Type:      "Bearer",
+		IssuedAt:  r.receivedAt,
+		ExpiresAt: r.after("expires_in"),
+	}, nil
+}
+
+// IDToken returns the id_token, or "".
+func (r *TokenResponse) IDToken() string { return r.text("id_token") }
+
+// Scope returns the scopes as granted, separated by spaces, or "" where the
+// server did not say. GitHub separates them by commas.
+func (r *TokenResponse) Scope() string {
+	return strings.Join(strings.FieldsFunc(r.text("scope"), func(c rune) bool { return c == ' ' || c == ',' }), " ")
+}
+
+// RefreshExpiry is when the refresh token, and with it the login, ends: Keycloak
+// and Microsoft say refresh_expires_in, GitHub refresh_token_expires_in. Zero:
+// the server did not say.
+func (r *TokenResponse) RefreshExpiry() time.Time {
+	if at := r.after("refresh_expires_in"); !at.IsZero() {
+		return at
+	}
+	return r.after("refresh_token_expires_in")
+}
+
+// after reads a number of seconds, which servers write as a number, a string, a
+// float or with an exponent. What is unusable is the zero time.
+func (r *TokenResponse) after(name string) time.Time {
+	text := strings.Trim(string(r.fields[name]), `"`)
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || !(seconds > 0) {
+		return time.Time{}
+	}
+	return r.receivedAt.Add(time.Duration(min(seconds, maxLifetime.Seconds()) * float64(time.Second)))
+}

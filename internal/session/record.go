@@ -1,0 +1,100 @@
+package session
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// Account is who is logged in, as the server names them. Every field may be
+// empty, and all of it is text from the server: pass it through safetext.
+type Account struct {
+	Subject string `json:"sub,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Email   string `json:"email,omitempty"`
+}
+
+// recordVersion grows when an older fob could no longer read a record rightly.
+const recordVersion = 1
+
+// record is what one login keeps in the credential store. Later versions read
+// its JSON: fields are added, never renamed.
+type record struct {
+	Version          int             `json:"v"`
+	CacheKey         sealedSecret    `json:"cache_key"` // base64
+	Metadata         *oauth.Metadata `json:"metadata"`  // pinned at login
+	AuthMethod       string          `json:"token_endpoint_auth_method"`
+	ClientID         string          `json:"client_id"`
+	ClientSecret     sealedSecret    `json:"client_secret,omitzero"`
+	RefreshToken     sealedSecret    `json:"refresh_token,omitzero"`
+	AccessToken      *accessToken    `json:"access_token,omitempty"` // of a login that cannot refresh
+	Scope            string          `json:"scope,omitempty"`
+	Account          Account         `json:"account"`
+	LoggedInAt       time.Time       `json:"logged_in_at"`
+	RefreshExpiresAt time.Time       `json:"refresh_expires_at,omitzero"`
+}
+
+// accessToken is an access token at rest, always inside sealed bytes.
+type accessToken struct {
+	Value     sealedSecret `json:"access_token"`
+	Type      string       `json:"token_type"`
+	Scope     string       `json:"scope,omitempty"`
+	IssuedAt  time.Time    `json:"issued_at"`
+	ExpiresAt time.Time    `json:"expires_at,omitzero"` // zero: the server did not say
+}
+
+// sealedSecret is a Secret whose JSON is its text. Only bytes that are sealed
+// next are made of it.
+type sealedSecret struct{ secret.Secret }
+
+func (s sealedSecret) MarshalJSON() ([]byte, error) { return json.Marshal(s.Reveal()) }
+
+func (s *sealedSecret) UnmarshalJSON(text []byte) error {
+	var value string
+	if err := json.Unmarshal(text, &value); err != nil {
+		return err
+	}
+	s.Secret = secret.New(value)
+	return nil
+}
+
+func (r *record) marshal() ([]byte, error) { return json.Marshal(r) }
+
+// parseRecord reads an opened record. What authentic bytes cannot hold is
+// credstore.ErrCorrupt; no part of the record stands in an error.
+func parseRecord(plain []byte) (*record, error) {
+	var r record
+	if err := json.Unmarshal(plain, &r); err != nil || r.Metadata == nil {
+		return nil, fmt.Errorf("the login's record is not one that fob wrote: %w", credstore.ErrCorrupt)
+	}
+	if r.Version > recordVersion {
+		return nil, fmt.Errorf("the login was saved by a newer fob (record version %d): %w", r.Version, credstore.ErrCorrupt)
+	}
+	return &r, nil
+}
+
+// cacheKey is the key that the login's cached access tokens are sealed under.
+func (r *record) cacheKey() (seal.Key, error) {
+	raw, err := base64.StdEncoding.DecodeString(r.CacheKey.Reveal())
+	if err != nil {
+		return seal.Key{}, fmt.Errorf("the login's cache key: %w", credstore.ErrCorrupt)
+	}
+	key, err := seal.KeyFromBytes(raw)
+	if err != nil {
+		return seal.Key{}, fmt.Errorf("the login's cache key: %w", credstore.ErrCorrupt)
+	}
+	return key, nil
+}
+
+// client speaks to the endpoints that were pinned when the login was made.
+func (r *record) client(hc *http.Client, now func() time.Time) (*oauth.Client, error) {
+	c := &oauth.Client{HTTP: hc, Metadata: r.Metadata, ClientID: r.ClientID, ClientSecret: r.ClientSecret.Secret, Now: now}
+	return c, c.UseAuthMethod(r.AuthMethod)
+}

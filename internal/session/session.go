@@ -1,0 +1,82 @@
+// Package session is one login's life: it stores what a login brought, prints
+// access tokens that are fresh, refreshes them under a lock that all processes
+// share, and ends the login at the server and on this machine.
+//
+// A login is one sealed record in the credential store. The access tokens of a
+// login that can refresh are kept apart, in a cache file sealed under a key from
+// the record: losing the cache costs one request, losing the record a login.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/seal"
+)
+
+// ErrLoginRequired means that only a new login helps: there is none, or the
+// server has ended it. No other failure is ever reported as this one.
+var ErrLoginRequired = errors.New("login required")
+
+// lockWait bounds the wait for another process that refreshes the same login.
+const lockWait = 30 * time.Second
+
+// Session is the login of one profile. It holds no state between calls, so
+// that any number of processes may work on the same login.
+type Session struct {
+	Profile config.Profile // with its provider's preset filled in
+	Paths   config.Paths
+	Store   *credstore.Store
+	HTTP    *http.Client
+	Now     func() time.Time
+	Warn    func(string) // shows one line to the user
+}
+
+// context is what the login's record is bound to: an edited profile, or a
+// record moved to another one, does not open.
+func (s *Session) context() seal.Context {
+	return seal.Context{
+		Kind:     "login",
+		Profile:  s.Profile.Name,
+		Issuer:   s.Profile.Authority(),
+		ClientID: s.Profile.ClientID,
+	}
+}
+
+// lock takes the login's lock. Its scope is the record's: the lock file lies
+// beside the data, so that two data folders never share either.
+func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) {
+	return filelock.Acquire(ctx, filepath.Join(s.Paths.Data, "locks", s.Profile.Name+".lock"), lockWait)
+}
+
+// load reads the login's record. A missing one is ErrLoginRequired; a keyring
+// that is locked, absent or damaged keeps its own error.
+func (s *Session) load(ctx context.Context) (*record, error) {
+	sealed, err := s.Store.Get(ctx, s.context())
+	if errors.Is(err, credstore.ErrNotFound) {
+		return nil, fmt.Errorf("profile %q is not logged in: %w", s.Profile.Name, ErrLoginRequired)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the login of profile %q: %w", s.Profile.Name, err)
+	}
+	return parseRecord(sealed)
+}
+
+// save writes the login's record.
+func (s *Session) save(ctx context.Context, r *record) error {
+	plain, err := r.marshal()
+	if err != nil {
+		return err
+	}
+	if err := s.Store.Set(ctx, s.context(), plain); err != nil {
+		return fmt.Errorf("saving the login of profile %q: %w", s.Profile.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// DefaultMinTTL is how long a printed token lives at least, unless a tenth of
+// its lifetime is shorter.
+const DefaultMinTTL = 60 * time.Second
+
+// TokenOptions say which access token will do.
+type TokenOptions struct {
+	MinTTL       *time.Duration // nil: DefaultMinTTL, at most a tenth of the lifetime
+	ForceRefresh bool
+}
+
+// Token is a fresh access token.
+type Token struct {
+	Value     secret.Secret
+	Type      string    // "Bearer"
+	Scope     string    // space-separated, as granted
+	ExpiresAt time.Time // zero: the server did not say
+}
+
+func (o TokenOptions) accepts(t *accessToken, now time.Time) bool {
+	if t == nil {
+		return false
+	}
+	if o.MinTTL != nil {
+		return t.outlives(now, *o.MinTTL)
+	}
+	return t.outlives(now, min(DefaultMinTTL, t.lifetime()/10))
+}
+
+// Token returns a fresh access token: the cached one without lock, write or
+// network where it will do, else one from the only refresh that all processes
+// of this login make. ErrLoginRequired is returned only when the server, or the
+// absence of a record, is definite about it.
+func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) {
+	r, err := s.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.RefreshToken.IsZero() {
+		return s.fixedToken(r, opts)
+	}
+	cached, err := s.readCache(r)
+	if err != nil {
+		return nil, err
+	}
+	if !opts.ForceRefresh && opts.accepts(cached, s.Now()) {
+		return cached.token(), nil
+	}
+	return s.refreshLocked(ctx, r, opts)
+}
+
+// fixedToken answers for a login that has no refresh token: its one access
+// token lives in the record.
+func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
+	switch {
+	case opts.ForceRefresh:
+		return nil, fmt.Errorf("the login of profile %q has no refresh token, so nothing can be refreshed: %w", s.Profile.Name, ErrLoginRequired)
+	case r.AccessToken == nil || !r.AccessToken.outlives(s.Now(), 0):
+		return nil, fmt.Errorf("the access token of profile %q has expired, and the server gave no refresh token: %w", s.Profile.Name, ErrLoginRequired)
+	case !opts.accepts(r.AccessToken, s.Now()):
+		s.Warn(fmt.Sprintf("the access token of profile %q expires at %s and cannot be refreshed", s.Profile.Name, r.AccessToken.ExpiresAt.UTC().Format(time.RFC3339)))
+	}
+	return r.AccessToken.token(), nil
+}
+
+// refreshLocked refreshes under the login's lock, unless a sibling did while
+// this process waited for it.
+func (s *Session) refreshLocked(ctx context.Context, seen *record, opts TokenOptions) (*Token, error) {
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Release()
+
+	if token, err := s.siblings(seen, opts); token != nil || err != nil {
+		return token, err
+	}
+	r, err := s.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.CacheKey.Reveal() != seen.CacheKey.Reveal() { // a new login came in between
+		if r.RefreshToken.IsZero() {
+			return s.fixedToken(r, opts)
+		}
+		if token, err := s.siblings(r, opts); token != nil || err != nil {
+			return token, err
+		}
+	}
+	// From the send to the save nothing may stop the exchange: Ctrl-C here would
+	// throw away a refresh token that the server has already rotated.
+	return s.refresh(context.WithoutCancel(ctx), r, opts)
+}
+
+// siblings returns the token that another process has just cached, if it will do.
+func (s *Session) siblings(r *record, opts TokenOptions) (*Token, error) {
+	if opts.ForceRefresh {
+		return nil, nil
+	}
+	cached, err := s.readCache(r)
+	if err != nil || !opts.accepts(cached, s.Now()) {
+		return nil, err
+	}
+	return cached.token(), nil
+}
+
+// refresh makes the one request. A refused refresh token is looked up once more:
+// where the record holds another one by now, that one is used.
+func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
+	token, err := s.refreshOnce(ctx, r, opts)
+	if !oauth.IsInvalidGrant(err) {
+		return token, err
+	}
+	again, loadErr := s.load(ctx)
+	if loadErr != nil {
+		return nil, loadErr
+	}
+	if again.RefreshToken.Reveal() != r.RefreshToken.Reveal() && !again.RefreshToken.IsZero() {
+		if token, err = s.refreshOnce(ctx, again, opts); !oauth.IsInvalidGrant(err) {
+			return token, err
+		}
+	}
+	return nil, fmt.Errorf("the server has ended the login of profile %q (%w): %w", s.Profile.Name, err, ErrLoginRequired)
+}
+
+func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
+	client, err := r.client(s.HTTP, s.Now)
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Refresh(ctx, r.RefreshToken.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err)
+	}
+	saveErr := s.keepRotated(ctx, r, response)
+
+	access, err := judge(client, r, response)
+	if err != nil {
+		return nil, errors.Join(saveErr, fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err))
+	}
+	fresh := newAccessToken(access, r.Scope, true)
+	if err := s.writeCache(r, fresh); err != nil {
+		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
+	}
+	if saveErr != nil {
+		return nil, saveErr
+	}
+	if !opts.accepts(fresh, s.Now()) {
+		s.Warn(fmt.Sprintf("the server's access tokens live for %s only", fresh.lifetime()))
+	}
+	return fresh.token(), nil
+}
+
+// keepRotated saves what the answer says of the login itself, before anything
+// else in it is judged: a rotated refresh token that is not saved is a lost login.
+func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.TokenResponse) error {
+	before := *r
+	if !response.RefreshToken.IsZero() {
+		r.RefreshToken.Secret = response.RefreshToken
+	}
+	if end := response.RefreshExpiry(); !end.IsZero() {
+		r.RefreshExpiresAt = end
+	}
+	if scope := response.Scope(); scope != "" {
+		r.Scope = scope
+	}
+	if *r == before {
+		return nil
+	}
+	return s.save(ctx, r)
+}
+
+// judge accepts the answer's access token and, where one came, its id_token.
+func judge(client *oauth.Client, r *record, response *oauth.TokenResponse) (oauth.AccessToken, error) {
+	access, err := response.AccessToken()
+	if err != nil {
+		return oauth.AccessToken{}, err
+	}
+	if raw := response.IDToken(); raw != "" && r.Metadata.OpenID && r.Account.Subject != "" {
+		if err := client.CheckRefreshedIDToken(raw, r.Account.Subject); err != nil {
+			return oauth.AccessToken{}, err
+		}
+	}
+	return access, nil
+}
+
+func (t *accessToken) token() *Token {
+	return &Token{Value: t.Value.Secret, Type: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt}
+}

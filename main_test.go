@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/fobcli/fob/internal/authservertest"
+)
+
+// The scripts in testdata/script run the real program. Beside testscript's own
+// commands they have:
+//
+//	exits N CMD…            run a command that must exit with status N
+//	issuer [HABIT…]         go on with a new test issuer that has other habits
+//	arm FAULT [TIMES]       make the issuer misbehave
+//	count ENDPOINT N        fail unless the endpoint has seen N requests
+//	notokens DIR            fail if a token that the issuer gave out stands in DIR
+//	parallel N CMD…         run N processes at once; all must succeed and print the same
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup:               setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    cmdExits,
+			"issuer":   cmdIssuer,
+			"arm":      cmdArm,
+			"count":    cmdCount,
+			"notokens": cmdNoTokens,
+			"parallel": cmdParallel,
+		},
+	})
+}
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"fob":     main,
+		"approve": approve,
+		"me":      me,
+	})
+}
+
+// approve is the scripts' browser: it says yes at the test issuer. With
+// -no-callback it prints the redirect in place of following it.
+func approve() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var err error
+	if os.Args[1] == "-no-callback" {
+		var redirect string
+		redirect, err = authservertest.Redirect(ctx, os.Args[2], http.DefaultClient)
+		fmt.Println(redirect)
+	} else {
+		_, _, err = authservertest.Approve(ctx, os.Args[1], http.DefaultClient)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "approve:", err)
+		os.Exit(1)
+	}
+}
+
+// me asks the test issuer's userinfo endpoint with the header on stdin, as curl -H @- would.
+func me() {
+	header, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		panic(err)
+	}
+	name, value, _ := strings.Cut(strings.TrimSpace(string(header)), ": ")
+	req, err := http.NewRequest(http.MethodGet, os.Getenv("ISSUER")+"/userinfo", nil)
+	if err != nil {
+		panic(err)
+	}
+	req.Header.Set(name, value)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		panic(err)
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+	_, _ = io.Copy(os.Stdout, resp.Body)
+}
+
+func setup(env *testscript.Env) error {
+	env.Setenv("FOB_HOME", env.WorkDir+"/home")
+	env.Setenv("FOB_STORAGE", "file")
+	env.Setenv("FOB_SEAL_KEY", strings.Repeat("ab", 32))
+	env.Setenv("BROWSER", "approve")
+	env.Setenv("NO_COLOR", "1")
+	server, err := authservertest.Start(authservertest.Options{})
+	if err != nil {
+		return err
+	}
+	env.Setenv("ISSUER", server.Issuer())
+	env.Values[issuerKey{}] = &server
+	env.Defer(func() { server.Close() })
+	return nil
+}
+
+type issuerKey struct{}
+
+// issuer is the script's test issuer of the moment.
+func issuer(ts *testscript.TestScript) **authservertest.Server {
+	return ts.Value(issuerKey{}).(**authservertest.Server)
+}
+
+func cmdIssuer(ts *testscript.TestScript, _ bool, args []string) {
+	var opts authservertest.Options
+	for _, arg := range args {
+		switch name, value, _ := strings.Cut(arg, "="); name {
+		case "lifetime":
+			lifetime, err := time.ParseDuration(value)
+			ts.Check(err)
+			opts.TokenLifetime = lifetime
+		case "no-refresh-token":
+			opts.NoRefreshToken = true
+		default:
+			ts.Fatalf("issuer: there is no habit %q", name)
+		}
+	}
+	server, err := authservertest.Start(opts)
+	ts.Check(err)
+	(*issuer(ts)).Close()
+	*issuer(ts) = server
+	ts.Setenv("ISSUER", server.Issuer())
+}
+
+func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
+	want := atoi(ts, args[0])
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, not %d", got, want)
+	}
+}
+
+func cmdArm(ts *testscript.TestScript, _ bool, args []string) {
+	times := 1
+	if len(args) > 1 {
+		times = atoi(ts, args[1])
+	}
+	ts.Check((*issuer(ts)).Arm(args[0], times))
+}
+
+func cmdCount(ts *testscript.TestScript, _ bool, args []string) {
+	if got, want := (*issuer(ts)).Count(args[0]), atoi(ts, args[1]); got != want {
+		ts.Fatalf("%s has seen %d requests, not %d", args[0], got, want)
+	}
+}
+
+func atoi(ts *testscript.TestScript, text string) int {
+	n, err := strconv.Atoi(text)
+	ts.Check(err)
+	return n
+}
+
+func cmdNoTokens(ts *testscript.TestScript, _ bool, args []string) {
+	tokens := (*issuer(ts)).IssuedTokens()
+	if len(tokens) == 0 {
+		ts.Fatalf("the issuer has given out no token to look for")
+	}
+	files := 0
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		files++
+		content, err := os.ReadFile(path)
+		for _, token := range tokens {
+			if bytes.Contains(content, []byte(token)) {
+				return fmt.Errorf("a token stands in the clear in %s", path)
+			}
+		}
+		return err
+	}))
+	if files == 0 {
+		ts.Fatalf("there is no file in %s", args[0])
+	}
+}
+
+// cmdParallel takes the environment of the script.
+func cmdParallel(ts *testscript.TestScript, _ bool, args []string) {
+	commands := make([]*exec.Cmd, atoi(ts, args[0]))
+	outputs := make([]bytes.Buffer, len(commands))
+	program, err := lookPath(ts.Getenv("PATH"), args[1])
+	ts.Check(err)
+	for i := range commands {
+		commands[i] = exec.Command(program, args[2:]...)
+		commands[i].Env = scriptEnv(ts)
+		commands[i].Stdout, commands[i].Stderr = &outputs[i], os.Stderr
+		ts.Check(commands[i].Start())
+	}
+	for i, command := range commands {
+		if err := command.Wait(); err != nil {
+			ts.Fatalf("process %d of %d: %v", i+1, len(commands), err)
+		}
+	}
+	for i := range outputs {
+		if outputs[i].Len() == 0 || !bytes.Equal(outputs[i].Bytes(), outputs[0].Bytes()) {
+			ts.Fatalf("process %d printed something else than the first", i+1)
+		}
+	}
+}
+
+func scriptEnv(ts *testscript.TestScript) []string {
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "FOB_HOME", "FOB_STORAGE", "FOB_SEAL_KEY", "SystemRoot", "TMPDIR"} {
+		env = append(env, name+"="+ts.Getenv(name))
+	}
+	return env
+}
+
+// lookPath finds a program in the script's PATH, not in the test's own.
+func lookPath(path, name string) (string, error) {
+	for _, dir := range filepath.SplitList(path) {
+		if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return found, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not in the script's PATH", name)
+}
