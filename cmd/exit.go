@@ -92,7 +92,7 @@ func isUsage(err error) bool {
 	var parse *config.ParseError
 	var selection *config.SelectError
 	var key *credstore.KeyError
-	return errors.As(err, &usage) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
+	return errors.Is(err, config.ErrEditByHand) || errors.As(err, &usage) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
 }
 
 // hintOf says what to do next where no command has said something better.
@@ -119,6 +119,10 @@ func hintOf(err error) string {
 		if errors.Is(err, row.target) {
 			return row.hint
 		}
+	}
+	var parse *config.ParseError
+	if errors.As(err, &parse) {
+		return "mend it with an editor; nothing was changed"
 	}
 	return ""
 }
@@ -166,7 +170,7 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	}
 	err := usagef("there is no command %q", args[0])
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return withHint(err, "did you mean 'fob %s'?", near[0])
+		return withHint(err, "did you mean '%s %s'?", cmd.CommandPath(), near[0])
 	}
 	return withHint(err, "'%s --help' lists the commands", cmd.CommandPath())
 }

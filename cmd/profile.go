@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,6 +24,8 @@ login is kept. 'fob login NAME' makes one; these commands look at it and change 
   fob profile set work --scope "openid offline_access" --default`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	c.AddCommand(
 		newProfileListCmd(a),
@@ -95,18 +98,30 @@ func (f *profileFlags) apply(p *config.Profile) error {
 			return withHint(usagef("--%s: %s", flag, err), "give an https URL; http is for loopback addresses alone")
 		}
 	}
+	if f.redirectURI != "" {
+		if err := oauth.CheckRedirectURI(f.redirectURI); err != nil {
+			return withHint(&usageError{err.Error()}, "the browser must come back to this machine, for instance to %s", oauth.DefaultRedirectURI)
+		}
+	}
 	for _, set := range []struct {
 		value string
 		field *string
 	}{
 		{f.provider, &p.Provider}, {f.issuer, &p.Issuer}, {f.clientID, &p.ClientID}, {f.redirectURI, &p.RedirectURI},
-		{f.storage, &p.Storage}, {f.caFile, &p.CAFile}, {f.authMethod, &p.TokenEndpointAuthMethod},
+		{f.storage, &p.Storage}, {f.authMethod, &p.TokenEndpointAuthMethod},
 		{f.authorizationEndpoint, &p.AuthorizationEndpoint}, {f.tokenEndpoint, &p.TokenEndpoint},
 		{f.revocationEndpoint, &p.RevocationEndpoint}, {f.userinfoEndpoint, &p.UserinfoEndpoint},
 	} {
 		if set.value != "" {
 			*set.field = set.value
 		}
+	}
+	if f.caFile != "" {
+		absolute, err := filepath.Abs(f.caFile)
+		if err != nil {
+			return err
+		}
+		p.CAFile = absolute
 	}
 	if len(f.scopes) > 0 {
 		p.Scopes = strings.Fields(strings.Join(f.scopes, " "))

@@ -58,6 +58,9 @@ func parse(path string, text []byte) (*Config, error) {
 		if err := ValidName(name); err != nil {
 			return nil, &ParseError{Path: path, Reason: err.Error()}
 		}
+		if _, known := FindProvider(p.Provider); p.Provider != "" && !known {
+			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: there is no preset %.80q", name, p.Provider)}
+		}
 		p.Name = name
 		c.Profiles[name] = p
 	}
@@ -75,6 +78,9 @@ func parseError(path string, err error) error {
 	reason := strings.TrimPrefix(err.Error(), "toml: ")
 	if errors.As(err, &decode) {
 		line, column := decode.Position()
+		if strings.Contains(reason, "struct field") {
+			reason = fmt.Sprintf("the value of %q has the wrong type", strings.Join(decode.Key(), "."))
+		}
 		return &ParseError{path, line, column, reason}
 	}
 	return &ParseError{Path: path, Reason: reason}

@@ -125,7 +125,7 @@ func TestValidName(t *testing.T) {
 
 func TestWithProvider(t *testing.T) {
 	p := Profile{Provider: "github", Scopes: []string{"repo"}}.WithProvider()
-	if p.Authority() != "https://github.com/login/oauth/access_token" || fmt.Sprint(p.Scopes) != "[repo]" || p.RedirectURI != anyPort {
+	if p.Authority() != "https://github.com/login/oauth" || fmt.Sprint(p.Scopes) != "[repo]" || p.RedirectURI != anyPort {
 		t.Errorf("%+v", p)
 	}
 	if p := (Profile{Provider: "okta", Issuer: "https://acme.okta.com"}).WithProvider(); p.Issuer != "https://acme.okta.com" || p.RedirectURI != fixedPort {

@@ -187,11 +187,32 @@ func (d *document) set(table []string, key, value string) {
 		d.remove(at)
 	case at >= 0:
 		s := &d.statements[at]
+		for _, comment := range commentsIn(s.text[s.valueAt:s.valueTo]) {
+			s.lead += comment + d.newline
+		}
 		s.text = s.text[:s.valueAt] + value + s.text[s.valueTo:]
 		s.valueTo = s.valueAt + len(value)
 	case value != "":
 		d.insert(table, key, value)
 	}
+}
+
+// commentsIn are the comments between the lines of an array.
+func commentsIn(value string) []string {
+	var comments []string
+	for at := 0; at < len(value); {
+		switch value[at] {
+		case '"', '\'':
+			at = stringEnd(value, at)
+		case '#':
+			end := lineEnd(value, at)
+			comments = append(comments, strings.TrimSpace(value[at:end]))
+			at = end
+		default:
+			at++
+		}
+	}
+	return comments
 }
 
 // remove deletes a statement and keeps the comments before it.

@@ -113,13 +113,20 @@ func edit(path string, change func(*document, *Config)) error {
 	return atomicfile.WriteMode(target, changed, modeOf(target))
 }
 
-// resolve follows a link: a config.toml kept elsewhere stays where it is.
+// resolve follows a link, also one whose file is not there yet: a config.toml
+// kept elsewhere stays where it is.
 func resolve(path string) (string, error) {
 	target, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return filepath.Abs(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return target, err
 	}
-	return target, err
+	if linked, err := os.Readlink(path); err == nil {
+		if !filepath.IsAbs(linked) {
+			linked = filepath.Join(filepath.Dir(path), linked)
+		}
+		return linked, nil
+	}
+	return filepath.Abs(path)
 }
 
 func modeOf(path string) fs.FileMode {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,7 +51,7 @@ func TestSaveProfileIsSurgical(t *testing.T) {
 	if err := SaveProfile(path, p); err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := os.ReadFile(path); !strings.Contains(string(got), "scopes = [\"openid\"]\nclient_id = \"fob-2\"\n\n# --- at home") {
+	if got, _ := os.ReadFile(path); !strings.Contains(string(got), "# who I am\nscopes = [\"openid\"]\nclient_id = \"fob-2\"\n\n# --- at home") {
 		t.Errorf("got:\n%s", got)
 	}
 }
@@ -118,6 +119,16 @@ func TestLinkedConfigIsWrittenThrough(t *testing.T) {
 	if err := SetDefault(link, "a"); err != nil {
 		t.Fatal(err)
 	}
+	dangling := filepath.Join(filepath.Dir(link), "new.toml")
+	if err := os.Symlink("elsewhere.toml", dangling); err != nil {
+		t.Fatal(err)
+	}
+	if err := SetDefault(dangling, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(link), "elsewhere.toml")); err != nil {
+		t.Errorf("a link to a file that is not there yet: %v", err)
+	}
 	if got, _ := os.ReadFile(target); !strings.Contains(string(got), `default = "a"`) {
 		t.Errorf("the target is %q", got)
 	}
@@ -160,7 +171,7 @@ func FuzzSaveProfile(f *testing.F) {
 			t.Skip()
 		}
 		p := before.Profiles[name]
-		p.Name, p.ClientID = name, clientID
+		p.Name, p.ClientID, p.Scopes = name, clientID, append(slices.Clone(p.Scopes), clientID)
 		if SaveProfile(path, p) != nil {
 			if got, _ := os.ReadFile(path); string(got) != text {
 				t.Fatalf("a refused write changed %q to %q", text, got)

@@ -36,7 +36,7 @@ func Providers() []Provider {
 			RevokeAt:    "https://manage.auth0.com/",
 			RegisterAt:  "https://manage.auth0.com/",
 			Verified:    fromDocumentation,
-			Note:        "Make a Native application; refresh tokens need the Refresh Token grant.",
+			Note:        "Make a Native application; refresh tokens need the Refresh Token grant. A tenant may be set to end the whole grant with a refresh token.",
 		},
 		{
 			Name:                    "bitbucket",
@@ -67,10 +67,12 @@ func Providers() []Provider {
 			RevokeAt:                "https://cloud.digitalocean.com/account/api/access",
 			RegisterAt:              "https://cloud.digitalocean.com/account/api/applications",
 			Verified:                fromDocumentation,
+			Note:                    "Its revocation wants the token itself as a bearer, which RFC 7009 does not know: fob leaves it to the page.",
 		},
 		{
 			Name:                    "github",
 			Title:                   "GitHub",
+			Issuer:                  "https://github.com/login/oauth",
 			AuthorizationEndpoint:   "https://github.com/login/oauth/authorize",
 			TokenEndpoint:           "https://github.com/login/oauth/access_token",
 			UserinfoEndpoint:        "https://api.github.com/user",
@@ -138,6 +140,7 @@ func Providers() []Provider {
 			RevokeAt:                "https://linear.app/settings/account/security",
 			RegisterAt:              "https://linear.app/settings/api/applications/new",
 			Verified:                fromDocumentation,
+			Note:                    "Linear separates scopes by commas: write several as one, 'read,write'.",
 		},
 		{
 			Name:        "microsoft",
@@ -176,7 +179,7 @@ func Providers() []Provider {
 			RevokeAt:              "https://slack.com/apps/manage",
 			RegisterAt:            "https://api.slack.com/apps",
 			Verified:              fromDocumentation,
-			Note:                  "Turn PKCE on for the app, which makes it a public client: only then does Slack accept a loopback redirect, for user scopes alone.",
+			Note:                  "Turn PKCE on for the app, which makes it a public client for good: only then does Slack accept a loopback redirect, for user scopes alone. Refresh tokens last 30 days.",
 		},
 	}
 }

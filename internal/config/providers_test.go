@@ -18,13 +18,13 @@ func TestPresetsAreComplete(t *testing.T) {
 			if ValidName(p.Name) != nil || p.Title == "" || len(p.Scopes) == 0 {
 				t.Error("it has no name, title or scopes")
 			}
-			if (p.Issuer == "") == (p.AuthorizationEndpoint == "" || p.TokenEndpoint == "") {
+			if p.Issuer == "" && (p.AuthorizationEndpoint == "" || p.TokenEndpoint == "") {
 				t.Error("it needs an issuer, or both endpoints")
 			}
 			if !slices.Contains([]string{RevokesToken, RevokesGrant, RevokesNothing}, p.Revocation) {
 				t.Errorf("revocation %q", p.Revocation)
 			}
-			if p.Issuer == "" && (p.RevocationEndpoint == "") != (p.Revocation == RevokesNothing) {
+			if p.TokenEndpoint != "" && (p.RevocationEndpoint == "") != (p.Revocation == RevokesNothing) {
 				t.Error("its revocation and its revocation endpoint do not fit")
 			}
 			if p.SecretRequired == (p.TokenEndpointAuthMethod == "") {

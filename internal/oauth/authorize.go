@@ -105,7 +105,7 @@ func (r *AuthorizationRequest) Code(q url.Values) (string, error) {
 			return "", fmt.Errorf("%w: the callback has more than one %s", ErrMalformed, name)
 		}
 	}
-	if iss, ok := q["iss"]; ok && iss[0] != r.issuer || !ok && r.issRequired {
+	if iss, ok := q["iss"]; ok && r.issuer != "" && iss[0] != r.issuer || !ok && r.issRequired {
 		return "", fmt.Errorf("%w: the callback comes from another issuer, or does not say from which", ErrMalformed)
 	}
 	if q.Has("error") {

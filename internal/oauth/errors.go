@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/safetext"
 )
 
@@ -47,6 +48,9 @@ func IsInvalidGrant(err error) bool {
 
 // statusError judges an answer that is neither a success nor an OAuth error.
 func statusError(status int) error {
+	if status >= 300 && status < 400 {
+		return fmt.Errorf("%w: it answered %d %s", httpclient.ErrRedirect, status, http.StatusText(status))
+	}
 	if status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
 		return fmt.Errorf("%w: it answered %d %s", ErrUnavailable, status, http.StatusText(status))
 	}

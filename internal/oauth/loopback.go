@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/fobcli/fob/internal/safetext"
 )
 
 // DefaultRedirectURI is what one registers with a server: RFC 8252 §7.3 leaves
@@ -40,15 +42,12 @@ func ListenLoopback(redirectURI string) (*Loopback, error) {
 	if redirectURI == "" {
 		redirectURI = DefaultRedirectURI
 	}
-	if err := CheckURL(redirectURI); err != nil {
-		return nil, fmt.Errorf("the redirect URI: %w", err)
+	if err := CheckRedirectURI(redirectURI); err != nil {
+		return nil, err
 	}
 	u, err := url.Parse(redirectURI)
 	if err != nil {
 		return nil, err
-	}
-	if u.Scheme != "http" || u.RawQuery != "" {
-		return nil, fmt.Errorf("the redirect URI %q is not http on a loopback host, without parameters", redirectURI)
 	}
 	if u.Path == "" {
 		u.Path = "/"
@@ -58,6 +57,16 @@ func ListenLoopback(redirectURI string) (*Loopback, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// CheckRedirectURI accepts http on a loopback host (RFC 8252 §7.3) without
+// parameters.
+func CheckRedirectURI(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil || CheckURL(raw) != nil || u.Scheme != "http" || u.RawQuery != "" {
+		return fmt.Errorf("the redirect URI %q is not http on 127.0.0.1, [::1] or localhost, without parameters", safetext.Line(raw))
+	}
+	return nil
 }
 
 // bind listens on the host's addresses, all on the port of the first.
