@@ -31,7 +31,7 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 	if err != nil {
 		return nil, err
 	}
-	defer loopback.Close()
+	defer func() { _ = loopback.Close() }()
 	request := attempt.client.NewAuthorizationRequest(loopback.RedirectURI(), attempt.scopes, attempt.params)
 	if err := oauth.CheckURL(request.URL()); err != nil {
 		return nil, fmt.Errorf("the authorization endpoint: %w", err)
@@ -113,7 +113,8 @@ func (a *app) launch(url string) error {
 	if _, err := exec.LookPath(command); err != nil {
 		argv = strings.Fields(command)
 	}
-	launcher := exec.Command(argv[0], append(argv[1:], url)...)
+	// Without a context: the browser may outlive fob.
+	launcher := exec.Command(argv[0], append(argv[1:], url)...) //nolint:noctx // see above
 	launcher.Stdout, launcher.Stderr = a.stderr, a.stderr
 	return launcher.Run()
 }

@@ -96,7 +96,7 @@ func (a *app) askSecret(ctx context.Context, question string) (secret.Secret, er
 		return secret.Secret{}, errNoTerminal
 	}
 	// Ctrl-C returns before the read does: put the echo back then too.
-	defer term.Restore(int(tty.Fd()), state)
+	defer func() { _ = term.Restore(int(tty.Fd()), state) }()
 	fmt.Fprintf(a.stderr, "%s ", question)
 	line, err := await(ctx, func() (string, error) {
 		text, err := term.ReadPassword(int(tty.Fd()))

@@ -56,7 +56,7 @@ func (osKeyring) locked() bool {
 	if err != nil {
 		return false
 	}
-	defer bus.Close()
+	defer func() { _ = bus.Close() }()
 	for _, collection := range []dbus.ObjectPath{"/org/freedesktop/secrets/collection/login", "/org/freedesktop/secrets/aliases/default"} {
 		var property dbus.Variant
 		err := bus.Object("org.freedesktop.secrets", collection).

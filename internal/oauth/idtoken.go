@@ -64,9 +64,7 @@ var signatureAlgorithms = []jose.SignatureAlgorithm{
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
 }
 
-func refused(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrIDToken, fmt.Sprintf(format, args...))
-}
+func refused(why string) error { return fmt.Errorf("%w: %s", ErrIDToken, why) }
 
 // VerifyIDToken checks an id_token as OIDC Core §3.1.3.7 says: signature, iss,
 // aud, azp, exp, iat, nonce, and at_hash where there is one. Any failure is ErrIDToken,

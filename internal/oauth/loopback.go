@@ -80,7 +80,8 @@ func (l *Loopback) bind() error {
 		port = "0"
 	}
 	for i, host := range hosts {
-		listener, err := net.Listen("tcp", net.JoinHostPort(host, port))
+		var config net.ListenConfig
+		listener, err := config.Listen(context.Background(), "tcp", net.JoinHostPort(host, port))
 		if err != nil && i > 0 && !isInUse(err) {
 			continue // this machine has one family alone
 		}

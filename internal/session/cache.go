@@ -43,15 +43,11 @@ func (s *Session) readCache(r *record) (*accessToken, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := key.Open(s.cacheContext(), sealed)
-	if err != nil {
-		return nil, nil
+	var token *accessToken
+	if plain, err := key.Open(s.cacheContext(), sealed); err != nil || json.Unmarshal(plain, &token) != nil {
+		return nil, nil //nolint:nilerr // a cache that does not open is no cache
 	}
-	var token accessToken
-	if err := json.Unmarshal(plain, &token); err != nil {
-		return nil, nil
-	}
-	return &token, nil
+	return token, nil
 }
 
 func (s *Session) writeCache(r *record, token *accessToken) error {

@@ -128,7 +128,7 @@ func undo(ctx context.Context, login Login) error {
 	if token.IsZero() {
 		access, err := login.Response.AccessToken()
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // there is nothing to revoke
 		}
 		token, hint = access.Value, oauth.HintAccessToken
 	}

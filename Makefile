@@ -1,0 +1,48 @@
+# Everything is one command: `make demo`, `make test`, `make bench`.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(shell go env GOPATH)/bin/golangci-lint
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint unit e2e cross bench setup clean
+
+help: ## List the targets
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+build: ## Build bin/fob, stripped
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/fobcli/fob/cmd.release=$(VERSION)' -o bin/fob .
+
+demo: ## Log in, print tokens, refresh and log out against a test issuer on this machine
+	@sh testdata/demo.sh
+
+test: setup lint cross unit e2e ## Run every test; installs what it needs, or prints the line that does
+
+setup:
+	@sh testdata/setup.sh
+
+lint: $(GOLANGCI_LINT) ## Check style, and every arrow between the rooms
+	$(GOLANGCI_LINT) run ./...
+	cd testdata/e2e && go vet ./...
+	go mod tidy -diff
+
+$(GOLANGCI_LINT):
+	go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+cross: # What cannot run here must at least build and vet for the other systems.
+	GOOS=darwin go vet ./...
+	GOOS=windows go vet ./...
+
+unit: ## Unit tests, attacks and scripts, with the race detector
+	go test -race -timeout 10m ./...
+
+e2e: ## The real program against a real provider, keyring and browser
+	@if [ "$$(uname)" = Linux ]; then \
+		cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && go test -race -count=1 -timeout 10m ./...; \
+	else echo 'e2e: left out, its parts run on Linux alone'; fi
+
+bench: build setup ## Measure side by side, as ratios; BENCHMARKS.md says what was found
+	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 20m -run '^TestBenchmarks$$' -v ./bench
+
+clean: ## Delete what was built
+	rm -rf bin testdata/e2e/node_modules

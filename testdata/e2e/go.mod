@@ -1,0 +1,3 @@
+module github.com/fobcli/fob/testdata/e2e
+
+go 1.26

@@ -1,0 +1,135 @@
+// Package e2e runs the real fob against real parts: a certified OpenID provider,
+// gnome-keyring on a private bus, Chromium. What a step claims is looked up at
+// the server too.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// fob is the path of the program under test.
+var fob string
+
+func TestMain(m *testing.M) {
+	if os.Getenv("E2E_BROWSER") != "" {
+		if err := approve(os.Args[len(os.Args)-1]); err != nil {
+			fmt.Fprintln(os.Stderr, "browser:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "fob-e2e-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	fob = filepath.Join(dir, "fob")
+	build := exec.Command("go", "build", "-race", "-o", fob, ".")
+	build.Dir = filepath.Join("..", "..")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	return m.Run()
+}
+
+// machine is a user's machine: a home, an environment, maybe a keyring.
+type machine struct {
+	t    *testing.T
+	home string
+	env  []string
+}
+
+func newMachine(t *testing.T, env ...string) *machine {
+	t.Helper()
+	home := t.TempDir()
+	m := &machine{t: t, home: home}
+	m.env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "NO_COLOR=1", "E2E_BROWSER=1", "BROWSER=" + executable(t),
+		"XDG_RUNTIME_DIR=" + runtimeDir(t),
+	}, env...)
+	return m
+}
+
+func executable(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// runtimeDir is short: a socket's path must be.
+func runtimeDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "xdg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func (m *machine) command(args ...string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	m.t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = m.env
+	return cmd
+}
+
+// result is how a command ended.
+type result struct {
+	stdout, stderr string
+	status         int
+}
+
+// fob runs fob with the given stdin.
+func (m *machine) fob(stdin string, args ...string) result {
+	m.t.Helper()
+	cmd := m.command(append([]string{fob}, args...)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewBufferString(stdin), &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		m.t.Fatal(err)
+	}
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// ok runs fob and expects success; it returns stdout.
+func (m *machine) ok(args ...string) string {
+	m.t.Helper()
+	r := m.fob("", args...)
+	if r.status != 0 {
+		m.t.Fatalf("fob %v: exit status %d\n%s", args, r.status, r.stderr)
+	}
+	return r.stdout
+}
+
+// startDaemon runs a background process until the test ends.
+func (m *machine) startDaemon(cmd *exec.Cmd) {
+	m.t.Helper()
+	cmd.Env = m.env
+	if err := cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Sees to what the tests need beside Go: installs it as root on Debian, else says
+# the one line that does. With CI=true a missing part is a failure.
+set -eu
+
+[ "$(uname)" = Linux ] || exit 0
+
+missing=
+need() { # PROGRAM PACKAGE
+	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need dbus-daemon dbus
+need gnome-keyring-daemon gnome-keyring
+need secret-tool libsecret-tools
+need chromium chromium
+need node nodejs
+need npm npm
+need gcc gcc
+need curl curl
+need strace strace
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+	echo "installing:$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	# shellcheck disable=SC2086 # a list of packages
+	apt-get install -y -qq --no-install-recommends $missing >/dev/null
+	exit 0
+fi
+echo "The tests need more than is here. On Debian or Ubuntu:"
+echo
+echo "  sudo apt-get install --no-install-recommends$missing"
+exit 1
