@@ -42,7 +42,7 @@ e2e: ## The real program against a real provider, keyring and browser
 	else echo 'e2e: left out, its parts run on Linux alone'; fi
 
 bench: build setup ## Measure side by side, as ratios; BENCHMARKS.md says what was found
-	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 20m -run '^TestBenchmarks$$' -v ./bench
+	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 20m -run '^$$' -bench . -benchtime 1x ./...
 
 clean: ## Delete what was built
 	rm -rf bin testdata/e2e/node_modules

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -47,12 +48,12 @@ func run(m *testing.M) int {
 
 // machine is a user's machine: a home, an environment, maybe a keyring.
 type machine struct {
-	t    *testing.T
+	t    testing.TB
 	home string
 	env  []string
 }
 
-func newMachine(t *testing.T, env ...string) *machine {
+func newMachine(t testing.TB, env ...string) *machine {
 	t.Helper()
 	home := t.TempDir()
 	m := &machine{t: t, home: home}
@@ -63,7 +64,7 @@ func newMachine(t *testing.T, env ...string) *machine {
 	return m
 }
 
-func executable(t *testing.T) string {
+func executable(t testing.TB) string {
 	t.Helper()
 	path, err := os.Executable()
 	if err != nil {
@@ -73,7 +74,7 @@ func executable(t *testing.T) string {
 }
 
 // runtimeDir is short: a socket's path must be.
-func runtimeDir(t *testing.T) string {
+func runtimeDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "xdg")
 	if err != nil {
@@ -119,6 +120,14 @@ func (m *machine) ok(args ...string) string {
 		m.t.Fatalf("fob %v: exit status %d\n%s", args, r.status, r.stderr)
 	}
 	return r.stdout
+}
+
+// waitForExpiry waits until the access token of the profile work has expired.
+func (m *machine) waitForExpiry() {
+	m.t.Helper()
+	for strings.Contains(m.ok("status", "work", "--json"), `"state": "valid"`) {
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // startDaemon runs a background process until the test ends.

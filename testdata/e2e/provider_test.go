@@ -19,7 +19,7 @@ import (
 
 // provider is a running oidc-provider and what it has seen.
 type provider struct {
-	t      *testing.T
+	t      testing.TB
 	issuer string
 
 	mu     sync.Mutex // guards events
@@ -34,7 +34,7 @@ type event struct {
 	Tokens []string `json:"tokens"`
 }
 
-func startProvider(t *testing.T, accessTokenSeconds int) *provider {
+func startProvider(t testing.TB, accessTokenSeconds int) *provider {
 	t.Helper()
 	node := exec.Command("node", "server.mjs", strconv.Itoa(accessTokenSeconds))
 	out, err := node.StdoutPipe()

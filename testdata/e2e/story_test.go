@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // The main job, the whole way on real parts: Chromium, gnome-keyring, a certified
@@ -90,9 +89,7 @@ func TestF53HundredProcessesAtExpiry(t *testing.T) {
 	m.startKeyring()
 	m.ok("login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e")
 	old := m.ok("token", "work")
-	for p.active(strings.TrimSpace(old)) {
-		time.Sleep(100 * time.Millisecond) // until the server says that it has expired
-	}
+	m.waitForExpiry()
 
 	results := make([]result, 100)
 	var wg sync.WaitGroup

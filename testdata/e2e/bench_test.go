@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// rounds of an interleaved measurement: A B A B …
+const rounds = 300
+
+// BenchmarkFigures measures fob side by side with what it is compared to, in one
+// run, and prints the table of BENCHMARKS.md. `make bench` runs it; FOB_BENCH
+// names the stripped program.
+func BenchmarkFigures(b *testing.B) {
+	fob = os.Getenv("FOB_BENCH")
+	if fob == "" {
+		b.Fatal("FOB_BENCH does not name the program: run 'make bench'")
+	}
+	p := startProvider(b, 3600)
+	m := newMachine(b)
+	m.startKeyring()
+	m.ok("login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e")
+	inFiles := newMachine(b, "FOB_SEAL_KEY="+strings.Repeat("5a", 32), "FOB_STORAGE=file")
+	inFiles.ok("login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e")
+
+	account := m.itemAccount()
+	hello := buildHello(b)
+	token := []string{fob, "token", "work"}
+	fmt.Printf("\n%s, %d cores, %s, %d rounds each, interleaved; medians\n\n", machineName(), runtime.NumCPU(), runtime.Version(), rounds)
+	fmt.Println("| what | measured | beside | ratio | spread of the ratio (p10–p90) | wanted |")
+	fmt.Println("|---|---|---|---|---|---|")
+	m.compare("`fob token`, cached, keyring", m, token, "`secret-tool lookup`", m, []string{"secret-tool", "lookup", "service", "fob", "username", account}, "≤ 0.75")
+	m.compare("`fob token`, cached, file", inFiles, token, "`secret-tool lookup`", m, []string{"secret-tool", "lookup", "service", "fob", "username", account}, "–")
+	m.compare("`fob version`", m, []string{fob, "version"}, "a Go program that prints a line", m, []string{hello}, "≤ 2.5")
+	fmt.Printf("| peak memory of `fob token`, keyring | %.1f MiB | | | | ≤ 20 MiB |\n", m.peakMiB(token))
+	fmt.Printf("| the stripped program | %.1f MiB | | | | ≤ 12 MiB |\n", sizeMiB(b, fob))
+	fmt.Printf("| 100 processes at expiry | %s | | | | 1 refresh, 1 token, 0 failures |\n", hundredAtExpiry(b))
+	fmt.Printf("| `strace` of a cached `fob token` | %s | | | | none |\n\n", m.traceCached(token))
+}
+
+// compare runs two commands in turn and prints a row of the table.
+func (m *machine) compare(what string, onA *machine, a []string, beside string, onB *machine, b []string, wanted string) {
+	var as, bs, ratios []float64
+	for i := range rounds + 10 {
+		ta, tb := onA.time(a), onB.time(b)
+		if i < 10 { // warm
+			continue
+		}
+		as, bs, ratios = append(as, ta), append(bs, tb), append(ratios, ta/tb)
+	}
+	slices.Sort(ratios)
+	fmt.Printf("| %s | %.2f ms | %s, %.2f ms | **%.2f** | %.2f–%.2f | %s |\n", what, median(as), beside, median(bs),
+		median(as)/median(bs), ratios[len(ratios)/10], ratios[len(ratios)*9/10], wanted)
+}
+
+// time is how long a command takes, in milliseconds.
+func (m *machine) time(args []string) float64 {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = m.env
+	start := time.Now()
+	if err := cmd.Run(); err != nil {
+		m.t.Fatalf("%v: %v", args, err)
+	}
+	return float64(time.Since(start).Microseconds()) / 1000
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// itemAccount is the account of the login's keyring item.
+func (m *machine) itemAccount() string {
+	for line := range strings.Lines(m.items()) {
+		if account, ok := strings.CutPrefix(strings.TrimSpace(line), "attribute.username = "); ok {
+			return account
+		}
+	}
+	m.t.Fatal("the keyring has no item of fob's")
+	return ""
+}
+
+func buildHello(b *testing.B) string {
+	dir := b.TempDir()
+	source := filepath.Join(dir, "main.go")
+	if err := os.WriteFile(source, []byte("package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"hello\") }\n"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	hello := filepath.Join(dir, "hello")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", hello, source)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	return hello
+}
+
+// peakMiB is the largest resident set of a few runs.
+func (m *machine) peakMiB(args []string) float64 {
+	var peak int64
+	for range 10 {
+		cmd := m.command(args...)
+		if err := cmd.Run(); err != nil {
+			m.t.Fatal(err)
+		}
+		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			peak = max(peak, usage.Maxrss)
+		}
+	}
+	return float64(peak) / 1024
+}
+
+func sizeMiB(b *testing.B, path string) float64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return float64(info.Size()) / (1 << 20)
+}
+
+// hundredAtExpiry lets a token expire and asks for it a hundred times at once.
+func hundredAtExpiry(b *testing.B) string {
+	p := startProvider(b, 5)
+	m := newMachine(b)
+	m.startKeyring()
+	m.ok("login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e")
+	m.waitForExpiry()
+	results := make([]result, 100)
+	start := time.Now()
+	var wg sync.WaitGroup
+	for i := range results {
+		wg.Go(func() { results[i] = m.fob("", "token", "work", "--min-ttl", "0s") })
+	}
+	wg.Wait()
+	took := time.Since(start)
+	tokens, failures := map[string]bool{}, 0
+	for _, r := range results {
+		tokens[r.stdout] = true
+		if r.status != 0 {
+			failures++
+		}
+	}
+	return fmt.Sprintf("%d refresh, %d token, %d failures; all done in %d ms", p.count("refresh_token"), len(tokens), failures, took.Milliseconds())
+}
+
+// traceCached names the system calls of a cached token that lock, write a file or
+// use the network.
+func (m *machine) traceCached(args []string) string {
+	trace := filepath.Join(m.t.TempDir(), "trace")
+	if out, err := m.command(append([]string{"strace", "-f", "-o", trace, "-e", "trace=flock,fcntl,openat,connect,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdirat"}, args...)...).CombinedOutput(); err != nil {
+		m.t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(trace)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var found []string
+	for line := range strings.Lines(string(text)) {
+		for _, sign := range []string{"flock(", "F_SETLK", "O_CREAT", "O_RDWR", "O_WRONLY", "AF_INET", "rename", "link", "mkdir"} {
+			if strings.Contains(line, sign) && !strings.Contains(line, "/dev/") && !strings.Contains(line, "F_GETFL") {
+				found = append(found, strings.TrimSpace(line))
+			}
+		}
+	}
+	if len(found) == 0 {
+		return "no lock, no file written, no network"
+	}
+	return strings.Join(found, "; ")
+}
+
+func machineName() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOOS
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(line, "model name\t: "); ok {
+			return strings.TrimSpace(name)
+		}
+	}
+	return runtime.GOARCH
+}
