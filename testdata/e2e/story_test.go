@@ -24,7 +24,12 @@ func TestStoryInChromium(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.env = append(m.env, "BROWSER=node "+login, "SHOTS="+os.Getenv("SHOTS"))
+	m.env = append(m.env, "BROWSER=node "+login)
+	for _, name := range []string{"SHOTS", "SCHEME", "WIDTH"} { // for pictures to look at
+		if value := os.Getenv(name); value != "" {
+			m.env = append(m.env, name+"="+value)
+		}
+	}
 
 	r := m.fob("", "login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e", "--scope", "openid profile email offline_access")
 	if r.status != 0 || !strings.Contains(r.stderr, "Logged in to work as Ada Lovelace <ada@example.com>") || !strings.Contains(r.stderr, "You are logged in") {
