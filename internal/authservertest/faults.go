@@ -143,6 +143,13 @@ func faults() map[string]fault {
 	} {
 		table["expires-in-"+name] = fault{endpoint: "token", change: set("expires_in", value)}
 	}
+	for name, endpoint := range map[string]string{
+		"http": "http://sso.example.com/authorize", "file": "file:///etc/passwd", "javascript": "javascript:alert(1)",
+		"unc": `\\\\host\\x`, "flag": "-flag", "shell": "https://x/$(touch called)`id`", "newline": "https://x/\nhttps://y/",
+		"userinfo": "https://github.com@evil.example/", "space": "https://x/ --flag",
+	} {
+		table["authorization-endpoint-"+name] = fault{endpoint: "discovery", change: set("authorization_endpoint", endpoint)}
+	}
 	table["expires-in-absent"] = fault{endpoint: "token", change: drop("expires_in")}
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		table[fmt.Sprintf("token-redirect-%d", code)] = fault{endpoint: "token", answer: func(w http.ResponseWriter, r *http.Request) {
