@@ -121,8 +121,12 @@ func hintOf(err error) string {
 		}
 	}
 	var parse *config.ParseError
-	if errors.As(err, &parse) {
+	var selection *config.SelectError
+	switch {
+	case errors.As(err, &parse):
 		return "mend it with an editor; nothing was changed"
+	case errors.As(err, &selection):
+		return "name one, or make one the default: 'fob profile set PROFILE --default'"
 	}
 	return ""
 }

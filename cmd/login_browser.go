@@ -65,17 +65,13 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 // showLogin opens the browser, or shows the URL and takes the redirect URL that
 // is pasted back. restore puts the terminal back as it was.
 func (a *app) showLogin(ctx context.Context, request *oauth.AuthorizationRequest, loopback *oauth.Loopback, opts loginOptions) (pasted <-chan string, restore func()) {
-	byHand := opts.noBrowser || a.getenv("FOB_NO_BROWSER") != "" || !a.hasBrowser()
-	if byHand {
-		a.note("Open this URL in a browser:\n\n  %s\n", request.URL())
-	} else {
+	a.note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", loopback.RedirectURI(), opts.timeout)
+	if !opts.noBrowser && a.getenv("FOB_NO_BROWSER") == "" && a.hasBrowser() {
 		a.note("Opening the browser. If nothing appears, open this URL:\n\n  %s\n", request.URL())
 		go a.openBrowser(ctx, request.URL())
-	}
-	a.note("Waiting for the browser at %s (%s at most, Ctrl-C to stop).", loopback.RedirectURI(), opts.timeout)
-	if !byHand {
 		return nil, func() {}
 	}
+	a.note("Open this URL in a browser:\n\n  %s\n", request.URL())
 	a.note("On another machine the last page does not load: paste its address here.")
 	return readPasted(a.stdin)
 }

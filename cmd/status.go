@@ -86,9 +86,9 @@ func (a *app) listStatus(ctx context.Context, cfg *config.Config, opts statusOpt
 		a.note("There is no profile yet. Make one: fob login github")
 		return nil
 	}
-	rows := [][]string{{"PROFILE", "STATE", "ACCOUNT", "TOKEN UNTIL", "LOGIN UNTIL", "STORAGE", "SERVER"}}
+	rows := [][]string{{"PROFILE", "STATE", "ACCOUNT", "TOKEN ENDS", "LOGIN ENDS", "STORAGE", "SERVER"}}
 	for _, s := range all {
-		rows = append(rows, []string{s.Profile, string(s.State), s.Account.String(), untilText(s.ExpiresAt, a.now()), untilText(s.LoginExpiresAt, a.now()), s.Storage, s.Server})
+		rows = append(rows, []string{s.Profile, string(s.State), s.Account.String(), leftText(s.ExpiresAt, a.now()), leftText(s.LoginExpiresAt, a.now()), s.Storage, s.Server})
 	}
 	return a.printTable(rows)
 }
@@ -163,8 +163,8 @@ func (a *app) printStatus(s statusJSON) error {
 		{"scopes", strings.Join(s.Scopes, " ")},
 		{"storage", s.Storage},
 		{"logged in", timeText(s.LoggedInAt)},
-		{"token until", untilText(s.ExpiresAt, a.now())},
-		{"login until", untilText(s.LoginExpiresAt, a.now())},
+		{"token ends", untilText(s.ExpiresAt, a.now())},
+		{"login ends", untilText(s.LoginExpiresAt, a.now())},
 	}
 	return a.printTable(filled(rows))
 }

@@ -19,7 +19,7 @@ import (
 func (a *app) printTable(rows [][]string) error {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
+	for _, row := range withoutEmptyColumns(rows) {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	if err := w.Flush(); err != nil {
@@ -32,6 +32,23 @@ func (a *app) printTable(rows [][]string) error {
 		}
 	}
 	return nil
+}
+
+// withoutEmptyColumns drops the columns that have nothing below their heading.
+func withoutEmptyColumns(rows [][]string) [][]string {
+	if len(rows) < 2 {
+		return rows
+	}
+	kept := make([][]string, len(rows))
+	for column := range rows[0] {
+		if !slices.ContainsFunc(rows[1:], func(row []string) bool { return row[column] != "" }) {
+			continue
+		}
+		for i, row := range rows {
+			kept[i] = append(kept[i], row[column])
+		}
+	}
+	return kept
 }
 
 // filled leaves out the rows whose second cell is empty.
@@ -103,11 +120,19 @@ func untilText(t, now time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	left := t.Sub(now)
-	if left <= 0 {
-		return timeText(t) + " (over)"
+	return fmt.Sprintf("%s (%s)", timeText(t), leftText(t, now))
+}
+
+// leftText shows how far a time is.
+func leftText(t, now time.Time) string {
+	switch left := t.Sub(now); {
+	case t.IsZero():
+		return ""
+	case left <= 0:
+		return "over"
+	default:
+		return "in " + roughly(left)
 	}
-	return fmt.Sprintf("%s (in %s)", timeText(t), roughly(left))
 }
 
 // roughly writes a duration in the one unit that says most.
