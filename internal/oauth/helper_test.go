@@ -1,0 +1,65 @@
+package oauth
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// atServer starts a test issuer and returns a public client of it.
+func atServer(t *testing.T, opts authservertest.Options) (*authservertest.Server, *Client) {
+	t.Helper()
+	server, err := authservertest.Start(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	hc, err := httpclient.New(httpclient.Options{Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Discover(t.Context(), hc, server.Issuer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server, &Client{HTTP: hc, Metadata: m, ClientID: "fob-test", AuthStyle: oauth2.AuthStyleInParams, Now: time.Now}
+}
+
+func arm(t *testing.T, s *authservertest.Server, fault string) {
+	t.Helper()
+	if err := s.Arm(fault, 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answering is a client of a token endpoint that always gives the same answer,
+// and counts.
+func answering(t *testing.T, handler http.HandlerFunc) (*Client, *int) {
+	t.Helper()
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		handler(w, r)
+	}))
+	t.Cleanup(server.Close)
+	hc, err := httpclient.New(httpclient.Options{Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Metadata{TokenEndpoint: server.URL + "/token", RevocationEndpoint: server.URL + "/revoke"}
+	return &Client{HTTP: hc, Metadata: m, ClientID: "fob", AuthStyle: oauth2.AuthStyleInParams, Now: time.Now}, &requests
+}
+
+func text(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
+}
+
+var someToken = secret.New("refresh-token")
