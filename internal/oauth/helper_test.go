@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,11 +43,11 @@ func arm(t *testing.T, s *authservertest.Server, fault string) {
 
 // answering is a client of a token endpoint that always gives the same answer,
 // and counts.
-func answering(t *testing.T, handler http.HandlerFunc) (*Client, *int) {
+func answering(t *testing.T, handler http.HandlerFunc) (*Client, *atomic.Int32) {
 	t.Helper()
-	requests := 0
+	requests := new(atomic.Int32)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		requests++
+		requests.Add(1)
 		handler(w, r)
 	}))
 	t.Cleanup(server.Close)
@@ -55,7 +56,7 @@ func answering(t *testing.T, handler http.HandlerFunc) (*Client, *int) {
 		t.Fatal(err)
 	}
 	m := &Metadata{TokenEndpoint: server.URL + "/token", RevocationEndpoint: server.URL + "/revoke"}
-	return &Client{HTTP: hc, Metadata: m, ClientID: "fob", AuthStyle: oauth2.AuthStyleInParams, Now: time.Now}, &requests
+	return &Client{HTTP: hc, Metadata: m, ClientID: "fob", AuthStyle: oauth2.AuthStyleInParams, Now: time.Now}, requests
 }
 
 func text(body string) http.HandlerFunc {

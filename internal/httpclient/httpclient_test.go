@@ -1,0 +1,154 @@
+package httpclient
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// tlsServer has a self-signed certificate for a host and a time, and returns the
+// file that trusts it.
+func tlsServer(t *testing.T, host string, ends time.Time) (*httptest.Server, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: ends.Add(-48 * time.Hour), NotAfter: ends,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{host}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"ok":true}`) }))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	caFile := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return server, caFile
+}
+
+func get(t *testing.T, url, caFile string) error {
+	t.Helper()
+	hc, err := New(Options{CAFile: caFile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct{ OK bool }
+	return GetJSON(t.Context(), hc, url, &answer)
+}
+
+func TestB28Certificates(t *testing.T) {
+	tomorrow := time.Now().Add(24 * time.Hour)
+	good, goodCA := tlsServer(t, "127.0.0.1", tomorrow)
+	if err := get(t, good.URL, goodCA); err != nil {
+		t.Errorf("a certificate that --ca-file trusts: %v", err)
+	}
+	expired, expiredCA := tlsServer(t, "127.0.0.1", time.Now().Add(-time.Hour))
+	wrong, wrongCA := tlsServer(t, "other.example", tomorrow)
+	for name, test := range map[string]struct{ url, ca string }{
+		"B28 self-signed": {good.URL, ""},
+		"B28 expired":     {expired.URL, expiredCA},
+		"B28 wrong name":  {wrong.URL, wrongCA},
+		"B28 another CA":  {good.URL, wrongCA},
+	} {
+		var verification *tls.CertificateVerificationError
+		if err := get(t, test.url, test.ca); !errors.As(err, &verification) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCAFileThatIsNone(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(empty, []byte("not PEM"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{empty, empty + ".none"} {
+		if _, err := New(Options{CAFile: path}); err == nil {
+			t.Errorf("%s is accepted", path)
+		}
+	}
+}
+
+func TestRedirectsOfAGet(t *testing.T) {
+	var target string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/same":
+			http.Redirect(w, r, "/json", http.StatusFound)
+		case "/loop":
+			http.Redirect(w, r, "/loop", http.StatusFound)
+		case "/away":
+			http.Redirect(w, r, target, http.StatusFound)
+		default:
+			_, _ = io.WriteString(w, `{}`)
+		}
+	}))
+	defer server.Close()
+	if err := get(t, server.URL+"/same", ""); err != nil {
+		t.Errorf("a redirect on the same loopback host: %v", err)
+	}
+	for name, path := range map[string]string{"a loop": "/loop", "to http elsewhere": "/away"} {
+		target = "http://192.0.2.1/"
+		if err := get(t, server.URL+path, ""); !errors.Is(err, ErrRedirect) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	hc, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/same", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer x")
+	var v any
+	if err := DoJSON(hc, req, &v); !errors.Is(err, ErrRedirect) {
+		t.Errorf("a request with a token in it: %v", err)
+	}
+}
+
+func TestStatusAndBody(t *testing.T) {
+	body, status := `{`, http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	defer server.Close()
+	if err := get(t, server.URL, ""); err == nil {
+		t.Error("broken JSON is accepted")
+	}
+	status = http.StatusNotFound
+	var statusErr *StatusError
+	if err := get(t, server.URL, ""); !errors.As(err, &statusErr) || statusErr.Status != 404 {
+		t.Errorf("404: %v", err)
+	}
+}

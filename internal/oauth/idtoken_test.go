@@ -1,0 +1,187 @@
+package oauth
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// verified logs in at the test issuer and checks its id_token.
+func verified(t *testing.T, c *Client) (*IDToken, *TokenResponse, error) {
+	t.Helper()
+	request := c.NewAuthorizationRequest("http://127.0.0.1:1/callback", []string{"openid", "offline_access"}, map[string]string{"prompt": "consent"})
+	back, err := authservertest.Redirect(t.Context(), request.URL(), c.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := request.ParsePasted(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := request.Code(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Exchange(t.Context(), request, code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	access, err := r.AccessToken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := c.VerifyIDToken(t.Context(), r.IDToken(), request.Nonce, access.Value)
+	return id, r, err
+}
+
+// The names are those of the OpenID Foundation's relying-party tests, without
+// their prefix oidcc-client-test.
+func TestIDTokensThatAreRefused(t *testing.T) {
+	server, c := atServer(t, authservertest.Options{})
+	for name, fault := range map[string]string{
+		"C31 -invalid-iss":                  "id-token-iss",
+		"C31 -missing-sub":                  "id-token-no-sub",
+		"C31 -invalid-aud":                  "id-token-aud",
+		"C31 -missing-aud":                  "id-token-no-aud",
+		"C31 -missing-iat":                  "id-token-no-iat",
+		"C31 -nonce-invalid":                "id-token-nonce",
+		"C31 -invalid-sig-rs256":            "id-token-other-rs256",
+		"C31 -invalid-sig-es256":            "id-token-other-es256",
+		"C31 -invalid-sig-hs256":            "id-token-hs256",
+		"C31 -invalid-athash":               "id-token-at-hash",
+		"C32 -idtoken-sig-none":             "id-token-none",
+		"C36 expired":                       "id-token-expired",
+		"C36 no exp":                        "id-token-no-exp",
+		"C36 extra aud without azp":         "id-token-aud-extra",
+		"C36 another azp":                   "id-token-azp",
+		"C36 from the future":               "id-token-future",
+		"C37 HS256 with the RSA public key": "id-token-hs256-with-rsa",
+		"C37 unknown kid":                   "id-token-unknown-kid",
+		"none came":                         "no-id-token",
+	} {
+		t.Run(name, func(t *testing.T) {
+			arm(t, server, fault)
+			if id, _, err := verified(t, c); !errors.Is(err, ErrIDToken) || id != nil {
+				t.Errorf("%+v, %v", id, err)
+			}
+		})
+	}
+}
+
+func TestIDTokensThatAreAccepted(t *testing.T) {
+	server, c := atServer(t, authservertest.Options{})
+	for name, fault := range map[string]string{
+		"C33 base case, -idtoken-sig-rs256": "",
+		"C33 -idtoken-sig-es256":            "id-token-es256",
+		"C33 -kid-absent":                   "id-token-no-kid",
+		"C33 without at_hash":               "id-token-no-at-hash",
+		"C36 aud array":                     "id-token-aud-array",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if fault != "" {
+				arm(t, server, fault)
+			}
+			id, _, err := verified(t, c)
+			if err != nil || id.Subject != "ada" || id.Email != "ada@example.com" {
+				t.Errorf("%+v, %v", id, err)
+			}
+		})
+	}
+	t.Run("C33 -scope-userinfo-claims", func(t *testing.T) {
+		_, r, err := verified(t, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		access, err := r.AccessToken()
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := c.Userinfo(t.Context(), access.Value, "ada")
+		if err != nil || info.Email != "ada@example.com" || info.Name != "Ada Lovelace" {
+			t.Errorf("%+v, %v", info, err)
+		}
+		if _, err := c.Userinfo(t.Context(), access.Value, "mallory"); !errors.Is(err, ErrWrongSubject) {
+			t.Errorf("C31 -userinfo-invalid-sub: %v", err)
+		}
+	})
+	t.Run("C33 -client-secret-basic", func(t *testing.T) {
+		secretive := *c
+		secretive.ClientID, secretive.ClientSecret = "fob-secret", secret.New(authservertest.ClientSecret)
+		if err := secretive.UseAuthMethod(AuthBasic); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := verified(t, &secretive); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestC34OneMoreFetchForAnUnknownKey(t *testing.T) {
+	server, c := atServer(t, authservertest.Options{})
+	arm(t, server, "id-token-unknown-kid")
+	if _, _, err := verified(t, c); !errors.Is(err, ErrIDToken) || server.Count("jwks") != 2 {
+		t.Errorf("%v after %d fetches", err, server.Count("jwks"))
+	}
+}
+
+func TestC37ShapesOfTokens(t *testing.T) {
+	_, c := atServer(t, authservertest.Options{})
+	for name, raw := range map[string]string{
+		"a million dots": strings.Repeat(".", 1<<20), "no dots": "abc", "two parts": "a.b", "empty parts": "..",
+		"JSON form": `{"payload":"","signatures":[]}`, "five parts": "a.b.c.d.e",
+	} {
+		if _, err := c.VerifyIDToken(t.Context(), raw, "n", someToken); !errors.Is(err, ErrIDToken) {
+			t.Errorf("C37 %s: %v", name, err)
+		}
+	}
+}
+
+func TestKeysThatCannotBeRead(t *testing.T) {
+	server, c := atServer(t, authservertest.Options{})
+	arm(t, server, "jwks-500")
+	if _, _, err := verified(t, c); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	arm(t, server, "jwks-huge")
+	if _, _, err := verified(t, c); err == nil {
+		t.Error("D40: a key set of 3 MiB is read")
+	}
+}
+
+func TestC35RefreshedIDToken(t *testing.T) {
+	server, c := atServer(t, authservertest.Options{})
+	_, r, err := verified(t, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CheckRefreshedIDToken(r.IDToken(), "ada"); err != nil {
+		t.Error(err)
+	}
+	if err := c.CheckRefreshedIDToken(r.IDToken(), "mallory"); !errors.Is(err, ErrIDToken) {
+		t.Errorf("C35 -refresh-token-invalid-sub: %v", err)
+	}
+	arm(t, server, "id-token-iss")
+	_, r, _ = verified(t, c)
+	if err := c.CheckRefreshedIDToken(r.IDToken(), "ada"); !errors.Is(err, ErrIDToken) {
+		t.Errorf("C35 -refresh-token-invalid-issuer: %v", err)
+	}
+	other := *c
+	other.ClientID = "another"
+	if err := other.CheckRefreshedIDToken(r.IDToken(), "ada"); !errors.Is(err, ErrIDToken) {
+		t.Errorf("C35 another client's: %v", err)
+	}
+}
+
+func FuzzIDToken(f *testing.F) {
+	f.Add("eyJhbGciOiJub25lIn0.e30.")
+	f.Add("a.b.c")
+	f.Fuzz(func(t *testing.T, raw string) {
+		token, err := parseSigned(raw)
+		if err == nil && len(token.Signatures) != 1 {
+			t.Fatalf("%d signatures", len(token.Signatures))
+		}
+	})
+}
