@@ -1,7 +1,6 @@
 package authservertest
 
 import (
-	"cmp"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -37,7 +36,6 @@ h1 { font-size: 1.4rem; } button { font: inherit; padding: .5em 1.4em; border-ra
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if problem := checkAuthorization(q); problem != "" {
-		s.note(problem)
 		http.Error(w, "This request is wrong: "+problem, http.StatusBadRequest)
 		return
 	}
@@ -124,27 +122,4 @@ func granted(scope, prompt string) string {
 	return strings.Join(slices.DeleteFunc(space(scope), func(one string) bool {
 		return one == "reports:read" || one == "offline_access" && !strings.Contains(prompt, "consent")
 	}), " ")
-}
-
-// note keeps what a client did wrong, for the tests to look at.
-func (s *Server) note(problem string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.problems = append(s.problems, problem)
-}
-
-// Problems lists what clients did wrong at the authorization and token endpoints.
-func (s *Server) Problems() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.problems)
-}
-
-// hostOf is the host and port of a URL.
-func hostOf(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	return cmp.Or(u.Host, "")
 }

@@ -153,7 +153,7 @@ func faults() map[string]fault {
 	table["expires-in-absent"] = fault{endpoint: "token", change: drop("expires_in")}
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		table[fmt.Sprintf("token-redirect-%d", code)] = fault{endpoint: "token", answer: func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://"+hostOf("http://"+r.Host)+"/elsewhere", code)
+			http.Redirect(w, r, "http://"+r.Host+"/elsewhere", code)
 		}}
 	}
 	return table

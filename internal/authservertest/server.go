@@ -56,14 +56,13 @@ type Server struct {
 	opts Options
 	http *httptest.Server
 
-	mu       sync.Mutex // guards all below
-	armed    map[string]int
-	counts   map[string]int
-	codes    map[string]*authCode
-	refresh  map[string]*refreshToken
-	access   map[string]*accessToken
-	issued   []string
-	problems []string
+	mu      sync.Mutex // guards all below
+	armed   map[string]int
+	counts  map[string]int
+	codes   map[string]*authCode
+	refresh map[string]*refreshToken
+	access  map[string]*accessToken
+	issued  []string
 }
 
 // Start runs a server on loopback until Close.

@@ -41,7 +41,7 @@ func (s *Server) newSecret(kind string) string {
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	client, ok := authenticate(r)
 	if !ok {
-		s.refuse(w, http.StatusUnauthorized, "invalid_client", "the client did not authenticate as registered")
+		refuse(w, http.StatusUnauthorized, "invalid_client", "the client did not authenticate as registered")
 		return
 	}
 	switch r.PostForm.Get("grant_type") {
@@ -52,7 +52,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		s.count("token/refresh")
 		s.rotate(w, r, client)
 	default:
-		s.refuse(w, http.StatusBadRequest, "unsupported_grant_type", "")
+		refuse(w, http.StatusBadRequest, "unsupported_grant_type", "")
 	}
 }
 
@@ -79,8 +79,7 @@ func authenticate(r *http.Request) (Client, bool) {
 	return client, known && client.AuthMethod == method && client.Secret == secret
 }
 
-func (s *Server) refuse(w http.ResponseWriter, status int, code, description string) {
-	s.note(code + ": " + description)
+func refuse(w http.ResponseWriter, status int, code, description string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": description})
@@ -108,7 +107,7 @@ func (s *Server) redeem(w http.ResponseWriter, r *http.Request, client Client) {
 	}
 	if problem != "" {
 		s.mu.Unlock()
-		s.refuse(w, http.StatusBadRequest, "invalid_grant", problem)
+		refuse(w, http.StatusBadRequest, "invalid_grant", problem)
 		return
 	}
 	code.used = true
@@ -136,7 +135,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, client Client) {
 	}
 	if problem != "" {
 		s.mu.Unlock()
-		s.refuse(w, http.StatusBadRequest, "invalid_grant", problem)
+		refuse(w, http.StatusBadRequest, "invalid_grant", problem)
 		return
 	}
 	m := s.tokens(client, old.scope, old.family)
@@ -184,7 +183,7 @@ func (s *Server) tokens(client Client, scope string, f *family) map[string]any {
 // refresh token takes its family along.
 func (s *Server) serveRevocation(w http.ResponseWriter, r *http.Request) {
 	if _, ok := authenticate(r); !ok {
-		s.refuse(w, http.StatusUnauthorized, "invalid_client", "the client did not authenticate as registered")
+		refuse(w, http.StatusUnauthorized, "invalid_client", "the client did not authenticate as registered")
 		return
 	}
 	s.mu.Lock()

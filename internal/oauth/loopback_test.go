@@ -288,8 +288,9 @@ func TestA14NothingOfTheRequestIsOnThePage(t *testing.T) {
 
 func TestA15ThePortIsClosedAfterwards(t *testing.T) {
 	for name, end := range map[string]func(*waiting){
-		"success": func(w *waiting) { w.get(w.good()) },
-		"Ctrl-C":  func(w *waiting) { w.cancel() },
+		"success":         func(w *waiting) { w.get(w.good()) },
+		"failure":         func(w *waiting) { q := w.good(); q.Del("code"); w.get(q) },
+		"Ctrl-C, timeout": func(w *waiting) { w.cancel() },
 	} {
 		w := startWaiting(t, nil)
 		end(w)

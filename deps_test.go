@@ -1,0 +1,54 @@
+//go:build unix
+
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// One binary pays the start-up of every package that is linked into it: these
+// must not come in by the back door.
+var banned = map[string]string{
+	"github.com/fobcli/fob/internal/authservertest": "the test issuer is for tests and the demo",
+	"testing":                                    "tests are not linked into the program",
+	"net/http/httptest":                          "tests are not linked into the program",
+	"database/sql":                               "a login needs no database",
+	"html/template":                              "result pages are fixed text",
+	"github.com/spf13/viper":                     "the configuration is read once, by one package",
+	"cloud.google.com/go/compute/metadata":       "no cloud SDK is linked",
+	"k8s.io/client-go/kubernetes":                "client-go costs milliseconds at every start",
+	"github.com/rogpeppe/go-internal/testscript": "for tests alone",
+}
+
+func deps(t *testing.T, packages string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", packages).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(out))
+}
+
+func TestBannedDependencies(t *testing.T) {
+	linked := deps(t, ".")
+	if len(linked) < 100 {
+		t.Fatalf("only %d packages are linked", len(linked))
+	}
+	for _, dep := range linked {
+		if why, ok := banned[dep]; ok {
+			t.Errorf("fob links %s: %s", dep, why)
+		}
+	}
+}
+
+func TestTheProtocolKnowsNoStorageAndNoCommand(t *testing.T) {
+	for _, dep := range deps(t, "./internal/oauth") {
+		for _, room := range []string{"cmd", "internal/session", "internal/credstore", "internal/config"} {
+			if dep == "github.com/fobcli/fob/"+room {
+				t.Errorf("internal/oauth reaches %s", room)
+			}
+		}
+	}
+}
