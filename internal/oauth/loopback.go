@@ -165,6 +165,7 @@ func (l *Loopback) farewell(server *http.Server) {
 	defer stop()
 	_ = server.Shutdown(ctx)
 	_ = server.Close()
+	_ = l.Close() // the server may not have taken it yet
 }
 
 // callback is the handler of one login.
