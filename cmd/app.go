@@ -25,10 +25,12 @@ type app struct {
 	stdout, stderr io.Writer
 	environ        map[string]string
 	now            func() time.Time
+
+	stores map[string]*credstore.Store // by backend: one passphrase, one deadline for all profiles
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *app {
-	return &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, now: time.Now}
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, now: time.Now, stores: map[string]*credstore.Store{}}
 }
 
 func (a *app) getenv(name string) string { return a.environ[name] }
@@ -147,14 +149,18 @@ func (a *app) store(paths config.Paths, cfg *config.Config, p config.Profile) (*
 	if err != nil {
 		return nil, err
 	}
-	if name == storageKeyring {
-		return credstore.NewKeyring(credstore.KeyringOptions{
-			DataDir: paths.Data,
-			Getenv:  a.getenv,
-			Notify:  func(line string) { a.note("%s", line) },
-		}), nil
+	if a.stores[name] == nil {
+		if name == storageKeyring {
+			a.stores[name] = credstore.NewKeyring(credstore.KeyringOptions{
+				DataDir: paths.Data,
+				Getenv:  a.getenv,
+				Notify:  func(line string) { a.note("%s", line) },
+			})
+		} else {
+			a.stores[name] = credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: a.sealKey(paths, cfg)})
+		}
 	}
-	return credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: a.sealKey(paths, cfg)}), nil
+	return a.stores[name], nil
 }
 
 // sealKey is where the file backend's key comes from: FOB_SEAL_KEY, a key file,

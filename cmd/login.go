@@ -104,8 +104,16 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	if err != nil {
 		return err
 	}
+	cfg, err := config.Load(paths.Config)
+	if err != nil {
+		return err
+	}
+	before, known := cfg.Profiles[name]
 	if err := config.SaveProfile(paths.Config, attempt.profile); err != nil {
 		return fmt.Errorf("the login is stored, but not its profile: %w", err)
+	}
+	if known {
+		a.forgetElsewhere(ctx, cfg, before, attempt.profile)
 	}
 	a.welcome(attempt, saved)
 	return nil
@@ -207,6 +215,22 @@ func (a *app) revokeOld(ctx context.Context, attempt *loginAttempt) error {
 		return reportErr
 	}
 	return err
+}
+
+// forgetElsewhere deletes the login before from a storage that the profile has
+// left: what no profile points to is never found again.
+func (a *app) forgetElsewhere(ctx context.Context, cfg *config.Config, before, after config.Profile) {
+	from, err := a.storageName(cfg, before)
+	if err != nil || from == after.Storage {
+		return
+	}
+	s, err := a.session(before)
+	if err == nil {
+		err = s.ForgetRecord(ctx)
+	}
+	if err != nil {
+		a.note("warning: the login before is still in the storage %q: %s", from, err)
+	}
 }
 
 // tokenLogin stores a token that came on stdin.

@@ -244,8 +244,8 @@ another.
   fob profile set work --default`,
 		Args:              oneProfile,
 		ValidArgsFunction: a.completeProfiles,
-		RunE: func(_ *cobra.Command, args []string) error {
-			return runProfileSet(a, args, flags, asDefault)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runProfileSet(cmd.Context(), a, args, flags, asDefault)
 		},
 	}
 	flags.register(c)
@@ -253,13 +253,16 @@ another.
 	return c
 }
 
-func runProfileSet(a *app, args []string, flags profileFlags, asDefault bool) error {
+func runProfileSet(ctx context.Context, a *app, args []string, flags profileFlags, asDefault bool) error {
 	before, err := a.profile(args)
 	if err != nil {
 		return err
 	}
 	after := before
 	if err := flags.apply(&after); err != nil {
+		return err
+	}
+	if err := a.checkStorageChange(ctx, before, after); err != nil {
 		return err
 	}
 	paths, err := a.paths()
@@ -278,6 +281,22 @@ func runProfileSet(a *app, args []string, flags profileFlags, asDefault bool) er
 		a.note("The server or client is another one now: run 'fob login %s'.", after.Name)
 	}
 	return nil
+}
+
+// checkStorageChange refuses to point a profile away from where its login lies.
+func (a *app) checkStorageChange(ctx context.Context, before, after config.Profile) error {
+	if after.Storage == before.Storage {
+		return nil
+	}
+	s, err := a.session(before)
+	if err != nil {
+		return err
+	}
+	if s.Status(ctx).State == session.StateLoggedOut {
+		return nil
+	}
+	return withHint(usagef("the login of profile %q lies in another storage", before.Name),
+		"log in anew to move it: 'fob login %s --storage %s'", before.Name, after.Storage)
 }
 
 func newProfileRemoveCmd(a *app) *cobra.Command {

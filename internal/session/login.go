@@ -79,14 +79,16 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken) er
 		return err
 	}
 	defer lock.Release()
+	cache := s.writeCache
 	if r.RefreshToken.IsZero() {
 		r.AccessToken = token
-		return errors.Join(s.save(ctx, r), s.dropCache())
+		cache = func(*record, *accessToken) error { return s.dropCache() }
 	}
 	if err := s.save(ctx, r); err != nil {
 		return err
 	}
-	if err := s.writeCache(r, token); err != nil {
+	// From here the login is kept: a cache that fails costs a refresh.
+	if err := cache(r, token); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes: %v", err))
 	}
 	return nil

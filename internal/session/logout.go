@@ -54,11 +54,26 @@ func (s *Session) Forget(ctx context.Context) error {
 }
 
 func (s *Session) forget(ctx context.Context) error {
+	return errors.Join(s.deleteRecord(ctx), s.dropCache())
+}
+
+// ForgetRecord deletes the record alone, for a profile whose login has moved to
+// another storage.
+func (s *Session) ForgetRecord(ctx context.Context) error {
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	return s.deleteRecord(ctx)
+}
+
+func (s *Session) deleteRecord(ctx context.Context) error {
 	err := s.Store.Delete(ctx, s.context())
 	if errors.Is(err, credstore.ErrNotFound) {
-		err = nil
+		return nil
 	}
-	return errors.Join(err, s.dropCache())
+	return err
 }
 
 // revoke sends the refresh token first: most servers end its access tokens with it.

@@ -116,3 +116,19 @@ func TestE42LockedKeyring(t *testing.T) {
 		t.Error("a locked keyring made fob ask the server")
 	}
 }
+
+func TestANewLoginElsewhereLeavesNothingInTheKeyring(t *testing.T) {
+	m := newMachine(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32))
+	m.startKeyring()
+	p := startProvider(t, 3600)
+	m.ok("login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e")
+	if !strings.Contains(m.items(), "login/work") {
+		t.Fatal("the login is not in the keyring")
+	}
+	m.ok("login", "work", "--storage", "file")
+	if items := m.items(); strings.Contains(items, "login/work") {
+		t.Errorf("the keyring still holds\n%s", items)
+	}
+	m.ok("token", "work", "--force-refresh")
+	m.noTokenInTheClear(p)
+}
