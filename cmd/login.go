@@ -58,7 +58,7 @@ a token response (RFC 6749 section 5.1) with its refresh token.
 	opts.profile.register(c)
 	flags := c.Flags()
 	flags.BoolVar(&opts.clientSecretStdin, "client-secret-stdin", false, "read the client secret from stdin")
-	flags.StringVar(&opts.clientSecretFile, "client-secret-file", "", "read the client secret from a `file`")
+	flags.StringVar(&opts.clientSecretFile, "client-secret-file", "", "read the client secret from a `FILE`")
 	flags.BoolVar(&opts.noBrowser, "no-browser", false, "show the URL, and take the redirect URL pasted back")
 	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or the JSON of a token response, from stdin")
 	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's present login first")
