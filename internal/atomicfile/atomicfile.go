@@ -4,6 +4,7 @@
 package atomicfile
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -24,15 +25,15 @@ const (
 // MkdirPrivate makes a folder of mode 0700, and its parents. One that is there
 // already must be a folder of this user that nobody else can write to.
 func MkdirPrivate(dir string) error {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return err
-	}
+	made := os.MkdirAll(dir, dirMode)
 	info, err := os.Lstat(dir)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
+	switch {
+	case err == nil && !info.IsDir(): // a dangling link makes MkdirAll fail too
 		return fmt.Errorf("%w: %s is not a folder", ErrUnsafe, dir)
+	case made != nil:
+		return made
+	case err != nil:
+		return err
 	}
 	return checkOwner(dir, info, 0o022)
 }
@@ -42,45 +43,54 @@ func Write(path string, data []byte) error { return WriteMode(path, data, fileMo
 
 // WriteMode is Write with another mode, for files that hold no secret.
 func WriteMode(path string, data []byte, mode fs.FileMode) error {
-	temp, err := writeTemp(path, data, mode)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	return syncDir(filepath.Dir(path))
+	return place(path, data, mode, (*os.Root).Rename)
 }
 
 // Create is Write for the first of many writers: the others get fs.ErrExist, and
 // none sees a file that is not whole.
 func Create(path string, data []byte) error {
-	temp, err := writeTemp(path, data, fileMode)
-	if err != nil {
-		return err
-	}
-	err = os.Link(temp, path)
-	if removeErr := os.Remove(temp); err == nil {
-		err = removeErr
-	}
-	if err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return place(path, data, fileMode, link)
 }
 
-// writeTemp writes and syncs a new file beside path. It leaves none behind when
-// it fails.
-func writeTemp(path string, data []byte, mode fs.FileMode) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return "", err
+// link is a rename that replaces nothing. A hard link is refused where the name is
+// taken, in one step, on every system.
+func link(dir *os.Root, temp, name string) error {
+	if err := dir.Link(temp, name); err != nil {
+		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
+	return dir.Remove(temp)
+}
+
+// place writes a temp file beside path and has put move it there. The folder is
+// opened once, so that nobody can swap it between the steps. A failure leaves
+// path as it was, and no temp file.
+func place(path string, data []byte, mode fs.FileMode, put func(dir *os.Root, temp, name string) error) error {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	name := filepath.Base(path)
+	temp := "." + name + "." + rand.Text()
+	err = writeNew(dir, temp, data, mode)
+	if err == nil {
+		err = put(dir, temp, name)
+	}
+	if err != nil {
+		if removeErr := dir.Remove(temp); !errors.Is(removeErr, fs.ErrNotExist) {
+			err = errors.Join(err, removeErr)
 		}
-	}()
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return syncDir(dir)
+}
+
+// writeNew writes and syncs a file that is not there yet.
+func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
+	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
 	_, err = f.Write(data)
 	if err == nil {
 		err = f.Chmod(mode)
@@ -88,7 +98,7 @@ func writeTemp(path string, data []byte, mode fs.FileMode) (name string, err err
 	if err == nil {
 		err = f.Sync()
 	}
-	return f.Name(), errors.Join(err, f.Close())
+	return errors.Join(err, f.Close())
 }
 
 // Read returns a private file of at most limit bytes. A missing one is
@@ -103,10 +113,7 @@ func Read(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, path)
-	}
-	if err := checkOwner(path, info, 0o077); err != nil {
+	if err := checkFile(path, info); err != nil {
 		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -117,4 +124,20 @@ func Read(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s has more than %d bytes", path, limit)
 	}
 	return data, nil
+}
+
+// Check refuses a file as Read does, without opening it.
+func Check(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	return checkFile(path, info)
+}
+
+func checkFile(path string, info fs.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, path)
+	}
+	return checkOwner(path, info, 0o077)
 }

@@ -24,8 +24,9 @@ func openNoFollow(path string) (*os.File, error) {
 
 // checkOwner refuses what has another owner, or any bit of forbidden in its mode.
 func checkOwner(path string, info fs.FileInfo, forbidden fs.FileMode) error {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
-		return fmt.Errorf("%w: %s belongs to another user (uid %d)", ErrUnsafe, path, stat.Uid)
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("%w: %s belongs to another user", ErrUnsafe, path)
 	}
 	if mode := info.Mode().Perm(); mode&forbidden != 0 {
 		return fmt.Errorf("%w: %s is open to others (mode %04o)", ErrUnsafe, path, mode)
@@ -33,10 +34,16 @@ func checkOwner(path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	return nil
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// syncDir makes the new name last. Some network file systems cannot sync a folder
+// (EINVAL), and keep names in their own way.
+func syncDir(dir *os.Root) error {
+	d, err := dir.Open(".")
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, unix.EINVAL) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }

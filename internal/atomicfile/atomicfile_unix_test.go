@@ -32,26 +32,48 @@ func TestF50UnsafeFilesAreRefused(t *testing.T) {
 			if data, err := Read(path, 100); !errors.Is(err, ErrUnsafe) {
 				t.Errorf("Read() = %q, %v", data, err)
 			}
+			if err := Check(path); !errors.Is(err, ErrUnsafe) {
+				t.Errorf("Check() = %v", err)
+			}
 		})
 	}
 }
 
-func TestF50ForeignOwner(t *testing.T) {
-	path := "/etc/passwd" // is root's: foreign to everybody else
-	if os.Geteuid() == 0 {
-		path = filepath.Join(t.TempDir(), "f")
-		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chown(path, 65534, 65534)); err != nil {
-			t.Fatal(err)
-		}
+// foreign gives path to somebody else, or returns one that is root's already.
+func foreign(t *testing.T, path, ofRoot string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return ofRoot
 	}
+	if err := os.Chown(path, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestF50ForeignOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path = foreign(t, path, "/etc/passwd")
 	if _, err := Read(path, 1<<20); !errors.Is(err, ErrUnsafe) {
 		t.Errorf("Read() = %v", err)
+	}
+	if err := Check(path); !errors.Is(err, ErrUnsafe) {
+		t.Errorf("Check() = %v", err)
+	}
+	if err := MkdirPrivate(foreign(t, t.TempDir(), "/etc")); !errors.Is(err, ErrUnsafe) {
+		t.Errorf("MkdirPrivate() = %v", err)
 	}
 }
 
 func TestF50UnsafeFolders(t *testing.T) {
 	for name, plant := range map[string]func(dir string) error{
 		"symbolic link":   func(dir string) error { return os.Symlink(t.TempDir(), dir) },
+		"dangling link":   func(dir string) error { return os.Symlink(dir+".nowhere", dir) },
+		"file":            func(dir string) error { return os.WriteFile(dir, nil, 0o600) },
+		"pipe":            func(dir string) error { return unix.Mkfifo(dir, 0o600) },
 		"group can write": func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o770)) },
 		"all can write":   func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777)) },
 	} {
@@ -63,8 +85,94 @@ func TestF50UnsafeFolders(t *testing.T) {
 			if err := MkdirPrivate(dir); !errors.Is(err, ErrUnsafe) {
 				t.Errorf("MkdirPrivate() = %v", err)
 			}
+			if _, err := os.Lstat(dir + ".nowhere"); !errors.Is(err, os.ErrNotExist) {
+				t.Error("the link was followed")
+			}
 		})
 	}
+}
+
+func TestModes(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "a", "b")
+	for range 2 { // the second time it is there already
+		if err := MkdirPrivate(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	private, public := filepath.Join(dir, "private"), filepath.Join(dir, "public")
+	if err := errors.Join(Write(private, nil), WriteMode(public, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]os.FileMode{filepath.Dir(dir): 0o700, dir: 0o700, private: 0o600, public: 0o644} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v, want %04o", filepath.Base(path), info.Mode(), err, want)
+		}
+	}
+}
+
+// A reader meets the file or the link that an attacker swaps in, and never reads
+// what the link leads to.
+func TestF50SwappedLinkIsNeverFollowed(t *testing.T) {
+	dir := t.TempDir()
+	path, victim, planted := filepath.Join(dir, "f"), filepath.Join(dir, "victim"), filepath.Join(dir, "planted")
+	if err := errors.Join(Write(path, []byte("own")), Write(victim, []byte("victim"))); err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			default:
+			}
+			if err := errors.Join(os.Symlink(victim, planted), os.Rename(planted, path), Write(path, []byte("own"))); err != nil {
+				stopped <- err
+				return
+			}
+		}
+	}()
+	refused := 0
+	for read := 0; read < 2000 || refused == 0 && read < 1_000_000; read++ {
+		data, err := Read(path, 100)
+		switch {
+		case errors.Is(err, ErrUnsafe):
+			refused++
+		case err != nil || string(data) != "own":
+			t.Fatalf("Read() = %q, %v", data, err)
+		}
+	}
+	close(stop)
+	if err := <-stopped; err != nil || refused == 0 {
+		t.Errorf("the link was met %d times; swapping: %v", refused, err)
+	}
+}
+
+// Another name of the old file keeps the old bytes: a write never goes into a file
+// that somebody linked to this place.
+func TestF50WriteDoesNotReachAHardLink(t *testing.T) {
+	dir := t.TempDir()
+	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "f")
+	if err := errors.Join(Write(victim, []byte("mine")), os.Link(victim, path), Write(path, []byte("secret"))); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Read(victim, 100); err != nil || string(got) != "mine" {
+		t.Errorf("the other name now reads %q, %v", got, err)
+	}
+}
+
+func TestF50CreateDoesNotFollowALink(t *testing.T) {
+	dir := t.TempDir()
+	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "f")
+	if err := os.Symlink(victim, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(path, []byte("secret")); !errors.Is(err, os.ErrExist) {
+		t.Errorf("Create() = %v", err)
+	}
+	onlyFile(t, dir, "f")
 }
 
 // A link at the place of a private file is replaced, never written through.

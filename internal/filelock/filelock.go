@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -31,8 +31,9 @@ func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error
 	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: the lock %s is not a regular file", atomicfile.ErrUnsafe, path)
+	// Who could open a loose or foreign lock file could hold it for ever.
+	if err := atomicfile.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	file := flock.New(path, flock.SetFlag(openFlags), flock.SetPermissions(0o600))
 	waiting, stop := context.WithTimeout(ctx, wait)
@@ -44,7 +45,7 @@ func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case waiting.Err() != nil:
-		return nil, fmt.Errorf("%w: %s is held by another process since %s", ErrTimeout, path, wait)
+		return nil, fmt.Errorf("%w: %s has been held by another process for %s", ErrTimeout, path, wait)
 	}
 	return nil, fmt.Errorf("locking %s: %w", path, err)
 }

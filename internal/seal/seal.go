@@ -19,9 +19,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/fobcli/fob/internal/secret"
 )
 
 // Why an envelope does not open.
@@ -43,14 +44,15 @@ const (
 	idSize      = 8
 )
 
-// Key is 32 secret bytes. The zero value seals nothing.
-type Key struct{ bytes []byte }
+// Key is 32 secret bytes. The zero value is no key: to use it panics, since
+// everybody knows it.
+type Key struct{ value secret.Secret }
 
 // NewKey makes a random key.
 func NewKey() Key {
 	key := make([]byte, chacha20poly1305.KeySize)
 	_, _ = rand.Read(key) // never fails, by its documentation
-	return Key{key}
+	return Key{secret.New(string(key))}
 }
 
 // KeyFromBytes takes 32 bytes as a key.
@@ -58,21 +60,24 @@ func KeyFromBytes(b []byte) (Key, error) {
 	if len(b) != chacha20poly1305.KeySize {
 		return Key{}, fmt.Errorf("a key has %d bytes, not %d", chacha20poly1305.KeySize, len(b))
 	}
-	return Key{bytes.Clone(b)}, nil
+	return Key{secret.New(string(b))}, nil
 }
 
 // Bytes returns the key's 32 bytes.
-func (k Key) Bytes() []byte { return bytes.Clone(k.bytes) }
+func (k Key) Bytes() []byte { return []byte(k.value.Reveal()) }
 
 // ID names the key without telling it.
 func (k Key) ID() [idSize]byte { return [idSize]byte(k.derive("key id", idSize)) }
 
 // Format redacts the key.
-func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
+func (k Key) Format(f fmt.State, verb rune) { k.value.Format(f, verb) }
 
 // derive is HKDF-SHA256 (RFC 5869) for one purpose.
 func (k Key) derive(purpose string, size int) []byte {
-	derived, err := hkdf.Key(sha256.New, k.bytes, nil, "fob1 "+purpose, size)
+	if k.value.IsZero() {
+		panic("seal: no key")
+	}
+	derived, err := hkdf.Key(sha256.New, k.Bytes(), nil, "fob1 "+purpose, size)
 	if err != nil {
 		panic(err) // only for sizes that no caller asks for
 	}

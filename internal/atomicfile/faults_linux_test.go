@@ -1,0 +1,101 @@
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// underFault runs do on a thread of its own where one system call fails with errno:
+// a seccomp filter, which needs no privilege and ends with the thread.
+func underFault(t *testing.T, call uint32, errno unix.Errno, do func() error) error {
+	t.Helper()
+	failed := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if err := installFault(call, errno); err != nil {
+			t.Errorf("installing the fault: %v", err)
+		}
+		failed <- do()
+	}()
+	return <-failed
+}
+
+func installFault(call uint32, errno unix.Errno) error {
+	const loadWord, jumpEqual, giveBack = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
+	filter := []unix.SockFilter{
+		{Code: loadWord, K: 0}, // the call's number
+		{Code: jumpEqual, Jf: 1, K: call},
+		{Code: giveBack, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: giveBack, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+}
+
+type fault struct {
+	name  string
+	call  uint32
+	errno unix.Errno
+}
+
+// faults returns those of both ways to write, and then more.
+func faults(more ...fault) []fault {
+	return append([]fault{
+		{"no room for a name", unix.SYS_OPENAT, unix.ENOSPC},
+		{"folder not writable", unix.SYS_OPENAT, unix.EACCES},
+		{"disk full", unix.SYS_WRITE, unix.ENOSPC},
+		{"bad disk", unix.SYS_WRITE, unix.EIO},
+		{"chmod refused", unix.SYS_FCHMOD, unix.EPERM},
+		{"full at fsync", unix.SYS_FSYNC, unix.ENOSPC},
+		{"bad disk at fsync", unix.SYS_FSYNC, unix.EIO},
+	}, more...)
+}
+
+func TestF51AFailedWriteLeavesTheOldFile(t *testing.T) {
+	for _, fault := range faults(
+		fault{"rename refused", unix.SYS_RENAMEAT, unix.EACCES},
+		fault{"no room at rename", unix.SYS_RENAMEAT, unix.ENOSPC},
+	) {
+		t.Run("F51 "+fault.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "f")
+			if err := Write(path, []byte("old")); err != nil {
+				t.Fatal(err)
+			}
+			err := underFault(t, fault.call, fault.errno, func() error { return Write(path, []byte("new")) })
+			if !errors.Is(err, fault.errno) {
+				t.Errorf("Write() = %v, want %v", err, fault.errno)
+			}
+			if got, err := Read(path, 100); err != nil || string(got) != "old" {
+				t.Errorf("the old file is %q, %v", got, err)
+			}
+			onlyFile(t, dir, "f")
+		})
+	}
+}
+
+func TestF51AFailedCreateLeavesNothing(t *testing.T) {
+	for _, fault := range faults(
+		fault{"link refused", unix.SYS_LINKAT, unix.EPERM},
+		fault{"no room at link", unix.SYS_LINKAT, unix.ENOSPC},
+	) {
+		t.Run("F51 "+fault.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "f")
+			err := underFault(t, fault.call, fault.errno, func() error { return Create(path, []byte("new")) })
+			if !errors.Is(err, fault.errno) || errors.Is(err, fs.ErrExist) {
+				t.Errorf("Create() = %v, want %v", err, fault.errno)
+			}
+			onlyFile(t, dir)
+		})
+	}
+}
