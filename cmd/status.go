@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -129,7 +130,7 @@ func (a *app) statusOf(ctx context.Context, cfg *config.Config, p config.Profile
 		Account:        newAccount(status.Account),
 		Server:         s.Profile.Authority(),
 		ClientID:       p.ClientID,
-		Scopes:         strings.Fields(status.Scope),
+		Scopes:         shownScopes(status.Scope),
 		Storage:        storage,
 		LoggedInAt:     utcSeconds(status.LoggedInAt),
 		ExpiresAt:      utcSeconds(status.AccessExpiresAt),
@@ -140,6 +141,15 @@ func (a *app) statusOf(ctx context.Context, cfg *config.Config, p config.Profile
 		out.Problem = status.Err.Error()
 	}
 	return out, nil
+}
+
+// shownScopes are the server's words: each is made inert.
+func shownScopes(scope string) []string {
+	scopes := strings.Fields(scope)
+	for i := range scopes {
+		scopes[i] = safetext.Line(scopes[i])
+	}
+	return scopes
 }
 
 // failure is what makes the command's exit status.

@@ -95,6 +95,7 @@ func faults() map[string]fault {
 		"access-token-missing": {endpoint: "token", change: drop("access_token")},
 		"refresh-token-absent": {endpoint: "token", change: drop("refresh_token")},
 		"refresh-token-empty":  {endpoint: "token", change: set("refresh_token", "")},
+		"scope-escape":         {endpoint: "token", change: set("scope", "openid \x1b[31mx\u202e")},
 		"no-id-token":          {endpoint: "token", change: drop("id_token")},
 
 		"id-token-iss":            {endpoint: "id-token", idToken: claim("iss", "https://evil.example")},

@@ -142,16 +142,17 @@ func unavailable(err error) error {
 	}
 	var network *url.Error
 	if errors.As(err, &network) || status != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, plain(err))
+		return fmt.Errorf("%w: %s", ErrUnavailable, plain(err))
 	}
-	return fmt.Errorf("%w: %w", ErrMalformed, err)
+	return fmt.Errorf("%w: %s", ErrMalformed, plain(err))
 }
 
-// plain drops the request's URL from an error: it may hold parameters.
-func plain(err error) error {
+// plain drops the request's URL, which may hold parameters, and makes inert what
+// is left: a certificate's names are the server's words too.
+func plain(err error) string {
 	var network *url.Error
 	if errors.As(err, &network) {
-		return network.Err
+		err = network.Err
 	}
-	return err
+	return safetext.Line(err.Error())
 }
