@@ -130,11 +130,11 @@ func (a *app) prepareLogin(ctx context.Context, opts loginOptions) (*loginAttemp
 		return nil, forProfile(err, p.Name)
 	}
 	full := p.WithProvider()
-	metadata, err := serverMetadata(ctx, s, full)
+	clientSecret, err := a.clientSecret(ctx, s, full, opts)
 	if err != nil {
 		return nil, err
 	}
-	clientSecret, err := a.clientSecret(ctx, s, full, opts)
+	metadata, err := serverMetadata(ctx, s, full)
 	if err != nil {
 		return nil, err
 	}
