@@ -95,6 +95,8 @@ func isUsage(err error) bool {
 	return errors.Is(err, config.ErrEditByHand) || errors.As(err, &usage) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
 }
 
+const hintForeign = "something other than fob wrote this: look at it, then 'fob logout PROFILE --local' and 'fob login PROFILE'"
+
 // hintOf says what to do next where no command has said something better.
 func hintOf(err error) string {
 	for _, row := range []struct {
@@ -109,7 +111,8 @@ func hintOf(err error) string {
 		{seal.ErrWrongKey, "give the key or passphrase that the login was saved under, or start over: 'fob logout PROFILE --local', then 'fob login PROFILE'"},
 		{seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login PROFILE'"},
 		{seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then 'fob logout PROFILE --local' and 'fob login PROFILE'"},
-		{credstore.ErrCorrupt, "something other than fob wrote this: look at it, then 'fob logout PROFILE --local' and 'fob login PROFILE'"},
+		{seal.ErrFormat, hintForeign},
+		{credstore.ErrCorrupt, hintForeign},
 		{atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"},
 		{session.ErrLoginRequired, "run 'fob login PROFILE'"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},

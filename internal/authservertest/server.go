@@ -34,6 +34,7 @@ type Options struct {
 	TokenLifetime  time.Duration // of access tokens; default: 1 hour
 	LoginLifetime  time.Duration // of refresh tokens, said as refresh_expires_in; 0: unsaid
 	NoRotation     bool
+	Grace          bool // an old refresh token is good once more, as at servers that expect lost answers
 	NoRefreshToken bool
 	NoOpenID       bool // RFC 8414 metadata alone, and no id_token
 	NoRevocation   bool

@@ -127,7 +127,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, client Client) {
 	switch {
 	case !ok || old.client.ID != client.ID:
 		problem = "unknown refresh token"
-	case old.used:
+	case old.used && !s.opts.Grace:
 		old.family.ended = true
 		problem = "the refresh token was used before"
 	case old.family.ended:

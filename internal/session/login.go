@@ -88,7 +88,7 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken) er
 		return err
 	}
 	// From here the login is kept: a cache that fails costs a refresh.
-	if err := cache(r, token); err != nil {
+	if err := errors.Join(cache(r, token), s.dropJournal()); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes: %v", err))
 	}
 	return nil

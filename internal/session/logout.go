@@ -54,7 +54,7 @@ func (s *Session) Forget(ctx context.Context) error {
 }
 
 func (s *Session) forget(ctx context.Context) error {
-	return errors.Join(s.deleteRecord(ctx), s.dropCache())
+	return errors.Join(s.deleteRecord(ctx), s.dropCache(), s.dropJournal())
 }
 
 // ForgetRecord deletes the record alone, for a profile whose login has moved to
@@ -80,6 +80,9 @@ func (s *Session) deleteRecord(ctx context.Context) error {
 func (s *Session) revoke(ctx context.Context) ([]Step, error) {
 	r, err := s.load(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := s.recover(ctx, r); err != nil {
 		return nil, err
 	}
 	client, err := r.client(s.HTTP, s.Now)

@@ -27,6 +27,8 @@ type fixture struct {
 	server *authservertest.Server
 	clock  time.Time
 	warned []string
+
+	failSaves bool // the storage takes nothing
 }
 
 func newFixture(t *testing.T, opts authservertest.Options) *fixture {
@@ -47,7 +49,10 @@ func newFixture(t *testing.T, opts authservertest.Options) *fixture {
 	f.Session = &Session{
 		Profile: config.Profile{Name: "work", Issuer: server.Issuer(), ClientID: "fob-test"},
 		Paths:   paths,
-		Store: credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: func(context.Context, bool) (seal.Key, error) {
+		Store: credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: func(_ context.Context, create bool) (seal.Key, error) {
+			if create && f.failSaves {
+				return seal.Key{}, credstore.ErrNotWritten
+			}
 			return key, nil
 		}}),
 		HTTP: hc,

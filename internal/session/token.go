@@ -98,9 +98,18 @@ func (s *Session) refreshLocked(ctx context.Context, seen *record, opts TokenOpt
 			return token, err
 		}
 	}
-	// From the send to the save nothing may stop the exchange: Ctrl-C here would
-	// throw away a refresh token that the server has already rotated.
-	return s.refresh(context.WithoutCancel(ctx), r, opts)
+	// From here to the save nothing may stop the exchange: Ctrl-C would throw away
+	// a refresh token that the server has already rotated.
+	ctx = context.WithoutCancel(ctx)
+	cutOff, err := s.recover(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	token, err := s.refresh(ctx, r, opts)
+	if cutOff && errors.Is(err, ErrLoginRequired) {
+		err = fmt.Errorf("an earlier refresh was cut off before its answer came, and the new token with it: %w", err)
+	}
+	return token, err
 }
 
 // siblings returns the token that another process has just cached, if it will do.
@@ -139,9 +148,12 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.writeJournal([]byte(journalIntent)); err != nil {
+		return nil, fmt.Errorf("before refreshing the login of profile %q: %w", s.Profile.Name, err)
+	}
 	response, err := client.Refresh(ctx, r.RefreshToken.Secret)
 	if err != nil {
-		return nil, fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err)
+		return nil, errors.Join(fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err), s.answered(err))
 	}
 	saveErr := s.keepRotated(ctx, r, response)
 
@@ -162,23 +174,29 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 	return fresh.token(), nil
 }
 
+// answered drops the journal where the server has said no. Where no answer came,
+// the intent stays: the server may have rotated the token all the same.
+func (s *Session) answered(err error) error {
+	var refusal *oauth.Error
+	if errors.As(err, &refusal) {
+		return s.dropJournal()
+	}
+	return nil
+}
+
 // keepRotated saves what the answer says of the login itself, before anything
-// else in it is judged: a rotated refresh token that is not saved is a lost login.
+// else in it is judged: first in the journal, then in the record.
 func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.TokenResponse) error {
-	before := *r
-	if !response.RefreshToken.IsZero() {
-		r.RefreshToken.Secret = response.RefreshToken
+	next := newRotation(r, response)
+	if !next.changes(r) {
+		return s.dropJournal()
 	}
-	if end := response.RefreshExpiry(); !end.IsZero() {
-		r.RefreshExpiresAt = end
+	journalErr := s.journalRotation(r, next)
+	next.apply(r)
+	if err := s.save(ctx, r); err != nil {
+		return errors.Join(err, journalErr)
 	}
-	if scope := response.Scope(); scope != "" {
-		r.Scope = scope
-	}
-	if *r == before {
-		return nil
-	}
-	return s.save(ctx, r)
+	return s.dropJournal()
 }
 
 // judge accepts the answer's access token and, where one came, its id_token.

@@ -1,0 +1,109 @@
+package session
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/seal"
+)
+
+func (f *fixture) journal() string {
+	f.t.Helper()
+	content, err := os.ReadFile(f.journalPath())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		f.t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestAFailedSaveLosesNothing(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.mustLogin()
+	f.failSaves = true
+	if _, err := f.Token(t.Context(), force); !errors.Is(err, credstore.ErrNotWritten) {
+		t.Errorf("Token() = %v", err)
+	}
+	if journal := f.journal(); journal == "" || strings.Contains(journal, "authservertest") {
+		t.Errorf("the journal is %q", journal)
+	}
+	f.failSaves = false
+	f.token(force) // with reuse detection, only the rotated token works
+	if f.journal() != "" || len(f.warned) != 1 || !strings.Contains(f.warned[0], "recovered") {
+		t.Errorf("journal %q, the user was told %q", f.journal(), f.warned)
+	}
+	f.token(force)
+	if len(f.warned) != 1 {
+		t.Errorf("it is recovered again: %q", f.warned)
+	}
+}
+
+func TestB26AnswerLostAfterTheServerRotated(t *testing.T) {
+	f := newFixture(t, authservertest.Options{Grace: true})
+	f.mustLogin()
+	f.arm("drop-after-rotate")
+	if _, err := f.Token(t.Context(), force); !errors.Is(err, oauth.ErrUnavailable) {
+		t.Errorf("B26: %v", err)
+	}
+	if f.journal() != journalIntent {
+		t.Errorf("B26: the journal is %q", f.journal())
+	}
+	f.token(force)
+	if f.journal() != "" {
+		t.Errorf("B26: the journal is still %q", f.journal())
+	}
+}
+
+func TestB26WithoutGraceItIsSaid(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.mustLogin()
+	f.arm("drop-after-rotate")
+	if _, err := f.Token(t.Context(), force); !errors.Is(err, oauth.ErrUnavailable) {
+		t.Errorf("B26: %v", err)
+	}
+	_, err := f.Token(t.Context(), force)
+	if !errors.Is(err, ErrLoginRequired) || !strings.Contains(err.Error(), "cut off before its answer came") {
+		t.Errorf("B26: %v", err)
+	}
+	if n := f.server.Count("token/refresh"); n != 2 {
+		t.Errorf("B26: %d requests, one retry was wanted", n)
+	}
+}
+
+func TestTheJournalEndsWithItsLogin(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	leave := func() {
+		t.Helper()
+		f.mustLogin()
+		f.failSaves = true
+		if _, err := f.Token(t.Context(), force); err == nil {
+			t.Fatal("the save did not fail")
+		}
+		f.failSaves = false
+	}
+	leave()
+	f.mustLogin()
+	if f.journal() != "" {
+		t.Error("a new login leaves the journal of the old one")
+	}
+	leave()
+	if steps, err := f.Logout(t.Context()); err != nil || steps[0].Err != nil || f.journal() != "" {
+		t.Errorf("Logout() = %+v, %v, journal %q", steps, err, f.journal())
+	}
+}
+
+func TestF47ChangedJournal(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.mustLogin()
+	if err := f.writeJournal([]byte("something else")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Token(t.Context(), force); !errors.Is(err, seal.ErrFormat) || errors.Is(err, ErrLoginRequired) || f.server.Count("token/refresh") != 0 {
+		t.Errorf("F47: %v", err)
+	}
+	f.token(TokenOptions{}) // the cached token needs no journal
+}
