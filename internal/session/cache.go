@@ -1,77 +1,29 @@
 package session
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/seal"
 )
-
-// maxCacheFile bounds what is read back; a token endpoint's answer is under 1 MiB.
-const maxCacheFile = 2 << 20
-
-// cachePath is the file of the login's cached access token. It is safe to
-// delete at any time.
-func (s *Session) cachePath() string {
-	return filepath.Join(s.Paths.Cache, "tokens", s.Profile.Name)
-}
-
-func (s *Session) cacheContext() seal.Context {
-	c := s.context()
-	c.Kind = "access-token"
-	return c
-}
 
 // readCache returns the cached access token, or nil if there is none that
 // opens: a file that is gone, damaged or sealed under an older login's key costs
 // one refresh. A file that others could have planted is an error.
 func (s *Session) readCache(r *record) (*accessToken, error) {
-	key, err := r.cacheKey()
-	if err != nil {
-		return nil, err
-	}
-	sealed, err := atomicfile.Read(s.cachePath(), maxCacheFile)
+	content, err := s.cache().read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	var token *accessToken
-	if plain, err := key.Open(s.cacheContext(), sealed); err != nil || json.Unmarshal(plain, &token) != nil {
+	var token accessToken
+	if err := s.cache().open(r, content, &token); err != nil {
 		return nil, nil //nolint:nilerr // a cache that does not open is no cache
 	}
-	return token, nil
-}
-
-func (s *Session) writeCache(r *record, token *accessToken) error {
-	key, err := r.cacheKey()
-	if err != nil {
-		return err
-	}
-	plain, err := json.Marshal(token)
-	if err != nil {
-		return err
-	}
-	path := s.cachePath()
-	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
-		return err
-	}
-	return atomicfile.Write(path, key.Seal(s.cacheContext(), plain))
-}
-
-func (s *Session) dropCache() error {
-	err := os.Remove(s.cachePath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return &token, nil
 }
 
 // defaultLifetime stands in where the server did not say how long an access

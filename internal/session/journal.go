@@ -2,15 +2,11 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/seal"
 )
@@ -22,8 +18,6 @@ import (
 
 // journalIntent is the journal between the send and the answer.
 const journalIntent = "fob is refreshing\n"
-
-const maxJournal = 1 << 20
 
 // rotation is what a refresh changes of a record.
 type rotation struct {
@@ -55,50 +49,11 @@ func (n rotation) changes(r *record) bool {
 	return n.RefreshToken != r.RefreshToken || !n.RefreshExpiresAt.Equal(r.RefreshExpiresAt) || n.Scope != r.Scope
 }
 
-func (s *Session) journalPath() string {
-	return filepath.Join(s.Paths.Data, "journal", s.Profile.Name)
-}
-
-func (s *Session) journalContext() seal.Context {
-	c := s.context()
-	c.Kind = "journal"
-	return c
-}
-
-func (s *Session) writeJournal(content []byte) error {
-	path := s.journalPath()
-	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
-		return err
-	}
-	return atomicfile.Write(path, content)
-}
-
-// journalRotation makes the rotated token outlive a crash before it is in the record.
-func (s *Session) journalRotation(r *record, next rotation) error {
-	key, err := r.cacheKey()
-	if err != nil {
-		return err
-	}
-	plain, err := json.Marshal(next)
-	if err != nil {
-		return err
-	}
-	return s.writeJournal(key.Seal(s.journalContext(), plain))
-}
-
-func (s *Session) dropJournal() error {
-	err := os.Remove(s.journalPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
 // recover takes up what an earlier refresh left behind: a rotated token goes into
 // the record. It reports whether a refresh was cut off before its answer came, so
 // that nobody knows whether the server has rotated the token.
 func (s *Session) recover(ctx context.Context, r *record) (cutOff bool, err error) {
-	content, err := atomicfile.Read(s.journalPath(), maxJournal)
+	content, err := s.journal().read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -108,17 +63,10 @@ func (s *Session) recover(ctx context.Context, r *record) (cutOff bool, err erro
 	if string(content) == journalIntent {
 		return true, nil
 	}
-	key, err := r.cacheKey()
-	if err != nil {
-		return false, err
-	}
 	var next rotation
-	plain, err := key.Open(s.journalContext(), content)
+	err = s.journal().open(r, content, &next)
 	if errors.Is(err, seal.ErrWrongKey) { // of a login that was replaced since
-		return false, s.dropJournal()
-	}
-	if err == nil {
-		err = json.Unmarshal(plain, &next)
+		return false, s.journal().drop()
 	}
 	if err != nil {
 		return false, fmt.Errorf("the journal of profile %q: %w", s.Profile.Name, err)
@@ -128,5 +76,5 @@ func (s *Session) recover(ctx context.Context, r *record) (cutOff bool, err erro
 		return false, err
 	}
 	s.Warn(fmt.Sprintf("an earlier refresh of profile %q was cut short; its new token was recovered", s.Profile.Name))
-	return false, s.dropJournal()
+	return false, s.journal().drop()
 }

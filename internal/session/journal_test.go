@@ -12,9 +12,9 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-func (f *fixture) journal() string {
+func (f *fixture) journalText() string {
 	f.t.Helper()
-	content, err := os.ReadFile(f.journalPath())
+	content, err := os.ReadFile(f.Session.journal().path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		f.t.Fatal(err)
 	}
@@ -28,13 +28,13 @@ func TestAFailedSaveLosesNothing(t *testing.T) {
 	if _, err := f.Token(t.Context(), force); !errors.Is(err, credstore.ErrNotWritten) {
 		t.Errorf("Token() = %v", err)
 	}
-	if journal := f.journal(); journal == "" || strings.Contains(journal, "authservertest") {
+	if journal := f.journalText(); journal == "" || strings.Contains(journal, "authservertest") {
 		t.Errorf("the journal is %q", journal)
 	}
 	f.failSaves = false
 	f.token(force) // with reuse detection, only the rotated token works
-	if f.journal() != "" || len(f.warned) != 1 || !strings.Contains(f.warned[0], "recovered") {
-		t.Errorf("journal %q, the user was told %q", f.journal(), f.warned)
+	if f.journalText() != "" || len(f.warned) != 1 || !strings.Contains(f.warned[0], "recovered") {
+		t.Errorf("journal %q, the user was told %q", f.journalText(), f.warned)
 	}
 	f.token(force)
 	if len(f.warned) != 1 {
@@ -49,12 +49,12 @@ func TestB26AnswerLostAfterTheServerRotated(t *testing.T) {
 	if _, err := f.Token(t.Context(), force); !errors.Is(err, oauth.ErrUnavailable) {
 		t.Errorf("B26: %v", err)
 	}
-	if f.journal() != journalIntent {
-		t.Errorf("B26: the journal is %q", f.journal())
+	if f.journalText() != journalIntent {
+		t.Errorf("B26: the journal is %q", f.journalText())
 	}
 	f.token(force)
-	if f.journal() != "" {
-		t.Errorf("B26: the journal is still %q", f.journal())
+	if f.journalText() != "" {
+		t.Errorf("B26: the journal is still %q", f.journalText())
 	}
 }
 
@@ -87,19 +87,19 @@ func TestTheJournalEndsWithItsLogin(t *testing.T) {
 	}
 	leave()
 	f.mustLogin()
-	if f.journal() != "" {
+	if f.journalText() != "" {
 		t.Error("a new login leaves the journal of the old one")
 	}
 	leave()
-	if steps, err := f.Logout(t.Context()); err != nil || steps[0].Err != nil || f.journal() != "" {
-		t.Errorf("Logout() = %+v, %v, journal %q", steps, err, f.journal())
+	if steps, err := f.Logout(t.Context()); err != nil || steps[0].Err != nil || f.journalText() != "" {
+		t.Errorf("Logout() = %+v, %v, journal %q", steps, err, f.journalText())
 	}
 }
 
 func TestF47ChangedJournal(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
-	if err := f.writeJournal([]byte("something else")); err != nil {
+	if err := f.Session.journal().write([]byte("something else")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Token(t.Context(), force); !errors.Is(err, seal.ErrFormat) || errors.Is(err, ErrLoginRequired) || f.server.Count("token/refresh") != 0 {

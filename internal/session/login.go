@@ -79,16 +79,18 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken) er
 		return err
 	}
 	defer lock.Release()
-	cache := s.writeCache
 	if r.RefreshToken.IsZero() {
 		r.AccessToken = token
-		cache = func(*record, *accessToken) error { return s.dropCache() }
 	}
 	if err := s.save(ctx, r); err != nil {
 		return err
 	}
 	// From here the login is kept: a cache that fails costs a refresh.
-	if err := errors.Join(cache(r, token), s.dropJournal()); err != nil {
+	cached := s.cache().drop
+	if !r.RefreshToken.IsZero() {
+		cached = func() error { return s.cache().seal(r, token) }
+	}
+	if err := errors.Join(cached(), s.journal().drop()); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes: %v", err))
 	}
 	return nil

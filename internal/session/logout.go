@@ -54,7 +54,7 @@ func (s *Session) Forget(ctx context.Context) error {
 }
 
 func (s *Session) forget(ctx context.Context) error {
-	return errors.Join(s.deleteRecord(ctx), s.dropCache(), s.dropJournal())
+	return errors.Join(s.deleteRecord(ctx), s.cache().drop(), s.journal().drop())
 }
 
 // ForgetRecord deletes the record alone, for a profile whose login has moved to

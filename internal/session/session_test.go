@@ -300,7 +300,7 @@ func TestF48EditedProfile(t *testing.T) {
 func TestF50UnsafeCache(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
-	path := f.cachePath()
+	path := f.cache().path
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +324,7 @@ func TestACacheThatDoesNotOpenCostsOneRefresh(t *testing.T) {
 	} {
 		f.mustLogin()
 		before := f.server.Count("token/refresh")
-		if err := spoil(f.cachePath()); err != nil {
+		if err := spoil(f.cache().path); err != nil {
 			t.Fatal(err)
 		}
 		f.token(TokenOptions{})
@@ -339,12 +339,12 @@ func TestANewLoginLeavesNoOldAccessToken(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
 	old := f.token(TokenOptions{})
-	kept, err := os.ReadFile(f.cachePath())
+	kept, err := os.ReadFile(f.cache().path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.mustLogin()
-	if err := os.WriteFile(f.cachePath(), kept, 0o600); err != nil {
+	if err := os.WriteFile(f.cache().path, kept, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if f.token(TokenOptions{}) == old {
@@ -379,7 +379,7 @@ func TestLogout(t *testing.T) {
 	if f.server.Introspect(access) {
 		t.Error("the access token is active")
 	}
-	if _, err := os.Stat(f.cachePath()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(f.cache().path); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the cache is still there")
 	}
 	if _, err := f.Logout(t.Context()); !errors.Is(err, ErrLoginRequired) {

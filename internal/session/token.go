@@ -148,7 +148,7 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.writeJournal([]byte(journalIntent)); err != nil {
+	if err := s.journal().write([]byte(journalIntent)); err != nil {
 		return nil, fmt.Errorf("before refreshing the login of profile %q: %w", s.Profile.Name, err)
 	}
 	response, err := client.Refresh(ctx, r.RefreshToken.Secret)
@@ -162,7 +162,7 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 		return nil, errors.Join(saveErr, fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err))
 	}
 	fresh := newAccessToken(access, r.Scope, true)
-	if err := s.writeCache(r, fresh); err != nil {
+	if err := s.cache().seal(r, fresh); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
 	}
 	if saveErr != nil {
@@ -179,7 +179,7 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 func (s *Session) answered(err error) error {
 	var refusal *oauth.Error
 	if errors.As(err, &refusal) {
-		return s.dropJournal()
+		return s.journal().drop()
 	}
 	return nil
 }
@@ -189,14 +189,14 @@ func (s *Session) answered(err error) error {
 func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.TokenResponse) error {
 	next := newRotation(r, response)
 	if !next.changes(r) {
-		return s.dropJournal()
+		return s.journal().drop()
 	}
-	journalErr := s.journalRotation(r, next)
+	journalErr := s.journal().seal(r, next)
 	next.apply(r)
 	if err := s.save(ctx, r); err != nil {
 		return errors.Join(err, journalErr)
 	}
-	return s.dropJournal()
+	return s.journal().drop()
 }
 
 // judge accepts the answer's access token and, where one came, its id_token.
