@@ -25,7 +25,7 @@ func onBus(t *testing.T) (*Store, *[]string) {
 		Notify:  func(line string) { lines = append(lines, line) },
 	})
 	k := s.items.(*keyringItems)
-	k.slow, k.wait, k.unlock = 100*time.Millisecond, 500*time.Millisecond, time.Second
+	k.slow, k.wait, k.unlock = 200*time.Millisecond, 2*time.Second, 3*time.Second
 	return s, &lines
 }
 

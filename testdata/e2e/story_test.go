@@ -89,7 +89,7 @@ func TestStoryInChromium(t *testing.T) {
 }
 
 func TestF53HundredProcessesAtExpiry(t *testing.T) {
-	p := startProvider(t, 10) // long enough for a hundred slow processes
+	p := startProvider(t, 15) // long enough for a hundred slow processes
 	m := newMachine(t)
 	m.startKeyring()
 	m.ok("login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e")
