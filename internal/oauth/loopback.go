@@ -22,6 +22,7 @@ const DefaultRedirectURI = "http://127.0.0.1/callback"
 var ErrPortInUse = errors.New("the redirect's port is in use")
 
 const (
+	maxTries       = 10 // to find a port that is free in both address families
 	maxQuery       = 8 << 10
 	maxHeader      = 16 << 10
 	headerTimeout  = 10 * time.Second
@@ -52,11 +53,18 @@ func ListenLoopback(redirectURI string) (*Loopback, error) {
 	if u.Path == "" {
 		u.Path = "/"
 	}
-	l := &Loopback{redirect: u}
-	if err := l.bind(); err != nil {
-		return nil, errors.Join(err, l.Close())
+	for try := 1; ; try++ {
+		l := &Loopback{redirect: &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}}
+		err := l.bind()
+		if err == nil {
+			return l, nil
+		}
+		err = errors.Join(err, l.Close())
+		// A port that is free in one address family may be taken in the other.
+		if u.Port() != "" || !errors.Is(err, ErrPortInUse) || try == maxTries {
+			return nil, err
+		}
 	}
-	return l, nil
 }
 
 // CheckRedirectURI accepts http on a loopback host (RFC 8252 §7.3) without

@@ -78,6 +78,18 @@ func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string
 	return &m, m.Check()
 }
 
+// Pinned is the part of the metadata that a login goes on with: who the server is
+// and where its endpoints are.
+func (m *Metadata) Pinned() *Metadata {
+	return &Metadata{
+		Issuer:             m.Issuer,
+		TokenEndpoint:      m.TokenEndpoint,
+		RevocationEndpoint: m.RevocationEndpoint,
+		UserinfoEndpoint:   m.UserinfoEndpoint,
+		OpenID:             m.OpenID,
+	}
+}
+
 // Check refuses metadata without the two endpoints of a login, or with any
 // endpoint that fob must not talk to.
 func (m *Metadata) Check() error {

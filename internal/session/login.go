@@ -54,7 +54,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	r := &record{
 		Version:          recordVersion,
 		CacheKey:         sealedSecret{newCacheKey()},
-		Metadata:         login.Client.Metadata,
+		Metadata:         login.Client.Metadata.Pinned(),
 		AuthMethod:       login.Client.AuthMethod(),
 		ClientID:         login.Client.ClientID,
 		ClientSecret:     sealedSecret{login.Client.ClientSecret},
