@@ -254,8 +254,23 @@ func (a *app) tokenLogin(ctx context.Context, attempt *loginAttempt, _ loginOpti
 			fresh.RefreshToken = given.RefreshToken
 		}
 		given = fresh
+	} else if err := tryToken(ctx, attempt.client, given); err != nil {
+		return nil, err
 	}
 	return attempt.session.Save(ctx, session.Login{Client: attempt.client, Response: given, Scopes: attempt.scopes})
+}
+
+// tryToken asks the server about an access token that a user brings, where there
+// is an endpoint for that.
+func tryToken(ctx context.Context, client *oauth.Client, given *oauth.TokenResponse) error {
+	access, err := given.AccessToken()
+	if err != nil || client.Metadata.UserinfoEndpoint == "" {
+		return err
+	}
+	if _, err := client.Userinfo(ctx, access.Value, ""); errors.Is(err, oauth.ErrTokenRefused) {
+		return fmt.Errorf("trying the given token: %w", err)
+	}
+	return nil
 }
 
 // welcome says who is logged in, and where the login differs from what was asked.

@@ -19,6 +19,8 @@ var (
 	ErrUnsupported = errors.New("the server does not support this")
 	// ErrIDToken is an id_token that must not be trusted.
 	ErrIDToken = errors.New("the id_token was refused")
+	// ErrTokenRefused is an access token that a resource does not take (RFC 6750 §3.1).
+	ErrTokenRefused = errors.New("the access token was refused")
 	// ErrWrongSubject is a userinfo answer about somebody else (OIDC Core §5.3.2).
 	ErrWrongSubject = errors.New("the userinfo is about another account")
 )

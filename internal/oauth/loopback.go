@@ -151,6 +151,9 @@ func (l *Loopback) Serve(ctx context.Context, r *AuthorizationRequest, pasted <-
 		case err := <-c.done:
 			return err
 		case <-ctx.Done():
+			if c.isTaken() { // finish ends with ctx, and knows whether the login is kept
+				return <-c.done
+			}
 			return ctx.Err()
 		case line, ok := <-pasted:
 			if !ok {
@@ -223,6 +226,12 @@ func (c *callback) examine(req *http.Request) (url.Values, int) {
 		return nil, http.StatusBadRequest
 	}
 	return q, http.StatusOK
+}
+
+func (c *callback) isTaken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.taken
 }
 
 // take finishes the login with the first callback whose state matches. It

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -19,7 +20,8 @@ type Userinfo struct {
 }
 
 // Userinfo asks whose access token this is. An answer about another subject than
-// the given one is ErrWrongSubject; an empty subject matches any.
+// the given one is ErrWrongSubject; an empty subject matches any. ErrTokenRefused:
+// the token is not good there.
 func (c *Client) Userinfo(ctx context.Context, accessToken secret.Secret, subject string) (*Userinfo, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Metadata.UserinfoEndpoint, nil)
 	if err != nil {
@@ -28,6 +30,10 @@ func (c *Client) Userinfo(ctx context.Context, accessToken secret.Secret, subjec
 	req.Header.Set("Authorization", "Bearer "+accessToken.Reveal())
 	var info Userinfo
 	if err := httpclient.DoJSON(c.HTTP, req, &info); err != nil {
+		var status *httpclient.StatusError
+		if errors.As(err, &status) && status.Status == http.StatusUnauthorized {
+			return nil, fmt.Errorf("%w by the userinfo endpoint", ErrTokenRefused)
+		}
 		return nil, unavailable(err)
 	}
 	if subject != "" && info.Subject != subject {
