@@ -243,7 +243,8 @@ func (a *app) tokenLogin(ctx context.Context, attempt *loginAttempt, _ loginOpti
 	if err != nil {
 		return nil, withHint(usagef("the token on stdin: %s", err), "give one access token, or the JSON of a token response")
 	}
-	if !given.RefreshToken.IsZero() {
+	brought := given.RefreshToken.IsZero()
+	if !brought {
 		// A refresh proves the token, and takes it out of the hands it came from
 		// where the server rotates.
 		fresh, err := attempt.client.Refresh(ctx, given.RefreshToken)
@@ -257,7 +258,7 @@ func (a *app) tokenLogin(ctx context.Context, attempt *loginAttempt, _ loginOpti
 	} else if err := tryToken(ctx, attempt.client, given); err != nil {
 		return nil, err
 	}
-	return attempt.session.Save(ctx, session.Login{Client: attempt.client, Response: given, Scopes: attempt.scopes})
+	return attempt.session.Save(ctx, session.Login{Client: attempt.client, Response: given, Scopes: attempt.scopes, Brought: brought})
 }
 
 // tryToken asks the server about an access token that a user brings, where there

@@ -20,6 +20,7 @@ type Login struct {
 	Response *oauth.TokenResponse
 	Scopes   []string // as requested
 	Nonce    string   // of the request; empty: no id_token was asked for
+	Brought  bool     // the user's own token: it is not revoked where it cannot be stored
 }
 
 // Saved tells what a stored login is good for.
@@ -35,10 +36,10 @@ type Saved struct {
 // be stored is ended at the server again, and the old one stays.
 func (s *Session) Save(ctx context.Context, login Login) (*Saved, error) {
 	saved, err := s.checkAndStore(ctx, login)
-	if err != nil {
-		return nil, errors.Join(err, undo(context.WithoutCancel(ctx), login))
+	if err != nil && !login.Brought {
+		err = errors.Join(err, undo(context.WithoutCancel(ctx), login))
 	}
-	return saved, nil
+	return saved, err
 }
 
 func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error) {
