@@ -94,7 +94,7 @@ func (a *app) session(p config.Profile) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load(paths.Config)
+	cfg, err := a.config()
 	if err != nil {
 		return nil, err
 	}
