@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/authservertest"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
@@ -294,24 +293,6 @@ func TestF48EditedProfile(t *testing.T) {
 	f.Profile.Issuer = "https://evil.example"
 	if _, err := f.Token(t.Context(), TokenOptions{}); !errors.Is(err, seal.ErrWrongContext) || errors.Is(err, ErrLoginRequired) {
 		t.Errorf("F48: %v", err)
-	}
-}
-
-func TestF50UnsafeCache(t *testing.T) {
-	f := newFixture(t, authservertest.Options{})
-	f.mustLogin()
-	path := f.cache().path
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Token(t.Context(), TokenOptions{}); !errors.Is(err, atomicfile.ErrUnsafe) {
-		t.Errorf("F50 a cache that others can read: %v", err)
-	}
-	if err := errors.Join(os.Remove(path), os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), path)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Token(t.Context(), TokenOptions{}); !errors.Is(err, atomicfile.ErrUnsafe) {
-		t.Errorf("F50 a link in the cache's place: %v", err)
 	}
 }
 

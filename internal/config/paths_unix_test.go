@@ -1,0 +1,26 @@
+//go:build unix
+
+package config
+
+import (
+	"testing"
+)
+
+func TestFindPaths(t *testing.T) {
+	for _, test := range []struct {
+		env  []string
+		want Paths
+	}{
+		{[]string{"HOME", "/h"}, Paths{"/h/.config/fob/config.toml", "/h/.local/share/fob", "/h/.cache/fob"}},
+		{[]string{"HOME", "/h", "XDG_CONFIG_HOME", "/c", "XDG_DATA_HOME", "/d", "XDG_CACHE_HOME", "rel"}, Paths{"/c/fob/config.toml", "/d/fob", "/h/.cache/fob"}},
+		{[]string{"FOB_HOME", "/f", "HOME", "/h"}, Paths{"/f/config.toml", "/f/data", "/f/cache"}},
+		{[]string{"FOB_HOME", "/f", "FOB_CONFIG", ".github/fob.toml"}, Paths{".github/fob.toml", "/f/data", "/f/cache"}},
+	} {
+		if got, err := FindPaths(env(test.env...)); err != nil || got != test.want {
+			t.Errorf("%v: %+v, %v", test.env, got, err)
+		}
+	}
+	if _, err := FindPaths(env()); err == nil {
+		t.Error("no HOME, and no error")
+	}
+}
