@@ -52,6 +52,7 @@ the login sealed in the OS keyring, and prints fresh access tokens in scripts.`,
 	root.AddCommand(
 		newLoginCmd(a),
 		newTokenCmd(a),
+		newRefreshCmd(a),
 		newStatusCmd(a),
 		newLogoutCmd(a),
 		newProfileCmd(a),

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -171,13 +172,17 @@ func huge(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `"}`)
 }
 
-func gzipBomb(w http.ResponseWriter, _ *http.Request) {
+var bomb = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
-	_, _ = io.Copy(z, io.LimitReader(endless{}, 100<<20))
+	_, _ = io.Copy(z, io.LimitReader(endless{}, 20<<20))
 	_ = z.Close()
+	return b.Bytes()
+})
+
+func gzipBomb(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Encoding", "gzip")
-	_, _ = w.Write(b.Bytes())
+	_, _ = w.Write(bomb())
 }
 
 // endless reads as x for ever.

@@ -23,7 +23,7 @@ func atServer(t *testing.T, opts authservertest.Options) (*authservertest.Server
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
-	hc, err := httpclient.New(httpclient.Options{Timeout: 10 * time.Second})
+	hc, err := httpclient.New(httpclient.Options{Timeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func answering(t *testing.T, handler http.HandlerFunc) (*Client, *atomic.Int32) 
 		handler(w, r)
 	}))
 	t.Cleanup(server.Close)
-	hc, err := httpclient.New(httpclient.Options{Timeout: 5 * time.Second})
+	hc, err := httpclient.New(httpclient.Options{Timeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

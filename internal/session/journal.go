@@ -23,17 +23,18 @@ const journalIntent = "fob is refreshing\n"
 type rotation struct {
 	RefreshToken     sealedSecret `json:"refresh_token"`
 	RefreshExpiresAt time.Time    `json:"refresh_expires_at,omitzero"`
+	RefreshSaidAt    time.Time    `json:"refresh_said_at,omitzero"`
 	Scope            string       `json:"scope,omitempty"`
 }
 
 // newRotation keeps of the record what the answer does not say.
-func newRotation(r *record, response *oauth.TokenResponse) rotation {
-	next := rotation{RefreshToken: r.RefreshToken, RefreshExpiresAt: r.RefreshExpiresAt, Scope: r.Scope}
+func newRotation(r *record, response *oauth.TokenResponse, now time.Time) rotation {
+	next := rotation{RefreshToken: r.RefreshToken, RefreshExpiresAt: r.RefreshExpiresAt, RefreshSaidAt: r.RefreshSaidAt, Scope: r.Scope}
 	if !response.RefreshToken.IsZero() {
 		next.RefreshToken.Secret = response.RefreshToken
 	}
 	if end := response.RefreshExpiry(); !end.IsZero() {
-		next.RefreshExpiresAt = end
+		next.RefreshExpiresAt, next.RefreshSaidAt = end, now.UTC()
 	}
 	if scope := response.Scope(); scope != "" {
 		next.Scope = scope
@@ -42,7 +43,7 @@ func newRotation(r *record, response *oauth.TokenResponse) rotation {
 }
 
 func (n rotation) apply(r *record) {
-	r.RefreshToken, r.RefreshExpiresAt, r.Scope = n.RefreshToken, n.RefreshExpiresAt, n.Scope
+	r.RefreshToken, r.RefreshExpiresAt, r.RefreshSaidAt, r.Scope = n.RefreshToken, n.RefreshExpiresAt, n.RefreshSaidAt, n.Scope
 }
 
 func (n rotation) changes(r *record) bool {

@@ -64,6 +64,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 		Account:          account,
 		LoggedInAt:       s.Now().UTC(),
 		RefreshExpiresAt: login.Response.RefreshExpiry(),
+		RefreshSaidAt:    s.Now().UTC(),
 	}
 	refreshable := !r.RefreshToken.IsZero()
 	token := newAccessToken(access, scope, refreshable)

@@ -39,6 +39,7 @@ type record struct {
 	Account          Account         `json:"account"`
 	LoggedInAt       time.Time       `json:"logged_in_at"`
 	RefreshExpiresAt time.Time       `json:"refresh_expires_at,omitzero"`
+	RefreshSaidAt    time.Time       `json:"refresh_said_at,omitzero"` // when the server said so
 }
 
 // accessToken is an access token at rest, always inside sealed bytes.

@@ -37,7 +37,7 @@ func newFixture(t *testing.T, opts authservertest.Options) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
-	hc, err := httpclient.New(httpclient.Options{Timeout: 5 * time.Second})
+	hc, err := httpclient.New(httpclient.Options{Timeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,5 +405,30 @@ func TestLogoutKeepsWhatItCannotRead(t *testing.T) {
 	f.token(TokenOptions{})
 	if err := f.Forget(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestALoginThatEndsSoonIsSpokenOf(t *testing.T) {
+	f := newFixture(t, authservertest.Options{TokenLifetime: 40 * 24 * time.Hour, LoginLifetime: 30 * 24 * time.Hour})
+	f.mustLogin()
+	f.clock = f.clock.Add(26 * 24 * time.Hour)
+	f.token(TokenOptions{})
+	if len(f.warned) != 0 {
+		t.Errorf("four days ahead: %q", f.warned)
+	}
+	f.clock = f.clock.Add(36 * time.Hour)
+	f.token(TokenOptions{})
+	if len(f.warned) != 1 || !strings.Contains(f.warned[0], "run 'fob login work' before") {
+		t.Errorf("two and a half days ahead: %q", f.warned)
+	}
+	f = newFixture(t, authservertest.Options{LoginLifetime: 30 * time.Minute})
+	f.mustLogin()
+	for range 3 { // days of use, each refresh renewing the half hour
+		f.clock = f.clock.Add(72 * time.Hour)
+		f.token(force)
+		f.token(TokenOptions{})
+	}
+	if len(f.warned) != 0 {
+		t.Errorf("a login that never lives long is spoken of: %q", f.warned)
 	}
 }

@@ -26,6 +26,7 @@ type Status struct {
 	AccessExpiresAt  time.Time // zero: no access token at hand, or without an expiry
 	RefreshExpiresAt time.Time // the login's own end; zero: the server did not say
 	LoggedInAt       time.Time
+	Refreshes        bool  // there is a refresh token, or a login that does not open
 	Err              error // why the state is StateUnreadable
 }
 
@@ -36,13 +37,14 @@ func (s *Session) Status(ctx context.Context) Status {
 	case errors.Is(err, ErrLoginRequired):
 		return Status{State: StateLoggedOut}
 	case err != nil:
-		return Status{State: StateUnreadable, Err: err}
+		return Status{State: StateUnreadable, Err: err, Refreshes: true}
 	}
 	status := Status{
 		Account:          r.Account,
 		Scope:            r.Scope,
 		RefreshExpiresAt: r.RefreshExpiresAt,
 		LoggedInAt:       r.LoggedInAt,
+		Refreshes:        !r.RefreshToken.IsZero(),
 	}
 	access := r.AccessToken
 	if access == nil {

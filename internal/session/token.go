@@ -50,6 +50,7 @@ func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) 
 	if r.RefreshToken.IsZero() {
 		return s.fixedToken(r, opts)
 	}
+	s.warnOfEnd(r)
 	cached, err := s.readCache(r)
 	if err != nil {
 		return nil, err
@@ -58,6 +59,19 @@ func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) 
 		return cached.token(), nil
 	}
 	return s.refreshLocked(ctx, r, opts)
+}
+
+// endWarning is how long before its end a login is spoken of.
+const endWarning = 3 * 24 * time.Hour
+
+// warnOfEnd tells that the login itself ends soon, where the server has said when.
+// One that is given for days only, and renewed by every refresh, is no news.
+func (s *Session) warnOfEnd(r *record) {
+	left, given := r.RefreshExpiresAt.Sub(s.Now()), r.RefreshExpiresAt.Sub(r.RefreshSaidAt)
+	if r.RefreshExpiresAt.IsZero() || left > endWarning || left <= 0 || given < 2*endWarning {
+		return
+	}
+	s.Warn(fmt.Sprintf("the login of profile %q ends at %s: run 'fob login %s' before", s.Profile.Name, r.RefreshExpiresAt.UTC().Format(time.RFC3339), s.Profile.Name))
 }
 
 // fixedToken answers for a login that has no refresh token: its one access
@@ -187,7 +201,7 @@ func (s *Session) answered(err error) error {
 // keepRotated saves what the answer says of the login itself, before anything
 // else in it is judged: first in the journal, then in the record.
 func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.TokenResponse) error {
-	next := newRotation(r, response)
+	next := newRotation(r, response, s.Now())
 	if !next.changes(r) {
 		return s.journal().drop()
 	}
