@@ -102,6 +102,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("FOB_SEAL_KEY", strings.Repeat("ab", 32))
 	env.Setenv("BROWSER", "approve")
 	env.Setenv("NO_COLOR", "1")
+	env.Setenv("GORACE", "atexit_sleep_ms=0") // or each fob would take a second to exit
 	server, err := authservertest.Start(authservertest.Options{})
 	if err != nil {
 		return err
@@ -225,7 +226,7 @@ func cmdParallel(ts *testscript.TestScript, _ bool, args []string) {
 
 func scriptEnv(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "FOB_HOME", "FOB_STORAGE", "FOB_SEAL_KEY", "SystemRoot", "TMPDIR"} {
+	for _, name := range []string{"PATH", "HOME", "FOB_HOME", "FOB_STORAGE", "FOB_SEAL_KEY", "GORACE", "SystemRoot", "TMPDIR"} {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	return env

@@ -58,7 +58,7 @@ func newMachine(t testing.TB, env ...string) *machine {
 	home := t.TempDir()
 	m := &machine{t: t, home: home}
 	m.env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "NO_COLOR=1", "E2E_BROWSER=1", "BROWSER=" + executable(t),
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "NO_COLOR=1", "GORACE=atexit_sleep_ms=0", "E2E_BROWSER=1", "BROWSER=" + executable(t),
 		"XDG_RUNTIME_DIR=" + runtimeDir(t),
 	}, env...)
 	return m
