@@ -27,11 +27,12 @@ type memoryKeyring struct {
 	items   map[string]string
 	hang    chan struct{} // not nil: every call waits for it
 	limit   int
-	isLockd bool
+	prompts bool // a slow call waits for a person
 }
 
 func (m *memoryKeyring) reachable() error { return nil }
-func (m *memoryKeyring) locked() bool     { return m.isLockd }
+func (m *memoryKeyring) locked() bool     { return false }
+func (m *memoryKeyring) asking() bool     { return m.prompts }
 
 func (m *memoryKeyring) get(account string) (string, error) {
 	if m.hang != nil {
@@ -160,6 +161,15 @@ func TestE42HungKeyring(t *testing.T) {
 	}
 	if err := s.Set(t.Context(), work, nil); !errors.Is(err, ErrTimeout) {
 		t.Errorf("E42 a second call: %v", err)
+	}
+	m.prompts = true
+	s = inMemory(dir, m)
+	k = s.items.(*keyringItems)
+	told := 0
+	k.notify = func(string) { told++ }
+	k.slow, k.wait, k.unlock = time.Millisecond, time.Minute, 30*time.Millisecond
+	if _, err := s.Get(t.Context(), work); !errors.Is(err, ErrLocked) || told != 1 {
+		t.Errorf("E42 while a person may be asked: %v, told %d times", err, told)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -43,7 +43,8 @@ func NewKeyring(o KeyringOptions) *Store {
 // keyringAPI is the OS keyring as this package uses it, so that tests can hang it.
 type keyringAPI interface {
 	reachable() error // ErrAbsent where asking would hang or start a bus
-	locked() bool     // whether it waits for somebody to unlock it
+	locked() bool     // whether somebody must unlock it
+	asking() bool     // whether a slow call may be waiting for a person
 	get(account string) (string, error)
 	set(account, value string) error
 	delete(account string) error
@@ -55,7 +56,7 @@ type keyringItems struct {
 	notify  func(string)
 	os      keyringAPI
 
-	slow   time.Duration // after it, the keyring is asked whether it is locked
+	slow   time.Duration // after it, a person may be at work
 	wait   time.Duration // for an answer
 	unlock time.Duration // for a person who unlocks it
 
@@ -178,8 +179,8 @@ func (k *keyringItems) call(ctx context.Context, ask func() (string, error)) (st
 		case <-ctx.Done():
 			return "", ctx.Err()
 		case <-slow:
-			if k.os.locked() {
-				k.notify("The OS keyring is locked. Unlock it in the window that asks for its password.")
+			if k.os.asking() {
+				k.notify("The OS keyring may be waiting for you: look for a window that asks to unlock it or to allow the access.")
 				deadline, why = time.After(k.unlock-k.slow), ErrLocked
 			}
 		case <-deadline:

@@ -47,6 +47,9 @@ func isAbsent(err error) bool {
 	return errors.As(err, &netError) || errors.Is(err, os.ErrNotExist)
 }
 
+// asking: a locked collection prompts, an open one never does.
+func (k osKeyring) asking() bool { return k.locked() }
+
 // locked asks the collection that go-keyring uses. It asks for a property alone,
 // which never prompts.
 func (osKeyring) locked() bool {

@@ -80,7 +80,7 @@ func TestE42PromptNobodyAnswers(t *testing.T) {
 			t.Errorf("E42: %d prompts", f.prompts)
 		}
 	})
-	if len(*lines) != 1 || !strings.Contains((*lines)[0], "locked") {
+	if len(*lines) != 1 || !strings.Contains((*lines)[0], "unlock it") {
 		t.Errorf("the person was told %q", *lines)
 	}
 }

@@ -6,5 +6,8 @@ func (osKeyring) reachable() error { return nil }
 
 func isAbsent(error) bool { return false }
 
-// locked is not asked here: macOS and Windows answer, or ask the user themselves.
+// locked cannot be asked here.
 func (osKeyring) locked() bool { return false }
+
+// asking: macOS may ask for a password or for leave, and does not tell.
+func (osKeyring) asking() bool { return true }
