@@ -1,6 +1,8 @@
 package authservertest
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -10,7 +12,6 @@ import (
 
 // authCode is an authorization code and what it was given for.
 type authCode struct {
-	client                 Client
 	redirectURI, challenge string
 	nonce, scope           string
 	used                   bool
@@ -21,14 +22,18 @@ var page = template.Must(template.New("").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>Test issuer</title>
 <style>
-body { font: 17px/1.5 system-ui, sans-serif; max-width: 26rem; margin: 12vh auto; padding: 0 24px; }
-h1 { font-size: 1.4rem; } button { font: inherit; padding: .5em 1.4em; border-radius: 8px; border: 1px solid; cursor: pointer; }
+body { font: 17px/1.5 system-ui, sans-serif; max-width: 24rem; margin: 12vh auto; padding: 0 24px; }
+h1 { font-size: 1.4rem; } small { opacity: .7; } li { margin: .2em 0; }
+button { font: inherit; padding: .5em 1.6em; margin: .6em .4em 0 0; border: 1px solid #7a7f87; border-radius: 8px; background: none; color: inherit; cursor: pointer; }
+button[value=yes] { background: #1f6feb; border-color: #1f6feb; color: #fff; }
 </style>
-<h1>Test issuer</h1>
-<p>You are <b>Ada Lovelace</b>. <b>{{.ClientID}}</b> asks for: {{.Scope}}.</p>
+<small>Test issuer</small>
+<h1>Let {{.ClientID}} act for you?</h1>
+<p>You are signed in as <b>Ada Lovelace</b>. It asks for:</p>
+<ul>{{range .Scopes}}<li>{{.}}</li>{{end}}</ul>
 <form method="post">
 {{range $name, $values := .Query}}{{range $values}}<input type="hidden" name="{{$name}}" value="{{.}}">{{end}}{{end}}
-<button name="answer" value="yes" autofocus>Allow</button> <button name="answer" value="no">Deny</button>
+<button name="answer" value="yes" autofocus>Allow</button><button name="answer" value="no">Deny</button>
 </form>
 </html>`))
 
@@ -40,18 +45,16 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = page.Execute(w, map[string]any{"ClientID": q.Get("client_id"), "Scope": q.Get("scope"), "Query": q})
+	_ = page.Execute(w, map[string]any{"ClientID": q.Get("client_id"), "Scopes": space(q.Get("scope")), "Query": q})
 }
 
 // checkAuthorization names the first thing that is wrong with a request.
 func checkAuthorization(q url.Values) string {
-	for name, values := range q {
-		if len(values) != 1 {
-			return "more than one " + name
-		}
+	if problem := repeated(q); problem != "" {
+		return problem
 	}
 	client, known := clientByID(q.Get("client_id"))
-	challenge := q.Get("code_challenge")
+	challenge, err := base64.RawURLEncoding.Strict().DecodeString(q.Get("code_challenge"))
 	switch {
 	case !known:
 		return "unknown client"
@@ -61,7 +64,7 @@ func checkAuthorization(q url.Values) string {
 		return "response_type is not code"
 	case len(q.Get("state")) < 22:
 		return "state has less than 128 bits"
-	case q.Get("code_challenge_method") != "S256" || len(challenge) != 43:
+	case q.Get("code_challenge_method") != "S256" || err != nil || len(challenge) != sha256.Size:
 		return "no PKCE with S256"
 	case slices.Contains(space(q.Get("scope")), "openid") && len(q.Get("nonce")) < 22:
 		return "nonce has less than 128 bits"
@@ -71,9 +74,12 @@ func checkAuthorization(q url.Values) string {
 
 // sameRedirect compares all but the port (RFC 8252 §7.3).
 func sameRedirect(registered, given string) bool {
-	a, errA := url.Parse(registered)
-	b, errB := url.Parse(given)
-	return errA == nil && errB == nil && a.Scheme == b.Scheme && a.Hostname() == b.Hostname() && a.Path == b.Path && b.Port() != "" && b.RawQuery == ""
+	u, err := url.Parse(given)
+	if err != nil || u.Port() == "" {
+		return false
+	}
+	u.Host = u.Hostname()
+	return u.String() == registered
 }
 
 // serveConsent sends the browser back with a code or an error.
@@ -110,16 +116,16 @@ func (s *Server) newCode(q url.Values) string {
 	defer s.mu.Unlock()
 	code := s.newSecret("code")
 	s.codes[code] = &authCode{
-		client: client, redirectURI: q.Get("redirect_uri"), challenge: q.Get("code_challenge"),
-		nonce: q.Get("nonce"), scope: granted(q.Get("scope"), q.Get("prompt")), family: &family{},
+		redirectURI: q.Get("redirect_uri"), challenge: q.Get("code_challenge"),
+		nonce: q.Get("nonce"), scope: granted(q.Get("scope"), q.Get("prompt")), family: &family{client: client},
 	}
 	return code
 }
 
-// granted is what the server knows, and offline_access only with consent (OIDC
-// Core §11).
+// granted leaves out reports:read, which Ada may not have, and offline_access
+// where consent was not asked for (OIDC Core §11).
 func granted(scope, prompt string) string {
 	return strings.Join(slices.DeleteFunc(space(scope), func(one string) bool {
-		return one == "reports:read" || one == "offline_access" && !strings.Contains(prompt, "consent")
+		return one == "reports:read" || one == "offline_access" && !slices.Contains(space(prompt), "consent")
 	}), " ")
 }

@@ -147,7 +147,7 @@ func faults() map[string]fault {
 	}
 	for name, endpoint := range map[string]string{
 		"http": "http://sso.example.com/authorize", "file": "file:///etc/passwd", "javascript": "javascript:alert(1)",
-		"unc": `\\\\host\\x`, "flag": "-flag", "shell": "https://x/$(touch called)`id`", "newline": "https://x/\nhttps://y/",
+		"unc": `\\host\x`, "flag": "-flag", "shell": "https://x/$(touch called)`id`", "newline": "https://x/\nhttps://y/",
 		"userinfo": "https://github.com@evil.example/", "space": "https://x/ --flag",
 	} {
 		table["authorization-endpoint-"+name] = fault{endpoint: "discovery", change: set("authorization_endpoint", endpoint)}
@@ -238,9 +238,7 @@ func (s *Server) take(endpoint string, fits func(fault) bool) (fault, bool) {
 func (s *Server) faultAnswers(endpoint string, w http.ResponseWriter, r *http.Request) bool {
 	f, ok := s.take(endpoint, func(f fault) bool { return f.answer != nil })
 	if ok {
-		if r.ParseForm() == nil && r.PostForm.Get("grant_type") == "refresh_token" {
-			s.count("token/refresh")
-		}
+		s.countGrant(r)
 		f.answer(w, r)
 	}
 	return ok

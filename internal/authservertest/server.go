@@ -19,13 +19,6 @@ import (
 	"time"
 )
 
-// Client is a registered client. One without a secret is public.
-type Client struct {
-	ID, Secret  string
-	AuthMethod  string // none, client_secret_basic or client_secret_post
-	RedirectURI string // on loopback; its port is free
-}
-
 // Options are the server's habits. The zero value rotates refresh tokens and
 // ends the family of one that comes back.
 type Options struct {
@@ -40,17 +33,6 @@ type Options struct {
 	NoRevocation   bool
 	TLS            bool
 }
-
-// The clients that every server knows.
-var clients = []Client{
-	{ID: "fob-test", AuthMethod: "none", RedirectURI: "http://127.0.0.1/callback"},
-	{ID: "fob-secret", Secret: "s3cret +%:ä", AuthMethod: "client_secret_basic", RedirectURI: "http://127.0.0.1/callback"},
-	{ID: "fob-post", Secret: "s3cret +%:ä", AuthMethod: "client_secret_post", RedirectURI: "http://127.0.0.1/callback"},
-	{ID: "fob-localhost", AuthMethod: "none", RedirectURI: "http://localhost/cb"},
-}
-
-// ClientSecret is the secret of the clients that have one.
-const ClientSecret = "s3cret +%:ä"
 
 // Server is a running authorization server.
 type Server struct {
@@ -169,6 +151,16 @@ func (s *Server) count(name string) {
 	s.counts[name]++
 }
 
+// countGrant counts a request at the token endpoint by what it asks for.
+func (s *Server) countGrant(r *http.Request) {
+	switch r.PostFormValue("grant_type") {
+	case "authorization_code":
+		s.count("token/code")
+	case "refresh_token":
+		s.count("token/refresh")
+	}
+}
+
 // Count is how many requests an endpoint has seen: discovery, authorize, consent,
 // token, token/code, token/refresh, revocation, userinfo, jwks.
 func (s *Server) Count(name string) int {
@@ -185,7 +177,7 @@ func (s *Server) Introspect(token string) bool {
 		return !t.family.ended && !t.revoked && time.Now().Before(t.expires)
 	}
 	t, ok := s.refresh[token]
-	return ok && !t.family.ended && !t.used
+	return ok && !t.family.ended && !s.spent(t)
 }
 
 // IssuedTokens lists every secret that the server has given out, to look for them
@@ -204,15 +196,6 @@ func (s *Server) serveArm(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serveCount(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, s.Count(r.FormValue("endpoint")))
-}
-
-// clientByID finds a registered client.
-func clientByID(id string) (Client, bool) {
-	i := slices.IndexFunc(clients, func(c Client) bool { return c.ID == id })
-	if i < 0 {
-		return Client{}, false
-	}
-	return clients[i], true
 }
 
 // space is a list of scopes.

@@ -2,23 +2,22 @@ package authservertest
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 )
 
 // family is all that came of one login.
-type family struct{ ended bool }
+type family struct {
+	client Client
+	ended  bool
+}
 
 type refreshToken struct {
-	client Client
 	scope  string
-	used   bool
+	uses   int // that were answered with a successor
 	family *family
 }
 
@@ -38,59 +37,37 @@ func (s *Server) newSecret(kind string) string {
 	return token
 }
 
+// record keeps a token for IssuedTokens that newSecret has not made.
+func (s *Server) record(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.issued = append(s.issued, token)
+}
+
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
-	client, ok := authenticate(r)
+	client, ok := clientOf(w, r)
 	if !ok {
-		refuse(w, http.StatusUnauthorized, "invalid_client", "the client did not authenticate as registered")
 		return
 	}
+	s.countGrant(r)
 	switch r.PostForm.Get("grant_type") {
 	case "authorization_code":
-		s.count("token/code")
 		s.redeem(w, r, client)
 	case "refresh_token":
-		s.count("token/refresh")
 		s.rotate(w, r, client)
+	case "":
+		refuse(w, http.StatusBadRequest, "invalid_request", "no grant_type")
 	default:
 		refuse(w, http.StatusBadRequest, "unsupported_grant_type", "")
 	}
 }
 
-// authenticate wants exactly the method that the client is registered with.
-func authenticate(r *http.Request) (Client, bool) {
-	if r.ParseForm() != nil || len(r.URL.RawQuery) > 0 {
-		return Client{}, false
-	}
-	id, secret, basic := r.BasicAuth()
-	formID, formSecret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
-	method := "none"
-	switch {
-	case basic:
-		method = "client_secret_basic"
-		id, _ = url.QueryUnescape(id)
-		secret, _ = url.QueryUnescape(secret)
-	case formSecret != "":
-		method = "client_secret_post"
-		id, secret = formID, formSecret
-	default:
-		id = formID
-	}
-	client, known := clientByID(id)
-	return client, known && client.AuthMethod == method && client.Secret == secret
-}
-
-func refuse(w http.ResponseWriter, status int, code, description string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": description})
-}
-
 // redeem gives tokens for a code, once: a second time ends what the first gave.
 func (s *Server) redeem(w http.ResponseWriter, r *http.Request, client Client) {
 	form := r.PostForm
-	sum := sha256.Sum256([]byte(form.Get("code_verifier")))
 	s.mu.Lock()
 	code, ok := s.codes[form.Get("code")]
+	verifier := form.Get("code_verifier")
 	problem := ""
 	switch {
 	case !ok:
@@ -98,11 +75,13 @@ func (s *Server) redeem(w http.ResponseWriter, r *http.Request, client Client) {
 	case code.used:
 		code.family.ended = true
 		problem = "the code was used before"
-	case code.client.ID != client.ID:
+	case code.family.client.ID != client.ID:
 		problem = "the code is another client's"
 	case code.redirectURI != form.Get("redirect_uri"):
 		problem = "another redirect URI"
-	case code.challenge != base64.RawURLEncoding.EncodeToString(sum[:]):
+	case len(verifier) < 43 || len(verifier) > 128 || strings.Trim(verifier, unreserved) != "":
+		problem = "the verifier has not 43 to 128 unreserved characters" // RFC 7636 §4.1
+	case code.challenge != challengeOf(verifier):
 		problem = "the verifier does not match"
 	}
 	if problem != "" {
@@ -111,10 +90,11 @@ func (s *Server) redeem(w http.ResponseWriter, r *http.Request, client Client) {
 		return
 	}
 	code.used = true
-	m := s.tokens(client, code.scope, code.family)
+	m := s.tokens(code.scope, code.family, s.mayRefresh(code.scope))
 	s.mu.Unlock()
 	if !s.opts.NoOpenID && slices.Contains(space(code.scope), "openid") {
 		m["id_token"] = s.idToken(client.ID, code.nonce, m["access_token"].(string))
+		s.record(m["id_token"].(string))
 	}
 	s.answer(w, "token", m)
 }
@@ -125,9 +105,9 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, client Client) {
 	old, ok := s.refresh[r.PostForm.Get("refresh_token")]
 	problem := ""
 	switch {
-	case !ok || old.client.ID != client.ID:
+	case !ok || old.family.client.ID != client.ID:
 		problem = "unknown refresh token"
-	case old.used && !s.opts.Grace:
+	case s.spent(old):
 		old.family.ended = true
 		problem = "the refresh token was used before"
 	case old.family.ended:
@@ -138,27 +118,35 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, client Client) {
 		refuse(w, http.StatusBadRequest, "invalid_grant", problem)
 		return
 	}
-	m := s.tokens(client, old.scope, old.family)
-	if s.opts.NoRotation {
-		delete(m, "refresh_token")
+	if !s.opts.NoRotation {
+		old.uses++ // here, under the lock: of two at once, one comes too late
 	}
+	m := s.tokens(old.scope, old.family, !s.opts.NoRotation)
 	s.mu.Unlock()
-	keep := s.opts.NoRotation
 	s.faultChanges("token", m)
 	if kept, _ := m["refresh_token"].(string); kept == "" {
-		keep = true // a fault: the server goes on with the old one
+		s.mu.Lock()
+		old.uses = 0 // no successor, or a fault took it: the server goes on with the old one
+		s.mu.Unlock()
 	}
-	s.mu.Lock()
-	old.used = !keep
-	s.mu.Unlock()
 	if s.faultDrops() {
 		panic(http.ErrAbortHandler)
 	}
 	s.answer(w, "", m)
 }
 
+// spent tells whether a refresh token may not come again. s.mu is held.
+func (s *Server) spent(t *refreshToken) bool {
+	return t.uses > 1 || t.uses == 1 && !s.opts.Grace
+}
+
+// mayRefresh: a login is kept alive with offline_access alone, where that exists.
+func (s *Server) mayRefresh(scope string) bool {
+	return !s.opts.NoRefreshToken && (s.opts.NoOpenID || slices.Contains(space(scope), "offline_access"))
+}
+
 // tokens makes the answer of the token endpoint. s.mu is held.
-func (s *Server) tokens(client Client, scope string, f *family) map[string]any {
+func (s *Server) tokens(scope string, f *family, withRefresh bool) map[string]any {
 	access := s.newSecret("access")
 	s.access[access] = &accessToken{scope: scope, expires: time.Now().Add(s.opts.TokenLifetime), family: f}
 	m := map[string]any{
@@ -167,10 +155,9 @@ func (s *Server) tokens(client Client, scope string, f *family) map[string]any {
 		"expires_in":   int(s.opts.TokenLifetime.Seconds()),
 		"scope":        scope,
 	}
-	wantsRefresh := s.opts.NoOpenID || slices.Contains(space(scope), "offline_access")
-	if wantsRefresh && !s.opts.NoRefreshToken {
+	if withRefresh {
 		refresh := s.newSecret("refresh")
-		s.refresh[refresh] = &refreshToken{client: client, scope: scope, family: f}
+		s.refresh[refresh] = &refreshToken{scope: scope, family: f}
 		m["refresh_token"] = refresh
 		if s.opts.LoginLifetime > 0 {
 			m["refresh_expires_in"] = int(s.opts.LoginLifetime.Seconds())
@@ -179,21 +166,27 @@ func (s *Server) tokens(client Client, scope string, f *family) map[string]any {
 	return m
 }
 
-// serveRevocation is RFC 7009: unknown tokens are as good as revoked, and a
-// refresh token takes its family along.
+// serveRevocation is RFC 7009: unknown tokens are as good as revoked, another
+// client's are refused, and a refresh token takes its family along.
 func (s *Server) serveRevocation(w http.ResponseWriter, r *http.Request) {
-	if _, ok := authenticate(r); !ok {
-		refuse(w, http.StatusUnauthorized, "invalid_client", "the client did not authenticate as registered")
+	client, ok := clientOf(w, r)
+	if !ok {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	token := r.PostForm.Get("token")
-	if t, ok := s.refresh[token]; ok {
-		t.family.ended = true
-	}
-	if t, ok := s.access[token]; ok {
-		t.revoked = true
+	refresh, isRefresh := s.refresh[token]
+	access, isAccess := s.access[token]
+	switch {
+	case token == "":
+		refuse(w, http.StatusBadRequest, "invalid_request", "no token")
+	case isRefresh && refresh.family.client.ID != client.ID, isAccess && access.family.client.ID != client.ID:
+		refuse(w, http.StatusBadRequest, "invalid_grant", "the token is another client's")
+	case isRefresh:
+		refresh.family.ended = true
+	case isAccess:
+		access.revoked = true
 	}
 }
 

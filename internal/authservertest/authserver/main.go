@@ -28,8 +28,7 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) == 3 && os.Args[1] == "approve" {
-		_, _, err := authservertest.Approve(ctx, os.Args[2], http.DefaultClient)
-		return err
+		return approve(ctx, os.Args[2])
 	}
 	listen := flag.String("listen", "127.0.0.1:0", "the loopback `address`")
 	lifetime := flag.Duration("token-lifetime", time.Hour, "how long access tokens live")
@@ -42,4 +41,12 @@ func run() error {
 	fmt.Println(server.Issuer())
 	<-ctx.Done()
 	return nil
+}
+
+func approve(ctx context.Context, authorizationURL string) error {
+	status, _, err := authservertest.Approve(ctx, authorizationURL, http.DefaultClient)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("the last page has status %d", status)
+	}
+	return err
 }

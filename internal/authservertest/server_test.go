@@ -1,0 +1,73 @@
+package authservertest
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestEverySecretIsRecorded(t *testing.T) {
+	s := start(t, Options{})
+	code := s.code(t, request()).Get("code")
+	first := s.post("/token", redemption(code))
+	second := s.post("/token", refreshing(first.text("refresh_token")))
+	want := []string{code, first.text("access_token"), first.text("refresh_token"), first.text("id_token"), second.text("access_token"), second.text("refresh_token")}
+	for i, secret := range want {
+		if secret == "" || !slices.Contains(s.IssuedTokens(), secret) {
+			t.Errorf("secret %d of %d is not recorded", i+1, len(want))
+		}
+	}
+}
+
+func TestOtherProcessesArmAndCount(t *testing.T) {
+	s := start(t, Options{})
+	arm := func(fault string) int {
+		return s.post("/test/arm", url.Values{"fault": {fault}}).status
+	}
+	if arm("token-503") != http.StatusOK || arm("no such fault") != http.StatusBadRequest {
+		t.Error("arming")
+	}
+	if r := s.post("/token", refreshing("x")); r.status != http.StatusServiceUnavailable {
+		t.Errorf("%+v", r)
+	}
+	if page := fetch(t, http.DefaultClient, s.Issuer()+"/test/count?endpoint=token/refresh", ""); !strings.HasPrefix(page, "200 1\n") {
+		t.Errorf("count: %q", page)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	s := start(t, Options{TLS: true})
+	hc := trusting(t, s)
+	if page := fetch(t, hc, s.Issuer()+"/.well-known/openid-configuration", ""); !strings.Contains(page, `"issuer":"https://127.0.0.1:`) {
+		t.Errorf("%q", page)
+	}
+	if _, err := http.Get(s.Issuer()); err == nil {
+		t.Error("a client that does not know the CA gets in")
+	}
+}
+
+func TestClosingDoesNotWaitForSlowAnswers(t *testing.T) {
+	s := start(t, Options{})
+	if err := s.Arm("token-slow", 1); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Issuer()+"/token", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(io.LimitReader(resp.Body, 2)); err != nil || string(text) != "  " {
+		t.Errorf("%q, %v", text, err)
+	}
+	s.Close()
+}
