@@ -66,6 +66,7 @@ func exitOf(err error) int {
 		{credstore.ErrLocked, exitStorage},
 		{credstore.ErrTimeout, exitStorage},
 		{credstore.ErrRefused, exitStorage},
+		{credstore.ErrUnusable, exitStorage},
 		{credstore.ErrCorrupt, exitStorage},
 		{credstore.ErrNotWritten, exitStorage},
 		{credstore.ErrTooLarge, exitStorage},

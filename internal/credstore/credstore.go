@@ -26,7 +26,8 @@ var (
 	ErrRefused    = errors.New("the OS keyring refused")
 	ErrCorrupt    = errors.New("the stored record is damaged")
 	ErrNotWritten = errors.New("the record was not kept")
-	ErrTooLarge   = errors.New("the record is too large for this keyring")
+	ErrTooLarge   = errors.New("the record is too large for this storage")
+	ErrUnusable   = errors.New("the storage cannot be used") // its files, that is
 )
 
 // Store seals records and keeps them in one backend.
@@ -106,7 +107,8 @@ func (s *Store) Probe(ctx context.Context) error {
 	_, _ = rand.Read(name)
 	c := seal.Context{Kind: "probe", Profile: hex.EncodeToString(name)}
 	if err := s.Set(ctx, c, name); err != nil {
-		return err // nothing was kept, by what Set promises
+		_ = s.items.delete(ctx, c.Kind, c.Profile) // it may be there, unread; Set's error counts
+		return err
 	}
 	return s.Delete(ctx, c)
 }

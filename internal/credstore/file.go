@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 )
 
-// maxRecord bounds what is read back.
+// maxRecord bounds a sealed record.
 const maxRecord = 1 << 20
 
 // FileOptions say where records lie as files, and what opens them.
@@ -31,7 +31,7 @@ type fileItems struct{ dir string }
 func (f fileItems) path(kind, name string) string { return filepath.Join(f.dir, kind, name) }
 
 func (f fileItems) get(_ context.Context, kind, name string) ([]byte, error) {
-	sealed, err := atomicfile.Read(f.path(kind, name), maxRecord)
+	sealed, err := readFile(f.path(kind, name), maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotFound
 	}
@@ -39,11 +39,15 @@ func (f fileItems) get(_ context.Context, kind, name string) ([]byte, error) {
 }
 
 func (f fileItems) set(_ context.Context, kind, name string, sealed []byte) error {
-	path := f.path(kind, name)
-	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
-		return err
+	if len(sealed) > maxRecord {
+		return ErrTooLarge
 	}
-	if err := atomicfile.Write(path, sealed); err != nil {
+	path := f.path(kind, name)
+	err := atomicfile.MkdirPrivate(filepath.Dir(path))
+	if err == nil {
+		err = atomicfile.Write(path, sealed)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
 	return nil
@@ -54,5 +58,8 @@ func (f fileItems) delete(_ context.Context, kind, name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrNotFound
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+	return nil
 }

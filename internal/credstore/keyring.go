@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/zalando/go-keyring"
-
-	"github.com/fobcli/fob/internal/atomicfile"
 )
 
 // service is the name under which all items of fob stand in the keyring.
@@ -60,7 +58,9 @@ type keyringItems struct {
 	wait   time.Duration // for an answer
 	unlock time.Duration // for a person who unlocks it
 
-	stuck error // set once a call did not come back: no second call, no second prompt
+	// stuck is set once a call did not come back or a person did not unlock: no
+	// second call, no second prompt. One goroutine at a time uses a store.
+	stuck error
 }
 
 func (k *keyringItems) get(ctx context.Context, kind, name string) ([]byte, error) {
@@ -116,15 +116,11 @@ const idBytes = 8
 // installID reads the random name of this data folder, and makes it at first use.
 func installID(dataDir string, create bool) (string, error) {
 	path := filepath.Join(dataDir, "id")
-	id, err := atomicfile.Read(path, 2*idBytes)
-	if errors.Is(err, fs.ErrNotExist) && create {
+	id, err := readOrCreate(path, create, func() []byte {
 		fresh := make([]byte, idBytes)
 		_, _ = rand.Read(fresh)
-		if err := createOnce(path, []byte(hex.EncodeToString(fresh))); err != nil {
-			return "", err
-		}
-		id, err = atomicfile.Read(path, 2*idBytes)
-	}
+		return []byte(hex.EncodeToString(fresh))
+	})
 	if err != nil {
 		return "", err
 	}
@@ -134,27 +130,19 @@ func installID(dataDir string, create bool) (string, error) {
 	return string(id), nil
 }
 
-// createOnce makes a file, unless another process has made it by now.
-func createOnce(path string, data []byte) error {
-	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
-		return err
-	}
-	if err := atomicfile.Create(path, data); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
-}
-
 type keyringAnswer struct {
 	text string
 	err  error
 }
 
-// call asks the keyring under a deadline, which is longer while a person may be
-// unlocking it. A call that does not come back is abandoned with the process.
+// call asks the keyring, unless an earlier call shows that it would only hang or
+// prompt again.
 func (k *keyringItems) call(ctx context.Context, ask func() (string, error)) (string, error) {
 	if k.stuck != nil {
 		return "", k.stuck
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
 	}
 	if err := k.os.reachable(); err != nil {
 		return "", err
@@ -170,14 +158,25 @@ func (k *keyringItems) call(ctx context.Context, ask func() (string, error)) (st
 		text, err := ask()
 		answers <- keyringAnswer{text, err}
 	}()
+	return k.await(ctx, answers)
+}
+
+// await waits for the answer under a deadline, which is longer while a person may
+// be unlocking. A call that does not come back is abandoned with the process.
+func (k *keyringItems) await(ctx context.Context, answers <-chan keyringAnswer) (string, error) {
 	slow, deadline := time.After(k.slow), time.After(k.wait)
 	why := ErrTimeout
 	for {
 		select {
 		case answer := <-answers:
-			return answer.text, k.explain(answer.err)
+			err := k.explain(answer.err)
+			if errors.Is(err, ErrLocked) {
+				k.stuck = err
+			}
+			return answer.text, err
 		case <-ctx.Done():
-			return "", ctx.Err()
+			k.stuck = ctx.Err()
+			return "", k.stuck
 		case <-slow:
 			if k.os.asking() {
 				k.notify("The OS keyring may be waiting for you: look for a window that asks to unlock it or to allow the access.")

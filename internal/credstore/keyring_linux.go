@@ -18,7 +18,8 @@ import (
 const askWait = 500 * time.Millisecond
 
 // reachable looks for the address of a session bus. Without one, godbus would
-// start dbus-launch, and with it a bus that nobody else is on.
+// start dbus-launch, and with it a bus that nobody else is on. godbus does not
+// look into XDG_RUNTIME_DIR, so it is told what was found there.
 func (k osKeyring) reachable() error {
 	address := k.getenv("DBUS_SESSION_BUS_ADDRESS")
 	if address != "" && !strings.HasPrefix(address, "autolaunch:") {
@@ -28,8 +29,9 @@ func (k osKeyring) reachable() error {
 	if runtimeDir == "" {
 		runtimeDir = filepath.Join("/run/user", strconv.Itoa(os.Getuid()))
 	}
-	if info, err := os.Stat(filepath.Join(runtimeDir, "bus")); err == nil && info.Mode()&os.ModeSocket != 0 {
-		return nil
+	socket := filepath.Join(runtimeDir, "bus")
+	if info, err := os.Stat(socket); err == nil && info.Mode()&os.ModeSocket != 0 {
+		return os.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+dbus.EscapeBusAddressValue(socket))
 	}
 	return fmt.Errorf("%w: this session has no D-Bus", ErrAbsent)
 }
@@ -47,7 +49,8 @@ func isAbsent(err error) bool {
 	return errors.As(err, &netError) || errors.Is(err, os.ErrNotExist)
 }
 
-// asking: a locked collection prompts, an open one never does.
+// asking: a locked collection prompts. That a single item of an open one does is
+// not seen here: to search for locked items can itself prompt.
 func (k osKeyring) asking() bool { return k.locked() }
 
 // locked asks the collection that go-keyring uses. It asks for a property alone,

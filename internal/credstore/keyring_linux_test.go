@@ -3,6 +3,7 @@ package credstore
 import (
 	"bytes"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,18 +33,64 @@ func onBus(t *testing.T) (*Store, *[]string) {
 func TestE41NoBus(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "")
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
-	marker := filepath.Join(t.TempDir(), "started")
-	launcher := filepath.Join(t.TempDir(), "dbus-launch")
-	if err := os.WriteFile(launcher, []byte("#!/bin/sh\ntouch "+marker+"\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", filepath.Dir(launcher)+":"+os.Getenv("PATH"))
+	started := fakeLauncher(t)
 	s, _ := onBus(t)
-	if err := s.Probe(t.Context()); !errors.Is(err, ErrAbsent) {
+	if err := s.Probe(t.Context()); !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), "no D-Bus") {
 		t.Errorf("Probe() = %v", err)
 	}
-	if _, err := os.Stat(marker); err == nil {
+	if _, err := os.Stat(started); err == nil {
 		t.Error("dbus-launch was started")
+	}
+}
+
+// fakeLauncher puts a dbus-launch first in PATH, and returns the file that it
+// leaves when it is started.
+func fakeLauncher(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	started := filepath.Join(dir, "started")
+	if err := os.WriteFile(filepath.Join(dir, "dbus-launch"), []byte("#!/bin/sh\n: >'"+started+"'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return started
+}
+
+// godbus looks for the bus elsewhere than fob did once, and then starts dbus-launch.
+func TestE41BusInTheRuntimeDirAlone(t *testing.T) {
+	startSecretService(t)
+	address, _, _ := strings.Cut(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), ",")
+	runtimeDir := t.TempDir()
+	if err := os.Symlink(strings.TrimPrefix(address, "unix:path="), filepath.Join(runtimeDir, "bus")); err != nil {
+		t.Fatal(err)
+	}
+	for _, absent := range []string{"", "autolaunch:"} {
+		t.Setenv("DBUS_SESSION_BUS_ADDRESS", absent)
+		t.Setenv("XDG_RUNTIME_DIR", runtimeDir)
+		started := fakeLauncher(t)
+		s, _ := onBus(t)
+		if err := s.Probe(t.Context()); err != nil {
+			t.Errorf("E41 address %q: Probe() = %v", absent, err)
+		}
+		if _, err := os.Stat(started); err == nil {
+			t.Errorf("E41 address %q: dbus-launch was started", absent)
+		}
+	}
+}
+
+// A bus that takes the call and says nothing hangs the question whether the
+// keyring is locked, too.
+func TestE42SilentBus(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "bus")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+socket)
+	s, lines := onBus(t)
+	if err := s.Probe(t.Context()); !errors.Is(err, ErrTimeout) || len(*lines) != 0 {
+		t.Errorf("E42: Probe() = %v, the person was told %q", err, *lines)
 	}
 }
 
@@ -92,8 +139,37 @@ func TestE42DismissedUnlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.set(func() { f.Locked, f.answer = true, true })
-	if _, err := s.Get(t.Context(), login); !errors.Is(err, ErrLocked) {
-		t.Errorf("Get() = %v", err)
+	for range 3 {
+		if _, err := s.Get(t.Context(), login); !errors.Is(err, ErrLocked) {
+			t.Errorf("Get() = %v", err)
+		}
+	}
+	f.set(func() {
+		if f.prompts != 1 {
+			t.Errorf("E42: %d prompts after a dismissed one", f.prompts)
+		}
+	})
+}
+
+func TestE42PersonUnlocksWhenTold(t *testing.T) {
+	f := startSecretService(t)
+	s, _ := onBus(t)
+	if err := s.Set(t.Context(), login, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	f.set(func() { f.Locked = true })
+	k := s.items.(*keyringItems)
+	k.wait, k.unlock = time.Minute, time.Minute
+	told := 0
+	k.notify = func(string) {
+		told++
+		f.unlockNow()
+	}
+	if got, err := s.Get(t.Context(), login); err != nil || string(got) != "x" || told != 1 {
+		t.Errorf("Get() = %q, %v, told %d times", got, err, told)
+	}
+	if err := s.Set(t.Context(), login, []byte("y")); err != nil || told != 1 {
+		t.Errorf("Set() = %v, told %d times", err, told)
 	}
 }
 
@@ -140,7 +216,7 @@ func TestE44WhatIsInTheItem(t *testing.T) {
 		{"truncated", good[:len(good)/2&^3], seal.ErrTampered},
 		{"truncated in the header", good[:20], ErrCorrupt},
 		{"changed", append(bytes.Clone(good[:len(good)-2]), 'A', 'A'), seal.ErrTampered},
-		{"two thousand MB lines", bytes.Repeat([]byte("\n"), 2000), ErrCorrupt},
+		{"empty lines", bytes.Repeat([]byte("\n"), 2000), ErrCorrupt},
 	} {
 		f.set(func() { f.items[name] = test.value })
 		if _, err := s.Get(t.Context(), login); !errors.Is(err, test.want) {

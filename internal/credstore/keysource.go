@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/seal"
 )
 
@@ -21,13 +20,7 @@ const keySize = 32
 func sealKeyFile(dataDir string) KeySource {
 	path := filepath.Join(dataDir, "seal.key")
 	return func(_ context.Context, create bool) (seal.Key, error) {
-		raw, err := atomicfile.Read(path, keySize)
-		if errors.Is(err, fs.ErrNotExist) && create {
-			if err := createOnce(path, seal.NewKey().Bytes()); err != nil {
-				return seal.Key{}, err
-			}
-			raw, err = atomicfile.Read(path, keySize)
-		}
+		raw, err := readOrCreate(path, create, func() []byte { return seal.NewKey().Bytes() })
 		if errors.Is(err, fs.ErrNotExist) {
 			return seal.Key{}, fmt.Errorf("%w: %s is gone", seal.ErrWrongKey, path)
 		}
@@ -54,16 +47,23 @@ func EnvKey(name, value string) KeySource {
 }
 
 // KeyFile takes the key from a file that the user keeps outside the data folder:
-// 32 bytes, raw or in base64 or hex. Its mode must be private.
+// 32 bytes, raw or in base64 or hex. Its mode must be private. Where a key may
+// still be made, a missing one is a *KeyError that tells how.
 func KeyFile(path, dataDir string) KeySource {
-	return func(context.Context, bool) (seal.Key, error) {
+	return func(_ context.Context, create bool) (seal.Key, error) {
 		resolved, err := outside(path, dataDir)
 		if err != nil {
 			return seal.Key{}, err
 		}
-		raw, err := atomicfile.Read(resolved, 4096)
+		raw, err := readFile(resolved, maxSmall)
+		if errors.Is(err, fs.ErrNotExist) && create {
+			return seal.Key{}, &KeyError{Source: path, Reason: "does not exist: make it with '(umask 077 && head -c 32 /dev/urandom | base64 > FILE)'"}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return seal.Key{}, fmt.Errorf("%w: the key file %s is gone", ErrUnusable, path)
+		}
 		if err != nil {
-			return seal.Key{}, fmt.Errorf("reading the key file: %w", err)
+			return seal.Key{}, err
 		}
 		if key, err := seal.KeyFromBytes(raw); err == nil {
 			return key, nil
@@ -81,33 +81,25 @@ func MakeKeyFile(path, dataDir string) error {
 	if !filepath.IsAbs(path) {
 		return &KeyError{Source: path, Reason: "is not an absolute path"}
 	}
-	if _, err := outside(path, dataDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := outside(path, dataDir); err != nil {
 		return err
-	}
-	if rel, err := filepath.Rel(dataDir, path); err == nil && filepath.IsLocal(rel) {
-		return &KeyError{Source: path, Reason: insideData}
 	}
 	text := base64.StdEncoding.EncodeToString(seal.NewKey().Bytes()) + "\n"
 	return createOnce(path, []byte(text))
 }
 
-const insideData = "lies in fob's data folder: whoever copies the one would have the other"
-
 // outside resolves a key file's links and refuses one inside the data folder.
 func outside(path, dataDir string) (string, error) {
-	resolved, err := filepath.EvalSymlinks(path)
+	resolved, err := resolve(path)
 	if err != nil {
-		return "", fmt.Errorf("reading the key file: %w", err)
+		return "", fmt.Errorf("%w: the key file: %w", ErrUnusable, err)
 	}
-	data, err := filepath.EvalSymlinks(dataDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		data, err = dataDir, nil
-	}
+	data, err := resolve(dataDir)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	if rel, err := filepath.Rel(data, resolved); err == nil && filepath.IsLocal(rel) {
-		return "", &KeyError{Source: path, Reason: insideData}
+		return "", &KeyError{Source: path, Reason: "lies in fob's data folder: whoever copies the one would have the other"}
 	}
 	return resolved, nil
 }

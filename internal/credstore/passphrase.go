@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
-	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
@@ -88,10 +87,7 @@ func (o PassphraseOptions) key(ctx context.Context, create bool) (seal.Key, erro
 	}
 	defer lock.Release()
 	if fresh {
-		if err := makeParams(path, passphrase); err != nil {
-			return seal.Key{}, err
-		}
-		if params, err = readParams(path); err != nil {
+		if params, err = firstParams(path, passphrase); err != nil {
 			return seal.Key{}, err
 		}
 	}
@@ -104,7 +100,7 @@ func (o PassphraseOptions) key(ctx context.Context, create bool) (seal.Key, erro
 
 func readParams(path string) (kdfParams, error) {
 	var p kdfParams
-	text, err := atomicfile.Read(path, 4096)
+	text, err := readFile(path, maxSmall)
 	if err != nil {
 		return p, err
 	}
@@ -118,16 +114,23 @@ func readParams(path string) (kdfParams, error) {
 	return p, nil
 }
 
-// makeParams pins salt, parameters and key id, unless a sibling just did.
-func makeParams(path string, passphrase secret.Secret) error {
+// firstParams pins salt, parameters and key id, unless a sibling did while a
+// person was being asked.
+func firstParams(path string, passphrase secret.Secret) (kdfParams, error) {
+	if siblings, err := readParams(path); !errors.Is(err, fs.ErrNotExist) {
+		return siblings, err
+	}
 	p := kdfParams{KDF: "argon2id", Salt: make([]byte, saltSize), Time: argonTime, MemoryKiB: argonMemoryKiB, Threads: argonThreads}
 	_, _ = rand.Read(p.Salt)
 	p.KeyID = keyID(p.derive(passphrase))
 	text, err := json.Marshal(p)
 	if err != nil {
-		return err
+		return p, err
 	}
-	return createOnce(path, append(text, '\n'))
+	if err := createOnce(path, append(text, '\n')); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrNotWritten, err)
+	}
+	return readParams(path)
 }
 
 func (p kdfParams) derive(passphrase secret.Secret) seal.Key {

@@ -181,6 +181,12 @@ func (f *fakeSecretService) named(message dbus.Message) string {
 	return strings.TrimPrefix(string(path), ssItems)
 }
 
+// unlockNow is a person who answers the prompt that is open.
+func (f *fakeSecretService) unlockNow() {
+	f.set(func() { f.Locked = false })
+	_ = f.bus.Emit(ssPrompt, ssBase+"Prompt.Completed", false, dbus.MakeVariant([]dbus.ObjectPath{ssCollection}))
+}
+
 func (f *fakeSecretService) prompt(string) *dbus.Error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
