@@ -24,12 +24,13 @@ type memoryKeyring struct {
 	items   map[string]string
 	hang    chan struct{} // not nil: every call waits for it
 	limit   int
+	deaf    bool // takes items and gives none back
 	prompts bool // a slow call waits for a person
 }
 
-func (m *memoryKeyring) reachable() error { return nil }
-func (m *memoryKeyring) locked() bool     { return false }
-func (m *memoryKeyring) asking() bool     { return m.prompts }
+func (m *memoryKeyring) reachable() error    { return nil }
+func (m *memoryKeyring) state() keyringState { return stateUnknown }
+func (m *memoryKeyring) asking() bool        { return m.prompts }
 
 func (m *memoryKeyring) get(account string) (string, error) {
 	if m.hang != nil {
@@ -37,6 +38,9 @@ func (m *memoryKeyring) get(account string) (string, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.deaf {
+		return "", errors.New("exit status 36")
+	}
 	value, ok := m.items[account]
 	if !ok {
 		return "", keyring.ErrNotFound
@@ -209,6 +213,13 @@ func TestTooLarge(t *testing.T) {
 	}
 	if got, err := s.Get(t.Context(), work); err != nil || string(got) != "old" {
 		t.Errorf("the old record is %q, %v", got, err)
+	}
+}
+
+func TestProbeThatFailsLeavesNothing(t *testing.T) {
+	m := &memoryKeyring{items: map[string]string{}, deaf: true}
+	if err := inMemory(t.TempDir(), m).Probe(t.Context()); !errors.Is(err, ErrRefused) || len(m.items) != 0 {
+		t.Errorf("Probe() = %v, and left %d items", err, len(m.items))
 	}
 }
 

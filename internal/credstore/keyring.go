@@ -40,13 +40,23 @@ func NewKeyring(o KeyringOptions) *Store {
 
 // keyringAPI is the OS keyring as this package uses it, so that tests can hang it.
 type keyringAPI interface {
-	reachable() error // ErrAbsent where asking would hang or start a bus
-	locked() bool     // whether somebody must unlock it
-	asking() bool     // whether a slow call may be waiting for a person
+	reachable() error    // ErrAbsent where asking would hang or start a bus
+	state() keyringState // asked only after a call was slow or failed
+	asking() bool        // whether a slow call may be waiting for a person
 	get(account string) (string, error)
 	set(account, value string) error
 	delete(account string) error
 }
+
+// keyringState tells why a keyring may have refused.
+type keyringState int
+
+const (
+	stateUnknown keyringState = iota
+	stateOpen
+	stateLocked
+	stateMissing // the service answers, and has no keyring to keep anything in
+)
 
 // keyringItems keeps each record in one keyring item.
 type keyringItems struct {
@@ -200,10 +210,15 @@ func (k *keyringItems) explain(err error) error {
 		return ErrTooLarge
 	case errors.Is(err, keyring.ErrUnsupportedPlatform), isAbsent(err):
 		return fmt.Errorf("%w (%w)", ErrAbsent, err)
-	case k.os.locked():
-		return ErrLocked
 	}
-	return fmt.Errorf("%w: %w", ErrRefused, err)
+	switch k.os.state() {
+	case stateLocked:
+		return ErrLocked
+	case stateMissing:
+		return fmt.Errorf("%w: the keyring service has no default keyring", ErrAbsent)
+	default:
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
 }
 
 // osKeyring is the real keyring, through go-keyring.

@@ -14,7 +14,7 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// askWait bounds the question whether the keyring is locked.
+// askWait bounds the questions about the keyring's state.
 const askWait = 500 * time.Millisecond
 
 // reachable looks for the address of a session bus. Without one, godbus would
@@ -51,26 +51,48 @@ func isAbsent(err error) bool {
 
 // asking: a locked collection prompts. That a single item of an open one does is
 // not seen here: to search for locked items can itself prompt.
-func (k osKeyring) asking() bool { return k.locked() }
+func (k osKeyring) asking() bool { return k.state() == stateLocked }
 
-// locked asks the collection that go-keyring uses. It asks for a property alone,
-// which never prompts.
-func (osKeyring) locked() bool {
+const (
+	secretService     = "org.freedesktop.secrets"
+	secretServicePath = dbus.ObjectPath("/org/freedesktop/secrets")
+	loginCollection   = secretServicePath + "/collection/login"
+)
+
+// state asks about the collection that go-keyring uses: "login", or else the
+// default one. Its questions never prompt.
+func (osKeyring) state() keyringState {
 	ctx, stop := context.WithTimeout(context.Background(), askWait)
 	defer stop()
 	bus, err := dbus.ConnectSessionBus(dbus.WithContext(ctx))
 	if err != nil {
-		return false
+		return stateUnknown
 	}
 	defer func() { _ = bus.Close() }()
-	for _, collection := range []dbus.ObjectPath{"/org/freedesktop/secrets/collection/login", "/org/freedesktop/secrets/aliases/default"} {
-		var property dbus.Variant
-		err := bus.Object("org.freedesktop.secrets", collection).
-			CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, "org.freedesktop.Secret.Collection", "Locked").
-			Store(&property)
-		if locked, ok := property.Value().(bool); err == nil && ok {
-			return locked
-		}
+	if state := collectionState(ctx, bus, loginCollection); state != stateUnknown {
+		return state
 	}
-	return false
+	var path dbus.ObjectPath
+	err = bus.Object(secretService, secretServicePath).
+		CallWithContext(ctx, "org.freedesktop.Secret.Service.ReadAlias", 0, "default").Store(&path)
+	switch {
+	case err != nil:
+		return stateUnknown
+	case path == "/": // the Secret Service's word for none
+		return stateMissing
+	}
+	return collectionState(ctx, bus, path)
+}
+
+func collectionState(ctx context.Context, bus *dbus.Conn, path dbus.ObjectPath) keyringState {
+	var locked bool
+	err := bus.Object(secretService, path).
+		CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, "org.freedesktop.Secret.Collection", "Locked").Store(&locked)
+	switch {
+	case err != nil:
+		return stateUnknown
+	case locked:
+		return stateLocked
+	}
+	return stateOpen
 }

@@ -58,23 +58,36 @@ func fakeLauncher(t *testing.T) string {
 
 // godbus looks for the bus elsewhere than fob did once, and then starts dbus-launch.
 func TestE41BusInTheRuntimeDirAlone(t *testing.T) {
-	startSecretService(t)
-	address, _, _ := strings.Cut(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), ",")
-	runtimeDir := t.TempDir()
-	if err := os.Symlink(strings.TrimPrefix(address, "unix:path="), filepath.Join(runtimeDir, "bus")); err != nil {
-		t.Fatal(err)
-	}
 	for _, absent := range []string{"", "autolaunch:"} {
-		t.Setenv("DBUS_SESSION_BUS_ADDRESS", absent)
-		t.Setenv("XDG_RUNTIME_DIR", runtimeDir)
-		started := fakeLauncher(t)
-		s, _ := onBus(t)
-		if err := s.Probe(t.Context()); err != nil {
-			t.Errorf("E41 address %q: Probe() = %v", absent, err)
-		}
-		if _, err := os.Stat(started); err == nil {
-			t.Errorf("E41 address %q: dbus-launch was started", absent)
-		}
+		t.Run("address "+absent, func(t *testing.T) {
+			startSecretService(t)
+			address, _, _ := strings.Cut(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), ",")
+			runtimeDir := t.TempDir()
+			if err := os.Symlink(strings.TrimPrefix(address, "unix:path="), filepath.Join(runtimeDir, "bus")); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("DBUS_SESSION_BUS_ADDRESS", absent)
+			t.Setenv("XDG_RUNTIME_DIR", runtimeDir)
+			started := fakeLauncher(t)
+			s, _ := onBus(t)
+			if err := s.Probe(t.Context()); err != nil {
+				t.Errorf("E41: Probe() = %v", err)
+			}
+			if _, err := os.Stat(started); err == nil {
+				t.Error("E41: dbus-launch was started")
+			}
+		})
+	}
+}
+
+// A machine that one reaches over SSH alone: the service starts when it is asked,
+// and nobody ever made a keyring in it.
+func TestE41ServiceWithoutKeyring(t *testing.T) {
+	f := startSecretService(t)
+	f.set(func() { f.none = true })
+	s, lines := onBus(t)
+	if err := s.Probe(t.Context()); !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), "no default keyring") || len(*lines) != 0 {
+		t.Errorf("E41: Probe() = %v, the person was told %q", err, *lines)
 	}
 }
 

@@ -6,8 +6,8 @@ func (osKeyring) reachable() error { return nil }
 
 func isAbsent(error) bool { return false }
 
-// locked cannot be asked here.
-func (osKeyring) locked() bool { return false }
+// state cannot be asked here.
+func (osKeyring) state() keyringState { return stateUnknown }
 
 // asking: macOS may ask for a password or for leave, and does not tell.
 func (osKeyring) asking() bool { return true }

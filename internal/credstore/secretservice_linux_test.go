@@ -37,6 +37,7 @@ type fakeSecretService struct {
 	mu      sync.Mutex // guards all below
 	items   map[string][]byte
 	Locked  bool
+	none    bool // whether there is no collection at all
 	answer  bool // whether the prompt to unlock is ever answered: with "dismissed"
 	dismiss bool // whether writes prompt, and the prompt is dismissed
 	prompts int
@@ -70,6 +71,13 @@ func privateBus(t *testing.T) {
 	}
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", strings.TrimSpace(address))
 	t.Setenv("XDG_RUNTIME_DIR", dir)
+	// godbus keeps one connection for the whole process: the next test must not get
+	// this one's. This runs while the environment still points at this bus.
+	t.Cleanup(func() {
+		if bus, err := dbus.SessionBus(); err == nil {
+			_ = bus.Close()
+		}
+	})
 }
 
 func startSecretService(t *testing.T) *fakeSecretService {
@@ -86,7 +94,7 @@ func startSecretService(t *testing.T) *fakeSecretService {
 		path    dbus.ObjectPath
 		name    string
 	}{
-		{map[string]any{"OpenSession": f.openSession, "Unlock": f.unlock}, ssService, ssBase + "Service"},
+		{map[string]any{"OpenSession": f.openSession, "Unlock": f.unlock, "ReadAlias": f.alias}, ssService, ssBase + "Service"},
 		{map[string]any{"Get": f.property}, ssService, "org.freedesktop.DBus.Properties"},
 		{map[string]any{"Get": f.property}, ssCollection, "org.freedesktop.DBus.Properties"},
 		{map[string]any{"SearchItems": f.search, "CreateItem": f.create}, ssCollection, ssBase + "Collection"},
@@ -119,8 +127,13 @@ func (f *fakeSecretService) openSession(string, dbus.Variant) (dbus.Variant, dbu
 func (f *fakeSecretService) property(_, name string) (dbus.Variant, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if name == "Locked" {
+	switch {
+	case f.none && name == "Locked":
+		return dbus.Variant{}, dbus.NewError("org.freedesktop.DBus.Error.UnknownMethod", nil)
+	case name == "Locked":
 		return dbus.MakeVariant(f.Locked), nil
+	case f.none:
+		return dbus.MakeVariant([]dbus.ObjectPath{}), nil
 	}
 	return dbus.MakeVariant([]dbus.ObjectPath{ssCollection}), nil
 }
@@ -128,10 +141,22 @@ func (f *fakeSecretService) property(_, name string) (dbus.Variant, *dbus.Error)
 func (f *fakeSecretService) unlock(paths []dbus.ObjectPath) ([]dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.Locked {
+	switch {
+	case f.none:
+		return nil, "/", nil
+	case f.Locked:
 		return nil, ssPrompt, nil
 	}
 	return paths, "/", nil
+}
+
+func (f *fakeSecretService) alias(string) (dbus.ObjectPath, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.none {
+		return "/", nil
+	}
+	return ssCollection, nil
 }
 
 func itemName(attributes map[string]string) string {
