@@ -118,6 +118,7 @@ func hintOf(err error) string {
 		{atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"},
 		{credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"},
 		{session.ErrLoginRequired, "run 'fob login PROFILE'"},
+		{oauth.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},
 		{httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"},
 		{oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again; nothing is lost"},

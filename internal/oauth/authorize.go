@@ -129,7 +129,9 @@ func (r *AuthorizationRequest) ParsePasted(line string) (url.Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	if pasted.Scheme != want.Scheme || pasted.Host != want.Host || pasted.Path != want.Path || pasted.User != nil {
+	host, path := asVisited(pasted)
+	wantHost, wantPath := asVisited(want)
+	if pasted.Scheme != want.Scheme || host != wantHost || path != wantPath || pasted.User != nil {
 		return nil, fmt.Errorf("it does not begin with %s", r.RedirectURI)
 	}
 	q, err := url.ParseQuery(pasted.RawQuery)

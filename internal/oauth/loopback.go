@@ -1,14 +1,18 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fobcli/fob/internal/safetext"
@@ -25,6 +29,7 @@ const (
 	maxTries       = 10 // to find a port that is free in both address families
 	maxQuery       = 8 << 10
 	maxHeader      = 16 << 10
+	maxSilent      = 64 // connections that have not asked anything yet
 	headerTimeout  = 10 * time.Second
 	farewellBudget = 2 * time.Second // for the page to reach the browser
 )
@@ -40,9 +45,7 @@ type Loopback struct {
 // a port any free one is taken. An empty URI is DefaultRedirectURI. localhost is
 // bound on both address families.
 func ListenLoopback(redirectURI string) (*Loopback, error) {
-	if redirectURI == "" {
-		redirectURI = DefaultRedirectURI
-	}
+	redirectURI = cmp.Or(redirectURI, DefaultRedirectURI)
 	if err := CheckRedirectURI(redirectURI); err != nil {
 		return nil, err
 	}
@@ -50,11 +53,9 @@ func ListenLoopback(redirectURI string) (*Loopback, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
 	for try := 1; ; try++ {
-		l := &Loopback{redirect: &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}}
+		redirect := *u
+		l := &Loopback{redirect: &redirect}
 		err := l.bind()
 		if err == nil {
 			return l, nil
@@ -71,7 +72,8 @@ func ListenLoopback(redirectURI string) (*Loopback, error) {
 // parameters.
 func CheckRedirectURI(raw string) error {
 	u, err := url.Parse(raw)
-	if err != nil || CheckURL(raw) != nil || u.Scheme != "http" || u.RawQuery != "" {
+	if err != nil || CheckURL(raw) != nil || u.Scheme != "http" || strings.Contains(raw, "?") ||
+		!slices.Contains([]string{"127.0.0.1", "::1", "localhost"}, u.Hostname()) {
 		return fmt.Errorf("the redirect URI %q is not http on 127.0.0.1, [::1] or localhost, without parameters", safetext.Line(raw))
 	}
 	return nil
@@ -127,67 +129,105 @@ type Finish func(ctx context.Context, code string) error
 // browser how that went, closes the port and returns finish's error. Requests
 // that are not of this login get a plain 4xx and change nothing. Pasted redirect
 // URLs that come on pasted (may be nil) are treated as the callback; complain is
-// told why one is not of this login.
+// told why one is not of this login. finish does not outlive Serve, and does not
+// end with the browser's request.
 func (l *Loopback) Serve(ctx context.Context, r *AuthorizationRequest, pasted <-chan string, complain func(error), finish Finish) error {
-	c := &callback{
-		host: l.redirect.Host, path: l.redirect.Path, request: r,
-		finish: func(code string) error { return finish(ctx, code) },
-		done:   make(chan error, 1),
-	}
-	server := &http.Server{
-		Handler:           c,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       headerTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          discard,
-	}
-	server.SetKeepAlivesEnabled(false)
+	c := newCallback(l.redirect, r)
+	server := c.server()
 	for _, listener := range l.listeners {
 		go func() { _ = server.Serve(listener) }()
 	}
-	defer l.farewell(server)
-	for {
-		select {
-		case err := <-c.done:
-			return err
-		case <-ctx.Done():
-			if c.isTaken() { // finish ends with ctx, and knows whether the login is kept
-				return <-c.done
-			}
-			return ctx.Err()
-		case line, ok := <-pasted:
-			if !ok {
-				pasted = nil
-				continue
-			}
-			q, err := r.ParsePasted(line)
-			if err != nil {
-				complain(err)
-				continue
-			}
-			_, _ = c.take(q) // its error arrives on done
-		}
+	q, err := c.wait(ctx, pasted, complain)
+	if err == nil {
+		err = r.redeem(ctx, q, finish)
 	}
-}
-
-// farewell lets the last page reach the browser, within bounds.
-func (l *Loopback) farewell(server *http.Server) {
-	ctx, stop := context.WithTimeout(context.Background(), farewellBudget)
-	defer stop()
-	_ = server.Shutdown(ctx)
+	// The page follows the outcome: success is shown for a login that is stored.
+	c.outcome <- err
+	c.farewell()
+	// Not Shutdown: it would wait for the spare connections that browsers open.
 	_ = server.Close()
 	_ = l.Close() // the server may not have taken it yet
+	return err
+}
+
+// redeem runs on Serve's goroutine: net/http would swallow a panic of finish, and
+// the login would wait on.
+func (r *AuthorizationRequest) redeem(ctx context.Context, q url.Values, finish Finish) error {
+	code, err := r.Code(q)
+	if err != nil {
+		return err
+	}
+	return finish(ctx, code)
 }
 
 // callback is the handler of one login.
 type callback struct {
 	host, path string
 	request    *AuthorizationRequest
-	finish     func(code string) error
-	done       chan error // receives once
 
-	mu    sync.Mutex
-	taken bool // guarded by mu: the callback has come
+	taken   atomic.Bool     // the callback has come
+	arrived chan url.Values // receives it
+	outcome chan error      // receives how the login ended, for the page
+	shown   chan struct{}   // closed when the page is on its way
+}
+
+func newCallback(redirect *url.URL, r *AuthorizationRequest) *callback {
+	host, path := asVisited(redirect)
+	return &callback{
+		host: host, path: path, request: r,
+		arrived: make(chan url.Values, 1), outcome: make(chan error, 1), shown: make(chan struct{}),
+	}
+}
+
+func (c *callback) server() *http.Server {
+	server := &http.Server{
+		Handler:                      c,
+		ReadTimeout:                  headerTimeout,
+		MaxHeaderBytes:               maxHeader,
+		ConnState:                    new(silent).track,
+		DisableGeneralOptionsHandler: true, // it would answer "OPTIONS *" with 200
+		ErrorLog:                     discard,
+	}
+	server.SetKeepAlivesEnabled(false)
+	return server
+}
+
+// wait returns the first callback whose state matches, from the browser or
+// pasted.
+func (c *callback) wait(ctx context.Context, pasted <-chan string, complain func(error)) (url.Values, error) {
+	for {
+		select {
+		case q := <-c.arrived:
+			return q, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case line, ok := <-pasted:
+			if !ok {
+				pasted = nil
+				continue
+			}
+			q, err := c.request.ParsePasted(line)
+			if err != nil {
+				complain(err)
+				continue
+			}
+			if !c.taken.Swap(true) { // else the browser was first
+				close(c.shown) // there is no page
+				return q, nil
+			}
+		}
+	}
+}
+
+// farewell lets the last page reach a browser that waits for it.
+func (c *callback) farewell() {
+	if !c.taken.Load() {
+		return
+	}
+	select {
+	case <-c.shown:
+	case <-time.After(farewellBudget):
+	}
 }
 
 func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -197,24 +237,27 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
-	first, err := c.take(q)
-	switch {
-	case !first:
+	if c.taken.Swap(true) {
 		http.Error(w, "This login has been answered already.", http.StatusGone)
-	case err != nil:
-		writePage(w, http.StatusBadRequest, failurePage)
-	default:
-		writePage(w, http.StatusOK, successPage)
+		return
 	}
+	defer close(c.shown)
+	c.arrived <- q
+	if err := <-c.outcome; err != nil {
+		writePage(w, http.StatusBadRequest, failurePage)
+		return
+	}
+	writePage(w, http.StatusOK, successPage)
 }
 
 // examine turns away whatever is not the one callback that is waited for, without
 // a word about why.
 func (c *callback) examine(req *http.Request) (url.Values, int) {
+	_, path := asVisited(req.URL)
 	switch {
-	case req.Host != c.host: // a page that was rebound to this address by DNS
+	case withoutPort80(req.Host) != c.host: // a page that was rebound to this address by DNS
 		return nil, http.StatusMisdirectedRequest
-	case req.URL.Path != c.path || req.URL.RawPath != "":
+	case path != c.path:
 		return nil, http.StatusNotFound
 	case req.Method != http.MethodGet:
 		return nil, http.StatusMethodNotAllowed
@@ -228,26 +271,31 @@ func (c *callback) examine(req *http.Request) (url.Values, int) {
 	return q, http.StatusOK
 }
 
-func (c *callback) isTaken() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.taken
+// asVisited is a URL's host and path as a browser sends them: it leaves out the
+// port 80, and never the path.
+func asVisited(u *url.URL) (host, path string) {
+	return withoutPort80(u.Host), cmp.Or(u.EscapedPath(), "/")
 }
 
-// take finishes the login with the first callback whose state matches. It
-// returns false for any later one.
-func (c *callback) take(q url.Values) (first bool, err error) {
-	c.mu.Lock()
-	taken := c.taken
-	c.taken = true
-	c.mu.Unlock()
-	if taken {
-		return false, nil
+func withoutPort80(host string) string { return strings.TrimSuffix(host, ":80") }
+
+// silent bounds the connections that have not asked anything yet: when there are
+// too many, the oldest goes, so that the browser always gets in.
+type silent struct {
+	mu    sync.Mutex
+	conns []net.Conn // guarded by mu; the oldest first
+}
+
+func (s *silent) track(conn net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state != http.StateNew {
+		s.conns = slices.DeleteFunc(s.conns, func(c net.Conn) bool { return c == conn })
+		return
 	}
-	code, err := c.request.Code(q)
-	if err == nil {
-		err = c.finish(code)
+	s.conns = append(s.conns, conn)
+	if len(s.conns) > maxSilent {
+		_ = s.conns[0].Close()
+		s.conns = s.conns[1:]
 	}
-	c.done <- err
-	return true, err
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -47,11 +48,16 @@ func setPageHeaders(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
+	h.Set("Allow", http.MethodGet)
 	h.Set("Connection", "close")
 }
 
+// writePage sends a page that is whole before the connection may be closed.
 func writePage(w http.ResponseWriter, status int, p page) {
+	text := p.html()
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, p.html())
+	_, _ = io.WriteString(w, text)
+	_ = http.NewResponseController(w).Flush()
 }
