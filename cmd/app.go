@@ -24,16 +24,18 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        map[string]string
-	now            func() time.Time
+	clock          session.Clock
 
 	stores map[string]*credstore.Store // by backend: one passphrase, one deadline for all profiles
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *app {
-	return &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, now: time.Now, stores: map[string]*credstore.Store{}}
+	return &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, clock: session.SystemClock(), stores: map[string]*credstore.Store{}}
 }
 
 func (a *app) getenv(name string) string { return a.environ[name] }
+
+func (a *app) now() time.Time { return a.clock.Now() }
 
 // takeEnviron reads the environment and removes fob's secrets from the
 // process's own, so that no child (browser, keyring helper) can inherit them.
@@ -111,7 +113,7 @@ func (a *app) session(p config.Profile) (*session.Session, error) {
 		Paths:   paths,
 		Store:   store,
 		HTTP:    hc,
-		Now:     a.now,
+		Clock:   a.clock,
 		Warn:    func(line string) { a.note("warning: %s", line) },
 	}, nil
 }

@@ -165,7 +165,7 @@ func (a *app) chooseStorage(ctx context.Context, p *config.Profile, byFlag bool)
 	if err != nil {
 		return nil, err
 	}
-	err = s.Store.Probe(ctx)
+	err = s.Store.Probe(ctx, 8)
 	if !errors.Is(err, credstore.ErrAbsent) || byFlag || !a.interactive() {
 		return s, err
 	}
@@ -176,7 +176,7 @@ func (a *app) chooseStorage(ctx context.Context, p *config.Profile, byFlag bool)
 	if s, err = a.session(*p); err != nil {
 		return nil, err
 	}
-	return s, s.Store.Probe(ctx)
+	return s, s.Store.Probe(ctx, 8)
 }
 
 // askStorage asks what to do without a keyring. It returns nil for the

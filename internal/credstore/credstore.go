@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/fobcli/fob/internal/seal"
 )
@@ -30,17 +31,35 @@ var (
 	ErrUnusable   = errors.New("the storage cannot be used") // its files, that is
 )
 
-// Store seals records and keeps them in one backend.
+// MaxRecord is the largest record that a Store takes, head and body together, in
+// bytes: every backend holds as much, so that a record can move between them.
+const MaxRecord = 64 << 10
+
+// Record is what a Store keeps under a name: a head that is read alone, and the
+// rest.
+type Record struct{ Head, Body []byte }
+
+// Store seals records and keeps them in one backend. One goroutine at a time uses
+// it, and the caller holds a lock while it changes a record.
 type Store struct {
-	items items
-	key   KeySource
+	items   items
+	key     KeySource
+	dataDir string
+	backend string // "keyring" or "file", in the names of the files beside the records
 }
 
-// items is a backend: it keeps sealed bytes under a kind and a name.
+// items is a backend: it keeps sealed bytes under names. Calls with several names
+// may go on at once.
 type items interface {
-	get(ctx context.Context, kind, name string) ([]byte, error)
-	set(ctx context.Context, kind, name string, sealed []byte) error
-	delete(ctx context.Context, kind, name string) error
+	limit() int // bytes of the largest item; 0: any record fits one
+	get(ctx context.Context, names ...string) ([][]byte, error)
+	set(ctx context.Context, items ...item) error
+	delete(ctx context.Context, names ...string) (deleted int, err error) // passes over missing ones
+}
+
+type item struct {
+	name   string
+	sealed []byte
 }
 
 // KeySource gives the seal key. With create it makes one where there is none yet;
@@ -48,38 +67,64 @@ type items interface {
 type KeySource func(ctx context.Context, create bool) (seal.Key, error)
 
 // Get returns a record as it was set for the same context.
-func (s *Store) Get(ctx context.Context, c seal.Context) ([]byte, error) {
-	sealed, err := s.items.get(ctx, c.Kind, c.Profile)
-	if err != nil {
-		return nil, err
+func (s *Store) Get(ctx context.Context, c seal.Context) (Record, error) {
+	for {
+		r, m, err := s.head(ctx, c)
+		if err != nil || m == nil {
+			return r, err
+		}
+		r.Body, err = s.body(ctx, c, m)
+		if err == nil || !errors.Is(err, ErrCorrupt) {
+			return r, err
+		}
+		// Who reads without a lock may have lost the pieces to a sibling's write.
+		if _, now, headErr := s.head(ctx, c); headErr != nil || now != nil && *now == *m {
+			return Record{}, errors.Join(err, headErr)
+		}
 	}
-	key, err := s.key(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	plain, err := key.Open(c, sealed)
-	if errors.Is(err, seal.ErrFormat) {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	return plain, err
+}
+
+// Peek returns a record's head. The body is nil where it would have to be read
+// for itself.
+func (s *Store) Peek(ctx context.Context, c seal.Context) (Record, error) {
+	r, _, err := s.head(ctx, c)
+	return r, err
 }
 
 // Set replaces a record and reads it back: a backend may say yes and keep
-// nothing, which is ErrNotWritten.
-func (s *Store) Set(ctx context.Context, c seal.Context, plaintext []byte) error {
+// nothing, which is ErrNotWritten. A failure or a crash leaves the record before
+// whole.
+func (s *Store) Set(ctx context.Context, c seal.Context, r Record) error {
+	if len(r.Head)+len(r.Body) > MaxRecord {
+		return fmt.Errorf("%w: it has %d bytes, and %d is the most", ErrTooLarge, len(r.Head)+len(r.Body), MaxRecord)
+	}
 	key, err := s.key(ctx, true)
 	if err != nil {
 		return err
 	}
-	sealed := key.Seal(c, plaintext)
-	if err := s.items.set(ctx, c.Kind, c.Profile, sealed); err != nil {
+	whole := key.Seal(c, inline(r))
+	reach, err := s.reach(c)
+	if err != nil {
 		return err
 	}
-	kept, err := s.items.get(ctx, c.Kind, c.Profile)
+	if fits := s.items.limit() == 0 || len(whole) <= s.items.limit(); fits && reach == 0 {
+		return s.keep(ctx, item{itemName(c), whole})
+	} else if fits {
+		return s.replacePieces(ctx, c, whole, nil, 'a', reach)
+	}
+	return s.setInPieces(ctx, c, key, r, reach)
+}
+
+// keep writes items and reads them back.
+func (s *Store) keep(ctx context.Context, items ...item) error {
+	if err := s.items.set(ctx, items...); err != nil {
+		return err
+	}
+	kept, err := s.items.get(ctx, names(items)...)
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
 		return fmt.Errorf("reading the record back: %w", err)
 	}
-	if !bytes.Equal(kept, sealed) {
+	if !slices.EqualFunc(kept, items, func(k []byte, i item) bool { return bytes.Equal(k, i.sealed) }) {
 		return ErrNotWritten
 	}
 	return nil
@@ -88,29 +133,53 @@ func (s *Store) Set(ctx context.Context, c seal.Context, plaintext []byte) error
 // Delete removes a record and looks whether it is gone. A missing one is
 // ErrNotFound.
 func (s *Store) Delete(ctx context.Context, c seal.Context) error {
-	if err := s.items.delete(ctx, c.Kind, c.Profile); err != nil {
+	deleted, err := s.items.delete(ctx, itemName(c))
+	if err != nil {
 		return err
 	}
-	switch _, err := s.items.get(ctx, c.Kind, c.Profile); {
-	case errors.Is(err, ErrNotFound):
-		return nil
+	switch _, err := s.items.get(ctx, itemName(c)); {
 	case err == nil:
 		return fmt.Errorf("%w: it is still there after it was deleted", ErrRefused)
-	default:
+	case !errors.Is(err, ErrNotFound):
 		return fmt.Errorf("looking whether the record is gone: %w", err)
 	}
-}
-
-// Probe tries the storage with a record of its own, and leaves nothing.
-func (s *Store) Probe(ctx context.Context) error {
-	name := make([]byte, 8)
-	_, _ = rand.Read(name)
-	c := seal.Context{Kind: "probe", Profile: hex.EncodeToString(name)}
-	if err := s.Set(ctx, c, name); err != nil {
-		_ = s.items.delete(ctx, c.Kind, c.Profile) // it may be there, unread; Set's error counts
+	if _, err := s.sweepAll(ctx, c); err != nil {
 		return err
 	}
-	return s.Delete(ctx, c)
+	if deleted == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// Probe tries the storage with a record of its own of some bytes, and leaves
+// nothing.
+func (s *Store) Probe(ctx context.Context, size int) error {
+	name, body := make([]byte, 8), make([]byte, size)
+	_, _ = rand.Read(name)
+	_, _ = rand.Read(body)
+	c := seal.Context{Kind: "probe", Profile: hex.EncodeToString(name)}
+	err := s.Set(ctx, c, Record{Head: name, Body: body})
+	if err != nil { // it may be there, unread; Set's error counts
+		_, _ = s.items.delete(ctx, itemName(c))
+		_, _ = s.sweepAll(ctx, c)
+		return err
+	}
+	kept, err := s.Get(ctx, c)
+	if err == nil && !bytes.Equal(kept.Body, body) {
+		err = ErrNotWritten
+	}
+	return errors.Join(err, s.Delete(ctx, c))
+}
+
+func itemName(c seal.Context) string { return c.Kind + "/" + c.Profile }
+
+func names(items []item) []string {
+	list := make([]string, len(items))
+	for i := range items {
+		list[i] = items[i].name
+	}
+	return list
 }
 
 // lockDir is the folder of the locks that guard the data folder's own files.

@@ -26,6 +26,30 @@ type memoryKeyring struct {
 	limit   int
 	deaf    bool // takes items and gives none back
 	prompts bool // a slow call waits for a person
+
+	mortal  bool // it dies after some changes
+	changes int  // that it still takes
+}
+
+var errDead = errors.New("the keyring is gone")
+
+func (m *memoryKeyring) dieAfter(changes int) { m.mortal, m.changes = true, changes }
+
+// revive ends its death, and reports whether it had not died at all.
+func (m *memoryKeyring) revive() (survived bool) {
+	survived, m.mortal = m.changes >= 0, false
+	return survived
+}
+
+// change counts a change while it lives. It holds the lock.
+func (m *memoryKeyring) change() error {
+	if m.mortal {
+		m.changes--
+		if m.changes < 0 {
+			return errDead
+		}
+	}
+	return nil
 }
 
 func (m *memoryKeyring) reachable() error    { return nil }
@@ -41,6 +65,9 @@ func (m *memoryKeyring) get(account string) (string, error) {
 	if m.deaf {
 		return "", errors.New("exit status 36")
 	}
+	if m.mortal && m.changes < 0 {
+		return "", errDead
+	}
 	value, ok := m.items[account]
 	if !ok {
 		return "", keyring.ErrNotFound
@@ -54,6 +81,9 @@ func (m *memoryKeyring) set(account, value string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.change(); err != nil {
+		return err
+	}
 	m.items[account] = value
 	return nil
 }
@@ -61,13 +91,19 @@ func (m *memoryKeyring) set(account, value string) error {
 func (m *memoryKeyring) delete(account string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if _, ok := m.items[account]; !ok {
+		return keyring.ErrNotFound
+	}
+	if err := m.change(); err != nil {
+		return err
+	}
 	delete(m.items, account)
 	return nil
 }
 
 func inMemory(dataDir string, m *memoryKeyring) *Store {
 	k := &keyringItems{dataDir: dataDir, notify: func(string) {}, os: m, slow: time.Second, wait: time.Minute, unlock: time.Minute}
-	return &Store{items: k, key: sealKeyFile(dataDir)}
+	return &Store{items: k, key: sealKeyFile(dataDir), dataDir: dataDir, backend: "keyring"}
 }
 
 func inFiles(dataDir string, key KeySource) *Store {
@@ -92,11 +128,11 @@ func TestBackends(t *testing.T) {
 				t.Errorf("deleting from a fresh store: %v", err)
 			}
 			for _, record := range [][]byte{[]byte("one"), bytes.Repeat([]byte("x"), 6<<10)} {
-				if err := s.Set(ctx, work, record); err != nil {
+				if err := s.Set(ctx, work, Record{Body: record}); err != nil {
 					t.Fatal(err)
 				}
-				if got, err := s.Get(ctx, work); err != nil || !bytes.Equal(got, record) {
-					t.Errorf("Get() = %d bytes, %v", len(got), err)
+				if got, err := s.Get(ctx, work); err != nil || !bytes.Equal(got.Body, record) {
+					t.Errorf("Get() = %d bytes, %v", len(got.Body), err)
 				}
 			}
 			edited := work
@@ -104,7 +140,7 @@ func TestBackends(t *testing.T) {
 			if _, err := s.Get(ctx, edited); !errors.Is(err, seal.ErrWrongContext) {
 				t.Errorf("F48 an edited profile: %v", err)
 			}
-			if err := s.Probe(ctx); err != nil {
+			if err := s.Probe(ctx, 8); err != nil {
 				t.Errorf("Probe() = %v", err)
 			}
 			if err := s.Delete(ctx, work); err != nil {
@@ -123,7 +159,7 @@ func TestF48SwappedRecords(t *testing.T) {
 	play := work
 	play.Profile = "play"
 	for _, c := range []seal.Context{work, play} {
-		if err := s.Set(t.Context(), c, []byte(c.Profile)); err != nil {
+		if err := s.Set(t.Context(), c, Record{Body: []byte(c.Profile)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,7 +174,7 @@ func TestF48SwappedRecords(t *testing.T) {
 
 func TestF49WrongKeyIsNotTampering(t *testing.T) {
 	dir := t.TempDir()
-	if err := inFiles(dir, fixedKey(seal.NewKey())).Set(t.Context(), work, nil); err != nil {
+	if err := inFiles(dir, fixedKey(seal.NewKey())).Set(t.Context(), work, Record{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := inFiles(dir, fixedKey(seal.NewKey())).Get(t.Context(), work); !errors.Is(err, seal.ErrWrongKey) {
@@ -149,7 +185,7 @@ func TestF49WrongKeyIsNotTampering(t *testing.T) {
 func TestE42HungKeyring(t *testing.T) {
 	dir := t.TempDir()
 	m := &memoryKeyring{items: map[string]string{}}
-	if err := inMemory(dir, m).Set(t.Context(), work, nil); err != nil {
+	if err := inMemory(dir, m).Set(t.Context(), work, Record{}); err != nil {
 		t.Fatal(err)
 	}
 	m.hang = make(chan struct{})
@@ -160,7 +196,7 @@ func TestE42HungKeyring(t *testing.T) {
 	if _, err := s.Get(t.Context(), work); !errors.Is(err, ErrTimeout) {
 		t.Errorf("E42: %v", err)
 	}
-	if err := s.Set(t.Context(), work, nil); !errors.Is(err, ErrTimeout) {
+	if err := s.Set(t.Context(), work, Record{}); !errors.Is(err, ErrTimeout) {
 		t.Errorf("E42 a second call: %v", err)
 	}
 	m.prompts = true
@@ -177,7 +213,7 @@ func TestE42HungKeyring(t *testing.T) {
 func TestE42InterruptedCallIsNotRepeated(t *testing.T) {
 	dir := t.TempDir()
 	m := &memoryKeyring{items: map[string]string{}}
-	if err := inMemory(dir, m).Set(t.Context(), work, nil); err != nil {
+	if err := inMemory(dir, m).Set(t.Context(), work, Record{}); err != nil {
 		t.Fatal(err)
 	}
 	m.hang = make(chan struct{})
@@ -205,33 +241,33 @@ func TestE42InterruptedCallIsNotRepeated(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	m := &memoryKeyring{items: map[string]string{}, limit: 500}
 	s := inMemory(t.TempDir(), m)
-	if err := s.Set(t.Context(), work, []byte("old")); err != nil {
+	if err := s.Set(t.Context(), work, Record{Body: []byte("old")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Set(t.Context(), work, make([]byte, 500)); !errors.Is(err, ErrTooLarge) {
+	if err := s.Set(t.Context(), work, Record{Body: make([]byte, 500)}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("Set() = %v", err)
 	}
-	if got, err := s.Get(t.Context(), work); err != nil || string(got) != "old" {
+	if got, err := s.Get(t.Context(), work); err != nil || string(got.Body) != "old" {
 		t.Errorf("the old record is %q, %v", got, err)
 	}
 }
 
 func TestProbeThatFailsLeavesNothing(t *testing.T) {
 	m := &memoryKeyring{items: map[string]string{}, deaf: true}
-	if err := inMemory(t.TempDir(), m).Probe(t.Context()); !errors.Is(err, ErrRefused) || len(m.items) != 0 {
+	if err := inMemory(t.TempDir(), m).Probe(t.Context(), 8); !errors.Is(err, ErrRefused) || len(m.items) != 0 {
 		t.Errorf("Probe() = %v, and left %d items", err, len(m.items))
 	}
 }
 
 func TestRecordTooLargeForAFile(t *testing.T) {
 	s := inFiles(t.TempDir(), fixedKey(seal.NewKey()))
-	if err := s.Set(t.Context(), work, []byte("old")); err != nil {
+	if err := s.Set(t.Context(), work, Record{Body: []byte("old")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Set(t.Context(), work, make([]byte, maxRecord)); !errors.Is(err, ErrTooLarge) {
+	if err := s.Set(t.Context(), work, Record{Body: make([]byte, MaxRecord+1)}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("Set() = %v", err)
 	}
-	if got, err := s.Get(t.Context(), work); err != nil || string(got) != "old" {
+	if got, err := s.Get(t.Context(), work); err != nil || string(got.Body) != "old" {
 		t.Errorf("the old record is %q, %v", got, err)
 	}
 }
@@ -247,7 +283,7 @@ func TestE46FirstRunRace(t *testing.T) {
 	for i := range 100 {
 		wg.Go(func() {
 			<-start
-			if err := inMemory(dir, m).Set(t.Context(), racer(i), []byte{byte(i)}); err != nil {
+			if err := inMemory(dir, m).Set(t.Context(), racer(i), Record{Body: []byte{byte(i)}}); err != nil {
 				t.Errorf("E46: %v", err)
 			}
 		})
@@ -256,7 +292,7 @@ func TestE46FirstRunRace(t *testing.T) {
 	wg.Wait()
 	s := inMemory(dir, m)
 	for i := range 100 {
-		if got, err := s.Get(t.Context(), racer(i)); err != nil || !bytes.Equal(got, []byte{byte(i)}) {
+		if got, err := s.Get(t.Context(), racer(i)); err != nil || !bytes.Equal(got.Body, []byte{byte(i)}) {
 			t.Errorf("E46: record %d is %v, %v", i, got, err)
 		}
 	}
@@ -273,7 +309,7 @@ func TestDamagedFilesOfTheKeyring(t *testing.T) {
 	for _, name := range []string{"id", "seal.key"} {
 		dir := t.TempDir()
 		s := inMemory(dir, &memoryKeyring{items: map[string]string{}})
-		if err := s.Set(t.Context(), work, nil); err != nil {
+		if err := s.Set(t.Context(), work, Record{}); err != nil {
 			t.Fatal(err)
 		}
 		path := filepath.Join(dir, name)
@@ -292,7 +328,7 @@ func TestDamagedFilesOfTheKeyring(t *testing.T) {
 			if _, err := s.Get(t.Context(), work); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("%s: %s: Get() = %v", name, what, err)
 			}
-			if err := s.Set(t.Context(), work, nil); !errors.Is(err, ErrCorrupt) {
+			if err := s.Set(t.Context(), work, Record{}); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("%s: %s: Set() = %v", name, what, err)
 			}
 			if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {

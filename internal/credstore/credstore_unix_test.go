@@ -17,7 +17,7 @@ import (
 func TestSealKeyIsGone(t *testing.T) {
 	dir := t.TempDir()
 	s := inMemory(dir, &memoryKeyring{items: map[string]string{}})
-	if err := s.Set(t.Context(), work, nil); err != nil {
+	if err := s.Set(t.Context(), work, Record{}); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "seal.key")
@@ -85,10 +85,10 @@ func storeWith(t *testing.T, file string) (*Store, string) {
 		a := &asker{passphrase: "correct horse"}
 		open = func() *Store { return inFiles(data, Passphrase(PassphraseOptions{data, a.ask})) }
 	}
-	if err := open().Set(t.Context(), work, []byte("x")); err != nil {
+	if err := open().Set(t.Context(), work, Record{Body: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := open().Get(t.Context(), work); err != nil || string(got) != "x" {
+	if got, err := open().Get(t.Context(), work); err != nil || string(got.Body) != "x" {
 		t.Fatalf("before: %q, %v", got, err)
 	}
 	return open(), path
@@ -103,7 +103,7 @@ func TestDiskThatTakesNothing(t *testing.T) {
 		"keyring": inMemory(data, &memoryKeyring{items: map[string]string{}}),
 		"file":    inFiles(data, fixedKey(seal.NewKey())),
 	} {
-		if err := s.Set(t.Context(), work, nil); !errors.Is(err, ErrNotWritten) && !errors.Is(err, ErrUnusable) {
+		if err := s.Set(t.Context(), work, Record{}); !errors.Is(err, ErrNotWritten) && !errors.Is(err, ErrUnusable) {
 			t.Errorf("%s: Set() = %v", name, err)
 		}
 		if _, err := s.Get(t.Context(), work); !errors.Is(err, ErrUnusable) {

@@ -11,8 +11,8 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 )
 
-// maxRecord bounds a sealed record.
-const maxRecord = 1 << 20
+// maxSealed bounds the file of a sealed record.
+const maxSealed = MaxRecord + 1024
 
 // FileOptions say where records lie as files, and what opens them.
 type FileOptions struct {
@@ -23,43 +23,52 @@ type FileOptions struct {
 // NewFile is the storage in sealed files, DATA/records/<kind>/<name>, for
 // machines that have no keyring.
 func NewFile(o FileOptions) *Store {
-	return &Store{items: fileItems{filepath.Join(o.DataDir, "records")}, key: o.Key}
+	return &Store{items: fileItems{filepath.Join(o.DataDir, "records")}, key: o.Key, dataDir: o.DataDir, backend: "file"}
 }
 
 type fileItems struct{ dir string }
 
-func (f fileItems) path(kind, name string) string { return filepath.Join(f.dir, kind, name) }
+func (f fileItems) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
 
-func (f fileItems) get(_ context.Context, kind, name string) ([]byte, error) {
-	sealed, err := readFile(f.path(kind, name), maxRecord)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotFound
+func (fileItems) limit() int { return 0 }
+
+func (f fileItems) get(_ context.Context, names ...string) ([][]byte, error) {
+	var all [][]byte
+	for _, name := range names {
+		sealed, err := readFile(f.path(name), maxSealed)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, ErrNotFound
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, sealed)
 	}
-	return sealed, err
+	return all, nil
 }
 
-func (f fileItems) set(_ context.Context, kind, name string, sealed []byte) error {
-	if len(sealed) > maxRecord {
-		return ErrTooLarge
-	}
-	path := f.path(kind, name)
-	err := atomicfile.MkdirPrivate(filepath.Dir(path))
-	if err == nil {
-		err = atomicfile.Write(path, sealed)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotWritten, err)
+func (f fileItems) set(_ context.Context, items ...item) error {
+	for _, item := range items {
+		path := f.path(item.name)
+		err := atomicfile.MkdirPrivate(filepath.Dir(path))
+		if err == nil {
+			err = atomicfile.Write(path, item.sealed)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrNotWritten, err)
+		}
 	}
 	return nil
 }
 
-func (f fileItems) delete(_ context.Context, kind, name string) error {
-	err := os.Remove(f.path(kind, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return ErrNotFound
+func (f fileItems) delete(_ context.Context, names ...string) (deleted int, err error) {
+	for _, name := range names {
+		switch err := os.Remove(f.path(name)); {
+		case err == nil:
+			deleted++
+		case !errors.Is(err, fs.ErrNotExist):
+			return deleted, fmt.Errorf("%w: %w", ErrUnusable, err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnusable, err)
-	}
-	return nil
+	return deleted, nil
 }

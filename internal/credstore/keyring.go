@@ -1,6 +1,7 @@
 package credstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -9,6 +10,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zalando/go-keyring"
@@ -35,7 +38,7 @@ func NewKeyring(o KeyringOptions) *Store {
 		wait:    5 * time.Second,
 		unlock:  60 * time.Second,
 	}
-	return &Store{items: backend, key: sealKeyFile(o.DataDir)}
+	return &Store{items: backend, key: sealKeyFile(o.DataDir), dataDir: o.DataDir, backend: "keyring"}
 }
 
 // keyringAPI is the OS keyring as this package uses it, so that tests can hang it.
@@ -58,7 +61,7 @@ const (
 	stateMissing // the service answers, and has no keyring to keep anything in
 )
 
-// keyringItems keeps each record in one keyring item.
+// keyringItems keeps items in the OS keyring.
 type keyringItems struct {
 	dataDir string
 	notify  func(string)
@@ -73,52 +76,118 @@ type keyringItems struct {
 	stuck error
 }
 
-func (k *keyringItems) get(ctx context.Context, kind, name string) ([]byte, error) {
-	account, err := k.account(kind, name, false)
+// maxItem is what fits an item of every platform: 1,500 bytes are 2,000 characters.
+// Windows takes 2,560 bytes, and go-keyring on macOS 4,096 for a whole command.
+const maxItem = 1500
+
+func (k *keyringItems) limit() int { return maxItem }
+
+func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, error) {
+	accounts, err := k.accounts(names, false)
 	if err != nil {
 		return nil, err
 	}
-	text, err := k.call(ctx, func() (string, error) { return k.os.get(account) })
+	texts := make([]string, len(accounts))
+	err = k.call(ctx, func() error {
+		return together(len(accounts), func(i int) (err error) {
+			texts[i], err = k.os.get(accounts[i])
+			return err
+		})
+	})
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the keyring item %s is not one that fob wrote", ErrCorrupt, account)
+	sealed := make([][]byte, len(texts))
+	for i, text := range texts {
+		if sealed[i], err = base64.RawURLEncoding.Strict().DecodeString(text); err != nil {
+			return nil, fmt.Errorf("%w: the keyring item %s is not one that fob wrote", ErrCorrupt, accounts[i])
+		}
 	}
 	return sealed, nil
 }
 
-func (k *keyringItems) set(ctx context.Context, kind, name string, sealed []byte) error {
-	account, err := k.account(kind, name, true)
+func (k *keyringItems) set(ctx context.Context, items ...item) error {
+	accounts, err := k.accounts(names(items), true)
 	if err != nil {
 		return err
 	}
-	text := base64.RawURLEncoding.EncodeToString(sealed)
-	_, err = k.call(ctx, func() (string, error) { return "", k.os.set(account, text) })
-	return err
+	return k.call(ctx, func() error {
+		return together(len(items), func(i int) error {
+			return k.os.set(accounts[i], base64.RawURLEncoding.EncodeToString(items[i].sealed))
+		})
+	})
 }
 
-func (k *keyringItems) delete(ctx context.Context, kind, name string) error {
-	account, err := k.account(kind, name, false)
+func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error) {
+	accounts, err := k.accounts(names, false)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
 	if err != nil {
+		return 0, err
+	}
+	var deleted atomic.Int32
+	err = k.call(ctx, func() error {
+		return together(len(accounts), func(i int) error {
+			err := k.os.delete(accounts[i])
+			if errors.Is(err, keyring.ErrNotFound) {
+				return nil
+			}
+			if err == nil {
+				deleted.Add(1)
+			}
+			return err
+		})
+	})
+	return int(deleted.Load()), err
+}
+
+// atOnce is how many items are read or written at a time: each costs the keyring
+// a process on macOS and a round trip elsewhere.
+const atOnce = 8
+
+// together does n things: the first alone, since it may ask a person to unlock
+// the keyring, and then the others side by side. It returns the first error.
+func together(n int, do func(i int) error) error {
+	if n == 0 {
+		return nil
+	}
+	if err := do(0); err != nil || n == 1 {
 		return err
 	}
-	_, err = k.call(ctx, func() (string, error) { return "", k.os.delete(account) })
-	return err
+	var next atomic.Int32
+	failed := make([]error, min(atOnce, n-1))
+	var workers sync.WaitGroup
+	for w := range failed {
+		workers.Go(func() {
+			defer func() {
+				if recover() != nil {
+					failed[w] = ErrRefused
+				}
+			}()
+			for i := int(next.Add(1)); i < n && failed[w] == nil; i = int(next.Add(1)) {
+				failed[w] = do(i)
+			}
+		})
+	}
+	workers.Wait()
+	return cmp.Or(failed...)
 }
 
-// account names an item by install, kind and name: two data folders never share
-// one. An install that has no id yet has no items either.
-func (k *keyringItems) account(kind, name string, create bool) (string, error) {
+func (k *keyringItems) accounts(names []string, create bool) ([]string, error) {
 	id, err := installID(k.dataDir, create)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", ErrNotFound
+		return nil, ErrNotFound // an install that has no id yet has no items either
 	}
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return id + "/" + kind + "/" + name, nil
+	accounts := make([]string, len(names))
+	for i, name := range names {
+		// By install too: two data folders never share an item.
+		accounts[i] = id + "/" + name
+	}
+	return accounts, nil
 }
 
 const idBytes = 8
@@ -140,53 +209,47 @@ func installID(dataDir string, create bool) (string, error) {
 	return string(id), nil
 }
 
-type keyringAnswer struct {
-	text string
-	err  error
-}
-
 // call asks the keyring, unless an earlier call shows that it would only hang or
 // prompt again.
-func (k *keyringItems) call(ctx context.Context, ask func() (string, error)) (string, error) {
+func (k *keyringItems) call(ctx context.Context, ask func() error) error {
 	if k.stuck != nil {
-		return "", k.stuck
+		return k.stuck
 	}
 	if err := ctx.Err(); err != nil {
-		return "", err
+		return err
 	}
 	if err := k.os.reachable(); err != nil {
-		return "", err
+		return err
 	}
-	answers := make(chan keyringAnswer, 1)
+	answers := make(chan error, 1)
 	go func() {
 		// go-keyring panics when the bus goes away under a prompt.
 		defer func() {
 			if recover() != nil {
-				answers <- keyringAnswer{err: ErrRefused}
+				answers <- ErrRefused
 			}
 		}()
-		text, err := ask()
-		answers <- keyringAnswer{text, err}
+		answers <- ask()
 	}()
 	return k.await(ctx, answers)
 }
 
 // await waits for the answer under a deadline, which is longer while a person may
 // be unlocking. A call that does not come back is abandoned with the process.
-func (k *keyringItems) await(ctx context.Context, answers <-chan keyringAnswer) (string, error) {
+func (k *keyringItems) await(ctx context.Context, answers <-chan error) error {
 	slow, deadline := time.After(k.slow), time.After(k.wait)
 	why := ErrTimeout
 	for {
 		select {
 		case answer := <-answers:
-			err := k.explain(answer.err)
+			err := k.explain(answer)
 			if errors.Is(err, ErrLocked) {
 				k.stuck = err
 			}
-			return answer.text, err
+			return err
 		case <-ctx.Done():
 			k.stuck = ctx.Err()
-			return "", k.stuck
+			return k.stuck
 		case <-slow:
 			if k.os.asking() {
 				k.notify("The OS keyring may be waiting for you: look for a window that asks to unlock it or to allow the access.")
@@ -194,7 +257,7 @@ func (k *keyringItems) await(ctx context.Context, answers <-chan keyringAnswer) 
 			}
 		case <-deadline:
 			k.stuck = why
-			return "", why
+			return why
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestE41NoBus(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	started := fakeLauncher(t)
 	s, _ := onBus(t)
-	if err := s.Probe(t.Context()); !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), "no D-Bus") {
+	if err := s.Probe(t.Context(), 8); !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), "no D-Bus") {
 		t.Errorf("Probe() = %v", err)
 	}
 	if _, err := os.Stat(started); err == nil {
@@ -70,7 +70,7 @@ func TestE41BusInTheRuntimeDirAlone(t *testing.T) {
 			t.Setenv("XDG_RUNTIME_DIR", runtimeDir)
 			started := fakeLauncher(t)
 			s, _ := onBus(t)
-			if err := s.Probe(t.Context()); err != nil {
+			if err := s.Probe(t.Context(), 8); err != nil {
 				t.Errorf("E41: Probe() = %v", err)
 			}
 			if _, err := os.Stat(started); err == nil {
@@ -86,7 +86,7 @@ func TestE41ServiceWithoutKeyring(t *testing.T) {
 	f := startSecretService(t)
 	f.set(func() { f.none = true })
 	s, lines := onBus(t)
-	if err := s.Probe(t.Context()); !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), "no default keyring") || len(*lines) != 0 {
+	if err := s.Probe(t.Context(), 8); !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), "no default keyring") || len(*lines) != 0 {
 		t.Errorf("E41: Probe() = %v, the person was told %q", err, *lines)
 	}
 }
@@ -102,7 +102,7 @@ func TestE42SilentBus(t *testing.T) {
 	t.Cleanup(func() { _ = listener.Close() })
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+socket)
 	s, lines := onBus(t)
-	if err := s.Probe(t.Context()); !errors.Is(err, ErrTimeout) || len(*lines) != 0 {
+	if err := s.Probe(t.Context(), 8); !errors.Is(err, ErrTimeout) || len(*lines) != 0 {
 		t.Errorf("E42: Probe() = %v, the person was told %q", err, *lines)
 	}
 }
@@ -110,7 +110,7 @@ func TestE42SilentBus(t *testing.T) {
 func TestE41BusWithoutSecretService(t *testing.T) {
 	privateBus(t)
 	s, _ := onBus(t)
-	if err := s.Probe(t.Context()); !errors.Is(err, ErrAbsent) {
+	if err := s.Probe(t.Context(), 8); !errors.Is(err, ErrAbsent) {
 		t.Errorf("Probe() = %v", err)
 	}
 }
@@ -118,7 +118,7 @@ func TestE41BusWithoutSecretService(t *testing.T) {
 func TestE41BusThatIsGone(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+filepath.Join(t.TempDir(), "gone"))
 	s, _ := onBus(t)
-	if err := s.Probe(t.Context()); !errors.Is(err, ErrAbsent) {
+	if err := s.Probe(t.Context(), 8); !errors.Is(err, ErrAbsent) {
 		t.Errorf("Probe() = %v", err)
 	}
 }
@@ -126,7 +126,7 @@ func TestE41BusThatIsGone(t *testing.T) {
 func TestE42PromptNobodyAnswers(t *testing.T) {
 	f := startSecretService(t)
 	s, lines := onBus(t)
-	if err := s.Set(t.Context(), login, []byte("x")); err != nil {
+	if err := s.Set(t.Context(), login, Record{Body: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
 	f.set(func() { f.Locked = true })
@@ -148,7 +148,7 @@ func TestE42PromptNobodyAnswers(t *testing.T) {
 func TestE42DismissedUnlock(t *testing.T) {
 	f := startSecretService(t)
 	s, _ := onBus(t)
-	if err := s.Set(t.Context(), login, []byte("x")); err != nil {
+	if err := s.Set(t.Context(), login, Record{Body: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
 	f.set(func() { f.Locked, f.answer = true, true })
@@ -167,7 +167,7 @@ func TestE42DismissedUnlock(t *testing.T) {
 func TestE42PersonUnlocksWhenTold(t *testing.T) {
 	f := startSecretService(t)
 	s, _ := onBus(t)
-	if err := s.Set(t.Context(), login, []byte("x")); err != nil {
+	if err := s.Set(t.Context(), login, Record{Body: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
 	f.set(func() { f.Locked = true })
@@ -178,10 +178,10 @@ func TestE42PersonUnlocksWhenTold(t *testing.T) {
 		told++
 		f.unlockNow()
 	}
-	if got, err := s.Get(t.Context(), login); err != nil || string(got) != "x" || told != 1 {
+	if got, err := s.Get(t.Context(), login); err != nil || string(got.Body) != "x" || told != 1 {
 		t.Errorf("Get() = %q, %v, told %d times", got, err, told)
 	}
-	if err := s.Set(t.Context(), login, []byte("y")); err != nil || told != 1 {
+	if err := s.Set(t.Context(), login, Record{Body: []byte("y")}); err != nil || told != 1 {
 		t.Errorf("Set() = %v, told %d times", err, told)
 	}
 }
@@ -189,14 +189,14 @@ func TestE42PersonUnlocksWhenTold(t *testing.T) {
 func TestE43DismissedWrite(t *testing.T) {
 	f := startSecretService(t)
 	s, _ := onBus(t)
-	if err := s.Set(t.Context(), login, []byte("old")); err != nil {
+	if err := s.Set(t.Context(), login, Record{Body: []byte("old")}); err != nil {
 		t.Fatal(err)
 	}
 	f.set(func() { f.dismiss = true })
-	if err := s.Set(t.Context(), login, []byte("new")); !errors.Is(err, ErrNotWritten) {
+	if err := s.Set(t.Context(), login, Record{Body: []byte("new")}); !errors.Is(err, ErrNotWritten) {
 		t.Errorf("E43: Set() = %v", err)
 	}
-	if got, err := s.Get(t.Context(), login); err != nil || string(got) != "old" {
+	if got, err := s.Get(t.Context(), login); err != nil || string(got.Body) != "old" {
 		t.Errorf("E43: the old record is %q, %v", got, err)
 	}
 	if err := s.Delete(t.Context(), login); !errors.Is(err, ErrRefused) {
@@ -210,7 +210,7 @@ func TestE44WhatIsInTheItem(t *testing.T) {
 	if _, err := s.Get(t.Context(), login); !errors.Is(err, ErrNotFound) {
 		t.Errorf("E44 a fresh install: %v", err)
 	}
-	if err := s.Set(t.Context(), login, make([]byte, 200)); err != nil {
+	if err := s.Set(t.Context(), login, Record{Body: make([]byte, 200)}); err != nil {
 		t.Fatal(err)
 	}
 	var name string
@@ -250,7 +250,7 @@ func TestE44WhatIsInTheItem(t *testing.T) {
 func TestKeyringHoldsSealedTextAlone(t *testing.T) {
 	f := startSecretService(t)
 	s, _ := onBus(t)
-	if err := s.Set(t.Context(), login, []byte("canary-refresh-token")); err != nil {
+	if err := s.Set(t.Context(), login, Record{Body: []byte("canary-refresh-token")}); err != nil {
 		t.Fatal(err)
 	}
 	f.set(func() {
@@ -261,10 +261,10 @@ func TestKeyringHoldsSealedTextAlone(t *testing.T) {
 		}
 	})
 	other, _ := onBus(t)
-	if err := other.Set(t.Context(), login, []byte("of another data folder")); err != nil {
+	if err := other.Set(t.Context(), login, Record{Body: []byte("of another data folder")}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Get(t.Context(), login); err != nil || string(got) != "canary-refresh-token" {
+	if got, err := s.Get(t.Context(), login); err != nil || string(got.Body) != "canary-refresh-token" {
 		t.Errorf("another data folder shares the item: %q, %v", got, err)
 	}
 }
@@ -272,7 +272,7 @@ func TestKeyringHoldsSealedTextAlone(t *testing.T) {
 func TestProbeLeavesNothing(t *testing.T) {
 	f := startSecretService(t)
 	s, _ := onBus(t)
-	if err := s.Probe(t.Context()); err != nil {
+	if err := s.Probe(t.Context(), 8); err != nil {
 		t.Fatal(err)
 	}
 	f.set(func() {

@@ -55,24 +55,24 @@ func TestPassphrase(t *testing.T) {
 		t.Errorf("before the first use: %v, asked %d times", err, right.asked)
 	}
 	s := inFiles(dir, Passphrase(PassphraseOptions{dir, right.ask}))
-	if err := s.Probe(t.Context()); err != nil {
+	if err := s.Probe(t.Context(), 8); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Set(t.Context(), work, []byte("x")); err != nil {
+	if err := s.Set(t.Context(), work, Record{Body: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
 	if right.asked != 1 || right.new != 1 {
 		t.Errorf("asked %d times, %d for a new one", right.asked, right.new)
 	}
 	again := inFiles(dir, Passphrase(PassphraseOptions{dir, right.ask}))
-	if got, err := again.Get(t.Context(), work); err != nil || string(got) != "x" || right.new != 1 {
+	if got, err := again.Get(t.Context(), work); err != nil || string(got.Body) != "x" || right.new != 1 {
 		t.Errorf("Get() = %q, %v", got, err)
 	}
 	wrong := &asker{passphrase: "correct house"}
 	if _, err := inFiles(dir, Passphrase(PassphraseOptions{dir, wrong.ask})).Get(t.Context(), work); !errors.Is(err, seal.ErrWrongKey) {
 		t.Errorf("F49 a wrong passphrase: %v", err)
 	}
-	if err := inFiles(dir, Passphrase(PassphraseOptions{dir, wrong.ask})).Set(t.Context(), work, nil); !errors.Is(err, seal.ErrWrongKey) {
+	if err := inFiles(dir, Passphrase(PassphraseOptions{dir, wrong.ask})).Set(t.Context(), work, Record{}); !errors.Is(err, seal.ErrWrongKey) {
 		t.Errorf("writing under a wrong passphrase: %v", err)
 	}
 	empty := &asker{}

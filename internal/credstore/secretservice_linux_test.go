@@ -159,14 +159,14 @@ func (f *fakeSecretService) alias(string) (dbus.ObjectPath, *dbus.Error) {
 	return ssCollection, nil
 }
 
-func itemName(attributes map[string]string) string {
+func ssItemName(attributes map[string]string) string {
 	return strings.NewReplacer("/", "_", "-", "_").Replace(attributes["username"])
 }
 
 func (f *fakeSecretService) search(attributes map[string]string) ([]dbus.ObjectPath, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	name := itemName(attributes)
+	name := ssItemName(attributes)
 	if _, ok := f.items[name]; !ok {
 		return nil, nil
 	}
@@ -180,7 +180,7 @@ func (f *fakeSecretService) create(properties map[string]dbus.Variant, secret ss
 		return "/", ssPrompt, nil
 	}
 	attributes, _ := properties[ssBase+"Item.Attributes"].Value().(map[string]string)
-	name := itemName(attributes)
+	name := ssItemName(attributes)
 	f.items[name] = secret.Value
 	return dbus.ObjectPath(ssItems + name), "/", nil
 }

@@ -19,7 +19,19 @@ type Client struct {
 	ClientSecret secret.Secret    // zero for a public client
 	AuthStyle    oauth2.AuthStyle // never AuthStyleAutoDetect, which sends a request twice
 	Now          func() time.Time
+
+	skew time.Duration // of the server's clock, as its last answer showed it
 }
+
+// learnSkew compares the server's clock (RFC 9110 §6.6.1) with this machine's.
+func (c *Client) learnSkew(h http.Header) {
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		c.skew = date.Sub(c.Now())
+	}
+}
+
+// serverNow is the time at the server. What it dates is judged by its own clock.
+func (c *Client) serverNow() time.Time { return c.Now().Add(c.skew) }
 
 // The client authentication methods that fob speaks (RFC 7591 §2).
 const (

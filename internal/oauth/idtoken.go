@@ -108,7 +108,7 @@ func parseSigned(raw string) (*jose.JSONWebSignature, error) {
 }
 
 func (c *Client) checkClaims(claims *idTokenClaims, nonce string) error {
-	now := c.Now()
+	now := c.serverNow()
 	switch {
 	case claims.Issuer != c.Metadata.Issuer:
 		return refused("iss is another issuer")

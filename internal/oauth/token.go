@@ -93,6 +93,7 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values) (in
 		return 0, nil, unavailable(err)
 	}
 	defer resp.Body.Close()
+	c.learnSkew(resp.Header)
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, nil, unavailable(&url.Error{Op: "Post", Err: err})

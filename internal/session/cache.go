@@ -11,7 +11,7 @@ import (
 // readCache returns the cached access token, or nil if there is none that
 // opens: a file that is gone, damaged or sealed under an older login's key costs
 // one refresh. A file that others could have planted is an error.
-func (s *Session) readCache(r *record) (*accessToken, error) {
+func (s *Session) readCache(h head) (*accessToken, error) {
 	content, err := s.cache().read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -20,7 +20,7 @@ func (s *Session) readCache(r *record) (*accessToken, error) {
 		return nil, err
 	}
 	var token accessToken
-	if err := s.cache().open(r, content, &token); err != nil {
+	if err := s.cache().open(h, content, &token); err != nil {
 		return nil, nil //nolint:nilerr // a cache that does not open is no cache
 	}
 	return &token, nil
@@ -31,7 +31,7 @@ func (s *Session) readCache(r *record) (*accessToken, error) {
 const defaultLifetime = 5 * time.Minute
 
 // newAccessToken is what is kept of a token endpoint's answer.
-func newAccessToken(t oauth.AccessToken, scope string, refreshable bool) *accessToken {
+func (s *Session) newAccessToken(t oauth.AccessToken, scope string, refreshable bool) *accessToken {
 	expires := t.ExpiresAt
 	if expires.IsZero() && refreshable {
 		expires = t.IssuedAt.Add(defaultLifetime)
@@ -42,13 +42,18 @@ func newAccessToken(t oauth.AccessToken, scope string, refreshable bool) *access
 		Scope:     scope,
 		IssuedAt:  t.IssuedAt,
 		ExpiresAt: expires,
+		Uptime:    s.Clock.Uptime(),
 	}
 }
 
 // outlives reports whether the token is good for minTTL more. A token without
 // an expiry is good until a server refuses it.
-func (t *accessToken) outlives(now time.Time, minTTL time.Duration) bool {
-	return t.ExpiresAt.IsZero() || now.Add(minTTL).Before(t.ExpiresAt)
+func (t *accessToken) outlives(c Clock, minTTL time.Duration) bool {
+	if t.ExpiresAt.IsZero() {
+		return true
+	}
+	age, known := c.since(t.IssuedAt, t.Uptime)
+	return known && age+minTTL < t.lifetime()
 }
 
 func (t *accessToken) lifetime() time.Duration { return t.ExpiresAt.Sub(t.IssuedAt) }

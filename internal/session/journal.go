@@ -65,7 +65,7 @@ func (s *Session) recover(ctx context.Context, r *record) (cutOff bool, err erro
 		return true, nil
 	}
 	var next rotation
-	err = s.journal().open(r, content, &next)
+	err = s.journal().open(r.head, content, &next)
 	if errors.Is(err, seal.ErrWrongKey) { // of a login that was replaced since
 		return false, s.journal().drop()
 	}

@@ -52,22 +52,27 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 		return nil, err
 	}
 	scope := cmp.Or(login.Response.Scope(), strings.Join(login.Scopes, " "))
+	now := s.Clock.Now().UTC()
 	r := &record{
-		Version:          recordVersion,
-		CacheKey:         sealedSecret{newCacheKey()},
-		Metadata:         login.Client.Metadata.Pinned(),
-		AuthMethod:       login.Client.AuthMethod(),
-		ClientID:         login.Client.ClientID,
-		ClientSecret:     sealedSecret{login.Client.ClientSecret},
-		RefreshToken:     sealedSecret{login.Response.RefreshToken},
-		Scope:            scope,
-		Account:          account,
-		LoggedInAt:       s.Now().UTC(),
-		RefreshExpiresAt: login.Response.RefreshExpiry(),
-		RefreshSaidAt:    s.Now().UTC(),
+		head: head{
+			Version:          recordVersion,
+			CacheKey:         sealedSecret{newCacheKey()},
+			RefreshExpiresAt: login.Response.RefreshExpiry(),
+			RefreshSaidAt:    now,
+		},
+		body: body{
+			Metadata:     login.Client.Metadata.Pinned(),
+			AuthMethod:   login.Client.AuthMethod(),
+			ClientID:     login.Client.ClientID,
+			ClientSecret: sealedSecret{login.Client.ClientSecret},
+			RefreshToken: sealedSecret{login.Response.RefreshToken},
+			Scope:        scope,
+			Account:      account,
+			LoggedInAt:   now,
+		},
 	}
 	refreshable := !r.RefreshToken.IsZero()
-	token := newAccessToken(access, scope, refreshable)
+	token := s.newAccessToken(access, scope, refreshable)
 	if err := s.replace(ctx, r, token); err != nil {
 		return nil, err
 	}
@@ -90,7 +95,7 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken) er
 	// From here the login is kept: a cache that fails costs a refresh.
 	cached := s.cache().drop
 	if !r.RefreshToken.IsZero() {
-		cached = func() error { return s.cache().seal(r, token) }
+		cached = func() error { return s.cache().seal(r.head, token) }
 	}
 	if err := errors.Join(cached(), s.journal().drop()); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes: %v", err))

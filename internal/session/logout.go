@@ -85,7 +85,7 @@ func (s *Session) revoke(ctx context.Context) ([]Step, error) {
 	if _, err := s.recover(ctx, r); err != nil {
 		return nil, err
 	}
-	client, err := r.client(s.HTTP, s.Now)
+	client, err := r.client(s.HTTP, s.Clock.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -99,9 +99,9 @@ func (s *Session) revoke(ctx context.Context) ([]Step, error) {
 	access := r.AccessToken
 	if access == nil {
 		// A cache file that cannot be read holds nothing that could be sent.
-		access, _ = s.readCache(r)
+		access, _ = s.readCache(r.head)
 	}
-	if access != nil && access.outlives(s.Now(), 0) {
+	if access != nil && access.outlives(s.Clock, 0) {
 		steps = append(steps, revoke("access token", access.Value.Secret, oauth.HintAccessToken))
 	}
 	return steps, nil

@@ -27,19 +27,30 @@ const recordVersion = 1
 // record is what one login keeps in the credential store. Later versions read
 // its JSON: fields are added, never renamed.
 type record struct {
-	Version          int             `json:"v"`
-	CacheKey         sealedSecret    `json:"cache_key"` // base64
-	Metadata         *oauth.Metadata `json:"metadata"`  // pinned at login
-	AuthMethod       string          `json:"token_endpoint_auth_method"`
-	ClientID         string          `json:"client_id"`
-	ClientSecret     sealedSecret    `json:"client_secret,omitzero"`
-	RefreshToken     sealedSecret    `json:"refresh_token,omitzero"`
-	AccessToken      *accessToken    `json:"access_token,omitempty"` // of a login that cannot refresh
-	Scope            string          `json:"scope,omitempty"`
-	Account          Account         `json:"account"`
-	LoggedInAt       time.Time       `json:"logged_in_at"`
-	RefreshExpiresAt time.Time       `json:"refresh_expires_at,omitzero"`
-	RefreshSaidAt    time.Time       `json:"refresh_said_at,omitzero"` // when the server said so
+	head
+	body
+}
+
+// head is what a cached token call needs. Nothing in it grows with what a server
+// sends, so that it fits the smallest item of any keyring.
+type head struct {
+	Version          int          `json:"v"`
+	CacheKey         sealedSecret `json:"cache_key"` // base64
+	Refreshes        bool         `json:"refreshes"` // the body has a refresh token
+	RefreshExpiresAt time.Time    `json:"refresh_expires_at,omitzero"`
+	RefreshSaidAt    time.Time    `json:"refresh_said_at,omitzero"` // when the server said so
+}
+
+type body struct {
+	Metadata     *oauth.Metadata `json:"metadata"` // pinned at login
+	AuthMethod   string          `json:"token_endpoint_auth_method"`
+	ClientID     string          `json:"client_id"`
+	ClientSecret sealedSecret    `json:"client_secret,omitzero"`
+	RefreshToken sealedSecret    `json:"refresh_token,omitzero"`
+	AccessToken  *accessToken    `json:"access_token,omitempty"` // of a login that cannot refresh
+	Scope        string          `json:"scope,omitempty"`
+	Account      Account         `json:"account"`
+	LoggedInAt   time.Time       `json:"logged_in_at"`
 }
 
 // accessToken is an access token at rest, always inside sealed bytes.
@@ -49,6 +60,7 @@ type accessToken struct {
 	Scope     string       `json:"scope,omitempty"`
 	IssuedAt  time.Time    `json:"issued_at"`
 	ExpiresAt time.Time    `json:"expires_at,omitzero"` // zero: the server did not say
+	Uptime    Uptime       `json:"uptime,omitzero"`     // when it was issued
 }
 
 // sealedSecret is a Secret whose JSON is its text. Only bytes that are sealed
@@ -66,24 +78,46 @@ func (s *sealedSecret) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-func (r *record) marshal() ([]byte, error) { return json.Marshal(r) }
-
-// parseRecord reads an opened record. What authentic bytes cannot hold is
-// credstore.ErrCorrupt; no part of the record stands in an error.
-func parseRecord(plain []byte) (*record, error) {
-	var r record
-	if err := json.Unmarshal(plain, &r); err != nil || r.Metadata == nil {
-		return nil, fmt.Errorf("the login's record is not one that fob wrote: %w", credstore.ErrCorrupt)
+func (r *record) marshal() (stored credstore.Record, err error) {
+	r.Refreshes = !r.RefreshToken.IsZero()
+	if stored.Head, err = json.Marshal(r.head); err != nil {
+		return stored, err
 	}
-	if r.Version > recordVersion {
-		return nil, fmt.Errorf("the login was saved by a newer fob (record version %d): %w", r.Version, credstore.ErrCorrupt)
+	stored.Body, err = json.Marshal(r.body)
+	return stored, err
+}
+
+// parseHead reads the head of an opened record. What authentic bytes cannot hold
+// is credstore.ErrCorrupt; no part of the record stands in an error.
+func parseHead(plain []byte) (head, error) {
+	var h head
+	if err := json.Unmarshal(plain, &h); err != nil {
+		return h, errForeignRecord
+	}
+	if h.Version > recordVersion {
+		return h, fmt.Errorf("the login was saved by a newer fob (record version %d): %w", h.Version, credstore.ErrCorrupt)
+	}
+	return h, nil
+}
+
+// parseRecord reads a whole record, as parseHead does its head.
+func parseRecord(stored credstore.Record) (*record, error) {
+	h, err := parseHead(stored.Head)
+	if err != nil {
+		return nil, err
+	}
+	r := record{head: h}
+	if err := json.Unmarshal(stored.Body, &r.body); err != nil || r.Metadata == nil {
+		return nil, errForeignRecord
 	}
 	return &r, nil
 }
 
+var errForeignRecord = fmt.Errorf("the login's record is not one that fob wrote: %w", credstore.ErrCorrupt)
+
 // cacheKey is the key that the login's cached access tokens are sealed under.
-func (r *record) cacheKey() (seal.Key, error) {
-	raw, err := base64.StdEncoding.DecodeString(r.CacheKey.Reveal())
+func (h head) cacheKey() (seal.Key, error) {
+	raw, err := base64.StdEncoding.DecodeString(h.CacheKey.Reveal())
 	if err != nil {
 		return seal.Key{}, fmt.Errorf("the login's cache key: %w", credstore.ErrCorrupt)
 	}

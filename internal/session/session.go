@@ -35,7 +35,7 @@ type Session struct {
 	Paths   config.Paths
 	Store   *credstore.Store
 	HTTP    *http.Client
-	Now     func() time.Time
+	Clock   Clock
 	Warn    func(string) // shows one line to the user
 }
 
@@ -59,23 +59,38 @@ func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) {
 // load reads the login's record. A missing one is ErrLoginRequired; a keyring
 // that is locked, absent or damaged keeps its own error.
 func (s *Session) load(ctx context.Context) (*record, error) {
-	sealed, err := s.Store.Get(ctx, s.context())
-	if errors.Is(err, credstore.ErrNotFound) {
-		return nil, fmt.Errorf("profile %q is not logged in: %w", s.Profile.Name, ErrLoginRequired)
-	}
+	stored, err := s.Store.Get(ctx, s.context())
 	if err != nil {
-		return nil, fmt.Errorf("reading the login of profile %q: %w", s.Profile.Name, err)
+		return nil, s.loadError(err)
 	}
-	return parseRecord(sealed)
+	return parseRecord(stored)
+}
+
+// peek reads the head of the login's record, as load does all of it, and the rest
+// where that costs nothing.
+func (s *Session) peek(ctx context.Context) (head, credstore.Record, error) {
+	stored, err := s.Store.Peek(ctx, s.context())
+	if err != nil {
+		return head{}, stored, s.loadError(err)
+	}
+	h, err := parseHead(stored.Head)
+	return h, stored, err
+}
+
+func (s *Session) loadError(err error) error {
+	if errors.Is(err, credstore.ErrNotFound) {
+		return fmt.Errorf("profile %q is not logged in: %w", s.Profile.Name, ErrLoginRequired)
+	}
+	return fmt.Errorf("reading the login of profile %q: %w", s.Profile.Name, err)
 }
 
 // save writes the login's record.
 func (s *Session) save(ctx context.Context, r *record) error {
-	plain, err := r.marshal()
+	stored, err := r.marshal()
 	if err != nil {
 		return err
 	}
-	if err := s.Store.Set(ctx, s.context(), plain); err != nil {
+	if err := s.Store.Set(ctx, s.context(), stored); err != nil {
 		return fmt.Errorf("saving the login of profile %q: %w", s.Profile.Name, err)
 	}
 	return nil

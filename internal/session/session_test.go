@@ -25,6 +25,7 @@ type fixture struct {
 	t      *testing.T
 	server *authservertest.Server
 	clock  time.Time
+	uptime Uptime
 	warned []string
 
 	failSaves bool // the storage takes nothing
@@ -54,9 +55,9 @@ func newFixture(t *testing.T, opts authservertest.Options) *fixture {
 			}
 			return key, nil
 		}}),
-		HTTP: hc,
-		Now:  func() time.Time { return f.clock },
-		Warn: func(line string) { f.warned = append(f.warned, line) },
+		HTTP:  hc,
+		Clock: Clock{Now: func() time.Time { return f.clock }, Uptime: func() Uptime { return f.uptime }},
+		Warn:  func(line string) { f.warned = append(f.warned, line) },
 	}
 	return f
 }
@@ -68,7 +69,7 @@ func (f *fixture) request() (*oauth.Client, *oauth.AuthorizationRequest) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	client := &oauth.Client{HTTP: f.HTTP, Metadata: m, ClientID: "fob-test", Now: f.Now}
+	client := &oauth.Client{HTTP: f.HTTP, Metadata: m, ClientID: "fob-test", Now: f.Clock.Now}
 	if err := client.UseAuthMethod(""); err != nil {
 		f.t.Fatal(err)
 	}

@@ -43,8 +43,8 @@ func (s *Session) sidecar(dir, folder, kind string) sidecar {
 func (f sidecar) read() ([]byte, error) { return atomicfile.Read(f.path, maxSidecar) }
 
 // open reads sealed content into v. The errors are those of package seal.
-func (f sidecar) open(r *record, content []byte, v any) error {
-	key, err := r.cacheKey()
+func (f sidecar) open(h head, content []byte, v any) error {
+	key, err := h.cacheKey()
 	if err != nil {
 		return err
 	}
@@ -56,8 +56,8 @@ func (f sidecar) open(r *record, content []byte, v any) error {
 }
 
 // seal writes v, sealed.
-func (f sidecar) seal(r *record, v any) error {
-	key, err := r.cacheKey()
+func (f sidecar) seal(h head, v any) error {
+	key, err := h.cacheKey()
 	if err != nil {
 		return err
 	}

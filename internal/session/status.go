@@ -48,15 +48,14 @@ func (s *Session) Status(ctx context.Context) Status {
 	}
 	access := r.AccessToken
 	if access == nil {
-		if access, err = s.readCache(r); err != nil {
+		if access, err = s.readCache(r.head); err != nil {
 			status.State, status.Err = StateUnreadable, err
 			return status
 		}
 	}
-	now := s.Now()
-	ended := !r.RefreshExpiresAt.IsZero() && !now.Before(r.RefreshExpiresAt)
+	ended := !r.RefreshExpiresAt.IsZero() && !s.Clock.Now().Before(r.RefreshExpiresAt)
 	switch {
-	case access != nil && access.outlives(now, 0):
+	case access != nil && access.outlives(s.Clock, 0):
 		status.State, status.AccessExpiresAt = StateValid, access.ExpiresAt
 	case r.RefreshToken.IsZero() || ended:
 		status.State = StateExpired

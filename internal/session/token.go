@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -28,14 +29,14 @@ type Token struct {
 	ExpiresAt time.Time // zero: the server did not say
 }
 
-func (o TokenOptions) accepts(t *accessToken, now time.Time) bool {
+func (o TokenOptions) accepts(t *accessToken, c Clock) bool {
 	if t == nil {
 		return false
 	}
 	if o.MinTTL != nil {
-		return t.outlives(now, *o.MinTTL)
+		return t.outlives(c, *o.MinTTL)
 	}
-	return t.outlives(now, min(DefaultMinTTL, t.lifetime()/10))
+	return t.outlives(c, min(DefaultMinTTL, t.lifetime()/10))
 }
 
 // Token returns a fresh access token: the cached one without lock, write or
@@ -43,22 +44,30 @@ func (o TokenOptions) accepts(t *accessToken, now time.Time) bool {
 // of this login make. ErrLoginRequired is returned only when the server, or the
 // absence of a record, is definite about it.
 func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) {
-	r, err := s.load(ctx)
+	h, stored, err := s.peek(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if r.RefreshToken.IsZero() {
+	if !h.Refreshes {
+		r, err := s.whole(ctx, stored)
+		if err != nil {
+			return nil, err
+		}
 		return s.fixedToken(r, opts)
 	}
-	s.warnOfEnd(r)
-	cached, err := s.readCache(r)
-	if err != nil {
-		return nil, err
+	s.warnOfEnd(h)
+	if token, err := s.cached(h, opts); token != nil || err != nil {
+		return token, err
 	}
-	if !opts.ForceRefresh && opts.accepts(cached, s.Now()) {
-		return cached.token(), nil
+	return s.refreshLocked(ctx, h, opts)
+}
+
+// whole is the record that was peeked at.
+func (s *Session) whole(ctx context.Context, stored credstore.Record) (*record, error) {
+	if stored.Body == nil {
+		return s.load(ctx)
 	}
-	return s.refreshLocked(ctx, r, opts)
+	return parseRecord(stored)
 }
 
 // endWarning is how long before its end a login is spoken of.
@@ -66,12 +75,12 @@ const endWarning = 3 * 24 * time.Hour
 
 // warnOfEnd tells that the login itself ends soon, where the server has said when.
 // One that is given for days only, and renewed by every refresh, is no news.
-func (s *Session) warnOfEnd(r *record) {
-	left, given := r.RefreshExpiresAt.Sub(s.Now()), r.RefreshExpiresAt.Sub(r.RefreshSaidAt)
-	if r.RefreshExpiresAt.IsZero() || left > endWarning || left <= 0 || given < 2*endWarning {
+func (s *Session) warnOfEnd(h head) {
+	left, given := h.RefreshExpiresAt.Sub(s.Clock.Now()), h.RefreshExpiresAt.Sub(h.RefreshSaidAt)
+	if h.RefreshExpiresAt.IsZero() || left > endWarning || left <= 0 || given < 2*endWarning {
 		return
 	}
-	s.Warn(fmt.Sprintf("the login of profile %q ends at %s: run 'fob login %s' before", s.Profile.Name, r.RefreshExpiresAt.UTC().Format(time.RFC3339), s.Profile.Name))
+	s.Warn(fmt.Sprintf("the login of profile %q ends at %s: run 'fob login %s' before", s.Profile.Name, h.RefreshExpiresAt.UTC().Format(time.RFC3339), s.Profile.Name))
 }
 
 // fixedToken answers for a login that has no refresh token: its one access
@@ -80,9 +89,9 @@ func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
 	switch {
 	case opts.ForceRefresh:
 		return nil, fmt.Errorf("the login of profile %q has no refresh token, so nothing can be refreshed: %w", s.Profile.Name, ErrLoginRequired)
-	case r.AccessToken == nil || !r.AccessToken.outlives(s.Now(), 0):
+	case r.AccessToken == nil || !r.AccessToken.outlives(s.Clock, 0):
 		return nil, fmt.Errorf("the access token of profile %q has expired, and the server gave no refresh token: %w", s.Profile.Name, ErrLoginRequired)
-	case !opts.accepts(r.AccessToken, s.Now()):
+	case !opts.accepts(r.AccessToken, s.Clock):
 		s.Warn(fmt.Sprintf("the access token of profile %q expires at %s and cannot be refreshed", s.Profile.Name, r.AccessToken.ExpiresAt.UTC().Format(time.RFC3339)))
 	}
 	return r.AccessToken.token(), nil
@@ -90,14 +99,14 @@ func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
 
 // refreshLocked refreshes under the login's lock, unless a sibling did while
 // this process waited for it.
-func (s *Session) refreshLocked(ctx context.Context, seen *record, opts TokenOptions) (*Token, error) {
+func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOptions) (*Token, error) {
 	lock, err := s.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Release()
 
-	if token, err := s.siblings(seen, opts); token != nil || err != nil {
+	if token, err := s.cached(seen, opts); token != nil || err != nil {
 		return token, err
 	}
 	r, err := s.load(ctx)
@@ -108,7 +117,7 @@ func (s *Session) refreshLocked(ctx context.Context, seen *record, opts TokenOpt
 		if r.RefreshToken.IsZero() {
 			return s.fixedToken(r, opts)
 		}
-		if token, err := s.siblings(r, opts); token != nil || err != nil {
+		if token, err := s.cached(r.head, opts); token != nil || err != nil {
 			return token, err
 		}
 	}
@@ -126,13 +135,14 @@ func (s *Session) refreshLocked(ctx context.Context, seen *record, opts TokenOpt
 	return token, err
 }
 
-// siblings returns the token that another process has just cached, if it will do.
-func (s *Session) siblings(r *record, opts TokenOptions) (*Token, error) {
+// cached returns the cached token, which a sibling may have just put there, if it
+// will do.
+func (s *Session) cached(h head, opts TokenOptions) (*Token, error) {
 	if opts.ForceRefresh {
 		return nil, nil
 	}
-	cached, err := s.readCache(r)
-	if err != nil || !opts.accepts(cached, s.Now()) {
+	cached, err := s.readCache(h)
+	if err != nil || !opts.accepts(cached, s.Clock) {
 		return nil, err
 	}
 	return cached.token(), nil
@@ -158,7 +168,7 @@ func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*T
 }
 
 func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
-	client, err := r.client(s.HTTP, s.Now)
+	client, err := r.client(s.HTTP, s.Clock.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -175,14 +185,14 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 	if err != nil {
 		return nil, errors.Join(saveErr, fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err))
 	}
-	fresh := newAccessToken(access, r.Scope, true)
-	if err := s.cache().seal(r, fresh); err != nil {
+	fresh := s.newAccessToken(access, r.Scope, true)
+	if err := s.cache().seal(r.head, fresh); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
 	}
 	if saveErr != nil {
 		return nil, saveErr
 	}
-	if !opts.accepts(fresh, s.Now()) {
+	if !opts.accepts(fresh, s.Clock) {
 		s.Warn(fmt.Sprintf("the server's access tokens live for %s only", fresh.lifetime()))
 	}
 	return fresh.token(), nil
@@ -201,11 +211,11 @@ func (s *Session) answered(err error) error {
 // keepRotated saves what the answer says of the login itself, before anything
 // else in it is judged: first in the journal, then in the record.
 func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.TokenResponse) error {
-	next := newRotation(r, response, s.Now())
+	next := newRotation(r, response, s.Clock.Now())
 	if !next.changes(r) {
 		return s.journal().drop()
 	}
-	journalErr := s.journal().seal(r, next)
+	journalErr := s.journal().seal(r.head, next)
 	next.apply(r)
 	if err := s.save(ctx, r); err != nil {
 		return errors.Join(err, journalErr)

@@ -1,0 +1,281 @@
+package credstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/seal"
+)
+
+// A record that fits one item is one, sealed. A larger one is a head of the same
+// name, and a body that is sealed for itself and cut into pieces:
+//
+//	KIND/NAME        the head, and the manifest of the body
+//	KIND/NAME/a/0 …  the body; the next one is under b, the one after it under a
+//
+// The pieces are written first, then the head that names them, then those before
+// are deleted: a crash leaves the old record or the new one, and pieces that no
+// head names. A keyring cannot be searched for those. DATA/pieces/KIND/NAME says
+// how far they may reach, and is written before they are.
+
+// The first byte of an opened item.
+const (
+	layoutInline = 1 // uvarint length, head, body
+	layoutPieces = 2 // uvarint length, head, manifest
+)
+
+// manifest names the pieces of a body.
+type manifest struct {
+	generation byte // 'a' or 'b'
+	count      uint16
+	sum        [sha256.Size]byte // of the sealed body
+}
+
+const manifestSize = 1 + 2 + sha256.Size
+
+// maxPieces bounds what a manifest may name: a record of MaxRecord in the
+// smallest items there are.
+const maxPieces = 64
+
+func inline(r Record) []byte {
+	return append(layout(layoutInline, r.Head), r.Body...)
+}
+
+func layout(kind byte, head []byte) []byte {
+	return append(binary.AppendUvarint([]byte{kind}, uint64(len(head))), head...)
+}
+
+func (m *manifest) appendTo(b []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(append(b, m.generation), m.count), m.sum[:]...)
+}
+
+// parseItem reads an opened item: a whole record, or a head and the manifest of
+// its body.
+func parseItem(plain []byte) (Record, *manifest, error) {
+	damaged := fmt.Errorf("%w: it is not laid out as fob does", ErrCorrupt)
+	if len(plain) == 0 {
+		return Record{}, nil, damaged
+	}
+	size, n := binary.Uvarint(plain[1:])
+	if n <= 0 || size > uint64(len(plain)-1-n) {
+		return Record{}, nil, damaged
+	}
+	head, rest := plain[1+n:][:size], plain[1+n:][size:]
+	switch plain[0] {
+	case layoutInline:
+		return Record{Head: head, Body: rest}, nil, nil
+	case layoutPieces:
+		if len(rest) != manifestSize {
+			return Record{}, nil, damaged
+		}
+		m := &manifest{generation: rest[0], count: binary.BigEndian.Uint16(rest[1:]), sum: [sha256.Size]byte(rest[3:])}
+		if m.generation != 'a' && m.generation != 'b' || m.count < 1 || m.count > maxPieces {
+			return Record{}, nil, damaged
+		}
+		return Record{Head: head}, m, nil
+	}
+	return Record{}, nil, damaged
+}
+
+// head reads the item of the record's own name, and a body that is in it.
+func (s *Store) head(ctx context.Context, c seal.Context) (Record, *manifest, error) {
+	sealed, err := s.items.get(ctx, itemName(c))
+	if err != nil {
+		return Record{}, nil, err
+	}
+	plain, err := s.open(ctx, c, sealed[0])
+	if err != nil {
+		return Record{}, nil, err
+	}
+	return parseItem(plain)
+}
+
+// body reads the pieces that a head names.
+func (s *Store) body(ctx context.Context, c seal.Context, m *manifest) ([]byte, error) {
+	pieces, err := s.items.get(ctx, pieceNames(c, m.generation, 0, int(m.count))...)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("%w: a piece of it is missing", ErrCorrupt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var sealed []byte
+	for _, piece := range pieces {
+		sealed = append(sealed, piece...)
+	}
+	if sha256.Sum256(sealed) != m.sum {
+		return nil, fmt.Errorf("%w: its pieces are not those that were written", ErrCorrupt)
+	}
+	return s.open(ctx, bodyContext(c), sealed)
+}
+
+// bodyContext keeps a body from opening as a record of its own.
+func bodyContext(c seal.Context) seal.Context {
+	c.Kind += "/body"
+	return c
+}
+
+func pieceNames(c seal.Context, generation byte, from, to int) []string {
+	var list []string
+	for i := from; i < to; i++ {
+		list = append(list, itemName(c)+"/"+string(generation)+"/"+strconv.Itoa(i))
+	}
+	return list
+}
+
+// setInPieces writes a record that does not fit one item.
+func (s *Store) setInPieces(ctx context.Context, c seal.Context, key seal.Key, r Record, reach int) error {
+	m := &manifest{generation: 'a'}
+	switch _, live, err := s.head(ctx, c); {
+	case live != nil && live.generation == 'a':
+		m.generation = 'b'
+	case isUnavailable(err):
+		return err
+	}
+	sealed := key.Seal(bodyContext(c), r.Body)
+	m.sum = sha256.Sum256(sealed)
+	var pieces []item
+	for limit := s.items.limit(); len(sealed) > 0; {
+		n := min(limit, len(sealed))
+		pieces = append(pieces, item{pieceNames(c, m.generation, len(pieces), len(pieces)+1)[0], sealed[:n]})
+		sealed = sealed[n:]
+	}
+	m.count = uint16(len(pieces))
+	head := key.Seal(c, m.appendTo(layout(layoutPieces, r.Head)))
+	if len(head) > s.items.limit() || len(pieces) > maxPieces {
+		return fmt.Errorf("%w: its head has %d bytes", ErrTooLarge, len(head))
+	}
+	return s.replacePieces(ctx, c, head, pieces, m.generation, reach)
+}
+
+// isUnavailable tells a backend that does not answer from a record that is not
+// there or does not open, which may be replaced.
+func isUnavailable(err error) bool {
+	for _, replaceable := range []error{ErrNotFound, ErrCorrupt, seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered} {
+		if errors.Is(err, replaceable) {
+			return false
+		}
+	}
+	return err != nil
+}
+
+// replacePieces writes pieces of a generation that no head names, then the head,
+// then deletes all other pieces.
+func (s *Store) replacePieces(ctx context.Context, c seal.Context, head []byte, pieces []item, generation byte, reach int) error {
+	before := reach
+	if len(pieces) > reach {
+		reach = len(pieces)
+		if err := s.setReach(c, reach); err != nil {
+			return err
+		}
+	}
+	if len(pieces) > 0 {
+		if err := s.keep(ctx, pieces...); err != nil {
+			return err
+		}
+	}
+	if err := s.keep(ctx, item{itemName(c), head}); err != nil {
+		return err
+	}
+	// The new record stands. What is left of the old one costs the next write.
+	others := append(pieceNames(c, generation, len(pieces), before), pieceNames(c, other(generation), 0, before)...)
+	if _, err := s.items.delete(ctx, others...); err != nil || reach == len(pieces) {
+		return nil //nolint:nilerr // the reach still covers them: they are swept another time
+	}
+	_ = s.setReach(c, len(pieces))
+	return nil
+}
+
+func other(generation byte) byte {
+	if generation == 'a' {
+		return 'b'
+	}
+	return 'a'
+}
+
+// Sweep deletes the pieces that a crash has left and that no head names. It
+// returns how many there were.
+func (s *Store) Sweep(ctx context.Context, c seal.Context) (int, error) {
+	reach, err := s.reach(c)
+	if err != nil || reach == 0 {
+		return 0, err
+	}
+	_, m, err := s.head(ctx, c)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return s.sweepAll(ctx, c)
+	case err != nil:
+		return 0, err
+	case m == nil:
+		return s.sweepAll(ctx, c)
+	}
+	orphans := append(pieceNames(c, m.generation, int(m.count), reach), pieceNames(c, other(m.generation), 0, reach)...)
+	deleted, err := s.items.delete(ctx, orphans...)
+	if err != nil {
+		return deleted, err
+	}
+	return deleted, s.setReach(c, int(m.count))
+}
+
+// sweepAll deletes all pieces of a record that has no head, or one without pieces.
+func (s *Store) sweepAll(ctx context.Context, c seal.Context) (int, error) {
+	reach, err := s.reach(c)
+	if err != nil || reach == 0 {
+		return 0, err
+	}
+	deleted, err := s.items.delete(ctx, append(pieceNames(c, 'a', 0, reach), pieceNames(c, 'b', 0, reach)...)...)
+	if err != nil {
+		return deleted, err
+	}
+	return deleted, s.setReach(c, 0)
+}
+
+func (s *Store) reachPath(c seal.Context) string {
+	return filepath.Join(s.dataDir, "pieces", c.Kind, c.Profile)
+}
+
+// reach returns a number that no piece's index reaches.
+func (s *Store) reach(c seal.Context) (int, error) {
+	if s.items.limit() == 0 {
+		return 0, nil
+	}
+	text, err := readFile(s.reachPath(c), maxSmall)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || n < 0 || n > maxPieces {
+		return maxPieces, nil //nolint:nilerr // a damaged number costs a longer sweep
+	}
+	return n, nil
+}
+
+func (s *Store) setReach(c seal.Context, n int) error {
+	path := s.reachPath(c)
+	if n == 0 {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %w", ErrUnusable, err)
+		}
+		return nil
+	}
+	err := atomicfile.MkdirPrivate(filepath.Dir(path))
+	if err == nil {
+		err = atomicfile.Write(path, []byte(strconv.Itoa(n)+"\n"))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotWritten, err)
+	}
+	return nil
+}
