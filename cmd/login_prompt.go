@@ -150,6 +150,9 @@ func (a *app) clientSecret(ctx context.Context, s *session.Session, p config.Pro
 	return given, err
 }
 
+// probeSize is enough to see whether the storage keeps anything at all.
+const probeSize = 8
+
 // chooseStorage settles where the login will lie, and tries it, before the
 // browser opens. Where there is no keyring, a person may choose the encrypted
 // file; a script is told how to. The choice is pinned in the profile.
@@ -165,7 +168,7 @@ func (a *app) chooseStorage(ctx context.Context, p *config.Profile, byFlag bool)
 	if err != nil {
 		return nil, err
 	}
-	err = s.Store.Probe(ctx, 8)
+	err = s.Store.Probe(ctx, probeSize)
 	if !errors.Is(err, credstore.ErrAbsent) || byFlag || !a.interactive() {
 		return s, err
 	}
@@ -176,7 +179,7 @@ func (a *app) chooseStorage(ctx context.Context, p *config.Profile, byFlag bool)
 	if s, err = a.session(*p); err != nil {
 		return nil, err
 	}
-	return s, s.Store.Probe(ctx, 8)
+	return s, s.Store.Probe(ctx, probeSize)
 }
 
 // askStorage asks what to do without a keyring. It returns nil for the

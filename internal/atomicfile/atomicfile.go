@@ -135,6 +135,19 @@ func Check(path string) error {
 	return checkFile(path, info)
 }
 
+// CheckDir refuses a folder that another user could have planted, write to or look
+// into.
+func CheckDir(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%w: %s is not a folder", ErrUnsafe, dir)
+	}
+	return checkOwner(dir, info, 0o077)
+}
+
 func checkFile(path string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, path)

@@ -221,3 +221,35 @@ func TestF51FullDisk(t *testing.T) {
 	}
 	onlyFile(t, dir, "f")
 }
+
+func TestF50UnsafeFoldersAreFound(t *testing.T) {
+	for name, plant := range map[string]func(path string) error{
+		"symbolic link": func(path string) error {
+			return errors.Join(os.Mkdir(path+".target", 0o700), os.Symlink(path+".target", path))
+		},
+		"mode 0755": func(path string) error { return errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, 0o755)) },
+		"mode 0720": func(path string) error { return errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, 0o720)) },
+		"file":      func(path string) error { return os.WriteFile(path, nil, 0o600) },
+	} {
+		path := filepath.Join(t.TempDir(), "d")
+		if err := plant(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckDir(path); !errors.Is(err, ErrUnsafe) {
+			t.Errorf("F50 %s: CheckDir() = %v", name, err)
+		}
+	}
+	private := filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(private, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckDir(private); err != nil {
+		t.Error(err)
+	}
+	if err := CheckDir(foreign(t, private, "/usr")); !errors.Is(err, ErrUnsafe) {
+		t.Errorf("F50 foreign: CheckDir() = %v", err)
+	}
+	if err := CheckDir(filepath.Join(private, "nowhere")); !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
+		t.Errorf("CheckDir() of none = %v", err)
+	}
+}

@@ -123,6 +123,7 @@ func (s *Server) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 		"userinfo_endpoint":                              url + "/userinfo",
 		"scopes_supported":                               []string{"openid", "profile", "email", "offline_access", "reports:read"},
 		"response_types_supported":                       []string{"code"},
+		"grant_types_supported":                          []string{"authorization_code", "refresh_token"},
 		"code_challenge_methods_supported":               []string{"S256"},
 		"token_endpoint_auth_methods_supported":          []string{"none", "client_secret_basic", "client_secret_post"},
 		"authorization_response_iss_parameter_supported": true,

@@ -182,5 +182,11 @@ func names(items []item) []string {
 	return list
 }
 
+// CheckKey tries the seal key, and makes none.
+func (s *Store) CheckKey(ctx context.Context) error {
+	_, err := s.key(ctx, false)
+	return err
+}
+
 // lockDir is the folder of the locks that guard the data folder's own files.
 func lockDir(dataDir string) string { return filepath.Join(dataDir, "locks") }

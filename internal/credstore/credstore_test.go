@@ -252,6 +252,34 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+func TestProbeWritesAsMuchAsItSays(t *testing.T) {
+	m := &memoryKeyring{items: map[string]string{}, limit: 500}
+	s := inMemory(t.TempDir(), m)
+	if err := s.Probe(t.Context(), 8); err != nil {
+		t.Error(err)
+	}
+	if err := s.Probe(t.Context(), 6<<10); !errors.Is(err, ErrTooLarge) || len(m.items) != 0 {
+		t.Errorf("E45: Probe() = %v, and left %d items", err, len(m.items))
+	}
+}
+
+func TestCheckKeyMakesNone(t *testing.T) {
+	dir := t.TempDir()
+	s := inMemory(dir, &memoryKeyring{items: map[string]string{}})
+	if err := s.CheckKey(t.Context()); !errors.Is(err, seal.ErrWrongKey) {
+		t.Errorf("CheckKey() = %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("CheckKey() left %v, %v", entries, err)
+	}
+	if err := s.Probe(t.Context(), 8); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckKey(t.Context()); err != nil {
+		t.Errorf("CheckKey() = %v", err)
+	}
+}
+
 func TestProbeThatFailsLeavesNothing(t *testing.T) {
 	m := &memoryKeyring{items: map[string]string{}, deaf: true}
 	if err := inMemory(t.TempDir(), m).Probe(t.Context(), 8); !errors.Is(err, ErrRefused) || len(m.items) != 0 {

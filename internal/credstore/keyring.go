@@ -41,6 +41,13 @@ func NewKeyring(o KeyringOptions) *Store {
 	return &Store{items: backend, key: sealKeyFile(o.DataDir), dataDir: o.DataDir, backend: "keyring"}
 }
 
+// KeyringReachable tells, without asking it anything, whether there is a way to the
+// OS keyring: on Linux the address of a D-Bus session bus. Without one it is
+// ErrAbsent.
+func KeyringReachable(getenv func(string) string) error {
+	return osKeyring{getenv: getenv}.reachable()
+}
+
 // keyringAPI is the OS keyring as this package uses it, so that tests can hang it.
 type keyringAPI interface {
 	reachable() error    // ErrAbsent where asking would hang or start a bus

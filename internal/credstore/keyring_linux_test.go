@@ -38,6 +38,9 @@ func TestE41NoBus(t *testing.T) {
 	if err := s.Probe(t.Context(), 8); !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), "no D-Bus") {
 		t.Errorf("Probe() = %v", err)
 	}
+	if err := KeyringReachable(os.Getenv); !errors.Is(err, ErrAbsent) {
+		t.Errorf("E41: KeyringReachable() = %v", err)
+	}
 	if _, err := os.Stat(started); err == nil {
 		t.Error("dbus-launch was started")
 	}

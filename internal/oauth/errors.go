@@ -15,6 +15,8 @@ var (
 	ErrUnavailable = errors.New("the server is unavailable")
 	// ErrMalformed is an answer that the standards do not allow.
 	ErrMalformed = errors.New("the server's answer is malformed")
+	// ErrOtherIssuer is metadata that names another issuer than the one asked.
+	ErrOtherIssuer = fmt.Errorf("%w: it is another issuer's", ErrMalformed)
 	// ErrUnsupported is something that the server does not offer.
 	ErrUnsupported = errors.New("the server does not support this")
 	// ErrIDToken is an id_token that must not be trusted.

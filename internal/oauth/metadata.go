@@ -28,6 +28,10 @@ type Metadata struct {
 	ScopesSupported                   []string `json:"scopes_supported,omitempty"`
 	CodeChallengeMethodsSupported     []string `json:"code_challenge_methods_supported,omitempty"`
 	TokenEndpointAuthMethodsSupported []string `json:"token_endpoint_auth_methods_supported,omitempty"`
+	GrantTypesSupported               []string `json:"grant_types_supported,omitempty"`
+	DeviceAuthorizationEndpoint       string   `json:"device_authorization_endpoint,omitempty"`         // RFC 8628 §4
+	PushedAuthorizationEndpoint       string   `json:"pushed_authorization_request_endpoint,omitempty"` // RFC 9126 §5
+	DPoPAlgorithmsSupported           []string `json:"dpop_signing_alg_values_supported,omitempty"`     // RFC 9449 §5.1
 	// IssParameterSupported: the callback carries iss (RFC 9207 §3).
 	IssParameterSupported bool `json:"authorization_response_iss_parameter_supported,omitempty"`
 	// OpenID tells that the document is an OpenID provider's.
@@ -73,7 +77,7 @@ func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string
 	}
 	m.OpenID = false
 	if m.Issuer != issuer {
-		return nil, fmt.Errorf("%w: it calls itself %q, not %q", ErrMalformed, safetext.Line(m.Issuer), safetext.Line(issuer))
+		return nil, fmt.Errorf("%w: it calls itself %q, not %q", ErrOtherIssuer, safetext.Line(m.Issuer), safetext.Line(issuer))
 	}
 	return &m, m.Check()
 }

@@ -26,7 +26,7 @@ func TestD38IssuerMustMatch(t *testing.T) {
 	server, c := atServer(t, authservertest.Options{})
 	for _, fault := range []string{"discovery-issuer", "discovery-slash", "discovery-case"} {
 		arm(t, server, fault)
-		if _, err := Discover(t.Context(), c.HTTP, server.Issuer()); !errors.Is(err, ErrMalformed) {
+		if _, err := Discover(t.Context(), c.HTTP, server.Issuer()); !errors.Is(err, ErrMalformed) || !errors.Is(err, ErrOtherIssuer) {
 			t.Errorf("D38 %s: %v", fault, err)
 		}
 	}
@@ -46,7 +46,7 @@ func TestD40Bounded(t *testing.T) {
 		t.Errorf("500: %v", err)
 	}
 	arm(t, server, "discovery-no-token")
-	if _, err := Discover(t.Context(), c.HTTP, server.Issuer()); !errors.Is(err, ErrMalformed) {
+	if _, err := Discover(t.Context(), c.HTTP, server.Issuer()); !errors.Is(err, ErrMalformed) || errors.Is(err, ErrOtherIssuer) {
 		t.Errorf("no token endpoint: %v", err)
 	}
 }
