@@ -1,0 +1,163 @@
+package doctor
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// Folder looks at a folder of fob's and at all in it, as fob does before it reads:
+// this user's alone, files 0600 and folders 0700, no links.
+func Folder(check, dir string) Finding {
+	entries, unsafe := 0, 0
+	var worst error
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && path != dir: // a sibling's temp file
+			return nil
+		case err != nil:
+			return err
+		case entry.IsDir():
+			err = atomicfile.CheckDir(path)
+		default:
+			err = atomicfile.Check(path)
+		}
+		entries++
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			unsafe++
+			if worst == nil {
+				worst = err
+			}
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Fine(check, "%s is not there yet: the first login makes it", dir)
+	case err != nil:
+		return Failed(check, err, "give yourself access to "+dir)
+	case worst != nil:
+		f := Failed(check, worst, fmt.Sprintf("run 'chmod -R go= %s'; what is a link or another user's, look at and remove", shellQuote(dir)))
+		if unsafe > 1 {
+			f.Detail += fmt.Sprintf(", and %d more", unsafe-1)
+		}
+		return f
+	}
+	return Fine(check, "%s: private, %d entries", dir, entries)
+}
+
+// shellQuote makes a path one word of a command that is shown.
+func shellQuote(path string) string {
+	path = safetext.Line(path)
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
+}
+
+// Below these a file system is called full, or soon full.
+const (
+	leastSpace = 1 << 20
+	lowSpace   = 50 << 20
+)
+
+// FreeSpace looks at the file system of a folder that need not be there yet.
+func FreeSpace(check, dir string) Finding {
+	free, err := freeBytes(dir)
+	for parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != filepath.Dir(parent); parent = filepath.Dir(parent) {
+		free, err = freeBytes(parent)
+	}
+	if err != nil {
+		return Failed(check, fmt.Errorf("the file system of %s: %w", dir, err), "see to the disk that holds "+dir)
+	}
+	return judgeSpace(check, dir, free)
+}
+
+func judgeSpace(check, dir string, free uint64) Finding {
+	f := Fine(check, "%d MiB free for %s", free>>20, dir)
+	switch {
+	case free < leastSpace:
+		f.State = Problem
+		f.Detail = fmt.Sprintf("%d KiB free for %s: the next refresh may not be kept", free>>10, dir)
+	case free < lowSpace:
+		f.State = Warning
+	default:
+		return f
+	}
+	f.Fix = "free space on that disk, or move fob's files with FOB_HOME"
+	return f
+}
+
+// maxCAFile bounds a CA file; the bundles of whole systems have a quarter of a megabyte.
+const maxCAFile = 16 << 20
+
+const caFix = "ca_file in config.toml, or 'fob login PROFILE --ca-file FILE', names a file of PEM certificates"
+
+// CAFile looks at the certificates that are trusted besides the system's.
+func CAFile(path string, now time.Time) Finding {
+	const check = "CA file"
+	text, err := readRegular(path, maxCAFile)
+	if err != nil {
+		return Failed(check, err, caFix)
+	}
+	count := 0
+	var expired []string
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		count++
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		switch {
+		case err != nil:
+			return Failed(check, fmt.Errorf("%s: certificate %d does not parse: %w", path, count, err), caFix)
+		case now.After(certificate.NotAfter):
+			expired = append(expired, safetext.Line(certificate.Subject.String())+" on "+certificate.NotAfter.UTC().Format(time.DateOnly))
+		}
+	}
+	switch {
+	case count == 0:
+		return Failed(check, fmt.Errorf("%s holds no PEM certificate", path), caFix)
+	case len(expired) > 0:
+		f := Fine(check, "%s: %d of %d certificates expired: %s", path, len(expired), count, safetext.Line(strings.Join(expired, "; ")))
+		f.State, f.Fix = Warning, "get new ones from whoever runs the server, and replace them in the file"
+		if len(expired) == count {
+			f.State = Problem
+		}
+		return f
+	}
+	return Fine(check, "%s: certificates: %d, none expired", path, count)
+}
+
+// readRegular reads a file, and hangs on no pipe.
+func readRegular(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("%s has more than %d bytes", path, limit)
+	}
+	return text, err
+}

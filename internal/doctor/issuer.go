@@ -1,0 +1,186 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// issuerWait bounds one issuer: two documents at most are asked for.
+const issuerWait = 20 * time.Second
+
+// Issuer asks a profile's issuer for its metadata, and learns the time there from
+// the same answer. The findings are about the issuer and about the clock.
+func Issuer(ctx context.Context, hc *http.Client, issuer string, now func() time.Time) []Finding {
+	ctx, stop := context.WithTimeout(ctx, issuerWait)
+	defer stop()
+	seen := &exchange{next: cmp.Or[http.RoundTripper](hc.Transport, http.DefaultTransport), now: now}
+	watched := *hc
+	watched.Transport = seen
+	metadata, err := oauth.Discover(ctx, &watched, issuer)
+	skew, clockErr := seen.clock()
+	return []Finding{judgeIssuer(issuer, metadata, err, seen.failure()), judgeClock(skew, clockErr)}
+}
+
+// judgeIssuer tells what a server supports, or why it does not say. failure is the
+// network's own error, which tells more than the protocol's.
+func judgeIssuer(issuer string, m *oauth.Metadata, err, failure error) Finding {
+	const check = "issuer"
+	if err == nil {
+		return Fine(check, "%s supports %s", safetext.Line(m.Issuer), cmp.Or(features(m), "nothing that it tells of"))
+	}
+	return Failed(check, err, issuerFix(issuer, err, failure))
+}
+
+func issuerFix(issuer string, err, failure error) string {
+	var unknown x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.Is(err, oauth.ErrOtherIssuer):
+		return "give the issuer as the server writes it, byte for byte: 'fob login PROFILE --issuer URL'; where it names a server that you do not know, do not log in"
+	case errors.As(failure, &unknown):
+		return "give the certificate of the authority that signs the server's: 'fob login PROFILE --ca-file FILE'"
+	case errors.As(failure, &invalid) && invalid.Reason == x509.Expired:
+		return "the server's certificate is out of date, or this machine's clock is wrong: see 'date', else tell whoever runs the server"
+	case errors.As(failure, &hostname):
+		return "the certificate is another server's: check the issuer's host name, the proxy and the DNS"
+	case errors.As(failure, &dns):
+		return "check the issuer's host name, the DNS and the network"
+	case errors.As(failure, &timeout) && timeout.Timeout():
+		return "something swallows the connection: check firewall, VPN and proxy settings"
+	case errors.Is(err, oauth.ErrUnavailable):
+		return "check the network and the proxy, or whether the server is up"
+	case errors.Is(err, oauth.ErrMalformed):
+		return "the server's metadata is not usable: tell whoever runs it, or name its endpoints in the profile ('fob help login')"
+	}
+	return fmt.Sprintf("check the issuer URL: its metadata should be at %s/.well-known/openid-configuration", strings.TrimSuffix(safetext.Line(issuer), "/"))
+}
+
+// features names in fixed words what a server says that it supports.
+func features(m *oauth.Metadata) string {
+	var names []string
+	for _, feature := range []struct {
+		name string
+		has  bool
+	}{
+		{"OpenID Connect", m.OpenID},
+		{"PKCE S256", slices.Contains(m.CodeChallengeMethodsSupported, "S256")},
+		{"refresh", slices.Contains(m.GrantTypesSupported, "refresh_token") || slices.Contains(m.ScopesSupported, "offline_access")},
+		{"revocation", m.RevocationEndpoint != ""},
+		{"device", m.DeviceAuthorizationEndpoint != ""},
+		{"PAR", m.PushedAuthorizationEndpoint != ""},
+		{"DPoP", len(m.DPoPAlgorithmsSupported) > 0},
+		{"iss", m.IssParameterSupported},
+	} {
+		if feature.has {
+			names = append(names, feature.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// Differences of clocks that are worth a word. A refresh decides by the server's
+// clock, and the checks of an id_token by this machine's.
+const (
+	someSkew = 30 * time.Second
+	muchSkew = 5 * time.Minute
+)
+
+var errNoDate = errors.New("the server does not tell its time")
+
+// judgeClock looks at how far this machine's clock is ahead of the server's.
+func judgeClock(ahead time.Duration, err error) Finding {
+	const check = "clock"
+	if err != nil {
+		return Skipped(check, "%s", err)
+	}
+	by, way := ahead.Abs(), "ahead of"
+	if ahead < 0 {
+		way = "behind"
+	}
+	if by <= someSkew {
+		return Fine(check, "within %s of the server's", someSkew)
+	}
+	f := Finding{Check: check, State: Warning, Detail: fmt.Sprintf("%s %s the server's", by.Round(time.Second), way),
+		Fix: "set this machine's clock, for instance 'timedatectl set-ntp true'"}
+	if by > muchSkew {
+		f.State = Problem
+	}
+	return f
+}
+
+// exchange watches what passes an HTTP client: the clock of the last answer, and
+// the last failure as the network told it.
+type exchange struct {
+	next http.RoundTripper
+	now  func() time.Time
+
+	mu     sync.Mutex // guards all below
+	failed error
+	ahead  time.Duration
+	dated  bool
+}
+
+func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
+	start := e.now()
+	resp, err := e.next.RoundTrip(req)
+	end := e.now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.failed = err
+	if err != nil {
+		return nil, err
+	}
+	if date, ok := dateOf(resp.Header); ok {
+		middle := start.Add(end.Sub(start) / 2)
+		e.ahead, e.dated = middle.Sub(date), true
+	}
+	return resp, nil
+}
+
+// dateOf is when a server sent an answer. Date has whole seconds, so half a one
+// is likely to be missing; a cache on the way tells in Age how old its copy is.
+func dateOf(header http.Header) (time.Time, bool) {
+	date, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		return time.Time{}, false
+	}
+	age, err := strconv.ParseUint(header.Get("Age"), 10, 31)
+	if err != nil {
+		age = 0
+	}
+	return date.Add(time.Duration(age)*time.Second + time.Second/2), true
+}
+
+func (e *exchange) failure() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.failed
+}
+
+func (e *exchange) clock() (time.Duration, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.dated:
+		return e.ahead, nil
+	case e.failed != nil:
+		return 0, errors.New("the issuer was not reached")
+	}
+	return 0, errNoDate
+}

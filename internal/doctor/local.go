@@ -1,0 +1,134 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// Listen is net.ListenConfig's.
+type Listen func(ctx context.Context, network, address string) (net.Listener, error)
+
+// Loopback tries to bind a free port on a loopback address, as a login does. bad is
+// the state where that fails, and wanted says who needs the address.
+func Loopback(ctx context.Context, listen Listen, host string, bad State, wanted string) Finding {
+	check := "loopback " + host
+	listener, err := listen(ctx, "tcp", net.JoinHostPort(host, "0"))
+	if err == nil {
+		_ = listener.Close()
+		return Fine(check, "a login can wait there for the browser")
+	}
+	if bad == OK {
+		return Fine(check, "not on this machine (%s); no profile needs it", safetext.Line(err.Error()))
+	}
+	f := Failed(check, err, "bring the loopback interface up for "+host+": "+wanted)
+	f.State = bad
+	return f
+}
+
+// Browser looks for what would open the login page, without starting it. goos is
+// runtime.GOOS and look exec.LookPath.
+func Browser(getenv func(string) string, look func(string) (string, error), goos string) Finding {
+	const check = "browser"
+	if getenv("FOB_NO_BROWSER") != "" {
+		return Fine(check, "FOB_NO_BROWSER is set: logins show the URL")
+	}
+	if command := getenv("BROWSER"); command != "" {
+		return browserVariable(check, command, look)
+	}
+	launchers := map[string][]string{
+		"linux":  {"xdg-open", "x-www-browser", "www-browser"}, // as pkg/browser tries them
+		"darwin": {"open"},
+	}[goos]
+	switch {
+	case getenv("SSH_CONNECTION") != "":
+		return Fine(check, "this is an SSH session: use 'fob login PROFILE --no-browser'")
+	case goos == "linux" && getenv("DISPLAY") == "" && getenv("WAYLAND_DISPLAY") == "":
+		return Fine(check, "there is no display here: use 'fob login PROFILE --no-browser'")
+	case launchers == nil:
+		return Fine(check, "the system's own")
+	}
+	for _, name := range launchers {
+		if path, err := look(name); err == nil {
+			return Fine(check, "%s", path)
+		}
+	}
+	return Finding{check, "", Warning, "there is a display, and none of " + strings.Join(launchers, ", "),
+		"install xdg-utils, set BROWSER, or use 'fob login PROFILE --no-browser'"}
+}
+
+// browserVariable reads BROWSER as the launcher does: a path, or a command line.
+func browserVariable(check, command string, look func(string) (string, error)) Finding {
+	path, err := look(command)
+	if fields := strings.Fields(command); err != nil && len(fields) > 0 {
+		path, err = look(fields[0])
+	}
+	if err != nil {
+		return Finding{check, "", Warning, fmt.Sprintf("BROWSER is %q, which is not found", safetext.Line(command)),
+			"set BROWSER to a program in PATH, or unset it"}
+	}
+	return Fine(check, "BROWSER: %s", safetext.Line(path))
+}
+
+// proxyVariables in net/http's order: the first spelling that is set counts.
+var proxyVariables = [][2]string{{"HTTPS_PROXY", "https_proxy"}, {"HTTP_PROXY", "http_proxy"}}
+
+// Proxy shows the proxy variables as net/http reads them, without any user name or
+// password.
+func Proxy(getenv func(string) string) Finding {
+	const check = "proxy"
+	var shown []string
+	for _, names := range proxyVariables {
+		name, value := firstSet(getenv, names)
+		if value == "" {
+			continue
+		}
+		proxy, err := parseProxy(value)
+		if err != nil {
+			return Failed(check, fmt.Errorf("%s %w", name, err), fmt.Sprintf("write it like %s=http://proxy.example.com:8080, or unset it", name))
+		}
+		shown = append(shown, name+"="+proxy)
+	}
+	if _, value := firstSet(getenv, [2]string{"ALL_PROXY", "all_proxy"}); value != "" && len(shown) == 0 {
+		return Finding{check, "", Warning, "ALL_PROXY is set, which fob does not read", "set HTTPS_PROXY where a proxy is needed"}
+	}
+	if len(shown) == 0 {
+		return Fine(check, "none")
+	}
+	if name, value := firstSet(getenv, [2]string{"NO_PROXY", "no_proxy"}); value != "" {
+		shown = append(shown, name+"="+safetext.Line(value))
+	}
+	return Fine(check, "%s (loopback addresses are never proxied)", strings.Join(shown, " "))
+}
+
+func firstSet(getenv func(string) string, names [2]string) (name, value string) {
+	if value := getenv(names[0]); value != "" {
+		return names[0], value
+	}
+	return names[1], getenv(names[1])
+}
+
+// parseProxy returns scheme, host and port of a proxy's URL. Its errors do not
+// quote the value: there may be a password in it.
+func parseProxy(value string) (string, error) {
+	if !strings.Contains(value, "://") { // as net/http: host:port alone is an HTTP proxy
+		value = "http://" + value
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil || u.Hostname() == "":
+		return "", fmt.Errorf("is not a URL")
+	case !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme):
+		return "", fmt.Errorf("has a scheme that is none of http, https, socks5")
+	}
+	shown := safetext.Line(u.Scheme + "://" + u.Host)
+	if u.User != nil {
+		shown += " (with a user name)"
+	}
+	return shown, nil
+}
