@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -17,6 +18,11 @@ import (
 
 // printTable writes aligned rows to stdout, cut to the width of a terminal.
 func (a *app) printTable(rows [][]string) error {
+	return a.printPainted(rows, func(line string) string { return line })
+}
+
+// printPainted is printTable with a last touch to each line, once it is aligned.
+func (a *app) printPainted(rows [][]string, paint func(line string) string) error {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range withoutEmptyColumns(rows) {
@@ -27,7 +33,7 @@ func (a *app) printTable(rows [][]string) error {
 	}
 	width := a.stdoutWidth()
 	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(a.stdout, cut(strings.TrimRight(line, " \n"), width)); err != nil {
+		if _, err := fmt.Fprintln(a.stdout, paint(cut(strings.TrimRight(line, " \n"), width))); err != nil {
 			return err
 		}
 	}
@@ -76,6 +82,27 @@ func cut(line string, width int) string {
 		return line
 	}
 	return string(runes[:width-1]) + "…"
+}
+
+// wrap breaks a text between words into lines of at most width characters; 0
+// leaves it whole.
+func wrap(text string, width int) []string {
+	if width <= 0 {
+		return []string{text}
+	}
+	var lines [][]rune
+	for _, word := range strings.Fields(text) {
+		if last := len(lines) - 1; last >= 0 && len(lines[last])+1+utf8.RuneCountInString(word) <= width {
+			lines[last] = append(append(lines[last], ' '), []rune(word)...)
+			continue
+		}
+		lines = append(lines, slices.Collect(slices.Chunk([]rune(word), width))...)
+	}
+	wrapped := make([]string, max(1, len(lines)))
+	for i, line := range lines {
+		wrapped[i] = string(line)
+	}
+	return wrapped
 }
 
 // account is a session.Account that is safe to show.

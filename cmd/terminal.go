@@ -3,7 +3,7 @@ package cmd
 // The rules for what people see:
 //
 //   - stdout carries the result alone; all else goes to stderr.
-//   - Colour only where stderr is a terminal and NO_COLOR is not set.
+//   - Colour only on a terminal, and where NO_COLOR is not set.
 //   - Questions are asked on the terminal alone, never of a pipe, and never in CI.
 //   - Text from a server has passed through safetext before it comes here.
 
@@ -43,8 +43,10 @@ func (a *app) printJSON(v any) error {
 // style colours words on a terminal and leaves them alone elsewhere.
 type style struct{ on bool }
 
-func (a *app) errTerminal() style {
-	return style{on: isTerminal(a.stderr) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
+func (a *app) errTerminal() style { return a.styleOf(a.stderr) }
+
+func (a *app) styleOf(stream io.Writer) style {
+	return style{on: isTerminal(stream) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
 }
 
 func (s style) paint(code, text string) string {
@@ -54,9 +56,11 @@ func (s style) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (s style) red(text string) string  { return s.paint("1;31", text) }
-func (s style) cyan(text string) string { return s.paint("36", text) }
-func (s style) bold(text string) string { return s.paint("1", text) }
+func (s style) red(text string) string    { return s.paint("1;31", text) }
+func (s style) yellow(text string) string { return s.paint("33", text) }
+func (s style) green(text string) string  { return s.paint("32", text) }
+func (s style) cyan(text string) string   { return s.paint("36", text) }
+func (s style) bold(text string) string   { return s.paint("1", text) }
 
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)

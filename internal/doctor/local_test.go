@@ -44,9 +44,9 @@ func TestStorageFindings(t *testing.T) {
 	}
 	check(t, "E41 no bus", Bus(credstore.ErrAbsent, ""), Problem, "no OS keyring")
 	check(t, "bus", Bus(nil, "unix:path=/run/user/1000/bus\x1b[31m"), OK, "unix:path=/run/user/1000/bus")
-	check(t, "fresh key", SealKey("a passphrase", true, errors.New("none"), "x"), OK, "first login")
-	check(t, "lost key", SealKey("/d/seal.key", false, errors.New("/d/seal.key is gone"), "x"), Problem, "is gone")
-	check(t, "key", SealKey("FOB_SEAL_KEY", false, nil, ""), OK, "FOB_SEAL_KEY")
+	check(t, "fresh key", SealKey("seal key", "a passphrase", true, errors.New("none"), "x"), OK, "first login")
+	check(t, "lost key", SealKey("seal key", "/d/seal.key", false, errors.New("/d/seal.key is gone"), "x"), Problem, "is gone")
+	check(t, "key", SealKey("seal key", "FOB_SEAL_KEY", false, nil, ""), OK, "FOB_SEAL_KEY")
 }
 
 func TestLoopback(t *testing.T) {

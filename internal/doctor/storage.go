@@ -41,8 +41,7 @@ func RoundTrip(check string, size int, err error, fix string) Finding {
 }
 
 // SealKey judges the key of a storage. A fresh storage has none yet.
-func SealKey(source string, fresh bool, err error, fix string) Finding {
-	const check = "seal key"
+func SealKey(check, source string, fresh bool, err error, fix string) Finding {
 	switch {
 	case err != nil && fresh:
 		return Fine(check, "%s: made at the first login", source)

@@ -1,0 +1,78 @@
+package cmd
+
+// The rules for what fob starts:
+//
+//   - No child inherits a secret of fob's: takeEnviron has taken them out of the
+//     process's environment before anything else runs.
+//   - Its output goes to stderr, unless it is the result.
+//   - No shell: arguments are passed as they are.
+//
+// The browser's launcher (login_browser.go) gets the rest of the environment, this
+// terminal, and may outlive fob. The child here gets as little as cron gives.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+)
+
+// childFarewell is how long an interrupted child has to clean up.
+const childFarewell = 2 * time.Second
+
+// cronVariables are what cron sets, and those of fob's folders, which a crontab can.
+var (
+	cronVariables   = []string{"HOME", "LOGNAME", "USER"}
+	folderVariables = []string{"FOB_HOME", "FOB_CONFIG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"}
+	// Windows starts nothing without the first, and fob finds its folders by the others.
+	windowsVariables = []string{"SystemRoot", "SYSTEMROOT", "AppData", "APPDATA", "LocalAppData", "LOCALAPPDATA", "USERPROFILE"}
+)
+
+// cronEnviron is what a cron job would find of this environment.
+func cronEnviron(environ map[string]string) map[string]string {
+	cron := map[string]string{"SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
+	kept := append(append([]string{}, cronVariables...), folderVariables...)
+	if runtime.GOOS == "windows" {
+		kept = append(kept, windowsVariables...)
+	}
+	for _, name := range kept {
+		if value := environ[name]; value != "" {
+			cron[name] = value
+		}
+	}
+	return cron
+}
+
+// runUnderCron runs fob itself with cron's environment, in a session of its own, so
+// that there is no terminal to ask on, and returns what it prints on stdout and on
+// stderr. The error is an *exec.ExitError where it ran and failed.
+func (a *app) runUnderCron(ctx context.Context, args ...string) (stdout, stderr []byte, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	child := exec.CommandContext(ctx, self, args...)
+	child.Args[0] = os.Args[0]
+	environ := cronEnviron(a.environ)
+	for name, value := range environ {
+		child.Env = append(child.Env, name+"="+value)
+	}
+	if info, err := os.Stat(environ["HOME"]); err == nil && info.IsDir() {
+		child.Dir = environ["HOME"]
+	}
+	var out, complaints bytes.Buffer
+	child.Stdout, child.Stderr = &out, &complaints
+	child.SysProcAttr = ownSession()
+	child.Cancel = func() error {
+		if err := child.Process.Signal(os.Interrupt); !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+		return child.Process.Kill()
+	}
+	child.WaitDelay = childFarewell
+	err = child.Run()
+	return out.Bytes(), complaints.Bytes(), err
+}

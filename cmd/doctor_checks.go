@@ -1,0 +1,292 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/doctor"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// The checks that others look up (doctor_cron.go).
+const (
+	keyringCheck = "keyring"
+	fileKeyCheck = "file key"
+	loginCheck   = "login"
+)
+
+const (
+	doctorProbeSize = 6 << 10 // a login with large tokens
+	issuersAtOnce   = 8
+	loginEndsSoon   = 3 * 24 * time.Hour
+)
+
+// examination is one run of the doctor: what it looks at, and what it has found.
+type examination struct {
+	app      *app
+	paths    config.Paths
+	cfg      *config.Config
+	profiles []config.Profile
+	findings []doctor.Finding
+}
+
+func (e *examination) add(findings ...doctor.Finding) { e.findings = append(e.findings, findings...) }
+
+// examine makes all checks: the machine first, then each profile.
+func (a *app) examine(ctx context.Context, names []string) ([]doctor.Finding, error) {
+	paths, err := a.paths()
+	if err != nil {
+		return nil, err
+	}
+	e := &examination{app: a, paths: paths}
+	if err := e.configuration(names); err != nil {
+		return nil, err
+	}
+	e.add(
+		doctor.Folder("data folder", paths.Data),
+		doctor.Folder("cache folder", paths.Cache),
+		doctor.FreeSpace("data space", paths.Data),
+		doctor.FreeSpace("cache space", paths.Cache),
+	)
+	e.storages(ctx)
+	e.loopbacks(ctx)
+	e.add(doctor.Browser(a.getenv, exec.LookPath, runtime.GOOS), doctor.Proxy(a.getenv))
+	if e.cfg.CAFile != "" {
+		e.add(doctor.CAFile(e.cfg.CAFile, a.now()))
+	}
+	e.eachProfile(ctx)
+	return e.findings, nil
+}
+
+// configuration reads config.toml. A broken one is a finding, and leaves the
+// machine to look at.
+func (e *examination) configuration(names []string) error {
+	const check = "configuration"
+	cfg, err := config.Load(e.paths.Config)
+	if err != nil {
+		e.cfg = &config.Config{}
+		e.add(doctor.Failed(check, err, cmp.Or(hintOf(err), "see to the file's permissions")))
+		return nil
+	}
+	e.cfg = cfg
+	e.profiles, err = profilesNamed(cfg, names, e.app.getenv)
+	e.add(doctor.Fine(check, "%s, profiles: %d", e.paths.Config, len(cfg.Profiles)))
+	return err
+}
+
+// storages tries each storage that a profile uses, or that the first one would.
+func (e *examination) storages(ctx context.Context) {
+	profiles := e.profiles
+	if len(profiles) == 0 {
+		profiles = []config.Profile{{}}
+	}
+	var tried []string
+	for _, p := range profiles {
+		name, err := e.app.storageName(e.cfg, p)
+		if err == nil && slices.Contains(tried, name) {
+			continue
+		}
+		var store *credstore.Store
+		if err == nil {
+			store, err = e.app.store(e.paths, e.cfg, p)
+		}
+		if err != nil {
+			e.add(forFinding(doctor.Failed("storage", err, fixOf(err)), p.Name))
+			continue
+		}
+		tried = append(tried, name)
+		if name == storageKeyring {
+			e.keyring(ctx, store)
+		} else {
+			e.encryptedFile(ctx, store)
+		}
+	}
+}
+
+func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
+	unreachable := credstore.KeyringReachable(e.app.getenv)
+	if runtime.GOOS == "linux" {
+		// KeyringReachable leaves there what it found, for the D-Bus library.
+		e.add(doctor.Bus(unreachable, os.Getenv("DBUS_SESSION_BUS_ADDRESS")))
+	}
+	path := filepath.Join(e.paths.Data, "seal.key")
+	_ = e.sealKey(ctx, store, "seal key", path, !exists(filepath.Join(e.paths.Data, "id")))
+	e.app.progress("Trying the OS keyring...")
+	err := store.Probe(ctx, doctorProbeSize)
+	if runtime.GOOS == "linux" {
+		e.add(doctor.Lock(err))
+	}
+	e.add(doctor.RoundTrip(keyringCheck, doctorProbeSize, err, fixOf(err)))
+}
+
+func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store) {
+	const check = "encrypted file"
+	fresh := false
+	source := "FOB_SEAL_KEY"
+	switch {
+	case e.app.getenv("FOB_SEAL_KEY") != "":
+	case e.cfg.KeyFile != "":
+		source = e.cfg.KeyFile
+	default:
+		source = "a passphrase"
+		fresh = !exists(filepath.Join(e.paths.Data, "seal.json")) && !exists(filepath.Join(e.paths.Data, "records"))
+	}
+	err := e.sealKey(ctx, store, fileKeyCheck, source, fresh)
+	switch {
+	case fresh: // a probe would ask for a new passphrase
+		e.add(doctor.Skipped(check, "the first login sets the passphrase"))
+	case err != nil:
+		e.add(doctor.Skipped(check, "there is no key to seal with"))
+	default:
+		err := store.Probe(ctx, doctorProbeSize)
+		e.add(doctor.RoundTrip(check, doctorProbeSize, err, fixOf(err)))
+	}
+}
+
+func (e *examination) sealKey(ctx context.Context, store *credstore.Store, check, source string, fresh bool) error {
+	err := store.CheckKey(ctx)
+	e.add(doctor.SealKey(check, source, fresh, err, fixOf(err)))
+	return err
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// loopbacks tries both address families. IPv4 is the default redirect's; IPv6 may
+// be missing unless a profile's redirect uses it.
+func (e *examination) loopbacks(ctx context.Context) {
+	bad, wanted := doctor.OK, ""
+	for _, p := range e.profiles {
+		redirect, err := url.Parse(p.WithProvider().RedirectURI)
+		if err != nil {
+			continue
+		}
+		switch redirect.Hostname() {
+		case "::1":
+			bad, wanted = doctor.Problem, fmt.Sprintf("the redirect of profile %q is there", p.Name)
+		case "localhost":
+			if bad == doctor.OK {
+				bad, wanted = doctor.Warning, fmt.Sprintf("the redirect of profile %q is on localhost, which a browser may look for there", p.Name)
+			}
+		}
+	}
+	listen := new(net.ListenConfig).Listen
+	e.add(
+		doctor.Loopback(ctx, listen, "127.0.0.1", doctor.Problem, "logins wait there for the browser"),
+		doctor.Loopback(ctx, listen, "::1", bad, wanted),
+	)
+}
+
+// eachProfile reads the logins one after the other, since a store serves one caller
+// at a time, and then asks the issuers at once. The findings keep the profiles' order.
+func (e *examination) eachProfile(ctx context.Context) {
+	found := make([][]doctor.Finding, len(e.profiles))
+	for i, p := range e.profiles {
+		found[i] = e.profile(ctx, p)
+	}
+	if len(e.profiles) > 0 {
+		e.app.progress("Asking the issuers...")
+	}
+	slots := make(chan struct{}, issuersAtOnce)
+	var wg sync.WaitGroup
+	for i, p := range e.profiles {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			found[i] = append(found[i], e.issuer(ctx, p)...)
+		})
+	}
+	wg.Wait()
+	for i, p := range e.profiles {
+		for _, f := range found[i] {
+			e.add(forFinding(f, p.Name))
+		}
+	}
+}
+
+// forFinding makes a finding one profile's.
+func forFinding(f doctor.Finding, profile string) doctor.Finding {
+	f.Profile = profile
+	if profile != "" {
+		f.Fix = strings.ReplaceAll(f.Fix, "PROFILE", profile)
+	}
+	return f
+}
+
+// profile looks at what lies on this machine of a profile: its CA file and its
+// login. It needs no network, and no HTTP client that a broken CA file would keep
+// from being made.
+func (e *examination) profile(ctx context.Context, p config.Profile) []doctor.Finding {
+	var found []doctor.Finding
+	if p.CAFile != "" {
+		found = append(found, doctor.CAFile(p.CAFile, e.app.now()))
+	}
+	store, err := e.app.store(e.paths, e.cfg, p)
+	if err != nil {
+		return append(found, doctor.Skipped(loginCheck, "%s", err))
+	}
+	s := &session.Session{Profile: p.WithProvider(), Paths: e.paths, Store: store, Now: e.app.now, Warn: func(string) {}}
+	return append(found, loginFinding(s.Status(ctx), e.app.now()))
+}
+
+func loginFinding(status session.Status, now time.Time) doctor.Finding {
+	const again = "run 'fob login PROFILE'"
+	end := status.RefreshExpiresAt
+	switch {
+	case status.State == session.StateUnreadable:
+		return doctor.Failed(loginCheck, status.Err, fixOf(status.Err))
+	case status.State == session.StateLoggedOut || status.State == session.StateExpired:
+		return doctor.Finding{Check: loginCheck, State: doctor.Warning, Detail: string(status.State), Fix: again}
+	case !end.IsZero() && end.Sub(now) < loginEndsSoon:
+		return doctor.Finding{Check: loginCheck, State: doctor.Warning, Detail: "the login ends " + leftText(end, now), Fix: again}
+	}
+	return doctor.Fine(loginCheck, "%s", status.State)
+}
+
+// issuer asks a profile's server, where it is one that describes itself.
+func (e *examination) issuer(ctx context.Context, p config.Profile) []doctor.Finding {
+	const check = "issuer"
+	full := p.WithProvider()
+	if full.AuthorizationEndpoint != "" && full.TokenEndpoint != "" || full.Issuer == "" {
+		return []doctor.Finding{doctor.Skipped(check, "the profile names its endpoints")}
+	}
+	unusable := doctor.Skipped(check, "its CA file cannot be used")
+	if ca := cmp.Or(p.CAFile, e.cfg.CAFile); ca != "" && doctor.CAFile(ca, e.app.now()).State == doctor.Problem {
+		return []doctor.Finding{unusable} // a pipe there would hang the HTTP client
+	}
+	hc, err := e.app.httpClient(e.cfg, p)
+	if err != nil {
+		return []doctor.Finding{unusable}
+	}
+	return doctor.Issuer(ctx, hc, full.Issuer, e.app.now)
+}
+
+// fixOf is the hint that the error would have as a command's end, or one that is
+// better than none.
+func fixOf(err error) string {
+	var hinted *hintError
+	var key *credstore.KeyError
+	switch {
+	case errors.As(err, &hinted):
+		return hinted.hint
+	case errors.As(err, &key):
+		return "give a good key: key_file in config.toml names a file of 32 bytes, outside fob's folders, with mode 0600"
+	}
+	return cmp.Or(hintOf(err), "mend what the message names, then run 'fob doctor' again")
+}
