@@ -49,16 +49,7 @@ func WriteMode(path string, data []byte, mode fs.FileMode) error {
 // Create is Write for the first of many writers: the others get fs.ErrExist, and
 // none sees a file that is not whole.
 func Create(path string, data []byte) error {
-	return place(path, data, fileMode, link)
-}
-
-// link is a rename that replaces nothing. A hard link is refused where the name is
-// taken, in one step, on every system.
-func link(dir *os.Root, temp, name string) error {
-	if err := dir.Link(temp, name); err != nil {
-		return err
-	}
-	return dir.Remove(temp)
+	return place(path, data, fileMode, renameNew)
 }
 
 // place writes a temp file beside path and has put move it there. The folder is
@@ -77,7 +68,7 @@ func place(path string, data []byte, mode fs.FileMode, put func(dir *os.Root, te
 		err = put(dir, temp, name)
 	}
 	if err != nil {
-		if removeErr := dir.Remove(temp); !errors.Is(removeErr, fs.ErrNotExist) {
+		if removeErr := remove(dir, temp); !errors.Is(removeErr, fs.ErrNotExist) {
 			err = errors.Join(err, removeErr)
 		}
 		return fmt.Errorf("writing %s: %w", path, err)

@@ -34,6 +34,17 @@ func checkOwner(path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	return nil
 }
 
+// renameNew is a rename that replaces nothing: a hard link is refused where the
+// name is taken, in one step.
+func renameNew(dir *os.Root, temp, name string) error {
+	if err := dir.Link(temp, name); err != nil {
+		return err
+	}
+	return dir.Remove(temp)
+}
+
+func remove(dir *os.Root, name string) error { return dir.Remove(name) }
+
 // syncDir makes the new name last. Some network file systems cannot sync a folder
 // (EINVAL), and keep names in their own way.
 func syncDir(dir *os.Root) error {
