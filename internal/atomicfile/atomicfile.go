@@ -43,7 +43,7 @@ func Write(path string, data []byte) error { return WriteMode(path, data, fileMo
 
 // WriteMode is Write with another mode, for files that hold no secret.
 func WriteMode(path string, data []byte, mode fs.FileMode) error {
-	return place(path, data, mode, (*os.Root).Rename)
+	return place(path, data, mode, rename)
 }
 
 // Create is Write for the first of many writers: the others get fs.ErrExist, and

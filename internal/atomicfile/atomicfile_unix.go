@@ -43,6 +43,8 @@ func renameNew(dir *os.Root, temp, name string) error {
 	return dir.Remove(temp)
 }
 
+func rename(dir *os.Root, temp, name string) error { return dir.Rename(temp, name) }
+
 func remove(dir *os.Root, name string) error { return dir.Remove(name) }
 
 // syncDir makes the new name last. Some network file systems cannot sync a folder

@@ -1,9 +1,11 @@
 package atomicfile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -40,7 +42,31 @@ func renameNew(dir *os.Root, temp, name string) error {
 	if err != nil {
 		return err
 	}
-	return windows.MoveFileEx(from, to, windows.MOVEFILE_WRITE_THROUGH)
+	return patiently(func() error { return windows.MoveFileEx(from, to, windows.MOVEFILE_WRITE_THROUGH) })
+}
+
+func rename(dir *os.Root, temp, name string) error {
+	return patiently(func() error { return dir.Rename(temp, name) })
+}
+
+const renameWait, renameRetry = time.Second, 5 * time.Millisecond
+
+// patiently tries a rename again while somebody has one of the files open: a virus
+// scanner or an indexer looks at new files for a moment, and a file system
+// without POSIX renames lets no reader's file be replaced.
+func patiently(rename func() error) error {
+	deadline := time.After(renameWait)
+	for {
+		err := rename()
+		if !errors.Is(err, windows.ERROR_ACCESS_DENIED) && !errors.Is(err, windows.ERROR_SHARING_VIOLATION) {
+			return err
+		}
+		select {
+		case <-deadline:
+			return err
+		case <-time.After(renameRetry):
+		}
+	}
 }
 
 // remove does not use the folder's own: its delete goes through a call that

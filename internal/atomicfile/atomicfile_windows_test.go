@@ -1,0 +1,63 @@
+package atomicfile
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// unshared opens a file as a virus scanner may: nobody can replace it meanwhile.
+func unshared(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+func TestWriteWaitsForAFileThatIsLookedAt(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := Write(path, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	scanner := unshared(t, path)
+	written := make(chan error, 1)
+	go func() { written <- Write(path, []byte("new")) }()
+	for begun := false; !begun; {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun = len(entries) == 2 && strings.HasPrefix(entries[0].Name(), ".f.")
+	}
+	if err := scanner.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	if got, err := Read(path, 100); err != nil || string(got) != "new" {
+		t.Errorf("the file is %q, %v", got, err)
+	}
+	onlyFile(t, dir, "f")
+}
+
+func TestAFileThatStaysOpenIsLeftAsItWas(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := Write(path, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	unshared(t, path)
+	if err := Write(path, []byte("new")); err == nil {
+		t.Error("an open file was replaced")
+	}
+	if got, err := Read(path, 100); err != nil || string(got) != "old" {
+		t.Errorf("the file is %q, %v", got, err)
+	}
+	onlyFile(t, dir, "f")
+}
