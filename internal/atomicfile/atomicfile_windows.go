@@ -10,16 +10,24 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// openNoFollow opens a link itself, which Read then refuses, and lets a sibling
-// replace the file meanwhile: Windows forbids that for os.Open's handles.
+// openNoFollow opens a link itself, which Read then refuses.
 func openNoFollow(path string) (*os.File, error) {
+	return openShared(path, windows.FILE_FLAG_OPEN_REPARSE_POINT)
+}
+
+func openFollow(path string) (*os.File, error) {
+	return openShared(path, windows.FILE_ATTRIBUTE_NORMAL)
+}
+
+// openShared lets a sibling replace the file meanwhile, and is let in while one
+// does: Windows forbids both for os.Open's handles.
+func openShared(path string, flags uint32) (*os.File, error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	handle, err := windows.CreateFile(name, windows.GENERIC_READ, share, nil,
-		windows.OPEN_EXISTING, windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+	handle, err := windows.CreateFile(name, windows.GENERIC_READ, share, nil, windows.OPEN_EXISTING, flags, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/windows"
 )
 
 // unshared opens a file as a virus scanner may: nobody can replace it meanwhile.
@@ -60,4 +62,31 @@ func TestAFileThatStaysOpenIsLeftAsItWas(t *testing.T) {
 		t.Errorf("the file is %q, %v", got, err)
 	}
 	onlyFile(t, dir, "f")
+}
+
+// A file that is moved to its place is open for deletion until the move is done.
+func TestReadersAreLetInDuringAMove(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := Write(path, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+	mover, err := windows.CreateFile(name, windows.DELETE, share, nil, windows.OPEN_EXISTING, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = windows.CloseHandle(mover) }()
+	if got, err := Read(path, 10); err != nil || string(got) != "new" {
+		t.Errorf("Read() = %q, %v", got, err)
+	}
+	if got, err := ReadPublic(path); err != nil || string(got) != "new" {
+		t.Errorf("ReadPublic() = %q, %v", got, err)
+	}
+	if _, err := os.ReadFile(path); err == nil {
+		t.Error("os.ReadFile is let in too: ReadPublic is not needed")
+	}
 }

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/fobcli/fob/internal/atomicfile"
 )
 
 // Config is config.toml. Every field may be empty.
@@ -41,7 +42,7 @@ func (e *ParseError) Error() string {
 // Load reads config.toml. A missing file is an empty Config; what fob does not
 // understand is a *ParseError.
 func Load(path string) (*Config, error) {
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.ReadPublic(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}

@@ -93,7 +93,7 @@ func edit(path string, change func(*document, *Config)) error {
 	}
 	defer lock.Release()
 
-	text, err := os.ReadFile(target)
+	text, err := atomicfile.ReadPublic(target)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
