@@ -241,7 +241,7 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []doctor.Fi
 	if err != nil {
 		return append(found, doctor.Skipped(loginCheck, "%s", err))
 	}
-	s := &session.Session{Profile: p.WithProvider(), Paths: e.paths, Store: store, Now: e.app.now, Warn: func(string) {}}
+	s := &session.Session{Profile: p.WithProvider(), Paths: e.paths, Store: store, Clock: e.app.clock, Warn: func(string) {}}
 	return append(found, loginFinding(s.Status(ctx), e.app.now()))
 }
 
