@@ -159,22 +159,10 @@ func (a *app) store(paths config.Paths, cfg *config.Config, p config.Profile) (*
 				Notify:  func(line string) { a.note("%s", line) },
 			})
 		} else {
-			a.stores[name] = credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: a.sealKey(paths, cfg)})
+			a.stores[name] = credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: a.fileKey(paths, cfg).open})
 		}
 	}
 	return a.stores[name], nil
-}
-
-// sealKey is where the file backend's key comes from: FOB_SEAL_KEY, a key file,
-// else a passphrase.
-func (a *app) sealKey(paths config.Paths, cfg *config.Config) credstore.KeySource {
-	if value := a.getenv("FOB_SEAL_KEY"); value != "" {
-		return credstore.EnvKey("FOB_SEAL_KEY", value)
-	}
-	if cfg.KeyFile != "" {
-		return credstore.KeyFile(cfg.KeyFile, paths.Data)
-	}
-	return credstore.Passphrase(credstore.PassphraseOptions{DataDir: paths.Data, Ask: a.askPassphrase})
 }
 
 // fail shows what failed and what to do next, and returns the exit status.

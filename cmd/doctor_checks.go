@@ -135,14 +135,9 @@ func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 
 func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store) {
 	const check = "encrypted file"
+	source := e.app.fileKey(e.paths, e.cfg).name
 	fresh := false
-	source := "FOB_SEAL_KEY"
-	switch {
-	case e.app.getenv("FOB_SEAL_KEY") != "":
-	case e.cfg.KeyFile != "":
-		source = e.cfg.KeyFile
-	default:
-		source = "a passphrase"
+	if source == passphraseSource {
 		fresh = !exists(filepath.Join(e.paths.Data, "seal.json")) && !exists(filepath.Join(e.paths.Data, "records"))
 	}
 	err := e.sealKey(ctx, store, fileKeyCheck, source, fresh)

@@ -104,12 +104,12 @@ func hintOf(err error) string {
 		target error
 		hint   string
 	}{
-		{credstore.ErrAbsent, "keep the login in an encrypted file: 'fob login PROFILE --storage file'"},
+		{credstore.ErrAbsent, "keep the login in an encrypted file: 'fob login PROFILE --storage file'; 'fob doctor' says what is missing"},
 		{credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: 'fob login PROFILE --storage file'"},
 		{credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"},
-		{credstore.ErrNotWritten, "the login before is intact. Allow the write if the keyring asks; with --storage file, see to space and permissions"},
+		{credstore.ErrNotWritten, "the login before is intact. Allow the write if the keyring asks; in files, see to space and permissions"},
 		{credstore.ErrRefused, "see what the keyring complains of, then try again; or 'fob login PROFILE --storage file'"},
-		{credstore.ErrTooLarge, "this login does not fit one keyring item: 'fob login PROFILE --storage file'"},
+		{credstore.ErrTooLarge, "no storage takes a login of more than 64 KiB: ask the server for smaller tokens"},
 		{seal.ErrWrongKey, "give the key or passphrase that the login was saved under, or start over: 'fob logout PROFILE --local', then 'fob login PROFILE'"},
 		{seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login PROFILE'"},
 		{seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then 'fob logout PROFILE --local' and 'fob login PROFILE'"},
@@ -119,6 +119,7 @@ func hintOf(err error) string {
 		{credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"},
 		{session.ErrLoginRequired, "run 'fob login PROFILE'"},
 		{oauth.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
+		{session.ErrMoved, "try again: nothing is lost"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},
 		{httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"},
 		{oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again; nothing is lost"},

@@ -77,6 +77,7 @@ func (a *app) logout(ctx context.Context, cfg *config.Config, p config.Profile, 
 	if err != nil {
 		return err
 	}
+	s.Current = func() error { return a.stillIn(s.Store, p.Name) }
 	provider, _ := config.FindProvider(p.Provider)
 	revokes := !opts.local && provider.Revocation != config.RevokesNothing
 	a.warnGrantMates(cfg, p, provider, revokes)

@@ -56,6 +56,7 @@ the login sealed in the OS keyring, and prints fresh access tokens in scripts.`,
 		newStatusCmd(a),
 		newLogoutCmd(a),
 		newProfileCmd(a),
+		newStorageCmd(a),
 		newDoctorCmd(a),
 		newVersionCmd(a),
 	)

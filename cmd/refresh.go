@@ -92,7 +92,7 @@ func (a *app) refresh(ctx context.Context, p config.Profile, all bool) error {
 		a.note("%s: passed over, there is nothing to refresh.", p.Name)
 		return nil
 	}
-	token, err := s.Token(ctx, session.TokenOptions{ForceRefresh: true})
+	token, err := a.token(ctx, p, session.TokenOptions{ForceRefresh: true})
 	if err != nil {
 		return err
 	}

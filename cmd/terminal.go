@@ -130,32 +130,18 @@ func await(ctx context.Context, read func() (string, error)) (string, error) {
 	}
 }
 
-// askPassphrase gets the passphrase of the file backend: from the file that
-// FOB_PASSPHRASE_FILE names, else from the terminal, twice for a new one.
-func (a *app) askPassphrase(ctx context.Context, confirm bool) (secret.Secret, error) {
-	if path := a.getenv("FOB_PASSPHRASE_FILE"); path != "" {
-		return readSecretFile(path)
-	}
-	question := "Passphrase of fob's storage:"
-	if confirm {
-		question = "New passphrase for fob's storage:"
-	}
-	passphrase, err := a.askSecret(ctx, question)
-	if errors.Is(err, errNoTerminal) {
-		return passphrase, withHint(&usageError{"the encrypted file needs its key, and " + err.Error()},
-			"set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file in the configuration")
-	}
-	if err != nil || !confirm {
-		return passphrase, err
+// askSecretTwice reads a secret, and once more where a slip would not show before
+// it is too late.
+func (a *app) askSecretTwice(ctx context.Context, question string, twice bool) (secret.Secret, error) {
+	given, err := a.askSecret(ctx, question)
+	if err != nil || !twice {
+		return given, err
 	}
 	again, err := a.askSecret(ctx, "The same again:")
-	if err != nil {
-		return again, err
+	if err == nil && again.Reveal() != given.Reveal() {
+		err = usagef("the two passphrases differ; nothing was changed")
 	}
-	if again.Reveal() != passphrase.Reveal() {
-		return again, usagef("the two passphrases differ; nothing was changed")
-	}
-	return passphrase, nil
+	return given, err
 }
 
 // readSecretFile reads a secret from a file, without the newline at its end.

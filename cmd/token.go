@@ -2,11 +2,14 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -59,15 +62,49 @@ func runToken(ctx context.Context, a *app, opts tokenOptions) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.session(p)
-	if err != nil {
-		return err
-	}
-	token, err := s.Token(ctx, want)
+	token, err := a.token(ctx, p, want)
 	if err != nil {
 		return forProfile(err, p.Name)
 	}
 	return a.printToken(token, opts)
+}
+
+// token asks the profile's login for an access token, and once more where the login
+// was moved to another storage meanwhile.
+func (a *app) token(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
+	s, err := a.session(p)
+	if err != nil {
+		return nil, err
+	}
+	s.Current = func() error { return a.stillIn(s.Store, p.Name) }
+	token, err := s.Token(ctx, want)
+	if !errors.Is(err, session.ErrMoved) {
+		return token, err
+	}
+	if p, err = a.profile([]string{p.Name}); err != nil {
+		return nil, err
+	}
+	if s, err = a.session(p); err != nil {
+		return nil, err
+	}
+	return s.Token(ctx, want)
+}
+
+// stillIn compares a storage with the one that the configuration names by now.
+func (a *app) stillIn(store *credstore.Store, profile string) error {
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	now, err := a.store(paths, cfg, cfg.Profiles[profile])
+	if err == nil && now != store {
+		err = session.ErrMoved
+	}
+	return err
 }
 
 // tokenRequest reads --min-ttl, else FOB_MIN_TTL.

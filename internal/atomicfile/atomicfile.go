@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
 // ErrUnsafe means that another user could read, change or have planted a file:
@@ -94,7 +96,9 @@ func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
 
 // Read returns a private file of at most limit bytes. A missing one is
 // fs.ErrNotExist; one that is not this user's alone is ErrUnsafe.
-func Read(path string, limit int64) ([]byte, error) {
+func Read(path string, limit int64) ([]byte, error) { return read(path, limit, checkFile) }
+
+func read(path string, limit int64, check func(string, fs.FileInfo) error) ([]byte, error) {
 	f, err := openNoFollow(path)
 	if err != nil {
 		return nil, err
@@ -104,7 +108,7 @@ func Read(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFile(path, info); err != nil {
+	if err := check(path, info); err != nil {
 		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -126,6 +130,12 @@ func ReadPublic(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(f)
+}
+
+// ReadCredential is Read for a file that a service manager hands over: it may
+// belong to root and be readable through an access list, which shows as its group.
+func ReadCredential(path string, limit int64) ([]byte, error) {
+	return read(path, limit, checkCredential)
 }
 
 // Check refuses a file as Read does, without opening it.
@@ -155,4 +165,34 @@ func checkFile(path string, info fs.FileInfo) error {
 		return fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, path)
 	}
 	return checkOwner(path, info, 0o077)
+}
+
+// LeftBehind counts the temp files under a folder that writes before a time have
+// left, since they were killed; with remove it deletes them.
+func LeftBehind(dir string, before time.Time, remove bool) (int, error) {
+	n := 0
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || !entry.Type().IsRegular() || !isTemp(entry.Name()) {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil || !info.ModTime().Before(before) {
+			return nil //nolint:nilerr // it has just gone
+		}
+		n++
+		if remove {
+			return os.Remove(path)
+		}
+		return nil
+	})
+	return n, err
+}
+
+// isTemp knows the names that place gives: a dot, the name, a dot and rand.Text.
+func isTemp(name string) bool {
+	at := strings.LastIndexByte(name, '.')
+	return at > 1 && name[0] == '.' && len(name)-at-1 == len(rand.Text()) && strings.Trim(name[at+1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }

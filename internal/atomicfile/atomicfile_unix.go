@@ -62,3 +62,18 @@ func syncDir(dir *os.Root) error {
 	}
 	return errors.Join(err, d.Close())
 }
+
+// checkCredential accepts a file of this user's or of root's that others can neither
+// write nor read, a group's members apart (see ReadCredential).
+func checkCredential(path string, info fs.FileInfo) error {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, path)
+	case !ok || stat.Uid != 0 && int(stat.Uid) != os.Geteuid():
+		return fmt.Errorf("%w: %s belongs to another user", ErrUnsafe, path)
+	case info.Mode().Perm()&0o037 != 0:
+		return fmt.Errorf("%w: %s is open to others (mode %04o)", ErrUnsafe, path, info.Mode().Perm())
+	}
+	return nil
+}

@@ -83,3 +83,5 @@ func remove(dir *os.Root, name string) error { return os.Remove(filepath.Join(di
 
 // syncDir has nothing to do: Windows cannot sync a folder.
 func syncDir(*os.Root) error { return nil }
+
+func checkCredential(path string, info fs.FileInfo) error { return checkFile(path, info) }

@@ -18,11 +18,14 @@ import (
 
 // Config is config.toml. Every field may be empty.
 type Config struct {
-	Default  string             `toml:"default"`  // the profile to use where none is named
-	Storage  string             `toml:"storage"`  // for new profiles: keyring or file
-	KeyFile  string             `toml:"key_file"` // the file storage's key, outside fob's folders
-	CAFile   string             `toml:"ca_file"`
-	Profiles map[string]Profile `toml:"profile"`
+	Default string `toml:"default"`  // the profile to use where none is named
+	Storage string `toml:"storage"`  // for new profiles: keyring or file
+	KeyFile string `toml:"key_file"` // the file storage's key, outside fob's folders
+	// PassphraseCommand is a program and its arguments; it prints the file storage's
+	// passphrase.
+	PassphraseCommand []string           `toml:"passphrase_command"`
+	CAFile            string             `toml:"ca_file"`
+	Profiles          map[string]Profile `toml:"profile"`
 }
 
 // ParseError is a configuration that fob does not understand, and where.
@@ -129,4 +132,21 @@ func (c *Config) Select(arg string, getenv func(string) string) (Profile, error)
 		return c.Profiles[names[0]], nil
 	}
 	return Profile{}, &SelectError{Names: c.Names()}
+}
+
+// Parse reads the text of a configuration, as Load does; name stands in its errors.
+func Parse(name string, text []byte) (*Config, error) { return parse(name, text) }
+
+// Marshal writes profiles as the text of a configuration.
+func Marshal(profiles []Profile) []byte {
+	var b bytes.Buffer
+	for _, p := range profiles {
+		fmt.Fprintf(&b, "[profile.%s]\n", p.Name)
+		for _, s := range p.settings() {
+			if s.value != "" {
+				fmt.Fprintf(&b, "%s = %s\n", s.key, s.value)
+			}
+		}
+	}
+	return b.Bytes()
 }

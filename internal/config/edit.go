@@ -68,7 +68,7 @@ func SetDefault(path, name string) error {
 	})
 }
 
-// SetKeyFile names the key file of the file storage.
+// SetKeyFile names the key file of the file storage; "" leaves it to a passphrase.
 func SetKeyFile(path, keyFile string) error {
 	return edit(path, func(d *document, c *Config) {
 		d.set(nil, "key_file", quote(keyFile))
@@ -138,6 +138,9 @@ func modeOf(path string) fs.FileMode {
 
 // means reports whether both say the same, an empty list being no list.
 func (c *Config) means(other *Config) bool {
+	if !slices.Equal(c.PassphraseCommand, other.PassphraseCommand) {
+		return false
+	}
 	if c.Default != other.Default || c.Storage != other.Storage || c.KeyFile != other.KeyFile || c.CAFile != other.CAFile || len(c.Profiles) != len(other.Profiles) {
 		return false
 	}

@@ -182,6 +182,31 @@ func names(items []item) []string {
 	return list
 }
 
+// Size is what a record takes in the backend.
+type Size struct {
+	Items int // 1, or a head and its pieces
+	Bytes int // sealed, in all items
+}
+
+// Measure reads a whole record and returns its size.
+func (s *Store) Measure(ctx context.Context, c seal.Context) (Size, error) {
+	sealed, err := s.items.get(ctx, itemName(c))
+	if err != nil {
+		return Size{}, err
+	}
+	size := Size{Items: 1, Bytes: len(sealed[0])}
+	_, m, err := s.head(ctx, c)
+	if err != nil || m == nil {
+		return size, err
+	}
+	pieces, err := s.items.get(ctx, pieceNames(c, m.generation, 0, int(m.count))...)
+	for _, piece := range pieces {
+		size.Items++
+		size.Bytes += len(piece)
+	}
+	return size, err
+}
+
 // CheckKey tries the seal key, and makes none.
 func (s *Store) CheckKey(ctx context.Context) error {
 	_, err := s.key(ctx, false)

@@ -47,6 +47,18 @@ func createOnce(path string, data []byte) error {
 	return nil
 }
 
+// writePrivate replaces a file of the data folder.
+func writePrivate(path string, data []byte) error {
+	err := atomicfile.MkdirPrivate(filepath.Dir(path))
+	if err == nil {
+		err = atomicfile.Write(path, data)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotWritten, err)
+	}
+	return nil
+}
+
 // resolve follows all links of a path, whose end need not be there yet.
 func resolve(path string) (string, error) {
 	path, err := filepath.Abs(path)

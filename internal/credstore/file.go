@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/fobcli/fob/internal/atomicfile"
 )
 
 // maxSealed bounds the file of a sealed record.
@@ -49,13 +47,8 @@ func (f fileItems) get(_ context.Context, names ...string) ([][]byte, error) {
 
 func (f fileItems) set(_ context.Context, items ...item) error {
 	for _, item := range items {
-		path := f.path(item.name)
-		err := atomicfile.MkdirPrivate(filepath.Dir(path))
-		if err == nil {
-			err = atomicfile.Write(path, item.sealed)
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrNotWritten, err)
+		if err := writePrivate(f.path(item.name), item.sealed); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/seal"
 )
 
@@ -18,7 +19,7 @@ const keySize = 32
 // sealKeyFile is the key beside the keyring's records: DATA/seal.key, 32 bytes,
 // made at first use.
 func sealKeyFile(dataDir string) KeySource {
-	path := filepath.Join(dataDir, "seal.key")
+	path := sealKeyPath(dataDir)
 	return func(_ context.Context, create bool) (seal.Key, error) {
 		raw, err := readOrCreate(path, create, func() []byte { return seal.NewKey().Bytes() })
 		if errors.Is(err, fs.ErrNotExist) {
@@ -33,6 +34,15 @@ func sealKeyFile(dataDir string) KeySource {
 		}
 		return key, nil
 	}
+}
+
+func sealKeyPath(dataDir string) string { return filepath.Join(dataDir, "seal.key") }
+
+// NextSealKey is a new key for the keyring's records; commit puts it in the place
+// of the present one (see BeginRekey).
+func NextSealKey(dataDir string) (key seal.Key, commit func() error) {
+	key = seal.NewKey()
+	return key, func() error { return writePrivate(sealKeyPath(dataDir), key.Bytes()) }
 }
 
 // EnvKey takes the key from a variable's value: 32 bytes in base64 or hex.
@@ -65,14 +75,31 @@ func KeyFile(path, dataDir string) KeySource {
 		if err != nil {
 			return seal.Key{}, err
 		}
-		if key, err := seal.KeyFromBytes(raw); err == nil {
-			return key, nil
-		}
-		key, ok := parseKey(string(raw))
-		if !ok {
-			return seal.Key{}, &KeyError{Source: path}
-		}
+		return keyFromFile(path, raw)
+	}
+}
+
+func keyFromFile(path string, raw []byte) (seal.Key, error) {
+	if key, err := seal.KeyFromBytes(raw); err == nil {
 		return key, nil
+	}
+	key, ok := parseKey(string(raw))
+	if !ok {
+		return seal.Key{}, &KeyError{Source: path}
+	}
+	return key, nil
+}
+
+// Credential takes the key from a file that a service manager has put there
+// (systemd.exec(5), LoadCredential=): 32 bytes, raw or in base64 or hex. It may
+// belong to root, and nobody else may read it.
+func Credential(path string) KeySource {
+	return func(context.Context, bool) (seal.Key, error) {
+		raw, err := atomicfile.ReadCredential(path, maxSmall)
+		if err != nil {
+			return seal.Key{}, fmt.Errorf("%w: %w", ErrUnusable, err)
+		}
+		return keyFromFile(path, raw)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -53,7 +54,7 @@ const (
 func Passphrase(o PassphraseOptions) KeySource {
 	var known *seal.Key
 	return func(ctx context.Context, create bool) (seal.Key, error) {
-		if known != nil {
+		if known != nil && o.isPresent(*known) {
 			return *known, nil
 		}
 		key, err := o.key(ctx, create)
@@ -64,8 +65,42 @@ func Passphrase(o PassphraseOptions) KeySource {
 	}
 }
 
+func (o PassphraseOptions) path() string { return filepath.Join(o.DataDir, "seal.json") }
+
+// isPresent reports whether a key is still the storage's: another process may have
+// set a new passphrase.
+func (o PassphraseOptions) isPresent(key seal.Key) bool {
+	params, err := readParams(o.path())
+	return err == nil && params.KeyID == keyID(key)
+}
+
+// NextPassphrase asks for a new passphrase; commit puts it in the place of the
+// present one (see BeginRekey).
+func NextPassphrase(ctx context.Context, o PassphraseOptions) (key seal.Key, commit func() error, err error) {
+	passphrase, err := o.Ask(ctx, true)
+	if err != nil {
+		return key, nil, err
+	}
+	if passphrase.IsZero() {
+		return key, nil, &KeyError{Source: "the passphrase", Reason: "is empty"}
+	}
+	params, key := newParams(passphrase)
+	text, err := json.Marshal(params)
+	return key, func() error { return writePrivate(o.path(), append(text, '\n')) }, err
+}
+
+// ForgetPassphrase deletes the derivation's parameters, once another source gives
+// the key.
+func ForgetPassphrase(dataDir string) error {
+	err := os.Remove(PassphraseOptions{DataDir: dataDir}.path())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+	return nil
+}
+
 func (o PassphraseOptions) key(ctx context.Context, create bool) (seal.Key, error) {
-	path := filepath.Join(o.DataDir, "seal.json")
+	path := o.path()
 	params, err := readParams(path)
 	fresh := errors.Is(err, fs.ErrNotExist)
 	if fresh && !create {
@@ -120,9 +155,7 @@ func firstParams(path string, passphrase secret.Secret) (kdfParams, error) {
 	if siblings, err := readParams(path); !errors.Is(err, fs.ErrNotExist) {
 		return siblings, err
 	}
-	p := kdfParams{KDF: "argon2id", Salt: make([]byte, saltSize), Time: argonTime, MemoryKiB: argonMemoryKiB, Threads: argonThreads}
-	_, _ = rand.Read(p.Salt)
-	p.KeyID = keyID(p.derive(passphrase))
+	p, _ := newParams(passphrase)
 	text, err := json.Marshal(p)
 	if err != nil {
 		return p, err
@@ -131,6 +164,14 @@ func firstParams(path string, passphrase secret.Secret) (kdfParams, error) {
 		return p, fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
 	return readParams(path)
+}
+
+func newParams(passphrase secret.Secret) (kdfParams, seal.Key) {
+	p := kdfParams{KDF: "argon2id", Salt: make([]byte, saltSize), Time: argonTime, MemoryKiB: argonMemoryKiB, Threads: argonThreads}
+	_, _ = rand.Read(p.Salt)
+	key := p.derive(passphrase)
+	p.KeyID = keyID(key)
+	return p, key
 }
 
 func (p kdfParams) derive(passphrase secret.Secret) seal.Key {

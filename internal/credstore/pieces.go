@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/seal"
 )
 
@@ -270,12 +269,5 @@ func (s *Store) setReach(c seal.Context, n int) error {
 		}
 		return nil
 	}
-	err := atomicfile.MkdirPrivate(filepath.Dir(path))
-	if err == nil {
-		err = atomicfile.Write(path, []byte(strconv.Itoa(n)+"\n"))
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotWritten, err)
-	}
-	return nil
+	return writePrivate(path, []byte(strconv.Itoa(n)+"\n"))
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/seal"
 )
 
@@ -82,14 +81,7 @@ func (s *Store) BeginRekey(ctx context.Context, next seal.Key) error {
 	if err != nil {
 		return err
 	}
-	path := s.previousPath()
-	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotWritten, err)
-	}
-	if err := atomicfile.Write(path, next.Seal(s.previousContext(), present.Bytes())); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotWritten, err)
-	}
-	return nil
+	return writePrivate(s.previousPath(), next.Seal(s.previousContext(), present.Bytes()))
 }
 
 // EndRekey forgets the previous key, once nothing is sealed under it.

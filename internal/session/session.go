@@ -37,6 +37,10 @@ type Session struct {
 	HTTP    *http.Client
 	Clock   Clock
 	Warn    func(string) // shows one line to the user
+
+	// Current reports, once the lock is held, whether the profile's login still lies
+	// in Store: nil or ErrMoved. A nil func is not asked.
+	Current func() error
 }
 
 // context is what the login's record is bound to: an edited profile, or a
@@ -53,7 +57,15 @@ func (s *Session) context() seal.Context {
 // lock takes the login's lock. Its scope is the record's: the lock file lies
 // beside the data, so that two data folders never share either.
 func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) {
-	return filelock.Acquire(ctx, filepath.Join(s.Paths.Data, "locks", s.Profile.Name+".lock"), lockWait)
+	lock, err := filelock.Acquire(ctx, filepath.Join(s.Paths.Data, "locks", s.Profile.Name+".lock"), lockWait)
+	if err != nil || s.Current == nil {
+		return lock, err
+	}
+	if err := s.Current(); err != nil {
+		lock.Release()
+		return nil, err
+	}
+	return lock, nil
 }
 
 // load reads the login's record. A missing one is ErrLoginRequired; a keyring

@@ -1,0 +1,81 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// keySource is where the key of the encrypted files comes from.
+type keySource struct {
+	name string
+	open credstore.KeySource
+}
+
+const passphraseSource = "a passphrase"
+
+// fileKey finds the source: FOB_SEAL_KEY, the configured key file, a credential of
+// the service manager, else a passphrase.
+func (a *app) fileKey(paths config.Paths, cfg *config.Config) keySource {
+	if value := a.getenv("FOB_SEAL_KEY"); value != "" {
+		return keySource{"FOB_SEAL_KEY", credstore.EnvKey("FOB_SEAL_KEY", value)}
+	}
+	if cfg.KeyFile != "" {
+		return keySource{cfg.KeyFile, credstore.KeyFile(cfg.KeyFile, paths.Data)}
+	}
+	if dir := a.getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+		path := filepath.Join(dir, "fob.key")
+		if _, err := os.Lstat(path); err == nil {
+			return keySource{path, credstore.Credential(path)}
+		}
+	}
+	return keySource{passphraseSource, credstore.Passphrase(a.passphraseOptions(paths, cfg))}
+}
+
+func (a *app) passphraseOptions(paths config.Paths, cfg *config.Config) credstore.PassphraseOptions {
+	ask := func(ctx context.Context, confirm bool) (secret.Secret, error) {
+		return a.askPassphrase(ctx, cfg.PassphraseCommand, confirm)
+	}
+	return credstore.PassphraseOptions{DataDir: paths.Data, Ask: ask}
+}
+
+// askPassphrase gets the passphrase of the encrypted files: from the file that
+// FOB_PASSPHRASE_FILE names, from the configured command, else from the terminal,
+// twice for a new one.
+func (a *app) askPassphrase(ctx context.Context, command []string, confirm bool) (secret.Secret, error) {
+	if path := a.getenv("FOB_PASSPHRASE_FILE"); path != "" {
+		return readSecretFile(path)
+	}
+	if len(command) > 0 {
+		return a.commandOutput(ctx, command)
+	}
+	question := "Passphrase of fob's storage:"
+	if confirm {
+		question = "New passphrase for fob's storage:"
+	}
+	passphrase, err := a.askSecretTwice(ctx, question, confirm)
+	if errors.Is(err, errNoTerminal) {
+		return passphrase, withHint(&usageError{"the encrypted file needs its key, and " + err.Error()},
+			"set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file or passphrase_command in the configuration")
+	}
+	return passphrase, err
+}
+
+// commandOutput runs a configured program, which may ask on the terminal, and
+// returns what it prints as a secret.
+func (a *app) commandOutput(ctx context.Context, argv []string) (secret.Secret, error) {
+	program := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	var stdout bytes.Buffer
+	program.Stdin, program.Stdout, program.Stderr = os.Stdin, &stdout, a.stderr
+	if err := program.Run(); err != nil {
+		return secret.Secret{}, withHint(usagef("passphrase_command %q: %s", argv[0], err), "run it by hand; it must print the passphrase and nothing else")
+	}
+	return readSecret(&stdout, "passphrase_command")
+}

@@ -1,0 +1,222 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+type rekeyOptions struct {
+	storage        string
+	passphrase     bool
+	passphraseFile string
+	keyFile        string
+	sealKeyStdin   bool
+	dryRun         bool
+}
+
+func newStorageRekeyCmd(a *app) *cobra.Command {
+	var opts rekeyOptions
+	c := &cobra.Command{
+		Use:   "rekey",
+		Short: "Seal every record under a new key",
+		Long: `Change the key that records are sealed under, or where it comes from, and seal
+every record again. The keyring's key is fob's own and needs no flag but --storage
+keyring; the encrypted files' comes from what you name. Should it be cut short, the
+old key or the new one still opens everything, and 'fob storage check' ends it.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob storage rekey --passphrase
+  fob storage rekey --key-file /media/stick/fob.key
+  fob storage rekey --storage keyring`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runRekey(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&opts.storage, "storage", storageFile, "the `STORAGE`: keyring or file")
+	flags.BoolVar(&opts.passphrase, "passphrase", false, "from now on a new passphrase, asked for on the terminal")
+	flags.StringVar(&opts.passphraseFile, "passphrase-file", "", "from now on the passphrase that this `FILE` holds")
+	flags.StringVar(&opts.keyFile, "key-file", "", "from now on the key in this `FILE`, which is made if it is not there")
+	flags.BoolVar(&opts.sealKeyStdin, "seal-key-stdin", false, "from now on FOB_SEAL_KEY; its new value is read from stdin")
+	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	c.MarkFlagsMutuallyExclusive("passphrase", "passphrase-file", "key-file", "seal-key-stdin")
+	_ = c.RegisterFlagCompletionFunc("storage", completeStorage)
+	return c
+}
+
+// nextKey is a new key and how its source is switched to it.
+type nextKey struct {
+	key    seal.Key
+	source string
+	commit func() error // makes the source give the key
+	after  func() error // once no record needs the old one
+}
+
+func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
+	if err := checkStorage(opts.storage); err != nil {
+		return err
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	if opts.dryRun {
+		a.note("Would seal %s in %q again.", plural(len(a.profilesIn(cfg, opts.storage)), "login", "logins"), opts.storage)
+		return nil
+	}
+	if err := a.checkRekey(ctx, cfg, opts.storage, true); err != nil { // the one before
+		return err
+	}
+	store, err := a.store(paths, cfg, config.Profile{Storage: opts.storage})
+	if err != nil {
+		return err
+	}
+	next, err := a.nextKey(ctx, paths, cfg, opts)
+	if err != nil {
+		return err
+	}
+	if err := store.BeginRekey(ctx, next.key); err != nil {
+		return err
+	}
+	if err := next.commit(); err != nil {
+		return err
+	}
+	a.stores = map[string]*credstore.Store{} // they know the old key
+	if opts.storage == storageFile {
+		known := func(context.Context, bool) (seal.Key, error) { return next.key, nil }
+		a.stores[storageFile] = credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: known})
+	}
+	if store, err = a.store(paths, cfg, config.Profile{Storage: opts.storage}); err != nil {
+		return err
+	}
+	const unfinished = "nothing is lost: 'fob storage check' goes on with it, under the new key"
+	if err := a.resealAll(ctx, cfg, opts.storage); err != nil {
+		return withHint(err, unfinished)
+	}
+	if err := errors.Join(store.EndRekey(), next.after()); err != nil {
+		return withHint(err, unfinished)
+	}
+	a.note("Every login in %q is sealed under the new key. It comes from %s.", opts.storage, next.source)
+	return nil
+}
+
+// resealAll seals all records of a storage under its present key.
+func (a *app) resealAll(ctx context.Context, cfg *config.Config, storage string) error {
+	var failed error
+	for _, p := range a.profilesIn(cfg, storage) {
+		s, err := a.session(p)
+		if err == nil {
+			err = s.Reseal(ctx)
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", p.Name, err))
+		}
+	}
+	return failed
+}
+
+func (a *app) nextKey(ctx context.Context, paths config.Paths, cfg *config.Config, opts rekeyOptions) (nextKey, error) {
+	given := opts.passphrase || opts.passphraseFile != "" || opts.keyFile != "" || opts.sealKeyStdin
+	switch {
+	case opts.storage == storageKeyring && given:
+		return nextKey{}, withHint(usagef("the keyring's key is fob's own"), "leave the flag out: 'fob storage rekey --storage keyring'")
+	case opts.storage == storageKeyring:
+		key, commit := credstore.NextSealKey(paths.Data)
+		return nextKey{key, "seal.key in fob's data folder", commit, nothing}, nil
+	case !given:
+		return nextKey{}, withHint(usagef("where does the new key come from?"), "give --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
+	case opts.sealKeyStdin:
+		return a.nextSealKey(ctx, paths)
+	}
+	// These two win over what is named here, and nothing would open any more.
+	if a.getenv("FOB_SEAL_KEY") != "" && opts.keyFile == "" {
+		return nextKey{}, a.shadowed("FOB_SEAL_KEY")
+	}
+	if opts.keyFile != "" {
+		return a.nextKeyFile(ctx, paths, opts.keyFile)
+	}
+	return a.nextPassphrase(ctx, paths, cfg, opts)
+}
+
+func (a *app) shadowed(name string) error {
+	return withHint(usagef("%s is set, and would go before the new key", name), "--seal-key-stdin changes it to a new value")
+}
+
+func (a *app) nextSealKey(ctx context.Context, paths config.Paths) (nextKey, error) {
+	value, err := readSecret(a.stdin, "stdin")
+	if err != nil {
+		return nextKey{}, err
+	}
+	key, err := credstore.EnvKey("stdin", value.Reveal())(ctx, false)
+	return nextKey{
+		key:    key,
+		source: "FOB_SEAL_KEY: set it to the new value wherever fob runs",
+		commit: nothing, // the user's
+		after: func() error {
+			return errors.Join(credstore.ForgetPassphrase(paths.Data), config.SetKeyFile(paths.Config, ""))
+		},
+	}, err
+}
+
+func (a *app) nextKeyFile(ctx context.Context, paths config.Paths, path string) (nextKey, error) {
+	if a.getenv("FOB_SEAL_KEY") != "" {
+		return nextKey{}, a.shadowed("FOB_SEAL_KEY")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nextKey{}, err
+	}
+	if err := credstore.MakeKeyFile(path, paths.Data); err != nil {
+		return nextKey{}, err
+	}
+	key, err := credstore.KeyFile(path, paths.Data)(ctx, false)
+	return nextKey{
+		key:    key,
+		source: path,
+		commit: func() error { return config.SetKeyFile(paths.Config, path) },
+		after:  func() error { return credstore.ForgetPassphrase(paths.Data) },
+	}, err
+}
+
+func (a *app) nextPassphrase(ctx context.Context, paths config.Paths, cfg *config.Config, opts rekeyOptions) (nextKey, error) {
+	if a.getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.fileKey(paths, cfg).name != passphraseSource {
+		return nextKey{}, a.shadowed("the service manager's credential")
+	}
+	ask := func(ctx context.Context, confirm bool) (secret.Secret, error) {
+		if opts.passphraseFile != "" {
+			return readSecretFile(opts.passphraseFile)
+		}
+		return a.askSecretTwice(ctx, "New passphrase for fob's storage:", confirm)
+	}
+	key, setPassphrase, err := credstore.NextPassphrase(ctx, credstore.PassphraseOptions{DataDir: paths.Data, Ask: ask})
+	if errors.Is(err, errNoTerminal) {
+		err = withHint(usagef("%s", err), "give --passphrase-file")
+	}
+	return nextKey{
+		key:    key,
+		source: "the new passphrase",
+		commit: func() error {
+			if err := setPassphrase(); err != nil {
+				return err
+			}
+			return config.SetKeyFile(paths.Config, "")
+		},
+		after: nothing,
+	}, err
+}
+
+func nothing() error { return nil }

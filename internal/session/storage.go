@@ -1,0 +1,162 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/fobcli/fob/internal/credstore"
+)
+
+// ErrMoved means that the login was moved to another storage while this process
+// waited for its lock: start again, with the profile as it is now.
+var ErrMoved = errors.New("the login has moved to another storage")
+
+// Reseal seals the login's record again under the storage's present key.
+func (s *Session) Reseal(ctx context.Context) error {
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	err = s.Store.Reseal(ctx, s.context())
+	if errors.Is(err, credstore.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// MoveTo puts the login into another storage: it is copied there and read back,
+// then settle makes the profile point there, and only then it is deleted here.
+// Wherever that stops, the storage that the profile points to has the login.
+func (s *Session) MoveTo(ctx context.Context, to *credstore.Store, settle func() error) error {
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	r, err := s.load(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := s.recover(ctx, r); err != nil {
+		return err
+	}
+	stored, err := r.marshal()
+	if err != nil {
+		return err
+	}
+	if err := to.Set(ctx, s.context(), stored); err != nil {
+		return fmt.Errorf("copying the login of profile %q: %w", s.Profile.Name, err)
+	}
+	if err := settle(); err != nil {
+		return err
+	}
+	if err := s.deleteRecord(ctx); err != nil {
+		s.Warn(fmt.Sprintf("profile %q has moved, and its old record could not be deleted ('fob storage check' tries again): %v", s.Profile.Name, err))
+	}
+	return nil
+}
+
+// Export is a login's record as it is stored, for a backup. A rotation that a crash
+// has left is taken up first.
+func (s *Session) Export(ctx context.Context) (credstore.Record, error) {
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return credstore.Record{}, err
+	}
+	defer lock.Release()
+	r, err := s.load(ctx)
+	if err != nil {
+		return credstore.Record{}, err
+	}
+	if _, err := s.recover(ctx, r); err != nil {
+		return credstore.Record{}, err
+	}
+	return r.marshal()
+}
+
+// Import stores a login's record as Export gave it, and replaces the one before.
+func (s *Session) Import(ctx context.Context, stored credstore.Record) error {
+	r, err := parseRecord(stored)
+	if err != nil {
+		return err
+	}
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if err := s.save(ctx, r); err != nil {
+		return err
+	}
+	return errors.Join(s.cache().drop(), s.journal().drop())
+}
+
+// Repairs are what Check has mended, or would mend, in a login's storage.
+type Repairs struct {
+	Recovered bool // a rotated token that was in the journal alone
+	Orphans   int  // pieces that no record names
+	Cache     bool // a cache that does not open
+}
+
+// Check reads a whole login and what lies beside it. With mend it takes up what a
+// crash has left, and loses nothing; the error is damage that stays.
+func (s *Session) Check(ctx context.Context, mend bool) (Repairs, error) {
+	var found Repairs
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return found, err
+	}
+	defer lock.Release()
+	r, err := s.load(ctx)
+	if errors.Is(err, ErrLoginRequired) {
+		if mend {
+			found.Orphans, err = s.Store.Sweep(ctx, s.context())
+			return found, err
+		}
+		return found, nil
+	}
+	if err != nil {
+		return found, err
+	}
+	content, err := s.journal().read()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return found, err
+	}
+	found.Recovered = err == nil && string(content) != journalIntent
+	cached, err := s.readCache(r.head)
+	if err != nil {
+		return found, err
+	}
+	_, cacheErr := s.cache().read()
+	found.Cache = cached == nil && cacheErr == nil
+	if !mend {
+		return found, nil
+	}
+	return found, s.mend(ctx, r, &found)
+}
+
+func (s *Session) mend(ctx context.Context, r *record, found *Repairs) (err error) {
+	if _, err := s.recover(ctx, r); err != nil {
+		return err
+	}
+	if found.Cache {
+		if err := s.cache().drop(); err != nil {
+			return err
+		}
+	}
+	found.Orphans, err = s.Store.Sweep(ctx, s.context())
+	return err
+}
+
+// Measure is what the login's record takes in its storage. A missing one is
+// ErrLoginRequired.
+func (s *Session) Measure(ctx context.Context) (credstore.Size, error) {
+	size, err := s.Store.Measure(ctx, s.context())
+	if err != nil {
+		return size, s.loadError(err)
+	}
+	return size, nil
+}
