@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ import (
 //	arm FAULT [TIMES]       make the issuer misbehave
 //	count ENDPOINT N        fail unless the endpoint has seen N requests
 //	notokens DIR            fail if a token that the issuer gave out stands in DIR
+//	givetoken VAR           set VAR to the refresh token that the issuer gave out last
 //	parallel N CMD…         run N processes at once; all must succeed and print the same
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -43,7 +45,9 @@ func TestScripts(t *testing.T) {
 			"arm":      cmdArm,
 			"count":    cmdCount,
 			"notokens": cmdNoTokens,
-			"parallel": cmdParallel,
+
+			"givetoken": cmdGiveToken,
+			"parallel":  cmdParallel,
 		},
 	})
 }
@@ -198,6 +202,16 @@ func cmdNoTokens(ts *testscript.TestScript, _ bool, args []string) {
 	if files == 0 {
 		ts.Fatalf("there is no file in %s", args[0])
 	}
+}
+
+func cmdGiveToken(ts *testscript.TestScript, _ bool, args []string) {
+	for _, token := range slices.Backward((*issuer(ts)).IssuedTokens()) {
+		if strings.Contains(token, "refresh") {
+			ts.Setenv(args[0], token)
+			return
+		}
+	}
+	ts.Fatalf("the issuer has given out no refresh token")
 }
 
 // cmdParallel takes the environment of the script.

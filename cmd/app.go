@@ -114,9 +114,11 @@ func (a *app) session(p config.Profile) (*session.Session, error) {
 		Store:   store,
 		HTTP:    hc,
 		Clock:   a.clock,
-		Warn:    func(line string) { a.note("warning: %s", line) },
+		Warn:    a.warn,
 	}, nil
 }
+
+func (a *app) warn(line string) { a.note("warning: %s", line) }
 
 func (a *app) httpClient(cfg *config.Config, p config.Profile) (*http.Client, error) {
 	hc, err := httpclient.New(httpclient.Options{
@@ -140,8 +142,8 @@ const (
 // ever tried instead.
 func (a *app) storageName(cfg *config.Config, p config.Profile) (string, error) {
 	name := cmp.Or(p.Storage, a.getenv("FOB_STORAGE"), cfg.Storage, storageKeyring)
-	if !slices.Contains([]string{storageKeyring, storageFile}, name) {
-		return "", withHint(usagef("there is no storage %q", name), "choose 'keyring' or 'file'")
+	if !slices.Contains([]string{storageKeyring, storageFile, storageEnv}, name) {
+		return "", withHint(usagef("there is no storage %q", name), "choose 'keyring' or 'file', or 'env' where nothing is to be kept")
 	}
 	return name, nil
 }
@@ -150,6 +152,9 @@ func (a *app) store(paths config.Paths, cfg *config.Config, p config.Profile) (*
 	name, err := a.storageName(cfg, p)
 	if err != nil {
 		return nil, err
+	}
+	if name == storageEnv {
+		return nil, errNotGiven(p.Name)
 	}
 	if a.stores[name] == nil {
 		if name == storageKeyring {

@@ -164,6 +164,9 @@ func (a *app) chooseStorage(ctx context.Context, p *config.Profile, byFlag bool)
 	if p.Storage, err = a.storageName(cfg, *p); err != nil {
 		return nil, err
 	}
+	if p.Storage == storageEnv {
+		return nil, withHint(usagef("the storage 'env' is read and never written"), "give --storage keyring or --storage file, or unset FOB_STORAGE")
+	}
 	s, err := a.session(*p)
 	if err != nil {
 		return nil, err

@@ -116,6 +116,9 @@ func (a *app) statusOf(ctx context.Context, cfg *config.Config, p config.Profile
 	if err != nil {
 		return statusJSON{}, err
 	}
+	if name, refreshes := a.givenVariable(p.Name); name != "" || storage == storageEnv {
+		return a.givenStatus(p, name, refreshes), nil
+	}
 	s, err := a.session(p)
 	if err != nil {
 		return statusJSON{}, err
@@ -141,6 +144,18 @@ func (a *app) statusOf(ctx context.Context, cfg *config.Config, p config.Profile
 		out.Problem = status.Err.Error()
 	}
 	return out, nil
+}
+
+// givenStatus is the status of a login that the environment holds, or should.
+func (a *app) givenStatus(p config.Profile, variable string, refreshes bool) statusJSON {
+	out := statusJSON{Profile: p.Name, State: session.StateLoggedOut, Server: p.WithProvider().Authority(), ClientID: p.ClientID, Storage: storageEnv}
+	switch {
+	case refreshes:
+		out.State, out.Storage = session.StateRefreshable, storageEnv+": "+variable
+	case variable != "":
+		out.State, out.Storage = session.StateValid, storageEnv+": "+variable
+	}
+	return out
 }
 
 // shownScopes are the server's words: each is made inert.

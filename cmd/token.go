@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ A cached token is printed without network or lock. One that is about to expire i
 refreshed first; however many scripts ask at once, the server sees one refresh.
 A browser is never opened: where only a new login helps, the status is 4.
 
+In CI a variable may answer: FOB_TOKEN_<PROFILE>, or FOB_TOKEN where no PROFILE is
+named, holds an access token, and FOB_REFRESH_TOKEN_<PROFILE> a refresh token.
+
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob token work --header | curl -H @- https://api.example.com/me
   TOKEN=$(fob token work) || exit
@@ -58,6 +62,13 @@ func runToken(ctx context.Context, a *app, opts tokenOptions) error {
 	if err != nil {
 		return err
 	}
+	given, err := a.givenToken(cmp.Or(first(opts.args), a.getenv("FOB_PROFILE")), want)
+	if err != nil {
+		return err
+	}
+	if given != nil {
+		return a.printToken(given, opts)
+	}
 	p, err := a.profile(opts.args)
 	if err != nil {
 		return err
@@ -72,6 +83,12 @@ func runToken(ctx context.Context, a *app, opts tokenOptions) error {
 // token asks the profile's login for an access token, and once more where the login
 // was moved to another storage meanwhile.
 func (a *app) token(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
+	switch name, refreshes := a.givenVariable(p.Name); {
+	case refreshes:
+		return a.givenRefresh(ctx, p, name, want)
+	case name != "":
+		return a.givenToken(p.Name, want)
+	}
 	s, err := a.session(p)
 	if err != nil {
 		return nil, err

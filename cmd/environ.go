@@ -1,0 +1,99 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// storageEnv is the environment as a storage: it is read, and never written.
+//
+//	FOB_TOKEN_<PROFILE>          an access token for that profile
+//	FOB_TOKEN                    one where no profile is named
+//	FOB_REFRESH_TOKEN_<PROFILE>  a refresh token for that profile, which must be configured
+//
+// PROFILE is the profile's name in capitals, with _ for -.
+const storageEnv = "env"
+
+func variable(prefix, profile string) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(profile, "-", "_"))
+}
+
+// givenVariable names the variable that answers for a profile, if one is set.
+func (a *app) givenVariable(profile string) (name string, refreshes bool) {
+	if name = variable("FOB_TOKEN_", profile); a.getenv(name) != "" {
+		return name, false
+	}
+	if name = variable("FOB_REFRESH_TOKEN_", profile); a.getenv(name) != "" {
+		return name, true
+	}
+	return "", false
+}
+
+// givenToken is the access token that the environment holds for the profile that is
+// named, or nil. It need not be configured.
+func (a *app) givenToken(named string, opts session.TokenOptions) (*session.Token, error) {
+	name := "FOB_TOKEN"
+	if named != "" {
+		name = variable("FOB_TOKEN_", named)
+	}
+	value := a.getenv(name)
+	if value == "" {
+		return nil, nil
+	}
+	if opts.ForceRefresh {
+		return nil, withHint(usagef("the access token in %s cannot be refreshed", name), "set %s to a new one", name)
+	}
+	response, err := (&oauth.Client{Now: a.now}).GivenToken(secret.New(value))
+	if err != nil || strings.Contains(value, "{") {
+		err = cmp.Or(err, errors.New("it is JSON"))
+		return nil, withHint(usagef("%s does not hold an access token: %s", name, err), "set it to one token, and nothing else")
+	}
+	access, err := response.AccessToken()
+	if err != nil {
+		return nil, err
+	}
+	return &session.Token{Value: access.Value, Type: access.Type}, nil
+}
+
+// givenRefresh gets an access token with the refresh token of a variable.
+func (a *app) givenRefresh(ctx context.Context, p config.Profile, name string, want session.TokenOptions) (*session.Token, error) {
+	paths, err := a.paths()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	hc, err := a.httpClient(cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	s := &session.Session{Profile: p.WithProvider(), Paths: paths, HTTP: hc, Clock: a.clock, Warn: a.warn}
+	given := session.Given{
+		Variable:     name,
+		RefreshToken: secret.New(a.getenv(name)),
+		Metadata: func(ctx context.Context) (*oauth.Metadata, error) {
+			return serverMetadata(ctx, s, s.Profile)
+		},
+	}
+	token, err := s.GivenToken(ctx, given, want)
+	if errors.Is(err, session.ErrLoginRequired) {
+		err = withHint(err, "set %s to the refresh token of a new login", name)
+	}
+	return token, err
+}
+
+// errNotGiven is a login that the environment should hold and does not.
+func errNotGiven(profile string) error {
+	return withHint(fmt.Errorf("the environment holds no login for profile %q: %w", profile, session.ErrLoginRequired),
+		"set %s or %s", variable("FOB_TOKEN_", profile), variable("FOB_REFRESH_TOKEN_", profile))
+}
