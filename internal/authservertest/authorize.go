@@ -115,9 +115,10 @@ func (s *Server) newCode(q url.Values) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	code := s.newSecret("code")
+	s.families++
 	s.codes[code] = &authCode{
 		redirectURI: q.Get("redirect_uri"), challenge: q.Get("code_challenge"),
-		nonce: q.Get("nonce"), scope: granted(q.Get("scope"), q.Get("prompt")), family: &family{client: client},
+		nonce: q.Get("nonce"), scope: granted(q.Get("scope"), q.Get("prompt")), family: &family{number: s.families, client: client},
 	}
 	return code
 }

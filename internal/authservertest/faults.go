@@ -3,6 +3,7 @@ package authservertest
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,6 +23,7 @@ type fault struct {
 	idToken  func(*idTokenSpec)
 	query    func(url.Values) // of the callback
 	drop     bool             // the connection, after a refresh was done
+	hold     bool             // the answer to a refresh that was done, until Release
 }
 
 func status(code int) func(http.ResponseWriter, *http.Request) {
@@ -86,6 +88,7 @@ func faults() map[string]fault {
 		"token-escape":    {endpoint: "token", answer: body(`{"error":"x\u001b]52;c;aGk=\u0007\u202e\nerror: all is well"}`)},
 
 		"drop-after-rotate":    {endpoint: "drop", drop: true},
+		"token-held":           {endpoint: "hold", hold: true},
 		"token-type-missing":   {endpoint: "token", change: drop("token_type")},
 		"token-type-lower":     {endpoint: "token", change: set("token_type", "bearer")},
 		"token-type-upper":     {endpoint: "token", change: set("token_type", "BEARER")},
@@ -277,4 +280,17 @@ func (s *Server) faultQuery(q url.Values) {
 func (s *Server) faultDrops() bool {
 	_, ok := s.take("drop", func(fault) bool { return true })
 	return ok
+}
+
+func (s *Server) faultHolds(ctx context.Context) {
+	s.mu.Lock()
+	released := s.released
+	s.mu.Unlock()
+	if _, ok := s.take("hold", func(fault) bool { return true }); !ok {
+		return
+	}
+	select {
+	case <-released:
+	case <-ctx.Done():
+	}
 }

@@ -19,8 +19,8 @@ func TestEachFaultShowsAsOftenAsItIsArmed(t *testing.T) {
 	s := start(t, Options{})
 	honest := s.life(t)
 	for name := range faults() {
-		if name == "token-slow" {
-			continue // has no end: see TestClosingDoesNotWaitForSlowAnswers
+		if name == "token-slow" || name == "token-held" {
+			continue // have no end: see TestClosingDoesNotWaitForSlowAnswers and TestAHeldAnswerWaits
 		}
 		t.Run(name, func(t *testing.T) {
 			if err := s.Arm(name, 1); err != nil {

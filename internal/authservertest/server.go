@@ -46,6 +46,9 @@ type Server struct {
 	refresh map[string]*refreshToken
 	access  map[string]*accessToken
 	issued  []string
+
+	families int           // how many logins there have been
+	released chan struct{} // closed when a held answer may go
 }
 
 // Start runs a server on loopback until Close.
@@ -64,6 +67,7 @@ func Start(opts Options) (*Server, error) {
 		opts:  opts,
 		armed: map[string]int{}, counts: map[string]int{},
 		codes: map[string]*authCode{}, refresh: map[string]*refreshToken{}, access: map[string]*accessToken{},
+		released: make(chan struct{}),
 	}
 	s.http = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s.routes(), ErrorLog: log.New(io.Discard, "", 0)}}
 	if opts.TLS {
@@ -111,6 +115,8 @@ func (s *Server) routes() http.Handler {
 	at("GET", base+"/jwks", "jwks", s.serveJWKS)
 	mux.HandleFunc("POST /test/arm", s.serveArm)
 	mux.HandleFunc("GET /test/count", s.serveCount)
+	mux.HandleFunc("POST /test/origin", s.serveOrigin)
+	mux.HandleFunc("POST /test/release", s.serveRelease)
 	return mux
 }
 
@@ -163,11 +169,32 @@ func (s *Server) countGrant(r *http.Request) {
 }
 
 // Count is how many requests an endpoint has seen: discovery, authorize, consent,
-// token, token/code, token/refresh, revocation, userinfo, jwks.
+// token, token/code, token/refresh, revocation, userinfo, jwks. token/refused are
+// the refreshes that ended in invalid_grant.
 func (s *Server) Count(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.counts[name]
+}
+
+// Origin tells which login an access token came of, by number, and how many
+// rotations lie between the two.
+func (s *Server) Origin(token string) (family, generation int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.access[token]
+	if !ok {
+		return 0, 0, false
+	}
+	return t.family.number, t.generation, true
+}
+
+// Release lets the answers go that the fault token-held holds back.
+func (s *Server) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.released)
+	s.released = make(chan struct{})
 }
 
 // Introspect tells whether an access or refresh token is active.
@@ -198,6 +225,17 @@ func (s *Server) serveArm(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveCount(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, s.Count(r.FormValue("endpoint")))
 }
+
+func (s *Server) serveOrigin(w http.ResponseWriter, r *http.Request) {
+	family, generation, ok := s.Origin(r.FormValue("token"))
+	if !ok {
+		http.Error(w, "unknown access token", http.StatusNotFound)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]int{"family": family, "generation": generation})
+}
+
+func (s *Server) serveRelease(http.ResponseWriter, *http.Request) { s.Release() }
 
 // space is a list of scopes.
 func space(scopes string) []string { return strings.Fields(scopes) }

@@ -5,9 +5,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestEverySecretIsRecorded(t *testing.T) {
@@ -70,4 +72,48 @@ func TestClosingDoesNotWaitForSlowAnswers(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 	s.Close()
+}
+
+func TestAHeldAnswerWaits(t *testing.T) {
+	s := start(t, Options{})
+	login := s.login(t)
+	if err := s.Arm("token-held", 1); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan reply)
+	go func() { answered <- s.post("/token", refreshing(login.text("refresh_token"))) }()
+	for s.Introspect(login.text("refresh_token")) {
+		runtime.Gosched()
+	}
+	select {
+	case r := <-answered:
+		t.Errorf("not held: %+v", r)
+	case <-time.After(50 * time.Millisecond):
+	}
+	if r := s.post("/test/release", nil); r.status != http.StatusOK {
+		t.Errorf("%+v", r)
+	}
+	if r := <-answered; r.status != http.StatusOK || r.text("refresh_token") == "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestOriginNumbersLoginsAndRotations(t *testing.T) {
+	s := start(t, Options{})
+	s.login(t)
+	first := s.login(t)
+	second := s.post("/token", refreshing(first.text("refresh_token")))
+	for generation, r := range []reply{first, second} {
+		got := s.post("/test/origin", url.Values{"token": {r.text("access_token")}})
+		if got.m["family"] != 2.0 || got.m["generation"] != float64(generation) {
+			t.Errorf("%+v, not login 2, generation %d", got, generation)
+		}
+	}
+	if s.post("/test/origin", url.Values{"token": {"x"}}).status != http.StatusNotFound {
+		t.Error("a token of nobody's has an origin")
+	}
+	s.post("/token", refreshing(first.text("refresh_token")))
+	if s.Count("token/refused") != 1 {
+		t.Errorf("%d refused refreshes", s.Count("token/refused"))
+	}
 }

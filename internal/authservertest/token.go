@@ -11,21 +11,24 @@ import (
 
 // family is all that came of one login.
 type family struct {
+	number int // from 1
 	client Client
 	ended  bool
 }
 
 type refreshToken struct {
-	scope  string
-	uses   int // that were answered with a successor
-	family *family
+	scope      string
+	uses       int // that were answered with a successor
+	generation int // rotations since the login
+	family     *family
 }
 
 type accessToken struct {
-	scope   string
-	revoked bool
-	expires time.Time
-	family  *family
+	scope      string
+	revoked    bool
+	expires    time.Time
+	generation int // of the refresh token beside it
+	family     *family
 }
 
 // newSecret makes a token that is easy to find where it must not be. s.mu is held.
@@ -90,7 +93,7 @@ func (s *Server) redeem(w http.ResponseWriter, r *http.Request, client Client) {
 		return
 	}
 	code.used = true
-	m := s.tokens(code.scope, code.family, s.mayRefresh(code.scope))
+	m := s.tokens(code.scope, code.family, 0, s.mayRefresh(code.scope))
 	s.mu.Unlock()
 	if !s.opts.NoOpenID && slices.Contains(space(code.scope), "openid") {
 		m["id_token"] = s.idToken(client.ID, code.nonce, m["access_token"].(string))
@@ -114,6 +117,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, client Client) {
 		problem = "the login was ended"
 	}
 	if problem != "" {
+		s.counts["token/refused"]++
 		s.mu.Unlock()
 		refuse(w, http.StatusBadRequest, "invalid_grant", problem)
 		return
@@ -121,7 +125,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, client Client) {
 	if !s.opts.NoRotation {
 		old.uses++ // here, under the lock: of two at once, one comes too late
 	}
-	m := s.tokens(old.scope, old.family, !s.opts.NoRotation)
+	m := s.tokens(old.scope, old.family, old.generation+1, !s.opts.NoRotation)
 	s.mu.Unlock()
 	s.faultChanges("token", m)
 	if kept, _ := m["refresh_token"].(string); kept == "" {
@@ -132,6 +136,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, client Client) {
 	if s.faultDrops() {
 		panic(http.ErrAbortHandler)
 	}
+	s.faultHolds(r.Context())
 	s.answer(w, "", m)
 }
 
@@ -146,9 +151,9 @@ func (s *Server) mayRefresh(scope string) bool {
 }
 
 // tokens makes the answer of the token endpoint. s.mu is held.
-func (s *Server) tokens(scope string, f *family, withRefresh bool) map[string]any {
+func (s *Server) tokens(scope string, f *family, generation int, withRefresh bool) map[string]any {
 	access := s.newSecret("access")
-	s.access[access] = &accessToken{scope: scope, expires: time.Now().Add(s.opts.TokenLifetime), family: f}
+	s.access[access] = &accessToken{scope: scope, expires: time.Now().Add(s.opts.TokenLifetime), generation: generation, family: f}
 	m := map[string]any{
 		"access_token": access,
 		"token_type":   "Bearer",
@@ -157,7 +162,7 @@ func (s *Server) tokens(scope string, f *family, withRefresh bool) map[string]an
 	}
 	if withRefresh {
 		refresh := s.newSecret("refresh")
-		s.refresh[refresh] = &refreshToken{scope: scope, family: f}
+		s.refresh[refresh] = &refreshToken{scope: scope, generation: generation, family: f}
 		m["refresh_token"] = refresh
 		if s.opts.LoginLifetime > 0 {
 			m["refresh_expires_in"] = int(s.opts.LoginLifetime.Seconds())

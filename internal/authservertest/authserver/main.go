@@ -1,6 +1,6 @@
 // Command authserver runs the test issuer for the demo, or plays its browser.
 //
-//	authserver [-listen ADDRESS] [-token-lifetime DURATION]
+//	authserver [-listen ADDRESS] [-token-lifetime DURATION] [-grace] [-no-rotation]
 //	authserver approve URL
 package main
 
@@ -32,8 +32,10 @@ func run() error {
 	}
 	listen := flag.String("listen", "127.0.0.1:0", "the loopback `address`")
 	lifetime := flag.Duration("token-lifetime", time.Hour, "how long access tokens live")
+	grace := flag.Bool("grace", false, "take an old refresh token once more")
+	noRotation := flag.Bool("no-rotation", false, "never rotate refresh tokens")
 	flag.Parse()
-	server, err := authservertest.Start(authservertest.Options{Addr: *listen, TokenLifetime: *lifetime})
+	server, err := authservertest.Start(authservertest.Options{Addr: *listen, TokenLifetime: *lifetime, Grace: *grace, NoRotation: *noRotation})
 	if err != nil {
 		return err
 	}
