@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// fob is the path of the program under test.
-var fob string
+// fob is the path of the program under test, authserver that of the test issuer.
+var fob, authserver string
 
 func TestMain(m *testing.M) {
 	if os.Getenv("E2E_BROWSER") != "" {
@@ -36,14 +36,29 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	fob = filepath.Join(dir, "fob")
-	build := exec.Command("go", "build", "-race", "-o", fob, ".")
-	build.Dir = filepath.Join("..", "..")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
+	fob, authserver = filepath.Join(dir, "fob"), filepath.Join(dir, "authserver")
+	flags := []string{"-race"}
+	if soak != "" { // the program as it is shipped
+		flags = []string{"-trimpath", "-ldflags", "-s -w"}
+	}
+	build(fob, ".", flags...)
+	build(authserver, "./internal/authservertest/authserver")
+	status := m.Run()
+	if status == 0 && soak != "" {
+		if err := writeReport(); err != nil {
+			panic(err)
+		}
+	}
+	return status
+}
+
+func build(path, what string, flags ...string) {
+	cmd := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), what)...)
+	cmd.Dir = filepath.Join("..", "..")
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
 		panic(err)
 	}
-	return m.Run()
 }
 
 // machine is a user's machine: a home, an environment, maybe a keyring.
