@@ -18,6 +18,8 @@ need npm npm
 need gcc gcc
 need curl curl
 need strace strace
+need /usr/lib/wine/wine64 wine64
+need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

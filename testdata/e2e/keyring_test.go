@@ -65,11 +65,15 @@ func (m *machine) items() string {
 // of the home and in the keyring's items.
 func (m *machine) noTokenInTheClear(p *provider) {
 	m.t.Helper()
-	tokens := p.tokens()
+	m.noneInTheClear(p.tokens(), m.items())
+}
+
+func (m *machine) noneInTheClear(tokens []string, items string) {
+	m.t.Helper()
 	if len(tokens) < 2 {
 		m.t.Fatalf("only %d tokens to look for", len(tokens))
 	}
-	places := map[string][]byte{"the keyring": []byte(m.items())}
+	places := map[string][]byte{"the keyring": []byte(items)}
 	err := filepath.WalkDir(m.home, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,15 +64,16 @@ func build(path, what string, flags ...string) {
 
 // machine is a user's machine: a home, an environment, maybe a keyring.
 type machine struct {
-	t    testing.TB
-	home string
-	env  []string
+	t       testing.TB
+	home    string
+	env     []string
+	program []string // runs fob
 }
 
 func newMachine(t testing.TB, env ...string) *machine {
 	t.Helper()
 	home := t.TempDir()
-	m := &machine{t: t, home: home}
+	m := &machine{t: t, home: home, program: []string{fob}}
 	m.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "NO_COLOR=1", "GORACE=atexit_sleep_ms=0", "E2E_BROWSER=1", "BROWSER=" + executable(t),
 		"XDG_RUNTIME_DIR=" + runtimeDir(t),
@@ -107,6 +109,10 @@ func (m *machine) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+func (m *machine) fobCommand(args ...string) *exec.Cmd {
+	return m.command(slices.Concat(m.program, args)...)
+}
+
 // result is how a command ended.
 type result struct {
 	stdout, stderr string
@@ -116,7 +122,7 @@ type result struct {
 // fob runs fob with the given stdin.
 func (m *machine) fob(stdin string, args ...string) result {
 	m.t.Helper()
-	cmd := m.command(append([]string{fob}, args...)...)
+	cmd := m.fobCommand(args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewBufferString(stdin), &stdout, &stderr
 	err := cmd.Run()

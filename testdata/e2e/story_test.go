@@ -132,7 +132,7 @@ func TestConfidentialClientInFiles(t *testing.T) {
 // way to end it.
 func startLogin(t *testing.T, m *machine, p *provider, stdin io.Reader) (string, func() result) {
 	t.Helper()
-	cmd := m.command(fob, "login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e", "--no-browser", "--timeout", "30s")
+	cmd := m.fobCommand("login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e", "--no-browser", "--timeout", "30s")
 	cmd.Stdin = stdin
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
