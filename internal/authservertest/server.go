@@ -26,6 +26,7 @@ type Options struct {
 	Path           string        // of the issuer, e.g. "/realms/acme"
 	TokenLifetime  time.Duration // of access tokens; default: 1 hour
 	LoginLifetime  time.Duration // of refresh tokens, said as refresh_expires_in; 0: unsaid
+	TokenSize      int           // of refresh tokens, at least, in characters
 	NoRotation     bool
 	Grace          bool // an old refresh token is good once more, as at servers that expect lost answers
 	NoRefreshToken bool

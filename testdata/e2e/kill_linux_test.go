@@ -205,7 +205,7 @@ func (s *sweep) prepare(m *machine) *victim {
 	s.number++
 	home := filepath.Join(m.home, strconv.Itoa(s.number))
 	s.mu.Unlock()
-	v := &victim{sweep: s, m: &machine{t: m.t, home: home, env: append(slices.Clone(m.env), "FOB_HOME="+home+"/fob")}}
+	v := &victim{sweep: s, m: &machine{t: m.t, home: home, program: m.program, env: append(slices.Clone(m.env), "FOB_HOME="+home+"/fob")}}
 	if err := os.Mkdir(home, 0o700); err != nil {
 		s.t.Error(err)
 	}

@@ -34,8 +34,9 @@ func run() error {
 	lifetime := flag.Duration("token-lifetime", time.Hour, "how long access tokens live")
 	grace := flag.Bool("grace", false, "take an old refresh token once more")
 	noRotation := flag.Bool("no-rotation", false, "never rotate refresh tokens")
+	size := flag.Int("token-size", 0, "make refresh tokens of this many `characters`")
 	flag.Parse()
-	server, err := authservertest.Start(authservertest.Options{Addr: *listen, TokenLifetime: *lifetime, Grace: *grace, NoRotation: *noRotation})
+	server, err := authservertest.Start(authservertest.Options{Addr: *listen, TokenLifetime: *lifetime, Grace: *grace, NoRotation: *noRotation, TokenSize: *size})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// longest is the longest secret of fob's keyring items, and how many there are.
+func (m *machine) longest() (characters, items int) {
+	m.t.Helper()
+	for line := range strings.Lines(m.items()) {
+		if secret, ok := strings.CutPrefix(strings.TrimSpace(line), "secret = "); ok {
+			characters = max(characters, len(secret))
+			items++
+		}
+	}
+	return characters, items
+}
+
+func TestE45ARecordOfSixKilobytesInTheKeyring(t *testing.T) {
+	t.Parallel()
+	i := startIssuer(t, "-token-size", "6000")
+	m := newMachineAt(t)
+	m.startKeyring()
+	m.loginAt(i)
+	for range 3 {
+		m.ok("token", "work", "--force-refresh")
+	}
+	if characters, items := m.longest(); characters > 2000 || items < 5 {
+		t.Errorf("E45: %d items, the longest of %d characters", items, characters)
+	}
+	if out := m.ok("storage", "status"); !strings.Contains(out, "ok") {
+		t.Errorf("E45: %s", out)
+	}
+	m.ok("logout", "work")
+	if items := m.items(); items != "" {
+		t.Errorf("E45: logout leaves\n%s", items)
+	}
+}
+
+func TestAnySizeMovesBetweenTheStorages(t *testing.T) {
+	t.Parallel()
+	for _, size := range []string{"100", "6000"} {
+		i := startIssuer(t, "-token-size", size)
+		m := newMachineAt(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32))
+		m.startKeyring()
+		m.loginAt(i)
+		before := m.ok("token", "work")
+		m.ok("storage", "migrate", "--to", "file", "work")
+		if items := m.items(); items != "" {
+			t.Errorf("the keyring still holds\n%s", items)
+		}
+		if m.ok("token", "work") != before || i.count("token/refresh") != 0 {
+			t.Error("the cached token was lost on the way")
+		}
+		m.ok("token", "work", "--force-refresh")
+		m.ok("storage", "migrate", "--to", "keyring")
+		if _, err := os.Stat(filepath.Join(m.home, ".local/share/fob/records/login/work")); err == nil {
+			t.Error("the file is still there")
+		}
+		m.ok("token", "work", "--force-refresh")
+		m.ok("storage", "rekey", "--storage", "keyring")
+		m.ok("token", "work", "--force-refresh")
+		m.ok("storage", "check")
+	}
+}
+
+// A copy that a move left behind is found, and the login that the profile names
+// stays.
+func TestACopyLeftBehindIsSwept(t *testing.T) {
+	t.Parallel()
+	i := startIssuer(t)
+	m := newMachineAt(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32))
+	m.startKeyring()
+	m.loginAt(i)
+	m.ok("storage", "migrate", "--to", "file", "work")
+	record := filepath.Join(m.home, ".local/share/fob/records/login/work")
+	copied, err := os.ReadFile(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.ok("storage", "migrate", "--to", "keyring", "work")
+	if err := os.WriteFile(record, copied, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := m.fob("", "storage", "check")
+	if r.status != 0 || !strings.Contains(r.stderr, `old copy in "file" is deleted`) {
+		t.Errorf("exit status %d\n%s", r.status, r.stderr)
+	}
+	if _, err := os.Stat(record); err == nil {
+		t.Error("the copy is still there")
+	}
+	m.ok("token", "work", "--force-refresh")
+}
+
+func TestE42ALockedKeyringNamesTheWayOut(t *testing.T) {
+	t.Parallel()
+	i := startIssuer(t)
+	m := newMachineAt(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32))
+	m.startKeyring()
+	m.loginAt(i)
+	m.lockKeyring()
+	r := m.fob("", "storage", "migrate", "--to", "file", "work")
+	if r.status != 6 || !strings.Contains(r.stderr, "locked") {
+		t.Errorf("exit status %d\n%s", r.status, r.stderr)
+	}
+	if m.fob("", "storage", "status").status != 6 {
+		t.Error("storage status takes a locked keyring for a healthy one")
+	}
+}
