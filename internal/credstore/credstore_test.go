@@ -56,6 +56,8 @@ func (m *memoryKeyring) reachable() error    { return nil }
 func (m *memoryKeyring) state() keyringState { return stateUnknown }
 func (m *memoryKeyring) asking() bool        { return m.prompts }
 
+func (m *memoryKeyring) session() (keyringSession, error) { return m, nil }
+
 func (m *memoryKeyring) get(account string) (string, error) {
 	if m.hang != nil {
 		<-m.hang

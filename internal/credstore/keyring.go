@@ -50,9 +50,15 @@ func KeyringReachable(getenv func(string) string) error {
 
 // keyringAPI is the OS keyring as this package uses it, so that tests can hang it.
 type keyringAPI interface {
-	reachable() error    // ErrAbsent where asking would hang or start a bus
-	state() keyringState // asked only after a call was slow or failed
-	asking() bool        // whether a slow call may be waiting for a person
+	reachable() error                 // ErrAbsent where asking would hang or start a bus
+	state() keyringState              // asked only after a call was slow or failed
+	asking() bool                     // whether a slow call may be waiting for a person
+	session() (keyringSession, error) // ends with the process
+	keyringSession
+}
+
+// keyringSession reads and writes items, from several goroutines at a time.
+type keyringSession interface {
 	get(account string) (string, error)
 	set(account, value string) error
 	delete(account string) error
@@ -78,6 +84,8 @@ type keyringItems struct {
 	wait   time.Duration // for an answer
 	unlock time.Duration // for a person who unlocks it
 
+	inSession keyringSession // once a call had several items
+
 	// stuck is set once a call did not come back or a person did not unlock: no
 	// second call, no second prompt. One goroutine at a time uses a store.
 	stuck error
@@ -96,8 +104,8 @@ func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, erro
 	}
 	texts := make([]string, len(accounts))
 	err = k.call(ctx, func() error {
-		return together(len(accounts), func(i int) (err error) {
-			texts[i], err = k.os.get(accounts[i])
+		return k.together(len(accounts), func(s keyringSession, i int) (err error) {
+			texts[i], err = s.get(accounts[i])
 			return err
 		})
 	})
@@ -119,8 +127,8 @@ func (k *keyringItems) set(ctx context.Context, items ...item) error {
 		return err
 	}
 	return k.call(ctx, func() error {
-		return together(len(items), func(i int) error {
-			return k.os.set(accounts[i], base64.RawURLEncoding.EncodeToString(items[i].sealed))
+		return k.together(len(items), func(s keyringSession, i int) error {
+			return s.set(accounts[i], base64.RawURLEncoding.EncodeToString(items[i].sealed))
 		})
 	})
 }
@@ -135,8 +143,8 @@ func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error)
 	}
 	var deleted atomic.Int32
 	err = k.call(ctx, func() error {
-		return together(len(accounts), func(i int) error {
-			err := k.os.delete(accounts[i])
+		return k.together(len(accounts), func(s keyringSession, i int) error {
+			err := s.delete(accounts[i])
 			if errors.Is(err, keyring.ErrNotFound) {
 				return nil
 			}
@@ -153,13 +161,25 @@ func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error)
 // a process on macOS and a round trip elsewhere.
 const atOnce = 8
 
-// together does n things: the first alone, since it may ask a person to unlock
-// the keyring, and then the others side by side. It returns the first error.
-func together(n int, do func(i int) error) error {
+// together does n things: a single one as it is, several in a session, which then
+// stays. The first goes alone, since it may ask a person to unlock the keyring, and
+// then the others side by side. It returns the first error.
+func (k *keyringItems) together(n int, do func(s keyringSession, i int) error) error {
 	if n == 0 {
 		return nil
 	}
-	if err := do(0); err != nil || n == 1 {
+	if n > 1 && k.inSession == nil {
+		session, err := k.os.session()
+		if err != nil {
+			return err
+		}
+		k.inSession = session
+	}
+	s := k.inSession
+	if s == nil {
+		s = k.os
+	}
+	if err := do(s, 0); err != nil || n == 1 {
 		return err
 	}
 	var next atomic.Int32
@@ -173,7 +193,7 @@ func together(n int, do func(i int) error) error {
 				}
 			}()
 			for i := int(next.Add(1)); i < n && failed[w] == nil; i = int(next.Add(1)) {
-				failed[w] = do(i)
+				failed[w] = do(s, i)
 			}
 		})
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/zalando/go-keyring"
+	ss "github.com/zalando/go-keyring/secret_service"
 )
 
 // askWait bounds the questions about the keyring's state.
@@ -34,6 +36,68 @@ func (k osKeyring) reachable() error {
 		return os.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+dbus.EscapeBusAddressValue(socket))
 	}
 	return fmt.Errorf("%w: this session has no D-Bus", ErrAbsent)
+}
+
+// serviceSession is one session with the Secret Service for several items. go-keyring
+// opens one for each, and asks for the collection every time.
+type serviceSession struct {
+	svc        *ss.SecretService
+	session    dbus.BusObject
+	collection dbus.BusObject
+}
+
+func (osKeyring) session() (keyringSession, error) {
+	svc, err := ss.NewSecretService()
+	if err != nil {
+		return nil, err
+	}
+	session, err := svc.OpenSession()
+	if err != nil {
+		return nil, err
+	}
+	s := &serviceSession{svc, session, svc.GetLoginCollection()}
+	return s, svc.Unlock(s.collection.Path())
+}
+
+// attributes are those that go-keyring gives and looks for.
+func attributes(account string) map[string]string {
+	return map[string]string{"service": service, "username": account}
+}
+
+func (s *serviceSession) find(account string) (dbus.ObjectPath, error) {
+	found, err := s.svc.SearchItems(s.collection, attributes(account))
+	if err == nil && len(found) == 0 {
+		err = keyring.ErrNotFound
+	}
+	if err != nil {
+		return "", err
+	}
+	return found[0], nil
+}
+
+func (s *serviceSession) get(account string) (string, error) {
+	item, err := s.find(account)
+	if err != nil {
+		return "", err
+	}
+	secret, err := s.svc.GetSecret(item, s.session.Path())
+	if err != nil { // an item may be locked for itself
+		return keyring.Get(service, account)
+	}
+	return string(secret.Value), nil
+}
+
+func (s *serviceSession) set(account, value string) error {
+	label := "Password for '" + account + "' on '" + service + "'" // go-keyring's
+	return s.svc.CreateItem(s.collection, label, attributes(account), ss.NewSecret(s.session.Path(), value))
+}
+
+func (s *serviceSession) delete(account string) error {
+	item, err := s.find(account)
+	if err != nil {
+		return err
+	}
+	return s.svc.Delete(item)
 }
 
 // isAbsent tells the errors of a bus that is not there, or that nobody serves

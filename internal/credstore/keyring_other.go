@@ -4,6 +4,8 @@ package credstore
 
 func (osKeyring) reachable() error { return nil }
 
+func (k osKeyring) session() (keyringSession, error) { return k, nil }
+
 func isAbsent(error) bool { return false }
 
 // state cannot be asked here.
