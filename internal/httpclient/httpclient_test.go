@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,6 +18,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -150,5 +152,25 @@ func TestStatusAndBody(t *testing.T) {
 	var statusErr *StatusError
 	if err := get(t, server.URL, ""); !errors.As(err, &statusErr) || statusErr.Status != 404 {
 		t.Errorf("404: %v", err)
+	}
+}
+
+func TestRunningTimeout(t *testing.T) {
+	ctx, stop := WithRunningTimeout(t.Context(), 20*time.Millisecond)
+	defer stop()
+	<-ctx.Done()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) || !strings.Contains(cause.Error(), "no whole answer came within 20ms") {
+		t.Errorf("the cause is %v", cause)
+	}
+	ctx, stop = WithRunningTimeout(t.Context(), time.Hour)
+	stop()
+	<-ctx.Done()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		t.Errorf("stopped: the cause is %v", cause)
+	}
+	ctx, stop = WithRunningTimeout(t.Context(), 0)
+	defer stop()
+	if ctx.Err() != nil {
+		t.Error("no timeout is one at once")
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -69,7 +70,7 @@ func (c *Client) grant(ctx context.Context, form url.Values) (*TokenResponse, er
 }
 
 // post sends a form with the client's authentication, once, and returns status
-// and body.
+// and body. A process that was stopped meanwhile still takes the answer.
 func (c *Client) post(ctx context.Context, endpoint string, form url.Values) (int, []byte, error) {
 	if c.AuthStyle != oauth2.AuthStyleInHeader {
 		form.Set("client_id", c.ClientID)
@@ -77,6 +78,10 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values) (in
 			form.Set("client_secret", c.ClientSecret.Reveal())
 		}
 	}
+	hc := *c.HTTP
+	ctx, stop := httpclient.WithRunningTimeout(ctx, hc.Timeout)
+	defer stop()
+	hc.Timeout = 0
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return 0, nil, fmt.Errorf("%w: its endpoint is no URL", ErrMalformed)
@@ -88,17 +93,26 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values) (in
 		// Both parts are form-encoded first (RFC 6749 §2.3.1).
 		req.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.ClientSecret.Reveal()))
 	}
-	resp, err := c.HTTP.Do(req)
+	resp, err := hc.Do(req)
 	if err != nil {
-		return 0, nil, unavailable(err)
+		return 0, nil, unavailable(orCause(ctx, err))
 	}
 	defer resp.Body.Close()
 	c.learnSkew(resp.Header)
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, nil, unavailable(&url.Error{Op: "Post", Err: err})
+		return 0, nil, unavailable(orCause(ctx, &url.Error{Op: "Post", Err: err}))
 	}
 	return resp.StatusCode, body, nil
+}
+
+// orCause is why ctx has ended, if it has: HTTP/2 says "canceled" whatever the
+// cause.
+func orCause(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &url.Error{Op: "Post", Err: context.Cause(ctx)}
 }
 
 // errorAnswer reads RFC 6749 §5.2, else judges by the status.

@@ -3,6 +3,7 @@ package oauth
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -209,6 +210,23 @@ func TestB27ASlowServerMeetsTheDeadline(t *testing.T) {
 	c.HTTP = hc
 	arm(t, server, "token-slow")
 	if _, err := c.Refresh(t.Context(), someToken); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("B27: %v", err)
+	}
+}
+
+// HTTP/2 reports every end of a request as "canceled", which is what Ctrl-C is.
+func TestB27TheDeadlineHasItsNameWithHTTP2(t *testing.T) {
+	release := make(chan struct{})
+	c, _ := answering(t, nil)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	defer close(release)
+	c.HTTP, c.Metadata.TokenEndpoint = server.Client(), server.URL
+	c.HTTP.Timeout = 100 * time.Millisecond
+	_, err := c.Refresh(t.Context(), someToken)
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "no whole answer came within 100ms") {
 		t.Errorf("B27: %v", err)
 	}
 }
