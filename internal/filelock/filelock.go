@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -18,9 +19,6 @@ import (
 
 // ErrTimeout means that another process held the lock for the whole wait.
 var ErrTimeout = errors.New("timed out waiting for a lock")
-
-// retryEvery is how often a waiting process looks again.
-const retryEvery = 10 * time.Millisecond
 
 // Lock is a held lock.
 type Lock struct{ file *flock.Flock }
@@ -38,9 +36,9 @@ func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error
 	file := flock.New(path, flock.SetFlag(openFlags), flock.SetPermissions(0o600))
 	waiting, stop := context.WithTimeout(ctx, wait)
 	defer stop()
-	held, err := file.TryLockContext(waiting, retryEvery)
+	err := await(waiting, file)
 	switch {
-	case held:
+	case err == nil:
 		return &Lock{file}, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -48,6 +46,35 @@ func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error
 		return nil, fmt.Errorf("%w: %s has been held by another process for %s", ErrTimeout, path, wait)
 	}
 	return nil, fmt.Errorf("locking %s: %w", path, err)
+}
+
+// await leaves the waiting to the system, which wakes one process at a time:
+// hundreds that look again and again leave no time to the one that has the lock.
+func await(ctx context.Context, file *flock.Flock) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	locked := make(chan error, 1)
+	go func() { locked <- lockUninterrupted(file) }()
+	select {
+	case err := <-locked:
+		return err
+	case <-ctx.Done():
+		go func() { // the lock may still come, to nobody
+			if <-locked == nil {
+				_ = file.Close()
+			}
+		}()
+		return ctx.Err()
+	}
+}
+
+func lockUninterrupted(file *flock.Flock) error {
+	for {
+		if err := file.Lock(); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
 }
 
 // Release gives the lock back.

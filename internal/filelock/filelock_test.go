@@ -60,3 +60,18 @@ func TestTimeoutAndCancel(t *testing.T) {
 		t.Errorf("a cancelled wait: %v", err)
 	}
 }
+
+// A wait that was given up goes on in the background: what it gets, it gives back.
+func TestAWaitThatWasGivenUpKeepsNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "work.lock")
+	held := acquire(t, path)
+	for range 10 {
+		if _, err := Acquire(t.Context(), path, 5*time.Millisecond); !errors.Is(err, ErrTimeout) {
+			t.Fatalf("a held lock: %v", err)
+		}
+	}
+	held.Release()
+	for range 10 {
+		acquire(t, path).Release()
+	}
+}
