@@ -56,6 +56,10 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.countGrant(r)
+	select {
+	case <-time.After(s.opts.Latency):
+	case <-r.Context().Done():
+	}
 	switch r.PostForm.Get("grant_type") {
 	case "authorization_code":
 		s.redeem(w, r, client)

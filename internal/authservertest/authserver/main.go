@@ -1,6 +1,6 @@
 // Command authserver runs the test issuer for the demo, or plays its browser.
 //
-//	authserver [-listen ADDRESS] [-token-lifetime DURATION] [-grace] [-no-rotation]
+//	authserver [-listen ADDRESS] [-token-lifetime DURATION] [-grace] [-no-rotation] [-latency DURATION]
 //	authserver approve URL
 package main
 
@@ -34,9 +34,12 @@ func run() error {
 	lifetime := flag.Duration("token-lifetime", time.Hour, "how long access tokens live")
 	grace := flag.Bool("grace", false, "take an old refresh token once more")
 	noRotation := flag.Bool("no-rotation", false, "never rotate refresh tokens")
+	latency := flag.Duration("latency", 0, "how long the token endpoint takes")
 	size := flag.Int("token-size", 0, "make refresh tokens of this many `characters`")
 	flag.Parse()
-	server, err := authservertest.Start(authservertest.Options{Addr: *listen, TokenLifetime: *lifetime, Grace: *grace, NoRotation: *noRotation, TokenSize: *size})
+	server, err := authservertest.Start(authservertest.Options{
+		Addr: *listen, TokenLifetime: *lifetime, TokenSize: *size, Latency: *latency, Grace: *grace, NoRotation: *noRotation,
+	})
 	if err != nil {
 		return err
 	}
