@@ -1,9 +1,10 @@
 module github.com/fobcli/fob
 
-go 1.26.0
+go 1.26.4
 
 require (
 	filippo.io/age v1.2.1 // the format of backups
+	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a // test vectors, in tests alone
 	github.com/go-jose/go-jose/v4 v4.1.8 // id_token signatures and JWK sets
 	github.com/godbus/dbus/v5 v5.2.4 // asks whether the Linux keyring is locked
 	github.com/gofrs/flock v0.13.1 // cross-process locks

@@ -77,15 +77,23 @@ func (k Key) derive(purpose string, size int) []byte {
 	if k.value.IsZero() {
 		panic("seal: no key")
 	}
-	derived, err := hkdf.Key(sha256.New, k.Bytes(), nil, "fob1 "+purpose, size)
+	derived, err := expand(k.Bytes(), nil, "fob1 "+purpose, size)
 	if err != nil {
 		panic(err) // only for sizes that no caller asks for
 	}
 	return derived
 }
 
+// The two primitives, as the vectors in the tests know them.
+
+func expand(key, salt []byte, info string, size int) ([]byte, error) {
+	return hkdf.Key(sha256.New, key, salt, info, size)
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) { return chacha20poly1305.NewX(key) }
+
 func (k Key) aead(c Context) cipher.AEAD {
-	aead, err := chacha20poly1305.NewX(k.derive("seal "+c.Kind, chacha20poly1305.KeySize))
+	aead, err := newAEAD(k.derive("seal "+c.Kind, chacha20poly1305.KeySize))
 	if err != nil {
 		panic(err) // only for another key size
 	}

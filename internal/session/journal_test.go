@@ -1,15 +1,18 @@
 package session
 
 import (
+	"encoding/base64"
 	"errors"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secret"
 )
 
 func (f *fixture) journalText() string {
@@ -106,4 +109,32 @@ func TestF47ChangedJournal(t *testing.T) {
 		t.Errorf("F47: %v", err)
 	}
 	f.token(TokenOptions{}) // the cached token needs no journal
+}
+
+// Whatever stands in a journal, the record keeps its refresh token or takes one that
+// was sealed for this login.
+func FuzzJournal(f *testing.F) {
+	key := seal.NewKey()
+	r := &record{head: head{CacheKey: sealedSecret{secret.New(base64.StdEncoding.EncodeToString(key.Bytes()))}}}
+	s := &Session{Profile: config.Profile{Name: "work", Issuer: "https://sso.example.com", ClientID: "fob"}}
+	f.Add([]byte(journalIntent), false)
+	f.Add([]byte(`{"refresh_token":"x"}`), true)
+	f.Add([]byte(`{"refresh_token":"x","refresh_expires_at":"9999-99-99T00:00:00Z"}`), true)
+	f.Add([]byte(`{"refresh_token":{}}`), true)
+	f.Fuzz(func(t *testing.T, content []byte, sealed bool) {
+		if sealed {
+			content = key.Seal(s.journal().context, content)
+		}
+		var next rotation
+		err := s.journal().open(r.head, content, &next)
+		if err == nil && !sealed {
+			t.Error("it opened, and nobody has sealed it")
+		}
+		if err == nil {
+			next.apply(r)
+			if _, err := r.marshal(); err != nil {
+				t.Errorf("the record cannot be kept any more: %v", err)
+			}
+		}
+	})
 }
