@@ -33,10 +33,20 @@ var (
 		{name: "refresh, keyring", storage: "keyring", loggedIn: true, refreshes: true, args: refresh, isNew: rotated},
 		{name: "login again, file", storage: "file", loggedIn: true, args: relogin, isNew: another},
 		{name: "login again, keyring", storage: "keyring", loggedIn: true, args: relogin, isNew: another},
+		{name: "migrate to file", storage: "keyring", loggedIn: true, args: migrate("file"), isNew: livesIn("file")},
+		{name: "migrate to keyring", storage: "file", loggedIn: true, args: migrate("keyring"), isNew: livesIn("keyring")},
 		{name: "first login, file", storage: "file", isNew: another},
 		{name: "first login, keyring", storage: "keyring", isNew: another},
 	}
 )
+
+func migrate(to string) []string { return []string{"storage", "migrate", "--to", to, "work"} }
+
+func livesIn(storage string) func(*machine, origin, origin) bool {
+	return func(run *machine, _, _ origin) bool {
+		return strings.Contains(run.ok("status", "work", "--json"), `"storage": "`+storage+`"`)
+	}
+}
 
 // What a kill leaves.
 const (
@@ -308,7 +318,7 @@ func (v *victim) alive(now, next result) (string, error) {
 func (v *victim) tidy() {
 	_ = v.stdout.Close()
 	_ = v.stderr.Close()
-	if v.storage == "keyring" {
+	if v.storage == "keyring" || slices.Contains(v.args, "keyring") {
 		v.m.fob("", "logout", "work", "--local")
 	}
 	_ = os.RemoveAll(v.m.home)
