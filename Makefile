@@ -1,11 +1,11 @@
-# Everything is one command: `make demo`, `make test`, `make bench`.
+# Everything is one command: `make demo`, `make test`, `make bench`, `make soak`.
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(shell go env GOPATH)/bin/golangci-lint
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint unit e2e cross bench setup clean
+.PHONY: help build demo test lint unit e2e cross bench soak setup clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ e2e: ## The real program against a real provider, keyring and browser
 
 bench: build setup ## Measure side by side, as ratios; BENCHMARKS.md says what was found
 	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 20m -run '^$$' -bench . -benchtime 1x ./...
+
+soak: setup ## Kill, stop and crowd fob at length; writes testdata/soak.md
+	cd testdata/e2e && FOB_SOAK=$(CURDIR)/testdata/soak.md go test -count=1 -timeout 60m -run 'F52|F53Five|F54|CachedTokens' ./...
 
 clean: ## Delete what was built
 	rm -rf bin testdata/e2e/node_modules

@@ -18,7 +18,8 @@ import (
 )
 
 // fob is the path of the program under test, authserver that of the test issuer.
-var fob, authserver string
+// shipped is fob as it is shipped, without the race detector.
+var fob, shipped, authserver string
 
 func TestMain(m *testing.M) {
 	if os.Getenv("E2E_BROWSER") != "" {
@@ -37,12 +38,13 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	fob, authserver = filepath.Join(dir, "fob"), filepath.Join(dir, "authserver")
-	flags := []string{"-race"}
-	if soak != "" { // the program as it is shipped
-		flags = []string{"-trimpath", "-ldflags", "-s -w"}
+	fob, shipped, authserver = filepath.Join(dir, "fob"), filepath.Join(dir, "shipped"), filepath.Join(dir, "authserver")
+	build(shipped, ".", "-trimpath", "-ldflags", "-s -w")
+	if soak != "" {
+		fob = shipped
+	} else {
+		build(fob, ".", "-race")
 	}
-	build(fob, ".", flags...)
 	build(authserver, "./internal/authservertest/authserver")
 	status := m.Run()
 	if status == 0 && soak != "" {

@@ -51,6 +51,7 @@ func TestF54HolderStopped(t *testing.T) {
 	if n := server.count("token/refused"); n != 0 {
 		t.Errorf("%d refreshes refused", n)
 	}
+	addToReport("## The lock's holder is stopped (F54)\n\nStopped for 30 s in the middle of a refresh: ten valid cached tokens came at once, three calls that needed a refresh\nended with exit status 7, the server saw one refresh, and the holder finished when it went on.\n")
 }
 
 // whileStopped asks for tokens while nobody gets the lock.

@@ -1,0 +1,53 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// A cached token costs its process no lock and no write, however many ask.
+func TestCachedTokensOnlyRead(t *testing.T) {
+	for _, storage := range []string{"file", "keyring"} {
+		server := startIssuer(t)
+		m := newMachineAt(t, append(sealed, "FOB_STORAGE="+storage)...)
+		allowed := []string{"write stdout"}
+		if storage == "keyring" {
+			m.startKeyring()
+			allowed = append(allowed, "connect the D-Bus socket", "send the D-Bus socket", "write the D-Bus socket")
+		}
+		m.loginAt(server)
+		times := 100
+		if soak != "" {
+			times = 1000
+		}
+		c := m.askAtOnce(times, 50)
+		if c.failures > 0 || len(c.tokens) != 1 || server.count("token/refresh") != 0 {
+			t.Errorf("%s: %d failures, %d tokens, %d refreshes\n%s", storage, c.failures, len(c.tokens), server.count("token/refresh"), c.worst)
+		}
+		for _, kind := range kinds(m.effectsOf(server, "token", "work")) {
+			if !slices.Contains(allowed, kind) {
+				t.Errorf("%s: a cached token costs: %s", storage, kind)
+			}
+		}
+		if soak != "" {
+			addToReport(fmt.Sprintf("## %d cached tokens, 50 at once, %s\n\n%.0f a second, %d failures; a traced one: no lock, no file written, no network.\n", times, storage, float64(times)/c.all.Seconds(), c.failures))
+		}
+	}
+}
+
+func (m *machine) effectsOf(server *issuer, args ...string) []effect {
+	m.t.Helper()
+	out, err := os.Create(filepath.Join(m.home, "out"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer out.Close()
+	all, err := (&tracer{home: m.home, issuer: server.port()}).effects(append([]string{fob}, args...), m.command(fob).Environ(), out, out)
+	if err != nil || len(all) == 0 {
+		m.t.Fatalf("%d effects, %v", len(all), err)
+	}
+	return all
+}
