@@ -68,12 +68,12 @@ func (a *app) askPassphrase(ctx context.Context, command []string, confirm bool)
 	return passphrase, err
 }
 
-// commandOutput runs a configured program, which may ask on the terminal, and
-// returns what it prints as a secret.
+// commandOutput runs a configured program and returns what it prints as a secret.
+// It may ask on the terminal, but not on stdin, which may hold a token for fob.
 func (a *app) commandOutput(ctx context.Context, argv []string) (secret.Secret, error) {
 	program := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var stdout bytes.Buffer
-	program.Stdin, program.Stdout, program.Stderr = os.Stdin, &stdout, a.stderr
+	program.Stdout, program.Stderr = &stdout, a.stderr
 	if err := program.Run(); err != nil {
 		return secret.Secret{}, withHint(usagef("passphrase_command %q: %s", argv[0], err), "run it by hand; it must print the passphrase and nothing else")
 	}

@@ -54,6 +54,9 @@ func runCheck(ctx context.Context, a *app, opts checkOptions) error {
 	if err != nil {
 		return err
 	}
+	if len(profiles) == 0 {
+		a.note("There is no login yet. Make one: fob login github")
+	}
 	var failed error
 	for _, p := range profiles {
 		if ctx.Err() != nil {

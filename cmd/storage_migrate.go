@@ -97,9 +97,12 @@ func (a *app) migrate(ctx context.Context, cfg *config.Config, p config.Profile,
 			return err
 		}
 		err = s.MoveTo(ctx, to, settle)
-		if err == nil || !errors.Is(err, session.ErrLoginRequired) {
-			a.noteMoved(p, err)
-			return err
+		switch {
+		case err == nil:
+			a.note("%s: moved to %q.", p.Name, opts.to)
+			return nil
+		case !errors.Is(err, session.ErrLoginRequired):
+			return withHint(err, "the login stays in %q and is as good as before; 'fob doctor' says what is amiss", from)
 		}
 	}
 	if err := settle(); err != nil { // there is no login, or it is there already
@@ -107,10 +110,4 @@ func (a *app) migrate(ctx context.Context, cfg *config.Config, p config.Profile,
 	}
 	a.note("%s: from now on in %q.", p.Name, opts.to)
 	return nil
-}
-
-func (a *app) noteMoved(p config.Profile, err error) {
-	if err == nil {
-		a.note("%s: moved to %q.", p.Name, p.Storage)
-	}
 }
