@@ -117,18 +117,25 @@ func (a *app) checkLeftBehind(ctx context.Context, cfg *config.Config, p config.
 	if err != nil {
 		return false, err
 	}
-	here, err := a.session(p)
-	if err != nil || here.Status(ctx).State == session.StateLoggedOut {
+	s, err := a.session(p)
+	if err != nil {
 		return false, err
+	}
+	here := s.Status(ctx)
+	if here.State == session.StateLoggedOut || here.State == session.StateUnreadable {
+		return false, here.Err
 	}
 	elsewhere := p
 	elsewhere.Storage = map[string]string{storageKeyring: storageFile, storageFile: storageKeyring}[name]
-	s, err := a.session(elsewhere)
-	if err != nil {
+	if s, err = a.session(elsewhere); err != nil {
 		return false, err
 	}
 	if _, err := s.Measure(ctx); err != nil {
 		return false, nil //nolint:nilerr // not there, or a storage that is not in use here
+	}
+	if there := s.Status(ctx); there.SavedAt.After(here.SavedAt) || there.Err != nil {
+		return true, withHint(fmt.Errorf("there is another login in %q, and it may be the later one", elsewhere.Storage),
+			"nothing was deleted: keep that one with 'fob profile set %s --storage %s', or this one with a new 'fob login %s'", p.Name, elsewhere.Storage, p.Name)
 	}
 	if !mend {
 		a.note("%s: an old copy in %q would be deleted.", p.Name, elsewhere.Storage)

@@ -51,6 +51,7 @@ type body struct {
 	Scope        string          `json:"scope,omitempty"`
 	Account      Account         `json:"account"`
 	LoggedInAt   time.Time       `json:"logged_in_at"`
+	SavedAt      time.Time       `json:"saved_at"` // tells the later of two copies
 }
 
 // accessToken is an access token at rest, always inside sealed bytes.

@@ -98,6 +98,7 @@ func (s *Session) loadError(err error) error {
 
 // save writes the login's record.
 func (s *Session) save(ctx context.Context, r *record) error {
+	r.SavedAt = s.Clock.Now().UTC()
 	stored, err := r.marshal()
 	if err != nil {
 		return err

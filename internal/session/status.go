@@ -26,6 +26,7 @@ type Status struct {
 	AccessExpiresAt  time.Time // zero: no access token at hand, or without an expiry
 	RefreshExpiresAt time.Time // the login's own end; zero: the server did not say
 	LoggedInAt       time.Time
+	SavedAt          time.Time // when the record last changed
 	Refreshes        bool  // there is a refresh token, or a login that does not open
 	Err              error // why the state is StateUnreadable
 }
@@ -44,6 +45,7 @@ func (s *Session) Status(ctx context.Context) Status {
 		Scope:            r.Scope,
 		RefreshExpiresAt: r.RefreshExpiresAt,
 		LoggedInAt:       r.LoggedInAt,
+		SavedAt:          r.SavedAt,
 		Refreshes:        !r.RefreshToken.IsZero(),
 	}
 	access := r.AccessToken
