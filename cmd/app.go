@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,15 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string
 	return &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, clock: session.SystemClock(), stores: map[string]*credstore.Store{}}
 }
 
-func (a *app) getenv(name string) string { return a.environ[name] }
+func (a *app) getenv(name string) string { return a.environ[variableName(name)] }
+
+// variableName makes one of the spellings that Windows takes for the same.
+func variableName(name string) string {
+	if runtime.GOOS == "windows" {
+		return strings.ToUpper(name)
+	}
+	return name
+}
 
 func (a *app) now() time.Time { return a.clock.Now() }
 
@@ -43,6 +52,7 @@ func takeEnviron() map[string]string {
 	environ := make(map[string]string)
 	for _, entry := range os.Environ() {
 		name, value, _ := strings.Cut(entry, "=")
+		name = variableName(name)
 		environ[name] = value
 		if holdsSecret(name) {
 			os.Unsetenv(name)
