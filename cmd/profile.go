@@ -296,7 +296,7 @@ func (a *app) checkStorageChange(ctx context.Context, before, after config.Profi
 		return nil
 	}
 	return withHint(usagef("the login of profile %q lies in another storage", before.Name),
-		"log in anew to move it: 'fob login %s --storage %s'", before.Name, after.Storage)
+		"move it: 'fob storage migrate --to %s %s'", after.Storage, before.Name)
 }
 
 func newProfileRemoveCmd(a *app) *cobra.Command {

@@ -135,7 +135,7 @@ func (a *app) checkLeftBehind(ctx context.Context, cfg *config.Config, p config.
 	}
 	if there := s.Status(ctx); there.SavedAt.After(here.SavedAt) || there.Err != nil {
 		return true, withHint(fmt.Errorf("there is another login in %q, and it may be the later one", elsewhere.Storage),
-			"nothing was deleted: keep that one with 'fob profile set %s --storage %s', or this one with a new 'fob login %s'", p.Name, elsewhere.Storage, p.Name)
+			"nothing was deleted: to keep that one, set storage = %q in the profile's table of config.toml; to be rid of both, 'fob login %s'", elsewhere.Storage, p.Name)
 	}
 	if !mend {
 		a.note("%s: an old copy in %q would be deleted.", p.Name, elsewhere.Storage)
