@@ -27,8 +27,8 @@ type Status struct {
 	RefreshExpiresAt time.Time // the login's own end; zero: the server did not say
 	LoggedInAt       time.Time
 	SavedAt          time.Time // when the record last changed
-	Refreshes        bool  // there is a refresh token, or a login that does not open
-	Err              error // why the state is StateUnreadable
+	Refreshes        bool      // there is a refresh token, or a login that does not open
+	Err              error     // why the state is StateUnreadable
 }
 
 // Status reads the login without lock, network or write.
