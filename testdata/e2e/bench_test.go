@@ -15,7 +15,7 @@ import (
 )
 
 // rounds of an interleaved measurement: A B A B …
-const rounds = 300
+const rounds = 120
 
 // BenchmarkFigures measures fob side by side with what it is compared to, in one
 // run, and prints the table of BENCHMARKS.md. `make bench` runs it; FOB_BENCH
