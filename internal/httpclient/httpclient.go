@@ -17,6 +17,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/safetext"
 )
 
@@ -34,9 +35,11 @@ const (
 
 // Options set up a client. The zero value is a good one.
 type Options struct {
-	CAFile    string        // PEM certificates to trust besides the system's
-	Timeout   time.Duration // for a whole exchange with its body; 0 is 30 s
-	UserAgent string
+	CAFile string // PEM certificates to trust besides the system's
+	// The client's own certificate with its key, in PEM, for servers that ask for one.
+	CertificateFile, CertificateKeyFile string
+	Timeout                             time.Duration // for a whole exchange with its body; 0 is 30 s
+	UserAgent                           string
 }
 
 // New makes a client. It honours the proxy variables, and has no way to turn
@@ -46,13 +49,17 @@ func New(o Options) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	certificates, err := certificatesOf(o)
+	if err != nil {
+		return nil, err
+	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates},
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
@@ -62,6 +69,28 @@ func New(o Options) (*http.Client, error) {
 		CheckRedirect: checkRedirect,
 		Timeout:       o.Timeout,
 	}, nil
+}
+
+const maxKeyFile = 64 << 10
+
+// certificatesOf reads the client's certificate. Its key must be private to the user.
+func certificatesOf(o Options) ([]tls.Certificate, error) {
+	if o.CertificateFile == "" {
+		return nil, nil
+	}
+	chain, err := atomicfile.ReadPublic(o.CertificateFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate: %w", err)
+	}
+	key, err := atomicfile.ReadCredential(o.CertificateKeyFile, maxKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate's key: %w", err)
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s do not hold a certificate and its key in PEM", o.CertificateFile, o.CertificateKeyFile)
+	}
+	return []tls.Certificate{pair}, nil
 }
 
 // rootsWith returns the system's roots and those of a file, or nil for the
@@ -149,6 +178,7 @@ func (c *cappedBody) Read(p []byte) (int, error) {
 type StatusError struct {
 	Status int
 	Host   string
+	Header http.Header
 }
 
 func (e *StatusError) Error() string {
@@ -173,7 +203,7 @@ func DoJSON(hc *http.Client, req *http.Request, v any) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return &StatusError{Status: resp.StatusCode, Host: req.URL.Host}
+		return &StatusError{Status: resp.StatusCode, Host: req.URL.Host, Header: resp.Header}
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
