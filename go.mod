@@ -17,6 +17,7 @@ require (
 	golang.org/x/oauth2 v0.37.0 // AuthCodeURL, PKCE, AuthStyle
 	golang.org/x/sys v0.49.0 // file ownership and open flags
 	golang.org/x/term v0.47.0 // prompts without echo
+	rsc.io/qr v0.2.0 // the QR code of the device flow
 )
 
 require (

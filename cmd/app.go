@@ -132,11 +132,14 @@ func (a *app) warn(line string) { a.note("warning: %s", line) }
 
 func (a *app) httpClient(cfg *config.Config, p config.Profile) (*http.Client, error) {
 	hc, err := httpclient.New(httpclient.Options{
-		CAFile:    cmp.Or(p.CAFile, cfg.CAFile),
+		CAFile:             cmp.Or(p.CAFile, cfg.CAFile),
+		CertificateFile:    p.CertificateFile,
+		CertificateKeyFile: p.CertificateKeyFile,
+
 		UserAgent: "fob/" + version(),
 	})
 	if err != nil {
-		return nil, withHint(&usageError{err.Error()}, "ca_file and --ca-file name a file of PEM certificates")
+		return nil, withHint(&usageError{err.Error()}, "--ca-file, --certificate-file and --certificate-key-file name files in PEM")
 	}
 	return hc, nil
 }

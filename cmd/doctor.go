@@ -113,7 +113,8 @@ func (a *app) printFindings(findings []doctor.Finding) error {
 			rows = append(rows, []string{"", "", "", "fix: " + f.Fix})
 		}
 	}
-	return a.printPainted(wrapLast(rows, a.stdoutWidth()), a.paintState)
+	width, _ := sizeOf(a.stdout)
+	return a.printPainted(wrapLast(rows, width), a.paintState)
 }
 
 // narrowest is the width below which text is not wrapped any more.

@@ -82,7 +82,7 @@ func (a *app) givenRefresh(ctx context.Context, p config.Profile, name string, w
 		Variable:     name,
 		RefreshToken: secret.New(a.getenv(name)),
 		Metadata: func(ctx context.Context) (*oauth.Metadata, error) {
-			return serverMetadata(ctx, s, s.Profile)
+			return serverMetadata(ctx, s.HTTP, s.Profile)
 		},
 	}
 	token, err := s.GivenToken(ctx, given, want)

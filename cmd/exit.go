@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/filelock"
@@ -118,6 +119,8 @@ func hintOf(err error) string {
 		{atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"},
 		{credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"},
 		{session.ErrLoginRequired, "run 'fob login PROFILE'"},
+		{ci.ErrNoSource, "say where it comes from: 'fob profile set PROFILE --identity github', or gitlab, env:NAME, file:PATH, command"},
+		{ci.ErrNotGiven, "let the job have one: in GitHub Actions 'permissions: id-token: write', in GitLab 'id_tokens: FOB_ID_TOKEN: aud: ...'"},
 		{oauth.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
 		{session.ErrMoved, "try again: nothing is lost"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +23,8 @@ type loginOptions struct {
 	profile           profileFlags
 	clientSecretStdin bool
 	clientSecretFile  string
+	privateKeyStdin   bool
+	device            bool
 	noBrowser         bool
 	withToken         bool
 	revokeOld         bool
@@ -34,20 +38,27 @@ func newLoginCmd(a *app) *cobra.Command {
 		Short: "Log in with a browser and keep the login",
 		Long: `Log in at an OAuth 2.0 or OpenID Connect server and keep the login, sealed, in
 the OS keyring. PROFILE names the login; 'fob login github' uses the preset of
-that name. What is missing is asked for on a terminal.
+that name. What is missing is asked for on a terminal; where the server registers
+clients, fob registers itself.
 
 The browser comes back to a loopback address of this machine. With --no-browser
 the URL is only shown: open it anywhere, and paste the address that the browser
-ends on. A new login replaces the old one here and does not end it at the server,
-unless --revoke-old is given.
+ends on. With --device a code is shown that you enter in a browser anywhere. A new
+login replaces the old one here and does not end it at the server, unless
+--revoke-old is given.
 
 With --with-token no browser is used: stdin holds an access token, or the JSON of
-a token response (RFC 6749 section 5.1) with its refresh token.
+a token response (RFC 6749 section 5.1) with its refresh token. With --grant
+client_credentials the client logs in as itself. With --grant token-exchange or
+jwt-bearer nothing is stored: 'fob token' shows the identity of the machine or CI
+job that it runs in, which --identity names, and gets a new token for it each time.
 
-` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob login github
   fob login work --issuer https://sso.example.com/realms/acme --client-id fob
-  fob login work --client-secret-file secret.txt --no-browser`,
+  fob login work --device
+  fob login api --resource https://api.example.com
+  fob login svc --issuer https://sso.example.com --client-id svc --grant client_credentials --client-secret-file secret.txt`,
 		Args:              atMostProfile,
 		ValidArgsFunction: a.completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,48 +69,95 @@ a token response (RFC 6749 section 5.1) with its refresh token.
 	opts.profile.register(c)
 	flags := c.Flags()
 	flags.BoolVar(&opts.clientSecretStdin, "client-secret-stdin", false, "read the client secret from stdin")
-	flags.StringVar(&opts.clientSecretFile, "client-secret-file", "", "read the client secret from a `FILE`")
+	flags.StringVar(&opts.clientSecretFile, "client-secret-file", "", "read the client secret from a `FILE`, and keep it with the login")
+	flags.BoolVar(&opts.privateKeyStdin, "private-key-stdin", false, "read the client's private key (PEM or JWK) from stdin, and keep it with the login")
+	flags.BoolVar(&opts.device, "device", false, "show a code to enter in a browser on any device")
 	flags.BoolVar(&opts.noBrowser, "no-browser", false, "show the URL, and take the redirect URL pasted back")
 	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or the JSON of a token response, from stdin")
 	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's present login first")
 	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "how long to wait for the browser")
 	c.MarkFlagsMutuallyExclusive("client-secret-stdin", "client-secret-file")
-	c.MarkFlagsMutuallyExclusive("client-secret-stdin", "with-token")
-	c.MarkFlagsMutuallyExclusive("no-browser", "with-token")
+	c.MarkFlagsMutuallyExclusive("client-secret-stdin", "private-key-stdin", "with-token")
+	c.MarkFlagsMutuallyExclusive("private-key-file", "private-key-stdin")
+	c.MarkFlagsMutuallyExclusive("no-browser", "with-token", "device")
 	return c
 }
 
 // loginAttempt is a login for which everything is settled but the person's yes.
 type loginAttempt struct {
-	profile config.Profile // as it will be saved
-	session *session.Session
-	client  *oauth.Client
-	scopes  []string
-	params  map[string]string // of the authorization request
+	profile      config.Profile // as it will be saved
+	session      *session.Session
+	client       *oauth.Client
+	scopes       []string
+	params       url.Values          // of the authorization request
+	registration *oauth.Registration // that was made for this login
+}
+
+// login is what a finished attempt brings to the session.
+func (t *loginAttempt) login(response *oauth.TokenResponse) session.Login {
+	return session.Login{
+		Client: t.client, Response: response, Scopes: t.scopes, Resource: t.params.Get("resource"), Grant: t.profile.Grant,
+		KeyStays: t.profile.PrivateKeyFile != "", Registration: t.registration,
+	}
 }
 
 func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	if opts.timeout <= 0 {
 		return withHint(usagef("--timeout is %s", opts.timeout), "write it like 90s or 5m")
 	}
-	attempt, err := a.prepareLogin(ctx, opts)
+	p, err := a.loginProfile(ctx, opts)
 	if err != nil {
 		return err
 	}
-	name := attempt.profile.Name
+	if err := checkWay(p, opts); err != nil {
+		return err
+	}
+	if showsIdentity(p) {
+		return a.keepIdentityProfile(ctx, p)
+	}
+	attempt, err := a.prepareLogin(ctx, p, opts)
+	if err != nil {
+		return forProfile(err, p.Name)
+	}
 	if opts.revokeOld {
 		if err := a.revokeOld(ctx, attempt); err != nil {
-			return forProfile(err, name)
+			return forProfile(err, p.Name)
 		}
 	}
-	login := a.browserLogin
-	if opts.withToken {
-		login = a.tokenLogin
-	}
-	saved, err := login(ctx, attempt, opts)
+	saved, err := a.wayIn(attempt, opts)(ctx, attempt, opts)
 	if err != nil {
-		return forProfile(err, name)
+		return errors.Join(forProfile(err, p.Name), a.unregisterUnused(ctx, attempt))
 	}
+	if err := a.saveLoginProfile(ctx, attempt); err != nil {
+		return err
+	}
+	a.welcome(attempt, saved)
+	return nil
+}
+
+// checkWay refuses ways in that exclude each other.
+func checkWay(p config.Profile, opts loginOptions) error {
+	if p.Grant != "" && (opts.device || opts.withToken || opts.noBrowser) {
+		return withHint(usagef("with the grant %s nobody logs in", p.Grant), "leave out --device, --no-browser and --with-token, or give --grant %s", grantAuthorizationCode)
+	}
+	return nil
+}
+
+// wayIn is how this login is made.
+func (a *app) wayIn(attempt *loginAttempt, opts loginOptions) func(context.Context, *loginAttempt, loginOptions) (*session.Saved, error) {
+	switch {
+	case opts.withToken:
+		return a.tokenLogin
+	case attempt.profile.Grant == session.GrantClientCredentials:
+		return a.clientLogin
+	case opts.device:
+		return a.deviceLogin
+	}
+	return a.browserLogin
+}
+
+// saveLoginProfile makes the configuration name what was logged in to.
+func (a *app) saveLoginProfile(ctx context.Context, attempt *loginAttempt) error {
 	paths, err := a.paths()
 	if err != nil {
 		return err
@@ -108,50 +166,49 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	if err != nil {
 		return err
 	}
-	before, known := cfg.Profiles[name]
+	before, known := cfg.Profiles[attempt.profile.Name]
 	if err := config.SaveProfile(paths.Config, attempt.profile); err != nil {
 		return fmt.Errorf("the login is stored, but not its profile: %w", err)
 	}
 	if known {
 		a.forgetElsewhere(ctx, cfg, before, attempt.profile)
 	}
-	a.welcome(attempt, saved)
 	return nil
 }
 
-// prepareLogin settles everything that can fail before the browser opens.
-func (a *app) prepareLogin(ctx context.Context, opts loginOptions) (*loginAttempt, error) {
-	p, err := a.loginProfile(ctx, opts)
+// prepareLogin settles everything that can fail before the browser opens. Of that
+// only a registration is seen at the server, so that it comes last.
+func (a *app) prepareLogin(ctx context.Context, p config.Profile, opts loginOptions) (*loginAttempt, error) {
+	s, err := a.chooseStorage(ctx, &p, opts.profile.Storage != "")
 	if err != nil {
 		return nil, err
 	}
-	s, err := a.chooseStorage(ctx, &p, opts.profile.storage != "")
-	if err != nil {
-		return nil, forProfile(err, p.Name)
-	}
-	full := p.WithProvider()
-	clientSecret, err := a.clientSecret(ctx, s, full, opts)
+	metadata, err := serverMetadata(ctx, s.HTTP, p.WithProvider())
 	if err != nil {
 		return nil, err
 	}
-	metadata, err := serverMetadata(ctx, s, full)
-	if err != nil {
-		return nil, err
+	completeScopes(ctx, s.HTTP, &p, metadata)
+	attempt := &loginAttempt{profile: p, session: s}
+	if p.ClientID == "" {
+		if err := a.register(ctx, attempt, metadata, opts); err != nil {
+			return nil, err
+		}
 	}
-	client := &oauth.Client{HTTP: s.HTTP, Metadata: metadata, ClientID: p.ClientID, ClientSecret: clientSecret, Now: a.now}
-	if err := client.UseAuthMethod(full.TokenEndpointAuthMethod); err != nil {
-		return nil, withHint(usagef("%s", err), "give --client-secret-stdin or --client-secret-file")
+	full := attempt.profile.WithProvider()
+	if attempt.client, err = a.oauthClient(ctx, attempt, metadata, opts); err != nil {
+		return nil, errors.Join(err, a.unregisterUnused(ctx, attempt))
 	}
-	scopes := defaultScopes(full, metadata)
-	return &loginAttempt{profile: p, session: s, client: client, scopes: scopes, params: authParams(full, metadata, scopes)}, nil
+	attempt.scopes = defaultScopes(full, metadata)
+	attempt.params = authParams(full, metadata, attempt.scopes)
+	return attempt, nil
 }
 
 // serverMetadata is what the server says of itself, with the endpoints that the
 // profile or its preset name laid over it. It asks nothing where those suffice.
-func serverMetadata(ctx context.Context, s *session.Session, p config.Profile) (*oauth.Metadata, error) {
+func serverMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*oauth.Metadata, error) {
 	m := &oauth.Metadata{Issuer: p.Issuer}
-	if p.AuthorizationEndpoint == "" || p.TokenEndpoint == "" {
-		discovered, err := oauth.Discover(ctx, s.HTTP, p.Issuer)
+	if p.TokenEndpoint == "" || p.AuthorizationEndpoint == "" && p.Grant == "" {
+		discovered, err := oauth.Discover(ctx, hc, p.Issuer)
 		if err != nil {
 			return nil, fmt.Errorf("learning about %s: %w", safetext.Line(p.Issuer), err)
 		}
@@ -165,6 +222,7 @@ func serverMetadata(ctx context.Context, s *session.Session, p config.Profile) (
 		{p.TokenEndpoint, &m.TokenEndpoint},
 		{p.RevocationEndpoint, &m.RevocationEndpoint},
 		{p.UserinfoEndpoint, &m.UserinfoEndpoint},
+		{p.DeviceAuthorizationEndpoint, &m.DeviceAuthorizationEndpoint},
 	} {
 		if explicit.url == "" {
 			continue
@@ -174,13 +232,16 @@ func serverMetadata(ctx context.Context, s *session.Session, p config.Profile) (
 		}
 		*explicit.field = explicit.url
 	}
-	return m, nil
+	if p.CertificateFile == "" {
+		return m, nil
+	}
+	return m.ForCertificate()
 }
 
 // defaultScopes are the profile's or its preset's, else what a login with a
 // name and a refresh token needs, as far as the server supports it.
 func defaultScopes(p config.Profile, m *oauth.Metadata) []string {
-	if len(p.Scopes) > 0 {
+	if len(p.Scopes) > 0 || p.Grant != "" {
 		return p.Scopes
 	}
 	var scopes []string
@@ -192,16 +253,21 @@ func defaultScopes(p config.Profile, m *oauth.Metadata) []string {
 	return scopes
 }
 
-// authParams are the preset's; elsewhere OIDC Core §11 wants prompt=consent
-// before it grants offline_access.
-func authParams(p config.Profile, m *oauth.Metadata, scopes []string) map[string]string {
+// authParams are the preset's and the profile's resources; elsewhere OIDC Core §11
+// wants prompt=consent before it grants offline_access.
+func authParams(p config.Profile, m *oauth.Metadata, scopes []string) url.Values {
+	params := url.Values{}
+	if len(p.Resources) > 0 {
+		params["resource"] = p.Resources
+	}
 	if provider, ok := config.FindProvider(p.Provider); ok && len(provider.AuthParams) > 0 {
-		return provider.AuthParams
+		for name, value := range provider.AuthParams {
+			params.Set(name, value)
+		}
+	} else if m.OpenID && slices.Contains(scopes, "offline_access") {
+		params.Set("prompt", "consent")
 	}
-	if m.OpenID && slices.Contains(scopes, "offline_access") {
-		return map[string]string{"prompt": "consent"}
-	}
-	return nil
+	return params
 }
 
 // revokeOld ends the present login at the server, while its tokens are still known.
@@ -233,47 +299,6 @@ func (a *app) forgetElsewhere(ctx context.Context, cfg *config.Config, before, a
 	}
 }
 
-// tokenLogin stores a token that came on stdin.
-func (a *app) tokenLogin(ctx context.Context, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
-	text, err := readSecret(a.stdin, "stdin")
-	if err != nil {
-		return nil, err
-	}
-	given, err := attempt.client.GivenToken(text)
-	if err != nil {
-		return nil, withHint(usagef("the token on stdin: %s", err), "give one access token, or the JSON of a token response")
-	}
-	brought := given.RefreshToken.IsZero()
-	if !brought {
-		// A refresh proves the token, and takes it out of the hands it came from
-		// where the server rotates.
-		fresh, err := attempt.client.Refresh(ctx, given.RefreshToken)
-		if err != nil {
-			return nil, fmt.Errorf("trying the given refresh token: %w", err)
-		}
-		if fresh.RefreshToken.IsZero() {
-			fresh.RefreshToken = given.RefreshToken
-		}
-		given = fresh
-	} else if err := tryToken(ctx, attempt.client, given); err != nil {
-		return nil, err
-	}
-	return attempt.session.Save(ctx, session.Login{Client: attempt.client, Response: given, Scopes: attempt.scopes, Brought: brought})
-}
-
-// tryToken asks the server about an access token that a user brings, where there
-// is an endpoint for that.
-func tryToken(ctx context.Context, client *oauth.Client, given *oauth.TokenResponse) error {
-	access, err := given.AccessToken()
-	if err != nil || client.Metadata.UserinfoEndpoint == "" {
-		return err
-	}
-	if _, err := client.Userinfo(ctx, access.Value, ""); errors.Is(err, oauth.ErrTokenRefused) {
-		return fmt.Errorf("trying the given token: %w", err)
-	}
-	return nil
-}
-
 // welcome says who is logged in, and where the login differs from what was asked.
 func (a *app) welcome(attempt *loginAttempt, saved *session.Saved) {
 	t := a.errTerminal()
@@ -294,6 +319,8 @@ func (a *app) welcome(attempt *loginAttempt, saved *session.Saved) {
 		a.note("The server granted more than was asked: %s", safetext.Line(strings.Join(extra, " ")))
 	}
 	switch end := saved.Token.ExpiresAt; {
+	case attempt.profile.Grant == session.GrantClientCredentials:
+		a.note("Tokens are fetched when they are asked for.")
 	case saved.Refreshable:
 	case end.IsZero():
 		a.note("The server gave no refresh token: this token is used until the server refuses it.")

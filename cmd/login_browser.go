@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,9 +33,9 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 		return nil, err
 	}
 	defer func() { _ = loopback.Close() }()
-	request := attempt.client.NewAuthorizationRequest(loopback.RedirectURI(), attempt.scopes, attempt.params)
-	if err := oauth.CheckURL(request.URL()); err != nil {
-		return nil, fmt.Errorf("the authorization endpoint: %w", err)
+	request, err := a.authorizationRequest(ctx, attempt, loopback.RedirectURI())
+	if err != nil {
+		return nil, err
 	}
 
 	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errNobodyCame)
@@ -43,7 +44,7 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 		a.note("Still waiting. If the page complains about the redirect, register this redirect URI with the client:\n  %s", cmp.Or(full.RedirectURI, oauth.DefaultRedirectURI))
 	})
 	defer hint.Stop()
-	pasted, restore := a.showLogin(waiting, request, loopback, opts)
+	pasted, restore := a.showLogin(waiting, attempt, request, loopback, opts)
 	defer restore()
 
 	var saved *session.Saved
@@ -53,7 +54,9 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 		if err != nil {
 			return err
 		}
-		saved, err = attempt.session.Save(ctx, session.Login{Client: attempt.client, Response: response, Scopes: attempt.scopes, Nonce: request.Nonce})
+		login := attempt.login(response)
+		login.Nonce = request.Nonce
+		saved, err = attempt.session.Save(ctx, login)
 		return err
 	})
 	if err != nil && errors.Is(context.Cause(waiting), errNobodyCame) {
@@ -62,9 +65,36 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 	return saved, err
 }
 
+// authorizationRequest is what the browser opens. It is handed to the server directly
+// where that is offered (RFC 9126). A server that does not take it from this client,
+// and does not insist, gets it from the browser.
+func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, redirectURI string) (*oauth.AuthorizationRequest, error) {
+	metadata := attempt.client.Metadata
+	if metadata.AuthorizationEndpoint == "" {
+		return nil, withHint(fmt.Errorf("%w: it has no authorization endpoint", oauth.ErrUnsupported), "try 'fob login PROFILE --device'")
+	}
+	request, err := attempt.client.NewAuthorizationRequest(redirectURI, attempt.scopes, attempt.params)
+	if err != nil {
+		return nil, err
+	}
+	if metadata.PushedAuthorizationEndpoint != "" {
+		err := attempt.client.Push(ctx, request)
+		var refusal *oauth.Error
+		if errors.As(err, &refusal) && !metadata.PushedAuthorizationRequired && slices.Contains([]string{"unauthorized_client", "invalid_client"}, refusal.Code) {
+			a.note("The server takes no pushed request from this client; the browser carries it.")
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if err := oauth.CheckURL(request.URL()); err != nil {
+		return nil, fmt.Errorf("the authorization endpoint: %w", err)
+	}
+	return request, nil
+}
+
 // showLogin opens the browser, or shows the URL and takes the redirect URL that
 // is pasted back. restore puts the terminal back as it was.
-func (a *app) showLogin(ctx context.Context, request *oauth.AuthorizationRequest, loopback *oauth.Loopback, opts loginOptions) (pasted <-chan string, restore func()) {
+func (a *app) showLogin(ctx context.Context, attempt *loginAttempt, request *oauth.AuthorizationRequest, loopback *oauth.Loopback, opts loginOptions) (pasted <-chan string, restore func()) {
 	a.note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", loopback.RedirectURI(), opts.timeout)
 	if !opts.noBrowser && a.getenv("FOB_NO_BROWSER") == "" && a.hasBrowser() {
 		a.note("Opening the browser. If nothing appears, open this URL:\n\n  %s\n", request.URL())
@@ -73,6 +103,9 @@ func (a *app) showLogin(ctx context.Context, request *oauth.AuthorizationRequest
 	}
 	a.note("Open this URL in a browser:\n\n  %s\n", request.URL())
 	a.note("On another machine the last page does not load: paste its address here.")
+	if attempt.client.Metadata.DeviceAuthorizationEndpoint != "" {
+		a.note("Or stop here, and enter a code in a browser anywhere: fob login %s --device", attempt.profile.Name)
+	}
 	return readPasted(a.stdin)
 }
 
@@ -84,10 +117,31 @@ func (a *app) hasBrowser() bool {
 	if a.getenv("SSH_CONNECTION") != "" {
 		return false
 	}
-	if runtime.GOOS == "linux" {
-		return a.getenv("DISPLAY") != "" || a.getenv("WAYLAND_DISPLAY") != ""
+	if runtime.GOOS != "linux" {
+		return true
 	}
-	return true
+	if a.inWSL() || a.inContainer() {
+		return false
+	}
+	return a.getenv("DISPLAY") != "" || a.getenv("WAYLAND_DISPLAY") != ""
+}
+
+// inWSL reports whether this Linux runs inside Windows. What opens a URL there is
+// often a browser in the terminal, or none.
+func (a *app) inWSL() bool { return a.getenv("WSL_DISTRO_NAME") != "" }
+
+// inContainer reports whether the browser is outside, where no loopback address of
+// this machine leads back.
+func (a *app) inContainer() bool {
+	if a.getenv("container") != "" || a.getenv("KUBERNETES_SERVICE_HOST") != "" {
+		return true
+	}
+	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
+		if _, err := os.Stat(mark); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // openBrowser starts $BROWSER, or what the system opens URLs with. Whatever

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -24,10 +26,73 @@ func (a *app) loginProfile(ctx context.Context, opts loginOptions) (config.Profi
 	if err := opts.profile.apply(&p); err != nil {
 		return p, err
 	}
+	if err := a.findIssuer(ctx, &p); err != nil {
+		return p, err
+	}
 	if err := a.completeServer(ctx, &p); err != nil {
 		return p, err
 	}
+	if mayRegister(p) {
+		return p, nil // the server is asked first
+	}
 	return p, a.completeClient(ctx, &p)
+}
+
+// mayRegister tells the profiles whose server may give them a client ID: those of a
+// person at a server that fob does not know otherwise.
+func mayRegister(p config.Profile) bool {
+	return p.ClientID == "" && p.Provider == "" && p.Grant == "" && p.Issuer != ""
+}
+
+// findIssuer asks the API that the tokens are for, where nothing else names a server
+// (RFC 9728).
+func (a *app) findIssuer(ctx context.Context, p *config.Profile) error {
+	full := p.WithProvider()
+	if len(p.Resources) == 0 || full.Issuer != "" || full.TokenEndpoint != "" {
+		return nil
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	hc, err := a.httpClient(cfg, *p)
+	if err != nil {
+		return err
+	}
+	resource, err := oauth.DiscoverResource(ctx, hc, p.Resources[0])
+	if err != nil {
+		return withHint(fmt.Errorf("asking %s for its authorization server: %w", safetext.Line(p.Resources[0]), err),
+			"name the server: fob login %s --issuer URL --resource %s", p.Name, safetext.Line(p.Resources[0]))
+	}
+	p.Issuer = resource.AuthorizationServers[0]
+	a.note("%s trusts %s.", safetext.Line(p.Resources[0]), safetext.Line(p.Issuer))
+	if others := len(resource.AuthorizationServers) - 1; others > 0 {
+		a.note("It names %d more; choose another with --issuer.", others)
+	}
+	return nil
+}
+
+// completeScopes takes the scopes that an API names for itself, where it trusts the
+// server and nobody has named others, beside those of a login with a name and a
+// refresh token.
+func completeScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *oauth.Metadata) {
+	if len(p.Resources) == 0 || len(p.WithProvider().Scopes) > 0 || p.Grant != "" {
+		return
+	}
+	resource, err := oauth.DiscoverResource(ctx, hc, p.Resources[0])
+	if err != nil || !slices.Contains(resource.AuthorizationServers, p.WithProvider().Issuer) {
+		return // it is not bound to say anything
+	}
+	if scopes := visible(resource.ScopesSupported); len(scopes) > 0 {
+		p.Scopes = append(scopes, without(defaultScopes(*p, m), scopes)...)
+	}
+}
+
+// visible leaves out what cannot be a scope (RFC 6749 §3.3).
+func visible(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool {
+		return scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	})
 }
 
 // startProfile finds or makes the profile that the call names.
@@ -36,7 +101,7 @@ func (a *app) startProfile(opts loginOptions) (config.Profile, error) {
 	if err != nil {
 		return config.Profile{}, err
 	}
-	name := cmp.Or(first(opts.args), a.getenv("FOB_PROFILE"), opts.profile.provider)
+	name := cmp.Or(first(opts.args), a.getenv("FOB_PROFILE"), opts.profile.Provider)
 	if name == "" {
 		return a.profile(nil)
 	}
@@ -48,7 +113,7 @@ func (a *app) startProfile(opts loginOptions) (config.Profile, error) {
 	}
 	p := config.Profile{Name: name}
 	given := opts.profile
-	if _, ok := config.FindProvider(name); ok && given.provider == "" && given.issuer == "" && given.tokenEndpoint == "" {
+	if _, ok := config.FindProvider(name); ok && given.Provider == "" && given.Issuer == "" && given.TokenEndpoint == "" && len(given.Resources) == 0 {
 		p.Provider = name
 	}
 	return p, nil
@@ -59,7 +124,7 @@ func (a *app) completeServer(ctx context.Context, p *config.Profile) error {
 	full := p.WithProvider()
 	template := full.Issuer
 	switch {
-	case full.AuthorizationEndpoint != "" && full.TokenEndpoint != "":
+	case full.TokenEndpoint != "" && (full.AuthorizationEndpoint != "" || full.DeviceAuthorizationEndpoint != "" || full.Grant != ""):
 		return nil
 	case template == "":
 		issuer, err := a.ask(ctx, "Issuer URL of the server:")
@@ -125,29 +190,6 @@ func (a *app) completeClient(ctx context.Context, p *config.Profile) error {
 			"register an application at %s with the redirect URI %s, then: fob login %s --client-id ID", where, redirect, p.Name)
 	}
 	return nil
-}
-
-// clientSecret comes from stdin or a file, from the login before of the same
-// client, or from a prompt where the preset says that one is needed.
-func (a *app) clientSecret(ctx context.Context, s *session.Session, p config.Profile, opts loginOptions) (secret.Secret, error) {
-	switch {
-	case opts.clientSecretStdin:
-		return readSecret(a.stdin, "stdin")
-	case opts.clientSecretFile != "":
-		return readSecretFile(opts.clientSecretFile)
-	}
-	if kept := s.ClientSecret(ctx); !kept.IsZero() {
-		return kept, nil
-	}
-	provider, _ := config.FindProvider(p.Provider)
-	if !provider.SecretRequired && (p.TokenEndpointAuthMethod == "" || p.TokenEndpointAuthMethod == "none") {
-		return secret.Secret{}, nil
-	}
-	given, err := a.askSecret(ctx, "Client secret:")
-	if errors.Is(err, errNoTerminal) || err == nil && given.IsZero() {
-		return given, withHint(usagef("this client needs its secret"), "give --client-secret-stdin or --client-secret-file")
-	}
-	return given, err
 }
 
 // probeSize is enough to see whether the storage keeps anything at all.

@@ -13,10 +13,14 @@ import (
 )
 
 type logoutOptions struct {
-	args   []string
-	all    bool
-	local  bool
-	dryRun bool
+	args       []string
+	all        bool
+	local      bool
+	unregister bool
+	endSession bool
+	purge      bool
+	yes        bool
+	dryRun     bool
 }
 
 func newLogoutCmd(a *app) *cobra.Command {
@@ -26,15 +30,20 @@ func newLogoutCmd(a *app) *cobra.Command {
 		Short: "Revoke a login at the server and delete it here",
 		Long: `Revoke the refresh token and then the access token, and delete the login from
 this machine. The profile's settings stay, so that 'fob login PROFILE' is enough
-to come back.
+to come back; so does a client that fob has registered, unless --unregister is given.
 
 A login that the server would not revoke is deleted here all the same; that is
 said, and the status is 1. Some providers offer no revocation: then the page where
-it is done by hand is named.
+it is done by hand is named. Your browser may still be signed in at the server;
+--end-session opens the page that ends that, where there is one.
+
+With --purge the settings go too, and the registered client. 'fob logout --all
+--purge' leaves nothing of fob on this machine: no login, no key, no configuration.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob logout work
-  fob logout --all --dry-run`,
+  fob logout --all --dry-run
+  fob logout --all --purge`,
 		Args:              atMostProfile,
 		ValidArgsFunction: a.completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,9 +51,16 @@ it is done by hand is named.
 			return runLogout(cmd.Context(), a, opts)
 		},
 	}
-	c.Flags().BoolVar(&opts.all, "all", false, "log out of every profile")
-	c.Flags().BoolVar(&opts.local, "local", false, "delete the login here, and do not revoke it at the server")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	flags := c.Flags()
+	flags.BoolVar(&opts.all, "all", false, "log out of every profile")
+	flags.BoolVar(&opts.local, "local", false, "delete the login here, and end nothing at the server")
+	flags.BoolVar(&opts.unregister, "unregister", false, "remove the client that fob has registered, too")
+	flags.BoolVar(&opts.endSession, "end-session", false, "open the page that ends the browser's session at the server")
+	flags.BoolVar(&opts.purge, "purge", false, "remove the profile's settings too; with --all, all that fob has on this machine")
+	flags.BoolVar(&opts.yes, "yes", false, "do not ask before --purge")
+	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	c.MarkFlagsMutuallyExclusive("local", "unregister")
+	c.MarkFlagsMutuallyExclusive("local", "end-session")
 	return c
 }
 
@@ -56,64 +72,157 @@ func runLogout(ctx context.Context, a *app, opts logoutOptions) error {
 	if err != nil {
 		return err
 	}
-	if !opts.all {
-		p, err := a.profile(opts.args)
-		if err != nil {
+	profiles, err := a.profilesToEnd(cfg, opts)
+	if err != nil {
+		return err
+	}
+	if opts.purge && !opts.dryRun && !opts.yes {
+		if err := a.confirmPurge(ctx, profiles, opts); err != nil {
 			return err
 		}
-		return a.logout(ctx, cfg, p, opts)
 	}
 	var failed error
-	for _, name := range cfg.Names() {
-		if err := a.logout(ctx, cfg, cfg.Profiles[name], opts); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", name, err))
+	kept := false
+	for _, p := range profiles {
+		gone, err := a.logout(ctx, cfg, p, opts)
+		if err != nil && opts.all {
+			err = fmt.Errorf("%s: %w", p.Name, err)
 		}
+		kept = kept || !gone
+		failed = errors.Join(failed, err)
+	}
+	if opts.purge && opts.all {
+		return errors.Join(failed, a.purge(kept, opts.dryRun))
 	}
 	return failed
 }
 
-func (a *app) logout(ctx context.Context, cfg *config.Config, p config.Profile, opts logoutOptions) error {
-	s, err := a.session(p)
-	if err != nil {
-		return err
+func (a *app) profilesToEnd(cfg *config.Config, opts logoutOptions) ([]config.Profile, error) {
+	if !opts.all {
+		p, err := a.profile(opts.args)
+		return []config.Profile{p}, err
 	}
-	s.Current = func() error { return a.stillIn(s.Store, p.Name) }
+	var all []config.Profile
+	for _, name := range cfg.Names() {
+		all = append(all, cfg.Profiles[name])
+	}
+	return all, nil
+}
+
+// logout ends one profile's login. gone: nothing of it is left on this machine,
+// whatever the server said.
+func (a *app) logout(ctx context.Context, cfg *config.Config, p config.Profile, opts logoutOptions) (gone bool, err error) {
 	provider, _ := config.FindProvider(p.Provider)
 	revokes := !opts.local && provider.Revocation != config.RevokesNothing
 	a.warnGrantMates(cfg, p, provider, revokes)
 	if opts.dryRun {
-		a.note("%s: would %s.", p.Name, logoutPlan(revokes))
-		return nil
+		a.note("%s: would %s.", p.Name, logoutPlan(revokes, opts))
+		return true, nil
 	}
-	if !revokes {
-		if err := s.Forget(ctx); err != nil {
-			return forProfile(err, p.Name)
-		}
-		a.note("%s: deleted here, not revoked at the server.", p.Name)
-		if !opts.local {
-			a.note("%s has no way to revoke from a terminal: end it at %s", provider.Title, provider.RevokeAt)
-		}
-		return nil
+	switch {
+	case showsIdentity(p):
+		a.note("%s: nothing is stored for it.", p.Name)
+		gone = true
+	case revokes:
+		gone, err = a.endLogin(ctx, p, provider, opts)
+	default:
+		gone, err = a.forgetLogin(ctx, p, provider, opts)
 	}
-	steps, err := s.Logout(ctx)
+	if !gone || !opts.purge || opts.all { // --all --purge removes the configuration whole
+		return gone, err
+	}
+	paths, pathErr := a.paths()
+	if pathErr != nil {
+		return gone, errors.Join(err, pathErr)
+	}
+	return gone, errors.Join(err, config.RemoveProfile(paths.Config, p.Name))
+}
+
+// forgetLogin deletes a login here, and says what stays at the server.
+func (a *app) forgetLogin(ctx context.Context, p config.Profile, provider config.Provider, opts logoutOptions) (gone bool, err error) {
+	s, err := a.session(p)
+	if err != nil {
+		return false, err
+	}
+	s.Current = func() error { return a.stillIn(s.Store, p.Name) }
+	if err := s.Forget(ctx); err != nil {
+		return false, forProfile(err, p.Name)
+	}
+	a.note("%s: deleted here, not revoked at the server.", p.Name)
+	if !opts.local {
+		a.note("%s has no way to revoke from a terminal: end it at %s", provider.Title, provider.RevokeAt)
+	}
+	return true, nil
+}
+
+// endLogin ends a login at the server, then here.
+func (a *app) endLogin(ctx context.Context, p config.Profile, provider config.Provider, opts logoutOptions) (gone bool, err error) {
+	s, err := a.session(p)
+	if err != nil {
+		return false, err
+	}
+	s.Current = func() error { return a.stillIn(s.Store, p.Name) }
+	status := s.Status(ctx)
+	unregister := (opts.unregister || opts.purge) && status.Registered
+	if opts.unregister && !status.Registered && status.State != session.StateUnreadable {
+		a.note("%s: fob has not registered its client; nothing to remove there.", p.Name)
+	}
+	steps, err := s.Logout(ctx, unregister)
 	if errors.Is(err, session.ErrLoginRequired) {
 		a.note("%s: is not logged in; nothing to do.", p.Name)
-		return s.Forget(ctx)
+		return true, nil
 	}
 	reportErr := a.reportSteps(p, provider, steps)
 	if err != nil {
 		err = withHint(forProfile(err, p.Name), "to delete the login here without revoking it: 'fob logout %s --local'", p.Name)
-		return errors.Join(err, reportErr)
+		return false, errors.Join(err, reportErr)
 	}
 	a.note("%s: deleted here.", p.Name)
-	return reportErr
+	a.endSession(ctx, status.EndSessionURL, opts)
+	gone = !unregister || !s.Status(ctx).Registered
+	if unregister && gone && !opts.purge {
+		err = a.forgetClientID(p)
+	}
+	return gone, errors.Join(err, reportErr)
 }
 
-func logoutPlan(revokes bool) string {
-	if revokes {
-		return "revoke the refresh token and the access token at the server, then delete the login here"
+// forgetClientID takes the ID of a client that is no more out of the profile.
+func (a *app) forgetClientID(p config.Profile) error {
+	paths, err := a.paths()
+	if err != nil {
+		return err
 	}
-	return "delete the login here, and revoke nothing at the server"
+	p.ClientID = ""
+	return config.SaveProfile(paths.Config, p)
+}
+
+// endSession shows or opens the page on which a person ends their session at the
+// server (OpenID Connect RP-Initiated Logout).
+func (a *app) endSession(ctx context.Context, page string, opts logoutOptions) {
+	switch {
+	case page == "" && opts.endSession:
+		a.note("The server has no page that ends the browser's session.")
+	case page == "":
+	case opts.endSession && a.hasBrowser():
+		a.note("Opening the page that ends the browser's session:\n  %s", page)
+		a.openBrowser(ctx, page)
+	default:
+		a.note("A browser may still be signed in at the server. This page ends that:\n  %s", page)
+	}
+}
+
+func logoutPlan(revokes bool, opts logoutOptions) string {
+	plan := "delete the login here, and revoke nothing at the server"
+	if revokes {
+		plan = "revoke the refresh token and the access token at the server, then delete the login here"
+	}
+	if revokes && (opts.unregister || opts.purge) {
+		plan += ", and remove the client if fob has registered it"
+	}
+	if opts.purge {
+		plan += ", with the profile's settings"
+	}
+	return plan
 }
 
 // warnGrantMates names the other profiles that a revocation ends too, where the
@@ -136,8 +245,15 @@ func (a *app) reportSteps(p config.Profile, provider config.Provider, steps []se
 	var failed error
 	for _, step := range steps {
 		switch {
+		case step.Err == nil && step.Token == session.StepRegistration:
+			a.note("%s: %s removed.", p.Name, step.Token)
 		case step.Err == nil:
 			a.note("%s: %s revoked.", p.Name, step.Token)
+		case errors.Is(step.Err, oauth.ErrUnsupported) && step.Token == session.StepRegistration:
+			a.note("%s: %s not removed: the server has no way to.", p.Name, step.Token)
+		case step.Token == session.StepRegistration:
+			a.note("%s: %s not removed.", p.Name, step.Token)
+			failed = errors.Join(failed, fmt.Errorf("the client of %q was not removed: %w", p.Name, step.Err))
 		case errors.Is(step.Err, oauth.ErrUnsupported):
 			a.note("%s: %s not revoked: the server offers no revocation.%s", p.Name, step.Token, byHand(provider))
 		default:

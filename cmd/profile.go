@@ -3,14 +3,11 @@ package cmd
 import (
 	"context"
 	"errors"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -35,98 +32,6 @@ login is kept. 'fob login NAME' makes one; these commands look at it and change 
 		newProfileProvidersCmd(a),
 	)
 	return c
-}
-
-// profileFlags are the settings of a profile, as `login` and `profile set` take them.
-type profileFlags struct {
-	provider, issuer, clientID, redirectURI, storage, caFile string
-	scopes                                                   []string
-	authMethod                                               string
-	authorizationEndpoint, tokenEndpoint                     string
-	revocationEndpoint, userinfoEndpoint                     string
-}
-
-func (f *profileFlags) register(c *cobra.Command) {
-	flags := c.Flags()
-	flags.StringVar(&f.provider, "provider", "", "the `NAME` of a preset, see 'fob profile providers'")
-	flags.StringVar(&f.issuer, "issuer", "", "the issuer's `URL`, from which all else is discovered")
-	flags.StringVar(&f.clientID, "client-id", "", "the OAuth client's `ID`")
-	flags.StringArrayVar(&f.scopes, "scope", nil, "`SCOPES` to ask for, separated by blanks; may be repeated")
-	flags.StringVar(&f.redirectURI, "redirect-uri", "", "the loopback redirect `URI`, if not http://127.0.0.1/callback at any port")
-	flags.StringVar(&f.storage, "storage", "", "the `BACKEND` that keeps the login: keyring or file")
-	flags.StringVar(&f.caFile, "ca-file", "", "a `FILE` of PEM certificates to trust besides the system's")
-	flags.StringVar(&f.authMethod, "token-endpoint-auth-method", "", "the `METHOD` of a client with a secret: client_secret_basic or client_secret_post")
-	flags.StringVar(&f.authorizationEndpoint, "authorization-endpoint", "", "the authorization endpoint's `URL`, where a server has no metadata")
-	flags.StringVar(&f.tokenEndpoint, "token-endpoint", "", "the token endpoint's `URL`, likewise")
-	flags.StringVar(&f.revocationEndpoint, "revocation-endpoint", "", "the revocation endpoint's `URL`, likewise")
-	flags.StringVar(&f.userinfoEndpoint, "userinfo-endpoint", "", "the userinfo endpoint's `URL`, likewise")
-	complete := func(values ...string) cobra.CompletionFunc {
-		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
-	}
-	_ = c.RegisterFlagCompletionFunc("storage", complete(storageKeyring, storageFile))
-	_ = c.RegisterFlagCompletionFunc("provider", complete(providerNames()...))
-	_ = c.RegisterFlagCompletionFunc("token-endpoint-auth-method", complete(oauth.AuthMethods()...))
-}
-
-func providerNames() []string {
-	var names []string
-	for _, p := range config.Providers() {
-		names = append(names, p.Name)
-	}
-	return names
-}
-
-// apply checks the flags and lays those that were given over a profile.
-func (f *profileFlags) apply(p *config.Profile) error {
-	if _, ok := config.FindProvider(f.provider); f.provider != "" && !ok {
-		return withHint(usagef("there is no preset %q", f.provider), "'fob profile providers' lists them")
-	}
-	if f.storage != "" && f.storage != storageKeyring && f.storage != storageFile {
-		return withHint(usagef("there is no storage %q", f.storage), "choose 'keyring' or 'file'")
-	}
-	if f.authMethod != "" && !slices.Contains(oauth.AuthMethods(), f.authMethod) {
-		return withHint(usagef("there is no token endpoint auth method %q", f.authMethod), "choose one of %s", strings.Join(oauth.AuthMethods(), ", "))
-	}
-	for flag, url := range map[string]string{
-		"issuer": f.issuer, "authorization-endpoint": f.authorizationEndpoint, "token-endpoint": f.tokenEndpoint,
-		"revocation-endpoint": f.revocationEndpoint, "userinfo-endpoint": f.userinfoEndpoint,
-	} {
-		if url == "" {
-			continue
-		}
-		if err := oauth.CheckURL(url); err != nil {
-			return withHint(usagef("--%s: %s", flag, err), "give an https URL; http is for loopback addresses alone")
-		}
-	}
-	if f.redirectURI != "" {
-		if err := oauth.CheckRedirectURI(f.redirectURI); err != nil {
-			return withHint(&usageError{err.Error()}, "the browser must come back to this machine, for instance to %s", oauth.DefaultRedirectURI)
-		}
-	}
-	for _, set := range []struct {
-		value string
-		field *string
-	}{
-		{f.provider, &p.Provider}, {f.issuer, &p.Issuer}, {f.clientID, &p.ClientID}, {f.redirectURI, &p.RedirectURI},
-		{f.storage, &p.Storage}, {f.authMethod, &p.TokenEndpointAuthMethod},
-		{f.authorizationEndpoint, &p.AuthorizationEndpoint}, {f.tokenEndpoint, &p.TokenEndpoint},
-		{f.revocationEndpoint, &p.RevocationEndpoint}, {f.userinfoEndpoint, &p.UserinfoEndpoint},
-	} {
-		if set.value != "" {
-			*set.field = set.value
-		}
-	}
-	if f.caFile != "" {
-		absolute, err := filepath.Abs(f.caFile)
-		if err != nil {
-			return err
-		}
-		p.CAFile = absolute
-	}
-	if len(f.scopes) > 0 {
-		p.Scopes = strings.Fields(strings.Join(f.scopes, " "))
-	}
-	return nil
 }
 
 func newProfileListCmd(a *app) *cobra.Command {

@@ -3,14 +3,11 @@ package cmd
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
-
-	"golang.org/x/term"
 
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
@@ -31,7 +28,7 @@ func (a *app) printPainted(rows [][]string, paint func(line string) string) erro
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	width := a.stdoutWidth()
+	width, _ := sizeOf(a.stdout)
 	for line := range strings.Lines(b.String()) {
 		if _, err := fmt.Fprintln(a.stdout, paint(cut(strings.TrimRight(line, " \n"), width))); err != nil {
 			return err
@@ -60,19 +57,6 @@ func withoutEmptyColumns(rows [][]string) [][]string {
 // filled leaves out the rows whose second cell is empty.
 func filled(rows [][]string) [][]string {
 	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
-}
-
-// stdoutWidth is the terminal's width, or 0 where stdout is none.
-func (a *app) stdoutWidth() int {
-	f, ok := a.stdout.(*os.File)
-	if !ok {
-		return 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
 }
 
 // cut shortens a line to width characters; 0 leaves it whole.

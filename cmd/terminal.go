@@ -67,6 +67,19 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// sizeOf is a terminal's, in characters; 0 for anything else.
+func sizeOf(stream any) (columns, rows int) {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return 0, 0
+	}
+	columns, rows, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0, 0
+	}
+	return columns, rows
+}
+
 // interactive reports whether somebody is there to answer a question.
 func (a *app) interactive() bool {
 	return a.getenv("CI") == "" && isTerminal(a.stdin) && isTerminal(a.stderr)

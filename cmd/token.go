@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -19,8 +21,17 @@ type tokenOptions struct {
 	minTTL       time.Duration
 	minTTLGiven  bool
 	forceRefresh bool
-	header       bool
-	json         bool
+	scopes       []string
+	resource     string
+	idToken      bool
+
+	header     bool
+	json       bool
+	inspect    bool
+	mask       bool
+	dpopMethod string
+	dpopURL    string
+	dpopNonce  string
 }
 
 func newTokenCmd(a *app) *cobra.Command {
@@ -34,27 +45,66 @@ A cached token is printed without network or lock. One that is about to expire i
 refreshed first; however many scripts ask at once, the server sees one refresh.
 A browser is never opened: where only a new login helps, the status is 4.
 
+With --scope or --resource it is a token for less than the login, or for another
+of its APIs, cached apart. A token that is bound to a key (a login with --dpop)
+goes with a proof for each request: --dpop METHOD URL prints both headers.
+
 In CI a variable may answer: FOB_TOKEN_<PROFILE>, or FOB_TOKEN where no PROFILE is
-named, holds an access token, and FOB_REFRESH_TOKEN_<PROFILE> a refresh token.
+named, holds an access token, and FOB_REFRESH_TOKEN_<PROFILE> a refresh token. A
+profile with the grant token-exchange or jwt-bearer needs none: the job's own
+identity is exchanged, at each call.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob token work --header | curl -H @- https://api.example.com/me
   TOKEN=$(fob token work) || exit
-  fob token work --json --min-ttl 10m`,
-		Args:              atMostProfile,
+  fob token work --json --min-ttl 10m
+  fob token work --scope read --resource https://api.example.com
+  fob token work --dpop GET https://api.example.com/me | curl -H @- https://api.example.com/me`,
+		Args:              tokenArgs(&opts),
 		ValidArgsFunction: a.completeProfiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			opts.minTTLGiven = cmd.Flags().Changed("min-ttl")
 			return runToken(cmd.Context(), a, opts)
 		},
 	}
-	c.Flags().DurationVar(&opts.minTTL, "min-ttl", session.DefaultMinTTL, "how long the token must stay good; by default at most a tenth of its lifetime")
-	c.Flags().BoolVar(&opts.forceRefresh, "force-refresh", false, "refresh even if the cached token is good")
-	c.Flags().BoolVar(&opts.header, "header", false, "print an Authorization header, for curl -H @-")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
-	c.MarkFlagsMutuallyExclusive("header", "json")
+	flags := c.Flags()
+	flags.DurationVar(&opts.minTTL, "min-ttl", session.DefaultMinTTL, "how long the token must stay good; by default at most a tenth of its lifetime")
+	flags.BoolVar(&opts.forceRefresh, "force-refresh", false, "refresh even if the cached token is good")
+	flags.StringArrayVar(&opts.scopes, "scope", nil, "ask for these `SCOPES` of the login alone, separated by blanks; may be repeated")
+	flags.StringVar(&opts.resource, "resource", "", "ask for a token for the API at this `URL`")
+	flags.BoolVar(&opts.idToken, "id-token", false, "print the OpenID Connect id_token in its place")
+	flags.BoolVar(&opts.inspect, "inspect", false, "print what the token says (a JWT's claims), and not the token")
+	flags.BoolVar(&opts.header, "header", false, "print an Authorization header, for curl -H @-")
+	flags.BoolVar(&opts.mask, "mask", false, "print the CI system's command to mask the token in its log, on stderr, first")
+	flags.StringVar(&opts.dpopMethod, "dpop", "", "print the headers of one request with this `METHOD` to the URL that follows")
+	flags.StringVar(&opts.dpopNonce, "dpop-nonce", "", "the `NONCE` that the API has asked for")
+	flags.BoolVar(&opts.json, "json", false, "print JSON")
+	c.MarkFlagsMutuallyExclusive("header", "json", "dpop")
+	c.MarkFlagsMutuallyExclusive("header", "inspect", "dpop")
+	c.MarkFlagsMutuallyExclusive("id-token", "header")
+	c.MarkFlagsMutuallyExclusive("id-token", "dpop")
 	return c
+}
+
+// tokenArgs takes a profile, and with --dpop the URL of a request behind it.
+func tokenArgs(opts *tokenOptions) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		opts.args = args
+		if opts.dpopMethod == "" {
+			return atMostProfile(cmd, args)
+		}
+		if len(args) == 0 || len(args) > 2 {
+			return withHint(usagef("--dpop is for one request"), "fob token PROFILE --dpop GET https://api.example.com/me")
+		}
+		opts.dpopURL, opts.args = args[len(args)-1], args[:len(args)-1]
+		if err := oauth.CheckURL(opts.dpopURL); err != nil {
+			return withHint(usagef("the URL of the request: %s", err), "give an https URL; http is for loopback addresses alone")
+		}
+		if strings.Trim(opts.dpopMethod, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" {
+			return withHint(usagef("%q is no HTTP method", opts.dpopMethod), "write it in capitals: GET, POST")
+		}
+		return checkNames(opts.args)
+	}
 }
 
 func runToken(ctx context.Context, a *app, opts tokenOptions) error {
@@ -77,12 +127,18 @@ func runToken(ctx context.Context, a *app, opts tokenOptions) error {
 	if err != nil {
 		return forProfile(err, p.Name)
 	}
+	if opts.dpopMethod != "" {
+		return forProfile(a.printProof(ctx, p, token, opts), p.Name)
+	}
 	return a.printToken(token, opts)
 }
 
 // token asks the profile's login for an access token, and once more where the login
 // was moved to another storage meanwhile.
 func (a *app) token(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
+	if showsIdentity(p) && a.getenv(variable("FOB_TOKEN_", p.Name)) == "" {
+		return a.identityToken(ctx, p, want)
+	}
 	switch name, refreshes := a.givenVariable(p.Name); {
 	case refreshes:
 		return a.givenRefresh(ctx, p, name, want)
@@ -126,7 +182,12 @@ func (a *app) stillIn(store *credstore.Store, profile string) error {
 
 // tokenRequest reads --min-ttl, else FOB_MIN_TTL.
 func (a *app) tokenRequest(opts tokenOptions) (session.TokenOptions, error) {
-	want := session.TokenOptions{ForceRefresh: opts.forceRefresh}
+	want := session.TokenOptions{Target: session.NewTarget(opts.scopes, opts.resource), ForceRefresh: opts.forceRefresh, WantIDToken: opts.idToken}
+	if opts.resource != "" {
+		if err := oauth.CheckURL(opts.resource); err != nil {
+			return want, withHint(usagef("--resource: %s", err), "give the API's URL")
+		}
+	}
 	if env := a.getenv("FOB_MIN_TTL"); env != "" && !opts.minTTLGiven {
 		ttl, err := time.ParseDuration(env)
 		if err != nil {
@@ -144,28 +205,62 @@ func (a *app) tokenRequest(opts tokenOptions) (session.TokenOptions, error) {
 }
 
 func (a *app) printToken(token *session.Token, opts tokenOptions) error {
+	value := token.Value
+	if opts.idToken {
+		value = token.IDToken
+	}
+	if opts.mask {
+		a.maskInLog(value)
+	}
 	var err error
 	switch {
+	case opts.inspect:
+		return a.printInspection(value, opts.json)
 	case opts.json:
-		err = a.printJSON(newTokenJSON(token))
+		err = a.printJSON(newTokenJSON(token, opts.idToken))
 	case opts.header:
-		_, err = fmt.Fprintf(a.stdout, "Authorization: %s %s\n", token.Type, token.Value.Reveal())
+		_, err = fmt.Fprintf(a.stdout, "Authorization: %s %s\n", token.Type, value.Reveal())
 	default:
-		_, err = fmt.Fprintln(a.stdout, token.Value.Reveal())
+		_, err = fmt.Fprintln(a.stdout, value.Reveal())
 	}
+	return err
+}
+
+// printProof prints the headers of one request with a token that is bound to a key
+// (RFC 9449 §7.1).
+func (a *app) printProof(ctx context.Context, p config.Profile, token *session.Token, opts tokenOptions) error {
+	if token.Type != oauth.TypeDPoP {
+		return withHint(usagef("the token of profile %q is not bound to a key", p.Name), "log in with a key: 'fob login %s --dpop'; or use --header", p.Name)
+	}
+	s, err := a.session(p)
+	if err != nil {
+		return err
+	}
+	proof, err := s.Proof(ctx, token, opts.dpopMethod, opts.dpopURL, opts.dpopNonce)
+	if err != nil {
+		return err
+	}
+	if opts.mask {
+		a.maskInLog(token.Value)
+	}
+	_, err = fmt.Fprintf(a.stdout, "Authorization: %s %s\nDPoP: %s\n", token.Type, token.Value.Reveal(), proof)
 	return err
 }
 
 // tokenJSON is what `fob token --json` prints.
 type tokenJSON struct {
-	AccessToken string    `json:"access_token"`
-	TokenType   string    `json:"token_type"`
+	AccessToken string    `json:"access_token,omitempty"`
+	IDToken     string    `json:"id_token,omitempty"`
+	TokenType   string    `json:"token_type,omitempty"`
 	Scope       string    `json:"scope,omitempty"`
 	ExpiresAt   time.Time `json:"expires_at,omitzero"` // RFC 3339, UTC
 	ExpiresOn   int64     `json:"expires_on,omitzero"` // Unix seconds
 }
 
-func newTokenJSON(token *session.Token) tokenJSON {
+func newTokenJSON(token *session.Token, idToken bool) tokenJSON {
+	if idToken {
+		return tokenJSON{IDToken: token.IDToken.Reveal()}
+	}
 	out := tokenJSON{AccessToken: token.Value.Reveal(), TokenType: token.Type, Scope: token.Scope}
 	if !token.ExpiresAt.IsZero() {
 		out.ExpiresAt = token.ExpiresAt.UTC().Truncate(time.Second)

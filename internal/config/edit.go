@@ -170,9 +170,19 @@ func (p Profile) settings() []setting {
 			settings = append(settings, setting{key, quote(value)})
 		case []string:
 			settings = append(settings, setting{key, quoteAll(value)})
+		case bool:
+			settings = append(settings, setting{key, yes(value)})
 		}
 	}
 	return settings
+}
+
+// yes writes a TOML boolean; a false one is no setting at all.
+func yes(value bool) string {
+	if value {
+		return "true"
+	}
+	return ""
 }
 
 // quote writes a TOML basic string; an empty one is no setting at all.

@@ -21,6 +21,22 @@ type Profile struct {
 	TokenEndpointAuthMethod string   `toml:"token_endpoint_auth_method"`
 	Storage                 string   `toml:"storage"`
 	CAFile                  string   `toml:"ca_file"`
+
+	DeviceAuthorizationEndpoint string   `toml:"device_authorization_endpoint"`
+	Grant                       string   `toml:"grant"`                // how tokens are had; empty: a person logs in
+	Resources                   []string `toml:"resources"`            // RFC 8707; the first is that of 'fob token'
+	DPoP                        bool     `toml:"dpop"`                 // bind tokens to a key (RFC 9449)
+	PrivateKeyFile              string   `toml:"private_key_file"`     // of private_key_jwt: PEM or JWK
+	CertificateFile             string   `toml:"certificate_file"`     // of a client that shows one (RFC 8705): PEM
+	CertificateKeyFile          string   `toml:"certificate_key_file"` // PEM
+
+	// Of a machine that shows its own identity, with the grants token-exchange and
+	// jwt-bearer.
+	Identity         string   `toml:"identity"`           // where it comes from: github, gitlab, env:NAME, file:PATH, command
+	IdentityCommand  []string `toml:"identity_command"`   // prints it
+	IdentityAudience string   `toml:"identity_audience"`  // who it is for; empty: the issuer
+	SubjectTokenType string   `toml:"subject_token_type"` // what the server calls it; empty: a JWT
+	Audience         string   `toml:"audience"`           // of the access token (RFC 8693 §2.1)
 }
 
 // Authority names the server that a login belongs to: its issuer, or its token
@@ -40,6 +56,7 @@ func (p Profile) WithProvider() Profile {
 		p.TokenEndpoint = preset.TokenEndpoint
 		p.RevocationEndpoint = cmp.Or(p.RevocationEndpoint, preset.RevocationEndpoint)
 		p.UserinfoEndpoint = cmp.Or(p.UserinfoEndpoint, preset.UserinfoEndpoint)
+		p.DeviceAuthorizationEndpoint = cmp.Or(p.DeviceAuthorizationEndpoint, preset.DeviceAuthorizationEndpoint)
 	}
 	if len(p.Scopes) == 0 {
 		p.Scopes = preset.Scopes

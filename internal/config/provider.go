@@ -15,13 +15,16 @@ const (
 // Provider is a preset: what fob knows of an OAuth server before it asks it. An
 // empty endpoint is one that the server's metadata names, or that it lacks.
 type Provider struct {
-	Name                    string            `json:"name"`
-	Title                   string            `json:"title"`
-	Issuer                  string            `json:"issuer,omitempty"` // may hold {placeholders}
-	AuthorizationEndpoint   string            `json:"authorization_endpoint,omitempty"`
-	TokenEndpoint           string            `json:"token_endpoint,omitempty"`
-	RevocationEndpoint      string            `json:"revocation_endpoint,omitempty"`
-	UserinfoEndpoint        string            `json:"userinfo_endpoint,omitempty"`
+	Name                  string `json:"name"`
+	Title                 string `json:"title"`
+	Issuer                string `json:"issuer,omitempty"` // may hold {placeholders}
+	AuthorizationEndpoint string `json:"authorization_endpoint,omitempty"`
+	TokenEndpoint         string `json:"token_endpoint,omitempty"`
+	RevocationEndpoint    string `json:"revocation_endpoint,omitempty"`
+	UserinfoEndpoint      string `json:"userinfo_endpoint,omitempty"`
+
+	DeviceAuthorizationEndpoint string `json:"device_authorization_endpoint,omitempty"`
+
 	Scopes                  []string          `json:"scopes,omitempty"`
 	AuthParams              map[string]string `json:"authorization_parameters,omitempty"`
 	SecretRequired          bool              `json:"secret_required"`

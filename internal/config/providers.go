@@ -70,12 +70,15 @@ func Providers() []Provider {
 			Note:                    "Its revocation wants the token itself as a bearer, which RFC 7009 does not know: fob leaves it to the page.",
 		},
 		{
-			Name:                    "github",
-			Title:                   "GitHub",
-			Issuer:                  "https://github.com/login/oauth",
-			AuthorizationEndpoint:   "https://github.com/login/oauth/authorize",
-			TokenEndpoint:           "https://github.com/login/oauth/access_token",
-			UserinfoEndpoint:        "https://api.github.com/user",
+			Name:                  "github",
+			Title:                 "GitHub",
+			Issuer:                "https://github.com/login/oauth",
+			AuthorizationEndpoint: "https://github.com/login/oauth/authorize",
+			TokenEndpoint:         "https://github.com/login/oauth/access_token",
+			UserinfoEndpoint:      "https://api.github.com/user",
+
+			DeviceAuthorizationEndpoint: "https://github.com/login/device/code",
+
 			Scopes:                  []string{"read:user"},
 			SecretRequired:          true,
 			TokenEndpointAuthMethod: "client_secret_post",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -72,4 +73,16 @@ func resolve(path string) (string, error) {
 	}
 	dir, err = resolve(dir)
 	return filepath.Join(dir, filepath.Base(path)), err
+}
+
+// RemoveData deletes all that storages keep in a data folder: records in files, keys
+// and locks. The folder goes too if it holds nothing else. The OS keyring's items go
+// with their records.
+func RemoveData(dataDir string) error {
+	var failed error
+	for _, name := range []string{"records", "pieces", "previous", "locks", "id", "seal.key", "seal.json"} {
+		failed = errors.Join(failed, os.RemoveAll(filepath.Join(dataDir, name)))
+	}
+	_ = os.Remove(dataDir) // only if it is empty
+	return failed
 }

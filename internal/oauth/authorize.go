@@ -1,11 +1,15 @@
 package oauth
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -38,6 +42,7 @@ type AuthorizationRequest struct {
 	Nonce       string // empty where no id_token was asked for
 
 	url          string
+	resource     string // what the first access token is for (RFC 8707); empty: the server chooses
 	state        secret.Secret
 	codeVerifier secret.Secret
 	issuer       string
@@ -45,32 +50,83 @@ type AuthorizationRequest struct {
 }
 
 // NewAuthorizationRequest makes a login with fresh state, PKCE S256 verifier
-// (RFC 7636) and, for the scope openid, nonce. params are added to the URL.
-func (c *Client) NewAuthorizationRequest(redirectURI string, scopes []string, params map[string]string) *AuthorizationRequest {
+// (RFC 7636) and, for the scope openid, nonce; where tokens are to be bound to a
+// key, the code is too (RFC 9449 §10). params are added to the URL.
+func (c *Client) NewAuthorizationRequest(redirectURI string, scopes []string, params url.Values) (*AuthorizationRequest, error) {
 	r := &AuthorizationRequest{
 		RedirectURI:  redirectURI,
+		resource:     params.Get("resource"),
 		state:        secret.New(randomText()),
 		codeVerifier: secret.New(oauth2.GenerateVerifier()),
 		issuer:       c.Metadata.Issuer,
 		issRequired:  c.Metadata.IssParameterSupported,
 	}
-	var options []oauth2.AuthCodeOption
-	for name, value := range params {
-		options = append(options, oauth2.SetAuthURLParam(name, value))
-	}
-	if slices.Contains(scopes, "openid") && c.Metadata.JWKSURI != "" {
-		r.Nonce = randomText()
-		options = append(options, oauth2.SetAuthURLParam("nonce", r.Nonce))
-	}
-	options = append(options, oauth2.S256ChallengeOption(r.codeVerifier.Reveal()))
 	config := oauth2.Config{
 		ClientID:    c.ClientID,
 		RedirectURL: redirectURI,
 		Scopes:      scopes,
 		Endpoint:    oauth2.Endpoint{AuthURL: c.Metadata.AuthorizationEndpoint},
 	}
-	r.url = config.AuthCodeURL(r.state.Reveal(), options...)
-	return r
+	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(r.codeVerifier.Reveal())}
+	if slices.Contains(scopes, "openid") && c.Metadata.JWKSURI != "" {
+		r.Nonce = randomText()
+		options = append(options, oauth2.SetAuthURLParam("nonce", r.Nonce))
+	}
+	if !c.DPoPKey.IsZero() {
+		thumbprint, err := c.DPoPKey.Thumbprint()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, oauth2.SetAuthURLParam("dpop_jkt", thumbprint))
+	}
+	var err error
+	r.url, err = withParams(config.AuthCodeURL(r.state.Reveal(), options...), params)
+	return r, err
+}
+
+// withParams adds parameters to a URL: a resource may come more than once (RFC
+// 8707 §2), all others replace what is there.
+func withParams(raw string, params url.Values) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", err
+	}
+	q := u.Query()
+	maps.Copy(q, params)
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// Push hands the request to the server directly, so that the browser carries a
+// reference alone (RFC 9126).
+func (c *Client) Push(ctx context.Context, r *AuthorizationRequest) error {
+	u, err := url.Parse(r.url)
+	if err != nil {
+		return err
+	}
+	status, body, err := c.post(ctx, c.Metadata.PushedAuthorizationEndpoint, u.Query(), nil)
+	if err != nil {
+		return fmt.Errorf("pushing the authorization request: %w", err)
+	}
+	var answer struct {
+		RequestURI string `json:"request_uri"`
+	}
+	switch {
+	case status != http.StatusCreated && status != http.StatusOK:
+		return fmt.Errorf("pushing the authorization request: %w", errorAnswer(status, body))
+	case json.Unmarshal(body, &answer) != nil || !isVisible(answer.RequestURI) || answer.RequestURI == "":
+		return fmt.Errorf("%w: it pushed no request_uri", ErrMalformed)
+	}
+	pushed, err := url.Parse(c.Metadata.AuthorizationEndpoint)
+	if err != nil {
+		return err
+	}
+	q := pushed.Query()
+	q.Set("client_id", c.ClientID)
+	q.Set("request_uri", answer.RequestURI)
+	pushed.RawQuery = q.Encode()
+	r.url = pushed.String()
+	return nil
 }
 
 // randomText is 32 random bytes in base64url.

@@ -1,13 +1,10 @@
 package oauth
 
 import (
-	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
-	"golang.org/x/oauth2"
-
+	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -16,69 +13,27 @@ type Client struct {
 	HTTP         *http.Client
 	Metadata     *Metadata
 	ClientID     string
-	ClientSecret secret.Secret    // zero for a public client
-	AuthStyle    oauth2.AuthStyle // never AuthStyleAutoDetect, which sends a request twice
+	ClientSecret secret.Secret // zero for a public client
+	ClientKey    jwk.Key       // of private_key_jwt
+	AuthMethod   string        // one of AuthMethods, as UseAuthMethod settles; empty is AuthNone
+	DPoPKey      jwk.Key       // what tokens are bound to (RFC 9449); zero: bearer tokens
+	Keys         *KeySet       // the issuer's signing keys, as far as they are known
 	Now          func() time.Time
 
-	skew time.Duration // of the server's clock, as its last answer showed it
+	skew      time.Duration // of the server's clock, as its last answer showed it
+	dpopNonce string        // as the server's last answer gave it (RFC 9449 §8)
 }
 
-// learnSkew compares the server's clock (RFC 9110 §6.6.1) with this machine's.
-func (c *Client) learnSkew(h http.Header) {
+// learn takes from an answer how far the server's clock (RFC 9110 §6.6.1) is from
+// this machine's, and the nonce of the next DPoP proof.
+func (c *Client) learn(h http.Header) {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		c.skew = date.Sub(c.Now())
+	}
+	if nonce := h.Get("DPoP-Nonce"); nonce != "" {
+		c.dpopNonce = nonce
 	}
 }
 
 // serverNow is the time at the server. What it dates is judged by its own clock.
 func (c *Client) serverNow() time.Time { return c.Now().Add(c.skew) }
-
-// The client authentication methods that fob speaks (RFC 7591 §2).
-const (
-	AuthNone  = "none"
-	AuthBasic = "client_secret_basic"
-	AuthPost  = "client_secret_post"
-)
-
-// AuthMethods returns the client authentication methods that fob speaks.
-func AuthMethods() []string { return []string{AuthNone, AuthBasic, AuthPost} }
-
-// UseAuthMethod settles how the client authenticates at the token endpoint. An
-// empty method is chosen: none without a secret; with one, basic unless the
-// server lists methods and basic is not among them (RFC 8414 §2).
-func (c *Client) UseAuthMethod(method string) error {
-	supported := c.Metadata.TokenEndpointAuthMethodsSupported
-	if method == "" {
-		switch {
-		case c.ClientSecret.IsZero():
-			method = AuthNone
-		case len(supported) == 0 || slices.Contains(supported, AuthBasic):
-			method = AuthBasic
-		default:
-			method = AuthPost
-		}
-	}
-	if method != AuthNone && c.ClientSecret.IsZero() {
-		return fmt.Errorf("%s needs a client secret", method)
-	}
-	switch method {
-	case AuthNone, AuthPost:
-		c.AuthStyle = oauth2.AuthStyleInParams
-	case AuthBasic:
-		c.AuthStyle = oauth2.AuthStyleInHeader
-	default:
-		return fmt.Errorf("fob does not speak the client authentication method %q", method)
-	}
-	return nil
-}
-
-// AuthMethod is how the client authenticates at the token endpoint.
-func (c *Client) AuthMethod() string {
-	switch {
-	case c.ClientSecret.IsZero():
-		return AuthNone
-	case c.AuthStyle == oauth2.AuthStyleInHeader:
-		return AuthBasic
-	}
-	return AuthPost
-}

@@ -21,6 +21,9 @@ var (
 	ErrUnsupported = errors.New("the server does not support this")
 	// ErrIDToken is an id_token that must not be trusted.
 	ErrIDToken = errors.New("the id_token was refused")
+	// ErrUnknownKey is an id_token whose key the issuer does not name, as far as it may
+	// be asked just now.
+	ErrUnknownKey = errors.New("the id_token is signed with a key that is not known")
 	// ErrTokenRefused is an access token that a resource does not take (RFC 6750 §3.1).
 	ErrTokenRefused = errors.New("the access token was refused")
 	// ErrWrongSubject is a userinfo answer about somebody else (OIDC Core §5.3.2).

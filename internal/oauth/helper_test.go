@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/fobcli/fob/internal/authservertest"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
@@ -31,7 +29,7 @@ func atServer(t *testing.T, opts authservertest.Options) (*authservertest.Server
 	if err != nil {
 		t.Fatal(err)
 	}
-	return server, &Client{HTTP: hc, Metadata: m, ClientID: "fob-test", AuthStyle: oauth2.AuthStyleInParams, Now: time.Now}
+	return server, &Client{HTTP: hc, Metadata: m, ClientID: "fob-test", Now: time.Now}
 }
 
 func arm(t *testing.T, s *authservertest.Server, fault string) {
@@ -56,7 +54,7 @@ func answering(t *testing.T, handler http.HandlerFunc) (*Client, *atomic.Int32) 
 		t.Fatal(err)
 	}
 	m := &Metadata{TokenEndpoint: server.URL + "/token", RevocationEndpoint: server.URL + "/revoke"}
-	return &Client{HTTP: hc, Metadata: m, ClientID: "fob", AuthStyle: oauth2.AuthStyleInParams, Now: time.Now}, requests
+	return &Client{HTTP: hc, Metadata: m, ClientID: "fob", Now: time.Now}, requests
 }
 
 func text(body string) http.HandlerFunc {

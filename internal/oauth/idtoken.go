@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"slices"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -28,6 +28,7 @@ type IDToken struct {
 	Name              string
 	PreferredUsername string
 	Email             string
+	ExpiresAt         time.Time
 }
 
 // idTokenClaims are the claims that are checked or shown.
@@ -78,21 +79,38 @@ func (c *Client) VerifyIDToken(ctx context.Context, raw, nonce string, accessTok
 		return nil, err
 	}
 	payload, err := c.verifySignature(ctx, token)
+	if errors.Is(err, ErrUnknownKey) {
+		err = refused("no key of the server fits its signature")
+	}
 	if err != nil {
 		return nil, err
 	}
+	claims, err := parseClaims(payload)
+	if err != nil {
+		return nil, err
+	}
+	if subtle.ConstantTimeCompare([]byte(claims.Nonce), []byte(nonce)) != 1 {
+		return nil, refused("nonce is of another login")
+	}
+	if err := c.checkClaims(claims, token, accessToken); err != nil {
+		return nil, err
+	}
+	return claims.idToken(), nil
+}
+
+func parseClaims(payload []byte) (*idTokenClaims, error) {
 	var claims idTokenClaims
 	if err := json.Unmarshal(payload, &claims); err != nil {
 		return nil, refused("its claims are not JSON of the right types")
 	}
-	if err := c.checkClaims(&claims, nonce); err != nil {
-		return nil, err
+	return &claims, nil
+}
+
+func (c *idTokenClaims) idToken() *IDToken {
+	return &IDToken{
+		Subject: c.Subject, Name: c.Name, PreferredUsername: c.PreferredUsername, Email: c.Email,
+		ExpiresAt: seconds(*c.Expiry),
 	}
-	algorithm := jose.SignatureAlgorithm(token.Signatures[0].Header.Algorithm)
-	if claims.AccessTokenHash != nil && !matchesHash(*claims.AccessTokenHash, algorithm, accessToken) {
-		return nil, refused("at_hash is of another access token")
-	}
-	return &IDToken{Subject: claims.Subject, Name: claims.Name, PreferredUsername: claims.PreferredUsername, Email: claims.Email}, nil
 }
 
 // parseSigned takes the compact form alone: three parts, known algorithm.
@@ -107,8 +125,10 @@ func parseSigned(raw string) (*jose.JSONWebSignature, error) {
 	return token, nil
 }
 
-func (c *Client) checkClaims(claims *idTokenClaims, nonce string) error {
+// checkClaims judges what every id_token must say, whenever it comes.
+func (c *Client) checkClaims(claims *idTokenClaims, token *jose.JSONWebSignature, accessToken secret.Secret) error {
 	now := c.serverNow()
+	algorithm := jose.SignatureAlgorithm(token.Signatures[0].Header.Algorithm)
 	switch {
 	case claims.Issuer != c.Metadata.Issuer:
 		return refused("iss is another issuer")
@@ -124,8 +144,8 @@ func (c *Client) checkClaims(claims *idTokenClaims, nonce string) error {
 		return refused("it has expired, or has no exp")
 	case claims.IssuedAt == nil || seconds(*claims.IssuedAt).After(now.Add(clockLeeway)):
 		return refused("it comes from the future, or has no iat")
-	case subtle.ConstantTimeCompare([]byte(claims.Nonce), []byte(nonce)) != 1:
-		return refused("nonce is of another login")
+	case claims.AccessTokenHash != nil && !matchesHash(*claims.AccessTokenHash, algorithm, accessToken):
+		return refused("at_hash is of another access token")
 	}
 	return nil
 }
@@ -149,62 +169,28 @@ func matchesHash(atHash string, algorithm jose.SignatureAlgorithm, accessToken s
 	return subtle.ConstantTimeCompare([]byte(atHash), []byte(want)) == 1
 }
 
-// verifySignature looks the key up in the issuer's key set. A set without it is
-// fetched once more: the issuer may have rotated its keys in between.
-func (c *Client) verifySignature(ctx context.Context, token *jose.JSONWebSignature) ([]byte, error) {
-	if c.Metadata.JWKSURI == "" {
-		return nil, refused("the server names no keys to check it with")
-	}
-	for range 2 {
-		var set struct{ Keys []json.RawMessage }
-		if err := httpclient.GetJSON(ctx, c.HTTP, c.Metadata.JWKSURI, &set); err != nil {
-			return nil, fmt.Errorf("reading the server's keys: %w", unavailable(err))
-		}
-		for _, key := range candidates(set.Keys, token.Signatures[0].Header) {
-			if payload, err := token.Verify(key); err == nil {
-				return payload, nil
-			}
-		}
-	}
-	return nil, refused("no key of the server fits its signature")
-}
-
-// candidates are the public signing keys that the header may mean: those of its
-// kid, or all where it names none. Keys of a kind that fob does not know are
-// passed over.
-func candidates(set []json.RawMessage, header jose.Header) []jose.JSONWebKey {
-	var keys []jose.JSONWebKey
-	for _, raw := range set {
-		var key jose.JSONWebKey
-		if key.UnmarshalJSON(raw) == nil && key.IsPublic() &&
-			(key.Use == "" || key.Use == "sig") &&
-			(key.Algorithm == "" || key.Algorithm == header.Algorithm) &&
-			(header.KeyID == "" || key.KeyID == header.KeyID) {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-// CheckRefreshedIDToken checks the id_token of a refresh (OIDC Core §12.2): same
-// iss and sub, and this client in aud. It came straight from the token endpoint,
-// so that TLS stands for its signature (§3.1.3.7, 6).
-func (c *Client) CheckRefreshedIDToken(raw, subject string) error {
+// VerifyRefreshedIDToken checks the id_token of a refresh (OIDC Core §12.2): as that
+// of the login, with the same iss and sub. It came straight from the token endpoint,
+// so that TLS stands for its signature too (§3.1.3.7, 6): where the key that signed
+// it cannot be learned just now, the error is ErrUnknownKey, and the login is as good
+// as before.
+func (c *Client) VerifyRefreshedIDToken(ctx context.Context, raw, subject string, accessToken secret.Secret) (*IDToken, error) {
 	token, err := parseSigned(raw)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var claims idTokenClaims
-	if err := json.Unmarshal(token.UnsafePayloadWithoutVerification(), &claims); err != nil {
-		return refused("its claims are not JSON of the right types")
+	claims, err := parseClaims(token.UnsafePayloadWithoutVerification())
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case claims.Issuer != c.Metadata.Issuer:
-		return refused("iss is another issuer")
-	case claims.Subject != subject:
-		return refused("sub is another account")
-	case !slices.Contains(claims.Audience, c.ClientID):
-		return refused("aud is another client")
+	if claims.Subject != subject {
+		return nil, refused("sub is another account")
 	}
-	return nil
+	if err := c.checkClaims(claims, token, accessToken); err != nil {
+		return nil, err
+	}
+	if _, err := c.verifySignature(ctx, token); err != nil {
+		return nil, err
+	}
+	return claims.idToken(), nil
 }

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 // verified logs in at the test issuer and checks its id_token.
 func verified(t *testing.T, c *Client) (*IDToken, *TokenResponse, error) {
 	t.Helper()
-	request := c.NewAuthorizationRequest("http://127.0.0.1:1/callback", []string{"openid", "offline_access"}, map[string]string{"prompt": "consent"})
+	request := c.mustRequest("http://127.0.0.1:1/callback", []string{"openid", "offline_access"}, url.Values{"prompt": {"consent"}})
 	back, err := authservertest.Redirect(t.Context(), request.URL(), c.HTTP)
 	if err != nil {
 		t.Fatal(err)
@@ -157,21 +158,55 @@ func TestC35RefreshedIDToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.CheckRefreshedIDToken(r.IDToken(), "ada"); err != nil {
-		t.Error(err)
+	refreshed := func(c *Client, subject string) error {
+		access, err := r.AccessToken()
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := c.VerifyRefreshedIDToken(t.Context(), r.IDToken(), subject, access.Value)
+		if err == nil && (id.Subject != subject || id.ExpiresAt.IsZero()) {
+			t.Errorf("C35: %+v", id)
+		}
+		return err
 	}
-	if err := c.CheckRefreshedIDToken(r.IDToken(), "mallory"); !errors.Is(err, ErrIDToken) {
+	fetches := server.Count("jwks")
+	if err := refreshed(c, "ada"); err != nil || server.Count("jwks") != fetches {
+		t.Errorf("C35 -refresh-token: %v, with %d fetches", err, server.Count("jwks")-fetches)
+	}
+	if err := refreshed(c, "mallory"); !errors.Is(err, ErrIDToken) {
 		t.Errorf("C35 -refresh-token-invalid-sub: %v", err)
-	}
-	arm(t, server, "id-token-iss")
-	_, r, _ = verified(t, c)
-	if err := c.CheckRefreshedIDToken(r.IDToken(), "ada"); !errors.Is(err, ErrIDToken) {
-		t.Errorf("C35 -refresh-token-invalid-issuer: %v", err)
 	}
 	other := *c
 	other.ClientID = "another"
-	if err := other.CheckRefreshedIDToken(r.IDToken(), "ada"); !errors.Is(err, ErrIDToken) {
+	if err := refreshed(&other, "ada"); !errors.Is(err, ErrIDToken) {
 		t.Errorf("C35 another client's: %v", err)
+	}
+	arm(t, server, "id-token-iss")
+	_, r, _ = verified(t, c)
+	if err := refreshed(c, "ada"); !errors.Is(err, ErrIDToken) {
+		t.Errorf("C35 -refresh-token-invalid-issuer: %v", err)
+	}
+}
+
+func TestC34ARotatedKeyCostsOneFetch(t *testing.T) {
+	server, c := atServer(t, authservertest.Options{})
+	if _, _, err := verified(t, c); err != nil {
+		t.Fatal(err)
+	}
+	fetches := server.Count("jwks")
+	arm(t, server, "id-token-unknown-kid")
+	if _, _, err := verified(t, c); !errors.Is(err, ErrIDToken) || server.Count("jwks") != fetches {
+		t.Errorf("C34: the keys are a moment old, and %d fetches for an unknown one: %v", server.Count("jwks")-fetches, err)
+	}
+	later := c.Keys.FetchedAt.Add(-2 * refetchAfter)
+	c.Keys.FetchedAt = later
+	arm(t, server, "id-token-unknown-kid")
+	if _, _, err := verified(t, c); !errors.Is(err, ErrIDToken) || server.Count("jwks") != fetches+1 {
+		t.Errorf("C34: %d fetches for an unknown key: %v", server.Count("jwks")-fetches, err)
+	}
+	c.Keys = &KeySet{FetchedAt: later} // the issuer has another key since
+	if _, _, err := verified(t, c); err != nil || len(c.Keys.Keys) == 0 {
+		t.Errorf("C34 -signing-key-rotation: %v", err)
 	}
 }
 

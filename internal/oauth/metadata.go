@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 
@@ -31,7 +30,14 @@ type Metadata struct {
 	GrantTypesSupported               []string `json:"grant_types_supported,omitempty"`
 	DeviceAuthorizationEndpoint       string   `json:"device_authorization_endpoint,omitempty"`         // RFC 8628 §4
 	PushedAuthorizationEndpoint       string   `json:"pushed_authorization_request_endpoint,omitempty"` // RFC 9126 §5
-	DPoPAlgorithmsSupported           []string `json:"dpop_signing_alg_values_supported,omitempty"`     // RFC 9449 §5.1
+	PushedAuthorizationRequired       bool     `json:"require_pushed_authorization_requests,omitempty"`
+	DPoPAlgorithmsSupported           []string `json:"dpop_signing_alg_values_supported,omitempty"` // RFC 9449 §5.1
+	RegistrationEndpoint              string   `json:"registration_endpoint,omitempty"`             // RFC 7591 §3
+	EndSessionEndpoint                string   `json:"end_session_endpoint,omitempty"`              // OIDC RP-Initiated Logout §2.1
+	// TokenEndpointAuthSigningAlgorithms are for private_key_jwt and client_secret_jwt.
+	TokenEndpointAuthSigningAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
+	// MTLSEndpointAliases are the endpoints for a client with a certificate (RFC 8705 §5).
+	MTLSEndpointAliases map[string]string `json:"mtls_endpoint_aliases,omitempty"`
 	// IssParameterSupported: the callback carries iss (RFC 9207 §3).
 	IssParameterSupported bool `json:"authorization_response_iss_parameter_supported,omitempty"`
 	// OpenID tells that the document is an OpenID provider's.
@@ -53,20 +59,21 @@ func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, e
 	if !errors.As(err, &status) || status.Status >= 500 {
 		return nil, err
 	}
-	m, oauthErr := fetchMetadata(ctx, hc, issuer, wellKnown(issuer))
+	m, oauthErr := fetchMetadata(ctx, hc, issuer, wellKnown(issuer, "oauth-authorization-server"))
 	if oauthErr != nil {
 		return nil, fmt.Errorf("no metadata: %w, %w", err, oauthErr)
 	}
 	return m, nil
 }
 
-// wellKnown puts RFC 8414's suffix between host and path (§3.1).
-func wellKnown(issuer string) string {
-	u, err := url.Parse(issuer)
+// wellKnown puts a well-known name between host and path (RFC 8414 §3.1, RFC 9728
+// §3.1).
+func wellKnown(identifier, name string) string {
+	u, err := url.Parse(identifier)
 	if err != nil {
-		return issuer
+		return identifier
 	}
-	u.Path = "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.Path, "/")
+	u.Path = "/.well-known/" + name + strings.TrimSuffix(u.Path, "/")
 	return u.String()
 }
 
@@ -90,63 +97,64 @@ func (m *Metadata) Pinned() *Metadata {
 		TokenEndpoint:      m.TokenEndpoint,
 		RevocationEndpoint: m.RevocationEndpoint,
 		UserinfoEndpoint:   m.UserinfoEndpoint,
+		EndSessionEndpoint: m.EndSessionEndpoint,
+		JWKSURI:            m.JWKSURI,
 		OpenID:             m.OpenID,
+
+		TokenEndpointAuthSigningAlgorithms: m.TokenEndpointAuthSigningAlgorithms,
 	}
 }
 
-// Check refuses metadata without the two endpoints of a login, or with any
-// endpoint that fob must not talk to.
+// ForCertificate is the metadata for a client that authenticates by a certificate:
+// its endpoints may be other ones.
+func (m *Metadata) ForCertificate() (*Metadata, error) {
+	aliased := *m
+	for _, endpoint := range aliased.endpoints() {
+		if alias := m.MTLSEndpointAliases[endpoint.name]; alias != "" {
+			*endpoint.url = alias
+		}
+	}
+	return &aliased, aliased.Check()
+}
+
+// endpoint is one of the URLs in the metadata.
+type endpoint struct {
+	name     string
+	url      *string
+	required bool
+}
+
+func (m *Metadata) endpoints() []endpoint {
+	return []endpoint{
+		{"authorization_endpoint", &m.AuthorizationEndpoint, false},
+		{"token_endpoint", &m.TokenEndpoint, true},
+		{"revocation_endpoint", &m.RevocationEndpoint, false},
+		{"userinfo_endpoint", &m.UserinfoEndpoint, false},
+		{"jwks_uri", &m.JWKSURI, false},
+		{"device_authorization_endpoint", &m.DeviceAuthorizationEndpoint, false},
+		{"pushed_authorization_request_endpoint", &m.PushedAuthorizationEndpoint, false},
+		{"registration_endpoint", &m.RegistrationEndpoint, false},
+		{"end_session_endpoint", &m.EndSessionEndpoint, false},
+	}
+}
+
+// Check refuses metadata without a token endpoint, or with any endpoint that fob
+// must not talk to.
 func (m *Metadata) Check() error {
-	for _, endpoint := range []struct {
-		name, url string
-		required  bool
-	}{
-		{"authorization_endpoint", m.AuthorizationEndpoint, true},
-		{"token_endpoint", m.TokenEndpoint, true},
-		{"revocation_endpoint", m.RevocationEndpoint, false},
-		{"userinfo_endpoint", m.UserinfoEndpoint, false},
-		{"jwks_uri", m.JWKSURI, false},
-	} {
-		if endpoint.url == "" && !endpoint.required {
+	for _, endpoint := range m.endpoints() {
+		if *endpoint.url == "" && !endpoint.required {
 			continue
 		}
-		if err := CheckURL(endpoint.url); err != nil {
+		if err := CheckURL(*endpoint.url); err != nil {
 			return fmt.Errorf("%w: its %s: %w", ErrMalformed, endpoint.name, err)
 		}
 	}
 	return nil
 }
 
-// CheckURL accepts an https URL, or an http one of a loopback host, that holds
-// nothing a launcher, a shell or a log could take for something else.
-func CheckURL(raw string) error {
-	if raw == "" {
-		return errors.New("there is no URL")
-	}
-	shown := safetext.Line(raw)
-	for _, r := range raw {
-		if r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r) {
-			return fmt.Errorf("%q holds a character that no URL has", shown)
-		}
-	}
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil || u.Host == "" || u.Opaque != "":
-		return fmt.Errorf("%q is not a URL with a host", shown)
-	case u.User != nil:
-		return fmt.Errorf("%q holds a user name", shown)
-	case u.Fragment != "" || strings.Contains(raw, "#"):
-		return fmt.Errorf("%q holds a fragment", shown)
-	case u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()):
-		return nil
-	}
-	return fmt.Errorf("%q is not https", shown)
-}
-
-func isLoopback(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.IsLoopback()
-}
+// CheckURL accepts an address that fob may talk to, or send a person to (see
+// httpclient.CheckURL).
+func CheckURL(raw string) error { return httpclient.CheckURL(raw) }
 
 // unavailable marks what another try may mend: anything but a refusal of ours.
 func unavailable(err error) error {

@@ -25,7 +25,7 @@ func (c *Client) Revoke(ctx context.Context, token secret.Secret, hint string) e
 	status, body, err := c.post(ctx, c.Metadata.RevocationEndpoint, url.Values{
 		"token":           {token.Reveal()},
 		"token_type_hint": {hint},
-	})
+	}, nil)
 	if err != nil {
 		return err
 	}

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/oauth2"
 
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
@@ -21,10 +20,17 @@ import (
 // maxLifetime bounds what a server may claim of a token or a login.
 const maxLifetime = 365 * 24 * time.Hour
 
+// The types of access tokens (RFC 6750, RFC 9449), as an Authorization header
+// names them.
+const (
+	TypeBearer = "Bearer"
+	TypeDPoP   = "DPoP"
+)
+
 // AccessToken is an access token that fob accepts.
 type AccessToken struct {
 	Value     secret.Secret
-	Type      string // "Bearer"
+	Type      string // TypeBearer or TypeDPoP
 	IssuedAt  time.Time
 	ExpiresAt time.Time // zero: the server did not say
 }
@@ -37,68 +43,111 @@ type TokenResponse struct {
 
 	fields     map[string]json.RawMessage
 	receivedAt time.Time
+	bound      bool // tokens were asked for that are bound to the DPoP key
 }
 
 // Exchange redeems an authorization code with its verifier (RFC 7636 §4.5).
 func (c *Client) Exchange(ctx context.Context, r *AuthorizationRequest, code string) (*TokenResponse, error) {
-	return c.grant(ctx, url.Values{
+	return c.grant(ctx, Target{Resource: r.resource}.form(url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {code},
 		"redirect_uri":  {r.RedirectURI},
 		"code_verifier": {r.codeVerifier.Reveal()},
-	})
+	}))
 }
 
 // Refresh makes one request with a refresh token (RFC 6749 §6).
-func (c *Client) Refresh(ctx context.Context, refreshToken secret.Secret) (*TokenResponse, error) {
-	return c.grant(ctx, url.Values{
+func (c *Client) Refresh(ctx context.Context, refreshToken secret.Secret, want Target) (*TokenResponse, error) {
+	return c.grant(ctx, want.form(url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {refreshToken.Reveal()},
-	})
+	}))
+}
+
+// ClientCredentials asks for a token for the client itself (RFC 6749 §4.4).
+func (c *Client) ClientCredentials(ctx context.Context, want Target) (*TokenResponse, error) {
+	return c.grant(ctx, want.form(url.Values{"grant_type": {"client_credentials"}}))
+}
+
+// Target is what an access token is for. The zero value leaves it to the server.
+type Target struct {
+	Scope    string // separated by blanks
+	Resource string // a resource indicator (RFC 8707)
+	Audience string // a server's own name for the like, as many servers know it (RFC 8693 §2.1)
+}
+
+func (t Target) form(form url.Values) url.Values {
+	for name, value := range map[string]string{"scope": t.Scope, "resource": t.Resource, "audience": t.Audience} {
+		if value != "" {
+			form.Set(name, value)
+		}
+	}
+	return form
 }
 
 // grant is the one POST that serves every grant.
 func (c *Client) grant(ctx context.Context, form url.Values) (*TokenResponse, error) {
-	status, body, err := c.post(ctx, c.Metadata.TokenEndpoint, form)
+	status, body, err := c.postWithProof(ctx, c.Metadata.TokenEndpoint, form)
 	if err != nil {
 		return nil, err
 	}
 	if status != http.StatusOK {
 		return nil, errorAnswer(status, body)
 	}
-	return parseTokenResponse(body, c.Now())
+	r, err := parseTokenResponse(body, c.Now())
+	if err != nil {
+		return nil, err
+	}
+	r.bound = !c.DPoPKey.IsZero()
+	return r, nil
+}
+
+// postWithProof posts with a DPoP proof, where tokens are bound to a key, and once
+// more where the server wants its nonce in it: it says so before it looks at the
+// grant.
+func (c *Client) postWithProof(ctx context.Context, endpoint string, form url.Values) (int, []byte, error) {
+	if c.DPoPKey.IsZero() {
+		return c.post(ctx, endpoint, form, nil)
+	}
+	header := http.Header{}
+	for again := false; ; again = true {
+		proof, err := c.Proof(http.MethodPost, endpoint, c.dpopNonce, secret.Secret{})
+		if err != nil {
+			return 0, nil, err
+		}
+		header.Set("DPoP", proof)
+		status, body, err := c.post(ctx, endpoint, form, header)
+		if err != nil || again || !c.wantsNonce(status, body) {
+			return status, body, err
+		}
+	}
 }
 
 // post sends a form with the client's authentication, once, and returns status
 // and body. A process that was stopped meanwhile still takes the answer.
-func (c *Client) post(ctx context.Context, endpoint string, form url.Values) (int, []byte, error) {
-	if c.AuthStyle != oauth2.AuthStyleInHeader {
-		form.Set("client_id", c.ClientID)
-		if !c.ClientSecret.IsZero() {
-			form.Set("client_secret", c.ClientSecret.Reveal())
-		}
-	}
+func (c *Client) post(ctx context.Context, endpoint string, form url.Values, header http.Header) (int, []byte, error) {
 	hc := *c.HTTP
 	ctx, stop := httpclient.WithRunningTimeout(ctx, hc.Timeout)
 	defer stop()
 	hc.Timeout = 0
+	sent := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
+	maps.Copy(sent, header)
+	form = maps.Clone(form) // what proves the client is for this request alone
+	if err := c.authenticate(form, sent); err != nil {
+		return 0, nil, err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return 0, nil, fmt.Errorf("%w: its endpoint is no URL", ErrMalformed)
 	}
+	req.Header = sent
 	req.GetBody = nil // never sent again, by a redirect or a lost connection
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	if c.AuthStyle == oauth2.AuthStyleInHeader {
-		// Both parts are form-encoded first (RFC 6749 §2.3.1).
-		req.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.ClientSecret.Reveal()))
-	}
 	resp, err := hc.Do(req)
 	if err != nil {
 		return 0, nil, unavailable(orCause(ctx, err))
 	}
 	defer resp.Body.Close()
-	c.learnSkew(resp.Header)
+	c.learn(resp.Header)
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, nil, unavailable(orCause(ctx, &url.Error{Op: "Post", Err: err}))
@@ -167,28 +216,53 @@ func (r *TokenResponse) text(name string) string {
 	return value
 }
 
-// AccessToken judges the access token: its type must be Bearer, its characters
-// those of RFC 6750 §2.1 and the like, so that nothing can be smuggled into a
-// header or a script.
+// AccessToken judges the access token: its type must be the one asked for, Bearer
+// or DPoP, and its characters those of RFC 6750 §2.1 and the like, so that nothing
+// can be smuggled into a header or a script.
 func (r *TokenResponse) AccessToken() (AccessToken, error) {
 	value := r.text("access_token")
 	if value == "" {
 		return AccessToken{}, fmt.Errorf("%w: there is no access_token in it", ErrMalformed)
 	}
-	for _, b := range []byte(value) {
-		if b <= ' ' || b >= 0x7f {
-			return AccessToken{}, fmt.Errorf("%w: the access_token holds a character that no token has", ErrMalformed)
-		}
+	if !isVisible(value) {
+		return AccessToken{}, fmt.Errorf("%w: the access_token holds a character that no token has", ErrMalformed)
 	}
-	if kind, said := r.fields["token_type"]; said && !strings.EqualFold(r.text("token_type"), "bearer") && string(kind) != "null" {
-		return AccessToken{}, fmt.Errorf("%w: a token_type other than Bearer", ErrUnsupported)
+	kind, err := r.tokenType()
+	if err != nil {
+		return AccessToken{}, err
 	}
 	return AccessToken{
 		Value:     secret.New(value),
-		Type:      "Bearer",
+		Type:      kind,
 		IssuedAt:  r.receivedAt,
 		ExpiresAt: r.after("expires_in"),
 	}, nil
+}
+
+// tokenType is Bearer or DPoP. A bearer token in place of one that is bound to a
+// key is refused: RFC 9449 §5 leaves that to the client.
+func (r *TokenResponse) tokenType() (string, error) {
+	said := r.text("token_type")
+	absent := len(r.fields["token_type"]) == 0 || string(r.fields["token_type"]) == "null"
+	switch {
+	case r.bound && strings.EqualFold(said, TypeDPoP):
+		return TypeDPoP, nil
+	case r.bound:
+		return "", fmt.Errorf("%w: it gave a token that is not bound to the DPoP key", ErrUnsupported)
+	case absent || strings.EqualFold(said, TypeBearer):
+		return TypeBearer, nil
+	}
+	return "", fmt.Errorf("%w: a token_type other than Bearer", ErrUnsupported)
+}
+
+// isVisible reports whether a text is visible ASCII without blanks.
+func isVisible(text string) bool {
+	for _, b := range []byte(text) {
+		if b <= ' ' || b >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // IDToken returns the id_token, or "".
@@ -210,13 +284,20 @@ func (r *TokenResponse) RefreshExpiry() time.Time {
 	return r.after("refresh_token_expires_in")
 }
 
-// after reads a number of seconds, which servers write as a number, a string, a
-// float or with an exponent. What is unusable is the zero time.
+// after is the time that a field gives in seconds, or the zero time.
 func (r *TokenResponse) after(name string) time.Time {
-	text := strings.Trim(string(r.fields[name]), `"`)
-	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) || !(seconds > 0) {
-		return time.Time{}
+	if lasts := duration(r.fields[name], maxLifetime); lasts > 0 {
+		return r.receivedAt.Add(lasts)
 	}
-	return r.receivedAt.Add(time.Duration(min(seconds, maxLifetime.Seconds()) * float64(time.Second)))
+	return time.Time{}
+}
+
+// duration reads a number of seconds, which servers write as a number, a string, a
+// float or with an exponent, up to a limit. What is unusable is 0.
+func duration(field json.RawMessage, limit time.Duration) time.Duration {
+	seconds, err := strconv.ParseFloat(strings.Trim(string(field), `"`), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || !(seconds > 0) {
+		return 0
+	}
+	return time.Duration(min(seconds, limit.Seconds()) * float64(time.Second))
 }

@@ -23,24 +23,58 @@ type Userinfo struct {
 // the given one is ErrWrongSubject; an empty subject matches any. ErrTokenRefused:
 // the token is not good there.
 func (c *Client) Userinfo(ctx context.Context, accessToken secret.Secret, subject string) (*Userinfo, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Metadata.UserinfoEndpoint, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the userinfo endpoint is no URL", ErrMalformed)
-	}
-	req.Header.Set("Authorization", "Bearer "+accessToken.Reveal())
 	var info Userinfo
-	if err := httpclient.DoJSON(c.HTTP, req, &info); err != nil {
-		var status *httpclient.StatusError
-		if errors.As(err, &status) && status.Status == http.StatusUnauthorized {
-			return nil, fmt.Errorf("%w by the userinfo endpoint", ErrTokenRefused)
-		}
+	err := c.getWithToken(ctx, c.Metadata.UserinfoEndpoint, accessToken, &info)
+	var status *httpclient.StatusError
+	switch {
+	case errors.As(err, &status) && status.Status == http.StatusUnauthorized:
+		return nil, fmt.Errorf("%w by the userinfo endpoint", ErrTokenRefused)
+	case err != nil:
 		return nil, unavailable(err)
-	}
-	if subject != "" && info.Subject != subject {
+	case subject != "" && info.Subject != subject:
 		return nil, ErrWrongSubject
 	}
 	if info.PreferredUsername == "" {
 		info.PreferredUsername = info.Login
 	}
 	return &info, nil
+}
+
+// getWithToken reads a resource's JSON with an access token, and once more where it
+// wants its nonce in the DPoP proof (RFC 9449 §9).
+func (c *Client) getWithToken(ctx context.Context, endpoint string, accessToken secret.Secret, v any) error {
+	nonce := ""
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
+		if err != nil {
+			return fmt.Errorf("%w: the endpoint is no URL", ErrMalformed)
+		}
+		if err := c.present(req, accessToken, nonce); err != nil {
+			return err
+		}
+		err = httpclient.DoJSON(c.HTTP, req, v)
+		var status *httpclient.StatusError
+		if !errors.As(err, &status) || status.Status != http.StatusUnauthorized || nonce != "" {
+			return err
+		}
+		if nonce = status.Header.Get("DPoP-Nonce"); nonce == "" || c.DPoPKey.IsZero() {
+			return err
+		}
+	}
+}
+
+// present adds an access token to a request: as a bearer's (RFC 6750 §2.1), or with
+// the proof that it is bound to.
+func (c *Client) present(req *http.Request, accessToken secret.Secret, nonce string) error {
+	if c.DPoPKey.IsZero() {
+		req.Header.Set("Authorization", TypeBearer+" "+accessToken.Reveal())
+		return nil
+	}
+	proof, err := c.Proof(req.Method, req.URL.String(), nonce, accessToken)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", TypeDPoP+" "+accessToken.Reveal())
+	req.Header.Set("DPoP", proof)
+	return nil
 }

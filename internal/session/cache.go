@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/secret"
 )
 
-// readCache returns the cached access token, or nil if there is none that
-// opens: a file that is gone, damaged or sealed under an older login's key costs
+// readCache returns the cached access token of a target, or nil if there is none
+// that opens: a file that is gone, damaged or sealed under an older login's key costs
 // one refresh. A file that others could have planted is an error.
-func (s *Session) readCache(h head) (*accessToken, error) {
-	content, err := s.cache().read()
+func (s *Session) readCache(h head, t Target) (*accessToken, error) {
+	cache := s.cache(t)
+	content, err := cache.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -20,7 +22,7 @@ func (s *Session) readCache(h head) (*accessToken, error) {
 		return nil, err
 	}
 	var token accessToken
-	if err := s.cache().open(h, content, &token); err != nil {
+	if err := cache.open(h, content, &token); err != nil {
 		return nil, nil //nolint:nilerr // a cache that does not open is no cache
 	}
 	return &token, nil
@@ -44,6 +46,23 @@ func (s *Session) newAccessToken(t oauth.AccessToken, scope string, refreshable 
 		ExpiresAt: expires,
 		Uptime:    s.Clock.Uptime(),
 	}
+}
+
+// withIDToken keeps the id_token that came with an access token.
+func (t *accessToken) withIDToken(raw string, checked *oauth.IDToken) {
+	if checked != nil {
+		t.IDToken, t.IDTokenExpiresAt = sealedSecret{secret.New(raw)}, checked.ExpiresAt
+	}
+}
+
+// forIDToken is what a caller who wants the id_token judges: its own end.
+func (t *accessToken) forIDToken() *accessToken {
+	if t.IDToken.IsZero() {
+		return nil
+	}
+	id := *t
+	id.ExpiresAt = t.IDTokenExpiresAt
+	return &id
 }
 
 // outlives reports whether the token is good for minTTL more. A token without

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fobcli/fob/internal/authservertest"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/oauth"
 )
 
 func TestATokenIsNotPrintedAfterItsEndWhateverTheClockSays(t *testing.T) {
@@ -107,11 +108,13 @@ func TestB24InvalidGrantWhileASiblingRotated(t *testing.T) {
 // rotateElsewhere refreshes and saves as another fob would.
 func (f *fixture) rotateElsewhere(transport http.RoundTripper, r *record) {
 	f.t.Helper()
-	client, err := r.client(&http.Client{Transport: transport}, f.Clock.Now)
+	elsewhere := *f.Session
+	elsewhere.HTTP = &http.Client{Transport: transport}
+	client, err := elsewhere.client(r)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	response, err := client.Refresh(context.Background(), r.RefreshToken.Secret)
+	response, err := client.Refresh(context.Background(), r.RefreshToken.Secret, oauth.Target{})
 	if err != nil {
 		f.t.Fatal(err)
 	}

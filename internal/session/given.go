@@ -1,12 +1,14 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
@@ -43,11 +45,11 @@ func (s *Session) GivenToken(ctx context.Context, given Given, opts TokenOptions
 	if err != nil {
 		return nil, err
 	}
-	client := &oauth.Client{HTTP: s.HTTP, Metadata: metadata, ClientID: s.Profile.ClientID, Now: s.Clock.Now}
-	if err := client.UseAuthMethod(oauth.AuthNone); err != nil {
+	client, err := s.keylessClient(metadata)
+	if err != nil {
 		return nil, err
 	}
-	response, err := client.Refresh(ctx, given.RefreshToken)
+	response, err := client.Refresh(ctx, given.RefreshToken, oauth.Target{Scope: opts.Scope, Resource: opts.Resource})
 	if oauth.IsInvalidGrant(err) {
 		return nil, fmt.Errorf("the server refuses the refresh token in %s (%w): %w", given.Variable, err, ErrLoginRequired)
 	}
@@ -59,14 +61,70 @@ func (s *Session) GivenToken(ctx context.Context, given Given, opts TokenOptions
 		return nil, err
 	}
 	fresh := s.newAccessToken(access, response.Scope(), true)
-	if err := s.cache().seal(h, fresh); err != nil {
+	if err := s.cache(opts.Target).seal(h, fresh); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
 	}
 	if next := response.RefreshToken; !next.IsZero() && next != given.RefreshToken {
 		s.Warn(fmt.Sprintf("the server has replaced the refresh token in %s: the variable is spent once this access token ends. "+
-			"Use a login that the server does not rotate, or the machine's own identity", given.Variable))
+			"Give the machine an identity of its own instead (workload identity): see 'fob login --help', --grant token-exchange", given.Variable))
 	}
 	return fresh.token(), nil
+}
+
+// keylessClient is the client of a profile for which nothing is stored: a public one,
+// or one whose key lies in a file.
+func (s *Session) keylessClient(metadata *oauth.Metadata) (*oauth.Client, error) {
+	client := &oauth.Client{HTTP: s.HTTP, Metadata: metadata, ClientID: s.Profile.ClientID, Now: s.Clock.Now}
+	method := cmp.Or(s.Profile.TokenEndpointAuthMethod, oauth.AuthNone)
+	if s.Profile.PrivateKeyFile != "" {
+		key, err := s.KeyFile()
+		if err != nil {
+			return nil, err
+		}
+		client.ClientKey, method = key, oauth.AuthKeyJWT
+	}
+	return client, client.UseAuthMethod(method)
+}
+
+// Identity is a machine's own, which a token is minted for at each call.
+type Identity struct {
+	Grant     string // GrantTokenExchange or GrantJWTBearer
+	Token     secret.Secret
+	TokenType string // for an exchange; empty: a JWT
+	Audience  string
+}
+
+// The grants of a machine that shows its own identity (RFC 8693, RFC 7523 §2.1), as
+// a profile names them.
+const (
+	GrantTokenExchange = "token-exchange"
+	GrantJWTBearer     = "jwt-bearer"
+)
+
+// IdentityToken gives a machine's identity for an access token. Nothing is stored.
+func (s *Session) IdentityToken(ctx context.Context, metadata *oauth.Metadata, identity Identity, opts TokenOptions) (*Token, error) {
+	client, err := s.keylessClient(metadata)
+	if err != nil {
+		return nil, err
+	}
+	want := oauth.Target{Scope: cmp.Or(opts.Scope, strings.Join(s.Profile.Scopes, " ")), Resource: opts.Resource, Audience: identity.Audience}
+	if want.Resource == "" && len(s.Profile.Resources) > 0 {
+		want.Resource = s.Profile.Resources[0]
+	}
+	var response *oauth.TokenResponse
+	if identity.Grant == GrantJWTBearer {
+		response, err = client.BearAssertion(ctx, identity.Token, want)
+	} else {
+		response, err = client.ExchangeToken(ctx, identity.Token, cmp.Or(identity.TokenType, oauth.TokenTypeJWT), want)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("giving the machine's identity for a token: %w", err)
+	}
+	access, err := response.AccessToken()
+	if err != nil {
+		return nil, err
+	}
+	return s.newAccessToken(access, cmp.Or(response.Scope(), want.Scope), false).token(), nil
 }
 
 // head makes the cache's key from the refresh token: HKDF-SHA256 (RFC 5869).

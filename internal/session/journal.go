@@ -28,7 +28,8 @@ type rotation struct {
 }
 
 // newRotation keeps of the record what the answer does not say.
-func newRotation(r *record, response *oauth.TokenResponse, now time.Time) rotation {
+// The scope of a narrower token is not the login's (RFC 6749 §6).
+func newRotation(r *record, response *oauth.TokenResponse, t Target, now time.Time) rotation {
 	next := rotation{RefreshToken: r.RefreshToken, RefreshExpiresAt: r.RefreshExpiresAt, RefreshSaidAt: r.RefreshSaidAt, Scope: r.Scope}
 	if !response.RefreshToken.IsZero() {
 		next.RefreshToken.Secret = response.RefreshToken
@@ -36,7 +37,7 @@ func newRotation(r *record, response *oauth.TokenResponse, now time.Time) rotati
 	if end := response.RefreshExpiry(); !end.IsZero() {
 		next.RefreshExpiresAt, next.RefreshSaidAt = end, now.UTC()
 	}
-	if scope := response.Scope(); scope != "" {
+	if scope := response.Scope(); scope != "" && t == (Target{}) {
 		next.Scope = scope
 	}
 	return next

@@ -94,7 +94,7 @@ func TestTheJournalEndsWithItsLogin(t *testing.T) {
 		t.Error("a new login leaves the journal of the old one")
 	}
 	leave()
-	if steps, err := f.Logout(t.Context()); err != nil || steps[0].Err != nil || f.journalText() != "" {
+	if steps, err := f.Logout(t.Context(), false); err != nil || steps[0].Err != nil || f.journalText() != "" {
 		t.Errorf("Logout() = %+v, %v, journal %q", steps, err, f.journalText())
 	}
 }

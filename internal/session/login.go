@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/seal"
@@ -19,8 +20,13 @@ type Login struct {
 	Client   *oauth.Client // its metadata is pinned
 	Response *oauth.TokenResponse
 	Scopes   []string // as requested
-	Nonce    string   // of the request; empty: no id_token was asked for
-	Brought  bool     // the user's own token: it is not revoked where it cannot be stored
+	Resource string   // of the tokens, as requested; empty: the server chooses
+	Grant    string   // GrantClientCredentials; empty: a person's
+	Nonce    string   // of the request; empty: no id_token is due
+	KeyStays bool     // the client's key lies in a file, and is not stored
+
+	Registration *oauth.Registration // that fob has just made; nil: none
+	Brought      bool                // the user's own token: it is not revoked where it cannot be stored
 }
 
 // Saved tells what a stored login is good for.
@@ -47,7 +53,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if err != nil {
 		return nil, err
 	}
-	account, err := s.identify(ctx, login, access.Value)
+	account, id, err := s.identify(ctx, login, access.Value)
 	if err != nil {
 		return nil, err
 	}
@@ -62,75 +68,95 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 		},
 		body: body{
 			Metadata:     login.Client.Metadata.Pinned(),
-			AuthMethod:   login.Client.AuthMethod(),
+			AuthMethod:   login.Client.AuthMethod,
 			ClientID:     login.Client.ClientID,
 			ClientSecret: sealedSecret{login.Client.ClientSecret},
+			DPoPKey:      sealedSecret{login.Client.DPoPKey.Private()},
+			Grant:        login.Grant,
+			Resource:     login.Resource,
 			RefreshToken: sealedSecret{login.Response.RefreshToken},
 			Scope:        scope,
 			Account:      account,
 			LoggedInAt:   now,
 		},
 	}
-	refreshable := !r.RefreshToken.IsZero()
-	token := s.newAccessToken(access, scope, refreshable)
-	if err := s.replace(ctx, r, token); err != nil {
+	if login.Grant == GrantClientCredentials {
+		r.RefreshToken = sealedSecret{} // RFC 6749 §4.4.3 knows none
+	}
+	if !login.KeyStays {
+		r.ClientKey = sealedSecret{login.Client.ClientKey.Private()}
+	}
+	token := s.newAccessToken(access, scope, r.renews())
+	token.withIDToken(login.Response.IDToken(), id)
+	if id != nil {
+		r.Keys = login.Client.Keys
+	}
+	if err := s.replace(ctx, r, token, login.Registration); err != nil {
 		return nil, err
 	}
-	return &Saved{Account: account, Scope: scope, Refreshable: refreshable, Token: *token.token()}, nil
+	return &Saved{Account: account, Scope: scope, Refreshable: r.renews(), Token: *token.token()}, nil
 }
 
 // replace puts the new record where the old one was, under the login's lock.
-func (s *Session) replace(ctx context.Context, r *record, token *accessToken) error {
+func (s *Session) replace(ctx context.Context, r *record, token *accessToken, registered *oauth.Registration) error {
 	lock, err := s.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer lock.Release()
-	if r.RefreshToken.IsZero() {
+	if r.Registration = newRegistration(registered); registered == nil {
+		r.Registration = s.registrationOf(ctx, r.ClientID)
+	}
+	if !r.renews() {
 		r.AccessToken = token
 	}
 	if err := s.save(ctx, r); err != nil {
 		return err
 	}
 	// From here the login is kept: a cache that fails costs a refresh.
-	cached := s.cache().drop
-	if !r.RefreshToken.IsZero() {
-		cached = func() error { return s.cache().seal(r.head, token) }
+	cached := s.dropCaches()
+	if r.renews() {
+		cached = errors.Join(cached, s.cache(Target{}).seal(r.head, token))
 	}
-	if err := errors.Join(cached(), s.journal().drop()); err != nil {
+	if err := errors.Join(cached, s.journal().drop()); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes: %v", err))
 	}
 	return nil
 }
 
-// identify names who logged in: by the id_token where one was asked for, and by
+// identify names who logged in: by the id_token where one is due or came, and by
 // the userinfo endpoint where that says more. Only a wrong answer is an error; a
 // userinfo endpoint that cannot be reached leaves the name empty.
-func (s *Session) identify(ctx context.Context, login Login, access secret.Secret) (Account, error) {
+func (s *Session) identify(ctx context.Context, login Login, access secret.Secret) (Account, *oauth.IDToken, error) {
+	if login.Grant == GrantClientCredentials {
+		return Account{}, nil, nil
+	}
 	var account Account
-	if login.Nonce != "" {
-		id, err := login.Client.VerifyIDToken(ctx, login.Response.IDToken(), login.Nonce, access)
-		if err != nil {
-			return Account{}, fmt.Errorf("checking who logged in: %w", err)
+	var id *oauth.IDToken
+	metadata := login.Client.Metadata
+	if login.Nonce != "" || login.Response.IDToken() != "" && metadata.JWKSURI != "" && !login.Brought {
+		var err error
+		if id, err = login.Client.VerifyIDToken(ctx, login.Response.IDToken(), login.Nonce, access); err != nil {
+			return Account{}, nil, fmt.Errorf("checking who logged in: %w", err)
 		}
 		account = Account{Subject: id.Subject, Name: cmp.Or(id.Name, id.PreferredUsername), Email: id.Email}
 	}
-	if account.Email != "" || login.Client.Metadata.UserinfoEndpoint == "" {
-		return account, nil
+	if account.Email != "" || metadata.UserinfoEndpoint == "" {
+		return account, id, nil
 	}
 	info, err := login.Client.Userinfo(ctx, access, account.Subject)
 	if errors.Is(err, oauth.ErrWrongSubject) {
-		return Account{}, fmt.Errorf("checking who logged in: %w", err)
+		return Account{}, nil, fmt.Errorf("checking who logged in: %w", err)
 	}
 	if err != nil {
 		s.Warn(fmt.Sprintf("the account's name could not be read: %s", safetext.Line(err.Error())))
-		return account, nil
+		return account, id, nil
 	}
 	return Account{
 		Subject: cmp.Or(account.Subject, info.Subject),
 		Name:    cmp.Or(account.Name, info.Name, info.PreferredUsername),
 		Email:   info.Email,
-	}, nil
+	}, id, nil
 }
 
 // undo revokes tokens that nobody keeps.
@@ -154,13 +180,21 @@ func newCacheKey() secret.Secret {
 	return secret.New(base64.StdEncoding.EncodeToString(seal.NewKey().Bytes()))
 }
 
-// ClientSecret returns the client secret of the stored login, so that a new
-// login of the same client need not ask for it again. It is empty where there is
-// no login, or none that can be read.
-func (s *Session) ClientSecret(ctx context.Context) secret.Secret {
-	r, err := s.load(ctx)
+// Credentials are what a client is known by at the server.
+type Credentials struct {
+	Secret     secret.Secret
+	Key        jwk.Key
+	Registered bool // fob has registered the client
+}
+
+// Credentials returns those of the stored login, so that a new login of the same
+// client need not ask for them again. They are empty where there is no login, or
+// none that can be read.
+func (s *Session) Credentials(ctx context.Context) Credentials {
+	r, err := s.loadAny(ctx)
 	if err != nil {
-		return secret.Secret{}
+		return Credentials{}
 	}
-	return r.ClientSecret.Secret
+	key, _ := jwk.Parse(r.ClientKey.Secret)
+	return Credentials{Secret: r.ClientSecret.Secret, Key: key, Registered: r.Registration != nil}
 }

@@ -9,11 +9,18 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Step is one token that a logout revoked, or could not revoke.
+// Step is one thing that a logout ended at the server, or could not end.
 type Step struct {
-	Token string // "refresh token" or "access token"
-	Err   error  // nil: revoked. oauth.ErrUnsupported: the server offers no revocation
+	Token string // StepRefreshToken, StepAccessToken or StepRegistration
+	Err   error  // nil: it is done. oauth.ErrUnsupported: the server offers no way
 }
+
+// What a logout ends at the server.
+const (
+	StepRefreshToken = "refresh token"
+	StepAccessToken  = "access token"
+	StepRegistration = "client registration"
+)
 
 // Revoke ends the login at the server and keeps it on this machine, for a login
 // that is about to be replaced.
@@ -23,23 +30,44 @@ func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
 		return nil, err
 	}
 	defer lock.Release()
-	return s.revoke(ctx)
+	r, err := s.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.revoke(ctx, r)
 }
 
 // Logout ends the login at the server, then deletes it from this machine, also
-// where the server refused: the steps tell. A record that cannot be read is
-// kept, since what it holds could then never be revoked; Forget deletes it.
-func (s *Session) Logout(ctx context.Context) ([]Step, error) {
+// where the server refused: the steps tell. What is needed to remove a client that
+// fob has registered stays, unless unregister removes it now. A record that cannot be
+// read is kept, since what it holds could then never be revoked; Forget deletes it.
+func (s *Session) Logout(ctx context.Context, unregister bool) ([]Step, error) {
 	lock, err := s.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Release()
-	steps, err := s.revoke(ctx)
+	r, err := s.loadAny(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return steps, s.forget(ctx)
+	if r.LoggedOut && !unregister {
+		return nil, s.loadError(credstore.ErrNotFound)
+	}
+	steps, err := s.revoke(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if unregister && r.Registration != nil {
+		step := s.unregister(ctx, r)
+		if steps = append(steps, step); step.Err == nil || errors.Is(step.Err, oauth.ErrUnsupported) {
+			r.Registration = nil
+		}
+	}
+	if r.Registration == nil {
+		return steps, s.forget(ctx)
+	}
+	return steps, errors.Join(s.save(ctx, r.withoutLogin()), s.dropCaches(), s.journal().drop())
 }
 
 // Forget deletes the login from this machine alone. It needs no key: a record
@@ -54,7 +82,7 @@ func (s *Session) Forget(ctx context.Context) error {
 }
 
 func (s *Session) forget(ctx context.Context) error {
-	return errors.Join(s.deleteRecord(ctx), s.cache().drop(), s.journal().drop())
+	return errors.Join(s.deleteRecord(ctx), s.dropCaches(), s.journal().drop())
 }
 
 // ForgetRecord deletes the record alone, for a profile whose login has moved to
@@ -77,15 +105,11 @@ func (s *Session) deleteRecord(ctx context.Context) error {
 }
 
 // revoke sends the refresh token first: most servers end its access tokens with it.
-func (s *Session) revoke(ctx context.Context) ([]Step, error) {
-	r, err := s.load(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *Session) revoke(ctx context.Context, r *record) ([]Step, error) {
 	if _, err := s.recover(ctx, r); err != nil {
 		return nil, err
 	}
-	client, err := r.client(s.HTTP, s.Clock.Now)
+	client, err := s.client(r)
 	if err != nil {
 		return nil, err
 	}
@@ -94,15 +118,15 @@ func (s *Session) revoke(ctx context.Context) ([]Step, error) {
 	}
 	var steps []Step
 	if !r.RefreshToken.IsZero() {
-		steps = append(steps, revoke("refresh token", r.RefreshToken.Secret, oauth.HintRefreshToken))
+		steps = append(steps, revoke(StepRefreshToken, r.RefreshToken.Secret, oauth.HintRefreshToken))
 	}
 	access := r.AccessToken
 	if access == nil {
 		// A cache file that cannot be read holds nothing that could be sent.
-		access, _ = s.readCache(r.head)
+		access, _ = s.readCache(r.head, Target{})
 	}
 	if access != nil && access.outlives(s.Clock, 0) {
-		steps = append(steps, revoke("access token", access.Value.Secret, oauth.HintAccessToken))
+		steps = append(steps, revoke(StepAccessToken, access.Value.Secret, oauth.HintAccessToken))
 	}
 	return steps, nil
 }

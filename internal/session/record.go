@@ -4,10 +4,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"time"
 
+	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
@@ -35,8 +36,9 @@ type record struct {
 // sends, so that it fits the smallest item of any keyring.
 type head struct {
 	Version          int          `json:"v"`
-	CacheKey         sealedSecret `json:"cache_key"` // base64
-	Refreshes        bool         `json:"refreshes"` // the body has a refresh token
+	CacheKey         sealedSecret `json:"cache_key"`            // base64
+	Refreshes        bool         `json:"refreshes"`            // fresh access tokens can be had without a person
+	LoggedOut        bool         `json:"logged_out,omitempty"` // only the registration of the client is left
 	RefreshExpiresAt time.Time    `json:"refresh_expires_at,omitzero"`
 	RefreshSaidAt    time.Time    `json:"refresh_said_at,omitzero"` // when the server said so
 }
@@ -46,12 +48,33 @@ type body struct {
 	AuthMethod   string          `json:"token_endpoint_auth_method"`
 	ClientID     string          `json:"client_id"`
 	ClientSecret sealedSecret    `json:"client_secret,omitzero"`
+	ClientKey    sealedSecret    `json:"client_key,omitzero"` // of private_key_jwt, as a JWK
+	DPoPKey      sealedSecret    `json:"dpop_key,omitzero"`   // what the tokens are bound to, as a JWK
+	Registration *registration   `json:"registration,omitempty"`
+	Keys         *oauth.KeySet   `json:"keys,omitempty"`       // the issuer's, pinned
+	Grant        string          `json:"grant_type,omitempty"` // GrantClientCredentials, or a person's
+	Resource     string          `json:"resource,omitempty"`   // of the tokens, where none is named
 	RefreshToken sealedSecret    `json:"refresh_token,omitzero"`
 	AccessToken  *accessToken    `json:"access_token,omitempty"` // of a login that cannot refresh
 	Scope        string          `json:"scope,omitempty"`
 	Account      Account         `json:"account"`
 	LoggedInAt   time.Time       `json:"logged_in_at"`
 	SavedAt      time.Time       `json:"saved_at"` // tells the later of two copies
+}
+
+// GrantClientCredentials is the grant of a login that is the client's own (RFC 6749
+// §4.4).
+const GrantClientCredentials = "client_credentials"
+
+// renews reports whether fresh access tokens can be had without a person.
+func (b *body) renews() bool {
+	return !b.RefreshToken.IsZero() || b.Grant == GrantClientCredentials
+}
+
+// registration is the client that fob has registered for this login (RFC 7592).
+type registration struct {
+	URI         string       `json:"registration_client_uri,omitempty"`
+	AccessToken sealedSecret `json:"registration_access_token,omitzero"`
 }
 
 // accessToken is an access token at rest, always inside sealed bytes.
@@ -62,6 +85,9 @@ type accessToken struct {
 	IssuedAt  time.Time    `json:"issued_at"`
 	ExpiresAt time.Time    `json:"expires_at,omitzero"` // zero: the server did not say
 	Uptime    Uptime       `json:"uptime,omitzero"`     // when it was issued
+
+	IDToken          sealedSecret `json:"id_token,omitzero"` // that came with it
+	IDTokenExpiresAt time.Time    `json:"id_token_expires_at,omitzero"`
 }
 
 // sealedSecret is a Secret whose JSON is its text. Only bytes that are sealed
@@ -80,7 +106,7 @@ func (s *sealedSecret) UnmarshalJSON(text []byte) error {
 }
 
 func (r *record) marshal() (stored credstore.Record, err error) {
-	r.Refreshes = !r.RefreshToken.IsZero()
+	r.Refreshes = r.renews()
 	if stored.Head, err = json.Marshal(r.head); err != nil {
 		return stored, err
 	}
@@ -130,7 +156,53 @@ func (h head) cacheKey() (seal.Key, error) {
 }
 
 // client speaks to the endpoints that were pinned when the login was made.
-func (r *record) client(hc *http.Client, now func() time.Time) (*oauth.Client, error) {
-	c := &oauth.Client{HTTP: hc, Metadata: r.Metadata, ClientID: r.ClientID, ClientSecret: r.ClientSecret.Secret, Now: now}
+func (s *Session) client(r *record) (*oauth.Client, error) {
+	c := &oauth.Client{
+		HTTP: s.HTTP, Metadata: r.Metadata, Keys: r.Keys, Now: s.Clock.Now,
+		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Secret,
+	}
+	var err error
+	if r.AuthMethod == oauth.AuthKeyJWT {
+		if c.ClientKey, err = s.clientKey(r); err != nil {
+			return nil, err
+		}
+	}
+	if !r.DPoPKey.IsZero() {
+		if c.DPoPKey, err = jwk.Parse(r.DPoPKey.Secret); err != nil {
+			return nil, fmt.Errorf("the login's DPoP key: %w", credstore.ErrCorrupt)
+		}
+	}
 	return c, c.UseAuthMethod(r.AuthMethod)
 }
+
+// clientKey is the one that was sealed with the login, else the one in the profile's
+// file.
+func (s *Session) clientKey(r *record) (jwk.Key, error) {
+	if r.ClientKey.IsZero() {
+		return s.KeyFile()
+	}
+	key, err := jwk.Parse(r.ClientKey.Secret)
+	if err != nil {
+		return jwk.Key{}, fmt.Errorf("the login's private key: %w", credstore.ErrCorrupt)
+	}
+	return key, nil
+}
+
+// KeyFile reads the private key in the profile's file.
+func (s *Session) KeyFile() (jwk.Key, error) {
+	path := s.Profile.PrivateKeyFile
+	if path == "" {
+		return jwk.Key{}, oauth.ErrNoClientKey
+	}
+	text, err := atomicfile.ReadCredential(path, maxKeyFile)
+	if err != nil {
+		return jwk.Key{}, fmt.Errorf("reading the private key: %w", err)
+	}
+	key, err := jwk.Parse(secret.New(string(text)))
+	if err != nil {
+		return jwk.Key{}, fmt.Errorf("the private key in %s: %w", path, err)
+	}
+	return key, nil
+}
+
+const maxKeyFile = 64 << 10

@@ -71,6 +71,15 @@ func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) {
 // load reads the login's record. A missing one is ErrLoginRequired; a keyring
 // that is locked, absent or damaged keeps its own error.
 func (s *Session) load(ctx context.Context) (*record, error) {
+	r, err := s.loadAny(ctx)
+	if err == nil && r.LoggedOut {
+		return nil, s.loadError(credstore.ErrNotFound)
+	}
+	return r, err
+}
+
+// loadAny is load, also for what a logout has left of a registered client.
+func (s *Session) loadAny(ctx context.Context) (*record, error) {
 	stored, err := s.Store.Get(ctx, s.context())
 	if err != nil {
 		return nil, s.loadError(err)
@@ -86,6 +95,9 @@ func (s *Session) peek(ctx context.Context) (head, credstore.Record, error) {
 		return head{}, stored, s.loadError(err)
 	}
 	h, err := parseHead(stored.Head)
+	if err == nil && h.LoggedOut {
+		err = s.loadError(credstore.ErrNotFound)
+	}
 	return h, stored, err
 }
 

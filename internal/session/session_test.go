@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,7 +74,11 @@ func (f *fixture) request() (*oauth.Client, *oauth.AuthorizationRequest) {
 	if err := client.UseAuthMethod(""); err != nil {
 		f.t.Fatal(err)
 	}
-	return client, client.NewAuthorizationRequest("http://127.0.0.1:1/callback", []string{"openid", "offline_access"}, map[string]string{"prompt": "consent"})
+	request, err := client.NewAuthorizationRequest("http://127.0.0.1:1/callback", []string{"openid", "offline_access"}, url.Values{"prompt": {"consent"}})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return client, request
 }
 
 // login runs the authorization code flow without a listener.
@@ -306,7 +311,7 @@ func TestACacheThatDoesNotOpenCostsOneRefresh(t *testing.T) {
 	} {
 		f.mustLogin()
 		before := f.server.Count("token/refresh")
-		if err := spoil(f.cache().path); err != nil {
+		if err := spoil(f.cache(Target{}).path); err != nil {
 			t.Fatal(err)
 		}
 		f.token(TokenOptions{})
@@ -321,12 +326,12 @@ func TestANewLoginLeavesNoOldAccessToken(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
 	old := f.token(TokenOptions{})
-	kept, err := os.ReadFile(f.cache().path)
+	kept, err := os.ReadFile(f.cache(Target{}).path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.mustLogin()
-	if err := os.WriteFile(f.cache().path, kept, 0o600); err != nil {
+	if err := os.WriteFile(f.cache(Target{}).path, kept, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if f.token(TokenOptions{}) == old {
@@ -354,17 +359,17 @@ func TestLogout(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
 	access := f.token(TokenOptions{})
-	steps, err := f.Logout(t.Context())
+	steps, err := f.Logout(t.Context(), false)
 	if err != nil || len(steps) != 2 || steps[0].Token != "refresh token" || steps[0].Err != nil || steps[1].Err != nil {
 		t.Errorf("Logout() = %+v, %v", steps, err)
 	}
 	if f.server.Introspect(access) {
 		t.Error("the access token is active")
 	}
-	if _, err := os.Stat(f.cache().path); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(f.cache(Target{}).path); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the cache is still there")
 	}
-	if _, err := f.Logout(t.Context()); !errors.Is(err, ErrLoginRequired) {
+	if _, err := f.Logout(t.Context(), false); !errors.Is(err, ErrLoginRequired) {
 		t.Errorf("a second Logout() = %v", err)
 	}
 	if err := f.Forget(t.Context()); err != nil {
@@ -378,7 +383,7 @@ func TestB30RevocationThatFails(t *testing.T) {
 	if err := f.server.Arm("revoke-503", 2); err != nil {
 		t.Fatal(err)
 	}
-	steps, err := f.Logout(t.Context())
+	steps, err := f.Logout(t.Context(), false)
 	if err != nil || len(steps) != 2 || !errors.Is(steps[0].Err, oauth.ErrUnavailable) {
 		t.Errorf("B30: %+v, %v", steps, err)
 	}
@@ -387,7 +392,7 @@ func TestB30RevocationThatFails(t *testing.T) {
 	}
 	f = newFixture(t, authservertest.Options{NoRevocation: true})
 	f.mustLogin()
-	if steps, err := f.Logout(t.Context()); err != nil || !errors.Is(steps[0].Err, oauth.ErrUnsupported) {
+	if steps, err := f.Logout(t.Context(), false); err != nil || !errors.Is(steps[0].Err, oauth.ErrUnsupported) {
 		t.Errorf("B30 no revocation: %+v, %v", steps, err)
 	}
 }
@@ -399,7 +404,7 @@ func TestLogoutKeepsWhatItCannotRead(t *testing.T) {
 	f.Store = credstore.NewFile(credstore.FileOptions{DataDir: f.Paths.Data, Key: func(context.Context, bool) (seal.Key, error) {
 		return seal.NewKey(), nil
 	}})
-	if _, err := f.Logout(t.Context()); !errors.Is(err, seal.ErrWrongKey) {
+	if _, err := f.Logout(t.Context(), false); !errors.Is(err, seal.ErrWrongKey) {
 		t.Errorf("Logout() = %v", err)
 	}
 	f.Store = right

@@ -15,7 +15,7 @@ import (
 func TestF50UnsafeCache(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
-	path := f.cache().path
+	path := f.cache(Target{}).path
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}

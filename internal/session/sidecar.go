@@ -1,6 +1,8 @@
 package session
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -8,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/seal"
 )
 
@@ -22,9 +25,38 @@ type sidecar struct {
 }
 
 // cache holds the access token of a login that can refresh. It is safe to delete
-// at any time.
-func (s *Session) cache() sidecar {
-	return s.sidecar(s.Paths.Cache, "tokens", "access-token")
+// at any time. Tokens for another target lie beside, each bound to its own.
+func (s *Session) cache(t Target) sidecar {
+	c := s.sidecar(s.Paths.Cache, "tokens", "access-token")
+	if t != (Target{}) {
+		sum := sha256.Sum256([]byte(t.Scope + "\n" + t.Resource))
+		suffix := "." + hex.EncodeToString(sum[:targetLength])
+		c.path += suffix
+		c.context.Kind += suffix
+	}
+	return c
+}
+
+// RemoveFiles deletes what sessions keep beside the records, of all profiles. Folders
+// that hold anything else stay.
+func RemoveFiles(paths config.Paths) error {
+	err := errors.Join(os.RemoveAll(filepath.Join(paths.Cache, "tokens")), os.RemoveAll(filepath.Join(paths.Data, "journal")))
+	_ = os.Remove(paths.Cache) // only if it is empty
+	return err
+}
+
+// targetLength is how many bytes of a hash tell two targets of one login apart.
+const targetLength = 16
+
+// dropCaches deletes the access tokens of the login, whatever they are for. No name
+// of a profile holds a dot.
+func (s *Session) dropCaches() error {
+	path := s.cache(Target{}).path
+	others, err := filepath.Glob(path + ".*")
+	for _, other := range append(others, path) {
+		err = errors.Join(err, sidecar{path: other}.drop())
+	}
+	return err
 }
 
 // journal is the write-ahead file of a refresh (see journal.go).

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/fobcli/fob/internal/oauth"
 )
 
 // State is what a login is good for, as far as this machine knows.
@@ -27,30 +29,49 @@ type Status struct {
 	RefreshExpiresAt time.Time // the login's own end; zero: the server did not say
 	LoggedInAt       time.Time
 	SavedAt          time.Time // when the record last changed
-	Refreshes        bool      // there is a refresh token, or a login that does not open
+	Refreshes        bool      // fresh access tokens can be had without a person; so it may be of a login that does not open
+	Registered       bool      // fob has registered the client, and can remove it
+	Grant            string    // GrantClientCredentials, or empty: a person's
+	DPoP             bool      // the tokens are bound to a key
+	EndSessionURL    string    // a page that ends the browser's session; empty: the server has none
 	Err              error     // why the state is StateUnreadable
+}
+
+// endSessionURL leaves out what is no URL: nothing depends on it.
+func endSessionURL(r *record) string {
+	page, err := r.Metadata.EndSessionURL(r.ClientID)
+	if err != nil || oauth.CheckURL(page) != nil || r.Grant != "" {
+		return ""
+	}
+	return page
 }
 
 // Status reads the login without lock, network or write.
 func (s *Session) Status(ctx context.Context) Status {
-	r, err := s.load(ctx)
+	r, err := s.loadAny(ctx)
 	switch {
 	case errors.Is(err, ErrLoginRequired):
 		return Status{State: StateLoggedOut}
 	case err != nil:
 		return Status{State: StateUnreadable, Err: err, Refreshes: true}
+	case r.LoggedOut:
+		return Status{State: StateLoggedOut, Registered: true}
 	}
 	status := Status{
 		Account:          r.Account,
 		Scope:            r.Scope,
 		RefreshExpiresAt: r.RefreshExpiresAt,
+		Registered:       r.Registration != nil,
+		EndSessionURL:    endSessionURL(r),
 		LoggedInAt:       r.LoggedInAt,
 		SavedAt:          r.SavedAt,
-		Refreshes:        !r.RefreshToken.IsZero(),
+		Refreshes:        r.renews(),
+		Grant:            r.Grant,
+		DPoP:             !r.DPoPKey.IsZero(),
 	}
 	access := r.AccessToken
 	if access == nil {
-		if access, err = s.readCache(r.head); err != nil {
+		if access, err = s.readCache(r.head, Target{}); err != nil {
 			status.State, status.Err = StateUnreadable, err
 			return status
 		}
@@ -59,7 +80,7 @@ func (s *Session) Status(ctx context.Context) Status {
 	switch {
 	case access != nil && access.outlives(s.Clock, 0):
 		status.State, status.AccessExpiresAt = StateValid, access.ExpiresAt
-	case r.RefreshToken.IsZero() || ended:
+	case !r.renews() || ended:
 		status.State = StateExpired
 	default:
 		status.State = StateRefreshable

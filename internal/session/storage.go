@@ -36,7 +36,7 @@ func (s *Session) MoveTo(ctx context.Context, to *credstore.Store, settle func()
 		return err
 	}
 	defer lock.Release()
-	r, err := s.load(ctx)
+	r, err := s.loadAny(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (s *Session) Export(ctx context.Context) (credstore.Record, error) {
 		return credstore.Record{}, err
 	}
 	defer lock.Release()
-	r, err := s.load(ctx)
+	r, err := s.loadAny(ctx)
 	if err != nil {
 		return credstore.Record{}, err
 	}
@@ -91,7 +91,7 @@ func (s *Session) Import(ctx context.Context, stored credstore.Record) error {
 	if err := s.save(ctx, r); err != nil {
 		return err
 	}
-	return errors.Join(s.cache().drop(), s.journal().drop())
+	return errors.Join(s.dropCaches(), s.journal().drop())
 }
 
 // Repairs are what Check has mended, or would mend, in a login's storage.
@@ -126,11 +126,11 @@ func (s *Session) Check(ctx context.Context, mend bool) (Repairs, error) {
 		return found, err
 	}
 	found.Recovered = err == nil && string(content) != journalIntent
-	cached, err := s.readCache(r.head)
+	cached, err := s.readCache(r.head, Target{})
 	if err != nil {
 		return found, err
 	}
-	_, cacheErr := s.cache().read()
+	_, cacheErr := s.cache(Target{}).read()
 	found.Cache = cached == nil && cacheErr == nil
 	if !mend {
 		return found, nil
@@ -143,7 +143,7 @@ func (s *Session) mend(ctx context.Context, r *record, found *Repairs) (err erro
 		return err
 	}
 	if found.Cache {
-		if err := s.cache().drop(); err != nil {
+		if err := s.cache(Target{}).drop(); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,19 +18,25 @@ const DefaultMinTTL = 60 * time.Second
 
 // TokenOptions say which access token will do.
 type TokenOptions struct {
+	Target
 	MinTTL       *time.Duration // nil: DefaultMinTTL, at most a tenth of the lifetime
 	ForceRefresh bool
+	WantIDToken  bool // it is the id_token that must be fresh
 }
 
 // Token is a fresh access token.
 type Token struct {
 	Value     secret.Secret
-	Type      string    // "Bearer"
-	Scope     string    // space-separated, as granted
-	ExpiresAt time.Time // zero: the server did not say
+	Type      string        // oauth.TypeBearer or oauth.TypeDPoP
+	Scope     string        // space-separated, as granted
+	ExpiresAt time.Time     // zero: the server did not say
+	IDToken   secret.Secret // that came with it; zero: none
 }
 
 func (o TokenOptions) accepts(t *accessToken, c Clock) bool {
+	if t != nil && o.WantIDToken {
+		t = t.forIDToken()
+	}
 	if t == nil {
 		return false
 	}
@@ -89,6 +96,10 @@ func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
 	switch {
 	case opts.ForceRefresh:
 		return nil, fmt.Errorf("the login of profile %q has no refresh token, so nothing can be refreshed: %w", s.Profile.Name, ErrLoginRequired)
+	case opts.Target != (Target{}) && opts.Target != NewTarget([]string{r.Scope}, r.Resource):
+		return nil, fmt.Errorf("the login of profile %q has no refresh token, so no token for anything else can be had: %w", s.Profile.Name, ErrLoginRequired)
+	case opts.WantIDToken && !opts.accepts(r.AccessToken, s.Clock):
+		return nil, fmt.Errorf("profile %q has no id_token that is still good, and the server gave no refresh token: %w", s.Profile.Name, ErrLoginRequired)
 	case r.AccessToken == nil || !r.AccessToken.outlives(s.Clock, 0):
 		return nil, fmt.Errorf("the access token of profile %q has expired, and the server gave no refresh token: %w", s.Profile.Name, ErrLoginRequired)
 	case !opts.accepts(r.AccessToken, s.Clock):
@@ -114,7 +125,7 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 		return nil, err
 	}
 	if r.CacheKey.Reveal() != seen.CacheKey.Reveal() { // a new login came in between
-		if r.RefreshToken.IsZero() {
+		if !r.renews() {
 			return s.fixedToken(r, opts)
 		}
 		if token, err := s.cached(r.head, opts); token != nil || err != nil {
@@ -127,6 +138,9 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 	cutOff, err := s.recover(ctx, r)
 	if err != nil {
 		return nil, err
+	}
+	if r.Grant == GrantClientCredentials {
+		return s.mint(ctx, r, opts)
 	}
 	token, err := s.refresh(ctx, r, opts)
 	if cutOff && errors.Is(err, ErrLoginRequired) {
@@ -141,7 +155,7 @@ func (s *Session) cached(h head, opts TokenOptions) (*Token, error) {
 	if opts.ForceRefresh {
 		return nil, nil
 	}
-	cached, err := s.readCache(h)
+	cached, err := s.readCache(h, opts.Target)
 	if err != nil || !opts.accepts(cached, s.Clock) {
 		return nil, err
 	}
@@ -168,34 +182,74 @@ func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*T
 }
 
 func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
-	client, err := r.client(s.HTTP, s.Clock.Now)
+	client, err := s.client(r)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.journal().write([]byte(journalIntent)); err != nil {
 		return nil, fmt.Errorf("before refreshing the login of profile %q: %w", s.Profile.Name, err)
 	}
-	response, err := client.Refresh(ctx, r.RefreshToken.Secret)
+	response, err := client.Refresh(ctx, r.RefreshToken.Secret, opts.request(r))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err), s.answered(err))
 	}
-	saveErr := s.keepRotated(ctx, r, response)
+	saveErr := s.keepRotated(ctx, r, response, opts.Target)
 
-	access, err := judge(client, r, response)
+	fresh, err := s.judge(ctx, client, r, response, opts.Target)
 	if err != nil {
 		return nil, errors.Join(saveErr, fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err))
 	}
-	fresh := s.newAccessToken(access, r.Scope, true)
-	if err := s.cache().seal(r.head, fresh); err != nil {
+	if err := s.cache(opts.Target).seal(r.head, fresh); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
 	}
-	if saveErr != nil {
-		return nil, saveErr
+	if err := errors.Join(saveErr, s.keepKeys(ctx, r, client)); err != nil {
+		return nil, err
 	}
-	if !opts.accepts(fresh, s.Clock) {
-		s.Warn(fmt.Sprintf("the server's access tokens live for %s only", fresh.lifetime()))
+	return s.answer(fresh, opts)
+}
+
+// answer gives out what has just come, if it is what was asked for.
+func (s *Session) answer(fresh *accessToken, opts TokenOptions) (*Token, error) {
+	switch {
+	case opts.WantIDToken && fresh.IDToken.IsZero():
+		return nil, fmt.Errorf("%w: it sent no id_token that can be checked", oauth.ErrUnsupported)
+	case !opts.accepts(fresh, s.Clock):
+		s.Warn(fmt.Sprintf("the server's tokens live for %s only", fresh.lifetime()))
 	}
 	return fresh.token(), nil
+}
+
+// mint asks for a token by the client's own credentials. Nothing in the record
+// changes with it.
+func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
+	client, err := s.client(r)
+	if err != nil {
+		return nil, err
+	}
+	want := opts.request(r)
+	response, err := client.ClientCredentials(ctx, want)
+	if refusesClient(err) {
+		err = fmt.Errorf("the server refuses the client of profile %q (%w): %w", s.Profile.Name, err, ErrLoginRequired)
+	}
+	if err != nil {
+		return nil, err
+	}
+	access, err := response.AccessToken()
+	if err != nil {
+		return nil, err
+	}
+	fresh := s.newAccessToken(access, cmp.Or(response.Scope(), want.Scope), true)
+	if err := s.cache(opts.Target).seal(r.head, fresh); err != nil {
+		s.Warn(fmt.Sprintf("the access token could not be cached, the next call asks again: %v", err))
+	}
+	return s.answer(fresh, opts)
+}
+
+// refusesClient reports whether the server does not know the client by what it
+// shows (RFC 6749 §5.2).
+func refusesClient(err error) bool {
+	var refusal *oauth.Error
+	return errors.As(err, &refusal) && (refusal.Code == "invalid_client" || refusal.Code == "unauthorized_client")
 }
 
 // answered drops the journal where the server has said no. Where no answer came,
@@ -210,8 +264,8 @@ func (s *Session) answered(err error) error {
 
 // keepRotated saves what the answer says of the login itself, before anything
 // else in it is judged: first in the journal, then in the record.
-func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.TokenResponse) error {
-	next := newRotation(r, response, s.Clock.Now())
+func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.TokenResponse, t Target) error {
+	next := newRotation(r, response, t, s.Clock.Now())
 	if !next.changes(r) {
 		return s.journal().drop()
 	}
@@ -223,20 +277,53 @@ func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.To
 	return s.journal().drop()
 }
 
-// judge accepts the answer's access token and, where one came, its id_token.
-func judge(client *oauth.Client, r *record, response *oauth.TokenResponse) (oauth.AccessToken, error) {
+// keepKeys saves the issuer's keys, where a new one had to be learned.
+func (s *Session) keepKeys(ctx context.Context, r *record, client *oauth.Client) error {
+	if client.Keys == r.Keys {
+		return nil
+	}
+	r.Keys = client.Keys
+	return s.save(ctx, r)
+}
+
+// judge accepts the answer's access token and, where one came, its id_token. An
+// id_token whose key cannot be learned just now is not given out.
+func (s *Session) judge(ctx context.Context, client *oauth.Client, r *record, response *oauth.TokenResponse, t Target) (*accessToken, error) {
 	access, err := response.AccessToken()
 	if err != nil {
-		return oauth.AccessToken{}, err
+		return nil, err
 	}
-	if raw := response.IDToken(); raw != "" && r.Metadata.OpenID && r.Account.Subject != "" {
-		if err := client.CheckRefreshedIDToken(raw, r.Account.Subject); err != nil {
-			return oauth.AccessToken{}, err
-		}
+	scope := r.Scope
+	if t.Scope != "" {
+		scope = cmp.Or(response.Scope(), t.Scope)
 	}
-	return access, nil
+	fresh := s.newAccessToken(access, scope, true)
+	raw := response.IDToken()
+	if raw == "" || !r.Metadata.OpenID || r.Account.Subject == "" {
+		return fresh, nil
+	}
+	id, err := client.VerifyRefreshedIDToken(ctx, raw, r.Account.Subject, access.Value)
+	if err != nil && !errors.Is(err, oauth.ErrUnknownKey) && !errors.Is(err, oauth.ErrUnavailable) {
+		return nil, err
+	}
+	fresh.withIDToken(raw, id)
+	return fresh, nil
 }
 
 func (t *accessToken) token() *Token {
-	return &Token{Value: t.Value.Secret, Type: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt}
+	return &Token{Value: t.Value.Secret, Type: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt, IDToken: t.IDToken.Secret}
+}
+
+// Proof is a DPoP proof for a request with one of the login's tokens (see
+// oauth.Client.Proof).
+func (s *Session) Proof(ctx context.Context, token *Token, method, url, nonce string) (string, error) {
+	r, err := s.load(ctx)
+	if err != nil {
+		return "", err
+	}
+	client, err := s.client(r)
+	if err != nil {
+		return "", err
+	}
+	return client.Proof(method, url, nonce, token.Value)
 }

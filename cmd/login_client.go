@@ -1,0 +1,143 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// register makes fob a client of the server where it can be had, and else asks for a
+// client ID.
+func (a *app) register(ctx context.Context, attempt *loginAttempt, m *oauth.Metadata, opts loginOptions) error {
+	p := &attempt.profile
+	if m.RegistrationEndpoint == "" {
+		if err := a.completeClient(ctx, p); err != nil {
+			return err
+		}
+	} else {
+		grants := []string{grantAuthorizationCode, "refresh_token"}
+		if opts.device {
+			grants = append(grants, oauth.GrantDeviceCode)
+		}
+		redirect := cmp.Or(p.WithProvider().RedirectURI, oauth.DefaultRedirectURI)
+		registration, err := oauth.Register(ctx, attempt.session.HTTP, m, redirect, grants)
+		if err != nil {
+			return withHint(fmt.Errorf("registering fob as a client: %w", err),
+				"register one yourself with the redirect URI %s, then: fob login %s --client-id ID", redirect, p.Name)
+		}
+		p.ClientID, attempt.registration = registration.ClientID, registration
+		a.note("Registered fob as a client of %s: %s", safetext.Line(p.Issuer), safetext.Line(p.ClientID))
+	}
+	s, err := a.session(*p)
+	attempt.session = s
+	return err
+}
+
+// unregisterUnused removes the client that was registered for a login which failed.
+func (a *app) unregisterUnused(ctx context.Context, attempt *loginAttempt) error {
+	if attempt.registration == nil {
+		return nil
+	}
+	err := attempt.registration.Unregister(context.WithoutCancel(ctx), attempt.session.HTTP)
+	if err == nil || errors.Is(err, oauth.ErrUnsupported) {
+		return nil
+	}
+	return fmt.Errorf("and the client that was registered for it is still there: %w", err)
+}
+
+// oauthClient is the client with all that it proves itself by.
+func (a *app) oauthClient(ctx context.Context, attempt *loginAttempt, m *oauth.Metadata, opts loginOptions) (*oauth.Client, error) {
+	full := attempt.profile.WithProvider()
+	c := &oauth.Client{HTTP: attempt.session.HTTP, Metadata: m, ClientID: full.ClientID, Now: a.now}
+	method := full.TokenEndpointAuthMethod
+	var err error
+	if attempt.registration != nil {
+		c.ClientSecret, method = attempt.registration.ClientSecret, attempt.registration.AuthMethod
+	} else if err = a.readCredentials(ctx, attempt.session, full, opts, c); err != nil {
+		return nil, err
+	}
+	if method == "" && full.CertificateFile != "" && c.ClientSecret.IsZero() && c.ClientKey.IsZero() {
+		method = certificateMethod(m)
+	}
+	if full.DPoP {
+		if c.DPoPKey, err = jwk.Generate(); err != nil {
+			return nil, err
+		}
+	}
+	err = c.UseAuthMethod(method)
+	switch {
+	case errors.Is(err, oauth.ErrNoClientKey):
+		return nil, withHint(&usageError{err.Error()}, "give --private-key-file or --private-key-stdin")
+	case err != nil:
+		return nil, withHint(&usageError{err.Error()}, "give --client-secret-stdin or --client-secret-file")
+	}
+	return c, nil
+}
+
+// certificateMethod is the one by which the server takes a certificate for the client;
+// where it names none, the certificate binds the tokens alone (RFC 8705 §4).
+func certificateMethod(m *oauth.Metadata) string {
+	for _, method := range []string{oauth.AuthTLS, oauth.AuthSelfSignedTLS} {
+		if slices.Contains(m.TokenEndpointAuthMethodsSupported, method) {
+			return method
+		}
+	}
+	return oauth.AuthNone
+}
+
+// readCredentials takes the client's secret or key from stdin or a file, from the login
+// before of the same client, or from a prompt where one is needed.
+func (a *app) readCredentials(ctx context.Context, s *session.Session, p config.Profile, opts loginOptions, c *oauth.Client) error {
+	kept := s.Credentials(ctx)
+	var err error
+	switch {
+	case p.PrivateKeyFile != "" && !opts.privateKeyStdin:
+		if c.ClientKey, err = s.KeyFile(); err != nil {
+			return withHint(err, "give a private key in PEM or as a JWK, readable by you alone")
+		}
+		return nil
+	case opts.privateKeyStdin:
+		text, err := readSecret(a.stdin, "stdin")
+		if err != nil {
+			return err
+		}
+		if c.ClientKey, err = jwk.Parse(text); err != nil {
+			return withHint(usagef("the private key on stdin: %s", err), "give it in PEM or as a JWK")
+		}
+		return nil
+	case opts.clientSecretStdin:
+		c.ClientSecret, err = readSecret(a.stdin, "stdin")
+		return err
+	case opts.clientSecretFile != "":
+		c.ClientSecret, err = readSecretFile(opts.clientSecretFile)
+		return err
+	}
+	if c.ClientSecret, c.ClientKey = kept.Secret, kept.Key; !kept.Secret.IsZero() || !kept.Key.IsZero() || !needsSecret(p) {
+		return nil
+	}
+	c.ClientSecret, err = a.askSecret(ctx, "Client secret:")
+	if errors.Is(err, errNoTerminal) || err == nil && c.ClientSecret.IsZero() {
+		return withHint(usagef("this client needs its secret"), "give --client-secret-stdin or --client-secret-file")
+	}
+	return err
+}
+
+// needsSecret tells the clients that are known to have a secret.
+func needsSecret(p config.Profile) bool {
+	provider, _ := config.FindProvider(p.Provider)
+	switch p.TokenEndpointAuthMethod {
+	case oauth.AuthBasic, oauth.AuthPost, oauth.AuthSecretJWT:
+		return true
+	case "":
+		return provider.SecretRequired || p.Grant == session.GrantClientCredentials && p.CertificateFile == ""
+	}
+	return false
+}

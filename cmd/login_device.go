@@ -1,0 +1,121 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"rsc.io/qr"
+
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// deviceLogin shows a code that a person enters in a browser on any device (RFC 8628).
+// It opens no browser itself: whoever sees the code must know that a login is going
+// on (§5.4).
+func (a *app) deviceLogin(ctx context.Context, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
+	device, err := attempt.client.AuthorizeDevice(ctx, attempt.scopes, attempt.params)
+	if errors.Is(err, oauth.ErrUnsupported) {
+		return nil, withHint(err, "log in with a browser: 'fob login %s', or with --no-browser from a remote machine", attempt.profile.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for a code: %w", err)
+	}
+	a.showCode(device)
+	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errNobodyCame)
+	defer stop()
+	stopCountdown := a.countDown(waiting, device.ExpiresAt)
+	response, err := attempt.client.DeviceToken(waiting, device)
+	stopCountdown()
+	switch {
+	case errors.Is(err, errNobodyCame):
+		return nil, withHint(fmt.Errorf("%w within %s", errNobodyCame, opts.timeout), "try again, with a longer --timeout")
+	case errors.Is(err, oauth.ErrDeviceExpired):
+		return nil, withHint(err, "run 'fob login %s --device' for a new one", attempt.profile.Name)
+	case err != nil:
+		return nil, err
+	}
+	// From here nothing may stop the login: Ctrl-C would throw away what has come.
+	return attempt.session.Save(context.WithoutCancel(ctx), attempt.login(response))
+}
+
+func (a *app) showCode(device *oauth.DeviceAuthorization) {
+	t := a.errTerminal()
+	a.note("Open this page in a browser on any device:\n\n  %s\n", device.VerificationURI)
+	a.note("and enter the code\n\n  %s\n", t.bold(device.UserCode))
+	if picture, fits := a.qrCode(device); fits {
+		a.note("%s\nThe picture leads there%s.", picture, map[bool]string{true: " with the code"}[device.VerificationURIComplete != ""])
+	}
+}
+
+// qrCode draws the address for a phone, where the terminal has room for it.
+func (a *app) qrCode(device *oauth.DeviceAuthorization) (picture string, fits bool) {
+	address := device.VerificationURI
+	if device.VerificationURIComplete != "" {
+		address = device.VerificationURIComplete
+	}
+	code, err := qr.Encode(address, qr.L)
+	if err != nil || !a.drawsBlocks() {
+		return "", false
+	}
+	columns, rows := sizeOf(a.stderr)
+	const margin = 2 // modules; scanners want light around the code
+	size := code.Size + 2*margin
+	if size > columns || size/2+1 > rows {
+		return "", false
+	}
+	dark := func(x, y int) bool { return code.Black(x-margin, y-margin) }
+	var b strings.Builder
+	for y := 0; y < size; y += 2 {
+		for x := range size {
+			// Light is drawn, so that it is right on a dark terminal; scanners read both.
+			b.WriteString(map[[2]bool]string{
+				{false, false}: "█", {false, true}: "▀", {true, false}: "▄", {true, true}: " ",
+			}[[2]bool{dark(x, y), dark(x, y+1)}])
+		}
+		b.WriteByte('\n')
+	}
+	return b.String(), true
+}
+
+// drawsBlocks reports whether the terminal's characters are Unicode.
+func (a *app) drawsBlocks() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if locale := strings.ToUpper(a.getenv(name)); locale != "" {
+			return strings.Contains(locale, "UTF-8") || strings.Contains(locale, "UTF8")
+		}
+	}
+	return false
+}
+
+// countDown shows on a terminal how long the code is still good.
+func (a *app) countDown(ctx context.Context, end time.Time) (stop func()) {
+	if !isTerminal(a.stderr) {
+		a.note("Waiting until %s (Ctrl-C to stop).", timeText(end))
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			left := max(end.Sub(a.now()), 0).Round(time.Second)
+			fmt.Fprintf(a.stderr, "\r\x1b[KWaiting: the code is good for %s more (Ctrl-C to stop).", left)
+			select {
+			case <-ctx.Done():
+				fmt.Fprintf(a.stderr, "\r\x1b[K")
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}

@@ -1,0 +1,95 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// clientLogin proves the client's credentials by a first token (RFC 6749 §4.4).
+func (a *app) clientLogin(ctx context.Context, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
+	want := oauth.Target{Scope: strings.Join(attempt.scopes, " "), Resource: attempt.params.Get("resource")}
+	response, err := attempt.client.ClientCredentials(ctx, want)
+	if err != nil {
+		return nil, fmt.Errorf("trying the client's credentials: %w", err)
+	}
+	return attempt.session.Save(ctx, attempt.login(response))
+}
+
+// tokenLogin stores a token that came on stdin.
+func (a *app) tokenLogin(ctx context.Context, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
+	text, err := readSecret(a.stdin, "stdin")
+	if err != nil {
+		return nil, err
+	}
+	given, err := attempt.client.GivenToken(text)
+	if err != nil {
+		return nil, withHint(usagef("the token on stdin: %s", err), "give one access token, or the JSON of a token response")
+	}
+	brought := given.RefreshToken.IsZero()
+	if !brought {
+		// A refresh proves the token, and takes it out of the hands it came from
+		// where the server rotates.
+		fresh, err := attempt.client.Refresh(ctx, given.RefreshToken, oauth.Target{})
+		if err != nil {
+			return nil, fmt.Errorf("trying the given refresh token: %w", err)
+		}
+		if fresh.RefreshToken.IsZero() {
+			fresh.RefreshToken = given.RefreshToken
+		}
+		given = fresh
+	} else if err := tryToken(ctx, attempt.client, given); err != nil {
+		return nil, err
+	}
+	login := attempt.login(given)
+	login.Brought = brought
+	return attempt.session.Save(ctx, login)
+}
+
+// tryToken asks the server about an access token that a user brings, where there
+// is an endpoint for that.
+func tryToken(ctx context.Context, client *oauth.Client, given *oauth.TokenResponse) error {
+	access, err := given.AccessToken()
+	if err != nil || client.Metadata.UserinfoEndpoint == "" {
+		return err
+	}
+	if _, err := client.Userinfo(ctx, access.Value, ""); errors.Is(err, oauth.ErrTokenRefused) {
+		return fmt.Errorf("trying the given token: %w", err)
+	}
+	return nil
+}
+
+// showsIdentity tells the profiles for which nothing is stored: the machine shows its
+// own identity each time.
+func showsIdentity(p config.Profile) bool {
+	return p.Grant == session.GrantTokenExchange || p.Grant == session.GrantJWTBearer
+}
+
+// keepIdentityProfile saves a profile once its server is known to be there.
+func (a *app) keepIdentityProfile(ctx context.Context, p config.Profile) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	hc, err := a.httpClient(cfg, p)
+	if err != nil {
+		return err
+	}
+	if _, err := serverMetadata(ctx, hc, p.WithProvider()); err != nil {
+		return forProfile(err, p.Name)
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	if err := config.SaveProfile(paths.Config, p); err != nil {
+		return err
+	}
+	a.note("Profile %s is ready. Nothing is stored for it: 'fob token %s' shows the identity of the machine or job it runs in.", p.Name, p.Name)
+	return nil
+}

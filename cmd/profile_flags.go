@@ -1,0 +1,163 @@
+package cmd
+
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/ci"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// grantAuthorizationCode is the grant of a login that a person makes; a profile does
+// not name it.
+const grantAuthorizationCode = "authorization_code"
+
+func grants() []string {
+	return []string{grantAuthorizationCode, session.GrantClientCredentials, session.GrantTokenExchange, session.GrantJWTBearer}
+}
+
+// profileFlags are the settings of a profile, as `login` and `profile set` take them:
+// a profile whose empty fields leave the stored one's as they are.
+type profileFlags struct {
+	config.Profile
+	scopes []string
+}
+
+func (f *profileFlags) register(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.Provider, "provider", "", "the `NAME` of a preset, see 'fob profile providers'")
+	flags.StringVar(&f.Issuer, "issuer", "", "the issuer's `URL`, from which all else is discovered")
+	flags.StringVar(&f.ClientID, "client-id", "", "the OAuth client's `ID`; without one, a server that registers clients is asked to")
+	flags.StringArrayVar(&f.scopes, "scope", nil, "`SCOPES` to ask for, separated by blanks; may be repeated")
+	flags.StringArrayVar(&f.Resources, "resource", nil, "the `URL` of an API that the tokens are for; may be repeated. It also finds the issuer")
+	flags.StringVar(&f.Grant, "grant", "", "how tokens are had: `GRANT` is "+strings.Join(grants(), ", "))
+	flags.StringVar(&f.RedirectURI, "redirect-uri", "", "the loopback redirect `URI`, if not http://127.0.0.1/callback at any port")
+	flags.StringVar(&f.Storage, "storage", "", "the `BACKEND` that keeps the login: keyring or file")
+	flags.StringVar(&f.CAFile, "ca-file", "", "a `FILE` of PEM certificates to trust besides the system's")
+	flags.StringVar(&f.TokenEndpointAuthMethod, "token-endpoint-auth-method", "", "the `METHOD` by which the client proves itself, if not the usual one for what it has")
+	flags.StringVar(&f.PrivateKeyFile, "private-key-file", "", "a `FILE` with the client's private key (PEM or JWK); it stays there")
+	flags.StringVar(&f.CertificateFile, "certificate-file", "", "a `FILE` with the client's certificate (PEM), for mutual TLS")
+	flags.StringVar(&f.CertificateKeyFile, "certificate-key-file", "", "a `FILE` with the certificate's private key (PEM)")
+	flags.BoolVar(&f.DPoP, "dpop", false, "bind tokens to a key of this login: only DPoP requests can use them")
+	flags.StringVar(&f.Identity, "identity", "", "the `SOURCE` of a machine's own identity: github, gitlab, env:NAME, file:PATH or command")
+	flags.StringVar(&f.IdentityAudience, "identity-audience", "", "the `AUDIENCE` that the identity is asked for, if not the issuer")
+	flags.StringVar(&f.Audience, "audience", "", "the `AUDIENCE` of the access token, where the server wants one with a machine's identity")
+	flags.StringVar(&f.AuthorizationEndpoint, "authorization-endpoint", "", "the authorization endpoint's `URL`, where a server has no metadata")
+	flags.StringVar(&f.TokenEndpoint, "token-endpoint", "", "the token endpoint's `URL`, likewise")
+	flags.StringVar(&f.RevocationEndpoint, "revocation-endpoint", "", "the revocation endpoint's `URL`, likewise")
+	flags.StringVar(&f.UserinfoEndpoint, "userinfo-endpoint", "", "the userinfo endpoint's `URL`, likewise")
+	flags.StringVar(&f.DeviceAuthorizationEndpoint, "device-authorization-endpoint", "", "the device authorization endpoint's `URL`, likewise")
+	for flag, values := range map[string][]string{
+		"storage": {storageKeyring, storageFile}, "provider": providerNames(), "grant": grants(),
+		"token-endpoint-auth-method": oauth.AuthMethods(), "identity": {"github", "gitlab", "env:", "file:", "command"},
+	} {
+		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+func providerNames() []string {
+	var names []string
+	for _, p := range config.Providers() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// apply checks the flags and lays those that were given over a profile.
+func (f *profileFlags) apply(p *config.Profile) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	for _, set := range []struct{ field, value *string }{
+		{&p.Provider, &f.Provider}, {&p.Issuer, &f.Issuer}, {&p.ClientID, &f.ClientID}, {&p.RedirectURI, &f.RedirectURI},
+		{&p.Storage, &f.Storage}, {&p.TokenEndpointAuthMethod, &f.TokenEndpointAuthMethod},
+		{&p.AuthorizationEndpoint, &f.AuthorizationEndpoint}, {&p.TokenEndpoint, &f.TokenEndpoint},
+		{&p.RevocationEndpoint, &f.RevocationEndpoint}, {&p.UserinfoEndpoint, &f.UserinfoEndpoint},
+		{&p.DeviceAuthorizationEndpoint, &f.DeviceAuthorizationEndpoint},
+		{&p.Identity, &f.Identity}, {&p.IdentityAudience, &f.IdentityAudience}, {&p.Audience, &f.Audience},
+	} {
+		*set.field = cmp.Or(*set.value, *set.field)
+	}
+	for _, set := range []struct{ field, value *string }{
+		{&p.CAFile, &f.CAFile}, {&p.PrivateKeyFile, &f.PrivateKeyFile},
+		{&p.CertificateFile, &f.CertificateFile}, {&p.CertificateKeyFile, &f.CertificateKeyFile},
+	} {
+		if *set.value == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*set.value)
+		if err != nil {
+			return err
+		}
+		*set.field = absolute
+	}
+	if f.Grant != "" {
+		p.Grant = strings.TrimPrefix(f.Grant, grantAuthorizationCode)
+	}
+	if len(f.scopes) > 0 {
+		p.Scopes = strings.Fields(strings.Join(f.scopes, " "))
+	}
+	if len(f.Resources) > 0 {
+		p.Resources = f.Resources
+	}
+	p.DPoP = p.DPoP || f.DPoP
+	return nil
+}
+
+// check refuses what no profile can hold.
+func (f *profileFlags) check() error {
+	if _, ok := config.FindProvider(f.Provider); f.Provider != "" && !ok {
+		return withHint(usagef("there is no preset %q", f.Provider), "'fob profile providers' lists them")
+	}
+	for _, choice := range []struct {
+		what, value string
+		of          []string
+	}{
+		{"storage", f.Storage, []string{storageKeyring, storageFile}},
+		{"token endpoint auth method", f.TokenEndpointAuthMethod, oauth.AuthMethods()},
+		{"grant", f.Grant, grants()},
+	} {
+		if choice.value != "" && !slices.Contains(choice.of, choice.value) {
+			return withHint(usagef("there is no %s %q", choice.what, choice.value), "choose one of %s", strings.Join(choice.of, ", "))
+		}
+	}
+	if _, err := ci.ParseSource(f.Identity); err != nil {
+		return withHint(usagef("--identity: %s", err), "choose github, gitlab, env:NAME, file:PATH or command")
+	}
+	if (f.CertificateFile == "") != (f.CertificateKeyFile == "") {
+		return withHint(usagef("a certificate comes with its key"), "give both --certificate-file and --certificate-key-file")
+	}
+	return f.checkURLs()
+}
+
+func (f *profileFlags) checkURLs() error {
+	type named struct{ flag, url string }
+	urls := []named{
+		{"issuer", f.Issuer}, {"authorization-endpoint", f.AuthorizationEndpoint}, {"token-endpoint", f.TokenEndpoint},
+		{"revocation-endpoint", f.RevocationEndpoint}, {"userinfo-endpoint", f.UserinfoEndpoint},
+		{"device-authorization-endpoint", f.DeviceAuthorizationEndpoint},
+	}
+	for _, resource := range f.Resources {
+		urls = append(urls, named{"resource", resource})
+	}
+	for _, u := range urls {
+		if u.url == "" && u.flag != "resource" {
+			continue
+		}
+		if err := oauth.CheckURL(u.url); err != nil {
+			return withHint(usagef("--%s: %s", u.flag, err), "give an https URL; http is for loopback addresses alone")
+		}
+	}
+	if f.RedirectURI != "" {
+		if err := oauth.CheckRedirectURI(f.RedirectURI); err != nil {
+			return withHint(&usageError{err.Error()}, "the browser must come back to this machine, for instance to %s", oauth.DefaultRedirectURI)
+		}
+	}
+	return nil
+}

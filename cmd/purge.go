@@ -1,0 +1,64 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// confirmPurge asks before what cannot be taken back.
+func (a *app) confirmPurge(ctx context.Context, profiles []config.Profile, opts logoutOptions) error {
+	var names []string
+	for _, p := range profiles {
+		names = append(names, p.Name)
+	}
+	what := "the settings of " + strings.Join(names, ", ")
+	if opts.all {
+		what = "every login, key and setting of fob on this machine"
+	}
+	answer, err := a.ask(ctx, fmt.Sprintf("This ends and deletes %s. Go on? [y/N]", what))
+	if errors.Is(err, errNoTerminal) {
+		return withHint(usagef("--purge deletes %s", what), "see what it would do with --dry-run, then give --yes")
+	}
+	if err != nil {
+		return err
+	}
+	if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
+		return errors.New("nothing was done")
+	}
+	return nil
+}
+
+// purge deletes what is left of fob when every login has ended. Where one is left, all
+// stays that it needs.
+func (a *app) purge(kept, dryRun bool) error {
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	if dryRun {
+		a.note("would delete %s, and what fob has in %s and %s.", paths.Config, paths.Data, paths.Cache)
+		return nil
+	}
+	if kept {
+		return withHint(errors.New("some of it is left, and with it the configuration and the keys"),
+			"see above, then try again; 'fob logout --all --purge --local' asks no server")
+	}
+	if err := errors.Join(session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
+		return err
+	}
+	if a.getenv("FOB_CONFIG") != "" {
+		a.note("%s stays: FOB_CONFIG names it.", paths.Config)
+	} else if err := os.Remove(paths.Config); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	a.note("Nothing of fob is left on this machine but the program.")
+	return nil
+}

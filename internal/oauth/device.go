@@ -1,0 +1,166 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// GrantDeviceCode is the grant of a login on another device (RFC 8628 §3.4).
+const GrantDeviceCode = "urn:ietf:params:oauth:grant-type:device_code"
+
+// ErrDeviceExpired means that nobody entered the user code in time.
+var ErrDeviceExpired = errors.New("the code has expired before the login was finished")
+
+// Bounds on what a server may ask of a device that polls (RFC 8628 §3.2, §3.5).
+const (
+	defaultInterval   = 5 * time.Second
+	maxInterval       = time.Minute
+	slowDownBy        = 5 * time.Second
+	defaultCodeLife   = 5 * time.Minute
+	maxCodeLife       = 30 * time.Minute
+	maxUserCodeLength = 64
+)
+
+// DeviceAuthorization is a login that a person finishes on any device (RFC 8628
+// §3.2).
+type DeviceAuthorization struct {
+	UserCode                string // made inert
+	VerificationURI         string
+	VerificationURIComplete string // holds the user code; empty where the server gives none
+	ExpiresAt               time.Time
+
+	deviceCode secret.Secret
+	interval   time.Duration
+	resource   string
+}
+
+// AuthorizeDevice starts a login on another device. params are added to the
+// request.
+func (c *Client) AuthorizeDevice(ctx context.Context, scopes []string, params url.Values) (*DeviceAuthorization, error) {
+	if c.Metadata.DeviceAuthorizationEndpoint == "" {
+		return nil, fmt.Errorf("%w: it has no device authorization endpoint", ErrUnsupported)
+	}
+	form := url.Values{}
+	for name, values := range params {
+		form[name] = values
+	}
+	if len(scopes) > 0 {
+		form.Set("scope", strings.Join(scopes, " "))
+	}
+	status, body, err := c.post(ctx, c.Metadata.DeviceAuthorizationEndpoint, form, nil)
+	if err != nil {
+		return nil, err
+	}
+	if status != http.StatusOK {
+		return nil, errorAnswer(status, body)
+	}
+	d, err := parseDeviceAuthorization(body, c.Now())
+	if err != nil {
+		return nil, err
+	}
+	d.resource = params.Get("resource")
+	return d, nil
+}
+
+// parseDeviceAuthorization bounds every number, and refuses addresses that a person
+// should not be sent to.
+func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization, error) {
+	var answer struct {
+		DeviceCode              string          `json:"device_code"`
+		UserCode                string          `json:"user_code"`
+		VerificationURI         string          `json:"verification_uri"`
+		VerificationURL         string          `json:"verification_url"` // Google's name for it
+		VerificationURIComplete string          `json:"verification_uri_complete"`
+		ExpiresIn               json.RawMessage `json:"expires_in"`
+		Interval                json.RawMessage `json:"interval"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return nil, fmt.Errorf("%w: no JSON object came from the device authorization endpoint", ErrMalformed)
+	}
+	if answer.VerificationURI == "" {
+		answer.VerificationURI = answer.VerificationURL
+	}
+	userCode := safetext.Line(answer.UserCode)
+	if answer.DeviceCode == "" || userCode == "" || len(userCode) > maxUserCodeLength {
+		return nil, fmt.Errorf("%w: it gave no codes", ErrMalformed)
+	}
+	if err := CheckURL(answer.VerificationURI); err != nil {
+		return nil, fmt.Errorf("%w: its verification_uri: %w", ErrMalformed, err)
+	}
+	if complete := answer.VerificationURIComplete; complete != "" {
+		if err := CheckURL(complete); err != nil {
+			return nil, fmt.Errorf("%w: its verification_uri_complete: %w", ErrMalformed, err)
+		}
+	}
+	d := &DeviceAuthorization{
+		UserCode:                userCode,
+		VerificationURI:         answer.VerificationURI,
+		VerificationURIComplete: answer.VerificationURIComplete,
+		ExpiresAt:               now.Add(defaultCodeLife),
+		deviceCode:              secret.New(answer.DeviceCode),
+		interval:                defaultInterval,
+	}
+	if life := duration(answer.ExpiresIn, maxCodeLife); life > 0 {
+		d.ExpiresAt = now.Add(life)
+	}
+	if interval := duration(answer.Interval, maxInterval); interval > 0 {
+		d.interval = max(interval, time.Second)
+	}
+	return d, nil
+}
+
+// DeviceToken asks for the token until the person has finished, the code expires
+// (ErrDeviceExpired) or ctx ends. A server that cannot be reached is asked again,
+// less and less often (RFC 8628 §3.5).
+func (c *Client) DeviceToken(ctx context.Context, d *DeviceAuthorization) (*TokenResponse, error) {
+	ctx, cancel := context.WithDeadlineCause(ctx, time.Now().Add(d.ExpiresAt.Sub(c.Now())), ErrDeviceExpired)
+	defer cancel()
+	for interval := d.interval; ; {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(interval):
+		}
+		response, err := c.grant(ctx, Target{Resource: d.resource}.form(url.Values{
+			"grant_type":  {GrantDeviceCode},
+			"device_code": {d.deviceCode.Reveal()},
+		}))
+		if ctx.Err() != nil && err != nil {
+			return nil, context.Cause(ctx)
+		}
+		if interval, err = nextPoll(interval, err); err != nil || response != nil {
+			return response, err
+		}
+	}
+}
+
+// nextPoll is how long to wait after an answer, or the error that ends the login.
+func nextPoll(interval time.Duration, err error) (time.Duration, error) {
+	var refusal *Error
+	if !errors.As(err, &refusal) {
+		if errors.Is(err, ErrUnavailable) {
+			return min(2*interval, maxInterval), nil
+		}
+		return interval, err
+	}
+	switch refusal.Code {
+	case "authorization_pending":
+		return interval, nil
+	case "slow_down":
+		return min(interval+slowDownBy, 2*maxInterval), nil
+	case "expired_token":
+		return interval, ErrDeviceExpired
+	case "access_denied":
+		return interval, &AuthorizationError{Code: refusal.Code, Description: refusal.Description}
+	}
+	return interval, err
+}

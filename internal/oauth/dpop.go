@@ -1,0 +1,46 @@
+package oauth
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// Proof is a DPoP proof for one request (RFC 9449 §4.2): method and URL are the
+// request's, accessToken is the one beside it (zero at the token endpoint), nonce
+// is as the server gave it, or empty.
+func (c *Client) Proof(method, rawURL, nonce string, accessToken secret.Secret) (string, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "", fmt.Errorf("a DPoP proof: %w", err)
+	}
+	u.RawQuery, u.Fragment, u.ForceQuery = "", "", false
+	claims := map[string]any{
+		"jti": randomText(),
+		"htm": method,
+		"htu": u.String(),
+		"iat": c.serverNow().Unix(),
+	}
+	if !accessToken.IsZero() {
+		sum := sha256.Sum256([]byte(accessToken.Reveal()))
+		claims["ath"] = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	if nonce != "" {
+		claims["nonce"] = nonce
+	}
+	return c.DPoPKey.SignJWT(jwk.Header{Type: "dpop+jwt", EmbedKey: true}, claims, nil)
+}
+
+// wantsNonce reports whether an answer of the token endpoint asks for the same
+// request with the nonce that came with it (RFC 9449 §8).
+func (c *Client) wantsNonce(status int, body []byte) bool {
+	var refusal *Error
+	return status == http.StatusBadRequest && c.dpopNonce != "" &&
+		errors.As(errorAnswer(status, body), &refusal) && refusal.Code == "use_dpop_nonce"
+}

@@ -1,0 +1,97 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/fobcli/fob/internal/httpclient"
+)
+
+// KeySet is the issuer's public signing keys, as they were fetched once. A login
+// keeps them, so that a refresh need not ask for them.
+type KeySet struct {
+	Keys      []jose.JSONWebKey `json:"keys"`
+	FetchedAt time.Time         `json:"fetched_at"`
+}
+
+const (
+	maxKeys = 16 // of a set, so that a record stays small
+	// refetchAfter is how old a set must be before an unknown key makes fob ask again.
+	refetchAfter = time.Minute
+)
+
+// verifySignature checks a signature against the issuer's keys and returns what was
+// signed. An unknown key costs one more fetch: the issuer may have rotated its keys
+// since, or in between. ErrUnknownKey: it is still unknown, or may not be asked for.
+func (c *Client) verifySignature(ctx context.Context, token *jose.JSONWebSignature) ([]byte, error) {
+	if c.Metadata.JWKSURI == "" {
+		return nil, refused("the server names no keys to check it with")
+	}
+	header := token.Signatures[0].Header
+	for allowed := c.fetchesAllowed(); ; allowed-- {
+		if c.Keys != nil {
+			keys := c.Keys.candidates(header)
+			for _, key := range keys {
+				if payload, err := token.Verify(key); err == nil {
+					return payload, nil
+				}
+			}
+			if len(keys) > 0 && header.KeyID != "" {
+				return nil, refused("its signature is not that of the key which it names")
+			}
+		}
+		if allowed == 0 {
+			return nil, ErrUnknownKey
+		}
+		if err := c.fetchKeys(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// fetchesAllowed is how often the keys may be asked for now.
+func (c *Client) fetchesAllowed() int {
+	switch {
+	case c.Keys == nil:
+		return 2
+	case c.Now().Sub(c.Keys.FetchedAt).Abs() < refetchAfter:
+		return 0
+	}
+	return 1
+}
+
+// fetchKeys reads the issuer's key set. Keys of a kind that fob does not know are
+// passed over.
+func (c *Client) fetchKeys(ctx context.Context) error {
+	var set struct{ Keys []json.RawMessage }
+	if err := httpclient.GetJSON(ctx, c.HTTP, c.Metadata.JWKSURI, &set); err != nil {
+		return fmt.Errorf("reading the server's keys: %w", unavailable(err))
+	}
+	c.Keys = &KeySet{FetchedAt: c.Now().UTC()}
+	for _, raw := range set.Keys {
+		var key jose.JSONWebKey
+		if key.UnmarshalJSON(raw) != nil || !key.IsPublic() || key.Use != "" && key.Use != "sig" || len(c.Keys.Keys) == maxKeys {
+			continue
+		}
+		key.Certificates, key.CertificatesURL = nil, nil // no part of what is checked
+		key.CertificateThumbprintSHA1, key.CertificateThumbprintSHA256 = nil, nil
+		c.Keys.Keys = append(c.Keys.Keys, key)
+	}
+	return nil
+}
+
+// candidates are the keys that a header may mean: that of its kid, or all of its
+// algorithm where it names none.
+func (s *KeySet) candidates(header jose.Header) []jose.JSONWebKey {
+	var keys []jose.JSONWebKey
+	for _, key := range s.Keys {
+		if (key.Algorithm == "" || key.Algorithm == header.Algorithm) && (header.KeyID == "" || key.KeyID == header.KeyID) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,123 @@
+package oauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// Registration is a client that fob has registered for itself (RFC 7591 §3.2.1).
+type Registration struct {
+	ClientID      string
+	ClientSecret  secret.Secret // zero for a public client
+	AuthMethod    string        // as registered
+	ManagementURI string        // where it is removed again (RFC 7592); empty: nowhere
+	AccessToken   secret.Secret // for the ManagementURI
+}
+
+// Register makes a public native client of the server, with one loopback redirect.
+// ErrUnsupported: the server registers nobody.
+func Register(ctx context.Context, hc *http.Client, m *Metadata, redirectURI string, grantTypes []string) (*Registration, error) {
+	if m.RegistrationEndpoint == "" {
+		return nil, fmt.Errorf("%w: it registers no clients", ErrUnsupported)
+	}
+	request, err := json.Marshal(map[string]any{
+		"client_name":                "fob",
+		"application_type":           "native",
+		"redirect_uris":              []string{redirectURI},
+		"grant_types":                grantTypes,
+		"response_types":             []string{"code"},
+		"token_endpoint_auth_method": AuthNone,
+	})
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.RegistrationEndpoint, bytes.NewReader(request))
+	if err != nil {
+		return nil, fmt.Errorf("%w: its registration endpoint is no URL", ErrMalformed)
+	}
+	req.GetBody = nil
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	status, body, err := do(hc, req)
+	if err != nil {
+		return nil, err
+	}
+	if status != http.StatusCreated && status != http.StatusOK {
+		return nil, errorAnswer(status, body)
+	}
+	return parseRegistration(body, m.RegistrationEndpoint)
+}
+
+func do(hc *http.Client, req *http.Request) (int, []byte, error) {
+	resp, err := hc.Do(req)
+	if err != nil {
+		return 0, nil, unavailable(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, nil, unavailable(&url.Error{Op: req.Method, Err: err})
+	}
+	return resp.StatusCode, body, nil
+}
+
+// parseRegistration takes a management URI on the endpoint's own host alone: the
+// access token must not go anywhere else.
+func parseRegistration(body []byte, endpoint string) (*Registration, error) {
+	var answer struct {
+		ClientID      string `json:"client_id"`
+		ClientSecret  string `json:"client_secret"`
+		AuthMethod    string `json:"token_endpoint_auth_method"`
+		AccessToken   string `json:"registration_access_token"`
+		ManagementURI string `json:"registration_client_uri"`
+	}
+	if json.Unmarshal(body, &answer) != nil || answer.ClientID == "" || !isVisible(answer.ClientID) || len(answer.ClientID) > maxClientID {
+		return nil, fmt.Errorf("%w: it registered no client", ErrMalformed)
+	}
+	r := &Registration{ClientID: answer.ClientID, ClientSecret: secret.New(answer.ClientSecret), AuthMethod: answer.AuthMethod}
+	if r.ClientSecret.IsZero() {
+		r.AuthMethod = AuthNone
+	}
+	if isVisible(answer.AccessToken) && answer.AccessToken != "" && CheckURL(answer.ManagementURI) == nil && sameHost(answer.ManagementURI, endpoint) {
+		r.ManagementURI, r.AccessToken = answer.ManagementURI, secret.New(answer.AccessToken)
+	}
+	return r, nil
+}
+
+const maxClientID = 1024
+
+func sameHost(a, b string) bool {
+	u, err := url.Parse(a)
+	v, otherErr := url.Parse(b)
+	return err == nil && otherErr == nil && u.Scheme == v.Scheme && u.Host == v.Host
+}
+
+// Unregister removes the client from the server (RFC 7592 §2.3). ErrUnsupported:
+// the server has not said where.
+func (r *Registration) Unregister(ctx context.Context, hc *http.Client) error {
+	if r.ManagementURI == "" {
+		return ErrUnsupported
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, r.ManagementURI, nil)
+	if err != nil {
+		return fmt.Errorf("%w: its registration_client_uri is no URL", ErrMalformed)
+	}
+	req.Header.Set("Authorization", TypeBearer+" "+r.AccessToken.Reveal())
+	status, body, err := do(hc, req)
+	switch {
+	case err != nil:
+		return err
+	case status == http.StatusNoContent || status == http.StatusOK:
+		return nil
+	case status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented:
+		return ErrUnsupported
+	}
+	return errorAnswer(status, body)
+}
