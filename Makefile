@@ -5,7 +5,7 @@ GOLANGCI_LINT := $(shell go env GOPATH)/bin/golangci-lint
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint unit e2e cross bench soak setup clean
+.PHONY: help build demo test lint unit fuzz e2e cross bench soak setup clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -16,7 +16,7 @@ build: ## Build bin/fob, stripped
 demo: ## Log in, print tokens, refresh and log out against a test issuer on this machine
 	@sh testdata/demo.sh
 
-test: setup lint cross unit e2e ## Run every test; installs what it needs, or prints the line that does
+test: setup lint cross unit fuzz e2e ## Run every test; installs what it needs, or prints the line that does
 
 setup:
 	@sh testdata/setup.sh
@@ -36,6 +36,9 @@ cross: # What cannot run here must at least build and vet for the other systems.
 unit: ## Unit tests, attacks and scripts, with the race detector
 	go test -race -count=1 -timeout 10m ./...
 
+fuzz: ## Every fuzz target for 10 seconds
+	@sh testdata/fuzz.sh 10s
+
 e2e: ## The real program against a real provider, keyring and browser
 	@if [ "$$(uname)" = Linux ]; then \
 		cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && go test -race -count=1 -timeout 10m ./...; \
@@ -44,7 +47,8 @@ e2e: ## The real program against a real provider, keyring and browser
 bench: build setup ## Measure side by side, as ratios; BENCHMARKS.md says what was found
 	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 20m -run '^$$' -bench . -benchtime 1x ./...
 
-soak: setup ## Kill, stop and crowd fob at length; writes testdata/soak.md
+soak: setup ## Kill, stop and crowd fob at length, fuzz for hours; writes testdata/soak.md
+	sh testdata/fuzz.sh 10m
 	cd testdata/e2e && FOB_SOAK=$(CURDIR)/testdata/soak.md go test -count=1 -timeout 60m -run 'F52|F53Five|F54|CachedTokens' ./...
 
 clean: ## Delete what was built

@@ -1,12 +1,17 @@
 package oauth
 
 import (
+	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -210,13 +215,43 @@ func TestC34ARotatedKeyCostsOneFetch(t *testing.T) {
 	}
 }
 
+// FuzzIDToken signs whatever claims there are, and holds the checks to what they
+// promise. A text that is no token must do no harm either.
 func FuzzIDToken(f *testing.F) {
-	f.Add("eyJhbGciOiJub25lIn0.e30.")
-	f.Add("a.b.c")
-	f.Fuzz(func(t *testing.T, raw string) {
-		token, err := parseSigned(raw)
-		if err == nil && len(token.Signatures) != 1 {
-			t.Fatalf("%d signatures", len(token.Signatures))
+	key, err := jwk.Generate()
+	if err != nil {
+		f.Fatal(err)
+	}
+	now := time.Now()
+	const good = `{"iss":"https://x","sub":"ada","aud":"fob","exp":1e10,"iat":1,"nonce":"n"}`
+	f.Add("eyJhbGciOiJub25lIn0.e30.", []byte(good))
+	f.Add("a.b.c", []byte(`{"iss":"https://x","sub":"ada","aud":["fob","evil"],"azp":7,"exp":-1e999,"iat":null}`))
+	f.Fuzz(func(t *testing.T, raw string, claims []byte) {
+		c := &Client{ClientID: "fob", Now: func() time.Time { return now }, Keys: keysOf(t, key, now), Metadata: &Metadata{Issuer: "https://x", JWKSURI: "https://x/jwks"}}
+		if id, err := c.VerifyIDToken(t.Context(), raw, "n", someToken); err == nil {
+			t.Fatalf("%q is accepted: %+v", raw, id)
 		}
+		signed, err := key.SignJWT(jwk.Header{Type: "JWT"}, json.RawMessage(claims), nil)
+		if err != nil {
+			return
+		}
+		if id, err := c.VerifyIDToken(t.Context(), signed, "n", someToken); err == nil && (id.Subject == "" || !id.ExpiresAt.After(now.Add(-clockLeeway))) {
+			t.Fatalf("%s is accepted: %+v", claims, id)
+		}
+		_, _ = c.VerifyRefreshedIDToken(t.Context(), signed, "ada", someToken)
 	})
+}
+
+// keysOf is a set that holds the public half of a key.
+func keysOf(t *testing.T, key jwk.Key, at time.Time) *KeySet {
+	t.Helper()
+	signed, err := key.SignJWT(jwk.Header{EmbedKey: true}, struct{}{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := parseSigned(signed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &KeySet{Keys: []jose.JSONWebKey{*token.Signatures[0].Header.JSONWebKey}, FetchedAt: at}
 }

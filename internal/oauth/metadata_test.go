@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/fobcli/fob/internal/authservertest"
@@ -86,14 +87,19 @@ func TestD39URLs(t *testing.T) {
 func FuzzMetadata(f *testing.F) {
 	f.Add([]byte(`{"issuer":"https://x","authorization_endpoint":"https://x/a","token_endpoint":"https://x/t"}`))
 	f.Add([]byte(`{"authorization_endpoint":"javascript:x","token_endpoint":"-x"}`))
+	f.Add([]byte(`{"token_endpoint":"https://x/t","mtls_endpoint_aliases":{"token_endpoint":"file:///x","jwks_uri":"https://x/j"}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var m Metadata
 		if json.Unmarshal(text, &m) != nil || m.Check() != nil {
 			return
 		}
-		for _, endpoint := range []string{m.AuthorizationEndpoint, m.TokenEndpoint} {
-			if endpoint == "" || endpoint[0] == '-' || endpoint[:4] != "http" && endpoint[:4] != "HTTP" {
-				t.Fatalf("the endpoint %q is accepted", endpoint)
+		aliased, err := m.ForCertificate()
+		if err != nil {
+			aliased = &m
+		}
+		for _, endpoint := range append(m.endpoints(), aliased.endpoints()...) {
+			if url := *endpoint.url; url == "" && endpoint.required || url != "" && !strings.HasPrefix(strings.ToLower(url), "http") {
+				t.Fatalf("the %s %q is accepted", endpoint.name, url)
 			}
 		}
 	})
