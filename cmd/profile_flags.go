@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ func grants() []string {
 type profileFlags struct {
 	config.Profile
 	scopes []string
+	dpop   *bool // nil: as it is
 }
 
 func (f *profileFlags) register(c *cobra.Command) {
@@ -44,7 +46,11 @@ func (f *profileFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.PrivateKeyFile, "private-key-file", "", "a `FILE` with the client's private key (PEM or JWK); it stays there")
 	flags.StringVar(&f.CertificateFile, "certificate-file", "", "a `FILE` with the client's certificate (PEM), for mutual TLS")
 	flags.StringVar(&f.CertificateKeyFile, "certificate-key-file", "", "a `FILE` with the certificate's private key (PEM)")
-	flags.BoolVar(&f.DPoP, "dpop", false, "bind tokens to a key of this login: only DPoP requests can use them")
+	flags.BoolFunc("dpop", "bind tokens to a key of this login: only DPoP requests can use them", func(text string) error {
+		given, err := strconv.ParseBool(text)
+		f.dpop = &given
+		return err
+	})
 	flags.StringVar(&f.Identity, "identity", "", "the `SOURCE` of a machine's own identity: github, gitlab, env:NAME, file:PATH or command")
 	flags.StringVar(&f.IdentityAudience, "identity-audience", "", "the `AUDIENCE` that the identity is asked for, if not the issuer")
 	flags.StringVar(&f.Audience, "audience", "", "the `AUDIENCE` of the access token, where the server wants one with a machine's identity")
@@ -106,7 +112,9 @@ func (f *profileFlags) apply(p *config.Profile) error {
 	if len(f.Resources) > 0 {
 		p.Resources = f.Resources
 	}
-	p.DPoP = p.DPoP || f.DPoP
+	if f.dpop != nil {
+		p.DPoP = *f.dpop
+	}
 	return nil
 }
 
