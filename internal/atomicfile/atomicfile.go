@@ -96,13 +96,18 @@ func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
 
 // Read returns a private file of at most limit bytes. A missing one is
 // fs.ErrNotExist; one that is not this user's alone is ErrUnsafe.
-func Read(path string, limit int64) ([]byte, error) { return read(path, limit, checkFile) }
+func Read(path string, limit int64) ([]byte, error) { return readNoFollow(path, limit, checkFile) }
 
-func read(path string, limit int64, check func(string, fs.FileInfo) error) ([]byte, error) {
+func readNoFollow(path string, limit int64, check func(string, fs.FileInfo) error) ([]byte, error) {
 	f, err := openNoFollow(path)
 	if err != nil {
 		return nil, err
 	}
+	return read(f, path, limit, check)
+}
+
+// read reads an open file that passes a check, and closes it.
+func read(f *os.File, path string, limit int64, check func(string, fs.FileInfo) error) ([]byte, error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
@@ -132,10 +137,25 @@ func ReadPublic(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
+// ReadRegular returns a regular file of at most limit bytes that others keep: wherever
+// a link leads, whoever owns it and whoever may read it.
+func ReadRegular(path string, limit int64) ([]byte, error) {
+	f, err := openAtOnce(path)
+	if err != nil {
+		return nil, err
+	}
+	return read(f, path, limit, func(path string, info fs.FileInfo) error {
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is not a regular file", path)
+		}
+		return nil
+	})
+}
+
 // ReadCredential is Read for a file that a service manager hands over: it may
 // belong to root and be readable through an access list, which shows as its group.
 func ReadCredential(path string, limit int64) ([]byte, error) {
-	return read(path, limit, checkCredential)
+	return readNoFollow(path, limit, checkCredential)
 }
 
 // Check refuses a file as Read does, without opening it.

@@ -24,6 +24,11 @@ func openNoFollow(path string) (*os.File, error) {
 
 func openFollow(path string) (*os.File, error) { return os.Open(path) }
 
+// openAtOnce follows links, and does not wait for a pipe's other side.
+func openAtOnce(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
 // checkOwner refuses what has another owner, or any bit of forbidden in its mode.
 func checkOwner(path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)

@@ -39,6 +39,33 @@ func TestF50UnsafeFilesAreRefused(t *testing.T) {
 	}
 }
 
+func TestReadRegular(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	for _, err := range []error{
+		os.WriteFile(path("open"), []byte("x"), 0o644),
+		os.Symlink("open", path("link")),
+		os.Symlink("nowhere", path("dangling")),
+		os.Symlink("/dev/zero", path("device")),
+		unix.Mkfifo(path("pipe"), 0o600),
+		os.WriteFile(path("large"), make([]byte, 101), 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"open", "link"} {
+		if data, err := ReadRegular(path(name), 100); string(data) != "x" || err != nil {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+	for _, name := range []string{"dangling", "device", "pipe", "large", "."} {
+		if data, err := ReadRegular(path(name), 100); data != nil || err == nil {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+}
+
 // foreign gives path to somebody else, or returns one that is root's already.
 func foreign(t *testing.T, path, ofRoot string) string {
 	t.Helper()
