@@ -77,6 +77,7 @@ func exitOf(err error) int {
 		{seal.ErrTampered, exitStorage},
 		{atomicfile.ErrUnsafe, exitStorage},
 		{oauth.ErrUnavailable, exitUnavailable},
+		{ci.ErrUnavailable, exitUnavailable},
 		{context.DeadlineExceeded, exitUnavailable},
 	} {
 		if errors.Is(err, row.target) {
@@ -119,8 +120,11 @@ func hintOf(err error) string {
 		{atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"},
 		{credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"},
 		{session.ErrLoginRequired, "run 'fob login PROFILE'"},
-		{ci.ErrNoSource, "say where it comes from: 'fob profile set PROFILE --identity github', or gitlab, env:NAME, file:PATH, command"},
-		{ci.ErrNotGiven, "let the job have one: in GitHub Actions 'permissions: id-token: write', in GitLab 'id_tokens: FOB_ID_TOKEN: aud: ...'"},
+		{ci.ErrUnknownPlace, "say where it comes from: 'fob profile set PROFILE --identity github', or gitlab, env:NAME, file:PATH, command"},
+		{ci.ErrNotPermitted, "let the job have one: 'permissions: id-token: write'"},
+		{ci.ErrAbsent, "let the job have one; in GitLab: 'id_tokens: FOB_ID_TOKEN: aud: ...'"},
+		{ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"},
+		{ci.ErrCommand, "try identity_command by hand: it prints one token on stdout"},
 		{oauth.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
 		{session.ErrMoved, "try again: nothing is lost"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},

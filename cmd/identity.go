@@ -3,8 +3,6 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"os"
-	"os/exec"
 
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
@@ -35,7 +33,7 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 		return nil, err
 	}
 	full := p.WithProvider()
-	machine := ci.Machine{Getenv: a.getenv, HTTP: hc, Run: a.runIdentityCommand}
+	machine := ci.Machine{Getenv: a.getenv, HTTP: hc, Stderr: a.stderr}
 	identity, err := machine.IdentityToken(ctx, source, cmp.Or(p.IdentityAudience, full.Authority()), p.IdentityCommand)
 	if err != nil {
 		return nil, err
@@ -48,13 +46,6 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 	return s.IdentityToken(ctx, metadata, session.Identity{
 		Grant: p.Grant, Token: identity, TokenType: p.SubjectTokenType, Audience: p.Audience,
 	}, want)
-}
-
-// runIdentityCommand runs a program of the user's own configuration.
-func (a *app) runIdentityCommand(ctx context.Context, argv []string) ([]byte, error) {
-	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	command.Stdin, command.Stderr = nil, os.Stderr
-	return command.Output()
 }
 
 // maskInLog tells the CI system which text its log must not show.

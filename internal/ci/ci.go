@@ -1,5 +1,6 @@
-// Package ci finds the identity token of the machine or CI job that fob runs in, and
-// knows how a CI system is told to keep a text out of its log.
+// Package ci finds the identity token of the CI job or machine that fob runs in: a
+// short-lived JWT which says who the job is, to be exchanged for an access token
+// (RFC 8693, RFC 7523). Nothing is kept: each call asks or reads anew.
 package ci
 
 import (
@@ -8,215 +9,147 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"os"
+	"path/filepath"
 	"strings"
 
-	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
 
 // Why there is no identity token.
 var (
-	// ErrNoSource means that no known CI system runs this, and none was named.
-	ErrNoSource = errors.New("it is not known where this machine's identity token comes from")
-	// ErrNotGiven means that the source exists and holds no token for this job.
-	ErrNotGiven = errors.New("this job was given no identity token")
-	// ErrMalformed is something else than a token.
-	ErrMalformed = errors.New("what came is no identity token")
+	ErrUnknownPlace = errors.New("this is no CI job that fob knows")
+	ErrNotPermitted = errors.New("the job may not ask for an identity token")
+	ErrAbsent       = errors.New("there is no identity token")
+	ErrMalformed    = errors.New("that is no identity token")
+	ErrUnavailable  = errors.New("the CI's server is unavailable") // another try may help
+	ErrCommand      = errors.New("the identity command failed")
 )
 
-// Where an identity token comes from.
+// Source says where the identity token comes from: one of the constants, or
+// "env:NAME" or "file:PATH".
+type Source string
+
+// The sources.
 const (
-	kindGitHub  = "github"  // GitHub Actions' endpoint
-	kindGitLab  = "gitlab"  // the variable that id_tokens fills
-	kindEnv     = "env"     // a variable
-	kindFile    = "file"    // such as a projected service account token of Kubernetes
-	kindCommand = "command" // a program that prints it
+	Detect  Source = ""        // the CI system that the job runs in
+	GitHub  Source = "github"  // GitHub Actions gives one to jobs that may write id-token
+	GitLab  Source = "gitlab"  // the variable GitLabVariable, which a job's id_tokens set
+	Command Source = "command" // what a program prints
+
+	fromVariable = "env:"
+	fromFile     = "file:"
 )
 
-// GitLabVariable is where a GitLab job puts the token: id_tokens in .gitlab-ci.yml
-// names it.
+// GitLabVariable is the name that a GitLab job's id_tokens should have.
 const GitLabVariable = "FOB_ID_TOKEN"
 
-// maxToken bounds what is read, in bytes.
+// maxToken bounds what is read, in bytes. A header takes less.
 const maxToken = 64 << 10
 
-// Source says where an identity token comes from. The zero value finds out.
-type Source struct{ kind, name string }
-
-// ParseSource reads github, gitlab, env:NAME, file:PATH, command, or "".
+// ParseSource checks the text of a source.
 func ParseSource(text string) (Source, error) {
-	kind, name, named := strings.Cut(text, ":")
-	switch kind {
-	case "", kindGitHub, kindGitLab, kindCommand:
-		if !named {
-			return Source{kind: kind}, nil
-		}
-	case kindEnv, kindFile:
-		if name != "" {
-			return Source{kind, name}, nil
-		}
+	switch s := Source(text); s {
+	case Detect, GitHub, GitLab, Command:
+		return s, nil
 	}
-	return Source{}, fmt.Errorf("%q names no source of an identity token", safetext.Line(text))
+	if name, ok := strings.CutPrefix(text, fromVariable); ok {
+		if name == "" || strings.ContainsFunc(name, notInName) || '0' <= name[0] && name[0] <= '9' {
+			return "", fmt.Errorf("%q is no name of a variable", safetext.Line(name))
+		}
+		return Source(text), nil
+	}
+	if path, ok := strings.CutPrefix(text, fromFile); ok {
+		if !filepath.IsAbs(path) {
+			return "", fmt.Errorf("%q is no absolute path", safetext.Line(path))
+		}
+		return Source(text), nil
+	}
+	return "", fmt.Errorf("there is no source %q: choose github, gitlab, env:NAME, file:PATH or command", safetext.Line(text))
 }
 
-// Machine is what fob runs on.
+func notInName(r rune) bool {
+	return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+}
+
+// Machine is the job or machine that fob runs in.
 type Machine struct {
 	Getenv func(string) string
-	HTTP   *http.Client
-	Run    func(ctx context.Context, argv []string) ([]byte, error) // of the source "command"
+	HTTP   *http.Client // of httpclient
+	Stderr io.Writer    // takes what the identity command says beside the token
 }
 
-// IdentityToken returns a token that says who this machine or job is, for an audience
-// where the source takes one. It is asked for anew at each call: a CI system's tokens
-// live for minutes.
+// IdentityToken gets the token. The audience is for GitHub alone, and may be empty;
+// elsewhere whoever makes the token sets it. The command is Command's program with
+// its arguments. No error holds any part of what was read.
 func (m Machine) IdentityToken(ctx context.Context, s Source, audience string, command []string) (secret.Secret, error) {
-	text, err := m.read(ctx, m.find(s), audience, command)
+	s, err := m.detected(s)
 	if err != nil {
 		return secret.Secret{}, err
 	}
-	return checkToken(text)
-}
-
-// find names the CI system that says it runs this.
-func (m Machine) find(s Source) Source {
+	name, inVariable := strings.CutPrefix(string(s), fromVariable)
+	path, inFile := strings.CutPrefix(string(s), fromFile)
 	switch {
-	case s.kind != "":
-		return s
+	case s == GitHub:
+		return m.askGitHub(ctx, audience)
+	case s == GitLab:
+		return m.variable(GitLabVariable)
+	case s == Command:
+		return m.run(ctx, command)
+	case inVariable:
+		return m.variable(name)
+	case inFile:
+		return file(path)
+	}
+	return secret.Secret{}, fmt.Errorf("there is no source %q", safetext.Line(string(s)))
+}
+
+// detected is the source of the CI system that the job runs in, where none is named.
+func (m Machine) detected(s Source) (Source, error) {
+	switch {
+	case s != Detect:
+		return s, nil
 	case m.Getenv("GITHUB_ACTIONS") == "true":
-		return Source{kind: kindGitHub}
+		return GitHub, nil
 	case m.Getenv("GITLAB_CI") == "true":
-		return Source{kind: kindGitLab}
+		return GitLab, nil
 	}
-	return s
+	return "", ErrUnknownPlace
 }
 
-func (m Machine) read(ctx context.Context, s Source, audience string, command []string) (string, error) {
-	switch s.kind {
-	case kindGitHub:
-		return m.fromGitHub(ctx, audience)
-	case kindGitLab:
-		return m.fromVariable(GitLabVariable)
-	case kindEnv:
-		return m.fromVariable(s.name)
-	case kindFile:
-		return fromFile(s.name)
-	case kindCommand:
-		return m.fromCommand(ctx, command)
-	}
-	return "", ErrNoSource
-}
-
-func (m Machine) fromVariable(name string) (string, error) {
+func (m Machine) variable(name string) (secret.Secret, error) {
 	value := m.Getenv(name)
 	if value == "" {
-		return "", fmt.Errorf("%w: the variable %s is not set", ErrNotGiven, safetext.Line(name))
+		return secret.Secret{}, fmt.Errorf("%w: the variable %s is not set, or is empty", ErrAbsent, name)
 	}
-	return value, nil
+	return token([]byte(value), "the variable "+name)
 }
 
-// fromFile takes links and any owner: that is how Kubernetes mounts a token. It is
-// read at each call, since it is replaced before it expires.
-func fromFile(path string) (string, error) {
-	info, err := os.Stat(path)
+// file reads a token that somebody else keeps fresh. Kubernetes' projected tokens are
+// links to files of root that all may read.
+func file(path string) (secret.Secret, error) {
+	text, err := atomicfile.ReadRegular(path, maxToken+int64(len("\r\n")))
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNotGiven, err)
+		return secret.Secret{}, fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%w: %s is not a file", ErrMalformed, path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("reading the identity token: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxToken+1))
-	if err != nil {
-		return "", fmt.Errorf("reading the identity token: %w", err)
-	}
-	return string(text), nil
+	return token(text, path)
 }
 
-func (m Machine) fromCommand(ctx context.Context, argv []string) (string, error) {
-	if len(argv) == 0 {
-		return "", fmt.Errorf("%w: no identity_command is configured", ErrNoSource)
-	}
-	text, err := m.Run(ctx, argv)
-	if err != nil {
-		return "", fmt.Errorf("running identity_command %s: %w", argv[0], err)
-	}
-	return string(text), nil
-}
-
-// fromGitHub asks the endpoint that GitHub Actions gives to a job which may have an
-// identity. Its bearer goes to no address but an https one, or a loopback.
-func (m Machine) fromGitHub(ctx context.Context, audience string) (string, error) {
-	address, bearer := m.Getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), m.Getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
-	if address == "" || bearer == "" {
-		return "", fmt.Errorf("%w: GitHub Actions sets ACTIONS_ID_TOKEN_REQUEST_URL for jobs with the permission id-token: write alone", ErrNotGiven)
-	}
-	if err := httpclient.CheckURL(address); err != nil {
-		return "", fmt.Errorf("ACTIONS_ID_TOKEN_REQUEST_URL: %w", err)
-	}
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", errors.New("ACTIONS_ID_TOKEN_REQUEST_URL is no URL")
-	}
-	if audience != "" {
-		q := u.Query()
-		q.Set("audience", audience)
-		u.RawQuery = q.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return "", errors.New("ACTIONS_ID_TOKEN_REQUEST_URL is no URL")
-	}
-	req.Header.Set("Authorization", "Bearer "+bearer)
-	var answer struct {
-		Value string `json:"value"`
-	}
-	if err := httpclient.DoJSON(m.HTTP, req, &answer); err != nil {
-		return "", fmt.Errorf("asking GitHub Actions for the job's identity: %w", withoutURL(err))
-	}
-	return answer.Value, nil
-}
-
-// withoutURL drops a request's address, which names the job, from an error.
-func withoutURL(err error) error {
-	var network *url.Error
-	if errors.As(err, &network) {
-		return network.Err
-	}
-	return err
-}
-
-// checkToken takes one line of visible ASCII; no part of what is refused is shown.
-func checkToken(text string) (secret.Secret, error) {
-	text = strings.TrimRight(text, "\r\n")
+// token accepts what may be one, without the newline behind it; from names where it
+// was read.
+func token(text []byte, from string) (secret.Secret, error) {
+	value := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	why := ""
 	switch {
-	case text == "":
-		return secret.Secret{}, fmt.Errorf("%w: it is empty", ErrNotGiven)
-	case len(text) > maxToken:
-		return secret.Secret{}, fmt.Errorf("%w: it has more than %d bytes", ErrMalformed, maxToken)
+	case value == "":
+		why = "is empty"
+	case len(value) > maxToken:
+		why = fmt.Sprintf("holds more than %d bytes", maxToken)
+	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		why = "holds characters that no token has"
+	default:
+		return secret.New(value), nil
 	}
-	for _, b := range []byte(text) {
-		if b <= ' ' || b >= 0x7f {
-			return secret.Secret{}, fmt.Errorf("%w: it holds a character that no token has", ErrMalformed)
-		}
-	}
-	return secret.New(text), nil
-}
-
-// MaskCommand is the line by which a job tells its CI system to keep a text out of the
-// log from then on. GitLab and others have none: they mask what is configured alone.
-func MaskCommand(getenv func(string) string, token secret.Secret) (line string, known bool) {
-	switch {
-	case getenv("GITHUB_ACTIONS") == "true":
-		return "::add-mask::" + token.Reveal(), true
-	case strings.EqualFold(getenv("TF_BUILD"), "true"):
-		return "##vso[task.setsecret]" + token.Reveal(), true
-	}
-	return "", false
+	return secret.Secret{}, fmt.Errorf("%w: %s %s", ErrMalformed, from, why)
 }

@@ -5,201 +5,257 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// job is a machine with these variables.
-func job(t *testing.T, env map[string]string) Machine {
+// canary is a token that must stand in no error.
+const canary = "eyJ.canary.x"
+
+func environment(pairs ...string) func(string) string {
+	values := map[string]string{}
+	for i := 0; i < len(pairs); i += 2 {
+		values[pairs[i]] = pairs[i+1]
+	}
+	return func(name string) string { return values[name] }
+}
+
+// check compares what IdentityToken gave with a token, or with an error that shows
+// no part of one.
+func check(t *testing.T, name string, got secret.Secret, err error, want string, wantErr error) {
 	t.Helper()
-	hc, err := httpclient.New(httpclient.Options{})
-	if err != nil {
-		t.Fatal(err)
+	if got.Reveal() != want || !errors.Is(err, wantErr) {
+		t.Errorf("%s: %q, %v; want %v", name, got.Reveal(), err, wantErr)
 	}
-	return Machine{Getenv: func(name string) string { return env[name] }, HTTP: hc}
+	if err != nil && strings.Contains(err.Error(), "canary") {
+		t.Errorf("%s: the error shows what was read: %v", name, err)
+	}
 }
 
-func identity(t *testing.T, m Machine, source, audience string, command ...string) (string, error) {
-	t.Helper()
-	s, err := ParseSource(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := m.IdentityToken(t.Context(), s, audience, command)
-	return token.Reveal(), err
-}
-
-func TestSources(t *testing.T) {
-	for _, text := range []string{"", "github", "gitlab", "env:X", "file:/run/token", "file:a:b", "command"} {
-		if _, err := ParseSource(text); err != nil {
-			t.Errorf("%s: %v", text, err)
+func TestParseSource(t *testing.T) {
+	file := "file:" + filepath.Join(t.TempDir(), "token")
+	for _, text := range []string{"", "github", "gitlab", "command", "env:ID_TOKEN", "env:_x1", file} {
+		if s, err := ParseSource(text); string(s) != text || err != nil {
+			t.Errorf("%q: %q, %v", text, s, err)
 		}
 	}
-	for _, text := range []string{"gitea", "env", "env:", "file:", "github:x", "command:x", ":", "\x1b[31m"} {
-		if s, err := ParseSource(text); err == nil || strings.Contains(fmt.Sprint(err), "\x1b") {
-			t.Errorf("%q: %v, %v", text, s, err)
-		}
-	}
-}
-
-// gitHub is the endpoint that GitHub Actions gives to a job.
-func gitHub(t *testing.T, handler http.HandlerFunc) map[string]string {
-	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	return map[string]string{
-		"GITHUB_ACTIONS":                 "true",
-		"ACTIONS_ID_TOKEN_REQUEST_URL":   server.URL + "/token?api-version=2",
-		"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "canary-bearer",
-	}
-}
-
-func TestGitHub(t *testing.T) {
-	env := gitHub(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer canary-bearer" || r.FormValue("api-version") != "2" {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		fmt.Fprintf(w, `{"count":1,"value":"token-for-%s"}`, strings.TrimPrefix(r.FormValue("audience"), "https://"))
-	})
-	for _, source := range []string{"", "github"} {
-		if token, err := identity(t, job(t, env), source, "https://sso.example.com"); err != nil || token != "token-for-sso.example.com" {
-			t.Errorf("%q: %s, %v", source, token, err)
-		}
-	}
-	delete(env, "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
-	if _, err := identity(t, job(t, env), "", ""); !errors.Is(err, ErrNotGiven) || !strings.Contains(err.Error(), "id-token: write") {
-		t.Errorf("without the permission: %v", err)
-	}
-}
-
-func TestHostileAnswers(t *testing.T) {
-	seen := 0
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen++ }))
-	defer other.Close()
-	for name, handler := range map[string]http.HandlerFunc{
-		"500":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
-		"HTML":   func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>canary") },
-		"empty":  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"value":""}`) },
-		"CR LF":  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"value":"canary\r\nX: y"}`) },
-		"escape": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"value":"canary\u001b[31m"}`) },
-		"large": func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, `{"value":"`+strings.Repeat("x", 100<<10)+`"}`)
-		},
-		"huge": func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, `{"value":"`+strings.Repeat("x", 2<<20)+`"}`)
-		},
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) },
+	for text, want := range map[string]string{
+		"GitHub":        "choose github, gitlab, env:NAME, file:PATH or command",
+		"circle":        "choose",
+		"env:":          "no name of a variable",
+		"env:1A":        "no name of a variable",
+		"env:A B":       "no name of a variable",
+		"env:A=B":       "no name of a variable",
+		"env:\x1b[31m":  "no name of a variable",
+		"file:":         "no absolute path",
+		"file:token":    "no absolute path",
+		"file:../token": "no absolute path",
+		"\x1b]52;c;x\a": "choose",
 	} {
-		token, err := identity(t, job(t, gitHub(t, handler)), "github", "a")
-		if err == nil || token != "" || strings.Contains(err.Error(), "canary") {
-			t.Errorf("%s: %q, %v", name, token, err)
-		}
-	}
-	if seen != 0 {
-		t.Errorf("B19 another host saw %d requests", seen)
-	}
-}
-
-func TestTheBearerGoesNowhereElse(t *testing.T) {
-	for _, address := range []string{"http://actions.example.com/token", "file:///etc/passwd", "https://user@x/", "-flag", "https://x/\nhttps://y"} {
-		env := map[string]string{"ACTIONS_ID_TOKEN_REQUEST_URL": address, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "canary-bearer"}
-		m := job(t, env)
-		m.HTTP = &http.Client{Transport: refuse{t}}
-		if _, err := identity(t, m, "github", ""); err == nil || strings.Contains(err.Error(), "canary") {
-			t.Errorf("%s: %v", address, err)
+		s, err := ParseSource(text)
+		if s != "" || err == nil || !strings.Contains(err.Error(), want) || strings.ContainsAny(err.Error(), "\x1b\a") {
+			t.Errorf("%q: %q, %v", text, s, err)
 		}
 	}
 }
 
-type refuse struct{ t *testing.T }
-
-func (r refuse) RoundTrip(req *http.Request) (*http.Response, error) {
-	r.t.Errorf("the bearer was sent to %s", req.URL)
-	return nil, errors.New("no")
+func TestSourceIsFound(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		getenv func(string) string
+		source Source
+		want   string
+		err    error
+	}{
+		{"GitLab", environment("GITLAB_CI", "true", GitLabVariable, "gl"), Detect, "gl", nil},
+		{"GitHub without permission", environment("GITHUB_ACTIONS", "true", GitLabVariable, "gl"), Detect, "", ErrNotPermitted},
+		{"neither", environment(GitLabVariable, "gl"), Detect, "", ErrUnknownPlace},
+		{"no", environment("GITHUB_ACTIONS", "false", "GITLAB_CI", "1"), Detect, "", ErrUnknownPlace},
+		{"named, though this is GitLab", environment("GITLAB_CI", "true", GitLabVariable, "gl", "MINE", "mine"), "env:MINE", "mine", nil},
+		{"GitLab without id_tokens", environment("GITLAB_CI", "true"), Detect, "", ErrAbsent},
+		{"an empty variable", environment(), "env:MINE", "", ErrAbsent},
+	} {
+		got, err := Machine{Getenv: test.getenv}.IdentityToken(t.Context(), test.source, "", nil)
+		check(t, test.name, got, err, test.want, test.err)
+	}
+	if _, err := (Machine{Getenv: environment()}).IdentityToken(t.Context(), "circle", "", nil); err == nil {
+		t.Error("a source that is none is accepted")
+	}
 }
 
-func TestVariables(t *testing.T) {
-	env := map[string]string{"GITLAB_CI": "true", GitLabVariable: "gitlab-token", "OTHER": "other-token\n", "BAD": "canary token"}
-	for source, want := range map[string]string{"": "gitlab-token", "gitlab": "gitlab-token", "env:OTHER": "other-token"} {
-		if token, err := identity(t, job(t, env), source, ""); err != nil || token != want {
-			t.Errorf("%s: %s, %v", source, token, err)
-		}
-	}
-	if _, err := identity(t, job(t, env), "env:NONE", ""); !errors.Is(err, ErrNotGiven) {
-		t.Error(err)
-	}
-	if _, err := identity(t, job(t, env), "env:BAD", ""); !errors.Is(err, ErrMalformed) || strings.Contains(err.Error(), "canary") {
-		t.Error(err)
-	}
-	if _, err := identity(t, job(t, nil), "", ""); !errors.Is(err, ErrNoSource) {
-		t.Error(err)
-	}
+// texts are what a source may hold, and the token in it; "" is none.
+var texts = map[string]string{
+	canary:                            canary,
+	canary + "\n":                     canary,
+	canary + "\r\n":                   canary,
+	"opaque/+=~":                      "opaque/+=~",
+	strings.Repeat("x", maxToken):     strings.Repeat("x", maxToken),
+	strings.Repeat("x", maxToken+1):   "",
+	strings.Repeat("canary", 1<<20/6): "",
+	"\n":                              "",
+	canary + "\n\n":                   "",
+	"\n" + canary:                     "",
+	canary + " ":                      "",
+	canary + "\x00":                   "",
+	canary + "\r\nX-Evil: 1":          "",
+	canary + "\x1b[31m":               "",
+	canary + "é":                      "",
+	canary + "\xff":                   "",
+	"<html>canary sign in</html>":     "",
 }
 
-// A projected token of Kubernetes is a link to a link, and is replaced in place.
-func TestFiles(t *testing.T) {
-	dir := t.TempDir()
-	target, path := filepath.Join(dir, "..data"), filepath.Join(dir, "token")
-	write := func(content string) {
-		if err := os.WriteFile(target, []byte(content), 0o644); err != nil {
+func TestB22OnlyWhatLooksLikeATokenIsOne(t *testing.T) {
+	for text, want := range texts {
+		name := fmt.Sprintf("%.30q", text)
+		got, err := Machine{Getenv: environment("T", text)}.IdentityToken(t.Context(), "env:T", "", nil)
+		check(t, "variable "+name, got, err, want, malformedUnless(want != ""))
+
+		path := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-	}
-	write("first")
-	if err := os.Symlink(target, path); err != nil {
-		t.Skip("no links here: ", err)
-	}
-	for _, want := range []string{"first", "second"} {
-		write(want + "\n")
-		if token, err := identity(t, job(t, nil), "file:"+path, ""); err != nil || token != want {
-			t.Errorf("%s, %v", token, err)
+		got, err = Machine{}.IdentityToken(t.Context(), Source("file:"+path), "", nil)
+		if want != "" || len(text) <= maxToken {
+			check(t, "file "+name, got, err, want, malformedUnless(want != ""))
+		} else if err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("file %s: %v", name, err)
 		}
-	}
-	write(strings.Repeat("x", maxToken+1))
-	if _, err := identity(t, job(t, nil), "file:"+path, ""); !errors.Is(err, ErrMalformed) {
-		t.Error(err)
-	}
-	if _, err := identity(t, job(t, nil), "file:"+dir, ""); !errors.Is(err, ErrMalformed) {
-		t.Error(err)
-	}
-	if _, err := identity(t, job(t, nil), "file:"+filepath.Join(dir, "none"), ""); !errors.Is(err, ErrNotGiven) {
-		t.Error(err)
 	}
 }
 
-func TestCommands(t *testing.T) {
-	m := job(t, nil)
-	m.Run = func(_ context.Context, argv []string) ([]byte, error) {
-		if argv[0] == "fails" {
-			return nil, errors.New("exit status 1")
+func malformedUnless(ok bool) error {
+	if ok {
+		return nil
+	}
+	return ErrMalformed
+}
+
+func TestFileIsReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "token")
+	m := Machine{}
+	if got, err := m.IdentityToken(t.Context(), Source("file:"+path), "", nil); !errors.Is(err, ErrAbsent) {
+		t.Errorf("a missing file: %q, %v", got.Reveal(), err)
+	}
+	if got, err := m.IdentityToken(t.Context(), Source("file:"+dir), "", nil); !errors.Is(err, ErrAbsent) {
+		t.Errorf("a folder: %q, %v", got.Reveal(), err)
+	}
+	// Kubernetes makes a new folder and lets the link lead there.
+	for _, value := range []string{"one", "two"} {
+		if err := os.WriteFile(filepath.Join(dir, value), []byte(value), 0o644); err != nil {
+			t.Fatal(err)
 		}
-		return []byte(strings.Join(argv, "-") + "\n"), nil
+		_ = os.Remove(path)
+		if err := os.Symlink(value, path); err != nil {
+			t.Skip(err) // Windows without the right to make links
+		}
+		if got, err := m.IdentityToken(t.Context(), Source("file:"+path), "", nil); got.Reveal() != value || err != nil {
+			t.Errorf("%q, %v", got.Reveal(), err)
+		}
 	}
-	if token, err := identity(t, m, "command", "", "print", "it"); err != nil || token != "print-it" {
-		t.Errorf("%s, %v", token, err)
+}
+
+// TestMain is also the identity command of the tests.
+func TestMain(m *testing.M) {
+	switch os.Getenv("FOB_TEST_COMMAND") {
+	case "":
+		os.Exit(m.Run()) //nolint:forbidigo // a test's main
+	case "print":
+		_, _ = io.WriteString(os.Stderr, "asking the vault")
+		_, _ = io.WriteString(os.Stdout, os.Args[len(os.Args)-1]+"\n")
+	case "fail":
+		_, _ = io.WriteString(os.Stdout, canary)
+		os.Exit(3) //nolint:forbidigo // a test's main
+	case "stdin":
+		_, _ = io.Copy(os.Stdout, os.Stdin)
+	case "endless":
+		for {
+			if _, err := os.Stdout.WriteString(strings.Repeat("canary", 1<<10)); err != nil {
+				return
+			}
+		}
+	case "hang":
+		_, _ = io.WriteString(os.Stderr, "ready")
+		select {}
 	}
-	if _, err := identity(t, m, "command", "", "fails"); err == nil {
-		t.Error("a command that fails gives a token")
+}
+
+func TestCommand(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := identity(t, m, "command", ""); !errors.Is(err, ErrNoSource) {
-		t.Error(err)
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // or each command would take a second to exit
+	for _, test := range []struct {
+		does string
+		args []string
+		want string
+		err  error
+	}{
+		{"print", []string{canary}, canary, nil},
+		{"print", []string{"$HOME;`id`"}, "$HOME;`id`", nil}, // no shell
+		{"print", []string{""}, "", ErrMalformed},
+		{"print", []string{canary + "\n" + canary}, "", ErrMalformed},
+		{"fail", nil, "", ErrCommand},
+		{"stdin", nil, "", ErrMalformed}, // there is none
+		{"endless", nil, "", ErrMalformed},
+	} {
+		t.Setenv("FOB_TEST_COMMAND", test.does)
+		var stderr strings.Builder
+		got, err := Machine{Stderr: &stderr}.IdentityToken(t.Context(), Command, "", append([]string{self}, test.args...))
+		check(t, test.does, got, err, test.want, test.err)
+		if test.does == "print" && stderr.String() != "asking the vault" {
+			t.Errorf("stderr is %q", stderr.String())
+		}
 	}
+	for name, argv := range map[string][]string{"none": nil, "an empty one": {""}, "one that is not there": {self + ".none"}} {
+		got, err := Machine{}.IdentityToken(t.Context(), Command, "", argv)
+		check(t, name, got, err, "", ErrCommand)
+	}
+}
+
+// stopAtReady cancels once the command has begun.
+type stopAtReady struct{ stop func() }
+
+func (s stopAtReady) Write(p []byte) (int, error) {
+	s.stop()
+	return len(p), nil
+}
+
+func TestInterruptedCommand(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("FOB_TEST_COMMAND", "hang")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	got, err := Machine{Stderr: stopAtReady{stop}}.IdentityToken(ctx, Command, "", []string{self})
+	check(t, "hang", got, err, "", context.Canceled)
 }
 
 func TestMaskCommand(t *testing.T) {
-	for env, want := range map[string]string{"GITHUB_ACTIONS=true": "::add-mask::tok", "TF_BUILD=True": "##vso[task.setsecret]tok", "GITLAB_CI=true": ""} {
-		name, value, _ := strings.Cut(env, "=")
-		line, known := MaskCommand(func(n string) string { return map[string]string{name: value}[n] }, secret.New("tok"))
-		if line != want || known != (want != "") {
-			t.Errorf("%s: %q, %v", env, line, known)
+	for _, test := range []struct {
+		name   string
+		getenv func(string) string
+		token  string
+		want   string
+	}{
+		{"GitHub", environment("GITHUB_ACTIONS", "true"), "a.b-c", "::add-mask::a.b-c"},
+		{"GitHub, per cent", environment("GITHUB_ACTIONS", "true"), "a%0Ab", "::add-mask::a%250Ab"},
+		{"GitHub, a second command", environment("GITHUB_ACTIONS", "true"), "a\r\n::stop-commands::x", "::add-mask::a%0D%0A::stop-commands::x"},
+		{"Azure", environment("TF_BUILD", "True"), "a.b-c", "##vso[task.setsecret]a.b-c"},
+		{"Azure, per cent", environment("TF_BUILD", "True"), "a%b\n##vso[x]", "##vso[task.setsecret]a%AZP25b%0A##vso[x]"},
+		{"GitLab", environment("GITLAB_CI", "true"), "a", ""},
+		{"a terminal", environment(), "a", ""},
+		{"no token", environment("GITHUB_ACTIONS", "true"), "", ""},
+	} {
+		if line, known := MaskCommand(test.getenv, secret.New(test.token)); line != test.want || known != (test.want != "") {
+			t.Errorf("%s: %q, %t", test.name, line, known)
 		}
 	}
 }

@@ -1,0 +1,26 @@
+package ci
+
+import (
+	"strings"
+
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// MaskCommand is the line that makes the job's log hide a token, for either stream of
+// the step: GitHub's and Azure's runners act on it wherever it appears, and do not
+// show it. Other systems, GitLab among them, mask only what is configured beforehand.
+func MaskCommand(getenv func(string) string, token secret.Secret) (line string, known bool) {
+	// A runner undoes these escapes; as it is, a line break would begin a line of its own.
+	escape := func(percent string) string {
+		return strings.NewReplacer("%", percent, "\r", "%0D", "\n", "%0A").Replace(token.Reveal())
+	}
+	switch {
+	case token.IsZero():
+		return "", false
+	case getenv("GITHUB_ACTIONS") == "true":
+		return "::add-mask::" + escape("%25"), true
+	case strings.EqualFold(getenv("TF_BUILD"), "true"): // Azure sets True
+		return "##vso[task.setsecret]" + escape("%AZP25"), true
+	}
+	return "", false
+}
