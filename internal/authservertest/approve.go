@@ -12,40 +12,62 @@ import (
 
 // Approve is a browser of a few lines: it opens an authorization URL of this
 // server, says yes, and follows the redirect to the client's loopback listener,
-// and no other. It returns the status and the text of the last page.
-func Approve(ctx context.Context, authorizationURL string, hc *http.Client) (int, string, error) {
-	back, err := Redirect(ctx, authorizationURL, hc)
+// and no other. It returns the status and the text of the last page. At a device's
+// verification_uri_complete, and where one signs out, the answer is the last page.
+func Approve(ctx context.Context, target string, hc *http.Client) (int, string, error) {
+	answer, err := sayYes(ctx, target, hc)
 	if err != nil {
 		return 0, "", err
 	}
-	last, err := visit(ctx, hc, http.MethodGet, back, "")
-	return last.status, last.text, err
+	if answer.location != nil || answer.status != http.StatusOK {
+		back, err := answer.back()
+		if err != nil {
+			return 0, "", err
+		}
+		answer, err = visit(ctx, hc, http.MethodGet, back, "")
+		return answer.status, answer.text, err
+	}
+	return answer.status, answer.text, nil
 }
 
 // Redirect is Approve up to the redirect, which it returns and does not follow.
 func Redirect(ctx context.Context, authorizationURL string, hc *http.Client) (string, error) {
-	u, err := url.Parse(authorizationURL)
+	answer, err := sayYes(ctx, authorizationURL, hc)
 	if err != nil {
 		return "", err
+	}
+	return answer.back()
+}
+
+// sayYes opens a page that asks, and answers. A request that is refused without a
+// question has been its own answer.
+func sayYes(ctx context.Context, target string, hc *http.Client) (opened, error) {
+	u, err := url.Parse(target)
+	if err != nil {
+		return opened{}, err
 	}
 	question, err := visit(ctx, hc, http.MethodGet, u.String(), "")
 	if err != nil {
-		return "", err
+		return opened{}, err
+	}
+	if client := u.Query().Get("redirect_uri"); client != "" && question.location != nil && strings.HasPrefix(question.location.String(), client+"?") {
+		return question, nil
 	}
 	if question.status != http.StatusOK {
-		return "", fmt.Errorf("the server says %d: %s", question.status, question.text)
+		return opened{}, fmt.Errorf("the server says %d: %s", question.status, question.text)
 	}
 	form := u.Query()
 	form.Set("answer", "yes")
 	u.RawQuery = ""
-	answer, err := visit(ctx, hc, http.MethodPost, u.String(), form.Encode())
-	if err != nil {
-		return "", err
+	return visit(ctx, hc, http.MethodPost, u.String(), form.Encode())
+}
+
+// back is where an answer sends the browser: to a client's listener or nowhere.
+func (o opened) back() (string, error) {
+	if !onLoopback(o.location) {
+		return "", fmt.Errorf("the server does not send the browser to a loopback address but says %d: %s", o.status, o.text)
 	}
-	if !onLoopback(answer.location) {
-		return "", fmt.Errorf("the server does not send the browser to a loopback address but says %d: %s", answer.status, answer.text)
-	}
-	return answer.location.String(), nil
+	return o.location.String(), nil
 }
 
 func onLoopback(u *url.URL) bool {

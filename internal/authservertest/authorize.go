@@ -13,53 +13,96 @@ import (
 // authCode is an authorization code and what it was given for.
 type authCode struct {
 	redirectURI, challenge string
-	nonce, scope           string
+	nonce                  string
+	jkt                    string // of the key that it is bound to (RFC 9449 §10)
 	used                   bool
 	family                 *family
 }
 
-var page = template.Must(template.New("").Parse(`<!doctype html>
+// page is one question, or one word that nobody need answer.
+type page struct {
+	Title, Text string
+	Items       []string
+	Query       url.Values // goes along with the answer
+	Field       string     // that is to be filled in
+	Yes, No     string     // the buttons; none: nothing is asked
+	Get         bool       // the answer is no change
+}
+
+var layout = template.Must(template.New("").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>Test issuer</title>
 <style>
 body { font: 17px/1.5 system-ui, sans-serif; max-width: 24rem; margin: 12vh auto; padding: 0 24px; }
 h1 { font-size: 1.4rem; } small { opacity: .7; } li { margin: .2em 0; }
-button { font: inherit; padding: .5em 1.6em; margin: .6em .4em 0 0; border: 1px solid #7a7f87; border-radius: 8px; background: none; color: inherit; cursor: pointer; }
+button, input { font: inherit; padding: .5em 1.6em; margin: .6em .4em 0 0; border: 1px solid #7a7f87; border-radius: 8px; background: none; color: inherit; cursor: pointer; }
+input { padding: .5em; width: 10em; cursor: text; }
 button[value=yes] { background: #1f6feb; border-color: #1f6feb; color: #fff; }
 </style>
 <small>Test issuer</small>
-<h1>Let {{.ClientID}} act for you?</h1>
-<p>You are signed in as <b>Ada Lovelace</b>. It asks for:</p>
-<ul>{{range .Scopes}}<li>{{.}}</li>{{end}}</ul>
-<form method="post">
+<h1>{{.Title}}</h1>
+<p>{{.Text}}</p>
+{{with .Items}}<ul>{{range .}}<li>{{.}}</li>{{end}}</ul>
+{{end}}{{if .Yes}}<form{{if not .Get}} method="post"{{end}}>
 {{range $name, $values := .Query}}{{range $values}}<input type="hidden" name="{{$name}}" value="{{.}}">{{end}}{{end}}
-<button name="answer" value="yes" autofocus>Allow</button><button name="answer" value="no">Deny</button>
+{{with .Field}}<input name="{{.}}" autofocus>{{end}}
+<button{{if not .Get}} name="answer"{{end}} value="yes"{{if not .Field}} autofocus{{end}}>{{.Yes}}</button>{{with .No}}<button name="answer" value="no">{{.}}</button>{{end}}
 </form>
-</html>`))
+{{end}}</html>`))
+
+func (p page) show(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_ = layout.Execute(w, p)
+}
+
+// consent asks whether a client may act for Ada.
+func consent(client, scope string, resources []string, q url.Values) page {
+	return page{
+		Title: "Let " + client + " act for you?", Text: "You are signed in as Ada Lovelace. It asks for:",
+		Items: append(space(scope), resources...), Query: q, Yes: "Allow", No: "Deny",
+	}
+}
 
 // serveAuthorize checks the request as strictly as a good server would, and asks.
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	if problem := checkAuthorization(q); problem != "" {
+	q, problem := s.asked(r.URL.Query())
+	if problem != "" {
 		http.Error(w, "This request is wrong: "+problem, http.StatusBadRequest)
 		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = page.Execute(w, map[string]any{"ClientID": q.Get("client_id"), "Scopes": space(q.Get("scope")), "Query": q})
+	if problem := s.checkResources(q["resource"]); problem != "" {
+		s.sendBack(w, r, q, url.Values{"error": {"invalid_target"}, "error_description": {problem}})
+		return
+	}
+	consent(q.Get("client_id"), q.Get("scope"), q["resource"], r.URL.Query()).show(w)
+}
+
+// asked is the request that an authorization URL stands for: its own parameters, or
+// those that were pushed. It names what is wrong.
+func (s *Server) asked(q url.Values) (url.Values, string) {
+	if q.Has("request_uri") {
+		return s.pushedFor(q)
+	}
+	if s.opts.RequirePAR {
+		return nil, "it was not pushed" // RFC 9126 §5
+	}
+	return q, s.checkAuthorization(q)
 }
 
 // checkAuthorization names the first thing that is wrong with a request.
-func checkAuthorization(q url.Values) string {
-	if problem := repeated(q); problem != "" {
+func (s *Server) checkAuthorization(q url.Values) string {
+	if problem := repeated(q, "resource"); problem != "" {
 		return problem
 	}
-	client, known := clientByID(q.Get("client_id"))
+	client, known := s.client(q.Get("client_id"))
 	challenge, err := base64.RawURLEncoding.Strict().DecodeString(q.Get("code_challenge"))
 	switch {
 	case !known:
 		return "unknown client"
-	case !sameRedirect(client.RedirectURI, q.Get("redirect_uri")):
+	case !slices.ContainsFunc(client.RedirectURIs, func(one string) bool { return sameRedirect(one, q.Get("redirect_uri")) }):
 		return "the redirect URI is not registered"
+	case !slices.Contains(client.Grants, grantCode):
+		return "the client is not registered for codes"
 	case q.Get("response_type") != "code":
 		return "response_type is not code"
 	case len(q.Get("state")) < 22:
@@ -68,6 +111,8 @@ func checkAuthorization(q url.Values) string {
 		return "no PKCE with S256"
 	case slices.Contains(space(q.Get("scope")), "openid") && len(q.Get("nonce")) < 22:
 		return "nonce has less than 128 bits"
+	case q.Has("dpop_jkt") && len(q.Get("dpop_jkt")) != 43:
+		return "dpop_jkt is no SHA-256"
 	}
 	return ""
 }
@@ -78,24 +123,42 @@ func sameRedirect(registered, given string) bool {
 	if err != nil || u.Port() == "" {
 		return false
 	}
-	u.Host = u.Hostname()
-	return u.String() == registered
+	known, err := url.Parse(registered)
+	if err != nil {
+		return false
+	}
+	u.Host, known.Host = u.Hostname(), known.Hostname()
+	return u.String() == known.String()
 }
 
 // serveConsent sends the browser back with a code or an error.
 func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil || checkAuthorization(without(r.PostForm, "answer")) != "" {
+	if err := r.ParseForm(); err != nil {
 		http.Error(w, "This request is wrong.", http.StatusBadRequest)
 		return
 	}
-	q := r.PostForm
-	back := url.Values{"state": {q.Get("state")}, "iss": {s.Issuer()}}
-	if q.Get("answer") == "yes" {
-		back.Set("code", s.newCode(q))
-	} else {
-		back.Set("error", "access_denied")
-		back.Set("error_description", "The user said no")
+	q, problem := s.asked(without(r.PostForm, "answer"))
+	if problem == "" && s.checkResources(q["resource"]) != "" {
+		problem = "unknown resource"
 	}
+	if problem == "" && !s.useRequestURI(r.PostForm) {
+		problem = "the request was used before"
+	}
+	if problem != "" {
+		http.Error(w, "This request is wrong: "+problem, http.StatusBadRequest)
+		return
+	}
+	if r.PostForm.Get("answer") == "yes" {
+		s.sendBack(w, r, q, url.Values{"code": {s.newCode(q)}})
+	} else {
+		s.sendBack(w, r, q, url.Values{"error": {"access_denied"}, "error_description": {"The user said no"}})
+	}
+}
+
+// sendBack redirects the browser to the client.
+func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, q, back url.Values) {
+	back.Set("state", q.Get("state"))
+	back.Set("iss", s.Issuer())
 	s.faultQuery(back)
 	http.Redirect(w, r, q.Get("redirect_uri")+"?"+back.Encode(), http.StatusSeeOther)
 }
@@ -111,14 +174,13 @@ func without(q url.Values, name string) url.Values {
 }
 
 func (s *Server) newCode(q url.Values) string {
-	client, _ := clientByID(q.Get("client_id"))
+	client, _ := s.client(q.Get("client_id"))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	code := s.newSecret("code")
-	s.families++
 	s.codes[code] = &authCode{
-		redirectURI: q.Get("redirect_uri"), challenge: q.Get("code_challenge"),
-		nonce: q.Get("nonce"), scope: granted(q.Get("scope"), q.Get("prompt")), family: &family{number: s.families, client: client},
+		redirectURI: q.Get("redirect_uri"), challenge: q.Get("code_challenge"), nonce: q.Get("nonce"), jkt: q.Get("dpop_jkt"),
+		family: s.newFamily(client, "ada", granted(q.Get("scope"), q.Get("prompt")), q["resource"]),
 	}
 	return code
 }

@@ -1,6 +1,7 @@
 package authservertest
 
 import (
+	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -8,53 +9,86 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 )
 
-// Client is a registered client. One without a secret is public.
+// Client is a registered client. One of the method none is public.
 type Client struct {
-	ID, Secret  string
-	AuthMethod  string // none, client_secret_basic or client_secret_post
-	RedirectURI string // on loopback; its port is free
+	ID, Secret   string
+	AuthMethod   string           // token_endpoint_auth_method (RFC 7591 §2)
+	RedirectURIs []string         // on loopback; their ports are free
+	Grants       []string         // that it may ask for
+	PublicKey    crypto.PublicKey // of private_key_jwt
+	Subject      string           // of tls_client_auth
+	Certificates []string         // of self_signed_tls_client_auth: SHA-256, as in x5t#S256
+	DPoP         bool             // dpop_bound_access_tokens: it takes no other (RFC 9449 §5.2)
+
+	registration string         // the token that it may unregister with (RFC 7592)
+	metadata     map[string]any // as registered
 }
 
 // ClientSecret is the secret of the clients that have one. Its characters are
 // those that a form or a Basic header must escape.
 const ClientSecret = "s3cret +%:ä"
 
-// The clients that every server knows.
-var clients = []Client{
-	{ID: "fob-test", AuthMethod: "none", RedirectURI: "http://127.0.0.1/callback"},
-	{ID: "fob-secret", Secret: ClientSecret, AuthMethod: "client_secret_basic", RedirectURI: "http://127.0.0.1/callback"},
-	{ID: "fob-post", Secret: ClientSecret, AuthMethod: "client_secret_post", RedirectURI: "http://127.0.0.1/callback"},
-	{ID: "fob-localhost", AuthMethod: "none", RedirectURI: "http://localhost/cb"},
-}
+// JWTClientSecret is the secret that fob-jwt signs with: HS256 wants 32 bytes.
+const JWTClientSecret = "a secret +%:ä of more than thirty-two bytes"
 
-// clientByID finds a registered client.
-func clientByID(id string) (Client, bool) {
-	i := slices.IndexFunc(clients, func(c Client) bool { return c.ID == id })
-	if i < 0 {
-		return Client{}, false
+// clients that every server knows, by ID.
+func clients() map[string]Client {
+	known := map[string]Client{}
+	person := []string{grantCode, grantRefresh, grantDevice}
+	both := append(slices.Clone(person), grantClient)
+	redirect := []string{"http://127.0.0.1/callback"}
+	for _, c := range []Client{
+		{ID: "fob-test", AuthMethod: "none", RedirectURIs: redirect, Grants: person},
+		{ID: "fob-secret", Secret: ClientSecret, AuthMethod: "client_secret_basic", RedirectURIs: redirect, Grants: person},
+		{ID: "fob-post", Secret: ClientSecret, AuthMethod: "client_secret_post", RedirectURIs: redirect, Grants: person},
+		{ID: "fob-localhost", AuthMethod: "none", RedirectURIs: []string{"http://localhost/cb"}, Grants: person},
+		{ID: "fob-service", Secret: ClientSecret, AuthMethod: "client_secret_basic", Grants: []string{grantClient}},
+		{ID: "fob-jwt", Secret: JWTClientSecret, AuthMethod: "client_secret_jwt", RedirectURIs: redirect, Grants: both},
+		{ID: "fob-key", PublicKey: clientKey().Public(), AuthMethod: "private_key_jwt", RedirectURIs: redirect, Grants: both},
+		{ID: "fob-tls", Subject: clientSubject, AuthMethod: "tls_client_auth", RedirectURIs: redirect, Grants: both},
+		{ID: "fob-self-signed", Certificates: selfSigned(), AuthMethod: "self_signed_tls_client_auth", RedirectURIs: redirect, Grants: both},
+		{ID: "fob-ci", AuthMethod: "none", Grants: []string{grantExchange, grantAssertion}},
+	} {
+		known[c.ID] = c
 	}
-	return clients[i], true
+	return known
 }
 
-// clientOf reads the form of a token or revocation request and knows whose it is;
-// else it has answered (RFC 6749 §5.2).
-func clientOf(w http.ResponseWriter, r *http.Request) (Client, bool) {
-	if problem := badForm(r); problem != "" {
+// AddClient registers one more client, or another in its place.
+func (s *Server) AddClient(c Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients[c.ID] = c
+}
+
+// client finds a registered client.
+func (s *Server) client(id string) (Client, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, known := s.clients[id]
+	return c, known
+}
+
+// clientOf reads the form of a request to an endpoint of the server and knows
+// whose it is; else it has answered (RFC 6749 §5.2).
+func (s *Server) clientOf(w http.ResponseWriter, r *http.Request, repeatable ...string) (Client, bool) {
+	if problem := badForm(r, repeatable); problem != "" {
 		refuse(w, http.StatusBadRequest, "invalid_request", problem)
 		return Client{}, false
 	}
-	client, ok := authenticate(r)
-	if !ok {
+	client, problem := s.authenticate(r)
+	if problem != "" {
 		w.Header().Set("WWW-Authenticate", `Basic realm="authservertest"`)
-		refuse(w, http.StatusUnauthorized, "invalid_client", "the client did not authenticate as registered")
+		refuse(w, http.StatusUnauthorized, "invalid_client", "the client did not authenticate as registered: "+problem)
 	}
-	return client, ok
+	return client, problem == ""
 }
 
 // badForm names what is wrong with a request's form, whoever sent it.
-func badForm(r *http.Request) string {
+func badForm(r *http.Request, repeatable []string) string {
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case mediaType != "application/x-www-form-urlencoded":
@@ -64,37 +98,77 @@ func badForm(r *http.Request) string {
 	case r.ParseForm() != nil:
 		return "the form cannot be read"
 	}
-	return repeated(r.PostForm)
+	return repeated(r.PostForm, repeatable...)
 }
 
-// repeated names a parameter that came more than once (RFC 6749 §3.1, §3.2).
-func repeated(form url.Values) string {
+// repeated names a parameter that came more than once and may not (RFC 6749 §3.1, §3.2).
+func repeated(form url.Values, repeatable ...string) string {
 	for name, values := range form {
-		if len(values) != 1 {
+		if len(values) != 1 && !slices.Contains(repeatable, name) {
 			return "more than one " + name
 		}
 	}
 	return ""
 }
 
-// authenticate wants the method that the client is registered with, and no other
-// beside it (RFC 6749 §2.3).
-func authenticate(r *http.Request) (Client, bool) {
-	id, secret, method := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret"), "none"
-	if r.PostForm.Has("client_secret") {
-		method = "client_secret_post"
+// credentials are what a request brings to show whose it is.
+type credentials struct{ method, id, secret string }
+
+// presented finds a request's credentials; there may be no two (RFC 6749 §2.3).
+func presented(r *http.Request) (credentials, string) {
+	form := r.PostForm
+	c := credentials{method: "none", id: form.Get("client_id")}
+	found := 0
+	if form.Has("client_secret") {
+		found++
+		c.method, c.secret = "client_secret_post", form.Get("client_secret")
+	}
+	if form.Has("client_assertion") || form.Has("client_assertion_type") {
+		found++
+		c.method, c.secret = "assertion", form.Get("client_assertion")
+		if c.id == "" { // RFC 7521 §4.2: the assertion says it
+			c.id = subjectOf(c.secret)
+		}
 	}
 	if r.Header.Get("Authorization") != "" {
+		found++
 		user, password, ok := r.BasicAuth()
-		userID, errID := url.QueryUnescape(user)
-		userSecret, errSecret := url.QueryUnescape(password)
-		if !ok || errID != nil || errSecret != nil || method != "none" || id != "" && id != userID {
-			return Client{}, false
+		id, errID := url.QueryUnescape(user)
+		secret, errSecret := url.QueryUnescape(password)
+		if !ok || errID != nil || errSecret != nil || c.id != "" && c.id != id {
+			return c, "the Basic header is malformed, or another client's"
 		}
-		id, secret, method = userID, userSecret, "client_secret_basic"
+		c = credentials{"client_secret_basic", id, secret}
 	}
-	client, known := clientByID(id)
-	return client, known && client.AuthMethod == method && client.Secret == secret
+	if found > 1 {
+		return c, "it used two methods"
+	}
+	return c, ""
+}
+
+// authenticate wants the method that the client is registered with, and no other
+// beside it. It names what is wrong.
+func (s *Server) authenticate(r *http.Request) (Client, string) {
+	c, problem := presented(r)
+	client, known := s.client(c.id)
+	switch {
+	case problem != "":
+	case !known:
+		problem = "unknown client"
+	case strings.HasSuffix(client.AuthMethod, "_jwt"):
+		if problem = "no assertion"; c.method == "assertion" {
+			problem = s.checkClientAssertion(client, r)
+		}
+	case strings.HasSuffix(client.AuthMethod, "tls_client_auth"):
+		if problem = "another method"; c.method == "none" {
+			problem = s.checkCertificate(client, r.TLS)
+		}
+	case client.AuthMethod != c.method:
+		problem = "another method"
+	case client.Secret != c.secret:
+		problem = "another secret"
+	}
+	return client, problem
 }
 
 func refuse(w http.ResponseWriter, status int, code, description string) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,6 +25,7 @@ type fault struct {
 	query    func(url.Values) // of the callback
 	drop     bool             // the connection, after a refresh was done
 	hold     bool             // the answer to a refresh that was done, until Release
+	rotate   bool             // the server's keys, when it is armed
 }
 
 func status(code int) func(http.ResponseWriter, *http.Request) {
@@ -142,18 +144,16 @@ func faults() map[string]fault {
 		"jwks-huge":          {endpoint: "jwks", answer: huge},
 		"jwks-500":           {endpoint: "jwks", answer: status(500)},
 	}
+	for _, more := range []map[string]fault{
+		deviceFaults(), parFaults(), dpopFaults(), registrationFaults(), resourceFaults(), exchangeFaults(), rotationFaults(), endpointFaults(),
+	} {
+		maps.Copy(table, more)
+	}
 	for name, value := range map[string]any{
 		"string": "1800", "float": 1800.5, "exponent": jsonNumber("1.8e3"), "negative": -5, "zero": 0,
 		"null": nil, "huge": jsonNumber("1e400"), "text": "soon",
 	} {
 		table["expires-in-"+name] = fault{endpoint: "token", change: set("expires_in", value)}
-	}
-	for name, endpoint := range map[string]string{
-		"http": "http://sso.example.com/authorize", "file": "file:///etc/passwd", "javascript": "javascript:alert(1)",
-		"unc": `\\host\x`, "flag": "-flag", "shell": "https://x/$(touch called)`id`", "newline": "https://x/\nhttps://y/",
-		"userinfo": "https://github.com@evil.example/", "space": "https://x/ --flag",
-	} {
-		table["authorization-endpoint-"+name] = fault{endpoint: "discovery", change: set("authorization_endpoint", endpoint)}
 	}
 	table["expires-in-absent"] = fault{endpoint: "token", change: drop("expires_in")}
 	for _, code := range []int{301, 302, 303, 307, 308} {
@@ -162,6 +162,56 @@ func faults() map[string]fault {
 		}}
 	}
 	return table
+}
+
+// hostileURLs are addresses that no client may open.
+func hostileURLs() map[string]string {
+	return map[string]string{
+		"http": "http://sso.example.com/authorize", "file": "file:///etc/passwd", "javascript": "javascript:alert(1)",
+		"unc": `\\host\x`, "flag": "-flag", "shell": "https://x/$(touch called)`id`", "newline": "https://x/\nhttps://y/",
+		"userinfo": "https://github.com@evil.example/", "space": "https://x/ --flag",
+	}
+}
+
+// endpointFaults are the metadata's: an endpoint that is hostile, or is not there.
+func endpointFaults() map[string]fault {
+	table := map[string]fault{
+		"discovery-no-mtls-aliases": {endpoint: "discovery", change: drop("mtls_endpoint_aliases")},
+		"mtls-aliases-http": {endpoint: "discovery", change: set("mtls_endpoint_aliases", map[string]string{
+			"token_endpoint": "http://evil.example/token",
+		})},
+	}
+	for name, field := range map[string]string{
+		"authorization-endpoint": "authorization_endpoint", "end-session-endpoint": "end_session_endpoint",
+	} {
+		for kind, hostile := range hostileURLs() {
+			table[name+"-"+kind] = fault{endpoint: "discovery", change: set(field, hostile)}
+		}
+	}
+	for name, field := range map[string]string{
+		"device-authorization-endpoint": "device_authorization_endpoint", "par-endpoint": "pushed_authorization_request_endpoint",
+		"registration-endpoint": "registration_endpoint",
+	} {
+		table[name+"-http"] = fault{endpoint: "discovery", change: set(field, "http://evil.example/")}
+		table["discovery-no-"+name] = fault{endpoint: "discovery", change: drop(field)}
+	}
+	return table
+}
+
+// rotationFaults are of the server's keys, and of the id_tokens that a refresh gives.
+func rotationFaults() map[string]fault {
+	of := func(change func(*idTokenSpec)) fault { return fault{endpoint: "refreshed-id-token", idToken: change} }
+	rotate := func(s *idTokenSpec) { s.rotate = true }
+	return map[string]fault{
+		"refreshed-id-token-iss":                   of(claim("iss", "https://evil.example")),
+		"refreshed-id-token-sub":                   of(claim("sub", "mallory")),
+		"refreshed-id-token-aud":                   of(claim("aud", "somebody-else")),
+		"refreshed-id-token-nonce":                 of(claim("nonce", "another")),
+		"refreshed-id-token-sig":                   of(signedBy(jose.RS256, func() any { return keys().otherRSA }, "rsa")),
+		"refreshed-id-token-unknown-kid":           of(rotate),
+		"signing-key-rotation":                     {endpoint: "rotation", rotate: true},
+		"signing-key-rotation-just-before-signing": {endpoint: "id-token", idToken: rotate},
+	}
 }
 
 // jsonNumber is a number that is written as it stands.
@@ -215,8 +265,12 @@ func slow(w http.ResponseWriter, r *http.Request) {
 
 // Arm makes the server misbehave in the named way, so many times.
 func (s *Server) Arm(name string, times int) error {
-	if _, ok := faults()[name]; !ok {
+	f, ok := faults()[name]
+	if !ok {
 		return fmt.Errorf("there is no fault %q", name)
+	}
+	if f.rotate {
+		s.rotateKeys()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -257,9 +311,9 @@ func (s *Server) faultChanges(endpoint string, m map[string]any) {
 	}
 }
 
-func (s *Server) faultIDToken(spec *idTokenSpec) {
+func (s *Server) faultIDToken(endpoint string, spec *idTokenSpec) {
 	for {
-		f, ok := s.take("id-token", func(fault) bool { return true })
+		f, ok := s.take(endpoint, func(fault) bool { return true })
 		if !ok {
 			return
 		}

@@ -80,6 +80,7 @@ func refreshing(token string) url.Values {
 type reply struct {
 	status int
 	m      map[string]any
+	header http.Header
 }
 
 func (r reply) text(name string) string {
@@ -88,20 +89,33 @@ func (r reply) text(name string) string {
 }
 
 func (s *Server) post(path string, form url.Values, basic ...string) reply {
-	req, err := http.NewRequest(http.MethodPost, s.Issuer()+path, strings.NewReader(form.Encode()))
+	header := http.Header{}
+	if len(basic) == 2 {
+		req := http.Request{Header: header}
+		req.SetBasicAuth(url.QueryEscape(basic[0]), url.QueryEscape(basic[1]))
+	}
+	return s.postWith(http.DefaultClient, path, form, header)
+}
+
+// postWith is post with an HTTP client and headers of one's own.
+func (s *Server) postWith(hc *http.Client, path string, form url.Values, header http.Header) reply {
+	header = header.Clone()
+	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return send(hc, http.MethodPost, s.Issuer()+path, header, form.Encode())
+}
+
+func send(hc *http.Client, method, target string, header http.Header, body string) reply {
+	req, err := http.NewRequest(method, target, strings.NewReader(body))
 	if err != nil {
 		return reply{}
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if len(basic) == 2 {
-		req.SetBasicAuth(url.QueryEscape(basic[0]), url.QueryEscape(basic[1]))
-	}
-	resp, err := http.DefaultClient.Do(req)
+	req.Header = header
+	resp, err := hc.Do(req)
 	if err != nil {
 		return reply{}
 	}
 	defer resp.Body.Close()
-	r := reply{status: resp.StatusCode}
+	r := reply{status: resp.StatusCode, header: resp.Header}
 	_ = json.NewDecoder(resp.Body).Decode(&r.m)
 	return r
 }

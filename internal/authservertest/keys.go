@@ -1,6 +1,7 @@
 package authservertest
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,13 +22,14 @@ import (
 // keyPair is made once in a process: RSA keys take a while.
 type keyPair struct {
 	rsa, otherRSA *rsa.PrivateKey
+	nextRSA       *rsa.PrivateKey // that a rotation brings
 	ec, otherEC   *ecdsa.PrivateKey
 }
 
 var keys = sync.OnceValue(func() keyPair {
 	var k keyPair
 	var err error
-	for _, key := range []**rsa.PrivateKey{&k.rsa, &k.otherRSA} {
+	for _, key := range []**rsa.PrivateKey{&k.rsa, &k.otherRSA, &k.nextRSA} {
 		if *key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 			panic(err)
 		}
@@ -41,36 +44,104 @@ var keys = sync.OnceValue(func() keyPair {
 
 func (s *Server) serveJWKS(w http.ResponseWriter, _ *http.Request) {
 	k := keys()
-	m := map[string]any{"keys": []any{
+	set := []any{
 		jose.JSONWebKey{Key: k.rsa.Public(), KeyID: "rsa", Algorithm: "RS256", Use: "sig"},
 		jose.JSONWebKey{Key: k.ec.Public(), KeyID: "ec", Algorithm: "ES256", Use: "sig"},
 		map[string]string{"kty": "from-the-future", "kid": "x"},
-	}}
-	s.answer(w, "jwks", m)
+	}
+	if s.hasRotatedKeys() {
+		set[0] = jose.JSONWebKey{Key: k.nextRSA.Public(), KeyID: "rsa-next", Algorithm: "RS256", Use: "sig"}
+	}
+	s.answer(w, "jwks", map[string]any{"keys": set})
 }
 
-// idTokenSpec is an id_token before it is signed, for faults to spoil.
+// rotateKeys makes the server sign with a new key, which takes the old one's place
+// in the key set.
+func (s *Server) rotateKeys() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rotated = true
+}
+
+func (s *Server) hasRotatedKeys() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rotated
+}
+
+// idTokenSpec is an id_token, or another JWT, before it is signed, for faults to spoil.
 type idTokenSpec struct {
 	claims    map[string]any
 	algorithm jose.SignatureAlgorithm
 	key       any
 	kid       string
-	unsigned  bool // alg none
+	typ       string // default: JWT
+	unsigned  bool   // alg none
+	rotate    bool   // the server's keys, just before signing
 }
 
-func (s *Server) idToken(clientID, nonce, accessToken string) string {
+// refreshed stands in the place of a nonce: the id_tokens of a refresh have none
+// (OIDC Core §12.2).
+const refreshed = "\x00"
+
+// addIDToken adds an id_token to an answer where the scope asks for one.
+func (s *Server) addIDToken(m map[string]any, f *family, scope, nonce string) {
+	if s.opts.NoOpenID || !slices.Contains(space(scope), "openid") {
+		return
+	}
+	faults := "id-token"
+	if nonce == refreshed {
+		faults, nonce = "refreshed-id-token", ""
+	}
+	raw := s.idToken(f.client.ID, nonce, m["access_token"].(string), faults)
+	m["id_token"] = raw
+	s.record(raw)
+}
+
+func (s *Server) idToken(clientID, nonce, accessToken, faults string) string {
 	sum := sha256.Sum256([]byte(accessToken))
 	now := time.Now()
 	spec := idTokenSpec{
 		claims: map[string]any{
-			"iss": s.Issuer(), "sub": "ada", "aud": clientID, "nonce": nonce,
+			"iss": s.Issuer(), "sub": "ada", "aud": clientID,
 			"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 			"at_hash": base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2]),
 			"name":    "Ada Lovelace", "email": "ada@example.com",
 		},
 		algorithm: jose.RS256, key: keys().rsa, kid: "rsa",
 	}
-	s.faultIDToken(&spec)
+	if nonce != "" {
+		spec.claims["nonce"] = nonce
+	}
+	s.faultIDToken(faults, &spec)
+	if spec.rotate {
+		s.rotateKeys()
+	}
+	if s.hasRotatedKeys() && spec.kid == "rsa" && spec.key == any(keys().rsa) {
+		spec.key, spec.kid = keys().nextRSA, "rsa-next"
+	}
+	return spec.sign()
+}
+
+// jwtAccessToken is RFC 9068 §2. s.mu is held.
+func (s *Server) jwtAccessToken(t *accessToken) string {
+	now := time.Now()
+	spec := idTokenSpec{
+		claims: map[string]any{
+			"iss": s.Issuer(), "sub": t.family.subject, "aud": t.audience, "client_id": t.family.client.ID,
+			"iat": now.Unix(), "exp": t.expires.Unix(), "jti": rand.Text(), "scope": t.scope,
+		},
+		algorithm: jose.RS256, key: keys().rsa, kid: "rsa", typ: "at+jwt",
+	}
+	if t.jkt != "" {
+		spec.claims["cnf"] = map[string]string{"jkt": t.jkt}
+	}
+	if t.certificate != "" {
+		spec.claims["cnf"] = map[string]string{"x5t#S256": t.certificate}
+	}
+	if s.rotated {
+		spec.key, spec.kid = keys().nextRSA, "rsa-next"
+	}
 	return spec.sign()
 }
 
@@ -83,7 +154,7 @@ func (spec idTokenSpec) sign() string {
 		encode := base64.RawURLEncoding.EncodeToString
 		return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encode(claims) + "."
 	}
-	options := (&jose.SignerOptions{}).WithType("JWT")
+	options := (&jose.SignerOptions{}).WithType(jose.ContentType(cmp.Or(spec.typ, "JWT")))
 	if spec.kid != "" {
 		options = options.WithHeader("kid", spec.kid)
 	}

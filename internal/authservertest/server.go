@@ -5,6 +5,8 @@
 package authservertest
 
 import (
+	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -33,7 +35,20 @@ type Options struct {
 	NoRefreshToken bool
 	NoOpenID       bool // RFC 8414 metadata alone, and no id_token
 	NoRevocation   bool
-	TLS            bool
+	TLS            bool // and mutual TLS for the clients that are registered for it
+
+	DeviceInterval int           // between polls, in seconds; default: 1
+	DeviceLifetime time.Duration // of device codes; default: 10 minutes
+
+	PAR          bool // takes pushed authorization requests
+	RequirePAR   bool // takes no others
+	DPoPNonce    bool // wants its own nonce in proofs
+	DPoPRequired bool // gives no bearer tokens
+	Registration bool // lets clients register themselves
+
+	NoRefreshedIDToken bool // a refresh answers with none
+	JWTAccessTokens    bool // RFC 9068 in place of opaque ones
+	Share              bool // adds up the time that the server itself takes
 }
 
 // Server is a running authorization server.
@@ -49,6 +64,14 @@ type Server struct {
 	access  map[string]*accessToken
 	issued  []string
 
+	clients map[string]Client
+	pushed  map[string]*pushed
+	devices map[string]*deviceGrant
+	seen    map[string]bool // jti of assertions and proofs
+	nonce   string          // that proofs must have
+	rotated bool            // the server signs with its next key
+	share   time.Duration
+
 	families int           // how many logins there have been
 	released chan struct{} // closed when a held answer may go
 }
@@ -61,6 +84,12 @@ func Start(opts Options) (*Server, error) {
 	if opts.TokenLifetime == 0 {
 		opts.TokenLifetime = time.Hour
 	}
+	if opts.DeviceInterval == 0 {
+		opts.DeviceInterval = 1
+	}
+	if opts.DeviceLifetime == 0 {
+		opts.DeviceLifetime = 10 * time.Minute
+	}
 	listener, err := net.Listen("tcp", opts.Addr)
 	if err != nil {
 		return nil, err
@@ -69,10 +98,12 @@ func Start(opts Options) (*Server, error) {
 		opts:  opts,
 		armed: map[string]int{}, counts: map[string]int{},
 		codes: map[string]*authCode{}, refresh: map[string]*refreshToken{}, access: map[string]*accessToken{},
-		released: make(chan struct{}),
+		clients: clients(), pushed: map[string]*pushed{}, devices: map[string]*deviceGrant{}, seen: map[string]bool{},
+		nonce: rand.Text(), released: make(chan struct{}),
 	}
 	s.http = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s.routes(), ErrorLog: log.New(io.Discard, "", 0)}}
 	if opts.TLS {
+		s.http.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
 		s.http.StartTLS()
 	} else {
 		s.http.Start()
@@ -98,7 +129,11 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	at := func(method, path, name string, handler http.HandlerFunc) {
 		mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
+			defer s.measure(time.Now())
 			s.count(name)
+			if s.opts.DPoPNonce {
+				w.Header().Set("DPoP-Nonce", s.dpopNonce())
+			}
 			if !s.faultAnswers(name, w, r) {
 				handler(w, r)
 			}
@@ -115,42 +150,49 @@ func (s *Server) routes() http.Handler {
 	at("POST", base+"/revoke", "revocation", s.serveRevocation)
 	at("GET", base+"/userinfo", "userinfo", s.serveUserinfo)
 	at("GET", base+"/jwks", "jwks", s.serveJWKS)
-	mux.HandleFunc("POST /test/arm", s.serveArm)
-	mux.HandleFunc("GET /test/count", s.serveCount)
-	mux.HandleFunc("POST /test/origin", s.serveOrigin)
-	mux.HandleFunc("POST /test/release", s.serveRelease)
+	at("POST", base+"/device_authorization", "device", s.serveDevice)
+	at("GET", base+"/device", "device-page", s.serveDevicePage)
+	at("POST", base+"/device", "device-consent", s.serveDeviceConsent)
+	at("GET", base+"/end-session", "end-session", s.serveEndSession)
+	at("POST", base+"/end-session", "sign-out", s.serveSignOut)
+	for _, below := range []string{"", "/{rest...}"} {
+		at("GET", base+"/api"+below, "resource", s.serveAPI)
+		at("GET", "/.well-known/oauth-protected-resource"+base+"/api"+below, "resource-metadata", s.serveResourceMetadata)
+	}
+	if s.opts.PAR || s.opts.RequirePAR {
+		at("POST", base+"/par", "par", s.servePAR)
+	}
+	if s.opts.Registration {
+		at("POST", base+"/register", "register", s.serveRegister)
+		at("GET", base+"/register/{id}", "registration", s.serveRegistration)
+		at("DELETE", base+"/register/{id}", "unregister", s.serveUnregister)
+	}
+	at("GET", "/test/identity", "identity", s.serveIdentity)
+	s.testRoutes(mux)
 	return mux
 }
 
-func (s *Server) serveMetadata(w http.ResponseWriter, _ *http.Request) {
-	url := s.Issuer()
-	m := map[string]any{
-		"issuer":                                         url,
-		"authorization_endpoint":                         url + "/authorize",
-		"token_endpoint":                                 url + "/token",
-		"userinfo_endpoint":                              url + "/userinfo",
-		"scopes_supported":                               []string{"openid", "profile", "email", "offline_access", "reports:read"},
-		"response_types_supported":                       []string{"code"},
-		"grant_types_supported":                          []string{"authorization_code", "refresh_token"},
-		"code_challenge_methods_supported":               []string{"S256"},
-		"token_endpoint_auth_methods_supported":          []string{"none", "client_secret_basic", "client_secret_post"},
-		"authorization_response_iss_parameter_supported": true,
-	}
-	if !s.opts.NoOpenID {
-		m["jwks_uri"] = url + "/jwks"
-		m["id_token_signing_alg_values_supported"] = []string{"RS256"}
-	}
-	if !s.opts.NoRevocation {
-		m["revocation_endpoint"] = url + "/revoke"
-	}
-	s.answer(w, "discovery", m)
+// testRoutes are what tests of other processes ask.
+func (s *Server) testRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("POST /test/arm", s.serveArm)
+	mux.HandleFunc("GET /test/count", s.serveCount)
+	mux.HandleFunc("POST /test/origin", s.serveOrigin)
+	mux.HandleFunc("POST /test/audience", s.serveAudience)
+	mux.HandleFunc("POST /test/release", s.serveRelease)
+	mux.HandleFunc("GET /test/share", s.serveShare)
+	mux.HandleFunc("POST /test/share", s.serveShareReset)
 }
 
 // answer sends a JSON document, changed by the faults that are armed for name.
 func (s *Server) answer(w http.ResponseWriter, name string, m map[string]any) {
+	s.answerStatus(w, http.StatusOK, name, m)
+}
+
+func (s *Server) answerStatus(w http.ResponseWriter, status int, name string, m map[string]any) {
 	s.faultChanges(name, m)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(m)
 }
 
@@ -162,17 +204,21 @@ func (s *Server) count(name string) {
 
 // countGrant counts a request at the token endpoint by what it asks for.
 func (s *Server) countGrant(r *http.Request) {
-	switch r.PostFormValue("grant_type") {
-	case "authorization_code":
-		s.count("token/code")
-	case "refresh_token":
-		s.count("token/refresh")
+	name, known := map[string]string{
+		grantCode: "code", grantRefresh: "refresh", grantClient: "client-credentials",
+		grantDevice: "device", grantExchange: "exchange", grantAssertion: "jwt-bearer",
+	}[r.PostFormValue("grant_type")]
+	if known {
+		s.count("token/" + name)
 	}
 }
 
 // Count is how many requests an endpoint has seen: discovery, authorize, consent,
-// token, token/code, token/refresh, revocation, userinfo, jwks. token/refused are
-// the refreshes that ended in invalid_grant.
+// token, token/code, token/refresh, token/device, token/client-credentials,
+// token/exchange, token/jwt-bearer, revocation, userinfo, jwks, device, device-page,
+// device-consent, par, register, registration, unregister, resource,
+// resource-metadata, identity, end-session. token/refused are the refreshes that
+// ended in invalid_grant, signed-out the sessions that did end.
 func (s *Server) Count(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

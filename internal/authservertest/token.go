@@ -3,32 +3,63 @@ package authservertest
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 )
 
+// The grants that clients may ask for.
+const (
+	grantCode      = "authorization_code"
+	grantRefresh   = "refresh_token"
+	grantClient    = "client_credentials"
+	grantDevice    = "urn:ietf:params:oauth:grant-type:device_code"
+	grantExchange  = "urn:ietf:params:oauth:grant-type:token-exchange"
+	grantAssertion = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+)
+
 // family is all that came of one login.
 type family struct {
-	number int // from 1
-	client Client
-	ended  bool
+	number         int // from 1
+	client         Client
+	subject, scope string
+	resources      []string // that its tokens may be for
+	jkt            string   // of the key that a public client's refresh tokens are bound to (RFC 9449 §5)
+	ended          bool
 }
 
 type refreshToken struct {
-	scope      string
 	uses       int // that were answered with a successor
 	generation int // rotations since the login
 	family     *family
 }
 
 type accessToken struct {
-	scope      string
-	revoked    bool
-	expires    time.Time
-	generation int // of the refresh token beside it
-	family     *family
+	scope            string
+	audience         []string
+	jkt, certificate string // that it is bound to (RFC 9449 §6, RFC 8705 §3)
+	revoked          bool
+	expires          time.Time
+	generation       int // of the refresh token beside it
+	family           *family
+}
+
+// asker is who asks at the token endpoint, and what its tokens get bound to.
+type asker struct {
+	client           Client
+	jkt, certificate string
+}
+
+// newFamily begins a login. s.mu is held.
+func (s *Server) newFamily(client Client, subject, scope string, resources []string) *family {
+	s.families++
+	if len(resources) == 0 {
+		resources = []string{s.Issuer() + "/api"}
+	}
+	return &family{number: s.families, client: client, subject: subject, scope: scope, resources: resources}
 }
 
 // newSecret makes a token that is easy to find where it must not be. s.mu is held.
@@ -51,7 +82,7 @@ func (s *Server) record(token string) {
 }
 
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
-	client, ok := clientOf(w, r)
+	client, ok := s.clientOf(w, r, "resource", "audience")
 	if !ok {
 		return
 	}
@@ -60,81 +91,102 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	case <-time.After(s.opts.Latency):
 	case <-r.Context().Done():
 	}
-	switch r.PostForm.Get("grant_type") {
-	case "authorization_code":
-		s.redeem(w, r, client)
-	case "refresh_token":
-		s.rotate(w, r, client)
-	case "":
+	grant := r.PostForm.Get("grant_type")
+	serve, known := map[string]func(http.ResponseWriter, *http.Request, asker){
+		grantCode: s.redeem, grantRefresh: s.rotate, grantClient: s.serveClientCredentials,
+		grantDevice: s.serveDevicePoll, grantExchange: s.serveExchange, grantAssertion: s.serveAssertionGrant,
+	}[grant]
+	switch {
+	case grant == "":
 		refuse(w, http.StatusBadRequest, "invalid_request", "no grant_type")
-	default:
+	case !known:
 		refuse(w, http.StatusBadRequest, "unsupported_grant_type", "")
+	case !slices.Contains(client.Grants, grant):
+		refuse(w, http.StatusBadRequest, "unauthorized_client", "the client is not registered for this grant")
+	default:
+		if jkt, ok := s.proofKey(w, r, client); ok {
+			serve(w, r, asker{client, jkt, bound(client, r.TLS)})
+		}
 	}
 }
 
 // redeem gives tokens for a code, once: a second time ends what the first gave.
-func (s *Server) redeem(w http.ResponseWriter, r *http.Request, client Client) {
-	form := r.PostForm
+func (s *Server) redeem(w http.ResponseWriter, r *http.Request, by asker) {
 	s.mu.Lock()
-	code, ok := s.codes[form.Get("code")]
-	verifier := form.Get("code_verifier")
-	problem := ""
+	code, ok := s.codes[r.PostForm.Get("code")]
+	if !ok {
+		code = &authCode{family: &family{}}
+	}
+	resources, within := narrowed(code.family.resources, r.PostForm["resource"])
+	problem, name := code.check(r.PostForm, by), "invalid_grant"
 	switch {
 	case !ok:
 		problem = "unknown code"
-	case code.used:
-		code.family.ended = true
-		problem = "the code was used before"
-	case code.family.client.ID != client.ID:
-		problem = "the code is another client's"
-	case code.redirectURI != form.Get("redirect_uri"):
-		problem = "another redirect URI"
-	case len(verifier) < 43 || len(verifier) > 128 || strings.Trim(verifier, unreserved) != "":
-		problem = "the verifier has not 43 to 128 unreserved characters" // RFC 7636 §4.1
-	case code.challenge != challengeOf(verifier):
-		problem = "the verifier does not match"
+	case problem == "" && !within:
+		problem, name = "a resource that was not granted", "invalid_target"
 	}
 	if problem != "" {
 		s.mu.Unlock()
-		refuse(w, http.StatusBadRequest, "invalid_grant", problem)
+		refuse(w, http.StatusBadRequest, name, problem)
 		return
 	}
 	code.used = true
-	m := s.tokens(code.scope, code.family, 0, s.mayRefresh(code.scope))
+	f := code.family
+	m := s.tokens(issue{family: f, scope: f.scope, resources: resources, asker: by, withRefresh: s.mayRefresh(f.scope)})
 	s.mu.Unlock()
-	if !s.opts.NoOpenID && slices.Contains(space(code.scope), "openid") {
-		m["id_token"] = s.idToken(client.ID, code.nonce, m["access_token"].(string))
-		s.record(m["id_token"].(string))
+	s.addIDToken(m, f, f.scope, code.nonce)
+	s.answerTokens(w, m, by)
+}
+
+// check names what is wrong with a client's claim to a code. s.mu is held.
+func (code *authCode) check(form url.Values, by asker) string {
+	verifier := form.Get("code_verifier")
+	switch {
+	case code.used:
+		code.family.ended = true
+		return "the code was used before"
+	case code.family.client.ID != by.client.ID:
+		return "the code is another client's"
+	case code.redirectURI != form.Get("redirect_uri"):
+		return "another redirect URI"
+	case len(verifier) < 43 || len(verifier) > 128 || strings.Trim(verifier, unreserved) != "":
+		return "the verifier has not 43 to 128 unreserved characters" // RFC 7636 §4.1
+	case code.challenge != challengeOf(verifier):
+		return "the verifier does not match"
+	case code.jkt != "" && code.jkt != by.jkt:
+		return "the code is bound to another key" // RFC 9449 §10
+	case code.family.ended:
+		return "the login was ended"
 	}
-	s.answer(w, "token", m)
+	return ""
 }
 
 // rotate gives new tokens for a refresh token. One that comes back ends the family.
-func (s *Server) rotate(w http.ResponseWriter, r *http.Request, client Client) {
+func (s *Server) rotate(w http.ResponseWriter, r *http.Request, by asker) {
 	s.mu.Lock()
 	old, ok := s.refresh[r.PostForm.Get("refresh_token")]
-	problem := ""
-	switch {
-	case !ok || old.family.client.ID != client.ID:
-		problem = "unknown refresh token"
-	case s.spent(old):
-		old.family.ended = true
-		problem = "the refresh token was used before"
-	case old.family.ended:
-		problem = "the login was ended"
+	if !ok {
+		old = &refreshToken{family: &family{}}
 	}
+	i := issue{family: old.family, scope: old.family.scope, generation: old.generation + 1, asker: by, withRefresh: !s.opts.NoRotation}
+	name, problem := s.checkRefresh(old, &i, r.PostForm)
 	if problem != "" {
-		s.counts["token/refused"]++
+		if name == "invalid_grant" {
+			s.counts["token/refused"]++
+		}
 		s.mu.Unlock()
-		refuse(w, http.StatusBadRequest, "invalid_grant", problem)
+		refuse(w, http.StatusBadRequest, name, problem)
 		return
 	}
 	if !s.opts.NoRotation {
 		old.uses++ // here, under the lock: of two at once, one comes too late
 	}
-	m := s.tokens(old.scope, old.family, old.generation+1, !s.opts.NoRotation)
+	m := s.tokens(i)
 	s.mu.Unlock()
-	s.faultChanges("token", m)
+	if !s.opts.NoRefreshedIDToken {
+		s.addIDToken(m, old.family, i.scope, refreshed)
+	}
+	s.faultTokens(m, by)
 	if kept, _ := m["refresh_token"].(string); kept == "" {
 		s.mu.Lock()
 		old.uses = 0 // no successor, or a fault took it: the server goes on with the old one
@@ -147,6 +199,69 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, client Client) {
 	s.answer(w, "", m)
 }
 
+// checkRefresh names what is wrong with a refresh, and narrows what is issued to what
+// it asks for (RFC 6749 §6, RFC 8707 §2.2). s.mu is held.
+func (s *Server) checkRefresh(old *refreshToken, i *issue, form url.Values) (name, problem string) {
+	switch f := old.family; {
+	case f.client.ID != i.client.ID:
+		return "invalid_grant", "unknown refresh token"
+	case s.spent(old):
+		f.ended = true
+		return "invalid_grant", "the refresh token was used before"
+	case f.ended:
+		return "invalid_grant", "the login was ended"
+	case f.jkt != "" && i.jkt == "":
+		return "invalid_dpop_proof", "the refresh token is bound to a key, and there is no proof"
+	case f.jkt != "" && f.jkt != i.jkt:
+		return "invalid_grant", "the refresh token is bound to another key"
+	}
+	var within bool
+	if i.resources, within = narrowed(i.family.resources, form["resource"]); !within {
+		return "invalid_target", "a resource that was not granted"
+	}
+	if form.Has("scope") {
+		i.scope = form.Get("scope")
+	}
+	if _, within = narrowed(space(i.family.scope), space(i.scope)); !within {
+		return "invalid_scope", "more than was granted"
+	}
+	return "", ""
+}
+
+// serveClientCredentials is a client's login of its own, which nothing keeps alive
+// (RFC 6749 §4.4.3).
+func (s *Server) serveClientCredentials(w http.ResponseWriter, r *http.Request, by asker) {
+	s.serveOwn(w, r, by, by.client.ID, nil)
+}
+
+// serveOwn gives an access token alone, for what the request itself asks for.
+func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, by asker, subject string, more map[string]any) {
+	resources := r.PostForm["resource"]
+	if problem := s.checkResources(resources); problem != "" {
+		refuse(w, http.StatusBadRequest, "invalid_target", problem)
+		return
+	}
+	scope := slices.DeleteFunc(space(r.PostForm.Get("scope")), func(one string) bool { return one == "openid" || one == "offline_access" })
+	s.mu.Lock()
+	f := s.newFamily(by.client, subject, strings.Join(scope, " "), append(slices.Clone(resources), r.PostForm["audience"]...))
+	m := s.tokens(issue{family: f, scope: f.scope, resources: f.resources, asker: by})
+	s.mu.Unlock()
+	maps.Copy(m, more)
+	s.answerTokens(w, m, by)
+}
+
+func (s *Server) answerTokens(w http.ResponseWriter, m map[string]any, by asker) {
+	s.faultTokens(m, by)
+	s.answer(w, "", m)
+}
+
+func (s *Server) faultTokens(m map[string]any, by asker) {
+	s.faultChanges("token", m)
+	if by.jkt != "" {
+		s.faultChanges("dpop-token", m)
+	}
+}
+
 // spent tells whether a refresh token may not come again. s.mu is held.
 func (s *Server) spent(t *refreshToken) bool {
 	return t.uses > 1 || t.uses == 1 && !s.opts.Grace
@@ -157,19 +272,45 @@ func (s *Server) mayRefresh(scope string) bool {
 	return !s.opts.NoRefreshToken && (s.opts.NoOpenID || slices.Contains(space(scope), "offline_access"))
 }
 
+// issue is what tokens are made for.
+type issue struct {
+	asker
+	family      *family
+	scope       string // of the access token; a refresh token keeps its family's
+	resources   []string
+	generation  int
+	withRefresh bool
+}
+
 // tokens makes the answer of the token endpoint. s.mu is held.
-func (s *Server) tokens(scope string, f *family, generation int, withRefresh bool) map[string]any {
-	access := s.newSecret("access")
-	s.access[access] = &accessToken{scope: scope, expires: time.Now().Add(s.opts.TokenLifetime), generation: generation, family: f}
+func (s *Server) tokens(i issue) map[string]any {
+	made := &accessToken{
+		scope: i.scope, audience: i.resources, jkt: i.jkt, certificate: i.certificate,
+		expires: time.Now().Add(s.opts.TokenLifetime), generation: i.generation, family: i.family,
+	}
+	var access string
+	if s.opts.JWTAccessTokens {
+		access = s.jwtAccessToken(made)
+		s.issued = append(s.issued, access)
+	} else {
+		access = s.newSecret("access")
+	}
+	s.access[access] = made
 	m := map[string]any{
 		"access_token": access,
 		"token_type":   "Bearer",
 		"expires_in":   int(s.opts.TokenLifetime.Seconds()),
-		"scope":        scope,
+		"scope":        i.scope,
 	}
-	if withRefresh {
+	if i.jkt != "" {
+		m["token_type"] = "DPoP"
+	}
+	if i.withRefresh {
+		if i.client.AuthMethod == "none" {
+			i.family.jkt = i.jkt
+		}
 		refresh := s.newSecret("refresh")
-		s.refresh[refresh] = &refreshToken{scope: scope, generation: generation, family: f}
+		s.refresh[refresh] = &refreshToken{generation: i.generation, family: i.family}
 		m["refresh_token"] = refresh
 		if s.opts.LoginLifetime > 0 {
 			m["refresh_expires_in"] = int(s.opts.LoginLifetime.Seconds())
@@ -181,7 +322,7 @@ func (s *Server) tokens(scope string, f *family, generation int, withRefresh boo
 // serveRevocation is RFC 7009: unknown tokens are as good as revoked, another
 // client's are refused, and a refresh token takes its family along.
 func (s *Server) serveRevocation(w http.ResponseWriter, r *http.Request) {
-	client, ok := clientOf(w, r)
+	client, ok := s.clientOf(w, r)
 	if !ok {
 		return
 	}
@@ -203,11 +344,7 @@ func (s *Server) serveRevocation(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serveUserinfo(w http.ResponseWriter, r *http.Request) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || !s.Introspect(token) {
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		http.Error(w, "the token is not active", http.StatusUnauthorized)
-		return
+	if _, ok := s.tokenOf(w, r, ""); ok {
+		s.answer(w, "userinfo", map[string]any{"sub": "ada", "name": "Ada Lovelace", "email": "ada@example.com"})
 	}
-	s.answer(w, "userinfo", map[string]any{"sub": "ada", "name": "Ada Lovelace", "email": "ada@example.com"})
 }

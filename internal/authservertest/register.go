@@ -1,0 +1,155 @@
+package authservertest
+
+import (
+	"encoding/json"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+func registrationFaults() map[string]fault {
+	return map[string]fault{
+		"register-500":              {endpoint: "register", answer: status(500)},
+		"register-html":             {endpoint: "register", answer: body("<html>a captive portal</html>")},
+		"register-huge":             {endpoint: "register", answer: huge},
+		"register-refused":          {endpoint: "register", answer: refusal("invalid_redirect_uri")},
+		"register-client-id-escape": {endpoint: "register", change: set("client_id", "fob\x1b[31m\nerror: all is well")},
+		"register-no-client-id":     {endpoint: "register", change: drop("client_id")},
+		"register-uri-elsewhere":    {endpoint: "register", change: set("registration_client_uri", "http://evil.example/register/1")},
+		"unregister-500":            {endpoint: "unregister", answer: status(500)},
+	}
+}
+
+// registration is what a client says of itself (RFC 7591 §2).
+type registration struct {
+	RedirectURIs    []string `json:"redirect_uris"`
+	AuthMethod      string   `json:"token_endpoint_auth_method"`
+	GrantTypes      []string `json:"grant_types"`
+	ResponseTypes   []string `json:"response_types"`
+	ApplicationType string   `json:"application_type"`
+	DPoP            bool     `json:"dpop_bound_access_tokens"`
+}
+
+// serveRegister registers a native application (RFC 7591 §3).
+func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) {
+	asked := registration{AuthMethod: "client_secret_basic", GrantTypes: []string{grantCode}, ResponseTypes: []string{"code"}, ApplicationType: "web"}
+	metadata := map[string]any{}
+	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	raw, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
+	if err != nil || mediaType != "application/json" || json.Unmarshal(raw, &asked) != nil || json.Unmarshal(raw, &metadata) != nil {
+		refuse(w, http.StatusBadRequest, "invalid_client_metadata", "the body is no JSON of client metadata")
+		return
+	}
+	if name, problem := asked.check(); problem != "" {
+		refuse(w, http.StatusBadRequest, name, problem)
+		return
+	}
+	s.mu.Lock()
+	c := Client{
+		ID: s.newSecret("client"), AuthMethod: asked.AuthMethod, RedirectURIs: asked.RedirectURIs, Grants: asked.GrantTypes,
+		DPoP: asked.DPoP, registration: s.newSecret("registration"), metadata: metadata,
+	}
+	s.issued = slices.DeleteFunc(s.issued, func(one string) bool { return one == c.ID }) // is no secret
+	if c.AuthMethod == "client_secret_basic" {
+		c.Secret = s.newSecret("client-secret")
+	}
+	for name, value := range map[string]any{
+		"token_endpoint_auth_method": asked.AuthMethod, "grant_types": asked.GrantTypes,
+		"response_types": asked.ResponseTypes, "application_type": asked.ApplicationType,
+	} {
+		metadata[name] = value
+	}
+	s.clients[c.ID] = c
+	s.mu.Unlock()
+	m := s.registered(c)
+	m["client_id_issued_at"] = time.Now().Unix()
+	s.answerStatus(w, http.StatusCreated, "register", m)
+}
+
+// registered is a client's registration as the server answers it (RFC 7592 §3).
+func (s *Server) registered(c Client) map[string]any {
+	m := map[string]any{}
+	for name, value := range c.metadata {
+		m[name] = value
+	}
+	m["client_id"] = c.ID
+	m["registration_access_token"] = c.registration
+	m["registration_client_uri"] = s.Issuer() + "/register/" + c.ID
+	if c.Secret != "" {
+		m["client_secret"] = c.Secret
+		m["client_secret_expires_at"] = 0
+	}
+	return m
+}
+
+// check names what a strict server minds.
+func (a registration) check() (name, problem string) {
+	if len(a.RedirectURIs) == 0 && slices.Contains(a.GrantTypes, grantCode) {
+		return "invalid_redirect_uri", "no redirect_uris"
+	}
+	for _, redirect := range a.RedirectURIs {
+		u, err := url.Parse(redirect)
+		if err != nil || u.Scheme != "http" || u.User != nil || u.RawQuery != "" || strings.Contains(redirect, "#") ||
+			u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback() {
+			return "invalid_redirect_uri", "a redirect URI is not http on loopback" // RFC 8252 §7.3
+		}
+	}
+	known := []string{grantCode, grantRefresh, grantDevice}
+	_, grants := narrowed(known, a.GrantTypes)
+	switch {
+	case a.AuthMethod != "none" && a.AuthMethod != "client_secret_basic":
+		problem = "the server gives out no such token_endpoint_auth_method"
+	case len(a.GrantTypes) == 0 || !grants:
+		problem = "grant_types that the server does not give"
+	case slices.Contains(a.GrantTypes, grantCode) && !slices.Equal(a.ResponseTypes, []string{"code"}):
+		problem = "response_types is not code"
+	case a.ApplicationType != "native":
+		problem = "a web application has no redirect URI on loopback"
+	}
+	return "invalid_client_metadata", problem
+}
+
+// registrationOf is the client that a request to its own registration is about; else
+// it has answered (RFC 7592 §2).
+func (s *Server) registrationOf(w http.ResponseWriter, r *http.Request) (Client, bool) {
+	c, known := s.client(r.PathValue("id"))
+	if known && c.registration != "" && r.Header.Get("Authorization") == "Bearer "+c.registration {
+		return c, true
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+	refuse(w, http.StatusUnauthorized, "invalid_token", "not the registration's token")
+	return Client{}, false
+}
+
+func (s *Server) serveRegistration(w http.ResponseWriter, r *http.Request) {
+	if c, ok := s.registrationOf(w, r); ok {
+		s.answer(w, "registration", s.registered(c))
+	}
+}
+
+// serveUnregister forgets a client and ends all that came of its logins (RFC 7592 §2.3).
+func (s *Server) serveUnregister(w http.ResponseWriter, r *http.Request) {
+	c, ok := s.registrationOf(w, r)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c.ID)
+	end := func(f *family) { f.ended = f.ended || f.client.ID == c.ID }
+	for _, code := range s.codes {
+		end(code.family)
+	}
+	for _, token := range s.refresh {
+		end(token.family)
+	}
+	for _, token := range s.access {
+		end(token.family)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
