@@ -1,11 +1,14 @@
 // Command authserver runs the test issuer for the demo, or plays its browser.
 //
 //	authserver [-listen ADDRESS] [-token-lifetime DURATION] [-grace] [-no-rotation] [-latency DURATION]
+//	    [-par] [-require-par] [-registration] [-dpop-nonce] [-jwt-access-tokens] [-device-interval SECONDS]
+//	    [-share] [-tls -ca-file FILE]
 //	authserver approve URL
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -30,20 +33,36 @@ func run() error {
 	if len(os.Args) == 3 && os.Args[1] == "approve" {
 		return approve(ctx, os.Args[2])
 	}
-	listen := flag.String("listen", "127.0.0.1:0", "the loopback `address`")
-	lifetime := flag.Duration("token-lifetime", time.Hour, "how long access tokens live")
-	grace := flag.Bool("grace", false, "take an old refresh token once more")
-	noRotation := flag.Bool("no-rotation", false, "never rotate refresh tokens")
-	latency := flag.Duration("latency", 0, "how long the token endpoint takes")
-	size := flag.Int("token-size", 0, "make refresh tokens of this many `characters`")
+	var opts authservertest.Options
+	flag.StringVar(&opts.Addr, "listen", "127.0.0.1:0", "the loopback `address`")
+	flag.DurationVar(&opts.TokenLifetime, "token-lifetime", time.Hour, "how long access tokens live")
+	flag.BoolVar(&opts.Grace, "grace", false, "take an old refresh token once more")
+	flag.BoolVar(&opts.NoRotation, "no-rotation", false, "never rotate refresh tokens")
+	flag.DurationVar(&opts.Latency, "latency", 0, "how long the token endpoint takes")
+	flag.IntVar(&opts.TokenSize, "token-size", 0, "make refresh tokens of this many `characters`")
+	flag.BoolVar(&opts.PAR, "par", false, "take pushed authorization requests")
+	flag.BoolVar(&opts.RequirePAR, "require-par", false, "take no authorization requests but pushed ones")
+	flag.BoolVar(&opts.Registration, "registration", false, "let clients register themselves")
+	flag.BoolVar(&opts.DPoPNonce, "dpop-nonce", false, "want a nonce in DPoP proofs")
+	flag.BoolVar(&opts.JWTAccessTokens, "jwt-access-tokens", false, "make access tokens JWTs")
+	flag.IntVar(&opts.DeviceInterval, "device-interval", 1, "how many `seconds` a device waits between polls")
+	flag.BoolVar(&opts.Share, "share", false, "add up the time that the server itself takes: GET /test/share")
+	flag.BoolVar(&opts.TLS, "tls", false, "speak TLS, and ask for client certificates")
+	caFile := flag.String("ca-file", "", "write the certificate to trust to this `file`")
 	flag.Parse()
-	server, err := authservertest.Start(authservertest.Options{
-		Addr: *listen, TokenLifetime: *lifetime, TokenSize: *size, Latency: *latency, Grace: *grace, NoRotation: *noRotation,
-	})
+	server, err := authservertest.Start(opts)
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+	if *caFile != "" {
+		if !opts.TLS {
+			return errors.New("-ca-file goes with -tls")
+		}
+		if err := os.WriteFile(*caFile, server.CACertPEM(), 0o600); err != nil {
+			return err
+		}
+	}
 	fmt.Println(server.Issuer())
 	<-ctx.Done()
 	return nil
