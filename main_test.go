@@ -134,6 +134,22 @@ func cmdIssuer(ts *testscript.TestScript, _ bool, args []string) {
 			opts.TokenLifetime = lifetime
 		case "no-refresh-token":
 			opts.NoRefreshToken = true
+		case "no-refreshed-id-token":
+			opts.NoRefreshedIDToken = true
+		case "no-openid":
+			opts.NoOpenID = true
+		case "par":
+			opts.PAR = true
+		case "require-par":
+			opts.RequirePAR = true
+		case "dpop-nonce":
+			opts.DPoPNonce = true
+		case "dpop-required":
+			opts.DPoPRequired = true
+		case "registration":
+			opts.Registration = true
+		case "jwt":
+			opts.JWTAccessTokens = true
 		default:
 			ts.Fatalf("issuer: there is no habit %q", name)
 		}
