@@ -78,14 +78,18 @@ func (a *app) config() (*config.Config, error) {
 	return config.Load(paths.Config)
 }
 
-// profile finds the profile that is meant: the argument, FOB_PROFILE, the
-// configured default, or the only one.
+// profile finds the profile that is meant: the argument, FOB_PROFILE, .fob.toml in
+// the working directory or above, the configured default, or the only one.
 func (a *app) profile(args []string) (config.Profile, error) {
 	cfg, err := a.config()
 	if err != nil {
 		return config.Profile{}, err
 	}
-	p, err := cfg.Select(first(args), a.getenv)
+	named, err := config.Named(first(args), a.getenv)
+	if err != nil {
+		return config.Profile{}, err
+	}
+	p, _, err := cfg.Select(named)
 	var selection *config.SelectError
 	if errors.As(err, &selection) && len(cfg.Profiles) == 0 {
 		return p, withHint(err, "run 'fob login github', or 'fob login NAME --issuer URL --client-id ID'")

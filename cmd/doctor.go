@@ -78,13 +78,13 @@ func runDoctor(ctx context.Context, a *app, opts doctorOptions) error {
 }
 
 // profilesNamed are the profiles of the names, or all where none is named.
-func profilesNamed(cfg *config.Config, names []string, getenv func(string) string) ([]config.Profile, error) {
+func profilesNamed(cfg *config.Config, names []string) ([]config.Profile, error) {
 	if len(names) == 0 {
 		names = cfg.Names()
 	}
 	var profiles []config.Profile
 	for _, name := range names {
-		p, err := cfg.Select(name, getenv)
+		p, _, err := cfg.Select(config.Choice{Name: name, By: config.ByArgument})
 		if err != nil {
 			return nil, err
 		}

@@ -83,7 +83,7 @@ func (e *examination) configuration(names []string) error {
 		return nil
 	}
 	e.cfg = cfg
-	e.profiles, err = profilesNamed(cfg, names, e.app.getenv)
+	e.profiles, err = profilesNamed(cfg, names)
 	e.add(doctor.Fine(check, "%s, profiles: %d", e.paths.Config, len(cfg.Profiles)))
 	return err
 }

@@ -24,7 +24,7 @@ func (a *app) examineUnderCron(ctx context.Context, names []string) ([]doctor.Fi
 	cfg, err := config.Load(paths.Config)
 	if err != nil {
 		cfg = &config.Config{} // the child finds that
-	} else if _, err := profilesNamed(cfg, names, a.getenv); err != nil {
+	} else if _, err := profilesNamed(cfg, names); err != nil {
 		return nil, err
 	}
 	a.explainCron()

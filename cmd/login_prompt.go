@@ -101,7 +101,11 @@ func (a *app) startProfile(opts loginOptions) (config.Profile, error) {
 	if err != nil {
 		return config.Profile{}, err
 	}
-	name := cmp.Or(first(opts.args), a.getenv("FOB_PROFILE"), opts.profile.Provider)
+	named, err := config.Named(first(opts.args), a.getenv)
+	if err != nil {
+		return config.Profile{}, err
+	}
+	name := cmp.Or(named.Name, opts.profile.Provider)
 	if name == "" {
 		return a.profile(nil)
 	}

@@ -179,7 +179,7 @@ func (a *app) profilesFor(cfg *config.Config, names []string) ([]config.Profile,
 	}
 	for _, name := range names {
 		if _, ok := cfg.Profiles[name]; !ok {
-			return nil, &config.SelectError{Wanted: name, From: "the argument", Names: cfg.Names()}
+			return nil, &config.SelectError{Choice: config.Choice{Name: name, By: config.ByArgument}, Names: cfg.Names()}
 		}
 	}
 	return profiles, nil

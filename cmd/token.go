@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +111,11 @@ func runToken(ctx context.Context, a *app, opts tokenOptions) error {
 	if err != nil {
 		return err
 	}
-	given, err := a.givenToken(cmp.Or(first(opts.args), a.getenv("FOB_PROFILE")), want)
+	named, err := config.Named(first(opts.args), a.getenv)
+	if err != nil {
+		return err
+	}
+	given, err := a.givenToken(named.Name, want)
 	if err != nil {
 		return err
 	}

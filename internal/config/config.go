@@ -71,7 +71,7 @@ func parse(path string, text []byte) (*Config, error) {
 	return c, nil
 }
 
-func parseError(path string, err error) error {
+func parseError(path string, err error) *ParseError {
 	var decode *toml.DecodeError
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) && len(strict.Errors) > 0 {
@@ -92,47 +92,6 @@ func parseError(path string, err error) error {
 
 // Names lists the profiles in alphabetical order.
 func (c *Config) Names() []string { return slices.Sorted(maps.Keys(c.Profiles)) }
-
-// SelectError means that it is not clear which profile is meant.
-type SelectError struct {
-	Wanted string // empty: none was named
-	From   string // what named it
-	Names  []string
-}
-
-func (e *SelectError) Error() string {
-	known := "there are none yet"
-	if len(e.Names) > 0 {
-		known = "there are: " + strings.Join(e.Names, ", ")
-	}
-	if e.Wanted == "" {
-		return "which profile? " + known
-	}
-	return fmt.Sprintf("there is no profile %.80q (named by %s); %s", e.Wanted, e.From, known)
-}
-
-// Select finds the profile that is meant: the argument, else FOB_PROFILE, else the
-// default, else the only one. Otherwise the error is a *SelectError.
-func (c *Config) Select(arg string, getenv func(string) string) (Profile, error) {
-	for _, source := range []struct{ name, from string }{
-		{arg, "the argument"},
-		{getenv("FOB_PROFILE"), "FOB_PROFILE"},
-		{c.Default, "the configuration's default"},
-	} {
-		if source.name == "" {
-			continue
-		}
-		p, ok := c.Profiles[source.name]
-		if !ok {
-			return p, &SelectError{Wanted: source.name, From: source.from, Names: c.Names()}
-		}
-		return p, nil
-	}
-	if names := c.Names(); len(names) == 1 {
-		return c.Profiles[names[0]], nil
-	}
-	return Profile{}, &SelectError{Names: c.Names()}
-}
 
 // Parse reads the text of a configuration, as Load does; name stands in its errors.
 func Parse(name string, text []byte) (*Config, error) { return parse(name, text) }

@@ -61,32 +61,6 @@ func TestLoadErrorsSayWhere(t *testing.T) {
 	}
 }
 
-func TestSelect(t *testing.T) {
-	two := &Config{Profiles: map[string]Profile{"a": {Name: "a"}, "b": {Name: "b"}}}
-	withDefault := &Config{Default: "b", Profiles: two.Profiles}
-	one := &Config{Profiles: map[string]Profile{"a": {Name: "a"}}}
-	for _, test := range []struct {
-		config    *Config
-		arg, env  string
-		want, err string
-	}{
-		{two, "b", "a", "b", ""},
-		{two, "", "a", "a", ""},
-		{withDefault, "", "", "b", ""},
-		{withDefault, "", "a", "a", ""},
-		{one, "", "", "a", ""},
-		{two, "", "", "", "which profile? there are: a, b"},
-		{two, "c", "", "", `no profile "c" (named by the argument); there are: a, b`},
-		{one, "", "c", "", `no profile "c" (named by FOB_PROFILE)`},
-		{&Config{}, "", "", "", "there are none yet"},
-	} {
-		p, err := test.config.Select(test.arg, env("FOB_PROFILE", test.env))
-		if p.Name != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
-			t.Errorf("Select(%q, %q) = %q, %v", test.arg, test.env, p.Name, err)
-		}
-	}
-}
-
 func TestValidName(t *testing.T) {
 	for _, name := range []string{"a", "work", "0-1", strings.Repeat("x", 63)} {
 		if err := ValidName(name); err != nil {

@@ -1,0 +1,131 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// ProjectFile lies in a project's folder and names the profile for it and all that
+// is below it. Others may have written it: it can choose among the profiles that are
+// there, and set nothing.
+const ProjectFile = ".fob.toml"
+
+const maxProjectFile = 64 << 10
+
+// Choice is the name of a profile and what chose it. The zero value is none.
+type Choice struct {
+	Name string
+	By   string // a constant, or the path of a ProjectFile
+}
+
+// What chooses a profile, beside a ProjectFile.
+const (
+	ByArgument = "argument"
+	ByVariable = "FOB_PROFILE"
+	ByDefault  = "default"
+	BySole     = "only profile"
+)
+
+// Named is the profile that a call names: by its argument, else by FOB_PROFILE, else
+// by the nearest ProjectFile in the working directory or above, which is looked for
+// only then. A ProjectFile that fob cannot read or understand is a *ParseError.
+func Named(arg string, getenv func(string) string) (Choice, error) {
+	if arg != "" {
+		return Choice{arg, ByArgument}, nil
+	}
+	if name := getenv("FOB_PROFILE"); name != "" {
+		return Choice{name, ByVariable}, nil
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return Choice{}, fmt.Errorf("looking for %s: %w", ProjectFile, err)
+	}
+	for {
+		path := filepath.Join(dir, ProjectFile)
+		if _, err := os.Lstat(path); err == nil {
+			return readProjectFile(path)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return Choice{}, unreadable(path, err)
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return Choice{}, nil
+		}
+		dir = parent
+	}
+}
+
+func readProjectFile(path string) (Choice, error) {
+	text, err := atomicfile.ReadRegular(path, maxProjectFile)
+	if err != nil {
+		return Choice{}, unreadable(path, err)
+	}
+	var file struct {
+		Profile string `toml:"profile"`
+	}
+	decoder := toml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte(byteOrderMark))))
+	err = decoder.DisallowUnknownFields().Decode(&file)
+	if err == nil {
+		if err = ValidName(file.Profile); err == nil {
+			return Choice{file.Profile, path}, nil
+		}
+	}
+	wrong := parseError(safetext.Line(path), err)
+	wrong.Reason = safetext.Line(wrong.Reason) + `; this file names a profile, profile = "NAME", and nothing else`
+	return Choice{}, wrong
+}
+
+// unreadable is never taken for absent: another profile would be used.
+func unreadable(path string, err error) error {
+	var inFile *fs.PathError
+	if errors.As(err, &inFile) {
+		err = inFile.Err
+	}
+	return &ParseError{Path: safetext.Line(path), Reason: strings.TrimPrefix(err.Error(), path+" ")}
+}
+
+// Select finds the profile that is meant, and what chose it: the one that is named,
+// else the default, else the only one. Otherwise the error is a *SelectError.
+func (c *Config) Select(named Choice) (Profile, Choice, error) {
+	names := c.Names()
+	if named.Name == "" {
+		named = Choice{c.Default, ByDefault}
+	}
+	if named.Name == "" && len(names) == 1 {
+		named = Choice{names[0], BySole}
+	}
+	p, ok := c.Profiles[named.Name]
+	if !ok {
+		return Profile{}, Choice{}, &SelectError{Choice: named, Names: names}
+	}
+	return p, named, nil
+}
+
+// SelectError means that it is not clear which profile is meant.
+type SelectError struct {
+	Choice Choice // without a name: none was named
+	Names  []string
+}
+
+func (e *SelectError) Error() string {
+	known := "there are none yet"
+	if len(e.Names) > 0 {
+		known = "there are: " + strings.Join(e.Names, ", ")
+	}
+	if e.Choice.Name == "" {
+		return "which profile? " + known
+	}
+	by := map[string]string{ByArgument: "the argument", ByDefault: "the configuration's default"}[e.Choice.By]
+	return fmt.Sprintf("there is no profile %.80q (named by %s); %s", e.Choice.Name, cmp.Or(by, safetext.Line(e.Choice.By)), known)
+}
