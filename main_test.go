@@ -32,6 +32,7 @@ import (
 //	arm FAULT [TIMES]       make the issuer misbehave
 //	count ENDPOINT N        fail unless the endpoint has seen N requests
 //	notokens DIR            fail if a token that the issuer gave out stands in DIR
+//	device STATUS CMD…      run a command while a person enters its code; it must exit so
 //	givetoken VAR           set VAR to the refresh token that the issuer gave out last
 //	parallel N CMD…         run N processes at once; all must succeed and print the same
 func TestScripts(t *testing.T) {
@@ -46,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"count":    cmdCount,
 			"notokens": cmdNoTokens,
 
+			"device":    cmdDevice,
 			"givetoken": cmdGiveToken,
 			"parallel":  cmdParallel,
 		},
@@ -101,6 +103,14 @@ func me() {
 }
 
 func setup(env *testscript.Env) error {
+	if err := os.WriteFile(env.WorkDir+"/client-key.pem", authservertest.ClientKeyPEM(), 0o600); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{"secret": authservertest.ClientSecret, "jwt-secret": authservertest.JWTClientSecret} {
+		if err := os.WriteFile(env.WorkDir+"/"+name+".txt", []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
 	env.Setenv("FOB_HOME", env.WorkDir+"/home")
 	env.Setenv("FOB_STORAGE", "file")
 	env.Setenv("FOB_SEAL_KEY", strings.Repeat("ab", 32))
@@ -112,6 +122,8 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("ISSUER", server.Issuer())
+	env.Setenv("IDENTITY_URL", server.IdentityURL())
+	env.Setenv("IDENTITY_BEARER", authservertest.TestRequestToken)
 	env.Values[issuerKey{}] = &server
 	env.Defer(func() { server.Close() })
 	return nil
@@ -159,6 +171,7 @@ func cmdIssuer(ts *testscript.TestScript, _ bool, args []string) {
 	(*issuer(ts)).Close()
 	*issuer(ts) = server
 	ts.Setenv("ISSUER", server.Issuer())
+	ts.Setenv("IDENTITY_URL", server.IdentityURL())
 }
 
 func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
@@ -174,6 +187,24 @@ func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, not %d", got, want)
 	}
+}
+
+// cmdDevice is the person with another device.
+func cmdDevice(ts *testscript.TestScript, neg bool, args []string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	server := *issuer(ts)
+	go func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if page := server.PendingDevice(); page != "" {
+				_, _, _ = authservertest.Approve(ctx, page, http.DefaultClient)
+			}
+			<-tick.C
+		}
+	}()
+	cmdExits(ts, neg, args)
 }
 
 func cmdArm(ts *testscript.TestScript, _ bool, args []string) {

@@ -68,7 +68,7 @@ type readme struct {
 
 func readmeMachine(t *testing.T) *readme {
 	t.Helper()
-	server, err := authservertest.Start(authservertest.Options{})
+	server, err := authservertest.Start(authservertest.Options{Registration: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func (r *readme) run(t *testing.T, line string) {
 	default:
 		r.sh(t, strings.NewReplacer(
 			"https://sso.example.com/realms/acme", r.issuer, "--client-id fob", "--client-id fob-test",
-			"https://api.example.com/me", r.issuer+"/userinfo",
+			"https://api.example.com/me", r.issuer+"/userinfo", "https://api.example.com/v1", r.issuer+"/api",
 		).Replace(line))
 	}
 }

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
@@ -35,6 +37,28 @@ func checkNames(names []string) error {
 		}
 	}
 	return nil
+}
+
+// exclusive refuses flags that exclude each other, as every wrong usage is refused.
+func exclusive(c *cobra.Command, flags ...string) {
+	before := c.PreRunE
+	c.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if before != nil {
+			if err := before(cmd, args); err != nil {
+				return err
+			}
+		}
+		var given []string
+		for _, flag := range flags {
+			if cmd.Flags().Changed(flag) {
+				given = append(given, "--"+flag)
+			}
+		}
+		if len(given) > 1 {
+			return withHint(usagef("%s exclude each other", strings.Join(given, " and ")), "see '%s --help'", cmd.CommandPath())
+		}
+		return nil
+	}
 }
 
 // completeProfiles offers the names of the profiles to the shell.

@@ -137,7 +137,10 @@ func hintOf(err error) string {
 	}
 	var parse *config.ParseError
 	var selection *config.SelectError
+	var refusal *oauth.Error
 	switch {
+	case errors.As(err, &refusal) && refusal.Code == "invalid_dpop_proof":
+		return "the server binds tokens to keys: 'fob login PROFILE --dpop'"
 	case errors.As(err, &parse):
 		return "mend it with an editor; nothing was changed"
 	case errors.As(err, &selection):

@@ -76,10 +76,10 @@ job that it runs in, which --identity names, and gets a new token for it each ti
 	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or the JSON of a token response, from stdin")
 	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's present login first")
 	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "how long to wait for the browser")
-	c.MarkFlagsMutuallyExclusive("client-secret-stdin", "client-secret-file")
-	c.MarkFlagsMutuallyExclusive("client-secret-stdin", "private-key-stdin", "with-token")
-	c.MarkFlagsMutuallyExclusive("private-key-file", "private-key-stdin")
-	c.MarkFlagsMutuallyExclusive("no-browser", "with-token", "device")
+	exclusive(c, "client-secret-stdin", "client-secret-file")
+	exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")
+	exclusive(c, "private-key-file", "private-key-stdin")
+	exclusive(c, "no-browser", "with-token", "device")
 	return c
 }
 

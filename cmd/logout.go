@@ -59,8 +59,8 @@ With --purge the settings go too, and the registered client. 'fob logout --all
 	flags.BoolVar(&opts.purge, "purge", false, "remove the profile's settings too; with --all, all that fob has on this machine")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask before --purge")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
-	c.MarkFlagsMutuallyExclusive("local", "unregister")
-	c.MarkFlagsMutuallyExclusive("local", "end-session")
+	exclusive(c, "local", "unregister")
+	exclusive(c, "local", "end-session")
 	return c
 }
 

@@ -232,6 +232,9 @@ func runProfileRemove(ctx context.Context, a *app, args []string) error {
 	}
 	switch status := s.Status(ctx); status.State {
 	case session.StateLoggedOut:
+		if status.Registered {
+			return withHint(errors.New("the client that fob has registered for profile "+p.Name+" is still there"), "run 'fob logout %s --unregister' first", p.Name)
+		}
 	case session.StateUnreadable:
 		return withHint(forProfile(status.Err, p.Name), "to give the login up: 'fob logout %s --local', then remove the profile", p.Name)
 	default:

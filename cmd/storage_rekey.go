@@ -49,7 +49,7 @@ old key or the new one still opens everything, and 'fob storage check' ends it.
 	flags.StringVar(&opts.keyFile, "key-file", "", "from now on the key in this `FILE`, which is made if it is not there")
 	flags.BoolVar(&opts.sealKeyStdin, "seal-key-stdin", false, "from now on FOB_SEAL_KEY; its new value is read from stdin")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
-	c.MarkFlagsMutuallyExclusive("passphrase", "passphrase-file", "key-file", "seal-key-stdin")
+	exclusive(c, "passphrase", "passphrase-file", "key-file", "seal-key-stdin")
 	_ = c.RegisterFlagCompletionFunc("storage", completeStorage)
 	return c
 }

@@ -78,10 +78,10 @@ identity is exchanged, at each call.
 	flags.StringVar(&opts.dpopMethod, "dpop", "", "print the headers of one request with this `METHOD` to the URL that follows")
 	flags.StringVar(&opts.dpopNonce, "dpop-nonce", "", "the `NONCE` that the API has asked for")
 	flags.BoolVar(&opts.json, "json", false, "print JSON")
-	c.MarkFlagsMutuallyExclusive("header", "json", "dpop")
-	c.MarkFlagsMutuallyExclusive("header", "inspect", "dpop")
-	c.MarkFlagsMutuallyExclusive("id-token", "header")
-	c.MarkFlagsMutuallyExclusive("id-token", "dpop")
+	exclusive(c, "header", "json", "dpop")
+	exclusive(c, "header", "inspect", "dpop")
+	exclusive(c, "id-token", "header")
+	exclusive(c, "id-token", "dpop")
 	return c
 }
 
@@ -92,7 +92,7 @@ func tokenArgs(opts *tokenOptions) cobra.PositionalArgs {
 		if opts.dpopMethod == "" {
 			return atMostProfile(cmd, args)
 		}
-		if len(args) == 0 || len(args) > 2 {
+		if len(args) == 0 || len(args) > 2 || !strings.Contains(args[len(args)-1], ":") {
 			return withHint(usagef("--dpop is for one request"), "fob token PROFILE --dpop GET https://api.example.com/me")
 		}
 		opts.dpopURL, opts.args = args[len(args)-1], args[:len(args)-1]

@@ -58,6 +58,19 @@ func deviceFaults() map[string]fault {
 	return table
 }
 
+// PendingDevice is the verification_uri_complete of a device that waits for a person,
+// or "".
+func (s *Server) PendingDevice() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.devices {
+		if !d.allowed && !d.denied && time.Now().Before(d.expires) {
+			return s.Issuer() + "/device?user_code=" + d.userCode
+		}
+	}
+	return ""
+}
+
 // serveDevice begins a login on a device that has no browser (RFC 8628 §3.1).
 func (s *Server) serveDevice(w http.ResponseWriter, r *http.Request) {
 	client, ok := s.clientOf(w, r, "resource")

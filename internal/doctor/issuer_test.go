@@ -53,8 +53,8 @@ func TestIssuerSaysWhatItSupports(t *testing.T) {
 		opts authservertest.Options
 		seen string
 	}{
-		"OpenID":   {authservertest.Options{}, "OpenID Connect, PKCE S256, refresh, revocation, iss"},
-		"RFC 8414": {authservertest.Options{NoOpenID: true, NoRevocation: true, Path: "/a"}, "supports PKCE S256, refresh, iss"},
+		"OpenID":   {authservertest.Options{}, "OpenID Connect, PKCE S256, refresh, revocation, device, DPoP, iss"},
+		"RFC 8414": {authservertest.Options{NoOpenID: true, NoRevocation: true, Path: "/a"}, "supports PKCE S256, refresh, device, DPoP, iss"},
 	} {
 		f, clock := examine(t, hc, issuer(t, test.opts).Issuer(), time.Now)
 		check(t, name, f, OK, test.seen)
