@@ -15,8 +15,9 @@ import (
 )
 
 type statusOptions struct {
-	args []string
-	json bool
+	args  []string
+	json  bool
+	check bool
 }
 
 func newStatusCmd(a *app) *cobra.Command {
@@ -25,14 +26,19 @@ func newStatusCmd(a *app) *cobra.Command {
 		Use:   "status [PROFILE]",
 		Short: "Show the logins and how long they last",
 		Long: `Show each profile's login, or one in detail. Nothing is asked of the network
-and nothing is changed.
+and nothing is changed. A star marks the profile that is meant where none is named.
 
-With a PROFILE the status is 4 if it needs a new login, and 6 if its storage
-does not give it; a list of all profiles is always 0.
+With --check each login is asked for a token as 'fob token' would: a token that is
+about to end is refreshed, and what fails is shown.
 
-` + exitHelp(exitDone, exitUsage, exitLoginRequired, exitStorage),
+With a PROFILE the status is 4 if it needs a new login, 6 if its storage does not
+give it, and that of 'fob token' if --check fails; a list of all profiles is
+always 0.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob status
-  fob status work --json`,
+  fob status work --json
+  fob status work --check`,
 		Args:              atMostProfile,
 		ValidArgsFunction: a.completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,6 +47,7 @@ does not give it; a list of all profiles is always 0.
 		},
 	}
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
+	c.Flags().BoolVar(&opts.check, "check", false, "try to get a token, and refresh one that is about to end")
 	return c
 }
 
@@ -56,10 +63,11 @@ func runStatus(ctx context.Context, a *app, opts statusOptions) error {
 	if err != nil {
 		return err
 	}
-	status, err := a.statusOf(ctx, cfg, p)
+	status, err := a.statusOf(ctx, cfg, p, opts)
 	if err != nil {
 		return err
 	}
+	status.choose(a.meant(cfg))
 	if opts.json {
 		err = a.printJSON(status)
 	} else {
@@ -73,11 +81,13 @@ func runStatus(ctx context.Context, a *app, opts statusOptions) error {
 
 func (a *app) listStatus(ctx context.Context, cfg *config.Config, opts statusOptions) error {
 	all := []statusJSON{}
+	meant := a.meant(cfg)
 	for _, name := range cfg.Names() {
-		status, err := a.statusOf(ctx, cfg, cfg.Profiles[name])
+		status, err := a.statusOf(ctx, cfg, cfg.Profiles[name], opts)
 		if err != nil {
 			return err
 		}
+		status.choose(meant)
 		all = append(all, status)
 	}
 	if opts.json {
@@ -87,16 +97,57 @@ func (a *app) listStatus(ctx context.Context, cfg *config.Config, opts statusOpt
 		a.note("There is no profile yet. Make one: fob login github")
 		return nil
 	}
-	rows := [][]string{{"PROFILE", "STATE", "ACCOUNT", "TOKEN ENDS", "LOGIN ENDS", "STORAGE", "SERVER"}}
+	rows := [][]string{{"PROFILE", "", "STATE", "ACCOUNT", "TOKEN ENDS", "LOGIN ENDS", "STORAGE", "SERVER", "PROBLEM"}}
 	for _, s := range all {
-		rows = append(rows, []string{s.Profile, string(s.State), s.Account.String(), leftText(s.ExpiresAt, a.now()), leftText(s.LoginExpiresAt, a.now()), s.Storage, s.Server})
+		star := ""
+		if s.Selected {
+			star = "*"
+		}
+		rows = append(rows, []string{s.Profile, star, string(s.State), s.Account.String(), leftText(s.ExpiresAt, a.now()), leftText(s.LoginExpiresAt, a.now()), s.Storage, s.Server, safetext.Line(s.Problem)})
 	}
-	return a.printTable(rows)
+	if err := a.printTable(rows); err != nil {
+		return err
+	}
+	a.explainMeant(meant)
+	return nil
+}
+
+// meant is the profile of the calls that name none, and what chose it; the zero value
+// where that is not clear.
+func (a *app) meant(cfg *config.Config) config.Choice {
+	named, err := config.Named("", a.getenv)
+	if err == nil && named.Name == "" && a.getenv("FOB_TOKEN") != "" {
+		a.note("FOB_TOKEN answers 'fob token' where no profile is named.")
+	}
+	if err == nil {
+		_, named, err = cfg.Select(named)
+	}
+	var selection *config.SelectError
+	if errors.As(err, &selection) && selection.Choice.Name == "" {
+		return config.Choice{}
+	}
+	if err != nil {
+		a.warn("where no profile is named: " + err.Error())
+		return config.Choice{}
+	}
+	return named
+}
+
+func (a *app) explainMeant(meant config.Choice) {
+	switch meant.By {
+	case "", config.BySole: // there is nothing to tell
+	case config.ByDefault:
+		a.note("%s is meant where no profile is named: it is the default.", meant.Name)
+	default:
+		a.note("%s is meant where no profile is named: %s says so.", meant.Name, safetext.Line(meant.By))
+	}
 }
 
 // statusJSON is what `fob status --json` prints of one profile.
 type statusJSON struct {
 	Profile        string        `json:"profile"`
+	Selected       bool          `json:"selected"`              // it is meant where no profile is named
+	SelectedBy     string        `json:"selected_by,omitempty"` // FOB_PROFILE, a path, default or only profile
 	State          session.State `json:"state"`
 	Account        account       `json:"account,omitzero"`
 	Server         string        `json:"server"`
@@ -111,13 +162,50 @@ type statusJSON struct {
 	err error
 }
 
-func (a *app) statusOf(ctx context.Context, cfg *config.Config, p config.Profile) (statusJSON, error) {
+func (s *statusJSON) choose(meant config.Choice) {
+	if s.Selected = s.Profile == meant.Name; s.Selected {
+		s.SelectedBy = meant.By
+	}
+}
+
+// statusOf is the status of a profile's login, with --check after it was asked for a
+// token.
+func (a *app) statusOf(ctx context.Context, cfg *config.Config, p config.Profile, opts statusOptions) (statusJSON, error) {
+	if !opts.check {
+		return a.keptStatus(ctx, cfg, p)
+	}
+	token, failure := a.token(ctx, p, session.TokenOptions{})
+	if errors.Is(failure, context.Canceled) {
+		return statusJSON{}, failure
+	}
+	status, err := a.keptStatus(ctx, cfg, p)
+	switch {
+	case err != nil:
+	case failure == nil:
+		status.State, status.ExpiresAt = session.StateValid, utcSeconds(token.ExpiresAt)
+	default:
+		status.err, status.Problem = failure, failure.Error()
+		if errors.Is(failure, session.ErrLoginRequired) && status.State != session.StateLoggedOut {
+			status.State = session.StateExpired
+		}
+	}
+	return status, err
+}
+
+// keptStatus asks nobody: it is what this machine knows.
+func (a *app) keptStatus(ctx context.Context, cfg *config.Config, p config.Profile) (statusJSON, error) {
 	storage, err := a.storageName(cfg, p)
 	if err != nil {
 		return statusJSON{}, err
 	}
 	if name, refreshes := a.givenVariable(p.Name); name != "" || storage == storageEnv {
 		return a.givenStatus(p, name, refreshes), nil
+	}
+	if showsIdentity(p) {
+		return statusJSON{
+			Profile: p.Name, State: session.StateRefreshable, Server: p.WithProvider().Authority(), ClientID: p.ClientID,
+			Scopes: p.Scopes, Storage: "nothing: the machine's identity",
+		}, nil
 	}
 	s, err := a.session(p)
 	if err != nil {
@@ -169,11 +257,12 @@ func shownScopes(scope string) []string {
 
 // failure is what makes the command's exit status.
 func (s statusJSON) failure() error {
+	if s.err != nil {
+		return s.err
+	}
 	switch s.State {
 	case session.StateLoggedOut, session.StateExpired:
 		return fmt.Errorf("profile %q is %s: %w", s.Profile, s.State, session.ErrLoginRequired)
-	case session.StateUnreadable:
-		return s.err
 	}
 	return nil
 }
@@ -181,6 +270,7 @@ func (s statusJSON) failure() error {
 func (a *app) printStatus(s statusJSON) error {
 	rows := [][]string{
 		{"profile", s.Profile},
+		{"selected by", safetext.Line(s.SelectedBy)},
 		{"state", string(s.State)},
 		{"account", s.Account.String()},
 		{"server", s.Server},
