@@ -176,6 +176,7 @@ func (s *Server) routes() http.Handler {
 func (s *Server) testRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /test/arm", s.serveArm)
 	mux.HandleFunc("GET /test/count", s.serveCount)
+	mux.HandleFunc("GET /test/issued", s.serveIssued)
 	mux.HandleFunc("POST /test/origin", s.serveOrigin)
 	mux.HandleFunc("POST /test/audience", s.serveAudience)
 	mux.HandleFunc("POST /test/release", s.serveRelease)
@@ -267,6 +268,12 @@ func (s *Server) IssuedTokens() []string {
 func (s *Server) serveArm(w http.ResponseWriter, r *http.Request) {
 	if err := s.Arm(r.FormValue("fault"), 1); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
+	}
+}
+
+func (s *Server) serveIssued(w http.ResponseWriter, _ *http.Request) {
+	for _, secret := range s.IssuedTokens() {
+		fmt.Fprintln(w, secret)
 	}
 }
 

@@ -133,6 +133,26 @@ func TestC34OneMoreFetchForAnUnknownKey(t *testing.T) {
 	}
 }
 
+func TestC34KeysRotatedBetween(t *testing.T) {
+	for name, fault := range map[string]string{
+		"C34 -signing-key-rotation":                     "signing-key-rotation",
+		"C34 -signing-key-rotation-just-before-signing": "signing-key-rotation-just-before-signing",
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, c := atServer(t, authservertest.Options{})
+			if _, _, err := verified(t, c); err != nil {
+				t.Fatal(err)
+			}
+			c.Keys.FetchedAt = c.Keys.FetchedAt.Add(-2 * refetchAfter)
+			arm(t, server, fault)
+			fetches := server.Count("jwks")
+			if id, _, err := verified(t, c); err != nil || id.Subject != "ada" || server.Count("jwks") != fetches+1 {
+				t.Errorf("%+v, %v, %d fetches", id, err, server.Count("jwks")-fetches)
+			}
+		})
+	}
+}
+
 func TestC37ShapesOfTokens(t *testing.T) {
 	_, c := atServer(t, authservertest.Options{})
 	for name, raw := range map[string]string{

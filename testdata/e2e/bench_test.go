@@ -41,6 +41,8 @@ func BenchmarkFigures(b *testing.B) {
 	m.compare("`fob token`, cached, keyring", m, token, "`secret-tool lookup`", m, []string{"secret-tool", "lookup", "service", "fob", "username", account}, "≤ 0.75")
 	m.compare("`fob token`, cached, file", inFiles, token, "`secret-tool lookup`", m, []string{"secret-tool", "lookup", "service", "fob", "username", account}, "≤ 0.5")
 	compareSizes(b, token)
+	compareTargets(b, token)
+	benchLogins(b)
 	m.compare("`fob version`", m, []string{fob, "version"}, "a Go program that prints a line", m, []string{hello}, "≤ 2.5")
 	fmt.Printf("| peak memory of `fob token`, keyring | %.1f MiB | | | | ≤ 20 MiB |\n", m.peakMiB(token))
 	fmt.Printf("| the stripped program | %.1f MiB | | | | ≤ 12 MiB |\n", sizeMiB(b, fob))

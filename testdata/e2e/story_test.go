@@ -130,9 +130,10 @@ func TestConfidentialClientInFiles(t *testing.T) {
 
 // startLogin runs a login that waits, and returns its authorization URL and the
 // way to end it.
-func startLogin(t *testing.T, m *machine, p *provider, stdin io.Reader) (string, func() result) {
+func startLogin(t *testing.T, m *machine, p *provider, stdin io.Reader, flags ...string) (string, func() result) {
 	t.Helper()
-	cmd := m.fobCommand("login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e", "--no-browser", "--timeout", "30s")
+	args := append([]string{"login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e", "--no-browser", "--timeout", "30s"}, flags...)
+	cmd := m.fobCommand(args...)
 	cmd.Stdin = stdin
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
@@ -181,10 +182,12 @@ func TestPastedRedirect(t *testing.T) {
 func TestA1WrongStateAndA8StolenCode(t *testing.T) {
 	p := startProvider(t, 3600)
 	m := newMachine(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32), "FOB_STORAGE=file")
-	victim, end := startLogin(t, m, p, nil)
+	// With the endpoints named, the request is not pushed: the attacker sees all of it.
+	open := []string{"--authorization-endpoint", p.issuer + "/auth", "--token-endpoint", p.issuer + "/token"}
+	victim, end := startLogin(t, m, p, nil, open...)
 	// The attacker logs in too, with a request and a verifier of his own.
 	attackerMachine := newMachine(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32), "FOB_STORAGE=file")
-	attacker, endAttacker := startLogin(t, attackerMachine, p, nil)
+	attacker, endAttacker := startLogin(t, attackerMachine, p, nil, open...)
 	stolen, err := browse(attacker)
 	if err != nil {
 		t.Fatal(err)
