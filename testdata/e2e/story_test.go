@@ -183,7 +183,7 @@ func TestA1WrongStateAndA8StolenCode(t *testing.T) {
 	p := startProvider(t, 3600)
 	m := newMachine(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32), "FOB_STORAGE=file")
 	// With the endpoints named, the request is not pushed: the attacker sees all of it.
-	open := []string{"--authorization-endpoint", p.issuer + "/auth", "--token-endpoint", p.issuer + "/token"}
+	open := []string{"--authorization-endpoint", p.issuer + "/auth", "--token-endpoint", p.issuer + "/token", "--scope", "openid"}
 	victim, end := startLogin(t, m, p, nil, open...)
 	// The attacker logs in too, with a request and a verifier of his own.
 	attackerMachine := newMachine(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32), "FOB_STORAGE=file")
