@@ -193,18 +193,20 @@ func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
 func cmdDevice(ts *testscript.TestScript, neg bool, args []string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	server := *issuer(ts)
-	go func() {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for ctx.Err() == nil {
-			if page := server.PendingDevice(); page != "" {
-				_, _, _ = authservertest.Approve(ctx, page, http.DefaultClient)
-			}
-			<-tick.C
-		}
-	}()
+	go approveDevices(ctx, *issuer(ts))
 	cmdExits(ts, neg, args)
+}
+
+// approveDevices says yes to whatever device asks, until ctx ends.
+func approveDevices(ctx context.Context, server *authservertest.Server) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if page := server.PendingDevice(); page != "" {
+			_, _, _ = authservertest.Approve(ctx, page, http.DefaultClient)
+		}
+		<-tick.C
+	}
 }
 
 func cmdArm(ts *testscript.TestScript, _ bool, args []string) {

@@ -252,8 +252,8 @@ func newProfileProvidersCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "providers",
 		Short: "List the presets for known providers",
-		Long: `List the providers that 'fob login NAME' knows: their server, whether the client
-needs a secret, what a logout revokes, and how that was established.
+		Long: `List the providers that 'fob login NAME' knows: their server, the ways in, whether
+the client needs a secret, what a logout revokes, and how that was established.
 
 ` + exitHelp(exitDone, exitUsage),
 		Example: "  fob profile providers",
@@ -262,13 +262,17 @@ needs a secret, what a logout revokes, and how that was established.
 			if asJSON {
 				return a.printJSON(config.Providers())
 			}
-			rows := [][]string{{"NAME", "SECRET", "LOGOUT REVOKES", "REDIRECT TO REGISTER", "SERVER", "KNOWN"}}
+			rows := [][]string{{"NAME", "FLOWS", "SECRET", "LOGOUT REVOKES", "REDIRECT TO REGISTER", "SERVER", "KNOWN"}}
 			for _, p := range config.Providers() {
 				needs := "no"
 				if p.SecretRequired {
 					needs = "yes"
 				}
-				rows = append(rows, []string{p.Name, needs, p.Revocation, p.RedirectURI, p.Server(), p.Verified})
+				flows := "browser"
+				if p.Device {
+					flows += ", device"
+				}
+				rows = append(rows, []string{p.Name, flows, needs, p.Revocation, p.RedirectURI, p.Server(), p.Verified})
 			}
 			return a.printTable(rows)
 		},

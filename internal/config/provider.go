@@ -24,6 +24,7 @@ type Provider struct {
 	UserinfoEndpoint      string `json:"userinfo_endpoint,omitempty"`
 
 	DeviceAuthorizationEndpoint string `json:"device_authorization_endpoint,omitempty"`
+	Device                      bool   `json:"device"` // fob login NAME --device works too
 
 	Scopes                  []string          `json:"scopes,omitempty"`
 	AuthParams              map[string]string `json:"authorization_parameters,omitempty"`
