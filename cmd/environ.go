@@ -48,8 +48,11 @@ func (a *app) givenToken(named string, opts session.TokenOptions) (*session.Toke
 	if value == "" {
 		return nil, nil
 	}
-	if opts.ForceRefresh {
+	switch {
+	case opts.ForceRefresh:
 		return nil, withHint(usagef("the access token in %s cannot be refreshed", name), "set %s to a new one", name)
+	case opts.WantIDToken || opts.Target != session.Target{}:
+		return nil, withHint(usagef("%s holds an access token, and no other can be had with it", name), "unset %s to use the login", name)
 	}
 	response, err := (&oauth.Client{Now: a.now}).GivenToken(secret.New(value))
 	if err != nil || strings.Contains(value, "{") {

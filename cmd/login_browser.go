@@ -71,7 +71,7 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, redirectURI string) (*oauth.AuthorizationRequest, error) {
 	metadata := attempt.client.Metadata
 	if metadata.AuthorizationEndpoint == "" {
-		return nil, withHint(fmt.Errorf("%w: it has no authorization endpoint", oauth.ErrUnsupported), "try 'fob login PROFILE --device'")
+		return nil, withHint(fmt.Errorf("%w: it has no authorization endpoint", oauth.ErrUnsupported), "try 'fob login %s --device'", attempt.profile.Name)
 	}
 	request, err := attempt.client.NewAuthorizationRequest(redirectURI, attempt.scopes, attempt.params)
 	if err != nil {

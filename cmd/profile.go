@@ -85,6 +85,14 @@ type profileJSON struct {
 	RedirectURI string   `json:"redirect_uri,omitempty"`
 	Storage     string   `json:"storage,omitempty"`
 	CAFile      string   `json:"ca_file,omitempty"`
+
+	Grant           string   `json:"grant,omitempty"`
+	Resources       []string `json:"resources,omitempty"`
+	DPoP            bool     `json:"dpop,omitempty"`
+	AuthMethod      string   `json:"token_endpoint_auth_method,omitempty"`
+	PrivateKeyFile  string   `json:"private_key_file,omitempty"`
+	CertificateFile string   `json:"certificate_file,omitempty"`
+	Identity        string   `json:"identity,omitempty"`
 }
 
 func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
@@ -92,6 +100,8 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 	return profileJSON{
 		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
 		Scopes: full.Scopes, RedirectURI: full.RedirectURI, Storage: p.Storage, CAFile: p.CAFile,
+		Grant: p.Grant, Resources: p.Resources, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod,
+		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, Identity: p.Identity,
 	}
 }
 
@@ -126,6 +136,13 @@ func newProfileShowCmd(a *app) *cobra.Command {
 				{"redirect", shown.RedirectURI},
 				{"storage", shown.Storage},
 				{"CA file", shown.CAFile},
+				{"grant", shown.Grant},
+				{"resources", strings.Join(shown.Resources, " ")},
+				{"tokens", yesText(shown.DPoP, "bound to a key (DPoP)")},
+				{"client proves itself by", shown.AuthMethod},
+				{"private key", shown.PrivateKeyFile},
+				{"certificate", shown.CertificateFile},
+				{"identity", shown.Identity},
 			}
 			return a.printTable(filled(rows))
 		},

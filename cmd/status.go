@@ -153,6 +153,9 @@ type statusJSON struct {
 	Server         string        `json:"server"`
 	ClientID       string        `json:"client_id"`
 	Scopes         []string      `json:"scopes,omitempty"`
+	Grant          string        `json:"grant,omitempty"`      // how tokens are had; empty: a person has logged in
+	DPoP           bool          `json:"dpop,omitempty"`       // tokens are bound to a key
+	Registered     bool          `json:"registered,omitempty"` // fob has registered the client
 	Storage        string        `json:"storage"`
 	LoggedInAt     time.Time     `json:"logged_in_at,omitzero"`
 	ExpiresAt      time.Time     `json:"expires_at,omitzero"`       // of the access token at hand
@@ -204,7 +207,7 @@ func (a *app) keptStatus(ctx context.Context, cfg *config.Config, p config.Profi
 	if showsIdentity(p) {
 		return statusJSON{
 			Profile: p.Name, State: session.StateRefreshable, Server: p.WithProvider().Authority(), ClientID: p.ClientID,
-			Scopes: p.Scopes, Storage: "nothing: the machine's identity",
+			Grant: p.Grant, Scopes: p.Scopes, Storage: "nothing: the machine's identity",
 		}, nil
 	}
 	s, err := a.session(p)
@@ -222,6 +225,9 @@ func (a *app) keptStatus(ctx context.Context, cfg *config.Config, p config.Profi
 		Server:         s.Profile.Authority(),
 		ClientID:       p.ClientID,
 		Scopes:         shownScopes(status.Scope),
+		Grant:          status.Grant,
+		DPoP:           status.DPoP,
+		Registered:     status.Registered,
 		Storage:        storage,
 		LoggedInAt:     utcSeconds(status.LoggedInAt),
 		ExpiresAt:      utcSeconds(status.AccessExpiresAt),
@@ -275,6 +281,9 @@ func (a *app) printStatus(s statusJSON) error {
 		{"account", s.Account.String()},
 		{"server", s.Server},
 		{"client ID", s.ClientID},
+		{"client", yesText(s.Registered, "registered by fob: 'fob logout --unregister' removes it")},
+		{"grant", s.Grant},
+		{"tokens", yesText(s.DPoP, "bound to a key (DPoP)")},
 		{"scopes", strings.Join(s.Scopes, " ")},
 		{"storage", s.Storage},
 		{"logged in", timeText(s.LoggedInAt)},

@@ -59,6 +59,14 @@ func filled(rows [][]string) [][]string {
 	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 }
 
+// yesText is a text where something is so, else nothing.
+func yesText(is bool, text string) string {
+	if !is {
+		return ""
+	}
+	return text
+}
+
 // cut shortens a line to width characters; 0 leaves it whole.
 func cut(line string, width int) string {
 	runes := []rune(line)

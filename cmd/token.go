@@ -119,6 +119,9 @@ func runToken(ctx context.Context, a *app, opts tokenOptions) error {
 	if err != nil {
 		return err
 	}
+	if given != nil && opts.dpopMethod != "" {
+		return withHint(usagef("the token in the environment is not bound to a key"), "leave out --dpop, or unset the variable")
+	}
 	if given != nil {
 		return a.printToken(given, opts)
 	}

@@ -49,7 +49,7 @@ func (s *Session) GivenToken(ctx context.Context, given Given, opts TokenOptions
 	if err != nil {
 		return nil, err
 	}
-	response, err := client.Refresh(ctx, given.RefreshToken, oauth.Target{Scope: opts.Scope, Resource: opts.Resource})
+	response, err := client.Refresh(ctx, given.RefreshToken, oauth.Target{Scope: opts.Scope, Resource: s.resource(opts.Target)})
 	if oauth.IsInvalidGrant(err) {
 		return nil, fmt.Errorf("the server refuses the refresh token in %s (%w): %w", given.Variable, err, ErrLoginRequired)
 	}
@@ -68,7 +68,15 @@ func (s *Session) GivenToken(ctx context.Context, given Given, opts TokenOptions
 		s.Warn(fmt.Sprintf("the server has replaced the refresh token in %s: the variable is spent once this access token ends. "+
 			"Give the machine an identity of its own instead (workload identity): see 'fob login --help', --grant token-exchange", given.Variable))
 	}
-	return fresh.token(), nil
+	return s.answer(fresh, opts)
+}
+
+// resource is a target's, or the profile's first.
+func (s *Session) resource(t Target) string {
+	if t.Resource == "" && len(s.Profile.Resources) > 0 {
+		return s.Profile.Resources[0]
+	}
+	return t.Resource
 }
 
 // keylessClient is the client of a profile for which nothing is stored: a public one,
@@ -107,10 +115,7 @@ func (s *Session) IdentityToken(ctx context.Context, metadata *oauth.Metadata, i
 	if err != nil {
 		return nil, err
 	}
-	want := oauth.Target{Scope: cmp.Or(opts.Scope, strings.Join(s.Profile.Scopes, " ")), Resource: opts.Resource, Audience: identity.Audience}
-	if want.Resource == "" && len(s.Profile.Resources) > 0 {
-		want.Resource = s.Profile.Resources[0]
-	}
+	want := oauth.Target{Scope: cmp.Or(opts.Scope, strings.Join(s.Profile.Scopes, " ")), Resource: s.resource(opts.Target), Audience: identity.Audience}
 	var response *oauth.TokenResponse
 	if identity.Grant == GrantJWTBearer {
 		response, err = client.BearAssertion(ctx, identity.Token, want)

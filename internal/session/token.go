@@ -296,6 +296,9 @@ func (s *Session) judge(ctx context.Context, client *oauth.Client, r *record, re
 	scope := r.Scope
 	if t.Scope != "" {
 		scope = cmp.Or(response.Scope(), t.Scope)
+		if NewTarget([]string{scope, t.Scope}, "").Scope != t.Scope {
+			return nil, fmt.Errorf("%w: it gave more scopes than were asked for", oauth.ErrUnsupported)
+		}
 	}
 	fresh := s.newAccessToken(access, scope, true)
 	raw := response.IDToken()
