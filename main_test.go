@@ -162,6 +162,8 @@ func cmdIssuer(ts *testscript.TestScript, _ bool, args []string) {
 			opts.Registration = true
 		case "jwt":
 			opts.JWTAccessTokens = true
+		case "tls":
+			opts.TLS = true
 		default:
 			ts.Fatalf("issuer: there is no habit %q", name)
 		}
@@ -172,6 +174,20 @@ func cmdIssuer(ts *testscript.TestScript, _ bool, args []string) {
 	*issuer(ts) = server
 	ts.Setenv("ISSUER", server.Issuer())
 	ts.Setenv("IDENTITY_URL", server.IdentityURL())
+	if opts.TLS {
+		writeCertificates(ts, server)
+	}
+}
+
+// writeCertificates leaves what a client of a server with TLS needs.
+func writeCertificates(ts *testscript.TestScript, server *authservertest.Server) {
+	certificate, key := server.ClientCertificatePEM()
+	selfSigned, selfSignedKey := server.SelfSignedCertificatePEM()
+	for name, text := range map[string][]byte{
+		"ca.pem": server.CACertPEM(), "cert.pem": certificate, "cert-key.pem": key, "self-cert.pem": selfSigned, "self-key.pem": selfSignedKey,
+	} {
+		ts.Check(os.WriteFile(ts.MkAbs(name), text, 0o600))
+	}
 }
 
 func cmdExits(ts *testscript.TestScript, _ bool, args []string) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/httpclient"
@@ -142,6 +143,9 @@ func (a *app) httpClient(cfg *config.Config, p config.Profile) (*http.Client, er
 
 		UserAgent: "fob/" + version(),
 	})
+	if errors.Is(err, atomicfile.ErrUnsafe) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, withHint(&usageError{err.Error()}, "--ca-file, --certificate-file and --certificate-key-file name files in PEM")
 	}
