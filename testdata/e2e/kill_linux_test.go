@@ -32,11 +32,13 @@ var (
 		}
 	}
 	refresh   = []string{"token", "work", "--force-refresh"}
+	narrower  = []string{"token", "work", "--scope", "openid"}
 	relogin   = []string{"login", "work"}
 	journaled = effect{"renameat", "data/journal/.work.* → data/journal/work", 2} // the new refresh token is safe
 	scenarios = []scenario{
 		{name: "refresh, file", storage: "file", loggedIn: true, refreshes: true, args: refresh, isNew: rotated},
 		{name: "refresh, keyring", storage: "keyring", loggedIn: true, refreshes: true, args: refresh, isNew: rotated},
+		{name: "token of fewer scopes, file", storage: "file", loggedIn: true, refreshes: true, args: narrower, isNew: rotated},
 		{name: "refresh that takes up a cut one, file", storage: "file", loggedIn: true, cut: effect{"fsync", "data/records/login", 1}, refreshes: true, args: refresh, isNew: rotated},
 		{name: "login again, file", storage: "file", loggedIn: true, args: relogin, isNew: another},
 		{name: "login again, keyring", storage: "keyring", loggedIn: true, args: relogin, isNew: another},
