@@ -232,6 +232,9 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []doctor.Fi
 	if p.CAFile != "" {
 		found = append(found, doctor.CAFile(p.CAFile, e.app.now()))
 	}
+	if showsIdentity(p) {
+		return append(found, doctor.Fine(loginCheck, "nothing is stored: 'fob token %s' shows the machine's identity", p.Name))
+	}
 	store, err := e.app.store(e.paths, e.cfg, p)
 	if err != nil {
 		return append(found, doctor.Skipped(loginCheck, "%s", err))
