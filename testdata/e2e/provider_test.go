@@ -2,16 +2,13 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os/exec"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,22 +18,48 @@ import (
 type provider struct {
 	t      testing.TB
 	issuer string
+	pki    *pki // nil without TLS
 
 	mu     sync.Mutex // guards events
 	events []event
 }
 
+// event is one line of server.mjs.
 type event struct {
 	Event  string   `json:"event"`
 	Issuer string   `json:"issuer"`
-	Method string   `json:"method"`
+	Client string   `json:"client"`
+	Method string   `json:"method"` // of the code challenge
+	Type   string   `json:"type"`   // of the access token
+	Path   string   `json:"path"`   // of a request of fob, behind its method
+	Port   int      `json:"port"`
 	Error  string   `json:"error"`
+	Detail string   `json:"detail"`
 	Tokens []string `json:"tokens"`
+}
+
+// providerOptions are for server.mjs, which says what they do.
+type providerOptions struct {
+	AccessTokenSeconds int              `json:"accessTokenSeconds"`
+	TLS                *pki             `json:"tls,omitempty"`
+	Clients            []map[string]any `json:"clients,omitempty"`
+	RequirePushed      bool             `json:"requirePushed,omitempty"`
+	DPoPNonce          bool             `json:"dpopNonce,omitempty"`
 }
 
 func startProvider(t testing.TB, accessTokenSeconds int) *provider {
 	t.Helper()
-	node := exec.Command("node", "server.mjs", strconv.Itoa(accessTokenSeconds))
+	return startProviderWith(t, providerOptions{AccessTokenSeconds: accessTokenSeconds})
+}
+
+func startProviderWith(t testing.TB, options providerOptions) *provider {
+	t.Helper()
+	options.AccessTokenSeconds = cmp.Or(options.AccessTokenSeconds, 3600)
+	argument, err := json.Marshal(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := exec.Command("node", "server.mjs", string(argument))
 	out, err := node.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +67,7 @@ func startProvider(t testing.TB, accessTokenSeconds int) *provider {
 	if err := node.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &provider{t: t}
+	p := &provider{t: t, pki: options.TLS}
 	lines := bufio.NewReader(out)
 	first, err := readEvent(lines)
 	if err != nil {
@@ -68,9 +91,17 @@ func startProvider(t testing.TB, accessTokenSeconds int) *provider {
 		_ = node.Process.Kill()
 		<-done
 		_ = node.Wait()
+		for _, e := range p.events {
+			if e.Event == "server error" {
+				t.Errorf("the provider failed: %s", e.Detail)
+			}
+		}
 	})
 	return p
 }
+
+// client is an HTTP client of the tests' own that trusts the provider.
+func (p *provider) client() *http.Client { return p.pki.client() }
 
 // readEvent passes over what is no JSON.
 func readEvent(r *bufio.Reader) (event, error) {
@@ -100,6 +131,20 @@ func (p *provider) count(name string) int {
 	return n
 }
 
+// requests is how often fob has asked for a path: "POST /token".
+func (p *provider) requests(path string) int {
+	p.settle()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, e := range p.events {
+		if e.Path == path {
+			n++
+		}
+	}
+	return n
+}
+
 // settle waits until the reader has caught up: it makes the server say one more
 // thing and waits for it.
 func (p *provider) settle() {
@@ -111,13 +156,13 @@ func (p *provider) settle() {
 	}
 	before := marker()
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"marker"}, "client_id": {"fob-e2e"}}
-	resp, err := http.PostForm(p.issuer+"/token", form)
+	resp, err := p.client().PostForm(p.issuer+"/token", form)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	_ = resp.Body.Close()
 	for marker() == before {
-		if _, err := read(http.Get(p.issuer + "/jwks")); err != nil {
+		if _, err := read(p.client().Get(p.issuer + "/jwks")); err != nil {
 			p.t.Fatal(err)
 		}
 	}
@@ -148,79 +193,64 @@ func (p *provider) last(name string) event {
 	return event{}
 }
 
-// active asks the server's introspection endpoint about a token (RFC 7662).
+// active asks the server's introspection endpoint about a token.
 func (p *provider) active(token string) bool {
 	p.t.Helper()
-	form := url.Values{"token": {token}, "client_id": {"fob-e2e"}}
-	resp, err := http.PostForm(p.issuer+"/token/introspection", form)
+	return p.introspect(token).Active
+}
+
+// introspection is what the server says of a token (RFC 7662 §2.2).
+type introspection struct {
+	Active       bool
+	Scope        string
+	ClientID     string `json:"client_id"`
+	Subject      string `json:"sub"`
+	TokenType    string `json:"token_type"`
+	Audience     string `json:"aud"`
+	Confirmation struct {
+		Thumbprint  string `json:"jkt"`      // of a DPoP key (RFC 9449 §6.1)
+		Certificate string `json:"x5t#S256"` // (RFC 8705 §3.1)
+	} `json:"cnf"`
+}
+
+func (p *provider) introspect(token string) introspection {
+	p.t.Helper()
+	form := url.Values{"token": {strings.TrimSpace(token)}, "client_id": {"fob-e2e"}}
+	resp, err := p.client().PostForm(p.issuer+"/token/introspection", form)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var answer struct{ Active *bool }
+	var answer struct {
+		Active *bool
+		introspection
+	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Active == nil {
 		p.t.Fatalf("introspection: %s, %v", resp.Status, err)
 	}
-	return *answer.Active
+	answer.introspection.Active = *answer.Active
+	return answer.introspection
 }
 
-// formAction finds where a page's form goes.
-var formAction = regexp.MustCompile(`action="([^"]+)"`)
-
-// browse is a browser of a few lines: it logs in and consents over HTTP, and
-// returns the redirect to fob without following it.
-func browse(target string) (string, error) {
-	jar, err := cookiejar.New(nil)
+// get makes a request with the headers that fob has printed.
+func (p *provider) get(method, target, headers string) (int, http.Header, string) {
+	p.t.Helper()
+	req, err := http.NewRequest(method, target, nil)
 	if err != nil {
-		return "", err
+		p.t.Fatal(err)
 	}
-	issuer, err := url.Parse(target)
+	for line := range strings.Lines(headers) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		req.Header.Set(name, value)
+	}
+	resp, err := p.client().Do(req)
 	if err != nil {
-		return "", err
-	}
-	var back string
-	hc := &http.Client{Jar: jar, CheckRedirect: func(req *http.Request, _ []*http.Request) error {
-		if req.URL.Host != issuer.Host {
-			back = req.URL.String()
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}}
-	page, err := read(hc.Get(target))
-	for _, form := range []url.Values{{"prompt": {"login"}, "login": {"ada"}, "password": {"x"}}, {"prompt": {"consent"}}} {
-		if err != nil || back != "" {
-			return back, err
-		}
-		action := formAction.FindStringSubmatch(page)
-		if action == nil {
-			return "", fmt.Errorf("no form on the page: %.300s", page)
-		}
-		page, err = read(hc.PostForm(action[1], form))
-	}
-	if err == nil && back == "" {
-		err = fmt.Errorf("the provider did not send the browser back: %.300s", page)
-	}
-	return back, err
-}
-
-// approve is browse to the end, at fob's listener.
-func approve(target string) error {
-	back, err := browse(target)
-	if err != nil {
-		return err
-	}
-	page, err := read(http.Get(back))
-	if err == nil && !strings.Contains(page, "You are logged in") {
-		err = fmt.Errorf("fob's page says: %.300s", page)
-	}
-	return err
-}
-
-func read(resp *http.Response, err error) (string, error) {
-	if err != nil {
-		return "", err
+		p.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return string(text), err
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, string(body)
 }
