@@ -17,6 +17,7 @@ import (
 type browser struct {
 	http     *http.Client
 	userCode string // to enter where a page asks for it (RFC 8628 §3.3)
+	says     string // the button to press where there is more than one
 	page     string // the last one
 	back     string // the redirect to fob, not followed
 }
@@ -96,6 +97,9 @@ func (b *browser) filledIn() url.Values {
 			form.Set(name, field["value"])
 		}
 	}
+	if b.says != "" && strings.Contains(b.page, `value="yes" name="`+b.says+`"`) {
+		form.Set(b.says, "yes")
+	}
 	return form
 }
 
@@ -125,23 +129,6 @@ func approve(target string) error {
 		err = fmt.Errorf("fob's page says: %.300s", page)
 	}
 	return err
-}
-
-// approveDevice enters the user code that a device shows, where the address does not
-// hold it already, logs in and consents.
-func (p *provider) approveDevice(target, userCode string) error {
-	b, err := newBrowser()
-	if err != nil {
-		return err
-	}
-	b.http.Transport, b.userCode = p.client().Transport, userCode
-	if err := b.visit(target); err != nil {
-		return err
-	}
-	if !strings.Contains(b.page, "Sign-in Success") {
-		return fmt.Errorf("the device page says: %.600s", b.page)
-	}
-	return nil
 }
 
 func read(resp *http.Response, err error) (string, error) {

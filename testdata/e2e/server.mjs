@@ -31,10 +31,14 @@ const clients = [
 
 const keyFor = async (alg) => {
   const { privateKey, publicKey } = await jose.generateKeyPair(alg, { extractable: true });
-  return { private: { ...await jose.exportJWK(privateKey), alg, use: 'sig' }, public: await jose.exportJWK(publicKey), sign: privateKey };
+  const more = { alg, use: 'sig', kid: alg };
+  return {
+    sign: privateKey,
+    jwk: { ...await jose.exportJWK(privateKey), ...more },
+    known: jose.createLocalJWKSet({ keys: [{ ...await jose.exportJWK(publicKey), ...more }] }),
+  };
 };
 const [own, ci] = await Promise.all([keyFor('RS256'), keyFor('ES256')]);
-const ciKeys = jose.createLocalJWKSet({ keys: [{ ...ci.public, alg: 'ES256' }] });
 
 const start = (server) => new Promise((resolve) => {
   server.listen(0, '127.0.0.1', () => resolve(`127.0.0.1:${server.address().port}`));
@@ -64,7 +68,7 @@ const resource = (name) => {
 
 const provider = new Provider(issuer, {
   clients,
-  jwks: { keys: [own.private] },
+  jwks: { keys: [own.jwk] },
   claims: { openid: ['sub'], profile: ['name'], email: ['email'] },
   clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
   discovery: { mtls_endpoint_aliases: aliases },
@@ -110,7 +114,7 @@ const provider = new Provider(issuer, {
 // for this server (RFC 8693 section 2, RFC 7523 section 3).
 const identified = (parameter) => async (ctx) => {
   const { client, params } = ctx.oidc;
-  const { payload } = await jose.jwtVerify(params[parameter] ?? '', ciKeys, {
+  const { payload } = await jose.jwtVerify(params[parameter] ?? '', ci.known, {
     issuer: `${issuer}/ci`, audience: issuer, requiredClaims: ['exp', 'sub'], algorithms: ['ES256'],
   }).catch((error) => { throw new errors.InvalidGrant(error.message); });
   const grant = new provider.Grant({ accountId: payload.sub, clientId: client.clientId });
@@ -150,17 +154,16 @@ provider.on('server_error', (ctx, error) => told(ctx, 'server error', { detail: 
 // What is here beside the provider: the CI's identities, as GitHub gives them, and the API.
 const identity = async (req, url) => {
   if (req.headers.authorization !== 'bearer TEST-REQUEST-TOKEN') return [401, {}];
-  const value = await new jose.SignJWT({ repository: 'acme/app' }).setProtectedHeader({ alg: 'ES256', typ: 'JWT' })
+  const value = await new jose.SignJWT({ repository: 'acme/app' }).setProtectedHeader({ alg: 'ES256', kid: 'ES256', typ: 'JWT' })
     .setIssuer(`${issuer}/ci`).setSubject('repo:acme/app:ref:refs/heads/main').setAudience(url.searchParams.getAll('audience'))
     .setIssuedAt().setExpirationTime('5m').sign(ci.sign);
   return [200, { count: 1, value }];
 };
 const api = async (req, url) => {
-  const keys = jose.createLocalJWKSet({ keys: [{ ...own.public, alg: 'RS256' }] });
   const audience = url.searchParams.get('audience') ?? `${issuer}/api`;
   try {
     const token = req.headers.authorization?.replace(/^Bearer /, '') ?? '';
-    return [200, (await jose.jwtVerify(token, keys, { issuer, audience, typ: 'at+jwt' })).payload];
+    return [200, (await jose.jwtVerify(token, own.known, { issuer, audience, typ: 'at+jwt' })).payload];
   } catch (error) {
     return [401, { error: error.message }];
   }
