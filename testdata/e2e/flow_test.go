@@ -71,7 +71,7 @@ func (f *flow) login(profile string, flags ...string) string {
 	f.Helper()
 	r := f.m.fob("", f.loginArgs(profile, flags...)...)
 	if r.status != 0 {
-		f.Fatalf("login %s %v: exit status %d\n%s", profile, flags, r.status, r.stderr)
+		f.Fatalf("login %s %v: exit status %d\n%s%s", profile, flags, r.status, r.stderr, f.p.refusals())
 	}
 	return r.stderr
 }

@@ -139,3 +139,10 @@ func (p *pki) client() *http.Client {
 	roots.AppendCertsFromPEM(text)
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 }
+
+// showing is client with a certificate of its own.
+func (p *pki) showing(id *identity) *http.Client {
+	hc := p.client()
+	hc.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{{Certificate: [][]byte{id.cert.Raw}, PrivateKey: id.key}}
+	return hc
+}

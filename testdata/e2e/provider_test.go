@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -129,6 +130,20 @@ func (p *provider) count(name string) int {
 		}
 	}
 	return n
+}
+
+// refusals is what the server has refused and why; clients are told less.
+func (p *provider) refusals() string {
+	p.settle()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all strings.Builder
+	for _, e := range p.events {
+		if e.Event == "refused" {
+			fmt.Fprintf(&all, "the server has refused %s: %s\n", e.Client, e.Detail)
+		}
+	}
+	return all.String()
 }
 
 // requests is how often fob has asked for a path: "POST /token".
