@@ -135,10 +135,12 @@ func TestFlowMutualTLS_RFC8705_OIDCProvider(t *testing.T) {
 	t.Parallel()
 	pki := newPKI(t)
 	signed, signedCert, signedKey := pki.certified(t, "signed", false)
+	own, ownCert, ownKey := pki.certified(t, "own", true)
 	stranger, strangerCert, strangerKey := pki.certified(t, "stranger", false)
 	grants := []string{"client_credentials"}
 	f := newFlow(t, providerOptions{TLS: pki, Clients: []map[string]any{
 		{"client_id": "signed", "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=signed", "grant_types": grants, "tls_client_certificate_bound_access_tokens": true},
+		{"client_id": "own", "token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": map[string]any{"keys": []any{own.jwk()}}, "grant_types": grants, "tls_client_certificate_bound_access_tokens": true},
 		{"client_id": "bound", "token_endpoint_auth_method": "none", "tls_client_certificate_bound_access_tokens": true},
 	}}, overTLS)
 
@@ -148,6 +150,7 @@ func TestFlowMutualTLS_RFC8705_OIDCProvider(t *testing.T) {
 		flags                   []string
 	}{
 		{"signed", "tls_client_auth", signedCert, signedKey, signed, []string{"--grant", "client_credentials"}},
+		{"own", "self_signed_tls_client_auth", ownCert, ownKey, own, []string{"--grant", "client_credentials"}},
 		{"bound", "none", signedCert, signedKey, signed, nil}, // a person's login (RFC 8705 §4)
 	} {
 		flags := append([]string{"--client-id", client.name, "--certificate-file", client.cert, "--certificate-key-file", client.key, "--token-endpoint-auth-method", client.method}, client.flags...)
