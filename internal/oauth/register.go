@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -21,8 +22,10 @@ type Registration struct {
 	AccessToken   secret.Secret // for the ManagementURI
 }
 
-// Register makes a public native client of the server, with one loopback redirect.
-// ErrUnsupported: the server registers nobody.
+// Register makes a native client of the server, with one loopback redirect. It is a
+// public one, unless the server lists its methods and none is not among them: then a
+// secret of this machine's own is asked for (RFC 8252 §8.5). ErrUnsupported: the
+// server registers nobody.
 func Register(ctx context.Context, hc *http.Client, m *Metadata, redirectURI string, grantTypes []string) (*Registration, error) {
 	if m.RegistrationEndpoint == "" {
 		return nil, fmt.Errorf("%w: it registers no clients", ErrUnsupported)
@@ -33,7 +36,7 @@ func Register(ctx context.Context, hc *http.Client, m *Metadata, redirectURI str
 		"redirect_uris":              []string{redirectURI},
 		"grant_types":                grantTypes,
 		"response_types":             []string{"code"},
-		"token_endpoint_auth_method": AuthNone,
+		"token_endpoint_auth_method": registeredMethod(m.TokenEndpointAuthMethodsSupported),
 	})
 	if err != nil {
 		return nil, err
@@ -53,6 +56,16 @@ func Register(ctx context.Context, hc *http.Client, m *Metadata, redirectURI str
 		return nil, errorAnswer(status, body)
 	}
 	return parseRegistration(body, m.RegistrationEndpoint)
+}
+
+// registeredMethod is how a new client is to prove itself, by what the server supports.
+func registeredMethod(supported []string) string {
+	for _, method := range []string{AuthNone, AuthBasic, AuthPost} {
+		if slices.Contains(supported, method) {
+			return method
+		}
+	}
+	return AuthNone
 }
 
 func do(hc *http.Client, req *http.Request) (int, []byte, error) {
