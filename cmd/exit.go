@@ -129,6 +129,7 @@ func hintOf(err error) string {
 		{session.ErrMoved, "try again: nothing is lost"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},
 		{httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"},
+		{oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method)"},
 		{oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again; the login is kept"},
 	} {
 		if errors.Is(err, row.target) {

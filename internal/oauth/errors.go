@@ -15,6 +15,8 @@ var (
 	ErrUnavailable = errors.New("the server is unavailable")
 	// ErrMalformed is an answer that the standards do not allow.
 	ErrMalformed = errors.New("the server's answer is malformed")
+	// ErrRefused is a 401 or 403 without the error that RFC 6749 §5.2 wants.
+	ErrRefused = errors.New("the server refuses this and does not say why")
 	// ErrOtherIssuer is metadata that names another issuer than the one asked.
 	ErrOtherIssuer = fmt.Errorf("%w: it is another issuer's", ErrMalformed)
 	// ErrUnsupported is something that the server does not offer.
@@ -60,6 +62,9 @@ func statusError(status int) error {
 	}
 	if status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
 		return fmt.Errorf("%w: it answered %d %s", ErrUnavailable, status, http.StatusText(status))
+	}
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		return fmt.Errorf("%w: it answered %d %s", ErrRefused, status, http.StatusText(status))
 	}
 	return fmt.Errorf("%w: it answered %d %s", ErrMalformed, status, http.StatusText(status))
 }

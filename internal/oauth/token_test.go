@@ -34,7 +34,7 @@ func TestB16OneRequestWhateverComes(t *testing.T) {
 			_, _ = io.WriteString(w, `{"error":"invalid_grant"}`)
 		}, ErrUnavailable},
 		"400 and HTML": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(400); _, _ = io.WriteString(w, "<html>") }, ErrMalformed},
-		"401, empty":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, ErrMalformed},
+		"401, empty":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, ErrRefused},
 		"HTML":         {text("<html>"), ErrMalformed},
 		"empty":        {text(""), ErrMalformed},
 		"null":         {text("null"), ErrMalformed},
@@ -195,6 +195,12 @@ func TestB25ErrorAnswers(t *testing.T) {
 		var e *Error
 		if !errors.As(err, &e) || IsInvalidGrant(err) != test.invalid || errors.Is(err, ErrUnavailable) {
 			t.Errorf("B25 %d %s: %v", test.status, test.body, err)
+		}
+	}
+	for _, status := range []int{401, 403} { // glewlwyd names no error
+		c, _ := answering(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		if _, err := c.Refresh(t.Context(), someToken, Target{}); !errors.Is(err, ErrRefused) || errors.Is(err, ErrMalformed) || IsInvalidGrant(err) {
+			t.Errorf("B25 %d and no more: %v", status, err)
 		}
 	}
 }
