@@ -1,4 +1,5 @@
-// Package e2e runs the real fob against real parts: a certified OpenID provider,
+// Package e2e runs the real fob against real parts: a certified OpenID provider, a
+// second authorization server of another make,
 // gnome-keyring on a private bus, Chromium. What a step claims is looked up at
 // the server too.
 package e2e
@@ -22,8 +23,12 @@ import (
 var fob, shipped, authserver string
 
 func TestMain(m *testing.M) {
-	if os.Getenv("E2E_BROWSER") != "" {
-		if err := approve(os.Args[len(os.Args)-1]); err != nil {
+	if server := os.Getenv("E2E_BROWSER"); server != "" {
+		yes := approve
+		if server == "glewlwyd" {
+			yes = approveAtGlewlwyd
+		}
+		if err := yes(os.Args[len(os.Args)-1]); err != nil {
 			fmt.Fprintln(os.Stderr, "browser:", err)
 			os.Exit(1)
 		}

@@ -1,0 +1,519 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// newMachineAtGlewlwyd is a machine whose browser is Ada's.
+func newMachineAtGlewlwyd(t testing.TB, g *glewlwyd) *machine {
+	t.Helper()
+	return newMachine(t, append(slices.Clone(sealed), "E2E_BROWSER=glewlwyd", "E2E_CA_FILE="+g.caFile)...)
+}
+
+// native makes the client fob-e2e of a program: glewlwyd compares the redirect's
+// port too, so that one is set aside.
+func (g *glewlwyd) native(properties map[string]any) (redirect string) {
+	g.t.Helper()
+	redirect = fmt.Sprintf("http://127.0.0.1:%d/callback", freePort(g.t))
+	client := map[string]any{"redirect_uri": []string{redirect}, "authorization_type": []string{"code", "refresh_token", "device_authorization"}}
+	maps.Copy(client, properties)
+	g.client("fob-e2e", client)
+	return redirect
+}
+
+// login logs in to work as fob-e2e, and must succeed.
+func (g *glewlwyd) login(m *machine, stdin string, args ...string) string {
+	g.t.Helper()
+	r := m.fob(stdin, append([]string{"login", "work", "--issuer", g.issuer, "--client-id", "fob-e2e"}, args...)...)
+	if r.status != 0 {
+		g.t.Fatalf("exit status %d\n%s\n%s", r.status, r.stderr, g.log())
+	}
+	return r.stderr
+}
+
+func TestFlowAuthorizationCode_RFC6749_RFC7636_RFC8252_OIDCCore_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{tls: true})
+	redirect := g.native(nil)
+	m := newMachineAtGlewlwyd(t, g)
+	shown := g.login(m, "", "--redirect-uri", redirect, "--ca-file", g.caFile)
+	if !strings.Contains(shown, "Logged in to work as Ada Lovelace <ada@example.com>") || !strings.Contains(shown, "code_challenge_method=S256") {
+		t.Errorf("fob says\n%s", shown)
+	}
+	said := g.introspect(m.ok("token", "work"))
+	if !said.Active || said.ClientID != "fob-e2e" || said.Username != "ada" || said.Scope != "openid profile email" {
+		t.Errorf("the server says of the token: %+v", said)
+	}
+	var status struct {
+		State   string
+		Account struct{ Email string }
+	}
+	if err := json.Unmarshal([]byte(m.ok("status", "work", "--json")), &status); err != nil || status.State != "valid" || status.Account.Email != "ada@example.com" {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	if said := g.introspect(m.ok("token", "work", "--id-token")); !said.Active || said.TokenType != "id_token" {
+		t.Errorf("the server says of the id_token: %+v", said)
+	}
+	// glewlwyd lets no public client revoke (RFC 7009 §2.1 would): fob does not say it did.
+	if r := m.fob("", "logout", "work"); r.status != 1 || !strings.Contains(r.stderr, "refresh token not revoked") || !strings.Contains(r.stderr, "deleted here") {
+		t.Errorf("logout: %d\n%s", r.status, r.stderr)
+	}
+}
+
+// refreshTokens are those that Ada sees on her page of the server: true where one
+// is still good.
+func (g *glewlwyd) refreshTokens() []bool {
+	g.t.Helper()
+	browser := g.ada()
+	if err := browser.logIn(g.url); err != nil {
+		g.t.Fatal(err)
+	}
+	text, err := read(browser.hc.Get(g.issuer + "/token"))
+	var list []struct{ Enabled bool }
+	if err != nil || json.Unmarshal([]byte(text), &list) != nil {
+		g.t.Fatalf("the list of tokens: %q, %v", text, err)
+	}
+	var enabled []bool
+	for _, token := range list {
+		enabled = append(enabled, token.Enabled)
+	}
+	return enabled
+}
+
+func TestFlowRefresh_RFC6749_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{})
+	redirect := g.native(nil)
+	m := newMachineAtGlewlwyd(t, g)
+	g.login(m, "", "--redirect-uri", redirect, "--scope", "openid read write")
+	first := m.ok("token", "work")
+	second := m.ok("token", "work", "--force-refresh")
+	third := m.ok("token", "work", "--force-refresh")
+	if second == first || third == second || !g.introspect(third).Active {
+		t.Error("a refresh brings no new token")
+	}
+	// Each refresh token is good for one use: fob has kept each new one.
+	if got := g.refreshTokens(); len(got) != 3 || len(slices.DeleteFunc(got, func(good bool) bool { return !good })) != 1 {
+		t.Errorf("refresh tokens at the server: %v", got)
+	}
+	// glewlwyd gives every scope again whatever is asked for, and says so: fob does not
+	// hand that on as less, and keeps the refresh token that came with it.
+	if r := m.fob("", "token", "work", "--scope", "openid read"); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "more scopes than were asked for") {
+		t.Errorf("a token for less: %d\n%s", r.status, r.stderr)
+	}
+	if !g.introspect(m.ok("token", "work", "--force-refresh")).Active {
+		t.Error("the login does not live on")
+	}
+}
+
+// waitingLogin is a login of work that waits for Ada.
+type waitingLogin struct {
+	t     testing.TB
+	cmd   *exec.Cmd
+	lines *bufio.Scanner // of stderr
+	shown bytes.Buffer
+}
+
+func (g *glewlwyd) startLogin(m *machine, args ...string) *waitingLogin {
+	g.t.Helper()
+	w := &waitingLogin{t: g.t, cmd: m.fobCommand(append([]string{"login", "work", "--issuer", g.issuer, "--client-id", "fob-e2e", "--timeout", "30s"}, args...)...)}
+	pipe, err := w.cmd.StderrPipe()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if err := w.cmd.Start(); err != nil {
+		g.t.Fatal(err)
+	}
+	w.lines = bufio.NewScanner(io.TeeReader(pipe, &w.shown))
+	return w
+}
+
+// apart is the next line that stands apart: an address, or a code.
+func (w *waitingLogin) apart() string {
+	w.t.Helper()
+	for w.lines.Scan() {
+		if text, ok := strings.CutPrefix(w.lines.Text(), "  "); ok {
+			return text
+		}
+	}
+	w.t.Fatalf("fob shows nothing to open: %s", w.shown.String())
+	return ""
+}
+
+func (w *waitingLogin) end() result {
+	for w.lines.Scan() {
+	}
+	_ = w.cmd.Wait()
+	return result{stderr: w.shown.String(), status: w.cmd.ProcessState.ExitCode()}
+}
+
+func TestFlowAuthorizationCode_RFC9207_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{plugin: map[string]any{"oauth-as-iss-id": true}})
+	redirect := g.native(nil)
+	m := newMachineAtGlewlwyd(t, g)
+	for _, iss := range []string{"https://other.example.com", g.issuer} {
+		login := g.startLogin(m, "--redirect-uri", redirect, "--no-browser")
+		back, err := g.ada().visit(login.apart())
+		if err != nil {
+			t.Fatalf("%v\n%s", err, g.log())
+		}
+		u, err := url.Parse(back)
+		if err != nil || u.Query().Get("iss") != g.issuer {
+			t.Fatalf("Ada is sent to %s, %v", back, err)
+		}
+		q := u.Query()
+		q.Set("iss", iss)
+		u.RawQuery = q.Encode()
+		if _, err := read(http.Get(u.String())); err != nil {
+			t.Fatal(err)
+		}
+		r, tokens := login.end(), len(g.refreshTokens())
+		if right := iss == g.issuer; right != (r.status == 0) || right != (tokens == 1) || !right && !strings.Contains(r.stderr, "another issuer") {
+			t.Errorf("iss %s: exit status %d, %d refresh tokens at the server\n%s", iss, r.status, tokens, r.stderr)
+		}
+	}
+}
+
+func TestFlowDevice_RFC8628_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{})
+	g.native(nil)
+	for _, bound := range []bool{false, true} {
+		m := newMachineAtGlewlwyd(t, g)
+		login := g.startLogin(m, "--device", fmt.Sprintf("--dpop=%t", bound))
+		page, code := login.apart(), login.apart()
+		end, err := g.ada().visit(page + "?code=" + code)
+		if err != nil || !strings.Contains(end, "prompt=deviceComplete") {
+			t.Fatalf("Ada ends at %s, %v\n%s", end, err, g.log())
+		}
+		if r := login.end(); r.status != 0 || !strings.Contains(r.stderr, "Logged in to work as Ada Lovelace") {
+			t.Fatalf("exit status %d\n%s\n%s", r.status, r.stderr, g.log())
+		}
+		said := g.introspect(m.ok("token", "work", "--force-refresh"))
+		if !said.Active || said.Username != "ada" || said.ClientID != "fob-e2e" || bound != (said.Confirmation.Thumbprint != "") {
+			t.Errorf("the server says of the token: %+v", said)
+		}
+	}
+}
+
+func TestFlowClientCredentials_RFC6749_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{})
+	// glewlwyd takes a secret in an Authorization header as it is, not form-encoded as
+	// RFC 6749 §2.3.1 has it.
+	for method, secret := range map[string]string{"client_secret_basic": longSecret, "client_secret_post": "so +secret: ü%"} {
+		g.client("svc-"+method, map[string]any{
+			"confidential": true, "client_secret": secret, "token_endpoint_auth_method": []string{method},
+			"scope": []string{"read", "write"}, "authorization_type": []string{"client_credentials"},
+		})
+		m := newMachineAtGlewlwyd(t, g)
+		r := m.fob(secret+"\n", "login", "svc", "--issuer", g.issuer, "--client-id", "svc-"+method, "--grant", "client_credentials",
+			"--client-secret-stdin", "--token-endpoint-auth-method", method, "--scope", "read")
+		if r.status != 0 {
+			t.Errorf("%s: exit status %d\n%s\n%s", method, r.status, r.stderr, g.log())
+			continue
+		}
+		first := m.ok("token", "svc")
+		if said := g.introspect(first); !said.Active || said.ClientID != "svc-"+method || said.Scope != "read" {
+			t.Errorf("%s: the server says of the token: %+v", method, said)
+		}
+		if second := m.ok("token", "svc", "--force-refresh"); second == first || !g.introspect(second).Active {
+			t.Errorf("%s: no new token", method)
+		}
+	}
+}
+
+// assertingService is a service that proves itself by a JWT.
+func (g *glewlwyd) assertingService(method string, properties map[string]any) {
+	g.t.Helper()
+	client := map[string]any{"confidential": true, "token_endpoint_auth_method": []string{method}, "scope": []string{"read"}, "authorization_type": []string{"client_credentials"}}
+	maps.Copy(client, properties)
+	g.client("svc", client)
+}
+
+// loginAsserting logs in as that service. glewlwyd takes a JWT for the URL of the very
+// endpoint alone, and not for the issuer: fob writes the token endpoint's where it
+// knows no issuer.
+func (g *glewlwyd) loginAsserting(m *machine, stdin string, args ...string) {
+	g.t.Helper()
+	args = append(args, "--client-id", "svc", "--grant", "client_credentials", "--scope", "read")
+	if r := m.fob(stdin, append([]string{"login", "refused", "--issuer", g.issuer}, args...)...); r.status != 1 || !strings.Contains(r.stderr, "403 Forbidden") {
+		g.t.Errorf("for the issuer: exit status %d\n%s", r.status, r.stderr)
+	}
+	if r := m.fob(stdin, append([]string{"login", "svc", "--token-endpoint", g.issuer + "/token"}, args...)...); r.status != 0 {
+		g.t.Fatalf("exit status %d\n%s\n%s", r.status, r.stderr, g.log())
+	}
+	for range 2 {
+		if said := g.introspect(m.ok("token", "svc", "--force-refresh")); !said.Active || said.ClientID != "svc" || said.Scope != "read" {
+			g.t.Errorf("the server says of the token: %+v", said)
+		}
+	}
+}
+
+func TestFlowPrivateKeyJWT_RFC7523_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("PEM in a file", func(t *testing.T) {
+		t.Parallel()
+		g := startGlewlwyd(t, glewlwydOptions{})
+		g.assertingService("private_key_jwt", map[string]any{"pubkey": pemPublicKey(t, &key.PublicKey)})
+		m := newMachineAtGlewlwyd(t, g)
+		file := filepath.Join(m.home, "key.pem")
+		g.write(file, pemKey(t, key))
+		g.loginAsserting(m, "", "--private-key-file", file)
+	})
+	t.Run("JWK on stdin", func(t *testing.T) {
+		t.Parallel()
+		g := startGlewlwyd(t, glewlwydOptions{})
+		private, public := jsonWebKey(t, key)
+		g.assertingService("private_key_jwt", map[string]any{"jwks": map[string]any{"keys": []any{public}}})
+		text, err := json.Marshal(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.loginAsserting(newMachineAtGlewlwyd(t, g), string(text), "--private-key-stdin")
+	})
+}
+
+// jsonWebKey is a key as its two JWKs (RFC 7518 §6.2).
+func jsonWebKey(t testing.TB, key *ecdsa.PrivateKey) (private, public map[string]string) {
+	t.Helper()
+	point, err := key.PublicKey.Bytes()
+	d, privateErr := key.Bytes()
+	if err != nil || privateErr != nil {
+		t.Fatal(err, privateErr)
+	}
+	text := base64.RawURLEncoding.EncodeToString
+	public = map[string]string{"kty": "EC", "crv": "P-256", "x": text(point[1:33]), "y": text(point[33:]), "kid": "of-svc", "alg": "ES256"}
+	private = maps.Clone(public)
+	private["d"] = text(d)
+	return private, public
+}
+
+const longSecret = "a-secret-of-more-than-thirty-two-bytes"
+
+func TestFlowClientSecretJWT_RFC7523_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{})
+	g.assertingService("client_secret_jwt", map[string]any{"client_secret": longSecret})
+	g.loginAsserting(newMachineAtGlewlwyd(t, g), longSecret, "--client-secret-stdin", "--token-endpoint-auth-method", "client_secret_jwt")
+}
+
+func TestFlowMutualTLS_RFC8705_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{tls: true, plugin: map[string]any{"client-cert-source": "TLS", "client-cert-use-endpoint-aliases": true}})
+	redirect := g.native(map[string]any{
+		"confidential": true, "token_endpoint_auth_method": []string{"tls_client_auth"}, "tls_client_auth_san_dns": "svc.example.com",
+		"scope": []string{"read"}, "authorization_type": []string{"client_credentials", "code", "refresh_token"},
+	})
+	m := newMachineAtGlewlwyd(t, g)
+	login := func(profile, name string, args ...string) result {
+		cert, key, _ := g.authority.issue(&x509.Certificate{
+			Subject: pkix.Name{CommonName: "svc"}, DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		})
+		certFile, keyFile := filepath.Join(m.home, name+".pem"), filepath.Join(m.home, name+".key")
+		g.write(certFile, cert)
+		g.write(keyFile, pemKey(t, key))
+		return m.fob("", append([]string{"login", profile, "--issuer", g.issuer, "--client-id", "fob-e2e", "--ca-file", g.caFile, "--certificate-file", certFile, "--certificate-key-file", keyFile}, args...)...)
+	}
+	if r := login("other", "other.example.com", "--grant", "client_credentials", "--scope", "read"); r.status == 0 {
+		t.Error("the server takes any certificate")
+	}
+	for profile, args := range map[string][]string{"svc": {"--grant", "client_credentials", "--scope", "read"}, "work": {"--redirect-uri", redirect}} {
+		if r := login(profile, "svc.example.com", args...); r.status != 0 {
+			t.Errorf("%s: exit status %d\n%s\n%s", profile, r.status, r.stderr, g.log())
+			continue
+		}
+		token := m.ok("token", profile, "--force-refresh")
+		if said := g.introspect(token); !said.Active || said.ClientID != "fob-e2e" || said.Confirmation.Certificate == "" {
+			t.Errorf("%s: the server says of the token: %+v", profile, said)
+		}
+		if r := m.fob("", "logout", profile); r.status != 0 || g.introspect(token).Active {
+			t.Errorf("%s: logout: exit status %d\n%s\n%s", profile, r.status, r.stderr, g.log())
+		}
+	}
+}
+
+func TestFlowPushedAuthorization_RFC9126_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{plugin: map[string]any{
+		"oauth-par-allowed": true, "oauth-par-required": true, "oauth-par-request_uri-prefix": "urn:ietf:params:oauth:request_uri:", "oauth-par-duration": 60,
+	}})
+	redirect := g.native(nil)
+	m := newMachineAtGlewlwyd(t, g)
+	shown := g.login(m, "", "--redirect-uri", redirect)
+	if !strings.Contains(shown, "request_uri=urn") || strings.Contains(shown, "code_challenge") {
+		t.Errorf("the browser carries more than a reference:\n%s", shown)
+	}
+	if said := g.introspect(m.ok("token", "work")); !said.Active || said.Username != "ada" {
+		t.Errorf("the server says of the token: %+v", said)
+	}
+}
+
+func TestFlowResourceIndicators_RFC8707_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{})
+	redirect := g.native(nil)
+	m := newMachineAtGlewlwyd(t, g)
+	g.login(m, "", "--redirect-uri", redirect, "--resource", resource, "--scope", "openid email read")
+	if said := g.introspect(m.ok("token", "work")); !said.Active || said.Aud != resource {
+		t.Errorf("the server says of the token: %+v", said)
+	}
+	if said := g.introspect(m.ok("token", "work", "--resource", resource, "--force-refresh")); !said.Active || said.Aud != resource {
+		t.Errorf("the server says of the refreshed token: %+v", said)
+	}
+	if r := m.fob("", "token", "work", "--resource", "https://other.example.com/"); r.status == 0 || !strings.Contains(r.stderr, "invalid_target") {
+		t.Errorf("another API: %d\n%s", r.status, r.stderr)
+	}
+}
+
+func TestFlowDPoP_RFC9449_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{plugin: map[string]any{"oauth-dpop-nonce-mandatory": true, "oauth-dpop-nonce-counter": 3}})
+	redirect := g.native(nil)
+	m := newMachineAtGlewlwyd(t, g)
+	// Without openid, the name comes from userinfo: that wants a proof too, with a nonce.
+	if shown := g.login(m, "", "--redirect-uri", redirect, "--scope", "profile email", "--dpop"); !strings.Contains(shown, "as Ada Lovelace <ada@example.com>") {
+		t.Errorf("fob says\n%s", shown)
+	}
+	token := strings.TrimSpace(m.ok("token", "work", "--force-refresh"))
+	if said := g.introspect(token); !said.Active || said.Confirmation.Thumbprint == "" {
+		t.Errorf("the server says of the token: %+v", said)
+	}
+	// The token is good with a fresh proof that has the nonce, and with nothing else.
+	if _, resp := g.userinfo(http.Header{"Authorization": {"Bearer " + token}}); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("as a bearer's token: %s", resp.Status)
+	}
+	_, resp := g.userinfo(m.proof(g))
+	nonce := resp.Header.Get("DPoP-Nonce")
+	if resp.StatusCode != http.StatusUnauthorized || nonce == "" {
+		t.Fatalf("without a nonce: %s", resp.Status)
+	}
+	proof := m.proof(g, "--dpop-nonce", nonce)
+	if info, resp := g.userinfo(proof); resp.StatusCode != http.StatusOK || !strings.Contains(info, "ada@example.com") {
+		t.Errorf("with a proof: %s: %s\n%s", resp.Status, info, g.log())
+	}
+	if _, resp := g.userinfo(proof); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the same proof again: %s", resp.Status)
+	}
+}
+
+// proof is what fob gives for one request of userinfo.
+func (m *machine) proof(g *glewlwyd, args ...string) http.Header {
+	m.t.Helper()
+	header := http.Header{}
+	for line := range strings.Lines(m.ok(append([]string{"token", "work", "--dpop", "GET", g.issuer + "/userinfo"}, args...)...)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		header.Set(name, value)
+	}
+	return header
+}
+
+// userinfo calls the userinfo endpoint, as a resource that wants a token.
+func (g *glewlwyd) userinfo(header http.Header) (string, *http.Response) {
+	g.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, g.issuer+"/userinfo", nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	req.Header = header
+	resp, err := (&http.Client{Transport: g.admin.Transport}).Do(req)
+	text, err := read(resp, err)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return text, resp
+}
+
+func TestFlowUserinfo_OIDCCore_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{})
+	redirect := g.native(nil)
+	m := newMachineAtGlewlwyd(t, g)
+	// Without openid there is no id_token: the name can come from userinfo alone.
+	shown := g.login(m, "", "--redirect-uri", redirect, "--scope", "profile email read")
+	if !strings.Contains(shown, "Logged in to work as Ada Lovelace <ada@example.com>") {
+		t.Errorf("fob says\n%s", shown)
+	}
+	token := m.ok("token", "work")
+	if info, resp := g.userinfo(http.Header{"Authorization": {"Bearer " + strings.TrimSpace(token)}}); resp.StatusCode != http.StatusOK || !strings.Contains(info, "ada@example.com") {
+		t.Errorf("userinfo: %s %s", resp.Status, info)
+	}
+	// A token that a user brings is shown to userinfo before it is kept.
+	if r := m.fob(token, "login", "given", "--issuer", g.issuer, "--client-id", "fob-e2e", "--with-token"); r.status != 0 {
+		t.Errorf("the token given: %d\n%s", r.status, r.stderr)
+	}
+	if r := m.fob("no-token\n", "login", "wrong", "--issuer", g.issuer, "--client-id", "fob-e2e", "--with-token"); r.status != 1 {
+		t.Errorf("no token given: %d\n%s", r.status, r.stderr)
+	}
+}
+
+func TestFlowRevocation_RFC7009_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{})
+	redirect := g.native(map[string]any{"confidential": true, "client_secret": longSecret})
+	m := newMachineAtGlewlwyd(t, g)
+	g.login(m, longSecret, "--redirect-uri", redirect, "--client-secret-stdin")
+	token := m.ok("token", "work")
+	if r := m.fob("", "logout", "work"); r.status != 0 || !strings.Contains(r.stderr, "refresh token revoked") || !strings.Contains(r.stderr, "access token revoked") {
+		t.Errorf("logout: %d\n%s\n%s", r.status, r.stderr, g.log())
+	}
+	if g.introspect(token).Active || slices.Contains(g.refreshTokens(), true) {
+		t.Error("a token is good after the logout")
+	}
+}
+
+func TestFlowRegistration_RFC7591_RFC7592_Glewlwyd(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{plugin: map[string]any{"register-client-allowed": true, "register-client-management-allowed": true}})
+	redirect := fmt.Sprintf("http://127.0.0.1:%d/callback", freePort(t))
+	m := newMachineAtGlewlwyd(t, g)
+	r := m.fob("", "login", "work", "--issuer", g.issuer, "--redirect-uri", redirect)
+	if r.status != 0 || !strings.Contains(r.stderr, "Registered fob as a client") {
+		t.Fatalf("exit status %d\n%s\n%s", r.status, r.stderr, g.log())
+	}
+	said := g.introspect(m.ok("token", "work", "--force-refresh"))
+	if !said.Active || said.Username != "ada" || said.ClientID == "" {
+		t.Errorf("the server says of the token: %+v", said)
+	}
+	if !g.enabled(said.ClientID) {
+		t.Error("the server does not know the registered client")
+	}
+	r = m.fob("", "logout", "work", "--unregister")
+	if r.status != 0 || !strings.Contains(r.stderr, "client registration removed") || slices.Contains(g.refreshTokens(), true) || g.enabled(said.ClientID) {
+		t.Errorf("logout: %d\n%s\n%s", r.status, r.stderr, g.log())
+	}
+}
+
+// enabled asks the administrator's API about a client.
+func (g *glewlwyd) enabled(client string) bool {
+	g.t.Helper()
+	text, err := read(g.admin.Get(g.url + "/api/client/" + url.PathEscape(client)))
+	var answer struct{ Enabled bool }
+	if err != nil || json.Unmarshal([]byte(text), &answer) != nil {
+		g.t.Fatalf("client %s: %q, %v", client, text, err)
+	}
+	return answer.Enabled
+}
