@@ -49,7 +49,7 @@ func New(o Options) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificates, err := certificatesOf(o)
+	certificate, err := certificateOf(o)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func New(o Options) (*http.Client, error) {
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, GetClientCertificate: show(certificate)},
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
@@ -73,8 +73,9 @@ func New(o Options) (*http.Client, error) {
 
 const maxKeyFile = 64 << 10
 
-// certificatesOf reads the client's certificate. Its key must be private to the user.
-func certificatesOf(o Options) ([]tls.Certificate, error) {
+// certificateOf reads the client's certificate, if there is one. Its key must be private
+// to the user.
+func certificateOf(o Options) (*tls.Certificate, error) {
 	if o.CertificateFile == "" {
 		return nil, nil
 	}
@@ -90,7 +91,18 @@ func certificatesOf(o Options) ([]tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s and %s do not hold a certificate and its key in PEM", o.CertificateFile, o.CertificateKeyFile)
 	}
-	return []tls.Certificate{pair}, nil
+	return &pair, nil
+}
+
+// show answers a server that asks for a certificate, whatever CAs it names: one that
+// has signed itself is of none (RFC 8705 §2.2).
+func show(certificate *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if certificate == nil {
+			return &tls.Certificate{}, nil
+		}
+		return certificate, nil
+	}
 }
 
 // rootsWith returns the system's roots and those of a file, or nil for the

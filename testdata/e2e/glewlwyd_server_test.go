@@ -278,8 +278,8 @@ func pemPublicKey(t testing.TB, key *ecdsa.PublicKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// claims are what the server says of a token (RFC 7662 §2.2).
-type claims struct {
+// introspected is what the server says of a token (RFC 7662 §2.2).
+type introspected struct {
 	Active       bool
 	Username     string
 	Sub          string
@@ -294,14 +294,14 @@ type claims struct {
 }
 
 // introspect asks the server about a token, as the client checker.
-func (g *glewlwyd) introspect(token string) claims {
+func (g *glewlwyd) introspect(token string) introspected {
 	g.t.Helper()
 	hc := &http.Client{Transport: g.admin.Transport}
 	var granted struct {
 		AccessToken string `json:"access_token"`
 	}
 	g.post(hc, "token", url.Values{"grant_type": {"client_credentials"}, "scope": {"inspect"}}, func(r *http.Request) { r.SetBasicAuth("checker", "look at tokens") }, &granted)
-	var said claims
+	var said introspected
 	g.post(hc, "introspect", url.Values{"token": {strings.TrimSpace(token)}}, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+granted.AccessToken) }, &said)
 	if said.Active && said.ClientID == "" { // it says so of a client's own token in the token alone
 		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
