@@ -1,7 +1,9 @@
 package session
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -31,6 +33,21 @@ func (s *Session) readCache(h head, t Target) (*accessToken, error) {
 // defaultLifetime stands in where the server did not say how long an access
 // token lives and a refresh token can replace it.
 const defaultLifetime = 5 * time.Minute
+
+// accept judges the access token that came for a target, whatever the grant. One with
+// more scopes than the target names is oauth.ErrUnsupported. Where neither the server
+// nor the target names any, they are those of usual (RFC 6749 §5.1).
+func (s *Session) accept(response *oauth.TokenResponse, t Target, usual string, refreshable bool) (*accessToken, error) {
+	access, err := response.AccessToken()
+	if err != nil {
+		return nil, err
+	}
+	scope := cmp.Or(response.Scope(), t.Scope, usual)
+	if t.Scope != "" && NewTarget([]string{scope, t.Scope}, "").Scope != t.Scope {
+		return nil, fmt.Errorf("%w: it gave more scopes than were asked for", oauth.ErrUnsupported)
+	}
+	return s.newAccessToken(access, scope, refreshable), nil
+}
 
 // newAccessToken is what is kept of a token endpoint's answer.
 func (s *Session) newAccessToken(t oauth.AccessToken, scope string, refreshable bool) *accessToken {

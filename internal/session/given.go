@@ -56,11 +56,10 @@ func (s *Session) GivenToken(ctx context.Context, given Given, opts TokenOptions
 	if err != nil {
 		return nil, fmt.Errorf("refreshing with %s: %w", given.Variable, err)
 	}
-	access, err := response.AccessToken()
+	fresh, err := s.accept(response, opts.Target, "", true)
 	if err != nil {
 		return nil, err
 	}
-	fresh := s.newAccessToken(access, response.Scope(), true)
 	if err := s.cache(opts.Target).seal(h, fresh); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
 	}
@@ -125,11 +124,11 @@ func (s *Session) IdentityToken(ctx context.Context, metadata *oauth.Metadata, i
 	if err != nil {
 		return nil, fmt.Errorf("giving the machine's identity for a token: %w", err)
 	}
-	access, err := response.AccessToken()
+	fresh, err := s.accept(response, opts.Target, want.Scope, false)
 	if err != nil {
 		return nil, err
 	}
-	return s.newAccessToken(access, cmp.Or(response.Scope(), want.Scope), false).token(), nil
+	return fresh.token(), nil
 }
 
 // head makes the cache's key from the refresh token: HKDF-SHA256 (RFC 5869).

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -234,11 +233,10 @@ func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Toke
 	if err != nil {
 		return nil, err
 	}
-	access, err := response.AccessToken()
+	fresh, err := s.accept(response, opts.Target, want.Scope, true)
 	if err != nil {
 		return nil, err
 	}
-	fresh := s.newAccessToken(access, cmp.Or(response.Scope(), want.Scope), true)
 	if err := s.cache(opts.Target).seal(r.head, fresh); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call asks again: %v", err))
 	}
@@ -289,23 +287,15 @@ func (s *Session) keepKeys(ctx context.Context, r *record, client *oauth.Client)
 // judge accepts the answer's access token and, where one came, its id_token. An
 // id_token whose key cannot be learned just now is not given out.
 func (s *Session) judge(ctx context.Context, client *oauth.Client, r *record, response *oauth.TokenResponse, t Target) (*accessToken, error) {
-	access, err := response.AccessToken()
+	fresh, err := s.accept(response, t, r.Scope, true)
 	if err != nil {
 		return nil, err
 	}
-	scope := r.Scope
-	if t.Scope != "" {
-		scope = cmp.Or(response.Scope(), t.Scope)
-		if NewTarget([]string{scope, t.Scope}, "").Scope != t.Scope {
-			return nil, fmt.Errorf("%w: it gave more scopes than were asked for", oauth.ErrUnsupported)
-		}
-	}
-	fresh := s.newAccessToken(access, scope, true)
 	raw := response.IDToken()
 	if raw == "" || !r.Metadata.OpenID || r.Account.Subject == "" {
 		return fresh, nil
 	}
-	id, err := client.VerifyRefreshedIDToken(ctx, raw, r.Account.Subject, access.Value)
+	id, err := client.VerifyRefreshedIDToken(ctx, raw, r.Account.Subject, fresh.Value.Secret)
 	if err != nil && !errors.Is(err, oauth.ErrUnknownKey) && !errors.Is(err, oauth.ErrUnavailable) {
 		return nil, err
 	}
