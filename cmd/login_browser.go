@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -79,8 +78,7 @@ func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, r
 	}
 	if metadata.PushedAuthorizationEndpoint != "" {
 		err := attempt.client.Push(ctx, request)
-		var refusal *oauth.Error
-		if errors.As(err, &refusal) && !metadata.PushedAuthorizationRequired && slices.Contains([]string{"unauthorized_client", "invalid_client"}, refusal.Code) {
+		if oauth.RefusesClient(err) && !metadata.PushedAuthorizationRequired {
 			a.note("The server takes no pushed request from this client; the browser carries it.")
 		} else if err != nil {
 			return nil, err

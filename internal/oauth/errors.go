@@ -55,6 +55,13 @@ func IsInvalidGrant(err error) bool {
 	return errors.As(err, &e) && e.Code == "invalid_grant"
 }
 
+// RefusesClient reports whether the server does not take the client, as it proves
+// itself or for what it asks (RFC 6749 §5.2).
+func RefusesClient(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Code == "invalid_client" || e.Code == "unauthorized_client")
+}
+
 // statusError judges an answer that is neither a success nor an OAuth error.
 func statusError(status int) error {
 	if status >= 300 && status < 400 {

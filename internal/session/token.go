@@ -227,7 +227,7 @@ func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Toke
 	}
 	want := opts.request(r)
 	response, err := client.ClientCredentials(ctx, want)
-	if refusesClient(err) {
+	if oauth.RefusesClient(err) {
 		err = fmt.Errorf("the server refuses the client of profile %q (%w): %w", s.Profile.Name, err, ErrLoginRequired)
 	}
 	if err != nil {
@@ -241,13 +241,6 @@ func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Toke
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call asks again: %v", err))
 	}
 	return s.answer(fresh, opts)
-}
-
-// refusesClient reports whether the server does not know the client by what it
-// shows (RFC 6749 §5.2).
-func refusesClient(err error) bool {
-	var refusal *oauth.Error
-	return errors.As(err, &refusal) && (refusal.Code == "invalid_client" || refusal.Code == "unauthorized_client")
 }
 
 // answered drops the journal where the server has said no. Where no answer came,
