@@ -1,6 +1,7 @@
-// Package oauth is the protocol: what a server says of itself, the authorization
-// code flow with PKCE on a loopback listener, the token endpoint, the checks of
-// an id_token, userinfo and revocation.
+// Package oauth is the protocol: what a server says of itself, the registration of a
+// client, the ways to a token (an authorization code with PKCE on a loopback listener,
+// a device, a client's or a machine's own), how tokens are bound to a key, the checks
+// of an id_token, userinfo and revocation.
 package oauth
 
 import (
@@ -150,6 +151,16 @@ func (m *Metadata) Check() error {
 		}
 	}
 	return nil
+}
+
+// EndSessionURL is the page where a person ends their session at the server in a
+// browser (OpenID Connect RP-Initiated Logout §2), or "". It holds no id_token: what
+// a launcher is given, every process can read.
+func (m *Metadata) EndSessionURL(clientID string) (string, error) {
+	if m.EndSessionEndpoint == "" {
+		return "", nil
+	}
+	return withParams(m.EndSessionEndpoint, url.Values{"client_id": {clientID}})
 }
 
 // CheckURL accepts an address that fob may talk to, or send a person to (see
