@@ -117,16 +117,10 @@ func (c *Client) Push(ctx context.Context, r *AuthorizationRequest) error {
 	case json.Unmarshal(body, &answer) != nil || !isVisible(answer.RequestURI) || answer.RequestURI == "":
 		return fmt.Errorf("%w: it pushed no request_uri", ErrMalformed)
 	}
-	pushed, err := url.Parse(c.Metadata.AuthorizationEndpoint)
-	if err != nil {
-		return err
-	}
-	q := pushed.Query()
-	q.Set("client_id", c.ClientID)
-	q.Set("request_uri", answer.RequestURI)
-	pushed.RawQuery = q.Encode()
-	r.url = pushed.String()
-	return nil
+	r.url, err = withParams(c.Metadata.AuthorizationEndpoint, url.Values{
+		"client_id": {c.ClientID}, "request_uri": {answer.RequestURI},
+	})
+	return err
 }
 
 // randomText is 32 random bytes in base64url.

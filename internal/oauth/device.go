@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,9 +51,7 @@ func (c *Client) AuthorizeDevice(ctx context.Context, scopes []string, params ur
 		return nil, fmt.Errorf("%w: it has no device authorization endpoint", ErrUnsupported)
 	}
 	form := url.Values{}
-	for name, values := range params {
-		form[name] = values
-	}
+	maps.Copy(form, params)
 	if len(scopes) > 0 {
 		form.Set("scope", strings.Join(scopes, " "))
 	}
