@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/jwk"
@@ -64,9 +63,6 @@ func (a *app) oauthClient(ctx context.Context, attempt *loginAttempt, m *oauth.M
 	} else if err = a.readCredentials(ctx, attempt.session, full, opts, c); err != nil {
 		return nil, err
 	}
-	if method == "" && full.CertificateFile != "" && c.ClientSecret.IsZero() && c.ClientKey.IsZero() {
-		method = certificateMethod(m)
-	}
 	if full.DPoP {
 		if c.DPoPKey, err = jwk.Generate(); err != nil {
 			return nil, err
@@ -80,17 +76,6 @@ func (a *app) oauthClient(ctx context.Context, attempt *loginAttempt, m *oauth.M
 		return nil, withHint(&usageError{err.Error()}, "give --client-secret-stdin or --client-secret-file")
 	}
 	return c, nil
-}
-
-// certificateMethod is the one by which the server takes a certificate for the client;
-// where it names none, the certificate binds the tokens alone (RFC 8705 §4).
-func certificateMethod(m *oauth.Metadata) string {
-	for _, method := range []string{oauth.AuthTLS, oauth.AuthSelfSignedTLS} {
-		if slices.Contains(m.TokenEndpointAuthMethodsSupported, method) {
-			return method
-		}
-	}
-	return oauth.AuthNone
 }
 
 // readCredentials takes the client's secret or key from stdin or a file, from the login

@@ -41,6 +41,8 @@ const minHMACKey = 32
 // UseAuthMethod settles how the client authenticates at the token endpoint. An
 // empty method is chosen: by the key or the secret that there is; with a secret
 // basic, unless the server lists methods and basic is not among them (RFC 8414 §2).
+// A certificate needs none: it is shown with every request, and the two methods that
+// are named after it say no more than AuthNone does (RFC 8705 §2).
 func (c *Client) UseAuthMethod(method string) error {
 	method = cmp.Or(method, c.chooseAuthMethod())
 	var err error

@@ -82,15 +82,13 @@ func (s *Session) resource(t Target) string {
 // or one whose key lies in a file.
 func (s *Session) keylessClient(metadata *oauth.Metadata) (*oauth.Client, error) {
 	client := &oauth.Client{HTTP: s.HTTP, Metadata: metadata, ClientID: s.Profile.ClientID, Now: s.Clock.Now}
-	method := cmp.Or(s.Profile.TokenEndpointAuthMethod, oauth.AuthNone)
 	if s.Profile.PrivateKeyFile != "" {
-		key, err := s.KeyFile()
-		if err != nil {
+		var err error
+		if client.ClientKey, err = s.KeyFile(); err != nil {
 			return nil, err
 		}
-		client.ClientKey, method = key, oauth.AuthKeyJWT
 	}
-	return client, client.UseAuthMethod(method)
+	return client, client.UseAuthMethod(s.Profile.TokenEndpointAuthMethod)
 }
 
 // Identity is a machine's own, which a token is minted for at each call.
