@@ -138,7 +138,7 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 // checkWay refuses ways in that exclude each other.
 func checkWay(p config.Profile, opts loginOptions) error {
 	if p.Grant != "" && (opts.device || opts.withToken || opts.noBrowser) {
-		return withHint(usagef("with the grant %s nobody logs in", p.Grant), "leave out --device, --no-browser and --with-token, or give --grant %s", grantAuthorizationCode)
+		return withHint(usagef("with the grant %s nobody logs in", p.Grant), "leave out --device, --no-browser and --with-token, or give --grant %s", config.GrantAuthorizationCode)
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (a *app) wayIn(attempt *loginAttempt, opts loginOptions) func(context.Conte
 	switch {
 	case opts.withToken:
 		return a.tokenLogin
-	case attempt.profile.Grant == session.GrantClientCredentials:
+	case attempt.profile.Grant == config.GrantClientCredentials:
 		return a.clientLogin
 	case opts.device:
 		return a.deviceLogin
@@ -319,7 +319,7 @@ func (a *app) welcome(attempt *loginAttempt, saved *session.Saved) {
 		a.note("The server granted more than was asked: %s", safetext.Line(strings.Join(extra, " ")))
 	}
 	switch end := saved.Token.ExpiresAt; {
-	case attempt.profile.Grant == session.GrantClientCredentials:
+	case attempt.profile.Grant == config.GrantClientCredentials:
 		a.note("Tokens are fetched when they are asked for.")
 	case saved.Refreshable:
 	case end.IsZero():

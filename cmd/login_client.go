@@ -22,7 +22,7 @@ func (a *app) register(ctx context.Context, attempt *loginAttempt, m *oauth.Meta
 			return err
 		}
 	} else {
-		grants := []string{grantAuthorizationCode, "refresh_token"}
+		grants := []string{config.GrantAuthorizationCode, "refresh_token"}
 		if opts.device {
 			grants = append(grants, oauth.GrantDeviceCode)
 		}
@@ -122,7 +122,7 @@ func needsSecret(p config.Profile) bool {
 	case oauth.AuthBasic, oauth.AuthPost, oauth.AuthSecretJWT:
 		return true
 	case "":
-		return provider.SecretRequired || p.Grant == session.GrantClientCredentials && p.CertificateFile == ""
+		return provider.SecretRequired || p.Grant == config.GrantClientCredentials && p.CertificateFile == ""
 	}
 	return false
 }

@@ -67,7 +67,7 @@ func tryToken(ctx context.Context, client *oauth.Client, given *oauth.TokenRespo
 // showsIdentity tells the profiles for which nothing is stored: the machine shows its
 // own identity each time.
 func showsIdentity(p config.Profile) bool {
-	return p.Grant == session.GrantTokenExchange || p.Grant == session.GrantJWTBearer
+	return p.Grant == config.GrantTokenExchange || p.Grant == config.GrantJWTBearer
 }
 
 // keepIdentityProfile saves a profile once its server is known to be there.

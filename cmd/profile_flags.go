@@ -12,16 +12,7 @@ import (
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/session"
 )
-
-// grantAuthorizationCode is the grant of a login that a person makes; a profile does
-// not name it.
-const grantAuthorizationCode = "authorization_code"
-
-func grants() []string {
-	return []string{grantAuthorizationCode, session.GrantClientCredentials, session.GrantTokenExchange, session.GrantJWTBearer}
-}
 
 // profileFlags are the settings of a profile, as `login` and `profile set` take them:
 // a profile whose empty fields leave the stored one's as they are.
@@ -38,7 +29,7 @@ func (f *profileFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.ClientID, "client-id", "", "the OAuth client's `ID`; without one, a server that registers clients is asked to")
 	flags.StringArrayVar(&f.scopes, "scope", nil, "`SCOPES` to ask for, separated by blanks; may be repeated")
 	flags.StringArrayVar(&f.Resources, "resource", nil, "the `URL` of an API that the tokens are for; may be repeated. It also finds the issuer")
-	flags.StringVar(&f.Grant, "grant", "", "how tokens are had: `GRANT` is "+strings.Join(grants(), ", "))
+	flags.StringVar(&f.Grant, "grant", "", "how tokens are had: `GRANT` is "+strings.Join(config.Grants(), ", "))
 	flags.StringVar(&f.RedirectURI, "redirect-uri", "", "the loopback redirect `URI`, if not http://127.0.0.1/callback at any port")
 	flags.StringVar(&f.Storage, "storage", "", "the `BACKEND` that keeps the login: keyring or file")
 	flags.StringVar(&f.CAFile, "ca-file", "", "a `FILE` of PEM certificates to trust besides the system's")
@@ -60,7 +51,7 @@ func (f *profileFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.UserinfoEndpoint, "userinfo-endpoint", "", "the userinfo endpoint's `URL`, likewise")
 	flags.StringVar(&f.DeviceAuthorizationEndpoint, "device-authorization-endpoint", "", "the device authorization endpoint's `URL`, likewise")
 	for flag, values := range map[string][]string{
-		"storage": {storageKeyring, storageFile}, "provider": providerNames(), "grant": grants(),
+		"storage": {storageKeyring, storageFile}, "provider": providerNames(), "grant": config.Grants(),
 		"token-endpoint-auth-method": oauth.AuthMethods(), "identity": {"github", "gitlab", "env:", "file:", "command"},
 	} {
 		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
@@ -104,7 +95,11 @@ func (f *profileFlags) apply(p *config.Profile) error {
 		*set.field = absolute
 	}
 	if f.Grant != "" {
-		p.Grant = strings.TrimPrefix(f.Grant, grantAuthorizationCode)
+		grant, err := config.ParseGrant(f.Grant)
+		if err != nil {
+			return err
+		}
+		p.Grant = grant
 	}
 	if len(f.scopes) > 0 {
 		p.Scopes = strings.Fields(strings.Join(f.scopes, " "))
@@ -129,7 +124,7 @@ func (f *profileFlags) check() error {
 	}{
 		{"storage", f.Storage, []string{storageKeyring, storageFile}},
 		{"token endpoint auth method", f.TokenEndpointAuthMethod, oauth.AuthMethods()},
-		{"grant", f.Grant, grants()},
+		{"grant", f.Grant, config.Grants()},
 	} {
 		if choice.value != "" && !slices.Contains(choice.of, choice.value) {
 			return withHint(usagef("there is no %s %q", choice.what, choice.value), "choose one of %s", strings.Join(choice.of, ", "))

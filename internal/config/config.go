@@ -65,6 +65,10 @@ func parse(path string, text []byte) (*Config, error) {
 		if _, known := FindProvider(p.Provider); p.Provider != "" && !known {
 			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: there is no preset %.80q", name, p.Provider)}
 		}
+		var err error
+		if p.Grant, err = ParseGrant(p.Grant); err != nil {
+			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: %s", name, err)}
+		}
 		p.Name = name
 		c.Profiles[name] = p
 	}

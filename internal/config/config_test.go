@@ -44,13 +44,21 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestTheGrantOfAPersonIsNone(t *testing.T) {
+	c, err := Load(write(t, "[profile.work]\ngrant = \"authorization_code\"\n"))
+	if err != nil || c.Profiles["work"].Grant != "" {
+		t.Errorf("Load() = %+v, %v", c, err)
+	}
+}
+
 func TestLoadErrorsSayWhere(t *testing.T) {
 	for text, want := range map[string]string{
-		"default = work":                             ":1:11: ",
-		"# x\n[profile.work]\nisuer = \"x\"":         ":3:1: there is no setting \"profile.work.isuer\"",
-		"[profile.work]\nscopes = \"a\"":             ":2:",
-		"[profile.\"Work!\"]":                        "is no name for a profile",
-		"[profile.work]\nissuer = \"a\"\nissuer = 1": ":3:",
+		"default = work":                                ":1:11: ",
+		"# x\n[profile.work]\nisuer = \"x\"":            ":3:1: there is no setting \"profile.work.isuer\"",
+		"[profile.work]\nscopes = \"a\"":                ":2:",
+		"[profile.\"Work!\"]":                           "is no name for a profile",
+		"[profile.work]\nissuer = \"a\"\nissuer = 1":    ":3:",
+		"[profile.work]\ngrant = \"client_credential\"": "there is no grant \"client_credential\": choose one of authorization_code, ",
 		"\x00": "",
 	} {
 		_, err := Load(write(t, text))

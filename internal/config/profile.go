@@ -3,6 +3,8 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Profile is one login's settings: a table [profile.NAME]. An empty field is a
@@ -23,7 +25,7 @@ type Profile struct {
 	CAFile                  string   `toml:"ca_file"`
 
 	DeviceAuthorizationEndpoint string   `toml:"device_authorization_endpoint"`
-	Grant                       string   `toml:"grant"`                // how tokens are had; empty: a person logs in
+	Grant                       string   `toml:"grant"`                // as ParseGrant gives it; empty: a person logs in
 	Resources                   []string `toml:"resources"`            // RFC 8707; the first is that of 'fob token'
 	DPoP                        bool     `toml:"dpop"`                 // bind tokens to a key (RFC 9449)
 	PrivateKeyFile              string   `toml:"private_key_file"`     // of private_key_jwt: PEM or JWK
@@ -64,6 +66,30 @@ func (p Profile) WithProvider() Profile {
 	p.RedirectURI = cmp.Or(p.RedirectURI, preset.RedirectURI)
 	p.TokenEndpointAuthMethod = cmp.Or(p.TokenEndpointAuthMethod, preset.TokenEndpointAuthMethod)
 	return p
+}
+
+// The grants by which tokens are had, as a profile names them.
+const (
+	GrantAuthorizationCode = "authorization_code" // RFC 6749 §4.1, or a device's (RFC 8628): a person logs in
+	GrantClientCredentials = "client_credentials" // RFC 6749 §4.4: the client logs in as itself
+	GrantTokenExchange     = "token-exchange"     // RFC 8693: a machine shows its own identity
+	GrantJWTBearer         = "jwt-bearer"         // RFC 7523 §2.1: likewise
+)
+
+// Grants lists the grants that a profile may name.
+func Grants() []string {
+	return []string{GrantAuthorizationCode, GrantClientCredentials, GrantTokenExchange, GrantJWTBearer}
+}
+
+// ParseGrant is Profile.Grant for the name of a grant: empty where a person logs in.
+func ParseGrant(name string) (string, error) {
+	switch {
+	case name == "", name == GrantAuthorizationCode:
+		return "", nil
+	case slices.Contains(Grants(), name):
+		return name, nil
+	}
+	return "", fmt.Errorf("there is no grant %.80q: choose one of %s", name, strings.Join(Grants(), ", "))
 }
 
 const maxName = 63

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -93,18 +94,11 @@ func (s *Session) keylessClient(metadata *oauth.Metadata) (*oauth.Client, error)
 
 // Identity is a machine's own, which a token is minted for at each call.
 type Identity struct {
-	Grant     string // GrantTokenExchange or GrantJWTBearer
+	Grant     string // config.GrantTokenExchange or config.GrantJWTBearer
 	Token     secret.Secret
 	TokenType string // for an exchange; empty: a JWT
 	Audience  string
 }
-
-// The grants of a machine that shows its own identity (RFC 8693, RFC 7523 §2.1), as
-// a profile names them.
-const (
-	GrantTokenExchange = "token-exchange"
-	GrantJWTBearer     = "jwt-bearer"
-)
 
 // IdentityToken gives a machine's identity for an access token. Nothing is stored.
 func (s *Session) IdentityToken(ctx context.Context, metadata *oauth.Metadata, identity Identity, opts TokenOptions) (*Token, error) {
@@ -114,7 +108,7 @@ func (s *Session) IdentityToken(ctx context.Context, metadata *oauth.Metadata, i
 	}
 	want := oauth.Target{Scope: cmp.Or(opts.Scope, strings.Join(s.Profile.Scopes, " ")), Resource: s.resource(opts.Target), Audience: identity.Audience}
 	var response *oauth.TokenResponse
-	if identity.Grant == GrantJWTBearer {
+	if identity.Grant == config.GrantJWTBearer {
 		response, err = client.BearAssertion(ctx, identity.Token, want)
 	} else {
 		response, err = client.ExchangeToken(ctx, identity.Token, cmp.Or(identity.TokenType, oauth.TokenTypeJWT), want)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
@@ -21,7 +22,7 @@ type Login struct {
 	Response *oauth.TokenResponse
 	Scopes   []string // as requested
 	Resource string   // of the tokens, as requested; empty: the server chooses
-	Grant    string   // GrantClientCredentials; empty: a person's
+	Grant    string   // config.GrantClientCredentials; empty: a person's
 	Nonce    string   // of the request; empty: no id_token is due
 	KeyStays bool     // the client's key lies in a file, and is not stored
 
@@ -80,7 +81,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 			LoggedInAt:   now,
 		},
 	}
-	if login.Grant == GrantClientCredentials {
+	if login.Grant == config.GrantClientCredentials {
 		r.RefreshToken = sealedSecret{} // RFC 6749 §4.4.3 knows none
 	}
 	if !login.KeyStays {
@@ -128,7 +129,7 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, re
 // the userinfo endpoint where that says more. Only a wrong answer is an error; a
 // userinfo endpoint that cannot be reached leaves the name empty.
 func (s *Session) identify(ctx context.Context, login Login, access secret.Secret) (Account, *oauth.IDToken, error) {
-	if login.Grant == GrantClientCredentials {
+	if login.Grant == config.GrantClientCredentials {
 		return Account{}, nil, nil
 	}
 	var account Account

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/oauth"
@@ -52,7 +53,7 @@ type body struct {
 	DPoPKey      sealedSecret    `json:"dpop_key,omitzero"`   // what the tokens are bound to, as a JWK
 	Registration *registration   `json:"registration,omitempty"`
 	Keys         *oauth.KeySet   `json:"keys,omitempty"`       // the issuer's, pinned
-	Grant        string          `json:"grant_type,omitempty"` // GrantClientCredentials, or a person's
+	Grant        string          `json:"grant_type,omitempty"` // config.GrantClientCredentials, or a person's
 	Resource     string          `json:"resource,omitempty"`   // of the tokens, where none is named
 	RefreshToken sealedSecret    `json:"refresh_token,omitzero"`
 	AccessToken  *accessToken    `json:"access_token,omitempty"` // of a login that cannot refresh
@@ -62,13 +63,9 @@ type body struct {
 	SavedAt      time.Time       `json:"saved_at"` // tells the later of two copies
 }
 
-// GrantClientCredentials is the grant of a login that is the client's own (RFC 6749
-// §4.4).
-const GrantClientCredentials = "client_credentials"
-
 // renews reports whether fresh access tokens can be had without a person.
 func (b *body) renews() bool {
-	return !b.RefreshToken.IsZero() || b.Grant == GrantClientCredentials
+	return !b.RefreshToken.IsZero() || b.Grant == config.GrantClientCredentials
 }
 
 // registration is the client that fob has registered for this login (RFC 7592).

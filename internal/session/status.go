@@ -31,7 +31,7 @@ type Status struct {
 	SavedAt          time.Time // when the record last changed
 	Refreshes        bool      // fresh access tokens can be had without a person; so it may be of a login that does not open
 	Registered       bool      // fob has registered the client, and can remove it
-	Grant            string    // GrantClientCredentials, or empty: a person's
+	Grant            string    // config.GrantClientCredentials, or empty: a person's
 	DPoP             bool      // the tokens are bound to a key
 	EndSessionURL    string    // a page that ends the browser's session; empty: the server has none
 	Err              error     // why the state is StateUnreadable

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/oauth"
 )
 
@@ -29,7 +30,7 @@ func (t Target) request(r *record) oauth.Target {
 	if want.Resource == "" {
 		want.Resource = r.Resource
 	}
-	if want.Scope == "" && r.Grant == GrantClientCredentials {
+	if want.Scope == "" && r.Grant == config.GrantClientCredentials {
 		want.Scope = r.Scope
 	}
 	return want

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
@@ -138,7 +139,7 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 	if err != nil {
 		return nil, err
 	}
-	if r.Grant == GrantClientCredentials {
+	if r.Grant == config.GrantClientCredentials {
 		return s.mint(ctx, r, opts)
 	}
 	token, err := s.refresh(ctx, r, opts)
