@@ -14,6 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
@@ -125,6 +126,8 @@ func hintOf(err error) string {
 		{ci.ErrAbsent, "let the job have one; in GitLab: 'id_tokens: FOB_ID_TOKEN: aud: ...'"},
 		{ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"},
 		{ci.ErrCommand, "try identity_command by hand: it prints one token on stdout"},
+		{jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"},
+		{oauth.ErrNoClientKey, "name its file: 'fob profile set PROFILE --private-key-file FILE'; or 'fob login PROFILE --private-key-stdin'"},
 		{oauth.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
 		{session.ErrMoved, "try again: nothing is lost"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/jwk"
@@ -72,8 +73,10 @@ func (a *app) oauthClient(ctx context.Context, attempt *loginAttempt, m *oauth.M
 	switch {
 	case errors.Is(err, oauth.ErrNoClientKey):
 		return nil, withHint(&usageError{err.Error()}, "give --private-key-file or --private-key-stdin")
-	case err != nil:
+	case errors.Is(err, oauth.ErrNoClientSecret):
 		return nil, withHint(&usageError{err.Error()}, "give --client-secret-stdin or --client-secret-file")
+	case err != nil:
+		return nil, withHint(&usageError{err.Error()}, "choose one of %s", strings.Join(oauth.AuthMethods(), ", "))
 	}
 	return c, nil
 }

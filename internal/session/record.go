@@ -189,7 +189,7 @@ func (s *Session) clientKey(r *record) (jwk.Key, error) {
 func (s *Session) KeyFile() (jwk.Key, error) {
 	path := s.Profile.PrivateKeyFile
 	if path == "" {
-		return jwk.Key{}, oauth.ErrNoClientKey
+		return jwk.Key{}, fmt.Errorf("the client of profile %q: %w", s.Profile.Name, oauth.ErrNoClientKey)
 	}
 	text, err := atomicfile.ReadCredential(path, maxKeyFile)
 	if err != nil {
