@@ -139,6 +139,7 @@ func faults() map[string]fault {
 		"discovery-slash":    {endpoint: "discovery", change: func(m map[string]any) { m["issuer"] = m["issuer"].(string) + "/" }},
 		"discovery-case":     {endpoint: "discovery", change: func(m map[string]any) { m["issuer"] = strings.ToUpper(m["issuer"].(string)) }},
 		"discovery-500":      {endpoint: "discovery", answer: status(500)},
+		"discovery-429":      {endpoint: "discovery", answer: status(429)},
 		"discovery-huge":     {endpoint: "discovery", answer: huge},
 		"discovery-no-token": {endpoint: "discovery", change: drop("token_endpoint")},
 		"jwks-huge":          {endpoint: "jwks", answer: huge},

@@ -64,7 +64,7 @@ func unavailable(err error) error {
 	var network net.Error
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, httpclient.ErrRedirect), errors.Is(err, httpclient.ErrTooLarge),
-		errors.As(err, &status) && status.Status < http.StatusInternalServerError:
+		errors.As(err, &status) && !httpclient.IsTemporary(status.Status):
 		return err
 	case wrapped != nil, status != nil, errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %s", ErrUnavailable, safetext.Line(err.Error()))

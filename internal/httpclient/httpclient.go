@@ -197,6 +197,12 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s answered %d %s", safetext.Line(e.Host), e.Status, http.StatusText(e.Status))
 }
 
+// IsTemporary reports whether another try may get a better status: 5xx, 408 and 429
+// (RFC 9110 §15.5.9, §15.6, RFC 6585 §4).
+func IsTemporary(status int) bool {
+	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+}
+
 // GetJSON reads a JSON document into v. Any status but 200 is a *StatusError.
 func GetJSON(ctx context.Context, hc *http.Client, rawURL string, v any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)

@@ -67,7 +67,7 @@ func statusError(status int) error {
 	if status >= 300 && status < 400 {
 		return fmt.Errorf("%w: it answered %d %s", httpclient.ErrRedirect, status, http.StatusText(status))
 	}
-	if status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
+	if httpclient.IsTemporary(status) {
 		return fmt.Errorf("%w: it answered %d %s", ErrUnavailable, status, http.StatusText(status))
 	}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {

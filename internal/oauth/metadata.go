@@ -57,7 +57,7 @@ func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, e
 		return m, nil
 	}
 	var status *httpclient.StatusError
-	if !errors.As(err, &status) || status.Status >= 500 {
+	if !errors.As(err, &status) {
 		return nil, err
 	}
 	m, oauthErr := fetchMetadata(ctx, hc, issuer, wellKnown(issuer, "oauth-authorization-server"))
@@ -171,7 +171,7 @@ func CheckURL(raw string) error { return httpclient.CheckURL(raw) }
 func unavailable(err error) error {
 	var status *httpclient.StatusError
 	switch {
-	case errors.As(err, &status) && status.Status < 500,
+	case errors.As(err, &status) && !httpclient.IsTemporary(status.Status),
 		errors.Is(err, httpclient.ErrTooLarge), errors.Is(err, httpclient.ErrRedirect), errors.Is(err, context.Canceled):
 		return err
 	}

@@ -42,9 +42,11 @@ func TestD40Bounded(t *testing.T) {
 	if _, err := Discover(t.Context(), c.HTTP, server.Issuer()); !errors.Is(err, httpclient.ErrTooLarge) {
 		t.Errorf("D40 3 MiB: %v", err)
 	}
-	arm(t, server, "discovery-500")
-	if _, err := Discover(t.Context(), c.HTTP, server.Issuer()); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("500: %v", err)
+	for _, fault := range []string{"discovery-500", "discovery-429"} {
+		arm(t, server, fault)
+		if _, err := Discover(t.Context(), c.HTTP, server.Issuer()); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%s: %v", fault, err)
+		}
 	}
 	arm(t, server, "discovery-no-token")
 	if _, err := Discover(t.Context(), c.HTTP, server.Issuer()); !errors.Is(err, ErrMalformed) || errors.Is(err, ErrOtherIssuer) {
