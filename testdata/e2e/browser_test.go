@@ -41,8 +41,11 @@ var (
 	attribute  = regexp.MustCompile(`\s(name|value)="([^"]*)"`)
 )
 
-// visit goes to a page and on through its forms, until one has none or leads to
-// another host.
+// complaint marks a page that was not content with what was entered.
+const complaint = `class="red"`
+
+// visit goes to a page and on through its forms, until one has none, complains, or
+// leads to another host.
 func (b *browser) visit(target string) error {
 	at, err := url.Parse(target)
 	if err != nil {
@@ -66,7 +69,7 @@ func (b *browser) visit(target string) error {
 			return err
 		}
 		action := formAction.FindStringSubmatch(b.page)
-		if action == nil {
+		if action == nil || strings.Contains(b.page, complaint) {
 			return nil
 		}
 		next, err := where.Parse(html.UnescapeString(action[1]))

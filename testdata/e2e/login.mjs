@@ -20,7 +20,7 @@ try {
   const page = await context.newPage();
   page.setDefaultTimeout(20000);
   const has = (selector) => page.locator(selector).first().isVisible();
-  const [login, code, consent, done] = ['input[name=login]', 'input[name=user_code]', 'button[autofocus]',
+  const [login, code, consent, done] = ['input[name=login]', 'input[name=user_code]:not([type=hidden])', 'button[autofocus]',
     'main[role=status], h1:text-matches("^Sign-(in|out) Success$")'];
   await page.goto(url, { waitUntil: 'commit' });
   for (let step = 1; ; step++) {
