@@ -165,7 +165,7 @@ func (w *waitingLogin) end() result {
 	return result{stderr: w.shown.String(), status: w.cmd.ProcessState.ExitCode()}
 }
 
-func TestFlowAuthorizationCode_RFC9207_Glewlwyd(t *testing.T) {
+func TestFlowIssuerIdentification_RFC9207_Glewlwyd(t *testing.T) {
 	t.Parallel()
 	g := startGlewlwyd(t, glewlwydOptions{plugin: map[string]any{"oauth-as-iss-id": true}})
 	redirect := g.native(nil)
