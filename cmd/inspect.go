@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
@@ -36,7 +38,7 @@ func (a *app) printInspection(token secret.Secret, asJSON bool) error {
 		return withHint(err, "'fob status' knows when it ends; its server can tell the rest")
 	}
 	if asJSON {
-		return a.printJSON(seen)
+		return a.printInertJSON(seen)
 	}
 	a.note("What the token says; its signature is not checked here.")
 	rows := [][]string{}
@@ -65,7 +67,10 @@ func decodeJWT(token secret.Secret) (*inspection, error) {
 		}
 		decoder := json.NewDecoder(bytes.NewReader(plain))
 		decoder.UseNumber()
-		if decoder.Decode(part) != nil || *part == nil || decoder.More() {
+		if decoder.Decode(part) != nil || *part == nil {
+			return nil, errOpaque
+		}
+		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 			return nil, errOpaque
 		}
 	}
@@ -118,4 +123,28 @@ func agoText(t, now time.Time) string {
 		return "in " + roughly(left)
 	}
 	return roughly(now.Sub(t)) + " ago"
+}
+
+// printInertJSON is printJSON for what must stay exact and may hold anything: what a
+// terminal could act on, or the eye not see, is written as \u escapes.
+func (a *app) printInertJSON(v any) error {
+	var text bytes.Buffer
+	exact := app{stdout: &text}
+	if err := exact.printJSON(v); err != nil {
+		return err
+	}
+	var inert strings.Builder
+	for _, r := range text.String() {
+		switch {
+		case r == '\n', r == ' ', safetext.Line(string(r)) == string(r):
+			inert.WriteRune(r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&inert, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&inert, `\u%04x`, r)
+		}
+	}
+	_, err := io.WriteString(a.stdout, inert.String())
+	return err
 }

@@ -3,11 +3,13 @@ package cmd
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -70,6 +72,36 @@ func TestTokensThatSayNothing(t *testing.T) {
 		out, err := inspected(t, secret.New(token), false)
 		if !errors.Is(err, errOpaque) || out != "" || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %q, %v", name, out, err)
+		}
+	}
+}
+
+func TestH61ClaimsAreInertInJSON(t *testing.T) {
+	hostile := "a\x1b]52;c;aGk=\a\u009b31m\u202e\u2066\u200b\ufeff\x7f\n\U000e0041é"
+	quoted, err := json.Marshal(hostile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := `{` + string(quoted) + `:[` + string(quoted) + `]}`
+	got, err := inspected(t, jwt(object, object), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range got {
+		if r != '\n' && r != ' ' && safetext.Line(string(r)) != string(r) {
+			t.Errorf("H61: %U stands in %q", r, got)
+		}
+	}
+	var back struct{ Header, Claims map[string][]string }
+	if err := json.Unmarshal([]byte(got), &back); err != nil || len(back.Header[hostile]) != 1 || back.Claims[hostile][0] != hostile {
+		t.Errorf("it is not exact: %v\n%s", err, got)
+	}
+}
+
+func TestMoreThanAnObjectIsNoJWT(t *testing.T) {
+	for _, tail := range []string{"}", "]", "{}", " canary"} {
+		if got, err := inspected(t, jwt(`{"alg":"none"}`, `{"sub":"canary"}`+tail), false); !errors.Is(err, errOpaque) || got != "" {
+			t.Errorf("%q behind it: %q, %v", tail, got, err)
 		}
 	}
 }
