@@ -32,7 +32,7 @@ func (b *adasBrowser) logIn(url string) error {
 // visit logs in and grants what the page asks for. It returns where glewlwyd sends
 // the browser then.
 func (b *adasBrowser) visit(target string) (string, error) {
-	page, err := location(b.hc.Get(target))
+	page, err := redirectedTo(b.hc.Get(target))
 	if err != nil {
 		return "", err
 	}
@@ -48,14 +48,14 @@ func (b *adasBrowser) visit(target string) (string, error) {
 	if err := b.send(http.MethodPut, grant, map[string]string{"scope": asked.Get("scope")}); err != nil {
 		return "", err
 	}
-	back, err := location(b.hc.Get(asked.Get("callback_url") + "&g_continue"))
+	back, err := redirectedTo(b.hc.Get(asked.Get("callback_url") + "&g_continue"))
 	if err != nil {
 		return "", err
 	}
 	return back.String(), nil
 }
 
-func location(resp *http.Response, err error) (*url.URL, error) {
+func redirectedTo(resp *http.Response, err error) (*url.URL, error) {
 	page, err := read(resp, err)
 	if err != nil {
 		return nil, err
@@ -86,9 +86,9 @@ func (b *adasBrowser) send(method, target string, body any) error {
 
 // approveAtGlewlwyd is a visit of Ada's to the end, at fob's listener.
 func approveAtGlewlwyd(target string) error {
-	transport, err := trusting(os.Getenv("E2E_CA_FILE"))
-	if err != nil {
-		return err
+	var transport http.RoundTripper
+	if file := os.Getenv("E2E_CA"); file != "" {
+		transport = (&pki{CA: file}).client().Transport
 	}
 	browser, err := newAdasBrowser(transport)
 	if err != nil {

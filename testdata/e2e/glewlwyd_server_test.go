@@ -28,18 +28,17 @@ import (
 // glewlwyd is a running authorization server of another make: Debian's glewlwyd,
 // in C, with a database, a port and a folder of its own.
 type glewlwyd struct {
-	t         testing.TB
-	url       string // ends in /
-	issuer    string
-	dir       string
-	caFile    string // of its certificate; empty without TLS
-	admin     *http.Client
-	authority *authority // of caFile
+	t      testing.TB
+	url    string
+	issuer string
+	dir    string
+	tls    *pki // nil: plain HTTP
+	admin  *http.Client
 }
 
 // glewlwydOptions say how one differs from the usual.
 type glewlwydOptions struct {
-	tls    bool
+	tls    *pki
 	plugin map[string]any // parameters of its OpenID Connect plugin, over the usual ones
 }
 
@@ -69,9 +68,9 @@ user_auth_scheme_module_path="%[4]s/scheme"
 plugin_module_path="%[4]s/plugin"
 hash_algorithm="SHA256"
 use_secure_connection=%[5]t
-secure_connection_key_file="%[3]s/server.key"
-secure_connection_pem_file="%[3]s/server.pem"
-secure_connection_ca_file="%[3]s/ca.pem"
+secure_connection_key_file="%[6]s"
+secure_connection_pem_file="%[7]s"
+secure_connection_ca_file="%[8]s"
 database={ type="sqlite3"; path="%[3]s/db" };
 `
 )
@@ -84,11 +83,8 @@ func startGlewlwyd(t testing.TB, options glewlwydOptions) *glewlwyd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &glewlwyd{t: t, dir: t.TempDir(), admin: &http.Client{Jar: jar, Timeout: 10 * time.Second}}
+	g := &glewlwyd{t: t, tls: options.tls, dir: t.TempDir(), admin: &http.Client{Transport: options.tls.client().Transport, Jar: jar, Timeout: 10 * time.Second}}
 	g.makeDatabase()
-	if options.tls {
-		g.makeCertificate()
-	}
 	for range 5 { // another process may have taken the port that was free
 		if g.run() {
 			g.setUp(options.plugin)
@@ -117,15 +113,15 @@ func (g *glewlwyd) makeDatabase() {
 // run starts the server on a free port, and waits until it answers.
 func (g *glewlwyd) run() bool {
 	g.t.Helper()
-	scheme := "http"
-	if g.caFile != "" {
-		scheme = "https"
+	scheme, files := "http", pki{}
+	if g.tls != nil {
+		scheme, files = "https", *g.tls
 	}
 	port := freePort(g.t)
 	g.url = fmt.Sprintf("%s://127.0.0.1:%d", scheme, port)
 	g.issuer = g.url + "/api/oidc"
 	config := filepath.Join(g.dir, "conf")
-	g.write(config, fmt.Sprintf(glewlwydConfig, port, g.url, g.dir, glewlwydModules, g.caFile != ""))
+	g.write(config, fmt.Sprintf(glewlwydConfig, port, g.url, g.dir, glewlwydModules, g.tls != nil, files.Key, files.Cert, files.CA))
 	server := exec.Command("glewlwyd", "--config-file="+config)
 	if err := server.Start(); err != nil {
 		g.t.Fatal(err)
@@ -139,7 +135,7 @@ func (g *glewlwyd) run() bool {
 		_ = server.Process.Kill()
 		<-ended
 	})
-	for {
+	for late := time.After(20 * time.Second); ; {
 		resp, err := g.admin.Get(g.url + "/config")
 		if err == nil {
 			_ = resp.Body.Close()
@@ -148,6 +144,8 @@ func (g *glewlwyd) run() bool {
 		select {
 		case <-ended:
 			return false
+		case <-late:
+			g.t.Fatalf("glewlwyd does not answer: %v\n%s", err, g.log())
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -186,11 +184,11 @@ func (g *glewlwyd) log() string {
 	return strings.Join(lines[max(0, len(lines)-20):], "")
 }
 
-// The scopes that ada has, and what the API at resource wants.
+// glewlwydScopes are those that Ada has. The API wants read.
 var glewlwydScopes = []string{"openid", "profile", "email", "read", "write"}
 
 const (
-	resource     = "https://api.example.com/"
+	theAPI       = "https://api.example.com/"
 	adasPassword = "correct horse"
 )
 
@@ -204,7 +202,7 @@ func (g *glewlwyd) setUp(over map[string]any) {
 	g.call(http.MethodPost, "user/", map[string]any{
 		"username": "ada", "password": adasPassword, "name": "Ada Lovelace", "email": "ada@example.com", "enabled": true, "scope": glewlwydScopes,
 	})
-	private, public := signingKey(g.t)
+	private, public := newSigningKey(g.t)
 	plugin := map[string]any{
 		"iss": g.issuer, "jwt-type": "ecdsa", "jwt-key-size": "256", "key": private, "cert": public, "jwks-show": true,
 		"access-token-duration": 3600, "refresh-token-duration": 86400, "code-duration": 60, "refresh-token-rolling": true, "refresh-token-one-use": "always",
@@ -216,7 +214,7 @@ func (g *glewlwyd) setUp(over map[string]any) {
 		"introspection-revocation-allowed": true, "introspection-revocation-allow-target-client": true, "introspection-revocation-auth-scope": []string{"inspect"},
 		"request-parameter-allow": true, "request-maximum-exp": 300, "client-pubkey-parameter": "pubkey", "client-jwks-parameter": "jwks",
 		"oauth-dpop-allowed": true, "oauth-dpop-iat-duration": 60, "oauth-dpop-iat-gap-duration": 60,
-		"resource-allowed": true, "resource-scope": map[string]any{"read": []string{resource}},
+		"resource-allowed": true, "resource-scope": map[string]any{"read": []string{theAPI}},
 	}
 	maps.Copy(plugin, over)
 	g.call(http.MethodPost, "mod/plugin/", map[string]any{"module": "oidc", "name": "oidc", "display_name": "OIDC", "enabled": true, "parameters": plugin})
@@ -250,58 +248,44 @@ func (g *glewlwyd) call(method, path string, body any) {
 	}
 }
 
-// signingKey makes the key that signs this server's tokens.
-func signingKey(t testing.TB) (private, public string) {
+// newSigningKey makes the key that signs this server's tokens.
+func newSigningKey(t testing.TB) (private, public string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pemKey(t, key), pemPublicKey(t, &key.PublicKey)
-}
-
-func pemKey(t testing.TB, key *ecdsa.PrivateKey) string {
-	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), publicPEM(t, key)
 }
 
-func pemPublicKey(t testing.TB, key *ecdsa.PublicKey) string {
+func publicPEM(t testing.TB, key *ecdsa.PrivateKey) string {
 	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(key)
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// introspected is what the server says of a token (RFC 7662 §2.2).
-type introspected struct {
-	Active       bool
-	Username     string
-	Sub          string
-	Scope        string
-	ClientID     string `json:"client_id"`
-	Aud          string
-	TokenType    string `json:"token_type"`
-	Confirmation struct {
-		Thumbprint  string `json:"jkt"`
-		Certificate string `json:"x5t#S256"`
-	} `json:"cnf"`
+// known is what the server says of a token (RFC 7662 §2.2).
+type known struct {
+	introspection
+	Username string
 }
 
 // introspect asks the server about a token, as the client checker.
-func (g *glewlwyd) introspect(token string) introspected {
+func (g *glewlwyd) introspect(token string) known {
 	g.t.Helper()
 	hc := &http.Client{Transport: g.admin.Transport}
 	var granted struct {
 		AccessToken string `json:"access_token"`
 	}
 	g.post(hc, "token", url.Values{"grant_type": {"client_credentials"}, "scope": {"inspect"}}, func(r *http.Request) { r.SetBasicAuth("checker", "look at tokens") }, &granted)
-	var said introspected
+	var said known
 	g.post(hc, "introspect", url.Values{"token": {strings.TrimSpace(token)}}, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+granted.AccessToken) }, &said)
 	if said.Active && said.ClientID == "" { // it says so of a client's own token in the token alone
 		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])

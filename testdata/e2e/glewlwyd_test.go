@@ -1,22 +1,13 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +16,11 @@ import (
 // newMachineAtGlewlwyd is a machine whose browser is Ada's.
 func newMachineAtGlewlwyd(t testing.TB, g *glewlwyd) *machine {
 	t.Helper()
-	return newMachine(t, append(slices.Clone(sealed), "E2E_BROWSER=glewlwyd", "E2E_CA_FILE="+g.caFile)...)
+	env := append(slices.Clone(sealed), "E2E_BROWSER=glewlwyd")
+	if g.tls != nil {
+		env = append(env, "E2E_CA="+g.tls.CA)
+	}
+	return newMachine(t, env...)
 }
 
 // native makes the client fob-e2e of a program: glewlwyd compares the redirect's
@@ -49,12 +44,12 @@ func (g *glewlwyd) login(m *machine, stdin string, args ...string) string {
 	return r.stderr
 }
 
-func TestFlowAuthorizationCode_RFC6749_RFC7636_RFC8252_OIDCCore_Glewlwyd(t *testing.T) {
+func TestFlowAuthorizationCode_RFC6749_RFC7636_RFC8252_OIDC_Glewlwyd(t *testing.T) {
 	t.Parallel()
-	g := startGlewlwyd(t, glewlwydOptions{tls: true})
+	g := startGlewlwyd(t, glewlwydOptions{tls: newPKI(t)})
 	redirect := g.native(nil)
 	m := newMachineAtGlewlwyd(t, g)
-	shown := g.login(m, "", "--redirect-uri", redirect, "--ca-file", g.caFile)
+	shown := g.login(m, "", "--redirect-uri", redirect, "--ca-file", g.tls.CA)
 	if !strings.Contains(shown, "Logged in to work as Ada Lovelace <ada@example.com>") || !strings.Contains(shown, "code_challenge_method=S256") {
 		t.Errorf("fob says\n%s", shown)
 	}
@@ -72,7 +67,7 @@ func TestFlowAuthorizationCode_RFC6749_RFC7636_RFC8252_OIDCCore_Glewlwyd(t *test
 	if said := g.introspect(m.ok("token", "work", "--id-token")); !said.Active || said.TokenType != "id_token" {
 		t.Errorf("the server says of the id_token: %+v", said)
 	}
-	// glewlwyd lets no public client revoke (RFC 7009 §2.1 would): fob does not say it did.
+	// glewlwyd lets no public client revoke (RFC 7009 §2.1 does): fob does not say it did.
 	if r := m.fob("", "logout", "work"); r.status != 1 || !strings.Contains(r.stderr, "refresh token not revoked") || !strings.Contains(r.stderr, "deleted here") {
 		t.Errorf("logout: %d\n%s", r.status, r.stderr)
 	}
@@ -124,45 +119,9 @@ func TestFlowRefresh_RFC6749_Glewlwyd(t *testing.T) {
 	}
 }
 
-// waitingLogin is a login of work that waits for Ada.
-type waitingLogin struct {
-	t     testing.TB
-	cmd   *exec.Cmd
-	lines *bufio.Scanner // of stderr
-	shown bytes.Buffer
-}
-
-func (g *glewlwyd) startLogin(m *machine, args ...string) *waitingLogin {
-	g.t.Helper()
-	w := &waitingLogin{t: g.t, cmd: m.fobCommand(append([]string{"login", "work", "--issuer", g.issuer, "--client-id", "fob-e2e", "--timeout", "30s"}, args...)...)}
-	pipe, err := w.cmd.StderrPipe()
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	if err := w.cmd.Start(); err != nil {
-		g.t.Fatal(err)
-	}
-	w.lines = bufio.NewScanner(io.TeeReader(pipe, &w.shown))
-	return w
-}
-
-// apart is the next line that stands apart: an address, or a code.
-func (w *waitingLogin) apart() string {
-	w.t.Helper()
-	for w.lines.Scan() {
-		if text, ok := strings.CutPrefix(w.lines.Text(), "  "); ok {
-			return text
-		}
-	}
-	w.t.Fatalf("fob shows nothing to open: %s", w.shown.String())
-	return ""
-}
-
-func (w *waitingLogin) end() result {
-	for w.lines.Scan() {
-	}
-	_ = w.cmd.Wait()
-	return result{stderr: w.shown.String(), status: w.cmd.ProcessState.ExitCode()}
+// startLogin runs a login of work that waits for Ada.
+func (g *glewlwyd) startLogin(m *machine, args ...string) *running {
+	return m.start(append([]string{"login", "work", "--issuer", g.issuer, "--client-id", "fob-e2e", "--timeout", "30s"}, args...)...)
 }
 
 func TestFlowIssuerIdentification_RFC9207_Glewlwyd(t *testing.T) {
@@ -172,7 +131,7 @@ func TestFlowIssuerIdentification_RFC9207_Glewlwyd(t *testing.T) {
 	m := newMachineAtGlewlwyd(t, g)
 	for _, iss := range []string{"https://other.example.com", g.issuer} {
 		login := g.startLogin(m, "--redirect-uri", redirect, "--no-browser")
-		back, err := g.ada().visit(login.apart())
+		back, err := g.ada().visit(login.find(shownURL))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, g.log())
 		}
@@ -200,7 +159,7 @@ func TestFlowDevice_RFC8628_Glewlwyd(t *testing.T) {
 	for _, bound := range []bool{false, true} {
 		m := newMachineAtGlewlwyd(t, g)
 		login := g.startLogin(m, "--device", fmt.Sprintf("--dpop=%t", bound))
-		page, code := login.apart(), login.apart()
+		page, code := login.find(shownURL), login.find(`enter the code\n\n  (\S+)`)
 		end, err := g.ada().visit(page + "?code=" + code)
 		if err != nil || !strings.Contains(end, "prompt=deviceComplete") {
 			t.Fatalf("Ada ends at %s, %v\n%s", end, err, g.log())
@@ -271,45 +230,31 @@ func (g *glewlwyd) loginAsserting(m *machine, stdin string, args ...string) {
 
 func TestFlowPrivateKeyJWT_RFC7523_Glewlwyd(t *testing.T) {
 	t.Parallel()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := newIdentity(t, nil, &x509.Certificate{})
+	_, file := id.write(t, t.TempDir(), "svc")
 	t.Run("PEM in a file", func(t *testing.T) {
 		t.Parallel()
 		g := startGlewlwyd(t, glewlwydOptions{})
-		g.assertingService("private_key_jwt", map[string]any{"pubkey": pemPublicKey(t, &key.PublicKey)})
-		m := newMachineAtGlewlwyd(t, g)
-		file := filepath.Join(m.home, "key.pem")
-		g.write(file, pemKey(t, key))
-		g.loginAsserting(m, "", "--private-key-file", file)
+		g.assertingService("private_key_jwt", map[string]any{"pubkey": publicPEM(t, id.key)})
+		g.loginAsserting(newMachineAtGlewlwyd(t, g), "", "--private-key-file", file)
 	})
 	t.Run("JWK on stdin", func(t *testing.T) {
 		t.Parallel()
 		g := startGlewlwyd(t, glewlwydOptions{})
-		private, public := jsonWebKey(t, key)
-		g.assertingService("private_key_jwt", map[string]any{"jwks": map[string]any{"keys": []any{public}}})
-		text, err := json.Marshal(private)
+		key := publicJWK(id.key)
+		key["kid"] = "of-svc" // glewlwyd finds the key by it
+		g.assertingService("private_key_jwt", map[string]any{"jwks": map[string]any{"keys": []any{maps.Clone(key)}}})
+		d, err := id.key.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		key["d"] = base64.RawURLEncoding.EncodeToString(d)
+		text, err := json.Marshal(key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		g.loginAsserting(newMachineAtGlewlwyd(t, g), string(text), "--private-key-stdin")
 	})
-}
-
-// jsonWebKey is a key as its two JWKs (RFC 7518 §6.2).
-func jsonWebKey(t testing.TB, key *ecdsa.PrivateKey) (private, public map[string]string) {
-	t.Helper()
-	point, err := key.PublicKey.Bytes()
-	d, privateErr := key.Bytes()
-	if err != nil || privateErr != nil {
-		t.Fatal(err, privateErr)
-	}
-	text := base64.RawURLEncoding.EncodeToString
-	public = map[string]string{"kty": "EC", "crv": "P-256", "x": text(point[1:33]), "y": text(point[33:]), "kid": "of-svc", "alg": "ES256"}
-	private = maps.Clone(public)
-	private["d"] = text(d)
-	return private, public
 }
 
 const longSecret = "a-secret-of-more-than-thirty-two-bytes"
@@ -323,31 +268,28 @@ func TestFlowClientSecretJWT_RFC7523_Glewlwyd(t *testing.T) {
 
 func TestFlowMutualTLS_RFC8705_Glewlwyd(t *testing.T) {
 	t.Parallel()
-	g := startGlewlwyd(t, glewlwydOptions{tls: true, plugin: map[string]any{"client-cert-source": "TLS", "client-cert-use-endpoint-aliases": true}})
+	g := startGlewlwyd(t, glewlwydOptions{tls: newPKI(t), plugin: map[string]any{"client-cert-source": "TLS", "client-cert-use-endpoint-aliases": true}})
 	redirect := g.native(map[string]any{
 		"confidential": true, "token_endpoint_auth_method": []string{"tls_client_auth"}, "tls_client_auth_san_dns": "svc.example.com",
 		"scope": []string{"read"}, "authorization_type": []string{"client_credentials", "code", "refresh_token"},
 	})
 	m := newMachineAtGlewlwyd(t, g)
-	login := func(profile, name string, args ...string) result {
-		cert, key, _ := g.authority.issue(&x509.Certificate{
-			Subject: pkix.Name{CommonName: "svc"}, DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		})
-		certFile, keyFile := filepath.Join(m.home, name+".pem"), filepath.Join(m.home, name+".key")
-		g.write(certFile, cert)
-		g.write(keyFile, pemKey(t, key))
-		return m.fob("", append([]string{"login", profile, "--issuer", g.issuer, "--client-id", "fob-e2e", "--ca-file", g.caFile, "--certificate-file", certFile, "--certificate-key-file", keyFile}, args...)...)
+	login := func(profile, name string, args ...string) (*identity, result) {
+		id := newIdentity(t, g.tls.root, &x509.Certificate{DNSNames: []string{name + ".example.com"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		cert, key := id.write(t, t.TempDir(), name)
+		return id, m.fob("", append([]string{"login", profile, "--issuer", g.issuer, "--client-id", "fob-e2e", "--ca-file", g.tls.CA, "--certificate-file", cert, "--certificate-key-file", key}, args...)...)
 	}
-	if r := login("other", "other.example.com", "--grant", "client_credentials", "--scope", "read"); r.status == 0 {
-		t.Error("the server takes any certificate")
+	if _, r := login("other", "other", "--grant", "client_credentials", "--scope", "read"); r.status != 1 || !strings.Contains(r.stderr, "403 Forbidden") {
+		t.Errorf("another certificate: exit status %d\n%s", r.status, r.stderr)
 	}
 	for profile, args := range map[string][]string{"svc": {"--grant", "client_credentials", "--scope", "read"}, "work": {"--redirect-uri", redirect}} {
-		if r := login(profile, "svc.example.com", args...); r.status != 0 {
+		id, r := login(profile, "svc", args...)
+		if r.status != 0 {
 			t.Errorf("%s: exit status %d\n%s\n%s", profile, r.status, r.stderr, g.log())
 			continue
 		}
 		token := m.ok("token", profile, "--force-refresh")
-		if said := g.introspect(token); !said.Active || said.ClientID != "fob-e2e" || said.Confirmation.Certificate == "" {
+		if said := g.introspect(token); !said.Active || said.ClientID != "fob-e2e" || said.Confirmation.Certificate != id.thumbprint() {
 			t.Errorf("%s: the server says of the token: %+v", profile, said)
 		}
 		if r := m.fob("", "logout", profile); r.status != 0 || g.introspect(token).Active {
@@ -377,11 +319,11 @@ func TestFlowResourceIndicators_RFC8707_Glewlwyd(t *testing.T) {
 	g := startGlewlwyd(t, glewlwydOptions{})
 	redirect := g.native(nil)
 	m := newMachineAtGlewlwyd(t, g)
-	g.login(m, "", "--redirect-uri", redirect, "--resource", resource, "--scope", "openid email read")
-	if said := g.introspect(m.ok("token", "work")); !said.Active || said.Aud != resource {
+	g.login(m, "", "--redirect-uri", redirect, "--resource", theAPI, "--scope", "openid email read")
+	if said := g.introspect(m.ok("token", "work")); !said.Active || said.Audience != theAPI {
 		t.Errorf("the server says of the token: %+v", said)
 	}
-	if said := g.introspect(m.ok("token", "work", "--resource", resource, "--force-refresh")); !said.Active || said.Aud != resource {
+	if said := g.introspect(m.ok("token", "work", "--resource", theAPI, "--force-refresh")); !said.Active || said.Audience != theAPI {
 		t.Errorf("the server says of the refreshed token: %+v", said)
 	}
 	if r := m.fob("", "token", "work", "--resource", "https://other.example.com/"); r.status == 0 || !strings.Contains(r.stderr, "invalid_target") {
@@ -447,7 +389,7 @@ func (g *glewlwyd) userinfo(header http.Header) (string, *http.Response) {
 	return text, resp
 }
 
-func TestFlowUserinfo_OIDCCore_Glewlwyd(t *testing.T) {
+func TestFlowUserinfo_OIDC_Glewlwyd(t *testing.T) {
 	t.Parallel()
 	g := startGlewlwyd(t, glewlwydOptions{})
 	redirect := g.native(nil)
@@ -465,7 +407,7 @@ func TestFlowUserinfo_OIDCCore_Glewlwyd(t *testing.T) {
 	if r := m.fob(token, "login", "given", "--issuer", g.issuer, "--client-id", "fob-e2e", "--with-token"); r.status != 0 {
 		t.Errorf("the token given: %d\n%s", r.status, r.stderr)
 	}
-	if r := m.fob("no-token\n", "login", "wrong", "--issuer", g.issuer, "--client-id", "fob-e2e", "--with-token"); r.status != 1 {
+	if r := m.fob("no-token\n", "login", "wrong", "--issuer", g.issuer, "--client-id", "fob-e2e", "--with-token"); r.status != 1 || !strings.Contains(r.stderr, "refused by the userinfo endpoint") {
 		t.Errorf("no token given: %d\n%s", r.status, r.stderr)
 	}
 }

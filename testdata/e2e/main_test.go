@@ -1,7 +1,6 @@
 // Package e2e runs the real fob against real parts: a certified OpenID provider, a
-// second authorization server of another make,
-// gnome-keyring on a private bus, Chromium. What a step claims is looked up at
-// the server too.
+// second authorization server of another make, gnome-keyring on a private bus,
+// Chromium. What a step claims is looked up at the server too.
 package e2e
 
 import (
