@@ -18,6 +18,7 @@ need npm npm
 need gcc gcc
 need curl curl
 need strace strace
+need tmux tmux
 need /usr/lib/wine/wine64 wine64
 need glewlwyd glewlwyd # brings sqlite3
 need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
