@@ -9,7 +9,7 @@ import (
 // A person at a remote machine pastes what the browser at home ends on, by way of a
 // real terminal: wrong addresses first, then one that no line of a terminal takes.
 func TestFlowPasteMode_RFC8252_OIDCProvider(t *testing.T) {
-	for name, bracketed := range map[string]bool{"Typed": false, "Pasted": false} {
+	for name, bracketed := range map[string]bool{"Typed": false, "Pasted": false, "BracketedPaste": true} {
 		t.Run(name, func(t *testing.T) {
 			eachWay(t, providerOptions{}, []string{overTLS}, func(f *flow) {
 				program := f.m.program
