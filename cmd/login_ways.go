@@ -32,6 +32,9 @@ func (a *app) tokenLogin(ctx context.Context, attempt *loginAttempt, _ loginOpti
 		return nil, withHint(usagef("the token on stdin: %s", err), "give one access token, or the JSON of a token response")
 	}
 	brought := given.RefreshToken.IsZero()
+	if brought && !attempt.client.DPoPKey.IsZero() {
+		return nil, withHint(usagef("an access token that you bring is bound to no key of this login"), "leave out --dpop, or bring the refresh token too")
+	}
 	if !brought {
 		// A refresh proves the token, and takes it out of the hands it came from
 		// where the server rotates.
