@@ -125,7 +125,7 @@ func hintOf(err error) string {
 		{ci.ErrNotPermitted, "let the job have one: 'permissions: id-token: write'"},
 		{ci.ErrAbsent, "let the job have one; in GitLab: 'id_tokens: FOB_ID_TOKEN: aud: ...'"},
 		{ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"},
-		{ci.ErrCommand, "try identity_command by hand: it prints one token on stdout"},
+		{ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"},
 		{jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"},
 		{oauth.ErrNoClientKey, "name its file: 'fob profile set PROFILE --private-key-file FILE'; or 'fob login PROFILE --private-key-stdin'"},
 		{oauth.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},

@@ -92,7 +92,13 @@ type profileJSON struct {
 	AuthMethod      string   `json:"token_endpoint_auth_method,omitempty"`
 	PrivateKeyFile  string   `json:"private_key_file,omitempty"`
 	CertificateFile string   `json:"certificate_file,omitempty"`
-	Identity        string   `json:"identity,omitempty"`
+	CertificateKey  string   `json:"certificate_key_file,omitempty"`
+
+	Identity         string   `json:"identity,omitempty"`
+	IdentityCommand  []string `json:"identity_command,omitempty"`
+	IdentityAudience string   `json:"identity_audience,omitempty"`
+	SubjectTokenType string   `json:"subject_token_type,omitempty"`
+	Audience         string   `json:"audience,omitempty"`
 }
 
 func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
@@ -101,7 +107,9 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
 		Scopes: full.Scopes, RedirectURI: full.RedirectURI, Storage: p.Storage, CAFile: p.CAFile,
 		Grant: p.Grant, Resources: p.Resources, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod,
-		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, Identity: p.Identity,
+		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
+		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
+		SubjectTokenType: p.SubjectTokenType, Audience: p.Audience,
 	}
 }
 
@@ -142,7 +150,12 @@ func newProfileShowCmd(a *app) *cobra.Command {
 				{"client proves itself by", shown.AuthMethod},
 				{"private key", shown.PrivateKeyFile},
 				{"certificate", shown.CertificateFile},
+				{"certificate key", shown.CertificateKey},
 				{"identity", shown.Identity},
+				{"identity command", strings.Join(shown.IdentityCommand, " ")},
+				{"identity audience", shown.IdentityAudience},
+				{"subject token type", shown.SubjectTokenType},
+				{"audience", shown.Audience},
 			}
 			return a.printTable(filled(rows))
 		},

@@ -42,7 +42,7 @@ func (f *profileFlags) register(c *cobra.Command) {
 		f.dpop = &given
 		return err
 	})
-	flags.StringVar(&f.Identity, "identity", "", "the `SOURCE` of a machine's own identity: github, gitlab, env:NAME, file:PATH or command")
+	flags.StringVar(&f.Identity, "identity", "", "the `SOURCE` of a machine's own identity: github, gitlab, env:NAME, file:PATH, or command (identity_command in config.toml)")
 	flags.StringVar(&f.IdentityAudience, "identity-audience", "", "the `AUDIENCE` that the identity is asked for, if not the issuer")
 	flags.StringVar(&f.Audience, "audience", "", "the `AUDIENCE` of the access token, where the server wants one with a machine's identity")
 	flags.StringVar(&f.AuthorizationEndpoint, "authorization-endpoint", "", "the authorization endpoint's `URL`, where a server has no metadata")

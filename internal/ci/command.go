@@ -21,7 +21,7 @@ const (
 // prints as the token.
 func (m Machine) run(ctx context.Context, argv []string) (secret.Secret, error) {
 	if len(argv) == 0 || argv[0] == "" {
-		return secret.Secret{}, fmt.Errorf("%w: none is configured", ErrCommand)
+		return secret.Secret{}, fmt.Errorf("%w: the profile names none", ErrCommand)
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
