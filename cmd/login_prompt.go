@@ -83,16 +83,11 @@ func completeScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *
 	if err != nil || !slices.Contains(resource.AuthorizationServers, p.WithProvider().Issuer) {
 		return // it is not bound to say anything
 	}
-	if scopes := visible(resource.ScopesSupported); len(scopes) > 0 {
+	// What holds blanks or controls cannot be a scope (RFC 6749 §3.3).
+	scopes := slices.DeleteFunc(slices.Clone(resource.ScopesSupported), func(s string) bool { return !safetext.IsVisibleASCII(s) })
+	if len(scopes) > 0 {
 		p.Scopes = append(scopes, without(defaultScopes(*p, m), scopes)...)
 	}
-}
-
-// visible leaves out what cannot be a scope (RFC 6749 §3.3).
-func visible(scopes []string) []string {
-	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool {
-		return scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r >= 0x7f })
-	})
 }
 
 // startProfile finds or makes the profile that the call names.

@@ -146,7 +146,7 @@ func token(text []byte, from string) (secret.Secret, error) {
 		why = "is empty"
 	case len(value) > maxToken:
 		why = fmt.Sprintf("holds more than %d bytes", maxToken)
-	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+	case !safetext.IsVisibleASCII(value):
 		why = "holds characters that no token has"
 	default:
 		return secret.New(value), nil

@@ -114,7 +114,7 @@ func (c *Client) Push(ctx context.Context, r *AuthorizationRequest) error {
 	switch {
 	case status != http.StatusCreated && status != http.StatusOK:
 		return fmt.Errorf("pushing the authorization request: %w", errorAnswer(status, body))
-	case json.Unmarshal(body, &answer) != nil || !isVisible(answer.RequestURI) || answer.RequestURI == "":
+	case json.Unmarshal(body, &answer) != nil || !safetext.IsVisibleASCII(answer.RequestURI):
 		return fmt.Errorf("%w: it pushed no request_uri", ErrMalformed)
 	}
 	r.url, err = withParams(c.Metadata.AuthorizationEndpoint, url.Values{

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -224,7 +225,7 @@ func (r *TokenResponse) AccessToken() (AccessToken, error) {
 	if value == "" {
 		return AccessToken{}, fmt.Errorf("%w: there is no access_token in it", ErrMalformed)
 	}
-	if !isVisible(value) {
+	if !safetext.IsVisibleASCII(value) {
 		return AccessToken{}, fmt.Errorf("%w: the access_token holds a character that no token has", ErrMalformed)
 	}
 	kind, err := r.tokenType()
@@ -253,16 +254,6 @@ func (r *TokenResponse) tokenType() (string, error) {
 		return TypeBearer, nil
 	}
 	return "", fmt.Errorf("%w: a token_type other than Bearer", ErrUnsupported)
-}
-
-// isVisible reports whether a text is visible ASCII without blanks.
-func isVisible(text string) bool {
-	for _, b := range []byte(text) {
-		if b <= ' ' || b >= 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // IDToken returns the id_token, or "".

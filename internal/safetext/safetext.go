@@ -38,6 +38,13 @@ func Line(s string) string {
 	return kept.String()
 }
 
+// IsVisibleASCII reports whether s is one or more visible ASCII characters (VCHAR of
+// RFC 5234 §B.1): what a token, a scope or a client's ID may be, with nothing that a
+// header, a log or a script could take for something else.
+func IsVisibleASCII(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
 // visible leaves out controls, format characters (bidi, zero-width, tags), and the
 // fillers and selectors that are letters or marks to Unicode, and nothing to the eye.
 func visible(r rune) bool {
