@@ -130,9 +130,10 @@ func hintOf(err error) string {
 		{oauth.ErrNoClientKey, "name its file: 'fob profile set PROFILE --private-key-file FILE'; or 'fob login PROFILE --private-key-stdin'"},
 		{oauth.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
 		{session.ErrMoved, "try again: nothing is lost"},
+		{session.ErrReplaced, "try again: nothing is lost"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},
 		{httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"},
-		{oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method)"},
+		{oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"},
 		{oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again; the login is kept"},
 	} {
 		if errors.Is(err, row.target) {
@@ -143,6 +144,8 @@ func hintOf(err error) string {
 	var selection *config.SelectError
 	var refusal *oauth.Error
 	switch {
+	case oauth.RefusesClient(err):
+		return "see the client ID and how the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_dpop_proof":
 		return "the server binds tokens to keys: 'fob login PROFILE --dpop'"
 	case errors.As(err, &parse):

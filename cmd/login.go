@@ -97,7 +97,7 @@ type loginAttempt struct {
 func (t *loginAttempt) login(response *oauth.TokenResponse) session.Login {
 	return session.Login{
 		Client: t.client, Response: response, Scopes: t.scopes, Resource: t.params.Get("resource"), Grant: t.profile.Grant,
-		KeyStays: t.profile.PrivateKeyFile != "", Registration: t.registration,
+		KeyInFile: t.profile.PrivateKeyFile != "", Registration: t.registration,
 	}
 }
 

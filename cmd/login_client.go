@@ -56,7 +56,7 @@ func (a *app) unregisterUnused(ctx context.Context, attempt *loginAttempt) error
 // oauthClient is the client with all that it proves itself by.
 func (a *app) oauthClient(ctx context.Context, attempt *loginAttempt, m *oauth.Metadata, opts loginOptions) (*oauth.Client, error) {
 	full := attempt.profile.WithProvider()
-	c := &oauth.Client{HTTP: attempt.session.HTTP, Metadata: m, ClientID: full.ClientID, Now: a.now}
+	c := &oauth.Client{HTTP: attempt.session.HTTP, Metadata: m, ClientID: full.ClientID, AssertionAudience: full.ClientAssertionAudience, Now: a.now}
 	method := full.TokenEndpointAuthMethod
 	var err error
 	if attempt.registration != nil {

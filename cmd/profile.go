@@ -86,13 +86,14 @@ type profileJSON struct {
 	Storage     string   `json:"storage,omitempty"`
 	CAFile      string   `json:"ca_file,omitempty"`
 
-	Grant           string   `json:"grant,omitempty"`
-	Resources       []string `json:"resources,omitempty"`
-	DPoP            bool     `json:"dpop,omitempty"`
-	AuthMethod      string   `json:"token_endpoint_auth_method,omitempty"`
-	PrivateKeyFile  string   `json:"private_key_file,omitempty"`
-	CertificateFile string   `json:"certificate_file,omitempty"`
-	CertificateKey  string   `json:"certificate_key_file,omitempty"`
+	Grant             string   `json:"grant,omitempty"`
+	Resources         []string `json:"resources,omitempty"`
+	DPoP              bool     `json:"dpop,omitempty"`
+	AuthMethod        string   `json:"token_endpoint_auth_method,omitempty"`
+	AssertionAudience string   `json:"client_assertion_audience,omitempty"`
+	PrivateKeyFile    string   `json:"private_key_file,omitempty"`
+	CertificateFile   string   `json:"certificate_file,omitempty"`
+	CertificateKey    string   `json:"certificate_key_file,omitempty"`
 
 	Identity         string   `json:"identity,omitempty"`
 	IdentityCommand  []string `json:"identity_command,omitempty"`
@@ -106,7 +107,7 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 	return profileJSON{
 		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
 		Scopes: full.Scopes, RedirectURI: full.RedirectURI, Storage: p.Storage, CAFile: p.CAFile,
-		Grant: p.Grant, Resources: p.Resources, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod,
+		Grant: p.Grant, Resources: p.Resources, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod, AssertionAudience: full.ClientAssertionAudience,
 		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
 		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
 		SubjectTokenType: p.SubjectTokenType, Audience: p.Audience,
@@ -148,6 +149,7 @@ func newProfileShowCmd(a *app) *cobra.Command {
 				{"resources", strings.Join(shown.Resources, " ")},
 				{"tokens", yesText(shown.DPoP, "bound to a key (DPoP)")},
 				{"client proves itself by", shown.AuthMethod},
+				{"its JWTs are for", shown.AssertionAudience},
 				{"private key", shown.PrivateKeyFile},
 				{"certificate", shown.CertificateFile},
 				{"certificate key", shown.CertificateKey},

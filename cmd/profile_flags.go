@@ -35,6 +35,7 @@ func (f *profileFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.CAFile, "ca-file", "", "a `FILE` of PEM certificates to trust besides the system's")
 	flags.StringVar(&f.TokenEndpointAuthMethod, "token-endpoint-auth-method", "", "the `METHOD` by which the client proves itself, if not the usual one for what it has")
 	flags.StringVar(&f.PrivateKeyFile, "private-key-file", "", "a `FILE` with the client's private key (PEM or JWK); it stays there")
+	flags.StringVar(&f.ClientAssertionAudience, "client-assertion-audience", "", "who the client's JWTs are for: `WHO` is issuer (the default) or endpoint, for servers that want their URL")
 	flags.StringVar(&f.CertificateFile, "certificate-file", "", "a `FILE` with the client's certificate (PEM), for mutual TLS")
 	flags.StringVar(&f.CertificateKeyFile, "certificate-key-file", "", "a `FILE` with the certificate's private key (PEM)")
 	flags.BoolFunc("dpop", "bind tokens to a key of this login: only DPoP requests can use them", func(text string) error {
@@ -52,7 +53,7 @@ func (f *profileFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.DeviceAuthorizationEndpoint, "device-authorization-endpoint", "", "the device authorization endpoint's `URL`, likewise")
 	for flag, values := range map[string][]string{
 		"storage": {storageKeyring, storageFile}, "provider": providerNames(), "grant": config.Grants(),
-		"token-endpoint-auth-method": oauth.AuthMethods(), "identity": {"github", "gitlab", "env:", "file:", "command"},
+		"client-assertion-audience": oauth.AssertionAudiences(), "token-endpoint-auth-method": oauth.AuthMethods(), "identity": {"github", "gitlab", "env:", "file:", "command"},
 	} {
 		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
@@ -73,7 +74,7 @@ func (f *profileFlags) apply(p *config.Profile) error {
 	}
 	for _, set := range []struct{ field, value *string }{
 		{&p.Provider, &f.Provider}, {&p.Issuer, &f.Issuer}, {&p.ClientID, &f.ClientID}, {&p.RedirectURI, &f.RedirectURI},
-		{&p.Storage, &f.Storage}, {&p.TokenEndpointAuthMethod, &f.TokenEndpointAuthMethod},
+		{&p.Storage, &f.Storage}, {&p.TokenEndpointAuthMethod, &f.TokenEndpointAuthMethod}, {&p.ClientAssertionAudience, &f.ClientAssertionAudience},
 		{&p.AuthorizationEndpoint, &f.AuthorizationEndpoint}, {&p.TokenEndpoint, &f.TokenEndpoint},
 		{&p.RevocationEndpoint, &f.RevocationEndpoint}, {&p.UserinfoEndpoint, &f.UserinfoEndpoint},
 		{&p.DeviceAuthorizationEndpoint, &f.DeviceAuthorizationEndpoint},
@@ -124,6 +125,7 @@ func (f *profileFlags) check() error {
 	}{
 		{"storage", f.Storage, []string{storageKeyring, storageFile}},
 		{"token endpoint auth method", f.TokenEndpointAuthMethod, oauth.AuthMethods()},
+		{"client assertion audience", f.ClientAssertionAudience, oauth.AssertionAudiences()},
 		{"grant", f.Grant, config.Grants()},
 	} {
 		if choice.value != "" && !slices.Contains(choice.of, choice.value) {

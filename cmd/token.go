@@ -129,12 +129,12 @@ func runToken(ctx context.Context, a *app, opts tokenOptions) error {
 	if err != nil {
 		return err
 	}
+	if opts.dpopMethod != "" {
+		return forProfile(a.printBound(ctx, p, want, opts), p.Name)
+	}
 	token, err := a.token(ctx, p, want)
 	if err != nil {
 		return forProfile(err, p.Name)
-	}
-	if opts.dpopMethod != "" {
-		return forProfile(a.printProof(ctx, p, token, opts), p.Name)
 	}
 	return a.printToken(token, opts)
 }
@@ -232,25 +232,36 @@ func (a *app) printToken(token *session.Token, opts tokenOptions) error {
 	return err
 }
 
-// printProof prints the headers of one request with a token that is bound to a key
-// (RFC 9449 §7.1).
-func (a *app) printProof(ctx context.Context, p config.Profile, token *session.Token, opts tokenOptions) error {
-	if token.Type != oauth.TypeDPoP {
-		return withHint(usagef("the token of profile %q is not bound to a key", p.Name), "log in with a key: 'fob login %s --dpop'; or use --header", p.Name)
-	}
-	s, err := a.session(p)
-	if err != nil {
+// printBound prints the headers of one request with a token that is bound to a key
+// (RFC 9449 §7.1). Another process may replace the token before its proof is made.
+func (a *app) printBound(ctx context.Context, p config.Profile, want session.TokenOptions, opts tokenOptions) error {
+	const tries = 3
+	for try := 1; ; try++ {
+		token, err := a.token(ctx, p, want)
+		if err != nil {
+			return err
+		}
+		if token.Type != oauth.TypeDPoP {
+			return withHint(usagef("the token of profile %q is not bound to a key", p.Name), "log in with a key: 'fob login %s --dpop'; or use --header", p.Name)
+		}
+		s, err := a.session(p)
+		if err != nil {
+			return err
+		}
+		proof, err := s.Proof(ctx, token, want.Target, opts.dpopMethod, opts.dpopURL, opts.dpopNonce)
+		if errors.Is(err, session.ErrReplaced) && try < tries {
+			want.ForceRefresh = false
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if opts.mask {
+			a.maskInLog(token.Value)
+		}
+		_, err = fmt.Fprintf(a.stdout, "Authorization: %s %s\nDPoP: %s\n", token.Type, token.Value.Reveal(), proof)
 		return err
 	}
-	proof, err := s.Proof(ctx, token, opts.dpopMethod, opts.dpopURL, opts.dpopNonce)
-	if err != nil {
-		return err
-	}
-	if opts.mask {
-		a.maskInLog(token.Value)
-	}
-	_, err = fmt.Fprintf(a.stdout, "Authorization: %s %s\nDPoP: %s\n", token.Type, token.Value.Reveal(), proof)
-	return err
 }
 
 // tokenJSON is what `fob token --json` prints.

@@ -69,6 +69,9 @@ func parse(path string, text []byte) (*Config, error) {
 		if p.Grant, err = ParseGrant(p.Grant); err != nil {
 			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: %s", name, err)}
 		}
+		if who := p.ClientAssertionAudience; who != "" && who != "issuer" && who != "endpoint" {
+			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: client_assertion_audience is issuer or endpoint, not %.80q", name, who)}
+		}
 		p.Name = name
 		c.Profiles[name] = p
 	}

@@ -25,12 +25,13 @@ type Profile struct {
 	CAFile                  string   `toml:"ca_file"`
 
 	DeviceAuthorizationEndpoint string   `toml:"device_authorization_endpoint"`
-	Grant                       string   `toml:"grant"`                // as ParseGrant gives it; empty: a person logs in
-	Resources                   []string `toml:"resources"`            // RFC 8707; the first is that of 'fob token'
-	DPoP                        bool     `toml:"dpop"`                 // bind tokens to a key (RFC 9449)
-	PrivateKeyFile              string   `toml:"private_key_file"`     // of private_key_jwt: PEM or JWK
-	CertificateFile             string   `toml:"certificate_file"`     // of a client that shows one (RFC 8705): PEM
-	CertificateKeyFile          string   `toml:"certificate_key_file"` // PEM
+	Grant                       string   `toml:"grant"`                     // as ParseGrant gives it; empty: a person logs in
+	Resources                   []string `toml:"resources"`                 // RFC 8707; the first is that of 'fob token'
+	DPoP                        bool     `toml:"dpop"`                      // bind tokens to a key (RFC 9449)
+	PrivateKeyFile              string   `toml:"private_key_file"`          // of private_key_jwt: PEM or JWK
+	ClientAssertionAudience     string   `toml:"client_assertion_audience"` // who the client's JWTs are for: issuer (also if empty) or endpoint
+	CertificateFile             string   `toml:"certificate_file"`          // of a client that shows one (RFC 8705): PEM
+	CertificateKeyFile          string   `toml:"certificate_key_file"`      // PEM
 
 	// Of a machine that shows its own identity, with the grants token-exchange and
 	// jwt-bearer.
@@ -65,6 +66,7 @@ func (p Profile) WithProvider() Profile {
 	}
 	p.RedirectURI = cmp.Or(p.RedirectURI, preset.RedirectURI)
 	p.TokenEndpointAuthMethod = cmp.Or(p.TokenEndpointAuthMethod, preset.TokenEndpointAuthMethod)
+	p.ClientAssertionAudience = cmp.Or(p.ClientAssertionAudience, preset.ClientAssertionAudience)
 	return p
 }
 

@@ -30,10 +30,11 @@ type Provider struct {
 	AuthParams              map[string]string `json:"authorization_parameters,omitempty"`
 	SecretRequired          bool              `json:"secret_required"`
 	TokenEndpointAuthMethod string            `json:"token_endpoint_auth_method,omitempty"`
-	RedirectURI             string            `json:"redirect_uri"` // to register
-	Revocation              string            `json:"revocation"`   // RevokesToken, RevokesGrant or RevokesNothing
-	RevokeAt                string            `json:"revoke_at"`    // the page to revoke by hand
-	RegisterAt              string            `json:"register_at"`  // the page to register a client
+	ClientAssertionAudience string            `json:"client_assertion_audience,omitempty"` // as in Profile
+	RedirectURI             string            `json:"redirect_uri"`                        // to register
+	Revocation              string            `json:"revocation"`                          // RevokesToken, RevokesGrant or RevokesNothing
+	RevokeAt                string            `json:"revoke_at"`                           // the page to revoke by hand
+	RegisterAt              string            `json:"register_at"`                         // the page to register a client
 	Verified                string            `json:"verified"`
 	Note                    string            `json:"note,omitempty"`
 }

@@ -16,9 +16,12 @@ type Client struct {
 	ClientSecret secret.Secret // zero for a public client
 	ClientKey    jwk.Key       // of private_key_jwt
 	AuthMethod   string        // one of AuthMethods, as UseAuthMethod settles; empty is AuthNone
-	DPoPKey      jwk.Key       // what tokens are bound to (RFC 9449); zero: bearer tokens
-	Keys         *KeySet       // the issuer's signing keys, as far as they are known
-	Now          func() time.Time
+	// AssertionAudience is who a client's JWTs are for: AudienceIssuer, also if empty, or
+	// AudienceEndpoint.
+	AssertionAudience string
+	DPoPKey           jwk.Key // what tokens are bound to (RFC 9449); zero: bearer tokens
+	Keys              *KeySet // the issuer's signing keys, as far as they are known
+	Now               func() time.Time
 
 	skew      time.Duration // of the server's clock, as its last answer showed it
 	dpopNonce string        // as the server's last answer gave it (RFC 9449 §8)

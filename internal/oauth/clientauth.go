@@ -84,7 +84,7 @@ func (c *Client) chooseAuthMethod() string {
 }
 
 // authenticate adds to a request's form and header what proves the client.
-func (c *Client) authenticate(form url.Values, header http.Header) error {
+func (c *Client) authenticate(endpoint string, form url.Values, header http.Header) error {
 	if c.AuthMethod == AuthBasic {
 		// Both parts are form-encoded first (RFC 6749 §2.3.1).
 		r := http.Request{Header: header}
@@ -96,7 +96,7 @@ func (c *Client) authenticate(form url.Values, header http.Header) error {
 	case AuthPost:
 		form.Set("client_secret", c.ClientSecret.Reveal())
 	case AuthSecretJWT, AuthKeyJWT:
-		assertion, err := c.clientAssertion()
+		assertion, err := c.clientAssertion(endpoint)
 		if err != nil {
 			return fmt.Errorf("proving the client: %w", err)
 		}
@@ -109,15 +109,29 @@ func (c *Client) authenticate(form url.Values, header http.Header) error {
 // assertionLifetime is for one request, with a margin for two clocks.
 const assertionLifetime = 2 * time.Minute
 
+// Who a client's JWT is for (RFC 7523 §3).
+const (
+	// AudienceIssuer is the server by its issuer, as FAPI 2.0 wants it.
+	AudienceIssuer = "issuer"
+	// AudienceEndpoint is the URL that the JWT is sent to, and no other: whoever is there
+	// can show it to nobody else. It is what servers want that do not know their issuer.
+	AudienceEndpoint = "endpoint"
+)
+
+// AssertionAudiences returns what AssertionAudience may be.
+func AssertionAudiences() []string { return []string{AudienceIssuer, AudienceEndpoint} }
+
 // clientAssertion is a JWT by which the client proves itself, once (RFC 7523 §3).
-// It is for the issuer alone: a token endpoint's URL may be one that another
-// server has named as its own.
-func (c *Client) clientAssertion() (string, error) {
+func (c *Client) clientAssertion(endpoint string) (string, error) {
 	now := c.serverNow()
+	audience := cmp.Or(c.Metadata.Issuer, endpoint)
+	if c.AssertionAudience == AudienceEndpoint {
+		audience = endpoint
+	}
 	claims := map[string]any{
 		"iss": c.ClientID,
 		"sub": c.ClientID,
-		"aud": cmp.Or(c.Metadata.Issuer, c.Metadata.TokenEndpoint),
+		"aud": audience,
 		"jti": randomText(),
 		"iat": now.Unix(),
 		"exp": now.Add(assertionLifetime).Unix(),

@@ -11,9 +11,9 @@ import (
 // no other name for it (RFC 8693 §3).
 const TokenTypeJWT = "urn:ietf:params:oauth:token-type:jwt"
 
-// ExchangeToken gives a subject's token, of the named kind, for an access token (RFC
+// TokenExchange gives a subject's token, of the named kind, for an access token (RFC
 // 8693 §2.1).
-func (c *Client) ExchangeToken(ctx context.Context, subject secret.Secret, tokenType string, want Target) (*TokenResponse, error) {
+func (c *Client) TokenExchange(ctx context.Context, subject secret.Secret, tokenType string, want Target) (*TokenResponse, error) {
 	return c.grant(ctx, want.form(url.Values{
 		"grant_type":           {"urn:ietf:params:oauth:grant-type:token-exchange"},
 		"subject_token":        {subject.Reveal()},
@@ -22,8 +22,8 @@ func (c *Client) ExchangeToken(ctx context.Context, subject secret.Secret, token
 	}))
 }
 
-// BearAssertion gives a JWT about a subject for an access token (RFC 7523 §2.1).
-func (c *Client) BearAssertion(ctx context.Context, assertion secret.Secret, want Target) (*TokenResponse, error) {
+// JWTBearer gives a JWT about a subject for an access token (RFC 7523 §2.1).
+func (c *Client) JWTBearer(ctx context.Context, assertion secret.Secret, want Target) (*TokenResponse, error) {
 	return c.grant(ctx, want.form(url.Values{
 		"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"},
 		"assertion":  {assertion.Reveal()},

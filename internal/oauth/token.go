@@ -134,7 +134,7 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	sent := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
 	maps.Copy(sent, header)
 	form = maps.Clone(form) // what proves the client is for this request alone
-	if err := c.authenticate(form, sent); err != nil {
+	if err := c.authenticate(endpoint, form, sent); err != nil {
 		return 0, nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))

@@ -82,7 +82,7 @@ func (s *Session) resource(t Target) string {
 // keylessClient is the client of a profile for which nothing is stored: a public one,
 // or one whose key lies in a file.
 func (s *Session) keylessClient(metadata *oauth.Metadata) (*oauth.Client, error) {
-	client := &oauth.Client{HTTP: s.HTTP, Metadata: metadata, ClientID: s.Profile.ClientID, Now: s.Clock.Now}
+	client := &oauth.Client{HTTP: s.HTTP, Metadata: metadata, ClientID: s.Profile.ClientID, AssertionAudience: s.Profile.ClientAssertionAudience, Now: s.Clock.Now}
 	if s.Profile.PrivateKeyFile != "" {
 		var err error
 		if client.ClientKey, err = s.KeyFile(); err != nil {
@@ -109,9 +109,9 @@ func (s *Session) IdentityToken(ctx context.Context, metadata *oauth.Metadata, i
 	want := oauth.Target{Scope: cmp.Or(opts.Scope, strings.Join(s.Profile.Scopes, " ")), Resource: s.resource(opts.Target), Audience: identity.Audience}
 	var response *oauth.TokenResponse
 	if identity.Grant == config.GrantJWTBearer {
-		response, err = client.BearAssertion(ctx, identity.Token, want)
+		response, err = client.JWTBearer(ctx, identity.Token, want)
 	} else {
-		response, err = client.ExchangeToken(ctx, identity.Token, cmp.Or(identity.TokenType, oauth.TokenTypeJWT), want)
+		response, err = client.TokenExchange(ctx, identity.Token, cmp.Or(identity.TokenType, oauth.TokenTypeJWT), want)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("giving the machine's identity for a token: %w", err)

@@ -24,7 +24,7 @@ type Login struct {
 	Resource string   // of the tokens, as requested; empty: the server chooses
 	Grant    string   // config.GrantClientCredentials; empty: a person's
 	Nonce    string   // of the request; empty: no id_token is due
-	KeyStays bool     // the client's key lies in a file, and is not stored
+	KeyInFile bool     // the client's key lies in a file, and is not stored
 
 	Registration *oauth.Registration // that fob has just made; nil: none
 	Brought      bool                // the user's own token: it is not revoked where it cannot be stored
@@ -71,6 +71,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 			Metadata:     login.Client.Metadata.Pinned(),
 			AuthMethod:   login.Client.AuthMethod,
 			ClientID:     login.Client.ClientID,
+			Audience:     login.Client.AssertionAudience,
 			ClientSecret: sealedSecret{login.Client.ClientSecret},
 			DPoPKey:      sealedSecret{login.Client.DPoPKey.Private()},
 			Grant:        login.Grant,
@@ -84,7 +85,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if login.Grant == config.GrantClientCredentials {
 		r.RefreshToken = sealedSecret{} // RFC 6749 §4.4.3 knows none
 	}
-	if !login.KeyStays {
+	if !login.KeyInFile {
 		r.ClientKey = sealedSecret{login.Client.ClientKey.Private()}
 	}
 	token := s.newAccessToken(access, scope, r.renews())

@@ -48,6 +48,7 @@ type body struct {
 	Metadata     *oauth.Metadata `json:"metadata"` // pinned at login
 	AuthMethod   string          `json:"token_endpoint_auth_method"`
 	ClientID     string          `json:"client_id"`
+	Audience     string          `json:"client_assertion_audience,omitempty"`
 	ClientSecret sealedSecret    `json:"client_secret,omitzero"`
 	ClientKey    sealedSecret    `json:"client_key,omitzero"` // of private_key_jwt, as a JWK
 	DPoPKey      sealedSecret    `json:"dpop_key,omitzero"`   // what the tokens are bound to, as a JWK
@@ -156,7 +157,7 @@ func (h head) cacheKey() (seal.Key, error) {
 func (s *Session) client(r *record) (*oauth.Client, error) {
 	c := &oauth.Client{
 		HTTP: s.HTTP, Metadata: r.Metadata, Keys: r.Keys, Now: s.Clock.Now,
-		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Secret,
+		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Secret, AssertionAudience: r.Audience,
 	}
 	var err error
 	if r.AuthMethod == oauth.AuthKeyJWT {

@@ -301,12 +301,25 @@ func (t *accessToken) token() *Token {
 	return &Token{Value: t.Value.Secret, Type: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt, IDToken: t.IDToken.Secret}
 }
 
-// Proof is a DPoP proof for a request with one of the login's tokens (see
-// oauth.Client.Proof).
-func (s *Session) Proof(ctx context.Context, token *Token, method, url, nonce string) (string, error) {
+// ErrReplaced means that a token is not the login's any more: ask for both again.
+var ErrReplaced = errors.New("the login or its token was replaced in between")
+
+// Proof is a DPoP proof for one request with a token that Token has just given out for
+// a target (see oauth.Client.Proof). It is made with the key that the token is bound
+// to, or not at all: ErrReplaced.
+func (s *Session) Proof(ctx context.Context, token *Token, t Target, method, url, nonce string) (string, error) {
 	r, err := s.load(ctx)
 	if err != nil {
 		return "", err
+	}
+	current := r.AccessToken
+	if r.renews() {
+		if current, err = s.readCache(r.head, t); err != nil {
+			return "", err
+		}
+	}
+	if current == nil || current.Value.Secret != token.Value {
+		return "", ErrReplaced
 	}
 	client, err := s.client(r)
 	if err != nil {

@@ -168,7 +168,7 @@ func TestFlowMutualTLS_RFC8705_OIDCProvider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range f.p.events {
+	for _, e := range f.p.seen() {
 		if e.Path == "POST /token" && issuer.Port() == strconv.Itoa(e.Port) {
 			t.Error("a request for a token went to the endpoint for clients without a certificate")
 		}

@@ -218,7 +218,7 @@ func (g *glewlwyd) loginAsserting(m *machine, stdin string, args ...string) {
 	if r := m.fob(stdin, append([]string{"login", "refused", "--issuer", g.issuer}, args...)...); r.status != 1 || !strings.Contains(r.stderr, "403 Forbidden") {
 		g.t.Errorf("for the issuer: exit status %d\n%s", r.status, r.stderr)
 	}
-	if r := m.fob(stdin, append([]string{"login", "svc", "--token-endpoint", g.issuer + "/token"}, args...)...); r.status != 0 {
+	if r := m.fob(stdin, append([]string{"login", "svc", "--issuer", g.issuer, "--client-assertion-audience", "endpoint"}, args...)...); r.status != 0 {
 		g.t.Fatalf("exit status %d\n%s\n%s", r.status, r.stderr, g.log())
 	}
 	for range 2 {

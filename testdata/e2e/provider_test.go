@@ -118,13 +118,18 @@ func readEvent(r *bufio.Reader) (event, error) {
 	}
 }
 
-// count is how often something happened at the server.
-func (p *provider) count(name string) int {
+// seen is all that has happened at the server.
+func (p *provider) seen() []event {
 	p.settle()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return slices.Clone(p.events)
+}
+
+// count is how often something happened at the server.
+func (p *provider) count(name string) int {
 	n := 0
-	for _, e := range p.events {
+	for _, e := range p.seen() {
 		if e.Event == name {
 			n++
 		}
@@ -134,11 +139,8 @@ func (p *provider) count(name string) int {
 
 // refusals is what the server has refused and why; clients are told less.
 func (p *provider) refusals() string {
-	p.settle()
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	var all strings.Builder
-	for _, e := range p.events {
+	for _, e := range p.seen() {
 		if e.Event == "refused" {
 			fmt.Fprintf(&all, "the server has refused %s: %s\n", e.Client, e.Detail)
 		}
@@ -148,11 +150,8 @@ func (p *provider) refusals() string {
 
 // requests is how often fob has asked for a path: "POST /token".
 func (p *provider) requests(path string) int {
-	p.settle()
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	n := 0
-	for _, e := range p.events {
+	for _, e := range p.seen() {
 		if e.Path == path {
 			n++
 		}
@@ -185,21 +184,15 @@ func (p *provider) settle() {
 
 // tokens are all that the server has given out.
 func (p *provider) tokens() []string {
-	p.settle()
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	var all []string
-	for _, e := range p.events {
+	for _, e := range p.seen() {
 		all = append(all, e.Tokens...)
 	}
 	return all
 }
 
 func (p *provider) last(name string) event {
-	p.settle()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, e := range slices.Backward(p.events) {
+	for _, e := range slices.Backward(p.seen()) {
 		if e.Event == name {
 			return e
 		}
