@@ -18,12 +18,12 @@ import (
 
 // Login is what a finished login brings.
 type Login struct {
-	Client   *oauth.Client // its metadata is pinned
-	Response *oauth.TokenResponse
-	Scopes   []string // as requested
-	Resource string   // of the tokens, as requested; empty: the server chooses
-	Grant    string   // config.GrantClientCredentials; empty: a person's
-	Nonce    string   // of the request; empty: no id_token is due
+	Client    *oauth.Client // its metadata is pinned
+	Response  *oauth.TokenResponse
+	Scopes    []string // as requested
+	Resource  string   // of the tokens, as requested; empty: the server chooses
+	Grant     string   // config.GrantClientCredentials; empty: a person's
+	Nonce     string   // of the request; empty: no id_token is due
 	KeyInFile bool     // the client's key lies in a file, and is not stored
 
 	Registration *oauth.Registration // that fob has just made; nil: none
