@@ -15,6 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
@@ -128,7 +129,7 @@ func hintOf(err error) string {
 		{ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"},
 		{jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"},
 		{oauth.ErrNoClientKey, "name its file: 'fob profile set PROFILE --private-key-file FILE'; or 'fob login PROFILE --private-key-stdin'"},
-		{oauth.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
+		{loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
 		{session.ErrMoved, "try again: nothing is lost"},
 		{session.ErrReplaced, "try again: nothing is lost"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},

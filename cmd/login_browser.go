@@ -13,6 +13,7 @@ import (
 
 	"github.com/pkg/browser"
 
+	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -27,12 +28,12 @@ var errNobodyCame = errors.New("nobody finished the login in the browser")
 // (RFC 8252) until the browser, or a pasted URL, brings the code.
 func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	full := attempt.profile.WithProvider()
-	loopback, err := oauth.ListenLoopback(full.RedirectURI)
+	listener, err := loopback.Listen(full.RedirectURI)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = loopback.Close() }()
-	request, err := a.authorizationRequest(ctx, attempt, loopback.RedirectURI())
+	defer func() { _ = listener.Close() }()
+	request, err := a.authorizationRequest(ctx, attempt, listener.RedirectURI())
 	if err != nil {
 		return nil, err
 	}
@@ -40,15 +41,15 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errNobodyCame)
 	defer stop()
 	hint := time.AfterFunc(redirectHintAfter, func() {
-		a.note("Still waiting. If the page complains about the redirect, register this redirect URI with the client:\n  %s", cmp.Or(full.RedirectURI, oauth.DefaultRedirectURI))
+		a.note("Still waiting. If the page complains about the redirect, register this redirect URI with the client:\n  %s", cmp.Or(full.RedirectURI, loopback.DefaultRedirectURI))
 	})
 	defer hint.Stop()
-	pasted, restore := a.showLogin(waiting, attempt, request, loopback, opts)
+	pasted, restore := a.showLogin(waiting, attempt, request, listener, opts)
 	defer restore()
 
 	var saved *session.Saved
 	complain := func(err error) { a.note("That is not the address that this login ends on: %s.", err) }
-	err = loopback.Serve(waiting, request, pasted, complain, func(ctx context.Context, code string) error {
+	err = listener.Serve(waiting, request, pasted, complain, func(ctx context.Context, code string) error {
 		response, err := attempt.client.Exchange(ctx, request, code)
 		if err != nil {
 			return err
@@ -92,8 +93,8 @@ func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, r
 
 // showLogin opens the browser, or shows the URL and takes the redirect URL that
 // is pasted back. restore puts the terminal back as it was.
-func (a *app) showLogin(ctx context.Context, attempt *loginAttempt, request *oauth.AuthorizationRequest, loopback *oauth.Loopback, opts loginOptions) (pasted <-chan string, restore func()) {
-	a.note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", loopback.RedirectURI(), opts.timeout)
+func (a *app) showLogin(ctx context.Context, attempt *loginAttempt, request *oauth.AuthorizationRequest, listener *loopback.Listener, opts loginOptions) (pasted <-chan string, restore func()) {
+	a.note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", listener.RedirectURI(), opts.timeout)
 	if !opts.noBrowser && a.getenv("FOB_NO_BROWSER") == "" && a.hasBrowser() {
 		a.note("Opening the browser. If nothing appears, open this URL:\n\n  %s\n", request.URL())
 		go a.openBrowser(ctx, request.URL())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
@@ -27,7 +28,7 @@ func (a *app) register(ctx context.Context, attempt *loginAttempt, m *oauth.Meta
 		if opts.device {
 			grants = append(grants, oauth.GrantDeviceCode)
 		}
-		redirect := cmp.Or(p.WithProvider().RedirectURI, oauth.DefaultRedirectURI)
+		redirect := cmp.Or(p.WithProvider().RedirectURI, loopback.DefaultRedirectURI)
 		registration, err := oauth.Register(ctx, attempt.session.HTTP, m, redirect, grants)
 		if err != nil {
 			return withHint(fmt.Errorf("registering fob as a client: %w", err),

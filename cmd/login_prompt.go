@@ -11,6 +11,7 @@ import (
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
@@ -168,7 +169,7 @@ func (a *app) completeClient(ctx context.Context, p *config.Profile) error {
 	}
 	full := p.WithProvider()
 	provider, _ := config.FindProvider(p.Provider)
-	redirect := cmp.Or(full.RedirectURI, oauth.DefaultRedirectURI)
+	redirect := cmp.Or(full.RedirectURI, loopback.DefaultRedirectURI)
 	if a.interactive() {
 		if provider.RegisterAt != "" {
 			a.note("%s knows an application by its client ID. Register one at\n  %s", provider.Title, provider.RegisterAt)

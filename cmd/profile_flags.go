@@ -11,6 +11,7 @@ import (
 
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 )
 
@@ -160,8 +161,8 @@ func (f *profileFlags) checkURLs() error {
 		}
 	}
 	if f.RedirectURI != "" {
-		if err := oauth.CheckRedirectURI(f.RedirectURI); err != nil {
-			return withHint(&usageError{err.Error()}, "the browser must come back to this machine, for instance to %s", oauth.DefaultRedirectURI)
+		if err := loopback.CheckRedirectURI(f.RedirectURI); err != nil {
+			return withHint(&usageError{err.Error()}, "the browser must come back to this machine, for instance to %s", loopback.DefaultRedirectURI)
 		}
 	}
 	return nil

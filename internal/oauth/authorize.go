@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -179,8 +180,8 @@ func (r *AuthorizationRequest) ParsePasted(line string) (url.Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, path := asVisited(pasted)
-	wantHost, wantPath := asVisited(want)
+	host, path := AsVisited(pasted)
+	wantHost, wantPath := AsVisited(want)
 	if pasted.Scheme != want.Scheme || host != wantHost || path != wantPath || pasted.User != nil {
 		return nil, fmt.Errorf("it does not begin with %s", r.RedirectURI)
 	}
@@ -189,4 +190,10 @@ func (r *AuthorizationRequest) ParsePasted(line string) (url.Values, error) {
 		return nil, errors.New("its parameters are not readable")
 	}
 	return q, r.MatchState(q)
+}
+
+// AsVisited is a URL's host and path as a browser sends them: it leaves out the
+// port 80, and never the path.
+func AsVisited(u *url.URL) (host, path string) {
+	return strings.TrimSuffix(u.Host, ":80"), cmp.Or(u.EscapedPath(), "/")
 }

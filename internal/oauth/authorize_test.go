@@ -240,15 +240,3 @@ func TestPastedRedirectURLs(t *testing.T) {
 		}
 	}
 }
-
-// FuzzCallbackQuery holds the listener to one rule: the login goes on unless the
-// one state is right, and a code comes out of an unambiguous answer alone.
-func FuzzCallbackQuery(f *testing.F) {
-	for _, query := range []string{
-		"code=a&state=right&iss=https://x", "code=a&state=wrong", "state=right&state=right&code=a", "state=right&error=access_denied&iss=https://x",
-		"state=&state=&%zz;;&code", "state=right;code=a", "state=right&code=a&iss=https://x&%zz", "%73tate=right&code=a&code=b&iss=https://x", "state=right%00&code=%0a",
-	} {
-		f.Add(query)
-	}
-	f.Fuzz(func(t *testing.T, query string) { checkCallback(t, query) })
-}

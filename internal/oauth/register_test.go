@@ -29,7 +29,7 @@ func TestRegisteredMethod(t *testing.T) {
 		m := *client.Metadata
 		m.RegistrationEndpoint = strings.TrimSuffix(m.TokenEndpoint, "/token") + "/register"
 		m.TokenEndpointAuthMethodsSupported = strings.Fields(test.supported)
-		registered, err := Register(t.Context(), client.HTTP, &m, DefaultRedirectURI, []string{"authorization_code"})
+		registered, err := Register(t.Context(), client.HTTP, &m, "http://127.0.0.1/callback", []string{"authorization_code"})
 		if err != nil || asked.AuthMethod != test.asked || requests.Load() != 1 {
 			t.Errorf("of %q fob asks for %q, %v", test.supported, asked.AuthMethod, err)
 			continue

@@ -1,4 +1,4 @@
-package oauth
+package loopback
 
 import (
 	"bufio"
@@ -14,13 +14,13 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/oauth"
 )
 
 // waiting is a login that waits on its listener.
 type waiting struct {
 	t        *testing.T
-	request  *AuthorizationRequest
+	request  *oauth.AuthorizationRequest
 	redirect string
 	host     string
 	redeemed atomic.Int32
@@ -33,7 +33,7 @@ type waiting struct {
 // startWaiting waits for a login whose exchange is finish; nil: it succeeds.
 func startWaiting(t *testing.T, finish func(context.Context) error) *waiting {
 	t.Helper()
-	l, err := ListenLoopback("")
+	l, err := Listen("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestStrayCallbacksDoNotEndTheLogin(t *testing.T) {
 		"A2 empty state":                func(q url.Values) { q.Set("state", "") },
 		"A3 error with a bad state":     func(q url.Values) { q.Set("state", "x"); q.Set("error", "access_denied") },
 		"A5 duplicate state":            func(q url.Values) { q.Add("state", q.Get("state")) },
-		"A9 the state of another login": func(q url.Values) { q.Set("state", newRequest("").state.Reveal()) },
+		"A9 the state of another login": func(q url.Values) { q.Set("state", stateOf(newRequest(""))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := startWaiting(t, nil)
@@ -217,17 +217,18 @@ func TestA7ReplayAfterTheExchange(t *testing.T) {
 // checkCallback is what FuzzCallbackQuery asks of any query.
 func checkCallback(t *testing.T, query string) {
 	t.Helper()
-	r := &AuthorizationRequest{state: secret.New("right"), issuer: "https://x", issRequired: true}
+	r := newRequest("http://127.0.0.1:5/callback")
+	query = strings.NewReplacer("right", stateOf(r), "https://x", "https://sso.example.com").Replace(query)
 	c := newCallback(&url.URL{Host: "127.0.0.1:5", Path: "/callback"}, r)
 	c.outcome <- nil
 	status := c.answer(query).Code
 	q, err := url.ParseQuery(query)
-	ours := err == nil && len(query) <= maxQuery && slices.Equal(q["state"], []string{"right"})
+	ours := err == nil && len(query) <= maxQuery && slices.Equal(q["state"], []string{stateOf(r)})
 	if ours != (status == http.StatusOK) || ours != (len(c.arrived) == 1) || !ours && status != http.StatusBadRequest && status != http.StatusRequestURITooLong {
 		t.Errorf("%q got %d, %d arrived", query, status, len(c.arrived))
 	}
 	code, err := r.Code(q)
-	clear := slices.Equal(q["state"], []string{"right"}) && len(q["code"]) == 1 && slices.Equal(q["iss"], []string{"https://x"}) && !q.Has("error")
+	clear := slices.Equal(q["state"], []string{stateOf(r)}) && len(q["code"]) == 1 && slices.Equal(q["iss"], []string{"https://sso.example.com"}) && !q.Has("error")
 	if err == nil && (!clear || code != q.Get("code") || code == "") {
 		t.Errorf("%q gives the code %q", query, code)
 	}
@@ -275,7 +276,7 @@ func TestPastedRedirectEndsTheWait(t *testing.T) {
 	finish, begun, release := held()
 	w := startWaiting(t, finish)
 	w.pasted <- w.redirect + "?code=x&state=guessed"
-	if err := <-w.notes; !errors.Is(err, ErrStray) {
+	if err := <-w.notes; !errors.Is(err, oauth.ErrStray) {
 		t.Errorf("complain was told %v", err)
 	}
 	w.pasted <- w.redirect + "?" + goodCallback(w.request).Encode()

@@ -1,4 +1,4 @@
-package oauth
+package loopback
 
 import (
 	"context"
@@ -138,7 +138,7 @@ func TestA15ThePortIsClosedAfterwards(t *testing.T) {
 
 func TestA15ThePortIsClosedAfterTheTimeout(t *testing.T) {
 	for _, timeout := range slices.Concat([]time.Duration{10 * time.Millisecond}, make([]time.Duration, 50)) { // 0: before the server has begun
-		l, err := ListenLoopback("")
+		l, err := Listen("")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +175,7 @@ func TestA15OnlyLoopbackIsListenedOn(t *testing.T) {
 		if len(hosts) == 0 {
 			continue
 		}
-		l, err := ListenLoopback(uri)
+		l, err := Listen(uri)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestRedirectURIsThatAreRefused(t *testing.T) {
 		"https://127.0.0.1/x", "ftp://127.0.0.1/", "http://evil.test/x", "http://127.0.0.1.evil.test/", "http://localhost.evil.test/",
 		"http://127.0.0.1/x?y", "http://127.0.0.1/x?", "http://127.0.0.1/x#y", "http://u@127.0.0.1/", "http://127.0.0.1:x/", "127.0.0.1/x", "-x", "http://127.0.0.1:65536/x",
 	} {
-		if l, err := ListenLoopback(uri); err == nil {
+		if l, err := Listen(uri); err == nil {
 			_ = l.Close()
 			t.Errorf("%s is listened on", uri)
 		}
@@ -241,7 +241,7 @@ func TestTheRedirectIsSentAsItIsWritten(t *testing.T) {
 	for _, uri := range []string{"http://127.0.0.1:%s", "http://127.0.0.1:%s/", "http://localhost:%s/a%%2Fb/c%%20d", "http://127.0.0.1:%s//x"} {
 		port := freePort(t)
 		uri = strings.ReplaceAll(strings.Replace(uri, "%s", port, 1), "%%", "%")
-		l, err := ListenLoopback(uri)
+		l, err := Listen(uri)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +265,7 @@ func TestTheRedirectIsSentAsItIsWritten(t *testing.T) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := ListenLoopback("http://localhost/")
+	l, err := Listen("http://localhost/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,18 +280,18 @@ func TestAPortThatIsTaken(t *testing.T) {
 		if strings.Contains(family, "[") && !hasIPv6(t) {
 			continue
 		}
-		other, err := ListenLoopback(family)
+		other, err := Listen(family)
 		if err != nil {
 			t.Fatal(err)
 		}
 		fixed := "http://localhost:" + other.redirect.Port() + "/callback"
-		if l, err := ListenLoopback(fixed); !errors.Is(err, ErrPortInUse) {
+		if l, err := Listen(fixed); !errors.Is(err, ErrPortInUse) {
 			t.Errorf("%s beside %s: %v, %v", fixed, other.RedirectURI(), l, err)
 		}
 		if err := other.Close(); err != nil {
 			t.Error(err)
 		}
-		l, err := ListenLoopback(fixed) // the failed try has left nothing bound
+		l, err := Listen(fixed) // the failed try has left nothing bound
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +307,7 @@ func TestLocalhostIsServedOnBothFamilies(t *testing.T) {
 		addresses = append(addresses, "::1")
 	}
 	for _, address := range addresses {
-		l, err := ListenLoopback("http://localhost/callback")
+		l, err := Listen("http://localhost/callback")
 		if err != nil {
 			t.Fatal(err)
 		}

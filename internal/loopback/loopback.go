@@ -1,4 +1,6 @@
-package oauth
+// Package loopback receives the callback of a login on this machine's loopback
+// addresses (RFC 8252 §7.3), and shows the browser how the login went.
+package loopback
 
 import (
 	"cmp"
@@ -15,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 )
 
@@ -34,17 +37,17 @@ const (
 	farewellBudget = 2 * time.Second // for the page to reach the browser
 )
 
-// Loopback receives the callback of one login on this machine's loopback
+// Listener receives the callback of one login on this machine's loopback
 // addresses. It is bound once, before the browser opens, and held.
-type Loopback struct {
+type Listener struct {
 	redirect  *url.URL // with the port that is bound
 	listeners []net.Listener
 }
 
-// ListenLoopback binds the redirect URI: http, a loopback host, any path. Without
+// Listen binds the redirect URI: http, a loopback host, any path. Without
 // a port any free one is taken. An empty URI is DefaultRedirectURI. localhost is
 // bound on both address families.
-func ListenLoopback(redirectURI string) (*Loopback, error) {
+func Listen(redirectURI string) (*Listener, error) {
 	redirectURI = cmp.Or(redirectURI, DefaultRedirectURI)
 	if err := CheckRedirectURI(redirectURI); err != nil {
 		return nil, err
@@ -55,7 +58,7 @@ func ListenLoopback(redirectURI string) (*Loopback, error) {
 	}
 	for try := 1; ; try++ {
 		redirect := *u
-		l := &Loopback{redirect: &redirect}
+		l := &Listener{redirect: &redirect}
 		err := l.bind()
 		if err == nil {
 			return l, nil
@@ -72,7 +75,7 @@ func ListenLoopback(redirectURI string) (*Loopback, error) {
 // parameters.
 func CheckRedirectURI(raw string) error {
 	u, err := url.Parse(raw)
-	if err != nil || CheckURL(raw) != nil || u.Scheme != "http" || strings.Contains(raw, "?") ||
+	if err != nil || oauth.CheckURL(raw) != nil || u.Scheme != "http" || strings.Contains(raw, "?") ||
 		!slices.Contains([]string{"127.0.0.1", "::1", "localhost"}, u.Hostname()) {
 		return fmt.Errorf("the redirect URI %q is not http on 127.0.0.1, [::1] or localhost, without parameters", safetext.Line(raw))
 	}
@@ -80,7 +83,7 @@ func CheckRedirectURI(raw string) error {
 }
 
 // bind listens on the host's addresses, all on the port of the first.
-func (l *Loopback) bind() error {
+func (l *Listener) bind() error {
 	hosts := []string{l.redirect.Hostname()}
 	if hosts[0] == "localhost" {
 		hosts = []string{"127.0.0.1", "::1"}
@@ -109,10 +112,10 @@ func (l *Loopback) bind() error {
 }
 
 // RedirectURI is the redirect with the port that is bound.
-func (l *Loopback) RedirectURI() string { return l.redirect.String() }
+func (l *Listener) RedirectURI() string { return l.redirect.String() }
 
 // Close gives the port back.
-func (l *Loopback) Close() error {
+func (l *Listener) Close() error {
 	var failed error
 	for _, listener := range l.listeners {
 		if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
@@ -131,7 +134,7 @@ type Finish func(ctx context.Context, code string) error
 // URLs that come on pasted (may be nil) are treated as the callback; complain is
 // told why one is not of this login. finish does not outlive Serve, and does not
 // end with the browser's request.
-func (l *Loopback) Serve(ctx context.Context, r *AuthorizationRequest, pasted <-chan string, complain func(error), finish Finish) error {
+func (l *Listener) Serve(ctx context.Context, r *oauth.AuthorizationRequest, pasted <-chan string, complain func(error), finish Finish) error {
 	c := newCallback(l.redirect, r)
 	server := c.server()
 	for _, listener := range l.listeners {
@@ -139,7 +142,7 @@ func (l *Loopback) Serve(ctx context.Context, r *AuthorizationRequest, pasted <-
 	}
 	q, err := c.wait(ctx, pasted, complain)
 	if err == nil {
-		err = r.redeem(ctx, q, finish)
+		err = redeem(ctx, r, q, finish)
 	}
 	// The page follows the outcome: success is shown for a login that is stored.
 	c.outcome <- err
@@ -152,7 +155,7 @@ func (l *Loopback) Serve(ctx context.Context, r *AuthorizationRequest, pasted <-
 
 // redeem runs on Serve's goroutine: net/http would swallow a panic of finish, and
 // the login would wait on.
-func (r *AuthorizationRequest) redeem(ctx context.Context, q url.Values, finish Finish) error {
+func redeem(ctx context.Context, r *oauth.AuthorizationRequest, q url.Values, finish Finish) error {
 	code, err := r.Code(q)
 	if err != nil {
 		return err
@@ -163,7 +166,7 @@ func (r *AuthorizationRequest) redeem(ctx context.Context, q url.Values, finish 
 // callback is the handler of one login.
 type callback struct {
 	host, path string
-	request    *AuthorizationRequest
+	request    *oauth.AuthorizationRequest
 
 	taken   atomic.Bool     // the callback has come
 	arrived chan url.Values // receives it
@@ -171,8 +174,8 @@ type callback struct {
 	shown   chan struct{}   // closed when the page is on its way
 }
 
-func newCallback(redirect *url.URL, r *AuthorizationRequest) *callback {
-	host, path := asVisited(redirect)
+func newCallback(redirect *url.URL, r *oauth.AuthorizationRequest) *callback {
+	host, path := oauth.AsVisited(redirect)
 	return &callback{
 		host: host, path: path, request: r,
 		arrived: make(chan url.Values, 1), outcome: make(chan error, 1), shown: make(chan struct{}),
@@ -253,9 +256,9 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // examine turns away whatever is not the one callback that is waited for, without
 // a word about why.
 func (c *callback) examine(req *http.Request) (url.Values, int) {
-	_, path := asVisited(req.URL)
+	host, path := oauth.AsVisited(&url.URL{Host: req.Host, Path: req.URL.Path, RawPath: req.URL.RawPath})
 	switch {
-	case withoutPort80(req.Host) != c.host: // a page that was rebound to this address by DNS
+	case host != c.host: // a page that was rebound to this address by DNS
 		return nil, http.StatusMisdirectedRequest
 	case path != c.path:
 		return nil, http.StatusNotFound
@@ -270,14 +273,6 @@ func (c *callback) examine(req *http.Request) (url.Values, int) {
 	}
 	return q, http.StatusOK
 }
-
-// asVisited is a URL's host and path as a browser sends them: it leaves out the
-// port 80, and never the path.
-func asVisited(u *url.URL) (host, path string) {
-	return withoutPort80(u.Host), cmp.Or(u.EscapedPath(), "/")
-}
-
-func withoutPort80(host string) string { return strings.TrimSuffix(host, ":80") }
 
 // silent bounds the connections that have not asked anything yet: when there are
 // too many, the oldest goes, so that the browser always gets in.

@@ -1,4 +1,4 @@
-package oauth
+package loopback
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/fobcli/fob/internal/oauth"
 )
 
 func TestA14NothingOfTheRequestIsOnThePage(t *testing.T) {
@@ -49,7 +51,7 @@ func TestAFailedExchangeShowsTheOtherPage(t *testing.T) {
 }
 
 func TestThePageIsOnItsWayBeforeThePortIsClosed(t *testing.T) {
-	for _, end := range []error{nil, ErrMalformed} {
+	for _, end := range []error{nil, oauth.ErrMalformed} {
 		r := newRequest("http://127.0.0.1:5/callback")
 		c := newCallback(&url.URL{Host: "127.0.0.1:5", Path: "/callback"}, r)
 		c.outcome <- end
