@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/httpclient"
@@ -64,7 +65,7 @@ func takeEnviron() map[string]string {
 
 func holdsSecret(name string) bool {
 	return name == "FOB_SEAL_KEY" || name == "FOB_REGISTRY" ||
-		strings.HasPrefix(name, "FOB_TOKEN") ||
+		strings.HasPrefix(name, "FOB_TOKEN") || name == ci.GitLabVariable ||
 		strings.HasPrefix(name, "FOB_REFRESH_TOKEN_") ||
 		strings.HasPrefix(name, "FOB_PASSPHRASE")
 }

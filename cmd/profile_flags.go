@@ -149,15 +149,17 @@ func (f *profileFlags) checkURLs() error {
 		{"revocation-endpoint", f.RevocationEndpoint}, {"userinfo-endpoint", f.UserinfoEndpoint},
 		{"device-authorization-endpoint", f.DeviceAuthorizationEndpoint},
 	}
-	for _, resource := range f.Resources {
-		urls = append(urls, named{"resource", resource})
-	}
 	for _, u := range urls {
-		if u.url == "" && u.flag != "resource" {
+		if u.url == "" {
 			continue
 		}
 		if err := oauth.CheckURL(u.url); err != nil {
 			return withHint(usagef("--%s: %s", u.flag, err), "give an https URL; http is for loopback addresses alone")
+		}
+	}
+	for _, resource := range f.Resources {
+		if err := oauth.CheckResource(resource); err != nil {
+			return withHint(usagef("--resource: %s", err), "give the API's own name: an https URL, or another absolute URI")
 		}
 	}
 	if f.RedirectURI != "" {

@@ -190,8 +190,8 @@ func (a *app) stillIn(store *credstore.Store, profile string) error {
 func (a *app) tokenRequest(opts tokenOptions) (session.TokenOptions, error) {
 	want := session.TokenOptions{Target: session.NewTarget(opts.scopes, opts.resource), ForceRefresh: opts.forceRefresh, WantIDToken: opts.idToken}
 	if opts.resource != "" {
-		if err := oauth.CheckURL(opts.resource); err != nil {
-			return want, withHint(usagef("--resource: %s", err), "give the API's URL")
+		if err := oauth.CheckResource(opts.resource); err != nil {
+			return want, withHint(usagef("--resource: %s", err), "give the API's own name: an https URL, or another absolute URI")
 		}
 	}
 	if env := a.getenv("FOB_MIN_TTL"); env != "" && !opts.minTTLGiven {

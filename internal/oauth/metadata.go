@@ -1,6 +1,6 @@
 // Package oauth is the protocol: what a server says of itself, the registration of a
-// client, the ways to a token (an authorization code with PKCE on a loopback listener,
-// a device, a client's or a machine's own), how tokens are bound to a key, the checks
+// client, the ways to a token (an authorization code with PKCE, a device, a
+// client's own or a machine's identity), how tokens are bound to a key, the checks
 // of an id_token, userinfo and revocation.
 package oauth
 

@@ -4,10 +4,25 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/safetext"
 )
+
+// CheckResource accepts a resource indicator: an absolute URI without a fragment (RFC
+// 8707 §2), which need not be an address. An address must be one that CheckURL accepts.
+func CheckResource(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme == "" || u.Scheme == "https" || u.Scheme == "http" {
+		return CheckURL(raw)
+	}
+	if !safetext.IsVisibleASCII(raw) || u.Opaque == "" && u.Host == "" || strings.Contains(raw, "#") {
+		return fmt.Errorf("%q is not an absolute URI", safetext.Line(raw))
+	}
+	return nil
+}
 
 // ProtectedResource is what an API says of itself (RFC 9728 §2).
 type ProtectedResource struct {
