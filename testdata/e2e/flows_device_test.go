@@ -77,6 +77,16 @@ func TestFlowDevice_RFC8628_OIDCProvider_Refused(t *testing.T) {
 	}
 }
 
+func TestFlowDevice_RFC8628_OIDCProvider_Expired(t *testing.T) {
+	t.Parallel()
+	f := newFlow(t, providerOptions{DeviceCodeSeconds: 3}, overTLS)
+	d := f.device("work", "--client-id", "fob-e2e")
+	if r := d.login.end(); r.status != 1 || !strings.Contains(r.stderr, "the code has expired") {
+		t.Errorf("exit status %d\n%s", r.status, r.stderr)
+	}
+	f.enter(d.page, d.userCode, "", complaint)
+}
+
 // A wrong code, twice, then the right one; meanwhile fob asks no more often than it may.
 func TestFlowDevice_RFC8628_OIDCProvider_WrongCode(t *testing.T) {
 	t.Parallel()

@@ -43,6 +43,17 @@ func TestFlowAuthorizationCode_RFC6749_OIDCProvider_ClientSecret(t *testing.T) {
 	}
 }
 
+// The addresses of this machine that a client may have registered instead.
+func TestFlowAuthorizationCode_RFC8252_OIDCProvider_OtherRedirects(t *testing.T) {
+	t.Parallel()
+	redirects := []string{"http://[::1]/there", "http://localhost/back/again"}
+	f := newFlow(t, providerOptions{Clients: []map[string]any{{"client_id": "other", "token_endpoint_auth_method": "none", "redirect_uris": redirects}}}, overTLS)
+	for _, redirect := range redirects {
+		f.login("work", "--client-id", "other", "--redirect-uri", redirect)
+		f.token("work")
+	}
+}
+
 // Without a certificate that fob trusts there is no login.
 func TestFlowAuthorizationCode_RFC8252_OIDCProvider_UnknownCA(t *testing.T) {
 	t.Parallel()
@@ -308,10 +319,21 @@ func TestFlowDPoP_RFC9449_OIDCProvider(t *testing.T) {
 				f.login("work", "--client-id", "fob-e2e", "--dpop")
 				_, first := f.token("work")
 				_, second := f.token("work", "--force-refresh")
-				if key := first.Confirmation.Thumbprint; key == "" || key != second.Confirmation.Thumbprint || second.TokenType != "DPoP" {
-					f.Errorf("bound to %q, then to %q with type %q", key, second.Confirmation.Thumbprint, second.TokenType)
+				key := first.Confirmation.Thumbprint
+				if key == "" || key != second.Confirmation.Thumbprint || second.TokenType != "DPoP" || f.p.last("pushed").Key != key {
+					f.Errorf("a code for the key %q, tokens for %q and %q with type %q", f.p.last("pushed").Key, key, second.Confirmation.Thumbprint, second.TokenType)
 				}
 				f.proofs(nonce)
+				// The refresh token of a public client is bound, too (RFC 9449 §5).
+				stolen := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {f.p.last("refresh_token").Tokens[1]}, "client_id": {"fob-e2e"}}
+				resp, err := f.p.client().PostForm(f.p.issuer+"/token", stolen)
+				if err != nil {
+					f.Fatal(err)
+				}
+				if _ = resp.Body.Close(); resp.StatusCode != http.StatusBadRequest {
+					f.Errorf("a refresh without the key: %s", resp.Status)
+				}
+				f.token("work", "--force-refresh")
 			})
 		})
 	}

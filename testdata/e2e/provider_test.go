@@ -31,6 +31,7 @@ type event struct {
 	Issuer string   `json:"issuer"`
 	Client string   `json:"client"`
 	Method string   `json:"method"` // of the code challenge
+	Key    string   `json:"key"`    // what a code will be bound to (RFC 9449 §10)
 	Type   string   `json:"type"`   // of the access token
 	Path   string   `json:"path"`   // of a request of fob, behind its method
 	Port   int      `json:"port"`
@@ -42,6 +43,7 @@ type event struct {
 // providerOptions are for server.mjs, which says what they do.
 type providerOptions struct {
 	AccessTokenSeconds int              `json:"accessTokenSeconds"`
+	DeviceCodeSeconds  int              `json:"deviceCodeSeconds,omitempty"`
 	TLS                *pki             `json:"tls,omitempty"`
 	Clients            []map[string]any `json:"clients,omitempty"`
 	RequirePushed      bool             `json:"requirePushed,omitempty"`

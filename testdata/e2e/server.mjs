@@ -7,8 +7,8 @@ import { readFileSync } from 'node:fs';
 import Provider, { errors } from 'oidc-provider';
 import * as jose from 'jose';
 
-// accessTokenSeconds; tls: the files key, cert and ca; clients: more of them, as RFC
-// 7591 writes them; requirePushed; dpopNonce.
+// accessTokenSeconds; deviceCodeSeconds; tls: the files key, cert and ca; clients: more
+// of them, as RFC 7591 writes them; requirePushed; dpopNonce.
 const options = JSON.parse(process.argv[2]);
 const say = (event) => console.log(JSON.stringify(event));
 
@@ -106,7 +106,7 @@ const provider = new Provider(issuer, {
   cookies: { keys: ['e2e'] },
   ttl: {
     AccessToken: options.accessTokenSeconds, ClientCredentials: options.accessTokenSeconds, RefreshToken: 86400, Session: 3600,
-    Interaction: 600, Grant: 86400, IdToken: 3600, DeviceCode: 600,
+    Interaction: 600, Grant: 86400, IdToken: 3600, DeviceCode: options.deviceCodeSeconds ?? 600,
   },
 });
 
@@ -136,7 +136,9 @@ provider.registerGrantType(exchange, jwtSubject, ['subject_token', 'subject_toke
 provider.registerGrantType(jwtBearer, identified('assertion'), ['assertion', 'audience', 'resource', 'scope']);
 
 const told = (ctx, event, more) => say({ event, client: ctx.oidc?.client?.clientId, ...more });
-provider.on('pushed_authorization_request.success', (ctx) => told(ctx, 'pushed', { method: ctx.oidc.params.code_challenge_method }));
+provider.on('pushed_authorization_request.success', (ctx) => told(ctx, 'pushed', {
+  method: ctx.oidc.params.code_challenge_method, key: ctx.oidc.params.dpop_jkt,
+}));
 provider.on('authorization.success', (ctx) => (ctx.oidc.entities.DeviceCode
   ? told(ctx, 'approved') : told(ctx, 'authorized', { method: ctx.oidc.params.code_challenge_method })));
 provider.on('device_authorization.success', (ctx) => told(ctx, 'device'));
