@@ -141,6 +141,7 @@ func TestFlowMutualTLS_RFC8705_OIDCProvider(t *testing.T) {
 	f := newFlow(t, providerOptions{TLS: pki, Clients: []map[string]any{
 		{"client_id": "signed", "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=signed", "grant_types": grants, "tls_client_certificate_bound_access_tokens": true},
 		{"client_id": "own", "token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": map[string]any{"keys": []any{own.jwk()}}, "grant_types": grants, "tls_client_certificate_bound_access_tokens": true},
+		{"client_id": "person", "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=signed", "tls_client_certificate_bound_access_tokens": true},
 		{"client_id": "bound", "token_endpoint_auth_method": "none", "tls_client_certificate_bound_access_tokens": true},
 	}}, overTLS)
 
@@ -151,6 +152,7 @@ func TestFlowMutualTLS_RFC8705_OIDCProvider(t *testing.T) {
 	}{
 		{"signed", "tls_client_auth", signedCert, signedKey, signed, []string{"--grant", "client_credentials"}},
 		{"own", "self_signed_tls_client_auth", ownCert, ownKey, own, []string{"--grant", "client_credentials"}},
+		{"person", "tls_client_auth", signedCert, signedKey, signed, nil},
 		{"bound", "none", signedCert, signedKey, signed, nil}, // a person's login (RFC 8705 §4)
 	} {
 		flags := append([]string{"--client-id", client.name, "--certificate-file", client.cert, "--certificate-key-file", client.key, "--token-endpoint-auth-method", client.method}, client.flags...)
@@ -163,14 +165,24 @@ func TestFlowMutualTLS_RFC8705_OIDCProvider(t *testing.T) {
 	}
 	f.refused(1, "invalid_client", f.loginArgs("other", "--client-id", "signed", "--grant", "client_credentials", "--certificate-file", strangerCert, "--certificate-key-file", strangerKey)...)
 
-	// The port without mutual TLS has seen no request for a token.
+	// So does a device's login of such a client.
+	d := f.device("person")
+	f.enter(f.p.issuer+"/device", d.userCode, "", "Sign-in Success")
+	if r := d.login.end(); r.status != 0 {
+		t.Errorf("exit status %d\n%s%s", r.status, r.stderr, f.p.refusals())
+	}
+	if _, known := f.token("person"); known.ClientID != "person" || known.Confirmation.Certificate != signed.thumbprint() {
+		t.Errorf("the server says of the token %+v", known)
+	}
+
+	// The port without mutual TLS has seen nothing that proves a client.
 	issuer, err := url.Parse(f.p.issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range f.p.seen() {
-		if e.Path == "POST /token" && issuer.Port() == strconv.Itoa(e.Port) {
-			t.Error("a request for a token went to the endpoint for clients without a certificate")
+		if strings.HasPrefix(e.Path, "POST ") && issuer.Port() == strconv.Itoa(e.Port) {
+			t.Errorf("%s went to the port for clients without a certificate", e.Path)
 		}
 	}
 	// Nobody else can use such a token.

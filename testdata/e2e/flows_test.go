@@ -376,7 +376,7 @@ func TestFlowDPoP_RFC9449_RFC9126_OIDCProvider(t *testing.T) {
 
 // The page that ends a browser's session at the server is opened where that is asked
 // for, and named where it is not.
-func TestFlowLogout_OIDC_OIDCProvider(t *testing.T) {
+func TestFlowLogout_OIDCRPInitiatedLogout_OIDCProvider(t *testing.T) {
 	eachWay(t, providerOptions{}, []string{overHTTP, overTLS}, func(f *flow) {
 		login := f.m.start(f.loginArgs("work", "--client-id", "fob-e2e", "--no-browser", "--timeout", "30s")...)
 		b := f.browser()
@@ -401,7 +401,7 @@ func TestFlowLogout_OIDC_OIDCProvider(t *testing.T) {
 	})
 }
 
-func TestFlowLogout_OIDC_OIDCProvider_EndSession(t *testing.T) {
+func TestFlowLogout_OIDCRPInitiatedLogout_OIDCProvider_EndSession(t *testing.T) {
 	eachWay(t, providerOptions{}, []string{inChromium}, func(f *flow) {
 		f.login("work", "--client-id", "fob-e2e")
 		token, _ := f.token("work")

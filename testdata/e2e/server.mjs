@@ -51,7 +51,10 @@ let aliases;
 if (tls) { // clients with a certificate have a port of their own (RFC 8705 section 5)
   const mutual = https.createServer({ ...tls, ca: readFileSync(options.tls.ca), requestCert: true, rejectUnauthorized: false });
   const base = `https://${await start(mutual)}`;
-  aliases = { token_endpoint: `${base}/token`, revocation_endpoint: `${base}/token/revocation`, userinfo_endpoint: `${base}/me` };
+  aliases = {
+    token_endpoint: `${base}/token`, revocation_endpoint: `${base}/token/revocation`, userinfo_endpoint: `${base}/me`,
+    pushed_authorization_request_endpoint: `${base}/request`, device_authorization_endpoint: `${base}/device/auth`,
+  };
   servers.push(mutual);
 }
 
