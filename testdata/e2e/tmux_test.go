@@ -71,7 +71,11 @@ func (t *terminal) ended() bool {
 // status waits for the program's end.
 func (t *terminal) status() int {
 	t.t.Helper()
-	t.find(`Pane is dead`)
+	for deadline := time.Now().Add(time.Minute); !t.ended(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.t.Fatalf("the program does not end:\n%s", t.shown())
+		}
+	}
 	status, err := strconv.Atoi(strings.TrimSpace(t.tmux("display-message", "-p", "#{pane_dead_status}")))
 	if err != nil {
 		t.t.Fatal(err)
