@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"os"
+	"strings"
 )
 
 // readPasted reads lines from a terminal or a pipe until it ends. On a terminal
@@ -31,13 +32,17 @@ func readPasted(in io.Reader) (<-chan string, func()) {
 	return lines, restore
 }
 
+// What a terminal in bracketed paste mode, as another program may have left it, puts
+// around a paste.
+const pasteBegins, pasteEnds = "\x1b[200~", "\x1b[201~"
+
 // pastedLine reads to the next CR or LF. What is over maxInput is dropped.
 func pastedLine(r io.ByteReader) (string, error) {
 	var line []byte
 	for {
 		b, err := r.ReadByte()
 		if err != nil || b == '\r' || b == '\n' {
-			return string(line), err
+			return strings.TrimSuffix(strings.TrimPrefix(string(line), pasteBegins), pasteEnds), err
 		}
 		if len(line) < maxInput {
 			line = append(line, b)

@@ -90,15 +90,6 @@ func TestH64CanariesAreNowhere(t *testing.T) {
 	}
 }
 
-func readText(t testing.TB, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 func walk(t testing.TB, dir string, see func(path, text string)) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

@@ -169,3 +169,12 @@ func (m *machine) startDaemon(cmd *exec.Cmd) {
 		_ = cmd.Wait()
 	})
 }
+
+func readText(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -17,6 +17,7 @@ type terminal struct {
 	t      testing.TB
 	m      *machine
 	socket string
+	exit   string // the file that the program's exit status is written to
 }
 
 // inTerminal runs a program in a terminal of some columns and rows.
@@ -27,7 +28,9 @@ func (m *machine) inTerminal(columns, rows int, program ...string) *terminal {
 	if err := os.WriteFile(settings, []byte("set -g remain-on-exit on\n"), 0o600); err != nil {
 		m.t.Fatal(err)
 	}
-	term := &terminal{t: m.t, m: m, socket: filepath.Join(dir, "tmux")}
+	term := &terminal{t: m.t, m: m, socket: filepath.Join(dir, "tmux"), exit: filepath.Join(dir, "exit")}
+	// tmux does not always learn how a program ended.
+	program = append([]string{"sh", "-c", `exit=$1; shift; "$@"; echo $? >"$exit.part"; mv "$exit.part" "$exit"`, "sh", term.exit}, program...)
 	term.tmux(append([]string{"-u", "-f", settings, "new-session", "-d", "-x", strconv.Itoa(columns), "-y", strconv.Itoa(rows)}, program...)...)
 	pid, err := strconv.Atoi(strings.TrimSpace(term.tmux("display-message", "-p", "#{pid}")))
 	if err != nil {
@@ -65,7 +68,8 @@ func (t *terminal) find(expression string) string {
 }
 
 func (t *terminal) ended() bool {
-	return strings.HasPrefix(t.tmux("display-message", "-p", "#{pane_dead}"), "1")
+	_, err := os.Stat(t.exit)
+	return err == nil
 }
 
 // status waits for the program's end.
@@ -76,7 +80,7 @@ func (t *terminal) status() int {
 			t.t.Fatalf("the program does not end:\n%s", t.shown())
 		}
 	}
-	status, err := strconv.Atoi(strings.TrimSpace(t.tmux("display-message", "-p", "#{pane_dead_status}")))
+	status, err := strconv.Atoi(strings.TrimSpace(readText(t.t, t.exit)))
 	if err != nil {
 		t.t.Fatal(err)
 	}
