@@ -132,15 +132,15 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 			return token, err
 		}
 	}
+	if r.Grant == config.GrantClientCredentials {
+		return s.mint(ctx, r, opts)
+	}
 	// From here to the save nothing may stop the exchange: Ctrl-C would throw away
 	// a refresh token that the server has already rotated.
 	ctx = context.WithoutCancel(ctx)
 	cutOff, err := s.recover(ctx, r)
 	if err != nil {
 		return nil, err
-	}
-	if r.Grant == config.GrantClientCredentials {
-		return s.mint(ctx, r, opts)
 	}
 	token, err := s.refresh(ctx, r, opts)
 	if cutOff && errors.Is(err, ErrLoginRequired) {
