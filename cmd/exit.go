@@ -147,6 +147,10 @@ func hintOf(err error) string {
 	switch {
 	case oauth.RefusesClient(err):
 		return "see the client ID and how the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
+	case errors.As(err, &refusal) && refusal.Code == "invalid_scope":
+		return "'fob status PROFILE' lists the scopes that were granted; a login with --scope asks for others"
+	case errors.As(err, &refusal) && refusal.Code == "invalid_target":
+		return "name what the server knows; a login with --resource asks for a token of another API"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_dpop_proof":
 		return "the server binds tokens to keys: 'fob login PROFILE --dpop'"
 	case errors.As(err, &parse):
