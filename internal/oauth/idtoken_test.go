@@ -82,7 +82,7 @@ func TestIDTokensThatAreAccepted(t *testing.T) {
 	for name, fault := range map[string]string{
 		"C33 base case, -idtoken-sig-rs256": "",
 		"C33 -idtoken-sig-es256":            "id-token-es256",
-		"C33 -kid-absent":                   "id-token-no-kid",
+		"C33 -kid-absent-single-jwks":       "id-token-no-kid",
 		"C33 without at_hash":               "id-token-no-at-hash",
 		"C36 aud array":                     "id-token-aud-array",
 	} {
