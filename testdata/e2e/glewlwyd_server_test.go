@@ -248,12 +248,24 @@ func (g *glewlwyd) call(method, path string, body any) {
 	}
 }
 
-// newSigningKey makes the key that signs this server's tokens.
+// newSigningKey makes the key that signs this server's tokens. glewlwyd publishes a
+// coordinate without the zero bytes in front, which RFC 7518 §6.2.1.2 wants, and fob
+// passes over such a key: it is one in 128, and left out here.
 func newSigningKey(t testing.TB) (private, public string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	var key *ecdsa.PrivateKey
+	for key == nil {
+		made, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		point, err := made.PublicKey.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x, y := point[1:33], point[33:]; x[0] != 0 && y[0] != 0 {
+			key = made
+		}
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
