@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -151,16 +152,23 @@ func (g *glewlwyd) run() bool {
 	}
 }
 
+// Ports are given out in turn, from a random one on: no test gets one that another
+// has been given and does not listen on yet, and hardly ever one of another process.
+var (
+	firstPort  = mathrand.Int32N(20000)
+	portsGiven atomic.Int32
+)
+
 // freePort is below those that the system gives to connections, so that it stays
 // free until it is used.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
-		port := 10000 + mathrand.IntN(20000)
+		port := 10000 + (firstPort+portsGiven.Add(1))%20000
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = l.Close()
-			return port
+			return int(port)
 		}
 	}
 	t.Fatal("there is no free port")
