@@ -210,8 +210,7 @@ func (g *glewlwyd) assertingService(method string, properties map[string]any) {
 }
 
 // loginAsserting logs in as that service. glewlwyd takes a JWT for the URL of the very
-// endpoint alone, and not for the issuer: fob writes the token endpoint's where it
-// knows no issuer.
+// endpoint alone, and not for the issuer, as fob writes it unless told otherwise.
 func (g *glewlwyd) loginAsserting(m *machine, stdin string, args ...string) {
 	g.t.Helper()
 	args = append(args, "--client-id", "svc", "--grant", "client_credentials", "--scope", "read")
@@ -268,7 +267,16 @@ func TestFlowClientSecretJWT_RFC7523_Glewlwyd(t *testing.T) {
 
 func TestFlowMutualTLS_RFC8705_Glewlwyd(t *testing.T) {
 	t.Parallel()
-	g := startGlewlwyd(t, glewlwydOptions{tls: newPKI(t), plugin: map[string]any{"client-cert-source": "TLS", "client-cert-use-endpoint-aliases": true}})
+	t.Run("by the CA", certifiedByCA)
+	t.Run("by itself", certifiedByItself)
+}
+
+// withCertificates is a plugin that looks at clients' certificates.
+var withCertificates = map[string]any{"client-cert-source": "TLS", "client-cert-use-endpoint-aliases": true, "client-cert-self-signed-allowed": true}
+
+func certifiedByCA(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{tls: newPKI(t), plugin: withCertificates})
 	redirect := g.native(map[string]any{
 		"confidential": true, "token_endpoint_auth_method": []string{"tls_client_auth"}, "tls_client_auth_san_dns": "svc.example.com",
 		"scope": []string{"read"}, "authorization_type": []string{"client_credentials", "code", "refresh_token"},
@@ -298,19 +306,85 @@ func TestFlowMutualTLS_RFC8705_Glewlwyd(t *testing.T) {
 	}
 }
 
+// glewlwyd sees no certificate that its CA file does not vouch for, not even one that
+// is among the client's keys. The other one in the file is nobody's.
+func certifiedByItself(t *testing.T) {
+	t.Parallel()
+	pki := newPKI(t)
+	id, cert, key := pki.certified(t, "svc", true)
+	_, otherCert, otherKey := pki.certified(t, "svc", true)
+	pki.trust(t, cert, otherCert)
+	g := startGlewlwyd(t, glewlwydOptions{tls: pki, plugin: withCertificates})
+	g.client("svc", map[string]any{
+		"confidential": true, "token_endpoint_auth_method": []string{"self_signed_tls_client_auth"}, "jwks": map[string]any{"keys": []any{id.jwk()}},
+		"scope": []string{"read"}, "authorization_type": []string{"client_credentials"},
+	})
+	m := newMachineAtGlewlwyd(t, g)
+	login := func(cert, key string) result {
+		return m.fob("", "login", "svc", "--issuer", g.issuer, "--client-id", "svc", "--ca-file", pki.CA, "--grant", "client_credentials", "--scope", "read",
+			"--token-endpoint-auth-method", "self_signed_tls_client_auth", "--certificate-file", cert, "--certificate-key-file", key)
+	}
+	if r := login(otherCert, otherKey); r.status != 1 || !strings.Contains(r.stderr, "403 Forbidden") {
+		t.Errorf("another certificate: exit status %d\n%s", r.status, r.stderr)
+	}
+	if r := login(cert, key); r.status != 0 {
+		t.Fatalf("exit status %d\n%s\n%s", r.status, r.stderr, g.log())
+	}
+	if said := g.introspect(m.ok("token", "svc", "--force-refresh")); !said.Active || said.ClientID != "svc" || said.Confirmation.Certificate != id.thumbprint() {
+		t.Errorf("the server says of the token: %+v", said)
+	}
+}
+
 func TestFlowPushedAuthorization_RFC9126_Glewlwyd(t *testing.T) {
 	t.Parallel()
-	g := startGlewlwyd(t, glewlwydOptions{plugin: map[string]any{
+	t.Run("public client", pushedByPublic)
+	t.Run("with a key, DPoP and TLS", pushedWithKey)
+}
+
+// withPushed is a plugin that takes nothing but pushed requests.
+func withPushed(more map[string]any) map[string]any {
+	plugin := map[string]any{
 		"oauth-par-allowed": true, "oauth-par-required": true, "oauth-par-request_uri-prefix": "urn:ietf:params:oauth:request_uri:", "oauth-par-duration": 60,
-	}})
-	redirect := g.native(nil)
-	m := newMachineAtGlewlwyd(t, g)
-	shown := g.login(m, "", "--redirect-uri", redirect)
+	}
+	maps.Copy(plugin, more)
+	return plugin
+}
+
+// checkReference fails if the browser carried more than a reference.
+func checkReference(t *testing.T, shown string) {
+	t.Helper()
 	if !strings.Contains(shown, "request_uri=urn") || strings.Contains(shown, "code_challenge") {
 		t.Errorf("the browser carries more than a reference:\n%s", shown)
 	}
+}
+
+func pushedByPublic(t *testing.T) {
+	t.Parallel()
+	g := startGlewlwyd(t, glewlwydOptions{plugin: withPushed(nil)})
+	redirect := g.native(nil)
+	m := newMachineAtGlewlwyd(t, g)
+	checkReference(t, g.login(m, "", "--redirect-uri", redirect))
 	if said := g.introspect(m.ok("token", "work")); !said.Active || said.Username != "ada" {
 		t.Errorf("the server says of the token: %+v", said)
+	}
+}
+
+// All at once, as FAPI 2.0 has it. glewlwyd wants a JWT at each of its endpoints that
+// is for this very endpoint.
+func pushedWithKey(t *testing.T) {
+	t.Parallel()
+	id := newIdentity(t, nil, &x509.Certificate{})
+	_, file := id.write(t, t.TempDir(), "fob")
+	g := startGlewlwyd(t, glewlwydOptions{tls: newPKI(t), plugin: withPushed(map[string]any{"oauth-dpop-nonce-mandatory": true, "oauth-dpop-nonce-counter": 3})})
+	redirect := g.native(map[string]any{"confidential": true, "token_endpoint_auth_method": []string{"private_key_jwt"}, "pubkey": publicPEM(t, id.key)})
+	m := newMachineAtGlewlwyd(t, g)
+	checkReference(t, g.login(m, "", "--redirect-uri", redirect, "--ca-file", g.tls.CA, "--private-key-file", file, "--client-assertion-audience", "endpoint", "--dpop"))
+	token := m.ok("token", "work", "--force-refresh")
+	if said := g.introspect(token); !said.Active || said.Username != "ada" || said.ClientID != "fob-e2e" || said.Confirmation.Thumbprint == "" {
+		t.Errorf("the server says of the token: %+v", said)
+	}
+	if r := m.fob("", "logout", "work"); r.status != 0 || g.introspect(token).Active || slices.Contains(g.refreshTokens(), true) {
+		t.Errorf("logout: exit status %d\n%s\n%s", r.status, r.stderr, g.log())
 	}
 }
 

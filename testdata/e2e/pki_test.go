@@ -61,6 +61,22 @@ func (p *pki) certified(t testing.TB, name string, selfSigned bool) (id *identit
 	return id, cert, key
 }
 
+// trust adds certificates to the file of the CA's.
+func (p *pki) trust(t testing.TB, certs ...string) {
+	t.Helper()
+	var all []byte
+	for _, file := range append([]string{p.CA}, certs...) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, text...)
+	}
+	if err := os.WriteFile(p.CA, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func newIdentity(t testing.TB, by *identity, template *x509.Certificate) *identity {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
