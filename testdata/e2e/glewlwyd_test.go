@@ -34,10 +34,11 @@ func (g *glewlwyd) native(properties map[string]any) (redirect string) {
 	return redirect
 }
 
-// login logs in to work as fob-e2e, and must succeed.
+// login logs in to work as fob-e2e, and must succeed. Where Ada's browser gives up, fob
+// does not wait for long.
 func (g *glewlwyd) login(m *machine, stdin string, args ...string) string {
 	g.t.Helper()
-	r := m.fob(stdin, append([]string{"login", "work", "--issuer", g.issuer, "--client-id", "fob-e2e"}, args...)...)
+	r := m.fob(stdin, append([]string{"login", "work", "--issuer", g.issuer, "--client-id", "fob-e2e", "--timeout", "30s"}, args...)...)
 	if r.status != 0 {
 		g.t.Fatalf("exit status %d\n%s\n%s", r.status, r.stderr, g.log())
 	}
