@@ -74,6 +74,8 @@ secure_connection_pem_file="%[7]s"
 secure_connection_ca_file="%[8]s"
 database={ type="sqlite3"; path="%[3]s/db" };
 `
+	// glewlwydLeashed runs it until stdin ends, as it also does when a test is killed.
+	glewlwydLeashed = `exec 3<&0; (cat <&3; kill -KILL $$) & exec glewlwyd --config-file="$1" 3<&- </dev/null`
 )
 
 // startGlewlwyd runs one with the user ada and the client checker, which looks at
@@ -123,7 +125,11 @@ func (g *glewlwyd) run() bool {
 	g.issuer = g.url + "/api/oidc"
 	config := filepath.Join(g.dir, "conf")
 	g.write(config, fmt.Sprintf(glewlwydConfig, port, g.url, g.dir, glewlwydModules, g.tls != nil, files.Key, files.Cert, files.CA))
-	server := exec.Command("glewlwyd", "--config-file="+config)
+	server := exec.Command("sh", "-c", glewlwydLeashed, "sh", config)
+	leash, err := server.StdinPipe()
+	if err != nil {
+		g.t.Fatal(err)
+	}
 	if err := server.Start(); err != nil {
 		g.t.Fatal(err)
 	}
@@ -133,7 +139,7 @@ func (g *glewlwyd) run() bool {
 		close(ended)
 	}()
 	g.t.Cleanup(func() {
-		_ = server.Process.Kill()
+		_ = leash.Close()
 		<-ended
 	})
 	for late := time.After(20 * time.Second); ; {
