@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -74,7 +75,7 @@ func (c *Client) fetchKeys(ctx context.Context) error {
 	c.Keys = &KeySet{FetchedAt: c.Now().UTC()}
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
-		if key.UnmarshalJSON(raw) != nil || !key.IsPublic() || key.Use != "" && key.Use != "sig" || len(c.Keys.Keys) == maxKeys {
+		if key.UnmarshalJSON(wholeCoordinates(raw)) != nil || !key.IsPublic() || key.Use != "" && key.Use != "sig" || len(c.Keys.Keys) == maxKeys {
 			continue
 		}
 		key.Certificates, key.CertificatesURL = nil, nil // no part of what is checked
@@ -82,6 +83,33 @@ func (c *Client) fetchKeys(ctx context.Context) error {
 		c.Keys.Keys = append(c.Keys.Keys, key)
 	}
 	return nil
+}
+
+// wholeCoordinates gives a point on a curve back the zero bytes that some servers drop
+// from the front of its coordinates (RFC 7518 §6.2.1.2 wants them): one key in 128.
+func wholeCoordinates(raw json.RawMessage) json.RawMessage {
+	var key map[string]any
+	if json.Unmarshal(raw, &key) != nil {
+		return raw
+	}
+	curve, _ := key["crv"].(string)
+	size, known := map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}[curve]
+	if !known {
+		return raw
+	}
+	for _, name := range []string{"x", "y"} {
+		text, _ := key[name].(string)
+		coordinate, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil || len(coordinate) > size {
+			return raw
+		}
+		key[name] = base64.RawURLEncoding.EncodeToString(append(make([]byte, size-len(coordinate)), coordinate...))
+	}
+	whole, err := json.Marshal(key)
+	if err != nil {
+		return raw
+	}
+	return whole
 }
 
 // candidates are the keys that a header may mean: that of its kid, or all of its

@@ -1,0 +1,56 @@
+package oauth
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// glewlwyd publishes such keys.
+func TestShortCoordinatesOfAKey(t *testing.T) {
+	for {
+		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := jose.JSONWebKey{Key: private.Public(), KeyID: "k", Use: "sig"}
+		text, err := json.Marshal(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fields map[string]string
+		if err := json.Unmarshal(text, &fields); err != nil {
+			t.Fatal(err)
+		}
+		x, err := base64.RawURLEncoding.DecodeString(fields["x"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x[0] != 0 {
+			continue
+		}
+		fields["x"] = base64.RawURLEncoding.EncodeToString(x[1:])
+		short, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read jose.JSONWebKey
+		if err := read.UnmarshalJSON(wholeCoordinates(short)); err != nil || !private.PublicKey.Equal(read.Key) || read.KeyID != "k" || read.Use != "sig" {
+			t.Errorf("%s: %v", short, err)
+		}
+		return
+	}
+}
+
+func TestOtherKeysStayAsTheyAre(t *testing.T) {
+	for _, raw := range []string{`{"kty":"RSA","n":"AQAB","e":"AQAB"}`, `{"kty":"EC","crv":"P-256","x":"!","y":"AA"}`, `{"crv":"P-999","x":"AA"}`, `[]`, `null`, `{"crv":7}`} {
+		if got := wholeCoordinates(json.RawMessage(raw)); string(got) != raw {
+			t.Errorf("%s became %s", raw, got)
+		}
+	}
+}
