@@ -79,7 +79,11 @@ func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, r
 	}
 	if metadata.PushedAuthorizationEndpoint != "" {
 		err := attempt.client.Push(ctx, request)
-		if oauth.RefusesClient(err) && !metadata.PushedAuthorizationRequired {
+		// A client that shows something is refused for that: the code would be too.
+		public := attempt.client.AuthMethod == oauth.AuthNone
+		var refusal *oauth.Error
+		unauthorized := errors.As(err, &refusal) && refusal.Code == "unauthorized_client"
+		if oauth.RefusesClient(err) && (public || unauthorized) && !metadata.PushedAuthorizationRequired {
 			a.note("The server takes no pushed request from this client; the browser carries it.")
 		} else if err != nil {
 			return nil, err
