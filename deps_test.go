@@ -44,10 +44,12 @@ func TestBannedDependencies(t *testing.T) {
 }
 
 func TestTheProtocolKnowsNoStorageAndNoCommand(t *testing.T) {
-	for _, dep := range deps(t, "./internal/oauth") {
-		for _, room := range []string{"cmd", "internal/session", "internal/credstore", "internal/config"} {
-			if dep == "github.com/fobcli/fob/"+room {
-				t.Errorf("internal/oauth reaches %s", room)
+	for _, protocol := range []string{"./internal/oauth", "./internal/idtoken", "./internal/discovery"} {
+		for _, dep := range deps(t, protocol) {
+			for _, room := range []string{"cmd", "internal/session", "internal/credstore", "internal/config"} {
+				if dep == "github.com/fobcli/fob/"+room {
+					t.Errorf("%s reaches %s", protocol, room)
+				}
 			}
 		}
 	}

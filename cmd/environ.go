@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
@@ -84,7 +85,7 @@ func (a *app) givenRefresh(ctx context.Context, p config.Profile, name string, w
 	given := session.Given{
 		Variable:     name,
 		RefreshToken: secret.New(a.getenv(name)),
-		Metadata: func(ctx context.Context) (*oauth.Metadata, error) {
+		Metadata: func(ctx context.Context) (*discovery.Metadata, error) {
 			return serverMetadata(ctx, s.HTTP, s.Profile)
 		},
 	}

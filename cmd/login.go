@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
@@ -205,10 +206,10 @@ func (a *app) prepareLogin(ctx context.Context, p config.Profile, opts loginOpti
 
 // serverMetadata is what the server says of itself, with the endpoints that the
 // profile or its preset name laid over it. It asks nothing where those suffice.
-func serverMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*oauth.Metadata, error) {
-	m := &oauth.Metadata{Issuer: p.Issuer}
+func serverMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*discovery.Metadata, error) {
+	m := &discovery.Metadata{Issuer: p.Issuer}
 	if p.TokenEndpoint == "" || p.AuthorizationEndpoint == "" && p.Grant == "" {
-		discovered, err := oauth.Discover(ctx, hc, p.Issuer)
+		discovered, err := discovery.Discover(ctx, hc, p.Issuer)
 		if err != nil {
 			return nil, fmt.Errorf("learning about %s: %w", safetext.Line(p.Issuer), err)
 		}
@@ -240,7 +241,7 @@ func serverMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*oa
 
 // defaultScopes are the profile's or its preset's, else what a login with a
 // name and a refresh token needs, as far as the server supports it.
-func defaultScopes(p config.Profile, m *oauth.Metadata) []string {
+func defaultScopes(p config.Profile, m *discovery.Metadata) []string {
 	if len(p.Scopes) > 0 || p.Grant != "" {
 		return p.Scopes
 	}
@@ -255,7 +256,7 @@ func defaultScopes(p config.Profile, m *oauth.Metadata) []string {
 
 // authParams are the preset's and the profile's resources; elsewhere OIDC Core §11
 // wants prompt=consent before it grants offline_access.
-func authParams(p config.Profile, m *oauth.Metadata, scopes []string) url.Values {
+func authParams(p config.Profile, m *discovery.Metadata, scopes []string) url.Values {
 	params := url.Values{}
 	if len(p.Resources) > 0 {
 		params["resource"] = p.Resources

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
@@ -17,7 +18,7 @@ import (
 
 // register makes fob a client of the server where it can be had, and else asks for a
 // client ID.
-func (a *app) register(ctx context.Context, attempt *loginAttempt, m *oauth.Metadata, opts loginOptions) error {
+func (a *app) register(ctx context.Context, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) error {
 	p := &attempt.profile
 	if m.RegistrationEndpoint == "" {
 		if err := a.completeClient(ctx, p); err != nil {
@@ -55,7 +56,7 @@ func (a *app) unregisterUnused(ctx context.Context, attempt *loginAttempt) error
 }
 
 // oauthClient is the client with all that it proves itself by.
-func (a *app) oauthClient(ctx context.Context, attempt *loginAttempt, m *oauth.Metadata, opts loginOptions) (*oauth.Client, error) {
+func (a *app) oauthClient(ctx context.Context, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) (*oauth.Client, error) {
 	full := attempt.profile.WithProvider()
 	c := &oauth.Client{HTTP: attempt.session.HTTP, Metadata: m, ClientID: full.ClientID, AssertionAudience: full.ClientAssertionAudience, Now: a.now}
 	method := full.TokenEndpointAuthMethod

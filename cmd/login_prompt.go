@@ -11,6 +11,7 @@ import (
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
@@ -60,7 +61,7 @@ func (a *app) findIssuer(ctx context.Context, p *config.Profile) error {
 	if err != nil {
 		return err
 	}
-	resource, err := oauth.DiscoverResource(ctx, hc, p.Resources[0])
+	resource, err := discovery.DiscoverResource(ctx, hc, p.Resources[0])
 	if err != nil {
 		return withHint(fmt.Errorf("asking %s for its authorization server: %w", safetext.Line(p.Resources[0]), err),
 			"name the server: fob login %s --issuer URL --resource %s", p.Name, safetext.Line(p.Resources[0]))
@@ -76,11 +77,11 @@ func (a *app) findIssuer(ctx context.Context, p *config.Profile) error {
 // completeScopes takes the scopes that an API names for itself, where it trusts the
 // server and nobody has named others, beside those of a login with a name and a
 // refresh token.
-func completeScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *oauth.Metadata) {
+func completeScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *discovery.Metadata) {
 	if len(p.Resources) == 0 || len(p.WithProvider().Scopes) > 0 || p.Grant != "" {
 		return
 	}
-	resource, err := oauth.DiscoverResource(ctx, hc, p.Resources[0])
+	resource, err := discovery.DiscoverResource(ctx, hc, p.Resources[0])
 	if err != nil || !slices.Contains(resource.AuthorizationServers, p.WithProvider().Issuer) {
 		return // it is not bound to say anything
 	}

@@ -14,7 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/discovery"
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/safetext"
 )
 
@@ -29,14 +30,14 @@ func Issuer(ctx context.Context, hc *http.Client, issuer string, now func() time
 	seen := &exchange{next: cmp.Or[http.RoundTripper](hc.Transport, http.DefaultTransport), now: now}
 	watched := *hc
 	watched.Transport = seen
-	metadata, err := oauth.Discover(ctx, &watched, issuer)
+	metadata, err := discovery.Discover(ctx, &watched, issuer)
 	skew, clockErr := seen.clock()
 	return []Finding{judgeIssuer(issuer, metadata, err, seen.failure()), judgeClock(skew, clockErr)}
 }
 
 // judgeIssuer tells what a server supports, or why it does not say. failure is the
 // network's own error, which tells more than the protocol's.
-func judgeIssuer(issuer string, m *oauth.Metadata, err, failure error) Finding {
+func judgeIssuer(issuer string, m *discovery.Metadata, err, failure error) Finding {
 	const check = "issuer"
 	if err == nil {
 		return Fine(check, "%s supports %s", safetext.Line(m.Issuer), cmp.Or(features(m), "nothing that it tells of"))
@@ -51,7 +52,7 @@ func issuerFix(issuer string, err, failure error) string {
 	var dns *net.DNSError
 	var timeout net.Error
 	switch {
-	case errors.Is(err, oauth.ErrOtherIssuer):
+	case errors.Is(err, discovery.ErrOtherIssuer):
 		return "give the issuer as the server writes it, byte for byte: 'fob login PROFILE --issuer URL'; where it names a server that you do not know, do not log in"
 	case errors.As(failure, &unknown):
 		return "give the certificate of the authority that signs the server's: 'fob login PROFILE --ca-file FILE'"
@@ -63,16 +64,16 @@ func issuerFix(issuer string, err, failure error) string {
 		return "check the issuer's host name, the DNS and the network"
 	case errors.As(failure, &timeout) && timeout.Timeout():
 		return "something swallows the connection: check firewall, VPN and proxy settings"
-	case errors.Is(err, oauth.ErrUnavailable):
+	case errors.Is(err, httpclient.ErrUnavailable):
 		return "check the network and the proxy, or whether the server is up"
-	case errors.Is(err, oauth.ErrMalformed):
+	case errors.Is(err, httpclient.ErrMalformed):
 		return "the server's metadata is not usable: tell whoever runs it, or name its endpoints in the profile ('fob help login')"
 	}
 	return fmt.Sprintf("check the issuer URL: its metadata should be at %s/.well-known/openid-configuration", strings.TrimSuffix(safetext.Line(issuer), "/"))
 }
 
 // features names in fixed words what a server says that it supports.
-func features(m *oauth.Metadata) string {
+func features(m *discovery.Metadata) string {
 	var names []string
 	for _, feature := range []struct {
 		name string

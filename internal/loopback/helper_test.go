@@ -4,12 +4,13 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
 )
 
 // newRequest is a login at an issuer that says iss in its answers.
 func newRequest(redirectURI string) *oauth.AuthorizationRequest {
-	c := &oauth.Client{ClientID: "fob", Metadata: &oauth.Metadata{
+	c := &oauth.Client{ClientID: "fob", Metadata: &discovery.Metadata{
 		Issuer: "https://sso.example.com", AuthorizationEndpoint: "https://sso.example.com/authorize?tenant=1",
 		JWKSURI: "https://sso.example.com/jwks", IssParameterSupported: true,
 	}}

@@ -11,11 +11,12 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/discovery"
 )
 
 // newRequest is a login at an issuer that says iss in its answers.
 func newRequest(redirectURI string) *AuthorizationRequest {
-	c := &Client{ClientID: "fob", Metadata: &Metadata{
+	c := &Client{ClientID: "fob", Metadata: &discovery.Metadata{
 		Issuer: "https://sso.example.com", AuthorizationEndpoint: "https://sso.example.com/authorize?tenant=1",
 		JWKSURI: "https://sso.example.com/jwks", IssParameterSupported: true,
 	}}
@@ -71,7 +72,7 @@ func TestEveryRequestIsFresh(t *testing.T) {
 			seen[value] = true
 		}
 	}
-	c := &Client{Metadata: &Metadata{AuthorizationEndpoint: "https://x/authorize", JWKSURI: "https://x/jwks"}}
+	c := &Client{Metadata: &discovery.Metadata{AuthorizationEndpoint: "https://x/authorize", JWKSURI: "https://x/jwks"}}
 	if r := c.mustRequest("http://127.0.0.1:5/callback", []string{"email"}, nil); r.Nonce != "" || strings.Contains(r.URL(), "nonce") {
 		t.Error("a request without openid has a nonce")
 	}
@@ -132,7 +133,7 @@ func isStray(err error) bool     { return errors.Is(err, ErrStray) }
 func isMalformed(err error) bool { return errors.Is(err, ErrMalformed) }
 
 func TestA6IssWhereItIsNotAdvertised(t *testing.T) {
-	c := &Client{Metadata: &Metadata{Issuer: "https://sso.example.com"}}
+	c := &Client{Metadata: &discovery.Metadata{Issuer: "https://sso.example.com"}}
 	for name, test := range map[string]struct {
 		iss  []string
 		good bool

@@ -1,9 +1,13 @@
+// Package oauth is the protocol of an OAuth client: its registration, the ways to a
+// token (an authorization code with PKCE, a device, a client's own or a machine's
+// identity), how tokens are bound to a key, userinfo and revocation.
 package oauth
 
 import (
 	"net/http"
 	"time"
 
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -11,7 +15,7 @@ import (
 // Client is an OAuth client at one authorization server.
 type Client struct {
 	HTTP         *http.Client
-	Metadata     *Metadata
+	Metadata     *discovery.Metadata
 	ClientID     string
 	ClientSecret secret.Secret // zero for a public client
 	ClientKey    jwk.Key       // of private_key_jwt
@@ -20,7 +24,6 @@ type Client struct {
 	// AudienceEndpoint.
 	AssertionAudience string
 	DPoPKey           jwk.Key // what tokens are bound to (RFC 9449); zero: bearer tokens
-	Keys              *KeySet // the issuer's signing keys, as far as they are known
 	Now               func() time.Time
 
 	skew      time.Duration // of the server's clock, as its last answer showed it
@@ -38,5 +41,5 @@ func (c *Client) learn(h http.Header) {
 	}
 }
 
-// serverNow is the time at the server. What it dates is judged by its own clock.
-func (c *Client) serverNow() time.Time { return c.Now().Add(c.skew) }
+// ServerNow is the time at the server. What it dates is judged by its own clock.
+func (c *Client) ServerNow() time.Time { return c.Now().Add(c.skew) }

@@ -123,7 +123,7 @@ func AssertionAudiences() []string { return []string{AudienceIssuer, AudienceEnd
 
 // clientAssertion is a JWT by which the client proves itself, once (RFC 7523 §3).
 func (c *Client) clientAssertion(endpoint string) (string, error) {
-	now := c.serverNow()
+	now := c.ServerNow()
 	audience := cmp.Or(c.Metadata.Issuer, endpoint)
 	if c.AssertionAudience == AudienceEndpoint {
 		audience = endpoint

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -119,7 +120,7 @@ func poll(t *testing.T, interval, life time.Duration, answers ...string) (asked 
 		s := &script{answers: answers, start: time.Now()}
 		c := &Client{
 			HTTP: &http.Client{Transport: s}, ClientID: "fob", Now: time.Now,
-			Metadata: &Metadata{TokenEndpoint: "https://sso.example.com/token"},
+			Metadata: &discovery.Metadata{TokenEndpoint: "https://sso.example.com/token"},
 		}
 		d := &DeviceAuthorization{deviceCode: secret.New("dc"), interval: interval, ExpiresAt: time.Now().Add(life)}
 		var response *TokenResponse
@@ -171,7 +172,7 @@ func TestB29ARefusedDevice(t *testing.T) {
 
 func TestB29CtrlCEndsThePolling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &Client{HTTP: &http.Client{Transport: &script{answers: []string{pending}}}, Now: time.Now, Metadata: &Metadata{TokenEndpoint: "https://x/token"}}
+		c := &Client{HTTP: &http.Client{Transport: &script{answers: []string{pending}}}, Now: time.Now, Metadata: &discovery.Metadata{TokenEndpoint: "https://x/token"}}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(7*time.Second, cancel)
 		start := time.Now()

@@ -25,7 +25,7 @@ func (c *Client) Proof(method, rawURL, nonce string, accessToken secret.Secret) 
 		"jti": randomText(),
 		"htm": method,
 		"htu": u.String(),
-		"iat": c.serverNow().Unix(),
+		"iat": c.ServerNow().Unix(),
 	}
 	if !accessToken.IsZero() {
 		sum := sha256.Sum256([]byte(accessToken.Reveal()))

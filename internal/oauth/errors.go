@@ -12,20 +12,13 @@ import (
 // Why a request to the authorization server failed, beside *Error.
 var (
 	// ErrUnavailable is a network or server failure: another try may succeed.
-	ErrUnavailable = errors.New("the server is unavailable")
+	ErrUnavailable = httpclient.ErrUnavailable
 	// ErrMalformed is an answer that the standards do not allow.
-	ErrMalformed = errors.New("the server's answer is malformed")
+	ErrMalformed = httpclient.ErrMalformed
 	// ErrRefused is a 401 or 403 without the error that RFC 6749 §5.2 wants.
 	ErrRefused = errors.New("the server refuses this and does not say why")
-	// ErrOtherIssuer is metadata that names another issuer than the one asked.
-	ErrOtherIssuer = fmt.Errorf("%w: it is another issuer's", ErrMalformed)
 	// ErrUnsupported is something that the server does not offer.
 	ErrUnsupported = errors.New("the server does not support this")
-	// ErrIDToken is an id_token that must not be trusted.
-	ErrIDToken = errors.New("the id_token was refused")
-	// ErrUnknownKey is an id_token whose key the issuer does not name, as far as it may
-	// be asked just now.
-	ErrUnknownKey = errors.New("the id_token is signed with a key that is not known")
 	// ErrTokenRefused is an access token that a resource does not take (RFC 6750 §3.1).
 	ErrTokenRefused = errors.New("the access token was refused")
 	// ErrWrongSubject is a userinfo answer about somebody else (OIDC Core §5.3.2).

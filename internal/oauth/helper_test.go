@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -25,7 +26,7 @@ func atServer(t *testing.T, opts authservertest.Options) (*authservertest.Server
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Discover(t.Context(), hc, server.Issuer())
+	m, err := discovery.Discover(t.Context(), hc, server.Issuer())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func answering(t *testing.T, handler http.HandlerFunc) (*Client, *atomic.Int32) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Metadata{TokenEndpoint: server.URL + "/token", RevocationEndpoint: server.URL + "/revoke"}
+	m := &discovery.Metadata{TokenEndpoint: server.URL + "/token", RevocationEndpoint: server.URL + "/revoke"}
 	return &Client{HTTP: hc, Metadata: m, ClientID: "fob", Now: time.Now}, requests
 }
 

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/fobcli/fob/internal/discovery"
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -27,7 +29,7 @@ type Registration struct {
 // public one, unless the server lists its methods and none is not among them: then a
 // secret of this machine's own is asked for (RFC 8252 §8.5). ErrUnsupported: the
 // server registers nobody.
-func Register(ctx context.Context, hc *http.Client, m *Metadata, redirectURI string, grantTypes []string) (*Registration, error) {
+func Register(ctx context.Context, hc *http.Client, m *discovery.Metadata, redirectURI string, grantTypes []string) (*Registration, error) {
 	if m.RegistrationEndpoint == "" {
 		return nil, fmt.Errorf("%w: it registers no clients", ErrUnsupported)
 	}
@@ -72,12 +74,12 @@ func registeredMethod(supported []string) string {
 func do(hc *http.Client, req *http.Request) (int, []byte, error) {
 	resp, err := hc.Do(req)
 	if err != nil {
-		return 0, nil, unavailable(err)
+		return 0, nil, httpclient.Judge(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, nil, unavailable(&url.Error{Op: req.Method, Err: err})
+		return 0, nil, httpclient.Judge(&url.Error{Op: req.Method, Err: err})
 	}
 	return resp.StatusCode, body, nil
 }

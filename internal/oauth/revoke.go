@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -38,4 +39,14 @@ func (c *Client) Revoke(ctx context.Context, token secret.Secret, hint string) e
 		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	return err
+}
+
+// EndSessionURL is the page where a person ends their session at the server in a
+// browser (OpenID Connect RP-Initiated Logout §2), or "". It holds no id_token: what
+// a launcher is given, every process can read.
+func EndSessionURL(m *discovery.Metadata, clientID string) (string, error) {
+	if m.EndSessionEndpoint == "" {
+		return "", nil
+	}
+	return withParams(m.EndSessionEndpoint, url.Values{"client_id": {clientID}})
 }

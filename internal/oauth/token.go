@@ -145,13 +145,13 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	req.GetBody = nil // never sent again, by a redirect or a lost connection
 	resp, err := hc.Do(req)
 	if err != nil {
-		return 0, nil, unavailable(orCause(ctx, err))
+		return 0, nil, httpclient.Judge(orCause(ctx, err))
 	}
 	defer resp.Body.Close()
 	c.learn(resp.Header)
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, nil, unavailable(orCause(ctx, &url.Error{Op: "Post", Err: err}))
+		return 0, nil, httpclient.Judge(orCause(ctx, &url.Error{Op: "Post", Err: err}))
 	}
 	return resp.StatusCode, body, nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -282,12 +283,12 @@ func TestUseAuthMethodChooses(t *testing.T) {
 		{nil, "", AuthNone}, {nil, "s", AuthBasic}, {[]string{"client_secret_post"}, "s", AuthPost},
 		{[]string{"client_secret_post", "client_secret_basic"}, "s", AuthBasic}, {[]string{"client_secret_basic"}, "", AuthNone},
 	} {
-		c := &Client{Metadata: &Metadata{TokenEndpointAuthMethodsSupported: test.supported}, ClientSecret: secret.New(test.secret)}
+		c := &Client{Metadata: &discovery.Metadata{TokenEndpointAuthMethodsSupported: test.supported}, ClientSecret: secret.New(test.secret)}
 		if err := c.UseAuthMethod(""); err != nil || c.AuthMethod != test.want {
 			t.Errorf("%+v: %s, %v", test, c.AuthMethod, err)
 		}
 	}
-	c := &Client{Metadata: &Metadata{}}
+	c := &Client{Metadata: &discovery.Metadata{}}
 	if c.UseAuthMethod(AuthBasic) == nil || c.UseAuthMethod("private_key_jwt") == nil {
 		t.Error("a method without its secret, or one that fob does not speak, is accepted")
 	}
@@ -312,7 +313,7 @@ func TestB30Revocation(t *testing.T) {
 			t.Errorf("B30 %s: %v, %d requests", name, err, requests.Load())
 		}
 	}
-	if err := (&Client{Metadata: &Metadata{}}).Revoke(t.Context(), someToken, HintAccessToken); !errors.Is(err, ErrUnsupported) {
+	if err := (&Client{Metadata: &discovery.Metadata{}}).Revoke(t.Context(), someToken, HintAccessToken); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("B30 no endpoint: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -66,7 +67,7 @@ func (s *Session) newAccessToken(t oauth.AccessToken, scope string, refreshable 
 }
 
 // withIDToken keeps the id_token that came with an access token.
-func (t *accessToken) withIDToken(raw string, checked *oauth.IDToken) {
+func (t *accessToken) withIDToken(raw string, checked *idtoken.Token) {
 	if checked != nil {
 		t.IDToken, t.IDTokenExpiresAt = sealedSecret{secret.New(raw)}, checked.ExpiresAt
 	}

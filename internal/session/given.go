@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -20,7 +21,7 @@ import (
 type Given struct {
 	Variable     string // its name, for messages
 	RefreshToken secret.Secret
-	Metadata     func(context.Context) (*oauth.Metadata, error)
+	Metadata     func(context.Context) (*discovery.Metadata, error)
 }
 
 // GivenToken is Token for a refresh token that is given. Its processes share one
@@ -81,7 +82,7 @@ func (s *Session) resource(t Target) string {
 
 // keylessClient is the client of a profile for which nothing is stored: a public one,
 // or one whose key lies in a file.
-func (s *Session) keylessClient(metadata *oauth.Metadata) (*oauth.Client, error) {
+func (s *Session) keylessClient(metadata *discovery.Metadata) (*oauth.Client, error) {
 	client := &oauth.Client{HTTP: s.HTTP, Metadata: metadata, ClientID: s.Profile.ClientID, AssertionAudience: s.Profile.ClientAssertionAudience, Now: s.Clock.Now}
 	if s.Profile.PrivateKeyFile != "" {
 		var err error
@@ -101,7 +102,7 @@ type Identity struct {
 }
 
 // IdentityToken gives a machine's identity for an access token. Nothing is stored.
-func (s *Session) IdentityToken(ctx context.Context, metadata *oauth.Metadata, identity Identity, opts TokenOptions) (*Token, error) {
+func (s *Session) IdentityToken(ctx context.Context, metadata *discovery.Metadata, identity Identity, opts TokenOptions) (*Token, error) {
 	client, err := s.keylessClient(metadata)
 	if err != nil {
 		return nil, err

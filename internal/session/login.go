@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
@@ -54,7 +55,8 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if err != nil {
 		return nil, err
 	}
-	account, id, err := s.identify(ctx, login, access.Value)
+	idTokens := verifier(login.Client, nil)
+	account, id, err := s.identify(ctx, login, idTokens, access.Value)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	token := s.newAccessToken(access, scope, r.renews())
 	token.withIDToken(login.Response.IDToken(), id)
 	if id != nil {
-		r.Keys = login.Client.Keys
+		r.Keys = idTokens.Keys
 	}
 	if err := s.replace(ctx, r, token, login.Registration); err != nil {
 		return nil, err
@@ -129,16 +131,16 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, re
 // identify names who logged in: by the id_token where one is due or came, and by
 // the userinfo endpoint where that says more. Only a wrong answer is an error; a
 // userinfo endpoint that cannot be reached leaves the name empty.
-func (s *Session) identify(ctx context.Context, login Login, access secret.Secret) (Account, *oauth.IDToken, error) {
+func (s *Session) identify(ctx context.Context, login Login, idTokens *idtoken.Verifier, access secret.Secret) (Account, *idtoken.Token, error) {
 	if login.Grant == config.GrantClientCredentials {
 		return Account{}, nil, nil
 	}
 	var account Account
-	var id *oauth.IDToken
+	var id *idtoken.Token
 	metadata := login.Client.Metadata
 	if login.Nonce != "" || login.Response.IDToken() != "" && metadata.JWKSURI != "" && !login.Brought {
 		var err error
-		if id, err = login.Client.VerifyIDToken(ctx, login.Response.IDToken(), login.Nonce, access); err != nil {
+		if id, err = idTokens.Verify(ctx, login.Response.IDToken(), login.Nonce, access); err != nil {
 			return Account{}, nil, fmt.Errorf("checking who logged in: %w", err)
 		}
 		account = Account{Subject: id.Subject, Name: cmp.Or(id.Name, id.PreferredUsername), Email: id.Email}

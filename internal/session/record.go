@@ -9,6 +9,8 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/discovery"
+	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/seal"
@@ -45,23 +47,23 @@ type head struct {
 }
 
 type body struct {
-	Metadata     *oauth.Metadata `json:"metadata"` // pinned at login
-	AuthMethod   string          `json:"token_endpoint_auth_method"`
-	ClientID     string          `json:"client_id"`
-	Audience     string          `json:"client_assertion_audience,omitempty"`
-	ClientSecret sealedSecret    `json:"client_secret,omitzero"`
-	ClientKey    sealedSecret    `json:"client_key,omitzero"` // of private_key_jwt, as a JWK
-	DPoPKey      sealedSecret    `json:"dpop_key,omitzero"`   // what the tokens are bound to, as a JWK
-	Registration *registration   `json:"registration,omitempty"`
-	Keys         *oauth.KeySet   `json:"keys,omitempty"`       // the issuer's, pinned
-	Grant        string          `json:"grant_type,omitempty"` // config.GrantClientCredentials, or a person's
-	Resource     string          `json:"resource,omitempty"`   // of the tokens, where none is named
-	RefreshToken sealedSecret    `json:"refresh_token,omitzero"`
-	AccessToken  *accessToken    `json:"access_token,omitempty"` // of a login that cannot refresh
-	Scope        string          `json:"scope,omitempty"`
-	Account      Account         `json:"account"`
-	LoggedInAt   time.Time       `json:"logged_in_at"`
-	SavedAt      time.Time       `json:"saved_at"` // tells the later of two copies
+	Metadata     *discovery.Metadata `json:"metadata"` // pinned at login
+	AuthMethod   string              `json:"token_endpoint_auth_method"`
+	ClientID     string              `json:"client_id"`
+	Audience     string              `json:"client_assertion_audience,omitempty"`
+	ClientSecret sealedSecret        `json:"client_secret,omitzero"`
+	ClientKey    sealedSecret        `json:"client_key,omitzero"` // of private_key_jwt, as a JWK
+	DPoPKey      sealedSecret        `json:"dpop_key,omitzero"`   // what the tokens are bound to, as a JWK
+	Registration *registration       `json:"registration,omitempty"`
+	Keys         *idtoken.KeySet     `json:"keys,omitempty"`       // the issuer's, pinned
+	Grant        string              `json:"grant_type,omitempty"` // config.GrantClientCredentials, or a person's
+	Resource     string              `json:"resource,omitempty"`   // of the tokens, where none is named
+	RefreshToken sealedSecret        `json:"refresh_token,omitzero"`
+	AccessToken  *accessToken        `json:"access_token,omitempty"` // of a login that cannot refresh
+	Scope        string              `json:"scope,omitempty"`
+	Account      Account             `json:"account"`
+	LoggedInAt   time.Time           `json:"logged_in_at"`
+	SavedAt      time.Time           `json:"saved_at"` // tells the later of two copies
 }
 
 // renews reports whether fresh access tokens can be had without a person.
@@ -156,7 +158,7 @@ func (h head) cacheKey() (seal.Key, error) {
 // client speaks to the endpoints that were pinned when the login was made.
 func (s *Session) client(r *record) (*oauth.Client, error) {
 	c := &oauth.Client{
-		HTTP: s.HTTP, Metadata: r.Metadata, Keys: r.Keys, Now: s.Clock.Now,
+		HTTP: s.HTTP, Metadata: r.Metadata, Now: s.Clock.Now,
 		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Secret, AssertionAudience: r.Audience,
 	}
 	var err error
@@ -171,6 +173,14 @@ func (s *Session) client(r *record) (*oauth.Client, error) {
 		}
 	}
 	return c, c.UseAuthMethod(r.AuthMethod)
+}
+
+// verifier checks the id_tokens that a client is given, by the keys that are known.
+func verifier(c *oauth.Client, keys *idtoken.KeySet) *idtoken.Verifier {
+	return &idtoken.Verifier{
+		HTTP: c.HTTP, Issuer: c.Metadata.Issuer, JWKSURI: c.Metadata.JWKSURI, ClientID: c.ClientID,
+		Keys: keys, Now: c.Now, ServerNow: c.ServerNow,
+	}
 }
 
 // clientKey is the one that was sealed with the login, else the one in the profile's

@@ -14,8 +14,10 @@ import (
 	"github.com/fobcli/fob/internal/authservertest"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/seal"
 )
@@ -66,7 +68,7 @@ func newFixture(t *testing.T, opts authservertest.Options) *fixture {
 // request starts a login and returns what the server's answer is checked with.
 func (f *fixture) request() (*oauth.Client, *oauth.AuthorizationRequest) {
 	f.t.Helper()
-	m, err := oauth.Discover(f.t.Context(), f.HTTP, f.server.Issuer())
+	m, err := discovery.Discover(f.t.Context(), f.HTTP, f.server.Issuer())
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -264,7 +266,7 @@ func TestC31BadIDTokenStoresNothing(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	for _, fault := range []string{"id-token-nonce", "id-token-iss", "no-id-token", "id-token-none"} {
 		f.arm(fault)
-		if _, err := f.login(); !errors.Is(err, oauth.ErrIDToken) {
+		if _, err := f.login(); !errors.Is(err, idtoken.ErrRefused) {
 			t.Errorf("C31 %s: %v", fault, err)
 		}
 		if status := f.Status(t.Context()); status.State != StateLoggedOut {

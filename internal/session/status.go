@@ -39,7 +39,7 @@ type Status struct {
 
 // endSessionURL leaves out what is no URL: nothing depends on it.
 func endSessionURL(r *record) string {
-	page, err := r.Metadata.EndSessionURL(r.ClientID)
+	page, err := oauth.EndSessionURL(r.Metadata, r.ClientID)
 	if err != nil || oauth.CheckURL(page) != nil || r.Grant != "" {
 		return ""
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -195,14 +196,15 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 	}
 	saveErr := s.keepRotated(ctx, r, response, opts.Target)
 
-	fresh, err := s.judge(ctx, client, r, response, opts.Target)
+	idTokens := verifier(client, r.Keys)
+	fresh, err := s.judge(ctx, idTokens, r, response, opts.Target)
 	if err != nil {
 		return nil, errors.Join(saveErr, fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err))
 	}
 	if err := s.cache(opts.Target).seal(r.head, fresh); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
 	}
-	if err := errors.Join(saveErr, s.keepKeys(ctx, r, client)); err != nil {
+	if err := errors.Join(saveErr, s.keepKeys(ctx, r, idTokens.Keys)); err != nil {
 		return nil, err
 	}
 	return s.answer(fresh, opts)
@@ -270,17 +272,17 @@ func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.To
 }
 
 // keepKeys saves the issuer's keys, where a new one had to be learned.
-func (s *Session) keepKeys(ctx context.Context, r *record, client *oauth.Client) error {
-	if client.Keys == r.Keys {
+func (s *Session) keepKeys(ctx context.Context, r *record, keys *idtoken.KeySet) error {
+	if keys == r.Keys {
 		return nil
 	}
-	r.Keys = client.Keys
+	r.Keys = keys
 	return s.save(ctx, r)
 }
 
 // judge accepts the answer's access token and, where one came, its id_token. An
 // id_token whose key cannot be learned just now is not given out.
-func (s *Session) judge(ctx context.Context, client *oauth.Client, r *record, response *oauth.TokenResponse, t Target) (*accessToken, error) {
+func (s *Session) judge(ctx context.Context, idTokens *idtoken.Verifier, r *record, response *oauth.TokenResponse, t Target) (*accessToken, error) {
 	fresh, err := s.accept(response, t, r.Scope, true)
 	if err != nil {
 		return nil, err
@@ -289,8 +291,8 @@ func (s *Session) judge(ctx context.Context, client *oauth.Client, r *record, re
 	if raw == "" || !r.Metadata.OpenID || r.Account.Subject == "" {
 		return fresh, nil
 	}
-	id, err := client.VerifyRefreshedIDToken(ctx, raw, r.Account.Subject, fresh.Value.Secret)
-	if err != nil && !errors.Is(err, oauth.ErrUnknownKey) && !errors.Is(err, oauth.ErrUnavailable) {
+	id, err := idTokens.VerifyRefreshed(ctx, raw, r.Account.Subject, fresh.Value.Secret)
+	if err != nil && !errors.Is(err, idtoken.ErrUnknownKey) && !errors.Is(err, oauth.ErrUnavailable) {
 		return nil, err
 	}
 	fresh.withIDToken(raw, id)

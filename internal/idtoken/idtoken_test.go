@@ -1,4 +1,4 @@
-package oauth
+package idtoken
 
 import (
 	"encoding/json"
@@ -11,14 +11,57 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/discovery"
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// verified logs in at the test issuer and checks its id_token.
-func verified(t *testing.T, c *Client) (*IDToken, *TokenResponse, error) {
+// relyingParty is a client of a test issuer, and what checks its id_tokens.
+type relyingParty struct {
+	*Verifier
+	client *oauth.Client
+}
+
+// atServer starts a test issuer and returns a public client of it.
+func atServer(t *testing.T) (*authservertest.Server, *relyingParty) {
 	t.Helper()
-	request := c.mustRequest("http://127.0.0.1:1/callback", []string{"openid", "offline_access"}, url.Values{"prompt": {"consent"}})
+	server, err := authservertest.Start(authservertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	hc, err := httpclient.New(httpclient.Options{Timeout: 30 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := discovery.Discover(t.Context(), hc, server.Issuer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &oauth.Client{HTTP: hc, Metadata: m, ClientID: "fob-test", Now: time.Now}
+	v := &Verifier{HTTP: hc, Issuer: m.Issuer, JWKSURI: m.JWKSURI, ClientID: c.ClientID, Now: time.Now, ServerNow: c.ServerNow}
+	return server, &relyingParty{v, c}
+}
+
+func arm(t *testing.T, s *authservertest.Server, fault string) {
+	t.Helper()
+	if err := s.Arm(fault, 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var someToken = secret.New("access-token")
+
+// verified logs in at the test issuer and checks its id_token.
+func verified(t *testing.T, rp *relyingParty) (*Token, *oauth.TokenResponse, error) {
+	t.Helper()
+	c := rp.client
+	request, err := c.NewAuthorizationRequest("http://127.0.0.1:1/callback", []string{"openid", "offline_access"}, url.Values{"prompt": {"consent"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	back, err := authservertest.Redirect(t.Context(), request.URL(), c.HTTP)
 	if err != nil {
 		t.Fatal(err)
@@ -39,14 +82,14 @@ func verified(t *testing.T, c *Client) (*IDToken, *TokenResponse, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := c.VerifyIDToken(t.Context(), r.IDToken(), request.Nonce, access.Value)
+	id, err := rp.Verify(t.Context(), r.IDToken(), request.Nonce, access.Value)
 	return id, r, err
 }
 
 // The names are those of the OpenID Foundation's relying-party tests, without
 // their prefix oidcc-client-test.
 func TestIDTokensThatAreRefused(t *testing.T) {
-	server, c := atServer(t, authservertest.Options{})
+	server, rp := atServer(t)
 	for name, fault := range map[string]string{
 		"C31 -invalid-iss":                  "id-token-iss",
 		"C31 -missing-sub":                  "id-token-no-sub",
@@ -70,7 +113,7 @@ func TestIDTokensThatAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			arm(t, server, fault)
-			if id, _, err := verified(t, c); !errors.Is(err, ErrIDToken) || id != nil {
+			if id, _, err := verified(t, rp); !errors.Is(err, ErrRefused) || id != nil {
 				t.Errorf("%+v, %v", id, err)
 			}
 		})
@@ -78,7 +121,7 @@ func TestIDTokensThatAreRefused(t *testing.T) {
 }
 
 func TestIDTokensThatAreAccepted(t *testing.T) {
-	server, c := atServer(t, authservertest.Options{})
+	server, rp := atServer(t)
 	for name, fault := range map[string]string{
 		"C33 base case, -idtoken-sig-rs256": "",
 		"C33 -idtoken-sig-es256":            "id-token-es256",
@@ -90,14 +133,14 @@ func TestIDTokensThatAreAccepted(t *testing.T) {
 			if fault != "" {
 				arm(t, server, fault)
 			}
-			id, _, err := verified(t, c)
+			id, _, err := verified(t, rp)
 			if err != nil || id.Subject != "ada" || id.Email != "ada@example.com" {
 				t.Errorf("%+v, %v", id, err)
 			}
 		})
 	}
 	t.Run("C33 -scope-userinfo-claims", func(t *testing.T) {
-		_, r, err := verified(t, c)
+		_, r, err := verified(t, rp)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,30 +148,30 @@ func TestIDTokensThatAreAccepted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		info, err := c.Userinfo(t.Context(), access.Value, "ada")
+		info, err := rp.client.Userinfo(t.Context(), access.Value, "ada")
 		if err != nil || info.Email != "ada@example.com" || info.Name != "Ada Lovelace" {
 			t.Errorf("%+v, %v", info, err)
 		}
-		if _, err := c.Userinfo(t.Context(), access.Value, "mallory"); !errors.Is(err, ErrWrongSubject) {
+		if _, err := rp.client.Userinfo(t.Context(), access.Value, "mallory"); !errors.Is(err, oauth.ErrWrongSubject) {
 			t.Errorf("C31 -userinfo-invalid-sub: %v", err)
 		}
 	})
 	t.Run("C33 -client-secret-basic", func(t *testing.T) {
-		secretive := *c
-		secretive.ClientID, secretive.ClientSecret = "fob-secret", secret.New(authservertest.ClientSecret)
-		if err := secretive.UseAuthMethod(AuthBasic); err != nil {
+		rp.client.ClientID, rp.client.ClientSecret = "fob-secret", secret.New(authservertest.ClientSecret)
+		rp.ClientID = rp.client.ClientID
+		if err := rp.client.UseAuthMethod(oauth.AuthBasic); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := verified(t, &secretive); err != nil {
+		if _, _, err := verified(t, rp); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
 func TestC34OneMoreFetchForAnUnknownKey(t *testing.T) {
-	server, c := atServer(t, authservertest.Options{})
+	server, rp := atServer(t)
 	arm(t, server, "id-token-unknown-kid")
-	if _, _, err := verified(t, c); !errors.Is(err, ErrIDToken) || server.Count("jwks") != 2 {
+	if _, _, err := verified(t, rp); !errors.Is(err, ErrRefused) || server.Count("jwks") != 2 {
 		t.Errorf("%v after %d fetches", err, server.Count("jwks"))
 	}
 }
@@ -139,14 +182,14 @@ func TestC34KeysRotatedBetween(t *testing.T) {
 		"C34 -signing-key-rotation-just-before-signing": "signing-key-rotation-just-before-signing",
 	} {
 		t.Run(name, func(t *testing.T) {
-			server, c := atServer(t, authservertest.Options{})
-			if _, _, err := verified(t, c); err != nil {
+			server, rp := atServer(t)
+			if _, _, err := verified(t, rp); err != nil {
 				t.Fatal(err)
 			}
-			c.Keys.FetchedAt = c.Keys.FetchedAt.Add(-2 * refetchAfter)
+			rp.Keys.FetchedAt = rp.Keys.FetchedAt.Add(-2 * refetchAfter)
 			arm(t, server, fault)
 			fetches := server.Count("jwks")
-			if id, _, err := verified(t, c); err != nil || id.Subject != "ada" || server.Count("jwks") != fetches+1 {
+			if id, _, err := verified(t, rp); err != nil || id.Subject != "ada" || server.Count("jwks") != fetches+1 {
 				t.Errorf("%+v, %v, %d fetches", id, err, server.Count("jwks")-fetches)
 			}
 		})
@@ -154,83 +197,83 @@ func TestC34KeysRotatedBetween(t *testing.T) {
 }
 
 func TestC37ShapesOfTokens(t *testing.T) {
-	_, c := atServer(t, authservertest.Options{})
+	_, rp := atServer(t)
 	for name, raw := range map[string]string{
 		"a million dots": strings.Repeat(".", 1<<20), "no dots": "abc", "two parts": "a.b", "empty parts": "..",
 		"JSON form": `{"payload":"","signatures":[]}`, "five parts": "a.b.c.d.e",
 	} {
-		if _, err := c.VerifyIDToken(t.Context(), raw, "n", someToken); !errors.Is(err, ErrIDToken) {
+		if _, err := rp.Verify(t.Context(), raw, "n", someToken); !errors.Is(err, ErrRefused) {
 			t.Errorf("C37 %s: %v", name, err)
 		}
 	}
 }
 
 func TestKeysThatCannotBeRead(t *testing.T) {
-	server, c := atServer(t, authservertest.Options{})
+	server, rp := atServer(t)
 	arm(t, server, "jwks-500")
-	if _, _, err := verified(t, c); !errors.Is(err, ErrUnavailable) {
+	if _, _, err := verified(t, rp); !errors.Is(err, httpclient.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
 	arm(t, server, "jwks-huge")
-	if _, _, err := verified(t, c); err == nil {
+	if _, _, err := verified(t, rp); err == nil {
 		t.Error("D40: a key set of 3 MiB is read")
 	}
 }
 
 func TestC35RefreshedIDToken(t *testing.T) {
-	server, c := atServer(t, authservertest.Options{})
-	_, r, err := verified(t, c)
+	server, rp := atServer(t)
+	_, r, err := verified(t, rp)
 	if err != nil {
 		t.Fatal(err)
 	}
-	refreshed := func(c *Client, subject string) error {
+	refreshed := func(v *Verifier, subject string) error {
 		access, err := r.AccessToken()
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, err := c.VerifyRefreshedIDToken(t.Context(), r.IDToken(), subject, access.Value)
+		id, err := v.VerifyRefreshed(t.Context(), r.IDToken(), subject, access.Value)
 		if err == nil && (id.Subject != subject || id.ExpiresAt.IsZero()) {
 			t.Errorf("C35: %+v", id)
 		}
 		return err
 	}
 	fetches := server.Count("jwks")
-	if err := refreshed(c, "ada"); err != nil || server.Count("jwks") != fetches {
+	if err := refreshed(rp.Verifier, "ada"); err != nil || server.Count("jwks") != fetches {
 		t.Errorf("C35 -refresh-token: %v, with %d fetches", err, server.Count("jwks")-fetches)
 	}
-	if err := refreshed(c, "mallory"); !errors.Is(err, ErrIDToken) {
+	if err := refreshed(rp.Verifier, "mallory"); !errors.Is(err, ErrRefused) {
 		t.Errorf("C35 -refresh-token-invalid-sub: %v", err)
 	}
-	other := *c
+	other := *rp.Verifier
 	other.ClientID = "another"
-	if err := refreshed(&other, "ada"); !errors.Is(err, ErrIDToken) {
+	if err := refreshed(&other, "ada"); !errors.Is(err, ErrRefused) {
 		t.Errorf("C35 another client's: %v", err)
 	}
 	arm(t, server, "id-token-iss")
-	_, r, _ = verified(t, c)
-	if err := refreshed(c, "ada"); !errors.Is(err, ErrIDToken) {
+	_, r, _ = verified(t, rp)
+	if err := refreshed(rp.Verifier, "ada"); !errors.Is(err, ErrRefused) {
 		t.Errorf("C35 -refresh-token-invalid-issuer: %v", err)
 	}
 }
 
 func TestC34ARotatedKeyCostsOneFetch(t *testing.T) {
-	server, c := atServer(t, authservertest.Options{})
-	if _, _, err := verified(t, c); err != nil {
+	server, rp := atServer(t)
+	if _, _, err := verified(t, rp); err != nil {
 		t.Fatal(err)
 	}
 	fetches := server.Count("jwks")
 	arm(t, server, "id-token-unknown-kid")
-	if _, _, err := verified(t, c); !errors.Is(err, ErrIDToken) || server.Count("jwks") != fetches {
+	if _, _, err := verified(t, rp); !errors.Is(err, ErrRefused) || server.Count("jwks") != fetches {
 		t.Errorf("C34: the keys are a moment old, and %d fetches for an unknown one: %v", server.Count("jwks")-fetches, err)
 	}
-	later := c.Keys.FetchedAt.Add(-2 * refetchAfter)
-	c.Keys.FetchedAt = later
+	later := rp.Keys.FetchedAt.Add(-2 * refetchAfter)
+	rp.Keys.FetchedAt = later
 	arm(t, server, "id-token-unknown-kid")
-	if _, _, err := verified(t, c); !errors.Is(err, ErrIDToken) || server.Count("jwks") != fetches+1 {
+	if _, _, err := verified(t, rp); !errors.Is(err, ErrRefused) || server.Count("jwks") != fetches+1 {
 		t.Errorf("C34: %d fetches for an unknown key: %v", server.Count("jwks")-fetches, err)
 	}
-	c.Keys = &KeySet{FetchedAt: later} // the issuer has another key since
-	if _, _, err := verified(t, c); err != nil || len(c.Keys.Keys) == 0 {
+	rp.Keys = &KeySet{FetchedAt: later} // the issuer has another key since
+	if _, _, err := verified(t, rp); err != nil || len(rp.Keys.Keys) == 0 {
 		t.Errorf("C34 -signing-key-rotation: %v", err)
 	}
 }
@@ -247,18 +290,19 @@ func FuzzIDToken(f *testing.F) {
 	f.Add("eyJhbGciOiJub25lIn0.e30.", []byte(good))
 	f.Add("a.b.c", []byte(`{"iss":"https://x","sub":"ada","aud":["fob","evil"],"azp":7,"exp":-1e999,"iat":null}`))
 	f.Fuzz(func(t *testing.T, raw string, claims []byte) {
-		c := &Client{ClientID: "fob", Now: func() time.Time { return now }, Keys: keysOf(t, key, now), Metadata: &Metadata{Issuer: "https://x", JWKSURI: "https://x/jwks"}}
-		if id, err := c.VerifyIDToken(t.Context(), raw, "n", someToken); err == nil {
+		clock := func() time.Time { return now }
+		v := &Verifier{Issuer: "https://x", JWKSURI: "https://x/jwks", ClientID: "fob", Keys: keysOf(t, key, now), Now: clock, ServerNow: clock}
+		if id, err := v.Verify(t.Context(), raw, "n", someToken); err == nil {
 			t.Fatalf("%q is accepted: %+v", raw, id)
 		}
 		signed, err := key.SignJWT(jwk.Header{Type: "JWT"}, json.RawMessage(claims), nil)
 		if err != nil {
 			return
 		}
-		if id, err := c.VerifyIDToken(t.Context(), signed, "n", someToken); err == nil && (id.Subject == "" || !id.ExpiresAt.After(now.Add(-clockLeeway))) {
+		if id, err := v.Verify(t.Context(), signed, "n", someToken); err == nil && (id.Subject == "" || !id.ExpiresAt.After(now.Add(-clockLeeway))) {
 			t.Fatalf("%s is accepted: %+v", claims, id)
 		}
-		_, _ = c.VerifyRefreshedIDToken(t.Context(), signed, "ada", someToken)
+		_, _ = v.VerifyRefreshed(t.Context(), signed, "ada", someToken)
 	})
 }
 

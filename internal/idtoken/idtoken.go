@@ -1,4 +1,6 @@
-package oauth
+// Package idtoken checks id_tokens: what they claim, and their signature by the issuer's
+// keys, which a login pins.
+package idtoken
 
 import (
 	"context"
@@ -10,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -22,8 +25,27 @@ import (
 // clockLeeway is how far the server's clock may be from ours.
 const clockLeeway = 2 * time.Minute
 
-// IDToken is what a checked id_token says of the account (OIDC Core §2).
-type IDToken struct {
+var (
+	// ErrRefused is an id_token that must not be trusted.
+	ErrRefused = errors.New("the id_token was refused")
+	// ErrUnknownKey is an id_token whose key the issuer does not name, as far as it may
+	// be asked just now.
+	ErrUnknownKey = errors.New("the id_token is signed with a key that is not known")
+)
+
+// Verifier checks the id_tokens of one issuer for one client.
+type Verifier struct {
+	HTTP      *http.Client
+	Issuer    string
+	JWKSURI   string // where the issuer names its keys; empty: it names none
+	ClientID  string
+	Keys      *KeySet // the issuer's, as far as they are known; a check may renew them
+	Now       func() time.Time
+	ServerNow func() time.Time // by the issuer's clock, which dates its tokens
+}
+
+// Token is what a checked id_token says of the account (OIDC Core §2).
+type Token struct {
 	Subject           string
 	Name              string
 	PreferredUsername string
@@ -31,8 +53,8 @@ type IDToken struct {
 	ExpiresAt         time.Time
 }
 
-// idTokenClaims are the claims that are checked or shown.
-type idTokenClaims struct {
+// claimSet are the claims that are checked or shown.
+type claimSet struct {
 	Issuer            string   `json:"iss"`
 	Subject           string   `json:"sub"`
 	Audience          audience `json:"aud"`
@@ -65,12 +87,12 @@ var signatureAlgorithms = []jose.SignatureAlgorithm{
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
 }
 
-func refused(why string) error { return fmt.Errorf("%w: %s", ErrIDToken, why) }
+func refused(why string) error { return fmt.Errorf("%w: %s", ErrRefused, why) }
 
-// VerifyIDToken checks an id_token as OIDC Core §3.1.3.7 says: signature, iss,
-// aud, azp, exp, iat, nonce, and at_hash where there is one. Any failure is ErrIDToken,
+// Verify checks an id_token as OIDC Core §3.1.3.7 says: signature, iss,
+// aud, azp, exp, iat, nonce, and at_hash where there is one. Any failure is ErrRefused,
 // but for a key set that cannot be read.
-func (c *Client) VerifyIDToken(ctx context.Context, raw, nonce string, accessToken secret.Secret) (*IDToken, error) {
+func (v *Verifier) Verify(ctx context.Context, raw, nonce string, accessToken secret.Secret) (*Token, error) {
 	if raw == "" {
 		return nil, refused("the server sent none")
 	}
@@ -78,7 +100,7 @@ func (c *Client) VerifyIDToken(ctx context.Context, raw, nonce string, accessTok
 	if err != nil {
 		return nil, err
 	}
-	payload, err := c.verifySignature(ctx, token)
+	payload, err := v.verifySignature(ctx, token)
 	if errors.Is(err, ErrUnknownKey) {
 		err = refused("no key of the server fits its signature")
 	}
@@ -92,22 +114,22 @@ func (c *Client) VerifyIDToken(ctx context.Context, raw, nonce string, accessTok
 	if subtle.ConstantTimeCompare([]byte(claims.Nonce), []byte(nonce)) != 1 {
 		return nil, refused("nonce is of another login")
 	}
-	if err := c.checkClaims(claims, token, accessToken); err != nil {
+	if err := v.checkClaims(claims, token, accessToken); err != nil {
 		return nil, err
 	}
-	return claims.idToken(), nil
+	return claims.token(), nil
 }
 
-func parseClaims(payload []byte) (*idTokenClaims, error) {
-	var claims idTokenClaims
+func parseClaims(payload []byte) (*claimSet, error) {
+	var claims claimSet
 	if err := json.Unmarshal(payload, &claims); err != nil {
 		return nil, refused("its claims are not JSON of the right types")
 	}
 	return &claims, nil
 }
 
-func (c *idTokenClaims) idToken() *IDToken {
-	return &IDToken{
+func (c *claimSet) token() *Token {
+	return &Token{
 		Subject: c.Subject, Name: c.Name, PreferredUsername: c.PreferredUsername, Email: c.Email,
 		ExpiresAt: seconds(*c.Expiry),
 	}
@@ -126,19 +148,19 @@ func parseSigned(raw string) (*jose.JSONWebSignature, error) {
 }
 
 // checkClaims judges what every id_token must say, whenever it comes.
-func (c *Client) checkClaims(claims *idTokenClaims, token *jose.JSONWebSignature, accessToken secret.Secret) error {
-	now := c.serverNow()
+func (v *Verifier) checkClaims(claims *claimSet, token *jose.JSONWebSignature, accessToken secret.Secret) error {
+	now := v.ServerNow()
 	algorithm := jose.SignatureAlgorithm(token.Signatures[0].Header.Algorithm)
 	switch {
-	case claims.Issuer != c.Metadata.Issuer:
+	case claims.Issuer != v.Issuer:
 		return refused("iss is another issuer")
 	case claims.Subject == "":
 		return refused("it has no sub")
-	case !slices.Contains(claims.Audience, c.ClientID):
+	case !slices.Contains(claims.Audience, v.ClientID):
 		return refused("aud is another client")
 	case len(claims.Audience) > 1 && claims.AuthorizedParty == "":
 		return refused("several aud, and no azp")
-	case claims.AuthorizedParty != "" && claims.AuthorizedParty != c.ClientID:
+	case claims.AuthorizedParty != "" && claims.AuthorizedParty != v.ClientID:
 		return refused("azp is another client")
 	case claims.Expiry == nil || !now.Add(-clockLeeway).Before(seconds(*claims.Expiry)):
 		return refused("it has expired, or has no exp")
@@ -169,12 +191,12 @@ func matchesHash(atHash string, algorithm jose.SignatureAlgorithm, accessToken s
 	return subtle.ConstantTimeCompare([]byte(atHash), []byte(want)) == 1
 }
 
-// VerifyRefreshedIDToken checks the id_token of a refresh (OIDC Core §12.2): as that
+// VerifyRefreshed checks the id_token of a refresh (OIDC Core §12.2): as that
 // of the login, with the same iss and sub. It came straight from the token endpoint,
 // so that TLS stands for its signature too (§3.1.3.7, 6): where the key that signed
 // it cannot be learned just now, the error is ErrUnknownKey, and the login is as good
 // as before.
-func (c *Client) VerifyRefreshedIDToken(ctx context.Context, raw, subject string, accessToken secret.Secret) (*IDToken, error) {
+func (v *Verifier) VerifyRefreshed(ctx context.Context, raw, subject string, accessToken secret.Secret) (*Token, error) {
 	token, err := parseSigned(raw)
 	if err != nil {
 		return nil, err
@@ -186,11 +208,11 @@ func (c *Client) VerifyRefreshedIDToken(ctx context.Context, raw, subject string
 	if claims.Subject != subject {
 		return nil, refused("sub is another account")
 	}
-	if err := c.checkClaims(claims, token, accessToken); err != nil {
+	if err := v.checkClaims(claims, token, accessToken); err != nil {
 		return nil, err
 	}
-	if _, err := c.verifySignature(ctx, token); err != nil {
+	if _, err := v.verifySignature(ctx, token); err != nil {
 		return nil, err
 	}
-	return claims.idToken(), nil
+	return claims.token(), nil
 }

@@ -1,4 +1,4 @@
-package oauth
+package idtoken
 
 import (
 	"crypto/ecdsa"

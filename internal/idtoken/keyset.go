@@ -1,4 +1,4 @@
-package oauth
+package idtoken
 
 import (
 	"context"
@@ -28,14 +28,14 @@ const (
 // verifySignature checks a signature against the issuer's keys and returns what was
 // signed. An unknown key costs one more fetch: the issuer may have rotated its keys
 // since, or in between. ErrUnknownKey: it is still unknown, or may not be asked for.
-func (c *Client) verifySignature(ctx context.Context, token *jose.JSONWebSignature) ([]byte, error) {
-	if c.Metadata.JWKSURI == "" {
+func (v *Verifier) verifySignature(ctx context.Context, token *jose.JSONWebSignature) ([]byte, error) {
+	if v.JWKSURI == "" {
 		return nil, refused("the server names no keys to check it with")
 	}
 	header := token.Signatures[0].Header
-	for allowed := c.fetchesAllowed(); ; allowed-- {
-		if c.Keys != nil {
-			keys := c.Keys.candidates(header)
+	for allowed := v.fetchesAllowed(); ; allowed-- {
+		if v.Keys != nil {
+			keys := v.Keys.candidates(header)
 			for _, key := range keys {
 				if payload, err := token.Verify(key); err == nil {
 					return payload, nil
@@ -48,18 +48,18 @@ func (c *Client) verifySignature(ctx context.Context, token *jose.JSONWebSignatu
 		if allowed == 0 {
 			return nil, ErrUnknownKey
 		}
-		if err := c.fetchKeys(ctx); err != nil {
+		if err := v.fetchKeys(ctx); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // fetchesAllowed is how often the keys may be asked for now.
-func (c *Client) fetchesAllowed() int {
+func (v *Verifier) fetchesAllowed() int {
 	switch {
-	case c.Keys == nil:
+	case v.Keys == nil:
 		return 2
-	case c.Now().Sub(c.Keys.FetchedAt).Abs() < refetchAfter:
+	case v.Now().Sub(v.Keys.FetchedAt).Abs() < refetchAfter:
 		return 0
 	}
 	return 1
@@ -67,20 +67,20 @@ func (c *Client) fetchesAllowed() int {
 
 // fetchKeys reads the issuer's key set. Keys of a kind that fob does not know are
 // passed over.
-func (c *Client) fetchKeys(ctx context.Context) error {
+func (v *Verifier) fetchKeys(ctx context.Context) error {
 	var set struct{ Keys []json.RawMessage }
-	if err := httpclient.GetJSON(ctx, c.HTTP, c.Metadata.JWKSURI, &set); err != nil {
-		return fmt.Errorf("reading the server's keys: %w", unavailable(err))
+	if err := httpclient.GetJSON(ctx, v.HTTP, v.JWKSURI, &set); err != nil {
+		return fmt.Errorf("reading the server's keys: %w", httpclient.Judge(err))
 	}
-	c.Keys = &KeySet{FetchedAt: c.Now().UTC()}
+	v.Keys = &KeySet{FetchedAt: v.Now().UTC()}
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
-		if key.UnmarshalJSON(wholeCoordinates(raw)) != nil || !key.IsPublic() || key.Use != "" && key.Use != "sig" || len(c.Keys.Keys) == maxKeys {
+		if key.UnmarshalJSON(wholeCoordinates(raw)) != nil || !key.IsPublic() || key.Use != "" && key.Use != "sig" || len(v.Keys.Keys) == maxKeys {
 			continue
 		}
 		key.Certificates, key.CertificatesURL = nil, nil // no part of what is checked
 		key.CertificateThumbprintSHA1, key.CertificateThumbprintSHA256 = nil, nil
-		c.Keys.Keys = append(c.Keys.Keys, key)
+		v.Keys.Keys = append(v.Keys.Keys, key)
 	}
 	return nil
 }

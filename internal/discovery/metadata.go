@@ -1,8 +1,6 @@
-// Package oauth is the protocol: what a server says of itself, the registration of a
-// client, the ways to a token (an authorization code with PKCE, a device, a
-// client's own or a machine's identity), how tokens are bound to a key, the checks
-// of an id_token, userinfo and revocation.
-package oauth
+// Package discovery reads what servers say of themselves: an authorization server its
+// metadata, an API the authorization servers that it trusts.
+package discovery
 
 import (
 	"context"
@@ -15,6 +13,9 @@ import (
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/safetext"
 )
+
+// ErrOtherIssuer is metadata that names another issuer than the one asked.
+var ErrOtherIssuer = fmt.Errorf("%w: it is another issuer's", httpclient.ErrMalformed)
 
 // Metadata is what an authorization server says of itself (RFC 8414 §2, OpenID
 // Connect Discovery §3).
@@ -48,7 +49,7 @@ type Metadata struct {
 // Discover reads the issuer's metadata: OpenID Connect Discovery first, then RFC
 // 8414. The issuer in it must equal the given one byte for byte (RFC 8414 §3.3).
 func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, error) {
-	if err := CheckURL(issuer); err != nil {
+	if err := httpclient.CheckURL(issuer); err != nil {
 		return nil, err
 	}
 	m, err := fetchMetadata(ctx, hc, issuer, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
@@ -81,7 +82,7 @@ func wellKnown(identifier, name string) string {
 func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string) (*Metadata, error) {
 	var m Metadata
 	if err := httpclient.GetJSON(ctx, hc, location, &m); err != nil {
-		return nil, unavailable(err)
+		return nil, httpclient.Judge(err)
 	}
 	m.OpenID = false
 	if m.Issuer != issuer {
@@ -146,48 +147,9 @@ func (m *Metadata) Check() error {
 		if *endpoint.url == "" && !endpoint.required {
 			continue
 		}
-		if err := CheckURL(*endpoint.url); err != nil {
-			return fmt.Errorf("%w: its %s: %w", ErrMalformed, endpoint.name, err)
+		if err := httpclient.CheckURL(*endpoint.url); err != nil {
+			return fmt.Errorf("%w: its %s: %w", httpclient.ErrMalformed, endpoint.name, err)
 		}
 	}
 	return nil
-}
-
-// EndSessionURL is the page where a person ends their session at the server in a
-// browser (OpenID Connect RP-Initiated Logout §2), or "". It holds no id_token: what
-// a launcher is given, every process can read.
-func (m *Metadata) EndSessionURL(clientID string) (string, error) {
-	if m.EndSessionEndpoint == "" {
-		return "", nil
-	}
-	return withParams(m.EndSessionEndpoint, url.Values{"client_id": {clientID}})
-}
-
-// CheckURL accepts an address that fob may talk to, or send a person to (see
-// httpclient.CheckURL).
-func CheckURL(raw string) error { return httpclient.CheckURL(raw) }
-
-// unavailable marks what another try may mend: anything but a refusal of ours.
-func unavailable(err error) error {
-	var status *httpclient.StatusError
-	switch {
-	case errors.As(err, &status) && !httpclient.IsTemporary(status.Status),
-		errors.Is(err, httpclient.ErrTooLarge), errors.Is(err, httpclient.ErrRedirect), errors.Is(err, context.Canceled):
-		return err
-	}
-	var network *url.Error
-	if errors.As(err, &network) || status != nil {
-		return fmt.Errorf("%w: %s", ErrUnavailable, plain(err))
-	}
-	return fmt.Errorf("%w: %s", ErrMalformed, plain(err))
-}
-
-// plain drops the request's URL, which may hold parameters, and makes inert what
-// is left: a certificate's names are the server's words too.
-func plain(err error) string {
-	var network *url.Error
-	if errors.As(err, &network) {
-		err = network.Err
-	}
-	return safetext.Line(err.Error())
 }

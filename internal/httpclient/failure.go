@@ -1,0 +1,43 @@
+package httpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// Why a request failed, as Judge tells.
+var (
+	// ErrUnavailable is a network or server failure: another try may succeed.
+	ErrUnavailable = errors.New("the server is unavailable")
+	// ErrMalformed is an answer that the standards do not allow.
+	ErrMalformed = errors.New("the server's answer is malformed")
+)
+
+// Judge marks what another try may mend: anything but a refusal of ours.
+func Judge(err error) error {
+	var status *StatusError
+	switch {
+	case errors.As(err, &status) && !IsTemporary(status.Status),
+		errors.Is(err, ErrTooLarge), errors.Is(err, ErrRedirect), errors.Is(err, context.Canceled):
+		return err
+	}
+	var network *url.Error
+	if errors.As(err, &network) || status != nil {
+		return fmt.Errorf("%w: %s", ErrUnavailable, plain(err))
+	}
+	return fmt.Errorf("%w: %s", ErrMalformed, plain(err))
+}
+
+// plain drops the request's URL, which may hold parameters, and makes inert what
+// is left: a certificate's names are the server's words too.
+func plain(err error) string {
+	var network *url.Error
+	if errors.As(err, &network) {
+		err = network.Err
+	}
+	return safetext.Line(err.Error())
+}
