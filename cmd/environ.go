@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
@@ -82,13 +81,7 @@ func (a *app) givenRefresh(ctx context.Context, p config.Profile, name string, w
 		return nil, err
 	}
 	s := &session.Session{Profile: p.WithProvider(), Paths: paths, HTTP: hc, Clock: a.clock, Warn: a.warn}
-	given := session.Given{
-		Variable:     name,
-		RefreshToken: secret.New(a.getenv(name)),
-		Metadata: func(ctx context.Context) (*discovery.Metadata, error) {
-			return serverMetadata(ctx, s.HTTP, s.Profile)
-		},
-	}
+	given := session.Given{Variable: name, RefreshToken: secret.New(a.getenv(name))}
 	token, err := s.GivenToken(ctx, given, want)
 	if errors.Is(err, session.ErrLoginRequired) {
 		err = withHint(err, "set %s to the refresh token of a new login", name)

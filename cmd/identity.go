@@ -38,12 +38,8 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 	if err != nil {
 		return nil, err
 	}
-	metadata, err := serverMetadata(ctx, hc, full)
-	if err != nil {
-		return nil, err
-	}
 	s := &session.Session{Profile: full, Paths: paths, HTTP: hc, Clock: a.clock, Warn: a.warn}
-	return s.IdentityToken(ctx, metadata, session.Identity{
+	return s.IdentityToken(ctx, session.Identity{
 		Grant: p.Grant, Token: identity, TokenType: p.SubjectTokenType, Audience: p.Audience,
 	}, want)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
@@ -184,11 +182,11 @@ func (a *app) prepareLogin(ctx context.Context, p config.Profile, opts loginOpti
 	if err != nil {
 		return nil, err
 	}
-	metadata, err := serverMetadata(ctx, s.HTTP, p.WithProvider())
+	metadata, err := session.ServerMetadata(ctx, s.HTTP, p.WithProvider())
 	if err != nil {
 		return nil, err
 	}
-	completeScopes(ctx, s.HTTP, &p, metadata)
+	session.CompleteScopes(ctx, s.HTTP, &p, metadata)
 	attempt := &loginAttempt{profile: p, session: s}
 	if p.ClientID == "" {
 		if err := a.register(ctx, attempt, metadata, opts); err != nil {
@@ -199,76 +197,9 @@ func (a *app) prepareLogin(ctx context.Context, p config.Profile, opts loginOpti
 	if attempt.client, err = a.oauthClient(ctx, attempt, metadata, opts); err != nil {
 		return nil, errors.Join(err, a.unregisterUnused(ctx, attempt))
 	}
-	attempt.scopes = defaultScopes(full, metadata)
-	attempt.params = authParams(full, metadata, attempt.scopes)
+	attempt.scopes = session.DefaultScopes(full, metadata)
+	attempt.params = session.AuthorizationParams(full, metadata, attempt.scopes)
 	return attempt, nil
-}
-
-// serverMetadata is what the server says of itself, with the endpoints that the
-// profile or its preset name laid over it. It asks nothing where those suffice.
-func serverMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*discovery.Metadata, error) {
-	m := &discovery.Metadata{Issuer: p.Issuer}
-	if p.TokenEndpoint == "" || p.AuthorizationEndpoint == "" && p.Grant == "" {
-		discovered, err := discovery.Discover(ctx, hc, p.Issuer)
-		if err != nil {
-			return nil, fmt.Errorf("learning about %s: %w", safetext.Line(p.Issuer), err)
-		}
-		m = discovered
-	}
-	for _, explicit := range []struct {
-		url   string
-		field *string
-	}{
-		{p.AuthorizationEndpoint, &m.AuthorizationEndpoint},
-		{p.TokenEndpoint, &m.TokenEndpoint},
-		{p.RevocationEndpoint, &m.RevocationEndpoint},
-		{p.UserinfoEndpoint, &m.UserinfoEndpoint},
-		{p.DeviceAuthorizationEndpoint, &m.DeviceAuthorizationEndpoint},
-	} {
-		if explicit.url == "" {
-			continue
-		}
-		if err := oauth.CheckURL(explicit.url); err != nil {
-			return nil, err
-		}
-		*explicit.field = explicit.url
-	}
-	if p.CertificateFile == "" {
-		return m, nil
-	}
-	return m.ForCertificate()
-}
-
-// defaultScopes are the profile's or its preset's, else what a login with a
-// name and a refresh token needs, as far as the server supports it.
-func defaultScopes(p config.Profile, m *discovery.Metadata) []string {
-	if len(p.Scopes) > 0 || p.Grant != "" {
-		return p.Scopes
-	}
-	var scopes []string
-	for _, scope := range []string{"openid", "profile", "email", "offline_access"} {
-		if slices.Contains(m.ScopesSupported, scope) || len(m.ScopesSupported) == 0 && m.OpenID {
-			scopes = append(scopes, scope)
-		}
-	}
-	return scopes
-}
-
-// authParams are the preset's and the profile's resources; elsewhere OIDC Core §11
-// wants prompt=consent before it grants offline_access.
-func authParams(p config.Profile, m *discovery.Metadata, scopes []string) url.Values {
-	params := url.Values{}
-	if len(p.Resources) > 0 {
-		params["resource"] = p.Resources
-	}
-	if provider, ok := config.FindProvider(p.Provider); ok && len(provider.AuthParams) > 0 {
-		for name, value := range provider.AuthParams {
-			params.Set(name, value)
-		}
-	} else if m.OpenID && slices.Contains(scopes, "offline_access") {
-		params.Set("prompt", "consent")
-	}
-	return params
 }
 
 // revokeOld ends the present login at the server, while its tokens are still known.

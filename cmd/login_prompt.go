@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
@@ -72,24 +70,6 @@ func (a *app) findIssuer(ctx context.Context, p *config.Profile) error {
 		a.note("It names %d more; choose another with --issuer.", others)
 	}
 	return nil
-}
-
-// completeScopes takes the scopes that an API names for itself, where it trusts the
-// server and nobody has named others, beside those of a login with a name and a
-// refresh token.
-func completeScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *discovery.Metadata) {
-	if len(p.Resources) == 0 || len(p.WithProvider().Scopes) > 0 || p.Grant != "" {
-		return
-	}
-	resource, err := discovery.DiscoverResource(ctx, hc, p.Resources[0])
-	if err != nil || !slices.Contains(resource.AuthorizationServers, p.WithProvider().Issuer) {
-		return // it is not bound to say anything
-	}
-	// What holds blanks or controls cannot be a scope (RFC 6749 §3.3).
-	scopes := slices.DeleteFunc(slices.Clone(resource.ScopesSupported), func(s string) bool { return !safetext.IsVisibleASCII(s) })
-	if len(scopes) > 0 {
-		p.Scopes = append(scopes, without(defaultScopes(*p, m), scopes)...)
-	}
 }
 
 // startProfile finds or makes the profile that the call names.

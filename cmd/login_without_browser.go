@@ -83,7 +83,7 @@ func (a *app) keepIdentityProfile(ctx context.Context, p config.Profile) error {
 	if err != nil {
 		return err
 	}
-	if _, err := serverMetadata(ctx, hc, p.WithProvider()); err != nil {
+	if _, err := session.ServerMetadata(ctx, hc, p.WithProvider()); err != nil {
 		return forProfile(err, p.Name)
 	}
 	paths, err := a.paths()

@@ -11,17 +11,15 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 )
 
 // Given is a refresh token that the environment holds, for machines that keep
-// nothing. Metadata learns the server's endpoints, when a request must be made.
+// nothing.
 type Given struct {
 	Variable     string // its name, for messages
 	RefreshToken secret.Secret
-	Metadata     func(context.Context) (*discovery.Metadata, error)
 }
 
 // GivenToken is Token for a refresh token that is given. Its processes share one
@@ -43,11 +41,7 @@ func (s *Session) GivenToken(ctx context.Context, given Given, opts TokenOptions
 	if token, err := s.cached(h, opts); token != nil || err != nil {
 		return token, err
 	}
-	metadata, err := given.Metadata(ctx)
-	if err != nil {
-		return nil, err
-	}
-	client, err := s.keylessClient(metadata)
+	client, err := s.keylessClient(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +76,13 @@ func (s *Session) resource(t Target) string {
 
 // keylessClient is the client of a profile for which nothing is stored: a public one,
 // or one whose key lies in a file.
-func (s *Session) keylessClient(metadata *discovery.Metadata) (*oauth.Client, error) {
+func (s *Session) keylessClient(ctx context.Context) (*oauth.Client, error) {
+	metadata, err := ServerMetadata(ctx, s.HTTP, s.Profile)
+	if err != nil {
+		return nil, err
+	}
 	client := &oauth.Client{HTTP: s.HTTP, Metadata: metadata, ClientID: s.Profile.ClientID, AssertionAudience: s.Profile.ClientAssertionAudience, Now: s.Clock.Now}
 	if s.Profile.PrivateKeyFile != "" {
-		var err error
 		if client.ClientKey, err = s.KeyFile(); err != nil {
 			return nil, err
 		}
@@ -102,8 +99,8 @@ type Identity struct {
 }
 
 // IdentityToken gives a machine's identity for an access token. Nothing is stored.
-func (s *Session) IdentityToken(ctx context.Context, metadata *discovery.Metadata, identity Identity, opts TokenOptions) (*Token, error) {
-	client, err := s.keylessClient(metadata)
+func (s *Session) IdentityToken(ctx context.Context, identity Identity, opts TokenOptions) (*Token, error) {
+	client, err := s.keylessClient(ctx)
 	if err != nil {
 		return nil, err
 	}
