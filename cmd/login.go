@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -87,15 +86,14 @@ type loginAttempt struct {
 	profile      config.Profile // as it will be saved
 	session      *session.Session
 	client       *oauth.Client
-	scopes       []string
-	params       url.Values          // of the authorization request
+	params       oauth.AuthorizationParams
 	registration *oauth.Registration // that was made for this login
 }
 
 // login is what a finished attempt brings to the session.
 func (t *loginAttempt) login(response *oauth.TokenResponse) session.Login {
 	return session.Login{
-		Client: t.client, Response: response, Scopes: t.scopes, Resource: t.params.Get("resource"), Grant: t.profile.Grant,
+		Client: t.client, Response: response, Scopes: t.params.Scopes, Resource: t.params.Target().Resource, Grant: t.profile.Grant,
 		KeyInFile: t.profile.PrivateKeyFile != "", Registration: t.registration,
 	}
 }
@@ -197,8 +195,7 @@ func (a *app) prepareLogin(ctx context.Context, p config.Profile, opts loginOpti
 	if attempt.client, err = a.oauthClient(ctx, attempt, metadata, opts); err != nil {
 		return nil, errors.Join(err, a.unregisterUnused(ctx, attempt))
 	}
-	attempt.scopes = session.DefaultScopes(full, metadata)
-	attempt.params = session.AuthorizationParams(full, metadata, attempt.scopes)
+	attempt.params = session.AuthorizationParams(full, metadata)
 	return attempt, nil
 }
 
@@ -244,10 +241,10 @@ func (a *app) welcome(attempt *loginAttempt, saved *session.Saved) {
 	}
 	name := attempt.profile.Name
 	a.note("Logged in to %s%s. The login is kept in %s.", t.bold(name), who, place)
-	if missing := without(attempt.scopes, strings.Fields(saved.Scope)); len(missing) > 0 {
+	if missing := without(attempt.params.Scopes, strings.Fields(saved.Scope)); len(missing) > 0 {
 		a.note("The server did not grant: %s", safetext.Line(strings.Join(missing, " ")))
 	}
-	if extra := without(strings.Fields(saved.Scope), attempt.scopes); len(extra) > 0 {
+	if extra := without(strings.Fields(saved.Scope), attempt.params.Scopes); len(extra) > 0 {
 		a.note("The server granted more than was asked: %s", safetext.Line(strings.Join(extra, " ")))
 	}
 	switch end := saved.Token.ExpiresAt; {

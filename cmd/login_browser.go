@@ -73,7 +73,7 @@ func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, r
 	if metadata.AuthorizationEndpoint == "" {
 		return nil, withHint(fmt.Errorf("%w: it has no authorization endpoint", oauth.ErrUnsupported), "try 'fob login %s --device'", attempt.profile.Name)
 	}
-	request, err := attempt.client.NewAuthorizationRequest(redirectURI, attempt.scopes, attempt.params)
+	request, err := attempt.client.NewAuthorizationRequest(redirectURI, attempt.params)
 	if err != nil {
 		return nil, err
 	}

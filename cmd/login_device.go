@@ -17,7 +17,7 @@ import (
 // It opens no browser itself: whoever sees the code must know that a login is going
 // on (§5.4).
 func (a *app) deviceLogin(ctx context.Context, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
-	device, err := attempt.client.AuthorizeDevice(ctx, attempt.scopes, attempt.params)
+	device, err := attempt.client.AuthorizeDevice(ctx, attempt.params)
 	if errors.Is(err, oauth.ErrUnsupported) {
 		return nil, withHint(err, "log in with a browser: 'fob login %s', or with --no-browser from a remote machine", attempt.profile.Name)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/oauth"
@@ -13,8 +12,7 @@ import (
 
 // clientLogin proves the client's credentials by a first token (RFC 6749 §4.4).
 func (a *app) clientLogin(ctx context.Context, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
-	want := oauth.Target{Scope: strings.Join(attempt.scopes, " "), Resource: attempt.params.Get("resource")}
-	response, err := attempt.client.ClientCredentials(ctx, want)
+	response, err := attempt.client.ClientCredentials(ctx, attempt.params.Target())
 	if err != nil {
 		return nil, fmt.Errorf("trying the client's credentials: %w", err)
 	}

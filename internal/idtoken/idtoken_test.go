@@ -3,7 +3,6 @@ package idtoken
 import (
 	"encoding/json"
 	"errors"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +57,7 @@ var someToken = secret.New("access-token")
 func verified(t *testing.T, rp *relyingParty) (*Token, *oauth.TokenResponse, error) {
 	t.Helper()
 	c := rp.client
-	request, err := c.NewAuthorizationRequest("http://127.0.0.1:1/callback", []string{"openid", "offline_access"}, url.Values{"prompt": {"consent"}})
+	request, err := c.NewAuthorizationRequest("http://127.0.0.1:1/callback", oauth.AuthorizationParams{Scopes: []string{"openid", "offline_access"}, Extra: map[string]string{"prompt": "consent"}})
 	if err != nil {
 		t.Fatal(err)
 	}

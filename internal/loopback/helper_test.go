@@ -14,7 +14,7 @@ func newRequest(redirectURI string) *oauth.AuthorizationRequest {
 		Issuer: "https://sso.example.com", AuthorizationEndpoint: "https://sso.example.com/authorize?tenant=1",
 		JWKSURI: "https://sso.example.com/jwks", IssParameterSupported: true,
 	}}
-	r, err := c.NewAuthorizationRequest(redirectURI, []string{"openid", "email"}, url.Values{"prompt": {"consent"}})
+	r, err := c.NewAuthorizationRequest(redirectURI, oauth.AuthorizationParams{Scopes: []string{"openid", "email"}, Extra: map[string]string{"prompt": "consent"}})
 	if err != nil {
 		panic(err)
 	}

@@ -36,6 +36,34 @@ func (e *AuthorizationError) Error() string {
 	return text
 }
 
+// AuthorizationParams are what a login asks for, in a browser or on a device.
+type AuthorizationParams struct {
+	Scopes    []string
+	Resources []string          // what tokens may be for (RFC 8707); the first access token is for the first
+	Extra     map[string]string // a server's own
+}
+
+// Target is what the first access token is for.
+func (p AuthorizationParams) Target() Target {
+	target := Target{Scope: strings.Join(p.Scopes, " ")}
+	if len(p.Resources) > 0 {
+		target.Resource = p.Resources[0]
+	}
+	return target
+}
+
+// form is all but the scopes.
+func (p AuthorizationParams) form() url.Values {
+	form := url.Values{}
+	for name, value := range p.Extra {
+		form.Set(name, value)
+	}
+	if len(p.Resources) > 0 {
+		form["resource"] = p.Resources
+	}
+	return form
+}
+
 // AuthorizationRequest is one login: what is sent to the browser, and what the
 // callback must match.
 type AuthorizationRequest struct {
@@ -52,11 +80,11 @@ type AuthorizationRequest struct {
 
 // NewAuthorizationRequest makes a login with fresh state, PKCE S256 verifier
 // (RFC 7636) and, for the scope openid, nonce; where tokens are to be bound to a
-// key, the code is too (RFC 9449 §10). params are added to the URL.
-func (c *Client) NewAuthorizationRequest(redirectURI string, scopes []string, params url.Values) (*AuthorizationRequest, error) {
+// key, the code is too (RFC 9449 §10).
+func (c *Client) NewAuthorizationRequest(redirectURI string, params AuthorizationParams) (*AuthorizationRequest, error) {
 	r := &AuthorizationRequest{
 		RedirectURI:  redirectURI,
-		resource:     params.Get("resource"),
+		resource:     params.Target().Resource,
 		state:        secret.New(randomText()),
 		codeVerifier: secret.New(oauth2.GenerateVerifier()),
 		issuer:       c.Metadata.Issuer,
@@ -65,11 +93,11 @@ func (c *Client) NewAuthorizationRequest(redirectURI string, scopes []string, pa
 	config := oauth2.Config{
 		ClientID:    c.ClientID,
 		RedirectURL: redirectURI,
-		Scopes:      scopes,
+		Scopes:      params.Scopes,
 		Endpoint:    oauth2.Endpoint{AuthURL: c.Metadata.AuthorizationEndpoint},
 	}
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(r.codeVerifier.Reveal())}
-	if slices.Contains(scopes, "openid") && c.Metadata.JWKSURI != "" {
+	if slices.Contains(params.Scopes, "openid") && c.Metadata.JWKSURI != "" {
 		r.Nonce = randomText()
 		options = append(options, oauth2.SetAuthURLParam("nonce", r.Nonce))
 	}
@@ -81,7 +109,7 @@ func (c *Client) NewAuthorizationRequest(redirectURI string, scopes []string, pa
 		options = append(options, oauth2.SetAuthURLParam("dpop_jkt", thumbprint))
 	}
 	var err error
-	r.url, err = withParams(config.AuthCodeURL(r.state.Reveal(), options...), params)
+	r.url, err = withParams(config.AuthCodeURL(r.state.Reveal(), options...), params.form())
 	return r, err
 }
 

@@ -20,12 +20,12 @@ func newRequest(redirectURI string) *AuthorizationRequest {
 		Issuer: "https://sso.example.com", AuthorizationEndpoint: "https://sso.example.com/authorize?tenant=1",
 		JWKSURI: "https://sso.example.com/jwks", IssParameterSupported: true,
 	}}
-	return c.mustRequest(redirectURI, []string{"openid", "email"}, url.Values{"prompt": {"consent"}})
+	return c.mustRequest(redirectURI, AuthorizationParams{Scopes: []string{"openid", "email"}, Extra: map[string]string{"prompt": "consent"}})
 }
 
 // mustRequest is NewAuthorizationRequest for a client whose URLs and keys are well.
-func (c *Client) mustRequest(redirectURI string, scopes []string, params url.Values) *AuthorizationRequest {
-	r, err := c.NewAuthorizationRequest(redirectURI, scopes, params)
+func (c *Client) mustRequest(redirectURI string, params AuthorizationParams) *AuthorizationRequest {
+	r, err := c.NewAuthorizationRequest(redirectURI, params)
 	if err != nil {
 		panic(err)
 	}
@@ -73,7 +73,7 @@ func TestEveryRequestIsFresh(t *testing.T) {
 		}
 	}
 	c := &Client{Metadata: &discovery.Metadata{AuthorizationEndpoint: "https://x/authorize", JWKSURI: "https://x/jwks"}}
-	if r := c.mustRequest("http://127.0.0.1:5/callback", []string{"email"}, nil); r.Nonce != "" || strings.Contains(r.URL(), "nonce") {
+	if r := c.mustRequest("http://127.0.0.1:5/callback", AuthorizationParams{Scopes: []string{"email"}}); r.Nonce != "" || strings.Contains(r.URL(), "nonce") {
 		t.Error("a request without openid has a nonce")
 	}
 }
@@ -142,7 +142,7 @@ func TestA6IssWhereItIsNotAdvertised(t *testing.T) {
 		"right":   {[]string{"https://sso.example.com"}, true},
 		"another": {[]string{"https://evil.example"}, false},
 	} {
-		r := c.mustRequest("http://127.0.0.1:5/callback", nil, nil)
+		r := c.mustRequest("http://127.0.0.1:5/callback", AuthorizationParams{})
 		q := goodCallback(r)
 		q["iss"] = test.iss
 		if test.iss == nil {
@@ -164,7 +164,7 @@ func TestA4TheServersTextIsInert(t *testing.T) {
 // answered logs in at the test issuer, up to the redirect.
 func answered(t *testing.T, c *Client) (*AuthorizationRequest, url.Values, string) {
 	t.Helper()
-	r := c.mustRequest("http://127.0.0.1:1/callback", []string{"openid"}, nil)
+	r := c.mustRequest("http://127.0.0.1:1/callback", AuthorizationParams{Scopes: []string{"openid"}})
 	back, err := authservertest.Redirect(t.Context(), r.URL(), c.HTTP)
 	if err != nil {
 		t.Fatal(err)

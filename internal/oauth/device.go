@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/fobcli/fob/internal/safetext"
@@ -44,16 +42,14 @@ type DeviceAuthorization struct {
 	resource   string
 }
 
-// AuthorizeDevice starts a login on another device. params are added to the
-// request.
-func (c *Client) AuthorizeDevice(ctx context.Context, scopes []string, params url.Values) (*DeviceAuthorization, error) {
+// AuthorizeDevice starts a login on another device.
+func (c *Client) AuthorizeDevice(ctx context.Context, params AuthorizationParams) (*DeviceAuthorization, error) {
 	if c.Metadata.DeviceAuthorizationEndpoint == "" {
 		return nil, fmt.Errorf("%w: it has no device authorization endpoint", ErrUnsupported)
 	}
-	form := url.Values{}
-	maps.Copy(form, params)
-	if len(scopes) > 0 {
-		form.Set("scope", strings.Join(scopes, " "))
+	form := params.form()
+	if want := params.Target(); want.Scope != "" {
+		form.Set("scope", want.Scope)
 	}
 	status, body, err := c.post(ctx, c.Metadata.DeviceAuthorizationEndpoint, form, nil)
 	if err != nil {
@@ -66,7 +62,7 @@ func (c *Client) AuthorizeDevice(ctx context.Context, scopes []string, params ur
 	if err != nil {
 		return nil, err
 	}
-	d.resource = params.Get("resource")
+	d.resource = params.Target().Resource
 	return d, nil
 }
 

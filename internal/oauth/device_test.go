@@ -190,19 +190,19 @@ func TestDeviceRequest(t *testing.T) {
 		form = r.PostForm
 		fmt.Fprintf(w, deviceAnswer, "")
 	})
-	if _, err := c.AuthorizeDevice(t.Context(), nil, nil); !errors.Is(err, ErrUnsupported) {
+	if _, err := c.AuthorizeDevice(t.Context(), AuthorizationParams{}); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("without an endpoint: %v", err)
 	}
 	c.Metadata.DeviceAuthorizationEndpoint = c.Metadata.TokenEndpoint
-	params := url.Values{"resource": {"https://a.example", "https://b.example"}}
-	d, err := c.AuthorizeDevice(t.Context(), []string{"openid", "email"}, params)
+	params := AuthorizationParams{Scopes: []string{"openid", "email"}, Resources: []string{"https://a.example", "https://b.example"}, Extra: map[string]string{"audience": "api"}}
+	d, err := c.AuthorizeDevice(t.Context(), params)
 	if err != nil || d.UserCode != "WDJB-MJHT" || d.VerificationURI != "https://sso.example.com/device" {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	if form.Get("client_id") != "fob" || form.Get("scope") != "openid email" || len(form["resource"]) != 2 {
+	if form.Get("client_id") != "fob" || form.Get("scope") != "openid email" || len(form["resource"]) != 2 || form.Get("audience") != "api" {
 		t.Errorf("%v", form)
 	}
-	if len(params) != 1 {
+	if len(params.Extra) != 1 {
 		t.Errorf("the caller's parameters were changed: %v", params)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 
 	"github.com/fobcli/fob/internal/config"
@@ -48,9 +47,9 @@ func ServerMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*di
 	return m.ForCertificate()
 }
 
-// DefaultScopes are the profile's or its preset's, else what a login with a
+// defaultScopes are the profile's or its preset's, else what a login with a
 // name and a refresh token needs, as far as the server supports it.
-func DefaultScopes(p config.Profile, m *discovery.Metadata) []string {
+func defaultScopes(p config.Profile, m *discovery.Metadata) []string {
 	if len(p.Scopes) > 0 || p.Grant != "" {
 		return p.Scopes
 	}
@@ -77,24 +76,20 @@ func CompleteScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *
 	// What holds blanks or controls cannot be a scope (RFC 6749 §3.3).
 	scopes := slices.DeleteFunc(slices.Clone(resource.ScopesSupported), func(s string) bool { return !safetext.IsVisibleASCII(s) })
 	if len(scopes) > 0 {
-		more := slices.DeleteFunc(DefaultScopes(*p, m), func(s string) bool { return slices.Contains(scopes, s) })
+		more := slices.DeleteFunc(defaultScopes(*p, m), func(s string) bool { return slices.Contains(scopes, s) })
 		p.Scopes = append(scopes, more...)
 	}
 }
 
-// AuthorizationParams are the preset's and the profile's resources; elsewhere OIDC Core §11
-// wants prompt=consent before it grants offline_access.
-func AuthorizationParams(p config.Profile, m *discovery.Metadata, scopes []string) url.Values {
-	params := url.Values{}
-	if len(p.Resources) > 0 {
-		params["resource"] = p.Resources
-	}
+// AuthorizationParams are what a login of a profile asks for. The parameters are the
+// preset's; elsewhere OIDC Core §11 wants prompt=consent before it grants
+// offline_access.
+func AuthorizationParams(p config.Profile, m *discovery.Metadata) oauth.AuthorizationParams {
+	params := oauth.AuthorizationParams{Scopes: defaultScopes(p, m), Resources: p.Resources}
 	if provider, ok := config.FindProvider(p.Provider); ok && len(provider.AuthParams) > 0 {
-		for name, value := range provider.AuthParams {
-			params.Set(name, value)
-		}
-	} else if m.OpenID && slices.Contains(scopes, "offline_access") {
-		params.Set("prompt", "consent")
+		params.Extra = provider.AuthParams
+	} else if m.OpenID && slices.Contains(params.Scopes, "offline_access") {
+		params.Extra = map[string]string{"prompt": "consent"}
 	}
 	return params
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,7 +75,7 @@ func (f *fixture) request() (*oauth.Client, *oauth.AuthorizationRequest) {
 	if err := client.UseAuthMethod(""); err != nil {
 		f.t.Fatal(err)
 	}
-	request, err := client.NewAuthorizationRequest("http://127.0.0.1:1/callback", []string{"openid", "offline_access"}, url.Values{"prompt": {"consent"}})
+	request, err := client.NewAuthorizationRequest("http://127.0.0.1:1/callback", oauth.AuthorizationParams{Scopes: []string{"openid", "offline_access"}, Extra: map[string]string{"prompt": "consent"}})
 	if err != nil {
 		f.t.Fatal(err)
 	}
