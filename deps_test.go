@@ -12,9 +12,9 @@ import (
 // must not come in by the back door.
 var banned = map[string]string{
 	"github.com/fobcli/fob/internal/authservertest": "the test issuer is for tests and the demo",
-	"testing":                                    "tests are not linked into the program",
-	"net/http/httptest":                          "tests are not linked into the program",
-	"database/sql":                               "a login needs no database",
+	"testing":           "tests are not linked into the program",
+	"net/http/httptest": "tests are not linked into the program",
+	"github.com/fobcli/fob/internal/registry/registrytest": "tests are not linked into the program",
 	"html/template":                              "result pages are fixed text",
 	"github.com/spf13/viper":                     "the configuration is read once, by one package",
 	"cloud.google.com/go/compute/metadata":       "no cloud SDK is linked",
@@ -39,6 +39,14 @@ func TestBannedDependencies(t *testing.T) {
 	for _, dep := range linked {
 		if why, ok := banned[dep]; ok {
 			t.Errorf("fob links %s: %s", dep, why)
+		}
+	}
+}
+
+func TestALoginNeedsNoDatabase(t *testing.T) {
+	for _, dep := range deps(t, "./internal/session") {
+		if strings.HasPrefix(dep, "database/sql") || strings.HasPrefix(dep, "modernc.org/") || strings.HasPrefix(dep, "github.com/jackc/") {
+			t.Errorf("internal/session reaches %s", dep)
 		}
 	}
 }

@@ -22,6 +22,7 @@ need tmux tmux
 need /usr/lib/wine/wine64 wine64
 need glewlwyd "glewlwyd dbconfig-sqlite3" # brings sqlite3; without the latter, MariaDB's client
 need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -29,19 +30,25 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -qq
 	policy=/usr/sbin/policy-rc.d # says which services may start
-	case "$missing" in *glewlwyd*)
-		# Debian would start it, with a password that everybody knows, for all of the
-		# network. The tests run their own.
+	case "$missing" in *glewlwyd* | *postgresql*)
+		# Debian would start them, glewlwyd with a password that everybody knows, for all
+		# of the network. The tests run their own.
 		if [ ! -e "$policy" ]; then
 			trap 'rm -f "$policy"' EXIT
 			trap 'exit 1' INT TERM
-			printf '#!/bin/sh\ncase "$1" in glewlwyd*) exit 101 ;; esac\n' >"$policy"
+			printf '#!/bin/sh\ncase "$1" in glewlwyd* | postgresql*) exit 101 ;; esac\n' >"$policy"
 			chmod 755 "$policy"
 		fi
 		;;
 	esac
+	case "$missing" in *postgresql*)
+		# No database of the system's own, either.
+		mkdir -p /etc/postgresql-common
+		[ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+		;;
+	esac
 	# shellcheck disable=SC2086 # a list of packages
-	apt-get install -y -qq --no-install-recommends $missing >/dev/null
+	apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold $missing >/dev/null
 	case "$missing" in *glewlwyd*) update-rc.d glewlwyd disable ;; esac
 	exit 0
 fi

@@ -1,0 +1,240 @@
+// Package apikey is the API keys that fob's user issues: their format, how they
+// are hashed and verified, what they may do, and how they are replaced. It keeps
+// nothing itself: a Registry does.
+//
+// A key is in one of five states:
+//
+//	        create, import
+//	              │
+//	disabled ◄──► active ──── rotate ───► retiring
+//	    │         │    │                   │   │
+//	    │  revoke │    │ expires_at        │   │ the overlap is over,
+//	    ▼         ▼    ▼                   │   ▼ or revoke
+//	  revoked ◄───┘  expired ◄─────────────┘  revoked
+//
+// Revoked is for ever: RevokedAt is a fact, whatever the clock says. The end of an
+// overlap becomes such a fact at the next change of the registry. Expired and
+// retiring are what the clock (UTC) makes of ExpiresAt and RetiresAt.
+package apikey
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"strings"
+
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// A key is <brand>_<environment>_<id>_<secret><crc>, in ASCII without a character
+// that ends a word, so that a double-click selects all of it.
+const (
+	idLength       = 12 // the format version, then 65.5 random bits
+	secretLength   = 32 // 190.5 random bits
+	checksumLength = 6  // CRC-32/IEEE of all before it, in base 62
+	maxBrand       = 12
+	maxEnvironment = 12
+	maxKey         = maxBrand + 1 + maxEnvironment + 1 + idLength + 1 + secretLength + checksumLength
+
+	// The first character of an id says how the key is made.
+	versionImported = '0' // elsewhere: the rest is derived from the key's digest
+	versionMinted   = '1' // here, in this format
+)
+
+const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// Why a text is no key of this format.
+var (
+	ErrFormat   = errors.New("this is not an API key of fob's format")
+	ErrChecksum = errors.New("the key's checksum is wrong: a character was lost or changed")
+)
+
+// Parts are the public parts of a key.
+type Parts struct {
+	Brand       string // who issued it
+	Environment string // what it is for: live, test
+	ID          string // 12 characters: its name in the registry, in logs and in commands
+}
+
+// Minted is a new key. Its text is nowhere else.
+type Minted struct {
+	Parts
+	Key    secret.Secret
+	Digest Digest
+}
+
+// Mint makes a key of a brand ([a-z][a-z0-9]{1,11}) for an environment
+// ([a-z0-9]{2,12}).
+func Mint(brand, environment string) (Minted, error) {
+	if err := CheckBrand(brand); err != nil {
+		return Minted{}, err
+	}
+	if err := CheckEnvironment(environment); err != nil {
+		return Minted{}, err
+	}
+	id := string(versionMinted) + randomText(idLength-1)
+	text := brand + "_" + environment + "_" + id + "_" + randomText(secretLength)
+	text += checksum([]byte(text))
+	return Minted{
+		Parts:  Parts{Brand: brand, Environment: environment, ID: id},
+		Key:    secret.New(text),
+		Digest: DigestOf(text),
+	}, nil
+}
+
+// randomText draws characters of the alphabet, each with the same chance: a byte
+// that would favour the first few is drawn again.
+func randomText(length int) string {
+	text := make([]byte, 0, length)
+	var block [64]byte
+	for {
+		_, _ = io.ReadFull(rand.Reader, block[:]) // never fails: crypto/rand ends the program first
+		for _, b := range block {
+			if b >= 256/62*62 {
+				continue
+			}
+			if text = append(text, alphabet[b%62]); len(text) == length {
+				return string(text)
+			}
+		}
+	}
+}
+
+// checksum is a filter against typos and chance finds; it authorises nothing.
+func checksum(text []byte) string {
+	var digits [checksumLength]byte
+	putBase62(digits[:], uint64(crc32.ChecksumIEEE(text)))
+	return string(digits[:])
+}
+
+// putBase62 fills digits with n, the last digit last, zeros in front.
+func putBase62(digits []byte, n uint64) {
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = alphabet[n%62]
+		n /= 62
+	}
+}
+
+// Parse reads the public parts of a key and checks its checksum. It allocates
+// nothing. The errors are ErrFormat and ErrChecksum.
+func Parse(text string) (Parts, error) {
+	if len(text) > maxKey {
+		return Parts{}, ErrFormat
+	}
+	brand, rest, _ := strings.Cut(text, "_")
+	environment, rest, _ := strings.Cut(rest, "_")
+	id, tail, found := strings.Cut(rest, "_")
+	if !found || CheckBrand(brand) != nil || CheckEnvironment(environment) != nil ||
+		CheckID(id) != nil || id[0] != versionMinted || !isBase62(tail, secretLength+checksumLength) {
+		return Parts{}, ErrFormat
+	}
+	var buffer [maxKey]byte
+	whole := append(buffer[:0], text...)
+	var digits [checksumLength]byte
+	putBase62(digits[:], uint64(crc32.ChecksumIEEE(whole[:len(text)-checksumLength])))
+	if string(digits[:]) != text[len(text)-checksumLength:] {
+		return Parts{}, ErrChecksum
+	}
+	return Parts{Brand: brand, Environment: environment, ID: id}, nil
+}
+
+// LooksLikeKey reports whether a text has something of a key's shape in it, whatever
+// stands around it: such a text must never be shown, kept or logged.
+func LooksLikeKey(text string) bool {
+	for at := 0; ; at++ {
+		next := strings.IndexByte(text[at:], '_')
+		if next < 0 {
+			return false
+		}
+		at += next
+		id, tail, found := strings.Cut(text[at+1:], "_")
+		if found && isBase62(id, idLength) && len(tail) >= secretLength && isBase62(tail[:secretLength], secretLength) {
+			return true
+		}
+	}
+}
+
+var (
+	errBrand       = errors.New("a brand is 2 to 12 characters of a-z and 0-9, and starts with a letter")
+	errEnvironment = errors.New("an environment is 2 to 12 characters of a-z and 0-9")
+	errID          = errors.New("a key's id is 12 characters of 0-9, A-Z and a-z")
+)
+
+// CheckBrand refuses what no key can start with.
+func CheckBrand(brand string) error {
+	if !isLower(brand, maxBrand) || brand[0] <= '9' {
+		return errBrand
+	}
+	return nil
+}
+
+// CheckEnvironment refuses what no key can have as its environment.
+func CheckEnvironment(environment string) error {
+	if !isLower(environment, maxEnvironment) {
+		return errEnvironment
+	}
+	return nil
+}
+
+// CheckID refuses what cannot be the id of a key.
+func CheckID(id string) error {
+	if !isBase62(id, idLength) {
+		return errID
+	}
+	return nil
+}
+
+func isLower(text string, longest int) bool {
+	if len(text) < 2 || len(text) > longest {
+		return false
+	}
+	for i := range len(text) {
+		if c := text[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+func isBase62(text string, length int) bool {
+	if len(text) != length {
+		return false
+	}
+	for i := range len(text) {
+		if !isBase62Byte(text[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isBase62Byte(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+}
+
+// Format is what new keys look like.
+type Format struct {
+	Brand        string
+	Environments []string
+}
+
+// DefaultFormat is that of a user who has set none.
+var DefaultFormat = Format{Brand: "fob", Environments: []string{"test", "dev", "staging", "live"}}
+
+// Check refuses a format that no key can have.
+func (f Format) Check() error {
+	if err := CheckBrand(f.Brand); err != nil {
+		return fmt.Errorf("brand %.80q: %w", f.Brand, err)
+	}
+	for _, environment := range f.Environments {
+		if err := CheckEnvironment(environment); err != nil {
+			return fmt.Errorf("environment %.80q: %w", environment, err)
+		}
+	}
+	if len(f.Environments) == 0 {
+		return errors.New("there must be an environment")
+	}
+	return nil
+}

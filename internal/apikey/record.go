@@ -1,0 +1,225 @@
+package apikey
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Record is what a registry knows of a key. Times are in UTC, to the millisecond;
+// the zero time is never.
+type Record struct {
+	ID     string
+	Digest Digest
+	Pepper string // the id of the pepper in Digest; "" without
+
+	Owner       string
+	Environment string
+	Scopes      []string
+	Rate        string // "100/s"; "" without a limit
+	Note        string
+	Metadata    map[string]string
+
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	Disabled  bool
+	RetiresAt time.Time // the end of the overlap with its successor
+	RevokedAt time.Time
+
+	Predecessor string // the id of the key that this one replaces
+
+	LastUsedAt time.Time // about; kept beside the key, in no audit entry
+	Uses       int64
+}
+
+// State is what a key is at a moment.
+type State string
+
+// The states of a key; the package's documentation has their diagram.
+const (
+	Active   State = "active"
+	Disabled State = "disabled"
+	Retiring State = "retiring"
+	Revoked  State = "revoked"
+	Expired  State = "expired"
+)
+
+// States lists all, for completion and checks.
+func States() []State { return []State{Active, Disabled, Retiring, Revoked, Expired} }
+
+// State returns what the key is at a moment.
+func (r *Record) State(now time.Time) State {
+	switch {
+	case !r.RevokedAt.IsZero() || over(r.RetiresAt, now):
+		return Revoked
+	case over(r.ExpiresAt, now):
+		return Expired
+	case r.Disabled:
+		return Disabled
+	case !r.RetiresAt.IsZero():
+		return Retiring
+	}
+	return Active
+}
+
+func over(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
+
+// Ends is when the key stops being accepted; the zero time is never.
+func (r *Record) Ends() time.Time {
+	switch {
+	case r.RetiresAt.IsZero():
+		return r.ExpiresAt
+	case r.ExpiresAt.IsZero() || r.RetiresAt.Before(r.ExpiresAt):
+		return r.RetiresAt
+	}
+	return r.ExpiresAt
+}
+
+// The bounds of what people may write into a record, in bytes.
+const (
+	maxOwner    = 200
+	maxNote     = 1000
+	maxMetadata = 4096 // names and values together
+)
+
+// Check refuses a record that no registry may hold.
+func (r *Record) Check() error {
+	if err := CheckID(r.ID); err != nil {
+		return err
+	}
+	return r.CheckDraft()
+}
+
+// CheckDraft is Check for a record that has no id yet.
+func (r *Record) CheckDraft() error {
+	if err := CheckEnvironment(r.Environment); err != nil {
+		return fmt.Errorf("environment %.80q: %w", r.Environment, err)
+	}
+	if r.Owner == "" {
+		return errors.New("a key needs an owner")
+	}
+	if err := checkText("the owner", r.Owner, maxOwner); err != nil {
+		return err
+	}
+	if err := checkText("the note", r.Note, maxNote); err != nil {
+		return err
+	}
+	if len(r.Scopes) > maxScopes {
+		return fmt.Errorf("%d scopes: a key has at most %d", len(r.Scopes), maxScopes)
+	}
+	for _, scope := range r.Scopes {
+		if err := CheckScope(scope); err != nil {
+			return err
+		}
+	}
+	if r.Rate != "" {
+		if _, err := ParseRate(r.Rate); err != nil {
+			return err
+		}
+	}
+	return checkMetadata(r.Metadata)
+}
+
+// CheckReason refuses what the audit log cannot show of a change.
+func CheckReason(why string) error { return checkText("the reason", why, maxNote) }
+
+func checkMetadata(metadata map[string]string) error {
+	total := 0
+	for name, value := range metadata {
+		total += len(name) + len(value)
+		if name == "" {
+			return errors.New("metadata is NAME=VALUE")
+		}
+		if err := errors.Join(checkText("a metadata name", name, maxOwner), checkText("the metadata "+strconv.Quote(name), value, maxMetadata)); err != nil {
+			return err
+		}
+	}
+	if total > maxMetadata {
+		return fmt.Errorf("%d bytes of metadata: a key has at most %d", total, maxMetadata)
+	}
+	return nil
+}
+
+// checkText refuses what could not be shown as it is: these texts stand in tables,
+// logs and audits, where nothing may look like something else.
+func checkText(what, text string, most int) error {
+	if len(text) > most {
+		return fmt.Errorf("%s has %d bytes: at most %d", what, len(text), most)
+	}
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("%s is not UTF-8", what)
+	}
+	if i := strings.IndexFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }); i >= 0 {
+		c, _ := utf8.DecodeRuneInString(text[i:])
+		return fmt.Errorf("%s has a character that cannot be shown: %U", what, c)
+	}
+	if LooksLikeKey(text) {
+		return fmt.Errorf("%s has what looks like a key in it: the registry keeps no key", what)
+	}
+	return nil
+}
+
+// sum is a digest of all that a change may change, for the audit log: who edits the
+// row alone is found out.
+func (r *Record) sum() Digest {
+	h := sha256.New()
+	write := func(parts ...string) {
+		for _, part := range parts {
+			h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+			h.Write([]byte(part))
+		}
+	}
+	write(r.ID, string(r.Digest[:]), r.Pepper, r.Owner, r.Environment, r.Rate, r.Note, r.Predecessor, strconv.FormatBool(r.Disabled))
+	write(strconv.Itoa(len(r.Scopes)))
+	write(r.Scopes...)
+	for _, name := range slices.Sorted(maps.Keys(r.Metadata)) {
+		write(name, r.Metadata[name])
+	}
+	for _, t := range []time.Time{r.CreatedAt, r.ExpiresAt, r.RetiresAt, r.RevokedAt} {
+		write(strconv.FormatInt(Milliseconds(t), 10))
+	}
+	return Digest(h.Sum(nil))
+}
+
+// Milliseconds is a time since 1970 as registries keep it; 0 is never.
+func Milliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// FromMilliseconds is the time that Milliseconds was made of.
+func FromMilliseconds(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// Rate is how often a key may be used.
+type Rate struct {
+	Count int
+	Per   time.Duration
+}
+
+var rateUnits = map[string]time.Duration{"s": time.Second, "min": time.Minute, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+
+// ParseRate reads COUNT/UNIT, the unit being s, min, h or d.
+func ParseRate(text string) (Rate, error) {
+	count, unit, _ := strings.Cut(text, "/")
+	n, err := strconv.Atoi(count)
+	per, known := rateUnits[unit]
+	if err != nil || !known || n < 1 || n > 1e9 {
+		return Rate{}, fmt.Errorf("%.80q is no rate: it is COUNT/UNIT, as in 100/s, 5000/h", text)
+	}
+	return Rate{Count: n, Per: per}, nil
+}

@@ -1,0 +1,127 @@
+package apikey
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxScopes bounds what one key may carry; maxScope is a scope's length.
+const (
+	maxScopes = 64
+	maxScope  = 100
+)
+
+// CheckScope refuses what is no scope: resource:action, of a-z, 0-9, '.', '-' and
+// '_' each, or '*' for all at that level.
+func CheckScope(scope string) error {
+	resource, action, found := strings.Cut(scope, ":")
+	if found && isScopeLevel(resource) && isScopeLevel(action) && len(scope) <= maxScope {
+		return nil
+	}
+	if near := nearScope(scope); near != "" {
+		return fmt.Errorf("%.80q is no scope: did you mean %s?", scope, near)
+	}
+	return fmt.Errorf("%.80q is no scope: it is resource:action, as in orders:read or orders:*", scope)
+}
+
+// nearScope mends the slips that are made most; "" if there is none in it.
+func nearScope(scope string) string {
+	if scope == "*" {
+		return "*:*"
+	}
+	if strings.ContainsAny(scope, ", ") {
+		parts := strings.FieldsFunc(scope, func(r rune) bool { return r == ',' || r == ' ' })
+		if len(parts) > 1 && !slices.ContainsFunc(parts, func(s string) bool { return CheckScope(s) != nil }) {
+			return "--scope " + strings.Join(parts, " --scope ")
+		}
+		return ""
+	}
+	mended := strings.ToLower(scope)
+	if !strings.Contains(mended, ":") {
+		for _, separator := range []string{"/", ".", "_", "-"} {
+			if strings.Count(mended, separator) == 1 {
+				mended = strings.Replace(mended, separator, ":", 1)
+				break
+			}
+		}
+	}
+	resource, action, found := strings.Cut(mended, ":")
+	if mended != scope && found && isScopeLevel(resource) && isScopeLevel(action) {
+		return mended
+	}
+	return ""
+}
+
+func isScopeLevel(level string) bool {
+	if level == "*" {
+		return true
+	}
+	for i := range len(level) {
+		if c := level[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return level != "" && level[0] != '.' && level[0] != '-'
+}
+
+// covers reports whether a granted scope permits a needed one.
+func covers(granted, needed string) bool {
+	resource, action, _ := strings.Cut(granted, ":")
+	neededResource, neededAction, _ := strings.Cut(needed, ":")
+	return (resource == "*" || resource == neededResource) && (action == "*" || action == neededAction)
+}
+
+// missing returns the first needed scope that none of the granted ones covers.
+func missing(granted, needed []string) (string, bool) {
+	for _, need := range needed {
+		covered := false
+		for _, grant := range granted {
+			covered = covered || covers(grant, need)
+		}
+		if !covered {
+			return need, true
+		}
+	}
+	return "", false
+}
+
+// nearest returns the granted scope that a missing one may be a slip of: it differs
+// in two characters at most.
+func nearest(granted []string, scope string) string {
+	best, least := "", 3
+	for _, grant := range granted {
+		if d := distance(grant, scope); d < least {
+			best, least = grant, d
+		}
+	}
+	return best
+}
+
+// Nearest returns the one of the known words that differs from word in two
+// characters at most, or "".
+func Nearest(known []string, word string) string { return nearest(known, word) }
+
+// distance counts the characters to add, drop, change or swap with the next between
+// two texts.
+func distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := last[j-1]
+			if a[i-1] != b[j-1] {
+				change++
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}

@@ -1,0 +1,134 @@
+package apikey
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Reason says why a key was refused.
+type Reason string
+
+// The reasons. Who holds no valid key learns the first four alone, and an unknown
+// id and a wrong secret are one.
+const (
+	Malformed        Reason = "malformed"
+	Mistyped         Reason = "mistyped" // the checksum is wrong
+	Unknown          Reason = "unknown"
+	OtherEnvironment Reason = "other environment"
+	IsRevoked        Reason = "revoked"
+	IsExpired        Reason = "expired"
+	IsDisabled       Reason = "disabled"
+	OutOfScope       Reason = "out of scope"
+)
+
+// RefusedError is a key that must not be accepted.
+type RefusedError struct {
+	Reason Reason
+	Detail string // more, for the key's owner; may be empty
+}
+
+func (e *RefusedError) Error() string {
+	if e.Detail == "" {
+		return "the key is refused: " + string(e.Reason)
+	}
+	return fmt.Sprintf("the key is refused: %s (%s)", e.Reason, e.Detail)
+}
+
+// Need is what a key is asked for. The zero Need asks for a valid key of any kind.
+type Need struct {
+	Environment string
+	Scopes      []string // all of them
+}
+
+// Presented is a key that somebody shows.
+type Presented struct {
+	ID   string // to look it up by
+	text string
+}
+
+// Present reads a key without asking any registry. A key that was made elsewhere is
+// known by its digest.
+func Present(text string, need Need) (Presented, error) {
+	parts, err := Parse(text)
+	if errors.Is(err, ErrChecksum) {
+		return Presented{}, &RefusedError{Reason: Mistyped}
+	}
+	if err == nil && need.Environment != "" && parts.Environment != need.Environment {
+		return Presented{}, &RefusedError{Reason: OtherEnvironment}
+	}
+	if err == nil {
+		return Presented{ID: parts.ID, text: text}, nil
+	}
+	if err := CheckImported(text); err != nil {
+		return Presented{}, &RefusedError{Reason: Malformed}
+	}
+	return Presented{ID: ImportedID(DigestOf(text)), text: text}, nil
+}
+
+// The bounds of a key that was made elsewhere. A short one could be guessed from its
+// SHA-256.
+const (
+	minImported = 20
+	maxImported = 1024
+)
+
+// CheckImported refuses a text that cannot be a key from elsewhere: it has 20 to
+// 1,024 visible ASCII characters.
+func CheckImported(text string) error {
+	if len(text) < minImported || len(text) > maxImported {
+		return fmt.Errorf("a key has %d to %d characters", minImported, maxImported)
+	}
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return errors.New("a key is visible ASCII, without blanks")
+		}
+	}
+	return nil
+}
+
+// nobody stands for an unknown id: its digest is that of no key.
+var nobody Record
+
+// Check decides on a key, with its record at hand (nil: there is none) and the
+// pepper of the record (nil: it has none). An unknown id costs what a wrong secret
+// costs. The error is a *RefusedError; without one nothing is allocated.
+func (p Presented) Check(r *Record, pepper *Pepper, need Need, now time.Time) error {
+	known := r != nil
+	if !known {
+		r = &nobody
+	}
+	if !Hash(p.text, pepper).Equal(r.Digest) || !known {
+		return errUnknown
+	}
+	return r.permits(need, now)
+}
+
+var errUnknown = &RefusedError{Reason: Unknown}
+
+// permits decides on what a key whose secret was right may do.
+func (r *Record) permits(need Need, now time.Time) error {
+	switch r.State(now) {
+	case Revoked:
+		return &RefusedError{IsRevoked, "at " + later(r.RevokedAt, r.RetiresAt).Format(time.RFC3339)}
+	case Expired:
+		return &RefusedError{IsExpired, "at " + r.ExpiresAt.Format(time.RFC3339)}
+	case Disabled:
+		return &RefusedError{Reason: IsDisabled}
+	}
+	if need.Environment != "" && r.Environment != need.Environment {
+		return &RefusedError{Reason: OtherEnvironment}
+	}
+	scope, short := missing(r.Scopes, need.Scopes)
+	if !short {
+		return nil
+	}
+	detail := "it lacks " + scope
+	if near := nearest(r.Scopes, scope); near != "" {
+		detail += ", and has " + near
+	} else if len(r.Scopes) > 0 {
+		detail += ", and has " + strings.Join(r.Scopes, " ")
+	}
+	return &RefusedError{OutOfScope, detail}
+}

@@ -1,0 +1,64 @@
+package registrar
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+// Verify looks a key up and decides on it. The record is the zero apikey.Record unless the
+// key's secret was right, whatever the decision.
+func (g *Registrar) Verify(ctx context.Context, text string, need apikey.Need) (apikey.Record, error) {
+	p, err := apikey.Present(text, need)
+	if err != nil {
+		return apikey.Record{}, err
+	}
+	r, err := g.Registry.Key(ctx, p.ID)
+	known := err == nil
+	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
+		return apikey.Record{}, err
+	}
+	if !known { // costs what a known one costs
+		if r.Pepper, err = g.Registry.Pepper(ctx); err != nil {
+			return apikey.Record{}, err
+		}
+	}
+	pepper, err := g.pepper(ctx, r.Pepper)
+	if err != nil {
+		return apikey.Record{}, err
+	}
+	record := &r
+	if !known {
+		record = nil
+	}
+	if err := p.Check(record, pepper, need, g.now()); err != nil {
+		var refused *apikey.RefusedError
+		if errors.As(err, &refused) && refused.Reason == apikey.Unknown {
+			return apikey.Record{}, err
+		}
+		return r, err
+	}
+	return r, nil
+}
+
+// Rehash makes a verified key's digest again if another pepper is used today.
+func (g *Registrar) Rehash(ctx context.Context, text string, r apikey.Record) error {
+	present, err := g.Registry.Pepper(ctx)
+	if err != nil || present == r.Pepper {
+		return err
+	}
+	pepper, err := g.pepper(ctx, present)
+	if err != nil {
+		return err
+	}
+	next := apikey.Hash(text, pepper)
+	return g.change(ctx, func(tx apikey.Tx) error {
+		today, err := tx.Key(r.ID)
+		if err != nil || today.Digest != r.Digest {
+			return err // another fob was first
+		}
+		today.Digest, today.Pepper = next, present
+		return tx.Put(g.event(apikey.ActionRehash, ""), today)
+	})
+}

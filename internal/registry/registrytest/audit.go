@@ -1,0 +1,81 @@
+package registrytest
+
+import (
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+func testAudit(t *testing.T, f *fixture) {
+	_, id := f.key(t, draft)
+	if _, err := f.Update(t.Context(), id, func(r *apikey.Record) { r.Note, r.Disabled = "x", true }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Revoke(t.Context(), []string{id}, "gone"); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	end, err := f.Registry.Log(t.Context(), 1, func(l apikey.Logged) error {
+		if l.Actor != "ada@example" || l.KeyID != id || !l.At.Equal(f.now()) {
+			t.Errorf("%+v", l)
+		}
+		got = append(got, l.Action+": "+l.Detail)
+		return nil
+	})
+	if err != nil || end.Head.Seq != 3 || len(got) != 2 || got[0] != "update: note, disabled" || got[1] != "revoke: gone" {
+		t.Error(got, end, err)
+	}
+}
+
+func testTampering(t *testing.T, f *fixture) {
+	_, id := f.key(t, draft)
+	_, other := f.key(t, draft)
+	early := f.audited(t)
+	if _, err := f.Revoke(t.Context(), []string{id}, ""); err != nil {
+		t.Fatal(err)
+	}
+	head := f.audited(t)
+	if _, err := f.audit(t, &early); err != nil {
+		t.Error("a saved head that is still good:", err)
+	}
+	for _, test := range []struct {
+		name   string
+		since  *apikey.Head
+		do     []string
+		undone []string
+	}{
+		{"an edited entry", nil, []string{"UPDATE audit_log SET actor = 'eve' WHERE seq = 2"}, []string{"UPDATE audit_log SET actor = 'ada@example' WHERE seq = 2"}},
+		{"a gap", nil, []string{"UPDATE audit_log SET seq = 9 WHERE seq = 2"}, []string{"UPDATE audit_log SET seq = 2 WHERE seq = 9"}},
+		{"a reorder", nil,
+			[]string{"UPDATE audit_log SET seq = 9 WHERE seq = 1", "UPDATE audit_log SET seq = 1 WHERE seq = 2", "UPDATE audit_log SET seq = 2 WHERE seq = 9"},
+			[]string{"UPDATE audit_log SET seq = 9 WHERE seq = 1", "UPDATE audit_log SET seq = 1 WHERE seq = 2", "UPDATE audit_log SET seq = 2 WHERE seq = 9"}},
+		{"a revived key", nil, []string{"UPDATE api_key SET revoked_at = 0 WHERE id = '" + id + "'"},
+			[]string{"UPDATE api_key SET revoked_at = " + milliseconds(f.now()) + " WHERE id = '" + id + "'"}},
+		{"a key moved to another entry", nil, []string{"UPDATE api_key SET seq = 99 WHERE id = '" + other + "'"}, []string{"UPDATE api_key SET seq = 2 WHERE id = '" + other + "'"}},
+		{"a moved head", nil, []string{"UPDATE audit_head SET seq = 2"}, []string{"UPDATE audit_head SET seq = 3"}},
+		{"a cut tail", &head, []string{"DELETE FROM audit_log WHERE seq = 3", "UPDATE audit_head SET seq = 2"}, nil},
+	} {
+		db := f.driver.DB(t, f.dsn)
+		run := func(statements []string) {
+			for _, statement := range statements {
+				if _, err := db.Exec(statement); err != nil {
+					t.Fatal(test.name, err)
+				}
+			}
+		}
+		run(test.do)
+		var tampered *apikey.TamperedError
+		if _, err := f.audit(t, test.since); !errors.As(err, &tampered) {
+			t.Errorf("%s was not found: %v", test.name, err)
+		}
+		run(test.undone)
+	}
+}
+
+// milliseconds writes a time as the rows have it.
+func milliseconds(at time.Time) string {
+	return strconv.FormatInt(apikey.Milliseconds(at), 10)
+}

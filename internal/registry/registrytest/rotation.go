@@ -1,0 +1,190 @@
+package registrytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/registrar"
+)
+
+// place is a destination that keeps what it gets, or fails.
+type place struct {
+	name string
+	got  []string
+	err  error
+}
+
+func (p *place) Name() string { return p.name }
+
+func (p *place) Deliver(_ context.Context, key apikey.Minted, _ apikey.Record) error {
+	if p.err == nil {
+		p.got = append(p.got, key.Key.Reveal())
+	}
+	return p.err
+}
+
+func testRotate(t *testing.T, f *fixture) {
+	like := draft
+	like.ExpiresAt, like.Metadata = f.now().Add(240*time.Hour), map[string]string{"team": "blue"}
+	old, id := f.key(t, like)
+	f.pass(100 * time.Hour)
+	to := &place{name: "there"}
+	rotated, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: 24 * time.Hour, To: []registrar.Destination{to}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, to.got[0], "", apikey.Need{Environment: "live", Scopes: like.Scopes})
+	next := f.record(t, rotated.New.ID)
+	if next.Predecessor != id || next.Metadata["team"] != "blue" || !next.ExpiresAt.Equal(f.now().Add(240*time.Hour)) {
+		t.Errorf("%+v", next)
+	}
+	if r := f.record(t, id); r.State(f.now()) != apikey.Retiring {
+		t.Error(r.State(f.now()))
+	}
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{}); !errors.Is(err, registrar.ErrRotated) {
+		t.Error(err)
+	}
+	f.pass(24 * time.Hour)
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	third, err := f.Rotate(t.Context(), next.ID, registrar.RotateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if third.New.Predecessor != next.ID || f.record(t, next.ID).RevokedAt.IsZero() {
+		t.Error("without an overlap the old key ends at once")
+	}
+	if f.record(t, id).RevokedAt.IsZero() {
+		t.Error("the end of the overlap was not written down")
+	}
+	f.audited(t)
+}
+
+func testRotateCompromised(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	good, bad := &place{name: "good"}, &place{name: "bad", err: errors.New("no route")}
+	_, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, Compromised: true, To: []registrar.Destination{bad, good}})
+	if !errors.Is(err, registrar.ErrNotDelivered) {
+		t.Error(err)
+	}
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, good.got[0], "", apikey.Need{})
+	f.audited(t)
+}
+
+func testDeliveryFails(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	good, bad := &place{name: "good"}, &place{name: "bad", err: errors.New("no route")}
+	opts := registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{bad}}
+
+	// It arrived nowhere: nothing is left of it.
+	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, registrar.ErrNotDelivered) {
+		t.Error(err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	if live := f.ids(t, apikey.Filter{States: []apikey.State{apikey.Active}}); !slices.Equal(live, []string{id}) {
+		t.Error(live)
+	}
+
+	// It arrived somewhere: there it must go on working, until the next one has arrived.
+	opts.To = []registrar.Destination{good, bad}
+	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, registrar.ErrNotDelivered) {
+		t.Error(err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, good.got[0], "", apikey.Need{})
+	bad.err = nil
+	if _, err := f.Rotate(t.Context(), id, opts); err != nil {
+		t.Fatal(err)
+	}
+	f.refused(t, good.got[0], apikey.IsRevoked, apikey.Need{})
+	f.refused(t, good.got[1], "", apikey.Need{})
+	if good.got[1] != bad.got[0] {
+		t.Error("two successors")
+	}
+	f.audited(t)
+}
+
+// crash is a destination in which fob dies: nothing after it happens.
+type crash struct{}
+
+func (crash) Name() string { return "crash" }
+
+func (crash) Deliver(context.Context, apikey.Minted, apikey.Record) error { panic("killed") }
+
+func testRotationStopped(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	first := &place{name: "first"}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{first, crash{}}})
+	}()
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, first.got[0], "", apikey.Need{})
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{}); !errors.Is(err, registrar.ErrRotating) {
+		t.Error("a rotation that may be alive was taken over:", err)
+	}
+	f.pass(time.Minute)
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{first}}); err != nil {
+		t.Fatal(err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, first.got[0], apikey.IsRevoked, apikey.Need{})
+	f.refused(t, first.got[1], "", apikey.Need{})
+	f.audited(t)
+}
+
+// slow is a destination that lets another fob take the rotation over meanwhile.
+type slow struct{ meanwhile func() }
+
+func (slow) Name() string { return "slow" }
+
+func (s slow) Deliver(context.Context, apikey.Minted, apikey.Record) error { s.meanwhile(); return nil }
+
+func testRotateCrowd(t *testing.T, f *fixture) {
+	const crowd = 16
+	_, id := f.key(t, draft)
+	results := make([]error, crowd)
+	var wg sync.WaitGroup
+	for i := range crowd {
+		other := f.open(t)
+		wg.Go(func() {
+			_, results[i] = other.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{&place{name: "stdout"}}})
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range results {
+		switch {
+		case err == nil:
+			won++
+		case !errors.Is(err, registrar.ErrRotating) && !errors.Is(err, registrar.ErrRotated):
+			t.Error(err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of %d rotated the key", won, crowd)
+	}
+	if live := f.ids(t, apikey.Filter{States: []apikey.State{apikey.Active}}); len(live) != 1 {
+		t.Errorf("%d successors", len(live))
+	}
+
+	// Who was too slow for its lease must not end the old key.
+	_, id = f.key(t, draft)
+	other := f.open(t)
+	var taken error
+	_, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{slow{func() {
+		f.pass(time.Hour)
+		_, taken = other.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour})
+	}}}})
+	if taken != nil || !errors.Is(err, registrar.ErrTakenOver) {
+		t.Error(fmt.Errorf("%w; %w", taken, err))
+	}
+	f.audited(t)
+}

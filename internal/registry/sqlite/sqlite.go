@@ -1,0 +1,124 @@
+// Package sqlite is the registry in a file of this machine.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/registry/sqlstore"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// busyTimeout is how long a process waits for the others' changes, in milliseconds.
+const busyTimeout = 30_000
+
+// Open opens the registry at path: a file of this user, mode 0600. With create it
+// makes a missing one, and its private folder; without, that is
+// apikey.ErrNoRegistry.
+func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error) {
+	err := atomicfile.Check(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !create:
+		return nil, apikey.ErrNoRegistry
+	case errors.Is(err, fs.ErrNotExist):
+		err = makeFile(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", dsn(path, create))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(4)
+	return sqlstore.Open(ctx, db, dialect, create)
+}
+
+// makeFile makes an empty file before SQLite does, which would leave it to the umask
+// who may read it.
+func makeFile(path string) error {
+	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) { // another fob was first
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", apikey.ErrUnusable, err)
+	}
+	return f.Close()
+}
+
+// dsn sets what a connection needs. Write-ahead logging stays in the file once set.
+func dsn(path string, create bool) string {
+	query := url.Values{
+		"mode":    {"rw"}, // never make one
+		"_txlock": {"immediate"},
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout), "foreign_keys(1)", "synchronous(full)"},
+	}
+	if create {
+		query.Add("_pragma", "journal_mode(wal)")
+	}
+	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String()
+}
+
+var dialect = sqlstore.Dialect{
+	Migrations:    migrations,
+	HeadForUpdate: "SELECT seq, hash FROM audit_head", // 'begin immediate' has locked the file
+	Retry:         retry,
+	Lost:          func(error) bool { return false },
+	Explain:       explain,
+}
+
+// retry: another fob made the same table. For all else busy_timeout waits.
+func retry(err error) bool {
+	return codeOf(err) == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "already exists")
+}
+
+// codeOf is the result code of SQLite without what it says beside it, or -1.
+func codeOf(err error) int {
+	var failed *sqlite.Error
+	if errors.As(err, &failed) {
+		return failed.Code() & 0xff
+	}
+	return -1
+}
+
+// explain says which of the registry's troubles an error of SQLite is.
+func explain(err error) error {
+	kind := apikey.ErrUnusable
+	switch code := codeOf(err); code {
+	case -1:
+		return err
+	case sqlite3.SQLITE_ERROR:
+		if strings.Contains(err.Error(), "no such table: registry") {
+			return apikey.ErrNoRegistry
+		}
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		kind = apikey.ErrBusy
+	case sqlite3.SQLITE_FULL:
+		kind = apikey.ErrFull
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		kind = apikey.ErrDamaged
+	case sqlite3.SQLITE_INTERRUPT:
+		return context.Canceled
+	}
+	return fmt.Errorf("%w: %s", kind, safetext.Line(err.Error()))
+}

@@ -1,0 +1,276 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+// Change implements apikey.Registry: whoever holds the one row of audit_head
+// changes the registry, alone.
+func (s *Store) Change(ctx context.Context, do func(apikey.Tx) error) error {
+	return s.retry(ctx, func() error { return s.tryChange(ctx, do) })
+}
+
+func (s *Store) tryChange(ctx context.Context, do func(apikey.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	var hash []byte
+	c := &change{ctx: ctx, tx: tx}
+	if err := tx.QueryRowContext(ctx, s.dialect.HeadForUpdate).Scan(&c.head.Seq, &hash); err != nil {
+		return err
+	}
+	copy(c.head.Hash[:], hash)
+	before := c.head
+	if err := do(c); err != nil {
+		return err
+	}
+	if c.head != before {
+		if _, err := c.exec("UPDATE audit_head SET seq = $1, hash = $2", c.head.Seq, c.head.Hash[:]); err != nil {
+			return err
+		}
+	}
+	err = tx.Commit()
+	if err != nil && s.dialect.Lost(err) && c.head != before {
+		return s.settle(ctx, c.head, err)
+	}
+	return err
+}
+
+// errUnknownOutcome is a commit whose answer was lost.
+var errUnknownOutcome = fmt.Errorf("%w, and whether the change was made is not known", apikey.ErrUnavailable)
+
+// settleWait is how long a lost commit's database may take to come back.
+const settleWait = 10 * time.Second
+
+// settle finds out whether a commit happened whose answer was lost: then its last
+// entry stands in the log.
+func (s *Store) settle(ctx context.Context, head apikey.Head, lost error) error {
+	deadline := time.Now().Add(settleWait)
+	for {
+		var hash []byte
+		err := s.db.QueryRowContext(ctx, "SELECT hash FROM audit_log WHERE seq = $1", head.Seq).Scan(&hash)
+		switch {
+		case err == nil && bytes.Equal(hash, head.Hash[:]):
+			return nil
+		case err == nil, errors.Is(err, sql.ErrNoRows):
+			return lost
+		case time.Now().After(deadline):
+			return errUnknownOutcome
+		}
+		select {
+		case <-ctx.Done():
+			return errUnknownOutcome
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// change is an apikey.Tx.
+type change struct {
+	ctx  context.Context
+	tx   *sql.Tx
+	head apikey.Head
+}
+
+func (c *change) exec(query string, args ...any) (sql.Result, error) {
+	return c.tx.ExecContext(c.ctx, query, args...)
+}
+
+// Key implements apikey.Tx.
+func (c *change) Key(id string) (apikey.Record, error) {
+	r, err := scanKey(c.tx.QueryRowContext(c.ctx, "SELECT "+keyColumns+", 0, 0 FROM api_key WHERE id = $1", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, apikey.ErrNotFound
+	}
+	return r, err
+}
+
+// Insert implements apikey.Tx.
+func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, error) {
+	there, err := c.there(records)
+	if err != nil {
+		return nil, err
+	}
+	var skipped []string
+	var keys, entries []any
+	for i := range records {
+		r := &records[i]
+		if digest, known := there[r.ID]; known {
+			if !digest.Equal(r.Digest) {
+				return nil, fmt.Errorf("key %s is there already, with another digest", r.ID)
+			}
+			skipped = append(skipped, r.ID)
+			continue
+		}
+		there[r.ID] = r.Digest // twice in one batch is once
+		values, err := keyValues(r)
+		if err != nil {
+			return nil, err
+		}
+		entry := c.head.Next(e, r)
+		keys = append(append(keys, values...), entry.Seq)
+		entries = append(entries, entryValues(&entry)...)
+	}
+	if len(keys) == 0 {
+		return skipped, nil
+	}
+	if _, err := c.exec("INSERT INTO api_key ("+keyColumns+", seq) VALUES "+placeholders(len(keys), keyFields+1), keys...); err != nil {
+		return nil, err
+	}
+	_, err = c.exec("INSERT INTO audit_log ("+logColumns+") VALUES "+placeholders(len(entries), entryFields), entries...)
+	return skipped, err
+}
+
+// there returns the digests of those records' ids that the registry has.
+func (c *change) there(records []apikey.Record) (map[string]apikey.Digest, error) {
+	ids := make([]any, len(records))
+	for i := range records {
+		ids[i] = records[i].ID
+	}
+	there := make(map[string]apikey.Digest)
+	if len(ids) == 0 {
+		return there, nil
+	}
+	rows, err := c.tx.QueryContext(c.ctx, "SELECT id, digest FROM api_key WHERE id IN "+placeholders(len(ids), len(ids)), ids...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var digest []byte
+		if err := rows.Scan(&id, &digest); err != nil {
+			return nil, err
+		}
+		var d apikey.Digest
+		copy(d[:], digest)
+		there[id] = d
+	}
+	return there, rows.Err()
+}
+
+// placeholders writes ($1,$2),($3,$4): count in all, width in each row.
+func placeholders(count, width int) string {
+	var b strings.Builder
+	for i := range count {
+		switch {
+		case i == 0:
+			b.WriteString("($")
+		case i%width == 0:
+			b.WriteString("),($")
+		default:
+			b.WriteString(",$")
+		}
+		b.WriteString(strconv.Itoa(i + 1))
+	}
+	return b.String() + ")"
+}
+
+// Put implements apikey.Tx.
+func (c *change) Put(e apikey.Event, r apikey.Record) error {
+	values, err := keyValues(&r)
+	if err != nil {
+		return err
+	}
+	entry := c.head.Next(e, &r)
+	result, err := c.exec(`UPDATE api_key SET digest = $2, pepper = $3, owner = $4, environment = $5, scopes = $6, rate = $7, note = $8,
+		metadata = $9, created_at = $10, expires_at = $11, disabled = $12, retires_at = $13, revoked_at = $14, predecessor = $15, seq = $16
+		WHERE id = $1`, append(values, entry.Seq)...)
+	if err != nil {
+		return err
+	}
+	if changed, err := result.RowsAffected(); err != nil || changed != 1 {
+		return errors.Join(apikey.ErrNotFound, err)
+	}
+	return c.log(&entry)
+}
+
+// SetPepper implements apikey.Tx.
+func (c *change) SetPepper(e apikey.Event, id string) error {
+	if _, err := c.exec("UPDATE registry SET pepper = $1", id); err != nil {
+		return err
+	}
+	entry := c.head.Next(e, nil)
+	return c.log(&entry)
+}
+
+const entryFields = 8
+
+func entryValues(e *apikey.Entry) []any {
+	return []any{e.Seq, apikey.Milliseconds(e.At), e.Actor, e.Action, e.Detail, e.KeyID, e.KeySum[:], e.Hash[:]}
+}
+
+func (c *change) log(e *apikey.Entry) error {
+	_, err := c.exec("INSERT INTO audit_log ("+logColumns+") VALUES "+placeholders(entryFields, entryFields), entryValues(e)...)
+	return err
+}
+
+const rotationColumns = "new_id, old_id, phase, compromised, started_at, leased_until, due_at, deliveries"
+
+// Rotations implements apikey.Registry.
+func (s *Store) Rotations(ctx context.Context, old string) ([]apikey.Rotation, error) {
+	list, err := rotations(ctx, s.db, "old_id = $1", old)
+	return list, s.explain(err)
+}
+
+// Rotations implements apikey.Tx.
+func (c *change) Rotations(old string) ([]apikey.Rotation, error) {
+	return rotations(c.ctx, c.tx, "old_id = $1", old)
+}
+
+// Due implements apikey.Tx.
+func (c *change) Due(now time.Time) ([]apikey.Rotation, error) {
+	return rotations(c.ctx, c.tx, "phase = 'overlap' AND due_at <= $1", apikey.Milliseconds(now))
+}
+
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func rotations(ctx context.Context, q querier, where string, args ...any) ([]apikey.Rotation, error) {
+	rows, err := q.QueryContext(ctx, "SELECT "+rotationColumns+" FROM rotation WHERE "+where+" ORDER BY started_at, new_id", args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []apikey.Rotation
+	for rows.Next() {
+		var r apikey.Rotation
+		var started, leased, due int64
+		var deliveries string
+		if err := rows.Scan(&r.New, &r.Old, &r.Phase, &r.Compromised, &started, &leased, &due, &deliveries); err != nil {
+			return nil, err
+		}
+		r.StartedAt, r.LeasedUntil, r.DueAt = apikey.FromMilliseconds(started), apikey.FromMilliseconds(leased), apikey.FromMilliseconds(due)
+		if err := json.Unmarshal([]byte(deliveries), &r.Deliveries); err != nil {
+			return nil, fmt.Errorf("the rotation of %.12q: %w: its deliveries are no JSON", r.Old, apikey.ErrDamaged)
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+// PutRotation implements apikey.Tx.
+func (c *change) PutRotation(r apikey.Rotation) error {
+	deliveries, err := json.Marshal(r.Deliveries)
+	if err != nil {
+		return err
+	}
+	_, err = c.exec("INSERT INTO rotation ("+rotationColumns+`) VALUES ($1,$2,$3,$4,$5,$6,$7,$8) ON CONFLICT (new_id) DO UPDATE SET
+		phase = excluded.phase, leased_until = excluded.leased_until, due_at = excluded.due_at, deliveries = excluded.deliveries`,
+		r.New, r.Old, string(r.Phase), r.Compromised, apikey.Milliseconds(r.StartedAt), apikey.Milliseconds(r.LeasedUntil),
+		apikey.Milliseconds(r.DueAt), string(deliveries))
+	return err
+}

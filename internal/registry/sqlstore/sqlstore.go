@@ -1,0 +1,353 @@
+// Package sqlstore is the registry in a SQL database: the statements that SQLite,
+// PostgreSQL and CockroachDB all take. What differs between them is in a Dialect.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+// Dialect is what one database does in its own way.
+type Dialect struct {
+	Migrations embed.FS // migrations/*.sql in the order of their names, each its own transaction
+	// HeadForUpdate reads seq and hash of audit_head and keeps others from changing it.
+	HeadForUpdate string
+	// Snapshot is the isolation in which all reads see one moment.
+	Snapshot sql.IsolationLevel
+	// Retry reports that a transaction failed for another's sake and may be run again.
+	Retry func(error) bool
+	// Lost reports that the connection went away, so that a commit may have happened.
+	Lost func(error) bool
+	// Explain wraps an error of the driver in one of package apikey's.
+	Explain func(error) error
+}
+
+// Store is an apikey.Registry.
+type Store struct {
+	db      *sql.DB
+	dialect Dialect
+	lookup  *sql.Stmt
+}
+
+// Open takes a database over. With create it makes or brings up to date what is
+// there; without, a missing registry is apikey.ErrNoRegistry.
+func Open(ctx context.Context, db *sql.DB, d Dialect, create bool) (*Store, error) {
+	s := &Store{db: db, dialect: d}
+	err := s.migrate(ctx, create)
+	if err == nil {
+		s.lookup, err = db.PrepareContext(ctx, "SELECT "+keyColumns+", 0, 0 FROM api_key WHERE id = $1")
+	}
+	if err != nil {
+		db.Close()
+		return nil, s.explain(err)
+	}
+	return s, nil
+}
+
+// Close lets the database go.
+func (s *Store) Close() error {
+	s.lookup.Close()
+	return s.db.Close()
+}
+
+func (s *Store) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return s.dialect.Explain(err)
+}
+
+// migrate brings the schema to the last of the migrations.
+func (s *Store) migrate(ctx context.Context, create bool) error {
+	files, err := s.dialect.Migrations.ReadDir("migrations")
+	if err != nil {
+		return err
+	}
+	version, err := s.schemaVersion(ctx)
+	switch {
+	case errors.Is(err, apikey.ErrNoRegistry) && create:
+		version = 0
+	case err != nil:
+		return err
+	case version > len(files):
+		return fmt.Errorf("%w: its schema is version %d, and this fob knows %d", apikey.ErrNewerSchema, version, len(files))
+	}
+	for version < len(files) {
+		if err := s.step(ctx, version, path.Join("migrations", files[version].Name())); err != nil {
+			return err
+		}
+		version++
+	}
+	return nil
+}
+
+// schemaVersion is how many migrations the database has seen.
+func (s *Store) schemaVersion(ctx context.Context) (version int, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT schema_version FROM registry").Scan(&version)
+	if err != nil {
+		err = s.explain(err)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		err = apikey.ErrNoRegistry
+	}
+	return version, err
+}
+
+// step runs one migration, unless another fob has done so meanwhile.
+func (s *Store) step(ctx context.Context, from int, file string) error {
+	text, err := s.dialect.Migrations.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return s.retry(ctx, func() error {
+		if now, err := s.schemaVersion(ctx); err == nil && now > from {
+			return nil
+		}
+		tx, err := s.db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		for statement := range strings.SplitSeq(string(text), ";\n") {
+			if strings.TrimSpace(statement) == "" {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE registry SET schema_version = $1", from+1); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+}
+
+// maxAttempts bounds how often a transaction that others disturb is run again.
+const maxAttempts = 20
+
+// retry runs do again as long as it fails for another transaction's sake.
+func (s *Store) retry(ctx context.Context, do func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := do()
+		if err == nil || !s.dialect.Retry(err) || attempt == maxAttempts {
+			return s.explain(err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(attempt) * 10 * time.Millisecond):
+		}
+	}
+}
+
+const keyColumns = "id, digest, pepper, owner, environment, scopes, rate, note, metadata, created_at, expires_at, disabled, retires_at, revoked_at, predecessor"
+
+// keyFields is how many columns keyColumns names.
+const keyFields = 15
+
+type scanner interface{ Scan(dest ...any) error }
+
+// scanKey reads keyColumns and the key's use, and whatever stands before them.
+func scanKey(row scanner, before ...any) (apikey.Record, error) {
+	var r apikey.Record
+	var digest []byte
+	var scopes, metadata string
+	var created, expires, retires, revoked, used int64
+	err := row.Scan(append(before, &r.ID, &digest, &r.Pepper, &r.Owner, &r.Environment, &scopes, &r.Rate, &r.Note, &metadata,
+		&created, &expires, &r.Disabled, &retires, &revoked, &r.Predecessor, &used, &r.Uses)...)
+	if err != nil {
+		return r, err
+	}
+	if len(digest) != len(r.Digest) {
+		return r, fmt.Errorf("key %.12q: %w: its digest has %d bytes", r.ID, apikey.ErrDamaged, len(digest))
+	}
+	r.Digest = apikey.Digest(digest)
+	r.Scopes = strings.Fields(scopes)
+	r.CreatedAt, r.ExpiresAt = apikey.FromMilliseconds(created), apikey.FromMilliseconds(expires)
+	r.RetiresAt, r.RevokedAt = apikey.FromMilliseconds(retires), apikey.FromMilliseconds(revoked)
+	r.LastUsedAt = apikey.FromMilliseconds(used)
+	if metadata != "" {
+		if err := json.Unmarshal([]byte(metadata), &r.Metadata); err != nil {
+			return r, fmt.Errorf("key %.12q: %w: its metadata is no JSON", r.ID, apikey.ErrDamaged)
+		}
+	}
+	return r, nil
+}
+
+// keyValues are a record's values of keyColumns.
+func keyValues(r *apikey.Record) ([]any, error) {
+	metadata := ""
+	if len(r.Metadata) > 0 {
+		text, err := json.Marshal(r.Metadata)
+		if err != nil {
+			return nil, err
+		}
+		metadata = string(text)
+	}
+	return []any{
+		r.ID, r.Digest[:], r.Pepper, r.Owner, r.Environment, strings.Join(r.Scopes, " "), r.Rate, r.Note, metadata,
+		apikey.Milliseconds(r.CreatedAt), apikey.Milliseconds(r.ExpiresAt), r.Disabled,
+		apikey.Milliseconds(r.RetiresAt), apikey.Milliseconds(r.RevokedAt), r.Predecessor,
+	}, nil
+}
+
+// Key implements apikey.Registry.
+func (s *Store) Key(ctx context.Context, id string) (apikey.Record, error) {
+	r, err := scanKey(s.lookup.QueryRowContext(ctx, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, apikey.ErrNotFound
+	}
+	return r, s.explain(err)
+}
+
+// Keys implements apikey.Registry.
+func (s *Store) Keys(ctx context.Context, f apikey.Filter) iter.Seq2[apikey.Record, error] {
+	query := "SELECT " + prefixed("k.", keyColumns) + ", COALESCE(u.last_at, 0), COALESCE(u.uses, 0) FROM api_key k LEFT JOIN key_use u ON u.key_id = k.id"
+	var where []string
+	var args []any
+	narrow := func(column, value string) {
+		if value != "" {
+			args = append(args, value)
+			where = append(where, fmt.Sprintf("k.%s = $%d", column, len(args)))
+		}
+	}
+	narrow("owner", f.Owner)
+	narrow("environment", f.Environment)
+	if len(f.IDs) == 1 {
+		narrow("id", f.IDs[0])
+	}
+	if len(where) > 0 {
+		query += " WHERE " + strings.Join(where, " AND ")
+	}
+	return func(yield func(apikey.Record, error) bool) {
+		rows, err := s.db.QueryContext(ctx, query+" ORDER BY k.id", args...)
+		if err != nil {
+			yield(apikey.Record{}, s.explain(err))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			r, err := scanKey(rows)
+			if !yield(r, s.explain(err)) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(apikey.Record{}, s.explain(err))
+		}
+	}
+}
+
+func prefixed(prefix, columns string) string {
+	return prefix + strings.ReplaceAll(columns, ", ", ", "+prefix)
+}
+
+// Pepper implements apikey.Registry.
+func (s *Store) Pepper(ctx context.Context) (id string, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT pepper FROM registry").Scan(&id)
+	return id, s.explain(err)
+}
+
+// Use implements apikey.Registry.
+func (s *Store) Use(ctx context.Context, uses []apikey.Use) error {
+	return s.retry(ctx, func() error {
+		tx, err := s.db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		for _, u := range uses {
+			_, err := tx.ExecContext(ctx, `INSERT INTO key_use (key_id, last_at, uses) SELECT id, $2, $3 FROM api_key WHERE id = $1
+				ON CONFLICT (key_id) DO UPDATE SET uses = key_use.uses + excluded.uses,
+				last_at = CASE WHEN excluded.last_at > key_use.last_at THEN excluded.last_at ELSE key_use.last_at END`,
+				u.ID, apikey.Milliseconds(u.Last), u.Count)
+			if err != nil {
+				return err
+			}
+		}
+		return tx.Commit()
+	})
+}
+
+// Log implements apikey.Registry.
+func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) error) (apikey.LogEnd, error) {
+	var end apikey.LogEnd
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: s.dialect.Snapshot})
+	if err != nil {
+		return end, s.explain(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	var hash []byte
+	if err := tx.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head").Scan(&end.Head.Seq, &hash); err != nil {
+		return end, s.explain(err)
+	}
+	copy(end.Head.Hash[:], hash)
+	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM api_key").Scan(&end.Keys); err != nil {
+		return end, s.explain(err)
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT "+prefixed("a.", logColumns)+", k.id, "+logged+
+		" FROM audit_log a LEFT JOIN api_key k ON k.id = a.key_id AND k.seq = a.seq WHERE a.seq > $1 ORDER BY a.seq", after)
+	if err != nil {
+		return end, s.explain(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		l, err := scanLogged(rows)
+		if err != nil {
+			return end, s.explain(err)
+		}
+		if err := each(l); err != nil {
+			return end, err
+		}
+	}
+	return end, s.explain(rows.Err())
+}
+
+const logColumns = "seq, at, actor, action, detail, key_id, key_sum, hash"
+
+// logged are keyColumns of a row that may not be there.
+var logged = func() string {
+	var b strings.Builder
+	for column := range strings.SplitSeq(keyColumns, ", ") {
+		nothing := "''"
+		switch column {
+		case "created_at", "expires_at", "retires_at", "revoked_at":
+			nothing = "0"
+		case "disabled":
+			nothing = "FALSE"
+		case "digest":
+			nothing = "a.hash" // 32 bytes of the right type
+		}
+		fmt.Fprintf(&b, "COALESCE(k.%s, %s), ", column, nothing)
+	}
+	return b.String() + "0, 0"
+}()
+
+func scanLogged(rows *sql.Rows) (apikey.Logged, error) {
+	var l apikey.Logged
+	var at int64
+	var sum, hash []byte
+	var id sql.NullString
+	r, err := scanKey(rows, &l.Seq, &at, &l.Actor, &l.Action, &l.Detail, &l.KeyID, &sum, &hash, &id)
+	if err != nil {
+		return l, err
+	}
+	l.At = apikey.FromMilliseconds(at)
+	copy(l.KeySum[:], sum)
+	copy(l.Hash[:], hash)
+	if id.Valid {
+		l.Record = &r
+	}
+	return l, nil
+}
