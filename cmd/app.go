@@ -198,6 +198,11 @@ func (a *app) fail(ctx context.Context, err error) int {
 		a.note("interrupted")
 		return exitInterrupted
 	}
+	var found *findingsError
+	if errors.As(err, &found) {
+		a.note("%s", found)
+		return exitFindings
+	}
 	t := a.errTerminal()
 	fmt.Fprintf(a.stderr, "%s %s\n", t.red("error:"), err)
 	hint := hintOf(err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
@@ -26,10 +27,12 @@ const (
 	exitDone          = 0
 	exitFailed        = 1
 	exitUsage         = 2
+	exitFindings      = 3
 	exitLoginRequired = 4
 	exitUnavailable   = 5 // network or server
 	exitStorage       = 6 // absent, locked or damaged
 	exitLockTimeout   = 7
+	exitRefused       = 8 // a credential
 	exitInterrupted   = 130
 )
 
@@ -38,10 +41,12 @@ var exitMeanings = map[int]string{
 	exitDone:          "done",
 	exitFailed:        "failed",
 	exitUsage:         "wrong usage or configuration",
+	exitFindings:      "something was found",
 	exitLoginRequired: "login required",
 	exitUnavailable:   "network or server unavailable",
 	exitStorage:       "storage unavailable, locked or damaged",
 	exitLockTimeout:   "another fob held the lock for too long",
+	exitRefused:       "the key was refused",
 	exitInterrupted:   "interrupted",
 }
 
@@ -78,6 +83,13 @@ func exitOf(err error) int {
 		{seal.ErrWrongContext, exitStorage},
 		{seal.ErrTampered, exitStorage},
 		{atomicfile.ErrUnsafe, exitStorage},
+		{apikey.ErrNoRegistry, exitStorage},
+		{apikey.ErrNewerSchema, exitStorage},
+		{apikey.ErrFull, exitStorage},
+		{apikey.ErrDamaged, exitStorage},
+		{apikey.ErrUnusable, exitStorage},
+		{apikey.ErrBusy, exitLockTimeout},
+		{apikey.ErrUnavailable, exitUnavailable},
 		{oauth.ErrUnavailable, exitUnavailable},
 		{ci.ErrUnavailable, exitUnavailable},
 		{context.DeadlineExceeded, exitUnavailable},
@@ -86,8 +98,15 @@ func exitOf(err error) int {
 			return row.status
 		}
 	}
-	if isUsage(err) {
+	var refused *apikey.RefusedError
+	var found *findingsError
+	switch {
+	case isUsage(err):
 		return exitUsage
+	case errors.As(err, &refused):
+		return exitRefused
+	case errors.As(err, &found), isTampered(err):
+		return exitFindings
 	}
 	return exitFailed
 }
@@ -104,6 +123,9 @@ const hintForeign = "something other than fob wrote this: look at it, then 'fob 
 
 // hintOf says what to do next where no command has said something better.
 func hintOf(err error) string {
+	if hint := hintOfKey(err); hint != "" {
+		return hint
+	}
 	for _, row := range []struct {
 		target error
 		hint   string
@@ -208,3 +230,8 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	}
 	return withHint(err, "'%s --help' lists the commands", cmd.CommandPath())
 }
+
+// findingsError is what a search was for: no failure, and a status of its own.
+type findingsError struct{ what string }
+
+func (e *findingsError) Error() string { return e.what }

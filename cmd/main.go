@@ -30,12 +30,16 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 func newRootCmd(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fob",
-		Short: "Log in to OAuth providers and use the tokens in scripts",
+		Short: "Log in to OAuth providers, use the tokens in scripts, issue API keys",
 		Long: `fob logs in to any OAuth 2.0 or OpenID Connect provider from a terminal, keeps
-the login sealed in the OS keyring, and prints fresh access tokens in scripts.`,
+the login sealed in the OS keyring, and prints fresh access tokens in scripts.
+It issues, verifies, rotates and revokes the API keys of your own services.
+
+An API key, or OAuth? 'fob help choose' says which one you need.`,
 		Example: `  fob login github
   fob token github --header | curl -H @- https://api.github.com/user
-  fob status`,
+  fob status
+  fob key create --owner billing --env test --scope orders:read`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 
@@ -56,9 +60,11 @@ the login sealed in the OS keyring, and prints fresh access tokens in scripts.`,
 		newStatusCmd(a),
 		newLogoutCmd(a),
 		newProfileCmd(a),
+		newKeyCmd(a),
 		newStorageCmd(a),
 		newDoctorCmd(a),
 		newVersionCmd(a),
+		newChooseCmd(),
 	)
 	return root
 }

@@ -116,7 +116,7 @@ func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
 
 // resealAll seals all records of a storage under its present key.
 func (a *app) resealAll(ctx context.Context, cfg *config.Config, storage string) error {
-	var failed error
+	failed := a.resealPeppers(ctx, cfg, storage)
 	for _, p := range a.profilesIn(cfg, storage) {
 		s, err := a.session(p)
 		if err == nil {

@@ -25,6 +25,7 @@ type Config struct {
 	// passphrase.
 	PassphraseCommand []string           `toml:"passphrase_command"`
 	CAFile            string             `toml:"ca_file"`
+	Keys              Keys               `toml:"keys"`
 	Profiles          map[string]Profile `toml:"profile"`
 }
 

@@ -1,0 +1,164 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+type keyAuditOptions struct {
+	ids    []string
+	verify bool
+	head   string
+	last   int64
+	json   bool
+}
+
+func newKeyAuditCmd(a *app) *cobra.Command {
+	var opts keyAuditOptions
+	c := &cobra.Command{
+		Use:   "audit [ID…]",
+		Short: "Show who changed which key, and prove that the log is whole",
+		Long: `Show the changes of all keys, or of those that are named. Each entry's hash covers
+the one before.
+
+With --verify the whole log is checked, and every key's record against it: an edit,
+a gap, a new order, a record that was changed behind fob's back. Then the log's head
+is printed. Keep it where the registry's keepers cannot write: with --head, a later
+check finds a tail that was cut off and a log that was written anew, too.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitFindings, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob key audit
+  fob key audit 1OOivdDZfQCU --json
+  fob key audit --verify >head.txt
+  fob key audit --verify --head "$(cat head.txt)"`,
+		Args:              keyIDs(0),
+		ValidArgsFunction: a.completeKeyIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.ids = args
+			if opts.head != "" && !opts.verify {
+				return withHint(usagef("--head is what --verify checks against"), "give both")
+			}
+			return runKeyAudit(cmd.Context(), a, opts)
+		},
+	}
+	c.Flags().BoolVar(&opts.verify, "verify", false, "check the log, and print its head")
+	c.Flags().StringVar(&opts.head, "head", "", "the `HEAD` that an earlier check printed")
+	c.Flags().Int64Var(&opts.last, "last", 100, "show the last `N` entries of the log; 0: all")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one entry a line")
+	exclusive(c, "verify", "json")
+	exclusive(c, "verify", "last")
+	return c
+}
+
+func runKeyAudit(ctx context.Context, a *app, opts keyAuditOptions) error {
+	var since *apikey.Head
+	if opts.head != "" {
+		head, err := apikey.ParseHead(opts.head)
+		if err != nil {
+			return &usageError{err.Error()}
+		}
+		since = &head
+	}
+	g, err := a.registrar(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	if opts.verify {
+		return a.verifyLog(ctx, g, since)
+	}
+	return a.printLog(ctx, g, opts)
+}
+
+func (a *app) verifyLog(ctx context.Context, g *registrar.Registrar, since *apikey.Head) error {
+	auditor := apikey.Auditor{Since: since}
+	bar := a.newProgress("checking", 0)
+	end, err := g.Registry.Log(ctx, 0, func(l apikey.Logged) error {
+		bar.at(l.Seq, fmt.Sprintf("entry %d", l.Seq))
+		return auditor.Check(l)
+	})
+	bar.end()
+	var head apikey.Head
+	if err == nil {
+		head, err = auditor.Finish(end)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(a.stdout, head); err != nil {
+		return err
+	}
+	a.note("The log of %s and the records of %s are whole.", plural(int(head.Seq), "change", "changes"), plural(int(end.Keys), "key", "keys"))
+	if since == nil {
+		a.note("Keep this head elsewhere, and give it to the next check: --head.")
+	}
+	return nil
+}
+
+// entryJSON is a line of the log as fob prints it.
+type entryJSON struct {
+	Seq    int64     `json:"seq"`
+	At     time.Time `json:"at"`
+	Actor  string    `json:"actor"`
+	Action string    `json:"action"`
+	KeyID  string    `json:"key_id,omitempty"`
+	Detail string    `json:"detail,omitempty"`
+	Hash   string    `json:"hash"`
+}
+
+func (a *app) printLog(ctx context.Context, g *registrar.Registrar, opts keyAuditOptions) error {
+	wanted := make(map[string]bool)
+	for _, id := range opts.ids {
+		wanted[id] = true
+	}
+	after := int64(0)
+	if opts.last > 0 && len(wanted) == 0 {
+		end, err := g.Registry.Log(ctx, math.MaxInt64, func(apikey.Logged) error { return nil })
+		if err != nil {
+			return err
+		}
+		after = max(0, end.Head.Seq-opts.last)
+	}
+	rows := [][]string{{"SEQ", "TIME", "WHO", "DID", "KEY", "DETAIL"}}
+	_, err := g.Registry.Log(ctx, after, func(l apikey.Logged) error {
+		switch {
+		case len(wanted) > 0 && !wanted[l.KeyID]:
+			return nil
+		case opts.json:
+			return a.printLine(entryJSON{l.Seq, utcSeconds(l.At), l.Actor, l.Action, l.KeyID, l.Detail, l.Hash.String()})
+		}
+		rows = append(rows, []string{fmt.Sprint(l.Seq), l.At.Format(time.DateTime), safetext.Line(l.Actor), l.Action, l.KeyID, safetext.Line(l.Detail)})
+		return nil
+	})
+	switch {
+	case err != nil || opts.json:
+		return err
+	case len(rows) == 1:
+		a.note("There is no entry.")
+		return nil
+	}
+	return a.printTable(rows)
+}
+
+// printLine writes v to stdout as one line of JSON.
+func (a *app) printLine(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// isTampered reports that an audit found something.
+func isTampered(err error) bool {
+	var tampered *apikey.TamperedError
+	return errors.As(err, &tampered)
+}

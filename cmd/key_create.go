@@ -1,0 +1,172 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/registrar"
+)
+
+type keyCreateOptions struct {
+	keyFlags
+	environment string
+	count       int
+	yes, json   bool
+}
+
+// liveEnvironment is where a key can do harm.
+const liveEnvironment = "live"
+
+func newKeyCreateCmd(a *app) *cobra.Command {
+	var opts keyCreateOptions
+	c := &cobra.Command{
+		Use:   "create --owner OWNER",
+		Short: "Make an API key, and print it once",
+		Long: `Make an API key. It is printed on stdout, now and never again: the registry keeps
+a hash. All else goes to stderr. With --count each key has a line of its own, and
+with --json each line is an object.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob key create --owner billing --env test --scope orders:read --expires 90d
+  fob key create --owner shop --env live --note 'web server, Frankfurt' >key.txt`,
+		Args: noKeyArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runKeyCreate(cmd, a, opts)
+		},
+	}
+	opts.register(c)
+	c.Flags().StringVar(&opts.environment, "env", "test", "the `ENVIRONMENT` that the key is for")
+	c.Flags().IntVar(&opts.count, "count", 1, "make `N` of them")
+	c.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask where a live key goes")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
+	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
+	return c
+}
+
+// maxCount is more keys than anybody means to make at once.
+const maxCount = 1_000_000
+
+func runKeyCreate(cmd *cobra.Command, a *app, opts keyCreateOptions) error {
+	ctx := cmd.Context()
+	draft := apikey.Record{Environment: opts.environment}
+	if err := opts.apply(cmd, &draft, a.now()); err != nil {
+		return err
+	}
+	if draft.Owner == "" {
+		return withHint(usagef("a key needs an owner"), "give --owner: the application, team or customer that the key identifies")
+	}
+	if opts.count < 1 || opts.count > maxCount {
+		return usagef("--count is between 1 and %d", maxCount)
+	}
+	if err := a.checkEnvironment(draft.Environment); err != nil {
+		return err
+	}
+	if err := a.askWhereLiveKeyGoes(ctx, &draft, opts); err != nil {
+		return err
+	}
+	if err := draft.CheckDraft(); err != nil {
+		return &usageError{err.Error()}
+	}
+	first := a.isFirstRegistry(ctx)
+	g, err := a.registrar(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	if err := a.createKeys(ctx, g, draft, opts); err != nil {
+		return err
+	}
+	if first {
+		a.explainOwnRegistry()
+	}
+	return nil
+}
+
+// askWhereLiveKeyGoes wants a note of each live key: on the day of a compromise it
+// says what has to be changed.
+func (a *app) askWhereLiveKeyGoes(ctx context.Context, draft *apikey.Record, opts keyCreateOptions) error {
+	if draft.Environment != liveEnvironment || draft.Note != "" || opts.yes {
+		return nil
+	}
+	note, err := a.ask(ctx, "Where does this live key go?")
+	if errors.Is(err, errNoTerminal) {
+		return withHint(usagef("a live key needs a note of where it goes"), "give --note 'web server, Frankfurt', or --yes to do without")
+	}
+	draft.Note = note
+	return err
+}
+
+// createKeys makes keys batch by batch and prints each once it is kept.
+func (a *app) createKeys(ctx context.Context, g *registrar.Registrar, draft apikey.Record, opts keyCreateOptions) error {
+	bar := a.newProgress("creating", int64(opts.count))
+	defer bar.end()
+	var last apikey.Record
+	for made := 0; made < opts.count; {
+		minted, records, err := g.Create(ctx, draft, min(registrar.BatchSize, opts.count-made))
+		if err != nil {
+			return withHint(fmt.Errorf("%d of %d keys were made: %w", made, opts.count, err), "%s", hintOf(err))
+		}
+		for i := range minted {
+			if err := a.printNewKey(minted[i], records[i], opts.json); err != nil {
+				return withHint(fmt.Errorf("a key was made and could not be printed: %w", err), "revoke it, nobody has it: 'fob key revoke %s'", records[i].ID)
+			}
+		}
+		made += len(minted)
+		last = records[len(records)-1]
+		bar.at(int64(made), "")
+	}
+	bar.end()
+	if opts.count > 1 {
+		a.note("Made %d keys for %s. They are not shown again.", opts.count, last.Owner)
+		return nil
+	}
+	ends := "it does not expire"
+	if !last.ExpiresAt.IsZero() {
+		ends = "it ends at " + timeText(last.ExpiresAt)
+	}
+	a.note("Made key %s; %s. It is not shown again.", keyText(last), ends)
+	return nil
+}
+
+// newKeyJSONLine is a key on the one occasion that it is shown.
+type newKeyJSONLine struct {
+	Key string `json:"key"`
+	keyJSON
+	Replaces string `json:"replaces,omitempty"`
+}
+
+// printNewKey prints a key, the whole line at once.
+func (a *app) printNewKey(key apikey.Minted, r apikey.Record, asJSON bool) error {
+	line := key.Key.Reveal()
+	if asJSON {
+		text, err := json.Marshal(newKeyJSONLine{Key: line, keyJSON: newKeyJSON(r, a.now()), Replaces: r.Predecessor})
+		if err != nil {
+			return err
+		}
+		line = string(text)
+	}
+	_, err := fmt.Fprintln(a.stdout, line)
+	return err
+}
+
+// isFirstRegistry reports whether this machine's own registry is about to be made.
+func (a *app) isFirstRegistry(ctx context.Context) bool {
+	if _, own, err := a.registryName(); err != nil || !own {
+		return false
+	}
+	g, err := a.registrar(ctx, false)
+	if err == nil {
+		g.Close()
+	}
+	return errors.Is(err, apikey.ErrNoRegistry)
+}
+
+func (a *app) explainOwnRegistry() {
+	a.note("The registry of keys is on this machine alone. To share it, set FOB_REGISTRY to a")
+	a.note("PostgreSQL database, and move what is here: 'fob key export' and 'fob key import'.")
+}

@@ -1,0 +1,38 @@
+package cmd
+
+import (
+	"errors"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/registry"
+)
+
+// hintOfKey is hintOf for the errors of keys and their registry.
+func hintOfKey(err error) string {
+	for _, row := range []struct {
+		target error
+		hint   string
+	}{
+		{apikey.ErrNotFound, "'fob key list' shows the keys that there are"},
+		{apikey.ErrNoRegistry, "the first key makes it: 'fob key create', or 'fob key import'; see FOB_REGISTRY if it is elsewhere"},
+		{apikey.ErrNewerSchema, "install the newest fob on this machine too"},
+		{apikey.ErrFull, "make room; what was there is intact"},
+		{apikey.ErrDamaged, "bring the last backup back: 'fob key import' takes what 'fob key export' has written"},
+		{apikey.ErrUnusable, "see to FOB_REGISTRY, and to the permissions of what it names"},
+		{apikey.ErrBusy, "other programs hold the registry: try again"},
+		{apikey.ErrUnavailable, "see whether the database runs and can be reached, then try again; a change that was begun is whole or not there"},
+		{registrar.ErrRotated, "rotate the successor; to end the old key before its time: 'fob key revoke ID'"},
+		{registrar.ErrRotating, "wait for it; if it was killed, run this again then"},
+		{registrar.ErrTakenOver, "use the key that the other fob printed"},
+		{registrar.ErrNotDelivered, "the old key is as it was, unless it was --compromised; run it again"},
+		{registrar.ErrNotRotatable, "make a new one: 'fob key create'"},
+		{registrar.ErrRevoked, "make a new one: 'fob key create'"},
+		{registry.ErrInsecure, "leave sslmode out or make it verify-full, and name the server's CA with sslrootcert=FILE"},
+	} {
+		if errors.Is(err, row.target) {
+			return row.hint
+		}
+	}
+	return ""
+}

@@ -1,0 +1,258 @@
+package cmd
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/seal"
+)
+
+func newKeyPepperCmd(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "pepper",
+		Short: "Keep a secret that the registry's hashes cannot be checked without",
+		Long: `A pepper is a secret that is mixed into the hashes of keys, so that who has the
+registry alone cannot even try a key. It lies sealed in fob's storage on each
+machine that verifies or makes keys, and never in the registry.`,
+		Example: `  fob key pepper add p1
+  fob key pepper use p1
+  fob key pepper list`,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(newKeyPepperAddCmd(a), newKeyPepperUseCmd(a), newKeyPepperListCmd(a))
+	return c
+}
+
+// peppersContext is what the record of all peppers is sealed for.
+var peppersContext = seal.Context{Kind: "pepper", Profile: "peppers"}
+
+// pepperSize is what a pepper has at least, in bytes (RFC 2104 §3: the hash's length).
+const pepperSize = 32
+
+// pepperLockWait bounds the wait for another process that adds one.
+const pepperLockWait = 30 * time.Second
+
+// pepper finds a pepper of this machine.
+func (a *app) pepper(ctx context.Context, id string) (apikey.Pepper, error) {
+	peppers, _, err := a.peppers(ctx)
+	if err != nil {
+		return apikey.Pepper{}, err
+	}
+	value, known := peppers[id]
+	if !known {
+		return apikey.Pepper{}, withHint(fmt.Errorf("this machine lacks the pepper %q of the registry's hashes", id),
+			"give it the same secret as the other machines: 'fob key pepper add %s --stdin'", id)
+	}
+	return apikey.Pepper{ID: id, Secret: value}, nil
+}
+
+// peppers reads all peppers of this machine.
+func (a *app) peppers(ctx context.Context) (map[string][]byte, *credstore.Store, error) {
+	paths, err := a.paths()
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := a.store(paths, cfg, config.Profile{Name: peppersContext.Profile})
+	if err != nil {
+		return nil, nil, err
+	}
+	peppers := map[string][]byte{}
+	record, err := store.Get(ctx, peppersContext)
+	if errors.Is(err, credstore.ErrNotFound) {
+		return peppers, store, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := json.Unmarshal(record.Head, &peppers); err != nil {
+		return nil, nil, fmt.Errorf("the stored peppers: %w", credstore.ErrCorrupt)
+	}
+	return peppers, store, nil
+}
+
+func newKeyPepperAddCmd(a *app) *cobra.Command {
+	var fromStdin bool
+	c := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Give this machine a pepper",
+		Long: `Make a pepper and keep it sealed on this machine; with --stdin take it from there, so
+that several machines have the same one. Keep a copy of one that you use: keys
+cannot be verified without it.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob key pepper add p1
+  fob key pepper add p1 --stdin <p1.hex`,
+		Args: pepperName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runKeyPepperAdd(cmd.Context(), a, args[0], fromStdin)
+		},
+	}
+	c.Flags().BoolVar(&fromStdin, "stdin", false, "read the secret from stdin: 32 bytes or more, in hex or base64")
+	return c
+}
+
+func pepperName(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return withHint(usagef("'%s' takes the name of one pepper", cmd.CommandPath()), "a short one, as in p1")
+	}
+	if err := config.ValidName(args[0]); err != nil {
+		return withHint(usagef("that is no name of a pepper"), "a short one, as in p1; the secret itself comes from stdin: --stdin")
+	}
+	return nil
+}
+
+func runKeyPepperAdd(ctx context.Context, a *app, name string, fromStdin bool) error {
+	value := apikey.NewPepper()
+	if fromStdin {
+		var err error
+		if value, err = a.readPepper(); err != nil {
+			return err
+		}
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	lock, err := filelock.Acquire(ctx, filepath.Join(paths.Data, "locks", "peppers"), pepperLockWait)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	peppers, store, err := a.peppers(ctx)
+	if err != nil {
+		return err
+	}
+	if _, there := peppers[name]; there {
+		return withHint(fmt.Errorf("this machine has a pepper %q already", name), "keys may need it: give the new one another name")
+	}
+	peppers[name] = value
+	head, err := json.Marshal(peppers)
+	if err != nil {
+		return err
+	}
+	if err := store.Set(ctx, peppersContext, credstore.Record{Head: head}); err != nil {
+		return err
+	}
+	a.note("This machine has the pepper %q. Use it for the registry's hashes: 'fob key pepper use %s'.", name, name)
+	return nil
+}
+
+func (a *app) readPepper() ([]byte, error) {
+	text, err := readSecret(a.stdin, "stdin")
+	if err != nil {
+		return nil, err
+	}
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
+		if value, err := decode(text.Reveal()); err == nil && len(value) >= pepperSize {
+			return value, nil
+		}
+	}
+	return nil, withHint(usagef("that is no pepper"), "32 random bytes or more, in hex or base64, as 'openssl rand -hex 32' prints them")
+}
+
+func newKeyPepperUseCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "use NAME",
+		Short: "Make the registry's hashes with a pepper from now on",
+		Long: `Make the hashes of new keys with this pepper. Those that are there follow when each
+key is next verified; until then they need the pepper that they were made with.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob key pepper use p1`,
+		Args:    pepperName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := a.pepper(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			g, err := a.registrar(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer g.Close()
+			if err := g.SetPepper(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			a.note("New hashes are made with the pepper %q; a key that is there gets its own when it is next verified.", args[0])
+			a.note("Every machine that verifies keys needs it: 'fob key pepper add %s --stdin'.", args[0])
+			return nil
+		},
+	}
+}
+
+func newKeyPepperListCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List this machine's peppers",
+		Long: `List the peppers of this machine by name, and mark the one that the registry uses.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitInterrupted),
+		Example: `  fob key pepper list`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runKeyPepperList(cmd.Context(), a)
+		},
+	}
+}
+
+func runKeyPepperList(ctx context.Context, a *app) error {
+	peppers, _, err := a.peppers(ctx)
+	if err != nil {
+		return err
+	}
+	used := ""
+	g, err := a.registrar(ctx, false)
+	if err == nil {
+		defer g.Close()
+		used, err = g.Registry.Pepper(ctx)
+	}
+	if err != nil && !errors.Is(err, apikey.ErrNoRegistry) {
+		return err
+	}
+	if len(peppers) == 0 {
+		a.note("This machine has no pepper.")
+		return nil
+	}
+	rows := [][]string{{"PEPPER", "USED"}}
+	for _, name := range slices.Sorted(maps.Keys(peppers)) {
+		rows = append(rows, []string{name, yesText(name == used, "for new hashes")})
+	}
+	return a.printTable(rows)
+}
+
+// resealPeppers seals the peppers of a storage under its present key.
+func (a *app) resealPeppers(ctx context.Context, cfg *config.Config, storage string) error {
+	if name, err := a.storageName(cfg, config.Profile{}); err != nil || name != storage {
+		return err
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	store, err := a.store(paths, cfg, config.Profile{Storage: storage})
+	if err != nil {
+		return err
+	}
+	if err := store.Reseal(ctx, peppersContext); !errors.Is(err, credstore.ErrNotFound) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/registrar"
+)
+
+type keyRotateOptions struct {
+	bulkFlags
+	ids         []string
+	overlap     string
+	compromised bool
+	json        bool
+}
+
+func newKeyRotateCmd(a *app) *cobra.Command {
+	var opts keyRotateOptions
+	c := &cobra.Command{
+		Use:   "rotate [ID…]",
+		Short: "Replace API keys by new ones with the same rights",
+		Long: `Make a successor for each key that is named, by its id or by flags that mean many,
+and print it on stdout. The old key stays valid for the overlap, so that whoever
+uses it can change over; a --compromised one ends at once. Owner, scopes,
+environment and metadata stay, and a lifetime begins anew.
+
+For one key, stdout is the new key alone. For several, each line is the old key's
+id, a blank and the new key; with --json each line is an object.
+
+Cut short, it is run again: keys that have a successor are left alone.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob key rotate 1OOivdDZfQCU --overlap 7d
+  fob key rotate 1OOivdDZfQCU --compromised
+  fob key rotate --owner billing --env live --dry-run`,
+		Args:              keyIDs(0),
+		ValidArgsFunction: a.completeKeyIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.ids = args
+			return runKeyRotate(cmd.Context(), a, opts)
+		},
+	}
+	opts.register(a, c)
+	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "how long the old key stays valid beside the new one: a `TIME` as in 24h, 7d, 0s")
+	c.Flags().BoolVar(&opts.compromised, "compromised", false, "somebody else has the key: end it at once")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
+	exclusive(c, "overlap", "compromised")
+	return c
+}
+
+func runKeyRotate(ctx context.Context, a *app, opts keyRotateOptions) error {
+	overlap, err := parseSpan(opts.overlap)
+	if err != nil {
+		return err
+	}
+	g, err := a.registrar(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	records, err := opts.meant(ctx, a, g, opts.ids, "rotate")
+	if err != nil || records == nil {
+		return err
+	}
+	bar := a.newProgress("rotating", int64(len(records)))
+	defer bar.end()
+	for i, r := range records {
+		out := &stdoutDestination{a: a, bar: bar, many: len(records) > 1, json: opts.json}
+		rotated, err := g.Rotate(ctx, r.ID, registrar.RotateOptions{Overlap: overlap, Compromised: opts.compromised, To: []registrar.Destination{out}})
+		bar.end()
+		if err != nil {
+			return rotationStopped(err, i, len(records))
+		}
+		if len(records) == 1 {
+			a.note("Key %s replaces %s. It is not shown again. %s", keyText(rotated.New), r.ID, endOfOld(overlap, opts.compromised))
+		}
+		bar.at(int64(i+1), "")
+	}
+	bar.end()
+	if len(records) > 1 {
+		a.note("Rotated %d keys. They are not shown again. %s", len(records), endOfOld(overlap, opts.compromised))
+	}
+	return nil
+}
+
+// rotationStopped says how far a rotation of several keys came.
+func rotationStopped(err error, done, all int) error {
+	if all == 1 || errors.Is(err, context.Canceled) && done == 0 {
+		return err
+	}
+	return withHint(fmt.Errorf("%d of %d keys were rotated: %w", done, all, err), "run it again: keys that have a successor are left alone")
+}
+
+func endOfOld(overlap time.Duration, compromised bool) string {
+	if compromised || overlap == 0 {
+		return "The old key has ended."
+	}
+	return "The old key ends in " + roughly(overlap) + "."
+}
+
+// stdoutDestination delivers a successor to whoever runs fob.
+type stdoutDestination struct {
+	a          *app
+	bar        *progress
+	many, json bool
+}
+
+func (*stdoutDestination) Name() string { return "stdout" }
+
+func (d *stdoutDestination) Deliver(_ context.Context, key apikey.Minted, r apikey.Record) error {
+	d.bar.end()
+	if d.many && !d.json {
+		_, err := fmt.Fprintln(d.a.stdout, r.Predecessor, key.Key.Reveal())
+		return err
+	}
+	return d.a.printNewKey(key, r, d.json)
+}

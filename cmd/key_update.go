@@ -1,0 +1,89 @@
+package cmd
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+type keyUpdateOptions struct {
+	keyFlags
+	disabled bool
+	json     bool
+}
+
+func newKeyUpdateCmd(a *app) *cobra.Command {
+	var opts keyUpdateOptions
+	c := &cobra.Command{
+		Use:   "update ID",
+		Short: "Change what an API key may do, or disable it",
+		Long: `Change a key's record: only what a flag names. --disabled refuses the key until
+--disabled=false; --scope replaces all scopes; --meta NAME= removes one name.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob key update 1OOivdDZfQCU --disabled
+  fob key update 1OOivdDZfQCU --scope orders:read --scope orders:write
+  fob key update 1OOivdDZfQCU --expires never`,
+		Args:              oneKeyID,
+		ValidArgsFunction: a.completeKeyIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runKeyUpdate(cmd, a, args[0], opts)
+		},
+	}
+	opts.register(c)
+	c.Flags().BoolVar(&opts.disabled, "disabled", false, "refuse the key; --disabled=false accepts it again")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
+	return c
+}
+
+func runKeyUpdate(cmd *cobra.Command, a *app, id string, opts keyUpdateOptions) error {
+	named := slices.ContainsFunc([]string{"owner", "scope", "expires", "rate", "note", "meta", "disabled"}, cmd.Flags().Changed)
+	if !named {
+		return withHint(usagef("nothing to change was named"), "see 'fob key update --help'")
+	}
+	// What is wrong with the flags themselves is told before anything is opened.
+	if err := opts.apply(cmd, &apikey.Record{}, a.now()); err != nil {
+		return err
+	}
+	g, err := a.registrar(cmd.Context(), false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	r, err := g.Update(cmd.Context(), id, func(r *apikey.Record) {
+		_ = opts.apply(cmd, r, a.now())
+		if cmd.Flags().Changed("disabled") {
+			r.Disabled = opts.disabled
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if opts.json {
+		return a.printJSON(newKeyJSON(r, a.now()))
+	}
+	a.note("Changed key %s: it is %s.", keyText(r), r.State(a.now()))
+	return nil
+}
+
+func countOrNothing(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return "about " + strconv.FormatInt(n, 10)
+}
+
+func metadataText(metadata map[string]string) string {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(metadata)) {
+		pairs = append(pairs, fmt.Sprintf("%s=%s", safetext.Line(name), safetext.Line(metadata[name])))
+	}
+	return strings.Join(pairs, " ")
+}

@@ -1,0 +1,73 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// progress shows on a terminal how far long work has come; elsewhere nothing.
+type progress struct {
+	a     *app
+	verb  string
+	total int64 // 0: not known
+	shown time.Time
+}
+
+// newProgress starts a progress bar; end it.
+func (a *app) newProgress(verb string, total int64) *progress {
+	return &progress{a: a, verb: verb, total: total, shown: a.now()}
+}
+
+const (
+	progressEvery = 100 * time.Millisecond
+	progressBar   = 30 // characters
+)
+
+// at shows that done of the total is done, and what.
+func (p *progress) at(done int64, what string) {
+	now := p.a.now()
+	if !isTerminal(p.a.stderr) || now.Sub(p.shown) < progressEvery {
+		return
+	}
+	p.shown = now
+	line := fmt.Sprintf("%s %s", p.verb, what)
+	if p.total > 0 {
+		full := int(min(done, p.total) * progressBar / p.total)
+		line = fmt.Sprintf("%s [%s%s] %d %% %s", p.verb, strings.Repeat("#", full), strings.Repeat(".", progressBar-full), min(done, p.total)*100/p.total, what)
+	}
+	width, _ := sizeOf(p.a.stderr)
+	fmt.Fprintf(p.a.stderr, "\r\x1b[K%s", cut(line, width))
+}
+
+// end wipes the line away.
+func (p *progress) end() {
+	if isTerminal(p.a.stderr) {
+		fmt.Fprint(p.a.stderr, "\r\x1b[K")
+	}
+}
+
+// counted is a reader that knows how much was read, and how much there is if it is
+// a file.
+type counted struct {
+	io.Reader
+	read, size int64
+}
+
+func newCounted(r io.Reader) *counted {
+	c := &counted{Reader: r}
+	if f, ok := r.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			c.size = info.Size()
+		}
+	}
+	return c
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += int64(n)
+	return n, err
+}
