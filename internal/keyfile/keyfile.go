@@ -168,7 +168,8 @@ func readTime(to *time.Time, text string) (err error) {
 
 // startCSV reads the names of the columns.
 func (r *Reader) startCSV(buffered *bufio.Reader) error {
-	table := csv.NewReader(buffered)
+	input := &bounded{Reader: buffered, left: maxLine}
+	table := csv.NewReader(input)
 	table.ReuseRecord = true
 	head, err := table.Read()
 	r.at = 1
@@ -186,19 +187,18 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 		return &LineError{1, errors.New("there is no column 'key' and none 'hash'")}
 	}
 	r.next = func() (Line, error) {
+		input.left = maxLine
 		cells, err := table.Read()
 		if errors.Is(err, io.EOF) {
 			return Line{}, err
 		}
-		r.at, _ = table.FieldPos(0)
 		if err != nil {
+			r.at = lineOf(err, r.at+1)
 			return Line{}, csvReason(err)
 		}
+		r.at, _ = table.FieldPos(0)
 		var l Line
 		for i, cell := range cells {
-			if len(cell) > maxLine {
-				return l, errLong
-			}
 			if err := columns[names[i]](&l, strings.TrimSpace(cell)); err != nil {
 				return l, err
 			}
@@ -206,6 +206,31 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 		return l, nil
 	}
 	return nil
+}
+
+// bounded gives out so much for one line, quoted line breaks and all: a quote that is
+// never closed must not swallow the rest.
+type bounded struct {
+	io.Reader
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errLong
+	}
+	n, err := b.Reader.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// lineOf is where a CSV error is, or else.
+func lineOf(err error, otherwise int) int {
+	var parse *csv.ParseError
+	if errors.As(err, &parse) {
+		return parse.StartLine
+	}
+	return otherwise
 }
 
 // csvReason is a CSV error without the line's text, in which a key may stand.

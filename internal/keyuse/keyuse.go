@@ -25,10 +25,10 @@ type Spool struct{ Dir string }
 
 const (
 	fileName = "key-uses"
-	// maxSpool is how large the file grows before it is folded: 2,500 uses.
-	maxSpool = 64 << 10
-	// maxSpoolAge is how long a use may be unknown to the registry.
-	maxSpoolAge = 10 * time.Minute
+	// maxSize is how large the file grows before it is folded: 2,500 uses.
+	maxSize = 64 << 10
+	// maxAge is how long a use may be unknown to the registry.
+	maxAge = 10 * time.Minute
 )
 
 // Add notes a use, and reports whether it is time to Fold.
@@ -55,7 +55,7 @@ func (s Spool) Add(u apikey.Use) (full bool, err error) {
 		return false, err
 	}
 	started, err := startOf(path)
-	return info.Size() > maxSpool || err == nil && u.Last.Sub(started) > maxSpoolAge, nil
+	return info.Size() > maxSize || err == nil && u.Last.Sub(started) > maxAge, nil
 }
 
 // openSpool opens a file of this user alone.
@@ -106,7 +106,7 @@ func (s Spool) Fold(ctx context.Context, keep func(context.Context, []apikey.Use
 	if err != nil {
 		return err
 	}
-	text, err := atomicfile.Read(taken, 100*maxSpool)
+	text, err := atomicfile.Read(taken, 100*maxSize)
 	if err = errors.Join(err, os.Remove(taken)); err != nil {
 		return err
 	}
