@@ -55,11 +55,19 @@ func TestScripts(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(mainTests{m}, map[string]func(){
 		"fob":     main,
 		"approve": approve,
 		"me":      me,
 	})
+}
+
+// mainTests stops, after the tests, what they share.
+type mainTests struct{ *testing.M }
+
+func (m mainTests) Run() int {
+	defer stopPostgres()
+	return m.M.Run()
 }
 
 // approve is the scripts' browser: it says yes at the test issuer. With

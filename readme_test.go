@@ -63,6 +63,7 @@ func TestReadmeKeepsSecretsOutOfArguments(t *testing.T) {
 // readme is a machine on which the README's reader has registered applications.
 type readme struct {
 	issuer string
+	dir    string
 	env    []string
 }
 
@@ -83,7 +84,7 @@ func readmeMachine(t *testing.T) *readme {
 			t.Fatal(err)
 		}
 	}
-	r := &readme{issuer: server.Issuer(), env: append(os.Environ(),
+	r := &readme{issuer: server.Issuer(), dir: t.TempDir(), env: append(os.Environ(),
 		"PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
 		"FOB_HOME="+home, "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("ab", 32))}
 	// The presets' servers are the test issuer here, with clients that have logged
@@ -122,7 +123,7 @@ func (r *readme) sh(t *testing.T, line string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	shell := exec.CommandContext(ctx, "sh", "-c", line)
-	shell.Env = r.env
+	shell.Env, shell.Dir = r.env, r.dir
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Errorf("%s: %v\n%s", line, err, out)
 	}

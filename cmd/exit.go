@@ -18,6 +18,7 @@ import (
 	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/registry"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -83,6 +84,7 @@ func exitOf(err error) int {
 		{seal.ErrWrongContext, exitStorage},
 		{seal.ErrTampered, exitStorage},
 		{atomicfile.ErrUnsafe, exitStorage},
+		{registry.ErrInsecure, exitUsage},
 		{apikey.ErrNoRegistry, exitStorage},
 		{apikey.ErrNewerSchema, exitStorage},
 		{apikey.ErrFull, exitStorage},

@@ -28,7 +28,7 @@ func newKeyCmd(a *app) *cobra.Command {
 do, and of the key itself a hash alone: it is shown once, when it is made.
 
 The registry is a file of this machine, unless FOB_REGISTRY or 'registry' under
-[keys] in the configuration names another: sqlite:PATH, or postgres://HOST/DATABASE
+[keys] in the configuration names another: sqlite:/PATH, or postgres://HOST/DATABASE
 for many machines. 'brand' and 'environments' under [keys] say what keys look like.`,
 		Example: `  fob key create --owner billing --env test --scope orders:read
   fob key verify --scope orders:read <key.txt

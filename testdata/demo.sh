@@ -40,6 +40,7 @@ ISSUER=$(head -n 1 "$home/issuer")
 PATH=$home:$PATH
 FOB_HOME=$home/fob-home
 export PATH FOB_HOME ISSUER
+cd "$home"
 
 case $(uname) in
 Linux) display=${DISPLAY:-}${WAYLAND_DISPLAY:-} ;;
@@ -84,6 +85,12 @@ run 'fob token demo'
 say 'Log out: the tokens are revoked at the server, and the login is deleted here.'
 run 'fob logout demo'
 run 'fob token demo || echo "exit status $?"'
+
+say 'An API key for a service of your own: printed once, a hash of it kept.'
+run 'fob key create --owner demo --scope orders:read >key.txt'
+run 'fob key verify --scope orders:read <key.txt'
+run 'fob key rotate --owner demo --overlap 1h --yes >new.txt'
+run 'fob key list'
 
 say 'That was all of it; nothing stays behind. Try next:' \
 	'fob login github        (asks for a client ID and says where to get one)' \

@@ -105,11 +105,11 @@ func TestG57OneAnswerForUnknownAndWrong(t *testing.T) {
 	}
 	wrong := p.Check(&record, nil, Need{}, noon)
 	unknown := p.Check(nil, nil, Need{}, noon)
-	if wrong == nil || wrong != unknown {
+	if wrong == nil || !errors.Is(wrong, unknown) {
 		t.Errorf("%v and %v", wrong, unknown)
 	}
 	record.RevokedAt = noon
-	if revoked := p.Check(&record, nil, Need{}, noon); revoked != unknown {
+	if revoked := p.Check(&record, nil, Need{}, noon); !errors.Is(revoked, unknown) {
 		t.Errorf("who has not the secret learns that the key was revoked: %v", revoked)
 	}
 }

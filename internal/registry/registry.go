@@ -4,6 +4,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 
 	"github.com/fobcli/fob/internal/apikey"
@@ -13,17 +14,17 @@ import (
 )
 
 // ErrScheme means that a registry's name is of no kind that fob knows.
-var ErrScheme = errors.New("a registry is sqlite:PATH or postgres://HOST/DATABASE")
+var ErrScheme = errors.New("a registry is sqlite:/PATH or postgres://HOST/DATABASE")
 
 // ErrInsecure means that a registry would be reached in a way that others can read.
 var ErrInsecure = postgres.ErrInsecure
 
-// Open opens a registry by its name: sqlite:PATH, or a postgres URL. With create it
+// Open opens a registry by its name: sqlite: and an absolute path, or a postgres URL. With create it
 // makes a missing one; without, that is apikey.ErrNoRegistry.
 func Open(ctx context.Context, dsn string, create bool) (apikey.Registry, error) {
 	var store *sqlstore.Store
 	err := ErrScheme
-	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
+	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok && filepath.IsAbs(path) {
 		store, err = sqlite.Open(ctx, path, create)
 	} else if IsShared(dsn) {
 		store, err = postgres.Open(ctx, dsn, create)
