@@ -249,7 +249,7 @@ func loginFinding(status session.Status, now time.Time) doctor.Finding {
 	switch {
 	case status.State == session.StateUnreadable:
 		return doctor.Failed(loginCheck, status.Err, fixOf(status.Err))
-	case status.State == session.StateLoggedOut || status.State == session.StateExpired:
+	case status.State == session.StateLoggedOut || status.State == session.StateExpired || status.State == session.StateEnded:
 		return doctor.Finding{Check: loginCheck, State: doctor.Warning, Detail: string(status.State), Fix: again}
 	case !end.IsZero() && end.Sub(now) < loginEndsSoon:
 		return doctor.Finding{Check: loginCheck, State: doctor.Warning, Detail: "the login ends " + leftText(end, now), Fix: again}

@@ -188,7 +188,7 @@ func (a *app) statusOf(ctx context.Context, cfg *config.Config, p config.Profile
 		status.State, status.ExpiresAt = session.StateValid, utcSeconds(token.ExpiresAt)
 	default:
 		status.err, status.Problem = failure, failure.Error()
-		if errors.Is(failure, session.ErrLoginRequired) && status.State != session.StateLoggedOut {
+		if errors.Is(failure, session.ErrLoginRequired) && status.State != session.StateLoggedOut && status.State != session.StateEnded {
 			status.State = session.StateExpired
 		}
 	}
@@ -269,6 +269,8 @@ func (s statusJSON) failure() error {
 	switch s.State {
 	case session.StateLoggedOut, session.StateExpired:
 		return fmt.Errorf("profile %q is %s: %w", s.Profile, s.State, session.ErrLoginRequired)
+	case session.StateEnded:
+		return fmt.Errorf("the login of profile %q was ended at the server: %w", s.Profile, session.ErrLoginRequired)
 	}
 	return nil
 }

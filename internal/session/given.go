@@ -47,7 +47,8 @@ func (s *Session) GivenToken(ctx context.Context, given Given, opts TokenOptions
 	}
 	response, err := client.Refresh(ctx, given.RefreshToken, oauth.Target{Scope: opts.Scope, Resource: s.resource(opts.Target)})
 	if oauth.IsInvalidGrant(err) {
-		return nil, fmt.Errorf("the server refuses the refresh token in %s (%w): %w", given.Variable, err, ErrLoginRequired)
+		err = fmt.Errorf("the server refuses the refresh token in %s (%w): %w", given.Variable, err, ErrLoginRequired)
+		return nil, errors.Join(err, s.dropCaches())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("refreshing with %s: %w", given.Variable, err)

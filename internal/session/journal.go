@@ -45,10 +45,11 @@ func newRotation(r *record, response *oauth.TokenResponse, t Target, now time.Ti
 
 func (n rotation) apply(r *record) {
 	r.RefreshToken, r.RefreshExpiresAt, r.RefreshSaidAt, r.Scope = n.RefreshToken, n.RefreshExpiresAt, n.RefreshSaidAt, n.Scope
+	r.Ended = false // the server has just honoured it
 }
 
 func (n rotation) changes(r *record) bool {
-	return n.RefreshToken != r.RefreshToken || !n.RefreshExpiresAt.Equal(r.RefreshExpiresAt) || n.Scope != r.Scope
+	return r.Ended || n.RefreshToken != r.RefreshToken || !n.RefreshExpiresAt.Equal(r.RefreshExpiresAt) || n.Scope != r.Scope
 }
 
 // recover takes up what an earlier refresh left behind: a rotated token goes into

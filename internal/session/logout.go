@@ -3,7 +3,9 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
@@ -22,8 +24,8 @@ const (
 	StepRegistration = "client registration"
 )
 
-// Revoke ends the login at the server and keeps it on this machine, for a login
-// that is about to be replaced.
+// Revoke ends the login at the server and keeps its record on this machine, for a
+// login that is about to be replaced. Should that fail, the record says that it ended.
 func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
 	lock, err := s.lock(ctx)
 	if err != nil {
@@ -34,7 +36,21 @@ func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.revoke(ctx, r)
+	steps, err := s.revoke(ctx, r)
+	if err != nil || !slices.ContainsFunc(steps, func(step Step) bool { return step.Err == nil }) {
+		return steps, err
+	}
+	// Some token was revoked: nothing of the login is given out any more. Its record
+	// stays alive where the step for the token that renews it failed.
+	own := StepRefreshToken
+	if r.RefreshToken.IsZero() {
+		own = StepAccessToken
+	}
+	ended := slices.ContainsFunc(steps, func(step Step) bool { return step.Token == own && step.Err == nil })
+	if ended && r.Grant != config.GrantClientCredentials {
+		return steps, s.markEnded(context.WithoutCancel(ctx), r)
+	}
+	return steps, s.dropCaches()
 }
 
 // Logout ends the login at the server, then deletes it from this machine, also

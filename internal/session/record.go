@@ -42,6 +42,7 @@ type head struct {
 	CacheKey         sealedSecret `json:"cache_key"`            // base64
 	Refreshes        bool         `json:"refreshes"`            // fresh access tokens can be had without a person
 	LoggedOut        bool         `json:"logged_out,omitempty"` // only the registration of the client is left
+	Ended            bool         `json:"ended,omitempty"`      // the server has refused its refresh token, or revoked it
 	RefreshExpiresAt time.Time    `json:"refresh_expires_at,omitzero"`
 	RefreshSaidAt    time.Time    `json:"refresh_said_at,omitzero"` // when the server said so
 }

@@ -13,11 +13,12 @@ type State string
 
 // The states of a login.
 const (
-	StateValid       State = "valid"       // its access token is fresh
-	StateRefreshable State = "refreshable" // the next token call refreshes
-	StateExpired     State = "expired"     // only a new login helps
-	StateLoggedOut   State = "logged out"  // there is no record
-	StateUnreadable  State = "unreadable"  // the storage does not give it
+	StateValid       State = "valid"          // its access token is fresh
+	StateRefreshable State = "refreshable"    // the next token call refreshes
+	StateExpired     State = "expired"        // only a new login helps
+	StateEnded       State = "login required" // likewise: the server has ended it
+	StateLoggedOut   State = "logged out"     // there is no record
+	StateUnreadable  State = "unreadable"     // the storage does not give it
 )
 
 // Status is a login as it stands. It holds no secret.
@@ -68,6 +69,10 @@ func (s *Session) Status(ctx context.Context) Status {
 		Refreshes:        r.renews(),
 		Grant:            r.Grant,
 		DPoP:             !r.DPoPKey.IsZero(),
+	}
+	if r.Ended {
+		status.State = StateEnded
+		return status
 	}
 	access := r.AccessToken
 	if access == nil {

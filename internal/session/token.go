@@ -53,6 +53,9 @@ func (o TokenOptions) accepts(t *accessToken, c Clock) bool {
 // absence of a record, is definite about it.
 func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) {
 	h, stored, err := s.peek(ctx)
+	if err == nil {
+		err = s.ended(h, opts)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +71,15 @@ func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) 
 		return token, err
 	}
 	return s.refreshLocked(ctx, h, opts)
+}
+
+// ended is the remembered end of a login. Only a refresh that is forced asks the
+// server once more: it may have refused by mistake.
+func (s *Session) ended(h head, opts TokenOptions) error {
+	if !h.Ended || opts.ForceRefresh && h.Refreshes {
+		return nil
+	}
+	return fmt.Errorf("the login of profile %q was ended at the server: %w", s.Profile.Name, ErrLoginRequired)
 }
 
 // whole is the record that was peeked at.
@@ -122,6 +134,9 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 		return token, err
 	}
 	r, err := s.load(ctx)
+	if err == nil {
+		err = s.ended(r.head, opts)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +194,19 @@ func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*T
 			return token, err
 		}
 	}
-	return nil, fmt.Errorf("the server has ended the login of profile %q (%w): %w", s.Profile.Name, err, ErrLoginRequired)
+	err = fmt.Errorf("the server has ended the login of profile %q (%w): %w", s.Profile.Name, err, ErrLoginRequired)
+	return nil, errors.Join(err, s.markEnded(ctx, again))
+}
+
+// markEnded remembers that only a new login helps, and drops the access tokens: the
+// server ends those too, whatever their own end says. It holds the login's lock.
+func (s *Session) markEnded(ctx context.Context, r *record) error {
+	err := s.dropCaches()
+	if r.Ended {
+		return err
+	}
+	r.Ended = true
+	return errors.Join(err, s.save(ctx, r))
 }
 
 func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
