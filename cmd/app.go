@@ -106,8 +106,23 @@ func first(args []string) string {
 	return args[0]
 }
 
-// session opens the login of a profile. Nothing is read before it is used.
+// session opens the login of a profile. Nothing is read before it is used, but the
+// certificates for its server.
 func (a *app) session(p config.Profile) (*session.Session, error) {
+	s, err := a.localSession(p)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	s.HTTP, err = a.httpClient(cfg, p)
+	return s, err
+}
+
+// localSession is session for what asks no server. It needs no certificate.
+func (a *app) localSession(p config.Profile) (*session.Session, error) {
 	paths, err := a.paths()
 	if err != nil {
 		return nil, err
@@ -120,15 +135,10 @@ func (a *app) session(p config.Profile) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	hc, err := a.httpClient(cfg, p)
-	if err != nil {
-		return nil, err
-	}
 	return &session.Session{
 		Profile: p.WithProvider(),
 		Paths:   paths,
 		Store:   store,
-		HTTP:    hc,
 		Clock:   a.clock,
 		Warn:    a.warn,
 	}, nil

@@ -219,7 +219,7 @@ func (a *app) forgetElsewhere(ctx context.Context, cfg *config.Config, before, a
 	if err != nil || from == after.Storage {
 		return
 	}
-	s, err := a.session(before)
+	s, err := a.localSession(before)
 	if err == nil {
 		err = s.ForgetRecord(ctx)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -120,7 +121,7 @@ func (a *app) logout(ctx context.Context, cfg *config.Config, p config.Profile, 
 		return true, nil
 	}
 	switch {
-	case showsIdentity(p):
+	case showsIdentity(p) && !a.keepsRecord(ctx, p):
 		a.note("%s: nothing is stored for it.", p.Name)
 		gone = true
 	case revokes:
@@ -138,9 +139,20 @@ func (a *app) logout(ctx context.Context, cfg *config.Config, p config.Profile, 
 	return gone, errors.Join(err, config.RemoveProfile(paths.Config, p.Name))
 }
 
+// keepsRecord reports whether a profile whose grant stores nothing has a login all the
+// same, from before its grant was changed. A machine without a keyring has none in it.
+func (a *app) keepsRecord(ctx context.Context, p config.Profile) bool {
+	s, err := a.localSession(p)
+	if err != nil {
+		return false
+	}
+	status := s.Status(ctx)
+	return status.State != session.StateLoggedOut && !errors.Is(status.Err, credstore.ErrAbsent) || status.Registered
+}
+
 // forgetLogin deletes a login here, and says what stays at the server.
 func (a *app) forgetLogin(ctx context.Context, p config.Profile, provider config.Provider, opts logoutOptions) (gone bool, err error) {
-	s, err := a.session(p)
+	s, err := a.localSession(p)
 	if err != nil {
 		return false, err
 	}

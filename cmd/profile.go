@@ -174,7 +174,7 @@ func newProfileSetCmd(a *app) *cobra.Command {
 		Short: "Change a profile's settings",
 		Long: `Change a profile's settings in config.toml; comments and order stay as they are.
 A change of server or client needs a new login: the stored one does not open for
-another.
+another. An empty value removes a setting: --ca-file ''.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage),
 		Example: `  fob profile set work --scope "openid offline_access"
@@ -199,7 +199,7 @@ func runProfileSet(ctx context.Context, a *app, args []string, flags profileFlag
 	if err := flags.apply(&after); err != nil {
 		return err
 	}
-	if err := a.checkStorageChange(ctx, before, after); err != nil {
+	if err := a.checkSettings(ctx, before, after); err != nil {
 		return err
 	}
 	paths, err := a.paths()
@@ -214,18 +214,59 @@ func runProfileSet(ctx context.Context, a *app, args []string, flags profileFlag
 			return err
 		}
 	}
+	a.noteChanges(before, after, asDefault)
 	if after.WithProvider().Authority() != before.WithProvider().Authority() || after.ClientID != before.ClientID {
 		a.note("The server or client is another one now: run 'fob login %s'.", after.Name)
 	}
 	return nil
 }
 
-// checkStorageChange refuses to point a profile away from where its login lies.
-func (a *app) checkStorageChange(ctx context.Context, before, after config.Profile) error {
-	if after.Storage == before.Storage {
-		return nil
+// noteChanges says which settings are others now.
+func (a *app) noteChanges(before, after config.Profile, asDefault bool) {
+	set, removed := config.Changes(before, after)
+	if asDefault {
+		a.note("%s: is meant where no profile is named.", after.Name)
 	}
-	s, err := a.session(before)
+	if len(set) > 0 {
+		a.note("%s: set %s.", after.Name, strings.Join(set, ", "))
+	}
+	if len(removed) > 0 {
+		a.note("%s: removed %s.", after.Name, strings.Join(removed, ", "))
+	}
+	if len(set)+len(removed) == 0 && !asDefault {
+		a.note("%s: nothing to change.", after.Name)
+	}
+}
+
+// checkSettings refuses settings that a login could not be used with. Files are read
+// only where they are newly named: another setting may mend the rest.
+func (a *app) checkSettings(ctx context.Context, before, after config.Profile) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	files := func(p config.Profile) [3]string {
+		return [3]string{p.CAFile, p.CertificateFile, p.CertificateKeyFile}
+	}
+	if files(after) != files(before) {
+		if _, err := a.httpClient(cfg, after); err != nil {
+			return err
+		}
+	}
+	return a.checkStorageChange(ctx, cfg, before, after)
+}
+
+// checkStorageChange refuses to point a profile away from where its login lies.
+func (a *app) checkStorageChange(ctx context.Context, cfg *config.Config, before, after config.Profile) error {
+	to, err := a.storageName(cfg, after)
+	if err != nil {
+		return err
+	}
+	from, err := a.storageName(cfg, before)
+	if err != nil || from == to {
+		return nil //nolint:nilerr // nothing lies in a storage that is none
+	}
+	s, err := a.localSession(before)
 	if err != nil {
 		return err
 	}
@@ -233,7 +274,7 @@ func (a *app) checkStorageChange(ctx context.Context, before, after config.Profi
 		return nil
 	}
 	return withHint(usagef("the login of profile %q lies in another storage", before.Name),
-		"move it: 'fob storage migrate --to %s %s'", after.Storage, before.Name)
+		"move it: 'fob storage migrate --to %s %s'", to, before.Name)
 }
 
 func newProfileRemoveCmd(a *app) *cobra.Command {
@@ -258,7 +299,26 @@ func runProfileRemove(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.session(p)
+	if err := a.checkLoggedOut(ctx, p); err != nil {
+		return err
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	if err := config.RemoveProfile(paths.Config, p.Name); err != nil {
+		return err
+	}
+	a.note("Removed profile %s.", p.Name)
+	return nil
+}
+
+// checkLoggedOut refuses a profile for which something is stored.
+func (a *app) checkLoggedOut(ctx context.Context, p config.Profile) error {
+	if showsIdentity(p) && !a.keepsRecord(ctx, p) {
+		return nil
+	}
+	s, err := a.localSession(p)
 	if err != nil {
 		return err
 	}
@@ -267,16 +327,11 @@ func runProfileRemove(ctx context.Context, a *app, args []string) error {
 		if status.Registered {
 			return withHint(errors.New("the client that fob has registered for profile "+p.Name+" is still there"), "run 'fob logout %s --unregister' first", p.Name)
 		}
+		return nil
 	case session.StateUnreadable:
 		return withHint(forProfile(status.Err, p.Name), "to give the login up: 'fob logout %s --local', then remove the profile", p.Name)
-	default:
-		return withHint(errors.New("profile "+p.Name+" is still logged in"), "run 'fob logout %s' first", p.Name)
 	}
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	return config.RemoveProfile(paths.Config, p.Name)
+	return withHint(errors.New("profile "+p.Name+" is still logged in"), "run 'fob logout %s' first", p.Name)
 }
 
 func newProfileProvidersCmd(a *app) *cobra.Command {

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"cmp"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,16 +14,17 @@ import (
 	"github.com/fobcli/fob/internal/oauth"
 )
 
-// profileFlags are the settings of a profile, as `login` and `profile set` take them:
-// a profile whose empty fields leave the stored one's as they are.
+// profileFlags are the settings of a profile, as `login` and `profile set` take them.
 type profileFlags struct {
 	config.Profile
 	scopes []string
-	dpop   *bool // nil: as it is
+	dpop   *bool                  // nil: as it is
+	given  func(flag string) bool // one that is not leaves the stored setting as it is
 }
 
 func (f *profileFlags) register(c *cobra.Command) {
 	flags := c.Flags()
+	f.given = flags.Changed
 	flags.StringVar(&f.Provider, "provider", "", "the `NAME` of a preset, see 'fob profile providers'")
 	flags.StringVar(&f.Issuer, "issuer", "", "the issuer's `URL`, from which all else is discovered")
 	flags.StringVar(&f.ClientID, "client-id", "", "the OAuth client's `ID`; without one, a server that registers clients is asked to")
@@ -68,26 +68,74 @@ func providerNames() []string {
 	return names
 }
 
-// apply checks the flags and lays those that were given over a profile.
+// apply checks the flags and lays those that were given over a profile. An empty value
+// removes a setting.
 func (f *profileFlags) apply(p *config.Profile) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	for _, set := range []struct{ field, value *string }{
-		{&p.Provider, &f.Provider}, {&p.Issuer, &f.Issuer}, {&p.ClientID, &f.ClientID}, {&p.RedirectURI, &f.RedirectURI},
-		{&p.Storage, &f.Storage}, {&p.TokenEndpointAuthMethod, &f.TokenEndpointAuthMethod}, {&p.ClientAssertionAudience, &f.ClientAssertionAudience},
-		{&p.AuthorizationEndpoint, &f.AuthorizationEndpoint}, {&p.TokenEndpoint, &f.TokenEndpoint},
-		{&p.RevocationEndpoint, &f.RevocationEndpoint}, {&p.UserinfoEndpoint, &f.UserinfoEndpoint},
-		{&p.DeviceAuthorizationEndpoint, &f.DeviceAuthorizationEndpoint},
-		{&p.Identity, &f.Identity}, {&p.IdentityAudience, &f.IdentityAudience}, {&p.Audience, &f.Audience},
+	for _, set := range []struct {
+		flag         string
+		field, value *string
+	}{
+		{"provider", &p.Provider, &f.Provider},
+		{"issuer", &p.Issuer, &f.Issuer},
+		{"client-id", &p.ClientID, &f.ClientID},
+		{"redirect-uri", &p.RedirectURI, &f.RedirectURI},
+		{"storage", &p.Storage, &f.Storage},
+		{"token-endpoint-auth-method", &p.TokenEndpointAuthMethod, &f.TokenEndpointAuthMethod},
+		{"client-assertion-audience", &p.ClientAssertionAudience, &f.ClientAssertionAudience},
+		{"authorization-endpoint", &p.AuthorizationEndpoint, &f.AuthorizationEndpoint},
+		{"token-endpoint", &p.TokenEndpoint, &f.TokenEndpoint},
+		{"revocation-endpoint", &p.RevocationEndpoint, &f.RevocationEndpoint},
+		{"userinfo-endpoint", &p.UserinfoEndpoint, &f.UserinfoEndpoint},
+		{"device-authorization-endpoint", &p.DeviceAuthorizationEndpoint, &f.DeviceAuthorizationEndpoint},
+		{"identity", &p.Identity, &f.Identity},
+		{"identity-audience", &p.IdentityAudience, &f.IdentityAudience},
+		{"audience", &p.Audience, &f.Audience},
 	} {
-		*set.field = cmp.Or(*set.value, *set.field)
+		if f.given(set.flag) {
+			*set.field = *set.value
+		}
 	}
-	for _, set := range []struct{ field, value *string }{
-		{&p.CAFile, &f.CAFile}, {&p.PrivateKeyFile, &f.PrivateKeyFile},
-		{&p.CertificateFile, &f.CertificateFile}, {&p.CertificateKeyFile, &f.CertificateKeyFile},
+	if err := f.applyFiles(p); err != nil {
+		return err
+	}
+	if f.given("grant") {
+		grant, err := config.ParseGrant(f.Grant)
+		if err != nil {
+			return err
+		}
+		p.Grant = grant
+	}
+	if f.given("scope") {
+		p.Scopes = strings.Fields(strings.Join(f.scopes, " "))
+	}
+	if f.given("resource") {
+		p.Resources = f.resources()
+	}
+	if f.dpop != nil {
+		p.DPoP = *f.dpop
+	}
+	return nil
+}
+
+// applyFiles lays the flags that name files over a profile. It may be used in another
+// folder than this one.
+func (f *profileFlags) applyFiles(p *config.Profile) error {
+	for _, set := range []struct {
+		flag         string
+		field, value *string
+	}{
+		{"ca-file", &p.CAFile, &f.CAFile},
+		{"private-key-file", &p.PrivateKeyFile, &f.PrivateKeyFile},
+		{"certificate-file", &p.CertificateFile, &f.CertificateFile},
+		{"certificate-key-file", &p.CertificateKeyFile, &f.CertificateKeyFile},
 	} {
-		if *set.value == "" {
+		if !f.given(set.flag) {
+			continue
+		}
+		if *set.field = *set.value; *set.value == "" {
 			continue
 		}
 		absolute, err := filepath.Abs(*set.value)
@@ -96,23 +144,12 @@ func (f *profileFlags) apply(p *config.Profile) error {
 		}
 		*set.field = absolute
 	}
-	if f.Grant != "" {
-		grant, err := config.ParseGrant(f.Grant)
-		if err != nil {
-			return err
-		}
-		p.Grant = grant
-	}
-	if len(f.scopes) > 0 {
-		p.Scopes = strings.Fields(strings.Join(f.scopes, " "))
-	}
-	if len(f.Resources) > 0 {
-		p.Resources = f.Resources
-	}
-	if f.dpop != nil {
-		p.DPoP = *f.dpop
-	}
 	return nil
+}
+
+// resources are those that were named; an empty one names none.
+func (f *profileFlags) resources() []string {
+	return slices.DeleteFunc(slices.Clone(f.Resources), func(resource string) bool { return resource == "" })
 }
 
 // check refuses what no profile can hold.
@@ -157,7 +194,7 @@ func (f *profileFlags) checkURLs() error {
 			return withHint(usagef("--%s: %s", u.flag, err), "give an https URL; http is for loopback addresses alone")
 		}
 	}
-	for _, resource := range f.Resources {
+	for _, resource := range f.resources() {
 		if err := oauth.CheckResource(resource); err != nil {
 			return withHint(usagef("--resource: %s", err), "give the API's own name: an https URL, or another absolute URI")
 		}

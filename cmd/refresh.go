@@ -84,7 +84,7 @@ func (a *app) profilesToRefresh(opts refreshOptions) ([]config.Profile, error) {
 }
 
 func (a *app) refresh(ctx context.Context, p config.Profile, all bool) error {
-	s, err := a.session(p)
+	s, err := a.localSession(p)
 	if err != nil {
 		return err
 	}

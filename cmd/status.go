@@ -195,11 +195,15 @@ func (a *app) statusOf(ctx context.Context, cfg *config.Config, p config.Profile
 	return status, err
 }
 
-// keptStatus asks nobody: it is what this machine knows.
+// keptStatus asks nobody: it is what this machine knows. A profile that is not to be
+// used as it is set is a row as any other.
 func (a *app) keptStatus(ctx context.Context, cfg *config.Config, p config.Profile) (statusJSON, error) {
 	storage, err := a.storageName(cfg, p)
 	if err != nil {
-		return statusJSON{}, err
+		return statusJSON{ //nolint:nilerr // the row tells
+			Profile: p.Name, State: session.StateUnreadable, Server: p.WithProvider().Authority(), ClientID: p.ClientID,
+			Storage: p.Storage, Problem: err.Error(), err: err,
+		}, nil
 	}
 	if name, refreshes := a.givenVariable(p.Name); name != "" || storage == storageEnv {
 		return a.givenStatus(p, name, refreshes), nil
@@ -210,7 +214,7 @@ func (a *app) keptStatus(ctx context.Context, cfg *config.Config, p config.Profi
 			Grant: p.Grant, Scopes: p.Scopes, Storage: "nothing: the machine's identity",
 		}, nil
 	}
-	s, err := a.session(p)
+	s, err := a.localSession(p)
 	if err != nil {
 		return statusJSON{}, err
 	}

@@ -112,7 +112,7 @@ func (a *app) storageStatus(ctx context.Context, cfg *config.Config, name string
 
 func (a *app) storedLogin(ctx context.Context, p config.Profile) (storedLoginJSON, error) {
 	out := storedLoginJSON{Profile: p.Name, Health: "ok"}
-	s, err := a.session(p)
+	s, err := a.localSession(p)
 	if err != nil {
 		return out, err
 	}

@@ -89,7 +89,7 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 	b := backup{Version: 1, MadeAt: a.now().UTC()}
 	var kept []config.Profile
 	for _, p := range profiles {
-		s, err := a.session(p)
+		s, err := a.localSession(p)
 		if err != nil {
 			return err
 		}
@@ -271,7 +271,7 @@ func (a *app) readBackup(ctx context.Context, opts backupOptions) (backup, *conf
 func (a *app) restore(ctx context.Context, cfg *config.Config, p config.Profile, login backedLogin, opts backupOptions) error {
 	before, known := cfg.Profiles[p.Name]
 	if known && !opts.force {
-		s, err := a.session(before)
+		s, err := a.localSession(before)
 		if err != nil {
 			return err
 		}
@@ -289,7 +289,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, p config.Profile,
 		a.note("%s: would be restored to %q.", p.Name, p.Storage)
 		return nil
 	}
-	s, err := a.session(p)
+	s, err := a.localSession(p)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func runCheck(ctx context.Context, a *app, opts checkOptions) error {
 }
 
 func (a *app) checkLogin(ctx context.Context, cfg *config.Config, p config.Profile, mend bool) error {
-	s, err := a.session(p)
+	s, err := a.localSession(p)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (a *app) checkLeftBehind(ctx context.Context, cfg *config.Config, p config.
 	if err != nil {
 		return false, err
 	}
-	s, err := a.session(p)
+	s, err := a.localSession(p)
 	if err != nil {
 		return false, err
 	}
@@ -127,7 +127,7 @@ func (a *app) checkLeftBehind(ctx context.Context, cfg *config.Config, p config.
 	}
 	elsewhere := p
 	elsewhere.Storage = map[string]string{storageKeyring: storageFile, storageFile: storageKeyring}[name]
-	if s, err = a.session(elsewhere); err != nil {
+	if s, err = a.localSession(elsewhere); err != nil {
 		return false, err
 	}
 	if _, err := s.Measure(ctx); err != nil {

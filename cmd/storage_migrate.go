@@ -84,7 +84,7 @@ func (a *app) migrate(ctx context.Context, cfg *config.Config, p config.Profile,
 		return err
 	}
 	p.Storage = from
-	s, err := a.session(p)
+	s, err := a.localSession(p)
 	if err != nil {
 		return err
 	}

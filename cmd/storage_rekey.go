@@ -118,7 +118,7 @@ func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
 func (a *app) resealAll(ctx context.Context, cfg *config.Config, storage string) error {
 	failed := a.resealPeppers(ctx, cfg, storage)
 	for _, p := range a.profilesIn(cfg, storage) {
-		s, err := a.session(p)
+		s, err := a.localSession(p)
 		if err == nil {
 			err = s.Reseal(ctx)
 		}

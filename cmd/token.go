@@ -244,7 +244,7 @@ func (a *app) printBound(ctx context.Context, p config.Profile, want session.Tok
 		if token.Type != oauth.TypeDPoP {
 			return withHint(usagef("the token of profile %q is not bound to a key", p.Name), "log in with a key: 'fob login %s --dpop'; or use --header", p.Name)
 		}
-		s, err := a.session(p)
+		s, err := a.localSession(p)
 		if err != nil {
 			return err
 		}

@@ -177,6 +177,22 @@ func (p Profile) settings() []setting {
 	return settings
 }
 
+// Changes names the settings that differ between two versions of a profile, as they
+// stand in config.toml.
+func Changes(before, after Profile) (set, removed []string) {
+	old := before.settings()
+	for i, s := range after.settings() {
+		switch s.value {
+		case old[i].value:
+		case "":
+			removed = append(removed, s.key)
+		default:
+			set = append(set, s.key)
+		}
+	}
+	return set, removed
+}
+
 // yes writes a TOML boolean; a false one is no setting at all.
 func yes(value bool) string {
 	if value {
