@@ -19,6 +19,7 @@ type tokenOptions struct {
 	args         []string
 	minTTL       time.Duration
 	minTTLGiven  bool
+	emptyFlag    string // --scope or --resource, given without a value
 	forceRefresh bool
 	scopes       []string
 	resource     string
@@ -63,6 +64,7 @@ identity is exchanged, at each call.
 		ValidArgsFunction: a.completeProfiles,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opts.minTTLGiven = cmd.Flags().Changed("min-ttl")
+			opts.emptyFlag = emptyTarget(cmd, opts)
 			return runToken(cmd.Context(), a, opts)
 		},
 	}
@@ -186,9 +188,23 @@ func (a *app) stillIn(store *credstore.Store, profile string) error {
 	return err
 }
 
+// emptyTarget names a flag that was to ask for less than the whole login and names
+// nothing, as an unset variable does.
+func emptyTarget(cmd *cobra.Command, opts tokenOptions) string {
+	for flag, value := range map[string]string{"scope": strings.Join(opts.scopes, " "), "resource": opts.resource} {
+		if cmd.Flags().Changed(flag) && strings.TrimSpace(value) == "" {
+			return flag
+		}
+	}
+	return ""
+}
+
 // tokenRequest reads --min-ttl, else FOB_MIN_TTL.
 func (a *app) tokenRequest(opts tokenOptions) (session.TokenOptions, error) {
 	want := session.TokenOptions{Target: session.NewTarget(opts.scopes, opts.resource), ForceRefresh: opts.forceRefresh, WantIDToken: opts.idToken}
+	if opts.emptyFlag != "" {
+		return want, withHint(usagef("--%s is empty", opts.emptyFlag), "name one, or leave it out for a token for all that the login is for")
+	}
 	if opts.resource != "" {
 		if err := oauth.CheckResource(opts.resource); err != nil {
 			return want, withHint(usagef("--resource: %s", err), "give the API's own name: an https URL, or another absolute URI")

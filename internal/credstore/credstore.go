@@ -28,6 +28,7 @@ var (
 	ErrCorrupt    = errors.New("the stored record is damaged")
 	ErrNotWritten = errors.New("the record was not kept")
 	ErrTooLarge   = errors.New("the record is too large for this storage")
+	ErrNoKey      = errors.New("no key is given for the encrypted files")
 	ErrUnusable   = errors.New("the storage cannot be used") // its files, that is
 )
 
@@ -63,7 +64,7 @@ type item struct {
 }
 
 // KeySource gives the seal key. With create it makes one where there is none yet;
-// without, a missing one is seal.ErrWrongKey, since nothing opens without it.
+// without, a missing one is seal.ErrWrongKey or ErrNoKey, since nothing opens without it.
 type KeySource func(ctx context.Context, create bool) (seal.Key, error)
 
 // Get returns a record as it was set for the same context.

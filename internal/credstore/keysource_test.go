@@ -51,7 +51,7 @@ func (a *asker) ask(_ context.Context, confirm bool) (secret.Secret, error) {
 func TestPassphrase(t *testing.T) {
 	dir := t.TempDir()
 	right := &asker{passphrase: "correct horse"}
-	if _, err := Passphrase(PassphraseOptions{dir, right.ask})(t.Context(), false); !errors.Is(err, seal.ErrWrongKey) || right.asked != 0 {
+	if _, err := Passphrase(PassphraseOptions{dir, right.ask})(t.Context(), false); !errors.Is(err, ErrNoKey) || right.asked != 0 {
 		t.Errorf("before the first use: %v, asked %d times", err, right.asked)
 	}
 	s := inFiles(dir, Passphrase(PassphraseOptions{dir, right.ask}))

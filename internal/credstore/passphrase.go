@@ -104,7 +104,7 @@ func (o PassphraseOptions) key(ctx context.Context, create bool) (seal.Key, erro
 	params, err := readParams(path)
 	fresh := errors.Is(err, fs.ErrNotExist)
 	if fresh && !create {
-		return seal.Key{}, fmt.Errorf("%w: no passphrase was set for this storage", seal.ErrWrongKey)
+		return seal.Key{}, fmt.Errorf("%w, and no passphrase was set for them", ErrNoKey)
 	}
 	if err != nil && !fresh {
 		return seal.Key{}, err

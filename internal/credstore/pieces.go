@@ -159,7 +159,7 @@ func (s *Store) setInPieces(ctx context.Context, c seal.Context, key seal.Key, r
 // isUnavailable tells a backend that does not answer from a record that is not
 // there or does not open, which may be replaced.
 func isUnavailable(err error) bool {
-	for _, replaceable := range []error{ErrNotFound, ErrCorrupt, seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered} {
+	for _, replaceable := range []error{ErrNotFound, ErrCorrupt, ErrNoKey, seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered} {
 		if errors.Is(err, replaceable) {
 			return false
 		}
