@@ -46,21 +46,30 @@ func (a *app) passphraseOptions(paths config.Paths, cfg *config.Config) credstor
 	return credstore.PassphraseOptions{DataDir: paths.Data, Ask: ask}
 }
 
+func (a *app) knownPassphrase(ctx context.Context, command []string, confirm bool) (secret.Secret, error) {
+	path := a.getenv("FOB_PASSPHRASE_FILE")
+	switch {
+	case path != "" && confirm:
+		return newPassphraseIn(path)
+	case path != "":
+		return readSecretFile(path)
+	case len(command) > 0:
+		passphrase, err := a.commandOutput(ctx, command)
+		if err == nil && confirm {
+			err = checkNewPassphrase(passphrase)
+		}
+		return passphrase, err
+	case confirm:
+		return a.askNewPassphrase(ctx, "New passphrase for fob's storage:")
+	}
+	return a.askSecret(ctx, "Passphrase of fob's storage:")
+}
+
 // askPassphrase gets the passphrase of the encrypted files: from the file that
 // FOB_PASSPHRASE_FILE names, from the configured command, else from the terminal,
 // twice for a new one.
 func (a *app) askPassphrase(ctx context.Context, command []string, confirm bool) (secret.Secret, error) {
-	if path := a.getenv("FOB_PASSPHRASE_FILE"); path != "" {
-		return readSecretFile(path)
-	}
-	if len(command) > 0 {
-		return a.commandOutput(ctx, command)
-	}
-	question := "Passphrase of fob's storage:"
-	if confirm {
-		question = "New passphrase for fob's storage:"
-	}
-	passphrase, err := a.askSecretTwice(ctx, question, confirm)
+	passphrase, err := a.knownPassphrase(ctx, command, confirm)
 	if errors.Is(err, errNoTerminal) {
 		return passphrase, withHint(&usageError{"the encrypted file needs its key, and " + err.Error()},
 			"set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file or passphrase_command in the configuration")

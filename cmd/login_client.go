@@ -13,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -95,6 +96,9 @@ func (a *app) readCredentials(ctx context.Context, s *session.Session, p config.
 		}
 		return nil
 	case opts.privateKeyStdin:
+		if isTerminal(a.stdin) {
+			return withHint(usagef("--private-key-stdin on a terminal would show the key"), "pipe the key in, or give --private-key-file")
+		}
 		text, err := readSecret(a.stdin, "stdin")
 		if err != nil {
 			return err
@@ -104,17 +108,23 @@ func (a *app) readCredentials(ctx context.Context, s *session.Session, p config.
 		}
 		return nil
 	case opts.clientSecretStdin:
-		c.ClientSecret, err = readSecret(a.stdin, "stdin")
+		c.ClientSecret, err = a.secretOnStdin(ctx, "Client secret:")
 		return err
 	case opts.clientSecretFile != "":
 		c.ClientSecret, err = readSecretFile(opts.clientSecretFile)
-		return err
+		return withHint(err, "--client-secret-file names a file that holds the secret, and nothing else")
 	}
 	if c.ClientSecret, c.ClientKey = kept.Secret, kept.Key; !kept.Secret.IsZero() || !kept.Key.IsZero() || !needsSecret(p) {
 		return nil
 	}
-	c.ClientSecret, err = a.askSecret(ctx, "Client secret:")
-	if errors.Is(err, errNoTerminal) || err == nil && c.ClientSecret.IsZero() {
+	ask := func() (secret.Secret, error) { return a.askSecret(ctx, "Client secret:") }
+	c.ClientSecret, err = askUntil(a, ask, func(given secret.Secret) (secret.Secret, error) {
+		if given.IsZero() {
+			return given, usagef("nothing was entered")
+		}
+		return given, nil
+	})
+	if errors.Is(err, errNoTerminal) || isUsage(err) {
 		return withHint(usagef("this client needs its secret"), "give --client-secret-stdin or --client-secret-file")
 	}
 	return err

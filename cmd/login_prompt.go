@@ -108,8 +108,8 @@ func (a *app) completeServer(ctx context.Context, p *config.Profile) error {
 	case full.TokenEndpoint != "" && (full.AuthorizationEndpoint != "" || full.DeviceAuthorizationEndpoint != "" || full.Grant != ""):
 		return nil
 	case template == "":
-		issuer, err := a.ask(ctx, "Issuer URL of the server:")
-		if err != nil || issuer == "" {
+		issuer, err := a.askFor(ctx, "Issuer URL of the server:", checkIssuer)
+		if err != nil {
 			return withHint(usagef("no server is known for profile %q", p.Name),
 				"fob login %s --issuer URL --client-id ID, or a preset: fob login github", p.Name)
 		}
@@ -121,7 +121,11 @@ func (a *app) completeServer(ctx context.Context, p *config.Profile) error {
 		}
 		p.Issuer = filled
 	}
-	if err := oauth.CheckURL(p.WithProvider().Issuer); err != nil {
+	return checkIssuer(p.WithProvider().Issuer)
+}
+
+func checkIssuer(issuer string) error {
+	if err := oauth.CheckURL(issuer); err != nil {
 		return withHint(usagef("the issuer: %s", err), "give an https URL; http is for loopback addresses alone")
 	}
 	return nil
@@ -135,7 +139,7 @@ func (a *app) fillTemplate(ctx context.Context, template string) (string, error)
 		if !found || !closed {
 			return filled, nil
 		}
-		value, err := a.ask(ctx, fmt.Sprintf("The %s in %s:", placeholder, template))
+		value, err := a.askFor(ctx, fmt.Sprintf("The %s in %s:", placeholder, template), anything)
 		if err != nil {
 			return "", err
 		}
@@ -159,8 +163,8 @@ func (a *app) completeClient(ctx context.Context, p *config.Profile) error {
 		if provider.Note != "" {
 			a.note("%s", provider.Note)
 		}
-		id, err := a.ask(ctx, "Client ID:")
-		if err != nil {
+		id, err := a.askFor(ctx, "Client ID:", anything)
+		if err != nil && !isUsage(err) {
 			return err
 		}
 		p.ClientID = id
@@ -216,7 +220,12 @@ func (a *app) askStorage(ctx context.Context, why error) error {
 	a.note("  1  a passphrase, asked for when a token is needed")
 	a.note("  2  a key file that you keep outside fob's folders")
 	a.note("  q  quit")
-	answer, err := a.ask(ctx, "Which one?")
+	answer, err := a.askFor(ctx, "Which one?", func(answer string) error {
+		if answer != "1" && answer != "2" && answer != "q" {
+			return usagef("answer 1, 2 or q")
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
@@ -231,11 +240,13 @@ func (a *app) askStorage(ctx context.Context, why error) error {
 
 // askKeyFile makes the configuration name a key file, and the file if need be.
 func (a *app) askKeyFile(ctx context.Context) error {
-	path, err := a.ask(ctx, "Path of the key file (made if it is not there):")
+	paths, err := a.paths()
 	if err != nil {
 		return err
 	}
-	paths, err := a.paths()
+	path, err := a.askPath(ctx, "Path of the key file (made if it is not there):", func(path string) error {
+		return credstore.CheckKeyFile(path, paths.Data)
+	})
 	if err != nil {
 		return err
 	}

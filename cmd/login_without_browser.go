@@ -21,9 +21,9 @@ func (a *app) clientLogin(ctx context.Context, attempt *loginAttempt, _ loginOpt
 
 // tokenLogin stores a token that came on stdin.
 func (a *app) tokenLogin(ctx context.Context, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
-	text, err := readSecret(a.stdin, "stdin")
+	text, err := a.secretOnStdin(ctx, "Token, or the JSON of a token response in one line:")
 	if err != nil {
-		return nil, err
+		return nil, withHint(err, "pipe one access token in, or the JSON of a token response")
 	}
 	given, err := attempt.client.GivenToken(text)
 	if err != nil {

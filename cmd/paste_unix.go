@@ -3,10 +3,24 @@
 package cmd
 
 import (
+	"bufio"
+	"errors"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
+
+// hiddenLine reads a line without echo, however long it is; the caller puts the
+// terminal back.
+func hiddenLine(tty *os.File) (string, error) {
+	readByteByByte(tty)
+	line, err := pastedLine(bufio.NewReader(tty))
+	if errors.Is(err, io.EOF) && line != "" {
+		err = nil
+	}
+	return line, err
+}
 
 // readByteByByte turns line mode and echo off. Ctrl-C still interrupts, and
 // output still ends its lines as before.

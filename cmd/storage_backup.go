@@ -119,22 +119,23 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 	return nil
 }
 
-// backupPassphrase has at least a dozen characters when it is new: the file may be
-// copied and guessed at for years.
+// backupPassphrase is what opens a backup; fresh: one that is being written.
 func (a *app) backupPassphrase(ctx context.Context, opts backupOptions, fresh bool) (secret.Secret, error) {
-	const atLeast = 12
+	const question = "Passphrase of the backup:"
 	var passphrase secret.Secret
 	var err error
-	if opts.passphraseFile != "" {
-		passphrase, err = readSecretFile(opts.passphraseFile)
-	} else {
-		passphrase, err = a.askSecretTwice(ctx, "Passphrase of the backup:", fresh)
+	switch path := opts.passphraseFile; {
+	case path != "" && fresh:
+		passphrase, err = newPassphraseIn(path)
+	case path != "":
+		passphrase, err = readSecretFile(path)
+	case fresh:
+		passphrase, err = a.askNewPassphrase(ctx, question)
+	default:
+		passphrase, err = a.askSecret(ctx, question)
 	}
-	switch {
-	case errors.Is(err, errNoTerminal):
-		return passphrase, withHint(&usageError{err.Error()}, "give --passphrase-file")
-	case err == nil && fresh && len(passphrase.Reveal()) < atLeast:
-		return passphrase, withHint(usagef("the passphrase is too short"), "take %d characters or more, for instance five words", atLeast)
+	if errors.Is(err, errNoTerminal) {
+		err = withHint(&usageError{err.Error()}, "give --passphrase-file")
 	}
 	return passphrase, err
 }

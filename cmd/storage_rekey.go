@@ -74,6 +74,9 @@ func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := a.checkNextKey(paths, cfg, opts); err != nil {
+		return err
+	}
 	if opts.dryRun {
 		a.note("Would seal %s in %q again.", plural(len(a.profilesIn(cfg, opts.storage)), "login", "logins"), opts.storage)
 		return nil
@@ -85,7 +88,7 @@ func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
 	if err != nil {
 		return err
 	}
-	next, err := a.nextKey(ctx, paths, cfg, opts)
+	next, err := a.nextKey(ctx, paths, opts)
 	if err != nil {
 		return err
 	}
@@ -129,27 +132,44 @@ func (a *app) resealAll(ctx context.Context, cfg *config.Config, storage string)
 	return failed
 }
 
-func (a *app) nextKey(ctx context.Context, paths config.Paths, cfg *config.Config, opts rekeyOptions) (nextKey, error) {
+// checkNextKey refuses what cannot be done before anything is asked or made.
+func (a *app) checkNextKey(paths config.Paths, cfg *config.Config, opts rekeyOptions) error {
 	given := opts.passphrase || opts.passphraseFile != "" || opts.keyFile != "" || opts.sealKeyStdin
 	switch {
 	case opts.storage == storageKeyring && given:
-		return nextKey{}, withHint(usagef("the keyring's key is fob's own"), "leave the flag out: 'fob storage rekey --storage keyring'")
+		return withHint(usagef("the keyring's key is fob's own"), "leave the flag out: 'fob storage rekey --storage keyring'")
+	case opts.storage == storageKeyring || opts.sealKeyStdin:
+		return nil
+	case !given:
+		return withHint(usagef("where does the new key come from?"), "give --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
+	case a.getenv("FOB_SEAL_KEY") != "": // it wins over what is named here, and nothing would open any more
+		return a.shadowed("FOB_SEAL_KEY")
+	case opts.keyFile != "":
+		path, err := filepath.Abs(opts.keyFile)
+		if err != nil {
+			return err
+		}
+		return credstore.CheckKeyFile(path, paths.Data)
+	case a.getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.fileKey(paths, cfg).name != passphraseSource:
+		return a.shadowed("the service manager's credential")
+	case opts.passphraseFile != "":
+		_, err := newPassphraseIn(opts.passphraseFile)
+		return err
+	}
+	return nil
+}
+
+func (a *app) nextKey(ctx context.Context, paths config.Paths, opts rekeyOptions) (nextKey, error) {
+	switch {
 	case opts.storage == storageKeyring:
 		key, commit := credstore.NextSealKey(paths.Data)
 		return nextKey{key, "seal.key in fob's data folder", commit, nothing}, nil
-	case !given:
-		return nextKey{}, withHint(usagef("where does the new key come from?"), "give --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
 	case opts.sealKeyStdin:
 		return a.nextSealKey(ctx, paths)
-	}
-	// These two win over what is named here, and nothing would open any more.
-	if a.getenv("FOB_SEAL_KEY") != "" && opts.keyFile == "" {
-		return nextKey{}, a.shadowed("FOB_SEAL_KEY")
-	}
-	if opts.keyFile != "" {
+	case opts.keyFile != "":
 		return a.nextKeyFile(ctx, paths, opts.keyFile)
 	}
-	return a.nextPassphrase(ctx, paths, cfg, opts)
+	return a.nextPassphrase(ctx, paths, opts)
 }
 
 func (a *app) shadowed(name string) error {
@@ -157,7 +177,7 @@ func (a *app) shadowed(name string) error {
 }
 
 func (a *app) nextSealKey(ctx context.Context, paths config.Paths) (nextKey, error) {
-	value, err := readSecret(a.stdin, "stdin")
+	value, err := a.secretOnStdin(ctx, "New value of FOB_SEAL_KEY:")
 	if err != nil {
 		return nextKey{}, err
 	}
@@ -173,9 +193,6 @@ func (a *app) nextSealKey(ctx context.Context, paths config.Paths) (nextKey, err
 }
 
 func (a *app) nextKeyFile(ctx context.Context, paths config.Paths, path string) (nextKey, error) {
-	if a.getenv("FOB_SEAL_KEY") != "" {
-		return nextKey{}, a.shadowed("FOB_SEAL_KEY")
-	}
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nextKey{}, err
@@ -192,15 +209,12 @@ func (a *app) nextKeyFile(ctx context.Context, paths config.Paths, path string) 
 	}, err
 }
 
-func (a *app) nextPassphrase(ctx context.Context, paths config.Paths, cfg *config.Config, opts rekeyOptions) (nextKey, error) {
-	if a.getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.fileKey(paths, cfg).name != passphraseSource {
-		return nextKey{}, a.shadowed("the service manager's credential")
-	}
-	ask := func(ctx context.Context, confirm bool) (secret.Secret, error) {
+func (a *app) nextPassphrase(ctx context.Context, paths config.Paths, opts rekeyOptions) (nextKey, error) {
+	ask := func(ctx context.Context, _ bool) (secret.Secret, error) {
 		if opts.passphraseFile != "" {
-			return readSecretFile(opts.passphraseFile)
+			return newPassphraseIn(opts.passphraseFile)
 		}
-		return a.askSecretTwice(ctx, "New passphrase for fob's storage:", confirm)
+		return a.askNewPassphrase(ctx, "New passphrase for fob's storage:")
 	}
 	key, setPassphrase, err := credstore.NextPassphrase(ctx, credstore.PassphraseOptions{DataDir: paths.Data, Ask: ask})
 	if errors.Is(err, errNoTerminal) {

@@ -9,13 +9,16 @@ package cmd
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -100,6 +103,52 @@ func (a *app) ask(ctx context.Context, question string) (string, error) {
 	})
 }
 
+// tries is how often a question is asked before fob gives up.
+const tries = 3
+
+// askUntil asks until the answer is one that check takes, three times at most. An error
+// that is no fault of the answer ends it. check may write the answer in another way.
+func askUntil[T any](a *app, ask func() (T, error), check func(T) (T, error)) (T, error) {
+	for try := 1; ; try++ {
+		answer, err := ask()
+		if err != nil {
+			return answer, err
+		}
+		if answer, err = check(answer); err == nil || try == tries || !isUsage(err) {
+			return answer, err
+		}
+		a.note("Not that: %s.", err)
+	}
+}
+
+// askFor reads a line from the terminal that check takes, and again after a slip.
+func (a *app) askFor(ctx context.Context, question string, check func(string) error) (string, error) {
+	return askUntil(a, func() (string, error) { return a.ask(ctx, question) }, func(answer string) (string, error) {
+		if answer == "" {
+			return "", usagef("nothing was entered")
+		}
+		return answer, check(answer)
+	})
+}
+
+// anything takes every answer that is one.
+func anything(string) error { return nil }
+
+// askPath is askFor for the name of a file; ~/ is the home folder, as in a shell.
+func (a *app) askPath(ctx context.Context, question string, check func(string) error) (string, error) {
+	path, err := a.askFor(ctx, question, func(answer string) error { return check(a.expandHome(answer)) })
+	return a.expandHome(path), err
+}
+
+func (a *app) expandHome(path string) string {
+	rest, found := strings.CutPrefix(path, "~/")
+	home := cmp.Or(a.getenv("HOME"), a.getenv("USERPROFILE"))
+	if !found || home == "" {
+		return path
+	}
+	return filepath.Join(home, rest)
+}
+
 // askSecret reads a line without echo from the terminal itself, so that a
 // script's stdin and stdout stay its own.
 func (a *app) askSecret(ctx context.Context, question string) (secret.Secret, error) {
@@ -108,6 +157,14 @@ func (a *app) askSecret(ctx context.Context, question string) (secret.Secret, er
 		return secret.Secret{}, errNoTerminal
 	}
 	defer tty.Close()
+	return a.readHidden(ctx, tty, question, func(tty *os.File) (string, error) {
+		text, err := term.ReadPassword(int(tty.Fd()))
+		return string(text), err
+	})
+}
+
+// readHidden reads a line from a terminal and leaves the terminal as it was.
+func (a *app) readHidden(ctx context.Context, tty *os.File, question string, read func(*os.File) (string, error)) (secret.Secret, error) {
 	state, err := term.GetState(int(tty.Fd()))
 	if err != nil {
 		return secret.Secret{}, errNoTerminal
@@ -115,12 +172,23 @@ func (a *app) askSecret(ctx context.Context, question string) (secret.Secret, er
 	// Ctrl-C returns before the read does: put the echo back then too.
 	defer func() { _ = term.Restore(int(tty.Fd()), state) }()
 	fmt.Fprintf(a.stderr, "%s ", question)
-	line, err := await(ctx, func() (string, error) {
-		text, err := term.ReadPassword(int(tty.Fd()))
-		return string(text), err
-	})
+	line, err := await(ctx, func() (string, error) { return read(tty) })
 	a.note("")
 	return secret.New(line), err
+}
+
+// secretOnStdin reads a secret from stdin: to its end, or where that is a terminal a
+// line without echo.
+func (a *app) secretOnStdin(ctx context.Context, question string) (secret.Secret, error) {
+	tty, ok := a.stdin.(*os.File)
+	if !ok || !isTerminal(tty) {
+		return readSecret(a.stdin, "stdin")
+	}
+	given, err := a.readHidden(ctx, tty, question, hiddenLine)
+	if err == nil && given.IsZero() {
+		err = usagef("nothing was entered")
+	}
+	return given, err
 }
 
 // await runs a read that cannot be cancelled, and stops waiting for it when ctx
@@ -143,18 +211,40 @@ func await(ctx context.Context, read func() (string, error)) (string, error) {
 	}
 }
 
-// askSecretTwice reads a secret, and once more where a slip would not show before
-// it is too late.
-func (a *app) askSecretTwice(ctx context.Context, question string, twice bool) (secret.Secret, error) {
-	given, err := a.askSecret(ctx, question)
-	if err != nil || !twice {
+// shortestPassphrase is that of a file which may be copied, and guessed at for years.
+const shortestPassphrase = 12
+
+// checkNewPassphrase is the one rule for what opens fob's files and backups.
+func checkNewPassphrase(passphrase secret.Secret) error {
+	if utf8.RuneCountInString(passphrase.Reveal()) < shortestPassphrase {
+		return withHint(usagef("the passphrase is too short"), "take %d characters or more, for instance five words", shortestPassphrase)
+	}
+	return nil
+}
+
+// askNewPassphrase asks for a new passphrase, and for the same once more: a slip would
+// not show before it is too late.
+func (a *app) askNewPassphrase(ctx context.Context, question string) (secret.Secret, error) {
+	ask := func() (secret.Secret, error) { return a.askSecret(ctx, question) }
+	return askUntil(a, ask, func(given secret.Secret) (secret.Secret, error) {
+		if err := checkNewPassphrase(given); err != nil {
+			return given, err
+		}
+		again, err := a.askSecret(ctx, "The same again:")
+		if err == nil && again.Reveal() != given.Reveal() {
+			err = usagef("the two passphrases differ; nothing was changed")
+		}
 		return given, err
+	})
+}
+
+// newPassphraseIn reads a new passphrase from a file.
+func newPassphraseIn(path string) (secret.Secret, error) {
+	passphrase, err := readSecretFile(path)
+	if err == nil {
+		err = checkNewPassphrase(passphrase)
 	}
-	again, err := a.askSecret(ctx, "The same again:")
-	if err == nil && again.Reveal() != given.Reveal() {
-		err = usagef("the two passphrases differ; nothing was changed")
-	}
-	return given, err
+	return passphrase, err
 }
 
 // readSecretFile reads a secret from a file, without the newline at its end.

@@ -103,12 +103,18 @@ func Credential(path string) KeySource {
 	}
 }
 
-// MakeKeyFile makes a key file with a random key, unless there is one already.
-func MakeKeyFile(path, dataDir string) error {
+// CheckKeyFile refuses a path where no key file may lie.
+func CheckKeyFile(path, dataDir string) error {
 	if !filepath.IsAbs(path) {
 		return &KeyError{Source: path, Reason: "is not an absolute path"}
 	}
-	if _, err := outside(path, dataDir); err != nil {
+	_, err := outside(path, dataDir)
+	return err
+}
+
+// MakeKeyFile makes a key file with a random key, unless there is one already.
+func MakeKeyFile(path, dataDir string) error {
+	if err := CheckKeyFile(path, dataDir); err != nil {
 		return err
 	}
 	text := base64.StdEncoding.EncodeToString(seal.NewKey().Bytes()) + "\n"

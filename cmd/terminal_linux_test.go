@@ -1,0 +1,82 @@
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// openPty opens a pseudo-terminal: the end of the person, and that of the program.
+func openPty(t *testing.T) (person, program *os.File) {
+	t.Helper()
+	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = person.Close() })
+	if err := unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = program.Close() })
+	return person, program
+}
+
+func echoes(t *testing.T, tty *os.File) bool {
+	t.Helper()
+	state, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.Lflag&unix.ECHO != 0
+}
+
+// TestASecretOnATerminalIsNotShown: a secret that comes on stdin has a prompt where
+// stdin is a terminal, and no echo, however long it is.
+func TestASecretOnATerminalIsNotShown(t *testing.T) {
+	person, program := openPty(t)
+	var stderr bytes.Buffer
+	a := newApp(program, io.Discard, &stderr, map[string]string{})
+	value := strings.Repeat("s3cret", 1000)
+	typed := make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for deadline := time.Now().Add(10 * time.Second); echoes(t, program) && time.Now().Before(deadline); {
+			<-tick.C
+		}
+		_, err := io.WriteString(person, value+"\r")
+		typed <- err
+	}()
+	got, err := a.secretOnStdin(t.Context(), "Token:")
+	if err != nil || got.Reveal() != value {
+		t.Errorf("read %d characters: %v", len(got.Reveal()), err)
+	}
+	if err := <-typed; err != nil {
+		t.Error(err)
+	}
+	if !strings.HasPrefix(stderr.String(), "Token: ") || !echoes(t, program) {
+		t.Errorf("prompt %q; the echo is back: %t", stderr.String(), echoes(t, program))
+	}
+	if _, err := io.WriteString(program, "end"); err != nil {
+		t.Fatal(err)
+	}
+	shown := make([]byte, len(value))
+	n, err := io.ReadAtLeast(person, shown, len("end"))
+	if err != nil || string(shown[:n]) != "end" {
+		t.Errorf("the terminal showed %.40q: %v", shown[:n], err)
+	}
+}
