@@ -13,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/jwk"
@@ -160,8 +161,9 @@ func hintOf(err error) string {
 		{session.ErrReplaced, "try again: nothing is lost"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},
 		{httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"},
+		{discovery.ErrOtherIssuer, "if that is the server you mean, name it as it calls itself, to the last slash: --issuer URL"},
 		{oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"},
-		{oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again; the login is kept"},
+		{oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"},
 	} {
 		if errors.Is(err, row.target) {
 			return row.hint

@@ -3,9 +3,11 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -39,9 +41,20 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 		return nil, err
 	}
 	s := &session.Session{Profile: full, Paths: paths, HTTP: hc, Clock: a.clock, Warn: a.warn}
-	return s.IdentityToken(ctx, session.Identity{
+	token, err := s.IdentityToken(ctx, session.Identity{
 		Grant: p.Grant, Token: identity, TokenType: p.SubjectTokenType, Audience: p.Audience,
 	}, want)
+	return token, refusedIdentity(err, p)
+}
+
+// refusedIdentity says what to look at where the server does not take an identity: RFC
+// 8693 §2.2.2 calls it an invalid request, RFC 7523 §3.1 an invalid grant.
+func refusedIdentity(err error, p config.Profile) error {
+	var refusal *oauth.Error
+	if !errors.As(err, &refusal) || refusal.Code != "invalid_request" && refusal.Code != "invalid_grant" {
+		return err
+	}
+	return withHint(err, "see who the server wants the identity to be for: 'fob profile set %s --identity-audience AUDIENCE'; and whether it trusts who made it", p.Name)
 }
 
 // maskInLog tells the CI system which text its log must not show.

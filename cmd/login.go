@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
@@ -123,6 +124,7 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	}
 	saved, err := a.wayIn(attempt, opts)(ctx, attempt, opts)
 	if err != nil {
+		err = commaHint(err, attempt.params.Scopes)
 		return errors.Join(forProfile(err, p.Name), a.unregisterUnused(ctx, attempt))
 	}
 	if err := a.saveLoginProfile(ctx, attempt); err != nil {
@@ -134,6 +136,12 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 
 // checkWay refuses ways in that exclude each other.
 func checkWay(p config.Profile, opts loginOptions) error {
+	if err := opts.profile.checkGrant(p); err != nil {
+		return err
+	}
+	if showsIdentity(p) && (opts.clientSecretStdin || opts.clientSecretFile != "" || opts.privateKeyStdin) {
+		return withHint(usagef("with the grant %s nothing is stored, and no secret of a client", p.Grant), "leave it out; a key may lie in a file: --private-key-file")
+	}
 	if p.Grant != "" && (opts.device || opts.withToken || opts.noBrowser) {
 		return withHint(usagef("with the grant %s nobody logs in", p.Grant), "leave out --device, --no-browser and --with-token, or give --grant %s", config.GrantAuthorizationCode)
 	}
@@ -182,7 +190,7 @@ func (a *app) prepareLogin(ctx context.Context, p config.Profile, opts loginOpti
 	}
 	metadata, err := session.ServerMetadata(ctx, s.HTTP, p.WithProvider())
 	if err != nil {
-		return nil, err
+		return nil, noMetadata(err)
 	}
 	session.CompleteScopes(ctx, s.HTTP, &p, metadata)
 	attempt := &loginAttempt{profile: p, session: s}
@@ -197,6 +205,27 @@ func (a *app) prepareLogin(ctx context.Context, p config.Profile, opts loginOpti
 	}
 	attempt.params = session.AuthorizationParams(full, metadata)
 	return attempt, nil
+}
+
+// noMetadata says what to do where a server has no metadata at its issuer's address.
+func noMetadata(err error) error {
+	var status *httpclient.StatusError
+	if errors.As(err, &status) && !errors.Is(err, oauth.ErrUnavailable) {
+		return withHint(err, "see the issuer's URL: some need a path, like /realms/NAME. A server without metadata needs --authorization-endpoint and --token-endpoint")
+	}
+	return err
+}
+
+const separateByBlanks = "blanks separate scopes, not commas: --scope 'openid email'"
+
+// commaHint says how scopes are separated, where a server does not know those that
+// were asked for. Some take commas, so that nothing is refused beforehand.
+func commaHint(err error, scopes []string) error {
+	var refusal *oauth.Error
+	if errors.As(err, &refusal) && refusal.Code == "invalid_scope" && strings.Contains(strings.Join(scopes, " "), ",") {
+		return withHint(err, separateByBlanks)
+	}
+	return err
 }
 
 // revokeOld ends the present login at the server, while its tokens are still known.
@@ -243,6 +272,9 @@ func (a *app) welcome(attempt *loginAttempt, saved *session.Saved) {
 	a.note("Logged in to %s%s. The login is kept in %s.", t.bold(name), who, place)
 	if missing := without(attempt.params.Scopes, strings.Fields(saved.Scope)); len(missing) > 0 {
 		a.note("The server did not grant: %s", safetext.Line(strings.Join(missing, " ")))
+		if strings.Contains(strings.Join(missing, " "), ",") {
+			a.note("hint: %s", separateByBlanks)
+		}
 	}
 	if extra := without(strings.Fields(saved.Scope), attempt.params.Scopes); len(extra) > 0 {
 		a.note("The server granted more than was asked: %s", safetext.Line(strings.Join(extra, " ")))

@@ -27,7 +27,7 @@ func (a *app) register(ctx context.Context, attempt *loginAttempt, m *discovery.
 		}
 	} else {
 		grants := []string{config.GrantAuthorizationCode, "refresh_token"}
-		if opts.device {
+		if opts.device || m.DeviceAuthorizationEndpoint != "" { // the next login may be with --device
 			grants = append(grants, oauth.GrantDeviceCode)
 		}
 		redirect := cmp.Or(p.WithProvider().RedirectURI, loopback.DefaultRedirectURI)

@@ -26,6 +26,9 @@ func (a *app) tokenLogin(ctx context.Context, attempt *loginAttempt, _ loginOpti
 		return nil, withHint(err, "pipe one access token in, or the JSON of a token response")
 	}
 	given, err := attempt.client.GivenToken(text)
+	if err == nil && given.RefreshToken.IsZero() {
+		_, err = given.AccessToken()
+	}
 	if err != nil {
 		return nil, withHint(usagef("the token on stdin: %s", err), "give one access token, or the JSON of a token response")
 	}
@@ -82,7 +85,7 @@ func (a *app) keepIdentityProfile(ctx context.Context, p config.Profile) error {
 		return err
 	}
 	if _, err := session.ServerMetadata(ctx, hc, p.WithProvider()); err != nil {
-		return forProfile(err, p.Name)
+		return forProfile(noMetadata(err), p.Name)
 	}
 	paths, err := a.paths()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -190,12 +191,27 @@ func (a *app) endLogin(ctx context.Context, p config.Profile, provider config.Pr
 		return false, errors.Join(err, reportErr)
 	}
 	a.note("%s: deleted here.", p.Name)
-	a.endSession(ctx, status.EndSessionURL, opts)
 	gone = !unregister || !s.Status(ctx).Registered
+	page := status.EndSessionURL
+	if unregister && gone {
+		page = withoutClientID(page) // the server knows it no more
+	}
+	a.endSession(ctx, page, opts)
 	if unregister && gone && !opts.purge {
 		err = a.forgetClientID(p)
 	}
 	return gone, errors.Join(err, reportErr)
+}
+
+func withoutClientID(page string) string {
+	u, err := url.Parse(page)
+	if err != nil {
+		return page
+	}
+	query := u.Query()
+	query.Del("client_id")
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 // forgetClientID takes the ID of a client that is no more out of the profile.
@@ -255,6 +271,7 @@ func (a *app) warnGrantMates(cfg *config.Config, p config.Profile, provider conf
 // revoked and was not is the returned error.
 func (a *app) reportSteps(p config.Profile, provider config.Provider, steps []session.Step) error {
 	var failed error
+	var refusal *oauth.Error // unsupported_token_type (RFC 7009 §2.2.1): often that of access tokens that are JWTs
 	for _, step := range steps {
 		switch {
 		case step.Err == nil && step.Token == session.StepRegistration:
@@ -266,6 +283,8 @@ func (a *app) reportSteps(p config.Profile, provider config.Provider, steps []se
 		case step.Token == session.StepRegistration:
 			a.note("%s: %s not removed.", p.Name, step.Token)
 			failed = errors.Join(failed, fmt.Errorf("the client of %q was not removed: %w", p.Name, step.Err))
+		case errors.Is(step.Err, oauth.ErrUnsupported) && errors.As(step.Err, &refusal):
+			a.note("%s: %s not revoked: the server revokes no tokens of this kind; it is good until it expires.", p.Name, step.Token)
 		case errors.Is(step.Err, oauth.ErrUnsupported):
 			a.note("%s: %s not revoked: the server offers no revocation.%s", p.Name, step.Token, byHand(provider))
 		default:

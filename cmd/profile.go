@@ -199,6 +199,9 @@ func runProfileSet(ctx context.Context, a *app, args []string, flags profileFlag
 	if err := flags.apply(&after); err != nil {
 		return err
 	}
+	if err := flags.checkGrant(after); err != nil {
+		return err
+	}
 	if err := a.checkSettings(ctx, before, after); err != nil {
 		return err
 	}

@@ -152,6 +152,17 @@ func (f *profileFlags) resources() []string {
 	return slices.DeleteFunc(slices.Clone(f.Resources), func(resource string) bool { return resource == "" })
 }
 
+// checkGrant refuses settings that the profile's grant would leave unused.
+func (f *profileFlags) checkGrant(p config.Profile) error {
+	switch {
+	case showsIdentity(p) && p.DPoP:
+		return withHint(usagef("with the grant %s no token is bound to a key", p.Grant), "give --dpop=false, or leave --dpop out")
+	case !showsIdentity(p) && f.Identity != "":
+		return withHint(usagef("--identity is for a machine that shows its own"), "give --grant %s or --grant %s with it", config.GrantTokenExchange, config.GrantJWTBearer)
+	}
+	return nil
+}
+
 // check refuses what no profile can hold.
 func (f *profileFlags) check() error {
 	if _, ok := config.FindProvider(f.Provider); f.Provider != "" && !ok {

@@ -43,6 +43,9 @@ leaves it in the storage that its profile names. No login is ended by it.
 }
 
 func runMigrate(ctx context.Context, a *app, opts migrateOptions) error {
+	if opts.to == "" {
+		return withHint(usagef("where to?"), "give --to keyring or --to file")
+	}
 	if err := checkStorage(opts.to); err != nil {
 		return err
 	}

@@ -91,6 +91,9 @@ identity is exchanged, at each call.
 func tokenArgs(opts *tokenOptions) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		opts.args = args
+		if opts.dpopMethod == "" && opts.dpopNonce != "" {
+			return withHint(usagef("--dpop-nonce is for the proof that --dpop makes"), "fob token PROFILE --dpop GET --dpop-nonce NONCE https://api.example.com/me")
+		}
 		if opts.dpopMethod == "" {
 			return atMostProfile(cmd, args)
 		}
@@ -159,6 +162,9 @@ func (a *app) token(ctx context.Context, p config.Profile, want session.TokenOpt
 	}
 	s.Current = func() error { return a.stillIn(s.Store, p.Name) }
 	token, err := s.Token(ctx, want)
+	if errors.Is(err, oauth.ErrUnavailable) {
+		return nil, withHint(err, "%s; the login is kept", hintOf(err))
+	}
 	if !errors.Is(err, session.ErrMoved) {
 		return token, err
 	}
