@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -28,8 +29,8 @@ func newStatusCmd(a *app) *cobra.Command {
 		Long: `Show each profile's login, or one in detail. Nothing is asked of the network
 and nothing is changed. A star marks the profile that is meant where none is named.
 
-With --check each login is asked for a token as 'fob token' would: a token that is
-about to end is refreshed, and what fails is shown.
+With --check each server is asked: the login is refreshed or, where it cannot be, its
+token is tried. What fails is shown.
 
 With a PROFILE the status is 4 if it needs a new login, 6 if its storage does not
 give it, and that of 'fob token' if --check fails; a list of all profiles is
@@ -47,7 +48,7 @@ always 0.
 		},
 	}
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
-	c.Flags().BoolVar(&opts.check, "check", false, "try to get a token, and refresh one that is about to end")
+	c.Flags().BoolVar(&opts.check, "check", false, "ask the server: refresh the login, or try its token")
 	return c
 }
 
@@ -171,13 +172,49 @@ func (s *statusJSON) choose(meant config.Choice) {
 	}
 }
 
-// statusOf is the status of a profile's login, with --check after it was asked for a
-// token.
+// checkAtServer gets a token that the server has just vouched for, and says so. No cache
+// answers for it.
+func (a *app) checkAtServer(ctx context.Context, p config.Profile) (*session.Token, error) {
+	variable, refreshes := a.givenVariable(p.Name)
+	if variable != "" && !refreshes {
+		a.note("%s: the server was not asked: %s holds an access token, and nothing else is known of it.", p.Name, variable)
+		return a.token(ctx, p, session.TokenOptions{})
+	}
+	if variable == "" && !showsIdentity(p) {
+		s, err := a.session(p)
+		if err != nil {
+			return nil, err
+		}
+		s.Current = func() error { return a.stillIn(s.Store, p.Name) }
+		if status := s.Status(ctx); status.Err == nil && !status.Refreshes && status.State != session.StateLoggedOut {
+			return a.tryAtServer(ctx, s)
+		}
+	}
+	token, err := a.token(ctx, p, session.TokenOptions{ForceRefresh: !showsIdentity(p)})
+	if err == nil {
+		a.note("%s: the server was asked, and gave a fresh token.", p.Name)
+	}
+	return token, err
+}
+
+func (a *app) tryAtServer(ctx context.Context, s *session.Session) (*session.Token, error) {
+	token, err := s.Try(ctx)
+	switch {
+	case errors.Is(err, oauth.ErrUnsupported):
+		a.note("%s: the server was not asked: %s.", s.Profile.Name, err)
+		return token, nil
+	case err == nil:
+		a.note("%s: the server was asked, and takes the token.", s.Profile.Name)
+	}
+	return token, err
+}
+
+// statusOf is the status of a profile's login, with --check after its server was asked.
 func (a *app) statusOf(ctx context.Context, cfg *config.Config, p config.Profile, opts statusOptions) (statusJSON, error) {
 	if !opts.check {
 		return a.keptStatus(ctx, cfg, p)
 	}
-	token, failure := a.token(ctx, p, session.TokenOptions{})
+	token, failure := a.checkAtServer(ctx, p)
 	if errors.Is(failure, context.Canceled) {
 		return statusJSON{}, failure
 	}

@@ -129,6 +129,7 @@ func faults() map[string]fault {
 		"id-token-unknown-kid":    {endpoint: "id-token", idToken: signedBy(jose.RS256, func() any { return keys().rsa }, "rotated")},
 
 		"userinfo-sub":  {endpoint: "userinfo", change: set("sub", "mallory")},
+		"userinfo-401":  {endpoint: "userinfo", answer: status(401)},
 		"userinfo-500":  {endpoint: "userinfo", answer: status(500)},
 		"userinfo-name": {endpoint: "userinfo", change: set("name", "Ada\x1b[31m\u202e\nroot")},
 

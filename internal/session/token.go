@@ -121,6 +121,43 @@ func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
 	return r.AccessToken.token(), nil
 }
 
+// Try asks the server about the token of a login that cannot be refreshed. Where it is
+// refused, the login has ended. oauth.ErrUnsupported: there is nothing to ask.
+func (s *Session) Try(ctx context.Context) (*Token, error) {
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Release()
+	r, err := s.load(ctx)
+	if err == nil {
+		err = s.ended(r.head, TokenOptions{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	token, err := s.fixedToken(r, TokenOptions{})
+	if err != nil {
+		return nil, err
+	}
+	client, err := s.client(r)
+	if err != nil {
+		return nil, err
+	}
+	if r.Metadata.UserinfoEndpoint == "" {
+		return token, fmt.Errorf("%w: it has no userinfo endpoint", oauth.ErrUnsupported)
+	}
+	_, err = client.Userinfo(ctx, token.Value, "")
+	switch {
+	case errors.Is(err, oauth.ErrTokenRefused):
+		err = fmt.Errorf("the server has ended the login of profile %q (%w): %w", s.Profile.Name, err, ErrLoginRequired)
+		return nil, errors.Join(err, s.markEnded(context.WithoutCancel(ctx), r))
+	case errors.Is(err, oauth.ErrUnavailable):
+		return nil, err
+	}
+	return token, nil // what else it says of the account is not asked for
+}
+
 // refreshLocked refreshes under the login's lock, unless a sibling did while
 // this process waited for it.
 func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOptions) (*Token, error) {
