@@ -29,6 +29,8 @@ type app struct {
 	environ        map[string]string
 	clock          session.Clock
 
+	makesConfig bool // this command may make the file that FOB_CONFIG names
+
 	stores map[string]*credstore.Store // by backend: one passphrase, one deadline for all profiles
 }
 
@@ -70,12 +72,23 @@ func holdsSecret(name string) bool {
 		strings.HasPrefix(name, "FOB_PASSPHRASE")
 }
 
-func (a *app) paths() (config.Paths, error) { return config.FindPaths(a.getenv) }
+func (a *app) paths() (config.Paths, error) {
+	paths, err := config.FindPaths(a.getenv)
+	if err != nil {
+		return paths, withHint(&usageError{err.Error()}, "set FOB_HOME to the absolute path of a folder for fob's files")
+	}
+	return paths, nil
+}
 
+// config reads the configuration. One that FOB_CONFIG names must be there, but for the
+// commands that make it: a slip would read as a machine without profiles.
 func (a *app) config() (*config.Config, error) {
 	paths, err := a.paths()
 	if err != nil {
 		return nil, err
+	}
+	if a.getenv("FOB_CONFIG") != "" && !a.makesConfig && !exists(paths.Config) {
+		return nil, withHint(usagef("FOB_CONFIG names %s, which does not exist", paths.Config), "mend or unset FOB_CONFIG; 'fob login' makes the file")
 	}
 	return config.Load(paths.Config)
 }
@@ -213,6 +226,17 @@ func (a *app) fail(ctx context.Context, err error) int {
 		a.note("%s", found)
 		return exitFindings
 	}
+	var several failures
+	if !errors.As(err, &several) {
+		several = failures{err}
+	}
+	for _, one := range several {
+		a.showError(one)
+	}
+	return exitOf(err)
+}
+
+func (a *app) showError(err error) {
 	t := a.errTerminal()
 	fmt.Fprintf(a.stderr, "%s %s\n", t.red("error:"), err)
 	hint := hintOf(err)
@@ -223,5 +247,4 @@ func (a *app) fail(ctx context.Context, err error) int {
 	if hint != "" {
 		fmt.Fprintf(a.stderr, "%s %s\n", t.cyan("hint:"), hint)
 	}
-	return exitOf(err)
 }

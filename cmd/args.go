@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,4 +69,50 @@ func (a *app) completeProfiles(_ *cobra.Command, args []string, _ string) ([]str
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return cfg.Names(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeLogins offers the presets too: a login makes the profile.
+func (a *app) completeLogins(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := providerNames()
+	if cfg, err := a.config(); err == nil {
+		names = append(names, cfg.Names()...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
+}
+
+// nearest is the name that a mistyped one was meant to be: at most two characters are
+// other ones, missing or too many, and no more than half. Empty: none is near.
+func nearest(typed string, names []string) string {
+	best, near := "", min(2, len(typed)/2)
+	for _, name := range names {
+		if d := distance(typed, name); d <= near && d > 0 {
+			best, near = name, d-1
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

@@ -76,7 +76,7 @@ func (a *app) examine(ctx context.Context, names []string) ([]doctor.Finding, er
 // machine to look at.
 func (e *examination) configuration(names []string) error {
 	const check = "configuration"
-	cfg, err := config.Load(e.paths.Config)
+	cfg, err := e.app.config()
 	if err != nil {
 		e.cfg = &config.Config{}
 		e.add(doctor.Failed(check, err, cmp.Or(hintOf(err), "see to the file's permissions")))

@@ -183,10 +183,33 @@ func hintOf(err error) string {
 		return "the server binds tokens to keys: 'fob login PROFILE --dpop'"
 	case errors.As(err, &parse):
 		return "mend it with an editor; nothing was changed"
+	case errors.As(err, &selection) && nearest(selection.Choice.Name, selection.Names) != "":
+		return fmt.Sprintf("did you mean '%s'?", nearest(selection.Choice.Name, selection.Names))
 	case errors.As(err, &selection):
 		return "name one, or make one the default: 'fob profile set PROFILE --default'"
 	}
 	return ""
+}
+
+// failures are those of several profiles. Each is shown with its own hint.
+type failures []error
+
+func (f failures) Error() string   { return errors.Join(f...).Error() }
+func (f failures) Unwrap() []error { return f }
+
+// of puts the name of the profile before its failure, and into the hint.
+func (f *failures) of(p config.Profile, err error) {
+	if err != nil {
+		*f = append(*f, forProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name))
+	}
+}
+
+// err is nil where nothing has failed.
+func (f failures) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return f
 }
 
 // hintError carries what to do next beside what went wrong.

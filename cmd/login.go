@@ -59,7 +59,7 @@ job that it runs in, which --identity names, and gets a new token for it each ti
   fob login api --resource https://api.example.com
   fob login svc --issuer https://sso.example.com --client-id svc --grant client_credentials --client-secret-file secret.txt`,
 		Args:              atMostProfile,
-		ValidArgsFunction: a.completeProfiles,
+		ValidArgsFunction: a.completeLogins,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runLogin(cmd.Context(), a, opts)
@@ -103,6 +103,7 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	if opts.timeout <= 0 {
 		return withHint(usagef("--timeout is %s", opts.timeout), "write it like 90s or 5m")
 	}
+	a.makesConfig = true
 	p, err := a.loginProfile(ctx, opts)
 	if err != nil {
 		return err

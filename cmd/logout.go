@@ -83,20 +83,23 @@ func runLogout(ctx context.Context, a *app, opts logoutOptions) error {
 			return err
 		}
 	}
-	var failed error
+	if !opts.all {
+		_, err := a.logout(ctx, cfg, profiles[0], opts)
+		return err
+	}
+	var failed failures
 	kept := false
 	for _, p := range profiles {
 		gone, err := a.logout(ctx, cfg, p, opts)
-		if err != nil && opts.all {
-			err = fmt.Errorf("%s: %w", p.Name, err)
-		}
 		kept = kept || !gone
-		failed = errors.Join(failed, err)
+		failed.of(p, err)
 	}
-	if opts.purge && opts.all {
-		return errors.Join(failed, a.purge(kept, opts.dryRun))
+	if opts.purge {
+		if err := a.purge(kept, opts.dryRun); err != nil {
+			failed = append(failed, err)
+		}
 	}
-	return failed
+	return failed.err()
 }
 
 func (a *app) profilesToEnd(cfg *config.Config, opts logoutOptions) ([]config.Profile, error) {

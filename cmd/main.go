@@ -3,10 +3,12 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -21,10 +23,22 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := newApp(stdin, stdout, stderr, takeEnviron())
 	root := newRootCmd(a)
 	root.SetArgs(args)
+	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
+		root.SetOut(withoutBackticks{a.stdout})
+	}
 	if err := root.ExecuteContext(ctx); err != nil {
 		return a.fail(ctx, err)
 	}
 	return exitDone
+}
+
+// withoutBackticks is for the completions' descriptions: backticks mark the name of a
+// flag's value for --help, and a shell shows them as they are.
+type withoutBackticks struct{ io.Writer }
+
+func (w withoutBackticks) Write(text []byte) (int, error) {
+	_, err := w.Writer.Write(bytes.ReplaceAll(text, []byte("`"), nil))
+	return len(text), err
 }
 
 func newRootCmd(a *app) *cobra.Command {
@@ -50,7 +64,12 @@ An API key, or OAuth? 'fob help choose' says which one you need.`,
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	root.Version = version() // for --version
+	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if strings.Contains(err.Error(), "time: ") {
+			return withHint(usagef("%s", err), "write a duration with its unit: 10s, 5m, 2h")
+		}
 		return withHint(usagef("%s", err), "see '%s --help'", cmd.CommandPath())
 	})
 	root.AddCommand(

@@ -36,6 +36,16 @@ func (a *app) confirmPurge(ctx context.Context, profiles []config.Profile, opts 
 	return nil
 }
 
+// leftLock names the empty lock file beside the configuration. It stays: another fob may
+// wait for it, and would hold a lock that nobody else sees.
+func leftLock(configFile string) string {
+	lock := config.LockFile(configFile)
+	if _, err := os.Lstat(lock); err != nil {
+		return ""
+	}
+	return ", and the empty lock file " + lock
+}
+
 // purge deletes what is left of fob when every login has ended. Where one is left, all
 // stays that it needs.
 func (a *app) purge(kept, dryRun bool) error {
@@ -59,6 +69,6 @@ func (a *app) purge(kept, dryRun bool) error {
 	} else if err := os.Remove(paths.Config); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	a.note("Nothing of fob is left on this machine but the program.")
+	a.note("Nothing of fob is left on this machine but the program%s.", leftLock(paths.Config))
 	return nil
 }

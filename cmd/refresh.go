@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -47,13 +46,14 @@ func runRefresh(ctx context.Context, a *app, opts refreshOptions) error {
 	if err != nil {
 		return err
 	}
-	var failed error
-	for _, p := range profiles {
-		if err := a.refresh(ctx, p, opts.all); err != nil {
-			failed = errors.Join(failed, forProfile(err, p.Name))
-		}
+	if len(profiles) == 1 {
+		return forProfile(a.refresh(ctx, profiles[0], opts.all), profiles[0].Name)
 	}
-	return failed
+	var failed failures
+	for _, p := range profiles {
+		failed.of(p, a.refresh(ctx, p, opts.all))
+	}
+	return failed.err()
 }
 
 func (a *app) profilesToRefresh(opts refreshOptions) ([]config.Profile, error) {

@@ -211,6 +211,7 @@ func runRestore(ctx context.Context, a *app, opts backupOptions) error {
 			return err
 		}
 	}
+	a.makesConfig = true
 	b, profiles, err := a.readBackup(ctx, opts)
 	if err != nil {
 		return err

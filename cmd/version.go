@@ -23,6 +23,10 @@ func version() string {
 	return info.Main.Version
 }
 
+func versionLine() string {
+	return fmt.Sprintf("fob %s %s/%s", version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func newVersionCmd(a *app) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
@@ -35,7 +39,7 @@ func newVersionCmd(a *app) *cobra.Command {
 			if asJSON {
 				return a.printJSON(map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			_, err := fmt.Fprintf(a.stdout, "fob %s %s/%s\n", version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(a.stdout, versionLine())
 			return err
 		},
 	}

@@ -87,7 +87,7 @@ func edit(path string, change func(*document, *Config)) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	lock, err := filelock.Acquire(context.Background(), filepath.Join(dir, ".locks", filepath.Base(target)), editWait)
+	lock, err := filelock.Acquire(context.Background(), LockFile(target), editWait)
 	if err != nil {
 		return err
 	}
@@ -111,6 +111,11 @@ func edit(path string, change func(*document, *Config)) error {
 		return nil
 	}
 	return atomicfile.WriteMode(target, changed, modeOf(target))
+}
+
+// LockFile is what the processes that change a configuration share.
+func LockFile(path string) string {
+	return filepath.Join(filepath.Dir(path), ".locks", filepath.Base(path))
 }
 
 // resolve follows a link, also one whose file is not there yet: a config.toml

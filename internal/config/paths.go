@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"runtime"
 )
@@ -30,8 +31,11 @@ func FindPaths(getenv func(string) string) (Paths, error) {
 }
 
 func homePaths(getenv func(string) string) (Paths, error) {
-	home, err := filepath.Abs(getenv("FOB_HOME"))
-	return Paths{filepath.Join(home, "config.toml"), filepath.Join(home, "data"), filepath.Join(home, "cache")}, err
+	home := filepath.Clean(getenv("FOB_HOME"))
+	if !filepath.IsAbs(home) { // each working directory would have logins of its own
+		return Paths{}, fmt.Errorf("FOB_HOME is not an absolute path: %q", home)
+	}
+	return Paths{filepath.Join(home, "config.toml"), filepath.Join(home, "data"), filepath.Join(home, "cache")}, nil
 }
 
 func windowsPaths(getenv func(string) string) (Paths, error) {

@@ -20,6 +20,9 @@ func TestFindPaths(t *testing.T) {
 			t.Errorf("%v: %+v, %v", test.env, got, err)
 		}
 	}
+	if got, err := FindPaths(env("FOB_HOME", "rel", "HOME", "/h")); err == nil {
+		t.Errorf("a relative FOB_HOME: %+v", got)
+	}
 	if _, err := FindPaths(env()); err == nil {
 		t.Error("no HOME, and no error")
 	}
