@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -123,17 +122,13 @@ const narrowest = 20
 // wrapLast breaks the last column of a table so that its lines are at most width
 // wide.
 func wrapLast(rows [][]string, width int) [][]string {
-	if width == 0 {
+	if width == 0 || len(rows) == 0 {
 		return rows
 	}
 	kept := withoutEmptyColumns(rows)
 	last := len(kept[0]) - 1
 	left := width
-	for column := range last {
-		widest := 0
-		for _, row := range kept {
-			widest = max(widest, utf8.RuneCountInString(row[column]))
-		}
+	for _, widest := range columnWidths(kept)[:last] {
 		left -= widest + 2
 	}
 	var wrapped [][]string

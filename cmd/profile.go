@@ -364,7 +364,7 @@ the client needs a secret, what a logout revokes, and how that was established.
 				}
 				rows = append(rows, []string{p.Name, flows, needs, p.Revocation, p.RedirectURI, p.Server(), p.Verified})
 			}
-			return a.printTable(rows)
+			return a.printTable(rows, "KNOWN", "REDIRECT TO REGISTER", "LOGOUT REVOKES")
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")

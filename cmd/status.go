@@ -106,7 +106,7 @@ func (a *app) listStatus(ctx context.Context, cfg *config.Config, opts statusOpt
 		}
 		rows = append(rows, []string{s.Profile, star, string(s.State), s.Account.String(), leftText(s.ExpiresAt, a.now()), leftText(s.LoginExpiresAt, a.now()), s.Storage, s.Server, safetext.Line(s.Problem)})
 	}
-	if err := a.printTable(rows); err != nil {
+	if err := a.printTable(rows, "SERVER", "STORAGE", "LOGIN ENDS", "TOKEN ENDS", "ACCOUNT"); err != nil {
 		return err
 	}
 	a.explainMeant(meant)

@@ -13,9 +13,62 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// printTable writes aligned rows to stdout, cut to the width of a terminal.
-func (a *app) printTable(rows [][]string) error {
-	return a.printPainted(rows, func(line string) string { return line })
+// printTable writes aligned rows to stdout. Where a terminal is too narrow, the columns
+// with the dispensable headings go, one by one, and the last one that stays is wrapped.
+func (a *app) printTable(rows [][]string, dispensable ...string) error {
+	width, _ := sizeOf(a.stdout)
+	kept, gone := fitColumns(withoutEmptyColumns(rows), width, dispensable)
+	if err := a.printPainted(wrapLast(kept, width), func(line string) string { return line }); err != nil {
+		return err
+	}
+	if len(gone) > 0 {
+		a.note("There is no room here for %s; --json has it all.", strings.Join(gone, ", "))
+	}
+	return nil
+}
+
+// fitColumns leaves out dispensable columns until the rows fit a width; 0 is wide
+// enough. A last column that is not dispensable may be as narrow as wrapping allows.
+func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]string, gone []string) {
+	for _, heading := range dispensable {
+		if width == 0 || len(rows) == 0 {
+			break
+		}
+		widths := columnWidths(rows)
+		last := len(widths) - 1
+		if !slices.Contains(dispensable, rows[0][last]) {
+			widths[last] = min(widths[last], narrowest)
+		}
+		needed := 2 * last
+		for _, w := range widths {
+			needed += w
+		}
+		column := slices.Index(rows[0], heading)
+		if needed <= width {
+			break
+		}
+		if column < 0 {
+			continue
+		}
+		gone = append(gone, heading)
+		shorter := make([][]string, len(rows))
+		for i, row := range rows {
+			shorter[i] = slices.Delete(slices.Clone(row), column, column+1)
+		}
+		rows = shorter
+	}
+	return rows, gone
+}
+
+// columnWidths are the columns' widest cells, in characters.
+func columnWidths(rows [][]string) []int {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for column, cell := range row {
+			widths[column] = max(widths[column], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
 }
 
 // printPainted is printTable with a last touch to each line, once it is aligned.
