@@ -126,7 +126,7 @@ func agoText(t, now time.Time) string {
 }
 
 // printInertJSON is printJSON for what must stay exact and may hold anything: what a
-// terminal could act on, or the eye not see, is written as \u escapes.
+// terminal or a CI runner could act on, or the eye not see, is written as \u escapes.
 func (a *app) printInertJSON(v any) error {
 	var text bytes.Buffer
 	exact := app{stdout: &text}
@@ -136,7 +136,7 @@ func (a *app) printInertJSON(v any) error {
 	var inert strings.Builder
 	for _, r := range text.String() {
 		switch {
-		case r == '\n', r == ' ', safetext.Line(string(r)) == string(r):
+		case r == '\n', r == ' ', r != '#' && safetext.Line(string(r)) == string(r):
 			inert.WriteRune(r)
 		case r > 0xFFFF:
 			high, low := utf16.EncodeRune(r)

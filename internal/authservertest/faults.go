@@ -89,6 +89,8 @@ func faults() map[string]fault {
 		"invalid-client":  {endpoint: "token", answer: refusal("invalid_client")},
 		"token-escape":    {endpoint: "token", answer: body(`{"error":"x\u001b]52;c;aGk=\u0007\u202e\nerror: all is well"}`)},
 
+		"token-ci-command": {endpoint: "token", answer: body(`{"error":"no","error_description":"##vso[task.prependpath]/tmp/evil"}`)},
+
 		"drop-after-rotate":    {endpoint: "drop", drop: true},
 		"token-held":           {endpoint: "hold", hold: true},
 		"token-type-missing":   {endpoint: "token", change: drop("token_type")},
@@ -102,6 +104,7 @@ func faults() map[string]fault {
 		"refresh-token-absent": {endpoint: "token", change: drop("refresh_token")},
 		"refresh-token-empty":  {endpoint: "token", change: set("refresh_token", "")},
 		"scope-escape":         {endpoint: "token", change: set("scope", "openid \x1b[31mx\u202e")},
+		"scope-c1":             {endpoint: "token", change: set("scope", "openid \u009b31mx\u202e##[add-mask]e")},
 		"no-id-token":          {endpoint: "token", change: drop("id_token")},
 
 		"id-token-iss":            {endpoint: "id-token", idToken: claim("iss", "https://evil.example")},

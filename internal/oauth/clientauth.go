@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/safetext"
 )
 
 // The client authentication methods that fob speaks (RFC 7591 §2, RFC 7523 §2.2,
@@ -61,7 +62,7 @@ func (c *Client) UseAuthMethod(method string) error {
 			err = ErrNoClientKey
 		}
 	default:
-		return fmt.Errorf("fob does not speak the client authentication method %q", method)
+		return fmt.Errorf("fob does not speak the client authentication method %q", safetext.Line(method))
 	}
 	if err != nil {
 		return fmt.Errorf("the client authentication method %s: %w", method, err)

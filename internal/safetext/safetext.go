@@ -13,10 +13,11 @@ const MaxLine = 200
 // Line returns s as one harmless line of at most MaxLine characters, with "…"
 // behind it where s was longer. Line breaks and runs of blanks become one space:
 // many blanks would fill a terminal's line and fake the next. Controls (C0, C1),
-// invisible characters and invalid UTF-8 are dropped.
+// invisible characters, invalid UTF-8 and what makes a command of a CI system are
+// dropped.
 func Line(s string) string {
 	kept := strings.Builder{}
-	count, blank := 0, false
+	count, blank, last := 0, false, rune(0)
 	for i, r := range s {
 		switch {
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"), !visible(r) && !unicode.IsSpace(r):
@@ -28,14 +29,24 @@ func Line(s string) string {
 			kept.WriteByte(' ')
 			count++
 			blank = false
+		case commandsRunner(last, r, count):
+			continue
 		}
 		if count >= MaxLine {
 			return strings.TrimRight(kept.String(), " ") + "…"
 		}
 		kept.WriteRune(r)
 		count++
+		last = r
 	}
 	return kept.String()
+}
+
+// commandsRunner tells the second character of what CI runners take for a command in a
+// job's log: ##vso[…], ##[…] and ##teamcity[…] wherever they stand, ::…:: where a line
+// begins. One that a server wrote could set a variable of the job's next steps.
+func commandsRunner(last, r rune, count int) bool {
+	return last == r && (r == '#' || r == ':' && count == 1)
 }
 
 // IsVisibleASCII reports whether s is one or more visible ASCII characters (VCHAR of

@@ -26,6 +26,10 @@ func TestH61RemoteTextIsInert(t *testing.T) {
 		{"NUL and DEL", "a\x00b\x7fc", "abc"},
 		{"invalid UTF-8", "a\xff\xc0b", "ab"},
 		{"empty", "", ""},
+		{"a command for Azure's runner", "no ##vso[task.prependpath]/tmp/x", "no #vso[task.prependpath]/tmp/x"},
+		{"a command for TeamCity, hidden", "#\u200b##teamcity[setParameter]", "#teamcity[setParameter]"},
+		{"a command for GitHub's runner", " \x00::\u200b:stop-commands::x", ":stop-commands::x"},
+		{"colons within", "a::b # # c", "a::b # # c"},
 	} {
 		t.Run("H61 "+test.name, func(t *testing.T) {
 			if got := Line(test.in); got != test.want {
