@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -153,7 +154,25 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	if err != nil {
 		return 0, nil, httpclient.Judge(orCause(ctx, &url.Error{Op: "Post", Err: err}))
 	}
+	if resp.StatusCode != http.StatusOK {
+		body = withoutSecrets(body, form)
+	}
 	return resp.StatusCode, body, nil
+}
+
+const minSecret = 8 // bytes
+
+// withoutSecrets takes out of a refusal what a server repeats of the request: its words
+// are shown, and stand in logs that others read. What is short may be a word of theirs.
+func withoutSecrets(body []byte, form url.Values) []byte {
+	for _, name := range []string{
+		"refresh_token", "token", "code", "code_verifier", "device_code", "subject_token", "assertion", "client_secret", "client_assertion",
+	} {
+		if value := form.Get(name); len(value) >= minSecret {
+			body = bytes.ReplaceAll(body, []byte(value), []byte("[redacted]"))
+		}
+	}
+	return body
 }
 
 // orCause is why ctx has ended, if it has: HTTP/2 says "canceled" whatever the

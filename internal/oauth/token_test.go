@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -322,6 +324,34 @@ func TestH61ErrorTextsAreInert(t *testing.T) {
 	err := error(&Error{Code: "x\x1b]52;c;aGk=\a", Description: "a\u202eb\nerror: c" + strings.Repeat("d", 1000)})
 	if got := err.Error(); strings.ContainsAny(got, "\x1b\a\n\u202e") || len(got) > 500 {
 		t.Errorf("H61: %q", got)
+	}
+}
+
+// Some servers repeat what they refuse.
+func TestH64ErrorsHoldNoSecretOfTheRequest(t *testing.T) {
+	c, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		form, _ := url.ParseQuery(string(body))
+		form.Del("client_assertion_type")
+		w.WriteHeader(http.StatusBadRequest)
+		said, _ := json.Marshal(map[string]string{"error": "invalid_request", "error_description": "refused: " + strings.Join(slices.Concat(
+			form["refresh_token"], form["subject_token"], form["assertion"], form["code"], form["code_verifier"], form["token"], form["client_secret"]), " ")})
+		_, _ = w.Write(said)
+	})
+	c.ClientSecret, c.AuthMethod = secret.New("the-client-secret"), AuthPost
+	canary := secret.New("canary-of-the-request")
+	request := &AuthorizationRequest{codeVerifier: canary}
+	for name, send := range map[string]func() error{
+		"refresh":    func() error { _, err := c.Refresh(t.Context(), canary, Target{}); return err },
+		"code":       func() error { _, err := c.Exchange(t.Context(), request, canary.Reveal()); return err },
+		"exchange":   func() error { _, err := c.TokenExchange(t.Context(), canary, TokenTypeJWT, Target{}); return err },
+		"jwt-bearer": func() error { _, err := c.JWTBearer(t.Context(), canary, Target{}); return err },
+		"revocation": func() error { return c.Revoke(t.Context(), canary, HintRefreshToken) },
+	} {
+		if err := send(); err == nil || !strings.Contains(err.Error(), "the server says invalid_request: refused: [redacted]") ||
+			strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "the-client-secret") {
+			t.Errorf("H64 %s: %v", name, err)
+		}
 	}
 }
 
