@@ -88,7 +88,29 @@ func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string
 	if m.Issuer != issuer {
 		return nil, fmt.Errorf("%w: it calls itself %q, not %q", ErrOtherIssuer, safetext.Line(m.Issuer), safetext.Line(issuer))
 	}
-	return &m, m.Check()
+	if err := m.Check(); err != nil {
+		return nil, err
+	}
+	return &m, m.checkPlainHTTP()
+}
+
+// checkPlainHTTP refuses endpoints on this machine's loopback addresses that a server
+// elsewhere names: its client's requests would reach what listens here alone.
+func (m *Metadata) checkPlainHTTP() error {
+	for _, endpoint := range m.endpoints() {
+		for _, where := range []string{*endpoint.url, m.MTLSEndpointAliases[endpoint.name]} {
+			if leadsInside(m.Issuer, where) {
+				return fmt.Errorf("%w: its %s: %q is not https", httpclient.ErrMalformed, endpoint.name, safetext.Line(where))
+			}
+		}
+	}
+	return nil
+}
+
+// leadsInside tells a plain http address, which only a loopback one may be, that stands
+// in the answer of an https one.
+func leadsInside(from, to string) bool {
+	return strings.HasPrefix(strings.ToLower(from), "https:") && strings.HasPrefix(strings.ToLower(to), "http:")
 }
 
 // Pinned is the part of the metadata that a login goes on with: who the server is

@@ -93,6 +93,45 @@ func TestD40RedirectToAnotherHost(t *testing.T) {
 	}
 }
 
+// A server elsewhere must not send requests to what listens on this machine alone.
+func TestD39HTTPSLeadsToNoLoopback(t *testing.T) {
+	var field string
+	var value any
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer := map[string]any{"issuer": server.URL, "resource": server.URL, "token_endpoint": server.URL + "/token", "authorization_servers": []string{server.URL}}
+		if field != "" {
+			answer[field] = value
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	})
+	if _, err := Discover(t.Context(), server.Client(), server.URL); err != nil {
+		t.Fatal(err)
+	}
+	const inside = "HTTP://127.0.0.1:2375/containers/create"
+	endpoints := []string{"mtls_endpoint_aliases"}
+	for _, endpoint := range new(Metadata).endpoints() {
+		endpoints = append(endpoints, endpoint.name)
+	}
+	for _, field = range endpoints {
+		if value = inside; field == "mtls_endpoint_aliases" {
+			value = map[string]string{"token_endpoint": inside}
+		}
+		if _, err := Discover(t.Context(), server.Client(), server.URL); !errors.Is(err, httpclient.ErrMalformed) {
+			t.Errorf("D39 %s: %v", field, err)
+		}
+	}
+	field = ""
+	if _, err := DiscoverResource(t.Context(), server.Client(), server.URL); err != nil {
+		t.Fatal(err)
+	}
+	field, value = "authorization_servers", []string{server.URL, "http://localhost:8080"}
+	if _, err := DiscoverResource(t.Context(), server.Client(), server.URL); !errors.Is(err, httpclient.ErrMalformed) {
+		t.Errorf("D39 %s: %v", field, err)
+	}
+}
+
 func FuzzMetadata(f *testing.F) {
 	f.Add([]byte(`{"issuer":"https://x","authorization_endpoint":"https://x/a","token_endpoint":"https://x/t"}`))
 	f.Add([]byte(`{"authorization_endpoint":"javascript:x","token_endpoint":"-x"}`))
