@@ -2,6 +2,7 @@ package idtoken
 
 import (
 	"context"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -23,6 +24,9 @@ const (
 	maxKeys = 16 // of a set, so that a record stays small
 	// refetchAfter is how old a set must be before an unknown key makes fob ask again.
 	refetchAfter = time.Minute
+	// maxRSABits bounds the work of one check, as TLS does: it takes minutes with a key
+	// of the size that an answer may have.
+	maxRSABits = 8192
 )
 
 // verifySignature checks a signature against the issuer's keys and returns what was
@@ -65,8 +69,8 @@ func (v *Verifier) fetchesAllowed() int {
 	return 1
 }
 
-// fetchKeys reads the issuer's key set. Keys of a kind that fob does not know are
-// passed over.
+// fetchKeys reads the issuer's key set. Keys of a kind that fob does not know, or does
+// not check with, are passed over.
 func (v *Verifier) fetchKeys(ctx context.Context) error {
 	var set struct{ Keys []json.RawMessage }
 	if err := httpclient.GetJSON(ctx, v.HTTP, v.JWKSURI, &set); err != nil {
@@ -75,7 +79,7 @@ func (v *Verifier) fetchKeys(ctx context.Context) error {
 	v.Keys = &KeySet{FetchedAt: v.Now().UTC()}
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
-		if key.UnmarshalJSON(wholeCoordinates(raw)) != nil || !key.IsPublic() || key.Use != "" && key.Use != "sig" || len(v.Keys.Keys) == maxKeys {
+		if key.UnmarshalJSON(wholeCoordinates(raw)) != nil || !checks(key) || len(v.Keys.Keys) == maxKeys {
 			continue
 		}
 		key.Certificates, key.CertificatesURL = nil, nil // no part of what is checked
@@ -83,6 +87,12 @@ func (v *Verifier) fetchKeys(ctx context.Context) error {
 		v.Keys.Keys = append(v.Keys.Keys, key)
 	}
 	return nil
+}
+
+// checks tells the keys that signatures are checked with.
+func checks(key jose.JSONWebKey) bool {
+	public, isRSA := key.Key.(*rsa.PublicKey)
+	return key.IsPublic() && (key.Use == "" || key.Use == "sig") && (!isRSA || public.N.BitLen() <= maxRSABits)
 }
 
 // wholeCoordinates gives a point on a curve back the zero bytes that some servers drop

@@ -4,8 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"math/big"
+	"net/http"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -52,5 +55,22 @@ func TestOtherKeysStayAsTheyAre(t *testing.T) {
 		if got := wholeCoordinates(json.RawMessage(raw)); string(got) != raw {
 			t.Errorf("%s became %s", raw, got)
 		}
+	}
+}
+
+// A signature by a key as large as an answer may be takes minutes to check.
+func TestC37HugeKeysAreNotUsed(t *testing.T) {
+	sized := func(bits uint) *rsa.PublicKey {
+		return &rsa.PublicKey{N: new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), bits), big.NewInt(1)), E: 1<<31 - 1}
+	}
+	c, _ := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: sized(4_000_000), KeyID: "huge"}, {Key: sized(4096), KeyID: "good"}}})
+	})
+	c.Metadata.JWKSURI = c.Metadata.TokenEndpoint
+	if err := c.fetchKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Keys.Keys) != 1 || c.Keys.Keys[0].KeyID != "good" {
+		t.Errorf("C37: %d keys are used", len(c.Keys.Keys))
 	}
 }
