@@ -19,6 +19,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -135,9 +136,10 @@ func (c *claimSet) token() *Token {
 	}
 }
 
-// parseSigned takes the compact form alone: three parts, known algorithm.
+// parseSigned takes the compact form alone: three parts, known algorithm. base64 would
+// pass over line breaks, which would be printed with the rest.
 func parseSigned(raw string) (*jose.JSONWebSignature, error) {
-	if strings.Count(raw, ".") != 2 {
+	if strings.Count(raw, ".") != 2 || !safetext.IsVisibleASCII(raw) {
 		return nil, refused("it is not a signed JWT")
 	}
 	token, err := jose.ParseSignedCompact(raw, signatureAlgorithms)
@@ -172,7 +174,10 @@ func (v *Verifier) checkClaims(claims *claimSet, token *jose.JSONWebSignature, a
 	return nil
 }
 
-func seconds(t float64) time.Time { return time.Unix(int64(t), 0) }
+// maxTime is the last second of the year 9999: nothing writes a later one down.
+const maxTime = 253402300799
+
+func seconds(t float64) time.Time { return time.Unix(int64(min(max(t, 0), maxTime)), 0).UTC() }
 
 // matchesHash compares at_hash: the left half of the token's hash (OIDC Core §3.1.3.6).
 func matchesHash(atHash string, algorithm jose.SignatureAlgorithm, accessToken secret.Secret) bool {

@@ -1,8 +1,12 @@
 package idtoken
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +87,65 @@ func verified(t *testing.T, rp *relyingParty) (*Token, *oauth.TokenResponse, err
 	}
 	id, err := rp.Verify(t.Context(), r.IDToken(), request.Nonce, access.Value)
 	return id, r, err
+}
+
+// signedHere is a Verifier that knows one key, and an id_token that this key has signed.
+func signedHere(t *testing.T, claims map[string]any) (*Verifier, string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]any{"iss": "https://sso.example", "sub": "ada", "aud": "fob", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}
+	maps.Copy(all, claims)
+	payload, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Verifier{
+		Issuer: "https://sso.example", JWKSURI: "https://sso.example/jwks", ClientID: "fob", Now: time.Now, ServerNow: time.Now,
+		Keys: &KeySet{Keys: []jose.JSONWebKey{{Key: private.Public()}}, FetchedAt: time.Now()},
+	}, raw
+}
+
+// fob token --id-token prints it as it came.
+func TestB22LineBreaksInAnIDToken(t *testing.T) {
+	v, raw := signedHere(t, nil)
+	if _, err := v.Verify(t.Context(), raw, "", secret.Secret{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{0, 10, strings.LastIndex(raw, ".") + 1, len(raw)} {
+		broken := raw[:at] + "\r\n" + raw[at:]
+		if _, err := v.Verify(t.Context(), broken, "", secret.Secret{}); !errors.Is(err, ErrRefused) {
+			t.Errorf("B22 at %d: %v", at, err)
+		}
+		if _, err := v.VerifyRefreshed(t.Context(), broken, "ada", secret.Secret{}); !errors.Is(err, ErrRefused) {
+			t.Errorf("B22 at %d, refreshed: %v", at, err)
+		}
+	}
+}
+
+func TestB20AnIDTokenForEverIsStored(t *testing.T) {
+	v, raw := signedHere(t, map[string]any{"exp": 1e18})
+	id, err := v.Verify(t.Context(), raw, "", secret.Secret{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := json.Marshal(id.ExpiresAt); err != nil {
+		t.Errorf("B20: %v", err)
+	}
 }
 
 // The names are those of the OpenID Foundation's relying-party tests, without

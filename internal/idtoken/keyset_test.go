@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -63,14 +65,15 @@ func TestC37HugeKeysAreNotUsed(t *testing.T) {
 	sized := func(bits uint) *rsa.PublicKey {
 		return &rsa.PublicKey{N: new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), bits), big.NewInt(1)), E: 1<<31 - 1}
 	}
-	c, _ := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: sized(4_000_000), KeyID: "huge"}, {Key: sized(4096), KeyID: "good"}}})
-	})
-	c.Metadata.JWKSURI = c.Metadata.TokenEndpoint
-	if err := c.fetchKeys(t.Context()); err != nil {
+	}))
+	defer server.Close()
+	v := &Verifier{HTTP: server.Client(), JWKSURI: server.URL, Now: time.Now}
+	if err := v.fetchKeys(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Keys.Keys) != 1 || c.Keys.Keys[0].KeyID != "good" {
-		t.Errorf("C37: %d keys are used", len(c.Keys.Keys))
+	if len(v.Keys.Keys) != 1 || v.Keys.Keys[0].KeyID != "good" {
+		t.Errorf("C37: %d keys are used", len(v.Keys.Keys))
 	}
 }
