@@ -95,6 +95,10 @@ func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization,
 		if err := CheckURL(complete); err != nil {
 			return nil, fmt.Errorf("%w: its verification_uri_complete: %w", ErrMalformed, err)
 		}
+		// A person reads one address, and a phone would be led to another.
+		if !sameHost(complete, answer.VerificationURI) {
+			answer.VerificationURIComplete = ""
+		}
 	}
 	d := &DeviceAuthorization{
 		UserCode:                userCode,

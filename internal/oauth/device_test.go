@@ -66,6 +66,20 @@ func TestD39DeviceAddresses(t *testing.T) {
 	}
 }
 
+func TestD39ThePictureLeadsWhereTheAddressSays(t *testing.T) {
+	for complete, want := range map[string]string{
+		"https://sso.example.com/device?user_code=A":           "https://sso.example.com/device?user_code=A",
+		"https://evil.test/device?user_code=A":                 "",
+		"https://sso.example.com.evil.test/device?user_code=A": "",
+		"http://127.0.0.1/device?user_code=A":                  "",
+	} {
+		d, err := parseDeviceAuthorization(fmt.Appendf(nil, deviceAnswer, fmt.Sprintf(`,"verification_uri_complete":%q`, complete)), time.Now())
+		if err != nil || d.VerificationURIComplete != want {
+			t.Errorf("D39 %s: %+v, %v", complete, d, err)
+		}
+	}
+}
+
 func TestH61UserCodesAreInert(t *testing.T) {
 	d, err := parseDeviceAuthorization([]byte(`{"device_code":"dc","user_code":"A\u001b[31m\u202e\nB","verification_uri":"https://x/"}`), time.Now())
 	if err != nil || strings.ContainsAny(d.UserCode, "\x1b\n\u202e") {
