@@ -75,9 +75,16 @@ func (s *Session) resource(t Target) string {
 	return t.Resource
 }
 
+// ErrUnbound means that a profile wants tokens that are bound to a key (RFC 9449), and
+// that there is no login which could hold one.
+var ErrUnbound = errors.New("its tokens are to be bound to a key, and no login holds one")
+
 // keylessClient is the client of a profile for which nothing is stored: a public one,
 // or one whose key lies in a file.
 func (s *Session) keylessClient(ctx context.Context) (*oauth.Client, error) {
+	if s.Profile.DPoP {
+		return nil, fmt.Errorf("profile %q: %w", s.Profile.Name, ErrUnbound)
+	}
 	metadata, err := ServerMetadata(ctx, s.HTTP, s.Profile)
 	if err != nil {
 		return nil, err
