@@ -83,36 +83,3 @@ func (a *app) completeLogins(_ *cobra.Command, args []string, _ string) ([]strin
 	slices.Sort(names)
 	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
 }
-
-// nearest is the name that a mistyped one was meant to be: at most two characters are
-// other ones, missing or too many, and no more than half. Empty: none is near.
-func nearest(typed string, names []string) string {
-	best, near := "", min(2, len(typed)/2)
-	for _, name := range names {
-		if d := distance(typed, name); d <= near && d > 0 {
-			best, near = name, d-1
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}

@@ -22,6 +22,7 @@ import (
 	"github.com/fobcli/fob/internal/registry"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
+	"github.com/fobcli/fob/internal/spelling"
 )
 
 // The exit statuses of every command.
@@ -171,6 +172,11 @@ func hintOf(err error) string {
 			return row.hint
 		}
 	}
+	return hintOfDetail(err)
+}
+
+// hintOfDetail is hintOf where what to do depends on what stands in the error.
+func hintOfDetail(err error) string {
 	var parse *config.ParseError
 	var selection *config.SelectError
 	var refusal *oauth.Error
@@ -185,8 +191,8 @@ func hintOf(err error) string {
 		return "the server binds tokens to keys: 'fob login PROFILE --dpop'"
 	case errors.As(err, &parse):
 		return "mend it with an editor; nothing was changed"
-	case errors.As(err, &selection) && nearest(selection.Choice.Name, selection.Names) != "":
-		return fmt.Sprintf("did you mean '%s'?", nearest(selection.Choice.Name, selection.Names))
+	case errors.As(err, &selection) && spelling.Nearest(selection.Choice.Name, selection.Names) != "":
+		return fmt.Sprintf("did you mean '%s'?", spelling.Nearest(selection.Choice.Name, selection.Names))
 	case errors.As(err, &selection):
 		return "name one, or make one the default: 'fob profile set PROFILE --default'"
 	}

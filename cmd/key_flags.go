@@ -14,6 +14,7 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/spelling"
 )
 
 // keyFlags are the properties of a key that create and update set.
@@ -186,7 +187,7 @@ func (a *app) checkEnvironment(name string) error {
 		return nil
 	}
 	err = usagef("there is no environment %q", name)
-	if near := apikey.Nearest(known, name); near != "" {
+	if near := spelling.Nearest(name, known); near != "" {
 		return withHint(err, "did you mean %s?", near)
 	}
 	return withHint(err, "there are %s; 'environments' under [keys] in the configuration says so", strings.Join(known, ", "))

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/fobcli/fob/internal/spelling"
 )
 
 // Reason says why a key was refused.
@@ -125,7 +127,7 @@ func (r *Record) permits(need Need, now time.Time) error {
 		return nil
 	}
 	detail := "it lacks " + scope
-	if near := nearest(r.Scopes, scope); near != "" {
+	if near := spelling.Nearest(scope, r.Scopes); near != "" {
 		detail += ", and has " + near
 	} else if len(r.Scopes) > 0 {
 		detail += ", and has " + strings.Join(r.Scopes, " ")

@@ -163,15 +163,6 @@ func TestCheckScope(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	known := []string{"orders:read", "orders:write"}
-	for word, want := range map[string]string{"orders:raed": "orders:read", "order:write": "orders:write", "invoices:list": ""} {
-		if got := Nearest(known, word); got != want {
-			t.Errorf("%s: %q", word, got)
-		}
-	}
-}
-
 func TestRecordCheck(t *testing.T) {
 	_, good := minted(t)
 	if err := good.Check(); err != nil {
