@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf16"
 
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
@@ -38,7 +37,7 @@ func (a *app) printInspection(token secret.Secret, asJSON bool) error {
 		return withHint(err, "'fob status' knows when it ends; its server can tell the rest")
 	}
 	if asJSON {
-		return a.printInertJSON(seen)
+		return a.printJSON(seen)
 	}
 	a.note("What the token says; its signature is not checked here.")
 	rows := [][]string{}
@@ -123,28 +122,4 @@ func agoText(t, now time.Time) string {
 		return "in " + roughly(left)
 	}
 	return roughly(now.Sub(t)) + " ago"
-}
-
-// printInertJSON is printJSON for what must stay exact and may hold anything: what a
-// terminal or a CI runner could act on, or the eye not see, is written as \u escapes.
-func (a *app) printInertJSON(v any) error {
-	var text bytes.Buffer
-	exact := app{stdout: &text}
-	if err := exact.printJSON(v); err != nil {
-		return err
-	}
-	var inert strings.Builder
-	for _, r := range text.String() {
-		switch {
-		case r == '\n', r == ' ', r != '#' && safetext.Line(string(r)) == string(r):
-			inert.WriteRune(r)
-		case r > 0xFFFF:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&inert, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&inert, `\u%04x`, r)
-		}
-	}
-	_, err := io.WriteString(a.stdout, inert.String())
-	return err
 }

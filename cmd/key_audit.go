@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -148,13 +147,6 @@ func (a *app) printLog(ctx context.Context, g *registrar.Registrar, opts keyAudi
 		return nil
 	}
 	return a.printTable(rows)
-}
-
-// printLine writes v to stdout as one line of JSON.
-func (a *app) printLine(v any) error {
-	enc := json.NewEncoder(a.stdout)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
 }
 
 // isTampered reports that an audit found something.

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -142,15 +141,10 @@ type newKeyJSONLine struct {
 
 // printNewKey prints a key, the whole line at once.
 func (a *app) printNewKey(key apikey.Minted, r apikey.Record, asJSON bool) error {
-	line := key.Key.Reveal()
 	if asJSON {
-		text, err := json.Marshal(newKeyJSONLine{Key: line, keyJSON: newKeyJSON(r, a.now()), Replaces: r.Predecessor})
-		if err != nil {
-			return err
-		}
-		line = string(text)
+		return a.printLine(newKeyJSONLine{Key: key.Key.Reveal(), keyJSON: newKeyJSON(r, a.now()), Replaces: r.Predecessor})
 	}
-	_, err := fmt.Fprintln(a.stdout, line)
+	_, err := fmt.Fprintln(a.stdout, key.Key.Reveal())
 	return err
 }
 

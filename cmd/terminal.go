@@ -9,6 +9,7 @@ package cmd
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -18,10 +19,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -35,12 +38,36 @@ func (a *app) note(format string, args ...any) {
 	fmt.Fprintf(a.stderr, format+"\n", args...)
 }
 
-// printJSON writes v to stdout.
-func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.stdout)
-	enc.SetIndent("", "  ")
+// printJSON writes v to stdout, over several lines.
+func (a *app) printJSON(v any) error { return a.writeJSON(v, "  ") }
+
+// printLine writes v to stdout as one line of JSON.
+func (a *app) printLine(v any) error { return a.writeJSON(v, "") }
+
+// writeJSON stays exact, and v may hold anything: what a terminal or a CI runner could
+// act on, or the eye not see, is written as \u escapes.
+func (a *app) writeJSON(v any, indent string) error {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetIndent("", indent)
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	var inert strings.Builder
+	for _, r := range text.String() {
+		switch {
+		case r == '\n', r == ' ', r != '#' && safetext.Line(string(r)) == string(r):
+			inert.WriteRune(r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&inert, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&inert, `\u%04x`, r)
+		}
+	}
+	_, err := io.WriteString(a.stdout, inert.String())
+	return err
 }
 
 // style colours words on a terminal and leaves them alone elsewhere.

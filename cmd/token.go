@@ -245,7 +245,7 @@ func (a *app) printToken(token *session.Token, opts tokenOptions) error {
 	case opts.inspect:
 		return a.printInspection(value, opts.json)
 	case opts.json:
-		err = a.printInertJSON(newTokenJSON(token, opts.idToken))
+		err = a.printJSON(newTokenJSON(token, opts.idToken))
 	case opts.header:
 		_, err = fmt.Fprintf(a.stdout, "Authorization: %s %s\n", token.Type, value.Reveal())
 	default:
