@@ -52,6 +52,10 @@ func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, e
 	if err := httpclient.CheckURL(issuer); err != nil {
 		return nil, err
 	}
+	// Anybody could be the issuer of a server that repeats what it is asked (RFC 8414 §2).
+	if strings.Contains(issuer, "?") {
+		return nil, fmt.Errorf("%q has a query, and an issuer has none", safetext.Line(issuer))
+	}
 	m, err := fetchMetadata(ctx, hc, issuer, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
 	if err == nil {
 		m.OpenID = true

@@ -60,6 +60,18 @@ func TestD38IssuerMustMatch(t *testing.T) {
 	}
 }
 
+// The page that an honest server makes of a query must not pass for its metadata.
+func TestD38AnIssuerHasNoQuery(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		issuer := "http://" + r.Host + "/page?say="
+		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": issuer, "token_endpoint": "https://evil.example/token"})
+	}))
+	defer server.Close()
+	if _, err := Discover(t.Context(), server.Client(), server.URL+"/page?say="); err == nil {
+		t.Error("D38: an issuer with a query is accepted")
+	}
+}
+
 func TestD40Bounded(t *testing.T) {
 	server, hc := start(t, authservertest.Options{})
 	arm(t, server, "discovery-huge")

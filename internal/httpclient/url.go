@@ -10,6 +10,8 @@ import (
 	"github.com/fobcli/fob/internal/safetext"
 )
 
+const maxURL = 8 << 10 // bytes; nobody need take more than 8,000 (RFC 9110 §4.1)
+
 // CheckURL accepts an https URL, or an http one of a loopback host, that holds
 // nothing a launcher, a shell or a log could take for something else.
 func CheckURL(raw string) error {
@@ -17,6 +19,9 @@ func CheckURL(raw string) error {
 		return errors.New("there is no URL")
 	}
 	shown := safetext.Line(raw)
+	if len(raw) > maxURL {
+		return fmt.Errorf("%q has more than %d bytes", shown, maxURL)
+	}
 	for _, r := range raw {
 		if r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r) {
 			return fmt.Errorf("%q holds a character that no URL has", shown)

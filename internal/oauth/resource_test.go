@@ -27,6 +27,7 @@ func TestD39URLs(t *testing.T) {
 		"", "http://sso.example.com", "http://127.0.0.1.evil.test", "http://localhost.evil.test", "file:///etc/passwd", "javascript:alert(1)",
 		`\\host\x`, "-flag", "--app=https://x", "$(x)", "https://x/`id`", "https://x/\nhttps://y", "https://x/\x00", "https://x y", " https://x",
 		"https://u@x", "https://u:p@x", "https://x#f", "https://", "https:x", "//x", "https://x/<script>", "https://x/\u202e", "HTTP://x", "https://x/\x1b[31m", "https://x/{y}",
+		"https://x/" + strings.Repeat("a", 9000),
 	} {
 		if CheckURL(bad) == nil {
 			t.Errorf("D39 %q is accepted", bad)
