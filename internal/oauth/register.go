@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/httpclient"
@@ -32,6 +34,9 @@ type Registration struct {
 func Register(ctx context.Context, hc *http.Client, m *discovery.Metadata, redirectURI string, grantTypes []string) (*Registration, error) {
 	if m.RegistrationEndpoint == "" {
 		return nil, fmt.Errorf("%w: it registers no clients", ErrUnsupported)
+	}
+	if m.AuthorizationEndpoint != "" && !sameSite(m.AuthorizationEndpoint, m.TokenEndpoint) {
+		return nil, fmt.Errorf("%w: its login page is on another site than its token endpoint, which would get that site's codes", ErrMalformed)
 	}
 	request, err := json.Marshal(map[string]any{
 		"client_name":                "fob",
@@ -113,6 +118,37 @@ func sameHost(a, b string) bool {
 	u, err := url.Parse(a)
 	v, otherErr := url.Parse(b)
 	return err == nil && otherErr == nil && u.Scheme == v.Scheme && u.Host == v.Host
+}
+
+// sameSite tells two addresses of one owner, as far as names show it: the same host, or
+// hosts below one domain. A server that names another's login page and, as the new
+// client's ID, one which is known there, would be sent that login's code (RFC 9700 §4.4).
+func sameSite(a, b string) bool {
+	u, err := url.Parse(a)
+	v, otherErr := url.Parse(b)
+	if err != nil || otherErr != nil {
+		return false
+	}
+	site := siteOf(u.Hostname())
+	return strings.EqualFold(u.Hostname(), v.Hostname()) || site != "" && site == siteOf(v.Hostname())
+}
+
+// siteOf is the domain that somebody has registered: two labels, three below the likes
+// of co.uk. It is empty for an address and for a name of one label.
+func siteOf(host string) string {
+	labels := strings.Split(strings.ToLower(strings.TrimSuffix(host, ".")), ".")
+	last := len(labels) - 1
+	if _, err := netip.ParseAddr(host); err == nil || last < 1 {
+		return ""
+	}
+	from := last - 1
+	if len(labels[last]) == 2 && slices.Contains([]string{"ac", "co", "com", "edu", "gov", "net", "org"}, labels[from]) {
+		from--
+	}
+	if from < 0 {
+		return ""
+	}
+	return strings.Join(labels[from:], ".")
 }
 
 // Unregister removes the client from the server (RFC 7592 §2.3). ErrUnsupported:
