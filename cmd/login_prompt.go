@@ -109,6 +109,10 @@ func (a *app) completeServer(ctx context.Context, p *config.Profile) error {
 		return nil
 	case template == "":
 		issuer, err := a.askFor(ctx, "Issuer URL of the server:", checkIssuer)
+		var hinted *hintError
+		if errors.As(err, &hinted) {
+			return err
+		}
 		if err != nil {
 			return withHint(usagef("no server is known for profile %q", p.Name),
 				"fob login %s --issuer URL --client-id ID, or a preset: fob login github", p.Name)

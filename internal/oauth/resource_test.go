@@ -1,6 +1,9 @@
 package oauth
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestResourceIndicators(t *testing.T) {
 	for _, good := range []string{"https://api.example.com/v1", "http://127.0.0.1:8080/api", "urn:example:api", "api://6e74172b-be56-4843-9ff4-e66a39bb12e3"} {
