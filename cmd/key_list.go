@@ -86,7 +86,7 @@ func (a *app) printKeys(records []apikey.Record) error {
 			short(scopesText(r.Scopes), 40), safetext.Line(r.Note),
 		})
 	}
-	return a.printTable(rows)
+	return a.printTable(rows, "NOTE", "USED", "SCOPES")
 }
 
 // short cuts a text of a table's middle column.

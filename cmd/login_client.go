@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
@@ -26,12 +28,8 @@ func (a *app) register(ctx context.Context, attempt *loginAttempt, m *discovery.
 			return err
 		}
 	} else {
-		grants := []string{config.GrantAuthorizationCode, "refresh_token"}
-		if opts.device || m.DeviceAuthorizationEndpoint != "" { // the next login may be with --device
-			grants = append(grants, oauth.GrantDeviceCode)
-		}
 		redirect := cmp.Or(p.WithProvider().RedirectURI, loopback.DefaultRedirectURI)
-		registration, err := oauth.Register(ctx, attempt.session.HTTP, m, redirect, grants)
+		registration, err := registerWithDevice(ctx, attempt.session.HTTP, m, redirect, opts.device)
 		if err != nil {
 			return withHint(fmt.Errorf("registering fob as a client: %w", err),
 				"register one yourself with the redirect URI %s, then: fob login %s --client-id ID", redirect, p.Name)
@@ -42,6 +40,22 @@ func (a *app) register(ctx context.Context, attempt *loginAttempt, m *discovery.
 	s, err := a.session(*p)
 	attempt.session = s
 	return err
+}
+
+// registerWithDevice asks for the device grant too where the server has it, since the
+// next login may be with --device. Some name it and refuse it (glewlwyd): they are
+// asked again without, unless this login needs it.
+func registerWithDevice(ctx context.Context, hc *http.Client, m *discovery.Metadata, redirect string, needed bool) (*oauth.Registration, error) {
+	grants := []string{config.GrantAuthorizationCode, "refresh_token"}
+	if !needed && m.DeviceAuthorizationEndpoint == "" {
+		return oauth.Register(ctx, hc, m, redirect, grants)
+	}
+	r, err := oauth.Register(ctx, hc, m, redirect, append(slices.Clone(grants), oauth.GrantDeviceCode))
+	var refusal *oauth.Error
+	if !needed && errors.As(err, &refusal) && refusal.Code == "invalid_client_metadata" {
+		return oauth.Register(ctx, hc, m, redirect, grants)
+	}
+	return r, err
 }
 
 // unregisterUnused removes the client that was registered for a login which failed.
