@@ -102,6 +102,7 @@ func isLocal(host string) bool {
 var dialect = sqlstore.Dialect{
 	Migrations:    migrations,
 	HeadForUpdate: "SELECT seq, hash FROM audit_head FOR UPDATE",
+	Parameters:    16_000, // it takes 65,535; each statement is a round trip
 	Snapshot:      sql.LevelRepeatableRead,
 	Retry:         retry,
 	Lost:          lost,

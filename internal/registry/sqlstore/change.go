@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ func (s *Store) tryChange(ctx context.Context, do func(apikey.Tx) error) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	var hash []byte
-	c := &change{ctx: ctx, tx: tx}
+	c := &change{ctx: ctx, tx: tx, parameters: s.dialect.Parameters}
 	if err := tx.QueryRowContext(ctx, s.dialect.HeadForUpdate).Scan(&c.head.Seq, &hash); err != nil {
 		return err
 	}
@@ -79,9 +80,10 @@ func (s *Store) settle(ctx context.Context, head apikey.Head, lost error) error 
 
 // change is an apikey.Tx.
 type change struct {
-	ctx  context.Context
-	tx   *sql.Tx
-	head apikey.Head
+	ctx        context.Context
+	tx         *sql.Tx
+	head       apikey.Head
+	parameters int // of one statement at most
 }
 
 func (c *change) exec(query string, args ...any) (sql.Result, error) {
@@ -123,42 +125,67 @@ func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, erro
 		keys = append(append(keys, values...), entry.Seq)
 		entries = append(entries, entryValues(&entry)...)
 	}
-	if len(keys) == 0 {
-		return skipped, nil
-	}
-	if _, err := c.exec("INSERT INTO api_key ("+keyColumns+", seq) VALUES "+placeholders(len(keys), keyFields+1), keys...); err != nil {
+	if err := c.insertRows("INSERT INTO api_key ("+keyColumns+", seq) VALUES ", keyFields+1, keys); err != nil {
 		return nil, err
 	}
-	_, err = c.exec("INSERT INTO audit_log ("+logColumns+") VALUES "+placeholders(len(entries), entryFields), entries...)
-	return skipped, err
+	return skipped, c.insertRows(insertEntries, entryFields, entries)
+}
+
+// insertRows inserts rows of a width, as many at once as a statement has parameters
+// for. That statement is read once.
+func (c *change) insertRows(insert string, width int, values []any) error {
+	most := c.parameters / width * width
+	if len(values) > most {
+		many, err := c.tx.PrepareContext(c.ctx, insert+placeholders(most, width))
+		if err != nil {
+			return err
+		}
+		defer many.Close()
+		for ; len(values) >= most; values = values[most:] {
+			if _, err := many.ExecContext(c.ctx, values[:most]...); err != nil {
+				return err
+			}
+		}
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	_, err := c.exec(insert+placeholders(len(values), width), values...)
+	return err
 }
 
 // there returns the digests of those records' ids that the registry has.
 func (c *change) there(records []apikey.Record) (map[string]apikey.Digest, error) {
+	there := make(map[string]apikey.Digest)
+	for some := range slices.Chunk(records, c.parameters) {
+		if err := c.addThere(there, some); err != nil {
+			return nil, err
+		}
+	}
+	return there, nil
+}
+
+func (c *change) addThere(there map[string]apikey.Digest, records []apikey.Record) error {
 	ids := make([]any, len(records))
 	for i := range records {
 		ids[i] = records[i].ID
 	}
-	there := make(map[string]apikey.Digest)
-	if len(ids) == 0 {
-		return there, nil
-	}
 	rows, err := c.tx.QueryContext(c.ctx, "SELECT id, digest FROM api_key WHERE id IN "+placeholders(len(ids), len(ids)), ids...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id string
 		var digest []byte
 		if err := rows.Scan(&id, &digest); err != nil {
-			return nil, err
+			return err
 		}
 		var d apikey.Digest
 		copy(d[:], digest)
 		there[id] = d
 	}
-	return there, rows.Err()
+	return rows.Err()
 }
 
 // placeholders writes ($1,$2),($3,$4): count in all, width in each row.
@@ -206,15 +233,17 @@ func (c *change) SetPepper(e apikey.Event, id string) error {
 	return c.log(&entry)
 }
 
-const entryFields = 8
+const (
+	entryFields   = 8
+	insertEntries = "INSERT INTO audit_log (" + logColumns + ") VALUES "
+)
 
 func entryValues(e *apikey.Entry) []any {
 	return []any{e.Seq, apikey.Milliseconds(e.At), e.Actor, e.Action, e.Detail, e.KeyID, e.KeySum[:], e.Hash[:]}
 }
 
 func (c *change) log(e *apikey.Entry) error {
-	_, err := c.exec("INSERT INTO audit_log ("+logColumns+") VALUES "+placeholders(entryFields, entryFields), entryValues(e)...)
-	return err
+	return c.insertRows(insertEntries, entryFields, entryValues(e))
 }
 
 const rotationColumns = "new_id, old_id, phase, compromised, started_at, leased_until, due_at, deliveries"

@@ -22,6 +22,8 @@ type Dialect struct {
 	Migrations embed.FS // migrations/*.sql in the order of their names, each its own transaction
 	// HeadForUpdate reads seq and hash of audit_head and keeps others from changing it.
 	HeadForUpdate string
+	// Parameters is how many a statement should have at most: 16 or more.
+	Parameters int
 	// Snapshot is the isolation in which all reads see one moment.
 	Snapshot sql.IsolationLevel
 	// Retry reports that a transaction failed for another's sake and may be run again.
