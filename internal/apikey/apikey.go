@@ -76,7 +76,8 @@ func Mint(brand, environment string) (Minted, error) {
 	}
 	id := string(versionMinted) + randomText(idLength-1)
 	text := brand + "_" + environment + "_" + id + "_" + randomText(secretLength)
-	text += checksum([]byte(text))
+	sum := checksum(text)
+	text += string(sum[:])
 	return Minted{
 		Parts:  Parts{Brand: brand, Environment: environment, ID: id},
 		Key:    secret.New(text),
@@ -102,11 +103,15 @@ func randomText(length int) string {
 	}
 }
 
-// checksum is a filter against typos and chance finds; it authorises nothing.
-func checksum(text []byte) string {
-	var digits [checksumLength]byte
-	putBase62(digits[:], uint64(crc32.ChecksumIEEE(text)))
-	return string(digits[:])
+// checksum is a filter against typos and chance finds; it authorises nothing. It is
+// crc32.ChecksumIEEE, which would need a copy of the text on the heap.
+func checksum(text string) (digits [checksumLength]byte) {
+	crc := ^uint32(0)
+	for i := range len(text) {
+		crc = crc32.IEEETable[byte(crc)^text[i]] ^ crc>>8
+	}
+	putBase62(digits[:], uint64(^crc))
+	return digits
 }
 
 // putBase62 fills digits with n, the last digit last, zeros in front.
@@ -130,11 +135,8 @@ func Parse(text string) (Parts, error) {
 		CheckID(id) != nil || id[0] != versionMinted || !isBase62(tail, secretLength+checksumLength) {
 		return Parts{}, ErrFormat
 	}
-	var buffer [maxKey]byte
-	whole := append(buffer[:0], text...)
-	var digits [checksumLength]byte
-	putBase62(digits[:], uint64(crc32.ChecksumIEEE(whole[:len(text)-checksumLength])))
-	if string(digits[:]) != text[len(text)-checksumLength:] {
+	sum := checksum(text[:len(text)-checksumLength])
+	if string(sum[:]) != text[len(text)-checksumLength:] {
 		return Parts{}, ErrChecksum
 	}
 	return Parts{Brand: brand, Environment: environment, ID: id}, nil
