@@ -38,7 +38,7 @@ func TestVerifyAllocatesNothing(t *testing.T) {
 		want error
 	}{
 		{"a good key", text, r, nil},
-		{"an unknown id", text, nil, errUnknown},
+		{"an unknown id", text, &Record{}, errUnknown},
 		{"a wrong secret", other, r, errUnknown},
 	} {
 		var got error

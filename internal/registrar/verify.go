@@ -28,11 +28,7 @@ func (g *Registrar) Verify(ctx context.Context, text string, need apikey.Need) (
 	if err != nil {
 		return apikey.Record{}, err
 	}
-	record := &r
-	if !known {
-		record = nil
-	}
-	if err := p.Check(record, pepper, need, g.now()); err != nil {
+	if err := p.Check(&r, pepper, need, g.now()); err != nil {
 		var refused *apikey.RefusedError
 		if errors.As(err, &refused) && refused.Reason == apikey.Unknown {
 			return apikey.Record{}, err
