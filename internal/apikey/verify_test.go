@@ -63,7 +63,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	p, _ := Present(text, Need{})
-	if got := reasonOf(p.Check(nil, nil, Need{}, noon)); got != Unknown {
+	if got := reasonOf(p.Check(&Record{}, nil, Need{}, noon)); got != Unknown {
 		t.Error(got)
 	}
 	if _, err := Present(text, Need{Environment: "test"}); reasonOf(err) != OtherEnvironment {
@@ -98,13 +98,14 @@ func TestG57OneAnswerForUnknownAndWrong(t *testing.T) {
 	text, record := minted(t)
 	stranger, _ := minted(t)
 	guess := text[:len("acme_live_")+idLength] + stranger[len("acme_live_")+idLength:len(stranger)-checksumLength]
-	guess += checksum([]byte(guess))
+	digits := checksum(guess)
+	guess += string(digits[:])
 	p, err := Present(guess, Need{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wrong := p.Check(&record, nil, Need{}, noon)
-	unknown := p.Check(nil, nil, Need{}, noon)
+	unknown := p.Check(&Record{}, nil, Need{}, noon)
 	if wrong == nil || !errors.Is(wrong, unknown) {
 		t.Errorf("%v and %v", wrong, unknown)
 	}
