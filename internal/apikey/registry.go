@@ -38,6 +38,10 @@ type Registry interface {
 	Change(ctx context.Context, do func(Tx) error) error
 	// Use adds to what is known of keys' use. Unknown keys are left out.
 	Use(ctx context.Context, uses []Use) error
+	// Changed returns the ids of keys that were changed behind a sequence number, at most
+	// so many, and the number of the last one that it tells of. It is cheap to ask
+	// often; whoever asks again gives that number.
+	Changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error)
 	// Log hands over the entries behind a sequence number, all of one moment, each
 	// with what the key's row says at that moment if it is the key's last.
 	Log(ctx context.Context, after int64, each func(Logged) error) (LogEnd, error)

@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -78,4 +79,36 @@ func testTampering(t *testing.T, f *fixture) {
 // milliseconds writes a time as the rows have it.
 func milliseconds(at time.Time) string {
 	return strconv.FormatInt(apikey.Milliseconds(at), 10)
+}
+
+// The feed tells of each change, once, whoever made it.
+func testChanged(t *testing.T, f *fixture) {
+	other := f.open(t)
+	seen := int64(0)
+	changed := func(want ...string) {
+		t.Helper()
+		ids, last, err := f.Registry.Changed(t.Context(), seen, 100)
+		if err != nil || !slices.Equal(ids, want) {
+			t.Errorf("%v, %v; not %v", ids, err, want)
+		}
+		seen = last
+	}
+	changed()
+	_, id := f.key(t, draft)
+	changed(id)
+	changed()
+	if _, err := other.Revoke(t.Context(), []string{id}, ""); err != nil {
+		t.Fatal(err)
+	}
+	changed(id)
+	changed()
+	for range 3 {
+		f.key(t, draft)
+	}
+	if ids, last, err := f.Registry.Changed(t.Context(), seen, 2); err != nil || len(ids) != 2 || last != seen+2 {
+		t.Error(ids, last, err)
+	}
+	if ids, last, err := f.Registry.Changed(t.Context(), seen+2, 2); err != nil || len(ids) != 1 || last != seen+3 {
+		t.Error(ids, last, err)
+	}
 }

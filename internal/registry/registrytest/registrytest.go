@@ -48,6 +48,7 @@ func Run(t *testing.T, d Driver) {
 		{"G55_RotateCrowd", testRotateCrowd},
 		{"ChangesFromManyProcesses", testManyChanges},
 		{"FirstUseByMany", testFirstUse},
+		{"Changed", testChanged},
 		{"Audit", testAudit},
 		{"AuditFindsTampering", testTampering},
 		{"Pepper", testPepper},

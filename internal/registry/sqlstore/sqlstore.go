@@ -24,6 +24,9 @@ type Dialect struct {
 	HeadForUpdate string
 	// Parameters is how many a statement should have at most: 16 or more.
 	Parameters int
+	// DataVersion asks, on one connection, for a number that differs once another
+	// connection has changed something; "" where no question is cheaper than the head's.
+	DataVersion string
 	// Snapshot is the isolation in which all reads see one moment.
 	Snapshot sql.IsolationLevel
 	// Retry reports that a transaction failed for another's sake and may be run again.
@@ -39,6 +42,7 @@ type Store struct {
 	db      *sql.DB
 	dialect Dialect
 	lookup  *sql.Stmt
+	watch   watch
 }
 
 // Open takes a database over. With create it makes or brings up to date what is
@@ -58,6 +62,7 @@ func Open(ctx context.Context, db *sql.DB, d Dialect, create bool) (*Store, erro
 
 // Close lets the database go.
 func (s *Store) Close() error {
+	s.watch.close()
 	s.lookup.Close()
 	return s.db.Close()
 }
