@@ -26,6 +26,7 @@ type Config struct {
 	PassphraseCommand []string           `toml:"passphrase_command"`
 	CAFile            string             `toml:"ca_file"`
 	Keys              Keys               `toml:"keys"`
+	Serve             Serve              `toml:"serve"`
 	Profiles          map[string]Profile `toml:"profile"`
 }
 

@@ -146,7 +146,7 @@ func (c *Config) means(other *Config) bool {
 	if !slices.Equal(c.PassphraseCommand, other.PassphraseCommand) {
 		return false
 	}
-	if c.Default != other.Default || c.Storage != other.Storage || c.KeyFile != other.KeyFile || c.CAFile != other.CAFile || !reflect.DeepEqual(c.Keys, other.Keys) || len(c.Profiles) != len(other.Profiles) {
+	if c.Default != other.Default || c.Storage != other.Storage || c.KeyFile != other.KeyFile || c.CAFile != other.CAFile || !reflect.DeepEqual(c.Keys, other.Keys) || !reflect.DeepEqual(c.Serve, other.Serve) || len(c.Profiles) != len(other.Profiles) {
 		return false
 	}
 	for name, p := range c.Profiles {

@@ -6,3 +6,16 @@ type Keys struct {
 	Brand        string   `toml:"brand"`        // what every key starts with
 	Environments []string `toml:"environments"` // what keys are for
 }
+
+// Serve is the table [serve]: what routes need where fob checks keys for a proxy.
+type Serve struct {
+	Rules []ServeRule `toml:"rule"`
+}
+
+// ServeRule is a table [[serve.rule]].
+type ServeRule struct {
+	Path        string   `toml:"path"`    // /orders/* is all below /orders/
+	Methods     []string `toml:"methods"` // empty: all
+	Environment string   `toml:"env"`
+	Scopes      []string `toml:"scopes"`
+}

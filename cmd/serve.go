@@ -1,0 +1,224 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/serve"
+)
+
+type serveOptions struct {
+	listen          string
+	tlsCert, tlsKey string
+	trusted         []string
+	proxy           string
+	printConfig     string
+	maxStale        time.Duration
+	cacheSize       int
+	guesses         int
+	verbose         bool
+}
+
+const defaultListen = "127.0.0.1:8089"
+
+func newServeCmd(a *app) *cobra.Command {
+	var opts serveOptions
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Check API keys over HTTP, in front of any service",
+		Long: `Answer a reverse proxy's question whether a request may pass: GET /verify with the
+request's Authorization or X-API-Key header, and ?env= and ?scope= for what is
+needed. 200 says yes and who it is (X-Fob-Key-Id, X-Fob-Owner, X-Fob-Env,
+X-Fob-Scopes); 401, 403 and 429 say no. A key that is revoked anywhere is refused
+within a second; if the registry cannot be asked, every key is.
+
+POST /introspect answers services that hold a key with the scope fob:introspect
+(RFC 7662). /healthz, /readyz and /metrics are for whoever watches it.
+
+Routes may need different things: [[serve.rule]] in the configuration, with path,
+methods, env and scopes. The first that matches counts; what none matches is refused.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitInterrupted),
+		Example: `  fob serve --listen 127.0.0.1:8089 --trusted-proxy 127.0.0.1/32
+  fob serve --listen unix:/run/fob/fob.sock --proxy nginx
+  fob serve --print-config nginx`,
+		Args: noKeyArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runServe(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&opts.listen, "listen", defaultListen, "where: `HOST:PORT`, unix:/PATH, or systemd for the socket that it passes")
+	flags.StringVar(&opts.tlsCert, "tls-cert", "", "answer over TLS with the certificate in this `FILE`; it is read again when it changes")
+	flags.StringVar(&opts.tlsKey, "tls-key", "", "the certificate's private key, in this `FILE`")
+	flags.StringArrayVar(&opts.trusted, "trusted-proxy", nil, "believe the forwarded headers of proxies in this `NETWORK`, as in 127.0.0.1/32; repeatable")
+	flags.StringVar(&opts.proxy, "proxy", "", "answer as this `PROXY` needs it: nginx takes 200, 401 and 403 alone")
+	flags.StringVar(&opts.printConfig, "print-config", "", "print the configuration of a `PROXY` that asks at --listen: "+strings.Join(serve.Proxies(), ", "))
+	flags.DurationVar(&opts.maxStale, "max-stale", serve.DefaultMaxStale, "refuse every key after this `TIME` without a word from the registry")
+	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "hold `N` keys in memory, about 1 KiB each")
+	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "how many bad keys an address may show: `N`; 0 sets no limit")
+	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "log each refusal")
+	_ = c.RegisterFlagCompletionFunc("print-config", completeProxies)
+	_ = c.RegisterFlagCompletionFunc("proxy", completeProxies)
+	return c
+}
+
+func completeProxies(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return serve.Proxies(), cobra.ShellCompDirectiveNoFileComp
+}
+
+func runServe(ctx context.Context, a *app, opts serveOptions) error {
+	if opts.printConfig != "" {
+		return a.printProxyConfig(opts)
+	}
+	options, err := a.serveOptions(opts)
+	if err != nil {
+		return err
+	}
+	g, err := a.registrar(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	g.Peppers = serve.NewPeppers(g.Peppers).Get
+	options.Keys, options.Rehash, options.Peppers = g.Registry, g.Rehash, g.Peppers
+	listener, err := a.listen(ctx, opts, options.Log)
+	if err != nil {
+		return err
+	}
+	return serveUntil(ctx, serve.New(options), listener, options.Log)
+}
+
+// serveOptions checks the flags and the configured rules.
+func (a *app) serveOptions(opts serveOptions) (serve.Options, error) {
+	level := slog.LevelInfo
+	if opts.verbose {
+		level = slog.LevelDebug
+	}
+	o := serve.Options{
+		Now: a.now, Log: slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level})),
+		MaxStale: opts.maxStale, CacheSize: opts.cacheSize, Guesses: opts.guesses, OnlyAuthStatuses: opts.proxy == "nginx",
+	}
+	switch {
+	case (opts.tlsCert == "") != (opts.tlsKey == ""):
+		return o, withHint(usagef("TLS needs a certificate and its key"), "give both --tls-cert and --tls-key")
+	case opts.maxStale <= 0 || opts.cacheSize < 1 || opts.guesses < 0:
+		return o, usagef("--max-stale and --cache-size are more than nothing, --failures-per-second not less")
+	case opts.proxy != "" && !slices.Contains(serve.Proxies(), opts.proxy):
+		return o, withHint(usagef("there is no proxy %q", opts.proxy), "there are %s", strings.Join(serve.Proxies(), ", "))
+	}
+	for _, network := range opts.trusted {
+		prefix, err := netip.ParsePrefix(network)
+		if err != nil {
+			return o, withHint(usagef("%q is no network", network), "as in 127.0.0.1/32, 10.0.0.0/8, ::1/128")
+		}
+		o.TrustedProxies = append(o.TrustedProxies, prefix.Masked())
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return o, err
+	}
+	for i, rule := range cfg.Serve.Rules {
+		r, err := newRule(rule)
+		if err != nil {
+			return o, withHint(usagef("[[serve.rule]] number %d: %s", i+1, err), "mend the configuration with an editor")
+		}
+		o.Rules = append(o.Rules, r)
+	}
+	return o, nil
+}
+
+func newRule(rule config.ServeRule) (serve.Rule, error) {
+	r := serve.Rule{Path: rule.Path, Methods: rule.Methods, Need: apikey.Need{Environment: rule.Environment, Scopes: rule.Scopes}}
+	if !strings.HasPrefix(rule.Path, "/") {
+		return r, errors.New("its path starts with /, as in /orders/*")
+	}
+	if strings.Contains(strings.TrimSuffix(rule.Path, "*"), "*") {
+		return r, errors.New("a * stands at the end of a path alone")
+	}
+	if rule.Environment != "" {
+		if err := apikey.CheckEnvironment(rule.Environment); err != nil {
+			return r, err
+		}
+	}
+	for _, scope := range rule.Scopes {
+		if err := apikey.CheckScope(scope); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+func (a *app) listen(ctx context.Context, opts serveOptions, log *slog.Logger) (net.Listener, error) {
+	var certificate *serve.Certificate
+	if opts.tlsCert != "" {
+		var err error
+		if certificate, err = serve.LoadCertificate(opts.tlsCert, opts.tlsKey, log); err != nil {
+			return nil, withHint(&usageError{"the certificate cannot be used: " + err.Error()}, "--tls-cert and --tls-key name files in PEM that belong together")
+		}
+	}
+	listener, err := serve.Listen(ctx, opts.listen, a.getenv)
+	if err != nil {
+		return nil, withHint(err, "choose another address with --listen, or end the program that has this one")
+	}
+	if certificate != nil {
+		listener = certificate.Listener(listener)
+	}
+	return listener, nil
+}
+
+// shutdownWait is how long answers that are under way may take at the end.
+const shutdownWait = 10 * time.Second
+
+// serveUntil answers until it is told to stop, finishes what it has begun, and writes down
+// which keys were used.
+func serveUntil(ctx context.Context, s *serve.Server, listener net.Listener, log *slog.Logger) error {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		s.Run(running)
+	}()
+	server := serve.HTTPServer(s, log)
+	log.Info("listening", "address", listener.Addr().String())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		log.Info("stopping")
+		graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait)
+		defer cancel()
+		err = server.Shutdown(graceful)
+	}
+	stop()
+	<-finished
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+func (a *app) printProxyConfig(opts serveOptions) error {
+	if !slices.Contains(serve.Proxies(), opts.printConfig) {
+		return withHint(usagef("there is no configuration for %q", opts.printConfig), "there are %s", strings.Join(serve.Proxies(), ", "))
+	}
+	if _, _, err := net.SplitHostPort(opts.listen); err != nil {
+		return withHint(usagef("the configuration is written for HOST:PORT"), "give --listen HOST:PORT, and mend the address for a socket by hand")
+	}
+	_, err := fmt.Fprint(a.stdout, serve.ProxyConfig(opts.printConfig, opts.listen))
+	return err
+}

@@ -1,0 +1,230 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+// cache holds the records of keys that were asked for, and forgets each when the
+// registry's log says that it was changed.
+type cache struct {
+	keys     Keys
+	peppers  func(context.Context, string) (apikey.Pepper, error)
+	now      func() time.Time
+	maxStale time.Duration
+	size     int
+	metrics  *metrics
+
+	started time.Time
+	heard   atomic.Int64           // when the registry was asked last with success, since started
+	seen    int64                  // the last change that was taken in
+	pepper  atomic.Pointer[string] // the id of that which new digests are made with
+
+	mu      sync.RWMutex
+	epoch   int64 // how many rounds of changes were taken in
+	entries map[string]*entry
+}
+
+// entry is a key in memory, with the headers that its answer has.
+type entry struct {
+	record apikey.Record
+	pepper *apikey.Pepper
+	limit  *bucket // nil: none
+	id     []string
+	owner  []string
+	env    []string
+	scopes []string
+}
+
+func newCache(o Options, m *metrics) *cache {
+	c := &cache{keys: o.Keys, peppers: o.Peppers, now: o.Now, maxStale: o.MaxStale, size: o.CacheSize, metrics: m,
+		started: time.Now(), entries: make(map[string]*entry)}
+	c.heard.Store(-1)
+	return c
+}
+
+// fresh reports whether the registry was heard of lately. It goes by the monotonic
+// clock: a clock that is set makes nothing older or younger.
+func (c *cache) fresh() bool {
+	heard := c.heard.Load()
+	return heard >= 0 && time.Since(c.started)-time.Duration(heard) <= c.maxStale
+}
+
+// held returns a key that is in memory, or nil.
+func (c *cache) held(id string) *entry {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.entries[id]
+}
+
+// load asks the registry for a key and keeps it. An unknown one is nil, and is not
+// kept: there are more of those than any memory holds.
+func (c *cache) load(ctx context.Context, id string) (*entry, error) {
+	c.mu.RLock()
+	epoch := c.epoch
+	c.mu.RUnlock()
+	c.metrics.lookups.Add(1)
+	r, err := c.keys.Key(ctx, id)
+	if errors.Is(err, apikey.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, err := c.newEntry(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch != epoch { // a change came in meanwhile: the record may be the one before it
+		return e, nil
+	}
+	if there := c.entries[id]; there != nil {
+		return there, nil
+	}
+	for other := range c.entries {
+		if len(c.entries) < c.size {
+			break
+		}
+		delete(c.entries, other)
+	}
+	c.entries[r.ID] = e // not id, which would hold on to the whole header
+	return e, nil
+}
+
+func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
+	e := &entry{
+		record: r, id: []string{r.ID}, owner: []string{headerText(r.Owner)}, env: []string{r.Environment},
+		scopes: []string{strings.Join(r.Scopes, " ")},
+	}
+	e.record.Note, e.record.Metadata, e.record.Predecessor = "", nil, "" // of no use here
+	if r.Rate != "" {
+		rate, err := apikey.ParseRate(r.Rate)
+		if err != nil {
+			return nil, err
+		}
+		e.limit = &bucket{rate: float64(rate.Count) / rate.Per.Seconds(), most: float64(rate.Count)}
+	}
+	if r.Pepper != "" {
+		p, err := c.peppers(ctx, r.Pepper)
+		if err != nil {
+			return nil, err
+		}
+		e.pepper = &p
+	}
+	return e, nil
+}
+
+// headerText is a text as a header can carry it: what is not visible ASCII, and %,
+// is percent-encoded.
+func headerText(text string) string {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '%' {
+			return url.PathEscape(text)
+		}
+	}
+	return text
+}
+
+// How often the registry is asked what was changed.
+const (
+	maxPoll = 200 * time.Millisecond
+	minPoll = 10 * time.Millisecond
+	// maxChanges is how many changes are taken in at once.
+	maxChanges = 1000
+)
+
+func (c *cache) poll() time.Duration { return min(max(c.maxStale/5, minPoll), maxPoll) }
+
+// follow takes in the registry's changes until ctx ends.
+func (c *cache) follow(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(c.poll())
+	defer tick.Stop()
+	well := true
+	for ctx.Err() == nil {
+		err := c.catchUp(ctx)
+		if (err == nil) != well && ctx.Err() == nil {
+			if well = err == nil; well {
+				log.Info("the registry answers again")
+			} else {
+				log.Error("the registry does not answer", "error", err.Error())
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// catchUp asks until there is no change left. The registry is heard of as of the
+// moment of the question, not of the answer.
+func (c *cache) catchUp(ctx context.Context) error {
+	for {
+		asked := time.Since(c.started)
+		ids, last, err := c.changed(ctx)
+		if err != nil {
+			return err
+		}
+		first := c.heard.Load() < 0
+		if first || last != c.seen {
+			if err := c.learnPepper(ctx); err != nil {
+				return err
+			}
+		}
+		if first || last < c.seen { // another registry's log
+			c.forget(nil)
+		} else if len(ids) > 0 {
+			c.forget(ids)
+		}
+		caughtUp := last == c.seen || first && len(ids) == 0
+		c.seen = last
+		if caughtUp {
+			c.heard.Store(int64(asked))
+			return nil
+		}
+	}
+}
+
+func (c *cache) changed(ctx context.Context) (ids []string, last int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, max(c.maxStale, time.Second))
+	defer cancel()
+	return c.keys.Changed(ctx, c.seen, maxChanges)
+}
+
+// learnPepper reads which pepper is used by now.
+func (c *cache) learnPepper(ctx context.Context) error {
+	id, err := c.keys.Pepper(ctx)
+	if err == nil {
+		c.pepper.Store(&id)
+	}
+	return err
+}
+
+// forget drops keys that were changed; nil drops all.
+func (c *cache) forget(ids []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	if ids == nil {
+		clear(c.entries)
+	}
+	for _, id := range ids {
+		delete(c.entries, id)
+	}
+}
+
+func (c *cache) len() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.entries)
+}

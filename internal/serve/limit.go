@@ -1,0 +1,97 @@
+package serve
+
+import (
+	"math"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// bucket is a token bucket: it fills at a rate, up to a most.
+type bucket struct {
+	mu   sync.Mutex
+	rate float64 // a second
+	most float64
+	have float64
+	at   time.Time
+}
+
+// take takes one token, or returns how long it is until there is one.
+func (b *bucket) take(now time.Time) (wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fill(now)
+	if b.have >= 1 {
+		b.have--
+		return 0
+	}
+	return time.Duration(math.Ceil((1 - b.have) / b.rate * float64(time.Second)))
+}
+
+// empty reports whether there is no token, and takes none.
+func (b *bucket) empty(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fill(now)
+	return b.have < 1
+}
+
+// fill adds what has come since. A clock that was set back adds nothing.
+func (b *bucket) fill(now time.Time) {
+	if b.at.IsZero() {
+		b.have = b.most
+	} else if since := now.Sub(b.at); since > 0 {
+		b.have = min(b.most, b.have+b.rate*since.Seconds())
+	}
+	b.at = now
+}
+
+// limiter has a bucket for each address, and forgets some when there are too many.
+type limiter struct {
+	rate float64
+	now  func() time.Time
+
+	mu      sync.Mutex
+	buckets map[netip.Addr]*bucket
+}
+
+// maxAddresses bounds the memory that strangers' addresses take: 10 MiB.
+const maxAddresses = 1 << 16
+
+func newLimiter(perSecond int, now func() time.Time) *limiter {
+	return &limiter{rate: float64(perSecond), now: now, buckets: make(map[netip.Addr]*bucket)}
+}
+
+// of returns the bucket of an address; IPv6 addresses of one /64 share theirs.
+func (l *limiter) of(address netip.Addr) *bucket {
+	if address = address.Unmap(); address.Is6() {
+		if prefix, err := address.Prefix(64); err == nil {
+			address = prefix.Addr()
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.buckets[address]
+	if b != nil {
+		return b
+	}
+	for other := range l.buckets {
+		if len(l.buckets) < maxAddresses {
+			break
+		}
+		delete(l.buckets, other)
+	}
+	b = &bucket{rate: l.rate, most: 2 * l.rate}
+	l.buckets[address] = b
+	return b
+}
+
+// blocked reports whether an address has shown too many keys that are not good.
+func (l *limiter) blocked(address netip.Addr) bool { return l.rate > 0 && l.of(address).empty(l.now()) }
+
+// failed notes one more.
+func (l *limiter) failed(address netip.Addr) {
+	if l.rate > 0 {
+		l.of(address).take(l.now())
+	}
+}

@@ -1,0 +1,185 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The bounds of what a client may take of the server.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	writeTimeout      = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+	// MaxConnections is how many are open at once; more wait.
+	MaxConnections = 4096
+)
+
+// HTTPServer serves a handler with bounds on time and size for every client.
+func HTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// ErrListen means that the server cannot listen where it should.
+var ErrListen = errors.New("cannot listen")
+
+// Listen listens at HOST:PORT, unix:/PATH, or on the socket that systemd has opened
+// ("systemd", sd_listen_fds(3)).
+func Listen(ctx context.Context, where string, getenv func(string) string) (net.Listener, error) {
+	var l net.Listener
+	var err error
+	switch path, isUnix := strings.CutPrefix(where, "unix:"); {
+	case isUnix:
+		l, err = listenUnix(ctx, path)
+	case where == "systemd":
+		l, err = fromSystemd(getenv)
+	default:
+		l, err = new(net.ListenConfig).Listen(ctx, "tcp", where)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w at %s: %w", ErrListen, where, err)
+	}
+	return &limited{Listener: l, slots: make(chan struct{}, MaxConnections)}, nil
+}
+
+// listenUnix makes a socket that this user and group may ask. One that nobody listens
+// on any more is replaced; anything else at the path is left alone.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
+		if conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
+			_ = conn.Close()
+			return nil, errors.New("another program listens there")
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// firstSystemdFD is SD_LISTEN_FDS_START.
+const firstSystemdFD = 3
+
+func fromSystemd(getenv func(string) string) (net.Listener, error) {
+	if getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || getenv("LISTEN_FDS") != "1" {
+		return nil, errors.New("systemd has passed no socket, or more than one")
+	}
+	f := os.NewFile(firstSystemdFD, "systemd")
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+// limited accepts as many connections as there are slots.
+type limited struct {
+	net.Listener
+	slots chan struct{}
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	l.slots <- struct{}{}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &slot{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+type slot struct {
+	net.Conn
+	release func()
+}
+
+func (s *slot) Close() error {
+	defer s.release()
+	return s.Conn.Close()
+}
+
+// Certificate is a TLS certificate in files that may be renewed while it is used.
+type Certificate struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	changed time.Time // of the files that current was read from
+	looked  time.Time
+}
+
+// LoadCertificate reads a certificate and its key, in PEM.
+func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log}
+	return c, c.load()
+}
+
+func (c *Certificate) load() error {
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return err
+	}
+	c.current, c.changed = &pair, c.modified()
+	return nil
+}
+
+// modified is when the later of the two files was written.
+func (c *Certificate) modified() time.Time {
+	var latest time.Time
+	for _, path := range []string{c.certFile, c.keyFile} {
+		if info, err := os.Stat(path); err == nil && info.ModTime().After(latest) {
+			latest = info.ModTime()
+		}
+	}
+	return latest
+}
+
+// lookEvery is how often the files are looked at.
+const lookEvery = time.Second
+
+// Listener answers over TLS, with the certificate as the files have it.
+func (c *Certificate) Listener(l net.Listener) net.Listener {
+	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: c.get})
+}
+
+func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.looked) < lookEvery {
+		return c.current, nil
+	}
+	c.looked = time.Now()
+	if modified := c.modified(); !modified.Equal(c.changed) {
+		if err := c.load(); err != nil { // half written, perhaps: the one before is still good
+			c.log.Warn("the renewed certificate cannot be used", "error", err.Error())
+		} else {
+			c.log.Info("the certificate was renewed")
+		}
+	}
+	return c.current, nil
+}

@@ -1,0 +1,42 @@
+package serve
+
+import (
+	"embed"
+	"net"
+	"path"
+	"slices"
+	"strings"
+)
+
+//go:embed proxies
+var proxies embed.FS
+
+// Proxies lists the reverse proxies whose configuration ProxyConfig knows.
+func Proxies() []string {
+	files, _ := proxies.ReadDir("proxies")
+	var names []string
+	for _, file := range files {
+		name, _, _ := strings.Cut(file.Name(), ".")
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// ProxyConfig returns the files that make a reverse proxy ask fob at HOST:PORT, one
+// behind the other.
+func ProxyConfig(proxy, address string) string {
+	var b strings.Builder
+	_, port, _ := net.SplitHostPort(address)
+	ours := strings.NewReplacer("127.0.0.1:8089", address, "8089", port)
+	files, _ := proxies.ReadDir("proxies")
+	for _, file := range files {
+		if name, _, _ := strings.Cut(file.Name(), "."); name != proxy {
+			continue
+		}
+		text, _ := proxies.ReadFile(path.Join("proxies", file.Name()))
+		b.WriteString(ours.Replace(string(text)))
+	}
+	return b.String()
+}

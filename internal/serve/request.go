@@ -1,0 +1,264 @@
+package serve
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+const (
+	headerAuthorization = "Authorization"
+	headerAPIKey        = "X-Api-Key"
+)
+
+// keyOf finds the one key of a request. Whatever a proxy and a service might read in
+// different ways is no key: two headers, two keys in one, a name with underscores.
+func keyOf(h http.Header) (string, outcome) {
+	for name := range h {
+		if strings.IndexByte(name, '_') >= 0 {
+			switch http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")) {
+			case headerAuthorization, headerAPIKey:
+				return "", badRequest
+			}
+		}
+	}
+	authorization, apiKey := h[headerAuthorization], h[headerAPIKey]
+	switch {
+	case len(authorization)+len(apiKey) == 0:
+		return "", noKey
+	case len(authorization)+len(apiKey) > 1:
+		return "", badRequest
+	case len(apiKey) == 1:
+		return oneKey(apiKey[0])
+	}
+	scheme, key, _ := strings.Cut(authorization[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", noKey // of another scheme, which the service itself may know
+	}
+	return oneKey(strings.TrimLeft(key, " "))
+}
+
+func oneKey(key string) (string, outcome) {
+	if key == "" || strings.ContainsAny(key, ", \t") {
+		return "", badRequest
+	}
+	return key, allowed
+}
+
+// forwardedURIs are the headers in which proxies say what was asked of them.
+var forwardedURIs = []string{"X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url"}
+
+// hasKeyInURL reports whether a key stands where servers write it into their logs.
+func hasKeyInURL(r *http.Request) bool {
+	if r.URL.RawQuery != "" && inURL(r.URL.RawQuery) {
+		return true
+	}
+	for _, name := range forwardedURIs {
+		for _, uri := range r.Header[name] {
+			if inURL(uri) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func inURL(uri string) bool {
+	if apikey.LooksLikeKey(uri) {
+		return true
+	}
+	decoded, err := url.QueryUnescape(uri)
+	return err == nil && apikey.LooksLikeKey(decoded)
+}
+
+// client is the address that guesses are counted for: the peer's, or the one that a
+// trusted proxy says it has from its client.
+func (s *Server) client(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil { // a socket of this machine: whoever may write to it is trusted
+		return s.forwardedFor(r, netip.Addr{})
+	}
+	if !s.trusts(peer.Addr()) {
+		return peer.Addr()
+	}
+	return s.forwardedFor(r, peer.Addr())
+}
+
+func (s *Server) trusts(address netip.Addr) bool {
+	for _, prefix := range s.TrustedProxies {
+		if prefix.Contains(address.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// isProxied reports whether forwarded headers count: the peer is trusted to set them.
+func (s *Server) isProxied(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err != nil || s.trusts(peer.Addr())
+}
+
+// forwardedFor reads X-Forwarded-For from behind: each trusted proxy has added who
+// asked it, and what stands before the first stranger anybody may have written.
+func (s *Server) forwardedFor(r *http.Request, peer netip.Addr) netip.Addr {
+	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		address, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			return peer
+		}
+		if peer = address; !s.trusts(address) {
+			return address
+		}
+	}
+	return peer
+}
+
+// Rule says what a route needs.
+type Rule struct {
+	Path    string   // /orders/* matches all below /orders/, /orders that alone
+	Methods []string // empty: all
+	Need    apikey.Need
+}
+
+// needOf finds what the request needs: by the rules, or as it says itself.
+func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
+	behind, isEnvoy := strings.CutPrefix(r.URL.EscapedPath(), strings.TrimSuffix(envoyPrefix, "/"))
+	isEnvoy = isEnvoy && behind != ""
+	switch {
+	case len(s.Rules) == 0 && isEnvoy: // the query is the client's
+		return apikey.Need{}, noRule
+	case len(s.Rules) == 0:
+		return s.needs.of(r.URL.RawQuery)
+	}
+	if !s.isProxied(r) {
+		return apikey.Need{}, noRule
+	}
+	uri, method := forwarded(r, forwardedURIs), forwarded(r, []string{"X-Forwarded-Method", "X-Original-Method"})
+	if isEnvoy {
+		uri, method = behind, r.Method
+	}
+	route, ok := routeOf(uri)
+	if !ok {
+		return apikey.Need{}, noRule
+	}
+	for _, rule := range s.Rules {
+		if rule.matches(method, route) {
+			return rule.Need, allowed
+		}
+	}
+	return apikey.Need{}, noRule
+}
+
+// forwarded is the value of the one header of those that is there; two that differ
+// are none.
+func forwarded(r *http.Request, names []string) string {
+	found := ""
+	for _, name := range names {
+		for _, value := range r.Header[name] {
+			if found != "" && found != value {
+				return ""
+			}
+			found = value
+		}
+	}
+	return found
+}
+
+// routeOf is the path of a URI, if a proxy and a service cannot read it differently:
+// no dot segments, no double slash, nothing encoded that has a meaning in a path.
+func routeOf(uri string) (string, bool) {
+	u, err := url.ParseRequestURI(uri)
+	if err != nil || !strings.HasPrefix(u.Path, "/") || strings.ContainsAny(u.Path, "\\;\x00") {
+		return "", false
+	}
+	lower := strings.ToLower(u.EscapedPath())
+	if strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") || strings.Contains(lower, "%25") {
+		return "", false
+	}
+	clean := path.Clean(u.Path)
+	return u.Path, clean == u.Path || clean+"/" == u.Path
+}
+
+func (rule *Rule) matches(method, route string) bool {
+	if len(rule.Methods) > 0 {
+		found := false
+		for _, m := range rule.Methods {
+			found = found || m == method
+		}
+		if !found {
+			return false
+		}
+	}
+	if prefix, below := strings.CutSuffix(rule.Path, "*"); below {
+		return strings.HasPrefix(route, prefix)
+	}
+	return route == rule.Path
+}
+
+// needs remembers what queries mean: a proxy sends the same few again and again.
+type needs struct {
+	mu    sync.RWMutex
+	known map[string]apikey.Need
+}
+
+// maxNeeds bounds the queries that are remembered.
+const maxNeeds = 1000
+
+func (n *needs) of(query string) (apikey.Need, outcome) {
+	if query == "" {
+		return apikey.Need{}, allowed
+	}
+	n.mu.RLock()
+	need, known := n.known[query]
+	n.mu.RUnlock()
+	if known {
+		return need, allowed
+	}
+	need, ok := parseNeed(query)
+	if !ok {
+		return need, noRule
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.known == nil || len(n.known) >= maxNeeds {
+		n.known = make(map[string]apikey.Need)
+	}
+	n.known[strings.Clone(query)] = need
+	return need, allowed
+}
+
+// parseNeed reads ?env=live&scope=orders:read&scope=…; several scopes may also stand
+// in one, with blanks between them. What it does not know it refuses.
+func parseNeed(query string) (apikey.Need, bool) {
+	var need apikey.Need
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return need, false
+	}
+	for name, given := range values {
+		switch name {
+		case "env":
+			if len(given) != 1 || apikey.CheckEnvironment(given[0]) != nil {
+				return need, false
+			}
+			need.Environment = strings.Clone(given[0])
+		case "scope":
+			for _, scope := range strings.Fields(strings.Join(given, " ")) {
+				if apikey.CheckScope(scope) != nil {
+					return need, false
+				}
+				need.Scopes = append(need.Scopes, strings.Clone(scope))
+			}
+		default:
+			return need, false
+		}
+	}
+	return need, true
+}

@@ -1,0 +1,142 @@
+// Package serve checks API keys over HTTP: for a reverse proxy that asks before it
+// lets a request through (forward auth), and for services that introspect tokens
+// (RFC 7662). It answers as RFC 6750 says.
+package serve
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+// Keys is what a Server needs of the registry.
+type Keys interface {
+	Key(ctx context.Context, id string) (apikey.Record, error)
+	Changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error)
+	Pepper(ctx context.Context) (string, error)
+	Use(ctx context.Context, uses []apikey.Use) error
+}
+
+// Options say how a Server behaves.
+type Options struct {
+	Keys    Keys
+	Peppers func(ctx context.Context, id string) (apikey.Pepper, error)
+	// Rehash makes a verified key's digest again with the present pepper; may be nil.
+	Rehash func(ctx context.Context, text string, r apikey.Record) error
+	Now    func() time.Time
+	Log    *slog.Logger
+
+	// MaxStale is how long keys in memory are trusted without a word from the registry;
+	// then every key is refused.
+	MaxStale time.Duration
+	// CacheSize is how many keys are held in memory.
+	CacheSize int
+	// Rules say what routes need, the first that matches; without any, ?env= and ?scope=
+	// of the request to fob do.
+	Rules []Rule
+	// TrustedProxies may say, in forwarded headers, whom and what they ask for.
+	TrustedProxies []netip.Prefix
+	// OnlyAuthStatuses answers with 200, 401 and 403 alone: nginx's auth_request makes
+	// 500 of all else.
+	OnlyAuthStatuses bool
+	// Guesses is how many keys that are not good an address may show in a second.
+	Guesses int
+}
+
+// Server answers the checks. Run keeps it up to date.
+type Server struct {
+	Options
+	cache   *cache
+	guesses *limiter
+	metrics metrics
+	uses    *uses
+	needs   needs
+
+	rehashing atomic.Bool // one key's digest at a time
+}
+
+// The defaults of Options.
+const (
+	DefaultMaxStale  = time.Second
+	DefaultCacheSize = 100_000
+	DefaultGuesses   = 100
+)
+
+// New makes a Server; nothing is asked of the registry before Run.
+func New(o Options) *Server {
+	s := &Server{Options: o, uses: newUses(), guesses: newLimiter(o.Guesses, o.Now)}
+	s.cache = newCache(o, &s.metrics)
+	return s
+}
+
+// Run follows the registry's changes and writes down uses, until ctx ends.
+func (s *Server) Run(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.uses.run(ctx, s.Keys, s.Log)
+	}()
+	s.cache.follow(ctx, s.Log)
+	<-done
+}
+
+// ServeHTTP routes: /verify, /introspect, /healthz, /readyz, /metrics.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+		// What a proxy and we might read as two requests must not share a connection.
+		if r.URL.Path != "/introspect" {
+			w.Header().Set("Connection", "close")
+		}
+	}
+	switch r.URL.Path {
+	case "/verify":
+		s.verify(w, r)
+	case "/introspect":
+		s.introspect(w, r)
+	case "/healthz":
+		text(w, http.StatusOK, "ok\n")
+	case "/readyz":
+		s.readyz(w)
+	case "/metrics":
+		s.writeMetrics(w)
+	default:
+		if strings.HasPrefix(r.URL.Path, envoyPrefix) {
+			s.verify(w, r)
+			return
+		}
+		text(w, http.StatusNotFound, "there is nothing here: ask /verify or /introspect\n")
+	}
+}
+
+// envoyPrefix stands before the path of the request that Envoy asks about.
+const envoyPrefix = "/verify/"
+
+func (s *Server) readyz(w http.ResponseWriter) {
+	if !s.cache.fresh() {
+		text(w, http.StatusServiceUnavailable, "the registry has not been heard of for too long\n")
+		return
+	}
+	text(w, http.StatusOK, "ok\n")
+}
+
+func text(w http.ResponseWriter, status int, body string) {
+	h := w.Header()
+	h["Content-Type"] = plainText
+	h["X-Content-Type-Options"] = noSniff
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body))
+}
+
+// Header values that every answer shares; net/http does not change them.
+var (
+	plainText = []string{"text/plain; charset=utf-8"}
+	inJSON    = []string{"application/json"}
+	noSniff   = []string{"nosniff"}
+	noStore   = []string{"no-store"}
+)

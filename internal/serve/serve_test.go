@@ -1,0 +1,581 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/registry"
+)
+
+// fixture is a server over a registry in a file, under a clock of its own.
+type fixture struct {
+	*registrar.Registrar
+	server *Server
+	keys   *broken
+	log    *lines
+
+	mu   sync.Mutex
+	time time.Time
+}
+
+// broken is a registry that fails on command.
+type broken struct {
+	apikey.Registry
+	mu   sync.Mutex
+	down bool
+}
+
+func (b *broken) set(down bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.down = down
+}
+
+func (b *broken) Changed(ctx context.Context, after int64, most int) ([]string, int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.down {
+		return nil, after, errors.New("down")
+	}
+	return b.Registry.Changed(ctx, after, most)
+}
+
+// lines collects what is logged.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (f *fixture) now() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.time
+}
+
+func (f *fixture) pass(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.time = f.time.Add(d)
+}
+
+func newFixture(t *testing.T, change func(*Options)) *fixture {
+	t.Helper()
+	opened, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "data", "keys.db"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{keys: &broken{Registry: opened}, log: &lines{}, time: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	peppers := func(_ context.Context, id string) (apikey.Pepper, error) {
+		return apikey.Pepper{ID: id, Secret: []byte(strings.Repeat(id, 32))}, nil
+	}
+	f.Registrar = &registrar.Registrar{Registry: f.keys, Format: apikey.DefaultFormat, Actor: "ada@example", Now: f.now, Peppers: peppers}
+	o := Options{
+		Keys: f.keys, Peppers: peppers, Rehash: f.Rehash, Now: f.now, Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		MaxStale: time.Second, CacheSize: 100, Guesses: 1000,
+	}
+	if change != nil {
+		change(&o)
+	}
+	f.server = New(o)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { f.server.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait(); opened.Close() })
+	f.until(t, f.server.cache.fresh)
+	return f
+}
+
+// until waits for a condition.
+func (f *fixture) until(t *testing.T, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !condition(); {
+		if time.Now().After(end) {
+			t.Fatal("it never came to that")
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+var draft = apikey.Record{Owner: "shop", Environment: "live", Scopes: []string{"orders:read"}}
+
+func (f *fixture) key(t *testing.T, like apikey.Record) (text, id string) {
+	t.Helper()
+	minted, records, err := f.Create(t.Context(), like, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return minted[0].Key.Reveal(), records[0].ID
+}
+
+// ask sends a request; each header is NAME: VALUE.
+func (f *fixture) ask(method, target string, headers ...string) *http.Response {
+	r := httptest.NewRequest(method, target, nil)
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		r.Header[name] = append(r.Header[name], value) // as it is: no canonical form
+	}
+	w := httptest.NewRecorder()
+	f.server.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func (f *fixture) bearer(target, key string) *http.Response {
+	return f.ask("GET", target, "Authorization: Bearer "+key)
+}
+
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestVerifyAllows(t *testing.T) {
+	f := newFixture(t, nil)
+	text, id := f.key(t, apikey.Record{Owner: "Größe 100%", Environment: "live", Scopes: []string{"orders:read", "a:b"}})
+	for _, ask := range []func() *http.Response{
+		func() *http.Response { return f.bearer("/verify?env=live&scope=orders:read", text) },
+		func() *http.Response { return f.ask("POST", "/verify", "Authorization: bEARER "+text) },
+		func() *http.Response { return f.ask("HEAD", "/verify?scope=orders:read%20a:b", "X-Api-Key: "+text) },
+	} {
+		r := ask()
+		if r.StatusCode != 200 || r.Header.Get("X-Fob-Key-Id") != id || r.Header.Get("X-Fob-Owner") != "Gr%C3%B6%C3%9Fe%20100%25" ||
+			r.Header.Get("X-Fob-Env") != "live" || r.Header.Get("X-Fob-Scopes") != "orders:read a:b" || r.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%d %v", r.StatusCode, r.Header)
+		}
+	}
+	if strings.Contains(f.log.String(), text[len(text)-20:]) {
+		t.Error("a key is in the log")
+	}
+}
+
+func TestG57OneAnswerForAllBadKeys(t *testing.T) {
+	f := newFixture(t, nil)
+	good, _ := f.key(t, draft)
+	revoked, id := f.key(t, draft)
+	if _, err := f.Revoke(t.Context(), []string{id}, ""); err != nil {
+		t.Fatal(err)
+	}
+	like := draft
+	like.ExpiresAt = f.now().Add(time.Second)
+	expired, _ := f.key(t, like)
+	like = draft
+	like.Disabled = true
+	disabled, _ := f.key(t, like)
+	like = draft
+	like.Environment = "test"
+	other, _ := f.key(t, like)
+	stranger, err := apikey.Mint("fob", "live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.pass(2 * time.Second)
+	want := f.bearer("/verify?env=live", stranger.Key.Reveal())
+	wantBody := body(t, want)
+	if want.StatusCode != 401 || want.Header.Get("WWW-Authenticate") != `Bearer realm="fob", error="invalid_token"` {
+		t.Error(want.StatusCode, want.Header)
+	}
+	for name, key := range map[string]string{
+		"revoked": revoked, "expired": expired, "disabled": disabled, "other environment": other,
+		"mistyped": good[:len(good)-1] + "~", "wrong checksum": good[:len(good)-1] + string(good[len(good)-1]^1), "nonsense": "nonsense", "long": strings.Repeat("x", 5000),
+	} {
+		r := f.bearer("/verify?env=live", key)
+		if r.StatusCode != want.StatusCode || body(t, r) != wantBody || r.Header.Get("WWW-Authenticate") != want.Header.Get("WWW-Authenticate") || len(r.Header) != len(want.Header) {
+			t.Errorf("G57 %s: %d %v", name, r.StatusCode, r.Header)
+		}
+	}
+}
+
+func TestScope(t *testing.T) {
+	f := newFixture(t, nil)
+	text, _ := f.key(t, draft)
+	r := f.bearer("/verify?scope=orders:read&scope=orders:write", text)
+	if r.StatusCode != 403 || !strings.Contains(r.Header.Get("WWW-Authenticate"), `error="insufficient_scope", scope="orders:read orders:write"`) {
+		t.Error(r.StatusCode, r.Header)
+	}
+	for _, query := range []string{"scope=nonsense", "env=LIVE", "env=live&env=test", "colour=red", "%zz", "scope=a:b;c"} {
+		if r := f.bearer("/verify?"+query, text); r.StatusCode != 403 {
+			t.Errorf("%s: %d", query, r.StatusCode)
+		}
+	}
+}
+
+func TestG59HeadersThatCanBeReadInTwoWays(t *testing.T) {
+	f := newFixture(t, nil)
+	text, _ := f.key(t, draft)
+	other, _ := f.key(t, draft)
+	for name, headers := range map[string][]string{
+		"none":                   nil,
+		"twice":                  {"Authorization: Bearer " + text, "Authorization: Bearer " + text},
+		"comma-joined":           {"Authorization: Bearer " + text + ", Bearer " + other},
+		"comma":                  {"Authorization: Bearer " + text + ","},
+		"two in one":             {"Authorization: Bearer " + text + " " + other},
+		"both headers":           {"Authorization: Bearer " + text, "X-Api-Key: " + text},
+		"underscore":             {"X_Api_Key: " + text},
+		"underscore beside good": {"Authorization: Bearer " + text, "X_API_KEY: " + other},
+		"basic":                  {"Authorization: Basic " + text},
+		"bare":                   {"Authorization: " + text},
+		"no key":                 {"Authorization: Bearer"},
+		"empty":                  {"Authorization: Bearer "},
+		"tab":                    {"Authorization: Bearer\t" + text},
+		"empty API key":          {"X-Api-Key: "},
+	} {
+		r := f.ask("GET", "/verify", headers...)
+		if r.StatusCode != 401 || !strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Bearer ") {
+			t.Errorf("G59 %s: %d %v", name, r.StatusCode, r.Header)
+		}
+	}
+	if r := f.ask("GET", "/verify", "Authorization: BEARER  "+text); r.StatusCode != 200 {
+		t.Error("scheme case:", r.StatusCode)
+	}
+}
+
+func TestG60KeyInTheURL(t *testing.T) {
+	f := newFixture(t, nil)
+	text, _ := f.key(t, draft)
+	encoded := strings.ReplaceAll(text, "_", "%5F")
+	for _, ask := range []func() *http.Response{
+		func() *http.Response { return f.ask("GET", "/verify?key="+text) },
+		func() *http.Response { return f.bearer("/verify?access_token="+encoded, text) },
+		func() *http.Response {
+			return f.ask("GET", "/verify", "Authorization: Bearer "+text, "X-Original-Uri: /orders?api_key="+text)
+		},
+		func() *http.Response { return f.ask("GET", "/verify", "X-Forwarded-Uri: /orders?k="+encoded) },
+	} {
+		r := ask()
+		if said := body(t, r); r.StatusCode != 400 || !strings.Contains(said, "in the URL") || strings.Contains(said, text) {
+			t.Errorf("G60: %d %s", r.StatusCode, said)
+		}
+	}
+}
+
+func TestRevocationIsSeenWithinASecond(t *testing.T) {
+	f := newFixture(t, nil)
+	text, id := f.key(t, draft)
+	if r := f.bearer("/verify", text); r.StatusCode != 200 {
+		t.Fatal(r.StatusCode)
+	}
+	before := time.Now()
+	if _, err := f.Revoke(t.Context(), []string{id}, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, func() bool { return f.bearer("/verify", text).StatusCode == 401 })
+	if took := time.Since(before); took > 5*time.Second { // the bound itself is measured in make bench
+		t.Error(took)
+	}
+	if !strings.Contains(f.log.String(), "reason=revoked") || !strings.Contains(f.log.String(), "key_id="+id) {
+		t.Error("the refusal of a revoked key is not logged by its id")
+	}
+}
+
+func TestFailsClosedWithoutTheRegistry(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.MaxStale = 100 * time.Millisecond })
+	text, _ := f.key(t, draft)
+	if r := f.bearer("/verify", text); r.StatusCode != 200 {
+		t.Fatal(r.StatusCode)
+	}
+	f.keys.set(true)
+	f.until(t, func() bool { return f.bearer("/verify", text).StatusCode == 503 })
+	if r := f.ask("GET", "/readyz"); r.StatusCode != 503 {
+		t.Error("ready:", r.StatusCode)
+	}
+	if r := f.ask("GET", "/healthz"); r.StatusCode != 200 {
+		t.Error("healthy:", r.StatusCode)
+	}
+	if r := f.bearer("/verify", text); r.Header.Get("Retry-After") != "1" {
+		t.Error(r.Header)
+	}
+	f.keys.set(false)
+	f.until(t, func() bool { return f.bearer("/verify", text).StatusCode == 200 })
+	if said := f.log.String(); !strings.Contains(said, "does not answer") || !strings.Contains(said, "answers again") {
+		t.Error(said)
+	}
+}
+
+func TestRateLimitOfAKey(t *testing.T) {
+	f := newFixture(t, nil)
+	like := draft
+	like.Rate = "2/s"
+	text, _ := f.key(t, like)
+	for i, want := range []int{200, 200, 429} {
+		if r := f.bearer("/verify", text); r.StatusCode != want || want == 429 && r.Header.Get("Retry-After") != "1" {
+			t.Errorf("%d: %d %v", i, r.StatusCode, r.Header)
+		}
+	}
+	f.pass(500 * time.Millisecond)
+	if r := f.bearer("/verify", text); r.StatusCode != 200 {
+		t.Error(r.StatusCode)
+	}
+	f.pass(-time.Hour) // a clock that was set back gives nothing
+	if r := f.bearer("/verify", text); r.StatusCode != 429 {
+		t.Error(r.StatusCode)
+	}
+}
+
+func TestG60Guessing(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Guesses = 10
+		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // httptest's peer is 192.0.2.1
+	})
+	good, _ := f.key(t, draft)
+	if r := f.ask("GET", "/verify", "Authorization: Bearer "+good, "X-Forwarded-For: 198.51.100.7"); r.StatusCode != 200 {
+		t.Fatal(r.StatusCode)
+	}
+	last := 0
+	for range 30 {
+		last = f.ask("GET", "/verify", "Authorization: Bearer nonsense-nonsense-nonsense", "X-Forwarded-For: 203.0.113.9, 198.51.100.7").StatusCode
+	}
+	if last != 429 {
+		t.Error("G60: guesses go on:", last)
+	}
+	// A good key in memory is served from there all the same, and others guess on their own account.
+	if r := f.ask("GET", "/verify", "Authorization: Bearer "+good, "X-Forwarded-For: 198.51.100.7"); r.StatusCode != 200 {
+		t.Error(r.StatusCode)
+	}
+	if r := f.ask("GET", "/verify", "Authorization: Bearer nonsense-nonsense-nonsense", "X-Forwarded-For: 198.51.100.8"); r.StatusCode != 401 {
+		t.Error(r.StatusCode)
+	}
+	for i := range 2 * maxAddresses {
+		f.server.guesses.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
+	}
+	if n := len(f.server.guesses.buckets); n > maxAddresses {
+		t.Errorf("G60: %d addresses are held", n)
+	}
+}
+
+func TestForwardedHeadersOfStrangersAreIgnored(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	for _, test := range []struct{ peer, forwarded, want string }{
+		{"192.0.2.1:1", "198.51.100.7", "192.0.2.1"},
+		{"10.0.0.1:1", "198.51.100.7", "198.51.100.7"},
+		{"10.0.0.1:1", "203.0.113.1, 198.51.100.7, 10.0.0.2", "198.51.100.7"},
+		{"10.0.0.1:1", "", "10.0.0.1"},
+		{"10.0.0.1:1", "nonsense", "10.0.0.1"},
+		{"[::ffff:10.0.0.1]:1", "198.51.100.7", "198.51.100.7"},
+		{"@", "198.51.100.7", "198.51.100.7"},
+	} {
+		r := httptest.NewRequest("GET", "/verify", nil)
+		r.RemoteAddr = test.peer
+		r.Header.Set("X-Forwarded-For", test.forwarded)
+		if got := f.server.client(r); got.String() != test.want {
+			t.Errorf("%+v: %s", test, got)
+		}
+	}
+}
+
+func TestRules(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		o.Rules = []Rule{
+			{Path: "/orders/*", Methods: []string{"GET"}, Need: apikey.Need{Scopes: []string{"orders:read"}}},
+			{Path: "/orders/*", Need: apikey.Need{Scopes: []string{"orders:write"}}},
+			{Path: "/status"},
+		}
+	})
+	text, _ := f.key(t, draft)
+	for _, test := range []struct {
+		method, uri string
+		want        int
+	}{
+		{"GET", "/orders/1?x=y", 200},
+		{"POST", "/orders/1", 403},
+		{"GET", "/status", 200},
+		{"GET", "/status/", 403},
+		{"GET", "/admin", 403},
+		{"GET", "/orders/../admin", 403},
+		{"GET", "/orders/%2e%2e/admin", 403},
+		{"GET", "/orders/..%2fadmin", 403},
+		{"GET", "/orders//admin", 403},
+		{"GET", "//orders/1", 403},
+		{"GET", "/orders/;/admin", 403},
+		{"GET", "/orders\\..\\admin", 403},
+		{"GET", "/orders/%252e%252e/admin", 403},
+		{"GET", "", 403},
+		{"GET", "http://evil.example/orders/1", 200}, // the absolute form names the same path
+	} {
+		if r := f.ask("GET", "/verify", "Authorization: Bearer "+text, "X-Forwarded-Uri: "+test.uri, "X-Forwarded-Method: "+test.method); r.StatusCode != test.want {
+			t.Errorf("%s %s: %d", test.method, test.uri, r.StatusCode)
+		}
+	}
+	if r := f.ask("GET", "/verify", "Authorization: Bearer "+text, "X-Forwarded-Uri: /status", "X-Original-Uri: /admin"); r.StatusCode != 403 {
+		t.Error("two headers that differ:", r.StatusCode)
+	}
+	if r := f.bearer("/verify/orders/1?x=y", text); r.StatusCode != 200 {
+		t.Error("Envoy's way of asking:", r.StatusCode)
+	}
+	if r := f.ask("DELETE", "/verify/orders/1", "Authorization: Bearer "+text); r.StatusCode != 403 {
+		t.Error("Envoy's way of asking:", r.StatusCode)
+	}
+}
+
+func TestOnlyAuthStatuses(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.OnlyAuthStatuses, o.MaxStale = true, 100*time.Millisecond })
+	like := draft
+	like.Rate = "1/h"
+	text, _ := f.key(t, like)
+	for _, test := range []struct {
+		ask    func() *http.Response
+		status int
+		reason string
+	}{
+		{func() *http.Response { return f.bearer("/verify", text) }, 200, ""},
+		{func() *http.Response { return f.bearer("/verify", text) }, 403, "rate_limited"},
+		{func() *http.Response { return f.bearer("/verify", "nonsense") }, 401, ""},
+		{func() *http.Response { return f.ask("GET", "/verify?k="+text) }, 403, "key_in_url"},
+	} {
+		if r := test.ask(); r.StatusCode != test.status || r.Header.Get("X-Fob-Reason") != test.reason {
+			t.Errorf("%d %v, not %d %s", r.StatusCode, r.Header, test.status, test.reason)
+		}
+	}
+	f.keys.set(true)
+	f.until(t, func() bool { return f.bearer("/verify", text).Header.Get("X-Fob-Reason") == "unavailable" })
+}
+
+func TestIntrospect(t *testing.T) {
+	f := newFixture(t, nil)
+	asker, _ := f.key(t, apikey.Record{Owner: "gateway", Environment: "live", Scopes: []string{IntrospectScope}})
+	text, id := f.key(t, apikey.Record{Owner: "shop", Environment: "live", Scopes: []string{"a:b"}, ExpiresAt: f.now().Add(time.Hour), Rate: "1/h"})
+	ask := func(key, form, media string) (int, map[string]any) {
+		r := httptest.NewRequest("POST", "/introspect", strings.NewReader(form))
+		r.Header.Set("Authorization", "Bearer "+key)
+		r.Header.Set("Content-Type", media)
+		w := httptest.NewRecorder()
+		f.server.ServeHTTP(w, r)
+		var said map[string]any
+		_ = json.Unmarshal(w.Body.Bytes(), &said)
+		return w.Code, said
+	}
+	const media = "application/x-www-form-urlencoded"
+	for range 2 { // its own limit is not used up by questions
+		status, said := ask(asker, url.Values{"token": {text}}.Encode(), media)
+		if status != 200 || said["active"] != true || said["jti"] != id || said["scope"] != "a:b" || said["client_id"] != "shop" || said["exp"] == nil {
+			t.Error(status, said)
+		}
+	}
+	if status, said := ask(asker, "token=nonsense", media); status != 200 || said["active"] != false || len(said) != 1 {
+		t.Error(status, said)
+	}
+	if status, _ := ask(text, "token=nonsense", media); status != 403 {
+		t.Error("without the scope:", status)
+	}
+	if status, _ := ask("nonsense", "token=nonsense", media); status != 401 {
+		t.Error("without a key:", status)
+	}
+	for _, form := range []string{"", "token=", "token=a&token=b", "x=y", "token=" + strings.Repeat("x", 2*maxForm)} {
+		if status, _ := ask(asker, form, media); status != 400 {
+			t.Errorf("%.20s: %d", form, status)
+		}
+	}
+	if status, _ := ask(asker, `{"token":"x"}`, "application/json"); status != 400 {
+		t.Error("JSON:", status)
+	}
+}
+
+func TestPeppersAreKnownAndDigestsFollow(t *testing.T) {
+	f := newFixture(t, nil)
+	text, id := f.key(t, draft)
+	if r := f.bearer("/verify", text); r.StatusCode != 200 {
+		t.Fatal(r.StatusCode)
+	}
+	if err := f.SetPepper(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, func() bool {
+		if r := f.bearer("/verify", text); r.StatusCode != 200 {
+			t.Fatal(r.StatusCode)
+		}
+		r, err := f.keys.Key(t.Context(), id)
+		return err == nil && r.Pepper == "p"
+	})
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.CacheSize = 10 })
+	minted, _, err := f.Create(t.Context(), draft, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for _, m := range minted {
+			if r := f.bearer("/verify", m.Key.Reveal()); r.StatusCode != 200 {
+				t.Fatal(r.StatusCode)
+			}
+		}
+	}
+	if n := f.server.cache.len(); n > 10 {
+		t.Errorf("%d keys are held", n)
+	}
+}
+
+func TestMetricsAndOtherPaths(t *testing.T) {
+	f := newFixture(t, nil)
+	text, _ := f.key(t, draft)
+	f.bearer("/verify", text)
+	f.bearer("/verify", "nonsense")
+	said := body(t, f.ask("GET", "/metrics"))
+	for _, want := range []string{`fob_checks_total{outcome="allowed"} 1`, `fob_checks_total{outcome="invalid_token"} 1`, "fob_cached_keys 1", "fob_ready 1", "# TYPE fob_checks_total counter"} {
+		if !strings.Contains(said, want+"\n") {
+			t.Errorf("%s is not in\n%s", want, said)
+		}
+	}
+	if r := f.ask("GET", "/"); r.StatusCode != 404 {
+		t.Error(r.StatusCode)
+	}
+	if r := f.ask("DELETE", "/verify"); r.StatusCode != 405 || r.Header.Get("Allow") == "" {
+		t.Error(r.StatusCode)
+	}
+}
+
+func TestUsesAreWrittenDownAtTheEnd(t *testing.T) {
+	f := newFixture(t, nil)
+	text, id := f.key(t, draft)
+	for range 3 {
+		f.bearer("/verify", text)
+	}
+	f.server.uses.write(t.Context(), f.keys, f.server.Log)
+	for r, err := range f.keys.Keys(t.Context(), apikey.Filter{IDs: []string{id}}) {
+		if err != nil || r.Uses != 3 || !r.LastUsedAt.Equal(f.now()) {
+			t.Error(r.Uses, r.LastUsedAt, err)
+		}
+	}
+}
+
+func TestProxyConfigs(t *testing.T) {
+	for _, proxy := range []string{"nginx", "caddy", "haproxy", "traefik", "envoy"} {
+		if text := ProxyConfig(proxy, "127.0.0.1:1234"); !strings.Contains(text, "127.0.0.1:1234") || strings.Contains(text, "8089") {
+			t.Errorf("%s:\n%s", proxy, text)
+		}
+	}
+	if got := strings.Join(Proxies(), " "); got != "caddy envoy haproxy nginx traefik" {
+		t.Error(got)
+	}
+}

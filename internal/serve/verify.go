@@ -1,0 +1,201 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+// outcome is how a check ended.
+type outcome int
+
+const (
+	allowed      outcome = iota
+	noKey                // none was shown
+	badRequest           // shown in a way that cannot be read for sure (RFC 6750 §3.1, invalid_request)
+	keyInURL             // shown where it is logged
+	invalidToken         // unknown, wrong, revoked, expired, disabled, of another environment
+	outOfScope           // insufficient_scope
+	noRule               // no rule says what the route needs
+	rateLimited          // the key's own limit
+	guessing             // the address showed too many bad keys
+	notWell              // the registry cannot be asked
+	outcomes     = iota
+)
+
+// answers are what each outcome looks like. Those of one status have one body, so
+// that who holds no good key learns nothing.
+var answers = [outcomes]struct {
+	name      string // in metrics and X-Fob-Reason
+	status    int
+	challenge string // WWW-Authenticate
+	body      string
+}{
+	allowed:      {"allowed", http.StatusOK, "", ""},
+	noKey:        {"no_key", http.StatusUnauthorized, `Bearer realm="fob"`, `{"error":"no API key: send it as 'Authorization: Bearer KEY'"}`},
+	badRequest:   {"invalid_request", http.StatusUnauthorized, `Bearer realm="fob", error="invalid_request", error_description="send one key, once"`, `{"error":"invalid_request","error_description":"send one key, once, in one header"}`},
+	keyInURL:     {"key_in_url", http.StatusBadRequest, `Bearer realm="fob", error="invalid_request", error_description="the key is in the URL, where it is logged"`, `{"error":"invalid_request","error_description":"the key is in the URL, where servers log it: replace it, and send the new one as 'Authorization: Bearer KEY'"}`},
+	invalidToken: {"invalid_token", http.StatusUnauthorized, `Bearer realm="fob", error="invalid_token"`, `{"error":"invalid_token"}`},
+	outOfScope:   {"insufficient_scope", http.StatusForbidden, `Bearer realm="fob", error="insufficient_scope"`, `{"error":"insufficient_scope"}`},
+	noRule:       {"no_rule", http.StatusForbidden, "", `{"error":"forbidden"}`},
+	rateLimited:  {"rate_limited", http.StatusTooManyRequests, "", `{"error":"rate_limited"}`},
+	guessing:     {"too_many_failures", http.StatusTooManyRequests, "", `{"error":"too_many_failures"}`},
+	notWell:      {"unavailable", http.StatusServiceUnavailable, "", `{"error":"unavailable"}`},
+}
+
+// verdict is an outcome, with what belongs to it.
+type verdict struct {
+	outcome
+	entry *entry        // of a key whose secret was right
+	wait  time.Duration // until it is worth another try
+	need  []string      // the scopes that are lacking
+}
+
+// verify answers the proxy's question whether a request may pass.
+func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
+	asked := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost
+	if !asked && r.URL.Path == "/verify" { // Envoy's questions have the request's own method
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		text(w, http.StatusMethodNotAllowed, "ask with GET, HEAD or POST\n")
+		return
+	}
+	v := s.judge(r)
+	s.metrics.count(v.outcome)
+	if v.outcome != allowed {
+		s.refuse(w, r, v)
+		return
+	}
+	h := w.Header()
+	h["X-Fob-Key-Id"], h["X-Fob-Owner"] = v.entry.id, v.entry.owner
+	h["X-Fob-Env"], h["X-Fob-Scopes"] = v.entry.env, v.entry.scopes
+	h["Cache-Control"] = noStore
+	w.WriteHeader(http.StatusOK)
+}
+
+// judge decides on a request to /verify.
+func (s *Server) judge(r *http.Request) verdict {
+	if hasKeyInURL(r) {
+		return verdict{outcome: keyInURL}
+	}
+	text, out := keyOf(r.Header)
+	if out != allowed {
+		return verdict{outcome: out}
+	}
+	need, out := s.needOf(r)
+	if out != allowed {
+		return verdict{outcome: out}
+	}
+	return s.check(r, text, need)
+}
+
+// check decides on a key.
+func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
+	if !s.cache.fresh() {
+		return verdict{outcome: notWell, wait: time.Second}
+	}
+	p, err := apikey.Present(text, need)
+	if err != nil {
+		return s.failed(r)
+	}
+	e := s.cache.held(p.ID)
+	if e == nil {
+		if s.guesses.blocked(s.client(r)) {
+			return verdict{outcome: guessing, wait: time.Second}
+		}
+		if e, err = s.cache.load(r.Context(), p.ID); err != nil {
+			s.Log.Error("a key could not be looked up", "key_id", p.ID, "error", err.Error())
+			return verdict{outcome: notWell, wait: time.Second}
+		}
+	}
+	now := s.Now()
+	var refused *apikey.RefusedError
+	if e == nil {
+		e = &nobody
+	}
+	switch err := p.Check(&e.record, e.pepper, need, now); {
+	case err == nil:
+		return s.accept(r.Context(), text, e, now)
+	case errors.As(err, &refused) && refused.Reason == apikey.OutOfScope:
+		return verdict{outcome: outOfScope, entry: e, need: need.Scopes}
+	case errors.As(err, &refused) && refused.Reason != apikey.Unknown:
+		s.Log.Info("refused", "key_id", p.ID, "reason", string(refused.Reason))
+	}
+	return s.failed(r)
+}
+
+// nobody stands for an unknown id: checking it takes the steps of a wrong secret.
+var nobody entry
+
+// accept takes a good key, if its own limit lets it.
+func (s *Server) accept(ctx context.Context, text string, e *entry, now time.Time) verdict {
+	if e.limit != nil {
+		if wait := e.limit.take(now); wait > 0 {
+			return verdict{outcome: rateLimited, entry: e, wait: wait}
+		}
+	}
+	s.uses.add(e.record.ID, now)
+	s.rehash(ctx, text, e)
+	return verdict{entry: e}
+}
+
+func (s *Server) failed(r *http.Request) verdict {
+	client := s.client(r)
+	if s.guesses.blocked(client) {
+		return verdict{outcome: guessing, wait: time.Second}
+	}
+	s.guesses.failed(client)
+	return verdict{outcome: invalidToken}
+}
+
+// refuse answers what is not let through.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
+	a := &answers[v.outcome]
+	h := w.Header()
+	status := a.status
+	if a.challenge != "" {
+		challenge := a.challenge
+		if v.outcome == outOfScope && len(v.need) > 0 {
+			challenge += `, scope="` + strings.Join(v.need, " ") + `"`
+		}
+		h.Set("WWW-Authenticate", challenge)
+	}
+	if v.wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((v.wait+time.Second-1)/time.Second)))
+	}
+	if s.OnlyAuthStatuses && status != http.StatusUnauthorized {
+		status = http.StatusForbidden
+		h.Set("X-Fob-Reason", a.name)
+	}
+	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = inJSON, noStore, noSniff
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(a.body))
+	if s.Log.Enabled(r.Context(), slog.LevelDebug) {
+		s.Log.Debug("answered", "outcome", a.name, "client", s.client(r).String())
+	}
+}
+
+// rehash makes the digest of a key again, aside, if another pepper is used today.
+func (s *Server) rehash(ctx context.Context, text string, e *entry) {
+	present := s.cache.pepper.Load()
+	if s.Rehash == nil || present == nil || *present == e.record.Pepper {
+		return
+	}
+	if !s.rehashing.CompareAndSwap(false, true) {
+		return // one at a time: the next use does it
+	}
+	record := e.record
+	go func() {
+		defer s.rehashing.Store(false)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := s.Rehash(ctx, text, record); err != nil {
+			s.Log.Warn("a key's hash was not made again", "key_id", record.ID, "error", err.Error())
+		}
+	}()
+}
