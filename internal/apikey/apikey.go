@@ -36,7 +36,9 @@ const (
 	checksumLength = 6  // CRC-32/IEEE of all before it, in base 62
 	maxBrand       = 12
 	maxEnvironment = 12
-	maxKey         = maxBrand + 1 + maxEnvironment + 1 + idLength + 1 + secretLength + checksumLength
+
+	// MaxLength is how many bytes the longest key has.
+	MaxLength = maxBrand + 1 + maxEnvironment + 1 + idLength + 1 + secretLength + checksumLength
 
 	// The first character of an id says how the key is made.
 	versionImported = '0' // elsewhere: the rest is derived from the key's digest
@@ -125,7 +127,7 @@ func putBase62(digits []byte, n uint64) {
 // Parse reads the public parts of a key and checks its checksum. It allocates
 // nothing. The errors are ErrFormat and ErrChecksum.
 func Parse(text string) (Parts, error) {
-	if len(text) > maxKey {
+	if len(text) > MaxLength {
 		return Parts{}, ErrFormat
 	}
 	brand, rest, _ := strings.Cut(text, "_")

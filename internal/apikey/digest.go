@@ -18,7 +18,7 @@ type Digest [sha256.Size]byte
 // DigestOf is the SHA-256 of a key's whole text. It allocates nothing for a key of
 // fob's format.
 func DigestOf(text string) Digest {
-	var buffer [maxKey]byte
+	var buffer [MaxLength]byte
 	return sha256.Sum256(append(buffer[:0], text...))
 }
 

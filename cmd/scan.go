@@ -1,0 +1,324 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/leak"
+	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+type scanOptions struct {
+	paths      []string
+	git        bool
+	staged     bool
+	stdin      bool
+	unignored  bool
+	brands     []string
+	format     string
+	noRegistry bool
+}
+
+func newScanCmd(a *app) *cobra.Command {
+	var opts scanOptions
+	c := &cobra.Command{
+		Use:   "scan [PATH…]",
+		Short: "Find API keys in files, in git's history and in streams",
+		Long: `Look for API keys of your brand where they must not be, and ask the registry which
+of them are live. A key is never shown whole, and what has a wrong checksum is none.
+Packed files (zip, gz, png and the like) are passed over.
+
+The status is 3 if a key was found. As a hook, in .pre-commit-config.yaml:
+
+  repos: [{repo: local, hooks: [{id: fob, name: fob, language: system,
+    entry: fob scan --staged, pass_filenames: false}]}]
+
+or in lefthook.yml:
+
+  pre-commit: {commands: {fob: {run: fob scan --staged}}}
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitFindings, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob scan
+  fob scan --git path/to/repository
+  fob scan --stdin <build.log
+  fob scan --format sarif src >fob.sarif`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.paths = args
+			return runScan(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.BoolVar(&opts.git, "git", false, "look through all of a git repository's history")
+	flags.BoolVar(&opts.staged, "staged", false, "look through what the next commit brings in")
+	flags.BoolVar(&opts.stdin, "stdin", false, "look through stdin")
+	flags.BoolVar(&opts.unignored, "gitignore", false, "pass over the files that git ignores")
+	flags.StringArrayVar(&opts.brands, "brand", nil, "look for keys of this `BRAND`, beside the configured one; repeatable")
+	flags.StringVar(&opts.format, "format", "text", "print `FORMAT`: text, json or sarif")
+	flags.BoolVar(&opts.noRegistry, "no-registry", false, "do not ask the registry which keys are live")
+	exclusive(c, "git", "staged", "stdin", "gitignore")
+	_ = c.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return scanFormats, cobra.ShellCompDirectiveNoFileComp
+	})
+	return c
+}
+
+var scanFormats = []string{"text", "json", "sarif"}
+
+// foundKey is a finding with what the registry says of it.
+type foundKey struct {
+	leak.Finding
+	state   apikey.State // "" if the registry does not know it, or was not asked
+	record  apikey.Record
+	checked bool
+}
+
+// live reports that whoever has the key can use it.
+func (f *foundKey) live() bool { return f.state == apikey.Active || f.state == apikey.Retiring }
+
+// says tells what the registry says.
+func (f *foundKey) says() string {
+	switch {
+	case !f.checked:
+		return "not checked"
+	case f.state == "":
+		return "not of this registry"
+	case f.live():
+		return "LIVE: " + safetext.Line(f.record.Owner)
+	}
+	return string(f.state) + ": " + safetext.Line(f.record.Owner)
+}
+
+func (f *foundKey) where() string {
+	path := cmp.Or(safetext.Line(f.Path), "stdin")
+	where := fmt.Sprintf("%s:%d:%d", path, f.Line, f.Column)
+	if f.Commit != "" {
+		where += " in " + f.Commit[:min(12, len(f.Commit))]
+	}
+	return where
+}
+
+func runScan(ctx context.Context, a *app, opts scanOptions) error {
+	if !slices.Contains(scanFormats, opts.format) {
+		return withHint(usagef("there is no format %q", opts.format), "there are text, json and sarif")
+	}
+	if opts.stdin && len(opts.paths) > 0 || (opts.git || opts.staged || opts.unignored) && len(opts.paths) > 1 {
+		return withHint(usagef("that takes no more paths"), "see 'fob scan --help'")
+	}
+	format, err := a.keyFormat()
+	if err != nil {
+		return err
+	}
+	scanner, err := leak.NewScanner(append([]string{format.Brand}, opts.brands...))
+	if err != nil {
+		return &usageError{err.Error()}
+	}
+	result, err := a.scan(ctx, scanner, opts)
+	if err != nil {
+		return err
+	}
+	found, err := a.judgeFindings(ctx, result.Findings, opts.noRegistry)
+	if err != nil {
+		return err
+	}
+	if err := a.printFound(found, opts.format); err != nil {
+		return err
+	}
+	for _, why := range result.Skipped[:min(10, len(result.Skipped))] {
+		a.warn("not read: " + safetext.Line(why))
+	}
+	if more := len(result.Skipped) - 10; more > 0 {
+		a.warn(fmt.Sprintf("%d more were not read", more))
+	}
+	a.note("Looked through %s, %s.", plural(result.Files, "file", "files"), bytesText(result.Bytes))
+	return scanVerdict(found)
+}
+
+// scan looks where the flags say.
+func (a *app) scan(ctx context.Context, s *leak.Scanner, opts scanOptions) (leak.Result, error) {
+	bar := a.newProgress("scanning", 0)
+	defer bar.end()
+	progress := func(files int, bytes int64) {
+		bar.at(int64(files), fmt.Sprintf("%d files, %s", files, bytesText(bytes)))
+	}
+	dir := cmp.Or(first(opts.paths), ".")
+	switch {
+	case opts.stdin:
+		var result leak.Result
+		input := newCounted(a.stdin)
+		_, err := s.Scan(ctx, input, nil, func(f leak.Finding) { result.Findings = append(result.Findings, f) })
+		result.Files, result.Bytes = 1, input.read
+		return result, err
+	case opts.git:
+		return s.History(ctx, dir, progress)
+	case opts.staged:
+		return s.Staged(ctx, dir)
+	case opts.unignored:
+		return s.Unignored(ctx, dir, progress)
+	case len(opts.paths) == 0:
+		return s.Files(ctx, []string{dir}, progress)
+	}
+	return s.Files(ctx, opts.paths, progress)
+}
+
+// judgeFindings asks the registry about each finding: live is what its digest says,
+// since a checksum can be forged.
+func (a *app) judgeFindings(ctx context.Context, findings []leak.Finding, noRegistry bool) ([]foundKey, error) {
+	slices.SortFunc(findings, func(x, y leak.Finding) int {
+		return cmp.Or(strings.Compare(x.Path, y.Path), strings.Compare(x.Commit, y.Commit), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
+	})
+	found := make([]foundKey, len(findings))
+	for i, f := range findings {
+		found[i].Finding = f
+	}
+	if noRegistry || len(found) == 0 {
+		return found, nil
+	}
+	g, err := a.registrar(ctx, false)
+	if errors.Is(err, apikey.ErrNoRegistry) {
+		return found, nil
+	}
+	if err != nil {
+		return nil, withHint(fmt.Errorf("%s found, and not known which are live: %w", plural(len(found), "key", "keys"), err), "--no-registry does not ask")
+	}
+	defer g.Close()
+	for i := range found {
+		if err := a.judgeFinding(ctx, g, &found[i]); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func (a *app) judgeFinding(ctx context.Context, g *registrar.Registrar, f *foundKey) error {
+	r, err := g.Verify(ctx, f.Key.Reveal(), apikey.Need{})
+	var refused *apikey.RefusedError
+	if err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	if f.checked = true; r.ID != "" {
+		f.record, f.state = r, r.State(a.now())
+	}
+	return nil
+}
+
+// findingJSON is a finding as fob prints it.
+type findingJSON struct {
+	Key         string       `json:"key"` // without its secret
+	ID          string       `json:"id"`
+	Environment string       `json:"environment"`
+	Path        string       `json:"path,omitempty"`
+	Line        int          `json:"line"`
+	Column      int          `json:"column"`
+	Commit      string       `json:"commit,omitempty"`
+	Checked     bool         `json:"checked"`
+	Live        bool         `json:"live"`
+	State       apikey.State `json:"state,omitempty"`
+	Owner       string       `json:"owner,omitempty"`
+}
+
+func (a *app) printFound(found []foundKey, format string) error {
+	switch format {
+	case "json":
+		list := make([]findingJSON, len(found))
+		for i, f := range found {
+			list[i] = findingJSON{
+				Key: f.Masked(), ID: f.ID, Environment: f.Environment, Path: f.Path, Line: f.Line, Column: f.Column, Commit: f.Commit,
+				Checked: f.checked, Live: f.live(), State: f.state, Owner: f.record.Owner,
+			}
+		}
+		return a.printJSON(list)
+	case "sarif":
+		byPlace := make(map[string]*foundKey)
+		findings := make([]leak.Finding, len(found))
+		for i := range found {
+			findings[i] = found[i].Finding
+			byPlace[found[i].where()] = &found[i]
+		}
+		return a.printJSON(leak.SARIF(version(), findings, func(f leak.Finding) (string, bool) {
+			known := byPlace[(&foundKey{Finding: f}).where()]
+			return "API key " + f.Masked() + ", " + known.says(), known.live()
+		}))
+	}
+	for _, f := range found {
+		if _, err := fmt.Fprintf(a.stdout, "%s: %s %s\n", f.where(), f.Masked(), f.says()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanVerdict is the end of a scan: findings, and what to do about live ones.
+func scanVerdict(found []foundKey) error {
+	if len(found) == 0 {
+		return nil
+	}
+	live := 0
+	for i := range found {
+		if found[i].live() {
+			live++
+		}
+	}
+	what := plural(len(found), "key", "keys") + " found"
+	if live > 0 {
+		what += fmt.Sprintf(", %d of them live: 'fob key rotate ID --compromised' replaces one", live)
+	}
+	return &findingsError{what}
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 10<<10:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+func newRulesCmd(a *app) *cobra.Command {
+	var format string
+	var brands []string
+	c := &cobra.Command{
+		Use:   "rules",
+		Short: "Write rules with which other scanners find your API keys",
+		Long: `Print rules for the configured brand, and for others that are named, in the form of
+gitleaks, betterleaks or TruffleHog, or the fields of a custom pattern of GitHub's
+secret scanning.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitInterrupted),
+		Example: `  fob rules --format gitleaks >.gitleaks.toml
+  fob rules --format trufflehog --brand acme`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			f, err := a.keyFormat()
+			if err != nil {
+				return err
+			}
+			for _, brand := range brands {
+				if err := apikey.CheckBrand(brand); err != nil {
+					return &usageError{err.Error()}
+				}
+			}
+			text, err := leak.Rules(format, append([]string{f.Brand}, brands...))
+			if err != nil {
+				return &usageError{err.Error()}
+			}
+			_, err = fmt.Fprint(a.stdout, text)
+			return err
+		},
+	}
+	c.Flags().StringVar(&format, "format", "gitleaks", "for this `SCANNER`: "+strings.Join(leak.Formats(), ", "))
+	c.Flags().StringArrayVar(&brands, "brand", nil, "a `BRAND` beside the configured one; repeatable")
+	_ = c.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return leak.Formats(), cobra.ShellCompDirectiveNoFileComp
+	})
+	return c
+}
