@@ -108,7 +108,8 @@ func (a *app) createKeys(ctx context.Context, g *registrar.Registrar, draft apik
 	for made := 0; made < opts.count; {
 		minted, records, err := g.Create(ctx, draft, min(registrar.BatchSize, opts.count-made))
 		if err != nil {
-			return withHint(fmt.Errorf("%d of %d keys were made: %w", made, opts.count, err), "%s", hintOf(err))
+			bar.end()
+			return a.cutShort(ctx, err, fmt.Sprintf("%d of %d keys were made", made, opts.count), "")
 		}
 		for i := range minted {
 			if err := a.printNewKey(minted[i], records[i], opts.json); err != nil {

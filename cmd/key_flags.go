@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -282,4 +283,17 @@ func (a *app) confirmBulk(ctx context.Context, records []apikey.Record, verb str
 		return errors.New("nothing was done")
 	}
 	return nil
+}
+
+// cutShort says how far a command came that changes many keys, whether it failed or was
+// interrupted.
+func (a *app) cutShort(ctx context.Context, err error, done, next string) error {
+	if ctx.Err() == nil {
+		return withHint(fmt.Errorf("%s: %w", done, err), "%s", cmp.Or(next, hintOf(err)))
+	}
+	a.note("%s.", done)
+	if next != "" {
+		a.note("To go on, %s.", next)
+	}
+	return err
 }

@@ -80,7 +80,7 @@ func runKeyImport(ctx context.Context, a *app, opts keyImportOptions) error {
 	case errors.As(err, &line):
 		return withHint(fmt.Errorf("%w; %d keys before it were imported", err, done.added), "mend the line and run it again: keys that are there are left alone")
 	case ctx.Err() != nil:
-		a.note("%d keys were imported. Run it again to go on: those are left alone.", done.added)
+		return a.cutShort(ctx, err, fmt.Sprintf("%d keys were imported", done.added), "run it again: those are left alone")
 	}
 	return err
 }

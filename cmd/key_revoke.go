@@ -71,7 +71,8 @@ func runKeyRevoke(ctx context.Context, a *app, opts keyRevokeOptions) error {
 		}
 		done, err := g.Revoke(ctx, ids, opts.reason)
 		if err != nil {
-			return withHint(fmt.Errorf("%d of %d keys were revoked: %w", revoked, len(records), err), "run it again: those that are revoked stay so")
+			bar.end()
+			return a.cutShort(ctx, err, fmt.Sprintf("%d of %d keys were revoked", revoked, len(records)), "run it again: those that are revoked stay so")
 		}
 		revoked += len(done)
 		bar.at(int64(revoked), "")

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -75,7 +74,10 @@ func runKeyRotate(ctx context.Context, a *app, opts keyRotateOptions) error {
 		rotated, err := g.Rotate(ctx, r.ID, registrar.RotateOptions{Overlap: overlap, Compromised: opts.compromised, To: []registrar.Destination{out}})
 		bar.end()
 		if err != nil {
-			return rotationStopped(err, i, len(records))
+			if len(records) == 1 {
+				return err
+			}
+			return a.cutShort(ctx, err, fmt.Sprintf("%d of %d keys were rotated", i, len(records)), "run it again: keys that have a successor are left alone")
 		}
 		if len(records) == 1 {
 			a.note("Key %s replaces %s. It is not shown again. %s", keyText(rotated.New), r.ID, endOfOld(overlap, opts.compromised))
@@ -87,14 +89,6 @@ func runKeyRotate(ctx context.Context, a *app, opts keyRotateOptions) error {
 		a.note("Rotated %d keys. They are not shown again. %s", len(records), endOfOld(overlap, opts.compromised))
 	}
 	return nil
-}
-
-// rotationStopped says how far a rotation of several keys came.
-func rotationStopped(err error, done, all int) error {
-	if all == 1 || errors.Is(err, context.Canceled) && done == 0 {
-		return err
-	}
-	return withHint(fmt.Errorf("%d of %d keys were rotated: %w", done, all, err), "run it again: keys that have a successor are left alone")
 }
 
 func endOfOld(overlap time.Duration, compromised bool) string {

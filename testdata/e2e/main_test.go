@@ -42,6 +42,7 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
+	defer stopPostgres()
 	fob, shipped, authserver = filepath.Join(dir, "fob"), filepath.Join(dir, "shipped"), filepath.Join(dir, "authserver")
 	build(shipped, ".", "-trimpath", "-ldflags", "-s -w")
 	if soak != "" {

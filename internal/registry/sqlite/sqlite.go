@@ -42,13 +42,32 @@ func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", dsn(path, create))
+	store, err := open(ctx, dsn(path, create), maxConnections, dialect, create)
+	if errors.Is(err, errNoIndex) {
+		// A full disk has no room for the index that processes share: keys must be
+		// verified all the same. Alone, a process has it in its own memory.
+		alone := dialect
+		alone.DataVersion = "" // it would keep the only connection
+		store, err = open(ctx, aloneDSN(path), 1, alone, create)
+	}
+	return store, err
+}
+
+func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect, create bool) (*sqlstore.Store, error) {
+	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(4)
-	return sqlstore.Open(ctx, db, dialect, create)
+	db.SetMaxOpenConns(connections)
+	return sqlstore.Open(ctx, db, d, create)
 }
+
+// maxConnections is how many questions are asked at once.
+const maxConnections = 4
+
+// errNoIndex is a registry whose shared index cannot be made (SQLITE_IOERR_SHMSIZE
+// and its like).
+var errNoIndex = fmt.Errorf("%w: there is no room for its index", apikey.ErrFull)
 
 // makeFile makes an empty file before SQLite does, which would leave it to the umask
 // who may read it.
@@ -75,16 +94,22 @@ const (
 
 // dsn sets what a connection needs. Write-ahead logging stays in the file once set.
 func dsn(path string, create bool) string {
+	pragmas := []string{fmt.Sprintf("cache_size(-%d)", cacheSize), fmt.Sprintf("wal_autocheckpoint(%d)", checkpoint)}
+	if create {
+		pragmas = append(pragmas, "journal_mode(wal)")
+	}
+	return dsnWith(path, pragmas...)
+}
+
+// aloneDSN keeps the index in the process's own memory. Pragmas that open the file must
+// not come before that one.
+func aloneDSN(path string) string { return dsnWith(path, "locking_mode(exclusive)") }
+
+func dsnWith(path string, pragmas ...string) string {
 	query := url.Values{
 		"mode":    {"rw"}, // never make one
 		"_txlock": {"immediate"},
-		"_pragma": {
-			fmt.Sprintf("busy_timeout(%d)", busyTimeout), "foreign_keys(1)", "synchronous(full)",
-			fmt.Sprintf("cache_size(-%d)", cacheSize), fmt.Sprintf("wal_autocheckpoint(%d)", checkpoint),
-		},
-	}
-	if create {
-		query.Add("_pragma", "journal_mode(wal)")
+		"_pragma": append(pragmas, fmt.Sprintf("busy_timeout(%d)", busyTimeout), "foreign_keys(1)", "synchronous(full)"),
 	}
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String()
 }
@@ -117,6 +142,19 @@ func codeOf(err error) int {
 	return -1
 }
 
+// isIndex reports that it is the index in shared memory that failed.
+func isIndex(err error) bool {
+	var failed *sqlite.Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	switch failed.Code() {
+	case sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP:
+		return true
+	}
+	return false
+}
+
 // explain says which of the registry's troubles an error of SQLite is.
 func explain(err error) error {
 	kind := apikey.ErrUnusable
@@ -126,6 +164,10 @@ func explain(err error) error {
 	case sqlite3.SQLITE_ERROR:
 		if strings.Contains(err.Error(), "no such table: registry") {
 			return apikey.ErrNoRegistry
+		}
+	case sqlite3.SQLITE_IOERR:
+		if isIndex(err) {
+			kind = errNoIndex
 		}
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		kind = apikey.ErrBusy

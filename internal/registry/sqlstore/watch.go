@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// watch is the connection that Changed asks on, and what it knows.
+// watch is the connection that tells whether anything was changed, and what it said.
 type watch struct {
 	mu      sync.Mutex
 	conn    *sql.Conn
@@ -29,20 +29,12 @@ func (w *watch) drop() {
 
 // Changed implements apikey.Registry.
 func (s *Store) Changed(ctx context.Context, after int64, most int) ([]string, int64, error) {
-	w := &s.watch
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	head, err := s.headNow(ctx)
-	if err != nil {
-		w.drop()
-		return nil, after, s.explain(err)
+	if err != nil || head <= after {
+		return nil, max(head, 0), s.explain(err)
 	}
-	if head <= after {
-		return nil, head, nil
-	}
-	rows, err := w.conn.QueryContext(ctx, "SELECT seq, key_id FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2", after, most)
+	rows, err := s.db.QueryContext(ctx, "SELECT seq, key_id FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2", after, most)
 	if err != nil {
-		w.drop()
 		return nil, after, s.explain(err)
 	}
 	defer rows.Close()
@@ -57,34 +49,33 @@ func (s *Store) Changed(ctx context.Context, after int64, most int) ([]string, i
 			ids = append(ids, id)
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return nil, after, s.explain(err)
-	}
-	return ids, last, nil
+	return ids, last, s.explain(rows.Err())
 }
 
-// headNow is the number of the log's last entry. It is read again only if the data
-// version says that something was changed.
-func (s *Store) headNow(ctx context.Context) (int64, error) {
-	w := &s.watch
-	fresh := w.conn == nil
-	if fresh {
-		conn, err := s.db.Conn(ctx)
-		if err != nil {
-			return 0, err
-		}
-		w.conn = conn
+// headNow is the number of the log's last entry.
+func (s *Store) headNow(ctx context.Context) (head int64, err error) {
+	const ask = "SELECT seq FROM audit_head"
+	if s.dialect.DataVersion == "" {
+		err = s.db.QueryRowContext(ctx, ask).Scan(&head)
+		return head, err
 	}
-	if s.dialect.DataVersion != "" {
-		var version int64
-		if err := w.conn.QueryRowContext(ctx, s.dialect.DataVersion).Scan(&version); err != nil {
+	w := &s.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conn == nil {
+		if w.conn, err = s.db.Conn(ctx); err != nil {
 			return 0, err
 		}
-		if !fresh && version == w.version {
-			return w.head, nil
-		}
+		w.version = -1
+	}
+	var version int64
+	err = w.conn.QueryRowContext(ctx, s.dialect.DataVersion).Scan(&version)
+	if err == nil && version != w.version { // only then can the head be another
+		err = w.conn.QueryRowContext(ctx, ask).Scan(&w.head)
 		w.version = version
 	}
-	err := w.conn.QueryRowContext(ctx, "SELECT seq FROM audit_head").Scan(&w.head)
+	if err != nil {
+		w.drop()
+	}
 	return w.head, err
 }

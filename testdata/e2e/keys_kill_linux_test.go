@@ -1,0 +1,292 @@
+package e2e
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/fobcli/fob/internal/registry/registrytest"
+)
+
+// keyRegistry is a kind of registry that keys are kept in.
+type keyRegistry struct {
+	name   string
+	driver string
+	fresh  func(t *testing.T, m *machine) (name, source string) // of an empty one: as fob takes it, and as the driver does
+}
+
+var privatePostgres struct {
+	sync.Once
+	server *registrytest.Postgres
+	err    error
+}
+
+// postgresServer is the one server of all tests; run stops it.
+func postgresServer(t testing.TB) *registrytest.Postgres {
+	t.Helper()
+	privatePostgres.Do(func() { privatePostgres.server, privatePostgres.err = registrytest.StartPostgres() })
+	if privatePostgres.err != nil {
+		t.Fatal(privatePostgres.err)
+	}
+	return privatePostgres.server
+}
+
+func stopPostgres() {
+	if privatePostgres.server != nil {
+		privatePostgres.server.Stop()
+	}
+}
+
+var keyRegistries = []keyRegistry{
+	{"SQLite", "sqlite", func(_ *testing.T, m *machine) (string, string) {
+		path := m.home + "/fob/data/registry.db"
+		return "sqlite:" + path, path
+	}},
+	{"PostgreSQL", "pgx", func(t *testing.T, _ *machine) (string, string) {
+		name, err := postgresServer(t).NewDatabase()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name, name
+	}},
+}
+
+// keyMachine is a machine with a registry.
+type keyMachine struct {
+	*machine
+	registry       keyRegistry
+	source         string
+	stdout, stderr *os.File
+}
+
+func newKeyMachine(t *testing.T, registry keyRegistry) *keyMachine {
+	t.Helper()
+	home := t.TempDir()
+	k := &keyMachine{registry: registry, machine: &machine{t: t, home: home, program: []string{shipped}}}
+	name, source := registry.fresh(t, k.machine)
+	k.source = source
+	k.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "FOB_HOME=" + home + "/fob", "NO_COLOR=1", "FOB_REGISTRY=" + name}
+	for file, to := range map[string]**os.File{"stdout": &k.stdout, "stderr": &k.stderr} {
+		var err error
+		if *to, err = os.Create(filepath.Join(home, file)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { (*to).Close() })
+	}
+	return k
+}
+
+// keyJSON is a key as fob lists it.
+type keyJSON struct {
+	ID          string `json:"id"`
+	State       string `json:"state"`
+	Predecessor string `json:"predecessor"`
+	Owner       string `json:"owner"`
+}
+
+func (k *keyMachine) keys(filter ...string) []keyJSON {
+	k.t.Helper()
+	var list []keyJSON
+	r := k.fob("", append([]string{"key", "list", "--json"}, filter...)...)
+	if r.status != 0 || json.Unmarshal([]byte(r.stdout), &list) != nil {
+		k.t.Fatalf("key list: %d\n%s", r.status, r.stderr)
+	}
+	return list
+}
+
+// newKey makes a key and returns its text and id.
+func (k *keyMachine) newKey(owner string) (text, id string) {
+	k.t.Helper()
+	text = strings.TrimSpace(k.ok("key", "create", "--owner", owner))
+	return text, strings.Split(text, "_")[2]
+}
+
+func (k *keyMachine) accepts(text string) bool {
+	k.t.Helper()
+	r := k.fob(text, "key", "verify")
+	if r.status != 0 && r.status != 8 {
+		k.t.Errorf("verify: %d\n%s", r.status, r.stderr)
+	}
+	return r.status == 0
+}
+
+// forgetLease lets the next fob take a rotation over that a killed one has begun.
+func (k *keyMachine) forgetLease() {
+	k.t.Helper()
+	db, err := sql.Open(k.registry.driver, k.source)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE rotation SET leased_until = 0"); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// keyScenario is a key command that is killed at each of its effects.
+type keyScenario struct {
+	name string
+	args func(id string) []string
+	// left checks what a kill has left. printed is the new key if its whole line was.
+	left func(k *keyMachine, old, id, printed string) error
+}
+
+var keyScenarios = []keyScenario{
+	{"rotate", func(id string) []string { return []string{"key", "rotate", id, "--overlap", "1h"} }, leftByRotation("retiring")},
+	{"rotate --compromised", func(id string) []string { return []string{"key", "rotate", id, "--compromised"} }, leftByRotation("revoked")},
+	{"create", func(string) []string { return []string{"key", "create", "--owner", "new"} }, leftByCreation},
+	{"revoke", func(id string) []string { return []string{"key", "revoke", id} }, leftByRevocation},
+}
+
+// leftByRotation: the old key or the new one is good, and the next rotation, or the one
+// that was killed, ends with one successor.
+func leftByRotation(oldState string) func(k *keyMachine, old, id, printed string) error {
+	return func(k *keyMachine, old, id, printed string) error {
+		oldGood, newGood := k.accepts(old), printed != "" && k.accepts(printed)
+		if !oldGood && !newGood {
+			return fmt.Errorf("neither key is good (printed: %v)", printed != "")
+		}
+		if printed != "" && !newGood {
+			return fmt.Errorf("the key that was printed is not good")
+		}
+		k.forgetLease()
+		args := []string{"key", "rotate", id, "--overlap", "1h"}
+		if oldState == "revoked" {
+			args = []string{"key", "rotate", id, "--compromised"}
+		}
+		r := k.fob("", args...)
+		over := strings.Contains(r.stderr, "was rotated before") || strings.Contains(r.stderr, "only a key in use")
+		if r.status != 0 && !over {
+			return fmt.Errorf("rotated again: %d\n%s", r.status, r.stderr)
+		}
+		if r.status == 0 && !k.accepts(strings.TrimSpace(r.stdout)) {
+			return fmt.Errorf("the successor of the second rotation is not good")
+		}
+		good := 0
+		for _, key := range k.keys() {
+			if key.Predecessor == id && key.State == "active" {
+				good++
+			}
+			if key.ID == id && key.State != oldState {
+				return fmt.Errorf("the old key is %s in the end", key.State)
+			}
+		}
+		if good != 1 {
+			return fmt.Errorf("%d successors are good in the end", good)
+		}
+		return nil
+	}
+}
+
+func leftByCreation(k *keyMachine, _, _, printed string) error {
+	made := k.keys("--owner", "new", "--state", "active")
+	if printed != "" && !k.accepts(printed) {
+		return fmt.Errorf("the key that was printed is not good")
+	}
+	if len(made) > 1 {
+		return fmt.Errorf("%d keys were made", len(made))
+	}
+	return nil
+}
+
+func leftByRevocation(k *keyMachine, old, id, _ string) error {
+	if r := k.fob("", "key", "revoke", id); r.status != 0 {
+		return fmt.Errorf("revoked again: %d\n%s", r.status, r.stderr)
+	}
+	if k.accepts(old) {
+		return fmt.Errorf("it is good after it was revoked")
+	}
+	return nil
+}
+
+func TestG55KilledAtEveryStepOfAKeysLife(t *testing.T) {
+	t.Parallel()
+	for _, registry := range keyRegistries {
+		t.Run(registry.name, func(t *testing.T) {
+			t.Parallel()
+			for _, sc := range keyScenarios {
+				k := newKeyMachine(t, registry)
+				points := keyEffects(t, k, sc)
+				if soak == "" && len(points) > 24 { // the whole sweep is in make soak
+					points = everyNth(points, (len(points)+23)/24)
+				}
+				for _, at := range points {
+					if registry.name == "SQLite" {
+						k = newKeyMachine(t, registry)
+					}
+					killKeyCommand(k, sc, at)
+				}
+				t.Logf("%s: killed at %d effects", sc.name, len(points))
+			}
+		})
+	}
+}
+
+func everyNth(points []effect, n int) []effect {
+	var some []effect
+	for i := 0; i < len(points); i += n {
+		some = append(some, points[i])
+	}
+	return append(some, points[len(points)-1])
+}
+
+func (k *keyMachine) tracer() *tracer { return &tracer{home: k.home + "/fob"} }
+
+// keyEffects lists the effects that three whole runs have in common.
+func keyEffects(t *testing.T, k *keyMachine, sc keyScenario) []effect {
+	t.Helper()
+	var common []effect
+	for i := range 3 {
+		_, id := k.newKey("old")
+		all, err := k.tracer().effects(slices.Concat(k.program, sc.args(id)), k.env, k.stdout, k.stderr)
+		if err != nil {
+			text, _ := os.ReadFile(k.stderr.Name())
+			t.Fatalf("%s: %v\n%s", sc.name, err, text)
+		}
+		if i == 0 {
+			common = all
+		}
+		common = slices.DeleteFunc(common, func(e effect) bool { return !slices.Contains(all, e) })
+	}
+	if len(common) < 5 {
+		t.Fatalf("%s: only %d effects: %v", sc.name, len(common), common)
+	}
+	return common
+}
+
+func killKeyCommand(k *keyMachine, sc keyScenario, at effect) {
+	k.t.Helper()
+	_ = k.fob("", "key", "revoke", "--owner", "new", "--yes") // of the run before
+	old, id := k.newKey("old")
+	if err := k.stdout.Truncate(0); err != nil {
+		k.t.Fatal(err)
+	}
+	_, _ = k.stdout.Seek(0, 0)
+	tr := k.tracer()
+	tr.at = func(e effect, happened bool) bool { return e == at && !happened }
+	if _, err := tr.run(slices.Concat(k.program, sc.args(id)), k.env, k.stdout, k.stderr); err != nil {
+		k.t.Fatal(err)
+	}
+	text, err := os.ReadFile(k.stdout.Name())
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	printed := ""
+	if line, whole := strings.CutSuffix(string(text), "\n"); whole {
+		printed = line
+	}
+	if r := k.fob("", "key", "audit", "--verify"); r.status != 0 {
+		k.t.Errorf("%s, killed at %s: audit: %d\n%s", sc.name, at, r.status, r.stderr)
+	}
+	if err := sc.left(k, old, id, printed); err != nil {
+		k.t.Errorf("%s, killed at %s: %v", sc.name, at, err)
+	}
+}
