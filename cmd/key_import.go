@@ -93,9 +93,10 @@ func (a *app) importAll(ctx context.Context, g *registrar.Registrar, opts keyImp
 	if err != nil {
 		return err
 	}
+	importer := g.Importer()
 	batch := make([]apikey.Record, 0, registrar.BatchSize)
 	for {
-		r, err := a.importLine(ctx, g, list, opts)
+		r, err := importLine(ctx, importer, list, opts)
 		if err == nil {
 			batch = append(batch, r)
 		}
@@ -119,7 +120,7 @@ func (a *app) importAll(ctx context.Context, g *registrar.Registrar, opts keyImp
 }
 
 // importLine reads one line and completes it.
-func (a *app) importLine(ctx context.Context, g *registrar.Registrar, list *keyfile.Reader, opts keyImportOptions) (apikey.Record, error) {
+func importLine(ctx context.Context, importer *registrar.Importer, list *keyfile.Reader, opts keyImportOptions) (apikey.Record, error) {
 	line, at, err := list.Read()
 	if err != nil {
 		return apikey.Record{}, err
@@ -135,7 +136,7 @@ func (a *app) importLine(ctx context.Context, g *registrar.Registrar, list *keyf
 	}
 	r, err := line.Record()
 	if err == nil {
-		r, err = g.Imported(ctx, line.Key, r)
+		r, err = importer.Complete(ctx, line.Key, r)
 	}
 	if err != nil {
 		return r, &keyfile.LineError{Line: at, Err: err}

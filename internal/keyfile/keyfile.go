@@ -242,7 +242,7 @@ func csvReason(err error) error {
 	return err
 }
 
-// Record is the line as a record: complete but for what Registrar.Imported adds.
+// Record is the line as a record: complete but for what Importer.Complete adds.
 func (l *Line) Record() (apikey.Record, error) {
 	r := apikey.Record{
 		ID: l.ID, Pepper: l.Pepper, Owner: l.Owner, Environment: l.Environment, Scopes: l.Scopes, Rate: l.Rate, Note: l.Note,

@@ -123,14 +123,34 @@ func (g *Registrar) Import(ctx context.Context, records []apikey.Record) (added 
 	return added, err
 }
 
-// Imported completes the record of a key that was issued before: by its text, or by
-// its digest and, if it was fob's, its id.
-func (g *Registrar) Imported(ctx context.Context, text string, r apikey.Record) (apikey.Record, error) {
+// Importer completes the records of keys that were issued before.
+type Importer struct {
+	g      *Registrar
+	pepper func(context.Context) (*apikey.Pepper, error)
+}
+
+// Importer asks for the pepper once, when it is first needed: a million keys are not
+// to ask the keyring a million times.
+func (g *Registrar) Importer() *Importer {
+	var pepper *apikey.Pepper
+	asked := false
+	return &Importer{g, func(ctx context.Context) (_ *apikey.Pepper, err error) {
+		if !asked {
+			pepper, err = g.presentPepper(ctx)
+			asked = err == nil
+		}
+		return pepper, err
+	}}
+}
+
+// Complete completes a key's record: by its text, or by its digest and, if it was
+// fob's, its id.
+func (i *Importer) Complete(ctx context.Context, text string, r apikey.Record) (apikey.Record, error) {
 	if text != "" {
 		if err := apikey.CheckImported(text); err != nil {
 			return r, err
 		}
-		pepper, err := g.presentPepper(ctx)
+		pepper, err := i.pepper(ctx)
 		if err != nil {
 			return r, err
 		}
@@ -157,7 +177,7 @@ func (g *Registrar) Imported(ctx context.Context, text string, r apikey.Record) 
 		r.ID = apikey.ImportedID(r.Digest)
 	}
 	if r.CreatedAt.IsZero() {
-		r.CreatedAt = g.now()
+		r.CreatedAt = i.g.now()
 	}
 	return r, r.Check()
 }

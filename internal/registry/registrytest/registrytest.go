@@ -316,13 +316,13 @@ func testImport(t *testing.T, f *fixture) {
 	foreign := "sk_" + strings.Repeat("A1b2", 10)
 	var records []apikey.Record
 	for _, text := range []string{foreign, foreign} {
-		r, err := f.Imported(t.Context(), text, apikey.Record{Owner: "old", Environment: "live"})
+		r, err := f.Importer().Complete(t.Context(), text, apikey.Record{Owner: "old", Environment: "live"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		records = append(records, r)
 	}
-	hashed, err := f.Imported(t.Context(), "", apikey.Record{Owner: "old", Environment: "live", Digest: apikey.DigestOf(foreign + "2")})
+	hashed, err := f.Importer().Complete(t.Context(), "", apikey.Record{Owner: "old", Environment: "live", Digest: apikey.DigestOf(foreign + "2")})
 	if err != nil {
 		t.Fatal(err)
 	}
