@@ -19,7 +19,7 @@ import (
 const sampled = 20_000
 
 // BenchmarkVerifyInSQLite verifies keys drawn by chance, in registries of different
-// sizes in turn. FOB_BENCH_LARGE=1 adds one of 10 million: 10 minutes, 6 GB of disk.
+// sizes in turn. FOB_BENCH_LARGE=1 adds one of 10 million: 10 minutes, 3 GB of disk.
 func BenchmarkVerifyInSQLite(b *testing.B) {
 	sizes := []int{1_000, 100_000, 1_000_000}
 	if os.Getenv("FOB_BENCH_LARGE") == "1" {

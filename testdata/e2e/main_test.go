@@ -75,6 +75,7 @@ type machine struct {
 	home    string
 	env     []string
 	program []string // runs fob
+	stdin   string   // the file that a measured command reads; "": nothing
 }
 
 func newMachine(t testing.TB, env ...string) *machine {
