@@ -217,6 +217,10 @@ func (a *app) store(paths config.Paths, cfg *config.Config, p config.Profile) (*
 
 // fail shows what failed and what to do next, and returns the exit status.
 func (a *app) fail(ctx context.Context, err error) int {
+	var child *childStatus
+	if errors.As(err, &child) {
+		return child.status
+	}
 	if ctx.Err() != nil {
 		a.note("interrupted")
 		return exitInterrupted

@@ -65,6 +65,10 @@ func exitHelp(statuses ...int) string {
 
 // exitOf is the one table from errors to exit statuses. The first match counts.
 func exitOf(err error) int {
+	var own *execError
+	if errors.As(err, &own) {
+		return own.status
+	}
 	for _, row := range []struct {
 		target error
 		status int
