@@ -52,6 +52,9 @@ for many machines. 'brand' and 'environments' under [keys] say what keys look li
 	return c
 }
 
+// registryFile is this machine's own registry, in fob's data folder.
+const registryFile = "registry.db"
+
 // registryName is the registry that is meant, and whether it is this machine's own.
 func (a *app) registryName() (dsn string, own bool, err error) {
 	paths, err := a.paths()
@@ -65,7 +68,7 @@ func (a *app) registryName() (dsn string, own bool, err error) {
 	if dsn = cmp.Or(a.getenv("FOB_REGISTRY"), cfg.Keys.Registry); dsn != "" {
 		return dsn, false, nil
 	}
-	return "sqlite:" + filepath.Join(paths.Data, "registry.db"), true, nil
+	return "sqlite:" + filepath.Join(paths.Data, registryFile), true, nil
 }
 
 // registrar opens the registry; with create it makes a missing one. Close it.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -113,7 +115,8 @@ func (a *app) createKeys(ctx context.Context, g *registrar.Registrar, draft apik
 		}
 		for i := range minted {
 			if err := a.printNewKey(minted[i], records[i], opts.json); err != nil {
-				return withHint(fmt.Errorf("a key was made and could not be printed: %w", err), "revoke it, nobody has it: 'fob key revoke %s'", records[i].ID)
+				bar.end()
+				return a.withdraw(ctx, g, records[i:], err)
 			}
 		}
 		made += len(minted)
@@ -131,6 +134,21 @@ func (a *app) createKeys(ctx context.Context, g *registrar.Registrar, draft apik
 	}
 	a.note("Made key %s; %s. It is not shown again.", keyText(last), ends)
 	return nil
+}
+
+// withdraw revokes keys that could not be printed: nobody has them.
+func (a *app) withdraw(ctx context.Context, g *registrar.Registrar, records []apikey.Record, why error) error {
+	ids := make([]string, len(records))
+	for i, r := range records {
+		ids[i] = r.ID
+	}
+	what := plural(len(ids), "key", "keys")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if _, err := g.Revoke(ctx, ids, "it could not be printed"); err != nil {
+		return withHint(fmt.Errorf("%s made and not printed: %w; and not revoked: %w", what, why, err), "revoke what nobody has: 'fob key revoke %s'", strings.Join(ids, " "))
+	}
+	return withHint(fmt.Errorf("%s could not be printed, and nobody has what was revoked at once: %w", what, why), "see where stdout goes, then try again")
 }
 
 // newKeyJSONLine is a key on the one occasion that it is shown.

@@ -34,7 +34,7 @@ machine that verifies or makes keys, and never in the registry.`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newKeyPepperAddCmd(a), newKeyPepperUseCmd(a), newKeyPepperListCmd(a))
+	c.AddCommand(newKeyPepperAddCmd(a), newKeyPepperUseCmd(a), newKeyPepperListCmd(a), newKeyPepperRemoveCmd(a))
 	return c
 }
 
@@ -128,6 +128,22 @@ func runKeyPepperAdd(ctx context.Context, a *app, name string, fromStdin bool) e
 			return err
 		}
 	}
+	err := a.changePeppers(ctx, func(peppers map[string][]byte) error {
+		if _, there := peppers[name]; there {
+			return withHint(fmt.Errorf("this machine has a pepper %q already", name), "keys may need it: give the new one another name")
+		}
+		peppers[name] = value
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.note("This machine has the pepper %q. Use it for the registry's hashes: 'fob key pepper use %s'.", name, name)
+	return nil
+}
+
+// changePeppers changes the peppers of this machine, one process at a time.
+func (a *app) changePeppers(ctx context.Context, change func(map[string][]byte) error) error {
 	paths, err := a.paths()
 	if err != nil {
 		return err
@@ -141,19 +157,17 @@ func runKeyPepperAdd(ctx context.Context, a *app, name string, fromStdin bool) e
 	if err != nil {
 		return err
 	}
-	if _, there := peppers[name]; there {
-		return withHint(fmt.Errorf("this machine has a pepper %q already", name), "keys may need it: give the new one another name")
+	if err := change(peppers); err != nil {
+		return err
 	}
-	peppers[name] = value
+	if len(peppers) == 0 {
+		return store.Delete(ctx, peppersContext)
+	}
 	head, err := json.Marshal(peppers)
 	if err != nil {
 		return err
 	}
-	if err := store.Set(ctx, peppersContext, credstore.Record{Head: head}); err != nil {
-		return err
-	}
-	a.note("This machine has the pepper %q. Use it for the registry's hashes: 'fob key pepper use %s'.", name, name)
-	return nil
+	return store.Set(ctx, peppersContext, credstore.Record{Head: head})
 }
 
 func (a *app) readPepper() ([]byte, error) {
@@ -255,4 +269,73 @@ func (a *app) resealPeppers(ctx context.Context, cfg *config.Config, storage str
 		return err
 	}
 	return nil
+}
+
+func newKeyPepperRemoveCmd(a *app) *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Take a pepper away from this machine",
+		Long: `Delete a pepper of this machine. One that hashes of the registry are made with is
+kept unless --force says otherwise: without it this machine verifies none of them.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob key pepper remove p1`,
+		Args:    pepperName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runKeyPepperRemove(cmd.Context(), a, args[0], force)
+		},
+	}
+	c.Flags().BoolVar(&force, "force", false, "also if keys need it")
+	return c
+}
+
+func runKeyPepperRemove(ctx context.Context, a *app, name string, force bool) error {
+	if !force {
+		if err := a.checkUnusedPepper(ctx, name); err != nil {
+			return err
+		}
+	}
+	err := a.changePeppers(ctx, func(peppers map[string][]byte) error {
+		if _, there := peppers[name]; !there {
+			return withHint(fmt.Errorf("this machine has no pepper %q", name), "'fob key pepper list' shows those that it has")
+		}
+		delete(peppers, name)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.note("This machine has the pepper %q no more.", name)
+	return nil
+}
+
+// checkUnusedPepper refuses a pepper that a key which is not over needs.
+func (a *app) checkUnusedPepper(ctx context.Context, name string) error {
+	g, err := a.registrar(ctx, false)
+	if errors.Is(err, apikey.ErrNoRegistry) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	present, err := g.Registry.Pepper(ctx)
+	if err != nil {
+		return err
+	}
+	needed := 0
+	for r, err := range g.Registry.Keys(ctx, apikey.Filter{}) {
+		if err != nil {
+			return err
+		}
+		if state := r.State(a.now()); r.Pepper == name && state != apikey.Revoked && state != apikey.Expired {
+			needed++
+		}
+	}
+	if needed == 0 && present != name {
+		return nil
+	}
+	return withHint(fmt.Errorf("%s cannot be verified without the pepper %q, or new ones are made with it", plural(needed, "key", "keys"), name),
+		"--force removes it from this machine all the same")
 }

@@ -78,6 +78,15 @@ func runLogout(ctx context.Context, a *app, opts logoutOptions) error {
 	if err != nil {
 		return err
 	}
+	if opts.purge && opts.all {
+		paths, err := a.paths()
+		if err != nil {
+			return err
+		}
+		if err := a.checkPeppers(ctx, paths, cfg); err != nil {
+			return err
+		}
+	}
 	if opts.purge && !opts.dryRun && !opts.yes {
 		if err := a.confirmPurge(ctx, profiles, opts); err != nil {
 			return err

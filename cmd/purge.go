@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
@@ -69,6 +70,34 @@ func (a *app) purge(kept, dryRun bool) error {
 	} else if err := os.Remove(paths.Config); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if path := ownRegistry(paths); path != "" {
+		a.note("The registry of the API keys that you have issued stays: %s. Delete it by hand if no service needs it.", path)
+		return nil
+	}
 	a.note("Nothing of fob is left on this machine but the program%s.", leftLock(paths.Config))
+	return nil
+}
+
+// ownRegistry is the registry of keys in fob's own folder, if there is one: what others
+// rely on goes with no login.
+func ownRegistry(paths config.Paths) string {
+	path := filepath.Join(paths.Data, registryFile)
+	if _, err := os.Lstat(path); err != nil {
+		return ""
+	}
+	return path
+}
+
+// checkPeppers refuses to take what the registry's keys cannot be verified without. A
+// storage that cannot be asked keeps none that would be missed.
+func (a *app) checkPeppers(ctx context.Context, paths config.Paths, cfg *config.Config) error {
+	store, err := a.store(paths, cfg, config.Profile{Name: peppersContext.Profile})
+	if err != nil {
+		return err
+	}
+	if _, err := store.Measure(ctx, peppersContext); err == nil {
+		return withHint(errors.New("this machine keeps the peppers of API keys, and keys cannot be verified without"),
+			"'fob key pepper list' names them; 'fob key pepper remove NAME' takes one away")
+	}
 	return nil
 }
