@@ -21,6 +21,10 @@ need strace strace
 need tmux tmux
 need /usr/lib/wine/wine64 wine64
 need glewlwyd "glewlwyd dbconfig-sqlite3" # brings sqlite3; without the latter, MariaDB's client
+need nginx nginx-light
+need caddy caddy
+need haproxy haproxy
+need wrk wrk
 need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 [ -n "$missing" ] || exit 0
@@ -30,13 +34,14 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -qq
 	policy=/usr/sbin/policy-rc.d # says which services may start
-	case "$missing" in *glewlwyd* | *postgresql*)
+	services='glewlwyd postgresql nginx caddy haproxy'
+	case "$missing" in *glewlwyd* | *postgresql* | *nginx* | *caddy* | *haproxy*)
 		# Debian would start them, glewlwyd with a password that everybody knows, for all
 		# of the network. The tests run their own.
 		if [ ! -e "$policy" ]; then
 			trap 'rm -f "$policy"' EXIT
 			trap 'exit 1' INT TERM
-			printf '#!/bin/sh\ncase "$1" in glewlwyd* | postgresql*) exit 101 ;; esac\n' >"$policy"
+			printf '#!/bin/sh\ncase "$1" in glewlwyd* | postgresql* | nginx* | caddy* | haproxy*) exit 101 ;; esac\n' >"$policy"
 			chmod 755 "$policy"
 		fi
 		;;
@@ -49,7 +54,9 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	esac
 	# shellcheck disable=SC2086 # a list of packages
 	apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold $missing >/dev/null
-	case "$missing" in *glewlwyd*) update-rc.d glewlwyd disable ;; esac
+	for service in $services; do
+		case "$missing" in *"$service"*) update-rc.d "$service" disable >/dev/null 2>&1 || true ;; esac
+	done
 	exit 0
 fi
 echo "The tests need more than is here. On Debian or Ubuntu:"
