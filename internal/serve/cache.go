@@ -72,6 +72,8 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 	epoch := c.epoch
 	c.mu.RUnlock()
 	c.metrics.lookups.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, c.patience())
+	defer cancel()
 	r, err := c.keys.Key(ctx, id)
 	if errors.Is(err, apikey.ErrNotFound) {
 		return nil, nil
@@ -143,6 +145,9 @@ const (
 	maxChanges = 1000
 )
 
+// patience is how long the registry may take to answer one question.
+func (c *cache) patience() time.Duration { return min(max(c.maxStale, time.Second), 5*time.Second) }
+
 func (c *cache) poll() time.Duration { return min(max(c.maxStale/5, minPoll), maxPoll) }
 
 // follow takes in the registry's changes until ctx ends.
@@ -196,7 +201,7 @@ func (c *cache) catchUp(ctx context.Context) error {
 }
 
 func (c *cache) changed(ctx context.Context) (ids []string, last int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, max(c.maxStale, time.Second))
+	ctx, cancel := context.WithTimeout(ctx, c.patience())
 	defer cancel()
 	return c.keys.Changed(ctx, c.seen, maxChanges)
 }

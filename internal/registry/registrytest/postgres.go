@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -97,6 +98,31 @@ func wait(d time.Duration) { <-time.After(d) }
 // Kill ends the server as a crash does.
 func (p *Postgres) Kill() { p.end(syscall.SIGQUIT) }
 
+// Freeze stops the server and all its processes where they are: it answers nothing and
+// closes nothing.
+func (p *Postgres) Freeze() error { return p.signalAll(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (p *Postgres) Thaw() error { return p.signalAll(syscall.SIGCONT) }
+
+// signalAll signals the server and then its children, each of which leads a session.
+func (p *Postgres) signalAll(signal syscall.Signal) error {
+	pid := p.server.Process.Pid
+	if err := syscall.Kill(pid, signal); err != nil {
+		return err
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return err
+	}
+	for child := range strings.FieldsSeq(string(children)) {
+		if pid, err := strconv.Atoi(child); err == nil {
+			_ = syscall.Kill(pid, signal) // it may have ended
+		}
+	}
+	return nil
+}
+
 // Stop ends the server and deletes its data.
 func (p *Postgres) Stop() {
 	p.end(syscall.SIGQUIT)
@@ -105,6 +131,7 @@ func (p *Postgres) Stop() {
 
 func (p *Postgres) end(signal os.Signal) {
 	if p.server.ProcessState == nil {
+		_ = p.Thaw()
 		_ = p.server.Process.Signal(signal)
 		_ = p.server.Wait()
 	}
