@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,10 @@ type serveOptions struct {
 	guesses         int
 	verbose         bool
 }
+
+// serveGCPercent takes memory for time: what is held is mostly keys, and looking for
+// garbage among them keeps requests waiting. GOGC overrides it.
+const serveGCPercent = 300
 
 const defaultListen = "127.0.0.1:8089"
 
@@ -86,6 +91,9 @@ func runServe(ctx context.Context, a *app, opts serveOptions) error {
 	options, err := a.serveOptions(opts)
 	if err != nil {
 		return err
+	}
+	if a.getenv("GOGC") == "" {
+		debug.SetGCPercent(serveGCPercent)
 	}
 	g, err := a.registrar(ctx, false)
 	if err != nil {

@@ -28,9 +28,12 @@ type cache struct {
 	seen    int64                  // the last change that was taken in
 	pepper  atomic.Pointer[string] // the id of that which new digests are made with
 
+	uses *uses
+
 	mu      sync.RWMutex
 	epoch   int64 // how many rounds of changes were taken in
 	entries map[string]*entry
+	texts   map[string][]string // header values, one for all keys that share it
 }
 
 // entry is a key in memory, with the headers that its answer has.
@@ -42,11 +45,25 @@ type entry struct {
 	owner  []string
 	env    []string
 	scopes []string
+
+	count atomic.Int64 // of uses that were not written down yet
+	last  atomic.Int64 // milliseconds since 1970
 }
 
-func newCache(o Options, m *metrics) *cache {
+// use counts a use: it is written down later, or when the entry is dropped.
+func (e *entry) use(now time.Time) {
+	e.count.Add(1)
+	e.last.Store(apikey.Milliseconds(now))
+}
+
+// used returns what was counted since it was asked last.
+func (e *entry) used() apikey.Use {
+	return apikey.Use{ID: e.record.ID, Count: e.count.Swap(0), Last: apikey.FromMilliseconds(e.last.Load())}
+}
+
+func newCache(o Options, m *metrics, u *uses) *cache {
 	c := &cache{keys: o.Keys, peppers: o.Peppers, now: o.Now, maxStale: o.MaxStale, size: o.CacheSize, metrics: m,
-		started: time.Now(), entries: make(map[string]*entry)}
+		uses: u, started: time.Now(), entries: make(map[string]*entry), texts: make(map[string][]string)}
 	c.heard.Store(-1)
 	return c
 }
@@ -97,18 +114,21 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 		if len(c.entries) < c.size {
 			break
 		}
-		delete(c.entries, other)
+		c.drop(other)
 	}
 	c.entries[r.ID] = e // not id, which would hold on to the whole header
 	return e, nil
 }
 
 func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
-	e := &entry{
-		record: r, id: []string{r.ID}, owner: []string{headerText(r.Owner)}, env: []string{r.Environment},
-		scopes: []string{strings.Join(r.Scopes, " ")},
+	e := &entry{record: r, id: []string{r.ID}, owner: c.shared(headerText(r.Owner)), env: c.shared(r.Environment), scopes: c.shared(strings.Join(r.Scopes, " "))}
+	// What is of no use here goes, and what many keys have alike is held once.
+	e.record.Note, e.record.Metadata, e.record.Predecessor = "", nil, ""
+	e.record.Owner, e.record.Environment = c.shared(r.Owner)[0], e.env[0]
+	e.record.Scopes = nil
+	if len(r.Scopes) > 0 {
+		e.record.Scopes = c.sharedFields(e.scopes[0])
 	}
-	e.record.Note, e.record.Metadata, e.record.Predecessor = "", nil, "" // of no use here
 	if r.Rate != "" {
 		rate, err := apikey.ParseRate(r.Rate)
 		if err != nil {
@@ -124,6 +144,33 @@ func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 		e.pepper = &p
 	}
 	return e, nil
+}
+
+// maxTexts bounds the texts that are held once.
+const maxTexts = 100_000
+
+// shared is a list of one text, the same for all who ask for that text.
+func (c *cache) shared(text string) []string {
+	return c.sharedBy(text, func() []string { return []string{strings.Clone(text)} })
+}
+
+// sharedFields are the words of a text.
+func (c *cache) sharedFields(text string) []string {
+	return c.sharedBy("\x00"+text, func() []string { return strings.Fields(text) })
+}
+
+func (c *cache) sharedBy(name string, list func() []string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if there, ok := c.texts[name]; ok {
+		return there
+	}
+	if len(c.texts) >= maxTexts {
+		clear(c.texts)
+	}
+	made := list()
+	c.texts[name] = made
+	return made
 }
 
 // headerText is a text as a header can carry it: what is not visible ASCII, and %,
@@ -221,10 +268,32 @@ func (c *cache) forget(ids []string) {
 	defer c.mu.Unlock()
 	c.epoch++
 	if ids == nil {
-		clear(c.entries)
+		for id := range c.entries {
+			c.drop(id)
+		}
+		clear(c.texts)
 	}
 	for _, id := range ids {
+		c.drop(id)
+	}
+}
+
+// drop forgets a key, and not how often it was used.
+func (c *cache) drop(id string) {
+	if e := c.entries[id]; e != nil {
+		c.uses.add(e.used())
 		delete(c.entries, id)
+	}
+}
+
+// used collects the uses of all keys that are held.
+func (c *cache) used() {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, e := range c.entries {
+		if e.count.Load() > 0 {
+			c.uses.add(e.used())
+		}
 	}
 }
 

@@ -37,7 +37,8 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusMethodNotAllowed, "ask with POST\n")
 		return
 	}
-	key, out := keyOf(r.Header)
+	seen := look(r.Header)
+	key, out := seen.key()
 	caller := verdict{outcome: out}
 	if out == allowed {
 		caller = s.check(r, key, apikey.Need{Scopes: []string{IntrospectScope}})

@@ -16,27 +16,50 @@ const (
 	headerAPIKey        = "X-Api-Key"
 )
 
-// keyOf finds the one key of a request. Whatever a proxy and a service might read in
-// different ways is no key: two headers, two keys in one, a name with underscores.
-func keyOf(h http.Header) (string, outcome) {
-	for name := range h {
-		if strings.IndexByte(name, '_') >= 0 {
+// shown is what of a request's header fob looks at.
+type shown struct {
+	authorization, apiKey []string
+	ambiguous             bool // a name with underscores, which some take for the other
+	inURL                 bool // a key stands in a URL that a proxy forwards
+}
+
+// look goes through the header once: this is done for every request.
+func look(h http.Header) (s shown) {
+	for name, values := range h {
+		switch name {
+		case headerAuthorization:
+			s.authorization = values
+		case headerAPIKey:
+			s.apiKey = values
+		case "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url":
+			for _, uri := range values {
+				s.inURL = s.inURL || inURL(uri)
+			}
+		default:
+			if strings.IndexByte(name, '_') < 0 {
+				continue
+			}
 			switch http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")) {
 			case headerAuthorization, headerAPIKey:
-				return "", badRequest
+				s.ambiguous = true
 			}
 		}
 	}
-	authorization, apiKey := h[headerAuthorization], h[headerAPIKey]
+	return s
+}
+
+// key is the one key of a request. Whatever a proxy and a service might read in
+// different ways is none: two headers, two keys in one, a name with underscores.
+func (s *shown) key() (string, outcome) {
 	switch {
-	case len(authorization)+len(apiKey) == 0:
-		return "", noKey
-	case len(authorization)+len(apiKey) > 1:
+	case s.ambiguous, len(s.authorization)+len(s.apiKey) > 1:
 		return "", badRequest
-	case len(apiKey) == 1:
-		return oneKey(apiKey[0])
+	case len(s.authorization)+len(s.apiKey) == 0:
+		return "", noKey
+	case len(s.apiKey) == 1:
+		return oneKey(s.apiKey[0])
 	}
-	scheme, key, _ := strings.Cut(authorization[0], " ")
+	scheme, key, _ := strings.Cut(s.authorization[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", noKey // of another scheme, which the service itself may know
 	}
@@ -53,21 +76,7 @@ func oneKey(key string) (string, outcome) {
 // forwardedURIs are the headers in which proxies say what was asked of them.
 var forwardedURIs = []string{"X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url"}
 
-// hasKeyInURL reports whether a key stands where servers write it into their logs.
-func hasKeyInURL(r *http.Request) bool {
-	if r.URL.RawQuery != "" && inURL(r.URL.RawQuery) {
-		return true
-	}
-	for _, name := range forwardedURIs {
-		for _, uri := range r.Header[name] {
-			if inURL(uri) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
+// inURL reports whether a key stands where servers write it into their logs.
 func inURL(uri string) bool {
 	if apikey.LooksLikeKey(uri) {
 		return true

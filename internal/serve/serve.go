@@ -71,7 +71,7 @@ const (
 // New makes a Server; nothing is asked of the registry before Run.
 func New(o Options) *Server {
 	s := &Server{Options: o, uses: newUses(), guesses: newLimiter(o.Guesses, o.Now)}
-	s.cache = newCache(o, &s.metrics)
+	s.cache = newCache(o, &s.metrics, s.uses)
 	return s
 }
 
@@ -80,7 +80,7 @@ func (s *Server) Run(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.uses.run(ctx, s.Keys, s.Log)
+		s.uses.run(ctx, s.cache.used, s.Keys, s.Log)
 	}()
 	s.cache.follow(ctx, s.Log)
 	<-done

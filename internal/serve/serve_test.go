@@ -85,7 +85,7 @@ func (f *fixture) pass(d time.Duration) {
 	f.time = f.time.Add(d)
 }
 
-func newFixture(t *testing.T, change func(*Options)) *fixture {
+func newFixture(t testing.TB, change func(*Options)) *fixture {
 	t.Helper()
 	opened, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "data", "keys.db"), true)
 	if err != nil {
@@ -113,7 +113,7 @@ func newFixture(t *testing.T, change func(*Options)) *fixture {
 }
 
 // until waits for a condition.
-func (f *fixture) until(t *testing.T, condition func() bool) {
+func (f *fixture) until(t testing.TB, condition func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !condition(); {
 		if time.Now().After(end) {
@@ -125,7 +125,7 @@ func (f *fixture) until(t *testing.T, condition func() bool) {
 
 var draft = apikey.Record{Owner: "shop", Environment: "live", Scopes: []string{"orders:read"}}
 
-func (f *fixture) key(t *testing.T, like apikey.Record) (text, id string) {
+func (f *fixture) key(t testing.TB, like apikey.Record) (text, id string) {
 	t.Helper()
 	minted, records, err := f.Create(t.Context(), like, 1)
 	if err != nil {
@@ -561,7 +561,8 @@ func TestUsesAreWrittenDownAtTheEnd(t *testing.T) {
 	for range 3 {
 		f.bearer("/verify", text)
 	}
-	f.server.uses.write(t.Context(), f.keys, f.server.Log)
+	f.server.cache.used()
+	f.server.uses.write(t.Context(), 0, f.keys, f.server.Log)
 	for r, err := range f.keys.Keys(t.Context(), apikey.Filter{IDs: []string{id}}) {
 		if err != nil || r.Uses != 3 || !r.LastUsedAt.Equal(f.now()) {
 			t.Error(r.Uses, r.LastUsedAt, err)

@@ -9,8 +9,8 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// uses counts in memory how often keys were used, and writes the sums down in
-// batches: no check waits for that.
+// uses sums up how often keys were used, and writes the sums down in batches: no check
+// waits for that.
 type uses struct {
 	mu   sync.Mutex
 	sums map[string]apikey.Use
@@ -18,59 +18,87 @@ type uses struct {
 
 const (
 	usesEvery = 10 * time.Second
-	// usesBatch is how many keys' sums are written in one transaction.
-	usesBatch = 500
+	// usesBatch is how many keys' sums are written in one transaction: few, so that
+	// checks on the same core wait for a fraction of a millisecond.
+	usesBatch = 50
+	usesPause = 25 * time.Millisecond // between two batches
 	// maxUses bounds the keys that are counted between two batches: use is approximate.
 	maxUses = 100_000
 )
 
 func newUses() *uses { return &uses{sums: make(map[string]apikey.Use)} }
 
-func (u *uses) add(id string, now time.Time) {
+func (u *uses) add(use apikey.Use) {
+	if use.Count == 0 {
+		return
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	sum, counted := u.sums[id]
+	sum, counted := u.sums[use.ID]
 	if !counted && len(u.sums) >= maxUses {
 		return
 	}
-	u.sums[id] = apikey.Use{ID: id, Count: sum.Count + 1, Last: now}
+	use.Count += sum.Count
+	u.sums[use.ID] = use
 }
 
-// run writes the sums down until ctx ends, and then once more.
-func (u *uses) run(ctx context.Context, keys Keys, log *slog.Logger) {
+// run collects and writes the sums down until ctx ends, and then once more.
+func (u *uses) run(ctx context.Context, collect func(), keys Keys, log *slog.Logger) {
 	tick := time.NewTicker(usesEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			u.write(ctx, keys, log)
+			collect()
+			u.write(ctx, usesPause, keys, log)
 		case <-ctx.Done():
+			collect()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			u.write(last, keys, log)
+			u.write(last, 0, keys, log)
 			return
 		}
 	}
 }
 
-func (u *uses) write(ctx context.Context, keys Keys, log *slog.Logger) {
+// take returns all sums and begins anew.
+func (u *uses) take() map[string]apikey.Use {
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	sums := u.sums
-	u.sums = make(map[string]apikey.Use, len(sums))
-	u.mu.Unlock()
-	batch := make([]apikey.Use, 0, min(len(sums), usesBatch))
-	flush := func() {
-		if len(batch) > 0 {
-			if err := keys.Use(ctx, batch); err != nil && ctx.Err() == nil {
-				log.Warn("when keys were last used was not written down", "error", err.Error())
+	u.sums = make(map[string]apikey.Use)
+	return sums
+}
+
+// write writes the sums down, batch by batch. What ctx cuts off is kept for the last time.
+func (u *uses) write(ctx context.Context, pause time.Duration, keys Keys, log *slog.Logger) {
+	batch := make([]apikey.Use, 0, usesBatch)
+	left := u.take()
+	for id, sum := range left {
+		batch = append(batch, sum)
+		delete(left, id)
+		if len(batch) < usesBatch && len(left) > 0 {
+			continue
+		}
+		if err := keys.Use(ctx, batch); err != nil && ctx.Err() == nil {
+			log.Warn("when keys were last used was not written down", "error", err.Error())
+		} else if err != nil {
+			u.addAll(batch)
+		}
+		batch = batch[:0]
+		select {
+		case <-ctx.Done():
+			for _, sum := range left {
+				u.add(sum)
 			}
-			batch = batch[:0]
+			return
+		case <-time.After(pause):
 		}
 	}
-	for _, sum := range sums {
-		if batch = append(batch, sum); len(batch) == usesBatch {
-			flush()
-		}
+}
+
+func (u *uses) addAll(batch []apikey.Use) {
+	for _, sum := range batch {
+		u.add(sum)
 	}
-	flush()
 }

@@ -80,10 +80,11 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 
 // judge decides on a request to /verify.
 func (s *Server) judge(r *http.Request) verdict {
-	if hasKeyInURL(r) {
+	seen := look(r.Header)
+	if seen.inURL || r.URL.RawQuery != "" && inURL(r.URL.RawQuery) {
 		return verdict{outcome: keyInURL}
 	}
-	text, out := keyOf(r.Header)
+	text, out := seen.key()
 	if out != allowed {
 		return verdict{outcome: out}
 	}
@@ -139,7 +140,7 @@ func (s *Server) accept(ctx context.Context, text string, e *entry, now time.Tim
 			return verdict{outcome: rateLimited, entry: e, wait: wait}
 		}
 	}
-	s.uses.add(e.record.ID, now)
+	e.use(now)
 	s.rehash(ctx, text, e)
 	return verdict{entry: e}
 }

@@ -136,18 +136,23 @@ func writeFile(t *testing.T, path, text string) string {
 	return path
 }
 
-func runNginx(t *testing.T, dir, config string) *daemon {
+// nginxConf is what stands around a server in nginx's configuration.
+func nginxConf(dir, config string) string {
 	user := ""
 	if os.Getuid() == 0 {
 		user = "user root;"
 	}
-	path := writeFile(t, dir+"/nginx.conf", fmt.Sprintf(`daemon off; %s worker_processes 1; pid %[2]s/pid; error_log %[2]s/error.log;
+	return fmt.Sprintf(`daemon off; %s worker_processes 1; pid %[2]s/pid; error_log %[2]s/error.log;
 events {}
 http {
 access_log off;
 client_body_temp_path %[2]s/body; proxy_temp_path %[2]s/proxy; fastcgi_temp_path %[2]s/fastcgi; uwsgi_temp_path %[2]s/uwsgi; scgi_temp_path %[2]s/scgi;
 %[3]s}
-`, user, dir, config))
+`, user, dir, config)
+}
+
+func runNginx(t *testing.T, dir, config string) *daemon {
+	path := writeFile(t, dir+"/nginx.conf", nginxConf(dir, config))
 	return startDaemon(t, os.Environ(), "nginx", "-e", dir+"/error.log", "-p", dir, "-c", path)
 }
 
