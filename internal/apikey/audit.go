@@ -88,11 +88,11 @@ func (e *Entry) hash(before Digest) Digest {
 	return sha256.Sum256(append(b, e.KeySum[:]...))
 }
 
-// Logged is an entry, and the key's record as it is today if this is the last entry
-// that the record names.
+// Logged is an entry, and what its key's record says today.
 type Logged struct {
 	Entry
-	Record *Record
+	RecordSeq int64   // the entry that the record names as its last; 0: there is no record
+	Record    *Record // if this is that entry
 }
 
 // TamperedError says where a log was changed by something other than fob.
@@ -127,6 +127,8 @@ func (a *Auditor) Check(l Logged) error {
 		return a.tampered("it is missing; the next is %d", l.Seq)
 	case l.hash(a.head.Hash) != l.Hash:
 		return a.tampered("the entry or the one before was edited")
+	case l.KeyID != "" && l.RecordSeq < l.Seq:
+		return a.tampered("the record of key %s is gone, or one from before was put back", l.KeyID)
 	case l.Record != nil && l.Record.sum() != l.KeySum:
 		return a.tampered("the record of key %s was changed without an entry since", l.KeyID)
 	case a.Since != nil && l.Seq == a.Since.Seq && l.Hash != a.Since.Hash:

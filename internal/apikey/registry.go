@@ -43,7 +43,7 @@ type Registry interface {
 	// often; whoever asks again gives that number.
 	Changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error)
 	// Log hands over the entries behind a sequence number, all of one moment, each
-	// with what the key's row says at that moment if it is the key's last.
+	// with what the key's row says at that moment.
 	Log(ctx context.Context, after int64, each func(Logged) error) (LogEnd, error)
 	Close() error
 }

@@ -55,6 +55,8 @@ func testTampering(t *testing.T, f *fixture) {
 			[]string{"UPDATE audit_log SET seq = 9 WHERE seq = 1", "UPDATE audit_log SET seq = 1 WHERE seq = 2", "UPDATE audit_log SET seq = 2 WHERE seq = 9"}},
 		{"a revived key", nil, []string{"UPDATE api_key SET revoked_at = 0 WHERE id = '" + id + "'"},
 			[]string{"UPDATE api_key SET revoked_at = " + milliseconds(f.now()) + " WHERE id = '" + id + "'"}},
+		{"a revived key, as an entry before has it", &head, []string{"UPDATE api_key SET revoked_at = 0, seq = 1 WHERE id = '" + id + "'"},
+			[]string{"UPDATE api_key SET revoked_at = " + milliseconds(f.now()) + ", seq = 3 WHERE id = '" + id + "'"}},
 		{"a key moved to another entry", nil, []string{"UPDATE api_key SET seq = 99 WHERE id = '" + other + "'"}, []string{"UPDATE api_key SET seq = 2 WHERE id = '" + other + "'"}},
 		{"a moved head", nil, []string{"UPDATE audit_head SET seq = 2"}, []string{"UPDATE audit_head SET seq = 3"}},
 		{"a cut tail", &head, []string{"DELETE FROM audit_log WHERE seq = 3", "UPDATE audit_head SET seq = 2"}, nil},

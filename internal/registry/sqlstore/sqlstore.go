@@ -303,8 +303,8 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM api_key").Scan(&end.Keys); err != nil {
 		return end, s.explain(err)
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT "+prefixed("a.", logColumns)+", k.id, "+logged+
-		" FROM audit_log a LEFT JOIN api_key k ON k.id = a.key_id AND k.seq = a.seq WHERE a.seq > $1 ORDER BY a.seq", after)
+	rows, err := tx.QueryContext(ctx, "SELECT "+prefixed("a.", logColumns)+", COALESCE(k.seq, 0), "+logged+
+		" FROM audit_log a LEFT JOIN api_key k ON k.id = a.key_id WHERE a.seq > $1 ORDER BY a.seq", after)
 	if err != nil {
 		return end, s.explain(err)
 	}
@@ -345,15 +345,14 @@ func scanLogged(rows *sql.Rows) (apikey.Logged, error) {
 	var l apikey.Logged
 	var at int64
 	var sum, hash []byte
-	var id sql.NullString
-	r, err := scanKey(rows, &l.Seq, &at, &l.Actor, &l.Action, &l.Detail, &l.KeyID, &sum, &hash, &id)
+	r, err := scanKey(rows, &l.Seq, &at, &l.Actor, &l.Action, &l.Detail, &l.KeyID, &sum, &hash, &l.RecordSeq)
 	if err != nil {
 		return l, err
 	}
 	l.At = apikey.FromMilliseconds(at)
 	copy(l.KeySum[:], sum)
 	copy(l.Hash[:], hash)
-	if id.Valid {
+	if l.RecordSeq == l.Seq {
 		l.Record = &r
 	}
 	return l, nil
