@@ -30,7 +30,7 @@ const (
 	ActionRetire  = "retire"  // the old key has a successor, and an end
 	ActionRevoke  = "revoke"
 	ActionRehash  = "rehash" // the digest was made again with the present pepper
-	ActionPepper  = "pepper" // another pepper is used from now on
+	ActionPepper  = "pepper" // another pepper is used from now on: its id is the detail
 )
 
 // Entry is a line of the audit log, which is also the feed of changes: sequence
@@ -107,8 +107,9 @@ func (e *TamperedError) Error() string {
 
 // LogEnd is what a registry says of itself, for the log to be held against.
 type LogEnd struct {
-	Head Head
-	Keys int64 // how many it names
+	Head   Head
+	Keys   int64  // how many it names
+	Pepper string // the id of the one that it uses
 }
 
 // Auditor checks a log entry by entry, from the first.
@@ -116,8 +117,9 @@ type Auditor struct {
 	Since *Head // kept from an earlier check; nil if none was
 
 	head      Head
-	added     int64 // keys, by their entries
-	accounted int64 // keys whose record is what their last entry says
+	pepper    string // the last one that an entry tells of
+	added     int64  // keys, by their entries
+	accounted int64  // keys whose record is what their last entry says
 }
 
 // Check takes the next entry. Its error is a *TamperedError.
@@ -138,8 +140,11 @@ func (a *Auditor) Check(l Logged) error {
 	if l.Record != nil {
 		a.accounted++
 	}
-	if l.Action == ActionCreate || l.Action == ActionImport || l.Action == ActionRotate {
+	switch l.Action {
+	case ActionCreate, ActionImport, ActionRotate:
 		a.added++
+	case ActionPepper:
+		a.pepper = l.Detail
 	}
 	return nil
 }
@@ -153,6 +158,8 @@ func (a *Auditor) Finish(end LogEnd) (Head, error) {
 		return a.head, a.tampered("the log does not end where the registry says: its tail was cut or added to")
 	case end.Keys != a.added || end.Keys != a.accounted:
 		return a.head, a.tampered("the log knows of %d keys, and of the last change of %d; the registry has %d", a.added, a.accounted, end.Keys)
+	case end.Pepper != a.pepper:
+		return a.head, a.tampered("the registry uses pepper %q, and the log knows of %q", end.Pepper, a.pepper)
 	}
 	return a.head, nil
 }

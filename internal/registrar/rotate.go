@@ -237,6 +237,9 @@ func (g *Registrar) revokeAbandoned(tx apikey.Tx, old string) error {
 		if err != nil {
 			return notFound(r.New, err)
 		}
+		if next.Predecessor != old {
+			continue // the log vouches for records alone: this rotation is not fob's
+		}
 		if err := g.revokeSuccessor(tx, next); err != nil {
 			return err
 		}
@@ -269,14 +272,15 @@ func (g *Registrar) release(ctx context.Context, rotation apikey.Rotation) error
 	})
 }
 
-// retire writes down that an overlap is over.
+// retire writes down that an overlap is over, if the key's record says so too: the log
+// vouches for records alone.
 func (g *Registrar) retire(tx apikey.Tx, rotation apikey.Rotation) error {
 	old, err := tx.Key(rotation.Old)
 	if err != nil {
 		return notFound(rotation.Old, err)
 	}
-	if old.RevokedAt.IsZero() {
-		old.RevokedAt = rotation.DueAt
+	if old.RevokedAt.IsZero() && old.State(g.now()) == apikey.Revoked {
+		old.RevokedAt = old.RetiresAt
 		if err := tx.Put(g.event(apikey.ActionRevoke, "the overlap with "+rotation.New+" is over"), old); err != nil {
 			return err
 		}

@@ -38,10 +38,11 @@ func (g *Registrar) Verify(ctx context.Context, text string, need apikey.Need) (
 	return r, nil
 }
 
-// Rehash makes a verified key's digest again if another pepper is used today.
+// Rehash makes a verified key's digest again if another pepper is used today. Nothing
+// of fob's goes back to none: a registry that says so was changed by somebody else.
 func (g *Registrar) Rehash(ctx context.Context, text string, r apikey.Record) error {
 	present, err := g.Registry.Pepper(ctx)
-	if err != nil || present == r.Pepper {
+	if err != nil || present == r.Pepper || present == "" {
 		return err
 	}
 	pepper, err := g.pepper(ctx, present)

@@ -52,6 +52,8 @@ func Run(t *testing.T, d Driver) {
 		{"Audit", testAudit},
 		{"AuditFindsTampering", testTampering},
 		{"Pepper", testPepper},
+		{"PepperTakenAway", testPepperTakenAway},
+		{"G55_ForgedRotations", testForgedRotations},
 		{"Use", testUse},
 		{"NewerSchema", testNewerSchema},
 		{"NoRegistry", testNoRegistry},

@@ -300,7 +300,7 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 		return end, s.explain(err)
 	}
 	copy(end.Head.Hash[:], hash)
-	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM api_key").Scan(&end.Keys); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM api_key), pepper FROM registry").Scan(&end.Keys, &end.Pepper); err != nil {
 		return end, s.explain(err)
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT "+prefixed("a.", logColumns)+", COALESCE(k.seq, 0), "+logged+

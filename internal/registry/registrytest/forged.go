@@ -1,0 +1,63 @@
+package registrytest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/registrar"
+)
+
+// forge does to the rows what only somebody who can write the database does.
+func (f *fixture) forge(t *testing.T, statements ...string) {
+	t.Helper()
+	db := f.driver.DB(t, f.dsn)
+	for _, statement := range statements {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Without its pepper a hash of a weak key from elsewhere could be guessed: a row must
+// not bring fob to make it so.
+func testPepperTakenAway(t *testing.T, f *fixture) {
+	if err := f.SetPepper(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	text, id := f.key(t, draft)
+	f.audited(t)
+	f.forge(t, "UPDATE registry SET pepper = ''")
+	if err := f.Rehash(t.Context(), text, f.record(t, id)); err != nil {
+		t.Error(err)
+	}
+	if r := f.record(t, id); r.Pepper != "p" || r.Digest.Equal(apikey.DigestOf(text)) {
+		t.Error("the hash was made again without a pepper")
+	}
+	for _, forged := range []string{"", "q"} {
+		f.forge(t, "UPDATE registry SET pepper = '"+forged+"'")
+		var tampered *apikey.TamperedError
+		if _, err := f.audit(t, nil); !errors.As(err, &tampered) {
+			t.Errorf("pepper %q was not found: %v", forged, err)
+		}
+	}
+}
+
+// The audit log does not cover the rotations: they must bring fob to revoke nothing
+// that the records do not bear out.
+func testForgedRotations(t *testing.T, f *fixture) {
+	const rotation = "INSERT INTO rotation (new_id, old_id, phase, compromised, started_at, leased_until, due_at, deliveries) VALUES ('%s', '%s', '%s', FALSE, 1, 1, 1, '[]')"
+	victim, victimID := f.key(t, draft)
+	_, id := f.key(t, draft)
+	f.forge(t, fmt.Sprintf(rotation, id, victimID, apikey.PhaseOverlap))
+	f.key(t, draft) // any change looks for overlaps that are over
+	f.refused(t, victim, "", apikey.Need{})
+
+	f.forge(t, "DELETE FROM rotation", fmt.Sprintf(rotation, victimID, id, apikey.PhaseAbandoned))
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{}); err != nil {
+		t.Error(err)
+	}
+	f.refused(t, victim, "", apikey.Need{})
+	f.audited(t)
+}
