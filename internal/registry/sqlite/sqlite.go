@@ -28,16 +28,19 @@ var migrations embed.FS
 // busyTimeout is how long a process waits for the others' changes, in milliseconds.
 const busyTimeout = 30_000
 
-// Open opens the registry at path: a file of this user, mode 0600. With create it
-// makes a missing one, and its private folder; without, that is
-// apikey.ErrNoRegistry.
+// Open opens the registry at path: a file of this user, mode 0600, in a folder that
+// nobody else can write to. With create it makes a missing one, and its private
+// folder; without, that is apikey.ErrNoRegistry.
 func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error) {
+	path = filepath.Clean(path) // "//HOST/…" is another file in a URI
 	err := atomicfile.Check(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !create:
 		return nil, apikey.ErrNoRegistry
 	case errors.Is(err, fs.ErrNotExist):
 		err = makeFile(path)
+	case err == nil: // SQLite takes over whatever journal lies beside the file
+		err = atomicfile.MkdirPrivate(filepath.Dir(path))
 	}
 	if err != nil {
 		return nil, err
