@@ -109,10 +109,10 @@ func (g *Registrar) mayRotate(tx apikey.Tx, old apikey.Record) error {
 	}
 	for _, open := range rotations {
 		switch {
+		case open.Phase == apikey.PhaseOverlap, open.Phase == apikey.PhaseRetired:
+			return fmt.Errorf("key %s: %w; its successor is %s", old.ID, ErrRotated, open.New)
 		case !open.Open():
 			continue
-		case open.Phase == apikey.PhaseOverlap:
-			return fmt.Errorf("key %s: %w; its successor is %s", old.ID, ErrRotated, open.New)
 		case g.now().Before(open.LeasedUntil):
 			return fmt.Errorf("key %s: %w, until %s at the latest", old.ID, ErrRotating, open.LeasedUntil.Format(time.TimeOnly+" UTC"))
 		}

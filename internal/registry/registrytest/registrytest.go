@@ -275,6 +275,9 @@ func testRevoke(t *testing.T, f *fixture) {
 	if revoked, err := f.Revoke(t.Context(), []string{id}, ""); err != nil || len(revoked) != 0 {
 		t.Error("revoked twice", revoked, err)
 	}
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{}); !errors.Is(err, registrar.ErrNotRotatable) {
+		t.Error(err)
+	}
 	f.audited(t)
 }
 
@@ -294,7 +297,7 @@ func testRevokedNeverRevives(t *testing.T, f *fixture) {
 	if _, err := f.Update(t.Context(), id, func(r *apikey.Record) { r.Disabled = true }); !errors.Is(err, registrar.ErrRevoked) {
 		t.Error(err)
 	}
-	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{}); !errors.Is(err, registrar.ErrNotRotatable) {
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{}); !errors.Is(err, registrar.ErrRotated) {
 		t.Error(err)
 	}
 	f.audited(t)

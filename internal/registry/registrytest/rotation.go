@@ -75,6 +75,9 @@ func testRotateCompromised(t *testing.T, f *fixture) {
 	}
 	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
 	f.refused(t, good.got[0], "", apikey.Need{})
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Compromised: true}); !errors.Is(err, registrar.ErrRotated) {
+		t.Error("whoever was cut short is not told of the successor:", err)
+	}
 	f.audited(t)
 }
 
