@@ -18,6 +18,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -157,7 +158,7 @@ func (a *app) localSession(p config.Profile) (*session.Session, error) {
 	}, nil
 }
 
-func (a *app) warn(line string) { a.note("warning: %s", line) }
+func (a *app) warn(line string) { a.note("warning: %s", safetext.Lines(line)) }
 
 func (a *app) httpClient(cfg *config.Config, p config.Profile) (*http.Client, error) {
 	hc, err := httpclient.New(httpclient.Options{
@@ -242,7 +243,7 @@ func (a *app) fail(ctx context.Context, err error) int {
 
 func (a *app) showError(err error) {
 	t := a.errTerminal()
-	fmt.Fprintf(a.stderr, "%s %s\n", t.red("error:"), err)
+	fmt.Fprintf(a.stderr, "%s %s\n", t.red("error:"), safetext.Lines(err.Error()))
 	hint := hintOf(err)
 	var hinted *hintError
 	if errors.As(err, &hinted) {

@@ -175,7 +175,7 @@ func (a *app) completeKeyIDs(cmd *cobra.Command, _ []string, _ string) ([]string
 			break
 		}
 		if state := r.State(a.now()); state != apikey.Revoked && state != apikey.Expired {
-			ids = append(ids, r.ID+"\t"+safetext.Line(r.Owner)+" ("+r.Environment+")")
+			ids = append(ids, safetext.Line(r.ID)+"\t"+safetext.Line(r.Owner)+" ("+safetext.Line(r.Environment)+")")
 		}
 	}
 	return ids, cobra.ShellCompDirectiveNoFileComp
@@ -226,9 +226,9 @@ func newKeyJSON(r apikey.Record, now time.Time) keyJSON {
 }
 
 // scopesText shows what a key may do.
-func scopesText(scopes []string) string { return strings.Join(scopes, " ") }
+func scopesText(scopes []string) string { return strings.Join(inert(slices.Clone(scopes)...), " ") }
 
 // keyText is a key in one line of a sentence.
 func keyText(r apikey.Record) string {
-	return fmt.Sprintf("%s (%s, %s)", r.ID, r.Environment, safetext.Line(r.Owner))
+	return fmt.Sprintf("%s (%s, %s)", safetext.Line(r.ID), safetext.Line(r.Environment), safetext.Line(r.Owner))
 }

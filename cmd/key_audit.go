@@ -11,7 +11,6 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/registrar"
-	"github.com/fobcli/fob/internal/safetext"
 )
 
 type keyAuditOptions struct {
@@ -136,7 +135,7 @@ func (a *app) printLog(ctx context.Context, g *registrar.Registrar, opts keyAudi
 		case opts.json:
 			return a.printLine(entryJSON{l.Seq, utcSeconds(l.At), l.Actor, l.Action, l.KeyID, l.Detail, l.Hash.String()})
 		}
-		rows = append(rows, []string{fmt.Sprint(l.Seq), l.At.Format(time.DateTime), safetext.Line(l.Actor), l.Action, l.KeyID, safetext.Line(l.Detail)})
+		rows = append(rows, inert(fmt.Sprint(l.Seq), l.At.Format(time.DateTime), l.Actor, l.Action, l.KeyID, l.Detail))
 		return nil
 	})
 	switch {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/keyfile"
 	"github.com/fobcli/fob/internal/registrar"
 )
@@ -135,6 +136,9 @@ func importLine(ctx context.Context, importer *registrar.Importer, list *keyfile
 		line.Scopes = opts.scopes
 	}
 	r, err := line.Record()
+	if line.Pepper != "" && config.ValidName(line.Pepper) != nil {
+		err = errors.New("the pepper has no name of a pepper")
+	}
 	if err == nil {
 		r, err = importer.Complete(ctx, line.Key, r)
 	}

@@ -81,10 +81,10 @@ func (a *app) printKeys(records []apikey.Record) error {
 		if !r.LastUsedAt.IsZero() {
 			used = roughly(a.now().Sub(r.LastUsedAt)) + " ago"
 		}
-		rows = append(rows, []string{
+		rows = append(rows, inert(
 			r.ID, short(r.Owner, 24), r.Environment, string(r.State(a.now())), leftText(r.Ends(), a.now()), used,
-			short(scopesText(r.Scopes), 40), safetext.Line(r.Note),
-		})
+			short(scopesText(r.Scopes), 40), r.Note,
+		))
 	}
 	return a.printTable(rows, "NOTE", "USED", "SCOPES")
 }
@@ -151,25 +151,25 @@ func runKeyShow(ctx context.Context, a *app, id string, asJSON bool) error {
 		return a.printJSON(shown)
 	}
 	rows := [][]string{
-		{"id", r.ID},
+		{"id", safetext.Line(r.ID)},
 		{"owner", safetext.Line(r.Owner)},
-		{"environment", r.Environment},
+		{"environment", safetext.Line(r.Environment)},
 		{"state", string(r.State(a.now()))},
 		{"scopes", scopesText(r.Scopes)},
-		{"rate", r.Rate},
+		{"rate", safetext.Line(r.Rate)},
 		{"note", safetext.Line(r.Note)},
 		{"created", timeText(r.CreatedAt)},
 		{"expires", untilText(r.ExpiresAt, a.now())},
 		{"overlap ends", untilText(r.RetiresAt, a.now())},
 		{"revoked", timeText(r.RevokedAt)},
-		{"pepper", r.Pepper},
+		{"pepper", safetext.Line(r.Pepper)},
 		{"last used", timeText(r.LastUsedAt)},
 		{"uses", countOrNothing(r.Uses)},
 		{"metadata", metadataText(r.Metadata)},
 		{"rotated", rotationsText(rotations)},
 	}
 	if len(chain) > 1 {
-		rows = append(rows, []string{"chain", strings.Join(chain, " → ")})
+		rows = append(rows, []string{"chain", strings.Join(inert(chain...), " → ")})
 	}
 	return a.printTable(filled(rows))
 }

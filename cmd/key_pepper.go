@@ -49,6 +49,9 @@ const pepperLockWait = 30 * time.Second
 
 // pepper finds a pepper of this machine.
 func (a *app) pepper(ctx context.Context, id string) (apikey.Pepper, error) {
+	if config.ValidName(id) != nil { // a hint must not have it in it
+		return apikey.Pepper{}, fmt.Errorf("%w: it names a pepper %.40q", apikey.ErrDamaged, id)
+	}
 	peppers, _, err := a.peppers(ctx)
 	if err != nil {
 		return apikey.Pepper{}, err

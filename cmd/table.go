@@ -112,6 +112,14 @@ func filled(rows [][]string) [][]string {
 	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 }
 
+// inert makes each cell of a row harmless.
+func inert(cells ...string) []string {
+	for i, cell := range cells {
+		cells[i] = safetext.Line(cell)
+	}
+	return cells
+}
+
 // yesText is a text where something is so, else nothing.
 func yesText(is bool, text string) string {
 	if !is {

@@ -19,7 +19,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -44,8 +43,7 @@ func (a *app) printJSON(v any) error { return a.writeJSON(v, "  ") }
 // printLine writes v to stdout as one line of JSON.
 func (a *app) printLine(v any) error { return a.writeJSON(v, "") }
 
-// writeJSON stays exact, and v may hold anything: what a terminal or a CI runner could
-// act on, or the eye not see, is written as \u escapes.
+// writeJSON may be given anything: see safetext.JSON.
 func (a *app) writeJSON(v any, indent string) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
@@ -54,19 +52,7 @@ func (a *app) writeJSON(v any, indent string) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	var inert strings.Builder
-	for _, r := range text.String() {
-		switch {
-		case r == '\n', r == ' ', r != '#' && safetext.Line(string(r)) == string(r):
-			inert.WriteRune(r)
-		case r > 0xFFFF:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&inert, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&inert, `\u%04x`, r)
-		}
-	}
-	_, err := io.WriteString(a.stdout, inert.String())
+	_, err := a.stdout.Write(safetext.JSON(text.Bytes()))
 	return err
 }
 

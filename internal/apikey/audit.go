@@ -130,9 +130,9 @@ func (a *Auditor) Check(l Logged) error {
 	case l.hash(a.head.Hash) != l.Hash:
 		return a.tampered("the entry or the one before was edited")
 	case l.KeyID != "" && l.RecordSeq < l.Seq:
-		return a.tampered("the record of key %s is gone, or one from before was put back", l.KeyID)
+		return a.tampered("the record of key %.12q is gone, or one from before was put back", l.KeyID)
 	case l.Record != nil && l.Record.sum() != l.KeySum:
-		return a.tampered("the record of key %s was changed without an entry since", l.KeyID)
+		return a.tampered("the record of key %.12q was changed without an entry since", l.KeyID)
 	case a.Since != nil && l.Seq == a.Since.Seq && l.Hash != a.Since.Hash:
 		return a.tampered("it is another than when the head was saved: the log was rewritten")
 	}

@@ -120,6 +120,11 @@ func (r *Record) CheckDraft() error {
 			return err
 		}
 	}
+	if r.Predecessor != "" {
+		if err := CheckID(r.Predecessor); err != nil {
+			return fmt.Errorf("the predecessor: %w", err)
+		}
+	}
 	if r.Rate != "" {
 		if _, err := ParseRate(r.Rate); err != nil {
 			return err

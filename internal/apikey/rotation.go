@@ -27,6 +27,11 @@ const (
 	PhaseAbandoned  Phase = "abandoned"
 )
 
+// Known reports whether a rotation can be so far.
+func (p Phase) Known() bool {
+	return slices.Contains([]Phase{PhaseMinted, PhaseDelivering, PhaseChecked, PhaseOverlap, PhaseRetired, PhaseAbandoned}, p)
+}
+
 // Rotation is the recorded replacement of one key by another.
 type Rotation struct {
 	Old, New    string // ids

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/safetext"
 )
 
 // Line is a key in a list. Times are RFC 3339; a zero time is never.
@@ -266,20 +267,30 @@ func (l *Line) Record() (apikey.Record, error) {
 func whole(t time.Time) time.Time { return apikey.FromMilliseconds(apikey.Milliseconds(t)) }
 
 // Writer writes a list in JSON lines. It never writes a key.
-type Writer struct{ encoder *json.Encoder }
+type Writer struct {
+	to      io.Writer
+	encoder *json.Encoder
+	line    bytes.Buffer
+}
 
 // NewWriter writes to w.
 func NewWriter(w io.Writer) *Writer {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return &Writer{encoder}
+	list := &Writer{to: w}
+	list.encoder = json.NewEncoder(&list.line)
+	list.encoder.SetEscapeHTML(false)
+	return list
 }
 
 // Write adds a key's line.
 func (w *Writer) Write(r apikey.Record) error {
-	return w.encoder.Encode(Line{
+	w.line.Reset()
+	err := w.encoder.Encode(Line{
 		Hash: r.Digest.String(), Pepper: r.Pepper, ID: r.ID, Owner: r.Owner, Environment: r.Environment, Scopes: r.Scopes, Rate: r.Rate,
 		Note: r.Note, Metadata: r.Metadata, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, Disabled: r.Disabled, RetiresAt: r.RetiresAt,
 		RevokedAt: r.RevokedAt, Predecessor: r.Predecessor,
 	})
+	if err == nil {
+		_, err = w.to.Write(safetext.JSON(w.line.Bytes()))
+	}
+	return err
 }

@@ -2,8 +2,10 @@
 package safetext
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -15,7 +17,19 @@ const MaxLine = 200
 // many blanks would fill a terminal's line and fake the next. Controls (C0, C1),
 // invisible characters, invalid UTF-8 and what makes a command of a CI system are
 // dropped.
-func Line(s string) string {
+func Line(s string) string { return line(s, MaxLine) }
+
+// Lines is Line for a text of several lines, which may be long: what is to be shown
+// whole, and of which a part came from elsewhere.
+func Lines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = line(lines[i], len(s))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func line(s string, most int) string {
 	kept := strings.Builder{}
 	count, blank, last := 0, false, rune(0)
 	for i, r := range s {
@@ -32,7 +46,7 @@ func Line(s string) string {
 		case commandsRunner(last, r, count):
 			continue
 		}
-		if count >= MaxLine {
+		if count >= most {
 			return strings.TrimRight(kept.String(), " ") + "…"
 		}
 		kept.WriteRune(r)
@@ -47,6 +61,24 @@ func Line(s string) string {
 // begins. One that a server wrote could set a variable of the job's next steps.
 func commandsRunner(last, r rune, count int) bool {
 	return last == r && (r == '#' || r == ':' && count == 1)
+}
+
+// JSON returns JSON that stays exact, and that may be shown: what a terminal or a CI
+// runner could act on, or the eye not see, is written as \u escapes.
+func JSON(text []byte) []byte {
+	inert := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		switch {
+		case r == '\n', ' ' <= r && r <= '~' && r != '#', r > '~' && Line(string(r)) == string(r):
+			inert = utf8.AppendRune(inert, r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			inert = fmt.Appendf(inert, `\u%04x\u%04x`, high, low)
+		default:
+			inert = fmt.Appendf(inert, `\u%04x`, r)
+		}
+	}
+	return inert
 }
 
 // IsVisibleASCII reports whether s is one or more visible ASCII characters (VCHAR of

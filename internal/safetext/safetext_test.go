@@ -1,6 +1,7 @@
 package safetext
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode"
@@ -51,6 +52,29 @@ func TestLineIsCut(t *testing.T) {
 	}
 	if got := Line(strings.Repeat("x", MaxLine-1) + " y"); got != strings.Repeat("x", MaxLine-1)+"…" {
 		t.Errorf("cut at a blank: %q", got[MaxLine-1:])
+	}
+}
+
+func TestH61LinesAreInertAndWhole(t *testing.T) {
+	long := strings.Repeat("x", 2*MaxLine)
+	in := "one \x1b[31m##vso[x]\n::stop-commands::x\n" + long
+	if got, want := Lines(in), "one [31m#vso[x]\n:stop-commands::x\n"+long; got != want {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestH61JSONIsInertAndExact(t *testing.T) {
+	in := "a\u009b\x7f\u202e##vso\U000e0041é 鍵🔑\n\t::"
+	text, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out string
+	if err := json.Unmarshal(JSON(text), &out); err != nil || out != in {
+		t.Errorf("%q: %v", out, err)
+	}
+	if got, want := string(JSON(text)), `"a\u009b\u007f\u202e\u0023\u0023vso\udb40\udc41é 鍵🔑\n\t::"`; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

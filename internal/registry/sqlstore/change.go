@@ -286,6 +286,9 @@ func rotations(ctx context.Context, q querier, where string, args ...any) ([]api
 		if err := json.Unmarshal([]byte(deliveries), &r.Deliveries); err != nil {
 			return nil, fmt.Errorf("the rotation of %.12q: %w: its deliveries are no JSON", r.Old, apikey.ErrDamaged)
 		}
+		if apikey.CheckID(r.Old) != nil || apikey.CheckID(r.New) != nil || !r.Phase.Known() {
+			return nil, fmt.Errorf("the rotation of %.12q: %w", r.Old, apikey.ErrDamaged)
+		}
 		list = append(list, r)
 	}
 	return list, rows.Err()
