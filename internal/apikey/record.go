@@ -130,6 +130,11 @@ func (r *Record) CheckDraft() error {
 			return err
 		}
 	}
+	for _, at := range []time.Time{r.CreatedAt, r.ExpiresAt, r.RetiresAt, r.RevokedAt} {
+		if at.UTC().Year() > 9999 { // RFC 3339 cannot write it, and no JSON
+			return errors.New("a time is behind the year 9999")
+		}
+	}
 	return checkMetadata(r.Metadata)
 }
 

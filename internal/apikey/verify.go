@@ -69,18 +69,18 @@ func Present(text string, need Need) (Presented, error) {
 	return Presented{ID: ImportedID(DigestOf(text)), text: text}, nil
 }
 
-// The bounds of a key that was made elsewhere. A short one could be guessed from its
-// SHA-256.
-const (
-	minImported = 20
-	maxImported = 1024
-)
+// MinLength is how many bytes a key has at least, wherever it was made: a shorter one
+// could be guessed from its SHA-256.
+const MinLength = 20
+
+// maxImported is how many a key may have that was made elsewhere.
+const maxImported = 1024
 
 // CheckImported refuses a text that cannot be a key from elsewhere: it has 20 to
 // 1,024 visible ASCII characters.
 func CheckImported(text string) error {
-	if len(text) < minImported || len(text) > maxImported {
-		return fmt.Errorf("a key has %d to %d characters", minImported, maxImported)
+	if len(text) < MinLength || len(text) > maxImported {
+		return fmt.Errorf("a key has %d to %d characters", MinLength, maxImported)
 	}
 	for i := range len(text) {
 		if text[i] <= ' ' || text[i] > '~' {

@@ -47,7 +47,17 @@ type LineError struct {
 	Err  error
 }
 
-func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+// Error leaves out each word that is as long as a key: one may stand in any column, and
+// under any name.
+func (e *LineError) Error() string {
+	words := strings.Split(e.Err.Error(), " ")
+	for i, word := range words {
+		if len(word) >= apikey.MinLength {
+			words[i] = "…"
+		}
+	}
+	return fmt.Sprintf("line %d: %s", e.Line, strings.Join(words, " "))
+}
 
 func (e *LineError) Unwrap() error { return e.Err }
 
@@ -161,7 +171,7 @@ func readTime(to *time.Time, text string) (err error) {
 	}
 	if *to, err = time.Parse(time.RFC3339, text); err != nil {
 		if *to, err = time.Parse(time.DateOnly, text); err != nil {
-			return fmt.Errorf("%.40q is no time: write 2027-01-31 or 2027-01-31T12:00:00Z", text)
+			return fmt.Errorf("%.40q is no time: it is a date as 2027-01-31, or as RFC 3339 has it", text)
 		}
 	}
 	return nil
@@ -249,6 +259,11 @@ func (l *Line) Record() (apikey.Record, error) {
 		ID: l.ID, Pepper: l.Pepper, Owner: l.Owner, Environment: l.Environment, Scopes: l.Scopes, Rate: l.Rate, Note: l.Note,
 		Metadata: l.Metadata, CreatedAt: whole(l.CreatedAt), ExpiresAt: whole(l.ExpiresAt), Disabled: l.Disabled,
 		RetiresAt: whole(l.RetiresAt), RevokedAt: whole(l.RevokedAt), Predecessor: l.Predecessor,
+	}
+	for _, at := range []time.Time{l.CreatedAt, l.ExpiresAt, l.RetiresAt, l.RevokedAt} {
+		if !at.IsZero() && apikey.Milliseconds(at) <= 0 { // registries have no such time: it would be never
+			return r, errors.New("a time is at the start of 1970 or before: leave it out where it means never")
+		}
 	}
 	switch {
 	case l.Key != "" && (l.Hash != "" || l.ID != "" || l.Pepper != ""):

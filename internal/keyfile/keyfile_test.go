@@ -50,24 +50,57 @@ func TestReadJSON(t *testing.T) {
 func TestBadLinesAreNamedAndNotShown(t *testing.T) {
 	const canary = "sk_live_canary0123456789"
 	for name, text := range map[string]string{
-		"unknown column":  "key,colour\n" + canary + ",red\n",
-		"no key":          "owner\nx\n",
-		"no head":         canary + "\n",
-		"too many cells":  "key\n" + canary + ",x\n",
-		"a quote":         "key\n\"" + canary + "\n",
-		"a date":          "key,expires_at\n" + canary + ",soon\n",
-		"a flag":          "key,disabled\n" + canary + ",maybe\n",
-		"not JSON":        "{\"key\":\"" + canary + "\"\n",
-		"unknown field":   "{\"key\":\"" + canary + "\",\"x\":1}\n",
-		"wrong type":      "{\"key\":[\"" + canary + "\"]}\n",
-		"more behind":     "{\"key\":\"" + canary + "\"} {}\n",
-		"a line too long": "{\"key\":\"" + canary + strings.Repeat("x", maxLine) + "\"}\n",
-		"a cell too long": "key,note\n" + canary + "," + strings.Repeat("x", 2*maxLine) + "\n",
+		"unknown column":     "key,colour\n" + canary + ",red\n",
+		"no key":             "owner\nx\n",
+		"no head":            canary + "\n",
+		"too many cells":     "key\n" + canary + ",x\n",
+		"a quote":            "key\n\"" + canary + "\n",
+		"a date":             "key,expires_at\n" + canary + ",soon\n",
+		"a flag":             "key,disabled\n" + canary + ",maybe\n",
+		"not JSON":           "{\"key\":\"" + canary + "\"\n",
+		"unknown field":      "{\"key\":\"" + canary + "\",\"x\":1}\n",
+		"wrong type":         "{\"key\":[\"" + canary + "\"]}\n",
+		"more behind":        "{\"key\":\"" + canary + "\"} {}\n",
+		"a line too long":    "{\"key\":\"" + canary + strings.Repeat("x", maxLine) + "\"}\n",
+		"a key as a name":    "{\"" + canary + "\":{\"owner\":\"x\"}}\n",
+		"a key for a time":   "hash,created_at\n" + hash + "," + canary + "\n",
+		"a key among others": "hash,created_at\n" + hash + ",\"x " + canary + " y\"\n",
+		"a cell too long":    "key,note\n" + canary + "," + strings.Repeat("x", 2*maxLine) + "\n",
 	} {
 		_, _, err := read(text)
 		var line *LineError
 		if !errors.As(err, &line) || line.Line < 1 || strings.Contains(err.Error(), canary) || len(err.Error()) > 300 {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What a line says where something else should stand is checked later, and may be a key.
+func TestAKeyInAnyColumnIsNotShown(t *testing.T) {
+	const canary = "sk_live_canary0123456789"
+	for _, r := range []apikey.Record{
+		{Owner: "x", Environment: canary}, {Owner: "x", Environment: "live", Scopes: []string{canary}},
+		{Owner: "x", Environment: "live", Rate: canary}, {Owner: "x", Environment: "live", Metadata: map[string]string{canary: "\n"}},
+	} {
+		err := &LineError{1, r.CheckDraft()}
+		if err.Err == nil || strings.Contains(err.Error(), canary) {
+			t.Error(err)
+		}
+	}
+}
+
+// A time that registries write as never must not make a key that was over good again.
+func TestG58NoTimeBecomesNever(t *testing.T) {
+	for _, text := range []string{
+		"hash,revoked_at\n" + hash + ",1970-01-01\n", "hash,expires_at\n" + hash + ",1969-12-31T23:59:59.9999Z\n",
+		"hash,expires_at\n" + hash + ",1970-01-01T01:00:00+01:00\n", "{\"hash\":\"" + hash + "\",\"retires_at\":\"1970-01-01T00:00:00.0009Z\"}\n",
+	} {
+		lines, _, err := read(text)
+		if err == nil {
+			_, err = lines[0].Record()
+		}
+		if err == nil {
+			t.Errorf("%q was understood", text)
 		}
 	}
 }

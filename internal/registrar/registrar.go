@@ -176,6 +176,9 @@ func (i *Importer) Complete(ctx context.Context, text string, r apikey.Record) (
 		}
 		r.ID = apikey.ImportedID(r.Digest)
 	}
+	if r.Pepper == "" && !apikey.Leads(r.ID, r.Digest) {
+		return r, errors.New("the id is not that of a key with this hash")
+	}
 	if r.CreatedAt.IsZero() {
 		r.CreatedAt = i.g.now()
 	}

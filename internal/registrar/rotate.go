@@ -134,7 +134,7 @@ func (g *Registrar) successor(old apikey.Record) apikey.Record {
 		Owner: old.Owner, Environment: old.Environment, Scopes: old.Scopes, Rate: old.Rate,
 		Note: old.Note, Metadata: old.Metadata, Disabled: old.Disabled, Predecessor: old.ID,
 	}
-	if !old.ExpiresAt.IsZero() {
+	if next.ExpiresAt = old.ExpiresAt; old.ExpiresAt.After(old.CreatedAt) { // a list may say otherwise
 		next.ExpiresAt = g.now().Add(old.ExpiresAt.Sub(old.CreatedAt))
 	}
 	return next

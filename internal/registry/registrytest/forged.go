@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/registrar"
@@ -60,4 +61,28 @@ func testForgedRotations(t *testing.T, f *fixture) {
 	}
 	f.refused(t, victim, "", apikey.Need{})
 	f.audited(t)
+}
+
+// A list may have a key that ends before it was made: its successor must be good.
+func testTimesOfALife(t *testing.T, f *fixture) {
+	text := "sk_live_of_another_system_1"
+	r, err := f.Importer().Complete(t.Context(), text, apikey.Record{
+		Owner: "old", Environment: "live", CreatedAt: f.now().AddDate(5, 0, 0), ExpiresAt: f.now().AddDate(1, 0, 0),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Import(t.Context(), []apikey.Record{r}); err != nil {
+		t.Fatal(err)
+	}
+	done, err := f.Rotate(t.Context(), r.ID, registrar.RotateOptions{})
+	if err != nil || done.New.State(f.now()) != apikey.Active {
+		t.Errorf("the successor is %s, %v", done.New.State(f.now()), err)
+	}
+	_, err = f.Update(t.Context(), done.New.ID, func(r *apikey.Record) {
+		r.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -3600))
+	})
+	if err == nil {
+		t.Error("a time that no JSON can have")
+	}
 }

@@ -54,6 +54,7 @@ func Run(t *testing.T, d Driver) {
 		{"Pepper", testPepper},
 		{"PepperTakenAway", testPepperTakenAway},
 		{"G55_ForgedRotations", testForgedRotations},
+		{"G58_TimesOfALife", testTimesOfALife},
 		{"Use", testUse},
 		{"NewerSchema", testNewerSchema},
 		{"NoRegistry", testNoRegistry},
@@ -342,6 +343,10 @@ func testImport(t *testing.T, f *fixture) {
 	f.refused(t, foreign+"2", "", apikey.Need{})
 	f.refused(t, foreign+"3", apikey.Unknown, apikey.Need{})
 	f.refused(t, foreign, apikey.OtherEnvironment, apikey.Need{Environment: "test"})
+	foreignID := apikey.Record{ID: hashed.ID, Owner: "old", Environment: "live", Digest: apikey.DigestOf(foreign + "4")}
+	if _, err := f.Importer().Complete(t.Context(), "", foreignID); err == nil {
+		t.Error("a hash under the id of another key")
+	}
 	clash := records[0]
 	clash.Digest[0]++
 	if _, err := f.Import(t.Context(), []apikey.Record{hashed, clash}); err == nil {
