@@ -32,9 +32,23 @@ type serveOptions struct {
 	verbose         bool
 }
 
-// serveGCPercent takes memory for time: what is held is mostly keys, and looking for
-// garbage among them keeps requests waiting. GOGC overrides it.
-const serveGCPercent = 300
+// What serve takes of memory: garbage is looked for seldom, since that keeps requests
+// waiting, as long as all stays within a base and so much a key.
+const (
+	serveGCPercent = 300
+	baseMemory     = 64 << 20
+	memoryPerKey   = 1 << 10
+)
+
+// spendMemory sets that; GOGC and GOMEMLIMIT override it.
+func (a *app) spendMemory(cacheSize int) {
+	if a.getenv("GOGC") == "" {
+		debug.SetGCPercent(serveGCPercent)
+	}
+	if a.getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(baseMemory + int64(cacheSize)*memoryPerKey)
+	}
+}
 
 const defaultListen = "127.0.0.1:8089"
 
@@ -72,7 +86,7 @@ methods, env and scopes. The first that matches counts; what none matches is ref
 	flags.StringVar(&opts.proxy, "proxy", "", "answer as this `PROXY` needs it: nginx takes 200, 401 and 403 alone")
 	flags.StringVar(&opts.printConfig, "print-config", "", "print the configuration of a `PROXY` that asks at --listen: "+strings.Join(serve.Proxies(), ", "))
 	flags.DurationVar(&opts.maxStale, "max-stale", serve.DefaultMaxStale, "refuse every key after this `TIME` without a word from the registry")
-	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "hold `N` keys in memory, about 1 KiB each")
+	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "hold `N` keys in memory, at 1 KiB each")
 	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "how many bad keys an address may show: `N`; 0 sets no limit")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "log each refusal")
 	_ = c.RegisterFlagCompletionFunc("print-config", completeProxies)
@@ -92,9 +106,7 @@ func runServe(ctx context.Context, a *app, opts serveOptions) error {
 	if err != nil {
 		return err
 	}
-	if a.getenv("GOGC") == "" {
-		debug.SetGCPercent(serveGCPercent)
-	}
+	a.spendMemory(opts.cacheSize)
 	g, err := a.registrar(ctx, false)
 	if err != nil {
 		return err
