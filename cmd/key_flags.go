@@ -225,10 +225,13 @@ func (f *bulkFlags) register(a *app, c *cobra.Command) {
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show which keys are meant, and do nothing")
 }
 
+// narrowing leaves out of what flags mean.
+type narrowing func([]apikey.Record) ([]apikey.Record, error)
+
 // meant are the keys that a bulk command is to change: those named, or those that the
-// filter means and that are not over. It asks before more than the named ones are
-// touched, and returns none after a dry run.
-func (f *bulkFlags) meant(ctx context.Context, a *app, g *registrar.Registrar, ids []string, verb string) ([]apikey.Record, error) {
+// filter means, that are not over and that narrow, if there is one, leaves in. It
+// asks before more than the named ones are touched, and returns none after a dry run.
+func (f *bulkFlags) meant(ctx context.Context, a *app, g *registrar.Registrar, ids []string, verb string, narrow narrowing) ([]apikey.Record, error) {
 	filter, err := f.filter(a, ids)
 	if err != nil {
 		return nil, err
@@ -242,6 +245,11 @@ func (f *bulkFlags) meant(ctx context.Context, a *app, g *registrar.Registrar, i
 	}
 	if len(ids) == 0 && len(f.states) == 0 {
 		records = slices.DeleteFunc(records, func(r apikey.Record) bool { return !mayRotateOrRevoke(verb, r.State(a.now())) })
+	}
+	if len(ids) == 0 && narrow != nil {
+		if records, err = narrow(records); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case len(records) == 0:

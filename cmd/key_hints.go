@@ -34,5 +34,8 @@ func hintOfKey(err error) string {
 			return row.hint
 		}
 	}
+	if isTampered(err) {
+		return "see who can write the registry's database; an earlier 'fob key export' shows what a record was, and a key in doubt is best revoked"
+	}
 	return ""
 }

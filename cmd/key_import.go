@@ -78,16 +78,16 @@ func runKeyImport(ctx context.Context, a *app, opts keyImportOptions) error {
 	switch {
 	case opts.dryRun:
 		return err
-	case errors.As(err, &line):
-		return withHint(fmt.Errorf("%w; %d keys before it were imported", err, done.added), "mend the line and run it again: keys that are there are left alone")
 	case ctx.Err() != nil:
 		return a.cutShort(ctx, err, fmt.Sprintf("%d keys were imported", done.added), "run it again: those are left alone")
+	case errors.As(err, &line):
+		return withHint(fmt.Errorf("%w; %d keys before it were imported", err, done.added), "mend the line and run it again: keys that are there are left alone")
 	}
 	return err
 }
 
 func (a *app) importAll(ctx context.Context, g *registrar.Registrar, opts keyImportOptions, done *imported) error {
-	input := newCounted(a.stdin)
+	input := newCounted(ctx, a.stdin)
 	bar := a.newProgress("importing", input.size)
 	defer bar.end()
 	list, err := keyfile.NewReader(input)

@@ -57,7 +57,7 @@ func runKeyRevoke(ctx context.Context, a *app, opts keyRevokeOptions) error {
 		}
 		opts.ids = append(opts.ids, id)
 	}
-	records, err := opts.meant(ctx, a, g, opts.ids, "revoke")
+	records, err := opts.meant(ctx, a, g, opts.ids, "revoke", nil)
 	if err != nil || records == nil {
 		return err
 	}

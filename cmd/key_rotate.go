@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,7 +33,8 @@ environment and metadata stay, and a lifetime begins anew.
 For one key, stdout is the new key alone. For several, each line is the old key's
 id, a blank and the new key; with --json each line is an object.
 
-Cut short, it is run again: keys that have a successor are left alone.
+Cut short, it is run again: keys that have a successor are left alone. So are keys
+that flags mean and a rotation has made within 12 hours; to rotate those, name them.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob key rotate 1OOivdDZfQCU --overlap 7d
@@ -63,32 +65,52 @@ func runKeyRotate(ctx context.Context, a *app, opts keyRotateOptions) error {
 		return err
 	}
 	defer g.Close()
-	records, err := opts.meant(ctx, a, g, opts.ids, "rotate")
+	records, err := opts.meant(ctx, a, g, opts.ids, "rotate", func(all []apikey.Record) ([]apikey.Record, error) {
+		return a.stillToRotate(ctx, g, all, opts.compromised)
+	})
 	if err != nil || records == nil {
 		return err
 	}
 	bar := a.newProgress("rotating", int64(len(records)))
 	defer bar.end()
-	for i, r := range records {
+	var done, before int
+	for _, r := range records {
 		out := &stdoutDestination{a: a, bar: bar, many: len(records) > 1, json: opts.json}
 		rotated, err := g.Rotate(ctx, r.ID, registrar.RotateOptions{Overlap: overlap, Compromised: opts.compromised, To: []registrar.Destination{out}})
 		bar.end()
+		if errors.Is(err, registrar.ErrRotated) && len(records) > 1 {
+			before++
+			continue
+		}
 		if err != nil {
 			if len(records) == 1 {
 				return err
 			}
-			return a.cutShort(ctx, err, fmt.Sprintf("%d of %d keys were rotated", i, len(records)), "run it again: keys that have a successor are left alone")
+			return a.cutShort(ctx, err, fmt.Sprintf("%d of %d keys were rotated", done, len(records)), "run it again: keys that have a successor are left alone")
 		}
+		done++
 		if len(records) == 1 {
 			a.note("Key %s replaces %s. It is not shown again. %s", keyText(rotated.New), r.ID, endOfOld(overlap, opts.compromised))
 		}
-		bar.at(int64(i+1), "")
+		bar.at(int64(done+before), "")
 	}
 	bar.end()
 	if len(records) > 1 {
-		a.note("Rotated %d keys. They are not shown again. %s", len(records), endOfOld(overlap, opts.compromised))
+		a.note("Rotated %s. They are not shown again. %s", plural(done, "key", "keys"), endOfOld(overlap, opts.compromised))
+	}
+	if before > 0 {
+		a.note("%s rotated before.", plural(before, "key was", "keys were"))
 	}
 	return nil
+}
+
+// stillToRotate leaves out what an earlier run of the same command has made.
+func (a *app) stillToRotate(ctx context.Context, g *registrar.Registrar, all []apikey.Record, compromised bool) ([]apikey.Record, error) {
+	still, err := g.StillToRotate(ctx, all, compromised)
+	if left := len(all) - len(still); err == nil && left > 0 {
+		a.note("%s left alone: a rotation has just made them. Name them by their ids to rotate them too.", plural(left, "key is", "keys are"))
+	}
+	return still, err
 }
 
 func endOfOld(overlap time.Duration, compromised bool) string {

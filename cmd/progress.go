@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -53,11 +54,12 @@ func (p *progress) end() {
 // a file.
 type counted struct {
 	io.Reader
+	ctx        context.Context // its end ends the waiting for input, too
 	read, size int64
 }
 
-func newCounted(r io.Reader) *counted {
-	c := &counted{Reader: r}
+func newCounted(ctx context.Context, r io.Reader) *counted {
+	c := &counted{Reader: r, ctx: ctx}
 	if f, ok := r.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 			c.size = info.Size()
@@ -67,7 +69,12 @@ func newCounted(r io.Reader) *counted {
 }
 
 func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
+	text, err := await(c.ctx, func() (string, error) {
+		own := make([]byte, len(p)) // p is the caller's again once the waiting has ended
+		n, err := c.Reader.Read(own)
+		return string(own[:n]), err
+	})
+	n := copy(p, text)
 	c.read += int64(n)
 	return n, err
 }

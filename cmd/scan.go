@@ -152,7 +152,7 @@ func (a *app) scan(ctx context.Context, s *leak.Scanner, opts scanOptions) (leak
 	switch {
 	case opts.stdin:
 		var result leak.Result
-		input := newCounted(a.stdin)
+		input := newCounted(ctx, a.stdin)
 		_, err := s.Scan(ctx, input, nil, func(f leak.Finding) { result.Findings = append(result.Findings, f) })
 		result.Files, result.Bytes = 1, input.read
 		return result, err

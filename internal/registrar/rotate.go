@@ -57,11 +57,51 @@ func (g *Registrar) Rotate(ctx context.Context, id string, opts RotateOptions) (
 	defer cancel()
 	switch {
 	case failed == nil, opts.Compromised && !stopped:
-		return done, errors.Join(failed, g.endOld(ctx, &done, opts))
+		err := g.endOld(ctx, &done, opts)
+		if errors.Is(err, apikey.ErrUnavailable) {
+			err = fmt.Errorf("successor %s was delivered, and the end of %s was not noted: %w", done.New.ID, id, err)
+		}
+		return done, errors.Join(failed, err)
 	case done.Rotation.Arrived():
 		return done, errors.Join(failed, g.release(ctx, done.Rotation))
 	}
 	return done, errors.Join(failed, g.abandon(ctx, done.Rotation))
+}
+
+// justMade is how long a successor counts as the work of a rotation of many keys
+// that was cut short and is run again.
+const justMade = 12 * time.Hour
+
+// StillToRotate leaves out of the keys that a bulk rotation means what a rotation
+// has just made, and a successor that ends when the key before it is rotated. Of
+// compromised keys, only a rotation that knew it counts.
+func (g *Registrar) StillToRotate(ctx context.Context, keys []apikey.Record, compromised bool) ([]apikey.Record, error) {
+	meant := make(map[string]bool, len(keys))
+	for i := range keys {
+		meant[keys[i].ID] = true
+	}
+	var still []apikey.Record
+	for _, r := range keys {
+		made, err := g.isJustMade(ctx, r, compromised)
+		if err != nil {
+			return nil, err
+		}
+		if !made && !meant[r.Predecessor] {
+			still = append(still, r)
+		}
+	}
+	return still, nil
+}
+
+func (g *Registrar) isJustMade(ctx context.Context, r apikey.Record, compromised bool) (bool, error) {
+	if r.Predecessor == "" || !g.now().Before(r.CreatedAt.Add(justMade)) {
+		return false, nil
+	}
+	rotations, err := g.Registry.Rotations(ctx, r.Predecessor)
+	ours := func(rotation apikey.Rotation) bool {
+		return rotation.New == r.ID && (rotation.Compromised || !compromised)
+	}
+	return slices.ContainsFunc(rotations, ours), err
 }
 
 // startRotation records the rotation with its successor.

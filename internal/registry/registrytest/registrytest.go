@@ -46,6 +46,7 @@ func Run(t *testing.T, d Driver) {
 		{"G55_DeliveryFails", testDeliveryFails},
 		{"G55_RotationStopped", testRotationStopped},
 		{"G55_RotateCrowd", testRotateCrowd},
+		{"G55_StillToRotate", testStillToRotate},
 		{"ChangesFromManyProcesses", testManyChanges},
 		{"FirstUseByMany", testFirstUse},
 		{"Changed", testChanged},

@@ -191,3 +191,47 @@ func testRotateCrowd(t *testing.T, f *fixture) {
 	}
 	f.audited(t)
 }
+
+// A bulk rotation that was cut short is run again: its own work is left alone.
+func testStillToRotate(t *testing.T, f *fixture) {
+	var ids []string
+	for range 3 {
+		_, id := f.key(t, draft)
+		ids = append(ids, id)
+	}
+	done, err := f.Rotate(t.Context(), ids[0], registrar.RotateOptions{Overlap: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() { // its successor is abandoned by the next run
+		defer func() { _ = recover() }()
+		_, _ = f.Rotate(t.Context(), ids[1], registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{crash{}}})
+	}()
+	still := func(compromised bool) []string {
+		var all []apikey.Record
+		for _, id := range f.ids(t, apikey.Filter{States: []apikey.State{apikey.Active}}) {
+			all = append(all, f.record(t, id))
+		}
+		left, err := f.StillToRotate(t.Context(), all, compromised)
+		if err != nil || len(all) != 4 {
+			t.Fatal(len(all), err)
+		}
+		var names []string
+		for _, r := range left {
+			names = append(names, r.ID)
+		}
+		return names
+	}
+	want := slices.Sorted(slices.Values(ids[1:]))
+	if got := still(false); !slices.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
+	withSuccessor := slices.Sorted(slices.Values(append(ids[1:], done.New.ID)))
+	if got := still(true); !slices.Equal(got, withSuccessor) {
+		t.Errorf("the compromise came after the rotation: %v, not %v", got, withSuccessor)
+	}
+	f.pass(13 * time.Hour)
+	if got := still(false); !slices.Equal(got, withSuccessor) {
+		t.Errorf("half a day later: %v, not %v", got, withSuccessor)
+	}
+}
