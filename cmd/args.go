@@ -62,6 +62,24 @@ func exclusive(c *cobra.Command, flags ...string) {
 	}
 }
 
+// refuseEmpty refuses flags that narrow what is meant or what is accepted, and are given
+// without a value: with an unset variable in a script they would mean everything.
+func refuseEmpty(c *cobra.Command, flags ...string) {
+	before := c.PreRunE
+	c.PreRunE = func(cmd *cobra.Command, args []string) error {
+		for _, name := range flags {
+			flag := cmd.Flags().Lookup(name)
+			if flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
+				return withHint(usagef("--%s is empty", name), "give it a value, or leave it out; in a script, see whether the variable is set")
+			}
+		}
+		if before != nil {
+			return before(cmd, args)
+		}
+		return nil
+	}
+}
+
 // completeProfiles offers the names of the profiles to the shell.
 func (a *app) completeProfiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	cfg, err := a.config()

@@ -43,8 +43,13 @@ check finds a tail that was cut off and a log that was written anew, too.
 		ValidArgsFunction: a.completeKeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
-			if opts.head != "" && !opts.verify {
+			switch {
+			case opts.head != "" && !opts.verify:
 				return withHint(usagef("--head is what --verify checks against"), "give both")
+			case opts.verify && len(args) > 0:
+				return withHint(usagef("--verify checks the whole log, not that of single keys"), "leave the ids out")
+			case opts.last < 0:
+				return withHint(usagef("--last is 0 or more"), "0 shows all entries")
 			}
 			return runKeyAudit(cmd.Context(), a, opts)
 		},
@@ -53,6 +58,7 @@ check finds a tail that was cut off and a log that was written anew, too.
 	c.Flags().StringVar(&opts.head, "head", "", "the `HEAD` that an earlier check printed")
 	c.Flags().Int64Var(&opts.last, "last", 100, "show the last `N` entries of the log; 0: all")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one entry a line")
+	refuseEmpty(c, "head")
 	exclusive(c, "verify", "json")
 	exclusive(c, "verify", "last")
 	return c
@@ -63,7 +69,7 @@ func runKeyAudit(ctx context.Context, a *app, opts keyAuditOptions) error {
 	if opts.head != "" {
 		head, err := apikey.ParseHead(opts.head)
 		if err != nil {
-			return &usageError{err.Error()}
+			return withHint(&usageError{err.Error()}, "give what an earlier check printed, the whole line")
 		}
 		since = &head
 	}

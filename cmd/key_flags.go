@@ -129,6 +129,7 @@ func (f *filterFlags) register(a *app, c *cobra.Command) {
 	flags.StringArrayVar(&f.states, "state", nil, "keys in this `STATE`: active, disabled, retiring, revoked or expired; repeatable")
 	flags.StringVar(&f.expiring, "expiring", "", "keys that end within this `TIME`, as in 14d")
 	flags.StringVar(&f.unused, "unused", "", "keys that nobody has used for this `TIME`, as in 90d")
+	refuseEmpty(c, "owner", "env", "scope", "expiring", "unused")
 	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
 	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string

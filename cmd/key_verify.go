@@ -38,6 +38,7 @@ refused with status 8.
 	c.Flags().StringVar(&opts.need.Environment, "env", "", "the `ENVIRONMENT` that the key must be of")
 	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have; repeatable")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, also of a key that is refused")
+	refuseEmpty(c, "env")
 	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
 	return c
 }

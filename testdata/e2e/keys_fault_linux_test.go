@@ -118,12 +118,12 @@ func TestG55PostgreSQLRestartsInTheMiddle(t *testing.T) {
 
 func TestG55DiskFull(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Fatal("a disk that is full needs root to mount one")
-	}
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m,mode=0700"); err != nil {
-		t.Skip("no file system can be mounted here: ", err)
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("only root can mount a disk that is full: ", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
 	k := newKeyMachine(t, keyRegistry{"SQLite", "sqlite", func(*testing.T, *machine) (string, string) {
