@@ -19,10 +19,13 @@ func (g *Registrar) Verify(ctx context.Context, text string, need apikey.Need) (
 	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
 		return apikey.Record{}, err
 	}
-	if !known { // costs what a known one costs
-		if r.Pepper, err = g.Registry.Pepper(ctx); err != nil {
-			return apikey.Record{}, err
-		}
+	// A known id asks what an unknown one has to: a question more or less tells them apart.
+	present, err := g.Registry.Pepper(ctx)
+	if err != nil {
+		return apikey.Record{}, err
+	}
+	if !known {
+		r.Pepper = present
 	}
 	pepper, err := g.pepper(ctx, r.Pepper)
 	if err != nil {
