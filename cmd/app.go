@@ -244,12 +244,7 @@ func (a *app) fail(ctx context.Context, err error) int {
 func (a *app) showError(err error) {
 	t := a.errTerminal()
 	fmt.Fprintf(a.stderr, "%s %s\n", t.red("error:"), safetext.Lines(err.Error()))
-	hint := hintOf(err)
-	var hinted *hintError
-	if errors.As(err, &hinted) {
-		hint = hinted.hint
-	}
-	if hint != "" {
+	if hint := hintIn(err); hint != "" {
 		fmt.Fprintf(a.stderr, "%s %s\n", t.cyan("hint:"), hint)
 	}
 }

@@ -239,6 +239,15 @@ func withHint(err error, format string, args ...any) error {
 	return &hintError{error: err, hint: fmt.Sprintf(format, args...)}
 }
 
+// hintIn is the hint that an error carries, else the general one.
+func hintIn(err error) string {
+	var hinted *hintError
+	if errors.As(err, &hinted) {
+		return hinted.hint
+	}
+	return hintOf(err)
+}
+
 // forProfile puts the profile's name into the general hint.
 func forProfile(err error, name string) error {
 	var hinted *hintError

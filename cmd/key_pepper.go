@@ -30,11 +30,11 @@ registry alone cannot even try a key. It lies sealed in fob's storage on each
 machine that verifies or makes keys, and never in the registry.`,
 		Example: `  fob key pepper add p1
   fob key pepper use p1
-  fob key pepper list`,
+  fob key pepper export p1 | ssh HOST fob key pepper add p1 --stdin`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newKeyPepperAddCmd(a), newKeyPepperUseCmd(a), newKeyPepperListCmd(a), newKeyPepperRemoveCmd(a))
+	c.AddCommand(newKeyPepperAddCmd(a), newKeyPepperUseCmd(a), newKeyPepperExportCmd(a), newKeyPepperListCmd(a), newKeyPepperRemoveCmd(a))
 	return c
 }
 
@@ -59,7 +59,7 @@ func (a *app) pepper(ctx context.Context, id string) (apikey.Pepper, error) {
 	value, known := peppers[id]
 	if !known {
 		return apikey.Pepper{}, withHint(fmt.Errorf("this machine lacks the pepper %q of the registry's hashes", id),
-			"give it the same secret as the other machines: 'fob key pepper add %s --stdin'", id)
+			"a machine that has it prints it with 'fob key pepper export %s'; here: 'fob key pepper add %s --stdin'", id, id)
 	}
 	return apikey.Pepper{ID: id, Secret: value}, nil
 }
@@ -74,6 +74,9 @@ func (a *app) peppers(ctx context.Context) (map[string][]byte, *credstore.Store,
 	if err != nil {
 		return nil, nil, err
 	}
+	if name, err := a.storageName(cfg, config.Profile{}); err == nil && name == storageEnv {
+		return nil, nil, withHint(usagef("peppers need a storage, and FOB_STORAGE or the configuration says 'env'"), "choose 'keyring' or 'file', where the peppers are")
+	}
 	store, err := a.store(paths, cfg, config.Profile{Name: peppersContext.Profile})
 	if err != nil {
 		return nil, nil, err
@@ -84,12 +87,27 @@ func (a *app) peppers(ctx context.Context) (map[string][]byte, *credstore.Store,
 		return peppers, store, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, peppersUnread(err)
 	}
 	if err := json.Unmarshal(record.Head, &peppers); err != nil {
 		return nil, nil, fmt.Errorf("the stored peppers: %w", credstore.ErrCorrupt)
 	}
 	return peppers, store, nil
+}
+
+// peppersUnread says how to get at the peppers: what helps with a login, to start over,
+// would make every key worthless that needs them.
+func peppersUnread(err error) error {
+	hint := "nothing is lost; 'fob doctor' says what is wrong with the storage"
+	switch {
+	case errors.Is(err, seal.ErrWrongKey), errors.Is(err, credstore.ErrNoKey):
+		hint = "give the key or passphrase that they were added under: FOB_SEAL_KEY, or key_file in config.toml"
+	case errors.Is(err, credstore.ErrAbsent):
+		hint = "keep them in an encrypted file: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file"
+	case errors.Is(err, credstore.ErrLocked), errors.Is(err, credstore.ErrTimeout):
+		hint = "unlock the keyring, then try again"
+	}
+	return withHint(fmt.Errorf("the peppers of this machine: %w", err), "%s", hint)
 }
 
 func newKeyPepperAddCmd(a *app) *cobra.Command {
@@ -98,8 +116,8 @@ func newKeyPepperAddCmd(a *app) *cobra.Command {
 		Use:   "add NAME",
 		Short: "Give this machine a pepper",
 		Long: `Make a pepper and keep it sealed on this machine; with --stdin take it from there, so
-that several machines have the same one. Keep a copy of one that you use: keys
-cannot be verified without it.
+that several machines have the same one. Keep a copy of one that you use ('fob key pepper
+export'): keys cannot be verified without it.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob key pepper add p1
@@ -174,16 +192,17 @@ func (a *app) changePeppers(ctx context.Context, change func(map[string][]byte) 
 }
 
 func (a *app) readPepper() ([]byte, error) {
+	const hint = "32 random bytes or more, in hex or base64, as 'openssl rand -hex 32' prints them"
 	text, err := readSecret(a.stdin, "stdin")
 	if err != nil {
-		return nil, err
+		return nil, withHint(err, hint)
 	}
 	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
 		if value, err := decode(text.Reveal()); err == nil && len(value) >= pepperSize {
 			return value, nil
 		}
 	}
-	return nil, withHint(usagef("that is no pepper"), "32 random bytes or more, in hex or base64, as 'openssl rand -hex 32' prints them")
+	return nil, withHint(usagef("that is no pepper"), hint)
 }
 
 func newKeyPepperUseCmd(a *app) *cobra.Command {
@@ -194,10 +213,11 @@ func newKeyPepperUseCmd(a *app) *cobra.Command {
 key is next verified; until then they need the pepper that they were made with.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
-		Example: `  fob key pepper use p1`,
-		Args:    pepperName,
+		Example:           `  fob key pepper use p1`,
+		Args:              pepperName,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := a.pepper(cmd.Context(), args[0]); err != nil {
+			if err := a.havePepper(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			g, err := a.registrar(cmd.Context(), true)
@@ -209,8 +229,45 @@ key is next verified; until then they need the pepper that they were made with.
 				return err
 			}
 			a.note("New hashes are made with the pepper %q; a key that is there gets its own when it is next verified.", args[0])
-			a.note("Every machine that verifies keys needs it: 'fob key pepper add %s --stdin'.", args[0])
+			a.note("Every machine that verifies keys needs it, and you a copy: 'fob key pepper export %s'.", args[0])
 			return nil
+		},
+	}
+}
+
+// havePepper refuses to use a pepper that this machine has not.
+func (a *app) havePepper(ctx context.Context, name string) error {
+	peppers, _, err := a.peppers(ctx)
+	if err == nil && peppers[name] == nil {
+		err = withHint(fmt.Errorf("this machine lacks the pepper %q", name), "make it: 'fob key pepper add %s'; 'fob key pepper list' shows those that there are", name)
+	}
+	return err
+}
+
+func newKeyPepperExportCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "export NAME",
+		Short: "Print a pepper's secret, for a safe or another machine",
+		Long: `Print a pepper in hex on stdout, unless that is a terminal. Who has it and the registry
+can try keys; who has lost it can verify none that were hashed with it.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitInterrupted),
+		Example: `  fob key pepper export p1 | ssh HOST fob key pepper add p1 --stdin
+  fob key pepper export p1 | age --encrypt --passphrase >p1.age`,
+		Args:              pepperName,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if isTerminal(a.stdout) {
+				return withHint(usagef("a pepper is not shown on a terminal"), "send it on: 'fob key pepper export %s | age --encrypt --passphrase >%s.age'", args[0], args[0])
+			}
+			if err := a.havePepper(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			pepper, err := a.pepper(cmd.Context(), args[0])
+			if err == nil {
+				_, err = fmt.Fprintln(a.stdout, hex.EncodeToString(pepper.Secret))
+			}
+			return err
 		},
 	}
 }
