@@ -151,7 +151,7 @@ func (a *app) printLog(ctx context.Context, g *registrar.Registrar, opts keyAudi
 		a.note("There is no entry.")
 		return nil
 	}
-	return a.printTable(rows)
+	return a.printTable(rows, "WHO", "TIME")
 }
 
 // isTampered reports that an audit found something.

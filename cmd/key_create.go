@@ -58,7 +58,7 @@ func runKeyCreate(cmd *cobra.Command, a *app, opts keyCreateOptions) error {
 	if err := opts.apply(cmd, &draft, a.now()); err != nil {
 		return err
 	}
-	if draft.Owner == "" {
+	if strings.TrimSpace(draft.Owner) == "" {
 		return withHint(usagef("a key needs an owner"), "give --owner: the application, team or customer that the key identifies")
 	}
 	if opts.count < 1 || opts.count > maxCount {
@@ -67,11 +67,11 @@ func runKeyCreate(cmd *cobra.Command, a *app, opts keyCreateOptions) error {
 	if err := a.checkEnvironment(draft.Environment); err != nil {
 		return err
 	}
-	if err := a.askWhereLiveKeyGoes(ctx, &draft, opts); err != nil {
+	if err := checkDraft(&draft); err != nil {
 		return err
 	}
-	if err := draft.CheckDraft(); err != nil {
-		return &usageError{err.Error()}
+	if err := a.askWhereLiveKeyGoes(ctx, &draft, opts); err != nil {
+		return err
 	}
 	first := a.isFirstRegistry(ctx)
 	g, err := a.registrar(ctx, true)
@@ -88,13 +88,25 @@ func runKeyCreate(cmd *cobra.Command, a *app, opts keyCreateOptions) error {
 	return nil
 }
 
+// checkDraft refuses what a key cannot have.
+func checkDraft(draft *apikey.Record) error {
+	if err := draft.CheckDraft(); err != nil {
+		return withHint(&usageError{err.Error()}, "see 'fob key create --help'")
+	}
+	return nil
+}
+
 // askWhereLiveKeyGoes wants a note of each live key: on the day of a compromise it
 // says what has to be changed.
 func (a *app) askWhereLiveKeyGoes(ctx context.Context, draft *apikey.Record, opts keyCreateOptions) error {
 	if draft.Environment != liveEnvironment || draft.Note != "" || opts.yes {
 		return nil
 	}
-	note, err := a.ask(ctx, "Where does this live key go?")
+	note, err := a.askFor(ctx, "Where does this live key go?", func(note string) error {
+		noted := *draft
+		noted.Note = note
+		return checkDraft(&noted)
+	})
 	if errors.Is(err, errNoTerminal) {
 		return withHint(usagef("a live key needs a note of where it goes"), "give --note 'web server, Frankfurt', or --yes to do without")
 	}

@@ -151,8 +151,8 @@ func (f *filterFlags) filter(a *app, ids []string) (apikey.Filter, error) {
 		filter.States = append(filter.States, state)
 	}
 	if f.scope != "" {
-		if err := apikey.CheckScope(f.scope); err != nil {
-			return filter, &usageError{err.Error()}
+		if err := checkScope(f.scope); err != nil {
+			return filter, err
 		}
 	}
 	if f.environment != "" {
@@ -175,6 +175,13 @@ func (f *filterFlags) filter(a *app, ids []string) (apikey.Filter, error) {
 		filter.UnusedSince = a.now().Add(-span)
 	}
 	return filter, nil
+}
+
+func checkScope(scope string) error {
+	if err := apikey.CheckScope(scope); err != nil {
+		return withHint(&usageError{err.Error()}, "write it as it stands in the key: 'fob key show ID'")
+	}
+	return nil
 }
 
 // checkEnvironment refuses an environment that is not configured: a slip would make

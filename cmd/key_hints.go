@@ -37,5 +37,32 @@ func hintOfKey(err error) string {
 	if isTampered(err) {
 		return "see who can write the registry's database; an earlier 'fob key export' shows what a record was, and a key in doubt is best revoked"
 	}
+	var refused *apikey.RefusedError
+	if errors.As(err, &refused) {
+		return hintOfRefusal(refused.Reason)
+	}
+	return ""
+}
+
+// hintOfRefusal says what to look at where a key is refused.
+func hintOfRefusal(reason apikey.Reason) string {
+	switch reason {
+	case apikey.Malformed:
+		return "give the key alone on stdin, in ASCII: no second line, no 'Bearer', no quotes"
+	case apikey.Mistyped:
+		return "the checksum does not match: copy the whole key again"
+	case apikey.Unknown:
+		return "copy the whole key again, and see whether FOB_REGISTRY names the registry that has it"
+	case apikey.OtherEnvironment:
+		return "see --env, and which of the keys it is: its environment is its second word"
+	case apikey.IsDisabled:
+		return "'fob key update ID --disabled=false' accepts it again"
+	case apikey.OutOfScope:
+		return "'fob key update ID --scope SCOPE' sets all the scopes that it has"
+	case apikey.IsExpired:
+		return "'fob key update ID --expires 90d' lets it last longer; 'fob key create' makes a new one"
+	case apikey.IsRevoked:
+		return "nothing brings it back: 'fob key create' makes a new one"
+	}
 	return ""
 }

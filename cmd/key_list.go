@@ -86,7 +86,7 @@ func (a *app) printKeys(records []apikey.Record) error {
 			short(scopesText(r.Scopes), 40), r.Note,
 		))
 	}
-	return a.printTable(rows, "NOTE", "USED", "SCOPES")
+	return a.printTable(rows, "NOTE", "USED", "SCOPES", "ENV", "ENDS")
 }
 
 // short cuts a text of a table's middle column.

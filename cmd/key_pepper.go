@@ -145,7 +145,7 @@ func runKeyPepperAdd(ctx context.Context, a *app, name string, fromStdin bool) e
 	value := apikey.NewPepper()
 	if fromStdin {
 		var err error
-		if value, err = a.readPepper(); err != nil {
+		if value, err = a.readPepper(ctx); err != nil {
 			return err
 		}
 	}
@@ -191,9 +191,9 @@ func (a *app) changePeppers(ctx context.Context, change func(map[string][]byte) 
 	return store.Set(ctx, peppersContext, credstore.Record{Head: head})
 }
 
-func (a *app) readPepper() ([]byte, error) {
+func (a *app) readPepper(ctx context.Context) ([]byte, error) {
 	const hint = "32 random bytes or more, in hex or base64, as 'openssl rand -hex 32' prints them"
-	text, err := readSecret(a.stdin, "stdin")
+	text, err := a.secretOnStdin(ctx, "Pepper, in hex or base64:")
 	if err != nil {
 		return nil, withHint(err, hint)
 	}

@@ -49,8 +49,15 @@ func runKeyUpdate(cmd *cobra.Command, a *app, id string, opts keyUpdateOptions) 
 		return withHint(usagef("nothing to change was named"), "see 'fob key update --help'")
 	}
 	// What is wrong with the flags themselves is told before anything is opened.
-	if err := opts.apply(cmd, &apikey.Record{}, a.now()); err != nil {
+	given := apikey.Record{Owner: "any", Environment: apikey.DefaultFormat.Environments[0]}
+	if err := opts.apply(cmd, &given, a.now()); err != nil {
 		return err
+	}
+	if strings.TrimSpace(given.Owner) == "" {
+		return withHint(usagef("a key needs an owner"), "leave --owner out to keep the one that it has")
+	}
+	if err := given.CheckDraft(); err != nil {
+		return withHint(&usageError{err.Error()}, "see 'fob key update --help'")
 	}
 	g, err := a.registrar(cmd.Context(), false)
 	if err != nil {

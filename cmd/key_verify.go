@@ -53,13 +53,13 @@ type verdictJSON struct {
 
 func runKeyVerify(ctx context.Context, a *app, opts keyVerifyOptions) error {
 	for _, scope := range opts.need.Scopes {
-		if err := apikey.CheckScope(scope); err != nil {
-			return &usageError{err.Error()}
+		if err := checkScope(scope); err != nil {
+			return err
 		}
 	}
 	if env := opts.need.Environment; env != "" {
 		if err := apikey.CheckEnvironment(env); err != nil {
-			return &usageError{err.Error()}
+			return withHint(&usageError{err.Error()}, "as in test, live")
 		}
 	}
 	g, err := a.registrar(ctx, false)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fobcli/fob/internal/apikey"
 )
 
 // openPty opens a pseudo-terminal: the end of the person, and that of the program.
@@ -78,5 +80,31 @@ func TestASecretOnATerminalIsNotShown(t *testing.T) {
 	n, err := io.ReadAtLeast(person, shown, len("end"))
 	if err != nil || string(shown[:n]) != "end" {
 		t.Errorf("the terminal showed %.40q: %v", shown[:n], err)
+	}
+}
+
+// TestALiveKeyWantsANote: an empty answer, or a key in it, is asked about again.
+func TestALiveKeyWantsANote(t *testing.T) {
+	person, program := openPty(t)
+	a := newApp(program, io.Discard, program, map[string]string{})
+	go func() { _, _ = io.Copy(io.Discard, person) }()
+	if _, err := io.WriteString(person, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	draft := apikey.Record{Owner: "shop", Environment: "live"}
+	asked := make(chan error, 1)
+	go func() { asked <- a.askWhereLiveKeyGoes(t.Context(), &draft, keyCreateOptions{}) }()
+	answer := time.NewTicker(10 * time.Millisecond)
+	defer answer.Stop()
+	for {
+		select {
+		case err := <-asked:
+			if err != nil || draft.Note != "rack 1" {
+				t.Errorf("the note is %q: %v", draft.Note, err)
+			}
+			return
+		case <-answer.C:
+			_, _ = io.WriteString(person, "rack 1\n")
+		}
 	}
 }
