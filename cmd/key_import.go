@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,7 @@ short is run again.
 	c.Flags().StringVar(&opts.owner, "owner", "", "the `OWNER` where a line names none")
 	c.Flags().StringVar(&opts.environment, "env", "", "the `ENVIRONMENT` where a line names none")
 	c.Flags().StringArrayVar(&opts.scopes, "scope", nil, "a `SCOPE` where a line names none; repeatable")
+	refuseEmpty(c, "owner", "env")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "read and check all lines, and do nothing")
 	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
 	return c
@@ -57,6 +59,11 @@ type imported struct{ read, added int }
 func runKeyImport(ctx context.Context, a *app, opts keyImportOptions) error {
 	if isTerminal(a.stdin) {
 		return withHint(usagef("the keys are read from stdin"), "'fob key import <FILE'")
+	}
+	if opts.environment != "" {
+		if err := a.checkEnvironment(opts.environment); err != nil {
+			return err
+		}
 	}
 	g, err := a.registrar(ctx, !opts.dryRun)
 	if err != nil {
@@ -77,11 +84,13 @@ func runKeyImport(ctx context.Context, a *app, opts keyImportOptions) error {
 	var line *keyfile.LineError
 	switch {
 	case opts.dryRun:
-		return err
+		return withHint(err, "%s", cmp.Or(hintIn(err), "mend the list; nothing was imported"))
 	case ctx.Err() != nil:
-		return a.cutShort(ctx, err, fmt.Sprintf("%d keys were imported", done.added), "run it again: those are left alone")
+		return a.cutShort(ctx, err, plural(done.added, "key was", "keys were")+" imported", "run it again: those are left alone")
 	case errors.As(err, &line):
-		return withHint(fmt.Errorf("%w; %d keys before it were imported", err, done.added), "mend the line and run it again: keys that are there are left alone")
+		return withHint(fmt.Errorf("%w; %s imported", err, plural(done.added, "key before it was", "keys before it were")), "mend the line and run it again: keys that are there are left alone")
+	case done.added > 0:
+		return a.cutShort(ctx, err, plural(done.added, "key was", "keys were")+" imported", "")
 	}
 	return err
 }

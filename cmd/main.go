@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -66,12 +65,7 @@ An API key, or OAuth? 'fob help choose' says which one you need.`,
 	root.SetErr(a.stderr)
 	root.Version = version() // for --version
 	root.SetVersionTemplate(versionLine() + "\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if strings.Contains(err.Error(), "time: ") {
-			return withHint(usagef("%s", err), "write a duration with its unit: 10s, 5m, 2h")
-		}
-		return withHint(usagef("%s", err), "see '%s --help'", cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(
 		newLoginCmd(a),
 		newTokenCmd(a),

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -83,6 +84,9 @@ func NewReader(r io.Reader) (*Reader, error) {
 		return nil, err
 	}
 	list := &Reader{}
+	if start[0] == '[' {
+		return nil, &LineError{1, errors.New("it is a JSON array: write one object a line, as jq -c '.[]' does")}
+	}
 	if start[0] == '{' {
 		list.next = list.readJSON(buffered)
 		return list, nil
@@ -133,6 +137,10 @@ func parseJSON(text []byte) (Line, error) {
 		}
 		if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
 			return l, fmt.Errorf("there is no field %.80s", name)
+		}
+		var at *time.ParseError
+		if errors.As(err, &at) {
+			return l, errors.New("a time in it is not as RFC 3339 has it")
 		}
 		return l, errors.New("it is no JSON object")
 	}
@@ -191,7 +199,8 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 	for i, name := range names {
 		names[i] = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")))
 		if columns[names[i]] == nil {
-			return &LineError{1, fmt.Errorf("the first line names the columns, and there is no column number %d of that name", i+1)}
+			known := strings.Join(slices.Sorted(maps.Keys(columns)), ", ")
+			return &LineError{1, fmt.Errorf("the first line names the columns, and there is no column number %d of that name: there are %s", i+1, known)}
 		}
 	}
 	if !slices.Contains(names, "key") && !slices.Contains(names, "hash") {
