@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,6 +119,7 @@ func (a *app) askWhereLiveKeyGoes(ctx context.Context, draft *apikey.Record, opt
 
 // createKeys makes keys batch by batch and prints each once it is kept.
 func (a *app) createKeys(ctx context.Context, g *registrar.Registrar, draft apikey.Record, opts keyCreateOptions) error {
+	defer outliveBrokenPipe()()
 	bar := a.newProgress("creating", int64(opts.count))
 	defer bar.end()
 	var last apikey.Record
@@ -123,12 +127,16 @@ func (a *app) createKeys(ctx context.Context, g *registrar.Registrar, draft apik
 		minted, records, err := g.Create(ctx, draft, min(registrar.BatchSize, opts.count-made))
 		if err != nil {
 			bar.end()
-			return a.cutShort(ctx, err, fmt.Sprintf("%d of %d keys were made", made, opts.count), "")
+			if made == 0 {
+				return err
+			}
+			next := fmt.Sprintf("make the rest with '--count %d': those were printed", opts.count-made)
+			return a.cutShort(ctx, err, fmt.Sprintf("%d of %d keys were made", made, opts.count), next)
 		}
 		for i := range minted {
 			if err := a.printNewKey(minted[i], records[i], opts.json); err != nil {
 				bar.end()
-				return a.withdraw(ctx, g, records[i:], err)
+				return a.withdraw(ctx, g, records[i:], made+i, err)
 			}
 		}
 		made += len(minted)
@@ -149,7 +157,7 @@ func (a *app) createKeys(ctx context.Context, g *registrar.Registrar, draft apik
 }
 
 // withdraw revokes keys that could not be printed: nobody has them.
-func (a *app) withdraw(ctx context.Context, g *registrar.Registrar, records []apikey.Record, why error) error {
+func (a *app) withdraw(ctx context.Context, g *registrar.Registrar, records []apikey.Record, printed int, why error) error {
 	ids := make([]string, len(records))
 	for i, r := range records {
 		ids[i] = r.ID
@@ -160,7 +168,18 @@ func (a *app) withdraw(ctx context.Context, g *registrar.Registrar, records []ap
 	if _, err := g.Revoke(ctx, ids, "it could not be printed"); err != nil {
 		return withHint(fmt.Errorf("%s made and not printed: %w; and not revoked: %w", what, why, err), "revoke what nobody has: 'fob key revoke %s'", strings.Join(ids, " "))
 	}
+	if printed > 0 {
+		what += fmt.Sprintf(" (the first %d are good)", printed)
+	}
 	return withHint(fmt.Errorf("%s could not be printed, and nobody has what was revoked at once: %w", what, why), "see where stdout goes, then try again")
+}
+
+// outliveBrokenPipe lets fob tell what became of keys whose reader has gone away: the
+// signal would end it without a word. The returned function undoes it.
+func outliveBrokenPipe() func() {
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	return func() { signal.Stop(broken) }
 }
 
 // newKeyJSONLine is a key on the one occasion that it is shown.

@@ -264,7 +264,12 @@ func (f *bulkFlags) meant(ctx context.Context, a *app, g *registrar.Registrar, i
 		return nil, withHint(errors.New("no key is meant by that"), "'fob key list' with the same flags shows all that it means, and their states")
 	case f.dryRun:
 		for _, r := range records {
-			a.note("would %s %s.", verb, keyText(r))
+			state := r.State(a.now())
+			if mayRotateOrRevoke(verb, state) || verb == "revoke" && state == apikey.Expired {
+				a.note("would %s %s.", verb, keyText(r))
+			} else {
+				a.note("would not %s %s: it is %s.", verb, keyText(r), state)
+			}
 		}
 		return nil, nil
 	case len(ids) == 0 && !f.yes:

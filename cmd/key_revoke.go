@@ -45,6 +45,9 @@ brings a revoked key back. What a flag means is counted and asked about first.
 }
 
 func runKeyRevoke(ctx context.Context, a *app, opts keyRevokeOptions) error {
+	if err := apikey.CheckReason(opts.reason); err != nil {
+		return withHint(&usageError{err.Error()}, "say it in a few words of plain text")
+	}
 	g, err := a.registrar(ctx, false)
 	if err != nil {
 		return err
@@ -78,12 +81,21 @@ func runKeyRevoke(ctx context.Context, a *app, opts keyRevokeOptions) error {
 		bar.at(int64(revoked), "")
 	}
 	bar.end()
-	if len(records) == 1 && revoked == 1 {
-		a.note("Revoked key %s.", keyText(records[0]))
-		return nil
-	}
-	a.note("Revoked %s; %d were revoked before.", plural(revoked, "key", "keys"), len(records)-revoked)
+	a.noteRevoked(records, revoked)
 	return nil
+}
+
+func (a *app) noteRevoked(records []apikey.Record, revoked int) {
+	switch before := len(records) - revoked; {
+	case len(records) == 1 && revoked == 1:
+		a.note("Revoked key %s.", keyText(records[0]))
+	case len(records) == 1:
+		a.note("Key %s was revoked before.", keyText(records[0]))
+	case before == 0:
+		a.note("Revoked %d keys.", revoked)
+	default:
+		a.note("Revoked %s; %s before.", plural(revoked, "key", "keys"), plural(before, "was revoked", "were revoked"))
+	}
 }
 
 // idOfStdin reads a whole key and returns its id if it is one of the registry's,

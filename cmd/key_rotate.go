@@ -71,6 +71,7 @@ func runKeyRotate(ctx context.Context, a *app, opts keyRotateOptions) error {
 	if err != nil || records == nil {
 		return err
 	}
+	defer outliveBrokenPipe()()
 	bar := a.newProgress("rotating", int64(len(records)))
 	defer bar.end()
 	var done, before int
@@ -82,6 +83,9 @@ func runKeyRotate(ctx context.Context, a *app, opts keyRotateOptions) error {
 			before++
 			continue
 		}
+		if lost := notDelivered(err, rotated, opts.compromised); lost != nil {
+			return lost
+		}
 		if err != nil {
 			if len(records) == 1 {
 				return err
@@ -90,13 +94,16 @@ func runKeyRotate(ctx context.Context, a *app, opts keyRotateOptions) error {
 		}
 		done++
 		if len(records) == 1 {
-			a.note("Key %s replaces %s. It is not shown again. %s", keyText(rotated.New), r.ID, endOfOld(overlap, opts.compromised))
+			a.note("Key %s replaces %s. It is not shown again. %s", keyText(rotated.New), r.ID, endOfOld("The old key", "has", "ends", overlap, opts.compromised))
 		}
 		bar.at(int64(done+before), "")
 	}
 	bar.end()
-	if len(records) > 1 {
-		a.note("Rotated %s. They are not shown again. %s", plural(done, "key", "keys"), endOfOld(overlap, opts.compromised))
+	switch {
+	case len(records) > 1 && done == 1:
+		a.note("Rotated 1 key. It is not shown again. %s", endOfOld("The old key", "has", "ends", overlap, opts.compromised))
+	case done > 1:
+		a.note("Rotated %d keys. They are not shown again. %s", done, endOfOld("The old keys", "have", "end", overlap, opts.compromised))
 	}
 	if before > 0 {
 		a.note("%s rotated before.", plural(before, "key was", "keys were"))
@@ -113,11 +120,22 @@ func (a *app) stillToRotate(ctx context.Context, g *registrar.Registrar, all []a
 	return still, err
 }
 
-func endOfOld(overlap time.Duration, compromised bool) string {
-	if compromised || overlap == 0 {
-		return "The old key has ended."
+// notDelivered says of a compromised key whose successor did not arrive what that
+// leaves: to run it again would not bring it back.
+func notDelivered(err error, rotated registrar.Rotated, compromised bool) error {
+	if !compromised || rotated.Old.RevokedAt.IsZero() || !errors.Is(err, registrar.ErrNotDelivered) {
+		return nil
 	}
-	return "The old key ends in " + roughly(overlap) + "."
+	return withHint(err, "key %s has ended, and nobody has its successor: 'fob key rotate %s --compromised' makes another",
+		rotated.Old.ID, rotated.New.ID)
+}
+
+// endOfOld says when the old keys end, with the verbs for one or several.
+func endOfOld(what, has, ends string, overlap time.Duration, compromised bool) string {
+	if compromised || overlap == 0 {
+		return what + " " + has + " ended."
+	}
+	return what + " " + ends + " in " + roughly(overlap) + "."
 }
 
 // stdoutDestination delivers a successor to whoever runs fob.
