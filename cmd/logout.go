@@ -40,7 +40,8 @@ it is done by hand is named. Your browser may still be signed in at the server;
 --end-session opens the page that ends that, where there is one.
 
 With --purge the settings go too, and the registered client. 'fob logout --all
---purge' leaves nothing of fob on this machine: no login, no key, no configuration.
+--purge' leaves nothing of fob on this machine, no login and no configuration, but for
+a registry of API keys: services rely on it.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob logout work

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/keyuse"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -22,7 +23,7 @@ func (a *app) confirmPurge(ctx context.Context, profiles []config.Profile, opts 
 	}
 	what := "the settings of " + strings.Join(names, ", ")
 	if opts.all {
-		what = "every login, key and setting of fob on this machine"
+		what = "every login and setting of fob on this machine"
 	}
 	answer, err := a.ask(ctx, fmt.Sprintf("This ends and deletes %s. Go on? [y/N]", what))
 	if errors.Is(err, errNoTerminal) {
@@ -56,13 +57,16 @@ func (a *app) purge(kept, dryRun bool) error {
 	}
 	if dryRun {
 		a.note("would delete %s, and what fob has in %s and %s.", paths.Config, paths.Data, paths.Cache)
+		if path := ownRegistry(paths); path != "" {
+			a.note("would leave the registry of the API keys that you have issued: %s.", path)
+		}
 		return nil
 	}
 	if kept {
 		return withHint(errors.New("some of it is left, and with it the configuration and the keys"),
 			"see above, then try again; 'fob logout --all --purge --local' asks no server")
 	}
-	if err := errors.Join(session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
+	if err := errors.Join(keyuse.Spool{Dir: paths.Cache}.Remove(), session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
 		return err
 	}
 	if a.getenv("FOB_CONFIG") != "" {
@@ -91,11 +95,14 @@ func ownRegistry(paths config.Paths) string {
 // checkPeppers refuses to take what the registry's keys cannot be verified without. A
 // storage that cannot be asked keeps none that would be missed.
 func (a *app) checkPeppers(ctx context.Context, paths config.Paths, cfg *config.Config) error {
-	store, err := a.store(paths, cfg, config.Profile{Name: peppersContext.Profile})
-	if err != nil {
-		return err
-	}
-	if _, err := store.Measure(ctx, peppersContext); err == nil {
+	for _, storage := range []string{"", storageFile} { // FOB_STORAGE may have been another when they were added
+		store, err := a.store(paths, cfg, config.Profile{Name: peppersContext.Profile, Storage: storage})
+		if err != nil {
+			continue
+		}
+		if size, _ := store.Measure(ctx, peppersContext); size.Items == 0 { // one that no key opens is there, too
+			continue
+		}
 		return withHint(errors.New("this machine keeps the peppers of API keys, and keys cannot be verified without"),
 			"'fob key pepper list' names them; 'fob key pepper remove NAME' takes one away")
 	}

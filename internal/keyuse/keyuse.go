@@ -58,6 +58,15 @@ func (s Spool) Add(u apikey.Use) (full bool, err error) {
 	return info.Size() > maxSize || err == nil && u.Last.Sub(started) > maxAge, nil
 }
 
+// Remove deletes what was collected.
+func (s Spool) Remove() error {
+	spools, err := filepath.Glob(filepath.Join(s.Dir, fileName+"*"))
+	for _, path := range spools {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
 // openSpool opens a file of this user alone.
 func openSpool(path string, flag int) (*os.File, error) {
 	if err := atomicfile.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
