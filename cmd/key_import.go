@@ -66,6 +66,9 @@ func runKeyImport(ctx context.Context, a *app, opts keyImportOptions) error {
 		}
 	}
 	g, err := a.registrar(ctx, !opts.dryRun)
+	if opts.dryRun && errors.Is(err, apikey.ErrNoRegistry) {
+		g, err = a.noRegistry()
+	}
 	if err != nil {
 		return err
 	}
@@ -73,12 +76,11 @@ func runKeyImport(ctx context.Context, a *app, opts keyImportOptions) error {
 	var done imported
 	err = a.importAll(ctx, g, opts, &done)
 	if err == nil {
-		verb := "Imported"
 		if opts.dryRun {
-			verb = "Would import"
-			done.added = done.read
+			a.note("Would import %s, but for those that the registry has already.", plural(done.read, "key", "keys"))
+			return nil
 		}
-		a.note("%s %s; %d were there already.", verb, plural(done.added, "key", "keys"), done.read-done.added)
+		a.note("Imported %s; %d were there already.", plural(done.added, "key", "keys"), done.read-done.added)
 		return nil
 	}
 	var line *keyfile.LineError
@@ -93,6 +95,19 @@ func runKeyImport(ctx context.Context, a *app, opts keyImportOptions) error {
 		return a.cutShort(ctx, err, plural(done.added, "key was", "keys were")+" imported", "")
 	}
 	return err
+}
+
+// emptyRegistry stands for one that is not made yet.
+type emptyRegistry struct{ apikey.Registry }
+
+func (emptyRegistry) Pepper(context.Context) (string, error) { return "", nil }
+
+func (emptyRegistry) Close() error { return nil }
+
+// noRegistry is a registrar that completes records, and can keep none.
+func (a *app) noRegistry() (*registrar.Registrar, error) {
+	format, err := a.keyFormat()
+	return &registrar.Registrar{Registry: emptyRegistry{}, Format: format, Now: a.now}, err
 }
 
 func (a *app) importAll(ctx context.Context, g *registrar.Registrar, opts keyImportOptions, done *imported) error {

@@ -109,14 +109,14 @@ func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, erro
 	var keys, entries []any
 	for i := range records {
 		r := &records[i]
-		if digest, known := there[r.ID]; known {
-			if !digest.Equal(r.Digest) {
+		if before, known := there[r.ID]; known {
+			if before.pepper == r.Pepper && !before.digest.Equal(r.Digest) {
 				return nil, fmt.Errorf("key %s is there already, with another digest", r.ID)
 			}
 			skipped = append(skipped, r.ID)
 			continue
 		}
-		there[r.ID] = r.Digest // twice in one batch is once
+		there[r.ID] = hash{r.Digest, r.Pepper} // twice in one batch is once
 		values, err := keyValues(r)
 		if err != nil {
 			return nil, err
@@ -154,9 +154,16 @@ func (c *change) insertRows(insert string, width int, values []any) error {
 	return err
 }
 
-// there returns the digests of those records' ids that the registry has.
-func (c *change) there(records []apikey.Record) (map[string]apikey.Digest, error) {
-	there := make(map[string]apikey.Digest)
+// hash is a key's, and what it was made with: two of one key with different peppers
+// differ, and say nothing of one another.
+type hash struct {
+	digest apikey.Digest
+	pepper string
+}
+
+// there returns the hashes of those records' ids that the registry has.
+func (c *change) there(records []apikey.Record) (map[string]hash, error) {
+	there := make(map[string]hash)
 	for some := range slices.Chunk(records, c.parameters) {
 		if err := c.addThere(there, some); err != nil {
 			return nil, err
@@ -165,12 +172,12 @@ func (c *change) there(records []apikey.Record) (map[string]apikey.Digest, error
 	return there, nil
 }
 
-func (c *change) addThere(there map[string]apikey.Digest, records []apikey.Record) error {
+func (c *change) addThere(there map[string]hash, records []apikey.Record) error {
 	ids := make([]any, len(records))
 	for i := range records {
 		ids[i] = records[i].ID
 	}
-	rows, err := c.tx.QueryContext(c.ctx, "SELECT id, digest FROM api_key WHERE id IN "+placeholders(len(ids), len(ids)), ids...)
+	rows, err := c.tx.QueryContext(c.ctx, "SELECT id, digest, pepper FROM api_key WHERE id IN "+placeholders(len(ids), len(ids)), ids...)
 	if err != nil {
 		return err
 	}
@@ -178,12 +185,12 @@ func (c *change) addThere(there map[string]apikey.Digest, records []apikey.Recor
 	for rows.Next() {
 		var id string
 		var digest []byte
-		if err := rows.Scan(&id, &digest); err != nil {
+		var h hash
+		if err := rows.Scan(&id, &digest, &h.pepper); err != nil {
 			return err
 		}
-		var d apikey.Digest
-		copy(d[:], digest)
-		there[id] = d
+		copy(h.digest[:], digest)
+		there[id] = h
 	}
 	return rows.Err()
 }
