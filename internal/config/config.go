@@ -23,11 +23,15 @@ type Config struct {
 	KeyFile string `toml:"key_file"` // the file storage's key, outside fob's folders
 	// PassphraseCommand is a program and its arguments; it prints the file storage's
 	// passphrase.
-	PassphraseCommand []string           `toml:"passphrase_command"`
-	CAFile            string             `toml:"ca_file"`
-	Keys              Keys               `toml:"keys"`
-	Serve             Serve              `toml:"serve"`
-	Profiles          map[string]Profile `toml:"profile"`
+	PassphraseCommand []string `toml:"passphrase_command"`
+	CAFile            string   `toml:"ca_file"`
+	Keys              Keys     `toml:"keys"`
+	// Commands are programs and their arguments, by the names that others have for them:
+	// a registry, which more than this user may write, chooses no argument.
+	Commands    map[string][]string `toml:"commands"`
+	Destination Destination         `toml:"destination"`
+	Serve       Serve               `toml:"serve"`
+	Profiles    map[string]Profile  `toml:"profile"`
 }
 
 // ParseError is a configuration that fob does not understand, and where.
@@ -59,6 +63,9 @@ func parse(path string, text []byte) (*Config, error) {
 	decoder := toml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte(byteOrderMark))))
 	if err := decoder.DisallowUnknownFields().Decode(c); err != nil {
 		return nil, parseError(path, err)
+	}
+	if err := c.checkMachine(); err != nil {
+		return nil, &ParseError{Path: path, Reason: err.Error()}
 	}
 	for name, p := range c.Profiles {
 		if err := ValidName(name); err != nil {

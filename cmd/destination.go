@@ -1,0 +1,131 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// destinationFlags are the flags of commands that deliver.
+type destinationFlags struct {
+	to []string
+	as []string
+}
+
+func (f *destinationFlags) register(c *cobra.Command, to string) {
+	c.Flags().StringArrayVar(&f.to, "to", nil, to+": a `DESTINATION`; repeatable, see 'fob help destinations'")
+	c.Flags().StringArrayVar(&f.as, "as", nil, "whose credential the platform is shown: `[PLATFORM=]PROFILE`, or secret/NAME; repeatable")
+	refuseEmpty(c, "to", "as")
+}
+
+// destinations reads the names of destinations, all before anything is done.
+func (a *app) destinations(names, as []string) ([]destination.Destination, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	m, err := a.machine(as)
+	if err != nil {
+		return nil, err
+	}
+	var all []destination.Destination
+	seen := make(map[string]bool)
+	for _, name := range names {
+		d, err := destination.Parse(name, m)
+		if err != nil {
+			return nil, hintOfDestination(err)
+		}
+		if !seen[d.Name()] {
+			all = append(all, d)
+		}
+		seen[d.Name()] = true
+	}
+	return all, nil
+}
+
+// machine is what destinations may use of this one.
+func (a *app) machine(as []string) (destination.Machine, error) {
+	var m destination.Machine
+	paths, err := a.paths()
+	if err != nil {
+		return m, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return m, err
+	}
+	client, err := a.httpClient(cfg, config.Profile{})
+	if err != nil {
+		return m, err
+	}
+	chosen, err := credentialsOf(cfg, as)
+	if err != nil {
+		return m, err
+	}
+	roots := cfg.Destination.DotenvRoots
+	if here, err := os.Getwd(); err == nil && len(roots) == 0 {
+		roots = []string{here}
+	}
+	return destination.Machine{
+		HTTP: client, Getenv: a.getenv, Now: a.now, URLs: cfg.Destination.URL, Commands: cfg.Commands,
+		Environ: os.Environ(), DotenvRoots: roots, LockDir: filepath.Join(paths.Data, "locks"),
+		Credential: func(ctx context.Context, scheme string) (secret.Secret, error) {
+			source, named := chosen[scheme]
+			if !named {
+				source = chosen[""]
+			}
+			if source == "" {
+				return secret.Secret{}, nil
+			}
+			return a.credential(ctx, source)
+		},
+	}, nil
+}
+
+// credentialsOf says by platform what is shown to it; "" is any platform. The command
+// line wins over the configuration.
+func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
+	chosen := make(map[string]string)
+	for platform, source := range cfg.Destination.As {
+		chosen[platform] = source
+	}
+	for _, given := range as {
+		platform, source, found := strings.Cut(given, "=")
+		if !found {
+			platform, source = "", given
+			clear(chosen)
+		}
+		chosen[platform] = source
+	}
+	for _, source := range chosen {
+		profile := strings.TrimPrefix(source, "token/")
+		if config.ValidName(profile) != nil {
+			return nil, withHint(usagef("--as takes a profile, or PLATFORM=PROFILE"), "as in --as github=work; the platform's usual variables do, too")
+		}
+	}
+	return chosen, nil
+}
+
+// credential is the token of a profile.
+func (a *app) credential(ctx context.Context, source string) (secret.Secret, error) {
+	return a.tokenFor(ctx, strings.TrimPrefix(source, "token/"))
+}
+
+// hintOfDestination says how a destination is written.
+func hintOfDestination(err error) error {
+	var wrong *destination.NameError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	if wrong.Usage == "" {
+		return withHint(&usageError{err.Error()}, "see 'fob help destinations'")
+	}
+	return withHint(&usageError{err.Error()}, "write %s; see 'fob help destinations'", wrong.Usage)
+}

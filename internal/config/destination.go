@@ -1,0 +1,32 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// Destination is the table [destination]: how this machine delivers credentials.
+type Destination struct {
+	As          map[string]string `toml:"as"`           // by platform: token/PROFILE or secret/NAME
+	URL         map[string]string `toml:"url"`          // by platform, where it is self-hosted
+	DotenvRoots []string          `toml:"dotenv_roots"` // folders that .env files may be written below
+}
+
+// checkMachine refuses what would fail only when it is used: programs without a path or
+// a name, folders that depend on where fob is started.
+func (c *Config) checkMachine() error {
+	for name, argv := range c.Commands {
+		if err := ValidName(name); err != nil {
+			return fmt.Errorf("[commands]: %w", err)
+		}
+		if len(argv) == 0 || argv[0] == "" {
+			return fmt.Errorf("[commands]: %s names no program", name)
+		}
+	}
+	for _, root := range c.Destination.DotenvRoots {
+		if !filepath.IsAbs(root) {
+			return fmt.Errorf("[destination]: dotenv_roots has %.80q, which is no absolute path", root)
+		}
+	}
+	return nil
+}

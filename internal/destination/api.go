@@ -1,0 +1,217 @@
+package destination
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// api is a platform's REST interface.
+type api struct {
+	http   *http.Client
+	base   string      // without a slash behind
+	header http.Header // of every request: who asks, which version
+	hide   []string    // secrets that no message may repeat
+	now    func() time.Time
+}
+
+// newAPI refuses an address that a credential must not go to: it takes https, or http
+// on this machine.
+func newAPI(m Machine, base string) (*api, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%q is no address of a platform", safetext.Line(base))
+	}
+	if host := u.Hostname(); u.Scheme != "https" && (u.Scheme != "http" || host != "localhost" && host != "127.0.0.1" && host != "::1") {
+		return nil, fmt.Errorf("%s is no https address: the credential would be read on the way", safetext.Line(base))
+	}
+	return &api{http: m.HTTP, base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now}, nil
+}
+
+// authorize sets a header that has a credential in it, and hides that in messages.
+func (a *api) authorize(header, prefix string, credential secret.Secret) {
+	a.header.Set(header, prefix+credential.Reveal())
+	a.hide = append(a.hide, credential.Reveal())
+}
+
+// AnswerError is an answer that says that nothing was delivered.
+type AnswerError struct {
+	Host       string
+	Status     int
+	Message    string        // the platform's, inert, without the value; may be empty
+	RetryAfter time.Duration // as the platform asks; 0: it does not say
+}
+
+func (e *AnswerError) Error() string {
+	text := fmt.Sprintf("%s answered %d %s", safetext.Line(e.Host), e.Status, http.StatusText(e.Status))
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return text
+}
+
+// Unwrap lets an answer that may be better next time be ErrUnavailable.
+func (e *AnswerError) Unwrap() error {
+	if httpclient.IsTemporary(e.Status) {
+		return httpclient.ErrUnavailable
+	}
+	return nil
+}
+
+// isAnswer reports whether err is an answer of one of those statuses.
+func isAnswer(err error, statuses ...int) bool {
+	var answer *AnswerError
+	if !errors.As(err, &answer) {
+		return false
+	}
+	for _, status := range statuses {
+		if answer.Status == status {
+			return true
+		}
+	}
+	return false
+}
+
+// The tries after a failure that may pass, and the longest wait for one.
+const (
+	maxTries = 3
+	maxWait  = 10 * time.Second
+)
+
+// do sends in as JSON (nil: no body) and reads the answer into out (nil: none is
+// read). The path begins with a slash, its segments escaped. Failures that may pass are
+// tried again: every call here can be made twice.
+func (a *api) do(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
+	return a.send(ctx, method, path, "application/json", body, out)
+}
+
+func (a *api) send(ctx context.Context, method, path, contentType string, body []byte, out any) error {
+	for try := 1; ; try++ {
+		err := a.once(ctx, method, path, contentType, body, out)
+		wait := time.Duration(try) * 300 * time.Millisecond
+		var answer *AnswerError
+		if errors.As(err, &answer) && answer.RetryAfter > 0 {
+			wait = answer.RetryAfter
+		}
+		if !errors.Is(err, httpclient.ErrUnavailable) || try == maxTries || wait > maxWait || !pause(ctx, wait) {
+			return err
+		}
+	}
+}
+
+// pause waits, and reports whether there is time left to go on.
+func pause(ctx context.Context, wait time.Duration) bool {
+	if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) < wait {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(wait):
+		return true
+	}
+}
+
+func (a *api) once(ctx context.Context, method, path, contentType string, body []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, a.base+path, bytes.NewReader(body))
+	if err != nil {
+		return errors.New("the platform's address cannot be asked")
+	}
+	for name, values := range a.header {
+		req.Header[name] = values
+	}
+	if req.Header.Get("Accept") == "" {
+		req.Header.Set("Accept", "application/json")
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", contentType)
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return httpclient.Judge(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return httpclient.Judge(err)
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return &AnswerError{req.URL.Host, resp.StatusCode, a.messageIn(answer), a.retryAfter(resp.Header)}
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("%w: %s did not answer with JSON", httpclient.ErrMalformed, safetext.Line(req.URL.Host))
+	}
+	return nil
+}
+
+// retryAfter reads the header of that name (RFC 9110 §10.2.3).
+func (a *api) retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 && seconds < 1<<30 {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(at.Sub(a.now()), 0)
+	}
+	return 0
+}
+
+// messageIn finds what a platform says of its refusal. A page of HTML says nothing.
+func (a *api) messageIn(body []byte) string {
+	var answer struct {
+		Message, Error any
+		Errors         any
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return ""
+	}
+	for _, found := range []any{answer.Message, answer.Error, answer.Errors} {
+		text, isText := found.(string)
+		if !isText && found != nil {
+			inJSON, err := json.Marshal(found)
+			if err != nil {
+				continue
+			}
+			text = string(inJSON)
+		}
+		if text != "" {
+			return a.inert(text)
+		}
+	}
+	return ""
+}
+
+// inert is a platform's text without our secrets, as it can be shown.
+func (a *api) inert(text string) string { return safetext.Line(hidden(text, a.hide)) }
+
+// hidden is a text without secrets that are long enough to be told from other words.
+func hidden(text string, secrets []string) string {
+	for _, s := range secrets {
+		if len(s) >= 4 {
+			text = strings.ReplaceAll(text, s, "***")
+		}
+	}
+	return text
+}

@@ -1,0 +1,108 @@
+package destination
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// command delivers by a program of this machine's own configuration: whoever names it,
+// in a registry that others may write, chooses no argument.
+type command struct {
+	name    string
+	argv    []string
+	environ []string
+}
+
+func parseCommand(m Machine, p place) (Destination, error) {
+	argv := m.Commands[p.where]
+	if len(argv) == 0 || argv[0] == "" {
+		return nil, p.refuse("the configuration has no command of that name under [commands]")
+	}
+	return &command{p.name, argv, m.Environ}, nil
+}
+
+func (c *command) Name() string { return c.name }
+
+func (c *command) Check(secret.Secret) error { return nil }
+
+// Deliver runs the program with the value on its stdin, as it is, and no line break
+// behind. A status other than 0 means that nothing was delivered.
+func (c *command) Deliver(ctx context.Context, value secret.Secret) error {
+	_, err := Run(ctx, c.argv, c.environ, value)
+	return err
+}
+
+const (
+	// commandFarewell is how long a program may take to end, once it is told to.
+	commandFarewell = 2 * time.Second
+	// maxOutput is how many bytes of a program's output are kept.
+	maxOutput = 64 << 10
+)
+
+// Run runs a program of the configuration with a value on its stdin, and returns what
+// it prints. The error has the end of its complaints, without the value.
+func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdout []byte, err error) {
+	var out, complaints capped
+	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	c.Env = slices.Clone(environ)
+	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(value.Reveal()), &out, &complaints
+	c.Cancel = func() error { return endProcess(c.Process) }
+	c.WaitDelay = commandFarewell
+	err = c.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil && out.over:
+		return nil, fmt.Errorf("%s printed more than %d bytes", safetext.Line(argv[0]), maxOutput)
+	case err == nil:
+		return out.kept, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s did not end in time: %w", safetext.Line(argv[0]), ctx.Err())
+	case errors.As(err, &exit):
+		return nil, &CommandError{argv[0], exit.ExitCode(), lastLine(hidden(string(complaints.kept), withLines(value.Reveal())))}
+	}
+	return nil, fmt.Errorf("%s cannot be run: %w", safetext.Line(argv[0]), err)
+}
+
+// withLines are a value and its lines, as a program may print them one by one.
+func withLines(value string) []string { return append([]string{value}, strings.Fields(value)...) }
+
+// CommandError is a program that ended with a status other than 0.
+type CommandError struct {
+	Program   string
+	Status    int
+	Complaint string // the last line on its stderr, inert
+}
+
+func (e *CommandError) Error() string {
+	text := fmt.Sprintf("%s ended with status %d", safetext.Line(e.Program), e.Status)
+	if e.Complaint != "" {
+		text += ": " + e.Complaint
+	}
+	return text
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return safetext.Line(lines[len(lines)-1])
+}
+
+// capped keeps the first bytes of an output, and reads on, so that nobody waits for it.
+type capped struct {
+	kept []byte
+	over bool
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	fits := min(len(p), maxOutput-len(c.kept))
+	c.kept = append(c.kept, p[:fits]...)
+	c.over = c.over || fits < len(p)
+	return len(p), nil
+}

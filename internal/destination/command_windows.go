@@ -1,0 +1,5 @@
+package destination
+
+import "os"
+
+func endProcess(p *os.Process) error { return p.Kill() }

@@ -1,0 +1,158 @@
+// Package destination delivers credentials to where machines need them: CI systems,
+// secret managers, clusters, files. Each platform is one small file with the few REST
+// calls that it takes; no platform's own library is linked.
+package destination
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// Destination is a place for one credential.
+type Destination interface {
+	// Name is how users and the registry write it; Parse reads it.
+	Name() string
+	// Check refuses a value that the platform would not take, without asking it.
+	Check(value secret.Secret) error
+	// Deliver puts the credential there, in place of what is there. Twice is as good
+	// as once. The error has no part of the value in it.
+	Deliver(ctx context.Context, value secret.Secret) error
+}
+
+// Machine is what destinations use of the machine that delivers.
+type Machine struct {
+	HTTP   *http.Client
+	Getenv func(string) string
+	Now    func() time.Time
+	// Credential returns what the user chose to show to the platforms of a scheme; a
+	// zero Secret means that the platform's usual variables count.
+	Credential func(ctx context.Context, scheme string) (secret.Secret, error)
+	// URLs are the addresses of self-hosted platforms, by scheme.
+	URLs map[string]string
+	// Commands are programs with their arguments, by the name that exec: has for them.
+	Commands map[string][]string
+	// Environ is what those programs find in their environment.
+	Environ []string
+	// DotenvRoots are the folders, absolute, that dotenv: may write below.
+	DotenvRoots []string
+	// LockDir is a private folder for the locks of files.
+	LockDir string
+}
+
+// NameError is a destination whose name its platform could not have.
+type NameError struct {
+	Name   string // inert
+	Reason string
+	Usage  string // how such a destination is written; may be empty
+}
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("%q is no destination: %s", e.Name, e.Reason)
+}
+
+// Why nothing was delivered, beside what platforms answer.
+var (
+	// ErrNoCredential means that nothing says who delivers.
+	ErrNoCredential = errors.New("there is no credential for the platform")
+	// ErrValue is a value that a platform does not take.
+	ErrValue = errors.New("the value cannot be delivered")
+)
+
+// place is a name in its parts: scheme:where#field.
+type place struct {
+	name, scheme, where, field string
+}
+
+// kinds are the destinations that there are, each with the way it is written.
+var kinds = []struct {
+	scheme, usage string
+	parse         func(Machine, place) (Destination, error)
+}{
+	{"dotenv", "dotenv:PATH#NAME", parseDotenv},
+	{"gitea", "gitea:OWNER/REPO#NAME", parseGitea},
+	{"exec", "exec:NAME", parseCommand},
+}
+
+// Usages are the ways to write destinations, for help.
+func Usages() []string {
+	usages := make([]string, len(kinds))
+	for i, kind := range kinds {
+		usages[i] = kind.usage
+	}
+	return usages
+}
+
+// maxName is how many bytes a name has at most.
+const maxName = 512
+
+// Parse reads a destination's name. What its platform would refuse is refused here
+// (*NameError), before anything is minted for it; nothing is asked of the network.
+func Parse(name string, m Machine) (Destination, error) {
+	p := place{name: name}
+	refused := func(reason, usage string) error { return &NameError{safetext.Line(name), reason, usage} }
+	if len(name) > maxName || name != safetext.Lines(name) || strings.Contains(name, "\n") {
+		return nil, refused("it is too long, or has characters that no name has", "")
+	}
+	var found bool
+	if p.scheme, p.where, found = strings.Cut(name, ":"); !found {
+		return nil, refused("it names no platform", "one of "+strings.Join(Usages(), ", "))
+	}
+	if i := strings.LastIndexByte(p.where, '#'); i >= 0 {
+		p.where, p.field = p.where[:i], p.where[i+1:]
+	}
+	for _, kind := range kinds {
+		if kind.scheme != p.scheme {
+			continue
+		}
+		if strings.Contains(kind.usage, "#") == (p.field == "") || p.where == "" {
+			return nil, refused("write "+kind.usage, kind.usage)
+		}
+		d, err := kind.parse(m, p)
+		var wrong *NameError
+		if errors.As(err, &wrong) && wrong.Usage == "" {
+			wrong.Usage = kind.usage
+		}
+		return d, err
+	}
+	return nil, refused("there is no platform of that name", "one of "+strings.Join(Usages(), ", "))
+}
+
+// refuse is a *NameError about a place.
+func (p place) refuse(format string, args ...any) error {
+	return &NameError{Name: safetext.Line(p.name), Reason: fmt.Sprintf(format, args...)}
+}
+
+// credential is what the user chose for a platform, else the first of the platform's
+// usual variables that is set.
+func (m Machine) credential(ctx context.Context, scheme string, variables ...string) (secret.Secret, error) {
+	if m.Credential != nil {
+		if chosen, err := m.Credential(ctx, scheme); err != nil || !chosen.IsZero() {
+			return chosen, err
+		}
+	}
+	for _, name := range variables {
+		if value := m.Getenv(name); value != "" {
+			return secret.New(value), nil
+		}
+	}
+	return secret.Secret{}, fmt.Errorf("%w: %s needs --as PROFILE, or %s", ErrNoCredential, scheme, strings.Join(variables, " or "))
+}
+
+// isIdentifier reports whether text is a name as variables have it: letters, digits
+// and _, no digit in front.
+func isIdentifier(text string) bool {
+	for i := range len(text) {
+		c := text[i]
+		if c != '_' && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return text != ""
+}

@@ -1,0 +1,112 @@
+package destination
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/fobcli/fob/internal/secret"
+)
+
+func machine(t *testing.T) Machine {
+	return Machine{Getenv: func(string) string { return "" }, DotenvRoots: []string{t.TempDir()}, LockDir: filepath.Join(t.TempDir(), "locks")}
+}
+
+func TestSetVariable(t *testing.T) {
+	for _, c := range []struct{ name, before, value, after string }{
+		{"an empty file", "", "v", "A=v\n"},
+		{"added at the end", "# why\nB=1", "v", "# why\nB=1\nA=v\n"},
+		{"in place, with its comment above", "# why\nA=old # no\nB=1\n", "v", "# why\nA=v\nB=1\n"},
+		{"export and blanks stay", "  export A = old\n", "v", "  export A =v\n"},
+		{"each time that it stands", "A=1\nB=2\nA=3\n", "v", "A=v\nB=2\nA=v\n"},
+		{"another that ends alike", "AA=1\nXA=2\n", "v", "AA=1\nXA=2\nA=v\n"},
+		{"a comment that looks like it", "#A='x\nB=1\n", "v", "#A='x\nB=1\nA=v\n"},
+		{"lines as Windows ends them", "B=1\r\nA=2\r\n", "v", "B=1\r\nA=v\r\n"},
+		{"an old value of several lines", "A=\"one\ntwo\\\"\nA=no\n\"\nB=1\n", "v", "A=v\nB=1\n"},
+		{"another's value of several lines", "B='\nA=not this\n'\n", "v", "B='\nA=not this\n'\nA=v\n"},
+		{"blanks", "", "a b", "A='a b'\n"},
+		{"a dollar", "", "a$b", "A='a$b'\n"},
+		{"quotes of both kinds", "", `a'b"$`, "A=\"a'b\\\"\\$\"\n"},
+		{"several lines", "", "a\nb", "A=\"a\\nb\"\n"},
+		{"nothing", "A=1\n", "", "A=''\n"},
+	} {
+		got, err := setVariable([]byte(c.before), "A", c.value)
+		if err != nil || string(got) != c.after {
+			t.Errorf("%s: %q, %v; want %q", c.name, got, err, c.after)
+		}
+	}
+	if _, err := setVariable([]byte("B=\"open\nA=1\n"), "A", "v"); err == nil {
+		t.Error("a file with an open quote was written")
+	}
+}
+
+func TestDotenvIsWrittenByManyAtOnce(t *testing.T) {
+	m := machine(t)
+	path := filepath.Join(m.DotenvRoots[0], ".env")
+	if err := os.WriteFile(path, []byte("# mine\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for _, name := range strings.Split("ABCDEFGHIJKLMNOPQRST", "") {
+		wg.Go(func() {
+			d, err := Parse("dotenv:"+path+"#"+name, m)
+			if err == nil {
+				err = d.Deliver(t.Context(), secret.New("value-"+name))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	text, _ := os.ReadFile(path)
+	if strings.Count(string(text), "=value-") != 20 || !strings.HasPrefix(string(text), "# mine\n") {
+		t.Errorf("the file is %q", text)
+	}
+	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
+		t.Errorf("its mode is %v", info.Mode())
+	}
+}
+
+// A registry that others write must choose no file of this machine.
+func TestF50DotenvStaysBelowItsRoots(t *testing.T) {
+	m := machine(t)
+	root, outside := m.DotenvRoots[0], t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{outside + "/.env", root + "/../.env", root + "/link/.env", "/etc/environment", root + "/absent/.env"} {
+		var wrong *NameError
+		if _, err := Parse("dotenv:"+path+"#A", m); !errors.As(err, &wrong) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	target := filepath.Join(outside, "target")
+	if err := errors.Join(os.WriteFile(target, []byte("B=1\n"), 0o600), os.Symlink(target, filepath.Join(root, ".env"))); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Parse("dotenv:"+root+"/.env#A", m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Deliver(t.Context(), secret.New("v")); err == nil {
+		t.Error("a link was written through")
+	}
+	if text, _ := os.ReadFile(target); string(text) != "B=1\n" {
+		t.Errorf("the link's target is %q", text)
+	}
+}
+
+func TestNamesThatAreRefused(t *testing.T) {
+	m := machine(t)
+	for _, name := range []string{"", "x", "nope:a#B", "dotenv:.env", "dotenv:#A", "dotenv:" + m.DotenvRoots[0] + "/.env#1A", "dotenv:" + m.DotenvRoots[0] + "/.env#A B",
+		"exec:", "exec:absent", "exec:a#b", "exec:a\nb", "exec:\x1b[2J", "exec:" + strings.Repeat("a", 600)} {
+		var wrong *NameError
+		if _, err := Parse(name, m); !errors.As(err, &wrong) || wrong.Usage == "" && len(name) < 500 && !strings.ContainsAny(name, "\n\x1b") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package destination
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// gitea is a secret of the actions of a repository or an organization, in Gitea or
+// Forgejo: PUT /repos/{owner}/{repo}/actions/secrets/{name}.
+type gitea struct {
+	Machine
+	place
+	path string // in the API
+	base string
+}
+
+// maxGiteaValue is what Gitea keeps, in bytes.
+const maxGiteaValue = 64 << 10
+
+func parseGitea(m Machine, p place) (Destination, error) {
+	g := &gitea{Machine: m, place: p, base: cmp.Or(m.URLs["gitea"], m.Getenv("GITEA_URL"), m.Getenv("FORGEJO_URL"))}
+	if g.base == "" {
+		return nil, p.refuse("nothing says where Gitea is: set GITEA_URL, or 'gitea' under [destination.url] in the configuration")
+	}
+	if upper := strings.ToUpper(p.field); !isIdentifier(p.field) || strings.HasPrefix(upper, "GITEA_") || strings.HasPrefix(upper, "GITHUB_") {
+		return nil, p.refuse("a secret's name has letters, digits and _, and starts neither with a digit nor with GITEA_ or GITHUB_")
+	}
+	if org, isOrg := strings.CutPrefix(p.where, "org:"); isOrg && isSlug(org) {
+		g.path = "/api/v1/orgs/" + url.PathEscape(org)
+		return g, nil
+	}
+	owner, repo, _ := strings.Cut(p.where, "/")
+	if !isSlug(owner) || !isSlug(repo) {
+		return nil, p.refuse("it is OWNER/REPO or org:NAME before the #")
+	}
+	g.path = "/api/v1/repos/" + url.PathEscape(owner) + "/" + url.PathEscape(repo)
+	return g, nil
+}
+
+func (g *gitea) Name() string { return g.name }
+
+func (g *gitea) Check(value secret.Secret) error {
+	if n := len(value.Reveal()); n == 0 || n > maxGiteaValue {
+		return fmt.Errorf("%w: Gitea takes 1 to %d bytes, and it has %d", ErrValue, maxGiteaValue, n)
+	}
+	if strings.ContainsRune(value.Reveal(), 0) {
+		return fmt.Errorf("%w: Gitea's actions cannot use a NUL", ErrValue)
+	}
+	return nil
+}
+
+// Deliver keeps line breaks as they are but for CR LF, which Gitea makes LF.
+func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
+	token, err := g.credential(ctx, "gitea", "GITEA_TOKEN", "FORGEJO_TOKEN")
+	if err != nil {
+		return err
+	}
+	a, err := newAPI(g.Machine, g.base)
+	if err != nil {
+		return err
+	}
+	a.authorize("Authorization", "token ", token)
+	a.hide = append(a.hide, value.Reveal())
+	in := map[string]string{"data": value.Reveal()}
+	return a.do(ctx, http.MethodPut, g.path+"/actions/secrets/"+url.PathEscape(g.field), in, nil)
+}
+
+// isSlug reports whether text can be one segment of a path: what platforms call owners,
+// repositories and projects.
+func isSlug(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c != '-' && c != '.' && !isIdentifier("_"+string(c)) {
+			return false
+		}
+	}
+	return text != "" && text != "." && text != ".."
+}

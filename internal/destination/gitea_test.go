@@ -1,0 +1,128 @@
+package destination
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// platform is a machine that knows one platform, at a server of the test.
+func platform(t *testing.T, scheme string, environ map[string]string, answer http.HandlerFunc) Machine {
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	client, err := httpclient.New(httpclient.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := machine(t)
+	m.HTTP, m.Now, m.URLs = client, time.Now, map[string]string{scheme: server.URL}
+	m.Getenv = func(name string) string { return environ[name] }
+	return m
+}
+
+func deliver(t *testing.T, m Machine, name, value string) error {
+	t.Helper()
+	d, err := Parse(name, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Check(secret.New(value)); err != nil {
+		return err
+	}
+	return d.Deliver(t.Context(), secret.New(value))
+}
+
+func TestGitea(t *testing.T) {
+	asked := ""
+	m := platform(t, "gitea", map[string]string{"GITEA_TOKEN": "canary-token"}, func(w http.ResponseWriter, r *http.Request) {
+		var in map[string]string
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		asked = fmt.Sprint(r.Method, " ", r.URL.EscapedPath(), " ", r.Header.Get("Authorization"), " ", in)
+		w.WriteHeader(http.StatusCreated)
+	})
+	for name, want := range map[string]string{
+		"gitea:acme/web.site#API_KEY": "PUT /api/v1/repos/acme/web.site/actions/secrets/API_KEY token canary-token map[data:v]",
+		"gitea:org:acme#API_KEY":      "PUT /api/v1/orgs/acme/actions/secrets/API_KEY token canary-token map[data:v]",
+	} {
+		if err := deliver(t, m, name, "v"); err != nil || asked != want {
+			t.Errorf("%s: %v, %s", name, err, asked)
+		}
+	}
+	for _, name := range []string{"gitea:acme#A", "gitea:acme/../x#A", "gitea:acme/web#GITHUB_X", "gitea:acme/web#1A", "gitea:acme/a b#A", "gitea:a/b?x#A", "gitea:org:#A"} {
+		if _, err := Parse(name, m); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+	if err := deliver(t, m, "gitea:acme/web#A", ""); !errors.Is(err, ErrValue) {
+		t.Error(err)
+	}
+}
+
+// What platforms answer when they do not take it, alike for all of them.
+func TestAnswersThatAreNoDelivery(t *testing.T) {
+	const value = "canary-value-1"
+	for status, c := range map[int]struct {
+		header, body, want string
+		tries              int
+	}{
+		401: {"", `{"message":"token canary-token is bad"}`, "answered 401 Unauthorized: token *** is bad", 1},
+		403: {"", "<html>no</html>", "answered 403 Forbidden", 1},
+		404: {"", `{"error":"\u001b[2Jnone"}`, "answered 404 Not Found: [2Jnone", 1},
+		409: {"", `{}`, "answered 409 Conflict", 1},
+		422: {"", `{"errors":[{"value":"` + value + `"}]}`, `answered 422 Unprocessable Entity: [{"value":"***"}]`, 1},
+		429: {"3600", `{}`, "answered 429 Too Many Requests", 1},
+		503: {"", strings.Repeat("x", 1<<20), "answered 503 Service Unavailable", 3},
+		302: {"", "", "refused a redirect", 1},
+	} {
+		tries := 0
+		m := platform(t, "gitea", map[string]string{"GITEA_TOKEN": "canary-token"}, func(w http.ResponseWriter, _ *http.Request) {
+			tries++
+			w.Header().Set("Retry-After", c.header)
+			w.Header().Set("Location", "https://elsewhere.example/")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(c.body))
+		})
+		err := deliver(t, m, "gitea:acme/web#A", value)
+		if err == nil || !strings.HasSuffix(err.Error(), c.want) && status != 302 || tries != c.tries || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%d: %v after %d tries", status, err, tries)
+		}
+	}
+}
+
+func TestATooHurriedDeliveryIsMadeAgain(t *testing.T) {
+	tries := 0
+	m := platform(t, "gitea", map[string]string{"GITEA_TOKEN": "t"}, func(w http.ResponseWriter, _ *http.Request) {
+		if tries++; tries == 1 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+	})
+	if err := deliver(t, m, "gitea:acme/web#A", "v"); err != nil || tries != 2 {
+		t.Error(err, tries)
+	}
+}
+
+func TestNoCredentialGoesOutInTheClear(t *testing.T) {
+	m := machine(t)
+	m.Getenv = func(string) string { return "http://gitea.example" }
+	if err := deliver(t, m, "gitea:acme/web#A", "v"); err == nil || !strings.Contains(err.Error(), "no https address") {
+		t.Error(err)
+	}
+	m.Getenv = func(name string) string {
+		if name == "GITEA_URL" {
+			return "https://gitea.example"
+		}
+		return ""
+	}
+	if err := deliver(t, m, "gitea:acme/web#A", "v"); !errors.Is(err, ErrNoCredential) {
+		t.Error(err)
+	}
+}
