@@ -222,18 +222,23 @@ func (a *app) fail(ctx context.Context, err error) int {
 	if errors.As(err, &child) {
 		return child.status
 	}
+	var several failures
+	if !errors.As(err, &several) {
+		several = failures{err}
+	}
 	if ctx.Err() != nil {
 		a.note("interrupted")
+		for _, one := range several {
+			if errors.Is(one, errLeft) { // what the interrupted command leaves behind
+				a.showError(one)
+			}
+		}
 		return exitInterrupted
 	}
 	var found *findingsError
 	if errors.As(err, &found) {
 		a.note("%s", found)
 		return exitFindings
-	}
-	var several failures
-	if !errors.As(err, &several) {
-		several = failures{err}
 	}
 	for _, one := range several {
 		a.showError(one)

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,7 @@ func (f *destinationFlags) register(c *cobra.Command, to string) {
 	c.Flags().StringArrayVar(&f.to, "to", nil, to+": a `DESTINATION`; repeatable, see 'fob help destinations'")
 	c.Flags().StringArrayVar(&f.as, "as", nil, "whose credential the platform is shown: `[PLATFORM=]PROFILE`, or secret/NAME; repeatable")
 	refuseEmpty(c, "to", "as")
+	_ = c.RegisterFlagCompletionFunc("to", completeDestinations)
 }
 
 // destinations reads the names of destinations, all before anything is done.
@@ -128,4 +130,78 @@ func hintOfDestination(err error) error {
 		return withHint(&usageError{err.Error()}, "see 'fob help destinations'")
 	}
 	return withHint(&usageError{err.Error()}, "write %s; see 'fob help destinations'", wrong.Usage)
+}
+
+// hintOfDelivery says what to do about a platform that did not take a value.
+func hintOfDelivery(err error) string {
+	var answer *destination.AnswerError
+	var command *destination.CommandError
+	switch {
+	case errors.Is(err, destination.ErrNoCredential):
+		return "log in there and give --as PROFILE, or set the variable; 'as' under [destination] in the configuration does it for good"
+	case errors.Is(err, destination.ErrValue):
+		return "nothing was delivered anywhere; choose another destination, or a value that it takes"
+	case errors.As(err, &command):
+		return "run the command by hand: the value comes on its stdin; it stands under [commands] in the configuration"
+	case errors.As(err, &answer):
+		return hintOfAnswer(answer)
+	}
+	return ""
+}
+
+func hintOfAnswer(answer *destination.AnswerError) string {
+	switch answer.Status {
+	case http.StatusUnauthorized:
+		return "the platform does not know the credential: give another with --as, or log in again"
+	case http.StatusForbidden:
+		return "the credential may not write there: ask for the permission or the scope that it lacks"
+	case http.StatusNotFound:
+		return "see the destination's name; many platforms answer so, too, where the credential may not look"
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		return "somebody else writes there: try again"
+	case http.StatusTooManyRequests:
+		if answer.RetryAfter > 0 {
+			return "try again in " + roughly(answer.RetryAfter)
+		}
+		return "try again later"
+	}
+	if answer.Status >= http.StatusInternalServerError {
+		return "the platform is not well: try again later"
+	}
+	return ""
+}
+
+// deliver brings a value to all destinations and says where it is.
+func (a *app) deliver(ctx context.Context, to []destination.Destination, value secret.Secret) error {
+	bar := a.newProgress("delivering", int64(len(to)))
+	results := destination.DeliverAll(ctx, to, value)
+	bar.end()
+	var failed failures
+	for i, err := range results {
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		a.note("Delivered to %s.", to[i].Name())
+	}
+	return failed.err()
+}
+
+// namesOf are the destinations' names as they are recorded.
+func namesOf(to []destination.Destination) []string {
+	names := make([]string, len(to))
+	for i, d := range to {
+		names[i] = d.Name()
+	}
+	return names
+}
+
+// completeDestinations offers the platforms.
+func completeDestinations(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var platforms []string
+	for _, usage := range destination.Usages() {
+		platform, _, _ := strings.Cut(usage, ":")
+		platforms = append(platforms, platform+":")
+	}
+	return platforms, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }

@@ -13,12 +13,14 @@ import (
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/registrar"
 	"github.com/fobcli/fob/internal/registry"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
@@ -74,6 +76,8 @@ func exitOf(err error) int {
 		status int
 	}{
 		{context.Canceled, exitInterrupted},
+		{registrar.ErrNotDelivered, exitFailed}, // whatever kept it from there
+		{destination.ErrNotDelivered, exitFailed},
 		{session.ErrLoginRequired, exitLoginRequired},
 		{filelock.ErrTimeout, exitLockTimeout},
 		{credstore.ErrNotFound, exitStorage},
@@ -133,6 +137,9 @@ const hintForeign = "something other than fob wrote this: look at it, then 'fob 
 
 // hintOf says what to do next where no command has said something better.
 func hintOf(err error) string {
+	if hint := hintOfDelivery(err); hint != "" {
+		return hint
+	}
 	if hint := hintOfKey(err); hint != "" {
 		return hint
 	}
@@ -202,6 +209,18 @@ func hintOfDetail(err error) string {
 	}
 	return ""
 }
+
+// errLeft says what a command that did not come to its end has left: also one that was
+// interrupted says so.
+var errLeft = errors.New("as it is now")
+
+func leftf(format string, args ...any) error { return &leftError{fmt.Sprintf(format, args...)} }
+
+type leftError struct{ what string }
+
+func (e *leftError) Error() string { return e.what }
+
+func (*leftError) Is(target error) bool { return target == errLeft }
 
 // failures are those of several profiles. Each is shown with its own hint.
 type failures []error

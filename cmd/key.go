@@ -43,6 +43,7 @@ for many machines. 'brand' and 'environments' under [keys] say what keys look li
 		newKeyUpdateCmd(a),
 		newKeyVerifyCmd(a),
 		newKeyRotateCmd(a),
+		newKeyPushCmd(a),
 		newKeyRevokeCmd(a),
 		newKeyImportCmd(a),
 		newKeyExportCmd(a),
@@ -192,29 +193,30 @@ func (a *app) completeEnvironments(*cobra.Command, []string, string) ([]string, 
 
 // keyJSON is a key as fob prints it.
 type keyJSON struct {
-	ID          string            `json:"id"`
-	Owner       string            `json:"owner"`
-	Environment string            `json:"environment"`
-	Scopes      []string          `json:"scopes"`
-	Rate        string            `json:"rate,omitempty"`
-	Note        string            `json:"note,omitempty"`
-	Metadata    map[string]string `json:"metadata,omitempty"`
-	State       apikey.State      `json:"state"`
-	CreatedAt   time.Time         `json:"created_at"`
-	ExpiresAt   time.Time         `json:"expires_at,omitzero"`
-	ExpiresOn   int64             `json:"expires_on,omitempty"`
-	RetiresAt   time.Time         `json:"retires_at,omitzero"`
-	RevokedAt   time.Time         `json:"revoked_at,omitzero"`
-	Predecessor string            `json:"predecessor,omitempty"`
-	LastUsedAt  time.Time         `json:"last_used_at,omitzero"`
-	Uses        int64             `json:"uses,omitempty"`
+	ID           string            `json:"id"`
+	Owner        string            `json:"owner"`
+	Environment  string            `json:"environment"`
+	Scopes       []string          `json:"scopes"`
+	Rate         string            `json:"rate,omitempty"`
+	Note         string            `json:"note,omitempty"`
+	Metadata     map[string]string `json:"metadata,omitempty"`
+	State        apikey.State      `json:"state"`
+	CreatedAt    time.Time         `json:"created_at"`
+	ExpiresAt    time.Time         `json:"expires_at,omitzero"`
+	ExpiresOn    int64             `json:"expires_on,omitempty"`
+	RetiresAt    time.Time         `json:"retires_at,omitzero"`
+	RevokedAt    time.Time         `json:"revoked_at,omitzero"`
+	Predecessor  string            `json:"predecessor,omitempty"`
+	Destinations []string          `json:"destinations,omitempty"`
+	LastUsedAt   time.Time         `json:"last_used_at,omitzero"`
+	Uses         int64             `json:"uses,omitempty"`
 }
 
 func newKeyJSON(r apikey.Record, now time.Time) keyJSON {
 	k := keyJSON{
 		ID: r.ID, Owner: r.Owner, Environment: r.Environment, Scopes: r.Scopes, Rate: r.Rate, Note: r.Note, Metadata: r.Metadata,
 		State: r.State(now), CreatedAt: utcSeconds(r.CreatedAt), ExpiresAt: utcSeconds(r.ExpiresAt), RetiresAt: utcSeconds(r.RetiresAt),
-		RevokedAt: utcSeconds(r.RevokedAt), Predecessor: r.Predecessor, LastUsedAt: utcSeconds(r.LastUsedAt), Uses: r.Uses,
+		RevokedAt: utcSeconds(r.RevokedAt), Predecessor: r.Predecessor, Destinations: r.Destinations, LastUsedAt: utcSeconds(r.LastUsedAt), Uses: r.Uses,
 	}
 	if k.Scopes == nil {
 		k.Scopes = []string{}

@@ -13,13 +13,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/safetext"
 )
 
 type keyCreateOptions struct {
 	keyFlags
+	destinationFlags
 	environment string
 	count       int
+	quiet       bool
+	dryRun      bool
 	yes, json   bool
 }
 
@@ -35,18 +40,24 @@ func newKeyCreateCmd(a *app) *cobra.Command {
 a hash. All else goes to stderr. With --count each key has a line of its own, and
 with --json each line is an object.
 
+With --to the key goes where it is used as well, and so will all its successors.
+
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob key create --owner billing --env test --scope orders:read --expires 90d
-  fob key create --owner shop --env live --note 'web server, Frankfurt' >key.txt`,
+  fob key create --owner shop --env live --note 'web server, Frankfurt' >key.txt
+  fob key create --owner shop --quiet --to github:acme/web#API_KEY --to vault:kv/web#key`,
 		Args: noKeyArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runKeyCreate(cmd, a, opts)
 		},
 	}
-	opts.register(c)
+	opts.keyFlags.register(c)
+	opts.destinationFlags.register(c, "deliver the key here")
 	c.Flags().StringVar(&opts.environment, "env", "test", "the `ENVIRONMENT` that the key is for")
 	c.Flags().IntVar(&opts.count, "count", 1, "make `N` of them")
 	c.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask where a live key goes")
+	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the key: the destinations have it")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be made and where it would go, and do nothing")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
 	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
 	return c
@@ -70,8 +81,13 @@ func runKeyCreate(cmd *cobra.Command, a *app, opts keyCreateOptions) error {
 	if err := a.checkEnvironment(draft.Environment); err != nil {
 		return err
 	}
-	if err := checkDraft(&draft); err != nil {
+	to, err := a.whereNewKeyGoes(&draft, opts)
+	if err != nil {
 		return err
+	}
+	if opts.dryRun {
+		a.foretellKey(draft, opts.count)
+		return nil
 	}
 	if err := a.askWhereLiveKeyGoes(ctx, &draft, opts); err != nil {
 		return err
@@ -82,12 +98,67 @@ func runKeyCreate(cmd *cobra.Command, a *app, opts keyCreateOptions) error {
 		return err
 	}
 	defer g.Close()
-	if err := a.createKeys(ctx, g, draft, opts); err != nil {
+	if len(to) > 0 {
+		err = a.createAndDeliver(ctx, g, draft, to, opts)
+	} else {
+		err = a.createKeys(ctx, g, draft, opts)
+	}
+	if err != nil {
 		return err
 	}
 	if first {
 		a.explainOwnRegistry()
 	}
+	return nil
+}
+
+// whereNewKeyGoes completes the draft and refuses what no key can have or go to.
+func (a *app) whereNewKeyGoes(draft *apikey.Record, opts keyCreateOptions) ([]destination.Destination, error) {
+	switch {
+	case opts.quiet && len(opts.to) == 0:
+		return nil, withHint(usagef("with --quiet nobody would have the key"), "name a destination with --to, or leave --quiet out")
+	case opts.count > 1 && len(opts.to) > 0:
+		return nil, withHint(usagef("--to is for one key, and --count makes %d", opts.count), "make the keys that go somewhere one by one")
+	}
+	to, err := a.keyDestinations(opts.to, opts.as, draft.Environment)
+	if err != nil {
+		return nil, err
+	}
+	draft.Destinations = namesOf(to)
+	return to, checkDraft(draft)
+}
+
+func (a *app) foretellKey(draft apikey.Record, count int) {
+	a.note("would make %s for %s, environment %s.", plural(count, "key", "keys"), safetext.Line(draft.Owner), draft.Environment)
+	for _, name := range draft.Destinations {
+		a.note("would deliver it to %s.", name)
+	}
+}
+
+// createAndDeliver makes one key and brings it where it is used. A key that arrived
+// nowhere and was not printed is revoked: nobody has it.
+func (a *app) createAndDeliver(ctx context.Context, g *registrar.Registrar, draft apikey.Record, to []destination.Destination, opts keyCreateOptions) error {
+	defer outliveBrokenPipe()()
+	minted, records, err := g.Create(ctx, draft, 1)
+	if err != nil {
+		return err
+	}
+	key, r := minted[0], records[0]
+	failed := a.deliver(ctx, to, key.Key)
+	var places failures
+	if errors.As(failed, &places) && len(places) == len(to) && opts.quiet {
+		return append(places, a.withdraw(ctx, g, records, 0, "delivered", errors.New("see above")))
+	}
+	if !opts.quiet {
+		if err := a.printNewKey(key, r, opts.json); err != nil {
+			return append(places, withHint(leftf("key %s was made and could not be printed: %s", r.ID, err), "see where stdout goes; 'fob key rotate %s' makes another", r.ID))
+		}
+	}
+	if failed != nil {
+		return append(places, withHint(leftf("key %s was made and is not everywhere", r.ID),
+			"'fob key push %s <FILE' brings the key that was printed; 'fob key rotate %s --overlap 0s' another", r.ID, r.ID))
+	}
+	a.noteMade(r, opts.quiet)
 	return nil
 }
 
@@ -136,7 +207,7 @@ func (a *app) createKeys(ctx context.Context, g *registrar.Registrar, draft apik
 		for i := range minted {
 			if err := a.printNewKey(minted[i], records[i], opts.json); err != nil {
 				bar.end()
-				return a.withdraw(ctx, g, records[i:], made+i, err)
+				return a.withdraw(ctx, g, records[i:], made+i, "printed", err)
 			}
 		}
 		made += len(minted)
@@ -148,16 +219,24 @@ func (a *app) createKeys(ctx context.Context, g *registrar.Registrar, draft apik
 		a.note("Made %d keys for %s. They are not shown again.", opts.count, last.Owner)
 		return nil
 	}
-	ends := "it does not expire"
-	if !last.ExpiresAt.IsZero() {
-		ends = "it ends at " + timeText(last.ExpiresAt)
-	}
-	a.note("Made key %s; %s. It is not shown again.", keyText(last), ends)
+	a.noteMade(last, false)
 	return nil
 }
 
-// withdraw revokes keys that could not be printed: nobody has them.
-func (a *app) withdraw(ctx context.Context, g *registrar.Registrar, records []apikey.Record, printed int, why error) error {
+func (a *app) noteMade(r apikey.Record, quiet bool) {
+	ends := "it does not expire"
+	if !r.ExpiresAt.IsZero() {
+		ends = "it ends at " + timeText(r.ExpiresAt)
+	}
+	shown := " It is not shown again."
+	if quiet {
+		shown = ""
+	}
+	a.note("Made key %s; %s.%s", keyText(r), ends, shown)
+}
+
+// withdraw revokes keys that could not be printed or delivered: nobody has them.
+func (a *app) withdraw(ctx context.Context, g *registrar.Registrar, records []apikey.Record, printed int, verb string, why error) error {
 	ids := make([]string, len(records))
 	for i, r := range records {
 		ids[i] = r.ID
@@ -165,13 +244,16 @@ func (a *app) withdraw(ctx context.Context, g *registrar.Registrar, records []ap
 	what := plural(len(ids), "key", "keys")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if _, err := g.Revoke(ctx, ids, "it could not be printed"); err != nil {
-		return withHint(fmt.Errorf("%s made and not printed: %w; and not revoked: %w", what, why, err), "revoke what nobody has: 'fob key revoke %s'", strings.Join(ids, " "))
+	if _, err := g.Revoke(ctx, ids, "it could not be "+verb); err != nil {
+		return withHint(fmt.Errorf("%s made and not %s: %w; and not revoked: %w", what, verb, why, err), "revoke what nobody has: 'fob key revoke %s'", strings.Join(ids, " "))
 	}
 	if printed > 0 {
 		what += fmt.Sprintf(" (the first %d are good)", printed)
 	}
-	return withHint(fmt.Errorf("%s could not be printed, and nobody has what was revoked at once: %w", what, why), "see where stdout goes, then try again")
+	return withHint(leftf("%s could not be %s, and nobody has what was revoked at once: %s", what, verb, why), "%s", map[string]string{
+		"printed":   "see where stdout goes, then try again",
+		"delivered": "mend what is named above, then try again",
+	}[verb])
 }
 
 // outliveBrokenPipe lets fob tell what became of keys whose reader has gone away: the

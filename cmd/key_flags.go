@@ -109,7 +109,7 @@ func parseSpan(text string) (time.Duration, error) {
 		span = time.Duration(min(max(n, -1), int(maxSpan/unit)+1)) * unit
 	}
 	if err != nil || span < 0 || span > maxSpan {
-		return 0, withHint(usagef("%q is no length of time", text), "as in 30min, 24h, 14d, 6w")
+		return 0, withHint(usagef("%q is no length of time", text), "as in 30m, 24h, 14d, 6w")
 	}
 	return span, nil
 }
@@ -266,7 +266,7 @@ func (f *bulkFlags) meant(ctx context.Context, a *app, g *registrar.Registrar, i
 		for _, r := range records {
 			state := r.State(a.now())
 			if mayRotateOrRevoke(verb, state) || verb == "revoke" && state == apikey.Expired {
-				a.note("would %s %s.", verb, keyText(r))
+				a.note("would %s %s%s.", verb, keyText(r), whereTo(verb, r.Destinations))
 			} else {
 				a.note("would not %s %s: it is %s.", verb, keyText(r), state)
 			}
@@ -276,6 +276,14 @@ func (f *bulkFlags) meant(ctx context.Context, a *app, g *registrar.Registrar, i
 		return records, a.confirmBulk(ctx, records, verb)
 	}
 	return records, nil
+}
+
+// whereTo says where a successor would go.
+func whereTo(verb string, destinations []string) string {
+	if verb != "rotate" || len(destinations) == 0 {
+		return ""
+	}
+	return ", and deliver the new one to " + strings.Join(inert(slices.Clone(destinations)...), ", ")
 }
 
 // mayRotateOrRevoke leaves out the keys that a bulk command has nothing to do with,

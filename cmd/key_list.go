@@ -168,10 +168,24 @@ func runKeyShow(ctx context.Context, a *app, id string, asJSON bool) error {
 		{"metadata", metadataText(r.Metadata)},
 		{"rotated", rotationsText(rotations)},
 	}
+	for _, name := range r.Destinations {
+		rows = append(rows, []string{"goes to", safetext.Line(name)})
+	}
+	for _, d := range lastDeliveries(rotations) {
+		rows = append(rows, []string{"successor", strings.TrimSpace(fmt.Sprintf("%s: %s %s", safetext.Line(d.Destination), d.Status, safetext.Line(d.Error)))})
+	}
 	if len(chain) > 1 {
 		rows = append(rows, []string{"chain", strings.Join(inert(chain...), " → ")})
 	}
 	return a.printTable(filled(rows))
+}
+
+// lastDeliveries are those of the last rotation, where they say more than its phase.
+func lastDeliveries(rotations []apikey.Rotation) []apikey.Delivery {
+	if len(rotations) == 0 || len(rotations[len(rotations)-1].Deliveries) < 2 {
+		return nil
+	}
+	return rotations[len(rotations)-1].Deliveries
 }
 
 func rotationsText(rotations []apikey.Rotation) string {

@@ -4,19 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/safetext"
 )
 
 type keyRotateOptions struct {
 	bulkFlags
+	destinationFlags
 	ids         []string
 	overlap     string
 	compromised bool
+	keep        bool
+	resume      bool
+	force       bool
+	quiet       bool
 	json        bool
 }
 
@@ -25,21 +33,23 @@ func newKeyRotateCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rotate [ID…]",
 		Short: "Replace API keys by new ones with the same rights",
-		Long: `Make a successor for each key that is named, by its id or by flags that mean many,
-and print it on stdout. The old key stays valid for the overlap, so that whoever
-uses it can change over; a --compromised one ends at once. Owner, scopes,
-environment and metadata stay, and a lifetime begins anew.
+		Long: `Make a successor for each key that is named, by its id or by flags that mean many;
+bring it to all of the key's destinations, and print it on stdout. The old key stays
+valid for the overlap; a --compromised one ends at once, and within 30 s even if fob
+is killed. A delivery that fails leaves any other key as it is.
 
 For one key, stdout is the new key alone. For several, each line is the old key's
 id, a blank and the new key; with --json each line is an object.
 
-Cut short, it is run again: keys that have a successor are left alone. So are keys
-that flags mean and a rotation has made within 12 hours; to rotate those, name them.
+Cut short, it is run again: keys that have a successor are left alone, and so are
+keys that flags mean and a rotation has made within 12 hours. What stopped on the
+way is taken up by --resume, on any machine: a fresh successor goes everywhere.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob key rotate 1OOivdDZfQCU --overlap 7d
   fob key rotate 1OOivdDZfQCU --compromised
-  fob key rotate --owner billing --env live --dry-run`,
+  fob key rotate --owner billing --env live --dry-run
+  fob key rotate --resume`,
 		Args:              keyIDs(0),
 		ValidArgsFunction: a.completeKeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,11 +57,17 @@ that flags mean and a rotation has made within 12 hours; to rotate those, name t
 			return runKeyRotate(cmd.Context(), a, opts)
 		},
 	}
-	opts.register(a, c)
+	opts.bulkFlags.register(a, c)
+	opts.destinationFlags.register(c, "bring the new key here as well, and from now on")
 	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "how long the old key stays valid beside the new one: a `TIME` as in 24h, 7d, 0s")
 	c.Flags().BoolVar(&opts.compromised, "compromised", false, "somebody else has the key: end it at once")
+	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "do not end a compromised key before the new one is everywhere")
+	c.Flags().BoolVar(&opts.resume, "resume", false, "take up what stopped on the way, of the keys named or of all")
+	c.Flags().BoolVar(&opts.force, "force", false, "end the old key although it was used since the new one arrived")
+	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the new key: the destinations have it")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
 	exclusive(c, "overlap", "compromised")
+	exclusive(c, "to", "resume")
 	return c
 }
 
@@ -60,55 +76,183 @@ func runKeyRotate(ctx context.Context, a *app, opts keyRotateOptions) error {
 	if err != nil {
 		return err
 	}
+	if opts.keep && !opts.compromised && !opts.resume {
+		return withHint(usagef("--keep-until-delivered goes with --compromised"), "any other key is kept until then as it is")
+	}
 	g, err := a.registrar(ctx, false)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	records, err := opts.meant(ctx, a, g, opts.ids, "rotate", func(all []apikey.Record) ([]apikey.Record, error) {
-		return a.stillToRotate(ctx, g, all, opts.compromised)
-	})
+	a.foldUses(ctx, g)
+	records, err := a.toRotate(ctx, g, opts)
 	if err != nil || records == nil {
 		return err
 	}
+	run := &rotating{a: a, g: g, opts: opts, overlap: overlap, many: len(records) > 1}
+	if run.to, err = a.whereToRotate(ctx, g, records, opts); err != nil {
+		return err
+	}
 	defer outliveBrokenPipe()()
-	bar := a.newProgress("rotating", int64(len(records)))
-	defer bar.end()
-	var done, before int
-	for _, r := range records {
-		out := &stdoutDestination{a: a, bar: bar, many: len(records) > 1, json: opts.json}
-		rotated, err := g.Rotate(ctx, r.ID, registrar.RotateOptions{Overlap: overlap, Compromised: opts.compromised, To: []registrar.Destination{out}})
-		bar.end()
-		if errors.Is(err, registrar.ErrRotated) && len(records) > 1 {
-			before++
+	return run.all(ctx, records)
+}
+
+// toRotate are the keys that are meant.
+func (a *app) toRotate(ctx context.Context, g *registrar.Registrar, opts keyRotateOptions) ([]apikey.Record, error) {
+	if opts.resume {
+		return a.stoppedKeys(ctx, g, opts)
+	}
+	return opts.meant(ctx, a, g, opts.ids, "rotate", func(all []apikey.Record) ([]apikey.Record, error) {
+		return a.stillToRotate(ctx, g, all, opts.compromised)
+	})
+}
+
+// stoppedKeys are those whose rotation stopped on the way; none is an answer, too.
+func (a *app) stoppedKeys(ctx context.Context, g *registrar.Registrar, opts keyRotateOptions) ([]apikey.Record, error) {
+	open, err := g.Registry.OpenRotations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var records []apikey.Record
+	for _, rotation := range open {
+		if len(opts.ids) > 0 && !slices.Contains(opts.ids, rotation.Old) {
 			continue
 		}
-		if lost := notDelivered(err, rotated, opts.compromised); lost != nil {
-			return lost
-		}
+		some, err := a.chosen(ctx, g, apikey.Filter{IDs: []string{rotation.Old}})
 		if err != nil {
-			if len(records) == 1 {
+			return nil, err
+		}
+		if opts.dryRun {
+			a.note("would resume the rotation of %s, which came to %s.", keyText(some[0]), rotation.Phase)
+			continue
+		}
+		records = append(records, some...)
+	}
+	if len(records) == 0 && !opts.dryRun {
+		a.note("No rotation of those stopped on the way.")
+	}
+	return records, nil
+}
+
+// whereToRotate reads all destinations of all keys before the first is rotated.
+func (a *app) whereToRotate(ctx context.Context, g *registrar.Registrar, records []apikey.Record, opts keyRotateOptions) (map[string][]destination.Destination, error) {
+	if len(opts.to) > 0 && len(records) > 1 {
+		return nil, withHint(usagef("--to is for one key, and %d are meant", len(records)), "each of several keys goes to its own destinations: 'fob key show ID'")
+	}
+	where := make(map[string][]destination.Destination)
+	for _, r := range records {
+		var rotations []apikey.Rotation
+		var err error
+		if opts.resume {
+			if rotations, err = g.Registry.Rotations(ctx, r.ID); err != nil {
+				return nil, err
+			}
+		}
+		names := append(deliveredNames(r, rotations), opts.to...)
+		if where[r.ID], err = a.keyDestinations(names, opts.as, r.Environment); err != nil {
+			return nil, fmt.Errorf("key %s: %w", r.ID, err)
+		}
+		if opts.quiet && len(names) == 0 {
+			return nil, withHint(usagef("key %s has no destination: with --quiet nobody would have the new one", r.ID), "name one with --to, or leave --quiet out")
+		}
+	}
+	return where, nil
+}
+
+// rotating is one run of 'fob key rotate'.
+type rotating struct {
+	a       *app
+	g       *registrar.Registrar
+	opts    keyRotateOptions
+	overlap time.Duration
+	to      map[string][]destination.Destination
+	many    bool
+	bar     *progress
+
+	done, before int
+	last         registrar.Rotated
+	failed       failures
+}
+
+// all rotates the keys one by one. A key that did not get everywhere keeps no other from
+// its turn; whatever else fails ends the run.
+func (run *rotating) all(ctx context.Context, records []apikey.Record) error {
+	run.bar = run.a.newProgress("rotating", int64(len(records)))
+	defer run.bar.end()
+	for _, r := range records {
+		if err := run.one(ctx, r); err != nil {
+			run.bar.end()
+			if !run.many {
 				return err
 			}
-			return a.cutShort(ctx, err, fmt.Sprintf("%d of %d keys were rotated", done, len(records)), "run it again: keys that have a successor are left alone")
+			return run.a.cutShort(ctx, err, fmt.Sprintf("%d of %d keys were rotated", run.done, len(records)), "run it again: keys that have a successor are left alone")
 		}
-		done++
-		if len(records) == 1 {
-			a.note("Key %s replaces %s. It is not shown again. %s", keyText(rotated.New), r.ID, endOfOld("The old key", "has", "ends", overlap, opts.compromised))
-		}
-		bar.at(int64(done+before), "")
+		run.bar.at(int64(run.done+run.before), "")
 	}
-	bar.end()
+	run.bar.end()
+	run.say()
+	return run.failed.err()
+}
+
+func (run *rotating) one(ctx context.Context, r apikey.Record) error {
+	opts := registrar.RotateOptions{Overlap: run.overlap, Compromised: run.opts.compromised, KeepUntilDelivered: run.opts.keep, Force: run.opts.force}
+	for _, d := range run.to[r.ID] {
+		opts.To = append(opts.To, keyDestination{d})
+	}
+	if !run.opts.quiet {
+		opts.Last = &stdoutDestination{a: run.a, bar: run.bar, many: run.many, json: run.opts.json}
+	}
+	rotated, err := run.g.Rotate(ctx, r.ID, opts)
+	run.bar.end()
+	run.noteDeliveries(rotated)
 	switch {
-	case len(records) > 1 && done == 1:
-		a.note("Rotated 1 key. It is not shown again. %s", endOfOld("The old key", "has", "ends", overlap, opts.compromised))
-	case done > 1:
-		a.note("Rotated %d keys. They are not shown again. %s", done, endOfOld("The old keys", "have", "end", overlap, opts.compromised))
+	case errors.Is(err, registrar.ErrRotated) && run.many:
+		run.before++
+		return nil
+	case err == nil:
+		run.done++
+		run.last = rotated
+		if !run.many {
+			run.a.note("Key %s replaces %s. %s%s", keyText(rotated.New), r.ID, run.shownOnce("It is"), endOfOld("The old key", "has", "ends", rotated))
+		}
+		return nil
 	}
-	if before > 0 {
-		a.note("%s rotated before.", plural(before, "key was", "keys were"))
+	err = notDelivered(err, rotated, run.opts)
+	var places failures
+	printed := !slices.ContainsFunc(rotated.Failed, func(e *registrar.DeliveryError) bool { return e.Destination == stdoutName })
+	if errors.As(err, &places) && run.many && printed && ctx.Err() == nil {
+		run.failed = append(run.failed, places...)
+		return nil
 	}
-	return nil
+	return err
+}
+
+// noteDeliveries says where a successor has arrived.
+func (run *rotating) noteDeliveries(rotated registrar.Rotated) {
+	for _, d := range rotated.Rotation.Deliveries {
+		if d.Status == apikey.DeliveryDone && d.Destination != stdoutName {
+			run.a.note("Delivered %s to %s.", rotated.New.ID, safetext.Line(d.Destination))
+		}
+	}
+}
+
+func (run *rotating) say() {
+	switch {
+	case run.many && run.done == 1:
+		run.a.note("Rotated 1 key. %s%s", run.shownOnce("It is"), endOfOld("The old key", "has", "ends", run.last))
+	case run.many && run.done > 1:
+		run.a.note("Rotated %d keys. %s%s", run.done, run.shownOnce("They are"), endOfOld("The old keys", "have", "end", run.last))
+	}
+	if run.before > 0 {
+		run.a.note("%s rotated before.", plural(run.before, "key was", "keys were"))
+	}
+}
+
+func (run *rotating) shownOnce(subject string) string {
+	if run.opts.quiet {
+		return ""
+	}
+	return subject + " not shown again. "
 }
 
 // stillToRotate leaves out what an earlier run of the same command has made.
@@ -120,38 +264,10 @@ func (a *app) stillToRotate(ctx context.Context, g *registrar.Registrar, all []a
 	return still, err
 }
 
-// notDelivered says of a compromised key whose successor did not arrive what that
-// leaves: to run it again would not bring it back.
-func notDelivered(err error, rotated registrar.Rotated, compromised bool) error {
-	if !compromised || rotated.Old.RevokedAt.IsZero() || !errors.Is(err, registrar.ErrNotDelivered) {
-		return nil
-	}
-	return withHint(err, "key %s has ended, and nobody has its successor: 'fob key rotate %s --compromised' makes another",
-		rotated.Old.ID, rotated.New.ID)
-}
-
-// endOfOld says when the old keys end, with the verbs for one or several.
-func endOfOld(what, has, ends string, overlap time.Duration, compromised bool) string {
-	if compromised || overlap == 0 {
+// endOfOld says when the old key ends, with the verbs for one or several.
+func endOfOld(what, has, ends string, rotated registrar.Rotated) string {
+	if rotated.Rotation.Phase == apikey.PhaseRetired {
 		return what + " " + has + " ended."
 	}
-	return what + " " + ends + " in " + roughly(overlap) + "."
-}
-
-// stdoutDestination delivers a successor to whoever runs fob.
-type stdoutDestination struct {
-	a          *app
-	bar        *progress
-	many, json bool
-}
-
-func (*stdoutDestination) Name() string { return "stdout" }
-
-func (d *stdoutDestination) Deliver(_ context.Context, key apikey.Minted, r apikey.Record) error {
-	d.bar.end()
-	if d.many && !d.json {
-		_, err := fmt.Fprintln(d.a.stdout, r.Predecessor, key.Key.Reveal())
-		return err
-	}
-	return d.a.printNewKey(key, r, d.json)
+	return what + " " + ends + " in " + roughly(rotated.Rotation.DueAt.Sub(rotated.Rotation.ArrivedAt)) + "."
 }

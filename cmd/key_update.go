@@ -15,6 +15,7 @@ import (
 
 type keyUpdateOptions struct {
 	keyFlags
+	to       []string
 	disabled bool
 	json     bool
 }
@@ -25,7 +26,8 @@ func newKeyUpdateCmd(a *app) *cobra.Command {
 		Use:   "update ID",
 		Short: "Change what an API key may do, or disable it",
 		Long: `Change a key's record: only what a flag names. --disabled refuses the key until
---disabled=false; --scope replaces all scopes; --meta NAME= removes one name.
+--disabled=false; --scope and --to replace all that there are, and '' is none;
+--meta NAME= removes one name. --to delivers nothing: 'fob key push' does.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob key update 1OOivdDZfQCU --disabled
@@ -38,13 +40,15 @@ func newKeyUpdateCmd(a *app) *cobra.Command {
 		},
 	}
 	opts.register(c)
+	c.Flags().StringArrayVar(&opts.to, "to", nil, "a `DESTINATION` of the key from now on; repeatable")
+	_ = c.RegisterFlagCompletionFunc("to", completeDestinations)
 	c.Flags().BoolVar(&opts.disabled, "disabled", false, "refuse the key; --disabled=false accepts it again")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	return c
 }
 
 func runKeyUpdate(cmd *cobra.Command, a *app, id string, opts keyUpdateOptions) error {
-	named := slices.ContainsFunc([]string{"owner", "scope", "expires", "rate", "note", "meta", "disabled"}, cmd.Flags().Changed)
+	named := slices.ContainsFunc([]string{"owner", "scope", "expires", "rate", "note", "meta", "to", "disabled"}, cmd.Flags().Changed)
 	if !named {
 		return withHint(usagef("nothing to change was named"), "see 'fob key update --help'")
 	}
@@ -59,6 +63,10 @@ func runKeyUpdate(cmd *cobra.Command, a *app, id string, opts keyUpdateOptions) 
 	if err := given.CheckDraft(); err != nil {
 		return withHint(&usageError{err.Error()}, "see 'fob key update --help'")
 	}
+	to, err := a.keyDestinations(slices.DeleteFunc(opts.to, func(name string) bool { return name == "" }), nil, given.Environment)
+	if err != nil {
+		return err
+	}
 	g, err := a.registrar(cmd.Context(), false)
 	if err != nil {
 		return err
@@ -66,6 +74,9 @@ func runKeyUpdate(cmd *cobra.Command, a *app, id string, opts keyUpdateOptions) 
 	defer g.Close()
 	r, err := g.Update(cmd.Context(), id, func(r *apikey.Record) {
 		_ = opts.apply(cmd, r, a.now())
+		if cmd.Flags().Changed("to") {
+			r.Destinations = namesOf(to)
+		}
 		if cmd.Flags().Changed("disabled") {
 			r.Disabled = opts.disabled
 		}

@@ -36,6 +36,8 @@ type Record struct {
 
 	Predecessor string // the id of the key that this one replaces
 
+	Destinations []string // where the key is delivered, in the order that they were named
+
 	LastUsedAt time.Time // about; kept beside the key, in no audit entry
 	Uses       int64
 }
@@ -88,6 +90,9 @@ const (
 	maxOwner    = 200
 	maxNote     = 1000
 	maxMetadata = 4096 // names and values together
+
+	maxDestinations = 100
+	maxDestination  = 512
 )
 
 // Check refuses a record that no registry may hold.
@@ -130,6 +135,9 @@ func (r *Record) CheckDraft() error {
 			return err
 		}
 	}
+	if err := checkDestinations(r.Destinations); err != nil {
+		return err
+	}
 	for _, at := range []time.Time{r.CreatedAt, r.ExpiresAt, r.RetiresAt, r.RevokedAt} {
 		if at.UTC().Year() > 9999 { // RFC 3339 cannot write it, and no JSON
 			return errors.New("a time is behind the year 9999")
@@ -140,6 +148,22 @@ func (r *Record) CheckDraft() error {
 
 // CheckReason refuses what the audit log cannot show of a change.
 func CheckReason(why string) error { return checkText("the reason", why, maxNote) }
+
+// checkDestinations refuses what cannot be a destination, whatever platforms there are.
+func checkDestinations(names []string) error {
+	if len(names) > maxDestinations {
+		return fmt.Errorf("%d destinations: a key has at most %d", len(names), maxDestinations)
+	}
+	for _, name := range names {
+		if err := checkText("a destination", name, maxDestination); err != nil {
+			return err
+		}
+		if !strings.Contains(name, ":") {
+			return fmt.Errorf("%.80q is no destination: it is PLATFORM:PLACE", name)
+		}
+	}
+	return nil
+}
 
 func checkMetadata(metadata map[string]string) error {
 	total := 0
@@ -196,6 +220,7 @@ func (r *Record) sum() Digest {
 	for _, t := range []time.Time{r.CreatedAt, r.ExpiresAt, r.RetiresAt, r.RevokedAt} {
 		write(strconv.FormatInt(Milliseconds(t), 10))
 	}
+	write(r.Destinations...) // last, and no number: no other record has these parts
 	return Digest(h.Sum(nil))
 }
 

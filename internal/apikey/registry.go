@@ -31,6 +31,9 @@ type Registry interface {
 	Keys(ctx context.Context, f Filter) iter.Seq2[Record, error]
 	// Rotations returns all rotations of a key, the first first.
 	Rotations(ctx context.Context, old string) ([]Rotation, error)
+	// OpenRotations returns all rotations that are neither retired nor abandoned, and
+	// have not come to their overlap: one that is under way, or that stopped.
+	OpenRotations(ctx context.Context) ([]Rotation, error)
 	// Pepper returns the id of the pepper that digests are to be made with, or "".
 	Pepper(ctx context.Context) (string, error)
 	// Change runs do in one transaction that no other change runs beside. It may run

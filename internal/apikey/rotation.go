@@ -12,8 +12,9 @@ import (
 //
 // Only digests are kept, so a rotation that stopped before overlap is never taken
 // up where it was: the next one abandons it, delivers another successor everywhere
-// and only then revokes the abandoned one, which may be in use where it arrived.
-// Until overlap the old key is as it was.
+// and only then revokes the abandoned one, which may be in use where it arrived. One
+// that has come to checked waits for the old key's end alone. Until overlap the old
+// key is as it was, unless it is compromised: that one ends soon, whatever happens.
 type Phase string
 
 // The phases of a rotation. At most one of a key is open: neither retired nor
@@ -39,6 +40,7 @@ type Rotation struct {
 	Compromised bool
 	StartedAt   time.Time
 	LeasedUntil time.Time // until then no other fob takes it over
+	ArrivedAt   time.Time // when the successor was everywhere
 	DueAt       time.Time // the end of the overlap
 	Deliveries  []Delivery
 }

@@ -59,6 +59,8 @@ func (e *NameError) Error() string {
 
 // Why nothing was delivered, beside what platforms answer.
 var (
+	// ErrNotDelivered is every failure of a delivery, as *Error.
+	ErrNotDelivered = errors.New("not delivered")
 	// ErrNoCredential means that nothing says who delivers.
 	ErrNoCredential = errors.New("there is no credential for the platform")
 	// ErrValue is a value that a platform does not take.

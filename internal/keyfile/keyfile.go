@@ -37,6 +37,8 @@ type Line struct {
 	RetiresAt   time.Time         `json:"retires_at,omitzero"`
 	RevokedAt   time.Time         `json:"revoked_at,omitzero"`
 	Predecessor string            `json:"predecessor,omitempty"`
+	// Destinations are where the key is delivered.
+	Destinations []string `json:"destinations,omitempty"`
 }
 
 // maxLine bounds one line of a list, in bytes.
@@ -267,7 +269,7 @@ func (l *Line) Record() (apikey.Record, error) {
 	r := apikey.Record{
 		ID: l.ID, Pepper: l.Pepper, Owner: l.Owner, Environment: l.Environment, Scopes: l.Scopes, Rate: l.Rate, Note: l.Note,
 		Metadata: l.Metadata, CreatedAt: whole(l.CreatedAt), ExpiresAt: whole(l.ExpiresAt), Disabled: l.Disabled,
-		RetiresAt: whole(l.RetiresAt), RevokedAt: whole(l.RevokedAt), Predecessor: l.Predecessor,
+		RetiresAt: whole(l.RetiresAt), RevokedAt: whole(l.RevokedAt), Predecessor: l.Predecessor, Destinations: l.Destinations,
 	}
 	for _, at := range []time.Time{l.CreatedAt, l.ExpiresAt, l.RetiresAt, l.RevokedAt} {
 		if !at.IsZero() && apikey.Milliseconds(at) <= 0 { // registries have no such time: it would be never
@@ -311,7 +313,7 @@ func (w *Writer) Write(r apikey.Record) error {
 	err := w.encoder.Encode(Line{
 		Hash: r.Digest.String(), Pepper: r.Pepper, ID: r.ID, Owner: r.Owner, Environment: r.Environment, Scopes: r.Scopes, Rate: r.Rate,
 		Note: r.Note, Metadata: r.Metadata, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, Disabled: r.Disabled, RetiresAt: r.RetiresAt,
-		RevokedAt: r.RevokedAt, Predecessor: r.Predecessor,
+		RevokedAt: r.RevokedAt, Predecessor: r.Predecessor, Destinations: r.Destinations,
 	})
 	if err == nil {
 		_, err = w.to.Write(safetext.JSON(w.line.Bytes()))

@@ -225,6 +225,7 @@ func changed(before, after *apikey.Record) string {
 		{"scopes", slices.Equal(before.Scopes, after.Scopes)},
 		{"rate", before.Rate == after.Rate},
 		{"note", before.Note == after.Note},
+		{"destinations", slices.Equal(before.Destinations, after.Destinations)},
 		{"metadata", maps.Equal(before.Metadata, after.Metadata)},
 		{"expiry", before.ExpiresAt.Equal(after.ExpiresAt)},
 	} {

@@ -10,14 +10,13 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Destination is where a successor is delivered.
-type Destination interface {
-	Name() string
-	Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error
-}
-
-// lease is how long a rotation may be silent before another fob takes it over.
-const lease = time.Minute
+const (
+	// lease is how long a rotation may be silent before another fob takes it over.
+	lease = time.Minute
+	// compromisedEnd is when a compromised key ends at the latest, from the start of its
+	// rotation: also if fob is killed.
+	compromisedEnd = 30 * time.Second
+)
 
 // Why a key was not rotated.
 var (
@@ -26,37 +25,59 @@ var (
 	ErrRotating     = errors.New("another fob rotates this key")
 	ErrTakenOver    = errors.New("another fob took the rotation over")
 	ErrNotDelivered = errors.New("the new key was not delivered")
+	ErrStillUsed    = errors.New("the old key is still used")
 )
 
 // RotateOptions say how a key is replaced.
 type RotateOptions struct {
 	Overlap     time.Duration // how long the old key stays valid
 	Compromised bool          // the old key dies at once, wherever the new one arrived
-	To          []Destination
+	// KeepUntilDelivered lets a compromised key, too, live until the new one is everywhere.
+	KeepUntilDelivered bool
+	Force              bool          // the old key may end while it is still used
+	To                 []Destination // all at once
+	Last               Destination   // once all of To have it, or the key is compromised; may be nil
+}
+
+// endsSoon reports that the old key ends whatever happens.
+func (o *RotateOptions) endsSoon() bool { return o.Compromised && !o.KeepUntilDelivered }
+
+// destinations are all of them, the last one last.
+func (o *RotateOptions) destinations() []Destination {
+	if o.Last == nil {
+		return o.To
+	}
+	return append(slices.Clone(o.To), o.Last)
 }
 
 // Rotated is a key and its successor.
 type Rotated struct {
 	Old, New apikey.Record
 	Rotation apikey.Rotation
+	Failed   []*DeliveryError // in the order of the destinations
 }
 
 // Rotate mints a successor with the same rights, delivers it to every destination
 // and then ends the old key: after the overlap, or at once. Whatever happens on the
 // way, one of the two is valid. A delivery that fails leaves the old key as it is
-// (ErrNotDelivered), unless it is compromised: then the error comes after its end.
+// (ErrNotDelivered), unless it is compromised: then the error comes after its end. A
+// rotation that stopped is taken up by another successor, or by the old key's end
+// where that alone was left.
 func (g *Registrar) Rotate(ctx context.Context, id string, opts RotateOptions) (Rotated, error) {
-	done, minted, err := g.startRotation(ctx, id, opts)
+	done, minted, err := g.startRotation(ctx, id, &opts)
 	if err != nil {
 		return done, err
 	}
-	failed := g.deliver(ctx, &done, minted, opts)
+	var failed error
+	if done.Rotation.Phase != apikey.PhaseChecked {
+		failed = g.deliverAll(ctx, &done, minted, opts)
+	}
 	stopped := ctx.Err() != nil
 	// From here on Ctrl-C must not leave the rotation open.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease/2)
 	defer cancel()
 	switch {
-	case failed == nil, opts.Compromised && !stopped:
+	case failed == nil, opts.endsSoon() && !stopped:
 		err := g.endOld(ctx, &done, opts)
 		if errors.Is(err, apikey.ErrUnavailable) {
 			err = fmt.Errorf("successor %s was delivered, and the end of %s was not noted: %w", done.New.ID, id, err)
@@ -104,8 +125,9 @@ func (g *Registrar) isJustMade(ctx context.Context, r apikey.Record, compromised
 	return slices.ContainsFunc(rotations, ours), err
 }
 
-// startRotation records the rotation with its successor.
-func (g *Registrar) startRotation(ctx context.Context, id string, opts RotateOptions) (Rotated, apikey.Minted, error) {
+// startRotation records the rotation with its successor. One that lacks nothing but
+// the old key's end is returned as it is.
+func (g *Registrar) startRotation(ctx context.Context, id string, opts *RotateOptions) (Rotated, apikey.Minted, error) {
 	var done Rotated
 	var minted apikey.Minted
 	pepper, err := g.presentPepper(ctx)
@@ -117,101 +139,104 @@ func (g *Registrar) startRotation(ctx context.Context, id string, opts RotateOpt
 		if err != nil {
 			return notFound(id, err)
 		}
-		if err := g.mayRotate(tx, old); err != nil {
+		stopped, err := g.mayRotate(tx, old)
+		if err != nil {
 			return err
 		}
+		opts.Compromised = opts.Compromised || stopped.Compromised
+		if stopped.Phase == apikey.PhaseChecked {
+			stopped.LeasedUntil = g.now().Add(lease)
+			next, err := tx.Key(stopped.New)
+			done = Rotated{Old: old, New: next, Rotation: stopped}
+			return errors.Join(notFound(stopped.New, err), tx.PutRotation(stopped))
+		}
+		if opts.endsSoon() {
+			if err := g.foretellEnd(tx, &old); err != nil {
+				return err
+			}
+		}
 		var successor apikey.Record
-		if minted, successor, err = g.mint(g.successor(old), pepper); err != nil {
+		if minted, successor, err = g.mint(g.successor(old, opts.To), pepper); err != nil {
 			return err
 		}
 		if err := insertNew(tx, g.event(apikey.ActionRotate, "it replaces "+id), []apikey.Record{successor}); err != nil {
 			return err
 		}
-		rotation := apikey.Rotation{
-			Old: id, New: successor.ID, Phase: apikey.PhaseMinted, Compromised: opts.Compromised,
-			StartedAt: g.now(), LeasedUntil: g.now().Add(lease),
-		}
-		for _, to := range opts.To {
-			rotation.Deliveries = append(rotation.Deliveries, apikey.Delivery{Destination: to.Name(), Status: apikey.DeliveryPending})
-		}
-		done = Rotated{Old: old, New: successor, Rotation: rotation}
-		return tx.PutRotation(rotation)
+		done = Rotated{Old: old, New: successor, Rotation: g.newRotation(id, successor.ID, opts)}
+		return tx.PutRotation(done.Rotation)
 	})
 	return done, minted, err
 }
 
+func (g *Registrar) newRotation(old, successor string, opts *RotateOptions) apikey.Rotation {
+	rotation := apikey.Rotation{
+		Old: old, New: successor, Phase: apikey.PhaseMinted, Compromised: opts.Compromised,
+		StartedAt: g.now(), LeasedUntil: g.now().Add(lease),
+	}
+	for _, to := range opts.destinations() {
+		rotation.Deliveries = append(rotation.Deliveries, apikey.Delivery{Destination: to.Name(), Status: apikey.DeliveryPending})
+	}
+	return rotation
+}
+
+// foretellEnd gives a compromised key its end before anything else is tried, so that
+// no failure, and no kill, keeps it alive.
+func (g *Registrar) foretellEnd(tx apikey.Tx, old *apikey.Record) error {
+	if old.State(g.now()) == apikey.Revoked {
+		return nil // by a rotation that stopped
+	}
+	old.RetiresAt = earlier(old.RetiresAt, g.now().Add(compromisedEnd))
+	return tx.Put(g.event(apikey.ActionRetire, "compromised; it ends at "+old.RetiresAt.Format(time.RFC3339)+" at the latest"), *old)
+}
+
 // mayRotate refuses a key that has a successor, is on the way to one, or is not in
-// use. It closes a rotation that stopped.
-func (g *Registrar) mayRotate(tx apikey.Tx, old apikey.Record) error {
+// use. It closes a rotation that stopped, and returns it.
+func (g *Registrar) mayRotate(tx apikey.Tx, old apikey.Record) (stopped apikey.Rotation, err error) {
 	rotations, err := tx.Rotations(old.ID)
 	if err != nil {
-		return err
+		return stopped, err
 	}
 	for _, open := range rotations {
 		switch {
 		case open.Phase == apikey.PhaseOverlap, open.Phase == apikey.PhaseRetired:
-			return fmt.Errorf("key %s: %w; its successor is %s", old.ID, ErrRotated, open.New)
+			return stopped, fmt.Errorf("key %s: %w; its successor is %s", old.ID, ErrRotated, open.New)
 		case !open.Open():
 			continue
 		case g.now().Before(open.LeasedUntil):
-			return fmt.Errorf("key %s: %w, until %s at the latest", old.ID, ErrRotating, open.LeasedUntil.Format(time.TimeOnly+" UTC"))
+			return stopped, fmt.Errorf("key %s: %w, until %s at the latest", old.ID, ErrRotating, open.LeasedUntil.Format(time.TimeOnly+" UTC"))
+		case open.Phase == apikey.PhaseChecked:
+			return open, nil
 		}
 		open.Phase = apikey.PhaseAbandoned
 		if err := tx.PutRotation(open); err != nil {
-			return err
+			return stopped, err
 		}
+		stopped = open
 	}
-	if state := old.State(g.now()); state != apikey.Active && state != apikey.Disabled {
-		return fmt.Errorf("key %s is %s: %w", old.ID, state, ErrNotRotatable)
+	state := old.State(g.now())
+	if state == apikey.Active || state == apikey.Disabled || stopped.Compromised && old.RevokedAt.IsZero() {
+		return stopped, nil
 	}
-	return nil
+	return stopped, fmt.Errorf("key %s is %s: %w", old.ID, state, ErrNotRotatable)
 }
 
 // successor is the draft of a key that replaces another: it may do the same, for as
-// long again.
-func (g *Registrar) successor(old apikey.Record) apikey.Record {
+// long again, and goes where the other went and to what is new.
+func (g *Registrar) successor(old apikey.Record, to []Destination) apikey.Record {
 	next := apikey.Record{
 		Owner: old.Owner, Environment: old.Environment, Scopes: old.Scopes, Rate: old.Rate,
 		Note: old.Note, Metadata: old.Metadata, Disabled: old.Disabled, Predecessor: old.ID,
+		Destinations: slices.Clone(old.Destinations),
+	}
+	for _, d := range to {
+		if !slices.Contains(next.Destinations, d.Name()) {
+			next.Destinations = append(next.Destinations, d.Name())
+		}
 	}
 	if next.ExpiresAt = old.ExpiresAt; old.ExpiresAt.After(old.CreatedAt) { // a list may say otherwise
 		next.ExpiresAt = g.now().Add(old.ExpiresAt.Sub(old.CreatedAt))
 	}
 	return next
-}
-
-// deliver brings the successor to all destinations, and notes each step but the
-// last, which the end of the rotation notes. All are tried, whatever fails.
-func (g *Registrar) deliver(ctx context.Context, done *Rotated, key apikey.Minted, opts RotateOptions) error {
-	rotation := &done.Rotation
-	var failed error
-	for i, to := range opts.To {
-		at := &rotation.Deliveries[i]
-		at.Attempt++
-		err := ctx.Err()
-		if err == nil {
-			err = to.Deliver(ctx, key, done.New)
-		}
-		if at.Status = apikey.DeliveryDone; err != nil {
-			at.Status, at.Error = apikey.DeliveryFailed, err.Error()
-			failed = errors.Join(failed, fmt.Errorf("%w to %s: %w", ErrNotDelivered, to.Name(), err))
-		}
-		if i < len(opts.To)-1 {
-			if err := g.noteDelivery(ctx, rotation, *at); err != nil {
-				return errors.Join(failed, err)
-			}
-		}
-	}
-	return failed
-}
-
-// noteDelivery records how far the deliveries have come, and renews the lease.
-func (g *Registrar) noteDelivery(ctx context.Context, rotation *apikey.Rotation, last apikey.Delivery) error {
-	rotation.Phase, rotation.LeasedUntil = apikey.PhaseDelivering, g.now().Add(lease)
-	return g.goOn(ctx, *rotation, func(tx apikey.Tx, _, next apikey.Record) error {
-		event := g.event(apikey.ActionDeliver, last.Destination+": "+string(last.Status))
-		return errors.Join(tx.Put(event, next), tx.PutRotation(*rotation))
-	})
 }
 
 // goOn changes the registry for a rotation that is still this fob's own.
@@ -240,6 +265,15 @@ func (g *Registrar) goOn(ctx context.Context, rotation apikey.Rotation, do func(
 // endOld gives the old key its end, now that its successor has arrived, and those
 // successors that did not come so far.
 func (g *Registrar) endOld(ctx context.Context, done *Rotated, opts RotateOptions) error {
+	if done.Rotation.ArrivedAt.IsZero() {
+		done.Rotation.ArrivedAt = g.now()
+	}
+	if opts.Overlap <= 0 && !opts.Compromised && !opts.Force {
+		if used, err := g.usedSince(ctx, done.Old.ID, done.Rotation.ArrivedAt); used || err != nil {
+			done.Rotation.Phase = apikey.PhaseChecked
+			return errors.Join(g.release(ctx, done.Rotation), err, stillUsed(used, done.Old.ID))
+		}
+	}
 	return g.goOn(ctx, done.Rotation, func(tx apikey.Tx, old, next apikey.Record) error {
 		if !next.RevokedAt.IsZero() {
 			return fmt.Errorf("successor %s: %w; %s is left as it was", next.ID, ErrRevoked, old.ID)
@@ -258,9 +292,24 @@ func (g *Registrar) endOld(ctx context.Context, done *Rotated, opts RotateOption
 			old.RetiresAt = rotation.DueAt
 			event = g.event(apikey.ActionRetire, fmt.Sprintf("%s replaces it; it ends at %s", next.ID, old.RetiresAt.Format(time.RFC3339)))
 		}
-		*done = Rotated{Old: old, New: next, Rotation: rotation}
+		done.Old, done.New, done.Rotation = old, next, rotation
 		return errors.Join(g.revokeAbandoned(tx, old.ID), tx.Put(event, old), tx.PutRotation(rotation))
 	})
+}
+
+// usedSince reports whether the registry knows of a use of a key behind a moment.
+func (g *Registrar) usedSince(ctx context.Context, id string, since time.Time) (bool, error) {
+	for r, err := range g.Registry.Keys(ctx, apikey.Filter{IDs: []string{id}}) {
+		return r.LastUsedAt.After(since), err
+	}
+	return false, nil
+}
+
+func stillUsed(used bool, id string) error {
+	if !used {
+		return nil
+	}
+	return fmt.Errorf("key %s: %w, since its successor was delivered", id, ErrStillUsed)
 }
 
 // revokeAbandoned ends the successors of rotations that were given up.
@@ -303,11 +352,10 @@ func (g *Registrar) abandon(ctx context.Context, rotation apikey.Rotation) error
 	})
 }
 
-// release leaves a rotation to whoever tries it next: some places have the successor,
-// others do not.
+// release leaves a rotation as far as it is to whoever tries it next.
 func (g *Registrar) release(ctx context.Context, rotation apikey.Rotation) error {
 	return g.goOn(ctx, rotation, func(tx apikey.Tx, _, _ apikey.Record) error {
-		rotation.Phase, rotation.LeasedUntil = apikey.PhaseDelivering, time.Time{}
+		rotation.LeasedUntil = time.Time{}
 		return tx.PutRotation(rotation)
 	})
 }
@@ -335,35 +383,4 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// History returns the ids of the keys before and after one, the oldest first, and
-// the rotations of that one.
-func (g *Registrar) History(ctx context.Context, r apikey.Record) (chain []string, rotations []apikey.Rotation, err error) {
-	chain = []string{r.ID}
-	for id := r.Predecessor; id != "" && !slices.Contains(chain, id); {
-		before, err := g.Registry.Key(ctx, id)
-		if errors.Is(err, apikey.ErrNotFound) {
-			break // it was not imported with its successor
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		chain = append([]string{id}, chain...)
-		id = before.Predecessor
-	}
-	if rotations, err = g.Registry.Rotations(ctx, r.ID); err != nil {
-		return nil, nil, err
-	}
-	for next := rotations; len(next) > 0; {
-		last := next[len(next)-1]
-		if last.Phase == apikey.PhaseAbandoned || slices.Contains(chain, last.New) {
-			break
-		}
-		chain = append(chain, last.New)
-		if next, err = g.Registry.Rotations(ctx, last.New); err != nil {
-			return nil, nil, err
-		}
-	}
-	return chain, rotations, nil
 }

@@ -123,7 +123,7 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 	e := &entry{record: r, id: []string{r.ID}, owner: c.shared(headerText(r.Owner)), env: c.shared(r.Environment), scopes: c.shared(strings.Join(r.Scopes, " "))}
 	// What is of no use here goes, and what many keys have alike is held once.
-	e.record.Note, e.record.Metadata, e.record.Predecessor = "", nil, ""
+	e.record.Note, e.record.Metadata, e.record.Predecessor, e.record.Destinations = "", nil, "", nil
 	e.record.Owner, e.record.Environment = c.shared(r.Owner)[0], e.env[0]
 	e.record.Scopes = nil
 	if len(r.Scopes) > 0 {

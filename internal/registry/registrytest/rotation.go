@@ -34,7 +34,7 @@ func testRotate(t *testing.T, f *fixture) {
 	like.ExpiresAt, like.Metadata = f.now().Add(240*time.Hour), map[string]string{"team": "blue"}
 	old, id := f.key(t, like)
 	f.pass(100 * time.Hour)
-	to := &place{name: "there"}
+	to := &place{name: "place:there"}
 	rotated, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: 24 * time.Hour, To: []registrar.Destination{to}})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func testRotate(t *testing.T, f *fixture) {
 
 func testRotateCompromised(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
-	good, bad := &place{name: "good"}, &place{name: "bad", err: errors.New("no route")}
+	good, bad := &place{name: "place:good"}, &place{name: "place:bad", err: errors.New("no route")}
 	_, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, Compromised: true, To: []registrar.Destination{bad, good}})
 	if !errors.Is(err, registrar.ErrNotDelivered) {
 		t.Error(err)
@@ -83,7 +83,7 @@ func testRotateCompromised(t *testing.T, f *fixture) {
 
 func testDeliveryFails(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
-	good, bad := &place{name: "good"}, &place{name: "bad", err: errors.New("no route")}
+	good, bad := &place{name: "place:good"}, &place{name: "place:bad", err: errors.New("no route")}
 	opts := registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{bad}}
 
 	// It arrived nowhere: nothing is left of it.
@@ -123,10 +123,10 @@ func (crash) Deliver(context.Context, apikey.Minted, apikey.Record) error { pani
 
 func testRotationStopped(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
-	first := &place{name: "first"}
+	first := &place{name: "place:first"}
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{first, crash{}}})
+		_, _ = f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{first}, Last: crash{}})
 	}()
 	f.refused(t, old, "", apikey.Need{})
 	f.refused(t, first.got[0], "", apikey.Need{})
@@ -143,10 +143,119 @@ func testRotationStopped(t *testing.T, f *fixture) {
 	f.audited(t)
 }
 
+// A compromised key ends soon, also if fob is killed, and its rotation is taken up.
+func testCompromisedAndKilled(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	first := &place{name: "place:first"}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = f.Rotate(t.Context(), id, registrar.RotateOptions{Compromised: true, To: []registrar.Destination{first}, Last: crash{}})
+	}()
+	f.refused(t, old, "", apikey.Need{})
+	f.pass(31 * time.Second)
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, first.got[0], "", apikey.Need{})
+	if open, err := f.Registry.OpenRotations(t.Context()); err != nil || len(open) != 1 || open[0].Old != id || !open[0].Compromised {
+		t.Error(open, err)
+	}
+	f.pass(time.Minute)
+	rotated, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{first}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rotated.Rotation.Phase != apikey.PhaseRetired || !rotated.Rotation.Compromised {
+		t.Errorf("%+v", rotated.Rotation)
+	}
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, first.got[0], apikey.IsRevoked, apikey.Need{})
+	f.refused(t, first.got[1], "", apikey.Need{})
+	if open, err := f.Registry.OpenRotations(t.Context()); err != nil || len(open) != 0 {
+		t.Error(open, err)
+	}
+	f.audited(t)
+}
+
+func testKeepUntilDelivered(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	good, bad := &place{name: "place:good"}, &place{name: "place:bad", err: errors.New("no route")}
+	opts := registrar.RotateOptions{Compromised: true, KeepUntilDelivered: true, To: []registrar.Destination{good, bad}}
+	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, registrar.ErrNotDelivered) {
+		t.Error(err)
+	}
+	f.pass(time.Minute)
+	f.refused(t, old, "", apikey.Need{})
+	bad.err = nil
+	if _, err := f.Rotate(t.Context(), id, opts); err != nil {
+		t.Fatal(err)
+	}
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, bad.got[0], "", apikey.Need{})
+	f.audited(t)
+}
+
+// used is a destination that sees the old key used a moment later.
+type used struct {
+	f  *fixture
+	id string
+}
+
+func (used) Name() string { return "place:used" }
+
+func (u used) Deliver(ctx context.Context, _ apikey.Minted, _ apikey.Record) error {
+	return u.f.Registry.Use(ctx, []apikey.Use{{ID: u.id, Count: 1, Last: u.f.now().Add(time.Second)}})
+}
+
+// A key that is still used does not end at once, and its successor stays where it is.
+func testStillUsed(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	place := &place{name: "place:there"}
+	opts := registrar.RotateOptions{To: []registrar.Destination{place, used{f, id}}}
+	rotated, err := f.Rotate(t.Context(), id, opts)
+	if !errors.Is(err, registrar.ErrStillUsed) || rotated.Rotation.Phase != apikey.PhaseChecked {
+		t.Fatal(rotated.Rotation, err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, place.got[0], "", apikey.Need{})
+	f.pass(time.Minute)
+	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, registrar.ErrStillUsed) || len(place.got) != 1 {
+		t.Error(err, len(place.got))
+	}
+	opts.Force = true
+	if _, err := f.Rotate(t.Context(), id, opts); err != nil || len(place.got) != 1 {
+		t.Error(err, len(place.got))
+	}
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, place.got[0], "", apikey.Need{})
+	f.audited(t)
+}
+
+// Twenty destinations are served beside one another, each once, and all are noted.
+func testManyDestinations(t *testing.T, f *fixture) {
+	_, id := f.key(t, draft)
+	var opts registrar.RotateOptions
+	for i := range 20 {
+		opts.To = append(opts.To, &place{name: fmt.Sprintf("place:%d", i)})
+	}
+	rotated, err := f.Rotate(t.Context(), id, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next := f.record(t, rotated.New.ID); len(next.Destinations) != 20 || next.Destinations[7] != "place:7" {
+		t.Error(next.Destinations)
+	}
+	for i, to := range opts.To {
+		d := rotated.Rotation.Deliveries[i]
+		if got := to.(*place).got; len(got) != 1 || d.Status != apikey.DeliveryDone || d.Destination != to.Name() {
+			t.Error(d, len(got))
+		}
+	}
+	f.audited(t)
+}
+
 // slow is a destination that lets another fob take the rotation over meanwhile.
 type slow struct{ meanwhile func() }
 
-func (slow) Name() string { return "slow" }
+func (slow) Name() string { return "place:slow" }
 
 func (s slow) Deliver(context.Context, apikey.Minted, apikey.Record) error { s.meanwhile(); return nil }
 
@@ -158,7 +267,7 @@ func testRotateCrowd(t *testing.T, f *fixture) {
 	for i := range crowd {
 		other := f.open(t)
 		wg.Go(func() {
-			_, results[i] = other.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{&place{name: "stdout"}}})
+			_, results[i] = other.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{&place{name: "place:stdout"}}})
 		})
 	}
 	wg.Wait()
@@ -205,7 +314,7 @@ func testStillToRotate(t *testing.T, f *fixture) {
 	}
 	func() { // its successor is abandoned by the next run
 		defer func() { _ = recover() }()
-		_, _ = f.Rotate(t.Context(), ids[1], registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{crash{}}})
+		_, _ = f.Rotate(t.Context(), ids[1], registrar.RotateOptions{Overlap: time.Hour, Last: crash{}})
 	}()
 	still := func(compromised bool) []string {
 		var all []apikey.Record

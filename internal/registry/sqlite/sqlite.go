@@ -119,7 +119,7 @@ func dsnWith(path string, pragmas ...string) string {
 
 // maxParameters of a statement: SQLite looks each name up among all before it, which
 // takes a quarter of a second with 8,000.
-const maxParameters = 64
+const maxParameters = 68
 
 var dialect = sqlstore.Dialect{
 	Migrations:    migrations,

@@ -220,8 +220,8 @@ func (c *change) Put(e apikey.Event, r apikey.Record) error {
 	}
 	entry := c.head.Next(e, &r)
 	result, err := c.exec(`UPDATE api_key SET digest = $2, pepper = $3, owner = $4, environment = $5, scopes = $6, rate = $7, note = $8,
-		metadata = $9, created_at = $10, expires_at = $11, disabled = $12, retires_at = $13, revoked_at = $14, predecessor = $15, seq = $16
-		WHERE id = $1`, append(values, entry.Seq)...)
+		metadata = $9, created_at = $10, expires_at = $11, disabled = $12, retires_at = $13, revoked_at = $14, predecessor = $15, destinations = $16,
+		seq = $17 WHERE id = $1`, append(values, entry.Seq)...)
 	if err != nil {
 		return err
 	}
@@ -253,11 +253,17 @@ func (c *change) log(e *apikey.Entry) error {
 	return c.insertRows(insertEntries, entryFields, entryValues(e))
 }
 
-const rotationColumns = "new_id, old_id, phase, compromised, started_at, leased_until, due_at, deliveries"
+const rotationColumns = "new_id, old_id, phase, compromised, started_at, leased_until, arrived_at, due_at, deliveries"
 
 // Rotations implements apikey.Registry.
 func (s *Store) Rotations(ctx context.Context, old string) ([]apikey.Rotation, error) {
 	list, err := rotations(ctx, s.db, "old_id = $1", old)
+	return list, s.explain(err)
+}
+
+// OpenRotations implements apikey.Registry.
+func (s *Store) OpenRotations(ctx context.Context) ([]apikey.Rotation, error) {
+	list, err := rotations(ctx, s.db, "phase IN ('minted', 'delivering', 'checked')")
 	return list, s.explain(err)
 }
 
@@ -284,12 +290,13 @@ func rotations(ctx context.Context, q querier, where string, args ...any) ([]api
 	var list []apikey.Rotation
 	for rows.Next() {
 		var r apikey.Rotation
-		var started, leased, due int64
+		var started, leased, arrived, due int64
 		var deliveries string
-		if err := rows.Scan(&r.New, &r.Old, &r.Phase, &r.Compromised, &started, &leased, &due, &deliveries); err != nil {
+		if err := rows.Scan(&r.New, &r.Old, &r.Phase, &r.Compromised, &started, &leased, &arrived, &due, &deliveries); err != nil {
 			return nil, err
 		}
-		r.StartedAt, r.LeasedUntil, r.DueAt = apikey.FromMilliseconds(started), apikey.FromMilliseconds(leased), apikey.FromMilliseconds(due)
+		r.StartedAt, r.LeasedUntil = apikey.FromMilliseconds(started), apikey.FromMilliseconds(leased)
+		r.ArrivedAt, r.DueAt = apikey.FromMilliseconds(arrived), apikey.FromMilliseconds(due)
 		if err := json.Unmarshal([]byte(deliveries), &r.Deliveries); err != nil {
 			return nil, fmt.Errorf("the rotation of %.12q: %w: its deliveries are no JSON", r.Old, apikey.ErrDamaged)
 		}
@@ -307,9 +314,10 @@ func (c *change) PutRotation(r apikey.Rotation) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.exec("INSERT INTO rotation ("+rotationColumns+`) VALUES ($1,$2,$3,$4,$5,$6,$7,$8) ON CONFLICT (new_id) DO UPDATE SET
-		phase = excluded.phase, leased_until = excluded.leased_until, due_at = excluded.due_at, deliveries = excluded.deliveries`,
+	_, err = c.exec("INSERT INTO rotation ("+rotationColumns+`) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9) ON CONFLICT (new_id) DO UPDATE SET
+		phase = excluded.phase, leased_until = excluded.leased_until, arrived_at = excluded.arrived_at, due_at = excluded.due_at,
+		deliveries = excluded.deliveries`,
 		r.New, r.Old, string(r.Phase), r.Compromised, apikey.Milliseconds(r.StartedAt), apikey.Milliseconds(r.LeasedUntil),
-		apikey.Milliseconds(r.DueAt), string(deliveries))
+		apikey.Milliseconds(r.ArrivedAt), apikey.Milliseconds(r.DueAt), string(deliveries))
 	return err
 }

@@ -22,7 +22,7 @@ type Dialect struct {
 	Migrations embed.FS // migrations/*.sql in the order of their names, each its own transaction
 	// HeadForUpdate reads seq and hash of audit_head and keeps others from changing it.
 	HeadForUpdate string
-	// Parameters is how many a statement should have at most: 16 or more.
+	// Parameters is how many a statement should have at most: 17 or more.
 	Parameters int
 	// DataVersion asks, on one connection, for a number that differs once another
 	// connection has changed something; "" where no question is cheaper than the head's.
@@ -125,6 +125,11 @@ func (s *Store) step(ctx context.Context, from int, file string) error {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }()
+		if from > 0 { // whoever changes the row first does the step
+			if taken, err := setSchemaVersion(ctx, tx, from); !taken || err != nil {
+				return err
+			}
+		}
 		for statement := range strings.SplitSeq(string(text), ";\n") {
 			if strings.TrimSpace(statement) == "" {
 				continue
@@ -133,11 +138,23 @@ func (s *Store) step(ctx context.Context, from int, file string) error {
 				return err
 			}
 		}
-		if _, err := tx.ExecContext(ctx, "UPDATE registry SET schema_version = $1", from+1); err != nil {
-			return err
+		if from == 0 {
+			if _, err := setSchemaVersion(ctx, tx, from); err != nil {
+				return err
+			}
 		}
 		return tx.Commit()
 	})
+}
+
+// setSchemaVersion counts a migration, unless another fob has done so.
+func setSchemaVersion(ctx context.Context, tx *sql.Tx, from int) (done bool, err error) {
+	result, err := tx.ExecContext(ctx, "UPDATE registry SET schema_version = $1 WHERE schema_version = $2", from+1, from)
+	if err != nil {
+		return false, err
+	}
+	changed, err := result.RowsAffected()
+	return changed == 1, err
 }
 
 // maxAttempts bounds how often a transaction that others disturb is run again.
@@ -158,10 +175,10 @@ func (s *Store) retry(ctx context.Context, do func() error) error {
 	}
 }
 
-const keyColumns = "id, digest, pepper, owner, environment, scopes, rate, note, metadata, created_at, expires_at, disabled, retires_at, revoked_at, predecessor"
+const keyColumns = "id, digest, pepper, owner, environment, scopes, rate, note, metadata, created_at, expires_at, disabled, retires_at, revoked_at, predecessor, destinations"
 
 // keyFields is how many columns keyColumns names.
-const keyFields = 15
+const keyFields = 16
 
 type scanner interface{ Scan(dest ...any) error }
 
@@ -169,10 +186,10 @@ type scanner interface{ Scan(dest ...any) error }
 func scanKey(row scanner, before ...any) (apikey.Record, error) {
 	var r apikey.Record
 	var digest []byte
-	var scopes, metadata string
+	var scopes, metadata, destinations string
 	var created, expires, retires, revoked, used int64
 	err := row.Scan(append(before, &r.ID, &digest, &r.Pepper, &r.Owner, &r.Environment, &scopes, &r.Rate, &r.Note, &metadata,
-		&created, &expires, &r.Disabled, &retires, &revoked, &r.Predecessor, &used, &r.Uses)...)
+		&created, &expires, &r.Disabled, &retires, &revoked, &r.Predecessor, &destinations, &used, &r.Uses)...)
 	if err != nil {
 		return r, err
 	}
@@ -184,6 +201,9 @@ func scanKey(row scanner, before ...any) (apikey.Record, error) {
 	r.CreatedAt, r.ExpiresAt = apikey.FromMilliseconds(created), apikey.FromMilliseconds(expires)
 	r.RetiresAt, r.RevokedAt = apikey.FromMilliseconds(retires), apikey.FromMilliseconds(revoked)
 	r.LastUsedAt = apikey.FromMilliseconds(used)
+	if destinations != "" {
+		r.Destinations = strings.Split(destinations, "\n")
+	}
 	if metadata != "" {
 		if err := json.Unmarshal([]byte(metadata), &r.Metadata); err != nil {
 			return r, fmt.Errorf("key %.12q: %w: its metadata is no JSON", r.ID, apikey.ErrDamaged)
@@ -206,6 +226,7 @@ func keyValues(r *apikey.Record) ([]any, error) {
 		r.ID, r.Digest[:], r.Pepper, r.Owner, r.Environment, strings.Join(r.Scopes, " "), r.Rate, r.Note, metadata,
 		apikey.Milliseconds(r.CreatedAt), apikey.Milliseconds(r.ExpiresAt), r.Disabled,
 		apikey.Milliseconds(r.RetiresAt), apikey.Milliseconds(r.RevokedAt), r.Predecessor,
+		strings.Join(r.Destinations, "\n"),
 	}, nil
 }
 
