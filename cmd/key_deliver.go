@@ -89,7 +89,7 @@ func notDelivered(err error, rotated registrar.Rotated, opts keyRotateOptions) e
 		left = withHint(leftf("key %s has ended; its successor %s is not everywhere", old, next),
 			"bring the key that was printed there: 'fob key push %s <FILE', with --to for some alone", next)
 	case ended:
-		left = withHint(leftf("key %s has ended, and nobody has all of its successor %s", old, next),
+		left = withHint(leftf("key %s has ended, and its successor %s was not printed", old, next),
 			"'fob key rotate %s --compromised' makes another and delivers that", next)
 	case rotated.Rotation.Arrived():
 		left = withHint(leftf("key %s is valid as before, and so is %s where it arrived", old, next),

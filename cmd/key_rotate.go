@@ -217,10 +217,13 @@ func (run *rotating) one(ctx context.Context, r apikey.Record) error {
 		}
 		return nil
 	}
+	lost := slices.ContainsFunc(rotated.Failed, func(e *registrar.DeliveryError) bool { return e.Destination == stdoutName })
+	if run.many && lost && !run.opts.compromised && !rotated.Rotation.Arrived() {
+		return err // nobody reads on
+	}
 	err = notDelivered(err, rotated, run.opts)
 	var places failures
-	printed := !slices.ContainsFunc(rotated.Failed, func(e *registrar.DeliveryError) bool { return e.Destination == stdoutName })
-	if errors.As(err, &places) && run.many && printed && ctx.Err() == nil {
+	if errors.As(err, &places) && run.many && !lost && ctx.Err() == nil {
 		run.failed = append(run.failed, places...)
 		return nil
 	}
