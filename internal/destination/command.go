@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -53,10 +55,16 @@ func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdo
 	var out, complaints capped
 	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	c.Env = slices.Clone(environ)
-	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(value.Reveal()), &out, &complaints
+	c.Stdout, c.Stderr = &out, &complaints
 	c.Cancel = func() error { return endProcess(c.Process) }
 	c.WaitDelay = commandFarewell
+	stdin, err := filled(value.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	c.Stdin = stdin
 	err = c.Run()
+	_ = stdin.Close()
 	var exit *exec.ExitError
 	switch {
 	case err == nil && out.over:
@@ -69,6 +77,31 @@ func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdo
 		return nil, &CommandError{argv[0], exit.ExitCode(), lastLine(hidden(string(complaints.kept), withLines(value.Reveal())))}
 	}
 	return nil, fmt.Errorf("%s cannot be run: %w", safetext.Line(argv[0]), err)
+}
+
+// atomicPipe is how much every system's pipe takes without a reader.
+const atomicPipe = 4096
+
+// filled is a pipe with the value in it: a program that outlives a killed fob finds all
+// of it or is not started, and never puts a part in its place.
+func filled(value string) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	write := func() error {
+		_, err := io.WriteString(w, value)
+		return errors.Join(err, w.Close())
+	}
+	if len(value) > atomicPipe {
+		go func() { _ = write() }() // a longer one is written beside the program
+		return r, nil
+	}
+	if err := write(); err != nil {
+		_ = r.Close()
+		return nil, err
+	}
+	return r, nil
 }
 
 // withLines are a value and its lines, as a program may print them one by one.

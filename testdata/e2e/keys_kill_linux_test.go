@@ -3,6 +3,7 @@ package e2e
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,6 +66,7 @@ type keyMachine struct {
 	registry       keyRegistry
 	source         string
 	stdout, stderr *os.File
+	inPlace        [4]int // kills after which so many places had the successor
 }
 
 func newKeyMachine(t *testing.T, registry keyRegistry) *keyMachine {
@@ -103,9 +105,13 @@ func (k *keyMachine) keys(filter ...string) []keyJSON {
 }
 
 // newKey makes a key and returns its text and id.
-func (k *keyMachine) newKey(owner string) (text, id string) {
+func (k *keyMachine) newKey(owner string, to ...string) (text, id string) {
 	k.t.Helper()
-	text = strings.TrimSpace(k.ok("key", "create", "--owner", owner))
+	args := []string{"key", "create", "--owner", owner}
+	for _, name := range to {
+		args = append(args, "--to", name)
+	}
+	text = strings.TrimSpace(k.ok(args...))
 	return text, strings.Split(text, "_")[2]
 }
 
@@ -135,15 +141,91 @@ func (k *keyMachine) forgetLease() {
 type keyScenario struct {
 	name string
 	args func(id string) []string
+	// to are where its key goes; nil: nowhere.
+	to func(k *keyMachine) []string
 	// left checks what a kill has left. printed is the new key if its whole line was.
 	left func(k *keyMachine, old, id, printed string) error
 }
 
 var keyScenarios = []keyScenario{
-	{"rotate", func(id string) []string { return []string{"key", "rotate", id, "--overlap", "1h"} }, leftByRotation("retiring")},
-	{"rotate --compromised", func(id string) []string { return []string{"key", "rotate", id, "--compromised"} }, leftByRotation("revoked")},
-	{"create", func(string) []string { return []string{"key", "create", "--owner", "new"} }, leftByCreation},
-	{"revoke", func(id string) []string { return []string{"key", "revoke", id} }, leftByRevocation},
+	{"rotate", rotateArgs("--overlap", "1h"), nil, leftByRotation("retiring")},
+	{"rotate --compromised", rotateArgs("--compromised"), nil, leftByRotation("revoked")},
+	{"rotate to three destinations", rotateArgs("--overlap", "1h"), threePlaces, leftInPlaces(false)},
+	{"rotate --compromised to three destinations", rotateArgs("--compromised"), threePlaces, leftInPlaces(true)},
+	{"create", func(string) []string { return []string{"key", "create", "--owner", "new"} }, nil, leftByCreation},
+	{"revoke", func(id string) []string { return []string{"key", "revoke", id} }, nil, leftByRevocation},
+}
+
+func rotateArgs(more ...string) func(id string) []string {
+	return func(id string) []string { return append([]string{"key", "rotate", id}, more...) }
+}
+
+// threePlaces are two lines of one file, and a program that replaces a file.
+func threePlaces(k *keyMachine) []string {
+	k.t.Helper()
+	dir := k.home + "/fob/places"
+	config := fmt.Sprintf("[commands]\nput = [\"/bin/sh\", \"-c\", \"cat >$0/put.new && mv $0/put.new $0/put\", %q]\n[destination]\ndotenv_roots = [%q]\n", dir, dir)
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(k.home+"/fob/config.toml", []byte(config), 0o600)); err != nil {
+		k.t.Fatal(err)
+	}
+	return []string{"dotenv:" + dir + "/.env#ONE", "dotenv:" + dir + "/.env#TWO", "exec:put"}
+}
+
+// inPlaces are the keys that stand in the three places.
+func (k *keyMachine) inPlaces() []string {
+	k.t.Helper()
+	env, envErr := os.ReadFile(k.home + "/fob/places/.env")
+	put, putErr := os.ReadFile(k.home + "/fob/places/put")
+	if err := errors.Join(envErr, putErr); err != nil {
+		k.t.Fatal(err)
+	}
+	values := map[string]string{}
+	for line := range strings.Lines(string(env)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		values[name] = value
+	}
+	return []string{values["ONE"], values["TWO"], string(put)}
+}
+
+// leftInPlaces: each place has a good key, also before the resumption (a compromised key
+// ends anyway), which brings one successor to all; and no other is good.
+func leftInPlaces(compromised bool) func(k *keyMachine, old, id, printed string) error {
+	return func(k *keyMachine, _, id, _ string) error {
+		places := k.inPlaces()
+		arrived := 0
+		for i, text := range places {
+			if !strings.HasPrefix(text, "fob_test_") || !k.accepts(text) && !compromised {
+				return fmt.Errorf("place %d was left with a dead key", i)
+			}
+			if !strings.Contains(text, "_"+id+"_") {
+				arrived++
+			}
+		}
+		k.inPlace[arrived]++
+		k.forgetLease()
+		if r := k.fob("", "key", "rotate", "--resume"); r.status != 0 {
+			return fmt.Errorf("resumed: %d\n%s", r.status, r.stderr)
+		}
+		places = k.inPlaces()
+		if compromised && len(k.keys("--state", "active")) == 1 && strings.Contains(places[0], "_"+id+"_") {
+			return nil // killed before anything was done
+		}
+		if places[0] != places[1] || places[1] != places[2] || !k.accepts(places[0]) {
+			return fmt.Errorf("after the resumption the places have no good key in common: %.22s", places)
+		}
+		good := k.keys("--owner", "old", "--state", "active")
+		if len(good) != 1 || !strings.Contains(places[0], "_"+good[0].ID+"_") {
+			return fmt.Errorf("%d keys are good, and the places have %.22s", len(good), places[0])
+		}
+		return nil
+	}
+}
+
+func (sc *keyScenario) places(k *keyMachine) []string {
+	if sc.to == nil {
+		return nil
+	}
+	return sc.to(k)
 }
 
 // leftByRotation: the old key or the new one is good, and the next rotation, or the one
@@ -215,6 +297,7 @@ func TestG55KilledAtEveryStepOfAKeysLife(t *testing.T) {
 			for _, sc := range keyScenarios {
 				k := newKeyMachine(t, registry)
 				points := keyEffects(t, k, sc)
+				var inPlace [4]int
 				if soak == "" && len(points) > 24 { // the whole sweep is in make soak
 					points = everyNth(points, (len(points)+23)/24)
 				}
@@ -223,8 +306,15 @@ func TestG55KilledAtEveryStepOfAKeysLife(t *testing.T) {
 						k = newKeyMachine(t, registry)
 					}
 					killKeyCommand(k, sc, at)
+					for n := range inPlace {
+						inPlace[n] += k.inPlace[n]
+					}
+					k.inPlace = [4]int{}
 				}
 				t.Logf("%s: killed at %d effects", sc.name, len(points))
+				if sc.to != nil {
+					t.Logf("  the successor was in 0, 1, 2, 3 places after %v of the kills", inPlace)
+				}
 			}
 		})
 	}
@@ -245,7 +335,7 @@ func keyEffects(t *testing.T, k *keyMachine, sc keyScenario) []effect {
 	t.Helper()
 	var common []effect
 	for i := range 3 {
-		_, id := k.newKey("old")
+		_, id := k.newKey("old", sc.places(k)...)
 		all, err := k.tracer().effects(slices.Concat(k.program, sc.args(id)), k.env, k.stdout, k.stderr)
 		if err != nil {
 			text, _ := os.ReadFile(k.stderr.Name())
@@ -265,7 +355,8 @@ func keyEffects(t *testing.T, k *keyMachine, sc keyScenario) []effect {
 func killKeyCommand(k *keyMachine, sc keyScenario, at effect) {
 	k.t.Helper()
 	_ = k.fob("", "key", "revoke", "--owner", "new", "--yes") // of the run before
-	old, id := k.newKey("old")
+	_ = k.fob("", "key", "revoke", "--owner", "old", "--yes")
+	old, id := k.newKey("old", sc.places(k)...)
 	if err := k.stdout.Truncate(0); err != nil {
 		k.t.Fatal(err)
 	}
