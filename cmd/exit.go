@@ -152,7 +152,7 @@ func hintOf(err error) string {
 		{credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"},
 		{credstore.ErrNotWritten, "the login before is intact. Allow the write if the keyring asks; in files, see to space and permissions"},
 		{credstore.ErrRefused, "see what the keyring complains of, then try again; or 'fob login PROFILE --storage file'"},
-		{credstore.ErrTooLarge, "no storage takes a login of more than 64 KiB: ask the server for smaller tokens"},
+		{credstore.ErrTooLarge, "no storage takes a login of more than 132 KiB: ask the server for smaller tokens"},
 		{credstore.ErrNoKey, "give the key as when the login was saved: set FOB_SEAL_KEY, or key_file in config.toml. The login itself is whole"},
 		{seal.ErrWrongKey, "give the key or passphrase that the login was saved under, or start over: 'fob logout PROFILE --local', then 'fob login PROFILE'"},
 		{seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login PROFILE'"},

@@ -107,7 +107,7 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 	if len(kept) == 0 {
 		return withHint(usagef("there is no login to back up"), "'fob status' shows the logins")
 	}
-	b.Config = string(config.Marshal(kept))
+	b.Config = string(config.Marshal(kept, nil))
 	passphrase, err := a.backupPassphrase(ctx, opts, true)
 	if err != nil {
 		return err

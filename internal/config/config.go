@@ -32,6 +32,7 @@ type Config struct {
 	Destination Destination         `toml:"destination"`
 	Serve       Serve               `toml:"serve"`
 	Profiles    map[string]Profile  `toml:"profile"`
+	Secrets     map[string]Secret   `toml:"secret"`
 }
 
 // ParseError is a configuration that fob does not understand, and where.
@@ -64,7 +65,7 @@ func parse(path string, text []byte) (*Config, error) {
 	if err := decoder.DisallowUnknownFields().Decode(c); err != nil {
 		return nil, parseError(path, err)
 	}
-	if err := c.checkMachine(); err != nil {
+	if err := errors.Join(c.checkMachine(), c.checkSecrets()); err != nil {
 		return nil, &ParseError{Path: path, Reason: err.Error()}
 	}
 	for name, p := range c.Profiles {
@@ -112,16 +113,14 @@ func (c *Config) Names() []string { return slices.Sorted(maps.Keys(c.Profiles)) 
 // Parse reads the text of a configuration, as Load does; name stands in its errors.
 func Parse(name string, text []byte) (*Config, error) { return parse(name, text) }
 
-// Marshal writes profiles as the text of a configuration.
-func Marshal(profiles []Profile) []byte {
-	var b bytes.Buffer
+// Marshal writes profiles and secrets' settings as the text of a configuration.
+func Marshal(profiles []Profile, secrets []Secret) []byte {
+	d := newDocument(nil)
 	for _, p := range profiles {
-		fmt.Fprintf(&b, "[profile.%s]\n", p.Name)
-		for _, s := range p.settings() {
-			if s.value != "" {
-				fmt.Fprintf(&b, "%s = %s\n", s.key, s.value)
-			}
-		}
+		d.change([]string{"profile", p.Name}, settingsOf(Profile{}), settingsOf(p), false)
 	}
-	return b.Bytes()
+	for _, s := range secrets {
+		d.change([]string{"secret", s.Name}, settingsOf(Secret{}), settingsOf(s), false)
+	}
+	return d.bytes()
 }

@@ -278,7 +278,18 @@ func (d *document) addTable(table []string) {
 		lead = strings.TrimRight(lead, "\r\n") + d.newline + d.newline
 	}
 	d.tail = ""
-	d.statements = append(d.statements, statement{lead: lead, table: table, text: "[" + strings.Join(table, ".") + "]" + d.newline})
+	d.statements = append(d.statements, statement{lead: lead, table: table, text: "[" + dotted(table) + "]" + d.newline})
+}
+
+// dotted writes the name of a table: what is no bare key is quoted.
+func dotted(table []string) string {
+	parts := make([]string, len(table))
+	for i, part := range table {
+		if parts[i] = part; strings.Contains(part, "/") {
+			parts[i] = quote(part)
+		}
+	}
+	return strings.Join(parts, ".")
 }
 
 // removeTable deletes a table with its keys and the comments among them; what

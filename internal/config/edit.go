@@ -30,17 +30,8 @@ func SaveProfile(path string, p Profile) error {
 		return err
 	}
 	return edit(path, func(d *document, c *Config) {
-		table := []string{"profile", p.Name}
 		before, known := c.Profiles[p.Name]
-		old := before.settings()
-		for i, s := range p.settings() {
-			if s.value != old[i].value {
-				d.set(table, s.key, s.value)
-			}
-		}
-		if !known {
-			d.addTable(table) // where every setting is empty
-		}
+		d.change([]string{"profile", p.Name}, settingsOf(before), settingsOf(p), known)
 		if c.Profiles == nil {
 			c.Profiles = map[string]Profile{}
 		}
@@ -74,6 +65,18 @@ func SetKeyFile(path, keyFile string) error {
 		d.set(nil, "key_file", quote(keyFile))
 		c.KeyFile = keyFile
 	})
+}
+
+// change writes those settings of a table that are not as before.
+func (d *document) change(table []string, before, after []setting, known bool) {
+	for i, s := range after {
+		if s.value != before[i].value {
+			d.set(table, s.key, s.value)
+		}
+	}
+	if !known {
+		d.addTable(table) // where every setting is empty
+	}
 }
 
 // edit changes the text of config.toml and, beside it, the Config that the new
@@ -146,25 +149,31 @@ func (c *Config) means(other *Config) bool {
 	if !slices.Equal(c.PassphraseCommand, other.PassphraseCommand) {
 		return false
 	}
-	if c.Default != other.Default || c.Storage != other.Storage || c.KeyFile != other.KeyFile || c.CAFile != other.CAFile || !reflect.DeepEqual(c.Keys, other.Keys) || !reflect.DeepEqual(c.Serve, other.Serve) || len(c.Profiles) != len(other.Profiles) {
+	if c.Default != other.Default || c.Storage != other.Storage || c.KeyFile != other.KeyFile || c.CAFile != other.CAFile || !reflect.DeepEqual(c.Keys, other.Keys) || !reflect.DeepEqual(c.Serve, other.Serve) || !reflect.DeepEqual(c.Commands, other.Commands) || !reflect.DeepEqual(c.Destination, other.Destination) || len(c.Profiles) != len(other.Profiles) || len(c.Secrets) != len(other.Secrets) {
 		return false
 	}
 	for name, p := range c.Profiles {
 		q, ok := other.Profiles[name]
-		if !ok || !slices.Equal(p.settings(), q.settings()) {
+		if !ok || !slices.Equal(settingsOf(p), settingsOf(q)) {
+			return false
+		}
+	}
+	for name, s := range c.Secrets {
+		t, ok := other.Secrets[name]
+		if !ok || !slices.Equal(settingsOf(s), settingsOf(t)) {
 			return false
 		}
 	}
 	return true
 }
 
-// setting is one key of a profile with its value as TOML; "" is absent.
+// setting is one key of a table with its value as TOML; "" is absent.
 type setting struct{ key, value string }
 
-// settings lists all settings of a profile, by the toml tags of its fields.
-func (p Profile) settings() []setting {
+// settingsOf lists all settings of a Profile or a Secret, by the toml tags of its fields.
+func settingsOf(table any) []setting {
 	var settings []setting
-	v := reflect.ValueOf(p)
+	v := reflect.ValueOf(table)
 	for i := range v.NumField() {
 		key := v.Type().Field(i).Tag.Get("toml")
 		if key == "-" {
@@ -177,6 +186,8 @@ func (p Profile) settings() []setting {
 			settings = append(settings, setting{key, quoteAll(value)})
 		case bool:
 			settings = append(settings, setting{key, yes(value)})
+		case time.Time:
+			settings = append(settings, setting{key, timeText(value)})
 		}
 	}
 	return settings
@@ -185,8 +196,8 @@ func (p Profile) settings() []setting {
 // Changes names the settings that differ between two versions of a profile, as they
 // stand in config.toml.
 func Changes(before, after Profile) (set, removed []string) {
-	old := before.settings()
-	for i, s := range after.settings() {
+	old := settingsOf(before)
+	for i, s := range settingsOf(after) {
 		switch s.value {
 		case old[i].value:
 		case "":

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // A configuration is understood or refused; and one that is understood is changed
@@ -29,6 +30,14 @@ func FuzzConfig(f *testing.F) {
 			}
 			return
 		}
+		added := Secret{Name: "added/by-hand", To: []string{"exec:x"}, Expires: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}
+		if err := SaveSecret(path, added); err != nil {
+			return
+		}
+		if before.Secrets == nil {
+			before.Secrets = map[string]Secret{}
+		}
+		before.Secrets[added.Name] = added
 		after, err := Load(path)
 		if err != nil {
 			t.Fatalf("it no longer parses: %v", err)
@@ -48,11 +57,13 @@ func TestMarshalIsParsedAsItWas(t *testing.T) {
 		{Name: "a", Issuer: "https://x/\"\\\u0007", Scopes: []string{"one", "t\"wo"}, Storage: "file"},
 		{Name: "b-2"},
 	}
-	got, err := Parse("backup", Marshal(profiles))
+	secrets := []Secret{{Name: "stripe/prod", To: []string{"dotenv:/srv/.env#KEY"}, RetireWith: "end"}, {Name: "plain"}}
+	got, err := Parse("backup", Marshal(profiles, secrets))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Config{Profiles: map[string]Profile{"a": profiles[0], "b-2": profiles[1]}}
+	want := &Config{Profiles: map[string]Profile{"a": profiles[0], "b-2": profiles[1]},
+		Secrets: map[string]Secret{"stripe/prod": secrets[0], "plain": secrets[1]}}
 	if !got.means(want) {
 		t.Errorf("%+v", got)
 	}

@@ -32,9 +32,10 @@ var (
 	ErrUnusable   = errors.New("the storage cannot be used") // its files, that is
 )
 
-// MaxRecord is the largest record that a Store takes, head and body together, in
-// bytes: every backend holds as much, so that a record can move between them.
-const MaxRecord = 64 << 10
+// MaxRecord is the largest record that a Store takes, head and body together, in bytes:
+// a secret of 64 KiB and the one that replaces it, and what is said of them. Every
+// backend holds as much, so that a record can move between them.
+const MaxRecord = 132 << 10
 
 // Record is what a Store keeps under a name: a head that is read alone, and the
 // rest.

@@ -43,7 +43,7 @@ const manifestSize = 1 + 2 + sha256.Size
 
 // maxPieces bounds what a manifest may name: a record of MaxRecord in the
 // smallest items there are.
-const maxPieces = 64
+const maxPieces = 128
 
 func inline(r Record) []byte {
 	return append(layout(layoutInline, r.Head), r.Body...)

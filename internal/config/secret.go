@@ -1,0 +1,94 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Secret is what is not secret of a secret that somebody else has issued: a table
+// [secret."NAME"]. An empty field is a setting that is not there.
+type Secret struct {
+	Name       string    `toml:"-"`
+	Storage    string    `toml:"storage"`
+	To         []string  `toml:"to"`          // the destinations that have a copy
+	Expires    time.Time `toml:"expires"`     // when its issuer ends it; a date is its first moment in UTC
+	RotateWith string    `toml:"rotate_with"` // what gives a new value: a name in [commands], or an issuer that fob knows
+	RetireWith string    `toml:"retire_with"` // what ends the old one: a name in [commands]
+}
+
+// The parts of a secret's name, and its whole length: it is a file's name, too.
+const (
+	maxSecretParts = 4
+	maxSecretName  = 200
+)
+
+// ValidSecretName accepts the name of a secret: one to four names as profiles have
+// them, joined by slashes, as in stripe/prod.
+func ValidSecretName(name string) error {
+	parts := strings.Split(name, "/")
+	ok := len(parts) <= maxSecretParts && len(name) <= maxSecretName
+	for _, part := range parts {
+		ok = ok && ValidName(part) == nil
+	}
+	if !ok {
+		return fmt.Errorf("%.80q is no name for a secret: write it like stripe or stripe/prod, with a-z, 0-9 and -, %d parts at most", name, maxSecretParts)
+	}
+	return nil
+}
+
+// SecretNames lists the secrets in alphabetical order.
+func (c *Config) SecretNames() []string { return slices.Sorted(maps.Keys(c.Secrets)) }
+
+func (c *Config) checkSecrets() error {
+	for name, s := range c.Secrets {
+		if err := ValidSecretName(name); err != nil {
+			return err
+		}
+		s.Name = name
+		if at := s.Expires; at.Location() == time.Local { // it was written without an offset
+			s.Expires = time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, time.UTC)
+		}
+		if !s.Expires.IsZero() && s.Expires.Year() < 2000 {
+			return fmt.Errorf("secret %q: expires is a date, as in 2027-01-31", name)
+		}
+		c.Secrets[name] = s
+	}
+	return nil
+}
+
+// SaveSecret adds a secret's table or changes it, as SaveProfile does.
+func SaveSecret(path string, s Secret) error {
+	if err := ValidSecretName(s.Name); err != nil {
+		return err
+	}
+	return edit(path, func(d *document, c *Config) {
+		before, known := c.Secrets[s.Name]
+		d.change([]string{"secret", s.Name}, settingsOf(before), settingsOf(s), known)
+		if c.Secrets == nil {
+			c.Secrets = map[string]Secret{}
+		}
+		c.Secrets[s.Name] = s
+	})
+}
+
+// RemoveSecret deletes a secret's table.
+func RemoveSecret(path, name string) error {
+	return edit(path, func(d *document, c *Config) {
+		d.removeTable([]string{"secret", name})
+		delete(c.Secrets, name)
+	})
+}
+
+// timeText writes a time as TOML; no time is no setting.
+func timeText(t time.Time) string {
+	switch {
+	case t.IsZero():
+		return ""
+	case t.Equal(t.Truncate(24 * time.Hour)):
+		return t.UTC().Format(time.DateOnly)
+	}
+	return t.UTC().Format(time.RFC3339)
+}
