@@ -35,7 +35,7 @@ type serveOptions struct {
 // What serve takes of memory: garbage is looked for seldom, since that keeps requests
 // waiting, as long as all stays within a base and so much a key.
 const (
-	serveGCPercent = 300
+	serveGCPercent = 1000
 	baseMemory     = 64 << 20
 	memoryPerKey   = 1 << 10
 )
