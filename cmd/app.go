@@ -69,7 +69,7 @@ func takeEnviron() map[string]string {
 func holdsSecret(name string) bool {
 	return name == "FOB_SEAL_KEY" || name == "FOB_REGISTRY" ||
 		strings.HasPrefix(name, "FOB_TOKEN") || name == ci.GitLabVariable ||
-		strings.HasPrefix(name, "FOB_REFRESH_TOKEN_") ||
+		strings.HasPrefix(name, "FOB_REFRESH_TOKEN_") || strings.HasPrefix(name, "FOB_SECRET_") ||
 		strings.HasPrefix(name, "FOB_PASSPHRASE")
 }
 

@@ -18,8 +18,9 @@ import (
 //	FOB_TOKEN_<PROFILE>          an access token for that profile
 //	FOB_TOKEN                    one where no profile is named
 //	FOB_REFRESH_TOKEN_<PROFILE>  a refresh token for that profile, which must be configured
+//	FOB_SECRET_<NAME>            a secret that somebody else has issued
 //
-// PROFILE is the profile's name in capitals, with _ for -.
+// PROFILE and NAME are the names in capitals, with _ for - and /.
 const storageEnv = "env"
 
 func variable(prefix, profile string) string {

@@ -25,6 +25,7 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 	"github.com/fobcli/fob/internal/spelling"
+	"github.com/fobcli/fob/internal/vault"
 )
 
 // The exit statuses of every command.
@@ -130,7 +131,7 @@ func isUsage(err error) bool {
 	var parse *config.ParseError
 	var selection *config.SelectError
 	var key *credstore.KeyError
-	return errors.Is(err, config.ErrEditByHand) || errors.As(err, &usage) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
+	return errors.Is(err, config.ErrEditByHand) || errors.Is(err, vault.ErrValue) || errors.As(err, &usage) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
 }
 
 const hintForeign = "something other than fob wrote this: look at it, then 'fob logout PROFILE --local' and 'fob login PROFILE'"

@@ -302,16 +302,8 @@ func (a *app) confirmBulk(ctx context.Context, records []apikey.Record, verb str
 	if len(records) > shown {
 		a.note("  and %d more", len(records)-shown)
 	}
-	answer, err := a.ask(ctx, fmt.Sprintf("%s %s? [y/N]", strings.ToUpper(verb[:1])+verb[1:], what))
-	switch {
-	case errors.Is(err, errNoTerminal):
-		return withHint(usagef("this would %s %s, and there is nobody to ask", verb, what), "see which with --dry-run, then give --yes")
-	case err != nil:
-		return err
-	case !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes"):
-		return errors.New("nothing was done")
-	}
-	return nil
+	unasked := withHint(usagef("this would %s %s, and there is nobody to ask", verb, what), "see which with --dry-run, then give --yes")
+	return a.confirm(ctx, fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], what), unasked)
 }
 
 // cutShort says how far a command came that changes many keys, whether it failed or was

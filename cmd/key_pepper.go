@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -98,16 +99,7 @@ func (a *app) peppers(ctx context.Context) (map[string][]byte, *credstore.Store,
 // peppersUnread says how to get at the peppers: what helps with a login, to start over,
 // would make every key worthless that needs them.
 func peppersUnread(err error) error {
-	hint := "nothing is lost; 'fob doctor' says what is wrong with the storage"
-	switch {
-	case errors.Is(err, seal.ErrWrongKey), errors.Is(err, credstore.ErrNoKey):
-		hint = "give the key or passphrase that they were added under: FOB_SEAL_KEY, or key_file in config.toml"
-	case errors.Is(err, credstore.ErrAbsent):
-		hint = "keep them in an encrypted file: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file"
-	case errors.Is(err, credstore.ErrLocked), errors.Is(err, credstore.ErrTimeout):
-		hint = "unlock the keyring, then try again"
-	}
-	return withHint(fmt.Errorf("the peppers of this machine: %w", err), "%s", hint)
+	return withHint(fmt.Errorf("the peppers of this machine: %w", err), "%s", cmp.Or(hintOfKept(err), "nothing is lost; 'fob doctor' says what is wrong with the storage"))
 }
 
 func newKeyPepperAddCmd(a *app) *cobra.Command {

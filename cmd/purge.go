@@ -25,17 +25,8 @@ func (a *app) confirmPurge(ctx context.Context, profiles []config.Profile, opts 
 	if opts.all {
 		what = "every login and setting of fob on this machine"
 	}
-	answer, err := a.ask(ctx, fmt.Sprintf("This ends and deletes %s. Go on? [y/N]", what))
-	if errors.Is(err, errNoTerminal) {
-		return withHint(usagef("--purge deletes %s", what), "see what it would do with --dry-run, then give --yes")
-	}
-	if err != nil {
-		return err
-	}
-	if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
-		return errors.New("nothing was done")
-	}
-	return nil
+	unasked := withHint(usagef("--purge deletes %s", what), "see what it would do with --dry-run, then give --yes")
+	return a.confirm(ctx, fmt.Sprintf("This ends and deletes %s. Go on?", what), unasked)
 }
 
 // leftLock names the empty lock file beside the configuration. It stays: another fob may

@@ -94,6 +94,7 @@ func (a *app) listStatus(ctx context.Context, cfg *config.Config, opts statusOpt
 	if opts.json {
 		return a.printJSON(all)
 	}
+	a.noteEndingSecrets(cfg)
 	if len(all) == 0 {
 		a.note("There is no profile yet. Make one: fob login github")
 		return nil

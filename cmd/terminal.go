@@ -116,6 +116,21 @@ func (a *app) ask(ctx context.Context, question string) (string, error) {
 	})
 }
 
+// confirm asks before what cannot be taken back. Where nobody can answer, the error is
+// unasked.
+func (a *app) confirm(ctx context.Context, question string, unasked error) error {
+	answer, err := a.ask(ctx, question+" [y/N]")
+	switch {
+	case errors.Is(err, errNoTerminal):
+		return unasked
+	case err != nil:
+		return err
+	case !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes"):
+		return errors.New("nothing was done")
+	}
+	return nil
+}
+
 // tries is how often a question is asked before fob gives up.
 const tries = 3
 

@@ -179,15 +179,19 @@ func (a *app) token(ctx context.Context, p config.Profile, want session.TokenOpt
 
 // stillIn compares a storage with the one that the configuration names by now.
 func (a *app) stillIn(store *credstore.Store, profile string) error {
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
 	cfg, err := a.config()
 	if err != nil {
 		return err
 	}
-	now, err := a.store(paths, cfg, cfg.Profiles[profile])
+	return a.stillStored(cfg, cfg.Profiles[profile], store)
+}
+
+func (a *app) stillStored(cfg *config.Config, p config.Profile, store *credstore.Store) error {
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	now, err := a.store(paths, cfg, p)
 	if err == nil && now != store {
 		err = session.ErrMoved
 	}
