@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -75,6 +76,7 @@ func (a *app) machine(as []string) (destination.Machine, error) {
 	if here, err := os.Getwd(); err == nil && len(roots) == 0 {
 		roots = []string{here}
 	}
+	var reading sync.Mutex // deliveries ask at once, and a store is for one goroutine at a time
 	return destination.Machine{
 		HTTP: client, Getenv: a.getenv, Now: a.now, URLs: cfg.Destination.URL, Commands: cfg.Commands,
 		Environ: os.Environ(), DotenvRoots: roots, LockDir: filepath.Join(paths.Data, "locks"),
@@ -86,7 +88,9 @@ func (a *app) machine(as []string) (destination.Machine, error) {
 			if source == "" {
 				return secret.Secret{}, nil
 			}
-			return a.credential(ctx, source)
+			reading.Lock()
+			defer reading.Unlock()
+			return a.referenced(ctx, asReference(source))
 		},
 	}, nil
 }
@@ -107,17 +111,19 @@ func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 		chosen[platform] = source
 	}
 	for _, source := range chosen {
-		profile := strings.TrimPrefix(source, "token/")
-		if config.ValidName(profile) != nil {
-			return nil, withHint(usagef("--as takes a profile, or PLATFORM=PROFILE"), "as in --as github=work; the platform's usual variables do, too")
+		if checkReference(asReference(source)) != nil {
+			return nil, withHint(usagef("--as takes a profile or secret/NAME, also PLATFORM=PROFILE"), "as in --as github=work; the platform's usual variables do, too")
 		}
 	}
 	return chosen, nil
 }
 
-// credential is the token of a profile.
-func (a *app) credential(ctx context.Context, source string) (secret.Secret, error) {
-	return a.tokenFor(ctx, strings.TrimPrefix(source, "token/"))
+// asReference is what --as names: a reference, or a profile without more.
+func asReference(source string) string {
+	if strings.Contains(source, "/") {
+		return source
+	}
+	return tokenReference + source
 }
 
 // hintOfDestination says how a destination is written.

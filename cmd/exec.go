@@ -35,25 +35,27 @@ func newExecCmd(a *app) *cobra.Command {
 	var opts execOptions
 	c := &cobra.Command{
 		Use:   "exec --env NAME=token/PROFILE -- COMMAND [ARGUMENT…]",
-		Short: "Run a program with fresh tokens in its environment",
-		Long: `Run a program with the variables that are named, and no other secret of fob's. The
-tokens stand in that program's environment alone: in no argument, no file and no
-other process's. It has this terminal and all signals, and its status is fob's.
+		Short: "Run a program with tokens and secrets in its environment",
+		Long: `Run a program with the variables that are named, and no other secret of fob's. Fresh
+tokens (token/PROFILE) and secrets (secret/NAME) stand in that program's environment
+alone: in no argument, no file and no other process's. It has this terminal and all
+signals, and its status is fob's.
 
-A file of variables may refer to tokens, and is resolved in memory:
+A file of variables may refer to them, and is resolved in memory:
 
-  API_URL=https://api.example.com
   API_TOKEN=fob://token/work
+  DATABASE_URL=postgres://shop:fob://secret/db/prod@localhost/shop
 
 With --mask what the program prints passes through fob, which writes *** for each
-token; it has no terminal then.
+token and secret; it has no terminal then.
 
 Exit statuses:
-  125  fob failed: the token could not be had, or the call is wrong
+  125  fob failed: the value could not be had, or the call is wrong
   126  the program cannot be run
   127  there is no such program
   Every other status is the program's own.`,
 		Example: `  fob exec --env GH_TOKEN=token/github -- gh repo list
+  fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop
   fob exec --env-file .env.fob -- make deploy
   fob exec --mask --env TOKEN=token/work -- sh -c 'echo $TOKEN'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -65,9 +67,9 @@ Exit statuses:
 		return execFailed(exitExecFailed, withHint(usagef("%s", err), "see '%s --help'", cmd.CommandPath()))
 	})
 	c.Flags().SetInterspersed(false)
-	c.Flags().StringArrayVar(&opts.variables, "env", nil, "a variable and where it comes from: `NAME=token/PROFILE`; repeatable")
-	c.Flags().StringVar(&opts.file, "env-file", "", "variables from this `FILE`, NAME=VALUE in each line, with fob://token/PROFILE for a token")
-	c.Flags().BoolVar(&opts.mask, "mask", false, "write *** for each token in what the program prints")
+	c.Flags().StringArrayVar(&opts.variables, "env", nil, "a variable and where it comes from: `NAME=token/PROFILE`, or NAME=secret/NAME; repeatable")
+	c.Flags().StringVar(&opts.file, "env-file", "", "variables from this `FILE`, NAME=VALUE in each line, with fob://token/PROFILE or fob://secret/NAME in it")
+	c.Flags().BoolVar(&opts.mask, "mask", false, "write *** for each token and secret in what the program prints")
 	return c
 }
 

@@ -13,13 +13,39 @@ import (
 )
 
 // What a reference to a credential is, and how its value is had, for all commands that
-// take one.
+// take one: token/PROFILE and secret/NAME, and within a text fob:// before them.
 
-// variableRef is a variable for the child: a text, with references to tokens in it.
+// variableRef is a variable for the child: a text, with references in it.
 type variableRef struct{ name, value string }
 
-// reference starts a reference within a value.
-const reference = "fob://token/"
+const (
+	referenceScheme = "fob://"
+	tokenReference  = "token/"
+	secretReference = "secret/"
+)
+
+// checkReference refuses what is no reference, without looking whether it exists.
+func checkReference(text string) error {
+	if profile, isToken := strings.CutPrefix(text, tokenReference); isToken {
+		return config.ValidName(profile)
+	}
+	if name, isSecret := strings.CutPrefix(text, secretReference); isSecret {
+		return config.ValidSecretName(name)
+	}
+	return usagef("a reference is token/PROFILE or secret/NAME")
+}
+
+// referenced is the value that a reference stands for.
+func (a *app) referenced(ctx context.Context, reference string) (secret.Secret, error) {
+	if err := checkReference(reference); err != nil {
+		return secret.Secret{}, &usageError{err.Error()}
+	}
+	if name, isSecret := strings.CutPrefix(reference, secretReference); isSecret {
+		held, err := a.heldSecret(ctx, name)
+		return held.Value, err
+	}
+	return a.tokenFor(ctx, strings.TrimPrefix(reference, tokenReference))
+}
 
 // readRefs reads the file of --env-file, then the variables of --env, which win.
 func readRefs(variables []string, file string) ([]variableRef, error) {
@@ -35,11 +61,10 @@ func readRefs(variables []string, file string) ([]variableRef, error) {
 	}
 	for _, variable := range variables {
 		name, source, _ := strings.Cut(variable, "=")
-		profile, isToken := strings.CutPrefix(source, "token/")
-		if !isToken || !isVariableName(name) || config.ValidName(profile) != nil {
-			return nil, withHint(usagef("--env takes NAME=token/PROFILE"), "as in --env GH_TOKEN=token/github; what is no secret, the shell can set")
+		if !isVariableName(name) || checkReference(source) != nil {
+			return nil, withHint(usagef("--env takes NAME=token/PROFILE or NAME=secret/NAME"), "as in --env GH_TOKEN=token/github; what is no secret, the shell can set")
 		}
-		refs = append(refs, variableRef{name, reference + profile})
+		refs = append(refs, variableRef{name, referenceScheme + source})
 	}
 	return refs, nil
 }
@@ -79,36 +104,68 @@ func isVariableName(name string) bool {
 	return name != ""
 }
 
-// resolve puts tokens in the place of references; each profile is asked once.
+// resolve puts values in the place of references; each is asked for once. What must not
+// be shown is in secrets, with each line of those that have several.
 func (a *app) resolve(ctx context.Context, refs []variableRef) (added map[string]string, secrets []string, err error) {
 	added = make(map[string]string)
-	tokens := make(map[string]secret.Secret)
+	values := make(map[string]secret.Secret)
 	for _, ref := range refs {
-		var value strings.Builder
-		rest := ref.value
-		for {
-			before, behind, found := strings.Cut(rest, reference)
-			value.WriteString(before)
-			if !found {
-				break
+		var text strings.Builder
+		for rest := ref.value; rest != ""; {
+			before, reference, behind := cutReference(rest)
+			text.WriteString(before)
+			rest = behind
+			if reference == "" {
+				continue
 			}
-			end := strings.IndexFunc(behind, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
-			if end < 0 {
-				end = len(behind)
-			}
-			name := behind[:end]
-			rest = behind[end:]
-			if tokens[name].IsZero() {
-				if tokens[name], err = a.tokenFor(ctx, name); err != nil {
+			if values[reference].IsZero() {
+				if values[reference], err = a.referenced(ctx, reference); err != nil {
 					return nil, nil, err
 				}
-				secrets = append(secrets, tokens[name].Reveal())
+				secrets = append(secrets, linesToMask(values[reference])...)
 			}
-			value.WriteString(tokens[name].Reveal())
+			text.WriteString(values[reference].Reveal())
 		}
-		added[ref.name] = value.String()
+		added[ref.name] = text.String()
 	}
 	return added, secrets, nil
+}
+
+// cutReference finds the first reference in a text, without its scheme; there may be
+// none. It ends where no name goes on.
+func cutReference(text string) (before, reference, behind string) {
+	at := -1
+	for _, kind := range []string{tokenReference, secretReference} {
+		if i := strings.Index(text, referenceScheme+kind); i >= 0 && (at < 0 || i < at) {
+			at = i
+		}
+	}
+	if at < 0 {
+		return text, "", ""
+	}
+	rest := text[at+len(referenceScheme):]
+	slash := strings.HasPrefix(rest, secretReference)
+	name := strings.IndexByte(rest, '/') + 1
+	end := strings.IndexFunc(rest[name:], func(r rune) bool {
+		return r != '-' && (r != '/' || !slash) && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	})
+	if end < 0 {
+		end = len(rest) - name
+	}
+	return text[:at], rest[:name+end], rest[name+end:]
+}
+
+// linesToMask are a value and its lines, which programs print one by one. A line of few
+// characters stands in other texts, too.
+func linesToMask(value secret.Secret) []string {
+	const shortest = 4
+	all := []string{value.Reveal()}
+	for line := range strings.Lines(value.Reveal()) {
+		if line = strings.TrimRight(line, "\r\n"); len(line) >= shortest && line != all[0] {
+			all = append(all, line)
+		}
+	}
+	return all
 }
 
 // tokenFor is what 'fob token NAME' prints.
