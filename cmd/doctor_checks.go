@@ -69,6 +69,9 @@ func (a *app) examine(ctx context.Context, names []string) ([]doctor.Finding, er
 		e.add(doctor.CAFile(e.cfg.CAFile, a.now()))
 	}
 	e.eachProfile(ctx)
+	if len(names) == 0 {
+		e.secrets(ctx)
+	}
 	return e.findings, nil
 }
 
@@ -88,9 +91,13 @@ func (e *examination) configuration(names []string) error {
 	return err
 }
 
-// storages tries each storage that a profile uses, or that the first one would.
+// storages tries each storage that a profile or a secret uses, or that the first one
+// would.
 func (e *examination) storages(ctx context.Context) {
-	profiles := e.profiles
+	profiles := slices.Clone(e.profiles)
+	for _, name := range e.cfg.SecretNames() {
+		profiles = append(profiles, config.Profile{Storage: e.cfg.Secrets[name].Storage})
+	}
 	if len(profiles) == 0 {
 		profiles = []config.Profile{{}}
 	}
@@ -255,6 +262,31 @@ func loginFinding(status session.Status, now time.Time) doctor.Finding {
 		return doctor.Finding{Check: loginCheck, State: doctor.Warning, Detail: "the login ends " + leftText(end, now), Fix: again}
 	}
 	return doctor.Fine(loginCheck, "%s", status.State)
+}
+
+// secrets reads the secrets that others have issued, and looks when they end.
+func (e *examination) secrets(ctx context.Context) {
+	const check = "secret"
+	before := len(e.findings)
+	for _, name := range e.cfg.SecretNames() {
+		s := e.cfg.Secrets[name]
+		shown := e.app.shownSecret(ctx, e.cfg, s)
+		left := s.Expires.Sub(e.app.now())
+		fix := "replace it: 'fob secret rotate " + name + "'"
+		switch {
+		case shown.failure != nil:
+			e.add(doctor.Failed(check, shown.failure, fixOf(hintOfSecret(shown.failure, name))))
+		case shown.Problem != "":
+			e.add(doctor.Finding{Check: check, State: doctor.Warning, Detail: name + ": " + shown.Problem, Fix: "go on with it, or give it a value: 'fob secret set " + name + "'"})
+		case !s.Expires.IsZero() && left <= 0:
+			e.add(doctor.Finding{Check: check, State: doctor.Warning, Detail: name + " has ended", Fix: fix})
+		case !s.Expires.IsZero() && left <= secretExpiring:
+			e.add(doctor.Finding{Check: check, State: doctor.Warning, Detail: name + " ends " + leftText(s.Expires, e.app.now()), Fix: fix})
+		}
+	}
+	if len(e.cfg.Secrets) > 0 && len(e.findings) == before {
+		e.add(doctor.Fine(check, "%s can be read, and none ends soon", plural(len(e.cfg.Secrets), "secret", "secrets")))
+	}
 }
 
 // issuer asks a profile's server, where it is one that describes itself.

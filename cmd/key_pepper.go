@@ -9,17 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
-	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/session"
 )
 
 func newKeyPepperCmd(a *app) *cobra.Command {
@@ -45,9 +43,6 @@ var peppersContext = seal.Context{Kind: "pepper", Profile: "peppers"}
 // pepperSize is what a pepper has at least, in bytes (RFC 2104 §3: the hash's length).
 const pepperSize = 32
 
-// pepperLockWait bounds the wait for another process that adds one.
-const pepperLockWait = 30 * time.Second
-
 // pepper finds a pepper of this machine.
 func (a *app) pepper(ctx context.Context, id string) (apikey.Pepper, error) {
 	if config.ValidName(id) != nil { // a hint must not have it in it
@@ -65,35 +60,37 @@ func (a *app) pepper(ctx context.Context, id string) (apikey.Pepper, error) {
 	return apikey.Pepper{ID: id, Secret: value}, nil
 }
 
-// peppers reads all peppers of this machine.
-func (a *app) peppers(ctx context.Context) (map[string][]byte, *credstore.Store, error) {
-	paths, err := a.paths()
-	if err != nil {
-		return nil, nil, err
-	}
+// peppers reads all peppers of this machine, and says where they lie.
+func (a *app) peppers(ctx context.Context) (map[string][]byte, credstore.Entry, error) {
 	cfg, err := a.config()
 	if err != nil {
-		return nil, nil, err
+		return nil, credstore.Entry{}, err
 	}
-	if name, err := a.storageName(cfg, config.Profile{}); err == nil && name == storageEnv {
-		return nil, nil, withHint(usagef("peppers need a storage, and FOB_STORAGE or the configuration says 'env'"), "choose 'keyring' or 'file', where the peppers are")
-	}
-	store, err := a.store(paths, cfg, config.Profile{Name: peppersContext.Profile})
+	storage, err := a.peppersStorage(cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, credstore.Entry{}, err
 	}
-	peppers := map[string][]byte{}
-	record, err := store.Get(ctx, peppersContext)
+	stored, err := a.peppersRecord(cfg, storage)
+	if err != nil {
+		return nil, credstore.Entry{}, err
+	}
+	record, err := stored.entry.Get(ctx)
 	if errors.Is(err, credstore.ErrNotFound) {
-		return peppers, store, nil
+		return map[string][]byte{}, stored.entry, nil
 	}
 	if err != nil {
-		return nil, nil, peppersUnread(err)
+		return nil, stored.entry, peppersUnread(err)
 	}
-	if err := json.Unmarshal(record.Head, &peppers); err != nil {
-		return nil, nil, fmt.Errorf("the stored peppers: %w", credstore.ErrCorrupt)
+	peppers, err := parsePeppers(record)
+	return peppers, stored.entry, err
+}
+
+func parsePeppers(r credstore.Record) (map[string][]byte, error) {
+	peppers := map[string][]byte{}
+	if err := json.Unmarshal(r.Head, &peppers); err != nil {
+		return nil, fmt.Errorf("the stored peppers: %w", credstore.ErrCorrupt)
 	}
-	return peppers, store, nil
+	return peppers, nil
 }
 
 // peppersUnread says how to get at the peppers: what helps with a login, to start over,
@@ -157,30 +154,30 @@ func runKeyPepperAdd(ctx context.Context, a *app, name string, fromStdin bool) e
 
 // changePeppers changes the peppers of this machine, one process at a time.
 func (a *app) changePeppers(ctx context.Context, change func(map[string][]byte) error) error {
-	paths, err := a.paths()
+	_, entry, err := a.peppers(ctx)
 	if err != nil {
 		return err
 	}
-	lock, err := filelock.Acquire(ctx, filepath.Join(paths.Data, "locks", "peppers"), pepperLockWait)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	peppers, store, err := a.peppers(ctx)
-	if err != nil {
-		return err
-	}
-	if err := change(peppers); err != nil {
-		return err
-	}
-	if len(peppers) == 0 {
-		return store.Delete(ctx, peppersContext)
-	}
-	head, err := json.Marshal(peppers)
-	if err != nil {
-		return err
-	}
-	return store.Set(ctx, peppersContext, credstore.Record{Head: head})
+	return entry.Locked(ctx, func() error {
+		peppers, now, err := a.peppers(ctx)
+		if err != nil {
+			return err
+		}
+		if now.Store != entry.Store {
+			return session.ErrMoved
+		}
+		if err := change(peppers); err != nil {
+			return err
+		}
+		if len(peppers) == 0 {
+			return entry.Store.Delete(ctx, entry.Context)
+		}
+		head, err := json.Marshal(peppers)
+		if err != nil {
+			return err
+		}
+		return entry.Store.Set(ctx, entry.Context, credstore.Record{Head: head})
+	})
 }
 
 func (a *app) readPepper(ctx context.Context) ([]byte, error) {
@@ -302,25 +299,6 @@ func runKeyPepperList(ctx context.Context, a *app) error {
 		rows = append(rows, []string{name, yesText(name == used, "for new hashes")})
 	}
 	return a.printTable(rows)
-}
-
-// resealPeppers seals the peppers of a storage under its present key.
-func (a *app) resealPeppers(ctx context.Context, cfg *config.Config, storage string) error {
-	if name, err := a.storageName(cfg, config.Profile{}); err != nil || name != storage {
-		return err
-	}
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	store, err := a.store(paths, cfg, config.Profile{Storage: storage})
-	if err != nil {
-		return err
-	}
-	if err := store.Reseal(ctx, peppersContext); !errors.Is(err, credstore.ErrNotFound) {
-		return err
-	}
-	return nil
 }
 
 func newKeyPepperRemoveCmd(a *app) *cobra.Command {

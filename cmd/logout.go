@@ -40,8 +40,8 @@ it is done by hand is named. Your browser may still be signed in at the server;
 --end-session opens the page that ends that, where there is one.
 
 With --purge the settings go too, and the registered client. 'fob logout --all
---purge' leaves nothing of fob on this machine, no login and no configuration, but for
-a registry of API keys: services rely on it.
+--purge' leaves nothing of fob on this machine, no login, no secret and no configuration,
+but for a registry of API keys: services rely on it.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob logout work
@@ -89,7 +89,7 @@ func runLogout(ctx context.Context, a *app, opts logoutOptions) error {
 		}
 	}
 	if opts.purge && !opts.dryRun && !opts.yes {
-		if err := a.confirmPurge(ctx, profiles, opts); err != nil {
+		if err := a.confirmPurge(ctx, cfg, profiles, opts); err != nil {
 			return err
 		}
 	}
@@ -105,6 +105,11 @@ func runLogout(ctx context.Context, a *app, opts logoutOptions) error {
 		failed.of(p, err)
 	}
 	if opts.purge {
+		if !kept {
+			var left failures
+			kept, left = a.purgeSecrets(ctx, cfg, opts.dryRun)
+			failed = append(failed, left...)
+		}
 		if err := a.purge(kept, opts.dryRun); err != nil {
 			failed = append(failed, err)
 		}

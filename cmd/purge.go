@@ -16,17 +16,43 @@ import (
 )
 
 // confirmPurge asks before what cannot be taken back.
-func (a *app) confirmPurge(ctx context.Context, profiles []config.Profile, opts logoutOptions) error {
+func (a *app) confirmPurge(ctx context.Context, cfg *config.Config, profiles []config.Profile, opts logoutOptions) error {
 	var names []string
 	for _, p := range profiles {
 		names = append(names, p.Name)
 	}
 	what := "the settings of " + strings.Join(names, ", ")
 	if opts.all {
-		what = "every login and setting of fob on this machine"
+		what = "every login and setting of fob on this machine" + secretsText(cfg)
 	}
 	unasked := withHint(usagef("--purge deletes %s", what), "see what it would do with --dry-run, then give --yes")
 	return a.confirm(ctx, fmt.Sprintf("This ends and deletes %s. Go on?", what), unasked)
+}
+
+// secretsText counts and names the secrets that a purge takes.
+func secretsText(cfg *config.Config) string {
+	names := cfg.SecretNames()
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", and %s that others issued (%s)", plural(len(names), "secret", "secrets"), strings.Join(names, ", "))
+}
+
+// purgeSecrets deletes all secrets, as a purge does after it has asked and once the
+// logins are gone.
+func (a *app) purgeSecrets(ctx context.Context, cfg *config.Config, dryRun bool) (kept bool, failed failures) {
+	for _, name := range cfg.SecretNames() {
+		if dryRun {
+			a.note("secret %s: would be deleted here; its issuer honours it until you end it there.", name)
+			continue
+		}
+		if err := a.deleteSecret(ctx, cfg, cfg.Secrets[name]); err != nil {
+			kept, failed = true, append(failed, err)
+			continue
+		}
+		a.note("secret %s: deleted here.", name)
+	}
+	return kept, failed
 }
 
 // leftLock names the empty lock file beside the configuration. It stays: another fob may

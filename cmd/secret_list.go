@@ -58,6 +58,8 @@ type secretJSON struct {
 	RotateWith   string    `json:"rotate_with,omitempty"`
 	RetireWith   string    `json:"retire_with,omitempty"`
 	Problem      string    `json:"problem,omitempty"`
+
+	failure error // why it cannot be read
 }
 
 func runSecretList(ctx context.Context, a *app, opts secretListOptions) error {
@@ -111,7 +113,7 @@ func (a *app) shownSecret(ctx context.Context, cfg *config.Config, s config.Secr
 	case errors.Is(err, vault.ErrNoValue):
 		out.Problem = "it has no value"
 	case err != nil:
-		out.Problem = err.Error()
+		out.Problem, out.failure = err.Error(), err
 	case held.Stage != vault.AtRest:
 		out.Problem = fmt.Sprintf("a rotation has stopped: 'fob secret rotate %s --resume'", s.Name)
 	}

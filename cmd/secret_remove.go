@@ -62,21 +62,24 @@ func runSecretRemove(ctx context.Context, a *app, opts secretRemoveOptions) erro
 			return err
 		}
 	}
-	if err := a.removeSecret(ctx, cfg, s); err != nil {
+	if err := a.deleteSecret(ctx, cfg, s); err != nil {
+		return err
+	}
+	if err := a.removeSecretSettings(s.Name); err != nil {
 		return err
 	}
 	a.note("The secret %q is deleted here. Its issuer honours it until you end it there.", s.Name)
 	return nil
 }
 
-// removeSecret deletes a secret, and then what names it.
-func (a *app) removeSecret(ctx context.Context, cfg *config.Config, s config.Secret) error {
+// deleteSecret deletes a secret's record; its table stays, which names it.
+func (a *app) deleteSecret(ctx context.Context, cfg *config.Config, s config.Secret) error {
 	v, err := a.sealedSecret(cfg, s)
 	if err == nil {
 		err = v.Remove(ctx)
 	}
-	if err != nil && !errors.Is(err, vault.ErrNoValue) {
-		return hintOfSecret(err, s.Name)
+	if errors.Is(err, vault.ErrNoValue) {
+		return nil
 	}
-	return a.removeSecretSettings(s.Name)
+	return hintOfSecret(err, s.Name)
 }

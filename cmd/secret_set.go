@@ -217,10 +217,7 @@ func (a *app) keepSecret(ctx context.Context, cfg *config.Config, known bool, be
 	if err := a.saveSecretSettings(after); err != nil {
 		return err
 	}
-	old.Current = nil
-	if err := old.Remove(ctx); err != nil && !errors.Is(err, vault.ErrNoValue) {
-		a.warn(fmt.Sprintf("the value before is still in %s, and could not be deleted: %s", storageText(before.Storage), err))
-	}
+	a.forgetSecretElsewhere(ctx, cfg, before)
 	return nil
 }
 

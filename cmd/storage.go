@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,7 @@ import (
 func newStorageCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "storage",
-		Short: "Show, move, check and back up where logins are kept",
+		Short: "Show, move, check and back up where logins and secrets are kept",
 		Args:  noSuchCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -29,8 +30,9 @@ func newStorageStatusCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show which storages are in use, and what is in them",
-		Long: `Show each storage that a profile uses: where its key comes from, and what each
-login takes there. Every record is opened, and nothing is changed.
+		Long: `Show each storage that is in use: where its key comes from, and what each login, each
+secret and the peppers of API keys take there. Every record is opened, and nothing is
+changed.
 
 ` + exitHelp(exitDone, exitUsage, exitStorage),
 		Example: `  fob storage status
@@ -50,6 +52,16 @@ type storageJSON struct {
 	KeySource string            `json:"key_source"`
 	Rekeying  bool              `json:"rekeying"` // a change of the key was begun and not ended
 	Logins    []storedLoginJSON `json:"logins"`
+	// Records are secrets, and the peppers of API keys.
+	Records []storedRecordJSON `json:"records"`
+}
+
+type storedRecordJSON struct {
+	Record  string `json:"record"`
+	Items   int    `json:"items"`
+	Bytes   int    `json:"bytes"`
+	Health  string `json:"health"`
+	Problem string `json:"problem,omitempty"`
 }
 
 type storedLoginJSON struct {
@@ -72,7 +84,7 @@ func runStorageStatus(ctx context.Context, a *app, asJSON bool) error {
 			return ctx.Err()
 		}
 		failed = errors.Join(failed, err)
-		if len(storage.Logins) > 0 || storage.Rekeying {
+		if len(storage.Logins)+len(storage.Records) > 0 || storage.Rekeying {
 			all = append(all, storage)
 		}
 	}
@@ -85,7 +97,7 @@ func runStorageStatus(ctx context.Context, a *app, asJSON bool) error {
 }
 
 func (a *app) storageStatus(ctx context.Context, cfg *config.Config, name string) (storageJSON, error) {
-	out := storageJSON{Storage: name, Logins: []storedLoginJSON{}}
+	out := storageJSON{Storage: name, Logins: []storedLoginJSON{}, Records: []storedRecordJSON{}}
 	paths, err := a.paths()
 	if err != nil {
 		return out, err
@@ -105,6 +117,13 @@ func (a *app) storageStatus(ctx context.Context, cfg *config.Config, name string
 	for _, p := range a.profilesIn(cfg, name) {
 		login, err := a.storedLogin(ctx, p)
 		out.Logins = append(out.Logins, login)
+		failed = errors.Join(failed, err)
+	}
+	records, err := a.recordsIn(ctx, cfg, name)
+	failed = errors.Join(failed, err)
+	for _, r := range records {
+		record, err := a.storedRecordJSON(ctx, r)
+		out.Records = append(out.Records, record)
 		failed = errors.Join(failed, err)
 	}
 	return out, failed
@@ -138,13 +157,16 @@ func (a *app) printStorage(all []storageJSON) error {
 		a.note("There is no login yet. Make one: fob login github")
 		return nil
 	}
-	rows := [][]string{{"STORAGE", "KEY", "PROFILE", "ITEMS", "BYTES", "HEALTH"}}
+	rows := [][]string{{"STORAGE", "KEY", "RECORD", "ITEMS", "BYTES", "HEALTH"}}
 	for _, storage := range all {
 		if storage.Rekeying {
 			a.note("warning: a change of the key of %q was cut short; 'fob storage check' ends it", storage.Storage)
 		}
 		for _, l := range storage.Logins {
 			rows = append(rows, []string{storage.Storage, storage.KeySource, l.Profile, countText(l.Items), countText(l.Bytes), l.Health})
+		}
+		for _, r := range storage.Records {
+			rows = append(rows, []string{storage.Storage, storage.KeySource, r.Record, countText(r.Items), countText(r.Bytes), r.Health})
 		}
 	}
 	return a.printTable(rows)
@@ -169,7 +191,34 @@ func (a *app) profilesIn(cfg *config.Config, storage string) []config.Profile {
 	return profiles
 }
 
-// profilesFor are the named profiles, or all.
+// recordArgs accepts profiles, and secrets as secret/NAME.
+func recordArgs(_ *cobra.Command, args []string) error {
+	for _, arg := range args {
+		if name, isSecret := strings.CutPrefix(arg, secretReference); isSecret {
+			if err := config.ValidSecretName(name); err != nil {
+				return &usageError{err.Error()}
+			}
+		} else if err := checkNames([]string{arg}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// completeRecords offers what recordArgs accepts.
+func (a *app) completeRecords(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := cfg.Names()
+	for _, name := range cfg.SecretNames() {
+		names = append(names, secretReference+name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// profilesFor are the named profiles, or all where nothing is named.
 func (a *app) profilesFor(cfg *config.Config, names []string) ([]config.Profile, error) {
 	var profiles []config.Profile
 	for _, name := range cfg.Names() {
@@ -178,7 +227,7 @@ func (a *app) profilesFor(cfg *config.Config, names []string) ([]config.Profile,
 		}
 	}
 	for _, name := range names {
-		if _, ok := cfg.Profiles[name]; !ok {
+		if _, ok := cfg.Profiles[name]; !ok && !strings.HasPrefix(name, secretReference) {
 			return nil, &config.SelectError{Choice: config.Choice{Name: name, By: config.ByArgument}, Names: cfg.Names()}
 		}
 	}

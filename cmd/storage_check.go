@@ -24,18 +24,18 @@ type checkOptions struct {
 func newStorageCheckCmd(a *app) *cobra.Command {
 	var opts checkOptions
 	c := &cobra.Command{
-		Use:   "check [PROFILE...]",
+		Use:   "check [PROFILE|secret/NAME...]",
 		Short: "Open every record, and mend what a crash has left",
-		Long: `Open the whole record of each login (default: of all profiles), and report what is
-damaged. What a crash has left is mended, and nothing is lost by it: a token that
+		Long: `Open the whole record of each login and secret (default: of all, and the peppers of API
+keys), and report what is damaged. What a crash has left is mended, and nothing is lost by it: a token that
 was not saved yet, a change of the key or of the storage that was cut short, pieces
 of records and temp files that nothing names.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob storage check
   fob storage check work --dry-run`,
-		Args:              func(_ *cobra.Command, args []string) error { return checkNames(args) },
-		ValidArgsFunction: a.completeProfiles,
+		Args:              recordArgs,
+		ValidArgsFunction: a.completeRecords,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runCheck(cmd.Context(), a, opts)
@@ -54,7 +54,11 @@ func runCheck(ctx context.Context, a *app, opts checkOptions) error {
 	if err != nil {
 		return err
 	}
-	if len(profiles) == 0 {
+	records, err := a.recordsFor(ctx, cfg, opts.args)
+	if err != nil {
+		return err
+	}
+	if len(profiles)+len(records) == 0 {
 		a.note("There is no login yet. Make one: fob login github")
 	}
 	var failed error
@@ -65,6 +69,15 @@ func runCheck(ctx context.Context, a *app, opts checkOptions) error {
 		if err := a.checkLogin(ctx, cfg, p, !opts.dryRun); err != nil {
 			a.note("%s: damaged, or cannot be read.", p.Name)
 			failed = errors.Join(failed, forProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name))
+		}
+	}
+	for _, r := range records {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := a.checkRecord(ctx, cfg, r, !opts.dryRun); err != nil {
+			a.note("%s: damaged, or cannot be read.", r.label)
+			failed = errors.Join(failed, r.failed(err))
 		}
 	}
 	for _, storage := range []string{storageKeyring, storageFile} {

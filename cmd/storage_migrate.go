@@ -20,17 +20,18 @@ type migrateOptions struct {
 func newStorageMigrateCmd(a *app) *cobra.Command {
 	var opts migrateOptions
 	c := &cobra.Command{
-		Use:   "migrate --to STORAGE [PROFILE...]",
-		Short: "Move logins to another storage",
-		Long: `Move the logins of the profiles (default: all) to the OS keyring or to encrypted
-files. Each is copied, read back, and only then deleted where it was: a crash
-leaves it in the storage that its profile names. No login is ended by it.
+		Use:   "migrate --to STORAGE [PROFILE|secret/NAME...]",
+		Short: "Move logins and secrets to another storage",
+		Long: `Move logins and secrets (default: all, and the peppers of API keys) to the OS keyring or
+to encrypted files. Each is copied, read back, and only then deleted where it was: a crash
+leaves it in the storage that config.toml names. No login is ended by it.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob storage migrate --to file work
+  fob storage migrate --to file secret/stripe/prod
   fob storage migrate --to keyring --dry-run`,
-		Args:              func(_ *cobra.Command, args []string) error { return checkNames(args) },
-		ValidArgsFunction: a.completeProfiles,
+		Args:              recordArgs,
+		ValidArgsFunction: a.completeRecords,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runMigrate(cmd.Context(), a, opts)
@@ -57,6 +58,10 @@ func runMigrate(ctx context.Context, a *app, opts migrateOptions) error {
 	if err != nil {
 		return err
 	}
+	records, err := a.recordsFor(ctx, cfg, opts.args)
+	if err != nil {
+		return err
+	}
 	var failed error
 	for _, p := range profiles {
 		if ctx.Err() != nil {
@@ -65,6 +70,12 @@ func runMigrate(ctx context.Context, a *app, opts migrateOptions) error {
 		if err := a.migrate(ctx, cfg, p, opts); err != nil {
 			failed = errors.Join(failed, forProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name))
 		}
+	}
+	for _, r := range records {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		failed = errors.Join(failed, r.failed(a.migrateRecord(ctx, cfg, r, opts)))
 	}
 	return failed
 }

@@ -78,8 +78,7 @@ func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
 		return err
 	}
 	if opts.dryRun {
-		a.note("Would seal %s in %q again.", plural(len(a.profilesIn(cfg, opts.storage)), "login", "logins"), opts.storage)
-		return nil
+		return a.foretellRekey(ctx, cfg, opts.storage)
 	}
 	if err := a.checkRekey(ctx, cfg, opts.storage, true); err != nil { // the one before
 		return err
@@ -113,13 +112,22 @@ func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
 	if err := errors.Join(store.EndRekey(), next.after()); err != nil {
 		return withHint(err, unfinished)
 	}
-	a.note("Every login in %q is sealed under the new key. It comes from %s.", opts.storage, next.source)
+	a.note("Every login and secret in %q is sealed under the new key. It comes from %s.", opts.storage, next.source)
+	return nil
+}
+
+func (a *app) foretellRekey(ctx context.Context, cfg *config.Config, storage string) error {
+	records, err := a.recordsIn(ctx, cfg, storage)
+	if err != nil {
+		return err
+	}
+	a.note("Would seal %s in %q again.", countOfRecords(len(a.profilesIn(cfg, storage)), records), storage)
 	return nil
 }
 
 // resealAll seals all records of a storage under its present key.
 func (a *app) resealAll(ctx context.Context, cfg *config.Config, storage string) error {
-	failed := a.resealPeppers(ctx, cfg, storage)
+	failed := a.resealRecords(ctx, cfg, storage)
 	for _, p := range a.profilesIn(cfg, storage) {
 		s, err := a.localSession(p)
 		if err == nil {

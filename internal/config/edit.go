@@ -67,6 +67,14 @@ func SetKeyFile(path, keyFile string) error {
 	})
 }
 
+// SetPepperStorage names the storage of the peppers.
+func SetPepperStorage(path, storage string) error {
+	return edit(path, func(d *document, c *Config) {
+		d.set([]string{"keys"}, "pepper_storage", quote(storage))
+		c.Keys.PepperStorage = storage
+	})
+}
+
 // change writes those settings of a table that are not as before.
 func (d *document) change(table []string, before, after []setting, known bool) {
 	for i, s := range after {

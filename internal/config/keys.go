@@ -5,6 +5,8 @@ type Keys struct {
 	Registry     string   `toml:"registry"`     // sqlite:/PATH or postgres://…; FOB_REGISTRY wins
 	Brand        string   `toml:"brand"`        // what every key starts with
 	Environments []string `toml:"environments"` // what keys are for
+	// PepperStorage is where peppers were moved to: keyring or file.
+	PepperStorage string `toml:"pepper_storage"`
 }
 
 // Serve is the table [serve]: what routes need where fob checks keys for a proxy.

@@ -173,6 +173,13 @@ func CheckValue(value secret.Secret) error {
 	return nil
 }
 
+// Later reports whether a record was set after another one, as far as is known.
+func Later(r, other credstore.Record) bool {
+	this, err := parse(r)
+	that, otherErr := parse(other)
+	return err != nil || otherErr != nil || this.SetAt.After(that.SetAt) || this.Stage != that.Stage
+}
+
 // CheckRecord refuses a record that Get would not read.
 func CheckRecord(r credstore.Record) error {
 	_, err := parse(r)

@@ -1,0 +1,274 @@
+package cmd
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/session"
+	"github.com/fobcli/fob/internal/vault"
+)
+
+func newStorageRestoreCmd(a *app) *cobra.Command {
+	var opts backupOptions
+	c := &cobra.Command{
+		Use:   "restore FILE",
+		Short: "Take logins and secrets from a backup",
+		Long: `Take the logins, the secrets, the peppers of API keys and the settings from a file that
+'fob storage backup' wrote. What is here already is kept, unless --force is given. Each
+goes to the storage that its settings name, or to --storage.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob storage restore fob.age
+  fob storage restore fob.age --storage file --dry-run`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return withHint(usagef("'%s' takes one file", cmd.CommandPath()), "see '%s --help'", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.file = args[0]
+			return runRestore(cmd.Context(), a, opts)
+		},
+	}
+	c.Flags().StringVar(&opts.passphraseFile, "passphrase-file", "", "read the backup's passphrase from a `FILE`")
+	c.Flags().StringVar(&opts.storage, "storage", "", "the `STORAGE` to put all into: keyring or file")
+	c.Flags().BoolVar(&opts.force, "force", false, "replace what is here already")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "say what would be restored, and restore nothing")
+	_ = c.RegisterFlagCompletionFunc("storage", completeStorage)
+	return c
+}
+
+func runRestore(ctx context.Context, a *app, opts backupOptions) error {
+	if opts.storage != "" {
+		if err := checkStorage(opts.storage); err != nil {
+			return err
+		}
+	}
+	a.makesConfig = true
+	b, settings, err := a.readBackup(ctx, opts)
+	if err != nil {
+		return err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, login := range b.Logins {
+		p, ok := settings.Profiles[login.Profile]
+		if !ok {
+			return errNoBackup
+		}
+		if err := a.restore(ctx, cfg, p, login, opts); err != nil {
+			failed = errors.Join(failed, forProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name))
+		}
+	}
+	for _, stored := range b.Secrets {
+		s, ok := settings.Secrets[stored.Profile]
+		if !ok {
+			return errNoBackup
+		}
+		failed = errors.Join(failed, a.restoreSecret(ctx, cfg, s, stored, opts))
+	}
+	if b.Peppers != nil {
+		failed = errors.Join(failed, a.restorePeppers(ctx, cfg, b.Peppers, opts))
+	}
+	return failed
+}
+
+var errNoBackup = errors.New("what the file holds is no backup that this fob can read")
+
+func (a *app) readBackup(ctx context.Context, opts backupOptions) (backup, *config.Config, error) {
+	var b backup
+	f, err := os.Open(opts.file)
+	if err != nil {
+		return b, nil, &usageError{err.Error()}
+	}
+	defer f.Close()
+	passphrase, err := a.backupPassphrase(ctx, opts, false)
+	if err != nil {
+		return b, nil, err
+	}
+	identity, err := age.NewScryptIdentity(passphrase.Reveal())
+	if err != nil {
+		return b, nil, &usageError{err.Error()}
+	}
+	identity.SetMaxWorkFactor(20) // 1 GiB: what a hostile file may at most cost
+	plain, err := age.Decrypt(io.LimitReader(f, maxBackup), identity)
+	var wrong *age.NoIdentityMatchError
+	switch {
+	case errors.As(err, &wrong):
+		return b, nil, withHint(errors.New("the backup does not open with this passphrase"), "nothing was changed; try again")
+	case err != nil:
+		return b, nil, withHint(fmt.Errorf("%s is no backup of fob's", opts.file), "nothing was changed; 'fob storage backup' writes one")
+	}
+	text, err := io.ReadAll(plain)
+	if err != nil {
+		return b, nil, withHint(fmt.Errorf("%s is damaged or cut off", opts.file), "nothing was changed; copy the backup again")
+	}
+	if err := json.Unmarshal(text, &b); err != nil || b.Version != 1 {
+		return b, nil, errNoBackup
+	}
+	cfg, err := config.Parse(opts.file, []byte(b.Config))
+	return b, cfg, err
+}
+
+func (a *app) restore(ctx context.Context, cfg *config.Config, p config.Profile, login backedLogin, opts backupOptions) error {
+	before, known := cfg.Profiles[p.Name]
+	if known && !opts.force {
+		s, err := a.localSession(before)
+		if err != nil {
+			return err
+		}
+		if state := s.Status(ctx).State; state != session.StateLoggedOut {
+			a.note("%s: kept as it is here; --force replaces it.", p.Name)
+			return nil
+		}
+	}
+	var err error
+	p.Storage = cmp.Or(opts.storage, a.getenv("FOB_STORAGE"), p.Storage)
+	if p.Storage, err = a.storageName(cfg, p); err != nil {
+		return err
+	}
+	if opts.dryRun {
+		a.note("%s: would be restored to %q.", p.Name, p.Storage)
+		return nil
+	}
+	s, err := a.localSession(p)
+	if err != nil {
+		return err
+	}
+	if err := s.Import(ctx, credstore.Record{Head: login.Head, Body: login.Body}); err != nil {
+		return err
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	if err := config.SaveProfile(paths.Config, p); err != nil {
+		return err
+	}
+	if known {
+		a.forgetElsewhere(ctx, cfg, before, p)
+	}
+	a.note("%s: restored to %q.", p.Name, p.Storage)
+	return nil
+}
+
+// restoreSecret takes a secret from a backup, with the rotation that it may be in.
+func (a *app) restoreSecret(ctx context.Context, cfg *config.Config, s config.Secret, stored backedLogin, opts backupOptions) error {
+	before, known := cfg.Secrets[s.Name]
+	if known && !opts.force {
+		r, err := a.secretRecord(cfg, before)
+		if err != nil {
+			return err
+		}
+		if _, err := r.entry.Measure(ctx); !errors.Is(err, credstore.ErrNotFound) {
+			a.note("%s: kept as it is here; --force replaces it.", r.label)
+			return nil //nolint:nilerr // one that cannot be read is kept all the more
+		}
+	}
+	var err error
+	s.Storage = cmp.Or(opts.storage, a.getenv("FOB_STORAGE"), s.Storage)
+	if s.Storage, err = a.storageName(cfg, config.Profile{Storage: s.Storage}); err != nil {
+		return err
+	}
+	r, err := a.secretRecord(cfg, s)
+	if err != nil {
+		return err
+	}
+	if opts.dryRun {
+		a.note("%s: would be restored to %q.", r.label, s.Storage)
+		return nil
+	}
+	record := credstore.Record{Head: stored.Head, Body: stored.Body}
+	if err := vault.CheckRecord(record); err != nil {
+		return errors.Join(errNoBackup, err)
+	}
+	r.entry.Current = nil // the table points there next
+	if err := r.entry.Replace(ctx, record); err != nil {
+		return r.failed(err)
+	}
+	if err := a.saveSecretSettings(s); err != nil {
+		return err
+	}
+	if known && before.Storage != s.Storage {
+		a.forgetSecretElsewhere(ctx, cfg, before)
+	}
+	a.note("%s: restored to %q.", r.label, s.Storage)
+	return nil
+}
+
+// forgetSecretElsewhere deletes a secret where it lay before.
+func (a *app) forgetSecretElsewhere(ctx context.Context, cfg *config.Config, before config.Secret) {
+	v, err := a.sealedSecret(cfg, before)
+	if err == nil {
+		v.Current = nil
+		err = v.Remove(ctx)
+	}
+	if err != nil && !errors.Is(err, vault.ErrNoValue) {
+		a.warn(fmt.Sprintf("the value before is still in %s, and could not be deleted: %s", storageText(before.Storage), err))
+	}
+}
+
+// restorePeppers adds the peppers of a backup to those of this machine. One that is here
+// by the same name is kept, unless --force is given.
+func (a *app) restorePeppers(ctx context.Context, cfg *config.Config, head []byte, opts backupOptions) error {
+	backed, err := parsePeppers(credstore.Record{Head: head})
+	if err != nil {
+		return errors.Join(errNoBackup, err)
+	}
+	storage, err := a.peppersStorage(cfg)
+	if err != nil {
+		return err
+	}
+	moves := false
+	if opts.storage != "" && opts.storage != storage {
+		here, _, err := a.peppers(ctx)
+		if err != nil {
+			return err
+		}
+		if moves = len(here) == 0; moves { // else they stay together, where they are
+			storage = opts.storage
+		}
+	}
+	if opts.dryRun {
+		a.note("%s: would be restored to %q.", peppersLabel, storage)
+		return nil
+	}
+	if moves {
+		paths, err := a.paths()
+		if err != nil {
+			return err
+		}
+		if err := config.SetPepperStorage(paths.Config, storage); err != nil {
+			return err
+		}
+	}
+	err = a.changePeppers(ctx, func(peppers map[string][]byte) error {
+		for name, value := range backed {
+			if here, there := peppers[name]; there && !opts.force && !bytes.Equal(here, value) {
+				a.note("%s: %s is kept as it is here; --force replaces it.", peppersLabel, name)
+				continue
+			}
+			peppers[name] = value
+		}
+		return nil
+	})
+	if err == nil {
+		a.note("%s: restored to %q.", peppersLabel, storage)
+	}
+	return err
+}
