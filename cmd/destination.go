@@ -179,18 +179,41 @@ func hintOfAnswer(answer *destination.AnswerError) string {
 
 // deliver brings a value to all destinations and says where it is.
 func (a *app) deliver(ctx context.Context, to []destination.Destination, value secret.Secret) error {
+	_, failed := a.deliverAll(ctx, to, value, false)
+	return failed.err()
+}
+
+// deliveryJSON is what is printed of one destination.
+type deliveryJSON struct {
+	Destination string `json:"destination"`
+	Delivered   bool   `json:"delivered"`
+	Problem     string `json:"problem,omitempty"`
+}
+
+// deliverAll is deliver, and returns the destinations that have the value.
+func (a *app) deliverAll(ctx context.Context, to []destination.Destination, value secret.Secret, asJSON bool) (delivered []string, failed failures) {
 	bar := a.newProgress("delivering", int64(len(to)))
 	results := destination.DeliverAll(ctx, to, value)
 	bar.end()
-	var failed failures
+	shown := make([]deliveryJSON, len(to))
 	for i, err := range results {
+		shown[i] = deliveryJSON{Destination: to[i].Name(), Delivered: err == nil}
 		if err != nil {
+			shown[i].Problem = err.Error()
 			failed = append(failed, err)
 			continue
 		}
-		a.note("Delivered to %s.", to[i].Name())
+		delivered = append(delivered, to[i].Name())
+		if !asJSON {
+			a.note("Delivered to %s.", to[i].Name())
+		}
 	}
-	return failed.err()
+	if asJSON {
+		if err := a.printJSON(shown); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return delivered, failed
 }
 
 // namesOf are the destinations' names as they are recorded.

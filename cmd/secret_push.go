@@ -1,0 +1,90 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/destination"
+)
+
+type secretPushOptions struct {
+	destinationFlags
+	name         string
+	once, dryRun bool
+	json         bool
+}
+
+func newSecretPushCmd(a *app) *cobra.Command {
+	var opts secretPushOptions
+	c := &cobra.Command{
+		Use:   "push NAME",
+		Short: "Deliver a secret to its destinations",
+		Long: `Bring a secret to the destinations that are named, else to all that its settings name.
+One that is new and took the secret is noted there, so that a rotation goes to it too;
+with --once it is not. All are tried, whatever fails, and nothing is delivered where
+one of them would not take such a value.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitInterrupted),
+		Example: `  fob secret push stripe/prod --to dotenv:/srv/shop/.env#STRIPE_KEY
+  fob secret push stripe/prod
+  fob secret push stripe/prod --dry-run`,
+		Args:              oneSecret,
+		ValidArgsFunction: a.completeSecrets,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.name = args[0]
+			return runSecretPush(cmd.Context(), a, opts)
+		},
+	}
+	opts.register(c, "deliver the secret here")
+	c.Flags().BoolVar(&opts.once, "once", false, "do not note a new destination")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "say where it would go, and deliver nothing")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON: what became of each destination")
+	return c
+}
+
+func runSecretPush(ctx context.Context, a *app, opts secretPushOptions) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	settings, known := cfg.Secrets[opts.name]
+	names := opts.to
+	if len(names) == 0 {
+		names = settings.To
+	}
+	if len(names) == 0 && known {
+		return withHint(usagef("secret %q has no destination", opts.name), "name one: --to DESTINATION; see 'fob help destinations'")
+	}
+	to, err := a.destinations(names, opts.as)
+	if err != nil {
+		return err
+	}
+	held, err := a.heldSecret(ctx, opts.name)
+	if err != nil {
+		return err
+	}
+	if err := destination.CheckAll(to, held.Value); err != nil {
+		return err
+	}
+	if opts.dryRun {
+		for _, d := range to {
+			a.note("would deliver the secret %q to %s.", opts.name, d.Name())
+		}
+		return nil
+	}
+	delivered, failed := a.deliverAll(ctx, to, held.Value, opts.json)
+	if known && !opts.once {
+		for _, name := range delivered {
+			if !slices.Contains(settings.To, name) {
+				settings.To = append(slices.Clone(settings.To), name)
+			}
+		}
+		if err := a.saveSecretSettings(settings); err != nil {
+			failed = append(failed, withHint(fmt.Errorf("where the secret was delivered could not be noted: %w", err), "add it to 'to' in its table of config.toml"))
+		}
+	}
+	return failed.err()
+}
