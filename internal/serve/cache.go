@@ -27,6 +27,8 @@ type cache struct {
 	heard   atomic.Int64           // when the registry was asked last with success, since started
 	seen    int64                  // the last change that was taken in
 	pepper  atomic.Pointer[string] // the id of that which new digests are made with
+	nobody  atomic.Pointer[entry]  // stands for an unknown id, and has that pepper
+	finding atomic.Bool            // that pepper
 
 	uses *uses
 
@@ -65,6 +67,7 @@ func newCache(o Options, m *metrics, u *uses) *cache {
 	c := &cache{keys: o.Keys, peppers: o.Peppers, now: o.Now, maxStale: o.MaxStale, size: o.CacheSize, metrics: m,
 		uses: u, started: time.Now(), entries: make(map[string]*entry), texts: make(map[string][]string)}
 	c.heard.Store(-1)
+	c.nobody.Store(&entry{})
 	return c
 }
 
@@ -75,14 +78,17 @@ func (c *cache) fresh() bool {
 	return heard >= 0 && time.Since(c.started)-time.Duration(heard) <= c.maxStale
 }
 
-// held returns a key that is in memory, or nil.
+// held returns a key that is in memory, or nobody.
 func (c *cache) held(id string) *entry {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.entries[id]
+	if e := c.entries[id]; e != nil {
+		return e
+	}
+	return c.nobody.Load()
 }
 
-// load asks the registry for a key and keeps it. An unknown one is nil, and is not
+// load asks the registry for a key and keeps it. An unknown one is nobody, and is not
 // kept: there are more of those than any memory holds.
 func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 	c.mu.RLock()
@@ -93,7 +99,7 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 	defer cancel()
 	r, err := c.keys.Key(ctx, id)
 	if errors.Is(err, apikey.ErrNotFound) {
-		return nil, nil
+		return c.nobody.Load(), nil
 	}
 	if err != nil {
 		return nil, err
@@ -253,13 +259,44 @@ func (c *cache) changed(ctx context.Context) (ids []string, last int64, err erro
 	return c.keys.Changed(ctx, c.seen, maxChanges)
 }
 
-// learnPepper reads which pepper is used by now.
+// learnPepper reads which pepper is used by now, and finds it aside: where it lies may
+// be slow to open, and changes wait for nobody.
 func (c *cache) learnPepper(ctx context.Context) error {
-	id, err := c.keys.Pepper(ctx)
-	if err == nil {
-		c.pepper.Store(&id)
+	asked, cancel := context.WithTimeout(ctx, c.patience())
+	defer cancel()
+	id, err := c.keys.Pepper(asked)
+	if err != nil {
+		return err
 	}
-	return err
+	c.pepper.Store(&id)
+	if c.finding.CompareAndSwap(false, true) {
+		go func() {
+			defer c.finding.Store(false)
+			c.pepperNobody(ctx, id)
+		}()
+	}
+	return nil
+}
+
+// pepperNobody lets an unknown id be hashed as today's keys are. A pepper that cannot be
+// had is looked for again at the next change: no request fails for it.
+func (c *cache) pepperNobody(ctx context.Context, id string) {
+	had := ""
+	if p := c.nobody.Load().pepper; p != nil {
+		had = p.ID
+	}
+	if id == had {
+		return
+	}
+	next := &entry{}
+	if id != "" {
+		p, err := c.peppers(ctx, id)
+		if err != nil {
+			return
+		}
+		next.pepper = &p
+	}
+	c.nobody.Store(next)
 }
 
 // forget drops keys that were changed; nil drops all.

@@ -215,6 +215,73 @@ func TestG57OneAnswerForAllBadKeys(t *testing.T) {
 	}
 }
 
+// What a guess costs fob tells nothing of the id: the registry is asked once, and as
+// many HMACs are made.
+func TestG57AnUnknownIDTakesWhatAWrongSecretTakes(t *testing.T) {
+	f := newFixture(t, nil)
+	if err := f.SetPepper(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	wrong, id := f.key(t, draft)
+	if err := f.keys.Change(t.Context(), func(tx apikey.Tx) error {
+		r, err := tx.Key(id)
+		r.Digest[0] ^= 1
+		return errors.Join(err, tx.Put(apikey.Event{At: f.now(), Action: apikey.ActionUpdate}, r))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, func() bool { return f.server.cache.nobody.Load().pepper != nil })
+	f.until(t, func() bool { f.bearer("/verify", wrong); return f.server.cache.len() == 1 })
+	unknown, err := apikey.Mint("fob", "live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cost := func(key string) (lookups int64, allocations float64) {
+		p, err := apikey.Present(key, apikey.Need{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := f.server.cache.held(p.ID)
+		allocations = testing.AllocsPerRun(100, func() { _ = p.Check(&e.record, e.pepper, apikey.Need{}, f.now()) })
+		before := f.server.metrics.lookups.Load()
+		if r := f.bearer("/verify", key); r.StatusCode != 401 {
+			t.Fatal(r.StatusCode)
+		}
+		return f.server.metrics.lookups.Load() - before, allocations
+	}
+	wantLookups, wantAllocations := cost(wrong)
+	lookups, allocations := cost(unknown.Key.Reveal())
+	if lookups != 1 || wantLookups != 1 || allocations != wantAllocations || allocations == 0 {
+		t.Errorf("G57: an unknown id costs %d lookups and %.0f allocations, a wrong secret %d and %.0f", lookups, allocations, wantLookups, wantAllocations)
+	}
+}
+
+// A pepper that cannot be had fails no request but those of its own keys.
+func TestAPepperThatCannotBeHad(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Peppers = func(context.Context, string) (apikey.Pepper, error) { return apikey.Pepper{}, errors.New("locked") }
+	})
+	plain, _ := f.key(t, draft)
+	if err := f.SetPepper(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, func() bool { id := f.server.cache.pepper.Load(); return id != nil && *id == "p" })
+	unknown, err := apikey.Mint("fob", "live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := f.bearer("/verify", unknown.Key.Reveal()); r.StatusCode != 401 {
+		t.Error("unknown:", r.StatusCode)
+	}
+	if r := f.bearer("/verify", plain); r.StatusCode != 200 {
+		t.Error("without a pepper:", r.StatusCode)
+	}
+	peppered, _ := f.key(t, draft)
+	if r := f.bearer("/verify", peppered); r.StatusCode != 503 {
+		t.Error("with it:", r.StatusCode)
+	}
+}
+
 func TestScope(t *testing.T) {
 	f := newFixture(t, nil)
 	text, _ := f.key(t, draft)

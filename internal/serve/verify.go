@@ -104,8 +104,12 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	if err != nil {
 		return s.failed(r)
 	}
+	now := s.Now()
 	e := s.cache.held(p.ID)
-	if e == nil {
+	err = p.Check(&e.record, e.pepper, need, now)
+	if isUnknown(err) {
+		// The registry is asked also for a key in memory: a wrong secret and an unknown id
+		// take the same steps, and the time.
 		if s.guesses.blocked(s.client(r)) {
 			return verdict{outcome: guessing, wait: time.Second}
 		}
@@ -113,13 +117,10 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 			s.Log.Error("a key could not be looked up", "key_id", p.ID, "error", err.Error())
 			return verdict{outcome: notWell, wait: time.Second}
 		}
+		err = p.Check(&e.record, e.pepper, need, now)
 	}
-	now := s.Now()
 	var refused *apikey.RefusedError
-	if e == nil {
-		e = &nobody
-	}
-	switch err := p.Check(&e.record, e.pepper, need, now); {
+	switch {
 	case err == nil:
 		return s.accept(r.Context(), text, e, now)
 	case errors.As(err, &refused) && refused.Reason == apikey.OutOfScope:
@@ -130,8 +131,10 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	return s.failed(r)
 }
 
-// nobody stands for an unknown id: checking it takes the steps of a wrong secret.
-var nobody entry
+func isUnknown(err error) bool {
+	var refused *apikey.RefusedError
+	return errors.As(err, &refused) && refused.Reason == apikey.Unknown
+}
 
 // accept takes a good key, if its own limit lets it.
 func (s *Server) accept(ctx context.Context, text string, e *entry, now time.Time) verdict {
