@@ -157,6 +157,12 @@ func hintOfDelivery(err error) string {
 
 func hintOfAnswer(answer *destination.AnswerError) string {
 	switch answer.Status {
+	case http.StatusForbidden, http.StatusTooManyRequests:
+		if answer.RetryAfter > 0 {
+			return "the platform wants a pause: try again in " + roughly(answer.RetryAfter)
+		}
+	}
+	switch answer.Status {
 	case http.StatusUnauthorized:
 		return "the platform does not know the credential: give another with --as, or log in again"
 	case http.StatusForbidden:
@@ -166,10 +172,7 @@ func hintOfAnswer(answer *destination.AnswerError) string {
 	case http.StatusConflict, http.StatusPreconditionFailed:
 		return "somebody else writes there: try again"
 	case http.StatusTooManyRequests:
-		if answer.RetryAfter > 0 {
-			return "try again in " + roughly(answer.RetryAfter)
-		}
-		return "try again later"
+		return "the platform wants a pause: try again later"
 	}
 	if answer.Status >= http.StatusInternalServerError {
 		return "the platform is not well: try again later"

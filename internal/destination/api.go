@@ -52,6 +52,8 @@ type AnswerError struct {
 	Status     int
 	Message    string        // the platform's, inert, without the value; may be empty
 	RetryAfter time.Duration // as the platform asks; 0: it does not say
+
+	body []byte
 }
 
 func (e *AnswerError) Error() string {
@@ -155,7 +157,7 @@ func (a *api) once(ctx context.Context, method, path, contentType string, body [
 		return httpclient.Judge(err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return &AnswerError{req.URL.Host, resp.StatusCode, a.messageIn(answer), a.retryAfter(resp.Header)}
+		return &AnswerError{req.URL.Host, resp.StatusCode, a.messageIn(answer), a.retryAfter(resp.Header), answer}
 	}
 	if out == nil {
 		return nil
@@ -166,8 +168,15 @@ func (a *api) once(ctx context.Context, method, path, contentType string, body [
 	return nil
 }
 
-// retryAfter reads the header of that name (RFC 9110 §10.2.3).
+// retryAfter reads the header of that name (RFC 9110 §10.2.3), or when a spent limit
+// begins anew, as GitHub and GitLab say it.
 func (a *api) retryAfter(h http.Header) time.Duration {
+	for _, prefix := range []string{"X-Ratelimit-", "Ratelimit-"} {
+		at, err := strconv.ParseInt(h.Get(prefix+"Reset"), 10, 64)
+		if err == nil && at > 0 && at < 1<<40 && h.Get(prefix+"Remaining") == "0" && h.Get("Retry-After") == "" {
+			return max(time.Unix(at, 0).Sub(a.now()), 0)
+		}
+	}
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 && seconds < 1<<30 {
 		return time.Duration(seconds) * time.Second

@@ -78,6 +78,8 @@ var kinds = []struct {
 	parse         func(Machine, place) (Destination, error)
 }{
 	{"dotenv", "dotenv:PATH#NAME", parseDotenv},
+	{"github", "github:OWNER/REPO[@ENVIRONMENT]#NAME", parseGitHub},
+	{"gitlab", "gitlab:GROUP/PROJECT[@SCOPE]#NAME", parseGitLab},
 	{"gitea", "gitea:OWNER/REPO#NAME", parseGitea},
 	{"exec", "exec:NAME", parseCommand},
 }

@@ -1,0 +1,169 @@
+package destination
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/nacl/box"
+
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// github is a secret of GitHub Actions: of a repository, of one of its environments, or
+// of an organization. GitHub takes it in a box that it alone can open.
+type github struct {
+	Machine
+	place
+	path string // in the API, of the secrets
+	org  bool
+}
+
+const (
+	githubURL = "https://api.github.com"
+	// maxGitHubValue is what a secret may have, in bytes, before it is sealed.
+	maxGitHubValue = 48 << 10
+)
+
+func parseGitHub(m Machine, p place) (Destination, error) {
+	g := &github{Machine: m, place: p}
+	if upper := strings.ToUpper(p.field); !isIdentifier(p.field) || strings.HasPrefix(upper, "GITHUB_") {
+		return nil, p.refuse("a secret's name has letters, digits and _, and starts neither with a digit nor with GITHUB_")
+	}
+	g.field = strings.ToUpper(p.field) // GitHub keeps it so
+	g.name = strings.TrimSuffix(p.name, p.field) + g.field
+	if org, isOrg := strings.CutPrefix(p.where, "org:"); isOrg {
+		if !isSlug(org) {
+			return nil, p.refuse("an organization has letters, digits and -")
+		}
+		g.org, g.path = true, "/orgs/"+org+"/actions/secrets/"
+		return g, nil
+	}
+	where, environment, hasEnvironment := strings.Cut(p.where, "@")
+	owner, repo, _ := strings.Cut(where, "/")
+	if !isSlug(owner) || !isSlug(repo) || hasEnvironment && (environment == "" || environment == "." || environment == "..") {
+		return nil, p.refuse("it is OWNER/REPO, OWNER/REPO@ENVIRONMENT or org:NAME before the #")
+	}
+	g.path = "/repos/" + owner + "/" + repo + "/actions/secrets/"
+	if hasEnvironment {
+		g.path = "/repos/" + owner + "/" + repo + "/environments/" + url.PathEscape(environment) + "/secrets/"
+	}
+	return g, nil
+}
+
+func (g *github) Name() string { return g.name }
+
+func (g *github) Check(value secret.Secret) error {
+	if n := len(value.Reveal()); n == 0 || n > maxGitHubValue {
+		return fmt.Errorf("%w: GitHub takes 1 to %d bytes, and it has %d", ErrValue, maxGitHubValue, n)
+	}
+	if strings.ContainsRune(value.Reveal(), 0) {
+		return fmt.Errorf("%w: no job can use a NUL", ErrValue)
+	}
+	return nil
+}
+
+// Deliver asks for the key to seal with, and sends the box. GitHub may have changed its
+// key between the two (422): then it is asked for once more.
+func (g *github) Deliver(ctx context.Context, value secret.Secret) error {
+	token, err := g.credential(ctx, "github", "GH_TOKEN", "GITHUB_TOKEN")
+	if err != nil {
+		return err
+	}
+	a, err := newAPI(g.Machine, cmp.Or(g.URLs["github"], g.Getenv("GITHUB_API_URL"), githubURL))
+	if err != nil {
+		return err
+	}
+	a.authorize("Authorization", "Bearer ", token)
+	a.hide = append(a.hide, value.Reveal())
+	a.header.Set("Accept", "application/vnd.github+json")
+	a.header.Set("X-GitHub-Api-Version", "2022-11-28")
+	err = g.put(ctx, a, value)
+	if isAnswer(err, http.StatusUnprocessableEntity) {
+		err = g.put(ctx, a, value)
+	}
+	return err
+}
+
+// githubSecret is the body of PUT …/actions/secrets/{secret_name}.
+type githubSecret struct {
+	EncryptedValue string `json:"encrypted_value"` // a sealed box, in base64
+	KeyID          string `json:"key_id"`
+	Visibility     string `json:"visibility,omitempty"`              // of an organization's
+	Repositories   []int  `json:"selected_repository_ids,omitempty"` // where that is "selected"
+}
+
+func (g *github) put(ctx context.Context, a *api, value secret.Secret) error {
+	var key struct {
+		ID  string `json:"key_id"`
+		Key string `json:"key"`
+	}
+	if err := a.do(ctx, http.MethodGet, g.path+"public-key", nil, &key); err != nil {
+		return err
+	}
+	sealed, err := sealFor(key.Key, value)
+	if err != nil {
+		return err
+	}
+	in := githubSecret{EncryptedValue: sealed, KeyID: key.ID}
+	if g.org {
+		if err := g.keepVisibility(ctx, a, &in); err != nil {
+			return err
+		}
+	}
+	return a.do(ctx, http.MethodPut, g.path+g.field, in, nil)
+}
+
+// keepVisibility leaves an organization's secret to whom it is shown, which every PUT
+// sets anew. A new one is for its private repositories.
+func (g *github) keepVisibility(ctx context.Context, a *api, in *githubSecret) error {
+	var there struct {
+		Visibility string `json:"visibility"`
+	}
+	err := a.do(ctx, http.MethodGet, g.path+g.field, nil, &there)
+	if isAnswer(err, http.StatusNotFound) {
+		in.Visibility = "private"
+		return nil
+	}
+	if in.Visibility = there.Visibility; err != nil || there.Visibility != "selected" {
+		return err
+	}
+	for page := 1; ; page++ {
+		var list struct {
+			Repositories []struct {
+				ID int `json:"id"`
+			} `json:"repositories"`
+		}
+		if err := a.do(ctx, http.MethodGet, g.path+g.field+"/repositories?per_page=100&page="+strconv.Itoa(page), nil, &list); err != nil {
+			return err
+		}
+		for _, repository := range list.Repositories {
+			in.Repositories = append(in.Repositories, repository.ID)
+		}
+		if len(list.Repositories) < 100 {
+			return nil
+		}
+	}
+}
+
+// sealFor makes a box for a public key in base64 that only its owner opens
+// (libsodium's crypto_box_seal).
+func sealFor(publicKey string, value secret.Secret) (string, error) {
+	raw, err := base64.StdEncoding.DecodeString(publicKey)
+	if err != nil || len(raw) != 32 {
+		return "", fmt.Errorf("%w: the platform's public key is none", httpclient.ErrMalformed)
+	}
+	sealed, err := box.SealAnonymous(nil, []byte(value.Reveal()), (*[32]byte)(raw), rand.Reader)
+	if err != nil {
+		return "", errors.New("the value could not be sealed")
+	}
+	return base64.StdEncoding.EncodeToString(sealed), nil
+}

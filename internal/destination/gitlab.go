@@ -1,0 +1,128 @@
+package destination
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// gitlab is a CI/CD variable of a project or a group. One that fob makes is masked and
+// hidden, for protected branches and tags alone, and taken as it is; one that is there
+// stays what it is but for its value.
+type gitlab struct {
+	Machine
+	place
+	path  string // in the API, of the variables
+	scope string // of environments; "": all
+	group bool
+}
+
+const (
+	gitlabURL = "https://gitlab.com"
+	// The bounds of a variable that GitLab masks in logs, in characters.
+	minGitLabValue, maxGitLabValue = 8, 10_000
+	maxGitLabName                  = 255
+)
+
+func parseGitLab(m Machine, p place) (Destination, error) {
+	g := &gitlab{Machine: m, place: p}
+	if len(p.field) > maxGitLabName || strings.Trim(p.field, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
+		return nil, p.refuse("a variable's name has letters, digits and _, %d at most", maxGitLabName)
+	}
+	where, scope, hasScope := strings.Cut(p.where, "@")
+	if g.scope = scope; hasScope && scope == "" {
+		return nil, p.refuse("the scope behind the @ is empty")
+	}
+	path, group := strings.CutPrefix(where, "group:")
+	segments := strings.Split(path, "/")
+	for _, segment := range segments {
+		if !isSlug(segment) {
+			return nil, p.refuse("it is GROUP/PROJECT or group:GROUP before the #")
+		}
+	}
+	if g.group = group; group {
+		g.path = "/groups/" + url.PathEscape(path) + "/variables"
+		return g, nil
+	}
+	if len(segments) < 2 {
+		return nil, p.refuse("a project is in a group or a user's: GROUP/PROJECT")
+	}
+	g.path = "/projects/" + url.PathEscape(path) + "/variables"
+	return g, nil
+}
+
+func (g *gitlab) Name() string { return g.name }
+
+// Check refuses what GitLab could not mask: it would stand in job logs.
+func (g *gitlab) Check(value secret.Secret) error {
+	text := value.Reveal()
+	if n := len([]rune(text)); n < minGitLabValue || n > maxGitLabValue || strings.ContainsAny(text, " \t\r\n\x00") {
+		return fmt.Errorf("%w: GitLab masks what is one line of %d to %d characters without blanks; another can be given in base64",
+			ErrValue, minGitLabValue, maxGitLabValue)
+	}
+	return nil
+}
+
+// Deliver changes the variable, and makes it where there is none.
+func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
+	token, err := g.credential(ctx, "gitlab", "GITLAB_TOKEN")
+	if err != nil {
+		return err
+	}
+	a, err := newAPI(g.Machine, g.base()+"/api/v4")
+	if err != nil {
+		return err
+	}
+	a.authorize("Authorization", "Bearer ", token)
+	a.hide = append(a.hide, value.Reveal())
+	if err = g.change(ctx, a, value); !isAnswer(err, http.StatusNotFound) {
+		return err
+	}
+	err = a.do(ctx, http.MethodPost, g.path, g.variable(value), nil)
+	if wasTaken(err) { // by another, in between
+		return g.change(ctx, a, value)
+	}
+	return err
+}
+
+func (g *gitlab) base() string {
+	base := cmp.Or(g.URLs["gitlab"], g.Getenv("GITLAB_HOST"), g.Getenv("CI_SERVER_URL"), gitlabURL)
+	if !strings.Contains(base, "://") { // GITLAB_HOST may be a name alone
+		base = "https://" + base
+	}
+	return strings.TrimRight(base, "/")
+}
+
+// gitlabVariable is the body of POST …/variables.
+type gitlabVariable struct {
+	Key              string `json:"key"`
+	Value            string `json:"value"`
+	EnvironmentScope string `json:"environment_scope,omitempty"`
+	Masked           bool   `json:"masked"`
+	MaskedAndHidden  bool   `json:"masked_and_hidden"`
+	Protected        bool   `json:"protected"`
+	Raw              bool   `json:"raw"` // $ is not expanded
+}
+
+func (g *gitlab) variable(value secret.Secret) gitlabVariable {
+	return gitlabVariable{g.field, value.Reveal(), g.scope, true, true, true, true}
+}
+
+func (g *gitlab) change(ctx context.Context, a *api, value secret.Secret) error {
+	path := g.path + "/" + g.field
+	if scope := cmp.Or(g.scope, "*"); !g.group || g.scope != "" { // several may have the name
+		path += "?" + url.Values{"filter[environment_scope]": {scope}}.Encode()
+	}
+	return a.do(ctx, http.MethodPut, path, map[string]string{"value": value.Reveal()}, nil)
+}
+
+func wasTaken(err error) bool {
+	var answer *AnswerError
+	return errors.As(err, &answer) && answer.Status == http.StatusBadRequest && strings.Contains(answer.Message, "has already been taken")
+}
