@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -26,6 +28,10 @@ type tokenOptions struct {
 	idToken      bool
 
 	header     bool
+	curlConfig bool
+	netrc      string // the host
+	env        string // the variable
+	shell      string
 	json       bool
 	inspect    bool
 	mask       bool
@@ -57,6 +63,7 @@ identity is exchanged, at each call.
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob token work --header | curl -H @- https://api.example.com/me
   TOKEN=$(fob token work) || exit
+  fob token work --curl-config | curl -K - https://api.example.com/me
   fob token work --json --min-ttl 10m
   fob token work --scope read --resource https://api.example.com
   fob token work --dpop GET https://api.example.com/me | curl -H @- https://api.example.com/me`,
@@ -76,13 +83,20 @@ identity is exchanged, at each call.
 	flags.BoolVar(&opts.idToken, "id-token", false, "print the OpenID Connect id_token in its place")
 	flags.BoolVar(&opts.inspect, "inspect", false, "print what the token says (a JWT's claims), and not the token")
 	flags.BoolVar(&opts.header, "header", false, "print an Authorization header, for curl -H @-")
+	flags.BoolVar(&opts.curlConfig, "curl-config", false, "print a configuration for curl -K -")
+	flags.StringVar(&opts.netrc, "netrc", "", "print a line of a .netrc for this `HOST`")
+	flags.StringVar(&opts.env, "env", "", "print the command that sets this `VARIABLE` in a shell")
+	flags.StringVar(&opts.shell, "shell", defaultShell(), "the `SHELL` of --env: "+strings.Join(shells, ", "))
 	flags.BoolVar(&opts.mask, "mask", false, "print the CI system's command to mask the token in its log, on stderr, first")
 	flags.StringVar(&opts.dpopMethod, "dpop", "", "print the headers of one request with this `METHOD` to the URL that follows")
 	flags.StringVar(&opts.dpopNonce, "dpop-nonce", "", "the `NONCE` that the API has asked for")
 	flags.BoolVar(&opts.json, "json", false, "print JSON")
-	exclusive(c, "header", "json", "dpop")
-	exclusive(c, "header", "inspect", "dpop")
-	exclusive(c, "id-token", "header")
+	exclusive(c, "header", "curl-config", "netrc", "env", "json")
+	exclusive(c, "header", "curl-config", "netrc", "env", "inspect", "dpop")
+	exclusive(c, "json", "dpop")
+	exclusive(c, "id-token", "header", "curl-config", "netrc")
+	refuseEmpty(c, "netrc", "env")
+	_ = c.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(shells, cobra.ShellCompDirectiveNoFileComp))
 	exclusive(c, "id-token", "dpop")
 	return c
 }
@@ -114,6 +128,9 @@ func tokenArgs(opts *tokenOptions) cobra.PositionalArgs {
 func runToken(ctx context.Context, a *app, opts tokenOptions) error {
 	want, err := a.tokenRequest(opts)
 	if err != nil {
+		return err
+	}
+	if err := checkTokenForm(opts); err != nil {
 		return err
 	}
 	named, err := config.Named(first(opts.args), a.getenv)
@@ -250,12 +267,41 @@ func (a *app) printToken(token *session.Token, opts tokenOptions) error {
 		return a.printInspection(value, opts.json)
 	case opts.json:
 		err = a.printJSON(newTokenJSON(token, opts.idToken))
-	case opts.header:
-		_, err = fmt.Fprintf(a.stdout, "Authorization: %s %s\n", token.Type, value.Reveal())
 	default:
-		_, err = fmt.Fprintln(a.stdout, value.Reveal())
+		_, err = fmt.Fprint(a.stdout, tokenText(token.Type, value.Reveal(), opts))
 	}
 	return err
+}
+
+// tokenText is a token as the flags want it.
+func tokenText(tokenType, value string, opts tokenOptions) string {
+	switch {
+	case opts.header:
+		return fmt.Sprintf("Authorization: %s %s\n", tokenType, value)
+	case opts.curlConfig:
+		return curlHeader("Authorization", tokenType+" "+value)
+	case opts.netrc != "":
+		return netrcLine(opts.netrc, netrcLogin, value)
+	case opts.env != "":
+		return exportLine(opts.shell, opts.env, value)
+	}
+	return value + "\n"
+}
+
+// netrcLogin is the name that servers take beside a token: most look at the token alone.
+const netrcLogin = "oauth2"
+
+// checkTokenForm refuses what would not be the one line that it looks like.
+func checkTokenForm(opts tokenOptions) error {
+	switch {
+	case opts.env != "" && !isVariableName(opts.env):
+		return withHint(usagef("%q is no name of a variable", safetext.Line(opts.env)), "letters, digits and _, no digit in front")
+	case !slices.Contains(shells, opts.shell):
+		return withHint(usagef("there is no shell %q", safetext.Line(opts.shell)), "there are %s", strings.Join(shells, ", "))
+	case opts.netrc != "" && strings.Trim(strings.ToLower(opts.netrc), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "":
+		return withHint(usagef("%q is no host", safetext.Line(opts.netrc)), "name it without scheme, port and path: --netrc api.example.com")
+	}
+	return nil
 }
 
 // printBound prints the headers of one request with a token that is bound to a key
