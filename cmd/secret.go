@@ -35,7 +35,7 @@ A name may have parts, for instance an environment: stripe/test and stripe/prod.
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newSecretSetCmd(a), newSecretGetCmd(a), newSecretListCmd(a), newSecretPushCmd(a), newSecretRemoveCmd(a))
+	c.AddCommand(newSecretSetCmd(a), newSecretGetCmd(a), newSecretListCmd(a), newSecretPushCmd(a), newSecretRotateCmd(a), newSecretRemoveCmd(a))
 	return c
 }
 

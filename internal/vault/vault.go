@@ -63,6 +63,10 @@ type Held struct {
 	other secret.Secret // the next value, or the one before, as Stage says
 }
 
+// OldEnded reports whether the issuer has ended the value before this one, which is not
+// delivered everywhere yet.
+func (h Held) OldEnded() bool { return h.Stage == Delivering && h.other.IsZero() }
+
 // recordVersion grows when an older fob could no longer read a record rightly.
 const recordVersion = 1
 
