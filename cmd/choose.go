@@ -34,7 +34,9 @@ func newChooseCmd() *cobra.Command {
   is right between your own services      is right wherever people's data is
 
   Somebody else gave you an API key and nothing better: keep it out of your code
-  and out of arguments, and replace it when people leave.`,
+  and out of arguments, and replace it when people leave.
+        fob secret set stripe/prod
+        fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop`,
 		Args: noArgs,
 	}
 }

@@ -46,7 +46,11 @@ func newRootCmd(a *app) *cobra.Command {
 		Short: "Log in to OAuth providers, use the tokens in scripts, issue API keys",
 		Long: `fob logs in to any OAuth 2.0 or OpenID Connect provider from a terminal, keeps
 the login sealed in the OS keyring, and prints fresh access tokens in scripts.
-It issues, verifies, rotates and revokes the API keys of your own services.
+It issues, verifies, rotates and revokes the API keys of your own services, and
+keeps, delivers and replaces the secrets that others gave you.
+
+A profile is a login. A key is one that you issue. A secret is one that was issued to
+you. A destination is where either is brought.
 
 An API key, or OAuth? 'fob help choose' says which one you need.`,
 		Example: `  fob login github
