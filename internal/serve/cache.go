@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net/url"
 	"strings"
 	"sync"
@@ -64,7 +65,8 @@ func (e *entry) used() apikey.Use {
 }
 
 func newCache(o Options, m *metrics, u *uses) *cache {
-	c := &cache{keys: o.Keys, peppers: o.Peppers, now: o.Now, maxStale: o.MaxStale, size: o.CacheSize, metrics: m,
+	// No key is in memory yet: of the log only the end matters, however long it is.
+	c := &cache{keys: o.Keys, peppers: o.Peppers, now: o.Now, maxStale: o.MaxStale, size: o.CacheSize, metrics: m, seen: math.MaxInt64,
 		uses: u, started: time.Now(), entries: make(map[string]*entry), texts: make(map[string][]string)}
 	c.heard.Store(-1)
 	c.nobody.Store(&entry{})

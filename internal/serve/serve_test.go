@@ -647,3 +647,37 @@ func TestProxyConfigs(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// told counts the changes that a registry tells of.
+type told struct {
+	Keys
+	ids int
+}
+
+func (k *told) Changed(ctx context.Context, after int64, most int) ([]string, int64, error) {
+	ids, last, err := k.Keys.Changed(ctx, after, most)
+	k.ids += len(ids)
+	return ids, last, err
+}
+
+// However long the log is: who starts reads none of it.
+func TestStartsAtTheEndOfTheLog(t *testing.T) {
+	f := newFixture(t, nil)
+	if _, _, err := f.Create(t.Context(), draft, 10); err != nil {
+		t.Fatal(err)
+	}
+	k := &told{Keys: f.keys}
+	o := f.server.Options
+	o.Keys = k
+	c := New(o).cache
+	if err := c.catchUp(t.Context()); err != nil || !c.fresh() || k.ids != 0 {
+		t.Errorf("%v, fresh: %t, %d changes read", err, c.fresh(), k.ids)
+	}
+	_, id := f.key(t, draft)
+	if _, err := f.Revoke(t.Context(), []string{id}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.catchUp(t.Context()); err != nil || k.ids != 2 {
+		t.Errorf("%v, %d changes read", err, k.ids)
+	}
+}
