@@ -25,13 +25,14 @@ func TestH64CanariesAreNowhere(t *testing.T) {
 	i := startIssuer(t, "-registration", "-par", "-device-interval", "1")
 	sealKey := strings.Repeat("5a", 32)
 	trace, temp := filepath.Join(t.TempDir(), "trace"), t.TempDir()
-	m := newMachineAt(t, "FOB_STORAGE=file", "FOB_SEAL_KEY="+sealKey, "TMPDIR="+temp)
+	const inEnviron, setFirst, setNext = "canary-secret-in-environ", "canary-secret-first", "canary-secret-next"
+	m := newMachineAt(t, "FOB_STORAGE=file", "FOB_SEAL_KEY="+sealKey, "TMPDIR="+temp, "FOB_SECRET_OTHER="+inEnviron)
 	plain := m.program
 	// -v and -s show each environment and each argument whole.
 	m.program = append([]string{"strace", "-f", "-qq", "-v", "-s", "65536", "-A", "-o", trace, "-e", "trace=execve", "--"}, plain...)
 
 	key := privateKey(t)
-	canaries := []string{sealKey, key, "s3cret +%:ä"}
+	canaries := []string{sealKey, key, "s3cret +%:ä", inEnviron, setFirst, setNext}
 	var shown strings.Builder // what people and logs see
 	run := func(stdin string, args ...string) string {
 		t.Helper()
@@ -56,6 +57,14 @@ func TestH64CanariesAreNowhere(t *testing.T) {
 	} else {
 		shown.WriteString(r.stderr)
 	}
+	rotateWithCommands(t, filepath.Join(m.home, ".config/fob/config.toml"), setNext)
+	run(setFirst, "secret", "set", "stripe/prod", "--to", "exec:swallow", "--retire-with", "swallow", "--expires", "2d")
+	run("", "secret", "push", "stripe/prod")
+	run("", "secret", "rotate", "stripe/prod", "--with", "mint", "--yes")
+	if run("", "secret", "get", "stripe/prod") != setNext || run("", "secret", "get", "other") != inEnviron {
+		t.Error("the secrets are not those that were given")
+	}
+	run("", "secret", "list", "--json")
 	run("", "storage", "check")
 	run("", "doctor")
 	canaries = append(canaries, i.secrets()...)
@@ -87,6 +96,19 @@ func TestH64CanariesAreNowhere(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(m.home, folder)); err == nil {
 			t.Errorf("%s is left after a purge", folder)
 		}
+	}
+}
+
+// rotateWithCommands lets config.toml name programs that make a value and take one.
+func rotateWithCommands(t testing.TB, config, value string) {
+	t.Helper()
+	next := filepath.Join(t.TempDir(), "next")
+	if err := os.WriteFile(next, []byte(value+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	commands := "[commands]\nswallow = [\"sh\", \"-c\", \"cat >/dev/null\"]\nmint = [\"cat\", \"" + next + "\"]\n"
+	if err := os.WriteFile(config, []byte(readText(t, config)+commands), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
