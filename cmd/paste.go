@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -30,6 +31,26 @@ func readPasted(in io.Reader) (<-chan string, func()) {
 		}
 	}()
 	return lines, restore
+}
+
+// wholeSecret reads one line, or where that begins a text in PEM all of its lines: those
+// behind the first would else go to the shell.
+func wholeSecret(line func() (string, error)) (string, error) {
+	text, err := line()
+	if err != nil || !strings.HasPrefix(text, "-----BEGIN ") {
+		return text, err
+	}
+	for len(text) < maxInput {
+		next, err := line()
+		text += "\n" + next
+		if strings.HasPrefix(next, "-----END ") {
+			return text, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", errors.New("what was entered begins with -----BEGIN and does not end")
 }
 
 // What a terminal in bracketed paste mode, as another program may have left it, puts

@@ -11,15 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hiddenLine reads a line without echo, however long it is; the caller puts the
-// terminal back.
-func hiddenLine(tty *os.File) (string, error) {
+// hiddenSecret reads a line without echo, however long it is, or a text in PEM; the
+// caller puts the terminal back.
+func hiddenSecret(tty *os.File) (string, error) {
 	readByteByByte(tty)
-	line, err := pastedLine(bufio.NewReader(tty))
-	if errors.Is(err, io.EOF) && line != "" {
+	r := bufio.NewReader(tty)
+	text, err := wholeSecret(func() (string, error) { return pastedLine(r) })
+	if errors.Is(err, io.EOF) && text != "" {
 		err = nil
 	}
-	return line, err
+	return text, err
 }
 
 // readByteByByte turns line mode and echo off. Ctrl-C still interrupts, and

@@ -6,10 +6,12 @@ import (
 	"golang.org/x/term"
 )
 
-// hiddenLine reads a line without echo.
-func hiddenLine(console *os.File) (string, error) {
-	line, err := term.ReadPassword(int(console.Fd()))
-	return string(line), err
+// hiddenSecret reads a line without echo, or a text in PEM.
+func hiddenSecret(console *os.File) (string, error) {
+	return wholeSecret(func() (string, error) {
+		line, err := term.ReadPassword(int(console.Fd()))
+		return string(line), err
+	})
 }
 
 // readByteByByte has nothing to do: a Windows console's lines are long enough.

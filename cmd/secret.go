@@ -192,15 +192,27 @@ func hintOfSecret(err error, name string) error {
 			return withHint(err, "%s", strings.ReplaceAll(row.hint, "NAME", name))
 		}
 	}
-	if hint := hintOfKept(err); hint != "" {
+	hint := hintOfKept(err)
+	if isForeign(err) {
+		hint += fmt.Sprintf("; to start over, 'fob secret remove %s'", name)
+	}
+	if hint != "" {
 		return withHint(err, "%s", hint)
 	}
 	return err
 }
 
+// isForeign reports whether something other than fob wrote a record.
+func isForeign(err error) bool {
+	return errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrWrongContext) || errors.Is(err, credstore.ErrCorrupt)
+}
+
 // hintOfKept says how to get at what nobody gives a second time, and a new login does
 // not bring back.
 func hintOfKept(err error) string {
+	if isForeign(err) {
+		return "something other than fob changed it: find out what; a backup has it, if you made one: 'fob storage restore'"
+	}
 	for _, row := range []struct {
 		target error
 		hint   string
@@ -210,9 +222,6 @@ func hintOfKept(err error) string {
 		{credstore.ErrAbsent, "use encrypted files: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file; 'fob doctor' says what is missing"},
 		{credstore.ErrLocked, "unlock the keyring, then try again"},
 		{credstore.ErrTimeout, "unlock the keyring, then try again"},
-		{seal.ErrWrongContext, "something other than fob put it there: find out what; a backup has it, if you made one: 'fob storage restore'"},
-		{seal.ErrTampered, "something other than fob changed it: find out what; a backup has it, if you made one: 'fob storage restore'"},
-		{credstore.ErrCorrupt, "something other than fob changed it: find out what; a backup has it, if you made one: 'fob storage restore'"},
 	} {
 		if errors.Is(err, row.target) {
 			return row.hint

@@ -67,6 +67,8 @@ reads the old value on stdin. Without it the old value is yours to end.
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	refuseEmpty(c, "with", "retire-with", "as", "expires")
+	_ = c.RegisterFlagCompletionFunc("with", a.completeCommands(rotatorGitLab))
+	_ = c.RegisterFlagCompletionFunc("retire-with", a.completeCommands())
 	exclusive(c, "with", "stdin", "abandon")
 	exclusive(c, "resume", "stdin")
 	exclusive(c, "resume", "abandon")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -61,6 +62,8 @@ push', and 'fob secret rotate' for a value that others still use.
 	refuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
 	_ = c.RegisterFlagCompletionFunc("storage", completeStorage)
 	_ = c.RegisterFlagCompletionFunc("to", completeDestinations)
+	_ = c.RegisterFlagCompletionFunc("rotate-with", a.completeCommands(rotatorGitLab))
+	_ = c.RegisterFlagCompletionFunc("retire-with", a.completeCommands())
 	return c
 }
 
@@ -149,6 +152,16 @@ func secretEnd(text string, now time.Time) (time.Time, error) {
 
 // rotatorGitLab is the issuer that fob can ask for a new value by itself.
 const rotatorGitLab = "gitlab"
+
+// completeCommands offers the commands of config.toml, and what fob knows beside.
+func (a *app) completeCommands(known ...string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		if cfg, err := a.config(); err == nil {
+			known = slices.Concat(known, slices.Sorted(maps.Keys(cfg.Commands)))
+		}
+		return known, cobra.ShellCompDirectiveNoFileComp
+	}
+}
 
 // checkNamedCommands refuses commands that config.toml does not have.
 func checkNamedCommands(cfg *config.Config, rotateWith, retireWith string) error {

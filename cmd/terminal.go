@@ -212,7 +212,7 @@ func (a *app) secretOnStdin(ctx context.Context, question string) (secret.Secret
 	if !ok || !isTerminal(tty) {
 		return readSecret(a.stdin, "stdin")
 	}
-	given, err := a.readHidden(ctx, tty, question, hiddenLine)
+	given, err := a.readHidden(ctx, tty, question, hiddenSecret)
 	if err == nil && given.IsZero() {
 		err = usagef("nothing was entered")
 	}

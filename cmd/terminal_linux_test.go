@@ -49,10 +49,18 @@ func echoes(t *testing.T, tty *os.File) bool {
 // TestASecretOnATerminalIsNotShown: a secret that comes on stdin has a prompt where
 // stdin is a terminal, and no echo, however long it is.
 func TestASecretOnATerminalIsNotShown(t *testing.T) {
+	for name, value := range map[string]string{
+		"long": strings.Repeat("s3cret", 1000),
+		"PEM":  "-----BEGIN PRIVATE KEY-----\ns3cret\n\n" + strings.Repeat("x", 3000) + "\n-----END PRIVATE KEY-----",
+	} {
+		t.Run(name, func(t *testing.T) { readsHidden(t, value) })
+	}
+}
+
+func readsHidden(t *testing.T, value string) {
 	person, program := openPty(t)
 	var stderr bytes.Buffer
 	a := newApp(program, io.Discard, &stderr, map[string]string{})
-	value := strings.Repeat("s3cret", 1000)
 	typed := make(chan error, 1)
 	go func() {
 		tick := time.NewTicker(time.Millisecond)
@@ -60,7 +68,7 @@ func TestASecretOnATerminalIsNotShown(t *testing.T) {
 		for deadline := time.Now().Add(10 * time.Second); echoes(t, program) && time.Now().Before(deadline); {
 			<-tick.C
 		}
-		_, err := io.WriteString(person, value+"\r")
+		_, err := io.WriteString(person, strings.ReplaceAll(value, "\n", "\r")+"\r")
 		typed <- err
 	}()
 	got, err := a.secretOnStdin(t.Context(), "Token:")
