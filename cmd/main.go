@@ -70,24 +70,21 @@ An API key, or OAuth? 'fob help choose' says which one you need.`,
 	root.Version = version() // for --version
 	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetFlagErrorFunc(wrongFlag)
-	root.AddCommand(
-		newLoginCmd(a),
-		newTokenCmd(a),
-		newRefreshCmd(a),
-		newStatusCmd(a),
-		newLogoutCmd(a),
-		newProfileCmd(a),
-		newExecCmd(a),
-		newKeyCmd(a),
-		newSecretCmd(a),
-		newServeCmd(a),
-		newScanCmd(a),
-		newRulesCmd(a),
-		newIncidentCmd(a),
-		newStorageCmd(a),
-		newDoctorCmd(a),
-		newVersionCmd(a),
-		newChooseCmd(),
-	)
+	addGroup(root, "logins", "Logins:", newLoginCmd(a), newTokenCmd(a), newRefreshCmd(a), newStatusCmd(a), newLogoutCmd(a), newProfileCmd(a))
+	addGroup(root, "keys", "API keys that you issue:", newKeyCmd(a), newServeCmd(a), newScanCmd(a), newRulesCmd(a), newIncidentCmd(a))
+	addGroup(root, "secrets", "Secrets that others issued, and programs that need one:", newSecretCmd(a), newExecCmd(a))
+	addGroup(root, "machine", "This machine:", newStorageCmd(a), newDoctorCmd(a), newVersionCmd(a))
+	root.SetHelpCommandGroupID("machine")
+	root.SetCompletionCommandGroupID("machine")
+	root.AddCommand(newChooseCmd())
 	return root
+}
+
+// addGroup adds commands that help shows together.
+func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, c := range commands {
+		c.GroupID = id
+	}
+	root.AddCommand(commands...)
 }
