@@ -115,7 +115,7 @@ func (a *app) shownSecret(ctx context.Context, cfg *config.Config, s config.Secr
 	case err != nil:
 		out.Problem, out.failure = err.Error(), err
 	case held.Stage != vault.AtRest:
-		out.Problem = fmt.Sprintf("a rotation has stopped: 'fob secret rotate %s --resume'", s.Name)
+		out.Problem = fmt.Sprintf("its rotation is not at its end: 'fob secret rotate %s --resume'", s.Name)
 	}
 	out.SetAt, out.Rotation = utcSeconds(held.SetAt), string(held.Stage)
 	return out

@@ -50,7 +50,7 @@ func runSecretRemove(ctx context.Context, a *app, opts secretRemoveOptions) erro
 		return err
 	}
 	if shown := a.shownSecret(ctx, cfg, s); shown.Rotation != "" {
-		a.note("Its rotation has stopped on the way: all of its values go.")
+		a.note("Its rotation is not at its end: all of its values go.")
 	}
 	for _, name := range s.To {
 		a.note("A copy stays at %s.", safetext.Line(name))

@@ -197,29 +197,31 @@ func (a *app) readSecretValue(ctx context.Context, name string) (secret.Secret, 
 	return value, nil
 }
 
-// keepSecret keeps a value and the settings. A new secret's table is written first: what
-// no table names nobody finds again.
+// keepSecret keeps a value and the settings. These are written first: what no table names
+// nobody finds again.
 func (a *app) keepSecret(ctx context.Context, cfg *config.Config, known bool, before, after config.Secret, value secret.Secret) error {
 	v, err := a.sealedSecret(cfg, after)
 	if err != nil {
 		return err
 	}
-	if !known {
-		if err := a.saveSecretSettings(after); err != nil {
-			return err
-		}
-		if err := v.Set(ctx, value); err != nil {
-			return errors.Join(err, a.removeSecretSettings(after.Name))
-		}
-		return nil
+	if old, err := a.sealedSecret(cfg, before); known && err == nil && old.Store != v.Store {
+		return a.keepElsewhere(ctx, cfg, old, v, before, after, value)
 	}
-	old, err := a.sealedSecret(cfg, before)
-	if err != nil || old.Store == v.Store {
-		if err := v.Set(ctx, value); err != nil {
-			return err
-		}
-		return a.saveSecretSettings(after)
+	if err := a.saveSecretSettings(after); err != nil {
+		return err
 	}
+	if err := v.Set(ctx, value); err != nil {
+		if known {
+			return errors.Join(err, a.saveSecretSettings(before))
+		}
+		return errors.Join(err, a.removeSecretSettings(after.Name))
+	}
+	return nil
+}
+
+// keepElsewhere keeps a value in another storage than the one before: there first, and
+// what the settings name is whole all the time.
+func (a *app) keepElsewhere(ctx context.Context, cfg *config.Config, old, v *vault.Secret, before, after config.Secret, value secret.Secret) error {
 	if held, err := old.Get(ctx); err == nil && held.Stage != vault.AtRest {
 		return fmt.Errorf("secret %q: %w", after.Name, vault.ErrOpen)
 	}

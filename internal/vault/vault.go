@@ -25,9 +25,9 @@ var (
 	// failure is ever reported as this one.
 	ErrNoValue = errors.New("it has no value")
 	// ErrOpen means that a rotation was begun and not ended.
-	ErrOpen = errors.New("its rotation has stopped on the way")
+	ErrOpen = errors.New("its rotation is not at its end")
 	// ErrNotOpen means that there is no rotation to go on with.
-	ErrNotOpen = errors.New("no rotation of it has stopped on the way")
+	ErrNotOpen = errors.New("no rotation of it is open")
 	// ErrValue is a value that no secret has.
 	ErrValue = errors.New("that is no value of a secret")
 )
