@@ -24,12 +24,15 @@ type cache struct {
 	size     int
 	metrics  *metrics
 
+	slots chan struct{} // of lookups
+
 	started time.Time
 	heard   atomic.Int64           // when the registry was asked last with success, since started
 	seen    int64                  // the last change that was taken in
 	pepper  atomic.Pointer[string] // the id of that which new digests are made with
 	nobody  atomic.Pointer[entry]  // stands for an unknown id, and has that pepper
-	finding atomic.Bool            // that pepper
+	unsure  atomic.Bool            // whether it is still that pepper
+	asking  atomic.Bool            // for it
 
 	uses *uses
 
@@ -67,7 +70,7 @@ func (e *entry) used() apikey.Use {
 func newCache(o Options, m *metrics, u *uses) *cache {
 	// No key is in memory yet: of the log only the end matters, however long it is.
 	c := &cache{keys: o.Keys, peppers: o.Peppers, now: o.Now, maxStale: o.MaxStale, size: o.CacheSize, metrics: m, seen: math.MaxInt64,
-		uses: u, started: time.Now(), entries: make(map[string]*entry), texts: make(map[string][]string)}
+		slots: make(chan struct{}, maxLookups), uses: u, started: time.Now(), entries: make(map[string]*entry), texts: make(map[string][]string)}
 	c.heard.Store(-1)
 	c.nobody.Store(&entry{})
 	return c
@@ -90,15 +93,38 @@ func (c *cache) held(id string) *entry {
 	return c.nobody.Load()
 }
 
+// maxLookups is how many keys are looked up at once: whatever strangers ask for, there
+// are connections to the registry left to hear of changes by.
+const maxLookups = 4
+
+// turn waits for a slot, and gives the time for one lookup. Who goes away does not cut it
+// off then: that would cost the registry's connection.
+func (c *cache) turn(ctx context.Context) (lookup context.Context, done func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, c.patience()/2) // and all ends before writeTimeout
+	defer cancel()
+	select {
+	case c.slots <- struct{}{}:
+	case <-waiting.Done():
+		return nil, nil, errTooMany
+	}
+	lookup, cancelLookup := context.WithTimeout(context.WithoutCancel(ctx), c.patience())
+	return lookup, func() { cancelLookup(); <-c.slots }, nil
+}
+
+var errTooMany = errors.New("too many keys are being looked up")
+
 // load asks the registry for a key and keeps it. An unknown one is nobody, and is not
 // kept: there are more of those than any memory holds.
 func (c *cache) load(ctx context.Context, id string) (*entry, error) {
+	ctx, done, err := c.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	c.mu.RLock()
 	epoch := c.epoch
 	c.mu.RUnlock()
 	c.metrics.lookups.Add(1)
-	ctx, cancel := context.WithTimeout(ctx, c.patience())
-	defer cancel()
 	r, err := c.keys.Key(ctx, id)
 	if errors.Is(err, apikey.ErrNotFound) {
 		return c.nobody.Load(), nil
@@ -235,21 +261,19 @@ func (c *cache) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		first := c.heard.Load() < 0
-		if first || last != c.seen {
-			if err := c.learnPepper(ctx); err != nil {
-				return err
-			}
-		}
-		if first || last < c.seen { // another registry's log
+		news := last - c.seen
+		if news < 0 { // the start, or another registry's log
 			c.forget(nil)
 		} else if len(ids) > 0 {
 			c.forget(ids)
 		}
-		caughtUp := last == c.seen || first && len(ids) == 0
+		if news != 0 {
+			c.unsure.Store(true)
+		}
 		c.seen = last
-		if caughtUp {
+		if news < maxChanges { // that was all, and not as many as are told at once
 			c.heard.Store(int64(asked))
+			c.askForPepper(ctx)
 			return nil
 		}
 	}
@@ -261,23 +285,25 @@ func (c *cache) changed(ctx context.Context) (ids []string, last int64, err erro
 	return c.keys.Changed(ctx, c.seen, maxChanges)
 }
 
-// learnPepper reads which pepper is used by now, and finds it aside: where it lies may
-// be slow to open, and changes wait for nobody.
-func (c *cache) learnPepper(ctx context.Context) error {
-	asked, cancel := context.WithTimeout(ctx, c.patience())
-	defer cancel()
-	id, err := c.keys.Pepper(asked)
-	if err != nil {
-		return err
+// askForPepper learns which pepper is used after a change, aside: where it lies may be
+// slow to open, and what else is changed waits for nobody.
+func (c *cache) askForPepper(ctx context.Context) {
+	if !c.unsure.Load() || !c.asking.CompareAndSwap(false, true) {
+		return
 	}
-	c.pepper.Store(&id)
-	if c.finding.CompareAndSwap(false, true) {
-		go func() {
-			defer c.finding.Store(false)
-			c.pepperNobody(ctx, id)
-		}()
-	}
-	return nil
+	go func() {
+		defer c.asking.Store(false)
+		c.unsure.Store(false)
+		asked, cancel := context.WithTimeout(ctx, c.patience())
+		defer cancel()
+		id, err := c.keys.Pepper(asked)
+		if err != nil {
+			c.unsure.Store(true)
+			return
+		}
+		c.pepper.Store(&id)
+		c.pepperNobody(ctx, id)
+	}()
 }
 
 // pepperNobody lets an unknown id be hashed as today's keys are. A pepper that cannot be

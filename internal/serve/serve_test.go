@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -680,4 +681,117 @@ func TestStartsAtTheEndOfTheLog(t *testing.T) {
 	if err := c.catchUp(t.Context()); err != nil || k.ids != 2 {
 		t.Errorf("%v, %d changes read", err, k.ids)
 	}
+}
+
+// slow answers for a key when it is let to.
+type slow struct {
+	Keys
+	asked chan context.Context
+	let   chan struct{}
+}
+
+func (k *slow) Key(ctx context.Context, id string) (apikey.Record, error) {
+	k.asked <- ctx
+	<-k.let
+	return k.Keys.Key(ctx, id)
+}
+
+// However many keys strangers show: a registry that is slow is asked for few at once, and
+// for those to the end, though who asked has gone away.
+func TestG60LookupsAreBounded(t *testing.T) {
+	k := &slow{asked: make(chan context.Context, 100), let: make(chan struct{})}
+	f := newFixture(t, func(o *Options) { k.Keys, o.Keys = o.Keys, k })
+	ctx, leave := context.WithCancel(t.Context())
+	const strangers = 50
+	statuses := make(chan int, strangers)
+	for range strangers {
+		unknown, err := apikey.Mint("fob", "live")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			r := httptest.NewRequestWithContext(ctx, "GET", "/verify", nil)
+			r.Header.Set("Authorization", "Bearer "+unknown.Key.Reveal())
+			w := httptest.NewRecorder()
+			f.server.ServeHTTP(w, r)
+			statuses <- w.Code
+		}()
+	}
+	var lookups []context.Context
+	for range maxLookups {
+		lookups = append(lookups, <-k.asked)
+	}
+	leave()
+	for range strangers - maxLookups {
+		if status := <-statuses; status != 503 {
+			t.Errorf("G60: %d without a lookup", status)
+		}
+	}
+	for _, lookup := range lookups {
+		if lookup.Err() != nil {
+			t.Error("G60: who goes away cuts a lookup off")
+		}
+	}
+	close(k.let)
+	for range maxLookups {
+		if status := <-statuses; status != 401 {
+			t.Error(status)
+		}
+	}
+	if n := len(k.asked); n != 0 {
+		t.Errorf("G60: %d lookups more than at once", n)
+	}
+}
+
+// Whatever the clock is set to: how old news of the registry are, and when a limit lets
+// more through, goes by the time that has passed. A key's end goes by the clock. (It jumps
+// here, in the process: libfaketime does not reach a program without libc.)
+func TestG58ClockJumps(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Guesses = 2 })
+	like := draft
+	like.Rate = "2/s"
+	limited, _ := f.key(t, like)
+	like = draft
+	like.ExpiresAt = f.now().Add(30 * time.Minute)
+	ending, _ := f.key(t, like)
+	revoked, id := f.key(t, draft)
+	if _, err := f.Revoke(t.Context(), []string{id}, ""); err != nil {
+		t.Fatal(err)
+	}
+	statuses := func(key string, count int) (all []int) {
+		for range count {
+			all = append(all, f.bearer("/verify", key).StatusCode)
+		}
+		return all
+	}
+	for _, jump := range []time.Duration{0, time.Hour, -time.Hour, -24 * time.Hour, 24 * time.Hour, time.Hour} {
+		f.pass(jump)
+		at := f.now()
+		want := 200
+		if !at.Before(like.ExpiresAt) {
+			want = 401
+		}
+		if got := f.bearer("/verify", ending).StatusCode; got != want {
+			t.Errorf("G58 %s: a key that ends at %s: %d", at, like.ExpiresAt, got)
+		}
+		if got := f.bearer("/verify", revoked).StatusCode; got != 401 && got != 429 {
+			t.Errorf("G58 %s: a revoked key: %d", at, got)
+		}
+		if r := f.ask("GET", "/readyz"); r.StatusCode != 200 {
+			t.Errorf("%s: not ready", at)
+		}
+		statuses(limited, 1)
+		f.pass(time.Second) // the bucket is as full as it gets, and no fuller
+		if got := statuses(limited, 4); !slices.Equal(got, []int{200, 200, 429, 429}) {
+			t.Errorf("%s: a limit of 2 a second gives %d", at, got)
+		}
+		f.pass(2 * time.Second)
+		if got := statuses("no-key-of-anybody-at-all", 7); got[0] != 401 || got[6] != 429 {
+			t.Errorf("%s: guesses get %d", at, got)
+		}
+		f.pass(2 * time.Second)
+	}
+	// A clock that is set back does not make old news young.
+	f.keys.set(true)
+	f.until(t, func() bool { f.pass(-time.Hour); return f.bearer("/verify", limited).StatusCode == 503 })
 }

@@ -72,6 +72,16 @@ func (s *served) memory() int {
 	return 0
 }
 
+// openFiles is how many file descriptors fob has.
+func (s *served) openFiles() int {
+	s.t.Helper()
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.fob.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return len(files)
+}
+
 // raw sends bytes and returns the status lines of all answers until the connection
 // ends.
 func (s *served) raw(text string) []string {

@@ -8,8 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -317,15 +315,6 @@ func (a *traffic) watch() {
 		a.resident = append(a.resident, float64(a.memory())/1024)
 		a.descriptors = append(a.descriptors, a.openFiles())
 	}
-}
-
-func (a *traffic) openFiles() int {
-	a.t.Helper()
-	files, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(a.fob.cmd.Process.Pid), "fd"))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return len(files)
 }
 
 // goroutines ends fob with a list of what it was about, and counts that.

@@ -27,6 +27,9 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
+// maxConnections is how many questions are asked at once.
+const maxConnections = 8
+
 // connectTimeout is how long a server may take to answer.
 const connectTimeout = 10 * time.Second
 
@@ -42,7 +45,7 @@ func Open(ctx context.Context, dsn string, create bool) (*sqlstore.Store, error)
 		return nil, err
 	}
 	db := stdlib.OpenDB(*config)
-	db.SetMaxOpenConns(4)
+	db.SetMaxOpenConns(maxConnections)
 	db.SetConnMaxIdleTime(time.Minute)
 	return sqlstore.Open(ctx, db, dialect, create)
 }

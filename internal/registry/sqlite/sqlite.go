@@ -50,7 +50,7 @@ func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error
 		// A full disk has no room for the index that processes share: keys must be
 		// verified all the same. Alone, a process has it in its own memory.
 		alone := dialect
-		alone.DataVersion = "" // it would keep the only connection
+		alone.OneConnection = true
 		store, err = open(ctx, aloneDSN(path), 1, alone, create)
 	}
 	return store, err

@@ -27,6 +27,8 @@ type Dialect struct {
 	// DataVersion asks, on one connection, for a number that differs once another
 	// connection has changed something; "" where no question is cheaper than the head's.
 	DataVersion string
+	// OneConnection: there is no second one, and none may be kept.
+	OneConnection bool
 	// Snapshot is the isolation in which all reads see one moment.
 	Snapshot sql.IsolationLevel
 	// Retry reports that a transaction failed for another's sake and may be run again.

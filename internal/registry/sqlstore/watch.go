@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// watch is the connection that tells whether anything was changed, and what it said.
+// watch is the connection that changes are heard of by: whatever else is asked of the
+// database, that one is free.
 type watch struct {
 	mu      sync.Mutex
 	conn    *sql.Conn
@@ -27,55 +28,85 @@ func (w *watch) drop() {
 	w.conn = nil
 }
 
+// asker asks one connection, or any.
+type asker interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
 // Changed implements apikey.Registry.
 func (s *Store) Changed(ctx context.Context, after int64, most int) ([]string, int64, error) {
-	head, err := s.headNow(ctx)
-	if err != nil || head <= after {
-		return nil, max(head, 0), s.explain(err)
-	}
-	rows, err := s.db.QueryContext(ctx, "SELECT seq, key_id FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2", after, most)
+	s.watch.mu.Lock()
+	defer s.watch.mu.Unlock()
+	ids, last, err := s.changed(ctx, after, most)
 	if err != nil {
-		return nil, after, s.explain(err)
+		s.watch.drop()
+	}
+	return ids, last, s.explain(err)
+}
+
+func (s *Store) watching(ctx context.Context) (asker, error) {
+	if s.dialect.OneConnection {
+		return s.db, nil
+	}
+	if s.watch.conn == nil {
+		conn, err := s.db.Conn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.watch.conn, s.watch.version = conn, -1
+	}
+	return s.watch.conn, nil
+}
+
+// changed asks for the head of the log (kind 0) and for what stands behind a number, in
+// one question: far away, each takes its time.
+func (s *Store) changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error) {
+	conn, err := s.watching(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if s.dialect.DataVersion != "" && !s.dialect.OneConnection { // cheaper still
+		if head, err := s.headNow(ctx, conn); err != nil || head <= after {
+			return nil, head, err
+		}
+	}
+	rows, err := conn.QueryContext(ctx, `SELECT 0, seq, '' FROM audit_head UNION ALL SELECT 1, seq, key_id FROM (
+		SELECT seq, key_id FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2) AS behind`, after, most)
+	if err != nil {
+		return nil, 0, err
 	}
 	defer rows.Close()
-	var ids []string
-	last := after
+	var head int64
 	for rows.Next() {
+		var kind, seq int64
 		var id string
-		if err := rows.Scan(&last, &id); err != nil {
-			return nil, after, s.explain(err)
+		if err := rows.Scan(&kind, &seq, &id); err != nil {
+			return nil, 0, err
 		}
+		if kind == 0 {
+			head = seq
+			continue
+		}
+		last = max(last, seq)
 		if id != "" {
 			ids = append(ids, id)
 		}
 	}
-	return ids, last, s.explain(rows.Err())
+	if last == 0 {
+		last = head
+	}
+	return ids, last, rows.Err()
 }
 
 // headNow is the number of the log's last entry.
-func (s *Store) headNow(ctx context.Context) (head int64, err error) {
-	const ask = "SELECT seq FROM audit_head"
-	if s.dialect.DataVersion == "" {
-		err = s.db.QueryRowContext(ctx, ask).Scan(&head)
-		return head, err
-	}
+func (s *Store) headNow(ctx context.Context, conn asker) (head int64, err error) {
 	w := &s.watch
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.conn == nil {
-		if w.conn, err = s.db.Conn(ctx); err != nil {
-			return 0, err
-		}
-		w.version = -1
-	}
 	var version int64
-	err = w.conn.QueryRowContext(ctx, s.dialect.DataVersion).Scan(&version)
+	err = conn.QueryRowContext(ctx, s.dialect.DataVersion).Scan(&version)
 	if err == nil && version != w.version { // only then can the head be another
-		err = w.conn.QueryRowContext(ctx, ask).Scan(&w.head)
+		err = conn.QueryRowContext(ctx, "SELECT seq FROM audit_head").Scan(&w.head)
 		w.version = version
-	}
-	if err != nil {
-		w.drop()
 	}
 	return w.head, err
 }
