@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 )
@@ -55,6 +56,12 @@ func xdgPaths(getenv func(string) string) (Paths, error) {
 		return filepath.Join(home, fallback)
 	}
 	config, data, cache := base("XDG_CONFIG_HOME", ".config"), base("XDG_DATA_HOME", ".local/share"), base("XDG_CACHE_HOME", ".cache")
+	if getenv("FOB_STORAGE") == "env" && !filepath.IsAbs(home) { // a CI job's container: nothing is kept, and nothing of it read
+		home = filepath.Join(os.TempDir(), fmt.Sprintf("fob-%d", os.Getuid()))
+		if data, cache = base("XDG_DATA_HOME", "data"), base("XDG_CACHE_HOME", "cache"); !filepath.IsAbs(config) {
+			return Paths{Data: filepath.Join(data, "fob"), Cache: filepath.Join(cache, "fob")}, nil
+		}
+	}
 	if !filepath.IsAbs(config) || !filepath.IsAbs(data) || !filepath.IsAbs(cache) {
 		return Paths{}, errors.New("HOME is not set: set it, or FOB_HOME to a folder for fob's files")
 	}

@@ -3,6 +3,9 @@
 package config
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -25,5 +28,23 @@ func TestFindPaths(t *testing.T) {
 	}
 	if _, err := FindPaths(env()); err == nil {
 		t.Error("no HOME, and no error")
+	}
+}
+
+// A configuration that others could plant in the folder for temporary files is not read.
+func TestAJobNeedsNoHome(t *testing.T) {
+	temp := filepath.Join(os.TempDir(), fmt.Sprintf("fob-%d", os.Getuid()))
+	for _, test := range []struct {
+		env  []string
+		want Paths
+	}{
+		{[]string{"FOB_STORAGE", "env"}, Paths{"", temp + "/data/fob", temp + "/cache/fob"}},
+		{[]string{"FOB_STORAGE", "env", "FOB_CONFIG", "fob.toml"}, Paths{"fob.toml", temp + "/data/fob", temp + "/cache/fob"}},
+		{[]string{"FOB_STORAGE", "env", "XDG_CONFIG_HOME", "/c", "XDG_CACHE_HOME", "/k"}, Paths{"/c/fob/config.toml", temp + "/data/fob", "/k/fob"}},
+		{[]string{"FOB_STORAGE", "env", "HOME", "/h"}, Paths{"/h/.config/fob/config.toml", "/h/.local/share/fob", "/h/.cache/fob"}},
+	} {
+		if got, err := FindPaths(env(test.env...)); err != nil || got != test.want {
+			t.Errorf("%v: %+v, %v", test.env, got, err)
+		}
 	}
 }
