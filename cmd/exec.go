@@ -67,8 +67,7 @@ Exit statuses:
 		return execFailed(exitExecFailed, withHint(usagef("%s", err), "see '%s --help'", cmd.CommandPath()))
 	})
 	c.Flags().SetInterspersed(false)
-	c.Flags().StringArrayVar(&opts.variables, "env", nil, "a variable and where it comes from: `NAME=token/PROFILE`, or NAME=secret/NAME; repeatable")
-	c.Flags().StringVar(&opts.file, "env-file", "", "variables from this `FILE`, NAME=VALUE in each line, with fob://token/PROFILE or fob://secret/NAME in it")
+	addReferenceFlags(c, &opts.variables, &opts.file)
 	c.Flags().BoolVar(&opts.mask, "mask", false, "write *** for each token and secret in what the program prints")
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
@@ -18,25 +19,12 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 	if want.WantIDToken {
 		return nil, withHint(usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "leave out --id-token")
 	}
-	source, err := ci.ParseSource(p.Identity)
+	full := p.WithProvider()
+	identity, hc, err := a.jobIdentity(ctx, full)
 	if err != nil {
-		return nil, withHint(usagef("profile %q: %s", p.Name, err), "set identity to github, gitlab, env:NAME, file:PATH or command")
+		return nil, err
 	}
 	paths, err := a.paths()
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := a.config()
-	if err != nil {
-		return nil, err
-	}
-	hc, err := a.httpClient(cfg, p)
-	if err != nil {
-		return nil, err
-	}
-	full := p.WithProvider()
-	machine := ci.Machine{Getenv: a.getenv, HTTP: hc, Stderr: a.stderr}
-	identity, err := machine.IdentityToken(ctx, source, cmp.Or(p.IdentityAudience, full.Authority()), p.IdentityCommand)
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +33,27 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 		Grant: p.Grant, Token: identity, TokenType: p.SubjectTokenType, Audience: p.Audience,
 	}, want)
 	return token, refusedIdentity(err, p)
+}
+
+// jobIdentity is the identity that a profile shows, and the client for its server. The
+// profile is with its provider, and may be none at all.
+func (a *app) jobIdentity(ctx context.Context, p config.Profile) (secret.Secret, *http.Client, error) {
+	source, err := ci.ParseSource(p.Identity)
+	if err != nil {
+		err = withHint(usagef("profile %q: %s", p.Name, err), "set identity to github, gitlab, env:NAME, file:PATH or command")
+		return secret.Secret{}, nil, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return secret.Secret{}, nil, err
+	}
+	hc, err := a.httpClient(cfg, p)
+	if err != nil {
+		return secret.Secret{}, nil, err
+	}
+	machine := ci.Machine{Getenv: a.getenv, HTTP: hc, Stderr: a.stderr}
+	identity, err := machine.IdentityToken(ctx, source, cmp.Or(p.IdentityAudience, p.Authority()), p.IdentityCommand)
+	return identity, hc, err
 }
 
 // refusedIdentity says what to look at where the server does not take an identity: RFC

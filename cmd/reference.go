@@ -6,6 +6,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/secret"
@@ -45,6 +47,12 @@ func (a *app) referenced(ctx context.Context, reference string) (secret.Secret, 
 		return held.Value, err
 	}
 	return a.tokenFor(ctx, strings.TrimPrefix(reference, tokenReference))
+}
+
+// addReferenceFlags adds what readRefs reads.
+func addReferenceFlags(c *cobra.Command, variables *[]string, file *string) {
+	c.Flags().StringArrayVar(variables, "env", nil, "a variable and where it comes from: `NAME=token/PROFILE`, or NAME=secret/NAME; repeatable")
+	c.Flags().StringVar(file, "env-file", "", "variables from this `FILE`, NAME=VALUE in each line, with fob://token/PROFILE or fob://secret/NAME in it")
 }
 
 // readRefs reads the file of --env-file, then the variables of --env, which win.

@@ -158,6 +158,58 @@ func ReadCredential(path string, limit int64) ([]byte, error) {
 	return readNoFollow(path, limit, checkCredential)
 }
 
+// Append adds lines to a regular file that is there and that others read, on lines of
+// their own: all of them, or none. A link is not followed.
+func Append(path string, lines []byte) error {
+	before, err := lstatRegular(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case !os.SameFile(before, info):
+		err = fmt.Errorf("%w: %s was replaced", ErrUnsafe, path)
+	default:
+		err = appendLines(f, info.Size(), lines)
+	}
+	return errors.Join(err, f.Close())
+}
+
+func appendLines(f *os.File, size int64, lines []byte) error {
+	last := []byte("\n")
+	if size > 0 {
+		if _, err := f.ReadAt(last, size-1); err != nil {
+			return err
+		}
+	}
+	if last[0] != '\n' {
+		lines = append([]byte("\n"), lines...)
+	}
+	if _, err := f.Write(lines); err != nil {
+		return errors.Join(err, f.Truncate(size))
+	}
+	return nil
+}
+
+// CheckRegular refuses a file as Append does, without opening it.
+func CheckRegular(path string) error {
+	_, err := lstatRegular(path)
+	return err
+}
+
+func lstatRegular(path string) (fs.FileInfo, error) {
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, path)
+	}
+	return info, err
+}
+
 // Check refuses a file as Read does, without opening it.
 func Check(path string) error {
 	info, err := os.Lstat(path)

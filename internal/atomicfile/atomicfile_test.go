@@ -97,3 +97,23 @@ func TestF46OneOfManyCreates(t *testing.T) {
 	}
 	onlyFile(t, dir, "seal.key")
 }
+
+func TestAppendAddsLinesOfTheirOwn(t *testing.T) {
+	for before, want := range map[string]string{"": "new\n", "old\n": "old\nnew\n", "unfinished": "unfinished\nnew\n"} {
+		path := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(path, []byte(before), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		err := Append(path, []byte("new\n"))
+		if got, _ := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("%q became %q, %v", before, got, err)
+		}
+	}
+	dir := t.TempDir()
+	if err := Append(dir, nil); !errors.Is(err, ErrUnsafe) {
+		t.Errorf("a folder: %v", err)
+	}
+	if err := Append(filepath.Join(dir, "none"), nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 // Package ci finds the identity token of the CI job or machine that fob runs in: a
 // short-lived JWT which says who the job is, to be exchanged for an access token
-// (RFC 8693, RFC 7523). Nothing is kept: each call asks or reads anew.
+// (RFC 8693, RFC 7523). Nothing is kept: each call asks or reads anew. It also knows how
+// a job hands variables on to its later steps.
 package ci
 
 import (
@@ -107,15 +108,24 @@ func (m Machine) IdentityToken(ctx context.Context, s Source, audience string, c
 
 // detected is the source of the CI system that the job runs in, where none is named.
 func (m Machine) detected(s Source) (Source, error) {
-	switch {
-	case s != Detect:
-		return s, nil
-	case m.Getenv("GITHUB_ACTIONS") == "true":
-		return GitHub, nil
-	case m.Getenv("GITLAB_CI") == "true":
-		return GitLab, nil
+	if s == Detect {
+		s = System(m.Getenv)
 	}
-	return "", ErrUnknownPlace
+	if s == Detect {
+		return "", ErrUnknownPlace
+	}
+	return s, nil
+}
+
+// System is the CI system that this is a job of, GitHub or GitLab, else Detect.
+func System(getenv func(string) string) Source {
+	switch {
+	case getenv("GITHUB_ACTIONS") == "true":
+		return GitHub
+	case getenv("GITLAB_CI") == "true":
+		return GitLab
+	}
+	return Detect
 }
 
 func (m Machine) variable(name string) (secret.Secret, error) {

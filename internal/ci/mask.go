@@ -10,17 +10,22 @@ import (
 // the step: GitHub's and Azure's runners act on it wherever it appears, and do not
 // show it. Other systems, GitLab among them, mask only what is configured beforehand.
 func MaskCommand(getenv func(string) string, token secret.Secret) (line string, known bool) {
-	// A runner undoes these escapes; as it is, a line break would begin a line of its own.
-	escape := func(percent string) string {
-		return strings.NewReplacer("%", percent, "\r", "%0D", "\n", "%0A").Replace(token.Reveal())
-	}
 	switch {
 	case token.IsZero():
 		return "", false
 	case getenv("GITHUB_ACTIONS") == "true":
-		return "::add-mask::" + escape("%25"), true
+		return GitHubMask(token.Reveal()), true
 	case strings.EqualFold(getenv("TF_BUILD"), "true"): // Azure sets True
-		return "##vso[task.setsecret]" + escape("%AZP25"), true
+		return "##vso[task.setsecret]" + escaped(token.Reveal(), "%AZP25"), true
 	}
 	return "", false
+}
+
+// GitHubMask is the workflow command by which GitHub's runner hides a text in the log.
+func GitHubMask(text string) string { return "::add-mask::" + escaped(text, "%25") }
+
+// escaped writes what a runner undoes; as it is, a line break would begin a line of its
+// own.
+func escaped(text, percent string) string {
+	return strings.NewReplacer("%", percent, "\r", "%0D", "\n", "%0A").Replace(text)
 }

@@ -123,7 +123,7 @@ func setVariable(text []byte, name, value string) ([]byte, error) {
 		if kept := changed.String(); kept != "" && !strings.HasSuffix(kept, "\n") {
 			changed.WriteString(end)
 		}
-		changed.WriteString(name + "=" + quoted(value) + end)
+		changed.WriteString(DotenvLine(name, value) + end)
 	}
 	return []byte(changed.String()), nil
 }
@@ -162,6 +162,10 @@ func assigns(line, name string) (before string, isIt bool) {
 	variable := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(left), "export "))
 	return left + "=", found && variable == name
 }
+
+// DotenvLine is a variable as a line of a .env file, without its end. The value holds
+// neither NUL nor CR.
+func DotenvLine(name, value string) string { return name + "=" + quoted(value) }
 
 // quoted is a value as shells and the libraries for such files read it alike.
 func quoted(value string) string {

@@ -1,0 +1,225 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/ci"
+	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+func newCICmd(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ci",
+		Short: "In a CI job: hand tokens to later steps, see the job's identity",
+		Args:  noSuchCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(newCIExportCmd(a), newCIStatusCmd(a))
+	return c
+}
+
+type ciExportOptions struct {
+	variables []string
+	envFile   string
+	format    string
+	output    bool
+	file      string
+}
+
+// The forms in which variables are handed on.
+const (
+	exportGitHub = "github"
+	exportGitLab = "gitlab"
+	exportDotenv = "dotenv"
+	exportShell  = "shell"
+)
+
+var exportFormats = []string{exportGitHub, exportGitLab, exportDotenv, exportShell}
+
+func newCIExportCmd(a *app) *cobra.Command {
+	var opts ciExportOptions
+	c := &cobra.Command{
+		Use:   "export --env NAME=token/PROFILE",
+		Short: "Hand tokens and secrets to the later steps of a job",
+		Long: `Hand variables on to all that comes later in this CI job. Where one program needs
+them, 'fob exec' gives them to that alone: prefer it.
+
+In GitHub Actions the values are masked in the log first, then go to the file of
+GITHUB_ENV, or with --output to that of GITHUB_OUTPUT. In GitLab they are written to
+--file, for 'artifacts: reports: dotenv'; whoever may download the job's artifacts
+reads them there ('access: none' keeps them from all but later jobs).
+
+Nothing is written unless every value could be had and can be handed on. A name by
+which a value would change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) is
+refused.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob ci export --env API_TOKEN=token/ci
+  fob ci export --env API_TOKEN=token/ci --output
+  fob ci export --env API_TOKEN=token/ci --format gitlab --file build.env
+  eval "$(fob ci export --env API_TOKEN=token/ci --format shell)"`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runCIExport(cmd.Context(), a, opts) },
+	}
+	addReferenceFlags(c, &opts.variables, &opts.envFile)
+	flags := c.Flags()
+	flags.StringVar(&opts.format, "format", "", "`FORMAT`: "+strings.Join(exportFormats, ", ")+"; by default that of the CI system")
+	flags.BoolVar(&opts.output, "output", false, "GitHub: as outputs of this step, and not as variables")
+	flags.StringVar(&opts.file, "file", "", "GitLab and dotenv: write this `FILE`, mode 0600")
+	refuseEmpty(c, "format", "file", "env-file")
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(exportFormats, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func runCIExport(ctx context.Context, a *app, opts ciExportOptions) error {
+	format, err := a.exportFormat(opts)
+	if err != nil {
+		return err
+	}
+	refs, err := readRefs(opts.variables, opts.envFile)
+	if err != nil {
+		return err
+	}
+	if err := checkExported(refs); err != nil {
+		return err
+	}
+	target := opts.file
+	if format == exportGitHub {
+		if target, err = a.gitHubFile(opts.output); err != nil {
+			return err
+		}
+	}
+	added, masked, err := a.resolve(ctx, refs)
+	if err != nil {
+		return err
+	}
+	text, err := exported(format, added)
+	if err != nil {
+		return withHint(err, "'fob exec' takes any value but NUL")
+	}
+	if err := a.maskAll(format, masked); err != nil {
+		return err
+	}
+	switch format {
+	case exportShell:
+		_, err = fmt.Fprint(a.stdout, text)
+	case exportGitHub:
+		err = atomicfile.Append(target, []byte(text))
+	default:
+		err = atomicfile.Write(target, []byte(text))
+	}
+	if err == nil && format != exportShell {
+		a.note("Handed on %s: %s.", plural(len(added), "variable", "variables"), strings.Join(slices.Sorted(maps.Keys(added)), ", "))
+	}
+	return err
+}
+
+// exportFormat is the form that is asked for, else that of the CI system.
+func (a *app) exportFormat(opts ciExportOptions) (string, error) {
+	format := cmp.Or(opts.format, string(ci.System(a.getenv)))
+	toFile := format == exportGitLab || format == exportDotenv
+	switch {
+	case format == "":
+		return "", withHint(usagef("this is no CI job that fob knows"), "say what to write: --format %s", strings.Join(exportFormats, ", "))
+	case !slices.Contains(exportFormats, format):
+		return "", withHint(usagef("there is no format %q", safetext.Line(format)), "there are %s", strings.Join(exportFormats, ", "))
+	case opts.output && format != exportGitHub:
+		return "", withHint(usagef("only GitHub Actions has outputs of a step"), "leave out --output")
+	case toFile && opts.file == "":
+		return "", withHint(usagef("there is no file to write"), "name it, as the job's 'artifacts: reports: dotenv' does: --file build.env")
+	case !toFile && opts.file != "":
+		return "", withHint(usagef("--file is for gitlab and dotenv"), "leave it out, or choose --format dotenv")
+	}
+	return format, nil
+}
+
+func checkExported(refs []variableRef) error {
+	if len(refs) == 0 {
+		return withHint(usagef("there is nothing to hand on"), "fob ci export --env NAME=token/PROFILE")
+	}
+	for _, ref := range refs {
+		if err := ci.CheckName(ref.name); err != nil {
+			return withHint(usagef("%s: %s", ref.name, err), "choose another name, or give it to one program: 'fob exec --env %s=… -- PROGRAM'", ref.name)
+		}
+	}
+	return nil
+}
+
+// gitHubFile is the file that the runner reads once the step has ended. It must be there.
+func (a *app) gitHubFile(output bool) (string, error) {
+	name := "GITHUB_ENV"
+	if output {
+		name = "GITHUB_OUTPUT"
+	}
+	path := a.getenv(name)
+	if !filepath.IsAbs(path) {
+		return "", withHint(usagef("%s does not name a file", name), "run it in a step of GitHub Actions, or choose another --format")
+	}
+	if err := atomicfile.CheckRegular(path); err != nil {
+		hint := "the runner makes that file for each step: see what has removed or replaced it"
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%s names %s, which does not exist", name, path)
+		}
+		return "", withHint(err, "%s", hint)
+	}
+	return path, nil
+}
+
+// exported is the text that hands variables on.
+func exported(format string, added map[string]string) (string, error) {
+	variables := make([]ci.Variable, 0, len(added))
+	for _, name := range slices.Sorted(maps.Keys(added)) {
+		variables = append(variables, ci.Variable{Name: name, Value: secret.New(added[name])})
+	}
+	switch format {
+	case exportGitHub:
+		return ci.GitHubFile(variables)
+	case exportGitLab:
+		return ci.GitLabReport(variables)
+	}
+	var b strings.Builder
+	for _, v := range variables {
+		value := v.Value.Reveal()
+		switch {
+		case strings.ContainsRune(value, 0):
+			return "", fmt.Errorf("%s: %w: there is a NUL in it", v.Name, ci.ErrValue)
+		case format == exportShell:
+			b.WriteString(exportLine("sh", v.Name, value))
+		case strings.ContainsRune(value, '\r'):
+			return "", fmt.Errorf("%s: %w: no .env file can hold CR", v.Name, ci.ErrValue)
+		default:
+			b.WriteString(destination.DotenvLine(v.Name, value) + "\n")
+		}
+	}
+	return b.String(), nil
+}
+
+// maskAll tells the runner what its log must not show, before anything else is written.
+// Where stdout is for a shell, stderr takes it: the runner reads both.
+func (a *app) maskAll(format string, texts []string) error {
+	for _, text := range texts {
+		line, known := ci.MaskCommand(a.getenv, secret.New(text))
+		switch {
+		case format == exportGitHub:
+			if _, err := fmt.Fprintln(a.stdout, ci.GitHubMask(text)); err != nil {
+				return err
+			}
+		case known:
+			a.note("%s", line)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,225 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/ci"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+func newCIStatusCmd(a *app) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status [PROFILE]",
+		Short: "Show the identity of a CI job, and what fob would use there",
+		Long: `Show which identity this job has: who says so, of whom, for whom, and until when.
+These are what a server's rules compare. Nothing of it is verified here, and the
+identity token itself is never shown. GitHub is asked for one, for the profile that
+is meant; elsewhere it is read where the profile says.
+
+Also shown: the storage, the configuration and the profile that the other commands
+would use here, and what is missing. The status is not 0 where the profile needs an
+identity and there is none.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitInterrupted),
+		Example: `  fob ci status
+  fob ci status deploy --json`,
+		Args:              atMostProfile,
+		ValidArgsFunction: a.completeProfiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runCIStatus(cmd.Context(), a, args, asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// ciStatusJSON is what `fob ci status --json` prints.
+type ciStatusJSON struct {
+	System    string          `json:"system"` // github, gitlab, or empty
+	Identity  *identityClaims `json:"identity,omitempty"`
+	Problem   string          `json:"problem,omitempty"` // why there is no identity, or no profile
+	Config    string          `json:"config"`
+	Storage   string          `json:"storage"`
+	Profile   string          `json:"profile,omitempty"`
+	ProfileBy string          `json:"profile_by,omitempty"`
+	Grant     string          `json:"grant,omitempty"`
+	Variable  string          `json:"variable,omitempty"` // that answers for the profile
+	Hints     []string        `json:"hints"`
+}
+
+// identityClaims are the claims of an identity token by which servers tell jobs apart. All
+// are inert.
+type identityClaims struct {
+	Issuer      string    `json:"issuer"`
+	Subject     string    `json:"subject"`
+	Audience    []string  `json:"audience"`
+	Repository  string    `json:"repository,omitempty"`
+	Ref         string    `json:"ref,omitempty"`
+	Environment string    `json:"environment,omitempty"`
+	Workflow    string    `json:"workflow,omitempty"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
+}
+
+func runCIStatus(ctx context.Context, a *app, args []string, asJSON bool) error {
+	status, p, err := a.ciSettings(args)
+	if err != nil {
+		return err
+	}
+	source := p
+	if !showsIdentity(p) { // its server is not who an identity would be for
+		source = config.Profile{}
+	}
+	identity, _, problem := a.jobIdentity(ctx, source.WithProvider())
+	if problem == nil {
+		var seen *inspection
+		if seen, problem = decodeJWT(identity); problem == nil {
+			status.Identity = newIdentityClaims(seen.Claims)
+		}
+	}
+	if errors.Is(problem, context.Canceled) {
+		return problem
+	}
+	status.advise(p, problem)
+	if asJSON {
+		err = a.printJSON(status)
+	} else {
+		err = a.printCIStatus(status)
+	}
+	if err == nil && showsIdentity(p) && !errors.Is(problem, errOpaque) {
+		err = forProfile(problem, p.Name)
+	}
+	return err
+}
+
+// ciSettings are what the other commands would use here.
+func (a *app) ciSettings(args []string) (*ciStatusJSON, config.Profile, error) {
+	paths, err := a.paths()
+	if err != nil {
+		return nil, config.Profile{}, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, config.Profile{}, err
+	}
+	named, err := config.Named(first(args), a.getenv)
+	if err != nil {
+		return nil, config.Profile{}, err
+	}
+	status := &ciStatusJSON{System: string(ci.System(a.getenv)), Config: safetext.Line(paths.Config), Hints: []string{}}
+	p, chosen, err := cfg.Select(named)
+	var selection *config.SelectError
+	switch {
+	case err == nil:
+		status.Profile, status.ProfileBy, status.Grant = p.Name, safetext.Line(chosen.By), p.Grant
+	case !errors.As(err, &selection) || len(args) > 0:
+		return nil, p, err
+	default:
+		p, status.Problem = config.Profile{}, safetext.Line(err.Error())
+	}
+	if p.Name != "" {
+		status.Variable, _ = a.givenVariable(p.Name)
+	}
+	status.Storage, err = a.storageName(cfg, p)
+	return status, p, err
+}
+
+// advise says what is missing, in the words of the CI system.
+func (s *ciStatusJSON) advise(p config.Profile, problem error) {
+	if problem != nil {
+		s.Problem = strings.TrimPrefix(s.Problem+"; "+safetext.Line(problem.Error()), "; ")
+	}
+	hint := func(text string) { s.Hints = append(s.Hints, text) }
+	switch {
+	case errors.Is(problem, errOpaque):
+		hint("the identity is no JWT: only the server that it is for can read it")
+	case errors.Is(problem, ci.ErrUnknownPlace):
+		hint("run it in a job of GitHub Actions or GitLab CI, or name where the identity comes from: 'fob profile set PROFILE --identity …'")
+	case errors.Is(problem, ci.ErrNotPermitted):
+		hint("GitHub: the job needs 'permissions: {id-token: write, contents: read}'; a pull request from a fork never gets an identity")
+	case errors.Is(problem, ci.ErrAbsent) && s.System == string(ci.GitLab):
+		hint("GitLab: the job needs 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}', with what the server expects as aud")
+	case problem != nil:
+		hint(hintIn(problem))
+	}
+	if p.Name == "" {
+		hint("name a configuration of the repository, as in FOB_CONFIG=.github/fob.toml, and a profile in FOB_PROFILE")
+	}
+	if s.Storage == storageKeyring && s.System != "" {
+		hint("no job has a keyring: set FOB_STORAGE=env")
+	}
+}
+
+// newIdentityClaims reads the claims that GitHub and GitLab have, each with names of its own.
+func newIdentityClaims(claims map[string]any) *identityClaims {
+	text := func(names ...string) string {
+		for _, name := range names {
+			if value, ok := claims[name].(string); ok && value != "" {
+				return safetext.Line(value)
+			}
+		}
+		return ""
+	}
+	id := &identityClaims{
+		Issuer: text("iss"), Subject: text("sub"), Repository: text("repository", "project_path"), Ref: text("ref"),
+		Environment: text("environment"), Workflow: text("job_workflow_ref", "workflow_ref", "ci_config_ref_uri"),
+	}
+	switch audience := claims["aud"].(type) {
+	case string:
+		id.Audience = []string{safetext.Line(audience)}
+	case []any:
+		for _, one := range audience[:min(10, len(audience))] {
+			id.Audience = append(id.Audience, safetext.Line(fmt.Sprint(one)))
+		}
+	}
+	if number, ok := claims["exp"].(json.Number); ok {
+		if at, ok := timeOf("exp", number); ok {
+			id.ExpiresAt = at.UTC()
+		}
+	}
+	return id
+}
+
+func (a *app) printCIStatus(s *ciStatusJSON) error {
+	rows := [][]string{{"system", cmp.Or(s.System, "none that fob knows")}}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
+		}
+	}
+	if id := s.Identity; id != nil {
+		add("issuer", id.Issuer)
+		add("subject", id.Subject)
+		add("audience", strings.Join(id.Audience, " "))
+		add("repository", id.Repository)
+		add("ref", id.Ref)
+		add("environment", id.Environment)
+		add("workflow", id.Workflow)
+		if !id.ExpiresAt.IsZero() {
+			add("expires", fmt.Sprintf("%s (%s)", timeText(id.ExpiresAt), agoText(id.ExpiresAt, a.now())))
+		}
+	}
+	add("problem", s.Problem)
+	add("config", s.Config)
+	add("storage", s.Storage)
+	add("profile", s.Profile)
+	add("chosen by", s.ProfileBy)
+	add("grant", s.Grant)
+	add("variable", s.Variable)
+	if err := a.printTable(rows); err != nil {
+		return err
+	}
+	for _, hint := range s.Hints {
+		a.note("hint: %s", hint)
+	}
+	return nil
+}
