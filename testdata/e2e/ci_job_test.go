@@ -1,0 +1,359 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rhysd/actionlint"
+	"go.yaml.in/yaml/v4"
+)
+
+// step is a step of a workflow, or of a composite action.
+type step struct {
+	ID, Uses, Run, Shell string
+	Env, With            map[string]string
+}
+
+const setupAction = "../../.github/actions/setup-fob/action.yml"
+
+// setup is the action as it is written.
+func setup(t *testing.T) (inputs map[string]any, steps []step) {
+	t.Helper()
+	var action struct {
+		Inputs map[string]any
+		Runs   struct {
+			Using string
+			Steps []step
+		}
+	}
+	if err := yaml.Unmarshal([]byte(readText(t, setupAction)), &action); err != nil {
+		t.Fatal(err)
+	}
+	if action.Runs.Using != "composite" || len(action.Runs.Steps) == 0 {
+		t.Fatalf("it runs %q, in %d steps", action.Runs.Using, len(action.Runs.Steps))
+	}
+	return action.Inputs, action.Runs.Steps
+}
+
+// A ${{ }} in a script is code that whoever writes the input chooses.
+func TestSetupActionTakesInputsAsVariables(t *testing.T) {
+	inputs, steps := setup(t)
+	for _, s := range steps {
+		if s.Uses != "" || s.Shell != "bash" || strings.Contains(s.Run, "${{") || !strings.Contains(s.Run, "set -euo pipefail") {
+			t.Errorf("step %q: uses %q, shell %q", s.ID, s.Uses, s.Shell)
+		}
+		for name := range inputs {
+			if !slices.Contains(slices.Collect(maps.Values(s.Env)), "${{ inputs."+name+" }}") {
+				t.Errorf("the input %q is no variable of step %q", name, s.ID)
+			}
+		}
+	}
+}
+
+// runner is a CI system's runner: bash with a folder, the files of a step, and programs.
+type runner struct {
+	t           *testing.T
+	dir, bin    string
+	env         []string
+	path, files string
+}
+
+func newRunner(t *testing.T, env ...string) *runner {
+	t.Helper()
+	r := &runner{t: t, dir: t.TempDir(), bin: t.TempDir(), files: t.TempDir()}
+	arch := map[string]string{"amd64": "X64", "arm64": "ARM64"}[runtime.GOARCH]
+	r.env = append([]string{"RUNNER_OS=Linux", "RUNNER_ARCH=" + arch, "RUNNER_TEMP=" + t.TempDir(), "NO_COLOR=1", "GORACE=atexit_sleep_ms=0",
+		"GITHUB_PATH=" + r.file("path"), "GITHUB_OUTPUT=" + r.file("output"), "GITHUB_ENV=" + r.file("env")}, env...)
+	for _, name := range []string{"path", "output", "env"} {
+		r.write(r.file(name), "", 0o600)
+	}
+	r.path = r.bin + ":" + os.Getenv("PATH")
+	return r
+}
+
+func (r *runner) file(name string) string { return filepath.Join(r.files, name) }
+
+func (r *runner) write(path, text string, mode os.FileMode) {
+	r.t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), mode)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// step runs a script as GitHub's runner does.
+func (r *runner) step(script string, env ...string) (output string, err error) {
+	shell := exec.Command("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script)
+	shell.Dir, shell.Env = r.dir, slices.Concat([]string{"PATH=" + r.path}, r.env, env)
+	out, err := shell.CombinedOutput()
+	return string(out), err
+}
+
+// setUp runs the action.
+func (r *runner) setUp(version, sum string) (output string, err error) {
+	_, steps := setup(r.t)
+	folder, err := filepath.Abs(filepath.Dir(setupAction))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return r.step(steps[0].Run, "FOB_VERSION="+version, "FOB_SHA256="+sum, "FOB_ACTION="+folder, "HOME="+os.Getenv("HOME"), "GOFLAGS=-buildvcs=false")
+}
+
+func TestSetupActionBuildsTheSource(t *testing.T) {
+	r := newRunner(t)
+	if out, err := r.setUp("source", ""); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	r.path = strings.TrimSpace(readText(t, r.file("path")))
+	out, err := exec.Command(filepath.Join(r.path, "fob"), "version").Output()
+	if err != nil || !strings.HasPrefix(string(out), "fob ") || readText(t, r.file("output")) != "version="+string(out) {
+		t.Errorf("%v: %q, %q", err, out, readText(t, r.file("output")))
+	}
+}
+
+// fakeCurl serves a release from a folder, and notes what was asked for.
+const fakeCurl = `#!/bin/bash
+echo "$*" >>"$(dirname "$0")/asked"
+for url; do :; done
+while [ $# -gt 1 ]; do [ "$1" = --output ] && to=$2; shift; done
+exec cp "$(dirname "$0")/release/${url##*/}" "$to"
+`
+
+// release puts one in the place of GitHub's and returns the archive's name and checksum.
+func (r *runner) release(version string) (archive, sum string) {
+	r.t.Helper()
+	folder := filepath.Join(r.bin, "release")
+	archive = "fob_" + version + "_linux_" + runtime.GOARCH + ".tar.gz"
+	r.write(filepath.Join(r.bin, "curl"), fakeCurl, 0o700)
+	r.write(filepath.Join(folder, "fob"), "#!/bin/sh\necho \"fob "+version+"\"\n", 0o755)
+	if out, err := exec.Command("tar", "-czf", filepath.Join(folder, archive), "-C", folder, "fob").CombinedOutput(); err != nil {
+		r.t.Fatalf("%v\n%s", err, out)
+	}
+	sum = fmt.Sprintf("%x", sha256.Sum256([]byte(readText(r.t, filepath.Join(folder, archive)))))
+	r.write(filepath.Join(folder, "fob_"+version+"_checksums.txt"), strings.Repeat("0", 64)+"  other.tar.gz\n"+sum+"  "+archive+"\n", 0o600)
+	return archive, sum
+}
+
+func TestSetupActionComparesChecksums(t *testing.T) {
+	for _, test := range []struct {
+		name, version string
+		sum           func(right string) string
+		spoil         func(r *runner, archive string)
+		fails         string
+	}{
+		{name: "listed", version: "1.2.3"},
+		{name: "with a v", version: "v1.2.3"},
+		{name: "pinned", version: "1.2.3", sum: func(right string) string { return right }},
+		{name: "pinned, another", version: "1.2.3", sum: func(string) string { return strings.Repeat("0", 64) }, fails: "another checksum"},
+		{name: "a replaced archive", version: "1.2.3", fails: "another checksum", spoil: func(r *runner, archive string) {
+			r.write(filepath.Join(r.bin, "release", archive), "evil", 0o600)
+		}},
+		{name: "not in the list", version: "1.2.3", fails: "lists no checksum", spoil: func(r *runner, _ string) {
+			r.write(filepath.Join(r.bin, "release", "fob_1.2.3_checksums.txt"), "", 0o600)
+		}},
+		{name: "no such release", version: "1.2.4", fails: "cannot be reached"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRunner(t)
+			archive, sum := r.release("1.2.3")
+			if test.spoil != nil {
+				test.spoil(r, archive)
+			}
+			pinned := ""
+			if test.sum != nil {
+				pinned = test.sum(sum)
+			}
+			out, err := r.setUp(test.version, pinned)
+			added := readText(t, r.file("path"))
+			if test.fails != "" {
+				if err == nil || !strings.Contains(out, "::error title=setup-fob::") || !strings.Contains(out, test.fails) || added != "" {
+					t.Errorf("%v, PATH %q\n%s", err, added, out)
+				}
+				return
+			}
+			if err != nil || readText(t, r.file("output")) != "version=fob 1.2.3\n" || added == "" {
+				t.Errorf("%v\n%s", err, out)
+			}
+			if asked := readText(t, filepath.Join(r.bin, "asked")); strings.Count(asked, "--proto =https --proto-redir =https") != strings.Count(asked, "\n") {
+				t.Errorf("curl was asked %s", asked)
+			}
+		})
+	}
+}
+
+func TestSetupActionRunsNoInput(t *testing.T) {
+	for _, version := range []string{"", "latest", "1.2", "1.2.3; touch evil", "$(touch evil)", "`touch evil`", "../../evil", "1.2.3\n::add-path::/evil", "1.2.3 -o /evil", "-K/etc/passwd", "1.2.3-" + strings.Repeat("a", 100)} {
+		r := newRunner(t)
+		r.release("1.2.3")
+		out, err := r.setUp(version, "")
+		if err == nil || !strings.Contains(out, "neither like 1.2.3 nor") || strings.Contains(out, "evil") {
+			t.Errorf("%q: %v\n%s", version, err, out)
+		}
+		for _, path := range []string{filepath.Join(r.bin, "asked"), filepath.Join(r.dir, "evil")} {
+			if _, err := os.Lstat(path); err == nil {
+				t.Errorf("%q: %s is there", version, path)
+			}
+		}
+	}
+	for _, sum := range []string{"x", "; touch evil", strings.Repeat("A", 64), strings.Repeat("0", 64) + "\n" + strings.Repeat("0", 64)} {
+		r := newRunner(t)
+		r.release("1.2.3")
+		if out, err := r.setUp("1.2.3", sum); err == nil || !strings.Contains(out, "sha256 is not") {
+			t.Errorf("%q: %v\n%s", sum, err, out)
+		}
+	}
+}
+
+// readmeJobs are the YAML blocks of the README's section about CI: GitHub's and GitLab's.
+func readmeJobs(t *testing.T) (github, gitlab string) {
+	t.Helper()
+	_, section, _ := strings.Cut(readText(t, "../../README.md"), "### In CI")
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(section, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("%d YAML blocks", len(blocks))
+	}
+	return blocks[0][1], blocks[1][1]
+}
+
+// ciMachine is a runner for the README's jobs: fob is there, no home is, the profile
+// lies in the repository, and deploy.sh shows how long the token is that it has.
+func ciMachine(t *testing.T, i *issuer, env ...string) *runner {
+	t.Helper()
+	r := newRunner(t, env...)
+	if err := os.Symlink(fob, filepath.Join(r.bin, "fob")); err != nil {
+		t.Fatal(err)
+	}
+	r.write(filepath.Join(r.dir, ".github/fob.toml"), fmt.Sprintf("[profile.ci]\nissuer = %q\nclient_id = \"fob-ci\"\ngrant = \"token-exchange\"\n", i.url), 0o600)
+	r.write(filepath.Join(r.dir, "deploy.sh"), "#!/bin/sh\necho \"deployed with $API_TOKEN, ${#API_TOKEN} characters\"\nprintf %s \"$API_TOKEN\" >\"$FILES/token\"\n", 0o700)
+	r.env = append(r.env, "FILES="+r.files)
+	return r
+}
+
+// hasLeaked fails if later steps, or files, have what deploy.sh alone was given.
+func (r *runner) hasLeaked(token string) {
+	r.t.Helper()
+	if len(token) < 20 {
+		r.t.Fatalf("deploy.sh had the token %q", token)
+	}
+	later, err := r.step("env; cat /dev/null \"$GITHUB_ENV\" \"$GITHUB_OUTPUT\"; grep -r . . || true")
+	if err != nil || strings.Contains(later, token) || strings.Contains(later, "API_TOKEN=") {
+		r.t.Errorf("%v: a later step finds the token:\n%s", err, later)
+	}
+}
+
+func TestWorkflowsAreValid(t *testing.T) {
+	fromReadme, _ := readmeJobs(t)
+	for name, text := range map[string]string{"the README's": fromReadme, "our own": readText(t, "../../.github/workflows/test.yml")} {
+		linter, err := actionlint.NewLinter(io.Discard, &actionlint.LinterOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if problems, err := linter.Lint(".github/workflows/job.yml", []byte(text), nil); err != nil || len(problems) > 0 {
+			t.Errorf("%s: %v: %v", name, err, problems)
+		}
+	}
+}
+
+func TestH64ReadmeJobForGitHub(t *testing.T) {
+	text, _ := readmeJobs(t)
+	var workflow struct {
+		Jobs map[string]struct {
+			Permissions, Env map[string]string
+			Steps            []step
+		}
+	}
+	if err := yaml.Unmarshal([]byte(text), &workflow); err != nil {
+		t.Fatal(err)
+	}
+	job := workflow.Jobs["deploy"]
+	inputs, _ := setup(t)
+	i := startIssuer(t)
+	r := ciMachine(t, i, "GITHUB_ACTIONS=true", "ACTIONS_ID_TOKEN_REQUEST_URL="+i.url+"/test/identity?api-version=2.0", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=TEST-REQUEST-TOKEN")
+	for name, value := range job.Env {
+		r.env = append(r.env, name+"="+value)
+	}
+	ran := 0
+	for _, s := range job.Steps {
+		for name := range s.With {
+			if _, known := inputs[name]; strings.Contains(s.Uses, "setup-fob@") && !known {
+				t.Errorf("the action has no input %q", name)
+			}
+		}
+		if s.Run == "" {
+			continue
+		}
+		ran++
+		if out, err := r.step(s.Run); err != nil || strings.Contains(out, "eyJ") {
+			t.Errorf("%s: %v\n%s", s.Run, err, out)
+		}
+	}
+	if ran != 2 || job.Permissions["id-token"] != "write" || i.count("token/exchange") != 1 {
+		t.Errorf("%d steps, permissions %v, %d exchanges", ran, job.Permissions, i.count("token/exchange"))
+	}
+	r.hasLeaked(readText(t, r.file("token")))
+}
+
+func TestH64ReadmeJobForGitLab(t *testing.T) {
+	_, text := readmeJobs(t)
+	var jobs map[string]struct {
+		Image     string
+		IDTokens  map[string]map[string]string `yaml:"id_tokens"`
+		Variables map[string]string
+		Script    []string
+	}
+	if err := yaml.Unmarshal([]byte(text), &jobs); err != nil {
+		t.Fatal(err)
+	}
+	job := jobs["deploy"]
+	if job.IDTokens["FOB_ID_TOKEN"]["aud"] == "" {
+		t.Fatal("the job asks for no identity")
+	}
+	i := startIssuer(t)
+	r := ciMachine(t, i, "GITLAB_CI=true", "FOB_ID_TOKEN="+gitlabIdentity(t, i))
+	for name, value := range job.Variables {
+		r.env = append(r.env, name+"="+value)
+	}
+	script := slices.DeleteFunc(job.Script, func(line string) bool { return strings.HasPrefix(line, "go install ") })
+	if len(script) == len(job.Script) {
+		t.Error("the job installs no fob")
+	}
+	out, err := r.step(strings.Join(script, "\n"))
+	token := readText(t, r.file("token"))
+	if err != nil || strings.Contains(out, token) || !strings.Contains(out, "deployed with ***, ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	r.hasLeaked(token)
+}
+
+// gitlabIdentity is what GitLab puts into the job's variable.
+func gitlabIdentity(t *testing.T, i *issuer) string {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, i.url+"/test/identity?audience="+url.QueryEscape(i.url), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "bearer TEST-REQUEST-TOKEN")
+	text, err := read(http.DefaultClient.Do(req))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(text, `"value":`)
+	parts := bytes.Split([]byte(rest), []byte{'"'})
+	if len(parts) < 2 {
+		t.Fatalf("no identity in %s", text)
+	}
+	return string(parts[1])
+}
