@@ -357,3 +357,38 @@ func gitlabIdentity(t *testing.T, i *issuer) string {
 	}
 	return string(parts[1])
 }
+
+// The hook itself is run by testdata/script/scan_hook.txtar.
+func TestReadmeHooks(t *testing.T) {
+	_, section, _ := strings.Cut(readText(t, "../../README.md"), "## Keys where they must not be")
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(section, 2)
+	var commit struct {
+		Repos []struct {
+			Repo  string
+			Hooks []struct {
+				ID, Name, Language, Entry string
+				PassFilenames             *bool `yaml:"pass_filenames"`
+			}
+		}
+	}
+	var left map[string]struct {
+		Commands map[string]struct{ Run string }
+	}
+	if err := errors.Join(strictYAML(blocks[0][1], &commit), strictYAML(blocks[1][1], &left)); err != nil {
+		t.Fatal(err)
+	}
+	const run = "fob scan --staged"
+	hook := commit.Repos[0].Hooks[0]
+	if commit.Repos[0].Repo != "local" || hook.ID == "" || hook.Name == "" || hook.Language != "system" || hook.Entry != run || hook.PassFilenames == nil || *hook.PassFilenames {
+		t.Errorf("pre-commit: %+v", commit)
+	}
+	if left["pre-commit"].Commands["fob"].Run != run {
+		t.Errorf("lefthook: %+v", left)
+	}
+}
+
+func strictYAML(text string, into any) error {
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	decoder.KnownFields(true)
+	return decoder.Decode(into)
+}
