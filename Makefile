@@ -2,6 +2,8 @@
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(shell go env GOPATH)/bin/golangci-lint
+GITLEAKS_VERSION := v8.30.1
+GITLEAKS := $(shell go env GOPATH)/bin/gitleaks
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
@@ -39,12 +41,15 @@ unit: ## Unit tests, attacks and scripts, with the race detector
 fuzz: ## Every fuzz target for 10 seconds
 	@sh testdata/fuzz.sh 10s
 
-e2e: ## The real program against a real provider, keyring and browser
+$(GITLEAKS):
+	go install github.com/zricethezav/gitleaks/v8@$(GITLEAKS_VERSION)
+
+e2e: $(GITLEAKS) ## The real program against a real provider, keyring and browser
 	@if [ "$$(uname)" = Linux ]; then \
 		cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && go test -race -count=1 -timeout 10m ./...; \
 	else echo 'e2e: left out, its parts run on Linux alone'; fi
 
-bench: build setup ## Measure side by side, as ratios; BENCHMARKS.md says what was found
+bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; BENCHMARKS.md says what was found
 	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 20m -run '^$$' -bench . -benchtime 1x ./...
 	go test -count=1 -timeout 60m -run '^$$' -bench 'Verify|Timing|Checksum' ./internal/apikey ./internal/registrar
 
