@@ -148,7 +148,7 @@ func (a *app) scan(ctx context.Context, s *leak.Scanner, opts scanOptions) (leak
 	progress := func(files int, bytes int64) {
 		bar.at(int64(files), fmt.Sprintf("%d files, %s", files, bytesText(bytes)))
 	}
-	dir := cmp.Or(first(opts.paths), ".")
+	dir := first(opts.paths)
 	switch {
 	case opts.stdin:
 		var result leak.Result
@@ -162,8 +162,8 @@ func (a *app) scan(ctx context.Context, s *leak.Scanner, opts scanOptions) (leak
 		return s.Staged(ctx, dir)
 	case opts.unignored:
 		return s.Unignored(ctx, dir, progress)
-	case len(opts.paths) == 0:
-		return s.Files(ctx, []string{dir}, progress)
+	case dir == "":
+		return s.Files(ctx, []string{"."}, progress)
 	}
 	return s.Files(ctx, opts.paths, progress)
 }

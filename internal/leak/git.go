@@ -3,23 +3,48 @@ package leak
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
 	"os/exec"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // ErrGit means that git did not do what was asked of it.
 var ErrGit = errors.New("git failed")
 
-// git is a command in a repository. Its configuration may be hostile: what would run a
-// program is turned off.
+// git is a command in a repository: that of a folder, or for "" that which the working
+// folder and the variables of a hook mean. Its configuration may be hostile: what would
+// run a program, also by fetching what a partial clone lacks, is turned off.
 func git(ctx context.Context, dir string, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, "git", append([]string{"-C", dir, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no-optional-locks", "--no-replace-objects"}, args...)...)
+	fixed := []string{"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false", "--no-optional-locks", "--no-replace-objects", "--no-pager"}
+	environ := append(os.Environ(), "GIT_ALLOW_PROTOCOL=none", "GIT_NO_LAZY_FETCH=1", "GIT_TERMINAL_PROMPT=0")
+	if dir != "" {
+		fixed = append(fixed, "-C", dir)
+		environ = slices.DeleteFunc(environ, meansRepository)
+	}
+	c := exec.CommandContext(ctx, "git", append(fixed, args...)...)
+	c.Env = environ
 	return c
+}
+
+// meansRepository knows the variables by which a hook's git finds its own repository.
+func meansRepository(entry string) bool {
+	name, _, _ := strings.Cut(entry, "=")
+	switch name {
+	case "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+		"GIT_NAMESPACE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_QUARANTINE_PATH":
+		return true
+	}
+	return false
 }
 
 // gitOutput runs a short command of git's and returns what it prints.
@@ -48,7 +73,7 @@ func (s *Scanner) Unignored(ctx context.Context, dir string, progress Progress) 
 	return s.scanAll(ctx, progress, func(found chan<- string) error {
 		for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
 			if name != "" {
-				if err := walk(ctx, dir+"/"+name, found); err != nil && ctx.Err() != nil {
+				if err := walk(ctx, cmp.Or(dir, ".")+"/"+name, found); err != nil && ctx.Err() != nil {
 					return err
 				}
 			}
@@ -59,80 +84,169 @@ func (s *Scanner) Unignored(ctx context.Context, dir string, progress Progress) 
 
 // Staged looks through what the next commit would bring in.
 func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
-	out, err := gitOutput(ctx, dir, "diff", "--cached", "--no-ext-diff", "--no-textconv", "--name-only", "-z", "--diff-filter=ACMRT")
-	if err != nil {
-		return Result{}, err
-	}
-	var wanted []object
-	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
-		if name != "" && !strings.Contains(name, "\n") {
-			wanted = append(wanted, object{name: ":" + name, path: name})
-		}
-	}
 	var result Result
-	err = s.objects(ctx, dir, wanted, nil, &result)
-	return result, err
+	out, err := gitOutput(ctx, dir, "diff", "--cached", "--no-renames", "--ignore-submodules", "--no-ext-diff", "--no-textconv", "--raw", "-z", "--no-abbrev", "--diff-filter=ACMRT")
+	if err != nil {
+		return result, err
+	}
+	var names, paths []string
+	readChanges(string(out), func(_, name, path string) {
+		names, paths = append(names, name), append(paths, path)
+	})
+	if len(names) == 0 {
+		return result, nil
+	}
+	b := &batch{scanner: s, result: &result, path: func(i int, _ string) string { return paths[i] }}
+	given := make(chan []string, 1)
+	given <- names
+	close(given)
+	return result, b.run(ctx, dir, given)
 }
-
-// object is something in git's store.
-type object struct{ name, path string }
 
 // History looks through every blob, commit and tag of a repository, each once, also
 // those that no branch has any more. Of a finding in a blob it tells the commit that
 // brought it in.
 func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (Result, error) {
 	var result Result
-	wanted, err := s.allObjects(ctx, dir)
-	if err != nil {
-		return result, err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	names := make(chan []string)
+	var first error
+	var once sync.Once
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	beside := func(do func() error) {
+		wg.Go(func() {
+			if err := do(); err != nil {
+				once.Do(func() { first = err })
+				cancel() // and what the others say then is of that
+			}
+		})
 	}
-	if err := s.objects(ctx, dir, wanted, progress, &result); err != nil {
-		return result, err
+	beside(func() error {
+		defer close(names)
+		return listObjects(ctx, dir, names)
+	})
+	for range min(maxBatches, runtime.GOMAXPROCS(0)) {
+		b := &batch{scanner: s, mu: &mu, result: &result, progress: progress, path: func(_ int, name string) string { return name }}
+		beside(func() error { return b.run(ctx, dir, names) })
 	}
-	for i := range result.Findings {
-		f := &result.Findings[i]
-		f.Commit, f.Path = s.origin(ctx, dir, f.Path)
+	wg.Wait()
+	if first != nil {
+		return result, first
 	}
-	return result, nil
+	return result, findOrigins(ctx, dir, result.Findings)
 }
 
-// allObjects lists what is no tree.
-func (s *Scanner) allObjects(ctx context.Context, dir string) ([]object, error) {
-	out, err := gitOutput(ctx, dir, "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
+const (
+	// maxBatches is how many gits unpack objects side by side.
+	maxBatches = 4
+	// listed is how many objects one of them is told of at once: what is stored as a
+	// difference to another object lies near that one.
+	listed = 512
+)
+
+// listObjects sends the names of what is no tree, as they lie in the packs.
+func listObjects(ctx context.Context, dir string, names chan<- []string) error {
+	c := git(ctx, dir, "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	stdout, err := c.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var wanted []object
-	for line := range strings.Lines(string(out)) {
-		kind, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if kind != "tree" {
-			wanted = append(wanted, object{name: name, path: name})
+	if err := c.Start(); err != nil {
+		return gitError(err, "it could not be started")
+	}
+	var some []string
+	send := func() {
+		select {
+		case names <- some:
+		case <-ctx.Done():
+		}
+		some = nil
+	}
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		if kind, name, _ := strings.Cut(lines.Text(), " "); kind != "tree" {
+			if some = append(some, name); len(some) == listed {
+				send()
+			}
 		}
 	}
-	return wanted, nil
+	send()
+	if err := c.Wait(); err != nil {
+		return gitError(err, stderr.String())
+	}
+	return nil
 }
 
-// origin finds the first commit that a blob came in with, and the file's name there.
-func (s *Scanner) origin(ctx context.Context, dir, name string) (commit, path string) {
-	out, err := gitOutput(ctx, dir, "log", "--all", "--reverse", "--no-ext-diff", "--no-textconv", "--format=%H", "--raw", "-z", "--no-abbrev", "--find-object="+name)
-	if err != nil || len(out) == 0 {
-		return name, "" // a commit's or tag's own text, or a blob that no branch has
+// findOrigins puts the first commit that a blob came in with, and the file's name there,
+// in the place of the blob's name. Commits and tags themselves keep theirs.
+func findOrigins(ctx context.Context, dir string, findings []Finding) error {
+	places := make(map[string]place)
+	for _, f := range findings {
+		places[f.Path] = place{commit: f.Path}
 	}
-	fields := strings.Split(string(out), "\x00")
-	commit = strings.TrimSpace(fields[0])
-	for i, field := range fields {
-		if strings.Contains(field, ":") && strings.Contains(field, name) && i+1 < len(fields) {
-			return commit, fields[i+1]
+	const atOnce = 500 // arguments are bounded
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(places)), atOnce) {
+		args := []string{"log", "--all", "--reverse", "-m", "--no-renames", "--no-ext-diff", "--no-textconv", "--format=%H", "--raw", "-z", "--no-abbrev"}
+		for _, name := range some {
+			args = append(args, "--find-object="+name)
+		}
+		out, err := gitOutput(ctx, dir, args...)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil { // else the log is damaged, and the blob's name is what there is
+			readChanges(string(out), func(commit, name, path string) {
+				if known, wanted := places[name]; wanted && known.path == "" {
+					places[name] = place{commit, path}
+				}
+			})
 		}
 	}
-	return commit, ""
+	for i := range findings {
+		f := &findings[i]
+		f.Commit, f.Path = places[f.Path].commit, places[f.Path].path
+	}
+	return nil
 }
 
-// objects looks through objects, as one git hands them over.
-func (s *Scanner) objects(ctx context.Context, dir string, wanted []object, progress Progress, result *Result) error {
-	if len(wanted) == 0 {
-		return nil
+// place is where a blob came in.
+type place struct{ commit, path string }
+
+// readChanges reads commits and, of each, ":MODE MODE NAME NAME STATUS" and a path for
+// every file that it changed. Paths may hold anything but NUL.
+func readChanges(log string, changed func(commit, name, path string)) {
+	commit := ""
+	for log != "" {
+		var field, path string
+		field, log, _ = strings.Cut(log, "\x00")
+		field = strings.TrimLeft(field, "\n")
+		if !strings.HasPrefix(field, ":") {
+			commit = field
+			continue
+		}
+		path, log, _ = strings.Cut(log, "\x00")
+		if words := strings.Fields(field); len(words) == 5 && words[1] != submodule {
+			changed(commit, words[3], path)
+		}
 	}
+}
+
+// submodule is the mode of a commit of another repository.
+const submodule = "160000"
+
+// batch looks through objects, as one git hands them over.
+type batch struct {
+	scanner  *Scanner
+	mu       *sync.Mutex // of what follows, where several share it
+	result   *Result
+	progress Progress
+	path     func(i int, name string) string // of an object, for its findings
+}
+
+func (b *batch) run(ctx context.Context, dir string, names <-chan []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := git(ctx, dir, "cat-file", "--batch", "--buffer")
@@ -149,47 +263,55 @@ func (s *Scanner) objects(ctx context.Context, dir string, wanted []object, prog
 	if err := c.Start(); err != nil {
 		return gitError(err, "it could not be started")
 	}
+	asked := make(chan struct{})
 	go func() {
+		defer close(asked)
 		defer stdin.Close()
-		w := bufio.NewWriter(stdin)
-		for _, o := range wanted {
-			if _, err := fmt.Fprintln(w, o.name); err != nil {
+		for some := range names {
+			if _, err := io.WriteString(stdin, strings.Join(some, "\n")+"\n"); err != nil {
 				return
 			}
 		}
-		_ = w.Flush()
 	}()
-	readErr := s.readObjects(ctx, bufio.NewReaderSize(stdout, 1<<16), wanted, progress, result)
+	widen(stdout)
+	readErr := b.read(ctx, bufio.NewReaderSize(stdout, 1<<16))
 	if readErr != nil {
 		cancel()
 	}
-	if err := c.Wait(); err != nil && readErr == nil {
-		return gitError(err, stderr.String())
+	err = c.Wait()
+	if readErr == nil && err != nil {
+		readErr = gitError(err, stderr.String())
+	}
+	if readErr == nil {
+		<-asked
 	}
 	return readErr
 }
 
-// readObjects reads "NAME TYPE SIZE", the object and a line break, for each.
-func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, wanted []object, progress Progress, result *Result) error {
+// read reads "NAME TYPE SIZE", the object and a line break, for each.
+func (b *batch) read(ctx context.Context, r *bufio.Reader) error {
 	var buffer []byte
-	for _, o := range wanted {
+	for i := 0; ; i++ {
 		head, err := r.ReadString('\n')
+		if errors.Is(err, io.EOF) && head == "" {
+			return ctx.Err()
+		}
 		if err != nil {
 			return fmt.Errorf("%w: it ended early: %w", ErrGit, err)
 		}
 		fields := strings.Fields(head)
 		if len(fields) != 3 {
-			result.Skipped = append(result.Skipped, o.path+": "+strings.TrimSpace(head))
+			b.add(func(result *Result) { result.Skipped = append(result.Skipped, strings.TrimSpace(head)) })
 			continue
 		}
 		size, err := strconv.ParseInt(fields[2], 10, 64)
 		if err != nil {
 			return fmt.Errorf("%w: an object of %q bytes", ErrGit, fields[2])
 		}
-		content := io.LimitReader(r, size)
-		buffer, err = s.Scan(ctx, content, buffer, func(f Finding) {
-			f.Path = o.path
-			result.Findings = append(result.Findings, f)
+		var found []Finding
+		buffer, err = b.scanner.Scan(ctx, io.LimitReader(r, size), buffer, func(f Finding) {
+			f.Path = b.path(i, fields[0])
+			found = append(found, f)
 		})
 		if err != nil {
 			return err
@@ -197,11 +319,22 @@ func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, wanted []obj
 		if _, err := r.Discard(1); err != nil {
 			return fmt.Errorf("%w: it ended early: %w", ErrGit, err)
 		}
-		result.Files++
-		result.Bytes += size
-		if progress != nil {
-			progress(result.Files, result.Bytes)
-		}
+		b.add(func(result *Result) {
+			result.Findings = append(result.Findings, found...)
+			result.Files++
+			result.Bytes += size
+		})
 	}
-	return nil
+}
+
+// add changes the result.
+func (b *batch) add(change func(*Result)) {
+	if b.mu != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+	}
+	change(b.result)
+	if b.progress != nil {
+		b.progress(b.result.Files, b.result.Bytes)
+	}
 }

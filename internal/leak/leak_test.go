@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -145,13 +146,15 @@ type repository struct {
 	dir string
 }
 
-func (r repository) git(args ...string) {
+func (r repository) git(args ...string) string {
 	r.t.Helper()
 	c := exec.Command("git", append([]string{"-C", r.dir, "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false"}, args...)...)
 	c.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
-	if out, err := c.CombinedOutput(); err != nil {
+	out, err := c.CombinedOutput()
+	if err != nil {
 		r.t.Fatalf("git %v: %v\n%s", args, err, out)
 	}
+	return strings.TrimSpace(string(out))
 }
 
 func newRepository(t *testing.T) repository {
@@ -240,6 +243,106 @@ func TestH62HostileRepository(t *testing.T) {
 	}
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("the repository ran a program")
+	}
+}
+
+// What a clone lacks would be fetched by whatever program its configuration names, and
+// signatures shown by another.
+func TestH62HostileRepositoryFetchesAndVerifiesNothing(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("needs a shell")
+	}
+	r := newRepository(t)
+	mark := t.TempDir() + "/ran"
+	program := t.TempDir() + "/program"
+	write(t, program, "#!/bin/sh\ntouch "+mark+"\n")
+	if err := os.Chmod(program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.git("commit", "-q", "--allow-empty", "-m", "first")
+	write(t, r.dir+"/f", "x "+key(t, "acme"))
+	r.git("add", "f")
+	tree := r.git("write-tree")
+	write(t, r.dir+"/commit", "tree "+tree+"\nauthor A <a> 1 +0000\ncommitter A <a> 1 +0000\ngpgsig -----BEGIN PGP SIGNATURE-----\n x\n -----END PGP SIGNATURE-----\n\nsigned\n")
+	r.git("update-ref", "refs/heads/signed", r.git("hash-object", "-t", "commit", "-w", "commit"))
+	for name, value := range map[string]string{
+		"log.showSignature": "true", "gpg.program": program, "core.sshCommand": program, "remote.origin.url": "ext::" + program, "remote.origin.promisor": "true",
+		"protocol.allow": "always", "protocol.ext.allow": "always", "extensions.partialClone": "origin", "core.repositoryFormatVersion": "1",
+	} {
+		r.git("config", name, value)
+	}
+	s := scanner(t, "acme")
+	if result, err := s.History(t.Context(), r.dir, nil); err != nil || len(result.Findings) != 1 || result.Findings[0].Path != "f" {
+		t.Errorf("%+v, %v", result, err)
+	}
+	blob := r.git("rev-parse", ":f")
+	if err := os.Remove(r.dir + "/.git/objects/" + blob[:2] + "/" + blob[2:]); err != nil {
+		t.Fatal(err)
+	}
+	if result, err := s.Staged(t.Context(), r.dir); err == nil && len(result.Skipped) != 1 {
+		t.Errorf("what is missing is not told of: %+v", result)
+	}
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("the repository ran a program")
+	}
+}
+
+// A hook's variables name the repository of the hook, not the one that is asked about.
+func TestANamedRepositoryIsTheOneThatIsScanned(t *testing.T) {
+	named, other := newRepository(t), newRepository(t)
+	write(t, named.dir+"/f", key(t, "acme"))
+	named.git("add", "f")
+	named.git("commit", "-q", "-m", "x")
+	t.Setenv("GIT_DIR", other.dir+"/.git")
+	t.Setenv("GIT_INDEX_FILE", other.dir+"/.git/index")
+	s := scanner(t, "acme")
+	if result, err := s.History(t.Context(), named.dir, nil); err != nil || len(result.Findings) != 1 {
+		t.Errorf("named: %+v, %v", result, err)
+	}
+	if result, err := s.History(t.Context(), "", nil); err != nil || len(result.Findings) != 0 {
+		t.Errorf("the hook's own: %+v, %v", result, err)
+	}
+}
+
+func TestStagedUnderOddNames(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems do not take all of these names")
+	}
+	r := newRepository(t)
+	names := []string{"a\nb", "0:c", ":d", "-e", " f", "\"g\"", "h\xff", "HEAD", "*"}
+	for _, name := range names {
+		write(t, r.dir+"/"+name, key(t, "acme"))
+	}
+	r.git("add", "--all")
+	result, err := scanner(t, "acme").Staged(t.Context(), r.dir)
+	if err != nil || len(result.Findings) != len(names) || len(result.Skipped) > 0 {
+		t.Errorf("%d found, %q skipped, %v", len(result.Findings), result.Skipped, err)
+	}
+	for _, f := range result.Findings {
+		if !slices.Contains(names, f.Path) {
+			t.Errorf("found in %q", f.Path)
+		}
+	}
+	r.git("commit", "-q", "-m", "x")
+	if result, err := scanner(t, "acme").History(t.Context(), r.dir, nil); err != nil || len(result.Findings) != len(names) || !slices.Contains(names, result.Findings[0].Path) {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+// A merge may bring in what neither side has.
+func TestHistoryNamesTheMerge(t *testing.T) {
+	r := newRepository(t)
+	r.git("commit", "-q", "--allow-empty", "-m", "first")
+	r.git("checkout", "-q", "-b", "side")
+	r.git("commit", "-q", "--allow-empty", "-m", "side")
+	r.git("checkout", "-q", "main")
+	r.git("merge", "-q", "--no-ff", "--no-commit", "side")
+	write(t, r.dir+"/merged", key(t, "acme"))
+	r.git("add", "merged")
+	r.git("commit", "-q", "-m", "merge")
+	result, err := scanner(t, "acme").History(t.Context(), r.dir, nil)
+	if err != nil || len(result.Findings) != 1 || result.Findings[0].Path != "merged" || result.Findings[0].Commit != r.git("rev-parse", "HEAD") {
+		t.Errorf("%+v, %v", result, err)
 	}
 }
 
