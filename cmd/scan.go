@@ -121,6 +121,9 @@ func runScan(ctx context.Context, a *app, opts scanOptions) error {
 		return &usageError{err.Error()}
 	}
 	result, err := a.scan(ctx, scanner, opts)
+	if errors.Is(err, leak.ErrNoFile) {
+		return withHint(err, "a stream is read with --stdin")
+	}
 	if err != nil {
 		return err
 	}

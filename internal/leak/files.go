@@ -3,12 +3,14 @@ package leak
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // archives are files whose names tell that what is in them is packed: a key in there
@@ -31,30 +33,52 @@ type Result struct {
 type Progress func(files int, bytes int64)
 
 // Files looks through files, and folders with all below them but .git. Links are not
-// followed.
+// followed, but for those that are named.
 func (s *Scanner) Files(ctx context.Context, roots []string, progress Progress) (Result, error) {
-	return s.scanAll(ctx, progress, func(found chan<- string) error {
+	return s.scanAll(ctx, progress, func(found chan<- candidate) error {
 		for _, root := range roots {
-			if err := walk(ctx, root, found); err != nil {
+			info, err := os.Stat(root)
+			switch {
+			case err != nil:
 				return err
+			case info.Mode().IsRegular():
+				found <- candidate{path: root}
+			case !info.IsDir():
+				return fmt.Errorf("%s: %w", root, ErrNoFile)
+			default:
+				if err := walk(ctx, root+string(filepath.Separator), found); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
 }
 
+// ErrNoFile is what is neither a file nor a folder: its reader could wait for ever.
+var ErrNoFile = errors.New("it is neither a file nor a folder")
+
+// candidate is a file to look through, or why a folder is not.
+type candidate struct {
+	path string
+	err  error
+}
+
 // walk sends the files below a root.
-func walk(ctx context.Context, root string, found chan<- string) error {
+func walk(ctx context.Context, root string, found chan<- candidate) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil && path == root:
 			return err
-		case err != nil, entry.IsDir() && entry.Name() == ".git" && path != root:
+		case err != nil:
+			found <- candidate{path, err}
+			return skip(entry)
+		case entry.IsDir() && entry.Name() == ".git" && path != root:
 			return skip(entry)
 		case entry.Type().IsRegular() && !archives[strings.ToLower(filepath.Ext(path))]:
-			found <- path
+			found <- candidate{path: path}
 		}
 		return nil
 	})
@@ -68,10 +92,10 @@ func skip(entry fs.DirEntry) error {
 }
 
 // scanAll looks through the files that list sends, several at once.
-func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan<- string) error) (Result, error) {
+func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan<- candidate) error) (Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	paths := make(chan string, 64)
+	paths := make(chan candidate, 64)
 	var listErr error
 	go func() {
 		defer close(paths)
@@ -84,16 +108,20 @@ func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			var buffer []byte
-			for path := range paths {
+			for one := range paths {
 				if ctx.Err() != nil {
 					continue // drain
 				}
 				var found []Finding
 				var size int64
 				var err error
-				found, size, buffer, err = s.scanFile(ctx, path, buffer)
+				if err = one.err; err == nil {
+					found, size, buffer, err = s.scanFile(ctx, one.path, buffer)
+				}
 				mu.Lock()
-				result.Files++
+				if one.err == nil {
+					result.Files++
+				}
 				result.Bytes += size
 				result.Findings = append(result.Findings, found...)
 				if err != nil {
@@ -114,13 +142,17 @@ func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan
 }
 
 func (s *Scanner) scanFile(ctx context.Context, path string, buffer []byte) ([]Finding, int64, []byte, error) {
-	f, err := os.Open(path)
+	// A file may have become a pipe since it was listed: opening that must not wait.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, buffer, err
 	}
 	defer f.Close()
 	var found []Finding
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", path, ErrNoFile)
+	}
 	if err != nil {
 		return nil, 0, buffer, err
 	}

@@ -70,7 +70,7 @@ func (s *Scanner) Unignored(ctx context.Context, dir string, progress Progress) 
 	if err != nil {
 		return Result{}, err
 	}
-	return s.scanAll(ctx, progress, func(found chan<- string) error {
+	return s.scanAll(ctx, progress, func(found chan<- candidate) error {
 		for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
 			if name != "" {
 				if err := walk(ctx, cmp.Or(dir, ".")+"/"+name, found); err != nil && ctx.Err() != nil {
