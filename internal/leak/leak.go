@@ -47,32 +47,41 @@ type match struct {
 	parts      apikey.Parts
 }
 
-// find returns the keys in a text, in no order. A key is one only where no letter or
+// find returns the keys in a text, in their order. A key is one only where no letter or
 // digit stands before or behind it. last reports that the text ends there.
 func (s *Scanner) find(text []byte, last bool) []match {
 	var found []match
-	for _, brand := range s.brands {
-		for at := 0; ; {
-			next := bytes.Index(text[at:], brand)
-			if next < 0 {
-				break
-			}
-			start := at + next
-			at = start + len(brand)
-			if start > 0 && isWord(text[start-1]) {
-				continue
-			}
-			end := endOfKey(text, at)
-			if end == len(text) && !last {
-				continue // it may go on: the next piece has it whole
-			}
-			if parts, err := apikey.Parse(string(text[start:end])); err == nil {
-				found = append(found, match{start, end, parts})
-				at = end
-			}
+	for at := 0; ; {
+		// The mark behind a brand is rarer than the letters in it.
+		next := bytes.IndexByte(text[at:], '_')
+		if next < 0 {
+			return found
+		}
+		at += next + 1
+		start, branded := s.startOfKey(text, at)
+		if !branded {
+			continue
+		}
+		end := endOfKey(text, at)
+		if end == len(text) && !last {
+			continue // it may go on: the next piece has it whole
+		}
+		if parts, err := apikey.Parse(string(text[start:end])); err == nil {
+			found = append(found, match{start, end, parts})
+			at = end
 		}
 	}
-	return found
+}
+
+// startOfKey is where a key must begin whose brand ends at a place, if one does.
+func (s *Scanner) startOfKey(text []byte, at int) (start int, branded bool) {
+	for _, brand := range s.brands {
+		start = at - len(brand)
+		if start >= 0 && (start == 0 || !isWord(text[start-1])) && string(text[start:at]) == string(brand) {
+			return start, true
+		}
+	}
+	return 0, false
 }
 
 // endOfKey is where a key must end whose brand ends at a place: behind the third
