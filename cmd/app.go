@@ -166,7 +166,7 @@ func (a *app) httpClient(cfg *config.Config, p config.Profile) (*http.Client, er
 		CertificateFile:    p.CertificateFile,
 		CertificateKeyFile: p.CertificateKeyFile,
 
-		UserAgent: "fob/" + version(),
+		UserAgent: userAgent(),
 	})
 	if errors.Is(err, atomicfile.ErrUnsafe) {
 		return nil, err
@@ -176,6 +176,8 @@ func (a *app) httpClient(cfg *config.Config, p config.Profile) (*http.Client, er
 	}
 	return hc, nil
 }
+
+func userAgent() string { return "fob/" + version() }
 
 // The storage backends that a profile may name.
 const (

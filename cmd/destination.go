@@ -13,6 +13,7 @@ import (
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -78,7 +79,7 @@ func (a *app) machine(as []string) (destination.Machine, error) {
 	}
 	var reading sync.Mutex // deliveries ask at once, and a store is for one goroutine at a time
 	return destination.Machine{
-		HTTP: client, Getenv: a.getenv, Now: a.now, URLs: cfg.Destination.URL, Commands: cfg.Commands,
+		HTTP: client, Client: ownClient, Getenv: a.getenv, Now: a.now, URLs: cfg.Destination.URL, Commands: cfg.Commands,
 		Environ: os.Environ(), DotenvRoots: roots, LockDir: filepath.Join(paths.Data, "locks"),
 		Credential: func(ctx context.Context, scheme string) (secret.Secret, error) {
 			source, named := chosen[scheme]
@@ -93,6 +94,12 @@ func (a *app) machine(as []string) (destination.Machine, error) {
 			return a.referenced(ctx, asReference(source))
 		},
 	}, nil
+}
+
+// ownClient is the HTTP client for a platform that has certificates of its own.
+func ownClient(o httpclient.Options) (*http.Client, error) {
+	o.UserAgent = userAgent()
+	return httpclient.New(o)
 }
 
 // credentialsOf says by platform what is shown to it; "" is any platform. The command
@@ -142,7 +149,10 @@ func hintOfDestination(err error) error {
 func hintOfDelivery(err error) string {
 	var answer *destination.AnswerError
 	var command *destination.CommandError
+	var setup *destination.SetupError
 	switch {
+	case errors.As(err, &setup):
+		return setup.Hint
 	case errors.Is(err, destination.ErrNoCredential):
 		return "log in there and give --as PROFILE, or set the variable; 'as' under [destination] in the configuration does it for good"
 	case errors.Is(err, destination.ErrValue):

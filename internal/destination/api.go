@@ -3,6 +3,7 @@ package destination
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,13 +38,22 @@ func newAPI(m Machine, base string) (*api, error) {
 	if host := u.Hostname(); u.Scheme != "https" && (u.Scheme != "http" || host != "localhost" && host != "127.0.0.1" && host != "::1") {
 		return nil, fmt.Errorf("%s is no https address: the credential would be read on the way", safetext.Line(base))
 	}
-	return &api{http: m.HTTP, base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now}, nil
+	return &api{http: httpclient.WithoutRedirects(m.HTTP), base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now}, nil
 }
 
 // authorize sets a header that has a credential in it, and hides that in messages.
 func (a *api) authorize(header, prefix string, credential secret.Secret) {
 	a.header.Set(header, prefix+credential.Reveal())
-	a.hide = append(a.hide, credential.Reveal())
+	a.conceal(credential)
+}
+
+// conceal hides a secret in messages, also as JSON and base64 write it, and each of its
+// words: a platform may repeat one line of many.
+func (a *api) conceal(s secret.Secret) {
+	text := s.Reveal()
+	inJSON, _ := json.Marshal(text) // no string fails
+	a.hide = append(a.hide, text, string(inJSON[1:len(inJSON)-1]), base64.StdEncoding.EncodeToString([]byte(text)))
+	a.hide = append(a.hide, withLines(text)...)
 }
 
 // AnswerError is an answer that says that nothing was delivered.
@@ -52,8 +62,7 @@ type AnswerError struct {
 	Status     int
 	Message    string        // the platform's, inert, without the value; may be empty
 	RetryAfter time.Duration // as the platform asks; 0: it does not say
-
-	body []byte
+	body       []byte        // for the platform's own code; never shown
 }
 
 func (e *AnswerError) Error() string {

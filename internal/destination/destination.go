@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -28,7 +30,9 @@ type Destination interface {
 
 // Machine is what destinations use of the machine that delivers.
 type Machine struct {
-	HTTP   *http.Client
+	HTTP *http.Client
+	// Client makes one for a platform that has certificates of its own; nil does, too.
+	Client func(httpclient.Options) (*http.Client, error)
 	Getenv func(string) string
 	Now    func() time.Time
 	// Credential returns what the user chose to show to the platforms of a scheme; a
@@ -56,6 +60,13 @@ type NameError struct {
 func (e *NameError) Error() string {
 	return fmt.Sprintf("%q is no destination: %s", e.Name, e.Reason)
 }
+
+// SetupError is what this machine's settings for a platform lack.
+type SetupError struct {
+	Problem, Hint string // inert
+}
+
+func (e *SetupError) Error() string { return e.Problem }
 
 // Why nothing was delivered, beside what platforms answer.
 var (
@@ -147,6 +158,25 @@ func (m Machine) credential(ctx context.Context, scheme string, variables ...str
 		}
 	}
 	return secret.Secret{}, fmt.Errorf("%w: %s needs --as PROFILE, or %s", ErrNoCredential, scheme, strings.Join(variables, " or "))
+}
+
+// client is the machine's, unless the platform has certificates of its own.
+func (m Machine) client(o httpclient.Options) (*http.Client, error) {
+	if m.Client == nil {
+		return httpclient.New(o)
+	}
+	return m.Client(o)
+}
+
+// checkText refuses what JSON cannot hold: it would be changed without a word.
+func checkText(value secret.Secret, least, most int, platform string) error {
+	if n := len(value.Reveal()); n < least || n > most {
+		return fmt.Errorf("%w: %s takes %d to %d bytes, and it has %d", ErrValue, platform, least, most, n)
+	}
+	if !utf8.ValidString(value.Reveal()) {
+		return fmt.Errorf("%w: %s takes text in UTF-8", ErrValue, platform)
+	}
+	return nil
 }
 
 // isIdentifier reports whether text is a name as variables have it: letters, digits

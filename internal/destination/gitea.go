@@ -46,8 +46,8 @@ func parseGitea(m Machine, p place) (Destination, error) {
 func (g *gitea) Name() string { return g.name }
 
 func (g *gitea) Check(value secret.Secret) error {
-	if n := len(value.Reveal()); n == 0 || n > maxGiteaValue {
-		return fmt.Errorf("%w: Gitea takes 1 to %d bytes, and it has %d", ErrValue, maxGiteaValue, n)
+	if err := checkText(value, 1, maxGiteaValue, "Gitea"); err != nil {
+		return err
 	}
 	if strings.ContainsRune(value.Reveal(), 0) {
 		return fmt.Errorf("%w: Gitea's actions cannot use a NUL", ErrValue)
@@ -66,7 +66,7 @@ func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
 		return err
 	}
 	a.authorize("Authorization", "token ", token)
-	a.hide = append(a.hide, value.Reveal())
+	a.conceal(value)
 	in := map[string]string{"data": value.Reveal()}
 	return a.do(ctx, http.MethodPut, g.path+"/actions/secrets/"+url.PathEscape(g.field), in, nil)
 }

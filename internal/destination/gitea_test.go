@@ -1,6 +1,7 @@
 package destination
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,8 +62,10 @@ func TestGitea(t *testing.T) {
 			t.Errorf("%s was taken", name)
 		}
 	}
-	if err := deliver(t, m, "gitea:acme/web#A", ""); !errors.Is(err, ErrValue) {
-		t.Error(err)
+	for _, value := range []string{"", "a\x00b", "\xff"} {
+		if err := deliver(t, m, "gitea:acme/web#A", value); !errors.Is(err, ErrValue) {
+			t.Errorf("%q: %v", value, err)
+		}
 	}
 }
 
@@ -94,6 +97,40 @@ func TestAnswersThatAreNoDelivery(t *testing.T) {
 		if err == nil || !strings.HasSuffix(err.Error(), c.want) && status != 302 || tries != c.tries || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%d: %v after %d tries", status, err, tries)
 		}
+	}
+}
+
+// A platform may repeat a value as it read it, or a part of it.
+func TestNoSpellingOfAValueIsShown(t *testing.T) {
+	const value = "canary-1 \"canary-2\"\ncanary-3"
+	for _, spelling := range []string{value, "canary-3", base64.StdEncoding.EncodeToString([]byte(value))} {
+		for _, key := range []string{"message", "errors"} {
+			m := platform(t, "gitea", map[string]string{"GITEA_TOKEN": "t"}, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusBadRequest)
+				_ = json.NewEncoder(w).Encode(map[string]any{key: []string{spelling}})
+			})
+			err := deliver(t, m, "gitea:acme/web#A", value)
+			if err == nil || !strings.Contains(err.Error(), "***") || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "Y2FuYXJ5") {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// net/http takes headers that it does not know along to another host.
+func TestNoCredentialFollowsARedirect(t *testing.T) {
+	followed := false
+	m := platform(t, "gitea", nil, func(w http.ResponseWriter, r *http.Request) {
+		followed = followed || r.URL.Path == "/next"
+		http.Redirect(w, r, "/next", http.StatusFound)
+	})
+	a, err := newAPI(m, m.URLs["gitea"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.header.Set("X-Token", "canary")
+	if err := a.do(t.Context(), http.MethodGet, "/", nil, nil); !errors.Is(err, httpclient.ErrRedirect) || followed {
+		t.Error(err, followed)
 	}
 }
 

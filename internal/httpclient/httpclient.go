@@ -38,14 +38,19 @@ type Options struct {
 	CAFile string // PEM certificates to trust besides the system's
 	// The client's own certificate with its key, in PEM, for servers that ask for one.
 	CertificateFile, CertificateKeyFile string
-	Timeout                             time.Duration // for a whole exchange with its body; 0 is 30 s
-	UserAgent                           string
+	// What a platform's own settings say of its servers, such as a kubeconfig.
+	Roots       []byte           // in PEM: trusted instead of the system's and CAFile's
+	Certificate *tls.Certificate // in place of CertificateFile
+	ServerName  string           // whose certificate it must be; empty: the URL's host
+
+	Timeout   time.Duration // for a whole exchange with its body; 0 is 30 s
+	UserAgent string
 }
 
 // New makes a client. It honours the proxy variables, and has no way to turn
 // certificate checks off.
 func New(o Options) (*http.Client, error) {
-	roots, err := rootsWith(o.CAFile)
+	roots, err := rootsOf(o)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +64,7 @@ func New(o Options) (*http.Client, error) {
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, GetClientCertificate: show(certificate)},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: o.ServerName, GetClientCertificate: show(certificate)},
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
@@ -76,8 +81,8 @@ const maxKeyFile = 64 << 10
 // certificateOf reads the client's certificate, if there is one. Its key must be private
 // to the user.
 func certificateOf(o Options) (*tls.Certificate, error) {
-	if o.CertificateFile == "" {
-		return nil, nil
+	if o.Certificate != nil || o.CertificateFile == "" {
+		return o.Certificate, nil
 	}
 	chain, err := atomicfile.ReadPublic(o.CertificateFile)
 	if err != nil {
@@ -103,6 +108,18 @@ func show(certificate *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.
 		}
 		return certificate, nil
 	}
+}
+
+// rootsOf returns the sole roots that are given, else those of rootsWith.
+func rootsOf(o Options) (*x509.CertPool, error) {
+	if o.Roots == nil {
+		return rootsWith(o.CAFile)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(o.Roots) {
+		return nil, errors.New("the CA's certificate is not in PEM")
+	}
+	return roots, nil
 }
 
 // rootsWith returns the system's roots and those of a file, or nil for the
@@ -140,6 +157,14 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 		return nil
 	}
 	return redirectTo(next.URL)
+}
+
+// WithoutRedirects is a client that follows none. Its requests hold credentials in
+// headers that net/http knows nothing of, and would take along to another host.
+func WithoutRedirects(hc *http.Client) *http.Client {
+	own := *hc
+	own.CheckRedirect = func(next *http.Request, _ []*http.Request) error { return redirectTo(next.URL) }
+	return &own
 }
 
 func redirectTo(target *url.URL) error {

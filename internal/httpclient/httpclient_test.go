@@ -174,3 +174,63 @@ func TestRunningTimeout(t *testing.T) {
 		t.Error("no timeout is one at once")
 	}
 }
+
+// A platform's own settings say whom to trust: nobody else, and by the name they give.
+func TestRootsOfAPlatform(t *testing.T) {
+	server, caFile := tlsServer(t, "cluster.example", time.Now().Add(24*time.Hour))
+	roots, err := os.ReadFile(caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, otherFile := tlsServer(t, "cluster.example", time.Now().Add(24*time.Hour))
+	other, err := os.ReadFile(otherFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		o     Options
+		trust bool
+	}{
+		"its own":                      {Options{Roots: roots, ServerName: "cluster.example"}, true},
+		"its own, under another name":  {Options{Roots: roots}, false},
+		"others":                       {Options{Roots: other, ServerName: "cluster.example"}, false},
+		"others, whatever CAFile says": {Options{Roots: other, CAFile: caFile, ServerName: "cluster.example"}, false},
+	} {
+		hc, err := New(c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer struct{ OK bool }
+		if err := GetJSON(t.Context(), hc, server.URL, &answer); (err == nil) != c.trust {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := New(Options{Roots: []byte("none")}); err == nil {
+		t.Error("roots that are no PEM were taken")
+	}
+}
+
+func TestWithoutRedirects(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/next" {
+			http.Redirect(w, r, "/next", http.StatusTemporaryRedirect)
+		}
+	}))
+	defer server.Close()
+	hc, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		hc      *http.Client
+		refused bool
+	}{{WithoutRedirects(hc), true}, {hc, false}} {
+		resp, err := c.hc.Get(server.URL)
+		if errors.Is(err, ErrRedirect) != c.refused {
+			t.Error(err)
+		}
+		if err == nil {
+			resp.Body.Close()
+		}
+	}
+}
