@@ -92,6 +92,7 @@ var kinds = []struct {
 	{"github", "github:OWNER/REPO[@ENVIRONMENT]#NAME", parseGitHub},
 	{"gitlab", "gitlab:GROUP/PROJECT[@SCOPE]#NAME", parseGitLab},
 	{"gitea", "gitea:OWNER/REPO#NAME", parseGitea},
+	{"vault", "vault:MOUNT/PATH#FIELD", parseVault},
 	{"exec", "exec:NAME", parseCommand},
 }
 

@@ -1,0 +1,215 @@
+package destination
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// vaultField is a field of a secret in the KV engine, version 2, of HashiCorp Vault or
+// OpenBao. Its other fields stay as they are.
+type vaultField struct {
+	Machine
+	place
+	base string
+}
+
+const (
+	// maxVaultValue is what Vault's own storage keeps of one entry, in bytes.
+	maxVaultValue = 1 << 20
+	// maxVaultTries are the writes that others may get ahead of.
+	maxVaultTries     = 10
+	maxVaultTokenFile = 64 << 10
+)
+
+func parseVault(m Machine, p place) (Destination, error) {
+	v := &vaultField{m, p, cmp.Or(m.URLs["vault"], m.Getenv("VAULT_ADDR"), m.Getenv("BAO_ADDR"))}
+	if v.base == "" {
+		return nil, p.refuse("nothing says where Vault is: set VAULT_ADDR, or 'vault' under [destination.url] in the configuration")
+	}
+	segments := strings.Split(p.where, "/")
+	for _, segment := range segments {
+		if segment == "" || segment == "." || segment == ".." {
+			return nil, p.refuse("a part of its path is empty, or stands for another")
+		}
+	}
+	if len(segments) < 2 {
+		return nil, p.refuse("it is MOUNT/PATH before the #")
+	}
+	return v, nil
+}
+
+func (v *vaultField) Name() string { return v.name }
+
+func (v *vaultField) Check(value secret.Secret) error {
+	return checkText(value, 1, maxVaultValue, "Vault")
+}
+
+// Deliver writes a new version if none has come since the one that it read, and reads
+// again otherwise: no writer's field is lost.
+func (v *vaultField) Deliver(ctx context.Context, value secret.Secret) error {
+	a, err := v.api(ctx)
+	if err != nil {
+		return err
+	}
+	a.conceal(value)
+	path, err := v.path(ctx, a)
+	if err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		err := v.put(ctx, a, path, value)
+		var answer *AnswerError
+		late := errors.As(err, &answer) && answer.Status == http.StatusBadRequest && bytes.Contains(answer.body, []byte("check-and-set"))
+		if !late || try == maxVaultTries || !pause(ctx, rand.N(time.Duration(try)*50*time.Millisecond)) {
+			return err
+		}
+	}
+}
+
+func (v *vaultField) api(ctx context.Context) (*api, error) {
+	token, err := v.token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := v.Machine
+	if ca := cmp.Or(m.Getenv("VAULT_CACERT"), m.Getenv("BAO_CACERT")); ca != "" {
+		if m.HTTP, err = m.client(httpclient.Options{CAFile: ca}); err != nil {
+			return nil, &SetupError{safetext.Line(err.Error()), "VAULT_CACERT names a file of certificates in PEM"}
+		}
+	}
+	a, err := newAPI(m, v.base)
+	if err != nil {
+		return nil, err
+	}
+	// Vault takes it as X-Vault-Token, too, which other programs do not know to hide.
+	a.authorize("Authorization", "Bearer ", token)
+	a.header.Set("X-Vault-Request", "true") // an agent in between may insist
+	if namespace := cmp.Or(m.Getenv("VAULT_NAMESPACE"), m.Getenv("BAO_NAMESPACE")); namespace != "" {
+		a.header.Set("X-Vault-Namespace", namespace)
+	}
+	return a, nil
+}
+
+// token is what was chosen, or Vault's own login of this machine.
+func (v *vaultField) token(ctx context.Context) (secret.Secret, error) {
+	token, err := v.credential(ctx, "vault", "VAULT_TOKEN", "BAO_TOKEN")
+	home := v.Getenv("HOME")
+	if !errors.Is(err, ErrNoCredential) || home == "" {
+		return token, err
+	}
+	kept, readErr := atomicfile.Read(filepath.Join(home, ".vault-token"), maxVaultTokenFile)
+	if errors.Is(readErr, fs.ErrNotExist) {
+		return token, err
+	}
+	if text := strings.TrimSpace(string(kept)); readErr == nil && text != "" {
+		return secret.New(text), nil
+	}
+	return token, cmp.Or(readErr, err)
+}
+
+// path is where the secret's versions are in the API. Mounts may have slashes in their
+// names, so the server is asked where this one ends, as its own program does.
+func (v *vaultField) path(ctx context.Context, a *api) (string, error) {
+	var answer struct {
+		Data struct {
+			Path, Type string
+			Options    struct{ Version string }
+		}
+	}
+	err := a.do(ctx, http.MethodGet, "/v1/sys/internal/ui/mounts/"+escapePath(v.where), nil, &answer)
+	mount, _, _ := strings.Cut(v.where, "/")
+	switch {
+	case isAnswer(err, http.StatusNotFound): // something in between lets only secrets through
+	case err != nil:
+		return "", err
+	case answer.Data.Options.Version != "2":
+		problem := fmt.Sprintf("%s is not the KV engine, version 2", safetext.Line(answer.Data.Path))
+		return "", &SetupError{problem, "name a mount of that engine; 'vault kv enable-versioning' makes one of version 1"}
+	default:
+		mount = strings.Trim(answer.Data.Path, "/")
+	}
+	path, found := strings.CutPrefix(v.where, mount+"/")
+	if !found || mount == "" {
+		return "", fmt.Errorf("%w: it calls the mount of %s %q", httpclient.ErrMalformed, safetext.Line(v.where), safetext.Line(mount))
+	}
+	return "/v1/" + escapePath(mount) + "/data/" + escapePath(path), nil
+}
+
+// vaultVersion is a version of a secret. The other fields are kept to the letter.
+type vaultVersion struct {
+	Data struct {
+		Data     map[string]json.RawMessage
+		Metadata struct{ Version int }
+	}
+	Errors []string
+}
+
+func (v *vaultField) put(ctx context.Context, a *api, path string, value secret.Secret) error {
+	latest, err := readVault(ctx, a, path)
+	if err != nil {
+		return err
+	}
+	inJSON, err := json.Marshal(value.Reveal())
+	if err != nil {
+		return err
+	}
+	fields := latest.Data.Data
+	var held string
+	if json.Unmarshal(fields[v.field], &held) == nil && held == value.Reveal() {
+		return nil // by a try whose answer was lost
+	}
+	if fields == nil {
+		fields = make(map[string]json.RawMessage)
+	}
+	fields[v.field] = inJSON
+	in := map[string]any{"data": fields, "options": map[string]int{"cas": latest.Data.Metadata.Version}}
+	var written struct{ Data struct{ Version int } }
+	if err := a.do(ctx, http.MethodPost, path, in, &written); err != nil {
+		return err
+	}
+	if written.Data.Version <= latest.Data.Metadata.Version {
+		return fmt.Errorf("%w: it says of no new version", httpclient.ErrMalformed)
+	}
+	return nil
+}
+
+// readVault reads the latest version. One that was deleted or destroyed is empty, and
+// answered with the same 404 as one that never was.
+func readVault(ctx context.Context, a *api, path string) (vaultVersion, error) {
+	var latest vaultVersion
+	err := a.do(ctx, http.MethodGet, path, nil, &latest)
+	var answer *AnswerError
+	if !errors.As(err, &answer) || answer.Status != http.StatusNotFound {
+		return latest, err
+	}
+	if json.Unmarshal(answer.body, &latest) != nil || len(latest.Errors) > 0 {
+		return latest, err // there is no such mount
+	}
+	latest.Data.Data = nil
+	return latest, nil
+}
+
+// escapePath keeps the slashes.
+func escapePath(path string) string {
+	segments := strings.Split(path, "/")
+	for i := range segments {
+		segments[i] = url.PathEscape(segments[i])
+	}
+	return strings.Join(segments, "/")
+}
