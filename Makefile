@@ -55,7 +55,7 @@ bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; BENCHMARKS.md
 
 soak: setup ## Kill, stop and crowd fob at length, fuzz for hours; writes testdata/soak.md
 	sh testdata/fuzz.sh 10m
-	cd testdata/e2e && FOB_SOAK=$(CURDIR)/testdata/soak.md go test -count=1 -timeout 60m -run 'F52|F53Five|F54|G55Killed|CachedTokens|ServeADay' ./...
+	cd testdata/e2e && FOB_SOAK=$(CURDIR)/testdata/soak.md go test -count=1 -timeout 90m -run 'F52|F53Five|F54|G55Killed|CachedTokens|ServeADay|Real' ./...
 
 clean: ## Delete what was built
 	rm -rf bin testdata/e2e/node_modules

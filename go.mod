@@ -13,6 +13,7 @@ require (
 	github.com/rogpeppe/go-internal v1.16.0 // testscript, in tests alone
 	github.com/spf13/cobra v1.10.2 // commands, flags, completion
 	github.com/zalando/go-keyring v0.2.8 // the OS keyring
+	go.yaml.in/yaml/v3 v3.0.5 // kubeconfigs
 	golang.org/x/crypto v0.58.0 // XChaCha20-Poly1305, Argon2id, sealed boxes
 	golang.org/x/oauth2 v0.37.0 // AuthCodeURL, PKCE, AuthStyle
 	golang.org/x/sys v0.49.0 // file ownership and open flags

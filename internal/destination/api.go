@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/safetext"
@@ -148,6 +149,9 @@ func (a *api) once(ctx context.Context, method, path, contentType string, body [
 		return errors.New("the platform's address cannot be asked")
 	}
 	for name, values := range a.header {
+		if strings.ContainsFunc(strings.Join(values, ""), unicode.IsControl) {
+			return &SetupError{"the credential for the platform, or another of its settings, has a line break in it", "give it without, as in $(cat FILE)"}
+		}
 		req.Header[name] = values
 	}
 	if req.Header.Get("Accept") == "" {

@@ -93,6 +93,7 @@ var kinds = []struct {
 	{"gitlab", "gitlab:GROUP/PROJECT[@SCOPE]#NAME", parseGitLab},
 	{"gitea", "gitea:OWNER/REPO#NAME", parseGitea},
 	{"vault", "vault:MOUNT/PATH#FIELD", parseVault},
+	{"kubernetes", "kubernetes:NAMESPACE/NAME#KEY", parseKubernetes},
 	{"exec", "exec:NAME", parseCommand},
 }
 
@@ -145,13 +146,19 @@ func (p place) refuse(format string, args ...any) error {
 	return &NameError{Name: safetext.Line(p.name), Reason: fmt.Sprintf(format, args...)}
 }
 
+// chosen is what the user chose for a platform, if anything.
+func (m Machine) chosen(ctx context.Context, scheme string) (secret.Secret, error) {
+	if m.Credential == nil {
+		return secret.Secret{}, nil
+	}
+	return m.Credential(ctx, scheme)
+}
+
 // credential is what the user chose for a platform, else the first of the platform's
 // usual variables that is set.
 func (m Machine) credential(ctx context.Context, scheme string, variables ...string) (secret.Secret, error) {
-	if m.Credential != nil {
-		if chosen, err := m.Credential(ctx, scheme); err != nil || !chosen.IsZero() {
-			return chosen, err
-		}
+	if chosen, err := m.chosen(ctx, scheme); err != nil || !chosen.IsZero() {
+		return chosen, err
 	}
 	for _, name := range variables {
 		if value := m.Getenv(name); value != "" {

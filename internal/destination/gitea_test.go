@@ -1,6 +1,7 @@
 package destination
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -161,5 +162,15 @@ func TestNoCredentialGoesOutInTheClear(t *testing.T) {
 	}
 	if err := deliver(t, m, "gitea:acme/web#A", "v"); !errors.Is(err, ErrNoCredential) {
 		t.Error(err)
+	}
+}
+
+// chooses is a user who shows one credential to one platform.
+func chooses(platform, credential string) func(context.Context, string) (secret.Secret, error) {
+	return func(_ context.Context, scheme string) (secret.Secret, error) {
+		if scheme != platform {
+			return secret.Secret{}, nil
+		}
+		return secret.New(credential), nil
 	}
 }

@@ -1,0 +1,359 @@
+package destination
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// kubeAccess is a cluster, and who is to be known there.
+type kubeAccess struct {
+	server  string
+	options httpclient.Options
+	token   secret.Secret
+}
+
+// kubeconfig is what fob reads of kubectl's configuration.
+type kubeconfig struct {
+	CurrentContext string `yaml:"current-context"`
+	Clusters       []struct {
+		Name    string
+		Cluster kubeCluster
+	}
+	Contexts []struct {
+		Name    string
+		Context struct{ Cluster, User string }
+	}
+	Users []struct {
+		Name string
+		User kubeUser
+	}
+}
+
+type kubeCluster struct {
+	dir        string // that its paths start from
+	Server     string
+	ServerName string `yaml:"tls-server-name"`
+	CAData     string `yaml:"certificate-authority-data"`
+	CAFile     string `yaml:"certificate-authority"`
+	Insecure   bool   `yaml:"insecure-skip-tls-verify"`
+	ProxyURL   string `yaml:"proxy-url"`
+}
+
+type kubeUser struct {
+	dir             string
+	Token           string
+	TokenFile       string `yaml:"tokenFile"`
+	CertificateData string `yaml:"client-certificate-data"`
+	CertificateFile string `yaml:"client-certificate"`
+	KeyData         string `yaml:"client-key-data"`
+	KeyFile         string `yaml:"client-key"`
+	Username        string
+	As              string
+	AuthProvider    *struct{ Name string } `yaml:"auth-provider"`
+	Exec            *kubeExec
+}
+
+// maxKubeFile is more than any kubeconfig, token or certificate has, in bytes.
+const maxKubeFile = 1 << 20
+
+// kubeProblem is something that is to be mended in the kubeconfig.
+func kubeProblem(format string, args ...any) *SetupError {
+	return &SetupError{safetext.Line(fmt.Sprintf(format, args...)), "see 'kubectl config view --minify'; KUBECONFIG names another file"}
+}
+
+// kubeconfigPaths are the files that kubectl would read, in its order.
+func kubeconfigPaths(m Machine) []string {
+	if list := m.Getenv("KUBECONFIG"); list != "" {
+		return slices.DeleteFunc(filepath.SplitList(list), func(path string) bool { return path == "" })
+	}
+	if home := cmp.Or(m.Getenv("HOME"), m.Getenv("USERPROFILE")); home != "" {
+		return []string{filepath.Join(home, ".kube", "config")}
+	}
+	return nil
+}
+
+// access finds the cluster. With a chosen token nothing of the kubeconfig's user counts.
+func (k *kubernetesKey) access(ctx context.Context, chosen secret.Secret) (kubeAccess, error) {
+	config, err := readKubeconfig(k.kubeconfigPaths)
+	if errors.Is(err, fs.ErrNotExist) && k.context == "" && k.Getenv("KUBERNETES_SERVICE_HOST") != "" {
+		return k.inCluster(chosen)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return kubeAccess{}, kubeProblem("there is no kubeconfig")
+	}
+	if err != nil {
+		return kubeAccess{}, err
+	}
+	cluster, user, err := config.choose(cmp.Or(k.context, config.CurrentContext))
+	if err != nil {
+		return kubeAccess{}, err
+	}
+	access := kubeAccess{server: cluster.Server, token: chosen}
+	if access.options, err = cluster.options(); err != nil || !chosen.IsZero() {
+		return access, err
+	}
+	if user.Exec != nil && user.Token == "" && user.TokenFile == "" {
+		if user, err = user.Exec.run(ctx, k.Environ, user.dir, cluster); err != nil {
+			return access, err
+		}
+	}
+	return access, user.show(&access)
+}
+
+// inCluster is the account of the pod that fob runs in.
+func (k *kubernetesKey) inCluster(chosen secret.Secret) (kubeAccess, error) {
+	access := kubeAccess{server: "https://" + net.JoinHostPort(k.Getenv("KUBERNETES_SERVICE_HOST"), cmp.Or(k.Getenv("KUBERNETES_SERVICE_PORT"), "443")), token: chosen}
+	var err error
+	if access.options.Roots, err = readKubeFile(filepath.Join(k.account, "ca.crt")); err != nil || !chosen.IsZero() {
+		return access, err
+	}
+	access.token, err = readKubeToken(filepath.Join(k.account, "token"))
+	return access, err
+}
+
+// readKubeconfig puts several files together as kubectl does: the first that says
+// something counts. None at all is fs.ErrNotExist.
+func readKubeconfig(paths []string) (*kubeconfig, error) {
+	var all *kubeconfig
+	for _, path := range paths {
+		text, err := atomicfile.ReadRegular(path, maxKubeFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, kubeProblem("%v", err)
+		}
+		var one kubeconfig
+		if yaml.Unmarshal(text, &one) != nil { // what the parser says may repeat a token
+			return nil, kubeProblem("%s is no kubeconfig", path)
+		}
+		dir, err := filepath.Abs(filepath.Dir(path))
+		if err != nil {
+			return nil, kubeProblem("%v", err)
+		}
+		for i := range one.Clusters {
+			one.Clusters[i].Cluster.dir = dir
+		}
+		for i := range one.Users {
+			one.Users[i].User.dir = dir
+		}
+		if all == nil {
+			all = &kubeconfig{}
+		}
+		all.CurrentContext = cmp.Or(all.CurrentContext, one.CurrentContext)
+		all.Clusters = append(all.Clusters, one.Clusters...)
+		all.Contexts = append(all.Contexts, one.Contexts...)
+		all.Users = append(all.Users, one.Users...)
+	}
+	if all == nil {
+		return nil, fs.ErrNotExist
+	}
+	return all, nil
+}
+
+func (c *kubeconfig) choose(context string) (kubeCluster, kubeUser, error) {
+	var cluster kubeCluster
+	var user kubeUser
+	if context == "" {
+		return cluster, user, kubeProblem("the kubeconfig has no current context")
+	}
+	i := slices.IndexFunc(c.Contexts, func(named struct {
+		Name    string
+		Context struct{ Cluster, User string }
+	}) bool {
+		return named.Name == context
+	})
+	if i < 0 {
+		return cluster, user, kubeProblem("the kubeconfig has no context %q", context)
+	}
+	chosen := c.Contexts[i].Context
+	found := false
+	for _, named := range slices.Backward(c.Clusters) {
+		if named.Name == chosen.Cluster {
+			cluster, found = named.Cluster, true
+		}
+	}
+	if !found || cluster.Server == "" {
+		return cluster, user, kubeProblem("the kubeconfig has no cluster %q with its server", chosen.Cluster)
+	}
+	for _, named := range slices.Backward(c.Users) {
+		if named.Name == chosen.User {
+			user = named.User
+		}
+	}
+	return cluster, user, nil
+}
+
+// options trust the cluster's own CA, and nothing that would make it another's.
+func (c *kubeCluster) options() (httpclient.Options, error) {
+	o := httpclient.Options{ServerName: c.ServerName}
+	switch {
+	case c.Insecure:
+		return o, &SetupError{"the kubeconfig has insecure-skip-tls-verify: anybody on the way could read the credential", "give the cluster's certificate-authority instead"}
+	case c.ProxyURL != "":
+		return o, &SetupError{"fob does not use a kubeconfig's proxy-url", "set HTTPS_PROXY"}
+	}
+	var err error
+	o.Roots, err = material(c.CAData, c.CAFile, c.dir, readKubeFile)
+	return o, err
+}
+
+// show puts into the access how the user proves who they are.
+func (u *kubeUser) show(access *kubeAccess) error {
+	switch {
+	case u.AuthProvider != nil:
+		return &SetupError{"the kubeconfig's user has an auth-provider, which kubectl has given up, too", "give it a plugin under exec, or fob's own login: --as kubernetes=PROFILE"}
+	case u.Username != "":
+		return &SetupError{"the kubeconfig's user has a password, which no Kubernetes takes any more", "give it a token or a certificate, or fob's own login: --as kubernetes=PROFILE"}
+	case u.As != "":
+		return &SetupError{"fob does not act for others, as the kubeconfig's user has it under as", "name another context: kubernetes:CONTEXT@NAMESPACE/NAME#KEY"}
+	}
+	certificate, err := material(u.CertificateData, u.CertificateFile, u.dir, readKubeFile)
+	if err != nil {
+		return err
+	}
+	key, err := material(u.KeyData, u.KeyFile, u.dir, func(path string) ([]byte, error) { return atomicfile.ReadCredential(path, maxKubeFile) })
+	if err != nil {
+		return err
+	}
+	if certificate != nil || key != nil {
+		pair, err := tls.X509KeyPair(certificate, key)
+		if err != nil {
+			return kubeProblem("the kubeconfig's user has no certificate with its key in PEM")
+		}
+		access.options.Certificate = &pair
+	}
+	if u.TokenFile != "" { // it is the newer one where there are both
+		access.token, err = readKubeToken(from(u.dir, u.TokenFile))
+		return err
+	}
+	access.token = secret.New(u.Token)
+	return nil
+}
+
+// material is PEM that stands in the kubeconfig in base64, or in a file.
+func material(data, file, dir string, read func(string) ([]byte, error)) ([]byte, error) {
+	if data != "" {
+		text, err := base64.StdEncoding.DecodeString(data)
+		if err != nil {
+			return nil, kubeProblem("a certificate or key in the kubeconfig is not in base64")
+		}
+		return text, nil
+	}
+	if file == "" {
+		return nil, nil
+	}
+	return read(from(dir, file))
+}
+
+// from is a path as it is meant in a file of that folder.
+func from(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func readKubeFile(path string) ([]byte, error) {
+	text, err := atomicfile.ReadRegular(path, maxKubeFile)
+	if err != nil {
+		return nil, kubeProblem("%v", err)
+	}
+	return text, nil
+}
+
+func readKubeToken(path string) (secret.Secret, error) {
+	text, err := readKubeFile(path)
+	return secret.New(strings.TrimSpace(string(text))), err
+}
+
+// kubeExec is a program of the user's own kubeconfig that knows who they are.
+type kubeExec struct {
+	APIVersion         string `yaml:"apiVersion"`
+	Command            string
+	Args               []string
+	Env                []struct{ Name, Value string }
+	InstallHint        string `yaml:"installHint"`
+	InteractiveMode    string `yaml:"interactiveMode"`
+	ProvideClusterInfo bool   `yaml:"provideClusterInfo"`
+}
+
+// execCredential is what the program is told, and what it answers:
+// https://kubernetes.io/docs/reference/config-api/client-authentication.v1/.
+type execCredential struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Spec       struct {
+		Interactive bool           `json:"interactive"`
+		Cluster     map[string]any `json:"cluster,omitempty"`
+	} `json:"spec"`
+	Status *struct {
+		Token           string `json:"token"`
+		CertificateData string `json:"clientCertificateData"`
+		KeyData         string `json:"clientKeyData"`
+	} `json:"status,omitempty"`
+}
+
+// run asks the program. It has no terminal: it cannot ask anybody.
+func (e *kubeExec) run(ctx context.Context, environ []string, dir string, cluster kubeCluster) (kubeUser, error) {
+	var user kubeUser
+	question := execCredential{APIVersion: e.APIVersion, Kind: "ExecCredential"}
+	switch e.APIVersion {
+	case "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1":
+	default:
+		return user, kubeProblem("the kubeconfig's plugin speaks %q, and not client.authentication.k8s.io/v1", e.APIVersion)
+	}
+	if e.Command == "" || e.InteractiveMode == "Always" {
+		return user, kubeProblem("the kubeconfig's plugin names no program, or one that asks a person")
+	}
+	if e.ProvideClusterInfo {
+		options, err := cluster.options()
+		if err != nil {
+			return user, err
+		}
+		question.Spec.Cluster = map[string]any{"server": cluster.Server, "tls-server-name": cluster.ServerName, "certificate-authority-data": options.Roots}
+	}
+	info, err := json.Marshal(question)
+	if err != nil {
+		return user, err
+	}
+	environ = slices.Clone(environ)
+	for _, variable := range e.Env {
+		environ = append(environ, variable.Name+"="+variable.Value)
+	}
+	program := e.Command
+	if strings.ContainsRune(program, filepath.Separator) {
+		program = from(dir, program)
+	}
+	out, err := Run(ctx, append([]string{program}, e.Args...), append(environ, "KUBERNETES_EXEC_INFO="+string(info)), secret.Secret{})
+	if err != nil {
+		hint := cmp.Or(safetext.Line(e.InstallHint), "run it by hand; it is the kubeconfig's, as in 'kubectl auth whoami'")
+		return user, &SetupError{"the kubeconfig's plugin failed: " + safetext.Line(err.Error()), hint}
+	}
+	var answer execCredential
+	if json.Unmarshal(out, &answer) != nil || answer.Kind != question.Kind || answer.APIVersion != e.APIVersion || answer.Status == nil {
+		return user, kubeProblem("the kubeconfig's plugin did not print an ExecCredential of %s", e.APIVersion)
+	}
+	user.Token = answer.Status.Token
+	// They come in PEM, and not in base64 as in a kubeconfig.
+	user.CertificateData = base64.StdEncoding.EncodeToString([]byte(answer.Status.CertificateData))
+	user.KeyData = base64.StdEncoding.EncodeToString([]byte(answer.Status.KeyData))
+	return user, nil
+}

@@ -1,0 +1,138 @@
+package destination
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// kubernetesKey is one key of a Secret. Whatever else is in the Secret stays.
+type kubernetesKey struct {
+	Machine
+	place
+	context         string // of the kubeconfig; empty: its current one
+	namespace, of   string
+	account         string // the folder of the service account, in a cluster
+	fieldManager    string
+	kubeconfigPaths []string
+}
+
+const (
+	// maxSecret is what Kubernetes keeps of a Secret, in bytes.
+	maxSecret = 1 << 20
+	// serviceAccount is where a pod finds who it is.
+	serviceAccount  = "/var/run/secrets/kubernetes.io/serviceaccount"
+	maxFieldManager = 128 // characters
+)
+
+// parseKubernetes takes a context in front, which may have slashes, colons and @ in it.
+func parseKubernetes(m Machine, p place) (Destination, error) {
+	k := &kubernetesKey{Machine: m, place: p, account: serviceAccount, kubeconfigPaths: kubeconfigPaths(m)}
+	where := p.where
+	if i := strings.LastIndexByte(where, '@'); i >= 0 {
+		k.context, where = where[:i], where[i+1:]
+		if k.context == "" {
+			return nil, p.refuse("it has no context before the @")
+		}
+	}
+	k.namespace, k.of, _ = strings.Cut(where, "/")
+	if len(k.namespace) > 63 || strings.Contains(k.namespace, ".") || !isSubdomain(k.namespace) {
+		return nil, p.refuse("a namespace has at most 63 lower-case letters, digits and -, and none of the latter at its ends")
+	}
+	if !isSubdomain(k.of) {
+		return nil, p.refuse("a Secret's name has lower-case letters, digits, - and ., and none of the latter two at its ends")
+	}
+	if !isSlug(p.field) || len(p.field) > 253 || strings.HasPrefix(p.field, "..") {
+		return nil, p.refuse("a key of a Secret has at most 253 letters, digits, -, _ and .")
+	}
+	k.fieldManager = fieldManager(p.field)
+	return k, nil
+}
+
+// fieldManager is one for each key: what a manager applies no more is taken away, so
+// that one for all keys would leave the last one alone.
+func fieldManager(key string) string {
+	if name := "fob-" + key; len(name) <= maxFieldManager {
+		return name
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "fob-" + hex.EncodeToString(sum[:])
+}
+
+func (k *kubernetesKey) Name() string { return k.name }
+
+func (k *kubernetesKey) Check(value secret.Secret) error {
+	if n := len(value.Reveal()); n == 0 || n > maxSecret {
+		return fmt.Errorf("%w: Kubernetes takes 1 to %d bytes, and it has %d", ErrValue, maxSecret, n)
+	}
+	return nil
+}
+
+// Deliver applies a Secret that has this key alone, on the server: it makes the Secret
+// where there is none, and asks for no right to read one.
+func (k *kubernetesKey) Deliver(ctx context.Context, value secret.Secret) error {
+	a, err := k.api(ctx)
+	if err != nil {
+		return err
+	}
+	a.conceal(value)
+	// The answer would be the whole Secret, and may be more than fob reads.
+	a.header.Set("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
+	query := url.Values{"fieldManager": {k.fieldManager}, "force": {"true"}, "fieldValidation": {"Strict"}}
+	path := "/api/v1/namespaces/" + k.namespace + "/secrets/" + k.of + "?" + query.Encode()
+	// JSON is YAML; neither a namespace nor a name nor base64 has anything to escape.
+	body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"%s","namespace":"%s"},"data":{"%s":"%s"}}`,
+		k.of, k.namespace, k.field, base64.StdEncoding.EncodeToString([]byte(value.Reveal())))
+	for try := 1; ; try++ {
+		err := a.send(ctx, http.MethodPatch, path, "application/apply-patch+yaml", []byte(body), nil)
+		if !isAnswer(err, http.StatusConflict) || try == maxTries || !pause(ctx, time.Duration(try)*100*time.Millisecond) {
+			return err
+		}
+	}
+}
+
+// api knows who asks: whoever was chosen, else the user of the kubeconfig, else the
+// account of the pod that fob runs in.
+func (k *kubernetesKey) api(ctx context.Context) (*api, error) {
+	chosen, err := k.chosen(ctx, "kubernetes")
+	if err != nil {
+		return nil, err
+	}
+	access, err := k.access(ctx, chosen)
+	if err != nil {
+		return nil, err
+	}
+	m := k.Machine
+	if m.HTTP, err = m.client(access.options); err != nil {
+		return nil, kubeProblem("the certificates that the kubeconfig names cannot be used: %v", err)
+	}
+	a, err := newAPI(m, access.server)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !access.token.IsZero():
+		a.authorize("Authorization", "Bearer ", access.token)
+	case access.options.Certificate == nil:
+		return nil, fmt.Errorf("%w: kubernetes needs --as PROFILE, or a user in the kubeconfig", ErrNoCredential)
+	}
+	return a, nil
+}
+
+// isSubdomain reports whether text is a name as RFC 1123 has it.
+func isSubdomain(text string) bool {
+	for _, label := range strings.Split(text, ".") {
+		if label == "" || strings.Trim(label, "-") != label || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return len(text) <= 253
+}
