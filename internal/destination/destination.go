@@ -94,6 +94,7 @@ var kinds = []struct {
 	{"gitea", "gitea:OWNER/REPO#NAME", parseGitea},
 	{"vault", "vault:MOUNT/PATH#FIELD", parseVault},
 	{"kubernetes", "kubernetes:NAMESPACE/NAME#KEY", parseKubernetes},
+	{awsScheme, awsScheme + ":SECRET#KEY", parseAWS},
 	{"exec", "exec:NAME", parseCommand},
 }
 

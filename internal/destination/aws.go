@@ -1,0 +1,304 @@
+package destination
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	cryptorand "crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// awsField is a key of a secret in AWS Secrets Manager that is a JSON object, as its
+// console makes them. The other keys stay.
+type awsField struct {
+	Machine
+	place
+	region, base string
+}
+
+const (
+	// maxAWSValue is what Secrets Manager keeps of a secret, in bytes.
+	maxAWSValue = 65536
+	// maxAWSTries are the writes that others may get ahead of.
+	maxAWSTries = 10
+	maxAWSFile  = 1 << 20
+	awsScheme   = "aws-secretsmanager"
+	awsStage    = "fob" // the label of a version that is not the current one yet
+)
+
+func parseAWS(m Machine, p place) (Destination, error) {
+	name, arnRegion := p.where, ""
+	if arn := strings.SplitN(p.where, ":", 7); len(arn) == 7 && arn[0] == "arn" && arn[2] == "secretsmanager" && arn[5] == "secret" {
+		arnRegion, name = arn[3], arn[6]
+	}
+	if len(name) > 512 || name == "" || strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789/_+=.@-") != "" {
+		return nil, p.refuse("a secret's name has at most 512 letters, digits and /_+=.@-, or is an ARN")
+	}
+	region := cmp.Or(arnRegion, m.Getenv("AWS_REGION"), m.Getenv("AWS_DEFAULT_REGION"), awsProfile(m)["region"])
+	if region == "" {
+		return nil, p.refuse("nothing says in which region it is: set AWS_REGION")
+	}
+	if strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" { // it becomes a part of a host's name
+		return nil, p.refuse("%q is no region", safetext.Line(region))
+	}
+	domain := ".amazonaws.com"
+	if strings.HasPrefix(region, "cn-") {
+		domain += ".cn"
+	}
+	base := cmp.Or(m.URLs[awsScheme], m.Getenv("AWS_ENDPOINT_URL_SECRETS_MANAGER"), m.Getenv("AWS_ENDPOINT_URL"), "https://secretsmanager."+region+domain)
+	return &awsField{m, p, region, base}, nil
+}
+
+func (f *awsField) Name() string { return f.name }
+
+func (f *awsField) Check(value secret.Secret) error {
+	return checkText(value, 1, maxAWSValue, "AWS Secrets Manager")
+}
+
+// awsClient makes the calls of one delivery.
+type awsClient struct {
+	*api
+	request sigV4
+	key     awsKey
+	name    string // of the secret
+}
+
+func (f *awsField) connect(ctx context.Context) (*awsClient, error) {
+	key, err := f.key(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := newAPI(f.Machine, f.base)
+	if err != nil {
+		return nil, err
+	}
+	a.conceal(key.secret)
+	a.conceal(key.access)
+	base, err := url.Parse(a.base + "/")
+	if err != nil {
+		return nil, err
+	}
+	request := sigV4{method: http.MethodPost, host: base.Host, path: base.EscapedPath(), region: f.region, service: "secretsmanager"}
+	return &awsClient{a, request, key, f.where}, nil
+}
+
+// awsVersion is one version of a secret.
+type awsVersion struct {
+	ID     string  `json:"VersionId"`
+	Text   *string `json:"SecretString"`
+	fields map[string]json.RawMessage
+}
+
+// Deliver writes a version beside the current one, and makes it the current one if that
+// is still the one that it has read: no writer's key is lost.
+func (f *awsField) Deliver(ctx context.Context, value secret.Secret) error {
+	c, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	c.conceal(value)
+	for try := 1; ; try++ {
+		done, err := c.put(ctx, f.field, value)
+		if err != nil && awsCode(err) != "InvalidParameterException" { // so it calls another current one
+			return err
+		}
+		if done || try == maxAWSTries || !pause(ctx, rand.N(time.Duration(try)*200*time.Millisecond)) {
+			return err
+		}
+	}
+}
+
+// put tries once, and reports whether the value is there.
+func (c *awsClient) put(ctx context.Context, field string, value secret.Secret) (done bool, err error) {
+	base, err := c.current(ctx)
+	if err != nil || base.has(field, value) {
+		return err == nil, err
+	}
+	written, err := c.write(ctx, base, field, value)
+	if err != nil || base.ID == "" {
+		return false, err // the first version is the current one, if no other was first
+	}
+	in := map[string]any{"SecretId": c.name, "VersionStage": "AWSCURRENT", "MoveToVersionId": written, "RemoveFromVersionId": base.ID}
+	err = c.call(ctx, "UpdateSecretVersionStage", in, nil)
+	return err == nil, err
+}
+
+func (v awsVersion) has(field string, value secret.Secret) bool {
+	var held string
+	return json.Unmarshal(v.fields[field], &held) == nil && held == value.Reveal()
+}
+
+// current is the current version. A zero one means that there is none.
+func (c *awsClient) current(ctx context.Context) (awsVersion, error) {
+	var v awsVersion
+	err := c.call(ctx, "GetSecretValue", map[string]any{"SecretId": c.name, "VersionStage": "AWSCURRENT"}, &v)
+	if awsCode(err) == "ResourceNotFoundException" && !strings.HasPrefix(c.name, "arn:") {
+		return awsVersion{}, nil
+	}
+	if err != nil {
+		return v, err
+	}
+	if v.Text == nil || json.Unmarshal([]byte(*v.Text), &v.fields) != nil {
+		return v, &SetupError{"the secret is no JSON object: fob adds a key to nothing else", "name another secret; fob makes it where there is none"}
+	}
+	return v, nil
+}
+
+// write makes the secret where there is none, else a version beside the current one.
+func (c *awsClient) write(ctx context.Context, base awsVersion, field string, value secret.Secret) (id string, err error) {
+	fields := make(map[string]json.RawMessage)
+	maps.Copy(fields, base.fields)
+	if fields[field], err = json.Marshal(value.Reveal()); err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(fields)
+	if err != nil {
+		return "", err
+	}
+	// A call that is made twice is one to AWS by this. It is seen by people who may not
+	// see values, so that it is no hash of one.
+	in := map[string]any{"ClientRequestToken": newUUID(), "SecretString": string(text)}
+	var out awsVersion
+	if base.ID == "" {
+		in["Name"] = c.name
+		err = c.call(ctx, "CreateSecret", in, &out)
+		if awsCode(err) != "ResourceExistsException" {
+			return out.ID, err
+		}
+		delete(in, "Name") // another was first, or there is a secret without a value
+	}
+	in["SecretId"], in["VersionStages"] = c.name, []string{awsStage}
+	err = c.call(ctx, "PutSecretValue", in, &out)
+	return out.ID, err
+}
+
+// call makes one call. AWS answers 400 to all that it refuses.
+func (c *awsClient) call(ctx context.Context, action string, in map[string]any, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	const contentType = "application/x-amz-json-1.1"
+	one := *c.api
+	for try := 1; ; try++ {
+		one.header = http.Header{"Content-Type": {contentType}, "X-Amz-Target": {"secretsmanager." + action}}
+		request := c.request
+		request.body = body
+		request.sign(one.header, c.key, c.now())
+		err = one.send(ctx, request.method, "/", contentType, body, out)
+		if awsCode(err) != "ThrottlingException" || try == maxTries || !pause(ctx, time.Duration(try)*500*time.Millisecond) {
+			break
+		}
+	}
+	switch awsCode(err) {
+	case "AccessDeniedException":
+		return &SetupError{err.Error(), "allow it secretsmanager:GetSecretValue, PutSecretValue, UpdateSecretVersionStage and CreateSecret for that secret"}
+	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "IncompleteSignatureException", "InvalidClientTokenId":
+		return &SetupError{err.Error(), "give a key that is good: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if it has one; see the clock, too"}
+	}
+	return err
+}
+
+// awsCode is AWS's name for what went wrong.
+func awsCode(err error) string {
+	var answer *AnswerError
+	var body struct {
+		Type string `json:"__type"`
+	}
+	if !errors.As(err, &answer) || json.Unmarshal(answer.body, &body) != nil {
+		return ""
+	}
+	return body.Type[strings.LastIndexByte(body.Type, '#')+1:]
+}
+
+func newUUID() string {
+	var b [16]byte
+	_, _ = cryptorand.Read(b[:]) // it never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// key is the environment's, else that of a profile in AWS's own files.
+func (f *awsField) key(ctx context.Context) (awsKey, error) {
+	chosen, err := f.chosen(ctx, awsScheme)
+	if err != nil {
+		return awsKey{}, err
+	}
+	if !chosen.IsZero() {
+		return awsKey{}, &SetupError{"AWS takes keys of its own, and no token of a login: --as is not for it", "name the platform that it is for, as in --as github=work, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"}
+	}
+	from := map[string]string{
+		"aws_access_key_id": f.Getenv("AWS_ACCESS_KEY_ID"), "aws_secret_access_key": f.Getenv("AWS_SECRET_ACCESS_KEY"), "aws_session_token": f.Getenv("AWS_SESSION_TOKEN"),
+	}
+	profile := awsProfile(f.Machine)
+	if from["aws_access_key_id"] == "" {
+		from = profile
+	}
+	key := awsKey{from["aws_access_key_id"], secret.New(from["aws_secret_access_key"]), secret.New(from["aws_session_token"])}
+	switch {
+	case key.id != "" && !key.secret.IsZero():
+		return key, nil
+	case len(profile) > 0:
+		return key, &SetupError{"the AWS profile has no key of its own", `put one into the environment: eval "$(aws configure export-credentials --format env)"`}
+	}
+	return key, fmt.Errorf("%w: %s needs AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws", ErrNoCredential, awsScheme)
+}
+
+// awsProfile is what AWS's two files say of the profile that counts.
+func awsProfile(m Machine) map[string]string {
+	name := cmp.Or(m.Getenv("AWS_PROFILE"), m.Getenv("AWS_DEFAULT_PROFILE"), "default")
+	settings := make(map[string]string)
+	home := cmp.Or(m.Getenv("HOME"), m.Getenv("USERPROFILE"))
+	section := "profile " + name
+	if name == "default" {
+		section = name
+	}
+	for _, file := range []struct{ variable, name, section string }{
+		{"AWS_CONFIG_FILE", "config", section},
+		{"AWS_SHARED_CREDENTIALS_FILE", "credentials", name},
+	} {
+		path := m.Getenv(file.variable)
+		if path == "" && home == "" {
+			continue
+		}
+		text, err := atomicfile.ReadRegular(cmp.Or(path, filepath.Join(home, ".aws", file.name)), maxAWSFile)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			continue // it will be missed
+		}
+		readSection(settings, text, file.section)
+	}
+	return settings
+}
+
+// readSection takes one section of a file as AWS writes them. Lines that are indented
+// belong to the setting above, and are none of ours.
+func readSection(settings map[string]string, text []byte, section string) {
+	inside := false
+	for line := range bytes.Lines(text) {
+		trimmed := strings.TrimSpace(string(line))
+		if strings.HasPrefix(trimmed, "[") {
+			heading, _, _ := strings.Cut(trimmed[1:], "]")
+			inside = strings.Join(strings.Fields(heading), " ") == section
+			continue
+		}
+		name, value, found := strings.Cut(trimmed, "=")
+		if !inside || !found || strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, ";") || line[0] == ' ' || line[0] == '\t' {
+			continue
+		}
+		settings[strings.ToLower(strings.TrimSpace(name))] = strings.TrimSpace(value)
+	}
+}
