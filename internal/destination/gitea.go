@@ -3,11 +3,13 @@ package destination
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -28,8 +30,8 @@ func parseGitea(m Machine, p place) (Destination, error) {
 	if g.base == "" {
 		return nil, p.refuse("nothing says where Gitea is: set GITEA_URL, or 'gitea' under [destination.url] in the configuration")
 	}
-	if upper := strings.ToUpper(p.field); !isIdentifier(p.field) || strings.HasPrefix(upper, "GITEA_") || strings.HasPrefix(upper, "GITHUB_") {
-		return nil, p.refuse("a secret's name has letters, digits and _, and starts neither with a digit nor with GITEA_ or GITHUB_")
+	if upper := strings.ToUpper(p.field); !isIdentifier(p.field) || strings.HasPrefix(upper, "GITEA_") || strings.HasPrefix(upper, "GITHUB_") || upper == "CI" {
+		return nil, p.refuse("a secret's name has letters, digits and _, starts neither with a digit nor with GITEA_ or GITHUB_, and is not CI")
 	}
 	if org, isOrg := strings.CutPrefix(p.where, "org:"); isOrg && isSlug(org) {
 		g.path = "/api/v1/orgs/" + url.PathEscape(org)
@@ -55,7 +57,7 @@ func (g *gitea) Check(value secret.Secret) error {
 	return nil
 }
 
-// Deliver keeps line breaks as they are but for CR LF, which Gitea makes LF.
+// Deliver keeps the secret's description, which Gitea would empty.
 func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
 	token, err := g.credential(ctx, "gitea", "GITEA_TOKEN", "FORGEJO_TOKEN")
 	if err != nil {
@@ -68,7 +70,38 @@ func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
 	a.authorize("Authorization", "token ", token)
 	a.conceal(value)
 	in := map[string]string{"data": value.Reveal()}
+	description, err := g.description(ctx, a)
+	if err != nil {
+		return err
+	}
+	if description != "" {
+		in["description"] = description
+	}
 	return a.do(ctx, http.MethodPut, g.path+"/actions/secrets/"+url.PathEscape(g.field), in, nil)
+}
+
+// maxGiteaPages of 50 secrets are looked through.
+const maxGiteaPages = 20
+
+// description is what the secret's list says of it. An older Gitea, and Forgejo, have
+// neither a list nor descriptions.
+func (g *gitea) description(ctx context.Context, a *api) (string, error) {
+	for page := 1; page <= maxGiteaPages; page++ {
+		var listed []struct{ Name, Description string }
+		err := a.do(ctx, http.MethodGet, fmt.Sprintf("%s/actions/secrets?limit=50&page=%d", g.path, page), nil, &listed)
+		if isAnswer(err, http.StatusNotFound, http.StatusMethodNotAllowed) || errors.Is(err, httpclient.ErrMalformed) {
+			return "", nil
+		}
+		for _, secret := range listed {
+			if strings.EqualFold(secret.Name, g.field) {
+				return secret.Description, nil
+			}
+		}
+		if err != nil || len(listed) == 0 {
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 // isSlug reports whether text can be one segment of a path: what platforms call owners,

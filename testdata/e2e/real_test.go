@@ -43,7 +43,7 @@ func (m module) built(t *testing.T) (program, source string) {
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), m.goMod(t, at.GoMod), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m.run(t, dir, "build", "-mod=mod", "-trimpath", "-ldflags", "-s -w", "-tags", m.tags, "-o", program+".new", m.program)
+	m.run(t, dir, "build", "-mod=mod", "-ldflags", "-s -w", "-tags", m.tags, "-o", program+".new", m.program)
 	if err := os.Rename(program+".new", program); err != nil {
 		t.Fatal(err)
 	}
