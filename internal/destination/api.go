@@ -42,9 +42,9 @@ func newAPI(m Machine, base string) (*api, error) {
 	return &api{http: httpclient.WithoutRedirects(m.HTTP), base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now}, nil
 }
 
-// authorize sets a header that has a credential in it, and hides that in messages.
-func (a *api) authorize(header, prefix string, credential secret.Secret) {
-	a.header.Set(header, prefix+credential.Reveal())
+// authorize shows a credential with every request, and hides it in messages.
+func (a *api) authorize(prefix string, credential secret.Secret) {
+	a.header.Set("Authorization", prefix+credential.Reveal())
 	a.conceal(credential)
 }
 
@@ -166,11 +166,14 @@ func (a *api) once(ctx context.Context, method, path, contentType string, body [
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return httpclient.Judge(err)
+	if err != nil { // the network's, as if no answer had begun
+		return httpclient.Judge(&url.Error{Op: method, Err: err})
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return &AnswerError{req.URL.Host, resp.StatusCode, a.messageIn(answer), a.retryAfter(resp.Header), answer}
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(answer), []byte("<")) {
+		return fmt.Errorf("%w: %s answered with a page for people, as a login in between does", httpclient.ErrMalformed, safetext.Line(req.URL.Host))
 	}
 	if out == nil {
 		return nil

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -66,7 +67,7 @@ func parseAWS(m Machine, p place) (Destination, error) {
 func (f *awsField) Name() string { return f.name }
 
 func (f *awsField) Check(value secret.Secret) error {
-	return checkText(value, 1, maxAWSValue, "AWS Secrets Manager")
+	return checkText(value, maxAWSValue, "AWS Secrets Manager")
 }
 
 // awsClient makes the calls of one delivery.
@@ -116,8 +117,11 @@ func (f *awsField) Deliver(ctx context.Context, value secret.Secret) error {
 		if err != nil && awsCode(err) != "InvalidParameterException" { // so it calls another current one
 			return err
 		}
-		if done || try == maxAWSTries || !pause(ctx, rand.N(time.Duration(try)*200*time.Millisecond)) {
-			return err
+		if done {
+			return nil
+		}
+		if try == maxAWSTries || !pause(ctx, rand.N(time.Duration(try)*50*time.Millisecond)) {
+			return cmp.Or[error](err, &AnswerError{Host: c.request.host, Status: http.StatusConflict, Message: "others write to the secret all the time"})
 		}
 	}
 }
@@ -148,6 +152,9 @@ func (c *awsClient) current(ctx context.Context) (awsVersion, error) {
 	err := c.call(ctx, "GetSecretValue", map[string]any{"SecretId": c.name, "VersionStage": "AWSCURRENT"}, &v)
 	if awsCode(err) == "ResourceNotFoundException" && !strings.HasPrefix(c.name, "arn:") {
 		return awsVersion{}, nil
+	}
+	if err == nil && v.ID == "" {
+		err = fmt.Errorf("%w: a version without an id", httpclient.ErrMalformed)
 	}
 	if err != nil {
 		return v, err

@@ -178,9 +178,9 @@ func (m Machine) client(o httpclient.Options) (*http.Client, error) {
 }
 
 // checkText refuses what JSON cannot hold: it would be changed without a word.
-func checkText(value secret.Secret, least, most int, platform string) error {
-	if n := len(value.Reveal()); n < least || n > most {
-		return fmt.Errorf("%w: %s takes %d to %d bytes, and it has %d", ErrValue, platform, least, most, n)
+func checkText(value secret.Secret, most int, platform string) error {
+	if n := len(value.Reveal()); n == 0 || n > most {
+		return fmt.Errorf("%w: %s takes 1 to %d bytes, and it has %d", ErrValue, platform, most, n)
 	}
 	if !utf8.ValidString(value.Reveal()) {
 		return fmt.Errorf("%w: %s takes text in UTF-8", ErrValue, platform)

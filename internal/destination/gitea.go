@@ -48,7 +48,7 @@ func parseGitea(m Machine, p place) (Destination, error) {
 func (g *gitea) Name() string { return g.name }
 
 func (g *gitea) Check(value secret.Secret) error {
-	if err := checkText(value, 1, maxGiteaValue, "Gitea"); err != nil {
+	if err := checkText(value, maxGiteaValue, "Gitea"); err != nil {
 		return err
 	}
 	if strings.ContainsRune(value.Reveal(), 0) {
@@ -67,7 +67,7 @@ func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
 	if err != nil {
 		return err
 	}
-	a.authorize("Authorization", "token ", token)
+	a.authorize("token ", token)
 	a.conceal(value)
 	in := map[string]string{"data": value.Reveal()}
 	description, err := g.description(ctx, a)

@@ -82,8 +82,8 @@ func (g *github) Deliver(ctx context.Context, value secret.Secret) error {
 	if err != nil {
 		return err
 	}
-	a.authorize("Authorization", "Bearer ", token)
-	a.hide = append(a.hide, value.Reveal())
+	a.authorize("Bearer ", token)
+	a.conceal(value)
 	a.header.Set("Accept", "application/vnd.github+json")
 	a.header.Set("X-GitHub-Api-Version", "2022-11-28")
 	err = g.put(ctx, a, value)

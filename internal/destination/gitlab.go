@@ -66,7 +66,7 @@ func (g *gitlab) Check(value secret.Secret) error {
 		return fmt.Errorf("%w: GitLab masks what is one line of %d to %d characters without blanks; another can be given in base64",
 			ErrValue, minGitLabValue, maxGitLabValue)
 	}
-	return nil
+	return checkText(value, len(text), "GitLab")
 }
 
 // Deliver changes the variable, and makes it where there is none.
@@ -79,8 +79,8 @@ func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
 	if err != nil {
 		return err
 	}
-	a.authorize("Authorization", "Bearer ", token)
-	a.hide = append(a.hide, value.Reveal())
+	a.authorize("Bearer ", token)
+	a.conceal(value)
 	if err = g.change(ctx, a, value); !isAnswer(err, http.StatusNotFound) {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -91,8 +92,12 @@ func (k *kubernetesKey) Deliver(ctx context.Context, value secret.Secret) error 
 	// JSON is YAML; neither a namespace nor a name nor base64 has anything to escape.
 	body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"%s","namespace":"%s"},"data":{"%s":"%s"}}`,
 		k.of, k.namespace, k.field, base64.StdEncoding.EncodeToString([]byte(value.Reveal())))
+	var applied struct{ Metadata struct{ Name string } }
 	for try := 1; ; try++ {
-		err := a.send(ctx, http.MethodPatch, path, "application/apply-patch+yaml", []byte(body), nil)
+		err := a.send(ctx, http.MethodPatch, path, "application/apply-patch+yaml", []byte(body), &applied)
+		if err == nil && applied.Metadata.Name != k.of {
+			return fmt.Errorf("%w: it does not name the Secret", httpclient.ErrMalformed)
+		}
 		if !isAnswer(err, http.StatusConflict) || try == maxTries || !pause(ctx, time.Duration(try)*100*time.Millisecond) {
 			return err
 		}
@@ -120,7 +125,7 @@ func (k *kubernetesKey) api(ctx context.Context) (*api, error) {
 	}
 	switch {
 	case !access.token.IsZero():
-		a.authorize("Authorization", "Bearer ", access.token)
+		a.authorize("Bearer ", access.token)
 	case access.options.Certificate == nil:
 		return nil, fmt.Errorf("%w: kubernetes needs --as PROFILE, or a user in the kubeconfig", ErrNoCredential)
 	}

@@ -57,7 +57,7 @@ func parseVault(m Machine, p place) (Destination, error) {
 func (v *vaultField) Name() string { return v.name }
 
 func (v *vaultField) Check(value secret.Secret) error {
-	return checkText(value, 1, maxVaultValue, "Vault")
+	return checkText(value, maxVaultValue, "Vault")
 }
 
 // Deliver writes a new version if none has come since the one that it read, and reads
@@ -98,7 +98,7 @@ func (v *vaultField) api(ctx context.Context) (*api, error) {
 		return nil, err
 	}
 	// Vault takes it as X-Vault-Token, too, which other programs do not know to hide.
-	a.authorize("Authorization", "Bearer ", token)
+	a.authorize("Bearer ", token)
 	a.header.Set("X-Vault-Request", "true") // an agent in between may insist
 	if namespace := cmp.Or(m.Getenv("VAULT_NAMESPACE"), m.Getenv("BAO_NAMESPACE")); namespace != "" {
 		a.header.Set("X-Vault-Namespace", namespace)
