@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -79,7 +80,7 @@ func (a *app) machine(as []string) (destination.Machine, error) {
 	}
 	var reading sync.Mutex // deliveries ask at once, and a store is for one goroutine at a time
 	return destination.Machine{
-		HTTP: client, Client: ownClient, Getenv: a.getenv, Now: a.now, URLs: cfg.Destination.URL, Commands: cfg.Commands,
+		HTTP: client, Client: ownClient(cfg.CAFile), Getenv: a.getenv, Now: a.now, URLs: cfg.Destination.URL, Commands: cfg.Commands,
 		Environ: os.Environ(), DotenvRoots: roots, LockDir: filepath.Join(paths.Data, "locks"),
 		Credential: func(ctx context.Context, scheme string) (secret.Secret, error) {
 			source, named := chosen[scheme]
@@ -96,10 +97,13 @@ func (a *app) machine(as []string) (destination.Machine, error) {
 	}, nil
 }
 
-// ownClient is the HTTP client for a platform that has certificates of its own.
-func ownClient(o httpclient.Options) (*http.Client, error) {
-	o.UserAgent = userAgent()
-	return httpclient.New(o)
+// ownClient makes HTTP clients for platforms that have certificates of their own.
+func ownClient(caFile string) func(httpclient.Options) (*http.Client, error) {
+	return func(o httpclient.Options) (*http.Client, error) {
+		o.CAFile = cmp.Or(o.CAFile, caFile)
+		o.UserAgent = userAgent()
+		return httpclient.New(o)
+	}
 }
 
 // credentialsOf says by platform what is shown to it; "" is any platform. The command

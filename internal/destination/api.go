@@ -203,6 +203,9 @@ func (a *api) retryAfter(h http.Header) time.Duration {
 	return 0
 }
 
+// maxMessage is how many bytes somebody may read.
+const maxMessage = 16 << 10
+
 // messageIn finds what a platform says of its refusal. A page of HTML says nothing.
 func (a *api) messageIn(body []byte) string {
 	var answer struct {
@@ -220,6 +223,9 @@ func (a *api) messageIn(body []byte) string {
 				continue
 			}
 			text = string(inJSON)
+		}
+		if len(text) > maxMessage { // hiding what is ours in it would take its time
+			return ""
 		}
 		if text != "" {
 			return a.inert(text)

@@ -42,14 +42,12 @@ const (
 )
 
 func parseAWS(m Machine, p place) (Destination, error) {
-	name, arnRegion := p.where, ""
-	if arn := strings.SplitN(p.where, ":", 7); len(arn) == 7 && arn[0] == "arn" && arn[2] == "secretsmanager" && arn[5] == "secret" {
-		arnRegion, name = arn[3], arn[6]
+	// An ARN could name another's account, which may let everybody write: whoever writes
+	// destinations into a registry would have keys delivered there.
+	if strings.Trim(strings.ToLower(p.where), "abcdefghijklmnopqrstuvwxyz0123456789/_+=.@-") != "" {
+		return nil, p.refuse("a secret's name has letters, digits and /_+=.@-; an ARN is not taken")
 	}
-	if len(name) > 512 || name == "" || strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789/_+=.@-") != "" {
-		return nil, p.refuse("a secret's name has at most 512 letters, digits and /_+=.@-, or is an ARN")
-	}
-	region := cmp.Or(arnRegion, m.Getenv("AWS_REGION"), m.Getenv("AWS_DEFAULT_REGION"), awsProfile(m)["region"])
+	region := cmp.Or(m.Getenv("AWS_REGION"), m.Getenv("AWS_DEFAULT_REGION"), awsProfile(m)["region"])
 	if region == "" {
 		return nil, p.refuse("nothing says in which region it is: set AWS_REGION")
 	}
@@ -150,7 +148,7 @@ func (v awsVersion) has(field string, value secret.Secret) bool {
 func (c *awsClient) current(ctx context.Context) (awsVersion, error) {
 	var v awsVersion
 	err := c.call(ctx, "GetSecretValue", map[string]any{"SecretId": c.name, "VersionStage": "AWSCURRENT"}, &v)
-	if awsCode(err) == "ResourceNotFoundException" && !strings.HasPrefix(c.name, "arn:") {
+	if awsCode(err) == "ResourceNotFoundException" {
 		return awsVersion{}, nil
 	}
 	if err == nil && v.ID == "" {

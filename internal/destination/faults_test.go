@@ -98,6 +98,7 @@ func TestNoPlatformIsTrusted(t *testing.T) {
 		"too much":          {text(500, strings.Repeat("x", 2<<20)), 3},
 		"an odd status":     {status(999), 3},
 		"a list for errors": {text(400, `{"errors":{"a":[{"b":null}]},"message":[[[]]]}`), 2},
+		"a long message":    {text(400, `{"message":"`+strings.Repeat("canary-of-the-value ", 40000)+`"}`), 2},
 		"deep":              {text(400, strings.Repeat("[", 20000)), 2},
 		"half an answer": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")

@@ -110,9 +110,11 @@ func (k *kubernetesKey) access(ctx context.Context, chosen secret.Secret) (kubeA
 		return access, err
 	}
 	if user.Exec != nil && user.Token == "" && user.TokenFile == "" {
+		as := user.As
 		if user, err = user.Exec.run(ctx, k.Environ, user.dir, cluster); err != nil {
 			return access, err
 		}
+		user.As = as
 	}
 	return access, user.show(&access)
 }
@@ -339,7 +341,7 @@ func (e *kubeExec) run(ctx context.Context, environ []string, dir string, cluste
 		environ = append(environ, variable.Name+"="+variable.Value)
 	}
 	program := e.Command
-	if strings.ContainsRune(program, filepath.Separator) {
+	if filepath.Base(program) != program { // a name alone is looked for in PATH
 		program = from(dir, program)
 	}
 	out, err := Run(ctx, append([]string{program}, e.Args...), append(environ, "KUBERNETES_EXEC_INFO="+string(info)), secret.Secret{})
