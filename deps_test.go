@@ -19,6 +19,8 @@ var banned = map[string]string{
 	"github.com/spf13/viper":                     "the configuration is read once, by one package",
 	"cloud.google.com/go/compute/metadata":       "no cloud SDK is linked",
 	"k8s.io/client-go/kubernetes":                "client-go costs milliseconds at every start",
+	"github.com/hashicorp/vault/api":             "a destination is a few REST calls",
+	"github.com/aws/aws-sdk-go-v2/aws":           "a destination is a few REST calls",
 	"github.com/rogpeppe/go-internal/testscript": "for tests alone",
 }
 

@@ -93,7 +93,7 @@ var kinds = []struct {
 	{"gitlab", "gitlab:GROUP/PROJECT[@SCOPE]#NAME", parseGitLab},
 	{"gitea", "gitea:OWNER/REPO#NAME", parseGitea},
 	{"vault", "vault:MOUNT/PATH#FIELD", parseVault},
-	{"kubernetes", "kubernetes:NAMESPACE/NAME#KEY", parseKubernetes},
+	{"kubernetes", "kubernetes:[CONTEXT@]NAMESPACE/NAME#KEY", parseKubernetes},
 	{awsScheme, awsScheme + ":SECRET#KEY", parseAWS},
 	{"exec", "exec:NAME", parseCommand},
 }

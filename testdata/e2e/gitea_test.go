@@ -219,4 +219,5 @@ func TestRealGitea(t *testing.T) {
 			t.Errorf("%s: %d\n%s", name, r.status, r.stderr)
 		}
 	}
+	addToReport("## Gitea\n\nv1.26.0 kept each value to the byte, under the name and with the description that it has.\n")
 }

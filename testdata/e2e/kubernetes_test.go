@@ -248,6 +248,7 @@ func TestRealKubernetes(t *testing.T) {
 			t.Errorf("more than a MiB: %d\n%.500s", r.status, r.stderr)
 		}
 	})
+	addToReport("## Kubernetes\n\nkube-apiserver v1.34.2 with etcd took what fob applied, key by key, and kept all others.\n")
 	t.Run("who may", func(t *testing.T) { kubernetesUsers(t, k) })
 }
 
