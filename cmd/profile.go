@@ -100,6 +100,9 @@ type profileJSON struct {
 	IdentityAudience string   `json:"identity_audience,omitempty"`
 	SubjectTokenType string   `json:"subject_token_type,omitempty"`
 	Audience         string   `json:"audience,omitempty"`
+
+	GitHosts    []string `json:"git_hosts,omitempty"`
+	GitUsername string   `json:"git_username,omitempty"`
 }
 
 func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
@@ -111,6 +114,7 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
 		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
 		SubjectTokenType: p.SubjectTokenType, Audience: p.Audience,
+		GitHosts: full.GitHosts, GitUsername: full.GitUsername,
 	}
 }
 
@@ -158,6 +162,8 @@ func newProfileShowCmd(a *app) *cobra.Command {
 				{"identity audience", shown.IdentityAudience},
 				{"subject token type", shown.SubjectTokenType},
 				{"audience", shown.Audience},
+				{"git hosts", strings.Join(shown.GitHosts, " ")},
+				{"git username", shown.GitUsername},
 			}
 			return a.printTable(filled(rows))
 		},

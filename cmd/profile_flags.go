@@ -52,6 +52,8 @@ func (f *profileFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.RevocationEndpoint, "revocation-endpoint", "", "the revocation endpoint's `URL`, likewise")
 	flags.StringVar(&f.UserinfoEndpoint, "userinfo-endpoint", "", "the userinfo endpoint's `URL`, likewise")
 	flags.StringVar(&f.DeviceAuthorizationEndpoint, "device-authorization-endpoint", "", "the device authorization endpoint's `URL`, likewise")
+	flags.StringArrayVar(&f.GitHosts, "git-host", nil, "the `URL` of a host at which 'fob helper git' may show the tokens: https://HOST, maybe with a port and a path; may be repeated")
+	flags.StringVar(&f.GitUsername, "git-username", "", "the `NAME` that such a host wants beside a token")
 	for flag, values := range map[string][]string{
 		"storage": {storageKeyring, storageFile}, "provider": providerNames(), "grant": config.Grants(),
 		"client-assertion-audience": oauth.AssertionAudiences(), "token-endpoint-auth-method": oauth.AuthMethods(), "identity": {"github", "gitlab", "env:", "file:", "command"},
@@ -93,6 +95,7 @@ func (f *profileFlags) apply(p *config.Profile) error {
 		{"identity", &p.Identity, &f.Identity},
 		{"identity-audience", &p.IdentityAudience, &f.IdentityAudience},
 		{"audience", &p.Audience, &f.Audience},
+		{"git-username", &p.GitUsername, &f.GitUsername},
 	} {
 		if f.given(set.flag) {
 			*set.field = *set.value
@@ -112,7 +115,10 @@ func (f *profileFlags) apply(p *config.Profile) error {
 		p.Scopes = strings.Fields(strings.Join(f.scopes, " "))
 	}
 	if f.given("resource") {
-		p.Resources = f.resources()
+		p.Resources = nonEmpty(f.Resources)
+	}
+	if f.given("git-host") {
+		p.GitHosts = nonEmpty(f.GitHosts)
 	}
 	if f.dpop != nil {
 		p.DPoP = *f.dpop
@@ -147,9 +153,9 @@ func (f *profileFlags) applyFiles(p *config.Profile) error {
 	return nil
 }
 
-// resources are those that were named; an empty one names none.
-func (f *profileFlags) resources() []string {
-	return slices.DeleteFunc(slices.Clone(f.Resources), func(resource string) bool { return resource == "" })
+// nonEmpty are the values of a flag that may be repeated; an empty one names none.
+func nonEmpty(values []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
 }
 
 // checkGrant refuses settings that the profile's grant would leave unused.
@@ -205,9 +211,14 @@ func (f *profileFlags) checkURLs() error {
 			return withHint(usagef("--%s: %s", u.flag, err), "give an https URL; http is for loopback addresses alone")
 		}
 	}
-	for _, resource := range f.resources() {
+	for _, resource := range nonEmpty(f.Resources) {
 		if err := oauth.CheckResource(resource); err != nil {
 			return withHint(usagef("--resource: %s", err), "give the API's own name: an https URL, or another absolute URI")
+		}
+	}
+	for _, host := range nonEmpty(f.GitHosts) {
+		if _, err := placeOf(host); err != nil {
+			return withHint(usagef("--git-host: %s", err), "write https://HOST, maybe with a port and a path; http is for loopback addresses alone")
 		}
 	}
 	if f.RedirectURI != "" {

@@ -29,8 +29,11 @@ func exportLine(shell, name, value string) string {
 		quoted := strings.NewReplacer("'", "''", "‘", "‘‘", "’", "’’", "‚", "‚‚", "‛", "‛‛").Replace(value)
 		return fmt.Sprintf("$env:%s = '%s'\n", name, quoted)
 	}
-	return fmt.Sprintf("export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+	return fmt.Sprintf("export %s=%s\n", name, quoteSh(value))
 }
+
+// quoteSh makes one word of a text, for a POSIX shell.
+func quoteSh(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // curlHeader is a header in a configuration for curl -K.
 func curlHeader(name, value string) string {

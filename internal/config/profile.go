@@ -40,6 +40,10 @@ type Profile struct {
 	IdentityAudience string   `toml:"identity_audience"`  // who it is for; empty: the issuer
 	SubjectTokenType string   `toml:"subject_token_type"` // what the server calls it; empty: a JWT
 	Audience         string   `toml:"audience"`           // of the access token (RFC 8693 §2.1)
+
+	// Where other programs may show the tokens: see package helper.
+	GitHosts    []string `toml:"git_hosts"`    // https://HOST, maybe with a port and a path
+	GitUsername string   `toml:"git_username"` // that goes with a token there; empty: any will do
 }
 
 // Authority names the server that a login belongs to: its issuer, or its token
@@ -47,7 +51,7 @@ type Profile struct {
 func (p Profile) Authority() string { return cmp.Or(p.Issuer, p.TokenEndpoint) }
 
 // WithProvider fills what the profile leaves open from its provider's preset. A
-// profile that names a server of its own takes no endpoint from it.
+// profile that names a server of its own takes no endpoint and no host from it.
 func (p Profile) WithProvider() Profile {
 	preset, ok := FindProvider(p.Provider)
 	if !ok {
@@ -60,10 +64,14 @@ func (p Profile) WithProvider() Profile {
 		p.RevocationEndpoint = cmp.Or(p.RevocationEndpoint, preset.RevocationEndpoint)
 		p.UserinfoEndpoint = cmp.Or(p.UserinfoEndpoint, preset.UserinfoEndpoint)
 		p.DeviceAuthorizationEndpoint = cmp.Or(p.DeviceAuthorizationEndpoint, preset.DeviceAuthorizationEndpoint)
+		if len(p.GitHosts) == 0 {
+			p.GitHosts = preset.GitHosts
+		}
 	}
 	if len(p.Scopes) == 0 {
 		p.Scopes = preset.Scopes
 	}
+	p.GitUsername = cmp.Or(p.GitUsername, preset.GitUsername)
 	p.RedirectURI = cmp.Or(p.RedirectURI, preset.RedirectURI)
 	p.TokenEndpointAuthMethod = cmp.Or(p.TokenEndpointAuthMethod, preset.TokenEndpointAuthMethod)
 	p.ClientAssertionAudience = cmp.Or(p.ClientAssertionAudience, preset.ClientAssertionAudience)

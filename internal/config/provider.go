@@ -32,6 +32,8 @@ type Provider struct {
 	TokenEndpointAuthMethod string            `json:"token_endpoint_auth_method,omitempty"`
 	ClientAssertionAudience string            `json:"client_assertion_audience,omitempty"` // as in Profile
 	RedirectURI             string            `json:"redirect_uri"`                        // to register
+	GitHosts                []string          `json:"git_hosts,omitempty"`                 // as in Profile
+	GitUsername             string            `json:"git_username,omitempty"`              // as in Profile
 	Revocation              string            `json:"revocation"`                          // RevokesToken, RevokesGrant or RevokesNothing
 	RevokeAt                string            `json:"revoke_at"`                           // the page to revoke by hand
 	RegisterAt              string            `json:"register_at"`                         // the page to register a client

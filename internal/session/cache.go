@@ -2,6 +2,7 @@ package session
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -94,3 +95,30 @@ func (t *accessToken) outlives(c Clock, minTTL time.Duration) bool {
 }
 
 func (t *accessToken) lifetime() time.Duration { return t.ExpiresAt.Sub(t.IssuedAt) }
+
+// DropToken deletes the cached access token that a server has refused, so that the next
+// call refreshes, and nothing else of the login. One that a sibling has put there
+// meanwhile stays; a zero refused is whatever is there. A login that cannot refresh has
+// but the one in its record, which stays too: it is ErrLoginRequired.
+func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
+	h, _, err := s.peek(ctx)
+	if err != nil {
+		return err
+	}
+	if !h.Refreshes {
+		return fmt.Errorf("the access token of profile %q was refused, and the server gave no refresh token: %w", s.Profile.Name, ErrLoginRequired)
+	}
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	cached, err := s.readCache(h, Target{})
+	if err != nil || cached == nil {
+		return err
+	}
+	if refused.IsZero() || cached.Value.Secret == refused {
+		return s.cache(Target{}).drop()
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/session"
+)
+
+func newHelperCmd(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "helper",
+		Short: "Let git and other programs use the logins",
+		Long: `Let other programs use the logins: they ask fob for a fresh token when they need one,
+and keep none themselves. Each is answered for exactly the hosts that a profile names.`,
+		Example: `  fob helper install git
+  git clone https://github.com/acme/private.git`,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(newHelperGitCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
+	return c
+}
+
+// placeOf reads a host that a configuration names. http is for loopback alone.
+func placeOf(text string) (helper.Place, error) {
+	if err := oauth.CheckURL(text); err != nil {
+		return helper.Place{}, err
+	}
+	return helper.ParsePlace(text)
+}
+
+// helperProfiles are those that a helper may answer with: the one that --profile names, else all.
+func (a *app) helperProfiles(only string) ([]config.Profile, error) {
+	if only != "" {
+		p, err := a.profile([]string{only})
+		return []config.Profile{p}, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	var all []config.Profile
+	for _, name := range cfg.Names() {
+		all = append(all, cfg.Profiles[name])
+	}
+	return all, nil
+}
+
+// chosenRule is the one rule for a place, or none.
+func chosenRule(rules []helper.Rule, asked helper.Place, username string) (helper.Rule, bool, error) {
+	found := helper.Choose(rules, asked, username)
+	for _, r := range found[min(1, len(found)):] {
+		if r.Profile != found[0].Profile {
+			return helper.Rule{}, false, withHint(usagef("the profiles %q and %q are both for %s", found[0].Profile, r.Profile, asked),
+				"name one where the helper is set up: 'fob helper install git --profile %s'", r.Profile)
+		}
+	}
+	if len(found) == 0 {
+		return helper.Rule{}, false, nil
+	}
+	return found[0], true, nil
+}
+
+// bearer gets a token of a profile for another program. One that is bound to a key is
+// of no use to it.
+func (a *app) bearer(ctx context.Context, profile string) (*session.Token, error) {
+	p, err := a.profile([]string{profile})
+	if err != nil {
+		return nil, err
+	}
+	token, err := a.token(ctx, p, session.TokenOptions{})
+	if err != nil {
+		return nil, forProfile(err, profile)
+	}
+	if token.Type != oauth.TypeBearer {
+		return nil, withHint(usagef("the tokens of profile %q are bound to a key, and a helper cannot prove that it has it", profile),
+			"take bearer tokens: 'fob profile set %s --dpop=false', then 'fob login %s'", profile, profile)
+	}
+	return token, nil
+}
+
+// dropRefused forgets a token that a host has refused, and keeps the login.
+func (a *app) dropRefused(ctx context.Context, profile string, q *helper.GitRequest) error {
+	p, err := a.profile([]string{profile})
+	if err != nil {
+		return err
+	}
+	if name, _ := a.givenVariable(p.Name); name != "" || showsIdentity(p) {
+		return nil // nothing is cached that the next call would use
+	}
+	s, err := a.localSession(p)
+	if err != nil {
+		return err
+	}
+	err = s.DropToken(ctx, q.Refused)
+	if errors.Is(err, session.ErrLoginRequired) {
+		return withHint(err, "run 'fob login %s'; if the host refuses that token too, see its scopes: 'fob status %s'", p.Name, p.Name)
+	}
+	return forProfile(err, p.Name)
+}
+
+// notAsked is what to say of input that no program sends.
+func notAsked(err error, program string) error {
+	if errors.Is(err, helper.ErrInput) {
+		return withHint(err, "%s itself runs this command: see 'fob helper --help'", program)
+	}
+	return err
+}
+
+// ownPath is the absolute path under which fob was called. A link is not followed:
+// package managers move what it leads to.
+func ownPath() (string, error) {
+	path, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		path, err = os.Executable()
+	}
+	if err != nil {
+		return "", fmt.Errorf("finding fob's own path: %w", err)
+	}
+	return filepath.Abs(path)
+}

@@ -1,0 +1,117 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/helper"
+)
+
+var gitOperations = []string{"get", "store", "erase", "capability"}
+
+func newHelperGitCmd(a *app) *cobra.Command {
+	var profile string
+	c := &cobra.Command{
+		Use:   "git get|store|erase|capability",
+		Short: "Answer git's question for a credential",
+		Long: `Speak git's credential protocol. git runs this command itself, once it is installed:
+'fob helper install git'.
+
+A token is given for exactly the hosts that a profile names (git_hosts in config.toml,
+or --git-host; presets know their own): scheme, host and port, and the path where one
+is named. Where the login has ended, git is told to stop, not to ask for a password.
+erase forgets the token that the host has refused, never the login; store does
+nothing: the login is kept already.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob login work --issuer https://git.example.com --git-host https://git.example.com
+  fob helper install git
+  printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill`,
+		ValidArgs: gitOperations,
+		Args:      oneOperation(gitOperations),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runHelperGit(cmd.Context(), a, args[0], profile)
+		},
+	}
+	a.profileFlag(c, &profile, "answer with this `PROFILE` alone")
+	return c
+}
+
+// profileFlag is --profile, for commands whose arguments are another program's.
+func (a *app) profileFlag(c *cobra.Command, profile *string, usage string) {
+	c.Flags().StringVar(profile, "profile", "", usage)
+	refuseEmpty(c, "profile")
+	_ = c.RegisterFlagCompletionFunc("profile", func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+		return a.completeProfiles(cmd, nil, word)
+	})
+}
+
+// oneOperation accepts one of the words that another program says.
+func oneOperation(known []string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 || !slices.Contains(known, args[0]) {
+			return withHint(usagef("'%s' takes one of %s", cmd.CommandPath(), strings.Join(known, ", ")), "see '%s --help'", cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+func runHelperGit(ctx context.Context, a *app, operation, profile string) error {
+	switch operation {
+	case "capability":
+		return helper.CapabilitiesOfGit(a.stdout)
+	case "store":
+		return nil
+	}
+	asked, err := helper.ReadGit(a.stdin)
+	if err != nil {
+		return notAsked(err, "git")
+	}
+	rules, err := a.gitRules(profile)
+	if err != nil {
+		return err
+	}
+	rule, found, err := chosenRule(rules, asked.Place, asked.Username)
+	switch {
+	case operation == "erase" && found:
+		return a.dropRefused(ctx, rule.Profile, asked)
+	case err == nil && found:
+		err = a.answerGit(ctx, asked, rule)
+	}
+	if err != nil && operation == "get" { // or git would go on and ask for a password
+		return errors.Join(err, helper.QuitGit(a.stdout))
+	}
+	return err
+}
+
+func (a *app) answerGit(ctx context.Context, asked *helper.GitRequest, rule helper.Rule) error {
+	token, err := a.bearer(ctx, rule.Profile)
+	if err != nil {
+		return err
+	}
+	return asked.WriteGit(a.stdout, helper.Credential{Username: rule.Username, Token: token.Value, ExpiresAt: token.ExpiresAt})
+}
+
+// gitRules are the hosts that the profiles name.
+func (a *app) gitRules(only string) ([]helper.Rule, error) {
+	profiles, err := a.helperProfiles(only)
+	if err != nil {
+		return nil, err
+	}
+	var rules []helper.Rule
+	for _, p := range profiles {
+		full := p.WithProvider()
+		for _, host := range full.GitHosts {
+			place, err := placeOf(host)
+			if err != nil {
+				return nil, withHint(usagef("git_hosts of profile %q: %s", p.Name, err), "write https://HOST, maybe with a port and a path; http is for loopback addresses alone")
+			}
+			rules = append(rules, helper.Rule{Place: place, Profile: p.Name, Username: full.GitUsername})
+		}
+	}
+	return rules, nil
+}

@@ -1,0 +1,258 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+type installOptions struct {
+	profile       string
+	global, local bool
+	dryRun        bool
+}
+
+func newHelperInstallCmd(a *app) *cobra.Command {
+	var opts installOptions
+	c := &cobra.Command{
+		Use:   "install git",
+		Short: "Make git ask fob for its credentials",
+		Long: `Add fob to git's configuration, for each host that the profiles name (git_hosts, see
+'fob profile show'). Other helpers stay as they are, and a second call changes nothing.
+With --profile it is that profile's hosts, and git is answered with that profile alone.
+
+` + exitHelp(exitDone, exitFailed, exitUsage),
+		Example: `  fob helper install git
+  fob helper install git --profile work --local
+  fob helper install git --dry-run`,
+		ValidArgs: []string{"git"},
+		Args:      oneOperation([]string{"git"}),
+		RunE:      func(cmd *cobra.Command, _ []string) error { return runInstallGit(cmd.Context(), a, opts) },
+	}
+	opts.register(a, c)
+	a.profileFlag(c, &opts.profile, "the hosts of this `PROFILE` alone")
+	return c
+}
+
+func newHelperUninstallCmd(a *app) *cobra.Command {
+	var opts installOptions
+	c := &cobra.Command{
+		Use:   "uninstall git",
+		Short: "Take fob out of git's configuration",
+		Long: `Remove what 'fob helper install git' has added, whatever the profiles name by now.
+Other helpers stay as they are.
+
+` + exitHelp(exitDone, exitFailed, exitUsage),
+		Example:   "  fob helper uninstall git",
+		ValidArgs: []string{"git"},
+		Args:      oneOperation([]string{"git"}),
+		RunE:      func(cmd *cobra.Command, _ []string) error { return runUninstallGit(cmd.Context(), a, opts) },
+	}
+	opts.register(a, c)
+	return c
+}
+
+func (o *installOptions) register(_ *app, c *cobra.Command) {
+	c.Flags().BoolVar(&o.global, "global", false, "in your own configuration of git (the default)")
+	c.Flags().BoolVar(&o.local, "local", false, "in the repository of the working folder")
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the commands, and run none")
+	exclusive(c, "global", "local")
+}
+
+// gitConfig is a file of git's configuration that is changed by git itself.
+type gitConfig struct {
+	a     *app
+	scope string
+	dry   bool
+	done  int
+}
+
+func (a *app) gitConfig(opts installOptions) *gitConfig {
+	scope := "--global"
+	if opts.local {
+		scope = "--local"
+	}
+	return &gitConfig{a: a, scope: scope, dry: opts.dryRun}
+}
+
+func runInstallGit(ctx context.Context, a *app, opts installOptions) error {
+	rules, err := a.gitRules(opts.profile)
+	if err != nil {
+		return err
+	}
+	if len(rules) == 0 {
+		return withHint(usagef("no profile names a host of git's"), "'fob profile set PROFILE --git-host https://HOST'; the presets github, gitlab and bitbucket know theirs")
+	}
+	self, err := ownPath()
+	if err != nil {
+		return err
+	}
+	command := "!" + quoteSh(filepath.ToSlash(self)) + gitHelperWords
+	if opts.profile != "" {
+		command += " --profile " + opts.profile
+	}
+	g := a.gitConfig(opts)
+	for _, r := range rules {
+		section := "credential." + r.Place.String()
+		if err := g.install(ctx, section+".helper", command); err != nil {
+			return err
+		}
+		if r.Place.IsPart() { // else git does not say which path it asks for
+			if err := g.set(ctx, section+".useHttpPath", "true"); err != nil {
+				return err
+			}
+		}
+	}
+	if g.done == 0 {
+		a.note("git asks fob already.")
+	} else if !opts.dryRun {
+		a.note("git asks fob now; 'fob helper uninstall git' undoes this.")
+	}
+	return g.noteOthers(ctx)
+}
+
+// noteOthers tells of helpers that git hands every credential to, those of fob too.
+func (g *gitConfig) noteOthers(ctx context.Context) error {
+	out, err := g.git(ctx, []string{"config", "--null", "--get-all", "credential.helper"})
+	if err != nil {
+		return notFoundIsNil(err)
+	}
+	others := strings.Fields(strings.ReplaceAll(out, "\x00", "\n"))
+	if len(others) > 0 {
+		g.a.note("git also has %s, and up to version 2.45 hands it what fob answers; 'store' would keep that in plain text.", safetext.Line(strings.Join(others, " ")))
+	}
+	return nil
+}
+
+// install makes command the one helper of fob's among those of a key.
+func (g *gitConfig) install(ctx context.Context, key, command string) error {
+	present, err := g.values(ctx, key)
+	if err != nil || slices.Contains(present, command) {
+		return err
+	}
+	for _, value := range present {
+		if isOwnHelper(value) { // of a fob that has moved, or for another profile
+			if err := g.run(ctx, "--fixed-value", "--unset-all", key, value); err != nil {
+				return err
+			}
+		}
+	}
+	return g.run(ctx, "--add", key, command)
+}
+
+func (g *gitConfig) set(ctx context.Context, key, value string) error {
+	present, err := g.values(ctx, key)
+	if err != nil || slices.Contains(present, value) {
+		return err
+	}
+	return g.run(ctx, key, value)
+}
+
+func runUninstallGit(ctx context.Context, a *app, opts installOptions) error {
+	g := a.gitConfig(opts)
+	out, err := g.read(ctx, "--null", "--get-regexp", `^credential\..*\.helper$`)
+	if err != nil {
+		return err
+	}
+	for entry := range strings.SplitSeq(out, "\x00") {
+		key, value, _ := strings.Cut(entry, "\n")
+		if !isOwnHelper(value) {
+			continue
+		}
+		if err := g.run(ctx, "--fixed-value", "--unset-all", key, value); err != nil {
+			return err
+		}
+		path := strings.TrimSuffix(key, ".helper") + ".usehttppath"
+		if present, err := g.values(ctx, path); err == nil && len(present) > 0 {
+			if err := g.run(ctx, "--unset-all", path); err != nil {
+				return err
+			}
+		}
+	}
+	if g.done == 0 {
+		a.note("git does not ask fob.")
+	} else if !opts.dryRun {
+		a.note("git does not ask fob any more.")
+	}
+	return nil
+}
+
+const gitHelperWords = " helper git"
+
+// isOwnHelper tells a helper that this command has added, by this fob or another.
+func isOwnHelper(value string) bool {
+	command, shell := strings.CutPrefix(value, "!'")
+	program, words, found := strings.Cut(command, "'"+gitHelperWords)
+	profile, named := strings.CutPrefix(words, " --profile ")
+	return shell && found && program != "" && (words == "" || named && config.ValidName(profile) == nil)
+}
+
+// values are those of one key, in this scope alone.
+func (g *gitConfig) values(ctx context.Context, key string) ([]string, error) {
+	out, err := g.read(ctx, "--null", "--get-all", key)
+	if out == "" {
+		return nil, err
+	}
+	return strings.Split(strings.TrimSuffix(out, "\x00"), "\x00"), err
+}
+
+// nothingFound is git config's status where no entry is as asked for.
+const nothingFound = 1
+
+func (g *gitConfig) read(ctx context.Context, args ...string) (string, error) {
+	out, err := g.git(ctx, append([]string{"config", g.scope}, args...))
+	return out, notFoundIsNil(err)
+}
+
+func notFoundIsNil(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == nothingFound {
+		return nil
+	}
+	return err
+}
+
+// run changes the configuration, or shows the command that would.
+func (g *gitConfig) run(ctx context.Context, args ...string) error {
+	g.done++
+	if g.dry {
+		shown := "git config " + g.scope
+		for _, arg := range args {
+			if strings.ContainsAny(arg, " '\"!\\$") {
+				arg = quoteSh(arg)
+			}
+			shown += " " + arg
+		}
+		_, err := fmt.Fprintln(g.a.stdout, safetext.Lines(shown))
+		return err
+	}
+	_, err := g.git(ctx, append([]string{"config", g.scope}, args...))
+	return err
+}
+
+func (g *gitConfig) git(ctx context.Context, args []string) (string, error) {
+	child := exec.CommandContext(ctx, "git", args...)
+	child.Env = os.Environ()
+	var stdout, stderr bytes.Buffer
+	child.Stdout, child.Stderr = &stdout, &stderr
+	err := child.Run()
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return "", withHint(errors.New("there is no git on this machine"), "install git, or put its folder into PATH")
+	case err != nil:
+		said, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
+		return "", withHint(fmt.Errorf("git %s: %s (%w)", args[0], safetext.Line(said), err), "--local is for the repository of the working folder; see 'git config --list --show-origin'")
+	}
+	return stdout.String(), nil
+}
