@@ -56,9 +56,10 @@ func TestScripts(t *testing.T) {
 
 func TestMain(m *testing.M) {
 	testscript.Main(mainTests{m}, map[string]func(){
-		"fob":     main,
-		"approve": approve,
-		"me":      me,
+		"fob":                   main,
+		"docker-credential-fob": main,
+		"approve":               approve,
+		"me":                    me,
 	})
 }
 

@@ -89,7 +89,8 @@ func execFailed(status int, err error) error {
 	return &execError{err, status}
 }
 
-// childStatus is the status of a child, which fob passes on without a word.
+// childStatus is a status without a word: a child's, which fob passes on, or that of an
+// answer which says on stdout what there is to say.
 type childStatus struct{ status int }
 
 func (e *childStatus) Error() string { return fmt.Sprintf("exit status %d", e.status) }

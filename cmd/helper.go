@@ -13,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/helper"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -27,31 +28,44 @@ and keep none themselves. Each is answered for exactly the hosts that a profile 
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newHelperGitCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
+	c.AddCommand(newHelperGitCmd(a), newHelperDockerCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
 	return c
 }
 
-// placeOf reads a host that a configuration names. http is for loopback alone.
-func placeOf(text string) (helper.Place, error) {
+// What to write where a setting names no host.
+const (
+	hintGitHost  = "write https://HOST, maybe with a port and a path; http is for loopback addresses alone"
+	hintRegistry = "write the registry's HOST, maybe with a port: ghcr.io, registry.example.com:5000"
+)
+
+// gitPlace reads a host of git's that a configuration names.
+func gitPlace(text string) (helper.Place, error) {
 	if err := oauth.CheckURL(text); err != nil {
 		return helper.Place{}, err
 	}
 	return helper.ParsePlace(text)
 }
 
-// helperProfiles are those that a helper may answer with: the one that --profile names, else all.
-func (a *app) helperProfiles(only string) ([]config.Profile, error) {
-	if only != "" {
-		p, err := a.profile([]string{only})
-		return []config.Profile{p}, err
-	}
+// helperRules are those of the profile that is named, else of all.
+func (a *app) helperRules(only string, rulesOf func(config.Profile) ([]helper.Rule, error)) ([]helper.Rule, error) {
 	cfg, err := a.config()
 	if err != nil {
 		return nil, err
 	}
-	var all []config.Profile
-	for _, name := range cfg.Names() {
-		all = append(all, cfg.Profiles[name])
+	names := cfg.Names()
+	if only != "" {
+		if _, _, err := cfg.Select(config.Choice{Name: only, By: "--profile"}); err != nil {
+			return nil, err
+		}
+		names = []string{only}
+	}
+	var all []helper.Rule
+	for _, name := range names {
+		rules, err := rulesOf(cfg.Profiles[name].WithProvider())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rules...)
 	}
 	return all, nil
 }
@@ -62,7 +76,7 @@ func chosenRule(rules []helper.Rule, asked helper.Place, username string) (helpe
 	for _, r := range found[min(1, len(found)):] {
 		if r.Profile != found[0].Profile {
 			return helper.Rule{}, false, withHint(usagef("the profiles %q and %q are both for %s", found[0].Profile, r.Profile, asked),
-				"name one where the helper is set up: 'fob helper install git --profile %s'", r.Profile)
+				"leave it to one: take it out of the other's settings, see 'fob profile set --help'; git can be set up with --profile %s", r.Profile)
 		}
 	}
 	if len(found) == 0 {
@@ -90,7 +104,7 @@ func (a *app) bearer(ctx context.Context, profile string) (*session.Token, error
 }
 
 // dropRefused forgets a token that a host has refused, and keeps the login.
-func (a *app) dropRefused(ctx context.Context, profile string, q *helper.GitRequest) error {
+func (a *app) dropRefused(ctx context.Context, profile string, refused secret.Secret) error {
 	p, err := a.profile([]string{profile})
 	if err != nil {
 		return err
@@ -102,7 +116,7 @@ func (a *app) dropRefused(ctx context.Context, profile string, q *helper.GitRequ
 	if err != nil {
 		return err
 	}
-	err = s.DropToken(ctx, q.Refused)
+	err = s.DropToken(ctx, refused)
 	if errors.Is(err, session.ErrLoginRequired) {
 		return withHint(err, "run 'fob login %s'; if the host refuses that token too, see its scopes: 'fob status %s'", p.Name, p.Name)
 	}

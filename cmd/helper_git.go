@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/helper"
 )
 
@@ -78,7 +79,7 @@ func runHelperGit(ctx context.Context, a *app, operation, profile string) error 
 	rule, found, err := chosenRule(rules, asked.Place, asked.Username)
 	switch {
 	case operation == "erase" && found:
-		return a.dropRefused(ctx, rule.Profile, asked)
+		return a.dropRefused(ctx, rule.Profile, asked.Refused)
 	case err == nil && found:
 		err = a.answerGit(ctx, asked, rule)
 	}
@@ -98,20 +99,15 @@ func (a *app) answerGit(ctx context.Context, asked *helper.GitRequest, rule help
 
 // gitRules are the hosts that the profiles name.
 func (a *app) gitRules(only string) ([]helper.Rule, error) {
-	profiles, err := a.helperProfiles(only)
-	if err != nil {
-		return nil, err
-	}
-	var rules []helper.Rule
-	for _, p := range profiles {
-		full := p.WithProvider()
-		for _, host := range full.GitHosts {
-			place, err := placeOf(host)
+	return a.helperRules(only, func(p config.Profile) ([]helper.Rule, error) {
+		var rules []helper.Rule
+		for _, host := range p.GitHosts {
+			place, err := gitPlace(host)
 			if err != nil {
-				return nil, withHint(usagef("git_hosts of profile %q: %s", p.Name, err), "write https://HOST, maybe with a port and a path; http is for loopback addresses alone")
+				return nil, withHint(usagef("git_hosts of profile %q: %s", p.Name, err), hintGitHost)
 			}
-			rules = append(rules, helper.Rule{Place: place, Profile: p.Name, Username: full.GitUsername})
+			rules = append(rules, helper.Rule{Place: place, Profile: p.Name, Username: p.GitUsername})
 		}
-	}
-	return rules, nil
+		return rules, nil
+	})
 }

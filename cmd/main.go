@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -21,6 +23,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 	a := newApp(stdin, stdout, stderr, takeEnviron())
 	root := newRootCmd(a)
+	args = asCalled(os.Args[0], args)
 	root.SetArgs(args)
 	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
 		root.SetOut(withoutBackticks{a.stdout})
@@ -29,6 +32,14 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return a.fail(ctx, err)
 	}
 	return exitDone
+}
+
+// asCalled makes a command of the name of a link to fob.
+func asCalled(program string, args []string) []string {
+	if strings.TrimSuffix(filepath.Base(program), ".exe") == dockerProgram {
+		return append([]string{"helper", "docker"}, args...)
+	}
+	return args
 }
 
 // withoutBackticks is for the completions' descriptions: backticks mark the name of a

@@ -103,6 +103,9 @@ type profileJSON struct {
 
 	GitHosts    []string `json:"git_hosts,omitempty"`
 	GitUsername string   `json:"git_username,omitempty"`
+
+	DockerRegistries []string `json:"docker_registries,omitempty"`
+	DockerUsername   string   `json:"docker_username,omitempty"`
 }
 
 func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
@@ -114,7 +117,7 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
 		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
 		SubjectTokenType: p.SubjectTokenType, Audience: p.Audience,
-		GitHosts: full.GitHosts, GitUsername: full.GitUsername,
+		GitHosts: full.GitHosts, GitUsername: full.GitUsername, DockerRegistries: full.DockerRegistries, DockerUsername: full.DockerUsername,
 	}
 }
 
@@ -164,6 +167,8 @@ func newProfileShowCmd(a *app) *cobra.Command {
 				{"audience", shown.Audience},
 				{"git hosts", strings.Join(shown.GitHosts, " ")},
 				{"git username", shown.GitUsername},
+				{"docker registries", strings.Join(shown.DockerRegistries, " ")},
+				{"docker username", shown.DockerUsername},
 			}
 			return a.printTable(filled(rows))
 		},

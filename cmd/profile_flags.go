@@ -10,6 +10,7 @@ import (
 
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/helper"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 )
@@ -54,6 +55,8 @@ func (f *profileFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.DeviceAuthorizationEndpoint, "device-authorization-endpoint", "", "the device authorization endpoint's `URL`, likewise")
 	flags.StringArrayVar(&f.GitHosts, "git-host", nil, "the `URL` of a host at which 'fob helper git' may show the tokens: https://HOST, maybe with a port and a path; may be repeated")
 	flags.StringVar(&f.GitUsername, "git-username", "", "the `NAME` that such a host wants beside a token")
+	flags.StringArrayVar(&f.DockerRegistries, "docker-registry", nil, "the `HOST` of a registry to which 'fob helper docker' may show the tokens, maybe with a port; may be repeated")
+	flags.StringVar(&f.DockerUsername, "docker-username", "", "the `NAME` that such a registry wants beside a token; <token> says that it is an identity token")
 	for flag, values := range map[string][]string{
 		"storage": {storageKeyring, storageFile}, "provider": providerNames(), "grant": config.Grants(),
 		"client-assertion-audience": oauth.AssertionAudiences(), "token-endpoint-auth-method": oauth.AuthMethods(), "identity": {"github", "gitlab", "env:", "file:", "command"},
@@ -96,6 +99,7 @@ func (f *profileFlags) apply(p *config.Profile) error {
 		{"identity-audience", &p.IdentityAudience, &f.IdentityAudience},
 		{"audience", &p.Audience, &f.Audience},
 		{"git-username", &p.GitUsername, &f.GitUsername},
+		{"docker-username", &p.DockerUsername, &f.DockerUsername},
 	} {
 		if f.given(set.flag) {
 			*set.field = *set.value
@@ -119,6 +123,9 @@ func (f *profileFlags) apply(p *config.Profile) error {
 	}
 	if f.given("git-host") {
 		p.GitHosts = nonEmpty(f.GitHosts)
+	}
+	if f.given("docker-registry") {
+		p.DockerRegistries = nonEmpty(f.DockerRegistries)
 	}
 	if f.dpop != nil {
 		p.DPoP = *f.dpop
@@ -216,14 +223,27 @@ func (f *profileFlags) checkURLs() error {
 			return withHint(usagef("--resource: %s", err), "give the API's own name: an https URL, or another absolute URI")
 		}
 	}
-	for _, host := range nonEmpty(f.GitHosts) {
-		if _, err := placeOf(host); err != nil {
-			return withHint(usagef("--git-host: %s", err), "write https://HOST, maybe with a port and a path; http is for loopback addresses alone")
-		}
+	if err := f.checkPlaces(); err != nil {
+		return err
 	}
 	if f.RedirectURI != "" {
 		if err := loopback.CheckRedirectURI(f.RedirectURI); err != nil {
 			return withHint(&usageError{err.Error()}, "the browser must come back to this machine, for instance to %s", loopback.DefaultRedirectURI)
+		}
+	}
+	return nil
+}
+
+// checkPlaces looks at the hosts that helpers may show a token to.
+func (f *profileFlags) checkPlaces() error {
+	for _, host := range nonEmpty(f.GitHosts) {
+		if _, err := gitPlace(host); err != nil {
+			return withHint(usagef("--git-host: %s", err), hintGitHost)
+		}
+	}
+	for _, registry := range nonEmpty(f.DockerRegistries) {
+		if _, err := helper.ParseRegistry(registry); err != nil {
+			return withHint(usagef("--docker-registry: %s", err), hintRegistry)
 		}
 	}
 	return nil

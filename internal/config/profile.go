@@ -44,6 +44,9 @@ type Profile struct {
 	// Where other programs may show the tokens: see package helper.
 	GitHosts    []string `toml:"git_hosts"`    // https://HOST, maybe with a port and a path
 	GitUsername string   `toml:"git_username"` // that goes with a token there; empty: any will do
+
+	DockerRegistries []string `toml:"docker_registries"` // HOST, maybe with a port
+	DockerUsername   string   `toml:"docker_username"`   // as GitUsername; <token>: the token is an identity token
 }
 
 // Authority names the server that a login belongs to: its issuer, or its token
@@ -67,11 +70,15 @@ func (p Profile) WithProvider() Profile {
 		if len(p.GitHosts) == 0 {
 			p.GitHosts = preset.GitHosts
 		}
+		if len(p.DockerRegistries) == 0 {
+			p.DockerRegistries = preset.DockerRegistries
+		}
 	}
 	if len(p.Scopes) == 0 {
 		p.Scopes = preset.Scopes
 	}
 	p.GitUsername = cmp.Or(p.GitUsername, preset.GitUsername)
+	p.DockerUsername = cmp.Or(p.DockerUsername, preset.DockerUsername)
 	p.RedirectURI = cmp.Or(p.RedirectURI, preset.RedirectURI)
 	p.TokenEndpointAuthMethod = cmp.Or(p.TokenEndpointAuthMethod, preset.TokenEndpointAuthMethod)
 	p.ClientAssertionAudience = cmp.Or(p.ClientAssertionAudience, preset.ClientAssertionAudience)

@@ -34,6 +34,8 @@ type Provider struct {
 	RedirectURI             string            `json:"redirect_uri"`                        // to register
 	GitHosts                []string          `json:"git_hosts,omitempty"`                 // as in Profile
 	GitUsername             string            `json:"git_username,omitempty"`              // as in Profile
+	DockerRegistries        []string          `json:"docker_registries,omitempty"`         // as in Profile
+	DockerUsername          string            `json:"docker_username,omitempty"`           // as in Profile
 	Revocation              string            `json:"revocation"`                          // RevokesToken, RevokesGrant or RevokesNothing
 	RevokeAt                string            `json:"revoke_at"`                           // the page to revoke by hand
 	RegisterAt              string            `json:"register_at"`                         // the page to register a client

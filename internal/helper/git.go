@@ -24,7 +24,8 @@ type Credential struct {
 // AnyUsername stands in where a host takes every name beside a token.
 const AnyUsername = "oauth2"
 
-func (c Credential) username() string {
+// Name is the username that is answered.
+func (c Credential) Name() string {
 	if c.Username == "" {
 		return AnyUsername
 	}
@@ -128,9 +129,9 @@ func (q *GitRequest) WriteGit(w io.Writer, c Credential) error {
 	case q.authtype && q.takesBearer(c):
 		fmt.Fprintf(&b, "capability[]=authtype\nauthtype=Bearer\ncredential=%s\nephemeral=1\n", token)
 	case q.authtype:
-		fmt.Fprintf(&b, "capability[]=authtype\nauthtype=Basic\ncredential=%s\nephemeral=1\n", basic(c.username(), token))
+		fmt.Fprintf(&b, "capability[]=authtype\nauthtype=Basic\ncredential=%s\nephemeral=1\n", basic(c.Name(), token))
 	default:
-		fmt.Fprintf(&b, "username=%s\npassword=%s\n", c.username(), token)
+		fmt.Fprintf(&b, "username=%s\npassword=%s\n", c.Name(), token)
 	}
 	if !c.ExpiresAt.IsZero() {
 		fmt.Fprintf(&b, "password_expiry_utc=%d\n", c.ExpiresAt.Unix())

@@ -1,0 +1,114 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// dockerProgram is the name under which docker runs its helper "fob": a link to fob.
+const dockerProgram = "docker-credential-fob"
+
+var dockerOperations = []string{"get", "store", "erase", "list", "version"}
+
+func newHelperDockerCmd(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "docker get|store|erase|list|version",
+		Short: "Answer docker's question for a registry's credential",
+		Long: `Speak the protocol of docker's credential helpers, which podman, buildah, crane and
+others speak too. They run a program docker-credential-fob: make it a link to fob in
+a folder of PATH. Then name fob in ~/.docker/config.json, for each registry:
+
+  {"credHelpers": {"ghcr.io": "fob"}}
+
+A token is given for exactly the registries that a profile names (docker_registries in
+config.toml, or --docker-registry; presets know their own), with its docker_username.
+erase forgets the cached token, never the login; store is refused: 'docker login' is
+not needed, fob keeps logins and no passwords.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob profile set work --docker-registry registry.example.com
+  ln -s "$(command -v fob)" ~/.local/bin/docker-credential-fob
+  echo registry.example.com | docker-credential-fob get`,
+		ValidArgs: dockerOperations,
+		Args:      oneOperation(dockerOperations),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runHelperDocker(cmd.Context(), a, args[0])
+		},
+	}
+	return c
+}
+
+func runHelperDocker(ctx context.Context, a *app, operation string) error {
+	switch operation {
+	case "version":
+		_, err := fmt.Fprintln(a.stdout, versionLine())
+		return err
+	case "store":
+		return withHint(usagef("fob keeps logins, and no password that docker gives it"), "'docker login' is not needed: 'fob login PROFILE --docker-registry HOST'")
+	}
+	rules, err := a.dockerRules()
+	if err != nil {
+		return err
+	}
+	if operation == "list" {
+		return a.listRegistries()
+	}
+	name, place, err := helper.ReadRegistry(a.stdin)
+	if err != nil {
+		return notAsked(err, "docker")
+	}
+	rule, found, err := chosenRule(rules, place, "")
+	switch {
+	case err != nil:
+		return err
+	case operation == "erase" && found:
+		return a.dropRefused(ctx, rule.Profile, secret.Secret{})
+	case operation == "erase":
+		return nil
+	case !found:
+		fmt.Fprintln(a.stdout, helper.NotFoundInDocker)
+		return &childStatus{exitFailed} // docker has read why
+	}
+	token, err := a.bearer(ctx, rule.Profile)
+	if err != nil {
+		return err
+	}
+	return helper.WriteDocker(a.stdout, name, helper.Credential{Username: rule.Username, Token: token.Value})
+}
+
+// dockerRules are the registries that the profiles name.
+func (a *app) dockerRules() ([]helper.Rule, error) {
+	return a.helperRules("", func(p config.Profile) ([]helper.Rule, error) {
+		var rules []helper.Rule
+		for _, registry := range p.DockerRegistries {
+			place, err := helper.ParseRegistry(registry)
+			if err != nil {
+				return nil, withHint(usagef("docker_registries of profile %q: %s", p.Name, err), hintRegistry)
+			}
+			rules = append(rules, helper.Rule{Place: place, Profile: p.Name, Username: p.DockerUsername})
+		}
+		return rules, nil
+	})
+}
+
+// listRegistries names what there is, as it is configured.
+func (a *app) listRegistries() error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	all := make(map[string]string)
+	for _, name := range cfg.Names() {
+		p := cfg.Profiles[name].WithProvider()
+		for _, registry := range p.DockerRegistries {
+			all[registry] = helper.Credential{Username: p.DockerUsername}.Name()
+		}
+	}
+	return helper.ListDocker(a.stdout, all)
+}
