@@ -28,18 +28,18 @@ and keep none themselves. Each is answered for exactly the hosts that a profile 
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newHelperGitCmd(a), newHelperDockerCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
+	c.AddCommand(newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
 	return c
 }
 
 // What to write where a setting names no host.
 const (
-	hintGitHost  = "write https://HOST, maybe with a port and a path; http is for loopback addresses alone"
+	hintHost     = "write https://HOST, maybe with a port and a path; http is for loopback addresses alone"
 	hintRegistry = "write the registry's HOST, maybe with a port: ghcr.io, registry.example.com:5000"
 )
 
-// gitPlace reads a host of git's that a configuration names.
-func gitPlace(text string) (helper.Place, error) {
+// urlPlace reads a host or cluster that a configuration names.
+func urlPlace(text string) (helper.Place, error) {
 	if err := oauth.CheckURL(text); err != nil {
 		return helper.Place{}, err
 	}
@@ -85,22 +85,55 @@ func chosenRule(rules []helper.Rule, asked helper.Place, username string) (helpe
 	return found[0], true, nil
 }
 
-// bearer gets a token of a profile for another program. One that is bound to a key is
-// of no use to it.
-func (a *app) bearer(ctx context.Context, profile string) (*session.Token, error) {
-	p, err := a.profile([]string{profile})
+// What a helper gives out of a login.
+const (
+	giveAccess = "access"
+	giveID     = "id"
+)
+
+// credential gets a token of a profile for another program. One that is bound to a key
+// is of no use to it.
+func (a *app) credential(ctx context.Context, p config.Profile, kind string) (helper.Credential, error) {
+	if kind == giveID && showsIdentity(p) {
+		return helper.Credential{}, withHint(usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "give the access token: --token access")
+	}
+	token, err := a.token(ctx, p, session.TokenOptions{WantIDToken: kind == giveID})
+	switch {
+	case errors.Is(err, oauth.ErrUnsupported) && kind == giveID:
+		return helper.Credential{}, withHint(err, "log in for one, with the scope openid; or give the access token: --token access")
+	case err != nil:
+		return helper.Credential{}, forProfile(err, p.Name)
+	case kind == giveID:
+		return helper.Credential{Token: token.IDToken, ExpiresAt: token.IDTokenExpiresAt}, nil
+	case token.Type != oauth.TypeBearer:
+		return helper.Credential{}, withHint(usagef("the tokens of profile %q are bound to a key, and a helper cannot prove that it has it", p.Name),
+			"take bearer tokens: 'fob profile set %s --dpop=false', then 'fob login %s'", p.Name, p.Name)
+	}
+	return helper.Credential{Token: token.Value, ExpiresAt: token.ExpiresAt}, nil
+}
+
+// credentialFor is the access token that a rule gives, under its username.
+func (a *app) credentialFor(ctx context.Context, rule helper.Rule) (helper.Credential, error) {
+	p, err := a.profile([]string{rule.Profile})
 	if err != nil {
-		return nil, err
+		return helper.Credential{}, err
 	}
-	token, err := a.token(ctx, p, session.TokenOptions{})
-	if err != nil {
-		return nil, forProfile(err, profile)
+	c, err := a.credential(ctx, p, giveAccess)
+	c.Username = rule.Username
+	return c, err
+}
+
+// tokenFlag is --token, for consumers that trust the issuer itself.
+func tokenFlag(c *cobra.Command, kind *string) {
+	c.Flags().StringVar(kind, "token", giveID, "which token is given: `KIND` is id or access")
+	_ = c.RegisterFlagCompletionFunc("token", cobra.FixedCompletions([]string{giveID, giveAccess}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func checkTokenKind(kind string) error {
+	if kind != giveID && kind != giveAccess {
+		return withHint(usagef("there is no token %q", kind), "choose id or access")
 	}
-	if token.Type != oauth.TypeBearer {
-		return nil, withHint(usagef("the tokens of profile %q are bound to a key, and a helper cannot prove that it has it", profile),
-			"take bearer tokens: 'fob profile set %s --dpop=false', then 'fob login %s'", profile, profile)
-	}
-	return token, nil
+	return nil
 }
 
 // dropRefused forgets a token that a host has refused, and keeps the login.

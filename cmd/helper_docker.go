@@ -75,11 +75,11 @@ func runHelperDocker(ctx context.Context, a *app, operation string) error {
 		fmt.Fprintln(a.stdout, helper.NotFoundInDocker)
 		return &childStatus{exitFailed} // docker has read why
 	}
-	token, err := a.bearer(ctx, rule.Profile)
+	c, err := a.credentialFor(ctx, rule)
 	if err != nil {
 		return err
 	}
-	return helper.WriteDocker(a.stdout, name, helper.Credential{Username: rule.Username, Token: token.Value})
+	return helper.WriteDocker(a.stdout, name, c)
 }
 
 // dockerRules are the registries that the profiles name.

@@ -90,11 +90,11 @@ func runHelperGit(ctx context.Context, a *app, operation, profile string) error 
 }
 
 func (a *app) answerGit(ctx context.Context, asked *helper.GitRequest, rule helper.Rule) error {
-	token, err := a.bearer(ctx, rule.Profile)
+	c, err := a.credentialFor(ctx, rule)
 	if err != nil {
 		return err
 	}
-	return asked.WriteGit(a.stdout, helper.Credential{Username: rule.Username, Token: token.Value, ExpiresAt: token.ExpiresAt})
+	return asked.WriteGit(a.stdout, c)
 }
 
 // gitRules are the hosts that the profiles name.
@@ -102,9 +102,9 @@ func (a *app) gitRules(only string) ([]helper.Rule, error) {
 	return a.helperRules(only, func(p config.Profile) ([]helper.Rule, error) {
 		var rules []helper.Rule
 		for _, host := range p.GitHosts {
-			place, err := gitPlace(host)
+			place, err := urlPlace(host)
 			if err != nil {
-				return nil, withHint(usagef("git_hosts of profile %q: %s", p.Name, err), hintGitHost)
+				return nil, withHint(usagef("git_hosts of profile %q: %s", p.Name, err), hintHost)
 			}
 			rules = append(rules, helper.Rule{Place: place, Profile: p.Name, Username: p.GitUsername})
 		}

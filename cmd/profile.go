@@ -106,6 +106,8 @@ type profileJSON struct {
 
 	DockerRegistries []string `json:"docker_registries,omitempty"`
 	DockerUsername   string   `json:"docker_username,omitempty"`
+
+	KubernetesServers []string `json:"kubernetes_servers,omitempty"`
 }
 
 func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
@@ -118,6 +120,7 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
 		SubjectTokenType: p.SubjectTokenType, Audience: p.Audience,
 		GitHosts: full.GitHosts, GitUsername: full.GitUsername, DockerRegistries: full.DockerRegistries, DockerUsername: full.DockerUsername,
+		KubernetesServers: p.KubernetesServers,
 	}
 }
 
@@ -169,6 +172,7 @@ func newProfileShowCmd(a *app) *cobra.Command {
 				{"git username", shown.GitUsername},
 				{"docker registries", strings.Join(shown.DockerRegistries, " ")},
 				{"docker username", shown.DockerUsername},
+				{"kubernetes servers", strings.Join(shown.KubernetesServers, " ")},
 			}
 			return a.printTable(filled(rows))
 		},

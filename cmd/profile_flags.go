@@ -57,6 +57,7 @@ func (f *profileFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.GitUsername, "git-username", "", "the `NAME` that such a host wants beside a token")
 	flags.StringArrayVar(&f.DockerRegistries, "docker-registry", nil, "the `HOST` of a registry to which 'fob helper docker' may show the tokens, maybe with a port; may be repeated")
 	flags.StringVar(&f.DockerUsername, "docker-username", "", "the `NAME` that such a registry wants beside a token; <token> says that it is an identity token")
+	flags.StringArrayVar(&f.KubernetesServers, "kubernetes-server", nil, "the `URL` of a cluster to which alone 'fob helper kubectl' may give the tokens; may be repeated")
 	for flag, values := range map[string][]string{
 		"storage": {storageKeyring, storageFile}, "provider": providerNames(), "grant": config.Grants(),
 		"client-assertion-audience": oauth.AssertionAudiences(), "token-endpoint-auth-method": oauth.AuthMethods(), "identity": {"github", "gitlab", "env:", "file:", "command"},
@@ -126,6 +127,9 @@ func (f *profileFlags) apply(p *config.Profile) error {
 	}
 	if f.given("docker-registry") {
 		p.DockerRegistries = nonEmpty(f.DockerRegistries)
+	}
+	if f.given("kubernetes-server") {
+		p.KubernetesServers = nonEmpty(f.KubernetesServers)
 	}
 	if f.dpop != nil {
 		p.DPoP = *f.dpop
@@ -237,13 +241,18 @@ func (f *profileFlags) checkURLs() error {
 // checkPlaces looks at the hosts that helpers may show a token to.
 func (f *profileFlags) checkPlaces() error {
 	for _, host := range nonEmpty(f.GitHosts) {
-		if _, err := gitPlace(host); err != nil {
-			return withHint(usagef("--git-host: %s", err), hintGitHost)
+		if _, err := urlPlace(host); err != nil {
+			return withHint(usagef("--git-host: %s", err), hintHost)
 		}
 	}
 	for _, registry := range nonEmpty(f.DockerRegistries) {
 		if _, err := helper.ParseRegistry(registry); err != nil {
 			return withHint(usagef("--docker-registry: %s", err), hintRegistry)
+		}
+	}
+	for _, server := range nonEmpty(f.KubernetesServers) {
+		if _, err := urlPlace(server); err != nil {
+			return withHint(usagef("--kubernetes-server: %s", err), hintHost)
 		}
 	}
 	return nil

@@ -47,6 +47,8 @@ type Profile struct {
 
 	DockerRegistries []string `toml:"docker_registries"` // HOST, maybe with a port
 	DockerUsername   string   `toml:"docker_username"`   // as GitUsername; <token>: the token is an identity token
+
+	KubernetesServers []string `toml:"kubernetes_servers"` // URLs of clusters; empty: any that a kubeconfig names
 }
 
 // Authority names the server that a login belongs to: its issuer, or its token

@@ -32,6 +32,8 @@ type Token struct {
 	Scope     string        // space-separated, as granted
 	ExpiresAt time.Time     // zero: the server did not say
 	IDToken   secret.Secret // that came with it; zero: none
+
+	IDTokenExpiresAt time.Time
 }
 
 func (o TokenOptions) accepts(t *accessToken, c Clock) bool {
@@ -364,7 +366,7 @@ func (s *Session) judge(ctx context.Context, idTokens *idtoken.Verifier, r *reco
 }
 
 func (t *accessToken) token() *Token {
-	return &Token{Value: t.Value.Secret, Type: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt, IDToken: t.IDToken.Secret}
+	return &Token{Value: t.Value.Secret, Type: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt, IDToken: t.IDToken.Secret, IDTokenExpiresAt: t.IDTokenExpiresAt}
 }
 
 // ErrReplaced means that a token is not the login's any more: ask for both again.
