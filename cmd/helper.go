@@ -28,7 +28,7 @@ and keep none themselves. Each is answered for exactly the hosts that a profile 
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
+	c.AddCommand(newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperAWSCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
 	return c
 }
 

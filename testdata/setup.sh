@@ -29,6 +29,7 @@ need etcd etcd-server
 need kubectl kubernetes-client
 need docker-registry docker-registry
 need kubectl kubernetes-client
+need aws awscli
 need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 [ -n "$missing" ] || exit 0

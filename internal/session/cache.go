@@ -13,12 +13,16 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// readCache returns the cached access token of a target, or nil if there is none
-// that opens: a file that is gone, damaged or sealed under an older login's key costs
-// one refresh. A file that others could have planted is an error.
+// readCache returns the cached access token of a target, or nil.
 func (s *Session) readCache(h head, t Target) (*accessToken, error) {
-	cache := s.cache(t)
-	content, err := cache.read()
+	return s.cache(t).readToken(h)
+}
+
+// readToken returns the token in a file, or nil if there is none that opens: a file that
+// is gone, damaged or sealed under an older login's key costs one request. A file that
+// others could have planted is an error.
+func (f sidecar) readToken(h head) (*accessToken, error) {
+	content, err := f.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -26,7 +30,7 @@ func (s *Session) readCache(h head, t Target) (*accessToken, error) {
 		return nil, err
 	}
 	var token accessToken
-	if err := cache.open(h, content, &token); err != nil {
+	if err := f.open(h, content, &token); err != nil {
 		return nil, nil //nolint:nilerr // a cache that does not open is no cache
 	}
 	return &token, nil
@@ -121,4 +125,38 @@ func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
 		return s.cache(Target{}).drop()
 	}
 	return nil
+}
+
+// kept is what another service gave for a token of the login: it ends with the caches.
+func (s *Session) kept(what string) sidecar {
+	c := s.sidecar(s.Paths.Cache, "tokens", "kept")
+	return c.apart("kept\n" + what)
+}
+
+// Keep seals what another service has given for a token of the login, until it ends or
+// the login does. what says for what.
+func (s *Session) Keep(ctx context.Context, what string, value secret.Secret, end time.Time) error {
+	h, _, err := s.peek(ctx)
+	if err != nil {
+		return err
+	}
+	return s.kept(what).seal(h, &accessToken{
+		Value: sealedSecret{value}, IssuedAt: s.Clock.Now(), ExpiresAt: end, Uptime: s.Clock.Uptime(),
+	})
+}
+
+// Kept is what Keep has sealed, if it is good for a while; else the zero Secret.
+func (s *Session) Kept(ctx context.Context, what string, left time.Duration) (secret.Secret, error) {
+	h, _, err := s.peek(ctx)
+	if err == nil {
+		err = s.ended(h, TokenOptions{})
+	}
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	kept, err := s.kept(what).readToken(h)
+	if err != nil || kept == nil || !kept.outlives(s.Clock, left) {
+		return secret.Secret{}, err
+	}
+	return kept.Value.Secret, nil
 }

@@ -29,12 +29,18 @@ type sidecar struct {
 func (s *Session) cache(t Target) sidecar {
 	c := s.sidecar(s.Paths.Cache, "tokens", "access-token")
 	if t != (Target{}) {
-		sum := sha256.Sum256([]byte(t.Scope + "\n" + t.Resource))
-		suffix := "." + hex.EncodeToString(sum[:targetLength])
-		c.path += suffix
-		c.context.Kind += suffix
+		return c.apart(t.Scope + "\n" + t.Resource)
 	}
 	return c
+}
+
+// apart lies beside a file, for something else that it is named by.
+func (f sidecar) apart(what string) sidecar {
+	sum := sha256.Sum256([]byte(what))
+	suffix := "." + hex.EncodeToString(sum[:targetLength])
+	f.path += suffix
+	f.context.Kind += suffix
+	return f
 }
 
 // RemoveFiles deletes what sessions keep beside the records, of all profiles. Folders

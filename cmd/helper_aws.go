@@ -1,0 +1,178 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+type awsOptions struct {
+	args     []string
+	role     helper.WebIdentity
+	region   string
+	endpoint string
+	token    string
+	fresh    bool
+}
+
+// awsReserve is how long credentials are good that are given out: the CLIs ask anew when
+// less is left.
+const awsReserve = 5 * time.Minute
+
+func newHelperAWSCmd(a *app) *cobra.Command {
+	var opts awsOptions
+	c := &cobra.Command{
+		Use:   "aws [PROFILE] --role-arn ARN",
+		Short: "Answer the AWS CLI's question for credentials",
+		Long: `Print a role's credentials as a credential_process does, for the AWS CLI and SDKs. Name
+fob in ~/.aws/config:
+
+  [profile deploy]
+  credential_process = fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
+
+The profile's id_token (--token access: its access token) is given to AWS for the role
+(AssumeRoleWithWebIdentity): the role's trust policy must name the issuer, and the
+client ID as audience. What came is kept sealed with the login, and used until five
+minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
+  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy --region eu-central-1 --duration 1h`,
+		Args:              atMostProfile,
+		ValidArgsFunction: a.completeProfiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.args = args
+			return runHelperAWS(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&opts.role.RoleARN, "role-arn", "", "the `ARN` of the role")
+	flags.StringVar(&opts.role.SessionName, "session-name", "", "the `NAME` that stands in AWS's logs, if not fob-PROFILE")
+	flags.DurationVar(&opts.role.Duration, "duration", 0, "how long the credentials are to live, 15m to 12h; by default as AWS likes")
+	flags.StringVar(&opts.region, "region", "", "the `REGION` whose security token service is asked")
+	flags.StringVar(&opts.endpoint, "endpoint", "", "the `URL` of that service, if it is not AWS's own; else AWS_ENDPOINT_URL_STS")
+	flags.BoolVar(&opts.fresh, "fresh", false, "ask AWS even if kept credentials are good")
+	tokenFlag(c, &opts.token)
+	refuseEmpty(c, "role-arn", "session-name", "region", "endpoint")
+	return c
+}
+
+func runHelperAWS(ctx context.Context, a *app, opts awsOptions) error {
+	p, err := a.profile(opts.args)
+	if err != nil {
+		return err
+	}
+	endpoint, err := a.checkAWS(&opts, p)
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("aws\n%s\n%s\n%s\n%s\n%s", endpoint, opts.role.RoleARN, opts.role.SessionName, opts.role.Duration, opts.token)
+	login, err := a.keepingSession(p)
+	if err != nil {
+		return err
+	}
+	if login != nil && !opts.fresh {
+		kept, err := login.Kept(ctx, what, awsReserve)
+		if err != nil {
+			return forProfile(err, p.Name)
+		}
+		if !kept.IsZero() {
+			return helper.WriteAWS(a.stdout, kept)
+		}
+	}
+	c, err := a.credential(ctx, p, opts.token)
+	if err != nil {
+		return err
+	}
+	opts.role.Token = c.Token
+	credentials, end, err := a.assumeRole(ctx, p, endpoint, opts.role)
+	if err != nil {
+		return err
+	}
+	if login != nil {
+		if err := login.Keep(ctx, what, credentials, end); err != nil {
+			a.warn(fmt.Sprintf("the credentials could not be kept, the next call asks AWS again: %v", err))
+		}
+	}
+	return helper.WriteAWS(a.stdout, credentials)
+}
+
+// checkAWS fills what was left open, and refuses what AWS would.
+func (a *app) checkAWS(opts *awsOptions, p config.Profile) (endpoint string, err error) {
+	if err := checkTokenKind(opts.token); err != nil {
+		return "", err
+	}
+	opts.role.SessionName = cmp.Or(opts.role.SessionName, helper.SessionName(p.Name))
+	if err := opts.role.Check(); err != nil {
+		return "", withHint(&usageError{err.Error()}, "give --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
+	}
+	if endpoint = cmp.Or(opts.endpoint, a.getenv("AWS_ENDPOINT_URL_STS")); endpoint != "" {
+		if err := oauth.CheckURL(endpoint); err != nil {
+			return "", withHint(usagef("--endpoint: %s", err), "give an https URL; http is for loopback addresses alone")
+		}
+		return endpoint, nil
+	}
+	endpoint, err = opts.role.Endpoint(cmp.Or(opts.region, a.getenv("AWS_REGION"), a.getenv("AWS_DEFAULT_REGION")))
+	if err != nil {
+		return "", withHint(&usageError{err.Error()}, "give --region, for instance eu-central-1")
+	}
+	return endpoint, nil
+}
+
+// keepingSession is the login in which what came of it can be kept, or nil where the
+// environment or the machine's identity answers.
+func (a *app) keepingSession(p config.Profile) (*session.Session, error) {
+	if name, _ := a.givenVariable(p.Name); name != "" || showsIdentity(p) {
+		return nil, nil
+	}
+	return a.localSession(p)
+}
+
+// assumeRole makes the one request. The client's certificate is for the issuer alone.
+func (a *app) assumeRole(ctx context.Context, p config.Profile, endpoint string, role helper.WebIdentity) (secret.Secret, time.Time, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return secret.Secret{}, time.Time{}, err
+	}
+	hc, err := a.httpClient(cfg, config.Profile{CAFile: p.CAFile})
+	if err != nil {
+		return secret.Secret{}, time.Time{}, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(role.Form().Encode()))
+	if err != nil {
+		return secret.Secret{}, time.Time{}, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := hc.Do(req)
+	if err != nil {
+		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Judge(err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Judge(err))
+	}
+	credentials, end, err := role.ReadSTS(resp.StatusCode, body)
+	var refused *helper.STSError
+	switch {
+	case errors.As(err, &refused) && httpclient.IsTemporary(refused.Status):
+		err = fmt.Errorf("%w: %w", httpclient.ErrUnavailable, err)
+	case errors.As(err, &refused):
+		err = withHint(err, "see the role's trust policy: it must name the issuer, and the client ID as audience; 'fob token %s --id-token --inspect' shows both", p.Name)
+	}
+	return credentials, end, err
+}
