@@ -72,21 +72,28 @@ func runHelperGit(ctx context.Context, a *app, operation, profile string) error 
 	if err != nil {
 		return notAsked(err, "git")
 	}
-	rules, err := a.gitRules(profile)
-	if err != nil {
-		return err
-	}
-	rule, found, err := chosenRule(rules, asked.Place, asked.Username)
-	switch {
-	case operation == "erase" && found:
+	rule, found, err := a.gitRule(profile, asked)
+	if operation == "erase" {
+		if err != nil || !found {
+			return err
+		}
 		return a.dropRefused(ctx, rule.Profile, asked.Refused)
-	case err == nil && found:
+	}
+	if err == nil && found {
 		err = a.answerGit(ctx, asked, rule)
 	}
-	if err != nil && operation == "get" { // or git would go on and ask for a password
+	if err != nil { // or git would go on and ask for a password
 		return errors.Join(err, helper.QuitGit(a.stdout))
 	}
-	return err
+	return nil
+}
+
+func (a *app) gitRule(profile string, asked *helper.GitRequest) (helper.Rule, bool, error) {
+	rules, err := a.gitRules(profile)
+	if err != nil {
+		return helper.Rule{}, false, err
+	}
+	return chosenRule(rules, asked.Place, asked.Username)
 }
 
 func (a *app) answerGit(ctx context.Context, asked *helper.GitRequest, rule helper.Rule) error {

@@ -102,15 +102,19 @@ func (t *accessToken) lifetime() time.Duration { return t.ExpiresAt.Sub(t.Issued
 
 // DropToken deletes the cached access token that a server has refused, so that the next
 // call refreshes, and nothing else of the login. One that a sibling has put there
-// meanwhile stays; a zero refused is whatever is there. A login that cannot refresh has
-// but the one in its record, which stays too: it is ErrLoginRequired.
+// meanwhile stays; a zero refused is whatever is there. The token of a login that cannot
+// refresh stays: where it is that which was refused, the error is ErrLoginRequired.
 func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
-	h, _, err := s.peek(ctx)
+	h, stored, err := s.peek(ctx)
 	if err != nil {
 		return err
 	}
 	if !h.Refreshes {
-		return fmt.Errorf("the access token of profile %q was refused, and the server gave no refresh token: %w", s.Profile.Name, ErrLoginRequired)
+		r, err := s.whole(ctx, stored)
+		if err == nil && r.AccessToken != nil && r.AccessToken.Value.Secret == refused {
+			err = fmt.Errorf("the access token of profile %q was refused, and the server gave no refresh token: %w", s.Profile.Name, ErrLoginRequired)
+		}
+		return err
 	}
 	lock, err := s.lock(ctx)
 	if err != nil {

@@ -65,6 +65,13 @@ func TestH64CanariesAreNowhere(t *testing.T) {
 		t.Error("the secrets are not those that were given")
 	}
 	run("", "secret", "list", "--json")
+	run("", "profile", "set", "own", "--git-host", "https://git.example.com", "--docker-registry", "registry.example.com")
+	run("", "helper", "install", "git")
+	run("protocol=https\nhost=git.example.com\n", "helper", "git", "get")
+	run("protocol=https\nhost=git.example.com\nusername=x\npassword="+canaries[len(canaries)-1]+"\n", "helper", "git", "erase")
+	run("registry.example.com", "helper", "docker", "get")
+	canaries = append(canaries, run("", "token", "own", "--id-token"))
+	run("", "helper", "kubectl", "own")
 	run("", "storage", "check")
 	run("", "doctor")
 	canaries = append(canaries, i.secrets()...)
