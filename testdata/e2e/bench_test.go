@@ -74,17 +74,26 @@ func compareSizes(b *testing.B, token []string) {
 
 // compare runs two commands in turn and prints a row of the table.
 func (m *machine) compare(what string, onA *machine, a []string, beside string, onB *machine, b []string, wanted string) {
-	var as, bs, ratios []float64
+	as, bs := inTurn(onA, a, onB, b)
+	ratios := make([]float64, len(as))
+	for i := range as {
+		ratios[i] = as[i] / bs[i]
+	}
+	slices.Sort(ratios)
+	fmt.Printf("| %s | %.2f ms | %s, %.2f ms | **%.2f** | %.2f–%.2f | %s |\n", what, median(as), beside, median(bs),
+		median(as)/median(bs), ratios[len(ratios)/10], ratios[len(ratios)*9/10], wanted)
+}
+
+// inTurn times two commands side by side, in milliseconds.
+func inTurn(onA *machine, a []string, onB *machine, b []string) (as, bs []float64) {
 	for i := range rounds + 10 {
 		ta, tb := onA.time(a), onB.time(b)
 		if i < 10 { // warm
 			continue
 		}
-		as, bs, ratios = append(as, ta), append(bs, tb), append(ratios, ta/tb)
+		as, bs = append(as, ta), append(bs, tb)
 	}
-	slices.Sort(ratios)
-	fmt.Printf("| %s | %.2f ms | %s, %.2f ms | **%.2f** | %.2f–%.2f | %s |\n", what, median(as), beside, median(bs),
-		median(as)/median(bs), ratios[len(ratios)/10], ratios[len(ratios)*9/10], wanted)
+	return as, bs
 }
 
 // time is how long a command takes, in milliseconds.

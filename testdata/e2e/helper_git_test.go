@@ -84,10 +84,13 @@ func (s *gitServer) end(token string) {
 }
 
 // newGitMachine is logged in at the issuer, and its git asks fob.
-func newGitMachine(t testing.TB, i *issuer, host string) *machine {
+func newGitMachine(t testing.TB, i *issuer, host, storage string) *machine {
 	t.Helper()
-	m := newMachineAt(t, append(sealed, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
+	m := newMachineAt(t, append(sealed, "FOB_STORAGE="+storage, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
 		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com")...)
+	if storage == "keyring" {
+		m.startKeyring()
+	}
 	m.ok("login", "work", "--issuer", i.url, "--client-id", "fob-test", "--git-host", host)
 	m.ok("helper", "install", "git")
 	return m
@@ -116,7 +119,7 @@ func TestGitClonesFetchesAndPushes(t *testing.T) {
 	t.Parallel()
 	i := startIssuer(t)
 	server := startGitServer(t, i)
-	m := newGitMachine(t, i, server.URL)
+	m := newGitMachine(t, i, server.URL, "file")
 	url := server.URL + "/team/x.git"
 	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
 
@@ -179,7 +182,7 @@ func TestGitClonesFetchesAndPushes(t *testing.T) {
 func TestGitCredentialProtocol(t *testing.T) {
 	t.Parallel()
 	i := startIssuer(t)
-	m := newGitMachine(t, i, "https://git.example.com")
+	m := newGitMachine(t, i, "https://git.example.com", "file")
 	const asked = "protocol=https\nhost=git.example.com\n"
 	token := strings.TrimSpace(m.ok("token", "work"))
 	answer := asked + "username=oauth2\npassword=" + token + "\n"
