@@ -40,7 +40,7 @@ With --profile it is that profile's hosts, and git is answered with that profile
 		Args:      oneOperation([]string{"git"}),
 		RunE:      func(cmd *cobra.Command, _ []string) error { return runInstallGit(cmd.Context(), a, opts) },
 	}
-	opts.register(a, c)
+	opts.register(c)
 	a.profileFlag(c, &opts.profile, "the hosts of this `PROFILE` alone")
 	return c
 }
@@ -59,11 +59,11 @@ Other helpers stay as they are.
 		Args:      oneOperation([]string{"git"}),
 		RunE:      func(cmd *cobra.Command, _ []string) error { return runUninstallGit(cmd.Context(), a, opts) },
 	}
-	opts.register(a, c)
+	opts.register(c)
 	return c
 }
 
-func (o *installOptions) register(_ *app, c *cobra.Command) {
+func (o *installOptions) register(c *cobra.Command) {
 	c.Flags().BoolVar(&o.global, "global", false, "in your own configuration of git (the default)")
 	c.Flags().BoolVar(&o.local, "local", false, "in the repository of the working folder")
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the commands, and run none")
@@ -128,9 +128,9 @@ func (g *gitConfig) noteOthers(ctx context.Context) error {
 	if err != nil {
 		return notFoundIsNil(err)
 	}
-	others := strings.Fields(strings.ReplaceAll(out, "\x00", "\n"))
+	others := strings.FieldsFunc(out, func(r rune) bool { return r == 0 })
 	if len(others) > 0 {
-		g.a.note("git also has %s, and up to version 2.45 hands it what fob answers; 'store' would keep that in plain text.", safetext.Line(strings.Join(others, " ")))
+		g.a.note("git also has %s, and up to version 2.45 hands it what fob answers; 'store' would keep that in plain text.", safetext.Line(strings.Join(others, ", ")))
 	}
 	return nil
 }
@@ -173,11 +173,8 @@ func runUninstallGit(ctx context.Context, a *app, opts installOptions) error {
 		if err := g.run(ctx, "--fixed-value", "--unset-all", key, value); err != nil {
 			return err
 		}
-		path := strings.TrimSuffix(key, ".helper") + ".usehttppath"
-		if present, err := g.values(ctx, path); err == nil && len(present) > 0 {
-			if err := g.run(ctx, "--unset-all", path); err != nil {
-				return err
-			}
+		if err := g.unsetPath(ctx, strings.TrimSuffix(key, ".helper")); err != nil {
+			return err
 		}
 	}
 	if g.done == 0 {
@@ -186,6 +183,19 @@ func runUninstallGit(ctx context.Context, a *app, opts installOptions) error {
 		a.note("git does not ask fob any more.")
 	}
 	return nil
+}
+
+// unsetPath removes what install has set for a part of a host.
+func (g *gitConfig) unsetPath(ctx context.Context, section string) error {
+	place, err := urlPlace(strings.TrimPrefix(section, "credential."))
+	if err != nil || !place.IsPart() {
+		return nil //nolint:nilerr // fob has set it for no such section
+	}
+	present, err := g.values(ctx, section+".useHttpPath")
+	if err != nil || len(present) == 0 {
+		return err
+	}
+	return g.run(ctx, "--unset-all", section+".useHttpPath")
 }
 
 const gitHelperWords = " helper git"
@@ -223,13 +233,16 @@ func notFoundIsNil(err error) error {
 	return err
 }
 
+// plainWord is what no shell sees anything in.
+const plainWord = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/"
+
 // run changes the configuration, or shows the command that would.
 func (g *gitConfig) run(ctx context.Context, args ...string) error {
 	g.done++
 	if g.dry {
 		shown := "git config " + g.scope
 		for _, arg := range args {
-			if strings.ContainsAny(arg, " '\"!\\$") {
+			if strings.Trim(arg, plainWord) != "" {
 				arg = quoteSh(arg)
 			}
 			shown += " " + arg

@@ -19,7 +19,7 @@ func BenchmarkHelpers(b *testing.B) {
 	fmt.Println("| what | measured | beside | more | spread (p10–p90) | wanted |")
 	fmt.Println("|---|---|---|---|---|---|")
 	i := startIssuer(b)
-	server := startGitServer(b, i)
+	server := startGitServer(b, i, "Basic")
 	list := []string{"git", "ls-remote", server.URL + "/team/x.git"}
 	for _, storage := range []string{"keyring", "file"} {
 		m := newGitMachine(b, i, server.URL, storage)

@@ -14,16 +14,17 @@ import (
 )
 
 // gitServer is git's own smart HTTP server, behind a door that wants a token of the
-// issuer's as a password.
+// issuer's: as a password (Basic), or as it is (Bearer).
 type gitServer struct {
 	*httptest.Server
+	scheme  string
 	mu      sync.Mutex // guards what follows
 	tokens  []string   // that were let in
 	refused int
 	barred  string // a token that the server has ended
 }
 
-func startGitServer(t testing.TB, i *issuer) *gitServer {
+func startGitServer(t testing.TB, i *issuer, scheme string) *gitServer {
 	t.Helper()
 	root := t.TempDir()
 	for _, args := range [][]string{{"init", "-q", "--bare", "team/x.git"}, {"-C", "team/x.git", "config", "http.receivepack", "true"}} {
@@ -41,10 +42,10 @@ func startGitServer(t testing.TB, i *issuer) *gitServer {
 		Path: filepath.Join(strings.TrimSpace(string(libexec)), "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
 	}
-	s := &gitServer{}
+	s := &gitServer{scheme: scheme}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.admits(i, r) {
-			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.Header().Set("WWW-Authenticate", scheme+` realm="git"`)
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -56,6 +57,10 @@ func startGitServer(t testing.TB, i *issuer) *gitServer {
 
 func (s *gitServer) admits(i *issuer, r *http.Request) bool {
 	username, token, given := r.BasicAuth()
+	if s.scheme == "Bearer" {
+		username = "oauth2"
+		token, given = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !given {
@@ -118,7 +123,7 @@ func (m *machine) gitOK(args ...string) string {
 func TestGitClonesFetchesAndPushes(t *testing.T) {
 	t.Parallel()
 	i := startIssuer(t)
-	server := startGitServer(t, i)
+	server := startGitServer(t, i, "Basic")
 	m := newGitMachine(t, i, server.URL, "file")
 	url := server.URL + "/team/x.git"
 	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
@@ -174,6 +179,40 @@ func TestGitClonesFetchesAndPushes(t *testing.T) {
 	m.ok("helper", "uninstall", "git")
 	if left := readText(t, filepath.Join(m.home, ".gitconfig")); strings.Contains(left, "fob") {
 		t.Errorf("left in git's configuration:\n%s", left)
+	}
+}
+
+// A git that takes a header as it stands shows a Bearer token, and gives its other helpers
+// nothing to keep.
+func TestGitShowsABearerToken(t *testing.T) {
+	t.Parallel()
+	i := startIssuer(t)
+	bearer, basic := startGitServer(t, i, "Bearer"), startGitServer(t, i, "Basic")
+	m := newGitMachine(t, i, bearer.URL, "file")
+	if r := m.git("", "credential", "capability"); !strings.Contains(r.stdout, "capability authtype") {
+		t.Skip("this git is older than 2.46")
+	}
+	m.ok("profile", "set", "work", "--git-host", bearer.URL, "--git-host", basic.URL)
+	m.ok("helper", "install", "git")
+	m.gitOK("config", "--global", "credential.helper", "store")
+	for _, server := range []*gitServer{bearer, basic} {
+		m.gitOK("ls-remote", server.URL+"/team/x.git")
+		token, refused := server.seen()
+		if refused != 0 {
+			t.Errorf("%s: %d refusals", server.scheme, refused)
+		}
+		if kept, err := os.ReadFile(filepath.Join(m.home, ".git-credentials")); err == nil && strings.Contains(string(kept), token) {
+			t.Errorf("%s: git's store has kept the token", server.scheme)
+		}
+	}
+	ended, _ := bearer.seen()
+	bearer.end(ended)
+	if r := m.git("", "ls-remote", bearer.URL+"/team/x.git"); r.status == 0 {
+		t.Error("the server takes a token that it has ended")
+	}
+	m.gitOK("ls-remote", bearer.URL+"/team/x.git")
+	if i.count("token/refresh") != 1 {
+		t.Errorf("%d refreshes", i.count("token/refresh"))
 	}
 }
 
