@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,6 +76,7 @@ type gitConfig struct {
 	a     *app
 	scope string
 	dry   bool
+	shown io.Writer // what a dry run would do
 	done  int
 }
 
@@ -83,7 +85,7 @@ func (a *app) gitConfig(opts installOptions) *gitConfig {
 	if opts.local {
 		scope = "--local"
 	}
-	return &gitConfig{a: a, scope: scope, dry: opts.dryRun}
+	return &gitConfig{a: a, scope: scope, dry: opts.dryRun, shown: a.stdout}
 }
 
 func runInstallGit(ctx context.Context, a *app, opts installOptions) error {
@@ -160,10 +162,23 @@ func (g *gitConfig) set(ctx context.Context, key, value string) error {
 }
 
 func runUninstallGit(ctx context.Context, a *app, opts installOptions) error {
-	g := a.gitConfig(opts)
+	removed, err := a.gitConfig(opts).uninstall(ctx)
+	switch {
+	case err != nil:
+		return err
+	case removed == 0:
+		a.note("git does not ask fob.")
+	case !opts.dryRun:
+		a.note("git does not ask fob any more.")
+	}
+	return nil
+}
+
+// uninstall takes out what install has added, and counts what it did.
+func (g *gitConfig) uninstall(ctx context.Context) (int, error) {
 	out, err := g.read(ctx, "--null", "--get-regexp", `^credential\..*\.helper$`)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for entry := range strings.SplitSeq(out, "\x00") {
 		key, value, _ := strings.Cut(entry, "\n")
@@ -171,18 +186,28 @@ func runUninstallGit(ctx context.Context, a *app, opts installOptions) error {
 			continue
 		}
 		if err := g.run(ctx, "--fixed-value", "--unset-all", key, value); err != nil {
-			return err
+			return g.done, err
 		}
 		if err := g.unsetPath(ctx, strings.TrimSuffix(key, ".helper")); err != nil {
-			return err
+			return g.done, err
 		}
 	}
-	if g.done == 0 {
-		a.note("git does not ask fob.")
-	} else if !opts.dryRun {
+	return g.done, nil
+}
+
+// purgeGit is uninstall for a purge. Where there is no git, it has no configuration.
+func (a *app) purgeGit(ctx context.Context, dryRun bool) {
+	g := a.gitConfig(installOptions{dryRun: dryRun})
+	g.shown = io.Discard
+	switch removed, err := g.uninstall(ctx); {
+	case errors.Is(err, exec.ErrNotFound):
+	case err != nil:
+		a.warn(fmt.Sprintf("git may still ask fob: %v", err))
+	case removed > 0 && dryRun:
+		a.note("would take fob out of git's configuration.")
+	case removed > 0:
 		a.note("git does not ask fob any more.")
 	}
-	return nil
 }
 
 // unsetPath removes what install has set for a part of a host.
@@ -247,7 +272,7 @@ func (g *gitConfig) run(ctx context.Context, args ...string) error {
 			}
 			shown += " " + arg
 		}
-		_, err := fmt.Fprintln(g.a.stdout, safetext.Lines(shown))
+		_, err := fmt.Fprintln(g.shown, safetext.Lines(shown))
 		return err
 	}
 	_, err := g.git(ctx, append([]string{"config", g.scope}, args...))
@@ -262,7 +287,7 @@ func (g *gitConfig) git(ctx context.Context, args []string) (string, error) {
 	err := child.Run()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return "", withHint(errors.New("there is no git on this machine"), "install git, or put its folder into PATH")
+		return "", withHint(fmt.Errorf("there is no git on this machine: %w", err), "install git, or put its folder into PATH")
 	case err != nil:
 		said, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
 		return "", withHint(fmt.Errorf("git %s: %s (%w)", args[0], safetext.Line(said), err), "--local is for the repository of the working folder; see 'git config --list --show-origin'")

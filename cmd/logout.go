@@ -110,7 +110,7 @@ func runLogout(ctx context.Context, a *app, opts logoutOptions) error {
 			kept, left = a.purgeSecrets(ctx, cfg, opts.dryRun)
 			failed = append(failed, left...)
 		}
-		if err := a.purge(kept, opts.dryRun); err != nil {
+		if err := a.purge(ctx, kept, opts.dryRun); err != nil {
 			failed = append(failed, err)
 		}
 	}

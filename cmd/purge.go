@@ -67,12 +67,13 @@ func leftLock(configFile string) string {
 
 // purge deletes what is left of fob when every login has ended. Where one is left, all
 // stays that it needs.
-func (a *app) purge(kept, dryRun bool) error {
+func (a *app) purge(ctx context.Context, kept, dryRun bool) error {
 	paths, err := a.paths()
 	if err != nil {
 		return err
 	}
 	if dryRun {
+		a.purgeGit(ctx, dryRun)
 		a.note("would delete %s, and what fob has in %s and %s.", paths.Config, paths.Data, paths.Cache)
 		if path := ownRegistry(paths); path != "" {
 			a.note("would leave the registry of the API keys that you have issued: %s.", path)
@@ -83,6 +84,7 @@ func (a *app) purge(kept, dryRun bool) error {
 		return withHint(errors.New("some of it is left, and with it the configuration and the keys"),
 			"see above, then try again; 'fob logout --all --purge --local' asks no server")
 	}
+	a.purgeGit(ctx, dryRun)
 	if err := errors.Join(keyuse.Spool{Dir: paths.Cache}.Remove(), session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
 		return err
 	}
