@@ -80,33 +80,27 @@ func runHelperAWS(ctx context.Context, a *app, opts awsOptions) error {
 	if err != nil {
 		return err
 	}
-	what := fmt.Sprintf("aws\n%s\n%s\n%s\n%s\n%s", endpoint, opts.role.RoleARN, opts.role.SessionName, opts.role.Duration, opts.token)
+	get := func(ctx context.Context) (secret.Secret, time.Time, error) {
+		c, err := a.credential(ctx, p, opts.token)
+		if err != nil {
+			return secret.Secret{}, time.Time{}, err
+		}
+		opts.role.Token = c.Token
+		return a.assumeRole(ctx, p, endpoint, opts.role)
+	}
 	login, err := a.keepingSession(p)
 	if err != nil {
 		return err
 	}
-	if login != nil && !opts.fresh {
-		kept, err := login.Kept(ctx, what, awsReserve)
-		if err != nil {
-			return forProfile(err, p.Name)
-		}
-		if !kept.IsZero() {
-			return helper.WriteAWS(a.stdout, kept)
-		}
+	var credentials secret.Secret
+	if login == nil {
+		credentials, _, err = get(ctx)
+	} else {
+		what := fmt.Sprintf("aws\n%s\n%s\n%s\n%s\n%s", endpoint, opts.role.RoleARN, opts.role.SessionName, opts.role.Duration, opts.token)
+		credentials, err = login.Kept(ctx, session.Kept{What: what, Left: awsReserve, New: opts.fresh, Get: get})
 	}
-	c, err := a.credential(ctx, p, opts.token)
 	if err != nil {
-		return err
-	}
-	opts.role.Token = c.Token
-	credentials, end, err := a.assumeRole(ctx, p, endpoint, opts.role)
-	if err != nil {
-		return err
-	}
-	if login != nil {
-		if err := login.Keep(ctx, what, credentials, end); err != nil {
-			a.warn(fmt.Sprintf("the credentials could not be kept, the next call asks AWS again: %v", err))
-		}
+		return forProfile(err, p.Name)
 	}
 	return helper.WriteAWS(a.stdout, credentials)
 }

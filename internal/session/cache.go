@@ -130,37 +130,3 @@ func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
 	}
 	return nil
 }
-
-// kept is what another service gave for a token of the login: it ends with the caches.
-func (s *Session) kept(what string) sidecar {
-	c := s.sidecar(s.Paths.Cache, "tokens", "kept")
-	return c.apart("kept\n" + what)
-}
-
-// Keep seals what another service has given for a token of the login, until it ends or
-// the login does. what says for what.
-func (s *Session) Keep(ctx context.Context, what string, value secret.Secret, end time.Time) error {
-	h, _, err := s.peek(ctx)
-	if err != nil {
-		return err
-	}
-	return s.kept(what).seal(h, &accessToken{
-		Value: sealedSecret{value}, IssuedAt: s.Clock.Now(), ExpiresAt: end, Uptime: s.Clock.Uptime(),
-	})
-}
-
-// Kept is what Keep has sealed, if it is good for a while; else the zero Secret.
-func (s *Session) Kept(ctx context.Context, what string, left time.Duration) (secret.Secret, error) {
-	h, _, err := s.peek(ctx)
-	if err == nil {
-		err = s.ended(h, TokenOptions{})
-	}
-	if err != nil {
-		return secret.Secret{}, err
-	}
-	kept, err := s.kept(what).readToken(h)
-	if err != nil || kept == nil || !kept.outlives(s.Clock, left) {
-		return secret.Secret{}, err
-	}
-	return kept.Value.Secret, nil
-}

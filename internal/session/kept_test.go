@@ -1,7 +1,11 @@
 package session
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,38 +67,72 @@ func TestDropTokenKeepsTheOnlyOne(t *testing.T) {
 func TestWhatIsKeptEndsWithTheLogin(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
-	value := secret.New("credentials")
-	kept := func(what string, left time.Duration) secret.Secret {
+	asked := 0
+	kept := func(what string, left time.Duration, fresh bool) string {
 		t.Helper()
-		got, err := f.Kept(t.Context(), what, left)
+		got, err := f.Kept(t.Context(), Kept{What: what, Left: left, New: fresh, Get: func(context.Context) (secret.Secret, time.Time, error) {
+			asked++
+			return secret.New(fmt.Sprintf("%s, %d", what, asked)), f.clock.Add(time.Hour), nil
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return got
+		return got.Reveal()
 	}
-	if err := f.Keep(t.Context(), "a role", value, f.clock.Add(time.Hour)); err != nil {
-		t.Fatal(err)
+	const reserve = 5 * time.Minute
+	start := f.clock
+	for i, step := range []struct {
+		what  string
+		after time.Duration
+		fresh bool
+		want  string
+	}{
+		{"a role", 0, false, "a role, 1"},
+		{"a role", 54 * time.Minute, false, "a role, 1"},
+		{"another", 54 * time.Minute, false, "another, 2"},
+		{"a role", 56 * time.Minute, false, "a role, 3"}, // it would have ended soon
+		{"a role", 56 * time.Minute, true, "a role, 4"},
+		{"a role", 56 * time.Minute, false, "a role, 4"},
+	} {
+		f.clock = start.Add(step.after)
+		if got := kept(step.what, reserve, step.fresh); got != step.want {
+			t.Errorf("step %d: %q, not %q", i, got, step.want)
+		}
 	}
-	if kept("a role", 5*time.Minute) != value || !kept("another role", 0).IsZero() || !kept("a role", time.Hour).IsZero() {
-		t.Error("what was kept is not what is given out")
-	}
-	clock := f.clock
-	f.clock = clock.Add(56 * time.Minute)
-	if !kept("a role", 5*time.Minute).IsZero() {
-		t.Error("given out although it ends soon")
-	}
-	f.clock = clock
 	f.mustLogin()
-	if !kept("a role", 0).IsZero() {
-		t.Error("a new login gives out what came of the old one")
-	}
-	if err := f.Keep(t.Context(), "a role", value, f.clock.Add(time.Hour)); err != nil {
-		t.Fatal(err)
+	if got := kept("a role", 0, false); got != "a role, 5" {
+		t.Errorf("a new login gives out what came of the old one: %q", got)
 	}
 	if _, err := f.Logout(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := f.Kept(t.Context(), "a role", 0); !errors.Is(err, ErrLoginRequired) || !got.IsZero() {
+	got, err := f.Kept(t.Context(), Kept{What: "a role", Get: func(context.Context) (secret.Secret, time.Time, error) {
+		t.Error("the service is asked without a login")
+		return secret.Secret{}, time.Time{}, nil
+	}})
+	if !errors.Is(err, ErrLoginRequired) || !got.IsZero() {
 		t.Errorf("after logout: %v", err)
+	}
+}
+
+func TestManyAskForWhatIsKeptAndTheServiceIsAskedOnce(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.mustLogin()
+	var asked atomic.Int32
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			got, err := f.Kept(t.Context(), Kept{What: "a role", Get: func(ctx context.Context) (secret.Secret, time.Time, error) {
+				_, err := f.Token(ctx, TokenOptions{ForceRefresh: true}) // takes the login's lock
+				return secret.New(fmt.Sprint(asked.Add(1))), f.clock.Add(time.Hour), err
+			}})
+			if err != nil || got.Reveal() != "1" {
+				t.Errorf("%q, %v", got.Reveal(), err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := f.server.Count("token/refresh"); asked.Load() != 1 || n != 1 {
+		t.Errorf("asked %d times, %d refreshes", asked.Load(), n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,9 +28,11 @@ func TestCachedTokensOnlyRead(t *testing.T) {
 		if c.failures > 0 || len(c.tokens) != 1 || server.count("token/refresh") != 0 {
 			t.Errorf("%s: %d failures, %d tokens, %d refreshes\n%s", storage, c.failures, len(c.tokens), server.count("token/refresh"), c.worst)
 		}
-		for _, kind := range kinds(m.effectsOf(server, "token", "work")) {
-			if !slices.Contains(allowed, kind) {
-				t.Errorf("%s: a cached token costs: %s", storage, kind)
+		for _, command := range [][]string{{"token", "work"}, {"helper", "kubectl", "work", "--token", "access"}} {
+			for _, kind := range kinds(m.effectsOf(server, command...)) {
+				if !slices.Contains(allowed, kind) {
+					t.Errorf("%s: a cached token costs 'fob %s': %s", storage, strings.Join(command, " "), kind)
+				}
 			}
 		}
 		if soak != "" {

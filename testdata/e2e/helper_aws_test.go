@@ -11,8 +11,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -154,10 +156,10 @@ func (m *machine) whoAmI(sts *stsDouble) (arn, said string) {
 func TestAWSAsksFob(t *testing.T) {
 	t.Parallel()
 	i := startIssuer(t)
-	var id string
-	sts := startSTS(t, time.Hour, func(token string) bool { return token == id })
+	var id atomic.Value
+	sts := startSTS(t, time.Hour, func(token string) bool { return token == id.Load() })
 	m := newAWSMachine(t, i, sts)
-	id = strings.TrimSpace(m.ok("token", "work", "--id-token"))
+	id.Store(strings.TrimSpace(m.ok("token", "work", "--id-token")))
 
 	for range 2 { // once from AWS, once as it was kept
 		if arn, said := m.whoAmI(sts); arn != "arn:aws:sts::123456789012:assumed-role/deploy/ASIA1" {
@@ -171,8 +173,16 @@ func TestAWSAsksFob(t *testing.T) {
 	if m.ok(append(asked, "--fresh")...); sts.exchanges() != 2 {
 		t.Error("--fresh did not ask AWS")
 	}
-	if m.ok(append(asked, "--session-name", "other")...); sts.exchanges() != 3 {
-		t.Error("another session was answered with what was kept for this one")
+	var wg sync.WaitGroup
+	for range 20 { // another session is kept apart, and asked for once
+		wg.Go(func() {
+			if r := m.fob("", append(slices.Clone(asked), "--session-name", "other")...); r.status != 0 || !strings.Contains(r.stdout, `"ASIA3"`) {
+				t.Errorf("%d %s\n%s", r.status, r.stdout, r.stderr)
+			}
+		})
+	}
+	if wg.Wait(); sts.exchanges() != 3 {
+		t.Errorf("%d exchanges", sts.exchanges())
 	}
 	kept := filepath.Join(m.home, ".cache", "fob")
 	files := 0
