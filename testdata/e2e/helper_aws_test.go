@@ -128,8 +128,8 @@ func (s *stsDouble) exchanges() int {
 
 const roleARN = "arn:aws:iam::123456789012:role/deploy"
 
-// newAWSMachine is logged in at the issuer, and its AWS CLI asks fob.
-func newAWSMachine(t *testing.T, i *issuer, sts *stsDouble, args ...string) *machine {
+// newRoleMachine is logged in at the issuer, and its AWS CLI asks fob.
+func newRoleMachine(t *testing.T, i *issuer, sts *stsDouble, args ...string) *machine {
 	t.Helper()
 	m := newMachineAt(t, sealed...)
 	m.loginAt(i)
@@ -158,7 +158,7 @@ func TestAWSAsksFob(t *testing.T) {
 	i := startIssuer(t)
 	var id atomic.Value
 	sts := startSTS(t, time.Hour, func(token string) bool { return token == id.Load() })
-	m := newAWSMachine(t, i, sts)
+	m := newRoleMachine(t, i, sts)
 	id.Store(strings.TrimSpace(m.ok("token", "work", "--id-token")))
 
 	for range 2 { // once from AWS, once as it was kept
@@ -221,7 +221,7 @@ func TestAWSCredentialsThatEndSoonAreReplaced(t *testing.T) {
 		_, err := i.origin(token)
 		return err == nil
 	})
-	m := newAWSMachine(t, i, sts, "--token", "access")
+	m := newRoleMachine(t, i, sts, "--token", "access")
 	asked := []string{"helper", "aws", "work", "--role-arn", roleARN, "--endpoint", sts.URL, "--token", "access"}
 	first, second := m.ok(asked...), m.ok(asked...)
 	if sts.exchanges() != 2 || !strings.Contains(first, `"ASIA1"`) || !strings.Contains(second, `"ASIA2"`) {
