@@ -1,6 +1,10 @@
 package leak
 
-import "fmt"
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+)
 
 // SARIF is a log of findings in the Static Analysis Results Interchange Format 2.1.0
 // (OASIS), as code scanning reads it.
@@ -18,7 +22,7 @@ func SARIF(version string, findings []Finding, describe func(Finding) (message s
 		}
 		if f.Path != "" {
 			result["locations"] = []map[string]any{{"physicalLocation": map[string]any{
-				"artifactLocation": map[string]string{"uri": f.Path},
+				"artifactLocation": map[string]string{"uri": uri(f.Path)},
 				"region":           map[string]int{"startLine": f.Line, "startColumn": f.Column},
 			}}}
 		}
@@ -36,6 +40,9 @@ func SARIF(version string, findings []Finding, describe func(Finding) (message s
 		}},
 	}
 }
+
+// uri is a path as a reference: a blank or # in a name would end it.
+func uri(path string) string { return (&url.URL{Path: filepath.ToSlash(path)}).String() }
 
 // Masked is a key without its secret: what may be shown of it.
 func (f Finding) Masked() string { return fmt.Sprintf("%s_%s_%s_…", f.Brand, f.Environment, f.ID) }

@@ -29,7 +29,8 @@ func TestSecretsAreMaskedHoweverTheyCome(t *testing.T) {
 		"hunter2hunter2":             "******",
 		"hunter":                     "hunter",
 		"aaaaab aab":                 "aa*** aab",
-		"hunter2-longer":             "***-longer",
+		"hunter2-longer":             "***", // not the end of the longer one behind the shorter
+		"hunter2-long":               "***-long",
 		"line\nhunter2\nhunter2\r\n": "line\n***\n***\r\n",
 	} {
 		if got := masked(t, secrets, text); got != want {
@@ -39,6 +40,18 @@ func TestSecretsAreMaskedHoweverTheyCome(t *testing.T) {
 			t.Errorf("%q by the byte: %q", text, got)
 		}
 	}
+}
+
+func FuzzPiecesMakeNoDifference(f *testing.F) {
+	f.Add("ab", "abcd", "xabcabcdab")
+	f.Add("aa", "aab", "aaaab")
+	f.Fuzz(func(t *testing.T, one, other, text string) {
+		secrets := []string{one, other}
+		whole, pieces := masked(t, secrets, text), masked(t, secrets, strings.Split(text, "")...)
+		if whole != pieces {
+			t.Errorf("%q in %q: %q at once, %q in pieces", secrets, text, whole, pieces)
+		}
+	})
 }
 
 func FuzzWriter(f *testing.F) {
