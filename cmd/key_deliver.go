@@ -2,11 +2,13 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/registrar"
 )
 
@@ -15,7 +17,16 @@ type keyDestination struct{ destination.Destination }
 
 // Deliver implements registrar.Destination.
 func (d keyDestination) Deliver(ctx context.Context, key apikey.Minted, _ apikey.Record) error {
-	return d.Destination.Deliver(ctx, key.Key)
+	err := d.Destination.Deliver(ctx, key.Key)
+	if mayHaveArrived(err) {
+		return fmt.Errorf("%w; %w", err, registrar.ErrMayHaveArrived)
+	}
+	return err
+}
+
+// mayHaveArrived reports a delivery that was cut short, or whose answer was lost.
+func mayHaveArrived(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, httpclient.ErrUnavailable)
 }
 
 // stdoutName is what a rotation calls the user who runs fob.
@@ -92,7 +103,7 @@ func notDelivered(err error, rotated registrar.Rotated, opts keyRotateOptions) e
 		left = withHint(leftf("key %s has ended, and its successor %s was not printed", old, next),
 			"'fob key rotate %s --compromised' makes another and delivers that", next)
 	case rotated.Rotation.Arrived():
-		left = withHint(leftf("key %s is valid as before, and so is %s where it arrived", old, next),
+		left = withHint(leftf("key %s is valid as before, and so is %s where it arrived or may have", old, next),
 			"mend what is named above, then 'fob key rotate --resume %s' brings another successor everywhere", old)
 	case opts.compromised && !opts.keep:
 		left = withHint(leftf("key %s ends within 30 s, and has no successor", old), "make one by hand: 'fob key create'")

@@ -56,9 +56,9 @@ type Delivery struct {
 // Open reports whether the key has no other rotation beside this one.
 func (r *Rotation) Open() bool { return r.Phase != PhaseRetired && r.Phase != PhaseAbandoned }
 
-// Arrived reports whether the successor is somewhere already.
+// Arrived reports whether the successor is, or may be, somewhere already.
 func (r *Rotation) Arrived() bool {
-	return slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.Status == DeliveryDone })
+	return slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.Status == DeliveryDone || d.Status == DeliveryUnknown })
 }
 
 // DeliveryStatus is how a delivery went.
@@ -69,4 +69,5 @@ const (
 	DeliveryPending DeliveryStatus = "pending"
 	DeliveryDone    DeliveryStatus = "done"
 	DeliveryFailed  DeliveryStatus = "failed"
+	DeliveryUnknown DeliveryStatus = "unknown" // it was cut short, and may have arrived
 )

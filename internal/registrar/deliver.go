@@ -11,7 +11,11 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Destination is where a successor is delivered.
+// ErrMayHaveArrived is a delivery that was cut short, or whose answer was lost.
+var ErrMayHaveArrived = errors.New("it may have arrived all the same")
+
+// Destination is where a successor is delivered. Deliver's error is ErrMayHaveArrived
+// where it does not know: then the successor is not revoked before another is there.
 type Destination interface {
 	Name() string
 	Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error
@@ -82,6 +86,9 @@ func (d *deliveries) deliver(ctx context.Context, i int, to Destination) {
 	at.Attempt++
 	if at.Status = apikey.DeliveryDone; err != nil {
 		at.Status, at.Error = apikey.DeliveryFailed, err.Error()
+		if errors.Is(err, ErrMayHaveArrived) {
+			at.Status = apikey.DeliveryUnknown
+		}
 		d.failed[i] = &DeliveryError{to.Name(), err}
 	}
 	if len(d.done.Rotation.Deliveries) > 1 { // the end of the rotation notes the only one

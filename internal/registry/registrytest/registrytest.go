@@ -48,6 +48,7 @@ func Run(t *testing.T, d Driver) {
 		{"G55_CompromisedAndKilled", testCompromisedAndKilled},
 		{"G55_KeepUntilDelivered", testKeepUntilDelivered},
 		{"G55_StillUsed", testStillUsed},
+		{"G55_AnswerLost", testAnswerLost},
 		{"ManyDestinations", testManyDestinations},
 		{"G55_RotateCrowd", testRotateCrowd},
 		{"G55_StillToRotate", testStillToRotate},

@@ -193,6 +193,32 @@ func testKeepUntilDelivered(t *testing.T, f *fixture) {
 	f.audited(t)
 }
 
+// A delivery whose answer was lost may have arrived: what stands there must go on
+// working until another successor is there.
+func testAnswerLost(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	lost := &losing{place{name: "place:lost"}}
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{lost}}); !errors.Is(err, registrar.ErrNotDelivered) {
+		t.Fatal(err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, lost.got[0], "", apikey.Need{})
+	well := &place{name: "place:lost"}
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{well}}); err != nil {
+		t.Fatal(err)
+	}
+	f.refused(t, lost.got[0], apikey.IsRevoked, apikey.Need{})
+	f.refused(t, well.got[0], "", apikey.Need{})
+	f.audited(t)
+}
+
+// losing is a destination that takes a key and whose answer is lost.
+type losing struct{ place }
+
+func (l *losing) Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error {
+	return errors.Join(l.place.Deliver(ctx, key, r), registrar.ErrMayHaveArrived)
+}
+
 // used is a destination that sees the old key used a moment later.
 type used struct {
 	f  *fixture
