@@ -165,6 +165,8 @@ func hintOfDelivery(err error) string {
 		return "run the command by hand: the value comes on its stdin; it stands under [commands] in the configuration"
 	case errors.As(err, &answer):
 		return hintOfAnswer(answer)
+	case errors.Is(err, destination.ErrNotDelivered) && (errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, httpclient.ErrRedirect)):
+		return "see the platform's address: something else answers there, such as a login or a proxy in between"
 	}
 	return ""
 }
@@ -191,7 +193,7 @@ func hintOfAnswer(answer *destination.AnswerError) string {
 	if answer.Status >= http.StatusInternalServerError {
 		return "the platform is not well: try again later"
 	}
-	return ""
+	return "mend what the platform names, or choose another destination; nothing was changed there"
 }
 
 // deliver brings a value to all destinations and says where it is.

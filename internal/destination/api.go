@@ -34,10 +34,10 @@ type api struct {
 func newAPI(m Machine, base string) (*api, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%q is no address of a platform", safetext.Line(base))
+		return nil, &SetupError{fmt.Sprintf("%q is no address of a platform", safetext.Line(base)), "write it as https://HOST, with nothing but a path behind"}
 	}
 	if host := u.Hostname(); u.Scheme != "https" && (u.Scheme != "http" || host != "localhost" && host != "127.0.0.1" && host != "::1") {
-		return nil, fmt.Errorf("%s is no https address: the credential would be read on the way", safetext.Line(base))
+		return nil, &SetupError{safetext.Line(base) + " is no https address: the credential would be read on the way", "give its https address; http is for this machine alone"}
 	}
 	return &api{http: httpclient.WithoutRedirects(m.HTTP), base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now}, nil
 }

@@ -216,7 +216,7 @@ func TestRealKubernetes(t *testing.T) {
 		ok(admin, "default/others#password", "default/others#more")
 		want("others", "[more:sk_canary password:sk_canary username:u]", "kubernetes.io/basic-auth")
 		k.must(http.MethodPost, "/api/v1/namespaces/default/secrets", `{"metadata":{"name":"fixed"},"immutable":true,"data":{"A":"dQ=="}}`)
-		if r := pushTo(admin, "kubernetes:default/fixed#A"); r.status != 1 || !strings.Contains(r.stderr, "422") || !strings.Contains(r.stderr, "immutable") {
+		if r := pushTo(admin, "kubernetes:default/fixed#A"); r.status != 1 || !strings.Contains(r.stderr, "422") || !strings.Contains(r.stderr, "immutable") || !strings.Contains(r.stderr, "hint: mend what") {
 			t.Errorf("an immutable one: %d\n%s", r.status, r.stderr)
 		}
 	})
