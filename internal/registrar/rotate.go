@@ -143,7 +143,8 @@ func (g *Registrar) startRotation(ctx context.Context, id string, opts *RotateOp
 		if err != nil {
 			return err
 		}
-		opts.Compromised = opts.Compromised || stopped.Compromised
+		// The log vouches for records alone: a compromised key's has its end.
+		opts.Compromised = opts.Compromised || stopped.Compromised && !old.RetiresAt.IsZero()
 		if stopped.Phase == apikey.PhaseChecked {
 			stopped.LeasedUntil = g.now().Add(lease)
 			next, err := tx.Key(stopped.New)
@@ -202,9 +203,9 @@ func (g *Registrar) mayRotate(tx apikey.Tx, old apikey.Record) (stopped apikey.R
 			return stopped, fmt.Errorf("key %s: %w; its successor is %s", old.ID, ErrRotated, open.New)
 		case !open.Open():
 			continue
-		case g.now().Before(open.LeasedUntil):
+		case g.isLeased(open):
 			return stopped, fmt.Errorf("key %s: %w, until %s at the latest", old.ID, ErrRotating, open.LeasedUntil.Format(time.TimeOnly+" UTC"))
-		case open.Phase == apikey.PhaseChecked:
+		case open.Phase == apikey.PhaseChecked && g.isSuccessor(tx, open.New, old.ID):
 			return open, nil
 		}
 		open.Phase = apikey.PhaseAbandoned
@@ -214,10 +215,23 @@ func (g *Registrar) mayRotate(tx apikey.Tx, old apikey.Record) (stopped apikey.R
 		stopped = open
 	}
 	state := old.State(g.now())
-	if state == apikey.Active || state == apikey.Disabled || stopped.Compromised && old.RevokedAt.IsZero() {
+	if state == apikey.Active || state == apikey.Disabled || stopped.Compromised && !old.RetiresAt.IsZero() && old.RevokedAt.IsZero() {
 		return stopped, nil
 	}
 	return stopped, fmt.Errorf("key %s is %s: %w", old.ID, state, ErrNotRotatable)
+}
+
+// isLeased reports whether another fob may be at it. No lease is longer than two: its
+// clock was ahead.
+func (g *Registrar) isLeased(open apikey.Rotation) bool {
+	left := open.LeasedUntil.Sub(g.now())
+	return left > 0 && left <= 2*lease
+}
+
+// isSuccessor reports whether a key's own record says that it replaces another.
+func (g *Registrar) isSuccessor(tx apikey.Tx, id, old string) bool {
+	next, err := tx.Key(id)
+	return err == nil && next.Predecessor == old && next.RevokedAt.IsZero()
 }
 
 // successor is the draft of a key that replaces another: it may do the same, for as

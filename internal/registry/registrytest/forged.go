@@ -55,6 +55,18 @@ func testForgedRotations(t *testing.T, f *fixture) {
 	f.key(t, draft) // any change looks for overlaps that are over
 	f.refused(t, victim, "", apikey.Need{})
 
+	// A rotation that seems to lack nothing but the old key's end, and one that seems to be
+	// of a compromised key: each ends as a rotation that somebody has asked for.
+	f.forge(t, "DELETE FROM rotation", fmt.Sprintf(rotation, id, victimID, apikey.PhaseChecked), "UPDATE rotation SET compromised = TRUE")
+	place := &place{name: "place:there"}
+	rotated, err := f.Rotate(t.Context(), victimID, registrar.RotateOptions{Overlap: time.Hour, To: []registrar.Destination{place}})
+	if err != nil || len(place.got) != 1 || rotated.New.Predecessor != victimID || rotated.Rotation.Compromised {
+		t.Errorf("%+v, %v", rotated.Rotation, err)
+	}
+	f.refused(t, victim, "", apikey.Need{})
+	f.refused(t, place.got[0], "", apikey.Need{})
+
+	victim, victimID = f.key(t, draft)
 	f.forge(t, "DELETE FROM rotation", fmt.Sprintf(rotation, victimID, id, apikey.PhaseAbandoned))
 	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{}); err != nil {
 		t.Error(err)

@@ -46,6 +46,7 @@ func Run(t *testing.T, d Driver) {
 		{"G55_DeliveryFails", testDeliveryFails},
 		{"G55_RotationStopped", testRotationStopped},
 		{"G55_CompromisedAndKilled", testCompromisedAndKilled},
+		{"G55_LeaseOfAClockAhead", testLeaseOfAClockAhead},
 		{"G55_KeepUntilDelivered", testKeepUntilDelivered},
 		{"G55_StillUsed", testStillUsed},
 		{"G55_AnswerLost", testAnswerLost},

@@ -175,6 +175,21 @@ func testCompromisedAndKilled(t *testing.T, f *fixture) {
 	f.audited(t)
 }
 
+// A fob whose clock was a year ahead has left a lease behind: nobody waits that long.
+func testLeaseOfAClockAhead(t *testing.T, f *fixture) {
+	_, id := f.key(t, draft)
+	f.pass(365 * 24 * time.Hour)
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour, Last: crash{}})
+	}()
+	f.pass(-365 * 24 * time.Hour)
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{Overlap: time.Hour}); err != nil {
+		t.Error(err)
+	}
+	f.audited(t)
+}
+
 func testKeepUntilDelivered(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
 	good, bad := &place{name: "place:good"}, &place{name: "place:bad", err: errors.New("no route")}
