@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/leak"
+	"github.com/fobcli/fob/internal/parallel"
 	"github.com/fobcli/fob/internal/registrar"
 	"github.com/fobcli/fob/internal/safetext"
 )
@@ -355,16 +355,7 @@ const maxReplacing = 4
 func (run *incident) replace(ctx context.Context, todo []*leakedKey) {
 	defer outliveBrokenPipe()()
 	bar := run.a.newProgress("replacing", 0)
-	free := make(chan struct{}, maxReplacing)
-	var under sync.WaitGroup
-	for _, k := range todo {
-		free <- struct{}{}
-		under.Go(func() {
-			run.replaceOne(ctx, k, bar)
-			<-free
-		})
-	}
-	under.Wait()
+	parallel.Do(len(todo), maxReplacing, func(i int) { run.replaceOne(ctx, todo[i], bar) })
 	bar.end()
 }
 

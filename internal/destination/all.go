@@ -2,9 +2,9 @@ package destination
 
 import (
 	"context"
-	"sync"
 	"time"
 
+	"github.com/fobcli/fob/internal/parallel"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -29,24 +29,17 @@ func CheckAll(to []Destination, value secret.Secret) error {
 // became of each, in their order. All are tried, whatever fails.
 func DeliverAll(ctx context.Context, to []Destination, value secret.Secret) []error {
 	failed := make([]error, len(to))
-	free := make(chan struct{}, maxDeliveries)
-	var under sync.WaitGroup
-	for i, d := range to {
-		free <- struct{}{}
-		under.Go(func() {
-			defer func() { <-free }()
-			bounded, cancel := context.WithTimeout(ctx, deliveryWait)
-			defer cancel()
-			err := ctx.Err()
-			if err == nil {
-				err = d.Deliver(bounded, value)
-			}
-			if err != nil {
-				failed[i] = &Error{d.Name(), err}
-			}
-		})
-	}
-	under.Wait()
+	parallel.Do(len(to), maxDeliveries, func(i int) {
+		bounded, cancel := context.WithTimeout(ctx, deliveryWait)
+		defer cancel()
+		err := ctx.Err()
+		if err == nil {
+			err = to[i].Deliver(bounded, value)
+		}
+		if err != nil {
+			failed[i] = &Error{to[i].Name(), err}
+		}
+	})
 	return failed
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/parallel"
 )
 
 // ErrMayHaveArrived is a delivery that was cut short, or whose answer was lost.
@@ -40,16 +41,7 @@ func (g *Registrar) deliverAll(ctx context.Context, done *Rotated, key apikey.Mi
 		defer cancel()
 	}
 	d := &deliveries{g: g, done: done, key: key, failed: make([]*DeliveryError, len(opts.To)+1)}
-	free := make(chan struct{}, maxDeliveries)
-	var under sync.WaitGroup
-	for i, to := range opts.To {
-		free <- struct{}{}
-		under.Go(func() {
-			d.deliver(ctx, i, to)
-			<-free
-		})
-	}
-	under.Wait()
+	parallel.Do(len(opts.To), maxDeliveries, func(i int) { d.deliver(ctx, i, opts.To[i]) })
 	everywhere := !slices.ContainsFunc(d.failed, func(e *DeliveryError) bool { return e != nil })
 	if opts.Last != nil && (opts.Compromised || everywhere && d.unnoted == nil) {
 		d.deliver(ctx, len(opts.To), opts.Last)
