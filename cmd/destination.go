@@ -247,8 +247,8 @@ func namesOf(to []destination.Destination) []string {
 // completeDestinations offers the platforms.
 func completeDestinations(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	var platforms []string
-	for _, usage := range destination.Usages() {
-		platform, _, _ := strings.Cut(usage, ":")
+	for _, kind := range destination.Kinds() {
+		platform, _, _ := strings.Cut(kind.Usage, ":")
 		platforms = append(platforms, platform+":")
 	}
 	return platforms, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp

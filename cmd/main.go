@@ -87,7 +87,7 @@ An API key, or OAuth? 'fob help choose' says which one you need.`,
 	addGroup(root, "machine", "This machine:", newStorageCmd(a), newDoctorCmd(a), newVersionCmd(a))
 	root.SetHelpCommandGroupID("machine")
 	root.SetCompletionCommandGroupID("machine")
-	root.AddCommand(newChooseCmd())
+	root.AddCommand(newChooseCmd(), newDestinationsCmd())
 	return root
 }
 

@@ -83,28 +83,44 @@ type place struct {
 	name, scheme, where, field string
 }
 
-// kinds are the destinations that there are, each with the way it is written.
-var kinds = []struct {
-	scheme, usage string
-	parse         func(Machine, place) (Destination, error)
-}{
-	{"dotenv", "dotenv:PATH#NAME", parseDotenv},
-	{"github", "github:OWNER/REPO[@ENVIRONMENT]#NAME", parseGitHub},
-	{"gitlab", "gitlab:GROUP/PROJECT[@SCOPE]#NAME", parseGitLab},
-	{"gitea", "gitea:OWNER/REPO#NAME", parseGitea},
-	{"vault", "vault:MOUNT/PATH#FIELD", parseVault},
-	{"kubernetes", "kubernetes:[CONTEXT@]NAMESPACE/NAME#KEY", parseKubernetes},
-	{awsScheme, awsScheme + ":SECRET#KEY", parseAWS},
-	{"exec", "exec:NAME", parseCommand},
+// Kind is a kind of destination, for help.
+type Kind struct {
+	Usage string // how it is written
+	About string // what is set, and who may set it
 }
 
-// Usages are the ways to write destinations, for help.
-func Usages() []string {
-	usages := make([]string, len(kinds))
+// kinds are the destinations that there are.
+var kinds = []struct {
+	scheme string
+	Kind
+	parse func(Machine, place) (Destination, error)
+}{
+	{"dotenv", Kind{"dotenv:PATH#NAME", "a line of a .env file below the working folder or one of dotenv_roots"}, parseDotenv},
+	{"github", Kind{"github:OWNER/REPO[@ENVIRONMENT]#NAME", "a secret of GitHub Actions; an organization's: org:NAME. GH_TOKEN"}, parseGitHub},
+	{"gitlab", Kind{"gitlab:GROUP/PROJECT[@SCOPE]#NAME", "a CI/CD variable, masked and hidden; a group's: group:NAME. GITLAB_TOKEN"}, parseGitLab},
+	{"gitea", Kind{"gitea:OWNER/REPO#NAME", "a secret of Gitea's or Forgejo's actions. GITEA_URL, GITEA_TOKEN"}, parseGitea},
+	{"vault", Kind{"vault:MOUNT/PATH#FIELD", "a field in Vault's or OpenBao's KV, version 2. VAULT_ADDR, VAULT_TOKEN"}, parseVault},
+	{"kubernetes", Kind{"kubernetes:[CONTEXT@]NAMESPACE/NAME#KEY", "a key of a Secret; by your kubeconfig, or inside of the cluster"}, parseKubernetes},
+	{awsScheme, Kind{awsScheme + ":SECRET#KEY", "a key of a secret that is a JSON object. AWS's own variables"}, parseAWS},
+	{"exec", Kind{"exec:NAME", "a program under [commands] in config.toml, with the value on its stdin"}, parseCommand},
+}
+
+// Kinds are the kinds that there are.
+func Kinds() []Kind {
+	all := make([]Kind, len(kinds))
 	for i, kind := range kinds {
-		usages[i] = kind.usage
+		all[i] = kind.Kind
 	}
-	return usages
+	return all
+}
+
+// usages are the ways to write destinations.
+func usages() string {
+	all := make([]string, len(kinds))
+	for i, kind := range kinds {
+		all[i] = kind.Usage
+	}
+	return strings.Join(all, ", ")
 }
 
 // maxName is how many bytes a name has at most.
@@ -120,7 +136,7 @@ func Parse(name string, m Machine) (Destination, error) {
 	}
 	var found bool
 	if p.scheme, p.where, found = strings.Cut(name, ":"); !found {
-		return nil, refused("it names no platform", "one of "+strings.Join(Usages(), ", "))
+		return nil, refused("it names no platform", "one of "+usages())
 	}
 	if i := strings.LastIndexByte(p.where, '#'); i >= 0 {
 		p.where, p.field = p.where[:i], p.where[i+1:]
@@ -129,17 +145,17 @@ func Parse(name string, m Machine) (Destination, error) {
 		if kind.scheme != p.scheme {
 			continue
 		}
-		if strings.Contains(kind.usage, "#") == (p.field == "") || p.where == "" {
-			return nil, refused("write "+kind.usage, kind.usage)
+		if strings.Contains(kind.Usage, "#") == (p.field == "") || p.where == "" {
+			return nil, refused("write "+kind.Usage, kind.Usage)
 		}
 		d, err := kind.parse(m, p)
 		var wrong *NameError
 		if errors.As(err, &wrong) && wrong.Usage == "" {
-			wrong.Usage = kind.usage
+			wrong.Usage = kind.Usage
 		}
 		return d, err
 	}
-	return nil, refused("there is no platform of that name", "one of "+strings.Join(Usages(), ", "))
+	return nil, refused("there is no platform of that name", "one of "+usages())
 }
 
 // refuse is a *NameError about a place.

@@ -62,13 +62,10 @@ func parseGitHub(m Machine, p place) (Destination, error) {
 func (g *github) Name() string { return g.name }
 
 func (g *github) Check(value secret.Secret) error {
-	if n := len(value.Reveal()); n == 0 || n > maxGitHubValue {
-		return fmt.Errorf("%w: GitHub takes 1 to %d bytes, and it has %d", ErrValue, maxGitHubValue, n)
-	}
 	if strings.ContainsRune(value.Reveal(), 0) {
 		return fmt.Errorf("%w: no job can use a NUL", ErrValue)
 	}
-	return nil
+	return checkText(value, maxGitHubValue, "GitHub")
 }
 
 // Deliver asks for the key to seal with, and sends the box. GitHub may have changed its

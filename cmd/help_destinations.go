@@ -1,0 +1,33 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/destination"
+)
+
+// newDestinationsCmd is the page behind 'fob help destinations'.
+func newDestinationsCmd() *cobra.Command {
+	var b strings.Builder
+	b.WriteString("A destination is a place that fob brings a key or a secret to, and keeps up to\ndate from then on: 'fob key create --to', 'fob secret push --to'.\n\n")
+	for _, kind := range destination.Kinds() {
+		fmt.Fprintf(&b, "  %s\n      %s\n", kind.Usage, kind.About)
+	}
+	b.WriteString(`
+The platform is shown the credential in its usual variable, named above, or that
+of a login: --as work for all, --as github=work for one. In config.toml:
+
+  [destination]
+  as = { github = "token/work", gitlab = "secret/gitlab" }
+  url = { gitlab = "https://git.example.com" }   # where it is your own
+  dotenv_roots = ["/srv/web"]
+
+  [commands]
+  deploy = ["/usr/local/bin/put-secret", "web"]  # exec:deploy
+
+--dry-run says what would be set where, and asks no platform.`)
+	return &cobra.Command{Use: "destinations", Short: "Where keys and secrets can be brought", Long: b.String(), Args: noArgs}
+}
