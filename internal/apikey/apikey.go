@@ -31,14 +31,15 @@ import (
 // A key is <brand>_<environment>_<id>_<secret><crc>, in ASCII without a character
 // that ends a word, so that a double-click selects all of it.
 const (
-	idLength       = 12 // the format version, then 65.5 random bits
 	secretLength   = 32 // 190.5 random bits
 	checksumLength = 6  // CRC-32/IEEE of all before it, in base 62
 	maxBrand       = 12
 	maxEnvironment = 12
 
+	// IDLength is how many characters an id has: the format version, then 65.5 random bits.
+	IDLength = 12
 	// MaxLength is how many bytes the longest key has.
-	MaxLength = maxBrand + 1 + maxEnvironment + 1 + idLength + 1 + secretLength + checksumLength
+	MaxLength = maxBrand + 1 + maxEnvironment + 1 + IDLength + 1 + secretLength + checksumLength
 
 	// The first character of an id says how the key is made.
 	versionImported = '0' // elsewhere: the rest is derived from the key's digest
@@ -76,7 +77,7 @@ func Mint(brand, environment string) (Minted, error) {
 	if err := CheckEnvironment(environment); err != nil {
 		return Minted{}, err
 	}
-	id := string(versionMinted) + randomText(idLength-1)
+	id := string(versionMinted) + randomText(IDLength-1)
 	text := brand + "_" + environment + "_" + id + "_" + randomText(secretLength)
 	sum := checksum(text)
 	text += string(sum[:])
@@ -109,12 +110,28 @@ func randomText(length int) string {
 // crc32.ChecksumIEEE, which would need a copy of the text on the heap.
 func checksum(text string) (digits [checksumLength]byte) {
 	crc := ^uint32(0)
+	for ; len(text) >= 4; text = text[4:] {
+		crc ^= uint32(text[0]) | uint32(text[1])<<8 | uint32(text[2])<<16 | uint32(text[3])<<24
+		crc = crcTables[3][byte(crc)] ^ crcTables[2][byte(crc>>8)] ^ crcTables[1][byte(crc>>16)] ^ crcTables[0][crc>>24]
+	}
 	for i := range len(text) {
-		crc = crc32.IEEETable[byte(crc)^text[i]] ^ crc>>8
+		crc = crcTables[0][byte(crc)^text[i]] ^ crc>>8
 	}
 	putBase62(digits[:], uint64(^crc))
 	return digits
 }
+
+// crcTables are what each byte of four does to a CRC-32: hash/crc32 takes four at a time
+// as well, and needs a copy of the text on the heap for it.
+var crcTables = func() (t [4]crc32.Table) {
+	t[0] = *crc32.IEEETable
+	for i := range t[0] {
+		for k := 1; k < len(t); k++ {
+			t[k][i] = t[0][byte(t[k-1][i])] ^ t[k-1][i]>>8
+		}
+	}
+	return t
+}()
 
 // putBase62 fills digits with n, the last digit last, zeros in front.
 func putBase62(digits []byte, n uint64) {
@@ -154,7 +171,7 @@ func LooksLikeKey(text string) bool {
 		}
 		at += next
 		id, tail, found := strings.Cut(text[at+1:], "_")
-		if found && isBase62(id, idLength) && len(tail) >= secretLength && isBase62(tail[:secretLength], secretLength) {
+		if found && isBase62(id, IDLength) && len(tail) >= secretLength && isBase62(tail[:secretLength], secretLength) {
 			return true
 		}
 	}
@@ -184,7 +201,7 @@ func CheckEnvironment(environment string) error {
 
 // CheckID refuses what cannot be the id of a key.
 func CheckID(id string) error {
-	if !isBase62(id, idLength) {
+	if !isBase62(id, IDLength) {
 		return errID
 	}
 	return nil

@@ -14,7 +14,7 @@ func passing(seed uint64, count int) int {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
 	source := rand.New(rand.NewChaCha8(key))
-	text := make([]byte, len("acme_live_1")+idLength-1+1+secretLength+checksumLength)
+	text := make([]byte, len("acme_live_1")+IDLength-1+1+secretLength+checksumLength)
 	copy(text, "acme_live_1")
 	random := func(part []byte) {
 		for i := range part {
@@ -25,7 +25,7 @@ func passing(seed uint64, count int) int {
 	passed := 0
 	for range count {
 		random(text[id:])
-		text[id+idLength-1] = '_'
+		text[id+IDLength-1] = '_'
 		if _, err := Parse(string(text)); err == nil {
 			passed++
 		}

@@ -63,7 +63,7 @@ func ParseDigest(text string) (Digest, error) {
 // ImportedID names a key that was made elsewhere by its own SHA-256, so that it is
 // found by what it is, and imported twice is imported once.
 func ImportedID(d Digest) string {
-	id := make([]byte, idLength)
+	id := make([]byte, IDLength)
 	putBase62(id, binary.BigEndian.Uint64(d[:]))
 	id[0] = versionImported // 62^11 is more than 2^64: no digit is lost
 	return string(id)

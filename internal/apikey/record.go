@@ -21,6 +21,11 @@ type Record struct {
 	Digest Digest
 	Pepper string // the id of the pepper in Digest; "" without
 
+	Disabled  bool
+	ExpiresAt time.Time
+	RetiresAt time.Time // the end of the overlap with its successor
+	RevokedAt time.Time
+
 	Owner       string
 	Environment string
 	Scopes      []string
@@ -29,10 +34,6 @@ type Record struct {
 	Metadata    map[string]string
 
 	CreatedAt time.Time
-	ExpiresAt time.Time
-	Disabled  bool
-	RetiresAt time.Time // the end of the overlap with its successor
-	RevokedAt time.Time
 
 	Predecessor string // the id of the key that this one replaces
 

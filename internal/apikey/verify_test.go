@@ -97,7 +97,7 @@ func TestStates(t *testing.T) {
 func TestG57OneAnswerForUnknownAndWrong(t *testing.T) {
 	text, record := minted(t)
 	stranger, _ := minted(t)
-	guess := text[:len("acme_live_")+idLength] + stranger[len("acme_live_")+idLength:len(stranger)-checksumLength]
+	guess := text[:len("acme_live_")+IDLength] + stranger[len("acme_live_")+IDLength:len(stranger)-checksumLength]
 	digits := checksum(guess)
 	guess += string(digits[:])
 	p, err := Present(guess, Need{})

@@ -72,7 +72,7 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := w.Header()
-	h["X-Fob-Key-Id"], h["X-Fob-Owner"] = v.entry.id, v.entry.owner
+	h["X-Fob-Key-Id"], h["X-Fob-Owner"] = v.entry.id[:], v.entry.owner
 	h["X-Fob-Env"], h["X-Fob-Scopes"] = v.entry.env, v.entry.scopes
 	h["Cache-Control"] = noStore
 	w.WriteHeader(http.StatusOK)
@@ -107,7 +107,7 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	now := s.Now()
 	e := s.cache.held(p.ID)
 	err = p.Check(&e.record, e.pepper, need, now)
-	if isUnknown(err) {
+	if err != nil && reasonOf(err) == apikey.Unknown {
 		// The registry is asked also for a key in memory: a wrong secret and an unknown id
 		// take the same steps, and the time.
 		if s.guesses.blocked(s.client(r)) {
@@ -119,21 +119,26 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 		}
 		err = p.Check(&e.record, e.pepper, need, now)
 	}
-	var refused *apikey.RefusedError
-	switch {
-	case err == nil:
+	if err == nil {
 		return s.accept(r.Context(), text, e, now)
-	case errors.As(err, &refused) && refused.Reason == apikey.OutOfScope:
+	}
+	switch reason := reasonOf(err); reason {
+	case apikey.OutOfScope:
 		return verdict{outcome: outOfScope, entry: e, need: need.Scopes}
-	case errors.As(err, &refused) && refused.Reason != apikey.Unknown:
-		s.Log.Info("refused", "key_id", p.ID, "reason", string(refused.Reason))
+	case apikey.Unknown:
+	default:
+		s.Log.Info("refused", "key_id", p.ID, "reason", string(reason))
 	}
 	return s.failed(r)
 }
 
-func isUnknown(err error) bool {
+// reasonOf is why a key was refused; "" of another error.
+func reasonOf(err error) apikey.Reason {
 	var refused *apikey.RefusedError
-	return errors.As(err, &refused) && refused.Reason == apikey.Unknown
+	if errors.As(err, &refused) {
+		return refused.Reason
+	}
+	return ""
 }
 
 // accept takes a good key, if its own limit lets it.
