@@ -4,13 +4,46 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/safetext"
 )
+
+// unfinished stands in the report's place while keys are replaced: a place that cannot be
+// written to is found out before, and whoever kills fob finds where to go on.
+const unfinished = "# Incident: this run of fob has not ended\n\n'fob key audit' has what was done. Run 'fob incident' again, with another --output.\n"
+
+func (run *incident) mayWrite() error {
+	if _, err := os.Lstat(run.opts.output); err == nil {
+		return withHint(usagef("%s is there already", safetext.Line(run.opts.output)), "give another name with --output")
+	}
+	return nil
+}
+
+func (run *incident) reserve() error {
+	err := atomicfile.Create(run.opts.output, []byte(unfinished))
+	if err != nil {
+		return withHint(fmt.Errorf("no key was replaced: the report cannot be written: %w", err), "give another place with --output")
+	}
+	return nil
+}
+
+func (run *incident) write(ctx context.Context) error {
+	text, err := run.markdown(ctx)
+	if err == nil {
+		err = atomicfile.Write(run.opts.output, text)
+	}
+	if err != nil {
+		return withHint(fmt.Errorf("the keys are replaced, and the report could not be written: %w", err), "'fob key audit' has what it would say")
+	}
+	run.a.note("What happened is written down in %s.", safetext.Line(run.opts.output))
+	return nil
+}
 
 // markdown is the incident report: no secret stands in it, and what others wrote is
 // text in it alone.
@@ -175,4 +208,17 @@ func clock(t time.Time) string {
 		return "never"
 	}
 	return t.UTC().Format(time.DateTime)
+}
+
+// chain are the ids that the report's time line is about.
+func (run *incident) chain() []string {
+	var ids []string
+	for _, k := range run.keys {
+		ids = append(ids, k.record.ID)
+		if k.replaced.New.ID != "" {
+			ids = append(ids, k.replaced.New.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }

@@ -1,0 +1,112 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/leak"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// read takes the keys from where the flags say, and finds those of the registry.
+func (run *incident) read(ctx context.Context) error {
+	reported, err := run.reported(ctx)
+	if err != nil {
+		return err
+	}
+	byID := make(map[string]*leakedKey)
+	strangers := make(map[string]bool)
+	for _, r := range reported {
+		k := byID[r.ID]
+		if k == nil {
+			record, err := run.a.chosen(ctx, run.g, apikey.Filter{IDs: []string{r.ID}})
+			if errors.Is(err, apikey.ErrNotFound) {
+				strangers[r.ID] = true
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			k = &leakedKey{record: record[0]}
+			byID[r.ID] = k
+			run.keys = append(run.keys, k)
+		}
+		if r.Path != "" {
+			k.places = append(k.places, placeText(r))
+		}
+		if err := run.prove(ctx, k, r); err != nil {
+			return err
+		}
+	}
+	run.unknown = len(strangers)
+	if run.opts.report == "" && run.unknown > 0 {
+		return &apikey.RefusedError{Reason: apikey.Unknown}
+	}
+	return nil
+}
+
+func placeText(r leak.Reported) string {
+	where := safetext.Line(r.Path)
+	if r.Line > 0 {
+		where += fmt.Sprintf(":%d", r.Line)
+	}
+	if r.Commit != "" {
+		where += " in " + safetext.Line(r.Commit[:min(12, len(r.Commit))])
+	}
+	return where
+}
+
+// prove finds out whether the whole key was given: its digest says so, no checksum.
+func (run *incident) prove(ctx context.Context, k *leakedKey, r leak.Reported) error {
+	if r.Key.IsZero() || k.proven() {
+		return nil
+	}
+	record, err := run.g.Verify(ctx, r.Key.Reveal(), apikey.Need{})
+	var refused *apikey.RefusedError
+	if err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	if record.ID == k.record.ID {
+		k.text = r.Key.Reveal()
+	}
+	return nil
+}
+
+func (run *incident) reported(ctx context.Context) ([]leak.Reported, error) {
+	if run.opts.report == "" {
+		key, err := run.a.readKey(ctx)
+		if err != nil {
+			return nil, err
+		}
+		presented, err := apikey.Present(key.Reveal(), apikey.Need{})
+		if err != nil {
+			return nil, err
+		}
+		return []leak.Reported{{ID: presented.ID, Key: key}}, nil
+	}
+	format, err := run.a.keyFormat()
+	if err != nil {
+		return nil, err
+	}
+	scanner, err := leak.NewScanner(append([]string{format.Brand}, run.opts.brands...))
+	if err != nil {
+		return nil, &usageError{err.Error()}
+	}
+	input := run.a.stdin
+	if run.opts.report != "-" {
+		file, err := os.Open(run.opts.report)
+		if err != nil {
+			return nil, withHint(&usageError{err.Error()}, "give the file that the scanner has written")
+		}
+		defer file.Close()
+		input = file
+	}
+	reported, err := scanner.Report(newCounted(ctx, input))
+	if errors.Is(err, leak.ErrReport) {
+		return nil, withHint(fmt.Errorf("%s: %w", safetext.Line(run.opts.report), err), "let the scanner write JSON: 'gitleaks --report-format json', 'trufflehog --json', 'fob scan --format json'")
+	}
+	return reported, err
+}
