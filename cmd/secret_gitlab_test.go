@@ -97,6 +97,20 @@ func TestAGitLabTokenReplacesItself(t *testing.T) {
 	if _, stdout, _ := fob("", "secret", "get", "gitlab"); stdout != g.token+"\n" || g.minted != 2 || strings.Contains(stderr, "until you end it") {
 		t.Errorf("%q, and GitLab has made %d: %s", stdout, g.minted, stderr)
 	}
+
+	// One's own GitLab may be named by its own variable: its token goes nowhere else.
+	text, _ = os.ReadFile(filepath.Join(home, "config.toml"))
+	_, after, _ := strings.Cut(string(text), "gitlab = ")
+	address, _, _ := strings.Cut(after, "\n")
+	if err := os.WriteFile(filepath.Join(home, "config.toml"), []byte(strings.Replace(string(text), "gitlab = "+address, "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GITLAB_HOST", strings.Trim(address, `"'`))
+	status, _, stderr = fob("", "secret", "rotate", "gitlab", "--yes")
+	want(t, "rotate at GITLAB_HOST", status, exitDone, stderr)
+	if g.minted != 3 {
+		t.Errorf("GitLab has made %d", g.minted)
+	}
 }
 
 // A refusal changes nothing; an answer that never came is said to have been asked for.

@@ -296,7 +296,7 @@ func (r *secretRotation) mintAtGitLab(ctx context.Context, old secret.Secret) (v
 	if err != nil {
 		return vault.Minted{}, err
 	}
-	minted, expires, err := vault.GitLab(ctx, hc, cmp.Or(r.cfg.Destination.URL["gitlab"], vault.GitLabURL), old, r.expires)
+	minted, expires, err := vault.GitLab(ctx, hc, destination.GitLabURL(r.cfg.Destination.URL, r.a.getenv), old, r.expires)
 	if err == nil {
 		r.oldEnded, r.expires = true, expires
 	}

@@ -75,7 +75,7 @@ func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
 	if err != nil {
 		return err
 	}
-	a, err := newAPI(g.Machine, g.base()+"/api/v4")
+	a, err := newAPI(g.Machine, GitLabURL(g.URLs, g.Getenv)+"/api/v4")
 	if err != nil {
 		return err
 	}
@@ -91,8 +91,9 @@ func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
 	return err
 }
 
-func (g *gitlab) base() string {
-	base := cmp.Or(g.URLs["gitlab"], g.Getenv("GITLAB_HOST"), g.Getenv("CI_SERVER_URL"), gitlabURL)
+// GitLabURL is where GitLab is: as configured, as its own variables say, or gitlab.com.
+func GitLabURL(configured map[string]string, getenv func(string) string) string {
+	base := cmp.Or(configured["gitlab"], getenv("GITLAB_HOST"), getenv("CI_SERVER_URL"), gitlabURL)
 	if !strings.Contains(base, "://") { // GITLAB_HOST may be a name alone
 		base = "https://" + base
 	}

@@ -17,9 +17,6 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// GitLabURL is where GitLab is, if it is not one's own.
-const GitLabURL = "https://gitlab.com"
-
 // gitlabPath replaces the token that asks, whatever kind of access token it is.
 const gitlabPath = "/api/v4/personal_access_tokens/self/rotate"
 
