@@ -25,7 +25,7 @@ setup:
 
 lint: $(GOLANGCI_LINT) ## Check style, and every arrow between the rooms
 	$(GOLANGCI_LINT) run ./...
-	cd testdata/e2e && go vet ./...
+	cd testdata/e2e && go vet ./... && go vet -tags soak ./...
 	go mod tidy -diff
 
 $(GOLANGCI_LINT):
@@ -55,7 +55,7 @@ bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; BENCHMARKS.md
 
 soak: setup ## Kill, stop and crowd fob at length, fuzz for hours; writes testdata/soak.md
 	sh testdata/fuzz.sh 10m
-	cd testdata/e2e && FOB_SOAK=$(CURDIR)/testdata/soak.md go test -count=1 -timeout 90m -run 'F52|F53Five|F54|G55Killed|CachedTokens|ServeADay|Real' ./...
+	cd testdata/e2e && FOB_SOAK=$(CURDIR)/testdata/soak.md go test -tags soak -count=1 -timeout 90m -run 'F52|F53Five|F54|G55Killed|CachedTokens|ServeADay|Real' ./...
 
 clean: ## Delete what was built
 	rm -rf bin testdata/e2e/node_modules

@@ -28,11 +28,17 @@ need wrk wrk
 need etcd etcd-server
 need kubectl kubernetes-client
 need docker-registry docker-registry
-need kubectl kubernetes-client
 need aws awscli
 need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
-[ -n "$missing" ] || exit 0
+need pip3 python3-pip
+moto() { # the double of AWS; Debian has none
+	command -v moto_server >/dev/null 2>&1 || PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore pip3 install --quiet 'moto[server]'
+}
+if [ -z "$missing" ]; then
+	moto
+	exit 0
+fi
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	echo "installing:$missing"
@@ -62,6 +68,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	for service in $services; do
 		case "$missing" in *"$service"*) update-rc.d "$service" disable >/dev/null 2>&1 || true ;; esac
 	done
+	moto
 	exit 0
 fi
 echo "The tests need more than is here. On Debian or Ubuntu:"

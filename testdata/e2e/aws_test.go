@@ -29,7 +29,7 @@ func newSecretsManager(t *testing.T) *httptest.Server {
 	t.Helper()
 	moto, err := exec.LookPath("moto_server")
 	if err != nil {
-		t.Skip("no moto_server: pip install 'moto[server]'")
+		t.Fatal("no moto_server: 'make setup' installs it")
 	}
 	behind := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	host, port, _ := strings.Cut(behind, ":")
@@ -195,4 +195,12 @@ func TestAWSTakesConcurrentWriters(t *testing.T) {
 	if err != nil || strings.Count(string(out), "sk_canary") != 7 {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+func pushTo(m *machine, names ...string) result {
+	args := []string{"secret", "push", "stripe/prod"}
+	for _, name := range names {
+		args = append(args, "--to", name)
+	}
+	return m.fob("", args...)
 }

@@ -1,3 +1,5 @@
+//go:build soak
+
 package e2e
 
 import (
@@ -175,9 +177,6 @@ func (g *gitea) machine(token, value string) *machine {
 
 // What a real Gitea does with what fob puts.
 func TestRealGitea(t *testing.T) {
-	if soak == "" {
-		t.Skip("a part of make soak")
-	}
 	g := newGitea(t)
 	g.must(http.MethodPost, "/orgs", map[string]any{"username": "acme"})
 	g.must(http.MethodPost, "/orgs/acme/repos", map[string]any{"name": "web.site"})

@@ -1,3 +1,5 @@
+//go:build soak
+
 package e2e
 
 import (
@@ -169,19 +171,8 @@ func (k *kubernetes) machine(user, value string) *machine {
 	return m
 }
 
-func pushTo(m *machine, names ...string) result {
-	args := []string{"secret", "push", "stripe/prod"}
-	for _, name := range names {
-		args = append(args, "--to", name)
-	}
-	return m.fob("", args...)
-}
-
 // What a real Kubernetes does with what fob applies.
 func TestRealKubernetes(t *testing.T) {
-	if soak == "" {
-		t.Skip("a part of make soak")
-	}
 	k := newKubernetes(t)
 	admin := k.machine("    token: canary-admin", "sk_canary")
 	ok := func(m *machine, names ...string) {
