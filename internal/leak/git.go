@@ -107,7 +107,36 @@ func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
 // those that no branch has any more. Of a finding in a blob it tells the commit that
 // brought it in.
 func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (Result, error) {
-	var result Result
+	result, left, err := s.packed(ctx, dir, progress)
+	if ctx.Err() != nil {
+		return result, ctx.Err()
+	}
+	list := func(ctx context.Context, names chan<- []string) error { return listed(ctx, left, names) }
+	if err != nil { // git reads it, or says what is wrong
+		result = Result{}
+		list = func(ctx context.Context, names chan<- []string) error { return listObjects(ctx, dir, names) }
+	}
+	if err != nil || len(left) > 0 {
+		if err := s.batches(ctx, dir, list, &result, progress); err != nil {
+			return result, err
+		}
+	}
+	return result, findOrigins(ctx, dir, result.Findings)
+}
+
+// packed looks through the packs without git, and returns what is left for it.
+func (s *Scanner) packed(ctx context.Context, dir string, progress Progress) (result Result, left []string, err error) {
+	all, loose, err := openPacks(ctx, dir)
+	if err != nil {
+		return result, nil, err
+	}
+	defer all.close()
+	large, err := s.scanPacks(ctx, all, &result, progress)
+	return result, append(large, loose...), err
+}
+
+// batches looks through the objects that are listed, as gits side by side unpack them.
+func (s *Scanner) batches(ctx context.Context, dir string, list func(context.Context, chan<- []string) error, result *Result, progress Progress) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	names := make(chan []string)
@@ -125,25 +154,22 @@ func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (R
 	}
 	beside(func() error {
 		defer close(names)
-		return listObjects(ctx, dir, names)
+		return list(ctx, names)
 	})
 	for range min(maxBatches, runtime.GOMAXPROCS(0)) {
-		b := &batch{scanner: s, mu: &mu, result: &result, progress: progress, path: func(_ int, name string) string { return name }}
+		b := &batch{scanner: s, mu: &mu, result: result, progress: progress, path: func(_ int, name string) string { return name }}
 		beside(func() error { return b.run(ctx, dir, names) })
 	}
 	wg.Wait()
-	if first != nil {
-		return result, first
-	}
-	return result, findOrigins(ctx, dir, result.Findings)
+	return first
 }
 
 const (
 	// maxBatches is how many gits unpack objects side by side.
 	maxBatches = 4
-	// listed is how many objects one of them is told of at once: what is stored as a
+	// share is how many objects one of them is told of at once: what is stored as a
 	// difference to another object lies near that one.
-	listed = 512
+	share = 512
 )
 
 // listObjects sends the names of what is no tree, as they lie in the packs.
@@ -168,7 +194,7 @@ func listObjects(ctx context.Context, dir string, names chan<- []string) error {
 	}
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		if kind, name, _ := strings.Cut(lines.Text(), " "); kind != "tree" {
-			if some = append(some, name); len(some) == listed {
+			if some = append(some, name); len(some) == share {
 				send()
 			}
 		}
@@ -176,6 +202,17 @@ func listObjects(ctx context.Context, dir string, names chan<- []string) error {
 	send()
 	if err := c.Wait(); err != nil {
 		return gitError(err, stderr.String())
+	}
+	return nil
+}
+
+// listed sends names that are known.
+func listed(ctx context.Context, all []string, names chan<- []string) error {
+	for some := range slices.Chunk(all, share) {
+		select {
+		case names <- some:
+		case <-ctx.Done():
+		}
 	}
 	return nil
 }
@@ -307,6 +344,12 @@ func (b *batch) read(ctx context.Context, r *bufio.Reader) error {
 		size, err := strconv.ParseInt(fields[2], 10, 64)
 		if err != nil {
 			return fmt.Errorf("%w: an object of %q bytes", ErrGit, fields[2])
+		}
+		if fields[1] == "tree" { // listed as a file of its own
+			if _, err := io.CopyN(io.Discard, r, size+1); err != nil {
+				return fmt.Errorf("%w: it ended early: %w", ErrGit, err)
+			}
+			continue
 		}
 		var found []Finding
 		buffer, err = b.scanner.Scan(ctx, io.LimitReader(r, size), buffer, func(f Finding) {

@@ -47,6 +47,10 @@ type match struct {
 	parts      apikey.Parts
 }
 
+func (m match) finding(text []byte, line, column int) Finding {
+	return Finding{Parts: m.parts, Key: secret.New(string(text[m.start:m.end])), Line: line, Column: column}
+}
+
 // find returns the keys in a text, in their order. A key is one only where no letter or
 // digit stands before or behind it. last reports that the text ends there.
 func (s *Scanner) find(text []byte, last bool) []match {
@@ -136,7 +140,7 @@ func (s *Scanner) Scan(ctx context.Context, r io.Reader, buffer []byte, found fu
 				continue // found with the chunk before
 			}
 			l, c := advance(text[:m.start], line, column)
-			found(Finding{Parts: m.parts, Key: secret.New(string(text[m.start:m.end])), Line: l, Column: c})
+			found(m.finding(text, l, c))
 			at = max(at, m.end)
 		}
 		if last {

@@ -112,7 +112,7 @@ func TestKeysAcrossChunks(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestFiles(t *testing.T) {
 
 // repository is a git repository with a history.
 type repository struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
@@ -157,7 +157,7 @@ func (r repository) git(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func newRepository(t *testing.T) repository {
+func newRepository(t testing.TB) repository {
 	r := repository{t, t.TempDir()}
 	r.git("init", "-q", "-b", "main")
 	return r
