@@ -92,15 +92,15 @@ func (run *incident) show(k *leakedKey) {
 		run.a.warn(err.Error())
 	}
 	if len(k.record.Destinations) == 0 {
-		run.a.note("  goes to no place that fob knows; the new key is printed%s", noteOf(k.record))
+		run.a.note("  goes to no place that fob knows; the new key is printed%s", noteOf(k.record, safetext.Line))
 	}
 }
 
-func noteOf(r apikey.Record) string {
+func noteOf(r apikey.Record, inert func(string) string) string {
 	if r.Note == "" {
 		return ""
 	}
-	return "; its note: " + safetext.Line(r.Note)
+	return "; its note: " + inert(r.Note)
 }
 
 func (run *incident) nothingToDo() error {

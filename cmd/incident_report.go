@@ -58,7 +58,7 @@ func (run *incident) markdown(ctx context.Context) ([]byte, error) {
 	b.WriteString("## The keys\n\n| key | owner | environment | scopes | last used | uses | now | successor |\n|---|---|---|---|---|---|---|---|\n")
 	for _, k := range run.keys {
 		r := k.record
-		row(&b, code(r.ID), cell(r.Owner), cell(r.Environment), cell(strings.Join(r.Scopes, " ")), clock(r.LastUsedAt), fmt.Sprint(r.Uses), k.outcome(run.a.now()), code(k.replaced.New.ID))
+		row(&b, code(r.ID), code(r.Owner), code(r.Environment), code(strings.Join(r.Scopes, " ")), clock(r.LastUsedAt), fmt.Sprint(r.Uses), k.outcome(run.a.now()), code(k.replaced.New.ID))
 	}
 	if run.unknown > 0 {
 		fmt.Fprintf(&b, "\n%s in the report not of this registry.\n", plural(run.unknown, "key was", "keys were"))
@@ -76,7 +76,7 @@ func (run *incident) markdown(ctx context.Context) ([]byte, error) {
 	run.writeDeliveries(&b)
 	b.WriteString("\n## Time line\n\nBy the audit log, in UTC.\n\n| time | entry | who | did | key | detail |\n|---|---|---|---|---|---|\n")
 	for _, e := range log.entries {
-		row(&b, e.At.Format(time.DateTime), fmt.Sprint(e.Seq), cell(e.Actor), cell(e.Action), code(e.KeyID), cell(e.Detail))
+		row(&b, e.At.Format(time.DateTime), fmt.Sprint(e.Seq), code(e.Actor), code(e.Action), code(e.KeyID), code(e.Detail))
 	}
 	fmt.Fprintf(&b, "\n%s\n", log.verdict)
 	b.WriteString("\n## Left to do\n\n")
@@ -108,13 +108,13 @@ func (run *incident) writeDeliveries(b *bytes.Buffer) {
 		for _, d := range k.replaced.Rotation.Deliveries {
 			text := string(d.Status)
 			if d.Error != "" {
-				text += ": " + cell(d.Error)
+				text += ": " + code(d.Error)
 			}
 			fmt.Fprintf(b, "- %s to %s: %s\n", code(k.replaced.New.ID), code(d.Destination), text)
 			any = true
 		}
 		for _, err := range k.barred {
-			fmt.Fprintf(b, "- %s: %s\n", code(k.replaced.New.ID), cell(err.Error()))
+			fmt.Fprintf(b, "- %s: %s\n", code(k.replaced.New.ID), code(err.Error()))
 			any = true
 		}
 	}
@@ -152,7 +152,7 @@ func (run *incident) timeLine(ctx context.Context) (timeLine, error) {
 	}
 	log.verdict = "The whole log was verified; its head is " + code(head.String()) + "."
 	if tampered != nil {
-		log.verdict = "**The log cannot be trusted:** " + cell(tampered.Error()) + "."
+		log.verdict = "**The log cannot be trusted:** " + code(tampered.Error()) + "."
 	}
 	return log, nil
 }
@@ -166,7 +166,7 @@ func (run *incident) leftToDo() []string {
 		case len(k.replaced.Failed) > 0 || len(k.barred) > 0:
 			lines = append(lines, fmt.Sprintf("Bring the successor of %s to where it did not arrive: mend what stands above, then %s.", code(k.record.ID), code("fob key rotate "+next+" --overlap 0s")))
 		case len(k.record.Destinations) == 0 && next != "":
-			lines = append(lines, fmt.Sprintf("Bring %s to what uses %s%s.", code(next), code(k.record.ID), cell(noteOf(k.record))))
+			lines = append(lines, fmt.Sprintf("Bring %s to what uses %s%s.", code(next), code(k.record.ID), noteOf(k.record, code)))
 		case k.live(run.a.now()) && k.failed == nil && next == "" && !k.revoked:
 			lines = append(lines, fmt.Sprintf("Find out whether %s has leaked: %s.", code(k.record.ID), code("fob key rotate "+k.record.ID+" --compromised")))
 		}
@@ -183,19 +183,8 @@ func row(b *bytes.Buffer, cells ...string) {
 	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
 }
 
-// cell is text that Markdown takes for nothing else, in a table or elsewhere.
-func cell(text string) string {
-	var b strings.Builder
-	for _, r := range safetext.Line(text) {
-		if strings.ContainsRune("\\`*_{}[]<>()#+!|~&", r) {
-			b.WriteByte('\\')
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-// code is text as it is written, in a code span.
+// code is text as it is written, in a code span: whoever wrote it makes no link with it
+// where the report is shown, mentions nobody, and ends no cell of a table.
 func code(text string) string {
 	if text == "" {
 		return ""
