@@ -1,9 +1,7 @@
 package cmd
 
 import (
-	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,22 +60,6 @@ func exclusive(c *cobra.Command, flags ...string) {
 		}
 		return nil
 	}
-}
-
-// wrongFlag says what is wrong with a flag, or with the command that would have had it.
-func wrongFlag(cmd *cobra.Command, err error) error {
-	var unknown interface{ GetSpecifiedName() string }
-	var number *strconv.NumError
-	switch {
-	case errors.As(err, &unknown) && cmd.HasSubCommands() && cmd.Flags().NArg() > 0:
-		return noSuchCommand(cmd, cmd.Flags().Args())
-	case errors.As(err, &number):
-		what, _, _ := strings.Cut(err.Error(), ": strconv.")
-		return withHint(usagef("%s", what), "it takes a number")
-	case strings.Contains(err.Error(), "time: "):
-		return withHint(usagef("%s", err), "write a duration with its unit: 10s, 5m, 2h")
-	}
-	return withHint(usagef("%s", err), "see '%s --help'", cmd.CommandPath())
 }
 
 // refuseEmpty refuses flags that narrow what is meant or what is accepted, and are given

@@ -23,9 +23,9 @@ import (
 func newCICmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ci",
-		Short: "In a CI job: hand tokens to later steps, see the job's identity",
+		Short: "See a CI job's identity, hand tokens to later steps",
 		Args:  noSuchCommand,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:  showHelp,
 	}
 	c.AddCommand(newCIExportCmd(a), newCIStatusCmd(a))
 	return c
@@ -59,8 +59,7 @@ them, 'fob exec' gives them to that alone: prefer it.
 
 In GitHub Actions the values are masked in the log first, then go to the file of
 GITHUB_ENV, or with --output to that of GITHUB_OUTPUT. In GitLab they are written to
---file, for 'artifacts: reports: dotenv'; whoever may download the job's artifacts
-reads them there ('access: none' keeps them from all but later jobs).
+--file, for 'artifacts: reports: dotenv', with 'access: none'.
 
 Nothing is written unless every value could be had and can be handed on. A name by
 which a value would change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) is

@@ -25,8 +25,8 @@ type destinationFlags struct {
 }
 
 func (f *destinationFlags) register(c *cobra.Command, to string) {
-	c.Flags().StringArrayVar(&f.to, "to", nil, to+": a `DESTINATION`; repeatable, see 'fob help destinations'")
-	c.Flags().StringArrayVar(&f.as, "as", nil, "whose credential the platform is shown: `[PLATFORM=]PROFILE`, or secret/NAME; repeatable")
+	c.Flags().StringArrayVar(&f.to, "to", nil, to+": a `DESTINATION` (repeatable), see 'fob help destinations'")
+	c.Flags().StringArrayVar(&f.as, "as", nil, "show the platform this login: `[PLATFORM=]PROFILE`")
 	refuseEmpty(c, "to", "as")
 	_ = c.RegisterFlagCompletionFunc("to", completeDestinations)
 }

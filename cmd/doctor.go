@@ -22,7 +22,7 @@ func newDoctorCmd(a *app) *cobra.Command {
 	var opts doctorOptions
 	c := &cobra.Command{
 		Use:   "doctor [PROFILE...]",
-		Short: "Look for what would keep fob from working here, and say how to mend it",
+		Short: "Look for what would keep fob from working here",
 		Long: `Try what logins and tokens need: the storage with a record of its own, which is
 deleted again, files and disks, loopback addresses, the browser's launcher, proxy
 and CA settings, and of each PROFILE (default: all) its login, its issuer and the

@@ -49,11 +49,8 @@ A file of variables may refer to them, and is resolved in memory:
 With --mask what the program prints passes through fob, which writes *** for each
 token and secret; it has no terminal then.
 
-Exit statuses:
-  125  fob failed: the value could not be had, or the call is wrong
-  126  the program cannot be run
-  127  there is no such program
-  Every other status is the program's own.`,
+Exit statuses: those of the program; 125 fob failed, or the call is wrong,
+  126 the program cannot be run, 127 there is no such program`,
 		Example: `  fob exec --env GH_TOKEN=token/github -- gh repo list
   fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop
   fob exec --env-file .env.fob -- make deploy
@@ -64,7 +61,7 @@ Exit statuses:
 		},
 	}
 	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return execFailed(exitExecFailed, withHint(usagef("%s", err), "see '%s --help'", cmd.CommandPath()))
+		return execFailed(exitExecFailed, wrongFlag(cmd, err))
 	})
 	c.Flags().SetInterspersed(false)
 	addReferenceFlags(c, &opts.variables, &opts.file)

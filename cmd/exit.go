@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/ci"
@@ -46,24 +44,14 @@ const (
 var exitMeanings = map[int]string{
 	exitDone:          "done",
 	exitFailed:        "failed",
-	exitUsage:         "wrong usage or configuration",
+	exitUsage:         "wrong usage",
 	exitFindings:      "something was found",
 	exitLoginRequired: "login required",
-	exitUnavailable:   "network or server unavailable",
-	exitStorage:       "storage unavailable, locked or damaged",
-	exitLockTimeout:   "another fob held the lock for too long",
+	exitUnavailable:   "server unreachable",
+	exitStorage:       "storage unusable",
+	exitLockTimeout:   "lock timed out",
 	exitRefused:       "the key was refused",
 	exitInterrupted:   "interrupted",
-}
-
-// exitHelp lists a command's exit statuses for the end of its help.
-func exitHelp(statuses ...int) string {
-	var b strings.Builder
-	b.WriteString("Exit statuses:\n")
-	for _, status := range statuses {
-		fmt.Fprintf(&b, "  %3d  %s\n", status, exitMeanings[status])
-	}
-	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // exitOf is the one table from errors to exit statuses. The first match counts.
@@ -287,18 +275,6 @@ func (e *usageError) Error() string { return e.what }
 
 func usagef(format string, args ...any) error {
 	return &usageError{what: fmt.Sprintf(format, args...)}
-}
-
-// noSuchCommand is the root's argument check: it suggests what was meant.
-func noSuchCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	err := usagef("there is no command %q", args[0])
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return withHint(err, "did you mean '%s %s'?", cmd.CommandPath(), near[0])
-	}
-	return withHint(err, "'%s --help' lists the commands", cmd.CommandPath())
 }
 
 // findingsError is what a search was for: no failure, and a status of its own.

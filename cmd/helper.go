@@ -26,7 +26,7 @@ and keep none themselves. Each is answered for exactly the hosts that a profile 
 		Example: `  fob helper install git
   git clone https://github.com/acme/private.git`,
 		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: showHelp,
 	}
 	c.AddCommand(newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperAWSCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
 	return c

@@ -42,7 +42,7 @@ func newHelperAWSCmd(a *app) *cobra.Command {
 fob in ~/.aws/config:
 
   [profile deploy]
-  credential_process = fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
+  credential_process = fob helper aws work --role-arn ROLE
 
 The profile's id_token (--token access: its access token) is given to AWS for the role
 (AssumeRoleWithWebIdentity): the role's trust policy must name the issuer, and the
@@ -51,7 +51,7 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
-  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy --region eu-central-1 --duration 1h`,
+  fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
 		Args:              atMostProfile,
 		ValidArgsFunction: a.completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,10 +61,10 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.role.RoleARN, "role-arn", "", "the `ARN` of the role")
-	flags.StringVar(&opts.role.SessionName, "session-name", "", "the `NAME` that stands in AWS's logs, if not fob-PROFILE")
-	flags.DurationVar(&opts.role.Duration, "duration", 0, "how long the credentials are to live, 15m to 12h; by default as AWS likes")
-	flags.StringVar(&opts.region, "region", "", "the `REGION` whose security token service is asked")
-	flags.StringVar(&opts.endpoint, "endpoint", "", "the `URL` of that service, if it is not AWS's own; else AWS_ENDPOINT_URL_STS")
+	flags.StringVar(&opts.role.SessionName, "session-name", "", "a `NAME` for AWS's logs, if not fob-PROFILE")
+	flags.DurationVar(&opts.role.Duration, "duration", 0, "how long they are to live, 15m to 12h")
+	flags.StringVar(&opts.region, "region", "", "the `REGION` whose token service is asked")
+	flags.StringVar(&opts.endpoint, "endpoint", "", "its `URL`, if not AWS's own (AWS_ENDPOINT_URL_STS)")
 	flags.BoolVar(&opts.fresh, "fresh", false, "ask AWS even if kept credentials are good")
 	tokenFlag(c, &opts.token)
 	refuseEmpty(c, "role-arn", "session-name", "region", "endpoint")

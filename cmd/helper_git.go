@@ -29,7 +29,7 @@ erase forgets the token that the host has refused, never the login; store does
 nothing: the login is kept already.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
-		Example: `  fob login work --issuer https://git.example.com --git-host https://git.example.com
+		Example: `  fob profile set work --git-host https://git.example.com
   fob helper install git
   printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill`,
 		ValidArgs: gitOperations,

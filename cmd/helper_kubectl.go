@@ -49,7 +49,7 @@ it: kubectl must say which one it asks for, and look at its certificate.
 			return runHelperKubectl(cmd.Context(), a, opts)
 		},
 	}
-	c.Flags().StringArrayVar(&opts.servers, "server", nil, "the `URL` of a cluster that alone gets the token; may be repeated")
+	c.Flags().StringArrayVar(&opts.servers, "server", nil, "the `URL` of a cluster that alone gets it; repeatable")
 	tokenFlag(c, &opts.token)
 	refuseEmpty(c, "server")
 	return c

@@ -28,7 +28,7 @@ func newIncidentCmd(a *app) *cobra.Command {
 	var opts incidentOptions
 	c := &cobra.Command{
 		Use:   "incident",
-		Short: "Replace API keys that have leaked, everywhere, and write down what was done",
+		Short: "Replace API keys that have leaked, everywhere",
 		Long: `Take a leaked key from a prompt or stdin, or all those of a scanner's report in JSON
 (gitleaks, TruffleHog, 'fob scan', GitHub's alerts). What is live is shown with all
 places that it goes to. Then each key gets a successor, which is delivered there; the
@@ -43,7 +43,7 @@ The successor of a key that goes nowhere is printed, behind the old key's id.
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitRefused, exitInterrupted),
 		Example: `  fob incident
   fob incident <leaked.txt
-  gitleaks git --report-format json --report-path leaks.json; fob incident --report leaks.json`,
+  fob incident --report leaks.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runIncident(cmd.Context(), a, opts)
@@ -51,9 +51,9 @@ The successor of a key that goes nowhere is printed, behind the old key's id.
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.report, "report", "", "a scanner's report: a `FILE`, or - for stdin")
-	flags.StringVarP(&opts.output, "output", "o", "", "write the incident report to this `FILE` (default incident-TIME.md)")
-	flags.StringArrayVar(&opts.brands, "brand", nil, "take keys of this `BRAND` from the report, beside the configured one; repeatable")
-	flags.StringArrayVar(&opts.as, "as", nil, "whose credential the platforms are shown: `[PLATFORM=]PROFILE`, or secret/NAME; repeatable")
+	flags.StringVarP(&opts.output, "output", "o", "", "write the report to this `FILE` (incident-TIME.md)")
+	flags.StringArrayVar(&opts.brands, "brand", nil, "keys of this `BRAND` as well; repeatable")
+	flags.StringArrayVar(&opts.as, "as", nil, "show the platform this login: `[PLATFORM=]PROFILE`")
 	flags.BoolVarP(&opts.yes, "yes", "y", false, "do not ask about keys that were given whole")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "show the plan, and do nothing")
 	flags.BoolVar(&opts.json, "json", false, "print keys as JSON, one object a line")

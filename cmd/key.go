@@ -34,7 +34,7 @@ for many machines. 'brand' and 'environments' under [keys] say what keys look li
   fob key verify --scope orders:read <key.txt
   fob key list --expiring 14d`,
 		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: showHelp,
 	}
 	c.AddCommand(
 		newKeyCreateCmd(a),

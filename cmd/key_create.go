@@ -41,12 +41,13 @@ func newKeyCreateCmd(a *app) *cobra.Command {
 a hash. All else goes to stderr. With --count each key has a line of its own, and
 with --json each line is an object.
 
-With --to the key goes where it is used as well, and so will all its successors.
+With --to the key goes where it is used as well, and so will all its successors:
+see 'fob help destinations'.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob key create --owner billing --env test --scope orders:read --expires 90d
   fob key create --owner shop --env live --note 'web server, Frankfurt' >key.txt
-  fob key create --owner shop --quiet --to github:acme/web#API_KEY --to vault:kv/web#key`,
+  fob key create --owner shop --to github:acme/web#API_KEY --quiet`,
 		Args: noKeyArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runKeyCreate(cmd, a, opts)
@@ -57,8 +58,8 @@ With --to the key goes where it is used as well, and so will all its successors.
 	c.Flags().StringVar(&opts.environment, "env", "test", "the `ENVIRONMENT` that the key is for")
 	c.Flags().IntVar(&opts.count, "count", 1, "make `N` of them")
 	c.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask where a live key goes")
-	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the key: the destinations have it")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be made and where it would go, and do nothing")
+	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the key")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be made, and do nothing")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
 	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
 	return c

@@ -30,10 +30,10 @@ type keyFlags struct {
 
 func (f *keyFlags) register(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.owner, "owner", "", "the `OWNER`: the application, team or customer that the key identifies")
-	flags.StringArrayVar(&f.scopes, "scope", nil, "a `SCOPE` that the key has: resource:action, with * for all; repeatable")
+	flags.StringVar(&f.owner, "owner", "", "the `OWNER`: an application, team or customer")
+	flags.StringArrayVar(&f.scopes, "scope", nil, "a `SCOPE`: resource:action, * for all; repeatable")
 	flags.StringVar(&f.expires, "expires", "", "`WHEN` the key ends: 90d, 12h, 2027-01-31, or never")
-	flags.StringVar(&f.rate, "rate", "", "how often it may be used: `COUNT/UNIT`, the unit being s, min, h or d")
+	flags.StringVar(&f.rate, "rate", "", "how often: `COUNT/UNIT`, UNIT being s, min, h, d")
 	flags.StringVar(&f.note, "note", "", "a `NOTE`: where the key goes, what it is for")
 	flags.StringArrayVar(&f.meta, "meta", nil, "a `NAME=VALUE` of your own; repeatable")
 }
@@ -125,10 +125,10 @@ func (f *filterFlags) register(a *app, c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.owner, "owner", "", "keys of this `OWNER`")
 	flags.StringVar(&f.environment, "env", "", "keys of this `ENVIRONMENT`")
-	flags.StringVar(&f.scope, "scope", "", "keys that have this `SCOPE`, as it is written in them")
-	flags.StringArrayVar(&f.states, "state", nil, "keys in this `STATE`: active, disabled, retiring, revoked or expired; repeatable")
+	flags.StringVar(&f.scope, "scope", "", "keys that have this `SCOPE`")
+	flags.StringArrayVar(&f.states, "state", nil, "keys in a `STATE`: active, disabled, retiring, revoked or expired")
 	flags.StringVar(&f.expiring, "expiring", "", "keys that end within this `TIME`, as in 14d")
-	flags.StringVar(&f.unused, "unused", "", "keys that nobody has used for this `TIME`, as in 90d")
+	flags.StringVar(&f.unused, "unused", "", "keys unused for this `TIME`, as in 90d")
 	refuseEmpty(c, "owner", "env", "scope", "expiring", "unused")
 	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
 	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -23,7 +23,7 @@ import (
 func newKeyPepperCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pepper",
-		Short: "Keep a secret that the registry's hashes cannot be checked without",
+		Short: "Keep a secret that the registry's hashes need",
 		Long: `A pepper is a secret that is mixed into the hashes of keys, so that who has the
 registry alone cannot even try a key. It lies sealed in fob's storage on each
 machine that verifies or makes keys, and never in the registry.`,
@@ -31,7 +31,7 @@ machine that verifies or makes keys, and never in the registry.`,
   fob key pepper use p1
   fob key pepper export p1 | ssh HOST fob key pepper add p1 --stdin`,
 		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: showHelp,
 	}
 	c.AddCommand(newKeyPepperAddCmd(a), newKeyPepperUseCmd(a), newKeyPepperExportCmd(a), newKeyPepperListCmd(a), newKeyPepperRemoveCmd(a))
 	return c

@@ -33,17 +33,13 @@ func newKeyRotateCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rotate [ID…]",
 		Short: "Replace API keys by new ones with the same rights",
-		Long: `Make a successor for each key that is named, by its id or by flags that mean many;
-bring it to all of the key's destinations, and print it on stdout. The old key stays
-valid for the overlap; a --compromised one ends at once, and within 30 s even if fob
-is killed. A delivery that fails leaves any other key as it is.
+		Long: `Make a successor for each key that is named, by its id or by flags; bring it to
+all of the key's destinations, and print it: for several keys behind the old
+key's id. The old key stays valid for the overlap, but for a --compromised one,
+which ends within 30 s. If a delivery fails, the old key stays as it is.
 
-For one key, stdout is the new key alone. For several, each line is the old key's
-id, a blank and the new key; with --json each line is an object.
-
-Cut short, it is run again: keys that have a successor are left alone, and so are
-keys that flags mean and a rotation has made within 12 hours. What stopped on the
-way is taken up by --resume, on any machine: a fresh successor goes everywhere.
+Cut short, it is run again: what has its successor is left alone, also what a
+rotation has made within 12 hours. --resume takes up what stopped on the way.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob key rotate 1OOivdDZfQCU --overlap 7d
@@ -58,13 +54,13 @@ way is taken up by --resume, on any machine: a fresh successor goes everywhere.
 		},
 	}
 	opts.bulkFlags.register(a, c)
-	opts.destinationFlags.register(c, "bring the new key here as well, and from now on")
-	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "how long the old key stays valid beside the new one: a `TIME` as in 24h, 7d, 0s")
+	opts.destinationFlags.register(c, "bring the new key here as well")
+	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "a `TIME` for which both are valid")
 	c.Flags().BoolVar(&opts.compromised, "compromised", false, "somebody else has the key: end it at once")
-	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "do not end a compromised key before the new one is everywhere")
-	c.Flags().BoolVar(&opts.resume, "resume", false, "take up what stopped on the way, of the keys named or of all")
-	c.Flags().BoolVar(&opts.force, "force", false, "end the old key although it was used since the new one arrived")
-	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the new key: the destinations have it")
+	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "end it only once the new one is everywhere")
+	c.Flags().BoolVar(&opts.resume, "resume", false, "take up what stopped on the way")
+	c.Flags().BoolVar(&opts.force, "force", false, "end the old key although it is still used")
+	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the new key")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
 	exclusive(c, "overlap", "compromised")
 	exclusive(c, "to", "resume")

@@ -35,29 +35,20 @@ func newLoginCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "login [PROFILE]",
 		Short: "Log in with a browser and keep the login",
-		Long: `Log in at an OAuth 2.0 or OpenID Connect server and keep the login, sealed, in
-the OS keyring. PROFILE names the login; 'fob login github' uses the preset of
-that name. What is missing is asked for on a terminal; where the server registers
-clients, fob registers itself.
+		Long: `Log in at an OAuth 2.0 or OpenID Connect server, and keep the login in the OS
+keyring. 'fob login github' uses a preset. What is missing is asked for.
 
-The browser comes back to a loopback address of this machine. With --no-browser
-the URL is only shown: open it anywhere, and paste the address that the browser
-ends on. With --device a code is shown that you enter in a browser anywhere. A new
-login replaces the old one here and does not end it at the server, unless
---revoke-old is given.
+Where no browser can come back to this machine, give --no-browser or --device. A
+new login does not end the old one at the server: --revoke-old does.
 
-With --with-token no browser is used: stdin holds an access token, or the JSON of
-a token response (RFC 6749 section 5.1) with its refresh token. With --grant
-client_credentials the client logs in as itself. With --grant token-exchange or
-jwt-bearer nothing is stored: 'fob token' shows the identity of the machine or CI
-job that it runs in, which --identity names, and gets a new token for it each time.
+A client logs in as itself with --grant client_credentials, a CI job or machine
+with token-exchange or jwt-bearer, at each 'fob token': nothing is stored.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob login github
   fob login work --issuer https://sso.example.com/realms/acme --client-id fob
-  fob login work --device
   fob login api --resource https://api.example.com
-  fob login svc --issuer https://sso.example.com --client-id svc --grant client_credentials --client-secret-file secret.txt`,
+  fob login svc --issuer URL --client-id svc --grant client_credentials`,
 		Args:              atMostProfile,
 		ValidArgsFunction: a.completeLogins,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,11 +59,11 @@ job that it runs in, which --identity names, and gets a new token for it each ti
 	opts.profile.register(c)
 	flags := c.Flags()
 	flags.BoolVar(&opts.clientSecretStdin, "client-secret-stdin", false, "read the client secret from stdin")
-	flags.StringVar(&opts.clientSecretFile, "client-secret-file", "", "read the client secret from a `FILE`, and keep it with the login")
-	flags.BoolVar(&opts.privateKeyStdin, "private-key-stdin", false, "read the client's private key (PEM or JWK) from stdin, and keep it with the login")
-	flags.BoolVar(&opts.device, "device", false, "show a code to enter in a browser on any device")
-	flags.BoolVar(&opts.noBrowser, "no-browser", false, "show the URL, and take the redirect URL pasted back")
-	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or the JSON of a token response, from stdin")
+	flags.StringVar(&opts.clientSecretFile, "client-secret-file", "", "read the client secret from a `FILE`")
+	flags.BoolVar(&opts.privateKeyStdin, "private-key-stdin", false, "read the client's private key, and keep it")
+	flags.BoolVar(&opts.device, "device", false, "show a code for a browser on any device")
+	flags.BoolVar(&opts.noBrowser, "no-browser", false, "show the URL; paste back where it ends")
+	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or a token response's JSON")
 	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's present login first")
 	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "how long to wait for the browser")
 	exclusive(c, "client-secret-stdin", "client-secret-file")

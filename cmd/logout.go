@@ -40,8 +40,7 @@ it is done by hand is named. Your browser may still be signed in at the server;
 --end-session opens the page that ends that, where there is one.
 
 With --purge the settings go too, and the registered client. 'fob logout --all
---purge' leaves nothing of fob on this machine, no login, no secret and no configuration,
-but for a registry of API keys: services rely on it.
+--purge' leaves nothing of fob here but a registry of API keys.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob logout work
@@ -58,8 +57,8 @@ but for a registry of API keys: services rely on it.
 	flags.BoolVar(&opts.all, "all", false, "log out of every profile")
 	flags.BoolVar(&opts.local, "local", false, "delete the login here, and end nothing at the server")
 	flags.BoolVar(&opts.unregister, "unregister", false, "remove the client that fob has registered, too")
-	flags.BoolVar(&opts.endSession, "end-session", false, "open the page that ends the browser's session at the server")
-	flags.BoolVar(&opts.purge, "purge", false, "remove the profile's settings too; with --all, all that fob has on this machine")
+	flags.BoolVar(&opts.endSession, "end-session", false, "open the page that ends the browser's session")
+	flags.BoolVar(&opts.purge, "purge", false, "remove the settings too; with --all, everything")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask before --purge")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	exclusive(c, "local", "unregister")

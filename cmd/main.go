@@ -55,25 +55,14 @@ func newRootCmd(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fob",
 		Short: "Log in to OAuth providers, use the tokens in scripts, issue API keys",
-		Long: `fob logs in to any OAuth 2.0 or OpenID Connect provider from a terminal, keeps
-the login sealed in the OS keyring, and prints fresh access tokens in scripts.
-It issues, verifies, rotates and revokes the API keys of your own services, and
-keeps, delivers and replaces the secrets that others gave you.
+		Long: `fob keeps logins, API keys and secrets for scripts and machines.
 
-A profile is a login. A key is one that you issue. A secret is one that was issued to
-you. A destination is where either is brought.
-
-An API key, or OAuth? 'fob help choose' says which one you need.`,
-		Example: `  fob login github
-  fob token github --header | curl -H @- https://api.github.com/user
-  fob status
-  fob key create --owner billing --env test --scope orders:read`,
+A profile is a login. A key is one that you issue. A secret is one that was issued to you. A destination is where either is brought.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 
-		SuggestionsMinimumDistance: 2,
-		Args:                       noSuchCommand,
-		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: noSuchCommand,
+		RunE: showHelp,
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -87,7 +76,8 @@ An API key, or OAuth? 'fob help choose' says which one you need.`,
 	addGroup(root, "machine", "This machine:", newStorageCmd(a), newDoctorCmd(a), newVersionCmd(a))
 	root.SetHelpCommandGroupID("machine")
 	root.SetCompletionCommandGroupID("machine")
-	root.AddCommand(newChooseCmd(), newDestinationsCmd())
+	root.AddCommand(newChooseCmd(), newDestinationsCmd(), newSettingsCmd())
+	a.setHelp(root)
 	return root
 }
 

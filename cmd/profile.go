@@ -20,9 +20,7 @@ login is kept. 'fob login NAME' makes one; these commands look at it and change 
 		Example: `  fob profile list
   fob profile set work --scope "openid offline_access" --default`,
 		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-
-		SuggestionsMinimumDistance: 2,
+		RunE: showHelp,
 	}
 	c.AddCommand(
 		newProfileListCmd(a),

@@ -51,8 +51,8 @@ func (a *app) referenced(ctx context.Context, reference string) (secret.Secret, 
 
 // addReferenceFlags adds what readRefs reads.
 func addReferenceFlags(c *cobra.Command, variables *[]string, file *string) {
-	c.Flags().StringArrayVar(variables, "env", nil, "a variable and where it comes from: `NAME=token/PROFILE`, or NAME=secret/NAME; repeatable")
-	c.Flags().StringVar(file, "env-file", "", "variables from this `FILE`, NAME=VALUE in each line, with fob://token/PROFILE or fob://secret/NAME in it")
+	c.Flags().StringArrayVar(variables, "env", nil, "`NAME=token/PROFILE` or NAME=secret/NAME; repeatable")
+	c.Flags().StringVar(file, "env-file", "", "a `FILE` of lines NAME=VALUE, see above")
 }
 
 // readRefs reads the file of --env-file, then the variables of --env, which win.

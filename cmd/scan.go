@@ -60,7 +60,7 @@ or in lefthook.yml:
 	flags.BoolVar(&opts.staged, "staged", false, "look through what the next commit brings in")
 	flags.BoolVar(&opts.stdin, "stdin", false, "look through stdin")
 	flags.BoolVar(&opts.unignored, "gitignore", false, "pass over the files that git ignores")
-	flags.StringArrayVar(&opts.brands, "brand", nil, "look for keys of this `BRAND`, beside the configured one; repeatable")
+	flags.StringArrayVar(&opts.brands, "brand", nil, "look for keys of this `BRAND` as well; repeatable")
 	flags.StringVar(&opts.format, "format", "text", "print `FORMAT`: text, json or sarif")
 	flags.BoolVar(&opts.noRegistry, "no-registry", false, "do not ask the registry which keys are live")
 	exclusive(c, "git", "staged", "stdin", "gitignore")

@@ -23,7 +23,7 @@ import (
 func newSecretCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "secret",
-		Short: "Keep, deliver and replace secrets that others issued to you",
+		Short: "Keep, deliver and replace what others issued to you",
 		Long: `Keep secrets that others have issued to you (an API key of Stripe's, a password, a
 private key) sealed in fob's storage, give them to programs, bring them to where
 machines need them, and replace them.
@@ -33,7 +33,7 @@ A name may have parts, for instance an environment: stripe/test and stripe/prod.
   fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop
   fob secret list`,
 		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: showHelp,
 	}
 	c.AddCommand(newSecretSetCmd(a), newSecretGetCmd(a), newSecretListCmd(a), newSecretPushCmd(a), newSecretRotateCmd(a), newSecretRemoveCmd(a))
 	return c

@@ -34,19 +34,19 @@ func newSecretRotateCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rotate NAME",
 		Short: "Replace a secret, everywhere, and end the old value",
-		Long: `Take a new value (from stdin or a prompt, or from what --with names), bring it to all
-destinations of the secret, and only then let --retire-with end the old one. Until all
-have the new value, 'get' and 'exec' give out the old one; where something fails, both
-are kept, nothing is ended, and --resume goes on.
+		Long: `Take a new value (from stdin, a prompt, or what --with names), bring it to all
+destinations of the secret, and only then let --retire-with end the old one.
+Until all have the new value, 'get' and 'exec' give out the old one. Where
+something fails, both are kept, nothing is ended, and --resume goes on.
 
---with names a program under [commands] in config.toml, which prints the new value and
-is told nothing of the old one; or gitlab, where an access token replaces itself, and
-ends at once (GitLab's address: 'url' under [destination]). What --retire-with names
-reads the old value on stdin. Without it the old value is yours to end.
+--with names a program under [commands] in config.toml, which prints the new
+value; or gitlab, where an access token replaces itself and ends at once. What
+--retire-with names reads the old value on stdin; without it the old value is
+yours to end.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob secret rotate stripe/prod <new.txt
-  fob secret rotate db/prod --with new-db-password --retire-with drop-db-password --yes
+  fob secret rotate db/prod --with new-password --retire-with drop-password
   fob secret rotate gitlab --with gitlab --expires 90d
   fob secret rotate stripe/prod --resume`,
 		Args:              oneSecret,
@@ -57,13 +57,13 @@ reads the old value on stdin. Without it the old value is yours to end.
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&opts.with, "with", "", "the `COMMAND` that gives the new value, or gitlab (default: rotate_with in config.toml)")
-	flags.BoolVar(&opts.fromStdin, "stdin", false, "take the new value from stdin or a prompt, whatever config.toml names")
-	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that ends the old value (default: retire_with in config.toml)")
-	flags.StringArrayVar(&opts.as, "as", nil, "whose credential the platforms are shown: `[PLATFORM=]PROFILE`, or secret/NAME; repeatable")
+	flags.StringVar(&opts.with, "with", "", "the `COMMAND` that gives the new value, or gitlab")
+	flags.BoolVar(&opts.fromStdin, "stdin", false, "take the new value from stdin or a prompt")
+	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that ends the old value")
+	flags.StringArrayVar(&opts.as, "as", nil, "show the platform this login: `[PLATFORM=]PROFILE`")
 	flags.StringVar(&opts.expires, "expires", "", "`WHEN` the new value ends: 90d, 2027-01-31, or never")
 	flags.BoolVar(&opts.resume, "resume", false, "go on with a rotation that has stopped")
-	flags.BoolVar(&opts.abandon, "abandon", false, "give up a rotation that has stopped, and keep the value in force")
+	flags.BoolVar(&opts.abandon, "abandon", false, "give up a rotation that has stopped")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	refuseEmpty(c, "with", "retire-with", "as", "expires")

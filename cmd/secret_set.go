@@ -54,10 +54,10 @@ push', and 'fob secret rotate' for a value that others still use.
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.expires, "expires", "", "`WHEN` its issuer ends it: 90d, 2027-01-31, or never")
-	flags.StringArrayVar(&opts.to, "to", nil, "note that a copy belongs here, for push and rotate: a `DESTINATION`; repeatable, see 'fob help destinations'")
+	flags.StringArrayVar(&opts.to, "to", nil, "note that a copy belongs here: a `DESTINATION`; repeatable")
 	flags.StringVar(&opts.storage, "storage", "", "the `STORAGE` to keep it in: keyring or file")
-	flags.StringVar(&opts.rotateWith, "rotate-with", "", "the `COMMAND` of [commands] in config.toml that gives a new value, or gitlab")
-	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` of [commands] that ends an old value, read from its stdin")
+	flags.StringVar(&opts.rotateWith, "rotate-with", "", "the `COMMAND` that gives a new value, or gitlab")
+	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that ends an old value")
 	flags.BoolVar(&opts.keep, "keep", false, "read no value: change the settings alone")
 	refuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
 	_ = c.RegisterFlagCompletionFunc("storage", completeStorage)

@@ -57,17 +57,15 @@ func newServeCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Check API keys over HTTP, in front of any service",
-		Long: `Answer a reverse proxy's question whether a request may pass: GET /verify with the
-request's Authorization or X-API-Key header, and ?env= and ?scope= for what is
-needed. 200 says yes and who it is (X-Fob-Key-Id, X-Fob-Owner, X-Fob-Env,
-X-Fob-Scopes); 401, 403 and 429 say no. A key that is revoked anywhere is refused
-within a second; if the registry cannot be asked, every key is.
+		Long: `Answer a reverse proxy's question whether a request may pass: GET /verify with
+the request's Authorization or X-API-Key header, and ?env= and ?scope= for what
+is needed. 200 says yes and who it is (X-Fob-Owner and others); 401, 403 and 429
+say no. A key that is revoked anywhere is refused within a second; if the
+registry cannot be asked, every key is.
 
 POST /introspect answers services that hold a key with the scope fob:introspect
-(RFC 7662). /healthz, /readyz and /metrics are for whoever watches it.
-
-Routes may need different things: [[serve.rule]] in the configuration, with path,
-methods, env and scopes. The first that matches counts; what none matches is refused.
+(RFC 7662). /healthz, /readyz and /metrics are for whoever watches it. In the
+configuration, [[serve.rule]] says what each route needs.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitInterrupted),
 		Example: `  fob serve --listen 127.0.0.1:8089 --trusted-proxy 127.0.0.1/32
@@ -79,15 +77,15 @@ methods, env and scopes. The first that matches counts; what none matches is ref
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&opts.listen, "listen", defaultListen, "where: `HOST:PORT`, unix:/PATH, or systemd for the socket that it passes")
-	flags.StringVar(&opts.tlsCert, "tls-cert", "", "answer over TLS with the certificate in this `FILE`; it is read again when it changes")
+	flags.StringVar(&opts.listen, "listen", defaultListen, "`HOST:PORT`, unix:/PATH or systemd")
+	flags.StringVar(&opts.tlsCert, "tls-cert", "", "answer over TLS with the certificate in this `FILE`")
 	flags.StringVar(&opts.tlsKey, "tls-key", "", "the certificate's private key, in this `FILE`")
-	flags.StringArrayVar(&opts.trusted, "trusted-proxy", nil, "believe the forwarded headers of proxies in this `NETWORK`, as in 127.0.0.1/32; repeatable")
-	flags.StringVar(&opts.proxy, "proxy", "", "answer as this `PROXY` needs it: nginx takes 200, 401 and 403 alone")
-	flags.StringVar(&opts.printConfig, "print-config", "", "print the configuration of a `PROXY` that asks at --listen: "+strings.Join(serve.Proxies(), ", "))
-	flags.DurationVar(&opts.maxStale, "max-stale", serve.DefaultMaxStale, "refuse every key after this `TIME` without a word from the registry")
-	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "hold `N` keys in memory, at 1 KiB each")
-	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "how many bad keys an address may show: `N`; 0 sets no limit")
+	flags.StringArrayVar(&opts.trusted, "trusted-proxy", nil, "believe proxies in this `NETWORK`; repeatable")
+	flags.StringVar(&opts.proxy, "proxy", "", "answer as this `PROXY` needs it")
+	flags.StringVar(&opts.printConfig, "print-config", "", "print the configuration of a `PROXY`: "+strings.Join(serve.Proxies(), ", "))
+	flags.DurationVar(&opts.maxStale, "max-stale", serve.DefaultMaxStale, "refuse all after this `TIME` without the registry")
+	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "hold `N` keys in memory")
+	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "`N` bad keys an address; 0: no limit")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "log each refusal")
 	_ = c.RegisterFlagCompletionFunc("print-config", completeProxies)
 	_ = c.RegisterFlagCompletionFunc("proxy", completeProxies)

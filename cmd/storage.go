@@ -17,9 +17,9 @@ import (
 func newStorageCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "storage",
-		Short: "Show, move, check and back up where logins and secrets are kept",
+		Short: "Show, move and back up where logins and secrets are kept",
 		Args:  noSuchCommand,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:  showHelp,
 	}
 	c.AddCommand(newStorageStatusCmd(a), newStorageMigrateCmd(a), newStorageCheckCmd(a), newStorageRekeyCmd(a), newStorageBackupCmd(a), newStorageRestoreCmd(a))
 	return c

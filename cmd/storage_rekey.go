@@ -44,10 +44,10 @@ old key or the new one still opens everything, and 'fob storage check' ends it.
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.storage, "storage", storageFile, "the `STORAGE`: keyring or file")
-	flags.BoolVar(&opts.passphrase, "passphrase", false, "from now on a new passphrase, asked for on the terminal")
+	flags.BoolVar(&opts.passphrase, "passphrase", false, "from now on a passphrase that fob asks for")
 	flags.StringVar(&opts.passphraseFile, "passphrase-file", "", "from now on the passphrase that this `FILE` holds")
-	flags.StringVar(&opts.keyFile, "key-file", "", "from now on the key in this `FILE`, which is made if it is not there")
-	flags.BoolVar(&opts.sealKeyStdin, "seal-key-stdin", false, "from now on FOB_SEAL_KEY; its new value is read from stdin")
+	flags.StringVar(&opts.keyFile, "key-file", "", "from now on the key in this `FILE`, made if absent")
+	flags.BoolVar(&opts.sealKeyStdin, "seal-key-stdin", false, "from now on FOB_SEAL_KEY, as stdin has it")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	exclusive(c, "passphrase", "passphrase-file", "key-file", "seal-key-stdin")
 	_ = c.RegisterFlagCompletionFunc("storage", completeStorage)

@@ -47,26 +47,22 @@ func newTokenCmd(a *app) *cobra.Command {
 		Short: "Print a fresh access token",
 		Long: `Print an access token that is still good for a while, and nothing else.
 
-A cached token is printed without network or lock. One that is about to expire is
-refreshed first; however many scripts ask at once, the server sees one refresh.
-A browser is never opened: where only a new login helps, the status is 4.
+One that is about to expire is refreshed first; however many scripts ask at
+once, the server sees one refresh. A browser is never opened.
 
 With --scope or --resource it is a token for less than the login, or for another
-of its APIs, cached apart. A token that is bound to a key (a login with --dpop)
-goes with a proof for each request: --dpop METHOD URL prints both headers.
+of its APIs. A login with --dpop wants a proof beside the token at each request:
+--dpop METHOD URL prints both headers.
 
-In CI a variable may answer: FOB_TOKEN_<PROFILE>, or FOB_TOKEN where no PROFILE is
-named, holds an access token, and FOB_REFRESH_TOKEN_<PROFILE> a refresh token. A
-profile with the grant token-exchange or jwt-bearer needs none: the job's own
-identity is exchanged, at each call.
+In CI a variable may answer: FOB_TOKEN_<PROFILE>, or FOB_TOKEN where no PROFILE
+is named, or FOB_REFRESH_TOKEN_<PROFILE>.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob token work --header | curl -H @- https://api.example.com/me
   TOKEN=$(fob token work) || exit
   fob token work --curl-config | curl -K - https://api.example.com/me
-  fob token work --json --min-ttl 10m
-  fob token work --scope read --resource https://api.example.com
-  fob token work --dpop GET https://api.example.com/me | curl -H @- https://api.example.com/me`,
+  fob token work --scope read --min-ttl 10m
+  fob token work --dpop GET https://api.example.com/me`,
 		Args:              tokenArgs(&opts),
 		ValidArgsFunction: a.completeProfiles,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -76,19 +72,19 @@ identity is exchanged, at each call.
 		},
 	}
 	flags := c.Flags()
-	flags.DurationVar(&opts.minTTL, "min-ttl", session.DefaultMinTTL, "how long the token must stay good; by default at most a tenth of its lifetime")
+	flags.DurationVar(&opts.minTTL, "min-ttl", session.DefaultMinTTL, "how long the token must stay good")
 	flags.BoolVar(&opts.forceRefresh, "force-refresh", false, "refresh even if the cached token is good")
-	flags.StringArrayVar(&opts.scopes, "scope", nil, "ask for these `SCOPES` of the login alone, separated by blanks; may be repeated")
+	flags.StringArrayVar(&opts.scopes, "scope", nil, "ask for these `SCOPES` of the login alone")
 	flags.StringVar(&opts.resource, "resource", "", "ask for a token for the API at this `URL`")
 	flags.BoolVar(&opts.idToken, "id-token", false, "print the OpenID Connect id_token in its place")
-	flags.BoolVar(&opts.inspect, "inspect", false, "print what the token says (a JWT's claims), and not the token")
+	flags.BoolVar(&opts.inspect, "inspect", false, "print the claims of a JWT, not the token")
 	flags.BoolVar(&opts.header, "header", false, "print an Authorization header, for curl -H @-")
 	flags.BoolVar(&opts.curlConfig, "curl-config", false, "print a configuration for curl -K -")
 	flags.StringVar(&opts.netrc, "netrc", "", "print a line of a .netrc for this `HOST`")
 	flags.StringVar(&opts.env, "env", "", "print the command that sets this `VARIABLE` in a shell")
 	flags.StringVar(&opts.shell, "shell", defaultShell(), "the `SHELL` of --env: "+strings.Join(shells, ", "))
-	flags.BoolVar(&opts.mask, "mask", false, "print the CI system's command to mask the token in its log, on stderr, first")
-	flags.StringVar(&opts.dpopMethod, "dpop", "", "print the headers of one request with this `METHOD` to the URL that follows")
+	flags.BoolVar(&opts.mask, "mask", false, "have the CI system mask the token in its log")
+	flags.StringVar(&opts.dpopMethod, "dpop", "", "print the headers of one request: `METHOD` URL")
 	flags.StringVar(&opts.dpopNonce, "dpop-nonce", "", "the `NONCE` that the API has asked for")
 	flags.BoolVar(&opts.json, "json", false, "print JSON")
 	exclusive(c, "header", "curl-config", "netrc", "env", "json")

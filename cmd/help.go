@@ -1,0 +1,175 @@
+package cmd
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+)
+
+// widest is how wide help is, where the terminal is wider or none is there.
+const widest = 80
+
+// setHelp gives all commands one form of help: text, usage, examples, what comes below,
+// flags.
+func (a *app) setHelp(root *cobra.Command) {
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
+		width, _ := sizeOf(a.stdout)
+		fmt.Fprintln(c.OutOrStdout(), helpText(c, min(cmp.Or(width, widest), widest), a.styleOf(a.stdout)))
+	})
+	root.SetHelpCommand(newHelpCmd())
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Short, c.Args, c.RunE = "Complete fob's commands in your shell", noSuchCommand, showHelp
+		}
+	}
+}
+
+// showHelp is what a command does that only has others below it.
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+func newHelpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Explain a command or a topic",
+		Long:    "Explain a command, as --help does, or a topic.\n\n" + exitHelp(exitDone, exitUsage),
+		Example: "  fob help key create\n  fob help choose",
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if meant, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
+				for _, c := range meant.Commands() {
+					names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			meant, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return unknownCommand(meant, rest[0], helpOn)
+			}
+			meant.InitDefaultVersionFlag()
+			return meant.Help()
+		},
+	}
+}
+
+// helpText is a command's whole help.
+func helpText(c *cobra.Command, width int, on style) string {
+	hideFlags(c)
+	var parts []string
+	add := func(title, text string) {
+		if text = strings.TrimRight(text, "\n"); text == "" {
+			return
+		}
+		if title != "" {
+			text = on.bold(title) + "\n" + text
+		}
+		parts = append(parts, text)
+	}
+	add("", flow(cmp.Or(c.Long, c.Short), width))
+	switch {
+	case c.HasAvailableSubCommands():
+		add("", fmt.Sprintf("%s %s COMMAND [flags]", on.bold("Usage:"), c.CommandPath()))
+	case c.Runnable():
+		add("", on.bold("Usage:")+" "+c.UseLine())
+	}
+	add("Examples:", c.Example)
+	for _, g := range c.Groups() {
+		add(g.Title, listCommands(c, func(sub *cobra.Command) bool { return sub.GroupID == g.ID && sub.IsAvailableCommand() }))
+	}
+	add("Commands:", listCommands(c, func(sub *cobra.Command) bool { return sub.GroupID == "" && sub.IsAvailableCommand() }))
+	add("Topics, for 'fob help':", listCommands(c, (*cobra.Command).IsAdditionalHelpTopicCommand))
+	if c.HasAvailableLocalFlags() {
+		add("Flags:", flagList(c, width))
+	}
+	add("", c.Annotations[moreFlags])
+	if c.HasAvailableSubCommands() {
+		add("", fmt.Sprintf("'%s COMMAND --help' says more of each.", c.CommandPath()))
+	}
+	return strings.Join(parts, "\n\n")
+}
+
+// flagList is pflag's list, broken for a width, and without the room for short names
+// where no flag has one.
+func flagList(c *cobra.Command, width int) string {
+	const gap = "   " // between a name and its text
+	list := "\n" + c.LocalFlags().FlagUsages()
+	if !strings.Contains(list, "\n  -") {
+		list = strings.ReplaceAll(list, "\n    ", "\n")
+	}
+	var b strings.Builder
+	for line := range strings.Lines(list[1:]) {
+		line = strings.TrimRight(line, "\n")
+		name := len(line) - len(strings.TrimLeft(line, " "))
+		_, text, _ := strings.Cut(line[name:], gap)
+		text = strings.TrimLeft(text, " ")
+		column := len(line) - len(text)
+		b.WriteString(line[:column] + strings.Join(wrap(text, width-column), "\n"+strings.Repeat(" ", column)) + "\n")
+	}
+	return b.String()
+}
+
+// hideFlags leaves out of the list what every command has, and what has a page of its own.
+func hideFlags(c *cobra.Command) {
+	hidden := []string{"help", "version"}
+	if c.Annotations[moreFlags] != "" {
+		for _, group := range settingsGroups {
+			hidden = append(hidden, group.flags...)
+		}
+	}
+	for _, name := range hidden {
+		if flag := c.Flags().Lookup(name); flag != nil {
+			flag.Hidden = true
+		}
+	}
+}
+
+// listCommands names the commands below another that are meant, aligned.
+func listCommands(c *cobra.Command, meant func(*cobra.Command) bool) string {
+	var b strings.Builder
+	for _, sub := range c.Commands() {
+		if meant(sub) {
+			fmt.Fprintf(&b, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), sub.Short)
+		}
+	}
+	return b.String()
+}
+
+// flow breaks the paragraphs of a text anew for a width. One in which a line is indented
+// stays as it is.
+func flow(text string, width int) string {
+	paragraphs := strings.Split(text, "\n\n")
+	for i, paragraph := range paragraphs {
+		if !strings.Contains("\n"+paragraph, "\n ") && !strings.Contains("\n"+paragraph, "\n\t") {
+			paragraphs[i] = strings.Join(wrap(paragraph, width), "\n")
+		}
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
+
+// exitHelp lists a command's exit statuses for its help, in few lines.
+func exitHelp(statuses ...int) string {
+	var items []string
+	for _, status := range statuses {
+		items = append(items, fmt.Sprintf("%d %s", status, exitMeanings[status]))
+	}
+	lines := []string{"Exit statuses:"}
+	for i, item := range items {
+		if i < len(items)-1 {
+			item += ","
+		}
+		if last := len(lines) - 1; utf8.RuneCountInString(lines[last])+1+len(item) <= widest {
+			lines[last] += " " + item
+			continue
+		}
+		lines = append(lines, "  "+item)
+	}
+	return strings.Join(lines, "\n")
+}

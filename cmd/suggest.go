@@ -1,0 +1,126 @@
+package cmd
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/spelling"
+)
+
+// What was meant by a command or a flag that is not there.
+
+// noSuchCommand is the argument check of commands that only have others below them: it
+// suggests what was meant.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return unknownCommand(cmd, args[0], func(near *cobra.Command) string {
+		if near.IsAdditionalHelpTopicCommand() {
+			return helpOn(near)
+		}
+		return near.CommandPath()
+	})
+}
+
+// helpOn is the call that explains a command.
+func helpOn(c *cobra.Command) string {
+	return c.Root().Name() + " help" + strings.TrimPrefix(c.CommandPath(), c.Root().Name())
+}
+
+func unknownCommand(cmd *cobra.Command, word string, call func(*cobra.Command) string) error {
+	err := usagef("there is no command %q", word)
+	var near []string
+	for _, c := range nearCommands(cmd, word) {
+		near = append(near, call(c))
+	}
+	if len(near) == 0 {
+		return withHint(err, "'%s --help' lists the commands", cmd.CommandPath())
+	}
+	return withHint(err, "did you mean '%s'?", strings.Join(near, "', or '"))
+}
+
+// nearCommands are the commands that a word may mean: one below, by its spelling or its
+// start, else those that have this name further down.
+func nearCommands(cmd *cobra.Command, word string) (near []*cobra.Command) {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+		for _, below := range sub.Commands() {
+			if below.Name() == word {
+				near = append(near, below)
+			}
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		if sub.Name() == nearWord(word, names) {
+			return []*cobra.Command{sub}
+		}
+	}
+	return near
+}
+
+// nearWord is the known word that is spelled most alike, else the only one that starts so.
+func nearWord(word string, known []string) string {
+	near := spelling.Nearest(word, known)
+	if near != "" || len(word) < 2 {
+		return near
+	}
+	for _, each := range known {
+		if strings.HasPrefix(each, word) {
+			if near != "" {
+				return ""
+			}
+			near = each
+		}
+	}
+	return near
+}
+
+// wrongFlag says what is wrong with a flag, or with the command that would have had it.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	var unknown interface {
+		GetSpecifiedName() string
+		GetSpecifiedShortnames() string
+	}
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		what, _, _ := strings.Cut(err.Error(), ": strconv.")
+		if number.Func == "ParseBool" {
+			return withHint(usagef("%s", what), "it takes true or false, or nothing at all")
+		}
+		return withHint(usagef("%s", what), "it takes a number")
+	}
+	if strings.Contains(err.Error(), "time: ") {
+		return withHint(usagef("%s", err), "write a duration with its unit: 10s, 5m, 2h")
+	}
+	// Both kinds of errors that have these methods are told apart by their text alone.
+	if !errors.As(err, &unknown) || !strings.HasPrefix(err.Error(), "unknown ") {
+		return withHint(usagef("%s", err), "see '%s --help'", cmd.CommandPath())
+	}
+	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
+		return noSuchCommand(cmd, cmd.Flags().Args())
+	}
+	word := unknown.GetSpecifiedName()
+	if short := unknown.GetSpecifiedShortnames(); len(short) > 1 { // one dash before a whole word
+		word = short
+	}
+	var names []string
+	for _, flag := range visited(cmd.Flags().VisitAll) {
+		names = append(names, flag.Name)
+	}
+	if near := nearWord(word, names); near != "" {
+		return withHint(usagef("%s", err), "did you mean '--%s'? See '%s --help'", near, cmd.CommandPath())
+	}
+	return withHint(usagef("%s", err), "see '%s --help'", cmd.CommandPath())
+}
+
+// visited is all that a function visits, for instance the flags of a command.
+func visited[T any](visit func(func(T))) []T {
+	var all []T
+	visit(func(one T) { all = append(all, one) })
+	return all
+}
