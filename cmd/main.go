@@ -62,7 +62,7 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 		SilenceUsage:  true,
 
 		Args: noSuchCommand,
-		RunE: showHelp,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runOverview(cmd.Context(), a) },
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)

@@ -221,21 +221,22 @@ func (a *app) secretOnStdin(ctx context.Context, question string) (secret.Secret
 
 // await runs a read that cannot be cancelled, and stops waiting for it when ctx
 // ends: fob exits then, and the read with it.
-func await(ctx context.Context, read func() (string, error)) (string, error) {
+func await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
-		text string
-		err  error
+		value T
+		err   error
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		text, err := read()
-		answers <- answer{text, err}
+		value, err := read()
+		answers <- answer{value, err}
 	}()
 	select {
 	case got := <-answers:
-		return got.text, got.err
+		return got.value, got.err
 	case <-ctx.Done():
-		return "", ctx.Err()
+		var none T
+		return none, ctx.Err()
 	}
 }
 
