@@ -114,6 +114,7 @@ func (r *readme) run(t *testing.T, line string) {
 	default:
 		r.sh(t, strings.NewReplacer(
 			"https://sso.example.com/realms/acme", r.issuer, "--client-id fob", "--client-id fob-test",
+			"--allow api.example.com", "--allow "+r.issuer, "http://api.example.com/me", r.issuer+"/userinfo",
 			"https://api.example.com/me", r.issuer+"/userinfo", "https://api.example.com/v1", r.issuer+"/api",
 		).Replace(line))
 	}

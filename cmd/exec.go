@@ -57,11 +57,11 @@ Exit statuses: those of the program; 125 fob failed, or the call is wrong,
   fob exec --mask --env TOKEN=token/work -- sh -c 'echo $TOKEN'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.argv = args
-			return execFailed(exitExecFailed, runExec(cmd.Context(), a, opts))
+			return execFailed(runExec(cmd.Context(), a, opts))
 		},
 	}
 	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return execFailed(exitExecFailed, wrongFlag(cmd, err))
+		return execFailed(wrongFlag(cmd, err))
 	})
 	c.Flags().SetInterspersed(false)
 	addReferenceFlags(c, &opts.variables, &opts.file)
@@ -77,13 +77,14 @@ type execError struct {
 
 func (e *execError) Unwrap() error { return e.error }
 
-func execFailed(status int, err error) error {
+// execFailed gives a failure of fob's own the status that is exec's.
+func execFailed(err error) error {
 	var own *execError
 	var child *childStatus
 	if err == nil || errors.As(err, &own) || errors.As(err, &child) {
 		return err
 	}
-	return &execError{err, status}
+	return &execError{err, exitExecFailed}
 }
 
 // childStatus is a status without a word: a child's, which fob passes on, or that of an

@@ -178,27 +178,32 @@ func linesToMask(value secret.Secret) []string {
 
 // tokenFor is what 'fob token NAME' prints.
 func (a *app) tokenFor(ctx context.Context, name string) (secret.Secret, error) {
+	token, err := a.tokenOf(ctx, name)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	return token.Value, nil
+}
+
+// tokenOf is that token, with its end.
+func (a *app) tokenOf(ctx context.Context, name string) (*session.Token, error) {
 	if err := config.ValidName(name); err != nil {
-		return secret.Secret{}, &usageError{err.Error()}
+		return nil, &usageError{err.Error()}
 	}
 	want, err := a.tokenRequest(tokenOptions{})
 	if err != nil {
-		return secret.Secret{}, err
+		return nil, err
 	}
-	given, err := a.givenToken(name, want)
-	if err != nil {
-		return secret.Secret{}, err
-	}
-	if given != nil {
-		return given.Value, nil
+	if given, err := a.givenToken(name, want); err != nil || given != nil {
+		return given, err
 	}
 	p, err := a.profile([]string{name})
 	if err != nil {
-		return secret.Secret{}, err
+		return nil, err
 	}
-	var token *session.Token
-	if token, err = a.token(ctx, p, want); err != nil {
-		return secret.Secret{}, forProfile(err, name)
+	token, err := a.token(ctx, p, want)
+	if err != nil {
+		return nil, forProfile(err, name)
 	}
-	return token.Value, nil
+	return token, nil
 }

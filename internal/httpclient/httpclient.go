@@ -50,6 +50,23 @@ type Options struct {
 // New makes a client. It honours the proxy variables, and has no way to turn
 // certificate checks off.
 func New(o Options) (*http.Client, error) {
+	transport, err := NewTransport(o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	return &http.Client{
+		Transport:     &bounded{next: transport, userAgent: o.UserAgent},
+		CheckRedirect: checkRedirect,
+		Timeout:       o.Timeout,
+	}, nil
+}
+
+// NewTransport makes what is below New's client: it bounds no body and no exchange as a
+// whole.
+func NewTransport(o Options) (*http.Transport, error) {
 	roots, err := rootsOf(o)
 	if err != nil {
 		return nil, err
@@ -58,21 +75,13 @@ func New(o Options) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Timeout == 0 {
-		o.Timeout = defaultTimeout
-	}
-	transport := &http.Transport{
+	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: o.ServerName, GetClientCertificate: show(certificate)},
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
-	}
-	return &http.Client{
-		Transport:     &bounded{next: transport, userAgent: o.UserAgent},
-		CheckRedirect: checkRedirect,
-		Timeout:       o.Timeout,
 	}, nil
 }
 

@@ -1,0 +1,236 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/proxy"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+type proxyOptions struct {
+	allow    []string
+	baseURLs []string
+	header   string
+	quiet    bool
+	source   string // a reference
+	argv     []string
+}
+
+func newProxyCmd(a *app) *cobra.Command {
+	var opts proxyOptions
+	c := &cobra.Command{
+		Use:   "proxy PROFILE --allow HOST -- COMMAND [ARGUMENT…]",
+		Short: "Run a program whose requests get a token that it never sees",
+		Long: `Run a program beside a proxy on a loopback port that this run alone knows the password
+of. Requests to the allowed hosts go on over https with a fresh token; all others are
+refused. For scripts, build tools and AI agents, which may use a credential, and have
+nothing to give away. PROFILE may be secret/NAME: an API key, in a --header.
+
+The program comes to the proxy by HTTP_PROXY, with http:// before the host where https
+is meant, or by the address in a variable that --base-url names. A host may be given
+with a port; http:// is for hosts of this machine. CONNECT is refused, since nothing
+can be added to what the proxy cannot read. Each request is told on stderr.
+
+Exit statuses: those of the program; 125 fob failed, or the call is wrong,
+  126 the program cannot be run, 127 there is no such program`,
+		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
+  fob proxy github --allow api.github.com --base-url API=api.github.com -- ./agent
+  fob proxy secret/stripe/prod --header X-API-Key --allow api.stripe.com -- ./shop`,
+		ValidArgsFunction: a.completeProfiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				opts.source, opts.argv = args[0], args[1:]
+			}
+			if cmd.ArgsLenAtDash() > 1 {
+				return execFailed(withHint(usagef("one PROFILE stands before --"), "fob proxy PROFILE --allow HOST -- COMMAND"))
+			}
+			return execFailed(a.runProxy(cmd.Context(), opts))
+		},
+	}
+	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return execFailed(wrongFlag(cmd, err))
+	})
+	flags := c.Flags()
+	flags.StringArrayVar(&opts.allow, "allow", nil, "let requests go to this `HOST`; repeatable")
+	flags.StringArrayVar(&opts.baseURLs, "base-url", nil, "set a variable to a base URL: `NAME=HOST/PATH`; repeatable")
+	flags.StringVar(&opts.header, "header", "", "put the credential into this header `NAME`, not into Authorization")
+	flags.BoolVarP(&opts.quiet, "quiet", "q", false, "tell nothing of requests that were let through")
+	refuseEmpty(c, "header")
+	return c
+}
+
+func (a *app) runProxy(ctx context.Context, opts proxyOptions) error {
+	if opts.source == "" || len(opts.argv) == 0 {
+		return withHint(usagef("a PROFILE and a program to run are needed"), "fob proxy PROFILE --allow HOST -- COMMAND")
+	}
+	if !strings.HasPrefix(opts.source, secretReference) {
+		opts.source = asReference(opts.source)
+	}
+	if err := checkReference(opts.source); err != nil {
+		return withHint(&usageError{err.Error()}, "name a profile, or secret/NAME")
+	}
+	if strings.Trim(strings.ToLower(opts.header), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return withHint(usagef("--header takes the name of a header"), "as in --header X-API-Key")
+	}
+	origins, err := allowedOrigins(opts.allow)
+	if err != nil {
+		return err
+	}
+	path, err := findProgram(opts.argv[0])
+	if err != nil {
+		return err
+	}
+	held := &heldCredential{a: a, reference: opts.source}
+	if _, err := held.get(ctx); err != nil { // rather now than at the first request
+		return err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	transport, err := httpclient.NewTransport(httpclient.Options{CAFile: cfg.CAFile})
+	if err != nil {
+		return err
+	}
+	transport.MaxIdleConnsPerHost = 64
+	p, err := proxy.Listen(ctx, proxy.Options{
+		Allow: origins, Authorize: held.authorize(opts.header), Refused: held.forget, Transport: transport, Log: a.proxyLog(opts.quiet),
+	})
+	if err != nil {
+		return err
+	}
+	added, err := proxyVariables(p, origins, opts.baseURLs)
+	if err != nil {
+		return err
+	}
+	go func() { _ = p.Serve() }()
+	defer func() { _ = p.Close() }()
+	return a.runChild(ctx, path, execOptions{argv: opts.argv}, withVariables(os.Environ(), added), nil)
+}
+
+func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
+	if len(allow) == 0 {
+		return nil, withHint(usagef("no host is allowed"), "name it: --allow api.example.com")
+	}
+	for _, text := range allow {
+		origin, err := proxy.ParseOrigin(text)
+		if err != nil {
+			return nil, withHint(usagef("--allow %s: %s", safetext.Line(text), err), "as in --allow api.example.com")
+		}
+		origins = append(origins, origin)
+	}
+	return origins, nil
+}
+
+// proxyVariables are what the program finds the proxy by. curl and others read the name
+// in small letters alone.
+func proxyVariables(p *proxy.Proxy, origins []proxy.Origin, baseURLs []string) (map[string]string, error) {
+	added := map[string]string{"HTTP_PROXY": p.URL().Reveal(), "http_proxy": p.URL().Reveal()}
+	for _, given := range baseURLs {
+		name, place, _ := strings.Cut(given, "=")
+		scheme, rest, found := strings.Cut(place, "://")
+		if !found {
+			scheme, rest = "https", place
+		}
+		host, path, _ := strings.Cut(rest, "/")
+		origin, err := proxy.ParseOrigin(scheme + "://" + host)
+		if !isVariableName(name) || err != nil {
+			return nil, withHint(usagef("--base-url takes NAME=HOST/PATH"), "as in --base-url API_URL=api.example.com/v1")
+		}
+		if !slices.Contains(origins, origin) {
+			return nil, withHint(usagef("--base-url %s: the host is not allowed", name), "allow it: --allow %s", origin.Host)
+		}
+		added[name] = strings.TrimSuffix(p.BaseURL().Reveal()+"/"+origin.Host+"/"+path, "/")
+	}
+	return added, nil
+}
+
+// proxyLog tells of requests: of all, or of those alone that got no answer.
+func (a *app) proxyLog(quiet bool) func(proxy.Entry) {
+	var one sync.Mutex
+	return func(e proxy.Entry) {
+		one.Lock()
+		defer one.Unlock()
+		switch line := fmt.Sprintf("%s %s %s %d", e.Method, cmp.Or(e.Host, "-"), e.Path, e.Status); {
+		case e.Err != nil:
+			a.note("%s: %s", safetext.Line(line), safetext.Line(e.Err.Error()))
+			if hint := hintOf(e.Err); hint != "" {
+				a.note("hint: %s", hint)
+			}
+		case !quiet:
+			a.note("%s", safetext.Line(line))
+		}
+	}
+}
+
+// heldCredential is a credential in memory, for as long as it is good.
+type heldCredential struct {
+	a         *app
+	reference string
+
+	mu    sync.Mutex
+	value secret.Secret
+	until time.Time
+}
+
+// get asks as 'fob token' does, once the token in memory is about to end. A secret stays.
+func (h *heldCredential) get(ctx context.Context) (secret.Secret, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.value.IsZero() && h.a.now().Before(h.until) {
+		return h.value, nil
+	}
+	profile, isToken := strings.CutPrefix(h.reference, tokenReference)
+	if !isToken {
+		value, err := h.a.referenced(ctx, h.reference)
+		h.value, h.until = value, h.a.now().Add(24*time.Hour)
+		return value, err
+	}
+	token, err := h.a.tokenOf(ctx, profile)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	if token.Type == oauth.TypeDPoP {
+		return secret.Secret{}, withHint(usagef("the token of %q is bound to a key, which proves each request", profile), "log in without --dpop")
+	}
+	h.value, h.until = token.Value, token.ExpiresAt.Add(-session.DefaultMinTTL)
+	return h.value, nil
+}
+
+// forget has the next request ask again.
+func (h *heldCredential) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.value = secret.Secret{}
+}
+
+// authorize puts the credential into a header; the program's own are taken out.
+func (h *heldCredential) authorize(name string) func(context.Context, http.Header) error {
+	return func(ctx context.Context, header http.Header) error {
+		header.Del("Authorization")
+		value, err := h.get(ctx)
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			header.Set("Authorization", "Bearer "+value.Reveal())
+		} else {
+			header.Set(name, value.Reveal())
+		}
+		return nil
+	}
+}

@@ -1,0 +1,55 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// Origin is a scheme, a host and, unless it is the scheme's own, a port (RFC 6454 §4).
+type Origin struct{ Scheme, Host string }
+
+// ErrOrigin is a text that is no host which a credential may be sent to.
+var ErrOrigin = errors.New("it is HOST or HOST:PORT, which is asked over https; http:// is for loopback addresses alone")
+
+// ParseOrigin reads HOST, HOST:PORT or a URL of no more than that. https is meant where
+// nothing is said.
+func ParseOrigin(text string) (Origin, error) {
+	if !strings.Contains(text, "://") {
+		text = "https://" + text
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" {
+		return Origin{}, ErrOrigin
+	}
+	address, err := netip.ParseAddr(u.Hostname())
+	isLoopback := err == nil && address.IsLoopback() || u.Hostname() == "localhost"
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback) {
+		return Origin{}, ErrOrigin
+	}
+	host := authority(u)
+	for i := range len(host) {
+		if c := host[i]; c <= ' ' || c > '~' || strings.IndexByte(`%*_\`, c) >= 0 {
+			return Origin{}, ErrOrigin
+		}
+	}
+	if strings.HasSuffix(u.Hostname(), ".") {
+		return Origin{}, ErrOrigin
+	}
+	return Origin{u.Scheme, host}, nil
+}
+
+// authority is a URL's host in lower case, with its port unless that is http's or https's
+// own: a program that speaks to a proxy writes http for both.
+func authority(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if port != "" && port != "443" && port != "80" {
+		return net.JoinHostPort(host, port)
+	}
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}

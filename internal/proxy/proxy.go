@@ -1,0 +1,282 @@
+// Package proxy adds a credential to requests for some hosts, on behalf of a program that
+// never sees it. It listens for that program alone, which knows a secret of this run.
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// Options say what a Proxy lets through.
+type Options struct {
+	// Allow are the origins that requests may go to.
+	Allow []Origin
+	// Authorize sets the credential in a request's header, in the place of any that the
+	// program has sent.
+	Authorize func(context.Context, http.Header) error
+	// Refused is told when a host answers 401; may be nil.
+	Refused func()
+	// Transport verifies TLS; its time-outs hold.
+	Transport http.RoundTripper
+	// Log is told of each request once it was answered; it may be called at any time.
+	Log func(Entry)
+}
+
+// Entry is a request that was answered. What it says is as the program sent it.
+type Entry struct {
+	Method, Host, Path string // without the query
+	Status             int
+	Err                error // why there is no answer of the host's
+}
+
+// Proxy is a server on a loopback address. Requests come in two ways: in absolute form,
+// as to any HTTP proxy (RFC 9112 §3.2.2), with the secret as its password; and below a
+// base URL that has the secret in it, /SECRET/HOST/PATH.
+type Proxy struct {
+	opts     Options
+	origins  map[string]Origin // by host and port
+	listener net.Listener
+	server   *http.Server
+	reverse  *httputil.ReverseProxy
+	secret   secret.Secret
+}
+
+// The bounds of what the program may take.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+)
+
+// user is the name that the secret is the password of.
+const user = "fob"
+
+// Listen makes a proxy on a port of its own of 127.0.0.1; Serve answers there.
+func Listen(ctx context.Context, opts Options) (*Proxy, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{opts: opts, listener: listener, origins: make(map[string]Origin), secret: secret.New(rand.Text())}
+	for _, o := range opts.Allow {
+		p.origins[o.Host] = o
+	}
+	quiet := log.New(io.Discard, "", 0)
+	p.reverse = &httputil.ReverseProxy{Rewrite: p.rewrite, ModifyResponse: p.answered, ErrorHandler: p.failed, Transport: opts.Transport, ErrorLog: quiet}
+	p.server = &http.Server{Handler: p, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: quiet}
+	return p, nil
+}
+
+// Serve answers until Close.
+func (p *Proxy) Serve() error {
+	if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close ends all connections.
+func (p *Proxy) Close() error { return p.server.Close() }
+
+// URL is that of the proxy with its secret, as in HTTP_PROXY.
+func (p *Proxy) URL() secret.Secret {
+	return secret.New("http://" + user + ":" + p.secret.Reveal() + "@" + p.listener.Addr().String())
+}
+
+// BaseURL is below which "/HOST/PATH" is the path of a host.
+func (p *Proxy) BaseURL() secret.Secret {
+	return secret.New("http://" + p.listener.Addr().String() + "/" + p.secret.Reveal())
+}
+
+// target is where a request goes, and which way it came.
+type target struct {
+	url    *url.URL
+	origin Origin
+	based  bool // by the base URL
+}
+
+type targetKey struct{}
+
+func targetOf(r *http.Request) target {
+	t, _ := r.Context().Value(targetKey{}).(target)
+	return t
+}
+
+// refusal is an answer of the proxy's own.
+type refusal struct {
+	status int
+	why    string
+}
+
+func (r *refusal) Error() string { return r.why }
+
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	t, err := p.targetOf(r)
+	if err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), targetKey{}, t)))
+}
+
+// targetOf decides where a request may go. A method that shows the request's headers in
+// the answer (TRACE) would show the credential, and a tunnel (CONNECT) takes none.
+func (p *Proxy) targetOf(r *http.Request) (target, error) {
+	t := target{}
+	var err error
+	switch {
+	case r.Method == http.MethodConnect:
+		return t, &refusal{http.StatusMethodNotAllowed, "CONNECT is not for this proxy, which has to see the request: write http:// before the host, and it goes on over https, or use the base URL"}
+	case r.Method == http.MethodTrace:
+		return t, &refusal{http.StatusMethodNotAllowed, "TRACE would show the credential"}
+	case r.URL.IsAbs() && !p.isOwn(r):
+		if !p.knows(password(r.Header.Get("Proxy-Authorization"))) {
+			return t, &refusal{http.StatusProxyAuthRequired, "the proxy's password is wrong: use HTTP_PROXY as fob has set it"}
+		}
+		t.url = r.URL
+	default:
+		t.based = true
+		if t.url, err = p.based(r); err != nil {
+			return t, err
+		}
+	}
+	if t.url.User != nil || t.url.Scheme != "http" && t.url.Scheme != "https" {
+		return t, &refusal{http.StatusBadRequest, "it takes http:// and https://, and no user in the URL"}
+	}
+	origin, allowed := p.origins[authority(t.url)]
+	if !allowed {
+		return t, &refusal{http.StatusForbidden, fmt.Sprintf("the host %q is not allowed: see --allow", t.url.Host)}
+	}
+	t.origin = origin
+	return t, nil
+}
+
+// isOwn reports that a request in absolute form is for the base URL: the program sends
+// those to its proxy, too.
+func (p *Proxy) isOwn(r *http.Request) bool { return r.URL.Host == p.listener.Addr().String() }
+
+// based reads /SECRET/HOST/PATH. The request must be for this address: a page in a
+// browser, whose own name was made to mean it, has another Host.
+func (p *Proxy) based(r *http.Request) (*url.URL, error) {
+	given, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+	if r.Host != p.listener.Addr().String() || !p.knows(given) {
+		return nil, &refusal{http.StatusForbidden, "the base URL is wrong: use it as fob has set it"}
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	u, err := url.Parse("http://" + host + "/" + path)
+	if err != nil {
+		return nil, &refusal{http.StatusBadRequest, "the host in the path is none"}
+	}
+	u.RawQuery = r.URL.RawQuery
+	return u, nil
+}
+
+func (p *Proxy) knows(given string) bool {
+	return subtle.ConstantTimeCompare([]byte(given), []byte(p.secret.Reveal())) == 1
+}
+
+// password reads a header of the scheme Basic (RFC 7617).
+func password(header string) string {
+	scheme, encoded, _ := strings.Cut(header, " ")
+	decoded, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || !strings.EqualFold(scheme, "Basic") {
+		return ""
+	}
+	name, word, _ := strings.Cut(string(decoded), ":")
+	if name != user {
+		return ""
+	}
+	return word
+}
+
+// rewrite makes the request for the host. httputil has taken out what is between the
+// program and the proxy alone, its password included.
+func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
+	t := targetOf(r.In)
+	out := *t.url
+	out.Scheme, out.Host = t.origin.Scheme, t.origin.Host
+	r.Out.URL, r.Out.Host = &out, ""
+	if err := p.opts.Authorize(r.Out.Context(), r.Out.Header); err != nil {
+		ctx, cancel := context.WithCancelCause(r.Out.Context())
+		cancel(err) // the transport sends nothing then
+		r.Out = r.Out.WithContext(ctx)
+	}
+}
+
+// answered sees the host's answer before the program does.
+func (p *Proxy) answered(resp *http.Response) error {
+	t := targetOf(resp.Request)
+	if resp.StatusCode == http.StatusUnauthorized && p.opts.Refused != nil {
+		p.opts.Refused()
+	}
+	if location := resp.Header.Get("Location"); location != "" {
+		if next, err := resp.Request.URL.Parse(location); err == nil {
+			p.redirect(resp.Header, t, next)
+		}
+	}
+	p.opts.Log(Entry{Method: resp.Request.Method, Host: t.origin.Host, Path: t.url.EscapedPath(), Status: resp.StatusCode})
+	return nil
+}
+
+// redirect lets the program come back to this proxy for a host that is allowed. To any
+// other it goes by itself, without the credential.
+func (p *Proxy) redirect(header http.Header, t target, next *url.URL) {
+	origin, allowed := p.origins[authority(next)]
+	if !allowed || next.User != nil || next.Scheme != origin.Scheme {
+		return
+	}
+	next.Scheme = "http"
+	location := next.String()
+	if t.based {
+		location = p.BaseURL().Reveal() + strings.TrimPrefix(location, "http:/")
+	}
+	header.Set("Location", location)
+}
+
+func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
+	t := targetOf(r)
+	if cause := context.Cause(r.Context()); cause != nil {
+		err = cause
+	}
+	p.opts.Log(Entry{Method: r.Method, Host: t.origin.Host, Path: t.url.EscapedPath(), Status: http.StatusBadGateway, Err: err})
+	answer(w, http.StatusBadGateway, "there is no answer of "+t.origin.Host)
+}
+
+func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusBadRequest
+	var refused *refusal
+	if errors.As(err, &refused) {
+		status = refused.status
+	}
+	if status == http.StatusProxyAuthRequired {
+		w.Header().Set("Proxy-Authenticate", `Basic realm="fob"`)
+	}
+	entry := Entry{Method: r.Method, Host: r.URL.Host, Status: status, Err: err}
+	if r.URL.IsAbs() && !p.isOwn(r) { // else the secret may stand in it
+		entry.Path = r.URL.EscapedPath()
+	}
+	p.opts.Log(entry)
+	w.Header().Set("Connection", "close")
+	answer(w, status, err.Error())
+}
+
+func answer(w http.ResponseWriter, status int, why string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, "fob proxy: "+why+"\n")
+}
