@@ -177,11 +177,16 @@ var (
 // wrk asks a server from the second core.
 func (s *serveBench) wrk(address string, connections int, duration string, script string, more ...string) load {
 	s.b.Helper()
-	args := append([]string{"-c", "1", "wrk", "-t1", "-c" + strconv.Itoa(connections), "-d" + duration, "--latency", "-s", script}, more...)
-	out, err := exec.Command("taskset", append(args, "http://"+address+"/verify")...).CombinedOutput()
+	return wrk(s.b, "http://"+address+"/verify", connections, duration, append([]string{"-s", script}, more...)...)
+}
+
+func wrk(b *testing.B, url string, connections int, duration string, more ...string) load {
+	b.Helper()
+	args := append([]string{"-c", "1", "wrk", "-t1", "-c" + strconv.Itoa(connections), "-d" + duration, "--latency"}, more...)
+	out, err := exec.Command("taskset", append(args, url)...).CombinedOutput()
 	rate := wrkRate.FindSubmatch(out)
 	if err != nil || rate == nil || wrkWrong.Match(out) {
-		s.b.Fatalf("wrk: %v\n%s", err, out)
+		b.Fatalf("wrk: %v\n%s", err, out)
 	}
 	var l load
 	l.rate, _ = strconv.ParseFloat(string(rate[1]), 64)

@@ -1,11 +1,14 @@
 // Bare answers every request as fob serve answers a good key, and does nothing for it:
-// what net/http itself takes.
+// what net/http itself takes. With a URL behind the address it hands all requests on, as
+// httputil does it: what fob proxy is measured beside.
 package main
 
 import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"time"
 )
@@ -25,5 +28,18 @@ func main() {
 			w.WriteHeader(http.StatusOK)
 		}),
 	}
+	if len(os.Args) > 2 {
+		server.Handler = reverse(os.Args[2])
+	}
 	_ = server.Serve(l)
+}
+
+func reverse(to string) http.Handler {
+	upstream, err := url.Parse(to)
+	if err != nil {
+		panic(err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 64
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(upstream) }, Transport: transport}
 }

@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// BenchmarkProxy measures fob proxy on one core, with wrk and the host on the other,
+// beside a bare httputil.ReverseProxy, and prints the table of BENCHMARKS.md.
+func BenchmarkProxy(b *testing.B) {
+	fob = os.Getenv("FOB_BENCH")
+	if fob == "" {
+		b.Fatal("FOB_BENCH does not name the program: run 'make bench'")
+	}
+	dir := b.TempDir()
+	bare := dir + "/bare"
+	if out, err := exec.Command("go", "build", "-o", bare, "./bare").CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	host := startBare(b, "1", bare)
+	reverse := startBare(b, "0", bare, host)
+	m := newMachineAt(b, "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("5a", 32))
+	m.loginAt(startIssuer(b))
+	proxied := startProxy(b, m, host)
+	var ours, bares, added, ratios []float64
+	for i := range serveRounds + 1 {
+		a, z := wrk(b, proxied+"/x", 64, wrkTime), wrk(b, reverse+"/x", 64, wrkTime)
+		one, other := wrk(b, proxied+"/x", 1, "2s"), wrk(b, host+"/x", 1, "2s")
+		if i > 0 {
+			ours, bares, ratios, added = append(ours, a.rate), append(bares, z.rate), append(ratios, a.rate/z.rate), append(added, one.p50-other.p50)
+		}
+	}
+	fmt.Println("\n| what | measured | beside | ratio | spread | wanted |\n|---|---|---|---|---|---|")
+	fmt.Printf("| `fob proxy`, 64 connections | %.0f a second | bare httputil.ReverseProxy, %.0f | **%.2f** | %.2f–%.2f | ≥ 0.85 |\n",
+		median(ours), median(bares), median(ratios), slices.Min(ratios), slices.Max(ratios))
+	fmt.Printf("| `fob proxy`, one connection: added to the median | %.3f ms | | | %.3f–%.3f ms | < 0.3 ms |\n\n", median(added), slices.Min(added), slices.Max(added))
+}
+
+// startBare starts testdata/e2e/bare on a core, and returns its URL.
+func startBare(b *testing.B, core, program string, more ...string) string {
+	b.Helper()
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(b))
+	c := exec.Command("taskset", append([]string{"-c", core, program, address}, more...)...)
+	if err := c.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	for end := time.Now().Add(20 * time.Second); ; {
+		if resp, err := http.Get("http://" + address + "/"); err == nil {
+			resp.Body.Close()
+			return "http://" + address
+		} else if time.Now().After(end) {
+			b.Fatal(err)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// startProxy runs fob proxy with a program that tells its base URL and waits.
+func startProxy(b *testing.B, m *machine, host string) string {
+	b.Helper()
+	c := m.command("taskset", "-c", "0", fob, "proxy", "work", "--quiet", "--allow", host, "--base-url", "API="+host, "--", "sh", "-c", "echo $API; exec cat")
+	in, err := c.StdinPipe()
+	out, err2 := c.StdoutPipe()
+	if err != nil || err2 != nil {
+		b.Fatal(err, err2)
+	}
+	if err := c.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = in.Close(); _ = c.Wait() }) // then the program ends, and the proxy with it
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(line)
+}
