@@ -297,12 +297,15 @@ func (s *Store) Use(ctx context.Context, uses []apikey.Use) error {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }()
+		count, err := tx.PrepareContext(ctx, `INSERT INTO key_use (key_id, last_at, uses) SELECT id, $2, $3 FROM api_key WHERE id = $1
+			ON CONFLICT (key_id) DO UPDATE SET uses = key_use.uses + excluded.uses,
+			last_at = CASE WHEN excluded.last_at > key_use.last_at THEN excluded.last_at ELSE key_use.last_at END`)
+		if err != nil {
+			return err
+		}
+		defer count.Close()
 		for _, u := range uses {
-			_, err := tx.ExecContext(ctx, `INSERT INTO key_use (key_id, last_at, uses) SELECT id, $2, $3 FROM api_key WHERE id = $1
-				ON CONFLICT (key_id) DO UPDATE SET uses = key_use.uses + excluded.uses,
-				last_at = CASE WHEN excluded.last_at > key_use.last_at THEN excluded.last_at ELSE key_use.last_at END`,
-				u.ID, apikey.Milliseconds(u.Last), u.Count)
-			if err != nil {
+			if _, err := count.ExecContext(ctx, u.ID, apikey.Milliseconds(u.Last), u.Count); err != nil {
 				return err
 			}
 		}
