@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -250,8 +249,8 @@ func (a *app) fail(ctx context.Context, err error) int {
 
 func (a *app) showError(err error) {
 	t := a.errTerminal()
-	fmt.Fprintf(a.stderr, "%s %s\n", t.red("error:"), safetext.Lines(err.Error()))
+	a.note("%s %s", t.red("error:"), safetext.Lines(err.Error()))
 	if hint := hintIn(err); hint != "" {
-		fmt.Fprintf(a.stderr, "%s %s\n", t.cyan("hint:"), hint)
+		a.note("%s %s", t.cyan("hint:"), hint)
 	}
 }

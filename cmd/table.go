@@ -158,6 +158,51 @@ func wrap(text string, width int) []string {
 	return wrapped
 }
 
+// fold breaks lines that are wider than a terminal between words; 0 leaves them whole. One
+// that is indented stays as it is, and so does a word that is too long, such as a URL: it
+// is there to be copied. Colours have no width.
+func fold(text string, width int) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if width <= 0 || shownWidth(line) <= width || strings.HasPrefix(line, " ") {
+			continue
+		}
+		var b strings.Builder
+		column := 0
+		for word := range strings.SplitSeq(line, " ") {
+			switch {
+			case column == 0:
+			case column+1+shownWidth(word) > width:
+				b.WriteByte('\n')
+				column = 0
+			default:
+				b.WriteByte(' ')
+				column++
+			}
+			b.WriteString(word)
+			column += shownWidth(word)
+		}
+		lines[i] = b.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// shownWidth is how many characters of a text are shown: those of its colours are not.
+func shownWidth(text string) int {
+	width, hidden := 0, false
+	for _, r := range text {
+		switch {
+		case r == '\x1b':
+			hidden = true
+		case !hidden:
+			width++
+		case r == 'm':
+			hidden = false
+		}
+	}
+	return width
+}
+
 // account is a session.Account that is safe to show.
 type account struct {
 	Subject string `json:"sub,omitempty"`

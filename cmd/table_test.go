@@ -44,3 +44,24 @@ func TestATableFitsATerminal(t *testing.T) {
 		t.Error("the rows were changed")
 	}
 }
+
+func TestFold(t *testing.T) {
+	for _, tt := range []struct {
+		text, want string
+		width      int
+	}{
+		{"one two three", "one two three", 0},
+		{"one two three", "one two three", 13},
+		{"one two three", "one two\nthree", 12},
+		{"one two three", "one\ntwo\nthree", 3},
+		{"see https://example.com/a/long/path now", "see\nhttps://example.com/a/long/path\nnow", 10},
+		{"  https://example.com/a b", "  https://example.com/a b", 10},
+		{"first\n\n  as it is there\nlast line", "first\n\n  as it is there\nlast\nline", 8},
+		{"\x1b[1;31merror:\x1b[0m two three", "\x1b[1;31merror:\x1b[0m two\nthree", 10},
+		{"ééé ééé ééé", "ééé ééé\nééé", 8},
+	} {
+		if got := fold(tt.text, tt.width); got != tt.want {
+			t.Errorf("%q at %d: %q", tt.text, tt.width, got)
+		}
+	}
+}

@@ -32,9 +32,11 @@ const maxInput = 64 << 10
 
 var errNoTerminal = errors.New("there is no terminal to ask on")
 
-// note writes one line for the person at the terminal.
+// note writes one line for the person at the terminal. Where that is too narrow, it is
+// broken between words; elsewhere it stays one line.
 func (a *app) note(format string, args ...any) {
-	fmt.Fprintf(a.stderr, format+"\n", args...)
+	width, _ := sizeOf(a.stderr)
+	fmt.Fprintln(a.stderr, fold(fmt.Sprintf(format, args...), width))
 }
 
 // printJSON writes v to stdout, over several lines.

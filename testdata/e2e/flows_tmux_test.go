@@ -58,7 +58,7 @@ func (f *flow) goAlong(term *terminal) string {
 	q.Set("state", "somebody-elses")
 	forged.RawQuery = q.Encode()
 	for wrong, complaint := range map[string]string{
-		"https://example.com/callback?code=x&state=y": `does not begin with http://127\.0\.0\.1`,
+		"https://example.com/callback?code=x&state=y": `does not begin with\shttp://127\.0\.0\.1`,
 		forged.String(): `not of this login`,
 	} {
 		term.tmux("send-keys", "-l", wrong)
