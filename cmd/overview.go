@@ -47,12 +47,17 @@ func runOverview(ctx context.Context, a *app) error {
 	}
 	logins := a.loginsAtAGlance(ctx, cfg)
 	if len(logins) > 0 {
-		fmt.Fprintln(a.stdout, out.bold("Logins"))
-		var rows [][]string
+		rows := [][]string{{"Logins", "", "", ""}}
 		for _, s := range logins {
 			rows = append(rows, []string{"  " + s.Profile + yesText(s.Selected, " *"), stateText(s, a.now()), s.Account.String(), s.Server})
 		}
-		if err := a.printTable(rows); err != nil {
+		heading := func(line string) string {
+			if line == "Logins" {
+				return out.bold(line)
+			}
+			return line
+		}
+		if err := a.printPainted(rows, heading); err != nil {
 			return err
 		}
 	}
