@@ -7,7 +7,7 @@ GITLEAKS := $(shell go env GOPATH)/bin/gitleaks
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint unit fuzz e2e cross bench soak setup clean
+.PHONY: help build demo test lint unit fuzz e2e cross bench soak setup pictures clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -56,6 +56,10 @@ bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; BENCHMARKS.md
 soak: setup ## Kill, stop and crowd fob at length, fuzz for hours; writes testdata/soak.md
 	sh testdata/fuzz.sh 10m
 	cd testdata/e2e && FOB_SOAK=$(CURDIR)/testdata/soak.md go test -tags soak -count=1 -timeout 90m -run 'F52|F53Five|F54|G55Killed|CachedTokens|ServeADay|Real' ./...
+
+pictures: setup ## Make the README's pictures, from the real program
+	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error
+	@sh testdata/pictures.sh
 
 clean: ## Delete what was built
 	rm -rf bin testdata/e2e/node_modules

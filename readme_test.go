@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,38 @@ func TestReadmeKeepsSecretsOutOfArguments(t *testing.T) {
 	for line := range strings.Lines(string(text)) {
 		if strings.Contains(line, "$(fob") && !regexp.MustCompile(`\b[A-Z]+=\$\(fob [^)]*\) \|\| exit`).MatchString(line) {
 			t.Errorf("a token in a command's arguments: %s", line)
+		}
+	}
+}
+
+// TestReadmeLinks: the table of contents has every section, in order, and each link of
+// the page leads to a section or a file that is there.
+func TestReadmeLinks(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := regexp.MustCompile("(?s)```.*?```").ReplaceAllString(string(text), "")
+	var contents, sections []string
+	for _, link := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(page, -1) {
+		contents = append(contents, link[1])
+	}
+	for _, title := range regexp.MustCompile(`(?m)^## (.+)$`).FindAllStringSubmatch(page, -1) {
+		plain := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(title[1]), "")
+		sections = append(sections, strings.ReplaceAll(plain, " ", "-"))
+	}
+	if !slices.Equal(contents, sections) {
+		t.Errorf("the table of contents is\n%q, the sections are\n%q", contents, sections)
+	}
+	const most = 150_000
+	files := regexp.MustCompile(`(?:src|srcset)="([^"]+)"|\]\(([^#:)]+)\)`).FindAllStringSubmatch(page, -1)
+	if len(files) < 5 {
+		t.Errorf("only %d files are linked", len(files))
+	}
+	for _, file := range files {
+		info, err := os.Stat(file[1] + file[2])
+		if err != nil || info.Size() > most {
+			t.Errorf("%s: %v", file[0], err)
 		}
 	}
 }
