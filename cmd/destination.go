@@ -146,6 +146,9 @@ func hintOfDestination(err error) error {
 	if wrong.Usage == "" {
 		return withHint(&usageError{err.Error()}, "see 'fob help destinations'")
 	}
+	if strings.Contains(wrong.Reason, "dotenv_roots") {
+		return withHint(&usageError{err.Error()}, "allow its folder in config.toml: 'dotenv_roots = [\"/FOLDER\"]' under [destination]")
+	}
 	return withHint(&usageError{err.Error()}, "write %s; see 'fob help destinations'", wrong.Usage)
 }
 

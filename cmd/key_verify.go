@@ -134,7 +134,7 @@ func (a *app) readKey(ctx context.Context) (secret.Secret, error) {
 		return strings.TrimSpace(given.Reveal()), err
 	})
 	if err != nil {
-		err = withHint(err, "give the key on stdin: 'fob key verify <FILE'")
+		err = withHint(err, "give the key alone on stdin, as in <FILE")
 	}
 	return secret.New(text), err
 }

@@ -188,6 +188,10 @@ func (a *app) listen(ctx context.Context, opts serveOptions, log *slog.Logger) (
 		}
 	}
 	listener, err := serve.Listen(ctx, opts.listen, a.getenv)
+	var address *net.AddrError
+	if errors.As(err, &address) {
+		return nil, withHint(&usageError{err.Error()}, "write an address and a port: --listen 127.0.0.1:8089, or unix:/PATH")
+	}
 	if err != nil {
 		return nil, withHint(err, "choose another address with --listen, or end the program that has this one")
 	}
