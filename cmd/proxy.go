@@ -48,8 +48,8 @@ can be added to what the proxy cannot read. Each request is told on stderr.
 Exit statuses: those of the program; 125 fob failed, or the call is wrong,
   126 the program cannot be run, 127 there is no such program`,
 		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
-  fob proxy github --allow api.github.com --base-url API=api.github.com -- ./agent
-  fob proxy secret/stripe/prod --header X-API-Key --allow api.stripe.com -- ./shop`,
+  fob proxy github --allow api.github.com --base-url API=api.github.com -- ./bot
+  fob proxy secret/stripe --header X-API-Key --allow api.stripe.com -- ./shop`,
 		ValidArgsFunction: a.completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
