@@ -60,8 +60,6 @@ func runOverview(ctx context.Context, a *app) error {
 		if err := a.printPainted(rows, heading); err != nil {
 			return err
 		}
-	}
-	if len(logins) > 0 {
 		fmt.Fprintln(a.stdout)
 	}
 	counts := filled([][]string{{"API keys", keys}, {"Secrets", a.secretsAtAGlance(cfg)}})

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fobcli/fob/internal/spelling"
 )
@@ -109,18 +110,9 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 		word = short
 	}
 	var names []string
-	for _, flag := range visited(cmd.Flags().VisitAll) {
-		names = append(names, flag.Name)
-	}
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
 	if near := nearWord(word, names); near != "" {
 		return withHint(usagef("%s", err), "did you mean '--%s'? See '%s --help'", near, cmd.CommandPath())
 	}
 	return withHint(usagef("%s", err), "see '%s --help'", cmd.CommandPath())
-}
-
-// visited is all that a function visits, for instance the flags of a command.
-func visited[T any](visit func(func(T))) []T {
-	var all []T
-	visit(func(one T) { all = append(all, one) })
-	return all
 }

@@ -137,54 +137,50 @@ func cut(line string, width int) string {
 	return string(runes[:width-1]) + "…"
 }
 
-// wrap breaks a text between words into lines of at most width characters; 0
-// leaves it whole.
+// wrap breaks a text between words, and words that are too long, into lines of at most
+// width characters; 0 leaves it whole.
 func wrap(text string, width int) []string {
 	if width <= 0 {
 		return []string{text}
 	}
-	var lines [][]rune
+	var words []string
 	for _, word := range strings.Fields(text) {
-		if last := len(lines) - 1; last >= 0 && len(lines[last])+1+utf8.RuneCountInString(word) <= width {
-			lines[last] = append(append(lines[last], ' '), []rune(word)...)
-			continue
+		for part := range slices.Chunk([]rune(word), width) {
+			words = append(words, string(part))
 		}
-		lines = append(lines, slices.Collect(slices.Chunk([]rune(word), width))...)
 	}
-	wrapped := make([]string, max(1, len(lines)))
-	for i, line := range lines {
-		wrapped[i] = string(line)
-	}
-	return wrapped
+	return fill(words, width)
 }
 
 // fold breaks lines that are wider than a terminal between words; 0 leaves them whole. One
 // that is indented stays as it is, and so does a word that is too long, such as a URL: it
-// is there to be copied. Colours have no width.
+// is there to be copied.
 func fold(text string, width int) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		if width <= 0 || shownWidth(line) <= width || strings.HasPrefix(line, " ") {
-			continue
+		if width > 0 && shownWidth(line) > width && !strings.HasPrefix(line, " ") {
+			lines[i] = strings.Join(fill(strings.Split(line, " "), width), "\n")
 		}
-		var b strings.Builder
-		column := 0
-		for word := range strings.SplitSeq(line, " ") {
-			switch {
-			case column == 0:
-			case column+1+shownWidth(word) > width:
-				b.WriteByte('\n')
-				column = 0
-			default:
-				b.WriteByte(' ')
-				column++
-			}
-			b.WriteString(word)
-			column += shownWidth(word)
-		}
-		lines[i] = b.String()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// fill puts words on lines, one at least, of at most width characters if the words let it.
+func fill(words []string, width int) []string {
+	lines, column := []string{""}, 0
+	for i, word := range words {
+		last, shown := len(lines)-1, shownWidth(word)
+		switch {
+		case i == 0:
+			lines[last], column = word, shown
+		case column+1+shown <= width:
+			lines[last] += " " + word
+			column += 1 + shown
+		default:
+			lines, column = append(lines, word), shown
+		}
+	}
+	return lines
 }
 
 // shownWidth is how many characters of a text are shown: those of its colours are not.
