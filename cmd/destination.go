@@ -143,13 +143,11 @@ func hintOfDestination(err error) error {
 	if !errors.As(err, &wrong) {
 		return err
 	}
-	if wrong.Usage == "" {
-		return withHint(&usageError{err.Error()}, "see 'fob help destinations'")
+	hint := "see 'fob help destinations'"
+	if wrong.Usage != "" {
+		hint = "write " + wrong.Usage + "; " + hint
 	}
-	if strings.Contains(wrong.Reason, "dotenv_roots") {
-		return withHint(&usageError{err.Error()}, "allow its folder in config.toml: 'dotenv_roots = [\"/FOLDER\"]' under [destination]")
-	}
-	return withHint(&usageError{err.Error()}, "write %s; see 'fob help destinations'", wrong.Usage)
+	return withHint(&usageError{err.Error()}, "%s", cmp.Or(wrong.Hint, hint))
 }
 
 // hintOfDelivery says what to do about a platform that did not take a value.

@@ -55,6 +55,7 @@ type NameError struct {
 	Name   string // inert
 	Reason string
 	Usage  string // how such a destination is written; may be empty
+	Hint   string // what to do where it is written well, and not allowed; may be empty
 }
 
 func (e *NameError) Error() string {
@@ -130,7 +131,7 @@ const maxName = 512
 // (*NameError), before anything is minted for it; nothing is asked of the network.
 func Parse(name string, m Machine) (Destination, error) {
 	p := place{name: name}
-	refused := func(reason, usage string) error { return &NameError{safetext.Line(name), reason, usage} }
+	refused := func(reason, usage string) error { return &NameError{Name: safetext.Line(name), Reason: reason, Usage: usage} }
 	if len(name) > maxName || name != safetext.Lines(name) || strings.Contains(name, "\n") {
 		return nil, refused("it is too long, or has characters that no name has", "")
 	}

@@ -10,11 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -38,29 +40,28 @@ func parseDotenv(m Machine, p place) (Destination, error) {
 		return nil, p.refuse("it has no absolute path here")
 	}
 	d := &dotenv{path, p.field, m.LockDir}
-	if err := d.checkRoots(m.DotenvRoots); err != nil {
-		return nil, p.refuse("%s", err)
+	folder, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return nil, p.refuse("there is no such folder")
+	}
+	if !isBelow(folder, m.DotenvRoots) {
+		return nil, &NameError{Name: safetext.Line(p.name), Reason: "the file is neither below the working folder nor below one of dotenv_roots in the configuration",
+			Hint: `allow its folder in config.toml: 'dotenv_roots = ["/FOLDER"]' under [destination]`}
 	}
 	return d, nil
 }
 
-// checkRoots refuses a file elsewhere than below the roots, by whatever links: the
+// isBelow reports whether a folder is one of the roots or below, by whatever links: the
 // registry may be shared, and its words choose no file of this machine.
-func (d *dotenv) checkRoots(roots []string) error {
-	folder, err := filepath.EvalSymlinks(filepath.Dir(d.path))
-	if err != nil {
-		return errors.New("there is no such folder")
-	}
-	for _, root := range roots {
+func isBelow(folder string, roots []string) bool {
+	return slices.ContainsFunc(roots, func(root string) bool {
 		real, err := filepath.EvalSymlinks(root)
 		if err != nil {
-			continue
+			return false
 		}
-		if below, err := filepath.Rel(real, folder); err == nil && filepath.IsLocal(below) {
-			return nil
-		}
-	}
-	return errors.New("the file is neither below the working folder nor below one of dotenv_roots in the configuration")
+		below, err := filepath.Rel(real, folder)
+		return err == nil && filepath.IsLocal(below)
+	})
 }
 
 func (d *dotenv) Name() string { return "dotenv:" + d.path + "#" + d.variable }
