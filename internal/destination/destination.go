@@ -131,7 +131,9 @@ const maxName = 512
 // (*NameError), before anything is minted for it; nothing is asked of the network.
 func Parse(name string, m Machine) (Destination, error) {
 	p := place{name: name}
-	refused := func(reason, usage string) error { return &NameError{Name: safetext.Line(name), Reason: reason, Usage: usage} }
+	refused := func(reason, usage string) error {
+		return &NameError{Name: safetext.Line(name), Reason: reason, Usage: usage}
+	}
 	if len(name) > maxName || name != safetext.Lines(name) || strings.Contains(name, "\n") {
 		return nil, refused("it is too long, or has characters that no name has", "")
 	}

@@ -362,12 +362,17 @@ func (b *batch) read(ctx context.Context, r *bufio.Reader) error {
 		if _, err := r.Discard(1); err != nil {
 			return fmt.Errorf("%w: it ended early: %w", ErrGit, err)
 		}
-		b.add(func(result *Result) {
-			result.Findings = append(result.Findings, found...)
-			result.Files++
-			result.Bytes += size
-		})
+		b.looked(size, found)
 	}
+}
+
+// looked counts an object that was looked through.
+func (b *batch) looked(size int64, found []Finding) {
+	b.add(func(result *Result) {
+		result.Findings = append(result.Findings, found...)
+		result.Files++
+		result.Bytes += size
+	})
 }
 
 // add changes the result.

@@ -224,8 +224,8 @@ func (p *pack) name(i int32) []byte { return p.names[i*nameSize:][:nameSize] }
 
 func (p *pack) hexName(o *packed) string { return hex.EncodeToString(p.name(o.name)) }
 
-// families returns the objects that have no base and are no trees; an object of each kind
-// is in the family of one. A pack in which some are not, going in circles, is refused.
+// families returns the objects that have no base, but for trees; all others are made of
+// these. Where some are made of one another in a circle, the pack is refused.
 func (p *pack) families() ([]int32, error) {
 	var roots, open []int32
 	seen := 0

@@ -1,6 +1,7 @@
 package leak
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/fobcli/fob/internal/parallel"
 )
 
 // packs are those of a repository.
@@ -118,62 +121,57 @@ func (all packs) beside(objects string) (loose []string, err error) {
 
 // scanPacks looks through all packs, and returns what is too large for it.
 func (s *Scanner) scanPacks(ctx context.Context, all packs, result *Result, progress Progress) (left []string, err error) {
-	var mu sync.Mutex
+	b := &batch{scanner: s, mu: new(sync.Mutex), result: result, progress: progress}
 	for i, p := range all {
-		roots, err := p.families()
+		more, err := b.pack(ctx, p, all[:i])
 		if err != nil {
 			return nil, err
 		}
-		isTwin := func(o *packed) bool { return all[:i].has(p.name(o.name)) }
-		var next atomic.Int64
-		var failed error
-		var wg sync.WaitGroup
-		for range runtime.GOMAXPROCS(0) {
-			b := &batch{scanner: s, mu: &mu, result: result, progress: progress}
-			u := &unpacker{pack: p, left: func(o *packed) {
-				mu.Lock()
-				defer mu.Unlock()
-				if !isTwin(o) {
-					left = append(left, p.hexName(o))
-				}
-			}}
-			u.whole = func(o *packed, text []byte) error {
-				if !isTwin(o) {
-					b.scan(p.hexName, o, text)
-				}
-				return ctx.Err()
-			}
-			wg.Go(func() {
-				for r := next.Add(1) - 1; r < int64(len(roots)); r = next.Add(1) - 1 {
-					if err := u.root(roots[r]); err != nil {
-						mu.Lock()
-						defer mu.Unlock()
-						failed = err
-						next.Store(int64(len(roots)))
-						return
-					}
-				}
-			})
-		}
-		wg.Wait()
-		if failed != nil {
-			return nil, failed
-		}
+		left = append(left, more...)
 	}
 	return left, nil
 }
 
-// scan looks through an object.
-func (b *batch) scan(nameOf func(*packed) string, o *packed, text []byte) {
+// pack looks through what a pack has and none before it had, several families at once.
+func (b *batch) pack(ctx context.Context, p *pack, before packs) (left []string, err error) {
+	roots, err := p.families()
+	if err != nil {
+		return nil, err
+	}
+	next := new(atomic.Int64)
+	workers := runtime.GOMAXPROCS(0)
+	lefts, failed := make([][]string, workers), make([]error, workers)
+	parallel.Do(workers, workers, func(w int) {
+		u := &unpacker{pack: p}
+		u.left = func(o *packed) {
+			if !before.has(p.name(o.name)) {
+				lefts[w] = append(lefts[w], p.hexName(o))
+			}
+		}
+		u.whole = func(o *packed, text []byte) error {
+			if !before.has(p.name(o.name)) {
+				b.whole(text, func() string { return p.hexName(o) })
+			}
+			return ctx.Err()
+		}
+		for r := next.Add(1) - 1; r < int64(len(roots)) && failed[w] == nil; r = next.Add(1) - 1 {
+			failed[w] = u.root(roots[r])
+		}
+		if failed[w] != nil {
+			next.Store(int64(len(roots))) // for the others, too
+		}
+	})
+	return slices.Concat(lefts...), cmp.Or(failed...)
+}
+
+// whole looks through an object that is in memory.
+func (b *batch) whole(text []byte, name func() string) {
 	var found []Finding
 	for _, m := range b.scanner.find(text, true) {
 		line, column := advance(text[:m.start], 1, 1)
-		found = append(found, m.finding(text, line, column))
-		found[len(found)-1].Path = nameOf(o)
+		f := m.finding(text, line, column)
+		f.Path = name()
+		found = append(found, f)
 	}
-	b.add(func(result *Result) {
-		result.Findings = append(result.Findings, found...)
-		result.Files++
-		result.Bytes += int64(len(text))
-	})
+	b.looked(int64(len(text)), found)
 }
