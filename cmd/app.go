@@ -167,13 +167,15 @@ func (a *app) httpClient(cfg *config.Config, p config.Profile) (*http.Client, er
 
 		UserAgent: userAgent(),
 	})
-	if errors.Is(err, atomicfile.ErrUnsafe) {
-		return nil, err
+	return hc, wrongCertificates(err)
+}
+
+// wrongCertificates says what to do about files that no client could be made with.
+func wrongCertificates(err error) error {
+	if err == nil || errors.Is(err, atomicfile.ErrUnsafe) {
+		return err
 	}
-	if err != nil {
-		return nil, withHint(&usageError{err.Error()}, "--ca-file, --certificate-file and --certificate-key-file name files in PEM")
-	}
-	return hc, nil
+	return withHint(&usageError{err.Error()}, "--ca-file, --certificate-file and --certificate-key-file name files in PEM")
 }
 
 func userAgent() string { return "fob/" + version() }

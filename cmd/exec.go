@@ -49,8 +49,7 @@ A file of variables may refer to them, and is resolved in memory:
 With --mask what the program prints passes through fob, which writes *** for each
 token and secret; it has no terminal then.
 
-Exit statuses: those of the program; 125 fob failed, or the call is wrong,
-  126 the program cannot be run, 127 there is no such program`,
+` + execExitHelp,
 		Example: `  fob exec --env GH_TOKEN=token/github -- gh repo list
   fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop
   fob exec --env-file .env.fob -- make deploy
@@ -60,14 +59,18 @@ Exit statuses: those of the program; 125 fob failed, or the call is wrong,
 			return execFailed(runExec(cmd.Context(), a, opts))
 		},
 	}
-	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return execFailed(wrongFlag(cmd, err))
-	})
+	c.SetFlagErrorFunc(wrongExecFlag)
 	c.Flags().SetInterspersed(false)
 	addReferenceFlags(c, &opts.variables, &opts.file)
 	c.Flags().BoolVar(&opts.mask, "mask", false, "write *** for each token and secret in what the program prints")
 	return c
 }
+
+// execExitHelp is exitHelp of a command that ends as the program does which it runs.
+const execExitHelp = `Exit statuses: those of the program; 125 fob failed, or the call is wrong,
+  126 the program cannot be run, 127 there is no such program`
+
+func wrongExecFlag(cmd *cobra.Command, err error) error { return execFailed(wrongFlag(cmd, err)) }
 
 // execError is a failure with a status of exec's own.
 type execError struct {

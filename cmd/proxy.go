@@ -45,8 +45,7 @@ is meant, or by the address in a variable that --base-url names. A host may be g
 with a port; http:// is for hosts of this machine. CONNECT is refused, since nothing
 can be added to what the proxy cannot read. Each request is told on stderr.
 
-Exit statuses: those of the program; 125 fob failed, or the call is wrong,
-  126 the program cannot be run, 127 there is no such program`,
+` + execExitHelp,
 		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
   fob proxy github --allow api.github.com --base-url API=api.github.com -- ./bot
   fob proxy secret/stripe --header X-API-Key --allow api.stripe.com -- ./shop`,
@@ -61,9 +60,7 @@ Exit statuses: those of the program; 125 fob failed, or the call is wrong,
 			return execFailed(a.runProxy(cmd.Context(), opts))
 		},
 	}
-	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return execFailed(wrongFlag(cmd, err))
-	})
+	c.SetFlagErrorFunc(wrongExecFlag)
 	flags := c.Flags()
 	flags.StringArrayVar(&opts.allow, "allow", nil, "let requests go to this `HOST`; repeatable")
 	flags.StringArrayVar(&opts.baseURLs, "base-url", nil, "set a variable to a base URL: `NAME=HOST/PATH`; repeatable")
@@ -77,9 +74,7 @@ func (a *app) runProxy(ctx context.Context, opts proxyOptions) error {
 	if opts.source == "" || len(opts.argv) == 0 {
 		return withHint(usagef("a PROFILE and a program to run are needed"), "fob proxy PROFILE --allow HOST -- COMMAND")
 	}
-	if !strings.HasPrefix(opts.source, secretReference) {
-		opts.source = asReference(opts.source)
-	}
+	opts.source = asReference(opts.source)
 	if err := checkReference(opts.source); err != nil {
 		return withHint(&usageError{err.Error()}, "name a profile, or secret/NAME")
 	}
@@ -104,21 +99,21 @@ func (a *app) runProxy(ctx context.Context, opts proxyOptions) error {
 	}
 	transport, err := httpclient.NewTransport(httpclient.Options{CAFile: cfg.CAFile})
 	if err != nil {
-		return err
+		return wrongCertificates(err)
 	}
-	transport.MaxIdleConnsPerHost = 64
+	transport.MaxIdleConnsPerHost = 64 // the program may ask one host many things at once
 	p, err := proxy.Listen(ctx, proxy.Options{
 		Allow: origins, Authorize: held.authorize(opts.header), Refused: held.forget, Transport: transport, Log: a.proxyLog(opts.quiet),
 	})
 	if err != nil {
 		return err
 	}
+	defer func() { _ = p.Close() }()
 	added, err := proxyVariables(p, origins, opts.baseURLs)
 	if err != nil {
 		return err
 	}
 	go func() { _ = p.Serve() }()
-	defer func() { _ = p.Close() }()
 	return a.runChild(ctx, path, execOptions{argv: opts.argv}, withVariables(os.Environ(), added), nil)
 }
 
@@ -177,6 +172,9 @@ func (a *app) proxyLog(quiet bool) func(proxy.Entry) {
 	}
 }
 
+// secretHeld is how long a secret, whose end nobody knows, is in memory.
+const secretHeld = time.Hour
+
 // heldCredential is a credential in memory, for as long as it is good.
 type heldCredential struct {
 	a         *app
@@ -187,7 +185,7 @@ type heldCredential struct {
 	until time.Time
 }
 
-// get asks as 'fob token' does, once the token in memory is about to end. A secret stays.
+// get asks as 'fob token' does, once the token in memory is about to end.
 func (h *heldCredential) get(ctx context.Context) (secret.Secret, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,7 +195,7 @@ func (h *heldCredential) get(ctx context.Context) (secret.Secret, error) {
 	profile, isToken := strings.CutPrefix(h.reference, tokenReference)
 	if !isToken {
 		value, err := h.a.referenced(ctx, h.reference)
-		h.value, h.until = value, h.a.now().Add(24*time.Hour)
+		h.value, h.until = value, h.a.now().Add(secretHeld)
 		return value, err
 	}
 	token, err := h.a.tokenOf(ctx, profile)
