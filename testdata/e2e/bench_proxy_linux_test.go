@@ -3,13 +3,10 @@ package e2e
 import (
 	"bufio"
 	"fmt"
-	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // BenchmarkProxy measures fob proxy on one core, with wrk and the host on the other,
@@ -19,13 +16,11 @@ func BenchmarkProxy(b *testing.B) {
 	if fob == "" {
 		b.Fatal("FOB_BENCH does not name the program: run 'make bench'")
 	}
-	dir := b.TempDir()
-	bare := dir + "/bare"
-	if out, err := exec.Command("go", "build", "-o", bare, "./bare").CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
-	}
-	host := startBare(b, "1", bare)
-	reverse := startBare(b, "0", bare, host)
+	bare := buildBare(b)
+	at, _ := pinned(b, "1", nil, bare, "%s")
+	host := "http://" + at
+	at, _ = pinned(b, "0", nil, bare, "%s", host)
+	reverse := "http://" + at
 	m := newMachineAt(b, "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("5a", 32))
 	m.loginAt(startIssuer(b))
 	proxied := startProxy(b, m, host)
@@ -41,26 +36,6 @@ func BenchmarkProxy(b *testing.B) {
 	fmt.Printf("| `fob proxy`, 64 connections | %.0f a second | bare httputil.ReverseProxy, %.0f | **%.2f** | %.2f–%.2f | ≥ 0.85 |\n",
 		median(ours), median(bares), median(ratios), slices.Min(ratios), slices.Max(ratios))
 	fmt.Printf("| `fob proxy`, one connection: added to the median | %.3f ms | | | %.3f–%.3f ms | < 0.3 ms |\n\n", median(added), slices.Min(added), slices.Max(added))
-}
-
-// startBare starts testdata/e2e/bare on a core, and returns its URL.
-func startBare(b *testing.B, core, program string, more ...string) string {
-	b.Helper()
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(b))
-	c := exec.Command("taskset", append([]string{"-c", core, program, address}, more...)...)
-	if err := c.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
-	for end := time.Now().Add(20 * time.Second); ; {
-		if resp, err := http.Get("http://" + address + "/"); err == nil {
-			resp.Body.Close()
-			return "http://" + address
-		} else if time.Now().After(end) {
-			b.Fatal(err)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
 }
 
 // startProxy runs fob proxy with a program that tells its base URL and waits.

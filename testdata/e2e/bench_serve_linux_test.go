@@ -92,11 +92,7 @@ end
 	if err := os.WriteFile(s.script, []byte(lua.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	bare := filepath.Join(home, "bare")
-	if out, err := exec.Command("go", "build", "-o", bare, "./bare").CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
-	}
-	s.bare = s.pinned(bare, "%s")
+	s.bare = s.pinned(buildBare(b), "%s")
 	s.fob = s.pinned(shipped, "serve", "--listen", "%s")
 	s.wrk(s.fob, 64, "3s", s.script) // fills the cache
 	return s
@@ -130,26 +126,34 @@ func (s *serveBench) register() {
 // pinned starts a server on the first core; %s in an argument is its address.
 func (s *serveBench) pinned(program string, args ...string) (address string) {
 	s.b.Helper()
-	address = fmt.Sprintf("127.0.0.1:%d", freePort(s.b))
-	argv := []string{"-c", "0", program}
-	for _, arg := range args {
-		argv = append(argv, strings.ReplaceAll(arg, "%s", address))
-	}
-	c := exec.Command("taskset", argv...)
-	c.Env = s.k.env
-	if err := c.Start(); err != nil {
-		s.b.Fatal(err)
-	}
-	s.b.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	address, c := pinned(s.b, "0", s.k.env, program, args...)
 	if program == shipped {
 		s.fobProcess = c
 	}
-	s.wait("http://" + address + "/readyz")
 	return address
 }
 
-func (s *serveBench) wait(url string) {
-	s.b.Helper()
+// pinned starts a server on a core, and waits until it answers; %s in an argument is its
+// address.
+func pinned(b *testing.B, core string, env []string, program string, args ...string) (address string, c *exec.Cmd) {
+	b.Helper()
+	address = fmt.Sprintf("127.0.0.1:%d", freePort(b))
+	argv := []string{"-c", core, program}
+	for _, arg := range args {
+		argv = append(argv, strings.ReplaceAll(arg, "%s", address))
+	}
+	c = exec.Command("taskset", argv...)
+	c.Env = env
+	if err := c.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	answers(b, "http://"+address+"/readyz")
+	return address, c
+}
+
+func answers(b *testing.B, url string) {
+	b.Helper()
 	for end := time.Now().Add(20 * time.Second); ; {
 		resp, err := http.Get(url)
 		if err == nil {
@@ -159,10 +163,20 @@ func (s *serveBench) wait(url string) {
 			}
 		}
 		if time.Now().After(end) {
-			s.b.Fatalf("%s does not answer: %v", url, err)
+			b.Fatalf("%s does not answer: %v", url, err)
 		}
 		<-time.After(20 * time.Millisecond)
 	}
+}
+
+// buildBare builds testdata/e2e/bare.
+func buildBare(b *testing.B) string {
+	b.Helper()
+	bare := filepath.Join(b.TempDir(), "bare")
+	if out, err := exec.Command("go", "build", "-o", bare, "./bare").CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	return bare
 }
 
 // load is what wrk has measured.
@@ -334,7 +348,7 @@ func (s *serveBench) behindNginx() {
 		s.b.Fatal(err)
 	}
 	defer func() { _ = nginx.Process.Signal(syscall.SIGTERM); _ = nginx.Wait() }()
-	s.wait(fmt.Sprintf("http://127.0.0.1:%d/", without))
+	answers(s.b, fmt.Sprintf("http://127.0.0.1:%d/", without))
 	var added, plain []float64
 	for range serveRounds {
 		a := s.wrk(fmt.Sprintf("127.0.0.1:%d", with), 1, "2s", s.script)
@@ -408,7 +422,7 @@ func benchRevocation(b *testing.B, registry keyRegistry) {
 		b.Fatal(err)
 	}
 	defer func() { _ = c.Process.Kill(); _ = c.Wait() }()
-	(&serveBench{b: b}).wait("http://" + address + "/readyz")
+	answers(b, "http://" + address + "/readyz")
 	var mu sync.Mutex
 	var took []float64
 	var wg sync.WaitGroup
