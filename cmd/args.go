@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,26 +77,4 @@ func refuseEmpty(c *cobra.Command, flags ...string) {
 		}
 		return nil
 	}
-}
-
-// completeProfiles offers the names of the profiles to the shell.
-func (a *app) completeProfiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	cfg, err := a.config()
-	if err != nil || len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return cfg.Names(), cobra.ShellCompDirectiveNoFileComp
-}
-
-// completeLogins offers the presets too: a login makes the profile.
-func (a *app) completeLogins(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	names := providerNames()
-	if cfg, err := a.config(); err == nil {
-		names = append(names, cfg.Names()...)
-	}
-	slices.Sort(names)
-	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
 }

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -28,7 +30,6 @@ func (f *destinationFlags) register(c *cobra.Command, to string) {
 	c.Flags().StringArrayVar(&f.to, "to", nil, to+": a `DESTINATION` (repeatable), see 'fob help destinations'")
 	c.Flags().StringArrayVar(&f.as, "as", nil, "show the platform this login: `[PLATFORM=]PROFILE`")
 	refuseEmpty(c, "to", "as")
-	_ = c.RegisterFlagCompletionFunc("to", completeDestinations)
 }
 
 // destinations reads the names of destinations, all before anything is done.
@@ -245,12 +246,18 @@ func namesOf(to []destination.Destination) []string {
 	return names
 }
 
-// completeDestinations offers the platforms.
-func completeDestinations(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	var platforms []string
+// completeDestinations offers those that secrets have, then the platforms.
+func (a *app) completeDestinations(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	if cfg, err := a.config(); err == nil {
+		for _, name := range cfg.SecretNames() {
+			names = append(names, cfg.Secrets[name].To...)
+		}
+		names = append(names, prefixed("exec:", slices.Sorted(maps.Keys(cfg.Commands)))...)
+	}
 	for _, kind := range destination.Kinds() {
 		platform, _, _ := strings.Cut(kind.Usage, ":")
-		platforms = append(platforms, platform+":")
+		names = append(names, platform+":")
 	}
-	return platforms, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	return plainWords(names), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }

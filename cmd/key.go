@@ -161,36 +161,6 @@ func noKeyArgs(cmd *cobra.Command, args []string) error {
 	return noArgs(cmd, args)
 }
 
-// completeKeyIDs offers the ids of keys that are in use, with their owners.
-func (a *app) completeKeyIDs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
-	defer cancel()
-	g, err := a.registrar(ctx, false)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer g.Close()
-	var ids []string
-	for r, err := range g.Registry.Keys(ctx, apikey.Filter{}) {
-		if err != nil || len(ids) == 100 {
-			break
-		}
-		if state := r.State(a.now()); state != apikey.Revoked && state != apikey.Expired {
-			ids = append(ids, safetext.Line(r.ID)+"\t"+safetext.Line(r.Owner)+" ("+safetext.Line(r.Environment)+")")
-		}
-	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
-}
-
-// completeEnvironments offers the configured environments.
-func (a *app) completeEnvironments(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	format, err := a.keyFormat()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return format.Environments, cobra.ShellCompDirectiveNoFileComp
-}
-
 // keyJSON is a key as fob prints it.
 type keyJSON struct {
 	ID           string            `json:"id"`

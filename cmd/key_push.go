@@ -32,7 +32,7 @@ from now on: a rotation goes there, too.
   fob key push 1OOivdDZfQCU <key.txt
   fob key push 1OOivdDZfQCU --dry-run`,
 		Args:              oneKeyID,
-		ValidArgsFunction: a.completeKeyIDs,
+		ValidArgsFunction: a.completeKeyID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKeyPush(cmd.Context(), a, args[0], opts)
 		},

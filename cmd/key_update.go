@@ -34,14 +34,13 @@ func newKeyUpdateCmd(a *app) *cobra.Command {
   fob key update 1OOivdDZfQCU --scope orders:read --scope orders:write
   fob key update 1OOivdDZfQCU --expires never`,
 		Args:              oneKeyID,
-		ValidArgsFunction: a.completeKeyIDs,
+		ValidArgsFunction: a.completeKeyID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKeyUpdate(cmd, a, args[0], opts)
 		},
 	}
 	opts.register(c)
 	c.Flags().StringArrayVar(&opts.to, "to", nil, "a `DESTINATION` of the key from now on; repeatable")
-	_ = c.RegisterFlagCompletionFunc("to", completeDestinations)
 	c.Flags().BoolVar(&opts.disabled, "disabled", false, "refuse the key; --disabled=false accepts it again")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	return c

@@ -25,7 +25,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRootCmd(a)
 	args = asCalled(os.Args[0], args)
 	root.SetArgs(args)
-	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
+	if completes(args) {
+		a.addCompletions(root)
 		root.SetOut(withoutBackticks{a.stdout})
 	}
 	if err := root.ExecuteContext(ctx); err != nil {

@@ -49,7 +49,7 @@ can be added to what the proxy cannot read. Each request is told on stderr.
 		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
   fob proxy github --allow api.github.com --base-url API=api.github.com -- ./bot
   fob proxy secret/stripe --header X-API-Key --allow api.stripe.com -- ./shop`,
-		ValidArgsFunction: a.completeProfiles,
+		ValidArgsFunction: a.completeProxied,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				opts.source, opts.argv = args[0], args[1:]

@@ -51,15 +51,6 @@ func oneSecret(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// completeSecrets offers the names of the secrets to the shell.
-func (a *app) completeSecrets(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	cfg, err := a.config()
-	if err != nil || len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return cfg.SecretNames(), cobra.ShellCompDirectiveNoFileComp
-}
-
 // knownSecret finds the settings of a secret that config.toml names.
 func knownSecret(cfg *config.Config, name string) (config.Secret, error) {
 	s, known := cfg.Secrets[name]

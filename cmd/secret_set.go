@@ -61,7 +61,6 @@ push', and 'fob secret rotate' for a value that others still use.
 	flags.BoolVar(&opts.keep, "keep", false, "read no value: change the settings alone")
 	refuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
 	_ = c.RegisterFlagCompletionFunc("storage", completeStorage)
-	_ = c.RegisterFlagCompletionFunc("to", completeDestinations)
 	_ = c.RegisterFlagCompletionFunc("rotate-with", a.completeCommands(rotatorGitLab))
 	_ = c.RegisterFlagCompletionFunc("retire-with", a.completeCommands())
 	return c

@@ -205,19 +205,6 @@ func recordArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// completeRecords offers what recordArgs accepts.
-func (a *app) completeRecords(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	cfg, err := a.config()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	names := cfg.Names()
-	for _, name := range cfg.SecretNames() {
-		names = append(names, secretReference+name)
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
 // profilesFor are the named profiles, or all where nothing is named.
 func (a *app) profilesFor(cfg *config.Config, names []string) ([]config.Profile, error) {
 	var profiles []config.Profile

@@ -48,6 +48,13 @@ func KeyringReachable(getenv func(string) string) error {
 	return osKeyring{getenv: getenv}.reachable()
 }
 
+// KeyringMayAsk reports whether a look into the keyring could have it ask a person, or
+// whether it cannot be looked into.
+func KeyringMayAsk(getenv func(string) string) bool {
+	k := osKeyring{getenv}
+	return k.reachable() != nil || k.asking()
+}
+
 // keyringAPI is the OS keyring as this package uses it, so that tests can hang it.
 type keyringAPI interface {
 	reachable() error                 // ErrAbsent where asking would hang or start a bus
