@@ -24,7 +24,7 @@ setup:
 	@sh testdata/setup.sh
 
 lint: $(GOLANGCI_LINT) ## Check style, and every arrow between the rooms
-	$(GOLANGCI_LINT) run ./...
+	$(GOLANGCI_LINT) run ./... ./testdata/release
 	cd testdata/e2e && go vet ./... && go vet -tags soak ./...
 	go mod tidy -diff
 

@@ -22,6 +22,7 @@ var banned = map[string]string{
 	"github.com/hashicorp/vault/api":             "a destination is a few REST calls",
 	"github.com/aws/aws-sdk-go-v2/aws":           "a destination is a few REST calls",
 	"github.com/rogpeppe/go-internal/testscript": "for tests alone",
+	"github.com/spf13/cobra/doc":                 "man pages are made when a release is",
 }
 
 func deps(t *testing.T, packages string) []string {
