@@ -4,13 +4,17 @@ GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(shell go env GOPATH)/bin/golangci-lint
 GITLEAKS_VERSION := v8.30.1
 GITLEAKS := $(shell go env GOPATH)/bin/gitleaks
+GORELEASER_VERSION := v2.15.1
+GORELEASER := $(shell go env GOPATH)/bin/goreleaser
+NFPM_VERSION := v2.45.2
+NFPM := $(shell go env GOPATH)/bin/nfpm
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint unit fuzz e2e cross bench soak setup pictures clean
+.PHONY: help build demo test lint unit fuzz e2e cross bench soak setup pictures release-snapshot release clean
 
 help: ## List the targets
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 build: ## Build bin/fob, stripped
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/fobcli/fob/cmd.release=$(VERSION)' -o bin/fob .
@@ -44,7 +48,20 @@ fuzz: ## Every fuzz target for 10 seconds
 $(GITLEAKS):
 	go install github.com/zricethezav/gitleaks/v8@$(GITLEAKS_VERSION)
 
-e2e: $(GITLEAKS) ## The real program against a real provider, keyring and browser
+$(NFPM):
+	go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+
+$(GORELEASER):
+	go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+
+release-snapshot: setup $(GORELEASER) ## Build a release twice, compare the bytes, install and remove its package
+	@sh testdata/release.sh snapshot
+	cd testdata/e2e && FOB_DIST=$(CURDIR)/bin/dist go test -count=1 -run 'Package|Release' .
+
+release: $(GORELEASER) # Publish the tag that is checked out; .github/workflows/release.yml does it.
+	@sh testdata/release.sh publish
+
+e2e: $(GITLEAKS) $(NFPM) ## The real program against a real provider, keyring and browser
 	@if [ "$$(uname)" = Linux ]; then \
 		cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && go test -race -count=1 -timeout 10m ./...; \
 	else echo 'e2e: left out, its parts run on Linux alone'; fi

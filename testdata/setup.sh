@@ -19,6 +19,9 @@ need gcc gcc
 need curl curl
 need strace strace
 need tmux tmux
+need man man-db
+need unzip unzip
+[ -e /usr/share/bash-completion/bash_completion ] || need bash-completion bash-completion
 need /usr/lib/wine/wine64 wine64
 need glewlwyd "glewlwyd dbconfig-sqlite3" # brings sqlite3; without the latter, MariaDB's client
 need nginx nginx-light

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"errors"
@@ -194,6 +195,29 @@ func TestSetupActionComparesChecksums(t *testing.T) {
 	}
 }
 
+// TestSetupActionOnWindows: a release has a zip for it.
+func TestSetupActionOnWindows(t *testing.T) {
+	r := newRunner(t, "RUNNER_OS=Windows")
+	r.release("1.2.3")
+	var archive bytes.Buffer
+	z := zip.NewWriter(&archive)
+	program, err := z.CreateHeader(&zip.FileHeader{Name: "fob.exe", Method: zip.Deflate, CreatorVersion: 3 << 8, ExternalAttrs: 0o100755 << 16})
+	if err == nil {
+		_, err = program.Write([]byte("#!/bin/sh\necho fob 1.2.3\n"))
+	}
+	if err := errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	name := "fob_1.2.3_windows_" + runtime.GOARCH + ".zip"
+	folder := filepath.Join(r.bin, "release")
+	r.write(filepath.Join(folder, name), archive.String(), 0o600)
+	r.write(filepath.Join(folder, "fob_1.2.3_checksums.txt"), fmt.Sprintf("%x  %s\n", sha256.Sum256(archive.Bytes()), name), 0o600)
+	out, err := r.setUp("1.2.3", "")
+	if err != nil || readText(t, r.file("output")) != "version=fob 1.2.3\n" {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestSetupActionRunsNoInput(t *testing.T) {
 	for _, version := range []string{"", "latest", "1.2", "1.2.3; touch evil", "$(touch evil)", "`touch evil`", "../../evil", "1.2.3\n::add-path::/evil", "1.2.3 -o /evil", "-K/etc/passwd", "1.2.3-" + strings.Repeat("a", 100)} {
 		r := newRunner(t)
@@ -256,7 +280,7 @@ func (r *runner) hasLeaked(token string) {
 
 func TestWorkflowsAreValid(t *testing.T) {
 	fromReadme, _ := readmeJobs(t)
-	for name, text := range map[string]string{"the README's": fromReadme, "our own": readText(t, "../../.github/workflows/test.yml")} {
+	for name, text := range map[string]string{"the README's": fromReadme, "our own": readText(t, "../../.github/workflows/test.yml"), "our release": readText(t, "../../.github/workflows/release.yml")} {
 		linter, err := actionlint.NewLinter(io.Discard, &actionlint.LinterOptions{})
 		if err != nil {
 			t.Fatal(err)
