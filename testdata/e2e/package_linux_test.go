@@ -1,0 +1,285 @@
+package e2e
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// dist is a folder that goreleaser has filled, in `make release-snapshot`; else the
+// tests make the one package that they look at.
+var dist = os.Getenv("FOB_DIST")
+
+const packageVersion = "1.2.3"
+
+// debOf is a .deb for this machine: goreleaser's, or one that its packager makes of the
+// same settings.
+func debOf(t *testing.T) string {
+	t.Helper()
+	if dist != "" {
+		found, err := filepath.Glob(filepath.Join(dist, "*_"+runtime.GOARCH+".deb"))
+		if err != nil || len(found) != 1 {
+			t.Fatal(found, err)
+		}
+		return found[0]
+	}
+	dir := t.TempDir()
+	share := filepath.Join(dir, "bin", "share")
+	build(filepath.Join(dir, "release"), "./testdata/release", "-ldflags", "-X github.com/fobcli/fob/cmd.release="+packageVersion)
+	sh(t, []string{"SOURCE_DATE_EPOCH=1790000000"}, filepath.Join(dir, "release"), "share", share)
+	license, err := filepath.Abs("../../LICENSE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(license, filepath.Join(dir, "LICENSE")); err != nil {
+		t.Fatal(err)
+	}
+	settings := packageSettings(t)
+	settings["contents"] = append(settings["contents"].([]any), map[string]any{"src": shipped, "dst": "/usr/bin/fob", "file_info": map[string]any{"mode": 0o755}})
+	text, err := yaml.Marshal(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "nfpm.yaml"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gopath, err := exec.Command("go", "env", "GOPATH").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packager := exec.Command(filepath.Join(strings.TrimSpace(string(gopath)), "bin", "nfpm"), "package", "--packager", "deb", "--target", "fob.deb")
+	packager.Dir = dir
+	if out, err := packager.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return filepath.Join(dir, "fob.deb")
+}
+
+// packageSettings are those of .goreleaser.yaml, with what goreleaser itself adds.
+func packageSettings(t *testing.T) map[string]any {
+	t.Helper()
+	var release struct{ NFPMs []map[string]any }
+	text := strings.ReplaceAll(readText(t, "../../.goreleaser.yaml"), "{{ .CommitDate }}", "2026-09-21T14:13:20Z")
+	if err := yaml.Unmarshal([]byte(text), &release); err != nil || len(release.NFPMs) != 1 {
+		t.Fatal(err, len(release.NFPMs))
+	}
+	settings := release.NFPMs[0]
+	delete(settings, "formats")
+	settings["name"], settings["arch"], settings["platform"], settings["version"] = "fob", runtime.GOARCH, "linux", packageVersion
+	return settings
+}
+
+func sh(t *testing.T, env []string, program string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", program, args, err, out)
+	}
+	return string(out)
+}
+
+// filesIn are the files below a folder, but for dpkg's own.
+func filesIn(t *testing.T, root string) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && path == filepath.Join(root, "var", "lib", "dpkg") {
+			return filepath.SkipDir
+		}
+		if err == nil && !entry.IsDir() {
+			files = append(files, strings.TrimPrefix(path, root))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestPackageComesAndGoes installs the .deb into an empty root, as whoever runs the
+// tests: it has no scripts, and so needs nothing there.
+func TestPackageComesAndGoes(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "var", "lib", "dpkg", "info"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"status", "available"} {
+		if err := os.WriteFile(filepath.Join(root, "var", "lib", "dpkg", name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A machine may leave out man pages (path-exclude); PATH is that of root.
+	dpkg := func(args ...string) {
+		t.Helper()
+		sh(t, []string{"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin"}, "dpkg", append([]string{"--root=" + root, "--force-not-root", "--path-include=*"}, args...)...)
+	}
+	dpkg("--install", debOf(t))
+
+	fob := filepath.Join(root, "usr", "bin", "fob")
+	version := sh(t, nil, fob, "version")
+	if !strings.HasPrefix(version, "fob ") {
+		t.Errorf("it is %q", version)
+	}
+	lookAtPages(t, root)
+	completeInBash(t, root)
+	for _, path := range []string{"/usr/share/zsh/vendor-completions/_fob", "/usr/share/fish/vendor_completions.d/fob.fish", "/usr/share/fob/fob.ps1", "/usr/share/doc/fob/copyright"} {
+		info, err := os.Stat(filepath.Join(root, path))
+		if err != nil || info.Mode() != 0o644 {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+
+	dpkg("--purge", "fob")
+	if left := filesIn(t, root); len(left) > 0 {
+		t.Errorf("it has left %q", left)
+	}
+	if _, err := os.Lstat(filepath.Join(root, "usr", "share", "fob")); err == nil {
+		t.Error("it has left a folder of its own")
+	}
+}
+
+// lookAtPages reads every man page, and one of them closely.
+func lookAtPages(t *testing.T, root string) {
+	t.Helper()
+	manual := filepath.Join(root, "usr", "share", "man")
+	pages, err := filepath.Glob(filepath.Join(manual, "man[17]", "fob*.gz"))
+	if err != nil || len(pages) < 60 {
+		t.Fatal(len(pages), err)
+	}
+	plain := []string{"LC_ALL=C.UTF-8", "MANWIDTH=80", "MANPAGER=cat", "MAN_KEEP_FORMATTING="}
+	for _, page := range pages {
+		cmd := exec.Command("man", "--warnings=w", "--local-file", page)
+		var complaints bytes.Buffer
+		cmd.Env, cmd.Stderr = append(os.Environ(), plain...), &complaints
+		if out, err := cmd.Output(); err != nil || complaints.Len() > 0 || !strings.Contains(string(out), "NAME\n") {
+			t.Errorf("%s: %v\n%s", filepath.Base(page), err, complaints.String())
+		}
+	}
+	page := sh(t, plain, "man", "--manpath", manual, "fob-token")
+	for _, want := range []string{"FOB-TOKEN(1)", "\n         fob token work --header | curl -H @- https://api.example.com/me\n", "\n       4      login required\n", "--min-ttl"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+}
+
+// completeInBash presses Tab in a real bash, which finds the completions by itself where
+// the package has put them.
+func completeInBash(t *testing.T, root string) {
+	t.Helper()
+	home := t.TempDir()
+	const config = "[profile.work]\nissuer = 'https://sso.example.com'\nclient_id = 'fob'\nscopes = ['orders:read']\n"
+	for name, text := range map[string]string{"config.toml": config, "bashrc": "PS1='READY '\n. /usr/share/bash-completion/bash_completion\n"} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := newMachine(t, "PATH="+filepath.Join(root, "usr", "bin")+":"+os.Getenv("PATH"), "TERM=xterm", "LC_ALL=C.UTF-8",
+		"XDG_DATA_DIRS="+filepath.Join(root, "usr", "share"), "FOB_HOME="+home, "FOB_STORAGE=file")
+	bash := m.inTerminal(120, 30, "bash", "--noprofile", "--rcfile", filepath.Join(home, "bashrc"), "-i")
+	bash.find("READY ")
+	for _, test := range []struct{ typed, becomes string }{
+		{"fob logo", "fob logout "},
+		{"fob token w", "fob token work "},
+		{"fob token work --scope orders:", "fob token work --scope orders:read "},
+		{"fob exec --env A=tok", "fob exec --env A=token/work "},
+	} {
+		bash.tmux("send-keys", "-l", test.typed+"\t#")
+		bash.find("READY " + regexp.QuoteMeta(test.becomes) + "#")
+		bash.tmux("send-keys", "C-u")
+	}
+	bash.tmux("send-keys", "-l", "exit\n")
+	bash.status()
+}
+
+// TestReleaseIsWhole: what is promised is there, and listed. It looks at what
+// `make release-snapshot` has built.
+func TestReleaseIsWhole(t *testing.T) {
+	if dist == "" {
+		t.Log("there is no release to look at: `make release-snapshot` builds one")
+		return
+	}
+	lists, err := filepath.Glob(filepath.Join(dist, "fob_*_checksums.txt"))
+	if err != nil || len(lists) != 1 {
+		t.Fatal(lists, err)
+	}
+	version := regexp.MustCompile(`fob_(.*)_checksums`).FindStringSubmatch(lists[0])[1]
+	var listed []string
+	for line := range strings.Lines(readText(t, lists[0])) {
+		listed = append(listed, strings.Fields(line)[1])
+	}
+	for _, system := range []string{"linux", "darwin", "windows"} {
+		for _, arch := range []string{"amd64", "arm64"} {
+			name := "fob_" + version + "_" + system + "_" + arch
+			archive, program := name+".tar.gz", "fob"
+			if system == "windows" {
+				archive, program = name+".zip", "fob.exe"
+			}
+			if !slices.Contains(listed, archive) || !slices.Contains(listed, name+".cdx.json") {
+				t.Fatalf("the list lacks %s: %q", name, listed)
+			}
+			in := namesIn(t, filepath.Join(dist, archive))
+			for _, want := range []string{program, "LICENSE", "man/man1/fob.1.gz", "man/man7/fob-choose.7.gz", "completions/fob.bash", "completions/_fob", "completions/fob.fish", "completions/fob.ps1"} {
+				if !slices.Contains(in, want) {
+					t.Errorf("%s lacks %s", archive, want)
+				}
+			}
+		}
+	}
+	for _, kind := range []string{"deb", "rpm", "apk"} {
+		if n := len(slices.DeleteFunc(slices.Clone(listed), func(name string) bool { return filepath.Ext(name) != "."+kind })); n != 2 {
+			t.Errorf("%d packages are %s", n, kind)
+		}
+	}
+	for _, path := range []string{"homebrew/Casks/fob.rb", "scoop/fob.json"} {
+		if !strings.Contains(readText(t, filepath.Join(dist, path)), "fob_"+version+"_") {
+			t.Errorf("%s names another release", path)
+		}
+	}
+}
+
+func namesIn(t *testing.T, archive string) []string {
+	t.Helper()
+	var names []string
+	if strings.HasSuffix(archive, ".zip") {
+		z, err := zip.OpenReader(archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer z.Close()
+		for _, file := range z.File {
+			names = append(names, file.Name)
+		}
+		return names
+	}
+	unzipped, err := gzip.NewReader(strings.NewReader(readText(t, archive)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for reader := tar.NewReader(unzipped); ; {
+		header, err := reader.Next()
+		if err == io.EOF {
+			return names
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, header.Name)
+	}
+}
