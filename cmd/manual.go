@@ -101,8 +101,9 @@ func manPage(c *cobra.Command, date time.Time) string {
 		}
 		fmt.Fprintf(&b, ".SH SYNOPSIS\n\\fB%s\\fP%s\n", roff(c.CommandPath()), roff(use))
 	}
-	text, statuses, _ := strings.Cut(cmp.Or(c.Long, c.Short), "Exit statuses: ")
-	b.WriteString(".SH DESCRIPTION\n" + manText(text))
+	before, after, _ := strings.Cut(cmp.Or(c.Long, c.Short), "Exit statuses: ")
+	statuses, behind, _ := strings.Cut(after, "\n\n")
+	b.WriteString(".SH DESCRIPTION\n" + manText(before+behind))
 	b.WriteString(manFlags(c))
 	if statuses != "" {
 		b.WriteString(".SH EXIT STATUS\n" + manStatuses(statuses))
@@ -117,15 +118,20 @@ func manPage(c *cobra.Command, date time.Time) string {
 // manText sets paragraphs; one in which a line is indented stays as it is.
 func manText(text string) string {
 	var b strings.Builder
+	between := "" // no request where a section has just begun
 	for paragraph := range strings.SplitSeq(strings.Trim(text, "\n"), "\n\n") {
 		title, isTitle := strings.CutPrefix(paragraph, "#### ")
-		switch {
-		case isTitle:
+		if isTitle {
 			b.WriteString(".SS " + roff(strings.TrimSuffix(title, ":")) + "\n")
-		case strings.Contains("\n"+paragraph, "\n ") || strings.Contains("\n"+paragraph, "\n\t"):
-			b.WriteString(".PP\n" + verbatim(paragraph))
-		default:
-			b.WriteString(".PP\n" + roffLines(paragraph))
+			between = ""
+			continue
+		}
+		b.WriteString(between)
+		between = ".PP\n"
+		if strings.Contains("\n"+paragraph, "\n ") || strings.Contains("\n"+paragraph, "\n\t") {
+			b.WriteString(verbatim(paragraph))
+		} else {
+			b.WriteString(roffLines(paragraph))
 		}
 	}
 	return b.String()
@@ -151,7 +157,7 @@ func manStatuses(text string) string {
 		if number, meaning, found := strings.Cut(item, " "); found && strings.Trim(number, "0123456789") == "" {
 			fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", number, roff(meaning))
 		} else {
-			b.WriteString(".PP\n" + roff(item) + "\n")
+			b.WriteString(roff(item) + "\n")
 		}
 	}
 	return b.String()

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // A line that starts with a dot would be a request of roff's, a backslash an escape.
@@ -50,9 +52,18 @@ func TestManualHasAllOfTheHelp(t *testing.T) {
 	}
 }
 
+// What stands behind the exit statuses is no part of them.
+func TestManualOfAHelpThatGoesOn(t *testing.T) {
+	c := &cobra.Command{Use: "x", Short: "Do it", Long: "Do it.\n\nExit statuses: 0 done,\n  1 failed\n\nMore.", Run: func(*cobra.Command, []string) {}}
+	page := manPage(c, time.Time{})
+	if !strings.Contains(page, "Do it.\n.PP\nMore.\n.SH EXIT STATUS\n") || !strings.HasSuffix(page, ".B 1\nfailed\n") {
+		t.Error(page)
+	}
+}
+
 func TestManualListsExitStatuses(t *testing.T) {
 	got := manStatuses("those of the program; 125 fob failed, or the call is wrong,\n  126 it cannot be run")
-	want := ".PP\nthose of the program\n.TP\n.B 125\nfob failed, or the call is wrong\n.TP\n.B 126\nit cannot be run\n"
+	want := "those of the program\n.TP\n.B 125\nfob failed, or the call is wrong\n.TP\n.B 126\nit cannot be run\n"
 	if got != want {
 		t.Errorf("%s", got)
 	}

@@ -34,8 +34,9 @@ fi
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
+git clone --quiet . "$work/one"
+git clone --quiet "$work/one" "$work/another"
 for name in one another; do
-	git clone --quiet . "$work/$name"
 	(cd "$work/$name" && GOCACHE=$work/cache-$name "$goreleaser" release --snapshot --clean --skip=sign,docker)
 done
 dist=bin/dist

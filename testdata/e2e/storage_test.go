@@ -95,6 +95,22 @@ func TestACopyLeftBehindIsSwept(t *testing.T) {
 	m.ok("token", "work", "--force-refresh")
 }
 
+// A completion reads the keyring, and never has it ask for its password.
+func TestE42ALockedKeyringIsNotAskedWhileSomebodyTypes(t *testing.T) {
+	t.Parallel()
+	m := newMachineAt(t)
+	m.startKeyring()
+	m.loginAt(startIssuer(t))
+	typed := []string{"__complete", "token", "work", "--scope", ""}
+	if offered := m.ok(typed...); !strings.Contains(offered, "openid\n") {
+		t.Errorf("E42: the scopes of the login are not offered: %q", offered)
+	}
+	m.lockKeyring()
+	if r := m.fob("", typed...); strings.Contains(r.stdout, "openid") || strings.Contains(r.stderr, "keyring") {
+		t.Errorf("E42: %q, %q", r.stdout, r.stderr)
+	}
+}
+
 func TestE42ALockedKeyringNamesTheWayOut(t *testing.T) {
 	t.Parallel()
 	i := startIssuer(t)
