@@ -208,6 +208,37 @@ func completeInBash(t *testing.T, root string) {
 	bash.status()
 }
 
+// TestReleaseHasABillOfMaterials: it is whole, and made again it is the same.
+func TestReleaseHasABillOfMaterials(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "release")
+	build(program, "./testdata/release")
+	var bills [2]string
+	for i := range bills {
+		to := filepath.Join(dir, "bill.json")
+		sh(t, []string{"SOURCE_DATE_EPOCH=1790000000", "FOB_VERSION=" + packageVersion}, program, "sbom", shipped, to)
+		bills[i] = readText(t, to)
+	}
+	if bills[0] != bills[1] {
+		t.Error("two bills of one program differ")
+	}
+	out := sh(t, nil, "go", "version", "-m", shipped)
+	modules := regexp.MustCompile(`(?m)^\tdep\t(\S+)\t(\S+)`).FindAllStringSubmatch(out, -1)
+	if len(modules) < 20 {
+		t.Fatalf("%d modules:\n%s", len(modules), out)
+	}
+	for _, module := range modules {
+		if !strings.Contains(bills[0], `"purl": "pkg:golang/`+module[1]+"@"+module[2]+`"`) {
+			t.Errorf("it lacks %s %s", module[1], module[2])
+		}
+	}
+	for _, want := range []string{`"bomFormat": "CycloneDX"`, `"timestamp": "2026-09-21T14:13:20Z"`, `"version": "1.2.3"`, `"purl": "pkg:golang/stdlib@1.`} {
+		if !strings.Contains(bills[0], want) {
+			t.Errorf("it lacks %s", want)
+		}
+	}
+}
+
 // TestReleaseIsWhole: what is promised is there, and listed. It looks at what
 // `make release-snapshot` has built.
 func TestReleaseIsWhole(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fobcli/fob/cmd"
@@ -116,8 +117,9 @@ func writeSBOM(program, to string, date time.Time) error {
 }
 
 func components(info *debug.BuildInfo) []component {
-	goURL := "pkg:golang/std@" + info.GoVersion
-	all := []component{{Type: "library", Ref: goURL, Name: "std", Version: info.GoVersion, PURL: goURL}}
+	version := strings.TrimPrefix(info.GoVersion, "go")
+	library := "pkg:golang/stdlib@" + version // the name by which scanners know it
+	all := []component{{Type: "library", Ref: library, Name: "stdlib", Version: version, PURL: library}}
 	for _, module := range info.Deps {
 		if module.Replace != nil {
 			module = module.Replace
