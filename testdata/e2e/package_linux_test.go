@@ -279,7 +279,7 @@ func TestReleaseIsWhole(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"homebrew/Casks/fob.rb", "scoop/fob.json"} {
-		if !strings.Contains(readText(t, filepath.Join(dist, path)), "fob_"+version+"_") {
+		if !strings.Contains(readText(t, filepath.Join(dist, path)), `"`+version+`"`) {
 			t.Errorf("%s names another release", path)
 		}
 	}
