@@ -259,19 +259,12 @@ func (r *secretRotation) steps(ctx context.Context) (vault.Steps, error) {
 		if err != nil {
 			return steps, err
 		}
-		if err := errors.Join(r.checkNew(value), destination.CheckAll(r.to, value)); err != nil {
+		if err := destination.CheckAll(r.to, value); err != nil {
 			return steps, err
 		}
 		steps.Mint = func(context.Context, secret.Secret) (vault.Minted, error) { return vault.Minted{Value: value}, nil }
 	}
 	return steps, nil
-}
-
-func (r *secretRotation) checkNew(value secret.Secret) error {
-	if value != r.held.Value {
-		return nil
-	}
-	return withHint(fmt.Errorf("that is the value that the secret %q has", r.opts.name), "get a new one from its issuer first")
 }
 
 // mintWithCommand lets a program make a new value. It is told nothing of the old one.
@@ -284,7 +277,7 @@ func (r *secretRotation) mintWithCommand(ctx context.Context, _ secret.Secret) (
 		return vault.Minted{}, err
 	}
 	value := secret.New(strings.TrimSuffix(strings.TrimSuffix(string(out), "\n"), "\r"))
-	if err := errors.Join(vault.CheckValue(value), r.checkNew(value)); err != nil {
+	if err := vault.CheckValue(value); err != nil {
 		return vault.Minted{}, withHint(fmt.Errorf("what %s printed: %w", r.with, err), "let it print the new value, and nothing else")
 	}
 	return vault.Minted{Value: value}, nil

@@ -127,8 +127,12 @@ func (s *Secret) mint(ctx context.Context, h Held, steps Steps) error {
 		}
 	}
 	minted, err := steps.Mint(ctx, h.Value)
-	if minted.Value.IsZero() {
-		if err == nil {
+	isSame := minted.Value == h.Value && !minted.OldEnded
+	if minted.Value.IsZero() || isSame {
+		switch {
+		case isSame: // another process may have brought it in since the caller looked
+			err = fmt.Errorf("secret %q: %w", s.Name, ErrSame)
+		case err == nil:
 			err = fmt.Errorf("%w: it is empty", ErrValue)
 		}
 		if steps.Asks && !errors.Is(err, ErrUnanswered) {

@@ -230,6 +230,31 @@ func TestAMintThatFailsLeavesTheOldValue(t *testing.T) {
 	}
 }
 
+// Of two that bring the same value in, the second finds it in force once the first has let
+// go of the lock: it ends nothing.
+func TestG55TheValueInForceIsNotRetired(t *testing.T) {
+	for _, asks := range []bool{false, true} {
+		never := 0
+		s := inDir(t.TempDir(), "a", &never)
+		if err := s.Set(t.Context(), secret.New("old")); err != nil {
+			t.Fatal(err)
+		}
+		i := &issuer{good: []string{"old", "new"}}
+		steps := i.steps()
+		steps.Asks = asks
+		steps.Mint = func(context.Context, secret.Secret) (Minted, error) { return Minted{Value: secret.New("new")}, nil }
+		if err := s.Rotate(t.Context(), steps); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Rotate(t.Context(), steps); !errors.Is(err, ErrSame) {
+			t.Error(err)
+		}
+		if h, _ := s.Get(t.Context()); !slices.Equal(i.good, []string{"new"}) || h.Value.Reveal() != "new" || h.Stage != AtRest {
+			t.Errorf("the issuer honours %q; %s", i.good, h.Stage)
+		}
+	}
+}
+
 // Two values of the largest size and what is said of them fit a record.
 func TestTheLargestSecretsRotate(t *testing.T) {
 	never := 0

@@ -28,6 +28,8 @@ var (
 	ErrOpen = errors.New("its rotation is not at its end")
 	// ErrNotOpen means that there is no rotation to go on with.
 	ErrNotOpen = errors.New("no rotation of it is open")
+	// ErrSame is a new value that is the one in force: to end the old one would end it.
+	ErrSame = errors.New("that is the value that it has")
 	// ErrValue is a value that no secret has.
 	ErrValue = errors.New("that is no value of a secret")
 )
