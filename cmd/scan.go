@@ -122,14 +122,14 @@ func runScan(ctx context.Context, a *app, opts scanOptions) error {
 		return &usageError{err.Error()}
 	}
 	result, err := a.scan(ctx, scanner, opts)
+	if errors.Is(err, leak.ErrGit) {
+		return withHint(err, "name a git repository: 'fob scan --git PATH'")
+	}
 	if errors.Is(err, leak.ErrNoFile) {
 		return withHint(err, "a stream is read with --stdin")
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return withHint(err, "name files and folders that are there; without one, fob scans this folder")
-	}
-	if errors.Is(err, leak.ErrGit) {
-		return withHint(err, "name a git repository: 'fob scan --git PATH'")
 	}
 	if err != nil {
 		return err

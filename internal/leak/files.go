@@ -142,23 +142,32 @@ func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan
 }
 
 func (s *Scanner) scanFile(ctx context.Context, path string, buffer []byte) ([]Finding, int64, []byte, error) {
-	// A file may have become a pipe since it was listed: opening that must not wait.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, info, err := openRegular(path)
 	if err != nil {
 		return nil, 0, buffer, err
 	}
 	defer f.Close()
 	var found []Finding
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: %w", path, ErrNoFile)
-	}
-	if err != nil {
-		return nil, 0, buffer, err
-	}
 	buffer, err = s.Scan(ctx, f, buffer, func(finding Finding) {
 		finding.Path = path
 		found = append(found, finding)
 	})
 	return found, info.Size(), buffer, err
+}
+
+// openRegular opens a file. It may have become a pipe since it was listed, or be a link to
+// a device: opening that must not wait, and reading it would not end.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", path, ErrNoFile)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
 }

@@ -108,8 +108,11 @@ func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
 // brought it in.
 func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (Result, error) {
 	result, left, err := s.packed(ctx, dir, progress)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return result, ctx.Err()
+	case errors.Is(err, ErrNoFile): // git would wait for a pipe, too
+		return result, fmt.Errorf("%w: %w", ErrGit, err)
 	}
 	list := func(ctx context.Context, names chan<- []string) error { return listed(ctx, left, names) }
 	if err != nil { // git reads it, or says what is wrong

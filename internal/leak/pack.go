@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -19,8 +18,9 @@ import (
 var errPack = errors.New("the pack cannot be read")
 
 const (
-	nameSize   = 20        // of SHA-1; repositories of SHA-256 are git's
-	maxPacked  = 4 << 20   // objects of all packs: 70 bytes of memory each
+	nameSize   = 20      // of SHA-1; repositories of SHA-256 are git's
+	maxPacked  = 4 << 20 // objects of all packs: 70 bytes of memory each
+	maxIndex   = 40 * maxPacked
 	maxObject  = 16 << 20  // bytes of an object, unpacked
 	maxChain   = 64 << 20  // bytes of one and of those that it is made of
 	maxDepth   = 4095      // git's own bound of those
@@ -62,17 +62,13 @@ type packed struct {
 
 // openPack opens a pack, which has to be closed.
 func openPack(path string) (*pack, error) {
-	index, err := os.ReadFile(strings.TrimSuffix(path, ".pack") + ".idx")
+	index, err := readIndexFile(strings.TrimSuffix(path, ".pack") + ".idx")
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Open(path)
+	file, info, err := openRegular(path)
 	if err != nil {
 		return nil, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
 	}
 	p, err := readPack(file, info.Size(), index)
 	if err != nil {
@@ -80,6 +76,21 @@ func openPack(path string) (*pack, error) {
 	}
 	p.close = file.Close
 	return p, nil
+}
+
+// readIndexFile reads no more than the largest pack has.
+func readIndexFile(path string) ([]byte, error) {
+	file, info, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if info.Size() > maxIndex {
+		return nil, errPack
+	}
+	index := make([]byte, info.Size())
+	_, err = io.ReadFull(file, index)
+	return index, err
 }
 
 // readPack reads a pack's index and the headers of its objects.
