@@ -25,6 +25,7 @@ const (
 	maxChain   = 64 << 20  // bytes of one and of those that it is made of
 	maxDepth   = 4095      // git's own bound of those
 	maxKept    = 128 << 10 // bytes of a buffer that is used again
+	maxLevels  = 100       // of a chain that have such buffers: git makes chains of 50
 	headerSize = 40        // a type, a size, and an offset or a name, at most
 	windowSize = 128 << 10 // of the pack, for headers that stand side by side
 )
@@ -308,7 +309,7 @@ func (u *unpacker) family(i int32, level int) error {
 		if err := u.family(c, level+1); err != nil {
 			return err
 		}
-		if cap(u.levels[level+1]) > maxKept {
+		if cap(u.levels[level+1]) > maxKept || level+1 >= maxLevels {
 			u.levels[level+1] = nil
 		}
 	}
