@@ -123,10 +123,7 @@ func runIncident(ctx context.Context, a *app, opts incidentOptions) error {
 	}
 	run.replace(ctx, todo)
 	run.note(todo)
-	if err := run.write(context.WithoutCancel(ctx)); err != nil {
-		return err
-	}
-	return run.verdict(todo)
+	return run.verdict(todo, run.write(context.WithoutCancel(ctx)))
 }
 
 // maxReplacing is how many keys are replaced at once: no slow place keeps another leaked
@@ -176,8 +173,9 @@ func (run *incident) note(todo []*leakedKey) {
 	}
 }
 
-// verdict is what is left to do, each with its hint.
-func (run *incident) verdict(todo []*leakedKey) error {
+// verdict is what is left to do, each with its hint. A report that is lost hides none of
+// it: the keys may be in force still.
+func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
 	var failed failures
 	for _, k := range todo {
 		for _, err := range k.barred {
@@ -196,6 +194,9 @@ func (run *incident) verdict(todo []*leakedKey) error {
 	}
 	if run.declined > 0 {
 		failed = append(failed, run.nothingToDo())
+	}
+	if unwritten != nil {
+		failed = append(failed, unwritten)
 	}
 	return failed.err()
 }

@@ -39,7 +39,7 @@ func (run *incident) write(ctx context.Context) error {
 		err = atomicfile.Write(run.opts.output, text)
 	}
 	if err != nil {
-		return withHint(fmt.Errorf("the keys are replaced, and the report could not be written: %w", err), "'fob key audit' has what it would say")
+		return withHint(fmt.Errorf("the report could not be written: %w", err), "'fob key audit' has what it would say")
 	}
 	run.a.note("What happened is written down in %s.", safetext.Line(run.opts.output))
 	return nil
