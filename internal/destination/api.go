@@ -228,21 +228,8 @@ func (a *api) messageIn(body []byte) string {
 			return ""
 		}
 		if text != "" {
-			return a.inert(text)
+			return safetext.LineWithout(text, a.hide...)
 		}
 	}
 	return ""
-}
-
-// inert is a platform's text without our secrets, as it can be shown.
-func (a *api) inert(text string) string { return safetext.Line(hidden(text, a.hide)) }
-
-// hidden is a text without secrets that are long enough to be told from other words.
-func hidden(text string, secrets []string) string {
-	for _, s := range secrets {
-		if len(s) >= 4 {
-			text = strings.ReplaceAll(text, s, "***")
-		}
-	}
-	return text
 }

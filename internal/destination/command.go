@@ -74,7 +74,7 @@ func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdo
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s did not end in time: %w", safetext.Line(argv[0]), ctx.Err())
 	case errors.As(err, &exit):
-		return nil, &CommandError{argv[0], exit.ExitCode(), lastLine(hidden(string(complaints.kept), withLines(value.Reveal())))}
+		return nil, &CommandError{argv[0], exit.ExitCode(), complaints.lastLine(withLines(value.Reveal()))}
 	}
 	return nil, fmt.Errorf("%s cannot be run: %w", safetext.Line(argv[0]), err)
 }
@@ -122,11 +122,6 @@ func (e *CommandError) Error() string {
 	return text
 }
 
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return safetext.Line(lines[len(lines)-1])
-}
-
 // capped keeps the first bytes of an output, and reads on, so that nobody waits for it.
 type capped struct {
 	kept []byte
@@ -138,4 +133,15 @@ func (c *capped) Write(p []byte) (int, error) {
 	c.kept = append(c.kept, p[:fits]...)
 	c.over = c.over || fits < len(p)
 	return len(p), nil
+}
+
+// lastLine is the last line that is whole, inert: of a secret that is cut off, nobody could
+// tell that it is one.
+func (c *capped) lastLine(secrets []string) string {
+	text := string(c.kept)
+	if c.over {
+		text = text[:strings.LastIndexByte(text, '\n')+1]
+	}
+	lines := strings.Split(strings.TrimSpace(safetext.Without(text, secrets...)), "\n")
+	return safetext.LineWithout(lines[len(lines)-1], secrets...)
 }

@@ -48,6 +48,27 @@ func TestH64ACommandsComplaintHasNoValue(t *testing.T) {
 	}
 }
 
+// Also where what is kept of the complaints ends within the value, and where a program
+// writes UTF-16.
+func TestH64NoPartOfAValueIsInAComplaint(t *testing.T) {
+	m := machine(t)
+	m.Environ = []string{"PATH=/usr/bin:/bin"}
+	m.Commands = map[string][]string{
+		"cut":  {"/bin/sh", "-c", `head -c 65500 /dev/zero | tr '\0' x >&2; cat >&2; exit 1`},
+		"long": {"/bin/sh", "-c", `echo refused: >&2; cat >&2; exit 1`},
+		"wide": {"/bin/sh", "-c", `sed 's/./&\x00/g' >&2; exit 1`},
+	}
+	for name, value := range map[string]string{"cut": strings.Repeat("canary-", 9), "long": strings.Repeat("canary-", 10_000), "wide": "canary-value"} {
+		d, err := Parse("exec:"+name, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Deliver(t.Context(), secret.New(value)); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestACommandThatHangsIsEnded(t *testing.T) {
 	m := machine(t)
 	m.Environ = []string{"PATH=/usr/bin:/bin"}

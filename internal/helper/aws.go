@@ -127,7 +127,8 @@ func (r WebIdentity) ReadSTS(status int, body []byte) (secret.Secret, time.Time,
 	}
 	err := xml.Unmarshal(body, &answer)
 	if status != http.StatusOK {
-		return secret.Secret{}, time.Time{}, &STSError{status, r.inert(answer.Error.Code), r.inert(answer.Error.Message)}
+		token, said := r.Token.Reveal(), answer.Error
+		return secret.Secret{}, time.Time{}, &STSError{status, safetext.LineWithout(said.Code, token), safetext.LineWithout(said.Message, token)}
 	}
 	c := answer.Result.Credentials
 	c.Version = 1
@@ -142,15 +143,6 @@ func (r WebIdentity) ReadSTS(status int, body []byte) (secret.Secret, time.Time,
 	}
 	text, err := json.Marshal(c)
 	return secret.New(string(text)), c.Expiration, err
-}
-
-// inert is a text of the service's in which the token cannot stand, also if it comes to
-// light where invisible characters are dropped.
-func (r WebIdentity) inert(text string) string {
-	for _, shown := range []func(string) string{func(s string) string { return s }, safetext.Line} {
-		text = strings.ReplaceAll(shown(text), r.Token.Reveal(), "[redacted]")
-	}
-	return text
 }
 
 // WriteAWS prints credentials as a credential_process does.

@@ -109,7 +109,7 @@ func TestAWSErrorsAreInertAndWithoutTheToken(t *testing.T) {
 	body := `<ErrorResponse><Error><Type>Sender</Type><Code>InvalidIdentityToken</Code><Message>the.web.token is not &#27;[31m good` + "\n" + `</Message></Error></ErrorResponse>`
 	_, _, err := role.ReadSTS(400, []byte(strings.Replace(body, "&#27;", "&#x85;", 1)))
 	var refused *STSError
-	if !errors.As(err, &refused) || refused.Code != "InvalidIdentityToken" || err.Error() != "AWS answered 400: InvalidIdentityToken: [redacted] is not [31m good" {
+	if !errors.As(err, &refused) || refused.Code != "InvalidIdentityToken" || err.Error() != "AWS answered 400: InvalidIdentityToken: *** is not [31m good" {
 		t.Errorf("%v", err)
 	}
 	if _, _, err := role.ReadSTS(400, []byte("<E><Error><Message>the.\u200bweb.\u200btoken</Message></Error></E>")); strings.Contains(err.Error(), "token") {

@@ -29,6 +29,26 @@ func Lines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
+// shortestHidden is how many bytes a secret has that can be told from other words.
+const shortestHidden = 4
+
+// LineWithout is Line for a text that may repeat a secret: "***" stands in its place. It is
+// looked for again once what cannot be seen is gone, and before what is long is cut off: a
+// program may write UTF-16, with a NUL behind each letter.
+func LineWithout(s string, secrets ...string) string {
+	return Line(Without(Lines(Without(s, secrets...)), secrets...))
+}
+
+// Without is a text with "***" in the place of secrets.
+func Without(s string, secrets ...string) string {
+	for _, secret := range secrets {
+		if len(secret) >= shortestHidden {
+			s = strings.ReplaceAll(s, secret, "***")
+		}
+	}
+	return s
+}
+
 func line(s string, most int) string {
 	kept := strings.Builder{}
 	count, blank, last := 0, false, rune(0)
