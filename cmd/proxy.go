@@ -109,7 +109,7 @@ func (a *app) runProxy(ctx context.Context, opts proxyOptions) error {
 		return err
 	}
 	defer func() { _ = p.Close() }()
-	added, err := proxyVariables(p, origins, opts.baseURLs)
+	added, err := a.proxyVariables(p, origins, opts.baseURLs)
 	if err != nil {
 		return err
 	}
@@ -133,8 +133,13 @@ func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
 
 // proxyVariables are what the program finds the proxy by. curl and others read the name
 // in small letters alone.
-func proxyVariables(p *proxy.Proxy, origins []proxy.Origin, baseURLs []string) (map[string]string, error) {
+func (a *app) proxyVariables(p *proxy.Proxy, origins []proxy.Origin, baseURLs []string) (map[string]string, error) {
 	added := map[string]string{"HTTP_PROXY": p.URL().Reveal(), "http_proxy": p.URL().Reveal()}
+	for _, name := range []string{"NO_PROXY", "no_proxy"} {
+		if list := a.getenv(name); list != "" {
+			added[name] = proxy.Exceptions(list, origins)
+		}
+	}
 	for _, given := range baseURLs {
 		name, place, _ := strings.Cut(given, "=")
 		scheme, rest, found := strings.Cut(place, "://")
