@@ -210,6 +210,11 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	out := *t.url
 	out.Scheme, out.Host = t.origin.Scheme, t.origin.Host
 	r.Out.URL, r.Out.Host = &out, ""
+	for name, values := range r.Out.Header {
+		if strings.Contains(strings.Join(values, "\n"), p.secret.Reveal()) { // Referer tells of the base URL
+			delete(r.Out.Header, name)
+		}
+	}
 	if err := p.opts.Authorize(r.Out.Context(), r.Out.Header); err != nil {
 		ctx, cancel := context.WithCancelCause(r.Out.Context())
 		cancel(err) // the transport sends nothing then

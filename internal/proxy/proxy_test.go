@@ -234,6 +234,24 @@ func TestH63_Redirects(t *testing.T) {
 	}
 }
 
+// A program that follows a redirect says from where: the host does not learn this run's
+// secret by that.
+func TestH64TheHostLearnsNoBaseURL(t *testing.T) {
+	f := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/next" {
+			http.Redirect(w, r, "/next", http.StatusFound)
+		}
+	})
+	resp, err := new(http.Client).Get(f.BaseURL().Reveal() + "/" + f.host + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if seen := f.got(); len(seen) != 2 || strings.Contains(fmt.Sprint(seen[1].Header), f.secret.Reveal()) {
+		t.Errorf("%d requests, the last with %v", len(seen), seen[len(seen)-1].Header)
+	}
+}
+
 // A host whose certificate is not trusted gets nothing.
 func TestTLSIsVerified(t *testing.T) {
 	f := newFixture(t, nil)
