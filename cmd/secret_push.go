@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/destination"
 )
 
@@ -77,12 +78,14 @@ func runSecretPush(ctx context.Context, a *app, opts secretPushOptions) error {
 	}
 	delivered, failed := a.deliverAll(ctx, to, held.Value, opts.json)
 	if known && !opts.once {
-		for _, name := range delivered {
-			if !slices.Contains(settings.To, name) {
-				settings.To = append(slices.Clone(settings.To), name)
+		err := a.changeSecretSettings(opts.name, func(s *config.Secret) {
+			for _, name := range delivered {
+				if !slices.Contains(s.To, name) {
+					s.To = append(slices.Clone(s.To), name)
+				}
 			}
-		}
-		if err := a.saveSecretSettings(settings); err != nil {
+		})
+		if err != nil {
 			failed = append(failed, withHint(fmt.Errorf("where the secret was delivered could not be noted: %w", err), "add it to 'to' in its table of config.toml"))
 		}
 	}

@@ -296,8 +296,20 @@ func (r *secretRotation) mintAtGitLab(ctx context.Context, old secret.Secret) (v
 	return minted, err
 }
 
-// deliver brings the new value, which is kept by now, to all destinations.
+// deliver brings the new value, which is kept by now, to all destinations: also to those
+// that were noted while a person, a lock or the issuer was waited for.
 func (r *secretRotation) deliver(ctx context.Context, value secret.Secret) error {
+	cfg, err := r.a.config()
+	if err != nil {
+		return err
+	}
+	settings, err := knownSecret(cfg, r.opts.name)
+	if err != nil {
+		return err
+	}
+	if r.to, err = r.a.destinations(settings.To, r.opts.as); err != nil {
+		return err
+	}
 	if !r.opts.resume {
 		if err := r.noteEnd(); err != nil {
 			return err
@@ -317,8 +329,7 @@ func (r *secretRotation) noteEnd() error {
 	if !r.expires.IsZero() {
 		r.a.note("The new value ends at %s.", r.expires.Format(time.RFC3339))
 	}
-	r.settings.Expires = r.expires
-	return r.a.saveSecretSettings(r.settings)
+	return r.a.changeSecretSettings(r.opts.name, func(s *config.Secret) { s.Expires = r.expires })
 }
 
 // stopped says what a rotation that has failed leaves, and how to go on.

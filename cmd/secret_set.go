@@ -243,6 +243,15 @@ func (a *app) saveSecretSettings(s config.Secret) error {
 	return config.SaveSecret(paths.Config, s)
 }
 
+// changeSecretSettings keeps what another process has written since they were read.
+func (a *app) changeSecretSettings(name string, change func(*config.Secret)) error {
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	return config.ChangeSecret(paths.Config, name, change)
+}
+
 func (a *app) removeSecretSettings(name string) error {
 	paths, err := a.paths()
 	if err != nil {

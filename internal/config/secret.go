@@ -74,6 +74,21 @@ func SaveSecret(path string, s Secret) error {
 	})
 }
 
+// ChangeSecret changes the table of a secret as it is by then; of one that is gone it makes
+// none.
+func ChangeSecret(path, name string, change func(*Secret)) error {
+	return edit(path, func(d *document, c *Config) {
+		before, known := c.Secrets[name]
+		if !known {
+			return
+		}
+		after := before
+		change(&after)
+		d.change([]string{"secret", name}, settingsOf(before), settingsOf(after), known)
+		c.Secrets[name] = after
+	})
+}
+
 // RemoveSecret deletes a secret's table.
 func RemoveSecret(path, name string) error {
 	return edit(path, func(d *document, c *Config) {
