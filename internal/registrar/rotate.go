@@ -288,9 +288,12 @@ func (g *Registrar) endOld(ctx context.Context, done *Rotated, opts RotateOption
 			return errors.Join(g.release(ctx, done.Rotation), err, stillUsed(used, done.Old.ID))
 		}
 	}
-	return g.goOn(ctx, done.Rotation, func(tx apikey.Tx, old, next apikey.Record) error {
+	err := g.goOn(ctx, done.Rotation, func(tx apikey.Tx, old, next apikey.Record) error {
 		if !next.RevokedAt.IsZero() {
 			return fmt.Errorf("successor %s: %w; %s is left as it was", next.ID, ErrRevoked, old.ID)
+		}
+		if place := notedSince(old, next); place != "" && !opts.Compromised {
+			return fmt.Errorf("%w to %s, which was noted meanwhile", ErrNotDelivered, place)
 		}
 		rotation := done.Rotation
 		at, event := g.now(), g.event(apikey.ActionRevoke, next.ID+" replaces it")
@@ -309,6 +312,22 @@ func (g *Registrar) endOld(ctx context.Context, done *Rotated, opts RotateOption
 		done.Old, done.New, done.Rotation = old, next, rotation
 		return errors.Join(g.revokeAbandoned(tx, old.ID), tx.Put(event, old), tx.PutRotation(rotation))
 	})
+	if errors.Is(err, ErrNotDelivered) {
+		done.Rotation.Phase = apikey.PhaseDelivering
+		return errors.Join(err, g.release(ctx, done.Rotation))
+	}
+	return err
+}
+
+// notedSince is a place that the old key has gone to since its successor was made: that
+// went elsewhere.
+func notedSince(old, next apikey.Record) string {
+	for _, place := range old.Destinations {
+		if !slices.Contains(next.Destinations, place) {
+			return place
+		}
+	}
+	return ""
 }
 
 // usedSince reports whether the registry knows of a use of a key behind a moment.

@@ -293,6 +293,32 @@ func testManyDestinations(t *testing.T, f *fixture) {
 	f.audited(t)
 }
 
+// A place that gets the old key while its successor is on the way keeps that alive until
+// the next successor has come there, too.
+func testNotedMeanwhile(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	push := func() {
+		if _, err := f.Update(t.Context(), id, func(r *apikey.Record) { r.Destinations = append(r.Destinations, "place:late") }); err != nil {
+			t.Error(err)
+		}
+	}
+	rotated, err := f.Rotate(t.Context(), id, registrar.RotateOptions{To: []registrar.Destination{slow{push}}})
+	if !errors.Is(err, registrar.ErrNotDelivered) {
+		t.Fatal(rotated.Rotation, err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	late := &place{name: "place:late"}
+	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{To: []registrar.Destination{slow{func() {}}, late}}); err != nil || len(late.got) != 1 {
+		t.Fatal(err)
+	}
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, late.got[0], "", apikey.Need{})
+	if r := f.record(t, rotated.New.ID); r.RevokedAt.IsZero() {
+		t.Error("the first successor is alive")
+	}
+	f.audited(t)
+}
+
 // slow is a destination that lets another fob take the rotation over meanwhile.
 type slow struct{ meanwhile func() }
 
