@@ -292,7 +292,7 @@ func (g *Registrar) endOld(ctx context.Context, done *Rotated, opts RotateOption
 		if !next.RevokedAt.IsZero() {
 			return fmt.Errorf("successor %s: %w; %s is left as it was", next.ID, ErrRevoked, old.ID)
 		}
-		if place := notedSince(old, next); place != "" && !opts.Compromised {
+		if place := notedSince(old, next); place != "" && !opts.endsSoon() {
 			return fmt.Errorf("%w to %s, which was noted meanwhile", ErrNotDelivered, place)
 		}
 		rotation := done.Rotation

@@ -296,19 +296,27 @@ func testManyDestinations(t *testing.T, f *fixture) {
 // A place that gets the old key while its successor is on the way keeps that alive until
 // the next successor has come there, too.
 func testNotedMeanwhile(t *testing.T, f *fixture) {
+	noteMeanwhile(t, f, registrar.RotateOptions{})
+	noteMeanwhile(t, f, registrar.RotateOptions{Compromised: true, KeepUntilDelivered: true})
+}
+
+func noteMeanwhile(t *testing.T, f *fixture, opts registrar.RotateOptions) {
+	t.Helper()
 	old, id := f.key(t, draft)
 	push := func() {
 		if _, err := f.Update(t.Context(), id, func(r *apikey.Record) { r.Destinations = append(r.Destinations, "place:late") }); err != nil {
 			t.Error(err)
 		}
 	}
-	rotated, err := f.Rotate(t.Context(), id, registrar.RotateOptions{To: []registrar.Destination{slow{push}}})
+	opts.To = []registrar.Destination{slow{push}}
+	rotated, err := f.Rotate(t.Context(), id, opts)
 	if !errors.Is(err, registrar.ErrNotDelivered) {
 		t.Fatal(rotated.Rotation, err)
 	}
 	f.refused(t, old, "", apikey.Need{})
 	late := &place{name: "place:late"}
-	if _, err := f.Rotate(t.Context(), id, registrar.RotateOptions{To: []registrar.Destination{slow{func() {}}, late}}); err != nil || len(late.got) != 1 {
+	opts.To = []registrar.Destination{slow{func() {}}, late}
+	if _, err := f.Rotate(t.Context(), id, opts); err != nil || len(late.got) != 1 {
 		t.Fatal(err)
 	}
 	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
