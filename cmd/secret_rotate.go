@@ -303,11 +303,10 @@ func (r *secretRotation) deliver(ctx context.Context, value secret.Secret) error
 	if err != nil {
 		return err
 	}
-	settings, err := knownSecret(cfg, r.opts.name)
-	if err != nil {
+	if r.settings, err = knownSecret(cfg, r.opts.name); err != nil {
 		return err
 	}
-	if r.to, err = r.a.destinations(settings.To, r.opts.as); err != nil {
+	if r.to, err = r.a.destinations(r.settings.To, r.opts.as); err != nil {
 		return err
 	}
 	if !r.opts.resume {

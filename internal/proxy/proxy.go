@@ -11,10 +11,12 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -210,11 +212,9 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	out := *t.url
 	out.Scheme, out.Host = t.origin.Scheme, t.origin.Host
 	r.Out.URL, r.Out.Host = &out, ""
-	for name, values := range r.Out.Header {
-		if strings.Contains(strings.Join(values, "\n"), p.secret.Reveal()) { // Referer tells of the base URL
-			delete(r.Out.Header, name)
-		}
-	}
+	maps.DeleteFunc(r.Out.Header, func(_ string, values []string) bool { // Referer tells of the base URL
+		return slices.ContainsFunc(values, func(value string) bool { return strings.Contains(value, p.secret.Reveal()) })
+	})
 	if err := p.opts.Authorize(r.Out.Context(), r.Out.Header); err != nil {
 		ctx, cancel := context.WithCancelCause(r.Out.Context())
 		cancel(err) // the transport sends nothing then
