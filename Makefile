@@ -29,7 +29,7 @@ setup:
 
 lint: $(GOLANGCI_LINT) ## Check style, and every arrow between the rooms
 	$(GOLANGCI_LINT) run ./... ./testdata/release
-	cd testdata/e2e && go vet ./... && go vet -tags soak ./...
+	cd testdata/e2e && go vet ./... && go vet -tags soak,release ./... && test -z "$$(gofmt -l . | tee /dev/stderr)"
 	go mod tidy -diff
 
 $(GOLANGCI_LINT):
@@ -56,7 +56,7 @@ $(GORELEASER):
 
 release-snapshot: setup $(GORELEASER) ## Build a release twice, compare the bytes, install and remove its package
 	@sh testdata/release.sh snapshot
-	cd testdata/e2e && FOB_DIST=$(CURDIR)/bin/dist go test -count=1 -run 'Package|Release' .
+	cd testdata/e2e && FOB_DIST=$(CURDIR)/bin/dist go test -tags release -count=1 -run 'Package|Release' .
 
 release: $(GORELEASER) # Publish the tag that is checked out; .github/workflows/release.yml does it.
 	@sh testdata/release.sh publish

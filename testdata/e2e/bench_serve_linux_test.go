@@ -422,7 +422,7 @@ func benchRevocation(b *testing.B, registry keyRegistry) {
 		b.Fatal(err)
 	}
 	defer func() { _ = c.Process.Kill(); _ = c.Wait() }()
-	answers(b, "http://" + address + "/readyz")
+	answers(b, "http://"+address+"/readyz")
 	var mu sync.Mutex
 	var took []float64
 	var wg sync.WaitGroup
