@@ -279,6 +279,9 @@ func (s *Server) Arm(name string, times int) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if f.hold {
+		s.released = make(chan struct{})
+	}
 	s.armed[name] += times
 	return nil
 }

@@ -238,12 +238,16 @@ func (s *Server) Origin(token string) (family, generation int, ok bool) {
 	return t.family.number, t.generation, true
 }
 
-// Release lets the answers go that the fault token-held holds back.
+// Release lets the answers go that the fault token-held holds back, also those that
+// are still on their way to it, until it is armed again.
 func (s *Server) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	close(s.released)
-	s.released = make(chan struct{})
+	select {
+	case <-s.released:
+	default:
+		close(s.released)
+	}
 }
 
 // Introspect tells whether an access or refresh token is active.

@@ -93,7 +93,17 @@ func TestAHeldAnswerWaits(t *testing.T) {
 	if r := s.post("/test/release", nil); r.status != http.StatusOK {
 		t.Errorf("%+v", r)
 	}
-	if r := <-answered; r.status != http.StatusOK || r.text("refresh_token") == "" {
+	r := <-answered
+	if r.status != http.StatusOK || r.text("refresh_token") == "" {
+		t.Errorf("%+v", r)
+	}
+
+	// Let go before it comes there, an answer is not held.
+	if err := s.Arm("token-held", 1); err != nil {
+		t.Fatal(err)
+	}
+	s.Release()
+	if r := s.post("/token", refreshing(r.text("refresh_token"))); r.status != http.StatusOK {
 		t.Errorf("%+v", r)
 	}
 }

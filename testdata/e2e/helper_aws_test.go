@@ -200,7 +200,7 @@ func TestAWSAsksFob(t *testing.T) {
 	}
 
 	// AWS's refusal repeats the token, and fob does not; the login's end is the credentials'.
-	if r := m.fob("", append(asked, "--token", "access")...); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "InvalidIdentityToken: Couldn't verify [redacted]") || !strings.Contains(r.stderr, "hint: see the role's trust policy") {
+	if r := m.fob("", append(asked, "--token", "access")...); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "InvalidIdentityToken: Couldn't verify ***") || !strings.Contains(r.stderr, "hint: see the role's trust policy") {
 		t.Errorf("%d %q\n%s", r.status, r.stdout, r.stderr)
 	}
 	m.ok("logout", "work")
