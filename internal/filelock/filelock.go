@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -21,11 +22,64 @@ import (
 var ErrTimeout = errors.New("timed out waiting for a lock")
 
 // Lock is a held lock.
-type Lock struct{ file *flock.Flock }
+type Lock struct {
+	Mark Mark // that this holder has left
+
+	file *flock.Flock
+}
+
+// Mark tells one holder of a lock from all others: each leaves its own on the lock file,
+// before it does anything else. Who remembers what a lock guards, and the mark of when
+// it was read, finds by the mark of today whether another may have changed it since.
+type Mark int64
+
+// LastMark is the mark of who took the lock last. A lock file that is not there is
+// fs.ErrNotExist.
+func LastMark(path string) (Mark, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0, err
+	}
+	return Mark(info.ModTime().UnixNano()), nil
+}
 
 // Acquire takes the lock at path, and makes its private folder where needed. It
 // waits at most for wait (ErrTimeout) or until ctx ends (ctx's error).
 func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error) {
+	file, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	waiting, stop := context.WithTimeout(ctx, wait)
+	defer stop()
+	err = await(waiting, file)
+	switch {
+	case err == nil:
+		return marked(file)
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case waiting.Err() != nil:
+		return nil, fmt.Errorf("%w: %s has been held by another process for %s", ErrTimeout, path, wait)
+	}
+	return nil, fmt.Errorf("locking %s: %w", path, err)
+}
+
+// TryAcquire is Acquire without a wait.
+func TryAcquire(path string) (*Lock, error) {
+	file, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	switch free, err := file.TryLock(); {
+	case err != nil:
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	case !free:
+		return nil, fmt.Errorf("%w: %s is held by another process", ErrTimeout, path)
+	}
+	return marked(file)
+}
+
+func open(path string) (*flock.Flock, error) {
 	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
@@ -33,19 +87,25 @@ func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error
 	if err := atomicfile.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	file := flock.New(path, flock.SetFlag(openFlags), flock.SetPermissions(0o600))
-	waiting, stop := context.WithTimeout(ctx, wait)
-	defer stop()
-	err := await(waiting, file)
-	switch {
-	case err == nil:
-		return &Lock{file}, nil
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case waiting.Err() != nil:
-		return nil, fmt.Errorf("%w: %s has been held by another process for %s", ErrTimeout, path, wait)
+	return flock.New(path, flock.SetFlag(openFlags), flock.SetPermissions(0o600)), nil
+}
+
+// marked leaves the holder's mark: the time, or more than the last where the clock was
+// set back.
+func marked(file *flock.Flock) (*Lock, error) {
+	last, err := LastMark(file.Path())
+	if err == nil {
+		next := max(Mark(time.Now().UnixNano()), last+Mark(time.Millisecond))
+		err = os.Chtimes(file.Path(), time.Time{}, time.Unix(0, int64(next)))
 	}
-	return nil, fmt.Errorf("locking %s: %w", path, err)
+	if err == nil {
+		last, err = LastMark(file.Path()) // as the file system keeps it
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("locking %s: %w", file.Path(), err)
+	}
+	return &Lock{Mark: last, file: file}, nil
 }
 
 // await leaves the waiting to the system, which wakes one process at a time:

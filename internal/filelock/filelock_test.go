@@ -75,3 +75,34 @@ func TestAWaitThatWasGivenUpKeepsNothing(t *testing.T) {
 		acquire(t, path).Release()
 	}
 }
+
+// Whatever the clock says, no two holders leave the same mark, and nobody else any.
+func TestEachHolderLeavesAMark(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "work.lock")
+	if _, err := LastMark(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("never taken: %v", err)
+	}
+	seen := make(map[Mark]bool)
+	for i := range 10 {
+		if i == 5 {
+			future := time.Now().Add(time.Hour)
+			if err := os.Chtimes(path, future, future); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lock := acquire(t, path)
+		if _, err := TryAcquire(path); !errors.Is(err, ErrTimeout) {
+			t.Errorf("a held lock: %v", err)
+		}
+		if last, err := LastMark(path); err != nil || last != lock.Mark || seen[last] {
+			t.Errorf("%d, %v; the holder's is %d", last, err, lock.Mark)
+		}
+		seen[lock.Mark] = true
+		lock.Release()
+	}
+	lock, err := TryAcquire(path)
+	if err != nil || seen[lock.Mark] {
+		t.Fatalf("a free lock: %+v, %v", lock, err)
+	}
+	lock.Release()
+}
