@@ -41,6 +41,10 @@ type Session struct {
 	// Current reports, once the lock is held, whether the profile's login still lies
 	// in Store: nil or ErrMoved. A nil func is not asked.
 	Current func() error
+
+	// Held keeps what was read of the record, for a process that outlives one call.
+	// With nil each call reads the record.
+	Held Held
 }
 
 // context is what the login's record is bound to: an edited profile, or a
@@ -57,7 +61,7 @@ func (s *Session) context() seal.Context {
 // lock takes the login's lock. Its scope is the record's: the lock file lies
 // beside the data, so that two data folders never share either.
 func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) {
-	lock, err := filelock.Acquire(ctx, filepath.Join(s.Paths.Data, "locks", s.Profile.Name+".lock"), lockWait)
+	lock, err := filelock.Acquire(ctx, s.lockPath(), lockWait)
 	if err != nil || s.Current == nil {
 		return lock, err
 	}
@@ -66,6 +70,10 @@ func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) {
 		return nil, err
 	}
 	return lock, nil
+}
+
+func (s *Session) lockPath() string {
+	return filepath.Join(s.Paths.Data, "locks", s.Profile.Name+".lock")
 }
 
 // load reads the login's record. A missing one is ErrLoginRequired; a keyring
@@ -90,7 +98,7 @@ func (s *Session) loadAny(ctx context.Context) (*record, error) {
 // peek reads the head of the login's record, as load does all of it, and the rest
 // where that costs nothing.
 func (s *Session) peek(ctx context.Context) (head, credstore.Record, error) {
-	stored, err := s.Store.Peek(ctx, s.context())
+	stored, err := s.peekRecord(ctx)
 	if err != nil {
 		return head{}, stored, s.loadError(err)
 	}
