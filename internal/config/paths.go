@@ -11,9 +11,10 @@ import (
 
 // Paths say where fob's files lie.
 type Paths struct {
-	Config string // the file config.toml
-	Data   string // a folder: keys, locks, sealed files
-	Cache  string // a folder that may be deleted at any time
+	Config  string // the file config.toml
+	Data    string // a folder: keys, locks, sealed files
+	Cache   string // a folder that may be deleted at any time
+	Runtime string // a folder for sockets
 }
 
 // FindPaths follows the XDG base directories, and on Windows %AppData% and
@@ -36,7 +37,7 @@ func homePaths(getenv func(string) string) (Paths, error) {
 	if !filepath.IsAbs(home) { // each working directory would have logins of its own
 		return Paths{}, fmt.Errorf("FOB_HOME is not an absolute path: %q", home)
 	}
-	return Paths{filepath.Join(home, "config.toml"), filepath.Join(home, "data"), filepath.Join(home, "cache")}, nil
+	return Paths{filepath.Join(home, "config.toml"), filepath.Join(home, "data"), filepath.Join(home, "cache"), filepath.Join(home, "run")}, nil
 }
 
 func windowsPaths(getenv func(string) string) (Paths, error) {
@@ -44,7 +45,7 @@ func windowsPaths(getenv func(string) string) (Paths, error) {
 	if roaming == "" || local == "" {
 		return Paths{}, errors.New("%AppData% or %LocalAppData% is not set: set FOB_HOME to a folder for fob's files")
 	}
-	return Paths{filepath.Join(roaming, "fob", "config.toml"), filepath.Join(local, "fob", "data"), filepath.Join(local, "fob", "cache")}, nil
+	return Paths{filepath.Join(roaming, "fob", "config.toml"), filepath.Join(local, "fob", "data"), filepath.Join(local, "fob", "cache"), filepath.Join(local, "fob", "run")}, nil
 }
 
 func xdgPaths(getenv func(string) string) (Paths, error) {
@@ -59,11 +60,15 @@ func xdgPaths(getenv func(string) string) (Paths, error) {
 	if getenv("FOB_STORAGE") == "env" && !filepath.IsAbs(home) { // a CI job's container: nothing is kept, and nothing of it read
 		home = filepath.Join(os.TempDir(), fmt.Sprintf("fob-%d", os.Getuid()))
 		if data, cache = base("XDG_DATA_HOME", "data"), base("XDG_CACHE_HOME", "cache"); !filepath.IsAbs(config) {
-			return Paths{Data: filepath.Join(data, "fob"), Cache: filepath.Join(cache, "fob")}, nil
+			return Paths{Data: filepath.Join(data, "fob"), Cache: filepath.Join(cache, "fob"), Runtime: filepath.Join(cache, "fob", "run")}, nil
 		}
 	}
 	if !filepath.IsAbs(config) || !filepath.IsAbs(data) || !filepath.IsAbs(cache) {
 		return Paths{}, errors.New("HOME is not set: set it, or FOB_HOME to a folder for fob's files")
 	}
-	return Paths{filepath.Join(config, "fob", "config.toml"), filepath.Join(data, "fob"), filepath.Join(cache, "fob")}, nil
+	runtime := filepath.Join(cache, "fob", "run")
+	if dir := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		runtime = filepath.Join(dir, "fob")
+	}
+	return Paths{filepath.Join(config, "fob", "config.toml"), filepath.Join(data, "fob"), filepath.Join(cache, "fob"), runtime}, nil
 }
