@@ -1,0 +1,163 @@
+package agent
+
+import (
+	"crypto/cipher"
+	"crypto/rand"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// Memory holds secret bytes under names, and forgets what was not asked for in a while.
+// They are sealed (XChaCha20-Poly1305) under a key in one page that is never written to
+// a disk: to overwrite the key is to forget everything.
+type Memory struct {
+	forgetAfter time.Duration
+	elapsed     func() time.Duration // since some moment, with what the machine has slept
+
+	mu     sync.Mutex
+	page   *page // guards nothing once the key in it is overwritten
+	items  map[string]item
+	locked bool
+}
+
+type item struct {
+	sealed []byte
+	used   time.Duration
+}
+
+// NewMemory takes the page. elapsed never goes back.
+func NewMemory(forgetAfter time.Duration, elapsed func() time.Duration) (*Memory, error) {
+	p, err := newPage()
+	if err != nil {
+		return nil, err
+	}
+	m := &Memory{forgetAfter: forgetAfter, elapsed: elapsed, page: p}
+	m.renew()
+	return m, nil
+}
+
+// renew forgets everything: there is another key. m.mu is held.
+func (m *Memory) renew() {
+	_, _ = rand.Read(m.key())
+	m.items = make(map[string]item)
+}
+
+func (m *Memory) key() []byte { return m.page.bytes[:chacha20poly1305.KeySize] }
+
+func (m *Memory) aead() cipher.AEAD {
+	aead, err := chacha20poly1305.NewX(m.key())
+	if err != nil {
+		panic(err) // only for another key size
+	}
+	return aead
+}
+
+// Get returns what is held, or nil.
+func (m *Memory) Get(name string) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sweep()
+	held, ok := m.items[name]
+	if !ok {
+		return nil
+	}
+	nonce, sealed := held.sealed[:chacha20poly1305.NonceSizeX], held.sealed[chacha20poly1305.NonceSizeX:]
+	plain, err := m.aead().Open(nil, nonce, sealed, []byte(name))
+	if err != nil {
+		return nil
+	}
+	held.used = m.elapsed()
+	m.items[name] = held
+	return plain
+}
+
+// Put holds bytes, unless the memory is locked.
+func (m *Memory) Put(name string, plain []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.locked {
+		return
+	}
+	nonce := make([]byte, chacha20poly1305.NonceSizeX, chacha20poly1305.NonceSizeX+len(plain)+chacha20poly1305.Overhead)
+	_, _ = rand.Read(nonce)
+	m.items[name] = item{m.aead().Seal(nonce, nonce, plain, []byte(name)), m.elapsed()}
+}
+
+// Drop forgets what is held under a name.
+func (m *Memory) Drop(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.items, name)
+}
+
+// Lock forgets everything, and holds nothing before Unlock.
+func (m *Memory) Lock() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.renew()
+	m.locked = true
+}
+
+// Unlock lets the memory hold things again.
+func (m *Memory) Unlock() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.locked = false
+}
+
+// Locked reports whether Lock was the last of the two.
+func (m *Memory) Locked() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.locked
+}
+
+// Names are those of what is held, in order.
+func (m *Memory) Names() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sweep()
+	return slices.Sorted(maps.Keys(m.items))
+}
+
+// ForgetUntil forgets what was not asked for in a while, until done.
+func (m *Memory) ForgetUntil(done <-chan struct{}) {
+	tick := time.NewTicker(max(m.forgetAfter/looks, time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			m.Names()
+		}
+	}
+}
+
+// looks is how often ForgetUntil looks in the time after which it forgets.
+const looks = 10
+
+// Close forgets everything for good.
+func (m *Memory) Close() error {
+	m.Lock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.page.free()
+}
+
+// sweep forgets what was not asked for in a while. m.mu is held.
+func (m *Memory) sweep() {
+	now, before := m.elapsed(), len(m.items)
+	for name, held := range m.items {
+		if now-held.used > m.forgetAfter {
+			delete(m.items, name)
+		}
+	}
+	if before > 0 && len(m.items) == 0 {
+		m.renew()
+	}
+}

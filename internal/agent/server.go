@@ -1,0 +1,138 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// The bounds of what a client may take of the agent.
+const (
+	maxRequest     = 8 << 10 // bytes
+	maxConnections = 512     // at once; who comes then is sent away, and does without
+	requestTimeout = 2 * time.Second
+	aliveEvery     = 500 * time.Millisecond
+	writeTimeout   = 2 * time.Second
+)
+
+// Handler answers a request. note shows a line to the person who asked; ctx ends when
+// nobody waits any more.
+type Handler func(ctx context.Context, r Request, note func(line string)) Answer
+
+// Serve answers until ctx ends, and returns when what it has begun is answered. The
+// error is that of a socket which takes no more connections.
+func Serve(ctx context.Context, l net.Listener, answer Handler) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	slots := make(chan struct{}, maxConnections)
+	var open sync.WaitGroup
+	defer open.Wait()
+	for {
+		conn, err := l.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close()
+			}
+			return nil
+		case err != nil:
+			return fmt.Errorf("the agent's socket: %w", err)
+		}
+		select {
+		case slots <- struct{}{}:
+			open.Go(func() {
+				defer func() { <-slots }()
+				serveOne(context.WithoutCancel(ctx), conn, answer)
+			})
+		default:
+			_ = conn.Close()
+		}
+	}
+}
+
+// serveOne answers one request of this user's.
+func serveOne(ctx context.Context, conn net.Conn, answer Handler) {
+	defer func() { _ = conn.Close() }()
+	if checkPeer(conn, os.Geteuid()) != nil {
+		return
+	}
+	r, err := readRequest(conn)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // nothing more comes but the end
+		_, _ = conn.Read(make([]byte, 1))
+		cancel()
+	}()
+	w := &writer{conn: conn}
+	finished := make(chan struct{})
+	go w.aliveUntil(finished)
+	last := answer(ctx, r, func(line string) { w.send(Answer{Note: line}) })
+	close(finished)
+	last.Last = true
+	w.send(last)
+}
+
+var errBadRequest = errors.New("not a request")
+
+// readRequest reads a line of JSON that is one request, and nothing behind it.
+func readRequest(conn net.Conn) (Request, error) {
+	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout))
+	line, err := bufio.NewReaderSize(conn, maxRequest).ReadSlice('\n')
+	if err != nil {
+		return Request{}, err
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	return parseRequest(line)
+}
+
+func parseRequest(line []byte) (r Request, err error) {
+	if err := json.Unmarshal(line, &r); err != nil || r.Do == "" {
+		return Request{}, errBadRequest
+	}
+	return r, nil
+}
+
+// writer writes one line at a time.
+type writer struct {
+	mu   sync.Mutex
+	conn net.Conn
+	done bool
+}
+
+func (w *writer) send(a Answer) {
+	line, err := json.Marshal(a)
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done {
+		return
+	}
+	w.done = a.Last
+	_ = w.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, _ = w.conn.Write(append(line, '\n'))
+}
+
+// aliveUntil tells a client that waits that the agent has not been stopped.
+func (w *writer) aliveUntil(finished <-chan struct{}) {
+	tick := time.NewTicker(aliveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-finished:
+			return
+		case <-tick.C:
+			w.send(Answer{Alive: true})
+		}
+	}
+}
