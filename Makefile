@@ -63,7 +63,7 @@ release: $(GORELEASER) # Publish the tag that is checked out; .github/workflows/
 
 e2e: $(GITLEAKS) $(NFPM) ## The real program against a real provider, keyring and browser
 	@if [ "$$(uname)" = Linux ]; then \
-		cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && go test -race -count=1 -timeout 10m ./...; \
+		cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && go test -race -count=1 -timeout 20m ./...; \
 	else echo 'e2e: left out, its parts run on Linux alone'; fi
 
 bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; BENCHMARKS.md says what was found

@@ -21,6 +21,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/authservertest"
 )
 
@@ -135,7 +136,13 @@ func setup(env *testscript.Env) error {
 	env.Setenv("IDENTITY_BEARER", authservertest.TestRequestToken)
 	env.Values[issuerKey{}] = &server
 	env.Defer(func() { server.Close() })
+	env.Defer(func() { stopAgent(filepath.Join(env.WorkDir, "home", "run", "agent.sock")) })
 	return nil
+}
+
+// stopAgent ends what a script that failed has left.
+func stopAgent(socket string) {
+	_, _ = agent.Ask(context.Background(), socket, agent.Request{Do: agent.DoStop}, func(string) {})
 }
 
 type issuerKey struct{}

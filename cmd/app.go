@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
@@ -32,6 +33,7 @@ type app struct {
 	makesConfig bool // this command may make the file that FOB_CONFIG names
 
 	stores map[string]*credstore.Store // by backend: one passphrase, one deadline for all profiles
+	held   *agent.Memory               // of the agent; nil elsewhere
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *app {
@@ -148,13 +150,17 @@ func (a *app) localSession(p config.Profile) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session.Session{
+	s := &session.Session{
 		Profile: p.WithProvider(),
 		Paths:   paths,
 		Store:   store,
 		Clock:   a.clock,
 		Warn:    a.warn,
-	}, nil
+	}
+	if a.held != nil {
+		s.Held = a.held
+	}
+	return s, nil
 }
 
 func (a *app) warn(line string) { a.note("warning: %s", safetext.Lines(line)) }
@@ -213,7 +219,7 @@ func (a *app) store(paths config.Paths, cfg *config.Config, p config.Profile) (*
 				Notify:  func(line string) { a.note("%s", line) },
 			})
 		} else {
-			a.stores[name] = credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: a.fileKey(paths, cfg).open})
+			a.stores[name] = credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: a.heldKey(a.fileKey(paths, cfg).open)})
 		}
 	}
 	return a.stores[name], nil

@@ -103,7 +103,10 @@ func exitOf(err error) int {
 	}
 	var refused *apikey.RefusedError
 	var found *findingsError
+	var told *agentError
 	switch {
+	case errors.As(err, &told) && exitMeanings[told.Status] != "":
+		return told.Status
 	case isUsage(err):
 		return exitUsage
 	case errors.As(err, &refused):

@@ -73,7 +73,7 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 	root.SetFlagErrorFunc(wrongFlag)
 	addGroup(root, "logins", "Logins:", newLoginCmd(a), newTokenCmd(a), newRefreshCmd(a), newStatusCmd(a), newLogoutCmd(a), newProfileCmd(a))
 	addGroup(root, "keys", "API keys that you issue:", newKeyCmd(a), newServeCmd(a), newScanCmd(a), newRulesCmd(a), newIncidentCmd(a))
-	addGroup(root, "secrets", "Secrets that others issued, and programs that need one:", newSecretCmd(a), newExecCmd(a), newProxyCmd(a), newHelperCmd(a), newCICmd(a))
+	addGroup(root, "secrets", "Secrets that others issued, and programs that need one:", newSecretCmd(a), newExecCmd(a), newProxyCmd(a), newAgentCmd(a), newHelperCmd(a), newCICmd(a))
 	addGroup(root, "machine", "This machine:", newStorageCmd(a), newDoctorCmd(a), newVersionCmd(a))
 	root.SetHelpCommandGroupID("machine")
 	root.SetCompletionCommandGroupID("machine")

@@ -197,7 +197,7 @@ func (a *app) tokenOf(ctx context.Context, name string) (*session.Token, error) 
 	if given, err := a.givenToken(name, want); err != nil || given != nil {
 		return given, err
 	}
-	p, err := a.profile([]string{name})
+	p, err := a.tokenProfile([]string{name})
 	if err != nil {
 		return nil, err
 	}

@@ -127,10 +127,14 @@ func (a *app) confirm(ctx context.Context, question string, unasked error) error
 		return unasked
 	case err != nil:
 		return err
-	case !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes"):
+	case !isYes(answer):
 		return errors.New("nothing was done")
 	}
 	return nil
+}
+
+func isYes(answer string) bool {
+	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
 }
 
 // tries is how often a question is asked before fob gives up.

@@ -143,7 +143,7 @@ func runToken(ctx context.Context, a *app, opts tokenOptions) error {
 	if given != nil {
 		return a.printToken(given, opts)
 	}
-	p, err := a.profile(opts.args)
+	p, err := a.tokenProfile(opts.args)
 	if err != nil {
 		return err
 	}
@@ -168,6 +168,9 @@ func (a *app) token(ctx context.Context, p config.Profile, want session.TokenOpt
 		return a.givenRefresh(ctx, p, name, want)
 	case name != "":
 		return a.givenToken(p.Name, want)
+	}
+	if token, served, err := a.agentToken(ctx, p, want); served {
+		return token, err
 	}
 	s, err := a.session(p)
 	if err != nil {
