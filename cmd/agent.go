@@ -53,6 +53,12 @@ FOB_AGENT names another socket, or is "off".
 	return c
 }
 
+// The sockets in the folder for them.
+const (
+	agentSocketName   = "agent.sock"
+	forwardSocketName = "forward.sock"
+)
+
 // agentOff is the value of FOB_AGENT that means none.
 const agentOff = "off"
 
@@ -68,7 +74,7 @@ func (a *app) agentSocket() (path string, named bool, err error) {
 		return given, true, nil
 	}
 	paths, err := a.paths()
-	path = filepath.Join(paths.Runtime, "agent.sock")
+	path = filepath.Join(paths.Runtime, agentSocketName)
 	if err != nil || !agent.PathFits(path) {
 		path = ""
 	}
@@ -166,6 +172,7 @@ func (a *app) detachAgent(ctx context.Context, path string, opts agentOptions) e
 		return err
 	}
 	child := exec.CommandContext(context.WithoutCancel(ctx), self, "agent", "--forget-after", opts.forgetAfter.String())
+	child.Args[0] = os.Args[0]
 	child.Env = a.agentEnviron()
 	child.SysProcAttr = ownSession()
 	if err := child.Start(); err != nil {

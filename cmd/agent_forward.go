@@ -96,7 +96,7 @@ func (a *app) runAgentForward(ctx context.Context, opts agentForwardOptions) err
 
 // forwardSocket is beside the agent's own, if none is named.
 func forwardSocket(args []string, upstream string) (string, error) {
-	path := filepath.Join(filepath.Dir(upstream), "forward.sock")
+	path := filepath.Join(filepath.Dir(upstream), forwardSocketName)
 	if len(args) > 0 {
 		var err error
 		if path, err = filepath.Abs(args[0]); err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/keyuse"
@@ -85,6 +86,7 @@ func (a *app) purge(ctx context.Context, kept, dryRun bool) error {
 			"see above, then try again; 'fob logout --all --purge --local' asks no server")
 	}
 	a.purgeGit(ctx, dryRun)
+	a.purgeAgent(ctx, paths)
 	if err := errors.Join(keyuse.Spool{Dir: paths.Cache}.Remove(), session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
 		return err
 	}
@@ -99,6 +101,17 @@ func (a *app) purge(ctx context.Context, kept, dryRun bool) error {
 	}
 	a.note("Nothing of fob is left on this machine but the program%s.", leftLock(paths.Config))
 	return nil
+}
+
+// purgeAgent ends the agent of these files, and deletes what one leaves.
+func (a *app) purgeAgent(ctx context.Context, paths config.Paths) {
+	path := filepath.Join(paths.Runtime, agentSocketName)
+	if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStop}, a.agentNote); err == nil {
+		a.note("The agent has ended.")
+	}
+	agent.RemoveLock(path)
+	agent.RemoveLock(filepath.Join(paths.Runtime, forwardSocketName))
+	_ = os.Remove(paths.Runtime) // only if it is empty
 }
 
 // ownRegistry is the registry of keys in fob's own folder, if there is one: what others

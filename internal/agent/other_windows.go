@@ -18,6 +18,8 @@ func (*page) free() error       { return nil }
 func Harden() error             { return errUnsupported }
 func PathFits(path string) bool { return false }
 
+func RemoveLock(string) {}
+
 func Listen(context.Context, string) (net.Listener, error) { return nil, errUnsupported }
 
 func dial(context.Context, string) (net.Conn, error) { return nil, fs.ErrNotExist }

@@ -20,7 +20,7 @@ import (
 // alone. ErrRunning: another process listens there; atomicfile.ErrUnsafe: others could
 // put a socket of their own in its place. What a killed process has left is replaced.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
-	lock, err := filelock.TryAcquire(path + ".lock")
+	lock, err := filelock.TryAcquire(path + lockSuffix)
 	if errors.Is(err, filelock.ErrTimeout) {
 		return nil, fmt.Errorf("%w: %s", ErrRunning, path)
 	}
@@ -56,6 +56,12 @@ func listen(ctx context.Context, path string) (*net.UnixListener, error) {
 	}
 	return l.(*net.UnixListener), nil
 }
+
+const lockSuffix = ".lock"
+
+// RemoveLock deletes what an agent that has ended leaves of its socket. Another that
+// starts just then may be replaced by a third, which loses nothing.
+func RemoveLock(path string) { _ = os.Remove(path + lockSuffix) }
 
 // listener holds the lock of its socket, which is how a second one knows of it.
 type listener struct {
