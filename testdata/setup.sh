@@ -32,6 +32,8 @@ need etcd etcd-server
 need kubectl kubernetes-client
 need docker-registry docker-registry
 need aws awscli
+need ssh openssh-client
+need /usr/sbin/sshd openssh-server
 need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 need pip3 python3-pip
@@ -48,14 +50,14 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -qq
 	policy=/usr/sbin/policy-rc.d # says which services may start
-	services='glewlwyd postgresql nginx caddy haproxy etcd docker-registry'
-	case "$missing" in *glewlwyd* | *postgresql* | *nginx* | *caddy* | *haproxy* | *etcd* | *docker-registry*)
+	services='glewlwyd postgresql nginx caddy haproxy etcd docker-registry ssh'
+	case "$missing" in *glewlwyd* | *postgresql* | *nginx* | *caddy* | *haproxy* | *etcd* | *docker-registry* | *openssh-server*)
 		# Debian would start them, glewlwyd with a password that everybody knows, for all
 		# of the network. The tests run their own.
 		if [ ! -e "$policy" ]; then
 			trap 'rm -f "$policy"' EXIT
 			trap 'exit 1' INT TERM
-			printf '#!/bin/sh\ncase "$1" in glewlwyd* | postgresql* | nginx* | caddy* | haproxy* | etcd* | docker-registry*) exit 101 ;; esac\n' >"$policy"
+			printf '#!/bin/sh\ncase "$1" in glewlwyd* | postgresql* | nginx* | caddy* | haproxy* | etcd* | docker-registry* | ssh*) exit 101 ;; esac\n' >"$policy"
 			chmod 755 "$policy"
 		fi
 		;;
