@@ -11,7 +11,7 @@ import (
 // commandTree is every command of fob's, and every help topic.
 func commandTree(t *testing.T) []*cobra.Command {
 	t.Helper()
-	root := newRootCmd(newApp(strings.NewReader(""), &strings.Builder{}, &strings.Builder{}, nil))
+	root := newRootCmd(newApp(strings.NewReader(""), &strings.Builder{}, &strings.Builder{}, nil), nil)
 	all := []*cobra.Command{root}
 	for i := 0; i < len(all); i++ {
 		all = append(all, all[i].Commands()...)
@@ -94,6 +94,24 @@ func TestSettingsAreFlags(t *testing.T) {
 			for _, name := range group.flags {
 				if c.Flags().Lookup(name) == nil {
 					t.Errorf("'%s' has no --%s", c.CommandPath(), name)
+				}
+			}
+		}
+	}
+}
+
+// A call makes the command that it names, and no other.
+func TestEachCommandIsMadeByItsName(t *testing.T) {
+	a := newApp(strings.NewReader(""), &strings.Builder{}, &strings.Builder{}, nil)
+	for _, g := range groups() {
+		for _, c := range g.commands {
+			made := newRootCmd(a, []string{c.name, "--help"})
+			if found, _, err := made.Find([]string{c.name}); err != nil || found.Name() != c.name {
+				t.Errorf("%q makes %q, %v", c.name, found.Name(), err)
+			}
+			for _, other := range made.Commands() {
+				if name := other.Name(); name != c.name && name != "help" && name != "completion" {
+					t.Errorf("a call of %s makes %s too", c.name, name)
 				}
 			}
 		}

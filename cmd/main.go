@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -22,8 +23,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends fob at once
 
 	a := newApp(stdin, stdout, stderr, takeEnviron())
-	root := newRootCmd(a)
 	args = asCalled(os.Args[0], args)
+	root := newRootCmd(a, args)
 	root.SetArgs(args)
 	if completes(args) {
 		a.addCompletions(root)
@@ -52,7 +53,37 @@ func (w withoutBackticks) Write(text []byte) (int, error) {
 	return len(text), err
 }
 
-func newRootCmd(a *app) *cobra.Command {
+// group is commands that help shows together.
+type group struct {
+	id, title string
+	commands  []command
+}
+
+// command is made when it is called by its name: to make them all takes as long as all
+// else that 'fob token' does.
+type command struct {
+	name string
+	make func(*app) *cobra.Command
+}
+
+func groups() []group {
+	return []group{
+		{"logins", "Logins:", []command{
+			{"login", newLoginCmd}, {"token", newTokenCmd}, {"refresh", newRefreshCmd}, {"status", newStatusCmd}, {"logout", newLogoutCmd}, {"profile", newProfileCmd},
+		}},
+		{"keys", "API keys that you issue:", []command{
+			{"key", newKeyCmd}, {"serve", newServeCmd}, {"scan", newScanCmd}, {"rules", newRulesCmd}, {"incident", newIncidentCmd},
+		}},
+		{"secrets", "Secrets that others issued, and programs that need one:", []command{
+			{"secret", newSecretCmd}, {"exec", newExecCmd}, {"proxy", newProxyCmd}, {"agent", newAgentCmd}, {"helper", newHelperCmd}, {"ci", newCICmd},
+		}},
+		{"machine", "This machine:", []command{{"storage", newStorageCmd}, {"doctor", newDoctorCmd}, {"version", newVersionCmd}}},
+	}
+}
+
+// newRootCmd is fob for a call: with the command that it names, or with all of them where
+// its first word is none.
+func newRootCmd(a *app, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fob",
 		Short: "Log in to OAuth providers, use the tokens in scripts, issue API keys",
@@ -71,22 +102,29 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 	root.Version = version() // for --version
 	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetFlagErrorFunc(wrongFlag)
-	addGroup(root, "logins", "Logins:", newLoginCmd(a), newTokenCmd(a), newRefreshCmd(a), newStatusCmd(a), newLogoutCmd(a), newProfileCmd(a))
-	addGroup(root, "keys", "API keys that you issue:", newKeyCmd(a), newServeCmd(a), newScanCmd(a), newRulesCmd(a), newIncidentCmd(a))
-	addGroup(root, "secrets", "Secrets that others issued, and programs that need one:", newSecretCmd(a), newExecCmd(a), newProxyCmd(a), newAgentCmd(a), newHelperCmd(a), newCICmd(a))
-	addGroup(root, "machine", "This machine:", newStorageCmd(a), newDoctorCmd(a), newVersionCmd(a))
-	root.SetHelpCommandGroupID("machine")
-	root.SetCompletionCommandGroupID("machine")
-	root.AddCommand(newChooseCmd(), newDestinationsCmd(), newSettingsCmd())
+	addCommands(root, a, args)
 	a.setHelp(root)
 	return root
 }
 
-// addGroup adds commands that help shows together.
-func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
-	root.AddGroup(&cobra.Group{ID: id, Title: title})
-	for _, c := range commands {
-		c.GroupID = id
+func addCommands(root *cobra.Command, a *app, args []string) {
+	all := groups()
+	called := func(c command) bool { return len(args) > 0 && c.name == args[0] }
+	for _, g := range all {
+		if at := slices.IndexFunc(g.commands, called); at >= 0 {
+			root.AddCommand(g.commands[at].make(a))
+			return
+		}
 	}
-	root.AddCommand(commands...)
+	for _, g := range all {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			sub := c.make(a)
+			sub.GroupID = g.id
+			root.AddCommand(sub)
+		}
+	}
+	root.SetHelpCommandGroupID("machine")
+	root.SetCompletionCommandGroupID("machine")
+	root.AddCommand(newChooseCmd(), newDestinationsCmd(), newSettingsCmd())
 }

@@ -20,7 +20,7 @@ import (
 // fob itself never calls it, and so the linker leaves it out. The same version and date
 // give the same bytes.
 func WriteShare(dir string, date time.Time) error {
-	root := newRootCmd(newApp(strings.NewReader(""), io.Discard, io.Discard, nil))
+	root := newRootCmd(newApp(strings.NewReader(""), io.Discard, io.Discard, nil), nil)
 	if err := writeManual(root, dir, date); err != nil {
 		return err
 	}
