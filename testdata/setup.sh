@@ -32,6 +32,7 @@ need etcd etcd-server
 need kubectl kubernetes-client
 need docker-registry docker-registry
 need aws awscli
+need oidc-agent oidc-agent-cli
 need ssh openssh-client
 need /usr/sbin/sshd openssh-server
 need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
