@@ -17,6 +17,7 @@ need node nodejs
 need npm npm
 need gcc gcc
 need curl curl
+need gh gh
 need strace strace
 need tmux tmux
 need man man-db
