@@ -2,9 +2,12 @@ package cmd
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -14,8 +17,11 @@ var hostileValues = []string{"plain", "a b", `it's`, `say "x"`, `back\slash\`, "
 func TestExportLines(t *testing.T) {
 	for shell, show := range map[string]string{"sh": `printf %s "$FOB_X"`, "fish": `printf %s "$FOB_X"`} {
 		path, err := exec.LookPath(shell)
+		if err != nil && runtime.GOOS == "linux" {
+			t.Fatalf("%v: 'make setup' installs it", err)
+		}
 		if err != nil {
-			continue // fish is not everywhere; what it would read is in TestExportLinesAsTheyAre
+			continue // elsewhere TestExportLinesAsTheyAre looks at what fish would read
 		}
 		for _, value := range hostileValues {
 			script := exportLine(shell, "FOB_X", value) + show
@@ -63,6 +69,25 @@ func TestCurlReadsItsHeader(t *testing.T) {
 		}
 		if !bytes.Contains(code, []byte(`"Authorization: `+want+`"`)) {
 			t.Errorf("%q became\n%s", value, code)
+		}
+	}
+}
+
+// So it does its .netrc.
+func TestCurlReadsItsNetrc(t *testing.T) {
+	var login, password string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { login, password, _ = r.BasicAuth() }))
+	defer server.Close()
+	netrc := filepath.Join(t.TempDir(), "netrc")
+	for _, want := range []string{"abc.def-_~+/=", "a b", `say "x"`, `back\slash\`, "it's", "#x", "a#b"} {
+		if err := os.WriteFile(netrc, []byte(netrcLine("127.0.0.1", netrcLogin, want)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), "curl", "-sS", "--noproxy", "*", "--netrc-file", netrc, server.URL).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if login != netrcLogin || password != want {
+			t.Errorf("%q became %q, %q", want, login, password)
 		}
 	}
 }

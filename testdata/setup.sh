@@ -18,6 +18,7 @@ need npm npm
 need gcc gcc
 need curl curl
 need gh gh
+need fish fish
 need strace strace
 need tmux tmux
 need man man-db
