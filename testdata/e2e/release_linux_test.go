@@ -49,9 +49,14 @@ func TestReleaseIsWhole(t *testing.T) {
 			t.Errorf("%d packages are %s", n, kind)
 		}
 	}
-	for _, path := range []string{"homebrew/Casks/fob.rb", "scoop/fob.json"} {
-		if !strings.Contains(readText(t, filepath.Join(dist, path)), `"`+version+`"`) {
-			t.Errorf("%s names another release", path)
+	const forWinget = "winget/manifests/f/fobcli/fob/*/fobcli.fob"
+	for pattern, names := range map[string]string{
+		"homebrew/Casks/fob.rb": `"` + version + `"`, "scoop/fob.json": `"` + version + `"`,
+		forWinget + ".yaml": "PackageVersion: " + version, forWinget + ".installer.yaml": "fob_" + version + "_windows_arm64.zip", forWinget + ".locale.en-US.yaml": "License: MIT",
+	} {
+		found, err := filepath.Glob(filepath.Join(dist, pattern))
+		if err != nil || len(found) != 1 || !strings.Contains(readText(t, found[0]), names) {
+			t.Errorf("%s: %q, %v; it has to name %s", pattern, found, err, names)
 		}
 	}
 }
