@@ -19,6 +19,8 @@ need gcc gcc
 need curl curl
 need gh gh
 need fish fish
+need zsh zsh
+need rpm rpm
 need strace strace
 need tmux tmux
 need man man-db

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.yaml.in/yaml/v4"
@@ -20,12 +22,12 @@ var dist = os.Getenv("FOB_DIST")
 
 const packageVersion = "1.2.3"
 
-// debOf is a .deb for this machine: goreleaser's, or one that its packager makes of the
-// same settings.
-func debOf(t *testing.T) string {
+// packageOf is a package (deb, rpm, apk) for this machine: goreleaser's, or one that its
+// packager makes of the same settings.
+func packageOf(t *testing.T, kind string) string {
 	t.Helper()
 	if dist != "" {
-		found, err := filepath.Glob(filepath.Join(dist, "*_"+runtime.GOARCH+".deb"))
+		found, err := filepath.Glob(filepath.Join(dist, "*_"+runtime.GOARCH+"."+kind))
 		if err != nil || len(found) != 1 {
 			t.Fatal(found, err)
 		}
@@ -55,12 +57,12 @@ func debOf(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packager := exec.Command(filepath.Join(strings.TrimSpace(string(gopath)), "bin", "nfpm"), "package", "--packager", "deb", "--target", "fob.deb")
+	packager := exec.Command(filepath.Join(strings.TrimSpace(string(gopath)), "bin", "nfpm"), "package", "--packager", kind, "--target", "fob."+kind)
 	packager.Dir = dir
 	if out, err := packager.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return filepath.Join(dir, "fob.deb")
+	return filepath.Join(dir, "fob."+kind)
 }
 
 // packageSettings are those of .goreleaser.yaml, with what goreleaser itself adds.
@@ -124,15 +126,14 @@ func TestPackageComesAndGoes(t *testing.T) {
 		t.Helper()
 		sh(t, []string{"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin"}, "dpkg", append([]string{"--root=" + root, "--force-not-root", "--path-include=*"}, args...)...)
 	}
-	dpkg("--install", debOf(t))
+	dpkg("--install", packageOf(t, "deb"))
 
-	fob := filepath.Join(root, "usr", "bin", "fob")
-	version := sh(t, nil, fob, "version")
-	if !strings.HasPrefix(version, "fob ") {
-		t.Errorf("it is %q", version)
-	}
+	workInside(t, root)
 	lookAtPages(t, root)
-	completeInBash(t, root)
+	m := completingMachine(t, root)
+	completeInBash(m)
+	completeInZsh(m, root)
+	completeInFish(m)
 	for _, path := range []string{"/usr/share/zsh/vendor-completions/_fob", "/usr/share/fish/vendor_completions.d/fob.fish", "/usr/share/fob/fob.ps1", "/usr/share/doc/fob/copyright"} {
 		info, err := os.Stat(filepath.Join(root, path))
 		if err != nil || info.Mode() != 0o644 {
@@ -146,6 +147,34 @@ func TestPackageComesAndGoes(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(root, "usr", "share", "fob")); err == nil {
 		t.Error("it has left a folder of its own")
+	}
+}
+
+// TestPackagesHoldTheSame: what the .deb brings, the others bring too; zsh alone looks
+// elsewhere on those systems.
+func TestPackagesHoldTheSame(t *testing.T) {
+	list := map[string][]string{
+		"deb": {"sh", "-c", `dpkg-deb --fsys-tarfile "$0" | tar -t`},
+		"rpm": {"rpm", "--query", "--list", "--package"},
+		"apk": {"tar", "--ignore-zeros", "-tzf"}, // three archives in one
+	}
+	held := make(map[string][]string)
+	for kind, command := range list {
+		for line := range strings.Lines(sh(t, nil, command[0], append(command[1:], packageOf(t, kind))...)) {
+			path := strings.ReplaceAll(strings.TrimLeft(strings.TrimSpace(line), "./"), "vendor-completions", "site-functions")
+			if strings.HasPrefix(path, "usr/") && !strings.HasSuffix(path, "/") {
+				held[kind] = append(held[kind], path)
+			}
+		}
+		slices.Sort(held[kind])
+	}
+	if n := len(held["deb"]); n < 65 || !slices.Contains(held["deb"], "usr/bin/fob") {
+		t.Fatalf("the .deb holds %d files", n)
+	}
+	for _, kind := range []string{"rpm", "apk"} {
+		if !slices.Equal(held[kind], held["deb"]) {
+			t.Errorf("the .%s holds\n%q, the .deb\n%q", kind, held[kind], held["deb"])
+		}
 	}
 }
 
@@ -174,33 +203,109 @@ func lookAtPages(t *testing.T, root string) {
 	}
 }
 
-// completeInBash presses Tab in a real bash, which finds the completions by itself where
-// the package has put them.
-func completeInBash(t *testing.T, root string) {
+// workInside runs what was installed where there is nothing else: no library, no
+// certificate, no /proc. Whoever may not change the root runs it from outside.
+func workInside(t *testing.T, root string) {
+	t.Helper()
+	home := t.TempDir()
+	run := func(stdin string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(root, "usr", "bin", "fob"), args...)
+		cmd.Env = []string{"FOB_HOME=" + home}
+		if os.Getuid() == 0 {
+			cmd.Path, cmd.Dir, cmd.Env = "/usr/bin/fob", "/", []string{"FOB_HOME=/tmp/fob"}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+		}
+		cmd.Stdin = strings.NewReader(stdin)
+		var complaints bytes.Buffer
+		cmd.Stderr = &complaints
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("fob %q: %v\n%s", args, err, complaints.String())
+		}
+		return string(out)
+	}
+	if version := run("", "version"); !strings.HasPrefix(version, "fob ") {
+		t.Errorf("it is %q", version)
+	}
+	if next := run(""); !strings.Contains(next, "next: fob login github") {
+		t.Errorf("it says %q", next)
+	}
+	key := run("", "key", "create", "--owner", "shop")
+	if verified := run(key, "key", "verify", "--json"); !strings.Contains(verified, `"owner": "shop"`) {
+		t.Errorf("a key of its own is %s", verified)
+	}
+	if err := os.RemoveAll(filepath.Join(root, "tmp")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// completingMachine finds the program and its completions where the package has put them.
+func completingMachine(t *testing.T, root string) *machine {
 	t.Helper()
 	home := t.TempDir()
 	const config = "[profile.work]\nissuer = 'https://sso.example.com'\nclient_id = 'fob'\nscopes = ['orders:read']\n"
-	for name, text := range map[string]string{"config.toml": config, "bashrc": "PS1='READY '\n. /usr/share/bash-completion/bash_completion\n"} {
-		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+	if err := os.WriteFile(filepath.Join(home, "config.toml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return newMachine(t, "PATH="+filepath.Join(root, "usr", "bin")+":"+os.Getenv("PATH"), "TERM=xterm", "LC_ALL=C.UTF-8",
+		"XDG_DATA_DIRS="+filepath.Join(root, "usr", "share"), "FOB_HOME="+home, "FOB_STORAGE=file")
+}
+
+// completed is what becomes of a line when Tab is pressed behind it.
+var completed = []struct{ typed, becomes string }{
+	{"fob logo", "fob logout "},
+	{"fob token w", "fob token work "},
+	{"fob token work --scope orders:", "fob token work --scope orders:read "},
+	{"fob exec --env A=tok", "fob exec --env A=token/work "},
+}
+
+// completeInBash presses Tab in a real bash.
+func completeInBash(m *machine) {
+	m.t.Helper()
+	rc := m.shellFile("bashrc", "PS1='READY '\n. /usr/share/bash-completion/bash_completion\n")
+	m.pressTab(m.inTerminal(120, 30, "bash", "--noprofile", "--rcfile", rc, "-i"))
+}
+
+// completeInZsh presses Tab in a real zsh, which looks in the folders of fpath.
+func completeInZsh(m *machine, root string) {
+	m.t.Helper()
+	rc := m.shellFile(".zshrc", "PS1='READY '\nfpath=("+filepath.Join(root, "usr/share/zsh/vendor-completions")+" $fpath)\nautoload -Uz compinit && compinit -u -D\n")
+	m.env = append(m.env, "ZDOTDIR="+filepath.Dir(rc))
+	m.pressTab(m.inTerminal(120, 30, "zsh", "-o", "no_global_rcs", "-i"))
+}
+
+// completeInFish asks a real fish, which tells what it would offer.
+func completeInFish(m *machine) {
+	m.t.Helper()
+	for _, test := range completed {
+		out, err := m.command("fish", "-c", "complete -C '"+test.typed+"'").Output()
+		word := strings.Fields(test.becomes)
+		if offered, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\t"); err != nil || offered != word[len(word)-1] {
+			m.t.Errorf("fish makes %q of %q, %v", out, test.typed, err)
 		}
 	}
-	m := newMachine(t, "PATH="+filepath.Join(root, "usr", "bin")+":"+os.Getenv("PATH"), "TERM=xterm", "LC_ALL=C.UTF-8",
-		"XDG_DATA_DIRS="+filepath.Join(root, "usr", "share"), "FOB_HOME="+home, "FOB_STORAGE=file")
-	bash := m.inTerminal(120, 30, "bash", "--noprofile", "--rcfile", filepath.Join(home, "bashrc"), "-i")
-	bash.find("READY ")
-	for _, test := range []struct{ typed, becomes string }{
-		{"fob logo", "fob logout "},
-		{"fob token w", "fob token work "},
-		{"fob token work --scope orders:", "fob token work --scope orders:read "},
-		{"fob exec --env A=tok", "fob exec --env A=token/work "},
-	} {
-		bash.tmux("send-keys", "-l", test.typed+"\t#")
-		bash.find("READY " + regexp.QuoteMeta(test.becomes) + "#")
-		bash.tmux("send-keys", "C-u")
+}
+
+func (m *machine) shellFile(name, text string) (path string) {
+	m.t.Helper()
+	path = filepath.Join(m.t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		m.t.Fatal(err)
 	}
-	bash.tmux("send-keys", "-l", "exit\n")
-	bash.status()
+	return path
+}
+
+func (m *machine) pressTab(shell *terminal) {
+	m.t.Helper()
+	shell.find("READY ")
+	for _, test := range completed {
+		shell.tmux("send-keys", "-l", test.typed+"\t#")
+		shell.find("READY " + regexp.QuoteMeta(test.becomes) + "#")
+		shell.tmux("send-keys", "C-u")
+	}
+	shell.tmux("send-keys", "-l", "exit\n")
+	shell.status()
 }
 
 // TestReleaseHasABillOfMaterials: it is whole, and made again it is the same.
