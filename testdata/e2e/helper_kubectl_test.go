@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -36,6 +37,15 @@ func startCluster(t *testing.T, p *pki, known func(token string) bool) *httptest
 	return server
 }
 
+// kubeconfigHead names a cluster; users follow.
+const kubeconfigHead = `apiVersion: v1
+kind: Config
+current-context: work
+contexts: [{name: work, context: {cluster: work, user: work}}]
+clusters: [{name: work, cluster: {server: %q, certificate-authority: %q}}]
+users:
+`
+
 // kubeconfig names fob as the plugin of a user at a cluster.
 func kubeconfig(t *testing.T, version, server, ca string, args ...string) string {
 	t.Helper()
@@ -44,25 +54,19 @@ func kubeconfig(t *testing.T, version, server, ca string, args ...string) string
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "config")
-	text := fmt.Sprintf(`apiVersion: v1
-kind: Config
-current-context: work
-contexts: [{name: work, context: {cluster: work, user: work}}]
-clusters: [{name: work, cluster: {server: %q, certificate-authority: %q}}]
-users:
-- name: work
+	text := fmt.Sprintf(kubeconfigHead, server, ca) + fmt.Sprintf(`- name: work
   user:
     exec: {apiVersion: client.authentication.k8s.io/%s, command: %q, args: %s, provideClusterInfo: true, interactiveMode: Never}
-`, server, ca, version, fob, words)
+`, version, fob, words)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// kubectlVersions are the versions of the protocol that the installed kubectl knows:
-// Debian's is 1.20, and v1 came with 1.22.
-func kubectlVersions(t *testing.T, m *machine) []string {
+// kubectlWithV1 is the installed kubectl, or one that is built where that is older than
+// client.authentication.k8s.io/v1 (Debian 12's is 1.20, and v1 came with 1.22).
+func kubectlWithV1(t *testing.T, m *machine) string {
 	t.Helper()
 	out, err := m.command("kubectl", "version", "--client", "-o", "json").Output()
 	if err != nil {
@@ -72,10 +76,27 @@ func kubectlVersions(t *testing.T, m *machine) []string {
 	if err := json.Unmarshal(out, &known); err != nil {
 		t.Fatal(err)
 	}
-	if strings.TrimSuffix(known.ClientVersion.Minor, "+") < "22" {
-		return []string{"v1beta1"}
+	if minor, err := strconv.Atoi(strings.TrimSuffix(known.ClientVersion.Minor, "+")); err == nil && minor >= 22 {
+		return "kubectl"
 	}
-	return []string{"v1beta1", "v1"}
+	built, _ := module{path: "k8s.io/kubernetes", version: "v1.34.2", program: "k8s.io/kubernetes/cmd/kubectl", staging: "v0.34.2"}.built(t)
+	return built
+}
+
+// readmeKubeconfig is that of the README, for a cluster of the test's.
+func readmeKubeconfig(t *testing.T, server, ca string) string {
+	t.Helper()
+	_, block, _ := strings.Cut(readText(t, "../../README.md"), "```yaml\nusers:\n")
+	block, _, found := strings.Cut(block, "```")
+	if !found || !strings.Contains(block, "command: fob\n") {
+		t.Fatal("the README shows no plugin for kubectl")
+	}
+	text := fmt.Sprintf(kubeconfigHead, server, ca) + strings.NewReplacer("https://k8s.example.com:6443", server, "command: fob\n", "command: "+fob+"\n").Replace(block)
+	path := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestKubectlAsksFob(t *testing.T) {
@@ -94,16 +115,20 @@ func TestKubectlAsksFob(t *testing.T) {
 		t.Error("another cluster was shown a token")
 		return true
 	})
+	kubectl := kubectlWithV1(t, m)
 	get := func(config string) result {
 		t.Helper()
-		cmd := m.command("kubectl", "--kubeconfig", config, "get", "--raw", "/api/v1/namespaces/default/configmaps")
+		cmd := m.command(kubectl, "--kubeconfig", config, "get", "--raw", "/api/v1/namespaces/default/configmaps")
 		out, err := cmd.CombinedOutput()
 		if err != nil && cmd.ProcessState == nil {
 			t.Fatal(err)
 		}
 		return result{stdout: string(out), status: cmd.ProcessState.ExitCode()}
 	}
-	for _, version := range kubectlVersions(t, m) {
+	if r := get(readmeKubeconfig(t, cluster.URL, p.CA)); r.status != 0 {
+		t.Errorf("as the README has it: %d\n%s", r.status, r.stdout)
+	}
+	for _, version := range []string{"v1beta1", "v1"} {
 		if r := get(kubeconfig(t, version, cluster.URL, p.CA)); r.status != 0 || !strings.Contains(r.stdout, "ConfigMapList") {
 			t.Errorf("%s: %d\n%s", version, r.status, r.stdout)
 		}

@@ -1,5 +1,3 @@
-//go:build soak
-
 package e2e
 
 import (
@@ -15,8 +13,8 @@ import (
 	"testing"
 )
 
-// module is a program that is built from its published source, once for all runs of
-// `make soak`: in minutes, into the user's cache.
+// module is a program that is built from its published source, once for all runs on a
+// machine: in minutes, into the user's cache.
 type module struct {
 	path, version string
 	program       string // its package
