@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"io/fs"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestH64CanariesAreNowhere runs fob through all that handles a secret and looks for
@@ -72,6 +74,10 @@ func TestH64CanariesAreNowhere(t *testing.T) {
 	run("registry.example.com", "helper", "docker", "get")
 	canaries = append(canaries, run("", "token", "own", "--id-token"))
 	run("", "helper", "kubectl", "own")
+	sts := startSTS(t, time.Hour, func(string) bool { return true })
+	role := run("", "helper", "aws", "own", "--role-arn", roleARN, "--endpoint", sts.URL)
+	canaries = append(canaries, partsOf(t, role)...)
+	run("", "proxy", "own", "--allow", i.url, "--base-url", "API="+i.url+"/userinfo", "--", "curl", "-sSf", i.url+"/userinfo")
 	run("", "storage", "check")
 	run("", "doctor")
 	canaries = append(canaries, i.secrets()...)
@@ -104,6 +110,16 @@ func TestH64CanariesAreNowhere(t *testing.T) {
 			t.Errorf("%s is left after a purge", folder)
 		}
 	}
+}
+
+// partsOf are the secret parts of a role's credentials.
+func partsOf(t testing.TB, credentials string) []string {
+	t.Helper()
+	var parts struct{ SecretAccessKey, SessionToken string }
+	if err := json.Unmarshal([]byte(credentials), &parts); err != nil || parts.SecretAccessKey == "" || parts.SessionToken == "" {
+		t.Fatalf("%v: no credentials of a role", err)
+	}
+	return []string{parts.SecretAccessKey, parts.SessionToken}
 }
 
 // rotateWithCommands lets config.toml name programs that make a value and take one.
