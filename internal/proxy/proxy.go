@@ -215,6 +215,10 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	maps.DeleteFunc(r.Out.Header, func(_ string, values []string) bool { // Referer tells of the base URL
 		return slices.ContainsFunc(values, func(value string) bool { return strings.Contains(value, p.secret.Reveal()) })
 	})
+	if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") { // what comes in another protocol nobody could tell of
+		r.Out.Header.Del("Upgrade")
+		r.Out.Header.Del("Connection")
+	}
 	if err := p.opts.Authorize(r.Out.Context(), r.Out.Header); err != nil {
 		ctx, cancel := context.WithCancelCause(r.Out.Context())
 		cancel(err) // the transport sends nothing then

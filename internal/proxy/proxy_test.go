@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync"
@@ -171,6 +172,14 @@ func TestH63_NoOtherHost(t *testing.T) {
 		"two lengths":               {"POST http://UPSTREAM/ HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400},
 		"two hosts":                 {"GET /SECRET/UPSTREAM/ HTTP/1.1\r\nHost: HERE\r\nHost: evil.example\r\n\r\n", 400},
 		"a space before the colon":  {"GET http://UPSTREAM/ HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nAuthorization : x\r\n\r\n", 400},
+		"a length that is signed":   {"POST http://UPSTREAM/ HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nContent-Length: +5\r\n\r\nhello", 400},
+		"chunks, nearly":            {"POST http://UPSTREAM/ HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501},
+		"chunks, twice":             {"POST http://UPSTREAM/ HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501},
+		"CR in a header":            {"GET http://UPSTREAM/ HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nX: a\rHost: evil.example\r\n\r\n", 400},
+		"NUL in a header":           {"GET http://UPSTREAM/ HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nX: a\x00b\r\n\r\n", 400},
+		"a header without a name":   {"GET http://UPSTREAM/ HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\n: x\r\n\r\n", 400},
+		"all of the server":         {"OPTIONS * HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\n\r\n", 200}, // of the proxy alone
+		"HTTP/2 by foreknowledge":   {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 403},
 		"headers that never end":    {"GET http://UPSTREAM/ HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nX: " + strings.Repeat("x", 80<<10) + "\r\n\r\n", 431},
 	} {
 		status, answer := f.raw(c.text)
@@ -200,6 +209,46 @@ func TestH63_HeadersOfTheProgram(t *testing.T) {
 	}
 }
 
+// What a host could take for a second request is the body of one, or one that has to show
+// the password itself.
+func TestH63_NoSmuggledRequest(t *testing.T) {
+	var bodies []string
+	f := newFixture(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		bodies = append(bodies, string(body))
+	})
+	const second = "GET http://UPSTREAM/second HTTP/1.1\r\nHost: UPSTREAM\r\n\r\n"
+	for name, text := range map[string]string{
+		"chunks and a length": "POST http://UPSTREAM/first HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + second,
+		"a short length":      "POST http://UPSTREAM/first HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nContent-Length: 0\r\n\r\n" + second,
+		"a length twice":      "POST http://UPSTREAM/first HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n" + second,
+		"a folded header":     "POST http://UPSTREAM/first HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nX: a\r\n Content-Length: 7\r\nContent-Length: 0\r\n\r\n" + second,
+	} {
+		if status, answer := f.raw(text); status != 200 {
+			t.Errorf("%s: %d, %.200s", name, status, answer)
+		}
+	}
+	for i, r := range f.got() {
+		if r.URL.Path != "/first" || bodies[i] != "" || len(r.Header["Content-Length"]) > 1 || r.Header.Get("Transfer-Encoding") != "" {
+			t.Errorf("the host was asked for %s with %q, %v", r.URL.Path, bodies[i], r.Header)
+		}
+	}
+}
+
+// What comes after a change of the protocol nobody could tell of: a WebSocket alone may.
+func TestH63_OtherProtocols(t *testing.T) {
+	f := newFixture(t, nil)
+	for protocol, want := range map[string]string{"h2c": "", "TLS/1.3": "", "websocket": "websocket"} {
+		if status, answer := f.raw("GET http://UPSTREAM/x HTTP/1.1\r\nHost: UPSTREAM\r\nPASSWORD\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: " + protocol + "\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"); status != 200 {
+			t.Fatal(status, answer)
+		}
+		seen := f.got()
+		if last := seen[len(seen)-1]; last.Header.Get("Upgrade") != want || last.Header.Get("HTTP2-Settings") != "" {
+			t.Errorf("%s: the host was sent %v", protocol, last.Header)
+		}
+	}
+}
+
 // A redirect to an allowed host comes back through the proxy; another is the program's own
 // way, without the credential.
 func TestH63_Redirects(t *testing.T) {
@@ -214,6 +263,10 @@ func TestH63_Redirects(t *testing.T) {
 		{"https://" + f.host + "/next", "http://" + f.host + "/next", base + "/next"},
 		{"https://evil.example/next", "https://evil.example/next", "https://evil.example/next"},
 		{"http://" + f.host + "/next", "http://" + f.host + "/next", "http://" + f.host + "/next"},
+		{"//evil.example/next", "//evil.example/next", "//evil.example/next"},
+		{"https://127.0.0.1.evil.example/", "https://127.0.0.1.evil.example/", "https://127.0.0.1.evil.example/"},
+		{"https://" + f.host + "@evil.example/", "https://" + f.host + "@evil.example/", "https://" + f.host + "@evil.example/"},
+		{"https:/\\evil.example/", "https:/\\evil.example/", "https:/\\evil.example/"},
 		{"https://x@" + f.host + "/", "https://x@" + f.host + "/", "https://x@" + f.host + "/"},
 	} {
 		location = c.location
@@ -314,4 +367,44 @@ func TestParseOrigin(t *testing.T) {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}
+}
+
+// Whatever stands in a request: it is refused, or goes to an allowed host, and takes the
+// secret of this run nowhere.
+func FuzzTarget(f *testing.F) {
+	origin := Origin{"https", "api.example.com"}
+	p, err := Listen(f.Context(), Options{Allow: []Origin{origin}, Authorize: func(context.Context, http.Header) error { return nil }})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = p.listener.Close() })
+	basic := httptest.NewRequest(http.MethodGet, "http://x/", nil)
+	basic.SetBasicAuth(user, p.secret.Reveal())
+	known := strings.NewReplacer("SECRET", p.secret.Reveal(), "PASSWORD", basic.Header.Get("Authorization"), "HERE", p.listener.Addr().String())
+	f.Add("GET", "http://api.example.com/v1?q=1", "api.example.com", "PASSWORD")
+	f.Add("POST", "/SECRET/api.example.com:443/v1", "HERE", "")
+	f.Add("GET", "http://HERE/SECRET/api.example.com/%2e%2e/x", "HERE", "PASSWORD")
+	f.Add("GET", "http://api.example.com@evil.example/", "api.example.com", "PASSWORD")
+	f.Add("GET", "/SECRET/evil.example%23api.example.com/", "HERE", "")
+	f.Fuzz(func(t *testing.T, method, target, host, password string) {
+		text := known.Replace(method + " " + target + " HTTP/1.1\r\nHost: " + host + "\r\nProxy-Authorization: " + password + "\r\n\r\n")
+		in, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+		if err != nil {
+			return
+		}
+		to, err := p.targetOf(in)
+		if err != nil {
+			return
+		}
+		if !strings.Contains(text, p.secret.Reveal()) && !strings.Contains(text, basic.Header.Get("Authorization")) {
+			t.Fatalf("%q was let through without the secret", text)
+		}
+		in = in.WithContext(context.WithValue(t.Context(), targetKey{}, to))
+		out := in.Clone(in.Context())
+		p.rewrite(&httputil.ProxyRequest{In: in, Out: out})
+		sent, err := url.Parse(out.URL.String())
+		if err != nil || out.Host != "" || sent.Scheme != origin.Scheme || sent.Host != origin.Host || sent.User != nil {
+			t.Errorf("%q goes to %q, %v", text, out.URL, err)
+		}
+	})
 }
