@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the README's pictures, .github/pictures, from the real program: a session in a
-# terminal (tmux), and the page that the browser ends on (Chromium), in light and dark.
+# terminal (tmux), the page of the issuer that asks, and the one that the browser ends on
+# (Chromium), in light and dark.
 set -eu
 
 if [ -z "${PICTURES_BUS:-}" ]; then # a session of its own, with a keyring
@@ -42,7 +43,7 @@ chmod -R go= "$work/home"
 
 cat >"$work/browser" <<END
 #!/bin/sh
-cd '$here/testdata/e2e' && exec node pictures.mjs page "\$1" '$here/.github/pictures' >'$work/browser.log' 2>&1
+cd '$here/testdata/e2e' && exec node pictures.mjs pages "\$1" '$here/.github/pictures' >'$work/browser.log' 2>&1
 END
 chmod +x "$work/browser"
 cat >"$work/bashrc" <<'END'

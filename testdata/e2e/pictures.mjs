@@ -1,5 +1,5 @@
 // Draws the README's pictures, in light and dark; testdata/pictures.sh calls it:
-//   node pictures.mjs page URL FOLDER       logs in at the test issuer, and keeps the last page
+//   node pictures.mjs pages URL FOLDER      logs in at the test issuer, and keeps its page and the last one
 //   node pictures.mjs terminal FILE FOLDER  draws what tmux has captured with its colours
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,26 +8,31 @@ import { chromium } from 'playwright-core';
 let style = { bold: false, colour: 'text' }; // of what comes next in a captured terminal
 
 const [what, from, folder] = process.argv.slice(2);
-if (what === 'page') {
-  await page(from);
+if (what === 'pages') {
+  await pages(from);
 } else {
   terminal(readFileSync(from, 'utf8'));
 }
 
-async function page(url) {
+async function pages(url) {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
   try {
-    const context = await browser.newContext({ viewport: { width: 560, height: 340 }, deviceScaleFactor: 2 });
+    const context = await browser.newContext({ viewport: { width: 560, height: 480 }, deviceScaleFactor: 2 });
     const tab = await context.newPage();
     await tab.goto(url);
+    await keep(tab, 'login');
     await tab.locator('button[value=yes]').click();
     await tab.locator('main[role=status].good').waitFor();
-    for (const colorScheme of ['light', 'dark']) {
-      await tab.emulateMedia({ colorScheme });
-      await tab.screenshot({ path: join(folder, `logged-in-${colorScheme}.png`) });
-    }
+    await keep(tab, 'logged-in');
   } finally {
     await browser.close();
+  }
+}
+
+async function keep(tab, name) {
+  for (const colorScheme of ['light', 'dark']) {
+    await tab.emulateMedia({ colorScheme });
+    await tab.screenshot({ path: join(folder, `${name}-${colorScheme}.png`) });
   }
 }
 
