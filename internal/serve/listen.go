@@ -96,32 +96,6 @@ func fromSystemd(getenv func(string) string) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-// limited accepts as many connections as there are slots.
-type limited struct {
-	net.Listener
-	slots chan struct{}
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	l.slots <- struct{}{}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &slot{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-type slot struct {
-	net.Conn
-	release func()
-}
-
-func (s *slot) Close() error {
-	defer s.release()
-	return s.Conn.Close()
-}
-
 // Certificate is a TLS certificate in files that may be renewed while it is used.
 type Certificate struct {
 	certFile, keyFile string
