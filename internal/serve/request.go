@@ -138,8 +138,7 @@ type Rule struct {
 
 // needOf finds what the request needs: by the rules, or as it says itself.
 func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
-	behind, isEnvoy := strings.CutPrefix(r.URL.EscapedPath(), strings.TrimSuffix(envoyPrefix, "/"))
-	isEnvoy = isEnvoy && behind != ""
+	isEnvoy := r.URL.Path != verifyPath
 	switch {
 	case len(s.Rules) == 0 && isEnvoy: // the query is the client's
 		return apikey.Need{}, noRule
@@ -151,6 +150,10 @@ func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
 	}
 	uri, method := forwarded(r, forwardedURIs), forwarded(r, []string{"X-Forwarded-Method", "X-Original-Method"})
 	if isEnvoy {
+		behind, found := strings.CutPrefix(r.URL.EscapedPath(), verifyPath)
+		if !found { // Envoy writes it as it is
+			return apikey.Need{}, noRule
+		}
 		uri, method = behind, r.Method
 	}
 	route, ok := routeOf(uri)

@@ -95,7 +95,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	switch r.URL.Path {
-	case "/verify":
+	case verifyPath:
 		s.verify(w, r)
 	case "/introspect":
 		s.introspect(w, r)
@@ -114,8 +114,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// envoyPrefix stands before the path of the request that Envoy asks about.
-const envoyPrefix = "/verify/"
+// verifyPath is where a proxy asks; Envoy puts the path that it asks about behind it.
+const (
+	verifyPath  = "/verify"
+	envoyPrefix = verifyPath + "/"
+)
 
 func (s *Server) readyz(w http.ResponseWriter) {
 	if !s.cache.fresh() {

@@ -503,6 +503,9 @@ func TestRules(t *testing.T) {
 	if r := f.ask("DELETE", "/verify/orders/1", "Authorization: Bearer "+text); r.StatusCode != 403 {
 		t.Error("Envoy's way of asking:", r.StatusCode)
 	}
+	if r := f.ask("GET", "/%76erify/orders/1", "Authorization: Bearer "+text); r.StatusCode != 403 {
+		t.Error("nobody's way of asking:", r.StatusCode)
+	}
 }
 
 func TestOnlyAuthStatuses(t *testing.T) {

@@ -60,7 +60,7 @@ type verdict struct {
 // verify answers the proxy's question whether a request may pass.
 func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 	asked := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost
-	if !asked && r.URL.Path == "/verify" { // Envoy's questions have the request's own method
+	if !asked && r.URL.Path == verifyPath { // Envoy's questions have the request's own method
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		text(w, http.StatusMethodNotAllowed, "ask with GET, HEAD or POST\n")
 		return
