@@ -238,7 +238,7 @@ type narrowing func([]apikey.Record) ([]apikey.Record, error)
 
 // meant are the keys that a bulk command is to change: those named, or those that the
 // filter means, that are not over and that narrow, if there is one, leaves in. It
-// asks before more than the named ones are touched, and returns none after a dry run.
+// asks before more than the named ones are touched, but for a dry run.
 func (f *bulkFlags) meant(ctx context.Context, a *app, g *registrar.Registrar, ids []string, verb string, narrow narrowing) ([]apikey.Record, error) {
 	filter, err := f.filter(a, ids)
 	if err != nil {
@@ -262,28 +262,20 @@ func (f *bulkFlags) meant(ctx context.Context, a *app, g *registrar.Registrar, i
 	switch {
 	case len(records) == 0:
 		return nil, withHint(errors.New("no key is meant by that"), "'fob key list' with the same flags shows all that it means, and their states")
-	case f.dryRun:
-		for _, r := range records {
-			state := r.State(a.now())
-			if mayRotateOrRevoke(verb, state) || verb == "revoke" && state == apikey.Expired {
-				a.note("would %s %s%s.", verb, keyText(r), whereTo(verb, r.Destinations))
-			} else {
-				a.note("would not %s %s: it is %s.", verb, keyText(r), state)
-			}
-		}
-		return nil, nil
-	case len(ids) == 0 && !f.yes:
+	case len(ids) == 0 && !f.yes && !f.dryRun:
 		return records, a.confirmBulk(ctx, records, verb)
 	}
 	return records, nil
 }
 
-// whereTo says where a successor would go.
-func whereTo(verb string, destinations []string) string {
-	if verb != "rotate" || len(destinations) == 0 {
-		return ""
+// foretell says what a bulk command would do with a key, and what more comes of it.
+func (a *app) foretell(verb string, r apikey.Record, more string) {
+	state := r.State(a.now())
+	if mayRotateOrRevoke(verb, state) || verb == "revoke" && state == apikey.Expired {
+		a.note("would %s %s%s.", verb, keyText(r), more)
+	} else {
+		a.note("would not %s %s: it is %s.", verb, keyText(r), state)
 	}
-	return ", and deliver the new one to " + strings.Join(inert(slices.Clone(destinations)...), ", ")
 }
 
 // mayRotateOrRevoke leaves out the keys that a bulk command has nothing to do with,

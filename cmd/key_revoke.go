@@ -61,8 +61,14 @@ func runKeyRevoke(ctx context.Context, a *app, opts keyRevokeOptions) error {
 		opts.ids = append(opts.ids, id)
 	}
 	records, err := opts.meant(ctx, a, g, opts.ids, "revoke", nil)
-	if err != nil || records == nil {
+	if err != nil {
 		return err
+	}
+	if opts.dryRun {
+		for _, r := range records {
+			a.foretell("revoke", r, "")
+		}
+		return nil
 	}
 	bar := a.newProgress("revoking", int64(len(records)))
 	defer bar.end()

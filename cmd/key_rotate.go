@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,51 +82,54 @@ func runKeyRotate(ctx context.Context, a *app, opts keyRotateOptions) error {
 	}
 	defer g.Close()
 	a.foldUses(ctx, g)
-	records, err := a.toRotate(ctx, g, opts)
+	run := &rotating{a: a, g: g, opts: opts, overlap: overlap}
+	records, err := run.meant(ctx)
 	if err != nil || records == nil {
 		return err
 	}
-	run := &rotating{a: a, g: g, opts: opts, overlap: overlap, many: len(records) > 1}
+	run.many = len(records) > 1
 	if run.to, err = a.whereToRotate(ctx, g, records, opts); err != nil {
 		return err
+	}
+	if opts.dryRun {
+		run.foretell(records)
+		return nil
 	}
 	defer outliveBrokenPipe()()
 	return run.all(ctx, records)
 }
 
-// toRotate are the keys that are meant.
-func (a *app) toRotate(ctx context.Context, g *registrar.Registrar, opts keyRotateOptions) ([]apikey.Record, error) {
-	if opts.resume {
-		return a.stoppedKeys(ctx, g, opts)
+// meant are the keys that are to be rotated.
+func (run *rotating) meant(ctx context.Context) ([]apikey.Record, error) {
+	if run.opts.resume {
+		return run.stoppedKeys(ctx)
 	}
-	return opts.meant(ctx, a, g, opts.ids, "rotate", func(all []apikey.Record) ([]apikey.Record, error) {
-		return a.stillToRotate(ctx, g, all, opts.compromised)
+	return run.opts.meant(ctx, run.a, run.g, run.opts.ids, "rotate", func(all []apikey.Record) ([]apikey.Record, error) {
+		return run.a.stillToRotate(ctx, run.g, all, run.opts.compromised)
 	})
 }
 
 // stoppedKeys are those whose rotation stopped on the way; none is an answer, too.
-func (a *app) stoppedKeys(ctx context.Context, g *registrar.Registrar, opts keyRotateOptions) ([]apikey.Record, error) {
-	open, err := g.Registry.OpenRotations(ctx)
+func (run *rotating) stoppedKeys(ctx context.Context) ([]apikey.Record, error) {
+	open, err := run.g.Registry.OpenRotations(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var records []apikey.Record
+	run.stopped = make(map[string]apikey.Phase)
 	for _, rotation := range open {
-		if len(opts.ids) > 0 && !slices.Contains(opts.ids, rotation.Old) {
+		if len(run.opts.ids) > 0 && !slices.Contains(run.opts.ids, rotation.Old) {
 			continue
 		}
-		some, err := a.chosen(ctx, g, apikey.Filter{IDs: []string{rotation.Old}})
+		some, err := run.a.chosen(ctx, run.g, apikey.Filter{IDs: []string{rotation.Old}})
 		if err != nil {
 			return nil, err
 		}
-		if opts.dryRun {
-			a.note("would resume the rotation of %s, which came to %s.", keyText(some[0]), rotation.Phase)
-			continue
-		}
 		records = append(records, some...)
+		run.stopped[rotation.Old] = rotation.Phase
 	}
-	if len(records) == 0 && !opts.dryRun {
-		a.note("No rotation of those stopped on the way.")
+	if len(records) == 0 {
+		run.a.note("No rotation of those stopped on the way.")
 	}
 	return records, nil
 }
@@ -161,6 +165,7 @@ type rotating struct {
 	g       *registrar.Registrar
 	opts    keyRotateOptions
 	overlap time.Duration
+	stopped map[string]apikey.Phase // how far those came that are resumed, by the old key
 	to      map[string][]destination.Destination
 	many    bool
 	bar     *progress
@@ -168,6 +173,24 @@ type rotating struct {
 	done, before int
 	last         registrar.Rotated
 	failed       failures
+}
+
+// foretell says what would be done, and where each successor would go.
+func (run *rotating) foretell(records []apikey.Record) {
+	for _, r := range records {
+		where := ""
+		if names := namesOf(run.to[r.ID]); len(names) > 0 {
+			where = ", and deliver the new one to " + strings.Join(inert(names...), ", ")
+		}
+		switch phase, stopped := run.stopped[r.ID]; {
+		case phase == apikey.PhaseChecked:
+			run.a.note("would end %s: its successor is everywhere.", keyText(r))
+		case stopped:
+			run.a.note("would resume the rotation of %s, which came to %s%s.", keyText(r), phase, where)
+		default:
+			run.a.foretell("rotate", r, where)
+		}
+	}
 }
 
 // all rotates the keys one by one. A key that did not get everywhere keeps no other from
