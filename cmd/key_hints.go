@@ -25,7 +25,7 @@ func hintOfKey(err error) string {
 		{registrar.ErrRotated, "rotate the successor; to end the old key before its time: 'fob key revoke ID'"},
 		{registrar.ErrRotating, "wait for it; if it was killed, run this again then"},
 		{registrar.ErrTakenOver, "use the key that the other fob printed"},
-		{registrar.ErrStillUsed, "'fob key show ID' says when it was used; 'fob key rotate --resume ID' ends it once nobody does, with --force at once"},
+		{registrar.ErrStillUsed, "'fob key show ID' says when it was used last; once nobody does, 'fob key rotate --resume ID --force' ends it"},
 		{registrar.ErrNotDelivered, "the old key is as it was, unless it was --compromised; run it again"},
 		{registrar.ErrNotRotatable, "make a new one: 'fob key create'"},
 		{registrar.ErrRevoked, "make a new one: 'fob key create'"},
