@@ -148,9 +148,8 @@ func withVariables(environ []string, added map[string]string) []string {
 
 // runChild runs the program beside fob, where fob cannot become it.
 func (a *app) runChild(ctx context.Context, path string, opts execOptions, environ, secrets []string) error {
-	// Ctrl-C is the child's to act on. What only fob was sent is passed on.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, passedOn()...)
 	defer signal.Stop(signals)
 	c := exec.CommandContext(context.WithoutCancel(ctx), path)
 	c.Args, c.Env, c.Stdin, c.Stdout, c.Stderr = opts.argv, environ, a.stdin, a.stdout, a.stderr
@@ -167,7 +166,8 @@ func (a *app) runChild(ctx context.Context, path string, opts execOptions, envir
 	for {
 		select {
 		case s := <-signals:
-			if s == syscall.SIGTERM || !isTerminal(a.stdin) {
+			// A terminal sends what its keys mean to the child as well.
+			if s != os.Interrupt && s != syscall.SIGQUIT || !isTerminal(a.stdin) {
 				_ = c.Process.Signal(s)
 			}
 		case err := <-done:

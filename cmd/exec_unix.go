@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -20,4 +23,11 @@ func replaceProcess(path string, argv, environ []string) error {
 		status = exitNotExecutable
 	}
 	return &execError{fmt.Errorf("%s cannot be run: %w", argv[0], err), status}
+}
+
+// passedOn are the signals that a program beside fob gets from it. What was ignored when
+// fob was started, as by nohup, stays so.
+func passedOn() []os.Signal {
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
+	return slices.DeleteFunc(all, signal.Ignored)
 }
