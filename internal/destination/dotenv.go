@@ -70,6 +70,9 @@ func (d *dotenv) Check(value secret.Secret) error {
 	if strings.ContainsAny(value.Reveal(), "\x00\r") {
 		return fmt.Errorf("%w: no .env file can hold NUL or CR", ErrValue)
 	}
+	if n := len(value.Reveal()); n >= maxDotenv {
+		return fmt.Errorf("%w: a .env file has less than %d bytes, and it has %d", ErrValue, maxDotenv, n)
+	}
 	return nil
 }
 
@@ -93,6 +96,9 @@ func (d *dotenv) Deliver(ctx context.Context, value secret.Secret) error {
 	changed, err := setVariable(text, d.variable, value.Reveal())
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.path, err)
+	}
+	if len(changed) > maxDotenv { // nothing could be delivered there any more
+		return fmt.Errorf("%s would have more than %d bytes; nothing was changed", d.path, maxDotenv)
 	}
 	return atomicfile.Write(d.path, changed)
 }

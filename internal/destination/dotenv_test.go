@@ -71,6 +71,20 @@ func TestDotenvIsWrittenByManyAtOnce(t *testing.T) {
 	}
 }
 
+// A file that fob could not read again is not written.
+func TestDotenvStaysReadable(t *testing.T) {
+	m := machine(t)
+	path := filepath.Join(m.DotenvRoots[0], ".env")
+	for _, value := range []string{"small", strings.Repeat("x", maxDotenv-1), "as before"} {
+		if err := deliver(t, m, "dotenv:"+path+"#A", value); (err == nil) != (len(value) < 100) {
+			t.Errorf("%d bytes: %v", len(value), err)
+		}
+	}
+	if text, _ := os.ReadFile(path); string(text) != "A='as before'\n" {
+		t.Errorf("the file is %.40q", text)
+	}
+}
+
 // A registry that others write must choose no file of this machine.
 func TestF50DotenvStaysBelowItsRoots(t *testing.T) {
 	m := machine(t)

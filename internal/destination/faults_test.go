@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -172,6 +174,43 @@ func TestNoPlatformIsWaitedForInVain(t *testing.T) {
 		cancel()
 		if !errors.Is(err, httpclient.ErrUnavailable) {
 			t.Errorf("%s: %v", platform, err)
+		}
+	}
+}
+
+// What each kind of destination takes of values that are hard to keep. What it does not
+// take is refused before anything is asked.
+func TestWhatEachTakes(t *testing.T) {
+	values := map[string]string{
+		"nothing": "", "CRLF": "canary-one\r\ncanary-two", "a NUL": "canary\x00value", "no UTF-8": "canary-value\xff", "lines": "canary-one\ncanary-two",
+		"64 KiB and more": strings.Repeat("c", 64<<10+1), "1 MiB and more": strings.Repeat("c", 1<<20+1),
+	}
+	takes := map[string][]string{
+		"github":     {"CRLF", "lines"},
+		"gitlab":     nil, // it could mask none of them
+		"gitea":      {"CRLF", "lines"},
+		"vault":      {"CRLF", "lines", "a NUL", "64 KiB and more"},
+		"kubernetes": {"CRLF", "lines", "a NUL", "no UTF-8", "64 KiB and more"},
+		awsScheme:    {"CRLF", "lines", "a NUL"},
+		"dotenv":     {"nothing", "no UTF-8", "lines", "64 KiB and more"},
+		"exec":       slices.Collect(maps.Keys(values)),
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("something was asked") }))
+	defer server.Close()
+	m := faulty(t, server)
+	m.Commands = map[string][]string{"put": {"cat"}}
+	names := maps.Clone(faultyNames)
+	names["dotenv"], names["exec"] = "dotenv:"+m.DotenvRoots[0]+"/.env#KEY", "exec:put"
+	for platform, name := range names {
+		d, err := Parse(name, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, value := range values {
+			err := d.Check(secret.New(value))
+			if slices.Contains(takes[platform], what) != (err == nil) || err != nil && (!errors.Is(err, ErrValue) || strings.Contains(err.Error(), "canary")) {
+				t.Errorf("%s, %s: %v", platform, what, err)
+			}
 		}
 	}
 }
