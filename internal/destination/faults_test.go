@@ -178,6 +178,32 @@ func TestNoPlatformIsWaitedForInVain(t *testing.T) {
 	}
 }
 
+// When to come again, as the platforms say it.
+func TestRetryAfter(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for headers, want := range map[[4]string]time.Duration{
+		{}:                                      0,
+		{"Retry-After", "7"}:                    7 * time.Second,
+		{"Retry-After", "-7"}:                   0,
+		{"Retry-After", "99999999999999999999"}: 0,
+		{"Retry-After", now.Add(time.Minute).UTC().Format(http.TimeFormat)}:        time.Minute,
+		{"Retry-After", now.Add(-time.Minute).UTC().Format(http.TimeFormat)}:       0,
+		{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1800000090"}:          90 * time.Second, // GitHub
+		{"RateLimit-Remaining", "0", "RateLimit-Reset", "1800000090"}:              90 * time.Second, // GitLab
+		{"X-RateLimit-Remaining", "12", "X-RateLimit-Reset", "1800000090"}:         0,
+		{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1799999990"}:          0,
+		{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "9999999999999999999"}: 0,
+	} {
+		h := make(http.Header)
+		h.Set(headers[0], headers[1])
+		h.Set(headers[2], headers[3])
+		a := &api{now: func() time.Time { return now }}
+		if got := a.retryAfter(h); got != want {
+			t.Errorf("%v: %v, not %v", headers, got, want)
+		}
+	}
+}
+
 // What each kind of destination takes of values that are hard to keep. What it does not
 // take is refused before anything is asked.
 func TestWhatEachTakes(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -31,7 +32,16 @@ func (d *gitlabDouble) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := decoder.Decode(&in); err != nil {
 		d.t.Error(err)
 	}
-	path := strings.TrimPrefix(r.URL.EscapedPath(), "/api/v4")
+	path, isAPI := strings.CutPrefix(r.URL.EscapedPath(), "/api/v4")
+	known, _ := regexp.MatchString(`^/(projects|groups)/[^/?]+/variables(/[A-Za-z0-9_]{1,255})?$`, path)
+	if !isAPI || !known || strings.HasSuffix(path, "/variables") != (r.Method == http.MethodPost) {
+		d.t.Errorf("%s %s is no call of GitLab's", r.Method, r.URL)
+	}
+	if problem := gitlabProblem(r.Method, in); problem != "" {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(`{"message":"` + problem + `"}`))
+		return
+	}
 	switch r.Method {
 	case http.MethodPut:
 		scope := r.URL.Query().Get("filter[environment_scope]")
@@ -64,6 +74,23 @@ func (d *gitlabDouble) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// gitlabProblem is what GitLab's documentation refuses of a variable
+// (docs.gitlab.com/ci/variables, "Mask a CI/CD variable" and "Hide a CI/CD variable").
+func gitlabProblem(method string, in gitlabVariable) string {
+	maskable, _ := regexp.MatchString(`^\S{8,}$`, in.Value)
+	switch {
+	case (in.Masked || in.MaskedAndHidden) && !maskable:
+		return "value is invalid"
+	case len(in.Value) > 10_000:
+		return "value is too long"
+	case in.MaskedAndHidden && method == http.MethodPut:
+		return "masked_and_hidden is for new variables"
+	case method == http.MethodPost && (in.Key == "" || len(in.Key) > 255):
+		return "key is invalid"
+	}
+	return ""
+}
+
 func TestGitLab(t *testing.T) {
 	d := &gitlabDouble{t: t, variables: map[string]gitlabVariable{}}
 	m := platform(t, "gitlab", map[string]string{"GITLAB_TOKEN": "canary-token"}, d.ServeHTTP)
@@ -73,6 +100,7 @@ func TestGitLab(t *testing.T) {
 		"gitlab:acme/web@production#API_KEY": "/projects/acme%2Fweb/variables/API_KEY production",
 		"gitlab:acme/web@review/*#API_KEY":   "/projects/acme%2Fweb/variables/API_KEY review/*",
 		"gitlab:group:acme/sub#API_KEY":      "/groups/acme%2Fsub/variables/API_KEY *",
+		"gitlab:group:acme@production#KEY":   "/groups/acme/variables/KEY production",
 	} {
 		for _, value := range []string{"canary-value-1", "canary-value-2"} {
 			if err := deliver(t, m, name, value); err != nil || d.variables[at].Value != value {

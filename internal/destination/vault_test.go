@@ -188,6 +188,25 @@ func TestVaultToken(t *testing.T) {
 	}
 }
 
+// OpenBao's own variables do what Vault's do, which go before them.
+func TestOpenBao(t *testing.T) {
+	server := httptest.NewTLSServer(&vaultDouble{mounts: vaultMount})
+	t.Cleanup(server.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environ := map[string]string{"BAO_ADDR": server.URL, "BAO_TOKEN": "canary-token", "BAO_NAMESPACE": "ns", "BAO_CACERT": ca}
+	m := platform(t, "gitea", environ, nil)
+	if err := deliver(t, m, "vault:team/kv/app/prod#KEY", "v"); err != nil {
+		t.Error(err)
+	}
+	environ["VAULT_TOKEN"] = "another"
+	if err := deliver(t, m, "vault:team/kv/app/prod#KEY", "v"); !isAnswer(err, http.StatusForbidden) {
+		t.Error(err)
+	}
+}
+
 func TestVaultWithItsOwnCA(t *testing.T) {
 	server := httptest.NewTLSServer(&vaultDouble{mounts: vaultMount})
 	t.Cleanup(server.Close)
