@@ -105,7 +105,7 @@ func noteOf(r apikey.Record, inert func(string) string) string {
 
 func (run *incident) nothingToDo() error {
 	if run.declined > 0 {
-		return withHint(fmt.Errorf("%s left as they are: nobody said yes", plural(run.declined, "key was", "keys were")),
+		return withHint(fmt.Errorf("%s: nobody said yes", plural(run.declined, "key was left as it is", "keys were left as they are")),
 			"run it on a terminal; or give the whole keys, in a report without redaction")
 	}
 	if len(run.keys) == 0 && run.unknown == 0 {
