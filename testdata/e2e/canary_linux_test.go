@@ -28,7 +28,7 @@ func TestH64CanariesAreNowhere(t *testing.T) {
 	sealKey := strings.Repeat("5a", 32)
 	trace, temp := filepath.Join(t.TempDir(), "trace"), t.TempDir()
 	const inEnviron, setFirst, setNext = "canary-secret-in-environ", "canary-secret-first", "canary-secret-next"
-	m := newMachineAt(t, "FOB_STORAGE=file", "FOB_SEAL_KEY="+sealKey, "TMPDIR="+temp, "FOB_SECRET_OTHER="+inEnviron)
+	m := newMachineAt(t, "FOB_STORAGE=file", "FOB_SEAL_KEY="+sealKey, "TMPDIR="+temp, "FOB_SECRET_OTHER="+inEnviron, "FOB_REGISTRY=sqlite:"+temp+"/keys.db")
 	plain := m.program
 	// -v and -s show each environment and each argument whole.
 	m.program = append([]string{"strace", "-f", "-qq", "-v", "-s", "65536", "-A", "-o", trace, "-e", "trace=execve", "--"}, plain...)
@@ -67,6 +67,17 @@ func TestH64CanariesAreNowhere(t *testing.T) {
 		t.Error("the secrets are not those that were given")
 	}
 	run("", "secret", "list", "--json")
+	minted := run("", "key", "create", "--owner", "shop", "--to", "exec:swallow")
+	rotated := run("", "key", "rotate", "--owner", "shop", "--yes")
+	run(rotated, "key", "push", strings.Split(rotated, "_")[2])
+	if r := m.fob(minted+" "+rotated, "scan", "--stdin"); r.status != 3 {
+		t.Errorf("a scan: %d, %s", r.status, r.stderr)
+	} else {
+		shown.WriteString(r.stdout + r.stderr)
+	}
+	shown.WriteString(run(minted, "incident", "--yes", "--output", temp+"/incident.md"))
+	shown.WriteString(run("", "key", "audit"))
+	canaries = append(canaries, minted, rotated)
 	run("", "profile", "set", "own", "--git-host", "https://git.example.com", "--docker-registry", "registry.example.com")
 	run("", "helper", "install", "git")
 	run("protocol=https\nhost=git.example.com\n", "helper", "git", "get")
