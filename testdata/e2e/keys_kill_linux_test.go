@@ -289,35 +289,66 @@ func leftByRevocation(k *keyMachine, old, id, _ string) error {
 	return nil
 }
 
+// keySweep is what the sweep's report says of each command; the places are those of three.
+const keySweep = `## Keys: killed at every effect (G55)
+
+Each command is killed with SIGKILL before each effect that it has on files, programs and the registry. After each kill the
+log was whole and the old key or the new one good. Of three places none had a dead key (of a compromised one: none after the
+resumption), and the resumption left one good key, in all of them.
+
+| registry | command | kills | the successor had come to 0 places | 1 | 2 | 3 |
+|---|---|---|---|---|---|---|
+%s`
+
 func TestG55KilledAtEveryStepOfAKeysLife(t *testing.T) {
 	t.Parallel()
+	var mu sync.Mutex // guards rows
+	var rows []string
+	t.Cleanup(func() {
+		if !t.Failed() {
+			slices.Sort(rows)
+			addToReport(fmt.Sprintf(keySweep, strings.Join(rows, "")))
+		}
+	})
 	for _, registry := range keyRegistries {
 		t.Run(registry.name, func(t *testing.T) {
 			t.Parallel()
 			for _, sc := range keyScenarios {
-				k := newKeyMachine(t, registry)
-				points := keyEffects(t, k, sc)
-				var inPlace [4]int
-				if soak == "" && len(points) > 24 { // the whole sweep is in make soak
-					points = everyNth(points, (len(points)+23)/24)
-				}
-				for _, at := range points {
-					if registry.name == "SQLite" {
-						k = newKeyMachine(t, registry)
-					}
-					killKeyCommand(k, sc, at)
-					for n := range inPlace {
-						inPlace[n] += k.inPlace[n]
-					}
-					k.inPlace = [4]int{}
-				}
-				t.Logf("%s: killed at %d effects", sc.name, len(points))
-				if sc.to != nil {
-					t.Logf("  the successor was in 0, 1, 2, 3 places after %v of the kills", inPlace)
-				}
+				row := sweepKeys(t, registry, sc)
+				mu.Lock()
+				rows = append(rows, row)
+				mu.Unlock()
 			}
 		})
 	}
+}
+
+// sweepKeys kills one command at each of its effects, and returns the report's row of it.
+func sweepKeys(t *testing.T, registry keyRegistry, sc keyScenario) string {
+	t.Helper()
+	k := newKeyMachine(t, registry)
+	points := keyEffects(t, k, sc)
+	if soak == "" && len(points) > 24 { // the whole sweep is in make soak
+		points = everyNth(points, (len(points)+23)/24)
+	}
+	var inPlace [4]int
+	for _, at := range points {
+		if registry.name == "SQLite" {
+			k = newKeyMachine(t, registry)
+		}
+		killKeyCommand(k, sc, at)
+		for n := range inPlace {
+			inPlace[n] += k.inPlace[n]
+		}
+		k.inPlace = [4]int{}
+	}
+	places := "– | – | – | –"
+	if sc.to != nil {
+		places = fmt.Sprintf("%d | %d | %d | %d", inPlace[0], inPlace[1], inPlace[2], inPlace[3])
+	}
+	row := fmt.Sprintf("| %s | `key %s` | %d | %s |\n", registry.name, sc.name, len(points), places)
+	t.Log(row)
+	return row
 }
 
 func everyNth(points []effect, n int) []effect {
