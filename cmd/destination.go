@@ -37,6 +37,9 @@ func (a *app) destinations(names, as []string) ([]destination.Destination, error
 	if len(names) == 0 {
 		return nil, nil
 	}
+	if err := a.checkAs(as); err != nil {
+		return nil, err
+	}
 	m, err := a.machine(as)
 	if err != nil {
 		return nil, err
@@ -128,6 +131,21 @@ func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 		}
 	}
 	return chosen, nil
+}
+
+// checkAs refuses a login or a secret that --as names and there is not: a slip is to be
+// known before there is a key. None is read.
+func (a *app) checkAs(as []string) error {
+	named, err := credentialsOf(&config.Config{}, as)
+	if err != nil {
+		return err
+	}
+	for _, platform := range slices.Sorted(maps.Keys(named)) {
+		if err := a.checkExists(asReference(named[platform])); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // asReference is what --as names: a reference, or a profile without more.

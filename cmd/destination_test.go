@@ -68,9 +68,15 @@ func TestAs(t *testing.T) {
 		t.Errorf("a new key: %d, %v, %s", status, shown, stderr)
 	}
 	clear(shown)
+	create := []string{"key", "create", "--owner", "slip", "--to", "gitea:acme/web#KEY"}
 	for _, as := range []string{"gitea=", "secret/", "gitea=nothing/x", "../x", "gitea=secret/absent", "absent"} {
-		if status, stderr := fob("", "", append(push, "--as", as)...); status == exitDone || !strings.Contains(stderr, "hint: ") || shown["gitea"] != "" {
-			t.Errorf("--as %s: %d, %v, %s", as, status, shown, stderr)
+		for _, args := range [][]string{push, create, append(create, "--dry-run"), {"incident"}} {
+			if status, stderr := fob("", "", append(args, "--as", as)...); status != exitUsage || !strings.Contains(stderr, "hint: ") || len(shown) > 0 {
+				t.Errorf("%v --as %s: %d, %v, %s", args, as, status, shown, stderr)
+			}
 		}
+	}
+	if _, stderr := fob("", "", "key", "list", "--owner", "slip"); !strings.Contains(stderr, "no such key") {
+		t.Error("a slip has made a key")
 	}
 }

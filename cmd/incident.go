@@ -95,6 +95,9 @@ type incident struct {
 }
 
 func runIncident(ctx context.Context, a *app, opts incidentOptions) error {
+	if err := a.checkAs(opts.as); err != nil { // later it would leave the new key nowhere
+		return err
+	}
 	g, err := a.registrar(ctx, false)
 	if err != nil {
 		return err

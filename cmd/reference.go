@@ -37,6 +37,26 @@ func checkReference(text string) error {
 	return usagef("a reference is token/PROFILE or secret/NAME")
 }
 
+// checkExists refuses a reference to a profile or a secret that there is not. None is read.
+func (a *app) checkExists(reference string) error {
+	if name, isSecret := strings.CutPrefix(reference, secretReference); isSecret {
+		if a.getenv(secretVariable(name)) != "" {
+			return nil
+		}
+		cfg, err := a.config()
+		if err == nil {
+			_, err = a.secretSettings(cfg, name)
+		}
+		return err
+	}
+	name := strings.TrimPrefix(reference, tokenReference)
+	if a.getenv(variable("FOB_TOKEN_", name)) != "" {
+		return nil
+	}
+	_, err := a.profile([]string{name})
+	return err
+}
+
 // referenced is the value that a reference stands for.
 func (a *app) referenced(ctx context.Context, reference string) (secret.Secret, error) {
 	if err := checkReference(reference); err != nil {

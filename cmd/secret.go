@@ -93,6 +93,15 @@ func (a *app) sealedSecret(cfg *config.Config, s config.Secret) (*vault.Secret, 
 	return v, nil
 }
 
+// secretSettings are those of a secret that there is.
+func (a *app) secretSettings(cfg *config.Config, name string) (config.Secret, error) {
+	settings, err := knownSecret(cfg, name)
+	if in, _ := a.storageName(cfg, config.Profile{}); err != nil && in == storageEnv {
+		return config.Secret{Name: name}, nil // the environment has no table either
+	}
+	return settings, err
+}
+
 // secretVariable is the variable of the environment that goes before a stored secret.
 func secretVariable(name string) string {
 	return variable("FOB_SECRET_", strings.ReplaceAll(name, "/", "_"))
@@ -107,10 +116,7 @@ func (a *app) heldSecret(ctx context.Context, name string) (vault.Held, error) {
 	if err != nil {
 		return vault.Held{}, err
 	}
-	settings, err := knownSecret(cfg, name)
-	if in, _ := a.storageName(cfg, config.Profile{}); err != nil && in == storageEnv {
-		settings, err = config.Secret{Name: name}, nil // the environment has no table either
-	}
+	settings, err := a.secretSettings(cfg, name)
 	if err != nil {
 		return vault.Held{}, err
 	}
