@@ -17,6 +17,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -119,9 +120,12 @@ func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 	}
 	for _, given := range as {
 		platform, source, found := strings.Cut(given, "=")
-		if !found {
+		switch {
+		case !found:
 			platform, source = "", given
 			clear(chosen)
+		case !slices.Contains(platforms(), platform):
+			return nil, withHint(usagef("--as: there is no platform %.40q", safetext.Line(platform)), "there are %s", strings.Join(platforms(), ", "))
 		}
 		chosen[platform] = source
 	}
@@ -131,6 +135,16 @@ func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 		}
 	}
 	return chosen, nil
+}
+
+// platforms are the kinds of destinations, by the names that they begin with.
+func platforms() []string {
+	var names []string
+	for _, kind := range destination.Kinds() {
+		name, _, _ := strings.Cut(kind.Usage, ":")
+		names = append(names, name)
+	}
+	return names
 }
 
 // checkAs refuses a login or a secret that --as names and there is not: a slip is to be
@@ -273,8 +287,7 @@ func (a *app) completeDestinations(_ *cobra.Command, _ []string, _ string) ([]st
 		}
 		names = append(names, prefixed("exec:", slices.Sorted(maps.Keys(cfg.Commands)))...)
 	}
-	for _, kind := range destination.Kinds() {
-		platform, _, _ := strings.Cut(kind.Usage, ":")
+	for _, platform := range platforms() {
 		names = append(names, platform+":")
 	}
 	return plainWords(names), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp

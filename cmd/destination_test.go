@@ -69,7 +69,7 @@ func TestAs(t *testing.T) {
 	}
 	clear(shown)
 	create := []string{"key", "create", "--owner", "slip", "--to", "gitea:acme/web#KEY"}
-	for _, as := range []string{"gitea=", "secret/", "gitea=nothing/x", "../x", "gitea=secret/absent", "absent"} {
+	for _, as := range []string{"gitea=", "secret/", "gitea=nothing/x", "../x", "gitea=secret/absent", "absent", "gitae=work"} {
 		for _, args := range [][]string{push, create, append(create, "--dry-run"), {"incident"}} {
 			if status, stderr := fob("", "", append(args, "--as", as)...); status != exitUsage || !strings.Contains(stderr, "hint: ") || len(shown) > 0 {
 				t.Errorf("%v --as %s: %d, %v, %s", args, as, status, shown, stderr)
