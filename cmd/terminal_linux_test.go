@@ -173,3 +173,25 @@ func TestAPersonSaysWhichUnprovenKeyHasLeaked(t *testing.T) {
 		}
 	}
 }
+
+// Long work says on a terminal how far it has come, and leaves nothing of that behind.
+func TestProgressOnATerminal(t *testing.T) {
+	person, program := openPty(t)
+	at := time.Unix(1_800_000_000, 0)
+	a := newApp(nil, io.Discard, program, nil)
+	a.clock.Now = func() time.Time { return at }
+	bar := a.newProgress("scanning", 4)
+	for done := range int64(5) {
+		at = at.Add(progressEvery / 2) // half of them come too soon
+		bar.at(done, fmt.Sprintf("%d files", done))
+	}
+	bar.end()
+	const want = "\r\x1b[Kscanning [#######.......................] 25 % 1 files\r\x1b[Kscanning [######################........] 75 % 3 files\r\x1b[K"
+	shown := make([]byte, len(want))
+	if n, err := io.ReadFull(person, shown); err != nil || string(shown[:n]) != want {
+		t.Errorf("%v: %q", err, shown[:n])
+	}
+	a.stderr = io.Discard // not a terminal: nothing, and no failure
+	bar.at(4, "")
+	bar.end()
+}
