@@ -125,7 +125,7 @@ func TestAPersonSaysWhichUnprovenKeyHasLeaked(t *testing.T) {
 	environ := map[string]string{"FOB_HOME": dir, "FOB_STORAGE": "file", "FOB_SEAL_KEY": strings.Repeat("ab", 32), "TERM": "dumb"}
 	fob := func(stdin io.Reader, stderr io.Writer, args ...string) (stdout string, err error) {
 		var out bytes.Buffer
-		root := newRootCmd(newApp(stdin, &out, stderr, environ))
+		root := newRootCmd(newApp(stdin, &out, stderr, environ), args)
 		root.SetArgs(args)
 		err = root.ExecuteContext(t.Context())
 		return out.String(), err
