@@ -51,7 +51,7 @@ func (k *agentKeeper) status() *agent.Status {
 		if name == sealKeyHeld {
 			s.Files = true
 		} else {
-			s.Profiles = append(s.Profiles, session.HeldProfile(name))
+			s.Profiles = append(s.Profiles, name)
 		}
 	}
 	return s
@@ -62,7 +62,7 @@ func cannot(reason, hint string) agent.Answer {
 	return agent.Answer{Failure: &agent.Failure{Error: reason, Hint: hint, Status: exitFailed, Ask: true}}
 }
 
-// sealKeyHeld is the name of the key of the sealed files; those of logins are JSON.
+// sealKeyHeld is the name of the key of the sealed files: no profile has a blank in it.
 const sealKeyHeld = "seal key"
 
 func (k *agentKeeper) unlock(r agent.Request) agent.Answer {

@@ -89,6 +89,21 @@ func TestASlowAnswerIsWaitedForAndADeadAgentIsNot(t *testing.T) {
 	}
 }
 
+func TestAFaultEndsOneRequestAlone(t *testing.T) {
+	path := start(t, func(_ context.Context, r Request, _ func(string)) Answer {
+		if r.Profile == "bad" {
+			panic("canary")
+		}
+		return Answer{}
+	})
+	for profile, fails := range map[string]bool{"bad": true, "work": false} {
+		a, err := Ask(t.Context(), path, Request{Do: DoToken, Profile: profile}, nil)
+		if err != nil || (a.Failure != nil) != fails || fails && strings.Contains(a.Failure.Error, "canary") {
+			t.Errorf("%s: %+v, %v", profile, a.Failure, err)
+		}
+	}
+}
+
 func TestNobodyWaitsAnyMore(t *testing.T) {
 	ended := make(chan struct{})
 	path := start(t, func(ctx context.Context, _ Request, _ func(string)) Answer {

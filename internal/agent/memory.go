@@ -1,25 +1,25 @@
 package agent
 
 import (
-	"crypto/cipher"
+	"bytes"
 	"crypto/rand"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/chacha20poly1305"
+	"golang.org/x/crypto/nacl/secretbox"
 )
 
 // Memory holds secret bytes under names, and forgets what was not asked for in a while.
-// They are sealed (XChaCha20-Poly1305) under a key in one page that is never written to
-// a disk: to overwrite the key is to forget everything.
+// They are sealed (XSalsa20-Poly1305) under a key in one page that is never written to
+// a disk, and that no copy is made of: to overwrite it is to forget everything.
 type Memory struct {
 	forgetAfter time.Duration
 	elapsed     func() time.Duration // since some moment, with what the machine has slept
 
 	mu     sync.Mutex
-	page   *page // guards nothing once the key in it is overwritten
+	page   *page // holds the key
 	items  map[string]item
 	locked bool
 }
@@ -42,19 +42,16 @@ func NewMemory(forgetAfter time.Duration, elapsed func() time.Duration) (*Memory
 
 // renew forgets everything: there is another key. m.mu is held.
 func (m *Memory) renew() {
-	_, _ = rand.Read(m.key())
+	_, _ = rand.Read(m.key()[:])
 	m.items = make(map[string]item)
 }
 
-func (m *Memory) key() []byte { return m.page.bytes[:chacha20poly1305.KeySize] }
+func (m *Memory) key() *[keySize]byte { return (*[keySize]byte)(m.page.bytes) }
 
-func (m *Memory) aead() cipher.AEAD {
-	aead, err := chacha20poly1305.NewX(m.key())
-	if err != nil {
-		panic(err) // only for another key size
-	}
-	return aead
-}
+const (
+	keySize   = 32
+	nonceSize = 24
+)
 
 // Get returns what is held, or nil.
 func (m *Memory) Get(name string) []byte {
@@ -65,9 +62,9 @@ func (m *Memory) Get(name string) []byte {
 	if !ok {
 		return nil
 	}
-	nonce, sealed := held.sealed[:chacha20poly1305.NonceSizeX], held.sealed[chacha20poly1305.NonceSizeX:]
-	plain, err := m.aead().Open(nil, nonce, sealed, []byte(name))
-	if err != nil {
+	opened, ok := secretbox.Open(nil, held.sealed[nonceSize:], (*[nonceSize]byte)(held.sealed), m.key())
+	plain, own := bytes.CutPrefix(opened, named(name))
+	if !ok || !own {
 		return nil
 	}
 	held.used = m.elapsed()
@@ -82,10 +79,13 @@ func (m *Memory) Put(name string, plain []byte) {
 	if m.locked {
 		return
 	}
-	nonce := make([]byte, chacha20poly1305.NonceSizeX, chacha20poly1305.NonceSizeX+len(plain)+chacha20poly1305.Overhead)
-	_, _ = rand.Read(nonce)
-	m.items[name] = item{m.aead().Seal(nonce, nonce, plain, []byte(name)), m.elapsed()}
+	var nonce [nonceSize]byte
+	_, _ = rand.Read(nonce[:])
+	m.items[name] = item{secretbox.Seal(nonce[:], append(named(name), plain...), &nonce, m.key()), m.elapsed()}
 }
+
+// named stands before what is sealed, which opens under its own name alone.
+func named(name string) []byte { return append([]byte(name), 0) }
 
 // Drop forgets what is held under a name.
 func (m *Memory) Drop(name string) {
@@ -133,7 +133,9 @@ func (m *Memory) ForgetUntil(done <-chan struct{}) {
 		case <-done:
 			return
 		case <-tick.C:
-			m.Names()
+			m.mu.Lock()
+			m.sweep()
+			m.mu.Unlock()
 		}
 	}
 }

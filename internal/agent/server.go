@@ -19,6 +19,7 @@ const (
 	requestTimeout = 2 * time.Second
 	aliveEvery     = 500 * time.Millisecond
 	writeTimeout   = 2 * time.Second
+	acceptAgain    = 50 * time.Millisecond
 )
 
 // Handler answers a request. note shows a line to the person who asked; ctx ends when
@@ -41,8 +42,11 @@ func Serve(ctx context.Context, l net.Listener, answer Handler) error {
 				_ = conn.Close()
 			}
 			return nil
-		case err != nil:
+		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("the agent's socket: %w", err)
+		case err != nil: // no file is left for a connection: another ends before long
+			<-time.After(acceptAgain)
+			continue
 		}
 		select {
 		case slots <- struct{}{}:
@@ -75,10 +79,20 @@ func serveOne(ctx context.Context, conn net.Conn, answer Handler) {
 	w := &writer{conn: conn}
 	finished := make(chan struct{})
 	go w.aliveUntil(finished)
-	last := answer(ctx, r, func(line string) { w.send(Answer{Note: line}) })
+	last := answerOne(ctx, r, func(line string) { w.send(Answer{Note: line}) }, answer)
 	close(finished)
 	last.Last = true
 	w.send(last)
+}
+
+// answerOne keeps a fault in one request from ending what others have begun.
+func answerOne(ctx context.Context, r Request, note func(string), answer Handler) (last Answer) {
+	defer func() {
+		if recover() != nil { // what it says may hold a secret
+			last = Answer{Failure: &Failure{Error: "the agent failed", Hint: "please report it", Status: 1}}
+		}
+	}()
+	return answer(ctx, r, note)
 }
 
 var errBadRequest = errors.New("not a request")

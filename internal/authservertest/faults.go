@@ -280,7 +280,7 @@ func (s *Server) Arm(name string, times int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.hold {
-		s.released = make(chan struct{})
+		s.hold()
 	}
 	s.armed[name] += times
 	return nil

@@ -250,6 +250,15 @@ func (s *Server) Release() {
 	}
 }
 
+// hold lets answers be held again. s.mu is held.
+func (s *Server) hold() {
+	select {
+	case <-s.released:
+		s.released = make(chan struct{})
+	default: // some are held already
+	}
+}
+
 // Introspect tells whether an access or refresh token is active.
 func (s *Server) Introspect(token string) bool {
 	s.mu.Lock()

@@ -1,6 +1,6 @@
 // Package filelock is a lock that processes share: a file beside the data that it
-// guards. Lock files are never deleted, since a process that waits for a deleted
-// one would hold a lock that nobody else sees.
+// guards. Lock files are never deleted but by a purge, since a process that waits for a
+// deleted one would hold a lock that nobody else sees.
 package filelock
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 )
 
-// ErrTimeout means that another process held the lock for the whole wait.
+// ErrTimeout means that another process holds the lock, and did until the wait was over.
 var ErrTimeout = errors.New("timed out waiting for a lock")
 
 // Lock is a held lock.
@@ -91,21 +91,35 @@ func open(path string) (*flock.Flock, error) {
 }
 
 // marked leaves the holder's mark: the time, or more than the last where the clock was
-// set back.
+// set back, or the file system counts in larger steps.
 func marked(file *flock.Flock) (*Lock, error) {
+	lock := &Lock{file: file}
 	last, err := LastMark(file.Path())
 	if err == nil {
-		next := max(Mark(time.Now().UnixNano()), last+Mark(time.Millisecond))
-		err = os.Chtimes(file.Path(), time.Time{}, time.Unix(0, int64(next)))
+		lock.Mark, err = leaveMark(file.Path(), max(Mark(time.Now().UnixNano()), last+Mark(time.Millisecond)))
 	}
-	if err == nil {
-		last, err = LastMark(file.Path()) // as the file system keeps it
+	if err == nil && lock.Mark == last {
+		lock.Mark, err = leaveMark(file.Path(), last+Mark(coarsest))
+	}
+	if err == nil && lock.Mark == last {
+		err = errors.New("the file system keeps no times")
 	}
 	if err != nil {
-		_ = file.Close()
+		lock.Release()
 		return nil, fmt.Errorf("locking %s: %w", file.Path(), err)
 	}
-	return &Lock{Mark: last, file: file}, nil
+	return lock, nil
+}
+
+// coarsest is the largest step in which a file system counts the times of files (FAT).
+const coarsest = 2 * time.Second
+
+// leaveMark returns the mark as the file system keeps it.
+func leaveMark(path string, m Mark) (Mark, error) {
+	if err := os.Chtimes(path, time.Time{}, time.Unix(0, int64(m))); err != nil {
+		return 0, err
+	}
+	return LastMark(path)
 }
 
 // await leaves the waiting to the system, which wakes one process at a time:

@@ -9,8 +9,8 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-// Held keeps opened bytes under a name, for as long as it likes. Many goroutines may
-// use it.
+// Held keeps opened bytes under the name of a profile, for as long as it likes. Many
+// goroutines may use it.
 type Held interface {
 	Get(name string) []byte // nil: it holds none
 	Put(name string, plain []byte)
@@ -19,8 +19,9 @@ type Held interface {
 // heldRecord is what is held of a record: the head of a login that can refresh, so that
 // its refresh token is read for a refresh alone, and all of one that cannot.
 type heldRecord struct {
-	Mark   filelock.Mark    `json:"mark"` // under which it was read
-	Record credstore.Record `json:"record"`
+	Mark    filelock.Mark    `json:"mark"` // under which it was read
+	Context seal.Context     `json:"context"`
+	Record  credstore.Record `json:"record"`
 }
 
 // peekRecord reads what peek needs. All who change a record hold its lock, so that what
@@ -46,24 +47,11 @@ func (s *Session) peekRecord(ctx context.Context) (credstore.Record, error) {
 	} else if stored, err = s.Store.Get(ctx, s.context()); err != nil {
 		return stored, err
 	}
-	plain, err := json.Marshal(heldRecord{lock.Mark, stored})
+	plain, err := json.Marshal(heldRecord{lock.Mark, s.context(), stored})
 	if err == nil {
-		s.Held.Put(s.heldName(), plain)
+		s.Held.Put(s.Profile.Name, plain)
 	}
 	return stored, err
-}
-
-// heldName tells logins apart as their records do.
-func (s *Session) heldName() string {
-	name, _ := json.Marshal(s.context()) // four strings
-	return string(name)
-}
-
-// HeldProfile is the profile whose login is held under a name.
-func HeldProfile(name string) string {
-	var c seal.Context
-	_ = json.Unmarshal([]byte(name), &c)
-	return c.Profile
 }
 
 func (s *Session) heldRecord() (credstore.Record, bool) {
@@ -72,7 +60,7 @@ func (s *Session) heldRecord() (credstore.Record, bool) {
 		return credstore.Record{}, false
 	}
 	var held heldRecord
-	if json.Unmarshal(s.Held.Get(s.heldName()), &held) != nil || held.Mark != mark {
+	if json.Unmarshal(s.Held.Get(s.Profile.Name), &held) != nil || held.Mark != mark || held.Context != s.context() {
 		return credstore.Record{}, false
 	}
 	return held.Record, true
