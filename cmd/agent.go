@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
 )
 
 type agentOptions struct {
@@ -38,11 +41,11 @@ programs of this user may ask. 'fob agent forward' lets another machine ask over
 
 FOB_AGENT names another socket, or is "off".
 
-` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitInterrupted),
+` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage),
 		Example: `  fob agent --detach
   fob agent --forget-after 10m
   fob agent lock`,
-		Args: noKeyArgs,
+		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runAgent(cmd.Context(), a, opts)
 		},
@@ -68,14 +71,14 @@ func (a *app) agentSocket() (path string, named bool, err error) {
 	case given == agentOff:
 		return "", true, nil
 	case given != "":
-		if !agent.PathFits(given) {
-			return "", true, withHint(usagef("FOB_AGENT is no path of a socket: %q", given), "set it to an absolute path of 100 characters at most, or to off")
+		if err := agent.CheckPath(given); err != nil {
+			return "", true, withHint(usagef("FOB_AGENT: %s", err), "set it to the path of a socket, or to off")
 		}
 		return given, true, nil
 	}
 	paths, err := a.paths()
 	path = filepath.Join(paths.Runtime, agentSocketName)
-	if err != nil || !agent.PathFits(path) {
+	if err != nil || agent.CheckPath(path) != nil {
 		path = ""
 	}
 	return path, false, err
@@ -83,11 +86,19 @@ func (a *app) agentSocket() (path string, named bool, err error) {
 
 // agentPlace is agentSocket for who needs one.
 func (a *app) agentPlace() (string, error) {
-	path, _, err := a.agentSocket()
-	if err == nil && path == "" {
-		err = withHint(usagef("there is no place for the agent's socket: FOB_AGENT is off, or the folder's name too long"), "set FOB_AGENT to an absolute path of 100 characters at most")
+	path, named, err := a.agentSocket()
+	if err != nil || path != "" {
+		return path, err
 	}
-	return path, err
+	if named {
+		return "", withHint(usagef("FOB_AGENT is off"), "unset it, or set it to the path of a socket")
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return "", err
+	}
+	err = agent.CheckPath(filepath.Join(paths.Runtime, agentSocketName))
+	return "", withHint(&usageError{err.Error()}, "set FOB_AGENT to the path of a socket elsewhere")
 }
 
 // agentHome is whose logins a request of this process means.
@@ -114,14 +125,11 @@ func runAgent(ctx context.Context, a *app, opts agentOptions) error {
 	if opts.detach {
 		return a.detachAgent(ctx, path, opts)
 	}
-	if err := agent.Harden(); err != nil {
-		return fmt.Errorf("keeping the agent's memory from other programs: %w", err)
-	}
-	memory, err := agent.NewMemory(opts.forgetAfter, a.elapsed())
+	keeper, err := newAgentKeeper(ctx, a, opts)
 	if err != nil {
-		return withHint(err, "see 'ulimit -l': one page is needed")
+		return err
 	}
-	defer func() { _ = memory.Close() }()
+	defer func() { _ = keeper.memory.Close() }()
 	listener, err := agent.Listen(ctx, path)
 	if errors.Is(err, agent.ErrRunning) {
 		return withHint(err, "see 'fob agent status'; 'fob agent stop' ends it")
@@ -129,35 +137,27 @@ func runAgent(ctx context.Context, a *app, opts agentOptions) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // of a terminal that is closed
+	ctx, cancel := context.WithCancel(ctx)
 	defer stop()
-	home, err := a.agentHome()
-	if err != nil {
-		return err
-	}
-	keeper := &agentKeeper{a: a, home: home, memory: memory, forgetAfter: opts.forgetAfter}
 	keeper.stop = func() { // the socket is gone before who asked for it hears so
-		stop()
+		cancel()
 		_ = listener.Close()
 	}
 	a.note("The agent listens at %s.", path)
-	a.noteLockedFiles()
-	go memory.ForgetUntil(ctx.Done())
-	if err := agent.Serve(ctx, listener, keeper.answer); err != nil {
+	a.noteMissingKey(keeper.status())
+	go keeper.memory.ForgetUntil(ctx.Done())
+	if err := agent.Serve(ctx, listener, agentPlaces, keeper.answer); err != nil {
 		return err
 	}
 	a.note("The agent has ended, and forgotten everything.")
 	return nil
 }
 
-// elapsed is a clock that goes on while the machine sleeps, and that nobody sets back.
-func (a *app) elapsed() func() time.Duration {
-	start := time.Now()
-	return func() time.Duration {
-		if up := a.clock.Uptime(); up.Boot != "" {
-			return up.Time
-		}
-		return time.Since(start)
+// noteMissingKey says why the agent cannot open what lies in files.
+func (a *app) noteMissingKey(s *agent.Status) {
+	if s != nil && s.NeedsKey {
+		a.note("It opens no login in files before it has their key: 'fob agent unlock'.")
 	}
 }
 
@@ -167,14 +167,10 @@ func (a *app) detachAgent(ctx context.Context, path string, opts agentOptions) e
 		a.note("An agent listens at %s already.", path)
 		return nil
 	}
-	self, err := os.Executable()
+	child, err := a.detached(ctx, "agent", "--forget-after", opts.forgetAfter.String())
 	if err != nil {
 		return err
 	}
-	child := exec.CommandContext(context.WithoutCancel(ctx), self, "agent", "--forget-after", opts.forgetAfter.String())
-	child.Args[0] = os.Args[0]
-	child.Env = a.agentEnviron()
-	child.SysProcAttr = ownSession()
 	if err := child.Start(); err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
@@ -183,28 +179,48 @@ func (a *app) detachAgent(ctx context.Context, path string, opts agentOptions) e
 		_ = child.Wait()
 		close(ended)
 	}()
-	if err := awaitAgent(ctx, path, ended); err != nil {
+	status, err := awaitAgent(ctx, path, ended)
+	if err != nil {
 		_ = child.Process.Kill()
 		return err
 	}
 	a.note("The agent listens at %s.", path)
-	if a.interactive() && a.filesNeedPassphrase() {
-		return a.unlockAgent(ctx)
+	if !status.NeedsKey {
+		return nil
 	}
-	a.noteLockedFiles()
-	return nil
+	if source, err := a.filesKeySource(); err == nil && source.name == passphraseSource && !a.interactive() {
+		a.noteMissingKey(status)
+		return nil
+	}
+	given, err := a.giveKey(ctx)
+	if !given {
+		a.noteMissingKey(status)
+	}
+	return err
 }
 
-// agentEnviron is what the agent gets of this environment: where fob's files are and how
-// they open, and nothing that answers for a login.
-func (a *app) agentEnviron() []string {
-	environ := os.Environ() // without secrets: see takeEnviron
-	for _, name := range []string{"FOB_SEAL_KEY", "FOB_PASSPHRASE_FILE"} {
-		if value := a.getenv(name); value != "" {
-			environ = append(environ, name+"="+value)
-		}
+// detached is fob itself with this environment, but for what it was taken out of.
+func (a *app) detached(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
-	return environ
+	home, err := a.agentHome()
+	if err != nil {
+		return nil, err
+	}
+	child := exec.CommandContext(context.WithoutCancel(ctx), self, args...)
+	child.Args[0] = os.Args[0]
+	child.Env = os.Environ() // without secrets: see takeEnviron
+	if path := a.getenv("FOB_PASSPHRASE_FILE"); path != "" {
+		child.Env = append(child.Env, "FOB_PASSPHRASE_FILE="+path)
+	}
+	if a.getenv("FOB_CONFIG") != "" {
+		child.Env = append(child.Env, "FOB_CONFIG="+home.Config)
+	}
+	child.Dir = string(filepath.Separator) // no folder is kept from being unmounted
+	child.SysProcAttr = ownSession()
+	return child, nil
 }
 
 const (
@@ -213,7 +229,7 @@ const (
 )
 
 // awaitAgent waits until the agent that was just started answers.
-func awaitAgent(ctx context.Context, path string, ended <-chan struct{}) error {
+func awaitAgent(ctx context.Context, path string, ended <-chan struct{}) (*agent.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, agentStart)
 	defer cancel()
 	look := time.NewTicker(agentLookEvery)
@@ -221,43 +237,63 @@ func awaitAgent(ctx context.Context, path string, ended <-chan struct{}) error {
 	for {
 		select {
 		case <-ended:
-			return withHint(errors.New("the agent ended at once"), "run 'fob agent' without --detach: it says why")
+			return nil, withHint(errors.New("the agent ended at once"), "run 'fob agent' without --detach: it says why")
 		case <-ctx.Done():
-			return withHint(errors.New("the agent was started, and does not answer"), "run 'fob agent' without --detach to see it")
+			return nil, withHint(errors.New("the agent was started, and does not answer"), "run 'fob agent' without --detach to see it")
 		case <-look.C:
-			if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStatus}, func(string) {}); err == nil {
-				return nil
+			if answer, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStatus}, func(string) {}); err == nil && answer.Status != nil {
+				return answer.Status, nil
 			}
 		}
 	}
 }
 
-// filesNeedPassphrase reports whether some login lies in files that open with a
-// passphrase which a person has to type.
-func (a *app) filesNeedPassphrase() bool {
+// filesKey is the key of the sealed files where the agent cannot find it: in FOB_SEAL_KEY,
+// which it is not given to keep, or of a passphrase that a person types. nil is none.
+func (a *app) filesKey(ctx context.Context) ([]byte, error) {
+	source, err := a.filesKeySource()
+	if err != nil || source.open == nil {
+		return nil, err
+	}
+	key, err := source.open(ctx, false)
+	switch {
+	case errors.Is(err, credstore.ErrNoKey): // there is no passphrase
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return key.Bytes(), nil
+}
+
+// filesKeySource is where filesKey has it from; open is nil where there is none, and no
+// login in files either.
+func (a *app) filesKeySource() (keySource, error) {
 	paths, err := a.paths()
 	if err != nil {
-		return false
+		return keySource{}, err
 	}
 	cfg, err := a.config()
 	if err != nil || !a.usesFiles(cfg) {
-		return false
+		return keySource{}, err
 	}
-	return a.fileKey(paths, cfg).name == passphraseSource && a.getenv("FOB_PASSPHRASE_FILE") == "" && len(cfg.PassphraseCommand) == 0
+	source := a.fileKey(paths, cfg)
+	typed := source.name == passphraseSource && a.getenv("FOB_PASSPHRASE_FILE") == "" && len(cfg.PassphraseCommand) == 0
+	if !typed && source.name != sealKeyVariable {
+		return keySource{}, nil
+	}
+	return source, nil
 }
 
-// usesFiles reports whether the login of some profile lies in files.
+// usesFiles reports whether logins lie in files: that of some profile, or the next one.
 func (a *app) usesFiles(cfg *config.Config) bool {
+	profiles := []config.Profile{{}}
 	for _, p := range cfg.Profiles {
+		profiles = append(profiles, p)
+	}
+	for _, p := range profiles {
 		if name, err := a.storageName(cfg, p); err == nil && name == storageFile {
 			return true
 		}
 	}
 	return false
-}
-
-func (a *app) noteLockedFiles() {
-	if a.filesNeedPassphrase() {
-		a.note("It opens no login in files before it has the passphrase: 'fob agent unlock'.")
-	}
 }

@@ -1,16 +1,12 @@
 package cmd
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,16 +26,18 @@ func newAgentForwardCmd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "forward [SOCKET] --profile NAME",
 		Short: "Let another machine ask for access tokens, over ssh",
-		Long: `Open another socket for 'ssh -R', until Ctrl-C. Who asks there gets the access tokens of
-the profiles that are named, and nothing else: no id_token, no token for other scopes or
-APIs, no refresh before it is due, no say over the agent. Each request is told here.
+		Long: `Open another socket of the agent that runs here, for 'ssh -R', until Ctrl-C; the whole
+line is printed. Who asks there gets the access tokens of the profiles that are named,
+and nothing else: no id_token, no token for other scopes or APIs, no refresh before it is
+due, no say over the agent. Each request is told here.
 
 With --confirm each is asked about: here, or by the program that SSH_ASKPASS names.
 'fob agent lock' stops it all.
 
-` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitInterrupted),
+` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage),
 		Example: `  fob agent forward --profile work --confirm
-  ssh -R /tmp/fob.sock:$XDG_RUNTIME_DIR/fob/forward.sock build.example.com
+  fob agent forward ~/.fob-forward.sock --profile work
+  ssh -R /tmp/fob.sock:$HOME/.fob-forward.sock build.example.com
   FOB_AGENT=/tmp/fob.sock fob token work`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,22 +51,30 @@ With --confirm each is asked about: here, or by the program that SSH_ASKPASS nam
 	return c
 }
 
+// forwardPlaces is how many of another machine are served at once.
+const forwardPlaces = 16
+
 func (a *app) runAgentForward(ctx context.Context, opts agentForwardOptions) error {
 	if len(opts.profiles) == 0 {
 		return withHint(usagef("no profile is named"), "name those that the other machine may use: --profile work")
 	}
 	for _, name := range opts.profiles {
+		if name == "" {
+			return withHint(usagef("--profile is empty"), "give it a value; in a script, see whether the variable is set")
+		}
 		if _, err := a.profile([]string{name}); err != nil {
 			return err
 		}
 	}
-	f := &forwarder{a: a, profiles: opts.profiles, asking: make(chan struct{}, 1)}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	f := &forwarder{a: a, profiles: opts.profiles, ending: ctx}
+	var err error
 	if opts.confirm {
-		if err := f.askHow(); err != nil {
+		if f.confirm, err = a.newConfirmer(stop); err != nil {
 			return err
 		}
 	}
-	var err error
 	if f.upstream, err = a.agentPlace(); err != nil {
 		return err
 	}
@@ -91,20 +97,23 @@ func (a *app) runAgentForward(ctx context.Context, opts agentForwardOptions) err
 	}
 	a.note("Tokens of %s are given out at %s, until Ctrl-C.", strings.Join(opts.profiles, ", "), path)
 	a.note("ssh -R /tmp/fob.sock:%s HOST, and there FOB_AGENT=/tmp/fob.sock fob token %s", path, opts.profiles[0])
-	return agent.Serve(ctx, listener, f.answer)
+	return agent.Serve(ctx, listener, forwardPlaces, f.answer)
 }
 
 // forwardSocket is beside the agent's own, if none is named.
 func forwardSocket(args []string, upstream string) (string, error) {
-	path := filepath.Join(filepath.Dir(upstream), forwardSocketName)
-	if len(args) > 0 {
-		var err error
-		if path, err = filepath.Abs(args[0]); err != nil {
-			return "", err
-		}
+	if len(args) == 0 {
+		return filepath.Join(filepath.Dir(upstream), forwardSocketName), nil
 	}
-	if !agent.PathFits(path) {
-		return "", withHint(usagef("%q is no path of a socket", path), "name one of 100 characters at most")
+	if !strings.ContainsRune(args[0], filepath.Separator) {
+		return "", withHint(usagef("%q is no path of a socket", safetext.Line(args[0])), "write ./%s for one in this folder; profiles are named by --profile", args[0])
+	}
+	path, err := filepath.Abs(args[0])
+	if err != nil {
+		return "", err
+	}
+	if err := agent.CheckPath(path); err != nil {
+		return "", withHint(&usageError{err.Error()}, "name a shorter path")
 	}
 	return path, nil
 }
@@ -115,111 +124,89 @@ type forwarder struct {
 	profiles []string
 	upstream string
 	home     agent.Home
-
-	confirm func(ctx context.Context, question string) bool // nil: nobody is asked
-	asking  chan struct{}                                   // holds who asks the person
+	confirm  *confirmer      // nil: nobody is asked
+	ending   context.Context // ends with the forwarding
 }
 
-func (f *forwarder) answer(ctx context.Context, r agent.Request, note func(string)) agent.Answer {
-	profile := safetext.Line(r.Profile)
-	if err := f.check(ctx, r); err != nil {
-		f.a.note("%s: refused: %s", profile, err)
-		return agent.Answer{Failure: &agent.Failure{Error: err.Error(), Hint: hintIn(err), Status: exitRefused, Ask: true}}
+func (f *forwarder) answer(ctx context.Context, r agent.Request, _ func(string)) agent.Answer {
+	if r.Do == agent.DoStatus {
+		return agent.Answer{Status: &agent.Status{Forwarded: true, Profiles: f.profiles}}
 	}
-	answer, err := agent.Ask(ctx, f.upstream, agent.Request{Do: agent.DoToken, Home: f.home, Profile: r.Profile}, note)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(f.ending, cancel)()
+	if err := f.check(r); err != nil {
+		f.note("refused: %s", err)
+		return refusal(err)
+	}
+	if err := f.agreed(ctx, r.Profile); err != nil {
+		f.note("%s: refused: %s", r.Profile, err)
+		return refusal(err)
+	}
+	answer, err := agent.Ask(ctx, f.upstream, agent.Request{
+		Do: agent.DoToken, Home: f.home, Profile: r.Profile, Issuer: r.Issuer, ClientID: r.ClientID,
+	}, func(string) {})
 	switch {
 	case err != nil:
-		answer = cannot("the agent on the machine where the login is does not answer", "see 'fob agent status' there")
-		f.a.note("%s: %s", profile, safetext.Line(err.Error()))
+		f.note("%s: %s", r.Profile, safetext.Line(err.Error()))
+		return cannot("the agent where the login is does not answer", "there: 'fob agent status'")
 	case answer.Failure != nil:
-		f.a.note("%s: %s", profile, safetext.Line(answer.Failure.Error))
-	default:
-		f.a.note("%s: a token was given.", profile)
+		f.note("%s: %s", r.Profile, safetext.Line(answer.Failure.Error))
+		return agent.Answer{Failure: withoutDetails(answer.Failure)}
+	case answer.Token == nil:
+		return cannot("the agent where the login is is of another version", "there: 'fob agent stop', and start it again")
 	}
+	f.note("%s: a token was given.", r.Profile)
 	return answer
 }
 
-// check is the policy.
-func (f *forwarder) check(ctx context.Context, r agent.Request) error {
+// check is the policy: an access token of a profile that is named, as it is, and nothing
+// else.
+func (f *forwarder) check(r agent.Request) error {
 	switch {
 	case r.Do != agent.DoToken || r.IDToken:
-		return errors.New("a forwarded agent gives out access tokens alone")
+		return withHint(errors.New("a forwarded agent gives out access tokens alone"), "the agent itself obeys where the login is")
 	case config.ValidName(r.Profile) != nil || !slices.Contains(f.profiles, r.Profile):
-		return withHint(fmt.Errorf("profile %q is not forwarded", safetext.Line(r.Profile)), "where the login is: 'fob agent forward --profile NAME'")
+		return withHint(errors.New("the profile is not forwarded"), "'fob agent status' lists those that are; where the login is: 'fob agent forward --profile NAME'")
 	case r.Scope != "" || r.Resource != "":
 		return withHint(errors.New("a forwarded agent gives out the login's own tokens alone"), "leave out --scope and --resource")
 	case r.ForceRefresh || r.MinTTL != nil:
 		return withHint(errors.New("a forwarded agent refreshes when it has to, and never before"), "leave out --force-refresh, --min-ttl and FOB_MIN_TTL")
-	case f.confirm == nil:
-		return nil
-	}
-	select { // one question at a time
-	case f.asking <- struct{}{}:
-		defer func() { <-f.asking }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	ctx, cancel := context.WithTimeout(ctx, confirmWait)
-	defer cancel()
-	if !f.confirm(ctx, fmt.Sprintf("Another machine asks for a token of profile %q. Give it one?", r.Profile)) {
-		return errors.New("the person at the agent did not agree")
 	}
 	return nil
 }
 
-// confirmWait is how long a person has to answer.
-const confirmWait = time.Minute
-
-// askHow finds who can be asked: the person at this terminal, else the program that ssh
-// asks with (SSH_ASKPASS in ssh(1)).
-func (f *forwarder) askHow() error {
-	if f.a.interactive() {
-		f.confirm = f.a.confirmLines()
+// agreed asks the person, if one is to be asked.
+func (f *forwarder) agreed(ctx context.Context, profile string) error {
+	if f.confirm == nil {
 		return nil
 	}
-	program := f.a.getenv("SSH_ASKPASS")
-	if program == "" {
-		return withHint(usagef("nobody can be asked here: there is no terminal, and SSH_ASKPASS names no program"), "run it on a terminal, or leave out --confirm")
-	}
-	path, err := exec.LookPath(program)
-	if err != nil {
-		return withHint(usagef("the program that SSH_ASKPASS names cannot be run"), "set it to the path of one, such as ssh-askpass")
-	}
-	f.confirm = func(ctx context.Context, question string) bool {
-		child := exec.CommandContext(ctx, path, question)
-		child.Env = append(os.Environ(), "SSH_ASKPASS_PROMPT=confirm")
-		child.Stderr = f.a.stderr
-		return child.Run() == nil
-	}
-	return nil
+	return f.confirm.ask(ctx, fmt.Sprintf("Another machine asks for a token of profile %q. Give it one?", profile))
 }
 
-// confirmLines asks again and again on one terminal: a line that was typed to a question
-// which nobody waits for any more answers no other.
-func (a *app) confirmLines() func(context.Context, string) bool {
-	lines := make(chan string)
-	go func() {
-		defer close(lines)
-		for in := bufio.NewScanner(a.stdin); in.Scan(); {
-			lines <- strings.TrimSpace(in.Text())
-		}
-	}()
-	return func(ctx context.Context, question string) bool {
-		for drained := false; !drained; {
-			select {
-			case _, open := <-lines:
-				drained = !open
-			default:
-				drained = true
-			}
-		}
-		fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-		select {
-		case answer := <-lines:
-			return isYes(answer)
-		case <-ctx.Done():
-			a.note("")
-			return false
-		}
+// note tells the person here, not within an open question.
+func (f *forwarder) note(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if f.confirm != nil {
+		f.confirm.note(line)
+	} else {
+		f.a.note("%s", line)
 	}
+}
+
+func refusal(err error) agent.Answer {
+	return agent.Answer{Failure: &agent.Failure{Error: err.Error(), Hint: hintIn(err), Status: exitRefused, Fallback: true}}
+}
+
+// withoutDetails says what failed in words that tell nothing of this machine.
+func withoutDetails(f *agent.Failure) *agent.Failure {
+	text := map[int]string{
+		exitLoginRequired: "the login has ended where it is",
+		exitUnavailable:   "the server of the login is unavailable",
+		exitLockTimeout:   "another process there is busy with the login",
+	}[f.Status]
+	if text == "" {
+		text = "the agent where the login is gives no token"
+	}
+	return &agent.Failure{Error: text, Hint: "there one reads why: see 'fob agent forward', and 'fob agent status'", Status: f.Status, Fallback: f.Fallback}
 }

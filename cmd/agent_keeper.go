@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -17,6 +18,13 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
+// How many the agent serves at once. Tokens, which may take long, leave places for who
+// wants to lock it.
+const (
+	agentPlaces = 512
+	tokenPlaces = 256
+)
+
 // agentKeeper is what stands behind the agent's socket. Each request is done as a new
 // process would do it, with the configuration of that moment, but for what is held open.
 type agentKeeper struct {
@@ -24,25 +32,83 @@ type agentKeeper struct {
 	home        agent.Home
 	memory      *agent.Memory
 	forgetAfter time.Duration
+	tokens      chan struct{}
 	stop        func()
+}
+
+// newAgentKeeper takes FOB_SEAL_KEY into its memory, and out of the environment.
+func newAgentKeeper(ctx context.Context, a *app, opts agentOptions) (*agentKeeper, error) {
+	home, err := a.agentHome()
+	if err != nil {
+		return nil, err
+	}
+	if err := agent.Harden(); err != nil {
+		return nil, fmt.Errorf("keeping the agent's memory from other programs: %w", err)
+	}
+	memory, err := agent.NewMemory(opts.forgetAfter, a.elapsed())
+	if err != nil {
+		return nil, withHint(err, "see 'ulimit -l': one page is needed")
+	}
+	k := &agentKeeper{a: a, home: home, memory: memory, forgetAfter: opts.forgetAfter, tokens: make(chan struct{}, tokenPlaces)}
+	if a.getenv(sealKeyVariable) != "" {
+		key, err := a.filesKey(ctx)
+		if err != nil {
+			return nil, errors.Join(err, memory.Close())
+		}
+		k.takeKey(key)
+		delete(a.environ, sealKeyVariable)
+	}
+	return k, nil
+}
+
+// elapsed is a clock that goes on while the machine sleeps, and that nobody sets back.
+func (a *app) elapsed() func() time.Duration {
+	start := time.Now()
+	return func() time.Duration {
+		if up := a.clock.Uptime(); up.Boot != "" {
+			return up.Time
+		}
+		return time.Since(start)
+	}
 }
 
 func (k *agentKeeper) answer(ctx context.Context, r agent.Request, note func(string)) agent.Answer {
 	switch r.Do {
 	case agent.DoToken:
-		return k.token(ctx, r, note)
+		select {
+		case k.tokens <- struct{}{}:
+			defer func() { <-k.tokens }()
+			return k.token(ctx, r, note)
+		default:
+			return cannot("the agent is busy", "try again")
+		}
 	case agent.DoStatus:
-		return agent.Answer{Status: k.status()}
 	case agent.DoLock:
 		k.memory.Lock()
-		return agent.Answer{}
 	case agent.DoUnlock:
-		return k.unlock(r)
+		k.memory.Unlock()
+		k.takeKey(r.Key)
 	case agent.DoStop:
 		k.stop()
-		return agent.Answer{}
+	default:
+		return cannot("the agent is of another version, and does not know this request", "end it: 'fob agent stop'")
 	}
-	return cannot("the agent is of another version, and does not know this request", "end it: 'fob agent stop'")
+	return agent.Answer{Status: k.status()}
+}
+
+// cannot says why the agent leaves a request to who asked.
+func cannot(reason, hint string) agent.Answer {
+	return agent.Answer{Failure: &agent.Failure{Error: reason, Hint: hint, Status: exitFailed, Fallback: true}}
+}
+
+// sealKeyHeld is the name of the key of the sealed files: no profile has a blank in it.
+const sealKeyHeld = "seal key"
+
+func (k *agentKeeper) takeKey(key []byte) {
+	if _, err := seal.KeyFromBytes(key); err == nil {
+		k.memory.Put(sealKeyHeld, key)
+	}
+	clear(key)
 }
 
 func (k *agentKeeper) status() *agent.Status {
@@ -54,47 +120,43 @@ func (k *agentKeeper) status() *agent.Status {
 			s.Profiles = append(s.Profiles, name)
 		}
 	}
+	source, err := k.newApp(func(string) {}).filesKeySource()
+	s.NeedsKey = err == nil && source.open != nil && !s.Files
 	return s
 }
 
-// cannot says why the agent leaves a request to who asked.
-func cannot(reason, hint string) agent.Answer {
-	return agent.Answer{Failure: &agent.Failure{Error: reason, Hint: hint, Status: exitFailed, Ask: true}}
-}
-
-// sealKeyHeld is the name of the key of the sealed files: no profile has a blank in it.
-const sealKeyHeld = "seal key"
-
-func (k *agentKeeper) unlock(r agent.Request) agent.Answer {
-	k.memory.Unlock()
-	if _, err := seal.KeyFromBytes(r.Key); err == nil {
-		k.memory.Put(sealKeyHeld, r.Key)
-	}
-	clear(r.Key)
-	return agent.Answer{}
-}
-
 func (k *agentKeeper) token(ctx context.Context, r agent.Request, note func(string)) agent.Answer {
+	locked := cannot("the agent is locked", "run 'fob agent unlock'")
 	switch {
 	case r.Home != k.home:
 		return cannot("the agent holds the logins of other files", "set FOB_HOME and FOB_STORAGE as when it was started, or FOB_AGENT=off")
 	case k.memory.Locked():
-		return cannot("the agent is locked", "run 'fob agent unlock'")
+		return locked
 	}
-	one := k.newApp(note)
-	token, err := one.tokenForAgent(ctx, r)
-	if err == nil {
-		return agent.Answer{Token: newAgentToken(token, r.IDToken)}
-	}
+	token, err := k.newApp(note).tokenForAgent(ctx, r)
 	if errors.Is(err, seal.ErrWrongKey) { // the files may have another by now
 		k.memory.Drop(sealKeyHeld)
+		token, err = k.newApp(note).tokenForAgent(ctx, r)
 	}
-	err = forProfile(err, r.Profile)
-	status := exitOf(err)
-	return agent.Answer{Failure: &agent.Failure{
-		Error: safetext.Lines(err.Error()), Hint: hintIn(err), Status: status,
-		Ask: status == exitStorage || status == exitUsage, // whose terminal and environment may help
-	}}
+	switch {
+	case k.memory.Locked(): // meanwhile
+		return locked
+	case errors.Is(err, errOtherProfile):
+		return cannot(err.Error(), "call the profile by another name, or set FOB_AGENT=off")
+	case err != nil:
+		return agent.Answer{Failure: newAgentFailure(forProfile(err, r.Profile))}
+	}
+	return agent.Answer{Token: newAgentToken(token, r.IDToken)}
+}
+
+// newAgentFailure lets who asks try without the agent where it has what the agent has not:
+// a terminal, another environment, a key.
+func newAgentFailure(err error) *agent.Failure {
+	fallback := isUsage(err)
+	for _, missing := range []error{credstore.ErrNoKey, credstore.ErrAbsent, seal.ErrWrongKey} {
+		fallback = fallback || errors.Is(err, missing)
+	}
+	return &agent.Failure{Error: safetext.Lines(err.Error()), Hint: hintIn(err), Status: exitOf(err), Fallback: fallback}
 }
 
 // newApp is fob as it would be started for one request, but that it holds things, and
@@ -102,14 +164,13 @@ func (k *agentKeeper) token(ctx context.Context, r agent.Request, note func(stri
 func (k *agentKeeper) newApp(note func(string)) *app {
 	environ := make(map[string]string)
 	for name, value := range k.a.environ {
-		if !holdsSecret(name) || name == "FOB_SEAL_KEY" || name == "FOB_PASSPHRASE_FILE" {
+		if !holdsSecret(name) || name == "FOB_PASSPHRASE_FILE" {
 			environ[name] = value
 		}
 	}
 	environ["FOB_AGENT"] = agentOff
-	environ["CI"] = "agent" // asks no questions
 	one := newApp(strings.NewReader(""), io.Discard, noteWriter(note), environ)
-	one.held = k.memory
+	one.held, one.unattended = k.memory, true
 	return one
 }
 
@@ -123,13 +184,21 @@ func (w noteWriter) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
+var errOtherProfile = errors.New("the agent's profile of this name is another one")
+
 func (a *app) tokenForAgent(ctx context.Context, r agent.Request) (*session.Token, error) {
 	if err := config.ValidName(r.Profile); err != nil {
 		return nil, &usageError{err.Error()}
 	}
+	if r.MinTTL != nil && *r.MinTTL < 0 {
+		return nil, usagef("a token cannot be good for %s", *r.MinTTL)
+	}
 	p, err := a.profile([]string{r.Profile})
 	if err != nil {
 		return nil, err
+	}
+	if whole := p.WithProvider(); r.Issuer != "" && (whole.Authority() != r.Issuer || whole.ClientID != r.ClientID) {
+		return nil, errOtherProfile
 	}
 	return a.token(ctx, p, session.TokenOptions{
 		Target: session.Target{Scope: r.Scope, Resource: r.Resource}, MinTTL: r.MinTTL, ForceRefresh: r.ForceRefresh, WantIDToken: r.IDToken,
@@ -144,7 +213,7 @@ func newAgentToken(t *session.Token, idToken bool) *agent.Token {
 	return token
 }
 
-// heldKey is a source whose key is asked for once, where there is something to hold it.
+// heldKey is a source that is asked once, where there is something to hold the key.
 func (a *app) heldKey(source credstore.KeySource) credstore.KeySource {
 	if a.held == nil {
 		return source
@@ -153,10 +222,17 @@ func (a *app) heldKey(source credstore.KeySource) credstore.KeySource {
 		if key, err := seal.KeyFromBytes(a.held.Get(sealKeyHeld)); err == nil {
 			return key, nil
 		}
-		key, err := source(ctx, create)
-		if err == nil {
+		raw, err := a.held.Open(ctx, sealKeyHeld, func(ctx context.Context) ([]byte, error) {
+			key, err := source(ctx, create)
+			if err != nil {
+				return nil, err
+			}
 			a.held.Put(sealKeyHeld, key.Bytes())
+			return key.Bytes(), nil
+		})
+		if err != nil {
+			return seal.Key{}, err
 		}
-		return key, err
+		return seal.KeyFromBytes(raw)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
@@ -33,7 +32,9 @@ type app struct {
 	makesConfig bool // this command may make the file that FOB_CONFIG names
 
 	stores map[string]*credstore.Store // by backend: one passphrase, one deadline for all profiles
-	held   *agent.Memory               // of the agent; nil elsewhere
+	held   session.Held                // of the agent; nil elsewhere
+
+	unattended bool // there is nobody to ask, whatever the terminal says
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *app {
@@ -68,7 +69,7 @@ func takeEnviron() map[string]string {
 }
 
 func holdsSecret(name string) bool {
-	return name == "FOB_SEAL_KEY" || name == "FOB_REGISTRY" ||
+	return name == sealKeyVariable || name == "FOB_REGISTRY" ||
 		strings.HasPrefix(name, "FOB_TOKEN") || name == ci.GitLabVariable ||
 		strings.HasPrefix(name, "FOB_REFRESH_TOKEN_") || strings.HasPrefix(name, "FOB_SECRET_") ||
 		strings.HasPrefix(name, "FOB_PASSPHRASE")
@@ -150,17 +151,14 @@ func (a *app) localSession(p config.Profile) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session.Session{
+	return &session.Session{
 		Profile: p.WithProvider(),
 		Paths:   paths,
 		Store:   store,
 		Clock:   a.clock,
 		Warn:    a.warn,
-	}
-	if a.held != nil {
-		s.Held = a.held
-	}
-	return s, nil
+		Held:    a.held,
+	}, nil
 }
 
 func (a *app) warn(line string) { a.note("warning: %s", safetext.Lines(line)) }

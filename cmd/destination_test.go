@@ -9,15 +9,19 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // Whose credential a platform is shown: the command line's, else the configuration's,
 // else that of the platform's usual variable. No platform sees another's.
 func TestAs(t *testing.T) {
+	var mu sync.Mutex // guards shown while fob runs: it asks both at once
 	shown := make(map[string]string)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		platform, _, _ := strings.Cut(r.URL.Path[1:], "/")
+		mu.Lock()
+		defer mu.Unlock()
 		shown[platform] = r.Header.Get("Authorization")
 		_, _ = io.WriteString(w, "[]")
 	}))
@@ -37,6 +41,8 @@ func TestAs(t *testing.T) {
 		}
 		var stderr bytes.Buffer
 		status := Main(args, strings.NewReader(stdin), io.Discard, &stderr)
+		mu.Lock()
+		defer mu.Unlock()
 		if strings.Contains(stderr.String(), "canary") {
 			t.Errorf("%v shows a credential: %s", args, stderr.String())
 		}

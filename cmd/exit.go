@@ -50,7 +50,7 @@ var exitMeanings = map[int]string{
 	exitUnavailable:   "server unreachable",
 	exitStorage:       "storage unusable",
 	exitLockTimeout:   "lock timed out",
-	exitRefused:       "the key was refused",
+	exitRefused:       "credential refused",
 	exitInterrupted:   "interrupted",
 }
 
@@ -105,8 +105,8 @@ func exitOf(err error) int {
 	var found *findingsError
 	var told *agentError
 	switch {
-	case errors.As(err, &told) && exitMeanings[told.Status] != "":
-		return told.Status
+	case errors.As(err, &told):
+		return told.status
 	case isUsage(err):
 		return exitUsage
 	case errors.As(err, &refused):

@@ -19,13 +19,17 @@ type keySource struct {
 	open credstore.KeySource
 }
 
-const passphraseSource = "a passphrase"
+// The names of sources that are no files.
+const (
+	passphraseSource = "a passphrase"
+	sealKeyVariable  = "FOB_SEAL_KEY"
+)
 
 // fileKey finds the source: FOB_SEAL_KEY, the configured key file, a credential of
 // the service manager, else a passphrase.
 func (a *app) fileKey(paths config.Paths, cfg *config.Config) keySource {
-	if value := a.getenv("FOB_SEAL_KEY"); value != "" {
-		return keySource{"FOB_SEAL_KEY", credstore.EnvKey("FOB_SEAL_KEY", value)}
+	if value := a.getenv(sealKeyVariable); value != "" {
+		return keySource{sealKeyVariable, credstore.EnvKey(sealKeyVariable, value)}
 	}
 	if cfg.KeyFile != "" {
 		return keySource{cfg.KeyFile, credstore.KeyFile(cfg.KeyFile, paths.Data)}

@@ -59,8 +59,8 @@ type group struct {
 	commands  []command
 }
 
-// command is made when it is called by its name: to make them all takes as long as all
-// else that 'fob token' does.
+// command is made when it is called by its name: to make them all takes a quarter of
+// fob's start.
 type command struct {
 	name string
 	make func(*app) *cobra.Command
@@ -108,8 +108,8 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 }
 
 func addCommands(root *cobra.Command, a *app, args []string) {
-	all := groups()
 	called := func(c command) bool { return len(args) > 0 && c.name == args[0] }
+	all := groups()
 	for _, g := range all {
 		if at := slices.IndexFunc(g.commands, called); at >= 0 {
 			root.AddCommand(g.commands[at].make(a))

@@ -109,8 +109,12 @@ func (a *app) purgeAgent(ctx context.Context, paths config.Paths) {
 	if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStop}, a.agentNote); err == nil {
 		a.note("The agent has ended.")
 	}
+	forward := filepath.Join(paths.Runtime, forwardSocketName)
+	if _, err := agent.Ask(ctx, forward, agent.Request{Do: agent.DoStatus}, a.agentNote); err == nil {
+		a.note("'fob agent forward' still runs, and has nothing to give: end it with Ctrl-C.")
+	}
 	agent.RemoveLock(path)
-	agent.RemoveLock(filepath.Join(paths.Runtime, forwardSocketName))
+	agent.RemoveLock(forward)
 	_ = os.Remove(paths.Runtime) // only if it is empty
 }
 

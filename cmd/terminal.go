@@ -100,7 +100,7 @@ func sizeOf(stream any) (columns, rows int) {
 
 // interactive reports whether somebody is there to answer a question.
 func (a *app) interactive() bool {
-	return a.getenv("CI") == "" && isTerminal(a.stdin) && isTerminal(a.stderr)
+	return a.getenv("CI") == "" && !a.unattended && isTerminal(a.stdin) && isTerminal(a.stderr)
 }
 
 // ask reads a line from the terminal.
@@ -186,8 +186,11 @@ func (a *app) expandHome(path string) string {
 // askSecret reads a line without echo from the terminal itself, so that a
 // script's stdin and stdout stay its own.
 func (a *app) askSecret(ctx context.Context, question string) (secret.Secret, error) {
+	if a.unattended || a.getenv("CI") != "" {
+		return secret.Secret{}, errNoTerminal
+	}
 	tty, err := openTerminal()
-	if err != nil || a.getenv("CI") != "" {
+	if err != nil {
 		return secret.Secret{}, errNoTerminal
 	}
 	defer tty.Close()

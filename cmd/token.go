@@ -57,7 +57,7 @@ of its APIs. A login with --dpop wants a proof beside the token at each request:
 In CI a variable may answer: FOB_TOKEN_<PROFILE>, or FOB_TOKEN where no PROFILE
 is named, or FOB_REFRESH_TOKEN_<PROFILE>.
 
-` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitRefused, exitInterrupted),
 		Example: `  fob token work --header | curl -H @- https://api.example.com/me
   TOKEN=$(fob token work) || exit
   fob token work --curl-config | curl -K - https://api.example.com/me
@@ -169,7 +169,7 @@ func (a *app) token(ctx context.Context, p config.Profile, want session.TokenOpt
 	case name != "":
 		return a.givenToken(p.Name, want)
 	}
-	if token, served, err := a.agentToken(ctx, p, want); served {
+	if token, err := a.agentToken(ctx, p, want); token != nil || err != nil {
 		return token, err
 	}
 	s, err := a.session(p)

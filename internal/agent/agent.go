@@ -9,6 +9,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -38,9 +39,12 @@ type Home struct {
 
 // Request is what a client asks.
 type Request struct {
-	Do      string `json:"do"`
-	Home    Home   `json:"home,omitzero"`
-	Profile string `json:"profile,omitempty"`
+	Do   string `json:"do"`
+	Home Home   `json:"home,omitzero"`
+
+	Profile  string `json:"profile,omitempty"`
+	Issuer   string `json:"issuer,omitempty"` // that the profile has where it is asked for, if it is known there
+	ClientID string `json:"client_id,omitempty"`
 
 	Scope        string         `json:"scope,omitempty"` // separated by blanks
 	Resource     string         `json:"resource,omitempty"`
@@ -50,6 +54,9 @@ type Request struct {
 
 	Key []byte `json:"key,omitempty"` // of DoUnlock
 }
+
+// Format redacts the key.
+func (r Request) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "%q for %q", r.Do, r.Profile) }
 
 // Answer is one line of what comes back.
 type Answer struct {
@@ -73,19 +80,24 @@ type Token struct {
 	IDTokenExpiresAt time.Time `json:"id_token_expires_at,omitzero"`
 }
 
+// Format redacts the token.
+func (Token) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[redacted]") }
+
 // Status is what an agent tells of itself.
 type Status struct {
-	PID         int           `json:"pid"`
+	PID         int           `json:"pid,omitempty"`
+	Forwarded   bool          `json:"forwarded,omitempty"` // Profiles are those that may be asked for
 	Locked      bool          `json:"locked"`
-	Profiles    []string      `json:"profiles"` // whose logins are held open
-	Files       bool          `json:"files"`    // the key of the sealed files is held
+	Profiles    []string      `json:"profiles"`  // whose logins are held open
+	Files       bool          `json:"files"`     // the key of the sealed files is held
+	NeedsKey    bool          `json:"needs_key"` // it opens no login in files before it is given that key
 	ForgetAfter time.Duration `json:"forget_after"`
 }
 
 // Failure is why there is no token.
 type Failure struct {
-	Error  string `json:"error"`
-	Hint   string `json:"hint,omitempty"`
-	Status int    `json:"status"` // of the exit
-	Ask    bool   `json:"ask"`    // the agent cannot, and who asks may try without it
+	Error    string `json:"error"`
+	Hint     string `json:"hint,omitempty"`
+	Status   int    `json:"status"`             // of the exit
+	Fallback bool   `json:"fallback,omitempty"` // who asks may do it without the agent
 }

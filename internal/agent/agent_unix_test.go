@@ -21,6 +21,8 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 )
 
+const places = 200
+
 // start runs a server until the test ends, and returns its socket.
 func start(t *testing.T, answer Handler) string {
 	t.Helper()
@@ -31,7 +33,7 @@ func start(t *testing.T, answer Handler) string {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- Serve(ctx, l, answer) }()
+	go func() { served <- Serve(ctx, l, places, answer) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {
@@ -134,6 +136,14 @@ func TestOneAgentAtASocket(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
+	live, err := net.Listen("unix", filepath.Join(shortDir(t), "other.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Close()
+	if _, err := Listen(t.Context(), live.Addr().String()); !errors.Is(err, ErrRunning) {
+		t.Errorf("another program's socket: %v", err)
+	}
 	if _, err := Ask(t.Context(), left, Request{Do: DoToken}, nil); !errors.Is(err, ErrAbsent) && !errors.Is(err, atomicfile.ErrUnsafe) {
 		t.Errorf("a socket that was left: %v", err)
 	}
@@ -242,7 +252,7 @@ func TestAnotherUserIsRefused(t *testing.T) {
 func TestG60Flood(t *testing.T) {
 	path := start(t, echo)
 	var flood []net.Conn
-	for range maxConnections + 100 {
+	for range places + 100 {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", path)
 		if err != nil {
 			continue // the backlog is full

@@ -17,16 +17,23 @@ import (
 // that is none, keeps nobody waiting.
 const patience = 2 * time.Second
 
-// maxAnswer bounds a line of an answer: a token endpoint's answer is under 1 MiB.
-const maxAnswer = 2 << 20
+// The bounds of what an agent may take of a client. A token endpoint's answer is under
+// 1 MiB; a person may be asked, and a server after that.
+const (
+	maxAnswer = 2 << 20 // bytes of a line
+	maxNotes  = 20
+	maxWait   = 5 * time.Minute
+)
 
 // Ask asks the agent at a socket, and shows the notes that come before its last answer.
 // The error is ErrAbsent, ErrNoAnswer, atomicfile.ErrUnsafe or that of ctx.
 func Ask(ctx context.Context, path string, r Request, note func(line string)) (Answer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxWait, fmt.Errorf("%w within %s", ErrNoAnswer, maxWait))
+	defer cancel()
 	conn, err := dial(ctx, path)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return Answer{}, ctx.Err()
+		return Answer{}, context.Cause(ctx)
 	case errors.Is(err, atomicfile.ErrUnsafe):
 		return Answer{}, err
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
@@ -47,7 +54,7 @@ func Ask(ctx context.Context, path string, r Request, note func(line string)) (A
 	}
 	lines := bufio.NewScanner(conn)
 	lines.Buffer(make([]byte, 0, 4<<10), maxAnswer)
-	for {
+	for notes := 0; ; {
 		_ = conn.SetReadDeadline(time.Now().Add(patience))
 		if !lines.Scan() {
 			return Answer{}, unanswered(ctx, lines.Err())
@@ -59,7 +66,7 @@ func Ask(ctx context.Context, path string, r Request, note func(line string)) (A
 		if a.Last {
 			return a, nil
 		}
-		if a.Note != "" {
+		if notes++; a.Note != "" && notes <= maxNotes {
 			note(a.Note)
 		}
 	}
@@ -67,7 +74,7 @@ func Ask(ctx context.Context, path string, r Request, note func(line string)) (A
 
 func unanswered(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	if err == nil {
 		err = errors.New("it hung up")

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"maps"
 	"slices"
@@ -18,10 +19,18 @@ type Memory struct {
 	forgetAfter time.Duration
 	elapsed     func() time.Duration // since some moment, with what the machine has slept
 
-	mu     sync.Mutex
-	page   *page // holds the key
-	items  map[string]item
-	locked bool
+	mu      sync.Mutex
+	page    *page // holds the key
+	items   map[string]item
+	opening map[string]*opening
+	locked  bool
+}
+
+// opening is what several wait for and one does.
+type opening struct {
+	done  chan struct{}
+	plain []byte
+	err   error
 }
 
 type item struct {
@@ -35,7 +44,7 @@ func NewMemory(forgetAfter time.Duration, elapsed func() time.Duration) (*Memory
 	if err != nil {
 		return nil, err
 	}
-	m := &Memory{forgetAfter: forgetAfter, elapsed: elapsed, page: p}
+	m := &Memory{forgetAfter: forgetAfter, elapsed: elapsed, page: p, opening: make(map[string]*opening)}
 	m.renew()
 	return m, nil
 }
@@ -86,6 +95,38 @@ func (m *Memory) Put(name string, plain []byte) {
 
 // named stands before what is sealed, which opens under its own name alone.
 func named(name string) []byte { return append([]byte(name), 0) }
+
+// Open returns what open gives. Who wants the same at the same time shares one call, which
+// may ask a person; it goes on until it is done, also if nobody waits any more.
+func (m *Memory) Open(ctx context.Context, name string, open func(context.Context) ([]byte, error)) ([]byte, error) {
+	m.mu.Lock()
+	o := m.opening[name]
+	if o == nil {
+		o = &opening{done: make(chan struct{})}
+		m.opening[name] = o
+		go m.finish(context.WithoutCancel(ctx), name, o, open)
+	}
+	m.mu.Unlock()
+	select {
+	case <-o.done:
+		return bytes.Clone(o.plain), o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (m *Memory) finish(ctx context.Context, name string, o *opening, open func(context.Context) ([]byte, error)) {
+	defer func() {
+		if recover() != nil { // what it says may hold a secret
+			o.err = errFault
+		}
+		m.mu.Lock()
+		delete(m.opening, name)
+		m.mu.Unlock()
+		close(o.done)
+	}()
+	o.plain, o.err = open(ctx)
+}
 
 // Drop forgets what is held under a name.
 func (m *Memory) Drop(name string) {

@@ -13,10 +13,10 @@ var errUnsupported = errors.New("there is no agent on Windows: its sockets do no
 
 type page struct{ bytes []byte }
 
-func newPage() (*page, error)   { return nil, errUnsupported }
-func (*page) free() error       { return nil }
-func Harden() error             { return errUnsupported }
-func PathFits(path string) bool { return false }
+func newPage() (*page, error) { return nil, errUnsupported }
+func (*page) free() error     { return nil }
+func Harden() error           { return errUnsupported }
+func CheckPath(string) error  { return errUnsupported }
 
 func RemoveLock(string) {}
 

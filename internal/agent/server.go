@@ -15,7 +15,6 @@ import (
 // The bounds of what a client may take of the agent.
 const (
 	maxRequest     = 8 << 10 // bytes
-	maxConnections = 512     // at once; who comes then is sent away, and does without
 	requestTimeout = 2 * time.Second
 	aliveEvery     = 500 * time.Millisecond
 	writeTimeout   = 2 * time.Second
@@ -26,12 +25,13 @@ const (
 // nobody waits any more.
 type Handler func(ctx context.Context, r Request, note func(line string)) Answer
 
-// Serve answers until ctx ends, and returns when what it has begun is answered. The
-// error is that of a socket which takes no more connections.
-func Serve(ctx context.Context, l net.Listener, answer Handler) error {
+// Serve answers so many at once until ctx ends, and returns when what it has begun is
+// answered. Who comes while all places are taken is sent away, and does without. The error
+// is that of a socket which takes no more connections.
+func Serve(ctx context.Context, l net.Listener, places int, answer Handler) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	slots := make(chan struct{}, maxConnections)
+	slots := make(chan struct{}, places)
 	var open sync.WaitGroup
 	defer open.Wait()
 	for {
@@ -78,9 +78,11 @@ func serveOne(ctx context.Context, conn net.Conn, answer Handler) {
 	}()
 	w := &writer{conn: conn}
 	finished := make(chan struct{})
-	go w.aliveUntil(finished)
+	var beat sync.WaitGroup
+	beat.Go(func() { w.aliveUntil(finished) })
 	last := answerOne(ctx, r, func(line string) { w.send(Answer{Note: line}) }, answer)
 	close(finished)
+	beat.Wait()
 	last.Last = true
 	w.send(last)
 }
@@ -89,13 +91,16 @@ func serveOne(ctx context.Context, conn net.Conn, answer Handler) {
 func answerOne(ctx context.Context, r Request, note func(string), answer Handler) (last Answer) {
 	defer func() {
 		if recover() != nil { // what it says may hold a secret
-			last = Answer{Failure: &Failure{Error: "the agent failed", Hint: "please report it", Status: 1}}
+			last = Answer{Failure: &Failure{Error: errFault.Error(), Hint: "please report it", Status: 1}}
 		}
 	}()
 	return answer(ctx, r, note)
 }
 
-var errBadRequest = errors.New("not a request")
+var (
+	errBadRequest = errors.New("not a request")
+	errFault      = errors.New("the agent failed")
+)
 
 // readRequest reads a line of JSON that is one request, and nothing behind it.
 func readRequest(conn net.Conn) (Request, error) {
@@ -104,6 +109,7 @@ func readRequest(conn net.Conn) (Request, error) {
 	if err != nil {
 		return Request{}, err
 	}
+	defer clear(line) // it may hold a key
 	_ = conn.SetReadDeadline(time.Time{})
 	return parseRequest(line)
 }
@@ -119,7 +125,6 @@ func parseRequest(line []byte) (r Request, err error) {
 type writer struct {
 	mu   sync.Mutex
 	conn net.Conn
-	done bool
 }
 
 func (w *writer) send(a Answer) {
@@ -129,10 +134,6 @@ func (w *writer) send(a Answer) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.done {
-		return
-	}
-	w.done = a.Last
 	_ = w.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, _ = w.conn.Write(append(line, '\n'))
 }

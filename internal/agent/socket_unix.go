@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -41,7 +42,7 @@ func listen(ctx context.Context, path string) (*net.UnixListener, error) {
 	case err == nil && info.Mode().Type() != fs.ModeSocket:
 		return nil, fmt.Errorf("%w: something other than a socket is there", atomicfile.ErrUnsafe)
 	case err == nil:
-		if err := os.Remove(path); err != nil {
+		if err := removeDead(path); err != nil {
 			return nil, err
 		}
 	case !errors.Is(err, fs.ErrNotExist):
@@ -51,16 +52,29 @@ func listen(ctx context.Context, path string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil { // until then the folder's mode guards it
+	if err := os.Chmod(path, 0o600); err != nil { // until then checkPeer alone refuses others
 		return nil, errors.Join(err, l.Close())
 	}
 	return l.(*net.UnixListener), nil
 }
 
+// removeDead deletes the socket of a process that has ended, and none that another program
+// listens on.
+func removeDead(path string) error {
+	conn, err := net.DialTimeout("unix", path, patience)
+	if err == nil {
+		_ = conn.Close()
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w: %s", ErrRunning, path)
+	}
+	return os.Remove(path)
+}
+
 const lockSuffix = ".lock"
 
-// RemoveLock deletes what an agent that has ended leaves of its socket. Another that
-// starts just then may be replaced by a third, which loses nothing.
+// RemoveLock deletes what an agent that has ended leaves of its socket, for a purge. Two
+// that start just then may both listen, and the later one is asked: nothing is lost.
 func RemoveLock(path string) { _ = os.Remove(path + lockSuffix) }
 
 // listener holds the lock of its socket, which is how a second one knows of it.
@@ -89,7 +103,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPeer(conn, os.Geteuid(), 0); err != nil {
+	if err := checkPeer(conn, os.Geteuid(), 0); err != nil { // sshd may be root's, behind a forwarded socket
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
@@ -101,20 +115,27 @@ func checkPeer(conn net.Conn, users ...int) error {
 	if err != nil {
 		return err
 	}
-	uid, peerErr := -1, error(nil)
-	if err := raw.Control(func(fd uintptr) { uid, peerErr = peerUID(int(fd)) }); err != nil {
-		return err
+	var uid int
+	var peerErr error
+	if err := raw.Control(func(fd uintptr) { uid, peerErr = peerUID(int(fd)) }); err != nil || peerErr != nil {
+		return errors.Join(err, peerErr)
 	}
-	for _, user := range users {
-		if peerErr == nil && uid == user {
-			return nil
-		}
+	if !slices.Contains(users, uid) {
+		return fmt.Errorf("%w: user %d is on the other side of the agent's socket", atomicfile.ErrUnsafe, uid)
 	}
-	return errors.Join(fmt.Errorf("%w: user %d is on the other side of the agent's socket", atomicfile.ErrUnsafe, uid), peerErr)
+	return nil
 }
 
-// PathFits reports whether a path is short enough for a socket (sun_path in unix(7)).
-func PathFits(path string) bool {
-	const shortest = 104 // of the systems; Linux takes 108
-	return len(path) < shortest && filepath.IsAbs(path)
+// longest is the longest path of a socket on all systems (sun_path in unix(7)), in bytes.
+const longest = 103
+
+// CheckPath says why no socket can be at a path.
+func CheckPath(path string) error {
+	switch {
+	case !filepath.IsAbs(path):
+		return fmt.Errorf("%q is no absolute path", path)
+	case len(path) > longest:
+		return fmt.Errorf("%s has more than the %d bytes that a socket's path may have", path, longest)
+	}
+	return nil
 }

@@ -32,6 +32,9 @@ var (
 	ErrUnusable   = errors.New("the storage cannot be used") // its files, that is
 )
 
+// Backend names where the records lie: "keyring" or "file".
+func (s *Store) Backend() string { return s.backend }
+
 // MaxRecord is the largest record that a Store takes, head and body together, in bytes:
 // a secret of 64 KiB and the one that replaces it, and what is said of them. Every
 // backend holds as much, so that a record can move between them.

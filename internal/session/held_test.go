@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -15,6 +16,10 @@ type heldInMap map[string][]byte
 
 func (m heldInMap) Get(name string) []byte        { return m[name] }
 func (m heldInMap) Put(name string, plain []byte) { m[name] = slices.Clone(plain) }
+
+func (m heldInMap) Open(ctx context.Context, _ string, open func(context.Context) ([]byte, error)) ([]byte, error) {
+	return open(ctx)
+}
 
 // holding is the same login in a process that holds what it has read.
 func (f *fixture) holding() (*Session, heldInMap) {

@@ -124,13 +124,13 @@ func TestAgentOverSSH(t *testing.T) {
 		}
 	}
 	m.ok("agent", "lock")
-	if r := s.run(m, socket, fob+" token work"); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "the agent is locked") {
+	if r := s.run(m, socket, fob+" token work"); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "gives no token") {
 		t.Errorf("locked: %d %q\n%s", r.status, r.stdout, r.stderr)
 	}
 	if n := i.count("token/refresh"); n != 0 {
 		t.Errorf("%d refreshes, and none was due", n)
 	}
-	if text := readText(t, told); !strings.Contains(text, "work: a token was given.") || !strings.Contains(text, "other: refused") || strings.Contains(text, strings.TrimSpace(token)) {
+	if text := readText(t, told); !strings.Contains(text, "work: a token was given.") || !strings.Contains(text, "refused: the profile is not forwarded") || strings.Contains(text, strings.TrimSpace(token)) {
 		t.Errorf("where the login is, one reads\n%s", text)
 	}
 }

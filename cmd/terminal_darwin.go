@@ -1,0 +1,13 @@
+package cmd
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// forgetTyped drops what was typed and not yet read (tcflush(3)).
+func forgetTyped(tty *os.File) {
+	const input = 1 // FREAD
+	_ = unix.IoctlSetPointerInt(int(tty.Fd()), unix.TIOCFLUSH, input)
+}
