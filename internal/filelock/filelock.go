@@ -128,8 +128,19 @@ func await(ctx context.Context, file *flock.Flock) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	// Who has the turn may wait for a file that a purge took away.
+	if free, _ := file.TryLock(); free {
+		return nil
+	}
+	giveBack, err := takeTurn(ctx, file.Path())
+	if err != nil {
+		return err
+	}
 	locked := make(chan error, 1)
-	go func() { locked <- lockUninterrupted(file) }()
+	go func() {
+		defer giveBack() // not before the system is done, even if nobody waits any more
+		locked <- lockUninterrupted(file)
+	}()
 	select {
 	case err := <-locked:
 		return err

@@ -76,6 +76,29 @@ func TestNewLockIsPrivate(t *testing.T) {
 	acquire(t, path).Release() // a lock file that is there already serves
 }
 
+// A wait that was given up may be for a file that a purge has deleted: the lock at the
+// path is free meanwhile.
+func TestAPurgeLeavesNobodyInLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "work.lock")
+	held := acquire(t, path)
+	if _, err := Acquire(t.Context(), path, 5*time.Millisecond); !errors.Is(err, ErrTimeout) {
+		t.Fatalf("a held lock: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := Acquire(t.Context(), path, time.Second)
+	if err != nil {
+		t.Fatalf("after the purge: %v", err)
+	}
+	lock.Release()
+	if n := usersAt(path); n != 1 {
+		t.Errorf("%d wait for the file that is gone", n)
+	}
+	held.Release()
+	eventually(t, "nobody left", func() bool { return entries() == 0 })
+}
+
 const holdVariable = "FILELOCK_TEST_HOLD"
 
 // TestHolder is the other process of TestKilledHolderFreesTheLock. It holds the lock
