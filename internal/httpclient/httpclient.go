@@ -31,6 +31,10 @@ const (
 	maxBody        = 1 << 20 // bytes, after decompression
 	maxRedirects   = 3
 	defaultTimeout = 30 * time.Second
+
+	// A process that lives long, such as the agent, makes a client for each request that
+	// it serves, and nobody closes it. A few requests in a row share a connection.
+	idleTimeout = 15 * time.Second
 )
 
 // Options set up a client. The zero value is a good one.
@@ -80,6 +84,7 @@ func NewTransport(o Options) (*http.Transport, error) {
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: o.ServerName, GetClientCertificate: show(certificate)},
 		TLSHandshakeTimeout:    10 * time.Second,
+		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
 	}, nil

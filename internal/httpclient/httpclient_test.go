@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -20,6 +21,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -84,6 +86,51 @@ func TestB28Certificates(t *testing.T) {
 		if err := get(t, test.url, test.ca); !errors.As(err, &verification) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A process that lives long makes many clients, each with connections of its own.
+func TestIdleConnectionsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport, err := NewTransport(Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan time.Time, 2) // one for each connection
+		transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				answerAll(theirs)
+				ended <- time.Now()
+			}()
+			return ours, nil
+		}
+		hc := &http.Client{Transport: transport}
+		var answer struct{ OK bool }
+		for range 2 { // in a row, on one connection
+			if err := GetJSON(t.Context(), hc, "http://localhost/", &answer); err != nil || !answer.OK {
+				t.Fatalf("%+v, %v", answer, err)
+			}
+		}
+		last := time.Now()
+		if idle := (<-ended).Sub(last); idle != idleTimeout || len(ended) != 0 {
+			t.Errorf("the connection was idle for %s", idle)
+		}
+		if err := GetJSON(t.Context(), hc, "http://localhost/", &answer); err != nil {
+			t.Errorf("after that: %v", err)
+		}
+		<-ended
+	})
+}
+
+// answerAll serves a connection until its other end closes.
+func answerAll(conn net.Conn) {
+	defer conn.Close()
+	for in := bufio.NewReader(conn); ; {
+		if _, err := http.ReadRequest(in); err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{\"ok\":true}")
 	}
 }
 
