@@ -95,7 +95,7 @@ func (t *accessToken) outlives(c Clock, minTTL time.Duration) bool {
 		return true
 	}
 	age, known := c.since(t.IssuedAt, t.Uptime)
-	return known && age+minTTL < t.lifetime()
+	return known && t.IssuedAt.Add(age).Add(minTTL).Before(t.ExpiresAt) // sums of durations overflow
 }
 
 func (t *accessToken) lifetime() time.Duration { return t.ExpiresAt.Sub(t.IssuedAt) }

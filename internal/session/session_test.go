@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -151,6 +152,21 @@ func TestTokenIsCachedUntilItIsAboutToExpire(t *testing.T) {
 	f.token(TokenOptions{MinTTL: &hours})
 	if len(f.warned) != 1 || !strings.Contains(f.warned[0], "live for 1h0m0s only") {
 		t.Errorf("a min-ttl that no token reaches: %q", f.warned)
+	}
+}
+
+// 2562047h47m16s is nearly all that a duration holds: with the token's age it is more.
+func TestNoTokenOutlivesTheLongestMinTTL(t *testing.T) {
+	for _, age := range []time.Duration{0, time.Nanosecond, 10 * time.Minute} {
+		for _, ttl := range []time.Duration{1_000_000 * time.Hour, 2562047*time.Hour + 47*time.Minute + 16*time.Second, math.MaxInt64} {
+			f := newFixture(t, authservertest.Options{})
+			f.mustLogin()
+			f.clock = f.clock.Add(age)
+			f.token(TokenOptions{MinTTL: &ttl})
+			if f.server.Count("token/refresh") != 1 {
+				t.Errorf("after %s, --min-ttl %s: the cached token was given", age, ttl)
+			}
+		}
 	}
 }
 
