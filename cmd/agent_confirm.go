@@ -129,9 +129,9 @@ func (a *app) confirmLines(gone func()) func(context.Context, string) bool {
 		if tty, ok := a.stdin.(*os.File); ok {
 			forgetTyped(tty)
 		}
-		fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-		asked := time.Now()
 		for {
+			fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+			asked := time.Now()
 			select {
 			case answer := <-lines:
 				if time.Since(asked) >= tooSoon {

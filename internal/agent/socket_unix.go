@@ -42,7 +42,7 @@ func listen(ctx context.Context, path string) (*net.UnixListener, error) {
 	case err == nil && info.Mode().Type() != fs.ModeSocket:
 		return nil, fmt.Errorf("%w: something other than a socket is there", atomicfile.ErrUnsafe)
 	case err == nil:
-		if err := removeDead(path); err != nil {
+		if err := removeDead(ctx, path); err != nil {
 			return nil, err
 		}
 	case !errors.Is(err, fs.ErrNotExist):
@@ -60,8 +60,8 @@ func listen(ctx context.Context, path string) (*net.UnixListener, error) {
 
 // removeDead deletes the socket of a process that has ended, and none that another program
 // listens on.
-func removeDead(path string) error {
-	conn, err := net.DialTimeout("unix", path, patience)
+func removeDead(ctx context.Context, path string) error {
+	conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = conn.Close()
 	}
