@@ -12,6 +12,7 @@ require (
 	github.com/pkg/browser v0.0.0-20240102092130-5ac0b6a4141c // opens the login page
 	github.com/rogpeppe/go-internal v1.16.0 // testscript, in tests alone
 	github.com/spf13/cobra v1.10.2 // commands, flags, completion
+	github.com/spf13/pflag v1.0.9 // flags as cobra has them: completions, man pages
 	github.com/zalando/go-keyring v0.2.8 // the OS keyring
 	go.yaml.in/yaml/v3 v3.0.5 // kubeconfigs
 	golang.org/x/crypto v0.58.0 // XChaCha20-Poly1305, Argon2id, sealed boxes
@@ -26,7 +27,6 @@ require (
 	modernc.org/sqlite v1.62.0 // a registry in a file, without C
 )
 
-require github.com/spf13/pflag v1.0.9
 
 require (
 	github.com/danieljoos/wincred v1.2.3 // indirect

@@ -180,7 +180,13 @@ func TestAgentAndAPerson(t *testing.T) {
 	if status := unlock.status(); status != 0 {
 		t.Errorf("%d\n%s", status, unlock.shown())
 	}
+	m.agreesToEach(token)
+}
 
+// agreesToEach has a person answer what another machine asks for.
+func (m *machine) agreesToEach(token string) {
+	t := m.t
+	t.Helper()
 	forward := m.inTerminal(100, 12, fob, "agent", "forward", "--profile", "work", "--confirm")
 	forward.find("are given out at")
 	there := newMachine(t, "FOB_AGENT="+m.runtimePath("forward.sock"))
