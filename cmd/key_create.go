@@ -26,6 +26,7 @@ type keyCreateOptions struct {
 	count       int
 	quiet       bool
 	dryRun      bool
+	force       bool
 	yes, json   bool
 }
 
@@ -61,6 +62,7 @@ see 'fob help destinations'.
 	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the key")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be made, and do nothing")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
+	forceFlag(c, &opts.force)
 	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
 	return c
 }
@@ -86,6 +88,11 @@ func runKeyCreate(cmd *cobra.Command, a *app, opts keyCreateOptions) error {
 	to, err := a.whereNewKeyGoes(&draft, opts)
 	if err != nil {
 		return err
+	}
+	if places := newPlaces(draft.Destinations, nil); !opts.force {
+		if err := a.refuseTaken(ctx, places); err != nil {
+			return err
+		}
 	}
 	if opts.dryRun {
 		a.foretellKey(draft, opts.count)

@@ -16,6 +16,7 @@ import (
 type keyPushOptions struct {
 	destinationFlags
 	dryRun bool
+	force  bool
 }
 
 func newKeyPushCmd(a *app) *cobra.Command {
@@ -39,6 +40,7 @@ from now on: a rotation goes there, too.
 	}
 	opts.register(c, "deliver the key here")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show where the key would go, and read none")
+	forceFlag(c, &opts.force)
 	return c
 }
 
@@ -62,6 +64,11 @@ func runKeyPush(ctx context.Context, a *app, id string, opts keyPushOptions) err
 	to, err := a.keyDestinations(names, opts.as, records[0].Environment)
 	if err != nil {
 		return err
+	}
+	if places := newPlaces(namesOf(to), records[0].Destinations); !opts.force {
+		if err := a.refuseTaken(ctx, places); err != nil {
+			return err
+		}
 	}
 	if opts.dryRun {
 		for _, d := range to {

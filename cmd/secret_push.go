@@ -15,7 +15,7 @@ type secretPushOptions struct {
 	destinationFlags
 	name         string
 	once, dryRun bool
-	json         bool
+	force, json  bool
 }
 
 func newSecretPushCmd(a *app) *cobra.Command {
@@ -43,6 +43,7 @@ one of them would not take such a value.
 	c.Flags().BoolVar(&opts.once, "once", false, "do not note a new destination")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "say where it would go, and deliver nothing")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON: what became of each destination")
+	forceFlag(c, &opts.force)
 	return c
 }
 
@@ -62,6 +63,11 @@ func runSecretPush(ctx context.Context, a *app, opts secretPushOptions) error {
 	to, err := a.destinations(names, opts.as)
 	if err != nil {
 		return err
+	}
+	if places := newPlaces(namesOf(to), settings.To); !opts.force {
+		if err := a.refuseTaken(ctx, places); err != nil {
+			return err
+		}
 	}
 	held, err := a.heldSecret(ctx, opts.name)
 	if err != nil {

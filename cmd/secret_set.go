@@ -27,6 +27,7 @@ type secretSetOptions struct {
 	rotateWith string
 	retireWith string
 	keep       bool
+	force      bool
 }
 
 func newSecretSetCmd(a *app) *cobra.Command {
@@ -59,6 +60,7 @@ push', and 'fob secret rotate' for a value that others still use.
 	flags.StringVar(&opts.rotateWith, "rotate-with", "", "the `COMMAND` that gives a new value, or gitlab")
 	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that ends an old value")
 	flags.BoolVar(&opts.keep, "keep", false, "read no value: change the settings alone")
+	forceFlag(c, &opts.force)
 	refuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
 	_ = c.RegisterFlagCompletionFunc("storage", completeStorage)
 	_ = c.RegisterFlagCompletionFunc("rotate-with", a.completeCommands(rotatorGitLab))
@@ -84,6 +86,11 @@ func runSecretSet(ctx context.Context, a *app, opts secretSetOptions) error {
 	}
 	if after.Storage == storageEnv {
 		return withHint(usagef("the storage 'env' keeps nothing"), "set %s, or choose 'keyring' or 'file' with --storage", secretVariable(opts.name))
+	}
+	if places := newPlaces(after.To, before.To); !opts.force {
+		if err := a.refuseTaken(ctx, places); err != nil {
+			return err
+		}
 	}
 	if opts.keep {
 		return a.saveSecretSettings(after)
