@@ -117,9 +117,30 @@ func parseEnvFile(path string, text []byte) ([]variableRef, error) {
 		if strings.ContainsRune(value, 0) {
 			return nil, usagef("%s:%d: there is a NUL in the value", path, number)
 		}
+		if wrong := wrongReference(value); wrong != "" {
+			return nil, withHint(usagef("%s:%d: %s is neither fob://token/PROFILE nor fob://secret/NAME", path, number, wrong),
+				"'fob status' and 'fob secret list' show the names that there are")
+		}
 		refs = append(refs, variableRef{name, value})
 	}
 	return refs, lines.Err()
+}
+
+// wrongReference finds what begins as a reference and is none: a program would take it for
+// the password itself. No more of the text is shown, where a password may stand.
+func wrongReference(text string) string {
+	for text != "" {
+		before, reference, behind := cutReference(text)
+		if at := strings.Index(before, referenceScheme); at >= 0 {
+			wrong := before[at+len(referenceScheme):]
+			return referenceScheme + wrong[:len(wrong)-len(strings.TrimLeft(wrong, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/"))]
+		}
+		if reference != "" && checkReference(reference) != nil {
+			return referenceScheme + reference
+		}
+		text = behind
+	}
+	return ""
 }
 
 func isVariableName(name string) bool {

@@ -43,6 +43,29 @@ func TestWhatIsNoReference(t *testing.T) {
 	}
 }
 
+func TestWrongReference(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                    "",
+		"plain":                               "",
+		"fob://token/work":                    "",
+		"x:fob://secret/db/prod@host/db":      "",
+		"fob://secret/a fob://token/b":        "",
+		"fob://tokn/work":                     "fob://tokn/work",
+		"FOB fob://Token/work!":               "fob://Token/work",
+		"fob://token/work fob://secrets/a b":  "fob://secrets/a",
+		"x:fob://secret/a:fob://y:hidden@z":   "fob://y",
+		"fob://token/":                        "fob://token/",
+		"fob://secret/a/":                     "fob://secret/a/",
+		"fob://":                              "fob://",
+		"fob://fob://secret/a":                "fob://",
+		"postgres://u:fob://sekret/db@h/base": "fob://sekret/db",
+	} {
+		if got := wrongReference(text); got != want {
+			t.Errorf("%q: %q, not %q", text, got, want)
+		}
+	}
+}
+
 func TestLinesToMask(t *testing.T) {
 	got := linesToMask(secret.New("-----BEGIN\nabcdef\r\nab\n\n-----END"))
 	if want := []string{"-----BEGIN\nabcdef\r\nab\n\n-----END", "-----BEGIN", "abcdef", "-----END"}; !slices.Equal(got, want) {
