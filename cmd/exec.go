@@ -34,7 +34,7 @@ const (
 func newExecCmd(a *app) *cobra.Command {
 	var opts execOptions
 	c := &cobra.Command{
-		Use:   "exec --env NAME=token/PROFILE -- COMMAND [ARGUMENT…]",
+		Use:   "exec [flags] -- COMMAND [ARGUMENT…]",
 		Short: "Run a program with tokens and secrets in its environment",
 		Long: `Run a program with the variables that are named, and no other secret of fob's. Fresh
 tokens (token/PROFILE) and secrets (secret/NAME) stand in that program's environment

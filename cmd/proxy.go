@@ -33,7 +33,7 @@ type proxyOptions struct {
 func newProxyCmd(a *app) *cobra.Command {
 	var opts proxyOptions
 	c := &cobra.Command{
-		Use:   "proxy PROFILE --allow HOST -- COMMAND [ARGUMENT…]",
+		Use:   "proxy PROFILE --allow HOST [flags] -- COMMAND [ARGUMENT…]",
 		Short: "Run a program whose requests get a token that it never sees",
 		Long: `Run a program beside a proxy on a loopback port that this run alone knows the password
 of. Requests to the allowed hosts go on over https with a fresh token; all others are
