@@ -152,11 +152,21 @@ func (a *app) proxyVariables(p *proxy.Proxy, origins []proxy.Origin, baseURLs []
 			return nil, withHint(usagef("--base-url takes NAME=HOST/PATH"), "as in --base-url API_URL=api.example.com/v1")
 		}
 		if !slices.Contains(origins, origin) {
-			return nil, withHint(usagef("--base-url %s: the host is not allowed", name), "allow it: --allow %s", origin.Host)
+			return nil, withHint(usagef("--base-url %s: the host is not allowed", name), "%s", hintOfBaseURL(name, origin, path, origins))
 		}
 		added[name] = strings.TrimSuffix(p.BaseURL().Reveal()+"/"+origin.Host+"/"+path, "/")
 	}
 	return added, nil
+}
+
+// hintOfBaseURL asks for the scheme where the host is allowed with that alone.
+func hintOfBaseURL(name string, origin proxy.Origin, path string, origins []proxy.Origin) string {
+	for _, allowed := range origins {
+		if allowed.Host == origin.Host {
+			return fmt.Sprintf("write it with the scheme that --allow has: --base-url %s=%s://%s", name, allowed.Scheme, safetext.Line(strings.TrimSuffix(origin.Host+"/"+path, "/")))
+		}
+	}
+	return "allow it: --allow " + strings.TrimPrefix(origin.Scheme+"://"+origin.Host, "https://")
 }
 
 // proxyLog tells of requests: of all, or of those alone that got no answer.
