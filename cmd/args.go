@@ -61,6 +61,8 @@ func exclusive(c *cobra.Command, flags ...string) {
 	}
 }
 
+const hintEmpty = "give it a value, or leave it out; in a script, see whether the variable is set"
+
 // refuseEmpty refuses flags that narrow what is meant or what is accepted, and are given
 // without a value: with an unset variable in a script they would mean everything.
 func refuseEmpty(c *cobra.Command, flags ...string) {
@@ -69,7 +71,7 @@ func refuseEmpty(c *cobra.Command, flags ...string) {
 		for _, name := range flags {
 			flag := cmd.Flags().Lookup(name)
 			if flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
-				return withHint(usagef("--%s is empty", name), "give it a value, or leave it out; in a script, see whether the variable is set")
+				return withHint(usagef("--%s is empty", name), hintEmpty)
 			}
 		}
 		if before != nil {

@@ -113,6 +113,9 @@ func runScan(ctx context.Context, a *app, opts scanOptions) error {
 	if opts.stdin && len(opts.paths) > 0 || (opts.git || opts.staged || opts.unignored) && len(opts.paths) > 1 {
 		return withHint(usagef("that takes no more paths"), "see 'fob scan --help'")
 	}
+	if slices.Contains(opts.paths, "") {
+		return withHint(usagef("a path is empty"), hintEmpty)
+	}
 	format, err := a.keyFormat()
 	if err != nil {
 		return err
@@ -122,6 +125,10 @@ func runScan(ctx context.Context, a *app, opts scanOptions) error {
 		return &usageError{err.Error()}
 	}
 	result, err := a.scan(ctx, scanner, opts)
+	if errors.Is(err, leak.ErrNoRepository) {
+		return withHint(fmt.Errorf("%s %w", cmp.Or(safetext.Line(first(opts.paths)), "this folder"), leak.ErrNoRepository),
+			"name a git repository, or run it in one; without --git, --staged and --gitignore fob scans any folder")
+	}
 	if errors.Is(err, leak.ErrGit) {
 		return withHint(err, "name a git repository: 'fob scan --git PATH'")
 	}

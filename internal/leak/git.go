@@ -21,12 +21,15 @@ import (
 // ErrGit means that git did not do what was asked of it.
 var ErrGit = errors.New("git failed")
 
+// ErrNoRepository is said of a folder.
+var ErrNoRepository = errors.New("is in no git repository")
+
 // git is a command in a repository: that of a folder, or for "" that which the working
 // folder and the variables of a hook mean. Its configuration may be hostile: what would
 // run a program, also by fetching what a partial clone lacks, is turned off.
 func git(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	fixed := []string{"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false", "--no-optional-locks", "--no-replace-objects", "--no-pager"}
-	environ := append(os.Environ(), "GIT_ALLOW_PROTOCOL=none", "GIT_NO_LAZY_FETCH=1", "GIT_TERMINAL_PROMPT=0")
+	environ := append(os.Environ(), "LC_ALL=C", "GIT_ALLOW_PROTOCOL=none", "GIT_NO_LAZY_FETCH=1", "GIT_TERMINAL_PROMPT=0")
 	if dir != "" {
 		fixed = append(fixed, "-C", dir)
 		environ = slices.DeleteFunc(environ, meansRepository)
@@ -60,6 +63,9 @@ func gitOutput(ctx context.Context, dir string, args ...string) ([]byte, error) 
 }
 
 func gitError(err error, stderr string) error {
+	if strings.Contains(stderr, "fatal: not a git repository") {
+		return ErrNoRepository
+	}
 	said, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
 	return fmt.Errorf("%w: %s (%w)", ErrGit, said, err)
 }
@@ -87,6 +93,10 @@ func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
 	var result Result
 	out, err := gitOutput(ctx, dir, "diff", "--cached", "--no-renames", "--ignore-submodules", "--no-ext-diff", "--no-textconv", "--raw", "-z", "--no-abbrev", "--diff-filter=ACMRT")
 	if err != nil {
+		// Outside a repository 'git diff' takes other options, and complains of those.
+		if _, outside := gitOutput(ctx, dir, "rev-parse", "--git-dir"); outside != nil {
+			return result, outside
+		}
 		return result, err
 	}
 	var names, paths []string
