@@ -146,7 +146,7 @@ func hintOf(err error) string {
 		{credstore.ErrRefused, "see what the keyring complains of, then try again; or 'fob login PROFILE --storage file'"},
 		{credstore.ErrTooLarge, "no storage takes a login of more than 132 KiB: ask the server for smaller tokens"},
 		{credstore.ErrNoKey, "give the key as when the login was saved: set FOB_SEAL_KEY, or key_file in config.toml. The login itself is whole"},
-		{seal.ErrWrongKey, "give the key or passphrase that the login was saved under, or start over: 'fob logout PROFILE --local', then 'fob login PROFILE'"},
+		{seal.ErrWrongKey, "try again with the key or passphrase that the login was saved under; only if it is lost start over: 'fob logout PROFILE --local', then 'fob login PROFILE'"},
 		{seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login PROFILE'"},
 		{seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then 'fob logout PROFILE --local' and 'fob login PROFILE'"},
 		{seal.ErrFormat, hintForeign},
