@@ -259,7 +259,11 @@ func (a *app) withdraw(ctx context.Context, g *registrar.Registrar, records []ap
 	if printed > 0 {
 		what += fmt.Sprintf(" (the first %d are good)", printed)
 	}
-	return withHint(leftf("%s could not be %s, and nobody has what was revoked at once: %s", what, verb, why), "%s", map[string]string{
+	revoked := "it was revoked at once, and nobody has it"
+	if len(ids) > 1 {
+		revoked = "they were revoked at once, and nobody has them"
+	}
+	return withHint(leftf("%s could not be %s; %s: %s", what, verb, revoked, why), "%s", map[string]string{
 		"printed":   "see where stdout goes, then try again",
 		"delivered": "mend what is named above, then try again",
 	}[verb])
