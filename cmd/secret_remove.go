@@ -52,8 +52,12 @@ func runSecretRemove(ctx context.Context, a *app, opts secretRemoveOptions) erro
 	if shown := a.shownSecret(ctx, cfg, s); shown.Rotation != "" {
 		a.note("Its rotation is not at its end: all of its values go.")
 	}
+	stays := "stays"
+	if opts.dryRun || !opts.yes {
+		stays = "would stay"
+	}
 	for _, name := range s.To {
-		a.note("A copy stays at %s.", safetext.Line(name))
+		a.note("A copy %s at %s.", stays, safetext.Line(name))
 	}
 	if opts.dryRun {
 		a.note("Would delete the secret %q.", s.Name)
