@@ -49,7 +49,7 @@ func parseAWS(m Machine, p place) (Destination, error) {
 	}
 	region := cmp.Or(m.Getenv("AWS_REGION"), m.Getenv("AWS_DEFAULT_REGION"), awsProfile(m)["region"])
 	if region == "" {
-		return nil, p.refuse("nothing says in which region it is: set AWS_REGION")
+		return nil, p.lacking("nothing says in which region it is", "set AWS_REGION, or 'region' in the AWS profile")
 	}
 	if strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" { // it becomes a part of a host's name
 		return nil, p.refuse("%q is no region", safetext.Line(region))

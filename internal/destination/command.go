@@ -26,7 +26,7 @@ type command struct {
 func parseCommand(m Machine, p place) (Destination, error) {
 	argv := m.Commands[p.where]
 	if len(argv) == 0 || argv[0] == "" {
-		return nil, p.refuse("the configuration has no command of that name under [commands]")
+		return nil, p.lacking("the configuration has no command of that name under [commands]", `name it in config.toml: under [commands], a line NAME = ["PROGRAM", "ARGUMENT"]`)
 	}
 	return &command{p.name, argv, m.Environ}, nil
 }

@@ -166,6 +166,11 @@ func (p place) refuse(format string, args ...any) error {
 	return &NameError{Name: safetext.Line(p.name), Reason: fmt.Sprintf(format, args...)}
 }
 
+// lacking is a *NameError about a place that has all but what the hint tells to set up.
+func (p place) lacking(reason, hint string) error {
+	return &NameError{Name: safetext.Line(p.name), Reason: reason, Hint: hint}
+}
+
 // chosen is what the user chose for a platform, if anything.
 func (m Machine) chosen(ctx context.Context, scheme string) (secret.Secret, error) {
 	if m.Credential == nil {

@@ -42,7 +42,7 @@ func parseDotenv(m Machine, p place) (Destination, error) {
 	d := &dotenv{path, p.field, m.LockDir}
 	folder, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err != nil {
-		return nil, p.refuse("there is no such folder")
+		return nil, p.lacking("there is no such folder", "make its folder first: fob makes the file, and no folder")
 	}
 	if !isBelow(folder, m.DotenvRoots) {
 		return nil, &NameError{Name: safetext.Line(p.name), Reason: "the file is neither below the working folder nor below one of dotenv_roots in the configuration",

@@ -40,7 +40,7 @@ const (
 func parseVault(m Machine, p place) (Destination, error) {
 	v := &vaultField{m, p, cmp.Or(m.URLs["vault"], m.Getenv("VAULT_ADDR"), m.Getenv("BAO_ADDR"))}
 	if v.base == "" {
-		return nil, p.refuse("nothing says where Vault is: set VAULT_ADDR, or 'vault' under [destination.url] in the configuration")
+		return nil, p.lacking("nothing says where Vault is", "set VAULT_ADDR, or 'vault' under [destination.url] in the configuration")
 	}
 	segments := strings.Split(p.where, "/")
 	for _, segment := range segments {

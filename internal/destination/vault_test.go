@@ -152,7 +152,8 @@ func TestVaultNames(t *testing.T) {
 		t.Error(asked)
 	}
 	m.URLs = nil
-	if _, err := Parse("vault:kv/a#A", m); err == nil || !strings.Contains(err.Error(), "set VAULT_ADDR") {
+	var wrong *NameError
+	if _, err := Parse("vault:kv/a#A", m); !errors.As(err, &wrong) || !strings.HasPrefix(wrong.Hint, "set VAULT_ADDR") {
 		t.Error(err)
 	}
 }

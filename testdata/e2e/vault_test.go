@@ -186,7 +186,7 @@ func TestVaultRefuses(t *testing.T) {
 		"in the clear":     {"VAULT_ADDR=http://vault.example", "team/kv/app#KEY", "is no https address", "give its https address"},
 		"a login between":  {"VAULT_ADDR=" + page.URL, "team/kv/app#KEY", "a page for people", "see the platform's address"},
 		"too large for it": {"VAULT_ADDR=" + full.URL, "team/kv/app#KEY", "answered 413", "mend what the platform names"},
-		"no address":       {"VAULT_ADDR=", "team/kv/app#KEY", "nothing says where Vault is", "write vault:MOUNT/PATH#FIELD"},
+		"no address":       {"VAULT_ADDR=", "team/kv/app#KEY", "nothing says where Vault is", "set VAULT_ADDR"},
 	} {
 		m := newVaultMachine(t, v, c.env)
 		r := m.fob("", "secret", "push", "stripe/prod", "--to", "vault:"+c.to)
