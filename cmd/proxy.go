@@ -36,14 +36,15 @@ func newProxyCmd(a *app) *cobra.Command {
 		Use:   "proxy PROFILE --allow HOST [flags] -- COMMAND [ARGUMENT…]",
 		Short: "Run a program whose requests get a token that it never sees",
 		Long: `Run a program beside a proxy on a loopback port that this run alone knows the password
-of. Requests to the allowed hosts go on over https with a fresh token; all others are
-refused. For scripts, build tools and AI agents, which may use a credential, and have
-nothing to give away. PROFILE may be secret/NAME: an API key, in a --header.
+of. Requests to the allowed hosts go on over https with a fresh token; all others that
+come to it are refused. For scripts, build tools and AI agents, which may use a
+credential, and have nothing to give away. PROFILE may be secret/NAME: an API key, in a --header.
 
 The program comes to the proxy by HTTP_PROXY, with http:// before the host where https
 is meant, or by the address in a variable that --base-url names. A host may be given
-with a port; http:// is for hosts of this machine. CONNECT is refused, since nothing
-can be added to what the proxy cannot read. Each request is told on stderr.
+with a port; http:// is for hosts of this machine. https:// is refused (CONNECT): the
+proxy cannot read it. Each request is told on stderr. This is no firewall: a program
+that heeds neither HTTPS_PROXY nor ALL_PROXY goes out by itself, without the token.
 
 ` + execExitHelp,
 		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
@@ -131,10 +132,14 @@ func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
 	return origins, nil
 }
 
-// proxyVariables are what the program finds the proxy by. curl and others read the name
-// in small letters alone.
+// proxyVariables are what the program finds the proxy by: for https, too, since what is
+// asked past the proxy is neither refused nor told. curl and others read the names in
+// small letters alone.
 func (a *app) proxyVariables(p *proxy.Proxy, origins []proxy.Origin, baseURLs []string) (map[string]string, error) {
-	added := map[string]string{"HTTP_PROXY": p.URL().Reveal(), "http_proxy": p.URL().Reveal()}
+	added := make(map[string]string)
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
+		added[name], added[strings.ToLower(name)] = p.URL().Reveal(), p.URL().Reveal()
+	}
 	for _, name := range []string{"NO_PROXY", "no_proxy"} {
 		if list := a.getenv(name); list != "" {
 			added[name] = proxy.Exceptions(list, origins)
