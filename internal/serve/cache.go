@@ -39,6 +39,7 @@ type cache struct {
 	mu      sync.RWMutex
 	epoch   int64 // how many rounds of changes were taken in
 	entries map[keyID]*entry
+	limits  map[keyID]*bucket   // of keys that have one: what was used counts, whatever is forgotten
 	texts   map[string][]string // header values, one for all keys that share it
 }
 
@@ -81,7 +82,7 @@ func (e *entry) used() apikey.Use {
 func newCache(o Options, m *metrics, u *uses) *cache {
 	// No key is in memory yet: of the log only the end matters, however long it is.
 	c := &cache{keys: o.Keys, peppers: o.Peppers, now: o.Now, maxStale: o.MaxStale, size: o.CacheSize, metrics: m, seen: math.MaxInt64,
-		slots: make(chan struct{}, maxLookups), uses: u, started: time.Now(), entries: make(map[keyID]*entry), texts: make(map[string][]string)}
+		slots: make(chan struct{}, maxLookups), uses: u, started: time.Now(), entries: make(map[keyID]*entry), limits: make(map[keyID]*bucket), texts: make(map[string][]string)}
 	c.heard.Store(-1)
 	c.nobody.Store(&entry{})
 	return c
@@ -179,7 +180,7 @@ func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.limit = &bucket{rate: float64(rate.Count) / rate.Per.Seconds(), most: float64(rate.Count)}
+		e.limit = c.limitOf(idOf(r.ID), rate)
 	}
 	if r.Pepper != "" {
 		p, err := c.peppers(ctx, r.Pepper)
@@ -189,6 +190,25 @@ func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 		e.pepper = &p
 	}
 	return e, nil
+}
+
+// limitOf is the bucket of a key, as long as its rate is the same: a change of anything
+// else of the key, or another key in its place in memory, fills none.
+func (c *cache) limitOf(id keyID, rate apikey.Rate) *bucket {
+	want := &bucket{rate: float64(rate.Count) / rate.Per.Seconds(), most: float64(rate.Count)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if there := c.limits[id]; there != nil && there.rate == want.rate && there.most == want.most {
+		return there
+	}
+	for other := range c.limits {
+		if len(c.limits) < c.size {
+			break
+		}
+		delete(c.limits, other)
+	}
+	c.limits[id] = want
+	return want
 }
 
 // maxTexts bounds the texts that are held once.
