@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // startBus gives the machine a D-Bus of its own.
@@ -31,14 +32,41 @@ func (m *machine) startBus() {
 func (m *machine) startKeyring() {
 	m.t.Helper()
 	m.startBus()
-	daemon := exec.Command("gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets")
-	daemon.Stdin = strings.NewReader("the user's password")
-	m.startDaemon(daemon)
-	// It serves once the bus knows its name.
-	wait := m.command("dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.GetNameOwner", "string:org.freedesktop.secrets")
-	for wait.Run() != nil {
-		wait = m.command(wait.Args...)
+	const tries = 3 // on a busy machine it can come up locked, for good
+	for range tries {
+		daemon := exec.Command("gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets")
+		daemon.Stdin = strings.NewReader("the user's password")
+		m.startDaemon(daemon)
+		m.untilOwned(true) // it serves once the bus knows its name
+		if m.keyringOpens() {
+			return
+		}
+		_ = daemon.Process.Kill()
+		m.untilOwned(false)
 	}
+	m.t.Fatal("gnome-keyring does not unlock")
+}
+
+// untilOwned waits until somebody, or nobody, is the Secret Service.
+func (m *machine) untilOwned(owned bool) {
+	for {
+		ask := m.command("dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.GetNameOwner", "string:org.freedesktop.secrets")
+		if (ask.Run() == nil) == owned {
+			return
+		}
+	}
+}
+
+// keyringOpens waits a while for the keyring to be unlocked.
+func (m *machine) keyringOpens() bool {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		out, _ := m.command("dbus-send", "--session", "--print-reply=literal", "--dest=org.freedesktop.secrets", "/org/freedesktop/secrets/collection/login",
+			"org.freedesktop.DBus.Properties.Get", "string:org.freedesktop.Secret.Collection", "string:Locked").Output()
+		if strings.Contains(string(out), "boolean false") {
+			return true
+		}
+	}
+	return false
 }
 
 // lockKeyring locks it as a screen saver would.
