@@ -14,7 +14,7 @@ import (
 
 // Memory holds secret bytes under names, and forgets what was not asked for in a while.
 // They are sealed (XSalsa20-Poly1305) under a key in one page that is never written to
-// a disk, and that no copy is made of: to overwrite it is to forget everything.
+// a disk, and of which Go's heap gets no copy: to overwrite it is to forget everything.
 type Memory struct {
 	forgetAfter time.Duration
 	elapsed     func() time.Duration // since some moment, with what the machine has slept
