@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -54,7 +53,7 @@ func (a *app) newConfirmer(gone func()) (*confirmer, error) {
 	c.put = func(ctx context.Context, question string) bool {
 		child := exec.CommandContext(ctx, path, question)
 		child.Env = append(os.Environ(), "SSH_ASKPASS_PROMPT=confirm")
-		child.Stderr = a.stderr
+		child.Stderr = a.stderr.raw()
 		return child.Run() == nil
 	}
 	return c, nil
@@ -130,7 +129,7 @@ func (a *app) confirmLines(gone func()) func(context.Context, string) bool {
 			forgetTyped(tty)
 		}
 		for {
-			fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+			_ = a.stderr.printf("%s [y/N] ", question)
 			asked := time.Now()
 			select {
 			case answer := <-lines:

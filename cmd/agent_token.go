@@ -70,7 +70,7 @@ func tokenFromAgent(t *agent.Token) (*session.Token, error) {
 	switch {
 	case t == nil || t.AccessToken == "":
 		return nil, errors.New("the agent's answer holds no token")
-	case !safetext.IsVisibleASCII(t.AccessToken+t.IDToken) || !slices.Contains([]string{oauth.TypeBearer, oauth.TypeDPoP}, t.TokenType):
+	case !safetext.IsVisibleASCII(t.AccessToken) || t.IDToken != "" && !safetext.IsVisibleASCII(t.IDToken) || !slices.Contains([]string{oauth.TypeBearer, oauth.TypeDPoP}, t.TokenType):
 		return nil, errors.New("the agent's answer holds what is no token")
 	}
 	return &session.Token{

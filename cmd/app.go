@@ -25,7 +25,7 @@ import (
 // constructors of the rooms below, called when a command needs one.
 type app struct {
 	stdin          io.Reader
-	stdout, stderr io.Writer
+	stdout, stderr stream
 	environ        map[string]string
 	clock          session.Clock
 
@@ -38,7 +38,7 @@ type app struct {
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *app {
-	return &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, clock: session.SystemClock(), stores: map[string]*credstore.Store{}}
+	return &app{stdin: stdin, stdout: stream{stdout}, stderr: stream{stderr}, environ: environ, clock: session.SystemClock(), stores: map[string]*credstore.Store{}}
 }
 
 func (a *app) getenv(name string) string { return a.environ[variableName(name)] }
@@ -255,7 +255,7 @@ func (a *app) fail(ctx context.Context, err error) int {
 
 func (a *app) showError(err error) {
 	t := a.errTerminal()
-	a.note("%s %s", t.red("error:"), safetext.Lines(err.Error()))
+	a.note("%s %s", t.red("error:"), err)
 	if hint := hintIn(err); hint != "" {
 		a.note("%s %s", t.cyan("hint:"), hint)
 	}

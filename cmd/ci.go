@@ -114,7 +114,7 @@ func runCIExport(ctx context.Context, a *app, opts ciExportOptions) error {
 	}
 	switch format {
 	case exportShell:
-		_, err = fmt.Fprint(a.stdout, text)
+		_, err = fmt.Fprint(a.stdout.raw(), text)
 	case exportGitHub:
 		err = atomicfile.Append(target, []byte(text))
 	default:
@@ -213,11 +213,11 @@ func (a *app) maskAll(format string, texts []string) error {
 		line, known := ci.MaskCommand(a.getenv, secret.New(text))
 		switch {
 		case format == exportGitHub:
-			if _, err := fmt.Fprintln(a.stdout, ci.GitHubMask(text)); err != nil {
+			if _, err := fmt.Fprintln(a.stdout.raw(), ci.GitHubMask(text)); err != nil {
 				return err
 			}
 		case known:
-			a.note("%s", line)
+			a.printMask(line)
 		}
 	}
 	return nil

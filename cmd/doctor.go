@@ -146,12 +146,12 @@ func wrapLast(rows [][]string, width int) [][]string {
 }
 
 // paintState colours the state that a line begins with.
-func (a *app) paintState(line string) string {
+func (a *app) paintState(line string) painted {
 	s := a.styleOf(a.stdout)
-	for state, paint := range map[doctor.State]func(string) string{doctor.OK: s.green, doctor.Warning: s.yellow, doctor.Problem: s.red} {
+	for state, paint := range map[doctor.State]func(string) painted{doctor.OK: s.green, doctor.Warning: s.yellow, doctor.Problem: s.red} {
 		if rest, found := strings.CutPrefix(line, string(state)+" "); found {
-			return paint(string(state)) + " " + rest
+			return paint(string(state)) + painted(" "+rest)
 		}
 	}
-	return line
+	return painted(line)
 }

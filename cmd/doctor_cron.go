@@ -39,7 +39,7 @@ func (a *app) examineUnderCron(ctx context.Context, names []string) ([]doctor.Fi
 		err = json.Unmarshal(out, &report)
 	}
 	if err != nil {
-		_, _ = a.stderr.Write(complaints)
+		_ = a.stderr.write(string(complaints))
 		return nil, fmt.Errorf("running fob as a cron job would: %w", err)
 	}
 	cron := *a

@@ -152,9 +152,9 @@ func (a *app) runChild(ctx context.Context, path string, opts execOptions, envir
 	signal.Notify(signals, passedOn()...)
 	defer signal.Stop(signals)
 	c := exec.CommandContext(context.WithoutCancel(ctx), path)
-	c.Args, c.Env, c.Stdin, c.Stdout, c.Stderr = opts.argv, environ, a.stdin, a.stdout, a.stderr
+	c.Args, c.Env, c.Stdin, c.Stdout, c.Stderr = opts.argv, environ, a.stdin, a.stdout.raw(), a.stderr.raw()
 	if opts.mask {
-		stdout, stderr := mask.NewWriter(a.stdout, secrets), mask.NewWriter(a.stderr, secrets)
+		stdout, stderr := mask.NewWriter(c.Stdout, secrets), mask.NewWriter(c.Stderr, secrets)
 		defer func() { _ = errors.Join(stdout.Close(), stderr.Close()) }()
 		c.Stdout, c.Stderr = stdout, stderr
 	}

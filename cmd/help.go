@@ -69,7 +69,7 @@ func helpText(c *cobra.Command, width int, on style) string {
 			return
 		}
 		if title != "" {
-			text = on.bold(title) + "\n" + text
+			text = string(on.bold(title)) + "\n" + text
 		}
 		parts = append(parts, text)
 	}
@@ -78,7 +78,7 @@ func helpText(c *cobra.Command, width int, on style) string {
 	case c.HasAvailableSubCommands():
 		add("", fmt.Sprintf("%s %s COMMAND [flags]", on.bold("Usage:"), c.CommandPath()))
 	case c.Runnable():
-		add("", on.bold("Usage:")+" "+c.UseLine())
+		add("", string(on.bold("Usage:"))+" "+c.UseLine())
 	}
 	add("Examples:", c.Example)
 	for _, g := range c.Groups() {

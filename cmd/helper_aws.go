@@ -102,7 +102,7 @@ func runHelperAWS(ctx context.Context, a *app, opts awsOptions) error {
 	if err != nil {
 		return forProfile(err, p.Name)
 	}
-	return helper.WriteAWS(a.stdout, credentials)
+	return helper.WriteAWS(a.stdout.raw(), credentials)
 }
 
 // checkAWS fills what was left open, and refuses what AWS would.

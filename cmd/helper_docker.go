@@ -47,7 +47,7 @@ not needed, fob keeps logins and no passwords.
 func runHelperDocker(ctx context.Context, a *app, operation string) error {
 	switch operation {
 	case "version":
-		_, err := fmt.Fprintln(a.stdout, versionLine())
+		_, err := fmt.Fprintln(a.stdout.raw(), versionLine())
 		return err
 	case "store":
 		return withHint(usagef("fob keeps logins, and no password that docker gives it"), "'docker login' is not needed: 'fob login PROFILE --docker-registry HOST'")
@@ -72,14 +72,14 @@ func runHelperDocker(ctx context.Context, a *app, operation string) error {
 	case operation == "erase":
 		return nil
 	case !found:
-		fmt.Fprintln(a.stdout, helper.NotFoundInDocker)
+		fmt.Fprintln(a.stdout.raw(), helper.NotFoundInDocker)
 		return &childStatus{exitFailed} // docker has read why
 	}
 	c, err := a.credentialFor(ctx, rule)
 	if err != nil {
 		return err
 	}
-	return helper.WriteDocker(a.stdout, name, c)
+	return helper.WriteDocker(a.stdout.raw(), name, c)
 }
 
 // dockerRules are the registries that the profiles name.
@@ -110,5 +110,5 @@ func (a *app) listRegistries() error {
 			all[registry] = helper.Credential{Username: p.DockerUsername}.Name()
 		}
 	}
-	return helper.ListDocker(a.stdout, all)
+	return helper.ListDocker(a.stdout.raw(), all)
 }

@@ -64,7 +64,7 @@ func oneOperation(known []string) cobra.PositionalArgs {
 func runHelperGit(ctx context.Context, a *app, operation, profile string) error {
 	switch operation {
 	case "capability":
-		return helper.CapabilitiesOfGit(a.stdout)
+		return helper.CapabilitiesOfGit(a.stdout.raw())
 	case "store":
 		return nil
 	}
@@ -83,7 +83,7 @@ func runHelperGit(ctx context.Context, a *app, operation, profile string) error 
 		err = a.answerGit(ctx, asked, rule)
 	}
 	if err != nil { // or git would go on and ask for a password
-		return errors.Join(err, helper.QuitGit(a.stdout))
+		return errors.Join(err, helper.QuitGit(a.stdout.raw()))
 	}
 	return nil
 }
@@ -101,7 +101,7 @@ func (a *app) answerGit(ctx context.Context, asked *helper.GitRequest, rule help
 	if err != nil {
 		return err
 	}
-	return asked.WriteGit(a.stdout, c)
+	return asked.WriteGit(a.stdout.raw(), c)
 }
 
 // gitRules are the hosts that the profiles name.

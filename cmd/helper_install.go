@@ -76,7 +76,7 @@ type gitConfig struct {
 	a     *app
 	scope string
 	dry   bool
-	shown io.Writer // what a dry run would do
+	shown stream // what a dry run would do
 	done  int
 }
 
@@ -198,7 +198,7 @@ func (g *gitConfig) uninstall(ctx context.Context) (int, error) {
 // purgeGit is uninstall for a purge. Where there is no git, it has no configuration.
 func (a *app) purgeGit(ctx context.Context, dryRun bool) {
 	g := a.gitConfig(installOptions{dryRun: dryRun})
-	g.shown = io.Discard
+	g.shown = stream{io.Discard}
 	switch removed, err := g.uninstall(ctx); {
 	case errors.Is(err, exec.ErrNotFound):
 	case err != nil:
@@ -272,8 +272,7 @@ func (g *gitConfig) run(ctx context.Context, args ...string) error {
 			}
 			shown += " " + arg
 		}
-		_, err := fmt.Fprintln(g.shown, safetext.Lines(shown))
-		return err
+		return g.shown.printf("%s\n", shown)
 	}
 	_, err := g.git(ctx, append([]string{"config", g.scope}, args...))
 	return err

@@ -74,7 +74,7 @@ func runHelperKubectl(ctx context.Context, a *app, opts kubectlOptions) error {
 	if err != nil {
 		return err
 	}
-	return asked.WriteKubectl(a.stdout, c)
+	return asked.WriteKubectl(a.stdout.raw(), c)
 }
 
 // checkCluster refuses a cluster that is not among those of the profile, or not among

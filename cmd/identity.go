@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/fobcli/fob/internal/ci"
@@ -51,7 +52,7 @@ func (a *app) jobIdentity(ctx context.Context, p config.Profile) (secret.Secret,
 	if err != nil {
 		return secret.Secret{}, nil, err
 	}
-	machine := ci.Machine{Getenv: a.getenv, HTTP: hc, Stderr: a.stderr}
+	machine := ci.Machine{Getenv: a.getenv, HTTP: hc, Stderr: a.stderr.raw()}
 	identity, err := machine.IdentityToken(ctx, source, cmp.Or(p.IdentityAudience, p.Authority()), p.IdentityCommand)
 	return identity, hc, err
 }
@@ -66,6 +67,9 @@ func refusedIdentity(err error, p config.Profile) error {
 	return withHint(err, "see who the server wants the identity to be for: 'fob profile set %s --identity-audience AUDIENCE'; and whether it trusts who made it", p.Name)
 }
 
+// printMask writes a command for a CI runner, which must reach it as it is.
+func (a *app) printMask(line string) { fmt.Fprintln(a.stderr.raw(), line) }
+
 // maskInLog tells the CI system which text its log must not show.
 func (a *app) maskInLog(token secret.Secret) {
 	line, known := ci.MaskCommand(a.getenv, token)
@@ -73,5 +77,5 @@ func (a *app) maskInLog(token secret.Secret) {
 		a.warn("this machine's CI system, if it is one, has no command to mask a token in its log")
 		return
 	}
-	a.note("%s", line)
+	a.printMask(line)
 }

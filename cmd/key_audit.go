@@ -99,7 +99,7 @@ func (a *app) verifyLog(ctx context.Context, g *registrar.Registrar, since *apik
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(a.stdout, head); err != nil {
+	if err := a.stdout.printf("%s\n", head); err != nil {
 		return err
 	}
 	a.note("The log of %s and the records of %s are whole.", plural(int(head.Seq), "change", "changes"), plural(int(end.Keys), "key", "keys"))

@@ -289,8 +289,7 @@ func (a *app) printNewKey(key apikey.Minted, r apikey.Record, asJSON bool) error
 	if asJSON {
 		return a.printLine(newKeyJSONLine{Key: key.Key.Reveal(), keyJSON: newKeyJSON(r, a.now()), Replaces: r.Predecessor})
 	}
-	_, err := fmt.Fprintln(a.stdout, key.Key.Reveal())
-	return err
+	return a.stdout.printf("%s\n", key.Key.Reveal())
 }
 
 // isFirstRegistry reports whether this machine's own registry is about to be made.

@@ -44,8 +44,7 @@ func (*stdoutDestination) Name() string { return stdoutName }
 func (d *stdoutDestination) Deliver(_ context.Context, key apikey.Minted, r apikey.Record) error {
 	d.bar.end()
 	if d.many && !d.json {
-		_, err := fmt.Fprintln(d.a.stdout, r.Predecessor, key.Key.Reveal())
-		return err
+		return d.a.stdout.printf("%s %s\n", r.Predecessor, key.Key.Reveal())
 	}
 	return d.a.printNewKey(key, r, d.json)
 }

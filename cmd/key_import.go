@@ -214,7 +214,7 @@ func runKeyExport(ctx context.Context, a *app, opts filterFlags) error {
 		return err
 	}
 	defer g.Close()
-	buffered := bufio.NewWriter(a.stdout)
+	buffered := bufio.NewWriter(a.stdout.raw())
 	list := keyfile.NewWriter(buffered)
 	count := 0
 	for r, err := range g.Registry.Keys(ctx, filter) {

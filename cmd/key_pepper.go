@@ -254,7 +254,7 @@ can try keys; who has lost it can verify none that were hashed with it.
 			}
 			pepper, err := a.pepper(cmd.Context(), args[0])
 			if err == nil {
-				_, err = fmt.Fprintln(a.stdout, hex.EncodeToString(pepper.Secret))
+				_, err = fmt.Fprintln(a.stdout.raw(), hex.EncodeToString(pepper.Secret))
 			}
 			return err
 		},

@@ -86,7 +86,7 @@ func (a *app) askPassphrase(ctx context.Context, command []string, confirm bool)
 func (a *app) commandOutput(ctx context.Context, argv []string) (secret.Secret, error) {
 	program := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var stdout bytes.Buffer
-	program.Stdout, program.Stderr = &stdout, a.stderr
+	program.Stdout, program.Stderr = &stdout, a.stderr.raw()
 	if err := program.Run(); err != nil {
 		return secret.Secret{}, withHint(usagef("passphrase_command %q: %s", argv[0], err), "run it by hand; it must print the passphrase and nothing else")
 	}

@@ -252,9 +252,9 @@ func (a *app) forgetElsewhere(ctx context.Context, cfg *config.Config, before, a
 // welcome says who is logged in, and where the login differs from what was asked.
 func (a *app) welcome(attempt *loginAttempt, saved *session.Saved) {
 	t := a.errTerminal()
-	who := newAccount(saved.Account).String()
-	if who != "" {
-		who = " as " + t.bold(who)
+	who := painted("")
+	if name := newAccount(saved.Account).String(); name != "" {
+		who = " as " + t.bold(name)
 	}
 	place := "the OS keyring"
 	if attempt.profile.Storage == storageFile {

@@ -159,7 +159,7 @@ func (a *app) openBrowser(ctx context.Context, url string) {
 func (a *app) launch(url string) error {
 	command := a.getenv("BROWSER")
 	if command == "" {
-		browser.Stdout, browser.Stderr = os.Stderr, os.Stderr
+		browser.Stdout, browser.Stderr = a.stderr.raw(), a.stderr.raw()
 		return browser.OpenURL(url)
 	}
 	argv := []string{command}
@@ -168,6 +168,6 @@ func (a *app) launch(url string) error {
 	}
 	// Without a context: the browser may outlive fob.
 	launcher := exec.Command(argv[0], append(argv[1:], url)...) //nolint:noctx // see above
-	launcher.Stdout, launcher.Stderr = a.stderr, a.stderr
+	launcher.Stdout, launcher.Stderr = a.stderr.raw(), a.stderr.raw()
 	return launcher.Run()
 }

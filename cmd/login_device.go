@@ -52,7 +52,7 @@ func (a *app) showCode(device *oauth.DeviceAuthorization) {
 }
 
 // qrCode draws the address for a phone, where the terminal has room for it.
-func (a *app) qrCode(device *oauth.DeviceAuthorization) (picture string, fits bool) {
+func (a *app) qrCode(device *oauth.DeviceAuthorization) (picture painted, fits bool) {
 	address := device.VerificationURI
 	if device.VerificationURIComplete != "" {
 		address = device.VerificationURIComplete
@@ -78,7 +78,7 @@ func (a *app) qrCode(device *oauth.DeviceAuthorization) (picture string, fits bo
 		}
 		b.WriteByte('\n')
 	}
-	return b.String(), true
+	return painted(b.String()), true
 }
 
 // drawsBlocks reports whether the terminal's characters are Unicode.
@@ -105,10 +105,10 @@ func (a *app) countDown(ctx context.Context, end time.Time) (stop func()) {
 		defer tick.Stop()
 		for {
 			left := max(end.Sub(a.now()), 0).Round(time.Second)
-			fmt.Fprintf(a.stderr, "\r\x1b[KWaiting: the code is good for %s more (Ctrl-C to stop).", left)
+			_ = a.stderr.printf("\r\x1b[KWaiting: the code is good for %s more (Ctrl-C to stop).", left)
 			select {
 			case <-ctx.Done():
-				fmt.Fprintf(a.stderr, "\r\x1b[K")
+				_ = a.stderr.write("\r\x1b[K")
 				return
 			case <-tick.C:
 			}

@@ -3,7 +3,6 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"os"
@@ -28,7 +27,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	if completes(args) {
 		a.addCompletions(root)
-		root.SetOut(withoutBackticks{a.stdout})
+		root.SetOut(inertWriter{a.stdout.raw(), inertCompletion})
 	}
 	if err := root.ExecuteContext(ctx); err != nil {
 		return a.fail(ctx, err)
@@ -42,15 +41,6 @@ func asCalled(program string, args []string) []string {
 		return append([]string{"helper", "docker"}, args...)
 	}
 	return args
-}
-
-// withoutBackticks is for the completions' descriptions: backticks mark the name of a
-// flag's value for --help, and a shell shows them as they are.
-type withoutBackticks struct{ io.Writer }
-
-func (w withoutBackticks) Write(text []byte) (int, error) {
-	_, err := w.Writer.Write(bytes.ReplaceAll(text, []byte("`"), nil))
-	return len(text), err
 }
 
 // group is commands that help shows together.
@@ -97,8 +87,8 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 		RunE: func(cmd *cobra.Command, _ []string) error { return runOverview(cmd.Context(), a) },
 	}
 	root.SetIn(a.stdin)
-	root.SetOut(a.stdout)
-	root.SetErr(a.stderr)
+	root.SetOut(a.stdout.raw())
+	root.SetErr(a.stderr.raw())
 	root.Version = version() // for --version
 	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetFlagErrorFunc(wrongFlag)

@@ -42,7 +42,7 @@ func runOverview(ctx context.Context, a *app) error {
 	}
 	keys := a.keysAtAGlance(ctx)
 	if len(cfg.Profiles)+len(cfg.Secrets) == 0 && keys == "" {
-		fmt.Fprint(a.stdout, firstSteps)
+		_ = a.stdout.write(firstSteps)
 		return a.printNext(out, "fob login github")
 	}
 	logins := a.loginsAtAGlance(ctx, cfg)
@@ -51,30 +51,29 @@ func runOverview(ctx context.Context, a *app) error {
 		for _, s := range logins {
 			rows = append(rows, []string{"  " + s.Profile + yesText(s.Selected, " *"), stateText(s, a.now()), s.Account.String(), s.Server})
 		}
-		heading := func(line string) string {
+		heading := func(line string) painted {
 			if line == "Logins" {
 				return out.bold(line)
 			}
-			return line
+			return painted(line)
 		}
 		if err := a.printPainted(rows, heading); err != nil {
 			return err
 		}
-		fmt.Fprintln(a.stdout)
+		_ = a.stdout.write("\n")
 	}
 	counts := filled([][]string{{"API keys", keys}, {"Secrets", a.secretsAtAGlance(cfg)}})
 	for _, row := range counts {
-		fmt.Fprintf(a.stdout, "%s%s  %s\n", out.bold(row[0]), strings.Repeat(" ", len("API keys")-len(row[0])), row[1])
+		_ = a.stdout.printf("%s%s  %s\n", out.bold(row[0]), painted(strings.Repeat(" ", len("API keys")-len(row[0]))), row[1])
 	}
 	if len(counts) > 0 {
-		fmt.Fprintln(a.stdout)
+		_ = a.stdout.write("\n")
 	}
 	return a.printNext(out, a.nextStep(cfg, logins, keys != ""))
 }
 
 func (a *app) printNext(out style, command string) error {
-	_, err := fmt.Fprintf(a.stdout, "%s %s\n", out.cyan("next:"), command)
-	return err
+	return a.stdout.printf("%s %s\n", out.cyan("next:"), command)
 }
 
 // loginsAtAGlance are the logins with as much of their state as is known without the

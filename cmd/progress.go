@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/fobcli/fob/internal/safetext"
 )
 
 // progress shows on a terminal how far long work has come; elsewhere nothing.
@@ -34,19 +36,20 @@ func (p *progress) at(done int64, what string) {
 		return
 	}
 	p.shown = now
+	what = safetext.Part(what)
 	line := fmt.Sprintf("%s %s", p.verb, what)
 	if p.total > 0 {
 		full := int(min(done, p.total) * progressBar / p.total)
 		line = fmt.Sprintf("%s [%s%s] %d %% %s", p.verb, strings.Repeat("#", full), strings.Repeat(".", progressBar-full), min(done, p.total)*100/p.total, what)
 	}
 	width, _ := sizeOf(p.a.stderr)
-	fmt.Fprintf(p.a.stderr, "\r\x1b[K%s", cut(line, width))
+	_ = p.a.stderr.printf("%s%s", painted("\r\x1b[K"), painted(cut(line, width)))
 }
 
 // end wipes the line away.
 func (p *progress) end() {
 	if isTerminal(p.a.stderr) {
-		fmt.Fprint(p.a.stderr, "\r\x1b[K")
+		_ = p.a.stderr.write("\r\x1b[K")
 	}
 }
 

@@ -265,7 +265,7 @@ func (a *app) printFound(found []foundKey, format string) error {
 		}))
 	}
 	for _, f := range found {
-		if _, err := fmt.Fprintf(a.stdout, "%s: %s %s\n", f.where(), f.Masked(), f.says()); err != nil {
+		if err := a.stdout.printf("%s: %s %s\n", f.where(), f.Masked(), f.says()); err != nil {
 			return err
 		}
 	}
@@ -328,7 +328,7 @@ secret scanning.
 			if err != nil {
 				return &usageError{err.Error()}
 			}
-			_, err = fmt.Fprint(a.stdout, text)
+			_, err = fmt.Fprint(a.stdout.raw(), text)
 			return err
 		},
 	}

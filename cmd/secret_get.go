@@ -47,7 +47,7 @@ func runSecretGet(ctx context.Context, a *app, name string, asJSON bool) error {
 	}
 	value := held.Value.Reveal()
 	if !asJSON {
-		_, err = fmt.Fprintln(a.stdout, value)
+		_, err = fmt.Fprintln(a.stdout.raw(), value)
 		return err
 	}
 	if !utf8.ValidString(value) {

@@ -363,7 +363,7 @@ func (r *secretRotation) stopped(ctx context.Context, err error) error {
 
 // rescue prints a value that could not be kept: else nobody would have it.
 func (r *secretRotation) rescue(unkept *vault.UnkeptError) error {
-	if _, err := fmt.Fprintln(r.a.stdout, unkept.Value.Reveal()); err != nil {
+	if _, err := fmt.Fprintln(r.a.stdout.raw(), unkept.Value.Reveal()); err != nil {
 		return errors.Join(unkept, err)
 	}
 	text := "the old one is in force still"

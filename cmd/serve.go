@@ -17,6 +17,7 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/serve"
 )
 
@@ -126,7 +127,7 @@ func (a *app) serveOptions(opts serveOptions) (serve.Options, error) {
 		level = slog.LevelDebug
 	}
 	o := serve.Options{
-		Now: a.now, Log: slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: level})),
+		Now: a.now, Log: slog.New(slog.NewJSONHandler(inertWriter{a.stderr.raw(), safetext.JSON}, &slog.HandlerOptions{Level: level})),
 		MaxStale: opts.maxStale, CacheSize: opts.cacheSize, Guesses: opts.guesses, OnlyAuthStatuses: opts.proxy == "nginx",
 	}
 	switch {
@@ -241,6 +242,6 @@ func (a *app) printProxyConfig(opts serveOptions) error {
 	if _, _, err := net.SplitHostPort(opts.listen); err != nil {
 		return withHint(usagef("the configuration is written for HOST:PORT"), "give --listen HOST:PORT, and mend the address for a socket by hand")
 	}
-	_, err := fmt.Fprint(a.stdout, serve.ProxyConfig(opts.printConfig, opts.listen))
+	_, err := fmt.Fprint(a.stdout.raw(), serve.ProxyConfig(opts.printConfig, opts.listen))
 	return err
 }

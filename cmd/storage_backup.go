@@ -215,7 +215,7 @@ func (a *app) writeBackup(b backup, passphrase secret.Secret, opts backupOptions
 	}
 	switch {
 	case opts.file == "-":
-		_, err = a.stdout.Write(sealed.Bytes())
+		_, err = a.stdout.raw().Write(sealed.Bytes())
 	case opts.force:
 		err = atomicfile.Write(opts.file, sealed.Bytes())
 	default:

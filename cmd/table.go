@@ -17,8 +17,8 @@ import (
 // with the dispensable headings go, one by one, and the last one that stays is wrapped.
 func (a *app) printTable(rows [][]string, dispensable ...string) error {
 	width, _ := sizeOf(a.stdout)
-	kept, gone := fitColumns(withoutEmptyColumns(rows), width, dispensable)
-	if err := a.printPainted(wrapLast(kept, width), func(line string) string { return line }); err != nil {
+	kept, gone := fitColumns(withoutEmptyColumns(inertRows(rows)), width, dispensable)
+	if err := a.printPainted(wrapLast(kept, width), func(line string) painted { return painted(line) }); err != nil {
 		return err
 	}
 	if len(gone) > 0 {
@@ -72,10 +72,10 @@ func columnWidths(rows [][]string) []int {
 }
 
 // printPainted is printTable with a last touch to each line, once it is aligned.
-func (a *app) printPainted(rows [][]string, paint func(line string) string) error {
+func (a *app) printPainted(rows [][]string, paint func(line string) painted) error {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range withoutEmptyColumns(rows) {
+	for _, row := range withoutEmptyColumns(inertRows(rows)) {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	if err := w.Flush(); err != nil {
@@ -83,7 +83,7 @@ func (a *app) printPainted(rows [][]string, paint func(line string) string) erro
 	}
 	width, _ := sizeOf(a.stdout)
 	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(a.stdout, paint(cut(strings.TrimRight(line, " \n"), width))); err != nil {
+		if err := a.stdout.printf("%s\n", paint(cut(strings.TrimRight(line, " \n"), width))); err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,7 @@ package cmd
 //   - stdout carries the result alone; all else goes to stderr.
 //   - Colour only on a terminal, and where NO_COLOR is not set.
 //   - Questions are asked on the terminal alone, never of a pipe, and never in CI.
-//   - Text from a server has passed through safetext before it comes here.
+//   - Text from elsewhere is made inert: see stream.
 
 import (
 	"bufio"
@@ -36,7 +36,7 @@ var errNoTerminal = errors.New("there is no terminal to ask on")
 // broken between words; elsewhere it stays one line.
 func (a *app) note(format string, args ...any) {
 	width, _ := sizeOf(a.stderr)
-	fmt.Fprintln(a.stderr, fold(fmt.Sprintf(format, args...), width))
+	_ = a.stderr.write(fold(inertf(format, args...), width) + "\n")
 }
 
 // printJSON writes v to stdout, over several lines.
@@ -54,7 +54,7 @@ func (a *app) writeJSON(v any, indent string) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	_, err := a.stdout.Write(safetext.JSON(text.Bytes()))
+	_, err := a.stdout.raw().Write(safetext.JSON(text.Bytes()))
 	return err
 }
 
@@ -63,31 +63,40 @@ type style struct{ on bool }
 
 func (a *app) errTerminal() style { return a.styleOf(a.stderr) }
 
-func (a *app) styleOf(stream io.Writer) style {
-	return style{on: isTerminal(stream) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
+func (a *app) styleOf(s stream) style {
+	return style{on: isTerminal(s) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
 }
 
-func (s style) paint(code, text string) string {
+func (s style) paint(code, text string) painted {
+	text = safetext.Text(text)
 	if !s.on {
-		return text
+		return painted(text)
 	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
+	return painted("\x1b[" + code + "m" + text + "\x1b[0m")
 }
 
-func (s style) red(text string) string    { return s.paint("1;31", text) }
-func (s style) yellow(text string) string { return s.paint("33", text) }
-func (s style) green(text string) string  { return s.paint("32", text) }
-func (s style) cyan(text string) string   { return s.paint("36", text) }
-func (s style) bold(text string) string   { return s.paint("1", text) }
+func (s style) red(text string) painted    { return s.paint("1;31", text) }
+func (s style) yellow(text string) painted { return s.paint("33", text) }
+func (s style) green(text string) painted  { return s.paint("32", text) }
+func (s style) cyan(text string) painted   { return s.paint("36", text) }
+func (s style) bold(text string) painted   { return s.paint("1", text) }
 
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
+func isTerminal(in any) bool {
+	f, ok := fileOf(in)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+func fileOf(in any) (*os.File, bool) {
+	if s, is := in.(stream); is {
+		in = s.w
+	}
+	f, ok := in.(*os.File)
+	return f, ok
+}
+
 // sizeOf is a terminal's, in characters; 0 for anything else.
-func sizeOf(stream any) (columns, rows int) {
-	f, ok := stream.(*os.File)
+func sizeOf(in any) (columns, rows int) {
+	f, ok := fileOf(in)
 	if !ok {
 		return 0, 0
 	}
@@ -108,7 +117,7 @@ func (a *app) ask(ctx context.Context, question string) (string, error) {
 	if !a.interactive() {
 		return "", errNoTerminal
 	}
-	fmt.Fprintf(a.stderr, "%s ", question)
+	_ = a.stderr.printf("%s ", question)
 	return await(ctx, func() (string, error) {
 		line, err := bufio.NewReader(io.LimitReader(a.stdin, maxInput)).ReadString('\n')
 		if err != nil && line == "" {
@@ -208,7 +217,7 @@ func (a *app) readHidden(ctx context.Context, tty *os.File, question string, rea
 	}
 	// Ctrl-C returns before the read does: put the echo back then too.
 	defer func() { _ = term.Restore(int(tty.Fd()), state) }()
-	fmt.Fprintf(a.stderr, "%s ", question)
+	_ = a.stderr.printf("%s ", question)
 	line, err := await(ctx, func() (string, error) { return read(tty) })
 	a.note("")
 	return secret.New(line), err

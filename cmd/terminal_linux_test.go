@@ -191,7 +191,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	if n, err := io.ReadFull(person, shown); err != nil || string(shown[:n]) != want {
 		t.Errorf("%v: %q", err, shown[:n])
 	}
-	a.stderr = io.Discard // not a terminal: nothing, and no failure
+	a.stderr = stream{io.Discard} // not a terminal: nothing, and no failure
 	bar.at(4, "")
 	bar.end()
 }

@@ -31,7 +31,7 @@ func (a *app) printToken(token *session.Token, opts tokenOptions) error {
 	case opts.json:
 		err = a.printJSON(newTokenJSON(token, opts.idToken))
 	default:
-		_, err = fmt.Fprint(a.stdout, tokenText(token.Type, value.Reveal(), opts))
+		_, err = fmt.Fprint(a.stdout.raw(), tokenText(token.Type, value.Reveal(), opts))
 	}
 	return err
 }
@@ -94,7 +94,7 @@ func (a *app) printBound(ctx context.Context, p config.Profile, want session.Tok
 		if opts.mask {
 			a.maskInLog(token.Value)
 		}
-		_, err = fmt.Fprintf(a.stdout, "Authorization: %s %s\nDPoP: %s\n", token.Type, token.Value.Reveal(), proof)
+		_, err = fmt.Fprintf(a.stdout.raw(), "Authorization: %s %s\nDPoP: %s\n", token.Type, token.Value.Reveal(), proof)
 		return err
 	}
 }

@@ -39,8 +39,7 @@ func newVersionCmd(a *app) *cobra.Command {
 			if asJSON {
 				return a.printJSON(map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			_, err := fmt.Fprintln(a.stdout, versionLine())
-			return err
+			return a.stdout.printf("%s\n", versionLine())
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")

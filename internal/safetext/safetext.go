@@ -29,6 +29,43 @@ func Lines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
+// Part is Line for a part of a line, which is not cut. A blank at either end stays.
+func Part(s string) string {
+	text := line(s, len(s))
+	if first, _ := utf8.DecodeRuneInString(s); text != "" && unicode.IsSpace(first) {
+		text = " " + text
+	}
+	if last, _ := utf8.DecodeLastRuneInString(s); text != "" && unicode.IsSpace(last) {
+		text += " "
+	}
+	return text
+}
+
+// Text is Lines for a text with a layout: tabs and runs of blanks stay.
+func Text(s string) string {
+	kept := strings.Builder{}
+	count, last := 0, rune(0) // of the line, without the blanks that it begins with
+	for i, r := range s {
+		switch {
+		case r == '\n':
+			count, last = 0, 0
+		case r == '\t', r == ' ':
+			last = 0
+			count += min(count, 1)
+		case unicode.IsSpace(r):
+			r, last = ' ', 0
+			count += min(count, 1)
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"), !visible(r), commandsRunner(last, r, count):
+			continue
+		default:
+			count++
+			last = r
+		}
+		kept.WriteRune(r)
+	}
+	return kept.String()
+}
+
 // shortestHidden is how many bytes a secret has that can be told from other words.
 const shortestHidden = 4
 
@@ -103,9 +140,9 @@ func JSON(text []byte) []byte {
 
 // IsVisibleASCII reports whether s is one or more visible ASCII characters (VCHAR of
 // RFC 5234 §B.1): what a token, a scope or a client's ID may be, with nothing that a
-// header, a log or a script could take for something else.
+// header, a log, a script or a CI runner could take for something else.
 func IsVisibleASCII(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	return s != "" && !strings.HasPrefix(s, "::") && !strings.Contains(s, "##") && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // visible leaves out controls, format characters (bidi, zero-width, tags), and the

@@ -98,7 +98,7 @@ func FuzzLine(f *testing.F) {
 
 func TestIsVisibleASCII(t *testing.T) {
 	for text, want := range map[string]bool{
-		"!az~": true, "": false, "a b": false, "a\n": false, "a\x00": false, "\x7f": false, "\u00e9": false, "\xff": false,
+		"!az~": true, "": false, "a b": false, "a\n": false, "a\x00": false, "\x7f": false, "\u00e9": false, "::stop-commands::x": false, "a##vso[x]": false, "a::b#c": true, "\xff": false,
 	} {
 		if IsVisibleASCII(text) != want {
 			t.Errorf("IsVisibleASCII(%q) = %t", text, !want)
