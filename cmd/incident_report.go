@@ -106,7 +106,7 @@ func (run *incident) writeDeliveries(b *bytes.Buffer) {
 	any := false
 	for _, k := range run.keys {
 		for _, d := range k.replaced.Rotation.Deliveries {
-			text := string(d.Status)
+			text := code(string(d.Status))
 			if d.Error != "" {
 				text += ": " + code(d.Error)
 			}

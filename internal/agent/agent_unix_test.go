@@ -5,7 +5,6 @@ package agent
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -326,23 +325,4 @@ func TestBadAnswers(t *testing.T) {
 		}
 		_ = l.Close()
 	}
-}
-
-func FuzzRequest(f *testing.F) {
-	f.Add([]byte(`{"do":"token","home":{"config":"/c","data":"/d","cache":"/e"},"profile":"work","min_ttl":60000000000}`))
-	f.Add([]byte(`{"do":"unlock","key":"AAAA"}`))
-	f.Add([]byte(`{"do":"token","do":"stop"}`))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		r, err := parseRequest(line)
-		if err != nil {
-			return
-		}
-		again, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := parseRequest(again); err != nil || r.Do == "" {
-			t.Errorf("%q is a request, and %q is none: %v", line, again, err)
-		}
-	})
 }

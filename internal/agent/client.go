@@ -2,10 +2,12 @@ package agent
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"syscall"
 	"time"
@@ -52,16 +54,25 @@ func Ask(ctx context.Context, path string, r Request, note func(line string)) (A
 	if _, err := conn.Write(append(line, '\n')); err != nil {
 		return Answer{}, unanswered(ctx, err)
 	}
-	lines := bufio.NewScanner(conn)
+	a, err := readAnswer(conn, func() { _ = conn.SetReadDeadline(time.Now().Add(patience)) }, note)
+	if err != nil {
+		return Answer{}, unanswered(ctx, err)
+	}
+	return a, nil
+}
+
+// readAnswer reads lines up to the last answer, and calls wait before each.
+func readAnswer(r io.Reader, wait func(), note func(line string)) (Answer, error) {
+	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4<<10), maxAnswer)
 	for notes := 0; ; {
-		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		wait()
 		if !lines.Scan() {
-			return Answer{}, unanswered(ctx, lines.Err())
+			return Answer{}, cmp.Or(lines.Err(), errors.New("it hung up"))
 		}
 		var a Answer
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			return Answer{}, unanswered(ctx, errors.New("it is no agent"))
+			return Answer{}, errors.New("it is no agent")
 		}
 		if a.Last {
 			return a, nil
@@ -75,9 +86,6 @@ func Ask(ctx context.Context, path string, r Request, note func(line string)) (A
 func unanswered(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	}
-	if err == nil {
-		err = errors.New("it hung up")
 	}
 	return fmt.Errorf("%w: %w", ErrNoAnswer, err)
 }

@@ -37,6 +37,7 @@ func deviceFaults() map[string]fault {
 		"device-expires-absent":      of(drop("expires_in")),
 		"device-user-code-escape":    of(set("user_code", "WDJB\x1b]52;c;aGk=\x07\x1b[31m-MJHT\nerror: all is well")),
 		"device-user-code-bidi":      of(set("user_code", "WDJB-\u202eTHJM\u2066\u009b31m")),
+		"device-user-code-ci":        of(set("user_code", "::stop-commands::##vso[x]")),
 		"device-no-user-code":        of(drop("user_code")),
 		"device-no-device-code":      of(drop("device_code")),
 		"device-no-verification-uri": of(drop("verification_uri")),

@@ -100,6 +100,7 @@ func faults() map[string]fault {
 		"access-token-crlf":    {endpoint: "token", change: set("access_token", "a\r\nX-Evil: 1")},
 		"access-token-nul":     {endpoint: "token", change: set("access_token", "a\x00b")},
 		"access-token-space":   {endpoint: "token", change: set("access_token", "a b")},
+		"access-token-ci":      {endpoint: "token", change: set("access_token", "::add-mask::x")},
 		"access-token-missing": {endpoint: "token", change: drop("access_token")},
 		"refresh-token-absent": {endpoint: "token", change: drop("refresh_token")},
 		"refresh-token-empty":  {endpoint: "token", change: set("refresh_token", "")},
@@ -131,10 +132,11 @@ func faults() map[string]fault {
 		"id-token-hs256-with-rsa": {endpoint: "id-token", idToken: signedBy(jose.HS256, func() any { return publicPEM() }, "rsa")},
 		"id-token-unknown-kid":    {endpoint: "id-token", idToken: signedBy(jose.RS256, func() any { return keys().rsa }, "rotated")},
 
-		"userinfo-sub":  {endpoint: "userinfo", change: set("sub", "mallory")},
-		"userinfo-401":  {endpoint: "userinfo", answer: status(401)},
-		"userinfo-500":  {endpoint: "userinfo", answer: status(500)},
-		"userinfo-name": {endpoint: "userinfo", change: set("name", "Ada\x1b[31m\u202e\nroot")},
+		"userinfo-sub":     {endpoint: "userinfo", change: set("sub", "mallory")},
+		"userinfo-401":     {endpoint: "userinfo", answer: status(401)},
+		"userinfo-500":     {endpoint: "userinfo", answer: status(500)},
+		"userinfo-name-ci": {endpoint: "userinfo", change: set("name", "::stop-commands::##[group]\u200b##teamcity[")},
+		"userinfo-name":    {endpoint: "userinfo", change: set("name", "Ada\x1b[31m\u202e\nroot")},
 
 		"revoke-503":         {endpoint: "revocation", answer: status(503)},
 		"revoke-unsupported": {endpoint: "revocation", answer: refusal("unsupported_token_type")},
