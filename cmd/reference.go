@@ -40,8 +40,8 @@ func checkReference(text string) error {
 // checkExists refuses a reference to a profile or a secret that there is not. None is read.
 func (a *app) checkExists(reference string) error {
 	if name, isSecret := strings.CutPrefix(reference, secretReference); isSecret {
-		if a.getenv(secretVariable(name)) != "" {
-			return nil
+		if value, err := a.givenSecret(name); err != nil || value != "" {
+			return err
 		}
 		cfg, err := a.config()
 		if err == nil {

@@ -72,7 +72,7 @@ func (a *app) sealedSecret(cfg *config.Config, s config.Secret) (*vault.Secret, 
 	}
 	p := config.Profile{Name: s.Name, Storage: s.Storage}
 	if name, err := a.storageName(cfg, p); err == nil && name == storageEnv {
-		return nil, withHint(fmt.Errorf("the environment holds no secret %q: %w", s.Name, vault.ErrNoValue), "set %s, or choose the storage 'keyring' or 'file'", secretVariable(s.Name))
+		return nil, withHint(fmt.Errorf("the environment holds no secret %q: %w", s.Name, vault.ErrNoValue), "set %s, or choose the storage 'keyring' or 'file'", config.SecretVariable(s.Name))
 	}
 	store, err := a.store(paths, cfg, p)
 	if err != nil {
@@ -102,15 +102,29 @@ func (a *app) secretSettings(cfg *config.Config, name string) (config.Secret, er
 	return settings, err
 }
 
-// secretVariable is the variable of the environment that goes before a stored secret.
-func secretVariable(name string) string {
-	return variable("FOB_SECRET_", strings.ReplaceAll(name, "/", "_"))
+// givenSecret is the value of a secret's variable, or "". A variable that could mean another
+// secret too is an error.
+func (a *app) givenSecret(name string) (string, error) {
+	variable := config.SecretVariable(name)
+	value := a.getenv(variable)
+	if value == "" {
+		return "", nil
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return "", err
+	}
+	if other := cfg.SharingVariable(name); other != "" {
+		return "", withHint(usagef("%s is ambiguous: it belongs to the secret %q as well as to %q", variable, other, name),
+			"run 'unset %s' to use the stored values; to use the variable, store one of the two under another name", variable)
+	}
+	return value, nil
 }
 
 // heldSecret is what 'fob secret get NAME' prints of.
 func (a *app) heldSecret(ctx context.Context, name string) (vault.Held, error) {
-	if value := a.getenv(secretVariable(name)); value != "" {
-		return vault.Held{Value: secret.New(value)}, nil
+	if value, err := a.givenSecret(name); err != nil || value != "" {
+		return vault.Held{Value: secret.New(value)}, err
 	}
 	cfg, err := a.config()
 	if err != nil {

@@ -99,8 +99,11 @@ func runSecretList(ctx context.Context, a *app, opts secretListOptions) error {
 // reason.
 func (a *app) shownSecret(ctx context.Context, cfg *config.Config, s config.Secret) secretJSON {
 	out := secretJSON{Name: s.Name, ExpiresAt: s.Expires, Destinations: append([]string{}, s.To...), RotateWith: s.RotateWith, RetireWith: s.RetireWith}
-	if a.getenv(secretVariable(s.Name)) != "" {
+	if given, err := a.givenSecret(s.Name); err != nil || given != "" {
 		out.Storage = storageEnv
+		if err != nil {
+			out.Problem, out.failure = err.Error(), err
+		}
 		return out
 	}
 	out.Storage, _ = a.storageName(cfg, config.Profile{Storage: s.Storage})

@@ -121,7 +121,7 @@ func runSecretRotate(ctx context.Context, a *app, opts secretRotateOptions) erro
 	if r.retire == "" && !r.oldEnded {
 		a.note("The old one is good until you end it at its issuer.")
 	}
-	if name := secretVariable(opts.name); a.getenv(name) != "" {
+	if name := config.SecretVariable(opts.name); a.getenv(name) != "" {
 		a.warn(name + " is set, and goes before what is kept")
 	}
 	return nil

@@ -208,6 +208,9 @@ func (a *app) restoreSecret(ctx context.Context, cfg *config.Config, s config.Se
 		a.forgetSecretElsewhere(ctx, cfg, before)
 	}
 	a.note("%s: restored to %q.", r.label, s.Storage)
+	if now, err := a.config(); err == nil && now.SharingVariable(s.Name) != "" {
+		a.warn(fmt.Sprintf("%s is ambiguous now: it belongs to the secret %q as well as to %q", config.SecretVariable(s.Name), now.SharingVariable(s.Name), s.Name))
+	}
 	return nil
 }
 

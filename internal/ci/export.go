@@ -23,28 +23,51 @@ type Variable struct {
 	Value secret.Secret
 }
 
-// Names and beginnings of names that shells, loaders, interpreters, tools and the CI
-// system itself act on.
+// The names that shells, loaders, interpreters, build tools, clients and the CI system itself
+// act on. No such list is ever complete: a program may act on any name.
 var (
-	actedOn = []string{
-		"PATH", "PATHEXT", "HOME", "SHELL", "COMSPEC", "ENV", "BASH_ENV", "BASHOPTS", "SHELLOPTS", "IFS", "PS4", "CDPATH", "GLOBIGNORE", "PROMPT_COMMAND", "ZDOTDIR",
-		"TMPDIR", "TEMP", "TMP", "EDITOR", "VISUAL", "PAGER", "BROWSER", "LESSOPEN", "LESSCLOSE", "GCONV_PATH", "LOCPATH", "NLSPATH", "HOSTALIASES",
-		"NODE_OPTIONS", "NODE_PATH", "NODE_EXTRA_CA_CERTS", "NODE_TLS_REJECT_UNAUTHORIZED", "PERLLIB", "RUBYOPT", "RUBYLIB", "CLASSPATH",
-		"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "MAVEN_OPTS", "GRADLE_OPTS", "DOTNET_STARTUP_HOOKS", "PSMODULEPATH",
-		"MAKEFLAGS", "CC", "CXX", "GOFLAGS", "GOPROXY", "GONOSUMDB", "GOROOT", "GOTOOLCHAIN", "RUSTC_WRAPPER", "CARGO_HOME",
-		"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "DOCKER_HOST",
-		"GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS", "GIT_EXEC_PATH", "GIT_PROXY_COMMAND", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_PAGER",
-		"GIT_EXTERNAL_DIFF", "GIT_TEMPLATE_DIR", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-		"CI", "GITLAB_CI", "TF_BUILD", "FOB_CONFIG", "FOB_HOME", "FOB_STORAGE", "FOB_REGISTRY",
+	reservedNames = []string{
+		"PATH", "PATHEXT", "HOME", "PWD", "OLDPWD", "SHELL", "COMSPEC", "ENV", "BASH_ENV", "BASHOPTS", "SHELLOPTS", "IFS", "PS1", "PS4", "GLOBIGNORE", "EXECIGNORE",
+		"PROMPT_COMMAND", "ZDOTDIR", "INPUTRC", "HISTFILE", "BASH_XTRACEFD", "TMPDIR", "TEMP", "TMP", "BROWSER", "LESS", "LESSOPEN", "LESSCLOSE", "HOSTALIASES", "LOCALDOMAIN",
+		"RESOLV_HOST_CONF", "TERMINFO", "TERMINFO_DIRS", "TERMCAP", "DISPLAY", "XAUTHORITY", "VIMINIT", "EXINIT", "GZIP", "XZ_OPT", "XZ_DEFAULTS", "RSYNC_RSH", "RSYNC_CONNECT_PROG",
+		"CVS_RSH", "SVN_SSH", "WGETRC", "SYSTEM_WGETRC", "NETRC", "SSLKEYLOGFILE", "SSH_AUTH_SOCK", "GNUPGHOME", "KUBECONFIG", "KUBERC", "APT_CONFIG",
+		"SYSTEMROOT", "WINDIR", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "PROGRAMDATA", "PROGRAMFILES", "__COMPAT_LAYER", "CL", "_CL_", "LINK", "_LINK_", "LIB", "INCLUDE",
+		"CC", "CXX", "CPP", "AR", "AS", "LD", "NM", "MAKE", "MAKEFILES", "CONFIG_SITE", "GCCGO", "RUBYLIB", "RUBYOPT", "PERLLIB", "PERLDB", "PHPRC", "GHCRTS", "VIRTUAL_ENV",
+		"GOENV", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOSUMCHECK", "GOPRIVATE", "GONOPROXY", "GOINSECURE", "GOROOT", "GOBIN", "GOTOOLCHAIN", "GOMODCACHE", "GOCACHE", "GOCACHEPROG",
+		"GOAUTH", "GOVCS", "GOWORK", "GOEXPERIMENT", "GODEBUG", "GO111MODULE", "MAVEN_ARGS", "MAVEN_CONFIG", "ANT_ARGS", "TWINE_REPOSITORY", "TWINE_REPOSITORY_URL", "TWINE_CERT",
+		"AWS_PROFILE", "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "PSQLRC", "PGHOST", "PGSERVICEFILE", "PGSYSCONFDIR", "PGPASSFILE", "PGSSLROOTCERT", "ODBCINI", "TNS_ADMIN", "CYPRESS_INSTALL_BINARY",
+		"DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CONTENT_TRUST", "DOCKER_CONTENT_TRUST_SERVER", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "CONTAINER_HOST",
+		"VAULT_ADDR", "VAULT_AGENT_ADDR", "VAULT_PROXY_ADDR", "VAULT_CACERT", "VAULT_SKIP_VERIFY", "CI", "GITLAB_CI", "TF_BUILD",
 	}
-	actedOnBeginnings = []string{"LD_", "DYLD_", "BASH_FUNC_", "GITHUB_", "RUNNER_", "ACTIONS_", "CI_", "GIT_CONFIG", "PYTHON", "PERL5", "BUNDLE_", "COR_", "CORECLR_"}
+	reservedPrefixes = []string{
+		"LD_", "DYLD_", "BASH_FUNC_", "GLIBC_", "MALLOC_", "XDG_", "DBUS_", "GITHUB_", "RUNNER_", "ACTIONS_", "INPUT_", "STATE_", "CI_", "SYSTEM_", "FOB_", "NPM_CONFIG_", "BUNDLE_",
+		"GIT_CONFIG", "COR_", "CORECLR_", "SUDO_", "SSH_ASKPASS", "SSH_SK_", "SSH_PKCS11_", "SSL_CERT_", "TF_CLI_", "AWS_ENDPOINT_URL", "AWS_CONTAINER_", "AWS_EC2_METADATA_",
+	}
+	toolPrefixes = []string{ // of tools that read credentials of such names, too
+		"GIT_", "PYTHON", "PYTEST_", "PIP_", "PIPENV_", "UV_", "CONDA_", "POETRY_REPOSITORIES_", "PERL5", "PERL_", "LUA_", "NODE_", "DENO_", "BUN_", "YARN_", "PNPM_", "COREPACK_",
+		"NVM_", "VOLTA_", "ELECTRON_", "PLAYWRIGHT_", "PUPPETEER_", "TURBO_", "TS_NODE_", "RUST", "CARGO", "CGO_", "CMAKE_", "CCACHE_", "SCCACHE_", "PKG_CONFIG", "GCC_", "DOTNET_",
+		"NUGET_", "MSBUILD", "COMPOSER_", "PHP_", "GEM_", "R_", "JULIA_", "ERL_", "ELIXIR_", "MIX_", "HEX_", "CABAL_", "STACK_", "OPAM", "OCAML", "JAVA_", "JDK_", "GRADLE_HOME",
+		"CURL_", "OPENSSL_", "GNUTLS_", "BUILDKIT_", "BUILDX_", "COMPOSE_", "CONTAINERS_", "HELM_", "KUBECTL_", "ANSIBLE_", "TERRAGRUNT_", "PULUMI_", "CLOUDSDK_", "HOMEBREW_", "NIX_",
+		"CIRCLE_", "TRAVIS_", "BUILDKITE_", "BITBUCKET_", "TEAMCITY_", "JENKINS_", "AGENT_", "BUILD_",
+	}
+	reservedSuffixes = []string{
+		"PATH", "_HOME", "_DIR", "_FILE", "FLAGS", "_OPTS", "_OPTIONS", "_PROXY", "_CA_BUNDLE", "_CA_CERTS", "_WRAPPER", "PAGER", "EDITOR", "VISUAL", "_ASKPASS", "_SHELL", "_PRELOAD",
+	}
+	credentialSuffixes = []string{"_TOKEN", "_PASSWORD", "_USERNAME", "_API_KEY", "_AUTH"}
+	fobCredentials     = []string{"FOB_TOKEN", "FOB_REFRESH_TOKEN_", "FOB_SECRET_"}
 )
 
-// CheckName refuses a name by which a value could change what later steps run. Windows
-// knows no capitals.
+// CheckName refuses a name that is known to change what later steps run, or whom they
+// trust. Windows and npm know no capitals.
 func CheckName(name string) error {
 	name = strings.ToUpper(name)
-	if slices.Contains(actedOn, name) || slices.ContainsFunc(actedOnBeginnings, func(beginning string) bool { return strings.HasPrefix(name, beginning) }) {
+	begins := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+	ends := func(suffix string) bool { return strings.HasSuffix(name, suffix) }
+	switch {
+	case slices.ContainsFunc(fobCredentials, begins):
+		return nil
+	case slices.Contains(reservedNames, name), slices.ContainsFunc(reservedPrefixes, begins), slices.ContainsFunc(reservedSuffixes, ends),
+		slices.ContainsFunc(toolPrefixes, begins) && !slices.ContainsFunc(credentialSuffixes, ends):
 		return ErrName
 	}
 	return nil

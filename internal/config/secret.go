@@ -39,6 +39,22 @@ func ValidSecretName(name string) error {
 	return nil
 }
 
+// SecretVariable is the environment variable that overrides a stored secret.
+func SecretVariable(name string) string {
+	return "FOB_SECRET_" + strings.ToUpper(strings.NewReplacer("-", "_", "/", "_").Replace(name))
+}
+
+// SharingVariable is another configured secret with the variable of this one, or "": db/prod
+// and db-prod have the same.
+func (c *Config) SharingVariable(name string) string {
+	for _, other := range c.SecretNames() {
+		if other != name && SecretVariable(other) == SecretVariable(name) {
+			return other
+		}
+	}
+	return ""
+}
+
 // SecretNames lists the secrets in alphabetical order.
 func (c *Config) SecretNames() []string { return slices.Sorted(maps.Keys(c.Secrets)) }
 

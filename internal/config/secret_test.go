@@ -21,6 +21,33 @@ func TestSecretNames(t *testing.T) {
 	}
 }
 
+func TestI81_VariablesOfSecretsAreShared(t *testing.T) {
+	for name, variable := range map[string]string{
+		"stripe": "FOB_SECRET_STRIPE", "db/prod": "FOB_SECRET_DB_PROD", "db-prod": "FOB_SECRET_DB_PROD", "a/b-c/d": "FOB_SECRET_A_B_C_D", "9-": "FOB_SECRET_9_",
+	} {
+		if got := SecretVariable(name); got != variable {
+			t.Errorf("%s: %s, want %s", name, got, variable)
+		}
+	}
+	for _, test := range []struct {
+		name, configured, want string
+	}{
+		{"db-prod", "db/prod", "db/prod"}, {"db/prod", "db-prod", "db-prod"}, {"a/b/c", "a-b-c a-b/c", "a-b-c"}, {"a/b/c", "a/b/c a-b/c", "a-b/c"},
+		{"db/prod", "db/prod", ""}, {"db/prod", "", ""}, {"db/prod", "db/prod2 db", ""}, {"a--b", "a-/b", "a-/b"},
+	} {
+		c := &Config{Secrets: map[string]Secret{}}
+		for _, name := range strings.Fields(test.configured) {
+			if err := ValidSecretName(name); err != nil {
+				t.Fatal(err)
+			}
+			c.Secrets[name] = Secret{Name: name}
+		}
+		if got := c.SharingVariable(test.name); got != test.want {
+			t.Errorf("%s beside %s: %q, want %q", test.name, test.configured, got, test.want)
+		}
+	}
+}
+
 // What a secret's table has by hand survives what commands write into it.
 func TestSaveSecretIsSurgical(t *testing.T) {
 	const text = `# my secrets
