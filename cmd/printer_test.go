@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -191,6 +192,21 @@ func TestI75_RawWritersAreNamed(t *testing.T) {
 			t.Errorf("%s is listed and writes no raw text", name)
 		}
 	}
+	_ = filepath.WalkDir("../internal", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "authservertest") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, past := range []string{"os.Stdout", "os.Stderr", "fmt.Print", "log.Print", "slog.Default", "print("} {
+			if err != nil || strings.Contains(strings.ReplaceAll(string(text), "Fprint(", ""), "\t"+past) || past[0] == 'o' && strings.Contains(string(text), past) {
+				t.Errorf("%s: %s goes past the printer: return what is to be printed (%v)", path, past, err)
+			}
+		}
+		return nil
+	})
 	if _, is := any(stream{}).(io.Writer); is {
 		t.Error("a stream must not be an io.Writer: fmt.Fprint would take it")
 	}

@@ -13,7 +13,7 @@ import (
 
 // Why a variable is not handed on.
 var (
-	ErrName  = errors.New("a variable of that name would change what later steps run")
+	ErrName  = errors.New("a variable of that name could change what later steps run")
 	ErrValue = errors.New("the value cannot be handed on")
 )
 

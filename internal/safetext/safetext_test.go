@@ -78,6 +78,54 @@ func TestH61JSONIsInertAndExact(t *testing.T) {
 	}
 }
 
+func TestI75_TextKeepsItsLayoutAndNothingElse(t *testing.T) {
+	for in, want := range map[string]string{
+		"NAME      NOTE\n  a\tb  \n\n":                 "NAME      NOTE\n  a\tb  \n\n",
+		"  ::stop-commands::x":                         "  :stop-commands::x",
+		" \t\u00a0:\u200b:x\n\u3000::y":                " \t :x\n :y",
+		"a ::x:: b: :c":                                "a ::x:: b: :c",
+		"a\r::x\u0085::y\u2028::z\v::":                 "a ::x ::y ::z ::",
+		"####[x] #\u202e#vso[":                         "#[x] #vso[",
+		"# #\n##\n#":                                   "# #\n#\n#",
+		"\x1b[31mred\x1b]52;c;x\a\u009b\x7f\xff\ufffd": "[31mred]52;c;x\ufffd",
+		"::\n::": ":\n:",
+	} {
+		if got := Text(in); got != want {
+			t.Errorf("Text(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestI75_PartIsALineWithItsEnds(t *testing.T) {
+	for in, want := range map[string]string{
+		" (live)": " (live)", "\n\nx \t": " x ", "": "", " \n": "", "\x00 x": "x", "::x": ":x", "a\nhint: b": "a hint: b", strings.Repeat("x", 500): strings.Repeat("x", 500),
+	} {
+		if got := Part(in); got != want {
+			t.Errorf("Part(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzText(f *testing.F) {
+	f.Add("\x1b]0;title\x07\u202e\xff\n::a::\u00a0::\n#\u200b##")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := Text(s)
+		if !utf8.ValidString(got) || Text(got) != got || strings.Count(got, "\n") != strings.Count(s, "\n") {
+			t.Fatalf("Text(%q) = %q is not settled", s, got)
+		}
+		for line := range strings.Lines(got) {
+			if strings.HasPrefix(strings.TrimSpace(line), "::") || strings.Contains(line, "##") {
+				t.Fatalf("Text(%q) keeps a command: %q", s, line)
+			}
+			for _, r := range strings.TrimSuffix(line, "\n") {
+				if r != '\t' && (!unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r) || r != ' ' && unicode.IsSpace(r)) {
+					t.Fatalf("Text(%q) keeps %U", s, r)
+				}
+			}
+		}
+	})
+}
+
 func FuzzLine(f *testing.F) {
 	f.Add("\x1b]0;title\x07\u202e\xff\n")
 	f.Fuzz(func(t *testing.T, s string) {
