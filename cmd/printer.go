@@ -60,17 +60,13 @@ func (a inertArg) Format(f fmt.State, verb rune) {
 	_, _ = io.WriteString(f, text)
 }
 
-// inertCell makes a cell of a table one harmless line. Its blanks stay: no line of a table is
-// longer than the terminal is wide.
-func inertCell(text string) string {
-	return strings.NewReplacer("\n", " ", "\t", " ").Replace(safetext.Text(text))
-}
-
+// inertRows makes each cell of a table one harmless line. Its blanks stay: no line of a table
+// is longer than the terminal is wide.
 func inertRows(rows [][]string) [][]string {
 	inert := make([][]string, len(rows))
 	for i, row := range rows {
 		for _, cell := range row {
-			inert[i] = append(inert[i], inertCell(cell))
+			inert[i] = append(inert[i], strings.NewReplacer("\n", " ", "\t", " ").Replace(safetext.Text(cell)))
 		}
 	}
 	return inert
