@@ -25,6 +25,10 @@ func (a *app) deviceLogin(ctx context.Context, attempt *loginAttempt, opts login
 		return nil, fmt.Errorf("asking for a code: %w", err)
 	}
 	a.showCode(device)
+	if !opts.profile.given("timeout") {
+		// A server may ask for so long an interval that the default ends before the first poll.
+		opts.timeout = max(opts.timeout, device.ExpiresAt.Sub(a.now())+time.Second)
+	}
 	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errNobodyCame)
 	defer stop()
 	stopCountdown := a.countDown(waiting, device.ExpiresAt)

@@ -26,16 +26,19 @@ type Client struct {
 	DPoPKey           jwk.Key // what tokens are bound to (RFC 9449); zero: bearer tokens
 	Now               func() time.Time
 
-	skew      time.Duration // of the server's clock, as its last answer showed it
-	dpopNonce string        // as the server's last answer gave it (RFC 9449 §8)
+	skew       time.Duration // of the server's clock, as its last answer showed it
+	dpopNonce  string        // as the server's last answer gave it (RFC 9449 §8)
+	retryAfter time.Duration // as the server's last answer asked; 0: it did not
 }
 
 // learn takes from an answer how far the server's clock (RFC 9110 §6.6.1) is from
-// this machine's, and the nonce of the next DPoP proof.
+// this machine's, how long to wait before the next request (§10.2.3, in seconds), and
+// the nonce of the next DPoP proof.
 func (c *Client) learn(h http.Header) {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		c.skew = date.Sub(c.Now())
 	}
+	c.retryAfter = duration([]byte(h.Get("Retry-After")), maxCodeLife)
 	if nonce := h.Get("DPoP-Nonce"); nonce != "" {
 		c.dpopNonce = nonce
 	}

@@ -22,7 +22,7 @@ var ErrDeviceExpired = errors.New("the code has expired before the login was fin
 // Bounds on what a server may ask of a device that polls (RFC 8628 §3.2, §3.5).
 const (
 	defaultInterval   = 5 * time.Second
-	maxInterval       = time.Minute
+	maxBackoff        = time.Minute // that a failing connection alone leads to
 	slowDownBy        = 5 * time.Second
 	defaultCodeLife   = 5 * time.Minute
 	maxCodeLife       = 30 * time.Minute
@@ -111,15 +111,16 @@ func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization,
 	if life := duration(answer.ExpiresIn, maxCodeLife); life > 0 {
 		d.ExpiresAt = now.Add(life)
 	}
-	if interval := duration(answer.Interval, maxInterval); interval > 0 {
+	// The server's interval is a minimum: only the end of the code bounds it.
+	if interval := duration(answer.Interval, d.ExpiresAt.Sub(now)); interval > 0 {
 		d.interval = max(interval, time.Second)
 	}
 	return d, nil
 }
 
 // DeviceToken asks for the token until the person has finished, the code expires
-// (ErrDeviceExpired) or ctx ends. A server that cannot be reached is asked again,
-// less and less often (RFC 8628 §3.5).
+// (ErrDeviceExpired) or ctx ends, never sooner than the server allows. A server that
+// cannot be reached is asked again, less and less often (RFC 8628 §3.5).
 func (c *Client) DeviceToken(ctx context.Context, d *DeviceAuthorization) (*TokenResponse, error) {
 	ctx, cancel := context.WithDeadlineCause(ctx, time.Now().Add(d.ExpiresAt.Sub(c.Now())), ErrDeviceExpired)
 	defer cancel()
@@ -127,7 +128,10 @@ func (c *Client) DeviceToken(ctx context.Context, d *DeviceAuthorization) (*Toke
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(interval):
+		case <-time.After(max(interval, c.retryAfter)):
+		}
+		if !c.Now().Before(d.ExpiresAt) { // the interval ends with the code
+			return nil, ErrDeviceExpired
 		}
 		response, err := c.grant(ctx, Target{Resource: d.resource}.form(url.Values{
 			"grant_type":  {GrantDeviceCode},
@@ -147,7 +151,7 @@ func nextPoll(interval time.Duration, err error) (time.Duration, error) {
 	var refusal *Error
 	if !errors.As(err, &refusal) {
 		if errors.Is(err, ErrUnavailable) {
-			return min(2*interval, maxInterval), nil
+			return max(interval, min(2*interval, maxBackoff)), nil
 		}
 		return interval, err
 	}
@@ -155,7 +159,7 @@ func nextPoll(interval time.Duration, err error) (time.Duration, error) {
 	case "authorization_pending":
 		return interval, nil
 	case "slow_down":
-		return min(interval+slowDownBy, 2*maxInterval), nil
+		return interval + slowDownBy, nil
 	case "expired_token":
 		return interval, ErrDeviceExpired
 	case "access_denied":

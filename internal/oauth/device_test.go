@@ -25,8 +25,11 @@ func TestB29IntervalsAndLifetimesAreBounded(t *testing.T) {
 		``:                                         {defaultInterval, defaultCodeLife},
 		`,"interval":-1,"expires_in":-1`:           {defaultInterval, defaultCodeLife},
 		`,"interval":0,"expires_in":0`:             {defaultInterval, defaultCodeLife},
-		`,"interval":1e18,"expires_in":1e18`:       {maxInterval, maxCodeLife},
-		`,"interval":1e999,"expires_in":1e999`:     {maxInterval, maxCodeLife},
+		`,"interval":1e18,"expires_in":1e18`:       {maxCodeLife, maxCodeLife},
+		`,"interval":1e999,"expires_in":1e999`:     {maxCodeLife, maxCodeLife},
+		`,"interval":300,"expires_in":900`:         {5 * time.Minute, 15 * time.Minute},
+		`,"interval":300`:                          {5 * time.Minute, defaultCodeLife},
+		`,"interval":1e18,"expires_in":60`:         {time.Minute, time.Minute},
 		`,"interval":"7","expires_in":"600"`:       {7 * time.Second, 10 * time.Minute},
 		`,"interval":0.001,"expires_in":60`:        {time.Second, time.Minute},
 		`,"interval":null,"expires_in":[]`:         {defaultInterval, defaultCodeLife},
@@ -116,10 +119,14 @@ func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
 	if strings.Contains(answer, "access_token") {
 		status = 200
 	}
+	header := http.Header{}
 	if strings.HasPrefix(answer, "503") {
 		status = 503
+		if _, seconds, found := strings.Cut(answer, " after "); found {
+			header.Set("Retry-After", seconds)
+		}
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
 }
 
 const (
@@ -165,6 +172,41 @@ func TestB29Polling(t *testing.T) {
 		asked, err := poll(t, 5*s, 5*time.Minute, test.answers...)
 		if fmt.Sprint(asked) != fmt.Sprint(test.want) || !errors.Is(err, test.err) {
 			t.Errorf("B29 %s: asked after %v, %v", name, asked, err)
+		}
+	}
+}
+
+// TestI73_PollingIsNeverSoonerThanTheServerAllows starts from what the server says: no
+// answer may bring two polls closer together than its interval (RFC 8628 §3.2, §3.5).
+func TestI73_PollingIsNeverSoonerThanTheServerAllows(t *testing.T) {
+	const m, s = time.Minute, time.Second
+	for name, test := range map[string]struct {
+		fields  string
+		answers []string
+		want    []time.Duration
+		err     error
+	}{
+		"5 minutes":                       {`,"interval":300,"expires_in":900`, []string{pending, goodAnswer}, []time.Duration{5 * m, 10 * m}, nil},
+		"61 seconds":                      {`,"interval":61,"expires_in":900`, []string{pending, goodAnswer}, []time.Duration{61 * s, 122 * s}, nil},
+		"a broken connection":             {`,"interval":300,"expires_in":1800`, []string{"", "", goodAnswer}, []time.Duration{5 * m, 10 * m, 15 * m}, nil},
+		"503":                             {`,"interval":300,"expires_in":1800`, []string{"503", goodAnswer}, []time.Duration{5 * m, 10 * m}, nil},
+		"slow_down":                       {`,"interval":300,"expires_in":1800`, []string{slowDown, slowDown, goodAnswer}, []time.Duration{5 * m, 10*m + 5*s, 15*m + 15*s}, nil},
+		"slow_down beyond two minutes":    {`,"interval":115,"expires_in":900`, []string{slowDown, slowDown, pending, goodAnswer}, []time.Duration{115 * s, 235 * s, 360 * s, 485 * s}, nil},
+		"Retry-After":                     {`,"interval":5,"expires_in":900`, []string{"503 after 120", goodAnswer}, []time.Duration{5 * s, 125 * s}, nil},
+		"Retry-After below the interval":  {`,"interval":60,"expires_in":900`, []string{"503 after 1", goodAnswer}, []time.Duration{m, 2 * m}, nil},
+		"Retry-After beyond the code":     {`,"interval":5,"expires_in":60`, []string{"503 after 99999999999999999999"}, []time.Duration{5 * s}, ErrDeviceExpired},
+		"as long as the code":             {`,"interval":300,"expires_in":300`, []string{goodAnswer}, nil, ErrDeviceExpired},
+		"longer than the code":            {`,"interval":301,"expires_in":300`, []string{goodAnswer}, nil, ErrDeviceExpired},
+		"longer than a code without life": {`,"interval":1000`, []string{goodAnswer}, nil, ErrDeviceExpired},
+	} {
+		d, err := parseDeviceAuthorization(fmt.Appendf(nil, deviceAnswer, test.fields), time.Unix(0, 0))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		asked, err := poll(t, d.interval, d.ExpiresAt.Sub(time.Unix(0, 0)), test.answers...)
+		if fmt.Sprint(asked) != fmt.Sprint(test.want) || !errors.Is(err, test.err) {
+			t.Errorf("%s: asked after %v, not %v: %v", name, asked, test.want, err)
 		}
 	}
 }
@@ -230,7 +272,7 @@ func FuzzDeviceAuthorization(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if d.interval < time.Second || d.interval > maxInterval || !d.ExpiresAt.After(now) || d.ExpiresAt.Sub(now) > maxCodeLife {
+		if d.interval < time.Second || d.interval > max(d.ExpiresAt.Sub(now), time.Second) || !d.ExpiresAt.After(now) || d.ExpiresAt.Sub(now) > maxCodeLife {
 			t.Fatalf("B29: every %s until %s", d.interval, d.ExpiresAt)
 		}
 		if CheckURL(d.VerificationURI) != nil || d.VerificationURIComplete != "" && CheckURL(d.VerificationURIComplete) != nil {
