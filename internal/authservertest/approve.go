@@ -40,13 +40,17 @@ func Redirect(ctx context.Context, authorizationURL string, hc *http.Client) (st
 }
 
 // sayYes opens a page that asks, and answers. A request that is refused without a
-// question has been its own answer.
+// question has been its own answer. A server may send the browser on to another one.
 func sayYes(ctx context.Context, target string, hc *http.Client) (opened, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return opened{}, err
 	}
 	question, err := visit(ctx, hc, http.MethodGet, u.String(), "")
+	if err == nil && onLoopback(question.location) && strings.HasSuffix(question.location.Path, "/authorize") {
+		u = question.location
+		question, err = visit(ctx, hc, http.MethodGet, u.String(), "")
+	}
 	if err != nil {
 		return opened{}, err
 	}

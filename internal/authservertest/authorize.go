@@ -65,6 +65,9 @@ func consent(client, scope string, resources []string, q url.Values) page {
 
 // serveAuthorize checks the request as strictly as a good server would, and asks.
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
+	if s.sendsOn(w, r) {
+		return
+	}
 	q, problem := s.asked(r.URL.Query())
 	if problem != "" {
 		http.Error(w, "This request is wrong: "+problem, http.StatusBadRequest)
@@ -117,7 +120,7 @@ func (s *Server) checkAuthorization(q url.Values) string {
 	return ""
 }
 
-// sameRedirect compares all but the port (RFC 8252 §7.3).
+// sameRedirect compares all but the port, byte for byte (RFC 8252 §7.3).
 func sameRedirect(registered, given string) bool {
 	u, err := url.Parse(given)
 	if err != nil || u.Port() == "" {
@@ -158,7 +161,9 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
 // sendBack redirects the browser to the client.
 func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, q, back url.Values) {
 	back.Set("state", q.Get("state"))
-	back.Set("iss", s.Issuer())
+	if !s.opts.NoIss {
+		back.Set("iss", s.Issuer())
+	}
 	s.faultQuery(back)
 	http.Redirect(w, r, q.Get("redirect_uri")+"?"+back.Encode(), http.StatusSeeOther)
 }

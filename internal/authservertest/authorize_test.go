@@ -17,6 +17,13 @@ func TestAuthorizationRequestsThatAreRefused(t *testing.T) {
 		"no client":               request("client_id", "-"),
 		"no redirect":             request("redirect_uri", "-"),
 		"another path":            request("redirect_uri", "http://127.0.0.1:1/other"),
+		"a path below":            request("redirect_uri", callback+"/x"),
+		"another issuer's path":   request("redirect_uri", redirectFor("https://sso.example.com")),
+		"a slash more":            request("redirect_uri", callback+"/"),
+		"a slash more in front":   request("redirect_uri", "http://127.0.0.1:1//callback"),
+		"another letter case":     request("redirect_uri", "http://127.0.0.1:1/Callback"),
+		"another spelling":        request("redirect_uri", "http://127.0.0.1:1/%63allback"),
+		"a way round":             request("redirect_uri", "http://127.0.0.1:1/x/../callback"),
 		"another host":            request("redirect_uri", "http://evil.test:1/callback"),
 		"localhost":               request("redirect_uri", "http://localhost:1/callback"),
 		"https":                   request("redirect_uri", "https://127.0.0.1:1/callback"),
@@ -55,6 +62,17 @@ func TestTheBrowserComesBackWithIssAndState(t *testing.T) {
 	}
 	if q = s.code(t, request()); q.Get("error") != "access_denied" || q.Has("code") || q.Get("iss") != s.Issuer() {
 		t.Errorf("denied: %v", q)
+	}
+}
+
+func TestRedirectOfThisIssuerAlone(t *testing.T) {
+	s := start(t, Options{NoIss: true})
+	q := s.code(t, request("redirect_uri", strings.Replace(s.RedirectFor(), "127.0.0.1", "127.0.0.1:5", 1)))
+	if q.Get("code") == "" || q.Has("iss") {
+		t.Errorf("%v", q)
+	}
+	if r := send(http.DefaultClient, http.MethodGet, s.Issuer()+"/.well-known/openid-configuration", nil, ""); r.m["authorization_response_iss_parameter_supported"] != nil {
+		t.Errorf("it promises iss: %v", r.m)
 	}
 }
 

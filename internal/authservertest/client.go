@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -34,12 +35,22 @@ const ClientSecret = "s3cret +%:ä"
 // JWTClientSecret is the secret that fob-jwt signs with: HS256 wants 32 bytes.
 const JWTClientSecret = "a secret +%:ä of more than thirty-two bytes"
 
-// clients that every server knows, by ID.
-func clients() map[string]Client {
+// RedirectFor is the redirect that a client which has one for each issuer registers
+// with this server.
+func (s *Server) RedirectFor() string { return redirectFor(s.Issuer()) }
+
+func redirectFor(issuer string) string {
+	sum := sha256.Sum256([]byte(issuer))
+	return "http://127.0.0.1/callback/" + hex.EncodeToString(sum[:10])
+}
+
+// clients that every server knows, by ID. Those of people have the redirect that fob
+// once had for all issuers too.
+func clients(issuer string) map[string]Client {
 	known := map[string]Client{}
 	person := []string{grantCode, grantRefresh, grantDevice}
 	both := append(slices.Clone(person), grantClient)
-	redirect := []string{"http://127.0.0.1/callback"}
+	redirect := []string{"http://127.0.0.1/callback", redirectFor(issuer)}
 	for _, c := range []Client{
 		{ID: "fob-test", AuthMethod: "none", RedirectURIs: redirect, Grants: person},
 		{ID: "fob-secret", Secret: ClientSecret, AuthMethod: "client_secret_basic", RedirectURIs: redirect, Grants: person},

@@ -22,6 +22,9 @@ func (s *Server) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 		"dpop_signing_alg_values_supported":                proofAlgorithms,
 		"authorization_response_iss_parameter_supported":   true,
 	}
+	if s.opts.NoIss {
+		delete(m, "authorization_response_iss_parameter_supported")
+	}
 	if !s.opts.NoOpenID {
 		m["jwks_uri"] = url + "/jwks"
 		m["id_token_signing_alg_values_supported"] = []string{"RS256"}

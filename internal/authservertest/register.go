@@ -153,3 +153,16 @@ func (s *Server) serveUnregister(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
+
+// RegisteredRedirects are the redirects of the clients that have registered themselves.
+func (s *Server) RegisteredRedirects() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var redirects []string
+	for _, c := range s.clients {
+		if c.registration != "" {
+			redirects = append(redirects, c.RedirectURIs...)
+		}
+	}
+	return redirects
+}

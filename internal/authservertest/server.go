@@ -34,6 +34,7 @@ type Options struct {
 	Latency        time.Duration // of the token endpoint
 	NoRefreshToken bool
 	NoOpenID       bool // RFC 8414 metadata alone, and no id_token
+	NoIss          bool // neither promises iss in its callbacks nor sends it (RFC 9207)
 	NoRevocation   bool
 	TLS            bool // and mutual TLS for the clients that are registered for it
 
@@ -71,6 +72,7 @@ type Server struct {
 	nonce   string          // that proofs must have
 	rotated bool            // the server signs with its next key
 	share   time.Duration
+	mixUp   *mixUp // how the server attacks another one; nil: it does not
 
 	families int           // how many logins there have been
 	released chan struct{} // closed when a held answer may go
@@ -98,10 +100,15 @@ func Start(opts Options) (*Server, error) {
 		opts:  opts,
 		armed: map[string]int{}, counts: map[string]int{},
 		codes: map[string]*authCode{}, refresh: map[string]*refreshToken{}, access: map[string]*accessToken{},
-		clients: clients(), pushed: map[string]*pushed{}, devices: map[string]*deviceGrant{}, seen: map[string]bool{},
+		pushed: map[string]*pushed{}, devices: map[string]*deviceGrant{}, seen: map[string]bool{},
 		nonce: rand.Text(), released: make(chan struct{}),
 	}
 	s.http = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s.routes(), ErrorLog: log.New(io.Discard, "", 0)}}
+	scheme := "http://"
+	if opts.TLS {
+		scheme = "https://"
+	}
+	s.clients = clients(scheme + listener.Addr().String() + opts.Path)
 	if opts.TLS {
 		s.http.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
 		s.http.StartTLS()

@@ -87,6 +87,9 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.countGrant(r)
+	if s.redeems(w, r) {
+		return
+	}
 	select {
 	case <-time.After(s.opts.Latency):
 	case <-r.Context().Done():
