@@ -36,10 +36,11 @@ func TestProviders(t *testing.T) {
 	}
 	for _, p := range config.Providers() {
 		t.Run(p.Name, func(t *testing.T) {
+			redirect := config.Profile{Provider: p.Name, Issuer: server.Issuer(), RedirectURI: p.RedirectURI}.Redirect()
 			client := authservertest.Client{
 				ID: "fob-" + p.Name, AuthMethod: "none",
 				Grants:       []string{"authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"},
-				RedirectURIs: []string{strings.Replace(p.RedirectURI, ":8976", "", 1)},
+				RedirectURIs: []string{strings.Replace(redirect, ":8976", "", 1)},
 			}
 			args := []string{"login", p.Name, "--provider", p.Name, "--issuer", server.Issuer(), "--client-id", client.ID}
 			if p.SecretRequired {

@@ -29,6 +29,8 @@ const (
 	loginCheck   = "login"
 )
 
+const redirectCheck = "redirect"
+
 const (
 	doctorProbeSize = 6 << 10 // a login with large tokens
 	issuersAtOnce   = 8
@@ -247,7 +249,25 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []doctor.Fi
 		return append(found, doctor.Skipped(loginCheck, "%s", err))
 	}
 	s := &session.Session{Profile: p.WithProvider(), Paths: e.paths, Store: store, Clock: e.app.clock, Warn: func(string) {}}
-	return append(found, loginFinding(s.Status(ctx), e.app.now()))
+	status := s.Status(ctx)
+	found = append(found, loginFinding(status, e.app.now()))
+	if p.Grant == "" {
+		found = append(found, e.redirect(p, status.Registered))
+	}
+	return found
+}
+
+// redirect reports a redirect that does not tell the profile's issuer from another.
+func (e *examination) redirect(p config.Profile, registered bool) doctor.Finding {
+	better, shared := e.cfg.SharesRedirect(p)
+	if !shared {
+		return doctor.Fine(redirectCheck, "%s", p.Redirect())
+	}
+	fix := `run 'fob profile set PROFILE --redirect-uri "` + better + `"', then register what it prints in place of the old redirect`
+	if registered {
+		fix = "run 'fob logout PROFILE --unregister', then 'fob login PROFILE': fob registers a new one"
+	}
+	return doctor.Finding{Check: redirectCheck, State: doctor.Warning, Detail: p.Redirect() + " is not for this issuer alone: another server could get the login's code", Fix: fix}
 }
 
 func loginFinding(status session.Status, now time.Time) doctor.Finding {

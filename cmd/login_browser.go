@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +26,8 @@ var errNobodyCame = errors.New("nobody finished the login in the browser")
 // browserLogin runs the authorization code flow on a loopback address
 // (RFC 8252) until the browser, or a pasted URL, brings the code.
 func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
-	full := attempt.profile.WithProvider()
-	listener, err := loopback.Listen(full.RedirectURI)
+	redirect := attempt.profile.Redirect()
+	listener, err := loopback.Listen(redirect)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +40,7 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errNobodyCame)
 	defer stop()
 	hint := time.AfterFunc(redirectHintAfter, func() {
-		a.note("Still waiting. If the page complains about the redirect, register this redirect URI with the client:\n  %s", cmp.Or(full.RedirectURI, loopback.DefaultRedirectURI))
+		a.note("Still waiting. If the page complains about the redirect, register this redirect URI with the client:\n  %s", redirect)
 	})
 	defer hint.Stop()
 	pasted, restore := a.showLogin(waiting, attempt, request, listener, opts)

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/jwk"
-	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
@@ -28,7 +26,7 @@ func (a *app) register(ctx context.Context, attempt *loginAttempt, m *discovery.
 			return err
 		}
 	} else {
-		redirect := cmp.Or(p.WithProvider().RedirectURI, loopback.DefaultRedirectURI)
+		redirect := p.Redirect()
 		registration, err := registerWithDevice(ctx, attempt.session.HTTP, m, redirect, opts.device)
 		if err != nil {
 			return withHint(fmt.Errorf("registering fob as a client: %w", err),

@@ -10,7 +10,6 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/discovery"
-	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
@@ -23,8 +22,12 @@ func (a *app) loginProfile(ctx context.Context, opts loginOptions) (config.Profi
 	if err != nil {
 		return p, err
 	}
+	unregistered := p.ClientID == "" // no server knows its redirect yet
 	if err := opts.profile.apply(&p); err != nil {
 		return p, err
+	}
+	if unregistered {
+		p.NameIssuer()
 	}
 	if err := a.findIssuer(ctx, &p); err != nil {
 		return p, err
@@ -156,9 +159,8 @@ func (a *app) completeClient(ctx context.Context, p *config.Profile) error {
 	if p.ClientID != "" {
 		return nil
 	}
-	full := p.WithProvider()
 	provider, _ := config.FindProvider(p.Provider)
-	redirect := cmp.Or(full.RedirectURI, loopback.DefaultRedirectURI)
+	redirect := p.Redirect()
 	if a.interactive() {
 		if provider.RegisterAt != "" {
 			a.note("%s knows an application by its client ID. Register one at\n  %s", provider.Title, provider.RegisterAt)

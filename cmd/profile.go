@@ -110,9 +110,13 @@ type profileJSON struct {
 
 func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 	full := p.WithProvider()
+	redirect := ""
+	if p.Grant == "" {
+		redirect = p.Redirect()
+	}
 	return profileJSON{
 		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
-		Scopes: full.Scopes, RedirectURI: full.RedirectURI, Storage: p.Storage, CAFile: p.CAFile,
+		Scopes: full.Scopes, RedirectURI: redirect, Storage: p.Storage, CAFile: p.CAFile,
 		Grant: p.Grant, Resources: p.Resources, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod, AssertionAudience: full.ClientAssertionAudience,
 		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
 		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
@@ -231,6 +235,9 @@ func runProfileSet(ctx context.Context, a *app, args []string, flags profileFlag
 		}
 	}
 	a.noteChanges(before, after, asDefault)
+	if after.Redirect() != before.Redirect() {
+		a.note("Register this redirect URI with the client, in place of the old one:\n  %s", after.Redirect())
+	}
 	if after.WithProvider().Authority() != before.WithProvider().Authority() || after.ClientID != before.ClientID {
 		a.note("The server or client is another one now: run 'fob login %s'.", after.Name)
 	}
@@ -356,17 +363,22 @@ func newProfileProvidersCmd(a *app) *cobra.Command {
 		Use:   "providers",
 		Short: "List the presets for known providers",
 		Long: `List the providers that 'fob login NAME' knows: their server, the ways in, whether
-the client needs a secret, what a logout revokes, and how that was established.
+the client needs a secret, what a logout revokes, and how that was established. In
+a redirect, {issuer} is a hash of your server's issuer: 'fob login NAME' shows it.
 
 ` + exitHelp(exitDone, exitUsage),
 		Example: "  fob profile providers",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
+			providers := config.Providers()
+			for i, p := range providers {
+				providers[i].RedirectURI = p.Redirect()
+			}
 			if asJSON {
-				return a.printJSON(config.Providers())
+				return a.printJSON(providers)
 			}
 			rows := [][]string{{"NAME", "FLOWS", "SECRET", "LOGOUT REVOKES", "REDIRECT TO REGISTER", "SERVER", "KNOWN"}}
-			for _, p := range config.Providers() {
+			for _, p := range providers {
 				needs := "no"
 				if p.SecretRequired {
 					needs = "yes"

@@ -34,7 +34,7 @@ func (f *profileFlags) register(c *cobra.Command) {
 	flags.StringArrayVar(&f.scopes, "scope", nil, "`SCOPES` to ask for, separated by blanks")
 	flags.StringArrayVar(&f.Resources, "resource", nil, "the `URL` of an API that the tokens are for")
 	flags.StringVar(&f.Grant, "grant", "", "how tokens are had: a `GRANT`, see above")
-	flags.StringVar(&f.RedirectURI, "redirect-uri", "", "a loopback `URI`, if not 127.0.0.1/callback")
+	flags.StringVar(&f.RedirectURI, "redirect-uri", "", "a loopback `URI`; {issuer} becomes a hash")
 	flags.StringVar(&f.Storage, "storage", "", "the `BACKEND` that keeps it: keyring or file")
 	flags.StringVar(&f.CAFile, "ca-file", "", "a `FILE` of certificates to trust as well")
 	flags.StringVar(&f.TokenEndpointAuthMethod, "token-endpoint-auth-method", "", "a `METHOD`, if not the usual one")
@@ -82,6 +82,7 @@ func (f *profileFlags) apply(p *config.Profile) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	server, grant := p.WithProvider().Authority(), p.Grant
 	for _, set := range []struct {
 		flag         string
 		field, value *string
@@ -118,6 +119,18 @@ func (f *profileFlags) apply(p *config.Profile) error {
 		}
 		p.Grant = grant
 	}
+	f.applyLists(p)
+	if f.dpop != nil {
+		p.DPoP = *f.dpop
+	}
+	if f.given("redirect-uri") || p.WithProvider().Authority() != server || p.Grant != grant {
+		p.NameIssuer()
+	}
+	return nil
+}
+
+// applyLists lays the flags that may be repeated over a profile.
+func (f *profileFlags) applyLists(p *config.Profile) {
 	if f.given("scope") {
 		p.Scopes = strings.Fields(strings.Join(f.scopes, " "))
 	}
@@ -133,10 +146,6 @@ func (f *profileFlags) apply(p *config.Profile) error {
 	if f.given("kubernetes-server") {
 		p.KubernetesServers = nonEmpty(f.KubernetesServers)
 	}
-	if f.dpop != nil {
-		p.DPoP = *f.dpop
-	}
-	return nil
 }
 
 // applyFiles lays the flags that name files over a profile. It may be used in another
@@ -233,8 +242,8 @@ func (f *profileFlags) checkURLs() error {
 		return err
 	}
 	if f.RedirectURI != "" {
-		if err := loopback.CheckRedirectURI(f.RedirectURI); err != nil {
-			return withHint(&usageError{err.Error()}, "the browser must come back to this machine, for instance to %s", loopback.DefaultRedirectURI)
+		if err := loopback.CheckRedirectURI(strings.ReplaceAll(f.RedirectURI, config.IssuerMark, "x")); err != nil {
+			return withHint(&usageError{err.Error()}, "the browser must come back to this machine, for instance to http://127.0.0.1/callback/%s", config.IssuerMark)
 		}
 	}
 	return nil

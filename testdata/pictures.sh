@@ -38,7 +38,7 @@ until [ -s "$work/issuer" ]; do
 	sleep 0.1
 done
 mkdir -p "$work/home/.config/fob"
-printf '[profile.work]\nissuer = "%s"\nclient_id = "fob-test"\n' "$(cat "$work/issuer")" >"$work/home/.config/fob/config.toml"
+printf '[profile.work]\nissuer = "%s"\nclient_id = "fob-test"\nredirect_uri = "http://127.0.0.1/callback/{issuer}"\n' "$(cat "$work/issuer")" >"$work/home/.config/fob/config.toml"
 chmod -R go= "$work/home"
 
 cat >"$work/browser" <<END

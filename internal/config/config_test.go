@@ -84,10 +84,10 @@ func TestValidName(t *testing.T) {
 
 func TestWithProvider(t *testing.T) {
 	p := Profile{Provider: "github", Scopes: []string{"repo"}}.WithProvider()
-	if p.Authority() != "https://github.com/login/oauth" || fmt.Sprint(p.Scopes) != "[repo]" || p.RedirectURI != anyPort {
+	if p.Authority() != "https://github.com/login/oauth" || fmt.Sprint(p.Scopes) != "[repo]" || p.RedirectURI != "http://127.0.0.1/callback" {
 		t.Errorf("%+v", p)
 	}
-	if p := (Profile{Provider: "okta", Issuer: "https://acme.okta.com"}).WithProvider(); p.Issuer != "https://acme.okta.com" || p.RedirectURI != fixedPort {
+	if p := (Profile{Provider: "okta", Issuer: "https://acme.okta.com"}).WithProvider(); p.Issuer != "https://acme.okta.com" || p.RedirectURI != "http://localhost:8976/callback" {
 		t.Errorf("%+v", p)
 	}
 }

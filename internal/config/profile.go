@@ -15,7 +15,7 @@ type Profile struct {
 	Issuer                  string   `toml:"issuer"`
 	ClientID                string   `toml:"client_id"`
 	Scopes                  []string `toml:"scopes"`
-	RedirectURI             string   `toml:"redirect_uri"`
+	RedirectURI             string   `toml:"redirect_uri"` // may hold IssuerMark; see Redirect
 	AuthorizationEndpoint   string   `toml:"authorization_endpoint"`
 	TokenEndpoint           string   `toml:"token_endpoint"`
 	RevocationEndpoint      string   `toml:"revocation_endpoint"`
@@ -81,7 +81,7 @@ func (p Profile) WithProvider() Profile {
 	}
 	p.GitUsername = cmp.Or(p.GitUsername, preset.GitUsername)
 	p.DockerUsername = cmp.Or(p.DockerUsername, preset.DockerUsername)
-	p.RedirectURI = cmp.Or(p.RedirectURI, preset.RedirectURI)
+	p.RedirectURI = cmp.Or(p.RedirectURI, strings.TrimSuffix(preset.RedirectURI, "/"+IssuerMark)) // see shared
 	p.TokenEndpointAuthMethod = cmp.Or(p.TokenEndpointAuthMethod, preset.TokenEndpointAuthMethod)
 	p.ClientAssertionAudience = cmp.Or(p.ClientAssertionAudience, preset.ClientAssertionAudience)
 	return p

@@ -31,7 +31,7 @@ type Provider struct {
 	SecretRequired          bool              `json:"secret_required"`
 	TokenEndpointAuthMethod string            `json:"token_endpoint_auth_method,omitempty"`
 	ClientAssertionAudience string            `json:"client_assertion_audience,omitempty"` // as in Profile
-	RedirectURI             string            `json:"redirect_uri"`                        // to register
+	RedirectURI             string            `json:"redirect_uri"`                        // to register; with IssuerMark
 	GitHosts                []string          `json:"git_hosts,omitempty"`                 // as in Profile
 	GitUsername             string            `json:"git_username,omitempty"`              // as in Profile
 	DockerRegistries        []string          `json:"docker_registries,omitempty"`         // as in Profile

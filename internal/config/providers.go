@@ -1,9 +1,13 @@
 package config
 
 const (
-	anyPort   = "http://127.0.0.1/callback"      // where the port is left free (RFC 8252)
-	fixedPort = "http://localhost:8976/callback" // where redirects are compared whole
+	anyPort   = perIssuer                                               // where the port is left free (RFC 8252)
+	fixedPort = "http://localhost:8976" + sharedPath + "/" + IssuerMark // where redirects are compared whole
 )
+
+// What a path that names the issuer needs at servers that do not compare it exactly: a
+// registered /callback would let those of all issuers through.
+const wholePath = " Register the redirect URI with its whole path: paths below a registered one are accepted."
 
 // Providers are the presets, sorted by name.
 func Providers() []Provider {
@@ -55,7 +59,7 @@ func Providers() []Provider {
 			RevokeAt:                "https://bitbucket.org/account/settings/app-authorizations/",
 			RegisterAt:              "https://support.atlassian.com/bitbucket-cloud/docs/use-oauth-on-bitbucket-cloud/",
 			Verified:                fromDocumentation,
-			Note:                    "An OAuth consumer is made in the workspace's settings, with the permission Account: Read.",
+			Note:                    "An OAuth consumer is made in the workspace's settings, with the permission Account: Read." + wholePath,
 		},
 		{
 			Name:                    "digitalocean",
@@ -95,7 +99,7 @@ func Providers() []Provider {
 			RevokeAt:                "https://github.com/settings/applications",
 			RegisterAt:              "https://github.com/settings/applications/new",
 			Verified:                fromDocumentation,
-			Note:                    "The token of an OAuth app does not expire; that of a GitHub App does, and is refreshed.",
+			Note:                    "The token of an OAuth app does not expire; that of a GitHub App does, and is refreshed." + wholePath,
 		},
 		{
 			Name:             "gitlab",
@@ -129,7 +133,7 @@ func Providers() []Provider {
 			RevokeAt:                "https://myaccount.google.com/connections",
 			RegisterAt:              "https://console.cloud.google.com/auth/clients",
 			Verified:                fromDocumentation,
-			Note:                    "Make a client of the type Desktop app; it needs no redirect to be registered.",
+			Note:                    "Make a client of the type Desktop app; it needs no redirect to be registered, since its path is not compared: only the client secret keeps other servers from using a code.",
 		},
 		{
 			Name:        "keycloak",
@@ -167,7 +171,7 @@ func Providers() []Provider {
 			Issuer:                  "https://login.microsoftonline.com/{tenant}/v2.0",
 			Scopes:                  []string{"openid", "profile", "email", "offline_access"},
 			AuthParams:              map[string]string{"prompt": "select_account"},
-			RedirectURI:             "http://localhost/callback",
+			RedirectURI:             "http://localhost" + sharedPath + "/" + IssuerMark,
 			Device:                  true,
 			ClientAssertionAudience: "endpoint",
 			Revocation:              RevokesNothing,
@@ -202,7 +206,7 @@ func Providers() []Provider {
 			RevokeAt:              "https://slack.com/apps/manage",
 			RegisterAt:            "https://api.slack.com/apps",
 			Verified:              fromDocumentation,
-			Note:                  "Turn PKCE on for the app, which makes it a public client for good: only then does Slack accept a loopback redirect, for user scopes alone. Refresh tokens last 30 days.",
+			Note:                  "Turn PKCE on for the app, which makes it a public client for good: only then does Slack accept a loopback redirect, for user scopes alone. Refresh tokens last 30 days." + wholePath,
 		},
 	}
 }

@@ -47,7 +47,7 @@ func TestPresetsAreComplete(t *testing.T) {
 				}
 			}
 			u, err := url.Parse(p.RedirectURI)
-			if err != nil || u.Scheme != "http" || u.Path != "/callback" || !slices.Contains([]string{"127.0.0.1", "localhost"}, u.Hostname()) {
+			if err != nil || u.Scheme != "http" || u.Path != "/callback/{issuer}" || !slices.Contains([]string{"127.0.0.1", "localhost"}, u.Hostname()) {
 				t.Errorf("redirect %q", p.RedirectURI)
 			}
 		})

@@ -21,8 +21,8 @@ import (
 	"github.com/fobcli/fob/internal/safetext"
 )
 
-// DefaultRedirectURI is what one registers with a server: RFC 8252 §7.3 leaves
-// the port of a loopback address free.
+// DefaultRedirectURI is used where no redirect is given: RFC 8252 §7.3 leaves
+// the port of a loopback address free. Logins give one: see config.Profile.Redirect.
 const DefaultRedirectURI = "http://127.0.0.1/callback"
 
 // ErrPortInUse means that the redirect's fixed port is taken.

@@ -27,8 +27,9 @@ func newMachineAtGlewlwyd(t testing.TB, g *glewlwyd) *machine {
 // port too, so that one is set aside.
 func (g *glewlwyd) native(properties map[string]any) (redirect string) {
 	g.t.Helper()
-	redirect = fmt.Sprintf("http://127.0.0.1:%d/callback", freePort(g.t))
-	client := map[string]any{"redirect_uri": []string{redirect}, "authorization_type": []string{"code", "refresh_token", "device_authorization"}}
+	redirect = fmt.Sprintf("http://127.0.0.1:%d/callback/{issuer}", freePort(g.t))
+	registered := strings.Replace(redirect, "{issuer}", issuerHash(g.issuer), 1)
+	client := map[string]any{"redirect_uri": []string{registered}, "authorization_type": []string{"code", "refresh_token", "device_authorization"}}
 	maps.Copy(client, properties)
 	g.client("fob-e2e", client)
 	return redirect
@@ -505,7 +506,7 @@ func TestFlowRevocation_RFC7009_Glewlwyd(t *testing.T) {
 func TestFlowRegistration_RFC7591_RFC7592_Glewlwyd(t *testing.T) {
 	t.Parallel()
 	g := startGlewlwyd(t, glewlwydOptions{plugin: map[string]any{"register-client-allowed": true, "register-client-management-allowed": true}})
-	redirect := fmt.Sprintf("http://127.0.0.1:%d/callback", freePort(t))
+	redirect := fmt.Sprintf("http://127.0.0.1:%d/callback/{issuer}", freePort(t))
 	m := newMachineAtGlewlwyd(t, g)
 	r := m.fob("", "login", "work", "--issuer", g.issuer, "--redirect-uri", redirect)
 	if r.status != 0 || !strings.Contains(r.stderr, "Registered fob as a client") {

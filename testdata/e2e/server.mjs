@@ -3,6 +3,7 @@
 // the tests can look at the server's side of things: node server.mjs OPTIONS
 import http from 'node:http';
 import https from 'node:https';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import Provider, { errors } from 'oidc-provider';
 import * as jose from 'jose';
@@ -15,13 +16,12 @@ const say = (event) => console.log(JSON.stringify(event));
 const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const jwtBearer = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 const native = {
-  application_type: 'native',
-  redirect_uris: ['http://127.0.0.1/callback'],
+  application_type: 'native', // its redirect_uris name the issuer: see below
   grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
   response_types: ['code'],
 };
 const machine = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] };
-const clients = [
+const clients = () => [
   { ...native, client_id: 'fob-e2e', token_endpoint_auth_method: 'none' },
   { ...native, client_id: 'fob-secret', client_secret: 'e2e +%: secret of sufficient length', token_endpoint_auth_method: 'client_secret_basic' },
   { ...machine, client_id: 'fob-machine', client_secret: 'e2e +%: secret of sufficient length', token_endpoint_auth_method: 'client_secret_basic' },
@@ -46,6 +46,7 @@ const start = (server) => new Promise((resolve) => {
 const tls = options.tls && { key: readFileSync(options.tls.key), cert: readFileSync(options.tls.cert) };
 const server = tls ? https.createServer(tls) : http.createServer();
 const issuer = `${tls ? 'https' : 'http'}://${await start(server)}`;
+native.redirect_uris = [`http://127.0.0.1/callback/${createHash('sha256').update(issuer).digest('hex').slice(0, 20)}`];
 const servers = [server];
 let aliases;
 if (tls) { // clients with a certificate have a port of their own (RFC 8705 section 5)
@@ -70,7 +71,7 @@ const resource = (name) => {
 };
 
 const provider = new Provider(issuer, {
-  clients,
+  clients: clients(),
   jwks: { keys: [own.jwk] },
   claims: { openid: ['sub'], profile: ['name'], email: ['email'] },
   clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
