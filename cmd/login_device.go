@@ -25,10 +25,7 @@ func (a *app) deviceLogin(ctx context.Context, attempt *loginAttempt, opts login
 		return nil, fmt.Errorf("asking for a code: %w", err)
 	}
 	a.showCode(device)
-	if !opts.profile.given("timeout") {
-		// A server may ask for so long an interval that the default ends before the first poll.
-		opts.timeout = max(opts.timeout, device.ExpiresAt.Sub(a.now())+time.Second)
-	}
+	opts.timeout = opts.deviceTimeout(device.ExpiresAt.Sub(a.now()))
 	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errNobodyCame)
 	defer stop()
 	stopCountdown := a.countDown(waiting, device.ExpiresAt)
@@ -44,6 +41,15 @@ func (a *app) deviceLogin(ctx context.Context, attempt *loginAttempt, opts login
 	}
 	// From here nothing may stop the login: Ctrl-C would throw away what has come.
 	return attempt.session.Save(context.WithoutCancel(ctx), attempt.login(response))
+}
+
+// deviceTimeout lets the code expire before a timeout that nobody has asked for: a server
+// may want an interval that is longer than the default.
+func (o loginOptions) deviceTimeout(codeLife time.Duration) time.Duration {
+	if o.profile.given("timeout") {
+		return o.timeout
+	}
+	return max(o.timeout, codeLife+time.Second)
 }
 
 func (a *app) showCode(device *oauth.DeviceAuthorization) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/fobcli/fob/internal/oauth"
 )
@@ -24,6 +25,26 @@ func TestAHintForCommas(t *testing.T) {
 		var hinted *hintError
 		if errors.As(commaHint(c.err, c.scopes), &hinted) != c.hinted {
 			t.Errorf("%v, %q", c.err, c.scopes)
+		}
+	}
+}
+
+// TestI73_TheDefaultTimeoutOutlivesTheCode: with an interval as long as the default, the
+// login would end before its first poll.
+func TestI73_TheDefaultTimeoutOutlivesTheCode(t *testing.T) {
+	for _, c := range []struct {
+		given         bool
+		timeout, life time.Duration
+		want          time.Duration
+	}{
+		{false, 5 * time.Minute, 15 * time.Minute, 15*time.Minute + time.Second},
+		{false, 5 * time.Minute, time.Minute, 5 * time.Minute},
+		{true, time.Second, 15 * time.Minute, time.Second},
+	} {
+		opts := loginOptions{timeout: c.timeout}
+		opts.profile.given = func(flag string) bool { return c.given && flag == "timeout" }
+		if got := opts.deviceTimeout(c.life); got != c.want {
+			t.Errorf("%+v: %s", c, got)
 		}
 	}
 }
