@@ -161,11 +161,8 @@ func (a *app) serveOptions(opts serveOptions) (serve.Options, error) {
 
 func newRule(rule config.ServeRule) (serve.Rule, error) {
 	r := serve.Rule{Path: rule.Path, Methods: rule.Methods, Need: apikey.Need{Environment: rule.Environment, Scopes: rule.Scopes}}
-	if !strings.HasPrefix(rule.Path, "/") {
-		return r, errors.New("its path starts with /, as in /orders/*")
-	}
-	if strings.Contains(strings.TrimSuffix(rule.Path, "*"), "*") {
-		return r, errors.New("a * stands at the end of a path alone")
+	if err := serve.CheckPath(rule.Path); err != nil {
+		return r, err
 	}
 	if rule.Environment != "" {
 		if err := apikey.CheckEnvironment(rule.Environment); err != nil {

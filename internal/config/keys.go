@@ -16,7 +16,7 @@ type Serve struct {
 
 // ServeRule is a table [[serve.rule]].
 type ServeRule struct {
-	Path        string   `toml:"path"`    // /orders/* is all below /orders/
+	Path        string   `toml:"path"`    // decoded; /orders/* covers /orders and all below
 	Methods     []string `toml:"methods"` // empty: all
 	Environment string   `toml:"env"`
 	Scopes      []string `toml:"scopes"`

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path"
 	"strings"
 	"sync"
 
@@ -129,13 +128,6 @@ func (s *Server) forwardedFor(r *http.Request, peer netip.Addr) netip.Addr {
 	return peer
 }
 
-// Rule says what a route needs.
-type Rule struct {
-	Path    string   // /orders/* matches all below /orders/, /orders that alone
-	Methods []string // empty: all
-	Need    apikey.Need
-}
-
 // needOf finds what the request needs: by the rules, or as it says itself.
 func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
 	isEnvoy := r.URL.Path != verifyPath
@@ -148,70 +140,30 @@ func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
 	if !s.isProxied(r) {
 		return apikey.Need{}, noRule
 	}
-	uri, method := forwarded(r, forwardedURIs), forwarded(r, []string{"X-Forwarded-Method", "X-Original-Method"})
+	uri, named := forwarded(r, forwardedURIs)
+	method, _ := forwarded(r, []string{"X-Forwarded-Method", "X-Original-Method"})
 	if isEnvoy {
-		behind, found := strings.CutPrefix(r.URL.EscapedPath(), verifyPath)
-		if !found { // Envoy writes it as it is
-			return apikey.Need{}, noRule
-		}
-		uri, method = behind, r.Method
+		uri, named = strings.CutPrefix(r.RequestURI, verifyPath) // Envoy writes it as it is
+		method = r.Method
 	}
-	route, ok := routeOf(uri)
-	if !ok {
+	if !named {
 		return apikey.Need{}, noRule
 	}
-	for _, rule := range s.Rules {
-		if rule.matches(method, route) {
-			return rule.Need, allowed
-		}
-	}
-	return apikey.Need{}, noRule
+	return s.needOfRoute(method, uri)
 }
 
-// forwarded is the value of the one header of those that is there; two that differ
-// are none.
-func forwarded(r *http.Request, names []string) string {
-	found := ""
+// forwarded returns the value of those headers, and whether there is one; "" if they
+// differ, as when a client has sent one that the proxy does not set.
+func forwarded(r *http.Request, names []string) (value string, found bool) {
 	for _, name := range names {
-		for _, value := range r.Header[name] {
-			if found != "" && found != value {
-				return ""
+		for _, v := range r.Header[name] {
+			if found && v != value {
+				return "", true
 			}
-			found = value
+			value, found = v, true
 		}
 	}
-	return found
-}
-
-// routeOf is the path of a URI, if a proxy and a service cannot read it differently:
-// no dot segments, no double slash, nothing encoded that has a meaning in a path.
-func routeOf(uri string) (string, bool) {
-	u, err := url.ParseRequestURI(uri)
-	if err != nil || !strings.HasPrefix(u.Path, "/") || strings.ContainsAny(u.Path, "\\;\x00") {
-		return "", false
-	}
-	lower := strings.ToLower(u.EscapedPath())
-	if strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") || strings.Contains(lower, "%25") {
-		return "", false
-	}
-	clean := path.Clean(u.Path)
-	return u.Path, clean == u.Path || clean+"/" == u.Path
-}
-
-func (rule *Rule) matches(method, route string) bool {
-	if len(rule.Methods) > 0 {
-		found := false
-		for _, m := range rule.Methods {
-			found = found || m == method
-		}
-		if !found {
-			return false
-		}
-	}
-	if prefix, below := strings.CutSuffix(rule.Path, "*"); below {
-		return strings.HasPrefix(route, prefix)
-	}
-	return route == rule.Path
+	return value, found
 }
 
 // needs remembers what queries mean: a proxy sends the same few again and again.

@@ -57,6 +57,7 @@ type Server struct {
 	metrics metrics
 	uses    *uses
 	needs   needs
+	routes  []route
 
 	rehashing atomic.Bool // one key's digest at a time
 }
@@ -72,6 +73,10 @@ const (
 func New(o Options) *Server {
 	s := &Server{Options: o, uses: newUses(), guesses: newLimiter(o.Guesses, o.Now)}
 	s.cache = newCache(o, &s.metrics, s.uses)
+	for _, rule := range o.Rules {
+		s.routes = append(s.routes, newRoute(rule))
+	}
+	s.warnOfSpellings()
 	return s
 }
 

@@ -23,6 +23,7 @@ const (
 	invalidToken         // unknown, wrong, revoked, expired, disabled, of another environment
 	outOfScope           // insufficient_scope
 	noRule               // no rule says what the route needs
+	unclearPath          // the path, or its method, can be read in two ways
 	rateLimited          // the key's own limit
 	guessing             // the address showed too many bad keys
 	notWell              // the registry cannot be asked
@@ -44,6 +45,7 @@ var answers = [outcomes]struct {
 	invalidToken: {"invalid_token", http.StatusUnauthorized, `Bearer realm="fob", error="invalid_token"`, `{"error":"invalid_token"}`},
 	outOfScope:   {"insufficient_scope", http.StatusForbidden, `Bearer realm="fob", error="insufficient_scope"`, `{"error":"insufficient_scope"}`},
 	noRule:       {"no_rule", http.StatusForbidden, "", `{"error":"forbidden"}`},
+	unclearPath:  {"unclear_path", http.StatusBadRequest, "", `{"error":"invalid_request","error_description":"the path can be read in two ways, or differs from a known one only in case"}`},
 	rateLimited:  {"rate_limited", http.StatusTooManyRequests, "", `{"error":"rate_limited"}`},
 	guessing:     {"too_many_failures", http.StatusTooManyRequests, "", `{"error":"too_many_failures"}`},
 	notWell:      {"unavailable", http.StatusServiceUnavailable, "", `{"error":"unavailable"}`},

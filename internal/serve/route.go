@@ -1,0 +1,222 @@
+package serve
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+// Rule says what a route needs.
+type Rule struct {
+	Path    string   // /orders covers /orders/ too, /orders/* both and all below
+	Methods []string // empty: all; GET covers HEAD
+	Need    apikey.Need
+}
+
+// CheckPath reports why no request can match a rule's path.
+func CheckPath(path string) error {
+	prefix, _ := strings.CutSuffix(path, "*")
+	switch {
+	case !strings.HasPrefix(path, "/"):
+		return errors.New("its path must start with /, as in /orders/*")
+	case strings.Contains(prefix, "*"):
+		return errors.New("a * may only be the last character of a path")
+	}
+	if _, _, ok := checkPath(strings.Replace(path, "*", "x", 1)); !ok {
+		return errors.New("requests for its path are refused: write it decoded, without %, #, ;, ?, \\ and //, and without a dot or a space at the end of a segment")
+	}
+	return nil
+}
+
+// route is a rule, with its path as readPath returns those of requests.
+type route struct {
+	Rule
+	path, folded string
+	isPrefix     bool
+}
+
+func newRoute(rule Rule) route {
+	path, isPrefix := strings.CutSuffix(rule.Path, "*")
+	if !isPrefix {
+		path = withSlash(path)
+	}
+	return route{rule, path, fold(path), isPrefix}
+}
+
+func (r *route) covers(path string) bool {
+	return path == r.path || r.isPrefix && strings.HasPrefix(path, r.path)
+}
+
+func (r *route) coversFolded(folded string) bool {
+	return folded == r.folded || r.isPrefix && strings.HasPrefix(folded, r.folded)
+}
+
+func (r *route) coversMethod(method string) bool {
+	return len(r.Methods) == 0 || slices.ContainsFunc(r.Methods, func(m string) bool {
+		return strings.EqualFold(m, method) || strings.EqualFold(m, http.MethodGet) && strings.EqualFold(method, http.MethodHead)
+	})
+}
+
+// needOfRoute returns what the first rule for a request needs. A path that is a
+// rule's only when folded is refused: a service that ignores case takes it for the
+// rule's, and one that does not for another.
+func (s *Server) needOfRoute(method, uri string) (apikey.Need, outcome) {
+	path, folded, ok := readPath(uri)
+	if !ok {
+		return apikey.Need{}, unclearPath
+	}
+	for i := range s.routes {
+		r := &s.routes[i]
+		switch {
+		case !r.coversFolded(folded):
+		case method == "" && len(r.Methods) > 0:
+			return apikey.Need{}, unclearPath
+		case !r.coversMethod(method):
+		case !r.covers(path):
+			return apikey.Need{}, unclearPath
+		default:
+			return r.Need, allowed
+		}
+	}
+	return apikey.Need{}, noRule
+}
+
+// warnOfSpellings logs rules that grant what an earlier one guards, but for the spelling.
+func (s *Server) warnOfSpellings() {
+	for j := range s.routes {
+		for i := range s.routes[:j] {
+			guard, later := &s.routes[i], &s.routes[j]
+			if later.grantsMore(guard) && later.respells(guard) {
+				s.Log.Warn("a serve.rule grants under another spelling what an earlier one guards: the earlier one applies, or the request is refused",
+					"rule", j+1, "path", later.Path, "earlier_rule", i+1, "earlier_path", guard.Path)
+			}
+		}
+	}
+}
+
+// grantsMore reports whether a request may need less by r than by an earlier rule.
+func (r *route) grantsMore(guard *route) bool {
+	if len(r.Methods) > 0 && !slices.ContainsFunc(r.Methods, guard.coversMethod) {
+		return false
+	}
+	return guard.Need.Environment != "" && guard.Need.Environment != r.Need.Environment ||
+		slices.ContainsFunc(guard.Need.Scopes, func(scope string) bool { return !slices.Contains(r.Need.Scopes, scope) })
+}
+
+func (r *route) respells(guard *route) bool {
+	if guard.coversFolded(r.folded) || r.coversFolded(guard.folded) {
+		if !guard.covers(r.path) && !r.covers(guard.path) {
+			return true // in case
+		}
+	}
+	return !r.isPrefix && guard.covers(r.path) && r.Path != guard.Path &&
+		!(guard.isPrefix && strings.HasPrefix(r.Path, guard.path)) // in the slash
+}
+
+// readPath returns a URI's path decoded and with a slash at its end, and that folded. It
+// accepts only what no common parser cuts, resolves, merges, trims or decodes to anything
+// else.
+func readPath(uri string) (path, folded string, ok bool) {
+	raw, _, _ := strings.Cut(uri, "?")
+	if !strings.HasPrefix(raw, "/") { // the absolute form, and X-Original-URL of some proxies
+		scheme, rest, _ := strings.Cut(raw, "://")
+		host, below, found := strings.Cut(rest, "/")
+		if !found || host == "" || strings.ContainsFunc(host, isNotHost) || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+			return "", "", false
+		}
+		raw = "/" + below
+	}
+	if !isPlainlyEscaped(raw) || strings.ContainsFunc(uri, isASCIIControl) {
+		return "", "", false
+	}
+	decoded, err := url.PathUnescape(raw)
+	if err != nil {
+		return "", "", false
+	}
+	return checkPath(decoded)
+}
+
+func isASCIIControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+func isAlphanumeric(c rune) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+func isNotHost(c rune) bool { return !isAlphanumeric(c) && !strings.ContainsRune(".-_:[]", c) }
+
+// isPlainlyEscaped reports whether a path escapes what must be, and nothing that stands
+// for itself: routers that match paths undecoded take /%61dmin for another path.
+func isPlainlyEscaped(raw string) bool {
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c <= ' ', c >= 0x7f, strings.IndexByte("\"<>`{}", c) >= 0:
+			return false
+		case c == '%':
+			if len(raw) < i+3 {
+				return false
+			}
+			code, err := strconv.ParseUint(raw[i+1:i+3], 16, 8)
+			if err != nil || isAlphanumeric(rune(code)) || strings.ContainsRune("-._/", rune(code)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// checkPath returns a decoded path as readPath does.
+func checkPath(decoded string) (path, folded string, ok bool) {
+	path = withSlash(decoded)
+	folded = fold(path)
+	if !utf8.ValidString(path) || strings.ContainsAny(folded, `\;#?%`) || strings.Contains(folded, ":$") || // Windows' data streams
+		strings.ContainsFunc(folded, isControlOrDecomposed) || strings.Count(folded, "/") != strings.Count(path, "/") {
+		return "", "", false
+	}
+	if path == "/" {
+		return path, folded, true
+	}
+	for _, p := range []string{path, folded} {
+		for segment := range strings.SplitSeq(p[1:len(p)-1], "/") {
+			if segment == "" || strings.HasSuffix(segment, ".") || strings.TrimFunc(segment, isBlank) != segment {
+				return "", "", false
+			}
+		}
+	}
+	return path, folded, true
+}
+
+// isControlOrDecomposed reports also the parts of which Unicode composes characters (in
+// Latin, Japanese and Korean): some services do so, and a rule has the composed form.
+func isControlOrDecomposed(r rune) bool {
+	return unicode.IsControl(r) || '\u0300' <= r && r <= '\u036f' || '\u1100' <= r && r <= '\u11ff' || r == '\u3099' || r == '\u309a'
+}
+
+// isBlank reports whether some trim a character: white space, and JavaScript also the
+// byte order mark.
+func isBlank(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }
+
+func withSlash(path string) string { return strings.TrimSuffix(path, "/") + "/" }
+
+// fold returns s without what some services do not distinguish: case (as seen by whoever
+// compares lower or upper case), ASCII and its full-width forms (Windows), a space and a
+// plus (form decoding), and invisible characters (HFS+).
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '+'
+		case r >= '！' && r <= '～':
+			r -= '！' - '!'
+		case r > unicode.MaxASCII && unicode.Is(unicode.Cf, r):
+			return -1
+		}
+		return unicode.ToLower(unicode.ToUpper(r))
+	}, s)
+}
