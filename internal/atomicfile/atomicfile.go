@@ -16,8 +16,25 @@ import (
 )
 
 // ErrUnsafe means that another user could read, change or have planted a file:
-// it is a link or no regular file, has another owner, or its mode is too loose.
+// it is a link or no regular file, has another owner, or its mode or access list is
+// too loose.
 var ErrUnsafe = errors.New("unsafe file")
+
+// unsafeError is an ErrUnsafe that a command fixes.
+type unsafeError struct{ what, fix string }
+
+func (e *unsafeError) Error() string { return ErrUnsafe.Error() + ": " + e.what }
+
+func (*unsafeError) Unwrap() error { return ErrUnsafe }
+
+// Fix is the command that makes the file or folder in an ErrUnsafe private, or "".
+func Fix(err error) string {
+	var e *unsafeError
+	if errors.As(err, &e) {
+		return e.fix
+	}
+	return ""
+}
 
 const (
 	fileMode = 0o600
@@ -25,9 +42,10 @@ const (
 )
 
 // MkdirPrivate makes a folder of mode 0700, and its parents. One that is there
-// already must be a folder of this user that nobody else can write to.
+// already must be a folder of this user that nobody else can write to (on Windows:
+// nor read).
 func MkdirPrivate(dir string) error {
-	made := os.MkdirAll(dir, dirMode)
+	made := MkdirAll(dir)
 	info, err := os.Lstat(dir)
 	switch {
 	case err == nil && !info.IsDir(): // a dangling link makes MkdirAll fail too
@@ -37,7 +55,7 @@ func MkdirPrivate(dir string) error {
 	case err != nil:
 		return err
 	}
-	return checkOwner(dir, info, 0o022)
+	return checkOwner(nil, dir, info, 0o022)
 }
 
 // Write puts data at path, with mode 0600.
@@ -52,6 +70,23 @@ func WriteMode(path string, data []byte, mode fs.FileMode) error {
 // none sees a file that is not whole.
 func Create(path string, data []byte) error {
 	return place(path, data, fileMode, renameNew)
+}
+
+// Touch creates an empty private file unless something is at path already.
+func Touch(path string) error {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	f, err := createNew(dir, filepath.Base(path))
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // place writes a temp file beside path and has put move it there. The folder is
@@ -80,7 +115,7 @@ func place(path string, data []byte, mode fs.FileMode, put func(dir *os.Root, te
 
 // writeNew writes and syncs a file that is not there yet.
 func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
-	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	f, err := createNew(dir, name)
 	if err != nil {
 		return err
 	}
@@ -98,7 +133,7 @@ func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
 // fs.ErrNotExist; one that is not this user's alone is ErrUnsafe.
 func Read(path string, limit int64) ([]byte, error) { return readNoFollow(path, limit, checkFile) }
 
-func readNoFollow(path string, limit int64, check func(string, fs.FileInfo) error) ([]byte, error) {
+func readNoFollow(path string, limit int64, check func(*os.File, string, fs.FileInfo) error) ([]byte, error) {
 	f, err := openNoFollow(path)
 	if err != nil {
 		return nil, err
@@ -107,13 +142,13 @@ func readNoFollow(path string, limit int64, check func(string, fs.FileInfo) erro
 }
 
 // read reads an open file that passes a check, and closes it.
-func read(f *os.File, path string, limit int64, check func(string, fs.FileInfo) error) ([]byte, error) {
+func read(f *os.File, path string, limit int64, check func(*os.File, string, fs.FileInfo) error) ([]byte, error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if err := check(path, info); err != nil {
+	if err := check(f, path, info); err != nil {
 		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -144,7 +179,7 @@ func ReadRegular(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return read(f, path, limit, func(path string, info fs.FileInfo) error {
+	return read(f, path, limit, func(_ *os.File, path string, info fs.FileInfo) error {
 		if !info.Mode().IsRegular() {
 			return fmt.Errorf("%s is not a regular file", path)
 		}
@@ -216,7 +251,7 @@ func Check(path string) error {
 	if err != nil {
 		return err
 	}
-	return checkFile(path, info)
+	return checkFile(nil, path, info)
 }
 
 // CheckDir refuses a folder that another user could have planted, write to or look
@@ -229,14 +264,14 @@ func CheckDir(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%w: %s is not a folder", ErrUnsafe, dir)
 	}
-	return checkOwner(dir, info, 0o077)
+	return checkOwner(nil, dir, info, 0o077)
 }
 
-func checkFile(path string, info fs.FileInfo) error {
+func checkFile(f *os.File, path string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, path)
 	}
-	return checkOwner(path, info, 0o077)
+	return checkOwner(f, path, info, 0o077)
 }
 
 // LeftBehind counts the temp files under a folder that writes before a time have

@@ -29,8 +29,15 @@ func openAtOnce(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 }
 
+// MkdirAll creates a private folder and its missing parents, also private.
+func MkdirAll(dir string) error { return os.MkdirAll(dir, dirMode) }
+
+func createNew(dir *os.Root, name string) (*os.File, error) {
+	return dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+}
+
 // checkOwner refuses what has another owner, or any bit of forbidden in its mode.
-func checkOwner(path string, info fs.FileInfo, forbidden fs.FileMode) error {
+func checkOwner(_ *os.File, path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(stat.Uid) != os.Geteuid() {
 		return fmt.Errorf("%w: %s belongs to another user", ErrUnsafe, path)
@@ -70,7 +77,7 @@ func syncDir(dir *os.Root) error {
 
 // checkCredential accepts a file of this user's or of root's that others can neither
 // write nor read, a group's members apart (see ReadCredential).
-func checkCredential(path string, info fs.FileInfo) error {
+func checkCredential(_ *os.File, path string, info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case !info.Mode().IsRegular():

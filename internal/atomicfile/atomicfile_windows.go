@@ -24,21 +24,21 @@ func openAtOnce(path string) (*os.File, error) { return openFollow(path) }
 // openShared lets a sibling replace the file meanwhile, and is let in while one
 // does: Windows forbids both for os.Open's handles.
 func openShared(path string, flags uint32) (*os.File, error) {
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+	return create(path, windows.GENERIC_READ, share, nil, windows.OPEN_EXISTING, flags)
+}
+
+func create(path string, access, share uint32, attributes *windows.SecurityAttributes, disposition, flags uint32) (*os.File, error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	handle, err := windows.CreateFile(name, windows.GENERIC_READ, share, nil, windows.OPEN_EXISTING, flags, 0)
+	handle, err := windows.CreateFile(name, access, share, attributes, disposition, flags, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(handle), path), nil
 }
-
-// checkOwner has no mode to look at: what is private on Windows is the user's
-// profile, whose access list new files inherit.
-func checkOwner(string, fs.FileInfo, fs.FileMode) error { return nil }
 
 // renameNew is a rename that replaces nothing. Unlike a hard link it is one step,
 // and any file system can do it. A path is as good as the folder's handle here:
@@ -86,4 +86,6 @@ func remove(dir *os.Root, name string) error { return os.Remove(filepath.Join(di
 // syncDir has nothing to do: Windows cannot sync a folder.
 func syncDir(*os.Root) error { return nil }
 
-func checkCredential(path string, info fs.FileInfo) error { return checkFile(path, info) }
+func checkCredential(f *os.File, path string, info fs.FileInfo) error {
+	return checkFile(f, path, info)
+}

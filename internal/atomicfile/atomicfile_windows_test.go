@@ -1,6 +1,7 @@
 package atomicfile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,5 +89,199 @@ func TestReadersAreLetInDuringAMove(t *testing.T) {
 	}
 	if _, err := os.ReadFile(path); err == nil {
 		t.Error("os.ReadFile is let in too: ReadPublic is not needed")
+	}
+}
+
+const stranger = "S-1-5-21-1-2-3-1001"
+
+// mine is an access list as Windows gives it to what is made in a user's profile.
+func mine(t *testing.T) (user, list string) {
+	t.Helper()
+	sid, err := currentUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sid.String(), "(A;ID;FA;;;SY)(A;ID;FA;;;BA)(A;ID;FA;;;" + sid.String() + ")"
+}
+
+func TestI77_AccessLists(t *testing.T) {
+	user, list := mine(t)
+	for _, test := range []struct{ name, descriptor, fails, fix string }{
+		{"inherited from the profile", "O:" + user + "D:AI" + list, "", ""},
+		{"made by an elevated program", "O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)", "", ""},
+		{"made by a service", "O:SYD:P(A;;FA;;;SY)(A;;FA;;;" + user + ")", "", ""},
+		{"an empty list", "O:" + user + "D:P", "", ""},
+		{"a creator, an owner and an app", "O:" + user + "D:P(A;OICIIO;FA;;;CO)(A;;FA;;;OW)(A;;FR;;;AC)(A;;FR;;;S-1-15-3-1024-1-2-3-4-5-6-7-8)", "", ""},
+		{"others see attributes", "O:" + user + "D:" + list + "(A;;0x1200a0;;;WD)", "", ""},
+		{"others are denied", "O:" + user + "D:(D;;FA;;;WD)" + list, "", ""},
+
+		{"another's", "O:" + stranger + "D:" + list, "another user", `takeown /f "C:\x"`},
+		{"Everyone's", "O:WDD:" + list, "another user", "takeown"},
+		{"no list", "O:" + user, "no access list", "/inheritance:r"},
+		{"read by everybody", "O:" + user + "D:" + list + "(A;;FR;;;WD)", "others (S-1-1-0)", ""},
+		{"read by users, inherited", "O:" + user + "D:AI" + list + "(A;ID;0x1200a9;;;BU)", "others (S-1-5-32-545)", ""},
+		{"changed by authenticated users", "O:" + user + "D:AI" + list + "(A;OICIIOID;0x1301bf;;;AU)", "others (S-1-5-11)", ""},
+		{"read by one other", "O:" + user + "D:" + list + "(A;;0x1;;;" + stranger + ")", stranger, ""},
+		{"written by one other", "O:" + user + "D:" + list + "(A;;0x2;;;" + stranger + ")", stranger, ""},
+		{"generic read", "O:" + user + "D:" + list + "(A;;GR;;;AN)", "S-1-5-7", ""},
+		{"generic all", "O:" + user + "D:" + list + "(A;;GA;;;BG)", "S-1-5-32-546", ""},
+		{"deleted by another", "O:" + user + "D:" + list + "(A;;SD;;;" + stranger + ")", stranger, ""},
+		{"another may change the list", "O:" + user + "D:" + list + "(A;;WD;;;" + stranger + ")", stranger, ""},
+		{"another may take it", "O:" + user + "D:" + list + "(A;;WO;;;" + stranger + ")", stranger, ""},
+		{"two others", "O:" + user + "D:" + list + "(A;;FR;;;WD)(A;;FR;;;BU)", "(S-1-1-0, S-1-5-32-545)", `/remove:g "*S-1-1-0" "*S-1-5-32-545"`},
+	} {
+		descriptor, err := windows.SecurityDescriptorFromString(test.descriptor)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		err = checkDescriptor(descriptor, user, `C:\x`, false)
+		if test.fails == "" {
+			if err != nil {
+				t.Errorf("%s: %v", test.name, err)
+			}
+			continue
+		}
+		fix := test.fix
+		if fix == "" {
+			fix = `icacls "C:\x" /inheritance:r /grant:r "*` + user + `:F" "*S-1-5-18:F" "*S-1-5-32-544:F" /remove:g "*`
+		}
+		if !errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), test.fails) || !strings.Contains(Fix(err), fix) {
+			t.Errorf("%s: %v; fix: %s", test.name, err, Fix(err))
+		}
+	}
+}
+
+// A list that is there and null grants everything. Wine parses no text for one.
+func TestI77_NullAccessList(t *testing.T) {
+	user, err := currentUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	descriptor, err := windows.NewSecurityDescriptor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(descriptor.SetOwner(user, false), descriptor.SetDACL(nil, true, false)); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkDescriptor(descriptor, user.String(), `C:\x`, false); !errors.Is(err, ErrUnsafe) || !strings.Contains(Fix(err), "/inheritance:r") {
+		t.Errorf("a null list: %v", err)
+	}
+}
+
+// tempDir is t.TempDir where os.RemoveAll may fail, as it does on Wine 8.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fob-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// What fob asks Windows for: a list of its own, with three entries.
+func TestI77_NewFilesInheritNothing(t *testing.T) {
+	user, _ := mine(t)
+	for inheritance, isDir := range map[string]bool{"": false, "OICI": true} {
+		attributes, err := privateAttributes(inheritance)
+		if err != nil {
+			t.Fatal(err)
+		}
+		descriptor := attributes.SecurityDescriptor
+		control, _, err := descriptor.Control()
+		if err != nil || control&windows.SE_DACL_PROTECTED == 0 {
+			t.Errorf("control %x, %v: it inherits", control, err)
+		}
+		list, _, err := descriptor.DACL()
+		if err != nil || list.AceCount != 3 {
+			t.Fatalf("%s, %v", descriptor, err)
+		}
+		if err := checkDescriptor(descriptor, user, "x", isDir); err != nil {
+			t.Error(err)
+		}
+		if text := descriptor.String(); strings.Count(text, "(A;"+inheritance+";FA;;;") != 3 {
+			t.Errorf("the list is %s", text)
+		}
+	}
+}
+
+func TestI77_WhatIsCreatedPassesTheCheck(t *testing.T) {
+	dir := filepath.Join(tempDir(t), "a", "b")
+	if err := MkdirPrivate(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := MkdirPrivate(dir); err != nil { // that is there
+		t.Error(err)
+	}
+	for name, create := range map[string]func(path string) error{
+		"written": func(path string) error { return Write(path, []byte("x")) },
+		"created": func(path string) error { return Create(path, []byte("x")) },
+		"public":  func(path string) error { return WriteMode(path, []byte("x"), 0o644) },
+		"touched": Touch,
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(create(path), Check(path), CheckDir(filepath.Dir(dir)), CheckDir(dir)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := Read(path, 10); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := MkdirAll(filepath.Join(dir, "written", "c")); err == nil {
+		t.Error("a folder was made in a file")
+	}
+}
+
+// setList gives a file an access list that lets others in as rights say.
+func setList(t *testing.T, path, others string) {
+	t.Helper()
+	user, _ := mine(t)
+	descriptor, err := windows.SecurityDescriptorFromString("O:" + user + "D:P(A;;FA;;;" + user + ")" + others)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, _, err := descriptor.DACL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const parts = windows.DACL_SECURITY_INFORMATION | windows.PROTECTED_DACL_SECURITY_INFORMATION
+	if err := windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, parts, nil, nil, list, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestI77_LooseFilesAndFoldersAreRefused(t *testing.T) {
+	for _, rights := range []string{"FR", "FW", "FA"} {
+		dir := filepath.Join(tempDir(t), "d")
+		path := filepath.Join(dir, "f")
+		if err := errors.Join(MkdirPrivate(dir), Write(path, []byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+		setList(t, path, "")
+		if _, err := Read(path, 10); err != nil {
+			t.Errorf("a private list: %v", err)
+		}
+		setList(t, path, "(A;;"+rights+";;;WD)")
+		_, readErr := Read(path, 10)
+		_, credentialErr := ReadCredential(path, 10)
+		for name, err := range map[string]error{"Read": readErr, "ReadCredential": credentialErr, "Check": Check(path)} {
+			if !errors.Is(err, ErrUnsafe) || !strings.Contains(Fix(err), `icacls "`+path+`" /inheritance:r`) {
+				t.Errorf("%s of a file with %s for everybody: %v", name, rights, err)
+			}
+		}
+		if err := errors.Join(Write(path, []byte("y")), Check(path)); err != nil { // a new file in its place
+			t.Errorf("after a write: %v", err)
+		}
+		setList(t, dir, "(A;OICI;"+rights+";;;WD)")
+		for name, err := range map[string]error{"CheckDir": CheckDir(dir), "MkdirPrivate": MkdirPrivate(dir)} {
+			if !errors.Is(err, ErrUnsafe) || !strings.Contains(Fix(err), ":(OI)(CI)F") {
+				t.Errorf("%s of a folder with %s for everybody: %v", name, rights, err)
+			}
+		}
+		if err := errors.Join(Write(path, []byte("z")), Check(path)); err != nil { // it inherits nothing
+			t.Errorf("a file in a loose folder: %v", err)
+		}
 	}
 }

@@ -95,7 +95,7 @@ func edit(path string, change func(*document, *Config)) error {
 		return err
 	}
 	dir := filepath.Dir(target)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(dir); err != nil {
 		return err
 	}
 	lock, err := filelock.Acquire(context.Background(), LockFile(target), editWait)

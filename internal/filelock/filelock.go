@@ -84,7 +84,11 @@ func open(path string) (*flock.Flock, error) {
 		return nil, err
 	}
 	// Who could open a loose or foreign lock file could hold it for ever.
-	if err := atomicfile.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := atomicfile.Check(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = atomicfile.Touch(path)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return flock.New(path, flock.SetFlag(openFlags), flock.SetPermissions(0o600)), nil

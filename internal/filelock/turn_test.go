@@ -104,7 +104,7 @@ func TestAFailedWaitGivesItsTurnBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(path, 0o700); err != nil { // after it was found to be safe
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil { // after it was found to be safe
 		t.Fatal(err)
 	}
 	for range 2 {

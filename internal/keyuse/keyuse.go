@@ -40,6 +40,9 @@ func (s Spool) Add(u apikey.Use) (full bool, err error) {
 		if err := atomicfile.MkdirPrivate(s.Dir); err != nil {
 			return false, err
 		}
+		if err := atomicfile.Touch(path); err != nil {
+			return false, err
+		}
 		first = true
 		f, err = openSpool(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE)
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -78,14 +77,10 @@ func makeFile(path string) error {
 	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) { // another fob was first
-		return nil
-	}
-	if err != nil {
+	if err := atomicfile.Touch(path); err != nil {
 		return fmt.Errorf("%w: %w", apikey.ErrUnusable, err)
 	}
-	return f.Close()
+	return nil
 }
 
 // The new ids of a batch lie all over the index: what the cache does not hold is read

@@ -1,0 +1,153 @@
+package atomicfile
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+const sidSystem, sidAdministrators = "S-1-5-18", "S-1-5-32-544"
+
+// harmless are the rights that neither reveal nor change what is in a file or folder.
+const harmless = windows.READ_CONTROL | windows.SYNCHRONIZE | windows.FILE_READ_ATTRIBUTES | windows.FILE_READ_EA |
+	windows.FILE_EXECUTE | windows.GENERIC_EXECUTE
+
+func currentUser() (*windows.SID, error) {
+	user, err := windows.GetCurrentProcessToken().GetTokenUser()
+	if err != nil {
+		return nil, fmt.Errorf("looking up the current user: %w", err)
+	}
+	return user.User.Sid, nil
+}
+
+// privateAttributes are those of a file or folder that only this user, SYSTEM and the
+// administrators can use. It inherits nothing; what is made in such a folder inherits
+// the same list.
+func privateAttributes(inheritance string) (*windows.SecurityAttributes, error) {
+	user, err := currentUser()
+	if err != nil {
+		return nil, err
+	}
+	descriptor, err := windows.SecurityDescriptorFromString(fmt.Sprintf("O:%[1]sD:P(A;%[2]s;FA;;;%[1]s)(A;%[2]s;FA;;;SY)(A;%[2]s;FA;;;BA)", user, inheritance))
+	if err != nil {
+		return nil, fmt.Errorf("building an access list: %w", err)
+	}
+	return &windows.SecurityAttributes{Length: uint32(unsafe.Sizeof(windows.SecurityAttributes{})), SecurityDescriptor: descriptor}, nil
+}
+
+// createNew creates a private file for writing: it never exists with another access list.
+func createNew(dir *os.Root, name string) (*os.File, error) {
+	path := filepath.Join(dir.Name(), name)
+	attributes, err := privateAttributes("")
+	if err != nil {
+		return nil, err
+	}
+	const flags = windows.FILE_ATTRIBUTE_NORMAL | windows.FILE_FLAG_OPEN_REPARSE_POINT
+	return create(path, windows.GENERIC_WRITE, windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE, attributes, windows.CREATE_NEW, flags)
+}
+
+// MkdirAll creates a private folder and its missing parents, also private.
+func MkdirAll(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if parent := filepath.Dir(dir); parent != dir {
+		if err := MkdirAll(parent); err != nil {
+			return err
+		}
+	}
+	name, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: err}
+	}
+	attributes, err := privateAttributes("OICI")
+	if err != nil {
+		return err
+	}
+	err = windows.CreateDirectory(name, attributes)
+	if info, statErr := os.Lstat(dir); err != nil && (statErr != nil || !info.IsDir()) { // else another process was first
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: err}
+	}
+	return nil
+}
+
+// checkOwner refuses what another user owns or has a right to. For a folder that
+// includes reading: files that SQLite makes in it inherit its list.
+func checkOwner(f *os.File, path string, info fs.FileInfo, _ fs.FileMode) error {
+	const parts = windows.OWNER_SECURITY_INFORMATION | windows.DACL_SECURITY_INFORMATION
+	var descriptor *windows.SECURITY_DESCRIPTOR
+	var err error
+	if f != nil {
+		descriptor, err = windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT, parts)
+	} else {
+		descriptor, err = windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, parts)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the access list of %s: %w", path, err)
+	}
+	user, err := currentUser()
+	if err != nil {
+		return err
+	}
+	return checkDescriptor(descriptor, user.String(), path, info.IsDir())
+}
+
+func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string, isDir bool) error {
+	owner, _, err := descriptor.Owner()
+	if err != nil || owner == nil || !slices.Contains([]string{user, sidSystem, sidAdministrators}, owner.String()) {
+		return &unsafeError{path + " belongs to another user", `takeown /f "` + path + `"`}
+	}
+	// A missing list, unlike an empty one, lets everybody in.
+	list, _, err := descriptor.DACL()
+	if err != nil || list == nil {
+		return &unsafeError{path + " is open to everybody (no access list)", makePrivate(path, user, nil, isDir)}
+	}
+	var others []string
+	for i := range uint32(list.AceCount) {
+		var entry *windows.ACCESS_ALLOWED_ACE
+		if err := windows.GetAce(list, i, &entry); err != nil {
+			return fmt.Errorf("reading the access list of %s: %w", path, err)
+		}
+		kind := entry.Header.AceType
+		if kind == windows.ACCESS_DENIED_ACE_TYPE || kind == windows.ACCESS_ALLOWED_ACE_TYPE && entry.Mask&^harmless == 0 {
+			continue
+		}
+		if kind != windows.ACCESS_ALLOWED_ACE_TYPE {
+			return &unsafeError{path + " has an access list with conditions", `icacls "` + path + `" /reset`}
+		}
+		if sid := (*windows.SID)(unsafe.Pointer(&entry.SidStart)).String(); !trusted(sid, user) {
+			others = append(others, sid)
+		}
+	}
+	if len(others) > 0 {
+		return &unsafeError{fmt.Sprintf("%s is open to others (%s)", path, strings.Join(others, ", ")), makePrivate(path, user, others, isDir)}
+	}
+	return nil
+}
+
+// trusted are the user, those who can read every file anyway, and names for the
+// file's own creator (S-1-3-0) and owner (S-1-3-4). What a list grants to an app
+// container (S-1-15-…), Windows grants only if the user has the same right.
+func trusted(sid, user string) bool {
+	return slices.Contains([]string{user, sidSystem, sidAdministrators, "S-1-3-0", "S-1-3-4"}, sid) || strings.HasPrefix(sid, "S-1-15-")
+}
+
+// makePrivate is the command that gives a file or folder the list that fob gives to new
+// ones. SIDs are names in every language of Windows.
+func makePrivate(path, user string, others []string, isDir bool) string {
+	right := ":F"
+	if isDir {
+		right = ":(OI)(CI)F"
+	}
+	command := fmt.Sprintf(`icacls "%s" /inheritance:r /grant:r "*%s%s" "*%s%s" "*%s%s"`, path, user, right, sidSystem, right, sidAdministrators, right)
+	if len(others) > 0 {
+		command += ` /remove:g "*` + strings.Join(others, `" "*`) + `"`
+	}
+	return command
+}
