@@ -135,6 +135,9 @@ func hintOf(err error) string {
 	if hint := hintOfKey(err); hint != "" {
 		return hint
 	}
+	if fix := atomicfile.Fix(err); fix != "" {
+		return "make it private: '" + fix + "'"
+	}
 	for _, row := range []struct {
 		target error
 		hint   string

@@ -48,6 +48,9 @@ func Folder(check, dir string) Finding {
 		return Failed(check, err, "give yourself access to "+dir)
 	case worst != nil:
 		f := Failed(check, worst, fmt.Sprintf("run 'chmod -R go= %s'; what is a link or another user's, look at and remove", shellQuote(dir)))
+		if fix := atomicfile.Fix(worst); fix != "" {
+			f.Fix = "run '" + fix + "'"
+		}
 		if unsafe > 1 {
 			f.Detail += fmt.Sprintf(", and %d more", unsafe-1)
 		}
