@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +66,9 @@ func Listen(ctx context.Context, where string, getenv func(string) string) (net.
 // listenUnix makes a socket that this user and group may ask. One that nobody listens
 // on any more is replaced; anything else at the path is left alone.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	if runtime.GOOS == "windows" { // a mode does not say there who may connect
+		return nil, errors.New("unix sockets are not supported on Windows: use --listen 127.0.0.1:8089")
+	}
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
 		if conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
 			_ = conn.Close()
