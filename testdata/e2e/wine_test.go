@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -344,5 +345,100 @@ func windowsNoCredentials(t *testing.T, w *wine) {
 	}
 	if len(s.tokens()) != asked {
 		t.Error("the server was asked without a login in hand")
+	}
+}
+
+// Wine keeps an access list as a Unix mode: what the list allows the user and everybody.
+// Other accounts, inheritance and protection are lost, so those are tested on lists in
+// memory only (internal/atomicfile).
+func TestI77_WindowsFiles(t *testing.T) {
+	w := startWine(t)
+	t.Run("access lists", func(t *testing.T) {
+		tests := filepath.Join(w.home, "atomicfile.exe")
+		build := exec.Command("go", "test", "-c", "-o", tests, "./internal/atomicfile")
+		build.Dir = filepath.Join("..", "..")
+		build.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		out, err := w.command(wineLoader, tests, "-test.v", "-test.run", "I77").CombinedOutput()
+		if err != nil || strings.Count(string(out), "--- PASS: TestI77_") < 5 || strings.Contains(string(out), "SKIP") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+	t.Run("what fob creates", func(t *testing.T) { windowsPrivateFiles(t, w.install(t, "private")) })
+	t.Run("what others opened", func(t *testing.T) { windowsLooseFiles(t, w.install(t, "loose")) })
+}
+
+// fill makes fob create each kind of file: configuration, locks, records, cache, registry.
+func (w *wine) fill(t *testing.T) {
+	t.Helper()
+	s := startTokenIssuer(t, 60)
+	if r := w.fob(s.grant(60), s.login("work")...); r.status != 0 {
+		t.Fatalf("exit status %d\n%s", r.status, r.stderr)
+	}
+	w.ok("token", "work", "--force-refresh")
+	key := w.ok("key", "create", "--owner", "shop", "--env", "live", "--note", "a test")
+	if r := w.fob(key, "key", "verify"); r.status != 0 {
+		t.Fatalf("exit status %d\n%s", r.status, r.stderr)
+	}
+}
+
+func windowsPrivateFiles(t *testing.T, w *wine) {
+	w.fill(t)
+	names := map[string]bool{}
+	err := filepath.WalkDir(w.home, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.Mode().Perm()&0o007 != 0 { // the group stands for administrators
+			t.Errorf("%s has the mode %o", path, info.Mode().Perm())
+		}
+		names[filepath.Base(path)] = true
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"private", "data", "cache", "config.toml", "seal.key", "id", "registry.db", "locks", "tokens", "key-uses"} {
+		if !names[want] {
+			t.Errorf("there is no %s in %v", want, names)
+		}
+	}
+}
+
+func windowsLooseFiles(t *testing.T, w *wine) {
+	w.fill(t)
+	data := filepath.Join(w.home, "data")
+	for _, test := range []struct {
+		path string
+		mode fs.FileMode
+		args []string
+	}{
+		{filepath.Join(data, "seal.key"), 0o644, []string{"token", "work", "--force-refresh"}},
+		{filepath.Join(data, "seal.key"), 0o602, []string{"token", "work", "--force-refresh"}},
+		{filepath.Join(data, "registry.db"), 0o644, []string{"key", "list"}},
+		{data, 0o755, []string{"key", "list"}},
+		{data, 0o777, []string{"key", "list"}},
+	} {
+		before, err := os.Stat(test.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.ok(test.args...)
+		if err := os.Chmod(test.path, test.mode); err != nil {
+			t.Fatal(err)
+		}
+		r := w.fob("", test.args...)
+		if r.status != 6 || r.stdout != "" || !strings.Contains(r.stderr, "is open to others (S-1-1-0)") || !strings.Contains(r.stderr, `icacls "C:\loose\data`) {
+			t.Errorf("%s with the mode %o: exit status %d, %q\n%s", test.path, test.mode, r.status, r.stdout, r.stderr)
+		}
+		if r := w.fob("", "doctor"); !strings.Contains(r.stderr+r.stdout, `fix: run 'icacls "C:\loose\data`) {
+			t.Errorf("doctor with %s: %s%s", test.path, r.stdout, r.stderr)
+		}
+		if err := os.Chmod(test.path, before.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
