@@ -1,43 +1,36 @@
 #!/bin/sh
-# Builds a release. What needs a tool or a name that is not here is left out, and said:
-# signatures need cosign, an image needs docker with buildx, and FOB_IMAGE.
+# Builds a release, and publishes nothing. An image needs docker with buildx, and FOB_IMAGE;
+# without them it is left out.
 #
 #   release.sh snapshot    twice, from two clones and with empty caches; all bytes must be equal
-#   release.sh publish     the tag that is checked out, to GitHub
+#   release.sh build       the tag that is checked out
 set -eu
 cd "$(dirname "$0")/.."
 
 goreleaser=$(go env GOPATH)/bin/goreleaser
-skip=
-leave_out() { # WHAT WHY
-	echo "release: no $1: $2" >&2
-	skip=${skip:+$skip,}$1
-}
-command -v cosign >/dev/null 2>&1 || leave_out sign 'cosign is not installed'
-if [ -z "${FOB_IMAGE:-}" ]; then
-	leave_out docker 'FOB_IMAGE names no image'
-elif ! docker buildx inspect >/dev/null 2>&1; then
-	leave_out docker 'docker does not answer'
+skip=publish
+if [ -z "${FOB_IMAGE:-}" ] || ! docker buildx inspect >/dev/null 2>&1; then
+	echo 'release: no image: FOB_IMAGE is not set, or docker does not respond' >&2
+	skip=publish,docker
 fi
 export FOB_IMAGE="${FOB_IMAGE:-fobcli/fob}"
 
 "$goreleaser" check
-if [ "$1" = publish ]; then
-	exec "$goreleaser" release --clean ${skip:+"--skip=$skip"}
+if [ "$1" = build ]; then
+	exec "$goreleaser" release --clean "--skip=$skip"
 fi
 
 if [ -n "$(git status --porcelain)" ]; then
 	echo 'release: commit first: what is released is a commit' >&2
 	exit 1
 fi
-# A signature holds the time at which it was made, and an image is for a registry.
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 git clone --quiet . "$work/one"
 git clone --quiet "$work/one" "$work/another"
 for name in one another; do
-	(cd "$work/$name" && GOCACHE=$work/cache-$name "$goreleaser" release --snapshot --clean --skip=sign,docker)
+	(cd "$work/$name" && GOCACHE=$work/cache-$name "$goreleaser" release --snapshot --clean --skip=docker)
 done
 dist=bin/dist
 sums=$(cd "$work/one/$dist" && echo fob_*_checksums.txt)

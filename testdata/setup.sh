@@ -43,7 +43,7 @@ need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 need pip3 python3-pip
 moto() { # the double of AWS; Debian has none
-	command -v moto_server >/dev/null 2>&1 || PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore pip3 install --quiet 'moto[server]'
+	command -v moto_server >/dev/null 2>&1 || PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore pip3 install --quiet 'moto[server]==5.2.1'
 }
 if [ -z "$missing" ]; then
 	moto
