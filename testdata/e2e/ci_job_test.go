@@ -110,7 +110,7 @@ func (r *runner) setUp(version, sum string) (output string, err error) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return r.step(steps[0].Run, "FOB_VERSION="+version, "FOB_SHA256="+sum, "FOB_ACTION="+folder, "HOME="+os.Getenv("HOME"), "GOFLAGS=-buildvcs=false")
+	return r.step(steps[0].Run, "FOB_VERSION="+version, "FOB_SHA256="+sum, "FOB_ACTION="+folder, "SETUP_TOKEN=TEST-TOKEN", "HOME="+os.Getenv("HOME"), "GOFLAGS=-buildvcs=false")
 }
 
 func TestSetupActionBuildsTheSource(t *testing.T) {
@@ -133,6 +133,14 @@ while [ $# -gt 1 ]; do [ "$1" = --output ] && to=$2; shift; done
 exec cp "$(dirname "$0")/release/${url##*/}" "$to"
 `
 
+// fakeGH is a version of gh that accepts a bundle with the text "signed" and the
+// archive's checksum, and notes how it was asked.
+const fakeGH = `#!/bin/bash
+if [ "$*" = --version ]; then echo "gh version $(cat "$(dirname "$0")/gh-version") (2026-01-01)"; exit; fi
+echo "$GH_TOKEN $*" >>"$(dirname "$0")/verified"
+[ "$1 $2 $4" = "attestation verify --bundle" ] && [ "$(cat "$5")" = "signed $(sha256sum <"$3")" ]
+`
+
 // release puts one in the place of GitHub's and returns the archive's name and checksum.
 func (r *runner) release(version string) (archive, sum string) {
 	r.t.Helper()
@@ -145,7 +153,17 @@ func (r *runner) release(version string) (archive, sum string) {
 	}
 	sum = fmt.Sprintf("%x", sha256.Sum256([]byte(readText(r.t, filepath.Join(folder, archive)))))
 	r.write(filepath.Join(folder, "fob_"+version+"_checksums.txt"), strings.Repeat("0", 64)+"  other.tar.gz\n"+sum+"  "+archive+"\n", 0o600)
+	r.sign(version, archive)
 	return archive, sum
+}
+
+// sign gives an archive of a release its provenance.
+func (r *runner) sign(version, archive string) {
+	r.t.Helper()
+	folder := filepath.Join(r.bin, "release")
+	r.write(filepath.Join(r.bin, "gh"), fakeGH, 0o700)
+	r.write(filepath.Join(r.bin, "gh-version"), "2.67.0", 0o600)
+	r.write(filepath.Join(folder, "fob_"+version+"_provenance.sigstore.json"), fmt.Sprintf("signed %x  -", sha256.Sum256([]byte(readText(r.t, filepath.Join(folder, archive))))), 0o600)
 }
 
 func TestSetupActionComparesChecksums(t *testing.T) {
@@ -212,9 +230,119 @@ func TestSetupActionOnWindows(t *testing.T) {
 	folder := filepath.Join(r.bin, "release")
 	r.write(filepath.Join(folder, name), archive.String(), 0o600)
 	r.write(filepath.Join(folder, "fob_1.2.3_checksums.txt"), fmt.Sprintf("%x  %s\n", sha256.Sum256(archive.Bytes()), name), 0o600)
+	r.sign("1.2.3", name)
 	out, err := r.setUp("1.2.3", "")
 	if err != nil || readText(t, r.file("output")) != "version=fob 1.2.3\n" {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestI76_SetupActionVerifiesTheProvenance(t *testing.T) {
+	const bundle = "release/fob_1.2.3_provenance.sigstore.json"
+	for _, test := range []struct {
+		name  string
+		spoil func(r *runner, archive string)
+		fails string
+	}{
+		{name: "signed"},
+		{name: "a newer gh", spoil: func(r *runner, _ string) { r.write(filepath.Join(r.bin, "gh-version"), "3.0.0", 0o600) }},
+		{name: "another signature", fails: "was not built by", spoil: func(r *runner, _ string) { r.write(filepath.Join(r.bin, bundle), "{}", 0o600) }},
+		{name: "no signature", fails: "cannot be reached", spoil: func(r *runner, _ string) { _ = os.Remove(filepath.Join(r.bin, bundle)) }},
+		{name: "archive and list replaced", fails: "was not built by", spoil: func(r *runner, archive string) {
+			r.write(filepath.Join(r.bin, "release", archive), "evil", 0o600)
+			r.write(filepath.Join(r.bin, "release/fob_1.2.3_checksums.txt"), fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte("evil")), archive), 0o600)
+		}},
+		{name: "no gh", fails: "needs gh 2.67", spoil: func(r *runner, _ string) { r.write(filepath.Join(r.bin, "gh"), "#!/bin/sh\nexit 127\n", 0o700) }},
+		{name: "a gh with the fault", fails: "needs gh 2.67", spoil: func(r *runner, _ string) { r.write(filepath.Join(r.bin, "gh-version"), "2.66.1", 0o600) }},
+		{name: "an old gh", fails: "needs gh 2.67", spoil: func(r *runner, _ string) { r.write(filepath.Join(r.bin, "gh-version"), "1.99.0", 0o600) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRunner(t)
+			archive, _ := r.release("1.2.3")
+			if test.spoil != nil {
+				test.spoil(r, archive)
+			}
+			out, err := r.setUp("v1.2.3", "")
+			unpacked, _ := filepath.Glob(filepath.Join(r.dir, "..", "*", "*", "bin", "fob"))
+			if test.fails != "" {
+				if err == nil || !strings.Contains(out, test.fails) || readText(t, r.file("path")) != "" || len(unpacked) > 0 {
+					t.Errorf("%v, %v\n%s", err, unpacked, out)
+				}
+				return
+			}
+			if err != nil || len(unpacked) != 1 {
+				t.Fatalf("%v, %v\n%s", err, unpacked, out)
+			}
+			asked := readText(t, filepath.Join(r.bin, "verified"))
+			const identity = "--repo fobcli/fob --cert-identity https://github.com/fobcli/fob/.github/workflows/release.yml@refs/tags/v1.2.3 --deny-self-hosted-runners\n"
+			if !strings.HasPrefix(asked, "TEST-TOKEN attestation verify ") || !strings.HasSuffix(asked, identity) || strings.Count(asked, "\n") != 1 {
+				t.Errorf("gh was asked %q", asked)
+			}
+		})
+	}
+}
+
+// fakePublisher notes what gh is asked for, and finds the manifest of Scoop alone.
+const fakePublisher = `#!/bin/bash
+[ -t 0 ] || [ "$1" != api ] || [[ "$*" != *content=@-* ]] || cat >/dev/null
+echo "$*" >>"$(dirname "$0")/asked"
+case "$*" in
+*contents/fob.json\?ref=*) echo old-sha ;;
+*\?ref=*) echo '{"message":"Not Found"}'; exit 1 ;;
+*git/ref/heads/master*) echo head-sha ;;
+esac
+`
+
+func TestI76_Publish(t *testing.T) {
+	script, err := filepath.Abs("../publish.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(t *testing.T, tag, what, token string) (asked, out string, err error) {
+		r := newRunner(t)
+		dist := filepath.Join(r.dir, "dist")
+		version := strings.TrimPrefix(tag, "v")
+		r.write(filepath.Join(r.bin, "gh"), fakePublisher, 0o700)
+		for _, name := range []string{"fob_" + version + "_linux_amd64.tar.gz", "fob_" + version + "_provenance.sigstore.json", "fob_linux_arm64_v8.0/fob", "homebrew/Casks/fob.rb", "scoop/fob.json", "winget/manifests/f/fobcli/fob/" + version + "/fobcli.fob.yaml"} {
+			r.write(filepath.Join(dist, name), name, 0o600)
+		}
+		sum := sha256.Sum256([]byte("fob_" + version + "_linux_amd64.tar.gz"))
+		if what == "spoiled" {
+			what, sum = "release", [32]byte{}
+		}
+		r.write(filepath.Join(dist, "fob_"+version+"_checksums.txt"), fmt.Sprintf("%x  fob_%s_linux_amd64.tar.gz\n", sum, version), 0o600)
+		out, err = r.step("sh "+script+" "+what+" dist", "GITHUB_REF_NAME="+tag, "GH_TOKEN="+token)
+		text, _ := os.ReadFile(filepath.Join(r.bin, "asked"))
+		return string(text), out, err
+	}
+	for _, test := range []struct {
+		name, tag, what, token string
+		asked                  []string
+	}{
+		{"release", "v1.2.3", "release", "x", []string{"release create v1.2.3 --repo fobcli/fob --verify-tag --title v1.2.3 --notes", "dist/fob_1.2.3_checksums.txt dist/fob_1.2.3_linux_amd64.tar.gz dist/fob_1.2.3_provenance.sigstore.json\n"}},
+		{"pre-release", "v1.2.3-rc.1", "release", "x", []string{"--prerelease"}},
+		{"packages", "v1.2.3", "packages", "x", []string{
+			"-X PUT repos/fobcli/homebrew-tap/contents/Casks/fob.rb -F content=@- -f message=fob 1.2.3 -f branch=main\n",
+			"-X PUT repos/fobcli/scoop-bucket/contents/fob.json -F content=@- -f message=fob 1.2.3 -f branch=main -f sha=old-sha\n",
+			"git/refs -f ref=refs/heads/fob-1.2.3 -f sha=head-sha\n",
+			"-X PUT repos/fobcli/winget-pkgs/contents/manifests/f/fobcli/fob/1.2.3/fobcli.fob.yaml -F content=@- -f message=fob 1.2.3 -f branch=fob-1.2.3\n",
+			"pr create --repo microsoft/winget-pkgs --head fobcli:fob-1.2.3 --base master",
+		}},
+		{"packages without a token", "v1.2.3", "packages", "", nil},
+		{"packages of a pre-release", "v1.2.3-rc.1", "packages", "x", nil},
+	} {
+		asked, out, err := publish(t, test.tag, test.what, test.token)
+		if err != nil || (asked == "") != (test.asked == nil) {
+			t.Errorf("%s: %v, gh was asked %q\n%s", test.name, err, asked, out)
+		}
+		for _, want := range test.asked {
+			if !strings.Contains(asked, want) {
+				t.Errorf("%s: gh was asked %q, without %q", test.name, asked, want)
+			}
+		}
+	}
+	if asked, out, err := publish(t, "v1.2.3", "spoiled", "x"); err == nil || asked != "" {
+		t.Errorf("a file that is not the listed one: %v, gh was asked %q\n%s", err, asked, out)
 	}
 }
 
