@@ -144,6 +144,11 @@ func (r *readme) run(t *testing.T, line string) {
 		if err != nil || !strings.Contains(line, strings.Fields(string(module))[1]+"@latest") {
 			t.Errorf("%s: it names another module", line)
 		}
+	case "gh":
+		// There is no release here; TestI76_ReadmeVerifiesAsTheActionDoes compares the command.
+		if !strings.HasPrefix(line, "gh attestation verify fob_1.2.3_") {
+			t.Errorf("%s: it verifies something else", line)
+		}
 	default:
 		r.sh(t, strings.NewReplacer(
 			"https://sso.example.com/realms/acme", r.issuer, "--client-id fob", "--client-id fob-test",
