@@ -80,6 +80,7 @@ type loginAttempt struct {
 	client       *oauth.Client
 	params       oauth.AuthorizationParams
 	registration *oauth.Registration // that was made for this login
+	unpushed     bool                // the server takes no pushed request from this client
 }
 
 // login is what a finished attempt brings to the session.

@@ -32,7 +32,7 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 		return nil, err
 	}
 	defer func() { _ = listener.Close() }()
-	request, err := a.authorizationRequest(ctx, attempt, listener.RedirectURI())
+	login, err := a.loopbackLogin(ctx, attempt, listener.RedirectURI(), opts)
 	if err != nil {
 		return nil, err
 	}
@@ -43,25 +43,41 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 		a.note("Still waiting. If the page complains about the redirect, register this redirect URI with the client:\n  %s", redirect)
 	})
 	defer hint.Stop()
-	pasted, restore := a.showLogin(waiting, attempt, request, listener, opts)
+	restore := a.showLogin(waiting, attempt, login, listener, opts)
 	defer restore()
 
 	var saved *session.Saved
-	complain := func(err error) { a.note("That is not the address that this login ends on: %s.", err) }
-	err = listener.Serve(waiting, request, pasted, complain, func(ctx context.Context, code string) error {
+	login.Finish = func(ctx context.Context, request *oauth.AuthorizationRequest, code string) error {
+		hint.Stop()
 		response, err := attempt.client.Exchange(ctx, request, code)
 		if err != nil {
 			return err
 		}
-		login := attempt.login(response)
-		login.Nonce = request.Nonce
-		saved, err = attempt.session.Save(ctx, login)
+		finished := attempt.login(response)
+		finished.Nonce = request.Nonce
+		saved, err = attempt.session.Save(ctx, finished)
 		return err
-	})
+	}
+	err = listener.Serve(waiting, *login)
 	if err != nil && errors.Is(context.Cause(waiting), errNobodyCame) {
 		return nil, withHint(fmt.Errorf("%w within %s", errNobodyCame, opts.timeout), "try again, with a longer --timeout, or with --no-browser on a remote machine")
 	}
 	return saved, err
+}
+
+// loopbackLogin makes the requests of a login: one whose URL is shown, and where a
+// browser is launched one that only its start page leads to. Both are made before
+// anything is shown, so that a refusal ends the login here.
+func (a *app) loopbackLogin(ctx context.Context, attempt *loginAttempt, redirectURI string, opts loginOptions) (*loopback.Login, error) {
+	shown, err := a.authorizationRequest(ctx, attempt, redirectURI)
+	if err != nil {
+		return nil, err
+	}
+	login := &loopback.Login{Shown: shown, Warn: func(text string) { a.note("%s", text) }}
+	if !opts.noBrowser && a.getenv("FOB_NO_BROWSER") == "" && a.hasBrowser() {
+		login.Launched, err = a.authorizationRequest(ctx, attempt, redirectURI)
+	}
+	return login, err
 }
 
 // authorizationRequest is what the browser opens. It is handed to the server directly
@@ -76,13 +92,14 @@ func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, r
 	if err != nil {
 		return nil, err
 	}
-	if metadata.PushedAuthorizationEndpoint != "" {
+	if metadata.PushedAuthorizationEndpoint != "" && !attempt.unpushed {
 		err := attempt.client.Push(ctx, request)
 		// A client that shows something is refused for that: the code would be too.
 		public := attempt.client.AuthMethod == oauth.AuthNone
 		var refusal *oauth.Error
 		unauthorized := errors.As(err, &refusal) && refusal.Code == "unauthorized_client"
 		if oauth.RefusesClient(err) && (public || unauthorized) && !metadata.PushedAuthorizationRequired {
+			attempt.unpushed = true
 			a.note("The server takes no pushed request from this client; the browser carries it.")
 		} else if err != nil {
 			return nil, err
@@ -96,19 +113,20 @@ func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, r
 
 // showLogin opens the browser, or shows the URL and takes the redirect URL that
 // is pasted back. restore puts the terminal back as it was.
-func (a *app) showLogin(ctx context.Context, attempt *loginAttempt, request *oauth.AuthorizationRequest, listener *loopback.Listener, opts loginOptions) (pasted <-chan string, restore func()) {
+func (a *app) showLogin(ctx context.Context, attempt *loginAttempt, login *loopback.Login, listener *loopback.Listener, opts loginOptions) (restore func()) {
 	a.note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", listener.RedirectURI(), opts.timeout)
-	if !opts.noBrowser && a.getenv("FOB_NO_BROWSER") == "" && a.hasBrowser() {
-		a.note("Opening the browser. If nothing appears, open this URL:\n\n  %s\n", request.URL())
-		go a.openBrowser(ctx, request.URL())
-		return nil, func() {}
+	if login.Launched != nil {
+		a.note("Opening the browser. If nothing appears, open this URL:\n\n  %s\n", login.Shown.URL())
+		go a.openBrowser(ctx, listener.StartURL())
+		return func() {}
 	}
-	a.note("Open this URL in a browser:\n\n  %s\n", request.URL())
+	a.note("Open this URL in a browser:\n\n  %s\n", login.Shown.URL())
 	a.note("On another machine the last page does not load: paste its address here.")
 	if attempt.client.Metadata.DeviceAuthorizationEndpoint != "" {
 		a.note("Or stop here, and enter a code in a browser anywhere: fob login %s --device", attempt.profile.Name)
 	}
-	return readPasted(a.stdin)
+	login.Pasted, restore = readPasted(a.stdin)
+	return restore
 }
 
 // hasBrowser reports whether a browser could appear before the user's eyes.
@@ -158,6 +176,9 @@ func (a *app) openBrowser(ctx context.Context, url string) {
 func (a *app) launch(url string) error {
 	command := a.getenv("BROWSER")
 	if command == "" {
+		if runtime.GOOS == "darwin" {
+			return a.openOnMac(url)
+		}
 		browser.Stdout, browser.Stderr = a.stderr.raw(), a.stderr.raw()
 		return browser.OpenURL(url)
 	}
@@ -167,6 +188,15 @@ func (a *app) launch(url string) error {
 	}
 	// Without a context: the browser may outlive fob.
 	launcher := exec.Command(argv[0], append(argv[1:], url)...) //nolint:noctx // see above
+	launcher.Stdout, launcher.Stderr = a.stderr.raw(), a.stderr.raw()
+	return launcher.Run()
+}
+
+// openOnMac hands the URL over on stdin: every user of a Mac sees the arguments of
+// 'open'. Where osascript is forbidden, the URL that is shown remains.
+func (a *app) openOnMac(url string) error {
+	launcher := exec.Command("/usr/bin/osascript", "-") //nolint:noctx // it ends once the browser has the URL
+	launcher.Stdin = strings.NewReader(`open location "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(url) + `"` + "\n")
 	launcher.Stdout, launcher.Stderr = a.stderr.raw(), a.stderr.raw()
 	return launcher.Run()
 }

@@ -6,15 +6,25 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"strings"
 )
 
-// Approve is a browser of a few lines: it opens an authorization URL of this
-// server, says yes, and follows the redirect to the client's loopback listener,
-// and no other. It returns the status and the text of the last page. At a device's
+// Approve is a browser of a few lines, with cookies: it opens an authorization URL of
+// this server, or a client's page on loopback that redirects there, says yes, and follows
+// the redirect to the client's loopback listener, and no other. It returns the status and the text of the last page. At a device's
 // verification_uri_complete, and where one signs out, the answer is the last page.
 func Approve(ctx context.Context, target string, hc *http.Client) (int, string, error) {
+	withCookies := *hc
+	hc = &withCookies
+	var err error
+	if hc.Jar, err = cookiejar.New(nil); err != nil {
+		return 0, "", err
+	}
+	if target, err = leaveStartPage(ctx, target, hc); err != nil {
+		return 0, "", err
+	}
 	answer, err := sayYes(ctx, target, hc)
 	if err != nil {
 		return 0, "", err
@@ -28,6 +38,24 @@ func Approve(ctx context.Context, target string, hc *http.Client) (int, string, 
 		return answer.status, answer.text, err
 	}
 	return answer.status, answer.text, nil
+}
+
+// leaveStartPage is where a client's own page sends its browser, else the target.
+func leaveStartPage(ctx context.Context, target string, hc *http.Client) (string, error) {
+	u, err := url.Parse(target)
+	if err != nil || u.RawQuery != "" || !onLoopback(u) {
+		return target, err
+	}
+	page, err := visit(ctx, hc, http.MethodGet, target, "")
+	switch {
+	case err != nil:
+		return "", err
+	case page.location != nil && page.location.Query().Has("client_id"):
+		return page.location.String(), nil
+	case page.status == http.StatusOK:
+		return target, nil
+	}
+	return "", fmt.Errorf("the start page says %d: %s", page.status, page.text)
 }
 
 // Redirect is Approve up to the redirect, which it returns and does not follow.

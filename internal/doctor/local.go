@@ -43,7 +43,7 @@ func Browser(getenv func(string) string, look func(string) (string, error), goos
 	}
 	launchers := map[string][]string{
 		"linux":  {"xdg-open", "x-www-browser", "www-browser"}, // as pkg/browser tries them
-		"darwin": {"open"},
+		"darwin": {"osascript"},
 	}[goos]
 	switch {
 	case getenv("SSH_CONNECTION") != "":

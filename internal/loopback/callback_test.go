@@ -3,7 +3,6 @@ package loopback
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -20,14 +19,16 @@ import (
 // waiting is a login that waits on its listener.
 type waiting struct {
 	t        *testing.T
-	request  *oauth.AuthorizationRequest
+	request  *oauth.AuthorizationRequest // whose URL is shown
+	launched *oauth.AuthorizationRequest
+	start    string // the URL of the start page
 	redirect string
 	host     string
 	redeemed atomic.Int32
 	done     chan error
 	cancel   context.CancelFunc
 	pasted   chan string
-	notes    chan error // what complain was told
+	notes    chan string // what the user was told
 }
 
 // startWaiting waits for a login whose exchange is finish; nil: it succeeds.
@@ -40,17 +41,18 @@ func startWaiting(t *testing.T, finish func(context.Context) error) *waiting {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &waiting{
 		t: t, request: newRequest(l.RedirectURI()), redirect: l.RedirectURI(), host: l.redirect.Host,
-		done: make(chan error, 1), cancel: cancel, pasted: make(chan string), notes: make(chan error, 10),
+		launched: newRequest(l.RedirectURI()), start: l.StartURL(),
+		done: make(chan error, 1), cancel: cancel, pasted: make(chan string), notes: make(chan string, 10),
 	}
-	go func() {
-		w.done <- l.Serve(ctx, w.request, w.pasted, func(err error) { w.notes <- err }, func(ctx context.Context, _ string) error {
-			w.redeemed.Add(1)
-			if finish == nil {
-				return nil
-			}
-			return finish(ctx)
-		})
-	}()
+	login := Login{Shown: w.request, Launched: w.launched, Pasted: w.pasted, Warn: func(text string) { w.notes <- text }}
+	login.Finish = func(ctx context.Context, _ *oauth.AuthorizationRequest, _ string) error {
+		w.redeemed.Add(1)
+		if finish == nil {
+			return nil
+		}
+		return finish(ctx)
+	}
+	go func() { w.done <- l.Serve(ctx, login) }()
 	t.Cleanup(cancel)
 	return w
 }
@@ -193,10 +195,24 @@ func TestA7ReplayDuringTheExchange(t *testing.T) {
 	}
 }
 
+// newTestCallback waits for a login without a network.
+func newTestCallback(r *oauth.AuthorizationRequest) *callback {
+	l := &Listener{redirect: &url.URL{Scheme: "http", Host: "127.0.0.1:5", Path: "/callback"}, start: "start"}
+	return newCallback(l, Login{Shown: r, Launched: newRequest(r.RedirectURI), Warn: func(string) {}}, func(error) {})
+}
+
 // answer lets a handler answer one query, without a network.
 func (c *callback) answer(query string) *httptest.ResponseRecorder {
-	req := httptest.NewRequest(http.MethodGet, "/callback", nil)
+	return c.get("/callback?"+query, "")
+}
+
+func (c *callback) get(target, cookie string) *httptest.ResponseRecorder {
+	path, query, _ := strings.Cut(target, "?")
+	req := httptest.NewRequest(http.MethodGet, path, nil)
 	req.Host, req.URL.RawQuery = c.host, query
+	if cookie != "" {
+		req.Header.Set("Cookie", cookie)
+	}
 	w := httptest.NewRecorder()
 	c.ServeHTTP(w, req)
 	return w
@@ -204,7 +220,7 @@ func (c *callback) answer(query string) *httptest.ResponseRecorder {
 
 func TestA7ReplayAfterTheExchange(t *testing.T) {
 	r := newRequest("http://127.0.0.1:5/callback")
-	c := newCallback(&url.URL{Host: "127.0.0.1:5", Path: "/callback"}, r)
+	c := newTestCallback(r)
 	c.outcome <- nil
 	if got := c.answer(goodCallback(r).Encode()).Code; got != http.StatusOK {
 		t.Errorf("A7: the first got %d", got)
@@ -219,7 +235,7 @@ func checkCallback(t *testing.T, query string) {
 	t.Helper()
 	r := newRequest("http://127.0.0.1:5/callback")
 	query = strings.NewReplacer("right", stateOf(r), "https://x", "https://sso.example.com").Replace(query)
-	c := newCallback(&url.URL{Host: "127.0.0.1:5", Path: "/callback"}, r)
+	c := newTestCallback(r)
 	c.outcome <- nil
 	status := c.answer(query).Code
 	q, err := url.ParseQuery(query)
@@ -276,8 +292,8 @@ func TestPastedRedirectEndsTheWait(t *testing.T) {
 	finish, begun, release := held()
 	w := startWaiting(t, finish)
 	w.pasted <- w.redirect + "?code=x&state=guessed"
-	if err := <-w.notes; !errors.Is(err, oauth.ErrStray) {
-		t.Errorf("complain was told %v", err)
+	if note := <-w.notes; !strings.Contains(note, oauth.ErrStray.Error()) {
+		t.Errorf("the user was told %q", note)
 	}
 	w.pasted <- w.redirect + "?" + goodCallback(w.request).Encode()
 	<-begun
@@ -292,11 +308,12 @@ func TestPastedRedirectEndsTheWait(t *testing.T) {
 
 func TestAfterAPasteNoPageIsWaitedFor(t *testing.T) {
 	r := newRequest("http://127.0.0.1:5/callback")
-	c := newCallback(&url.URL{Host: "127.0.0.1:5", Path: "/callback"}, r)
+	c := newTestCallback(r)
 	pasted := make(chan string, 1)
 	pasted <- r.RedirectURI + "?" + goodCallback(r).Encode()
-	if q, err := c.wait(t.Context(), pasted, nil); err != nil || q.Get("code") != "a-code" {
-		t.Errorf("wait() = %v, %v", q, err)
+	c.login.Pasted = pasted
+	if a, err := c.wait(t.Context()); err != nil || a.query.Get("code") != "a-code" || a.request != r {
+		t.Errorf("wait() = %v, %v", a.query, err)
 	}
 	select {
 	case <-c.shown:

@@ -5,6 +5,7 @@ package loopback
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -41,7 +42,9 @@ const (
 // addresses. It is bound once, before the browser opens, and held.
 type Listener struct {
 	redirect  *url.URL // with the port that is bound
+	start     string   // the last segment of the start page's path, unguessable
 	listeners []net.Listener
+	callback  *callback // while Serve runs
 }
 
 // Listen binds the redirect URI: http, a loopback host, any path. Without
@@ -58,7 +61,7 @@ func Listen(redirectURI string) (*Listener, error) {
 	}
 	for try := 1; ; try++ {
 		redirect := *u
-		l := &Listener{redirect: &redirect}
+		l := &Listener{redirect: &redirect, start: rand.Text()}
 		err := l.bind()
 		if err == nil {
 			return l, nil
@@ -125,25 +128,42 @@ func (l *Listener) Close() error {
 	return failed
 }
 
-// Finish redeems an authorization code and stores the login.
-type Finish func(ctx context.Context, code string) error
+// Finish redeems the authorization code of a request and stores the login.
+type Finish func(ctx context.Context, r *oauth.AuthorizationRequest, code string) error
 
-// Serve waits for the callback of a login, redeems it once with finish, shows the
-// browser how that went, closes the port and returns finish's error. Requests
-// that are not of this login get a plain 4xx and change nothing. Pasted redirect
-// URLs that come on pasted (may be nil) are treated as the callback; complain is
-// told why one is not of this login. finish does not outlive Serve, and does not
-// end with the browser's request.
-func (l *Listener) Serve(ctx context.Context, r *oauth.AuthorizationRequest, pasted <-chan string, complain func(error), finish Finish) error {
-	c := newCallback(l.redirect, r)
+// Login is one login that a Listener waits for. Its two requests are two ways in, each
+// with a state, a nonce and a verifier of its own; the first that comes back counts.
+type Login struct {
+	// Shown is the request whose URL the user sees. Its state is in no program's
+	// arguments, so that any browser may bring the callback, or the user may paste it.
+	Shown *oauth.AuthorizationRequest
+	// Launched is the request that the start page leads to; nil: no browser is launched.
+	Launched *oauth.AuthorizationRequest
+
+	Pasted <-chan string // redirect URLs, treated as the callback; may be nil
+	Warn   func(string)  // shows one line to the user
+	Finish Finish
+}
+
+// Serve waits for the callback of a login, redeems it once with Finish, shows the
+// browser how that went, closes the port and returns Finish's error. Requests
+// that are not of this login get a plain 4xx and change nothing; a second visitor of
+// the start page ends it with ErrOpenedTwice. Finish does not outlive Serve, and does
+// not end with the browser's request.
+func (l *Listener) Serve(ctx context.Context, login Login) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	c := newCallback(l, login, stop)
+	l.callback = c
 	server := c.server()
 	for _, listener := range l.listeners {
 		go func() { _ = server.Serve(listener) }()
 	}
-	q, err := c.wait(ctx, pasted, complain)
+	a, err := c.wait(ctx)
 	if err == nil {
-		err = redeem(ctx, r, q, finish)
+		err = redeem(ctx, a, login.Finish)
 	}
+	err = stopped(ctx, err)
 	// The page follows the outcome: success is shown for a login that is stored.
 	c.outcome <- err
 	c.farewell()
@@ -153,33 +173,53 @@ func (l *Listener) Serve(ctx context.Context, r *oauth.AuthorizationRequest, pas
 	return err
 }
 
+// ShowQuestion sends the browser back to the terminal, where Finish asks something.
+// Only Finish calls it, once.
+func (l *Listener) ShowQuestion() { l.callback.outcome <- errQuestion }
+
+var errQuestion = errors.New("there is a question in the terminal")
+
+// answer is a callback, and the request whose state it has.
+type answer struct {
+	request *oauth.AuthorizationRequest
+	query   url.Values
+}
+
 // redeem runs on Serve's goroutine: net/http would swallow a panic of finish, and
 // the login would wait on.
-func redeem(ctx context.Context, r *oauth.AuthorizationRequest, q url.Values, finish Finish) error {
-	code, err := r.Code(q)
+func redeem(ctx context.Context, a answer, finish Finish) error {
+	code, err := a.request.Code(a.query)
 	if err != nil {
 		return err
 	}
-	return finish(ctx, code)
+	return finish(ctx, a.request, code)
 }
 
 // callback is the handler of one login.
 type callback struct {
 	host, path string
-	request    *oauth.AuthorizationRequest
+	login      Login
+	start      *startPage // nil: no browser is launched
+	stop       context.CancelCauseFunc
+	checkPeer  func(*http.Request) error
+	warnOnce   sync.Once // a visitor cannot fill the terminal
 
-	taken   atomic.Bool     // the callback has come
-	arrived chan url.Values // receives it
-	outcome chan error      // receives how the login ended, for the page
-	shown   chan struct{}   // closed when the page is on its way
+	taken   atomic.Bool   // the callback has come
+	arrived chan answer   // receives it
+	outcome chan error    // receives how the login ended, for the page; errQuestion may come before
+	shown   chan struct{} // closed when the page is on its way
 }
 
-func newCallback(redirect *url.URL, r *oauth.AuthorizationRequest) *callback {
-	host, path := oauth.AsVisited(redirect)
-	return &callback{
-		host: host, path: path, request: r,
-		arrived: make(chan url.Values, 1), outcome: make(chan error, 1), shown: make(chan struct{}),
+func newCallback(l *Listener, login Login, stop context.CancelCauseFunc) *callback {
+	host, path := oauth.AsVisited(l.redirect)
+	c := &callback{
+		host: host, path: path, login: login, stop: stop, checkPeer: checkPeer,
+		arrived: make(chan answer, 1), outcome: make(chan error, 2), shown: make(chan struct{}),
 	}
+	if login.Launched != nil {
+		c.start = newStartPage(l, path, login.Launched)
+	}
+	return c
 }
 
 func (c *callback) server() *http.Server {
@@ -197,26 +237,27 @@ func (c *callback) server() *http.Server {
 
 // wait returns the first callback whose state matches, from the browser or
 // pasted.
-func (c *callback) wait(ctx context.Context, pasted <-chan string, complain func(error)) (url.Values, error) {
+func (c *callback) wait(ctx context.Context) (answer, error) {
+	pasted := c.login.Pasted
 	for {
 		select {
-		case q := <-c.arrived:
-			return q, nil
+		case a := <-c.arrived:
+			return a, nil
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return answer{}, ctx.Err()
 		case line, ok := <-pasted:
 			if !ok {
 				pasted = nil
 				continue
 			}
-			q, err := c.request.ParsePasted(line)
+			q, err := c.login.Shown.ParsePasted(line)
 			if err != nil {
-				complain(err)
+				c.login.Warn(fmt.Sprintf("That is not the address that this login ends on: %s.", err))
 				continue
 			}
 			if !c.taken.Swap(true) { // else the browser was first
 				close(c.shown) // there is no page
-				return q, nil
+				return answer{c.login.Shown, q}, nil
 			}
 		}
 	}
@@ -233,45 +274,71 @@ func (c *callback) farewell() {
 	}
 }
 
+const answered = "This login has been answered already."
+
 func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	setPageHeaders(w.Header())
-	q, status := c.examine(req)
+	path, status := c.examine(req)
 	if status != http.StatusOK {
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
-	if c.taken.Swap(true) {
-		http.Error(w, "This login has been answered already.", http.StatusGone)
+	if path != c.path {
+		c.serveStart(w, req)
+		return
+	}
+	a, ok := c.match(req.URL.RawQuery)
+	switch {
+	case !ok:
+		http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
+		return
+	case c.start != nil && a.request == c.start.request && !c.isReturning(w, req):
+		return
+	case c.taken.Swap(true):
+		http.Error(w, answered, http.StatusGone)
 		return
 	}
 	defer close(c.shown)
-	c.arrived <- q
-	if err := <-c.outcome; err != nil {
+	c.arrived <- a
+	switch err := <-c.outcome; {
+	case errors.Is(err, errQuestion):
+		writePage(w, http.StatusOK, questionPage)
+	case err != nil:
 		writePage(w, http.StatusBadRequest, failurePage)
-		return
+	default:
+		writePage(w, http.StatusOK, successPage)
 	}
-	writePage(w, http.StatusOK, successPage)
 }
 
-// examine turns away whatever is not the one callback that is waited for, without
-// a word about why.
-func (c *callback) examine(req *http.Request) (url.Values, int) {
+// examine turns away whatever is neither the callback nor the start page, without a
+// word about why.
+func (c *callback) examine(req *http.Request) (path string, status int) {
 	host, path := oauth.AsVisited(&url.URL{Host: req.Host, Path: req.URL.Path, RawPath: req.URL.RawPath})
 	switch {
 	case host != c.host: // a page that was rebound to this address by DNS
-		return nil, http.StatusMisdirectedRequest
-	case path != c.path:
-		return nil, http.StatusNotFound
+		return "", http.StatusMisdirectedRequest
+	case path != c.path && !c.start.isAt(path):
+		return "", http.StatusNotFound
 	case req.Method != http.MethodGet:
-		return nil, http.StatusMethodNotAllowed
+		return "", http.StatusMethodNotAllowed
 	case len(req.URL.RawQuery) > maxQuery:
-		return nil, http.StatusRequestURITooLong
+		return "", http.StatusRequestURITooLong
 	}
-	q, err := url.ParseQuery(req.URL.RawQuery)
-	if err != nil || c.request.MatchState(q) != nil {
-		return nil, http.StatusBadRequest
+	return path, http.StatusOK
+}
+
+// match finds the request that a callback's state belongs to.
+func (c *callback) match(query string) (answer, bool) {
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return answer{}, false
 	}
-	return q, http.StatusOK
+	for _, r := range []*oauth.AuthorizationRequest{c.login.Shown, c.login.Launched} {
+		if r != nil && r.MatchState(q) == nil {
+			return answer{r, q}, true
+		}
+	}
+	return answer{}, false
 }
 
 // silent bounds the connections that have not asked anything yet: when there are

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fobcli/fob/internal/oauth"
 )
 
 func TestA10OtherRequests(t *testing.T) {
@@ -143,7 +145,7 @@ func TestA15ThePortIsClosedAfterTheTimeout(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithTimeout(t.Context(), timeout)
-		err = l.Serve(ctx, newRequest(l.RedirectURI()), nil, nil, func(context.Context, string) error { return nil })
+		err = l.Serve(ctx, Login{Shown: newRequest(l.RedirectURI()), Finish: succeed})
 		stop()
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("A15: Serve() = %v", err)
@@ -151,6 +153,8 @@ func TestA15ThePortIsClosedAfterTheTimeout(t *testing.T) {
 		mustBeClosed(t, "A15 timeout", l.redirect.Host)
 	}
 }
+
+func succeed(context.Context, *oauth.AuthorizationRequest, string) error { return nil }
 
 func mustBeClosed(t *testing.T, when, address string) {
 	t.Helper()
@@ -250,7 +254,7 @@ func TestTheRedirectIsSentAsItIsWritten(t *testing.T) {
 		}
 		r := newRequest(l.RedirectURI())
 		done := make(chan error, 1)
-		go func() { done <- l.Serve(t.Context(), r, nil, nil, func(context.Context, string) error { return nil }) }()
+		go func() { done <- l.Serve(t.Context(), Login{Shown: r, Finish: succeed}) }()
 		w := &waiting{t: t, redirect: uri}
 		if status, _, _ := w.get(goodCallback(r)); status != http.StatusOK {
 			t.Errorf("%s: the callback got %d", uri, status)
@@ -313,7 +317,7 @@ func TestLocalhostIsServedOnBothFamilies(t *testing.T) {
 		}
 		r := newRequest(l.RedirectURI())
 		done := make(chan error, 1)
-		go func() { done <- l.Serve(t.Context(), r, nil, nil, func(context.Context, string) error { return nil }) }()
+		go func() { done <- l.Serve(t.Context(), Login{Shown: r, Finish: succeed}) }()
 		w := &waiting{t: t, host: net.JoinHostPort(address, l.redirect.Port())}
 		request := "GET /callback?" + goodCallback(r).Encode() + " HTTP/1.1\r\nHost: "
 		if got := w.raw(request + w.host + "\r\n\r\n"); !strings.Contains(got, "421") {

@@ -22,8 +22,9 @@ var pageTemplate string
 type page struct{ tone, title, text string }
 
 var (
-	successPage = page{"good", "You are logged in", "You can close this window and go back to the terminal."}
-	failurePage = page{"bad", "The login did not work", "The terminal says why. You can close this window."}
+	successPage  = page{"good", "You are logged in", "You can close this window and go back to the terminal."}
+	questionPage = page{"good", "One question is left", "Go back to the terminal to answer it. You can close this window."}
+	failurePage  = page{"bad", "The login did not work", "The terminal says why. You can close this window."}
 )
 
 // discard swallows what net/http would log of broken requests.

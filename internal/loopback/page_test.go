@@ -53,7 +53,7 @@ func TestAFailedExchangeShowsTheOtherPage(t *testing.T) {
 func TestThePageIsOnItsWayBeforeThePortIsClosed(t *testing.T) {
 	for _, end := range []error{nil, oauth.ErrMalformed} {
 		r := newRequest("http://127.0.0.1:5/callback")
-		c := newCallback(&url.URL{Host: "127.0.0.1:5", Path: "/callback"}, r)
+		c := newTestCallback(r)
 		c.outcome <- end
 		w := c.answer(goodCallback(r).Encode())
 		<-c.shown

@@ -1,0 +1,89 @@
+package loopback
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// checkOwner refuses a connection that is not this user's. Not root's either: a service
+// that connects to where others tell it to would lend them its uid.
+func checkOwner(from, to netip.AddrPort) error {
+	uid, found := ownerOf(from, to)
+	return judgeOwner(uid, found, os.Geteuid(), inWSL)
+}
+
+func judgeOwner(uid int, found bool, own int, inWSL func() bool) error {
+	switch {
+	case found && uid == own:
+		return nil
+	case (!found || uid == 0) && inWSL(): // see start.go
+		return nil
+	case !found:
+		return errUnknownPeer
+	}
+	return fmt.Errorf("it belongs to the user with uid %d", uid)
+}
+
+// ownerOf is the uid of the socket that is connected from one address to another. Only
+// an established connection counts: once closed, a socket is listed as root's.
+func ownerOf(from, to netip.AddrPort) (uid int, found bool) {
+	const tries = 3 // the kernel's list may miss a socket while others come and go
+	for range tries {
+		if from.Addr().Unmap().Is4() {
+			if uid, found = ownerIn("/proc/net/tcp", tableAddr4(from)+" "+tableAddr4(to)); found {
+				return uid, true
+			}
+		}
+		// A socket of both families is listed here also for an IPv4 address.
+		if uid, found = ownerIn("/proc/net/tcp6", tableAddr6(from)+" "+tableAddr6(to)); found {
+			return uid, true
+		}
+	}
+	return 0, false
+}
+
+// ownerIn looks for an established connection: "local remote 01 queues timer retransmits
+// uid …".
+func ownerIn(table, connection string) (uid int, found bool) {
+	f, err := os.Open(table)
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	const established, uidField = " 01 ", 3
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		_, rest, ok := strings.Cut(lines.Text(), " "+connection+established)
+		if fields := strings.Fields(rest); ok && len(fields) > uidField {
+			uid, err := strconv.Atoi(fields[uidField])
+			return uid, err == nil
+		}
+	}
+	return 0, false
+}
+
+// tableAddr4 writes an address as /proc/net/tcp does: as words in the machine's order.
+func tableAddr4(a netip.AddrPort) string {
+	ip := a.Addr().Unmap().As4()
+	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), a.Port())
+}
+
+func tableAddr6(a netip.AddrPort) string {
+	ip := a.Addr().As16()
+	var b strings.Builder
+	for word := ip[:]; len(word) > 0; word = word[4:] {
+		fmt.Fprintf(&b, "%08X", binary.NativeEndian.Uint32(word))
+	}
+	return fmt.Sprintf("%s:%04X", b.String(), a.Port())
+}
+
+// inWSL reports whether this Linux runs inside Windows. It asks the kernel: variables
+// are lost under sudo.
+func inWSL() bool {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	return err == nil && strings.Contains(strings.ToLower(string(release)), "microsoft")
+}

@@ -1,0 +1,169 @@
+package loopback
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+
+	"github.com/fobcli/fob/internal/oauth"
+)
+
+// The arguments of the program that opens the browser can be read by every user of
+// many systems. They hold the start page's URL and nothing else of the login. The
+// page sends its first visitor on to the server, with a cookie that the callback must
+// return, and ends the login when a second visitor comes. By itself that leaves the
+// login to whoever is faster, so that each system adds what it has:
+//
+//   - Linux: both connections must belong to this user (peer_linux.go).
+//   - WSL: Windows browsers come through a relay, as root or without an owner. Both are
+//     accepted there: a user who can start Windows programs is root of the distribution
+//     by 'wsl.exe -u root', and other Windows users do not see its processes.
+//   - macOS: ps shows all arguments, so that the URL is not among them: osascript reads
+//     it from stdin and hands it over in an Apple event. With $BROWSER it is an argument,
+//     and the faster visitor is a risk that remains.
+//   - Windows: there is no launcher, and a process's command line can be read only by
+//     its own user and administrators.
+//
+// A private file in place of the page would need none of this, but browsers from snap
+// and flatpak cannot read one.
+
+// ErrOpenedTwice means that two visitors have opened a login's start page: one of them
+// has read its URL from the launcher's arguments.
+var ErrOpenedTwice = errors.New("the login page was opened twice, by the browser and by something else")
+
+// startPage is the page that the launched browser opens.
+type startPage struct {
+	path, cookieName, cookiePath string
+	cookie                       string // its value
+	request                      *oauth.AuthorizationRequest
+	opened                       atomic.Bool
+}
+
+// newStartPage puts the page below the callback's path, where the cookie is sent too.
+// Cookies know no port, so that the name holds it: logins may run side by side.
+func newStartPage(l *Listener, callbackPath string, r *oauth.AuthorizationRequest) *startPage {
+	return &startPage{
+		path: l.startPath(), cookieName: "fob-login-" + l.redirect.Port(), cookiePath: callbackPath,
+		cookie: rand.Text(), request: r,
+	}
+}
+
+// StartURL is what the launched browser opens.
+func (l *Listener) StartURL() string {
+	return l.redirect.Scheme + "://" + l.redirect.Host + l.startPath()
+}
+
+func (l *Listener) startPath() string {
+	_, path := oauth.AsVisited(l.redirect)
+	return strings.TrimSuffix(path, "/") + "/" + l.start
+}
+
+func (p *startPage) isAt(path string) bool { return p != nil && isEqual(path, p.path) }
+
+// isReturned reports whether a request comes from the browser that opened the page.
+func (p *startPage) isReturned(req *http.Request) bool {
+	given := req.CookiesNamed(p.cookieName)
+	return len(given) == 1 && isEqual(given[0].Value, p.cookie)
+}
+
+func isEqual(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// serveStart redirects the first visitor to the server.
+func (c *callback) serveStart(w http.ResponseWriter, req *http.Request) {
+	p := c.start
+	switch {
+	case !isVisit(req.Header):
+		http.Error(w, "This page is opened once, by a browser that shows it.", http.StatusForbidden)
+		return
+	case !c.admit(w, req):
+		return
+	case !p.isReturned(req) && p.opened.Swap(true):
+		writePage(w, http.StatusGone, failurePage)
+		c.stop(ErrOpenedTwice) // which closes this connection too
+		return
+	case c.taken.Load():
+		http.Error(w, answered, http.StatusGone)
+		return
+	}
+	// Lax: the way back is a navigation that another site begins. Not Secure: browsers
+	// differ on whether http on loopback is.
+	http.SetCookie(w, &http.Cookie{Name: p.cookieName, Value: p.cookie, Path: p.cookiePath, HttpOnly: true, SameSite: http.SameSiteLaxMode}) //nolint:gosec // see above
+	w.Header().Set("Location", p.request.URL())
+	w.WriteHeader(http.StatusFound)
+}
+
+// isVisit turns away what fetches a page before, or without, showing it: that must
+// not use it up.
+func isVisit(h http.Header) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if h.Get(name) != "" {
+			return false
+		}
+	}
+	dest := h.Get("Sec-Fetch-Dest")
+	return dest == "" || dest == "document"
+}
+
+// isReturning reports whether a callback whose state is the launched request's comes
+// from the browser that was sent there.
+func (c *callback) isReturning(w http.ResponseWriter, req *http.Request) bool {
+	if !c.admit(w, req) {
+		return false
+	}
+	if !c.start.isReturned(req) {
+		c.warnOnce.Do(func() {
+			c.login.Warn("The browser came back without the cookie of this login. Allow cookies for " + c.host + ", or open the URL above.")
+		})
+		http.Error(w, "This browser did not begin the login, or keeps no cookies. The terminal says more.", http.StatusBadRequest)
+		return false
+	}
+	return true
+}
+
+// admit refuses the connections of other users, as far as the system tells. They end
+// nothing: a user who can be told apart could else stop every login.
+func (c *callback) admit(w http.ResponseWriter, req *http.Request) bool {
+	err := c.checkPeer(req)
+	if err == nil {
+		return true
+	}
+	c.warnOnce.Do(func() {
+		c.login.Warn("Refused a connection that tried to take part in this login: " + err.Error() + ". If it was your browser, open the URL above in it.")
+	})
+	http.Error(w, "This browser does not run as the user who logs in. The terminal says more.", http.StatusForbidden)
+	return false
+}
+
+// checkPeer asks the system whose connection a request came by.
+func checkPeer(req *http.Request) error {
+	local, ok := req.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return errUnknownPeer
+	}
+	from, err := netip.ParseAddrPort(req.RemoteAddr)
+	if err != nil {
+		return errUnknownPeer
+	}
+	to, err := netip.ParseAddrPort(local.String())
+	if err != nil {
+		return errUnknownPeer
+	}
+	return checkOwner(from, to)
+}
+
+var errUnknownPeer = errors.New("its owner is unknown")
+
+// stopped is why a login has ended: ErrOpenedTwice, also where that interrupted the
+// exchange.
+func stopped(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), ErrOpenedTwice) {
+		return ErrOpenedTwice
+	}
+	return err
+}
