@@ -25,6 +25,7 @@ import (
 // constructors of the rooms below, called when a command needs one.
 type app struct {
 	stdin          io.Reader
+	typed          <-chan string // lines from stdin, where something reads it already
 	stdout, stderr stream
 	environ        map[string]string
 	clock          session.Clock

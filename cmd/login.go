@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type loginOptions struct {
 	noBrowser         bool
 	withToken         bool
 	revokeOld         bool
+	switchAccount     bool
 	timeout           time.Duration
 }
 
@@ -65,6 +67,7 @@ with token-exchange or jwt-bearer, at each 'fob token': nothing is stored.
 	flags.BoolVar(&opts.noBrowser, "no-browser", false, "show the URL; paste back where it ends")
 	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or a token response's JSON")
 	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's present login first")
+	flags.BoolVar(&opts.switchAccount, "switch-account", false, "replace the login of another account unasked")
 	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "how long to wait for the browser")
 	exclusive(c, "client-secret-stdin", "client-secret-file")
 	exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")
@@ -81,13 +84,16 @@ type loginAttempt struct {
 	params       oauth.AuthorizationParams
 	registration *oauth.Registration // that was made for this login
 	unpushed     bool                // the server takes no pushed request from this client
+
+	before        session.Account // of the profile's login in another storage or under another client
+	switchAccount func(ctx context.Context, from, to session.Account) error
 }
 
 // login is what a finished attempt brings to the session.
 func (t *loginAttempt) login(response *oauth.TokenResponse) session.Login {
 	return session.Login{
 		Client: t.client, Response: response, Scopes: t.params.Scopes, Resource: t.params.Target().Resource, Grant: t.profile.Grant,
-		KeyInFile: t.profile.PrivateKeyFile != "", Registration: t.registration,
+		KeyInFile: t.profile.PrivateKeyFile != "", Registration: t.registration, Before: t.before, Switch: t.switchAccount,
 	}
 }
 
@@ -110,6 +116,7 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	if err != nil {
 		return forProfile(err, p.Name)
 	}
+	attempt.before, attempt.switchAccount = a.accountElsewhere(ctx, attempt.profile), a.confirmSwitch(p.Name, opts)
 	if opts.revokeOld {
 		if err := a.revokeOld(ctx, attempt); err != nil {
 			return forProfile(err, p.Name)
@@ -198,6 +205,50 @@ func (a *app) prepareLogin(ctx context.Context, p config.Profile, opts loginOpti
 	}
 	attempt.params = session.AuthorizationParams(full, metadata)
 	return attempt, nil
+}
+
+// confirmSwitch asks before a login replaces that of another account: it may be that of
+// somebody who has meddled with it.
+func (a *app) confirmSwitch(profile string, opts loginOptions) func(ctx context.Context, from, to session.Account) error {
+	return func(ctx context.Context, from, to session.Account) error {
+		if opts.switchAccount {
+			return nil
+		}
+		before, after := accountText(from), accountText(to)
+		if before == after {
+			before, after = before+" ("+newAccount(from).Subject+")", after+" ("+newAccount(to).Subject+")"
+		}
+		way := map[bool]string{true: " --device"}[opts.device] + map[bool]string{true: " --with-token"}[opts.withToken]
+		unasked := withHint(usagef("refusing to replace the login of %s with one of %s without confirmation (not a terminal); the previous login is unchanged", before, after),
+			"fob login %s%s --switch-account", profile, way)
+		err := a.confirm(ctx, fmt.Sprintf("%s is logged in as %s. Replace that login with one of %s?", profile, before, after), unasked)
+		if err == nil || isUsage(err) || ctx.Err() != nil {
+			return err
+		}
+		return fmt.Errorf("not confirmed: the previous login, of %s, is unchanged", before)
+	}
+}
+
+// accountElsewhere is whose login the profile has where this login will not look for it.
+func (a *app) accountElsewhere(ctx context.Context, p config.Profile) session.Account {
+	cfg, err := a.config()
+	if err != nil {
+		return session.Account{}
+	}
+	before, known := cfg.Profiles[p.Name]
+	storage, err := a.storageName(cfg, before)
+	if !known || err != nil || storage == p.Storage && before.ClientID == p.ClientID && before.WithProvider().Authority() == p.WithProvider().Authority() {
+		return session.Account{}
+	}
+	s, err := a.localSession(before)
+	if err != nil {
+		return session.Account{}
+	}
+	return s.Status(ctx).Account
+}
+
+func accountText(of session.Account) string {
+	return cmp.Or(newAccount(of).String(), "an unnamed account")
 }
 
 // noMetadata says what to do where a server has no metadata at its issuer's address.

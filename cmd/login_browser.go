@@ -55,6 +55,13 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 		}
 		finished := attempt.login(response)
 		finished.Nonce = request.Nonce
+		finished.Switch = func(ctx context.Context, from, to session.Account) error {
+			if a.interactive() && !opts.switchAccount {
+				restore()
+				listener.ShowQuestion()
+			}
+			return attempt.switchAccount(ctx, from, to)
+		}
 		saved, err = attempt.session.Save(ctx, finished)
 		return err
 	}
@@ -126,6 +133,7 @@ func (a *app) showLogin(ctx context.Context, attempt *loginAttempt, login *loopb
 		a.note("Or stop here, and enter a code in a browser anywhere: fob login %s --device", attempt.profile.Name)
 	}
 	login.Pasted, restore = readPasted(a.stdin)
+	a.typed = login.Pasted
 	return restore
 }
 

@@ -119,6 +119,9 @@ func (a *app) ask(ctx context.Context, question string) (string, error) {
 	}
 	_ = a.stderr.printf("%s ", question)
 	return await(ctx, func() (string, error) {
+		if a.typed != nil {
+			return strings.TrimSpace(<-a.typed), nil
+		}
 		line, err := bufio.NewReader(io.LimitReader(a.stdin, maxInput)).ReadString('\n')
 		if err != nil && line == "" {
 			return "", errors.New("nothing was entered")

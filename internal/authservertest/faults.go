@@ -123,6 +123,8 @@ func faults() map[string]fault {
 		"id-token-at-hash":        {endpoint: "id-token", idToken: claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA")},
 		"id-token-no-at-hash":     {endpoint: "id-token", idToken: noClaim("at_hash")},
 		"id-token-no-name":        {endpoint: "id-token", idToken: func(s *idTokenSpec) { delete(s.claims, "name"); delete(s.claims, "email") }},
+		"id-token-eve":            {endpoint: "id-token", idToken: func(s *idTokenSpec) { s.claims["sub"], s.claims["name"], s.claims["email"] = "eve", "Eve", "eve@example.com" }},
+		"id-token-namesake":       {endpoint: "id-token", idToken: claim("sub", "another-ada")},
 		"id-token-none":           {endpoint: "id-token", idToken: func(s *idTokenSpec) { s.unsigned = true }},
 		"id-token-other-rs256":    {endpoint: "id-token", idToken: signedBy(jose.RS256, func() any { return keys().otherRSA }, "rsa")},
 		"id-token-other-es256":    {endpoint: "id-token", idToken: signedBy(jose.ES256, func() any { return keys().otherEC }, "ec")},

@@ -29,6 +29,11 @@ type Login struct {
 
 	Registration *oauth.Registration // that fob has just made; nil: none
 	Brought      bool                // the user's own token: it is not revoked where it cannot be stored
+
+	// Before is whose login the profile has in another storage or under another client.
+	Before Account
+	// Switch is asked before the login replaces that of another account; nil refuses.
+	Switch func(ctx context.Context, from, to Account) error
 }
 
 // Saved tells what a stored login is good for.
@@ -58,6 +63,10 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	idTokens := verifier(login.Client, nil)
 	account, id, err := s.identify(ctx, login, idTokens, access.Value)
 	if err != nil {
+		return nil, err
+	}
+	before := cmp.Or(s.accountBefore(ctx), login.Before)
+	if err := login.maySwitch(ctx, before, account); err != nil {
 		return nil, err
 	}
 	scope := cmp.Or(login.Response.Scope(), strings.Join(login.Scopes, " "))
@@ -95,19 +104,48 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if id != nil {
 		r.Keys = idTokens.Keys
 	}
-	if err := s.replace(ctx, r, token, login.Registration); err != nil {
+	if err := s.replace(ctx, r, token, before, login.Registration); err != nil {
 		return nil, err
 	}
 	return &Saved{Account: account, Scope: scope, Refreshable: r.renews(), Token: *token.token()}, nil
 }
 
-// replace puts the new record where the old one was, under the login's lock.
-func (s *Session) replace(ctx context.Context, r *record, token *accessToken, registered *oauth.Registration) error {
+// ErrOtherAccount means that a login would replace that of another account.
+var ErrOtherAccount = errors.New("the profile is logged in with another account")
+
+// maySwitch asks where the account changes. A login that does not say whose it is
+// counts as another's; a client's own has none.
+func (l Login) maySwitch(ctx context.Context, from, to Account) error {
+	switch {
+	case from.Subject == "" || from.Subject == to.Subject || l.Grant == config.GrantClientCredentials:
+		return nil
+	case l.Switch == nil:
+		return ErrOtherAccount
+	}
+	return l.Switch(ctx, from, to)
+}
+
+// accountBefore is whose login the profile has. A record that cannot be read has to be
+// replaceable, so that it counts as none.
+func (s *Session) accountBefore(ctx context.Context) Account {
+	r, err := s.load(ctx)
+	if err != nil {
+		return Account{}
+	}
+	return r.Account
+}
+
+// replace puts the new record where the old one was, under the login's lock, if that is
+// still of the account before.
+func (s *Session) replace(ctx context.Context, r *record, token *accessToken, before Account, registered *oauth.Registration) error {
 	lock, err := s.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer lock.Release()
+	if now := s.accountBefore(ctx).Subject; now != "" && now != before.Subject && now != r.Account.Subject {
+		return ErrReplaced
+	}
 	if r.Registration = newRegistration(registered); registered == nil {
 		r.Registration = s.registrationOf(ctx, r.ClientID)
 	}

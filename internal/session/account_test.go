@@ -1,0 +1,109 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/fobcli/fob/internal/authservertest"
+)
+
+// loginAs is a login that has arrived and is not saved yet.
+func (f *fixture) loginAs(fault string) Login {
+	f.t.Helper()
+	client, request := f.request()
+	back, err := authservertest.Redirect(f.t.Context(), request.URL(), http.DefaultClient)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	q, err := request.ParsePasted(back)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if fault != "" {
+		if err := f.server.Arm(fault, 1); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	response, err := client.Exchange(f.t.Context(), request, q.Get("code"))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return Login{Client: client, Response: response, Scopes: []string{"openid"}, Nonce: request.Nonce}
+}
+
+func (f *fixture) mustBe(subject string) {
+	f.t.Helper()
+	if got := f.Status(f.t.Context()).Account.Subject; got != subject {
+		f.t.Errorf("the login is of %q, not %q", got, subject)
+	}
+}
+
+func TestI69_AnotherAccountNeedsConsent(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.mustLogin()
+	f.mustBe("ada")
+
+	if _, err := f.Save(t.Context(), f.loginAs("id-token-eve")); !errors.Is(err, ErrOtherAccount) {
+		t.Errorf("without anybody to ask: %v", err)
+	}
+	f.mustBe("ada")
+	if n := f.server.Count("revocation"); n != 1 {
+		t.Errorf("%d tokens were revoked, not the refused one", n)
+	}
+
+	refusal := errors.New("no")
+	login := f.loginAs("id-token-eve")
+	login.Switch = func(_ context.Context, from, to Account) error {
+		if from.Subject != "ada" || to.Subject != "eve" {
+			t.Errorf("asked about %+v and %+v", from, to)
+		}
+		f.mustBe("ada")
+		return refusal
+	}
+	if _, err := f.Save(t.Context(), login); !errors.Is(err, refusal) {
+		t.Errorf("refused: %v", err)
+	}
+	f.mustBe("ada")
+
+	login = f.loginAs("id-token-eve")
+	login.Switch = func(context.Context, Account, Account) error { return nil }
+	if _, err := f.Save(t.Context(), login); err != nil {
+		t.Errorf("agreed: %v", err)
+	}
+	f.mustBe("eve")
+}
+
+// While one login asks, another is stored: the answer was not about that.
+func TestI69_AccountThatChangedWhileItWasAsked(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.mustLogin()
+	sibling := f.loginAs("id-token-namesake")
+	sibling.Switch = func(context.Context, Account, Account) error { return nil }
+	login := f.loginAs("id-token-eve")
+	login.Switch = func(context.Context, Account, Account) error {
+		_, err := f.Save(t.Context(), sibling)
+		return err
+	}
+	if _, err := f.Save(t.Context(), login); !errors.Is(err, ErrReplaced) {
+		t.Errorf("Save() = %v", err)
+	}
+	f.mustBe("another-ada")
+}
+
+// The account may be known from elsewhere: another storage, another client.
+func TestI69_AccountOfAnotherPlace(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	login := f.loginAs("")
+	login.Before = Account{Subject: "eve"}
+	if _, err := f.Save(t.Context(), login); !errors.Is(err, ErrOtherAccount) {
+		t.Errorf("Save() = %v", err)
+	}
+	f.mustBe("")
+	login = f.loginAs("")
+	login.Before = Account{Subject: "ada"}
+	if _, err := f.Save(t.Context(), login); err != nil {
+		t.Errorf("the same account: %v", err)
+	}
+}
