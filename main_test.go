@@ -36,6 +36,8 @@ import (
 //	device STATUS CMD…      run a command while a person enters its code; it must exit so
 //	givetoken VAR           set VAR to the refresh token that the issuer gave out last
 //	parallel N CMD…         run N processes at once; all must succeed and print the same
+//	steal WORD              as another user, wait for a process with WORD in its arguments,
+//	                        and log in with the URL among them; prints how that went
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -51,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"device":    cmdDevice,
 			"givetoken": cmdGiveToken,
 			"parallel":  cmdParallel,
+			"steal":     cmdSteal,
 		},
 	})
 }
@@ -61,6 +64,7 @@ func TestMain(m *testing.M) {
 		"docker-credential-fob": main,
 		"approve":               approve,
 		"me":                    me,
+		"thief":                 thief,
 	})
 }
 
@@ -73,22 +77,38 @@ func (m mainTests) Run() int {
 }
 
 // approve is the scripts' browser: it says yes at the test issuer. With
-// -no-callback it prints the redirect in place of following it.
+// -no-callback it prints the redirect in place of following it; with -open it opens
+// one page and does nothing there.
 func approve() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var err error
-	if os.Args[1] == "-no-callback" {
+	switch os.Args[1] {
+	case "-open":
+		var page *http.Response
+		if page, err = (&http.Transport{}).RoundTrip(mustRequest(ctx, os.Args[2])); err == nil {
+			_ = page.Body.Close()
+			fmt.Println(page.StatusCode)
+		}
+	case "-no-callback":
 		var redirect string
 		redirect, err = authservertest.Redirect(ctx, os.Args[2], http.DefaultClient)
 		fmt.Println(redirect)
-	} else {
+	default:
 		_, _, err = authservertest.Approve(ctx, os.Args[1], http.DefaultClient)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "approve:", err)
 		os.Exit(1)
 	}
+}
+
+func mustRequest(ctx context.Context, url string) *http.Request {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		panic(err)
+	}
+	return req
 }
 
 // me asks the test issuer's userinfo endpoint with the header on stdin, as curl -H @- would.

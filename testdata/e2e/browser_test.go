@@ -109,25 +109,51 @@ func (b *browser) filledIn() url.Values {
 // browse logs in and consents, and returns the redirect to fob without following it.
 func browse(target string) (string, error) {
 	b, err := newBrowser()
-	if err == nil {
-		err = b.visit(target)
-	}
-	if err == nil && b.back == "" {
-		err = fmt.Errorf("the provider did not send the browser back: %.300s", b.page)
-	}
 	if err != nil {
 		return "", err
 	}
-	return b.back, nil
+	return b.browse(target)
+}
+
+func (b *browser) browse(target string) (string, error) {
+	err := b.visit(target)
+	if err == nil && b.back == "" {
+		err = fmt.Errorf("the provider did not send the browser back: %.300s", b.page)
+	}
+	return b.back, err
 }
 
 // approve is browse to the end, at fob's listener.
 func approve(target string) error {
+	b, err := newBrowser()
+	if err != nil {
+		return err
+	}
+	return throughFob(b.http, target, b.browse)
+}
+
+// throughFob goes by fob's start page, if the target is one, to the provider and back
+// to fob's listener, with the cookies of one browser.
+func throughFob(hc *http.Client, target string, browse func(string) (string, error)) error {
+	staying := *hc
+	staying.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if !strings.Contains(target, "?") {
+		resp, err := staying.Get(target)
+		page, err := read(resp, err)
+		if err != nil {
+			return err
+		}
+		location, err := resp.Location()
+		if err != nil {
+			return fmt.Errorf("fob's start page says: %.300s", page)
+		}
+		target = location.String()
+	}
 	back, err := browse(target)
 	if err != nil {
 		return err
 	}
-	page, err := read(http.Get(back))
+	page, err := read(staying.Get(back))
 	if err == nil && !strings.Contains(page, "You are logged in") {
 		err = fmt.Errorf("fob's page says: %.300s", page)
 	}

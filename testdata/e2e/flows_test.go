@@ -87,8 +87,9 @@ func TestFlowPushedAuthorization_RFC9126_OIDCProvider(t *testing.T) {
 		if strings.Contains(said, "code_challenge") || !strings.Contains(said, "request_uri=urn") {
 			f.Errorf("the browser carries more than a reference:\n%s", said)
 		}
-		if f.p.requests("POST /request") != 1 || f.p.last("pushed").Method != "S256" {
-			f.Error("the request was not pushed, with its challenge, once")
+		// One for the browser that fob opens, and one for the URL that is shown.
+		if f.p.requests("POST /request") != 2 || f.p.last("pushed").Method != "S256" {
+			f.Error("the two requests were not pushed, with their challenges, once each")
 		}
 		f.token("work")
 	})

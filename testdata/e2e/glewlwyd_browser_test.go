@@ -94,15 +94,7 @@ func approveAtGlewlwyd(target string) error {
 	if err != nil {
 		return err
 	}
-	back, err := browser.visit(target)
-	if err != nil {
-		return err
-	}
-	page, err := read(http.Get(back))
-	if err == nil && !strings.Contains(page, "You are logged in") {
-		err = fmt.Errorf("fob's page says: %.300s", page)
-	}
-	return err
+	return throughFob(browser.hc, target, browser.visit)
 }
 
 // ada is a browser of Ada's that nobody has used before.

@@ -14,7 +14,7 @@ const context = await chromium.launchPersistentContext(profile, {
   colorScheme: process.env.SCHEME ?? 'light',
   viewport: { width: Number(process.env.WIDTH ?? 1000), height: 720 },
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', ...(url.startsWith('https:') ? ['--ignore-certificate-errors'] : [])],
+    '--disable-component-update', '--disable-sync', ...(url.startsWith('https:') || process.env.E2E_CA ? ['--ignore-certificate-errors'] : [])],
 });
 try {
   const page = await context.newPage();

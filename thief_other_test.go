@@ -1,0 +1,9 @@
+//go:build unix && !linux
+
+package main
+
+import "github.com/rogpeppe/go-internal/testscript"
+
+func cmdSteal(ts *testscript.TestScript, _ bool, _ []string) { ts.Fatalf("this needs Linux") }
+
+func thief() {}
