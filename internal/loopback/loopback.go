@@ -179,12 +179,6 @@ func (l *Listener) ShowQuestion() { l.callback.outcome <- errQuestion }
 
 var errQuestion = errors.New("there is a question in the terminal")
 
-// answer is a callback, and the request whose state it has.
-type answer struct {
-	request *oauth.AuthorizationRequest
-	query   url.Values
-}
-
 // redeem runs on Serve's goroutine: net/http would swallow a panic of finish, and
 // the login would wait on.
 func redeem(ctx context.Context, a answer, finish Finish) error {
@@ -325,20 +319,6 @@ func (c *callback) examine(req *http.Request) (path string, status int) {
 		return "", http.StatusRequestURITooLong
 	}
 	return path, http.StatusOK
-}
-
-// match finds the request that a callback's state belongs to.
-func (c *callback) match(query string) (answer, bool) {
-	q, err := url.ParseQuery(query)
-	if err != nil {
-		return answer{}, false
-	}
-	for _, r := range []*oauth.AuthorizationRequest{c.login.Shown, c.login.Launched} {
-		if r != nil && r.MatchState(q) == nil {
-			return answer{r, q}, true
-		}
-	}
-	return answer{}, false
 }
 
 // silent bounds the connections that have not asked anything yet: when there are

@@ -29,26 +29,23 @@ func judgeOwner(uid int, found bool, own int, inWSL func() bool) error {
 	return fmt.Errorf("it belongs to the user with uid %d", uid)
 }
 
-// ownerOf is the uid of the socket that is connected from one address to another. Only
-// an established connection counts: once closed, a socket is listed as root's.
+// ownerOf is the uid of the socket that is connected from one address to another. A
+// socket of both families is listed with the IPv6 ones also for an IPv4 address.
 func ownerOf(from, to netip.AddrPort) (uid int, found bool) {
 	const tries = 3 // the kernel's list may miss a socket while others come and go
-	for range tries {
+	for try := 0; try < tries && !found; try++ {
 		if from.Addr().Unmap().Is4() {
-			if uid, found = ownerIn("/proc/net/tcp", tableAddr4(from)+" "+tableAddr4(to)); found {
-				return uid, true
-			}
+			uid, found = ownerIn("/proc/net/tcp", tableAddr4(from)+" "+tableAddr4(to))
 		}
-		// A socket of both families is listed here also for an IPv4 address.
-		if uid, found = ownerIn("/proc/net/tcp6", tableAddr6(from)+" "+tableAddr6(to)); found {
-			return uid, true
+		if !found {
+			uid, found = ownerIn("/proc/net/tcp6", tableAddr6(from)+" "+tableAddr6(to))
 		}
 	}
-	return 0, false
+	return uid, found
 }
 
 // ownerIn looks for an established connection: "local remote 01 queues timer retransmits
-// uid …".
+// uid …". One that was closed is listed as root's.
 func ownerIn(table, connection string) (uid int, found bool) {
 	f, err := os.Open(table)
 	if err != nil {
@@ -73,12 +70,11 @@ func tableAddr4(a netip.AddrPort) string {
 }
 
 func tableAddr6(a netip.AddrPort) string {
-	ip := a.Addr().As16()
-	var b strings.Builder
+	ip, words := a.Addr().As16(), ""
 	for word := ip[:]; len(word) > 0; word = word[4:] {
-		fmt.Fprintf(&b, "%08X", binary.NativeEndian.Uint32(word))
+		words += fmt.Sprintf("%08X", binary.NativeEndian.Uint32(word))
 	}
-	return fmt.Sprintf("%s:%04X", b.String(), a.Port())
+	return fmt.Sprintf("%s:%04X", words, a.Port())
 }
 
 // inWSL reports whether this Linux runs inside Windows. It asks the kernel: variables

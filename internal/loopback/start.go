@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -39,25 +40,24 @@ var ErrOpenedTwice = errors.New("the login page was opened twice, by the browser
 
 // startPage is the page that the launched browser opens.
 type startPage struct {
-	path, cookieName, cookiePath string
-	cookie                       string // its value
-	request                      *oauth.AuthorizationRequest
-	opened                       atomic.Bool
+	path    string
+	request *oauth.AuthorizationRequest
+	cookie  http.Cookie
+	opened  atomic.Bool
 }
 
 // newStartPage puts the page below the callback's path, where the cookie is sent too.
-// Cookies know no port, so that the name holds it: logins may run side by side.
+// Cookies know no port, so that the name holds it: logins may run side by side. Lax:
+// the way back is a navigation that another site begins. Not Secure: browsers differ on
+// whether http on loopback is.
 func newStartPage(l *Listener, callbackPath string, r *oauth.AuthorizationRequest) *startPage {
-	return &startPage{
-		path: l.startPath(), cookieName: "fob-login-" + l.redirect.Port(), cookiePath: callbackPath,
-		cookie: rand.Text(), request: r,
-	}
+	return &startPage{path: l.startPath(), request: r, cookie: http.Cookie{ //nolint:gosec // see above
+		Name: "fob-login-" + l.redirect.Port(), Value: rand.Text(), Path: callbackPath, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}}
 }
 
 // StartURL is what the launched browser opens.
-func (l *Listener) StartURL() string {
-	return l.redirect.Scheme + "://" + l.redirect.Host + l.startPath()
-}
+func (l *Listener) StartURL() string { return "http://" + l.redirect.Host + l.startPath() }
 
 func (l *Listener) startPath() string {
 	_, path := oauth.AsVisited(l.redirect)
@@ -68,34 +68,28 @@ func (p *startPage) isAt(path string) bool { return p != nil && isEqual(path, p.
 
 // isReturned reports whether a request comes from the browser that opened the page.
 func (p *startPage) isReturned(req *http.Request) bool {
-	given := req.CookiesNamed(p.cookieName)
-	return len(given) == 1 && isEqual(given[0].Value, p.cookie)
+	given := req.CookiesNamed(p.cookie.Name)
+	return len(given) == 1 && isEqual(given[0].Value, p.cookie.Value)
 }
 
 func isEqual(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // serveStart redirects the first visitor to the server.
 func (c *callback) serveStart(w http.ResponseWriter, req *http.Request) {
-	p := c.start
-	switch {
+	switch p := c.start; {
 	case !isVisit(req.Header):
 		http.Error(w, "This page is opened once, by a browser that shows it.", http.StatusForbidden)
-		return
 	case !c.admit(w, req):
-		return
 	case !p.isReturned(req) && p.opened.Swap(true):
 		writePage(w, http.StatusGone, failurePage)
 		c.stop(ErrOpenedTwice) // which closes this connection too
-		return
 	case c.taken.Load():
 		http.Error(w, answered, http.StatusGone)
-		return
+	default:
+		http.SetCookie(w, &p.cookie)
+		w.Header().Set("Location", p.request.URL())
+		w.WriteHeader(http.StatusFound)
 	}
-	// Lax: the way back is a navigation that another site begins. Not Secure: browsers
-	// differ on whether http on loopback is.
-	http.SetCookie(w, &http.Cookie{Name: p.cookieName, Value: p.cookie, Path: p.cookiePath, HttpOnly: true, SameSite: http.SameSiteLaxMode}) //nolint:gosec // see above
-	w.Header().Set("Location", p.request.URL())
-	w.WriteHeader(http.StatusFound)
 }
 
 // isVisit turns away what fetches a page before, or without, showing it: that must
@@ -110,6 +104,26 @@ func isVisit(h http.Header) bool {
 	return dest == "" || dest == "document"
 }
 
+// answer is a callback, and the request whose state it has.
+type answer struct {
+	request *oauth.AuthorizationRequest
+	query   url.Values
+}
+
+// match finds the request that a callback's state belongs to.
+func (c *callback) match(query string) (answer, bool) {
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return answer{}, false
+	}
+	for _, r := range []*oauth.AuthorizationRequest{c.login.Shown, c.login.Launched} {
+		if r != nil && r.MatchState(q) == nil {
+			return answer{r, q}, true
+		}
+	}
+	return answer{}, false
+}
+
 // isReturning reports whether a callback whose state is the launched request's comes
 // from the browser that was sent there.
 func (c *callback) isReturning(w http.ResponseWriter, req *http.Request) bool {
@@ -117,10 +131,7 @@ func (c *callback) isReturning(w http.ResponseWriter, req *http.Request) bool {
 		return false
 	}
 	if !c.start.isReturned(req) {
-		c.warnOnce.Do(func() {
-			c.login.Warn("The browser came back without the cookie of this login. Allow cookies for " + c.host + ", or open the URL above.")
-		})
-		http.Error(w, "This browser did not begin the login, or keeps no cookies. The terminal says more.", http.StatusBadRequest)
+		c.refuse(w, http.StatusBadRequest, "The browser came back without the cookie of this login. Allow cookies for "+c.host+", or open the URL above.")
 		return false
 	}
 	return true
@@ -130,31 +141,25 @@ func (c *callback) isReturning(w http.ResponseWriter, req *http.Request) bool {
 // nothing: a user who can be told apart could else stop every login.
 func (c *callback) admit(w http.ResponseWriter, req *http.Request) bool {
 	err := c.checkPeer(req)
-	if err == nil {
-		return true
+	if err != nil {
+		c.refuse(w, http.StatusForbidden, "Refused a connection that tried to take part in this login: "+err.Error()+". If it was your browser, open the URL above in it.")
 	}
-	c.warnOnce.Do(func() {
-		c.login.Warn("Refused a connection that tried to take part in this login: " + err.Error() + ". If it was your browser, open the URL above in it.")
-	})
-	http.Error(w, "This browser does not run as the user who logs in. The terminal says more.", http.StatusForbidden)
-	return false
+	return err == nil
+}
+
+func (c *callback) refuse(w http.ResponseWriter, status int, why string) {
+	c.warnOnce.Do(func() { c.login.Warn(why) })
+	http.Error(w, "This is not the browser in which the login began. The terminal says more.", status)
 }
 
 // checkPeer asks the system whose connection a request came by.
 func checkPeer(req *http.Request) error {
-	local, ok := req.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		return errUnknownPeer
-	}
+	to, ok := req.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	from, err := netip.ParseAddrPort(req.RemoteAddr)
-	if err != nil {
+	if !ok || err != nil {
 		return errUnknownPeer
 	}
-	to, err := netip.ParseAddrPort(local.String())
-	if err != nil {
-		return errUnknownPeer
-	}
-	return checkOwner(from, to)
+	return checkOwner(from, to.AddrPort())
 }
 
 var errUnknownPeer = errors.New("its owner is unknown")

@@ -104,7 +104,7 @@ func TestI69_CallbackWithoutTheCookie(t *testing.T) {
 			w, browser := startWaiting(t, nil), newVisitor(t)
 			browser.mustStart(w)
 			for range 3 {
-				if status, page, _ := newVisitor(t).visit(http.MethodGet, w.launchedCallback(), forge(w)...); status != http.StatusBadRequest || !strings.Contains(page, "did not begin") {
+				if status, page, _ := newVisitor(t).visit(http.MethodGet, w.launchedCallback(), forge(w)...); status != http.StatusBadRequest || !strings.Contains(page, "in which the login began") {
 					t.Errorf("it got %d: %s", status, page)
 				}
 			}
@@ -337,7 +337,7 @@ func TestI69_ConnectionsOfOthersAreRefused(t *testing.T) {
 			t.Errorf("the start page: %d, %v", w.Code, w.Header())
 		}
 	}
-	cookie := c.start.cookieName + "=" + c.start.cookie
+	cookie := c.start.cookie.Name + "=" + c.start.cookie.Value
 	if w := c.get("/callback?"+goodCallback(c.login.Launched).Encode(), cookie); w.Code != http.StatusForbidden || len(c.arrived) != 0 {
 		t.Errorf("the callback: %d, %d arrived", w.Code, len(c.arrived))
 	}
