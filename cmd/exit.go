@@ -165,7 +165,7 @@ func hintOf(err error) string {
 		{jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"},
 		{oauth.ErrNoClientKey, "name its file: 'fob profile set PROFILE --private-key-file FILE'; or 'fob login PROFILE --private-key-stdin'"},
 		{loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
-		{loopback.ErrOpenedTwice, "another user of this machine may have read its address: 'fob login PROFILE --no-browser' shows a URL to open yourself"},
+		{loopback.ErrOpenedTwice, "run 'fob login PROFILE --no-browser' and open the URL yourself: another user of this machine may have opened the first one"},
 		{session.ErrUnbound, "take bearer tokens: 'fob profile set PROFILE --dpop=false'; or keep a login on this machine: 'fob login PROFILE'"},
 		{session.ErrMoved, "try again: nothing is lost"},
 		{session.ErrReplaced, "try again: nothing is lost"},

@@ -67,7 +67,7 @@ with token-exchange or jwt-bearer, at each 'fob token': nothing is stored.
 	flags.BoolVar(&opts.noBrowser, "no-browser", false, "show the URL; paste back where it ends")
 	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or a token response's JSON")
 	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's present login first")
-	flags.BoolVar(&opts.switchAccount, "switch-account", false, "replace the login of another account unasked")
+	flags.BoolVar(&opts.switchAccount, "switch-account", false, "replace another account's login without asking")
 	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "how long to wait for the browser")
 	exclusive(c, "client-secret-stdin", "client-secret-file")
 	exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")

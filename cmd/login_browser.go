@@ -204,7 +204,12 @@ func (a *app) launch(url string) error {
 // 'open'. Where osascript is forbidden, the URL that is shown remains.
 func (a *app) openOnMac(url string) error {
 	launcher := exec.Command("/usr/bin/osascript", "-") //nolint:noctx // it ends once the browser has the URL
-	launcher.Stdin = strings.NewReader(`open location "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(url) + `"` + "\n")
+	launcher.Stdin = strings.NewReader(openLocation(url))
 	launcher.Stdout, launcher.Stderr = a.stderr.raw(), a.stderr.raw()
 	return launcher.Run()
+}
+
+// openLocation is the AppleScript that opens a URL.
+func openLocation(url string) string {
+	return `open location "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(url) + "\"\n"
 }

@@ -52,7 +52,7 @@ func checkRedirect(t *testing.T, redirect, path string) {
 	if (err == nil) != same {
 		t.Errorf("%q, pasted for %q: %v", sent, redirect, err)
 	}
-	c := newCallback(u, r)
+	c := newShownCallback(u, r)
 	c.outcome <- nil
 	if path == "" {
 		path = "/"
@@ -73,7 +73,7 @@ func checkRedirect(t *testing.T, redirect, path string) {
 func TestI70_OtherPathsAreNotFound(t *testing.T) {
 	r := newRequest("http://127.0.0.1:5" + named)
 	for _, path := range []string{"/callback", "/callback/", "/callback/3e9e0511c5cacf44163e", named + "/", named + "/x", "/" + named, strings.ToUpper(named), "/"} {
-		c := newCallback(&url.URL{Host: "127.0.0.1:5", Path: named}, r)
+		c := newShownCallback(&url.URL{Scheme: "http", Host: "127.0.0.1:5", Path: named}, r)
 		c.outcome <- nil
 		req := httptest.NewRequest(http.MethodGet, path, nil)
 		req.Host, req.URL.RawQuery = "127.0.0.1:5", goodCallback(r).Encode()
@@ -85,4 +85,9 @@ func TestI70_OtherPathsAreNotFound(t *testing.T) {
 			t.Errorf("%s is accepted when pasted", path)
 		}
 	}
+}
+
+// newShownCallback waits for a login whose URL was shown, without a network.
+func newShownCallback(redirect *url.URL, r *oauth.AuthorizationRequest) *callback {
+	return newCallback(&Listener{redirect: redirect}, Login{Shown: r, Warn: func(string) {}}, func(error) {})
 }

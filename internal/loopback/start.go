@@ -51,7 +51,7 @@ type startPage struct {
 // the way back is a navigation that another site begins. Not Secure: browsers differ on
 // whether http on loopback is.
 func newStartPage(l *Listener, callbackPath string, r *oauth.AuthorizationRequest) *startPage {
-	return &startPage{path: l.startPath(), request: r, cookie: http.Cookie{ //nolint:gosec // see above
+	return &startPage{path: l.startPath(), request: r, cookie: http.Cookie{
 		Name: "fob-login-" + l.redirect.Port(), Value: rand.Text(), Path: callbackPath, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}}
 }
