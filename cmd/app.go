@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -34,6 +35,8 @@ type app struct {
 
 	stores map[string]*credstore.Store // by backend: one passphrase, one deadline for all profiles
 	held   session.Held                // of the agent; nil elsewhere
+
+	warned []string // of what was skipped
 
 	unattended bool // there is nobody to ask, whatever the terminal says
 }
@@ -94,7 +97,18 @@ func (a *app) config() (*config.Config, error) {
 	if a.getenv("FOB_CONFIG") != "" && !a.makesConfig && !exists(paths.Config) {
 		return nil, withHint(usagef("FOB_CONFIG names %s, which does not exist", paths.Config), "mend or unset FOB_CONFIG; 'fob login' makes the file")
 	}
-	return config.Load(paths.Config)
+	return config.Load(paths.Config, a.getenv)
+}
+
+// named is the profile that a call names. A .fob.toml that another user could have
+// written is skipped with one warning.
+func (a *app) named(arg string) (config.Choice, error) {
+	return config.Named(arg, a.getenv, func(others *atomicfile.OthersError) {
+		if line := fmt.Sprintf("skipping %s: %s", config.ProjectFile, others); !slices.Contains(a.warned, line) {
+			a.warned = append(a.warned, line)
+			a.warn(line)
+		}
+	})
 }
 
 // profile finds the profile that is meant: the argument, FOB_PROFILE, .fob.toml in
@@ -104,7 +118,7 @@ func (a *app) profile(args []string) (config.Profile, error) {
 	if err != nil {
 		return config.Profile{}, err
 	}
-	named, err := config.Named(first(args), a.getenv)
+	named, err := a.named(first(args))
 	if err != nil {
 		return config.Profile{}, err
 	}
@@ -164,7 +178,14 @@ func (a *app) localSession(p config.Profile) (*session.Session, error) {
 
 func (a *app) warn(line string) { a.note("warning: %s", safetext.Lines(line)) }
 
+// httpClient is the one for a profile's server: nothing is read, run or sent for a profile
+// that the configuration is not trusted with. The zero Profile is for other servers.
 func (a *app) httpClient(cfg *config.Config, p config.Profile) (*http.Client, error) {
+	if p.Name != "" {
+		if err := cfg.Vet(p); err != nil {
+			return nil, err
+		}
+	}
 	hc, err := httpclient.New(httpclient.Options{
 		CAFile:             cmp.Or(p.CAFile, cfg.CAFile),
 		CertificateFile:    p.CertificateFile,

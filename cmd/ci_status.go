@@ -27,8 +27,9 @@ identity token itself is never shown. GitHub is asked for one, for the profile t
 is meant; elsewhere it is read where the profile says.
 
 Also shown: the storage, the configuration and the profile that the other commands
-would use here, and what is missing. The status is not 0 where the profile needs an
-identity and there is none.
+would use here, what they would send to which server, and what is missing. Nothing
+is sent to that server, and no identity command is run. The status is not 0 where
+the profile needs an identity and there is none, or it would not be sent.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitInterrupted),
 		Example: `  fob ci status
@@ -54,6 +55,8 @@ type ciStatusJSON struct {
 	ProfileBy string          `json:"profile_by,omitempty"`
 	Grant     string          `json:"grant,omitempty"`
 	Variable  string          `json:"variable,omitempty"` // that answers for the profile
+	Sends     string          `json:"sends,omitempty"`    // what the profile's server would get
+	To        string          `json:"to,omitempty"`       // that server
 	Hints     []string        `json:"hints"`
 }
 
@@ -79,12 +82,15 @@ func runCIStatus(ctx context.Context, a *app, args []string, asJSON bool) error 
 	if !showsIdentity(p) { // its server is not who an identity would be for
 		source = config.Profile{}
 	}
-	identity, _, problem := a.jobIdentity(ctx, source.WithProvider())
-	if problem == nil {
-		var seen *inspection
-		if seen, problem = decodeJWT(identity); problem == nil {
+	identity, _, problem := a.jobIdentity(ctx, source.WithProvider(), false)
+	if !identity.IsZero() { // also one that would not be sent
+		seen, opaque := decodeJWT(identity)
+		if problem = cmp.Or(problem, opaque); opaque == nil {
 			status.Identity = newIdentityClaims(seen.Claims)
 		}
+	}
+	if errors.Is(problem, errNotRun) {
+		problem = nil
 	}
 	if errors.Is(problem, context.Canceled) {
 		return problem
@@ -111,7 +117,7 @@ func (a *app) ciSettings(args []string) (*ciStatusJSON, config.Profile, error) {
 	if err != nil {
 		return nil, config.Profile{}, err
 	}
-	named, err := config.Named(first(args), a.getenv)
+	named, err := a.named(first(args))
 	if err != nil {
 		return nil, config.Profile{}, err
 	}
@@ -129,8 +135,25 @@ func (a *app) ciSettings(args []string) (*ciStatusJSON, config.Profile, error) {
 	if p.Name != "" {
 		status.Variable, _ = a.givenVariable(p.Name)
 	}
+	status.Sends, status.To = safetext.Line(a.wouldSend(p)), safetext.Line(p.WithProvider().Authority())
 	status.Storage, err = a.storageName(cfg, p)
 	return status, p, err
+}
+
+// wouldSend says what 'fob token' would send to the profile's server.
+func (a *app) wouldSend(p config.Profile) string {
+	name, refreshes := a.givenVariable(p.Name)
+	switch {
+	case p.Name == "" || name != "" && !refreshes:
+		return "nothing"
+	case p.Identity == string(ci.Command):
+		return "what this prints (not run here): " + strings.Join(p.IdentityCommand, " ")
+	case showsIdentity(p):
+		return "the machine's identity: " + cmp.Or(p.Identity, string(ci.System(a.getenv)), "none")
+	case refreshes:
+		return "the refresh token in " + name
+	}
+	return "the stored login"
 }
 
 // advise says what is missing, in the words of the CI system.
@@ -149,7 +172,7 @@ func (s *ciStatusJSON) advise(p config.Profile, problem error) {
 	case errors.Is(problem, ci.ErrAbsent) && s.System == string(ci.GitLab):
 		hint("GitLab: the job needs 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}', with what the server expects as aud")
 	case problem != nil:
-		hint(hintIn(problem))
+		hint(hintIn(forProfile(problem, p.Name)))
 	}
 	if p.Name == "" {
 		hint("name a configuration of the repository, as in FOB_CONFIG=.github/fob.toml, and a profile in FOB_PROFILE")
@@ -215,6 +238,8 @@ func (a *app) printCIStatus(s *ciStatusJSON) error {
 	add("chosen by", s.ProfileBy)
 	add("grant", s.Grant)
 	add("variable", s.Variable)
+	add("sends", s.Sends)
+	add("to", s.To)
 	if err := a.printTable(rows); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/doctor"
@@ -27,6 +28,8 @@ const (
 	keyringCheck = "keyring"
 	fileKeyCheck = "file key"
 	loginCheck   = "login"
+
+	configurationCheck = "configuration"
 )
 
 const redirectCheck = "redirect"
@@ -80,7 +83,7 @@ func (a *app) examine(ctx context.Context, names []string) ([]doctor.Finding, er
 // configuration reads config.toml. A broken one is a finding, and leaves the
 // machine to look at.
 func (e *examination) configuration(names []string) error {
-	const check = "configuration"
+	const check = configurationCheck
 	cfg, err := e.app.config()
 	if err != nil {
 		e.cfg = &config.Config{}
@@ -90,7 +93,21 @@ func (e *examination) configuration(names []string) error {
 	e.cfg = cfg
 	e.profiles, err = profilesNamed(cfg, names)
 	e.add(doctor.Fine(check, "%s, profiles: %d", e.paths.Config, len(cfg.Profiles)))
+	e.projectFile()
 	return err
+}
+
+// projectFile looks at what a call without a profile would find.
+func (e *examination) projectFile() {
+	const check = "project file"
+	_, err := config.Named("", e.app.getenv, func(others *atomicfile.OthersError) {
+		f := doctor.Failed(check, fmt.Errorf("skipped: %w", others), hintOf(others))
+		f.State = doctor.Warning
+		e.add(f)
+	})
+	if err != nil {
+		e.add(doctor.Failed(check, err, hintOf(err)))
+	}
 }
 
 // storages tries each storage that a profile or a secret uses, or that the first one
@@ -237,6 +254,9 @@ func forFinding(f doctor.Finding, profile string) doctor.Finding {
 // login. It needs no network, and no HTTP client that a broken CA file would keep
 // from being made.
 func (e *examination) profile(ctx context.Context, p config.Profile) []doctor.Finding {
+	if err := e.cfg.Vet(p); err != nil {
+		return []doctor.Finding{doctor.Failed(configurationCheck, err, hintOf(err))}
+	}
 	var found []doctor.Finding
 	if p.CAFile != "" {
 		found = append(found, doctor.CAFile(p.CAFile, e.app.now()))
@@ -319,6 +339,9 @@ func (e *examination) issuer(ctx context.Context, p config.Profile) []doctor.Fin
 	unusable := doctor.Skipped(check, "its CA file cannot be used")
 	if ca := cmp.Or(p.CAFile, e.cfg.CAFile); ca != "" && doctor.CAFile(ca, e.app.now()).State == doctor.Problem {
 		return []doctor.Finding{unusable} // a pipe there would hang the HTTP client
+	}
+	if e.cfg.Vet(p) != nil {
+		return []doctor.Finding{doctor.Skipped(check, "the configuration is refused")}
 	}
 	hc, err := e.app.httpClient(e.cfg, p)
 	if err != nil {

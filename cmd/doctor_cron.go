@@ -17,11 +17,10 @@ import (
 
 // examineUnderCron lets a child that has a cron job's view make the checks.
 func (a *app) examineUnderCron(ctx context.Context, names []string) ([]doctor.Finding, error) {
-	paths, err := a.paths()
-	if err != nil {
+	if _, err := a.paths(); err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load(paths.Config)
+	cfg, err := a.config()
 	if err != nil {
 		cfg = &config.Config{} // the child finds that
 	} else if _, err := profilesNamed(cfg, names); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/fobcli/fob/internal/apikey"
@@ -13,6 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/discovery"
+	"github.com/fobcli/fob/internal/doctor"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/jwk"
@@ -122,7 +124,9 @@ func isUsage(err error) bool {
 	var parse *config.ParseError
 	var selection *config.SelectError
 	var key *credstore.KeyError
-	return errors.Is(err, config.ErrEditByHand) || errors.Is(err, vault.ErrValue) || errors.As(err, &usage) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
+	var others *atomicfile.OthersError
+	var trust *config.TrustError
+	return errors.As(err, &others) || errors.As(err, &trust) || errors.Is(err, config.ErrEditByHand) || errors.Is(err, vault.ErrValue) || errors.As(err, &usage) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
 }
 
 const hintForeign = "something other than fob wrote this: look at it, then 'fob logout PROFILE --local' and 'fob login PROFILE'"
@@ -161,6 +165,7 @@ func hintOf(err error) string {
 		{ci.ErrNotPermitted, "let the job have one: 'permissions: id-token: write'"},
 		{ci.ErrAbsent, "let the job have one; in GitLab: 'id_tokens: FOB_ID_TOKEN: aud: ...'"},
 		{ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"},
+		{ci.ErrAudience, "'fob ci status PROFILE' shows who it is for; if the server expects that: 'fob profile set PROFILE --identity-audience AUDIENCE'"},
 		{ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"},
 		{jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"},
 		{oauth.ErrNoClientKey, "name its file: 'fob profile set PROFILE --private-key-file FILE'; or 'fob login PROFILE --private-key-stdin'"},
@@ -187,7 +192,15 @@ func hintOfDetail(err error) string {
 	var parse *config.ParseError
 	var selection *config.SelectError
 	var refusal *oauth.Error
+	var others *atomicfile.OthersError
+	var trust *config.TrustError
 	switch {
+	case errors.As(err, &trust):
+		return trust.Hint
+	case errors.As(err, &others) && others.Foreign:
+		return fmt.Sprintf("read it first; if you trust it, make it yours: sudo chown %d %s", os.Geteuid(), doctor.ShellQuote(others.Path))
+	case errors.As(err, &others):
+		return "run 'chmod go-w " + doctor.ShellQuote(others.Path) + "' once you have read it"
 	case oauth.RefusesClient(err):
 		return "see the client ID and how the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_scope":

@@ -97,6 +97,13 @@ func (a *app) credential(ctx context.Context, p config.Profile, kind string) (he
 	if kind == giveID && showsIdentity(p) {
 		return helper.Credential{}, withHint(usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "give the access token: --token access")
 	}
+	cfg, err := a.config()
+	if err == nil {
+		err = cfg.Vet(p) // also where the environment holds the token: the profile says who gets it
+	}
+	if err != nil {
+		return helper.Credential{}, err
+	}
 	token, err := a.token(ctx, p, session.TokenOptions{WantIDToken: kind == giveID})
 	switch {
 	case errors.Is(err, oauth.ErrUnsupported) && kind == giveID:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
@@ -21,7 +22,7 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 		return nil, withHint(usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "leave out --id-token")
 	}
 	full := p.WithProvider()
-	identity, hc, err := a.jobIdentity(ctx, full)
+	identity, hc, err := a.jobIdentity(ctx, full, true)
 	if err != nil {
 		return nil, err
 	}
@@ -36,9 +37,13 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 	return token, refusedIdentity(err, p)
 }
 
+// errNotRun is an identity that only a command prints, which was not to be run.
+var errNotRun = errors.New("the identity command was not run")
+
 // jobIdentity is the identity that a profile shows, and the client for its server. The
-// profile is with its provider, and may be none at all.
-func (a *app) jobIdentity(ctx context.Context, p config.Profile) (secret.Secret, *http.Client, error) {
+// profile is with its provider, and may be none at all. An identity that the server is
+// not meant to see comes with an error, and must not be sent.
+func (a *app) jobIdentity(ctx context.Context, p config.Profile, mayRun bool) (secret.Secret, *http.Client, error) {
 	source, err := ci.ParseSource(p.Identity)
 	if err != nil {
 		err = withHint(usagef("profile %q: %s", p.Name, err), "set identity to github, gitlab, env:NAME, file:PATH or command")
@@ -52,9 +57,32 @@ func (a *app) jobIdentity(ctx context.Context, p config.Profile) (secret.Secret,
 	if err != nil {
 		return secret.Secret{}, nil, err
 	}
+	if source == ci.Command && !mayRun {
+		return secret.Secret{}, hc, errNotRun
+	}
 	machine := ci.Machine{Getenv: a.getenv, HTTP: hc, Stderr: a.stderr.raw()}
 	identity, err := machine.IdentityToken(ctx, source, cmp.Or(p.IdentityAudience, p.Authority()), p.IdentityCommand)
+	if err == nil && p.Name != "" && p.ShowsJWT() {
+		err = checkAudience(identity, p)
+	}
 	return identity, hc, err
+}
+
+// checkAudience refuses what was not made for the profile's server: a configuration can
+// name any variable and any file as the identity.
+func checkAudience(identity secret.Secret, p config.Profile) error {
+	seen, err := decodeJWT(identity)
+	if err != nil {
+		return fmt.Errorf("%w: it is not a JWT, and is sent to no one", ci.ErrMalformed)
+	}
+	audiences, several := seen.Claims["aud"].([]any)
+	if !several {
+		audiences = []any{seen.Claims["aud"]}
+	}
+	if !slices.ContainsFunc(audiences, func(aud any) bool { return aud != "" && (aud == p.Authority() || aud == p.IdentityAudience) }) {
+		return fmt.Errorf("%w: its aud is neither the issuer nor identity_audience of profile %q", ci.ErrAudience, p.Name)
+	}
+	return nil
 }
 
 // refusedIdentity says what to look at where the server does not take an identity: RFC

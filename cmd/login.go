@@ -167,7 +167,7 @@ func (a *app) saveLoginProfile(ctx context.Context, attempt *loginAttempt) error
 	if err != nil {
 		return err
 	}
-	cfg, err := config.Load(paths.Config)
+	cfg, err := a.config()
 	if err != nil {
 		return err
 	}

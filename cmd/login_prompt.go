@@ -81,7 +81,7 @@ func (a *app) startProfile(opts loginOptions) (config.Profile, error) {
 	if err != nil {
 		return config.Profile{}, err
 	}
-	named, err := config.Named(first(opts.args), a.getenv)
+	named, err := a.named(first(opts.args))
 	if err != nil {
 		return config.Profile{}, err
 	}

@@ -80,7 +80,7 @@ func (a *app) printNext(out style, command string) error {
 // keyring, a passphrase or a program.
 func (a *app) loginsAtAGlance(ctx context.Context, cfg *config.Config) []statusJSON {
 	meant := config.Choice{}
-	if named, err := config.Named("", a.getenv); err == nil {
+	if named, err := a.named(""); err == nil {
 		if _, chosen, err := cfg.Select(named); err == nil {
 			meant = chosen
 		}

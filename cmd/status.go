@@ -117,7 +117,7 @@ func (a *app) listStatus(ctx context.Context, cfg *config.Config, opts statusOpt
 // meant is the profile of the calls that name none, and what chose it; the zero value
 // where that is not clear.
 func (a *app) meant(cfg *config.Config) config.Choice {
-	named, err := config.Named("", a.getenv)
+	named, err := a.named("")
 	if err == nil && named.Name == "" && a.getenv("FOB_TOKEN") != "" {
 		a.note("FOB_TOKEN answers 'fob token' where no profile is named.")
 	}

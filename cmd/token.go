@@ -126,7 +126,7 @@ func runToken(ctx context.Context, a *app, opts tokenOptions) error {
 	if err := checkTokenForm(opts); err != nil {
 		return err
 	}
-	named, err := config.Named(first(opts.args), a.getenv)
+	named, err := a.named(first(opts.args))
 	if err != nil {
 		return err
 	}

@@ -172,6 +172,35 @@ func ReadPublic(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
+// OthersError means that another user than root owns or can write a file or folder.
+type OthersError struct {
+	Path    string
+	Foreign bool // it belongs to another user
+	Mode    fs.FileMode
+}
+
+func (e *OthersError) Error() string {
+	if e.Foreign {
+		return e.Path + " belongs to another user"
+	}
+	return fmt.Sprintf("%s can be written by other users (mode %04o)", e.Path, e.Mode)
+}
+
+// ReadOwn returns a file of at most limit bytes whose text is obeyed, wherever a link
+// leads: *OthersError where another user could have written it.
+func ReadOwn(path string, limit int64) ([]byte, error) {
+	f, err := openAtOnce(path)
+	if err != nil {
+		return nil, err
+	}
+	return read(f, path, limit, func(_ *os.File, path string, info fs.FileInfo) error {
+		if mode := info.Mode(); !mode.IsRegular() && mode&fs.ModeDevice == 0 {
+			return fmt.Errorf("%s is not a regular file", path)
+		}
+		return CheckOthers(path, info)
+	})
+}
+
 // ReadRegular returns a regular file of at most limit bytes that others keep: wherever
 // a link leads, whoever owns it and whoever may read it.
 func ReadRegular(path string, limit int64) ([]byte, error) {

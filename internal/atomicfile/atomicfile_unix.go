@@ -48,6 +48,28 @@ func checkOwner(_ *os.File, path string, info fs.FileInfo, forbidden fs.FileMode
 	return nil
 }
 
+// CheckOthers is the check of ReadOwn for one file, link or folder. Some groups are not
+// other users: root's, and the one that has the user's own number, which Debian, Fedora
+// and others give each user alone, with a umask that lets it write. Of a folder only
+// what everyone can write counts, unless it is sticky: what a group puts there has an
+// owner of its own. A device stays the same whoever writes to it.
+func CheckOthers(path string, info fs.FileInfo) error {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	mode := info.Mode()
+	writable := mode & 0o022
+	if ok && (stat.Gid == 0 || stat.Gid == stat.Uid) || mode.IsDir() {
+		writable &^= 0o020
+	}
+	if mode&(fs.ModeSymlink|fs.ModeDevice) != 0 || mode.IsDir() && mode&fs.ModeSticky != 0 {
+		writable = 0
+	}
+	foreign := !ok || stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
+	if foreign || writable != 0 {
+		return &OthersError{Path: path, Foreign: foreign, Mode: mode.Perm()}
+	}
+	return nil
+}
+
 // renameNew is a rename that replaces nothing: a hard link is refused where the
 // name is taken, in one step.
 func renameNew(dir *os.Root, temp, name string) error {

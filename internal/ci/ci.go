@@ -24,6 +24,7 @@ var (
 	ErrNotPermitted = errors.New("the job may not ask for an identity token")
 	ErrAbsent       = errors.New("there is no identity token")
 	ErrMalformed    = errors.New("that is no identity token")
+	ErrAudience     = errors.New("the identity token is for another server")
 	ErrUnavailable  = errors.New("the CI's server is unavailable") // another try may help
 	ErrCommand      = errors.New("the identity command failed")
 )
@@ -58,6 +59,9 @@ func ParseSource(text string) (Source, error) {
 	if name, ok := strings.CutPrefix(text, fromVariable); ok {
 		if name == "" || strings.ContainsFunc(name, notInName) || '0' <= name[0] && name[0] <= '9' {
 			return "", fmt.Errorf("%q is no name of a variable", safetext.Line(name))
+		}
+		if upper := strings.ToUpper(name); strings.HasPrefix(upper, "FOB_") || strings.HasPrefix(upper, "ACTIONS_") {
+			return "", fmt.Errorf("the variable %s holds a credential of fob or of the runner, which is sent to no one; github and gitlab are sources of their own", name)
 		}
 		return Source(text), nil
 	}

@@ -39,8 +39,9 @@ const (
 
 // Named is the profile that a call names: by its argument, else by FOB_PROFILE, else
 // by the nearest ProjectFile in the working directory or above, which is looked for
-// only then. A ProjectFile that fob cannot read or understand is a *ParseError.
-func Named(arg string, getenv func(string) string) (Choice, error) {
+// only then. A ProjectFile that fob cannot read or understand is a *ParseError. One that
+// another user could have written is passed to skipped, unless a CI job checked it out.
+func Named(arg string, getenv func(string) string, skipped func(*atomicfile.OthersError)) (Choice, error) {
 	if arg != "" {
 		return Choice{arg, ByArgument}, nil
 	}
@@ -53,8 +54,13 @@ func Named(arg string, getenv func(string) string) (Choice, error) {
 	}
 	for {
 		path := filepath.Join(dir, ProjectFile)
-		if _, err := os.Lstat(path); err == nil {
-			return readProjectFile(path)
+		if info, err := os.Lstat(path); err == nil {
+			choice, err := readProjectFile(path, info, getenv)
+			var others *atomicfile.OthersError
+			if !errors.As(err, &others) {
+				return choice, err
+			}
+			skipped(others)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return Choice{}, unreadable(path, err)
 		}
@@ -66,8 +72,18 @@ func Named(arg string, getenv func(string) string) (Choice, error) {
 	}
 }
 
-func readProjectFile(path string) (Choice, error) {
-	text, err := atomicfile.ReadRegular(path, maxProjectFile)
+func readProjectFile(path string, info fs.FileInfo, getenv func(string) string) (Choice, error) {
+	read, checked := atomicfile.ReadOwn, atomicfile.CheckOthers(path, info)
+	if InWorkspace(path, getenv) {
+		read, checked = atomicfile.ReadRegular, trust{path: path, workspace: true}.checkEvent(getenv)
+	}
+	if checked != nil {
+		return Choice{}, checked
+	}
+	text, err := read(path, maxProjectFile)
+	if others := (*atomicfile.OthersError)(nil); errors.As(err, &others) {
+		return Choice{}, err
+	}
 	if err != nil {
 		return Choice{}, unreadable(path, err)
 	}

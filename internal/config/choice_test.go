@@ -39,16 +39,16 @@ func TestNamed(t *testing.T) {
 		{"", "c", Choice{"c", ByVariable}},
 		{"", "", Choice{"near", filepath.Join(root, "a", ProjectFile)}},
 	} {
-		if got, err := Named(test.arg, env("FOB_PROFILE", test.env)); got != test.want || err != nil {
+		if got, err := Named(test.arg, env("FOB_PROFILE", test.env), nil); got != test.want || err != nil {
 			t.Errorf("Named(%q, %q) = %v, %v", test.arg, test.env, got, err)
 		}
 	}
 	t.Chdir(root)
-	if got, err := Named("", env()); got.Name != "far" || err != nil {
+	if got, err := Named("", env(), nil); got.Name != "far" || err != nil {
 		t.Errorf("in the folder itself: %v, %v", got, err)
 	}
 	project(t, nil)
-	if got, err := Named("", env()); got != (Choice{}) || err != nil {
+	if got, err := Named("", env(), nil); got != (Choice{}) || err != nil {
 		t.Errorf("without a file: %v, %v", got, err)
 	}
 }
@@ -70,7 +70,7 @@ func TestProjectFileOnlyNamesAProfile(t *testing.T) {
 		"profile = \"w\"\n#" + strings.Repeat("x", maxProjectFile): "more than",
 	} {
 		root := project(t, map[string]string{"a/.fob.toml": text, ".fob.toml": "profile = \"far\""})
-		got, err := Named("", env())
+		got, err := Named("", env(), nil)
 		var parse *ParseError
 		if got.Name != "" || !errors.As(err, &parse) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), filepath.Join(root, "a", ProjectFile)) || strings.ContainsAny(err.Error(), "\x1b\a\n") {
 			t.Errorf("%.40q: %v, %v", text, got, err)
@@ -78,7 +78,7 @@ func TestProjectFileOnlyNamesAProfile(t *testing.T) {
 		if want != "more than" && (err == nil || !strings.Contains(err.Error(), "names a profile")) {
 			t.Errorf("%.40q: %v", text, err)
 		}
-		if got, err := Named("", env("FOB_PROFILE", "x")); got.Name != "x" || err != nil {
+		if got, err := Named("", env("FOB_PROFILE", "x"), nil); got.Name != "x" || err != nil {
 			t.Errorf("%.40q: it is read though FOB_PROFILE is set: %v, %v", text, got, err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestUnreadableProjectFileIsNotSkipped(t *testing.T) {
 			t.Skip(err)
 		}
 		var parse *ParseError
-		if got, err := Named("", env()); got.Name != "" || !errors.As(err, &parse) {
+		if got, err := Named("", env(), nil); got.Name != "" || !errors.As(err, &parse) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
@@ -104,7 +104,7 @@ func TestUnreadableProjectFileIsNotSkipped(t *testing.T) {
 	if err := os.Symlink(filepath.Join(root, "mine"), filepath.Join(root, "a", ProjectFile)); err != nil {
 		t.Skip(err)
 	}
-	if got, err := Named("", env()); got.Name != "linked" || err != nil {
+	if got, err := Named("", env(), nil); got.Name != "linked" || err != nil {
 		t.Errorf("a link to a file: %v, %v", got, err)
 	}
 }

@@ -16,7 +16,7 @@ func TestProjectFileThatIsAPipeDoesNotHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	var parse *ParseError
-	if got, err := Named("", env()); got.Name != "" || !errors.As(err, &parse) {
+	if got, err := Named("", env(), nil); got.Name != "" || !errors.As(err, &parse) {
 		t.Errorf("%v, %v", got, err)
 	}
 }

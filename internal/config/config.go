@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-
-	"github.com/fobcli/fob/internal/atomicfile"
 )
 
 // Config is config.toml. Every field may be empty.
@@ -33,6 +31,8 @@ type Config struct {
 	Serve       Serve               `toml:"serve"`
 	Profiles    map[string]Profile  `toml:"profile"`
 	Secrets     map[string]Secret   `toml:"secret"`
+
+	trust trust `toml:"-"`
 }
 
 // ParseError is a configuration that fob does not understand, and where.
@@ -50,13 +50,22 @@ func (e *ParseError) Error() string {
 }
 
 // Load reads config.toml. A missing file is an empty Config; what fob does not
-// understand is a *ParseError.
-func Load(path string) (*Config, error) {
-	text, err := atomicfile.ReadPublic(path)
+// understand is a *ParseError. A file that another user could have written is an
+// *atomicfile.OthersError; one that asks for more than it is trusted with, a *TrustError.
+func Load(path string, getenv func(string) string) (*Config, error) {
+	text, trust, err := readTrusted(path, getenv)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	return parse(path, text)
+	c, err := parse(path, text)
+	if err != nil {
+		return nil, err
+	}
+	c.trust = trust
+	if key := c.beyondWorkspace(); key != "" && trust.workspace && !trust.allowed {
+		return nil, trust.refuse(hintAllow, "a configuration in the workspace of a CI job may not set %s", key)
+	}
+	return c, nil
 }
 
 func parse(path string, text []byte) (*Config, error) {

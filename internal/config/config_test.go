@@ -31,7 +31,7 @@ func write(t *testing.T, text string) string {
 }
 
 func TestLoad(t *testing.T) {
-	c, err := Load(write(t, "default = \"work\"\n[profile.work]\nissuer = \"https://x\"\nscopes = [\"a\", \"b\"]\n"))
+	c, err := Load(write(t, "default = \"work\"\n[profile.work]\nissuer = \"https://x\"\nscopes = [\"a\", \"b\"]\n"), env())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,13 +39,13 @@ func TestLoad(t *testing.T) {
 	if !reflect.DeepEqual(c.Profiles["work"], want) || c.Default != "work" {
 		t.Errorf("Load() = %+v", c)
 	}
-	if c, err := Load(filepath.Join(t.TempDir(), "none")); err != nil || len(c.Profiles) != 0 {
+	if c, err := Load(filepath.Join(t.TempDir(), "none"), env()); err != nil || len(c.Profiles) != 0 {
 		t.Errorf("a missing file: %+v, %v", c, err)
 	}
 }
 
 func TestTheGrantOfAPersonIsNone(t *testing.T) {
-	c, err := Load(write(t, "[profile.work]\ngrant = \"authorization_code\"\n"))
+	c, err := Load(write(t, "[profile.work]\ngrant = \"authorization_code\"\n"), env())
 	if err != nil || c.Profiles["work"].Grant != "" {
 		t.Errorf("Load() = %+v, %v", c, err)
 	}
@@ -61,7 +61,7 @@ func TestLoadErrorsSayWhere(t *testing.T) {
 		"[profile.work]\ngrant = \"client_credential\"": "there is no grant \"client_credential\": choose one of authorization_code, ",
 		"\x00": "",
 	} {
-		_, err := Load(write(t, text))
+		_, err := Load(write(t, text), env())
 		var parse *ParseError
 		if !errors.As(err, &parse) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
@@ -100,7 +100,7 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		if _, err := Load(path); err != nil {
+		if _, err := Load(path, env()); err != nil {
 			b.Fatal(err)
 		}
 	}

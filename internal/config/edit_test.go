@@ -32,7 +32,7 @@ provider = "github"
 
 func TestSaveProfileIsSurgical(t *testing.T) {
 	path := write(t, handWritten)
-	c, err := Load(path)
+	c, err := Load(path, env())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestA9TwoLoginsAtOnceKeepBothProfiles(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if c, err := Load(path); err != nil || len(c.Profiles) != 22 {
+	if c, err := Load(path, env()); err != nil || len(c.Profiles) != 22 {
 		t.Errorf("%d profiles, %v", len(c.Profiles), err)
 	}
 }
@@ -133,7 +133,7 @@ func FuzzSaveProfile(f *testing.F) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		before, err := Load(path)
+		before, err := Load(path, env())
 		if err != nil || ValidName(name) != nil {
 			t.Skip()
 		}
@@ -145,7 +145,7 @@ func FuzzSaveProfile(f *testing.F) {
 			}
 			return
 		}
-		after, err := Load(path)
+		after, err := Load(path, env())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -55,6 +55,12 @@ type Profile struct {
 // endpoint where it has none.
 func (p Profile) Authority() string { return cmp.Or(p.Issuer, p.TokenEndpoint) }
 
+// ShowsJWT reports whether what a machine shows of itself must be a JWT.
+func (p Profile) ShowsJWT() bool {
+	const kind = "urn:ietf:params:oauth:token-type:" // RFC 8693 §3
+	return p.Grant == GrantJWTBearer || slices.Contains([]string{"", kind + "jwt", kind + "id_token"}, p.SubjectTokenType)
+}
+
 // WithProvider fills what the profile leaves open from its provider's preset. A
 // profile that names a server of its own takes no endpoint and no host from it.
 func (p Profile) WithProvider() Profile {

@@ -47,7 +47,7 @@ func Folder(check, dir string) Finding {
 	case err != nil:
 		return Failed(check, err, "give yourself access to "+dir)
 	case worst != nil:
-		f := Failed(check, worst, fmt.Sprintf("run 'chmod -R go= %s'; what is a link or another user's, look at and remove", shellQuote(dir)))
+		f := Failed(check, worst, fmt.Sprintf("run 'chmod -R go= %s'; what is a link or another user's, look at and remove", ShellQuote(dir)))
 		if fix := atomicfile.Fix(worst); fix != "" {
 			f.Fix = "run '" + fix + "'"
 		}
@@ -59,8 +59,8 @@ func Folder(check, dir string) Finding {
 	return Fine(check, "%s: private, %d entries", dir, entries)
 }
 
-// shellQuote makes a path one word of a command that is shown.
-func shellQuote(path string) string {
+// ShellQuote makes a path one word of a command that is shown.
+func ShellQuote(path string) string {
 	path = safetext.Line(path)
 	if strings.ContainsFunc(path, func(r rune) bool {
 		return !strings.ContainsRune("/._-+:@,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')

@@ -1,0 +1,257 @@
+package config
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// trust is what a configuration file may do. The zero value may do everything: the file
+// is the user's own, and no one else can write it. In the workspace of a CI job owner and
+// mode mean nothing (runners check out as another user, or with umask 0). There a file
+// is worth as much as the author of the commit, who may have opened a pull request.
+type trust struct {
+	path      string
+	workspace bool   // the file is in the workspace of a CI job
+	allowed   bool   // FOB_ALLOW_CONFIG_COMMANDS=1: the workflow trusts what it checks out
+	issuer    string // FOB_ISSUER: the workflow pins the server
+}
+
+// TrustError is a configuration that is not trusted with what it asks for.
+type TrustError struct {
+	Path, Reason, Hint string // inert
+}
+
+func (e *TrustError) Error() string { return e.Path + ": " + e.Reason }
+
+func (t trust) refuse(hint, format string, args ...any) error {
+	return &TrustError{safetext.Line(t.path), safetext.Line(fmt.Sprintf(format, args...)), hint}
+}
+
+const maxConfig = 16 << 20
+
+// readTrusted reads a configuration file and says what it may do. Of the folders above
+// it only the nearest counts: further up, sandboxes show root's as another user's.
+func readTrusted(path string, getenv func(string) string) ([]byte, trust, error) {
+	t := trust{path: path, issuer: getenv("FOB_ISSUER"), allowed: getenv("FOB_ALLOW_CONFIG_COMMANDS") == "1"}
+	if InWorkspace(path, getenv) {
+		text, err := atomicfile.ReadPublic(path)
+		if err == nil {
+			t.workspace, err = true, t.checkEvent(getenv)
+		}
+		return text, t, err
+	}
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if err == nil {
+		err = atomicfile.CheckOthers(dir, info)
+	}
+	if err != nil {
+		return nil, t, err
+	}
+	text, err := atomicfile.ReadOwn(path, maxConfig)
+	return text, t, err
+}
+
+// checkEvent refuses a file of the workspace in a job that has the repository's rights
+// and may have checked out a stranger's commit.
+func (t trust) checkEvent(getenv func(string) string) error {
+	event := getenv("GITHUB_EVENT_NAME")
+	if event != "pull_request_target" && (event != "workflow_run" || !isOfFork(getenv)) {
+		return nil
+	}
+	return t.refuse("write the configuration outside of the workspace, in a step of the workflow, and name it in FOB_CONFIG",
+		"refused: this is a %s job, which has the repository's rights, and the file is in its workspace, which may hold the commit of a fork", event)
+}
+
+// isOfFork reports whether a workflow_run is about a commit of another repository. An
+// event that does not say so is.
+func isOfFork(getenv func(string) string) bool {
+	var event struct {
+		Repository struct {
+			Name string `json:"full_name"`
+		} `json:"repository"`
+		Run struct {
+			Head struct {
+				Name string `json:"full_name"`
+				Fork *bool  `json:"fork"`
+			} `json:"head_repository"`
+		} `json:"workflow_run"`
+	}
+	const maxEvent = 32 << 20 // GitHub's have at most 25 MB
+	text, err := atomicfile.ReadRegular(getenv("GITHUB_EVENT_PATH"), maxEvent)
+	if err != nil || json.Unmarshal(text, &event) != nil {
+		return true
+	}
+	head, own := event.Run.Head, cmp.Or(event.Repository.Name, getenv("GITHUB_REPOSITORY"))
+	if head.Name == "" || own == "" {
+		return head.Fork == nil || *head.Fork
+	}
+	return !strings.EqualFold(head.Name, own) // which may be a fork itself
+}
+
+// InWorkspace reports whether a path is in the workspace of the CI job that fob runs in:
+// below the folder that the CI system checks out into, or reached by a link that is.
+// Whoever fills that folder chooses either.
+func InWorkspace(path string, getenv func(string) string) bool {
+	names := []string{"GITHUB_WORKSPACE", "CI_PROJECT_DIR", "BUILD_SOURCESDIRECTORY", "BITBUCKET_CLONE_DIR", "BUILDKITE_BUILD_CHECKOUT_PATH",
+		"CODEBUILD_SRC_DIR", "DRONE_WORKSPACE", "CI_WORKSPACE", "TRAVIS_BUILD_DIR", "APPVEYOR_BUILD_FOLDER", "SEMAPHORE_GIT_DIR", "CIRRUS_WORKING_DIR"}
+	if getenv("JENKINS_URL") != "" {
+		names = append(names, "WORKSPACE")
+	}
+	var roots []fs.FileInfo
+	for _, name := range names {
+		if dir := getenv(name); dir == "" {
+			continue
+		} else if info, err := os.Stat(dir); err == nil {
+			roots = append(roots, info)
+		}
+	}
+	return len(roots) > 0 && leadsThrough(path, roots)
+}
+
+// leadsThrough follows a path as the kernel does: true where it ends below a root, or
+// passes a link that is. It errs on that side.
+func leadsThrough(path string, roots []fs.FileInfo) bool {
+	at, rest := splitPath(path)
+	if !filepath.IsAbs(path) {
+		dir, err := os.Getwd()
+		if at, err = filepath.EvalSymlinks(dir); err != nil {
+			return true
+		}
+	}
+	for range 1000 {
+		if len(rest) == 0 {
+			return isBelow(at, roots)
+		}
+		next := filepath.Join(at, rest[0])
+		info, err := os.Lstat(next)
+		switch {
+		case err != nil:
+			return !errors.Is(err, fs.ErrNotExist)
+		case info.Mode()&fs.ModeSymlink == 0:
+			at, rest = next, rest[1:]
+			continue
+		case isBelow(at, roots):
+			return true
+		}
+		to, err := os.Readlink(next)
+		if err != nil {
+			return true
+		}
+		root, names := splitPath(to)
+		if filepath.IsAbs(to) {
+			at = root
+		}
+		rest = append(names, rest[1:]...)
+	}
+	return true
+}
+
+func splitPath(path string) (root string, names []string) {
+	volume := filepath.VolumeName(path)
+	return volume + string(filepath.Separator), strings.Split(filepath.ToSlash(path[len(volume):]), "/")
+}
+
+// isBelow compares folders as files: their names may have several spellings.
+func isBelow(path string, roots []fs.FileInfo) bool {
+	for {
+		info, err := os.Stat(path)
+		if err == nil && slices.ContainsFunc(roots, func(root fs.FileInfo) bool { return os.SameFile(root, info) }) {
+			return true
+		}
+		parent := filepath.Dir(path)
+		if parent == path {
+			return false
+		}
+		path = parent
+	}
+}
+
+const hintAllow = "if every author of what this job checks out may do that, set FOB_ALLOW_CONFIG_COMMANDS=1 in the workflow; otherwise keep the configuration outside of the checkout"
+
+// Vet refuses a profile before anything is read, run or sent for it: one whose server is
+// not the one that FOB_ISSUER pins, and in a CI job's workspace one that is not pinned,
+// or has settings that are not for the author of a commit to choose.
+func (c *Config) Vet(p Profile) error {
+	t := c.trust
+	if t.issuer == "" && !t.workspace {
+		return nil
+	}
+	server := p.WithProvider().Authority()
+	endpoint, setting := p.unpinnedEndpoint(t.issuer), p.beyondWorkspace()
+	switch {
+	case t.issuer == "":
+		return t.refuse("pin the issuer in the workflow, as in FOB_ISSUER=https://sso.example.com",
+			"profile %q: the file is in the job's workspace, and FOB_ISSUER does not say which issuer may get the job's credentials", p.Name)
+	case server != "" && server != t.issuer: // without one, nothing can be sent yet
+		return t.refuse("correct the profile's issuer; or, if that has moved, FOB_ISSUER in the workflow",
+			"profile %q: its issuer is %.200q, and FOB_ISSUER is %.200q; nothing was sent", p.Name, server, t.issuer)
+	case endpoint != "":
+		return t.refuse("remove the setting: the issuer's metadata name its endpoints", "profile %q: %s is not what FOB_ISSUER pins; nothing was sent", p.Name, endpoint)
+	case t.workspace && !t.allowed && setting != "":
+		return t.refuse(hintAllow, "profile %q: a configuration in the workspace of a CI job may not set %s", p.Name, setting)
+	}
+	return nil
+}
+
+// unpinnedEndpoint is a setting that sends what is meant for the pinned server elsewhere.
+func (p Profile) unpinnedEndpoint(issuer string) string {
+	preset := Profile{Provider: p.Provider}.WithProvider()
+	if preset.Authority() != issuer {
+		preset = Profile{}
+	}
+	known := settingsOf(preset)
+	for i, s := range settingsOf(p) {
+		if strings.HasSuffix(s.key, "_endpoint") && s.value != "" && s.value != quote(issuer) && s.value != known[i].value {
+			return s.key
+		}
+	}
+	return ""
+}
+
+// beyondWorkspace is the first setting that runs a program, reads a file or says where
+// else secrets go: any that is not known to do none of that.
+func (p Profile) beyondWorkspace() string {
+	if slices.Contains([]string{"github", "gitlab"}, p.Identity) || strings.HasPrefix(p.Identity, "env:") {
+		p.Identity = ""
+	}
+	if p.ShowsJWT() {
+		p.SubjectTokenType = ""
+	}
+	return settingBeside(p, "provider", "issuer", "client_id", "scopes", "redirect_uri", "storage", "grant", "resources", "dpop", "audience", "identity_audience",
+		"authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint", "device_authorization_endpoint", // see unpinnedEndpoint
+		"token_endpoint_auth_method", "client_assertion_audience", "git_username", "docker_username", "kubernetes_servers")
+}
+
+// beyondWorkspace is the same for what stands outside of profiles.
+func (c *Config) beyondWorkspace() string {
+	key := cmp.Or(settingBeside(*c, "default", "storage", "keys", "serve", "profile", "secret"),
+		settingBeside(c.Keys, "brand", "environments", "pepper_storage"), settingBeside(c.Serve, "rule"))
+	for _, name := range c.SecretNames() {
+		key = cmp.Or(key, settingBeside(c.Secrets[name], "storage", "expires"))
+	}
+	return key
+}
+
+// settingBeside is the first setting of a table that is not among the harmless ones.
+func settingBeside(table any, harmless ...string) string {
+	v := reflect.ValueOf(table)
+	for i := range v.NumField() {
+		key := v.Type().Field(i).Tag.Get("toml")
+		if key != "-" && !v.Field(i).IsZero() && !slices.Contains(harmless, key) {
+			return key
+		}
+	}
+	return ""
+}
