@@ -55,11 +55,11 @@ func TestI74_OwnersAndModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, test := range []struct {
-		name            string
-		uid, gid        int
-		mode            os.FileMode
-		dirUID          int
-		dirMode         os.FileMode
+		name             string
+		uid, gid         int
+		mode             os.FileMode
+		dirUID           int
+		dirMode          os.FileMode
 		refused, skipped bool
 	}{
 		{"the user's own", user, user, 0o600, user, 0o700, false, false},

@@ -391,7 +391,73 @@ func ciMachine(t *testing.T, i *issuer, env ...string) *runner {
 	r.write(filepath.Join(r.dir, ".github/fob.toml"), fmt.Sprintf("[profile.ci]\nissuer = %q\nclient_id = \"fob-ci\"\ngrant = \"token-exchange\"\n", i.url), 0o600)
 	r.write(filepath.Join(r.dir, "deploy.sh"), "#!/bin/sh\necho \"deployed with $API_TOKEN, ${#API_TOKEN} characters\"\nprintf %s \"$API_TOKEN\" >\"$FILES/token\"\n", 0o700)
 	r.env = append(r.env, "FILES="+r.files)
+	// As GitLab's docker executor clones (umask 0), and as another user's checkout in a
+	// container job.
+	for path, mode := range map[string]os.FileMode{"": 0o777, ".github": 0o777, ".github/fob.toml": 0o666} {
+		path = filepath.Join(r.dir, path)
+		err := os.Chmod(path, mode)
+		if os.Geteuid() == 0 {
+			err = errors.Join(err, os.Chown(path, 12345, 12345))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	return r
+}
+
+// jobEnv gives the runner a job's variables. The issuer is the test's own.
+func (r *runner) jobEnv(variables map[string]string, issuer string) {
+	r.t.Helper()
+	for name, value := range variables {
+		if value == "https://sso.example.com" {
+			value = issuer
+		}
+		r.env = append(r.env, name+"="+value)
+	}
+	if !slices.Contains(r.env, "FOB_ISSUER="+issuer) {
+		r.t.Error("the job does not pin its issuer")
+	}
+}
+
+// refusesChangedConfig runs a step (I71) with what a pull request could make of the configuration:
+// nothing runs, and nothing is sent.
+func (r *runner) refusesChangedConfig(step string) {
+	r.t.Helper()
+	evil := startIssuer(r.t)
+	path := filepath.Join(r.dir, ".github/fob.toml")
+	before := readText(r.t, path)
+	for _, change := range []string{
+		fmt.Sprintf("issuer = %q", evil.url),
+		fmt.Sprintf("token_endpoint = %q\n%s", evil.url+"/token", issuerLine(before)),
+		issuerLine(before) + "\nidentity = \"command\"\nidentity_command = [\"touch\", \"ran\"]",
+		issuerLine(before) + "\nidentity = \"file:/etc/hostname\"",
+		issuerLine(before) + "\nidentity = \"env:ACTIONS_ID_TOKEN_REQUEST_TOKEN\"",
+	} {
+		r.write(path, strings.Replace(before, issuerLine(before), change, 1), 0o666)
+		out, err := r.step(step)
+		if err == nil || strings.Contains(out, "deployed") || !strings.Contains(out, "fob.toml") && !strings.Contains(out, "sent to no one") {
+			r.t.Errorf("%s: %v\n%s", change, err, out)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(r.dir, "ran")); err == nil {
+		r.t.Error("the identity command was run")
+	}
+	for _, endpoint := range []string{"discovery", "token", "identity"} {
+		if n := evil.count(endpoint); n > 0 {
+			r.t.Errorf("the other issuer has seen %d requests for %s", n, endpoint)
+		}
+	}
+	r.write(path, before, 0o666)
+}
+
+func issuerLine(config string) string {
+	for line := range strings.Lines(config) {
+		if strings.HasPrefix(line, "issuer = ") {
+			return strings.TrimSuffix(line, "\n")
+		}
+	}
+	return "no issuer"
 }
 
 // hasLeaked fails if later steps, or files, have what deploy.sh alone was given.
@@ -433,10 +499,10 @@ func TestH64ReadmeJobForGitHub(t *testing.T) {
 	job := workflow.Jobs["deploy"]
 	inputs, _ := setup(t)
 	i := startIssuer(t)
-	r := ciMachine(t, i, "GITHUB_ACTIONS=true", "ACTIONS_ID_TOKEN_REQUEST_URL="+i.url+"/test/identity?api-version=2.0", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=TEST-REQUEST-TOKEN")
-	for name, value := range job.Env {
-		r.env = append(r.env, name+"="+value)
-	}
+	r := ciMachine(t, i, "GITHUB_ACTIONS=true", "GITHUB_EVENT_NAME=push", "ACTIONS_ID_TOKEN_REQUEST_URL="+i.url+"/test/identity?api-version=2.0", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=TEST-REQUEST-TOKEN")
+	r.env = append(r.env, "GITHUB_WORKSPACE="+r.dir)
+	r.jobEnv(job.Env, i.url)
+	r.refusesChangedConfig(job.Steps[len(job.Steps)-1].Run)
 	ran := 0
 	for _, s := range job.Steps {
 		for name := range s.With {
@@ -475,9 +541,9 @@ func TestH64ReadmeJobForGitLab(t *testing.T) {
 	}
 	i := startIssuer(t)
 	r := ciMachine(t, i, "GITLAB_CI=true", "FOB_ID_TOKEN="+gitlabIdentity(t, i))
-	for name, value := range job.Variables {
-		r.env = append(r.env, name+"="+value)
-	}
+	r.env = append(r.env, "CI_PROJECT_DIR="+r.dir)
+	r.jobEnv(job.Variables, i.url)
+	r.refusesChangedConfig(job.Script[len(job.Script)-1])
 	script := slices.DeleteFunc(job.Script, func(line string) bool { return strings.HasPrefix(line, "go install ") })
 	if len(script) == len(job.Script) {
 		t.Error("the job installs no fob")
