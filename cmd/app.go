@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -104,7 +103,7 @@ func (a *app) config() (*config.Config, error) {
 // written is skipped with one warning.
 func (a *app) named(arg string) (config.Choice, error) {
 	return config.Named(arg, a.getenv, func(others *atomicfile.OthersError) {
-		if line := fmt.Sprintf("skipping %s: %s", config.ProjectFile, others); !slices.Contains(a.warned, line) {
+		if line := "skipping " + config.ProjectFile + ": " + safetext.Line(others.Error()); !slices.Contains(a.warned, line) {
 			a.warned = append(a.warned, line)
 			a.warn(line)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/doctor"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -101,9 +102,7 @@ func (e *examination) configuration(names []string) error {
 func (e *examination) projectFile() {
 	const check = "project file"
 	_, err := config.Named("", e.app.getenv, func(others *atomicfile.OthersError) {
-		f := doctor.Failed(check, fmt.Errorf("skipped: %w", others), hintOf(others))
-		f.State = doctor.Warning
-		e.add(f)
+		e.add(doctor.Finding{Check: check, State: doctor.Warning, Detail: safetext.Line("skipped: " + others.Error()), Fix: hintOf(others)})
 	})
 	if err != nil {
 		e.add(doctor.Failed(check, err, hintOf(err)))
@@ -336,16 +335,12 @@ func (e *examination) issuer(ctx context.Context, p config.Profile) []doctor.Fin
 	if full.AuthorizationEndpoint != "" && full.TokenEndpoint != "" || full.Issuer == "" {
 		return []doctor.Finding{doctor.Skipped(check, "the profile names its endpoints")}
 	}
-	unusable := doctor.Skipped(check, "its CA file cannot be used")
 	if ca := cmp.Or(p.CAFile, e.cfg.CAFile); ca != "" && doctor.CAFile(ca, e.app.now()).State == doctor.Problem {
-		return []doctor.Finding{unusable} // a pipe there would hang the HTTP client
-	}
-	if e.cfg.Vet(p) != nil {
-		return []doctor.Finding{doctor.Skipped(check, "the configuration is refused")}
+		return []doctor.Finding{doctor.Skipped(check, "its CA file cannot be used")} // a pipe there would hang the HTTP client
 	}
 	hc, err := e.app.httpClient(e.cfg, p)
 	if err != nil {
-		return []doctor.Finding{unusable}
+		return []doctor.Finding{doctor.Skipped(check, "%s", err)}
 	}
 	return doctor.Issuer(ctx, hc, full.Issuer, e.app.now)
 }

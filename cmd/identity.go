@@ -73,7 +73,7 @@ func (a *app) jobIdentity(ctx context.Context, p config.Profile, mayRun bool) (s
 func checkAudience(identity secret.Secret, p config.Profile) error {
 	seen, err := decodeJWT(identity)
 	if err != nil {
-		return fmt.Errorf("%w: it is not a JWT, and is sent to no one", ci.ErrMalformed)
+		return fmt.Errorf("%w: it is not a JWT, and is not sent", ci.ErrMalformed)
 	}
 	audiences, several := seen.Claims["aud"].([]any)
 	if !several {

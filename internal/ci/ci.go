@@ -61,7 +61,7 @@ func ParseSource(text string) (Source, error) {
 			return "", fmt.Errorf("%q is no name of a variable", safetext.Line(name))
 		}
 		if upper := strings.ToUpper(name); strings.HasPrefix(upper, "FOB_") || strings.HasPrefix(upper, "ACTIONS_") {
-			return "", fmt.Errorf("the variable %s holds a credential of fob or of the runner, which is sent to no one; github and gitlab are sources of their own", name)
+			return "", fmt.Errorf("the variable %s is not sent to anyone: FOB_… and ACTIONS_… hold credentials of fob and of the runner; github and gitlab name the job's identity", name)
 		}
 		return Source(text), nil
 	}

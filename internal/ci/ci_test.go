@@ -44,17 +44,23 @@ func TestParseSource(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"GitHub":        "choose github, gitlab, env:NAME, file:PATH or command",
-		"circle":        "choose",
-		"env:":          "no name of a variable",
-		"env:1A":        "no name of a variable",
-		"env:A B":       "no name of a variable",
-		"env:A=B":       "no name of a variable",
-		"env:\x1b[31m":  "no name of a variable",
-		"file:":         "no absolute path",
-		"file:token":    "no absolute path",
-		"file:../token": "no absolute path",
-		"\x1b]52;c;x\a": "choose",
+		"GitHub":       "choose github, gitlab, env:NAME, file:PATH or command",
+		"circle":       "choose",
+		"env:":         "no name of a variable",
+		"env:1A":       "no name of a variable",
+		"env:A B":      "no name of a variable",
+		"env:A=B":      "no name of a variable",
+		"env:\x1b[31m": "no name of a variable",
+		"file:":        "no absolute path",
+
+		"env:FOB_SEAL_KEY":                   "is not sent to anyone", // I71
+		"env:FOB_ID_TOKEN":                   "is not sent to anyone",
+		"env:fob_token_work":                 "is not sent to anyone",
+		"env:ACTIONS_ID_TOKEN_REQUEST_TOKEN": "is not sent to anyone",
+		"env:ACTIONS_RUNTIME_TOKEN":          "is not sent to anyone",
+		"file:token":                         "no absolute path",
+		"file:../token":                      "no absolute path",
+		"\x1b]52;c;x\a":                      "choose",
 	} {
 		s, err := ParseSource(text)
 		if s != "" || err == nil || !strings.Contains(err.Error(), want) || strings.ContainsAny(err.Error(), "\x1b\a") {

@@ -62,8 +62,10 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 		return nil, err
 	}
 	c.trust = trust
-	if key := c.beyondWorkspace(); key != "" && trust.workspace && !trust.allowed {
-		return nil, trust.refuse(hintAllow, "a configuration in the workspace of a CI job may not set %s", key)
+	if trust.workspace && !trust.allowed {
+		if key := c.beyondWorkspace(); key != "" {
+			return nil, trust.refuse(hintAllow, "a configuration in the workspace of a CI job may not set %s", key)
+		}
 	}
 	return c, nil
 }

@@ -51,15 +51,15 @@ func readTrusted(path string, getenv func(string) string) ([]byte, trust, error)
 		}
 		return text, t, err
 	}
+	text, err := atomicfile.ReadOwn(path, maxConfig)
+	if err != nil {
+		return nil, t, err
+	}
 	dir := filepath.Dir(path)
 	info, err := os.Stat(dir)
 	if err == nil {
 		err = atomicfile.CheckOthers(dir, info)
 	}
-	if err != nil {
-		return nil, t, err
-	}
-	text, err := atomicfile.ReadOwn(path, maxConfig)
 	return text, t, err
 }
 
@@ -77,15 +77,14 @@ func (t trust) checkEvent(getenv func(string) string) error {
 // isOfFork reports whether a workflow_run is about a commit of another repository. An
 // event that does not say so is.
 func isOfFork(getenv func(string) string) bool {
+	type repository struct {
+		Name string `json:"full_name"`
+		Fork *bool  `json:"fork"`
+	}
 	var event struct {
-		Repository struct {
-			Name string `json:"full_name"`
-		} `json:"repository"`
+		Own repository `json:"repository"`
 		Run struct {
-			Head struct {
-				Name string `json:"full_name"`
-				Fork *bool  `json:"fork"`
-			} `json:"head_repository"`
+			Head repository `json:"head_repository"`
 		} `json:"workflow_run"`
 	}
 	const maxEvent = 32 << 20 // GitHub's have at most 25 MB
@@ -93,7 +92,7 @@ func isOfFork(getenv func(string) string) bool {
 	if err != nil || json.Unmarshal(text, &event) != nil {
 		return true
 	}
-	head, own := event.Run.Head, cmp.Or(event.Repository.Name, getenv("GITHUB_REPOSITORY"))
+	head, own := event.Run.Head, cmp.Or(event.Own.Name, getenv("GITHUB_REPOSITORY"))
 	if head.Name == "" || own == "" {
 		return head.Fork == nil || *head.Fork
 	}
@@ -111,10 +110,10 @@ func InWorkspace(path string, getenv func(string) string) bool {
 	}
 	var roots []fs.FileInfo
 	for _, name := range names {
-		if dir := getenv(name); dir == "" {
-			continue
-		} else if info, err := os.Stat(dir); err == nil {
-			roots = append(roots, info)
+		if dir := getenv(name); dir != "" {
+			if info, err := os.Stat(dir); err == nil {
+				roots = append(roots, info)
+			}
 		}
 	}
 	return len(roots) > 0 && leadsThrough(path, roots)
