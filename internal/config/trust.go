@@ -56,9 +56,10 @@ func readTrusted(path string, getenv func(string) string) ([]byte, trust, error)
 		return nil, t, err
 	}
 	dir := filepath.Dir(path)
-	info, err := os.Stat(dir)
-	if err == nil {
-		err = atomicfile.CheckOthers(dir, info)
+	folder, folderErr := os.Stat(dir)
+	file, err := os.Lstat(path) // a link of another user could lead to any file of this one's
+	if err = errors.Join(err, folderErr); err == nil {
+		err = cmp.Or(atomicfile.CheckOthers(path, file), atomicfile.CheckOthers(dir, folder))
 	}
 	return text, t, err
 }
