@@ -82,7 +82,7 @@ func runCIStatus(ctx context.Context, a *app, args []string, asJSON bool) error 
 	if !showsIdentity(p) { // its server is not who an identity would be for
 		source = config.Profile{}
 	}
-	identity, _, problem := a.jobIdentity(ctx, source.WithProvider(), false)
+	identity, _, problem := a.jobIdentity(ctx, source, false)
 	if !identity.IsZero() { // also one that would not be sent
 		seen, opaque := decodeJWT(identity)
 		if problem = cmp.Or(problem, opaque); opaque == nil {

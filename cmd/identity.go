@@ -21,8 +21,7 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 	if want.WantIDToken {
 		return nil, withHint(usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "leave out --id-token")
 	}
-	full := p.WithProvider()
-	identity, hc, err := a.jobIdentity(ctx, full, true)
+	identity, hc, err := a.jobIdentity(ctx, p, true)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +29,7 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 	if err != nil {
 		return nil, err
 	}
-	s := &session.Session{Profile: full, Paths: paths, HTTP: hc, Clock: a.clock, Warn: a.warn}
+	s := &session.Session{Profile: p.WithProvider(), Paths: paths, HTTP: hc, Clock: a.clock, Warn: a.warn}
 	token, err := s.IdentityToken(ctx, session.Identity{
 		Grant: p.Grant, Token: identity, TokenType: p.SubjectTokenType, Audience: p.Audience,
 	}, want)
@@ -41,8 +40,8 @@ func (a *app) identityToken(ctx context.Context, p config.Profile, want session.
 var errNotRun = errors.New("the identity command was not run")
 
 // jobIdentity is the identity that a profile shows, and the client for its server. The
-// profile is with its provider, and may be none at all. An identity that the server is
-// not meant to see comes with an error, and must not be sent.
+// profile may be none at all. An identity that the server is not meant to see comes with
+// an error, and must not be sent.
 func (a *app) jobIdentity(ctx context.Context, p config.Profile, mayRun bool) (secret.Secret, *http.Client, error) {
 	source, err := ci.ParseSource(p.Identity)
 	if err != nil {
@@ -60,6 +59,7 @@ func (a *app) jobIdentity(ctx context.Context, p config.Profile, mayRun bool) (s
 	if source == ci.Command && !mayRun {
 		return secret.Secret{}, hc, errNotRun
 	}
+	p = p.WithProvider()
 	machine := ci.Machine{Getenv: a.getenv, HTTP: hc, Stderr: a.stderr.raw()}
 	identity, err := machine.IdentityToken(ctx, source, cmp.Or(p.IdentityAudience, p.Authority()), p.IdentityCommand)
 	if err == nil && p.Name != "" && p.ShowsJWT() {

@@ -182,7 +182,8 @@ const hintAllow = "if every author of what this job checks out may do that, set 
 
 // Vet refuses a profile before anything is read, run or sent for it: one whose server is
 // not the one that FOB_ISSUER pins, and in a CI job's workspace one that is not pinned,
-// or has settings that are not for the author of a commit to choose.
+// or has settings that are not for the author of a commit to choose. The profile is as
+// it is configured, without what its provider adds.
 func (c *Config) Vet(p Profile) error {
 	t := c.trust
 	if t.issuer == "" && !t.workspace {
@@ -207,13 +208,8 @@ func (c *Config) Vet(p Profile) error {
 
 // unpinnedEndpoint is a setting that sends what is meant for the pinned server elsewhere.
 func (p Profile) unpinnedEndpoint(issuer string) string {
-	preset := Profile{Provider: p.Provider}.WithProvider()
-	if preset.Authority() != issuer {
-		preset = Profile{}
-	}
-	known := settingsOf(preset)
-	for i, s := range settingsOf(p) {
-		if strings.HasSuffix(s.key, "_endpoint") && s.value != "" && s.value != quote(issuer) && s.value != known[i].value {
+	for _, s := range settingsOf(p) {
+		if strings.HasSuffix(s.key, "_endpoint") && s.value != "" && s.value != quote(issuer) {
 			return s.key
 		}
 	}
