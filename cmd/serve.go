@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,15 +23,16 @@ import (
 )
 
 type serveOptions struct {
-	listen          string
-	tlsCert, tlsKey string
-	trusted         []string
-	proxy           string
-	printConfig     string
-	maxStale        time.Duration
-	cacheSize       int
-	guesses         int
-	verbose         bool
+	listen, internal string
+	plainHTTP        bool
+	tlsCert, tlsKey  string
+	trusted          []string
+	proxy            string
+	printConfig      string
+	maxStale         time.Duration
+	cacheSize        int
+	guesses          int
+	verbose          bool
 }
 
 // What serve takes of memory: garbage is looked for seldom, since that keeps requests
@@ -65,8 +67,11 @@ say no. A key that is revoked anywhere is refused within a second; if the
 registry cannot be asked, every key is.
 
 POST /introspect answers services that hold a key with the scope fob:introspect
-(RFC 7662). /healthz, /readyz and /metrics are for whoever watches it. In the
+(RFC 7662). /healthz, /readyz and /metrics are for monitoring. In the
 configuration, [[serve.rule]] says what each route needs.
+
+Plain HTTP is served on loopback addresses and Unix sockets only: elsewhere keys
+would cross the network unencrypted. --plain-http allows it.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitInterrupted),
 		Example: `  fob serve --listen 127.0.0.1:8089 --trusted-proxy 127.0.0.1/32
@@ -79,7 +84,9 @@ configuration, [[serve.rule]] says what each route needs.
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.listen, "listen", defaultListen, "`HOST:PORT`, unix:/PATH or systemd")
-	flags.StringVar(&opts.tlsCert, "tls-cert", "", "answer over TLS with the certificate in this `FILE`")
+	flags.StringVar(&opts.internal, "internal-listen", "", "serve /metrics and /introspect on this `ADDRESS` only")
+	flags.BoolVar(&opts.plainHTTP, "plain-http", false, "allow plain HTTP on addresses that are not loopback")
+	flags.StringVar(&opts.tlsCert, "tls-cert", "", "serve TLS with the certificate in this `FILE`")
 	flags.StringVar(&opts.tlsKey, "tls-key", "", "the certificate's private key, in this `FILE`")
 	flags.StringArrayVar(&opts.trusted, "trusted-proxy", nil, "believe proxies in this `NETWORK`; repeatable")
 	flags.StringVar(&opts.proxy, "proxy", "", "answer as this `PROXY` needs it")
@@ -88,6 +95,7 @@ configuration, [[serve.rule]] says what each route needs.
 	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "hold `N` keys in memory")
 	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "`N` bad keys an address; 0: no limit")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "log each refusal")
+	refuseEmpty(c, "listen", "internal-listen")
 	_ = c.RegisterFlagCompletionFunc("print-config", completeProxies)
 	_ = c.RegisterFlagCompletionFunc("proxy", completeProxies)
 	return c
@@ -113,11 +121,11 @@ func runServe(ctx context.Context, a *app, opts serveOptions) error {
 	defer g.Close()
 	g.Peppers = serve.NewPeppers(g.Peppers).Get
 	options.Keys, options.Rehash, options.Peppers = g.Registry, g.Rehash, g.Peppers
-	listener, err := a.listen(ctx, opts, options.Log)
+	listeners, err := a.listenAll(ctx, opts, options.Log)
 	if err != nil {
 		return err
 	}
-	return serveUntil(ctx, serve.New(options), listener, options.Log)
+	return serveUntil(ctx, serve.New(options), listeners, options.Log)
 }
 
 // serveOptions checks the flags and the configured rules.
@@ -129,10 +137,15 @@ func (a *app) serveOptions(opts serveOptions) (serve.Options, error) {
 	o := serve.Options{
 		Now: a.now, Log: slog.New(slog.NewJSONHandler(inertWriter{a.stderr.raw(), safetext.JSON}, &slog.HandlerOptions{Level: level})),
 		MaxStale: opts.maxStale, CacheSize: opts.cacheSize, Guesses: opts.guesses, OnlyAuthStatuses: opts.proxy == "nginx",
+		SplitInternal: opts.internal != "",
 	}
 	switch {
 	case (opts.tlsCert == "") != (opts.tlsKey == ""):
 		return o, withHint(usagef("TLS needs a certificate and its key"), "give both --tls-cert and --tls-key")
+	case opts.tlsCert != "" && opts.plainHTTP:
+		return o, usagef("--plain-http and --tls-cert exclude each other")
+	case opts.listen == serve.Systemd && opts.internal == serve.Systemd:
+		return o, withHint(usagef("systemd passes one socket, for one listener"), "give --internal-listen an address: 127.0.0.1:9090, or unix:/PATH")
 	case opts.maxStale <= 0 || opts.cacheSize < 1 || opts.guesses < 0:
 		return o, usagef("--max-stale and --cache-size are more than nothing, --failures-per-second not less")
 	case opts.proxy != "" && !slices.Contains(serve.Proxies(), opts.proxy):
@@ -177,15 +190,38 @@ func newRule(rule config.ServeRule) (serve.Rule, error) {
 	return r, nil
 }
 
-func (a *app) listen(ctx context.Context, opts serveOptions, log *slog.Logger) (net.Listener, error) {
+// listenAll opens the main listener and, where one is named, the internal one. The
+// certificate is for both.
+func (a *app) listenAll(ctx context.Context, opts serveOptions, log *slog.Logger) (listeners []net.Listener, err error) {
 	var certificate *serve.Certificate
 	if opts.tlsCert != "" {
-		var err error
 		if certificate, err = serve.LoadCertificate(opts.tlsCert, opts.tlsKey, log); err != nil {
 			return nil, withHint(&usageError{"the certificate cannot be used: " + err.Error()}, "--tls-cert and --tls-key name files in PEM that belong together")
 		}
 	}
-	listener, err := serve.Listen(ctx, opts.listen, a.getenv)
+	addresses := []string{opts.listen}
+	if opts.internal != "" {
+		addresses = append(addresses, opts.internal)
+	}
+	for _, address := range addresses {
+		listener, err := a.listen(ctx, address, certificate != nil || opts.plainHTTP)
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close() // removes a Unix socket
+			}
+			return nil, err
+		}
+		if certificate != nil {
+			listener = certificate.Listener(listener)
+		}
+		listeners = append(listeners, listener)
+	}
+	return listeners, nil
+}
+
+// listen opens one listener. What other machines can connect to must be allowed.
+func (a *app) listen(ctx context.Context, where string, anywhere bool) (net.Listener, error) {
+	listener, err := serve.Listen(ctx, where, a.getenv)
 	var address *net.AddrError
 	if errors.As(err, &address) {
 		return nil, withHint(&usageError{err.Error()}, "write an address and a port: --listen 127.0.0.1:8089, or unix:/PATH")
@@ -193,40 +229,50 @@ func (a *app) listen(ctx context.Context, opts serveOptions, log *slog.Logger) (
 	if err != nil {
 		return nil, withHint(err, "choose another address with --listen, or end the program that has this one")
 	}
-	if certificate != nil {
-		listener = certificate.Listener(listener)
+	if anywhere || !serve.Exposed(listener) {
+		return listener, nil
 	}
-	return listener, nil
+	bound := listener.Addr().(*net.TCPAddr)
+	return nil, errors.Join(listener.Close(), withHint(
+		usagef("refusing to serve plain HTTP on %s (%s): keys would cross the network unencrypted", where, bound),
+		"behind a proxy on this machine: --listen 127.0.0.1:%d. Else give --tls-cert and --tls-key, or --plain-http where the network is trusted", bound.Port))
 }
 
-// shutdownWait is how long answers that are under way may take at the end.
+// shutdownWait is how long requests in flight may take at the end.
 const shutdownWait = 10 * time.Second
 
-// serveUntil answers until it is told to stop, finishes what it has begun, and writes down
-// which keys were used.
-func serveUntil(ctx context.Context, s *serve.Server, listener net.Listener, log *slog.Logger) error {
+// serveUntil serves on all listeners, the internal one being the second, until it is told
+// to stop. It finishes the requests in flight and stores which keys were used.
+func serveUntil(ctx context.Context, s *serve.Server, listeners []net.Listener, log *slog.Logger) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
 		s.Run(running)
 	}()
-	server := serve.HTTPServer(s, log)
-	log.Info("listening", "address", listener.Addr().String())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	servers := []*http.Server{serve.HTTPServer(s, log), serve.HTTPServer(s.Internal(), log)}[:len(listeners)]
+	ended := make(chan error, len(servers))
+	for i, server := range servers {
+		log.Info([]string{"listening", "listening for metrics and introspection"}[i], "address", listeners[i].Addr().String())
+		go func() { ended <- server.Serve(listeners[i]) }()
+	}
 	var err error
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
 		log.Info("stopping")
-		graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait)
-		defer cancel()
-		err = server.Shutdown(graceful)
 	}
+	graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait)
+	defer cancel()
+	stopped := make([]error, len(servers))
+	var all sync.WaitGroup
+	for i, server := range servers {
+		all.Go(func() { stopped[i] = server.Shutdown(graceful) })
+	}
+	all.Wait()
 	stop()
 	<-finished
-	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+	if err = errors.Join(append(stopped, err)...); err != nil {
 		return fmt.Errorf("serving: %w", err)
 	}
 	return nil

@@ -44,6 +44,9 @@ func HTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 // ErrListen means that the server cannot listen where it should.
 var ErrListen = errors.New("cannot listen")
 
+// Systemd stands for the socket that systemd passes.
+const Systemd = "systemd"
+
 // Listen listens at HOST:PORT, unix:/PATH, or on the socket that systemd has opened
 // ("systemd", sd_listen_fds(3)).
 func Listen(ctx context.Context, where string, getenv func(string) string) (net.Listener, error) {
@@ -52,7 +55,7 @@ func Listen(ctx context.Context, where string, getenv func(string) string) (net.
 	switch path, isUnix := strings.CutPrefix(where, "unix:"); {
 	case isUnix:
 		l, err = listenUnix(ctx, path)
-	case where == "systemd":
+	case where == Systemd:
 		l, err = fromSystemd(getenv)
 	default:
 		l, err = new(net.ListenConfig).Listen(ctx, "tcp", where)
@@ -61,6 +64,14 @@ func Listen(ctx context.Context, where string, getenv func(string) string) (net.
 		return nil, fmt.Errorf("%w at %s: %w", ErrListen, where, err)
 	}
 	return &limited{Listener: l, slots: make(chan struct{}, MaxConnections)}, nil
+}
+
+// Exposed reports whether other machines can connect to a listener. It goes by the address
+// that was bound: a name may resolve to any address, an empty host is all of them, and what
+// systemd passes is named nowhere else.
+func Exposed(l net.Listener) bool {
+	address, isTCP := l.Addr().(*net.TCPAddr)
+	return isTCP && !address.IP.IsLoopback()
 }
 
 // listenUnix makes a socket that this user and group may ask. One that nobody listens

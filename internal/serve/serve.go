@@ -47,6 +47,8 @@ type Options struct {
 	OnlyAuthStatuses bool
 	// Guesses is how many keys that are not good an address may show in a second.
 	Guesses int
+	// SplitInternal leaves /metrics and /introspect to the handler of Internal.
+	SplitInternal bool
 }
 
 // Server answers the checks. Run keeps it up to date.
@@ -91,31 +93,36 @@ func (s *Server) Run(ctx context.Context) {
 	<-done
 }
 
-// ServeHTTP routes: /verify, /introspect, /healthz, /readyz, /metrics.
+// ServeHTTP serves all paths, but for /introspect and /metrics where these are split off.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+	s.route(w, r, true, !s.SplitInternal)
+}
+
+// Internal serves /introspect and /metrics, for a listener of their own.
+func (s *Server) Internal() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.route(w, r, false, true) })
+}
+
+func (s *Server) route(w http.ResponseWriter, r *http.Request, public, internal bool) {
+	path := r.URL.Path
+	introspects := internal && path == "/introspect"
+	if !introspects && (r.ContentLength != 0 || len(r.TransferEncoding) > 0) {
 		// What a proxy and we might read as two requests must not share a connection.
-		if r.URL.Path != "/introspect" {
-			w.Header().Set("Connection", "close")
-		}
+		w.Header().Set("Connection", "close")
 	}
-	switch r.URL.Path {
-	case verifyPath:
+	switch {
+	case public && (path == verifyPath || strings.HasPrefix(path, envoyPrefix)):
 		s.verify(w, r)
-	case "/introspect":
+	case introspects:
 		s.introspect(w, r)
-	case "/healthz":
-		text(w, http.StatusOK, "ok\n")
-	case "/readyz":
-		s.readyz(w)
-	case "/metrics":
+	case internal && path == "/metrics":
 		s.writeMetrics(w)
+	case path == "/healthz":
+		text(w, http.StatusOK, "ok\n")
+	case path == "/readyz":
+		s.readyz(w)
 	default:
-		if strings.HasPrefix(r.URL.Path, envoyPrefix) {
-			s.verify(w, r)
-			return
-		}
-		text(w, http.StatusNotFound, "there is nothing here: ask /verify or /introspect\n")
+		text(w, http.StatusNotFound, "not found: 'fob serve --help' lists the paths\n")
 	}
 }
 

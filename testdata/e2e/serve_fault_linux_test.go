@@ -252,6 +252,39 @@ func TestServeOnSockets(t *testing.T) {
 	})
 }
 
+// A socket that systemd passes is judged by its address, too: no flag names it.
+func TestI78_SystemdSocketThatOthersReach(t *testing.T) {
+	t.Parallel()
+	k := newKeyMachine(t, keyRegistries[0])
+	key, _ := k.newKey("shop")
+	listener, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	serve := func(flags string) *exec.Cmd {
+		file, err := listener.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve --listen systemd `+flags, k.program[0])
+		c.Env, c.ExtraFiles = k.env, []*os.File{file}
+		return c
+	}
+	if out, err := serve("").CombinedOutput(); err == nil || !strings.Contains(string(out), "refusing to serve plain HTTP on systemd") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	c := serve("--plain-http")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	until(t, 200, func() (int, error) {
+		return get("http://fob/verify", key, func() (net.Conn, error) { return net.Dial("tcp", "127.0.0.1:"+port) })
+	})
+}
+
 func TestServeTLSCertificateIsRenewed(t *testing.T) {
 	t.Parallel()
 	first, second := newPKI(t), newPKI(t)
