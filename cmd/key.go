@@ -82,6 +82,10 @@ func (a *app) registrar(ctx context.Context, create bool) (*registrar.Registrar,
 	if err != nil {
 		return nil, err
 	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
 	r, err := registry.Open(ctx, dsn, create)
 	if errors.Is(err, registry.ErrScheme) {
 		return nil, withHint(&usageError{err.Error()}, "see FOB_REGISTRY, or 'registry' under [keys] in the configuration")
@@ -89,7 +93,7 @@ func (a *app) registrar(ctx context.Context, create bool) (*registrar.Registrar,
 	if err != nil {
 		return nil, err
 	}
-	return &registrar.Registrar{Registry: r, Format: format, Actor: actor(), Now: a.now, Peppers: a.pepper}, nil
+	return &registrar.Registrar{Registry: r, Format: format, Actor: actor(), Now: a.now, Peppers: a.pepper, RequirePepper: cfg.Keys.RequirePepper}, nil
 }
 
 // keyFormat is what new keys look like: as configured, else the default.

@@ -107,7 +107,14 @@ func (emptyRegistry) Close() error { return nil }
 // noRegistry is a registrar that completes records, and can keep none.
 func (a *app) noRegistry() (*registrar.Registrar, error) {
 	format, err := a.keyFormat()
-	return &registrar.Registrar{Registry: emptyRegistry{}, Format: format, Now: a.now}, err
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	return &registrar.Registrar{Registry: emptyRegistry{}, Format: format, Now: a.now, RequirePepper: cfg.Keys.RequirePepper}, nil
 }
 
 func (a *app) importAll(ctx context.Context, g *registrar.Registrar, opts keyImportOptions, done *imported) error {

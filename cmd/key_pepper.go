@@ -16,6 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -33,7 +34,7 @@ machine that verifies or makes keys, and never in the registry.`,
 		Args: noSuchCommand,
 		RunE: showHelp,
 	}
-	c.AddCommand(newKeyPepperAddCmd(a), newKeyPepperUseCmd(a), newKeyPepperExportCmd(a), newKeyPepperListCmd(a), newKeyPepperRemoveCmd(a))
+	c.AddCommand(newKeyPepperAddCmd(a), newKeyPepperUseCmd(a), newKeyPepperExportCmd(a), newKeyPepperListCmd(a), newKeyPepperRequireCmd(a), newKeyPepperRemoveCmd(a))
 	return c
 }
 
@@ -46,7 +47,7 @@ const pepperSize = 32
 // pepper finds a pepper of this machine.
 func (a *app) pepper(ctx context.Context, id string) (apikey.Pepper, error) {
 	if config.ValidName(id) != nil { // a hint must not have it in it
-		return apikey.Pepper{}, fmt.Errorf("%w: it names a pepper %.40q", apikey.ErrDamaged, id)
+		return apikey.Pepper{}, fmt.Errorf("%w: %w: %.40q", apikey.ErrDamaged, apikey.ErrUnknownPepper, id)
 	}
 	peppers, _, err := a.peppers(ctx)
 	if err != nil {
@@ -54,7 +55,7 @@ func (a *app) pepper(ctx context.Context, id string) (apikey.Pepper, error) {
 	}
 	value, known := peppers[id]
 	if !known {
-		return apikey.Pepper{}, withHint(fmt.Errorf("this machine lacks the pepper %q of the registry's hashes", id),
+		return apikey.Pepper{}, withHint(fmt.Errorf("%w: %q", apikey.ErrUnknownPepper, id),
 			"a machine that has it prints it with 'fob key pepper export %s'; here: 'fob key pepper add %s --stdin'", id, id)
 	}
 	return apikey.Pepper{ID: id, Secret: value}, nil
@@ -299,6 +300,66 @@ func runKeyPepperList(ctx context.Context, a *app) error {
 		rows = append(rows, []string{name, yesText(name == used, "for new hashes")})
 	}
 	return a.printTable(rows)
+}
+
+func newKeyPepperRequireCmd(a *app) *cobra.Command {
+	var off bool
+	c := &cobra.Command{
+		Use:   "require",
+		Short: "Refuse keys without a pepper on this machine",
+		Long: `Set require_pepper under [keys] in config.toml: on this machine, keys whose hash
+has no pepper are refused as unknown ones are, and none are created or imported.
+Every machine that verifies keys needs the setting: who can write the registry
+could turn one off that is stored there.
+
+It fails while the registry has such keys that are not revoked. A key gets the
+pepper in use when it is next verified, or by 'fob key rotate'.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
+		Example: `  fob key pepper require
+  fob key pepper require --off`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runKeyPepperRequire(cmd.Context(), a, !off)
+		},
+	}
+	c.Flags().BoolVar(&off, "off", false, "accept keys without a pepper again")
+	return c
+}
+
+func runKeyPepperRequire(ctx context.Context, a *app, require bool) error {
+	if require {
+		if err := a.checkAllPeppered(ctx); err != nil {
+			return err
+		}
+	}
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	if err := config.SetRequirePepper(paths.Config, require); err != nil {
+		return err
+	}
+	a.note("Keys without a pepper are %s on this machine; restart 'fob serve' to apply it.", map[bool]string{true: "refused", false: "accepted"}[require])
+	return nil
+}
+
+// checkAllPeppered fails while there are keys that the setting would refuse.
+func (a *app) checkAllPeppered(ctx context.Context) error {
+	g, err := a.registrar(ctx, false)
+	if errors.Is(err, apikey.ErrNoRegistry) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	ids, err := g.WithoutPepper(ctx)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	return withHint(fmt.Errorf("%s without a pepper would be refused", plural(len(ids), "key", "keys")),
+		"'fob key rotate %s' replaces one of them; 'fob key export' shows which keys have a pepper", safetext.Line(ids[0]))
 }
 
 func newKeyPepperRemoveCmd(a *app) *cobra.Command {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/registrar"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/serve"
 )
@@ -120,12 +121,23 @@ func runServe(ctx context.Context, a *app, opts serveOptions) error {
 	}
 	defer g.Close()
 	g.Peppers = serve.NewPeppers(g.Peppers).Get
-	options.Keys, options.Rehash, options.Peppers = g.Registry, g.Rehash, g.Peppers
+	options.Keys, options.Rehash, options.Peppers, options.RequirePepper = g.Registry, g.Rehash, g.Peppers, g.RequirePepper
 	listeners, err := a.listenAll(ctx, opts, options.Log)
 	if err != nil {
 		return err
 	}
+	if g.RequirePepper {
+		go warnOfKeysWithoutPepper(ctx, g, options.Log)
+	}
 	return serveUntil(ctx, serve.New(options), listeners, options.Log)
+}
+
+// warnOfKeysWithoutPepper counts the keys that require_pepper refuses: it may have been set
+// by hand, or rows may have been added by others. Serving does not wait for it.
+func warnOfKeysWithoutPepper(ctx context.Context, g *registrar.Registrar, log *slog.Logger) {
+	if ids, err := g.WithoutPepper(ctx); err == nil && len(ids) > 0 {
+		log.Warn("keys without a pepper are refused", "count", len(ids))
+	}
 }
 
 // serveOptions checks the flags and the configured rules.

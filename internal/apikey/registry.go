@@ -19,6 +19,9 @@ var (
 	ErrFull        = errors.New("there is no space left for the registry")
 	ErrDamaged     = errors.New("the registry is damaged")
 	ErrUnusable    = errors.New("the registry cannot be used")
+
+	// ErrUnknownPepper means that a record names a pepper that the verifier does not have.
+	ErrUnknownPepper = errors.New("this machine lacks the pepper of a hash")
 )
 
 // Registry keeps the records of keys, and with each change an entry of the audit

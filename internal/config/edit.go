@@ -75,6 +75,14 @@ func SetPepperStorage(path, storage string) error {
 	})
 }
 
+// SetRequirePepper says whether keys without a pepper are refused on this machine.
+func SetRequirePepper(path string, require bool) error {
+	return edit(path, func(d *document, c *Config) {
+		d.set([]string{"keys"}, "require_pepper", yes(require))
+		c.Keys.RequirePepper = require
+	})
+}
+
 // change writes those settings of a table that are not as before.
 func (d *document) change(table []string, before, after []setting, known bool) {
 	for i, s := range after {

@@ -7,6 +7,9 @@ type Keys struct {
 	Environments []string `toml:"environments"` // what keys are for
 	// PepperStorage is where peppers were moved to: keyring or file.
 	PepperStorage string `toml:"pepper_storage"`
+	// RequirePepper refuses keys whose hash has no pepper. It is a setting of each machine
+	// that verifies: who can write rows of a shared registry must not be able to turn it off.
+	RequirePepper bool `toml:"require_pepper"`
 }
 
 // Serve is the table [serve]: what routes need where fob checks keys for a proxy.

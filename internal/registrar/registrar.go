@@ -22,7 +22,13 @@ type Registrar struct {
 	Now      func() time.Time
 	// Peppers finds a pepper by its id. It is asked only where a digest has one.
 	Peppers func(ctx context.Context, id string) (apikey.Pepper, error)
+	// RequirePepper adds no record without a pepper. It comes from this machine's
+	// configuration: a registry that others write must not be able to turn it off.
+	RequirePepper bool
 }
+
+// ErrNoPepper means that a hash would have no pepper where one is required.
+var ErrNoPepper = errors.New("a hash without a pepper is refused here (require_pepper in config.toml)")
 
 // Close lets the registry go.
 func (g *Registrar) Close() { _ = g.Registry.Close() }
@@ -46,6 +52,9 @@ func (g *Registrar) pepper(ctx context.Context, id string) (*apikey.Pepper, erro
 // presentPepper finds the pepper that new digests are made with.
 func (g *Registrar) presentPepper(ctx context.Context) (*apikey.Pepper, error) {
 	id, err := g.Registry.Pepper(ctx)
+	if err == nil && id == "" && g.RequirePepper {
+		err = ErrNoPepper
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -176,6 +185,9 @@ func (i *Importer) Complete(ctx context.Context, text string, r apikey.Record) (
 		}
 		r.ID = apikey.ImportedID(r.Digest)
 	}
+	if r.Pepper == "" && i.g.RequirePepper {
+		return r, ErrNoPepper
+	}
 	if r.Pepper == "" && !apikey.Leads(r.ID, r.Digest) {
 		return r, errors.New("the id is not that of a key with this hash")
 	}
@@ -270,6 +282,20 @@ func (g *Registrar) Revoke(ctx context.Context, ids []string, why string) (revok
 // follow when they are next verified.
 func (g *Registrar) SetPepper(ctx context.Context, id string) error {
 	return g.change(ctx, func(tx apikey.Tx) error { return tx.SetPepper(g.event(apikey.ActionPepper, id), id) })
+}
+
+// WithoutPepper returns the ids of keys that RequirePepper would refuse. A revoked key is
+// refused anyway; an expired one could be extended.
+func (g *Registrar) WithoutPepper(ctx context.Context) (ids []string, err error) {
+	for r, err := range g.Registry.Keys(ctx, apikey.Filter{}) {
+		if err != nil {
+			return nil, err
+		}
+		if r.Pepper == "" && r.State(g.now()) != apikey.Revoked {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids, nil
 }
 
 func notFound(id string, err error) error {

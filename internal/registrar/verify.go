@@ -15,7 +15,7 @@ func (g *Registrar) Verify(ctx context.Context, text string, need apikey.Need) (
 		return apikey.Record{}, err
 	}
 	r, err := g.Registry.Key(ctx, p.ID)
-	known := err == nil
+	known := err == nil && (r.Pepper != "" || !need.Pepper)
 	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
 		return apikey.Record{}, err
 	}
@@ -25,7 +25,7 @@ func (g *Registrar) Verify(ctx context.Context, text string, need apikey.Need) (
 		return apikey.Record{}, err
 	}
 	if !known {
-		r.Pepper = present
+		r = apikey.Record{Pepper: present}
 	}
 	pepper, err := g.pepper(ctx, r.Pepper)
 	if err != nil {

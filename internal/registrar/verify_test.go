@@ -79,6 +79,93 @@ func TestG57UnknownIsAskedForAsWrongIs(t *testing.T) {
 	}
 }
 
+// Where a pepper is required, a row without one is asked for, and refused, as an unknown
+// id is; who owns such a key can still prove it, to revoke it.
+func TestI79_RowWithoutPepperIsUnknown(t *testing.T) {
+	r, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "registry.db"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	a := &asked{Registry: r}
+	g := &registrar.Registrar{Registry: a, Format: apikey.DefaultFormat, Now: time.Now}
+	g.Peppers = func(_ context.Context, id string) (apikey.Pepper, error) {
+		a.questions = append(a.questions, "secret of "+id)
+		return apikey.Pepper{ID: id, Secret: make([]byte, 32)}, nil
+	}
+	draft := apikey.Record{Owner: "x", Environment: "live"}
+	bare, records, err := g.Create(t.Context(), draft, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.RequirePepper = true
+	if _, _, err := g.Create(t.Context(), draft, 1); !errors.Is(err, registrar.ErrNoPepper) {
+		t.Error("created without a pepper:", err)
+	}
+	if _, err := g.Rotate(t.Context(), records[0].ID, registrar.RotateOptions{}); !errors.Is(err, registrar.ErrNoPepper) {
+		t.Error("rotated without a pepper:", err)
+	}
+	imported := g.Importer()
+	if _, err := imported.Complete(t.Context(), "sk_live_of_another_system_1", draft); !errors.Is(err, registrar.ErrNoPepper) {
+		t.Error("imported a key without a pepper:", err)
+	}
+	hashed := draft
+	hashed.Digest = apikey.DigestOf("sk_live_of_another_system_1")
+	if _, err := imported.Complete(t.Context(), "", hashed); !errors.Is(err, registrar.ErrNoPepper) {
+		t.Error("imported a hash without a pepper:", err)
+	}
+	if ids, err := g.WithoutPepper(t.Context()); err != nil || len(ids) != 2 {
+		t.Error("without a pepper:", ids, err)
+	}
+	if _, err := g.Revoke(t.Context(), []string{records[1].ID}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := g.WithoutPepper(t.Context()); err != nil || !slices.Equal(ids, []string{records[0].ID}) {
+		t.Error("without a pepper, once one is revoked:", ids, err)
+	}
+
+	stranger, err := apikey.Mint("fob", "live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	need := apikey.Need{Pepper: true}
+	for _, present := range []string{"", "p"} { // who writes the registry may have cleared it
+		if present != "" {
+			if err := g.SetPepper(t.Context(), present); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var first []string
+		for _, text := range []string{stranger.Key.Reveal(), bare[0].Key.Reveal(), bare[1].Key.Reveal(), withAnotherSecret(bare[0].Key.Reveal())} {
+			a.questions = nil
+			record, err := g.Verify(t.Context(), text, need)
+			var refused *apikey.RefusedError
+			if !errors.As(err, &refused) || *refused != (apikey.RefusedError{Reason: apikey.Unknown}) || record.ID != "" {
+				t.Error(record, err)
+			}
+			if first == nil {
+				first = a.questions
+			}
+			if !slices.Equal(a.questions, first) {
+				t.Errorf("pepper %q: asked %q, and for an unknown key %q", present, a.questions, first)
+			}
+		}
+	}
+	if record, err := g.Verify(t.Context(), bare[0].Key.Reveal(), apikey.Need{}); err != nil || record.ID != records[0].ID {
+		t.Error("its owner cannot prove it:", err)
+	}
+	good, _, err := g.Create(t.Context(), draft, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Verify(t.Context(), good[0].Key.Reveal(), need); err != nil {
+		t.Error("with a pepper:", err)
+	}
+	if done, err := g.Rotate(t.Context(), records[0].ID, registrar.RotateOptions{Force: true}); err != nil || done.New.Pepper != "p" {
+		t.Error("the replacement has no pepper:", done.New.Pepper, err)
+	}
+}
+
 // withAnotherSecret is a well-formed key with the id of one that there is.
 func withAnotherSecret(text string) string {
 	const alphabet, digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 6

@@ -20,6 +20,7 @@ type cache struct {
 	keys     Keys
 	peppers  func(context.Context, string) (apikey.Pepper, error)
 	now      func() time.Time
+	required bool // a pepper, in every key's hash
 	maxStale time.Duration
 	size     int
 	metrics  *metrics
@@ -81,7 +82,7 @@ func (e *entry) used() apikey.Use {
 
 func newCache(o Options, m *metrics, u *uses) *cache {
 	// No key is in memory yet: of the log only the end matters, however long it is.
-	c := &cache{keys: o.Keys, peppers: o.Peppers, now: o.Now, maxStale: o.MaxStale, size: o.CacheSize, metrics: m, seen: math.MaxInt64,
+	c := &cache{keys: o.Keys, peppers: o.Peppers, required: o.RequirePepper, now: o.Now, maxStale: o.MaxStale, size: o.CacheSize, metrics: m, seen: math.MaxInt64,
 		slots: make(chan struct{}, maxLookups), uses: u, started: time.Now(), entries: make(map[keyID]*entry), limits: make(map[keyID]*bucket), texts: make(map[string][]string)}
 	c.heard.Store(-1)
 	c.nobody.Store(&entry{})
@@ -138,7 +139,7 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 	c.mu.RUnlock()
 	c.metrics.lookups.Add(1)
 	r, err := c.keys.Key(ctx, id)
-	if errors.Is(err, apikey.ErrNotFound) {
+	if errors.Is(err, apikey.ErrNotFound) || err == nil && r.Pepper == "" && c.required {
 		return c.nobody.Load(), nil
 	}
 	if err != nil {

@@ -27,6 +27,9 @@ type Keys interface {
 type Options struct {
 	Keys    Keys
 	Peppers func(ctx context.Context, id string) (apikey.Pepper, error)
+	// RequirePepper treats a key as unknown whose hash has no pepper, or one that Peppers
+	// does not know.
+	RequirePepper bool
 	// Rehash makes a verified key's digest again with the present pepper; may be nil.
 	Rehash func(ctx context.Context, text string, r apikey.Record) error
 	Now    func() time.Time

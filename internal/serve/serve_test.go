@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -588,6 +589,84 @@ func TestPeppersAreKnownAndDigestsFollow(t *testing.T) {
 		r, err := f.keys.Key(t.Context(), id)
 		return err == nil && r.Pepper == "p"
 	})
+}
+
+// Where a pepper is required, a key whose row has none, or one that this machine lacks,
+// is answered as an unknown key is, and takes the same steps.
+func TestI79_RowWithoutPepperAnswersAsUnknown(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		find := o.Peppers
+		o.RequirePepper = true
+		o.Peppers = func(ctx context.Context, id string) (apikey.Pepper, error) {
+			if id == "elsewhere" {
+				return apikey.Pepper{}, apikey.ErrUnknownPepper
+			}
+			return find(ctx, id)
+		}
+	})
+	bare, _ := f.key(t, draft) // as a writer of the registry would add it
+	asker, _ := f.key(t, apikey.Record{Owner: "gateway", Environment: "live", Scopes: []string{IntrospectScope}})
+	if err := f.SetPepper(t.Context(), "elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	foreign, _ := f.key(t, draft)
+	if err := f.SetPepper(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	good, _ := f.key(t, draft)
+	goodAsker, _ := f.key(t, apikey.Record{Owner: "gateway", Environment: "live", Scopes: []string{IntrospectScope}})
+	f.until(t, func() bool { p := f.server.cache.nobody.Load().pepper; return p != nil && p.ID == "p" })
+	if r := f.bearer("/verify", good); r.StatusCode != 200 {
+		t.Fatal("with a pepper:", r.StatusCode)
+	}
+	stranger, err := apikey.Mint("fob", "live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := f.bearer("/verify", stranger.Key.Reveal())
+	wantBody := body(t, want)
+	for range 2 { // also when asked again
+		for what, text := range map[string]string{"none": bare, "one that is elsewhere": foreign} {
+			lookups := f.server.metrics.lookups.Load()
+			r := f.bearer("/verify", text)
+			if got := body(t, r); r.StatusCode != 401 || got != wantBody || !reflect.DeepEqual(r.Header, want.Header) {
+				t.Errorf("%s: %d %s %v, not %s %v", what, r.StatusCode, got, r.Header, wantBody, want.Header)
+			}
+			if n := f.server.metrics.lookups.Load() - lookups; n != 1 {
+				t.Errorf("%s: %d lookups", what, n)
+			}
+		}
+	}
+	introspect := func(asker, text string) (int, string) {
+		r := httptest.NewRequest("POST", "/introspect", strings.NewReader(url.Values{"token": {text}}.Encode()))
+		r.Header.Set("Authorization", "Bearer "+asker)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		f.server.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	if status, _ := introspect(asker, good); status != 401 {
+		t.Error("a caller whose key has no pepper:", status)
+	}
+	for _, text := range []string{bare, foreign, stranger.Key.Reveal()} {
+		if status, said := introspect(goodAsker, text); status != 200 || strings.TrimSpace(said) != `{"active":false}` {
+			t.Error(status, said)
+		}
+	}
+	// Who writes the registry can clear the pepper that new hashes get, and turns nothing off.
+	if err := f.SetPepper(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, func() bool { return f.server.cache.nobody.Load().pepper == nil })
+	if r := f.bearer("/verify", bare); r.StatusCode != 401 {
+		t.Error("once the registry's pepper is cleared:", r.StatusCode)
+	}
+	if r := f.bearer("/verify", good); r.StatusCode != 200 {
+		t.Error("with a pepper, once the registry's is cleared:", r.StatusCode)
+	}
+	if !strings.Contains(f.log.String(), "this machine lacks the pepper") {
+		t.Error("the log does not say which pepper is missing")
+	}
 }
 
 func TestCacheIsBounded(t *testing.T) {

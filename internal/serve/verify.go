@@ -117,7 +117,10 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 		}
 		if e, err = s.cache.load(r.Context(), p.ID); err != nil {
 			s.Log.Error("a key could not be looked up", "key_id", p.ID, "error", err.Error())
-			return verdict{outcome: notWell, wait: time.Second}
+			if !s.RequirePepper || !errors.Is(err, apikey.ErrUnknownPepper) {
+				return verdict{outcome: notWell, wait: time.Second}
+			}
+			e = s.cache.nobody.Load()
 		}
 		err = p.Check(&e.record, e.pepper, need, now)
 	}
