@@ -16,6 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/envfile"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -87,7 +88,7 @@ func runCIExport(ctx context.Context, a *app, opts ciExportOptions) error {
 	if err != nil {
 		return err
 	}
-	refs, err := readRefs(opts.variables, opts.envFile)
+	refs, err := a.readRefs(ctx, opts.variables, opts.envFile)
 	if err != nil {
 		return err
 	}
@@ -144,13 +145,13 @@ func (a *app) exportFormat(opts ciExportOptions) (string, error) {
 	return format, nil
 }
 
-func checkExported(refs []variableRef) error {
+func checkExported(refs []envfile.Variable) error {
 	if len(refs) == 0 {
 		return withHint(usagef("there is nothing to hand on"), "fob ci export --env NAME=token/PROFILE")
 	}
 	for _, ref := range refs {
-		if err := ci.CheckName(ref.name); err != nil {
-			return withHint(usagef("%s: %s", ref.name, err), "choose another name, or give it to one program: 'fob exec --env %s=… -- PROGRAM'", ref.name)
+		if err := ci.CheckName(ref.Name); err != nil {
+			return withHint(usagef("%s: %s", ref.Name, err), "choose another name, or give it to one program: 'fob exec --env %s=… -- PROGRAM'", ref.Name)
 		}
 	}
 	return nil

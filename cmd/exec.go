@@ -41,7 +41,7 @@ tokens (token/PROFILE) and secrets (secret/NAME) stand in that program's environ
 alone: in no argument, no file and no other process's. It has this terminal and all
 signals, and its status is fob's.
 
-A file of variables may refer to them, and is resolved in memory:
+A file of variables may refer to them, once you allow it, and is resolved in memory:
 
   API_TOKEN=fob://token/work
   DATABASE_URL=postgres://shop:fob://secret/db/prod@localhost/shop
@@ -104,7 +104,7 @@ func runExec(ctx context.Context, a *app, opts execOptions) error {
 	if err != nil {
 		return err
 	}
-	refs, err := readRefs(opts.variables, opts.file)
+	refs, err := a.readRefs(ctx, opts.variables, opts.file)
 	if err != nil {
 		return err
 	}

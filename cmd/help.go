@@ -76,7 +76,7 @@ func helpText(c *cobra.Command, width int, on style) string {
 	add("", flow(cmp.Or(c.Long, c.Short), width))
 	switch {
 	case c.HasAvailableSubCommands():
-		add("", fmt.Sprintf("%s %s COMMAND [flags]", on.bold("Usage:"), c.CommandPath()))
+		add("", fmt.Sprintf("%s %s COMMAND [flags]\n       %s COMMAND --help", on.bold("Usage:"), c.CommandPath(), c.CommandPath()))
 	case c.Runnable():
 		add("", string(on.bold("Usage:"))+" "+c.UseLine())
 	}
@@ -90,9 +90,6 @@ func helpText(c *cobra.Command, width int, on style) string {
 		add("Flags:", flagList(c, width))
 	}
 	add("", c.Annotations[moreFlags])
-	if c.HasAvailableSubCommands() {
-		add("", fmt.Sprintf("'%s COMMAND --help' says more of each.", c.CommandPath()))
-	}
 	return strings.Join(parts, "\n\n")
 }
 

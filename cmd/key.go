@@ -74,7 +74,7 @@ func (a *app) registryName() (dsn string, own bool, err error) {
 
 // registrar opens the registry; with create it makes a missing one. Close it.
 func (a *app) registrar(ctx context.Context, create bool) (*registrar.Registrar, error) {
-	format, err := a.keyFormat()
+	g, err := a.registrarOf(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -82,14 +82,23 @@ func (a *app) registrar(ctx context.Context, create bool) (*registrar.Registrar,
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := a.config()
-	if err != nil {
-		return nil, err
-	}
-	r, err := registry.Open(ctx, dsn, create)
+	g.Registry, err = registry.Open(ctx, dsn, create)
 	if errors.Is(err, registry.ErrScheme) {
 		return nil, withHint(&usageError{err.Error()}, "see FOB_REGISTRY, or 'registry' under [keys] in the configuration")
 	}
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// registrarOf applies this machine's settings to a registry.
+func (a *app) registrarOf(r apikey.Registry) (*registrar.Registrar, error) {
+	format, err := a.keyFormat()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := a.config()
 	if err != nil {
 		return nil, err
 	}

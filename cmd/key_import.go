@@ -106,15 +106,7 @@ func (emptyRegistry) Close() error { return nil }
 
 // noRegistry is a registrar that completes records, and can keep none.
 func (a *app) noRegistry() (*registrar.Registrar, error) {
-	format, err := a.keyFormat()
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := a.config()
-	if err != nil {
-		return nil, err
-	}
-	return &registrar.Registrar{Registry: emptyRegistry{}, Format: format, Now: a.now, RequirePepper: cfg.Keys.RequirePepper}, nil
+	return a.registrarOf(emptyRegistry{})
 }
 
 func (a *app) importAll(ctx context.Context, g *registrar.Registrar, opts keyImportOptions, done *imported) error {

@@ -329,8 +329,13 @@ pepper in use when it is next verified, or by 'fob key rotate'.
 
 func runKeyPepperRequire(ctx context.Context, a *app, require bool) error {
 	if require {
-		if err := a.checkAllPeppered(ctx); err != nil {
+		ids, err := a.keysWithoutPepper(ctx)
+		if err != nil {
 			return err
+		}
+		if len(ids) > 0 {
+			return withHint(fmt.Errorf("%s without a pepper would be refused", plural(len(ids), "key", "keys")),
+				"'fob key rotate %s' replaces one of them; 'fob key export' shows which keys have a pepper", safetext.Line(ids[0]))
 		}
 	}
 	paths, err := a.paths()
@@ -344,22 +349,16 @@ func runKeyPepperRequire(ctx context.Context, a *app, require bool) error {
 	return nil
 }
 
-// checkAllPeppered fails while there are keys that the setting would refuse.
-func (a *app) checkAllPeppered(ctx context.Context) error {
+func (a *app) keysWithoutPepper(ctx context.Context) ([]string, error) {
 	g, err := a.registrar(ctx, false)
 	if errors.Is(err, apikey.ErrNoRegistry) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer g.Close()
-	ids, err := g.WithoutPepper(ctx)
-	if err != nil || len(ids) == 0 {
-		return err
-	}
-	return withHint(fmt.Errorf("%s without a pepper would be refused", plural(len(ids), "key", "keys")),
-		"'fob key rotate %s' replaces one of them; 'fob key export' shows which keys have a pepper", safetext.Line(ids[0]))
+	return g.WithoutPepper(ctx)
 }
 
 func newKeyPepperRemoveCmd(a *app) *cobra.Command {

@@ -65,7 +65,7 @@ func groups() []group {
 			{"key", newKeyCmd}, {"serve", newServeCmd}, {"scan", newScanCmd}, {"rules", newRulesCmd}, {"incident", newIncidentCmd},
 		}},
 		{"secrets", "Secrets that others issued, and programs that need one:", []command{
-			{"secret", newSecretCmd}, {"exec", newExecCmd}, {"proxy", newProxyCmd}, {"agent", newAgentCmd}, {"helper", newHelperCmd}, {"ci", newCICmd},
+			{"secret", newSecretCmd}, {"exec", newExecCmd}, {"allow", newAllowCmd}, {"proxy", newProxyCmd}, {"agent", newAgentCmd}, {"helper", newHelperCmd}, {"ci", newCICmd},
 		}},
 		{"machine", "This machine:", []command{{"storage", newStorageCmd}, {"doctor", newDoctorCmd}, {"version", newVersionCmd}}},
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobcli/fob/internal/envfile"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/proxy"
@@ -153,7 +154,7 @@ func (a *app) proxyVariables(p *proxy.Proxy, origins []proxy.Origin, baseURLs []
 		}
 		host, path, _ := strings.Cut(rest, "/")
 		origin, err := proxy.ParseOrigin(scheme + "://" + host)
-		if !isVariableName(name) || err != nil {
+		if !envfile.IsName(name) || err != nil {
 			return nil, withHint(usagef("--base-url takes NAME=HOST/PATH"), "as in --base-url API_URL=api.example.com/v1")
 		}
 		if !slices.Contains(origins, origin) {

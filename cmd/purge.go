@@ -87,7 +87,7 @@ func (a *app) purge(ctx context.Context, kept, dryRun bool) error {
 	}
 	a.purgeGit(ctx, dryRun)
 	a.purgeAgent(ctx, paths)
-	if err := errors.Join(keyuse.Spool{Dir: paths.Cache}.Remove(), session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
+	if err := errors.Join(keyuse.Spool{Dir: paths.Cache}.Remove(), os.RemoveAll(approvalsDir(paths)), session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
 		return err
 	}
 	if a.getenv("FOB_CONFIG") != "" {

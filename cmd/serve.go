@@ -18,7 +18,6 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/registrar"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/serve"
 )
@@ -97,6 +96,7 @@ would cross the network unencrypted. --plain-http allows it.
 	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "`N` bad keys an address; 0: no limit")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "log each refusal")
 	refuseEmpty(c, "listen", "internal-listen")
+	exclusive(c, "plain-http", "tls-cert")
 	_ = c.RegisterFlagCompletionFunc("print-config", completeProxies)
 	_ = c.RegisterFlagCompletionFunc("proxy", completeProxies)
 	return c
@@ -126,18 +126,14 @@ func runServe(ctx context.Context, a *app, opts serveOptions) error {
 	if err != nil {
 		return err
 	}
-	if g.RequirePepper {
-		go warnOfKeysWithoutPepper(ctx, g, options.Log)
+	if g.RequirePepper { // set by hand, perhaps, or rows were added since
+		go func() {
+			if ids, err := g.WithoutPepper(ctx); err == nil && len(ids) > 0 {
+				options.Log.Warn("keys without a pepper are refused", "count", len(ids))
+			}
+		}()
 	}
 	return serveUntil(ctx, serve.New(options), listeners, options.Log)
-}
-
-// warnOfKeysWithoutPepper counts the keys that require_pepper refuses: it may have been set
-// by hand, or rows may have been added by others. Serving does not wait for it.
-func warnOfKeysWithoutPepper(ctx context.Context, g *registrar.Registrar, log *slog.Logger) {
-	if ids, err := g.WithoutPepper(ctx); err == nil && len(ids) > 0 {
-		log.Warn("keys without a pepper are refused", "count", len(ids))
-	}
 }
 
 // serveOptions checks the flags and the configured rules.
@@ -154,8 +150,6 @@ func (a *app) serveOptions(opts serveOptions) (serve.Options, error) {
 	switch {
 	case (opts.tlsCert == "") != (opts.tlsKey == ""):
 		return o, withHint(usagef("TLS needs a certificate and its key"), "give both --tls-cert and --tls-key")
-	case opts.tlsCert != "" && opts.plainHTTP:
-		return o, usagef("--plain-http and --tls-cert exclude each other")
 	case opts.listen == serve.Systemd && opts.internal == serve.Systemd:
 		return o, withHint(usagef("systemd passes one socket, for one listener"), "give --internal-listen an address: 127.0.0.1:9090, or unix:/PATH")
 	case opts.maxStale <= 0 || opts.cacheSize < 1 || opts.guesses < 0:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/envfile"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
@@ -57,7 +58,7 @@ const netrcLogin = "oauth2"
 // checkTokenForm refuses what would not be the one line that it looks like.
 func checkTokenForm(opts tokenOptions) error {
 	switch {
-	case opts.env != "" && !isVariableName(opts.env):
+	case opts.env != "" && !envfile.IsName(opts.env):
 		return withHint(usagef("%q is no name of a variable", safetext.Line(opts.env)), "letters, digits and _, no digit in front")
 	case !slices.Contains(shells, opts.shell):
 		return withHint(usagef("there is no shell %q", safetext.Line(opts.shell)), "there are %s", strings.Join(shells, ", "))

@@ -29,8 +29,10 @@ type Config struct {
 	Commands    map[string][]string `toml:"commands"`
 	Destination Destination         `toml:"destination"`
 	Serve       Serve               `toml:"serve"`
-	Profiles    map[string]Profile  `toml:"profile"`
-	Secrets     map[string]Secret   `toml:"secret"`
+	// EnvFiles are the references that env files below a folder may use unasked.
+	EnvFiles map[string][]string `toml:"env_files"`
+	Profiles map[string]Profile  `toml:"profile"`
+	Secrets  map[string]Secret   `toml:"secret"`
 
 	trust trust `toml:"-"`
 }

@@ -28,5 +28,15 @@ func (c *Config) checkMachine() error {
 			return fmt.Errorf("[destination]: dotenv_roots has %.80q, which is no absolute path", root)
 		}
 	}
+	for folder, references := range c.EnvFiles {
+		if !filepath.IsAbs(folder) {
+			return fmt.Errorf("[env_files]: %.80q is not an absolute path", folder)
+		}
+		for _, reference := range references {
+			if err := CheckReference(reference); err != nil {
+				return fmt.Errorf("[env_files]: %.80q: %w", reference, err)
+			}
+		}
+	}
 	return nil
 }

@@ -165,7 +165,7 @@ func (c *Config) means(other *Config) bool {
 	if !slices.Equal(c.PassphraseCommand, other.PassphraseCommand) {
 		return false
 	}
-	if c.Default != other.Default || c.Storage != other.Storage || c.KeyFile != other.KeyFile || c.CAFile != other.CAFile || !reflect.DeepEqual(c.Keys, other.Keys) || !reflect.DeepEqual(c.Serve, other.Serve) || !reflect.DeepEqual(c.Commands, other.Commands) || !reflect.DeepEqual(c.Destination, other.Destination) || len(c.Profiles) != len(other.Profiles) || len(c.Secrets) != len(other.Secrets) {
+	if c.Default != other.Default || c.Storage != other.Storage || c.KeyFile != other.KeyFile || c.CAFile != other.CAFile || !reflect.DeepEqual(c.Keys, other.Keys) || !reflect.DeepEqual(c.Serve, other.Serve) || !reflect.DeepEqual(c.EnvFiles, other.EnvFiles) || !reflect.DeepEqual(c.Commands, other.Commands) || !reflect.DeepEqual(c.Destination, other.Destination) || len(c.Profiles) != len(other.Profiles) || len(c.Secrets) != len(other.Secrets) {
 		return false
 	}
 	for name, p := range c.Profiles {

@@ -233,7 +233,7 @@ func (p Profile) beyondWorkspace() string {
 // beyondWorkspace is the same for what stands outside of profiles.
 func (c *Config) beyondWorkspace() string {
 	key := cmp.Or(settingBeside(*c, "default", "storage", "keys", "serve", "profile", "secret"),
-		settingBeside(c.Keys, "brand", "environments", "pepper_storage"), settingBeside(c.Serve, "rule"))
+		settingBeside(c.Keys, "brand", "environments", "pepper_storage", "require_pepper"), settingBeside(c.Serve, "rule"))
 	for _, name := range c.SecretNames() {
 		key = cmp.Or(key, settingBeside(c.Secrets[name], "storage", "expires"))
 	}

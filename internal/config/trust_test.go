@@ -23,7 +23,7 @@ func TestI71_EverySettingIsJudged(t *testing.T) {
 			c.Keys = Keys{} // which has a case of its own
 			return c.beyondWorkspace()
 		},
-			[]string{"ca_file", "commands", "destination", "key_file", "passphrase_command"}},
+			[]string{"ca_file", "commands", "destination", "env_files", "key_file", "passphrase_command"}},
 		"[profile.NAME]": {Profile{}, func(table any) string { return table.(Profile).beyondWorkspace() },
 			[]string{"ca_file", "certificate_file", "certificate_key_file", "docker_registries", "git_hosts", "identity", "identity_command", "private_key_file", "subject_token_type"}},
 		"[keys]": {Keys{}, func(table any) string { return (&Config{Keys: table.(Keys)}).beyondWorkspace() },

@@ -1,0 +1,114 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/envfile"
+)
+
+func newAllowCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "allow FILE",
+		Short: "Allow an env file to use secrets and tokens",
+		Long: `Allow a file for --env-file to use the credentials that it refers to now: which
+variable gets which. A change of that, or a copy elsewhere, must be allowed again;
+any other edit need not be. On a terminal, 'fob exec' and 'fob ci export' ask.
+
+Where files are deployed, config.toml can allow references by folder instead:
+
+  [env_files]
+  "/srv/shop" = ["secret/db/prod", "token/work"]
+
+In the workspace of a CI job neither counts: there the workflow allows such files
+by FOB_ALLOW_CONFIG_COMMANDS=1.
+
+` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitInterrupted),
+		Example: `  fob allow .env.fob`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return withHint(usagef("'%s' takes the path of one file", cmd.CommandPath()), "as in 'fob allow .env.fob'")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			f, err := readEnvFile(args[0])
+			if err != nil {
+				return err
+			}
+			approvals, err := a.approvals(f)
+			if err == nil {
+				err = approvals.Add(f)
+			}
+			if err == nil {
+				a.note("Allowed: %s", usesText(f))
+			}
+			return err
+		},
+	}
+}
+
+// approvalsDir is where fob remembers which env files the user has allowed.
+func approvalsDir(paths config.Paths) string { return filepath.Join(paths.Data, "env-files") }
+
+func (a *app) approvals(f *envfile.File) (envfile.Approvals, error) {
+	if f.Path == "" {
+		return envfile.Approvals{}, withHint(usagef("references are accepted from files only, not from a pipe"), "write them to a file, or give each by --env NAME=secret/NAME")
+	}
+	paths, err := a.paths()
+	return envfile.Approvals{Dir: approvalsDir(paths)}, err
+}
+
+// usesText shows a file and which variable gets which credential from it. Whoever wrote
+// the file may have chosen its path.
+func usesText(f *envfile.File) string {
+	lines := []string{inertPath(f.Path) + " uses"}
+	for _, use := range f.Uses() {
+		name, reference, _ := strings.Cut(use, "=")
+		lines = append(lines, fmt.Sprintf("  %s  (%s)", reference, name))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// checkAllowed asks, once, whether an env file may use what it refers to: whoever wrote it
+// chooses what the program gets, and the user's own clone may have come from anyone. The
+// path is as it was given: the links on its way count in a CI job.
+func (a *app) checkAllowed(ctx context.Context, path string, f *envfile.File) error {
+	if len(f.Uses()) == 0 {
+		return nil
+	}
+	inWorkspace, err := config.VetEnvFile(path, a.getenv)
+	var refused *config.TrustError
+	if errors.As(err, &refused) {
+		return withHint(&usageError{refused.Error()}, "%s", refused.Hint)
+	}
+	if inWorkspace || err != nil {
+		return err
+	}
+	approvals, err := a.approvals(f)
+	if err != nil {
+		return err
+	}
+	cfg, err := a.config()
+	if err != nil || f.AllowedBy(cfg.EnvFiles) {
+		return err
+	}
+	if allowed, err := approvals.Has(f); allowed || err != nil {
+		return err
+	}
+	if a.interactive() {
+		a.note("%s", usesText(f))
+	}
+	unasked := withHint(usagef("%s may not use %s without confirmation (not a terminal)", inertPath(f.Path), strings.Join(f.Uses(), ", ")),
+		"read the file; if it may: fob allow %s", argument(f.Path))
+	if err := a.confirm(ctx, "Give these credentials to the program, now and later?", unasked); err != nil {
+		return err
+	}
+	return approvals.Add(f)
+}

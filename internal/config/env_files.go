@@ -1,0 +1,41 @@
+package config
+
+import (
+	"errors"
+	"strings"
+)
+
+// How references to credentials start.
+const (
+	TokenPrefix  = "token/"
+	SecretPrefix = "secret/"
+)
+
+// CheckReference refuses what is no reference, without looking whether it exists.
+func CheckReference(text string) error {
+	if profile, isToken := strings.CutPrefix(text, TokenPrefix); isToken {
+		return ValidName(profile)
+	}
+	if name, isSecret := strings.CutPrefix(text, SecretPrefix); isSecret {
+		return ValidSecretName(name)
+	}
+	return errors.New("a reference is token/PROFILE or secret/NAME")
+}
+
+// VetEnvFile reports whether a file of variables is in the workspace of a CI job. Its author
+// is that of the commit, as a configuration's there is: it may refer to credentials only
+// where the workflow trusts what it checks out, and the user's approvals mean nothing.
+func VetEnvFile(path string, getenv func(string) string) (inWorkspace bool, err error) {
+	if !InWorkspace(path, getenv) {
+		return false, nil
+	}
+	t := trust{path: path, workspace: true, allowed: getenv("FOB_ALLOW_CONFIG_COMMANDS") == "1"}
+	if err := t.checkEvent(getenv); err != nil {
+		return true, err
+	}
+	if !t.allowed {
+		return true, t.refuse("if every author of what this job checks out may use them, set FOB_ALLOW_CONFIG_COMMANDS=1 in the workflow; otherwise give them by --env",
+			"a file in the workspace of a CI job may not refer to credentials")
+	}
+	return true, nil
+}

@@ -1,0 +1,209 @@
+// Package envfile reads files of variables that refer to credentials (fob://secret/NAME,
+// fob://token/PROFILE), and remembers which references the user has allowed.
+package envfile
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/config"
+)
+
+// Scheme is in front of a reference within a text.
+const Scheme = "fob://"
+
+// Variable is a variable for a program: a text, with references in it.
+type Variable struct{ Name, Value string }
+
+// File is an env file as it was read once: what is allowed is what is used.
+type File struct {
+	Path      string // absolute, with all links resolved; "" of a pipe
+	Variables []Variable
+}
+
+// SyntaxError is a line that is not understood.
+type SyntaxError struct{ What, Hint string }
+
+func (e *SyntaxError) Error() string { return e.What }
+
+// Read reads an env file.
+func Read(path string) (*File, error) {
+	f := &File{}
+	from := path
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		if f.Path, err = filepath.Abs(resolved); err != nil {
+			return nil, err
+		}
+		from = f.Path
+	}
+	text, err := atomicfile.ReadPublic(from)
+	if err != nil {
+		return nil, err
+	}
+	f.Variables, err = Parse(path, text)
+	return f, err
+}
+
+// Uses says which variable gets which credential, sorted, each as NAME=REFERENCE.
+func (f *File) Uses() []string {
+	var uses []string
+	for _, v := range f.Variables {
+		for _, reference := range references(v.Value) {
+			uses = append(uses, v.Name+"="+reference)
+		}
+	}
+	slices.Sort(uses)
+	return slices.Compact(uses)
+}
+
+func references(text string) (all []string) {
+	for text != "" {
+		_, reference, behind := CutReference(text)
+		if reference != "" {
+			all = append(all, reference)
+		}
+		text = behind
+	}
+	return all
+}
+
+// Parse reads lines NAME=VALUE; name stands in errors. Quotes around a whole value are
+// removed; # starts a comment at the start of a line.
+func Parse(name string, text []byte) ([]Variable, error) {
+	var variables []Variable
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for number := 1; lines.Scan(); number++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		variable, value, found := strings.Cut(strings.TrimPrefix(line, "export "), "=")
+		if !found || !IsName(variable) {
+			return nil, &SyntaxError{fmt.Sprintf("%s:%d is no NAME=VALUE", name, number), "comments start with #"}
+		}
+		if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
+			value = value[1 : n-1]
+		}
+		if strings.ContainsRune(value, 0) {
+			return nil, &SyntaxError{What: fmt.Sprintf("%s:%d: there is a NUL in the value", name, number)}
+		}
+		if wrong := wrongReference(value); wrong != "" {
+			return nil, &SyntaxError{fmt.Sprintf("%s:%d: %s is neither fob://token/PROFILE nor fob://secret/NAME", name, number, wrong),
+				"'fob status' and 'fob secret list' show the names that there are"}
+		}
+		variables = append(variables, Variable{variable, value})
+	}
+	return variables, lines.Err()
+}
+
+// IsName reports whether a text can be the name of a variable.
+func IsName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if c != '_' && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// wrongReference finds what begins as a reference and is none: a program would take it for
+// the password itself. No more of the text is shown, where a password may stand.
+func wrongReference(text string) string {
+	for text != "" {
+		before, reference, behind := CutReference(text)
+		if at := strings.Index(before, Scheme); at >= 0 {
+			wrong := before[at+len(Scheme):]
+			return Scheme + wrong[:len(wrong)-len(strings.TrimLeft(wrong, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/"))]
+		}
+		if reference != "" && config.CheckReference(reference) != nil {
+			return Scheme + reference
+		}
+		text = behind
+	}
+	return ""
+}
+
+// CutReference finds the first reference in a text, without its scheme; there may be
+// none. It ends where no name goes on.
+func CutReference(text string) (before, reference, behind string) {
+	at := -1
+	for _, kind := range []string{config.TokenPrefix, config.SecretPrefix} {
+		if i := strings.Index(text, Scheme+kind); i >= 0 && (at < 0 || i < at) {
+			at = i
+		}
+	}
+	if at < 0 {
+		return text, "", ""
+	}
+	rest := text[at+len(Scheme):]
+	slash := strings.HasPrefix(rest, config.SecretPrefix)
+	name := strings.IndexByte(rest, '/') + 1
+	end := strings.IndexFunc(rest[name:], func(r rune) bool {
+		return r != '-' && (r != '/' || !slash) && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	})
+	if end < 0 {
+		end = len(rest) - name
+	}
+	return text[:at], rest[:name+end], rest[name+end:]
+}
+
+// Approvals is a private folder with a file for each path and set of references that the
+// user has allowed. Another file, another variable or another reference is another set.
+type Approvals struct{ Dir string }
+
+// approval is what is allowed, and the name of the file that says so.
+func (a Approvals) approval(f *File) (path, text string) {
+	text = strconv.Quote(f.Path) + "\n" + strings.Join(f.Uses(), "\n") + "\n"
+	sum := sha256.Sum256([]byte(text))
+	return filepath.Join(a.Dir, hex.EncodeToString(sum[:])), text
+}
+
+// Has reports whether the user has allowed a file to use what it refers to.
+func (a Approvals) Has(f *File) (bool, error) {
+	path, text := a.approval(f)
+	stored, err := atomicfile.Read(path, int64(len(text)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return string(stored) == text, err
+}
+
+// Add allows it from now on.
+func (a Approvals) Add(f *File) error {
+	if err := atomicfile.MkdirPrivate(a.Dir); err != nil {
+		return err
+	}
+	path, text := a.approval(f)
+	return atomicfile.Write(path, []byte(text))
+}
+
+// AllowedBy reports whether an allow list (references by folder) covers all that a file
+// uses. A folder's references are for all files below it.
+func (f *File) AllowedBy(list map[string][]string) bool {
+	var allowed []string
+	for folder, references := range list {
+		if root, err := filepath.EvalSymlinks(folder); err == nil && isBelow(f.Path, root) {
+			allowed = append(allowed, references...)
+		}
+	}
+	return !slices.ContainsFunc(f.Uses(), func(use string) bool {
+		_, reference, _ := strings.Cut(use, "=")
+		return !slices.Contains(allowed, reference)
+	})
+}
+
+func isBelow(path, root string) bool {
+	inside, err := filepath.Rel(root, path)
+	return err == nil && filepath.IsLocal(inside)
+}
