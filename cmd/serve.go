@@ -241,7 +241,7 @@ func (a *app) listen(ctx context.Context, where string, anywhere bool) (net.List
 	bound := listener.Addr().(*net.TCPAddr)
 	return nil, errors.Join(listener.Close(), withHint(
 		usagef("refusing to serve plain HTTP on %s (%s): keys would cross the network unencrypted", where, bound),
-		"behind a proxy on this machine: --listen 127.0.0.1:%d. Else give --tls-cert and --tls-key, or --plain-http where the network is trusted", bound.Port))
+		"listen on 127.0.0.1:%d behind a proxy of this machine; else give --tls-cert and --tls-key, or --plain-http where the network is trusted", bound.Port))
 }
 
 // shutdownWait is how long requests in flight may take at the end.
