@@ -3,11 +3,17 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/fobcli/fob/cmd"
+	"github.com/fobcli/fob/internal/process"
 )
 
 func main() {
+	if err := process.Protect(); err != nil { // first: see Protect
+		fmt.Fprintln(os.Stderr, "error: make fob's memory private:", err)
+		os.Exit(1)
+	}
 	os.Exit(cmd.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

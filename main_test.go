@@ -65,6 +65,7 @@ func TestMain(m *testing.M) {
 		"approve":               approve,
 		"me":                    me,
 		"thief":                 thief,
+		"peek":                  peek,
 	})
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fobcli/fob/internal/process"
 )
 
 // The times of a question about what another machine wants.
@@ -51,7 +53,7 @@ func (a *app) newConfirmer(gone func()) (*confirmer, error) {
 		return nil, withHint(usagef("the program that SSH_ASKPASS names cannot be run"), "set it to the path of one, such as ssh-askpass")
 	}
 	c.put = func(ctx context.Context, question string) bool {
-		child := exec.CommandContext(ctx, path, question)
+		child := process.Command(ctx, path, question)
 		child.Env = append(os.Environ(), "SSH_ASKPASS_PROMPT=confirm")
 		child.Stderr = a.stderr.raw()
 		return child.Run() == nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -41,9 +40,6 @@ func newAgentKeeper(ctx context.Context, a *app, opts agentOptions) (*agentKeepe
 	home, err := a.agentHome()
 	if err != nil {
 		return nil, err
-	}
-	if err := agent.Harden(); err != nil {
-		return nil, fmt.Errorf("keeping the agent's memory from other programs: %w", err)
 	}
 	memory, err := agent.NewMemory(opts.forgetAfter, a.elapsed())
 	if err != nil {

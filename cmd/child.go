@@ -15,9 +15,10 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"runtime"
 	"time"
+
+	"github.com/fobcli/fob/internal/process"
 )
 
 // childFarewell is how long an interrupted child has to clean up.
@@ -54,7 +55,7 @@ func (a *app) runUnderCron(ctx context.Context, args ...string) (stdout, stderr 
 	if err != nil {
 		return nil, nil, err
 	}
-	child := exec.CommandContext(ctx, self, args...)
+	child := process.Command(ctx, self, args...)
 	child.Args[0] = os.Args[0]
 	environ := cronEnviron(a.environ)
 	for name, value := range environ {

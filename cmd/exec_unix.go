@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+
+	"github.com/fobcli/fob/internal/process"
 )
 
 // canReplaceProcess: terminal, signals and status are the program's own, without fob
@@ -17,7 +19,7 @@ import (
 const canReplaceProcess = true
 
 func replaceProcess(path string, argv, environ []string) error {
-	err := syscall.Exec(path, argv, environ)
+	err := process.WithCallersLimits(func() error { return syscall.Exec(path, argv, environ) }) //nolint:forbidigo // it is
 	status := exitExecFailed
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOEXEC) {
 		status = exitNotExecutable

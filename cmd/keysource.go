@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -84,7 +84,7 @@ func (a *app) askPassphrase(ctx context.Context, command []string, confirm bool)
 // commandOutput runs a configured program and returns what it prints as a secret.
 // It may ask on the terminal, but not on stdin, which may hold a token for fob.
 func (a *app) commandOutput(ctx context.Context, argv []string) (secret.Secret, error) {
-	program := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	program := process.Command(ctx, argv[0], argv[1:]...)
 	var stdout bytes.Buffer
 	program.Stdout, program.Stderr = &stdout, a.stderr.raw()
 	if err := program.Run(); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -194,8 +195,8 @@ func (a *app) launch(url string) error {
 	if _, err := exec.LookPath(command); err != nil {
 		argv = strings.Fields(command)
 	}
-	// Without a context: the browser may outlive fob.
-	launcher := exec.Command(argv[0], append(argv[1:], url)...) //nolint:noctx // see above
+	// The browser may outlive fob.
+	launcher := process.Command(context.Background(), argv[0], append(argv[1:], url)...)
 	launcher.Stdout, launcher.Stderr = a.stderr.raw(), a.stderr.raw()
 	return launcher.Run()
 }
@@ -203,7 +204,7 @@ func (a *app) launch(url string) error {
 // openOnMac hands the URL over on stdin: every user of a Mac sees the arguments of
 // 'open'. Where osascript is forbidden, the URL that is shown remains.
 func (a *app) openOnMac(url string) error {
-	launcher := exec.Command("/usr/bin/osascript", "-") //nolint:noctx // it ends once the browser has the URL
+	launcher := process.Command(context.Background(), "/usr/bin/osascript", "-")
 	launcher.Stdin = strings.NewReader(openLocation(url))
 	launcher.Stdout, launcher.Stderr = a.stderr.raw(), a.stderr.raw()
 	return launcher.Run()

@@ -15,7 +15,6 @@ type page struct{ bytes []byte }
 
 func newPage() (*page, error) { return nil, errUnsupported }
 func (*page) free() error     { return nil }
-func Harden() error           { return errUnsupported }
 func CheckPath(string) error  { return errUnsupported }
 
 func RemoveLock(string) {}

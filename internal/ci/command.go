@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os/exec"
 	"time"
 
+	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -25,7 +25,7 @@ func (m Machine) run(ctx context.Context, argv []string) (secret.Secret, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	program := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	program := process.Command(ctx, argv[0], argv[1:]...)
 	stdout := boundedBuffer{left: maxToken + len("\r\n"), full: cancel}
 	program.Stdout, program.Stderr = &stdout, m.Stderr
 	program.WaitDelay = commandFarewell

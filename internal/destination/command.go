@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -53,7 +54,7 @@ const (
 // it prints. The error has the end of its complaints, without the value.
 func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdout []byte, err error) {
 	var out, complaints capped
-	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	c := process.Command(ctx, argv[0], argv[1:]...)
 	c.Env = slices.Clone(environ)
 	c.Stdout, c.Stderr = &out, &complaints
 	c.Cancel = func() error { return endProcess(c.Process) }

@@ -10,12 +10,13 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/fobcli/fob/internal/process"
 )
 
 // ErrGit means that git did not do what was asked of it.
@@ -27,14 +28,14 @@ var ErrNoRepository = errors.New("is in no git repository")
 // git is a command in a repository: that of a folder, or for "" that which the working
 // folder and the variables of a hook mean. Its configuration may be hostile: what would
 // run a program, also by fetching what a partial clone lacks, is turned off.
-func git(ctx context.Context, dir string, args ...string) *exec.Cmd {
+func git(ctx context.Context, dir string, args ...string) *process.Cmd {
 	fixed := []string{"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false", "--no-optional-locks", "--no-replace-objects", "--no-pager"}
 	environ := append(os.Environ(), "LC_ALL=C", "GIT_ALLOW_PROTOCOL=none", "GIT_NO_LAZY_FETCH=1", "GIT_TERMINAL_PROMPT=0")
 	if dir != "" {
 		fixed = append(fixed, "-C", dir)
 		environ = slices.DeleteFunc(environ, meansRepository)
 	}
-	c := exec.CommandContext(ctx, "git", append(fixed, args...)...)
+	c := process.Command(ctx, "git", append(fixed, args...)...)
 	c.Env = environ
 	return c
 }
