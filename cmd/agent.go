@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/process"
 )
 
 type agentOptions struct {
@@ -200,7 +200,7 @@ func (a *app) detachAgent(ctx context.Context, path string, opts agentOptions) e
 }
 
 // detached is fob itself with this environment, but for what it was taken out of.
-func (a *app) detached(ctx context.Context, args ...string) (*exec.Cmd, error) {
+func (a *app) detached(ctx context.Context, args ...string) (*process.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -209,8 +209,9 @@ func (a *app) detached(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	child := exec.CommandContext(context.WithoutCancel(ctx), self, args...)
+	child := process.Command(context.WithoutCancel(ctx), self, args...)
 	child.Args[0] = os.Args[0]
+	_, _ = a.config()        // the child inherits none of the identities that it names
 	child.Env = os.Environ() // without secrets: see takeEnviron
 	if path := a.getenv("FOB_PASSPHRASE_FILE"); path != "" {
 		child.Env = append(child.Env, "FOB_PASSPHRASE_FILE="+path)

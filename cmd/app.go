@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -56,19 +58,58 @@ func variableName(name string) string {
 
 func (a *app) now() time.Time { return a.clock.Now() }
 
-// takeEnviron reads the environment and removes fob's secrets from the
-// process's own, so that no child (browser, keyring helper) can inherit them.
+// takeEnviron reads the environment and removes fob's secrets, and what a CI job's
+// identity can be had with, from the process's own, so that no child can inherit them.
 func takeEnviron() map[string]string {
-	environ := make(map[string]string)
+	environ, withheld := make(map[string]string), false
 	for _, entry := range os.Environ() {
 		name, value, _ := strings.Cut(entry, "=")
 		name = variableName(name)
 		environ[name] = value
-		if holdsSecret(name) {
+		if staysWithFob(name) {
 			os.Unsetenv(name)
+			withheld = true
 		}
 	}
+	if withheld {
+		process.HideVariables(environ, staysWithFob)
+	}
 	return environ
+}
+
+func staysWithFob(name string) bool { return holdsSecret(name) || ci.MintsIdentity(name) }
+
+// withholdIdentities does for the variables that hold a profile's identity what
+// takeEnviron does for those that are known without a configuration.
+func (a *app) withholdIdentities(cfg *config.Config) {
+	for _, p := range cfg.Profiles {
+		name, ok := ci.Source(p.Identity).Variable()
+		if !ok {
+			continue
+		}
+		if _, set := os.LookupEnv(name); set {
+			os.Unsetenv(name)
+			process.HideVariables(a.environ, func(other string) bool { return other == name })
+		}
+	}
+}
+
+// childEnviron is what a program inherits that the user runs with fob: this environment,
+// and where the user says so what the identity of the CI job can be had with.
+func (a *app) childEnviron(keepIdentity bool) ([]string, error) {
+	cfg, err := a.config() // which withholds the identities that it names
+	if err != nil || !keepIdentity {
+		return os.Environ(), err
+	}
+	kept := maps.Clone(a.environ)
+	maps.DeleteFunc(kept, func(name, _ string) bool { return !ci.MintsIdentity(name) })
+	for _, p := range cfg.Profiles {
+		name, ok := ci.Source(p.Identity).Variable()
+		if value, set := a.environ[variableName(name)]; ok && set && !holdsSecret(name) {
+			kept[name] = value
+		}
+	}
+	return withVariables(os.Environ(), kept), nil
 }
 
 func holdsSecret(name string) bool {
@@ -96,7 +137,11 @@ func (a *app) config() (*config.Config, error) {
 	if a.getenv("FOB_CONFIG") != "" && !a.makesConfig && !exists(paths.Config) {
 		return nil, withHint(usagef("FOB_CONFIG names %s, which does not exist", paths.Config), "mend or unset FOB_CONFIG; 'fob login' makes the file")
 	}
-	return config.Load(paths.Config, a.getenv)
+	cfg, err := config.Load(paths.Config, a.getenv)
+	if err == nil {
+		a.withholdIdentities(cfg)
+	}
+	return cfg, err
 }
 
 // named is the profile that a call names. A .fob.toml that another user could have

@@ -15,12 +15,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/mask"
+	"github.com/fobcli/fob/internal/process"
 )
 
 type execOptions struct {
 	variables []string
 	file      string
 	mask      bool
+	identity  bool // the program may get the CI job's
 	argv      []string
 }
 
@@ -63,7 +65,12 @@ token and secret; it has no terminal then.
 	c.Flags().SetInterspersed(false)
 	addReferenceFlags(c, &opts.variables, &opts.file)
 	c.Flags().BoolVar(&opts.mask, "mask", false, "write *** for each token and secret in what the program prints")
+	addKeepIdentityFlag(c, &opts.identity)
 	return c
+}
+
+func addKeepIdentityFlag(c *cobra.Command, keep *bool) {
+	c.Flags().BoolVar(keep, "keep-identity", false, "let the program get the CI job's identity, too")
 }
 
 // execExitHelp is exitHelp of a command that ends as the program does which it runs.
@@ -112,7 +119,11 @@ func runExec(ctx context.Context, a *app, opts execOptions) error {
 	if err != nil {
 		return err
 	}
-	environ := withVariables(os.Environ(), added)
+	environ, err := a.childEnviron(opts.identity)
+	if err != nil {
+		return err
+	}
+	environ = withVariables(environ, added)
 	if !opts.mask && canReplaceProcess {
 		return replaceProcess(path, opts.argv, environ)
 	}
@@ -151,7 +162,7 @@ func (a *app) runChild(ctx context.Context, path string, opts execOptions, envir
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, passedOn()...)
 	defer signal.Stop(signals)
-	c := exec.CommandContext(context.WithoutCancel(ctx), path)
+	c := process.Command(context.WithoutCancel(ctx), path)
 	c.Args, c.Env, c.Stdin, c.Stdout, c.Stderr = opts.argv, environ, a.stdin, a.stdout.raw(), a.stderr.raw()
 	if opts.mask {
 		stdout, stderr := mask.NewWriter(c.Stdout, secrets), mask.NewWriter(c.Stderr, secrets)

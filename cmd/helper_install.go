@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/safetext"
 )
 
@@ -279,7 +280,8 @@ func (g *gitConfig) run(ctx context.Context, args ...string) error {
 }
 
 func (g *gitConfig) git(ctx context.Context, args []string) (string, error) {
-	child := exec.CommandContext(ctx, "git", args...)
+	_, _ = g.a.config() // git inherits none of the identities that it names
+	child := process.Command(ctx, "git", args...)
 	child.Env = os.Environ()
 	var stdout, stderr bytes.Buffer
 	child.Stdout, child.Stderr = &stdout, &stderr

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +26,7 @@ type proxyOptions struct {
 	baseURLs []string
 	header   string
 	quiet    bool
+	identity bool   // the program may get the CI job's
 	source   string // a reference
 	argv     []string
 }
@@ -68,6 +68,7 @@ that heeds neither HTTPS_PROXY nor ALL_PROXY goes out by itself, without the tok
 	flags.StringArrayVar(&opts.baseURLs, "base-url", nil, "set a variable to a base URL: `NAME=HOST/PATH`; repeatable")
 	flags.StringVar(&opts.header, "header", "", "put the credential into this header `NAME`, not into Authorization")
 	flags.BoolVarP(&opts.quiet, "quiet", "q", false, "tell nothing of requests that were let through")
+	addKeepIdentityFlag(c, &opts.identity)
 	refuseEmpty(c, "header")
 	return c
 }
@@ -115,8 +116,12 @@ func (a *app) runProxy(ctx context.Context, opts proxyOptions) error {
 	if err != nil {
 		return err
 	}
+	environ, err := a.childEnviron(opts.identity)
+	if err != nil {
+		return err
+	}
 	go func() { _ = p.Serve() }()
-	return a.runChild(ctx, path, execOptions{argv: opts.argv}, withVariables(os.Environ(), added), nil)
+	return a.runChild(ctx, path, execOptions{argv: opts.argv}, withVariables(environ, added), nil)
 }
 
 func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {

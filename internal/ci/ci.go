@@ -74,6 +74,15 @@ func ParseSource(text string) (Source, error) {
 	return "", fmt.Errorf("there is no source %q: choose github, gitlab, env:NAME, file:PATH or command", safetext.Line(text))
 }
 
+// Variable is the variable that holds the identity of a source, if it names one.
+func (s Source) Variable() (name string, ok bool) { return strings.CutPrefix(string(s), fromVariable) }
+
+// MintsIdentity reports whether a program can get the identity of a CI job with this
+// variable, whatever the configuration says.
+func MintsIdentity(name string) bool {
+	return name == GitLabVariable || name == requestURL || name == requestToken
+}
+
 func notInName(r rune) bool {
 	return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
