@@ -12,6 +12,7 @@ need() { # PROGRAM PACKAGE
 need dbus-daemon dbus
 need gnome-keyring-daemon gnome-keyring
 need secret-tool libsecret-tools
+need keepassxc keepassxc
 need chromium chromium
 need node nodejs
 need npm npm
