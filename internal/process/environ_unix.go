@@ -28,7 +28,9 @@ func HideVariables(known map[string]string, hidden func(name string) bool) {
 			return
 		}
 		if hidden(string(name)) {
-			clear(value)
+			for i := range value {
+				value[i] = '*' // no NUL, at which a later call would end
+			}
 		}
 		at = unsafe.Add(at, length+1)
 	}
