@@ -67,13 +67,13 @@ func (a *app) approvals(f *envfile.File) (envfile.Approvals, error) {
 
 // usesText shows a file and which variable gets which credential from it. Whoever wrote
 // the file may have chosen its path.
-func usesText(f *envfile.File) string {
+func usesText(f *envfile.File) painted {
 	lines := []string{inertPath(f.Path) + " uses"}
 	for _, use := range f.Uses() {
 		name, reference, _ := strings.Cut(use, "=")
 		lines = append(lines, fmt.Sprintf("  %s  (%s)", reference, name))
 	}
-	return strings.Join(lines, "\n")
+	return painted(strings.Join(lines, "\n"))
 }
 
 // checkAllowed asks, once, whether an env file may use what it refers to: whoever wrote it
