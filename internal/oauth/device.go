@@ -22,7 +22,7 @@ var ErrDeviceExpired = errors.New("the code has expired before the login was fin
 // Bounds on what a server may ask of a device that polls (RFC 8628 §3.2, §3.5).
 const (
 	defaultInterval   = 5 * time.Second
-	maxBackoff        = time.Minute // that a failing connection alone leads to
+	maxBackoff        = time.Minute // by which a failing connection lengthens the interval
 	slowDownBy        = 5 * time.Second
 	defaultCodeLife   = 5 * time.Minute
 	maxCodeLife       = 30 * time.Minute
@@ -151,7 +151,7 @@ func nextPoll(interval time.Duration, err error) (time.Duration, error) {
 	var refusal *Error
 	if !errors.As(err, &refusal) {
 		if errors.Is(err, ErrUnavailable) {
-			return max(interval, min(2*interval, maxBackoff)), nil
+			return interval + min(interval, maxBackoff), nil // RFC 8628 §3.5: exponential, then by a minute
 		}
 		return interval, err
 	}

@@ -167,7 +167,7 @@ func TestB29Polling(t *testing.T) {
 		"503":                   {[]string{"503", goodAnswer}, []time.Duration{5 * s, 15 * s}, nil},
 		"expired_token":         {[]string{pending, `{"error":"expired_token"}`}, []time.Duration{5 * s, 10 * s}, ErrDeviceExpired},
 		"HTML ends it":          {[]string{"<html>"}, []time.Duration{5 * s}, ErrMalformed},
-		"never answered at all": {[]string{""}, []time.Duration{5 * s, 15 * s, 35 * s, 75 * s, 135 * s, 195 * s, 255 * s}, ErrDeviceExpired},
+		"never answered at all": {[]string{""}, []time.Duration{5 * s, 15 * s, 35 * s, 75 * s, 155 * s, 295 * s}, ErrDeviceExpired},
 	} {
 		asked, err := poll(t, 5*s, 5*time.Minute, test.answers...)
 		if fmt.Sprint(asked) != fmt.Sprint(test.want) || !errors.Is(err, test.err) {
@@ -188,12 +188,12 @@ func TestI73_PollingIsNeverSoonerThanTheServerAllows(t *testing.T) {
 	}{
 		"5 minutes":                       {`,"interval":300,"expires_in":900`, []string{pending, goodAnswer}, []time.Duration{5 * m, 10 * m}, nil},
 		"61 seconds":                      {`,"interval":61,"expires_in":900`, []string{pending, goodAnswer}, []time.Duration{61 * s, 122 * s}, nil},
-		"a broken connection":             {`,"interval":300,"expires_in":1800`, []string{"", "", goodAnswer}, []time.Duration{5 * m, 10 * m, 15 * m}, nil},
-		"503":                             {`,"interval":300,"expires_in":1800`, []string{"503", goodAnswer}, []time.Duration{5 * m, 10 * m}, nil},
+		"a broken connection":             {`,"interval":300,"expires_in":1800`, []string{"", "", goodAnswer}, []time.Duration{5 * m, 11 * m, 18 * m}, nil},
+		"503":                             {`,"interval":300,"expires_in":1800`, []string{"503", goodAnswer}, []time.Duration{5 * m, 11 * m}, nil},
 		"slow_down":                       {`,"interval":300,"expires_in":1800`, []string{slowDown, slowDown, goodAnswer}, []time.Duration{5 * m, 10*m + 5*s, 15*m + 15*s}, nil},
 		"slow_down beyond two minutes":    {`,"interval":115,"expires_in":900`, []string{slowDown, slowDown, pending, goodAnswer}, []time.Duration{115 * s, 235 * s, 360 * s, 485 * s}, nil},
 		"Retry-After":                     {`,"interval":5,"expires_in":900`, []string{"503 after 120", goodAnswer}, []time.Duration{5 * s, 125 * s}, nil},
-		"Retry-After below the interval":  {`,"interval":60,"expires_in":900`, []string{"503 after 1", goodAnswer}, []time.Duration{m, 2 * m}, nil},
+		"Retry-After below the interval":  {`,"interval":60,"expires_in":900`, []string{"503 after 1", goodAnswer}, []time.Duration{m, 3 * m}, nil},
 		"Retry-After beyond the code":     {`,"interval":5,"expires_in":60`, []string{"503 after 99999999999999999999"}, []time.Duration{5 * s}, ErrDeviceExpired},
 		"as long as the code":             {`,"interval":300,"expires_in":300`, []string{goodAnswer}, nil, ErrDeviceExpired},
 		"longer than the code":            {`,"interval":301,"expires_in":300`, []string{goodAnswer}, nil, ErrDeviceExpired},

@@ -289,7 +289,9 @@ func (f *flow) otherIdentities(grant string) {
 		}
 	}
 	f.login("elsewhere", "--client-id", "fob-ci", "--grant", grant, "--identity", "env:ELSEWHERE")
-	f.refused(1, "invalid_grant", "token", "elsewhere")
+	f.refused(1, "is for another server", "token", "elsewhere") // it is not sent
+	f.login("misled", "--client-id", "fob-ci", "--grant", grant, "--identity", "env:ELSEWHERE", "--identity-audience", "https://other.example")
+	f.refused(1, "invalid_grant", "token", "misled")
 	f.m.env = append(f.m.env, "MY_IDENTITY="+f.jobIdentity(f.p.issuer)+"x")
 	f.refused(1, "invalid_grant", "token", "variable")
 }
