@@ -40,7 +40,7 @@ cross: # What cannot run here must at least build and vet for the other systems.
 	GOOS=windows go vet ./...
 
 unit: ## Unit tests, attacks and scripts, with the race detector
-	go test -race -count=1 -timeout 10m ./...
+	go test -race -count=1 -timeout 10m ./... ./testdata/release
 
 fuzz: ## Every fuzz target for 10 seconds
 	@sh testdata/fuzz.sh 10s

@@ -89,7 +89,7 @@ func helpText(c *cobra.Command, width int, on style) string {
 	if c.HasAvailableLocalFlags() {
 		add("Flags:", flagList(c, width))
 	}
-	add("", c.Annotations[moreFlags])
+	add("", c.Annotations[MoreFlags])
 	return strings.Join(parts, "\n\n")
 }
 
@@ -116,7 +116,7 @@ func flagList(c *cobra.Command, width int) string {
 // hideFlags leaves out of the list what every command has, and what has a page of its own.
 func hideFlags(c *cobra.Command) {
 	hidden := []string{"help", "version"}
-	if c.Annotations[moreFlags] != "" {
+	if c.Annotations[MoreFlags] != "" {
 		for _, group := range settingsGroups {
 			hidden = append(hidden, group.flags...)
 		}

@@ -71,6 +71,11 @@ func groups() []group {
 	}
 }
 
+// Root is all of fob's commands, for the tool that writes man pages and completions.
+func Root() *cobra.Command {
+	return newRootCmd(newApp(strings.NewReader(""), io.Discard, io.Discard, nil), nil)
+}
+
 // newRootCmd is fob for a call: with the command that it names, or with all of them where
 // its first word is none.
 func newRootCmd(a *app, args []string) *cobra.Command {

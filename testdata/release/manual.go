@@ -1,4 +1,4 @@
-package cmd
+package main
 
 import (
 	"bytes"
@@ -14,13 +14,14 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/fobcli/fob/cmd"
 )
 
-// WriteShare writes what packages bring beside the program: man pages and completions.
-// fob itself never calls it, and so the linker leaves it out. The same version and date
-// give the same bytes.
-func WriteShare(dir string, date time.Time) error {
-	root := newRootCmd(newApp(strings.NewReader(""), io.Discard, io.Discard, nil), nil)
+// writeShare writes what packages bring beside the program: man pages and completions.
+// The same version and date give the same bytes.
+func writeShare(dir string, date time.Time) error {
+	root := cmd.Root()
 	if err := writeManual(root, dir, date); err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func manReference(c *cobra.Command) string {
 func manPage(c *cobra.Command, date time.Time) string {
 	var b strings.Builder
 	section := manSection(c)
-	fmt.Fprintf(&b, ".TH \"%s\" %s %s \"fob %s\" \"fob manual\"\n", roff(strings.ToUpper(manName(c))), section, date.UTC().Format(time.DateOnly), roff(version()))
+	fmt.Fprintf(&b, ".TH \"%s\" %s %s \"fob %s\" \"fob manual\"\n", roff(strings.ToUpper(manName(c))), section, date.UTC().Format(time.DateOnly), roff(c.Root().Version))
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(manName(c)), roff(c.Short))
 	if section == "1" {
 		use := strings.TrimPrefix(c.UseLine(), c.CommandPath())
@@ -219,7 +220,7 @@ func manCommands(c *cobra.Command) string {
 	}
 	if c.HasParent() {
 		text += ".SH SEE ALSO\n" + manReference(c.Parent())
-		if c.Annotations[moreFlags] != "" {
+		if c.Annotations[cmd.MoreFlags] != "" {
 			text += ",\n" + `\fBfob\-settings\fP(7)`
 		}
 		text += "\n"
