@@ -17,13 +17,9 @@ import (
 // cache holds the records of keys that were asked for, and forgets each when the
 // registry's log says that it was changed.
 type cache struct {
-	keys     Keys
-	peppers  func(context.Context, string) (apikey.Pepper, error)
-	now      func() time.Time
-	required bool // a pepper, in every key's hash
-	maxStale time.Duration
-	size     int
-	metrics  *metrics
+	Options
+	metrics *metrics
+	uses    *uses
 
 	slots chan struct{} // of lookups
 
@@ -34,8 +30,6 @@ type cache struct {
 	nobody  atomic.Pointer[entry]  // stands for an unknown id, and has that pepper
 	unsure  atomic.Bool            // whether it is still that pepper
 	asking  atomic.Bool            // for it
-
-	uses *uses
 
 	mu      sync.RWMutex
 	epoch   int64 // how many rounds of changes were taken in
@@ -81,9 +75,11 @@ func (e *entry) used() apikey.Use {
 }
 
 func newCache(o Options, m *metrics, u *uses) *cache {
-	// No key is in memory yet: of the log only the end matters, however long it is.
-	c := &cache{keys: o.Keys, peppers: o.Peppers, required: o.RequirePepper, now: o.Now, maxStale: o.MaxStale, size: o.CacheSize, metrics: m, seen: math.MaxInt64,
-		slots: make(chan struct{}, maxLookups), uses: u, started: time.Now(), entries: make(map[keyID]*entry), limits: make(map[keyID]*bucket), texts: make(map[string][]string)}
+	c := &cache{
+		Options: o, metrics: m, uses: u, slots: make(chan struct{}, maxLookups), started: time.Now(),
+		seen:    math.MaxInt64, // no key is in memory yet: of the log only the end matters, however long it is
+		entries: make(map[keyID]*entry), limits: make(map[keyID]*bucket), texts: make(map[string][]string),
+	}
 	c.heard.Store(-1)
 	c.nobody.Store(&entry{})
 	return c
@@ -93,7 +89,7 @@ func newCache(o Options, m *metrics, u *uses) *cache {
 // clock: a clock that is set makes nothing older or younger.
 func (c *cache) fresh() bool {
 	heard := c.heard.Load()
-	return heard >= 0 && time.Since(c.started)-time.Duration(heard) <= c.maxStale
+	return heard >= 0 && time.Since(c.started)-time.Duration(heard) <= c.MaxStale
 }
 
 // held returns a key that is in memory, or nobody.
@@ -138,8 +134,8 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 	epoch := c.epoch
 	c.mu.RUnlock()
 	c.metrics.lookups.Add(1)
-	r, err := c.keys.Key(ctx, id)
-	if errors.Is(err, apikey.ErrNotFound) || err == nil && r.Pepper == "" && c.required {
+	r, err := c.Keys.Key(ctx, id)
+	if errors.Is(err, apikey.ErrNotFound) || err == nil && r.Pepper == "" && c.RequirePepper {
 		return c.nobody.Load(), nil
 	}
 	if err != nil {
@@ -158,7 +154,7 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 		return there, nil
 	}
 	for other := range c.entries {
-		if len(c.entries) < c.size {
+		if len(c.entries) < c.CacheSize {
 			break
 		}
 		c.drop(other)
@@ -184,7 +180,7 @@ func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 		e.limit = c.limitOf(idOf(r.ID), rate)
 	}
 	if r.Pepper != "" {
-		p, err := c.peppers(ctx, r.Pepper)
+		p, err := c.Peppers(ctx, r.Pepper)
 		if err != nil {
 			return nil, err
 		}
@@ -203,7 +199,7 @@ func (c *cache) limitOf(id keyID, rate apikey.Rate) *bucket {
 		return there
 	}
 	for other := range c.limits {
-		if len(c.limits) < c.size {
+		if len(c.limits) < c.CacheSize {
 			break
 		}
 		delete(c.limits, other)
@@ -259,9 +255,9 @@ const (
 )
 
 // patience is how long the registry may take to answer one question.
-func (c *cache) patience() time.Duration { return min(max(c.maxStale, time.Second), 5*time.Second) }
+func (c *cache) patience() time.Duration { return min(max(c.MaxStale, time.Second), 5*time.Second) }
 
-func (c *cache) poll() time.Duration { return min(max(c.maxStale/5, minPoll), maxPoll) }
+func (c *cache) poll() time.Duration { return min(max(c.MaxStale/5, minPoll), maxPoll) }
 
 // follow takes in the registry's changes until ctx ends.
 func (c *cache) follow(ctx context.Context, log *slog.Logger) {
@@ -314,7 +310,7 @@ func (c *cache) catchUp(ctx context.Context) error {
 func (c *cache) changed(ctx context.Context) (ids []string, last int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.patience())
 	defer cancel()
-	return c.keys.Changed(ctx, c.seen, maxChanges)
+	return c.Keys.Changed(ctx, c.seen, maxChanges)
 }
 
 // askForPepper learns which pepper is used after a change, aside: where it lies may be
@@ -328,7 +324,7 @@ func (c *cache) askForPepper(ctx context.Context) {
 		c.unsure.Store(false)
 		asked, cancel := context.WithTimeout(ctx, c.patience())
 		defer cancel()
-		id, err := c.keys.Pepper(asked)
+		id, err := c.Keys.Pepper(asked)
 		if err != nil {
 			c.unsure.Store(true)
 			return
@@ -350,7 +346,7 @@ func (c *cache) pepperNobody(ctx context.Context, id string) {
 	}
 	next := &entry{}
 	if id != "" {
-		p, err := c.peppers(ctx, id)
+		p, err := c.Peppers(ctx, id)
 		if err != nil {
 			return
 		}
