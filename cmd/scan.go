@@ -65,9 +65,7 @@ or in lefthook.yml:
 	flags.StringVar(&opts.format, "format", "text", "print `FORMAT`: text, json or sarif")
 	flags.BoolVar(&opts.noRegistry, "no-registry", false, "do not ask the registry which keys are live")
 	exclusive(c, "git", "staged", "stdin", "gitignore")
-	_ = c.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return scanFormats, cobra.ShellCompDirectiveNoFileComp
-	})
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(scanFormats, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -335,8 +333,6 @@ secret scanning.
 	}
 	c.Flags().StringVar(&format, "format", "gitleaks", "for this `SCANNER`: "+strings.Join(leak.Formats(), ", "))
 	c.Flags().StringArrayVar(&brands, "brand", nil, "a `BRAND` beside the configured one; repeatable")
-	_ = c.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return leak.Formats(), cobra.ShellCompDirectiveNoFileComp
-	})
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(leak.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -97,13 +96,10 @@ would cross the network unencrypted. --plain-http allows it.
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "log each refusal")
 	refuseEmpty(c, "listen", "internal-listen")
 	exclusive(c, "plain-http", "tls-cert")
-	_ = c.RegisterFlagCompletionFunc("print-config", completeProxies)
-	_ = c.RegisterFlagCompletionFunc("proxy", completeProxies)
+	for _, name := range []string{"print-config", "proxy"} {
+		_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(serve.Proxies(), cobra.ShellCompDirectiveNoFileComp))
+	}
 	return c
-}
-
-func completeProxies(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return serve.Proxies(), cobra.ShellCompDirectiveNoFileComp
 }
 
 func runServe(ctx context.Context, a *app, opts serveOptions) error {
@@ -120,7 +116,7 @@ func runServe(ctx context.Context, a *app, opts serveOptions) error {
 		return err
 	}
 	defer g.Close()
-	g.Peppers = serve.NewPeppers(g.Peppers).Get
+	g.Peppers = serve.RememberPeppers(g.Peppers)
 	options.Keys, options.Rehash, options.Peppers, options.RequirePepper = g.Registry, g.Rehash, g.Peppers, g.RequirePepper
 	listeners, err := a.listenAll(ctx, opts, options.Log)
 	if err != nil {
@@ -270,15 +266,12 @@ func serveUntil(ctx context.Context, s *serve.Server, listeners []net.Listener, 
 	}
 	graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait)
 	defer cancel()
-	stopped := make([]error, len(servers))
-	var all sync.WaitGroup
-	for i, server := range servers {
-		all.Go(func() { stopped[i] = server.Shutdown(graceful) })
+	for _, server := range servers {
+		err = errors.Join(err, server.Shutdown(graceful))
 	}
-	all.Wait()
 	stop()
 	<-finished
-	if err = errors.Join(append(stopped, err)...); err != nil {
+	if err != nil {
 		return fmt.Errorf("serving: %w", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -57,10 +58,7 @@ func (c *conn) SetReadDeadline(t time.Time) error  { return c.reads.want(t) }
 func (c *conn) SetWriteDeadline(t time.Time) error { return c.writes.want(t) }
 
 func (c *conn) SetDeadline(t time.Time) error {
-	if err := c.reads.want(t); err != nil {
-		return err
-	}
-	return c.writes.want(t)
+	return errors.Join(c.reads.want(t), c.writes.want(t))
 }
 
 func (c *conn) Close() error {

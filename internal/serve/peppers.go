@@ -7,29 +7,21 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Peppers remembers peppers: where they lie is slow to open, and they never change.
-type Peppers struct {
-	find func(ctx context.Context, id string) (apikey.Pepper, error)
-
-	mu    sync.Mutex
-	known map[string]apikey.Pepper
-}
-
-// NewPeppers remembers what find has found.
-func NewPeppers(find func(ctx context.Context, id string) (apikey.Pepper, error)) *Peppers {
-	return &Peppers{find: find, known: make(map[string]apikey.Pepper)}
-}
-
-// Get finds a pepper by its id.
-func (p *Peppers) Get(ctx context.Context, id string) (apikey.Pepper, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if pepper, known := p.known[id]; known {
-		return pepper, nil
+// RememberPeppers returns find with a memory: where peppers lie is slow to open, and they
+// never change.
+func RememberPeppers(find func(ctx context.Context, id string) (apikey.Pepper, error)) func(context.Context, string) (apikey.Pepper, error) {
+	var mu sync.Mutex
+	known := make(map[string]apikey.Pepper)
+	return func(ctx context.Context, id string) (apikey.Pepper, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if pepper, is := known[id]; is {
+			return pepper, nil
+		}
+		pepper, err := find(ctx, id)
+		if err == nil {
+			known[id] = pepper
+		}
+		return pepper, err
 	}
-	pepper, err := p.find(ctx, id)
-	if err == nil {
-		p.known[id] = pepper
-	}
-	return pepper, err
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -72,9 +73,6 @@ func oneKey(key string) (string, outcome) {
 	return key, allowed
 }
 
-// forwardedURIs are the headers in which proxies say what was asked of them.
-var forwardedURIs = []string{"X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url"}
-
 // inURL reports whether a key stands where servers write it into their logs.
 func inURL(uri string) bool {
 	if apikey.LooksLikeKey(uri) {
@@ -84,37 +82,26 @@ func inURL(uri string) bool {
 	return err == nil && apikey.LooksLikeKey(decoded)
 }
 
-// client is the address that guesses are counted for: the peer's, or the one that a
-// trusted proxy says it has from its client.
-func (s *Server) client(r *http.Request) netip.Addr {
+// peer is the address of the other side, and whether it is trusted to set forwarded
+// headers. Whoever may write to a socket of this machine is, and has no address.
+func (s *Server) peer(r *http.Request) (address netip.Addr, isProxy bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil { // a socket of this machine: whoever may write to it is trusted
-		return s.forwardedFor(r, netip.Addr{})
-	}
-	if !s.trusts(peer.Addr()) {
-		return peer.Addr()
-	}
-	return s.forwardedFor(r, peer.Addr())
+	return peer.Addr(), err != nil || s.trusts(peer.Addr())
 }
 
 func (s *Server) trusts(address netip.Addr) bool {
-	for _, prefix := range s.TrustedProxies {
-		if prefix.Contains(address.Unmap()) {
-			return true
-		}
+	return slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address.Unmap()) })
+}
+
+// client is the address that guesses are counted for: the peer's, or the one that a
+// trusted proxy says it has from its client. X-Forwarded-For is read from behind: each
+// trusted proxy has added who asked it, and what stands before the first stranger anybody
+// may have written.
+func (s *Server) client(r *http.Request) netip.Addr {
+	peer, isProxy := s.peer(r)
+	if !isProxy {
+		return peer
 	}
-	return false
-}
-
-// isProxied reports whether forwarded headers count: the peer is trusted to set them.
-func (s *Server) isProxied(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err != nil || s.trusts(peer.Addr())
-}
-
-// forwardedFor reads X-Forwarded-For from behind: each trusted proxy has added who
-// asked it, and what stands before the first stranger anybody may have written.
-func (s *Server) forwardedFor(r *http.Request, peer netip.Addr) netip.Addr {
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		address, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
@@ -137,11 +124,11 @@ func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
 	case len(s.Rules) == 0:
 		return s.needs.of(r.URL.RawQuery)
 	}
-	if !s.isProxied(r) {
+	if _, isProxy := s.peer(r); !isProxy {
 		return apikey.Need{}, noRule
 	}
-	uri, named := forwarded(r, forwardedURIs)
-	method, _ := forwarded(r, []string{"X-Forwarded-Method", "X-Original-Method"})
+	uri, named := forwarded(r, "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url")
+	method, _ := forwarded(r, "X-Forwarded-Method", "X-Original-Method")
 	if isEnvoy {
 		uri, named = strings.CutPrefix(r.RequestURI, verifyPath) // Envoy writes it as it is
 		method = r.Method
@@ -154,7 +141,7 @@ func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
 
 // forwarded returns the value of those headers, and whether there is one; "" if they
 // differ, as when a client has sent one that the proxy does not set.
-func forwarded(r *http.Request, names []string) (value string, found bool) {
+func forwarded(r *http.Request, names ...string) (value string, found bool) {
 	for _, name := range names {
 		for _, v := range r.Header[name] {
 			if found && v != value {

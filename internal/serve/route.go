@@ -111,13 +111,9 @@ func (r *route) grantsMore(guard *route) bool {
 }
 
 func (r *route) respells(guard *route) bool {
-	if guard.coversFolded(r.folded) || r.coversFolded(guard.folded) {
-		if !guard.covers(r.path) && !r.covers(guard.path) {
-			return true // in case
-		}
-	}
-	return !r.isPrefix && guard.covers(r.path) && r.Path != guard.Path &&
-		!(guard.isPrefix && strings.HasPrefix(r.Path, guard.path)) // in the slash
+	inCase := (guard.coversFolded(r.folded) || r.coversFolded(guard.folded)) && !guard.covers(r.path) && !r.covers(guard.path)
+	inSlash := !r.isPrefix && guard.covers(r.path) && r.Path != guard.Path && !(guard.isPrefix && strings.HasPrefix(r.Path, guard.path))
+	return inCase || inSlash
 }
 
 // readPath returns a URI's path decoded and with a slash at its end, and that folded. It

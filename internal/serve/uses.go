@@ -3,6 +3,8 @@ package serve
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,43 +64,31 @@ func (u *uses) run(ctx context.Context, collect func(), keys Keys, log *slog.Log
 }
 
 // take returns all sums and begins anew.
-func (u *uses) take() map[string]apikey.Use {
+func (u *uses) take() []apikey.Use {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	sums := u.sums
+	sums := slices.AppendSeq(make([]apikey.Use, 0, len(u.sums)), maps.Values(u.sums))
 	u.sums = make(map[string]apikey.Use)
 	return sums
 }
 
 // write writes the sums down, batch by batch. What ctx cuts off is kept for the last time.
 func (u *uses) write(ctx context.Context, pause time.Duration, keys Keys, log *slog.Logger) {
-	batch := make([]apikey.Use, 0, usesBatch)
 	left := u.take()
-	for id, sum := range left {
-		batch = append(batch, sum)
-		delete(left, id)
-		if len(batch) < usesBatch && len(left) > 0 {
-			continue
-		}
-		if err := keys.Use(ctx, batch); err != nil && ctx.Err() == nil {
-			log.Warn("when keys were last used was not written down", "error", err.Error())
+	for len(left) > 0 && ctx.Err() == nil {
+		size := min(len(left), usesBatch)
+		if err := keys.Use(ctx, left[:size]); err != nil && ctx.Err() != nil {
+			break
 		} else if err != nil {
-			u.addAll(batch)
+			log.Warn("when keys were last used was not written down", "error", err.Error())
 		}
-		batch = batch[:0]
+		left = left[size:]
 		select {
 		case <-ctx.Done():
-			for _, sum := range left {
-				u.add(sum)
-			}
-			return
 		case <-time.After(pause):
 		}
 	}
-}
-
-func (u *uses) addAll(batch []apikey.Use) {
-	for _, sum := range batch {
+	for _, sum := range left {
 		u.add(sum)
 	}
 }
