@@ -15,6 +15,7 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/unixsocket"
 )
 
 // Listen makes a socket that this user alone may ask, in a folder that is this user's
@@ -28,47 +29,17 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := listen(ctx, path)
-	if err != nil {
-		lock.Release()
-		return nil, fmt.Errorf("listening at %s: %w", path, err)
-	}
-	return &listener{l, lock}, nil
-}
-
-func listen(ctx context.Context, path string) (*net.UnixListener, error) {
-	info, err := os.Lstat(path)
+	l, err := unixsocket.Listen(ctx, path, 0o600) // until it has that mode checkPeer alone refuses others
 	switch {
-	case err == nil && info.Mode().Type() != fs.ModeSocket:
-		return nil, fmt.Errorf("%w: something other than a socket is there", atomicfile.ErrUnsafe)
 	case err == nil:
-		if err := removeDead(ctx, path); err != nil {
-			return nil, err
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
+		return &listener{l, lock}, nil
+	case errors.Is(err, unixsocket.ErrInUse):
+		err = fmt.Errorf("%w: %s", ErrRunning, path)
+	case errors.Is(err, unixsocket.ErrNotSocket):
+		err = fmt.Errorf("%w: %w", atomicfile.ErrUnsafe, err)
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o600); err != nil { // until then checkPeer alone refuses others
-		return nil, errors.Join(err, l.Close())
-	}
-	return l.(*net.UnixListener), nil
-}
-
-// removeDead deletes the socket of a process that has ended, and none that another program
-// listens on.
-func removeDead(ctx context.Context, path string) error {
-	conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "unix", path)
-	if err == nil {
-		_ = conn.Close()
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("%w: %s", ErrRunning, path)
-	}
-	return os.Remove(path)
+	lock.Release()
+	return nil, fmt.Errorf("listening at %s: %w", path, err)
 }
 
 const lockSuffix = ".lock"

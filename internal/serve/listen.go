@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fobcli/fob/internal/unixsocket"
 )
 
 // The bounds of what a client may take of the server.
@@ -74,29 +75,12 @@ func Exposed(l net.Listener) bool {
 	return isTCP && !address.IP.IsLoopback()
 }
 
-// listenUnix makes a socket that this user and group may ask. One that nobody listens
-// on any more is replaced; anything else at the path is left alone.
+// listenUnix makes a socket that this user and group may ask.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if runtime.GOOS == "windows" { // a mode does not say there who may connect
 		return nil, errors.New("unix sockets are not supported on Windows: use --listen 127.0.0.1:8089")
 	}
-	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
-		if conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
-			_ = conn.Close()
-			return nil, errors.New("another program listens there")
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
+	return unixsocket.Listen(ctx, path, 0o660)
 }
 
 // firstSystemdFD is SD_LISTEN_FDS_START.

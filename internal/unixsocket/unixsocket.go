@@ -1,0 +1,58 @@
+// Package unixsocket listens on Unix sockets, and replaces those of processes that have
+// ended.
+package unixsocket
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Why nobody can listen at a path.
+var (
+	ErrInUse     = errors.New("another program listens there")
+	ErrNotSocket = errors.New("something other than a socket is there")
+)
+
+// dialTimeout is how long a program that listens may take to be connected to.
+const dialTimeout = 2 * time.Second
+
+// Listen makes a socket with a mode. Of what is at the path it replaces only a socket that
+// refuses connections: any other failure to connect leaves open whether a process has it.
+func Listen(ctx context.Context, path string, mode fs.FileMode) (net.Listener, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, ErrNotSocket
+	default:
+		if err := removeDead(ctx, path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func removeDead(ctx context.Context, path string) error {
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = conn.Close()
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return ErrInUse
+	}
+	return os.Remove(path)
+}
