@@ -167,7 +167,7 @@ func (a *app) gitHubFile(output bool) (string, error) {
 	if !filepath.IsAbs(path) {
 		return "", withHint(usagef("%s does not name a file", name), "run it in a step of GitHub Actions, or choose another --format")
 	}
-	if err := atomicfile.CheckRegular(path); err != nil {
+	if _, err := atomicfile.LstatRegular(path); err != nil {
 		hint := "the runner makes that file for each step: see what has removed or replaced it"
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s names %s, which does not exist", name, path)

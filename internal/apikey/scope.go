@@ -75,11 +75,7 @@ func covers(granted, needed string) bool {
 // missing returns the first needed scope that none of the granted ones covers.
 func missing(granted, needed []string) (string, bool) {
 	for _, need := range needed {
-		covered := false
-		for _, grant := range granted {
-			covered = covered || covers(grant, need)
-		}
-		if !covered {
+		if !slices.ContainsFunc(granted, func(grant string) bool { return covers(grant, need) }) {
 			return need, true
 		}
 	}

@@ -131,18 +131,16 @@ func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
 
 // Read returns a private file of at most limit bytes. A missing one is
 // fs.ErrNotExist; one that is not this user's alone is ErrUnsafe.
-func Read(path string, limit int64) ([]byte, error) { return readNoFollow(path, limit, checkFile) }
+func Read(path string, limit int64) ([]byte, error) {
+	return read(openNoFollow, path, limit, checkFile)
+}
 
-func readNoFollow(path string, limit int64, check func(*os.File, string, fs.FileInfo) error) ([]byte, error) {
-	f, err := openNoFollow(path)
+// read opens a file and reads it if it passes a check.
+func read(open func(string) (*os.File, error), path string, limit int64, check func(*os.File, string, fs.FileInfo) error) ([]byte, error) {
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	return read(f, path, limit, check)
-}
-
-// read reads an open file that passes a check, and closes it.
-func read(f *os.File, path string, limit int64, check func(*os.File, string, fs.FileInfo) error) ([]byte, error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
@@ -189,11 +187,7 @@ func (e *OthersError) Error() string {
 // ReadOwn returns a file of at most limit bytes whose text is obeyed, wherever a link
 // leads: *OthersError where another user could have written it.
 func ReadOwn(path string, limit int64) ([]byte, error) {
-	f, err := openAtOnce(path)
-	if err != nil {
-		return nil, err
-	}
-	return read(f, path, limit, func(_ *os.File, path string, info fs.FileInfo) error {
+	return read(openAtOnce, path, limit, func(_ *os.File, path string, info fs.FileInfo) error {
 		if mode := info.Mode(); !mode.IsRegular() && mode&fs.ModeDevice == 0 {
 			return fmt.Errorf("%s is not a regular file", path)
 		}
@@ -204,11 +198,7 @@ func ReadOwn(path string, limit int64) ([]byte, error) {
 // ReadRegular returns a regular file of at most limit bytes that others keep: wherever
 // a link leads, whoever owns it and whoever may read it.
 func ReadRegular(path string, limit int64) ([]byte, error) {
-	f, err := openAtOnce(path)
-	if err != nil {
-		return nil, err
-	}
-	return read(f, path, limit, func(_ *os.File, path string, info fs.FileInfo) error {
+	return read(openAtOnce, path, limit, func(_ *os.File, path string, info fs.FileInfo) error {
 		if !info.Mode().IsRegular() {
 			return fmt.Errorf("%s is not a regular file", path)
 		}
@@ -219,13 +209,13 @@ func ReadRegular(path string, limit int64) ([]byte, error) {
 // ReadCredential is Read for a file that a service manager hands over: it may
 // belong to root and be readable through an access list, which shows as its group.
 func ReadCredential(path string, limit int64) ([]byte, error) {
-	return readNoFollow(path, limit, checkCredential)
+	return read(openNoFollow, path, limit, checkCredential)
 }
 
 // Append adds lines to a regular file that is there and that others read, on lines of
 // their own: all of them, or none. A link is not followed.
 func Append(path string, lines []byte) error {
-	before, err := lstatRegular(path)
+	before, err := LstatRegular(path)
 	if err != nil {
 		return err
 	}
@@ -260,13 +250,8 @@ func appendLines(f *os.File, size int64, lines []byte) error {
 	return nil
 }
 
-// CheckRegular refuses a file as Append does, without opening it.
-func CheckRegular(path string) error {
-	_, err := lstatRegular(path)
-	return err
-}
-
-func lstatRegular(path string) (fs.FileInfo, error) {
+// LstatRegular refuses a file as Append does, without opening it.
+func LstatRegular(path string) (fs.FileInfo, error) {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, path)

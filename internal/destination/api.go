@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,15 +86,7 @@ func (e *AnswerError) Unwrap() error {
 // isAnswer reports whether err is an answer of one of those statuses.
 func isAnswer(err error, statuses ...int) bool {
 	var answer *AnswerError
-	if !errors.As(err, &answer) {
-		return false
-	}
-	for _, status := range statuses {
-		if answer.Status == status {
-			return true
-		}
-	}
-	return false
+	return errors.As(err, &answer) && slices.Contains(statuses, answer.Status)
 }
 
 // The tries after a failure that may pass, and the longest wait for one.

@@ -283,9 +283,4 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer(w, status, err.Error())
 }
 
-func answer(w http.ResponseWriter, status int, why string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, "fob proxy: "+why+"\n")
-}
+func answer(w http.ResponseWriter, status int, why string) { http.Error(w, "fob proxy: "+why, status) }

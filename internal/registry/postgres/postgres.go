@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"embed"
@@ -65,9 +66,9 @@ func parse(dsn string) (*pgx.ConnConfig, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "fob"
 	}
-	private := isLocal(config.Host) || verifies(&config.Config)
+	private := isPrivate(config.Host, config.TLSConfig)
 	for _, fallback := range config.Fallbacks {
-		private = private && (isLocal(fallback.Host) || fallback.TLSConfig != nil && !fallback.TLSConfig.InsecureSkipVerify)
+		private = private && isPrivate(fallback.Host, fallback.TLSConfig)
 	}
 	if !private {
 		return nil, ErrInsecure
@@ -75,8 +76,8 @@ func parse(dsn string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-func verifies(config *pgconn.Config) bool {
-	return config.TLSConfig != nil && !config.TLSConfig.InsecureSkipVerify
+func isPrivate(host string, verified *tls.Config) bool {
+	return isLocal(host) || verified != nil && !verified.InsecureSkipVerify
 }
 
 // withSSLMode asks for a server that proves who it is, unless it is on this machine.

@@ -128,44 +128,33 @@ var dialect = sqlstore.Dialect{
 
 // retry: another fob made the same table. For all else busy_timeout waits.
 func retry(err error) bool {
-	return codeOf(err) == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "already exists")
+	return codeOf(err)&0xff == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "already exists")
 }
 
-// codeOf is the result code of SQLite without what it says beside it, or -1.
+// codeOf is the extended result code of SQLite, or -1.
 func codeOf(err error) int {
 	var failed *sqlite.Error
 	if errors.As(err, &failed) {
-		return failed.Code() & 0xff
+		return failed.Code()
 	}
 	return -1
-}
-
-// isIndex reports that it is the index in shared memory that failed.
-func isIndex(err error) bool {
-	var failed *sqlite.Error
-	if !errors.As(err, &failed) {
-		return false
-	}
-	switch failed.Code() {
-	case sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP:
-		return true
-	}
-	return false
 }
 
 // explain says which of the registry's troubles an error of SQLite is.
 func explain(err error) error {
 	kind := apikey.ErrUnusable
-	switch code := codeOf(err); code {
-	case -1:
+	code := codeOf(err)
+	if code == -1 {
 		return err
+	}
+	switch code {
+	case sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP:
+		kind = errNoIndex // in shared memory
+	}
+	switch code & 0xff { // without what SQLite says beside it
 	case sqlite3.SQLITE_ERROR:
 		if strings.Contains(err.Error(), "no such table: registry") {
 			return apikey.ErrNoRegistry
-		}
-	case sqlite3.SQLITE_IOERR:
-		if isIndex(err) {
-			kind = errNoIndex
 		}
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		kind = apikey.ErrBusy

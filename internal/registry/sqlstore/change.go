@@ -92,11 +92,7 @@ func (c *change) exec(query string, args ...any) (sql.Result, error) {
 
 // Key implements apikey.Tx.
 func (c *change) Key(id string) (apikey.Record, error) {
-	r, err := scanKey(c.tx.QueryRowContext(c.ctx, "SELECT "+keyColumns+", 0, 0 FROM api_key WHERE id = $1", id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return r, apikey.ErrNotFound
-	}
-	return r, err
+	return scanKey(c.tx.QueryRowContext(c.ctx, "SELECT "+keyColumns+", 0, 0 FROM api_key WHERE id = $1", id))
 }
 
 // Insert implements apikey.Tx.
@@ -277,11 +273,7 @@ func (c *change) Due(now time.Time) ([]apikey.Rotation, error) {
 	return rotations(c.ctx, c.tx, "phase = 'overlap' AND due_at <= $1", apikey.Milliseconds(now))
 }
 
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-func rotations(ctx context.Context, q querier, where string, args ...any) ([]apikey.Rotation, error) {
+func rotations(ctx context.Context, q asker, where string, args ...any) ([]apikey.Rotation, error) {
 	rows, err := q.QueryContext(ctx, "SELECT "+rotationColumns+" FROM rotation WHERE "+where+" ORDER BY started_at, new_id", args...)
 	if err != nil {
 		return nil, err

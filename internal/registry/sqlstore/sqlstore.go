@@ -102,10 +102,7 @@ func (s *Store) migrate(ctx context.Context, create bool) error {
 
 // schemaVersion is how many migrations the database has seen.
 func (s *Store) schemaVersion(ctx context.Context) (version int, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT schema_version FROM registry").Scan(&version)
-	if err != nil {
-		err = s.explain(err)
-	}
+	err = s.explain(s.db.QueryRowContext(ctx, "SELECT schema_version FROM registry").Scan(&version))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = apikey.ErrNoRegistry
 	}
@@ -192,6 +189,9 @@ func scanKey(row scanner, before ...any) (apikey.Record, error) {
 	var created, expires, retires, revoked, used int64
 	err := row.Scan(append(before, &r.ID, &digest, &r.Pepper, &r.Owner, &r.Environment, &scopes, &r.Rate, &r.Note, &metadata,
 		&created, &expires, &r.Disabled, &retires, &revoked, &r.Predecessor, &destinations, &used, &r.Uses)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, apikey.ErrNotFound
+	}
 	if err != nil {
 		return r, err
 	}
@@ -235,9 +235,6 @@ func keyValues(r *apikey.Record) ([]any, error) {
 // Key implements apikey.Registry.
 func (s *Store) Key(ctx context.Context, id string) (apikey.Record, error) {
 	r, err := scanKey(s.lookup.QueryRowContext(ctx, id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return r, apikey.ErrNotFound
-	}
 	return r, s.explain(err)
 }
 

@@ -28,7 +28,7 @@ func (w *watch) drop() {
 	w.conn = nil
 }
 
-// asker asks one connection, or any.
+// asker asks one connection, one transaction, or any.
 type asker interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
