@@ -252,15 +252,12 @@ func (a *app) printFound(found []foundKey, format string) error {
 		}
 		return a.printJSON(list)
 	case "sarif":
-		byPlace := make(map[string]*foundKey)
 		findings := make([]leak.Finding, len(found))
 		for i := range found {
 			findings[i] = found[i].Finding
-			byPlace[found[i].where()] = &found[i]
 		}
-		return a.printJSON(leak.SARIF(version(), findings, func(f leak.Finding) (string, bool) {
-			known := byPlace[(&foundKey{Finding: f}).where()]
-			return "API key " + f.Masked() + ", " + known.says(), known.live()
+		return a.printJSON(leak.SARIF(version(), findings, func(i int) (string, bool) {
+			return "API key " + found[i].Masked() + ", " + found[i].says(), found[i].live()
 		}))
 	}
 	for _, f := range found {

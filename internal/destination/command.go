@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fobcli/fob/internal/process"
@@ -57,7 +58,13 @@ func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdo
 	c := process.Command(ctx, argv[0], argv[1:]...)
 	c.Env = slices.Clone(environ)
 	c.Stdout, c.Stderr = &out, &complaints
-	c.Cancel = func() error { return endProcess(c.Process) }
+	c.Cancel = func() error {
+		// What the program holds half-written it can put in order, but for Windows.
+		if err := c.Process.Signal(syscall.SIGTERM); err == nil {
+			return nil
+		}
+		return c.Process.Kill()
+	}
 	c.WaitDelay = commandFarewell
 	stdin, err := filled(value.Reveal())
 	if err != nil {

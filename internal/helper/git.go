@@ -2,6 +2,7 @@ package helper
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -25,12 +26,7 @@ type Credential struct {
 const AnyUsername = "oauth2"
 
 // Name is the username that is answered.
-func (c Credential) Name() string {
-	if c.Username == "" {
-		return AnyUsername
-	}
-	return c.Username
-}
+func (c Credential) Name() string { return cmp.Or(c.Username, AnyUsername) }
 
 // GitRequest is one description of a credential, as git writes it (gitcredentials(7)).
 type GitRequest struct {

@@ -103,7 +103,6 @@ func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan
 	}()
 	var mu sync.Mutex
 	var result Result
-	var failed error
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -135,10 +134,7 @@ func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan
 		})
 	}
 	wg.Wait()
-	if err := ctx.Err(); err != nil {
-		failed = err
-	}
-	return result, errors.Join(failed, listErr)
+	return result, errors.Join(ctx.Err(), listErr)
 }
 
 func (s *Scanner) scanFile(ctx context.Context, path string, buffer []byte) ([]Finding, int64, []byte, error) {

@@ -2,6 +2,7 @@ package leak
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,10 +116,7 @@ func (s *Scanner) reported(e *reportEntry) []Reported {
 }
 
 func (e *reportEntry) place() Reported {
-	place := Reported{Path: e.File, Commit: e.Commit, Line: max(e.StartLine, e.Line)}
-	if place.Path == "" {
-		place.Path = e.Path
-	}
+	place := Reported{Path: cmp.Or(e.File, e.Path), Commit: e.Commit, Line: max(e.StartLine, e.Line)}
 	for _, data := range e.SourceMetadata.Data {
 		place.Path, place.Commit, place.Line = data.File, data.Commit, data.Line
 	}

@@ -7,11 +7,11 @@ import (
 )
 
 // SARIF is a log of findings in the Static Analysis Results Interchange Format 2.1.0
-// (OASIS), as code scanning reads it.
-func SARIF(version string, findings []Finding, describe func(Finding) (message string, live bool)) any {
+// (OASIS), as code scanning reads it. describe is asked for each finding by its number.
+func SARIF(version string, findings []Finding, describe func(i int) (message string, live bool)) any {
 	results := make([]map[string]any, 0, len(findings))
-	for _, f := range findings {
-		message, live := describe(f)
+	for i, f := range findings {
+		message, live := describe(i)
 		level := "warning"
 		if live {
 			level = "error"

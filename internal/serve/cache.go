@@ -168,10 +168,7 @@ func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 	// What is of no use here goes, and what many keys have alike is held once.
 	e.record.Note, e.record.Metadata, e.record.Predecessor, e.record.Destinations = "", nil, "", nil
 	e.record.Owner, e.record.Environment = c.shared(r.Owner)[0], e.env[0]
-	e.record.Scopes = nil
-	if len(r.Scopes) > 0 {
-		e.record.Scopes = c.sharedFields(e.scopes[0])
-	}
+	e.record.Scopes = c.sharedFields(e.scopes[0])
 	if r.Rate != "" {
 		rate, err := apikey.ParseRate(r.Rate)
 		if err != nil {

@@ -50,7 +50,8 @@ func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error
 		// verified all the same. Alone, a process has it in its own memory.
 		alone := dialect
 		alone.OneConnection = true
-		store, err = open(ctx, aloneDSN(path), 1, alone, create)
+		// Pragmas that open the file must not come before this one.
+		store, err = open(ctx, dsnWith(path, "locking_mode(exclusive)"), 1, alone, create)
 	}
 	return store, err
 }
@@ -98,10 +99,6 @@ func dsn(path string, create bool) string {
 	}
 	return dsnWith(path, pragmas...)
 }
-
-// aloneDSN keeps the index in the process's own memory. Pragmas that open the file must
-// not come before that one.
-func aloneDSN(path string) string { return dsnWith(path, "locking_mode(exclusive)") }
 
 func dsnWith(path string, pragmas ...string) string {
 	query := url.Values{

@@ -326,7 +326,7 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 	if err := tx.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM api_key), pepper FROM registry").Scan(&end.Keys, &end.Pepper); err != nil {
 		return end, s.explain(err)
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT "+prefixed("a.", logColumns)+", COALESCE(k.seq, 0), "+logged+
+	rows, err := tx.QueryContext(ctx, "SELECT "+prefixed("a.", logColumns)+", COALESCE(k.seq, 0), "+logged()+
 		" FROM audit_log a LEFT JOIN api_key k ON k.id = a.key_id WHERE a.seq > $1 ORDER BY a.seq", after)
 	if err != nil {
 		return end, s.explain(err)
@@ -347,7 +347,7 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 const logColumns = "seq, at, actor, action, detail, key_id, key_sum, hash"
 
 // logged are keyColumns of a row that may not be there.
-var logged = func() string {
+func logged() string {
 	var b strings.Builder
 	for column := range strings.SplitSeq(keyColumns, ", ") {
 		nothing := "''"
@@ -362,7 +362,7 @@ var logged = func() string {
 		fmt.Fprintf(&b, "COALESCE(k.%s, %s), ", column, nothing)
 	}
 	return b.String() + "0, 0"
-}()
+}
 
 func scanLogged(rows *sql.Rows) (apikey.Logged, error) {
 	var l apikey.Logged

@@ -1,5 +1,0 @@
-package destination
-
-import "os"
-
-func endProcess(p *os.Process) error { return p.Kill() }
