@@ -89,7 +89,7 @@ func helpText(c *cobra.Command, width int, on style) string {
 	if c.HasAvailableLocalFlags() {
 		add("Flags:", flagList(c, width))
 	}
-	add("", c.Annotations[MoreFlags])
+	add("", c.Annotations[moreFlags])
 	return strings.Join(parts, "\n\n")
 }
 
@@ -116,7 +116,7 @@ func flagList(c *cobra.Command, width int) string {
 // hideFlags leaves out of the list what every command has, and what has a page of its own.
 func hideFlags(c *cobra.Command) {
 	hidden := []string{"help", "version"}
-	if c.Annotations[MoreFlags] != "" {
+	if c.Annotations[moreFlags] != "" {
 		for _, group := range settingsGroups {
 			hidden = append(hidden, group.flags...)
 		}

@@ -6,9 +6,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// MoreFlags is the annotation of a command with which its help says where its other
+// moreFlags is the annotation of a command with which its help says where its other
 // flags are explained.
-const MoreFlags = "more flags"
+const moreFlags = "more flags"
 
 // settingsGroups are the flags of 'login' and 'profile set' that few need.
 var settingsGroups = []struct {

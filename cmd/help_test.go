@@ -87,7 +87,7 @@ func TestHelpNamesExitStatuses(t *testing.T) {
 // The page 'fob help settings' and the flags are one list.
 func TestSettingsAreFlags(t *testing.T) {
 	for _, c := range commandTree(t) {
-		if c.Annotations[MoreFlags] == "" {
+		if c.Annotations[moreFlags] == "" {
 			continue
 		}
 		for _, group := range settingsGroups {

@@ -27,7 +27,7 @@ func (f *profileFlags) register(c *cobra.Command) {
 	flags := c.Flags()
 	f.given = flags.Changed
 	flags.SortFlags = false // in the order of need
-	c.Annotations = map[string]string{MoreFlags: "Machines, certificates, odd servers, git and docker: 'fob help settings'."}
+	c.Annotations = map[string]string{moreFlags: "Machines, certificates, odd servers, git and docker: 'fob help settings'."}
 	flags.StringVar(&f.Provider, "provider", "", "a preset's `NAME`: see 'fob profile providers'")
 	flags.StringVar(&f.Issuer, "issuer", "", "the server's `URL`: all else follows from it")
 	flags.StringVar(&f.ClientID, "client-id", "", "the OAuth client's `ID`, else fob asks for one")

@@ -112,7 +112,7 @@ func (r *route) grantsMore(guard *route) bool {
 
 func (r *route) respells(guard *route) bool {
 	inCase := (guard.coversFolded(r.folded) || r.coversFolded(guard.folded)) && !guard.covers(r.path) && !r.covers(guard.path)
-	inSlash := !r.isPrefix && guard.covers(r.path) && r.Path != guard.Path && !(guard.isPrefix && strings.HasPrefix(r.Path, guard.path))
+	inSlash := !r.isPrefix && guard.covers(r.path) && r.Path != guard.Path && (!guard.isPrefix || !strings.HasPrefix(r.Path, guard.path))
 	return inCase || inSlash
 }
 

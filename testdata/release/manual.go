@@ -194,6 +194,9 @@ func manFlags(c *cobra.Command) string {
 	return ".SH OPTIONS\n" + b.String()
 }
 
+// moreFlags is the annotation of cmd's commands whose other flags 'fob help settings' has.
+const moreFlags = "more flags"
+
 // manCommands lists what is below a command by groups, and leads to what is above it.
 func manCommands(c *cobra.Command) string {
 	var b strings.Builder
@@ -220,7 +223,7 @@ func manCommands(c *cobra.Command) string {
 	}
 	if c.HasParent() {
 		text += ".SH SEE ALSO\n" + manReference(c.Parent())
-		if c.Annotations[cmd.MoreFlags] != "" {
+		if c.Annotations[moreFlags] != "" {
 			text += ",\n" + `\fBfob\-settings\fP(7)`
 		}
 		text += "\n"

@@ -52,6 +52,9 @@ func TestManualHasAllOfTheHelp(t *testing.T) {
 		if strings.Contains(c.Long, "Exit statuses:") != strings.Contains(page, ".SH EXIT STATUS\n") {
 			t.Errorf("the page of '%s' and its help differ in exit statuses", c.CommandPath())
 		}
+		if leads := strings.Contains(page, `fob\-settings\fP(7)`+"\n"); leads != (c.CommandPath() == "fob login" || c.CommandPath() == "fob profile set") && c.HasParent() {
+			t.Errorf("the page of '%s' leads to that of the settings: %t", c.CommandPath(), leads)
+		}
 		for line := range strings.Lines(page) {
 			request, _, _ := strings.Cut(line, " ")
 			if line[0] == '.' && !strings.Contains(" .TH .SH .SS .PP .TP .EX .EE .B ", " "+strings.TrimSpace(request)+" ") || line[0] == '\'' {
