@@ -76,8 +76,9 @@ func parse(dsn string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-func isPrivate(host string, verified *tls.Config) bool {
-	return isLocal(host) || verified != nil && !verified.InsecureSkipVerify
+// isPrivate reports whether a host is this machine, or has to prove who it is.
+func isPrivate(host string, config *tls.Config) bool {
+	return isLocal(host) || config != nil && !config.InsecureSkipVerify
 }
 
 // withSSLMode asks for a server that proves who it is, unless it is on this machine.
