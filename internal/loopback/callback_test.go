@@ -34,7 +34,7 @@ type waiting struct {
 // startWaiting waits for a login whose exchange is finish; nil: it succeeds.
 func startWaiting(t *testing.T, finish func(context.Context) error) *waiting {
 	t.Helper()
-	l, err := Listen("")
+	l, err := Listen(defaultRedirect)
 	if err != nil {
 		t.Fatal(err)
 	}

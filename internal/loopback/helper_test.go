@@ -8,6 +8,8 @@ import (
 	"github.com/fobcli/fob/internal/oauth"
 )
 
+const defaultRedirect = "http://127.0.0.1/callback"
+
 // newRequest is a login at an issuer that says iss in its answers.
 func newRequest(redirectURI string) *oauth.AuthorizationRequest {
 	c := &oauth.Client{ClientID: "fob", Metadata: &discovery.Metadata{

@@ -16,15 +16,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/safetext"
 )
-
-// DefaultRedirectURI is used where no redirect is given: RFC 8252 §7.3 leaves
-// the port of a loopback address free. Logins give one: see config.Profile.Redirect.
-const DefaultRedirectURI = "http://127.0.0.1/callback"
 
 // ErrPortInUse means that the redirect's fixed port is taken.
 var ErrPortInUse = errors.New("the redirect's port is in use")
@@ -48,10 +45,9 @@ type Listener struct {
 }
 
 // Listen binds the redirect URI: http, a loopback host, any path. Without
-// a port any free one is taken. An empty URI is DefaultRedirectURI. localhost is
-// bound on both address families.
+// a port any free one is taken: RFC 8252 §7.3 leaves it free. localhost is bound on
+// both address families.
 func Listen(redirectURI string) (*Listener, error) {
-	redirectURI = cmp.Or(redirectURI, DefaultRedirectURI)
 	if err := CheckRedirectURI(redirectURI); err != nil {
 		return nil, err
 	}
@@ -91,10 +87,7 @@ func (l *Listener) bind() error {
 	if hosts[0] == "localhost" {
 		hosts = []string{"127.0.0.1", "::1"}
 	}
-	port := l.redirect.Port()
-	if port == "" {
-		port = "0"
-	}
+	port := cmp.Or(l.redirect.Port(), "0")
 	for i, host := range hosts {
 		var config net.ListenConfig
 		listener, err := config.Listen(context.Background(), "tcp", net.JoinHostPort(host, port))
@@ -112,6 +105,11 @@ func (l *Listener) bind() error {
 	}
 	l.redirect.Host = net.JoinHostPort(l.redirect.Hostname(), port)
 	return nil
+}
+
+func isInUse(err error) bool {
+	const wsaAddrInUse = syscall.Errno(10048) // Windows has a number of its own (WSAEADDRINUSE)
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaAddrInUse)
 }
 
 // RedirectURI is the redirect with the port that is bound.
@@ -159,11 +157,17 @@ func (l *Listener) Serve(ctx context.Context, login Login) error {
 	for _, listener := range l.listeners {
 		go func() { _ = server.Serve(listener) }()
 	}
+	code := ""
 	a, err := c.wait(ctx)
 	if err == nil {
-		err = redeem(ctx, a, login.Finish)
+		code, err = a.request.Code(a.query)
 	}
-	err = stopped(ctx, err)
+	if err == nil { // here, since net/http would swallow a panic of Finish
+		err = login.Finish(ctx, a.request, code)
+	}
+	if err != nil && errors.Is(context.Cause(ctx), ErrOpenedTwice) {
+		err = ErrOpenedTwice // which may have interrupted the exchange
+	}
 	// The page follows the outcome: success is shown for a login that is stored.
 	c.outcome <- err
 	c.farewell()
@@ -179,25 +183,17 @@ func (l *Listener) ShowQuestion() { l.callback.outcome <- errQuestion }
 
 var errQuestion = errors.New("there is a question in the terminal")
 
-// redeem runs on Serve's goroutine: net/http would swallow a panic of finish, and
-// the login would wait on.
-func redeem(ctx context.Context, a answer, finish Finish) error {
-	code, err := a.request.Code(a.query)
-	if err != nil {
-		return err
-	}
-	return finish(ctx, a.request, code)
-}
-
 // callback is the handler of one login.
 type callback struct {
 	host, path string
+	startPath  string
+	cookie     http.Cookie // of the browser that has opened the start page
 	login      Login
-	start      *startPage // nil: no browser is launched
 	stop       context.CancelCauseFunc
 	checkPeer  func(*http.Request) error
 	warnOnce   sync.Once // a visitor cannot fill the terminal
 
+	opened  atomic.Bool   // the start page
 	taken   atomic.Bool   // the callback has come
 	arrived chan answer   // receives it
 	outcome chan error    // receives how the login ended, for the page; errQuestion may come before
@@ -206,14 +202,11 @@ type callback struct {
 
 func newCallback(l *Listener, login Login, stop context.CancelCauseFunc) *callback {
 	host, path := oauth.AsVisited(l.redirect)
-	c := &callback{
-		host: host, path: path, login: login, stop: stop, checkPeer: checkPeer,
+	return &callback{
+		host: host, path: path, startPath: l.startPath(), cookie: startCookie(l.redirect.Port(), path),
+		login: login, stop: stop, checkPeer: checkPeer,
 		arrived: make(chan answer, 1), outcome: make(chan error, 2), shown: make(chan struct{}),
 	}
-	if login.Launched != nil {
-		c.start = newStartPage(l, path, login.Launched)
-	}
-	return c
 }
 
 func (c *callback) server() *http.Server {
@@ -286,7 +279,7 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case !ok:
 		http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
 		return
-	case c.start != nil && a.request == c.start.request && !c.isReturning(w, req):
+	case a.request == c.login.Launched && !c.isReturning(w, req):
 		return
 	case c.taken.Swap(true):
 		http.Error(w, answered, http.StatusGone)
@@ -311,7 +304,7 @@ func (c *callback) examine(req *http.Request) (path string, status int) {
 	switch {
 	case host != c.host: // a page that was rebound to this address by DNS
 		return "", http.StatusMisdirectedRequest
-	case path != c.path && !c.start.isAt(path):
+	case path != c.path && (c.login.Launched == nil || !isEqual(path, c.startPath)):
 		return "", http.StatusNotFound
 	case req.Method != http.MethodGet:
 		return "", http.StatusMethodNotAllowed

@@ -140,7 +140,7 @@ func TestA15ThePortIsClosedAfterwards(t *testing.T) {
 
 func TestA15ThePortIsClosedAfterTheTimeout(t *testing.T) {
 	for _, timeout := range slices.Concat([]time.Duration{10 * time.Millisecond}, make([]time.Duration, 50)) { // 0: before the server has begun
-		l, err := Listen("")
+		l, err := Listen(defaultRedirect)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func mustBeClosed(t *testing.T, when, address string) {
 func TestA15OnlyLoopbackIsListenedOn(t *testing.T) {
 	elsewhere := otherAddresses(t)
 	for uri, hosts := range map[string][]string{
-		"":                         {"127.0.0.1"},
+		defaultRedirect:            {"127.0.0.1"},
 		"http://127.0.0.1/x":       {"127.0.0.1"},
 		"http://127.0.0.1:0/x":     {"127.0.0.1"},
 		"http://[::1]/x":           {"::1"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -34,11 +35,10 @@ func judgeOwner(uid int, found bool, own int, inWSL func() bool) error {
 func ownerOf(from, to netip.AddrPort) (uid int, found bool) {
 	const tries = 3 // the kernel's list may miss a socket while others come and go
 	for try := 0; try < tries && !found; try++ {
-		if from.Addr().Unmap().Is4() {
-			uid, found = ownerIn("/proc/net/tcp", tableAddr4(from)+" "+tableAddr4(to))
-		}
+		uid, found = ownerIn("/proc/net/tcp", tableAddr(from.Addr().Unmap().AsSlice(), from.Port())+" "+tableAddr(to.Addr().Unmap().AsSlice(), to.Port()))
 		if !found {
-			uid, found = ownerIn("/proc/net/tcp6", tableAddr6(from)+" "+tableAddr6(to))
+			from16, to16 := from.Addr().As16(), to.Addr().As16()
+			uid, found = ownerIn("/proc/net/tcp6", tableAddr(from16[:], from.Port())+" "+tableAddr(to16[:], to.Port()))
 		}
 	}
 	return uid, found
@@ -63,18 +63,13 @@ func ownerIn(table, connection string) (uid int, found bool) {
 	return 0, false
 }
 
-// tableAddr4 writes an address as /proc/net/tcp does: as words in the machine's order.
-func tableAddr4(a netip.AddrPort) string {
-	ip := a.Addr().Unmap().As4()
-	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), a.Port())
-}
-
-func tableAddr6(a netip.AddrPort) string {
-	ip, words := a.Addr().As16(), ""
-	for word := ip[:]; len(word) > 0; word = word[4:] {
+// tableAddr writes an address as the tables have it: as words in the machine's order.
+func tableAddr(ip []byte, port uint16) string {
+	words := ""
+	for word := range slices.Chunk(ip, 4) {
 		words += fmt.Sprintf("%08X", binary.NativeEndian.Uint32(word))
 	}
-	return fmt.Sprintf("%s:%04X", words, a.Port())
+	return fmt.Sprintf("%s:%04X", words, port)
 }
 
 // inWSL reports whether this Linux runs inside Windows. It asks the kernel: variables

@@ -71,8 +71,8 @@ func needRoot(t *testing.T) {
 // Another user who knows the start page's URL, and is faster than any browser.
 func TestI69_AnotherUserOpensTheStartPage(t *testing.T) {
 	needRoot(t)
-	for _, uri := range []string{"", "http://[::1]/callback", "http://localhost/callback"} {
-		if uri != "" && !hasIPv6(t) {
+	for _, uri := range []string{defaultRedirect, "http://[::1]/callback", "http://localhost/callback"} {
+		if uri != defaultRedirect && !hasIPv6(t) {
 			continue
 		}
 		l, err := Listen(uri)

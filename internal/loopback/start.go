@@ -1,7 +1,6 @@
 package loopback
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync/atomic"
 
 	"github.com/fobcli/fob/internal/oauth"
 )
@@ -38,22 +36,12 @@ import (
 // has read its URL from the launcher's arguments.
 var ErrOpenedTwice = errors.New("the login page was opened twice, by the browser and by something else")
 
-// startPage is the page that the launched browser opens.
-type startPage struct {
-	path    string
-	request *oauth.AuthorizationRequest
-	cookie  http.Cookie
-	opened  atomic.Bool
-}
-
-// newStartPage puts the page below the callback's path, where the cookie is sent too.
-// Cookies know no port, so that the name holds it: logins may run side by side. Lax:
-// the way back is a navigation that another site begins. Not Secure: browsers differ on
-// whether http on loopback is.
-func newStartPage(l *Listener, callbackPath string, r *oauth.AuthorizationRequest) *startPage {
-	return &startPage{path: l.startPath(), request: r, cookie: http.Cookie{
-		Name: "fob-login-" + l.redirect.Port(), Value: rand.Text(), Path: callbackPath, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	}}
+// startCookie is sent below the callback's path, where the start page is too. Cookies
+// know no port, so that the name holds it: logins may run side by side. Lax: the way back
+// is a navigation that another site begins. Not Secure: browsers differ on whether http
+// on loopback is.
+func startCookie(port, path string) http.Cookie {
+	return http.Cookie{Name: "fob-login-" + port, Value: rand.Text(), Path: path, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 }
 
 // StartURL is what the launched browser opens.
@@ -64,30 +52,28 @@ func (l *Listener) startPath() string {
 	return strings.TrimSuffix(path, "/") + "/" + l.start
 }
 
-func (p *startPage) isAt(path string) bool { return p != nil && isEqual(path, p.path) }
-
-// isReturned reports whether a request comes from the browser that opened the page.
-func (p *startPage) isReturned(req *http.Request) bool {
-	given := req.CookiesNamed(p.cookie.Name)
-	return len(given) == 1 && isEqual(given[0].Value, p.cookie.Value)
+// hasCookie reports whether a request comes from the browser that opened the start page.
+func (c *callback) hasCookie(req *http.Request) bool {
+	given := req.CookiesNamed(c.cookie.Name)
+	return len(given) == 1 && isEqual(given[0].Value, c.cookie.Value)
 }
 
 func isEqual(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // serveStart redirects the first visitor to the server.
 func (c *callback) serveStart(w http.ResponseWriter, req *http.Request) {
-	switch p := c.start; {
+	switch {
 	case !isVisit(req.Header):
 		http.Error(w, "This page is opened once, by a browser that shows it.", http.StatusForbidden)
 	case !c.admit(w, req):
-	case !p.isReturned(req) && p.opened.Swap(true):
+	case !c.hasCookie(req) && c.opened.Swap(true):
 		writePage(w, http.StatusGone, failurePage)
 		c.stop(ErrOpenedTwice) // which closes this connection too
 	case c.taken.Load():
 		http.Error(w, answered, http.StatusGone)
 	default:
-		http.SetCookie(w, &p.cookie)
-		w.Header().Set("Location", p.request.URL())
+		http.SetCookie(w, &c.cookie)
+		w.Header().Set("Location", c.login.Launched.URL())
 		w.WriteHeader(http.StatusFound)
 	}
 }
@@ -130,7 +116,7 @@ func (c *callback) isReturning(w http.ResponseWriter, req *http.Request) bool {
 	if !c.admit(w, req) {
 		return false
 	}
-	if !c.start.isReturned(req) {
+	if !c.hasCookie(req) {
 		c.refuse(w, http.StatusBadRequest, "The browser came back without the cookie of this login. Allow cookies for "+c.host+", or open the URL above.")
 		return false
 	}
@@ -163,12 +149,3 @@ func checkPeer(req *http.Request) error {
 }
 
 var errUnknownPeer = errors.New("its owner is unknown")
-
-// stopped is why a login has ended: ErrOpenedTwice, also where that interrupted the
-// exchange.
-func stopped(ctx context.Context, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), ErrOpenedTwice) {
-		return ErrOpenedTwice
-	}
-	return err
-}

@@ -219,7 +219,7 @@ func TestI69_ShownURLNeedsNoCookie(t *testing.T) {
 
 func TestI69_EachRequestIsRedeemedAsItself(t *testing.T) {
 	for name, launched := range map[string]bool{"shown": false, "launched": true} {
-		l, err := Listen("")
+		l, err := Listen(defaultRedirect)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,7 +282,7 @@ func oauthPath(l *Listener) string {
 }
 
 func TestI69_NoStartPageWhereNoBrowserIsLaunched(t *testing.T) {
-	l, err := Listen("")
+	l, err := Listen(defaultRedirect)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func TestI69_NoStartPageWhereNoBrowserIsLaunched(t *testing.T) {
 
 // A question in the terminal does not keep the browser waiting.
 func TestTheBrowserIsSentBackToAQuestion(t *testing.T) {
-	l, err := Listen("")
+	l, err := Listen(defaultRedirect)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,11 +333,11 @@ func TestI69_ConnectionsOfOthersAreRefused(t *testing.T) {
 	c.login.Warn = func(text string) { notes = append(notes, text) }
 	c.stop = func(error) { t.Error("the login was ended") }
 	for range 3 {
-		if w := c.get(c.start.path, ""); w.Code != http.StatusForbidden || w.Header().Get("Location") != "" || len(w.Result().Cookies()) != 0 {
+		if w := c.get(c.startPath, ""); w.Code != http.StatusForbidden || w.Header().Get("Location") != "" || len(w.Result().Cookies()) != 0 {
 			t.Errorf("the start page: %d, %v", w.Code, w.Header())
 		}
 	}
-	cookie := c.start.cookie.Name + "=" + c.start.cookie.Value
+	cookie := c.cookie.Name + "=" + c.cookie.Value
 	if w := c.get("/callback?"+goodCallback(c.login.Launched).Encode(), cookie); w.Code != http.StatusForbidden || len(c.arrived) != 0 {
 		t.Errorf("the callback: %d, %d arrived", w.Code, len(c.arrived))
 	}
@@ -345,7 +345,7 @@ func TestI69_ConnectionsOfOthersAreRefused(t *testing.T) {
 		t.Errorf("the user was told %q", notes)
 	}
 	c.checkPeer = func(*http.Request) error { return nil }
-	if w := c.get(c.start.path, ""); w.Code != http.StatusFound {
+	if w := c.get(c.startPath, ""); w.Code != http.StatusFound {
 		t.Errorf("the user's own browser: %d", w.Code)
 	}
 	c.outcome <- nil
@@ -353,7 +353,7 @@ func TestI69_ConnectionsOfOthersAreRefused(t *testing.T) {
 		t.Errorf("the user's own callback: %d", w.Code)
 	}
 	c = newTestCallback(r)
-	if w := c.get(c.start.path, ""); w.Code != http.StatusForbidden { // no connection to look up
+	if w := c.get(c.startPath, ""); w.Code != http.StatusForbidden { // no connection to look up
 		t.Errorf("a connection without addresses: %d", w.Code)
 	}
 }
