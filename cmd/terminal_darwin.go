@@ -11,3 +11,8 @@ func forgetTyped(tty *os.File) {
 	const input = 1 // FREAD
 	_ = unix.IoctlSetPointerInt(int(tty.Fd()), unix.TIOCFLUSH, input)
 }
+
+const (
+	getTermios = unix.TIOCGETA
+	setTermios = unix.TIOCSETA
+)

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/fobcli/fob/internal/discovery"
@@ -32,7 +31,7 @@ func Issuer(ctx context.Context, hc *http.Client, issuer string, now func() time
 	watched.Transport = seen
 	metadata, err := discovery.Discover(ctx, &watched, issuer)
 	skew, clockErr := seen.clock()
-	return []Finding{judgeIssuer(issuer, metadata, err, seen.failure()), judgeClock(skew, clockErr)}
+	return []Finding{judgeIssuer(issuer, metadata, err, seen.failed), judgeClock(skew, clockErr)}
 }
 
 // judgeIssuer tells what a server supports, or why it does not say. failure is the
@@ -102,8 +101,6 @@ const (
 	muchSkew = 5 * time.Minute
 )
 
-var errNoDate = errors.New("the server does not tell its time")
-
 // judgeClock looks at how far this machine's clock is ahead of the server's.
 func judgeClock(ahead time.Duration, err error) Finding {
 	const check = "clock"
@@ -131,7 +128,6 @@ type exchange struct {
 	next http.RoundTripper
 	now  func() time.Time
 
-	mu     sync.Mutex // guards all below
 	failed error
 	ahead  time.Duration
 	dated  bool
@@ -141,8 +137,6 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	start := e.now()
 	resp, err := e.next.RoundTrip(req)
 	end := e.now()
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.failed = err
 	if err != nil {
 		return nil, err
@@ -168,20 +162,12 @@ func dateOf(header http.Header) (time.Time, bool) {
 	return date.Add(time.Duration(age)*time.Second + time.Second/2), true
 }
 
-func (e *exchange) failure() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.failed
-}
-
 func (e *exchange) clock() (time.Duration, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	switch {
 	case e.dated:
 		return e.ahead, nil
 	case e.failed != nil:
 		return 0, errors.New("the issuer was not reached")
 	}
-	return 0, errNoDate
+	return 0, errors.New("the server does not tell its time")
 }
