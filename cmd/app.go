@@ -144,6 +144,14 @@ func (a *app) config() (*config.Config, error) {
 	return cfg, err
 }
 
+func (a *app) saveProfile(p config.Profile) error {
+	paths, err := a.paths()
+	if err != nil {
+		return err
+	}
+	return config.SaveProfile(paths.Config, p)
+}
+
 // named is the profile that a call names. A .fob.toml that another user could have
 // written is skipped with one warning.
 func (a *app) named(arg string) (config.Choice, error) {
@@ -188,11 +196,7 @@ func (a *app) session(p config.Profile) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := a.config()
-	if err != nil {
-		return nil, err
-	}
-	s.HTTP, err = a.httpClient(cfg, p)
+	s.HTTP, err = a.httpClient(p)
 	return s, err
 }
 
@@ -224,7 +228,11 @@ func (a *app) warn(line string) { a.note("warning: %s", safetext.Lines(line)) }
 
 // httpClient is the one for a profile's server: nothing is read, run or sent for a profile
 // that the configuration is not trusted with. The zero Profile is for other servers.
-func (a *app) httpClient(cfg *config.Config, p config.Profile) (*http.Client, error) {
+func (a *app) httpClient(p config.Profile) (*http.Client, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
 	if p.Name != "" {
 		if err := cfg.Vet(p); err != nil {
 			return nil, err

@@ -71,7 +71,7 @@ func (a *app) machine(as []string) (destination.Machine, error) {
 	if err != nil {
 		return m, err
 	}
-	client, err := a.httpClient(cfg, config.Profile{})
+	client, err := a.httpClient(config.Profile{})
 	if err != nil {
 		return m, err
 	}

@@ -338,7 +338,7 @@ func (e *examination) issuer(ctx context.Context, p config.Profile) []doctor.Fin
 	if ca := cmp.Or(p.CAFile, e.cfg.CAFile); ca != "" && doctor.CAFile(ca, e.app.now()).State == doctor.Problem {
 		return []doctor.Finding{doctor.Skipped(check, "its CA file cannot be used")} // a pipe there would hang the HTTP client
 	}
-	hc, err := e.app.httpClient(e.cfg, p)
+	hc, err := e.app.httpClient(p)
 	if err != nil {
 		return []doctor.Finding{doctor.Skipped(check, "%s", err)}
 	}

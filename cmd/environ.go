@@ -73,11 +73,7 @@ func (a *app) givenRefresh(ctx context.Context, p config.Profile, name string, w
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := a.config()
-	if err != nil {
-		return nil, err
-	}
-	hc, err := a.httpClient(cfg, p)
+	hc, err := a.httpClient(p)
 	if err != nil {
 		return nil, err
 	}

@@ -138,11 +138,7 @@ func (a *app) keepingSession(p config.Profile) (*session.Session, error) {
 
 // assumeRole makes the one request. The client's certificate is for the issuer alone.
 func (a *app) assumeRole(ctx context.Context, p config.Profile, endpoint string, role helper.WebIdentity) (secret.Secret, time.Time, error) {
-	cfg, err := a.config()
-	if err != nil {
-		return secret.Secret{}, time.Time{}, err
-	}
-	hc, err := a.httpClient(cfg, config.Profile{CAFile: p.CAFile})
+	hc, err := a.httpClient(config.Profile{CAFile: p.CAFile})
 	if err != nil {
 		return secret.Secret{}, time.Time{}, err
 	}

@@ -48,11 +48,7 @@ func (a *app) jobIdentity(ctx context.Context, p config.Profile, mayRun bool) (s
 		err = withHint(usagef("profile %q: %s", p.Name, err), "set identity to github, gitlab, env:NAME, file:PATH or command")
 		return secret.Secret{}, nil, err
 	}
-	cfg, err := a.config()
-	if err != nil {
-		return secret.Secret{}, nil, err
-	}
-	hc, err := a.httpClient(cfg, p)
+	hc, err := a.httpClient(p)
 	if err != nil {
 		return secret.Secret{}, nil, err
 	}

@@ -163,16 +163,12 @@ func (a *app) wayIn(attempt *loginAttempt, opts loginOptions) func(context.Conte
 
 // saveLoginProfile makes the configuration name what was logged in to.
 func (a *app) saveLoginProfile(ctx context.Context, attempt *loginAttempt) error {
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
 	cfg, err := a.config()
 	if err != nil {
 		return err
 	}
 	before, known := cfg.Profiles[attempt.profile.Name]
-	if err := config.SaveProfile(paths.Config, attempt.profile); err != nil {
+	if err := a.saveProfile(attempt.profile); err != nil {
 		return fmt.Errorf("the login is stored, but not its profile: %w", err)
 	}
 	if known {

@@ -184,29 +184,24 @@ func (a *app) openBrowser(ctx context.Context, url string) {
 
 func (a *app) launch(url string) error {
 	command := a.getenv("BROWSER")
-	if command == "" {
-		if runtime.GOOS == "darwin" {
-			return a.openOnMac(url)
-		}
+	argv, stdin := []string{command}, ""
+	_, notFound := exec.LookPath(command)
+	switch {
+	case command == "" && runtime.GOOS == "darwin":
+		// Every user of a Mac sees the arguments of 'open'. Where osascript is forbidden,
+		// the URL that is shown remains.
+		argv, stdin = []string{"/usr/bin/osascript", "-"}, openLocation(url)
+	case command == "":
 		browser.Stdout, browser.Stderr = a.stderr.raw(), a.stderr.raw()
 		return browser.OpenURL(url)
-	}
-	argv := []string{command}
-	if _, err := exec.LookPath(command); err != nil {
-		argv = strings.Fields(command)
+	case notFound != nil:
+		argv = append(strings.Fields(command), url)
+	default:
+		argv = append(argv, url)
 	}
 	// The browser may outlive fob.
-	launcher := process.Command(context.Background(), argv[0], append(argv[1:], url)...)
-	launcher.Stdout, launcher.Stderr = a.stderr.raw(), a.stderr.raw()
-	return launcher.Run()
-}
-
-// openOnMac hands the URL over on stdin: every user of a Mac sees the arguments of
-// 'open'. Where osascript is forbidden, the URL that is shown remains.
-func (a *app) openOnMac(url string) error {
-	launcher := process.Command(context.Background(), "/usr/bin/osascript", "-")
-	launcher.Stdin = strings.NewReader(openLocation(url))
-	launcher.Stdout, launcher.Stderr = a.stderr.raw(), a.stderr.raw()
+	launcher := process.Command(context.Background(), argv[0], argv[1:]...)
+	launcher.Stdin, launcher.Stdout, launcher.Stderr = strings.NewReader(stdin), a.stderr.raw(), a.stderr.raw()
 	return launcher.Run()
 }
 

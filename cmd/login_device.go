@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,11 +64,7 @@ func (a *app) showCode(device *oauth.DeviceAuthorization) {
 
 // qrCode draws the address for a phone, where the terminal has room for it.
 func (a *app) qrCode(device *oauth.DeviceAuthorization) (picture painted, fits bool) {
-	address := device.VerificationURI
-	if device.VerificationURIComplete != "" {
-		address = device.VerificationURIComplete
-	}
-	code, err := qr.Encode(address, qr.L)
+	code, err := qr.Encode(cmp.Or(device.VerificationURIComplete, device.VerificationURI), qr.L)
 	if err != nil || !a.drawsBlocks() {
 		return "", false
 	}

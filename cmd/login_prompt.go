@@ -54,11 +54,7 @@ func (a *app) findIssuer(ctx context.Context, p *config.Profile) error {
 	if len(p.Resources) == 0 || full.Issuer != "" || full.TokenEndpoint != "" {
 		return nil
 	}
-	cfg, err := a.config()
-	if err != nil {
-		return err
-	}
-	hc, err := a.httpClient(cfg, *p)
+	hc, err := a.httpClient(*p)
 	if err != nil {
 		return err
 	}

@@ -76,22 +76,14 @@ func showsIdentity(p config.Profile) bool {
 
 // keepIdentityProfile saves a profile once its server is known to be there.
 func (a *app) keepIdentityProfile(ctx context.Context, p config.Profile) error {
-	cfg, err := a.config()
-	if err != nil {
-		return err
-	}
-	hc, err := a.httpClient(cfg, p)
+	hc, err := a.httpClient(p)
 	if err != nil {
 		return err
 	}
 	if _, err := session.ServerMetadata(ctx, hc, p.WithProvider()); err != nil {
 		return forProfile(noMetadata(err), p.Name)
 	}
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	if err := config.SaveProfile(paths.Config, p); err != nil {
+	if err := a.saveProfile(p); err != nil {
 		return err
 	}
 	a.note("Profile %s is ready. Nothing is stored for it: 'fob token %s' shows the identity of the machine or job it runs in.", p.Name, p.Name)

@@ -121,11 +121,7 @@ func (a *app) profilesToEnd(cfg *config.Config, opts logoutOptions) ([]config.Pr
 		p, err := a.profile(opts.args)
 		return []config.Profile{p}, err
 	}
-	var all []config.Profile
-	for _, name := range cfg.Names() {
-		all = append(all, cfg.Profiles[name])
-	}
-	return all, nil
+	return profilesNamed(cfg, nil)
 }
 
 // logout ends one profile's login. gone: nothing of it is left on this machine,
@@ -215,7 +211,8 @@ func (a *app) endLogin(ctx context.Context, p config.Profile, provider config.Pr
 	}
 	a.endSession(ctx, page, opts)
 	if unregister && gone && !opts.purge {
-		err = a.forgetClientID(p)
+		p.ClientID = ""
+		err = a.saveProfile(p)
 	}
 	return gone, errors.Join(err, reportErr)
 }
@@ -229,16 +226,6 @@ func withoutClientID(page string) string {
 	query.Del("client_id")
 	u.RawQuery = query.Encode()
 	return u.String()
-}
-
-// forgetClientID takes the ID of a client that is no more out of the profile.
-func (a *app) forgetClientID(p config.Profile) error {
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	p.ClientID = ""
-	return config.SaveProfile(paths.Config, p)
 }
 
 // endSession shows or opens the page on which a person ends their session at the

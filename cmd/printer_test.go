@@ -136,7 +136,6 @@ var rawWriters = map[string]string{
 	"printProxyConfig":      "a file for a proxy server",
 	"runChild":              "the child's own output",
 	"launch":                "the browser launcher's own output",
-	"openOnMac":             "the browser launcher's own output",
 	"newConfirmer":          "the output of SSH_ASKPASS",
 	"jobIdentity":           "the output of identity_command",
 	"commandOutput":         "the output of passphrase_command",

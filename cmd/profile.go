@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -59,11 +60,7 @@ func newProfileListCmd(a *app) *cobra.Command {
 			rows := [][]string{{"PROFILE", "", "SERVER", "CLIENT ID"}}
 			for _, name := range cfg.Names() {
 				p := cfg.Profiles[name]
-				star := ""
-				if name == cfg.Default {
-					star = "*"
-				}
-				rows = append(rows, []string{name, star, p.WithProvider().Authority(), p.ClientID})
+				rows = append(rows, []string{name, yesText(name == cfg.Default, "*"), p.WithProvider().Authority(), p.ClientID})
 			}
 			return a.printTable(rows)
 		},
@@ -272,7 +269,7 @@ func (a *app) checkSettings(ctx context.Context, before, after config.Profile) e
 		return [3]string{p.CAFile, p.CertificateFile, p.CertificateKeyFile}
 	}
 	if files(after) != files(before) {
-		if _, err := a.httpClient(cfg, after); err != nil {
+		if _, err := a.httpClient(after); err != nil {
 			return err
 		}
 	}
@@ -379,15 +376,9 @@ a redirect, {issuer} is a hash of your server's issuer: 'fob login NAME' shows i
 			}
 			rows := [][]string{{"NAME", "FLOWS", "SECRET", "LOGOUT REVOKES", "REDIRECT TO REGISTER", "SERVER", "KNOWN"}}
 			for _, p := range providers {
-				needs := "no"
-				if p.SecretRequired {
-					needs = "yes"
-				}
-				flows := "browser"
-				if p.Device {
-					flows += ", device"
-				}
-				rows = append(rows, []string{p.Name, flows, needs, p.Revocation, p.RedirectURI, p.Server(), p.Verified})
+				flows := "browser" + yesText(p.Device, ", device")
+				secret := cmp.Or(yesText(p.SecretRequired, "yes"), "no")
+				rows = append(rows, []string{p.Name, flows, secret, p.Revocation, p.RedirectURI, p.Server(), p.Verified})
 			}
 			return a.printTable(rows, "KNOWN", "REDIRECT TO REGISTER", "LOGOUT REVOKES")
 		},

@@ -285,7 +285,7 @@ func (r *secretRotation) mintWithCommand(ctx context.Context, _ secret.Secret) (
 
 // mintAtGitLab lets a GitLab access token replace itself.
 func (r *secretRotation) mintAtGitLab(ctx context.Context, old secret.Secret) (vault.Minted, error) {
-	hc, err := r.a.httpClient(r.cfg, config.Profile{})
+	hc, err := r.a.httpClient(config.Profile{})
 	if err != nil {
 		return vault.Minted{}, err
 	}

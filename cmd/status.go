@@ -101,11 +101,7 @@ func (a *app) listStatus(ctx context.Context, cfg *config.Config, opts statusOpt
 	}
 	rows := [][]string{{"PROFILE", "", "STATE", "ACCOUNT", "TOKEN ENDS", "LOGIN ENDS", "STORAGE", "SERVER", "PROBLEM"}}
 	for _, s := range all {
-		star := ""
-		if s.Selected {
-			star = "*"
-		}
-		rows = append(rows, []string{s.Profile, star, string(s.State), s.Account.String(), leftText(s.ExpiresAt, a.now()), leftText(s.LoginExpiresAt, a.now()), s.Storage, s.Server, safetext.Line(s.Problem)})
+		rows = append(rows, []string{s.Profile, yesText(s.Selected, "*"), string(s.State), s.Account.String(), leftText(s.ExpiresAt, a.now()), leftText(s.LoginExpiresAt, a.now()), s.Storage, s.Server, safetext.Line(s.Problem)})
 	}
 	if err := a.printTable(rows, "SERVER", "STORAGE", "LOGIN ENDS", "TOKEN ENDS", "ACCOUNT"); err != nil {
 		return err

@@ -100,10 +100,7 @@ func sizeOf(in any) (columns, rows int) {
 	if !ok {
 		return 0, 0
 	}
-	columns, rows, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0, 0
-	}
+	columns, rows, _ = term.GetSize(int(f.Fd()))
 	return columns, rows
 }
 

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,9 +82,7 @@ func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization,
 	if json.Unmarshal(body, &answer) != nil {
 		return nil, fmt.Errorf("%w: no JSON object came from the device authorization endpoint", ErrMalformed)
 	}
-	if answer.VerificationURI == "" {
-		answer.VerificationURI = answer.VerificationURL
-	}
+	answer.VerificationURI = cmp.Or(answer.VerificationURI, answer.VerificationURL)
 	userCode := safetext.Line(answer.UserCode)
 	if answer.DeviceCode == "" || userCode == "" || len(userCode) > maxUserCodeLength {
 		return nil, fmt.Errorf("%w: it gave no codes", ErrMalformed)
