@@ -29,11 +29,9 @@ const (
 	keyringCheck = "keyring"
 	fileKeyCheck = "file key"
 	loginCheck   = "login"
-
-	configurationCheck = "configuration"
 )
 
-const redirectCheck = "redirect"
+const configurationCheck = "configuration"
 
 const (
 	doctorProbeSize = 6 << 10 // a login with large tokens
@@ -84,16 +82,15 @@ func (a *app) examine(ctx context.Context, names []string) ([]doctor.Finding, er
 // configuration reads config.toml. A broken one is a finding, and leaves the
 // machine to look at.
 func (e *examination) configuration(names []string) error {
-	const check = configurationCheck
 	cfg, err := e.app.config()
 	if err != nil {
 		e.cfg = &config.Config{}
-		e.add(doctor.Failed(check, err, cmp.Or(hintOf(err), "see to the file's permissions")))
+		e.add(doctor.Failed(configurationCheck, err, cmp.Or(hintOf(err), "see to the file's permissions")))
 		return nil
 	}
 	e.cfg = cfg
 	e.profiles, err = profilesNamed(cfg, names)
-	e.add(doctor.Fine(check, "%s, profiles: %d", e.paths.Config, len(cfg.Profiles)))
+	e.add(doctor.Fine(configurationCheck, "%s, profiles: %d", e.paths.Config, len(cfg.Profiles)))
 	e.projectFile()
 	return err
 }
@@ -161,10 +158,7 @@ func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store) {
 	const check = "encrypted file"
 	source := e.app.fileKey(e.paths, e.cfg).name
-	fresh := false
-	if source == passphraseSource {
-		fresh = !exists(filepath.Join(e.paths.Data, "seal.json")) && !exists(filepath.Join(e.paths.Data, "records"))
-	}
+	fresh := source == passphraseSource && !exists(filepath.Join(e.paths.Data, "seal.json")) && !exists(filepath.Join(e.paths.Data, "records"))
 	err := e.sealKey(ctx, store, fileKeyCheck, source, fresh)
 	switch {
 	case fresh: // a probe would ask for a new passphrase
@@ -278,15 +272,16 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []doctor.Fi
 
 // redirect reports a redirect that does not tell the profile's issuer from another.
 func (e *examination) redirect(p config.Profile, registered bool) doctor.Finding {
+	const check = "redirect"
 	better, shared := e.cfg.SharesRedirect(p)
 	if !shared {
-		return doctor.Fine(redirectCheck, "%s", p.Redirect())
+		return doctor.Fine(check, "%s", p.Redirect())
 	}
 	fix := `run 'fob profile set PROFILE --redirect-uri "` + better + `"', then register what it prints in place of the old redirect`
 	if registered {
 		fix = "run 'fob logout PROFILE --unregister', then 'fob login PROFILE': fob registers a new one"
 	}
-	return doctor.Finding{Check: redirectCheck, State: doctor.Warning, Detail: p.Redirect() + " is not for this issuer alone: another server could get the login's code", Fix: fix}
+	return doctor.Finding{Check: check, State: doctor.Warning, Detail: p.Redirect() + " is not for this issuer alone: another server could get the login's code", Fix: fix}
 }
 
 func loginFinding(status session.Status, now time.Time) doctor.Finding {
@@ -295,7 +290,7 @@ func loginFinding(status session.Status, now time.Time) doctor.Finding {
 	switch {
 	case status.State == session.StateUnreadable:
 		return doctor.Failed(loginCheck, status.Err, fixOf(status.Err))
-	case status.State == session.StateLoggedOut || status.State == session.StateExpired || status.State == session.StateEnded:
+	case slices.Contains([]session.State{session.StateLoggedOut, session.StateExpired, session.StateEnded}, status.State):
 		return doctor.Finding{Check: loginCheck, State: doctor.Warning, Detail: string(status.State), Fix: again}
 	case !end.IsZero() && end.Sub(now) < loginEndsSoon:
 		return doctor.Finding{Check: loginCheck, State: doctor.Warning, Detail: "the login ends " + leftText(end, now), Fix: again}

@@ -232,21 +232,26 @@ func (a *app) statusOf(ctx context.Context, cfg *config.Config, p config.Profile
 // keptStatus asks nobody: it is what this machine knows. A profile that is not to be
 // used as it is set is a row as any other.
 func (a *app) keptStatus(ctx context.Context, cfg *config.Config, p config.Profile) (statusJSON, error) {
+	out := statusJSON{Profile: p.Name, Server: p.WithProvider().Authority(), ClientID: p.ClientID, Storage: p.Storage}
 	storage, err := a.storageName(cfg, p)
 	if err != nil {
-		return statusJSON{ //nolint:nilerr // the row tells
-			Profile: p.Name, State: session.StateUnreadable, Server: p.WithProvider().Authority(), ClientID: p.ClientID,
-			Storage: p.Storage, Problem: err.Error(), err: err,
-		}, nil
+		out.State, out.Problem, out.err = session.StateUnreadable, err.Error(), err
+		return out, nil //nolint:nilerr // the row tells
 	}
-	if name, refreshes := a.givenVariable(p.Name); name != "" || storage == storageEnv {
-		return a.givenStatus(p, name, refreshes), nil
-	}
-	if showsIdentity(p) {
-		return statusJSON{
-			Profile: p.Name, State: session.StateRefreshable, Server: p.WithProvider().Authority(), ClientID: p.ClientID,
-			Grant: p.Grant, Scopes: p.Scopes, Storage: "nothing: the machine's identity",
-		}, nil
+	out.Storage = storage
+	switch variable, refreshes := a.givenVariable(p.Name); {
+	case refreshes:
+		out.State, out.Storage = session.StateRefreshable, storageEnv+": "+variable
+		return out, nil
+	case variable != "":
+		out.State, out.Storage = session.StateValid, storageEnv+": "+variable
+		return out, nil
+	case storage == storageEnv:
+		out.State = session.StateLoggedOut
+		return out, nil
+	case showsIdentity(p):
+		out.State, out.Grant, out.Scopes, out.Storage = session.StateRefreshable, p.Grant, p.Scopes, "nothing: the machine's identity"
+		return out, nil
 	}
 	s, err := a.localSession(p)
 	if err != nil {
@@ -256,47 +261,14 @@ func (a *app) keptStatus(ctx context.Context, cfg *config.Config, p config.Profi
 	if errors.Is(status.Err, context.Canceled) {
 		return statusJSON{}, status.Err
 	}
-	out := statusJSON{
-		Profile:        p.Name,
-		State:          status.State,
-		Account:        newAccount(status.Account),
-		Server:         s.Profile.Authority(),
-		ClientID:       p.ClientID,
-		Scopes:         shownScopes(status.Scope),
-		Grant:          status.Grant,
-		DPoP:           status.DPoP,
-		Registered:     status.Registered,
-		Storage:        storage,
-		LoggedInAt:     utcSeconds(status.LoggedInAt),
-		ExpiresAt:      utcSeconds(status.AccessExpiresAt),
-		LoginExpiresAt: utcSeconds(status.RefreshExpiresAt),
-		err:            status.Err,
-	}
+	out.State, out.err = status.State, status.Err
+	out.Account, out.Scopes = newAccount(status.Account), inert(strings.Fields(status.Scope)...)
+	out.Grant, out.DPoP, out.Registered = status.Grant, status.DPoP, status.Registered
+	out.LoggedInAt, out.ExpiresAt, out.LoginExpiresAt = utcSeconds(status.LoggedInAt), utcSeconds(status.AccessExpiresAt), utcSeconds(status.RefreshExpiresAt)
 	if status.Err != nil {
 		out.Problem = status.Err.Error()
 	}
 	return out, nil
-}
-
-// givenStatus is the status of a login that the environment holds, or should.
-func (a *app) givenStatus(p config.Profile, variable string, refreshes bool) statusJSON {
-	out := statusJSON{Profile: p.Name, State: session.StateLoggedOut, Server: p.WithProvider().Authority(), ClientID: p.ClientID, Storage: storageEnv}
-	switch {
-	case refreshes:
-		out.State, out.Storage = session.StateRefreshable, storageEnv+": "+variable
-	case variable != "":
-		out.State, out.Storage = session.StateValid, storageEnv+": "+variable
-	}
-	return out
-}
-
-// shownScopes are the server's words: each is made inert.
-func shownScopes(scope string) []string {
-	scopes := strings.Fields(scope)
-	for i := range scopes {
-		scopes[i] = safetext.Line(scopes[i])
-	}
-	return scopes
 }
 
 // failure is what makes the command's exit status.

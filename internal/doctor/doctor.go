@@ -6,6 +6,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/safetext"
@@ -40,13 +41,8 @@ type Report struct {
 // NewReport judges findings. What was not checked does not count: it has a reason
 // that does, or needs none.
 func NewReport(findings []Finding) Report {
-	r := Report{OK: true, Findings: findings}
-	for _, f := range findings {
-		if f.State == Problem || f.State == Warning {
-			r.OK = false
-		}
-	}
-	return r
+	bad := func(f Finding) bool { return f.State == Problem || f.State == Warning }
+	return Report{OK: !slices.ContainsFunc(findings, bad), Findings: findings}
 }
 
 // Summary counts what is not well, e.g. "1 problem and 2 warnings".

@@ -3,9 +3,7 @@ package oauth
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -153,11 +151,7 @@ func (c *Client) Push(ctx context.Context, r *AuthorizationRequest) error {
 }
 
 // randomText is 32 random bytes in base64url.
-func randomText() string {
-	b := make([]byte, 32)
-	_, _ = rand.Read(b)
-	return base64.RawURLEncoding.EncodeToString(b)
-}
+func randomText() string { return oauth2.GenerateVerifier() }
 
 // URL is what the browser opens.
 func (r *AuthorizationRequest) URL() string { return r.url }

@@ -99,22 +99,16 @@ func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization,
 			answer.VerificationURIComplete = ""
 		}
 	}
-	d := &DeviceAuthorization{
+	life := cmp.Or(duration(answer.ExpiresIn, maxCodeLife), defaultCodeLife)
+	return &DeviceAuthorization{
 		UserCode:                userCode,
 		VerificationURI:         answer.VerificationURI,
 		VerificationURIComplete: answer.VerificationURIComplete,
-		ExpiresAt:               now.Add(defaultCodeLife),
+		ExpiresAt:               now.Add(life),
 		deviceCode:              secret.New(answer.DeviceCode),
-		interval:                defaultInterval,
-	}
-	if life := duration(answer.ExpiresIn, maxCodeLife); life > 0 {
-		d.ExpiresAt = now.Add(life)
-	}
-	// The server's interval is a minimum: only the end of the code bounds it.
-	if interval := duration(answer.Interval, d.ExpiresAt.Sub(now)); interval > 0 {
-		d.interval = max(interval, time.Second)
-	}
-	return d, nil
+		// The server's is a minimum: only the end of the code bounds it.
+		interval: max(cmp.Or(duration(answer.Interval, life), defaultInterval), time.Second),
+	}, nil
 }
 
 // DeviceToken asks for the token until the person has finished, the code expires

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -288,10 +289,7 @@ func (r *TokenResponse) Scope() string {
 // and Microsoft say refresh_expires_in, GitHub refresh_token_expires_in. Zero:
 // the server did not say.
 func (r *TokenResponse) RefreshExpiry() time.Time {
-	if at := r.after("refresh_expires_in"); !at.IsZero() {
-		return at
-	}
-	return r.after("refresh_token_expires_in")
+	return cmp.Or(r.after("refresh_expires_in"), r.after("refresh_token_expires_in"))
 }
 
 // after is the time that a field gives in seconds, or the zero time.

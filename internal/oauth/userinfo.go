@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,7 @@ func (c *Client) Userinfo(ctx context.Context, accessToken secret.Secret, subjec
 	case subject != "" && info.Subject != subject:
 		return nil, ErrWrongSubject
 	}
-	if info.PreferredUsername == "" {
-		info.PreferredUsername = info.Login
-	}
+	info.PreferredUsername = cmp.Or(info.PreferredUsername, info.Login)
 	return &info, nil
 }
 
