@@ -175,8 +175,7 @@ func (a *app) profile(args []string) (config.Profile, error) {
 		return config.Profile{}, err
 	}
 	p, _, err := cfg.Select(named)
-	var selection *config.SelectError
-	if errors.As(err, &selection) && len(cfg.Profiles) == 0 {
+	if errors.As(err, new(*config.SelectError)) && len(cfg.Profiles) == 0 {
 		return p, withHint(err, "run 'fob login github', or 'fob login NAME --issuer URL --client-id ID'")
 	}
 	return p, err
@@ -299,8 +298,7 @@ func (a *app) store(paths config.Paths, cfg *config.Config, p config.Profile) (*
 
 // fail shows what failed and what to do next, and returns the exit status.
 func (a *app) fail(ctx context.Context, err error) int {
-	var child *childStatus
-	if errors.As(err, &child) {
+	if child, ok := errors.AsType[*childStatus](err); ok {
 		return child.status
 	}
 	var several failures
@@ -316,8 +314,7 @@ func (a *app) fail(ctx context.Context, err error) int {
 		}
 		return exitInterrupted
 	}
-	var found *findingsError
-	if errors.As(err, &found) {
+	if found, ok := errors.AsType[*findingsError](err); ok {
 		a.note("%s", found)
 		return exitFindings
 	}

@@ -343,12 +343,11 @@ func (e *examination) issuer(ctx context.Context, p config.Profile) []doctor.Fin
 // fixOf is the hint that the error would have as a command's end, or one that is
 // better than none.
 func fixOf(err error) string {
-	var hinted *hintError
-	var key *credstore.KeyError
+	hinted, ok := errors.AsType[*hintError](err)
 	switch {
-	case errors.As(err, &hinted):
+	case ok:
 		return hinted.hint
-	case errors.As(err, &key):
+	case errors.As(err, new(*credstore.KeyError)):
 		return "give a good key: key_file in config.toml names a file of 32 bytes, outside fob's folders, with mode 0600"
 	}
 	return cmp.Or(hintOf(err), "mend what the message names, then run 'fob doctor' again")

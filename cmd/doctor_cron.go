@@ -33,8 +33,7 @@ func (a *app) examineUnderCron(ctx context.Context, names []string) ([]doctor.Fi
 		return nil, ctx.Err()
 	}
 	var report doctor.Report
-	var failed *exec.ExitError // what was found makes it exit with 1, too
-	if err == nil || errors.As(err, &failed) {
+	if err == nil || errors.As(err, new(*exec.ExitError)) { // what was found makes it exit with 1, too
 		err = json.Unmarshal(out, &report)
 	}
 	if err != nil {

@@ -84,8 +84,7 @@ func checkAudience(identity secret.Secret, p config.Profile) error {
 // refusedIdentity says what to look at where the server does not take an identity: RFC
 // 8693 §2.2.2 calls it an invalid request, RFC 7523 §3.1 an invalid grant.
 func refusedIdentity(err error, p config.Profile) error {
-	var refusal *oauth.Error
-	if !errors.As(err, &refusal) || refusal.Code != "invalid_request" && refusal.Code != "invalid_grant" {
+	if !oauth.HasCode(err, "invalid_request", "invalid_grant") {
 		return err
 	}
 	return withHint(err, "see who the server wants the identity to be for: 'fob profile set %s --identity-audience AUDIENCE'; and whether it trusts who made it", p.Name)

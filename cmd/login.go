@@ -249,8 +249,7 @@ func accountText(of session.Account) string {
 
 // noMetadata says what to do where a server has no metadata at its issuer's address.
 func noMetadata(err error) error {
-	var status *httpclient.StatusError
-	if errors.As(err, &status) && !errors.Is(err, oauth.ErrUnavailable) {
+	if errors.As(err, new(*httpclient.StatusError)) && !errors.Is(err, oauth.ErrUnavailable) {
 		return withHint(err, "see the issuer's URL: some need a path, like /realms/NAME. A server without metadata needs --authorization-endpoint and --token-endpoint")
 	}
 	return err
@@ -261,8 +260,7 @@ const separateByBlanks = "blanks separate scopes, not commas: --scope 'openid em
 // commaHint says how scopes are separated, where a server does not know those that
 // were asked for. Some take commas, so that nothing is refused beforehand.
 func commaHint(err error, scopes []string) error {
-	var refusal *oauth.Error
-	if errors.As(err, &refusal) && refusal.Code == "invalid_scope" && strings.Contains(strings.Join(scopes, " "), ",") {
+	if oauth.HasCode(err, "invalid_scope") && strings.Contains(strings.Join(scopes, " "), ",") {
 		return withHint(err, separateByBlanks)
 	}
 	return err

@@ -104,9 +104,7 @@ func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, r
 		err := attempt.client.Push(ctx, request)
 		// A client that shows something is refused for that: the code would be too.
 		public := attempt.client.AuthMethod == oauth.AuthNone
-		var refusal *oauth.Error
-		unauthorized := errors.As(err, &refusal) && refusal.Code == "unauthorized_client"
-		if oauth.RefusesClient(err) && (public || unauthorized) && !metadata.PushedAuthorizationRequired {
+		if oauth.RefusesClient(err) && (public || oauth.HasCode(err, "unauthorized_client")) && !metadata.PushedAuthorizationRequired {
 			attempt.unpushed = true
 			a.note("The server takes no pushed request from this client; the browser carries it.")
 		} else if err != nil {

@@ -49,8 +49,7 @@ func registerWithDevice(ctx context.Context, hc *http.Client, m *discovery.Metad
 		return oauth.Register(ctx, hc, m, redirect, grants)
 	}
 	r, err := oauth.Register(ctx, hc, m, redirect, append(slices.Clone(grants), oauth.GrantDeviceCode))
-	var refusal *oauth.Error
-	if !needed && errors.As(err, &refusal) && refusal.Code == "invalid_client_metadata" {
+	if !needed && oauth.HasCode(err, "invalid_client_metadata") {
 		return oauth.Register(ctx, hc, m, redirect, grants)
 	}
 	return r, err

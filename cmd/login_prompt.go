@@ -108,8 +108,7 @@ func (a *app) completeServer(ctx context.Context, p *config.Profile) error {
 		return nil
 	case template == "":
 		issuer, err := a.askFor(ctx, "Issuer URL of the server:", checkIssuer)
-		var hinted *hintError
-		if errors.As(err, &hinted) {
+		if errors.As(err, new(*hintError)) {
 			return err
 		}
 		if err != nil {

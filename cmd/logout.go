@@ -275,7 +275,6 @@ func (a *app) warnGrantMates(cfg *config.Config, p config.Profile, provider conf
 // revoked and was not is the returned error.
 func (a *app) reportSteps(p config.Profile, provider config.Provider, steps []session.Step) error {
 	var failed error
-	var refusal *oauth.Error // unsupported_token_type (RFC 7009 §2.2.1): often that of access tokens that are JWTs
 	for _, step := range steps {
 		switch {
 		case step.Err == nil && step.Token == session.StepRegistration:
@@ -287,7 +286,7 @@ func (a *app) reportSteps(p config.Profile, provider config.Provider, steps []se
 		case step.Token == session.StepRegistration:
 			a.note("%s: %s not removed.", p.Name, step.Token)
 			failed = errors.Join(failed, fmt.Errorf("the client of %q was not removed: %w", p.Name, step.Err))
-		case errors.Is(step.Err, oauth.ErrUnsupported) && errors.As(step.Err, &refusal):
+		case oauth.HasCode(step.Err, "unsupported_token_type"): // RFC 7009 §2.2.1: often of access tokens that are JWTs
 			a.note("%s: %s not revoked: the server revokes no tokens of this kind; it is good until it expires.", p.Name, step.Token)
 		case errors.Is(step.Err, oauth.ErrUnsupported):
 			a.note("%s: %s not revoked: the server offers no revocation.%s", p.Name, step.Token, byHand(provider))

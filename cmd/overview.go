@@ -79,11 +79,9 @@ func (a *app) printNext(out style, command string) error {
 // loginsAtAGlance are the logins with as much of their state as is known without the
 // keyring, a passphrase or a program.
 func (a *app) loginsAtAGlance(ctx context.Context, cfg *config.Config) []statusJSON {
-	meant := config.Choice{}
+	var meant config.Choice
 	if named, err := a.named(""); err == nil {
-		if _, chosen, err := cfg.Select(named); err == nil {
-			meant = chosen
-		}
+		_, meant, _ = cfg.Select(named)
 	}
 	var all []statusJSON
 	for _, name := range cfg.Names() {

@@ -120,8 +120,7 @@ func (a *app) meant(cfg *config.Config) config.Choice {
 	if err == nil {
 		_, named, err = cfg.Select(named)
 	}
-	var selection *config.SelectError
-	if errors.As(err, &selection) && selection.Choice.Name == "" {
+	if selection, ok := errors.AsType[*config.SelectError](err); ok && selection.Choice.Name == "" {
 		return config.Choice{}
 	}
 	if err != nil {

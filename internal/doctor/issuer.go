@@ -45,23 +45,20 @@ func judgeIssuer(issuer string, m *discovery.Metadata, err, failure error) Findi
 }
 
 func issuerFix(issuer string, err, failure error) string {
-	var unknown x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var dns *net.DNSError
-	var timeout net.Error
+	invalid, _ := errors.AsType[x509.CertificateInvalidError](failure)
+	network, _ := errors.AsType[net.Error](failure)
 	switch {
 	case errors.Is(err, discovery.ErrOtherIssuer):
 		return "give the issuer as the server writes it, byte for byte: 'fob login PROFILE --issuer URL'; where it names a server that you do not know, do not log in"
-	case errors.As(failure, &unknown):
+	case errors.As(failure, new(x509.UnknownAuthorityError)):
 		return "give the certificate of the authority that signs the server's: 'fob login PROFILE --ca-file FILE'"
-	case errors.As(failure, &invalid) && invalid.Reason == x509.Expired:
+	case invalid.Reason == x509.Expired:
 		return "the server's certificate is out of date, or this machine's clock is wrong: see 'date', else tell whoever runs the server"
-	case errors.As(failure, &hostname):
+	case errors.As(failure, new(x509.HostnameError)):
 		return "the certificate is another server's: check the issuer's host name, the proxy and the DNS"
-	case errors.As(failure, &dns):
+	case errors.As(failure, new(*net.DNSError)):
 		return "check the issuer's host name, the DNS and the network"
-	case errors.As(failure, &timeout) && timeout.Timeout():
+	case network != nil && network.Timeout():
 		return "something swallows the connection: check firewall, VPN and proxy settings"
 	case errors.Is(err, httpclient.ErrUnavailable):
 		return "check the network and the proxy, or whether the server is up"

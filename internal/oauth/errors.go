@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/safetext"
@@ -43,16 +44,16 @@ func (e *Error) Error() string {
 
 // IsInvalidGrant reports whether the server has refused the grant itself: a code
 // or refresh token that is expired, revoked or not this client's.
-func IsInvalidGrant(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Code == "invalid_grant"
-}
+func IsInvalidGrant(err error) bool { return HasCode(err, "invalid_grant") }
 
 // RefusesClient reports whether the server does not take the client, as it proves
 // itself or for what it asks (RFC 6749 §5.2).
-func RefusesClient(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && (e.Code == "invalid_client" || e.Code == "unauthorized_client")
+func RefusesClient(err error) bool { return HasCode(err, "invalid_client", "unauthorized_client") }
+
+// HasCode reports whether the server has answered with one of these error codes.
+func HasCode(err error, codes ...string) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && slices.Contains(codes, e.Code)
 }
 
 // statusError judges an answer that is neither a success nor an OAuth error.

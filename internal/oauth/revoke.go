@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -35,7 +34,7 @@ func (c *Client) Revoke(ctx context.Context, token secret.Secret, hint string) e
 		return nil
 	}
 	err = errorAnswer(status, body)
-	if e := (*Error)(nil); errors.As(err, &e) && e.Code == "unsupported_token_type" {
+	if HasCode(err, "unsupported_token_type") {
 		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	return err

@@ -146,11 +146,8 @@ var errForeignRecord = fmt.Errorf("the login's record is not one that fob wrote:
 // cacheKey is the key that the login's cached access tokens are sealed under.
 func (h head) cacheKey() (seal.Key, error) {
 	raw, err := base64.StdEncoding.DecodeString(h.CacheKey.Reveal())
-	if err != nil {
-		return seal.Key{}, fmt.Errorf("the login's cache key: %w", credstore.ErrCorrupt)
-	}
-	key, err := seal.KeyFromBytes(raw)
-	if err != nil {
+	key, keyErr := seal.KeyFromBytes(raw)
+	if err != nil || keyErr != nil {
 		return seal.Key{}, fmt.Errorf("the login's cache key: %w", credstore.ErrCorrupt)
 	}
 	return key, nil

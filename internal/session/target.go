@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -26,10 +27,7 @@ func NewTarget(scopes []string, resource string) Target {
 // request is what the server is asked for. A login that is made for a resource stays
 // with it.
 func (t Target) request(r *record) oauth.Target {
-	want := oauth.Target{Scope: t.Scope, Resource: t.Resource}
-	if want.Resource == "" {
-		want.Resource = r.Resource
-	}
+	want := oauth.Target{Scope: t.Scope, Resource: cmp.Or(t.Resource, r.Resource)}
 	if want.Scope == "" && r.Grant == config.GrantClientCredentials {
 		want.Scope = r.Scope
 	}

@@ -315,8 +315,7 @@ func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Toke
 // answered drops the journal where the server has said no. Where no answer came,
 // the intent stays: the server may have rotated the token all the same.
 func (s *Session) answered(err error) error {
-	var refusal *oauth.Error
-	if errors.As(err, &refusal) {
+	if errors.As(err, new(*oauth.Error)) {
 		return s.journal().drop()
 	}
 	return nil
