@@ -147,15 +147,11 @@ func (a *app) hasBrowser() bool {
 	if runtime.GOOS != "linux" {
 		return true
 	}
-	if a.inWSL() || a.inContainer() {
-		return false
+	if a.getenv("WSL_DISTRO_NAME") != "" || a.inContainer() {
+		return false // in WSL, what opens a URL is often a browser in the terminal, or none
 	}
 	return a.getenv("DISPLAY") != "" || a.getenv("WAYLAND_DISPLAY") != ""
 }
-
-// inWSL reports whether this Linux runs inside Windows. What opens a URL there is
-// often a browser in the terminal, or none.
-func (a *app) inWSL() bool { return a.getenv("WSL_DISTRO_NAME") != "" }
 
 // inContainer reports whether the browser is outside, where no loopback address of
 // this machine leads back.

@@ -66,29 +66,23 @@ func (c *Config) SharesRedirect(p Profile) (better string, ok bool) {
 		return "", false
 	}
 	better = strings.TrimSuffix(setting, "/") + "/" + IssuerMark
-	if _, path := withoutPort(setting); path == sharedPath {
+	if withoutPort(setting).Path == sharedPath {
 		return better, true
 	}
 	for _, other := range c.Profiles {
-		if other.Grant == "" && other.WithProvider().Authority() != p.WithProvider().Authority() && sameRedirect(other.Redirect(), setting) {
+		if other.Grant == "" && other.WithProvider().Authority() != p.WithProvider().Authority() && withoutPort(other.Redirect()) == withoutPort(setting) {
 			return better, true
 		}
 	}
 	return "", false
 }
 
-// sameRedirect compares as a server does that leaves the port of a loopback address
-// free (RFC 8252 §7.3).
-func sameRedirect(a, b string) bool {
-	hostA, pathA := withoutPort(a)
-	hostB, pathB := withoutPort(b)
-	return hostA == hostB && pathA == pathB
-}
-
-func withoutPort(raw string) (host, path string) {
+// withoutPort is what a server compares that leaves the port of a loopback address free
+// (RFC 8252 §7.3).
+func withoutPort(raw string) url.URL {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return raw, ""
+		return url.URL{Host: raw}
 	}
-	return u.Hostname(), u.EscapedPath()
+	return url.URL{Host: u.Hostname(), Path: u.EscapedPath()}
 }

@@ -170,7 +170,12 @@ func (l *Listener) Serve(ctx context.Context, login Login) error {
 	}
 	// The page follows the outcome: success is shown for a login that is stored.
 	c.outcome <- err
-	c.farewell()
+	if c.taken.Load() { // the browser waits for it
+		select {
+		case <-c.shown:
+		case <-time.After(farewellBudget):
+		}
+	}
 	// Not Shutdown: it would wait for the spare connections that browsers open.
 	_ = server.Close()
 	_ = l.Close() // the server may not have taken it yet
@@ -250,17 +255,6 @@ func (c *callback) wait(ctx context.Context) (answer, error) {
 	}
 }
 
-// farewell lets the last page reach a browser that waits for it.
-func (c *callback) farewell() {
-	if !c.taken.Load() {
-		return
-	}
-	select {
-	case <-c.shown:
-	case <-time.After(farewellBudget):
-	}
-}
-
 const answered = "This login has been answered already."
 
 func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -275,11 +269,15 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	a, ok := c.match(req.URL.RawQuery)
+	launched := a.request == c.login.Launched
 	switch {
 	case !ok:
 		http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
 		return
-	case a.request == c.login.Launched && !c.isReturning(w, req):
+	case launched && !c.admit(w, req):
+		return
+	case launched && !c.hasCookie(req):
+		c.refuse(w, http.StatusBadRequest, "The browser came back without the cookie of this login. Allow cookies for "+c.host+", or open the URL above.")
 		return
 	case c.taken.Swap(true):
 		http.Error(w, answered, http.StatusGone)

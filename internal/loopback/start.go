@@ -110,19 +110,6 @@ func (c *callback) match(query string) (answer, bool) {
 	return answer{}, false
 }
 
-// isReturning reports whether a callback whose state is the launched request's comes
-// from the browser that was sent there.
-func (c *callback) isReturning(w http.ResponseWriter, req *http.Request) bool {
-	if !c.admit(w, req) {
-		return false
-	}
-	if !c.hasCookie(req) {
-		c.refuse(w, http.StatusBadRequest, "The browser came back without the cookie of this login. Allow cookies for "+c.host+", or open the URL above.")
-		return false
-	}
-	return true
-}
-
 // admit refuses the connections of other users, as far as the system tells. They end
 // nothing: a user who can be told apart could else stop every login.
 func (c *callback) admit(w http.ResponseWriter, req *http.Request) bool {
