@@ -17,7 +17,7 @@ type Userinfo struct {
 	Name              string `json:"name"`
 	PreferredUsername string `json:"preferred_username"`
 	Email             string `json:"email"`
-	Login             string `json:"login"` // GitHub's name for preferred_username
+	Login             string `json:"login"` // GitHub's name for preferred_username; it has no sub
 }
 
 // Userinfo asks whose access token this is. An answer about another subject than
@@ -36,6 +36,7 @@ func (c *Client) Userinfo(ctx context.Context, accessToken secret.Secret, subjec
 		return nil, ErrWrongSubject
 	}
 	info.PreferredUsername = cmp.Or(info.PreferredUsername, info.Login)
+	info.Subject = cmp.Or(info.Subject, info.Login) // by which a login of another account is noticed
 	return &info, nil
 }
 
