@@ -107,13 +107,9 @@ type profileJSON struct {
 
 func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 	full := p.WithProvider()
-	redirect := ""
-	if p.Grant == "" {
-		redirect = p.Redirect()
-	}
 	return profileJSON{
 		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
-		Scopes: full.Scopes, RedirectURI: redirect, Storage: p.Storage, CAFile: p.CAFile,
+		Scopes: full.Scopes, RedirectURI: yesText(p.Grant == "", p.Redirect()), Storage: p.Storage, CAFile: p.CAFile,
 		Grant: p.Grant, Resources: p.Resources, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod, AssertionAudience: full.ClientAssertionAudience,
 		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
 		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,

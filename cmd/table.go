@@ -200,11 +200,7 @@ func shownWidth(text string) int {
 }
 
 // account is a session.Account that is safe to show.
-type account struct {
-	Subject string `json:"sub,omitempty"`
-	Name    string `json:"name,omitempty"`
-	Email   string `json:"email,omitempty"`
-}
+type account session.Account
 
 func newAccount(a session.Account) account {
 	return account{Subject: safetext.Line(a.Subject), Name: safetext.Line(a.Name), Email: safetext.Line(a.Email)}
@@ -222,12 +218,7 @@ func (a account) String() string {
 	return a.Subject
 }
 
-func utcSeconds(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC().Truncate(time.Second)
-}
+func utcSeconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 func timeText(t time.Time) string {
 	if t.IsZero() {

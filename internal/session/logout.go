@@ -27,15 +27,11 @@ const (
 // Revoke ends the login at the server and keeps its record on this machine, for a
 // login that is about to be replaced. Should that fail, the record says that it ended.
 func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
-	lock, err := s.lock(ctx)
+	lock, r, err := s.lockRecord(ctx, s.load)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Release()
-	r, err := s.load(ctx)
-	if err != nil {
-		return nil, err
-	}
 	steps, err := s.revoke(ctx, r)
 	if err != nil || !slices.ContainsFunc(steps, func(step Step) bool { return step.Err == nil }) {
 		return steps, err
@@ -58,15 +54,11 @@ func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
 // fob has registered stays, unless unregister removes it now. A record that cannot be
 // read is kept, since what it holds could then never be revoked; Forget deletes it.
 func (s *Session) Logout(ctx context.Context, unregister bool) ([]Step, error) {
-	lock, err := s.lock(ctx)
+	lock, r, err := s.lockRecord(ctx, s.loadAny)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Release()
-	r, err := s.loadAny(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if r.LoggedOut && !unregister {
 		return nil, s.loadError(credstore.ErrNotFound)
 	}

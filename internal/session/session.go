@@ -72,6 +72,19 @@ func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) {
 	return lock, nil
 }
 
+// lockRecord takes the login's lock and reads its record, as load does, or loadAny.
+func (s *Session) lockRecord(ctx context.Context, load func(context.Context) (*record, error)) (*filelock.Lock, *record, error) {
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := load(ctx)
+	if err != nil {
+		lock.Release()
+	}
+	return lock, r, err
+}
+
 func (s *Session) lockPath() string {
 	return filepath.Join(s.Paths.Data, "locks", s.Profile.Name+".lock")
 }

@@ -31,15 +31,11 @@ func (s *Session) Reseal(ctx context.Context) error {
 // then settle makes the profile point there, and only then it is deleted here.
 // Wherever that stops, the storage that the profile points to has the login.
 func (s *Session) MoveTo(ctx context.Context, to *credstore.Store, settle func() error) error {
-	lock, err := s.lock(ctx)
+	lock, r, err := s.lockRecord(ctx, s.loadAny)
 	if err != nil {
 		return err
 	}
 	defer lock.Release()
-	r, err := s.loadAny(ctx)
-	if err != nil {
-		return err
-	}
 	if _, err := s.recover(ctx, r); err != nil {
 		return err
 	}
@@ -62,15 +58,11 @@ func (s *Session) MoveTo(ctx context.Context, to *credstore.Store, settle func()
 // Export is a login's record as it is stored, for a backup. A rotation that a crash
 // has left is taken up first.
 func (s *Session) Export(ctx context.Context) (credstore.Record, error) {
-	lock, err := s.lock(ctx)
+	lock, r, err := s.lockRecord(ctx, s.loadAny)
 	if err != nil {
 		return credstore.Record{}, err
 	}
 	defer lock.Release()
-	r, err := s.loadAny(ctx)
-	if err != nil {
-		return credstore.Record{}, err
-	}
 	if _, err := s.recover(ctx, r); err != nil {
 		return credstore.Record{}, err
 	}

@@ -126,16 +126,12 @@ func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
 // Try asks the server about the token of a login that cannot be refreshed. Where it is
 // refused, the login has ended. oauth.ErrUnsupported: there is nothing to ask.
 func (s *Session) Try(ctx context.Context) (*Token, error) {
-	lock, err := s.lock(ctx)
+	lock, r, err := s.lockRecord(ctx, s.load)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Release()
-	r, err := s.load(ctx)
-	if err == nil {
-		err = s.ended(r.head, TokenOptions{})
-	}
-	if err != nil {
+	if err := s.ended(r.head, TokenOptions{}); err != nil {
 		return nil, err
 	}
 	token, err := s.fixedToken(r, TokenOptions{})
