@@ -126,7 +126,10 @@ func leadsThrough(path string, roots []fs.FileInfo) bool {
 	at, rest := splitPath(path)
 	if !filepath.IsAbs(path) {
 		dir, err := os.Getwd()
-		if at, err = filepath.EvalSymlinks(dir); err != nil {
+		if err == nil {
+			at, err = filepath.EvalSymlinks(dir)
+		}
+		if err != nil {
 			return true
 		}
 	}
