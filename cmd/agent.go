@@ -269,15 +269,11 @@ func (a *app) filesKey(ctx context.Context) ([]byte, error) {
 // filesKeySource is where filesKey has it from; open is nil where there is none, and no
 // login in files either.
 func (a *app) filesKeySource() (keySource, error) {
-	paths, err := a.paths()
-	if err != nil {
-		return keySource{}, err
-	}
 	cfg, err := a.config()
 	if err != nil || !a.usesFiles(cfg) {
 		return keySource{}, err
 	}
-	source := a.fileKey(paths, cfg)
+	source := a.fileKey(cfg)
 	typed := source.name == passphraseSource && a.getenv("FOB_PASSPHRASE_FILE") == "" && len(cfg.PassphraseCommand) == 0
 	if !typed && source.name != sealKeyVariable {
 		return keySource{}, nil

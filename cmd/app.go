@@ -139,6 +139,7 @@ func (a *app) config() (*config.Config, error) {
 	}
 	cfg, err := config.Load(paths.Config, a.getenv)
 	if err == nil {
+		cfg.Paths = paths
 		a.withholdIdentities(cfg)
 	}
 	return cfg, err
@@ -201,21 +202,17 @@ func (a *app) session(p config.Profile) (*session.Session, error) {
 
 // localSession is session for what asks no server. It needs no certificate.
 func (a *app) localSession(p config.Profile) (*session.Session, error) {
-	paths, err := a.paths()
-	if err != nil {
-		return nil, err
-	}
 	cfg, err := a.config()
 	if err != nil {
 		return nil, err
 	}
-	store, err := a.store(paths, cfg, p)
+	store, err := a.store(cfg, p)
 	if err != nil {
 		return nil, err
 	}
 	return &session.Session{
 		Profile: p.WithProvider(),
-		Paths:   paths,
+		Paths:   cfg.Paths,
 		Store:   store,
 		Clock:   a.clock,
 		Warn:    a.warn,
@@ -274,7 +271,7 @@ func (a *app) storageName(cfg *config.Config, p config.Profile) (string, error) 
 	return name, nil
 }
 
-func (a *app) store(paths config.Paths, cfg *config.Config, p config.Profile) (*credstore.Store, error) {
+func (a *app) store(cfg *config.Config, p config.Profile) (*credstore.Store, error) {
 	name, err := a.storageName(cfg, p)
 	if err != nil {
 		return nil, err
@@ -285,12 +282,12 @@ func (a *app) store(paths config.Paths, cfg *config.Config, p config.Profile) (*
 	if a.stores[name] == nil {
 		if name == storageKeyring {
 			a.stores[name] = credstore.NewKeyring(credstore.KeyringOptions{
-				DataDir: paths.Data,
+				DataDir: cfg.Paths.Data,
 				Getenv:  a.getenv,
 				Notify:  func(line string) { a.note("%s", line) },
 			})
 		} else {
-			a.stores[name] = credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: a.heldKey(a.fileKey(paths, cfg).open)})
+			a.stores[name] = credstore.NewFile(credstore.FileOptions{DataDir: cfg.Paths.Data, Key: a.heldKey(a.fileKey(cfg).open)})
 		}
 	}
 	return a.stores[name], nil

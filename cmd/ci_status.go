@@ -109,10 +109,6 @@ func runCIStatus(ctx context.Context, a *app, args []string, asJSON bool) error 
 
 // ciSettings are what the other commands would use here.
 func (a *app) ciSettings(args []string) (*ciStatusJSON, config.Profile, error) {
-	paths, err := a.paths()
-	if err != nil {
-		return nil, config.Profile{}, err
-	}
 	cfg, err := a.config()
 	if err != nil {
 		return nil, config.Profile{}, err
@@ -121,7 +117,7 @@ func (a *app) ciSettings(args []string) (*ciStatusJSON, config.Profile, error) {
 	if err != nil {
 		return nil, config.Profile{}, err
 	}
-	status := &ciStatusJSON{System: string(ci.System(a.getenv)), Config: safetext.Line(paths.Config), Hints: []string{}}
+	status := &ciStatusJSON{System: string(ci.System(a.getenv)), Config: safetext.Line(cfg.Paths.Config), Hints: []string{}}
 	p, chosen, err := cfg.Select(named)
 	var selection *config.SelectError
 	switch {

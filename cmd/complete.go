@@ -201,17 +201,13 @@ func (a *app) grantedScopes(ctx context.Context, p config.Profile) []string {
 // mayAsk reports whether to read a login could have a person asked, by the keyring or
 // for a passphrase.
 func (a *app) mayAsk(cfg *config.Config, p config.Profile) bool {
-	paths, err := a.paths()
-	if err != nil {
-		return true
-	}
 	switch name, err := a.storageName(cfg, p); {
 	case err != nil || name == storageEnv:
 		return true
 	case name == storageKeyring:
 		return credstore.KeyringMayAsk(a.getenv)
 	default:
-		return a.fileKey(paths, cfg).name == passphraseSource
+		return a.fileKey(cfg).name == passphraseSource
 	}
 }
 

@@ -63,10 +63,6 @@ func (a *app) destinations(names, as []string) ([]destination.Destination, error
 // machine is what destinations may use of this one.
 func (a *app) machine(as []string) (destination.Machine, error) {
 	var m destination.Machine
-	paths, err := a.paths()
-	if err != nil {
-		return m, err
-	}
 	cfg, err := a.config()
 	if err != nil {
 		return m, err
@@ -86,7 +82,7 @@ func (a *app) machine(as []string) (destination.Machine, error) {
 	var reading sync.Mutex // deliveries ask at once, and a store is for one goroutine at a time
 	return destination.Machine{
 		HTTP: client, Client: ownClient(cfg.CAFile), Getenv: a.getenv, Now: a.now, URLs: cfg.Destination.URL, Commands: cfg.Commands,
-		Environ: os.Environ(), DotenvRoots: roots, LockDir: filepath.Join(paths.Data, "locks"),
+		Environ: os.Environ(), DotenvRoots: roots, LockDir: filepath.Join(cfg.Paths.Data, "locks"),
 		Credential: func(ctx context.Context, scheme string) (secret.Secret, error) {
 			source, named := chosen[scheme]
 			if !named {

@@ -84,7 +84,7 @@ func (a *app) examine(ctx context.Context, names []string) ([]doctor.Finding, er
 func (e *examination) configuration(names []string) error {
 	cfg, err := e.app.config()
 	if err != nil {
-		e.cfg = &config.Config{}
+		e.cfg = &config.Config{Paths: e.paths}
 		e.add(doctor.Failed(configurationCheck, err, cmp.Or(hintOf(err), "see to the file's permissions")))
 		return nil
 	}
@@ -124,7 +124,7 @@ func (e *examination) storages(ctx context.Context) {
 		}
 		var store *credstore.Store
 		if err == nil {
-			store, err = e.app.store(e.paths, e.cfg, p)
+			store, err = e.app.store(e.cfg, p)
 		}
 		if err != nil {
 			e.add(forFinding(doctor.Failed("storage", err, fixOf(err)), p.Name))
@@ -157,7 +157,7 @@ func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 
 func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store) {
 	const check = "encrypted file"
-	source := e.app.fileKey(e.paths, e.cfg).name
+	source := e.app.fileKey(e.cfg).name
 	fresh := source == passphraseSource && !exists(filepath.Join(e.paths.Data, "seal.json")) && !exists(filepath.Join(e.paths.Data, "records"))
 	err := e.sealKey(ctx, store, fileKeyCheck, source, fresh)
 	switch {
@@ -257,7 +257,7 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []doctor.Fi
 	if showsIdentity(p) {
 		return append(found, doctor.Fine(loginCheck, "nothing is stored: 'fob token %s' shows the machine's identity", p.Name))
 	}
-	store, err := e.app.store(e.paths, e.cfg, p)
+	store, err := e.app.store(e.cfg, p)
 	if err != nil {
 		return append(found, doctor.Skipped(loginCheck, "%s", err))
 	}

@@ -69,7 +69,7 @@ func (a *app) givenToken(named string, opts session.TokenOptions) (*session.Toke
 
 // givenRefresh gets an access token with the refresh token of a variable.
 func (a *app) givenRefresh(ctx context.Context, p config.Profile, name string, want session.TokenOptions) (*session.Token, error) {
-	paths, err := a.paths()
+	cfg, err := a.config()
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (a *app) givenRefresh(ctx context.Context, p config.Profile, name string, w
 	if err != nil {
 		return nil, err
 	}
-	s := &session.Session{Profile: p.WithProvider(), Paths: paths, HTTP: hc, Clock: a.clock, Warn: a.warn}
+	s := &session.Session{Profile: p.WithProvider(), Paths: cfg.Paths, HTTP: hc, Clock: a.clock, Warn: a.warn}
 	given := session.Given{Variable: name, RefreshToken: secret.New(a.getenv(name))}
 	token, err := s.GivenToken(ctx, given, want)
 	if errors.Is(err, session.ErrLoginRequired) {

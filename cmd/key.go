@@ -58,10 +58,6 @@ const registryFile = "registry.db"
 
 // registryName is the registry that is meant, and whether it is this machine's own.
 func (a *app) registryName() (dsn string, own bool, err error) {
-	paths, err := a.paths()
-	if err != nil {
-		return "", false, err
-	}
 	cfg, err := a.config()
 	if err != nil {
 		return "", false, err
@@ -69,7 +65,7 @@ func (a *app) registryName() (dsn string, own bool, err error) {
 	if dsn = cmp.Or(a.getenv("FOB_REGISTRY"), cfg.Keys.Registry); dsn != "" {
 		return dsn, false, nil
 	}
-	return "sqlite:" + filepath.Join(paths.Data, registryFile), true, nil
+	return "sqlite:" + filepath.Join(cfg.Paths.Data, registryFile), true, nil
 }
 
 // registrar opens the registry; with create it makes a missing one. Close it.

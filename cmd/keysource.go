@@ -27,12 +27,12 @@ const (
 
 // fileKey finds the source: FOB_SEAL_KEY, the configured key file, a credential of
 // the service manager, else a passphrase.
-func (a *app) fileKey(paths config.Paths, cfg *config.Config) keySource {
+func (a *app) fileKey(cfg *config.Config) keySource {
 	if value := a.getenv(sealKeyVariable); value != "" {
 		return keySource{sealKeyVariable, credstore.EnvKey(sealKeyVariable, value)}
 	}
 	if cfg.KeyFile != "" {
-		return keySource{cfg.KeyFile, credstore.KeyFile(cfg.KeyFile, paths.Data)}
+		return keySource{cfg.KeyFile, credstore.KeyFile(cfg.KeyFile, cfg.Paths.Data)}
 	}
 	if dir := a.getenv("CREDENTIALS_DIRECTORY"); dir != "" {
 		path := filepath.Join(dir, "fob.key")
@@ -40,14 +40,14 @@ func (a *app) fileKey(paths config.Paths, cfg *config.Config) keySource {
 			return keySource{path, credstore.Credential(path)}
 		}
 	}
-	return keySource{passphraseSource, credstore.Passphrase(a.passphraseOptions(paths, cfg))}
+	return keySource{passphraseSource, credstore.Passphrase(a.passphraseOptions(cfg))}
 }
 
-func (a *app) passphraseOptions(paths config.Paths, cfg *config.Config) credstore.PassphraseOptions {
+func (a *app) passphraseOptions(cfg *config.Config) credstore.PassphraseOptions {
 	ask := func(ctx context.Context, confirm bool) (secret.Secret, error) {
 		return a.askPassphrase(ctx, cfg.PassphraseCommand, confirm)
 	}
-	return credstore.PassphraseOptions{DataDir: paths.Data, Ask: ask}
+	return credstore.PassphraseOptions{DataDir: cfg.Paths.Data, Ask: ask}
 }
 
 func (a *app) knownPassphrase(ctx context.Context, command []string, confirm bool) (secret.Secret, error) {

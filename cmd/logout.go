@@ -79,11 +79,7 @@ func runLogout(ctx context.Context, a *app, opts logoutOptions) error {
 		return err
 	}
 	if opts.purge && opts.all {
-		paths, err := a.paths()
-		if err != nil {
-			return err
-		}
-		if err := a.checkPeppers(ctx, paths, cfg); err != nil {
+		if err := a.checkPeppers(ctx, cfg); err != nil {
 			return err
 		}
 	}
@@ -146,11 +142,7 @@ func (a *app) logout(ctx context.Context, cfg *config.Config, p config.Profile, 
 	if !gone || !opts.purge || opts.all { // --all --purge removes the configuration whole
 		return gone, err
 	}
-	paths, pathErr := a.paths()
-	if pathErr != nil {
-		return gone, errors.Join(err, pathErr)
-	}
-	return gone, errors.Join(err, config.RemoveProfile(paths.Config, p.Name))
+	return gone, errors.Join(err, config.RemoveProfile(cfg.Paths.Config, p.Name))
 }
 
 // keepsRecord reports whether a profile whose grant stores nothing has a login all the

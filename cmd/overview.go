@@ -104,8 +104,7 @@ func (a *app) readsQuietly(cfg *config.Config, p config.Profile, storage string)
 	if given, _ := a.givenVariable(p.Name); given != "" || storage == storageEnv || showsIdentity(p) {
 		return true
 	}
-	paths, err := a.paths()
-	return err == nil && storage == storageFile && a.fileKey(paths, cfg).name != passphraseSource
+	return storage == storageFile && a.fileKey(cfg).name != passphraseSource
 }
 
 // stateText is a login's state in the words of somebody who has not read the manual.

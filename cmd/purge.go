@@ -130,9 +130,9 @@ func ownRegistry(paths config.Paths) string {
 
 // checkPeppers refuses to take what the registry's keys cannot be verified without. A
 // storage that cannot be asked keeps none that would be missed.
-func (a *app) checkPeppers(ctx context.Context, paths config.Paths, cfg *config.Config) error {
+func (a *app) checkPeppers(ctx context.Context, cfg *config.Config) error {
 	for _, storage := range []string{"", storageFile} { // FOB_STORAGE may have been another when they were added
-		store, err := a.store(paths, cfg, config.Profile{Name: peppersContext.Profile, Storage: storage})
+		store, err := a.store(cfg, config.Profile{Name: peppersContext.Profile, Storage: storage})
 		if err != nil {
 			continue
 		}

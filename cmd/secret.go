@@ -66,19 +66,15 @@ func knownSecret(cfg *config.Config, name string) (config.Secret, error) {
 
 // sealedSecret is a secret where its settings say that it lies.
 func (a *app) sealedSecret(cfg *config.Config, s config.Secret) (*vault.Secret, error) {
-	paths, err := a.paths()
-	if err != nil {
-		return nil, err
-	}
 	p := config.Profile{Name: s.Name, Storage: s.Storage}
 	if name, err := a.storageName(cfg, p); err == nil && name == storageEnv {
 		return nil, withHint(fmt.Errorf("the environment holds no secret %q: %w", s.Name, vault.ErrNoValue), "set %s, or choose the storage 'keyring' or 'file'", config.SecretVariable(s.Name))
 	}
-	store, err := a.store(paths, cfg, p)
+	store, err := a.store(cfg, p)
 	if err != nil {
 		return nil, err
 	}
-	v := &vault.Secret{Name: s.Name, Store: store, Dir: filepath.Join(paths.Data, "locks"), Now: a.now}
+	v := &vault.Secret{Name: s.Name, Store: store, Dir: filepath.Join(cfg.Paths.Data, "locks"), Now: a.now}
 	v.Current = func() error {
 		cfg, err := a.config()
 		if err != nil {

@@ -84,7 +84,7 @@ func runSecretPush(ctx context.Context, a *app, opts secretPushOptions) error {
 	}
 	delivered, failed := a.deliverAll(ctx, to, held.Value, opts.json)
 	if known && !opts.once {
-		err := a.changeSecretSettings(opts.name, func(s *config.Secret) {
+		err := config.ChangeSecret(cfg.Paths.Config, opts.name, func(s *config.Secret) {
 			for _, name := range delivered {
 				if !slices.Contains(s.To, name) {
 					s.To = append(slices.Clone(s.To), name)

@@ -72,7 +72,7 @@ func runSecretRemove(ctx context.Context, a *app, opts secretRemoveOptions) erro
 	if err := a.deleteSecret(ctx, cfg, s); err != nil {
 		return err
 	}
-	if err := a.removeSecretSettings(s.Name); err != nil {
+	if err := config.RemoveSecret(cfg.Paths.Config, s.Name); err != nil {
 		return err
 	}
 	a.note("The secret %q is deleted here. Its issuer honours it until you end it there.", s.Name)

@@ -328,7 +328,7 @@ func (r *secretRotation) noteEnd() error {
 	if !r.expires.IsZero() {
 		r.a.note("The new value ends at %s.", r.expires.Format(time.RFC3339))
 	}
-	return r.a.changeSecretSettings(r.opts.name, func(s *config.Secret) { s.Expires = r.expires })
+	return config.ChangeSecret(r.cfg.Paths.Config, r.opts.name, func(s *config.Secret) { s.Expires = r.expires })
 }
 
 // stopped says what a rotation that has failed leaves, and how to go on.

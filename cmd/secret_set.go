@@ -96,7 +96,7 @@ func runSecretSet(ctx context.Context, a *app, opts secretSetOptions) error {
 		}
 	}
 	if opts.keep {
-		return a.saveSecretSettings(after)
+		return config.SaveSecret(cfg.Paths.Config, after)
 	}
 	value, err := a.readSecretValue(ctx, opts.name)
 	if err != nil {
@@ -216,14 +216,14 @@ func (a *app) keepSecret(ctx context.Context, cfg *config.Config, known bool, be
 	if old, err := a.sealedSecret(cfg, before); known && err == nil && old.Store != v.Store {
 		return a.keepElsewhere(ctx, cfg, old, v, before, after, value)
 	}
-	if err := a.saveSecretSettings(after); err != nil {
+	if err := config.SaveSecret(cfg.Paths.Config, after); err != nil {
 		return err
 	}
 	if err := v.Set(ctx, value); err != nil {
 		if known {
-			return errors.Join(err, a.saveSecretSettings(before))
+			return errors.Join(err, config.SaveSecret(cfg.Paths.Config, before))
 		}
-		return errors.Join(err, a.removeSecretSettings(after.Name))
+		return errors.Join(err, config.RemoveSecret(cfg.Paths.Config, after.Name))
 	}
 	return nil
 }
@@ -238,36 +238,11 @@ func (a *app) keepElsewhere(ctx context.Context, cfg *config.Config, old, v *vau
 	if err := v.Set(ctx, value); err != nil {
 		return err
 	}
-	if err := a.saveSecretSettings(after); err != nil {
+	if err := config.SaveSecret(cfg.Paths.Config, after); err != nil {
 		return err
 	}
 	a.forgetSecretElsewhere(ctx, cfg, before)
 	return nil
-}
-
-func (a *app) saveSecretSettings(s config.Secret) error {
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	return config.SaveSecret(paths.Config, s)
-}
-
-// changeSecretSettings keeps what another process has written since they were read.
-func (a *app) changeSecretSettings(name string, change func(*config.Secret)) error {
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	return config.ChangeSecret(paths.Config, name, change)
-}
-
-func (a *app) removeSecretSettings(name string) error {
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	return config.RemoveSecret(paths.Config, name)
 }
 
 func storageText(name string) string {

@@ -98,15 +98,11 @@ func runStorageStatus(ctx context.Context, a *app, asJSON bool) error {
 
 func (a *app) storageStatus(ctx context.Context, cfg *config.Config, name string) (storageJSON, error) {
 	out := storageJSON{Storage: name, Logins: []storedLoginJSON{}, Records: []storedRecordJSON{}}
-	paths, err := a.paths()
-	if err != nil {
-		return out, err
-	}
 	out.KeySource = "seal.key"
 	if name == storageFile {
-		out.KeySource = a.fileKey(paths, cfg).name
+		out.KeySource = a.fileKey(cfg).name
 	}
-	store, err := a.store(paths, cfg, config.Profile{Storage: name})
+	store, err := a.store(cfg, config.Profile{Storage: name})
 	if err != nil {
 		return out, err
 	}

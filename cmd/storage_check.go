@@ -160,11 +160,7 @@ func (a *app) checkLeftBehind(ctx context.Context, cfg *config.Config, p config.
 
 // checkRekey ends a change of the key that was cut short.
 func (a *app) checkRekey(ctx context.Context, cfg *config.Config, storage string, mend bool) error {
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	store, err := a.store(paths, cfg, config.Profile{Storage: storage})
+	store, err := a.store(cfg, config.Profile{Storage: storage})
 	if err != nil {
 		return err
 	}

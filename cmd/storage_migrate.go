@@ -93,10 +93,6 @@ func (a *app) migrate(ctx context.Context, cfg *config.Config, p config.Profile,
 		a.note("%s: would move from %q to %q.", p.Name, from, opts.to)
 		return nil
 	}
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
 	p.Storage = from
 	s, err := a.localSession(p)
 	if err != nil {
@@ -104,9 +100,9 @@ func (a *app) migrate(ctx context.Context, cfg *config.Config, p config.Profile,
 	}
 	s.Current = func() error { return a.stillIn(s.Store, p.Name) }
 	p.Storage = opts.to
-	settle := func() error { return config.SaveProfile(paths.Config, p) }
+	settle := func() error { return config.SaveProfile(cfg.Paths.Config, p) }
 	if from != opts.to {
-		to, err := a.store(paths, cfg, p)
+		to, err := a.store(cfg, p)
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func (a *app) secretRecord(cfg *config.Config, s config.Secret) (storedRecord, e
 		label: secretReference + s.Name, storage: storage, entry: v.Entry(),
 		pin: func(storage string) error {
 			s.Storage = storage
-			return a.saveSecretSettings(s)
+			return config.SaveSecret(cfg.Paths.Config, s)
 		},
 		hint:  func(err error) error { return hintOfSecret(err, s.Name) },
 		check: vault.CheckRecord,
@@ -59,18 +59,14 @@ func (a *app) peppersRecord(cfg *config.Config, storage string) (storedRecord, e
 	if storage == storageEnv {
 		return storedRecord{}, withHint(usagef("peppers need a storage, and FOB_STORAGE or the configuration says 'env'"), "choose 'keyring' or 'file', where the peppers are")
 	}
-	paths, err := a.paths()
-	if err != nil {
-		return storedRecord{}, err
-	}
-	store, err := a.store(paths, cfg, config.Profile{Storage: storage})
+	store, err := a.store(cfg, config.Profile{Storage: storage})
 	if err != nil {
 		return storedRecord{}, err
 	}
 	return storedRecord{
 		label: peppersLabel, storage: storage,
-		entry: credstore.Entry{Store: store, Context: peppersContext, Lock: filepath.Join(paths.Data, "locks", "peppers")},
-		pin:   func(storage string) error { return config.SetPepperStorage(paths.Config, storage) },
+		entry: credstore.Entry{Store: store, Context: peppersContext, Lock: filepath.Join(cfg.Paths.Data, "locks", "peppers")},
+		pin:   func(storage string) error { return config.SetPepperStorage(cfg.Paths.Config, storage) },
 		hint:  peppersUnread,
 		check: func(r credstore.Record) error {
 			_, err := parsePeppers(r)
@@ -187,11 +183,7 @@ func (a *app) migrateRecord(ctx context.Context, cfg *config.Config, r storedRec
 		a.note("%s: would move from %q to %q.", r.label, r.storage, opts.to)
 		return nil
 	}
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	to, err := a.store(paths, cfg, config.Profile{Storage: opts.to})
+	to, err := a.store(cfg, config.Profile{Storage: opts.to})
 	if err != nil {
 		return err
 	}
@@ -248,12 +240,8 @@ func (a *app) checkRecord(ctx context.Context, cfg *config.Config, r storedRecor
 // checkRecordElsewhere deletes a record's copy in the storage that the configuration does
 // not name, where a move was cut short. The record itself has just been read.
 func (a *app) checkRecordElsewhere(ctx context.Context, cfg *config.Config, r storedRecord, here credstore.Record, mend bool) (found bool, err error) {
-	paths, err := a.paths()
-	if err != nil {
-		return false, err
-	}
 	elsewhere := map[string]string{storageKeyring: storageFile, storageFile: storageKeyring}[r.storage]
-	store, err := a.store(paths, cfg, config.Profile{Storage: elsewhere})
+	store, err := a.store(cfg, config.Profile{Storage: elsewhere})
 	if err != nil {
 		return false, nil //nolint:nilerr // a storage that is not in use here
 	}

@@ -66,15 +66,11 @@ func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
 	if err := checkStorage(opts.storage); err != nil {
 		return err
 	}
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
 	cfg, err := a.config()
 	if err != nil {
 		return err
 	}
-	if err := a.checkNextKey(paths, cfg, opts); err != nil {
+	if err := a.checkNextKey(cfg, opts); err != nil {
 		return err
 	}
 	if opts.dryRun {
@@ -83,11 +79,11 @@ func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
 	if err := a.checkRekey(ctx, cfg, opts.storage, true); err != nil { // the one before
 		return err
 	}
-	store, err := a.store(paths, cfg, config.Profile{Storage: opts.storage})
+	store, err := a.store(cfg, config.Profile{Storage: opts.storage})
 	if err != nil {
 		return err
 	}
-	next, err := a.nextKey(ctx, paths, opts)
+	next, err := a.nextKey(ctx, cfg.Paths, opts)
 	if err != nil {
 		return err
 	}
@@ -100,9 +96,9 @@ func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
 	a.stores = map[string]*credstore.Store{} // they know the old key
 	if opts.storage == storageFile {
 		known := func(context.Context, bool) (seal.Key, error) { return next.key, nil }
-		a.stores[storageFile] = credstore.NewFile(credstore.FileOptions{DataDir: paths.Data, Key: known})
+		a.stores[storageFile] = credstore.NewFile(credstore.FileOptions{DataDir: cfg.Paths.Data, Key: known})
 	}
-	if store, err = a.store(paths, cfg, config.Profile{Storage: opts.storage}); err != nil {
+	if store, err = a.store(cfg, config.Profile{Storage: opts.storage}); err != nil {
 		return err
 	}
 	const unfinished = "nothing is lost: 'fob storage check' goes on with it, under the new key"
@@ -141,7 +137,7 @@ func (a *app) resealAll(ctx context.Context, cfg *config.Config, storage string)
 }
 
 // checkNextKey refuses what cannot be done before anything is asked or made.
-func (a *app) checkNextKey(paths config.Paths, cfg *config.Config, opts rekeyOptions) error {
+func (a *app) checkNextKey(cfg *config.Config, opts rekeyOptions) error {
 	given := opts.passphrase || opts.passphraseFile != "" || opts.keyFile != "" || opts.sealKeyStdin
 	switch {
 	case opts.storage == storageKeyring && given:
@@ -157,8 +153,8 @@ func (a *app) checkNextKey(paths config.Paths, cfg *config.Config, opts rekeyOpt
 		if err != nil {
 			return err
 		}
-		return credstore.CheckKeyFile(path, paths.Data)
-	case a.getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.fileKey(paths, cfg).name != passphraseSource:
+		return credstore.CheckKeyFile(path, cfg.Paths.Data)
+	case a.getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.fileKey(cfg).name != passphraseSource:
 		return a.shadowed("the service manager's credential")
 	case opts.passphraseFile != "":
 		_, err := newPassphraseIn(opts.passphraseFile)

@@ -153,11 +153,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, p config.Profile,
 	if err := s.Import(ctx, credstore.Record{Head: login.Head, Body: login.Body}); err != nil {
 		return err
 	}
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	if err := config.SaveProfile(paths.Config, p); err != nil {
+	if err := config.SaveProfile(cfg.Paths.Config, p); err != nil {
 		return err
 	}
 	if known {
@@ -201,7 +197,7 @@ func (a *app) restoreSecret(ctx context.Context, cfg *config.Config, s config.Se
 	if err := r.entry.Replace(ctx, record); err != nil {
 		return r.failed(err)
 	}
-	if err := a.saveSecretSettings(s); err != nil {
+	if err := config.SaveSecret(cfg.Paths.Config, s); err != nil {
 		return err
 	}
 	if known && before.Storage != s.Storage {
@@ -252,11 +248,7 @@ func (a *app) restorePeppers(ctx context.Context, cfg *config.Config, head []byt
 		return nil
 	}
 	if moves {
-		paths, err := a.paths()
-		if err != nil {
-			return err
-		}
-		if err := config.SetPepperStorage(paths.Config, storage); err != nil {
+		if err := config.SetPepperStorage(cfg.Paths.Config, storage); err != nil {
 			return err
 		}
 	}

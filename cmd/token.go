@@ -200,11 +200,7 @@ func (a *app) stillIn(store *credstore.Store, profile string) error {
 }
 
 func (a *app) stillStored(cfg *config.Config, p config.Profile, store *credstore.Store) error {
-	paths, err := a.paths()
-	if err != nil {
-		return err
-	}
-	now, err := a.store(paths, cfg, p)
+	now, err := a.store(cfg, p)
 	if err == nil && now != store {
 		err = session.ErrMoved
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	Profiles map[string]Profile  `toml:"profile"`
 	Secrets  map[string]Secret   `toml:"secret"`
 
+	Paths Paths `toml:"-"` // where it and fob's other files lie
+
 	trust trust `toml:"-"`
 }
 
