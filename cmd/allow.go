@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -83,12 +82,7 @@ func (a *app) checkAllowed(ctx context.Context, path string, f *envfile.File) er
 	if len(f.Uses()) == 0 {
 		return nil
 	}
-	inWorkspace, err := config.VetEnvFile(path, a.getenv)
-	var refused *config.TrustError
-	if errors.As(err, &refused) {
-		return withHint(&usageError{refused.Error()}, "%s", refused.Hint)
-	}
-	if inWorkspace || err != nil {
+	if inWorkspace, err := config.VetEnvFile(path, a.getenv); inWorkspace || err != nil {
 		return err
 	}
 	approvals, err := a.approvals(f)

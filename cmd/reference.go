@@ -52,7 +52,7 @@ func (a *app) checkExists(reference string) error {
 // referenced is the value that a reference stands for.
 func (a *app) referenced(ctx context.Context, reference string) (secret.Secret, error) {
 	if err := checkReference(reference); err != nil {
-		return secret.Secret{}, &usageError{err.Error()}
+		return secret.Secret{}, err
 	}
 	if name, isSecret := strings.CutPrefix(reference, secretReference); isSecret {
 		held, err := a.heldSecret(ctx, name)
@@ -95,10 +95,8 @@ func readEnvFile(path string) (*envfile.File, error) {
 	f, err := envfile.Read(path)
 	var syntax *envfile.SyntaxError
 	switch {
-	case errors.As(err, &syntax) && syntax.Hint != "":
-		return nil, withHint(&usageError{err.Error()}, "%s", syntax.Hint)
 	case errors.As(err, &syntax):
-		return nil, &usageError{err.Error()}
+		return nil, withHint(&usageError{err.Error()}, "%s", syntax.Hint)
 	case err != nil:
 		return nil, withHint(&usageError{"env file: " + err.Error()}, "give a file of lines NAME=VALUE")
 	}
