@@ -75,7 +75,7 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 }
 
 func parse(path string, text []byte) (*Config, error) {
-	c := &Config{}
+	c := &Config{Profiles: map[string]Profile{}, Secrets: map[string]Secret{}}
 	decoder := toml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte(byteOrderMark))))
 	if err := decoder.DisallowUnknownFields().Decode(c); err != nil {
 		return nil, parseError(path, err)

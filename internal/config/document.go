@@ -42,9 +42,8 @@ func newDocument(text []byte) *document {
 			break
 		}
 		lineStart := max(at, strings.LastIndexByte(source[:start], '\n')+1)
-		s := statement{lead: source[at:lineStart], table: table}
-		end := statementEnd(source, start)
-		s.text = source[lineStart:end]
+		value, end := statementEnd(source, start)
+		s := statement{lead: source[at:lineStart], text: source[lineStart:end], table: table, valueTo: value - lineStart}
 		s.read(start - lineStart)
 		table, at = s.table, end
 		d.statements = append(d.statements, s)
@@ -76,18 +75,20 @@ func lineEnd(text string, at int) int {
 	return len(text)
 }
 
-// statementEnd is where the statement's last line ends: the first newline that
-// is in no string and no open bracket. The text is known to be TOML.
-func statementEnd(text string, at int) int {
+// statementEnd is where a statement ends, at the first newline that is in no string and
+// no open bracket, and where its last value does, before the blanks and the comment behind
+// it. The text is known to be TOML.
+func statementEnd(text string, at int) (value, line int) {
 	for depth := 0; at < len(text); {
 		switch c := text[at]; {
 		case c == '"' || c == '\'':
 			at = stringEnd(text, at)
+			value = at
 			continue
 		case c == '#':
 			at = lineEnd(text, at)
 			if depth == 0 {
-				return at
+				return value, at
 			}
 			continue
 		case c == '[' || c == '{':
@@ -95,11 +96,14 @@ func statementEnd(text string, at int) int {
 		case c == ']' || c == '}':
 			depth--
 		case c == '\n' && depth == 0:
-			return at + 1
+			return value, at + 1
+		}
+		if strings.IndexByte(" \t\r\n", text[at]) < 0 {
+			value = at + 1
 		}
 		at++
 	}
-	return len(text)
+	return value, len(text)
 }
 
 func stringEnd(text string, at int) int {
@@ -147,34 +151,6 @@ func (s *statement) read(at int) {
 		at++
 	}
 	s.valueAt = at + 1 + len(s.text[at+1:]) - len(strings.TrimLeft(s.text[at+1:], " \t"))
-	s.valueTo = valueEnd(s.text, s.valueAt)
-}
-
-// valueEnd is where a value ends: before the comment and the blanks behind it.
-func valueEnd(text string, at int) int {
-	end := at
-	for depth := 0; at < len(text); {
-		switch c := text[at]; {
-		case c == '"' || c == '\'':
-			at = stringEnd(text, at)
-			end = at
-			continue
-		case c == '#' && depth == 0:
-			return end
-		case c == '#':
-			at = lineEnd(text, at)
-			continue
-		case c == '[' || c == '{':
-			depth++
-		case c == ']' || c == '}':
-			depth--
-		}
-		if strings.IndexByte(" \t\r\n", text[at]) < 0 {
-			end = at + 1
-		}
-		at++
-	}
-	return end
 }
 
 // set gives a key of a table a value, or removes it where the value is empty.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -32,9 +33,6 @@ func SaveProfile(path string, p Profile) error {
 	return edit(path, func(d *document, c *Config) {
 		before, known := c.Profiles[p.Name]
 		d.change([]string{"profile", p.Name}, settingsOf(before), settingsOf(p), known)
-		if c.Profiles == nil {
-			c.Profiles = map[string]Profile{}
-		}
 		c.Profiles[p.Name] = p
 	})
 }
@@ -160,27 +158,16 @@ func modeOf(path string) fs.FileMode {
 	return 0o600
 }
 
-// means reports whether both say the same, an empty list being no list.
+// means reports whether both say the same. In a profile or a secret, an empty list is no
+// list.
 func (c *Config) means(other *Config) bool {
-	if !slices.Equal(c.PassphraseCommand, other.PassphraseCommand) {
-		return false
+	rest := func(c Config) Config {
+		c.Profiles, c.Secrets, c.trust = nil, nil, trust{}
+		return c
 	}
-	if c.Default != other.Default || c.Storage != other.Storage || c.KeyFile != other.KeyFile || c.CAFile != other.CAFile || !reflect.DeepEqual(c.Keys, other.Keys) || !reflect.DeepEqual(c.Serve, other.Serve) || !reflect.DeepEqual(c.EnvFiles, other.EnvFiles) || !reflect.DeepEqual(c.Commands, other.Commands) || !reflect.DeepEqual(c.Destination, other.Destination) || len(c.Profiles) != len(other.Profiles) || len(c.Secrets) != len(other.Secrets) {
-		return false
-	}
-	for name, p := range c.Profiles {
-		q, ok := other.Profiles[name]
-		if !ok || !slices.Equal(settingsOf(p), settingsOf(q)) {
-			return false
-		}
-	}
-	for name, s := range c.Secrets {
-		t, ok := other.Secrets[name]
-		if !ok || !slices.Equal(settingsOf(s), settingsOf(t)) {
-			return false
-		}
-	}
-	return true
+	return reflect.DeepEqual(rest(*c), rest(*other)) &&
+		maps.EqualFunc(c.Profiles, other.Profiles, func(p, q Profile) bool { return slices.Equal(settingsOf(p), settingsOf(q)) }) &&
+		maps.EqualFunc(c.Secrets, other.Secrets, func(s, t Secret) bool { return slices.Equal(settingsOf(s), settingsOf(t)) })
 }
 
 // setting is one key of a table with its value as TOML; "" is absent.

@@ -83,9 +83,6 @@ func SaveSecret(path string, s Secret) error {
 	return edit(path, func(d *document, c *Config) {
 		before, known := c.Secrets[s.Name]
 		d.change([]string{"secret", s.Name}, settingsOf(before), settingsOf(s), known)
-		if c.Secrets == nil {
-			c.Secrets = map[string]Secret{}
-		}
 		c.Secrets[s.Name] = s
 	})
 }
