@@ -58,23 +58,15 @@ func Read(path string) (*File, error) {
 func (f *File) Uses() []string {
 	var uses []string
 	for _, v := range f.Variables {
-		for _, reference := range references(v.Value) {
-			uses = append(uses, v.Name+"="+reference)
+		for text := v.Value; text != ""; {
+			var reference string
+			if _, reference, text = CutReference(text); reference != "" {
+				uses = append(uses, v.Name+"="+reference)
+			}
 		}
 	}
 	slices.Sort(uses)
 	return slices.Compact(uses)
-}
-
-func references(text string) (all []string) {
-	for text != "" {
-		_, reference, behind := CutReference(text)
-		if reference != "" {
-			all = append(all, reference)
-		}
-		text = behind
-	}
-	return all
 }
 
 // Parse reads lines NAME=VALUE; name stands in errors. Quotes around a whole value are
@@ -106,15 +98,15 @@ func Parse(name string, text []byte) ([]Variable, error) {
 	return variables, lines.Err()
 }
 
+const (
+	digits       = "0123456789"
+	smallLetters = "abcdefghijklmnopqrstuvwxyz"
+	letters      = smallLetters + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
 // IsName reports whether a text can be the name of a variable.
 func IsName(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		if c != '_' && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return name != ""
+	return name != "" && strings.IndexByte(digits, name[0]) < 0 && strings.Trim(name, letters+digits+"_") == ""
 }
 
 // wrongReference finds what begins as a reference and is none: a program would take it for
@@ -124,7 +116,7 @@ func wrongReference(text string) string {
 		before, reference, behind := CutReference(text)
 		if at := strings.Index(before, Scheme); at >= 0 {
 			wrong := before[at+len(Scheme):]
-			return Scheme + wrong[:len(wrong)-len(strings.TrimLeft(wrong, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/"))]
+			return Scheme + wrong[:len(wrong)-len(strings.TrimLeft(wrong, letters+digits+"-_/"))]
 		}
 		if reference != "" && config.CheckReference(reference) != nil {
 			return Scheme + reference
@@ -137,25 +129,20 @@ func wrongReference(text string) string {
 // CutReference finds the first reference in a text, without its scheme; there may be
 // none. It ends where no name goes on.
 func CutReference(text string) (before, reference, behind string) {
-	at := -1
-	for _, kind := range []string{config.TokenPrefix, config.SecretPrefix} {
-		if i := strings.Index(text, Scheme+kind); i >= 0 && (at < 0 || i < at) {
-			at = i
+	for at := range text {
+		rest, found := strings.CutPrefix(text[at:], Scheme)
+		characters := smallLetters + digits + "-"
+		switch {
+		case found && strings.HasPrefix(rest, config.SecretPrefix):
+			characters += "/"
+		case !found || !strings.HasPrefix(rest, config.TokenPrefix):
+			continue
 		}
+		name := strings.IndexByte(rest, '/') + 1
+		end := len(rest) - len(strings.TrimLeft(rest[name:], characters))
+		return text[:at], rest[:end], rest[end:]
 	}
-	if at < 0 {
-		return text, "", ""
-	}
-	rest := text[at+len(Scheme):]
-	slash := strings.HasPrefix(rest, config.SecretPrefix)
-	name := strings.IndexByte(rest, '/') + 1
-	end := strings.IndexFunc(rest[name:], func(r rune) bool {
-		return r != '-' && (r != '/' || !slash) && (r < 'a' || r > 'z') && (r < '0' || r > '9')
-	})
-	if end < 0 {
-		end = len(rest) - name
-	}
-	return text[:at], rest[:name+end], rest[name+end:]
+	return text, "", ""
 }
 
 // Approvals is a private folder with a file for each path and set of references that the
