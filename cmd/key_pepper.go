@@ -207,7 +207,7 @@ key is next verified; until then they need the pepper that they were made with.
 		Args:              pepperName,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.havePepper(cmd.Context(), args[0]); err != nil {
+			if _, err := a.ownPepper(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			g, err := a.registrar(cmd.Context(), true)
@@ -225,13 +225,13 @@ key is next verified; until then they need the pepper that they were made with.
 	}
 }
 
-// havePepper refuses to use a pepper that this machine has not.
-func (a *app) havePepper(ctx context.Context, name string) error {
+// ownPepper refuses to use a pepper that this machine has not.
+func (a *app) ownPepper(ctx context.Context, name string) ([]byte, error) {
 	peppers, _, err := a.peppers(ctx)
 	if err == nil && peppers[name] == nil {
 		err = withHint(fmt.Errorf("this machine lacks the pepper %q", name), "make it: 'fob key pepper add %s'; 'fob key pepper list' shows those that there are", name)
 	}
-	return err
+	return peppers[name], err
 }
 
 func newKeyPepperExportCmd(a *app) *cobra.Command {
@@ -250,12 +250,9 @@ can try keys; who has lost it can verify none that were hashed with it.
 			if isTerminal(a.stdout) {
 				return withHint(usagef("a pepper is not shown on a terminal"), "send it on: 'fob key pepper export %s | age --encrypt --passphrase >%s.age'", args[0], args[0])
 			}
-			if err := a.havePepper(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-			pepper, err := a.pepper(cmd.Context(), args[0])
+			value, err := a.ownPepper(cmd.Context(), args[0])
 			if err == nil {
-				_, err = fmt.Fprintln(a.stdout.raw(), hex.EncodeToString(pepper.Secret))
+				_, err = fmt.Fprintln(a.stdout.raw(), hex.EncodeToString(value))
 			}
 			return err
 		},

@@ -48,26 +48,18 @@ changed.
 
 // storageJSON is what `fob storage status --json` prints of one storage.
 type storageJSON struct {
-	Storage   string            `json:"storage"`
-	KeySource string            `json:"key_source"`
-	Rekeying  bool              `json:"rekeying"` // a change of the key was begun and not ended
-	Logins    []storedLoginJSON `json:"logins"`
-	// Records are secrets, and the peppers of API keys.
-	Records []storedRecordJSON `json:"records"`
+	Storage   string       `json:"storage"`
+	KeySource string       `json:"key_source"`
+	Rekeying  bool         `json:"rekeying"` // a change of the key was begun and not ended
+	Logins    []storedJSON `json:"logins"`
+	Records   []storedJSON `json:"records"` // secrets, and the peppers of API keys
 }
 
-type storedRecordJSON struct {
-	Record  string `json:"record"`
-	Items   int    `json:"items"`
-	Bytes   int    `json:"bytes"`
-	Health  string `json:"health"`
-	Problem string `json:"problem,omitempty"`
-}
-
-type storedLoginJSON struct {
-	Profile string `json:"profile"`
-	Items   int    `json:"items"` // keyring items, or files
-	Bytes   int    `json:"bytes"` // sealed
+type storedJSON struct {
+	Profile string `json:"profile,omitempty"` // of a login
+	Record  string `json:"record,omitempty"`  // what else it is
+	Items   int    `json:"items"`             // keyring items, or files
+	Bytes   int    `json:"bytes"`             // sealed
 	Health  string `json:"health"`
 	Problem string `json:"problem,omitempty"`
 }
@@ -97,7 +89,7 @@ func runStorageStatus(ctx context.Context, a *app, asJSON bool) error {
 }
 
 func (a *app) storageStatus(ctx context.Context, cfg *config.Config, name string) (storageJSON, error) {
-	out := storageJSON{Storage: name, Logins: []storedLoginJSON{}, Records: []storedRecordJSON{}}
+	out := storageJSON{Storage: name, Logins: []storedJSON{}, Records: []storedJSON{}}
 	out.KeySource = "seal.key"
 	if name == storageFile {
 		out.KeySource = a.fileKey(cfg).name
@@ -125,8 +117,8 @@ func (a *app) storageStatus(ctx context.Context, cfg *config.Config, name string
 	return out, failed
 }
 
-func (a *app) storedLogin(ctx context.Context, p config.Profile) (storedLoginJSON, error) {
-	out := storedLoginJSON{Profile: p.Name, Health: "ok"}
+func (a *app) storedLogin(ctx context.Context, p config.Profile) (storedJSON, error) {
+	out := storedJSON{Profile: p.Name, Health: "ok"}
 	s, err := a.localSession(p)
 	if err != nil {
 		return out, err
@@ -158,11 +150,8 @@ func (a *app) printStorage(all []storageJSON) error {
 		if storage.Rekeying {
 			a.note("warning: a change of the key of %q was cut short; 'fob storage check' ends it", storage.Storage)
 		}
-		for _, l := range storage.Logins {
-			rows = append(rows, []string{storage.Storage, storage.KeySource, l.Profile, countText(l.Items), countText(l.Bytes), l.Health})
-		}
-		for _, r := range storage.Records {
-			rows = append(rows, []string{storage.Storage, storage.KeySource, r.Record, countText(r.Items), countText(r.Bytes), r.Health})
+		for _, r := range slices.Concat(storage.Logins, storage.Records) {
+			rows = append(rows, []string{storage.Storage, storage.KeySource, r.Profile + r.Record, countText(r.Items), countText(r.Bytes), r.Health})
 		}
 	}
 	return a.printTable(rows)
@@ -199,22 +188,6 @@ func recordArgs(_ *cobra.Command, args []string) error {
 		}
 	}
 	return nil
-}
-
-// profilesFor are the named profiles, or all where nothing is named.
-func (a *app) profilesFor(cfg *config.Config, names []string) ([]config.Profile, error) {
-	var profiles []config.Profile
-	for _, name := range cfg.Names() {
-		if len(names) == 0 || slices.Contains(names, name) {
-			profiles = append(profiles, cfg.Profiles[name])
-		}
-	}
-	for _, name := range names {
-		if _, ok := cfg.Profiles[name]; !ok && !strings.HasPrefix(name, secretReference) {
-			return nil, &config.SelectError{Choice: config.Choice{Name: name, By: config.ByArgument}, Names: cfg.Names()}
-		}
-	}
-	return profiles, nil
 }
 
 func checkStorage(name string) error {

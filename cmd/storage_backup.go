@@ -82,11 +82,7 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 	if err != nil {
 		return err
 	}
-	profiles, err := a.profilesFor(cfg, opts.args)
-	if err != nil {
-		return err
-	}
-	records, err := a.recordsFor(ctx, cfg, opts.args)
+	profiles, records, err := a.recordsFor(ctx, cfg, opts.args)
 	if err != nil {
 		return err
 	}

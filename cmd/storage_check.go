@@ -50,11 +50,7 @@ func runCheck(ctx context.Context, a *app, opts checkOptions) error {
 	if err != nil {
 		return err
 	}
-	profiles, err := a.profilesFor(cfg, opts.args)
-	if err != nil {
-		return err
-	}
-	records, err := a.recordsFor(ctx, cfg, opts.args)
+	profiles, records, err := a.recordsFor(ctx, cfg, opts.args)
 	if err != nil {
 		return err
 	}
@@ -91,10 +87,8 @@ func (a *app) checkLogin(ctx context.Context, cfg *config.Config, p config.Profi
 	if err != nil {
 		return err
 	}
-	quiet := s.Warn
 	s.Warn = func(string) {} // what is mended is said below
 	found, err := s.Check(ctx, mend)
-	s.Warn = quiet
 	if err != nil {
 		return err
 	}
@@ -184,15 +178,13 @@ func (a *app) checkTemps(mend bool) error {
 	if err != nil {
 		return err
 	}
+	done := map[bool]string{true: "deleted", false: "would be deleted"}[mend]
 	var failed error
 	for _, dir := range []string{paths.Data, paths.Cache} {
 		left, err := atomicfile.LeftBehind(dir, a.now().Add(-leftAfter), mend)
 		failed = errors.Join(failed, err)
-		switch {
-		case left > 0 && mend:
-			a.note("%s of writes that were cut short deleted.", plural(left, "temp file", "temp files"))
-		case left > 0:
-			a.note("%s of writes that were cut short would be deleted.", plural(left, "temp file", "temp files"))
+		if left > 0 {
+			a.note("%s of writes that were cut short %s.", plural(left, "temp file", "temp files"), done)
 		}
 	}
 	return failed

@@ -54,11 +54,7 @@ func runMigrate(ctx context.Context, a *app, opts migrateOptions) error {
 	if err != nil {
 		return err
 	}
-	profiles, err := a.profilesFor(cfg, opts.args)
-	if err != nil {
-		return err
-	}
-	records, err := a.recordsFor(ctx, cfg, opts.args)
+	profiles, records, err := a.recordsFor(ctx, cfg, opts.args)
 	if err != nil {
 		return err
 	}

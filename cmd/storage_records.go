@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
@@ -98,7 +99,11 @@ func (a *app) recordsIn(ctx context.Context, cfg *config.Config, storage string)
 
 func (a *app) secretRecordsIn(cfg *config.Config, storage string) ([]storedRecord, error) {
 	var all []storedRecord
-	for _, s := range a.secretsIn(cfg, storage) {
+	for _, name := range cfg.SecretNames() {
+		s := cfg.Secrets[name]
+		if in, err := a.storageName(cfg, config.Profile{Storage: s.Storage}); err != nil || in != storage {
+			continue
+		}
 		r, err := a.secretRecord(cfg, s)
 		if err != nil {
 			return nil, err
@@ -108,48 +113,43 @@ func (a *app) secretRecordsIn(cfg *config.Config, storage string) ([]storedRecor
 	return all, nil
 }
 
-// secretsIn are the secrets that lie in a storage.
-func (a *app) secretsIn(cfg *config.Config, storage string) []config.Secret {
-	var secrets []config.Secret
-	for _, name := range cfg.SecretNames() {
-		s := cfg.Secrets[name]
-		if in, err := a.storageName(cfg, config.Profile{Storage: s.Storage}); err == nil && in == storage {
-			secrets = append(secrets, s)
-		}
-	}
-	return secrets
-}
-
-// recordsFor are the records beside logins that a command means: all where nothing is
-// named, else the secrets that are.
-func (a *app) recordsFor(ctx context.Context, cfg *config.Config, args []string) ([]storedRecord, error) {
-	var all []storedRecord
-	if len(args) == 0 {
-		for _, storage := range []string{storageKeyring, storageFile} {
-			in, err := a.recordsIn(ctx, cfg, storage)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, in...)
-		}
-		return all, nil
-	}
+// recordsFor are the profiles whose logins a command means, and the other records: all
+// where nothing is named.
+func (a *app) recordsFor(ctx context.Context, cfg *config.Config, args []string) (profiles []config.Profile, all []storedRecord, err error) {
+	var names []string
 	for _, arg := range args {
 		name, isSecret := strings.CutPrefix(arg, secretReference)
 		if !isSecret {
+			names = append(names, name)
 			continue
 		}
 		s, err := knownSecret(cfg, name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		r, err := a.secretRecord(cfg, s)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all = append(all, r)
 	}
-	return all, nil
+	if len(args) == 0 || len(names) > 0 {
+		slices.Sort(names)
+		if profiles, err = profilesNamed(cfg, names); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(args) > 0 {
+		return profiles, all, nil
+	}
+	for _, storage := range []string{storageKeyring, storageFile} {
+		in, err := a.recordsIn(ctx, cfg, storage)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, in...)
+	}
+	return profiles, all, nil
 }
 
 // resealRecords seals the records of a storage beside logins under its present key. The
@@ -178,7 +178,10 @@ func (a *app) migrateRecord(ctx context.Context, cfg *config.Config, r storedRec
 	switch {
 	case r.storage == opts.to:
 		a.note("%s: is in %q already.", r.label, opts.to)
-		return r.settle(opts)
+		if opts.dryRun {
+			return nil
+		}
+		return r.pin(opts.to)
 	case opts.dryRun:
 		a.note("%s: would move from %q to %q.", r.label, r.storage, opts.to)
 		return nil
@@ -200,14 +203,6 @@ func (a *app) migrateRecord(ctx context.Context, cfg *config.Config, r storedRec
 	}
 	a.note("%s: moved to %q.", r.label, opts.to)
 	return nil
-}
-
-// settle pins a record to the storage where it lies, as a move does.
-func (r storedRecord) settle(opts migrateOptions) error {
-	if opts.dryRun {
-		return nil
-	}
-	return r.pin(opts.to)
 }
 
 // checkRecord opens a whole record, and with mend takes away what a crash has left.
@@ -291,8 +286,8 @@ func countOfRecords(logins int, records []storedRecord) string {
 }
 
 // storedRecordJSON is what 'fob storage status' shows of a record beside logins.
-func (a *app) storedRecordJSON(ctx context.Context, r storedRecord) (storedRecordJSON, error) {
-	out := storedRecordJSON{Record: r.label, Health: "ok"}
+func (a *app) storedRecordJSON(ctx context.Context, r storedRecord) (storedJSON, error) {
+	out := storedJSON{Record: r.label, Health: "ok"}
 	size, err := r.entry.Measure(ctx)
 	out.Items, out.Bytes = size.Items, size.Bytes
 	if err == nil {
