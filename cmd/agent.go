@@ -107,11 +107,10 @@ func (a *app) agentHome() (agent.Home, error) {
 	if err != nil {
 		return agent.Home{}, err
 	}
-	configFile := paths.Config
-	if configFile != "" {
-		configFile, err = filepath.Abs(configFile) // FOB_CONFIG may be relative
+	if paths.Config != "" {
+		paths.Config, err = filepath.Abs(paths.Config) // FOB_CONFIG may be relative
 	}
-	return agent.Home{Config: configFile, Data: paths.Data, Cache: paths.Cache, Storage: a.getenv("FOB_STORAGE")}, err
+	return agent.Home{Config: paths.Config, Data: paths.Data, Cache: paths.Cache, Storage: a.getenv("FOB_STORAGE")}, err
 }
 
 func runAgent(ctx context.Context, a *app, opts agentOptions) error {

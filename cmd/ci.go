@@ -168,11 +168,10 @@ func (a *app) gitHubFile(output bool) (string, error) {
 		return "", withHint(usagef("%s does not name a file", name), "run it in a step of GitHub Actions, or choose another --format")
 	}
 	if _, err := atomicfile.LstatRegular(path); err != nil {
-		hint := "the runner makes that file for each step: see what has removed or replaced it"
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s names %s, which does not exist", name, path)
 		}
-		return "", withHint(err, "%s", hint)
+		return "", withHint(err, "the runner makes that file for each step: see what has removed or replaced it")
 	}
 	return path, nil
 }

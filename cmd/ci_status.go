@@ -192,13 +192,9 @@ func newIdentityClaims(claims map[string]any) *identityClaims {
 		Issuer: text("iss"), Subject: text("sub"), Repository: text("repository", "project_path"), Ref: text("ref"),
 		Environment: text("environment"), Workflow: text("job_workflow_ref", "workflow_ref", "ci_config_ref_uri"),
 	}
-	switch audience := claims["aud"].(type) {
-	case string:
-		id.Audience = []string{safetext.Line(audience)}
-	case []any:
-		for _, one := range audience[:min(10, len(audience))] {
-			id.Audience = append(id.Audience, safetext.Line(fmt.Sprint(one)))
-		}
+	audiences := audiencesOf(claims)
+	for _, one := range audiences[:min(10, len(audiences))] {
+		id.Audience = append(id.Audience, safetext.Line(fmt.Sprint(one)))
 	}
 	if number, ok := claims["exp"].(json.Number); ok {
 		if at, ok := timeOf("exp", number); ok {
@@ -209,33 +205,30 @@ func newIdentityClaims(claims map[string]any) *identityClaims {
 }
 
 func (a *app) printCIStatus(s *ciStatusJSON) error {
-	rows := [][]string{{"system", cmp.Or(s.System, "none that fob knows")}}
-	add := func(name, value string) {
-		if value != "" {
-			rows = append(rows, []string{name, value})
-		}
+	id, expires := cmp.Or(s.Identity, &identityClaims{}), ""
+	if !id.ExpiresAt.IsZero() {
+		expires = fmt.Sprintf("%s (%s)", timeText(id.ExpiresAt), agoText(id.ExpiresAt, a.now()))
 	}
-	if id := s.Identity; id != nil {
-		add("issuer", id.Issuer)
-		add("subject", id.Subject)
-		add("audience", strings.Join(id.Audience, " "))
-		add("repository", id.Repository)
-		add("ref", id.Ref)
-		add("environment", id.Environment)
-		add("workflow", id.Workflow)
-		if !id.ExpiresAt.IsZero() {
-			add("expires", fmt.Sprintf("%s (%s)", timeText(id.ExpiresAt), agoText(id.ExpiresAt, a.now())))
-		}
-	}
-	add("problem", s.Problem)
-	add("config", s.Config)
-	add("storage", s.Storage)
-	add("profile", s.Profile)
-	add("chosen by", s.ProfileBy)
-	add("grant", s.Grant)
-	add("variable", s.Variable)
-	add("sends", s.Sends)
-	add("to", s.To)
+	rows := filled([][]string{
+		{"system", cmp.Or(s.System, "none that fob knows")},
+		{"issuer", id.Issuer},
+		{"subject", id.Subject},
+		{"audience", strings.Join(id.Audience, " ")},
+		{"repository", id.Repository},
+		{"ref", id.Ref},
+		{"environment", id.Environment},
+		{"workflow", id.Workflow},
+		{"expires", expires},
+		{"problem", s.Problem},
+		{"config", s.Config},
+		{"storage", s.Storage},
+		{"profile", s.Profile},
+		{"chosen by", s.ProfileBy},
+		{"grant", s.Grant},
+		{"variable", s.Variable},
+		{"sends", s.Sends},
+		{"to", s.To},
+	})
 	if err := a.printTable(rows); err != nil {
 		return err
 	}

@@ -71,14 +71,19 @@ func checkAudience(identity secret.Secret, p config.Profile) error {
 	if err != nil {
 		return fmt.Errorf("%w: it is not a JWT, and is not sent", ci.ErrMalformed)
 	}
-	audiences, several := seen.Claims["aud"].([]any)
-	if !several {
-		audiences = []any{seen.Claims["aud"]}
-	}
-	if !slices.ContainsFunc(audiences, func(aud any) bool { return aud != "" && (aud == p.Authority() || aud == p.IdentityAudience) }) {
+	if !slices.ContainsFunc(audiencesOf(seen.Claims), func(aud any) bool { return aud != "" && (aud == p.Authority() || aud == p.IdentityAudience) }) {
 		return fmt.Errorf("%w: its aud is neither the issuer nor identity_audience of profile %q", ci.ErrAudience, p.Name)
 	}
 	return nil
+}
+
+// audiencesOf are those of a token: one, or a list (RFC 7519 §4.1.3).
+func audiencesOf(claims map[string]any) []any {
+	if one, ok := claims["aud"].(string); ok {
+		return []any{one}
+	}
+	several, _ := claims["aud"].([]any)
+	return several
 }
 
 // refusedIdentity says what to look at where the server does not take an identity: RFC

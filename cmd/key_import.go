@@ -67,7 +67,7 @@ func runKeyImport(ctx context.Context, a *app, opts keyImportOptions) error {
 	}
 	g, err := a.registrar(ctx, !opts.dryRun)
 	if opts.dryRun && errors.Is(err, apikey.ErrNoRegistry) {
-		g, err = a.noRegistry()
+		g, err = a.registrarOf(emptyRegistry{})
 	}
 	if err != nil {
 		return err
@@ -97,17 +97,12 @@ func runKeyImport(ctx context.Context, a *app, opts keyImportOptions) error {
 	return err
 }
 
-// emptyRegistry stands for one that is not made yet.
+// emptyRegistry stands for one that is not made yet: records can be completed, and not kept.
 type emptyRegistry struct{ apikey.Registry }
 
 func (emptyRegistry) Pepper(context.Context) (string, error) { return "", nil }
 
 func (emptyRegistry) Close() error { return nil }
-
-// noRegistry is a registrar that completes records, and can keep none.
-func (a *app) noRegistry() (*registrar.Registrar, error) {
-	return a.registrarOf(emptyRegistry{})
-}
 
 func (a *app) importAll(ctx context.Context, g *registrar.Registrar, opts keyImportOptions, done *imported) error {
 	input := newCounted(ctx, a.stdin)

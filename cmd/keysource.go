@@ -40,14 +40,10 @@ func (a *app) fileKey(cfg *config.Config) keySource {
 			return keySource{path, credstore.Credential(path)}
 		}
 	}
-	return keySource{passphraseSource, credstore.Passphrase(a.passphraseOptions(cfg))}
-}
-
-func (a *app) passphraseOptions(cfg *config.Config) credstore.PassphraseOptions {
 	ask := func(ctx context.Context, confirm bool) (secret.Secret, error) {
 		return a.askPassphrase(ctx, cfg.PassphraseCommand, confirm)
 	}
-	return credstore.PassphraseOptions{DataDir: cfg.Paths.Data, Ask: ask}
+	return keySource{passphraseSource, credstore.Passphrase(credstore.PassphraseOptions{DataDir: cfg.Paths.Data, Ask: ask})}
 }
 
 func (a *app) knownPassphrase(ctx context.Context, command []string, confirm bool) (secret.Secret, error) {

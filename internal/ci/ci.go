@@ -98,13 +98,14 @@ type Machine struct {
 // elsewhere whoever makes the token sets it. The command is Command's program with
 // its arguments. No error holds any part of what was read.
 func (m Machine) IdentityToken(ctx context.Context, s Source, audience string, command []string) (secret.Secret, error) {
-	s, err := m.detected(s)
-	if err != nil {
-		return secret.Secret{}, err
+	if s == Detect {
+		s = System(m.Getenv)
 	}
-	name, inVariable := strings.CutPrefix(string(s), fromVariable)
+	name, inVariable := s.Variable()
 	path, inFile := strings.CutPrefix(string(s), fromFile)
 	switch {
+	case s == Detect:
+		return secret.Secret{}, ErrUnknownPlace
 	case s == GitHub:
 		return m.askGitHub(ctx, audience)
 	case s == GitLab:
@@ -117,17 +118,6 @@ func (m Machine) IdentityToken(ctx context.Context, s Source, audience string, c
 		return file(path)
 	}
 	return secret.Secret{}, fmt.Errorf("there is no source %q", safetext.Line(string(s)))
-}
-
-// detected is the source of the CI system that the job runs in, where none is named.
-func (m Machine) detected(s Source) (Source, error) {
-	if s == Detect {
-		s = System(m.Getenv)
-	}
-	if s == Detect {
-		return "", ErrUnknownPlace
-	}
-	return s, nil
 }
 
 // System is the CI system that this is a job of, GitHub or GitLab, else Detect.
