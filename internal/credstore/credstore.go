@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/fobcli/fob/internal/seal"
@@ -217,6 +216,3 @@ func (s *Store) CheckKey(ctx context.Context) error {
 	_, err := s.key(ctx, false)
 	return err
 }
-
-// lockDir is the folder of the locks that guard the data folder's own files.
-func lockDir(dataDir string) string { return filepath.Join(dataDir, "locks") }

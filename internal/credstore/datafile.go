@@ -60,6 +60,14 @@ func writePrivate(path string, data []byte) error {
 	return nil
 }
 
+// remove deletes a file of the data folder, if it is there.
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+	return nil
+}
+
 // resolve follows all links of a path, whose end need not be there yet.
 func resolve(path string) (string, error) {
 	path, err := filepath.Abs(path)

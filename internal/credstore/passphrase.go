@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -92,11 +91,7 @@ func NextPassphrase(ctx context.Context, o PassphraseOptions) (key seal.Key, com
 // ForgetPassphrase deletes the derivation's parameters, once another source gives
 // the key.
 func ForgetPassphrase(dataDir string) error {
-	err := os.Remove(PassphraseOptions{DataDir: dataDir}.path())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", ErrUnusable, err)
-	}
-	return nil
+	return remove(PassphraseOptions{DataDir: dataDir}.path())
 }
 
 func (o PassphraseOptions) key(ctx context.Context, create bool) (seal.Key, error) {
@@ -116,7 +111,7 @@ func (o PassphraseOptions) key(ctx context.Context, create bool) (seal.Key, erro
 	if passphrase.IsZero() {
 		return seal.Key{}, &KeyError{Source: "the passphrase", Reason: "is empty"}
 	}
-	lock, err := filelock.Acquire(ctx, filepath.Join(lockDir(o.DataDir), "seal.lock"), derivationWait)
+	lock, err := filelock.Acquire(ctx, filepath.Join(o.DataDir, "locks", "seal.lock"), derivationWait)
 	if err != nil {
 		return seal.Key{}, err
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -264,10 +263,7 @@ func (s *Store) reach(c seal.Context) (int, error) {
 func (s *Store) setReach(c seal.Context, n int) error {
 	path := s.reachPath(c)
 	if n == 0 {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: %w", ErrUnusable, err)
-		}
-		return nil
+		return remove(path)
 	}
 	return writePrivate(path, []byte(strconv.Itoa(n)+"\n"))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/fobcli/fob/internal/seal"
@@ -85,12 +84,7 @@ func (s *Store) BeginRekey(ctx context.Context, next seal.Key) error {
 }
 
 // EndRekey forgets the previous key, once nothing is sealed under it.
-func (s *Store) EndRekey() error {
-	if err := os.Remove(s.previousPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", ErrUnusable, err)
-	}
-	return nil
-}
+func (s *Store) EndRekey() error { return remove(s.previousPath()) }
 
 // Reseal seals a record again under the present key.
 func (s *Store) Reseal(ctx context.Context, c seal.Context) error {
