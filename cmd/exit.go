@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,19 +134,13 @@ const hintForeign = "something other than fob wrote this: look at it, then 'fob 
 
 // hintOf says what to do next where no command has said something better.
 func hintOf(err error) string {
-	if hint := hintOfDelivery(err); hint != "" {
-		return hint
-	}
-	if hint := hintOfKey(err); hint != "" {
+	if hint := cmp.Or(hintOfDelivery(err), hintOfKey(err)); hint != "" {
 		return hint
 	}
 	if fix := atomicfile.Fix(err); fix != "" {
 		return "make it private: '" + fix + "'"
 	}
-	for _, row := range []struct {
-		target error
-		hint   string
-	}{
+	hint := hintFor(err, []errorHint{
 		{credstore.ErrAbsent, "keep the login in an encrypted file: 'fob login PROFILE --storage file'; 'fob doctor' says what is missing"},
 		{credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: 'fob login PROFILE --storage file'"},
 		{credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"},
@@ -179,12 +174,24 @@ func hintOf(err error) string {
 		{discovery.ErrOtherIssuer, "if that is the server you mean, name it as it calls itself, to the last slash: --issuer URL"},
 		{oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"},
 		{oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"},
-	} {
+	})
+	return cmp.Or(hint, hintOfDetail(err))
+}
+
+// errorHint is what to do next about an error, whoever meets it.
+type errorHint struct {
+	target error
+	hint   string
+}
+
+// hintFor is the first row's that an error matches.
+func hintFor(err error, rows []errorHint) string {
+	for _, row := range rows {
 		if errors.Is(err, row.target) {
 			return row.hint
 		}
 	}
-	return hintOfDetail(err)
+	return ""
 }
 
 // hintOfDetail is hintOf where what to do depends on what stands in the error.

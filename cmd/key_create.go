@@ -116,7 +116,8 @@ func runKeyCreate(cmd *cobra.Command, a *app, opts keyCreateOptions) error {
 		return err
 	}
 	if first {
-		a.explainOwnRegistry()
+		a.note("The registry of keys is on this machine alone. To share it, set FOB_REGISTRY to a")
+		a.note("PostgreSQL database, and move what is here: 'fob key export' and 'fob key import'.")
 	}
 	return nil
 }
@@ -302,9 +303,4 @@ func (a *app) isFirstRegistry(ctx context.Context) bool {
 		g.Close()
 	}
 	return errors.Is(err, apikey.ErrNoRegistry)
-}
-
-func (a *app) explainOwnRegistry() {
-	a.note("The registry of keys is on this machine alone. To share it, set FOB_REGISTRY to a")
-	a.note("PostgreSQL database, and move what is here: 'fob key export' and 'fob key import'.")
 }

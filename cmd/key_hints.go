@@ -10,10 +10,7 @@ import (
 
 // hintOfKey is hintOf for the errors of keys and their registry.
 func hintOfKey(err error) string {
-	for _, row := range []struct {
-		target error
-		hint   string
-	}{
+	hint := hintFor(err, []errorHint{
 		{apikey.ErrNotFound, "'fob key list' shows the keys that there are"},
 		{apikey.ErrNoRegistry, "the first key makes it: 'fob key create', or 'fob key import'; see FOB_REGISTRY if it is elsewhere"},
 		{apikey.ErrNewerSchema, "install the newest fob on this machine too"},
@@ -31,10 +28,9 @@ func hintOfKey(err error) string {
 		{registrar.ErrNotRotatable, "make a new one: 'fob key create'"},
 		{registrar.ErrRevoked, "make a new one: 'fob key create'"},
 		{registry.ErrInsecure, "leave sslmode out or make it verify-full, and name the server's CA with sslrootcert=FILE"},
-	} {
-		if errors.Is(err, row.target) {
-			return row.hint
-		}
+	})
+	if hint != "" {
+		return hint
 	}
 	if isTampered(err) {
 		return "see who can write the registry's database; an earlier 'fob key export' shows what a record was, and a key in doubt is best revoked"

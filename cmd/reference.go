@@ -58,7 +58,11 @@ func (a *app) referenced(ctx context.Context, reference string) (secret.Secret, 
 		held, err := a.heldSecret(ctx, name)
 		return held.Value, err
 	}
-	return a.tokenFor(ctx, strings.TrimPrefix(reference, tokenReference))
+	token, err := a.tokenOf(ctx, strings.TrimPrefix(reference, tokenReference))
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	return token.Value, nil
 }
 
 // addReferenceFlags adds what readRefs reads.
@@ -143,16 +147,7 @@ func linesToMask(value secret.Secret) []string {
 	return all
 }
 
-// tokenFor is what 'fob token NAME' prints.
-func (a *app) tokenFor(ctx context.Context, name string) (secret.Secret, error) {
-	token, err := a.tokenOf(ctx, name)
-	if err != nil {
-		return secret.Secret{}, err
-	}
-	return token.Value, nil
-}
-
-// tokenOf is that token, with its end.
+// tokenOf is what 'fob token NAME' prints, with its end.
 func (a *app) tokenOf(ctx context.Context, name string) (*session.Token, error) {
 	if err := config.ValidName(name); err != nil {
 		return nil, &usageError{err.Error()}

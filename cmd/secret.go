@@ -184,10 +184,7 @@ func hintOfSecret(err error, name string) error {
 	if err == nil || errors.As(err, &hinted) {
 		return err
 	}
-	for _, row := range []struct {
-		target error
-		hint   string
-	}{
+	hint := hintFor(err, []errorHint{
 		{vault.ErrNoValue, "give it one: 'fob secret set NAME'"},
 		{vault.ErrOpen, "go on with it: 'fob secret rotate NAME --resume'; or keep what is in force: 'fob secret rotate NAME --abandon'"},
 		{vault.ErrNotOpen, "'fob secret rotate NAME' begins one"},
@@ -195,12 +192,11 @@ func hintOfSecret(err error, name string) error {
 		{vault.ErrSame, "get a new one from its issuer first"},
 		{vault.ErrValue, "give the secret itself, 64 KiB at most; of a file with Windows' line ends: tr -d '\\r'"},
 		{session.ErrMoved, "try again: nothing is lost"},
-	} {
-		if errors.Is(err, row.target) {
-			return withHint(err, "%s", strings.ReplaceAll(row.hint, "NAME", name))
-		}
+	})
+	if hint != "" {
+		return withHint(err, "%s", strings.ReplaceAll(hint, "NAME", name))
 	}
-	hint := hintOfKept(err)
+	hint = hintOfKept(err)
 	if isForeign(err) {
 		hint += fmt.Sprintf("; to start over, 'fob secret remove %s'", name)
 	}
@@ -221,19 +217,11 @@ func hintOfKept(err error) string {
 	if isForeign(err) {
 		return "something other than fob changed it: find out what; a backup has it, if you made one: 'fob storage restore'"
 	}
-	for _, row := range []struct {
-		target error
-		hint   string
-	}{
+	return hintFor(err, []errorHint{
 		{seal.ErrWrongKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"},
 		{credstore.ErrNoKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"},
 		{credstore.ErrAbsent, "use encrypted files: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file; 'fob doctor' says what is missing"},
 		{credstore.ErrLocked, "unlock the keyring, then try again"},
 		{credstore.ErrTimeout, "unlock the keyring, then try again"},
-	} {
-		if errors.Is(err, row.target) {
-			return row.hint
-		}
-	}
-	return ""
+	})
 }
