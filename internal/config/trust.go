@@ -123,16 +123,14 @@ func InWorkspace(path string, getenv func(string) string) bool {
 // leadsThrough follows a path as the kernel does: true where it ends below a root, or
 // passes a link that is. It errs on that side.
 func leadsThrough(path string, roots []fs.FileInfo) bool {
-	at, rest := splitPath(path)
 	if !filepath.IsAbs(path) {
 		dir, err := os.Getwd()
-		if err == nil {
-			at, err = filepath.EvalSymlinks(dir)
-		}
 		if err != nil {
 			return true
 		}
+		path = dir + string(filepath.Separator) + path // Join would lose the link of "link/.."
 	}
+	at, rest := splitPath(path)
 	for range 1000 {
 		if len(rest) == 0 {
 			return isBelow(at, roots)
