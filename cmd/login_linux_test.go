@@ -20,7 +20,7 @@ type screen struct {
 
 // until reads on until the screen shows what an expression matches, and returns its group.
 func (s *screen) until(expression string) string {
-	wanted := regexp.MustCompile(expression)
+	wanted := regexp.MustCompile(expression) //nolint:forbidigo // a test may take its time
 	for buffer := make([]byte, 4096); ; {
 		if match := wanted.FindStringSubmatch(s.shown); match != nil {
 			s.shown = s.shown[wanted.FindStringIndex(s.shown)[1]:]
