@@ -116,7 +116,10 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	if err != nil {
 		return forProfile(err, p.Name)
 	}
-	attempt.before, attempt.switchAccount = a.accountElsewhere(ctx, attempt.profile), a.confirmSwitch(p.Name, opts)
+	attempt.switchAccount = a.confirmSwitch(p.Name, opts)
+	if attempt.before, err = a.accountElsewhere(ctx, attempt.profile, opts); err != nil {
+		return errors.Join(forProfile(err, p.Name), a.unregisterUnused(ctx, attempt))
+	}
 	if opts.revokeOld {
 		if err := a.revokeOld(ctx, attempt); err != nil {
 			return forProfile(err, p.Name)
@@ -203,8 +206,8 @@ func (a *app) prepareLogin(ctx context.Context, p config.Profile, opts loginOpti
 	return attempt, nil
 }
 
-// confirmSwitch asks before a login replaces that of another account: it may be that of
-// somebody who has meddled with it.
+// confirmSwitch asks before a login replaces that of another account: another user
+// may have completed the login.
 func (a *app) confirmSwitch(profile string, opts loginOptions) func(ctx context.Context, from, to session.Account) error {
 	return func(ctx context.Context, from, to session.Account) error {
 		if opts.switchAccount {
@@ -225,22 +228,28 @@ func (a *app) confirmSwitch(profile string, opts loginOptions) func(ctx context.
 	}
 }
 
-// accountElsewhere is whose login the profile has where this login will not look for it.
-func (a *app) accountElsewhere(ctx context.Context, p config.Profile) session.Account {
+// accountElsewhere is whose login the profile has where this login will not look for it. A
+// storage that fob does not know has none.
+func (a *app) accountElsewhere(ctx context.Context, p config.Profile, opts loginOptions) (session.Account, error) {
 	cfg, err := a.config()
 	if err != nil {
-		return session.Account{}
+		return session.Account{}, err
 	}
 	before, known := cfg.Profiles[p.Name]
 	storage, err := a.storageName(cfg, before)
-	if !known || err != nil || storage == p.Storage && before.ClientID == p.ClientID && before.WithProvider().Authority() == p.WithProvider().Authority() {
-		return session.Account{}
+	if opts.switchAccount || !known || err != nil || storage == storageEnv ||
+		storage == p.Storage && before.ClientID == p.ClientID && before.WithProvider().Authority() == p.WithProvider().Authority() {
+		return session.Account{}, nil
 	}
 	s, err := a.localSession(before)
 	if err != nil {
-		return session.Account{}
+		return session.Account{}, err
 	}
-	return s.Status(ctx).Account
+	account, err := s.StoredAccount(ctx)
+	if err != nil && storage != p.Storage {
+		err = withHint(err, "make the storage %q readable, or replace that login whoever it is of: 'fob login %s --storage %s --switch-account'", storage, p.Name, p.Storage)
+	}
+	return account, err
 }
 
 func accountText(of session.Account) string {

@@ -21,7 +21,7 @@ import (
 // redirectHintAfter is when a waiting login says what may be wrong.
 const redirectHintAfter = 20 * time.Second
 
-// errNobodyCame ends a login whose --timeout has passed.
+// errNobodyCame ends a login whose --timeout has passed before the browser came.
 var errNobodyCame = errors.New("nobody finished the login in the browser")
 
 // browserLogin runs the authorization code flow on a loopback address
@@ -38,8 +38,10 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 		return nil, err
 	}
 
-	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errNobodyCame)
-	defer stop()
+	waiting, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	timeout := time.AfterFunc(opts.timeout, func() { stop(errNobodyCame) })
+	defer timeout.Stop()
 	hint := time.AfterFunc(redirectHintAfter, func() {
 		a.note("Still waiting. If the page complains about the redirect, register this redirect URI with the client:\n  %s", redirect)
 	})
@@ -50,6 +52,7 @@ func (a *app) browserLogin(ctx context.Context, attempt *loginAttempt, opts logi
 	var saved *session.Saved
 	login.Finish = func(ctx context.Context, request *oauth.AuthorizationRequest, code string) error {
 		hint.Stop()
+		timeout.Stop() // requests have limits of their own, and a question none
 		response, err := attempt.client.Exchange(ctx, request, code)
 		if err != nil {
 			return err

@@ -1,12 +1,14 @@
 package cmd
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fobcli/fob/internal/authservertest"
 )
@@ -48,14 +50,16 @@ func TestI69_AnotherAccountIsAskedAbout(t *testing.T) {
 	environ := map[string]string{"FOB_HOME": t.TempDir(), "FOB_STORAGE": "file", "FOB_SEAL_KEY": strings.Repeat("ab", 32), "TERM": "dumb"}
 	for _, test := range []struct {
 		name, fault, answer string
+		timeout             string
 		done                string // what the end says
 		account             string
 	}{
-		{"first", "", "", "", "Ada"},
-		{"the same account", "", "", "", "Ada"},
-		{"another, and no", "id-token-eve", "n", "not confirmed: the previous login, of Ada Lovelace <ada@example.com>, is unchanged", "Ada"},
-		{"another, and neither", "id-token-eve", "http://127.0.0.1/", "not confirmed", "Ada"},
-		{"another, and yes", "id-token-eve", "y", "", "Eve"},
+		{"first", "", "", "5m", "", "Ada"},
+		{"the same account", "", "", "5m", "", "Ada"},
+		{"another, and no", "id-token-eve", "n", "5m", "not confirmed: the previous login, of Ada Lovelace <ada@example.com>, is unchanged", "Ada"},
+		{"another, and neither", "id-token-eve", "http://127.0.0.1/", "5m", "not confirmed", "Ada"},
+		{"another, and no, after the timeout", "id-token-eve", "n", "3s", "not confirmed: the previous login, of Ada", "Ada"},
+		{"another, and yes", "id-token-eve", "y", "5m", "", "Eve"},
 	} {
 		if test.fault != "" {
 			if err := server.Arm(test.fault, 1); err != nil {
@@ -73,11 +77,16 @@ func TestI69_AnotherAccountIsAskedAbout(t *testing.T) {
 			s.enter(back)
 			if test.answer != "" {
 				s.until(`work is logged in as Ada Lovelace <ada@example.com>. Replace that login with one of Eve <eve@example.com>\? \[y/N\] `)
+				if test.timeout == "3s" { // it is for the browser only
+					over, stop := context.WithTimeout(t.Context(), 3*time.Second)
+					<-over.Done()
+					stop()
+				}
 				s.enter(test.answer)
 			}
 			_, _ = io.Copy(io.Discard, person)
 		}()
-		args := []string{"login", "work", "--issuer", server.Issuer(), "--client-id", "fob-test", "--no-browser"}
+		args := []string{"login", "work", "--issuer", server.Issuer(), "--client-id", "fob-test", "--no-browser", "--timeout", test.timeout}
 		root := newRootCmd(newApp(program, io.Discard, program, environ), args)
 		root.SetArgs(args)
 		err := root.ExecuteContext(t.Context())

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/seal"
 )
 
 // loginAs is a login that has arrived and is not saved yet.
@@ -90,6 +94,50 @@ func TestI69_AccountThatChangedWhileItWasAsked(t *testing.T) {
 		t.Errorf("Save() = %v", err)
 	}
 	f.mustBe("another-ada")
+}
+
+// A login that cannot be read now is not the same as none.
+func TestI69_UnreadableLoginIsNotReplaced(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.mustLogin()
+	right := f.Store
+	f.Store = credstore.NewFile(credstore.FileOptions{DataDir: f.Paths.Data, Key: func(context.Context, bool) (seal.Key, error) {
+		return seal.NewKey(), nil
+	}})
+	if _, err := f.Save(t.Context(), f.loginAs("id-token-eve")); !errors.Is(err, seal.ErrWrongKey) {
+		t.Errorf("under another key: %v", err)
+	}
+	for _, unreadable := range []error{credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrNoKey} {
+		f.Store = credstore.NewFile(credstore.FileOptions{DataDir: f.Paths.Data, Key: func(_ context.Context, create bool) (seal.Key, error) {
+			if create {
+				return seal.NewKey(), nil
+			}
+			return seal.Key{}, unreadable
+		}})
+		if _, err := f.Save(t.Context(), f.loginAs("id-token-eve")); !errors.Is(err, unreadable) {
+			t.Errorf("%v: %v", unreadable, err)
+		}
+	}
+	f.Store = right
+	f.mustBe("ada")
+
+	// A damaged one can only be replaced.
+	files, err := filepath.Glob(filepath.Join(f.Paths.Data, "records", "login", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	sealed, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed[len(sealed)-1] ^= 1
+	if err := os.WriteFile(files[0], sealed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Save(t.Context(), f.loginAs("id-token-eve")); err != nil {
+		t.Errorf("damaged: %v", err)
+	}
+	f.mustBe("eve")
 }
 
 // The account may be known from elsewhere: another storage, another client.

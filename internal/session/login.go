@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/jwk"
 	"github.com/fobcli/fob/internal/oauth"
@@ -65,7 +66,11 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if err != nil {
 		return nil, err
 	}
-	before := cmp.Or(s.accountBefore(ctx), login.Before)
+	before, err := s.StoredAccount(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before = cmp.Or(before, login.Before)
 	if err := login.maySwitch(ctx, before, account); err != nil {
 		return nil, err
 	}
@@ -125,14 +130,19 @@ func (l Login) maySwitch(ctx context.Context, from, to Account) error {
 	return l.Switch(ctx, from, to)
 }
 
-// accountBefore is whose login the profile has. A record that cannot be read has to be
-// replaceable, so that it counts as none.
-func (s *Session) accountBefore(ctx context.Context) Account {
+// StoredAccount returns whose login the profile has. A damaged record must be replaceable
+// and counts as none; one that cannot be read now, or with this key, is an error.
+func (s *Session) StoredAccount(ctx context.Context) (Account, error) {
 	r, err := s.load(ctx)
-	if err != nil {
-		return Account{}
+	if err == nil {
+		return r.Account, nil
 	}
-	return r.Account
+	for _, none := range []error{ErrLoginRequired, credstore.ErrCorrupt, seal.ErrFormat, seal.ErrTampered, seal.ErrWrongContext} {
+		if errors.Is(err, none) {
+			return Account{}, nil
+		}
+	}
+	return Account{}, err
 }
 
 // replace puts the new record where the old one was, under the login's lock, if that is
@@ -143,7 +153,11 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 		return err
 	}
 	defer lock.Release()
-	if now := s.accountBefore(ctx).Subject; now != "" && now != before.Subject && now != r.Account.Subject {
+	now, err := s.StoredAccount(ctx)
+	if err != nil {
+		return err
+	}
+	if now.Subject != "" && now.Subject != before.Subject && now.Subject != r.Account.Subject {
 		return ErrReplaced
 	}
 	if r.Registration = newRegistration(registered); registered == nil {
