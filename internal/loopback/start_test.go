@@ -299,7 +299,7 @@ func TestI69_NoStartPageWhereNoBrowserIsLaunched(t *testing.T) {
 }
 
 // A question in the terminal does not keep the browser waiting.
-func TestTheBrowserIsSentBackToAQuestion(t *testing.T) {
+func TestI69_TheBrowserIsSentBackToAQuestion(t *testing.T) {
 	l, err := Listen(defaultRedirect)
 	if err != nil {
 		t.Fatal(err)
