@@ -54,13 +54,12 @@ func meansRepository(entry string) bool {
 // gitOutput runs a short command of git's and returns what it prints.
 func gitOutput(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	c := git(ctx, dir, args...)
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	out, err := c.Output()
-	if err != nil {
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err := c.Run(); err != nil {
 		return nil, gitError(err, stderr.String())
 	}
-	return out, nil
+	return stdout.Bytes(), nil
 }
 
 func gitError(err error, stderr string) error {

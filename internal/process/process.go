@@ -3,21 +3,22 @@
 package process
 
 import (
-	"bytes"
 	"context"
+	"io"
 	"os/exec"
 )
 
-// Cmd is an exec.Cmd whose child gets the limits that fob was started with.
-type Cmd struct{ *exec.Cmd }
+// Cmd is an exec.Cmd whose child gets the limits that fob was started with. It has only
+// those of its methods that are here: CombinedOutput, for one, starts without the limits.
+type Cmd exec.Cmd
 
 // Command is exec.CommandContext for all children of fob.
 func Command(ctx context.Context, name string, args ...string) *Cmd {
-	return &Cmd{exec.CommandContext(ctx, name, args...)}
+	return (*Cmd)(exec.CommandContext(ctx, name, args...))
 }
 
 // Start starts the child.
-func (c *Cmd) Start() error { return WithCallersLimits(c.Cmd.Start) }
+func (c *Cmd) Start() error { return WithCallersLimits((*exec.Cmd)(c).Start) }
 
 // Run starts the child and waits for it.
 func (c *Cmd) Run() error {
@@ -27,10 +28,11 @@ func (c *Cmd) Run() error {
 	return c.Wait()
 }
 
-// Output runs the child and returns what it printed on stdout.
-func (c *Cmd) Output() ([]byte, error) {
-	var stdout bytes.Buffer
-	c.Stdout = &stdout
-	err := c.Run()
-	return stdout.Bytes(), err
-}
+// StdinPipe returns a pipe to the child.
+func (c *Cmd) StdinPipe() (io.WriteCloser, error) { return (*exec.Cmd)(c).StdinPipe() }
+
+// StdoutPipe returns a pipe from the child.
+func (c *Cmd) StdoutPipe() (io.ReadCloser, error) { return (*exec.Cmd)(c).StdoutPipe() }
+
+// Wait waits for the child.
+func (c *Cmd) Wait() error { return (*exec.Cmd)(c).Wait() }

@@ -31,7 +31,7 @@ func writeNoCore() error {
 
 // WithCallersLimits runs a function that starts a child, or becomes another program. The
 // child of a fork inherits fob's limits of that moment, so they are the caller's for as
-// long as the fork takes.
+// long as the fork takes; if fob crashes in that moment, it may write a core file.
 func WithCallersLimits(start func() error) error {
 	core.Lock()
 	defer core.Unlock()
