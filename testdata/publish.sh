@@ -1,6 +1,6 @@
 #!/bin/sh
 # Publishes what other jobs have built and signed. It needs gh, and builds and installs
-# nothing.
+# nothing. What is published already is skipped, so that a failed job can be run again.
 #
 #   publish.sh release DIST    the files, as the release of the tag GITHUB_REF_NAME
 #   publish.sh packages DIST   the manifests for Homebrew, Scoop and winget
@@ -15,6 +15,12 @@ dist=$2
 
 if [ "$1" = release ]; then
 	(cd "$dist" && sha256sum --quiet --check "fob_${version}_checksums.txt")
+	list=fob_${version}_checksums.txt
+	if published=$(gh release download "$tag" --repo "$owner/fob" --pattern "$list" --output - 2>/dev/null); then
+		[ "$published" = "$(cat "$dist/$list")" ] && exit
+		echo "publish: the release $tag exists with other files" >&2
+		exit 1
+	fi
 	exec gh release create "$tag" --repo "$owner/fob" --verify-tag --title "$tag" ${pre:+"$pre"} \
 		--notes "CHANGELOG.md lists the changes; README.md says how to verify these files." "$dist/fob_${version}_"*
 fi
@@ -35,9 +41,11 @@ put scoop-bucket fob.json "$dist/scoop/fob.json" main
 branch=fob-$version
 gh api --silent -X POST "repos/$owner/winget-pkgs/merge-upstream" -f branch=master
 head=$(gh api "repos/$owner/winget-pkgs/git/ref/heads/master" --jq .object.sha)
-gh api --silent -X POST "repos/$owner/winget-pkgs/git/refs" -f "ref=refs/heads/$branch" -f "sha=$head"
+gh api --silent "repos/$owner/winget-pkgs/git/ref/heads/$branch" 2>/dev/null ||
+	gh api --silent -X POST "repos/$owner/winget-pkgs/git/refs" -f "ref=refs/heads/$branch" -f "sha=$head"
 manifests=manifests/f/fobcli/fob/$version
 for file in "$dist/winget/$manifests"/*; do
 	put winget-pkgs "$manifests/${file##*/}" "$file" "$branch"
 done
-gh pr create --repo microsoft/winget-pkgs --head "$owner:$branch" --base master --title "New version: fobcli.fob version $version" --body "fob $version"
+gh pr list --repo microsoft/winget-pkgs --state all --head "$branch" --json headRepositoryOwner --jq '.[].headRepositoryOwner.login' | grep -qx "$owner" ||
+	gh pr create --repo microsoft/winget-pkgs --head "$owner:$branch" --base master --title "New version: fobcli.fob version $version" --body "fob $version"

@@ -289,6 +289,9 @@ echo "$*" >>"$(dirname "$0")/asked"
 case "$*" in
 *contents/fob.json\?ref=*) echo old-sha ;;
 *\?ref=*) echo '{"message":"Not Found"}'; exit 1 ;;
+"release download "*) cat "$(dirname "$0")/published" 2>/dev/null || exit 1 ;;
+*git/ref/heads/fob-*) [ -f "$(dirname "$0")/published" ] || exit 1 ;;
+"pr list "*) [ ! -f "$(dirname "$0")/published" ] || echo fobcli ;;
 *git/ref/heads/master*) echo head-sha ;;
 esac
 `
@@ -298,7 +301,7 @@ func TestI76_Publish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publish := func(t *testing.T, tag, what, token string) (asked, out string, err error) {
+	publish := func(t *testing.T, tag, what, token, published string) (asked, out string, err error) {
 		r := newRunner(t)
 		dist := filepath.Join(r.dir, "dist")
 		version := strings.TrimPrefix(tag, "v")
@@ -310,7 +313,11 @@ func TestI76_Publish(t *testing.T) {
 		if what == "spoiled" {
 			what, sum = "release", [32]byte{}
 		}
-		r.write(filepath.Join(dist, "fob_"+version+"_checksums.txt"), fmt.Sprintf("%x  fob_%s_linux_amd64.tar.gz\n", sum, version), 0o600)
+		sums := fmt.Sprintf("%x  fob_%s_linux_amd64.tar.gz\n", sum, version)
+		r.write(filepath.Join(dist, "fob_"+version+"_checksums.txt"), sums, 0o600)
+		if published != "" {
+			r.write(filepath.Join(r.bin, "published"), strings.ReplaceAll(published, "SUMS", sums), 0o600)
+		}
 		out, err = r.step("sh "+script+" "+what+" dist", "GITHUB_REF_NAME="+tag, "GH_TOKEN="+token)
 		text, _ := os.ReadFile(filepath.Join(r.bin, "asked"))
 		return string(text), out, err
@@ -331,7 +338,7 @@ func TestI76_Publish(t *testing.T) {
 		{"packages without a token", "v1.2.3", "packages", "", nil},
 		{"packages of a pre-release", "v1.2.3-rc.1", "packages", "x", nil},
 	} {
-		asked, out, err := publish(t, test.tag, test.what, test.token)
+		asked, out, err := publish(t, test.tag, test.what, test.token, "")
 		if err != nil || (asked == "") != (test.asked == nil) {
 			t.Errorf("%s: %v, gh was asked %q\n%s", test.name, err, asked, out)
 		}
@@ -341,8 +348,17 @@ func TestI76_Publish(t *testing.T) {
 			}
 		}
 	}
-	if asked, out, err := publish(t, "v1.2.3", "spoiled", "x"); err == nil || asked != "" {
+	if asked, out, err := publish(t, "v1.2.3", "spoiled", "x", ""); err == nil || asked != "" {
 		t.Errorf("a file that is not the listed one: %v, gh was asked %q\n%s", err, asked, out)
+	}
+	// A job that failed half-way is run again.
+	for _, what := range []string{"release", "packages"} {
+		if asked, out, err := publish(t, "v1.2.3", what, "x", "SUMS"); err != nil || asked == "" || strings.Contains(asked, " create ") || strings.Contains(asked, "git/refs ") {
+			t.Errorf("%s again: %v, gh was asked %q\n%s", what, err, asked, out)
+		}
+	}
+	if asked, out, err := publish(t, "v1.2.3", "release", "x", "other files"); err == nil || strings.Contains(asked, " create ") {
+		t.Errorf("a release of other files: %v, gh was asked %q\n%s", err, asked, out)
 	}
 }
 
