@@ -245,7 +245,8 @@ func TestI67_NoCoreFile(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_CORE, &before) })
 
-	if aborted(t, p.command(nil, "sh", "-c", "kill -ABRT $$")); !dumped {
+	control := p.command(nil, "sh", "-c", "kill -ABRT $$")
+	if _, dumped := aborted(t, control, started(t, control)); !dumped {
 		t.Fatal("an ordinary process that is aborted dumps no core here: see 'ulimit -c' and core_pattern in core(5)")
 	}
 	cores, err := filepath.Glob(p.dir + "/work/*")
@@ -259,45 +260,60 @@ func TestI67_NoCoreFile(t *testing.T) {
 	issuer := p.server.Issuer()
 	p.run(nil, "", "fob", "login", "work", "--issuer", issuer, "--client-id", "fob-test")
 	crash := []string{"GOTRACEBACK=crash"}
-	said := aborted(t, p.command(crash, "fob", "proxy", "work", "--allow", issuer, "--", "sh", "-c", "kill -ABRT $PPID"))
-	p.checkCrash("proxy", said)
+	proxy := p.command(crash, "fob", "proxy", "work", "--allow", issuer, "--", "sh", "-c", "kill -ABRT $PPID")
+	p.checkCrash(proxy, started(t, proxy))
 
 	agent := p.command(crash, "fob", "agent")
+	said := started(t, agent)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	go func() {
-		for p.command(nil, "fob", "agent", "status").Run() != nil && ctx.Err() == nil {
-			continue
+	pause := time.NewTicker(100 * time.Millisecond)
+	defer pause.Stop()
+	for p.command(nil, "fob", "agent", "status").Run() != nil {
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			t.Fatal("the agent does not answer")
 		}
-		_ = p.command(nil, "fob", "token", "work").Run()
-		_ = agent.Process.Signal(syscall.SIGABRT)
-	}()
-	p.checkCrash("agent", aborted(t, agent))
+	}
+	p.run(nil, "", "fob", "token", "work")
+	if err := agent.Process.Signal(syscall.SIGABRT); err != nil {
+		t.Fatal(err)
+	}
+	p.checkCrash(agent, said)
 }
 
-// dumped is whether the process that was aborted last left a core.
-var dumped bool
-
-// aborted waits for a program that is ended by SIGABRT, and returns what it printed.
-func aborted(t *testing.T, c *exec.Cmd) string {
+// started starts a program, and returns where its output goes until it has ended.
+func started(t *testing.T, c *exec.Cmd) *bytes.Buffer {
 	t.Helper()
 	var said bytes.Buffer
 	c.Stdout, c.Stderr = &said, &said
-	err := c.Run()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return &said
+}
+
+// aborted waits for a program that is ended by SIGABRT, and returns what it printed and
+// whether it left a core.
+func aborted(t *testing.T, c *exec.Cmd, said *bytes.Buffer) (text string, dumped bool) {
+	t.Helper()
+	err := c.Wait()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
-		t.Fatalf("%q: %v\n%s", c.Args, err, &said)
+		t.Fatalf("%q: %v\n%s", c.Args, err, said)
 	}
 	status := exit.Sys().(syscall.WaitStatus)
 	if !status.Signaled() || status.Signal() != syscall.SIGABRT {
-		t.Fatalf("%q: %v\n%s", c.Args, err, &said)
+		t.Fatalf("%q: %v\n%s", c.Args, err, said)
 	}
-	dumped = status.CoreDump()
-	return said.String()
+	return said.String(), status.CoreDump()
 }
 
-func (p *peeker) checkCrash(name, said string) {
+func (p *peeker) checkCrash(c *exec.Cmd, out *bytes.Buffer) {
 	p.t.Helper()
+	name := c.Args[1]
+	said, dumped := aborted(p.t, c, out)
 	if files, _ := os.ReadDir(p.dir + "/work"); dumped || len(files) > 0 {
 		p.t.Errorf("%s: it dumped its core: %v, %v", name, dumped, files)
 	}

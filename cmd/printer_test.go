@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -120,31 +121,39 @@ func TestI75_BlanksAtTheEndsOfAPartStay(t *testing.T) {
 var rawWriters = map[string]string{
 	"Main":                  "cobra's completions, by inertCompletion",
 	"newRootCmd":            "cobra's own: help, versions and completion scripts",
-	"writeJSON":             "JSON, by safetext.JSON",
-	"serveOptions":          "the log, in JSON, by safetext.JSON",
+	"app.writeJSON":         "JSON, by safetext.JSON",
+	"app.serveOptions":      "the log, in JSON, by safetext.JSON",
 	"runKeyExport":          "JSON lines, which keyfile makes inert",
-	"printMask":             "a command for the CI runner",
-	"maskAll":               "a command for the CI runner",
+	"app.printMask":         "a command for the CI runner",
+	"app.maskAll":           "a command for the CI runner",
 	"runCIExport":           "lines for a shell, quoted",
 	"newKeyPepperExportCmd": "a pepper, in hex",
-	"printToken":            "a token",
-	"printBound":            "a token and its proof",
+	"app.printToken":        "a token",
+	"app.printBound":        "a token and its proof",
 	"runSecretGet":          "a secret",
-	"rescue":                "a secret",
-	"writeBackup":           "a sealed backup",
+	"secretRotation.rescue": "a secret",
+	"app.writeBackup":       "a sealed backup",
 	"newRulesCmd":           "a file for a scanner; brands are validated",
-	"printProxyConfig":      "a file for a proxy server",
-	"runChild":              "the child's own output",
-	"launch":                "the browser launcher's own output",
-	"newConfirmer":          "the output of SSH_ASKPASS",
-	"jobIdentity":           "the output of identity_command",
-	"commandOutput":         "the output of passphrase_command",
+	"app.printProxyConfig":  "a file for a proxy server",
+	"app.runChild":          "the child's own output",
+	"app.launch":            "the browser launcher's own output",
+	"app.newConfirmer":      "the output of SSH_ASKPASS",
+	"app.jobIdentity":       "the output of identity_command",
+	"app.commandOutput":     "the output of passphrase_command",
 	"runHelperAWS":          "the protocol of AWS",
 	"runHelperDocker":       "the protocol of docker",
-	"listRegistries":        "the protocol of docker",
+	"app.listRegistries":    "the protocol of docker",
 	"runHelperGit":          "the protocol of git",
-	"answerGit":             "the protocol of git",
+	"app.answerGit":         "the protocol of git",
 	"runHelperKubectl":      "the protocol of kubectl",
+}
+
+// nameOf is a function's name, and for a method its receiver's type before it.
+func nameOf(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return f.Name.Name
+	}
+	return strings.TrimPrefix(types.ExprString(f.Recv.List[0].Type), "*") + "." + f.Name.Name
 }
 
 func TestI75_RawWritersAreNamed(t *testing.T) {
@@ -171,7 +180,7 @@ func TestI75_RawWritersAreNamed(t *testing.T) {
 				of, _ := selector.X.(*ast.Ident)
 				switch name := selector.Sel.Name; {
 				case name == "raw" && f != nil:
-					used[f.Name.Name] = true
+					used[nameOf(f)] = true
 				case name == "raw", name == "OutOrStderr", name == "ErrOrStderr",
 					name == "OutOrStdout" && path != "help.go", // whose text is fob's own
 					name == "w" && path != "printer.go" && path != "terminal.go",
