@@ -58,8 +58,8 @@ func variableName(name string) string {
 
 func (a *app) now() time.Time { return a.clock.Now() }
 
-// takeEnviron reads the environment and removes fob's secrets, and what a CI job's
-// identity can be had with, from the process's own, so that no child can inherit them.
+// takeEnviron reads the environment and removes fob's secrets, and what can mint a CI job's
+// identity, from the process's own, so that no child can inherit them.
 func takeEnviron() map[string]string {
 	environ, withheld := make(map[string]string), false
 	for _, entry := range os.Environ() {

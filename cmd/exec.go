@@ -70,7 +70,7 @@ token and secret; it has no terminal then.
 }
 
 func addKeepIdentityFlag(c *cobra.Command, keep *bool) {
-	c.Flags().BoolVar(keep, "keep-identity", false, "let the program get the CI job's identity, too")
+	c.Flags().BoolVar(keep, "keep-identity", false, "pass the CI job's identity on to the program")
 }
 
 // execExitHelp is exitHelp of a command that ends as the program does which it runs.

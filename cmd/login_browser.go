@@ -109,7 +109,7 @@ func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, r
 		public := attempt.client.AuthMethod == oauth.AuthNone
 		if oauth.RefusesClient(err) && (public || oauth.HasCode(err, "unauthorized_client")) && !metadata.PushedAuthorizationRequired {
 			attempt.unpushed = true
-			a.note("The server takes no pushed request from this client; the browser carries it.")
+			a.note("The server does not accept pushed requests from this client; sending the request through the browser.")
 		} else if err != nil {
 			return nil, err
 		}

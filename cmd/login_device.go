@@ -44,8 +44,8 @@ func (a *app) deviceLogin(ctx context.Context, attempt *loginAttempt, opts login
 	return attempt.session.Save(context.WithoutCancel(ctx), attempt.login(response))
 }
 
-// deviceTimeout lets the code expire before a timeout that nobody has asked for: a server
-// may want an interval that is longer than the default.
+// deviceTimeout lets the code expire before the default timeout: a server may require an
+// interval that is longer.
 func (o loginOptions) deviceTimeout(codeLife time.Duration) time.Duration {
 	if o.profile.given("timeout") {
 		return o.timeout

@@ -68,11 +68,11 @@ func readAnswer(r io.Reader, wait func(), note func(line string)) (Answer, error
 	for notes := 0; ; {
 		wait()
 		if !lines.Scan() {
-			return Answer{}, cmp.Or(lines.Err(), errors.New("it hung up"))
+			return Answer{}, cmp.Or(lines.Err(), errors.New("connection closed"))
 		}
 		var a Answer
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			return Answer{}, errors.New("it is no agent")
+			return Answer{}, errors.New("invalid response: not a fob agent")
 		}
 		if a.Last {
 			return a, nil

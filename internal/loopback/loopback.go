@@ -244,7 +244,7 @@ func (c *callback) wait(ctx context.Context) (answer, error) {
 			}
 			q, err := c.login.Shown.ParsePasted(line)
 			if err != nil {
-				c.login.Warn(fmt.Sprintf("That is not the address that this login ends on: %s.", err))
+				c.login.Warn(fmt.Sprintf("That URL is not this login's redirect: %s.", err))
 				continue
 			}
 			if !c.taken.Swap(true) { // else the browser was first

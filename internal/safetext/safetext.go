@@ -113,7 +113,7 @@ func line(s string, most int) string {
 	return kept.String()
 }
 
-// commandsRunner tells the second character of what CI runners take for a command in a
+// commandsRunner reports whether r completes what CI runners take for a command in a
 // job's log: ##vso[…], ##[…] and ##teamcity[…] wherever they stand, ::…:: where a line
 // begins. One that a server wrote could set a variable of the job's next steps.
 func commandsRunner(last, r rune, count int) bool {

@@ -45,7 +45,7 @@ var answers = [outcomes]struct {
 	invalidToken: {"invalid_token", http.StatusUnauthorized, `Bearer realm="fob", error="invalid_token"`, `{"error":"invalid_token"}`},
 	outOfScope:   {"insufficient_scope", http.StatusForbidden, `Bearer realm="fob", error="insufficient_scope"`, `{"error":"insufficient_scope"}`},
 	noRule:       {"no_rule", http.StatusForbidden, "", `{"error":"forbidden"}`},
-	unclearPath:  {"unclear_path", http.StatusBadRequest, "", `{"error":"invalid_request","error_description":"the path can be read in two ways, or differs from a known one only in case"}`},
+	unclearPath:  {"unclear_path", http.StatusBadRequest, "", `{"error":"invalid_request","error_description":"ambiguous path, or differs from a rule only in letter case"}`},
 	rateLimited:  {"rate_limited", http.StatusTooManyRequests, "", `{"error":"rate_limited"}`},
 	guessing:     {"too_many_failures", http.StatusTooManyRequests, "", `{"error":"too_many_failures"}`},
 	notWell:      {"unavailable", http.StatusServiceUnavailable, "", `{"error":"unavailable"}`},
