@@ -236,8 +236,8 @@ func (a *app) accountElsewhere(ctx context.Context, p config.Profile, opts login
 		return session.Account{}, err
 	}
 	before, known := cfg.Profiles[p.Name]
-	storage, err := a.storageName(cfg, before)
-	if opts.switchAccount || !known || err != nil || storage == storageEnv ||
+	storage, _ := a.storageName(cfg, before)
+	if opts.switchAccount || !known || storage == "" || storage == storageEnv ||
 		storage == p.Storage && before.ClientID == p.ClientID && before.WithProvider().Authority() == p.WithProvider().Authority() {
 		return session.Account{}, nil
 	}
