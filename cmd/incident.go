@@ -153,7 +153,7 @@ func (run *incident) replaceOne(ctx context.Context, k *leakedKey, bar *progress
 		k.revoked = k.failed == nil
 	}
 	if k.proven() {
-		_, err := run.g.Verify(ctx, k.text, apikey.Need{})
+		_, err := run.g.Prove(ctx, k.text)
 		var refused *apikey.RefusedError
 		k.refused = errors.As(err, &refused)
 	}

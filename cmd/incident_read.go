@@ -64,7 +64,7 @@ func (run *incident) prove(ctx context.Context, k *leakedKey, r leak.Reported) e
 	if r.Key.IsZero() || k.proven() {
 		return nil
 	}
-	record, err := run.g.Verify(ctx, r.Key.Reveal(), apikey.Need{})
+	record, err := run.g.Prove(ctx, r.Key.Reveal())
 	var refused *apikey.RefusedError
 	if err != nil && !errors.As(err, &refused) {
 		return err

@@ -19,7 +19,7 @@ func hintOfKey(err error) string {
 		{apikey.ErrUnusable, "see to FOB_REGISTRY, and to the permissions of what it names"},
 		{apikey.ErrBusy, "other programs hold the registry: try again"},
 		{apikey.ErrUnavailable, "see whether the database runs and can be reached, then try again; a change that was begun is whole or not there"},
-		{registrar.ErrNoPepper, "give the registry one: 'fob key pepper add p1', then 'fob key pepper use p1'; hashes from elsewhere need its name in their column pepper"},
+		{registrar.ErrNoPepper, "give the registry one: 'fob key pepper add p1', then 'fob key pepper use p1'; imported hashes name it in the 'pepper' column"},
 		{registrar.ErrRotated, "rotate the successor; to end the old key before its time: 'fob key revoke ID'"},
 		{registrar.ErrRotating, "wait for it; if it was killed, run this again then"},
 		{registrar.ErrTakenOver, "use the key that the other fob printed"},

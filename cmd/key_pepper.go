@@ -306,8 +306,8 @@ func newKeyPepperRequireCmd(a *app) *cobra.Command {
 		Short: "Refuse keys without a pepper on this machine",
 		Long: `Set require_pepper under [keys] in config.toml: on this machine, keys whose hash
 has no pepper are refused as unknown ones are, and none are created or imported.
-Every machine that verifies keys needs the setting: who can write the registry
-could turn one off that is stored there.
+Every machine that verifies keys needs the setting: a setting in the registry
+could be turned off by anyone who can write to it.
 
 It fails while the registry has such keys that are not revoked. A key gets the
 pepper in use when it is next verified, or by 'fob key rotate'.
@@ -326,13 +326,8 @@ pepper in use when it is next verified, or by 'fob key rotate'.
 
 func runKeyPepperRequire(ctx context.Context, a *app, require bool) error {
 	if require {
-		ids, err := a.keysWithoutPepper(ctx)
-		if err != nil {
+		if err := a.checkPeppered(ctx); err != nil {
 			return err
-		}
-		if len(ids) > 0 {
-			return withHint(fmt.Errorf("%s without a pepper would be refused", plural(len(ids), "key", "keys")),
-				"'fob key rotate %s' replaces one of them; 'fob key export' shows which keys have a pepper", safetext.Line(ids[0]))
 		}
 	}
 	paths, err := a.paths()
@@ -346,16 +341,25 @@ func runKeyPepperRequire(ctx context.Context, a *app, require bool) error {
 	return nil
 }
 
-func (a *app) keysWithoutPepper(ctx context.Context) ([]string, error) {
+// checkPeppered refuses a registry with keys that require_pepper would refuse.
+func (a *app) checkPeppered(ctx context.Context) error {
 	g, err := a.registrar(ctx, false)
 	if errors.Is(err, apikey.ErrNoRegistry) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer g.Close()
-	return g.WithoutPepper(ctx)
+	ids, err := g.WithoutPepper(ctx)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	hint := fmt.Sprintf("'fob key rotate %s' replaces one of them; 'fob key export' shows which keys have a pepper", safetext.Line(ids[0]))
+	if used, err := g.Registry.Pepper(ctx); err != nil || used == "" { // a rotation would add no pepper
+		hint = "run 'fob key pepper add p1', then 'fob key pepper use p1'"
+	}
+	return withHint(fmt.Errorf("%s without a pepper would be refused", plural(len(ids), "key", "keys")), "%s", hint)
 }
 
 func newKeyPepperRemoveCmd(a *app) *cobra.Command {

@@ -111,7 +111,7 @@ func (a *app) idOfStdin(ctx context.Context, g *registrar.Registrar) (string, er
 	if err != nil {
 		return "", err
 	}
-	r, err := g.Verify(ctx, text.Reveal(), apikey.Need{})
+	r, err := g.Prove(ctx, text.Reveal())
 	var refused *apikey.RefusedError
 	if r.ID == "" || err != nil && !errors.As(err, &refused) {
 		return "", err

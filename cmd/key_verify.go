@@ -71,7 +71,6 @@ func runKeyVerify(ctx context.Context, a *app, opts keyVerifyOptions) error {
 	if err != nil {
 		return err
 	}
-	opts.need.Pepper = g.RequirePepper
 	r, err := g.Verify(ctx, text.Reveal(), opts.need)
 	var refused *apikey.RefusedError
 	if err != nil && !errors.As(err, &refused) {

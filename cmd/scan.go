@@ -214,7 +214,7 @@ func (a *app) judgeFindings(ctx context.Context, findings []leak.Finding, noRegi
 }
 
 func (a *app) judgeFinding(ctx context.Context, g *registrar.Registrar, f *foundKey) error {
-	r, err := g.Verify(ctx, f.Key.Reveal(), apikey.Need{})
+	r, err := g.Prove(ctx, f.Key.Reveal())
 	var refused *apikey.RefusedError
 	if err != nil && !errors.As(err, &refused) {
 		return err

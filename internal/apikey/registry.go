@@ -21,7 +21,7 @@ var (
 	ErrUnusable    = errors.New("the registry cannot be used")
 
 	// ErrUnknownPepper means that a record names a pepper that the verifier does not have.
-	ErrUnknownPepper = errors.New("this machine lacks the pepper of a hash")
+	ErrUnknownPepper = errors.New("pepper not found on this machine")
 )
 
 // Registry keeps the records of keys, and with each change an entry of the audit

@@ -42,7 +42,6 @@ func (e *RefusedError) Error() string {
 type Need struct {
 	Environment string
 	Scopes      []string // all of them
-	Pepper      bool     // its hash must have one; else the key is unknown
 }
 
 // Presented is a key that somebody shows.

@@ -22,13 +22,13 @@ type Registrar struct {
 	Now      func() time.Time
 	// Peppers finds a pepper by its id. It is asked only where a digest has one.
 	Peppers func(ctx context.Context, id string) (apikey.Pepper, error)
-	// RequirePepper adds no record without a pepper. It comes from this machine's
+	// RequirePepper adds and verifies no record without a pepper. It comes from this machine's
 	// configuration: a registry that others write must not be able to turn it off.
 	RequirePepper bool
 }
 
 // ErrNoPepper means that a hash would have no pepper where one is required.
-var ErrNoPepper = errors.New("a hash without a pepper is refused here (require_pepper in config.toml)")
+var ErrNoPepper = errors.New("the hash has no pepper, which require_pepper in config.toml requires")
 
 // Close lets the registry go.
 func (g *Registrar) Close() { _ = g.Registry.Close() }

@@ -10,12 +10,22 @@ import (
 // Verify looks a key up and decides on it. The record is the zero apikey.Record unless the
 // key's secret was right, whatever the decision.
 func (g *Registrar) Verify(ctx context.Context, text string, need apikey.Need) (apikey.Record, error) {
+	return g.verify(ctx, text, need, g.RequirePepper)
+}
+
+// Prove is Verify for what ends or reports a leaked key. RequirePepper does not count:
+// other machines may accept the key.
+func (g *Registrar) Prove(ctx context.Context, text string) (apikey.Record, error) {
+	return g.verify(ctx, text, apikey.Need{}, false)
+}
+
+func (g *Registrar) verify(ctx context.Context, text string, need apikey.Need, pepperRequired bool) (apikey.Record, error) {
 	p, err := apikey.Present(text, need)
 	if err != nil {
 		return apikey.Record{}, err
 	}
 	r, err := g.Registry.Key(ctx, p.ID)
-	known := err == nil && (r.Pepper != "" || !need.Pepper)
+	known := err == nil && (r.Pepper != "" || !pepperRequired)
 	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
 		return apikey.Record{}, err
 	}

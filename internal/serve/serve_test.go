@@ -664,7 +664,7 @@ func TestI79_RowWithoutPepperAnswersAsUnknown(t *testing.T) {
 	if r := f.bearer("/verify", good); r.StatusCode != 200 {
 		t.Error("with a pepper, once the registry's is cleared:", r.StatusCode)
 	}
-	if !strings.Contains(f.log.String(), "this machine lacks the pepper") {
+	if !strings.Contains(f.log.String(), "pepper not found on this machine") {
 		t.Error("the log does not say which pepper is missing")
 	}
 }
