@@ -123,11 +123,17 @@ func runServe(ctx context.Context, a *app, opts serveOptions) error {
 		return err
 	}
 	if g.RequirePepper { // set by hand, perhaps, or rows were added since
-		go func() {
-			if ids, err := g.WithoutPepper(ctx); err == nil && len(ids) > 0 {
+		var counting sync.WaitGroup
+		defer counting.Wait()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		counting.Go(func() {
+			if ids, err := g.WithoutPepper(ctx); len(ids) > 0 {
 				options.Log.Warn("keys without a pepper are refused", "count", len(ids))
+			} else if err != nil && ctx.Err() == nil {
+				options.Log.Warn("keys without a pepper were not counted", "error", err.Error())
 			}
-		}()
+		})
 	}
 	return serveUntil(ctx, serve.New(options), listeners, options.Log)
 }
