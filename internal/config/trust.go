@@ -102,22 +102,56 @@ func isOfFork(getenv func(string) string) bool {
 
 // InWorkspace reports whether a path is in the workspace of the CI job that fob runs in:
 // below the folder that the CI system checks out into, or reached by a link that is.
-// Whoever fills that folder chooses either.
+// Whoever fills that folder chooses either. Where a job's workspace is not known, it is the
+// repository of the working folder, or that folder; where a variable names one that is not
+// there (as in a container that has it mounted elsewhere), it can be anywhere.
 func InWorkspace(path string, getenv func(string) string) bool {
 	names := []string{"GITHUB_WORKSPACE", "CI_PROJECT_DIR", "BUILD_SOURCESDIRECTORY", "BITBUCKET_CLONE_DIR", "BUILDKITE_BUILD_CHECKOUT_PATH",
-		"CODEBUILD_SRC_DIR", "DRONE_WORKSPACE", "CI_WORKSPACE", "TRAVIS_BUILD_DIR", "APPVEYOR_BUILD_FOLDER", "SEMAPHORE_GIT_DIR", "CIRRUS_WORKING_DIR"}
-	if getenv("JENKINS_URL") != "" {
-		names = append(names, "WORKSPACE")
+		"CODEBUILD_SRC_DIR", "DRONE_WORKSPACE", "CI_WORKSPACE", "TRAVIS_BUILD_DIR", "APPVEYOR_BUILD_FOLDER", "SEMAPHORE_GIT_DIR", "CIRRUS_WORKING_DIR",
+		"CIRCLE_WORKING_DIRECTORY", "TEAMCITY_BUILD_CHECKOUTDIR"}
+	job := slices.ContainsFunc([]string{"CIRCLECI", "TEAMCITY_VERSION", "JENKINS_URL", "JENKINS_HOME", "BUILD_TAG"}, func(name string) bool { return getenv(name) != "" }) ||
+		!slices.Contains([]string{"", "0", "false"}, strings.ToLower(getenv("CI")))
+	if job {
+		names = append(names, "WORKSPACE") // Jenkins'
 	}
-	var roots []fs.FileInfo
+	var dirs []string
 	for _, name := range names {
-		if dir := getenv(name); dir != "" {
-			if info, err := os.Stat(dir); err == nil {
-				roots = append(roots, info)
-			}
+		dir := getenv(name)
+		if below, ok := strings.CutPrefix(dir, "~/"); ok { // CircleCI does not expand it
+			dir = filepath.Join(getenv("HOME"), below)
+		}
+		if dir != "" {
+			dirs = append(dirs, dir)
 		}
 	}
+	if job && len(dirs) == 0 {
+		dirs = []string{repository()}
+	}
+	var roots []fs.FileInfo
+	for _, dir := range dirs {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return true
+		}
+		roots = append(roots, info)
+	}
 	return len(roots) > 0 && leadsThrough(path, roots)
+}
+
+// repository is the nearest folder of a repository, from the working folder up; else that.
+func repository() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "" // which nobody finds
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
+			return at
+		}
+		if at == filepath.Dir(at) {
+			return dir
+		}
+	}
 }
 
 // leadsThrough follows a path as the kernel does: true where it ends below a root, or

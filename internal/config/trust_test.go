@@ -190,3 +190,52 @@ func TestI71_InWorkspace(t *testing.T) {
 		}
 	}
 }
+
+// What is not known is decided against the file.
+func TestI71_UnknownWorkspace(t *testing.T) {
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"ws/.git", "ws/sub", "plain/sub", "home/project"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"ws/fob.toml", "ws/sub/fob.toml", "plain/fob.toml", "plain/sub/fob.toml", "home/fob.toml", "home/project/fob.toml"} {
+		if err := os.WriteFile(filepath.Join(root, file), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	missing := filepath.Join(root, "missing")
+	for _, test := range []struct {
+		dir, path string
+		getenv    func(string) string
+		want      bool
+	}{
+		{"plain", "ws/fob.toml", env(), false},
+		{"plain", "ws/fob.toml", env("CI", "false"), false},
+		{"ws/sub", "ws/fob.toml", env("CI", "true"), true},
+		{"ws/sub", "ws/fob.toml", env("CIRCLECI", "true"), true},
+		{"ws/sub", "ws/sub/fob.toml", env("TEAMCITY_VERSION", "2026.1"), true},
+		{"ws/sub", "ws/fob.toml", env("BUILD_TAG", "jenkins-x-1"), true},
+		{"ws/sub", "ws/fob.toml", env("JENKINS_HOME", "/var/lib/jenkins"), true},
+		{"ws/sub", "home/fob.toml", env("CI", "true"), false},
+		{"plain/sub", "plain/sub/fob.toml", env("CI", "1"), true},
+		{"plain/sub", "plain/fob.toml", env("CI", "1"), false},
+		{"plain", "ws/fob.toml", env("WORKSPACE", root+"/ws", "BUILD_TAG", "jenkins-x-1"), true},
+		{"plain", "ws/fob.toml", env("CI", "true", "CIRCLE_WORKING_DIRECTORY", root+"/ws"), true},
+		{"plain", "home/project/fob.toml", env("CIRCLECI", "true", "CIRCLE_WORKING_DIRECTORY", "~/project", "HOME", root+"/home"), true},
+		{"plain", "home/fob.toml", env("CIRCLECI", "true", "CIRCLE_WORKING_DIRECTORY", "~/project", "HOME", root+"/home"), false},
+		{"plain", "ws/fob.toml", env("TEAMCITY_BUILD_CHECKOUTDIR", root+"/ws"), true},
+		{"plain", "ws/fob.toml", env("CI", "true", "CI_PROJECT_DIR", root+"/plain"), false},
+		{"plain", "ws/fob.toml", env("GITHUB_WORKSPACE", missing), true},
+		{"plain", "home/fob.toml", env("CIRCLE_WORKING_DIRECTORY", missing), true},
+		{"plain", "ws/fob.toml", env("CI_PROJECT_DIR", root+"/plain", "CI_WORKSPACE", missing), true},
+	} {
+		t.Chdir(filepath.Join(root, test.dir))
+		if got := InWorkspace(filepath.Join(root, test.path), test.getenv); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+}
