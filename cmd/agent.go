@@ -210,8 +210,9 @@ func (a *app) detached(ctx context.Context, args ...string) (*process.Cmd, error
 	}
 	child := process.Command(context.WithoutCancel(ctx), self, args...)
 	child.Args[0] = os.Args[0]
-	_, _ = a.config()        // the child inherits none of the identities that it names
-	child.Env = os.Environ() // without secrets: see takeEnviron
+	if child.Env, err = a.childEnviron(false); err != nil {
+		return nil, err
+	}
 	if path := a.getenv("FOB_PASSPHRASE_FILE"); path != "" {
 		child.Env = append(child.Env, "FOB_PASSPHRASE_FILE="+path)
 	}

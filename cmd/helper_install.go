@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -280,12 +279,15 @@ func (g *gitConfig) run(ctx context.Context, args ...string) error {
 }
 
 func (g *gitConfig) git(ctx context.Context, args []string) (string, error) {
-	_, _ = g.a.config() // git inherits none of the identities that it names
+	environ, err := g.a.childEnviron(false)
+	if err != nil {
+		return "", err
+	}
 	child := process.Command(ctx, "git", args...)
-	child.Env = os.Environ()
+	child.Env = environ
 	var stdout, stderr bytes.Buffer
 	child.Stdout, child.Stderr = &stdout, &stderr
-	err := child.Run()
+	err = child.Run()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return "", withHint(fmt.Errorf("there is no git on this machine: %w", err), "install git, or put its folder into PATH")

@@ -163,7 +163,9 @@ func (a *app) scan(ctx context.Context, s *leak.Scanner, opts scanOptions) (leak
 	progress := func(files int, bytes int64) {
 		bar.at(int64(files), fmt.Sprintf("%d files, %s", files, bytesText(bytes)))
 	}
-	_, _ = a.config() // git inherits none of the identities that it names
+	if _, err := a.childEnviron(false); err != nil { // git gets it
+		return leak.Result{}, err
+	}
 	dir := first(opts.paths)
 	switch {
 	case opts.stdin:
