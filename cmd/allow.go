@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/doctor"
 	"github.com/fobcli/fob/internal/envfile"
 )
 
@@ -16,17 +17,17 @@ func newAllowCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "allow FILE",
 		Short: "Allow an env file to use secrets and tokens",
-		Long: `Allow a file for --env-file to use the credentials that it refers to now: which
-variable gets which. A change of that, or a copy elsewhere, must be allowed again;
-any other edit need not be. On a terminal, 'fob exec' and 'fob ci export' ask.
+		Long: `Allow an env file to use the credentials it refers to. Changing a reference, or
+copying the file, requires allowing it again; other edits do not. On a terminal,
+'fob exec' and 'fob ci export' ask.
 
 Where files are deployed, config.toml can allow references by folder instead:
 
   [env_files]
   "/srv/shop" = ["secret/db/prod", "token/work"]
 
-In the workspace of a CI job neither counts: there the workflow allows such files
-by FOB_ALLOW_CONFIG_COMMANDS=1.
+In the workspace of a CI job approvals and [env_files] are ignored: there the
+workflow allows such files by FOB_ALLOW_CONFIG_COMMANDS=1.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage, exitInterrupted),
 		Example: `  fob allow .env.fob`,
@@ -39,6 +40,12 @@ by FOB_ALLOW_CONFIG_COMMANDS=1.
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, err := readEnvFile(args[0])
 			if err != nil {
+				return err
+			}
+			if why, err := vetEnvFile(args[0], f, a.getenv); why != "" || err != nil {
+				if err == nil {
+					a.note("Nothing to allow: %s %s.", quotedPath(f.Path), why)
+				}
 				return err
 			}
 			approvals, err := a.approvals(f)
@@ -67,7 +74,7 @@ func (a *app) approvals(f *envfile.File) (envfile.Approvals, error) {
 // usesText shows a file and which variable gets which credential from it. Whoever wrote
 // the file may have chosen its path.
 func usesText(f *envfile.File) painted {
-	lines := []string{inertPath(f.Path) + " uses"}
+	lines := []string{quotedPath(f.Path) + " uses"}
 	for _, use := range f.Uses() {
 		name, reference, _ := strings.Cut(use, "=")
 		lines = append(lines, fmt.Sprintf("  %s  (%s)", reference, name))
@@ -75,14 +82,25 @@ func usesText(f *envfile.File) painted {
 	return painted(strings.Join(lines, "\n"))
 }
 
-// checkAllowed asks, once, whether an env file may use what it refers to: whoever wrote it
-// chooses what the program gets, and the user's own clone may have come from anyone. The
-// path is as it was given: the links on its way count in a CI job.
-func (a *app) checkAllowed(ctx context.Context, path string, f *envfile.File) error {
+func quotedPath(path string) string { return quoteSh(inertPath(path)) }
+
+// vetEnvFile says why a file needs no approval, if so. The path is as it was given: the
+// links on its way count in a CI job.
+func vetEnvFile(path string, f *envfile.File, getenv func(string) string) (unneeded string, err error) {
 	if len(f.Uses()) == 0 {
-		return nil
+		return "refers to no credential", nil
 	}
-	if inWorkspace, err := config.VetEnvFile(path, a.getenv); inWorkspace || err != nil {
+	inWorkspace, err := config.VetEnvFile(path, getenv)
+	if err == nil && inWorkspace {
+		unneeded = "is in the workspace of a CI job, and the workflow allows it"
+	}
+	return unneeded, err
+}
+
+// checkAllowed asks, once, whether an env file may use what it refers to: whoever wrote it
+// chooses what the program gets, and the user's own clone may have come from anyone.
+func (a *app) checkAllowed(ctx context.Context, path string, f *envfile.File) error {
+	if unneeded, err := vetEnvFile(path, f, a.getenv); unneeded != "" || err != nil {
 		return err
 	}
 	approvals, err := a.approvals(f)
@@ -99,8 +117,8 @@ func (a *app) checkAllowed(ctx context.Context, path string, f *envfile.File) er
 	if a.interactive() {
 		a.note("%s", usesText(f))
 	}
-	unasked := withHint(usagef("%s may not use %s without confirmation (not a terminal)", inertPath(f.Path), strings.Join(f.Uses(), ", ")),
-		"read the file; if it may: fob allow %s", argument(f.Path))
+	unasked := withHint(usagef("%s may not use %s without confirmation (not a terminal)", quotedPath(f.Path), strings.Join(f.Uses(), ", ")),
+		"review the file, then run 'fob allow %s'", doctor.ShellQuote(f.Path))
 	if err := a.confirm(ctx, "Give these credentials to the program, now and later?", unasked); err != nil {
 		return err
 	}

@@ -83,6 +83,7 @@ func (a *app) examine(ctx context.Context, names []string) ([]doctor.Finding, er
 // machine to look at.
 func (e *examination) configuration(names []string) error {
 	cfg, err := e.app.config()
+	defer e.projectFile()
 	if err != nil {
 		e.cfg = &config.Config{Paths: e.paths}
 		e.add(doctor.Failed(configurationCheck, err, cmp.Or(hintOf(err), "see to the file's permissions")))
@@ -91,7 +92,6 @@ func (e *examination) configuration(names []string) error {
 	e.cfg = cfg
 	e.profiles, err = profilesNamed(cfg, names)
 	e.add(doctor.Fine(configurationCheck, "%s, profiles: %d", e.paths.Config, len(cfg.Profiles)))
-	e.projectFile()
 	return err
 }
 
@@ -281,7 +281,7 @@ func (e *examination) redirect(p config.Profile, registered bool) doctor.Finding
 	if registered {
 		fix = "run 'fob logout PROFILE --unregister', then 'fob login PROFILE': fob registers a new one"
 	}
-	return doctor.Finding{Check: check, State: doctor.Warning, Detail: p.Redirect() + " is not for this issuer alone: another server could get the login's code", Fix: fix}
+	return doctor.Finding{Check: check, State: doctor.Warning, Detail: p.Redirect() + " is shared with other issuers: another server could receive the authorization code", Fix: fix}
 }
 
 func loginFinding(status session.Status, now time.Time) doctor.Finding {

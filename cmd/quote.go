@@ -37,19 +37,6 @@ func exportLine(shell, name, value string) string {
 // quoteSh makes one word of a text, for a POSIX shell.
 func quoteSh(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// argument is a path as one word for a shell, also one with characters that are not to be
-// shown.
-func argument(path string) string {
-	if inertPath(path) == path {
-		return quoteSh(path)
-	}
-	var b strings.Builder
-	for _, c := range []byte(path) {
-		fmt.Fprintf(&b, `\%03o`, c)
-	}
-	return "$'" + b.String() + "'"
-}
-
 // inertPath is a path as it can be shown: whole, and on one line.
 func inertPath(path string) string {
 	return safetext.Lines(strings.ReplaceAll(path, "\n", " "))

@@ -188,6 +188,7 @@ func hintOfSecret(err error, name string) error {
 		{vault.ErrNoValue, "give it one: 'fob secret set NAME'"},
 		{vault.ErrOpen, "go on with it: 'fob secret rotate NAME --resume'; or keep what is in force: 'fob secret rotate NAME --abandon'"},
 		{vault.ErrNotOpen, "'fob secret rotate NAME' begins one"},
+		{config.ErrShared, "choose another name, for instance: fob secret set NAME-2"},
 		{vault.ErrUnanswered, "see at the issuer whether there is a new value, then 'fob secret set NAME'; or ask once more: 'fob secret rotate NAME'"},
 		{vault.ErrSame, "get a new one from its issuer first"},
 		{vault.ErrValue, "give the secret itself, 64 KiB at most; of a file with Windows' line ends: tr -d '\\r'"},

@@ -122,7 +122,7 @@ func runSecretRotate(ctx context.Context, a *app, opts secretRotateOptions) erro
 		a.note("The old one is good until you end it at its issuer.")
 	}
 	if name := config.SecretVariable(opts.name); a.getenv(name) != "" {
-		a.warn(name + " is set, and goes before what is kept")
+		a.warn(name + " is set and overrides the stored value")
 	}
 	return nil
 }

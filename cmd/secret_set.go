@@ -80,15 +80,15 @@ func runSecretSet(ctx context.Context, a *app, opts secretSetOptions) error {
 		_, err := knownSecret(cfg, opts.name)
 		return err
 	}
-	if other := cfg.SharingVariable(opts.name); other != "" && !known {
-		return withHint(usagef("the secret %q would share the variable %s with %q", opts.name, config.SecretVariable(other), other), "choose another name, for instance: fob secret set %s-2", opts.name)
+	if err := cfg.CheckNewSecret(opts.name); err != nil {
+		return hintOfSecret(err, opts.name)
 	}
 	after, err := a.applySecretSet(cfg, before, opts)
 	if err != nil {
 		return err
 	}
 	if after.Storage == storageEnv {
-		return withHint(usagef("the storage 'env' keeps nothing"), "set %s, or choose 'keyring' or 'file' with --storage", config.SecretVariable(opts.name))
+		return withHint(usagef("storage 'env' cannot store secrets"), "set %s, or choose 'keyring' or 'file' with --storage", config.SecretVariable(opts.name))
 	}
 	if places := newPlaces(after.To, before.To); !opts.force {
 		if err := a.refuseTaken(ctx, places); err != nil {
@@ -107,7 +107,7 @@ func runSecretSet(ctx context.Context, a *app, opts secretSetOptions) error {
 	}
 	a.note("The secret %q is kept in %s.", opts.name, storageText(after.Storage))
 	if a.getenv(config.SecretVariable(opts.name)) != "" {
-		a.warn(config.SecretVariable(opts.name) + " is set, and goes before what is kept")
+		a.warn(config.SecretVariable(opts.name) + " is set and overrides the stored value")
 	}
 	if len(after.To) > 0 {
 		a.note("Copies elsewhere are as they were: 'fob secret push %s' brings it to them.", opts.name)

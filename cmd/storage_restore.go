@@ -197,7 +197,7 @@ func (a *app) restoreSecret(ctx context.Context, cfg *config.Config, s config.Se
 	if err := r.entry.Replace(ctx, record); err != nil {
 		return r.failed(err)
 	}
-	if err := config.SaveSecret(cfg.Paths.Config, s); err != nil {
+	if err := config.RestoreSecret(cfg.Paths.Config, s); err != nil {
 		return err
 	}
 	if known && before.Storage != s.Storage {

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -75,16 +77,42 @@ func (c *Config) checkSecrets() error {
 	return nil
 }
 
+// CheckNewSecret refuses a new name with the variable of a secret that there is.
+func (c *Config) CheckNewSecret(name string) error {
+	other := c.SharingVariable(name)
+	if _, known := c.Secrets[name]; known || other == "" {
+		return nil
+	}
+	return fmt.Errorf("the secret %q %w %s with %q", name, ErrShared, SecretVariable(other), other)
+}
+
+// ErrShared means that a new secret would share its variable.
+var ErrShared = errors.New("would share the variable")
+
 // SaveSecret adds a secret's table or changes it, as SaveProfile does.
 func SaveSecret(path string, s Secret) error {
+	return saveSecret(path, s, (*Config).CheckNewSecret)
+}
+
+// RestoreSecret is SaveSecret also where two secrets of a backup share a variable.
+func RestoreSecret(path string, s Secret) error {
+	return saveSecret(path, s, func(*Config, string) error { return nil })
+}
+
+func saveSecret(path string, s Secret, check func(*Config, string) error) error {
 	if err := ValidSecretName(s.Name); err != nil {
 		return err
 	}
-	return edit(path, func(d *document, c *Config) {
+	var refused error
+	err := edit(path, func(d *document, c *Config) {
 		before, known := c.Secrets[s.Name]
+		if refused = check(c, s.Name); refused != nil {
+			return
+		}
 		d.change([]string{"secret", s.Name}, settingsOf(before), settingsOf(s), known)
 		c.Secrets[s.Name] = s
 	})
+	return cmp.Or(err, refused)
 }
 
 // ChangeSecret changes the table of a secret as it is by then; of one that is gone it makes

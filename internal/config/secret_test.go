@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +105,25 @@ func TestSecretsThatAreRefused(t *testing.T) {
 	for _, text := range []string{"[secret.\"../x\"]", "[secret.a]\nexpires = 12", "[secret.a]\nexpires = 10:00:00", "[secret.a]\nexpires = \"soon\"", "[secret.a]\nvalue = \"x\""} {
 		if _, err := Parse("config.toml", []byte(text)); err == nil {
 			t.Errorf("%s: parsed", text)
+		}
+	}
+}
+
+// Two that start at once both see neither: the second to write is refused.
+func TestI81_SecondNameIsRefusedUnderTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := SaveSecret(path, Secret{Name: "db/prod"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := SaveSecret(path, Secret{Name: "db-prod"}); !errors.Is(err, ErrShared) {
+		t.Error("a second name was saved:", err)
+	}
+	if err := RestoreSecret(path, Secret{Name: "db-prod"}); err != nil {
+		t.Error("restored:", err)
+	}
+	for _, name := range []string{"db/prod", "db-prod"} { // both exist
+		if err := SaveSecret(path, Secret{Name: name, Storage: "file"}); err != nil {
+			t.Error(name, err)
 		}
 	}
 }

@@ -59,9 +59,16 @@ func Folder(check, dir string) Finding {
 	return Fine(check, "%s: private, %d entries", dir, entries)
 }
 
-// ShellQuote makes a path one word of a command that is shown.
+// ShellQuote makes a path one word of a command that is shown: whole, and also where it
+// has characters that are not to be shown.
 func ShellQuote(path string) string {
-	path = safetext.Line(path)
+	if strings.Contains(path, "\n") || safetext.Lines(path) != path {
+		var b strings.Builder
+		for _, c := range []byte(path) {
+			fmt.Fprintf(&b, `\%03o`, c)
+		}
+		return "$'" + b.String() + "'"
+	}
 	if strings.ContainsFunc(path, func(r rune) bool {
 		return !strings.ContainsRune("/._-+:@,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) {
