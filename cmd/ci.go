@@ -62,7 +62,7 @@ In GitHub Actions the values are masked in the log first, then go to the file of
 GITHUB_ENV, or with --output to that of GITHUB_OUTPUT. In GitLab they are written to
 --file, for 'artifacts: reports: dotenv', with 'access: none'.
 
-Nothing is written unless every value could be had and can be handed on. Names that
+Nothing is written unless every value is available and can be exported. Names that
 are known to change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) are refused.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitLoginRequired, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),

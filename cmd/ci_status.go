@@ -143,7 +143,7 @@ func (a *app) wouldSend(p config.Profile) string {
 	case p.Name == "" || name != "" && !refreshes:
 		return "nothing"
 	case p.Identity == string(ci.Command):
-		return "what this prints (not run here): " + strings.Join(p.IdentityCommand, " ")
+		return "the output of: " + strings.Join(p.IdentityCommand, " ") + " (not run)"
 	case showsIdentity(p):
 		return "the machine's identity: " + cmp.Or(p.Identity, string(ci.System(a.getenv)), "none")
 	case refreshes:

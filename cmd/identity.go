@@ -69,7 +69,7 @@ func (a *app) jobIdentity(ctx context.Context, p config.Profile, mayRun bool) (s
 func checkAudience(identity secret.Secret, p config.Profile) error {
 	seen, err := decodeJWT(identity)
 	if err != nil {
-		return fmt.Errorf("%w: it is not a JWT, and is not sent", ci.ErrMalformed)
+		return fmt.Errorf("%w: not a JWT; nothing was sent", ci.ErrMalformed)
 	}
 	if !slices.ContainsFunc(audiencesOf(seen.Claims), func(aud any) bool { return aud != "" && (aud == p.Authority() || aud == p.IdentityAudience) }) {
 		return fmt.Errorf("%w: its aud is neither the issuer nor identity_audience of profile %q", ci.ErrAudience, p.Name)

@@ -23,7 +23,7 @@ var (
 	ErrUnknownPlace = errors.New("this is no CI job that fob knows")
 	ErrNotPermitted = errors.New("the job may not ask for an identity token")
 	ErrAbsent       = errors.New("there is no identity token")
-	ErrMalformed    = errors.New("that is no identity token")
+	ErrMalformed    = errors.New("invalid identity token")
 	ErrAudience     = errors.New("the identity token is for another server")
 	ErrUnavailable  = errors.New("the CI's server is unavailable") // another try may help
 	ErrCommand      = errors.New("the identity command failed")
@@ -61,7 +61,7 @@ func ParseSource(text string) (Source, error) {
 			return "", fmt.Errorf("%q is no name of a variable", safetext.Line(name))
 		}
 		if upper := strings.ToUpper(name); strings.HasPrefix(upper, "FOB_") || strings.HasPrefix(upper, "ACTIONS_") {
-			return "", fmt.Errorf("the variable %s is not sent to anyone: FOB_… and ACTIONS_… hold credentials of fob and of the runner; github and gitlab name the job's identity", name)
+			return "", fmt.Errorf("%s cannot be used as an identity: FOB_* and ACTIONS_* are credentials of fob and the runner", name)
 		}
 		return Source(text), nil
 	}

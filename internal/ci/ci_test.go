@@ -53,11 +53,11 @@ func TestParseSource(t *testing.T) {
 		"env:\x1b[31m": "no name of a variable",
 		"file:":        "no absolute path",
 
-		"env:FOB_SEAL_KEY":                   "is not sent to anyone", // I71
-		"env:FOB_ID_TOKEN":                   "is not sent to anyone",
-		"env:fob_token_work":                 "is not sent to anyone",
-		"env:ACTIONS_ID_TOKEN_REQUEST_TOKEN": "is not sent to anyone",
-		"env:ACTIONS_RUNTIME_TOKEN":          "is not sent to anyone",
+		"env:FOB_SEAL_KEY":                   "cannot be used as an identity", // I71
+		"env:FOB_ID_TOKEN":                   "cannot be used as an identity",
+		"env:fob_token_work":                 "cannot be used as an identity",
+		"env:ACTIONS_ID_TOKEN_REQUEST_TOKEN": "cannot be used as an identity",
+		"env:ACTIONS_RUNTIME_TOKEN":          "cannot be used as an identity",
 		"file:token":                         "no absolute path",
 		"file:../token":                      "no absolute path",
 		"\x1b]52;c;x\a":                      "choose",

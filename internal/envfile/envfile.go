@@ -81,13 +81,13 @@ func Parse(name string, text []byte) ([]Variable, error) {
 		}
 		variable, value, found := strings.Cut(strings.TrimPrefix(line, "export "), "=")
 		if !found || !IsName(variable) {
-			return nil, &SyntaxError{fmt.Sprintf("%s:%d is no NAME=VALUE", name, number), "comments start with #"}
+			return nil, &SyntaxError{fmt.Sprintf("%s:%d is not NAME=VALUE", name, number), "comments start with #"}
 		}
 		if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
 			value = value[1 : n-1]
 		}
 		if strings.ContainsRune(value, 0) {
-			return nil, &SyntaxError{What: fmt.Sprintf("%s:%d: there is a NUL in the value", name, number)}
+			return nil, &SyntaxError{What: fmt.Sprintf("%s:%d: the value contains a NUL byte", name, number)}
 		}
 		if wrong := wrongReference(value); wrong != "" {
 			return nil, &SyntaxError{fmt.Sprintf("%s:%d: %s is neither fob://token/PROFILE nor fob://secret/NAME", name, number, wrong),
