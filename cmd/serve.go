@@ -208,17 +208,20 @@ func (a *app) listenAll(ctx context.Context, opts serveOptions, log *slog.Logger
 			return nil, withHint(&usageError{"the certificate cannot be used: " + err.Error()}, "--tls-cert and --tls-key name files in PEM that belong together")
 		}
 	}
-	addresses := []string{opts.listen}
-	if opts.internal != "" {
-		addresses = append(addresses, opts.internal)
+	flags := [][2]string{{"--listen", opts.listen}, {"--internal-listen", opts.internal}}
+	if opts.internal == "" {
+		flags = flags[:1]
 	}
-	for _, address := range addresses {
-		listener, err := a.listen(ctx, address, certificate != nil || opts.plainHTTP)
+	for _, flag := range flags {
+		listener, err := a.listen(ctx, flag[0], flag[1], certificate != nil || opts.plainHTTP)
 		if err != nil {
 			for _, open := range listeners {
 				_ = open.Close() // removes a Unix socket
 			}
 			return nil, err
+		}
+		if certificate == nil && serve.Exposed(listener) {
+			log.Warn("plain HTTP: keys cross the network unencrypted", "address", listener.Addr().String())
 		}
 		if certificate != nil {
 			listener = certificate.Listener(listener)
@@ -229,22 +232,22 @@ func (a *app) listenAll(ctx context.Context, opts serveOptions, log *slog.Logger
 }
 
 // listen opens one listener. What other machines can connect to must be allowed.
-func (a *app) listen(ctx context.Context, where string, anywhere bool) (net.Listener, error) {
+func (a *app) listen(ctx context.Context, flag, where string, anywhere bool) (net.Listener, error) {
 	listener, err := serve.Listen(ctx, where, a.getenv)
 	var address *net.AddrError
 	if errors.As(err, &address) {
-		return nil, withHint(&usageError{err.Error()}, "write an address and a port: --listen 127.0.0.1:8089, or unix:/PATH")
+		return nil, withHint(&usageError{err.Error()}, "write an address and a port: %s 127.0.0.1:8089, or unix:/PATH", flag)
 	}
 	if err != nil {
-		return nil, withHint(err, "choose another address with --listen, or end the program that has this one")
+		return nil, withHint(err, "choose another address with %s, or end the program that has this one", flag)
 	}
 	if anywhere || !serve.Exposed(listener) {
 		return listener, nil
 	}
 	bound := listener.Addr().(*net.TCPAddr)
 	return nil, errors.Join(listener.Close(), withHint(
-		usagef("refusing to serve plain HTTP on %s (%s): keys would cross the network unencrypted", where, bound),
-		"listen on 127.0.0.1:%d behind a proxy of this machine; else give --tls-cert and --tls-key, or --plain-http where the network is trusted", bound.Port))
+		usagef("refusing to serve plain HTTP on %s: keys would cross the network unencrypted", where),
+		"give %s 127.0.0.1:%d, and a proxy on this machine that connects there; to serve TLS: --tls-cert and --tls-key; to serve it all the same: --plain-http", flag, bound.Port))
 }
 
 // shutdownWait is how long requests in flight may take at the end.
