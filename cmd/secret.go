@@ -110,7 +110,11 @@ func (a *app) givenSecret(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if other := cfg.SharingVariable(name); other != "" {
+	other := cfg.SharingVariable(name)
+	if _, known := cfg.Secrets[name]; other != "" && !known {
+		return "", withHint(usagef("there is no secret %q, and %s belongs to %q", name, variable, other), "did you mean '%s'?", other)
+	}
+	if other != "" {
 		return "", withHint(usagef("%s is ambiguous: it belongs to the secret %q as well as to %q", variable, other, name),
 			"run 'unset %s' to use the stored values; to use the variable, store one of the two under another name", variable)
 	}
