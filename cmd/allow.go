@@ -108,8 +108,15 @@ func (a *app) checkAllowed(ctx context.Context, path string, f *envfile.File) er
 		return err
 	}
 	cfg, err := a.config()
-	if err != nil || f.AllowedBy(cfg.EnvFiles) {
+	if err != nil {
 		return err
+	}
+	rest, partly := f.NotAllowedBy(cfg.EnvFiles), ""
+	if len(rest) == 0 {
+		return nil
+	}
+	if len(rest) < len(f.Uses()) {
+		partly = "add these to the folder's [env_files], or "
 	}
 	if allowed, err := approvals.Has(f); allowed || err != nil {
 		return err
@@ -117,8 +124,8 @@ func (a *app) checkAllowed(ctx context.Context, path string, f *envfile.File) er
 	if a.interactive() {
 		a.note("%s", usesText(f))
 	}
-	unasked := withHint(usagef("%s may not use %s without confirmation (not a terminal)", quotedPath(f.Path), strings.Join(f.Uses(), ", ")),
-		"review the file, then run 'fob allow %s'", doctor.ShellQuote(f.Path))
+	unasked := withHint(usagef("%s may not use %s without confirmation (not a terminal)", quotedPath(f.Path), strings.Join(rest, ", ")),
+		"review the file, then %srun 'fob allow %s'", partly, doctor.ShellQuote(f.Path))
 	if err := a.confirm(ctx, "Give these credentials to the program, now and later?", unasked); err != nil {
 		return err
 	}

@@ -157,7 +157,7 @@ func (a *app) saveProfile(p config.Profile) error {
 // written is skipped with one warning.
 func (a *app) named(arg string) (config.Choice, error) {
 	return config.Named(arg, a.getenv, func(others *atomicfile.OthersError) {
-		if line := "skipping " + config.ProjectFile + ": " + safetext.Line(others.Error()); !slices.Contains(a.warned, line) {
+		if line := "skipping " + config.ProjectFile + ": " + safetext.Line(others.Error()) + "; 'fob doctor' says how to fix it"; !slices.Contains(a.warned, line) {
 			a.warned = append(a.warned, line)
 			a.warn(line)
 		}

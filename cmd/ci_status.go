@@ -101,8 +101,8 @@ func runCIStatus(ctx context.Context, a *app, args []string, asJSON bool) error 
 	} else {
 		err = a.printCIStatus(status)
 	}
-	if err == nil && showsIdentity(p) && !errors.Is(problem, errOpaque) {
-		err = forProfile(problem, p.Name)
+	if err == nil && problem != nil && showsIdentity(p) && !errors.Is(problem, errOpaque) {
+		err = &childStatus{exitOf(problem)} // it is shown already
 	}
 	return err
 }
@@ -164,10 +164,10 @@ func (s *ciStatusJSON) advise(p config.Profile, problem error) {
 	case errors.Is(problem, ci.ErrUnknownPlace):
 		hint("run it in a job of GitHub Actions or GitLab CI, or name where the identity comes from: 'fob profile set PROFILE --identity …'")
 	case errors.Is(problem, ci.ErrNotPermitted):
-		hint("GitHub: the job needs 'permissions: {id-token: write, contents: read}'; a pull request from a fork never gets an identity")
+		hint("GitHub: the job needs 'permissions: {id-token: write, contents: read}'; a pull request from a fork never gets an identity; below 'fob exec', give that --keep-identity")
 	case errors.Is(problem, ci.ErrAbsent) && s.System == string(ci.GitLab):
-		hint("GitLab: the job needs 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}', with what the server expects as aud")
-	case problem != nil:
+		hint("GitLab: the job needs 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}', with what the server expects as aud; below 'fob exec', give that --keep-identity")
+	case problem != nil && hintIn(problem) != "":
 		hint(hintIn(forProfile(problem, p.Name)))
 	}
 	if p.Name == "" {
@@ -226,7 +226,7 @@ func (a *app) printCIStatus(s *ciStatusJSON) error {
 		{"chosen by", s.ProfileBy},
 		{"grant", s.Grant},
 		{"variable", s.Variable},
-		{"sends", s.Sends},
+		{"would send", s.Sends},
 		{"to", s.To},
 	})
 	if err := a.printTable(rows); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -158,10 +159,10 @@ func hintOf(err error) string {
 		{credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"},
 		{session.ErrLoginRequired, "run 'fob login PROFILE'"},
 		{ci.ErrUnknownPlace, "say where it comes from: 'fob profile set PROFILE --identity github', or gitlab, env:NAME, file:PATH, command"},
-		{ci.ErrNotPermitted, "let the job have one: 'permissions: id-token: write'"},
-		{ci.ErrAbsent, "let the job have one; in GitLab: 'id_tokens: FOB_ID_TOKEN: aud: ...'"},
+		{ci.ErrNotPermitted, "in the workflow: 'permissions: {id-token: write, contents: read}'; below 'fob exec', give that --keep-identity"},
+		{ci.ErrAbsent, "let the job have one, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}'; below 'fob exec', give that --keep-identity"},
 		{ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"},
-		{ci.ErrAudience, "'fob ci status PROFILE' shows who it is for; if the server expects that: 'fob profile set PROFILE --identity-audience AUDIENCE'"},
+		{ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: 'fob profile set PROFILE --identity-audience AUDIENCE'"},
 		{ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"},
 		{jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"},
 		{oauth.ErrNoClientKey, "name its file: 'fob profile set PROFILE --private-key-file FILE'; or 'fob login PROFILE --private-key-stdin'"},
@@ -200,19 +201,24 @@ func hintOfDetail(err error) string {
 	var parse *config.ParseError
 	var selection *config.SelectError
 	var refusal *oauth.Error
+	var denial *oauth.AuthorizationError
 	var others *atomicfile.OthersError
 	var trust *config.TrustError
 	switch {
 	case errors.As(err, &trust):
 		return trust.Hint
+	case errors.As(err, &others) && others.Mode&fs.ModeSymlink != 0:
+		return "its owner can point it at any file: use the file that it leads to, or remove it: rm " + doctor.ShellQuote(others.Path)
 	case errors.As(err, &others) && others.Foreign:
-		return fmt.Sprintf("read it first; if you trust it, make it yours: sudo chown %d %s", os.Geteuid(), doctor.ShellQuote(others.Path))
+		return fmt.Sprintf("look at what it holds; if you trust it, make it yours: sudo chown %d %s", os.Geteuid(), doctor.ShellQuote(others.Path))
 	case errors.As(err, &others):
-		return "run 'chmod go-w " + doctor.ShellQuote(others.Path) + "' once you have read it"
+		return "look at what it holds, then run 'chmod go-w " + doctor.ShellQuote(others.Path) + "'"
 	case oauth.RefusesClient(err):
 		return "see the client ID and how the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_scope":
 		return "'fob status PROFILE' lists the scopes that were granted; a login with --scope asks for others"
+	case errors.As(err, &denial):
+		return "if you did not refuse, ask who runs the server whether this client may have these scopes; then run 'fob login PROFILE'"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_target":
 		return "name what the server knows; a login with --resource asks for a token of another API"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_dpop_proof":

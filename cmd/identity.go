@@ -45,8 +45,7 @@ var errNotRun = errors.New("the identity command was not run")
 func (a *app) jobIdentity(ctx context.Context, p config.Profile, mayRun bool) (secret.Secret, *http.Client, error) {
 	source, err := ci.ParseSource(p.Identity)
 	if err != nil {
-		err = withHint(usagef("profile %q: %s", p.Name, err), "set identity to github, gitlab, env:NAME, file:PATH or command")
-		return secret.Secret{}, nil, err
+		return secret.Secret{}, nil, usagef("profile %q: identity: %s", p.Name, err) // which says what to choose
 	}
 	hc, err := a.httpClient(p)
 	if err != nil {

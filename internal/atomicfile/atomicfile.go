@@ -178,10 +178,13 @@ type OthersError struct {
 }
 
 func (e *OthersError) Error() string {
-	if e.Foreign {
+	switch {
+	case e.Foreign && e.Mode&fs.ModeSymlink != 0:
+		return e.Path + " is a link of another user"
+	case e.Foreign:
 		return e.Path + " belongs to another user"
 	}
-	return fmt.Sprintf("%s can be written by other users (mode %04o)", e.Path, e.Mode)
+	return fmt.Sprintf("%s can be written by other users (mode %04o)", e.Path, e.Mode.Perm())
 }
 
 // ReadOwn returns a file of at most limit bytes whose text is obeyed, wherever a link

@@ -65,7 +65,7 @@ func CheckOthers(path string, info fs.FileInfo) error {
 	}
 	foreign := !ok || stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
 	if foreign || writable != 0 {
-		return &OthersError{Path: path, Foreign: foreign, Mode: mode.Perm()}
+		return &OthersError{Path: path, Foreign: foreign, Mode: mode}
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func ParseSource(text string) (Source, error) {
 			return "", fmt.Errorf("%q is no name of a variable", safetext.Line(name))
 		}
 		if upper := strings.ToUpper(name); strings.HasPrefix(upper, "FOB_") || strings.HasPrefix(upper, "ACTIONS_") {
-			return "", fmt.Errorf("%s cannot be used as an identity: FOB_* and ACTIONS_* are credentials of fob and the runner", name)
+			return "", fmt.Errorf("%s cannot be used as an identity: FOB_* and ACTIONS_* are credentials of fob and the runner; choose github, gitlab or another variable", name)
 		}
 		return Source(text), nil
 	}

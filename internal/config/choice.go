@@ -75,7 +75,7 @@ func Named(arg string, getenv func(string) string, skipped func(*atomicfile.Othe
 func readProjectFile(path string, info fs.FileInfo, getenv func(string) string) (Choice, error) {
 	read, checked := atomicfile.ReadOwn, atomicfile.CheckOthers(path, info)
 	if InWorkspace(path, getenv) {
-		read, checked = atomicfile.ReadRegular, trust{path: path, workspace: true}.checkEvent(getenv)
+		read, checked = atomicfile.ReadRegular, trust{path: path, workspace: true}.checkEvent(getenv, "name the profile in the workflow: FOB_PROFILE=NAME")
 	}
 	if checked != nil {
 		return Choice{}, checked

@@ -59,7 +59,7 @@ func (e *ParseError) Error() string {
 func Load(path string, getenv func(string) string) (*Config, error) {
 	text, trust, err := readTrusted(path, getenv)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, loadError(err)
 	}
 	c, err := parse(path, text)
 	if err != nil {
@@ -114,8 +114,9 @@ func parseError(path string, err error) *ParseError {
 	reason := strings.TrimPrefix(err.Error(), "toml: ")
 	if errors.As(err, &decode) {
 		line, column := decode.Position()
-		if strings.Contains(reason, "struct field") {
-			reason = fmt.Sprintf("the value of %q has the wrong type", strings.Join(decode.Key(), "."))
+		if strings.HasPrefix(reason, "cannot decode TOML") {
+			list := map[bool]string{true: `: it is a list, as in ["a", "b"]`}[strings.Contains(reason, "into []") || strings.Contains(reason, "type []")]
+			reason = fmt.Sprintf("the value of %q has the wrong type%s", strings.Join(decode.Key(), "."), list)
 		}
 		return &ParseError{path, line, column, reason}
 	}

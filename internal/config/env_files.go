@@ -30,7 +30,7 @@ func VetEnvFile(path string, getenv func(string) string) (inWorkspace bool, err 
 		return false, nil
 	}
 	t := trust{path: path, workspace: true, allowed: getenv("FOB_ALLOW_CONFIG_COMMANDS") == "1"}
-	if err := t.checkEvent(getenv); err != nil {
+	if err := t.checkEvent(getenv, "give the references in the workflow, by --env NAME=secret/NAME"); err != nil {
 		return true, err
 	}
 	if !t.allowed {

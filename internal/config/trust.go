@@ -47,7 +47,7 @@ func readTrusted(path string, getenv func(string) string) ([]byte, trust, error)
 	if InWorkspace(path, getenv) {
 		text, err := atomicfile.ReadPublic(path)
 		if err == nil {
-			t.workspace, err = true, t.checkEvent(getenv)
+			t.workspace, err = true, t.checkEvent(getenv, "write the configuration outside of the workspace, in a step of the workflow, and name it in FOB_CONFIG")
 		}
 		return text, t, err
 	}
@@ -64,15 +64,22 @@ func readTrusted(path string, getenv func(string) string) ([]byte, trust, error)
 	return text, t, err
 }
 
+func loadError(err error) error {
+	var others *atomicfile.OthersError
+	if errors.As(err, &others) {
+		return fmt.Errorf("the configuration is refused: %w", err)
+	}
+	return fmt.Errorf("reading the configuration: %w", err)
+}
+
 // checkEvent refuses a file of the workspace in a job that has the repository's rights
 // and may have checked out a stranger's commit.
-func (t trust) checkEvent(getenv func(string) string) error {
+func (t trust) checkEvent(getenv func(string) string, hint string) error {
 	event := getenv("GITHUB_EVENT_NAME")
 	if event != "pull_request_target" && (event != "workflow_run" || !isOfFork(getenv)) {
 		return nil
 	}
-	return t.refuse("write the configuration outside of the workspace, in a step of the workflow, and name it in FOB_CONFIG",
-		"refused: this is a %s job, which has the repository's rights, and the file is in its workspace, which may hold the commit of a fork", event)
+	return t.refuse(hint, "refused: this is a %s job, which has the repository's rights, and the file is in its workspace, which may hold the commit of a fork", event)
 }
 
 // isOfFork reports whether a workflow_run is about a commit of another repository. An
@@ -232,6 +239,9 @@ func (c *Config) Vet(p Profile) error {
 			"profile %q: its issuer is %.200q, and FOB_ISSUER is %.200q; nothing was sent", p.Name, server, t.issuer)
 	case endpoint != "":
 		return t.refuse("remove the setting: the issuer's metadata name its endpoints", "profile %q: %s is not what FOB_ISSUER pins; nothing was sent", p.Name, endpoint)
+	case t.workspace && !t.allowed && setting == "identity":
+		setting += fmt.Sprintf(" = %.100q", p.Identity)
+		fallthrough
 	case t.workspace && !t.allowed && setting != "":
 		return t.refuse(hintAllow, "profile %q: a configuration in the workspace of a CI job may not set %s", p.Name, setting)
 	}

@@ -175,18 +175,18 @@ func (a Approvals) Add(f *File) error {
 	return atomicfile.Write(path, []byte(text))
 }
 
-// AllowedBy reports whether an allow list (references by folder) covers all that a file
-// uses. A folder's references are for all files below it.
-func (f *File) AllowedBy(list map[string][]string) bool {
+// NotAllowedBy returns what a file uses and an allow list (references by folder) does not
+// cover. A folder's references are for all files below it.
+func (f *File) NotAllowedBy(list map[string][]string) []string {
 	var allowed []string
 	for folder, references := range list {
 		if root, err := filepath.EvalSymlinks(folder); err == nil && isBelow(f.Path, root) {
 			allowed = append(allowed, references...)
 		}
 	}
-	return !slices.ContainsFunc(f.Uses(), func(use string) bool {
+	return slices.DeleteFunc(f.Uses(), func(use string) bool {
 		_, reference, _ := strings.Cut(use, "=")
-		return !slices.Contains(allowed, reference)
+		return slices.Contains(allowed, reference)
 	})
 }
 
