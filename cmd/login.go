@@ -84,6 +84,7 @@ type loginAttempt struct {
 	params       oauth.AuthorizationParams
 	registration *oauth.Registration // that was made for this login
 	unpushed     bool                // the server takes no pushed request from this client
+	revoked      bool                // the previous login, by --revoke-old
 
 	before        session.Account // of the profile's login in another storage or under another client
 	switchAccount func(ctx context.Context, from, to session.Account) error
@@ -114,7 +115,7 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	}
 	attempt, err := a.prepareLogin(ctx, p, opts)
 	if err != nil {
-		return forProfile(err, p.Name)
+		return inLogin(err, p.Name)
 	}
 	attempt.switchAccount = a.confirmSwitch(p.Name, opts)
 	if attempt.before, err = a.accountElsewhere(ctx, attempt.profile, opts); err != nil {
@@ -122,13 +123,18 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	}
 	if opts.revokeOld {
 		if err := a.revokeOld(ctx, attempt); err != nil {
-			return forProfile(err, p.Name)
+			return inLogin(err, p.Name)
 		}
 	}
 	saved, err := a.wayIn(attempt, opts)(ctx, attempt, opts)
 	if err != nil {
-		err = commaHint(err, attempt.params.Scopes)
-		return errors.Join(forProfile(err, p.Name), a.unregisterUnused(ctx, attempt))
+		err = inLogin(commaHint(err, attempt.params.Scopes), p.Name)
+		if left := attempt.left(ctx); ctx.Err() != nil && left != "" {
+			err = leftf("%s", left)
+		} else if left != "" {
+			err = fmt.Errorf("%w; %s", err, left)
+		}
+		return errors.Join(err, a.unregisterUnused(ctx, attempt))
 	}
 	if err := a.saveLoginProfile(ctx, attempt); err != nil {
 		return err
@@ -217,14 +223,13 @@ func (a *app) confirmSwitch(profile string, opts loginOptions) func(ctx context.
 		if before == after {
 			before, after = before+" ("+newAccount(from).Subject+")", after+" ("+newAccount(to).Subject+")"
 		}
-		way := map[bool]string{true: " --device"}[opts.device] + map[bool]string{true: " --with-token"}[opts.withToken]
-		unasked := withHint(usagef("refusing to replace the login of %s with one of %s without confirmation (not a terminal); the previous login is unchanged", before, after),
-			"fob login %s%s --switch-account", profile, way)
+		unasked := withHint(usagef("refusing to replace the login of %s with one of %s without confirmation (not a terminal)", before, after),
+			"if that is the right account, add --switch-account to the same command")
 		err := a.confirm(ctx, fmt.Sprintf("%s is logged in as %s. Replace that login with one of %s?", profile, before, after), unasked)
 		if err == nil || isUsage(err) || ctx.Err() != nil {
 			return err
 		}
-		return fmt.Errorf("not confirmed: the previous login, of %s, is unchanged", before)
+		return errors.New("not confirmed")
 	}
 }
 
@@ -275,12 +280,37 @@ func commaHint(err error, scopes []string) error {
 	return err
 }
 
+// inLogin puts the command that has failed into the hint, which needs its flags again.
+func inLogin(err error, name string) error {
+	var hinted *hintError
+	if errors.As(err, &hinted) {
+		return err
+	}
+	same := strings.NewReplacer("'fob login PROFILE --", "the same command with '--", "'fob login PROFILE'", "the same command", "PROFILE", name)
+	return withHint(err, "%s", same.Replace(hintOf(err)))
+}
+
+// left says what became of the login that this one would have replaced.
+func (t *loginAttempt) left(ctx context.Context) string {
+	switch state := t.session.Status(context.WithoutCancel(ctx)).State; {
+	case t.revoked:
+		return "the previous login was revoked"
+	case t.before != session.Account{}, state != session.StateLoggedOut && state != session.StateEnded:
+		return "the previous login is unchanged"
+	}
+	return ""
+}
+
 // revokeOld ends the present login at the server, while its tokens are still known.
 func (a *app) revokeOld(ctx context.Context, attempt *loginAttempt) error {
+	if account := attempt.session.Status(ctx).Account; account != (session.Account{}) {
+		a.note("Revoking the login of %s first (--revoke-old): it ends even if the new login fails.", accountText(account))
+	}
 	steps, err := attempt.session.Revoke(ctx)
 	if errors.Is(err, session.ErrLoginRequired) {
 		return nil
 	}
+	attempt.revoked = slices.ContainsFunc(steps, func(step session.Step) bool { return step.Err == nil })
 	provider, _ := config.FindProvider(attempt.profile.Provider)
 	if reportErr := a.reportSteps(attempt.profile, provider, steps); reportErr != nil {
 		return reportErr

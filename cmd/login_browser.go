@@ -97,7 +97,7 @@ func (a *app) loopbackLogin(ctx context.Context, attempt *loginAttempt, redirect
 func (a *app) authorizationRequest(ctx context.Context, attempt *loginAttempt, redirectURI string) (*oauth.AuthorizationRequest, error) {
 	metadata := attempt.client.Metadata
 	if metadata.AuthorizationEndpoint == "" {
-		return nil, withHint(fmt.Errorf("%w: it has no authorization endpoint", oauth.ErrUnsupported), "try 'fob login %s --device'", attempt.profile.Name)
+		return nil, withHint(fmt.Errorf("%w: it has no authorization endpoint", oauth.ErrUnsupported), "add --device to the same command")
 	}
 	request, err := attempt.client.NewAuthorizationRequest(redirectURI, attempt.params)
 	if err != nil {
@@ -132,7 +132,7 @@ func (a *app) showLogin(ctx context.Context, attempt *loginAttempt, login *loopb
 	a.note("Open this URL in a browser:\n\n  %s\n", login.Shown.URL())
 	a.note("On another machine the last page does not load: paste its address here.")
 	if attempt.client.Metadata.DeviceAuthorizationEndpoint != "" {
-		a.note("Or stop here, and enter a code in a browser anywhere: fob login %s --device", attempt.profile.Name)
+		a.note("Or stop here, and enter a code in a browser anywhere: add --device to the same command.")
 	}
 	login.Pasted, restore = readPasted(a.stdin)
 	a.typed = login.Pasted

@@ -30,7 +30,7 @@ func (a *app) register(ctx context.Context, attempt *loginAttempt, m *discovery.
 		registration, err := registerWithDevice(ctx, attempt.session.HTTP, m, redirect, opts.device)
 		if err != nil {
 			return withHint(fmt.Errorf("registering fob as a client: %w", err),
-				"register one yourself with the redirect URI %s, then: fob login %s --client-id ID", redirect, p.Name)
+				"register one yourself with the redirect URI %s, then add --client-id ID to the same command", redirect)
 		}
 		p.ClientID, attempt.registration = registration.ClientID, registration
 		a.note("Registered fob as a client of %s: %s", safetext.Line(p.Issuer), safetext.Line(p.ClientID))

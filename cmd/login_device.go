@@ -20,7 +20,7 @@ import (
 func (a *app) deviceLogin(ctx context.Context, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	device, err := attempt.client.AuthorizeDevice(ctx, attempt.params)
 	if errors.Is(err, oauth.ErrUnsupported) {
-		return nil, withHint(err, "log in with a browser: 'fob login %s', or with --no-browser from a remote machine", attempt.profile.Name)
+		return nil, withHint(err, "log in with a browser: leave out --device, or give --no-browser instead on a remote machine")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("asking for a code: %w", err)
@@ -36,7 +36,7 @@ func (a *app) deviceLogin(ctx context.Context, attempt *loginAttempt, opts login
 	case errors.Is(err, errNobodyCame):
 		return nil, withHint(fmt.Errorf("%w within %s", errNobodyCame, opts.timeout), "try again, with a longer --timeout")
 	case errors.Is(err, oauth.ErrDeviceExpired):
-		return nil, withHint(err, "run 'fob login %s --device' for a new one", attempt.profile.Name)
+		return nil, withHint(err, "run the same command again for a new one")
 	case err != nil:
 		return nil, err
 	}

@@ -56,9 +56,9 @@ func TestI69_AnotherAccountIsAskedAbout(t *testing.T) {
 	}{
 		{"first", "", "", "5m", "", "Ada"},
 		{"the same account", "", "", "5m", "", "Ada"},
-		{"another, and no", "id-token-eve", "n", "5m", "not confirmed: the previous login, of Ada Lovelace <ada@example.com>, is unchanged", "Ada"},
+		{"another, and no", "id-token-eve", "n", "5m", "not confirmed; the previous login is unchanged", "Ada"},
 		{"another, and neither", "id-token-eve", "http://127.0.0.1/", "5m", "not confirmed", "Ada"},
-		{"another, and no, after the timeout", "id-token-eve", "n", "3s", "not confirmed: the previous login, of Ada", "Ada"},
+		{"another, and no, after the timeout", "id-token-eve", "n", "3s", "not confirmed; the previous login is unchanged", "Ada"},
 		{"another, and yes", "id-token-eve", "y", "5m", "", "Eve"},
 	} {
 		if test.fault != "" {

@@ -173,7 +173,7 @@ func (a *app) completeClient(ctx context.Context, p *config.Profile) error {
 	if p.ClientID == "" {
 		where := cmp.Or(provider.RegisterAt, "your server")
 		return withHint(usagef("profile %q has no client ID", p.Name),
-			"register an application at %s with the redirect URI %s, then: fob login %s --client-id ID", where, redirect, p.Name)
+			"register an application at %s with the redirect URI %s, then add --client-id ID to the same command", where, redirect)
 	}
 	return nil
 }

@@ -208,7 +208,11 @@ func checkProvider(_, name string) error {
 }
 
 func checkRedirect(_, uri string) error {
-	if err := loopback.CheckRedirectURI(strings.ReplaceAll(uri, config.IssuerMark, "x")); err != nil {
+	filled := strings.ReplaceAll(uri, config.IssuerMark, "x")
+	if strings.ContainsAny(filled, "{}") {
+		return withHint(usagef("--redirect-uri: unknown placeholder in %q", uri), "the only placeholder is %s", config.IssuerMark)
+	}
+	if err := loopback.CheckRedirectURI(filled); err != nil {
 		return withHint(&usageError{err.Error()}, "the browser must come back to this machine, for instance to http://127.0.0.1/callback/%s", config.IssuerMark)
 	}
 	return nil

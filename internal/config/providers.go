@@ -133,7 +133,7 @@ func Providers() []Provider {
 			RevokeAt:                "https://myaccount.google.com/connections",
 			RegisterAt:              "https://console.cloud.google.com/auth/clients",
 			Verified:                fromDocumentation,
-			Note:                    "Make a client of the type Desktop app; it needs no redirect to be registered, since its path is not compared: only the client secret keeps other servers from using a code.",
+			Note:                    "Make a client of the type Desktop app, which takes this redirect URI without registration. Its path is not compared: only the client secret keeps other servers from using a code.",
 		},
 		{
 			Name:        "keycloak",
