@@ -8,6 +8,7 @@ import (
 
 	"github.com/fobcli/fob/cmd"
 	"github.com/fobcli/fob/internal/process"
+	_ "github.com/fobcli/fob/internal/process/early" // before the other packages
 )
 
 func main() {

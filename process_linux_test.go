@@ -28,7 +28,8 @@ import (
 var peeked = []string{"environ", "mem", "maps", "fd", "auxv"}
 
 // peek PID NAME writes to the file NAME in $PEEKS what the process is called, which of
-// its files in /proc this program can read, and whether it is an ordinary process itself.
+// its files in /proc this program can read, and whether the children of this one, which is
+// undumpable like fob, are ordinary processes.
 func peek() {
 	pid, name := os.Args[1], os.Args[2]
 	comm, _ := os.ReadFile("/proc/" + pid + "/comm")
@@ -39,8 +40,7 @@ func peek() {
 			f.Close()
 		}
 	}
-	own, err := os.ReadFile("/proc/self/environ")
-	if exe, linkErr := os.Readlink("/proc/self/exe"); err == nil && len(own) > 0 && linkErr == nil && exe != "" {
+	if exec.Command("sh", "-c", "test -s /proc/$$/exe && cat /proc/$$/environ | grep -q PEEKS").Run() == nil {
 		report += "ordinary\n"
 	}
 	if err := os.WriteFile(filepath.Join(os.Getenv("PEEKS"), name), []byte(report), 0o600); err != nil {
@@ -203,6 +203,23 @@ func TestI66_ChildrenReadNothingOfFob(t *testing.T) {
 		if got := p.report(name); got != "fob\nordinary\n" {
 			t.Errorf("%s sees %q", name, got)
 		}
+	}
+}
+
+// Until then a program of the same user can read the environment, and open the memory.
+func TestI66_UndumpableBeforeOtherPackages(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fob := exec.Cmd{Path: self, Args: []string{"fob", "version"}, Env: []string{"GODEBUG=inittrace=1", "HOME=" + t.TempDir()}}
+	trace, err := fob.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, trace)
+	}
+	before, after, found := strings.Cut(string(trace), "init github.com/fobcli/fob/internal/process/early @")
+	if n := strings.Count(before, "init "); !found || n > 20 || !strings.Contains(after, "\ninit os @") {
+		t.Errorf("it is undumpable only after %d packages:\n%s", n, trace)
 	}
 }
 
