@@ -3,6 +3,7 @@ package oauth
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,7 +18,25 @@ type Userinfo struct {
 	Name              string `json:"name"`
 	PreferredUsername string `json:"preferred_username"`
 	Email             string `json:"email"`
-	Login             string `json:"login"` // GitHub's name for preferred_username; it has no sub
+	Login             string `json:"login"` // GitHub's name for preferred_username
+
+	// What servers call the sub that do not speak OpenID Connect. Names can change hands.
+	ID        identifier `json:"id"`
+	AccountID identifier `json:"account_id"`
+	UUID      identifier `json:"uuid"`
+}
+
+// identifier is a string or a number, without its rounding; anything else is ignored.
+type identifier string
+
+func (i *identifier) UnmarshalJSON(text []byte) error {
+	if text[0] == '"' {
+		return json.Unmarshal(text, (*string)(i))
+	}
+	if text[0] == '-' || text[0] >= '0' && text[0] <= '9' {
+		*i = identifier(text)
+	}
+	return nil
 }
 
 // Userinfo asks whose access token this is. An answer about another subject than
@@ -36,7 +55,7 @@ func (c *Client) Userinfo(ctx context.Context, accessToken secret.Secret, subjec
 		return nil, ErrWrongSubject
 	}
 	info.PreferredUsername = cmp.Or(info.PreferredUsername, info.Login)
-	info.Subject = cmp.Or(info.Subject, info.Login) // by which a login of another account is noticed
+	info.Subject = cmp.Or(info.Subject, string(cmp.Or(info.ID, info.AccountID, info.UUID)), info.Login)
 	return &info, nil
 }
 

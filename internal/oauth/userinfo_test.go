@@ -10,12 +10,12 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Accounts at GitHub have no sub, and may share a name.
+// Accounts without any identifier may share a name.
 func TestI69_AccountsWithoutASubjectDiffer(t *testing.T) {
 	login := ""
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"login": %q, "id": 1, "name": "Ada"}`, login)
+		fmt.Fprintf(w, `{"login": %q, "name": "Ada"}`, login)
 	}))
 	defer server.Close()
 	c := &Client{HTTP: server.Client(), Metadata: &discovery.Metadata{UserinfoEndpoint: server.URL}}
