@@ -221,7 +221,8 @@ func (a *app) confirmSwitch(profile string, opts loginOptions) func(ctx context.
 		}
 		before, after := accountText(from), accountText(to)
 		if before == after {
-			before, after = before+" ("+newAccount(from).Subject+")", after+" ("+newAccount(to).Subject+")"
+			id := func(a session.Account) string { return " (" + cmp.Or(newAccount(a).Subject, "no ID") + ")" }
+			before, after = before+id(from), after+id(to)
 		}
 		unasked := withHint(usagef("refusing to replace the login of %s with one of %s without confirmation (not a terminal)", before, after),
 			"if that is the right account, add --switch-account to the same command")

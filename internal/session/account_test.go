@@ -3,9 +3,12 @@ package session
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/fobcli/fob/internal/authservertest"
@@ -153,5 +156,61 @@ func TestI69_AccountOfAnotherPlace(t *testing.T) {
 	login.Before = Account{Subject: "ada"}
 	if _, err := f.Save(t.Context(), login); err != nil {
 		t.Errorf("the same account: %v", err)
+	}
+}
+
+// Servers that do not speak OpenID Connect identify accounts in their own ways, or not at all.
+func TestI69_AccountsWithoutASubject(t *testing.T) {
+	var userinfo string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, userinfo)
+	}))
+	defer server.Close()
+	for _, test := range []struct {
+		from, to string // userinfo; empty: there is no such endpoint
+		asks     bool
+		warns    bool
+	}{
+		{`{"id": 1, "login": "alice"}`, `{"id": 2, "login": "mallory"}`, true, false},
+		{`{"id": 1, "name": "Ada"}`, `{"id": 2, "name": "Ada"}`, true, false},
+		{`{"id": 9007199254740992}`, `{"id": 9007199254740993}`, true, false},
+		{`{"account_id": "a"}`, `{"account_id": "b"}`, true, false},
+		{`{"uuid": "{a}"}`, `{"uuid": "{b}"}`, true, false},
+		{`{"id": 1, "login": "alice"}`, `{"id": 1, "login": "renamed"}`, false, false},
+		{`{"uuid": "a", "name": "A"}`, `{"uuid": "a", "name": "B"}`, false, false},
+		{`{"id": {}, "name": "Ada"}`, `{"id": {}, "name": "Eve"}`, true, false},
+		{`{"name": "Ada", "email": "a@example.com"}`, `{"name": "Ada", "email": "b@example.com"}`, true, false},
+		{`{"name": "Ada"}`, `{"name": "Ada"}`, false, true},
+		{`{"login": "ada"}`, `{"login": "eve"}`, true, false},
+		{`{"name": "Ada"}`, `{"id": 1, "name": "Ada"}`, true, false}, // by an earlier fob
+		{`{"id": 1}`, `{}`, true, false},
+		{"", `{"id": 1}`, true, false},
+		{`{"id": 1}`, "", true, false},
+		{"", "", false, true},
+	} {
+		f := newFixture(t, authservertest.Options{})
+		save := func(text string) error {
+			login := f.loginAs("")
+			login.Nonce, login.Brought = "", true // without an id_token
+			metadata := *login.Client.Metadata
+			if metadata.UserinfoEndpoint = server.URL; text == "" {
+				metadata.UserinfoEndpoint = ""
+			}
+			login.Client.Metadata, userinfo = &metadata, text
+			_, err := f.Save(t.Context(), login)
+			return err
+		}
+		if err := save(test.from); err != nil || len(f.warned) != 0 {
+			t.Fatalf("%s: %v, %q", test.from, err, f.warned)
+		}
+		before := f.Status(t.Context()).Account
+		err := save(test.to)
+		if errors.Is(err, ErrOtherAccount) != test.asks || !test.asks && err != nil || test.asks && f.Status(t.Context()).Account != before {
+			t.Errorf("%s, then %s: %v", test.from, test.to, err)
+		}
+		if warned := len(f.warned) == 1 && strings.Contains(f.warned[0], "cannot tell"); warned != test.warns || !warned && len(f.warned) > 0 {
+			t.Errorf("%s, then %s: %q", test.from, test.to, f.warned)
+		}
 	}
 }

@@ -74,6 +74,9 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if err := login.maySwitch(ctx, before, account); err != nil {
 		return nil, err
 	}
+	if before.Stored && account.Subject == "" && before.same(account) && login.Grant != config.GrantClientCredentials {
+		s.Warn("fob cannot tell whether this is the account of the previous login: the server does not identify it")
+	}
 	scope := cmp.Or(login.Response.Scope(), strings.Join(login.Scopes, " "))
 	now := s.Clock.Now().UTC()
 	r := &record{
@@ -118,11 +121,11 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 // ErrOtherAccount means that a login would replace that of another account.
 var ErrOtherAccount = errors.New("the profile is logged in with another account")
 
-// maySwitch asks where the account changes. A login that does not say whose it is
-// counts as another's; a client's own has none.
+// maySwitch asks where the account changes, also from one that is not identified or to
+// one; a client's own login has none.
 func (l Login) maySwitch(ctx context.Context, from, to Account) error {
 	switch {
-	case from.Subject == "" || from.Subject == to.Subject || l.Grant == config.GrantClientCredentials:
+	case from == Account{} || from.same(to) || l.Grant == config.GrantClientCredentials:
 		return nil
 	case l.Switch == nil:
 		return ErrOtherAccount
@@ -157,7 +160,7 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 	if err != nil {
 		return err
 	}
-	if now.Subject != "" && now.Subject != before.Subject && now.Subject != r.Account.Subject {
+	if now.Stored && !now.same(before) && !now.same(r.Account) {
 		return ErrReplaced
 	}
 	if r.Registration = newRegistration(registered); registered == nil {

@@ -23,6 +23,13 @@ type Account struct {
 	Subject string `json:"sub,omitempty"`
 	Name    string `json:"name,omitempty"`
 	Email   string `json:"email,omitempty"`
+
+	Stored bool `json:"-"` // a person's stored login, which may not name the account
+}
+
+// same compares by name only where the server has no identifiers.
+func (a Account) same(b Account) bool {
+	return a.Subject == b.Subject && (a.Subject != "" || a.Name == b.Name && a.Email == b.Email)
 }
 
 // recordVersion grows when an older fob could no longer read a record rightly.
@@ -138,6 +145,7 @@ func parseRecord(stored credstore.Record) (*record, error) {
 	if err := json.Unmarshal(stored.Body, &r.body); err != nil || r.Metadata == nil {
 		return nil, errForeignRecord
 	}
+	r.Account.Stored = r.Grant != config.GrantClientCredentials
 	return &r, nil
 }
 
