@@ -37,8 +37,8 @@ workflow allows such files by FOB_ALLOW_CONFIG_COMMANDS=1.
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			f, err := readEnvFile(args[0])
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := readEnvFile(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -74,7 +74,11 @@ func (a *app) approvals(f *envfile.File) (envfile.Approvals, error) {
 // usesText shows a file and which variable gets which credential from it. Whoever wrote
 // the file may have chosen its path.
 func usesText(f *envfile.File) painted {
-	lines := []string{quotedPath(f.Path) + " uses"}
+	name := quotedPath(f.Path)
+	if f.Target != f.Path {
+		name += " (a link to " + quotedPath(f.Target) + ")"
+	}
+	lines := []string{name + " uses"}
 	for _, use := range f.Uses() {
 		name, reference, _ := strings.Cut(use, "=")
 		lines = append(lines, fmt.Sprintf("  %s  (%s)", reference, name))

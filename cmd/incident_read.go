@@ -97,7 +97,7 @@ func (run *incident) reported(ctx context.Context) ([]leak.Reported, error) {
 	}
 	input := run.a.stdin
 	if run.opts.report != "-" {
-		file, err := os.Open(run.opts.report)
+		file, err := await(ctx, func() (*os.File, error) { return os.Open(run.opts.report) })
 		if err != nil {
 			return nil, withHint(&usageError{err.Error()}, "give the file that the scanner has written")
 		}

@@ -199,8 +199,10 @@ func newKeyPepperUseCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "use NAME",
 		Short: "Make the registry's hashes with a pepper from now on",
-		Long: `Make the hashes of new keys with this pepper. Those that are there follow when each
-key is next verified; until then they need the pepper that they were made with.
+		Long: `Make the hashes of new keys with this pepper. Those with another pepper follow when
+each key is next verified; until then they need the pepper that they were made with.
+Those without one follow only where config.toml has add_pepper = true under [keys]:
+whoever can write the registry can put such hashes there. Remove it afterwards.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example:           `  fob key pepper use p1`,
@@ -218,7 +220,7 @@ key is next verified; until then they need the pepper that they were made with.
 			if err := g.SetPepper(cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			a.note("New hashes are made with the pepper %q; a key that is there gets its own when it is next verified.", args[0])
+			a.note("New hashes are made with the pepper %q; a key with another gets it when it is next verified, and one without where config.toml has add_pepper.", args[0])
 			a.note("Every machine that verifies keys needs it, and you a copy: 'fob key pepper export %s'.", args[0])
 			return nil
 		},
@@ -310,7 +312,7 @@ Every machine that verifies keys needs the setting: a setting in the registry
 could be turned off by anyone who can write to it.
 
 It fails while the registry has such keys that are not revoked. A key gets the
-pepper in use when it is next verified, or by 'fob key rotate'.
+pepper in use by 'fob key rotate', or with add_pepper when it is next verified.
 
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitUnavailable, exitStorage, exitLockTimeout, exitInterrupted),
 		Example: `  fob key pepper require

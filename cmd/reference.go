@@ -76,7 +76,7 @@ func addReferenceFlags(c *cobra.Command, variables *[]string, file *string) {
 func (a *app) readRefs(ctx context.Context, variables []string, file string) ([]envfile.Variable, error) {
 	var refs []envfile.Variable
 	if file != "" {
-		f, err := readEnvFile(file)
+		f, err := readEnvFile(ctx, file)
 		if err != nil {
 			return nil, err
 		}
@@ -95,10 +95,12 @@ func (a *app) readRefs(ctx context.Context, variables []string, file string) ([]
 	return refs, nil
 }
 
-func readEnvFile(path string) (*envfile.File, error) {
-	f, err := envfile.Read(path)
+func readEnvFile(ctx context.Context, path string) (*envfile.File, error) {
+	f, err := await(ctx, func() (*envfile.File, error) { return envfile.Read(path) })
 	var syntax *envfile.SyntaxError
 	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
 	case errors.As(err, &syntax):
 		return nil, withHint(&usageError{err.Error()}, "%s", syntax.Hint)
 	case err != nil:

@@ -118,7 +118,8 @@ func runServe(ctx context.Context, a *app, opts serveOptions) error {
 	}
 	defer g.Close()
 	g.Peppers = serve.RememberPeppers(g.Peppers)
-	options.Keys, options.Rehash, options.Peppers, options.RequirePepper = g.Registry, g.Rehash, g.Peppers, g.RequirePepper
+	options.Keys, options.Rehash, options.Peppers = g.Registry, g.Rehash, g.Peppers
+	options.RequirePepper, options.AddPepper = g.RequirePepper, g.AddPepper
 	listeners, err := a.listenAll(ctx, opts, options.Log)
 	if err != nil {
 		return err

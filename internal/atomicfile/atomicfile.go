@@ -159,15 +159,11 @@ func read(open func(string) (*os.File, error), path string, limit int64, check f
 	return data, nil
 }
 
-// ReadPublic returns a file that holds no secret, wherever a link leads and whoever
-// owns it. Unlike os.ReadFile it stays out of the way of a sibling's Write.
-func ReadPublic(path string) ([]byte, error) {
-	f, err := openFollow(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
+// ReadPublic returns a file of at most limit bytes that holds no secret, wherever a link
+// leads and whoever owns it: also a pipe, for whose other side it waits. Unlike os.ReadFile
+// it stays out of the way of a sibling's Write.
+func ReadPublic(path string, limit int64) ([]byte, error) {
+	return read(openFollow, path, limit, func(*os.File, string, fs.FileInfo) error { return nil })
 }
 
 // OthersError means that another user than root owns or can write a file or folder.

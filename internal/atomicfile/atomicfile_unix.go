@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -57,7 +59,7 @@ func CheckOthers(path string, info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	mode := info.Mode()
 	writable := mode & 0o022
-	if ok && (stat.Gid == 0 || stat.Gid == stat.Uid) || mode.IsDir() {
+	if ok && (stat.Gid == 0 || stat.Gid == stat.Uid) {
 		writable &^= 0o020
 	}
 	if mode&(fs.ModeSymlink|fs.ModeDevice) != 0 || mode.IsDir() && mode&fs.ModeSticky != 0 {
@@ -68,6 +70,45 @@ func CheckOthers(path string, info fs.FileInfo) error {
 		return &OthersError{Path: path, Foreign: foreign, Mode: mode}
 	}
 	return nil
+}
+
+// CheckLinks is CheckOthers for each link that a path passes: its owner chooses where it
+// leads. It returns the path without links. There need not be a file at its end.
+func CheckLinks(path string) (string, error) {
+	at, rest := ".", strings.Split(path, "/")
+	if rest[0] == "" {
+		at = "/"
+	}
+	for links := 0; len(rest) > 0; {
+		next := filepath.Join(at, rest[0]) // at has no links: its .. is the kernel's
+		info, err := os.Lstat(next)
+		if errors.Is(err, fs.ErrNotExist) && len(rest) == 1 {
+			return next, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		rest = rest[1:]
+		if info.Mode()&fs.ModeSymlink == 0 {
+			at = next
+			continue
+		}
+		to, err := os.Readlink(next)
+		if links++; links > 40 {
+			err = unix.ELOOP
+		}
+		if err == nil && at != "/" { // root's there, which sandboxes show as another user's
+			err = CheckOthers(next, info)
+		}
+		if err != nil {
+			return "", err
+		}
+		if strings.HasPrefix(to, "/") {
+			at = "/"
+		}
+		rest = append(strings.Split(to, "/"), rest...)
+	}
+	return at, nil
 }
 
 // renameNew is a rename that replaces nothing: a hard link is refused where the

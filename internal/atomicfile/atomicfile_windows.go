@@ -44,6 +44,9 @@ func create(path string, access, share uint32, attributes *windows.SecurityAttri
 // all users write by default, and the file's own folder decides.
 func CheckOthers(string, fs.FileInfo) error { return nil }
 
+// CheckLinks likewise.
+func CheckLinks(path string) (string, error) { return path, nil }
+
 // renameNew is a rename that replaces nothing. Unlike a hard link it is one step,
 // and any file system can do it. A path is as good as the folder's handle here:
 // Windows moves no folder, nor one above it, while such a handle is open.

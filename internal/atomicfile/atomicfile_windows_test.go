@@ -84,7 +84,7 @@ func TestReadersAreLetInDuringAMove(t *testing.T) {
 	if got, err := Read(path, 10); err != nil || string(got) != "new" {
 		t.Errorf("Read() = %q, %v", got, err)
 	}
-	if got, err := ReadPublic(path); err != nil || string(got) != "new" {
+	if got, err := ReadPublic(path, 1<<10); err != nil || string(got) != "new" {
 		t.Errorf("ReadPublic() = %q, %v", got, err)
 	}
 	if _, err := os.ReadFile(path); err == nil {

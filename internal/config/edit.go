@@ -110,7 +110,7 @@ func edit(path string, change func(*document, *Config)) error {
 	}
 	defer lock.Release()
 
-	text, err := atomicfile.ReadPublic(target)
+	text, err := atomicfile.ReadRegular(target, maxConfig)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

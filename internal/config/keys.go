@@ -10,6 +10,8 @@ type Keys struct {
 	// RequirePepper refuses keys whose hash has no pepper. It is a setting of each machine
 	// that verifies: who can write rows of a shared registry must not be able to turn it off.
 	RequirePepper bool `toml:"require_pepper"`
+	// AddPepper gives hashes that have no pepper the one in use, when their key is verified.
+	AddPepper bool `toml:"add_pepper"`
 }
 
 // Serve is the table [serve]: what routes need where fob checks keys for a proxy.

@@ -45,23 +45,28 @@ const maxConfig = 16 << 20
 func readTrusted(path string, getenv func(string) string) ([]byte, trust, error) {
 	t := trust{path: path, issuer: getenv("FOB_ISSUER"), allowed: getenv("FOB_ALLOW_CONFIG_COMMANDS") == "1"}
 	if InWorkspace(path, getenv) {
-		text, err := atomicfile.ReadPublic(path)
+		text, err := atomicfile.ReadRegular(path, maxConfig)
 		if err == nil {
 			t.workspace, err = true, t.checkEvent(getenv, "write the configuration outside of the workspace, in a step of the workflow, and name it in FOB_CONFIG")
 		}
 		return text, t, err
 	}
 	text, err := atomicfile.ReadOwn(path, maxConfig)
-	if err != nil {
+	missing := errors.Is(err, fs.ErrNotExist) // perhaps since another user took it away
+	if err != nil && !missing {
 		return nil, t, err
 	}
-	dir := filepath.Dir(path)
-	folder, folderErr := os.Stat(dir)
-	file, err := os.Lstat(path) // a link of another user could lead to any file of this one's
-	if err = errors.Join(err, folderErr); err == nil {
-		err = cmp.Or(atomicfile.CheckOthers(path, file), atomicfile.CheckOthers(dir, folder))
+	target, checkErr := atomicfile.CheckLinks(path) // one of another user could lead to any file of this one's
+	for _, dir := range []string{filepath.Dir(path), filepath.Dir(target)} {
+		folder, statErr := os.Stat(dir)
+		if checkErr = cmp.Or(checkErr, statErr); checkErr == nil {
+			checkErr = atomicfile.CheckOthers(dir, folder)
+		}
 	}
-	return text, t, err
+	if missing && errors.Is(checkErr, fs.ErrNotExist) {
+		return nil, t, err
+	}
+	return text, t, cmp.Or(checkErr, err)
 }
 
 func loadError(err error) error {
@@ -73,13 +78,19 @@ func loadError(err error) error {
 }
 
 // checkEvent refuses a file of the workspace in a job that has the repository's rights
-// and may have checked out a stranger's commit.
+// and may have checked out a stranger's commit: the one that the event is about.
 func (t trust) checkEvent(getenv func(string) string, hint string) error {
 	event := getenv("GITHUB_EVENT_NAME")
-	if event != "pull_request_target" && (event != "workflow_run" || !isOfFork(getenv)) {
+	switch event {
+	case "pull_request_target", "issue_comment", "check_run", "check_suite", "status":
+	case "workflow_run":
+		if !isOfFork(getenv) {
+			return nil
+		}
+	default:
 		return nil
 	}
-	return t.refuse(hint, "refused: this is a %s job, which has the repository's rights, and the file is in its workspace, which may hold the commit of a fork", event)
+	return t.refuse(hint, "refused: this is a job for the event %s, which has the repository's rights, and the file is in its workspace, which may hold the commit of a fork", event)
 }
 
 // isOfFork reports whether a workflow_run is about a commit of another repository. An

@@ -27,7 +27,8 @@ type Variable struct{ Name, Value string }
 
 // File is an env file as it was read once: what is allowed is what is used.
 type File struct {
-	Path      string // absolute, with all links resolved; "" of a pipe
+	Path      string // absolute, as it was named; "" of a pipe
+	Target    string // where the links in Path lead
 	Variables []Variable
 }
 
@@ -36,17 +37,21 @@ type SyntaxError struct{ What, Hint string }
 
 func (e *SyntaxError) Error() string { return e.What }
 
-// Read reads an env file.
+const maxFile = 16 << 20
+
+// Read reads an env file, and waits for the other side of a pipe.
 func Read(path string) (*File, error) {
 	f := &File{}
 	from := path
 	if resolved, err := filepath.EvalSymlinks(path); err == nil {
-		if f.Path, err = filepath.Abs(resolved); err != nil {
+		f.Path, err = filepath.Abs(path)
+		target, targetErr := filepath.Abs(resolved)
+		if err := errors.Join(err, targetErr); err != nil {
 			return nil, err
 		}
-		from = f.Path
+		f.Target, from = target, target
 	}
-	text, err := atomicfile.ReadPublic(from)
+	text, err := atomicfile.ReadPublic(from, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -146,12 +151,13 @@ func CutReference(text string) (before, reference, behind string) {
 }
 
 // Approvals is a private folder with a file for each path and set of references that the
-// user has allowed. Another file, another variable or another reference is another set.
+// user has allowed. Another file, another variable or another reference is another set, and
+// so is a link to an allowed file: a clone may hold one, and get the credentials by it.
 type Approvals struct{ Dir string }
 
 // approval is what is allowed, and the name of the file that says so.
 func (a Approvals) approval(f *File) (path, text string) {
-	text = strconv.Quote(f.Path) + "\n" + strings.Join(f.Uses(), "\n") + "\n"
+	text = strconv.Quote(f.Path) + "\n" + strconv.Quote(f.Target) + "\n" + strings.Join(f.Uses(), "\n") + "\n"
 	sum := sha256.Sum256([]byte(text))
 	return filepath.Join(a.Dir, hex.EncodeToString(sum[:])), text
 }
@@ -176,11 +182,12 @@ func (a Approvals) Add(f *File) error {
 }
 
 // NotAllowedBy returns what a file uses and an allow list (references by folder) does not
-// cover. A folder's references are for all files below it.
+// cover. A folder's references are for all files below it, and for no link that leads there
+// from outside.
 func (f *File) NotAllowedBy(list map[string][]string) []string {
 	var allowed []string
 	for folder, references := range list {
-		if root, err := filepath.EvalSymlinks(folder); err == nil && isBelow(f.Path, root) {
+		if root, err := filepath.EvalSymlinks(folder); err == nil && isBelow(f.Target, root) && (isBelow(f.Path, folder) || isBelow(f.Path, root)) {
 			allowed = append(allowed, references...)
 		}
 	}

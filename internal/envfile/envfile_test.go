@@ -128,8 +128,15 @@ func TestI80_ApprovalIsOfPathAndReferences(t *testing.T) {
 		t.Fatal(err)
 	}
 	read(path, text)
-	if !allowed(read(link, "")) || !allowed(read(filepath.Join(linkedDir, ".env"), "")) {
-		t.Error("the same file asks again by another name")
+	t.Chdir(dir)
+	if !allowed(read(".env", "")) || !allowed(read(filepath.Join("data", "..", ".env"), "")) {
+		t.Error("the same path asks again in another spelling")
+	}
+	if allowed(read(link, "")) || allowed(read(filepath.Join(linkedDir, ".env"), "")) {
+		t.Error("a link borrows the approval of what it leads to")
+	}
+	if err := approvals.Add(read(link, "")); err != nil || !allowed(read(link, "")) {
+		t.Error("a link cannot be allowed itself:", err)
 	}
 	if allowed(read(filepath.Join(dir, "copy"), text)) {
 		t.Error("a copy elsewhere is allowed")
@@ -143,10 +150,20 @@ func TestI80_ApprovalIsOfPathAndReferences(t *testing.T) {
 	}
 }
 
+func TestI80_FileHasALimit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".env")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, maxFile+1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Error("it was read to its end:", err)
+	}
+}
+
 // What another user could have written allows nothing.
 func TestI80_ApprovalsArePrivate(t *testing.T) {
 	dir := t.TempDir()
-	f := &File{Path: filepath.Join(dir, ".env"), Variables: []Variable{{"A", "fob://secret/a"}}}
+	f := &File{Path: filepath.Join(dir, ".env"), Target: filepath.Join(dir, ".env"), Variables: []Variable{{"A", "fob://secret/a"}}}
 	approvals := Approvals{Dir: filepath.Join(dir, "env-files")}
 	if err := approvals.Add(f); err != nil {
 		t.Fatal(err)
@@ -187,7 +204,7 @@ func TestI80_AllowListIsByFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := func(path string, references ...string) *File {
-		f := &File{Path: filepath.Join(dir, path)}
+		f := &File{Path: filepath.Join(dir, path), Target: filepath.Join(dir, path)}
 		for _, reference := range references {
 			f.Variables = append(f.Variables, Variable{"V", Scheme + reference})
 		}
@@ -218,6 +235,18 @@ func TestI80_AllowListIsByFolder(t *testing.T) {
 	}
 	if len(at("srv/shop/.env", "secret/a").NotAllowedBy(map[string][]string{filepath.Join(dir, "link"): {"secret/a"}})) > 0 {
 		t.Error("a folder that is named by a link")
+	}
+	linked := at("link/.env", "secret/a")
+	linked.Target = filepath.Join(dir, "srv", "shop", ".env")
+	if len(linked.NotAllowedBy(map[string][]string{filepath.Join(dir, "link"): {"secret/a"}})) > 0 {
+		t.Error("a path that is named by the same link")
+	}
+	if len(linked.NotAllowedBy(list)) == 0 {
+		t.Error("a link from outside borrows what the folder is allowed")
+	}
+	out := at("srv/shop/.env", "secret/a")
+	if out.Target = filepath.Join(dir, "srv", ".env"); len(out.NotAllowedBy(list)) == 0 {
+		t.Error("a link to the outside is allowed")
 	}
 	if at(".env", "secret/a").NotAllowedBy(nil) == nil {
 		t.Error("no list allows it")

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -90,7 +89,7 @@ func NewTransport(o Options) (*http.Transport, error) {
 	}, nil
 }
 
-const maxKeyFile = 64 << 10
+const maxKeyFile, maxCertificates = 64 << 10, 16 << 20
 
 // certificateOf reads the client's certificate, if there is one. Its key must be private
 // to the user.
@@ -98,7 +97,7 @@ func certificateOf(o Options) (*tls.Certificate, error) {
 	if o.Certificate != nil || o.CertificateFile == "" {
 		return o.Certificate, nil
 	}
-	chain, err := atomicfile.ReadPublic(o.CertificateFile)
+	chain, err := atomicfile.ReadPublic(o.CertificateFile, maxCertificates)
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate: %w", err)
 	}
@@ -142,7 +141,7 @@ func rootsWith(caFile string) (*x509.CertPool, error) {
 	if caFile == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(caFile)
+	pem, err := atomicfile.ReadPublic(caFile, maxCertificates)
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA file: %w", err)
 	}

@@ -25,6 +25,9 @@ type Registrar struct {
 	// RequirePepper adds and verifies no record without a pepper. It comes from this machine's
 	// configuration: a registry that others write must not be able to turn it off.
 	RequirePepper bool
+	// AddPepper lets Rehash give a hash without a pepper one. It accepts what whoever
+	// writes the registry has put there, for the machines that require a pepper too.
+	AddPepper bool
 }
 
 // ErrNoPepper means that a hash would have no pepper where one is required.

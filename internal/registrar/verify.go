@@ -52,8 +52,12 @@ func (g *Registrar) verify(ctx context.Context, text string, need apikey.Need, p
 }
 
 // Rehash makes a verified key's digest again if another pepper is used today. Nothing
-// of fob's goes back to none: a registry that says so was changed by somebody else.
+// of fob's goes back to none: a registry that says so was changed by somebody else. One
+// without a pepper stays so, but for AddPepper.
 func (g *Registrar) Rehash(ctx context.Context, text string, r apikey.Record) error {
+	if r.Pepper == "" && !g.AddPepper {
+		return nil
+	}
 	present, err := g.Registry.Pepper(ctx)
 	if err != nil || present == r.Pepper || present == "" {
 		return err

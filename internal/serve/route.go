@@ -55,7 +55,22 @@ func (r *route) covers(path string) bool {
 }
 
 func (r *route) coversFolded(folded string) bool {
-	return folded == r.folded || r.isPrefix && strings.HasPrefix(folded, r.folded)
+	covers := func(folded string) bool {
+		return folded == r.folded || r.isPrefix && strings.HasPrefix(folded, r.folded)
+	}
+	return covers(folded) || strings.Contains(folded, "+") && covers(trimPluses(folded))
+}
+
+// trimPluses returns a folded path as those read it that take a plus for a space, trim that
+// and merge slashes.
+func trimPluses(folded string) string {
+	trimmed := "/"
+	for segment := range strings.SplitSeq(folded, "/") {
+		if segment = strings.Trim(segment, "+"); segment != "" {
+			trimmed += segment + "/"
+		}
+	}
+	return trimmed
 }
 
 func (r *route) coversMethod(method string) bool {
@@ -159,7 +174,7 @@ func isPlainlyEscaped(raw string) bool {
 				return false
 			}
 			code, err := strconv.ParseUint(raw[i+1:i+3], 16, 8)
-			if err != nil || isAlphanumeric(rune(code)) || strings.ContainsRune("-._/", rune(code)) {
+			if err != nil || isAlphanumeric(rune(code)) || strings.ContainsRune("-._~/", rune(code)) {
 				return false
 			}
 		}

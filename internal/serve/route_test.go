@@ -66,7 +66,7 @@ var unclearPaths = []string{
 	"/admin#x", "/admin#", "/#/admin", "/admin%23x", "/admin;x", "/admin;x=y/z", "/;/admin", "/admin%3bx", "/admin%3Bx", "/admin%3fx", "/admin%00", "/admin%00.txt",
 	// Decoded, resolved, merged or replaced by some.
 	"//admin", "/admin//", "/secret//x", "/./admin", "/admin/.", "/x/../admin", "/x/..", "/..", "/%2e/admin", "/x/%2e%2e/admin", "/x/.%2e/admin", "/x/..%2fadmin", "/x%2fadmin",
-	"/%2fadmin", "/secret%2fx", "/secret%2Fx", `/secret\x`, `\admin`, `/x\..\admin`, "/secret%5cx", "/x/..%5Cadmin", "/%61dmin", "/admi%6e", "/%41dmin", "/a%64min", "/x%2Dy", "/x%5fy",
+	"/%2fadmin", "/secret%2fx", "/secret%2Fx", `/secret\x`, `\admin`, `/x\..\admin`, "/secret%5cx", "/x/..%5Cadmin", "/%61dmin", "/admi%6e", "/%41dmin", "/a%64min", "/x%2Dy", "/x%5fy", "/%7Epub", "/x%7e",
 	"/%2561dmin", "/admin%252e", "/admin%2523", "/x/..;/admin", "/x/%2e%2e;/admin", "/x/..%3b/admin",
 	// Trimmed by some.
 	"/admin.", "/admin..", "/admin...", "/admin./", "/admin%2e", "/secret./x", "/admin%20", "/admin%20/", "/secret%20/x", "/%20admin", "/admin%20.", "/admin%09", "/admin%0a", "/admin%0d%0a",
@@ -83,6 +83,8 @@ var unclearPaths = []string{
 	"/pages/U%CC%88ber%20uns", "/%E3%81%8B%E3%82%99", "/%E1%84%80%E1%85%A1",
 	// Equal but for a plus, or for what cannot be seen.
 	"/pages/%C3%9Cber+uns", "/ad%E2%80%8Bmin", "/admin%C2%AD", "/secret%E2%80%8D/x", "/x/.%E2%80%8D./admin", "/%E2%80%8D/admin",
+	// Equal to those that trim a plus as the space it may stand for.
+	"/admin+", "/admin+/", "/admin++", "/+admin", "/+/admin", "/admin/+", "/admin%2B", "/admin%EF%BC%8B", "/Admin+", "/secret+/x", "/+secret+/+x+", "/dir+", "/+kiosk.json",
 	// Equal but for case.
 	"/Admin", "/ADMIN", "/admIn/", "/Secret", "/SECRET/x", "/secreT/", "/pages/%C3%BCber%20uns", "/pages/%C3%9CBER%20UNS", "/%E2%84%AAiosk", "/KIOSKS", "/%C5%BFecret/x", "/adm%C4%B1n", "/ADM%C4%B0N", "/DIR",
 	// No path.
@@ -91,14 +93,14 @@ var unclearPaths = []string{
 
 // guardedPaths need what guards guard with.
 var guardedPaths = []string{
-	"/admin", "/admin/", "/admin?x", "/admin/?x", "/secret", "/secret/", "/secret?x=/y", "/secret/x", "/secret/x/", "/secret/X.txt", "/pages/%C3%9Cber%20uns", "/pages/%c3%9cber%20uns/",
+	"/admin", "/admin/", "/admin?x", "/admin/?x", "/secret", "/secret/", "/secret?x=/y", "/secret/x", "/secret/x/", "/secret/X.txt", "/secret/+", "/pages/%C3%9Cber%20uns", "/pages/%c3%9cber%20uns/",
 	"/kiosk", "/kiosk/", "/kiosks", "/kiosk.json", "/kiosk/x", "/dir", "/dir/",
 }
 
 // openPaths are those of the wide rule, and legitimate.
 var openPaths = []string{
 	"/", "/?", "/?a=b", "/orders/1", "/orders/1/", "/orders/1?x=%2f..;#a\\b//%zz&y=a b", "/orders?/admin", "/orders?next=http://x/../admin", "/Orders/ABC", "/administrator", "/admin.json",
-	"/a+b", "/c++", "/~user", "/%7Euser", "/@me", "/me%40example", "/v1/orders:cancel", "/a:b@c", "/a,b", "/a=b&c", "/(a)!*'", "/$count", "/%24count", "/a-b_c.d", "/.well-known/x", "/a..b", "/a%20b",
+	"/a+b", "/c++", "/~user", "/+49/c++/+", "/@me", "/me%40example", "/v1/orders:cancel", "/a:b@c", "/a,b", "/a=b&c", "/(a)!*'", "/$count", "/%24count", "/a-b_c.d", "/.well-known/x", "/a..b", "/a%20b",
 	"/a|b", "/a[0]", "/a^b", "/%7B%22id%22%7D", "/gr%C3%B6%C3%9Fe", "/%E6%97%A5%E6%9C%AC", "/%F0%9F%94%91", "/a%EF%BC%81", "/%E3%81%8C", "/%EA%B0%80", "/%E0%B8%81%E0%B8%B3", "/%E2%80%8Ca", "/pages/a+b", "/pages/a%20b", "/secrets", "/secre", "/dir/x",
 }
 
@@ -211,6 +213,7 @@ func TestI72_WarnsOfSpellings(t *testing.T) {
 	}{
 		{[]Rule{{Path: "/admin", Need: admin}, {Path: "/Admin", Need: read}}, true},
 		{[]Rule{{Path: "/admin", Need: admin}, {Path: "/admin/", Need: read}}, true},
+		{[]Rule{{Path: "/admin", Need: admin}, {Path: "/admin+", Need: read}}, true},
 		{[]Rule{{Path: "/admin/", Need: admin}, {Path: "/admin", Need: read}}, true},
 		{[]Rule{{Path: "/secret/*", Need: admin}, {Path: "/secret", Need: read}}, true},
 		{[]Rule{{Path: "/secret/*", Need: admin}, {Path: "/Secret", Need: read}}, true},

@@ -32,8 +32,10 @@ type Options struct {
 	RequirePepper bool
 	// Rehash makes a verified key's digest again with the present pepper; may be nil.
 	Rehash func(ctx context.Context, text string, r apikey.Record) error
-	Now    func() time.Time
-	Log    *slog.Logger
+	// AddPepper calls Rehash also for a key whose hash has none.
+	AddPepper bool
+	Now       func() time.Time
+	Log       *slog.Logger
 
 	// MaxStale is how long keys in memory are trusted without a word from the registry;
 	// then every key is refused.

@@ -97,9 +97,9 @@ func newFixture(t testing.TB, change func(*Options)) *fixture {
 	peppers := func(_ context.Context, id string) (apikey.Pepper, error) {
 		return apikey.Pepper{ID: id, Secret: []byte(strings.Repeat(id, 32))}, nil
 	}
-	f.Registrar = &registrar.Registrar{Registry: f.keys, Format: apikey.DefaultFormat, Actor: "ada@example", Now: f.now, Peppers: peppers}
+	f.Registrar = &registrar.Registrar{Registry: f.keys, Format: apikey.DefaultFormat, Actor: "ada@example", Now: f.now, Peppers: peppers, AddPepper: true}
 	o := Options{
-		Keys: f.keys, Peppers: peppers, Rehash: f.Rehash, Now: f.now, Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Keys: f.keys, Peppers: peppers, Rehash: f.Rehash, AddPepper: true, Now: f.now, Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		MaxStale: time.Second, CacheSize: 100, Guesses: 1000,
 	}
 	if change != nil {
@@ -877,4 +877,36 @@ func TestG58ClockJumps(t *testing.T) {
 	// A clock that is set back does not make old news young.
 	f.keys.set(true)
 	f.until(t, func() bool { f.pass(-time.Hour); return f.bearer("/verify", limited).StatusCode == 503 })
+}
+
+// Who writes the registry can put a hash without a pepper there: a server that accepts it
+// must not make it one that others accept too.
+func TestI79_ServerGivesNoPepperUnasked(t *testing.T) {
+	calls := make(chan string, 10)
+	f := newFixture(t, func(o *Options) {
+		rehash := o.Rehash
+		o.AddPepper = false
+		o.Rehash = func(ctx context.Context, text string, r apikey.Record) error {
+			calls <- r.Pepper
+			return rehash(ctx, text, r)
+		}
+	})
+	bare, bareID := f.key(t, draft)
+	if err := f.SetPepper(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	text, id := f.key(t, draft)
+	if err := f.SetPepper(t.Context(), "q"); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, func() bool {
+		if f.bearer("/verify", bare).StatusCode != 200 || f.bearer("/verify", text).StatusCode != 200 {
+			t.Fatal("refused")
+		}
+		r, err := f.keys.Key(t.Context(), id)
+		return err == nil && r.Pepper == "q"
+	})
+	if r, err := f.keys.Key(t.Context(), bareID); err != nil || r.Pepper != "" || <-calls == "" {
+		t.Error(r.Pepper, err)
+	}
 }

@@ -197,7 +197,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 // rehash makes the digest of a key again, aside, if another pepper is used today.
 func (s *Server) rehash(ctx context.Context, text string, e *entry) {
 	present := s.cache.pepper.Load()
-	if s.Rehash == nil || present == nil || *present == e.record.Pepper {
+	if s.Rehash == nil || present == nil || *present == e.record.Pepper || e.record.Pepper == "" && !s.AddPepper {
 		return
 	}
 	if !s.rehashing.CompareAndSwap(false, true) {

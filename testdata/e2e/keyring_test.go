@@ -125,7 +125,7 @@ func TestE41NoBus(t *testing.T) {
 	m := newMachine(t)
 	p := startProvider(t, 3600)
 	r := m.fob("", "login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e")
-	if r.status != 6 || !strings.Contains(r.stderr, "hint: ") || !strings.Contains(r.stderr, "fob login work --storage file") {
+	if r.status != 6 || !strings.Contains(r.stderr, "hint: ") || !strings.Contains(r.stderr, "--storage file") {
 		t.Errorf("exit status %d\n%s", r.status, r.stderr)
 	}
 	if p.count("authorized") != 0 {

@@ -98,7 +98,7 @@ func (f *fixture) open(t *testing.T) *registrar.Registrar {
 	}
 	t.Cleanup(func() { registry.Close() })
 	return &registrar.Registrar{
-		Registry: registry, Format: apikey.DefaultFormat, Actor: "ada@example", Now: f.now,
+		Registry: registry, Format: apikey.DefaultFormat, Actor: "ada@example", Now: f.now, AddPepper: true,
 		Peppers: func(_ context.Context, id string) (apikey.Pepper, error) {
 			return apikey.Pepper{ID: id, Secret: []byte(strings.Repeat(id, 32))}, nil
 		},
@@ -406,6 +406,11 @@ func testPepper(t *testing.T, f *fixture) {
 	after, _ := f.key(t, draft)
 	f.refused(t, before, "", apikey.Need{})
 	f.refused(t, after, "", apikey.Need{})
+	f.AddPepper = false
+	if err := f.Rehash(t.Context(), before, f.record(t, id)); err != nil || f.record(t, id).Pepper != "" {
+		t.Error("a hash without a pepper was given one unasked:", err)
+	}
+	f.AddPepper = true
 	if err := f.Rehash(t.Context(), before, f.record(t, id)); err != nil {
 		t.Fatal(err)
 	}
