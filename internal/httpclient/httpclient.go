@@ -32,8 +32,9 @@ const (
 	defaultTimeout = 30 * time.Second
 
 	// A process that lives long, such as the agent, makes a client for each request that
-	// it serves, and nobody closes it. A few requests in a row share a connection.
-	idleTimeout = 15 * time.Second
+	// it serves, and nobody closes it. A few requests in a row share a connection. Node
+	// ends an idle one after 5 s: the code of a login could be sent to it at that moment.
+	idleTimeout = 4 * time.Second
 )
 
 // Options set up a client. The zero value is a good one.

@@ -75,7 +75,7 @@ func TestFlowAuthorizationCode_RFC8252_OIDCProvider_NoBrowser(t *testing.T) {
 			t.Error(err)
 		}
 		r := login.end()
-		if r.status != 0 || !strings.Contains(r.stderr, "Open this URL in a browser:") || !strings.Contains(r.stderr, "fob login work --device") {
+		if r.status != 0 || !strings.Contains(r.stderr, "Open this URL in a browser:") || !strings.Contains(r.stderr, "add --device to the same command") {
 			t.Errorf("in %s: exit status %d\n%s", name, r.status, r.stderr)
 		}
 	}

@@ -174,7 +174,7 @@ func TestPastedRedirect(t *testing.T) {
 		}
 	}
 	_ = typed.Close()
-	if r := end(); r.status != 0 || !strings.Contains(r.stderr, "Logged in to work") || !strings.Contains(r.stderr, "not the address") {
+	if r := end(); r.status != 0 || !strings.Contains(r.stderr, "Logged in to work") || !strings.Contains(r.stderr, "That URL is not this login's redirect") {
 		t.Errorf("exit status %d\n%s", r.status, r.stderr)
 	}
 }
