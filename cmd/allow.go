@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/doctor"
 	"github.com/fobcli/fob/internal/envfile"
+	"github.com/fobcli/fob/internal/safetext"
 )
 
 func newAllowCmd(a *app) *cobra.Command {
@@ -129,7 +129,7 @@ func (a *app) checkAllowed(ctx context.Context, path string, f *envfile.File) er
 		a.note("%s", usesText(f))
 	}
 	unasked := withHint(usagef("%s may not use %s without confirmation (not a terminal)", quotedPath(f.Path), strings.Join(rest, ", ")),
-		"review the file, then %srun 'fob allow %s'", partly, doctor.ShellQuote(f.Path))
+		"review the file, then %srun 'fob allow %s'", partly, safetext.ShellQuote(f.Path))
 	if err := a.confirm(ctx, "Give these credentials to the program, now and later?", unasked); err != nil {
 		return err
 	}

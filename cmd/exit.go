@@ -16,7 +16,6 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/discovery"
-	"github.com/fobcli/fob/internal/doctor"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/jwk"
@@ -24,6 +23,7 @@ import (
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/registrar"
 	"github.com/fobcli/fob/internal/registry"
+	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 	"github.com/fobcli/fob/internal/spelling"
@@ -208,11 +208,11 @@ func hintOfDetail(err error) string {
 	case errors.As(err, &trust):
 		return trust.Hint
 	case errors.As(err, &others) && others.Mode&fs.ModeSymlink != 0:
-		return "its owner can point it at any file: use the file that it leads to, or remove it: rm " + doctor.ShellQuote(others.Path)
+		return "its owner can point it at any file: use the file that it leads to, or remove it: rm " + safetext.ShellQuote(others.Path)
 	case errors.As(err, &others) && others.Foreign:
-		return fmt.Sprintf("look at what it holds; if you trust it, make it yours: sudo chown %d %s", os.Geteuid(), doctor.ShellQuote(others.Path))
+		return fmt.Sprintf("look at what it holds; if you trust it, make it yours: sudo chown %d %s", os.Geteuid(), safetext.ShellQuote(others.Path))
 	case errors.As(err, &others):
-		return "look at what it holds, then run 'chmod go-w " + doctor.ShellQuote(others.Path) + "'"
+		return "look at what it holds, then run 'chmod go-w " + safetext.ShellQuote(others.Path) + "'"
 	case oauth.RefusesClient(err):
 		return "see the client ID and how the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_scope":

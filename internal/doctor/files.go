@@ -47,7 +47,7 @@ func Folder(check, dir string) Finding {
 	case err != nil:
 		return Failed(check, err, "give yourself access to "+dir)
 	case worst != nil:
-		f := Failed(check, worst, fmt.Sprintf("run 'chmod -R go= %s'; what is a link or another user's, look at and remove", ShellQuote(dir)))
+		f := Failed(check, worst, fmt.Sprintf("run 'chmod -R go= %s'; what is a link or another user's, look at and remove", safetext.ShellQuote(dir)))
 		if fix := atomicfile.Fix(worst); fix != "" {
 			f.Fix = "run '" + fix + "'"
 		}
@@ -57,24 +57,6 @@ func Folder(check, dir string) Finding {
 		return f
 	}
 	return Fine(check, "%s: private, %d entries", dir, entries)
-}
-
-// ShellQuote makes a path one word of a command that is shown: whole, and also where it
-// has characters that are not to be shown.
-func ShellQuote(path string) string {
-	if strings.Contains(path, "\n") || safetext.Lines(path) != path {
-		var b strings.Builder
-		for _, c := range []byte(path) {
-			fmt.Fprintf(&b, `\%03o`, c)
-		}
-		return "$'" + b.String() + "'"
-	}
-	if strings.ContainsFunc(path, func(r rune) bool {
-		return !strings.ContainsRune("/._-+:@,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}) {
-		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
-	}
-	return path
 }
 
 // Below these a file system is called full, or soon full.

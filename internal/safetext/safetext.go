@@ -152,3 +152,21 @@ func visible(r rune) bool {
 	return unicode.IsGraphic(r) && r != blankBraille &&
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
+
+// ShellQuote makes a path one word of a command that is shown: whole, and also where it
+// has characters that are not to be shown.
+func ShellQuote(path string) string {
+	if strings.Contains(path, "\n") || Lines(path) != path {
+		var b strings.Builder
+		for _, c := range []byte(path) {
+			fmt.Fprintf(&b, `\%03o`, c)
+		}
+		return "$'" + b.String() + "'"
+	}
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
+}
