@@ -26,11 +26,9 @@ import (
 // app is what every command works with: streams, environment, clock, and
 // constructors of the rooms below, called when a command needs one.
 type app struct {
-	stdin          io.Reader
-	typed          <-chan string // lines from stdin, where something reads it already
-	stdout, stderr stream
-	environ        map[string]string
-	clock          session.Clock
+	*streams
+	environ map[string]string
+	clock   session.Clock
 
 	makesConfig bool // this command may make the file that FOB_CONFIG names
 
@@ -38,15 +36,17 @@ type app struct {
 	held   session.Held                // of the agent; nil elsewhere
 
 	warned []string // of what was skipped
-
-	unattended bool // there is nobody to ask, whatever the terminal says
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *app {
-	return &app{stdin: stdin, stdout: stream{stdout}, stderr: stream{stderr}, environ: environ, clock: session.SystemClock(), stores: map[string]*credstore.Store{}}
+	a := &app{environ: environ, clock: session.SystemClock(), stores: map[string]*credstore.Store{}}
+	a.streams = &streams{
+		stdin: stdin, stdout: stream{stdout}, stderr: stream{stderr},
+		getenv: func(name string) string { return a.environ[variableName(name)] },
+		now:    func() time.Time { return a.clock.Now() },
+	}
+	return a
 }
-
-func (a *app) getenv(name string) string { return a.environ[variableName(name)] }
 
 // variableName makes one of the spellings that Windows takes for the same.
 func variableName(name string) string {
@@ -55,8 +55,6 @@ func variableName(name string) string {
 	}
 	return name
 }
-
-func (a *app) now() time.Time { return a.clock.Now() }
 
 // takeEnviron reads the environment and removes fob's secrets, and what can mint a CI job's
 // identity, from the process's own, so that no child can inherit them.

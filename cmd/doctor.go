@@ -94,13 +94,6 @@ func profilesNamed(cfg *config.Config, names []string) ([]config.Profile, error)
 	return profiles, nil
 }
 
-// progress tells a person at the terminal what takes a while.
-func (a *app) progress(format string, args ...any) {
-	if isTerminal(a.stderr) {
-		a.note(format, args...)
-	}
-}
-
 // printFindings prints a table whose last column is wrapped, since a detail that is
 // cut tells nothing, with each fix below what it mends.
 func (a *app) printFindings(findings []doctor.Finding) error {
@@ -114,35 +107,6 @@ func (a *app) printFindings(findings []doctor.Finding) error {
 	}
 	width, _ := sizeOf(a.stdout)
 	return a.printPainted(wrapLast(rows, width), a.paintState)
-}
-
-// narrowest is the width below which text is not wrapped any more.
-const narrowest = 20
-
-// wrapLast breaks the last column of a table so that its lines are at most width
-// wide.
-func wrapLast(rows [][]string, width int) [][]string {
-	if width == 0 || len(rows) == 0 {
-		return rows
-	}
-	kept := withoutEmptyColumns(rows)
-	last := len(kept[0]) - 1
-	left := width
-	for _, widest := range columnWidths(kept)[:last] {
-		left -= widest + 2
-	}
-	var wrapped [][]string
-	for _, row := range kept {
-		for i, line := range wrap(row[last], max(left, narrowest)) {
-			next := make([]string, last+1)
-			if i == 0 {
-				copy(next, row)
-			}
-			next[last] = line
-			wrapped = append(wrapped, next)
-		}
-	}
-	return wrapped
 }
 
 // paintState colours the state that a line begins with.

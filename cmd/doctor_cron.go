@@ -40,8 +40,7 @@ func (a *app) examineUnderCron(ctx context.Context, names []string) ([]doctor.Fi
 		_ = a.stderr.write(string(complaints))
 		return nil, fmt.Errorf("running fob as a cron job would: %w", err)
 	}
-	cron := *a
-	cron.environ = cronEnviron(a.environ)
+	cron := newApp(a.stdin, a.stdout.raw(), a.stderr.raw(), cronEnviron(a.environ))
 	return sayCronCannot(report.Findings, func(profile string) bool {
 		name, err := cron.storageName(cfg, cfg.Profiles[profile])
 		return err == nil && name == storageKeyring

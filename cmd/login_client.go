@@ -129,7 +129,7 @@ func (a *app) readCredentials(ctx context.Context, s *session.Session, p config.
 		return nil
 	}
 	ask := func() (secret.Secret, error) { return a.askSecret(ctx, "Client secret:") }
-	c.ClientSecret, err = askUntil(a, ask, func(given secret.Secret) (secret.Secret, error) {
+	c.ClientSecret, err = askUntil(a.streams, ask, func(given secret.Secret) (secret.Secret, error) {
 		if given.IsZero() {
 			return given, usagef("nothing was entered")
 		}

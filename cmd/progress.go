@@ -13,15 +13,15 @@ import (
 
 // progress shows on a terminal how far long work has come; elsewhere nothing.
 type progress struct {
-	a     *app
+	s     *streams
 	verb  string
 	total int64 // 0: not known
 	shown time.Time
 }
 
 // newProgress starts a progress bar; end it.
-func (a *app) newProgress(verb string, total int64) *progress {
-	return &progress{a: a, verb: verb, total: total, shown: a.now()}
+func (s *streams) newProgress(verb string, total int64) *progress {
+	return &progress{s: s, verb: verb, total: total, shown: s.now()}
 }
 
 const (
@@ -31,8 +31,8 @@ const (
 
 // at shows that done of the total is done, and what.
 func (p *progress) at(done int64, what string) {
-	now := p.a.now()
-	if !isTerminal(p.a.stderr) || now.Sub(p.shown) < progressEvery {
+	now := p.s.now()
+	if !isTerminal(p.s.stderr) || now.Sub(p.shown) < progressEvery {
 		return
 	}
 	p.shown = now
@@ -42,14 +42,21 @@ func (p *progress) at(done int64, what string) {
 		full := int(min(done, p.total) * progressBar / p.total)
 		line = fmt.Sprintf("%s [%s%s] %d %% %s", p.verb, strings.Repeat("#", full), strings.Repeat(".", progressBar-full), min(done, p.total)*100/p.total, what)
 	}
-	width, _ := sizeOf(p.a.stderr)
-	_ = p.a.stderr.printf("%s%s", painted("\r\x1b[K"), painted(cut(line, width)))
+	width, _ := sizeOf(p.s.stderr)
+	_ = p.s.stderr.printf("%s%s", painted("\r\x1b[K"), painted(cut(line, width)))
 }
 
 // end wipes the line away.
 func (p *progress) end() {
-	if isTerminal(p.a.stderr) {
-		_ = p.a.stderr.write("\r\x1b[K")
+	if isTerminal(p.s.stderr) {
+		_ = p.s.stderr.write("\r\x1b[K")
+	}
+}
+
+// progress tells a person at the terminal what takes a while.
+func (s *streams) progress(format string, args ...any) {
+	if isTerminal(s.stderr) {
+		s.note(format, args...)
 	}
 }
 

@@ -3,9 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -157,13 +155,6 @@ func (a *app) printStorage(all []storageJSON) error {
 	return a.printTable(rows)
 }
 
-func countText(n int) string {
-	if n == 0 {
-		return "–"
-	}
-	return strconv.Itoa(n)
-}
-
 // profilesIn are the profiles whose logins lie in a storage.
 func (a *app) profilesIn(cfg *config.Config, storage string) []config.Profile {
 	var profiles []config.Profile
@@ -199,11 +190,4 @@ func checkStorage(name string) error {
 
 func completeStorage(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return []string{storageKeyring, storageFile}, cobra.ShellCompDirectiveNoFileComp
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,14 +16,14 @@ import (
 
 // printTable writes aligned rows to stdout. Where a terminal is too narrow, the columns
 // with the dispensable headings go, one by one, and the last one that stays is wrapped.
-func (a *app) printTable(rows [][]string, dispensable ...string) error {
-	width, _ := sizeOf(a.stdout)
+func (s *streams) printTable(rows [][]string, dispensable ...string) error {
+	width, _ := sizeOf(s.stdout)
 	kept, gone := fitColumns(withoutEmptyColumns(inertRows(rows)), width, dispensable)
-	if err := a.printPainted(wrapLast(kept, width), func(line string) painted { return painted(line) }); err != nil {
+	if err := s.printPainted(wrapLast(kept, width), func(line string) painted { return painted(line) }); err != nil {
 		return err
 	}
 	if len(gone) > 0 {
-		a.note("There is no room here for %s; --json has it all.", strings.Join(gone, ", "))
+		s.note("There is no room here for %s; --json has it all.", strings.Join(gone, ", "))
 	}
 	return nil
 }
@@ -60,6 +61,35 @@ func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]stri
 	return rows, gone
 }
 
+// narrowest is the width below which text is not wrapped any more.
+const narrowest = 20
+
+// wrapLast breaks the last column of a table so that its lines are at most width
+// wide.
+func wrapLast(rows [][]string, width int) [][]string {
+	if width == 0 || len(rows) == 0 {
+		return rows
+	}
+	kept := withoutEmptyColumns(rows)
+	last := len(kept[0]) - 1
+	left := width
+	for _, widest := range columnWidths(kept)[:last] {
+		left -= widest + 2
+	}
+	var wrapped [][]string
+	for _, row := range kept {
+		for i, line := range wrap(row[last], max(left, narrowest)) {
+			next := make([]string, last+1)
+			if i == 0 {
+				copy(next, row)
+			}
+			next[last] = line
+			wrapped = append(wrapped, next)
+		}
+	}
+	return wrapped
+}
+
 // columnWidths are the columns' widest cells, in characters.
 func columnWidths(rows [][]string) []int {
 	widths := make([]int, len(rows[0]))
@@ -72,7 +102,7 @@ func columnWidths(rows [][]string) []int {
 }
 
 // printPainted is printTable with a last touch to each line, once it is aligned.
-func (a *app) printPainted(rows [][]string, paint func(line string) painted) error {
+func (s *streams) printPainted(rows [][]string, paint func(line string) painted) error {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range withoutEmptyColumns(inertRows(rows)) {
@@ -81,9 +111,9 @@ func (a *app) printPainted(rows [][]string, paint func(line string) painted) err
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	width, _ := sizeOf(a.stdout)
+	width, _ := sizeOf(s.stdout)
 	for line := range strings.Lines(b.String()) {
-		if err := a.stdout.printf("%s\n", paint(cut(strings.TrimRight(line, " \n"), width))); err != nil {
+		if err := s.stdout.printf("%s\n", paint(cut(strings.TrimRight(line, " \n"), width))); err != nil {
 			return err
 		}
 	}
@@ -258,4 +288,19 @@ func roughly(d time.Duration) string {
 		return fmt.Sprintf("%d min", int(d.Minutes()))
 	}
 	return fmt.Sprintf("%d s", int(d.Seconds()))
+}
+
+func countText(n int) string {
+	if n == 0 {
+		return "–"
+	}
+	return strconv.Itoa(n)
+}
+
+// plural counts things in words.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

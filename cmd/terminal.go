@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -30,23 +31,33 @@ import (
 // maxInput bounds what is read from stdin, a file or a prompt.
 const maxInput = 64 << 10
 
+// streams are where a command reads, and where it writes.
+type streams struct {
+	stdin          io.Reader
+	typed          <-chan string // lines from stdin, where something reads it already
+	stdout, stderr stream
+	getenv         func(string) string
+	now            func() time.Time
+	unattended     bool // no question is asked, even on a terminal
+}
+
 var errNoTerminal = errors.New("there is no terminal to ask on")
 
 // note writes one line for the person at the terminal. Where that is too narrow, it is
 // broken between words; elsewhere it stays one line.
-func (a *app) note(format string, args ...any) {
-	width, _ := sizeOf(a.stderr)
-	_ = a.stderr.write(fold(inertf(format, args...), width) + "\n")
+func (s *streams) note(format string, args ...any) {
+	width, _ := sizeOf(s.stderr)
+	_ = s.stderr.write(fold(inertf(format, args...), width) + "\n")
 }
 
 // printJSON writes v to stdout, over several lines.
-func (a *app) printJSON(v any) error { return a.writeJSON(v, "  ") }
+func (s *streams) printJSON(v any) error { return s.writeJSON(v, "  ") }
 
 // printLine writes v to stdout as one line of JSON.
-func (a *app) printLine(v any) error { return a.writeJSON(v, "") }
+func (s *streams) printLine(v any) error { return s.writeJSON(v, "") }
 
 // writeJSON may be given anything: see safetext.JSON.
-func (a *app) writeJSON(v any, indent string) error {
+func (s *streams) writeJSON(v any, indent string) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetIndent("", indent)
@@ -54,17 +65,17 @@ func (a *app) writeJSON(v any, indent string) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	_, err := a.stdout.raw().Write(safetext.JSON(text.Bytes()))
+	_, err := s.stdout.raw().Write(safetext.JSON(text.Bytes()))
 	return err
 }
 
 // style colours words on a terminal and leaves them alone elsewhere.
 type style struct{ on bool }
 
-func (a *app) errTerminal() style { return a.styleOf(a.stderr) }
+func (s *streams) errTerminal() style { return s.styleOf(s.stderr) }
 
-func (a *app) styleOf(s stream) style {
-	return style{on: isTerminal(s) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
+func (s *streams) styleOf(out stream) style {
+	return style{on: isTerminal(out) && s.getenv("NO_COLOR") == "" && s.getenv("TERM") != "dumb"}
 }
 
 func (s style) paint(code, text string) painted {
@@ -105,21 +116,21 @@ func sizeOf(in any) (columns, rows int) {
 }
 
 // interactive reports whether somebody is there to answer a question.
-func (a *app) interactive() bool {
-	return a.getenv("CI") == "" && !a.unattended && isTerminal(a.stdin) && isTerminal(a.stderr)
+func (s *streams) interactive() bool {
+	return s.getenv("CI") == "" && !s.unattended && isTerminal(s.stdin) && isTerminal(s.stderr)
 }
 
 // ask reads a line from the terminal.
-func (a *app) ask(ctx context.Context, question string) (string, error) {
-	if !a.interactive() {
+func (s *streams) ask(ctx context.Context, question string) (string, error) {
+	if !s.interactive() {
 		return "", errNoTerminal
 	}
-	_ = a.stderr.printf("%s ", question)
+	_ = s.stderr.printf("%s ", question)
 	return await(ctx, func() (string, error) {
-		if a.typed != nil {
-			return strings.TrimSpace(<-a.typed), nil
+		if s.typed != nil {
+			return strings.TrimSpace(<-s.typed), nil
 		}
-		line, err := bufio.NewReader(io.LimitReader(a.stdin, maxInput)).ReadString('\n')
+		line, err := bufio.NewReader(io.LimitReader(s.stdin, maxInput)).ReadString('\n')
 		if err != nil && line == "" {
 			return "", errors.New("nothing was entered")
 		}
@@ -129,8 +140,8 @@ func (a *app) ask(ctx context.Context, question string) (string, error) {
 
 // confirm asks before what cannot be taken back. Where nobody can answer, the error is
 // unasked.
-func (a *app) confirm(ctx context.Context, question string, unasked error) error {
-	answer, err := a.ask(ctx, question+" [y/N]")
+func (s *streams) confirm(ctx context.Context, question string, unasked error) error {
+	answer, err := s.ask(ctx, question+" [y/N]")
 	switch {
 	case errors.Is(err, errNoTerminal):
 		return unasked
@@ -151,7 +162,7 @@ const tries = 3
 
 // askUntil asks until the answer is one that check takes, three times at most. An error
 // that is no fault of the answer ends it. check may write the answer in another way.
-func askUntil[T any](a *app, ask func() (T, error), check func(T) (T, error)) (T, error) {
+func askUntil[T any](s *streams, ask func() (T, error), check func(T) (T, error)) (T, error) {
 	for try := 1; ; try++ {
 		answer, err := ask()
 		if err != nil {
@@ -160,13 +171,13 @@ func askUntil[T any](a *app, ask func() (T, error), check func(T) (T, error)) (T
 		if answer, err = check(answer); err == nil || try == tries || !isUsage(err) {
 			return answer, err
 		}
-		a.note("Not that: %s.", err)
+		s.note("Not that: %s.", err)
 	}
 }
 
 // askFor reads a line from the terminal that check takes, and again after a slip.
-func (a *app) askFor(ctx context.Context, question string, check func(string) error) (string, error) {
-	return askUntil(a, func() (string, error) { return a.ask(ctx, question) }, func(answer string) (string, error) {
+func (s *streams) askFor(ctx context.Context, question string, check func(string) error) (string, error) {
+	return askUntil(s, func() (string, error) { return s.ask(ctx, question) }, func(answer string) (string, error) {
 		if answer == "" {
 			return "", usagef("nothing was entered")
 		}
@@ -178,14 +189,14 @@ func (a *app) askFor(ctx context.Context, question string, check func(string) er
 func anything(string) error { return nil }
 
 // askPath is askFor for the name of a file; ~/ is the home folder, as in a shell.
-func (a *app) askPath(ctx context.Context, question string, check func(string) error) (string, error) {
-	path, err := a.askFor(ctx, question, func(answer string) error { return check(a.expandHome(answer)) })
-	return a.expandHome(path), err
+func (s *streams) askPath(ctx context.Context, question string, check func(string) error) (string, error) {
+	path, err := s.askFor(ctx, question, func(answer string) error { return check(s.expandHome(answer)) })
+	return s.expandHome(path), err
 }
 
-func (a *app) expandHome(path string) string {
+func (s *streams) expandHome(path string) string {
 	rest, found := strings.CutPrefix(path, "~/")
-	home := cmp.Or(a.getenv("HOME"), a.getenv("USERPROFILE"))
+	home := cmp.Or(s.getenv("HOME"), s.getenv("USERPROFILE"))
 	if !found || home == "" {
 		return path
 	}
@@ -194,8 +205,8 @@ func (a *app) expandHome(path string) string {
 
 // askSecret reads a line without echo from the terminal itself, so that a
 // script's stdin and stdout stay its own.
-func (a *app) askSecret(ctx context.Context, question string) (secret.Secret, error) {
-	if a.unattended || a.getenv("CI") != "" {
+func (s *streams) askSecret(ctx context.Context, question string) (secret.Secret, error) {
+	if s.unattended || s.getenv("CI") != "" {
 		return secret.Secret{}, errNoTerminal
 	}
 	tty, err := openTerminal()
@@ -203,34 +214,34 @@ func (a *app) askSecret(ctx context.Context, question string) (secret.Secret, er
 		return secret.Secret{}, errNoTerminal
 	}
 	defer tty.Close()
-	return a.readHidden(ctx, tty, question, func(tty *os.File) (string, error) {
+	return s.readHidden(ctx, tty, question, func(tty *os.File) (string, error) {
 		text, err := term.ReadPassword(int(tty.Fd()))
 		return string(text), err
 	})
 }
 
 // readHidden reads a line from a terminal and leaves the terminal as it was.
-func (a *app) readHidden(ctx context.Context, tty *os.File, question string, read func(*os.File) (string, error)) (secret.Secret, error) {
+func (s *streams) readHidden(ctx context.Context, tty *os.File, question string, read func(*os.File) (string, error)) (secret.Secret, error) {
 	state, err := term.GetState(int(tty.Fd()))
 	if err != nil {
 		return secret.Secret{}, errNoTerminal
 	}
 	// Ctrl-C returns before the read does: put the echo back then too.
 	defer func() { _ = term.Restore(int(tty.Fd()), state) }()
-	_ = a.stderr.printf("%s ", question)
+	_ = s.stderr.printf("%s ", question)
 	line, err := await(ctx, func() (string, error) { return read(tty) })
-	a.note("")
+	s.note("")
 	return secret.New(line), err
 }
 
 // secretOnStdin reads a secret from stdin: to its end, or where that is a terminal a
 // line without echo.
-func (a *app) secretOnStdin(ctx context.Context, question string) (secret.Secret, error) {
-	tty, ok := a.stdin.(*os.File)
+func (s *streams) secretOnStdin(ctx context.Context, question string) (secret.Secret, error) {
+	tty, ok := s.stdin.(*os.File)
 	if !ok || !isTerminal(tty) {
-		return readSecret(a.stdin, "stdin")
+		return readSecret(s.stdin, "stdin")
 	}
-	given, err := a.readHidden(ctx, tty, question, hiddenSecret)
+	given, err := s.readHidden(ctx, tty, question, hiddenSecret)
 	if err == nil && given.IsZero() {
 		err = usagef("nothing was entered")
 	}
@@ -271,13 +282,13 @@ func checkNewPassphrase(passphrase secret.Secret) error {
 
 // askNewPassphrase asks for a new passphrase, and for the same once more: a slip would
 // not show before it is too late.
-func (a *app) askNewPassphrase(ctx context.Context, question string) (secret.Secret, error) {
-	ask := func() (secret.Secret, error) { return a.askSecret(ctx, question) }
-	return askUntil(a, ask, func(given secret.Secret) (secret.Secret, error) {
+func (s *streams) askNewPassphrase(ctx context.Context, question string) (secret.Secret, error) {
+	ask := func() (secret.Secret, error) { return s.askSecret(ctx, question) }
+	return askUntil(s, ask, func(given secret.Secret) (secret.Secret, error) {
 		if err := checkNewPassphrase(given); err != nil {
 			return given, err
 		}
-		again, err := a.askSecret(ctx, "The same again:")
+		again, err := s.askSecret(ctx, "The same again:")
 		if err == nil && again.Reveal() != given.Reveal() {
 			err = usagef("the two passphrases differ; nothing was changed")
 		}

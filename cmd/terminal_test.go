@@ -25,7 +25,7 @@ func TestAQuestionIsAskedAgainAfterASlip(t *testing.T) {
 		a := newApp(nil, nil, &stderr, nil)
 		asked := 0
 		ask := func() (string, error) { asked++; return c.answers[asked-1], nil }
-		got, err := askUntil(a, ask, func(answer string) (string, error) {
+		got, err := askUntil(a.streams, ask, func(answer string) (string, error) {
 			if answer != "right" {
 				return "", usagef("it is not right")
 			}
@@ -43,7 +43,7 @@ func TestAQuestionIsAskedAgainAfterASlip(t *testing.T) {
 func TestWhatIsNoFaultOfTheAnswerIsNotAskedAgain(t *testing.T) {
 	asked := 0
 	ask := func() (string, error) { asked++; return "x", nil }
-	_, err := askUntil(newApp(nil, nil, &bytes.Buffer{}, nil), ask, func(string) (string, error) { return "", context.Canceled })
+	_, err := askUntil(newApp(nil, nil, &bytes.Buffer{}, nil).streams, ask, func(string) (string, error) { return "", context.Canceled })
 	if asked != 1 || !errors.Is(err, context.Canceled) {
 		t.Errorf("asked %d times: %v", asked, err)
 	}
