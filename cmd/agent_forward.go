@@ -137,11 +137,11 @@ func (f *forwarder) answer(ctx context.Context, r agent.Request, _ func(string))
 	defer context.AfterFunc(f.ending, cancel)()
 	if err := f.check(r); err != nil {
 		f.note("refused: %s", err)
-		return refusal(err)
+		return f.refusal(err)
 	}
 	if err := f.agreed(ctx, r.Profile); err != nil {
 		f.note("%s: refused: %s", r.Profile, err)
-		return refusal(err)
+		return f.refusal(err)
 	}
 	answer, err := agent.Ask(ctx, f.upstream, agent.Request{
 		Do: agent.DoToken, Home: f.home, Profile: r.Profile, Issuer: r.Issuer, ClientID: r.ClientID,
@@ -194,8 +194,8 @@ func (f *forwarder) note(format string, args ...any) {
 	}
 }
 
-func refusal(err error) agent.Answer {
-	return agent.Answer{Failure: &agent.Failure{Error: err.Error(), Hint: hintIn(err), Status: exitRefused, Fallback: true}}
+func (f *forwarder) refusal(err error) agent.Answer {
+	return agent.Answer{Failure: &agent.Failure{Error: err.Error(), Hint: f.a.hint(err), Status: exitRefused, Fallback: true}}
 }
 
 // withoutDetails says what failed in words that tell nothing of this machine.

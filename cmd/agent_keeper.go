@@ -140,19 +140,19 @@ func (k *agentKeeper) token(ctx context.Context, r agent.Request, note func(stri
 	case errors.Is(err, errOtherProfile):
 		return cannot(err.Error(), "call the profile by another name, or set FOB_AGENT=off")
 	case err != nil:
-		return agent.Answer{Failure: newAgentFailure(forProfile(err, r.Profile))}
+		return agent.Answer{Failure: k.newAgentFailure(forProfile(err, r.Profile))}
 	}
 	return agent.Answer{Token: newAgentToken(token, r.IDToken)}
 }
 
 // newAgentFailure lets who asks try without the agent where it has what the agent has not:
 // a terminal, another environment, a key.
-func newAgentFailure(err error) *agent.Failure {
+func (k *agentKeeper) newAgentFailure(err error) *agent.Failure {
 	fallback := isUsage(err)
 	for _, missing := range []error{credstore.ErrNoKey, credstore.ErrAbsent, seal.ErrWrongKey} {
 		fallback = fallback || errors.Is(err, missing)
 	}
-	return &agent.Failure{Error: safetext.Lines(err.Error()), Hint: hintIn(err), Status: exitOf(err), Fallback: fallback}
+	return &agent.Failure{Error: safetext.Lines(err.Error()), Hint: k.a.hint(err), Status: k.a.status(err), Fallback: fallback}
 }
 
 // newApp is fob as it would be started for one request, but that it holds things, and

@@ -21,6 +21,7 @@ import (
 	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/safetext"
 	"github.com/fobcli/fob/internal/session"
+	"github.com/fobcli/fob/internal/vault"
 )
 
 // app is what every command works with: streams, environment, clock, and
@@ -32,6 +33,9 @@ type app struct {
 
 	makesConfig bool // this command may make the file that FOB_CONFIG names
 
+	hint   func(error) string // what to do next
+	status func(error) int    // the exit status
+
 	stores map[string]*credstore.Store // by backend: one passphrase, one deadline for all profiles
 	held   session.Held                // of the agent; nil elsewhere
 
@@ -39,7 +43,7 @@ type app struct {
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *app {
-	a := &app{environ: environ, clock: session.SystemClock(), stores: map[string]*credstore.Store{}}
+	a := &app{environ: environ, hint: hintIn, status: exitOf, clock: session.SystemClock(), stores: map[string]*credstore.Store{}}
 	a.streams = &streams{
 		stdin: stdin, stdout: stream{stdout}, stderr: stream{stderr},
 		getenv: func(name string) string { return a.environ[variableName(name)] },
@@ -289,6 +293,16 @@ func (a *app) store(cfg *config.Config, p config.Profile) (*credstore.Store, err
 		}
 	}
 	return a.stores[name], nil
+}
+
+// isUsage reports an error in how fob was called or configured.
+func isUsage(err error) bool {
+	var parse *config.ParseError
+	var selection *config.SelectError
+	var key *credstore.KeyError
+	var others *atomicfile.OthersError
+	var trust *config.TrustError
+	return errors.As(err, &others) || errors.As(err, &trust) || errors.Is(err, config.ErrEditByHand) || errors.Is(err, vault.ErrValue) || isUsageError(err) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
 }
 
 // fail shows what failed and what to do next, and returns the exit status.

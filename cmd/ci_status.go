@@ -95,14 +95,14 @@ func runCIStatus(ctx context.Context, a *app, args []string, asJSON bool) error 
 	if errors.Is(problem, context.Canceled) {
 		return problem
 	}
-	status.advise(p, problem)
+	status.advise(a, p, problem)
 	if asJSON {
 		err = a.printJSON(status)
 	} else {
 		err = a.printCIStatus(status)
 	}
 	if err == nil && problem != nil && showsIdentity(p) && !errors.Is(problem, errOpaque) {
-		err = &childStatus{exitOf(problem)} // it is shown already
+		err = &childStatus{a.status(problem)} // it is shown already
 	}
 	return err
 }
@@ -153,7 +153,7 @@ func (a *app) wouldSend(p config.Profile) string {
 }
 
 // advise says what is missing, in the words of the CI system.
-func (s *ciStatusJSON) advise(p config.Profile, problem error) {
+func (s *ciStatusJSON) advise(a *app, p config.Profile, problem error) {
 	if problem != nil {
 		s.Problem = strings.TrimPrefix(s.Problem+"; "+safetext.Line(problem.Error()), "; ")
 	}
@@ -167,8 +167,8 @@ func (s *ciStatusJSON) advise(p config.Profile, problem error) {
 		hint("GitHub: the job needs 'permissions: {id-token: write, contents: read}'; a pull request from a fork never gets an identity; below 'fob exec', give that --keep-identity")
 	case errors.Is(problem, ci.ErrAbsent) && s.System == string(ci.GitLab):
 		hint("GitLab: the job needs 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}', with what the server expects as aud; below 'fob exec', give that --keep-identity")
-	case problem != nil && hintIn(problem) != "":
-		hint(hintIn(forProfile(problem, p.Name)))
+	case problem != nil && a.hint(problem) != "":
+		hint(a.hint(forProfile(problem, p.Name)))
 	}
 	if p.Name == "" {
 		hint("name a configuration of the repository, as in FOB_CONFIG=.github/fob.toml, and a profile in FOB_PROFILE")

@@ -86,7 +86,7 @@ func (e *examination) configuration(names []string) error {
 	defer e.projectFile()
 	if err != nil {
 		e.cfg = &config.Config{Paths: e.paths}
-		e.add(doctor.Failed(configurationCheck, err, cmp.Or(hintOf(err), "see to the file's permissions")))
+		e.add(doctor.Failed(configurationCheck, err, cmp.Or(e.app.hint(err), "see to the file's permissions")))
 		return nil
 	}
 	e.cfg = cfg
@@ -99,10 +99,10 @@ func (e *examination) configuration(names []string) error {
 func (e *examination) projectFile() {
 	const check = "project file"
 	_, err := config.Named("", e.app.getenv, func(others *atomicfile.OthersError) {
-		e.add(doctor.Finding{Check: check, State: doctor.Warning, Detail: safetext.Line("skipped: " + others.Error()), Fix: hintOf(others)})
+		e.add(doctor.Finding{Check: check, State: doctor.Warning, Detail: safetext.Line("skipped: " + others.Error()), Fix: e.app.hint(others)})
 	})
 	if err != nil {
-		e.add(doctor.Failed(check, err, hintOf(err)))
+		e.add(doctor.Failed(check, err, e.app.hint(err)))
 	}
 }
 
@@ -127,7 +127,7 @@ func (e *examination) storages(ctx context.Context) {
 			store, err = e.app.store(e.cfg, p)
 		}
 		if err != nil {
-			e.add(forFinding(doctor.Failed("storage", err, fixOf(err)), p.Name))
+			e.add(forFinding(doctor.Failed("storage", err, e.fixOf(forProfile(err, p.Name))), p.Name))
 			continue
 		}
 		tried = append(tried, name)
@@ -152,7 +152,7 @@ func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 	if runtime.GOOS == "linux" {
 		e.add(doctor.Lock(err))
 	}
-	e.add(doctor.RoundTrip(keyringCheck, doctorProbeSize, err, fixOf(err)))
+	e.add(doctor.RoundTrip(keyringCheck, doctorProbeSize, err, e.fixOf(err)))
 }
 
 func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store) {
@@ -167,13 +167,13 @@ func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store)
 		e.add(doctor.Skipped(check, "there is no key to seal with"))
 	default:
 		err := store.Probe(ctx, doctorProbeSize)
-		e.add(doctor.RoundTrip(check, doctorProbeSize, err, fixOf(err)))
+		e.add(doctor.RoundTrip(check, doctorProbeSize, err, e.fixOf(err)))
 	}
 }
 
 func (e *examination) sealKey(ctx context.Context, store *credstore.Store, check, source string, fresh bool) error {
 	err := store.CheckKey(ctx)
-	e.add(doctor.SealKey(check, source, fresh, err, fixOf(err)))
+	e.add(doctor.SealKey(check, source, fresh, err, e.fixOf(err)))
 	return err
 }
 
@@ -248,7 +248,7 @@ func forFinding(f doctor.Finding, profile string) doctor.Finding {
 // from being made.
 func (e *examination) profile(ctx context.Context, p config.Profile) []doctor.Finding {
 	if err := e.cfg.Vet(p); err != nil {
-		return []doctor.Finding{doctor.Failed(configurationCheck, err, hintOf(err))}
+		return []doctor.Finding{doctor.Failed(configurationCheck, err, e.app.hint(err))}
 	}
 	var found []doctor.Finding
 	if p.CAFile != "" {
@@ -263,7 +263,7 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []doctor.Fi
 	}
 	s := &session.Session{Profile: p.WithProvider(), Paths: e.paths, Store: store, Clock: e.app.clock, Warn: func(string) {}}
 	status := s.Status(ctx)
-	found = append(found, loginFinding(status, e.app.now()))
+	found = append(found, e.loginFinding(p.Name, status))
 	if p.Grant == "" {
 		found = append(found, e.redirect(p, status.Registered))
 	}
@@ -284,12 +284,12 @@ func (e *examination) redirect(p config.Profile, registered bool) doctor.Finding
 	return doctor.Finding{Check: check, State: doctor.Warning, Detail: p.Redirect() + " is shared with other issuers: another server could receive the authorization code", Fix: fix}
 }
 
-func loginFinding(status session.Status, now time.Time) doctor.Finding {
-	const again = "run 'fob login PROFILE'"
+func (e *examination) loginFinding(profile string, status session.Status) doctor.Finding {
+	again, now := "run 'fob login "+profile+"'", e.app.now()
 	end := status.RefreshExpiresAt
 	switch {
 	case status.State == session.StateUnreadable:
-		return doctor.Failed(loginCheck, status.Err, fixOf(status.Err))
+		return doctor.Failed(loginCheck, status.Err, e.fixOf(forProfile(status.Err, profile)))
 	case slices.Contains([]session.State{session.StateLoggedOut, session.StateExpired, session.StateEnded}, status.State):
 		return doctor.Finding{Check: loginCheck, State: doctor.Warning, Detail: string(status.State), Fix: again}
 	case !end.IsZero() && end.Sub(now) < loginEndsSoon:
@@ -309,7 +309,7 @@ func (e *examination) secrets(ctx context.Context) {
 		fix := "replace it: 'fob secret rotate " + name + "'"
 		switch {
 		case shown.failure != nil:
-			e.add(doctor.Failed(check, shown.failure, fixOf(hintOfSecret(shown.failure, name))))
+			e.add(doctor.Failed(check, shown.failure, e.fixOf(hintOfSecret(shown.failure, name))))
 		case shown.Problem != "":
 			e.add(doctor.Finding{Check: check, State: doctor.Warning, Detail: name + ": " + shown.Problem, Fix: "go on with it, or give it a value: 'fob secret set " + name + "'"})
 		case !s.Expires.IsZero() && left <= 0:
@@ -342,7 +342,7 @@ func (e *examination) issuer(ctx context.Context, p config.Profile) []doctor.Fin
 
 // fixOf is the hint that the error would have as a command's end, or one that is
 // better than none.
-func fixOf(err error) string {
+func (e *examination) fixOf(err error) string {
 	hinted, ok := errors.AsType[*hintError](err)
 	switch {
 	case ok:
@@ -350,5 +350,5 @@ func fixOf(err error) string {
 	case errors.As(err, new(*credstore.KeyError)):
 		return "give a good key: key_file in config.toml names a file of 32 bytes, outside fob's folders, with mode 0600"
 	}
-	return cmp.Or(hintOf(err), "mend what the message names, then run 'fob doctor' again")
+	return cmp.Or(e.app.hint(err), "mend what the message names, then run 'fob doctor' again")
 }

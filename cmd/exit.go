@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -27,7 +26,6 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 	"github.com/fobcli/fob/internal/spelling"
-	"github.com/fobcli/fob/internal/vault"
 )
 
 // The exit statuses of every command.
@@ -122,20 +120,11 @@ func exitOf(err error) int {
 	return exitFailed
 }
 
-func isUsage(err error) bool {
-	var usage *usageError
-	var parse *config.ParseError
-	var selection *config.SelectError
-	var key *credstore.KeyError
-	var others *atomicfile.OthersError
-	var trust *config.TrustError
-	return errors.As(err, &others) || errors.As(err, &trust) || errors.Is(err, config.ErrEditByHand) || errors.Is(err, vault.ErrValue) || errors.As(err, &usage) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
-}
-
-const hintForeign = "something other than fob wrote this: look at it, then 'fob logout PROFILE --local' and 'fob login PROFILE'"
-
-// hintOf says what to do next where no command has said something better.
-func hintOf(err error) string {
+// hintOf says what to do next where no command has said something better; profile is the
+// name of the one that err is about, if there is one.
+func hintOf(err error, profile string) string {
+	profile = cmp.Or(profile, "PROFILE")
+	foreign := "something other than fob wrote this: look at it, then 'fob logout " + profile + " --local' and 'fob login " + profile + "'"
 	if hint := cmp.Or(hintOfDelivery(err), hintOfKey(err)); hint != "" {
 		return hint
 	}
@@ -143,32 +132,32 @@ func hintOf(err error) string {
 		return "make it private: '" + fix + "'"
 	}
 	hint := hintFor(err, []errorHint{
-		{credstore.ErrAbsent, "keep the login in an encrypted file: 'fob login PROFILE --storage file'; 'fob doctor' says what is missing"},
-		{credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: 'fob login PROFILE --storage file'"},
+		{credstore.ErrAbsent, "keep the login in an encrypted file: 'fob login " + profile + " --storage file'; 'fob doctor' says what is missing"},
+		{credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: 'fob login " + profile + " --storage file'"},
 		{credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"},
 		{credstore.ErrNotWritten, "the login before is intact. Allow the write if the keyring asks; in files, see to space and permissions"},
-		{credstore.ErrRefused, "see what the keyring complains of, then try again; or 'fob login PROFILE --storage file'"},
+		{credstore.ErrRefused, "see what the keyring complains of, then try again; or 'fob login " + profile + " --storage file'"},
 		{credstore.ErrTooLarge, "no storage takes a login of more than 132 KiB: ask the server for smaller tokens"},
 		{credstore.ErrNoKey, "give the key as when the login was saved: set FOB_SEAL_KEY, or key_file in config.toml. The login itself is whole"},
-		{seal.ErrWrongKey, "try again with the key or passphrase that the login was saved under; only if it is lost start over: 'fob logout PROFILE --local', then 'fob login PROFILE'"},
-		{seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login PROFILE'"},
-		{seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then 'fob logout PROFILE --local' and 'fob login PROFILE'"},
-		{seal.ErrFormat, hintForeign},
-		{credstore.ErrCorrupt, hintForeign},
+		{seal.ErrWrongKey, "try again with the key or passphrase that the login was saved under; only if it is lost start over: 'fob logout " + profile + " --local', then 'fob login " + profile + "'"},
+		{seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login " + profile + "'"},
+		{seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then 'fob logout " + profile + " --local' and 'fob login " + profile + "'"},
+		{seal.ErrFormat, foreign},
+		{credstore.ErrCorrupt, foreign},
 		{atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"},
 		{credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"},
-		{session.ErrLoginRequired, "run 'fob login PROFILE'"},
-		{ci.ErrUnknownPlace, "say where it comes from: 'fob profile set PROFILE --identity github', or gitlab, env:NAME, file:PATH, command"},
+		{session.ErrLoginRequired, "run 'fob login " + profile + "'"},
+		{ci.ErrUnknownPlace, "say where it comes from: 'fob profile set " + profile + " --identity github', or gitlab, env:NAME, file:PATH, command"},
 		{ci.ErrNotPermitted, "in the workflow: 'permissions: {id-token: write, contents: read}'; below 'fob exec', give that --keep-identity"},
 		{ci.ErrAbsent, "let the job have one, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}'; below 'fob exec', give that --keep-identity"},
 		{ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"},
-		{ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: 'fob profile set PROFILE --identity-audience AUDIENCE'"},
+		{ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: 'fob profile set " + profile + " --identity-audience AUDIENCE'"},
 		{ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"},
 		{jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"},
-		{oauth.ErrNoClientKey, "name its file: 'fob profile set PROFILE --private-key-file FILE'; or 'fob login PROFILE --private-key-stdin'"},
+		{oauth.ErrNoClientKey, "name its file: 'fob profile set " + profile + " --private-key-file FILE'; or 'fob login " + profile + " --private-key-stdin'"},
 		{loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
-		{loopback.ErrOpenedTwice, "run 'fob login PROFILE --no-browser' and open the URL yourself: another user may have opened the page first"},
-		{session.ErrUnbound, "take bearer tokens: 'fob profile set PROFILE --dpop=false'; or keep a login on this machine: 'fob login PROFILE'"},
+		{loopback.ErrOpenedTwice, "run 'fob login " + profile + " --no-browser' and open the URL yourself: another user may have opened the page first"},
+		{session.ErrUnbound, "take bearer tokens: 'fob profile set " + profile + " --dpop=false'; or keep a login on this machine: 'fob login " + profile + "'"},
 		{session.ErrMoved, "try again: nothing is lost"},
 		{session.ErrReplaced, "try again: nothing is lost"},
 		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},
@@ -177,7 +166,7 @@ func hintOf(err error) string {
 		{oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"},
 		{oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"},
 	})
-	return cmp.Or(hint, hintOfDetail(err))
+	return cmp.Or(hint, hintOfDetail(err, profile))
 }
 
 // errorHint is what to do next about an error, whoever meets it.
@@ -197,7 +186,7 @@ func hintFor(err error, rows []errorHint) string {
 }
 
 // hintOfDetail is hintOf where what to do depends on what stands in the error.
-func hintOfDetail(err error) string {
+func hintOfDetail(err error, profile string) string {
 	var parse *config.ParseError
 	var selection *config.SelectError
 	var refusal *oauth.Error
@@ -216,19 +205,19 @@ func hintOfDetail(err error) string {
 	case oauth.RefusesClient(err):
 		return "see the client ID and how the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_scope":
-		return "'fob status PROFILE' lists the scopes that were granted; a login with --scope asks for others"
+		return "'fob status " + profile + "' lists the scopes that were granted; a login with --scope asks for others"
 	case errors.As(err, &denial):
-		return "if you did not refuse, ask who runs the server whether this client may have these scopes; then run 'fob login PROFILE'"
+		return "if you did not refuse, ask who runs the server whether this client may have these scopes; then run 'fob login " + profile + "'"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_target":
 		return "name what the server knows; a login with --resource asks for a token of another API"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_dpop_proof":
-		return "the server binds tokens to keys: 'fob login PROFILE --dpop'"
+		return "the server binds tokens to keys: 'fob login " + profile + " --dpop'"
 	case errors.As(err, &parse):
 		return "mend it with an editor; nothing was changed"
 	case errors.As(err, &selection) && spelling.Nearest(selection.Choice.Name, selection.Names) != "":
 		return fmt.Sprintf("did you mean '%s'?", spelling.Nearest(selection.Choice.Name, selection.Names))
 	case errors.As(err, &selection):
-		return "name one, or make one the default: 'fob profile set PROFILE --default'"
+		return "name one, or make one the default: 'fob profile set " + profile + " --default'"
 	}
 	return ""
 }
@@ -281,31 +270,44 @@ func withHint(err error, format string, args ...any) error {
 	return &hintError{error: err, hint: fmt.Sprintf(format, args...)}
 }
 
+// profileError is a failure of one profile, whose name its hint needs.
+type profileError struct {
+	error
+	profile string
+}
+
+func (e *profileError) Unwrap() error { return e.error }
+
+// forProfile says which profile a failure is about.
+func forProfile(err error, name string) error {
+	if err == nil {
+		return nil
+	}
+	return &profileError{error: err, profile: name}
+}
+
 // hintIn is the hint that an error carries, else the general one.
 func hintIn(err error) string {
 	var hinted *hintError
 	if errors.As(err, &hinted) {
 		return hinted.hint
 	}
-	return hintOf(err)
-}
-
-// forProfile puts the profile's name into the general hint.
-func forProfile(err error, name string) error {
-	var hinted *hintError
-	if err == nil || errors.As(err, &hinted) {
-		return err
+	var named *profileError
+	if errors.As(err, &named) {
+		return hintOf(err, named.profile)
 	}
-	if hint := hintOf(err); hint != "" {
-		return withHint(err, "%s", strings.ReplaceAll(hint, "PROFILE", name))
-	}
-	return err
+	return hintOf(err, "")
 }
 
 // usageError is a call that fob does not understand, or cannot do as asked.
 type usageError struct{ what string }
 
 func (e *usageError) Error() string { return e.what }
+
+func isUsageError(err error) bool {
+	var usage *usageError
+	return errors.As(err, &usage)
+}
 
 func usagef(format string, args ...any) error {
 	return &usageError{what: fmt.Sprintf(format, args...)}

@@ -302,7 +302,7 @@ func (a *app) confirmBulk(ctx context.Context, records []apikey.Record, verb str
 // interrupted.
 func (a *app) cutShort(ctx context.Context, err error, done, next string) error {
 	if ctx.Err() == nil {
-		return withHint(fmt.Errorf("%s: %w", done, err), "%s", cmp.Or(next, hintIn(err)))
+		return withHint(fmt.Errorf("%s: %w", done, err), "%s", cmp.Or(next, a.hint(err)))
 	}
 	a.note("%s.", done)
 	if next != "" {

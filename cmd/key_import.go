@@ -86,7 +86,7 @@ func runKeyImport(ctx context.Context, a *app, opts keyImportOptions) error {
 	var line *keyfile.LineError
 	switch {
 	case opts.dryRun:
-		return withHint(err, "%s", cmp.Or(hintIn(err), "mend the list; nothing was imported"))
+		return withHint(err, "%s", cmp.Or(a.hint(err), "mend the list; nothing was imported"))
 	case ctx.Err() != nil:
 		return a.cutShort(ctx, err, plural(done.added, "key was", "keys were")+" imported", "run it again: those are left alone")
 	case errors.As(err, &line):

@@ -115,7 +115,7 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	}
 	attempt, err := a.prepareLogin(ctx, p, opts)
 	if err != nil {
-		return inLogin(err, p.Name)
+		return a.inLogin(err, p.Name)
 	}
 	attempt.switchAccount = a.confirmSwitch(p.Name, opts)
 	if attempt.before, err = a.accountElsewhere(ctx, attempt.profile, opts); err != nil {
@@ -123,12 +123,12 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	}
 	if opts.revokeOld {
 		if err := a.revokeOld(ctx, attempt); err != nil {
-			return inLogin(err, p.Name)
+			return a.inLogin(err, p.Name)
 		}
 	}
 	saved, err := a.wayIn(attempt, opts)(ctx, attempt, opts)
 	if err != nil {
-		err = inLogin(commaHint(err, attempt.params.Scopes), p.Name)
+		err = a.inLogin(commaHint(err, attempt.params.Scopes), p.Name)
 		if left := attempt.left(ctx); ctx.Err() != nil && left != "" {
 			err = leftf("%s", left)
 		} else if left != "" {
@@ -282,13 +282,13 @@ func commaHint(err error, scopes []string) error {
 }
 
 // inLogin puts the command that has failed into the hint, which needs its flags again.
-func inLogin(err error, name string) error {
+func (a *app) inLogin(err error, name string) error {
 	var hinted *hintError
 	if errors.As(err, &hinted) {
 		return err
 	}
-	same := strings.NewReplacer("'fob login PROFILE --", "the same command with '--", "'fob login PROFILE'", "the same command", "PROFILE", name)
-	return withHint(err, "%s", same.Replace(hintOf(err)))
+	same := strings.NewReplacer("'fob login "+name+" --", "the same command with '--", "'fob login "+name+"'", "the same command")
+	return withHint(err, "%s", same.Replace(a.hint(forProfile(err, name))))
 }
 
 // left says what became of the login that this one would have replaced.

@@ -135,7 +135,7 @@ func (a *app) readCredentials(ctx context.Context, s *session.Session, p config.
 		}
 		return given, nil
 	})
-	if errors.Is(err, errNoTerminal) || isUsage(err) {
+	if errors.Is(err, errNoTerminal) || isUsageError(err) {
 		return withHint(usagef("this client needs its secret"), "give --client-secret-stdin or --client-secret-file")
 	}
 	return err

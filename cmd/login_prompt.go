@@ -165,7 +165,7 @@ func (a *app) completeClient(ctx context.Context, p *config.Profile) error {
 			a.note("%s", provider.Note)
 		}
 		id, err := a.askFor(ctx, "Client ID:", anything)
-		if err != nil && !isUsage(err) {
+		if err != nil && !isUsageError(err) {
 			return err
 		}
 		p.ClientID = id
@@ -246,7 +246,10 @@ func (a *app) askKeyFile(ctx context.Context) error {
 		return err
 	}
 	path, err := a.askPath(ctx, "Path of the key file (made if it is not there):", func(path string) error {
-		return credstore.CheckKeyFile(path, paths.Data)
+		if err := credstore.CheckKeyFile(path, paths.Data); err != nil {
+			return &usageError{err.Error()}
+		}
+		return nil
 	})
 	if err != nil {
 		return err

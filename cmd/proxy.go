@@ -189,7 +189,7 @@ func (a *app) proxyLog(quiet bool) func(proxy.Entry) {
 		switch line := fmt.Sprintf("%s %s %s %d", e.Method, cmp.Or(e.Host, "-"), e.Path, e.Status); {
 		case e.Err != nil:
 			a.note("%s: %s", safetext.Line(line), safetext.Line(e.Err.Error()))
-			if hint := hintOf(e.Err); hint != "" {
+			if hint := a.hint(e.Err); hint != "" {
 				a.note("hint: %s", hint)
 			}
 		case !quiet:

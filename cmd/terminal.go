@@ -168,7 +168,7 @@ func askUntil[T any](s *streams, ask func() (T, error), check func(T) (T, error)
 		if err != nil {
 			return answer, err
 		}
-		if answer, err = check(answer); err == nil || try == tries || !isUsage(err) {
+		if answer, err = check(answer); err == nil || try == tries || !isUsageError(err) {
 			return answer, err
 		}
 		s.note("Not that: %s.", err)

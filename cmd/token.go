@@ -176,7 +176,7 @@ func (a *app) token(ctx context.Context, p config.Profile, want session.TokenOpt
 	s.Current = func() error { return a.stillIn(s.Store, p.Name) }
 	token, err := s.Token(ctx, want)
 	if errors.Is(err, oauth.ErrUnavailable) {
-		return nil, withHint(err, "%s; the login is kept", hintOf(err))
+		return nil, withHint(err, "%s; the login is kept", a.hint(err))
 	}
 	if !errors.Is(err, session.ErrMoved) {
 		return token, err
