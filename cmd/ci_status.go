@@ -35,7 +35,7 @@ the profile needs an identity and there is none, or it would not be sent.
 		Example: `  fob ci status
   fob ci status deploy --json`,
 		Args:              atMostProfile,
-		ValidArgsFunction: a.completeProfiles,
+		ValidArgsFunction: completions{a}.completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runCIStatus(cmd.Context(), a, args, asJSON)
 		},

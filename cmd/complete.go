@@ -23,6 +23,9 @@ const (
 	completedIDs   = 100
 )
 
+// completions are the words that a shell is offered.
+type completions struct{ *app }
+
 // completes reports whether a shell asks what could come next.
 func completes(args []string) bool {
 	return len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd)
@@ -30,60 +33,60 @@ func completes(args []string) bool {
 
 // addCompletions adds those that several commands share, by the names of flags: no other
 // call has to pay for them. No file is offered where none can be meant.
-func (a *app) addCompletions(c *cobra.Command) {
-	for _, sub := range c.Commands() {
-		a.addCompletions(sub)
+func (c completions) addCompletions(root *cobra.Command) {
+	for _, sub := range root.Commands() {
+		c.addCompletions(sub)
 	}
-	takesFiles := slices.ContainsFunc([]string{"PATH", "FILE", "COMMAND"}, func(word string) bool { return strings.Contains(c.Use, word) })
-	if c.ValidArgsFunction == nil && len(c.ValidArgs) == 0 && !takesFiles {
-		c.ValidArgsFunction = cobra.NoFileCompletions
+	takesFiles := slices.ContainsFunc([]string{"PATH", "FILE", "COMMAND"}, func(word string) bool { return strings.Contains(root.Use, word) })
+	if root.ValidArgsFunction == nil && len(root.ValidArgs) == 0 && !takesFiles {
+		root.ValidArgsFunction = cobra.NoFileCompletions
 	}
-	c.LocalFlags().VisitAll(func(flag *pflag.Flag) {
-		if _, has := c.GetFlagCompletionFunc(flag.Name); has {
+	root.LocalFlags().VisitAll(func(flag *pflag.Flag) {
+		if _, has := root.GetFlagCompletionFunc(flag.Name); has {
 			return
 		}
-		if complete := a.flagCompletion(c, flag); complete != nil {
-			_ = c.RegisterFlagCompletionFunc(flag.Name, complete)
+		if complete := c.flagCompletion(root, flag); complete != nil {
+			_ = root.RegisterFlagCompletionFunc(flag.Name, complete)
 		}
 	})
 }
 
 // flagCompletion is nil where the shell is to offer files.
-func (a *app) flagCompletion(c *cobra.Command, flag *pflag.Flag) cobra.CompletionFunc {
+func (c completions) flagCompletion(cmd *cobra.Command, flag *pflag.Flag) cobra.CompletionFunc {
 	placeholder, _ := pflag.UnquoteUsage(flag)
-	ofKeys := strings.HasPrefix(c.CommandPath(), "fob key ")
+	ofKeys := strings.HasPrefix(cmd.CommandPath(), "fob key ")
 	switch {
 	case placeholder == "FILE":
 		return nil
 	case placeholder == "DESTINATION":
-		return a.completeDestinations
+		return c.completeDestinations
 	case flag.Name == "as":
-		return a.completeAs
+		return c.completeAs
 	case strings.HasPrefix(placeholder, "NAME="+tokenReference):
-		return a.completeVariables
+		return c.completeVariables
 	case flag.Name == "scope" && ofKeys:
-		return a.completeOfKeys(func(r *apikey.Record) []string { return r.Scopes })
+		return c.completeOfKeys(func(r *apikey.Record) []string { return r.Scopes })
 	case flag.Name == "owner" && ofKeys:
-		return a.completeOfKeys(func(r *apikey.Record) []string { return []string{r.Owner} })
+		return c.completeOfKeys(func(r *apikey.Record) []string { return []string{r.Owner} })
 	case flag.Name == "scope":
-		return a.completeScopes
+		return c.completeScopes
 	case flag.Name == "resource":
-		return a.completeResources
+		return c.completeResources
 	}
 	return cobra.NoFileCompletions
 }
 
 // completeProfiles offers the names of the profiles to the shell.
-func (a *app) completeProfiles(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+func (c completions) completeProfiles(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return a.completeMoreProfiles(cmd, args, word)
+	return c.completeMoreProfiles(cmd, args, word)
 }
 
 // completeMoreProfiles offers those that are not named yet.
-func (a *app) completeMoreProfiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	cfg, err := a.config()
+func (c completions) completeMoreProfiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cfg, err := c.config()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -91,12 +94,12 @@ func (a *app) completeMoreProfiles(_ *cobra.Command, args []string, _ string) ([
 }
 
 // completeLogins offers the presets too: a login makes the profile.
-func (a *app) completeLogins(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (c completions) completeLogins(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	names := providerNames()
-	if cfg, err := a.config(); err == nil {
+	if cfg, err := c.config(); err == nil {
 		names = append(names, cfg.Names()...)
 	}
 	slices.Sort(names)
@@ -104,8 +107,8 @@ func (a *app) completeLogins(_ *cobra.Command, args []string, _ string) ([]strin
 }
 
 // credentialNames are the profiles, and the secrets as secret/NAME.
-func (a *app) credentialNames() []string {
-	cfg, err := a.config()
+func (c completions) credentialNames() []string {
+	cfg, err := c.config()
 	if err != nil {
 		return nil
 	}
@@ -117,35 +120,35 @@ func (a *app) credentialNames() []string {
 }
 
 // completeRecords offers what recordArgs accepts.
-func (a *app) completeRecords(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return without(a.credentialNames(), args), cobra.ShellCompDirectiveNoFileComp
+func (c completions) completeRecords(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return without(c.credentialNames(), args), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeProxied offers what 'fob proxy' adds; behind it comes a program.
-func (a *app) completeProxied(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (c completions) completeProxied(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	return a.credentialNames(), cobra.ShellCompDirectiveNoFileComp
+	return c.credentialNames(), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeAs offers [PLATFORM=]PROFILE.
-func (a *app) completeAs(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+func (c completions) completeAs(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	platform, _, found := strings.Cut(word, "=")
 	if !found {
-		return a.credentialNames(), cobra.ShellCompDirectiveNoFileComp
+		return c.credentialNames(), cobra.ShellCompDirectiveNoFileComp
 	}
-	return prefixed(platform+"=", a.credentialNames()), cobra.ShellCompDirectiveNoFileComp
+	return prefixed(platform+"=", c.credentialNames()), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeVariables offers NAME=token/PROFILE and NAME=secret/NAME, once there is a NAME.
-func (a *app) completeVariables(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+func (c completions) completeVariables(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	name, _, found := strings.Cut(word, "=")
 	if !found {
 		return nil, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
 	var references []string
-	for _, credential := range a.credentialNames() {
+	for _, credential := range c.credentialNames() {
 		references = append(references, asReference(credential))
 	}
 	return prefixed(name+"=", references), cobra.ShellCompDirectiveNoFileComp
@@ -160,8 +163,8 @@ func prefixed(prefix string, words []string) []string {
 
 // completedProfile is the one that a command line names, or means; a preset where it
 // names that.
-func (a *app) completedProfile(args []string) (config.Profile, bool) {
-	if p, err := a.profile(args); err == nil {
+func (c completions) completedProfile(args []string) (config.Profile, bool) {
+	if p, err := c.profile(args); err == nil {
 		return p, true
 	}
 	_, known := config.FindProvider(first(args))
@@ -170,12 +173,12 @@ func (a *app) completedProfile(args []string) (config.Profile, bool) {
 
 // completeScopes offers those of the profile and of its login. Behind a blank comes
 // another one.
-func (a *app) completeScopes(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	p, known := a.completedProfile(args)
+func (c completions) completeScopes(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	p, known := c.completedProfile(args)
 	if !known {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	scopes := slices.Concat(p.WithProvider().Scopes, a.grantedScopes(cmd.Context(), p))
+	scopes := slices.Concat(p.WithProvider().Scopes, c.grantedScopes(cmd.Context(), p))
 	slices.Sort(scopes)
 	before := word[:strings.LastIndex(word, " ")+1]
 	scopes = without(plainWords(slices.Compact(scopes)), strings.Fields(before))
@@ -183,12 +186,12 @@ func (a *app) completeScopes(cmd *cobra.Command, args []string, word string) ([]
 }
 
 // grantedScopes are the login's own, where nobody would be asked for anything.
-func (a *app) grantedScopes(ctx context.Context, p config.Profile) []string {
-	cfg, err := a.config()
-	if err != nil || p.Name == "" || a.mayAsk(cfg, p) {
+func (c completions) grantedScopes(ctx context.Context, p config.Profile) []string {
+	cfg, err := c.config()
+	if err != nil || p.Name == "" || c.mayAsk(cfg, p) {
 		return nil
 	}
-	s, err := a.localSession(p)
+	s, err := c.localSession(p)
 	if err != nil {
 		return nil
 	}
@@ -200,20 +203,20 @@ func (a *app) grantedScopes(ctx context.Context, p config.Profile) []string {
 
 // mayAsk reports whether to read a login could have a person asked, by the keyring or
 // for a passphrase.
-func (a *app) mayAsk(cfg *config.Config, p config.Profile) bool {
-	switch name, err := a.storageName(cfg, p); {
+func (c completions) mayAsk(cfg *config.Config, p config.Profile) bool {
+	switch name, err := c.storageName(cfg, p); {
 	case err != nil || name == storageEnv:
 		return true
 	case name == storageKeyring:
-		return credstore.KeyringMayAsk(a.getenv)
+		return credstore.KeyringMayAsk(c.getenv)
 	default:
-		return a.fileKey(cfg).name == passphraseSource
+		return c.fileKey(cfg).name == passphraseSource
 	}
 }
 
 // completeResources offers the APIs that the profile names.
-func (a *app) completeResources(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	p, _ := a.completedProfile(args)
+func (c completions) completeResources(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	p, _ := c.completedProfile(args)
 	return plainWords(p.Resources), cobra.ShellCompDirectiveNoFileComp
 }
 
@@ -232,13 +235,13 @@ func plainWords(words []string) []string {
 
 // eachKey looks at the keys in use of this machine's registry; one that many machines
 // share is not asked while somebody types.
-func (a *app) eachKey(ctx context.Context, see func(*apikey.Record)) {
+func (c completions) eachKey(ctx context.Context, see func(*apikey.Record)) {
 	ctx, cancel := context.WithTimeout(ctx, completionWait)
 	defer cancel()
-	if dsn, _, err := a.registryName(); err != nil || registry.IsShared(dsn) {
+	if dsn, _, err := c.registryName(); err != nil || registry.IsShared(dsn) {
 		return
 	}
-	g, err := a.registrar(ctx, false)
+	g, err := c.registrar(ctx, false)
 	if err != nil {
 		return
 	}
@@ -248,17 +251,17 @@ func (a *app) eachKey(ctx context.Context, see func(*apikey.Record)) {
 		if seen++; err != nil || seen > completedKeys {
 			return
 		}
-		if state := r.State(a.now()); state != apikey.Revoked && state != apikey.Expired {
+		if state := r.State(c.now()); state != apikey.Revoked && state != apikey.Expired {
 			see(&r)
 		}
 	}
 }
 
 // completeOfKeys offers what keys in use have.
-func (a *app) completeOfKeys(of func(*apikey.Record) []string) cobra.CompletionFunc {
+func (c completions) completeOfKeys(of func(*apikey.Record) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		found := make(map[string]bool)
-		a.eachKey(cmd.Context(), func(r *apikey.Record) {
+		c.eachKey(cmd.Context(), func(r *apikey.Record) {
 			for _, word := range of(r) {
 				found[word] = true
 			}
@@ -268,17 +271,17 @@ func (a *app) completeOfKeys(of func(*apikey.Record) []string) cobra.CompletionF
 }
 
 // completeKeyID offers the id of one key that is in use, with its owner.
-func (a *app) completeKeyID(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+func (c completions) completeKeyID(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return a.completeKeyIDs(cmd, args, word)
+	return c.completeKeyIDs(cmd, args, word)
 }
 
 // completeKeyIDs offers those that are not named yet.
-func (a *app) completeKeyIDs(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+func (c completions) completeKeyIDs(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	var ids []string
-	a.eachKey(cmd.Context(), func(r *apikey.Record) {
+	c.eachKey(cmd.Context(), func(r *apikey.Record) {
 		if len(ids) < completedIDs && strings.HasPrefix(r.ID, word) && apikey.CheckID(r.ID) == nil && !slices.Contains(args, r.ID) {
 			ids = append(ids, cobra.CompletionWithDesc(r.ID, safetext.Line(r.Owner)+" ("+safetext.Line(r.Environment)+")"))
 		}
@@ -287,8 +290,8 @@ func (a *app) completeKeyIDs(cmd *cobra.Command, args []string, word string) ([]
 }
 
 // completeEnvironments offers the configured environments.
-func (a *app) completeEnvironments(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	format, err := a.keyFormat()
+func (c completions) completeEnvironments(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	format, err := c.keyFormat()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -296,10 +299,39 @@ func (a *app) completeEnvironments(*cobra.Command, []string, string) ([]string, 
 }
 
 // completeSecrets offers the names of the secrets to the shell.
-func (a *app) completeSecrets(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	cfg, err := a.config()
+func (c completions) completeSecrets(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cfg, err := c.config()
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return cfg.SecretNames(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeDestinations offers those that secrets have, then the platforms.
+func (c completions) completeDestinations(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	if cfg, err := c.config(); err == nil {
+		for _, name := range cfg.SecretNames() {
+			names = append(names, cfg.Secrets[name].To...)
+		}
+		names = append(names, prefixed("exec:", slices.Sorted(maps.Keys(cfg.Commands)))...)
+	}
+	for _, platform := range platforms() {
+		names = append(names, platform+":")
+	}
+	return plainWords(names), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeCommands offers the commands of config.toml, and what fob knows beside.
+func (c completions) completeCommands(known ...string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		if cfg, err := c.config(); err == nil {
+			known = slices.Concat(known, slices.Sorted(maps.Keys(cfg.Commands)))
+		}
+		return known, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func completeStorage(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{storageKeyring, storageFile}, cobra.ShellCompDirectiveNoFileComp
 }

@@ -273,18 +273,3 @@ func namesOf(to []destination.Destination) []string {
 	}
 	return names
 }
-
-// completeDestinations offers those that secrets have, then the platforms.
-func (a *app) completeDestinations(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	if cfg, err := a.config(); err == nil {
-		for _, name := range cfg.SecretNames() {
-			names = append(names, cfg.Secrets[name].To...)
-		}
-		names = append(names, prefixed("exec:", slices.Sorted(maps.Keys(cfg.Commands)))...)
-	}
-	for _, platform := range platforms() {
-		names = append(names, platform+":")
-	}
-	return plainWords(names), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
-}

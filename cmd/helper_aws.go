@@ -53,7 +53,7 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 		Example: `  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
   fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
 		Args:              atMostProfile,
-		ValidArgsFunction: a.completeProfiles,
+		ValidArgsFunction: completions{a}.completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runHelperAWS(cmd.Context(), a, opts)

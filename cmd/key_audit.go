@@ -40,7 +40,7 @@ check finds a tail that was cut off and a log that was written anew, too.
   fob key audit --verify >head.txt
   fob key audit --verify --head "$(cat head.txt)"`,
 		Args:              keyIDs(0),
-		ValidArgsFunction: a.completeKeyIDs,
+		ValidArgsFunction: completions{a}.completeKeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
 			switch {

@@ -63,7 +63,7 @@ see 'fob help destinations'.
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be made, and do nothing")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
 	forceFlag(c, &opts.force)
-	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
+	_ = c.RegisterFlagCompletionFunc("env", completions{a}.completeEnvironments)
 	return c
 }
 

@@ -130,7 +130,7 @@ func (f *filterFlags) register(a *app, c *cobra.Command) {
 	flags.StringVar(&f.expiring, "expiring", "", "keys that end within this `TIME`, as in 14d")
 	flags.StringVar(&f.unused, "unused", "", "keys unused for this `TIME`, as in 90d")
 	refuseEmpty(c, "owner", "env", "scope", "expiring", "unused")
-	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
+	_ = c.RegisterFlagCompletionFunc("env", completions{a}.completeEnvironments)
 	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string
 		for _, state := range apikey.States() {

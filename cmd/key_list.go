@@ -104,7 +104,7 @@ registry.
 		Example: `  fob key show 1OOivdDZfQCU
   fob key show 1OOivdDZfQCU --json`,
 		Args:              oneKeyID,
-		ValidArgsFunction: a.completeKeyID,
+		ValidArgsFunction: completions{a}.completeKeyID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKeyShow(cmd.Context(), a, args[0], asJSON)
 		},

@@ -32,7 +32,7 @@ brings a revoked key back. What a flag means is counted and asked about first.
   fob key revoke --owner billing --env test
   fob key revoke --key-stdin <found-in-a-log.txt`,
 		Args:              keyIDs(0),
-		ValidArgsFunction: a.completeKeyIDs,
+		ValidArgsFunction: completions{a}.completeKeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
 			return runKeyRevoke(cmd.Context(), a, opts)

@@ -48,7 +48,7 @@ rotation has made within 12 hours. --resume takes up what stopped on the way.
   fob key rotate --owner billing --env live --dry-run
   fob key rotate --resume`,
 		Args:              keyIDs(0),
-		ValidArgsFunction: a.completeKeyIDs,
+		ValidArgsFunction: completions{a}.completeKeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
 			return runKeyRotate(cmd.Context(), a, opts)

@@ -34,7 +34,7 @@ func newKeyUpdateCmd(a *app) *cobra.Command {
   fob key update 1OOivdDZfQCU --scope orders:read --scope orders:write
   fob key update 1OOivdDZfQCU --expires never`,
 		Args:              oneKeyID,
-		ValidArgsFunction: a.completeKeyID,
+		ValidArgsFunction: completions{a}.completeKeyID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKeyUpdate(cmd, a, args[0], opts)
 		},

@@ -39,7 +39,7 @@ refused with status 8.
 	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have; repeatable")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, also of a key that is refused")
 	refuseEmpty(c, "env")
-	_ = c.RegisterFlagCompletionFunc("env", a.completeEnvironments)
+	_ = c.RegisterFlagCompletionFunc("env", completions{a}.completeEnvironments)
 	return c
 }
 

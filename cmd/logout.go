@@ -47,7 +47,7 @@ With --purge the settings go too, and the registered client. 'fob logout --all
   fob logout --all --dry-run
   fob logout --all --purge`,
 		Args:              atMostProfile,
-		ValidArgsFunction: a.completeProfiles,
+		ValidArgsFunction: completions{a}.completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runLogout(cmd.Context(), a, opts)

@@ -26,7 +26,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRootCmd(a, args)
 	root.SetArgs(args)
 	if completes(args) {
-		a.addCompletions(root)
+		completions{a}.addCompletions(root)
 		root.SetOut(inertWriter{a.stdout.raw(), inertCompletion})
 	}
 	if err := root.ExecuteContext(ctx); err != nil {

@@ -51,7 +51,7 @@ that heeds neither HTTPS_PROXY nor ALL_PROXY goes out by itself, without the tok
 		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
   fob proxy github --allow api.github.com --base-url API=api.github.com -- ./bot
   fob proxy secret/stripe --header X-API-Key --allow api.stripe.com -- ./shop`,
-		ValidArgsFunction: a.completeProxied,
+		ValidArgsFunction: completions{a}.completeProxied,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				opts.source, opts.argv = args[0], args[1:]

@@ -31,7 +31,7 @@ passed over.
 		Example: `  fob refresh work
   fob refresh --all`,
 		Args:              func(_ *cobra.Command, args []string) error { return checkNames(args) },
-		ValidArgsFunction: a.completeMoreProfiles,
+		ValidArgsFunction: completions{a}.completeMoreProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runRefresh(cmd.Context(), a, opts)

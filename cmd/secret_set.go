@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -47,7 +46,7 @@ push', and 'fob secret rotate' for a value that others still use.
   fob secret set deploy-key <id_ed25519
   fob secret set stripe/prod --keep --to dotenv:/srv/shop/.env#STRIPE_KEY`,
 		Args:              oneSecret,
-		ValidArgsFunction: a.completeSecrets,
+		ValidArgsFunction: completions{a}.completeSecrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
 			return runSecretSet(cmd.Context(), a, opts)
@@ -63,8 +62,8 @@ push', and 'fob secret rotate' for a value that others still use.
 	forceFlag(c, &opts.force)
 	refuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
 	_ = c.RegisterFlagCompletionFunc("storage", completeStorage)
-	_ = c.RegisterFlagCompletionFunc("rotate-with", a.completeCommands(rotatorGitLab))
-	_ = c.RegisterFlagCompletionFunc("retire-with", a.completeCommands())
+	_ = c.RegisterFlagCompletionFunc("rotate-with", completions{a}.completeCommands(rotatorGitLab))
+	_ = c.RegisterFlagCompletionFunc("retire-with", completions{a}.completeCommands())
 	return c
 }
 
@@ -161,16 +160,6 @@ func secretEnd(text string, now time.Time) (time.Time, error) {
 
 // rotatorGitLab is the issuer that fob can ask for a new value by itself.
 const rotatorGitLab = "gitlab"
-
-// completeCommands offers the commands of config.toml, and what fob knows beside.
-func (a *app) completeCommands(known ...string) cobra.CompletionFunc {
-	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		if cfg, err := a.config(); err == nil {
-			known = slices.Concat(known, slices.Sorted(maps.Keys(cfg.Commands)))
-		}
-		return known, cobra.ShellCompDirectiveNoFileComp
-	}
-}
 
 // checkNamedCommands refuses commands that config.toml does not have.
 func checkNamedCommands(cfg *config.Config, rotateWith, retireWith string) error {

@@ -187,7 +187,3 @@ func checkStorage(name string) error {
 	}
 	return nil
 }
-
-func completeStorage(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return []string{storageKeyring, storageFile}, cobra.ShellCompDirectiveNoFileComp
-}

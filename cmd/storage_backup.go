@@ -62,7 +62,7 @@ each refresh, two machines cannot share a login: the server ends both.
 		Example: `  fob storage backup --output fob.age
   fob storage backup --output fob.age --passphrase-file phrase.txt work`,
 		Args:              recordArgs,
-		ValidArgsFunction: a.completeRecords,
+		ValidArgsFunction: completions{a}.completeRecords,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runBackup(cmd.Context(), a, opts)
