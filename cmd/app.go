@@ -39,6 +39,8 @@ type app struct {
 	stores map[string]*credstore.Store // by backend: one passphrase, one deadline for all profiles
 	held   session.Held                // of the agent; nil elsewhere
 
+	removers []func(ctx context.Context, dryRun bool) // what a purge removes outside fob's own folders
+
 	warned []string // of what was skipped
 }
 

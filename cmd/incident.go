@@ -185,7 +185,7 @@ func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
 			failed = append(failed, fmt.Errorf("key %s: %w", k.replaced.New.ID, err))
 		}
 		if k.failed != nil {
-			err := notDelivered(k.failed, k.replaced, keyRotateOptions{compromised: true})
+			err := notDelivered(k.failed, k.replaced, true)
 			var several failures
 			if !errors.As(err, &several) {
 				several = failures{fmt.Errorf("key %s: %w", k.record.ID, err)}

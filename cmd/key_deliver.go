@@ -81,7 +81,7 @@ func deliveredNames(r apikey.Record, rotations []apikey.Rotation) []string {
 }
 
 // notDelivered are the failures of a rotation, each with its hint, and what they leave.
-func notDelivered(err error, rotated registrar.Rotated, opts keyRotateOptions) error {
+func notDelivered(err error, rotated registrar.Rotated, revoking bool) error {
 	if len(rotated.Failed) == 0 {
 		return err
 	}
@@ -104,7 +104,7 @@ func notDelivered(err error, rotated registrar.Rotated, opts keyRotateOptions) e
 	case rotated.Rotation.Arrived():
 		left = withHint(leftf("key %s is valid as before, and so is %s where it arrived or may have", old, next),
 			"mend what is named above, then 'fob key rotate --resume %s' brings another successor everywhere", old)
-	case opts.compromised && !opts.keep:
+	case revoking:
 		left = withHint(leftf("key %s ends within 30 s, and has no successor", old), "make one by hand: 'fob key create'")
 	default:
 		left = withHint(leftf("key %s is valid as before", old), "mend what is named above, then run it again")

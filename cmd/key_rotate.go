@@ -240,7 +240,7 @@ func (run *rotating) one(ctx context.Context, r apikey.Record) error {
 	if run.many && lost && !run.opts.compromised && !rotated.Rotation.Arrived() {
 		return err // nobody reads on
 	}
-	err = notDelivered(err, rotated, run.opts)
+	err = notDelivered(err, rotated, run.opts.compromised && !run.opts.keep)
 	var places failures
 	if errors.As(err, &places) && run.many && !lost && ctx.Err() == nil {
 		run.failed = append(run.failed, places...)

@@ -84,7 +84,7 @@ func runLogout(ctx context.Context, a *app, opts logoutOptions) error {
 		}
 	}
 	if opts.purge && !opts.dryRun && !opts.yes {
-		if err := a.confirmPurge(ctx, cfg, profiles, opts); err != nil {
+		if err := a.confirmPurge(ctx, cfg, profiles, opts.all); err != nil {
 			return err
 		}
 	}

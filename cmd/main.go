@@ -22,6 +22,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends fob at once
 
 	a := newApp(stdin, stdout, stderr, takeEnviron())
+	a.removers = append(a.removers, func(ctx context.Context, dryRun bool) { a.purgeGit(ctx, dryRun) })
 	args = asCalled(os.Args[0], args)
 	root := newRootCmd(a, args)
 	root.SetArgs(args)

@@ -17,13 +17,13 @@ import (
 )
 
 // confirmPurge asks before what cannot be taken back.
-func (a *app) confirmPurge(ctx context.Context, cfg *config.Config, profiles []config.Profile, opts logoutOptions) error {
+func (a *app) confirmPurge(ctx context.Context, cfg *config.Config, profiles []config.Profile, all bool) error {
 	var names []string
 	for _, p := range profiles {
 		names = append(names, p.Name)
 	}
 	what := "the settings of " + strings.Join(names, ", ")
-	if opts.all {
+	if all {
 		what = "every login and setting of fob on this machine" + secretsText(cfg)
 	}
 	unasked := withHint(usagef("--purge deletes %s", what), "see what it would do with --dry-run, then give --yes")
@@ -74,7 +74,7 @@ func (a *app) purge(ctx context.Context, kept, dryRun bool) error {
 		return err
 	}
 	if dryRun {
-		a.purgeGit(ctx, dryRun)
+		a.removeOutside(ctx, dryRun)
 		a.note("would delete %s, and what fob has in %s and %s.", paths.Config, paths.Data, paths.Cache)
 		if path := ownRegistry(paths); path != "" {
 			a.note("would leave the registry of the API keys that you have issued: %s.", path)
@@ -85,7 +85,7 @@ func (a *app) purge(ctx context.Context, kept, dryRun bool) error {
 		return withHint(errors.New("some of it is left, and with it the configuration and the keys"),
 			"see above, then try again; 'fob logout --all --purge --local' asks no server")
 	}
-	a.purgeGit(ctx, dryRun)
+	a.removeOutside(ctx, dryRun)
 	a.purgeAgent(ctx, paths)
 	if err := errors.Join(keyuse.Spool{Dir: paths.Cache}.Remove(), os.RemoveAll(approvalsDir(paths)), session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
 		return err
@@ -101,6 +101,12 @@ func (a *app) purge(ctx context.Context, kept, dryRun bool) error {
 	}
 	a.note("Nothing of fob is left on this machine but the program%s.", leftLock(paths.Config))
 	return nil
+}
+
+func (a *app) removeOutside(ctx context.Context, dryRun bool) {
+	for _, remove := range a.removers {
+		remove(ctx, dryRun)
+	}
 }
 
 // purgeAgent ends the agent of these files, and deletes what one leaves.

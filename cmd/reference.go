@@ -154,10 +154,11 @@ func (a *app) tokenOf(ctx context.Context, name string) (*session.Token, error) 
 	if err := config.ValidName(name); err != nil {
 		return nil, &usageError{err.Error()}
 	}
-	want, err := a.tokenRequest(tokenOptions{})
+	ttl, err := a.configuredMinTTL()
 	if err != nil {
 		return nil, err
 	}
+	want := session.TokenOptions{MinTTL: ttl}
 	if given, err := a.givenToken(name, want); err != nil || given != nil {
 		return given, err
 	}

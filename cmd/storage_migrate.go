@@ -71,7 +71,7 @@ func runMigrate(ctx context.Context, a *app, opts migrateOptions) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		failed = errors.Join(failed, r.failed(a.migrateRecord(ctx, cfg, r, opts)))
+		failed = errors.Join(failed, r.failed(a.migrateRecord(ctx, cfg, r, opts.to, opts.dryRun)))
 	}
 	return failed
 }

@@ -174,26 +174,26 @@ func (a *app) resealRecords(ctx context.Context, cfg *config.Config, storage str
 }
 
 // migrateRecord moves a record beside logins to another storage.
-func (a *app) migrateRecord(ctx context.Context, cfg *config.Config, r storedRecord, opts migrateOptions) error {
+func (a *app) migrateRecord(ctx context.Context, cfg *config.Config, r storedRecord, storage string, dryRun bool) error {
 	switch {
-	case r.storage == opts.to:
-		a.note("%s: is in %q already.", r.label, opts.to)
-		if opts.dryRun {
+	case r.storage == storage:
+		a.note("%s: is in %q already.", r.label, storage)
+		if dryRun {
 			return nil
 		}
-		return r.pin(opts.to)
-	case opts.dryRun:
-		a.note("%s: would move from %q to %q.", r.label, r.storage, opts.to)
+		return r.pin(storage)
+	case dryRun:
+		a.note("%s: would move from %q to %q.", r.label, r.storage, storage)
 		return nil
 	}
-	to, err := a.store(cfg, config.Profile{Storage: opts.to})
+	to, err := a.store(cfg, config.Profile{Storage: storage})
 	if err != nil {
 		return err
 	}
-	left, err := r.entry.MoveTo(ctx, to, func() error { return r.pin(opts.to) })
+	left, err := r.entry.MoveTo(ctx, to, func() error { return r.pin(storage) })
 	if errors.Is(err, credstore.ErrNotFound) {
-		a.note("%s: has no value yet; from now on in %q.", r.label, opts.to)
-		return r.pin(opts.to)
+		a.note("%s: has no value yet; from now on in %q.", r.label, storage)
+		return r.pin(storage)
 	}
 	if err != nil {
 		return withHint(err, "it stays in %q and is as good as before; 'fob doctor' says what is amiss", r.storage)
@@ -201,7 +201,7 @@ func (a *app) migrateRecord(ctx context.Context, cfg *config.Config, r storedRec
 	if left != nil {
 		a.warn(fmt.Sprintf("%s has moved, and its old record could not be deleted ('fob storage check' tries again): %s", r.label, left))
 	}
-	a.note("%s: moved to %q.", r.label, opts.to)
+	a.note("%s: moved to %q.", r.label, storage)
 	return nil
 }
 

@@ -229,18 +229,31 @@ func (a *app) tokenRequest(opts tokenOptions) (session.TokenOptions, error) {
 			return want, withHint(usagef("--resource: %s", err), "give the API's own name: an https URL, or another absolute URI")
 		}
 	}
-	if env := a.getenv("FOB_MIN_TTL"); env != "" && !opts.minTTLGiven {
-		ttl, err := time.ParseDuration(env)
-		if err != nil {
-			return want, withHint(usagef("FOB_MIN_TTL is not a duration: %q", env), "write it like 90s or 10m")
-		}
-		opts.minTTL, opts.minTTLGiven = ttl, true
-	}
-	if opts.minTTL < 0 {
-		return want, withHint(usagef("a token cannot be good for %s", opts.minTTL), "write --min-ttl like 90s or 10m")
-	}
 	if opts.minTTLGiven {
 		want.MinTTL = &opts.minTTL
+		return want, checkMinTTL(opts.minTTL)
 	}
-	return want, nil
+	var err error
+	want.MinTTL, err = a.configuredMinTTL()
+	return want, err
+}
+
+// configuredMinTTL is FOB_MIN_TTL, or nil.
+func (a *app) configuredMinTTL() (*time.Duration, error) {
+	env := a.getenv("FOB_MIN_TTL")
+	if env == "" {
+		return nil, nil
+	}
+	ttl, err := time.ParseDuration(env)
+	if err != nil {
+		return nil, withHint(usagef("FOB_MIN_TTL is not a duration: %q", env), "write it like 90s or 10m")
+	}
+	return &ttl, checkMinTTL(ttl)
+}
+
+func checkMinTTL(ttl time.Duration) error {
+	if ttl < 0 {
+		return withHint(usagef("a token cannot be good for %s", ttl), "write --min-ttl like 90s or 10m")
+	}
+	return nil
 }
