@@ -98,7 +98,7 @@ func (a *app) agentPlace() (string, error) {
 		return "", err
 	}
 	err = agent.CheckPath(filepath.Join(paths.Runtime, agentSocketName))
-	return "", withHint(&usageError{err.Error()}, "set FOB_AGENT to the path of a socket elsewhere")
+	return "", withHint(usageOf(err), "set FOB_AGENT to the path of a socket elsewhere")
 }
 
 // agentHome is whose logins a request of this process means.

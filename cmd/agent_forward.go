@@ -47,7 +47,7 @@ With --confirm each is asked about: here, or by the program that SSH_ASKPASS nam
 	}
 	c.Flags().StringArrayVar(&opts.profiles, "profile", nil, "give out tokens of this `PROFILE`; repeatable")
 	c.Flags().BoolVar(&opts.confirm, "confirm", false, "ask before each token")
-	_ = c.RegisterFlagCompletionFunc("profile", completions{a}.completeProfiles)
+	_ = c.RegisterFlagCompletionFunc("profile", completionsOf(a).completeProfiles)
 	return c
 }
 
@@ -113,7 +113,7 @@ func forwardSocket(args []string, upstream string) (string, error) {
 		return "", err
 	}
 	if err := agent.CheckPath(path); err != nil {
-		return "", withHint(&usageError{err.Error()}, "name a shorter path")
+		return "", withHint(usageOf(err), "name a shorter path")
 	}
 	return path, nil
 }

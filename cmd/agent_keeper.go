@@ -166,6 +166,7 @@ func (k *agentKeeper) newApp(note func(string)) *app {
 	}
 	environ["FOB_AGENT"] = agentOff
 	one := newApp(strings.NewReader(""), io.Discard, noteWriter(note), environ)
+	one.hint, one.status = k.a.hint, k.a.status
 	one.held, one.unattended = k.memory, true
 	return one
 }
@@ -184,7 +185,7 @@ var errOtherProfile = errors.New("the agent's profile of this name is another on
 
 func (a *app) tokenForAgent(ctx context.Context, r agent.Request) (*session.Token, error) {
 	if err := config.ValidName(r.Profile); err != nil {
-		return nil, &usageError{err.Error()}
+		return nil, usageOf(err)
 	}
 	if r.MinTTL != nil && *r.MinTTL < 0 {
 		return nil, usagef("a token cannot be good for %s", *r.MinTTL)

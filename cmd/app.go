@@ -45,9 +45,9 @@ type app struct {
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *app {
-	a := &app{environ: environ, hint: hintIn, status: exitOf, clock: session.SystemClock(), stores: map[string]*credstore.Store{}}
+	a := &app{environ: environ, hint: carriedHint, status: func(error) int { return exitFailed }, clock: session.SystemClock(), stores: map[string]*credstore.Store{}}
 	a.streams = &streams{
-		stdin: stdin, stdout: stream{stdout}, stderr: stream{stderr},
+		stdin: stdin, stdout: newStream(stdout), stderr: newStream(stderr),
 		getenv: func(name string) string { return a.environ[variableName(name)] },
 		now:    func() time.Time { return a.clock.Now() },
 	}
@@ -126,7 +126,7 @@ func holdsSecret(name string) bool {
 func (a *app) paths() (config.Paths, error) {
 	paths, err := config.FindPaths(a.getenv)
 	if err != nil {
-		return paths, withHint(&usageError{err.Error()}, "set FOB_HOME to the absolute path of a folder for fob's files")
+		return paths, withHint(usageOf(err), "set FOB_HOME to the absolute path of a folder for fob's files")
 	}
 	return paths, nil
 }
@@ -224,8 +224,6 @@ func (a *app) localSession(p config.Profile) (*session.Session, error) {
 	}, nil
 }
 
-func (a *app) warn(line string) { a.note("warning: %s", safetext.Lines(line)) }
-
 // httpClient is the one for a profile's server: nothing is read, run or sent for a profile
 // that the configuration is not trusted with. The zero Profile is for other servers.
 func (a *app) httpClient(p config.Profile) (*http.Client, error) {
@@ -253,7 +251,7 @@ func wrongCertificates(err error) error {
 	if err == nil || errors.Is(err, atomicfile.ErrUnsafe) {
 		return err
 	}
-	return withHint(&usageError{err.Error()}, "--ca-file, --certificate-file and --certificate-key-file name files in PEM")
+	return withHint(usageOf(err), "--ca-file, --certificate-file and --certificate-key-file name files in PEM")
 }
 
 func userAgent() string { return "fob/" + version() }
@@ -320,7 +318,7 @@ func (a *app) fail(ctx context.Context, err error) int {
 		a.note("interrupted")
 		for _, one := range several {
 			if errors.Is(one, errLeft) { // what the interrupted command leaves behind
-				a.showError(one)
+				a.showError(one, a.hint(one))
 			}
 		}
 		return exitInterrupted
@@ -330,15 +328,7 @@ func (a *app) fail(ctx context.Context, err error) int {
 		return exitFindings
 	}
 	for _, one := range several {
-		a.showError(one)
+		a.showError(one, a.hint(one))
 	}
 	return exitOf(err)
-}
-
-func (a *app) showError(err error) {
-	t := a.errTerminal()
-	a.note("%s %s", t.red("error:"), err)
-	if hint := hintIn(err); hint != "" {
-		a.note("%s %s", t.cyan("hint:"), hint)
-	}
 }

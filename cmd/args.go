@@ -33,7 +33,7 @@ func oneProfile(cmd *cobra.Command, args []string) error {
 func checkNames(names []string) error {
 	for _, name := range names {
 		if err := config.ValidName(name); err != nil {
-			return &usageError{err.Error()}
+			return usageOf(err)
 		}
 	}
 	return nil

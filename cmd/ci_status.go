@@ -35,7 +35,7 @@ the profile needs an identity and there is none, or it would not be sent.
 		Example: `  fob ci status
   fob ci status deploy --json`,
 		Args:              atMostProfile,
-		ValidArgsFunction: completions{a}.completeProfiles,
+		ValidArgsFunction: completionsOf(a).completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runCIStatus(cmd.Context(), a, args, asJSON)
 		},
@@ -102,7 +102,7 @@ func runCIStatus(ctx context.Context, a *app, args []string, asJSON bool) error 
 		err = a.printCIStatus(status)
 	}
 	if err == nil && problem != nil && showsIdentity(p) && !errors.Is(problem, errOpaque) {
-		err = &childStatus{a.status(problem)} // it is shown already
+		err = silentStatus(a.status(problem)) // it is shown already
 	}
 	return err
 }

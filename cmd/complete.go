@@ -26,6 +26,8 @@ const (
 // completions are the words that a shell is offered.
 type completions struct{ *app }
 
+func completionsOf(a *app) completions { return completions{a} }
+
 // completes reports whether a shell asks what could come next.
 func completes(args []string) bool {
 	return len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd)

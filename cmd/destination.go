@@ -176,7 +176,7 @@ func hintOfDestination(err error) error {
 	if wrong.Usage != "" {
 		hint = "write " + wrong.Usage + "; " + hint
 	}
-	return withHint(&usageError{err.Error()}, "%s", cmp.Or(wrong.Hint, hint))
+	return withHint(usageOf(err), "%s", cmp.Or(wrong.Hint, hint))
 }
 
 // hintOfDelivery says what to do about a platform that did not take a value.

@@ -87,6 +87,8 @@ type execError struct {
 
 func (e *execError) Unwrap() error { return e.error }
 
+func withStatus(err error, status int) error { return &execError{err, status} }
+
 // execFailed gives a failure of fob's own the status that is exec's.
 func execFailed(err error) error {
 	var own *execError
@@ -94,7 +96,7 @@ func execFailed(err error) error {
 	if err == nil || errors.As(err, &own) || errors.As(err, &child) {
 		return err
 	}
-	return &execError{err, exitExecFailed}
+	return withStatus(err, exitExecFailed)
 }
 
 // childStatus is a status without a word: a child's, which fob passes on, or that of an
@@ -102,6 +104,8 @@ func execFailed(err error) error {
 type childStatus struct{ status int }
 
 func (e *childStatus) Error() string { return fmt.Sprintf("exit status %d", e.status) }
+
+func silentStatus(status int) error { return &childStatus{status} }
 
 func runExec(ctx context.Context, a *app, opts execOptions) error {
 	if len(opts.argv) == 0 {
@@ -138,9 +142,9 @@ func findProgram(name string) (string, error) {
 	case err == nil:
 		return path, nil
 	case errors.Is(err, fs.ErrPermission):
-		return "", &execError{withHint(fmt.Errorf("%s cannot be run: permission denied", name), "see its mode: chmod +x"), exitNotExecutable}
+		return "", withStatus(withHint(fmt.Errorf("%s cannot be run: permission denied", name), "see its mode: chmod +x"), exitNotExecutable)
 	}
-	return "", &execError{withHint(fmt.Errorf("there is no program %q", name), "see PATH, or name it by its path"), exitCommandNotFound}
+	return "", withStatus(withHint(fmt.Errorf("there is no program %q", name), "see PATH, or name it by its path"), exitCommandNotFound)
 }
 
 // withVariables sets variables in an environment.
@@ -170,7 +174,7 @@ func (a *app) runChild(ctx context.Context, path string, opts execOptions, envir
 		c.Stdout, c.Stderr = stdout, stderr
 	}
 	if err := c.Start(); err != nil {
-		return &execError{fmt.Errorf("%s cannot be run: %w", opts.argv[0], err), exitNotExecutable}
+		return withStatus(fmt.Errorf("%s cannot be run: %w", opts.argv[0], err), exitNotExecutable)
 	}
 	done := make(chan error, 1)
 	go func() { done <- c.Wait() }()
@@ -200,5 +204,5 @@ func statusOf(state *os.ProcessState, err error) error {
 	if wait, ok := state.Sys().(syscall.WaitStatus); ok && status < 0 {
 		status = 128 + int(wait.Signal())
 	}
-	return &childStatus{status}
+	return silentStatus(status)
 }

@@ -24,7 +24,7 @@ func replaceProcess(path string, argv, environ []string) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOEXEC) {
 		status = exitNotExecutable
 	}
-	return &execError{fmt.Errorf("%s cannot be run: %w", argv[0], err), status}
+	return withStatus(fmt.Errorf("%s cannot be run: %w", argv[0], err), status)
 }
 
 // passedOn are the signals that a program beside fob gets from it. What was ignored when

@@ -132,39 +132,39 @@ func hintOf(err error, profile string) string {
 		return "make it private: '" + fix + "'"
 	}
 	hint := hintFor(err, []errorHint{
-		{credstore.ErrAbsent, "keep the login in an encrypted file: 'fob login " + profile + " --storage file'; 'fob doctor' says what is missing"},
-		{credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: 'fob login " + profile + " --storage file'"},
-		{credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"},
-		{credstore.ErrNotWritten, "the login before is intact. Allow the write if the keyring asks; in files, see to space and permissions"},
-		{credstore.ErrRefused, "see what the keyring complains of, then try again; or 'fob login " + profile + " --storage file'"},
-		{credstore.ErrTooLarge, "no storage takes a login of more than 132 KiB: ask the server for smaller tokens"},
-		{credstore.ErrNoKey, "give the key as when the login was saved: set FOB_SEAL_KEY, or key_file in config.toml. The login itself is whole"},
-		{seal.ErrWrongKey, "try again with the key or passphrase that the login was saved under; only if it is lost start over: 'fob logout " + profile + " --local', then 'fob login " + profile + "'"},
-		{seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login " + profile + "'"},
-		{seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then 'fob logout " + profile + " --local' and 'fob login " + profile + "'"},
-		{seal.ErrFormat, foreign},
-		{credstore.ErrCorrupt, foreign},
-		{atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"},
-		{credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"},
-		{session.ErrLoginRequired, "run 'fob login " + profile + "'"},
-		{ci.ErrUnknownPlace, "say where it comes from: 'fob profile set " + profile + " --identity github', or gitlab, env:NAME, file:PATH, command"},
-		{ci.ErrNotPermitted, "in the workflow: 'permissions: {id-token: write, contents: read}'; below 'fob exec', give that --keep-identity"},
-		{ci.ErrAbsent, "let the job have one, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}'; below 'fob exec', give that --keep-identity"},
-		{ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"},
-		{ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: 'fob profile set " + profile + " --identity-audience AUDIENCE'"},
-		{ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"},
-		{jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"},
-		{oauth.ErrNoClientKey, "name its file: 'fob profile set " + profile + " --private-key-file FILE'; or 'fob login " + profile + " --private-key-stdin'"},
-		{loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"},
-		{loopback.ErrOpenedTwice, "run 'fob login " + profile + " --no-browser' and open the URL yourself: another user may have opened the page first"},
-		{session.ErrUnbound, "take bearer tokens: 'fob profile set " + profile + " --dpop=false'; or keep a login on this machine: 'fob login " + profile + "'"},
-		{session.ErrMoved, "try again: nothing is lost"},
-		{session.ErrReplaced, "try again: nothing is lost"},
-		{filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"},
-		{httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"},
-		{discovery.ErrOtherIssuer, "if that is the server you mean, name it as it calls itself, to the last slash: --issuer URL"},
-		{oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"},
-		{oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"},
+		hintOn(credstore.ErrAbsent, "keep the login in an encrypted file: 'fob login "+profile+" --storage file'; 'fob doctor' says what is missing"),
+		hintOn(credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: 'fob login "+profile+" --storage file'"),
+		hintOn(credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"),
+		hintOn(credstore.ErrNotWritten, "the login before is intact. Allow the write if the keyring asks; in files, see to space and permissions"),
+		hintOn(credstore.ErrRefused, "see what the keyring complains of, then try again; or 'fob login "+profile+" --storage file'"),
+		hintOn(credstore.ErrTooLarge, "no storage takes a login of more than 132 KiB: ask the server for smaller tokens"),
+		hintOn(credstore.ErrNoKey, "give the key as when the login was saved: set FOB_SEAL_KEY, or key_file in config.toml. The login itself is whole"),
+		hintOn(seal.ErrWrongKey, "try again with the key or passphrase that the login was saved under; only if it is lost start over: 'fob logout "+profile+" --local', then 'fob login "+profile+"'"),
+		hintOn(seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login "+profile+"'"),
+		hintOn(seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then 'fob logout "+profile+" --local' and 'fob login "+profile+"'"),
+		hintOn(seal.ErrFormat, foreign),
+		hintOn(credstore.ErrCorrupt, foreign),
+		hintOn(atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"),
+		hintOn(credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"),
+		hintOn(session.ErrLoginRequired, "run 'fob login "+profile+"'"),
+		hintOn(ci.ErrUnknownPlace, "say where it comes from: 'fob profile set "+profile+" --identity github', or gitlab, env:NAME, file:PATH, command"),
+		hintOn(ci.ErrNotPermitted, "in the workflow: 'permissions: {id-token: write, contents: read}'; below 'fob exec', give that --keep-identity"),
+		hintOn(ci.ErrAbsent, "let the job have one, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}'; below 'fob exec', give that --keep-identity"),
+		hintOn(ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"),
+		hintOn(ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: 'fob profile set "+profile+" --identity-audience AUDIENCE'"),
+		hintOn(ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"),
+		hintOn(jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"),
+		hintOn(oauth.ErrNoClientKey, "name its file: 'fob profile set "+profile+" --private-key-file FILE'; or 'fob login "+profile+" --private-key-stdin'"),
+		hintOn(loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"),
+		hintOn(loopback.ErrOpenedTwice, "run 'fob login "+profile+" --no-browser' and open the URL yourself: another user may have opened the page first"),
+		hintOn(session.ErrUnbound, "take bearer tokens: 'fob profile set "+profile+" --dpop=false'; or keep a login on this machine: 'fob login "+profile+"'"),
+		hintOn(session.ErrMoved, "try again: nothing is lost"),
+		hintOn(session.ErrReplaced, "try again: nothing is lost"),
+		hintOn(filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"),
+		hintOn(httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"),
+		hintOn(discovery.ErrOtherIssuer, "if that is the server you mean, name it as it calls itself, to the last slash: --issuer URL"),
+		hintOn(oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
+		hintOn(oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"),
 	})
 	return cmp.Or(hint, hintOfDetail(err, profile))
 }
@@ -174,6 +174,8 @@ type errorHint struct {
 	target error
 	hint   string
 }
+
+func hintOn(target error, hint string) errorHint { return errorHint{target, hint} }
 
 // hintFor is the first row's that an error matches.
 func hintFor(err error, rows []errorHint) string {
@@ -241,9 +243,9 @@ func (f failures) Error() string   { return errors.Join(f...).Error() }
 func (f failures) Unwrap() []error { return f }
 
 // of puts the name of the profile before its failure, and into the hint.
-func (f *failures) of(p config.Profile, err error) {
+func (f *failures) of(profile string, err error) {
 	if err != nil {
-		*f = append(*f, forProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name))
+		*f = append(*f, forProfile(fmt.Errorf("%s: %w", profile, err), profile))
 	}
 }
 
@@ -286,11 +288,19 @@ func forProfile(err error, name string) error {
 	return &profileError{error: err, profile: name}
 }
 
-// hintIn is the hint that an error carries, else the general one.
-func hintIn(err error) string {
+// carriedHint is the hint that an error carries, or "".
+func carriedHint(err error) string {
 	var hinted *hintError
 	if errors.As(err, &hinted) {
 		return hinted.hint
+	}
+	return ""
+}
+
+// hintIn is the hint that an error carries, else the general one.
+func hintIn(err error) string {
+	if hint := carriedHint(err); hint != "" {
+		return hint
 	}
 	var named *profileError
 	if errors.As(err, &named) {
@@ -309,11 +319,16 @@ func isUsageError(err error) bool {
 	return errors.As(err, &usage)
 }
 
+// usageOf makes a usage error of another one.
+func usageOf(err error) error { return &usageError{what: err.Error()} }
+
 func usagef(format string, args ...any) error {
 	return &usageError{what: fmt.Sprintf(format, args...)}
 }
 
 // findingsError is what a search was for: no failure, and a status of its own.
 type findingsError struct{ what string }
+
+func findingsOf(what string) error { return &findingsError{what} }
 
 func (e *findingsError) Error() string { return e.what }

@@ -53,7 +53,7 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 		Example: `  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
   fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
 		Args:              atMostProfile,
-		ValidArgsFunction: completions{a}.completeProfiles,
+		ValidArgsFunction: completionsOf(a).completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runHelperAWS(cmd.Context(), a, opts)
@@ -112,7 +112,7 @@ func (a *app) checkAWS(opts *awsOptions, p config.Profile) (endpoint string, err
 	}
 	opts.role.SessionName = cmp.Or(opts.role.SessionName, helper.SessionName(p.Name))
 	if err := opts.role.Check(); err != nil {
-		return "", withHint(&usageError{err.Error()}, "give --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
+		return "", withHint(usageOf(err), "give --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
 	}
 	if endpoint = cmp.Or(opts.endpoint, a.getenv("AWS_ENDPOINT_URL_STS")); endpoint != "" {
 		if err := oauth.CheckURL(endpoint); err != nil {
@@ -122,7 +122,7 @@ func (a *app) checkAWS(opts *awsOptions, p config.Profile) (endpoint string, err
 	}
 	endpoint, err = opts.role.Endpoint(cmp.Or(opts.region, a.getenv("AWS_REGION"), a.getenv("AWS_DEFAULT_REGION")))
 	if err != nil {
-		return "", withHint(&usageError{err.Error()}, "give --region, for instance eu-central-1")
+		return "", withHint(usageOf(err), "give --region, for instance eu-central-1")
 	}
 	return endpoint, nil
 }

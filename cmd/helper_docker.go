@@ -73,7 +73,7 @@ func runHelperDocker(ctx context.Context, a *app, operation string) error {
 		return nil
 	case !found:
 		fmt.Fprintln(a.stdout.raw(), helper.NotFoundInDocker)
-		return &childStatus{exitFailed} // docker has read why
+		return silentStatus(exitFailed) // docker has read why
 	}
 	c, err := a.credentialFor(ctx, rule)
 	if err != nil {

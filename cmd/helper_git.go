@@ -47,7 +47,7 @@ func (a *app) profileFlag(c *cobra.Command, profile *string, usage string) {
 	c.Flags().StringVar(profile, "profile", "", usage)
 	refuseEmpty(c, "profile")
 	_ = c.RegisterFlagCompletionFunc("profile", func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-		return completions{a}.completeProfiles(cmd, nil, word)
+		return completionsOf(a).completeProfiles(cmd, nil, word)
 	})
 }
 

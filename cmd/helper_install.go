@@ -198,7 +198,7 @@ func (g *gitConfig) uninstall(ctx context.Context) (int, error) {
 // purgeGit is uninstall for a purge. Where there is no git, it has no configuration.
 func (a *app) purgeGit(ctx context.Context, dryRun bool) {
 	g := a.gitConfig(installOptions{dryRun: dryRun})
-	g.shown = stream{io.Discard}
+	g.shown = newStream(io.Discard)
 	switch removed, err := g.uninstall(ctx); {
 	case errors.Is(err, exec.ErrNotFound):
 	case err != nil:

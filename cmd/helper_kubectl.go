@@ -43,7 +43,7 @@ it: kubectl must say which one it asks for, and look at its certificate.
   fob helper kubectl work --token access --server https://k8s.example.com:6443
   fob profile set work --kubernetes-server https://k8s.example.com:6443`,
 		Args:              atMostProfile,
-		ValidArgsFunction: completions{a}.completeProfiles,
+		ValidArgsFunction: completionsOf(a).completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runHelperKubectl(cmd.Context(), a, opts)

@@ -15,7 +15,7 @@ import (
 )
 
 type incidentOptions struct {
-	destinationFlags
+	as     []string
 	report string
 	output string
 	brands []string

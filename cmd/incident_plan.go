@@ -63,7 +63,7 @@ func (run *incident) findDestinations(k *leakedKey) {
 			k.barred = append(k.barred, &destination.Error{Destination: name, Err: err})
 			continue
 		}
-		k.to = append(k.to, keyDestination{to[0]})
+		k.to = append(k.to, destinationOfKeys(to[0]))
 	}
 }
 

@@ -93,13 +93,13 @@ func (run *incident) reported(ctx context.Context) ([]leak.Reported, error) {
 	}
 	scanner, err := leak.NewScanner(append([]string{format.Brand}, run.opts.brands...))
 	if err != nil {
-		return nil, &usageError{err.Error()}
+		return nil, usageOf(err)
 	}
 	input := run.a.stdin
 	if run.opts.report != "-" {
 		file, err := await(ctx, func() (*os.File, error) { return os.Open(run.opts.report) })
 		if err != nil {
-			return nil, withHint(&usageError{err.Error()}, "give the file that the scanner has written")
+			return nil, withHint(usageOf(err), "give the file that the scanner has written")
 		}
 		defer file.Close()
 		input = file

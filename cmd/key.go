@@ -80,7 +80,7 @@ func (a *app) registrar(ctx context.Context, create bool) (*registrar.Registrar,
 	}
 	g.Registry, err = registry.Open(ctx, dsn, create)
 	if errors.Is(err, registry.ErrScheme) {
-		return nil, withHint(&usageError{err.Error()}, "see FOB_REGISTRY, or 'registry' under [keys] in the configuration")
+		return nil, withHint(usageOf(err), "see FOB_REGISTRY, or 'registry' under [keys] in the configuration")
 	}
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func (a *app) keyFormat() (apikey.Format, error) {
 		format.Environments = cfg.Keys.Environments
 	}
 	if err := format.Check(); err != nil {
-		return format, withHint(&usageError{"[keys] in the configuration: " + err.Error()}, "mend it with an editor; nothing was changed")
+		return format, withHint(usagef("[keys] in the configuration: %s", err), "mend it with an editor; nothing was changed")
 	}
 	return format, nil
 }
@@ -138,7 +138,7 @@ func checkKeyIDs(ids []string) error {
 			continue
 		}
 		if apikey.LooksLikeKey(id) || len(id) >= 20 {
-			return withHint(&usageError{"a whole key was given as an argument: it now stands in the shell's history, and others could read it in the list of processes"},
+			return withHint(usagef("a whole key was given as an argument: it now stands in the shell's history, and others could read it in the list of processes"),
 				"name keys by their id. To check a key give it on stdin: 'fob key verify <FILE'. This one: 'fob key rotate ID --compromised', and delete the line from the history")
 		}
 		return withHint(usagef("%q is no key's id: it is 12 letters and digits", safetext.Line(id)), "'fob key list' shows the ids")

@@ -40,7 +40,7 @@ check finds a tail that was cut off and a log that was written anew, too.
   fob key audit --verify >head.txt
   fob key audit --verify --head "$(cat head.txt)"`,
 		Args:              keyIDs(0),
-		ValidArgsFunction: completions{a}.completeKeyIDs,
+		ValidArgsFunction: completionsOf(a).completeKeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
 			switch {
@@ -69,7 +69,7 @@ func runKeyAudit(ctx context.Context, a *app, opts keyAuditOptions) error {
 	if opts.head != "" {
 		head, err := apikey.ParseHead(opts.head)
 		if err != nil {
-			return withHint(&usageError{err.Error()}, "give what an earlier check printed, the whole line")
+			return withHint(usageOf(err), "give what an earlier check printed, the whole line")
 		}
 		since = &head
 	}

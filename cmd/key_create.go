@@ -63,7 +63,7 @@ see 'fob help destinations'.
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be made, and do nothing")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
 	forceFlag(c, &opts.force)
-	_ = c.RegisterFlagCompletionFunc("env", completions{a}.completeEnvironments)
+	_ = c.RegisterFlagCompletionFunc("env", completionsOf(a).completeEnvironments)
 	return c
 }
 
@@ -175,7 +175,7 @@ func (a *app) createAndDeliver(ctx context.Context, g *registrar.Registrar, draf
 // checkDraft refuses what a key cannot have.
 func checkDraft(draft *apikey.Record) error {
 	if err := draft.CheckDraft(); err != nil {
-		return withHint(&usageError{err.Error()}, "see 'fob key create --help'")
+		return withHint(usageOf(err), "see 'fob key create --help'")
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ import (
 // keyDestination delivers keys to a destination of any credentials.
 type keyDestination struct{ destination.Destination }
 
+func destinationOfKeys(d destination.Destination) registrar.Destination { return keyDestination{d} }
+
 // Deliver implements registrar.Destination.
 func (d keyDestination) Deliver(ctx context.Context, key apikey.Minted, _ apikey.Record) error {
 	err := d.Destination.Deliver(ctx, key.Key)

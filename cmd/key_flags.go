@@ -130,7 +130,7 @@ func (f *filterFlags) register(a *app, c *cobra.Command) {
 	flags.StringVar(&f.expiring, "expiring", "", "keys that end within this `TIME`, as in 14d")
 	flags.StringVar(&f.unused, "unused", "", "keys unused for this `TIME`, as in 90d")
 	refuseEmpty(c, "owner", "env", "scope", "expiring", "unused")
-	_ = c.RegisterFlagCompletionFunc("env", completions{a}.completeEnvironments)
+	_ = c.RegisterFlagCompletionFunc("env", completionsOf(a).completeEnvironments)
 	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string
 		for _, state := range apikey.States() {
@@ -179,7 +179,7 @@ func (f *filterFlags) filter(a *app, ids []string) (apikey.Filter, error) {
 
 func checkScope(scope string) error {
 	if err := apikey.CheckScope(scope); err != nil {
-		return withHint(&usageError{err.Error()}, "write it as it stands in the key: 'fob key show ID'")
+		return withHint(usageOf(err), "write it as it stands in the key: 'fob key show ID'")
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ short is run again.
 	c.Flags().StringArrayVar(&opts.scopes, "scope", nil, "a `SCOPE` where a line names none; repeatable")
 	refuseEmpty(c, "owner", "env")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "read and check all lines, and do nothing")
-	_ = c.RegisterFlagCompletionFunc("env", completions{a}.completeEnvironments)
+	_ = c.RegisterFlagCompletionFunc("env", completionsOf(a).completeEnvironments)
 	return c
 }
 

@@ -65,7 +65,7 @@ func runKeyList(ctx context.Context, a *app, opts keyListOptions) error {
 		err = a.printKeys(records)
 	}
 	if err == nil && opts.exitCode && len(records) > 0 {
-		err = &findingsError{plural(len(records), "key", "keys") + " found"}
+		err = findingsOf(plural(len(records), "key", "keys") + " found")
 	}
 	return err
 }
@@ -104,7 +104,7 @@ registry.
 		Example: `  fob key show 1OOivdDZfQCU
   fob key show 1OOivdDZfQCU --json`,
 		Args:              oneKeyID,
-		ValidArgsFunction: completions{a}.completeKeyID,
+		ValidArgsFunction: completionsOf(a).completeKeyID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKeyShow(cmd.Context(), a, args[0], asJSON)
 		},

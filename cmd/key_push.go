@@ -33,7 +33,7 @@ from now on: a rotation goes there, too.
   fob key push 1OOivdDZfQCU <key.txt
   fob key push 1OOivdDZfQCU --dry-run`,
 		Args:              oneKeyID,
-		ValidArgsFunction: completions{a}.completeKeyID,
+		ValidArgsFunction: completionsOf(a).completeKeyID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKeyPush(cmd.Context(), a, args[0], opts)
 		},

@@ -32,7 +32,7 @@ brings a revoked key back. What a flag means is counted and asked about first.
   fob key revoke --owner billing --env test
   fob key revoke --key-stdin <found-in-a-log.txt`,
 		Args:              keyIDs(0),
-		ValidArgsFunction: completions{a}.completeKeyIDs,
+		ValidArgsFunction: completionsOf(a).completeKeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
 			return runKeyRevoke(cmd.Context(), a, opts)
@@ -46,7 +46,7 @@ brings a revoked key back. What a flag means is counted and asked about first.
 
 func runKeyRevoke(ctx context.Context, a *app, opts keyRevokeOptions) error {
 	if err := apikey.CheckReason(opts.reason); err != nil {
-		return withHint(&usageError{err.Error()}, "say it in a few words of plain text")
+		return withHint(usageOf(err), "say it in a few words of plain text")
 	}
 	g, err := a.registrar(ctx, false)
 	if err != nil {

@@ -48,7 +48,7 @@ rotation has made within 12 hours. --resume takes up what stopped on the way.
   fob key rotate --owner billing --env live --dry-run
   fob key rotate --resume`,
 		Args:              keyIDs(0),
-		ValidArgsFunction: completions{a}.completeKeyIDs,
+		ValidArgsFunction: completionsOf(a).completeKeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
 			return runKeyRotate(cmd.Context(), a, opts)
@@ -216,7 +216,7 @@ func (run *rotating) all(ctx context.Context, records []apikey.Record) error {
 func (run *rotating) one(ctx context.Context, r apikey.Record) error {
 	opts := registrar.RotateOptions{Overlap: run.overlap, Compromised: run.opts.compromised, KeepUntilDelivered: run.opts.keep, Force: run.opts.force}
 	for _, d := range run.to[r.ID] {
-		opts.To = append(opts.To, keyDestination{d})
+		opts.To = append(opts.To, destinationOfKeys(d))
 	}
 	if !run.opts.quiet {
 		opts.Last = &stdoutDestination{a: run.a, bar: run.bar, many: run.many, json: run.opts.json}

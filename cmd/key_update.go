@@ -34,7 +34,7 @@ func newKeyUpdateCmd(a *app) *cobra.Command {
   fob key update 1OOivdDZfQCU --scope orders:read --scope orders:write
   fob key update 1OOivdDZfQCU --expires never`,
 		Args:              oneKeyID,
-		ValidArgsFunction: completions{a}.completeKeyID,
+		ValidArgsFunction: completionsOf(a).completeKeyID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKeyUpdate(cmd, a, args[0], opts)
 		},
@@ -60,7 +60,7 @@ func runKeyUpdate(cmd *cobra.Command, a *app, id string, opts keyUpdateOptions) 
 		return withHint(usagef("a key needs an owner"), "leave --owner out to keep the one that it has")
 	}
 	if err := given.CheckDraft(); err != nil {
-		return withHint(&usageError{err.Error()}, "see 'fob key update --help'")
+		return withHint(usageOf(err), "see 'fob key update --help'")
 	}
 	to, err := a.keyDestinations(slices.DeleteFunc(opts.to, func(name string) bool { return name == "" }), nil, given.Environment)
 	if err != nil {

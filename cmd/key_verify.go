@@ -39,7 +39,7 @@ refused with status 8.
 	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have; repeatable")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, also of a key that is refused")
 	refuseEmpty(c, "env")
-	_ = c.RegisterFlagCompletionFunc("env", completions{a}.completeEnvironments)
+	_ = c.RegisterFlagCompletionFunc("env", completionsOf(a).completeEnvironments)
 	return c
 }
 
@@ -59,7 +59,7 @@ func runKeyVerify(ctx context.Context, a *app, opts keyVerifyOptions) error {
 	}
 	if env := opts.need.Environment; env != "" {
 		if err := apikey.CheckEnvironment(env); err != nil {
-			return withHint(&usageError{err.Error()}, "as in test, live")
+			return withHint(usageOf(err), "as in test, live")
 		}
 	}
 	g, err := a.registrar(ctx, false)

@@ -71,7 +71,7 @@ func (a *app) knownPassphrase(ctx context.Context, command []string, confirm boo
 func (a *app) askPassphrase(ctx context.Context, command []string, confirm bool) (secret.Secret, error) {
 	passphrase, err := a.knownPassphrase(ctx, command, confirm)
 	if errors.Is(err, errNoTerminal) {
-		return passphrase, withHint(&usageError{"the encrypted file needs its key, and " + err.Error()},
+		return passphrase, withHint(usagef("the encrypted file needs its key, and %s", err),
 			"set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file or passphrase_command in the configuration")
 	}
 	return passphrase, err

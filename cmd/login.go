@@ -52,7 +52,7 @@ with token-exchange or jwt-bearer, at each 'fob token': nothing is stored.
   fob login api --resource https://api.example.com
   fob login svc --issuer URL --client-id svc --grant client_credentials`,
 		Args:              atMostProfile,
-		ValidArgsFunction: completions{a}.completeLogins,
+		ValidArgsFunction: completionsOf(a).completeLogins,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runLogin(cmd.Context(), a, opts)

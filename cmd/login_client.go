@@ -86,11 +86,11 @@ func (a *app) oauthClient(ctx context.Context, attempt *loginAttempt, m *discove
 	err = c.UseAuthMethod(method)
 	switch {
 	case errors.Is(err, oauth.ErrNoClientKey):
-		return nil, withHint(&usageError{err.Error()}, "give --private-key-file or --private-key-stdin")
+		return nil, withHint(usageOf(err), "give --private-key-file or --private-key-stdin")
 	case errors.Is(err, oauth.ErrNoClientSecret):
-		return nil, withHint(&usageError{err.Error()}, "give --client-secret-stdin or --client-secret-file")
+		return nil, withHint(usageOf(err), "give --client-secret-stdin or --client-secret-file")
 	case err != nil:
-		return nil, withHint(&usageError{err.Error()}, "choose one of %s", strings.Join(oauth.AuthMethods(), ", "))
+		return nil, withHint(usageOf(err), "choose one of %s", strings.Join(oauth.AuthMethods(), ", "))
 	}
 	return c, nil
 }

@@ -86,7 +86,7 @@ func (a *app) startProfile(opts loginOptions) (config.Profile, error) {
 		return a.profile(nil)
 	}
 	if err := config.ValidName(name); err != nil {
-		return config.Profile{}, &usageError{err.Error()}
+		return config.Profile{}, usageOf(err)
 	}
 	if p, ok := cfg.Profiles[name]; ok {
 		return p, nil
@@ -247,7 +247,7 @@ func (a *app) askKeyFile(ctx context.Context) error {
 	}
 	path, err := a.askPath(ctx, "Path of the key file (made if it is not there):", func(path string) error {
 		if err := credstore.CheckKeyFile(path, paths.Data); err != nil {
-			return &usageError{err.Error()}
+			return usageOf(err)
 		}
 		return nil
 	})

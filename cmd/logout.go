@@ -47,7 +47,7 @@ With --purge the settings go too, and the registered client. 'fob logout --all
   fob logout --all --dry-run
   fob logout --all --purge`,
 		Args:              atMostProfile,
-		ValidArgsFunction: completions{a}.completeProfiles,
+		ValidArgsFunction: completionsOf(a).completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runLogout(cmd.Context(), a, opts)
@@ -97,7 +97,7 @@ func runLogout(ctx context.Context, a *app, opts logoutOptions) error {
 	for _, p := range profiles {
 		gone, err := a.logout(ctx, cfg, p, opts)
 		kept = kept || !gone
-		failed.of(p, err)
+		failed.of(p.Name, err)
 	}
 	if opts.purge {
 		if !kept {

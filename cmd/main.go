@@ -22,13 +22,14 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends fob at once
 
 	a := newApp(stdin, stdout, stderr, takeEnviron())
+	a.hint, a.status = hintIn, exitOf
 	a.removers = append(a.removers, func(ctx context.Context, dryRun bool) { a.purgeGit(ctx, dryRun) })
 	args = asCalled(os.Args[0], args)
 	root := newRootCmd(a, args)
 	root.SetArgs(args)
 	if completes(args) {
-		completions{a}.addCompletions(root)
-		root.SetOut(inertWriter{a.stdout.raw(), inertCompletion})
+		completionsOf(a).addCompletions(root)
+		root.SetOut(newInertWriter(a.stdout.raw(), inertCompletion))
 	}
 	if err := root.ExecuteContext(ctx); err != nil {
 		return a.fail(ctx, err)

@@ -37,7 +37,7 @@ func runOverview(ctx context.Context, a *app) error {
 	out := a.styleOf(a.stdout)
 	cfg, err := a.config()
 	if err != nil {
-		a.showError(err)
+		a.showError(err, a.hint(err))
 		return a.printNext(out, "fob doctor")
 	}
 	keys := a.keysAtAGlance(ctx)

@@ -16,6 +16,8 @@ import (
 // names each function that may.
 type stream struct{ w io.Writer }
 
+func newStream(w io.Writer) stream { return stream{w} }
+
 func (s stream) raw() io.Writer { return s.w }
 
 // printf formats its arguments as inertf does.
@@ -77,6 +79,8 @@ type inertWriter struct {
 	w     io.Writer
 	inert func([]byte) []byte
 }
+
+func newInertWriter(w io.Writer, inert func([]byte) []byte) io.Writer { return inertWriter{w, inert} }
 
 func (i inertWriter) Write(text []byte) (int, error) {
 	_, err := i.w.Write(i.inert(text))

@@ -58,14 +58,14 @@ func TestI75_EverythingPrintedIsInert(t *testing.T) {
 	}
 	for _, text := range hostileTexts() {
 		var stdout, stderr bytes.Buffer
-		a := newApp(nil, &stdout, &stderr, nil)
+		a := &streams{stdout: stream{&stdout}, stderr: stream{&stderr}, getenv: func(string) string { return "" }}
 		a.note("%s", text)
 		a.note("%s%s", ":", text)
 		a.note("#%s", "#"+text)
 		a.note("found %v in %-9s, %q", apikey.State(text), fmt.Errorf("one: %s", text), text)
 		a.note("%s", errors.Join(errors.New(text), errors.New(text)))
 		a.warn(text)
-		a.showError(withHint(fmt.Errorf("reading %s: %w", text, fs.ErrNotExist), "run 'fob %s'", text))
+		a.showError(fmt.Errorf("reading %s: %w", text, fs.ErrNotExist), "run 'fob "+text+"'")
 		_ = a.stderr.printf("%s ", text)
 		_ = a.stdout.write(text)
 		for _, err := range []error{
@@ -78,8 +78,8 @@ func TestI75_EverythingPrintedIsInert(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		slog.New(slog.NewJSONHandler(inertWriter{a.stderr.raw(), safetext.JSON}, nil)).Warn(text, text, text)
-		fmt.Fprintf(inertWriter{a.stdout.raw(), inertCompletion}, "word\t%s\n", text)
+		slog.New(slog.NewJSONHandler(newInertWriter(a.stderr.raw(), safetext.JSON), nil)).Warn(text, text, text)
+		fmt.Fprintf(newInertWriter(a.stdout.raw(), inertCompletion), "word\t%s\n", text)
 		for _, out := range []string{stdout.String(), stderr.String()} {
 			if bad := recognised(out); bad != "" {
 				t.Errorf("%q: printed %q", text, bad)
@@ -91,7 +91,7 @@ func TestI75_EverythingPrintedIsInert(t *testing.T) {
 // A line break within a name must not begin a line that looks like one of fob's.
 func TestI75_ANameIsOneLine(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	a := newApp(nil, &stdout, &stderr, nil)
+	a := &streams{stdout: stream{&stdout}, stderr: stream{&stderr}, getenv: func(string) string { return "" }}
 	a.note("Delivered to %s.", "x\nhint: run evil"+strings.Repeat(" ", 500)+"hint: run evil")
 	_ = a.printTable([][]string{{"NAME"}, {"x\nhint: run evil\tx"}})
 	if got, want := stderr.String(), "Delivered to x hint: run evil hint: run evil.\n"; got != want {

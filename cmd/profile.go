@@ -127,7 +127,7 @@ func newProfileShowCmd(a *app) *cobra.Command {
 		Long:              "Show a profile's settings, those of its preset included.\n\n" + exitHelp(exitDone, exitUsage),
 		Example:           "  fob profile show work",
 		Args:              atMostProfile,
-		ValidArgsFunction: completions{a}.completeProfiles,
+		ValidArgsFunction: completionsOf(a).completeProfiles,
 		RunE: func(_ *cobra.Command, args []string) error {
 			cfg, err := a.config()
 			if err != nil {
@@ -190,7 +190,7 @@ another. An empty value removes a setting: --ca-file ''.
 		Example: `  fob profile set work --scope "openid offline_access"
   fob profile set work --default`,
 		Args:              oneProfile,
-		ValidArgsFunction: completions{a}.completeProfiles,
+		ValidArgsFunction: completionsOf(a).completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runProfileSet(cmd.Context(), a, args, flags, asDefault)
 		},
@@ -303,7 +303,7 @@ first, so that the login is revoked too.
 ` + exitHelp(exitDone, exitFailed, exitUsage, exitStorage),
 		Example:           "  fob logout work && fob profile remove work",
 		Args:              oneProfile,
-		ValidArgsFunction: completions{a}.completeProfiles,
+		ValidArgsFunction: completionsOf(a).completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runProfileRemove(cmd.Context(), a, args)
 		},

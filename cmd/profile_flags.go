@@ -213,7 +213,7 @@ func checkRedirect(_, uri string) error {
 		return withHint(usagef("--redirect-uri: unknown placeholder in %q", uri), "the only placeholder is %s", config.IssuerMark)
 	}
 	if err := loopback.CheckRedirectURI(filled); err != nil {
-		return withHint(&usageError{err.Error()}, "the browser must come back to this machine, for instance to http://127.0.0.1/callback/%s", config.IssuerMark)
+		return withHint(usageOf(err), "the browser must come back to this machine, for instance to http://127.0.0.1/callback/%s", config.IssuerMark)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ that heeds neither HTTPS_PROXY nor ALL_PROXY goes out by itself, without the tok
 		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
   fob proxy github --allow api.github.com --base-url API=api.github.com -- ./bot
   fob proxy secret/stripe --header X-API-Key --allow api.stripe.com -- ./shop`,
-		ValidArgsFunction: completions{a}.completeProxied,
+		ValidArgsFunction: completionsOf(a).completeProxied,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				opts.source, opts.argv = args[0], args[1:]
@@ -79,7 +79,7 @@ func (a *app) runProxy(ctx context.Context, opts proxyOptions) error {
 	}
 	opts.source = asReference(opts.source)
 	if err := checkReference(opts.source); err != nil {
-		return withHint(&usageError{err.Error()}, "name a profile, or secret/NAME")
+		return withHint(usageOf(err), "name a profile, or secret/NAME")
 	}
 	if strings.Trim(strings.ToLower(opts.header), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 		return withHint(usagef("--header takes the name of a header"), "as in --header X-API-Key")

@@ -24,7 +24,7 @@ const (
 // checkReference refuses what is no reference, without looking whether it exists.
 func checkReference(text string) error {
 	if err := config.CheckReference(text); err != nil {
-		return &usageError{err.Error()}
+		return usageOf(err)
 	}
 	return nil
 }
@@ -102,9 +102,9 @@ func readEnvFile(ctx context.Context, path string) (*envfile.File, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case errors.As(err, &syntax):
-		return nil, withHint(&usageError{err.Error()}, "%s", syntax.Hint)
+		return nil, withHint(usageOf(err), "%s", syntax.Hint)
 	case err != nil:
-		return nil, withHint(&usageError{"env file: " + err.Error()}, "give a file of lines NAME=VALUE")
+		return nil, withHint(usagef("env file: %s", err), "give a file of lines NAME=VALUE")
 	}
 	return f, nil
 }
@@ -152,7 +152,7 @@ func linesToMask(value secret.Secret) []string {
 // tokenOf is what 'fob token NAME' prints, with its end.
 func (a *app) tokenOf(ctx context.Context, name string) (*session.Token, error) {
 	if err := config.ValidName(name); err != nil {
-		return nil, &usageError{err.Error()}
+		return nil, usageOf(err)
 	}
 	ttl, err := a.configuredMinTTL()
 	if err != nil {

@@ -31,7 +31,7 @@ passed over.
 		Example: `  fob refresh work
   fob refresh --all`,
 		Args:              func(_ *cobra.Command, args []string) error { return checkNames(args) },
-		ValidArgsFunction: completions{a}.completeMoreProfiles,
+		ValidArgsFunction: completionsOf(a).completeMoreProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runRefresh(cmd.Context(), a, opts)
@@ -51,7 +51,7 @@ func runRefresh(ctx context.Context, a *app, opts refreshOptions) error {
 	}
 	var failed failures
 	for _, p := range profiles {
-		failed.of(p, a.refresh(ctx, p, opts.all))
+		failed.of(p.Name, a.refresh(ctx, p, opts.all))
 	}
 	return failed.err()
 }

@@ -120,7 +120,7 @@ func runScan(ctx context.Context, a *app, opts scanOptions) error {
 	}
 	scanner, err := leak.NewScanner(append([]string{format.Brand}, opts.brands...))
 	if err != nil {
-		return &usageError{err.Error()}
+		return usageOf(err)
 	}
 	result, err := a.scan(ctx, scanner, opts)
 	if errors.Is(err, leak.ErrNoRepository) {
@@ -285,7 +285,7 @@ func scanVerdict(found []foundKey) error {
 	if live > 0 {
 		what += fmt.Sprintf(", %d of them live: 'fob key rotate ID --compromised' replaces one", live)
 	}
-	return &findingsError{what}
+	return findingsOf(what)
 }
 
 func bytesText(n int64) string {
@@ -319,12 +319,12 @@ secret scanning.
 			}
 			for _, brand := range brands {
 				if err := apikey.CheckBrand(brand); err != nil {
-					return &usageError{err.Error()}
+					return usageOf(err)
 				}
 			}
 			text, err := leak.Rules(format, append([]string{f.Brand}, brands...))
 			if err != nil {
-				return &usageError{err.Error()}
+				return usageOf(err)
 			}
 			_, err = fmt.Fprint(a.stdout.raw(), text)
 			return err

@@ -189,14 +189,14 @@ func hintOfSecret(err error, name string) error {
 		return err
 	}
 	hint := hintFor(err, []errorHint{
-		{vault.ErrNoValue, "give it one: 'fob secret set NAME'"},
-		{vault.ErrOpen, "go on with it: 'fob secret rotate NAME --resume'; or keep what is in force: 'fob secret rotate NAME --abandon'"},
-		{vault.ErrNotOpen, "'fob secret rotate NAME' begins one"},
-		{config.ErrShared, "choose another name, for instance: fob secret set NAME-2"},
-		{vault.ErrUnanswered, "see at the issuer whether there is a new value, then 'fob secret set NAME'; or ask once more: 'fob secret rotate NAME'"},
-		{vault.ErrSame, "get a new one from its issuer first"},
-		{vault.ErrValue, "give the secret itself, 64 KiB at most; of a file with Windows' line ends: tr -d '\\r'"},
-		{session.ErrMoved, "try again: nothing is lost"},
+		hintOn(vault.ErrNoValue, "give it one: 'fob secret set NAME'"),
+		hintOn(vault.ErrOpen, "go on with it: 'fob secret rotate NAME --resume'; or keep what is in force: 'fob secret rotate NAME --abandon'"),
+		hintOn(vault.ErrNotOpen, "'fob secret rotate NAME' begins one"),
+		hintOn(config.ErrShared, "choose another name, for instance: fob secret set NAME-2"),
+		hintOn(vault.ErrUnanswered, "see at the issuer whether there is a new value, then 'fob secret set NAME'; or ask once more: 'fob secret rotate NAME'"),
+		hintOn(vault.ErrSame, "get a new one from its issuer first"),
+		hintOn(vault.ErrValue, "give the secret itself, 64 KiB at most; of a file with Windows' line ends: tr -d '\\r'"),
+		hintOn(session.ErrMoved, "try again: nothing is lost"),
 	})
 	if hint != "" {
 		return withHint(err, "%s", strings.ReplaceAll(hint, "NAME", name))
@@ -223,10 +223,10 @@ func hintOfKept(err error) string {
 		return "something other than fob changed it: find out what; a backup has it, if you made one: 'fob storage restore'"
 	}
 	return hintFor(err, []errorHint{
-		{seal.ErrWrongKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"},
-		{credstore.ErrNoKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"},
-		{credstore.ErrAbsent, "use encrypted files: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file; 'fob doctor' says what is missing"},
-		{credstore.ErrLocked, "unlock the keyring, then try again"},
-		{credstore.ErrTimeout, "unlock the keyring, then try again"},
+		hintOn(seal.ErrWrongKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"),
+		hintOn(credstore.ErrNoKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"),
+		hintOn(credstore.ErrAbsent, "use encrypted files: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file; 'fob doctor' says what is missing"),
+		hintOn(credstore.ErrLocked, "unlock the keyring, then try again"),
+		hintOn(credstore.ErrTimeout, "unlock the keyring, then try again"),
 	})
 }

@@ -24,7 +24,7 @@ or let 'fob exec' give them to one program.
 		Example: `  fob secret get deploy-key | ssh-add -
   KEY=$(fob secret get stripe/prod) || exit`,
 		Args:              oneSecret,
-		ValidArgsFunction: completions{a}.completeSecrets,
+		ValidArgsFunction: completionsOf(a).completeSecrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runSecretGet(cmd.Context(), a, args[0], asJSON)
 		},

@@ -90,7 +90,7 @@ func runSecretList(ctx context.Context, a *app, opts secretListOptions) error {
 		err = a.printSecrets(all, opts)
 	}
 	if err == nil && opts.exitCode && len(ending) > 0 {
-		err = &findingsError{plural(len(ending), "secret ends", "secrets end") + " soon, or has ended"}
+		err = findingsOf(plural(len(ending), "secret ends", "secrets end") + " soon, or has ended")
 	}
 	return err
 }

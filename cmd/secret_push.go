@@ -33,7 +33,7 @@ one of them would not take such a value.
   fob secret push stripe/prod
   fob secret push stripe/prod --dry-run`,
 		Args:              oneSecret,
-		ValidArgsFunction: completions{a}.completeSecrets,
+		ValidArgsFunction: completionsOf(a).completeSecrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
 			return runSecretPush(cmd.Context(), a, opts)

@@ -29,7 +29,7 @@ and are named; its issuer honours it until you end it there.
 		Example: `  fob secret remove stripe/test
   fob secret remove stripe/test --dry-run`,
 		Args:              oneSecret,
-		ValidArgsFunction: completions{a}.completeSecrets,
+		ValidArgsFunction: completionsOf(a).completeSecrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
 			return runSecretRemove(cmd.Context(), a, opts)

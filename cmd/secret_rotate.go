@@ -50,7 +50,7 @@ yours to end.
   fob secret rotate gitlab --with gitlab --expires 90d
   fob secret rotate stripe/prod --resume`,
 		Args:              oneSecret,
-		ValidArgsFunction: completions{a}.completeSecrets,
+		ValidArgsFunction: completionsOf(a).completeSecrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
 			return runSecretRotate(cmd.Context(), a, opts)
@@ -67,8 +67,8 @@ yours to end.
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	refuseEmpty(c, "with", "retire-with", "as", "expires")
-	_ = c.RegisterFlagCompletionFunc("with", completions{a}.completeCommands(rotatorGitLab))
-	_ = c.RegisterFlagCompletionFunc("retire-with", completions{a}.completeCommands())
+	_ = c.RegisterFlagCompletionFunc("with", completionsOf(a).completeCommands(rotatorGitLab))
+	_ = c.RegisterFlagCompletionFunc("retire-with", completionsOf(a).completeCommands())
 	exclusive(c, "with", "stdin", "abandon")
 	exclusive(c, "resume", "stdin")
 	exclusive(c, "resume", "abandon")

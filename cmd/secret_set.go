@@ -46,7 +46,7 @@ push', and 'fob secret rotate' for a value that others still use.
   fob secret set deploy-key <id_ed25519
   fob secret set stripe/prod --keep --to dotenv:/srv/shop/.env#STRIPE_KEY`,
 		Args:              oneSecret,
-		ValidArgsFunction: completions{a}.completeSecrets,
+		ValidArgsFunction: completionsOf(a).completeSecrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
 			return runSecretSet(cmd.Context(), a, opts)
@@ -62,8 +62,8 @@ push', and 'fob secret rotate' for a value that others still use.
 	forceFlag(c, &opts.force)
 	refuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
 	_ = c.RegisterFlagCompletionFunc("storage", completeStorage)
-	_ = c.RegisterFlagCompletionFunc("rotate-with", completions{a}.completeCommands(rotatorGitLab))
-	_ = c.RegisterFlagCompletionFunc("retire-with", completions{a}.completeCommands())
+	_ = c.RegisterFlagCompletionFunc("rotate-with", completionsOf(a).completeCommands(rotatorGitLab))
+	_ = c.RegisterFlagCompletionFunc("retire-with", completionsOf(a).completeCommands())
 	return c
 }
 
@@ -190,7 +190,7 @@ func (a *app) readSecretValue(ctx context.Context, name string) (secret.Secret, 
 	}
 	value := secret.New(strings.TrimSuffix(string(text), "\n"))
 	if err := vault.CheckValue(value); err != nil {
-		return value, withHint(&usageError{err.Error()}, hint)
+		return value, withHint(usageOf(err), hint)
 	}
 	return value, nil
 }

@@ -147,7 +147,7 @@ func (a *app) serveOptions(opts serveOptions) (serve.Options, error) {
 		level = slog.LevelDebug
 	}
 	o := serve.Options{
-		Now: a.now, Log: slog.New(slog.NewJSONHandler(inertWriter{a.stderr.raw(), safetext.JSON}, &slog.HandlerOptions{Level: level})),
+		Now: a.now, Log: slog.New(slog.NewJSONHandler(newInertWriter(a.stderr.raw(), safetext.JSON), &slog.HandlerOptions{Level: level})),
 		MaxStale: opts.maxStale, CacheSize: opts.cacheSize, Guesses: opts.guesses, OnlyAuthStatuses: opts.proxy == "nginx",
 		SplitInternal: opts.internal != "",
 	}
@@ -206,7 +206,7 @@ func (a *app) listenAll(ctx context.Context, opts serveOptions, log *slog.Logger
 	var certificate *serve.Certificate
 	if opts.tlsCert != "" {
 		if certificate, err = serve.LoadCertificate(opts.tlsCert, opts.tlsKey, log); err != nil {
-			return nil, withHint(&usageError{"the certificate cannot be used: " + err.Error()}, "--tls-cert and --tls-key name files in PEM that belong together")
+			return nil, withHint(usagef("the certificate cannot be used: %s", err), "--tls-cert and --tls-key name files in PEM that belong together")
 		}
 	}
 	flags := [][2]string{{"--listen", opts.listen}, {"--internal-listen", opts.internal}}
@@ -237,7 +237,7 @@ func (a *app) listen(ctx context.Context, flag, where string, anywhere bool) (ne
 	listener, err := serve.Listen(ctx, where, a.getenv)
 	var address *net.AddrError
 	if errors.As(err, &address) {
-		return nil, withHint(&usageError{err.Error()}, "write an address and a port: %s 127.0.0.1:8089, or unix:/PATH", flag)
+		return nil, withHint(usageOf(err), "write an address and a port: %s 127.0.0.1:8089, or unix:/PATH", flag)
 	}
 	if err != nil {
 		return nil, withHint(err, "choose another address with %s, or end the program that has this one", flag)

@@ -41,7 +41,7 @@ always 0.
   fob status work --json
   fob status work --check`,
 		Args:              atMostProfile,
-		ValidArgsFunction: completions{a}.completeProfiles,
+		ValidArgsFunction: completionsOf(a).completeProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runStatus(cmd.Context(), a, opts)

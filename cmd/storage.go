@@ -172,7 +172,7 @@ func recordArgs(_ *cobra.Command, args []string) error {
 	for _, arg := range args {
 		if name, isSecret := strings.CutPrefix(arg, secretReference); isSecret {
 			if err := config.ValidSecretName(name); err != nil {
-				return &usageError{err.Error()}
+				return usageOf(err)
 			}
 		} else if err := checkNames([]string{arg}); err != nil {
 			return err

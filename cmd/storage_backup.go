@@ -62,7 +62,7 @@ each refresh, two machines cannot share a login: the server ends both.
 		Example: `  fob storage backup --output fob.age
   fob storage backup --output fob.age --passphrase-file phrase.txt work`,
 		Args:              recordArgs,
-		ValidArgsFunction: completions{a}.completeRecords,
+		ValidArgsFunction: completionsOf(a).completeRecords,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runBackup(cmd.Context(), a, opts)
@@ -184,7 +184,7 @@ func (a *app) backupPassphrase(ctx context.Context, opts backupOptions, fresh bo
 		passphrase, err = a.askSecret(ctx, question)
 	}
 	if errors.Is(err, errNoTerminal) {
-		err = withHint(&usageError{err.Error()}, "give --passphrase-file")
+		err = withHint(usageOf(err), "give --passphrase-file")
 	}
 	return passphrase, err
 }

@@ -35,7 +35,7 @@ of records and temp files that nothing names.
 		Example: `  fob storage check
   fob storage check work --dry-run`,
 		Args:              recordArgs,
-		ValidArgsFunction: completions{a}.completeRecords,
+		ValidArgsFunction: completionsOf(a).completeRecords,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runCheck(cmd.Context(), a, opts)

@@ -31,7 +31,7 @@ leaves it in the storage that config.toml names. No login is ended by it.
   fob storage migrate --to file secret/stripe/prod
   fob storage migrate --to keyring --dry-run`,
 		Args:              recordArgs,
-		ValidArgsFunction: completions{a}.completeRecords,
+		ValidArgsFunction: completionsOf(a).completeRecords,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runMigrate(cmd.Context(), a, opts)

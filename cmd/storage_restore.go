@@ -94,7 +94,7 @@ func (a *app) readBackup(ctx context.Context, opts backupOptions) (backup, *conf
 	var b backup
 	f, err := os.Open(opts.file)
 	if err != nil {
-		return b, nil, &usageError{err.Error()}
+		return b, nil, usageOf(err)
 	}
 	defer f.Close()
 	passphrase, err := a.backupPassphrase(ctx, opts, false)
@@ -103,7 +103,7 @@ func (a *app) readBackup(ctx context.Context, opts backupOptions) (backup, *conf
 	}
 	identity, err := age.NewScryptIdentity(passphrase.Reveal())
 	if err != nil {
-		return b, nil, &usageError{err.Error()}
+		return b, nil, usageOf(err)
 	}
 	identity.SetMaxWorkFactor(20) // 1 GiB: what a hostile file may at most cost
 	plain, err := age.Decrypt(io.LimitReader(f, maxBackup), identity)

@@ -50,6 +50,18 @@ func (s *streams) note(format string, args ...any) {
 	_ = s.stderr.write(fold(inertf(format, args...), width) + "\n")
 }
 
+// warn shows what is wrong, and keeps the command from nothing.
+func (s *streams) warn(line string) { s.note("warning: %s", safetext.Lines(line)) }
+
+// showError shows what failed, and what to do next.
+func (s *streams) showError(err error, hint string) {
+	t := s.errTerminal()
+	s.note("%s %s", t.red("error:"), err)
+	if hint != "" {
+		s.note("%s %s", t.cyan("hint:"), hint)
+	}
+}
+
 // printJSON writes v to stdout, over several lines.
 func (s *streams) printJSON(v any) error { return s.writeJSON(v, "  ") }
 

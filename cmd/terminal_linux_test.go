@@ -62,7 +62,7 @@ func TestASecretOnATerminalIsNotShown(t *testing.T) {
 func readsHidden(t *testing.T, value string) {
 	person, program := openPty(t)
 	var stderr bytes.Buffer
-	a := newApp(program, io.Discard, &stderr, map[string]string{})
+	a := &streams{stdin: program, stdout: stream{io.Discard}, stderr: stream{&stderr}, getenv: func(string) string { return "" }}
 	typed := make(chan error, 1)
 	go func() {
 		tick := time.NewTicker(time.Millisecond)
@@ -233,8 +233,7 @@ func TestAPersonSaysWhichUnprovenKeyHasLeaked(t *testing.T) {
 func TestProgressOnATerminal(t *testing.T) {
 	person, program := openPty(t)
 	at := time.Unix(1_800_000_000, 0)
-	a := newApp(nil, io.Discard, program, nil)
-	a.clock.Now = func() time.Time { return at }
+	a := &streams{stdout: stream{io.Discard}, stderr: stream{program}, now: func() time.Time { return at }}
 	bar := a.newProgress("scanning", 4)
 	for done := range int64(5) {
 		at = at.Add(progressEvery / 2) // half of them come too soon

@@ -22,10 +22,10 @@ func TestAQuestionIsAskedAgainAfterASlip(t *testing.T) {
 		{[]string{"wrong", "wrong", "wrong", "right"}, 3, ""},
 	} {
 		var stderr bytes.Buffer
-		a := newApp(nil, nil, &stderr, nil)
+		a := &streams{stderr: stream{&stderr}}
 		asked := 0
 		ask := func() (string, error) { asked++; return c.answers[asked-1], nil }
-		got, err := askUntil(a.streams, ask, func(answer string) (string, error) {
+		got, err := askUntil(a, ask, func(answer string) (string, error) {
 			if answer != "right" {
 				return "", usagef("it is not right")
 			}
@@ -43,14 +43,14 @@ func TestAQuestionIsAskedAgainAfterASlip(t *testing.T) {
 func TestWhatIsNoFaultOfTheAnswerIsNotAskedAgain(t *testing.T) {
 	asked := 0
 	ask := func() (string, error) { asked++; return "x", nil }
-	_, err := askUntil(newApp(nil, nil, &bytes.Buffer{}, nil).streams, ask, func(string) (string, error) { return "", context.Canceled })
+	_, err := askUntil(&streams{stderr: stream{&bytes.Buffer{}}}, ask, func(string) (string, error) { return "", context.Canceled })
 	if asked != 1 || !errors.Is(err, context.Canceled) {
 		t.Errorf("asked %d times: %v", asked, err)
 	}
 }
 
 func TestHomeInAnAnswer(t *testing.T) {
-	a := newApp(nil, nil, nil, map[string]string{"HOME": "/home/me"})
+	a := &streams{getenv: func(name string) string { return map[string]string{"HOME": "/home/me"}[name] }}
 	for answer, want := range map[string]string{
 		"~/fob.key": filepath.Join("/home/me", "fob.key"), "/a/~/b": "/a/~/b", "~other/x": "~other/x", "": "",
 	} {

@@ -61,7 +61,7 @@ is named, or FOB_REFRESH_TOKEN_<PROFILE>.
   fob token work --scope read --min-ttl 10m
   fob token work --dpop GET https://api.example.com/me`,
 		Args:              tokenArgs(&opts),
-		ValidArgsFunction: completions{a}.completeProfiles,
+		ValidArgsFunction: completionsOf(a).completeProfiles,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opts.minTTLGiven = cmd.Flags().Changed("min-ttl")
 			opts.emptyFlag = emptyTarget(cmd, opts)
