@@ -50,11 +50,13 @@ The status is 0 only if there is neither a problem nor a warning.`,
 }
 
 func runDoctor(ctx context.Context, a *app, opts doctorOptions) error {
-	examine := a.examine
+	var findings []doctor.Finding
+	var err error
 	if opts.cron {
-		examine = a.examineUnderCron
+		findings, err = a.examineUnderCron(ctx, opts.args)
+	} else {
+		findings, err = a.examine(ctx, opts.args)
 	}
-	findings, err := examine(ctx, opts.args)
 	if err != nil {
 		return err
 	}
@@ -106,7 +108,7 @@ func (a *app) printFindings(findings []doctor.Finding) error {
 		}
 	}
 	width, _ := sizeOf(a.stdout)
-	return a.printPainted(wrapLast(rows, width), a.paintState)
+	return a.printPainted(wrapLast(rows, width), func(line string) painted { return a.paintState(line) })
 }
 
 // paintState colours the state that a line begins with.

@@ -32,7 +32,8 @@ func TestH64CronGetsNoSecret(t *testing.T) {
 		t.Errorf("cron gets %v", got)
 	}
 	var stderr strings.Builder
-	newApp(strings.NewReader(""), io.Discard, &stderr, environ).explainCron()
+	a := newApp(strings.NewReader(""), io.Discard, &stderr, environ)
+	a.explainCron()
 	if strings.Contains(stderr.String(), "canary") || !strings.Contains(stderr.String(), "XDG_DATA_HOME=/xd") || !strings.Contains(stderr.String(), "FOB_STORAGE") {
 		t.Errorf("it is explained as %s", stderr.String())
 	}

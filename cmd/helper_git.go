@@ -43,8 +43,8 @@ nothing: the login is kept already.
 }
 
 // profileFlag is --profile, for commands whose arguments are another program's.
-func (a *app) profileFlag(c *cobra.Command, profile *string, usage string) {
-	c.Flags().StringVar(profile, "profile", "", usage)
+func (a *app) profileFlag(c *cobra.Command, profile *string, text string) {
+	c.Flags().StringVar(profile, "profile", "", text)
 	refuseEmpty(c, "profile")
 	_ = c.RegisterFlagCompletionFunc("profile", func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 		return completionsOf(a).completeProfiles(cmd, nil, word)

@@ -14,7 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-func jwt(header, claims string) secret.Secret {
+func compactJWT(header, claims string) secret.Secret {
 	encode := base64.RawURLEncoding.EncodeToString
 	return secret.New(encode([]byte(header)) + "." + encode([]byte(claims)) + ".c2ln")
 }
@@ -29,7 +29,7 @@ func inspected(t *testing.T, token secret.Secret, asJSON bool) (string, error) {
 }
 
 func TestInspection(t *testing.T) {
-	token := jwt(`{"typ":"at+jwt","alg":"ES256","kid":"k"}`,
+	token := compactJWT(`{"typ":"at+jwt","alg":"ES256","kid":"k"}`,
 		`{"scope":"a b","exp":1800003599,"iat":1799999940.5,"aud":["x","y"],"iss":"https://sso.example.com","big":12345678901234567890}`)
 	got, err := inspected(t, token, false)
 	if err != nil {
@@ -53,7 +53,7 @@ func TestInspection(t *testing.T) {
 
 func TestH61ClaimsAreInert(t *testing.T) {
 	const evil = `\u001b]52;c;aGk=\u0007\u202e\nroot\u009b31m`
-	got, err := inspected(t, jwt(`{"alg":"`+evil+`","`+evil+`":1}`, `{"`+evil+`":"`+evil+`","n":{"`+evil+`":["`+evil+`"]},"exp":1e999,"iat":-1e300}`), false)
+	got, err := inspected(t, compactJWT(`{"alg":"`+evil+`","`+evil+`":1}`, `{"`+evil+`":"`+evil+`","n":{"`+evil+`":["`+evil+`"]},"exp":1e999,"iat":-1e300}`), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,11 +63,11 @@ func TestH61ClaimsAreInert(t *testing.T) {
 }
 
 func TestTokensThatSayNothing(t *testing.T) {
-	good := jwt(`{"alg":"none"}`, `{}`).Reveal()
+	good := compactJWT(`{"alg":"none"}`, `{}`).Reveal()
 	for name, token := range map[string]string{
 		"opaque": "canary-token", "five parts": "a.b.c.d.e", "no base64": "!canary.!canary.x", "no JSON": "Y2FuYXJ5.Y2FuYXJ5.x", "an array": "W10.W10.x",
 		"null": "bnVsbA.bnVsbA.x", "two values": base64.RawURLEncoding.EncodeToString([]byte(`{}{}`)) + ".e30.x",
-		"a million dots": strings.Repeat(".", 1<<20), "large": good + strings.Repeat("x", maxInspected), "deep": jwt(`{}`, strings.Repeat(`{"a":`, 20000)+"1").Reveal(),
+		"a million dots": strings.Repeat(".", 1<<20), "large": good + strings.Repeat("x", maxInspected), "deep": compactJWT(`{}`, strings.Repeat(`{"a":`, 20000)+"1").Reveal(),
 	} {
 		out, err := inspected(t, secret.New(token), false)
 		if !errors.Is(err, errOpaque) || out != "" || strings.Contains(err.Error(), "canary") {
@@ -83,7 +83,7 @@ func TestH61ClaimsAreInertInJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	object := `{` + string(quoted) + `:[` + string(quoted) + `]}`
-	got, err := inspected(t, jwt(object, object), true)
+	got, err := inspected(t, compactJWT(object, object), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestH61ClaimsAreInertInJSON(t *testing.T) {
 
 func TestMoreThanAnObjectIsNoJWT(t *testing.T) {
 	for _, tail := range []string{"}", "]", "{}", " canary"} {
-		if got, err := inspected(t, jwt(`{"alg":"none"}`, `{"sub":"canary"}`+tail), false); !errors.Is(err, errOpaque) || got != "" {
+		if got, err := inspected(t, compactJWT(`{"alg":"none"}`, `{"sub":"canary"}`+tail), false); !errors.Is(err, errOpaque) || got != "" {
 			t.Errorf("%q behind it: %q, %v", tail, got, err)
 		}
 	}

@@ -98,7 +98,7 @@ func (a *app) registrarOf(r apikey.Registry) (*registrar.Registrar, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &registrar.Registrar{Registry: r, Format: format, Actor: actor(), Now: a.now, Peppers: a.pepper, RequirePepper: cfg.Keys.RequirePepper, AddPepper: cfg.Keys.AddPepper}, nil
+	return &registrar.Registrar{Registry: r, Format: format, Actor: actor(), Now: a.now, Peppers: func(ctx context.Context, id string) (apikey.Pepper, error) { return a.pepper(ctx, id) }, RequirePepper: cfg.Keys.RequirePepper, AddPepper: cfg.Keys.AddPepper}, nil
 }
 
 // keyFormat is what new keys look like: as configured, else the default.

@@ -157,7 +157,7 @@ func (a *app) createAndDeliver(ctx context.Context, g *registrar.Registrar, draf
 	failed := a.deliver(ctx, to, key.Key)
 	var places failures
 	if errors.As(failed, &places) && len(places) == len(to) && opts.quiet && !slices.ContainsFunc(places, mayHaveArrived) {
-		return append(places, a.withdraw(ctx, g, records, 0, "delivered", errors.New("see above")))
+		return append(places, withdraw(ctx, g, records, 0, "delivered", errors.New("see above")))
 	}
 	if !opts.quiet {
 		if err := a.printNewKey(key, r, opts.json); err != nil {
@@ -217,7 +217,7 @@ func (a *app) createKeys(ctx context.Context, g *registrar.Registrar, draft apik
 		for i := range minted {
 			if err := a.printNewKey(minted[i], records[i], opts.json); err != nil {
 				bar.end()
-				return a.withdraw(ctx, g, records[i:], made+i, "printed", err)
+				return withdraw(ctx, g, records[i:], made+i, "printed", err)
 			}
 		}
 		made += len(minted)
@@ -246,7 +246,7 @@ func (a *app) noteMade(r apikey.Record, quiet bool) {
 }
 
 // withdraw revokes keys that could not be printed or delivered: nobody has them.
-func (a *app) withdraw(ctx context.Context, g *registrar.Registrar, records []apikey.Record, printed int, verb string, why error) error {
+func withdraw(ctx context.Context, g *registrar.Registrar, records []apikey.Record, printed int, verb string, why error) error {
 	ids := make([]string, len(records))
 	for i, r := range records {
 		ids[i] = r.ID

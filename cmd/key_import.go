@@ -120,7 +120,7 @@ func (a *app) importAll(ctx context.Context, g *registrar.Registrar, opts keyImp
 			batch = append(batch, r)
 		}
 		if len(batch) == cap(batch) || err != nil && len(batch) > 0 {
-			if err := a.importBatch(ctx, g, batch, opts, done); err != nil {
+			if err := importBatch(ctx, g, batch, opts, done); err != nil {
 				return err
 			}
 			batch = batch[:0]
@@ -166,7 +166,7 @@ func importLine(ctx context.Context, importer *registrar.Importer, list *keyfile
 	return r, nil
 }
 
-func (a *app) importBatch(ctx context.Context, g *registrar.Registrar, batch []apikey.Record, opts keyImportOptions, done *imported) error {
+func importBatch(ctx context.Context, g *registrar.Registrar, batch []apikey.Record, opts keyImportOptions, done *imported) error {
 	if !opts.dryRun {
 		added, err := g.Import(ctx, batch)
 		if err != nil {

@@ -119,14 +119,14 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 	}
 	attempt.switchAccount = a.confirmSwitch(p.Name, opts)
 	if attempt.before, err = a.accountElsewhere(ctx, attempt.profile, opts); err != nil {
-		return errors.Join(forProfile(err, p.Name), a.unregisterUnused(ctx, attempt))
+		return errors.Join(forProfile(err, p.Name), unregisterUnused(ctx, attempt))
 	}
 	if opts.revokeOld {
 		if err := a.revokeOld(ctx, attempt); err != nil {
 			return a.inLogin(err, p.Name)
 		}
 	}
-	saved, err := a.wayIn(attempt, opts)(ctx, attempt, opts)
+	saved, err := a.obtain(ctx, attempt, opts)
 	if err != nil {
 		err = a.inLogin(commaHint(err, attempt.params.Scopes), p.Name)
 		if left := attempt.left(ctx); ctx.Err() != nil && left != "" {
@@ -134,7 +134,7 @@ func runLogin(ctx context.Context, a *app, opts loginOptions) error {
 		} else if left != "" {
 			err = fmt.Errorf("%w; %s", err, left)
 		}
-		return errors.Join(err, a.unregisterUnused(ctx, attempt))
+		return errors.Join(err, unregisterUnused(ctx, attempt))
 	}
 	if err := a.saveLoginProfile(ctx, attempt); err != nil {
 		return err
@@ -157,17 +157,17 @@ func checkWay(p config.Profile, opts loginOptions) error {
 	return nil
 }
 
-// wayIn is how this login is made.
-func (a *app) wayIn(attempt *loginAttempt, opts loginOptions) func(context.Context, *loginAttempt, loginOptions) (*session.Saved, error) {
+// obtain logs in, in the way that the flags and the profile's grant ask for.
+func (a *app) obtain(ctx context.Context, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	switch {
 	case opts.withToken:
-		return a.tokenLogin
+		return a.tokenLogin(ctx, attempt, opts)
 	case attempt.profile.Grant == config.GrantClientCredentials:
-		return a.clientLogin
+		return clientLogin(ctx, attempt, opts)
 	case opts.device:
-		return a.deviceLogin
+		return a.deviceLogin(ctx, attempt, opts)
 	}
-	return a.browserLogin
+	return a.browserLogin(ctx, attempt, opts)
 }
 
 // saveLoginProfile makes the configuration name what was logged in to.
@@ -206,7 +206,7 @@ func (a *app) prepareLogin(ctx context.Context, p config.Profile, opts loginOpti
 	}
 	full := attempt.profile.WithProvider()
 	if attempt.client, err = a.oauthClient(ctx, attempt, metadata, opts); err != nil {
-		return nil, errors.Join(err, a.unregisterUnused(ctx, attempt))
+		return nil, errors.Join(err, unregisterUnused(ctx, attempt))
 	}
 	attempt.params = session.AuthorizationParams(full, metadata)
 	return attempt, nil

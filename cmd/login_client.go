@@ -56,7 +56,7 @@ func registerWithDevice(ctx context.Context, hc *http.Client, m *discovery.Metad
 }
 
 // unregisterUnused removes the client that was registered for a login which failed.
-func (a *app) unregisterUnused(ctx context.Context, attempt *loginAttempt) error {
+func unregisterUnused(ctx context.Context, attempt *loginAttempt) error {
 	if attempt.registration == nil {
 		return nil
 	}

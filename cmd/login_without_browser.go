@@ -11,7 +11,7 @@ import (
 )
 
 // clientLogin proves the client's credentials by a first token (RFC 6749 §4.4).
-func (a *app) clientLogin(ctx context.Context, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
+func clientLogin(ctx context.Context, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
 	response, err := attempt.client.ClientCredentials(ctx, attempt.params.Target())
 	if err != nil {
 		return nil, fmt.Errorf("trying the client's credentials: %w", err)

@@ -105,10 +105,10 @@ func (a *app) storageStatus(ctx context.Context, cfg *config.Config, name string
 		out.Logins = append(out.Logins, login)
 		failed = errors.Join(failed, err)
 	}
-	records, err := a.recordsIn(ctx, cfg, name)
+	others, err := a.recordsIn(ctx, cfg, name)
 	failed = errors.Join(failed, err)
-	for _, r := range records {
-		record, err := a.storedRecordJSON(ctx, r)
+	for _, r := range others {
+		record, err := r.status(ctx)
 		out.Records = append(out.Records, record)
 		failed = errors.Join(failed, err)
 	}

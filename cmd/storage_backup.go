@@ -82,7 +82,7 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 	if err != nil {
 		return err
 	}
-	profiles, records, err := a.recordsFor(ctx, cfg, opts.args)
+	profiles, others, err := a.recordsFor(ctx, cfg, opts.args)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := a.backUpRecords(ctx, &b, cfg, records, len(opts.args) > 0)
+	secrets, err := a.backUpRecords(ctx, &b, cfg, others, len(opts.args) > 0)
 	if err != nil {
 		return err
 	}
@@ -114,11 +114,11 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 }
 
 func (b *backup) count() string {
-	records := make([]storedRecord, len(b.Secrets))
+	others := make([]storedRecord, len(b.Secrets))
 	if b.Peppers != nil {
-		records = append(records, storedRecord{label: peppersLabel})
+		others = append(others, storedRecord{label: peppersLabel})
 	}
-	return countOfRecords(len(b.Logins), records)
+	return countOfRecords(len(b.Logins), others)
 }
 
 // backUpLogins puts logins into a backup. One that is not there is passed over, unless it
@@ -144,8 +144,8 @@ func (a *app) backUpLogins(ctx context.Context, b *backup, profiles []config.Pro
 }
 
 // backUpRecords puts secrets and peppers into a backup, as backUpLogins does.
-func (a *app) backUpRecords(ctx context.Context, b *backup, cfg *config.Config, records []storedRecord, named bool) (kept []config.Secret, err error) {
-	for _, r := range records {
+func (a *app) backUpRecords(ctx context.Context, b *backup, cfg *config.Config, others []storedRecord, named bool) (kept []config.Secret, err error) {
+	for _, r := range others {
 		stored, err := r.entry.Get(ctx)
 		if errors.Is(err, credstore.ErrNotFound) && !named {
 			a.note("%s: passed over, it has no value.", r.label)

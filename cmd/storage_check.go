@@ -50,11 +50,11 @@ func runCheck(ctx context.Context, a *app, opts checkOptions) error {
 	if err != nil {
 		return err
 	}
-	profiles, records, err := a.recordsFor(ctx, cfg, opts.args)
+	profiles, others, err := a.recordsFor(ctx, cfg, opts.args)
 	if err != nil {
 		return err
 	}
-	if len(profiles)+len(records) == 0 {
+	if len(profiles)+len(others) == 0 {
 		a.note("There is no login yet. Make one: fob login github")
 	}
 	var failed error
@@ -67,7 +67,7 @@ func runCheck(ctx context.Context, a *app, opts checkOptions) error {
 			failed = errors.Join(failed, forProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name))
 		}
 	}
-	for _, r := range records {
+	for _, r := range others {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

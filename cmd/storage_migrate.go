@@ -54,7 +54,7 @@ func runMigrate(ctx context.Context, a *app, opts migrateOptions) error {
 	if err != nil {
 		return err
 	}
-	profiles, records, err := a.recordsFor(ctx, cfg, opts.args)
+	profiles, others, err := a.recordsFor(ctx, cfg, opts.args)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func runMigrate(ctx context.Context, a *app, opts migrateOptions) error {
 			failed = errors.Join(failed, forProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name))
 		}
 	}
-	for _, r := range records {
+	for _, r := range others {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -285,8 +285,8 @@ func countOfRecords(logins int, records []storedRecord) string {
 	return strings.Join(parts, " and ")
 }
 
-// storedRecordJSON is what 'fob storage status' shows of a record beside logins.
-func (a *app) storedRecordJSON(ctx context.Context, r storedRecord) (storedJSON, error) {
+// status is what 'fob storage status' shows of a record beside logins.
+func (r storedRecord) status(ctx context.Context) (storedJSON, error) {
 	out := storedJSON{Record: r.label, Health: "ok"}
 	size, err := r.entry.Measure(ctx)
 	out.Items, out.Bytes = size.Items, size.Bytes

@@ -113,11 +113,11 @@ func runRekey(ctx context.Context, a *app, opts rekeyOptions) error {
 }
 
 func (a *app) foretellRekey(ctx context.Context, cfg *config.Config, storage string) error {
-	records, err := a.recordsIn(ctx, cfg, storage)
+	others, err := a.recordsIn(ctx, cfg, storage)
 	if err != nil {
 		return err
 	}
-	a.note("Would seal %s in %q again.", countOfRecords(len(a.profilesIn(cfg, storage)), records), storage)
+	a.note("Would seal %s in %q again.", countOfRecords(len(a.profilesIn(cfg, storage)), others), storage)
 	return nil
 }
 
@@ -147,7 +147,7 @@ func (a *app) checkNextKey(cfg *config.Config, opts rekeyOptions) error {
 	case !given:
 		return withHint(usagef("where does the new key come from?"), "give --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
 	case a.getenv("FOB_SEAL_KEY") != "": // it wins over what is named here, and nothing would open any more
-		return a.shadowed("FOB_SEAL_KEY")
+		return shadowed("FOB_SEAL_KEY")
 	case opts.keyFile != "":
 		path, err := filepath.Abs(opts.keyFile)
 		if err != nil {
@@ -155,7 +155,7 @@ func (a *app) checkNextKey(cfg *config.Config, opts rekeyOptions) error {
 		}
 		return credstore.CheckKeyFile(path, cfg.Paths.Data)
 	case a.getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.fileKey(cfg).name != passphraseSource:
-		return a.shadowed("the service manager's credential")
+		return shadowed("the service manager's credential")
 	case opts.passphraseFile != "":
 		_, err := newPassphraseIn(opts.passphraseFile)
 		return err
@@ -171,12 +171,12 @@ func (a *app) nextKey(ctx context.Context, paths config.Paths, opts rekeyOptions
 	case opts.sealKeyStdin:
 		return a.nextSealKey(ctx, paths)
 	case opts.keyFile != "":
-		return a.nextKeyFile(ctx, paths, opts.keyFile)
+		return nextKeyFile(ctx, paths, opts.keyFile)
 	}
 	return a.nextPassphrase(ctx, paths, opts)
 }
 
-func (a *app) shadowed(name string) error {
+func shadowed(name string) error {
 	return withHint(usagef("%s is set, and would go before the new key", name), "--seal-key-stdin changes it to a new value")
 }
 
@@ -196,7 +196,7 @@ func (a *app) nextSealKey(ctx context.Context, paths config.Paths) (nextKey, err
 	}, err
 }
 
-func (a *app) nextKeyFile(ctx context.Context, paths config.Paths, path string) (nextKey, error) {
+func nextKeyFile(ctx context.Context, paths config.Paths, path string) (nextKey, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nextKey{}, err
