@@ -17,7 +17,7 @@ help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 build: ## Build bin/fob, stripped
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/fobcli/fob/cmd.release=$(VERSION)' -o bin/fob .
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/fobcli/fob/internal/app.release=$(VERSION)' -o bin/fob .
 
 demo: ## Log in, print tokens, refresh and log out against a test issuer on this machine
 	@sh testdata/demo.sh

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/fobcli/fob/internal/agent"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/hostiletest"
 )
 
 // fakeAgent listens at FOB_AGENT as another machine's forwarded agent would.
@@ -39,11 +41,11 @@ func fakeAgent(t *testing.T, answer agent.Handler) {
 
 func TestI75_AForwardedAgentsTextIsInert(t *testing.T) {
 	run, _ := fobOf(t)
-	for _, text := range hostileTexts() {
+	for _, text := range hostiletest.Texts() {
 		for name, answer := range map[string]agent.Answer{
 			"status of one that is forwarded": {Status: &agent.Status{Forwarded: true, Profiles: []string{text, "work", text}}},
 			"status of one that is not":       {Status: &agent.Status{PID: 1, Profiles: []string{text}, Files: true, NeedsKey: true}},
-			"failure":                         {Failure: &agent.Failure{Error: text, Hint: text, Status: exitRefused}},
+			"failure":                         {Failure: &agent.Failure{Error: text, Hint: text, Status: cli.ExitRefused}},
 			"token":                           {Token: &agent.Token{AccessToken: "t", TokenType: text, Scope: text}},
 			"token that is none":              {Token: &agent.Token{AccessToken: text, TokenType: "Bearer"}},
 			"scope":                           {Token: &agent.Token{AccessToken: "t", TokenType: "Bearer", Scope: text}},
@@ -65,7 +67,7 @@ func TestI75_AForwardedAgentsTextIsInert(t *testing.T) {
 						t.Fatalf("%q did not ask the agent: %s", args, stderr)
 					}
 					for _, out := range []string{stdout, stderr} {
-						if bad := recognised(out); bad != "" {
+						if bad := hostiletest.Recognised(out); bad != "" {
 							t.Errorf("%s %q: %q printed %s", name, text, args, bad)
 						}
 					}

@@ -1,6 +1,10 @@
 package cmd
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+)
 
 // newChooseCmd is the page behind 'fob help choose'.
 func newChooseCmd() *cobra.Command {
@@ -37,6 +41,6 @@ func newChooseCmd() *cobra.Command {
   and out of arguments, and replace it when people leave.
         fob secret set stripe/prod
         fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop`,
-		Args: noArgs,
+		Args: usage.NoArgs,
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/fobcli/fob/internal/cli"
 )
 
 // Whose credential a platform is shown: the command line's, else the configuration's,
@@ -65,19 +67,19 @@ func TestAs(t *testing.T) {
 	} {
 		clear(shown)
 		status, stderr := fob(c.as, "", append(push, c.flags...)...)
-		if status != exitDone || shown["gitea"] != "token canary-"+c.gitea || shown["gitlab"] != "Bearer canary-"+c.gitlab {
+		if status != cli.ExitDone || shown["gitea"] != "token canary-"+c.gitea || shown["gitlab"] != "Bearer canary-"+c.gitlab {
 			t.Errorf("%s %v: %d, %v, %s", c.as, c.flags, status, shown, stderr)
 		}
 	}
 	clear(shown)
-	if status, stderr := fob("", "", "key", "create", "--owner", "shop", "--quiet", "--to", "gitea:acme/web#KEY", "--as", "gitea=work"); status != exitDone || shown["gitea"] != "token canary-work" {
+	if status, stderr := fob("", "", "key", "create", "--owner", "shop", "--quiet", "--to", "gitea:acme/web#KEY", "--as", "gitea=work"); status != cli.ExitDone || shown["gitea"] != "token canary-work" {
 		t.Errorf("a new key: %d, %v, %s", status, shown, stderr)
 	}
 	clear(shown)
 	create := []string{"key", "create", "--owner", "slip", "--to", "gitea:acme/web#KEY"}
 	for _, as := range []string{"gitea=", "secret/", "gitea=nothing/x", "../x", "gitea=secret/absent", "absent", "gitae=work"} {
 		for _, args := range [][]string{push, create, append(create, "--dry-run"), {"incident"}} {
-			if status, stderr := fob("", "", append(args, "--as", as)...); status != exitUsage || !strings.Contains(stderr, "hint: ") || len(shown) > 0 {
+			if status, stderr := fob("", "", append(args, "--as", as)...); status != cli.ExitUsage || !strings.Contains(stderr, "hint: ") || len(shown) > 0 {
 				t.Errorf("%v --as %s: %d, %v, %s", args, as, status, shown, stderr)
 			}
 		}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"testing"
 
+	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/config"
 )
 
@@ -15,7 +16,7 @@ func TestI81_VariablesOfProfilesAreDistinct(t *testing.T) {
 		if config.ValidName(name) == nil {
 			count++
 			for _, prefix := range []string{"FOB_TOKEN_", "FOB_REFRESH_TOKEN_"} {
-				v := variable(prefix, name)
+				v := app.Variable(prefix, name)
 				if other := seen[v]; other != "" {
 					t.Errorf("%s is the variable of %q and of %q", v, name, other)
 				}

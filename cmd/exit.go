@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"os"
 
+	cmdkey "github.com/fobcli/fob/cmd/key"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/ci"
+	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/destination"
@@ -28,96 +31,68 @@ import (
 	"github.com/fobcli/fob/internal/spelling"
 )
 
-// The exit statuses of every command.
-const (
-	exitDone          = 0
-	exitFailed        = 1
-	exitUsage         = 2
-	exitFindings      = 3
-	exitLoginRequired = 4
-	exitUnavailable   = 5 // network or server
-	exitStorage       = 6 // absent, locked or damaged
-	exitLockTimeout   = 7
-	exitRefused       = 8 // a credential
-	exitInterrupted   = 130
-)
-
-// exitMeanings are the lines that a command's help shows of its statuses.
-var exitMeanings = map[int]string{
-	exitDone:          "done",
-	exitFailed:        "failed",
-	exitUsage:         "wrong usage",
-	exitFindings:      "something was found",
-	exitLoginRequired: "login required",
-	exitUnavailable:   "server unreachable",
-	exitStorage:       "storage unusable",
-	exitLockTimeout:   "lock timed out",
-	exitRefused:       "credential refused",
-	exitInterrupted:   "interrupted",
-}
-
 // exitOf is the one table from errors to exit statuses. The first match counts.
 func exitOf(err error) int {
-	var own *execError
+	var own *cli.StatusError
 	if errors.As(err, &own) {
-		return own.status
+		return own.Status
 	}
 	for _, row := range []struct {
 		target error
 		status int
 	}{
-		{context.Canceled, exitInterrupted},
-		{registrar.ErrNotDelivered, exitFailed}, // whatever kept it from there
-		{destination.ErrNotDelivered, exitFailed},
-		{session.ErrLoginRequired, exitLoginRequired},
-		{filelock.ErrTimeout, exitLockTimeout},
-		{credstore.ErrNotFound, exitStorage},
-		{credstore.ErrAbsent, exitStorage},
-		{credstore.ErrLocked, exitStorage},
-		{credstore.ErrTimeout, exitStorage},
-		{credstore.ErrRefused, exitStorage},
-		{credstore.ErrUnusable, exitStorage},
-		{credstore.ErrCorrupt, exitStorage},
-		{credstore.ErrNotWritten, exitStorage},
-		{credstore.ErrTooLarge, exitStorage},
-		{credstore.ErrNoKey, exitStorage},
-		{seal.ErrFormat, exitStorage},
-		{seal.ErrWrongKey, exitStorage},
-		{seal.ErrWrongContext, exitStorage},
-		{seal.ErrTampered, exitStorage},
-		{atomicfile.ErrUnsafe, exitStorage},
-		{registry.ErrInsecure, exitUsage},
-		{config.ErrShared, exitUsage},
-		{apikey.ErrNoRegistry, exitStorage},
-		{apikey.ErrNewerSchema, exitStorage},
-		{apikey.ErrFull, exitStorage},
-		{apikey.ErrDamaged, exitStorage},
-		{apikey.ErrUnusable, exitStorage},
-		{apikey.ErrBusy, exitLockTimeout},
-		{apikey.ErrUnavailable, exitUnavailable},
-		{session.ErrUnbound, exitUsage},
-		{oauth.ErrUnavailable, exitUnavailable},
-		{ci.ErrUnavailable, exitUnavailable},
-		{context.DeadlineExceeded, exitUnavailable},
+		{context.Canceled, cli.ExitInterrupted},
+		{registrar.ErrNotDelivered, cli.ExitFailed}, // whatever kept it from there
+		{destination.ErrNotDelivered, cli.ExitFailed},
+		{session.ErrLoginRequired, cli.ExitLoginRequired},
+		{filelock.ErrTimeout, cli.ExitLockTimeout},
+		{credstore.ErrNotFound, cli.ExitStorage},
+		{credstore.ErrAbsent, cli.ExitStorage},
+		{credstore.ErrLocked, cli.ExitStorage},
+		{credstore.ErrTimeout, cli.ExitStorage},
+		{credstore.ErrRefused, cli.ExitStorage},
+		{credstore.ErrUnusable, cli.ExitStorage},
+		{credstore.ErrCorrupt, cli.ExitStorage},
+		{credstore.ErrNotWritten, cli.ExitStorage},
+		{credstore.ErrTooLarge, cli.ExitStorage},
+		{credstore.ErrNoKey, cli.ExitStorage},
+		{seal.ErrFormat, cli.ExitStorage},
+		{seal.ErrWrongKey, cli.ExitStorage},
+		{seal.ErrWrongContext, cli.ExitStorage},
+		{seal.ErrTampered, cli.ExitStorage},
+		{atomicfile.ErrUnsafe, cli.ExitStorage},
+		{registry.ErrInsecure, cli.ExitUsage},
+		{config.ErrShared, cli.ExitUsage},
+		{apikey.ErrNoRegistry, cli.ExitStorage},
+		{apikey.ErrNewerSchema, cli.ExitStorage},
+		{apikey.ErrFull, cli.ExitStorage},
+		{apikey.ErrDamaged, cli.ExitStorage},
+		{apikey.ErrUnusable, cli.ExitStorage},
+		{apikey.ErrBusy, cli.ExitLockTimeout},
+		{apikey.ErrUnavailable, cli.ExitUnavailable},
+		{session.ErrUnbound, cli.ExitUsage},
+		{oauth.ErrUnavailable, cli.ExitUnavailable},
+		{ci.ErrUnavailable, cli.ExitUnavailable},
+		{context.DeadlineExceeded, cli.ExitUnavailable},
 	} {
 		if errors.Is(err, row.target) {
 			return row.status
 		}
 	}
 	var refused *apikey.RefusedError
-	var found *findingsError
-	var told *agentError
+	var found *cli.FindingsError
+	var told *app.AgentError
 	switch {
 	case errors.As(err, &told):
-		return told.status
-	case isUsage(err):
-		return exitUsage
+		return told.Status
+	case app.IsUsage(err):
+		return cli.ExitUsage
 	case errors.As(err, &refused):
-		return exitRefused
-	case errors.As(err, &found), isTampered(err):
-		return exitFindings
+		return cli.ExitRefused
+	case errors.As(err, &found), cmdkey.IsTampered(err):
+		return cli.ExitFindings
 	}
-	return exitFailed
+	return cli.ExitFailed
 }
 
 // hintOf says what to do next where no command has said something better; profile is the
@@ -131,60 +106,42 @@ func hintOf(err error, profile string) string {
 	if fix := atomicfile.Fix(err); fix != "" {
 		return "make it private: '" + fix + "'"
 	}
-	hint := hintFor(err, []errorHint{
-		hintOn(credstore.ErrAbsent, "keep the login in an encrypted file: 'fob login "+profile+" --storage file'; 'fob doctor' says what is missing"),
-		hintOn(credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: 'fob login "+profile+" --storage file'"),
-		hintOn(credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"),
-		hintOn(credstore.ErrNotWritten, "the login before is intact. Allow the write if the keyring asks; in files, see to space and permissions"),
-		hintOn(credstore.ErrRefused, "see what the keyring complains of, then try again; or 'fob login "+profile+" --storage file'"),
-		hintOn(credstore.ErrTooLarge, "no storage takes a login of more than 132 KiB: ask the server for smaller tokens"),
-		hintOn(credstore.ErrNoKey, "give the key as when the login was saved: set FOB_SEAL_KEY, or key_file in config.toml. The login itself is whole"),
-		hintOn(seal.ErrWrongKey, "try again with the key or passphrase that the login was saved under; only if it is lost start over: 'fob logout "+profile+" --local', then 'fob login "+profile+"'"),
-		hintOn(seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login "+profile+"'"),
-		hintOn(seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then 'fob logout "+profile+" --local' and 'fob login "+profile+"'"),
-		hintOn(seal.ErrFormat, foreign),
-		hintOn(credstore.ErrCorrupt, foreign),
-		hintOn(atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"),
-		hintOn(credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"),
-		hintOn(session.ErrLoginRequired, "run 'fob login "+profile+"'"),
-		hintOn(ci.ErrUnknownPlace, "say where it comes from: 'fob profile set "+profile+" --identity github', or gitlab, env:NAME, file:PATH, command"),
-		hintOn(ci.ErrNotPermitted, "in the workflow: 'permissions: {id-token: write, contents: read}'; below 'fob exec', give that --keep-identity"),
-		hintOn(ci.ErrAbsent, "let the job have one, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}'; below 'fob exec', give that --keep-identity"),
-		hintOn(ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"),
-		hintOn(ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: 'fob profile set "+profile+" --identity-audience AUDIENCE'"),
-		hintOn(ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"),
-		hintOn(jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"),
-		hintOn(oauth.ErrNoClientKey, "name its file: 'fob profile set "+profile+" --private-key-file FILE'; or 'fob login "+profile+" --private-key-stdin'"),
-		hintOn(loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"),
-		hintOn(loopback.ErrOpenedTwice, "run 'fob login "+profile+" --no-browser' and open the URL yourself: another user may have opened the page first"),
-		hintOn(session.ErrUnbound, "take bearer tokens: 'fob profile set "+profile+" --dpop=false'; or keep a login on this machine: 'fob login "+profile+"'"),
-		hintOn(session.ErrMoved, "try again: nothing is lost"),
-		hintOn(session.ErrReplaced, "try again: nothing is lost"),
-		hintOn(filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"),
-		hintOn(httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"),
-		hintOn(discovery.ErrOtherIssuer, "if that is the server you mean, name it as it calls itself, to the last slash: --issuer URL"),
-		hintOn(oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
-		hintOn(oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"),
+	hint := cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(credstore.ErrAbsent, "keep the login in an encrypted file: 'fob login "+profile+" --storage file'; 'fob doctor' says what is missing"),
+		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: 'fob login "+profile+" --storage file'"),
+		cli.HintOn(credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"),
+		cli.HintOn(credstore.ErrNotWritten, "the login before is intact. Allow the write if the keyring asks; in files, see to space and permissions"),
+		cli.HintOn(credstore.ErrRefused, "see what the keyring complains of, then try again; or 'fob login "+profile+" --storage file'"),
+		cli.HintOn(credstore.ErrTooLarge, "no storage takes a login of more than 132 KiB: ask the server for smaller tokens"),
+		cli.HintOn(credstore.ErrNoKey, "give the key as when the login was saved: set FOB_SEAL_KEY, or key_file in config.toml. The login itself is whole"),
+		cli.HintOn(seal.ErrWrongKey, "try again with the key or passphrase that the login was saved under; only if it is lost start over: 'fob logout "+profile+" --local', then 'fob login "+profile+"'"),
+		cli.HintOn(seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run 'fob login "+profile+"'"),
+		cli.HintOn(seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then 'fob logout "+profile+" --local' and 'fob login "+profile+"'"),
+		cli.HintOn(seal.ErrFormat, foreign),
+		cli.HintOn(credstore.ErrCorrupt, foreign),
+		cli.HintOn(atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"),
+		cli.HintOn(credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"),
+		cli.HintOn(session.ErrLoginRequired, "run 'fob login "+profile+"'"),
+		cli.HintOn(ci.ErrUnknownPlace, "say where it comes from: 'fob profile set "+profile+" --identity github', or gitlab, env:NAME, file:PATH, command"),
+		cli.HintOn(ci.ErrNotPermitted, "in the workflow: 'permissions: {id-token: write, contents: read}'; below 'fob exec', give that --keep-identity"),
+		cli.HintOn(ci.ErrAbsent, "let the job have one, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}'; below 'fob exec', give that --keep-identity"),
+		cli.HintOn(ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"),
+		cli.HintOn(ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: 'fob profile set "+profile+" --identity-audience AUDIENCE'"),
+		cli.HintOn(ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"),
+		cli.HintOn(jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"),
+		cli.HintOn(oauth.ErrNoClientKey, "name its file: 'fob profile set "+profile+" --private-key-file FILE'; or 'fob login "+profile+" --private-key-stdin'"),
+		cli.HintOn(loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"),
+		cli.HintOn(loopback.ErrOpenedTwice, "run 'fob login "+profile+" --no-browser' and open the URL yourself: another user may have opened the page first"),
+		cli.HintOn(session.ErrUnbound, "take bearer tokens: 'fob profile set "+profile+" --dpop=false'; or keep a login on this machine: 'fob login "+profile+"'"),
+		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
+		cli.HintOn(session.ErrReplaced, "try again: nothing is lost"),
+		cli.HintOn(filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"),
+		cli.HintOn(httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"),
+		cli.HintOn(discovery.ErrOtherIssuer, "if that is the server you mean, name it as it calls itself, to the last slash: --issuer URL"),
+		cli.HintOn(oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
+		cli.HintOn(oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"),
 	})
 	return cmp.Or(hint, hintOfDetail(err, profile))
-}
-
-// errorHint is what to do next about an error, whoever meets it.
-type errorHint struct {
-	target error
-	hint   string
-}
-
-func hintOn(target error, hint string) errorHint { return errorHint{target, hint} }
-
-// hintFor is the first row's that an error matches.
-func hintFor(err error, rows []errorHint) string {
-	for _, row := range rows {
-		if errors.Is(err, row.target) {
-			return row.hint
-		}
-	}
-	return ""
 }
 
 // hintOfDetail is hintOf where what to do depends on what stands in the error.
@@ -224,111 +181,14 @@ func hintOfDetail(err error, profile string) string {
 	return ""
 }
 
-// errLeft says what a command that did not come to its end has left: also one that was
-// interrupted says so.
-var errLeft = errors.New("as it is now")
-
-func leftf(format string, args ...any) error { return &leftError{fmt.Sprintf(format, args...)} }
-
-type leftError struct{ what string }
-
-func (e *leftError) Error() string { return e.what }
-
-func (*leftError) Is(target error) bool { return target == errLeft }
-
-// failures are those of several profiles. Each is shown with its own hint.
-type failures []error
-
-func (f failures) Error() string   { return errors.Join(f...).Error() }
-func (f failures) Unwrap() []error { return f }
-
-// of puts the name of the profile before its failure, and into the hint.
-func (f *failures) of(profile string, err error) {
-	if err != nil {
-		*f = append(*f, forProfile(fmt.Errorf("%s: %w", profile, err), profile))
-	}
-}
-
-// err is nil where nothing has failed.
-func (f failures) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return f
-}
-
-// hintError carries what to do next beside what went wrong.
-type hintError struct {
-	error
-	hint string
-}
-
-func (e *hintError) Unwrap() error { return e.error }
-
-func withHint(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	return &hintError{error: err, hint: fmt.Sprintf(format, args...)}
-}
-
-// profileError is a failure of one profile, whose name its hint needs.
-type profileError struct {
-	error
-	profile string
-}
-
-func (e *profileError) Unwrap() error { return e.error }
-
-// forProfile says which profile a failure is about.
-func forProfile(err error, name string) error {
-	if err == nil {
-		return nil
-	}
-	return &profileError{error: err, profile: name}
-}
-
-// carriedHint is the hint that an error carries, or "".
-func carriedHint(err error) string {
-	var hinted *hintError
-	if errors.As(err, &hinted) {
-		return hinted.hint
-	}
-	return ""
-}
-
 // hintIn is the hint that an error carries, else the general one.
 func hintIn(err error) string {
-	if hint := carriedHint(err); hint != "" {
+	if hint := cli.CarriedHint(err); hint != "" {
 		return hint
 	}
-	var named *profileError
+	var named *cli.ProfileError
 	if errors.As(err, &named) {
-		return hintOf(err, named.profile)
+		return hintOf(err, named.Profile)
 	}
 	return hintOf(err, "")
 }
-
-// usageError is a call that fob does not understand, or cannot do as asked.
-type usageError struct{ what string }
-
-func (e *usageError) Error() string { return e.what }
-
-func isUsageError(err error) bool {
-	var usage *usageError
-	return errors.As(err, &usage)
-}
-
-// usageOf makes a usage error of another one.
-func usageOf(err error) error { return &usageError{what: err.Error()} }
-
-func usagef(format string, args ...any) error {
-	return &usageError{what: fmt.Sprintf(format, args...)}
-}
-
-// findingsError is what a search was for: no failure, and a status of its own.
-type findingsError struct{ what string }
-
-func findingsOf(what string) error { return &findingsError{what} }
-
-func (e *findingsError) Error() string { return e.what }

@@ -9,12 +9,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	cmdscan "github.com/fobcli/fob/cmd/scan"
+	"github.com/fobcli/fob/internal/hostiletest"
 )
 
 func TestI75_SharedFilesAreInert(t *testing.T) {
 	run, _ := fobOf(t)
 	key, _ := run("", "key", "create", "--owner", "shop", "--env", "live")
-	for i, text := range hostileTexts() {
+	for i, text := range hostiletest.Texts() {
 		quoted, err := json.Marshal(text) // for TOML, too, but for what is no UTF-8
 		if err != nil {
 			t.Fatal(err)
@@ -29,7 +32,7 @@ func TestI75_SharedFilesAreInert(t *testing.T) {
 				t.Errorf("%s, %q: %q printed nothing", what, text, args)
 			}
 			for _, out := range []string{stdout, stderr} {
-				if bad := recognised(out); bad != "" {
+				if bad := hostiletest.Recognised(out); bad != "" {
 					t.Errorf("%s, %q: %q printed %s", what, text, args, bad)
 				}
 			}
@@ -82,7 +85,7 @@ func TestI75_SharedFilesAreInert(t *testing.T) {
 
 		name := strings.NewReplacer("/", "_").Replace(text)
 		write(name, key)
-		for _, format := range scanFormats {
+		for _, format := range cmdscan.ScanFormats {
 			check("a file's name", "scan", dir, "--format", format)
 		}
 		check("a file that is absent", "scan", filepath.Join(dir, "absent"+name))
@@ -92,7 +95,7 @@ func TestI75_SharedFilesAreInert(t *testing.T) {
 // What a program prints to which a key is delivered, and the report of an incident.
 func TestI75_DeliveriesAndReportsAreInert(t *testing.T) {
 	run, db := fobOf(t)
-	for i, text := range hostileTexts() {
+	for i, text := range hostiletest.Texts() {
 		dir := t.TempDir()
 		t.Chdir(dir)
 		if err := os.WriteFile("says", []byte(text), 0o600); err != nil {
@@ -106,7 +109,7 @@ func TestI75_DeliveriesAndReportsAreInert(t *testing.T) {
 			t.Helper()
 			stdout, stderr := run("", args...)
 			for _, out := range []string{stdout, stderr} {
-				if bad := recognised(out); bad != "" {
+				if bad := hostiletest.Recognised(out); bad != "" {
 					t.Errorf("%q: %q printed %s", text, args, bad)
 				}
 			}
@@ -134,7 +137,7 @@ func TestI75_DeliveriesAndReportsAreInert(t *testing.T) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(markdown)) { // fob's own headings
-			if bad := recognised(strings.TrimPrefix(line, "## ")); bad != "" {
+			if bad := hostiletest.Recognised(strings.TrimPrefix(line, "## ")); bad != "" {
 				t.Errorf("%q: the report holds %s", text, bad)
 			}
 		}

@@ -4,38 +4,35 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-)
 
-// widest is how wide help is, where the terminal is wider or none is there.
-const widest = 80
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+)
 
 // setHelp gives all commands one form of help: text, usage, examples, what comes below,
 // flags.
-func (a *app) setHelp(root *cobra.Command) {
+func setHelp(a *app.App, root *cobra.Command) {
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
-		width, _ := sizeOf(a.stdout)
-		fmt.Fprintln(c.OutOrStdout(), helpText(c, min(cmp.Or(width, widest), widest), a.styleOf(a.stdout)))
+		width, _ := cli.SizeOf(a.Out)
+		fmt.Fprintln(c.OutOrStdout(), helpText(c, min(cmp.Or(width, usage.Widest), usage.Widest), a.StyleOf(a.Out)))
 	})
 	root.SetHelpCommand(newHelpCmd())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
-			c.Short, c.Args, c.RunE = "Complete fob's commands in your shell", noSuchCommand, showHelp
+			c.Short, c.Args, c.RunE = "Complete fob's commands in your shell", usage.NoSuchCommand, usage.ShowHelp
 		}
 	}
 }
-
-// showHelp is what a command does that only has others below it.
-func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 func newHelpCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND]",
 		Short:   "Explain a command or a topic",
-		Long:    "Explain a command, as --help does, or a topic.\n\n" + exitHelp(exitDone, exitUsage),
+		Long:    "Explain a command, as --help does, or a topic.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example: "  fob help key create\n  fob help choose",
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			var names []string
@@ -52,7 +49,7 @@ func newHelpCmd() *cobra.Command {
 				return err
 			}
 			if len(rest) > 0 {
-				return unknownCommand(meant, rest[0], helpOn)
+				return usage.UnknownCommand(meant, rest[0], usage.HelpOn)
 			}
 			meant.InitDefaultVersionFlag()
 			return meant.Help()
@@ -61,7 +58,7 @@ func newHelpCmd() *cobra.Command {
 }
 
 // helpText is a command's whole help.
-func helpText(c *cobra.Command, width int, on style) string {
+func helpText(c *cobra.Command, width int, on cli.Style) string {
 	hideFlags(c)
 	var parts []string
 	add := func(title, text string) {
@@ -69,16 +66,16 @@ func helpText(c *cobra.Command, width int, on style) string {
 			return
 		}
 		if title != "" {
-			text = string(on.bold(title)) + "\n" + text
+			text = string(on.Bold(title)) + "\n" + text
 		}
 		parts = append(parts, text)
 	}
 	add("", flow(cmp.Or(c.Long, c.Short), width))
 	switch {
 	case c.HasAvailableSubCommands():
-		add("", fmt.Sprintf("%s %s COMMAND [flags]\n       %s COMMAND --help", on.bold("Usage:"), c.CommandPath(), c.CommandPath()))
+		add("", fmt.Sprintf("%s %s COMMAND [flags]\n       %s COMMAND --help", on.Bold("Usage:"), c.CommandPath(), c.CommandPath()))
 	case c.Runnable():
-		add("", string(on.bold("Usage:"))+" "+c.UseLine())
+		add("", string(on.Bold("Usage:"))+" "+c.UseLine())
 	}
 	add("Examples:", c.Example)
 	for _, g := range c.Groups() {
@@ -89,7 +86,7 @@ func helpText(c *cobra.Command, width int, on style) string {
 	if c.HasAvailableLocalFlags() {
 		add("Flags:", flagList(c, width))
 	}
-	add("", c.Annotations[moreFlags])
+	add("", c.Annotations[usage.MoreFlags])
 	return strings.Join(parts, "\n\n")
 }
 
@@ -108,7 +105,7 @@ func flagList(c *cobra.Command, width int) string {
 		_, text, _ := strings.Cut(line[name:], gap)
 		text = strings.TrimLeft(text, " ")
 		column := len(line) - len(text)
-		b.WriteString(line[:column] + strings.Join(wrap(text, width-column), "\n"+strings.Repeat(" ", column)) + "\n")
+		b.WriteString(line[:column] + strings.Join(cli.Wrap(text, width-column), "\n"+strings.Repeat(" ", column)) + "\n")
 	}
 	return b.String()
 }
@@ -116,7 +113,7 @@ func flagList(c *cobra.Command, width int) string {
 // hideFlags leaves out of the list what every command has, and what has a page of its own.
 func hideFlags(c *cobra.Command) {
 	hidden := []string{"help", "version"}
-	if c.Annotations[moreFlags] != "" {
+	if c.Annotations[usage.MoreFlags] != "" {
 		for _, group := range settingsGroups {
 			hidden = append(hidden, group.flags...)
 		}
@@ -145,28 +142,8 @@ func flow(text string, width int) string {
 	paragraphs := strings.Split(text, "\n\n")
 	for i, paragraph := range paragraphs {
 		if !strings.Contains("\n"+paragraph, "\n ") && !strings.Contains("\n"+paragraph, "\n\t") {
-			paragraphs[i] = strings.Join(wrap(paragraph, width), "\n")
+			paragraphs[i] = strings.Join(cli.Wrap(paragraph, width), "\n")
 		}
 	}
 	return strings.Join(paragraphs, "\n\n")
-}
-
-// exitHelp lists a command's exit statuses for its help, in few lines.
-func exitHelp(statuses ...int) string {
-	var items []string
-	for _, status := range statuses {
-		items = append(items, fmt.Sprintf("%d %s", status, exitMeanings[status]))
-	}
-	lines := []string{"Exit statuses:"}
-	for i, item := range items {
-		if i < len(items)-1 {
-			item += ","
-		}
-		if last := len(lines) - 1; utf8.RuneCountInString(lines[last])+1+len(item) <= widest {
-			lines[last] += " " + item
-			continue
-		}
-		lines = append(lines, "  "+item)
-	}
-	return strings.Join(lines, "\n")
 }

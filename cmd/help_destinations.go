@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/destination"
 )
 
@@ -29,5 +30,5 @@ of a login: --as work for all, --as github=work for one. In config.toml:
   deploy = ["/usr/local/bin/put-secret", "web"]  # exec:deploy
 
 --dry-run says what would be set where, and asks no platform.`)
-	return &cobra.Command{Use: "destinations", Short: "Where keys and secrets can be brought", Long: b.String(), Args: noArgs}
+	return &cobra.Command{Use: "destinations", Short: "Where keys and secrets can be brought", Long: b.String(), Args: usage.NoArgs}
 }

@@ -4,11 +4,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-)
 
-// moreFlags is the annotation of a command with which its help says where its other
-// flags are explained.
-const moreFlags = "more flags"
+	cmdauth "github.com/fobcli/fob/cmd/auth"
+	"github.com/fobcli/fob/cmd/internal/usage"
+)
 
 // settingsGroups are the flags of 'login' and 'profile set' that few need.
 var settingsGroups = []struct {
@@ -30,7 +29,7 @@ var settingsGroups = []struct {
 // newSettingsCmd is the page behind 'fob help settings'. Its text is made when it is
 // asked for: it costs as much as a seventh of fob's start.
 func newSettingsCmd() *cobra.Command {
-	c := &cobra.Command{Use: "settings", Short: "What else a login can be told", Args: noArgs}
+	c := &cobra.Command{Use: "settings", Short: "What else a login can be told", Args: usage.NoArgs}
 	c.SetHelpFunc(func(c *cobra.Command, args []string) {
 		c.Long = settingsText()
 		c.Root().HelpFunc()(c, args)
@@ -40,7 +39,7 @@ func newSettingsCmd() *cobra.Command {
 
 func settingsText() string {
 	var all cobra.Command
-	new(profileFlags).register(&all)
+	new(cmdauth.ProfileFlags).Register(&all)
 	var b strings.Builder
 	b.WriteString("The settings of a profile that few need. 'fob login' and 'fob profile set' take\nthem; config.toml has them as identity, token_endpoint, git_hosts and so on.")
 	for _, group := range settingsGroups {
@@ -50,7 +49,7 @@ func settingsText() string {
 			some.Flags().AddFlag(all.Flags().Lookup(name))
 		}
 		some.Flags().SortFlags = false
-		b.WriteString(strings.TrimRight(flagList(&some, widest), "\n"))
+		b.WriteString(strings.TrimRight(flagList(&some, usage.Widest), "\n"))
 	}
 	return b.String()
 }

@@ -6,12 +6,16 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
 )
 
 // commandTree is every command of fob's, and every help topic.
 func commandTree(t *testing.T) []*cobra.Command {
 	t.Helper()
-	root := newRootCmd(newApp(strings.NewReader(""), &strings.Builder{}, &strings.Builder{}, nil), nil)
+	root := newRootCmd(app.New(strings.NewReader(""), &strings.Builder{}, &strings.Builder{}, nil), nil)
 	all := []*cobra.Command{root}
 	for i := 0; i < len(all); i++ {
 		all = append(all, all[i].Commands()...)
@@ -42,7 +46,7 @@ func TestHelpFitsAScreen(t *testing.T) {
 			t.Errorf("'%s --help' has %d lines", c.CommandPath(), len(lines))
 		}
 		for _, line := range lines {
-			if utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "        ")) > widest {
+			if utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "        ")) > usage.Widest {
 				t.Errorf("'%s --help' is too wide: %s", c.CommandPath(), line)
 			}
 		}
@@ -58,7 +62,7 @@ func TestHelpOfANarrowTerminal(t *testing.T) {
 	}
 	c.Flags().String("flag", "", "a `NAME` with a text that has to be broken for so narrow a terminal")
 	kept := 0
-	for line := range strings.Lines(helpText(c, narrow, style{})) {
+	for line := range strings.Lines(helpText(c, narrow, cli.Style{})) {
 		switch {
 		case strings.HasPrefix(line, "  as it stands: "):
 			kept++
@@ -87,7 +91,7 @@ func TestHelpNamesExitStatuses(t *testing.T) {
 // The page 'fob help settings' and the flags are one list.
 func TestSettingsAreFlags(t *testing.T) {
 	for _, c := range commandTree(t) {
-		if c.Annotations[moreFlags] == "" {
+		if c.Annotations[usage.MoreFlags] == "" {
 			continue
 		}
 		for _, group := range settingsGroups {
@@ -102,7 +106,7 @@ func TestSettingsAreFlags(t *testing.T) {
 
 // A call makes the command that it names, and no other.
 func TestEachCommandIsMadeByItsName(t *testing.T) {
-	a := newApp(strings.NewReader(""), &strings.Builder{}, &strings.Builder{}, nil)
+	a := app.New(strings.NewReader(""), &strings.Builder{}, &strings.Builder{}, nil)
 	for _, g := range groups() {
 		for _, c := range g.commands {
 			made := newRootCmd(a, []string{c.name, "--help"})

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/secret"
@@ -46,7 +47,7 @@ func TestI71_OnlyWhatWasMadeForTheServerIsSent(t *testing.T) {
 		{without, jwt(`"https://sso.example.com"`), ci.ErrMalformed},
 		{without, strings.Repeat(".", 1000), ci.ErrMalformed},
 	} {
-		err := checkAudience(secret.New(test.token), test.p)
+		err := app.CheckAudience(secret.New(test.token), test.p)
 		if !errors.Is(err, test.want) || test.want == nil && err != nil {
 			t.Errorf("%s, %+v: %v", test.token, test.p, err)
 		}

@@ -3,36 +3,38 @@ package cmd
 import (
 	"errors"
 
+	cmdkey "github.com/fobcli/fob/cmd/key"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/registrar"
 	"github.com/fobcli/fob/internal/registry"
 )
 
 // hintOfKey is hintOf for the errors of keys and their registry.
 func hintOfKey(err error) string {
-	hint := hintFor(err, []errorHint{
-		hintOn(apikey.ErrNotFound, "'fob key list' shows the keys that there are"),
-		hintOn(apikey.ErrNoRegistry, "the first key makes it: 'fob key create', or 'fob key import'; see FOB_REGISTRY if it is elsewhere"),
-		hintOn(apikey.ErrNewerSchema, "install the newest fob on this machine too"),
-		hintOn(apikey.ErrFull, "make room; what was there is intact"),
-		hintOn(apikey.ErrDamaged, "bring the last backup back: 'fob key import' takes what 'fob key export' has written"),
-		hintOn(apikey.ErrUnusable, "see to FOB_REGISTRY, and to the permissions of what it names"),
-		hintOn(apikey.ErrBusy, "other programs hold the registry: try again"),
-		hintOn(apikey.ErrUnavailable, "see whether the database runs and can be reached, then try again; a change that was begun is whole or not there"),
-		hintOn(registrar.ErrNoPepper, "give the registry one: 'fob key pepper add p1', then 'fob key pepper use p1'; imported hashes name it in the 'pepper' column"),
-		hintOn(registrar.ErrRotated, "rotate the successor; to end the old key before its time: 'fob key revoke ID'"),
-		hintOn(registrar.ErrRotating, "wait for it; if it was killed, run this again then"),
-		hintOn(registrar.ErrTakenOver, "use the key that the other fob printed"),
-		hintOn(registrar.ErrStillUsed, "'fob key show ID' says when it was used last; once nobody does, 'fob key rotate --resume ID --force' ends it"),
-		hintOn(registrar.ErrNotDelivered, "the old key is as it was, unless it was --compromised; run it again"),
-		hintOn(registrar.ErrNotRotatable, "make a new one: 'fob key create'"),
-		hintOn(registrar.ErrRevoked, "make a new one: 'fob key create'"),
-		hintOn(registry.ErrInsecure, "leave sslmode out or make it verify-full, and name the server's CA with sslrootcert=FILE"),
+	hint := cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(apikey.ErrNotFound, "'fob key list' shows the keys that there are"),
+		cli.HintOn(apikey.ErrNoRegistry, "the first key makes it: 'fob key create', or 'fob key import'; see FOB_REGISTRY if it is elsewhere"),
+		cli.HintOn(apikey.ErrNewerSchema, "install the newest fob on this machine too"),
+		cli.HintOn(apikey.ErrFull, "make room; what was there is intact"),
+		cli.HintOn(apikey.ErrDamaged, "bring the last backup back: 'fob key import' takes what 'fob key export' has written"),
+		cli.HintOn(apikey.ErrUnusable, "see to FOB_REGISTRY, and to the permissions of what it names"),
+		cli.HintOn(apikey.ErrBusy, "other programs hold the registry: try again"),
+		cli.HintOn(apikey.ErrUnavailable, "see whether the database runs and can be reached, then try again; a change that was begun is whole or not there"),
+		cli.HintOn(registrar.ErrNoPepper, "give the registry one: 'fob key pepper add p1', then 'fob key pepper use p1'; imported hashes name it in the 'pepper' column"),
+		cli.HintOn(registrar.ErrRotated, "rotate the successor; to end the old key before its time: 'fob key revoke ID'"),
+		cli.HintOn(registrar.ErrRotating, "wait for it; if it was killed, run this again then"),
+		cli.HintOn(registrar.ErrTakenOver, "use the key that the other fob printed"),
+		cli.HintOn(registrar.ErrStillUsed, "'fob key show ID' says when it was used last; once nobody does, 'fob key rotate --resume ID --force' ends it"),
+		cli.HintOn(registrar.ErrNotDelivered, "the old key is as it was, unless it was --compromised; run it again"),
+		cli.HintOn(registrar.ErrNotRotatable, "make a new one: 'fob key create'"),
+		cli.HintOn(registrar.ErrRevoked, "make a new one: 'fob key create'"),
+		cli.HintOn(registry.ErrInsecure, "leave sslmode out or make it verify-full, and name the server's CA with sslrootcert=FILE"),
 	})
 	if hint != "" {
 		return hint
 	}
-	if isTampered(err) {
+	if cmdkey.IsTampered(err) {
 		return "see who can write the registry's database; an earlier 'fob key export' shows what a record was, and a key in doubt is best revoked"
 	}
 	var refused *apikey.RefusedError

@@ -6,11 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// hostile is what another program wrote into the registry: commands for the terminal,
-// for CI runners, and for whoever copies a hint into a shell.
-const hostile = "x\x1b]0;t\a\u009b31m\u202e##vso[task.prependpath]/tmp\n::stop-commands::x\n\t:4\n;touch pwned;"
+	"github.com/fobcli/fob/internal/hostiletest"
+)
 
 // fobOf runs fob with a registry and a home of its own.
 func fobOf(t *testing.T) (run func(stdin string, args ...string) (stdout, stderr string), db *sql.DB) {
@@ -60,7 +58,7 @@ func TestH61RegistryTextIsInert(t *testing.T) {
 		"UPDATE audit_log SET actor = ?1, action = ?1, detail = ?1 WHERE seq = 1",
 		"UPDATE rotation SET phase = ?1",
 	} {
-		if _, err := db.Exec(statement, hostile); err != nil {
+		if _, err := db.Exec(statement, hostiletest.Hostile); err != nil {
 			t.Fatal(statement, err)
 		}
 	}
@@ -97,7 +95,7 @@ func TestH61PepperOfTheRegistryIsInert(t *testing.T) {
 	run, db := fobOf(t)
 	key, _ := run("", "key", "create", "--owner", "a")
 	for _, statement := range []string{"UPDATE registry SET pepper = ?1", "UPDATE api_key SET pepper = ?1"} {
-		if _, err := db.Exec(statement, hostile); err != nil {
+		if _, err := db.Exec(statement, hostiletest.Hostile); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/ptytest"
 )
 
 // screen is what a person reads on a pseudo-terminal.
@@ -66,7 +68,7 @@ func TestI69_AnotherAccountIsAskedAbout(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		person, program := openPty(t)
+		person, program := ptytest.Open(t)
 		go func() {
 			s := &screen{t: t, person: person}
 			url := s.until(`(?s)\n  (http://\S+)\r\n.*paste its address here`)
@@ -87,19 +89,19 @@ func TestI69_AnotherAccountIsAskedAbout(t *testing.T) {
 			_, _ = io.Copy(io.Discard, person)
 		}()
 		args := []string{"login", "work", "--issuer", server.Issuer(), "--client-id", "fob-test", "--no-browser", "--timeout", test.timeout}
-		root := newRootCmd(newApp(program, io.Discard, program, environ), args)
+		root := newRootCmd(app.New(program, io.Discard, program, environ), args)
 		root.SetArgs(args)
 		err := root.ExecuteContext(t.Context())
 		if (err == nil) != (test.done == "") || err != nil && !strings.Contains(err.Error(), test.done) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 		var out strings.Builder
-		root = newRootCmd(newApp(strings.NewReader(""), &out, io.Discard, environ), []string{"status", "work"})
+		root = newRootCmd(app.New(strings.NewReader(""), &out, io.Discard, environ), []string{"status", "work"})
 		root.SetArgs([]string{"status", "work"})
 		if err := root.ExecuteContext(t.Context()); err != nil || !strings.Contains(out.String(), test.account) {
 			t.Errorf("%s: %v\n%s", test.name, err, out.String())
 		}
-		if !echoes(t, program) {
+		if !ptytest.Echoes(t, program) {
 			t.Errorf("%s: the terminal has no echo", test.name)
 		}
 	}

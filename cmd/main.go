@@ -13,6 +13,23 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	cmdagent "github.com/fobcli/fob/cmd/agent"
+	cmdauth "github.com/fobcli/fob/cmd/auth"
+	cmdci "github.com/fobcli/fob/cmd/ci"
+	cmddoctor "github.com/fobcli/fob/cmd/doctor"
+	cmdexec "github.com/fobcli/fob/cmd/exec"
+	cmdhelper "github.com/fobcli/fob/cmd/helper"
+	cmdincident "github.com/fobcli/fob/cmd/incident"
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	cmdkey "github.com/fobcli/fob/cmd/key"
+	cmdscan "github.com/fobcli/fob/cmd/scan"
+	cmdsecret "github.com/fobcli/fob/cmd/secret"
+	cmdserve "github.com/fobcli/fob/cmd/serve"
+	cmdstorage "github.com/fobcli/fob/cmd/storage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
 )
 
 // Main runs fob with the given arguments and returns its exit status.
@@ -21,25 +38,25 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends fob at once
 
-	a := newApp(stdin, stdout, stderr, takeEnviron())
-	a.hint, a.status = hintIn, exitOf
-	a.removers = append(a.removers, func(ctx context.Context, dryRun bool) { a.purgeGit(ctx, dryRun) })
+	a := app.New(stdin, stdout, stderr, app.TakeEnviron())
+	a.Hint, a.Status = hintIn, exitOf
+	a.Removers = append(a.Removers, func(ctx context.Context, dryRun bool) { cmdhelper.PurgeGit(ctx, a, dryRun) })
 	args = asCalled(os.Args[0], args)
 	root := newRootCmd(a, args)
 	root.SetArgs(args)
-	if completes(args) {
-		completionsOf(a).addCompletions(root)
-		root.SetOut(newInertWriter(a.stdout.raw(), inertCompletion))
+	if complete.Requested(args) {
+		complete.For(a).AddTo(root)
+		root.SetOut(cli.NewInertWriter(a.Out.Raw(), cli.InertCompletion))
 	}
 	if err := root.ExecuteContext(ctx); err != nil {
-		return a.fail(ctx, err)
+		return fail(ctx, a, err)
 	}
-	return exitDone
+	return cli.ExitDone
 }
 
 // asCalled makes a command of the name of a link to fob.
 func asCalled(program string, args []string) []string {
-	if strings.TrimSuffix(filepath.Base(program), ".exe") == dockerProgram {
+	if strings.TrimSuffix(filepath.Base(program), ".exe") == cmdhelper.DockerProgram {
 		return append([]string{"helper", "docker"}, args...)
 	}
 	return args
@@ -55,32 +72,32 @@ type group struct {
 // fob's start.
 type command struct {
 	name string
-	make func(*app) *cobra.Command
+	make func(*app.App) *cobra.Command
 }
 
 func groups() []group {
 	return []group{
 		{"logins", "Logins:", []command{
-			{"login", newLoginCmd}, {"token", newTokenCmd}, {"refresh", newRefreshCmd}, {"status", newStatusCmd}, {"logout", newLogoutCmd}, {"profile", newProfileCmd},
+			{"login", cmdauth.NewLogin}, {"token", cmdauth.NewToken}, {"refresh", cmdauth.NewRefresh}, {"status", cmdauth.NewStatus}, {"logout", cmdauth.NewLogout}, {"profile", cmdauth.NewProfile},
 		}},
 		{"keys", "API keys that you issue:", []command{
-			{"key", newKeyCmd}, {"serve", newServeCmd}, {"scan", newScanCmd}, {"rules", newRulesCmd}, {"incident", newIncidentCmd},
+			{"key", cmdkey.New}, {"serve", cmdserve.New}, {"scan", cmdscan.New}, {"rules", cmdscan.NewRules}, {"incident", cmdincident.New},
 		}},
 		{"secrets", "Secrets that others issued, and programs that need one:", []command{
-			{"secret", newSecretCmd}, {"exec", newExecCmd}, {"allow", newAllowCmd}, {"proxy", newProxyCmd}, {"agent", newAgentCmd}, {"helper", newHelperCmd}, {"ci", newCICmd},
+			{"secret", cmdsecret.New}, {"exec", cmdexec.New}, {"allow", cmdexec.NewAllowCmd}, {"proxy", cmdexec.NewProxy}, {"agent", cmdagent.New}, {"helper", cmdhelper.New}, {"ci", cmdci.New},
 		}},
-		{"machine", "This machine:", []command{{"storage", newStorageCmd}, {"doctor", newDoctorCmd}, {"version", newVersionCmd}}},
+		{"machine", "This machine:", []command{{"storage", cmdstorage.New}, {"doctor", cmddoctor.New}, {"version", newVersionCmd}}},
 	}
 }
 
 // Root is all of fob's commands, for the tool that writes man pages and completions.
 func Root() *cobra.Command {
-	return newRootCmd(newApp(strings.NewReader(""), io.Discard, io.Discard, nil), nil)
+	return newRootCmd(app.New(strings.NewReader(""), io.Discard, io.Discard, nil), nil)
 }
 
 // newRootCmd is fob for a call: with the command that it names, or with all of them where
 // its first word is none.
-func newRootCmd(a *app, args []string) *cobra.Command {
+func newRootCmd(a *app.App, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fob",
 		Short: "Log in to OAuth providers, use the tokens in scripts, issue API keys",
@@ -90,21 +107,21 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 		SilenceErrors: true,
 		SilenceUsage:  true,
 
-		Args: noSuchCommand,
+		Args: usage.NoSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runOverview(cmd.Context(), a) },
 	}
-	root.SetIn(a.stdin)
-	root.SetOut(a.stdout.raw())
-	root.SetErr(a.stderr.raw())
-	root.Version = version() // for --version
-	root.SetVersionTemplate(versionLine() + "\n")
-	root.SetFlagErrorFunc(wrongFlag)
+	root.SetIn(a.In)
+	root.SetOut(a.Out.Raw())
+	root.SetErr(a.Err.Raw())
+	root.Version = app.Version() // for --version
+	root.SetVersionTemplate(app.VersionLine() + "\n")
+	root.SetFlagErrorFunc(usage.WrongFlag)
 	addCommands(root, a, args)
-	a.setHelp(root)
+	setHelp(a, root)
 	return root
 }
 
-func addCommands(root *cobra.Command, a *app, args []string) {
+func addCommands(root *cobra.Command, a *app.App, args []string) {
 	called := func(c command) bool { return len(args) > 0 && c.name == args[0] }
 	all := groups()
 	for _, g := range all {

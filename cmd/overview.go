@@ -7,7 +7,11 @@ import (
 	"strings"
 	"time"
 
+	cmdauth "github.com/fobcli/fob/cmd/auth"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/registry"
 	"github.com/fobcli/fob/internal/safetext"
@@ -31,84 +35,84 @@ const overviewPatience = 300 * time.Millisecond
 
 // runOverview shows the state of things and what to do next. It asks no network, no
 // keyring and nobody, and what cannot be read is no failure.
-func runOverview(ctx context.Context, a *app) error {
+func runOverview(ctx context.Context, a *app.App) error {
 	ctx, cancel := context.WithTimeout(ctx, overviewPatience)
 	defer cancel()
-	out := a.styleOf(a.stdout)
-	cfg, err := a.config()
+	out := a.StyleOf(a.Out)
+	cfg, err := a.Config()
 	if err != nil {
-		a.showError(err, a.hint(err))
-		return a.printNext(out, "fob doctor")
+		a.ShowError(err, a.Hint(err))
+		return printNext(a, out, "fob doctor")
 	}
-	keys := a.keysAtAGlance(ctx)
+	keys := keysAtAGlance(ctx, a)
 	if len(cfg.Profiles)+len(cfg.Secrets) == 0 && keys == "" {
-		_ = a.stdout.write(firstSteps)
-		return a.printNext(out, "fob login github")
+		_ = a.Out.Print(firstSteps)
+		return printNext(a, out, "fob login github")
 	}
-	logins := a.loginsAtAGlance(ctx, cfg)
+	logins := loginsAtAGlance(ctx, a, cfg)
 	if len(logins) > 0 {
 		rows := [][]string{{"Logins", "", "", ""}}
 		for _, s := range logins {
-			rows = append(rows, []string{"  " + s.Profile + yesText(s.Selected, " *"), stateText(s, a.now()), s.Account.String(), s.Server})
+			rows = append(rows, []string{"  " + s.Profile + cli.YesText(s.Selected, " *"), stateText(s, a.Now()), s.Account.String(), s.Server})
 		}
-		heading := func(line string) painted {
+		heading := func(line string) cli.Painted {
 			if line == "Logins" {
-				return out.bold(line)
+				return out.Bold(line)
 			}
-			return painted(line)
+			return cli.Painted(line)
 		}
-		if err := a.printPainted(rows, heading); err != nil {
+		if err := a.PrintPainted(rows, heading); err != nil {
 			return err
 		}
-		_ = a.stdout.write("\n")
+		_ = a.Out.Print("\n")
 	}
-	counts := filled([][]string{{"API keys", keys}, {"Secrets", a.secretsAtAGlance(cfg)}})
+	counts := cli.Filled([][]string{{"API keys", keys}, {"Secrets", secretsAtAGlance(a, cfg)}})
 	for _, row := range counts {
-		_ = a.stdout.printf("%s%s  %s\n", out.bold(row[0]), painted(strings.Repeat(" ", len("API keys")-len(row[0]))), row[1])
+		_ = a.Out.Printf("%s%s  %s\n", out.Bold(row[0]), cli.Painted(strings.Repeat(" ", len("API keys")-len(row[0]))), row[1])
 	}
 	if len(counts) > 0 {
-		_ = a.stdout.write("\n")
+		_ = a.Out.Print("\n")
 	}
-	return a.printNext(out, a.nextStep(cfg, logins, keys != ""))
+	return printNext(a, out, nextStep(a, cfg, logins, keys != ""))
 }
 
-func (a *app) printNext(out style, command string) error {
-	return a.stdout.printf("%s %s\n", out.cyan("next:"), command)
+func printNext(a *app.App, out cli.Style, command string) error {
+	return a.Out.Printf("%s %s\n", out.Cyan("next:"), command)
 }
 
 // loginsAtAGlance are the logins with as much of their state as is known without the
 // keyring, a passphrase or a program.
-func (a *app) loginsAtAGlance(ctx context.Context, cfg *config.Config) []statusJSON {
+func loginsAtAGlance(ctx context.Context, a *app.App, cfg *config.Config) []cmdauth.StatusJSON {
 	var meant config.Choice
-	if named, err := a.named(""); err == nil {
+	if named, err := a.Named(""); err == nil {
 		_, meant, _ = cfg.Select(named)
 	}
-	var all []statusJSON
+	var all []cmdauth.StatusJSON
 	for _, name := range cfg.Names() {
 		p := cfg.Profiles[name]
-		s := statusJSON{Profile: name, Server: p.WithProvider().Authority()}
-		s.Storage, _ = a.storageName(cfg, p)
-		if ctx.Err() == nil && a.readsQuietly(cfg, p, s.Storage) {
-			if known, err := await(ctx, func() (statusJSON, error) { return a.keptStatus(ctx, cfg, p) }); err == nil {
+		s := cmdauth.StatusJSON{Profile: name, Server: p.WithProvider().Authority()}
+		s.Storage, _ = a.StorageName(cfg, p)
+		if ctx.Err() == nil && readsQuietly(a, cfg, p, s.Storage) {
+			if known, err := cli.Await(ctx, func() (cmdauth.StatusJSON, error) { return cmdauth.KeptStatus(ctx, a, cfg, p) }); err == nil {
 				s = known
 			}
 		}
-		s.choose(meant)
+		s.Choose(meant)
 		all = append(all, s)
 	}
 	return all
 }
 
 // readsQuietly reports whether a login can be looked at and nobody be asked for it.
-func (a *app) readsQuietly(cfg *config.Config, p config.Profile, storage string) bool {
-	if given, _ := a.givenVariable(p.Name); given != "" || storage == storageEnv || showsIdentity(p) {
+func readsQuietly(a *app.App, cfg *config.Config, p config.Profile, storage string) bool {
+	if given, _ := a.GivenVariable(p.Name); given != "" || storage == app.StorageEnv || app.ShowsIdentity(p) {
 		return true
 	}
-	return storage == storageFile && a.fileKey(cfg).name != passphraseSource
+	return storage == app.StorageFile && a.FileKey(cfg).Name != app.PassphraseSource
 }
 
 // stateText is a login's state in the words of somebody who has not read the manual.
-func stateText(s statusJSON, now time.Time) string {
+func stateText(s cmdauth.StatusJSON, now time.Time) string {
 	switch s.State {
 	case "":
 		return "kept in the " + s.Storage
@@ -119,9 +123,9 @@ func stateText(s statusJSON, now time.Time) string {
 	}
 	switch {
 	case !s.LoginExpiresAt.IsZero():
-		return "logged in, ends " + leftText(s.LoginExpiresAt, now)
+		return "logged in, ends " + cli.LeftText(s.LoginExpiresAt, now)
 	case !s.ExpiresAt.IsZero():
-		return "logged in, token ends " + leftText(s.ExpiresAt, now)
+		return "logged in, token ends " + cli.LeftText(s.ExpiresAt, now)
 	}
 	return "logged in"
 }
@@ -130,15 +134,15 @@ func stateText(s statusJSON, now time.Time) string {
 const mostCounted = 10_000
 
 // keysAtAGlance counts the keys of a registry on this machine; empty where there is none.
-func (a *app) keysAtAGlance(ctx context.Context) string {
-	dsn, _, err := a.registryName()
+func keysAtAGlance(ctx context.Context, a *app.App) string {
+	dsn, _, err := appkeys.RegistryName(a)
 	switch {
 	case err != nil:
 		return ""
 	case registry.IsShared(dsn):
 		return "in a registry that machines share"
 	}
-	text, err := await(ctx, func() (string, error) { return countKeys(ctx, dsn, a.now()) })
+	text, err := cli.Await(ctx, func() (string, error) { return countKeys(ctx, dsn, a.Now()) })
 	switch {
 	case errors.Is(err, apikey.ErrNoRegistry):
 		return ""
@@ -169,22 +173,22 @@ func countKeys(ctx context.Context, dsn string, now time.Time) (string, error) {
 	return fmt.Sprintf("%d, %d active", count, active), nil
 }
 
-func (a *app) secretsAtAGlance(cfg *config.Config) string {
+func secretsAtAGlance(a *app.App, cfg *config.Config) string {
 	if len(cfg.Secrets) == 0 {
 		return ""
 	}
-	ending := a.endingSecrets(cfg, secretExpiring)
+	ending := a.EndingSecrets(cfg, app.SecretExpiring)
 	switch {
 	case len(ending) == 0:
 		return fmt.Sprint(len(cfg.Secrets))
-	case ending[0].Expires.After(a.now()):
-		return fmt.Sprintf("%d, %s ends %s", len(cfg.Secrets), ending[0].Name, leftText(ending[0].Expires, a.now()))
+	case ending[0].Expires.After(a.Now()):
+		return fmt.Sprintf("%d, %s ends %s", len(cfg.Secrets), ending[0].Name, cli.LeftText(ending[0].Expires, a.Now()))
 	}
 	return fmt.Sprintf("%d, %s has ended", len(cfg.Secrets), ending[0].Name)
 }
 
 // nextStep is the one command that helps most: first what has ended, then what is there.
-func (a *app) nextStep(cfg *config.Config, logins []statusJSON, keys bool) string {
+func nextStep(a *app.App, cfg *config.Config, logins []cmdauth.StatusJSON, keys bool) string {
 	for _, s := range logins {
 		switch s.State {
 		case session.StateExpired, session.StateEnded, session.StateLoggedOut:
@@ -193,7 +197,7 @@ func (a *app) nextStep(cfg *config.Config, logins []statusJSON, keys bool) strin
 			return "fob status " + s.Profile
 		}
 	}
-	if ending := a.endingSecrets(cfg, secretExpiring); len(ending) > 0 {
+	if ending := a.EndingSecrets(cfg, app.SecretExpiring); len(ending) > 0 {
 		return "fob secret rotate " + safetext.Line(ending[0].Name)
 	}
 	switch {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fobcli/fob/internal/cli"
 )
 
 // gitlab is a GitLab that replaces the one token that it honours.
@@ -68,9 +70,9 @@ func TestAGitLabTokenReplacesItself(t *testing.T) {
 	g := &gitlab{token: "glpat-canary"}
 	fob, home := machineWithGitLab(t, g)
 	status, _, stderr := fob(g.token, "secret", "set", "gitlab", "--rotate-with", "gitlab", "--to", "exec:fine")
-	want(t, "set", status, exitDone, stderr)
+	want(t, "set", status, cli.ExitDone, stderr)
 	status, _, stderr = fob("", "secret", "rotate", "gitlab", "--yes")
-	want(t, "rotate", status, exitDone, stderr)
+	want(t, "rotate", status, cli.ExitDone, stderr)
 	if strings.Contains(stderr, "until you end it") {
 		t.Errorf("the old one has ended: %s", stderr)
 	}
@@ -81,9 +83,9 @@ func TestAGitLabTokenReplacesItself(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	status, _, stderr = fob("", "secret", "set", "gitlab", "--keep", "--to", "exec:broken")
-	want(t, "set --keep", status, exitDone, stderr)
+	want(t, "set --keep", status, cli.ExitDone, stderr)
 	status, _, stderr = fob("", "secret", "rotate", "gitlab", "--yes")
-	want(t, "rotate, with a delivery that fails", status, exitFailed, stderr)
+	want(t, "rotate, with a delivery that fails", status, cli.ExitFailed, stderr)
 	if _, stdout, _ := fob("", "secret", "get", "gitlab"); stdout != g.token+"\n" || g.minted != 2 {
 		t.Errorf("%q, and GitLab has made %d", stdout, g.minted)
 	}
@@ -93,7 +95,7 @@ func TestAGitLabTokenReplacesItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, _, stderr = fob("", "secret", "rotate", "gitlab", "--resume", "--yes")
-	want(t, "resume", status, exitDone, stderr)
+	want(t, "resume", status, cli.ExitDone, stderr)
 	if _, stdout, _ := fob("", "secret", "get", "gitlab"); stdout != g.token+"\n" || g.minted != 2 || strings.Contains(stderr, "until you end it") {
 		t.Errorf("%q, and GitLab has made %d: %s", stdout, g.minted, stderr)
 	}
@@ -107,7 +109,7 @@ func TestAGitLabTokenReplacesItself(t *testing.T) {
 	}
 	t.Setenv("GITLAB_HOST", strings.Trim(address, `"'`))
 	status, _, stderr = fob("", "secret", "rotate", "gitlab", "--yes")
-	want(t, "rotate at GITLAB_HOST", status, exitDone, stderr)
+	want(t, "rotate at GITLAB_HOST", status, cli.ExitDone, stderr)
 	if g.minted != 3 {
 		t.Errorf("GitLab has made %d", g.minted)
 	}
@@ -118,15 +120,15 @@ func TestGitLabRefusesOrDoesNotAnswer(t *testing.T) {
 	g := &gitlab{token: "glpat-canary", refuses: true}
 	fob, _ := machineWithGitLab(t, g)
 	status, _, stderr := fob(g.token, "secret", "set", "gitlab")
-	want(t, "set", status, exitDone, stderr)
+	want(t, "set", status, cli.ExitDone, stderr)
 	status, _, stderr = fob("", "secret", "rotate", "gitlab", "--with", "gitlab", "--yes")
-	want(t, "refused", status, exitFailed, stderr)
+	want(t, "refused", status, cli.ExitFailed, stderr)
 	if _, stdout, _ := fob("", "secret", "list", "--json"); strings.Contains(stdout, `"rotation"`) {
 		t.Errorf("%s", stdout)
 	}
 	g.refuses, g.lost = false, true
 	status, _, stderr = fob("", "secret", "rotate", "gitlab", "--with", "gitlab", "--yes")
-	want(t, "lost", status, exitUnavailable, stderr)
+	want(t, "lost", status, cli.ExitUnavailable, stderr)
 	if !strings.Contains(stderr, "the issuer's answer never came") || !strings.Contains(stderr, "hint: see at the issuer") {
 		t.Errorf("%s", stderr)
 	}
@@ -134,7 +136,7 @@ func TestGitLabRefusesOrDoesNotAnswer(t *testing.T) {
 		t.Errorf("%s", stdout)
 	}
 	status, _, stderr = fob("glpat-canary-by-hand", "secret", "set", "gitlab")
-	want(t, "set by hand", status, exitDone, stderr)
+	want(t, "set by hand", status, cli.ExitDone, stderr)
 	if _, stdout, _ := fob("", "secret", "list", "--json"); strings.Contains(stdout, `"rotation"`) {
 		t.Errorf("%s", stdout)
 	}

@@ -1,45 +1,28 @@
 package cmd
 
 import (
-	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
 )
 
-// release is set by the linker when a release is built.
-var release string
-
-// version is the release, else what the build knows of its source.
-func version() string {
-	if release != "" {
-		return release
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
-		return "dev"
-	}
-	return info.Main.Version
-}
-
-func versionLine() string {
-	return fmt.Sprintf("fob %s %s/%s", version(), runtime.GOOS, runtime.GOARCH)
-}
-
-func newVersionCmd(a *app) *cobra.Command {
+func newVersionCmd(a *app.App) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "version",
 		Short:   "Print fob's version",
-		Long:    "Print fob's version.\n\n" + exitHelp(exitDone, exitUsage),
+		Long:    "Print fob's version.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example: "  fob version --json",
-		Args:    noArgs,
+		Args:    usage.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
-				return a.printJSON(map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+				return a.PrintJSON(map[string]string{"version": app.Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			return a.stdout.printf("%s\n", versionLine())
+			return a.Out.Printf("%s\n", app.VersionLine())
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")

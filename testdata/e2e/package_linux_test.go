@@ -35,7 +35,7 @@ func packageOf(t *testing.T, kind string) string {
 	}
 	dir := t.TempDir()
 	share := filepath.Join(dir, "bin", "share")
-	build(filepath.Join(dir, "release"), "./testdata/release", "-ldflags", "-X github.com/fobcli/fob/cmd.release="+packageVersion)
+	build(filepath.Join(dir, "release"), "./testdata/release", "-ldflags", "-X github.com/fobcli/fob/internal/app.release="+packageVersion)
 	sh(t, []string{"SOURCE_DATE_EPOCH=1790000000"}, filepath.Join(dir, "release"), "share", share)
 	license, err := filepath.Abs("../../LICENSE")
 	if err != nil {

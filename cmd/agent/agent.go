@@ -1,0 +1,260 @@
+// Package agent is the commands of the agent, and what stands behind its socket.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/agent"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/process"
+)
+
+type agentOptions struct {
+	detach      bool
+	forgetAfter time.Duration
+}
+
+// defaultForgetAfter is how long the agent holds what nobody asks for.
+const defaultForgetAfter = time.Hour
+
+func New(a *app.App) *cobra.Command {
+	var opts agentOptions
+	c := &cobra.Command{
+		Use:   "agent",
+		Short: "Hold logins open, for scripts and for other machines",
+		Long: `Hold what is opened of logins in memory, and answer 'fob token' and all else that
+needs a token here: faster, and without a passphrase each time. It is optional: without
+it every command does the same by itself. A refresh token is read for a refresh alone,
+and nothing is refreshed before it has to be.
+
+What nobody asks for is forgotten after a while, all of it by 'fob agent lock'. Only
+programs of this user may ask. 'fob agent forward' lets another machine ask over ssh.
+
+FOB_AGENT names another socket, or is "off".
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
+		Example: `  fob agent --detach
+  fob agent --forget-after 10m
+  fob agent lock`,
+		Args: usage.NoSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runAgent(cmd.Context(), a, opts)
+		},
+	}
+	c.Flags().BoolVar(&opts.detach, "detach", false, "go on in the background, and return when it answers")
+	c.Flags().DurationVar(&opts.forgetAfter, "forget-after", defaultForgetAfter, "forget what was not asked for in this `TIME`")
+	c.AddCommand(newAgentStatusCmd(a), newAgentLockCmd(a), newAgentUnlockCmd(a), newAgentForwardCmd(a), newAgentStopCmd(a))
+	return c
+}
+
+// agentPlace is agentSocket for who needs one.
+func agentPlace(a *app.App) (string, error) {
+	path, named, err := a.AgentSocket()
+	if err != nil || path != "" {
+		return path, err
+	}
+	if named {
+		return "", cli.WithHint(cli.Usagef("FOB_AGENT is off"), "unset it, or set it to the path of a socket")
+	}
+	paths, err := a.Paths()
+	if err != nil {
+		return "", err
+	}
+	err = agent.CheckPath(filepath.Join(paths.Runtime, app.AgentSocketName))
+	return "", cli.WithHint(cli.AsUsage(err), "set FOB_AGENT to the path of a socket elsewhere")
+}
+
+func runAgent(ctx context.Context, a *app.App, opts agentOptions) error {
+	if opts.forgetAfter <= 0 {
+		return cli.WithHint(cli.Usagef("an agent that forgets after %s holds nothing", opts.forgetAfter), "write --forget-after like 10m or 8h")
+	}
+	path, err := agentPlace(a)
+	if err != nil {
+		return err
+	}
+	if opts.detach {
+		return detachAgent(ctx, a, path, opts)
+	}
+	keeper, err := newAgentKeeper(ctx, a, opts)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = keeper.memory.Close() }()
+	listener, err := agent.Listen(ctx, path)
+	if errors.Is(err, agent.ErrRunning) {
+		return cli.WithHint(err, "see 'fob agent status'; 'fob agent stop' ends it")
+	}
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // of a terminal that is closed
+	ctx, cancel := context.WithCancel(ctx)
+	defer stop()
+	keeper.stop = func() { // the socket is gone before who asked for it hears so
+		cancel()
+		_ = listener.Close()
+	}
+	a.Note("The agent listens at %s.", path)
+	noteMissingKey(a, keeper.status())
+	go keeper.memory.ForgetUntil(ctx.Done())
+	if err := agent.Serve(ctx, listener, agentPlaces, keeper.answer); err != nil {
+		return err
+	}
+	a.Note("The agent has ended, and forgotten everything.")
+	return nil
+}
+
+// noteMissingKey says why the agent cannot open what lies in files.
+func noteMissingKey(a *app.App, s *agent.Status) {
+	if s != nil && s.NeedsKey {
+		a.Note("It opens no login in files before it has their key: 'fob agent unlock'.")
+	}
+}
+
+// detachAgent starts the agent in a session of its own, without this terminal.
+func detachAgent(ctx context.Context, a *app.App, path string, opts agentOptions) error {
+	if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStatus}, a.AgentNote); err == nil {
+		a.Note("An agent listens at %s already.", path)
+		return nil
+	}
+	child, err := detached(ctx, a, "agent", "--forget-after", opts.forgetAfter.String())
+	if err != nil {
+		return err
+	}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = child.Wait()
+		close(ended)
+	}()
+	status, err := awaitAgent(ctx, path, ended)
+	if err != nil {
+		_ = child.Process.Kill()
+		return err
+	}
+	a.Note("The agent listens at %s.", path)
+	if !status.NeedsKey {
+		return nil
+	}
+	if source, err := filesKeySource(a); err == nil && source.Name == app.PassphraseSource && !a.Interactive() {
+		noteMissingKey(a, status)
+		return nil
+	}
+	given, err := giveKey(ctx, a)
+	if !given {
+		noteMissingKey(a, status)
+	}
+	return err
+}
+
+// detached is fob itself with this environment, but for what it was taken out of.
+func detached(ctx context.Context, a *app.App, args ...string) (*process.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	home, err := a.AgentHome()
+	if err != nil {
+		return nil, err
+	}
+	child := process.Command(context.WithoutCancel(ctx), self, args...)
+	child.Args[0] = os.Args[0]
+	if child.Env, err = a.ChildEnviron(false); err != nil {
+		return nil, err
+	}
+	if path := a.Getenv("FOB_PASSPHRASE_FILE"); path != "" {
+		child.Env = append(child.Env, "FOB_PASSPHRASE_FILE="+path)
+	}
+	if a.Getenv("FOB_CONFIG") != "" {
+		child.Env = append(child.Env, "FOB_CONFIG="+home.Config)
+	}
+	child.Dir = string(filepath.Separator) // no folder is kept from being unmounted
+	child.SysProcAttr = app.OwnSession()
+	return child, nil
+}
+
+const (
+	agentStart     = 10 * time.Second
+	agentLookEvery = 5 * time.Millisecond
+)
+
+// awaitAgent waits until the agent that was just started answers.
+func awaitAgent(ctx context.Context, path string, ended <-chan struct{}) (*agent.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, agentStart)
+	defer cancel()
+	look := time.NewTicker(agentLookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ended:
+			return nil, cli.WithHint(errors.New("the agent ended at once"), "run 'fob agent' without --detach: it says why")
+		case <-ctx.Done():
+			return nil, cli.WithHint(errors.New("the agent was started, and does not answer"), "run 'fob agent' without --detach to see it")
+		case <-look.C:
+			if answer, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStatus}, func(string) {}); err == nil && answer.Status != nil {
+				return answer.Status, nil
+			}
+		}
+	}
+}
+
+// filesKey is the key of the sealed files where the agent cannot find it: in FOB_SEAL_KEY,
+// which it is not given to keep, or of a passphrase that a person types. nil is none.
+func filesKey(ctx context.Context, a *app.App) ([]byte, error) {
+	source, err := filesKeySource(a)
+	if err != nil || source.Open == nil {
+		return nil, err
+	}
+	key, err := source.Open(ctx, false)
+	switch {
+	case errors.Is(err, credstore.ErrNoKey): // there is no passphrase
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return key.Bytes(), nil
+}
+
+// filesKeySource is where filesKey has it from; open is nil where there is none, and no
+// login in files either.
+func filesKeySource(a *app.App) (app.KeySource, error) {
+	cfg, err := a.Config()
+	if err != nil || !usesFiles(a, cfg) {
+		return app.KeySource{}, err
+	}
+	source := a.FileKey(cfg)
+	typed := source.Name == app.PassphraseSource && a.Getenv("FOB_PASSPHRASE_FILE") == "" && len(cfg.PassphraseCommand) == 0
+	if !typed && source.Name != app.SealKeyVariable {
+		return app.KeySource{}, nil
+	}
+	return source, nil
+}
+
+// usesFiles reports whether logins lie in files: that of some profile, or the next one.
+func usesFiles(a *app.App, cfg *config.Config) bool {
+	profiles := []config.Profile{{}}
+	for _, p := range cfg.Profiles {
+		profiles = append(profiles, p)
+	}
+	for _, p := range profiles {
+		if name, err := a.StorageName(cfg, p); err == nil && name == app.StorageFile {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,187 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/agent"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+)
+
+// askAgent sends a command to the agent of this machine.
+func askAgent(ctx context.Context, a *app.App, r agent.Request) (*agent.Status, error) {
+	path, err := agentPlace(a)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := agent.Ask(ctx, path, r, a.AgentNote)
+	switch {
+	case errors.Is(err, agent.ErrAbsent) && a.Getenv("FOB_AGENT") != "":
+		err = cli.WithHint(err, "FOB_AGENT names it: see whether it is right, or unset it")
+	case errors.Is(err, agent.ErrAbsent):
+		err = cli.WithHint(err, "start one: 'fob agent --detach'")
+	case errors.Is(err, agent.ErrNoAnswer):
+		err = cli.WithHint(err, "see whether it was stopped (Ctrl-Z), or end it with 'kill'")
+	case err == nil && answer.Failure != nil:
+		err = app.NewAgentError(answer.Failure)
+	case err == nil && answer.Status == nil:
+		err = errors.New("what answers there is no agent")
+	}
+	return answer.Status, err
+}
+
+func newAgentStatusCmd(a *app.App) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show whether an agent listens, and what it holds",
+		Long: `Show whether an agent listens, and what it holds open: logins, and the key of the
+sealed files. Where it is another machine's, what may be asked for. Without an agent
+the status is 1.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
+		Example: "  fob agent status --json",
+		Args:    usage.NoKeyArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runAgentStatus(cmd.Context(), a, asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// agentStatusJSON is what 'fob agent status --json' prints.
+type agentStatusJSON struct {
+	Socket      string   `json:"socket"`
+	PID         int      `json:"pid,omitzero"`
+	Locked      bool     `json:"locked"`
+	Forwarded   bool     `json:"forwarded"`              // from another machine
+	Profiles    []string `json:"profiles"`               // held open; forwarded: that may be asked for
+	Files       bool     `json:"files"`                  // the key of the sealed files is held
+	NeedsKey    bool     `json:"needs_key"`              // and is needed
+	ForgetAfter float64  `json:"forget_after,omitempty"` // seconds
+}
+
+func runAgentStatus(ctx context.Context, a *app.App, asJSON bool) error {
+	status, err := askAgent(ctx, a, agent.Request{Do: agent.DoStatus})
+	if err != nil {
+		return err
+	}
+	path, err := agentPlace(a)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return a.PrintJSON(agentStatusJSON{
+			path, status.PID, status.Locked, status.Forwarded, status.Profiles, status.Files, status.NeedsKey, status.ForgetAfter.Seconds(),
+		})
+	}
+	if status.Forwarded {
+		return a.PrintTable([][]string{{"listens at", path}, {"forwarded", strings.Join(status.Profiles, ", ")}})
+	}
+	return a.PrintTable([][]string{
+		{"listens at", path}, {"process", strconv.Itoa(status.PID)}, {"holds", holdsText(status)}, {"forgets after", status.ForgetAfter.Round(time.Second).String()},
+	})
+}
+
+func holdsText(status *agent.Status) string {
+	held := slices.Clone(status.Profiles)
+	if status.Files {
+		held = append(held, "the key of the sealed files")
+	}
+	text := strings.Join(held, ", ")
+	if len(held) == 0 {
+		text = "nothing yet"
+	}
+	switch {
+	case status.Locked:
+		return "nothing, it is locked: 'fob agent unlock'"
+	case status.NeedsKey:
+		return text + "; the key of the sealed files is missing: 'fob agent unlock'"
+	}
+	return text
+}
+
+func newAgentLockCmd(a *app.App) *cobra.Command {
+	return newAgentOrderCmd(a, agent.DoLock, "Forget everything, and serve nobody until it is unlocked",
+		`Have the agent overwrite the key of its memory: it forgets everything, and serves
+nobody until 'fob agent unlock'. Commands here go on by themselves, with whatever opens
+the logins for them.`, "The agent is locked, and has forgotten everything.")
+}
+
+func newAgentStopCmd(a *app.App) *cobra.Command {
+	return newAgentOrderCmd(a, agent.DoStop, "End it",
+		"End the agent. What it has begun it finishes; then it forgets everything.", "The agent has ended.")
+}
+
+func newAgentOrderCmd(a *app.App, do, short, long, done string) *cobra.Command {
+	return &cobra.Command{
+		Use:     do,
+		Short:   short,
+		Long:    long + "\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitRefused),
+		Example: "  fob agent " + do,
+		Args:    usage.NoKeyArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := askAgent(cmd.Context(), a, agent.Request{Do: do})
+			if err == nil {
+				a.Note("%s", done)
+			}
+			return err
+		},
+	}
+}
+
+func newAgentUnlockCmd(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "unlock",
+		Short: "Let it serve again, and give it the key of the sealed files",
+		Long: `Let the agent serve again. Where logins lie in sealed files, and it cannot find their
+key by itself, that goes to the agent: from FOB_SEAL_KEY, or of the passphrase, which is
+asked for here and not sent.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitRefused, cli.ExitInterrupted),
+		Example: "  fob agent unlock",
+		Args:    usage.NoKeyArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return unlockAgent(cmd.Context(), a)
+		},
+	}
+}
+
+func unlockAgent(ctx context.Context, a *app.App) error {
+	status, err := askAgent(ctx, a, agent.Request{Do: agent.DoUnlock})
+	if err != nil {
+		return err
+	}
+	if !status.NeedsKey {
+		a.Note("The agent is unlocked.")
+		return nil
+	}
+	given, err := giveKey(ctx, a)
+	if err == nil && !given {
+		noteMissingKey(a, status)
+	}
+	return err
+}
+
+// giveKey gives the agent the key of the sealed files, if there is one to give.
+func giveKey(ctx context.Context, a *app.App) (given bool, err error) {
+	key, err := filesKey(ctx, a)
+	if err != nil || key == nil {
+		return false, err
+	}
+	defer clear(key)
+	if _, err := askAgent(ctx, a, agent.Request{Do: agent.DoUnlock, Key: key}); err != nil {
+		return false, err
+	}
+	a.Note("The agent is unlocked.")
+	return true, nil
+}

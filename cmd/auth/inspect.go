@@ -1,0 +1,66 @@
+package auth
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// printInspection shows what a token says. It is sent nowhere.
+func printInspection(a *app.App, token secret.Secret, asJSON bool) error {
+	seen, err := jwk.DecodeJWT(token)
+	if err != nil {
+		return cli.WithHint(err, "'fob status' knows when it ends; its server can tell the rest")
+	}
+	if asJSON {
+		return a.PrintJSON(seen)
+	}
+	a.Note("What the token says; its signature is not checked here.")
+	rows := [][]string{}
+	for _, name := range names(seen.Header, "alg", "typ", "kid") {
+		rows = append(rows, []string{"header " + safetext.Line(name), claimText(a, name, seen.Header[name])})
+	}
+	for _, name := range names(seen.Claims, "iss", "sub", "aud", "exp", "nbf", "iat", "jti") {
+		rows = append(rows, []string{safetext.Line(name), claimText(a, name, seen.Claims[name])})
+	}
+	return a.PrintTable(rows)
+}
+
+// names lists a part's names, the well-known ones first.
+func names(part map[string]any, first ...string) []string {
+	rank := func(name string) int {
+		if i := slices.Index(first, name); i >= 0 {
+			return i
+		}
+		return len(first)
+	}
+	return slices.SortedFunc(maps.Keys(part), func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+	})
+}
+
+// claimText writes a claim on one line, a time in words.
+func claimText(a *app.App, name string, value any) string {
+	switch v := value.(type) {
+	case string:
+		return safetext.Line(v)
+	case json.Number:
+		if at, ok := jwk.TimeOf(name, v); ok {
+			return fmt.Sprintf("%s (%s)", cli.TimeText(at), cli.AgoText(at, a.Now()))
+		}
+		return safetext.Line(v.String())
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return ""
+	}
+	return safetext.Line(string(text))
+}

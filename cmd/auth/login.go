@@ -1,0 +1,359 @@
+// Package auth is the commands of a login: login, token, refresh, status, logout, profile.
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/session"
+)
+
+type loginOptions struct {
+	args              []string
+	profile           ProfileFlags
+	clientSecretStdin bool
+	clientSecretFile  string
+	privateKeyStdin   bool
+	device            bool
+	noBrowser         bool
+	withToken         bool
+	revokeOld         bool
+	switchAccount     bool
+	timeout           time.Duration
+}
+
+func NewLogin(a *app.App) *cobra.Command {
+	var opts loginOptions
+	c := &cobra.Command{
+		Use:   "login [PROFILE]",
+		Short: "Log in with a browser and keep the login",
+		Long: `Log in at an OAuth 2.0 or OpenID Connect server, and keep the login in the OS
+keyring. 'fob login github' uses a preset. What is missing is asked for.
+
+Where no browser can come back to this machine, give --no-browser or --device. A
+new login does not end the old one at the server: --revoke-old does.
+
+A client logs in as itself with --grant client_credentials, a CI job or machine
+with token-exchange or jwt-bearer, at each 'fob token': nothing is stored.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob login github
+  fob login work --issuer https://sso.example.com/realms/acme --client-id fob
+  fob login api --resource https://api.example.com
+  fob login svc --issuer URL --client-id svc --grant client_credentials`,
+		Args:              usage.AtMostProfile,
+		ValidArgsFunction: complete.For(a).Logins,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.args = args
+			return runLogin(cmd.Context(), a, opts)
+		},
+	}
+	opts.profile.Register(c)
+	flags := c.Flags()
+	flags.BoolVar(&opts.clientSecretStdin, "client-secret-stdin", false, "read the client secret from stdin")
+	flags.StringVar(&opts.clientSecretFile, "client-secret-file", "", "read the client secret from a `FILE`")
+	flags.BoolVar(&opts.privateKeyStdin, "private-key-stdin", false, "read the client's private key, and keep it")
+	flags.BoolVar(&opts.device, "device", false, "show a code for a browser on any device")
+	flags.BoolVar(&opts.noBrowser, "no-browser", false, "show the URL; paste back where it ends")
+	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or a token response's JSON")
+	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's present login first")
+	flags.BoolVar(&opts.switchAccount, "switch-account", false, "replace another account's login without asking")
+	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "how long to wait for the browser")
+	usage.Exclusive(c, "client-secret-stdin", "client-secret-file")
+	usage.Exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")
+	usage.Exclusive(c, "private-key-file", "private-key-stdin")
+	usage.Exclusive(c, "no-browser", "with-token", "device")
+	return c
+}
+
+// loginAttempt is a login for which everything is settled but the person's yes.
+type loginAttempt struct {
+	profile      config.Profile // as it will be saved
+	session      *session.Session
+	client       *oauth.Client
+	params       oauth.AuthorizationParams
+	registration *oauth.Registration // that was made for this login
+	unpushed     bool                // the server takes no pushed request from this client
+	revoked      bool                // the previous login, by --revoke-old
+
+	before        session.Account // of the profile's login in another storage or under another client
+	switchAccount func(ctx context.Context, from, to session.Account) error
+}
+
+// login is what a finished attempt brings to the session.
+func (t *loginAttempt) login(response *oauth.TokenResponse) session.Login {
+	return session.Login{
+		Client: t.client, Response: response, Scopes: t.params.Scopes, Resource: t.params.Target().Resource, Grant: t.profile.Grant,
+		KeyInFile: t.profile.PrivateKeyFile != "", Registration: t.registration, Before: t.before, Switch: t.switchAccount,
+	}
+}
+
+func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
+	if opts.timeout <= 0 {
+		return cli.WithHint(cli.Usagef("--timeout is %s", opts.timeout), "write it like 90s or 5m")
+	}
+	a.MakesConfig = true
+	p, err := loginProfile(ctx, a, opts)
+	if err != nil {
+		return err
+	}
+	if err := checkWay(p, opts); err != nil {
+		return err
+	}
+	if app.ShowsIdentity(p) {
+		return keepIdentityProfile(ctx, a, p)
+	}
+	attempt, err := prepareLogin(ctx, a, p, opts)
+	if err != nil {
+		return inLogin(a, err, p.Name)
+	}
+	attempt.switchAccount = confirmSwitch(a, p.Name, opts)
+	if attempt.before, err = accountElsewhere(ctx, a, attempt.profile, opts); err != nil {
+		return errors.Join(cli.ForProfile(err, p.Name), unregisterUnused(ctx, attempt))
+	}
+	if opts.revokeOld {
+		if err := revokeOld(ctx, a, attempt); err != nil {
+			return inLogin(a, err, p.Name)
+		}
+	}
+	saved, err := obtain(ctx, a, attempt, opts)
+	if err != nil {
+		err = inLogin(a, commaHint(err, attempt.params.Scopes), p.Name)
+		if left := attempt.left(ctx); ctx.Err() != nil && left != "" {
+			err = cli.Leftf("%s", left)
+		} else if left != "" {
+			err = fmt.Errorf("%w; %s", err, left)
+		}
+		return errors.Join(err, unregisterUnused(ctx, attempt))
+	}
+	if err := saveLoginProfile(ctx, a, attempt); err != nil {
+		return err
+	}
+	welcome(a, attempt, saved)
+	return nil
+}
+
+// checkWay refuses ways in that exclude each other.
+func checkWay(p config.Profile, opts loginOptions) error {
+	if err := opts.profile.checkGrant(p); err != nil {
+		return err
+	}
+	if app.ShowsIdentity(p) && (opts.clientSecretStdin || opts.clientSecretFile != "" || opts.privateKeyStdin) {
+		return cli.WithHint(cli.Usagef("with the grant %s nothing is stored, and no secret of a client", p.Grant), "leave it out; a key may lie in a file: --private-key-file")
+	}
+	if p.Grant != "" && (opts.device || opts.withToken || opts.noBrowser) {
+		return cli.WithHint(cli.Usagef("with the grant %s nobody logs in", p.Grant), "leave out --device, --no-browser and --with-token, or give --grant %s", config.GrantAuthorizationCode)
+	}
+	return nil
+}
+
+// obtain logs in, in the way that the flags and the profile's grant ask for.
+func obtain(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
+	switch {
+	case opts.withToken:
+		return tokenLogin(ctx, a, attempt, opts)
+	case attempt.profile.Grant == config.GrantClientCredentials:
+		return clientLogin(ctx, attempt, opts)
+	case opts.device:
+		return deviceLogin(ctx, a, attempt, opts)
+	}
+	return browserLogin(ctx, a, attempt, opts)
+}
+
+// saveLoginProfile makes the configuration name what was logged in to.
+func saveLoginProfile(ctx context.Context, a *app.App, attempt *loginAttempt) error {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	before, known := cfg.Profiles[attempt.profile.Name]
+	if err := a.SaveProfile(attempt.profile); err != nil {
+		return fmt.Errorf("the login is stored, but not its profile: %w", err)
+	}
+	if known {
+		a.ForgetElsewhere(ctx, cfg, before, attempt.profile)
+	}
+	return nil
+}
+
+// prepareLogin settles everything that can fail before the browser opens. Of that
+// only a registration is seen at the server, so that it comes last.
+func prepareLogin(ctx context.Context, a *app.App, p config.Profile, opts loginOptions) (*loginAttempt, error) {
+	s, err := chooseStorage(ctx, a, &p, opts.profile.Storage != "")
+	if err != nil {
+		return nil, err
+	}
+	metadata, err := session.ServerMetadata(ctx, s.HTTP, p.WithProvider())
+	if err != nil {
+		return nil, noMetadata(err)
+	}
+	session.CompleteScopes(ctx, s.HTTP, &p, metadata)
+	attempt := &loginAttempt{profile: p, session: s}
+	if p.ClientID == "" {
+		if err := register(ctx, a, attempt, metadata, opts); err != nil {
+			return nil, err
+		}
+	}
+	full := attempt.profile.WithProvider()
+	if attempt.client, err = oauthClient(ctx, a, attempt, metadata, opts); err != nil {
+		return nil, errors.Join(err, unregisterUnused(ctx, attempt))
+	}
+	attempt.params = session.AuthorizationParams(full, metadata)
+	return attempt, nil
+}
+
+// confirmSwitch asks before a login replaces that of another account: another user
+// may have completed the login.
+func confirmSwitch(a *app.App, profile string, opts loginOptions) func(ctx context.Context, from, to session.Account) error {
+	return func(ctx context.Context, from, to session.Account) error {
+		if opts.switchAccount {
+			return nil
+		}
+		before, after := accountText(from), accountText(to)
+		if before == after {
+			id := func(a session.Account) string { return " (" + cmp.Or(app.NewAccount(a).Subject, "no ID") + ")" }
+			before, after = before+id(from), after+id(to)
+		}
+		unasked := cli.WithHint(cli.Usagef("refusing to replace the login of %s with one of %s without confirmation (not a terminal)", before, after),
+			"if that is the right account, add --switch-account to the same command")
+		err := a.Confirm(ctx, fmt.Sprintf("%s is logged in as %s. Replace that login with one of %s?", profile, before, after), unasked)
+		if err == nil || app.IsUsage(err) || ctx.Err() != nil {
+			return err
+		}
+		return errors.New("not confirmed")
+	}
+}
+
+// accountElsewhere is whose login the profile has where this login will not look for it. A
+// storage that fob does not know has none.
+func accountElsewhere(ctx context.Context, a *app.App, p config.Profile, opts loginOptions) (session.Account, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return session.Account{}, err
+	}
+	before, known := cfg.Profiles[p.Name]
+	storage, _ := a.StorageName(cfg, before)
+	if opts.switchAccount || !known || storage == "" || storage == app.StorageEnv ||
+		storage == p.Storage && before.ClientID == p.ClientID && before.WithProvider().Authority() == p.WithProvider().Authority() {
+		return session.Account{}, nil
+	}
+	s, err := a.LocalSession(before)
+	if err != nil {
+		return session.Account{}, err
+	}
+	account, err := s.StoredAccount(ctx)
+	if err != nil && storage != p.Storage {
+		err = cli.WithHint(err, "make the storage %q readable, or replace that login whoever it is of: 'fob login %s --storage %s --switch-account'", storage, p.Name, p.Storage)
+	}
+	return account, err
+}
+
+func accountText(of session.Account) string {
+	return cmp.Or(app.NewAccount(of).String(), "an unnamed account")
+}
+
+// noMetadata says what to do where a server has no metadata at its issuer's address.
+func noMetadata(err error) error {
+	if errors.As(err, new(*httpclient.StatusError)) && !errors.Is(err, oauth.ErrUnavailable) {
+		return cli.WithHint(err, "see the issuer's URL: some need a path, like /realms/NAME. A server without metadata needs --authorization-endpoint and --token-endpoint")
+	}
+	return err
+}
+
+const separateByBlanks = "blanks separate scopes, not commas: --scope 'openid email'"
+
+// commaHint says how scopes are separated, where a server does not know those that
+// were asked for. Some take commas, so that nothing is refused beforehand.
+func commaHint(err error, scopes []string) error {
+	if oauth.HasCode(err, "invalid_scope") && strings.Contains(strings.Join(scopes, " "), ",") {
+		return cli.WithHint(err, separateByBlanks)
+	}
+	return err
+}
+
+// inLogin puts the command that has failed into the hint, which needs its flags again.
+func inLogin(a *app.App, err error, name string) error {
+	var hinted *cli.HintError
+	if errors.As(err, &hinted) {
+		return err
+	}
+	same := strings.NewReplacer("'fob login "+name+" --", "the same command with '--", "'fob login "+name+"'", "the same command")
+	return cli.WithHint(err, "%s", same.Replace(a.Hint(cli.ForProfile(err, name))))
+}
+
+// left says what became of the login that this one would have replaced.
+func (t *loginAttempt) left(ctx context.Context) string {
+	switch state := t.session.Status(context.WithoutCancel(ctx)).State; {
+	case t.revoked:
+		return "the previous login was revoked"
+	case t.before != session.Account{}, state != session.StateLoggedOut && state != session.StateEnded:
+		return "the previous login is unchanged"
+	}
+	return ""
+}
+
+// revokeOld ends the present login at the server, while its tokens are still known.
+func revokeOld(ctx context.Context, a *app.App, attempt *loginAttempt) error {
+	if account := attempt.session.Status(ctx).Account; account != (session.Account{}) {
+		a.Note("Revoking the login of %s first (--revoke-old): it ends even if the new login fails.", accountText(account))
+	}
+	steps, err := attempt.session.Revoke(ctx)
+	if errors.Is(err, session.ErrLoginRequired) {
+		return nil
+	}
+	attempt.revoked = slices.ContainsFunc(steps, func(step session.Step) bool { return step.Err == nil })
+	provider, _ := config.FindProvider(attempt.profile.Provider)
+	if reportErr := reportSteps(a, attempt.profile, provider, steps); reportErr != nil {
+		return reportErr
+	}
+	return err
+}
+
+// welcome says who is logged in, and where the login differs from what was asked.
+func welcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
+	t := a.ErrTerminal()
+	who := cli.Painted("")
+	if name := app.NewAccount(saved.Account).String(); name != "" {
+		who = " as " + t.Bold(name)
+	}
+	place := "the OS keyring"
+	if attempt.profile.Storage == app.StorageFile {
+		place = "an encrypted file"
+	}
+	name := attempt.profile.Name
+	a.Note("Logged in to %s%s. The login is kept in %s.", t.Bold(name), who, place)
+	if missing := app.Without(attempt.params.Scopes, strings.Fields(saved.Scope)); len(missing) > 0 {
+		a.Note("The server did not grant: %s", safetext.Line(strings.Join(missing, " ")))
+		if strings.Contains(strings.Join(missing, " "), ",") {
+			a.Note("hint: %s", separateByBlanks)
+		}
+	}
+	if extra := app.Without(strings.Fields(saved.Scope), attempt.params.Scopes); len(extra) > 0 {
+		a.Note("The server granted more than was asked: %s", safetext.Line(strings.Join(extra, " ")))
+	}
+	switch end := saved.Token.ExpiresAt; {
+	case attempt.profile.Grant == config.GrantClientCredentials:
+		a.Note("Tokens are fetched when they are asked for.")
+	case saved.Refreshable:
+	case end.IsZero():
+		a.Note("The server gave no refresh token: this token is used until the server refuses it.")
+	default:
+		a.Note("The server gave no refresh token: this login ends at %s. Most servers want the scope offline_access for one.", cli.TimeText(end))
+	}
+	a.Note("Next: fob token %s", name)
+}

@@ -1,0 +1,210 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/pkg/browser"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/loopback"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/process"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// redirectHintAfter is when a waiting login says what may be wrong.
+const redirectHintAfter = 20 * time.Second
+
+// errNobodyCame ends a login whose --timeout has passed before the browser came.
+var errNobodyCame = errors.New("nobody finished the login in the browser")
+
+// browserLogin runs the authorization code flow on a loopback address
+// (RFC 8252) until the browser, or a pasted URL, brings the code.
+func browserLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
+	redirect := attempt.profile.Redirect()
+	listener, err := loopback.Listen(redirect)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = listener.Close() }()
+	login, err := loopbackLogin(ctx, a, attempt, listener.RedirectURI(), opts)
+	if err != nil {
+		return nil, err
+	}
+
+	waiting, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	timeout := time.AfterFunc(opts.timeout, func() { stop(errNobodyCame) })
+	defer timeout.Stop()
+	hint := time.AfterFunc(redirectHintAfter, func() {
+		a.Note("Still waiting. If the page complains about the redirect, register this redirect URI with the client:\n  %s", redirect)
+	})
+	defer hint.Stop()
+	restore := showLogin(waiting, a, attempt, login, listener, opts)
+	defer restore()
+
+	var saved *session.Saved
+	login.Finish = func(ctx context.Context, request *oauth.AuthorizationRequest, code string) error {
+		hint.Stop()
+		timeout.Stop() // requests have limits of their own, and a question none
+		response, err := attempt.client.Exchange(ctx, request, code)
+		if err != nil {
+			return err
+		}
+		finished := attempt.login(response)
+		finished.Nonce = request.Nonce
+		finished.Switch = func(ctx context.Context, from, to session.Account) error {
+			if a.Interactive() && !opts.switchAccount {
+				restore()
+				listener.ShowQuestion()
+			}
+			return attempt.switchAccount(ctx, from, to)
+		}
+		saved, err = attempt.session.Save(ctx, finished)
+		return err
+	}
+	err = listener.Serve(waiting, *login)
+	if err != nil && errors.Is(context.Cause(waiting), errNobodyCame) {
+		return nil, cli.WithHint(fmt.Errorf("%w within %s", errNobodyCame, opts.timeout), "try again, with a longer --timeout, or with --no-browser on a remote machine")
+	}
+	return saved, err
+}
+
+// loopbackLogin makes the requests of a login: one whose URL is shown, and where a
+// browser is launched one that only its start page leads to. Both are made before
+// anything is shown, so that a refusal ends the login here.
+func loopbackLogin(ctx context.Context, a *app.App, attempt *loginAttempt, redirectURI string, opts loginOptions) (*loopback.Login, error) {
+	shown, err := authorizationRequest(ctx, a, attempt, redirectURI)
+	if err != nil {
+		return nil, err
+	}
+	login := &loopback.Login{Shown: shown, Warn: func(text string) { a.Note("%s", text) }}
+	if !opts.noBrowser && a.Getenv("FOB_NO_BROWSER") == "" && hasBrowser(a) {
+		login.Launched, err = authorizationRequest(ctx, a, attempt, redirectURI)
+	}
+	return login, err
+}
+
+// authorizationRequest is what the browser opens. It is handed to the server directly
+// where that is offered (RFC 9126). A server that does not take it from this client,
+// and does not insist, gets it from the browser.
+func authorizationRequest(ctx context.Context, a *app.App, attempt *loginAttempt, redirectURI string) (*oauth.AuthorizationRequest, error) {
+	metadata := attempt.client.Metadata
+	if metadata.AuthorizationEndpoint == "" {
+		return nil, cli.WithHint(fmt.Errorf("%w: it has no authorization endpoint", oauth.ErrUnsupported), "add --device to the same command")
+	}
+	request, err := attempt.client.NewAuthorizationRequest(redirectURI, attempt.params)
+	if err != nil {
+		return nil, err
+	}
+	if metadata.PushedAuthorizationEndpoint != "" && !attempt.unpushed {
+		err := attempt.client.Push(ctx, request)
+		// A client that shows something is refused for that: the code would be too.
+		public := attempt.client.AuthMethod == oauth.AuthNone
+		if oauth.RefusesClient(err) && (public || oauth.HasCode(err, "unauthorized_client")) && !metadata.PushedAuthorizationRequired {
+			attempt.unpushed = true
+			a.Note("The server does not accept pushed requests from this client; sending the request through the browser.")
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if err := oauth.CheckURL(request.URL()); err != nil {
+		return nil, fmt.Errorf("the authorization endpoint: %w", err)
+	}
+	return request, nil
+}
+
+// showLogin opens the browser, or shows the URL and takes the redirect URL that
+// is pasted back. restore puts the terminal back as it was.
+func showLogin(ctx context.Context, a *app.App, attempt *loginAttempt, login *loopback.Login, listener *loopback.Listener, opts loginOptions) (restore func()) {
+	a.Note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", listener.RedirectURI(), opts.timeout)
+	if login.Launched != nil {
+		a.Note("Opening the browser. If nothing appears, open this URL:\n\n  %s\n", login.Shown.URL())
+		go openBrowser(ctx, a, listener.StartURL())
+		return func() {}
+	}
+	a.Note("Open this URL in a browser:\n\n  %s\n", login.Shown.URL())
+	a.Note("On another machine the last page does not load: paste its address here.")
+	if attempt.client.Metadata.DeviceAuthorizationEndpoint != "" {
+		a.Note("Or stop here, and enter a code in a browser anywhere: add --device to the same command.")
+	}
+	login.Pasted, restore = cli.ReadPasted(a.In)
+	a.Typed = login.Pasted
+	return restore
+}
+
+// hasBrowser reports whether a browser could appear before the user's eyes.
+func hasBrowser(a *app.App) bool {
+	if a.Getenv("BROWSER") != "" {
+		return true
+	}
+	if a.Getenv("SSH_CONNECTION") != "" {
+		return false
+	}
+	if runtime.GOOS != "linux" {
+		return true
+	}
+	if a.Getenv("WSL_DISTRO_NAME") != "" || inContainer(a) {
+		return false // in WSL, what opens a URL is often a browser in the terminal, or none
+	}
+	return a.Getenv("DISPLAY") != "" || a.Getenv("WAYLAND_DISPLAY") != ""
+}
+
+// inContainer reports whether the browser is outside, where no loopback address of
+// this machine leads back.
+func inContainer(a *app.App) bool {
+	if a.Getenv("container") != "" || a.Getenv("KUBERNETES_SERVICE_HOST") != "" {
+		return true
+	}
+	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
+		if _, err := os.Stat(mark); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// openBrowser starts $BROWSER, or what the system opens URLs with. Whatever
+// the launcher prints goes to stderr.
+func openBrowser(ctx context.Context, a *app.App, url string) {
+	err := launch(a, url)
+	if err != nil && ctx.Err() == nil {
+		a.Note("The browser could not be started (%s): open the URL yourself.", err)
+	}
+}
+
+func launch(a *app.App, url string) error {
+	command := a.Getenv("BROWSER")
+	argv, stdin := []string{command}, ""
+	_, notFound := exec.LookPath(command)
+	switch {
+	case command == "" && runtime.GOOS == "darwin":
+		// Every user of a Mac sees the arguments of 'open'. Where osascript is forbidden,
+		// the URL that is shown remains.
+		argv, stdin = []string{"/usr/bin/osascript", "-"}, openLocation(url)
+	case command == "":
+		browser.Stdout, browser.Stderr = a.Err.Raw(), a.Err.Raw()
+		return browser.OpenURL(url)
+	case notFound != nil:
+		argv = append(strings.Fields(command), url)
+	default:
+		argv = append(argv, url)
+	}
+	// The browser may outlive fob.
+	launcher := process.Command(context.Background(), argv[0], argv[1:]...)
+	launcher.Stdin, launcher.Stdout, launcher.Stderr = strings.NewReader(stdin), a.Err.Raw(), a.Err.Raw()
+	return launcher.Run()
+}
+
+// openLocation is the AppleScript that opens a URL.
+func openLocation(url string) string {
+	return `open location "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(url) + "\"\n"
+}

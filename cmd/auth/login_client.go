@@ -1,0 +1,156 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/discovery"
+	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// register makes fob a client of the server where it can be had, and else asks for a
+// client ID.
+func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) error {
+	p := &attempt.profile
+	if m.RegistrationEndpoint == "" {
+		if err := completeClient(ctx, a, p); err != nil {
+			return err
+		}
+	} else {
+		redirect := p.Redirect()
+		registration, err := registerWithDevice(ctx, attempt.session.HTTP, m, redirect, opts.device)
+		if err != nil {
+			return cli.WithHint(fmt.Errorf("registering fob as a client: %w", err),
+				"register one yourself with the redirect URI %s, then add --client-id ID to the same command", redirect)
+		}
+		p.ClientID, attempt.registration = registration.ClientID, registration
+		a.Note("Registered fob as a client of %s: %s", safetext.Line(p.Issuer), safetext.Line(p.ClientID))
+	}
+	s, err := a.Session(*p)
+	attempt.session = s
+	return err
+}
+
+// registerWithDevice asks for the device grant too where the server has it, since the
+// next login may be with --device. Some name it and refuse it (glewlwyd): they are
+// asked again without, unless this login needs it.
+func registerWithDevice(ctx context.Context, hc *http.Client, m *discovery.Metadata, redirect string, needed bool) (*oauth.Registration, error) {
+	grants := []string{config.GrantAuthorizationCode, "refresh_token"}
+	if !needed && m.DeviceAuthorizationEndpoint == "" {
+		return oauth.Register(ctx, hc, m, redirect, grants)
+	}
+	r, err := oauth.Register(ctx, hc, m, redirect, append(slices.Clone(grants), oauth.GrantDeviceCode))
+	if !needed && oauth.HasCode(err, "invalid_client_metadata") {
+		return oauth.Register(ctx, hc, m, redirect, grants)
+	}
+	return r, err
+}
+
+// unregisterUnused removes the client that was registered for a login which failed.
+func unregisterUnused(ctx context.Context, attempt *loginAttempt) error {
+	if attempt.registration == nil {
+		return nil
+	}
+	err := attempt.registration.Unregister(context.WithoutCancel(ctx), attempt.session.HTTP)
+	if err == nil || errors.Is(err, oauth.ErrUnsupported) {
+		return nil
+	}
+	return fmt.Errorf("and the client that was registered for it is still there: %w", err)
+}
+
+// oauthClient is the client with all that it proves itself by.
+func oauthClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) (*oauth.Client, error) {
+	full := attempt.profile.WithProvider()
+	c := &oauth.Client{HTTP: attempt.session.HTTP, Metadata: m, ClientID: full.ClientID, AssertionAudience: full.ClientAssertionAudience, Now: a.Now}
+	method := full.TokenEndpointAuthMethod
+	var err error
+	if attempt.registration != nil {
+		c.ClientSecret, method = attempt.registration.ClientSecret, attempt.registration.AuthMethod
+	} else if err = readCredentials(ctx, a, attempt.session, full, opts, c); err != nil {
+		return nil, err
+	}
+	if full.DPoP {
+		if c.DPoPKey, err = jwk.Generate(); err != nil {
+			return nil, err
+		}
+	}
+	err = c.UseAuthMethod(method)
+	switch {
+	case errors.Is(err, oauth.ErrNoClientKey):
+		return nil, cli.WithHint(cli.AsUsage(err), "give --private-key-file or --private-key-stdin")
+	case errors.Is(err, oauth.ErrNoClientSecret):
+		return nil, cli.WithHint(cli.AsUsage(err), "give --client-secret-stdin or --client-secret-file")
+	case err != nil:
+		return nil, cli.WithHint(cli.AsUsage(err), "choose one of %s", strings.Join(oauth.AuthMethods(), ", "))
+	}
+	return c, nil
+}
+
+// readCredentials takes the client's secret or key from stdin or a file, from the login
+// before of the same client, or from a prompt where one is needed.
+func readCredentials(ctx context.Context, a *app.App, s *session.Session, p config.Profile, opts loginOptions, c *oauth.Client) error {
+	kept := s.Credentials(ctx)
+	var err error
+	switch {
+	case p.PrivateKeyFile != "" && !opts.privateKeyStdin:
+		if c.ClientKey, err = s.KeyFile(); err != nil {
+			return cli.WithHint(err, "give a private key in PEM or as a JWK, readable by you alone")
+		}
+		return nil
+	case opts.privateKeyStdin:
+		if cli.IsTerminal(a.In) {
+			return cli.WithHint(cli.Usagef("--private-key-stdin on a terminal would show the key"), "pipe the key in, or give --private-key-file")
+		}
+		text, err := cli.ReadSecret(a.In, "stdin")
+		if err != nil {
+			return err
+		}
+		if c.ClientKey, err = jwk.Parse(text); err != nil {
+			return cli.WithHint(cli.Usagef("the private key on stdin: %s", err), "give it in PEM or as a JWK")
+		}
+		return nil
+	case opts.clientSecretStdin:
+		c.ClientSecret, err = a.SecretOnStdin(ctx, "Client secret:")
+		return err
+	case opts.clientSecretFile != "":
+		c.ClientSecret, err = cli.ReadSecretFile(opts.clientSecretFile)
+		return cli.WithHint(err, "--client-secret-file names a file that holds the secret, and nothing else")
+	}
+	if c.ClientSecret, c.ClientKey = kept.Secret, kept.Key; !kept.Secret.IsZero() || !kept.Key.IsZero() || !needsSecret(p) {
+		return nil
+	}
+	ask := func() (secret.Secret, error) { return a.AskSecret(ctx, "Client secret:") }
+	c.ClientSecret, err = cli.AskUntil(a.IO, ask, func(given secret.Secret) (secret.Secret, error) {
+		if given.IsZero() {
+			return given, cli.Usagef("nothing was entered")
+		}
+		return given, nil
+	})
+	if errors.Is(err, cli.ErrNoTerminal) || cli.IsUsage(err) {
+		return cli.WithHint(cli.Usagef("this client needs its secret"), "give --client-secret-stdin or --client-secret-file")
+	}
+	return err
+}
+
+// needsSecret tells the clients that are known to have a secret.
+func needsSecret(p config.Profile) bool {
+	provider, _ := config.FindProvider(p.Provider)
+	switch p.TokenEndpointAuthMethod {
+	case oauth.AuthBasic, oauth.AuthPost, oauth.AuthSecretJWT:
+		return true
+	case "":
+		return provider.SecretRequired || p.Grant == config.GrantClientCredentials && p.CertificateFile == ""
+	}
+	return false
+}

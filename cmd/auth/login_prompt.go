@@ -1,0 +1,263 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/discovery"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// loginProfile is the profile to log in with: the stored one, or a new one by
+// its preset, with the flags laid over it and what is missing asked for.
+func loginProfile(ctx context.Context, a *app.App, opts loginOptions) (config.Profile, error) {
+	p, err := startProfile(a, opts)
+	if err != nil {
+		return p, err
+	}
+	unregistered := p.ClientID == "" // no server knows its redirect yet
+	if err := opts.profile.apply(&p); err != nil {
+		return p, err
+	}
+	if unregistered {
+		p.NameIssuer()
+	}
+	if err := findIssuer(ctx, a, &p); err != nil {
+		return p, err
+	}
+	if err := completeServer(ctx, a, &p); err != nil {
+		return p, err
+	}
+	if mayRegister(p) {
+		return p, nil // the server is asked first
+	}
+	return p, completeClient(ctx, a, &p)
+}
+
+// mayRegister tells the profiles whose server may give them a client ID: those of a
+// person at a server that fob does not know otherwise.
+func mayRegister(p config.Profile) bool {
+	return p.ClientID == "" && p.Provider == "" && p.Grant == "" && p.Issuer != ""
+}
+
+// findIssuer asks the API that the tokens are for, where nothing else names a server
+// (RFC 9728).
+func findIssuer(ctx context.Context, a *app.App, p *config.Profile) error {
+	full := p.WithProvider()
+	if len(p.Resources) == 0 || full.Issuer != "" || full.TokenEndpoint != "" {
+		return nil
+	}
+	hc, err := a.HTTPClient(*p)
+	if err != nil {
+		return err
+	}
+	resource, err := discovery.DiscoverResource(ctx, hc, p.Resources[0])
+	if err != nil {
+		return cli.WithHint(fmt.Errorf("asking %s for its authorization server: %w", safetext.Line(p.Resources[0]), err),
+			"name the server: fob login %s --issuer URL --resource %s", p.Name, safetext.Line(p.Resources[0]))
+	}
+	p.Issuer = resource.AuthorizationServers[0]
+	a.Note("%s trusts %s.", safetext.Line(p.Resources[0]), safetext.Line(p.Issuer))
+	if others := len(resource.AuthorizationServers) - 1; others > 0 {
+		a.Note("It names %d more; choose another with --issuer.", others)
+	}
+	return nil
+}
+
+// startProfile finds or makes the profile that the call names.
+func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return config.Profile{}, err
+	}
+	named, err := a.Named(cli.First(opts.args))
+	if err != nil {
+		return config.Profile{}, err
+	}
+	name := cmp.Or(named.Name, opts.profile.Provider)
+	if name == "" {
+		return a.Profile(nil)
+	}
+	if err := config.ValidName(name); err != nil {
+		return config.Profile{}, cli.AsUsage(err)
+	}
+	if p, ok := cfg.Profiles[name]; ok {
+		return p, nil
+	}
+	p := config.Profile{Name: name}
+	given := opts.profile
+	if _, ok := config.FindProvider(name); ok && given.Provider == "" && given.Issuer == "" && given.TokenEndpoint == "" && len(given.Resources) == 0 {
+		p.Provider = name
+	}
+	return p, nil
+}
+
+// completeServer asks for what makes the issuer known.
+func completeServer(ctx context.Context, a *app.App, p *config.Profile) error {
+	full := p.WithProvider()
+	template := full.Issuer
+	switch {
+	case full.TokenEndpoint != "" && (full.AuthorizationEndpoint != "" || full.DeviceAuthorizationEndpoint != "" || full.Grant != ""):
+		return nil
+	case template == "":
+		issuer, err := a.AskFor(ctx, "Issuer URL of the server:", checkIssuer)
+		if errors.As(err, new(*cli.HintError)) {
+			return err
+		}
+		if err != nil {
+			return cli.WithHint(cli.Usagef("no server is known for profile %q", p.Name),
+				"fob login %s --issuer URL --client-id ID, or a preset: fob login github", p.Name)
+		}
+		p.Issuer = issuer
+	case strings.Contains(template, "{"):
+		filled, err := fillTemplate(ctx, a, template)
+		if err != nil {
+			return cli.WithHint(cli.Usagef("the preset needs your own server's address"), "fob login %s --issuer %s", p.Name, template)
+		}
+		p.Issuer = filled
+	}
+	return checkIssuer(p.WithProvider().Issuer)
+}
+
+func checkIssuer(issuer string) error {
+	if err := oauth.CheckURL(issuer); err != nil {
+		return cli.WithHint(cli.Usagef("the issuer: %s", err), "give an https URL; http is for loopback addresses alone")
+	}
+	return nil
+}
+
+// fillTemplate asks for each {placeholder} of a preset's issuer.
+func fillTemplate(ctx context.Context, a *app.App, template string) (string, error) {
+	for filled := template; ; {
+		before, rest, found := strings.Cut(filled, "{")
+		placeholder, after, closed := strings.Cut(rest, "}")
+		if !found || !closed {
+			return filled, nil
+		}
+		value, err := a.AskFor(ctx, fmt.Sprintf("The %s in %s:", placeholder, template), cli.Anything)
+		if err != nil {
+			return "", err
+		}
+		filled = before + value + after
+	}
+}
+
+// completeClient asks for the client ID, and says where to get one.
+func completeClient(ctx context.Context, a *app.App, p *config.Profile) error {
+	if p.ClientID != "" {
+		return nil
+	}
+	provider, _ := config.FindProvider(p.Provider)
+	redirect := p.Redirect()
+	if a.Interactive() {
+		if provider.RegisterAt != "" {
+			a.Note("%s knows an application by its client ID. Register one at\n  %s", provider.Title, provider.RegisterAt)
+		}
+		a.Note("with the redirect URI\n  %s", redirect)
+		if provider.Note != "" {
+			a.Note("%s", provider.Note)
+		}
+		id, err := a.AskFor(ctx, "Client ID:", cli.Anything)
+		if err != nil && !cli.IsUsage(err) {
+			return err
+		}
+		p.ClientID = id
+	}
+	if p.ClientID == "" {
+		where := cmp.Or(provider.RegisterAt, "your server")
+		return cli.WithHint(cli.Usagef("profile %q has no client ID", p.Name),
+			"register an application at %s with the redirect URI %s, then add --client-id ID to the same command", where, redirect)
+	}
+	return nil
+}
+
+// probeSize is enough to see whether the storage keeps anything at all.
+const probeSize = 8
+
+// chooseStorage settles where the login will lie, and tries it, before the
+// browser opens. Where there is no keyring, a person may choose the encrypted
+// file; a script is told how to. The choice is pinned in the profile.
+func chooseStorage(ctx context.Context, a *app.App, p *config.Profile, byFlag bool) (*session.Session, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, err
+	}
+	if p.Storage, err = a.StorageName(cfg, *p); err != nil {
+		return nil, err
+	}
+	if p.Storage == app.StorageEnv {
+		return nil, cli.WithHint(cli.Usagef("the storage 'env' is read and never written"), "give --storage keyring or --storage file, or unset FOB_STORAGE")
+	}
+	s, err := a.Session(*p)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Store.Probe(ctx, probeSize)
+	if !errors.Is(err, credstore.ErrAbsent) || byFlag || !a.Interactive() {
+		return s, err
+	}
+	if err := askStorage(ctx, a, err); err != nil {
+		return nil, err
+	}
+	p.Storage = app.StorageFile
+	if s, err = a.Session(*p); err != nil {
+		return nil, err
+	}
+	return s, s.Store.Probe(ctx, probeSize)
+}
+
+// askStorage asks what to do without a keyring. It returns nil for the
+// encrypted file, and why otherwise.
+func askStorage(ctx context.Context, a *app.App, why error) error {
+	a.Note("%s.", why)
+	a.Note("The login can be kept in an encrypted file instead, opened by")
+	a.Note("  1  a passphrase, asked for when a token is needed")
+	a.Note("  2  a key file that you keep outside fob's folders")
+	a.Note("  q  quit")
+	answer, err := a.AskFor(ctx, "Which one?", func(answer string) error {
+		if answer != "1" && answer != "2" && answer != "q" {
+			return cli.Usagef("answer 1, 2 or q")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	switch answer {
+	case "1":
+		return nil
+	case "2":
+		return askKeyFile(ctx, a)
+	}
+	return why
+}
+
+// askKeyFile makes the configuration name a key file, and the file if need be.
+func askKeyFile(ctx context.Context, a *app.App) error {
+	paths, err := a.Paths()
+	if err != nil {
+		return err
+	}
+	path, err := a.AskPath(ctx, "Path of the key file (made if it is not there):", func(path string) error {
+		if err := credstore.CheckKeyFile(path, paths.Data); err != nil {
+			return cli.AsUsage(err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := credstore.MakeKeyFile(path, paths.Data); err != nil {
+		return err
+	}
+	return config.SetKeyFile(paths.Config, path)
+}

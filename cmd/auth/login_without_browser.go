@@ -1,0 +1,87 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// clientLogin proves the client's credentials by a first token (RFC 6749 §4.4).
+func clientLogin(ctx context.Context, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
+	response, err := attempt.client.ClientCredentials(ctx, attempt.params.Target())
+	if err != nil {
+		return nil, fmt.Errorf("trying the client's credentials: %w", err)
+	}
+	return attempt.session.Save(ctx, attempt.login(response))
+}
+
+// tokenLogin stores a token that came on stdin.
+func tokenLogin(ctx context.Context, a *app.App, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
+	text, err := a.SecretOnStdin(ctx, "Token, or the JSON of a token response in one line:")
+	if err != nil {
+		return nil, cli.WithHint(err, "pipe one access token in, or the JSON of a token response")
+	}
+	given, err := attempt.client.GivenToken(text)
+	if err == nil && given.RefreshToken.IsZero() {
+		_, err = given.AccessToken()
+	}
+	if err != nil {
+		return nil, cli.WithHint(cli.Usagef("the token on stdin: %s", err), "give one access token, or the JSON of a token response")
+	}
+	brought := given.RefreshToken.IsZero()
+	if brought && !attempt.client.DPoPKey.IsZero() {
+		return nil, cli.WithHint(cli.Usagef("an access token that you bring is bound to no key of this login"), "leave out --dpop, or bring the refresh token too")
+	}
+	if !brought {
+		// A refresh proves the token, and takes it out of the hands it came from
+		// where the server rotates.
+		fresh, err := attempt.client.Refresh(ctx, given.RefreshToken, oauth.Target{})
+		if err != nil {
+			return nil, fmt.Errorf("trying the given refresh token: %w", err)
+		}
+		if fresh.RefreshToken.IsZero() {
+			fresh.RefreshToken = given.RefreshToken
+		}
+		given = fresh
+	} else if err := tryToken(ctx, attempt.client, given); err != nil {
+		return nil, err
+	}
+	login := attempt.login(given)
+	login.Brought = brought
+	return attempt.session.Save(ctx, login)
+}
+
+// tryToken asks the server about an access token that a user brings, where there
+// is an endpoint for that.
+func tryToken(ctx context.Context, client *oauth.Client, given *oauth.TokenResponse) error {
+	access, err := given.AccessToken()
+	if err != nil || client.Metadata.UserinfoEndpoint == "" {
+		return err
+	}
+	if _, err := client.Userinfo(ctx, access.Value, ""); errors.Is(err, oauth.ErrTokenRefused) {
+		return fmt.Errorf("trying the given token: %w", err)
+	}
+	return nil
+}
+
+// keepIdentityProfile saves a profile once its server is known to be there.
+func keepIdentityProfile(ctx context.Context, a *app.App, p config.Profile) error {
+	hc, err := a.HTTPClient(p)
+	if err != nil {
+		return err
+	}
+	if _, err := session.ServerMetadata(ctx, hc, p.WithProvider()); err != nil {
+		return cli.ForProfile(noMetadata(err), p.Name)
+	}
+	if err := a.SaveProfile(p); err != nil {
+		return err
+	}
+	a.Note("Profile %s is ready. Nothing is stored for it: 'fob token %s' shows the identity of the machine or job it runs in.", p.Name, p.Name)
+	return nil
+}

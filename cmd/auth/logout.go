@@ -1,0 +1,310 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/session"
+)
+
+type logoutOptions struct {
+	args       []string
+	all        bool
+	local      bool
+	unregister bool
+	endSession bool
+	purge      bool
+	yes        bool
+	dryRun     bool
+}
+
+func NewLogout(a *app.App) *cobra.Command {
+	var opts logoutOptions
+	c := &cobra.Command{
+		Use:   "logout [PROFILE]",
+		Short: "Revoke a login at the server and delete it here",
+		Long: `Revoke the refresh token and then the access token, and delete the login from
+this machine. The profile's settings stay, so that 'fob login PROFILE' is enough
+to come back; so does a client that fob has registered, unless --unregister is given.
+
+A login that the server would not revoke is deleted here all the same; that is
+said, and the status is 1. Some providers offer no revocation: then the page where
+it is done by hand is named. Your browser may still be signed in at the server;
+--end-session opens the page that ends that, where there is one.
+
+With --purge the settings go too, and the registered client. 'fob logout --all
+--purge' leaves nothing of fob here but a registry of API keys.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob logout work
+  fob logout --all --dry-run
+  fob logout --all --purge`,
+		Args:              usage.AtMostProfile,
+		ValidArgsFunction: complete.For(a).Profiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.args = args
+			return runLogout(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.BoolVar(&opts.all, "all", false, "log out of every profile")
+	flags.BoolVar(&opts.local, "local", false, "delete the login here, and end nothing at the server")
+	flags.BoolVar(&opts.unregister, "unregister", false, "remove the client that fob has registered, too")
+	flags.BoolVar(&opts.endSession, "end-session", false, "open the page that ends the browser's session")
+	flags.BoolVar(&opts.purge, "purge", false, "remove the settings too; with --all, everything")
+	flags.BoolVar(&opts.yes, "yes", false, "do not ask before --purge")
+	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	usage.Exclusive(c, "local", "unregister")
+	usage.Exclusive(c, "local", "end-session")
+	return c
+}
+
+func runLogout(ctx context.Context, a *app.App, opts logoutOptions) error {
+	if opts.all && len(opts.args) > 0 {
+		return cli.Usagef("--all and the name of a profile exclude each other")
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	profiles, err := profilesToEnd(a, cfg, opts)
+	if err != nil {
+		return err
+	}
+	if opts.purge && opts.all {
+		if err := checkPeppers(ctx, a, cfg); err != nil {
+			return err
+		}
+	}
+	if opts.purge && !opts.dryRun && !opts.yes {
+		if err := confirmPurge(ctx, a, cfg, profiles, opts.all); err != nil {
+			return err
+		}
+	}
+	if !opts.all {
+		_, err := logout(ctx, a, cfg, profiles[0], opts)
+		return err
+	}
+	var failed cli.Failures
+	kept := false
+	for _, p := range profiles {
+		gone, err := logout(ctx, a, cfg, p, opts)
+		kept = kept || !gone
+		failed.Of(p.Name, err)
+	}
+	if opts.purge {
+		if !kept {
+			var left cli.Failures
+			kept, left = purgeSecrets(ctx, a, cfg, opts.dryRun)
+			failed = append(failed, left...)
+		}
+		if err := purge(ctx, a, kept, opts.dryRun); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return failed.Err()
+}
+
+func profilesToEnd(a *app.App, cfg *config.Config, opts logoutOptions) ([]config.Profile, error) {
+	if !opts.all {
+		p, err := a.Profile(opts.args)
+		return []config.Profile{p}, err
+	}
+	return app.ProfilesNamed(cfg, nil)
+}
+
+// logout ends one profile's login. gone: nothing of it is left on this machine,
+// whatever the server said.
+func logout(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, opts logoutOptions) (gone bool, err error) {
+	provider, _ := config.FindProvider(p.Provider)
+	revokes := !opts.local && provider.Revocation != config.RevokesNothing
+	warnGrantMates(a, cfg, p, provider, revokes)
+	if opts.dryRun {
+		a.Note("%s: would %s.", p.Name, logoutPlan(revokes, opts))
+		return true, nil
+	}
+	switch {
+	case app.ShowsIdentity(p) && !keepsRecord(ctx, a, p):
+		a.Note("%s: nothing is stored for it.", p.Name)
+		gone = true
+	case revokes:
+		gone, err = endLogin(ctx, a, p, provider, opts)
+	default:
+		gone, err = forgetLogin(ctx, a, p, provider, opts)
+	}
+	if !gone || !opts.purge || opts.all { // --all --purge removes the configuration whole
+		return gone, err
+	}
+	return gone, errors.Join(err, config.RemoveProfile(cfg.Paths.Config, p.Name))
+}
+
+// keepsRecord reports whether a profile whose grant stores nothing has a login all the
+// same, from before its grant was changed. A machine without a keyring has none in it.
+func keepsRecord(ctx context.Context, a *app.App, p config.Profile) bool {
+	s, err := a.LocalSession(p)
+	if err != nil {
+		return false
+	}
+	status := s.Status(ctx)
+	return status.State != session.StateLoggedOut && !errors.Is(status.Err, credstore.ErrAbsent) || status.Registered
+}
+
+// forgetLogin deletes a login here, and says what stays at the server.
+func forgetLogin(ctx context.Context, a *app.App, p config.Profile, provider config.Provider, opts logoutOptions) (gone bool, err error) {
+	s, err := a.LocalSession(p)
+	if err != nil {
+		return false, err
+	}
+	s.Current = func() error { return a.StillIn(s.Store, p.Name) }
+	if err := s.Forget(ctx); err != nil {
+		return false, cli.ForProfile(err, p.Name)
+	}
+	a.Note("%s: deleted here, not revoked at the server.", p.Name)
+	if !opts.local {
+		a.Note("%s has no way to revoke from a terminal: end it at %s", provider.Title, provider.RevokeAt)
+	}
+	return true, nil
+}
+
+// endLogin ends a login at the server, then here.
+func endLogin(ctx context.Context, a *app.App, p config.Profile, provider config.Provider, opts logoutOptions) (gone bool, err error) {
+	s, err := a.Session(p)
+	if err != nil {
+		return false, err
+	}
+	s.Current = func() error { return a.StillIn(s.Store, p.Name) }
+	status := s.Status(ctx)
+	unregister := (opts.unregister || opts.purge) && status.Registered
+	if opts.unregister && !status.Registered && status.State != session.StateUnreadable {
+		a.Note("%s: fob has not registered its client; nothing to remove there.", p.Name)
+	}
+	steps, err := s.Logout(ctx, unregister)
+	if errors.Is(err, session.ErrLoginRequired) {
+		a.Note("%s: is not logged in; nothing to do.", p.Name)
+		return true, nil
+	}
+	reportErr := reportSteps(a, p, provider, steps)
+	if err != nil {
+		err = cli.WithHint(cli.ForProfile(err, p.Name), "to delete the login here without revoking it: 'fob logout %s --local'", p.Name)
+		return false, errors.Join(err, reportErr)
+	}
+	a.Note("%s: deleted here.", p.Name)
+	gone = !unregister || !s.Status(ctx).Registered
+	page := status.EndSessionURL
+	if unregister && gone {
+		page = withoutClientID(page) // the server knows it no more
+	}
+	endSession(ctx, a, page, opts)
+	if unregister && gone && !opts.purge {
+		p.ClientID = ""
+		err = a.SaveProfile(p)
+	}
+	return gone, errors.Join(err, reportErr)
+}
+
+func withoutClientID(page string) string {
+	u, err := url.Parse(page)
+	if err != nil {
+		return page
+	}
+	query := u.Query()
+	query.Del("client_id")
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// endSession shows or opens the page on which a person ends their session at the
+// server (OpenID Connect RP-Initiated Logout).
+func endSession(ctx context.Context, a *app.App, page string, opts logoutOptions) {
+	switch {
+	case page == "" && opts.endSession:
+		a.Note("The server has no page that ends the browser's session.")
+	case page == "":
+	case opts.endSession && hasBrowser(a):
+		a.Note("Opening the page that ends the browser's session:\n  %s", page)
+		openBrowser(ctx, a, page)
+	default:
+		a.Note("A browser may still be signed in at the server. This page ends that:\n  %s", page)
+	}
+}
+
+func logoutPlan(revokes bool, opts logoutOptions) string {
+	plan := "delete the login here, and revoke nothing at the server"
+	if revokes {
+		plan = "revoke the refresh token and the access token at the server, then delete the login here"
+	}
+	if revokes && (opts.unregister || opts.purge) {
+		plan += ", and remove the client if fob has registered it"
+	}
+	if opts.purge {
+		plan += ", with the profile's settings"
+	}
+	return plan
+}
+
+// warnGrantMates names the other profiles that a revocation ends too, where the
+// provider revokes everything that the user granted to the client.
+func warnGrantMates(a *app.App, cfg *config.Config, p config.Profile, provider config.Provider, revokes bool) {
+	if !revokes || provider.Revocation != config.RevokesGrant {
+		return
+	}
+	for _, name := range cfg.Names() {
+		mate := cfg.Profiles[name]
+		if name != p.Name && mate.Provider == p.Provider && mate.ClientID == p.ClientID {
+			a.Note("%s: %s ends the whole grant, and with it profile %q if that is the same account.", p.Name, provider.Title, name)
+		}
+	}
+}
+
+// reportSteps says what became of each token. A token that could have been
+// revoked and was not is the returned error.
+func reportSteps(a *app.App, p config.Profile, provider config.Provider, steps []session.Step) error {
+	var failed error
+	for _, step := range steps {
+		switch {
+		case step.Err == nil && step.Token == session.StepRegistration:
+			a.Note("%s: %s removed.", p.Name, step.Token)
+		case step.Err == nil:
+			a.Note("%s: %s revoked.", p.Name, step.Token)
+		case errors.Is(step.Err, oauth.ErrUnsupported) && step.Token == session.StepRegistration:
+			a.Note("%s: %s not removed: the server has no way to.", p.Name, step.Token)
+		case step.Token == session.StepRegistration:
+			a.Note("%s: %s not removed.", p.Name, step.Token)
+			failed = errors.Join(failed, fmt.Errorf("the client of %q was not removed: %w", p.Name, step.Err))
+		case oauth.HasCode(step.Err, "unsupported_token_type"): // RFC 7009 §2.2.1: often of access tokens that are JWTs
+			a.Note("%s: %s not revoked: the server revokes no tokens of this kind; it is good until it expires.", p.Name, step.Token)
+		case errors.Is(step.Err, oauth.ErrUnsupported):
+			a.Note("%s: %s not revoked: the server offers no revocation.%s", p.Name, step.Token, byHand(provider))
+		default:
+			a.Note("%s: %s not revoked.", p.Name, step.Token)
+			failed = errors.Join(failed, fmt.Errorf("the %s of %q was not revoked: %w", step.Token, p.Name, step.Err))
+		}
+	}
+	if failed != nil {
+		return cli.WithHint(&localError{failed}, "it stays good until it expires; end it by hand in the account's settings%s", byHand(provider))
+	}
+	return nil
+}
+
+func byHand(provider config.Provider) string {
+	if provider.RevokeAt == "" {
+		return ""
+	}
+	return " End it at " + provider.RevokeAt
+}
+
+// localError is a failure whose status is 1, whatever caused it.
+type localError struct{ cause error }
+
+func (e *localError) Error() string { return e.cause.Error() }

@@ -1,0 +1,388 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/session"
+)
+
+func NewProfile(a *app.App) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "profile",
+		Short: "List, show and change profiles",
+		Long: `A profile is one login: which server, which client, which scopes, and where the
+login is kept. 'fob login NAME' makes one; these commands look at it and change it.`,
+		Example: `  fob profile list
+  fob profile set work --scope "openid offline_access" --default`,
+		Args: usage.NoSuchCommand,
+		RunE: usage.ShowHelp,
+	}
+	c.AddCommand(
+		newProfileListCmd(a),
+		newProfileShowCmd(a),
+		newProfileSetCmd(a),
+		newProfileRemoveCmd(a),
+		newProfileProvidersCmd(a),
+	)
+	return c
+}
+
+func newProfileListCmd(a *app.App) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List the profiles",
+		Long:    "List the profiles; the default one has a star.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
+		Example: "  fob profile list --json",
+		Args:    usage.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.Config()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				all := []profileJSON{}
+				for _, name := range cfg.Names() {
+					all = append(all, newProfileJSON(cfg, cfg.Profiles[name]))
+				}
+				return a.PrintJSON(all)
+			}
+			if len(cfg.Profiles) == 0 {
+				a.Note("There is no profile yet. Make one: fob login github")
+				return nil
+			}
+			rows := [][]string{{"PROFILE", "", "SERVER", "CLIENT ID"}}
+			for _, name := range cfg.Names() {
+				p := cfg.Profiles[name]
+				rows = append(rows, []string{name, cli.YesText(name == cfg.Default, "*"), p.WithProvider().Authority(), p.ClientID})
+			}
+			return a.PrintTable(rows)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// profileJSON is what `fob profile list|show --json` prints.
+type profileJSON struct {
+	Name        string   `json:"name"`
+	Default     bool     `json:"default"`
+	Provider    string   `json:"provider,omitempty"`
+	Server      string   `json:"server"`
+	ClientID    string   `json:"client_id"`
+	Scopes      []string `json:"scopes,omitempty"`
+	RedirectURI string   `json:"redirect_uri,omitempty"`
+	Storage     string   `json:"storage,omitempty"`
+	CAFile      string   `json:"ca_file,omitempty"`
+
+	Grant             string   `json:"grant,omitempty"`
+	Resources         []string `json:"resources,omitempty"`
+	DPoP              bool     `json:"dpop,omitempty"`
+	AuthMethod        string   `json:"token_endpoint_auth_method,omitempty"`
+	AssertionAudience string   `json:"client_assertion_audience,omitempty"`
+	PrivateKeyFile    string   `json:"private_key_file,omitempty"`
+	CertificateFile   string   `json:"certificate_file,omitempty"`
+	CertificateKey    string   `json:"certificate_key_file,omitempty"`
+
+	Identity         string   `json:"identity,omitempty"`
+	IdentityCommand  []string `json:"identity_command,omitempty"`
+	IdentityAudience string   `json:"identity_audience,omitempty"`
+	SubjectTokenType string   `json:"subject_token_type,omitempty"`
+	Audience         string   `json:"audience,omitempty"`
+
+	GitHosts    []string `json:"git_hosts,omitempty"`
+	GitUsername string   `json:"git_username,omitempty"`
+
+	DockerRegistries []string `json:"docker_registries,omitempty"`
+	DockerUsername   string   `json:"docker_username,omitempty"`
+
+	KubernetesServers []string `json:"kubernetes_servers,omitempty"`
+}
+
+func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
+	full := p.WithProvider()
+	return profileJSON{
+		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
+		Scopes: full.Scopes, RedirectURI: cli.YesText(p.Grant == "", p.Redirect()), Storage: p.Storage, CAFile: p.CAFile,
+		Grant: p.Grant, Resources: p.Resources, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod, AssertionAudience: full.ClientAssertionAudience,
+		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
+		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
+		SubjectTokenType: p.SubjectTokenType, Audience: p.Audience,
+		GitHosts: full.GitHosts, GitUsername: full.GitUsername, DockerRegistries: full.DockerRegistries, DockerUsername: full.DockerUsername,
+		KubernetesServers: p.KubernetesServers,
+	}
+}
+
+func newProfileShowCmd(a *app.App) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:               "show [PROFILE]",
+		Short:             "Show a profile's settings",
+		Long:              "Show a profile's settings, those of its preset included.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
+		Example:           "  fob profile show work",
+		Args:              usage.AtMostProfile,
+		ValidArgsFunction: complete.For(a).Profiles,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, err := a.Config()
+			if err != nil {
+				return err
+			}
+			p, err := a.Profile(args)
+			if err != nil {
+				return err
+			}
+			shown := newProfileJSON(cfg, p)
+			if asJSON {
+				return a.PrintJSON(shown)
+			}
+			rows := [][]string{
+				{"profile", shown.Name},
+				{"provider", shown.Provider},
+				{"server", shown.Server},
+				{"client ID", shown.ClientID},
+				{"scopes", strings.Join(shown.Scopes, " ")},
+				{"redirect", shown.RedirectURI},
+				{"storage", shown.Storage},
+				{"CA file", shown.CAFile},
+				{"grant", shown.Grant},
+				{"resources", strings.Join(shown.Resources, " ")},
+				{"tokens", cli.YesText(shown.DPoP, "bound to a key (DPoP)")},
+				{"client proves itself by", shown.AuthMethod},
+				{"its JWTs are for", shown.AssertionAudience},
+				{"private key", shown.PrivateKeyFile},
+				{"certificate", shown.CertificateFile},
+				{"certificate key", shown.CertificateKey},
+				{"identity", shown.Identity},
+				{"identity command", strings.Join(shown.IdentityCommand, " ")},
+				{"identity audience", shown.IdentityAudience},
+				{"subject token type", shown.SubjectTokenType},
+				{"audience", shown.Audience},
+				{"git hosts", strings.Join(shown.GitHosts, " ")},
+				{"git username", shown.GitUsername},
+				{"docker registries", strings.Join(shown.DockerRegistries, " ")},
+				{"docker username", shown.DockerUsername},
+				{"kubernetes servers", strings.Join(shown.KubernetesServers, " ")},
+			}
+			return a.PrintTable(cli.Filled(rows))
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func newProfileSetCmd(a *app.App) *cobra.Command {
+	var flags ProfileFlags
+	var asDefault bool
+	c := &cobra.Command{
+		Use:   "set PROFILE",
+		Short: "Change a profile's settings",
+		Long: `Change a profile's settings in config.toml; comments and order stay as they are.
+A change of server or client needs a new login: the stored one does not open for
+another. An empty value removes a setting: --ca-file ''.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
+		Example: `  fob profile set work --scope "openid offline_access"
+  fob profile set work --default`,
+		Args:              usage.OneProfile,
+		ValidArgsFunction: complete.For(a).Profiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runProfileSet(cmd.Context(), a, args, flags, asDefault)
+		},
+	}
+	flags.Register(c)
+	c.Flags().BoolVar(&asDefault, "default", false, "use this profile where none is named")
+	return c
+}
+
+func runProfileSet(ctx context.Context, a *app.App, args []string, flags ProfileFlags, asDefault bool) error {
+	before, err := a.Profile(args)
+	if err != nil {
+		return err
+	}
+	after := before
+	if err := flags.apply(&after); err != nil {
+		return err
+	}
+	if err := flags.checkGrant(after); err != nil {
+		return err
+	}
+	if err := checkSettings(ctx, a, before, after); err != nil {
+		return err
+	}
+	paths, err := a.Paths()
+	if err != nil {
+		return err
+	}
+	if err := config.SaveProfile(paths.Config, after); err != nil {
+		return err
+	}
+	if asDefault {
+		if err := config.SetDefault(paths.Config, after.Name); err != nil {
+			return err
+		}
+	}
+	noteChanges(a, before, after, asDefault)
+	if after.Redirect() != before.Redirect() {
+		a.Note("Register this redirect URI with the client, in place of the old one:\n  %s", after.Redirect())
+	}
+	if after.WithProvider().Authority() != before.WithProvider().Authority() || after.ClientID != before.ClientID {
+		a.Note("The server or client is another one now: run 'fob login %s'.", after.Name)
+	}
+	return nil
+}
+
+// noteChanges says which settings are others now.
+func noteChanges(a *app.App, before, after config.Profile, asDefault bool) {
+	set, removed := config.Changes(before, after)
+	if asDefault {
+		a.Note("%s: is meant where no profile is named.", after.Name)
+	}
+	if len(set) > 0 {
+		a.Note("%s: set %s.", after.Name, strings.Join(set, ", "))
+	}
+	if len(removed) > 0 {
+		a.Note("%s: removed %s.", after.Name, strings.Join(removed, ", "))
+	}
+	if len(set)+len(removed) == 0 && !asDefault {
+		a.Note("%s: nothing to change.", after.Name)
+	}
+}
+
+// checkSettings refuses settings that a login could not be used with. Files are read
+// only where they are newly named: another setting may mend the rest.
+func checkSettings(ctx context.Context, a *app.App, before, after config.Profile) error {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	files := func(p config.Profile) [3]string {
+		return [3]string{p.CAFile, p.CertificateFile, p.CertificateKeyFile}
+	}
+	if files(after) != files(before) {
+		if _, err := a.HTTPClient(after); err != nil {
+			return err
+		}
+	}
+	return checkStorageChange(ctx, a, cfg, before, after)
+}
+
+// checkStorageChange refuses to point a profile away from where its login lies.
+func checkStorageChange(ctx context.Context, a *app.App, cfg *config.Config, before, after config.Profile) error {
+	to, err := a.StorageName(cfg, after)
+	if err != nil {
+		return err
+	}
+	from, err := a.StorageName(cfg, before)
+	if err != nil || from == to {
+		return nil //nolint:nilerr // nothing lies in a storage that is none
+	}
+	s, err := a.LocalSession(before)
+	if err != nil {
+		return err
+	}
+	if s.Status(ctx).State == session.StateLoggedOut {
+		return nil
+	}
+	return cli.WithHint(cli.Usagef("the login of profile %q lies in another storage", before.Name),
+		"move it: 'fob storage migrate --to %s %s'", to, before.Name)
+}
+
+func newProfileRemoveCmd(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove PROFILE",
+		Short: "Remove a profile that is logged out",
+		Long: `Remove a profile from config.toml. One that still has a login is kept: log out
+first, so that the login is revoked too.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
+		Example:           "  fob logout work && fob profile remove work",
+		Args:              usage.OneProfile,
+		ValidArgsFunction: complete.For(a).Profiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runProfileRemove(cmd.Context(), a, args)
+		},
+	}
+}
+
+func runProfileRemove(ctx context.Context, a *app.App, args []string) error {
+	p, err := a.Profile(args)
+	if err != nil {
+		return err
+	}
+	if err := checkLoggedOut(ctx, a, p); err != nil {
+		return err
+	}
+	paths, err := a.Paths()
+	if err != nil {
+		return err
+	}
+	if err := config.RemoveProfile(paths.Config, p.Name); err != nil {
+		return err
+	}
+	a.Note("Removed profile %s.", p.Name)
+	return nil
+}
+
+// checkLoggedOut refuses a profile for which something is stored.
+func checkLoggedOut(ctx context.Context, a *app.App, p config.Profile) error {
+	if app.ShowsIdentity(p) && !keepsRecord(ctx, a, p) {
+		return nil
+	}
+	s, err := a.LocalSession(p)
+	if err != nil {
+		return err
+	}
+	switch status := s.Status(ctx); status.State {
+	case session.StateLoggedOut:
+		if status.Registered {
+			return cli.WithHint(errors.New("the client that fob has registered for profile "+p.Name+" is still there"), "run 'fob logout %s --unregister' first", p.Name)
+		}
+		return nil
+	case session.StateUnreadable:
+		return cli.WithHint(cli.ForProfile(status.Err, p.Name), "to give the login up: 'fob logout %s --local', then remove the profile", p.Name)
+	}
+	return cli.WithHint(errors.New("profile "+p.Name+" is still logged in"), "run 'fob logout %s' first", p.Name)
+}
+
+func newProfileProvidersCmd(a *app.App) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "providers",
+		Short: "List the presets for known providers",
+		Long: `List the providers that 'fob login NAME' knows: their server, the ways in, whether
+the client needs a secret, what a logout revokes, and how that was established. In
+a redirect, {issuer} is a hash of your server's issuer: 'fob login NAME' shows it.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
+		Example: "  fob profile providers",
+		Args:    usage.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			providers := config.Providers()
+			for i, p := range providers {
+				providers[i].RedirectURI = p.Redirect()
+			}
+			if asJSON {
+				return a.PrintJSON(providers)
+			}
+			rows := [][]string{{"NAME", "FLOWS", "SECRET", "LOGOUT REVOKES", "REDIRECT TO REGISTER", "SERVER", "KNOWN"}}
+			for _, p := range providers {
+				flows := "browser" + cli.YesText(p.Device, ", device")
+				secret := cmp.Or(cli.YesText(p.SecretRequired, "yes"), "no")
+				rows = append(rows, []string{p.Name, flows, secret, p.Revocation, p.RedirectURI, p.Server(), p.Verified})
+			}
+			return a.PrintTable(rows, "KNOWN", "REDIRECT TO REGISTER", "LOGOUT REVOKES")
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}

@@ -1,0 +1,214 @@
+package auth
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/ci"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/loopback"
+	"github.com/fobcli/fob/internal/oauth"
+)
+
+// ProfileFlags are the settings of a profile, as `login` and `profile set` take them.
+type ProfileFlags struct {
+	config.Profile
+	given func(flag string) bool // one that is not leaves the stored setting as it is
+}
+
+// setting is a flag that sets a field of a profile.
+type setting struct {
+	flag    string
+	field   any // *string, *[]string or *bool
+	usage   string
+	choices []string                       // to complete; without a check there is nothing else
+	check   func(flag, value string) error // of each value that is not empty
+}
+
+// profileSettings are the flags for the fields of a profile, in the order of need.
+func profileSettings(p *config.Profile) []setting {
+	isURL := checkBy(oauth.CheckURL, "give an https URL; http is for loopback addresses alone")
+	isResource := checkBy(oauth.CheckResource, "give the API's own name: an https URL, or another absolute URI")
+	isPlace := checkBy(parses(usage.URLPlace), usage.HintHost)
+	isRegistry := checkBy(parses(helper.ParseRegistry), usage.HintRegistry)
+	isIdentity := checkBy(parses(ci.ParseSource), "choose github, gitlab, env:NAME, file:PATH or command")
+	return []setting{
+		{"provider", &p.Provider, "a preset's `NAME`: see 'fob profile providers'", app.ProviderNames(), checkProvider},
+		{"issuer", &p.Issuer, "the server's `URL`: all else follows from it", nil, isURL},
+		{"client-id", &p.ClientID, "the OAuth client's `ID`, else fob asks for one", nil, nil},
+		{"scope", &p.Scopes, "`SCOPES` to ask for, separated by blanks", nil, nil},
+		{"resource", &p.Resources, "the `URL` of an API that the tokens are for", nil, isResource},
+		{"grant", &p.Grant, "how tokens are had: a `GRANT`, see above", config.Grants(), nil},
+		{"redirect-uri", &p.RedirectURI, "a loopback `URI`; {issuer} becomes a hash", nil, checkRedirect},
+		{"storage", &p.Storage, "the `BACKEND` that keeps it: keyring or file", []string{app.StorageKeyring, app.StorageFile}, nil},
+		{"ca-file", &p.CAFile, "a `FILE` of certificates to trust as well", nil, nil},
+		{"token-endpoint-auth-method", &p.TokenEndpointAuthMethod, "a `METHOD`, if not the usual one", oauth.AuthMethods(), nil},
+		{"private-key-file", &p.PrivateKeyFile, "its private key: a `FILE` (PEM or JWK)", nil, nil},
+		{"client-assertion-audience", &p.ClientAssertionAudience, "its JWTs are for `WHO`: issuer or endpoint", oauth.AssertionAudiences(), nil},
+		{"certificate-file", &p.CertificateFile, "for mutual TLS, a `FILE` in PEM", nil, nil},
+		{"certificate-key-file", &p.CertificateKeyFile, "the key of that, a `FILE` in PEM", nil, nil},
+		{"dpop", &p.DPoP, "bind tokens to a key of this login (RFC 9449)", nil, nil},
+		{"identity", &p.Identity, "`SOURCE`: github, gitlab, env:NAME, file:PATH, command", []string{"github", "gitlab", "env:", "file:", "command"}, isIdentity},
+		{"identity-audience", &p.IdentityAudience, "the `AUDIENCE` of that, if not the issuer", nil, nil},
+		{"audience", &p.Audience, "the `AUDIENCE` of the access token", nil, nil},
+		{"authorization-endpoint", &p.AuthorizationEndpoint, "where the browser goes: a `URL`", nil, isURL},
+		{"token-endpoint", &p.TokenEndpoint, "where tokens come from: a `URL`", nil, isURL},
+		{"revocation-endpoint", &p.RevocationEndpoint, "where they are ended: a `URL`", nil, isURL},
+		{"userinfo-endpoint", &p.UserinfoEndpoint, "where it says who you are: a `URL`", nil, isURL},
+		{"device-authorization-endpoint", &p.DeviceAuthorizationEndpoint, "its `URL`, for --device", nil, isURL},
+		{"git-host", &p.GitHosts, "a `URL`: https://HOST[:PORT][/PATH]; repeatable", nil, isPlace},
+		{"git-username", &p.GitUsername, "the `NAME` that it wants beside a token", nil, nil},
+		{"docker-registry", &p.DockerRegistries, "a registry: `HOST` or HOST:PORT; repeatable", nil, isRegistry},
+		{"docker-username", &p.DockerUsername, "a `NAME`; <token> for an identity token", nil, nil},
+		{"kubernetes-server", &p.KubernetesServers, "the `URL` of a cluster; repeatable", nil, isPlace},
+	}
+}
+
+func (f *ProfileFlags) Register(c *cobra.Command) {
+	flags := c.Flags()
+	f.given = flags.Changed
+	flags.SortFlags = false
+	c.Annotations = map[string]string{usage.MoreFlags: "Machines, certificates, odd servers, git and docker: 'fob help settings'."}
+	for _, s := range profileSettings(&f.Profile) {
+		switch field := s.field.(type) {
+		case *string:
+			flags.StringVar(field, s.flag, "", s.usage)
+		case *[]string:
+			flags.StringArrayVar(field, s.flag, nil, s.usage)
+		case *bool:
+			flags.BoolVar(field, s.flag, false, s.usage)
+		}
+		if s.choices != nil {
+			_ = c.RegisterFlagCompletionFunc(s.flag, cobra.FixedCompletions(s.choices, cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
+}
+
+// apply checks the flags and lays those that were given over a profile. An empty value
+// removes a setting.
+func (f *ProfileFlags) apply(p *config.Profile) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	// The profile may be used in another folder than this one.
+	for _, file := range []*string{&f.CAFile, &f.PrivateKeyFile, &f.CertificateFile, &f.CertificateKeyFile} {
+		if *file == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*file)
+		if err != nil {
+			return err
+		}
+		*file = absolute
+	}
+	var err error
+	if f.Grant, err = config.ParseGrant(f.Grant); err != nil {
+		return err
+	}
+	server, grant := p.WithProvider().Authority(), p.Grant
+	values := profileSettings(&f.Profile)
+	for i, s := range profileSettings(p) {
+		if !f.given(s.flag) {
+			continue
+		}
+		switch field := s.field.(type) {
+		case *string:
+			*field = *values[i].field.(*string)
+		case *[]string:
+			*field = nonEmpty(*values[i].field.(*[]string))
+		case *bool:
+			*field = *values[i].field.(*bool)
+		}
+	}
+	if f.given("scope") {
+		p.Scopes = strings.Fields(strings.Join(f.Scopes, " "))
+	}
+	if f.given("redirect-uri") || p.WithProvider().Authority() != server || p.Grant != grant {
+		p.NameIssuer()
+	}
+	return nil
+}
+
+// nonEmpty are the values of a flag that may be repeated; an empty one names none.
+func nonEmpty(values []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
+}
+
+// checkGrant refuses settings that the profile's grant would leave unused.
+func (f *ProfileFlags) checkGrant(p config.Profile) error {
+	switch {
+	case app.ShowsIdentity(p) && p.DPoP:
+		return cli.WithHint(cli.Usagef("with the grant %s no token is bound to a key", p.Grant), "give --dpop=false, or leave --dpop out")
+	case !app.ShowsIdentity(p) && f.Identity != "":
+		return cli.WithHint(cli.Usagef("--identity is for a machine that shows its own"), "give --grant %s or --grant %s with it", config.GrantTokenExchange, config.GrantJWTBearer)
+	}
+	return nil
+}
+
+// check refuses what no profile can hold.
+func (f *ProfileFlags) check() error {
+	for _, s := range profileSettings(&f.Profile) {
+		var values []string
+		switch field := s.field.(type) {
+		case *string:
+			values = nonEmpty([]string{*field})
+		case *[]string:
+			values = nonEmpty(*field)
+		}
+		for _, value := range values {
+			if s.check != nil {
+				if err := s.check(s.flag, value); err != nil {
+					return err
+				}
+			} else if s.choices != nil && !slices.Contains(s.choices, value) {
+				return cli.WithHint(cli.Usagef("there is no %s %q", strings.ReplaceAll(s.flag, "-", " "), value), "choose one of %s", strings.Join(s.choices, ", "))
+			}
+		}
+	}
+	if (f.CertificateFile == "") != (f.CertificateKeyFile == "") {
+		return cli.WithHint(cli.Usagef("a certificate comes with its key"), "give both --certificate-file and --certificate-key-file")
+	}
+	return nil
+}
+
+// checkBy is the check of a flag's value by what reads it.
+func checkBy(read func(string) error, hint string) func(flag, value string) error {
+	return func(flag, value string) error {
+		if err := read(value); err != nil {
+			return cli.WithHint(cli.Usagef("--%s: %s", flag, err), "%s", hint)
+		}
+		return nil
+	}
+}
+
+func parses[T any](parse func(string) (T, error)) func(string) error {
+	return func(value string) error {
+		_, err := parse(value)
+		return err
+	}
+}
+
+func checkProvider(_, name string) error {
+	if _, ok := config.FindProvider(name); !ok {
+		return cli.WithHint(cli.Usagef("there is no preset %q", name), "'fob profile providers' lists them")
+	}
+	return nil
+}
+
+func checkRedirect(_, uri string) error {
+	filled := strings.ReplaceAll(uri, config.IssuerMark, "x")
+	if strings.ContainsAny(filled, "{}") {
+		return cli.WithHint(cli.Usagef("--redirect-uri: unknown placeholder in %q", uri), "the only placeholder is %s", config.IssuerMark)
+	}
+	if err := loopback.CheckRedirectURI(filled); err != nil {
+		return cli.WithHint(cli.AsUsage(err), "the browser must come back to this machine, for instance to http://127.0.0.1/callback/%s", config.IssuerMark)
+	}
+	return nil
+}

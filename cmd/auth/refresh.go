@@ -1,0 +1,112 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/session"
+)
+
+type refreshOptions struct {
+	args []string
+	all  bool
+}
+
+func NewRefresh(a *app.App) *cobra.Command {
+	var opts refreshOptions
+	c := &cobra.Command{
+		Use:   "refresh [PROFILE...]",
+		Short: "Refresh logins, to keep them alive",
+		Long: `Refresh logins now, for instance from cron: a login that the server ends when it
+is not used for a while stays alive. Nothing is printed on stdout. A login that
+fails does not keep the others from being refreshed.
+
+With --all, profiles without a login, and logins that cannot be refreshed, are
+passed over.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob refresh work
+  fob refresh --all`,
+		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
+		ValidArgsFunction: complete.For(a).MoreProfiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.args = args
+			return runRefresh(cmd.Context(), a, opts)
+		},
+	}
+	c.Flags().BoolVar(&opts.all, "all", false, "refresh every login")
+	return c
+}
+
+func runRefresh(ctx context.Context, a *app.App, opts refreshOptions) error {
+	profiles, err := profilesToRefresh(a, opts)
+	if err != nil {
+		return err
+	}
+	if len(profiles) == 1 {
+		return cli.ForProfile(refresh(ctx, a, profiles[0], opts.all), profiles[0].Name)
+	}
+	var failed cli.Failures
+	for _, p := range profiles {
+		failed.Of(p.Name, refresh(ctx, a, p, opts.all))
+	}
+	return failed.Err()
+}
+
+func profilesToRefresh(a *app.App, opts refreshOptions) ([]config.Profile, error) {
+	if opts.all && len(opts.args) > 0 {
+		return nil, cli.Usagef("--all and the name of a profile exclude each other")
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, err
+	}
+	names := opts.args
+	if opts.all {
+		names = cfg.Names()
+	}
+	if len(names) == 0 && !opts.all {
+		p, err := a.Profile(nil)
+		return []config.Profile{p}, err
+	}
+	var profiles []config.Profile
+	for _, name := range names {
+		p, err := a.Profile([]string{name})
+		if err != nil {
+			return nil, err
+		}
+		profiles = append(profiles, p)
+	}
+	return profiles, nil
+}
+
+func refresh(ctx context.Context, a *app.App, p config.Profile, all bool) error {
+	s, err := a.LocalSession(p)
+	if err != nil {
+		return err
+	}
+	if all && !s.Status(ctx).Refreshes {
+		a.Note("%s: passed over, there is nothing to refresh.", p.Name)
+		return nil
+	}
+	token, err := a.Token(ctx, p, session.TokenOptions{ForceRefresh: true})
+	if err != nil {
+		return err
+	}
+	a.Note("%s: refreshed%s.", p.Name, goodUntil(token))
+	return nil
+}
+
+func goodUntil(token *session.Token) string {
+	if token.ExpiresAt.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(", good until %s", cli.TimeText(token.ExpiresAt))
+}

@@ -1,0 +1,187 @@
+package auth
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/session"
+)
+
+type tokenOptions struct {
+	args         []string
+	minTTL       time.Duration
+	minTTLGiven  bool
+	emptyFlag    string // --scope or --resource, given without a value
+	forceRefresh bool
+	scopes       []string
+	resource     string
+	idToken      bool
+
+	header     bool
+	curlConfig bool
+	netrc      string // the host
+	env        string // the variable
+	shell      string
+	json       bool
+	inspect    bool
+	mask       bool
+	dpopMethod string
+	dpopURL    string
+	dpopNonce  string
+}
+
+func NewToken(a *app.App) *cobra.Command {
+	var opts tokenOptions
+	c := &cobra.Command{
+		Use:   "token [PROFILE]",
+		Short: "Print a fresh access token",
+		Long: `Print an access token that is still good for a while, and nothing else.
+
+One that is about to expire is refreshed first; however many scripts ask at
+once, the server sees one refresh. A browser is never opened.
+
+With --scope or --resource it is a token for less than the login, or for another
+of its APIs. A login with --dpop wants a proof beside the token at each request:
+--dpop METHOD URL prints both headers.
+
+In CI a variable may answer: FOB_TOKEN_<PROFILE>, or FOB_TOKEN where no PROFILE
+is named, or FOB_REFRESH_TOKEN_<PROFILE>.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
+		Example: `  fob token work --header | curl -H @- https://api.example.com/me
+  TOKEN=$(fob token work) || exit
+  fob token work --curl-config | curl -K - https://api.example.com/me
+  fob token work --scope read --min-ttl 10m
+  fob token work --dpop GET https://api.example.com/me`,
+		Args:              tokenArgs(&opts),
+		ValidArgsFunction: complete.For(a).Profiles,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts.minTTLGiven = cmd.Flags().Changed("min-ttl")
+			opts.emptyFlag = emptyTarget(cmd, opts)
+			return runToken(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.DurationVar(&opts.minTTL, "min-ttl", session.DefaultMinTTL, "how long the token must stay good")
+	flags.BoolVar(&opts.forceRefresh, "force-refresh", false, "refresh even if the cached token is good")
+	flags.StringArrayVar(&opts.scopes, "scope", nil, "ask for these `SCOPES` of the login alone")
+	flags.StringVar(&opts.resource, "resource", "", "ask for a token for the API at this `URL`")
+	flags.BoolVar(&opts.idToken, "id-token", false, "print the OpenID Connect id_token in its place")
+	flags.BoolVar(&opts.inspect, "inspect", false, "print the claims of a JWT, not the token")
+	flags.BoolVar(&opts.header, "header", false, "print an Authorization header, for curl -H @-")
+	flags.BoolVar(&opts.curlConfig, "curl-config", false, "print a configuration for curl -K -")
+	flags.StringVar(&opts.netrc, "netrc", "", "print a line of a .netrc for this `HOST`")
+	flags.StringVar(&opts.env, "env", "", "print the command that sets this `VARIABLE` in a shell")
+	flags.StringVar(&opts.shell, "shell", cli.DefaultShell(), "the `SHELL` of --env: "+strings.Join(cli.Shells, ", "))
+	flags.BoolVar(&opts.mask, "mask", false, "have the CI system mask the token in its log")
+	flags.StringVar(&opts.dpopMethod, "dpop", "", "print the headers of one request: `METHOD` URL")
+	flags.StringVar(&opts.dpopNonce, "dpop-nonce", "", "the `NONCE` that the API has asked for")
+	flags.BoolVar(&opts.json, "json", false, "print JSON")
+	usage.Exclusive(c, "header", "curl-config", "netrc", "env", "json")
+	usage.Exclusive(c, "header", "curl-config", "netrc", "env", "inspect", "dpop")
+	usage.Exclusive(c, "json", "dpop")
+	usage.Exclusive(c, "id-token", "header", "curl-config", "netrc")
+	usage.RefuseEmpty(c, "netrc", "env")
+	_ = c.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(cli.Shells, cobra.ShellCompDirectiveNoFileComp))
+	usage.Exclusive(c, "id-token", "dpop")
+	return c
+}
+
+// tokenArgs takes a profile, and with --dpop the URL of a request behind it.
+func tokenArgs(opts *tokenOptions) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		opts.args = args
+		if opts.dpopMethod == "" && opts.dpopNonce != "" {
+			return cli.WithHint(cli.Usagef("--dpop-nonce is for the proof that --dpop makes"), "fob token PROFILE --dpop GET --dpop-nonce NONCE https://api.example.com/me")
+		}
+		if opts.dpopMethod == "" {
+			return usage.AtMostProfile(cmd, args)
+		}
+		if len(args) == 0 || len(args) > 2 || !strings.Contains(args[len(args)-1], ":") {
+			return cli.WithHint(cli.Usagef("--dpop is for one request"), "fob token PROFILE --dpop GET https://api.example.com/me")
+		}
+		opts.dpopURL, opts.args = args[len(args)-1], args[:len(args)-1]
+		if err := oauth.CheckURL(opts.dpopURL); err != nil {
+			return cli.WithHint(cli.Usagef("the URL of the request: %s", err), "give an https URL; http is for loopback addresses alone")
+		}
+		if strings.Trim(opts.dpopMethod, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" {
+			return cli.WithHint(cli.Usagef("%q is no HTTP method", opts.dpopMethod), "write it in capitals: GET, POST")
+		}
+		return usage.CheckNames(opts.args)
+	}
+}
+
+func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
+	want, err := tokenRequest(a, opts)
+	if err != nil {
+		return err
+	}
+	if err := checkTokenForm(opts); err != nil {
+		return err
+	}
+	named, err := a.Named(cli.First(opts.args))
+	if err != nil {
+		return err
+	}
+	given, err := a.GivenToken(named.Name, want)
+	if err != nil {
+		return err
+	}
+	if given != nil && opts.dpopMethod != "" {
+		return cli.WithHint(cli.Usagef("the token in the environment is not bound to a key"), "leave out --dpop, or unset the variable")
+	}
+	if given != nil {
+		return printToken(a, given, opts)
+	}
+	p, err := a.TokenProfile(opts.args)
+	if err != nil {
+		return err
+	}
+	if opts.dpopMethod != "" {
+		return cli.ForProfile(printBound(ctx, a, p, want, opts), p.Name)
+	}
+	token, err := a.Token(ctx, p, want)
+	if err != nil {
+		return cli.ForProfile(err, p.Name)
+	}
+	return printToken(a, token, opts)
+}
+
+// emptyTarget names a flag that was to ask for less than the whole login and names
+// nothing, as an unset variable does.
+func emptyTarget(cmd *cobra.Command, opts tokenOptions) string {
+	for flag, value := range map[string]string{"scope": strings.Join(opts.scopes, " "), "resource": opts.resource} {
+		if cmd.Flags().Changed(flag) && strings.TrimSpace(value) == "" {
+			return flag
+		}
+	}
+	return ""
+}
+
+// tokenRequest reads --min-ttl, else FOB_MIN_TTL.
+func tokenRequest(a *app.App, opts tokenOptions) (session.TokenOptions, error) {
+	want := session.TokenOptions{Target: session.NewTarget(opts.scopes, opts.resource), ForceRefresh: opts.forceRefresh, WantIDToken: opts.idToken}
+	if opts.emptyFlag != "" {
+		return want, cli.WithHint(cli.Usagef("--%s is empty", opts.emptyFlag), "name one, or leave it out for a token for all that the login is for")
+	}
+	if opts.resource != "" {
+		if err := oauth.CheckResource(opts.resource); err != nil {
+			return want, cli.WithHint(cli.Usagef("--resource: %s", err), "give the API's own name: an https URL, or another absolute URI")
+		}
+	}
+	if opts.minTTLGiven {
+		want.MinTTL = &opts.minTTL
+		return want, app.CheckMinTTL(opts.minTTL)
+	}
+	var err error
+	want.MinTTL, err = a.ConfiguredMinTTL()
+	return want, err
+}

@@ -1,0 +1,122 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/envfile"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// The forms in which 'fob token' prints a token.
+
+func printToken(a *app.App, token *session.Token, opts tokenOptions) error {
+	value := token.Value
+	if opts.idToken {
+		value = token.IDToken
+	}
+	if opts.mask {
+		a.MaskInLog(value)
+	}
+	var err error
+	switch {
+	case opts.inspect:
+		return printInspection(a, value, opts.json)
+	case opts.json:
+		err = a.PrintJSON(newTokenJSON(token, opts.idToken))
+	default:
+		_, err = fmt.Fprint(a.Out.Raw(), tokenText(token.Type, value.Reveal(), opts))
+	}
+	return err
+}
+
+// tokenText is a token as the flags want it.
+func tokenText(tokenType, value string, opts tokenOptions) string {
+	switch {
+	case opts.header:
+		return fmt.Sprintf("Authorization: %s %s\n", tokenType, value)
+	case opts.curlConfig:
+		return cli.CurlHeader("Authorization", tokenType+" "+value)
+	case opts.netrc != "":
+		return cli.NetrcLine(opts.netrc, cli.NetrcLogin, value)
+	case opts.env != "":
+		return cli.ExportLine(opts.shell, opts.env, value)
+	}
+	return value + "\n"
+}
+
+// checkTokenForm refuses what would not be the one line that it looks like.
+func checkTokenForm(opts tokenOptions) error {
+	switch {
+	case opts.env != "" && !envfile.IsName(opts.env):
+		return cli.WithHint(cli.Usagef("%q is no name of a variable", safetext.Line(opts.env)), "letters, digits and _, no digit in front")
+	case !slices.Contains(cli.Shells, opts.shell):
+		return cli.WithHint(cli.Usagef("there is no shell %q", safetext.Line(opts.shell)), "there are %s", strings.Join(cli.Shells, ", "))
+	case opts.netrc != "" && strings.Trim(strings.ToLower(opts.netrc), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "":
+		return cli.WithHint(cli.Usagef("%q is no host", safetext.Line(opts.netrc)), "name it without scheme, port and path: --netrc api.example.com")
+	}
+	return nil
+}
+
+// printBound prints the headers of one request with a token that is bound to a key
+// (RFC 9449 §7.1). Another process may replace the token before its proof is made.
+func printBound(ctx context.Context, a *app.App, p config.Profile, want session.TokenOptions, opts tokenOptions) error {
+	const tries = 3
+	for try := 1; ; try++ {
+		token, err := a.Token(ctx, p, want)
+		if err != nil {
+			return err
+		}
+		if token.Type != oauth.TypeDPoP {
+			return cli.WithHint(cli.Usagef("the token of profile %q is not bound to a key", p.Name), "log in with a key: 'fob login %s --dpop'; or use --header", p.Name)
+		}
+		s, err := a.LocalSession(p)
+		if err != nil {
+			return err
+		}
+		proof, err := s.Proof(ctx, token, want.Target, opts.dpopMethod, opts.dpopURL, opts.dpopNonce)
+		if errors.Is(err, session.ErrReplaced) && try < tries {
+			want.ForceRefresh = false
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if opts.mask {
+			a.MaskInLog(token.Value)
+		}
+		_, err = fmt.Fprintf(a.Out.Raw(), "Authorization: %s %s\nDPoP: %s\n", token.Type, token.Value.Reveal(), proof)
+		return err
+	}
+}
+
+// tokenJSON is what `fob token --json` prints.
+type tokenJSON struct {
+	AccessToken string    `json:"access_token,omitempty"`
+	IDToken     string    `json:"id_token,omitempty"`
+	TokenType   string    `json:"token_type,omitempty"`
+	Scope       string    `json:"scope,omitempty"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"` // RFC 3339, UTC
+	ExpiresOn   int64     `json:"expires_on,omitzero"` // Unix seconds
+}
+
+func newTokenJSON(token *session.Token, idToken bool) tokenJSON {
+	if idToken {
+		return tokenJSON{IDToken: token.IDToken.Reveal()}
+	}
+	out := tokenJSON{AccessToken: token.Value.Reveal(), TokenType: token.Type, Scope: token.Scope}
+	if !token.ExpiresAt.IsZero() {
+		out.ExpiresAt = token.ExpiresAt.UTC().Truncate(time.Second)
+		out.ExpiresOn = token.ExpiresAt.Unix()
+	}
+	return out
+}

@@ -1,0 +1,227 @@
+// Package ci is the commands for CI jobs.
+package ci
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/ci"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/envfile"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+func New(a *app.App) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ci",
+		Short: "See a CI job's identity, hand tokens to later steps",
+		Args:  usage.NoSuchCommand,
+		RunE:  usage.ShowHelp,
+	}
+	c.AddCommand(newCIExportCmd(a), newCIStatusCmd(a))
+	return c
+}
+
+type ciExportOptions struct {
+	variables []string
+	envFile   string
+	format    string
+	output    bool
+	file      string
+}
+
+// The forms in which variables are handed on.
+const (
+	exportGitHub = "github"
+	exportGitLab = "gitlab"
+	exportDotenv = "dotenv"
+	exportShell  = "shell"
+)
+
+var exportFormats = []string{exportGitHub, exportGitLab, exportDotenv, exportShell}
+
+func newCIExportCmd(a *app.App) *cobra.Command {
+	var opts ciExportOptions
+	c := &cobra.Command{
+		Use:   "export --env NAME=token/PROFILE",
+		Short: "Hand tokens and secrets to the later steps of a job",
+		Long: `Hand variables on to all that comes later in this CI job. Where one program needs
+them, 'fob exec' gives them to that alone: prefer it.
+
+In GitHub Actions the values are masked in the log first, then go to the file of
+GITHUB_ENV, or with --output to that of GITHUB_OUTPUT. In GitLab they are written to
+--file, for 'artifacts: reports: dotenv', with 'access: none'.
+
+Nothing is written unless every value is available and can be exported. Names that
+are known to change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) are refused.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob ci export --env API_TOKEN=token/ci
+  fob ci export --env API_TOKEN=token/ci --output
+  fob ci export --env API_TOKEN=token/ci --format gitlab --file build.env
+  eval "$(fob ci export --env API_TOKEN=token/ci --format shell)"`,
+		Args: usage.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runCIExport(cmd.Context(), a, opts) },
+	}
+	usage.AddReferenceFlags(c, &opts.variables, &opts.envFile)
+	flags := c.Flags()
+	flags.StringVar(&opts.format, "format", "", "`FORMAT`: "+strings.Join(exportFormats, ", ")+"; by default that of the CI system")
+	flags.BoolVar(&opts.output, "output", false, "GitHub: as outputs of this step, and not as variables")
+	flags.StringVar(&opts.file, "file", "", "GitLab and dotenv: write this `FILE`, mode 0600")
+	usage.RefuseEmpty(c, "format", "file", "env-file")
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(exportFormats, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func runCIExport(ctx context.Context, a *app.App, opts ciExportOptions) error {
+	format, err := exportFormat(a, opts)
+	if err != nil {
+		return err
+	}
+	refs, err := a.ReadRefs(ctx, opts.variables, opts.envFile)
+	if err != nil {
+		return err
+	}
+	if err := checkExported(refs); err != nil {
+		return err
+	}
+	target := opts.file
+	if format == exportGitHub {
+		if target, err = gitHubFile(a, opts.output); err != nil {
+			return err
+		}
+	}
+	added, masked, err := a.Resolve(ctx, refs)
+	if err != nil {
+		return err
+	}
+	text, err := exported(format, added)
+	if err != nil {
+		return cli.WithHint(err, "'fob exec' takes any value but NUL")
+	}
+	if err := maskAll(a, format, masked); err != nil {
+		return err
+	}
+	switch format {
+	case exportShell:
+		_, err = fmt.Fprint(a.Out.Raw(), text)
+	case exportGitHub:
+		err = atomicfile.Append(target, []byte(text))
+	default:
+		err = atomicfile.Write(target, []byte(text))
+	}
+	if err == nil && format != exportShell {
+		a.Note("Handed on %s: %s.", cli.Plural(len(added), "variable", "variables"), strings.Join(slices.Sorted(maps.Keys(added)), ", "))
+	}
+	return err
+}
+
+// exportFormat is the form that is asked for, else that of the CI system.
+func exportFormat(a *app.App, opts ciExportOptions) (string, error) {
+	format := cmp.Or(opts.format, string(ci.System(a.Getenv)))
+	toFile := format == exportGitLab || format == exportDotenv
+	switch {
+	case format == "":
+		return "", cli.WithHint(cli.Usagef("this is no CI job that fob knows"), "say what to write: --format %s", strings.Join(exportFormats, ", "))
+	case !slices.Contains(exportFormats, format):
+		return "", cli.WithHint(cli.Usagef("there is no format %q", safetext.Line(format)), "there are %s", strings.Join(exportFormats, ", "))
+	case opts.output && format != exportGitHub:
+		return "", cli.WithHint(cli.Usagef("only GitHub Actions has outputs of a step"), "leave out --output")
+	case toFile && opts.file == "":
+		return "", cli.WithHint(cli.Usagef("there is no file to write"), "name it, as the job's 'artifacts: reports: dotenv' does: --file build.env")
+	case !toFile && opts.file != "":
+		return "", cli.WithHint(cli.Usagef("--file is for gitlab and dotenv"), "leave it out, or choose --format dotenv")
+	}
+	return format, nil
+}
+
+func checkExported(refs []envfile.Variable) error {
+	if len(refs) == 0 {
+		return cli.WithHint(cli.Usagef("there is nothing to hand on"), "fob ci export --env NAME=token/PROFILE")
+	}
+	for _, ref := range refs {
+		if err := ci.CheckName(ref.Name); err != nil {
+			return cli.WithHint(cli.Usagef("%s: %s", ref.Name, err), "choose another name, or give it to one program: 'fob exec --env %s=… -- PROGRAM'", ref.Name)
+		}
+	}
+	return nil
+}
+
+// gitHubFile is the file that the runner reads once the step has ended. It must be there.
+func gitHubFile(a *app.App, output bool) (string, error) {
+	name := "GITHUB_ENV"
+	if output {
+		name = "GITHUB_OUTPUT"
+	}
+	path := a.Getenv(name)
+	if !filepath.IsAbs(path) {
+		return "", cli.WithHint(cli.Usagef("%s does not name a file", name), "run it in a step of GitHub Actions, or choose another --format")
+	}
+	if _, err := atomicfile.LstatRegular(path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%s names %s, which does not exist", name, path)
+		}
+		return "", cli.WithHint(err, "the runner makes that file for each step: see what has removed or replaced it")
+	}
+	return path, nil
+}
+
+// exported is the text that hands variables on.
+func exported(format string, added map[string]string) (string, error) {
+	variables := make([]ci.Variable, 0, len(added))
+	for _, name := range slices.Sorted(maps.Keys(added)) {
+		variables = append(variables, ci.Variable{Name: name, Value: secret.New(added[name])})
+	}
+	switch format {
+	case exportGitHub:
+		return ci.GitHubFile(variables)
+	case exportGitLab:
+		return ci.GitLabReport(variables)
+	}
+	var b strings.Builder
+	for _, v := range variables {
+		value := v.Value.Reveal()
+		switch {
+		case strings.ContainsRune(value, 0):
+			return "", fmt.Errorf("%s: %w: there is a NUL in it", v.Name, ci.ErrValue)
+		case format == exportShell:
+			b.WriteString(cli.ExportLine("sh", v.Name, value))
+		case strings.ContainsRune(value, '\r'):
+			return "", fmt.Errorf("%s: %w: no .env file can hold CR", v.Name, ci.ErrValue)
+		default:
+			b.WriteString(destination.DotenvLine(v.Name, value) + "\n")
+		}
+	}
+	return b.String(), nil
+}
+
+// maskAll tells the runner what its log must not show, before anything else is written.
+// Where stdout is for a shell, stderr takes it: the runner reads both.
+func maskAll(a *app.App, format string, texts []string) error {
+	for _, text := range texts {
+		line, known := ci.MaskCommand(a.Getenv, secret.New(text))
+		switch {
+		case format == exportGitHub:
+			if _, err := fmt.Fprintln(a.Out.Raw(), ci.GitHubMask(text)); err != nil {
+				return err
+			}
+		case known:
+			a.PrintMask(line)
+		}
+	}
+	return nil
+}

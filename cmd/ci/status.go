@@ -1,0 +1,244 @@
+package ci
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/ci"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+func newCIStatusCmd(a *app.App) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status [PROFILE]",
+		Short: "Show the identity of a CI job, and what fob would use there",
+		Long: `Show which identity this job has: who says so, of whom, for whom, and until when.
+These are what a server's rules compare. Nothing of it is verified here, and the
+identity token itself is never shown. GitHub is asked for one, for the profile that
+is meant; elsewhere it is read where the profile says.
+
+Also shown: the storage, the configuration and the profile that the other commands
+would use here, what they would send to which server, and what is missing. Nothing
+is sent to that server, and no identity command is run. The status is not 0 where
+the profile needs an identity and there is none, or it would not be sent.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitInterrupted),
+		Example: `  fob ci status
+  fob ci status deploy --json`,
+		Args:              usage.AtMostProfile,
+		ValidArgsFunction: complete.For(a).Profiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runCIStatus(cmd.Context(), a, args, asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// ciStatusJSON is what `fob ci status --json` prints.
+type ciStatusJSON struct {
+	System    string          `json:"system"` // github, gitlab, or empty
+	Identity  *identityClaims `json:"identity,omitempty"`
+	Problem   string          `json:"problem,omitempty"` // why there is no identity, or no profile
+	Config    string          `json:"config"`
+	Storage   string          `json:"storage"`
+	Profile   string          `json:"profile,omitempty"`
+	ProfileBy string          `json:"profile_by,omitempty"`
+	Grant     string          `json:"grant,omitempty"`
+	Variable  string          `json:"variable,omitempty"` // that answers for the profile
+	Sends     string          `json:"sends,omitempty"`    // what the profile's server would get
+	To        string          `json:"to,omitempty"`       // that server
+	Hints     []string        `json:"hints"`
+}
+
+// identityClaims are the claims of an identity token by which servers tell jobs apart. All
+// are inert.
+type identityClaims struct {
+	Issuer      string    `json:"issuer"`
+	Subject     string    `json:"subject"`
+	Audience    []string  `json:"audience"`
+	Repository  string    `json:"repository,omitempty"`
+	Ref         string    `json:"ref,omitempty"`
+	Environment string    `json:"environment,omitempty"`
+	Workflow    string    `json:"workflow,omitempty"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
+}
+
+func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) error {
+	status, p, err := ciSettings(a, args)
+	if err != nil {
+		return err
+	}
+	source := p
+	if !app.ShowsIdentity(p) { // its server is not who an identity would be for
+		source = config.Profile{}
+	}
+	identity, _, problem := a.JobIdentity(ctx, source, false)
+	if !identity.IsZero() { // also one that would not be sent
+		seen, opaque := jwk.DecodeJWT(identity)
+		if problem = cmp.Or(problem, opaque); opaque == nil {
+			status.Identity = newIdentityClaims(seen.Claims)
+		}
+	}
+	if errors.Is(problem, app.ErrNotRun) {
+		problem = nil
+	}
+	if errors.Is(problem, context.Canceled) {
+		return problem
+	}
+	status.advise(a, p, problem)
+	if asJSON {
+		err = a.PrintJSON(status)
+	} else {
+		err = printCIStatus(a, status)
+	}
+	if err == nil && problem != nil && app.ShowsIdentity(p) && !errors.Is(problem, jwk.ErrOpaque) {
+		err = cli.Silent(a.Status(problem)) // it is shown already
+	}
+	return err
+}
+
+// ciSettings are what the other commands would use here.
+func ciSettings(a *app.App, args []string) (*ciStatusJSON, config.Profile, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, config.Profile{}, err
+	}
+	named, err := a.Named(cli.First(args))
+	if err != nil {
+		return nil, config.Profile{}, err
+	}
+	status := &ciStatusJSON{System: string(ci.System(a.Getenv)), Config: safetext.Line(cfg.Paths.Config), Hints: []string{}}
+	p, chosen, err := cfg.Select(named)
+	var selection *config.SelectError
+	switch {
+	case err == nil:
+		status.Profile, status.ProfileBy, status.Grant = p.Name, safetext.Line(chosen.By), p.Grant
+	case !errors.As(err, &selection) || len(args) > 0:
+		return nil, p, err
+	default:
+		p, status.Problem = config.Profile{}, safetext.Line(err.Error())
+	}
+	if p.Name != "" {
+		status.Variable, _ = a.GivenVariable(p.Name)
+	}
+	status.Sends, status.To = safetext.Line(wouldSend(a, p)), safetext.Line(p.WithProvider().Authority())
+	status.Storage, err = a.StorageName(cfg, p)
+	return status, p, err
+}
+
+// wouldSend says what 'fob token' would send to the profile's server.
+func wouldSend(a *app.App, p config.Profile) string {
+	name, refreshes := a.GivenVariable(p.Name)
+	switch {
+	case p.Name == "" || name != "" && !refreshes:
+		return "nothing"
+	case p.Identity == string(ci.Command):
+		return "the output of: " + strings.Join(p.IdentityCommand, " ") + " (not run)"
+	case app.ShowsIdentity(p):
+		return "the machine's identity: " + cmp.Or(p.Identity, string(ci.System(a.Getenv)), "none")
+	case refreshes:
+		return "the refresh token in " + name
+	}
+	return "the stored login"
+}
+
+// advise says what is missing, in the words of the CI system.
+func (s *ciStatusJSON) advise(a *app.App, p config.Profile, problem error) {
+	if problem != nil {
+		s.Problem = strings.TrimPrefix(s.Problem+"; "+safetext.Line(problem.Error()), "; ")
+	}
+	hint := func(text string) { s.Hints = append(s.Hints, text) }
+	switch {
+	case errors.Is(problem, jwk.ErrOpaque):
+		hint("the identity is no JWT: only the server that it is for can read it")
+	case errors.Is(problem, ci.ErrUnknownPlace):
+		hint("run it in a job of GitHub Actions or GitLab CI, or name where the identity comes from: 'fob profile set PROFILE --identity …'")
+	case errors.Is(problem, ci.ErrNotPermitted):
+		hint("GitHub: the job needs 'permissions: {id-token: write, contents: read}'; a pull request from a fork never gets an identity; below 'fob exec', give that --keep-identity")
+	case errors.Is(problem, ci.ErrAbsent) && s.System == string(ci.GitLab):
+		hint("GitLab: the job needs 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}', with what the server expects as aud; below 'fob exec', give that --keep-identity")
+	case problem != nil && a.Hint(problem) != "":
+		hint(a.Hint(cli.ForProfile(problem, p.Name)))
+	}
+	if p.Name == "" {
+		hint("name a configuration of the repository, as in FOB_CONFIG=.github/fob.toml, and a profile in FOB_PROFILE")
+	}
+	if s.Storage == app.StorageKeyring && s.System != "" {
+		hint("no job has a keyring: set FOB_STORAGE=env")
+	}
+}
+
+// newIdentityClaims reads the claims that GitHub and GitLab have, each with names of its own.
+func newIdentityClaims(claims map[string]any) *identityClaims {
+	text := func(names ...string) string {
+		for _, name := range names {
+			if value, ok := claims[name].(string); ok && value != "" {
+				return safetext.Line(value)
+			}
+		}
+		return ""
+	}
+	id := &identityClaims{
+		Issuer: text("iss"), Subject: text("sub"), Repository: text("repository", "project_path"), Ref: text("ref"),
+		Environment: text("environment"), Workflow: text("job_workflow_ref", "workflow_ref", "ci_config_ref_uri"),
+	}
+	audiences := app.AudiencesOf(claims)
+	for _, one := range audiences[:min(10, len(audiences))] {
+		id.Audience = append(id.Audience, safetext.Line(fmt.Sprint(one)))
+	}
+	if number, ok := claims["exp"].(json.Number); ok {
+		if at, ok := jwk.TimeOf("exp", number); ok {
+			id.ExpiresAt = at.UTC()
+		}
+	}
+	return id
+}
+
+func printCIStatus(a *app.App, s *ciStatusJSON) error {
+	id, expires := cmp.Or(s.Identity, &identityClaims{}), ""
+	if !id.ExpiresAt.IsZero() {
+		expires = fmt.Sprintf("%s (%s)", cli.TimeText(id.ExpiresAt), cli.AgoText(id.ExpiresAt, a.Now()))
+	}
+	rows := cli.Filled([][]string{
+		{"system", cmp.Or(s.System, "none that fob knows")},
+		{"issuer", id.Issuer},
+		{"subject", id.Subject},
+		{"audience", strings.Join(id.Audience, " ")},
+		{"repository", id.Repository},
+		{"ref", id.Ref},
+		{"environment", id.Environment},
+		{"workflow", id.Workflow},
+		{"expires", expires},
+		{"problem", s.Problem},
+		{"config", s.Config},
+		{"storage", s.Storage},
+		{"profile", s.Profile},
+		{"chosen by", s.ProfileBy},
+		{"grant", s.Grant},
+		{"variable", s.Variable},
+		{"would send", s.Sends},
+		{"to", s.To},
+	})
+	if err := a.PrintTable(rows); err != nil {
+		return err
+	}
+	for _, hint := range s.Hints {
+		a.Note("hint: %s", hint)
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+// Package doctor is the command that examines this machine.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/doctor"
+)
+
+type doctorOptions struct {
+	args []string
+	cron bool
+	json bool
+}
+
+func New(a *app.App) *cobra.Command {
+	var opts doctorOptions
+	c := &cobra.Command{
+		Use:   "doctor [PROFILE...]",
+		Short: "Look for what would keep fob from working here",
+		Long: `Try what logins and tokens need: the storage with a record of its own, which is
+deleted again, files and disks, loopback addresses, the browser's launcher, proxy
+and CA settings, and of each PROFILE (default: all) its login, its issuer and the
+difference of the two clocks. Nothing is refreshed, and no browser is started.
+
+With --cron fob runs itself as a cron job would: without this terminal and with
+cron's few variables. What works here may fail there, as a keyring does.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitInterrupted) + `
+
+The status is 0 only if there is neither a problem nor a warning.`,
+		Example: `  fob doctor
+  fob doctor work --cron
+  fob doctor --json`,
+		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
+		ValidArgsFunction: complete.For(a).MoreProfiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.args = args
+			return runDoctor(cmd.Context(), a, opts)
+		},
+	}
+	c.Flags().BoolVar(&opts.cron, "cron", false, "take the view of a cron job on this machine")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
+	return c
+}
+
+func runDoctor(ctx context.Context, a *app.App, opts doctorOptions) error {
+	var findings []doctor.Finding
+	var err error
+	if opts.cron {
+		findings, err = doctor.ExamineUnderCron(ctx, a, opts.args)
+	} else {
+		findings, err = doctor.Examine(ctx, a, opts.args)
+	}
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // what was found is a part, and may be the interruption's own doing
+	}
+	report := doctor.NewReport(findings)
+	if opts.json {
+		err = a.PrintJSON(report)
+	} else {
+		err = printFindings(a, report.Findings)
+	}
+	if err != nil {
+		return err
+	}
+	if !report.OK {
+		return errors.New("the doctor found " + report.Summary())
+	}
+	return nil
+}
+
+// printFindings prints a table whose last column is wrapped, since a detail that is
+// cut tells nothing, with each fix below what it mends.
+func printFindings(a *app.App, findings []doctor.Finding) error {
+	heading := []string{"STATE", "CHECK", "PROFILE", "SEEN"}
+	rows := [][]string{heading}
+	for _, f := range findings {
+		rows = append(rows, []string{string(f.State), f.Check, f.Profile, f.Detail})
+		if f.Fix != "" {
+			rows = append(rows, []string{"", "", "", "fix: " + f.Fix})
+		}
+	}
+	width, _ := cli.SizeOf(a.Out)
+	return a.PrintPainted(cli.WrapLast(rows, width), func(line string) cli.Painted { return paintState(a, line) })
+}
+
+// paintState colours the state that a line begins with.
+func paintState(a *app.App, line string) cli.Painted {
+	s := a.StyleOf(a.Out)
+	for state, paint := range map[doctor.State]func(string) cli.Painted{doctor.OK: s.Green, doctor.Warning: s.Yellow, doctor.Problem: s.Red} {
+		if rest, found := strings.CutPrefix(line, string(state)+" "); found {
+			return paint(string(state)) + cli.Painted(" "+rest)
+		}
+	}
+	return cli.Painted(line)
+}

@@ -1,0 +1,56 @@
+package exec
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+)
+
+func NewAllowCmd(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "allow FILE",
+		Short: "Allow an env file to use secrets and tokens",
+		Long: `Allow an env file to use the credentials it refers to. Changing a reference, or
+copying the file, requires allowing it again; other edits do not. On a terminal,
+'fob exec' and 'fob ci export' ask.
+
+Where files are deployed, config.toml can allow references by folder instead:
+
+  [env_files]
+  "/srv/shop" = ["secret/db/prod", "token/work"]
+
+In the workspace of a CI job approvals and [env_files] are ignored: there the
+workflow allows such files by FOB_ALLOW_CONFIG_COMMANDS=1.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
+		Example: `  fob allow .env.fob`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return cli.WithHint(cli.Usagef("'%s' takes the path of one file", cmd.CommandPath()), "as in 'fob allow .env.fob'")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := app.ReadEnvFile(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if why, err := app.VetEnvFile(args[0], f, a.Getenv); why != "" || err != nil {
+				if err == nil {
+					a.Note("Nothing to allow: %s %s.", app.QuotedPath(f.Path), why)
+				}
+				return err
+			}
+			approvals, err := a.Approvals(f)
+			if err == nil {
+				err = approvals.Add(f)
+			}
+			if err == nil {
+				a.Note("Allowed: %s", app.UsesText(f))
+			}
+			return err
+		},
+	}
+}

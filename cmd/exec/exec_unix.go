@@ -1,0 +1,36 @@
+//go:build !windows
+
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/process"
+)
+
+// canReplaceProcess: terminal, signals and status are the program's own, without fob
+// in between.
+const canReplaceProcess = true
+
+func replaceProcess(path string, argv, environ []string) error {
+	err := process.WithCallersLimits(func() error { return syscall.Exec(path, argv, environ) }) //nolint:forbidigo // it is
+	status := exitExecFailed
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOEXEC) {
+		status = exitNotExecutable
+	}
+	return cli.WithStatus(fmt.Errorf("%s cannot be run: %w", argv[0], err), status)
+}
+
+// passedOn are the signals that a program beside fob gets from it. What was ignored when
+// fob was started, as by nohup, stays so.
+func passedOn() []os.Signal {
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
+	return slices.DeleteFunc(all, signal.Ignored)
+}

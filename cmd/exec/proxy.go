@@ -1,0 +1,265 @@
+package exec
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/delivery"
+	"github.com/fobcli/fob/internal/envfile"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/proxy"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+type proxyOptions struct {
+	allow    []string
+	baseURLs []string
+	header   string
+	quiet    bool
+	identity bool   // the program may get the CI job's
+	source   string // a reference
+	argv     []string
+}
+
+func NewProxy(a *app.App) *cobra.Command {
+	var opts proxyOptions
+	c := &cobra.Command{
+		Use:   "proxy PROFILE --allow HOST [flags] -- COMMAND [ARGUMENT…]",
+		Short: "Run a program whose requests get a token that it never sees",
+		Long: `Run a program beside a proxy on a loopback port that this run alone knows the password
+of. Requests to the allowed hosts go on over https with a fresh token; all others that
+come to it are refused. For scripts, build tools and AI agents, which may use a
+credential, and have nothing to give away. PROFILE may be secret/NAME: an API key, in a --header.
+
+The program comes to the proxy by HTTP_PROXY, with http:// before the host where https
+is meant, or by the address in a variable that --base-url names. A host may be given
+with a port; http:// is for hosts of this machine. https:// is refused (CONNECT): the
+proxy cannot read it. Each request is told on stderr. This is no firewall: a program
+that heeds neither HTTPS_PROXY nor ALL_PROXY goes out by itself, without the token.
+
+` + execExitHelp,
+		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
+  fob proxy github --allow api.github.com --base-url API=api.github.com -- ./bot
+  fob proxy secret/stripe --header X-API-Key --allow api.stripe.com -- ./shop`,
+		ValidArgsFunction: complete.For(a).Proxied,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				opts.source, opts.argv = args[0], args[1:]
+			}
+			if cmd.ArgsLenAtDash() > 1 {
+				return execFailed(cli.WithHint(cli.Usagef("one PROFILE stands before --"), "fob proxy PROFILE --allow HOST -- COMMAND"))
+			}
+			return execFailed(runProxy(cmd.Context(), a, opts))
+		},
+	}
+	c.SetFlagErrorFunc(wrongExecFlag)
+	flags := c.Flags()
+	flags.StringArrayVar(&opts.allow, "allow", nil, "let requests go to this `HOST`; repeatable")
+	flags.StringArrayVar(&opts.baseURLs, "base-url", nil, "set a variable to a base URL: `NAME=HOST/PATH`; repeatable")
+	flags.StringVar(&opts.header, "header", "", "put the credential into this header `NAME`, not into Authorization")
+	flags.BoolVarP(&opts.quiet, "quiet", "q", false, "tell nothing of requests that were let through")
+	addKeepIdentityFlag(c, &opts.identity)
+	usage.RefuseEmpty(c, "header")
+	return c
+}
+
+func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
+	if opts.source == "" || len(opts.argv) == 0 {
+		return cli.WithHint(cli.Usagef("a PROFILE and a program to run are needed"), "fob proxy PROFILE --allow HOST -- COMMAND")
+	}
+	opts.source = delivery.AsReference(opts.source)
+	if err := app.CheckReference(opts.source); err != nil {
+		return cli.WithHint(cli.AsUsage(err), "name a profile, or secret/NAME")
+	}
+	if strings.Trim(strings.ToLower(opts.header), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return cli.WithHint(cli.Usagef("--header takes the name of a header"), "as in --header X-API-Key")
+	}
+	origins, err := allowedOrigins(opts.allow)
+	if err != nil {
+		return err
+	}
+	path, err := findProgram(opts.argv[0])
+	if err != nil {
+		return err
+	}
+	held := &heldCredential{a: a, reference: opts.source}
+	if _, err := held.get(ctx); err != nil { // rather now than at the first request
+		return err
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	transport, err := httpclient.NewTransport(httpclient.Options{CAFile: cfg.CAFile})
+	if err != nil {
+		return app.WrongCertificates(err)
+	}
+	transport.MaxIdleConnsPerHost = 64 // the program may ask one host many things at once
+	p, err := proxy.Listen(ctx, proxy.Options{
+		Allow: origins, Authorize: held.authorize(opts.header), Refused: held.forget, Transport: transport, Log: proxyLog(a, opts.quiet),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.Close() }()
+	added, err := proxyVariables(a, p, origins, opts.baseURLs)
+	if err != nil {
+		return err
+	}
+	environ, err := a.ChildEnviron(opts.identity)
+	if err != nil {
+		return err
+	}
+	go func() { _ = p.Serve() }()
+	return runChild(ctx, a, path, execOptions{argv: opts.argv}, app.WithVariables(environ, added), nil)
+}
+
+func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
+	if len(allow) == 0 {
+		return nil, cli.WithHint(cli.Usagef("no host is allowed"), "name it: --allow api.example.com")
+	}
+	for _, text := range allow {
+		origin, err := proxy.ParseOrigin(text)
+		if err != nil {
+			return nil, cli.WithHint(cli.Usagef("--allow %s: %s", safetext.Line(text), err), "as in --allow api.example.com")
+		}
+		origins = append(origins, origin)
+	}
+	return origins, nil
+}
+
+// proxyVariables are what the program finds the proxy by: for https, too, since what is
+// asked past the proxy is neither refused nor told. curl and others read the names in
+// small letters alone.
+func proxyVariables(a *app.App, p *proxy.Proxy, origins []proxy.Origin, baseURLs []string) (map[string]string, error) {
+	added := make(map[string]string)
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
+		added[name], added[strings.ToLower(name)] = p.URL().Reveal(), p.URL().Reveal()
+	}
+	for _, name := range []string{"NO_PROXY", "no_proxy"} {
+		if list := a.Getenv(name); list != "" {
+			added[name] = proxy.Exceptions(list, origins)
+		}
+	}
+	for _, given := range baseURLs {
+		name, place, _ := strings.Cut(given, "=")
+		scheme, rest, found := strings.Cut(place, "://")
+		if !found {
+			scheme, rest = "https", place
+		}
+		host, path, _ := strings.Cut(rest, "/")
+		origin, err := proxy.ParseOrigin(scheme + "://" + host)
+		if !envfile.IsName(name) || err != nil {
+			return nil, cli.WithHint(cli.Usagef("--base-url takes NAME=HOST/PATH"), "as in --base-url API_URL=api.example.com/v1")
+		}
+		if !slices.Contains(origins, origin) {
+			return nil, cli.WithHint(cli.Usagef("--base-url %s: the host is not allowed", name), "%s", hintOfBaseURL(name, origin, path, origins))
+		}
+		added[name] = strings.TrimSuffix(p.BaseURL().Reveal()+"/"+origin.Host+"/"+path, "/")
+	}
+	return added, nil
+}
+
+// hintOfBaseURL asks for the scheme where the host is allowed with that alone.
+func hintOfBaseURL(name string, origin proxy.Origin, path string, origins []proxy.Origin) string {
+	for _, allowed := range origins {
+		if allowed.Host == origin.Host {
+			return fmt.Sprintf("write it with the scheme that --allow has: --base-url %s=%s://%s", name, allowed.Scheme, safetext.Line(strings.TrimSuffix(origin.Host+"/"+path, "/")))
+		}
+	}
+	return "allow it: --allow " + strings.TrimPrefix(origin.Scheme+"://"+origin.Host, "https://")
+}
+
+// proxyLog tells of requests: of all, or of those alone that got no answer.
+func proxyLog(a *app.App, quiet bool) func(proxy.Entry) {
+	var one sync.Mutex
+	return func(e proxy.Entry) {
+		one.Lock()
+		defer one.Unlock()
+		switch line := fmt.Sprintf("%s %s %s %d", e.Method, cmp.Or(e.Host, "-"), e.Path, e.Status); {
+		case e.Err != nil:
+			a.Note("%s: %s", safetext.Line(line), safetext.Line(e.Err.Error()))
+			if hint := a.Hint(e.Err); hint != "" {
+				a.Note("hint: %s", hint)
+			}
+		case !quiet:
+			a.Note("%s", safetext.Line(line))
+		}
+	}
+}
+
+// secretHeld is how long a secret, whose end nobody knows, is in memory.
+const secretHeld = time.Hour
+
+// heldCredential is a credential in memory, for as long as it is good.
+type heldCredential struct {
+	a         *app.App
+	reference string
+
+	mu    sync.Mutex
+	value secret.Secret
+	until time.Time
+}
+
+// get asks as 'fob token' does, once the token in memory is about to end.
+func (h *heldCredential) get(ctx context.Context) (secret.Secret, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.value.IsZero() && h.a.Now().Before(h.until) {
+		return h.value, nil
+	}
+	profile, isToken := strings.CutPrefix(h.reference, app.TokenReference)
+	if !isToken {
+		value, err := h.a.Referenced(ctx, h.reference)
+		h.value, h.until = value, h.a.Now().Add(secretHeld)
+		return value, err
+	}
+	token, err := h.a.TokenOf(ctx, profile)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	if token.Type == oauth.TypeDPoP {
+		return secret.Secret{}, cli.WithHint(cli.Usagef("the token of %q is bound to a key, which proves each request", profile), "log in without --dpop")
+	}
+	h.value, h.until = token.Value, token.ExpiresAt.Add(-session.DefaultMinTTL)
+	return h.value, nil
+}
+
+// forget has the next request ask again.
+func (h *heldCredential) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.value = secret.Secret{}
+}
+
+// authorize puts the credential into a header; the program's own are taken out.
+func (h *heldCredential) authorize(name string) func(context.Context, http.Header) error {
+	return func(ctx context.Context, header http.Header) error {
+		header.Del("Authorization")
+		value, err := h.get(ctx)
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			header.Set("Authorization", "Bearer "+value.Reveal())
+		} else {
+			header.Set(name, value.Reveal())
+		}
+		return nil
+	}
+}

@@ -1,0 +1,172 @@
+package helper
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+type awsOptions struct {
+	args     []string
+	role     helper.WebIdentity
+	region   string
+	endpoint string
+	token    string
+	fresh    bool
+}
+
+// awsReserve is how long credentials are good that are given out: the CLIs ask anew when
+// less is left.
+const awsReserve = 5 * time.Minute
+
+func newHelperAWSCmd(a *app.App) *cobra.Command {
+	var opts awsOptions
+	c := &cobra.Command{
+		Use:   "aws [PROFILE] --role-arn ARN",
+		Short: "Answer the AWS CLI's question for credentials",
+		Long: `Print a role's credentials as a credential_process does, for the AWS CLI and SDKs. Name
+fob in ~/.aws/config:
+
+  [profile deploy]
+  credential_process = fob helper aws work --role-arn ROLE
+
+The profile's id_token (--token access: its access token) is given to AWS for the role
+(AssumeRoleWithWebIdentity): the role's trust policy must name the issuer, and the
+client ID as audience. What came is kept sealed with the login, and used until five
+minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
+  fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
+		Args:              usage.AtMostProfile,
+		ValidArgsFunction: complete.For(a).Profiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.args = args
+			return runHelperAWS(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&opts.role.RoleARN, "role-arn", "", "the `ARN` of the role")
+	flags.StringVar(&opts.role.SessionName, "session-name", "", "a `NAME` for AWS's logs, if not fob-PROFILE")
+	flags.DurationVar(&opts.role.Duration, "duration", 0, "how long they are to live, 15m to 12h")
+	flags.StringVar(&opts.region, "region", "", "the `REGION` whose token service is asked")
+	flags.StringVar(&opts.endpoint, "endpoint", "", "its `URL`, if not AWS's own (AWS_ENDPOINT_URL_STS)")
+	flags.BoolVar(&opts.fresh, "fresh", false, "ask AWS even if kept credentials are good")
+	tokenFlag(c, &opts.token)
+	usage.RefuseEmpty(c, "role-arn", "session-name", "region", "endpoint")
+	return c
+}
+
+func runHelperAWS(ctx context.Context, a *app.App, opts awsOptions) error {
+	p, err := a.Profile(opts.args)
+	if err != nil {
+		return err
+	}
+	endpoint, err := checkAWS(a, &opts, p)
+	if err != nil {
+		return err
+	}
+	get := func(ctx context.Context) (secret.Secret, time.Time, error) {
+		c, err := credential(ctx, a, p, opts.token)
+		if err != nil {
+			return secret.Secret{}, time.Time{}, err
+		}
+		opts.role.Token = c.Token
+		return assumeRole(ctx, a, p, endpoint, opts.role)
+	}
+	login, err := keepingSession(a, p)
+	if err != nil {
+		return err
+	}
+	var credentials secret.Secret
+	if login == nil {
+		credentials, _, err = get(ctx)
+	} else {
+		what := fmt.Sprintf("aws\n%s\n%s\n%s\n%s\n%s", endpoint, opts.role.RoleARN, opts.role.SessionName, opts.role.Duration, opts.token)
+		credentials, err = login.Kept(ctx, session.Kept{What: what, Left: awsReserve, New: opts.fresh, Get: get})
+	}
+	if err != nil {
+		return cli.ForProfile(err, p.Name)
+	}
+	return helper.WriteAWS(a.Out.Raw(), credentials)
+}
+
+// checkAWS fills what was left open, and refuses what AWS would.
+func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, err error) {
+	if err := checkTokenKind(opts.token); err != nil {
+		return "", err
+	}
+	opts.role.SessionName = cmp.Or(opts.role.SessionName, helper.SessionName(p.Name))
+	if err := opts.role.Check(); err != nil {
+		return "", cli.WithHint(cli.AsUsage(err), "give --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
+	}
+	if endpoint = cmp.Or(opts.endpoint, a.Getenv("AWS_ENDPOINT_URL_STS")); endpoint != "" {
+		if err := oauth.CheckURL(endpoint); err != nil {
+			return "", cli.WithHint(cli.Usagef("--endpoint: %s", err), "give an https URL; http is for loopback addresses alone")
+		}
+		return endpoint, nil
+	}
+	endpoint, err = opts.role.Endpoint(cmp.Or(opts.region, a.Getenv("AWS_REGION"), a.Getenv("AWS_DEFAULT_REGION")))
+	if err != nil {
+		return "", cli.WithHint(cli.AsUsage(err), "give --region, for instance eu-central-1")
+	}
+	return endpoint, nil
+}
+
+// keepingSession is the login in which what came of it can be kept, or nil where the
+// environment or the machine's identity answers.
+func keepingSession(a *app.App, p config.Profile) (*session.Session, error) {
+	if name, _ := a.GivenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
+		return nil, nil
+	}
+	return a.LocalSession(p)
+}
+
+// assumeRole makes the one request. The client's certificate is for the issuer alone.
+func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint string, role helper.WebIdentity) (secret.Secret, time.Time, error) {
+	hc, err := a.HTTPClient(config.Profile{CAFile: p.CAFile})
+	if err != nil {
+		return secret.Secret{}, time.Time{}, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(role.Form().Encode()))
+	if err != nil {
+		return secret.Secret{}, time.Time{}, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := hc.Do(req)
+	if err != nil {
+		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Judge(err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Judge(err))
+	}
+	credentials, end, err := role.ReadSTS(resp.StatusCode, body)
+	var refused *helper.STSError
+	switch {
+	case errors.As(err, &refused) && httpclient.IsTemporary(refused.Status):
+		err = fmt.Errorf("%w: %w", httpclient.ErrUnavailable, err)
+	case errors.As(err, &refused):
+		err = cli.WithHint(err, "see the role's trust policy: it must name the issuer, and the client ID as audience; 'fob token %s --id-token --inspect' shows both", p.Name)
+	}
+	return credentials, end, err
+}

@@ -1,0 +1,124 @@
+package helper
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/helper"
+)
+
+var gitOperations = []string{"get", "store", "erase", "capability"}
+
+func newHelperGitCmd(a *app.App) *cobra.Command {
+	var profile string
+	c := &cobra.Command{
+		Use:   "git get|store|erase|capability",
+		Short: "Answer git's question for a credential",
+		Long: `Speak git's credential protocol. git runs this command itself, once it is installed:
+'fob helper install git'.
+
+A token is given for exactly the hosts that a profile names (git_hosts in config.toml,
+or --git-host; presets know their own): scheme, host and port, and the path where one
+is named. Where the login has ended, git is told to stop, not to ask for a password.
+erase forgets the token that the host has refused, never the login; store does
+nothing: the login is kept already.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob profile set work --git-host https://git.example.com
+  fob helper install git
+  printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill`,
+		ValidArgs: gitOperations,
+		Args:      oneOperation(gitOperations),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runHelperGit(cmd.Context(), a, args[0], profile)
+		},
+	}
+	profileFlag(a, c, &profile, "answer with this `PROFILE` alone")
+	return c
+}
+
+// profileFlag is --profile, for commands whose arguments are another program's.
+func profileFlag(a *app.App, c *cobra.Command, profile *string, text string) {
+	c.Flags().StringVar(profile, "profile", "", text)
+	usage.RefuseEmpty(c, "profile")
+	_ = c.RegisterFlagCompletionFunc("profile", func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+		return complete.For(a).Profiles(cmd, nil, word)
+	})
+}
+
+// oneOperation accepts one of the words that another program says.
+func oneOperation(known []string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 || !slices.Contains(known, args[0]) {
+			return cli.WithHint(cli.Usagef("'%s' takes one of %s", cmd.CommandPath(), strings.Join(known, ", ")), "see '%s --help'", cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+func runHelperGit(ctx context.Context, a *app.App, operation, profile string) error {
+	switch operation {
+	case "capability":
+		return helper.CapabilitiesOfGit(a.Out.Raw())
+	case "store":
+		return nil
+	}
+	asked, err := helper.ReadGit(a.In)
+	if err != nil {
+		return notAsked(err, "git")
+	}
+	rule, found, err := gitRule(a, profile, asked)
+	if operation == "erase" {
+		if err != nil || !found {
+			return err
+		}
+		return dropRefused(ctx, a, rule.Profile, asked.Refused)
+	}
+	if err == nil && found {
+		err = answerGit(ctx, a, asked, rule)
+	}
+	if err != nil { // or git would go on and ask for a password
+		return errors.Join(err, helper.QuitGit(a.Out.Raw()))
+	}
+	return nil
+}
+
+func gitRule(a *app.App, profile string, asked *helper.GitRequest) (helper.Rule, bool, error) {
+	rules, err := gitRules(a, profile)
+	if err != nil {
+		return helper.Rule{}, false, err
+	}
+	return chosenRule(rules, asked.Place, asked.Username)
+}
+
+func answerGit(ctx context.Context, a *app.App, asked *helper.GitRequest, rule helper.Rule) error {
+	c, err := credentialFor(ctx, a, rule)
+	if err != nil {
+		return err
+	}
+	return asked.WriteGit(a.Out.Raw(), c)
+}
+
+// gitRules are the hosts that the profiles name.
+func gitRules(a *app.App, only string) ([]helper.Rule, error) {
+	return helperRules(a, only, func(p config.Profile) ([]helper.Rule, error) {
+		var rules []helper.Rule
+		for _, host := range p.GitHosts {
+			place, err := usage.URLPlace(host)
+			if err != nil {
+				return nil, cli.WithHint(cli.Usagef("git_hosts of profile %q: %s", p.Name, err), usage.HintHost)
+			}
+			rules = append(rules, helper.Rule{Place: place, Profile: p.Name, Username: p.GitUsername})
+		}
+		return rules, nil
+	})
+}

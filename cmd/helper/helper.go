@@ -1,0 +1,175 @@
+// Package helper is the commands that other programs call for credentials.
+package helper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+func New(a *app.App) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "helper",
+		Short: "Let git and other programs use the logins",
+		Long: `Let other programs use the logins: they ask fob for a fresh token when they need one,
+and keep none themselves. Each is answered for exactly the hosts that a profile names.`,
+		Example: `  fob helper install git
+  git clone https://github.com/acme/private.git`,
+		Args: usage.NoSuchCommand,
+		RunE: usage.ShowHelp,
+	}
+	c.AddCommand(newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperAWSCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
+	return c
+}
+
+// helperRules are those of the profile that is named, else of all.
+func helperRules(a *app.App, only string, rulesOf func(config.Profile) ([]helper.Rule, error)) ([]helper.Rule, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, err
+	}
+	names := cfg.Names()
+	if only != "" {
+		if _, _, err := cfg.Select(config.Choice{Name: only, By: "--profile"}); err != nil {
+			return nil, err
+		}
+		names = []string{only}
+	}
+	var all []helper.Rule
+	for _, name := range names {
+		rules, err := rulesOf(cfg.Profiles[name].WithProvider())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rules...)
+	}
+	return all, nil
+}
+
+// chosenRule is the one rule for a place, or none.
+func chosenRule(rules []helper.Rule, asked helper.Place, username string) (helper.Rule, bool, error) {
+	found := helper.Choose(rules, asked, username)
+	for _, r := range found[min(1, len(found)):] {
+		if r.Profile != found[0].Profile {
+			return helper.Rule{}, false, cli.WithHint(cli.Usagef("the profiles %q and %q are both for %s", found[0].Profile, r.Profile, asked),
+				"leave it to one: take it out of the other's settings, see 'fob profile set --help'; git can be set up with --profile %s", r.Profile)
+		}
+	}
+	if len(found) == 0 {
+		return helper.Rule{}, false, nil
+	}
+	return found[0], true, nil
+}
+
+// What a helper gives out of a login.
+const (
+	giveAccess = "access"
+	giveID     = "id"
+)
+
+// credential gets a token of a profile for another program. One that is bound to a key
+// is of no use to it.
+func credential(ctx context.Context, a *app.App, p config.Profile, kind string) (helper.Credential, error) {
+	if kind == giveID && app.ShowsIdentity(p) {
+		return helper.Credential{}, cli.WithHint(cli.Usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "give the access token: --token access")
+	}
+	cfg, err := a.Config()
+	if err == nil {
+		err = cfg.Vet(p) // also where the environment holds the token: the profile says who gets it
+	}
+	if err != nil {
+		return helper.Credential{}, err
+	}
+	token, err := a.Token(ctx, p, session.TokenOptions{WantIDToken: kind == giveID})
+	switch {
+	case errors.Is(err, oauth.ErrUnsupported) && kind == giveID:
+		return helper.Credential{}, cli.WithHint(err, "log in for one, with the scope openid; or give the access token: --token access")
+	case err != nil:
+		return helper.Credential{}, cli.ForProfile(err, p.Name)
+	case kind == giveID:
+		return helper.Credential{Token: token.IDToken, ExpiresAt: token.IDTokenExpiresAt}, nil
+	case token.Type != oauth.TypeBearer:
+		return helper.Credential{}, cli.WithHint(cli.Usagef("the tokens of profile %q are bound to a key, and a helper cannot prove that it has it", p.Name),
+			"take bearer tokens: 'fob profile set %s --dpop=false', then 'fob login %s'", p.Name, p.Name)
+	}
+	return helper.Credential{Token: token.Value, ExpiresAt: token.ExpiresAt}, nil
+}
+
+// credentialFor is the access token that a rule gives, under its username.
+func credentialFor(ctx context.Context, a *app.App, rule helper.Rule) (helper.Credential, error) {
+	p, err := a.Profile([]string{rule.Profile})
+	if err != nil {
+		return helper.Credential{}, err
+	}
+	c, err := credential(ctx, a, p, giveAccess)
+	c.Username = rule.Username
+	return c, err
+}
+
+// tokenFlag is --token, for consumers that trust the issuer itself.
+func tokenFlag(c *cobra.Command, kind *string) {
+	c.Flags().StringVar(kind, "token", giveID, "which token is given: `KIND` is id or access")
+	_ = c.RegisterFlagCompletionFunc("token", cobra.FixedCompletions([]string{giveID, giveAccess}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func checkTokenKind(kind string) error {
+	if kind != giveID && kind != giveAccess {
+		return cli.WithHint(cli.Usagef("there is no token %q", kind), "choose id or access")
+	}
+	return nil
+}
+
+// dropRefused forgets a token that a host has refused, and keeps the login.
+func dropRefused(ctx context.Context, a *app.App, profile string, refused secret.Secret) error {
+	p, err := a.Profile([]string{profile})
+	if err != nil {
+		return err
+	}
+	if name, _ := a.GivenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
+		return nil // nothing is cached that the next call would use
+	}
+	s, err := a.LocalSession(p)
+	if err != nil {
+		return err
+	}
+	err = s.DropToken(ctx, refused)
+	if errors.Is(err, session.ErrLoginRequired) {
+		return cli.WithHint(err, "run 'fob login %s'; if the host refuses that token too, see its scopes: 'fob status %s'", p.Name, p.Name)
+	}
+	return cli.ForProfile(err, p.Name)
+}
+
+// notAsked is what to say of input that no program sends.
+func notAsked(err error, program string) error {
+	if errors.Is(err, helper.ErrInput) {
+		return cli.WithHint(err, "%s itself runs this command: see 'fob helper --help'", program)
+	}
+	return err
+}
+
+// ownPath is the absolute path under which fob was called. A link is not followed:
+// package managers move what it leads to.
+func ownPath() (string, error) {
+	path, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		path, err = os.Executable()
+	}
+	if err != nil {
+		return "", fmt.Errorf("finding fob's own path: %w", err)
+	}
+	return filepath.Abs(path)
+}

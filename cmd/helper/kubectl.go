@@ -1,0 +1,111 @@
+package helper
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/helper"
+)
+
+type kubectlOptions struct {
+	args    []string
+	servers []string
+	token   string
+}
+
+func newHelperKubectlCmd(a *app.App) *cobra.Command {
+	var opts kubectlOptions
+	c := &cobra.Command{
+		Use:   "kubectl [PROFILE]",
+		Short: "Answer kubectl's question for a token",
+		Long: `Print an ExecCredential (client.authentication.k8s.io/v1 or v1beta1, as kubectl asks),
+for kubectl and all that reads a kubeconfig. Name fob there:
+
+  users:
+  - name: work
+    user:
+      exec:
+        apiVersion: client.authentication.k8s.io/v1
+        command: fob
+        args: [helper, kubectl, work, --server, https://k8s.example.com:6443]
+        provideClusterInfo: true
+        interactiveMode: Never
+
+It is the id_token, which a cluster that trusts the issuer wants, unless --token says
+otherwise. With --server, or kubernetes_servers in config.toml, only these clusters get
+it: kubectl must say which one it asks for, and look at its certificate.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob helper kubectl work
+  fob helper kubectl work --token access --server https://k8s.example.com:6443
+  fob profile set work --kubernetes-server https://k8s.example.com:6443`,
+		Args:              usage.AtMostProfile,
+		ValidArgsFunction: complete.For(a).Profiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.args = args
+			return runHelperKubectl(cmd.Context(), a, opts)
+		},
+	}
+	c.Flags().StringArrayVar(&opts.servers, "server", nil, "the `URL` of a cluster that alone gets it; repeatable")
+	tokenFlag(c, &opts.token)
+	usage.RefuseEmpty(c, "server")
+	return c
+}
+
+func runHelperKubectl(ctx context.Context, a *app.App, opts kubectlOptions) error {
+	if err := checkTokenKind(opts.token); err != nil {
+		return err
+	}
+	asked, err := helper.ReadExecInfo(a.Getenv(helper.ExecInfo))
+	if err != nil {
+		return notAsked(err, "kubectl")
+	}
+	p, err := a.Profile(opts.args)
+	if err != nil {
+		return err
+	}
+	if err := checkCluster(asked, p, opts.servers); err != nil {
+		return err
+	}
+	c, err := credential(ctx, a, p, opts.token)
+	if err != nil {
+		return err
+	}
+	return asked.WriteKubectl(a.Out.Raw(), c)
+}
+
+// checkCluster refuses a cluster that is not among those of the profile, or not among
+// those of the flag: a kubeconfig may come from somebody else.
+func checkCluster(asked *helper.KubectlRequest, p config.Profile, servers []string) error {
+	cluster, err := usage.URLPlace(asked.Server)
+	if asked.Server != "" && err != nil {
+		return cli.WithHint(cli.Usagef("the cluster: %s", err), usage.HintHost)
+	}
+	for _, allowed := range [][]string{p.KubernetesServers, servers} {
+		if len(allowed) == 0 {
+			continue
+		}
+		rules := make([]helper.Rule, len(allowed))
+		for i, server := range allowed {
+			if rules[i].Place, err = usage.URLPlace(server); err != nil {
+				return cli.WithHint(cli.Usagef("kubernetes_servers: %s", err), usage.HintHost)
+			}
+		}
+		switch {
+		case asked.Server == "":
+			return cli.WithHint(errors.New("kubectl does not say which cluster it asks for"), "set provideClusterInfo: true in the kubeconfig, beside 'command'")
+		case len(helper.Choose(rules, cluster, "")) == 0:
+			return cli.WithHint(errors.New("the token of profile "+p.Name+" is not for "+cluster.String()), "see --server in the kubeconfig, and 'fob profile show %s'", p.Name)
+		case asked.Unverified:
+			return cli.WithHint(errors.New("kubectl does not look at the certificate of "+cluster.String()), "set certificate-authority in the kubeconfig, in place of insecure-skip-tls-verify")
+		}
+	}
+	return nil
+}

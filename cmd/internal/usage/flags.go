@@ -1,0 +1,48 @@
+package usage
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/oauth"
+)
+
+// DestinationFlags are the flags of commands that deliver.
+type DestinationFlags struct {
+	To []string
+	As []string
+}
+
+func (f *DestinationFlags) Register(c *cobra.Command, to string) {
+	c.Flags().StringArrayVar(&f.To, "to", nil, to+": a `DESTINATION` (repeatable), see 'fob help destinations'")
+	c.Flags().StringArrayVar(&f.As, "as", nil, "show the platform this login: `[PLATFORM=]PROFILE`")
+	RefuseEmpty(c, "to", "as")
+}
+
+// What to write where a setting names no host.
+const (
+	HintHost     = "write https://HOST, maybe with a port and a path; http is for loopback addresses alone"
+	HintRegistry = "write the registry's HOST, maybe with a port: ghcr.io, registry.example.com:5000"
+)
+
+// URLPlace reads a host or cluster that a configuration names.
+func URLPlace(text string) (helper.Place, error) {
+	if err := oauth.CheckURL(text); err != nil {
+		return helper.Place{}, err
+	}
+	return helper.ParsePlace(text)
+}
+
+// AddReferenceFlags adds what readRefs reads.
+func AddReferenceFlags(c *cobra.Command, variables *[]string, file *string) {
+	c.Flags().StringArrayVar(variables, "env", nil, "`NAME=token/PROFILE` or NAME=secret/NAME; repeatable")
+	c.Flags().StringVar(file, "env-file", "", "a `FILE` of lines NAME=VALUE, see above")
+}
+
+// A destination holds one value: what a second key or secret brings there is the end of
+// the first one's, which may stand nowhere else. In a registry that machines share, a
+// file of another machine's counts too, since nobody can tell: --force is for that.
+
+func ForceFlag(c *cobra.Command, force *bool) {
+	c.Flags().BoolVar(force, "force", false, "deliver where another key or secret goes, too")
+}

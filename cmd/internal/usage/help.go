@@ -1,0 +1,41 @@
+package usage
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/cli"
+)
+
+// Widest is how wide help is, where the terminal is wider or none is there.
+const Widest = 80
+
+// ShowHelp is what a command does that only has others below it.
+func ShowHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+// ExitHelp lists a command's exit statuses for its help, in few lines.
+func ExitHelp(statuses ...int) string {
+	var items []string
+	for _, status := range statuses {
+		items = append(items, fmt.Sprintf("%d %s", status, cli.ExitMeanings[status]))
+	}
+	lines := []string{"Exit statuses:"}
+	for i, item := range items {
+		if i < len(items)-1 {
+			item += ","
+		}
+		if last := len(lines) - 1; utf8.RuneCountInString(lines[last])+1+len(item) <= Widest {
+			lines[last] += " " + item
+			continue
+		}
+		lines = append(lines, "  "+item)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// MoreFlags is the annotation of a command with which its help says where its other
+// flags are explained.
+const MoreFlags = "more flags"

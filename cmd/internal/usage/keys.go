@@ -1,0 +1,51 @@
+package usage
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// checkKeyIDs refuses arguments that are no ids, and above all whole keys: those are
+// now in the shell's history and were in the list of processes.
+func checkKeyIDs(ids []string) error {
+	for _, id := range ids {
+		if apikey.CheckID(id) == nil {
+			continue
+		}
+		if apikey.LooksLikeKey(id) || len(id) >= 20 {
+			return cli.WithHint(cli.Usagef("a whole key was given as an argument: it now stands in the shell's history, and others could read it in the list of processes"),
+				"name keys by their id. To check a key give it on stdin: 'fob key verify <FILE'. This one: 'fob key rotate ID --compromised', and delete the line from the history")
+		}
+		return cli.WithHint(cli.Usagef("%q is no key's id: it is 12 letters and digits", safetext.Line(id)), "'fob key list' shows the ids")
+	}
+	return nil
+}
+
+func KeyIDs(atLeast int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < atLeast {
+			return cli.WithHint(cli.Usagef("'%s' takes the id of a key", cmd.CommandPath()), "'fob key list' shows the ids")
+		}
+		return checkKeyIDs(args)
+	}
+}
+
+func OneKeyID(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return cli.WithHint(cli.Usagef("'%s' takes the id of one key", cmd.CommandPath()), "see '%s --help'", cmd.CommandPath())
+	}
+	return KeyIDs(1)(cmd, args)
+}
+
+// NoKeyArgs is noArgs for commands that a key might be given to by mistake.
+func NoKeyArgs(cmd *cobra.Command, args []string) error {
+	if slices.ContainsFunc(args, func(arg string) bool { return apikey.LooksLikeKey(arg) || len(arg) >= 20 }) {
+		return checkKeyIDs(args)
+	}
+	return NoArgs(cmd, args)
+}

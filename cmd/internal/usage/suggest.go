@@ -1,0 +1,119 @@
+package usage
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/spelling"
+)
+
+// What was meant by a command or a flag that is not there.
+
+// NoSuchCommand is the argument check of commands that only have others below them: it
+// suggests what was meant.
+func NoSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return UnknownCommand(cmd, args[0], func(near *cobra.Command) string {
+		if near.IsAdditionalHelpTopicCommand() {
+			return HelpOn(near)
+		}
+		return near.CommandPath()
+	})
+}
+
+// HelpOn is the call that explains a command.
+func HelpOn(c *cobra.Command) string {
+	return c.Root().Name() + " help" + strings.TrimPrefix(c.CommandPath(), c.Root().Name())
+}
+
+func UnknownCommand(cmd *cobra.Command, word string, call func(*cobra.Command) string) error {
+	err := cli.Usagef("there is no command %q", word)
+	var near []string
+	for _, c := range nearCommands(cmd, word) {
+		near = append(near, call(c))
+	}
+	if len(near) == 0 {
+		return cli.WithHint(err, "'%s --help' lists the commands", cmd.CommandPath())
+	}
+	return cli.WithHint(err, "did you mean '%s'?", strings.Join(near, "', or '"))
+}
+
+// nearCommands are the commands that a word may mean: one below, by its spelling or its
+// start, else those that have this name further down.
+func nearCommands(cmd *cobra.Command, word string) (near []*cobra.Command) {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+		for _, below := range sub.Commands() {
+			if below.Name() == word {
+				near = append(near, below)
+			}
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		if sub.Name() == nearWord(word, names) {
+			return []*cobra.Command{sub}
+		}
+	}
+	return near
+}
+
+// nearWord is the known word that is spelled most alike, else the only one that starts so.
+func nearWord(word string, known []string) string {
+	near := spelling.Nearest(word, known)
+	if near != "" || len(word) < 2 {
+		return near
+	}
+	for _, each := range known {
+		if strings.HasPrefix(each, word) {
+			if near != "" {
+				return ""
+			}
+			near = each
+		}
+	}
+	return near
+}
+
+// WrongFlag says what is wrong with a flag, or with the command that would have had it.
+func WrongFlag(cmd *cobra.Command, err error) error {
+	var unknown interface {
+		GetSpecifiedName() string
+		GetSpecifiedShortnames() string
+	}
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		what, _, _ := strings.Cut(err.Error(), ": strconv.")
+		if number.Func == "ParseBool" {
+			return cli.WithHint(cli.Usagef("%s", what), "it takes true or false, or nothing at all")
+		}
+		return cli.WithHint(cli.Usagef("%s", what), "it takes a number")
+	}
+	if strings.Contains(err.Error(), "time: ") {
+		return cli.WithHint(cli.Usagef("%s", err), "write a duration with its unit: 10s, 5m, 2h")
+	}
+	// Both kinds of errors that have these methods are told apart by their text alone.
+	if !errors.As(err, &unknown) || !strings.HasPrefix(err.Error(), "unknown ") {
+		return cli.WithHint(cli.Usagef("%s", err), "see '%s --help'", cmd.CommandPath())
+	}
+	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
+		return NoSuchCommand(cmd, cmd.Flags().Args())
+	}
+	word := unknown.GetSpecifiedName()
+	if short := unknown.GetSpecifiedShortnames(); len(short) > 1 { // one dash before a whole word
+		word = short
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
+	if near := nearWord(word, names); near != "" {
+		return cli.WithHint(cli.Usagef("%s", err), "did you mean '--%s'? See '%s --help'", near, cmd.CommandPath())
+	}
+	return cli.WithHint(cli.Usagef("%s", err), "see '%s --help'", cmd.CommandPath())
+}

@@ -1,0 +1,166 @@
+package key
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/registrar"
+)
+
+type keyAuditOptions struct {
+	ids    []string
+	verify bool
+	head   string
+	last   int64
+	json   bool
+}
+
+func newKeyAuditCmd(a *app.App) *cobra.Command {
+	var opts keyAuditOptions
+	c := &cobra.Command{
+		Use:   "audit [ID…]",
+		Short: "Show who changed which key, and prove that the log is whole",
+		Long: `Show the changes of all keys, or of those that are named. Each entry's hash covers
+the one before.
+
+With --verify the whole log is checked, and every key's record against it: an edit,
+a gap, a new order, a record that was changed behind fob's back. Then the log's head
+is printed. Keep it where the registry's keepers cannot write: with --head, a later
+check finds a tail that was cut off and a log that was written anew, too.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob key audit
+  fob key audit 1OOivdDZfQCU --json
+  fob key audit --verify >head.txt
+  fob key audit --verify --head "$(cat head.txt)"`,
+		Args:              usage.KeyIDs(0),
+		ValidArgsFunction: complete.For(a).KeyIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.ids = args
+			switch {
+			case opts.head != "" && !opts.verify:
+				return cli.WithHint(cli.Usagef("--head is what --verify checks against"), "give both")
+			case opts.verify && len(args) > 0:
+				return cli.WithHint(cli.Usagef("--verify checks the whole log, not that of single keys"), "leave the ids out")
+			case opts.last < 0:
+				return cli.WithHint(cli.Usagef("--last is 0 or more"), "0 shows all entries")
+			}
+			return runKeyAudit(cmd.Context(), a, opts)
+		},
+	}
+	c.Flags().BoolVar(&opts.verify, "verify", false, "check the log, and print its head")
+	c.Flags().StringVar(&opts.head, "head", "", "the `HEAD` that an earlier check printed")
+	c.Flags().Int64Var(&opts.last, "last", 100, "show the last `N` entries of the log; 0: all")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one entry a line")
+	usage.RefuseEmpty(c, "head")
+	usage.Exclusive(c, "verify", "json")
+	usage.Exclusive(c, "verify", "last")
+	return c
+}
+
+func runKeyAudit(ctx context.Context, a *app.App, opts keyAuditOptions) error {
+	var since *apikey.Head
+	if opts.head != "" {
+		head, err := apikey.ParseHead(opts.head)
+		if err != nil {
+			return cli.WithHint(cli.AsUsage(err), "give what an earlier check printed, the whole line")
+		}
+		since = &head
+	}
+	g, err := appkeys.Open(ctx, a, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	if opts.verify {
+		return verifyLog(ctx, a, g, since)
+	}
+	return printLog(ctx, a, g, opts)
+}
+
+func verifyLog(ctx context.Context, a *app.App, g *registrar.Registrar, since *apikey.Head) error {
+	auditor := apikey.Auditor{Since: since}
+	bar := a.NewProgress("checking", 0)
+	end, err := g.Registry.Log(ctx, 0, func(l apikey.Logged) error {
+		bar.At(l.Seq, fmt.Sprintf("entry %d", l.Seq))
+		return auditor.Check(l)
+	})
+	bar.End()
+	var head apikey.Head
+	if err == nil {
+		head, err = auditor.Finish(end)
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.Out.Printf("%s\n", head); err != nil {
+		return err
+	}
+	a.Note("The log of %s and the records of %s are whole.", cli.Plural(int(head.Seq), "change", "changes"), cli.Plural(int(end.Keys), "key", "keys"))
+	if since == nil {
+		a.Note("Keep this head elsewhere, and give it to the next check: --head.")
+	}
+	return nil
+}
+
+// entryJSON is a line of the log as fob prints it.
+type entryJSON struct {
+	Seq    int64     `json:"seq"`
+	At     time.Time `json:"at"`
+	Actor  string    `json:"actor"`
+	Action string    `json:"action"`
+	KeyID  string    `json:"key_id,omitempty"`
+	Detail string    `json:"detail,omitempty"`
+	Hash   string    `json:"hash"`
+}
+
+func printLog(ctx context.Context, a *app.App, g *registrar.Registrar, opts keyAuditOptions) error {
+	wanted := make(map[string]bool)
+	for _, id := range opts.ids {
+		wanted[id] = true
+	}
+	after := int64(0)
+	if opts.last > 0 && len(wanted) == 0 {
+		end, err := g.Registry.Log(ctx, math.MaxInt64, func(apikey.Logged) error { return nil })
+		if err != nil {
+			return err
+		}
+		after = max(0, end.Head.Seq-opts.last)
+	}
+	rows := [][]string{{"SEQ", "TIME", "WHO", "DID", "KEY", "DETAIL"}}
+	_, err := g.Registry.Log(ctx, after, func(l apikey.Logged) error {
+		switch {
+		case len(wanted) > 0 && !wanted[l.KeyID]:
+			return nil
+		case opts.json:
+			return a.PrintLine(entryJSON{l.Seq, cli.UTCSeconds(l.At), l.Actor, l.Action, l.KeyID, l.Detail, l.Hash.String()})
+		}
+		rows = append(rows, cli.Inert(fmt.Sprint(l.Seq), l.At.Format(time.DateTime), l.Actor, l.Action, l.KeyID, l.Detail))
+		return nil
+	})
+	switch {
+	case err != nil || opts.json:
+		return err
+	case len(rows) == 1:
+		a.Note("There is no entry.")
+		return nil
+	}
+	return a.PrintTable(rows, "WHO", "TIME")
+}
+
+// IsTampered reports that an audit found something.
+func IsTampered(err error) bool {
+	var tampered *apikey.TamperedError
+	return errors.As(err, &tampered)
+}

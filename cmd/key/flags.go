@@ -1,0 +1,259 @@
+package key
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/spelling"
+)
+
+// keyFlags are the properties of a key that create and update set.
+type keyFlags struct {
+	owner   string
+	scopes  []string
+	expires string
+	rate    string
+	note    string
+	meta    []string
+}
+
+func (f *keyFlags) register(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.owner, "owner", "", "the `OWNER`: an application, team or customer")
+	flags.StringArrayVar(&f.scopes, "scope", nil, "a `SCOPE`: resource:action, * for all; repeatable")
+	flags.StringVar(&f.expires, "expires", "", "`WHEN` the key ends: 90d, 12h, 2027-01-31, or never")
+	flags.StringVar(&f.rate, "rate", "", "how often: `COUNT/UNIT`, UNIT being s, min, h, d")
+	flags.StringVar(&f.note, "note", "", "a `NOTE`: where the key goes, what it is for")
+	flags.StringArrayVar(&f.meta, "meta", nil, "a `NAME=VALUE` of your own; repeatable")
+}
+
+// apply puts the flags that were given into a record.
+func (f *keyFlags) apply(cmd *cobra.Command, r *apikey.Record, now time.Time) error {
+	given := cmd.Flags().Changed
+	if given("owner") {
+		r.Owner = f.owner
+	}
+	if given("scope") {
+		r.Scopes = slices.DeleteFunc(slices.Clone(f.scopes), func(s string) bool { return s == "" })
+	}
+	if given("note") {
+		r.Note = f.note
+	}
+	if given("rate") {
+		r.Rate = f.rate
+	}
+	if given("expires") {
+		at, err := cli.ParseWhen(f.expires, now)
+		if err != nil {
+			return err
+		}
+		r.ExpiresAt = at
+	}
+	r.Metadata = maps.Clone(r.Metadata)
+	for _, pair := range f.meta {
+		name, value, found := strings.Cut(pair, "=")
+		if !found || name == "" {
+			return cli.WithHint(cli.Usagef("%q is no metadata", pair), "write --meta NAME=VALUE; --meta NAME= removes one")
+		}
+		if r.Metadata == nil {
+			r.Metadata = map[string]string{}
+		}
+		if r.Metadata[name] = value; value == "" {
+			delete(r.Metadata, name)
+		}
+	}
+	return nil
+}
+
+// filterFlags say which keys are meant.
+type filterFlags struct {
+	owner, environment, scope string
+	states                    []string
+	expiring, unused          string
+}
+
+func (f *filterFlags) register(a *app.App, c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.owner, "owner", "", "keys of this `OWNER`")
+	flags.StringVar(&f.environment, "env", "", "keys of this `ENVIRONMENT`")
+	flags.StringVar(&f.scope, "scope", "", "keys that have this `SCOPE`")
+	flags.StringArrayVar(&f.states, "state", nil, "keys in a `STATE`: active, disabled, retiring, revoked or expired")
+	flags.StringVar(&f.expiring, "expiring", "", "keys that end within this `TIME`, as in 14d")
+	flags.StringVar(&f.unused, "unused", "", "keys unused for this `TIME`, as in 90d")
+	usage.RefuseEmpty(c, "owner", "env", "scope", "expiring", "unused")
+	_ = c.RegisterFlagCompletionFunc("env", complete.For(a).Environments)
+	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var names []string
+		for _, state := range apikey.States() {
+			names = append(names, string(state))
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// filter makes one of the flags and the ids that were given.
+func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
+	filter := apikey.Filter{IDs: ids, Owner: f.owner, Environment: f.environment, Scope: f.scope}
+	for _, name := range f.states {
+		state := apikey.State(name)
+		if !slices.Contains(apikey.States(), state) {
+			return filter, cli.WithHint(cli.Usagef("there is no state %q", name), "the states are active, disabled, retiring, revoked and expired")
+		}
+		filter.States = append(filter.States, state)
+	}
+	if f.scope != "" {
+		if err := checkScope(f.scope); err != nil {
+			return filter, err
+		}
+	}
+	if f.environment != "" {
+		if err := checkEnvironment(a, f.environment); err != nil {
+			return filter, err
+		}
+	}
+	if f.expiring != "" {
+		span, err := cli.ParseSpan(f.expiring)
+		if err != nil {
+			return filter, err
+		}
+		filter.EndsBefore = a.Now().Add(span)
+	}
+	if f.unused != "" {
+		span, err := cli.ParseSpan(f.unused)
+		if err != nil {
+			return filter, err
+		}
+		filter.UnusedSince = a.Now().Add(-span)
+	}
+	return filter, nil
+}
+
+func checkScope(scope string) error {
+	if err := apikey.CheckScope(scope); err != nil {
+		return cli.WithHint(cli.AsUsage(err), "write it as it stands in the key: 'fob key show ID'")
+	}
+	return nil
+}
+
+// checkEnvironment refuses an environment that is not configured: a slip would make
+// a set of keys of its own.
+func checkEnvironment(a *app.App, name string) error {
+	format, err := appkeys.Format(a)
+	if err != nil {
+		return err
+	}
+	known := format.Environments
+	if slices.Contains(known, name) {
+		return nil
+	}
+	err = cli.Usagef("there is no environment %q", name)
+	if near := spelling.Nearest(name, known); near != "" {
+		return cli.WithHint(err, "did you mean %s?", near)
+	}
+	return cli.WithHint(err, "there are %s; 'environments' under [keys] in the configuration says so", strings.Join(known, ", "))
+}
+
+// bulkFlags are those of commands that change many keys.
+type bulkFlags struct {
+	filterFlags
+	yes, dryRun bool
+}
+
+func (f *bulkFlags) register(a *app.App, c *cobra.Command) {
+	f.filterFlags.register(a, c)
+	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show which keys are meant, and do nothing")
+}
+
+// narrowing leaves out of what flags mean.
+type narrowing func([]apikey.Record) ([]apikey.Record, error)
+
+// meant are the keys that a bulk command is to change: those named, or those that the
+// filter means, that are not over and that narrow, if there is one, leaves in. It
+// asks before more than the named ones are touched, but for a dry run.
+func (f *bulkFlags) meant(ctx context.Context, a *app.App, g *registrar.Registrar, ids []string, verb string, narrow narrowing) ([]apikey.Record, error) {
+	filter, err := f.filter(a, ids)
+	if err != nil {
+		return nil, err
+	}
+	if filter.IsZero() {
+		return nil, cli.WithHint(cli.Usagef("no key is named"), "name keys by their ids, or by --owner, --env, --scope and the like")
+	}
+	records, err := appkeys.Select(ctx, a, g, filter)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 && len(f.states) == 0 {
+		records = slices.DeleteFunc(records, func(r apikey.Record) bool { return !mayRotateOrRevoke(verb, r.State(a.Now())) })
+	}
+	if len(ids) == 0 && narrow != nil {
+		if records, err = narrow(records); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case len(records) == 0:
+		return nil, cli.WithHint(errors.New("no key is meant by that"), "'fob key list' with the same flags shows all that it means, and their states")
+	case len(ids) == 0 && !f.yes && !f.dryRun:
+		return records, confirmBulk(ctx, a, records, verb)
+	}
+	return records, nil
+}
+
+// foretell says what a bulk command would do with a key, and what more comes of it.
+func foretell(a *app.App, verb string, r apikey.Record, more string) {
+	state := r.State(a.Now())
+	if mayRotateOrRevoke(verb, state) || verb == "revoke" && state == apikey.Expired {
+		a.Note("would %s %s%s.", verb, appkeys.Text(r), more)
+	} else {
+		a.Note("would not %s %s: it is %s.", verb, appkeys.Text(r), state)
+	}
+}
+
+// mayRotateOrRevoke leaves out the keys that a bulk command has nothing to do with,
+// so that it can be run again after it was cut short.
+func mayRotateOrRevoke(verb string, state apikey.State) bool {
+	return state == apikey.Active || state == apikey.Disabled || verb == "revoke" && state == apikey.Retiring
+}
+
+// confirmBulk shows how many keys are meant, and the first of them, and asks.
+func confirmBulk(ctx context.Context, a *app.App, records []apikey.Record, verb string) error {
+	const shown = 5
+	what := cli.Plural(len(records), "key", "keys")
+	for _, r := range records[:min(shown, len(records))] {
+		a.Note("  %s", appkeys.Text(r))
+	}
+	if len(records) > shown {
+		a.Note("  and %d more", len(records)-shown)
+	}
+	unasked := cli.WithHint(cli.Usagef("this would %s %s, and there is nobody to ask", verb, what), "see which with --dry-run, then give --yes")
+	return a.Confirm(ctx, fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], what), unasked)
+}
+
+// cutShort says how far a command came that changes many keys, whether it failed or was
+// interrupted.
+func cutShort(ctx context.Context, a *app.App, err error, done, next string) error {
+	if ctx.Err() == nil {
+		return cli.WithHint(fmt.Errorf("%s: %w", done, err), "%s", cmp.Or(next, a.Hint(err)))
+	}
+	a.Note("%s.", done)
+	if next != "" {
+		a.Note("To go on, %s.", next)
+	}
+	return err
+}

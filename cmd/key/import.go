@@ -1,0 +1,236 @@
+package key
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/keyfile"
+	"github.com/fobcli/fob/internal/registrar"
+)
+
+type keyImportOptions struct {
+	owner, environment string
+	scopes             []string
+	dryRun             bool
+}
+
+func newKeyImportCmd(a *app.App) *cobra.Command {
+	var opts keyImportOptions
+	c := &cobra.Command{
+		Use:   "import",
+		Short: "Take over keys that were issued before, from stdin",
+		Long: `Read keys from stdin and add them to the registry: JSON lines, as 'fob key export'
+prints them, or CSV whose first line names the columns. Each line has the key itself
+or its hash (SHA-256 of the whole key, in hex or base64), and may have owner,
+environment, scopes (CSV: separated by blanks), rate, note, created_at, expires_at,
+disabled. The flags stand in for what a line does not say. No id is needed.
+
+Keys that the registry has already are left alone, so that an import that was cut
+short is run again.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob key import --owner legacy --env live <keys.csv
+  fob key import --dry-run <keys.jsonl`,
+		Args: usage.NoKeyArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runKeyImport(cmd.Context(), a, opts)
+		},
+	}
+	c.Flags().StringVar(&opts.owner, "owner", "", "the `OWNER` where a line names none")
+	c.Flags().StringVar(&opts.environment, "env", "", "the `ENVIRONMENT` where a line names none")
+	c.Flags().StringArrayVar(&opts.scopes, "scope", nil, "a `SCOPE` where a line names none; repeatable")
+	usage.RefuseEmpty(c, "owner", "env")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "read and check all lines, and do nothing")
+	_ = c.RegisterFlagCompletionFunc("env", complete.For(a).Environments)
+	return c
+}
+
+// imported counts what an import did.
+type imported struct{ read, added int }
+
+func runKeyImport(ctx context.Context, a *app.App, opts keyImportOptions) error {
+	if cli.IsTerminal(a.In) {
+		return cli.WithHint(cli.Usagef("the keys are read from stdin"), "'fob key import <FILE'")
+	}
+	if opts.environment != "" {
+		if err := checkEnvironment(a, opts.environment); err != nil {
+			return err
+		}
+	}
+	g, err := appkeys.Open(ctx, a, !opts.dryRun)
+	if opts.dryRun && errors.Is(err, apikey.ErrNoRegistry) {
+		g, err = appkeys.RegistrarOf(a, emptyRegistry{})
+	}
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	var done imported
+	err = importAll(ctx, a, g, opts, &done)
+	if err == nil {
+		if opts.dryRun {
+			a.Note("Would import %s, but for those that the registry has already.", cli.Plural(done.read, "key", "keys"))
+			return nil
+		}
+		a.Note("Imported %s; %d were there already.", cli.Plural(done.added, "key", "keys"), done.read-done.added)
+		return nil
+	}
+	var line *keyfile.LineError
+	switch {
+	case opts.dryRun:
+		return cli.WithHint(err, "%s", cmp.Or(a.Hint(err), "mend the list; nothing was imported"))
+	case ctx.Err() != nil:
+		return cutShort(ctx, a, err, cli.Plural(done.added, "key was", "keys were")+" imported", "run it again: those are left alone")
+	case errors.As(err, &line):
+		return cli.WithHint(fmt.Errorf("%w; %s imported", err, cli.Plural(done.added, "key before it was", "keys before it were")), "mend the line and run it again: keys that are there are left alone")
+	case done.added > 0:
+		return cutShort(ctx, a, err, cli.Plural(done.added, "key was", "keys were")+" imported", "")
+	}
+	return err
+}
+
+// emptyRegistry stands for one that is not made yet: records can be completed, and not kept.
+type emptyRegistry struct{ apikey.Registry }
+
+func (emptyRegistry) Pepper(context.Context) (string, error) { return "", nil }
+
+func (emptyRegistry) Close() error { return nil }
+
+func importAll(ctx context.Context, a *app.App, g *registrar.Registrar, opts keyImportOptions, done *imported) error {
+	input := cli.NewCounted(ctx, a.In)
+	bar := a.NewProgress("importing", input.Size)
+	defer bar.End()
+	list, err := keyfile.NewReader(input)
+	if err != nil {
+		return err
+	}
+	importer := g.Importer()
+	batch := make([]apikey.Record, 0, registrar.BatchSize)
+	for {
+		r, err := importLine(ctx, importer, list, opts)
+		if err == nil {
+			batch = append(batch, r)
+		}
+		if len(batch) == cap(batch) || err != nil && len(batch) > 0 {
+			if err := importBatch(ctx, g, batch, opts, done); err != nil {
+				return err
+			}
+			batch = batch[:0]
+			bar.At(input.Count, fmt.Sprintf("%d keys", done.read))
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// importLine reads one line and completes it.
+func importLine(ctx context.Context, importer *registrar.Importer, list *keyfile.Reader, opts keyImportOptions) (apikey.Record, error) {
+	line, at, err := list.Read()
+	if err != nil {
+		return apikey.Record{}, err
+	}
+	if line.Owner == "" {
+		line.Owner = opts.owner
+	}
+	if line.Environment == "" {
+		line.Environment = opts.environment
+	}
+	if len(line.Scopes) == 0 {
+		line.Scopes = opts.scopes
+	}
+	r, err := line.Record()
+	if line.Pepper != "" && config.ValidName(line.Pepper) != nil {
+		err = errors.New("the pepper has no name of a pepper")
+	}
+	if err == nil {
+		r, err = importer.Complete(ctx, line.Key, r)
+	}
+	if err != nil {
+		return r, &keyfile.LineError{Line: at, Err: err}
+	}
+	return r, nil
+}
+
+func importBatch(ctx context.Context, g *registrar.Registrar, batch []apikey.Record, opts keyImportOptions, done *imported) error {
+	if !opts.dryRun {
+		added, err := g.Import(ctx, batch)
+		if err != nil {
+			return err
+		}
+		done.added += added
+	}
+	done.read += len(batch)
+	return nil
+}
+
+func newKeyExportCmd(a *app.App) *cobra.Command {
+	var opts filterFlags
+	c := &cobra.Command{
+		Use:   "export",
+		Short: "Print the registry as JSON lines, without a secret",
+		Long: `Print the records of all keys, or of those that the flags mean, one JSON object a
+line: what 'fob key import' reads. Of the keys there are hashes alone.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob key export >keys.jsonl
+  fob key export --env live --state active`,
+		Args: usage.NoKeyArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runKeyExport(cmd.Context(), a, opts)
+		},
+	}
+	opts.register(a, c)
+	return c
+}
+
+func runKeyExport(ctx context.Context, a *app.App, opts filterFlags) error {
+	filter, err := opts.filter(a, nil)
+	if err != nil {
+		return err
+	}
+	g, err := appkeys.Open(ctx, a, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	buffered := bufio.NewWriter(a.Out.Raw())
+	list := keyfile.NewWriter(buffered)
+	count := 0
+	for r, err := range g.Registry.Keys(ctx, filter) {
+		if err != nil {
+			return err
+		}
+		if !filter.Match(&r, a.Now()) {
+			continue
+		}
+		if err := list.Write(r); err != nil {
+			return err
+		}
+		count++
+	}
+	if err := buffered.Flush(); err != nil {
+		return err
+	}
+	a.Note("Exported %s.", cli.Plural(count, "key", "keys"))
+	return nil
+}

@@ -1,0 +1,202 @@
+package key
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+type keyListOptions struct {
+	filterFlags
+	json, exitCode bool
+}
+
+func newKeyListCmd(a *app.App) *cobra.Command {
+	var opts keyListOptions
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List API keys",
+		Long: `List the keys of the registry, all or those that the flags mean. With --exit-code
+the status is 3 if there is one, so that cron can tell:
+
+  fob key list --expiring 14d --exit-code
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob key list --owner billing
+  fob key list --unused 90d --state active --json`,
+		Args: usage.NoKeyArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runKeyList(cmd.Context(), a, opts)
+		},
+	}
+	opts.register(a, c)
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
+	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with 3 if a key is listed")
+	return c
+}
+
+func runKeyList(ctx context.Context, a *app.App, opts keyListOptions) error {
+	filter, err := opts.filter(a, nil)
+	if err != nil {
+		return err
+	}
+	g, err := appkeys.Open(ctx, a, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	appkeys.FoldUses(ctx, a, g)
+	records, err := appkeys.Select(ctx, a, g, filter)
+	if err != nil {
+		return err
+	}
+	if opts.json {
+		list := make([]appkeys.JSON, len(records))
+		for i, r := range records {
+			list[i] = appkeys.NewJSON(r, a.Now())
+		}
+		err = a.PrintJSON(list)
+	} else {
+		err = printKeys(a, records)
+	}
+	if err == nil && opts.exitCode && len(records) > 0 {
+		err = cli.Findings(cli.Plural(len(records), "key", "keys") + " found")
+	}
+	return err
+}
+
+func printKeys(a *app.App, records []apikey.Record) error {
+	if len(records) == 0 {
+		a.Note("There is no such key.")
+		return nil
+	}
+	rows := [][]string{{"ID", "OWNER", "ENV", "STATE", "ENDS", "USED", "SCOPES", "NOTE"}}
+	for _, r := range records {
+		used := ""
+		if !r.LastUsedAt.IsZero() {
+			used = cli.Roughly(a.Now().Sub(r.LastUsedAt)) + " ago"
+		}
+		rows = append(rows, cli.Inert(
+			r.ID, short(r.Owner, 24), r.Environment, string(r.State(a.Now())), cli.LeftText(r.Ends(), a.Now()), used,
+			short(appkeys.ScopesText(r.Scopes), 40), r.Note,
+		))
+	}
+	return a.PrintTable(rows, "NOTE", "USED", "SCOPES", "ENV", "ENDS")
+}
+
+// short cuts a text of a table's middle column.
+func short(text string, width int) string { return cli.Cut(safetext.Line(text), width) }
+
+func newKeyShowCmd(a *app.App) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show all that is known of an API key",
+		Long: `Show a key's record and the keys before and after it. The key itself is in no
+registry.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob key show 1OOivdDZfQCU
+  fob key show 1OOivdDZfQCU --json`,
+		Args:              usage.OneKeyID,
+		ValidArgsFunction: complete.For(a).KeyID,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runKeyShow(cmd.Context(), a, args[0], asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// shownKeyJSON is a key with its place in the chain of rotations, and their state.
+type shownKeyJSON struct {
+	appkeys.JSON
+	Pepper    string         `json:"pepper,omitempty"`
+	Chain     []string       `json:"chain,omitempty"` // the oldest first
+	Rotations []rotationJSON `json:"rotations,omitempty"`
+}
+
+type rotationJSON struct {
+	Successor  string            `json:"successor"`
+	Phase      apikey.Phase      `json:"phase"`
+	Deliveries []apikey.Delivery `json:"deliveries,omitempty"`
+}
+
+func runKeyShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
+	g, err := appkeys.Open(ctx, a, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	appkeys.FoldUses(ctx, a, g)
+	records, err := appkeys.Select(ctx, a, g, apikey.Filter{IDs: []string{id}})
+	if err != nil {
+		return err
+	}
+	r := records[0]
+	chain, rotations, err := g.History(ctx, r)
+	if err != nil {
+		return err
+	}
+	shown := shownKeyJSON{JSON: appkeys.NewJSON(r, a.Now()), Pepper: r.Pepper, Chain: chain}
+	for _, rotation := range rotations {
+		shown.Rotations = append(shown.Rotations, rotationJSON{rotation.New, rotation.Phase, rotation.Deliveries})
+	}
+	if asJSON {
+		return a.PrintJSON(shown)
+	}
+	rows := [][]string{
+		{"id", safetext.Line(r.ID)},
+		{"owner", safetext.Line(r.Owner)},
+		{"environment", safetext.Line(r.Environment)},
+		{"state", string(r.State(a.Now()))},
+		{"scopes", appkeys.ScopesText(r.Scopes)},
+		{"rate", safetext.Line(r.Rate)},
+		{"note", safetext.Line(r.Note)},
+		{"created", cli.TimeText(r.CreatedAt)},
+		{"expires", cli.UntilText(r.ExpiresAt, a.Now())},
+		{"overlap ends", cli.UntilText(r.RetiresAt, a.Now())},
+		{"revoked", cli.TimeText(r.RevokedAt)},
+		{"pepper", safetext.Line(r.Pepper)},
+		{"last used", cli.TimeText(r.LastUsedAt)},
+		{"uses", countOrNothing(r.Uses)},
+		{"metadata", metadataText(r.Metadata)},
+		{"rotated", rotationsText(rotations)},
+	}
+	for _, name := range r.Destinations {
+		rows = append(rows, []string{"goes to", safetext.Line(name)})
+	}
+	for _, d := range lastDeliveries(rotations) {
+		rows = append(rows, []string{"successor", strings.TrimSpace(fmt.Sprintf("%s: %s %s", safetext.Line(d.Destination), d.Status, safetext.Line(d.Error)))})
+	}
+	if len(chain) > 1 {
+		rows = append(rows, []string{"chain", strings.Join(cli.Inert(chain...), " → ")})
+	}
+	return a.PrintTable(cli.Filled(rows))
+}
+
+// lastDeliveries are those of the last rotation, where they say more than its phase.
+func lastDeliveries(rotations []apikey.Rotation) []apikey.Delivery {
+	if len(rotations) == 0 || len(rotations[len(rotations)-1].Deliveries) < 2 {
+		return nil
+	}
+	return rotations[len(rotations)-1].Deliveries
+}
+
+func rotationsText(rotations []apikey.Rotation) string {
+	if len(rotations) == 0 {
+		return ""
+	}
+	last := rotations[len(rotations)-1]
+	return fmt.Sprintf("%s, by %s", last.Phase, last.New)
+}

@@ -1,0 +1,346 @@
+package key
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+func newKeyPepperCmd(a *app.App) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "pepper",
+		Short: "Keep a secret that the registry's hashes need",
+		Long: `A pepper is a secret that is mixed into the hashes of keys, so that who has the
+registry alone cannot even try a key. It lies sealed in fob's storage on each
+machine that verifies or makes keys, and never in the registry.`,
+		Example: `  fob key pepper add p1
+  fob key pepper use p1
+  fob key pepper export p1 | ssh HOST fob key pepper add p1 --stdin`,
+		Args: usage.NoSuchCommand,
+		RunE: usage.ShowHelp,
+	}
+	c.AddCommand(newKeyPepperAddCmd(a), newKeyPepperUseCmd(a), newKeyPepperExportCmd(a), newKeyPepperListCmd(a), newKeyPepperRequireCmd(a), newKeyPepperRemoveCmd(a))
+	return c
+}
+
+// pepperSize is what a pepper has at least, in bytes (RFC 2104 §3: the hash's length).
+const pepperSize = 32
+
+func newKeyPepperAddCmd(a *app.App) *cobra.Command {
+	var fromStdin bool
+	c := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Give this machine a pepper",
+		Long: `Make a pepper and keep it sealed on this machine; with --stdin take it from there, so
+that several machines have the same one. Keep a copy of one that you use ('fob key pepper
+export'): keys cannot be verified without it.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob key pepper add p1
+  fob key pepper add p1 --stdin <p1.hex`,
+		Args: pepperName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runKeyPepperAdd(cmd.Context(), a, args[0], fromStdin)
+		},
+	}
+	c.Flags().BoolVar(&fromStdin, "stdin", false, "read the secret from stdin: 32 bytes or more, in hex or base64")
+	return c
+}
+
+func pepperName(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return cli.WithHint(cli.Usagef("'%s' takes the name of one pepper", cmd.CommandPath()), "a short one, as in p1")
+	}
+	if err := config.ValidName(args[0]); err != nil {
+		return cli.WithHint(cli.Usagef("that is no name of a pepper"), "a short one, as in p1; the secret itself comes from stdin: --stdin")
+	}
+	return nil
+}
+
+func runKeyPepperAdd(ctx context.Context, a *app.App, name string, fromStdin bool) error {
+	value := apikey.NewPepper()
+	if fromStdin {
+		var err error
+		if value, err = readPepper(ctx, a); err != nil {
+			return err
+		}
+	}
+	err := appkeys.ChangePeppers(ctx, a, func(peppers map[string][]byte) error {
+		if _, there := peppers[name]; there {
+			return cli.WithHint(fmt.Errorf("this machine has a pepper %q already", name), "keys may need it: give the new one another name")
+		}
+		peppers[name] = value
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.Note("This machine has the pepper %q. Use it for the registry's hashes: 'fob key pepper use %s'.", name, name)
+	return nil
+}
+
+func readPepper(ctx context.Context, a *app.App) ([]byte, error) {
+	const hint = "32 random bytes or more, in hex or base64, as 'openssl rand -hex 32' prints them"
+	text, err := a.SecretOnStdin(ctx, "Pepper, in hex or base64:")
+	if err != nil {
+		return nil, cli.WithHint(err, hint)
+	}
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
+		if value, err := decode(text.Reveal()); err == nil && len(value) >= pepperSize {
+			return value, nil
+		}
+	}
+	return nil, cli.WithHint(cli.Usagef("that is no pepper"), hint)
+}
+
+func newKeyPepperUseCmd(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "use NAME",
+		Short: "Make the registry's hashes with a pepper from now on",
+		Long: `Make the hashes of new keys with this pepper. Those with another pepper follow when
+each key is next verified; until then they need the pepper that they were made with.
+Those without one follow only where config.toml has add_pepper = true under [keys]:
+whoever can write the registry can put such hashes there. Remove it afterwards.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example:           `  fob key pepper use p1`,
+		Args:              pepperName,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := ownPepper(cmd.Context(), a, args[0]); err != nil {
+				return err
+			}
+			g, err := appkeys.Open(cmd.Context(), a, true)
+			if err != nil {
+				return err
+			}
+			defer g.Close()
+			if err := g.SetPepper(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			a.Note("New hashes are made with the pepper %q; a key with another gets it when it is next verified, and one without where config.toml has add_pepper.", args[0])
+			a.Note("Every machine that verifies keys needs it, and you a copy: 'fob key pepper export %s'.", args[0])
+			return nil
+		},
+	}
+}
+
+// ownPepper refuses to use a pepper that this machine has not.
+func ownPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
+	peppers, _, err := appkeys.Peppers(ctx, a)
+	if err == nil && peppers[name] == nil {
+		err = cli.WithHint(fmt.Errorf("this machine lacks the pepper %q", name), "make it: 'fob key pepper add %s'; 'fob key pepper list' shows those that there are", name)
+	}
+	return peppers[name], err
+}
+
+func newKeyPepperExportCmd(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "export NAME",
+		Short: "Print a pepper's secret, for a safe or another machine",
+		Long: `Print a pepper in hex on stdout, unless that is a terminal. Who has it and the registry
+can try keys; who has lost it can verify none that were hashed with it.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
+		Example: `  fob key pepper export p1 | ssh HOST fob key pepper add p1 --stdin
+  fob key pepper export p1 | age --encrypt --passphrase >p1.age`,
+		Args:              pepperName,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cli.IsTerminal(a.Out) {
+				return cli.WithHint(cli.Usagef("a pepper is not shown on a terminal"), "send it on: 'fob key pepper export %s | age --encrypt --passphrase >%s.age'", args[0], args[0])
+			}
+			value, err := ownPepper(cmd.Context(), a, args[0])
+			if err == nil {
+				_, err = fmt.Fprintln(a.Out.Raw(), hex.EncodeToString(value))
+			}
+			return err
+		},
+	}
+}
+
+func newKeyPepperListCmd(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List this machine's peppers",
+		Long: `List the peppers of this machine by name, and mark the one that the registry uses.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitInterrupted),
+		Example: `  fob key pepper list`,
+		Args:    usage.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runKeyPepperList(cmd.Context(), a)
+		},
+	}
+}
+
+func runKeyPepperList(ctx context.Context, a *app.App) error {
+	peppers, _, err := appkeys.Peppers(ctx, a)
+	if err != nil {
+		return err
+	}
+	used := ""
+	g, err := appkeys.Open(ctx, a, false)
+	if err == nil {
+		defer g.Close()
+		used, err = g.Registry.Pepper(ctx)
+	}
+	if err != nil && !errors.Is(err, apikey.ErrNoRegistry) {
+		return err
+	}
+	if len(peppers) == 0 {
+		a.Note("This machine has no pepper.")
+		return nil
+	}
+	rows := [][]string{{"PEPPER", "USED"}}
+	for _, name := range slices.Sorted(maps.Keys(peppers)) {
+		rows = append(rows, []string{name, cli.YesText(name == used, "for new hashes")})
+	}
+	return a.PrintTable(rows)
+}
+
+func newKeyPepperRequireCmd(a *app.App) *cobra.Command {
+	var off bool
+	c := &cobra.Command{
+		Use:   "require",
+		Short: "Refuse keys without a pepper on this machine",
+		Long: `Set require_pepper under [keys] in config.toml: on this machine, keys whose hash
+has no pepper are refused as unknown ones are, and none are created or imported.
+Every machine that verifies keys needs the setting: a setting in the registry
+could be turned off by anyone who can write to it.
+
+It fails while the registry has such keys that are not revoked. A key gets the
+pepper in use by 'fob key rotate', or with add_pepper when it is next verified.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob key pepper require
+  fob key pepper require --off`,
+		Args: usage.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runKeyPepperRequire(cmd.Context(), a, !off)
+		},
+	}
+	c.Flags().BoolVar(&off, "off", false, "accept keys without a pepper again")
+	return c
+}
+
+func runKeyPepperRequire(ctx context.Context, a *app.App, require bool) error {
+	if require {
+		if err := checkPeppered(ctx, a); err != nil {
+			return err
+		}
+	}
+	paths, err := a.Paths()
+	if err != nil {
+		return err
+	}
+	if err := config.SetRequirePepper(paths.Config, require); err != nil {
+		return err
+	}
+	a.Note("Keys without a pepper are %s on this machine; restart 'fob serve' to apply it.", map[bool]string{true: "refused", false: "accepted"}[require])
+	return nil
+}
+
+// checkPeppered refuses a registry with keys that require_pepper would refuse.
+func checkPeppered(ctx context.Context, a *app.App) error {
+	g, err := appkeys.Open(ctx, a, false)
+	if errors.Is(err, apikey.ErrNoRegistry) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	ids, err := g.WithoutPepper(ctx)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	hint := fmt.Sprintf("'fob key rotate %s' replaces one of them; 'fob key export' shows which keys have a pepper", safetext.Line(ids[0]))
+	if used, err := g.Registry.Pepper(ctx); err != nil || used == "" { // a rotation would add no pepper
+		hint = "run 'fob key pepper add p1', then 'fob key pepper use p1'"
+	}
+	return cli.WithHint(fmt.Errorf("%s without a pepper would be refused", cli.Plural(len(ids), "key", "keys")), "%s", hint)
+}
+
+func newKeyPepperRemoveCmd(a *app.App) *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Take a pepper away from this machine",
+		Long: `Delete a pepper of this machine. One that hashes of the registry are made with is
+kept unless --force says otherwise: without it this machine verifies none of them.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob key pepper remove p1`,
+		Args:    pepperName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runKeyPepperRemove(cmd.Context(), a, args[0], force)
+		},
+	}
+	c.Flags().BoolVar(&force, "force", false, "also if keys need it")
+	return c
+}
+
+func runKeyPepperRemove(ctx context.Context, a *app.App, name string, force bool) error {
+	if !force {
+		if err := checkUnusedPepper(ctx, a, name); err != nil {
+			return err
+		}
+	}
+	err := appkeys.ChangePeppers(ctx, a, func(peppers map[string][]byte) error {
+		if _, there := peppers[name]; !there {
+			return cli.WithHint(fmt.Errorf("this machine has no pepper %q", name), "'fob key pepper list' shows those that it has")
+		}
+		delete(peppers, name)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.Note("This machine has the pepper %q no more.", name)
+	return nil
+}
+
+// checkUnusedPepper refuses a pepper that a key which is not over needs.
+func checkUnusedPepper(ctx context.Context, a *app.App, name string) error {
+	g, err := appkeys.Open(ctx, a, false)
+	if errors.Is(err, apikey.ErrNoRegistry) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	present, err := g.Registry.Pepper(ctx)
+	if err != nil {
+		return err
+	}
+	needed := 0
+	for r, err := range g.Registry.Keys(ctx, apikey.Filter{}) {
+		if err != nil {
+			return err
+		}
+		if state := r.State(a.Now()); r.Pepper == name && state != apikey.Revoked && state != apikey.Expired {
+			needed++
+		}
+	}
+	if needed == 0 && present != name {
+		return nil
+	}
+	return cli.WithHint(fmt.Errorf("%s cannot be verified without the pepper %q, or new ones are made with it", cli.Plural(needed, "key", "keys"), name),
+		"--force removes it from this machine all the same")
+}

@@ -1,0 +1,122 @@
+package key
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/delivery"
+	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/registrar"
+)
+
+type keyPushOptions struct {
+	usage.DestinationFlags
+	dryRun bool
+	force  bool
+}
+
+func newKeyPushCmd(a *app.App) *cobra.Command {
+	var opts keyPushOptions
+	c := &cobra.Command{
+		Use:   "push ID",
+		Short: "Deliver an API key that you have to its destinations",
+		Long: `Read a key from stdin, hold it against the registry's hash, and bring it to the
+destinations that are named, else to all that the key has. New ones are the key's
+from now on: a rotation goes there, too.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
+		Example: `  fob key push 1OOivdDZfQCU --to github:acme/web#API_KEY <key.txt
+  fob key push 1OOivdDZfQCU <key.txt
+  fob key push 1OOivdDZfQCU --dry-run`,
+		Args:              usage.OneKeyID,
+		ValidArgsFunction: complete.For(a).KeyID,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runKeyPush(cmd.Context(), a, args[0], opts)
+		},
+	}
+	opts.Register(c, "deliver the key here")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show where the key would go, and read none")
+	usage.ForceFlag(c, &opts.force)
+	return c
+}
+
+func runKeyPush(ctx context.Context, a *app.App, id string, opts keyPushOptions) error {
+	g, err := appkeys.Open(ctx, a, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	records, err := appkeys.Select(ctx, a, g, apikey.Filter{IDs: []string{id}})
+	if err != nil {
+		return err
+	}
+	names := opts.To
+	if len(names) == 0 {
+		names = records[0].Destinations
+	}
+	if len(names) == 0 {
+		return cli.WithHint(cli.Usagef("key %s has no destination", id), "name one: --to DESTINATION; see 'fob help destinations'")
+	}
+	to, err := delivery.KeyDestinations(a, names, opts.As, records[0].Environment)
+	if err != nil {
+		return err
+	}
+	if places := delivery.NewPlaces(delivery.NamesOf(to), records[0].Destinations); !opts.force {
+		if err := delivery.RefuseTaken(ctx, a, places); err != nil {
+			return err
+		}
+	}
+	if opts.dryRun {
+		for _, d := range to {
+			a.Note("would deliver key %s to %s.", id, d.Name())
+		}
+		return nil
+	}
+	text, err := appkeys.Read(ctx, a)
+	if err != nil {
+		return err
+	}
+	if err := checkIsKey(ctx, g, id, text.Reveal()); err != nil {
+		return err
+	}
+	// Noted first: where a key may have arrived, a rotation has to go.
+	if err := noteDestinations(ctx, g, id, to); err != nil {
+		return err
+	}
+	return delivery.Deliver(ctx, a, to, text)
+}
+
+// checkIsKey refuses a text that is not that key, or a key that is over.
+func checkIsKey(ctx context.Context, g *registrar.Registrar, id, text string) error {
+	r, err := g.Verify(ctx, text, apikey.Need{})
+	var refused *apikey.RefusedError
+	switch {
+	case err == nil && r.ID == id, errors.As(err, &refused) && refused.Reason == apikey.IsDisabled && r.ID == id:
+		return nil
+	case err != nil:
+		return err
+	}
+	return cli.WithHint(fmt.Errorf("that is key %s, not %s", r.ID, id), "nothing was delivered; name the key that you give")
+}
+
+// noteDestinations adds to where a key goes.
+func noteDestinations(ctx context.Context, g *registrar.Registrar, id string, to []destination.Destination) error {
+	_, err := g.Update(ctx, id, func(r *apikey.Record) {
+		for _, name := range delivery.NamesOf(to) {
+			if !slices.Contains(r.Destinations, name) {
+				r.Destinations = append(slices.Clone(r.Destinations), name)
+			}
+		}
+	})
+	return err
+}

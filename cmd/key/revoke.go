@@ -1,0 +1,109 @@
+package key
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/registrar"
+)
+
+type keyRevokeOptions struct {
+	bulkFlags
+	ids      []string
+	reason   string
+	keyStdin bool
+}
+
+func newKeyRevokeCmd(a *app.App) *cobra.Command {
+	var opts keyRevokeOptions
+	c := &cobra.Command{
+		Use:   "revoke [ID…]",
+		Short: "End API keys at once and for good",
+		Long: `Revoke the keys that are named, by their ids or by flags that mean many. Nothing
+brings a revoked key back. What a flag means is counted and asked about first.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
+		Example: `  fob key revoke 1OOivdDZfQCU --reason 'the laptop was lost'
+  fob key revoke --owner billing --env test
+  fob key revoke --key-stdin <found-in-a-log.txt`,
+		Args:              usage.KeyIDs(0),
+		ValidArgsFunction: complete.For(a).KeyIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.ids = args
+			return runKeyRevoke(cmd.Context(), a, opts)
+		},
+	}
+	opts.register(a, c)
+	c.Flags().StringVar(&opts.reason, "reason", "", "the `REASON`, for the audit log")
+	c.Flags().BoolVar(&opts.keyStdin, "key-stdin", false, "revoke the key that is read from stdin")
+	return c
+}
+
+func runKeyRevoke(ctx context.Context, a *app.App, opts keyRevokeOptions) error {
+	if err := apikey.CheckReason(opts.reason); err != nil {
+		return cli.WithHint(cli.AsUsage(err), "say it in a few words of plain text")
+	}
+	g, err := appkeys.Open(ctx, a, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	if opts.keyStdin {
+		id, err := appkeys.ReadID(ctx, a, g)
+		if err != nil {
+			return err
+		}
+		opts.ids = append(opts.ids, id)
+	}
+	records, err := opts.meant(ctx, a, g, opts.ids, "revoke", nil)
+	if err != nil {
+		return err
+	}
+	if opts.dryRun {
+		for _, r := range records {
+			foretell(a, "revoke", r, "")
+		}
+		return nil
+	}
+	bar := a.NewProgress("revoking", int64(len(records)))
+	defer bar.End()
+	var revoked int
+	for batch := range slices.Chunk(records, registrar.BatchSize) {
+		ids := make([]string, len(batch))
+		for i, r := range batch {
+			ids[i] = r.ID
+		}
+		done, err := g.Revoke(ctx, ids, opts.reason)
+		if err != nil {
+			bar.End()
+			return cutShort(ctx, a, err, fmt.Sprintf("%d of %d keys were revoked", revoked, len(records)), "run it again: those that are revoked stay so")
+		}
+		revoked += len(done)
+		bar.At(int64(revoked), "")
+	}
+	bar.End()
+	noteRevoked(a, records, revoked)
+	return nil
+}
+
+func noteRevoked(a *app.App, records []apikey.Record, revoked int) {
+	switch before := len(records) - revoked; {
+	case len(records) == 1 && revoked == 1:
+		a.Note("Revoked key %s.", appkeys.Text(records[0]))
+	case len(records) == 1:
+		a.Note("Key %s was revoked before.", appkeys.Text(records[0]))
+	case before == 0:
+		a.Note("Revoked %d keys.", revoked)
+	default:
+		a.Note("Revoked %s; %s before.", cli.Plural(revoked, "key", "keys"), cli.Plural(before, "was revoked", "were revoked"))
+	}
+}

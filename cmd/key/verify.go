@@ -1,0 +1,129 @@
+package key
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+type keyVerifyOptions struct {
+	need apikey.Need
+	json bool
+}
+
+func newKeyVerifyCmd(a *app.App) *cobra.Command {
+	var opts keyVerifyOptions
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Check the API key on stdin",
+		Long: `Check a key that is read from stdin: that it is one of the registry's, active, of
+the environment, and that it has every scope that is named. A key that is not is
+refused with status 8.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
+		Example: `  fob key verify --env live --scope orders:read <key.txt
+  printf %s "$KEY" | fob key verify --json`,
+		Args: usage.NoKeyArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runKeyVerify(cmd.Context(), a, opts)
+		},
+	}
+	c.Flags().StringVar(&opts.need.Environment, "env", "", "the `ENVIRONMENT` that the key must be of")
+	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have; repeatable")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, also of a key that is refused")
+	usage.RefuseEmpty(c, "env")
+	_ = c.RegisterFlagCompletionFunc("env", complete.For(a).Environments)
+	return c
+}
+
+// verdictJSON is what verify prints.
+type verdictJSON struct {
+	Valid  bool          `json:"valid"`
+	Reason apikey.Reason `json:"reason,omitempty"`
+	Detail string        `json:"detail,omitempty"`
+	*appkeys.JSON
+}
+
+func runKeyVerify(ctx context.Context, a *app.App, opts keyVerifyOptions) error {
+	for _, scope := range opts.need.Scopes {
+		if err := checkScope(scope); err != nil {
+			return err
+		}
+	}
+	if env := opts.need.Environment; env != "" {
+		if err := apikey.CheckEnvironment(env); err != nil {
+			return cli.WithHint(cli.AsUsage(err), "as in test, live")
+		}
+	}
+	g, err := appkeys.Open(ctx, a, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	text, err := appkeys.Read(ctx, a)
+	if err != nil {
+		return err
+	}
+	r, err := g.Verify(ctx, text.Reveal(), opts.need)
+	var refused *apikey.RefusedError
+	if err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	if err := errors.Join(printVerdict(a, r, refused, opts.json), err); err != nil {
+		return err
+	}
+	afterVerify(ctx, a, g, text, r)
+	return nil
+}
+
+func printVerdict(a *app.App, r apikey.Record, refused *apikey.RefusedError, asJSON bool) error {
+	if asJSON {
+		return a.PrintJSON(newVerdictJSON(r, refused, a.Now()))
+	}
+	if refused == nil {
+		a.Note("%s", goodKeyText(r))
+	}
+	return nil
+}
+
+func newVerdictJSON(r apikey.Record, refused *apikey.RefusedError, now time.Time) verdictJSON {
+	v := verdictJSON{Valid: refused == nil}
+	if refused != nil {
+		v.Reason, v.Detail = refused.Reason, refused.Detail
+	}
+	if r.ID != "" {
+		k := appkeys.NewJSON(r, now)
+		v.JSON = &k
+	}
+	return v
+}
+
+func goodKeyText(r apikey.Record) string {
+	line := "The key is good: " + appkeys.Text(r)
+	if len(r.Scopes) > 0 {
+		line += ", " + appkeys.ScopesText(r.Scopes)
+	}
+	if ends := r.Ends(); !ends.IsZero() {
+		line += ", until " + cli.TimeText(ends)
+	}
+	return line + "."
+}
+
+// afterVerify does what need not keep the answer waiting.
+func afterVerify(ctx context.Context, a *app.App, g *registrar.Registrar, text secret.Secret, r apikey.Record) {
+	if err := g.Rehash(ctx, text.Reveal(), r); err != nil && !errors.Is(err, apikey.ErrUnusable) {
+		a.Warn("the key's hash was not made again with the present pepper: " + err.Error())
+	}
+	appkeys.NoteUse(ctx, a, g, r.ID)
+}

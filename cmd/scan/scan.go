@@ -1,0 +1,342 @@
+// Package scan is the commands that find keys: scan, rules.
+package scan
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/leak"
+	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+type scanOptions struct {
+	paths      []string
+	git        bool
+	staged     bool
+	stdin      bool
+	unignored  bool
+	brands     []string
+	format     string
+	noRegistry bool
+}
+
+func New(a *app.App) *cobra.Command {
+	var opts scanOptions
+	c := &cobra.Command{
+		Use:   "scan [PATH…]",
+		Short: "Find API keys in files, in git's history and in streams",
+		Long: `Look for API keys of your brand where they must not be, and ask the registry which
+of them are live. A key is never shown whole, and what has a wrong checksum is none.
+Packed files (zip, gz, png and the like) are passed over.
+
+The status is 3 if a key was found. As a hook, in .pre-commit-config.yaml:
+
+  repos: [{repo: local, hooks: [{id: fob, name: fob, language: system,
+    entry: fob scan --staged, pass_filenames: false}]}]
+
+or in lefthook.yml:
+
+  pre-commit: {commands: {fob: {run: fob scan --staged}}}
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob scan
+  fob scan --git path/to/repository
+  fob scan --stdin <build.log
+  fob scan --format sarif src >fob.sarif`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.paths = args
+			return runScan(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.BoolVar(&opts.git, "git", false, "look through all of a git repository's history")
+	flags.BoolVar(&opts.staged, "staged", false, "look through what the next commit brings in")
+	flags.BoolVar(&opts.stdin, "stdin", false, "look through stdin")
+	flags.BoolVar(&opts.unignored, "gitignore", false, "pass over the files that git ignores")
+	flags.StringArrayVar(&opts.brands, "brand", nil, "look for keys of this `BRAND` as well; repeatable")
+	flags.StringVar(&opts.format, "format", "text", "print `FORMAT`: text, json or sarif")
+	flags.BoolVar(&opts.noRegistry, "no-registry", false, "do not ask the registry which keys are live")
+	usage.Exclusive(c, "git", "staged", "stdin", "gitignore")
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(ScanFormats, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+var ScanFormats = []string{"text", "json", "sarif"}
+
+// foundKey is a finding with what the registry says of it.
+type foundKey struct {
+	leak.Finding
+	state   apikey.State // "" if the registry does not know it, or was not asked
+	record  apikey.Record
+	checked bool
+}
+
+// live reports that whoever has the key can use it.
+func (f *foundKey) live() bool { return f.state == apikey.Active || f.state == apikey.Retiring }
+
+// says tells what the registry says.
+func (f *foundKey) says() string {
+	switch {
+	case !f.checked:
+		return "not checked"
+	case f.state == "":
+		return "not of this registry"
+	case f.live():
+		return "LIVE: " + safetext.Line(f.record.Owner)
+	}
+	return string(f.state) + ": " + safetext.Line(f.record.Owner)
+}
+
+func (f *foundKey) where() string {
+	path := cmp.Or(safetext.Line(f.Path), "stdin")
+	where := fmt.Sprintf("%s:%d:%d", path, f.Line, f.Column)
+	if f.Commit != "" {
+		where += " in " + f.Commit[:min(12, len(f.Commit))]
+	}
+	return where
+}
+
+func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
+	if !slices.Contains(ScanFormats, opts.format) {
+		return cli.WithHint(cli.Usagef("there is no format %q", opts.format), "there are text, json and sarif")
+	}
+	if opts.stdin && len(opts.paths) > 0 || (opts.git || opts.staged || opts.unignored) && len(opts.paths) > 1 {
+		return cli.WithHint(cli.Usagef("that takes no more paths"), "see 'fob scan --help'")
+	}
+	if slices.Contains(opts.paths, "") {
+		return cli.WithHint(cli.Usagef("a path is empty"), usage.HintEmpty)
+	}
+	format, err := appkeys.Format(a)
+	if err != nil {
+		return err
+	}
+	scanner, err := leak.NewScanner(append([]string{format.Brand}, opts.brands...))
+	if err != nil {
+		return cli.AsUsage(err)
+	}
+	result, err := scan(ctx, a, scanner, opts)
+	if errors.Is(err, leak.ErrNoRepository) {
+		return cli.WithHint(fmt.Errorf("%s %w", cmp.Or(safetext.Line(cli.First(opts.paths)), "this folder"), leak.ErrNoRepository),
+			"name a git repository, or run it in one; without --git, --staged and --gitignore fob scans any folder")
+	}
+	if errors.Is(err, leak.ErrGit) {
+		return cli.WithHint(err, "name a git repository: 'fob scan --git PATH'")
+	}
+	if errors.Is(err, leak.ErrNoFile) {
+		return cli.WithHint(err, "a stream is read with --stdin")
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return cli.WithHint(err, "name files and folders that are there; without one, fob scans this folder")
+	}
+	if err != nil {
+		return err
+	}
+	found, err := judgeFindings(ctx, a, result.Findings, opts.noRegistry)
+	if err != nil {
+		return err
+	}
+	if err := printFound(a, found, opts.format); err != nil {
+		return err
+	}
+	for _, why := range result.Skipped[:min(10, len(result.Skipped))] {
+		a.Warn("not read: " + safetext.Line(why))
+	}
+	if more := len(result.Skipped) - 10; more > 0 {
+		a.Warn(fmt.Sprintf("%d more were not read", more))
+	}
+	a.Note("Looked through %s, %s.", cli.Plural(result.Files, "file", "files"), bytesText(result.Bytes))
+	return scanVerdict(found)
+}
+
+// scan looks where the flags say.
+func scan(ctx context.Context, a *app.App, s *leak.Scanner, opts scanOptions) (leak.Result, error) {
+	bar := a.NewProgress("scanning", 0)
+	defer bar.End()
+	progress := func(files int, bytes int64) {
+		bar.At(int64(files), fmt.Sprintf("%d files, %s", files, bytesText(bytes)))
+	}
+	if _, err := a.ChildEnviron(false); err != nil { // git gets it
+		return leak.Result{}, err
+	}
+	dir := cli.First(opts.paths)
+	switch {
+	case opts.stdin:
+		var result leak.Result
+		input := cli.NewCounted(ctx, a.In)
+		_, err := s.Scan(ctx, input, nil, func(f leak.Finding) { result.Findings = append(result.Findings, f) })
+		result.Files, result.Bytes = 1, input.Count
+		return result, err
+	case opts.git:
+		return s.History(ctx, dir, progress)
+	case opts.staged:
+		return s.Staged(ctx, dir)
+	case opts.unignored:
+		return s.Unignored(ctx, dir, progress)
+	case dir == "":
+		return s.Files(ctx, []string{"."}, progress)
+	}
+	return s.Files(ctx, opts.paths, progress)
+}
+
+// judgeFindings asks the registry about each finding: live is what its digest says,
+// since a checksum can be forged.
+func judgeFindings(ctx context.Context, a *app.App, findings []leak.Finding, noRegistry bool) ([]foundKey, error) {
+	slices.SortFunc(findings, func(x, y leak.Finding) int {
+		return cmp.Or(strings.Compare(x.Path, y.Path), strings.Compare(x.Commit, y.Commit), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
+	})
+	found := make([]foundKey, len(findings))
+	for i, f := range findings {
+		found[i].Finding = f
+	}
+	if noRegistry || len(found) == 0 {
+		return found, nil
+	}
+	g, err := appkeys.Open(ctx, a, false)
+	if errors.Is(err, apikey.ErrNoRegistry) {
+		return found, nil
+	}
+	if err != nil {
+		return nil, cli.WithHint(fmt.Errorf("%s found, and not known which are live: %w", cli.Plural(len(found), "key", "keys"), err), "--no-registry does not ask")
+	}
+	defer g.Close()
+	for i := range found {
+		if err := judgeFinding(ctx, a, g, &found[i]); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func judgeFinding(ctx context.Context, a *app.App, g *registrar.Registrar, f *foundKey) error {
+	r, err := g.Prove(ctx, f.Key.Reveal())
+	var refused *apikey.RefusedError
+	if err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	if f.checked = true; r.ID != "" {
+		f.record, f.state = r, r.State(a.Now())
+	}
+	return nil
+}
+
+// findingJSON is a finding as fob prints it.
+type findingJSON struct {
+	Key         string       `json:"key"` // without its secret
+	ID          string       `json:"id"`
+	Environment string       `json:"environment"`
+	Path        string       `json:"path,omitempty"`
+	Line        int          `json:"line"`
+	Column      int          `json:"column"`
+	Commit      string       `json:"commit,omitempty"`
+	Checked     bool         `json:"checked"`
+	Live        bool         `json:"live"`
+	State       apikey.State `json:"state,omitempty"`
+	Owner       string       `json:"owner,omitempty"`
+}
+
+func printFound(a *app.App, found []foundKey, format string) error {
+	switch format {
+	case "json":
+		list := make([]findingJSON, len(found))
+		for i, f := range found {
+			list[i] = findingJSON{
+				Key: f.Masked(), ID: f.ID, Environment: f.Environment, Path: f.Path, Line: f.Line, Column: f.Column, Commit: f.Commit,
+				Checked: f.checked, Live: f.live(), State: f.state, Owner: f.record.Owner,
+			}
+		}
+		return a.PrintJSON(list)
+	case "sarif":
+		findings := make([]leak.Finding, len(found))
+		for i := range found {
+			findings[i] = found[i].Finding
+		}
+		return a.PrintJSON(leak.SARIF(app.Version(), findings, func(i int) (string, bool) {
+			return "API key " + found[i].Masked() + ", " + found[i].says(), found[i].live()
+		}))
+	}
+	for _, f := range found {
+		if err := a.Out.Printf("%s: %s %s\n", f.where(), f.Masked(), f.says()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanVerdict is the end of a scan: findings, and what to do about live ones.
+func scanVerdict(found []foundKey) error {
+	if len(found) == 0 {
+		return nil
+	}
+	live := 0
+	for i := range found {
+		if found[i].live() {
+			live++
+		}
+	}
+	what := cli.Plural(len(found), "key", "keys") + " found"
+	if live > 0 {
+		what += fmt.Sprintf(", %d of them live: 'fob key rotate ID --compromised' replaces one", live)
+	}
+	return cli.Findings(what)
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 10<<10:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+func NewRules(a *app.App) *cobra.Command {
+	var format string
+	var brands []string
+	c := &cobra.Command{
+		Use:   "rules",
+		Short: "Write rules with which other scanners find your API keys",
+		Long: `Print rules for the configured brand, and for others that are named, in the form of
+gitleaks, betterleaks or TruffleHog, or the fields of a custom pattern of GitHub's
+secret scanning.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitInterrupted),
+		Example: `  fob rules --format gitleaks >.gitleaks.toml
+  fob rules --format trufflehog --brand acme`,
+		Args: usage.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			f, err := appkeys.Format(a)
+			if err != nil {
+				return err
+			}
+			for _, brand := range brands {
+				if err := apikey.CheckBrand(brand); err != nil {
+					return cli.AsUsage(err)
+				}
+			}
+			text, err := leak.Rules(format, append([]string{f.Brand}, brands...))
+			if err != nil {
+				return cli.AsUsage(err)
+			}
+			_, err = fmt.Fprint(a.Out.Raw(), text)
+			return err
+		},
+	}
+	c.Flags().StringVar(&format, "format", "gitleaks", "for this `SCANNER`: "+strings.Join(leak.Formats(), ", "))
+	c.Flags().StringArrayVar(&brands, "brand", nil, "a `BRAND` beside the configured one; repeatable")
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(leak.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	return c
+}

@@ -1,0 +1,62 @@
+package secret
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+)
+
+func newSecretGetCmd(a *app.App) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "get NAME",
+		Short: "Print a secret",
+		Long: `Print a secret and a line break, and nothing else. Where the variable FOB_SECRET_NAME
+is set (NAME in capitals, with _ for - and /), it is what that holds.
+
+What stands in a command's arguments every process can read: pass secrets on stdin,
+or let 'fob exec' give them to one program.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
+		Example: `  fob secret get deploy-key | ssh-add -
+  KEY=$(fob secret get stripe/prod) || exit`,
+		Args:              oneSecret,
+		ValidArgsFunction: complete.For(a).Secrets,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runSecretGet(cmd.Context(), a, args[0], asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// secretValueJSON is what `fob secret get --json` prints.
+type secretValueJSON struct {
+	Name  string    `json:"name"`
+	Value string    `json:"value"`
+	SetAt time.Time `json:"set_at,omitzero"`
+}
+
+func runSecretGet(ctx context.Context, a *app.App, name string, asJSON bool) error {
+	held, err := a.HeldSecret(ctx, name)
+	if err != nil {
+		return err
+	}
+	value := held.Value.Reveal()
+	if !asJSON {
+		_, err = fmt.Fprintln(a.Out.Raw(), value)
+		return err
+	}
+	if !utf8.ValidString(value) {
+		return cli.WithHint(fmt.Errorf("the secret %q is no text, and JSON has nothing else", name), "print it without --json")
+	}
+	return a.PrintJSON(secretValueJSON{name, value, cli.UTCSeconds(held.SetAt)})
+}

@@ -1,0 +1,93 @@
+package secret
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+type secretListOptions struct {
+	json, exitCode bool
+	expiring       string
+}
+
+func newSecretListCmd(a *app.App) *cobra.Command {
+	var opts secretListOptions
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List secrets, when they end, and where copies are",
+		Long: `List the secrets of this machine, and no value. With --exit-code the status is 3 if
+one ends within 14 days (or within the time of --expiring), so that cron can tell.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitUsage, cli.ExitFindings, cli.ExitInterrupted),
+		Example: `  fob secret list
+  fob secret list --expiring 30d --exit-code
+  fob secret list --json`,
+		Args: usage.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runSecretList(cmd.Context(), a, opts)
+		},
+	}
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
+	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with 3 if a secret ends soon")
+	c.Flags().StringVar(&opts.expiring, "expiring", "", "secrets that end within this `TIME` alone, as in 30d")
+	usage.RefuseEmpty(c, "expiring")
+	return c
+}
+
+func runSecretList(ctx context.Context, a *app.App, opts secretListOptions) error {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	within := app.SecretExpiring
+	if opts.expiring != "" {
+		if within, err = cli.ParseSpan(opts.expiring); err != nil {
+			return err
+		}
+	}
+	ending := a.EndingSecrets(cfg, within)
+	all := []app.SecretJSON{}
+	for _, name := range cfg.SecretNames() {
+		s := cfg.Secrets[name]
+		if opts.expiring == "" || slices.ContainsFunc(ending, func(e config.Secret) bool { return e.Name == name }) {
+			all = append(all, a.ShownSecret(ctx, cfg, s))
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if opts.json {
+		err = a.PrintJSON(all)
+	} else {
+		err = printSecrets(a, all, opts)
+	}
+	if err == nil && opts.exitCode && len(ending) > 0 {
+		err = cli.Findings(cli.Plural(len(ending), "secret ends", "secrets end") + " soon, or has ended")
+	}
+	return err
+}
+
+func printSecrets(a *app.App, all []app.SecretJSON, opts secretListOptions) error {
+	switch {
+	case len(all) == 0 && opts.expiring != "":
+		a.Note("No secret ends within %s.", opts.expiring)
+		return nil
+	case len(all) == 0:
+		a.Note("There is no secret yet. Keep one: fob secret set stripe/prod")
+		return nil
+	}
+	rows := [][]string{{"SECRET", "ENDS", "SET", "STORAGE", "COPIES", "PROBLEM"}}
+	for _, s := range all {
+		rows = append(rows, []string{s.Name, cli.LeftText(s.ExpiresAt, a.Now()), cli.DayText(s.SetAt), s.Storage, safetext.Line(strings.Join(s.Destinations, " ")), safetext.Line(s.Problem)})
+	}
+	return a.PrintTable(rows, "SET", "STORAGE", "COPIES")
+}

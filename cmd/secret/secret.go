@@ -1,0 +1,42 @@
+// Package secret is the commands of secrets that others issued.
+package secret
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+)
+
+func New(a *app.App) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "secret",
+		Short: "Keep, deliver and replace what others issued to you",
+		Long: `Keep secrets that others have issued to you (an API key of Stripe's, a password, a
+private key) sealed in fob's storage, give them to programs, bring them to where
+machines need them, and replace them.
+
+A name may have parts, for instance an environment: stripe/test and stripe/prod.`,
+		Example: `  fob secret set stripe/prod --expires 90d
+  fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop
+  fob secret list`,
+		Args: usage.NoSuchCommand,
+		RunE: usage.ShowHelp,
+	}
+	c.AddCommand(newSecretSetCmd(a), newSecretGetCmd(a), newSecretListCmd(a), newSecretPushCmd(a), newSecretRotateCmd(a), newSecretRemoveCmd(a))
+	return c
+}
+
+// oneSecret accepts the name of one secret. What is no name may be the secret itself,
+// and is not shown.
+func oneSecret(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return cli.WithHint(cli.Usagef("'%s' takes the name of one secret", cmd.CommandPath()), "as in stripe or stripe/prod; the secret itself comes from stdin or a prompt")
+	}
+	if config.ValidSecretName(args[0]) != nil {
+		return cli.WithHint(cli.Usagef("that is no name of a secret"), "as in stripe or stripe/prod: a-z, 0-9 and -, four parts at most; the secret itself comes from stdin or a prompt")
+	}
+	return nil
+}

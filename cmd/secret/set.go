@@ -1,0 +1,240 @@
+package secret
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/delivery"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/vault"
+)
+
+type secretSetOptions struct {
+	name       string
+	expires    string
+	to         []string
+	storage    string
+	rotateWith string
+	retireWith string
+	keep       bool
+	force      bool
+}
+
+func newSecretSetCmd(a *app.App) *cobra.Command {
+	var opts secretSetOptions
+	c := &cobra.Command{
+		Use:   "set NAME",
+		Short: "Keep a secret, or another value of it",
+		Long: `Read a secret from stdin, or ask for it without showing it, and keep it sealed. It may
+have lines, as private keys do; one line break at its end is cut, and 'get' prints one.
+
+Its other settings stand in config.toml and stay as they are where no flag changes
+them; with --keep they alone are changed. Copies elsewhere are not: see 'fob secret
+push', and 'fob secret rotate' for a value that others still use.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob secret set stripe/prod --expires 90d
+  fob secret set deploy-key <id_ed25519
+  fob secret set stripe/prod --keep --to dotenv:/srv/shop/.env#STRIPE_KEY`,
+		Args:              oneSecret,
+		ValidArgsFunction: complete.For(a).Secrets,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.name = args[0]
+			return runSecretSet(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&opts.expires, "expires", "", "`WHEN` its issuer ends it: 90d, 2027-01-31, or never")
+	flags.StringArrayVar(&opts.to, "to", nil, "note that a copy belongs here: a `DESTINATION`; repeatable")
+	flags.StringVar(&opts.storage, "storage", "", "the `STORAGE` to keep it in: keyring or file")
+	flags.StringVar(&opts.rotateWith, "rotate-with", "", "the `COMMAND` that gives a new value, or gitlab")
+	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that ends an old value")
+	flags.BoolVar(&opts.keep, "keep", false, "read no value: change the settings alone")
+	usage.ForceFlag(c, &opts.force)
+	usage.RefuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
+	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
+	_ = c.RegisterFlagCompletionFunc("rotate-with", complete.For(a).Commands(rotatorGitLab))
+	_ = c.RegisterFlagCompletionFunc("retire-with", complete.For(a).Commands())
+	return c
+}
+
+func runSecretSet(ctx context.Context, a *app.App, opts secretSetOptions) error {
+	a.MakesConfig = true
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	before, known := cfg.Secrets[opts.name]
+	before.Name = opts.name
+	if !known && opts.keep {
+		_, err := app.KnownSecret(cfg, opts.name)
+		return err
+	}
+	if err := cfg.CheckNewSecret(opts.name); err != nil {
+		return app.HintOfSecret(err, opts.name)
+	}
+	after, err := applySecretSet(a, cfg, before, opts)
+	if err != nil {
+		return err
+	}
+	if after.Storage == app.StorageEnv {
+		return cli.WithHint(cli.Usagef("storage 'env' cannot store secrets"), "set %s, or choose 'keyring' or 'file' with --storage", config.SecretVariable(opts.name))
+	}
+	if places := delivery.NewPlaces(after.To, before.To); !opts.force {
+		if err := delivery.RefuseTaken(ctx, a, places); err != nil {
+			return err
+		}
+	}
+	if opts.keep {
+		return config.SaveSecret(cfg.Paths.Config, after)
+	}
+	value, err := readSecretValue(ctx, a, opts.name)
+	if err != nil {
+		return err
+	}
+	if err := keepSecret(ctx, a, cfg, known, before, after, value); err != nil {
+		return app.HintOfSecret(err, opts.name)
+	}
+	a.Note("The secret %q is kept in %s.", opts.name, app.StorageText(after.Storage))
+	if a.Getenv(config.SecretVariable(opts.name)) != "" {
+		a.Warn(config.SecretVariable(opts.name) + " is set and overrides the stored value")
+	}
+	if len(after.To) > 0 {
+		a.Note("Copies elsewhere are as they were: 'fob secret push %s' brings it to them.", opts.name)
+	}
+	return nil
+}
+
+// applySecretSet puts the flags that were given into a secret's settings.
+func applySecretSet(a *app.App, cfg *config.Config, s config.Secret, opts secretSetOptions) (config.Secret, error) {
+	var err error
+	if opts.expires != "" {
+		if s.Expires, err = secretEnd(opts.expires, a.Now()); err != nil {
+			return s, err
+		}
+	}
+	to, err := delivery.Destinations(a, opts.to, nil)
+	if err != nil {
+		return s, err
+	}
+	for _, name := range delivery.NamesOf(to) {
+		if !slices.Contains(s.To, name) {
+			s.To = append(slices.Clone(s.To), name)
+		}
+	}
+	if err := checkNamedCommands(cfg, opts.rotateWith, opts.retireWith); err != nil {
+		return s, err
+	}
+	s.RotateWith, s.RetireWith = cmp.Or(opts.rotateWith, s.RotateWith), cmp.Or(opts.retireWith, s.RetireWith)
+	if opts.storage != "" {
+		if opts.keep {
+			return s, cli.WithHint(cli.Usagef("--keep reads no value that could be put into another storage"), "'fob storage migrate --to %s' moves it", opts.storage)
+		}
+		if err := app.CheckStorage(opts.storage); err != nil {
+			return s, err
+		}
+		s.Storage = opts.storage
+	}
+	s.Storage, err = a.StorageName(cfg, config.Profile{Storage: s.Storage})
+	return s, err
+}
+
+// secretEnd reads when a secret ends: a day, or a time of it where that was given.
+func secretEnd(text string, now time.Time) (time.Time, error) {
+	at, err := cli.ParseWhen(text, now)
+	const day = 24 * time.Hour
+	if err == nil && at.Sub(now) > day {
+		at = at.Truncate(day)
+	}
+	return at.Truncate(time.Second), err
+}
+
+// rotatorGitLab is the issuer that fob can ask for a new value by itself.
+const rotatorGitLab = "gitlab"
+
+// checkNamedCommands refuses commands that config.toml does not have.
+func checkNamedCommands(cfg *config.Config, rotateWith, retireWith string) error {
+	for _, name := range []string{rotateWith, retireWith} {
+		if name == "" || name == rotatorGitLab && name == rotateWith {
+			continue
+		}
+		if len(cfg.Commands[name]) == 0 {
+			return cli.WithHint(cli.Usagef("the configuration has no command %.40q", name), "name it there: under [commands], a line NAME = [\"PROGRAM\", \"ARGUMENT\"]")
+		}
+	}
+	return nil
+}
+
+// readSecretValue reads a secret from stdin or a prompt.
+func readSecretValue(ctx context.Context, a *app.App, name string) (secret.Secret, error) {
+	const hint = "give the secret itself on stdin, 64 KiB at most and without a NUL; of a file with Windows' line ends: tr -d '\\r'"
+	if tty, ok := a.In.(*os.File); ok && cli.IsTerminal(tty) {
+		value, err := a.SecretOnStdin(ctx, "Value of "+name+":")
+		if err == nil {
+			err = vault.CheckValue(value)
+		}
+		return value, err
+	}
+	text, err := io.ReadAll(io.LimitReader(a.In, vault.MaxValue+2))
+	if err != nil {
+		return secret.Secret{}, fmt.Errorf("reading a secret from stdin: %w", err)
+	}
+	value := secret.New(strings.TrimSuffix(string(text), "\n"))
+	if err := vault.CheckValue(value); err != nil {
+		return value, cli.WithHint(cli.AsUsage(err), hint)
+	}
+	return value, nil
+}
+
+// keepSecret keeps a value and the settings. These are written first: what no table names
+// nobody finds again.
+func keepSecret(ctx context.Context, a *app.App, cfg *config.Config, known bool, before, after config.Secret, value secret.Secret) error {
+	v, err := a.SealedSecret(cfg, after)
+	if err != nil {
+		return err
+	}
+	if old, err := a.SealedSecret(cfg, before); known && err == nil && old.Store != v.Store {
+		return keepElsewhere(ctx, a, cfg, old, v, before, after, value)
+	}
+	if err := config.SaveSecret(cfg.Paths.Config, after); err != nil {
+		return err
+	}
+	if err := v.Set(ctx, value); err != nil {
+		if known {
+			return errors.Join(err, config.SaveSecret(cfg.Paths.Config, before))
+		}
+		return errors.Join(err, config.RemoveSecret(cfg.Paths.Config, after.Name))
+	}
+	return nil
+}
+
+// keepElsewhere keeps a value in another storage than the one before: there first, and
+// what the settings name is whole all the time.
+func keepElsewhere(ctx context.Context, a *app.App, cfg *config.Config, old, v *vault.Secret, before, after config.Secret, value secret.Secret) error {
+	if held, err := old.Get(ctx); err == nil && held.Stage != vault.AtRest {
+		return fmt.Errorf("secret %q: %w", after.Name, vault.ErrOpen)
+	}
+	v.Current = nil // the table points there next
+	if err := v.Set(ctx, value); err != nil {
+		return err
+	}
+	if err := config.SaveSecret(cfg.Paths.Config, after); err != nil {
+		return err
+	}
+	a.ForgetSecretElsewhere(ctx, cfg, before)
+	return nil
+}

@@ -1,0 +1,305 @@
+// Package serve is the command of the verification service.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/serve"
+)
+
+type serveOptions struct {
+	listen, internal string
+	plainHTTP        bool
+	tlsCert, tlsKey  string
+	trusted          []string
+	proxy            string
+	printConfig      string
+	maxStale         time.Duration
+	cacheSize        int
+	guesses          int
+	verbose          bool
+}
+
+// What serve takes of memory: garbage is looked for seldom, since that keeps requests
+// waiting, as long as all stays within a base and so much a key.
+const (
+	serveGCPercent = 1000
+	baseMemory     = 64 << 20
+	memoryPerKey   = 1 << 10
+)
+
+// spendMemory sets that; GOGC and GOMEMLIMIT override it.
+func spendMemory(a *app.App, cacheSize int) {
+	if a.Getenv("GOGC") == "" {
+		debug.SetGCPercent(serveGCPercent)
+	}
+	if a.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(baseMemory + int64(cacheSize)*memoryPerKey)
+	}
+}
+
+const defaultListen = "127.0.0.1:8089"
+
+func New(a *app.App) *cobra.Command {
+	var opts serveOptions
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Check API keys over HTTP, in front of any service",
+		Long: `Answer a reverse proxy's question whether a request may pass: GET /verify with
+the request's Authorization or X-API-Key header, and ?env= and ?scope= for what
+is needed. 200 says yes and who it is (X-Fob-Owner and others); 401, 403 and 429
+say no. A key that is revoked anywhere is refused within a second; if the
+registry cannot be asked, every key is.
+
+POST /introspect answers services that hold a key with the scope fob:introspect
+(RFC 7662). /healthz, /readyz and /metrics are for monitoring. In the
+configuration, [[serve.rule]] says what each route needs.
+
+Plain HTTP is served on loopback addresses and Unix sockets only: elsewhere keys
+would cross the network unencrypted. --plain-http allows it.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitInterrupted),
+		Example: `  fob serve --listen 127.0.0.1:8089 --trusted-proxy 127.0.0.1/32
+  fob serve --listen unix:/run/fob/fob.sock --proxy nginx
+  fob serve --print-config nginx`,
+		Args: usage.NoKeyArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runServe(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&opts.listen, "listen", defaultListen, "`HOST:PORT`, unix:/PATH or systemd")
+	flags.StringVar(&opts.internal, "internal-listen", "", "serve /metrics and /introspect on this `ADDRESS` only")
+	flags.BoolVar(&opts.plainHTTP, "plain-http", false, "allow plain HTTP on addresses that are not loopback")
+	flags.StringVar(&opts.tlsCert, "tls-cert", "", "serve TLS with the certificate in this `FILE`")
+	flags.StringVar(&opts.tlsKey, "tls-key", "", "the certificate's private key, in this `FILE`")
+	flags.StringArrayVar(&opts.trusted, "trusted-proxy", nil, "believe proxies in this `NETWORK`; repeatable")
+	flags.StringVar(&opts.proxy, "proxy", "", "answer as this `PROXY` needs it")
+	flags.StringVar(&opts.printConfig, "print-config", "", "print the configuration of a `PROXY`: "+strings.Join(serve.Proxies(), ", "))
+	flags.DurationVar(&opts.maxStale, "max-stale", serve.DefaultMaxStale, "refuse all after this `TIME` without the registry")
+	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "hold `N` keys in memory")
+	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "`N` bad keys an address; 0: no limit")
+	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "log each refusal")
+	usage.RefuseEmpty(c, "listen", "internal-listen")
+	usage.Exclusive(c, "plain-http", "tls-cert")
+	for _, name := range []string{"print-config", "proxy"} {
+		_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(serve.Proxies(), cobra.ShellCompDirectiveNoFileComp))
+	}
+	return c
+}
+
+func runServe(ctx context.Context, a *app.App, opts serveOptions) error {
+	if opts.printConfig != "" {
+		return printProxyConfig(a, opts)
+	}
+	options, err := serverOptions(a, opts)
+	if err != nil {
+		return err
+	}
+	spendMemory(a, opts.cacheSize)
+	g, err := appkeys.Open(ctx, a, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	g.Peppers = serve.RememberPeppers(g.Peppers)
+	options.Keys, options.Rehash, options.Peppers = g.Registry, g.Rehash, g.Peppers
+	options.RequirePepper, options.AddPepper = g.RequirePepper, g.AddPepper
+	listeners, err := listenAll(ctx, a, opts, options.Log)
+	if err != nil {
+		return err
+	}
+	if g.RequirePepper { // set by hand, perhaps, or rows were added since
+		var counting sync.WaitGroup
+		defer counting.Wait()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		counting.Go(func() {
+			if ids, err := g.WithoutPepper(ctx); len(ids) > 0 {
+				options.Log.Warn("keys without a pepper are refused", "count", len(ids))
+			} else if err != nil && ctx.Err() == nil {
+				options.Log.Warn("keys without a pepper were not counted", "error", err.Error())
+			}
+		})
+	}
+	return serveUntil(ctx, serve.New(options), listeners, options.Log)
+}
+
+// serverOptions checks the flags and the configured rules.
+func serverOptions(a *app.App, opts serveOptions) (serve.Options, error) {
+	level := slog.LevelInfo
+	if opts.verbose {
+		level = slog.LevelDebug
+	}
+	o := serve.Options{
+		Now: a.Now, Log: slog.New(slog.NewJSONHandler(cli.NewInertWriter(a.Err.Raw(), safetext.JSON), &slog.HandlerOptions{Level: level})),
+		MaxStale: opts.maxStale, CacheSize: opts.cacheSize, Guesses: opts.guesses, OnlyAuthStatuses: opts.proxy == "nginx",
+		SplitInternal: opts.internal != "",
+	}
+	switch {
+	case (opts.tlsCert == "") != (opts.tlsKey == ""):
+		return o, cli.WithHint(cli.Usagef("TLS needs a certificate and its key"), "give both --tls-cert and --tls-key")
+	case opts.listen == serve.Systemd && opts.internal == serve.Systemd:
+		return o, cli.WithHint(cli.Usagef("systemd passes one socket, for one listener"), "give --internal-listen an address: 127.0.0.1:9090, or unix:/PATH")
+	case opts.maxStale <= 0 || opts.cacheSize < 1 || opts.guesses < 0:
+		return o, cli.Usagef("--max-stale and --cache-size are more than nothing, --failures-per-second not less")
+	case opts.proxy != "" && !slices.Contains(serve.Proxies(), opts.proxy):
+		return o, cli.WithHint(cli.Usagef("there is no proxy %q", opts.proxy), "there are %s", strings.Join(serve.Proxies(), ", "))
+	}
+	for _, network := range opts.trusted {
+		prefix, err := netip.ParsePrefix(network)
+		if err != nil {
+			return o, cli.WithHint(cli.Usagef("%q is no network", network), "as in 127.0.0.1/32, 10.0.0.0/8, ::1/128")
+		}
+		o.TrustedProxies = append(o.TrustedProxies, prefix.Masked())
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return o, err
+	}
+	for i, rule := range cfg.Serve.Rules {
+		r, err := newRule(rule)
+		if err != nil {
+			return o, cli.WithHint(cli.Usagef("[[serve.rule]] number %d: %s", i+1, err), "mend the configuration with an editor")
+		}
+		o.Rules = append(o.Rules, r)
+	}
+	return o, nil
+}
+
+func newRule(rule config.ServeRule) (serve.Rule, error) {
+	r := serve.Rule{Path: rule.Path, Methods: rule.Methods, Need: apikey.Need{Environment: rule.Environment, Scopes: rule.Scopes}}
+	if err := serve.CheckPath(rule.Path); err != nil {
+		return r, err
+	}
+	if rule.Environment != "" {
+		if err := apikey.CheckEnvironment(rule.Environment); err != nil {
+			return r, err
+		}
+	}
+	for _, scope := range rule.Scopes {
+		if err := apikey.CheckScope(scope); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// listenAll opens the main listener and, where one is named, the internal one. The
+// certificate is for both.
+func listenAll(ctx context.Context, a *app.App, opts serveOptions, log *slog.Logger) (listeners []net.Listener, err error) {
+	var certificate *serve.Certificate
+	if opts.tlsCert != "" {
+		if certificate, err = serve.LoadCertificate(opts.tlsCert, opts.tlsKey, log); err != nil {
+			return nil, cli.WithHint(cli.Usagef("the certificate cannot be used: %s", err), "--tls-cert and --tls-key name files in PEM that belong together")
+		}
+	}
+	flags := [][2]string{{"--listen", opts.listen}, {"--internal-listen", opts.internal}}
+	if opts.internal == "" {
+		flags = flags[:1]
+	}
+	for _, flag := range flags {
+		listener, err := listen(ctx, a, flag[0], flag[1], certificate != nil || opts.plainHTTP)
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close() // removes a Unix socket
+			}
+			return nil, err
+		}
+		if certificate == nil && serve.Exposed(listener) {
+			log.Warn("plain HTTP: keys cross the network unencrypted", "address", listener.Addr().String())
+		}
+		if certificate != nil {
+			listener = certificate.Listener(listener)
+		}
+		listeners = append(listeners, listener)
+	}
+	return listeners, nil
+}
+
+// listen opens one listener. What other machines can connect to must be allowed.
+func listen(ctx context.Context, a *app.App, flag, where string, anywhere bool) (net.Listener, error) {
+	listener, err := serve.Listen(ctx, where, a.Getenv)
+	var address *net.AddrError
+	if errors.As(err, &address) {
+		return nil, cli.WithHint(cli.AsUsage(err), "write an address and a port: %s 127.0.0.1:8089, or unix:/PATH", flag)
+	}
+	if err != nil {
+		return nil, cli.WithHint(err, "choose another address with %s, or end the program that has this one", flag)
+	}
+	if anywhere || !serve.Exposed(listener) {
+		return listener, nil
+	}
+	bound := listener.Addr().(*net.TCPAddr)
+	return nil, errors.Join(listener.Close(), cli.WithHint(
+		cli.Usagef("refusing to serve plain HTTP on %s: keys would cross the network unencrypted", where),
+		"give %s 127.0.0.1:%d, and a proxy on this machine that connects there; to serve TLS: --tls-cert and --tls-key; to serve it all the same: --plain-http", flag, bound.Port))
+}
+
+// shutdownWait is how long requests in flight may take at the end.
+const shutdownWait = 10 * time.Second
+
+// serveUntil serves on all listeners, the internal one being the second, until it is told
+// to stop. It finishes the requests in flight and stores which keys were used.
+func serveUntil(ctx context.Context, s *serve.Server, listeners []net.Listener, log *slog.Logger) error {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		s.Run(running)
+	}()
+	servers := []*http.Server{serve.HTTPServer(s, log), serve.HTTPServer(s.Internal(), log)}[:len(listeners)]
+	ended := make(chan error, len(servers))
+	for i, server := range servers {
+		log.Info([]string{"listening", "listening for metrics and introspection"}[i], "address", listeners[i].Addr().String())
+		go func() { ended <- server.Serve(listeners[i]) }()
+	}
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		log.Info("stopping")
+	}
+	graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait)
+	defer cancel()
+	for _, server := range servers {
+		err = errors.Join(err, server.Shutdown(graceful))
+	}
+	stop()
+	<-finished
+	if err != nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+func printProxyConfig(a *app.App, opts serveOptions) error {
+	if !slices.Contains(serve.Proxies(), opts.printConfig) {
+		return cli.WithHint(cli.Usagef("there is no configuration for %q", opts.printConfig), "there are %s", strings.Join(serve.Proxies(), ", "))
+	}
+	if _, _, err := net.SplitHostPort(opts.listen); err != nil {
+		return cli.WithHint(cli.Usagef("the configuration is written for HOST:PORT"), "give --listen HOST:PORT, and mend the address for a socket by hand")
+	}
+	_, err := fmt.Fprint(a.Out.Raw(), serve.ProxyConfig(opts.printConfig, opts.listen))
+	return err
+}

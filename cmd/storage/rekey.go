@@ -1,0 +1,245 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/records"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+type rekeyOptions struct {
+	storage        string
+	passphrase     bool
+	passphraseFile string
+	keyFile        string
+	sealKeyStdin   bool
+	dryRun         bool
+}
+
+func newStorageRekeyCmd(a *app.App) *cobra.Command {
+	var opts rekeyOptions
+	c := &cobra.Command{
+		Use:   "rekey",
+		Short: "Seal every record under a new key",
+		Long: `Change the key that records are sealed under, or where it comes from, and seal
+every record again. The keyring's key is fob's own and needs no flag but --storage
+keyring; the encrypted files' comes from what you name. Should it be cut short, the
+old key or the new one still opens everything, and 'fob storage check' ends it.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example: `  fob storage rekey --passphrase
+  fob storage rekey --key-file /media/stick/fob.key
+  fob storage rekey --storage keyring`,
+		Args: usage.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runRekey(cmd.Context(), a, opts)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&opts.storage, "storage", app.StorageFile, "the `STORAGE`: keyring or file")
+	flags.BoolVar(&opts.passphrase, "passphrase", false, "from now on a passphrase that fob asks for")
+	flags.StringVar(&opts.passphraseFile, "passphrase-file", "", "from now on the passphrase that this `FILE` holds")
+	flags.StringVar(&opts.keyFile, "key-file", "", "from now on the key in this `FILE`, made if absent")
+	flags.BoolVar(&opts.sealKeyStdin, "seal-key-stdin", false, "from now on FOB_SEAL_KEY, as stdin has it")
+	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	usage.Exclusive(c, "passphrase", "passphrase-file", "key-file", "seal-key-stdin")
+	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
+	return c
+}
+
+// nextKey is a new key and how its source is switched to it.
+type nextKey struct {
+	key    seal.Key
+	source string
+	commit func() error // makes the source give the key
+	after  func() error // once no record needs the old one
+}
+
+func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
+	if err := app.CheckStorage(opts.storage); err != nil {
+		return err
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	if err := checkNextKey(a, cfg, opts); err != nil {
+		return err
+	}
+	if opts.dryRun {
+		return foretellRekey(ctx, a, cfg, opts.storage)
+	}
+	if err := checkRekey(ctx, a, cfg, opts.storage, true); err != nil { // the one before
+		return err
+	}
+	store, err := a.Store(cfg, config.Profile{Storage: opts.storage})
+	if err != nil {
+		return err
+	}
+	next, err := chooseNextKey(ctx, a, cfg.Paths, opts)
+	if err != nil {
+		return err
+	}
+	if err := store.BeginRekey(ctx, next.key); err != nil {
+		return err
+	}
+	if err := next.commit(); err != nil {
+		return err
+	}
+	a.Stores = map[string]*credstore.Store{} // they know the old key
+	if opts.storage == app.StorageFile {
+		known := func(context.Context, bool) (seal.Key, error) { return next.key, nil }
+		a.Stores[app.StorageFile] = credstore.NewFile(credstore.FileOptions{DataDir: cfg.Paths.Data, Key: known})
+	}
+	if store, err = a.Store(cfg, config.Profile{Storage: opts.storage}); err != nil {
+		return err
+	}
+	const unfinished = "nothing is lost: 'fob storage check' goes on with it, under the new key"
+	if err := resealAll(ctx, a, cfg, opts.storage); err != nil {
+		return cli.WithHint(err, unfinished)
+	}
+	if err := errors.Join(store.EndRekey(), next.after()); err != nil {
+		return cli.WithHint(err, unfinished)
+	}
+	a.Note("Every login and secret in %q is sealed under the new key. It comes from %s.", opts.storage, next.source)
+	return nil
+}
+
+func foretellRekey(ctx context.Context, a *app.App, cfg *config.Config, storage string) error {
+	others, err := records.In(ctx, a, cfg, storage)
+	if err != nil {
+		return err
+	}
+	a.Note("Would seal %s in %q again.", records.CountOfRecords(len(a.ProfilesIn(cfg, storage)), others), storage)
+	return nil
+}
+
+// resealAll seals all records of a storage under its present key.
+func resealAll(ctx context.Context, a *app.App, cfg *config.Config, storage string) error {
+	failed := records.ResealRecords(ctx, a, cfg, storage)
+	for _, p := range a.ProfilesIn(cfg, storage) {
+		s, err := a.LocalSession(p)
+		if err == nil {
+			err = s.Reseal(ctx)
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", p.Name, err))
+		}
+	}
+	return failed
+}
+
+// checkNextKey refuses what cannot be done before anything is asked or made.
+func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
+	given := opts.passphrase || opts.passphraseFile != "" || opts.keyFile != "" || opts.sealKeyStdin
+	switch {
+	case opts.storage == app.StorageKeyring && given:
+		return cli.WithHint(cli.Usagef("the keyring's key is fob's own"), "leave the flag out: 'fob storage rekey --storage keyring'")
+	case opts.storage == app.StorageKeyring || opts.sealKeyStdin:
+		return nil
+	case !given:
+		return cli.WithHint(cli.Usagef("where does the new key come from?"), "give --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
+	case a.Getenv("FOB_SEAL_KEY") != "": // it wins over what is named here, and nothing would open any more
+		return shadowed("FOB_SEAL_KEY")
+	case opts.keyFile != "":
+		path, err := filepath.Abs(opts.keyFile)
+		if err != nil {
+			return err
+		}
+		return credstore.CheckKeyFile(path, cfg.Paths.Data)
+	case a.Getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.FileKey(cfg).Name != app.PassphraseSource:
+		return shadowed("the service manager's credential")
+	case opts.passphraseFile != "":
+		_, err := cli.NewPassphraseIn(opts.passphraseFile)
+		return err
+	}
+	return nil
+}
+
+func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rekeyOptions) (nextKey, error) {
+	switch {
+	case opts.storage == app.StorageKeyring:
+		key, commit := credstore.NextSealKey(paths.Data)
+		return nextKey{key, "seal.key in fob's data folder", commit, nothing}, nil
+	case opts.sealKeyStdin:
+		return nextSealKey(ctx, a, paths)
+	case opts.keyFile != "":
+		return nextKeyFile(ctx, paths, opts.keyFile)
+	}
+	return nextPassphrase(ctx, a, paths, opts)
+}
+
+func shadowed(name string) error {
+	return cli.WithHint(cli.Usagef("%s is set, and would go before the new key", name), "--seal-key-stdin changes it to a new value")
+}
+
+func nextSealKey(ctx context.Context, a *app.App, paths config.Paths) (nextKey, error) {
+	value, err := a.SecretOnStdin(ctx, "New value of FOB_SEAL_KEY:")
+	if err != nil {
+		return nextKey{}, err
+	}
+	key, err := credstore.EnvKey("stdin", value.Reveal())(ctx, false)
+	return nextKey{
+		key:    key,
+		source: "FOB_SEAL_KEY: set it to the new value wherever fob runs",
+		commit: nothing, // the user's
+		after: func() error {
+			return errors.Join(credstore.ForgetPassphrase(paths.Data), config.SetKeyFile(paths.Config, ""))
+		},
+	}, err
+}
+
+func nextKeyFile(ctx context.Context, paths config.Paths, path string) (nextKey, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nextKey{}, err
+	}
+	if err := credstore.MakeKeyFile(path, paths.Data); err != nil {
+		return nextKey{}, err
+	}
+	key, err := credstore.KeyFile(path, paths.Data)(ctx, false)
+	return nextKey{
+		key:    key,
+		source: path,
+		commit: func() error { return config.SetKeyFile(paths.Config, path) },
+		after:  func() error { return credstore.ForgetPassphrase(paths.Data) },
+	}, err
+}
+
+func nextPassphrase(ctx context.Context, a *app.App, paths config.Paths, opts rekeyOptions) (nextKey, error) {
+	ask := func(ctx context.Context, _ bool) (secret.Secret, error) {
+		if opts.passphraseFile != "" {
+			return cli.NewPassphraseIn(opts.passphraseFile)
+		}
+		return a.AskNewPassphrase(ctx, "New passphrase for fob's storage:")
+	}
+	key, setPassphrase, err := credstore.NextPassphrase(ctx, credstore.PassphraseOptions{DataDir: paths.Data, Ask: ask})
+	if errors.Is(err, cli.ErrNoTerminal) {
+		err = cli.WithHint(cli.Usagef("%s", err), "give --passphrase-file")
+	}
+	return nextKey{
+		key:    key,
+		source: "the new passphrase",
+		commit: func() error {
+			if err := setPassphrase(); err != nil {
+				return err
+			}
+			return config.SetKeyFile(paths.Config, "")
+		},
+		after: nothing,
+	}, err
+}
+
+func nothing() error { return nil }

@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/fobcli/fob/internal/agent"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// The sockets in the folder for them.
+const (
+	AgentSocketName   = "agent.sock"
+	ForwardSocketName = "forward.sock"
+)
+
+// AgentOff is the value of FOB_AGENT that means none.
+const AgentOff = "off"
+
+// AgentSocket is where the agent listens, or "". named: FOB_AGENT says so.
+func (a *App) AgentSocket() (path string, named bool, err error) {
+	switch given := a.Getenv("FOB_AGENT"); {
+	case given == AgentOff:
+		return "", true, nil
+	case given != "":
+		if err := agent.CheckPath(given); err != nil {
+			return "", true, cli.WithHint(cli.Usagef("FOB_AGENT: %s", err), "set it to the path of a socket, or to off")
+		}
+		return given, true, nil
+	}
+	paths, err := a.Paths()
+	path = filepath.Join(paths.Runtime, AgentSocketName)
+	if err != nil || agent.CheckPath(path) != nil {
+		path = ""
+	}
+	return path, false, err
+}
+
+// AgentHome is whose logins a request of this process means.
+func (a *App) AgentHome() (agent.Home, error) {
+	paths, err := a.Paths()
+	if err != nil {
+		return agent.Home{}, err
+	}
+	if paths.Config != "" {
+		paths.Config, err = filepath.Abs(paths.Config) // FOB_CONFIG may be relative
+	}
+	return agent.Home{Config: paths.Config, Data: paths.Data, Cache: paths.Cache, Storage: a.Getenv("FOB_STORAGE")}, err
+}
+
+// SealKeyHeld is the name of the key of the sealed files: no profile has a blank in it.
+const SealKeyHeld = "seal key"
+
+// NewAgentToken is a token as the agent passes it on.
+func NewAgentToken(t *session.Token, idToken bool) *agent.Token {
+	token := &agent.Token{AccessToken: t.Value.Reveal(), TokenType: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt}
+	if idToken {
+		token.IDToken, token.IDTokenExpiresAt = t.IDToken.Reveal(), t.IDTokenExpiresAt
+	}
+	return token
+}
+
+// heldKey is a source that is asked once, where there is something to hold the key.
+func (a *App) heldKey(source credstore.KeySource) credstore.KeySource {
+	if a.Held == nil {
+		return source
+	}
+	return func(ctx context.Context, create bool) (seal.Key, error) {
+		if key, err := seal.KeyFromBytes(a.Held.Get(SealKeyHeld)); err == nil {
+			return key, nil
+		}
+		raw, err := a.Held.Open(ctx, SealKeyHeld, func(ctx context.Context) ([]byte, error) {
+			key, err := source(ctx, create)
+			if err != nil {
+				return nil, err
+			}
+			a.Held.Put(SealKeyHeld, key.Bytes())
+			return key.Bytes(), nil
+		})
+		if err != nil {
+			return seal.Key{}, err
+		}
+		return seal.KeyFromBytes(raw)
+	}
+}

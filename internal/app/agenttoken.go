@@ -1,0 +1,110 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+
+	"github.com/fobcli/fob/internal/agent"
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// agentToken asks the agent for a token. It is nil where none listens, or it cannot serve
+// this profile here: fob does the same alone.
+func (a *App) agentToken(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
+	path, named, err := a.AgentSocket()
+	if err != nil || path == "" {
+		return nil, err
+	}
+	home, err := a.AgentHome()
+	if err != nil {
+		return nil, err
+	}
+	whole, alone := p.WithProvider(), !isElsewhere(p)
+	answer, err := agent.Ask(ctx, path, agent.Request{
+		Do: agent.DoToken, Home: home, Profile: p.Name, Issuer: whole.Authority(), ClientID: whole.ClientID, Scope: want.Scope,
+		Resource: want.Resource, MinTTL: want.MinTTL, ForceRefresh: want.ForceRefresh, IDToken: want.WantIDToken,
+	}, a.AgentNote)
+	switch unsafe := errors.Is(err, atomicfile.ErrUnsafe); {
+	case unsafe && !named: // as root with another user's environment, perhaps
+		a.Warn(err.Error() + ": it is not asked")
+		return nil, nil
+	case err != nil && alone && !unsafe && ctx.Err() == nil:
+		return nil, nil
+	case err != nil:
+		return nil, cli.WithHint(err, "see whether an agent listens at FOB_AGENT (%s), or set FOB_AGENT=off", path)
+	case answer.Failure != nil && answer.Failure.Fallback && alone:
+		return nil, nil
+	case answer.Failure != nil:
+		return nil, NewAgentError(answer.Failure)
+	}
+	return tokenFromAgent(answer.Token)
+}
+
+// TokenProfile is profile for who wants a token. One that is named and not configured may
+// be another machine's, whose agent FOB_AGENT names.
+func (a *App) TokenProfile(args []string) (config.Profile, error) {
+	p, err := a.Profile(args)
+	var selection *config.SelectError
+	if socket := a.Getenv("FOB_AGENT"); errors.As(err, &selection) && selection.Choice.Name != "" && socket != "" && socket != AgentOff {
+		return config.Profile{Name: selection.Choice.Name}, nil
+	}
+	return p, err
+}
+
+// isElsewhere reports whether a profile is a name alone, for another machine's agent.
+func isElsewhere(p config.Profile) bool { return reflect.DeepEqual(p, config.Profile{Name: p.Name}) }
+
+// AgentNote shows a line that an agent has sent, which another machine's may be.
+func (a *App) AgentNote(line string) { a.Note("%s", safetext.Line(line)) }
+
+// tokenFromAgent takes no token that could not stand in a header.
+func tokenFromAgent(t *agent.Token) (*session.Token, error) {
+	switch {
+	case t == nil || t.AccessToken == "":
+		return nil, errors.New("the agent's answer holds no token")
+	case !safetext.IsVisibleASCII(t.AccessToken) || t.IDToken != "" && !safetext.IsVisibleASCII(t.IDToken) || !slices.Contains([]string{oauth.TypeBearer, oauth.TypeDPoP}, t.TokenType):
+		return nil, errors.New("the agent's answer holds what is no token")
+	}
+	return &session.Token{
+		Value: secret.New(t.AccessToken), Type: t.TokenType, Scope: t.Scope, ExpiresAt: t.ExpiresAt,
+		IDToken: secret.New(t.IDToken), IDTokenExpiresAt: t.IDTokenExpiresAt,
+	}, nil
+}
+
+// AgentError is a failure that an agent tells of: it ends fob as it would have without.
+type AgentError struct {
+	text   string
+	Status int
+}
+
+// NewAgentError takes no status for a failure that is none.
+func NewAgentError(f *agent.Failure) error {
+	err := &AgentError{safetext.Lines(f.Error), f.Status}
+	if !slices.Contains([]int{cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused}, f.Status) {
+		err.Status = cli.ExitFailed
+	}
+	if f.Hint == "" {
+		return err
+	}
+	return cli.WithHint(err, "%s", safetext.Lines(f.Hint))
+}
+
+func (e *AgentError) Error() string { return e.text }
+
+// Is reports the sentinel that the failure would have been without an agent.
+func (e *AgentError) Is(target error) bool {
+	return map[int]error{
+		cli.ExitLoginRequired: session.ErrLoginRequired,
+		cli.ExitUnavailable:   oauth.ErrUnavailable,
+		cli.ExitLockTimeout:   filelock.ErrTimeout,
+	}[e.Status] == target
+}

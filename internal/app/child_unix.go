@@ -1,0 +1,10 @@
+//go:build !windows
+
+package app
+
+import (
+	"syscall"
+)
+
+// OwnSession starts a child in a session of its own, without this terminal.
+func OwnSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// StorageEnv is the environment as a storage: it is read, and never written.
+//
+//	FOB_TOKEN_<PROFILE>          an access token for that profile
+//	FOB_TOKEN                    one where no profile is named
+//	FOB_REFRESH_TOKEN_<PROFILE>  a refresh token for that profile, which must be configured
+//	FOB_SECRET_<NAME>            a secret that somebody else has issued
+//
+// PROFILE and NAME are the names in capitals, with _ for - and /.
+const StorageEnv = "env"
+
+// Variable is the variable of the environment for a profile.
+func Variable(prefix, profile string) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(profile, "-", "_"))
+}
+
+// GivenVariable names the variable that answers for a profile, if one is set.
+func (a *App) GivenVariable(profile string) (name string, refreshes bool) {
+	if name = Variable("FOB_TOKEN_", profile); a.Getenv(name) != "" {
+		return name, false
+	}
+	if name = Variable("FOB_REFRESH_TOKEN_", profile); a.Getenv(name) != "" {
+		return name, true
+	}
+	return "", false
+}
+
+// GivenToken is the access token that the environment holds for the profile that is
+// named, or nil. It need not be configured.
+func (a *App) GivenToken(named string, opts session.TokenOptions) (*session.Token, error) {
+	name := "FOB_TOKEN"
+	if named != "" {
+		name = Variable("FOB_TOKEN_", named)
+	}
+	value := a.Getenv(name)
+	if value == "" {
+		return nil, nil
+	}
+	switch {
+	case opts.ForceRefresh:
+		return nil, cli.WithHint(cli.Usagef("the access token in %s cannot be refreshed", name), "set %s to a new one", name)
+	case opts.WantIDToken || opts.Target != session.Target{}:
+		return nil, cli.WithHint(cli.Usagef("%s holds an access token, and no other can be had with it", name), "unset %s to use the login", name)
+	}
+	response, err := (&oauth.Client{Now: a.Now}).GivenToken(secret.New(value))
+	if err != nil || strings.Contains(value, "{") {
+		err = cmp.Or(err, errors.New("it is JSON"))
+		return nil, cli.WithHint(cli.Usagef("%s does not hold an access token: %s", name, err), "set it to one token, and nothing else")
+	}
+	access, err := response.AccessToken()
+	if err != nil {
+		return nil, err
+	}
+	return &session.Token{Value: access.Value, Type: access.Type}, nil
+}
+
+// givenRefresh gets an access token with the refresh token of a variable.
+func (a *App) givenRefresh(ctx context.Context, p config.Profile, name string, want session.TokenOptions) (*session.Token, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, err
+	}
+	hc, err := a.HTTPClient(p)
+	if err != nil {
+		return nil, err
+	}
+	s := &session.Session{Profile: p.WithProvider(), Paths: cfg.Paths, HTTP: hc, Clock: a.Clock, Warn: a.Warn}
+	given := session.Given{Variable: name, RefreshToken: secret.New(a.Getenv(name))}
+	token, err := s.GivenToken(ctx, given, want)
+	if errors.Is(err, session.ErrLoginRequired) {
+		err = cli.WithHint(err, "set %s to the refresh token of a new login", name)
+	}
+	return token, err
+}
+
+// errNotGiven is a login that the environment should hold and does not.
+func errNotGiven(profile string) error {
+	return cli.WithHint(fmt.Errorf("the environment holds no login for profile %q: %w", profile, session.ErrLoginRequired),
+		"set %s or %s", Variable("FOB_TOKEN_", profile), Variable("FOB_REFRESH_TOKEN_", profile))
+}

@@ -1,0 +1,110 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/fobcli/fob/internal/ci"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// identityToken finds the identity of the machine or CI job and gives it for an access
+// token. Nothing is kept: a CI system's identities live for minutes.
+func (a *App) identityToken(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
+	if want.WantIDToken {
+		return nil, cli.WithHint(cli.Usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "leave out --id-token")
+	}
+	identity, hc, err := a.JobIdentity(ctx, p, true)
+	if err != nil {
+		return nil, err
+	}
+	paths, err := a.Paths()
+	if err != nil {
+		return nil, err
+	}
+	s := &session.Session{Profile: p.WithProvider(), Paths: paths, HTTP: hc, Clock: a.Clock, Warn: a.Warn}
+	token, err := s.IdentityToken(ctx, session.Identity{
+		Grant: p.Grant, Token: identity, TokenType: p.SubjectTokenType, Audience: p.Audience,
+	}, want)
+	return token, refusedIdentity(err, p)
+}
+
+// ErrNotRun is an identity that only a command prints, which was not to be run.
+var ErrNotRun = errors.New("the identity command was not run")
+
+// JobIdentity is the identity that a profile shows, and the client for its server. The
+// profile may be none at all. An identity that the server is not meant to see comes with
+// an error, and must not be sent.
+func (a *App) JobIdentity(ctx context.Context, p config.Profile, mayRun bool) (secret.Secret, *http.Client, error) {
+	source, err := ci.ParseSource(p.Identity)
+	if err != nil {
+		return secret.Secret{}, nil, cli.Usagef("profile %q: identity: %s", p.Name, err) // which says what to choose
+	}
+	hc, err := a.HTTPClient(p)
+	if err != nil {
+		return secret.Secret{}, nil, err
+	}
+	if source == ci.Command && !mayRun {
+		return secret.Secret{}, hc, ErrNotRun
+	}
+	p = p.WithProvider()
+	machine := ci.Machine{Getenv: a.Getenv, HTTP: hc, Stderr: a.Err.Raw()}
+	identity, err := machine.IdentityToken(ctx, source, cmp.Or(p.IdentityAudience, p.Authority()), p.IdentityCommand)
+	if err == nil && p.Name != "" && p.ShowsJWT() {
+		err = CheckAudience(identity, p)
+	}
+	return identity, hc, err
+}
+
+// CheckAudience refuses what was not made for the profile's server: a configuration can
+// name any variable and any file as the identity.
+func CheckAudience(identity secret.Secret, p config.Profile) error {
+	seen, err := jwk.DecodeJWT(identity)
+	if err != nil {
+		return fmt.Errorf("%w: not a JWT; nothing was sent", ci.ErrMalformed)
+	}
+	if !slices.ContainsFunc(AudiencesOf(seen.Claims), func(aud any) bool { return aud != "" && (aud == p.Authority() || aud == p.IdentityAudience) }) {
+		return fmt.Errorf("%w: its aud is neither the issuer nor identity_audience of profile %q", ci.ErrAudience, p.Name)
+	}
+	return nil
+}
+
+// AudiencesOf are those of a token: one, or a list (RFC 7519 §4.1.3).
+func AudiencesOf(claims map[string]any) []any {
+	if one, ok := claims["aud"].(string); ok {
+		return []any{one}
+	}
+	several, _ := claims["aud"].([]any)
+	return several
+}
+
+// refusedIdentity says what to look at where the server does not take an identity: RFC
+// 8693 §2.2.2 calls it an invalid request, RFC 7523 §3.1 an invalid grant.
+func refusedIdentity(err error, p config.Profile) error {
+	if !oauth.HasCode(err, "invalid_request", "invalid_grant") {
+		return err
+	}
+	return cli.WithHint(err, "see who the server wants the identity to be for: 'fob profile set %s --identity-audience AUDIENCE'; and whether it trusts who made it", p.Name)
+}
+
+// PrintMask writes a command for a CI runner, which must reach it as it is.
+func (a *App) PrintMask(line string) { fmt.Fprintln(a.Err.Raw(), line) }
+
+// MaskInLog tells the CI system which text its log must not show.
+func (a *App) MaskInLog(token secret.Secret) {
+	line, known := ci.MaskCommand(a.Getenv, token)
+	if !known {
+		a.Warn("this machine's CI system, if it is one, has no command to mask a token in its log")
+		return
+	}
+	a.PrintMask(line)
+}

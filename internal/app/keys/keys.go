@@ -1,0 +1,220 @@
+// Package keys opens the registry of API keys, and the peppers, for a command.
+package keys
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/records"
+	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/registry"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// RegistryName is the registry that is meant, and whether it is this machine's own.
+func RegistryName(a *app.App) (dsn string, own bool, err error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return "", false, err
+	}
+	if dsn = cmp.Or(a.Getenv("FOB_REGISTRY"), cfg.Keys.Registry); dsn != "" {
+		return dsn, false, nil
+	}
+	return "sqlite:" + filepath.Join(cfg.Paths.Data, app.RegistryFile), true, nil
+}
+
+// Open opens the registry; with create it makes a missing one. Close it.
+func Open(ctx context.Context, a *app.App, create bool) (*registrar.Registrar, error) {
+	g, err := RegistrarOf(a, nil)
+	if err != nil {
+		return nil, err
+	}
+	dsn, _, err := RegistryName(a)
+	if err != nil {
+		return nil, err
+	}
+	g.Registry, err = registry.Open(ctx, dsn, create)
+	if errors.Is(err, registry.ErrScheme) {
+		return nil, cli.WithHint(cli.AsUsage(err), "see FOB_REGISTRY, or 'registry' under [keys] in the configuration")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// RegistrarOf applies this machine's settings to a registry.
+func RegistrarOf(a *app.App, r apikey.Registry) (*registrar.Registrar, error) {
+	format, err := Format(a)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, err
+	}
+	return &registrar.Registrar{Registry: r, Format: format, Actor: actor(), Now: a.Now, Peppers: func(ctx context.Context, id string) (apikey.Pepper, error) { return Pepper(ctx, a, id) }, RequirePepper: cfg.Keys.RequirePepper, AddPepper: cfg.Keys.AddPepper}, nil
+}
+
+// Format is what new keys look like: as configured, else the default.
+func Format(a *app.App) (apikey.Format, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return apikey.Format{}, err
+	}
+	format := apikey.DefaultFormat
+	format.Brand = cmp.Or(cfg.Keys.Brand, format.Brand)
+	if len(cfg.Keys.Environments) > 0 {
+		format.Environments = cfg.Keys.Environments
+	}
+	if err := format.Check(); err != nil {
+		return format, cli.WithHint(cli.Usagef("[keys] in the configuration: %s", err), "mend it with an editor; nothing was changed")
+	}
+	return format, nil
+}
+
+// actor is who the audit log says did it: the system's word, not the registry's.
+func actor() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return safetext.Line(name)
+}
+
+// Select collects the records that a filter means.
+func Select(ctx context.Context, a *app.App, g *registrar.Registrar, filter apikey.Filter) ([]apikey.Record, error) {
+	var records []apikey.Record
+	for r, err := range g.Registry.Keys(ctx, filter) {
+		if err != nil {
+			return nil, err
+		}
+		if filter.Match(&r, a.Now()) {
+			records = append(records, r)
+		}
+	}
+	for _, id := range filter.IDs {
+		if !slices.ContainsFunc(records, func(r apikey.Record) bool { return r.ID == id }) {
+			return nil, fmt.Errorf("key %s: %w", id, apikey.ErrNotFound)
+		}
+	}
+	return records, nil
+}
+
+// Pepper finds a pepper of this machine.
+func Pepper(ctx context.Context, a *app.App, id string) (apikey.Pepper, error) {
+	if config.ValidName(id) != nil { // a hint must not have it in it
+		return apikey.Pepper{}, fmt.Errorf("%w: %w: %.40q", apikey.ErrDamaged, apikey.ErrUnknownPepper, id)
+	}
+	peppers, _, err := Peppers(ctx, a)
+	if err != nil {
+		return apikey.Pepper{}, err
+	}
+	value, known := peppers[id]
+	if !known {
+		return apikey.Pepper{}, cli.WithHint(fmt.Errorf("%w: %q", apikey.ErrUnknownPepper, id),
+			"a machine that has it prints it with 'fob key pepper export %s'; here: 'fob key pepper add %s --stdin'", id, id)
+	}
+	return apikey.Pepper{ID: id, Secret: value}, nil
+}
+
+// Peppers reads all peppers of this machine, and says where they lie.
+func Peppers(ctx context.Context, a *app.App) (map[string][]byte, credstore.Entry, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, credstore.Entry{}, err
+	}
+	storage, err := records.PeppersStorage(a, cfg)
+	if err != nil {
+		return nil, credstore.Entry{}, err
+	}
+	stored, err := records.PeppersRecord(a, cfg, storage)
+	if err != nil {
+		return nil, credstore.Entry{}, err
+	}
+	record, err := stored.Entry.Get(ctx)
+	if errors.Is(err, credstore.ErrNotFound) {
+		return map[string][]byte{}, stored.Entry, nil
+	}
+	if err != nil {
+		return nil, stored.Entry, records.PeppersUnread(err)
+	}
+	peppers, err := records.ParsePeppers(record)
+	return peppers, stored.Entry, err
+}
+
+// ChangePeppers changes the peppers of this machine, one process at a time.
+func ChangePeppers(ctx context.Context, a *app.App, change func(map[string][]byte) error) error {
+	_, entry, err := Peppers(ctx, a)
+	if err != nil {
+		return err
+	}
+	return entry.Locked(ctx, func() error {
+		peppers, now, err := Peppers(ctx, a)
+		if err != nil {
+			return err
+		}
+		if now.Store != entry.Store {
+			return session.ErrMoved
+		}
+		if err := change(peppers); err != nil {
+			return err
+		}
+		if len(peppers) == 0 {
+			return entry.Store.Delete(ctx, entry.Context)
+		}
+		head, err := json.Marshal(peppers)
+		if err != nil {
+			return err
+		}
+		return entry.Store.Set(ctx, entry.Context, credstore.Record{Head: head})
+	})
+}
+
+// ReadID reads a whole key and returns its id if it is one of the registry's,
+// whatever its state.
+func ReadID(ctx context.Context, a *app.App, g *registrar.Registrar) (string, error) {
+	text, err := Read(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	r, err := g.Prove(ctx, text.Reveal())
+	var refused *apikey.RefusedError
+	if r.ID == "" || err != nil && !errors.As(err, &refused) {
+		return "", err
+	}
+	return r.ID, nil
+}
+
+// Read reads a key from stdin, or asks for it without echo.
+func Read(ctx context.Context, a *app.App) (secret.Secret, error) {
+	if cli.IsTerminal(a.In) {
+		return a.AskSecret(ctx, "API key:")
+	}
+	text, err := cli.Await(ctx, func() (string, error) {
+		given, err := cli.ReadSecret(a.In, "stdin")
+		return strings.TrimSpace(given.Reveal()), err
+	})
+	if err != nil {
+		err = cli.WithHint(err, "give the key alone on stdin, as in <FILE")
+	}
+	return secret.New(text), err
+}

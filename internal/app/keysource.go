@@ -1,0 +1,91 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/process"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// KeySource is where the key of the encrypted files comes from.
+type KeySource struct {
+	Name string
+	Open credstore.KeySource
+}
+
+// The names of sources that are no files.
+const (
+	PassphraseSource = "a passphrase"
+	SealKeyVariable  = "FOB_SEAL_KEY"
+)
+
+// FileKey finds the source: FOB_SEAL_KEY, the configured key file, a credential of
+// the service manager, else a passphrase.
+func (a *App) FileKey(cfg *config.Config) KeySource {
+	if value := a.Getenv(SealKeyVariable); value != "" {
+		return KeySource{SealKeyVariable, credstore.EnvKey(SealKeyVariable, value)}
+	}
+	if cfg.KeyFile != "" {
+		return KeySource{cfg.KeyFile, credstore.KeyFile(cfg.KeyFile, cfg.Paths.Data)}
+	}
+	if dir := a.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+		path := filepath.Join(dir, "fob.key")
+		if _, err := os.Lstat(path); err == nil {
+			return KeySource{path, credstore.Credential(path)}
+		}
+	}
+	ask := func(ctx context.Context, confirm bool) (secret.Secret, error) {
+		return a.askPassphrase(ctx, cfg.PassphraseCommand, confirm)
+	}
+	return KeySource{PassphraseSource, credstore.Passphrase(credstore.PassphraseOptions{DataDir: cfg.Paths.Data, Ask: ask})}
+}
+
+func (a *App) knownPassphrase(ctx context.Context, command []string, confirm bool) (secret.Secret, error) {
+	path := a.Getenv("FOB_PASSPHRASE_FILE")
+	switch {
+	case path != "" && confirm:
+		return cli.NewPassphraseIn(path)
+	case path != "":
+		return cli.ReadSecretFile(path)
+	case len(command) > 0:
+		passphrase, err := a.commandOutput(ctx, command)
+		if err == nil && confirm {
+			err = cli.CheckNewPassphrase(passphrase)
+		}
+		return passphrase, err
+	case confirm:
+		return a.AskNewPassphrase(ctx, "New passphrase for fob's storage:")
+	}
+	return a.AskSecret(ctx, "Passphrase of fob's storage:")
+}
+
+// askPassphrase gets the passphrase of the encrypted files: from the file that
+// FOB_PASSPHRASE_FILE names, from the configured command, else from the terminal,
+// twice for a new one.
+func (a *App) askPassphrase(ctx context.Context, command []string, confirm bool) (secret.Secret, error) {
+	passphrase, err := a.knownPassphrase(ctx, command, confirm)
+	if errors.Is(err, cli.ErrNoTerminal) {
+		return passphrase, cli.WithHint(cli.Usagef("the encrypted file needs its key, and %s", err),
+			"set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file or passphrase_command in the configuration")
+	}
+	return passphrase, err
+}
+
+// commandOutput runs a configured program and returns what it prints as a secret.
+// It may ask on the terminal, but not on stdin, which may hold a token for fob.
+func (a *App) commandOutput(ctx context.Context, argv []string) (secret.Secret, error) {
+	program := process.Command(ctx, argv[0], argv[1:]...)
+	var stdout bytes.Buffer
+	program.Stdout, program.Stderr = &stdout, a.Err.Raw()
+	if err := program.Run(); err != nil {
+		return secret.Secret{}, cli.WithHint(cli.Usagef("passphrase_command %q: %s", argv[0], err), "run it by hand; it must print the passphrase and nothing else")
+	}
+	return cli.ReadSecret(&stdout, "passphrase_command")
+}

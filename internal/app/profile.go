@@ -1,0 +1,106 @@
+package app
+
+import (
+	"context"
+	"os"
+	"slices"
+
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// ProfilesNamed are the profiles of the names, or all where none is named.
+func ProfilesNamed(cfg *config.Config, names []string) ([]config.Profile, error) {
+	if len(names) == 0 {
+		names = cfg.Names()
+	}
+	var profiles []config.Profile
+	for _, name := range names {
+		p, _, err := cfg.Select(config.Choice{Name: name, By: config.ByArgument})
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(profiles, func(known config.Profile) bool { return known.Name == p.Name }) {
+			profiles = append(profiles, p)
+		}
+	}
+	return profiles, nil
+}
+
+// Exists reports whether something is at a path, whatever it is.
+func Exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// ForgetElsewhere deletes the login before from a storage that the profile has
+// left: what no profile points to is never found again.
+func (a *App) ForgetElsewhere(ctx context.Context, cfg *config.Config, before, after config.Profile) {
+	from, err := a.StorageName(cfg, before)
+	if err != nil || from == after.Storage {
+		return
+	}
+	s, err := a.LocalSession(before)
+	if err == nil {
+		err = s.ForgetRecord(ctx)
+	}
+	if err != nil {
+		a.Note("warning: the login before is still in the storage %q: %s", from, err)
+	}
+}
+
+// Without returns the members of a that b lacks.
+func Without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
+}
+
+// ProviderNames are the names of the presets.
+func ProviderNames() []string {
+	var names []string
+	for _, p := range config.Providers() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// ProfilesIn are the profiles whose logins lie in a storage.
+func (a *App) ProfilesIn(cfg *config.Config, storage string) []config.Profile {
+	var profiles []config.Profile
+	for _, name := range cfg.Names() {
+		p := cfg.Profiles[name]
+		if in, err := a.StorageName(cfg, p); err == nil && in == storage {
+			profiles = append(profiles, p)
+		}
+	}
+	return profiles
+}
+
+// CheckStorage refuses what is not a storage that can be written to.
+func CheckStorage(name string) error {
+	if name != StorageKeyring && name != StorageFile {
+		return cli.WithHint(cli.Usagef("there is no storage %q", name), "choose 'keyring' or 'file'")
+	}
+	return nil
+}
+
+// Account is a session.Account that is safe to show.
+type Account session.Account
+
+// NewAccount makes an account safe to show.
+func NewAccount(a session.Account) Account {
+	return Account{Subject: safetext.Line(a.Subject), Name: safetext.Line(a.Name), Email: safetext.Line(a.Email)}
+}
+
+func (a Account) String() string {
+	switch {
+	case a.Name != "" && a.Email != "":
+		return a.Name + " <" + a.Email + ">"
+	case a.Email != "":
+		return a.Email
+	case a.Name != "":
+		return a.Name
+	}
+	return a.Subject
+}

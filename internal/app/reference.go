@@ -1,0 +1,153 @@
+package app
+
+import (
+	"context"
+	"strings"
+
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/envfile"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// What a reference to a credential is, and how its value is had, for all commands that
+// take one: token/PROFILE and secret/NAME, and within a text fob:// before them.
+
+// How references to credentials begin.
+const (
+	TokenReference  = config.TokenPrefix
+	SecretReference = config.SecretPrefix
+)
+
+// CheckReference refuses what is no reference, without looking whether it exists.
+func CheckReference(text string) error {
+	if err := config.CheckReference(text); err != nil {
+		return cli.AsUsage(err)
+	}
+	return nil
+}
+
+// CheckExists refuses a reference to a profile or a secret that there is not. None is read.
+func (a *App) CheckExists(reference string) error {
+	if name, isSecret := strings.CutPrefix(reference, SecretReference); isSecret {
+		if value, err := a.givenSecret(name); err != nil || value != "" {
+			return err
+		}
+		cfg, err := a.Config()
+		if err == nil {
+			_, err = a.secretSettings(cfg, name)
+		}
+		return err
+	}
+	name := strings.TrimPrefix(reference, TokenReference)
+	if a.Getenv(Variable("FOB_TOKEN_", name)) != "" {
+		return nil
+	}
+	_, err := a.Profile([]string{name})
+	return err
+}
+
+// Referenced is the value that a reference stands for.
+func (a *App) Referenced(ctx context.Context, reference string) (secret.Secret, error) {
+	if err := CheckReference(reference); err != nil {
+		return secret.Secret{}, err
+	}
+	if name, isSecret := strings.CutPrefix(reference, SecretReference); isSecret {
+		held, err := a.HeldSecret(ctx, name)
+		return held.Value, err
+	}
+	token, err := a.TokenOf(ctx, strings.TrimPrefix(reference, TokenReference))
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	return token.Value, nil
+}
+
+// ReadRefs reads the file of --env-file, whose references the user must have allowed, then
+// the variables of --env, which take precedence: they were typed, which is consent.
+func (a *App) ReadRefs(ctx context.Context, variables []string, file string) ([]envfile.Variable, error) {
+	var refs []envfile.Variable
+	if file != "" {
+		f, err := ReadEnvFile(ctx, file)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.checkAllowed(ctx, file, f); err != nil {
+			return nil, err
+		}
+		refs = f.Variables
+	}
+	for _, variable := range variables {
+		name, source, _ := strings.Cut(variable, "=")
+		if !envfile.IsName(name) || CheckReference(source) != nil {
+			return nil, cli.WithHint(cli.Usagef("--env takes NAME=token/PROFILE or NAME=secret/NAME"), "as in --env GH_TOKEN=token/github; what is no secret, the shell can set")
+		}
+		refs = append(refs, envfile.Variable{Name: name, Value: envfile.Scheme + source})
+	}
+	return refs, nil
+}
+
+// Resolve puts values in the place of references; each is asked for once. What must not
+// be shown is in secrets, with each line of those that have several.
+func (a *App) Resolve(ctx context.Context, refs []envfile.Variable) (added map[string]string, secrets []string, err error) {
+	added = make(map[string]string)
+	values := make(map[string]secret.Secret)
+	for _, ref := range refs {
+		var text strings.Builder
+		for rest := ref.Value; rest != ""; {
+			before, reference, behind := envfile.CutReference(rest)
+			text.WriteString(before)
+			rest = behind
+			if reference == "" {
+				continue
+			}
+			if values[reference].IsZero() {
+				if values[reference], err = a.Referenced(ctx, reference); err != nil {
+					return nil, nil, err
+				}
+				secrets = append(secrets, linesToMask(values[reference])...)
+			}
+			text.WriteString(values[reference].Reveal())
+		}
+		added[ref.Name] = text.String()
+	}
+	return added, secrets, nil
+}
+
+// linesToMask are a value and its lines, which programs print one by one. A line of few
+// characters stands in other texts, too.
+func linesToMask(value secret.Secret) []string {
+	const shortest = 4
+	all := []string{value.Reveal()}
+	for line := range strings.Lines(value.Reveal()) {
+		if line = strings.TrimRight(line, "\r\n"); len(line) >= shortest && line != all[0] {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// TokenOf is what 'fob token NAME' prints, with its end.
+func (a *App) TokenOf(ctx context.Context, name string) (*session.Token, error) {
+	if err := config.ValidName(name); err != nil {
+		return nil, cli.AsUsage(err)
+	}
+	ttl, err := a.ConfiguredMinTTL()
+	if err != nil {
+		return nil, err
+	}
+	want := session.TokenOptions{MinTTL: ttl}
+	if given, err := a.GivenToken(name, want); err != nil || given != nil {
+		return given, err
+	}
+	p, err := a.TokenProfile([]string{name})
+	if err != nil {
+		return nil, err
+	}
+	token, err := a.Token(ctx, p, want)
+	if err != nil {
+		return nil, cli.ForProfile(err, name)
+	}
+	return token, nil
+}

@@ -1,0 +1,279 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/session"
+	"github.com/fobcli/fob/internal/spelling"
+	"github.com/fobcli/fob/internal/vault"
+)
+
+// KnownSecret finds the settings of a secret that config.toml names.
+func KnownSecret(cfg *config.Config, name string) (config.Secret, error) {
+	s, known := cfg.Secrets[name]
+	if known {
+		return s, nil
+	}
+	err := cli.Usagef("there is no secret %q", name)
+	if near := spelling.Nearest(name, cfg.SecretNames()); near != "" {
+		return s, cli.WithHint(err, "did you mean '%s'?", near)
+	}
+	return s, cli.WithHint(err, "'fob secret list' shows those that there are; 'fob secret set %s' makes it", name)
+}
+
+// SealedSecret is a secret where its settings say that it lies.
+func (a *App) SealedSecret(cfg *config.Config, s config.Secret) (*vault.Secret, error) {
+	p := config.Profile{Name: s.Name, Storage: s.Storage}
+	if name, err := a.StorageName(cfg, p); err == nil && name == StorageEnv {
+		return nil, cli.WithHint(fmt.Errorf("the environment holds no secret %q: %w", s.Name, vault.ErrNoValue), "set %s, or choose the storage 'keyring' or 'file'", config.SecretVariable(s.Name))
+	}
+	store, err := a.Store(cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	v := &vault.Secret{Name: s.Name, Store: store, Dir: filepath.Join(cfg.Paths.Data, "locks"), Now: a.Now}
+	v.Current = func() error {
+		cfg, err := a.Config()
+		if err != nil {
+			return err
+		}
+		// One that is not in the configuration yet, or no more, lies where it was looked for.
+		if now, known := cfg.Secrets[s.Name]; known {
+			return a.stillStored(cfg, config.Profile{Name: s.Name, Storage: now.Storage}, store)
+		}
+		return nil
+	}
+	return v, nil
+}
+
+// secretSettings are those of a secret that there is.
+func (a *App) secretSettings(cfg *config.Config, name string) (config.Secret, error) {
+	settings, err := KnownSecret(cfg, name)
+	if in, _ := a.StorageName(cfg, config.Profile{}); err != nil && in == StorageEnv {
+		return config.Secret{Name: name}, nil // the environment has no table either
+	}
+	return settings, err
+}
+
+// givenSecret is the value of a secret's variable, or "". A variable that could mean another
+// secret too is an error.
+func (a *App) givenSecret(name string) (string, error) {
+	variable := config.SecretVariable(name)
+	value := a.Getenv(variable)
+	if value == "" {
+		return "", nil
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return "", err
+	}
+	other := cfg.SharingVariable(name)
+	if _, known := cfg.Secrets[name]; other != "" && !known {
+		return "", cli.WithHint(cli.Usagef("there is no secret %q, and %s belongs to %q", name, variable, other), "did you mean '%s'?", other)
+	}
+	if other != "" {
+		return "", cli.WithHint(cli.Usagef("%s is ambiguous: it belongs to the secret %q as well as to %q", variable, other, name),
+			"run 'unset %s' to use the stored values; to use the variable, store one of the two under another name", variable)
+	}
+	return value, nil
+}
+
+// HeldSecret is what 'fob secret get NAME' prints of.
+func (a *App) HeldSecret(ctx context.Context, name string) (vault.Held, error) {
+	if value, err := a.givenSecret(name); err != nil || value != "" {
+		return vault.Held{Value: secret.New(value)}, err
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return vault.Held{}, err
+	}
+	settings, err := a.secretSettings(cfg, name)
+	if err != nil {
+		return vault.Held{}, err
+	}
+	v, err := a.SealedSecret(cfg, settings)
+	if err != nil {
+		return vault.Held{}, err
+	}
+	held, err := v.Get(ctx)
+	if err != nil {
+		return held, HintOfSecret(err, name)
+	}
+	a.warnOfSecretEnd(settings)
+	return held, nil
+}
+
+// secretEndsSoon is how long before its end a secret is spoken of wherever it is used.
+const secretEndsSoon = 3 * 24 * time.Hour
+
+func (a *App) warnOfSecretEnd(s config.Secret) {
+	switch left := s.Expires.Sub(a.Now()); {
+	case s.Expires.IsZero() || left > secretEndsSoon:
+	case left <= 0:
+		a.Warn(fmt.Sprintf("the secret %q has ended at %s: 'fob secret rotate %s' replaces it", s.Name, s.Expires.Format(time.RFC3339), s.Name))
+	default:
+		a.Warn(fmt.Sprintf("the secret %q ends at %s: 'fob secret rotate %s' replaces it", s.Name, s.Expires.Format(time.RFC3339), s.Name))
+	}
+}
+
+// EndingSecrets are those that end within a time, or have ended, the first to end first.
+func (a *App) EndingSecrets(cfg *config.Config, within time.Duration) []config.Secret {
+	var ending []config.Secret
+	for _, name := range cfg.SecretNames() {
+		if s := cfg.Secrets[name]; !s.Expires.IsZero() && s.Expires.Sub(a.Now()) <= within {
+			ending = append(ending, s)
+		}
+	}
+	slices.SortStableFunc(ending, func(s, t config.Secret) int { return s.Expires.Compare(t.Expires) })
+	return ending
+}
+
+// NoteEndingSecrets names those that 'fob secret list --exit-code' would find.
+func (a *App) NoteEndingSecrets(cfg *config.Config) {
+	for _, s := range a.EndingSecrets(cfg, SecretExpiring) {
+		if s.Expires.After(a.Now()) {
+			a.Note("The secret %q ends %s.", s.Name, cli.LeftText(s.Expires, a.Now()))
+		} else {
+			a.Note("The secret %q has ended.", s.Name)
+		}
+	}
+}
+
+// HintOfSecret says what to do about a secret that cannot be read, kept or replaced.
+func HintOfSecret(err error, name string) error {
+	var hinted *cli.HintError
+	if err == nil || errors.As(err, &hinted) {
+		return err
+	}
+	hint := cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(vault.ErrNoValue, "give it one: 'fob secret set NAME'"),
+		cli.HintOn(vault.ErrOpen, "go on with it: 'fob secret rotate NAME --resume'; or keep what is in force: 'fob secret rotate NAME --abandon'"),
+		cli.HintOn(vault.ErrNotOpen, "'fob secret rotate NAME' begins one"),
+		cli.HintOn(config.ErrShared, "choose another name, for instance: fob secret set NAME-2"),
+		cli.HintOn(vault.ErrUnanswered, "see at the issuer whether there is a new value, then 'fob secret set NAME'; or ask once more: 'fob secret rotate NAME'"),
+		cli.HintOn(vault.ErrSame, "get a new one from its issuer first"),
+		cli.HintOn(vault.ErrValue, "give the secret itself, 64 KiB at most; of a file with Windows' line ends: tr -d '\\r'"),
+		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
+	})
+	if hint != "" {
+		return cli.WithHint(err, "%s", strings.ReplaceAll(hint, "NAME", name))
+	}
+	hint = HintOfKept(err)
+	if isForeign(err) {
+		hint += fmt.Sprintf("; to start over, 'fob secret remove %s'", name)
+	}
+	if hint != "" {
+		return cli.WithHint(err, "%s", hint)
+	}
+	return err
+}
+
+// isForeign reports whether something other than fob wrote a record.
+func isForeign(err error) bool {
+	return errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrWrongContext) || errors.Is(err, credstore.ErrCorrupt)
+}
+
+// HintOfKept says how to get at what nobody gives a second time, and a new login does
+// not bring back.
+func HintOfKept(err error) string {
+	if isForeign(err) {
+		return "something other than fob changed it: find out what; a backup has it, if you made one: 'fob storage restore'"
+	}
+	return cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(seal.ErrWrongKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"),
+		cli.HintOn(credstore.ErrNoKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"),
+		cli.HintOn(credstore.ErrAbsent, "use encrypted files: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file; 'fob doctor' says what is missing"),
+		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again"),
+		cli.HintOn(credstore.ErrTimeout, "unlock the keyring, then try again"),
+	})
+}
+
+// SecretExpiring is how long before its end a secret is something that was found.
+const SecretExpiring = 14 * 24 * time.Hour
+
+// SecretJSON is what `fob secret list --json` prints of one secret.
+type SecretJSON struct {
+	Name         string    `json:"name"`
+	SetAt        time.Time `json:"set_at,omitzero"`
+	ExpiresAt    time.Time `json:"expires_at,omitzero"`
+	Storage      string    `json:"storage"`
+	Destinations []string  `json:"destinations"`
+	Rotation     string    `json:"rotation,omitempty"` // where one stopped: asked, delivering or retiring
+	RotateWith   string    `json:"rotate_with,omitempty"`
+	RetireWith   string    `json:"retire_with,omitempty"`
+	Problem      string    `json:"problem,omitempty"`
+
+	Failure error // why it cannot be read
+}
+
+// ShownSecret is what can be told of a secret. One that cannot be read is shown with the
+// reason.
+func (a *App) ShownSecret(ctx context.Context, cfg *config.Config, s config.Secret) SecretJSON {
+	out := SecretJSON{Name: s.Name, ExpiresAt: s.Expires, Destinations: append([]string{}, s.To...), RotateWith: s.RotateWith, RetireWith: s.RetireWith}
+	if given, err := a.givenSecret(s.Name); err != nil || given != "" {
+		out.Storage = StorageEnv
+		if err != nil {
+			out.Problem, out.Failure = err.Error(), err
+		}
+		return out
+	}
+	out.Storage, _ = a.StorageName(cfg, config.Profile{Storage: s.Storage})
+	var held vault.Held
+	v, err := a.SealedSecret(cfg, s)
+	if err == nil {
+		held, err = v.Get(ctx)
+	}
+	switch {
+	case errors.Is(err, vault.ErrNoValue):
+		out.Problem = "it has no value"
+	case err != nil:
+		out.Problem, out.Failure = err.Error(), err
+	case held.Stage != vault.AtRest:
+		out.Problem = fmt.Sprintf("its rotation is not at its end: 'fob secret rotate %s --resume'", s.Name)
+	}
+	out.SetAt, out.Rotation = cli.UTCSeconds(held.SetAt), string(held.Stage)
+	return out
+}
+
+// DeleteSecret deletes a secret's record; its table stays, which names it.
+func (a *App) DeleteSecret(ctx context.Context, cfg *config.Config, s config.Secret) error {
+	v, err := a.SealedSecret(cfg, s)
+	if err == nil {
+		err = v.Remove(ctx)
+	}
+	if errors.Is(err, vault.ErrNoValue) {
+		return nil
+	}
+	return HintOfSecret(err, s.Name)
+}
+
+// StorageText is a storage in words.
+func StorageText(name string) string {
+	if name == StorageKeyring {
+		return "the OS keyring"
+	}
+	return "an encrypted file"
+}
+
+// ForgetSecretElsewhere deletes a secret where it lay before.
+func (a *App) ForgetSecretElsewhere(ctx context.Context, cfg *config.Config, before config.Secret) {
+	v, err := a.SealedSecret(cfg, before)
+	if err == nil {
+		v.Current = nil
+		err = v.Remove(ctx)
+	}
+	if err != nil && !errors.Is(err, vault.ErrNoValue) {
+		a.Warn(fmt.Sprintf("the value before is still in %s, and could not be deleted: %s", StorageText(before.Storage), err))
+	}
+}

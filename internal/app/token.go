@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// ShowsIdentity tells the profiles for which nothing is stored: the machine shows its
+// own identity each time.
+func ShowsIdentity(p config.Profile) bool {
+	return p.Grant == config.GrantTokenExchange || p.Grant == config.GrantJWTBearer
+}
+
+// Token asks the profile's login for an access token, and once more where the login
+// was moved to another storage meanwhile.
+func (a *App) Token(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
+	if ShowsIdentity(p) && a.Getenv(Variable("FOB_TOKEN_", p.Name)) == "" {
+		return a.identityToken(ctx, p, want)
+	}
+	switch name, refreshes := a.GivenVariable(p.Name); {
+	case refreshes:
+		return a.givenRefresh(ctx, p, name, want)
+	case name != "":
+		return a.GivenToken(p.Name, want)
+	}
+	if token, err := a.agentToken(ctx, p, want); token != nil || err != nil {
+		return token, err
+	}
+	s, err := a.Session(p)
+	if err != nil {
+		return nil, err
+	}
+	s.Current = func() error { return a.StillIn(s.Store, p.Name) }
+	token, err := s.Token(ctx, want)
+	if errors.Is(err, oauth.ErrUnavailable) {
+		return nil, cli.WithHint(err, "%s; the login is kept", a.Hint(err))
+	}
+	if !errors.Is(err, session.ErrMoved) {
+		return token, err
+	}
+	if p, err = a.Profile([]string{p.Name}); err != nil {
+		return nil, err
+	}
+	if s, err = a.Session(p); err != nil {
+		return nil, err
+	}
+	return s.Token(ctx, want)
+}
+
+// StillIn compares a storage with the one that the configuration names by now.
+func (a *App) StillIn(store *credstore.Store, profile string) error {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	return a.stillStored(cfg, cfg.Profiles[profile], store)
+}
+
+func (a *App) stillStored(cfg *config.Config, p config.Profile, store *credstore.Store) error {
+	now, err := a.Store(cfg, p)
+	if err == nil && now != store {
+		err = session.ErrMoved
+	}
+	return err
+}
+
+// ConfiguredMinTTL is FOB_MIN_TTL, or nil.
+func (a *App) ConfiguredMinTTL() (*time.Duration, error) {
+	env := a.Getenv("FOB_MIN_TTL")
+	if env == "" {
+		return nil, nil
+	}
+	ttl, err := time.ParseDuration(env)
+	if err != nil {
+		return nil, cli.WithHint(cli.Usagef("FOB_MIN_TTL is not a duration: %q", env), "write it like 90s or 10m")
+	}
+	return &ttl, CheckMinTTL(ttl)
+}
+
+// CheckMinTTL refuses a negative time to live.
+func CheckMinTTL(ttl time.Duration) error {
+	if ttl < 0 {
+		return cli.WithHint(cli.Usagef("a token cannot be good for %s", ttl), "write --min-ttl like 90s or 10m")
+	}
+	return nil
+}

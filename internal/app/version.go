@@ -1,0 +1,29 @@
+package app
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+func userAgent() string { return "fob/" + Version() }
+
+// release is set by the linker when a release is built.
+var release string
+
+// Version is the release, else what the build knows of its source.
+func Version() string {
+	if release != "" {
+		return release
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "dev"
+	}
+	return info.Main.Version
+}
+
+// VersionLine is what 'fob version' prints.
+func VersionLine() string {
+	return fmt.Sprintf("fob %s %s/%s", Version(), runtime.GOOS, runtime.GOARCH)
+}

@@ -1,0 +1,370 @@
+// Package cli is the terminal: streams, prompts, tables, progress, errors with their hints and exit statuses.
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// First is the first argument, or "".
+func First(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+// OutliveBrokenPipe lets fob tell what became of keys whose reader has gone away: the
+// signal would end it without a word. The returned function undoes it.
+func OutliveBrokenPipe() func() {
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	return func() { signal.Stop(broken) }
+}
+
+// maxInput bounds what is read from stdin, a file or a prompt.
+const maxInput = 64 << 10
+
+// IO are where a command reads, and where it writes.
+type IO struct {
+	In         io.Reader
+	Typed      <-chan string // lines from stdin, where something reads it already
+	Out, Err   Stream
+	Getenv     func(string) string
+	Now        func() time.Time
+	Unattended bool // no question is asked, even on a terminal
+}
+
+// ErrNoTerminal is a question that could not be asked.
+var ErrNoTerminal = errors.New("there is no terminal to ask on")
+
+// Note writes one line for the person at the terminal. Where that is too narrow, it is
+// broken between words; elsewhere it stays one line.
+func (s *IO) Note(format string, args ...any) {
+	width, _ := SizeOf(s.Err)
+	_ = s.Err.Print(fold(Sprintf(format, args...), width) + "\n")
+}
+
+// Warn shows what is wrong, and keeps the command from nothing.
+func (s *IO) Warn(line string) { s.Note("warning: %s", safetext.Lines(line)) }
+
+// ShowError shows what failed, and what to do next.
+func (s *IO) ShowError(err error, hint string) {
+	t := s.ErrTerminal()
+	s.Note("%s %s", t.Red("error:"), err)
+	if hint != "" {
+		s.Note("%s %s", t.Cyan("hint:"), hint)
+	}
+}
+
+// PrintJSON writes v to stdout, over several lines.
+func (s *IO) PrintJSON(v any) error { return s.writeJSON(v, "  ") }
+
+// PrintLine writes v to stdout as one line of JSON.
+func (s *IO) PrintLine(v any) error { return s.writeJSON(v, "") }
+
+// writeJSON may be given anything: see safetext.JSON.
+func (s *IO) writeJSON(v any, indent string) error {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetIndent("", indent)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := s.Out.Raw().Write(safetext.JSON(text.Bytes()))
+	return err
+}
+
+// Style colours words on a terminal and leaves them alone elsewhere.
+type Style struct{ on bool }
+
+// ErrTerminal is the style of stderr.
+func (s *IO) ErrTerminal() Style { return s.StyleOf(s.Err) }
+
+// StyleOf is the style of a stream: colours on a terminal only, and none with NO_COLOR.
+func (s *IO) StyleOf(out Stream) Style {
+	return Style{on: IsTerminal(out) && s.Getenv("NO_COLOR") == "" && s.Getenv("TERM") != "dumb"}
+}
+
+func (s Style) paint(code, text string) Painted {
+	text = safetext.Text(text)
+	if !s.on {
+		return Painted(text)
+	}
+	return Painted("\x1b[" + code + "m" + text + "\x1b[0m")
+}
+
+// Red marks a failure.
+func (s Style) Red(text string) Painted { return s.paint("1;31", text) }
+
+// Yellow marks a warning.
+func (s Style) Yellow(text string) Painted { return s.paint("33", text) }
+
+// Green marks what is well.
+func (s Style) Green(text string) Painted { return s.paint("32", text) }
+
+// Cyan marks a hint.
+func (s Style) Cyan(text string) Painted { return s.paint("36", text) }
+
+// Bold marks a heading.
+func (s Style) Bold(text string) Painted { return s.paint("1", text) }
+
+// IsTerminal reports whether a stream is a terminal.
+func IsTerminal(in any) bool {
+	f, ok := fileOf(in)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func fileOf(in any) (*os.File, bool) {
+	if s, is := in.(Stream); is {
+		in = s.w
+	}
+	f, ok := in.(*os.File)
+	return f, ok
+}
+
+// SizeOf is a terminal's, in characters; 0 for anything else.
+func SizeOf(in any) (columns, rows int) {
+	f, ok := fileOf(in)
+	if !ok {
+		return 0, 0
+	}
+	columns, rows, _ = term.GetSize(int(f.Fd()))
+	return columns, rows
+}
+
+// Interactive reports whether somebody is there to answer a question.
+func (s *IO) Interactive() bool {
+	return s.Getenv("CI") == "" && !s.Unattended && IsTerminal(s.In) && IsTerminal(s.Err)
+}
+
+// ask reads a line from the terminal.
+func (s *IO) ask(ctx context.Context, question string) (string, error) {
+	if !s.Interactive() {
+		return "", ErrNoTerminal
+	}
+	_ = s.Err.Printf("%s ", question)
+	return Await(ctx, func() (string, error) {
+		if s.Typed != nil {
+			return strings.TrimSpace(<-s.Typed), nil
+		}
+		line, err := bufio.NewReader(io.LimitReader(s.In, maxInput)).ReadString('\n')
+		if err != nil && line == "" {
+			return "", errors.New("nothing was entered")
+		}
+		return strings.TrimSpace(line), nil
+	})
+}
+
+// Confirm asks before what cannot be taken back. Where nobody can answer, the error is
+// unasked.
+func (s *IO) Confirm(ctx context.Context, question string, unasked error) error {
+	answer, err := s.ask(ctx, question+" [y/N]")
+	switch {
+	case errors.Is(err, ErrNoTerminal):
+		return unasked
+	case err != nil:
+		return err
+	case !IsYes(answer):
+		return errors.New("nothing was done")
+	}
+	return nil
+}
+
+// IsYes reports whether an answer confirms.
+func IsYes(answer string) bool {
+	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
+}
+
+// tries is how often a question is asked before fob gives up.
+const tries = 3
+
+// AskUntil asks until the answer is one that check takes, three times at most. An error
+// that is no fault of the answer ends it. check may write the answer in another way.
+func AskUntil[T any](s *IO, ask func() (T, error), check func(T) (T, error)) (T, error) {
+	for try := 1; ; try++ {
+		answer, err := ask()
+		if err != nil {
+			return answer, err
+		}
+		if answer, err = check(answer); err == nil || try == tries || !IsUsage(err) {
+			return answer, err
+		}
+		s.Note("Not that: %s.", err)
+	}
+}
+
+// AskFor reads a line from the terminal that check takes, and again after a slip.
+func (s *IO) AskFor(ctx context.Context, question string, check func(string) error) (string, error) {
+	return AskUntil(s, func() (string, error) { return s.ask(ctx, question) }, func(answer string) (string, error) {
+		if answer == "" {
+			return "", Usagef("nothing was entered")
+		}
+		return answer, check(answer)
+	})
+}
+
+// Anything takes every answer that is one.
+func Anything(string) error { return nil }
+
+// AskPath is askFor for the name of a file; ~/ is the home folder, as in a shell.
+func (s *IO) AskPath(ctx context.Context, question string, check func(string) error) (string, error) {
+	path, err := s.AskFor(ctx, question, func(answer string) error { return check(s.expandHome(answer)) })
+	return s.expandHome(path), err
+}
+
+func (s *IO) expandHome(path string) string {
+	rest, found := strings.CutPrefix(path, "~/")
+	home := cmp.Or(s.Getenv("HOME"), s.Getenv("USERPROFILE"))
+	if !found || home == "" {
+		return path
+	}
+	return filepath.Join(home, rest)
+}
+
+// AskSecret reads a line without echo from the terminal itself, so that a
+// script's stdin and stdout stay its own.
+func (s *IO) AskSecret(ctx context.Context, question string) (secret.Secret, error) {
+	if s.Unattended || s.Getenv("CI") != "" {
+		return secret.Secret{}, ErrNoTerminal
+	}
+	tty, err := openTerminal()
+	if err != nil {
+		return secret.Secret{}, ErrNoTerminal
+	}
+	defer tty.Close()
+	return s.readHidden(ctx, tty, question, func(tty *os.File) (string, error) {
+		text, err := term.ReadPassword(int(tty.Fd()))
+		return string(text), err
+	})
+}
+
+// readHidden reads a line from a terminal and leaves the terminal as it was.
+func (s *IO) readHidden(ctx context.Context, tty *os.File, question string, read func(*os.File) (string, error)) (secret.Secret, error) {
+	state, err := term.GetState(int(tty.Fd()))
+	if err != nil {
+		return secret.Secret{}, ErrNoTerminal
+	}
+	// Ctrl-C returns before the read does: put the echo back then too.
+	defer func() { _ = term.Restore(int(tty.Fd()), state) }()
+	_ = s.Err.Printf("%s ", question)
+	line, err := Await(ctx, func() (string, error) { return read(tty) })
+	s.Note("")
+	return secret.New(line), err
+}
+
+// SecretOnStdin reads a secret from stdin: to its end, or where that is a terminal a
+// line without echo.
+func (s *IO) SecretOnStdin(ctx context.Context, question string) (secret.Secret, error) {
+	tty, ok := s.In.(*os.File)
+	if !ok || !IsTerminal(tty) {
+		return ReadSecret(s.In, "stdin")
+	}
+	given, err := s.readHidden(ctx, tty, question, hiddenSecret)
+	if err == nil && given.IsZero() {
+		err = Usagef("nothing was entered")
+	}
+	return given, err
+}
+
+// Await runs a read that cannot be cancelled, and stops waiting for it when ctx
+// ends: fob exits then, and the read with it.
+func Await[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		value, err := read()
+		answers <- answer{value, err}
+	}()
+	select {
+	case got := <-answers:
+		return got.value, got.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// shortestPassphrase is that of a file which may be copied, and guessed at for years.
+const shortestPassphrase = 12
+
+// CheckNewPassphrase is the one rule for what opens fob's files and backups.
+func CheckNewPassphrase(passphrase secret.Secret) error {
+	if utf8.RuneCountInString(passphrase.Reveal()) < shortestPassphrase {
+		return WithHint(Usagef("the passphrase is too short"), "take %d characters or more, for instance five words", shortestPassphrase)
+	}
+	return nil
+}
+
+// AskNewPassphrase asks for a new passphrase, and for the same once more: a slip would
+// not show before it is too late.
+func (s *IO) AskNewPassphrase(ctx context.Context, question string) (secret.Secret, error) {
+	ask := func() (secret.Secret, error) { return s.AskSecret(ctx, question) }
+	return AskUntil(s, ask, func(given secret.Secret) (secret.Secret, error) {
+		if err := CheckNewPassphrase(given); err != nil {
+			return given, err
+		}
+		again, err := s.AskSecret(ctx, "The same again:")
+		if err == nil && again.Reveal() != given.Reveal() {
+			err = Usagef("the two passphrases differ; nothing was changed")
+		}
+		return given, err
+	})
+}
+
+// NewPassphraseIn reads a new passphrase from a file.
+func NewPassphraseIn(path string) (secret.Secret, error) {
+	passphrase, err := ReadSecretFile(path)
+	if err == nil {
+		err = CheckNewPassphrase(passphrase)
+	}
+	return passphrase, err
+}
+
+// ReadSecretFile reads a secret from a file, without the newline at its end.
+func ReadSecretFile(path string) (secret.Secret, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	defer f.Close()
+	return ReadSecret(f, path)
+}
+
+// ReadSecret reads a secret to the end of a stream; from names it in errors.
+func ReadSecret(r io.Reader, from string) (secret.Secret, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	if err != nil {
+		return secret.Secret{}, fmt.Errorf("reading a secret from %s: %w", from, err)
+	}
+	value := strings.TrimRight(string(text), "\r\n")
+	switch {
+	case value == "":
+		return secret.Secret{}, Usagef("there is no secret in %s", from)
+	case len(text) > maxInput:
+		return secret.Secret{}, Usagef("more than %d bytes in %s", maxInput, from)
+	}
+	return secret.New(value), nil
+}

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"strings"
+)
+
+// ReadPasted reads lines from a terminal or a pipe until it ends. On a terminal
+// it reads byte by byte and without echo: line mode cuts a line at 1,024 bytes
+// on macOS, and a redirect URL holds a code. The returned function puts the
+// terminal back as it was.
+func ReadPasted(in io.Reader) (<-chan string, func()) {
+	lines := make(chan string)
+	restore := func() {}
+	if f, ok := in.(*os.File); ok && IsTerminal(f) {
+		restore = readByteByByte(f)
+	}
+	go func() {
+		defer close(lines)
+		for r := bufio.NewReader(in); ; {
+			line, err := pastedLine(r)
+			if line != "" {
+				lines <- line
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return lines, restore
+}
+
+// wholeSecret reads one line, or where that begins a text in PEM all of its lines: those
+// behind the first would else go to the shell.
+func wholeSecret(line func() (string, error)) (string, error) {
+	text, err := line()
+	if err != nil || !strings.HasPrefix(text, "-----BEGIN ") {
+		return text, err
+	}
+	for len(text) < maxInput {
+		next, err := line()
+		text += "\n" + next
+		if strings.HasPrefix(next, "-----END ") {
+			return text, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", errors.New("what was entered begins with -----BEGIN and does not end")
+}
+
+// What a terminal in bracketed paste mode, as another program may have left it, puts
+// around a paste.
+const pasteBegins, pasteEnds = "\x1b[200~", "\x1b[201~"
+
+// pastedLine reads to the next CR or LF. What is over maxInput is dropped.
+func pastedLine(r io.ByteReader) (string, error) {
+	var line []byte
+	for {
+		b, err := r.ReadByte()
+		if err != nil || b == '\r' || b == '\n' {
+			return strings.TrimSuffix(strings.TrimPrefix(string(line), pasteBegins), pasteEnds), err
+		}
+		if len(line) < maxInput {
+			line = append(line, b)
+		}
+	}
+}

@@ -1,0 +1,244 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"unicode/utf8"
+
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// PrintTable writes aligned rows to stdout. Where a terminal is too narrow, the columns
+// with the dispensable headings go, one by one, and the last one that stays is wrapped.
+func (s *IO) PrintTable(rows [][]string, dispensable ...string) error {
+	width, _ := SizeOf(s.Out)
+	kept, gone := fitColumns(withoutEmptyColumns(inertRows(rows)), width, dispensable)
+	if err := s.PrintPainted(WrapLast(kept, width), func(line string) Painted { return Painted(line) }); err != nil {
+		return err
+	}
+	if len(gone) > 0 {
+		s.Note("There is no room here for %s; --json has it all.", strings.Join(gone, ", "))
+	}
+	return nil
+}
+
+// fitColumns leaves out dispensable columns until the rows fit a width; 0 is wide
+// enough. A last column that is not dispensable may be as narrow as wrapping allows.
+func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]string, gone []string) {
+	for _, heading := range dispensable {
+		if width == 0 || len(rows) == 0 {
+			break
+		}
+		widths := columnWidths(rows)
+		last := len(widths) - 1
+		if !slices.Contains(dispensable, rows[0][last]) {
+			widths[last] = min(widths[last], narrowest)
+		}
+		needed := 2 * last
+		for _, w := range widths {
+			needed += w
+		}
+		column := slices.Index(rows[0], heading)
+		if needed <= width {
+			break
+		}
+		if column < 0 {
+			continue
+		}
+		gone = append(gone, heading)
+		shorter := make([][]string, len(rows))
+		for i, row := range rows {
+			shorter[i] = slices.Delete(slices.Clone(row), column, column+1)
+		}
+		rows = shorter
+	}
+	return rows, gone
+}
+
+// narrowest is the width below which text is not wrapped any more.
+const narrowest = 20
+
+// WrapLast breaks the last column of a table so that its lines are at most width
+// wide.
+func WrapLast(rows [][]string, width int) [][]string {
+	if width == 0 || len(rows) == 0 {
+		return rows
+	}
+	kept := withoutEmptyColumns(rows)
+	last := len(kept[0]) - 1
+	left := width
+	for _, widest := range columnWidths(kept)[:last] {
+		left -= widest + 2
+	}
+	var wrapped [][]string
+	for _, row := range kept {
+		for i, line := range Wrap(row[last], max(left, narrowest)) {
+			next := make([]string, last+1)
+			if i == 0 {
+				copy(next, row)
+			}
+			next[last] = line
+			wrapped = append(wrapped, next)
+		}
+	}
+	return wrapped
+}
+
+// columnWidths are the columns' widest cells, in characters.
+func columnWidths(rows [][]string) []int {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for column, cell := range row {
+			widths[column] = max(widths[column], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}
+
+// PrintPainted is printTable with a last touch to each line, once it is aligned.
+func (s *IO) PrintPainted(rows [][]string, paint func(line string) Painted) error {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range withoutEmptyColumns(inertRows(rows)) {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	width, _ := SizeOf(s.Out)
+	for line := range strings.Lines(b.String()) {
+		if err := s.Out.Printf("%s\n", paint(Cut(strings.TrimRight(line, " \n"), width))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withoutEmptyColumns drops the columns that have nothing below their heading.
+func withoutEmptyColumns(rows [][]string) [][]string {
+	if len(rows) < 2 {
+		return rows
+	}
+	kept := make([][]string, len(rows))
+	for column := range rows[0] {
+		if !slices.ContainsFunc(rows[1:], func(row []string) bool { return row[column] != "" }) {
+			continue
+		}
+		for i, row := range rows {
+			kept[i] = append(kept[i], row[column])
+		}
+	}
+	return kept
+}
+
+// Filled leaves out the rows whose second cell is empty.
+func Filled(rows [][]string) [][]string {
+	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
+}
+
+// Inert makes each cell of a row harmless.
+func Inert(cells ...string) []string {
+	for i, cell := range cells {
+		cells[i] = safetext.Line(cell)
+	}
+	return cells
+}
+
+// YesText is a text where something is so, else nothing.
+func YesText(is bool, text string) string {
+	if !is {
+		return ""
+	}
+	return text
+}
+
+// Cut shortens a line to width characters; 0 leaves it whole.
+func Cut(line string, width int) string {
+	runes := []rune(line)
+	if width == 0 || len(runes) <= width {
+		return line
+	}
+	return string(runes[:width-1]) + "…"
+}
+
+// Wrap breaks a text between words, and words that are too long, into lines of at most
+// width characters; 0 leaves it whole.
+func Wrap(text string, width int) []string {
+	if width <= 0 {
+		return []string{text}
+	}
+	var words []string
+	for _, word := range strings.Fields(text) {
+		for part := range slices.Chunk([]rune(word), width) {
+			words = append(words, string(part))
+		}
+	}
+	return fill(words, width)
+}
+
+// fold breaks lines that are wider than a terminal between words; 0 leaves them whole. One
+// that is indented stays as it is, and so does a word that is too long, such as a URL: it
+// is there to be copied.
+func fold(text string, width int) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if width > 0 && shownWidth(line) > width && !strings.HasPrefix(line, " ") {
+			lines[i] = strings.Join(fill(strings.Split(line, " "), width), "\n")
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// fill puts words on lines, one at least, of at most width characters if the words let it.
+func fill(words []string, width int) []string {
+	lines, column := []string{""}, 0
+	for i, word := range words {
+		last, shown := len(lines)-1, shownWidth(word)
+		switch {
+		case i == 0:
+			lines[last], column = word, shown
+		case column+1+shown <= width:
+			lines[last] += " " + word
+			column += 1 + shown
+		default:
+			lines, column = append(lines, word), shown
+		}
+	}
+	return lines
+}
+
+// shownWidth is how many characters of a text are shown: those of its colours are not.
+func shownWidth(text string) int {
+	width, hidden := 0, false
+	for _, r := range text {
+		switch {
+		case r == '\x1b':
+			hidden = true
+		case !hidden:
+			width++
+		case r == 'm':
+			hidden = false
+		}
+	}
+	return width
+}
+
+// CountText shows a count, and a dash for none.
+func CountText(n int) string {
+	if n == 0 {
+		return "–"
+	}
+	return strconv.Itoa(n)
+}
+
+// Plural counts things in words.
+func Plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

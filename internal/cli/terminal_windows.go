@@ -1,0 +1,23 @@
+package cli
+
+import (
+	"os"
+
+	"golang.org/x/term"
+)
+
+// hiddenSecret reads a line without echo, or a text in PEM.
+func hiddenSecret(console *os.File) (string, error) {
+	return wholeSecret(func() (string, error) {
+		line, err := term.ReadPassword(int(console.Fd()))
+		return string(line), err
+	})
+}
+
+// readByteByByte has nothing to do: a Windows console's lines are long enough.
+func readByteByByte(*os.File) (restore func()) { return func() {} }
+
+// ForgetTyped has no meaning here: only an agent asks again and again.
+func ForgetTyped(*os.File) {}
+
+func openTerminal() (*os.File, error) { return os.OpenFile("CONIN$", os.O_RDWR, 0) }

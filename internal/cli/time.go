@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// AgoText shows how far a time is, in either direction.
+func AgoText(t, now time.Time) string {
+	if left := t.Sub(now); left > 0 {
+		return "in " + Roughly(left)
+	}
+	return Roughly(now.Sub(t)) + " ago"
+}
+
+// ParseWhen reads a time to come: a span from now, a date or a time; never is the
+// zero time.
+func ParseWhen(text string, now time.Time) (time.Time, error) {
+	if text == "never" {
+		return time.Time{}, nil
+	}
+	if span, err := ParseSpan(text); err == nil && span > 0 {
+		return now.Add(span).UTC(), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.Parse(layout, text); err == nil {
+			if !at.After(now) {
+				return at, WithHint(Usagef("%s is over", text), "give a time to come, or 'never'")
+			}
+			return at.UTC(), nil
+		}
+	}
+	return time.Time{}, WithHint(Usagef("%q is no time to come", text), "as in 90d, 12h, 2027-01-31, 2027-01-31T12:00:00Z, or never")
+}
+
+// maxSpan is a hundred years: more is a slip.
+const maxSpan = 100 * 366 * 24 * time.Hour
+
+// ParseSpan reads a duration; beside Go's units it takes d and w.
+func ParseSpan(text string) (time.Duration, error) {
+	unit := map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour}[text[max(0, len(text)-1):]]
+	span, err := time.ParseDuration(text)
+	if unit != 0 {
+		var n int
+		n, err = strconv.Atoi(text[:len(text)-1])
+		span = time.Duration(min(max(n, -1), int(maxSpan/unit)+1)) * unit
+	}
+	if err != nil || span < 0 || span > maxSpan {
+		return 0, WithHint(Usagef("%q is no length of time", text), "as in 30m, 24h, 14d, 6w")
+	}
+	return span, nil
+}
+
+// DayText is a time's day, which is enough of a time long ago.
+func DayText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateOnly)
+}
+
+// UTCSeconds is a time as it is printed: in UTC, to the second.
+func UTCSeconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+// TimeText shows a time in UTC; the zero time is "".
+func TimeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// UntilText shows a time and how far it is.
+func UntilText(t, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s)", TimeText(t), LeftText(t, now))
+}
+
+// LeftText shows how far a time is.
+func LeftText(t, now time.Time) string {
+	switch left := t.Sub(now); {
+	case t.IsZero():
+		return ""
+	case left <= 0:
+		return "over"
+	default:
+		return "in " + Roughly(left)
+	}
+}
+
+// Roughly writes a duration in the one unit that says most.
+func Roughly(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", int(d.Hours())/24)
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%d s", int(d.Seconds()))
+}

@@ -1,0 +1,206 @@
+// Package delivery leads from the name of a destination to one with its credential, and delivers to all.
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// Destinations reads the names of destinations, all before anything is done.
+func Destinations(a *app.App, names, as []string) ([]destination.Destination, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	if err := CheckAs(a, as); err != nil {
+		return nil, err
+	}
+	m, err := machine(a, as)
+	if err != nil {
+		return nil, err
+	}
+	var all []destination.Destination
+	seen := make(map[string]bool)
+	for _, name := range names {
+		d, err := destination.Parse(name, m)
+		if err != nil {
+			return nil, hintOfDestination(err)
+		}
+		if !seen[d.Name()] {
+			all = append(all, d)
+		}
+		seen[d.Name()] = true
+	}
+	return all, nil
+}
+
+// machine is what destinations may use of this one.
+func machine(a *app.App, as []string) (destination.Machine, error) {
+	var m destination.Machine
+	cfg, err := a.Config()
+	if err != nil {
+		return m, err
+	}
+	client, err := a.HTTPClient(config.Profile{})
+	if err != nil {
+		return m, err
+	}
+	chosen, err := credentialsOf(cfg, as)
+	if err != nil {
+		return m, err
+	}
+	roots := cfg.Destination.DotenvRoots
+	if here, err := os.Getwd(); err == nil && len(roots) == 0 {
+		roots = []string{here}
+	}
+	var reading sync.Mutex // deliveries ask at once, and a store is for one goroutine at a time
+	return destination.Machine{
+		HTTP: client, Client: app.OwnClient(cfg.CAFile), Getenv: a.Getenv, Now: a.Now, URLs: cfg.Destination.URL, Commands: cfg.Commands,
+		Environ: os.Environ(), DotenvRoots: roots, LockDir: filepath.Join(cfg.Paths.Data, "locks"),
+		Credential: func(ctx context.Context, scheme string) (secret.Secret, error) {
+			source, named := chosen[scheme]
+			if !named {
+				source = chosen[""]
+			}
+			if source == "" {
+				return secret.Secret{}, nil
+			}
+			reading.Lock()
+			defer reading.Unlock()
+			return a.Referenced(ctx, AsReference(source))
+		},
+	}, nil
+}
+
+// credentialsOf says by platform what is shown to it; "" is any platform. The command
+// line wins over the configuration.
+func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
+	chosen := make(map[string]string)
+	for platform, source := range cfg.Destination.As {
+		chosen[platform] = source
+	}
+	for _, given := range as {
+		platform, source, found := strings.Cut(given, "=")
+		switch {
+		case !found:
+			platform, source = "", given
+			clear(chosen)
+		case !slices.Contains(Platforms(), platform):
+			return nil, cli.WithHint(cli.Usagef("--as: there is no platform %.40q", safetext.Line(platform)), "there are %s", strings.Join(Platforms(), ", "))
+		}
+		chosen[platform] = source
+	}
+	for _, source := range chosen {
+		if app.CheckReference(AsReference(source)) != nil {
+			return nil, cli.WithHint(cli.Usagef("--as takes a profile or secret/NAME, also PLATFORM=PROFILE"), "as in --as github=work; the platform's usual variables do, too")
+		}
+	}
+	return chosen, nil
+}
+
+// Platforms are the kinds of destinations, by the names that they begin with.
+func Platforms() []string {
+	var names []string
+	for _, kind := range destination.Kinds() {
+		name, _, _ := strings.Cut(kind.Usage, ":")
+		names = append(names, name)
+	}
+	return names
+}
+
+// CheckAs refuses a login or a secret that --as names and there is not: a slip is to be
+// known before there is a key. None is read.
+func CheckAs(a *app.App, as []string) error {
+	named, err := credentialsOf(&config.Config{}, as)
+	if err != nil {
+		return err
+	}
+	for _, platform := range slices.Sorted(maps.Keys(named)) {
+		if err := a.CheckExists(AsReference(named[platform])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AsReference is what --as names: a reference, or a profile without more.
+func AsReference(source string) string {
+	if strings.Contains(source, "/") {
+		return source
+	}
+	return app.TokenReference + source
+}
+
+// hintOfDestination says how a destination is written.
+func hintOfDestination(err error) error {
+	var wrong *destination.NameError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	hint := "see 'fob help destinations'"
+	if wrong.Usage != "" {
+		hint = "write " + wrong.Usage + "; " + hint
+	}
+	return cli.WithHint(cli.AsUsage(err), "%s", cmp.Or(wrong.Hint, hint))
+}
+
+// Deliver brings a value to all destinations and says where it is.
+func Deliver(ctx context.Context, a *app.App, to []destination.Destination, value secret.Secret) error {
+	_, failed := DeliverAll(ctx, a, to, value, false)
+	return failed.Err()
+}
+
+// deliveryJSON is what is printed of one destination.
+type deliveryJSON struct {
+	Destination string `json:"destination"`
+	Delivered   bool   `json:"delivered"`
+	Problem     string `json:"problem,omitempty"`
+}
+
+// DeliverAll is deliver, and returns the destinations that have the value.
+func DeliverAll(ctx context.Context, a *app.App, to []destination.Destination, value secret.Secret, asJSON bool) (delivered []string, failed cli.Failures) {
+	bar := a.NewProgress("delivering", int64(len(to)))
+	results := destination.DeliverAll(ctx, to, value)
+	bar.End()
+	shown := make([]deliveryJSON, len(to))
+	for i, err := range results {
+		shown[i] = deliveryJSON{Destination: to[i].Name(), Delivered: err == nil}
+		if err != nil {
+			shown[i].Problem = err.Error()
+			failed = append(failed, err)
+			continue
+		}
+		delivered = append(delivered, to[i].Name())
+		if !asJSON {
+			a.Note("Delivered to %s.", to[i].Name())
+		}
+	}
+	if asJSON {
+		if err := a.PrintJSON(shown); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return delivered, failed
+}
+
+// NamesOf are the destinations' names as they are recorded.
+func NamesOf(to []destination.Destination) []string {
+	names := make([]string, len(to))
+	for i, d := range to {
+		names[i] = d.Name()
+	}
+	return names
+}

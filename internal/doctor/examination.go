@@ -1,0 +1,350 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// The checks that others look up (doctor_cron.go).
+const (
+	keyringCheck = "keyring"
+	fileKeyCheck = "file key"
+	loginCheck   = "login"
+)
+
+const configurationCheck = "configuration"
+
+const (
+	doctorProbeSize = 6 << 10 // a login with large tokens
+	issuersAtOnce   = 8
+	loginEndsSoon   = 3 * 24 * time.Hour
+)
+
+// examination is one run of the doctor: what it looks at, and what it has found.
+type examination struct {
+	app      *app.App
+	paths    config.Paths
+	cfg      *config.Config
+	profiles []config.Profile
+	findings []Finding
+}
+
+func (e *examination) add(findings ...Finding) { e.findings = append(e.findings, findings...) }
+
+// Examine makes all checks: the machine first, then each profile.
+func Examine(ctx context.Context, a *app.App, names []string) ([]Finding, error) {
+	paths, err := a.Paths()
+	if err != nil {
+		return nil, err
+	}
+	e := &examination{app: a, paths: paths}
+	if err := e.configuration(names); err != nil {
+		return nil, err
+	}
+	e.add(
+		Folder("data folder", paths.Data),
+		Folder("cache folder", paths.Cache),
+		FreeSpace("data space", paths.Data),
+		FreeSpace("cache space", paths.Cache),
+	)
+	e.storages(ctx)
+	e.loopbacks(ctx)
+	e.add(Browser(a.Getenv, exec.LookPath, runtime.GOOS), Proxy(a.Getenv))
+	if e.cfg.CAFile != "" {
+		e.add(CAFile(e.cfg.CAFile, a.Now()))
+	}
+	e.eachProfile(ctx)
+	if len(names) == 0 {
+		e.secrets(ctx)
+	}
+	return e.findings, nil
+}
+
+// configuration reads config.toml. A broken one is a finding, and leaves the
+// machine to look at.
+func (e *examination) configuration(names []string) error {
+	cfg, err := e.app.Config()
+	defer e.projectFile()
+	if err != nil {
+		e.cfg = &config.Config{Paths: e.paths}
+		e.add(Failed(configurationCheck, err, cmp.Or(e.app.Hint(err), "see to the file's permissions")))
+		return nil
+	}
+	e.cfg = cfg
+	e.profiles, err = app.ProfilesNamed(cfg, names)
+	e.add(Fine(configurationCheck, "%s, profiles: %d", e.paths.Config, len(cfg.Profiles)))
+	return err
+}
+
+// projectFile looks at what a call without a profile would find.
+func (e *examination) projectFile() {
+	const check = "project file"
+	_, err := config.Named("", e.app.Getenv, func(others *atomicfile.OthersError) {
+		e.add(Finding{Check: check, State: Warning, Detail: safetext.Line("skipped: " + others.Error()), Fix: e.app.Hint(others)})
+	})
+	if err != nil {
+		e.add(Failed(check, err, e.app.Hint(err)))
+	}
+}
+
+// storages tries each storage that a profile or a secret uses, or that the first one
+// would.
+func (e *examination) storages(ctx context.Context) {
+	profiles := slices.Clone(e.profiles)
+	for _, name := range e.cfg.SecretNames() {
+		profiles = append(profiles, config.Profile{Storage: e.cfg.Secrets[name].Storage})
+	}
+	if len(profiles) == 0 {
+		profiles = []config.Profile{{}}
+	}
+	var tried []string
+	for _, p := range profiles {
+		name, err := e.app.StorageName(e.cfg, p)
+		if err == nil && slices.Contains(tried, name) {
+			continue
+		}
+		var store *credstore.Store
+		if err == nil {
+			store, err = e.app.Store(e.cfg, p)
+		}
+		if err != nil {
+			e.add(forFinding(Failed("storage", err, e.fixOf(cli.ForProfile(err, p.Name))), p.Name))
+			continue
+		}
+		tried = append(tried, name)
+		if name == app.StorageKeyring {
+			e.keyring(ctx, store)
+		} else {
+			e.encryptedFile(ctx, store)
+		}
+	}
+}
+
+func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
+	unreachable := credstore.KeyringReachable(e.app.Getenv)
+	if runtime.GOOS == "linux" {
+		// KeyringReachable leaves there what it found, for the D-Bus library.
+		e.add(Bus(unreachable, os.Getenv("DBUS_SESSION_BUS_ADDRESS")))
+	}
+	path := filepath.Join(e.paths.Data, "seal.key")
+	_ = e.sealKey(ctx, store, "seal key", path, !app.Exists(filepath.Join(e.paths.Data, "id")))
+	e.app.Progress("Trying the OS keyring...")
+	err := store.Probe(ctx, doctorProbeSize)
+	if runtime.GOOS == "linux" {
+		e.add(Lock(err))
+	}
+	e.add(RoundTrip(keyringCheck, doctorProbeSize, err, e.fixOf(err)))
+}
+
+func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store) {
+	const check = "encrypted file"
+	source := e.app.FileKey(e.cfg).Name
+	fresh := source == app.PassphraseSource && !app.Exists(filepath.Join(e.paths.Data, "seal.json")) && !app.Exists(filepath.Join(e.paths.Data, "records"))
+	err := e.sealKey(ctx, store, fileKeyCheck, source, fresh)
+	switch {
+	case fresh: // a probe would ask for a new passphrase
+		e.add(Skipped(check, "the first login sets the passphrase"))
+	case err != nil:
+		e.add(Skipped(check, "there is no key to seal with"))
+	default:
+		err := store.Probe(ctx, doctorProbeSize)
+		e.add(RoundTrip(check, doctorProbeSize, err, e.fixOf(err)))
+	}
+}
+
+func (e *examination) sealKey(ctx context.Context, store *credstore.Store, check, source string, fresh bool) error {
+	err := store.CheckKey(ctx)
+	e.add(SealKey(check, source, fresh, err, e.fixOf(err)))
+	return err
+}
+
+// loopbacks tries both address families. IPv4 is the default redirect's; IPv6 may
+// be missing unless a profile's redirect uses it.
+func (e *examination) loopbacks(ctx context.Context) {
+	bad, wanted := OK, ""
+	for _, p := range e.profiles {
+		redirect, err := url.Parse(p.WithProvider().RedirectURI)
+		if err != nil {
+			continue
+		}
+		switch redirect.Hostname() {
+		case "::1":
+			bad, wanted = Problem, fmt.Sprintf("the redirect of profile %q is there", p.Name)
+		case "localhost":
+			if bad == OK {
+				bad, wanted = Warning, fmt.Sprintf("the redirect of profile %q is on localhost, which a browser may look for there", p.Name)
+			}
+		}
+	}
+	listen := new(net.ListenConfig).Listen
+	e.add(
+		Loopback(ctx, listen, "127.0.0.1", Problem, "logins wait there for the browser"),
+		Loopback(ctx, listen, "::1", bad, wanted),
+	)
+}
+
+// eachProfile reads the logins one after the other, since a store serves one caller
+// at a time, and then asks the issuers at once. The findings keep the profiles' order.
+func (e *examination) eachProfile(ctx context.Context) {
+	found := make([][]Finding, len(e.profiles))
+	for i, p := range e.profiles {
+		found[i] = e.profile(ctx, p)
+	}
+	if len(e.profiles) > 0 {
+		e.app.Progress("Asking the issuers...")
+	}
+	slots := make(chan struct{}, issuersAtOnce)
+	var wg sync.WaitGroup
+	for i, p := range e.profiles {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			found[i] = append(found[i], e.issuer(ctx, p)...)
+		})
+	}
+	wg.Wait()
+	for i, p := range e.profiles {
+		for _, f := range found[i] {
+			e.add(forFinding(f, p.Name))
+		}
+	}
+}
+
+// forFinding makes a finding one profile's.
+func forFinding(f Finding, profile string) Finding {
+	f.Profile = profile
+	if profile != "" {
+		f.Fix = strings.ReplaceAll(f.Fix, "PROFILE", profile)
+	}
+	return f
+}
+
+// profile looks at what lies on this machine of a profile: its CA file and its
+// login. It needs no network, and no HTTP client that a broken CA file would keep
+// from being made.
+func (e *examination) profile(ctx context.Context, p config.Profile) []Finding {
+	if err := e.cfg.Vet(p); err != nil {
+		return []Finding{Failed(configurationCheck, err, e.app.Hint(err))}
+	}
+	var found []Finding
+	if p.CAFile != "" {
+		found = append(found, CAFile(p.CAFile, e.app.Now()))
+	}
+	if app.ShowsIdentity(p) {
+		return append(found, Fine(loginCheck, "nothing is stored: 'fob token %s' shows the machine's identity", p.Name))
+	}
+	store, err := e.app.Store(e.cfg, p)
+	if err != nil {
+		return append(found, Skipped(loginCheck, "%s", err))
+	}
+	s := &session.Session{Profile: p.WithProvider(), Paths: e.paths, Store: store, Clock: e.app.Clock, Warn: func(string) {}}
+	status := s.Status(ctx)
+	found = append(found, e.loginFinding(p.Name, status))
+	if p.Grant == "" {
+		found = append(found, e.redirect(p, status.Registered))
+	}
+	return found
+}
+
+// redirect reports a redirect that does not tell the profile's issuer from another.
+func (e *examination) redirect(p config.Profile, registered bool) Finding {
+	const check = "redirect"
+	better, shared := e.cfg.SharesRedirect(p)
+	if !shared {
+		return Fine(check, "%s", p.Redirect())
+	}
+	fix := `run 'fob profile set PROFILE --redirect-uri "` + better + `"', then register what it prints in place of the old redirect`
+	if registered {
+		fix = "run 'fob logout PROFILE --unregister', then 'fob login PROFILE': fob registers a new one"
+	}
+	return Finding{Check: check, State: Warning, Detail: p.Redirect() + " is shared with other issuers: another server could receive the authorization code", Fix: fix}
+}
+
+func (e *examination) loginFinding(profile string, status session.Status) Finding {
+	again, now := "run 'fob login "+profile+"'", e.app.Now()
+	end := status.RefreshExpiresAt
+	switch {
+	case status.State == session.StateUnreadable:
+		return Failed(loginCheck, status.Err, e.fixOf(cli.ForProfile(status.Err, profile)))
+	case slices.Contains([]session.State{session.StateLoggedOut, session.StateExpired, session.StateEnded}, status.State):
+		return Finding{Check: loginCheck, State: Warning, Detail: string(status.State), Fix: again}
+	case !end.IsZero() && end.Sub(now) < loginEndsSoon:
+		return Finding{Check: loginCheck, State: Warning, Detail: "the login ends " + cli.LeftText(end, now), Fix: again}
+	}
+	return Fine(loginCheck, "%s", status.State)
+}
+
+// secrets reads the secrets that others have issued, and looks when they end.
+func (e *examination) secrets(ctx context.Context) {
+	const check = "secret"
+	before := len(e.findings)
+	for _, name := range e.cfg.SecretNames() {
+		s := e.cfg.Secrets[name]
+		shown := e.app.ShownSecret(ctx, e.cfg, s)
+		left := s.Expires.Sub(e.app.Now())
+		fix := "replace it: 'fob secret rotate " + name + "'"
+		switch {
+		case shown.Failure != nil:
+			e.add(Failed(check, shown.Failure, e.fixOf(app.HintOfSecret(shown.Failure, name))))
+		case shown.Problem != "":
+			e.add(Finding{Check: check, State: Warning, Detail: name + ": " + shown.Problem, Fix: "go on with it, or give it a value: 'fob secret set " + name + "'"})
+		case !s.Expires.IsZero() && left <= 0:
+			e.add(Finding{Check: check, State: Warning, Detail: name + " has ended", Fix: fix})
+		case !s.Expires.IsZero() && left <= app.SecretExpiring:
+			e.add(Finding{Check: check, State: Warning, Detail: name + " ends " + cli.LeftText(s.Expires, e.app.Now()), Fix: fix})
+		}
+	}
+	if len(e.cfg.Secrets) > 0 && len(e.findings) == before {
+		e.add(Fine(check, "%s can be read, and none ends soon", cli.Plural(len(e.cfg.Secrets), "secret", "secrets")))
+	}
+}
+
+// issuer asks a profile's server, where it is one that describes itself.
+func (e *examination) issuer(ctx context.Context, p config.Profile) []Finding {
+	const check = "issuer"
+	full := p.WithProvider()
+	if full.AuthorizationEndpoint != "" && full.TokenEndpoint != "" || full.Issuer == "" {
+		return []Finding{Skipped(check, "the profile names its endpoints")}
+	}
+	if ca := cmp.Or(p.CAFile, e.cfg.CAFile); ca != "" && CAFile(ca, e.app.Now()).State == Problem {
+		return []Finding{Skipped(check, "its CA file cannot be used")} // a pipe there would hang the HTTP client
+	}
+	hc, err := e.app.HTTPClient(p)
+	if err != nil {
+		return []Finding{Skipped(check, "%s", err)}
+	}
+	return Issuer(ctx, hc, full.Issuer, e.app.Now)
+}
+
+// fixOf is the hint that the error would have as a command's end, or one that is
+// better than none.
+func (e *examination) fixOf(err error) string {
+	hinted, ok := errors.AsType[*cli.HintError](err)
+	switch {
+	case ok:
+		return hinted.Hint
+	case errors.As(err, new(*credstore.KeyError)):
+		return "give a good key: key_file in config.toml names a file of 32 bytes, outside fob's folders, with mode 0600"
+	}
+	return cmp.Or(e.app.Hint(err), "mend what the message names, then run 'fob doctor' again")
+}

@@ -1,0 +1,173 @@
+// Package incident reads a report of leaked keys, plans, replaces them and reports.
+package incident
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/delivery"
+	"github.com/fobcli/fob/internal/parallel"
+	"github.com/fobcli/fob/internal/registrar"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// Options are the flags of 'fob incident'.
+type Options struct {
+	As     []string
+	Report string
+	Output string
+	Brands []string
+	Yes    bool
+	DryRun bool
+	JSON   bool
+}
+
+// leakedKey is a key of the registry that stands where it must not.
+type leakedKey struct {
+	record apikey.Record
+	text   string   // the whole key, if it was given and is this key
+	places []string // inert
+	to     []registrar.Destination
+	barred []error // destinations that this machine cannot serve
+
+	replaced registrar.Rotated
+	revoked  bool // it had a successor already
+	failed   error
+	refused  bool // asked again, it was not accepted
+}
+
+func (k *leakedKey) proven() bool { return k.text != "" }
+
+// live reports that the key can do harm.
+func (k *leakedKey) live(now time.Time) bool {
+	state := k.record.State(now)
+	return state == apikey.Active || state == apikey.Retiring || state == apikey.Disabled
+}
+
+// incident is one run of 'fob incident'.
+type incident struct {
+	a        *app.App
+	g        *registrar.Registrar
+	opts     Options
+	started  time.Time
+	keys     []*leakedKey // of the registry
+	unknown  int          // of others
+	declined int
+}
+
+// Run reads a report, asks, replaces the leaked keys and writes what was done.
+func Run(ctx context.Context, a *app.App, opts Options) error {
+	if err := delivery.CheckAs(a, opts.As); err != nil { // later it would leave the new key nowhere
+		return err
+	}
+	g, err := appkeys.Open(ctx, a, false)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	appkeys.FoldUses(ctx, a, g)
+	run := &incident{a: a, g: g, opts: opts, started: a.Now()}
+	if opts.Output == "" {
+		run.opts.Output = "incident-" + a.Now().UTC().Format("20060102T150405Z") + ".md"
+	}
+	if err := run.mayWrite(); err != nil {
+		return err
+	}
+	if err := run.read(ctx); err != nil {
+		return err
+	}
+	todo, err := run.plan(ctx)
+	if err != nil || opts.DryRun {
+		return err
+	}
+	if len(todo) == 0 {
+		return run.nothingToDo()
+	}
+	if err := run.reserve(); err != nil {
+		return err
+	}
+	run.replace(ctx, todo)
+	run.note(todo)
+	return run.verdict(todo, run.write(context.WithoutCancel(ctx)))
+}
+
+// maxReplacing is how many keys are replaced at once: no slow place keeps another leaked
+// key alive.
+const maxReplacing = 4
+
+func (run *incident) replace(ctx context.Context, todo []*leakedKey) {
+	defer cli.OutliveBrokenPipe()()
+	bar := run.a.NewProgress("replacing", 0)
+	parallel.Do(len(todo), maxReplacing, func(i int) { run.replaceOne(ctx, todo[i], bar) })
+	bar.End()
+}
+
+func (run *incident) replaceOne(ctx context.Context, k *leakedKey, bar *cli.Progress) {
+	opts := registrar.RotateOptions{Compromised: true, To: k.to}
+	if len(k.to) == 0 {
+		opts.Last = &delivery.StdoutDestination{A: run.a, Bar: bar, Many: true, JSON: run.opts.JSON}
+	}
+	k.replaced, k.failed = run.g.Rotate(ctx, k.record.ID, opts)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if errors.Is(k.failed, registrar.ErrRotated) { // its successor is in use: the old one only has to end
+		_, k.failed = run.g.Revoke(ctx, []string{k.record.ID}, "it has leaked")
+		k.revoked = k.failed == nil
+	}
+	if k.proven() {
+		_, err := run.g.Prove(ctx, k.text)
+		var refused *apikey.RefusedError
+		k.refused = errors.As(err, &refused)
+	}
+}
+
+// note says how it went with each key.
+func (run *incident) note(todo []*leakedKey) {
+	for _, k := range todo {
+		switch {
+		case k.revoked:
+			run.a.Note("Key %s has ended; it was replaced before.", appkeys.Text(k.record))
+		case k.replaced.Rotation.Phase == apikey.PhaseRetired:
+			run.a.Note("Key %s has ended; %s replaces it.", appkeys.Text(k.record), k.replaced.New.ID)
+		}
+		for _, d := range k.replaced.Rotation.Deliveries {
+			if d.Status == apikey.DeliveryDone && d.Destination != delivery.StdoutName {
+				run.a.Note("Delivered %s to %s.", k.replaced.New.ID, safetext.Line(d.Destination))
+			}
+		}
+	}
+}
+
+// verdict is what is left to do, each with its hint. A report that is lost hides none of
+// it: the keys may be in force still.
+func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
+	var failed cli.Failures
+	for _, k := range todo {
+		for _, err := range k.barred {
+			failed = append(failed, fmt.Errorf("key %s: %w", k.replaced.New.ID, err))
+		}
+		if k.failed != nil {
+			err := delivery.NotDelivered(k.failed, k.replaced, true)
+			var several cli.Failures
+			if !errors.As(err, &several) {
+				several = cli.Failures{fmt.Errorf("key %s: %w", k.record.ID, err)}
+			}
+			failed = append(failed, several...)
+		} else if k.proven() && !k.refused {
+			failed = append(failed, cli.WithHint(fmt.Errorf("key %s is still accepted", k.record.ID), "end it: 'fob key revoke %s'", k.record.ID))
+		}
+	}
+	if run.declined > 0 {
+		failed = append(failed, run.nothingToDo())
+	}
+	if unwritten != nil {
+		failed = append(failed, unwritten)
+	}
+	return failed.Err()
+}

@@ -1,0 +1,120 @@
+package incident
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fobcli/fob/internal/apikey"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/delivery"
+	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// plan shows what is live and what would be done, and asks. What is returned is to be
+// replaced.
+func (run *incident) plan(ctx context.Context) (todo []*leakedKey, err error) {
+	var doubtful []*leakedKey
+	for _, k := range run.keys {
+		run.findDestinations(k)
+		run.show(k)
+		switch {
+		case !k.live(run.a.Now()):
+		case k.proven():
+			todo = append(todo, k)
+		default:
+			doubtful = append(doubtful, k)
+		}
+	}
+	if run.unknown > 0 {
+		run.a.Note("%s not of this registry.", cli.Plural(run.unknown, "key is", "keys are"))
+	}
+	if run.opts.DryRun {
+		return nil, nil
+	}
+	if len(todo) > 0 && !run.opts.Yes {
+		if err := run.confirm(ctx, cli.Plural(len(todo), "live key", "live keys")); err != nil {
+			return nil, err
+		}
+	}
+	for _, k := range doubtful {
+		err := run.confirm(ctx, "key "+k.record.ID+", which nobody has proven to be leaked")
+		if err != nil && ctx.Err() == nil {
+			run.declined++
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		todo = append(todo, k)
+	}
+	return todo, nil
+}
+
+func (run *incident) confirm(ctx context.Context, what string) error {
+	unasked := cli.WithHint(cli.Usagef("this would replace %s, and there is nobody to ask", what), "see the plan with --dry-run, then give --yes")
+	return run.a.Confirm(ctx, fmt.Sprintf("Replace %s? What uses the old key stops where the new one does not arrive.", what), unasked)
+}
+
+// findDestinations reads where a key goes. What this machine cannot serve keeps no leaked
+// key alive: it is told.
+func (run *incident) findDestinations(k *leakedKey) {
+	for _, name := range k.record.Destinations {
+		to, err := delivery.KeyDestinations(run.a, []string{name}, run.opts.As, k.record.Environment)
+		if err != nil {
+			k.barred = append(k.barred, &destination.Error{Destination: name, Err: err})
+			continue
+		}
+		k.to = append(k.to, delivery.DestinationOfKeys(to[0]))
+	}
+}
+
+func (run *incident) show(k *leakedKey) {
+	state := "it is " + string(k.record.State(run.a.Now())) + ": there is nothing to do"
+	switch {
+	case k.live(run.a.Now()) && k.proven():
+		state = "LIVE"
+	case k.live(run.a.Now()):
+		state = "live, and the whole key was not given: anybody who knows its id can have written that"
+	}
+	run.a.Note("Key %s: %s.", appkeys.Text(k.record), state)
+	for _, place := range k.places[:min(5, len(k.places))] {
+		run.a.Note("  found at %s", place)
+	}
+	if more := len(k.places) - 5; more > 0 {
+		run.a.Note("  and at %d more", more)
+	}
+	if !k.live(run.a.Now()) {
+		return
+	}
+	for _, d := range k.to {
+		run.a.Note("  goes to  %s", safetext.Line(d.Name()))
+	}
+	for _, err := range k.barred {
+		run.a.Warn(err.Error())
+	}
+	if len(k.record.Destinations) == 0 {
+		run.a.Note("  goes to no place that fob knows; the new key is printed%s", noteOf(k.record, safetext.Line))
+	}
+}
+
+func noteOf(r apikey.Record, inert func(string) string) string {
+	if r.Note == "" {
+		return ""
+	}
+	return "; its note: " + inert(r.Note)
+}
+
+func (run *incident) nothingToDo() error {
+	if run.declined > 0 {
+		return cli.WithHint(fmt.Errorf("%s: nobody said yes", cli.Plural(run.declined, "key was left as it is", "keys were left as they are")),
+			"run it on a terminal; or give the whole keys, in a report without redaction")
+	}
+	if len(run.keys) == 0 && run.unknown == 0 {
+		run.a.Note("The report has no key of this brand.")
+		return nil
+	}
+	run.a.Note("No key is live: there is nothing to do.")
+	return nil
+}

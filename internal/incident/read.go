@@ -1,0 +1,114 @@
+package incident
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/fobcli/fob/internal/apikey"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/leak"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// read takes the keys from where the flags say, and finds those of the registry.
+func (run *incident) read(ctx context.Context) error {
+	reported, err := run.reported(ctx)
+	if err != nil {
+		return err
+	}
+	byID := make(map[string]*leakedKey)
+	strangers := make(map[string]bool)
+	for _, r := range reported {
+		k := byID[r.ID]
+		if k == nil {
+			record, err := appkeys.Select(ctx, run.a, run.g, apikey.Filter{IDs: []string{r.ID}})
+			if errors.Is(err, apikey.ErrNotFound) {
+				strangers[r.ID] = true
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			k = &leakedKey{record: record[0]}
+			byID[r.ID] = k
+			run.keys = append(run.keys, k)
+		}
+		if r.Path != "" {
+			k.places = append(k.places, placeText(r))
+		}
+		if err := run.prove(ctx, k, r); err != nil {
+			return err
+		}
+	}
+	run.unknown = len(strangers)
+	if run.opts.Report == "" && run.unknown > 0 {
+		return &apikey.RefusedError{Reason: apikey.Unknown}
+	}
+	return nil
+}
+
+func placeText(r leak.Reported) string {
+	where := safetext.Line(r.Path)
+	if r.Line > 0 {
+		where += fmt.Sprintf(":%d", r.Line)
+	}
+	if r.Commit != "" {
+		where += " in " + safetext.Line(r.Commit[:min(12, len(r.Commit))])
+	}
+	return where
+}
+
+// prove finds out whether the whole key was given: its digest says so, no checksum.
+func (run *incident) prove(ctx context.Context, k *leakedKey, r leak.Reported) error {
+	if r.Key.IsZero() || k.proven() {
+		return nil
+	}
+	record, err := run.g.Prove(ctx, r.Key.Reveal())
+	var refused *apikey.RefusedError
+	if err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	if record.ID == k.record.ID {
+		k.text = r.Key.Reveal()
+	}
+	return nil
+}
+
+func (run *incident) reported(ctx context.Context) ([]leak.Reported, error) {
+	if run.opts.Report == "" {
+		key, err := appkeys.Read(ctx, run.a)
+		if err != nil {
+			return nil, err
+		}
+		presented, err := apikey.Present(key.Reveal(), apikey.Need{})
+		if err != nil {
+			return nil, err
+		}
+		return []leak.Reported{{ID: presented.ID, Key: key}}, nil
+	}
+	format, err := appkeys.Format(run.a)
+	if err != nil {
+		return nil, err
+	}
+	scanner, err := leak.NewScanner(append([]string{format.Brand}, run.opts.Brands...))
+	if err != nil {
+		return nil, cli.AsUsage(err)
+	}
+	input := run.a.In
+	if run.opts.Report != "-" {
+		file, err := cli.Await(ctx, func() (*os.File, error) { return os.Open(run.opts.Report) })
+		if err != nil {
+			return nil, cli.WithHint(cli.AsUsage(err), "give the file that the scanner has written")
+		}
+		defer file.Close()
+		input = file
+	}
+	reported, err := scanner.Report(cli.NewCounted(ctx, input))
+	if errors.Is(err, leak.ErrReport) {
+		return nil, cli.WithHint(fmt.Errorf("%s: %w", safetext.Line(run.opts.Report), err), "let the scanner write JSON: 'gitleaks --report-format json', 'trufflehog --json', 'fob scan --format json'")
+	}
+	return reported, err
+}

@@ -1,0 +1,215 @@
+package incident
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/safetext"
+)
+
+// unfinished stands in the report's place while keys are replaced: a place that cannot be
+// written to is found out before, and whoever kills fob finds where to go on.
+const unfinished = "# Incident: this run of fob has not ended\n\n'fob key audit' has what was done. Run 'fob incident' again, with another --output.\n"
+
+func (run *incident) mayWrite() error {
+	if _, err := os.Lstat(run.opts.Output); err == nil {
+		return cli.WithHint(cli.Usagef("%s is there already", safetext.Line(run.opts.Output)), "give another name with --output")
+	}
+	return nil
+}
+
+func (run *incident) reserve() error {
+	err := atomicfile.Create(run.opts.Output, []byte(unfinished))
+	if err != nil {
+		return cli.WithHint(fmt.Errorf("no key was replaced: the report cannot be written: %w", err), "give another place with --output")
+	}
+	return nil
+}
+
+func (run *incident) write(ctx context.Context) error {
+	text, err := run.markdown(ctx)
+	if err == nil {
+		err = atomicfile.Write(run.opts.Output, text)
+	}
+	if err != nil {
+		return cli.WithHint(fmt.Errorf("the report could not be written: %w", err), "'fob key audit' has what it would say")
+	}
+	run.a.Note("What happened is written down in %s.", safetext.Line(run.opts.Output))
+	return nil
+}
+
+// markdown is the incident report: no secret stands in it, and what others wrote is
+// text in it alone.
+func (run *incident) markdown(ctx context.Context) ([]byte, error) {
+	log, err := run.timeLine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# Incident of %s: leaked API keys\n\n", run.started.UTC().Format("2006-01-02 15:04 UTC"))
+	fmt.Fprintf(&b, "Handled by %s with fob %s, from %s to %s.\n\n", code(run.g.Actor), app.Version(), clock(run.started), clock(run.a.Now()))
+	b.WriteString("## The keys\n\n| key | owner | environment | scopes | last used | uses | now | successor |\n|---|---|---|---|---|---|---|---|\n")
+	for _, k := range run.keys {
+		r := k.record
+		row(&b, code(r.ID), code(r.Owner), code(r.Environment), code(strings.Join(r.Scopes, " ")), clock(r.LastUsedAt), fmt.Sprint(r.Uses), k.outcome(run.a.Now()), code(k.replaced.New.ID))
+	}
+	if run.unknown > 0 {
+		fmt.Fprintf(&b, "\n%s in the report not of this registry.\n", cli.Plural(run.unknown, "key was", "keys were"))
+	}
+	b.WriteString("\n## Where they were found\n\n")
+	for _, k := range run.keys {
+		for _, place := range k.places {
+			fmt.Fprintf(&b, "- %s: %s\n", code(k.record.ID), code(place))
+		}
+		if len(k.places) == 0 {
+			fmt.Fprintf(&b, "- %s: not told\n", code(k.record.ID))
+		}
+	}
+	b.WriteString("\n## Where the new keys went\n\n")
+	run.writeDeliveries(&b)
+	b.WriteString("\n## Time line\n\nBy the audit log, in UTC.\n\n| time | entry | who | did | key | detail |\n|---|---|---|---|---|---|\n")
+	for _, e := range log.entries {
+		row(&b, e.At.Format(time.DateTime), fmt.Sprint(e.Seq), code(e.Actor), code(e.Action), code(e.KeyID), code(e.Detail))
+	}
+	fmt.Fprintf(&b, "\n%s\n", log.verdict)
+	b.WriteString("\n## Left to do\n\n")
+	for _, line := range run.leftToDo() {
+		fmt.Fprintf(&b, "- [ ] %s\n", line)
+	}
+	return b.Bytes(), nil
+}
+
+// outcome is what became of a key.
+func (k *leakedKey) outcome(now time.Time) string {
+	switch {
+	case k.revoked, k.replaced.Rotation.Phase == apikey.PhaseRetired:
+		if k.refused {
+			return "ended, and refused when asked"
+		}
+		return "ended"
+	case k.failed != nil:
+		return "**not replaced**"
+	case k.live(now):
+		return "**left as it is**: not proven to be leaked"
+	}
+	return string(k.record.State(now)) + " before"
+}
+
+func (run *incident) writeDeliveries(b *bytes.Buffer) {
+	any := false
+	for _, k := range run.keys {
+		for _, d := range k.replaced.Rotation.Deliveries {
+			text := code(string(d.Status))
+			if d.Error != "" {
+				text += ": " + code(d.Error)
+			}
+			fmt.Fprintf(b, "- %s to %s: %s\n", code(k.replaced.New.ID), code(d.Destination), text)
+			any = true
+		}
+		for _, err := range k.barred {
+			fmt.Fprintf(b, "- %s: %s\n", code(k.replaced.New.ID), code(err.Error()))
+			any = true
+		}
+	}
+	if !any {
+		b.WriteString("Nowhere.\n")
+	}
+}
+
+// timeLine is what the audit log says of the keys, and of itself.
+type timeLine struct {
+	entries []apikey.Entry
+	verdict string
+}
+
+func (run *incident) timeLine(ctx context.Context) (timeLine, error) {
+	var log timeLine
+	var auditor apikey.Auditor
+	var tampered error
+	ids := run.chain()
+	end, err := run.g.Registry.Log(ctx, 0, func(l apikey.Logged) error {
+		if tampered == nil {
+			tampered = auditor.Check(l)
+		}
+		if _, is := slices.BinarySearch(ids, l.KeyID); is {
+			log.entries = append(log.entries, l.Entry)
+		}
+		return nil
+	})
+	if err != nil {
+		return log, err
+	}
+	head, err := auditor.Finish(end)
+	if tampered == nil {
+		tampered = err
+	}
+	log.verdict = "The whole log was verified; its head is " + code(head.String()) + "."
+	if tampered != nil {
+		log.verdict = "**The log cannot be trusted:** " + code(tampered.Error()) + "."
+	}
+	return log, nil
+}
+
+// leftToDo is what only people can do.
+func (run *incident) leftToDo() []string {
+	var lines []string
+	for _, k := range run.keys {
+		next := k.replaced.New.ID
+		switch {
+		case len(k.replaced.Failed) > 0 || len(k.barred) > 0:
+			lines = append(lines, fmt.Sprintf("Bring the successor of %s to where it did not arrive: mend what stands above, then %s.", code(k.record.ID), code("fob key rotate "+next+" --overlap 0s")))
+		case len(k.record.Destinations) == 0 && next != "":
+			lines = append(lines, fmt.Sprintf("Bring %s to what uses %s%s.", code(next), code(k.record.ID), noteOf(k.record, code)))
+		case k.live(run.a.Now()) && k.failed == nil && next == "" && !k.revoked:
+			lines = append(lines, fmt.Sprintf("Find out whether %s has leaked: %s.", code(k.record.ID), code("fob key rotate "+k.record.ID+" --compromised")))
+		}
+		if k.record.Uses > 0 {
+			lines = append(lines, fmt.Sprintf("Look through the service's logs for what was done with %s (last used %s), and by whom.", code(k.record.ID), clock(k.record.LastUsedAt)))
+		}
+	}
+	return append(lines,
+		"Take the old keys out of where they were found. In a git history they stay; they are dead now.",
+		"Find out how they got there. A hook with "+code("fob scan --staged")+" stops the next one.")
+}
+
+func row(b *bytes.Buffer, cells ...string) {
+	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
+}
+
+// code is text as it is written, in a code span: whoever wrote it makes no link with it
+// where the report is shown, mentions nobody, and ends no cell of a table.
+func code(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "`" + strings.NewReplacer("`", "'", "|", "\\|").Replace(safetext.Line(text)) + "`"
+}
+
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format(time.DateTime)
+}
+
+// chain are the ids that the report's time line is about.
+func (run *incident) chain() []string {
+	var ids []string
+	for _, k := range run.keys {
+		ids = append(ids, k.record.ID)
+		if k.replaced.New.ID != "" {
+			ids = append(ids, k.replaced.New.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
