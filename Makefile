@@ -68,7 +68,7 @@ e2e: $(GITLEAKS) $(NFPM) ## The real program against a real provider, keyring an
 
 bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; BENCHMARKS.md says what was found
 	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 20m -run '^$$' -bench . -benchtime 1x ./...
-	go test -count=1 -timeout 60m -run '^$$' -bench 'Verify|Timing|Checksum' ./internal/apikey ./internal/registrar
+	go test -count=1 -timeout 60m -run '^$$' -bench 'Verify|Timing|Checksum' ./internal/apikey ./internal/apikey/keys
 
 soak: setup ## Kill, stop and crowd fob at length, fuzz for hours; writes testdata/soak.md
 	sh testdata/fuzz.sh 10m

@@ -14,7 +14,7 @@ var banned = map[string]string{
 	"github.com/fobcli/fob/internal/authservertest": "the test issuer is for tests and the demo",
 	"testing":           "tests are not linked into the program",
 	"net/http/httptest": "tests are not linked into the program",
-	"github.com/fobcli/fob/internal/registry/registrytest": "tests are not linked into the program",
+	"github.com/fobcli/fob/internal/apikey/registry/registrytest": "tests are not linked into the program",
 	"html/template":                              "result pages are fixed text",
 	"github.com/spf13/viper":                     "the configuration is read once, by one package",
 	"cloud.google.com/go/compute/metadata":       "no cloud SDK is linked",

@@ -14,7 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/fobcli/fob/internal/registry/registrytest"
+	"github.com/fobcli/fob/internal/apikey/registry/registrytest"
 )
 
 // TestKeyScripts runs the scripts in testdata/script/key on each kind of registry.

@@ -10,6 +10,8 @@ import (
 
 	cmdkey "github.com/fobcli/fob/cmd/key"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
+	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/ci"
@@ -20,12 +22,10 @@ import (
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/registrar"
-	"github.com/fobcli/fob/internal/registry"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 	"github.com/fobcli/fob/internal/spelling"
@@ -42,7 +42,7 @@ func exitOf(err error) int {
 		status int
 	}{
 		{context.Canceled, cli.ExitInterrupted},
-		{registrar.ErrNotDelivered, cli.ExitFailed}, // whatever kept it from there
+		{keys.ErrNotDelivered, cli.ExitFailed}, // whatever kept it from there
 		{destination.ErrNotDelivered, cli.ExitFailed},
 		{session.ErrLoginRequired, cli.ExitLoginRequired},
 		{filelock.ErrTimeout, cli.ExitLockTimeout},
@@ -128,7 +128,7 @@ func hintOf(err error, profile string) string {
 		cli.HintOn(ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"),
 		cli.HintOn(ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: 'fob profile set "+profile+" --identity-audience AUDIENCE'"),
 		cli.HintOn(ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"),
-		cli.HintOn(jwk.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"),
+		cli.HintOn(jwt.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"),
 		cli.HintOn(oauth.ErrNoClientKey, "name its file: 'fob profile set "+profile+" --private-key-file FILE'; or 'fob login "+profile+" --private-key-stdin'"),
 		cli.HintOn(loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"),
 		cli.HintOn(loopback.ErrOpenedTwice, "run 'fob login "+profile+" --no-browser' and open the URL yourself: another user may have opened the page first"),
@@ -156,11 +156,11 @@ func hintOfDetail(err error, profile string) string {
 	case errors.As(err, &trust):
 		return trust.Hint
 	case errors.As(err, &others) && others.Mode&fs.ModeSymlink != 0:
-		return "its owner can point it at any file: use the file that it leads to, or remove it: rm " + safetext.ShellQuote(others.Path)
+		return "its owner can point it at any file: use the file that it leads to, or remove it: rm " + sanitize.ShellQuote(others.Path)
 	case errors.As(err, &others) && others.Foreign:
-		return fmt.Sprintf("look at what it holds; if you trust it, make it yours: sudo chown %d %s", os.Geteuid(), safetext.ShellQuote(others.Path))
+		return fmt.Sprintf("look at what it holds; if you trust it, make it yours: sudo chown %d %s", os.Geteuid(), sanitize.ShellQuote(others.Path))
 	case errors.As(err, &others):
-		return "look at what it holds, then run 'chmod go-w " + safetext.ShellQuote(others.Path) + "'"
+		return "look at what it holds, then run 'chmod go-w " + sanitize.ShellQuote(others.Path) + "'"
 	case oauth.RefusesClient(err):
 		return "see the client ID and how the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
 	case errors.As(err, &refusal) && refusal.Code == "invalid_scope":

@@ -5,9 +5,9 @@ import (
 
 	cmdkey "github.com/fobcli/fob/cmd/key"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
+	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/registrar"
-	"github.com/fobcli/fob/internal/registry"
 )
 
 // hintOfKey is hintOf for the errors of keys and their registry.
@@ -21,14 +21,14 @@ func hintOfKey(err error) string {
 		cli.HintOn(apikey.ErrUnusable, "see to FOB_REGISTRY, and to the permissions of what it names"),
 		cli.HintOn(apikey.ErrBusy, "other programs hold the registry: try again"),
 		cli.HintOn(apikey.ErrUnavailable, "see whether the database runs and can be reached, then try again; a change that was begun is whole or not there"),
-		cli.HintOn(registrar.ErrNoPepper, "give the registry one: 'fob key pepper add p1', then 'fob key pepper use p1'; imported hashes name it in the 'pepper' column"),
-		cli.HintOn(registrar.ErrRotated, "rotate the successor; to end the old key before its time: 'fob key revoke ID'"),
-		cli.HintOn(registrar.ErrRotating, "wait for it; if it was killed, run this again then"),
-		cli.HintOn(registrar.ErrTakenOver, "use the key that the other fob printed"),
-		cli.HintOn(registrar.ErrStillUsed, "'fob key show ID' says when it was used last; once nobody does, 'fob key rotate --resume ID --force' ends it"),
-		cli.HintOn(registrar.ErrNotDelivered, "the old key is as it was, unless it was --compromised; run it again"),
-		cli.HintOn(registrar.ErrNotRotatable, "make a new one: 'fob key create'"),
-		cli.HintOn(registrar.ErrRevoked, "make a new one: 'fob key create'"),
+		cli.HintOn(keys.ErrNoPepper, "give the registry one: 'fob key pepper add p1', then 'fob key pepper use p1'; imported hashes name it in the 'pepper' column"),
+		cli.HintOn(keys.ErrRotated, "rotate the successor; to end the old key before its time: 'fob key revoke ID'"),
+		cli.HintOn(keys.ErrRotating, "wait for it; if it was killed, run this again then"),
+		cli.HintOn(keys.ErrTakenOver, "use the key that the other fob printed"),
+		cli.HintOn(keys.ErrStillUsed, "'fob key show ID' says when it was used last; once nobody does, 'fob key rotate --resume ID --force' ends it"),
+		cli.HintOn(keys.ErrNotDelivered, "the old key is as it was, unless it was --compromised; run it again"),
+		cli.HintOn(keys.ErrNotRotatable, "make a new one: 'fob key create'"),
+		cli.HintOn(keys.ErrRevoked, "make a new one: 'fob key create'"),
 		cli.HintOn(registry.ErrInsecure, "leave sslmode out or make it verify-full, and name the server's CA with sslrootcert=FILE"),
 	})
 	if hint != "" {

@@ -9,12 +9,12 @@ import (
 
 	cmdauth "github.com/fobcli/fob/cmd/auth"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/registry"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -198,7 +198,7 @@ func nextStep(a *app.App, cfg *config.Config, logins []cmdauth.StatusJSON, keys 
 		}
 	}
 	if ending := a.EndingSecrets(cfg, app.SecretExpiring); len(ending) > 0 {
-		return "fob secret rotate " + safetext.Line(ending[0].Name)
+		return "fob secret rotate " + sanitize.Line(ending[0].Name)
 	}
 	switch {
 	case len(logins) == 1 && logins[0].State != "":

@@ -16,7 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 type agentForwardOptions struct {
@@ -110,7 +110,7 @@ func forwardSocket(args []string, upstream string) (string, error) {
 		return filepath.Join(filepath.Dir(upstream), app.ForwardSocketName), nil
 	}
 	if !strings.ContainsRune(args[0], filepath.Separator) {
-		return "", cli.WithHint(cli.Usagef("%q is no path of a socket", safetext.Line(args[0])), "write ./%s for one in this folder; profiles are named by --profile", args[0])
+		return "", cli.WithHint(cli.Usagef("%q is no path of a socket", sanitize.Line(args[0])), "write ./%s for one in this folder; profiles are named by --profile", args[0])
 	}
 	path, err := filepath.Abs(args[0])
 	if err != nil {
@@ -152,10 +152,10 @@ func (f *forwarder) answer(ctx context.Context, r agent.Request, _ func(string))
 	}, func(string) {})
 	switch {
 	case err != nil:
-		f.note("%s: %s", r.Profile, safetext.Line(err.Error()))
+		f.note("%s: %s", r.Profile, sanitize.Line(err.Error()))
 		return cannot("the agent where the login is does not answer", "there: 'fob agent status'")
 	case answer.Failure != nil:
-		f.note("%s: %s", r.Profile, safetext.Line(answer.Failure.Error))
+		f.note("%s: %s", r.Profile, sanitize.Line(answer.Failure.Error))
 		return agent.Answer{Failure: withoutDetails(answer.Failure)}
 	case answer.Token == nil:
 		return cannot("the agent where the login is is of another version", "there: 'fob agent stop', and start it again")

@@ -14,7 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -151,7 +151,7 @@ func (k *agentKeeper) newAgentFailure(err error) *agent.Failure {
 	for _, missing := range []error{credstore.ErrNoKey, credstore.ErrAbsent, seal.ErrWrongKey} {
 		fallback = fallback || errors.Is(err, missing)
 	}
-	return &agent.Failure{Error: safetext.Lines(err.Error()), Hint: k.a.Hint(err), Status: k.a.Status(err), Fallback: fallback}
+	return &agent.Failure{Error: sanitize.Lines(err.Error()), Hint: k.a.Hint(err), Status: k.a.Status(err), Fallback: fallback}
 }
 
 // newApp is fob as it would be started for one request, but that it holds things, and

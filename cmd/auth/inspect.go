@@ -9,14 +9,14 @@ import (
 
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/jwk"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/jwt"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
 // printInspection shows what a token says. It is sent nowhere.
 func printInspection(a *app.App, token secret.Secret, asJSON bool) error {
-	seen, err := jwk.DecodeJWT(token)
+	seen, err := jwt.DecodeJWT(token)
 	if err != nil {
 		return cli.WithHint(err, "'fob status' knows when it ends; its server can tell the rest")
 	}
@@ -26,10 +26,10 @@ func printInspection(a *app.App, token secret.Secret, asJSON bool) error {
 	a.Note("What the token says; its signature is not checked here.")
 	rows := [][]string{}
 	for _, name := range names(seen.Header, "alg", "typ", "kid") {
-		rows = append(rows, []string{"header " + safetext.Line(name), claimText(a, name, seen.Header[name])})
+		rows = append(rows, []string{"header " + sanitize.Line(name), claimText(a, name, seen.Header[name])})
 	}
 	for _, name := range names(seen.Claims, "iss", "sub", "aud", "exp", "nbf", "iat", "jti") {
-		rows = append(rows, []string{safetext.Line(name), claimText(a, name, seen.Claims[name])})
+		rows = append(rows, []string{sanitize.Line(name), claimText(a, name, seen.Claims[name])})
 	}
 	return a.PrintTable(rows)
 }
@@ -51,16 +51,16 @@ func names(part map[string]any, first ...string) []string {
 func claimText(a *app.App, name string, value any) string {
 	switch v := value.(type) {
 	case string:
-		return safetext.Line(v)
+		return sanitize.Line(v)
 	case json.Number:
-		if at, ok := jwk.TimeOf(name, v); ok {
+		if at, ok := jwt.TimeOf(name, v); ok {
 			return fmt.Sprintf("%s (%s)", cli.TimeText(at), cli.AgoText(at, a.Now()))
 		}
-		return safetext.Line(v.String())
+		return sanitize.Line(v.String())
 	}
 	text, err := json.Marshal(value)
 	if err != nil {
 		return ""
 	}
-	return safetext.Line(string(text))
+	return sanitize.Line(string(text))
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/app"
-	"github.com/fobcli/fob/internal/jwk"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/jwt"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -69,10 +69,10 @@ func TestTokensThatSayNothing(t *testing.T) {
 	for name, token := range map[string]string{
 		"opaque": "canary-token", "five parts": "a.b.c.d.e", "no base64": "!canary.!canary.x", "no JSON": "Y2FuYXJ5.Y2FuYXJ5.x", "an array": "W10.W10.x",
 		"null": "bnVsbA.bnVsbA.x", "two values": base64.RawURLEncoding.EncodeToString([]byte(`{}{}`)) + ".e30.x",
-		"a million dots": strings.Repeat(".", 1<<20), "large": good + strings.Repeat("x", jwk.MaxInspected), "deep": compactJWT(`{}`, strings.Repeat(`{"a":`, 20000)+"1").Reveal(),
+		"a million dots": strings.Repeat(".", 1<<20), "large": good + strings.Repeat("x", jwt.MaxInspected), "deep": compactJWT(`{}`, strings.Repeat(`{"a":`, 20000)+"1").Reveal(),
 	} {
 		out, err := inspected(t, secret.New(token), false)
-		if !errors.Is(err, jwk.ErrOpaque) || out != "" || strings.Contains(err.Error(), "canary") {
+		if !errors.Is(err, jwt.ErrOpaque) || out != "" || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %q, %v", name, out, err)
 		}
 	}
@@ -90,7 +90,7 @@ func TestH61ClaimsAreInertInJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range got {
-		if r != '\n' && r != ' ' && safetext.Line(string(r)) != string(r) {
+		if r != '\n' && r != ' ' && sanitize.Line(string(r)) != string(r) {
 			t.Errorf("H61: %U stands in %q", r, got)
 		}
 	}
@@ -102,7 +102,7 @@ func TestH61ClaimsAreInertInJSON(t *testing.T) {
 
 func TestMoreThanAnObjectIsNoJWT(t *testing.T) {
 	for _, tail := range []string{"}", "]", "{}", " canary"} {
-		if got, err := inspected(t, compactJWT(`{"alg":"none"}`, `{"sub":"canary"}`+tail), false); !errors.Is(err, jwk.ErrOpaque) || got != "" {
+		if got, err := inspected(t, compactJWT(`{"alg":"none"}`, `{"sub":"canary"}`+tail), false); !errors.Is(err, jwt.ErrOpaque) || got != "" {
 			t.Errorf("%q behind it: %q, %v", tail, got, err)
 		}
 	}

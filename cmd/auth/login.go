@@ -19,7 +19,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -338,13 +338,13 @@ func welcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 	name := attempt.profile.Name
 	a.Note("Logged in to %s%s. The login is kept in %s.", t.Bold(name), who, place)
 	if missing := app.Without(attempt.params.Scopes, strings.Fields(saved.Scope)); len(missing) > 0 {
-		a.Note("The server did not grant: %s", safetext.Line(strings.Join(missing, " ")))
+		a.Note("The server did not grant: %s", sanitize.Line(strings.Join(missing, " ")))
 		if strings.Contains(strings.Join(missing, " "), ",") {
 			a.Note("hint: %s", separateByBlanks)
 		}
 	}
 	if extra := app.Without(strings.Fields(saved.Scope), attempt.params.Scopes); len(extra) > 0 {
-		a.Note("The server granted more than was asked: %s", safetext.Line(strings.Join(extra, " ")))
+		a.Note("The server granted more than was asked: %s", sanitize.Line(strings.Join(extra, " ")))
 	}
 	switch end := saved.Token.ExpiresAt; {
 	case attempt.profile.Grant == config.GrantClientCredentials:

@@ -12,9 +12,9 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/discovery"
-	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -35,7 +35,7 @@ func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discove
 				"register one yourself with the redirect URI %s, then add --client-id ID to the same command", redirect)
 		}
 		p.ClientID, attempt.registration = registration.ClientID, registration
-		a.Note("Registered fob as a client of %s: %s", safetext.Line(p.Issuer), safetext.Line(p.ClientID))
+		a.Note("Registered fob as a client of %s: %s", sanitize.Line(p.Issuer), sanitize.Line(p.ClientID))
 	}
 	s, err := a.Session(*p)
 	attempt.session = s
@@ -81,7 +81,7 @@ func oauthClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *disc
 		return nil, err
 	}
 	if full.DPoP {
-		if c.DPoPKey, err = jwk.Generate(); err != nil {
+		if c.DPoPKey, err = jwt.Generate(); err != nil {
 			return nil, err
 		}
 	}
@@ -116,7 +116,7 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 		if err != nil {
 			return err
 		}
-		if c.ClientKey, err = jwk.Parse(text); err != nil {
+		if c.ClientKey, err = jwt.Parse(text); err != nil {
 			return cli.WithHint(cli.Usagef("the private key on stdin: %s", err), "give it in PEM or as a JWK")
 		}
 		return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -62,11 +62,11 @@ func findIssuer(ctx context.Context, a *app.App, p *config.Profile) error {
 	}
 	resource, err := discovery.DiscoverResource(ctx, hc, p.Resources[0])
 	if err != nil {
-		return cli.WithHint(fmt.Errorf("asking %s for its authorization server: %w", safetext.Line(p.Resources[0]), err),
-			"name the server: fob login %s --issuer URL --resource %s", p.Name, safetext.Line(p.Resources[0]))
+		return cli.WithHint(fmt.Errorf("asking %s for its authorization server: %w", sanitize.Line(p.Resources[0]), err),
+			"name the server: fob login %s --issuer URL --resource %s", p.Name, sanitize.Line(p.Resources[0]))
 	}
 	p.Issuer = resource.AuthorizationServers[0]
-	a.Note("%s trusts %s.", safetext.Line(p.Resources[0]), safetext.Line(p.Issuer))
+	a.Note("%s trusts %s.", sanitize.Line(p.Resources[0]), sanitize.Line(p.Issuer))
 	if others := len(resource.AuthorizationServers) - 1; others > 0 {
 		a.Note("It names %d more; choose another with --issuer.", others)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/credhelper"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 )
@@ -37,7 +37,7 @@ func profileSettings(p *config.Profile) []setting {
 	isURL := checkBy(oauth.CheckURL, "give an https URL; http is for loopback addresses alone")
 	isResource := checkBy(oauth.CheckResource, "give the API's own name: an https URL, or another absolute URI")
 	isPlace := checkBy(parses(usage.URLPlace), usage.HintHost)
-	isRegistry := checkBy(parses(helper.ParseRegistry), usage.HintRegistry)
+	isRegistry := checkBy(parses(credhelper.ParseRegistry), usage.HintRegistry)
 	isIdentity := checkBy(parses(ci.ParseSource), "choose github, gitlab, env:NAME, file:PATH or command")
 	return []setting{
 		{"provider", &p.Provider, "a preset's `NAME`: see 'fob profile providers'", app.ProviderNames(), checkProvider},

@@ -10,11 +10,11 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/agent"
+	"github.com/fobcli/fob/internal/apikey/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
-	"github.com/fobcli/fob/internal/keyuse"
 	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -90,7 +90,7 @@ func purge(ctx context.Context, a *app.App, kept, dryRun bool) error {
 	}
 	removeOutside(ctx, a, dryRun)
 	purgeAgent(ctx, a, paths)
-	if err := errors.Join(keyuse.Spool{Dir: paths.Cache}.Remove(), os.RemoveAll(app.ApprovalsDir(paths)), session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
+	if err := errors.Join(usage.Spool{Dir: paths.Cache}.Remove(), os.RemoveAll(app.ApprovalsDir(paths)), session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
 		return err
 	}
 	if a.Getenv("FOB_CONFIG") != "" {

@@ -15,7 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -105,7 +105,7 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 	}
 	rows := [][]string{{"PROFILE", "", "STATE", "ACCOUNT", "TOKEN ENDS", "LOGIN ENDS", "STORAGE", "SERVER", "PROBLEM"}}
 	for _, s := range all {
-		rows = append(rows, []string{s.Profile, cli.YesText(s.Selected, "*"), string(s.State), s.Account.String(), cli.LeftText(s.ExpiresAt, a.Now()), cli.LeftText(s.LoginExpiresAt, a.Now()), s.Storage, s.Server, safetext.Line(s.Problem)})
+		rows = append(rows, []string{s.Profile, cli.YesText(s.Selected, "*"), string(s.State), s.Account.String(), cli.LeftText(s.ExpiresAt, a.Now()), cli.LeftText(s.LoginExpiresAt, a.Now()), s.Storage, s.Server, sanitize.Line(s.Problem)})
 	}
 	if err := a.PrintTable(rows, "SERVER", "STORAGE", "LOGIN ENDS", "TOKEN ENDS", "ACCOUNT"); err != nil {
 		return err
@@ -140,7 +140,7 @@ func explainMeant(a *app.App, meant config.Choice) {
 	case config.ByDefault:
 		a.Note("%s is meant where no profile is named: it is the default.", meant.Name)
 	default:
-		a.Note("%s is meant where no profile is named: %s says so.", meant.Name, safetext.Line(meant.By))
+		a.Note("%s is meant where no profile is named: %s says so.", meant.Name, sanitize.Line(meant.By))
 	}
 }
 
@@ -291,7 +291,7 @@ func (s StatusJSON) failure() error {
 func printStatus(a *app.App, s StatusJSON) error {
 	rows := [][]string{
 		{"profile", s.Profile},
-		{"selected by", safetext.Line(s.SelectedBy)},
+		{"selected by", sanitize.Line(s.SelectedBy)},
 		{"state", string(s.State)},
 		{"account", s.Account.String()},
 		{"server", s.Server},

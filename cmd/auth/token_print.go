@@ -13,7 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/envfile"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -58,11 +58,11 @@ func tokenText(tokenType, value string, opts tokenOptions) string {
 func checkTokenForm(opts tokenOptions) error {
 	switch {
 	case opts.env != "" && !envfile.IsName(opts.env):
-		return cli.WithHint(cli.Usagef("%q is no name of a variable", safetext.Line(opts.env)), "letters, digits and _, no digit in front")
+		return cli.WithHint(cli.Usagef("%q is no name of a variable", sanitize.Line(opts.env)), "letters, digits and _, no digit in front")
 	case !slices.Contains(cli.Shells, opts.shell):
-		return cli.WithHint(cli.Usagef("there is no shell %q", safetext.Line(opts.shell)), "there are %s", strings.Join(cli.Shells, ", "))
+		return cli.WithHint(cli.Usagef("there is no shell %q", sanitize.Line(opts.shell)), "there are %s", strings.Join(cli.Shells, ", "))
 	case opts.netrc != "" && strings.Trim(strings.ToLower(opts.netrc), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "":
-		return cli.WithHint(cli.Usagef("%q is no host", safetext.Line(opts.netrc)), "name it without scheme, port and path: --netrc api.example.com")
+		return cli.WithHint(cli.Usagef("%q is no host", sanitize.Line(opts.netrc)), "name it without scheme, port and path: --netrc api.example.com")
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/envfile"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -138,7 +138,7 @@ func exportFormat(a *app.App, opts ciExportOptions) (string, error) {
 	case format == "":
 		return "", cli.WithHint(cli.Usagef("this is no CI job that fob knows"), "say what to write: --format %s", strings.Join(exportFormats, ", "))
 	case !slices.Contains(exportFormats, format):
-		return "", cli.WithHint(cli.Usagef("there is no format %q", safetext.Line(format)), "there are %s", strings.Join(exportFormats, ", "))
+		return "", cli.WithHint(cli.Usagef("there is no format %q", sanitize.Line(format)), "there are %s", strings.Join(exportFormats, ", "))
 	case opts.output && format != exportGitHub:
 		return "", cli.WithHint(cli.Usagef("only GitHub Actions has outputs of a step"), "leave out --output")
 	case toFile && opts.file == "":

@@ -17,8 +17,8 @@ import (
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/jwk"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/jwt"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 func newCIStatusCmd(a *app.App) *cobra.Command {
@@ -89,7 +89,7 @@ func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) er
 	}
 	identity, _, problem := a.JobIdentity(ctx, source, false)
 	if !identity.IsZero() { // also one that would not be sent
-		seen, opaque := jwk.DecodeJWT(identity)
+		seen, opaque := jwt.DecodeJWT(identity)
 		if problem = cmp.Or(problem, opaque); opaque == nil {
 			status.Identity = newIdentityClaims(seen.Claims)
 		}
@@ -106,7 +106,7 @@ func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) er
 	} else {
 		err = printCIStatus(a, status)
 	}
-	if err == nil && problem != nil && app.ShowsIdentity(p) && !errors.Is(problem, jwk.ErrOpaque) {
+	if err == nil && problem != nil && app.ShowsIdentity(p) && !errors.Is(problem, jwt.ErrOpaque) {
 		err = cli.Silent(a.Status(problem)) // it is shown already
 	}
 	return err
@@ -122,21 +122,21 @@ func ciSettings(a *app.App, args []string) (*ciStatusJSON, config.Profile, error
 	if err != nil {
 		return nil, config.Profile{}, err
 	}
-	status := &ciStatusJSON{System: string(ci.System(a.Getenv)), Config: safetext.Line(cfg.Paths.Config), Hints: []string{}}
+	status := &ciStatusJSON{System: string(ci.System(a.Getenv)), Config: sanitize.Line(cfg.Paths.Config), Hints: []string{}}
 	p, chosen, err := cfg.Select(named)
 	var selection *config.SelectError
 	switch {
 	case err == nil:
-		status.Profile, status.ProfileBy, status.Grant = p.Name, safetext.Line(chosen.By), p.Grant
+		status.Profile, status.ProfileBy, status.Grant = p.Name, sanitize.Line(chosen.By), p.Grant
 	case !errors.As(err, &selection) || len(args) > 0:
 		return nil, p, err
 	default:
-		p, status.Problem = config.Profile{}, safetext.Line(err.Error())
+		p, status.Problem = config.Profile{}, sanitize.Line(err.Error())
 	}
 	if p.Name != "" {
 		status.Variable, _ = a.GivenVariable(p.Name)
 	}
-	status.Sends, status.To = safetext.Line(wouldSend(a, p)), safetext.Line(p.WithProvider().Authority())
+	status.Sends, status.To = sanitize.Line(wouldSend(a, p)), sanitize.Line(p.WithProvider().Authority())
 	status.Storage, err = a.StorageName(cfg, p)
 	return status, p, err
 }
@@ -160,11 +160,11 @@ func wouldSend(a *app.App, p config.Profile) string {
 // advise says what is missing, in the words of the CI system.
 func (s *ciStatusJSON) advise(a *app.App, p config.Profile, problem error) {
 	if problem != nil {
-		s.Problem = strings.TrimPrefix(s.Problem+"; "+safetext.Line(problem.Error()), "; ")
+		s.Problem = strings.TrimPrefix(s.Problem+"; "+sanitize.Line(problem.Error()), "; ")
 	}
 	hint := func(text string) { s.Hints = append(s.Hints, text) }
 	switch {
-	case errors.Is(problem, jwk.ErrOpaque):
+	case errors.Is(problem, jwt.ErrOpaque):
 		hint("the identity is no JWT: only the server that it is for can read it")
 	case errors.Is(problem, ci.ErrUnknownPlace):
 		hint("run it in a job of GitHub Actions or GitLab CI, or name where the identity comes from: 'fob profile set PROFILE --identity …'")
@@ -188,7 +188,7 @@ func newIdentityClaims(claims map[string]any) *identityClaims {
 	text := func(names ...string) string {
 		for _, name := range names {
 			if value, ok := claims[name].(string); ok && value != "" {
-				return safetext.Line(value)
+				return sanitize.Line(value)
 			}
 		}
 		return ""
@@ -199,10 +199,10 @@ func newIdentityClaims(claims map[string]any) *identityClaims {
 	}
 	audiences := app.AudiencesOf(claims)
 	for _, one := range audiences[:min(10, len(audiences))] {
-		id.Audience = append(id.Audience, safetext.Line(fmt.Sprint(one)))
+		id.Audience = append(id.Audience, sanitize.Line(fmt.Sprint(one)))
 	}
 	if number, ok := claims["exp"].(json.Number); ok {
-		if at, ok := jwk.TimeOf("exp", number); ok {
+		if at, ok := jwt.TimeOf("exp", number); ok {
 			id.ExpiresAt = at.UTC()
 		}
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/proxy"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -136,7 +136,7 @@ func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
 	for _, text := range allow {
 		origin, err := proxy.ParseOrigin(text)
 		if err != nil {
-			return nil, cli.WithHint(cli.Usagef("--allow %s: %s", safetext.Line(text), err), "as in --allow api.example.com")
+			return nil, cli.WithHint(cli.Usagef("--allow %s: %s", sanitize.Line(text), err), "as in --allow api.example.com")
 		}
 		origins = append(origins, origin)
 	}
@@ -179,7 +179,7 @@ func proxyVariables(a *app.App, p *proxy.Proxy, origins []proxy.Origin, baseURLs
 func hintOfBaseURL(name string, origin proxy.Origin, path string, origins []proxy.Origin) string {
 	for _, allowed := range origins {
 		if allowed.Host == origin.Host {
-			return fmt.Sprintf("write it with the scheme that --allow has: --base-url %s=%s://%s", name, allowed.Scheme, safetext.Line(strings.TrimSuffix(origin.Host+"/"+path, "/")))
+			return fmt.Sprintf("write it with the scheme that --allow has: --base-url %s=%s://%s", name, allowed.Scheme, sanitize.Line(strings.TrimSuffix(origin.Host+"/"+path, "/")))
 		}
 	}
 	return "allow it: --allow " + strings.TrimPrefix(origin.Scheme+"://"+origin.Host, "https://")
@@ -193,12 +193,12 @@ func proxyLog(a *app.App, quiet bool) func(proxy.Entry) {
 		defer one.Unlock()
 		switch line := fmt.Sprintf("%s %s %s %d", e.Method, cmp.Or(e.Host, "-"), e.Path, e.Status); {
 		case e.Err != nil:
-			a.Note("%s: %s", safetext.Line(line), safetext.Line(e.Err.Error()))
+			a.Note("%s: %s", sanitize.Line(line), sanitize.Line(e.Err.Error()))
 			if hint := a.Hint(e.Err); hint != "" {
 				a.Note("hint: %s", hint)
 			}
 		case !quiet:
-			a.Note("%s", safetext.Line(line))
+			a.Note("%s", sanitize.Line(line))
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/credhelper"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
@@ -26,7 +26,7 @@ import (
 
 type awsOptions struct {
 	args     []string
-	role     helper.WebIdentity
+	role     credhelper.WebIdentity
 	region   string
 	endpoint string
 	token    string
@@ -106,7 +106,7 @@ func runHelperAWS(ctx context.Context, a *app.App, opts awsOptions) error {
 	if err != nil {
 		return cli.ForProfile(err, p.Name)
 	}
-	return helper.WriteAWS(a.Out.Raw(), credentials)
+	return credhelper.WriteAWS(a.Out.Raw(), credentials)
 }
 
 // checkAWS fills what was left open, and refuses what AWS would.
@@ -114,7 +114,7 @@ func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, 
 	if err := checkTokenKind(opts.token); err != nil {
 		return "", err
 	}
-	opts.role.SessionName = cmp.Or(opts.role.SessionName, helper.SessionName(p.Name))
+	opts.role.SessionName = cmp.Or(opts.role.SessionName, credhelper.SessionName(p.Name))
 	if err := opts.role.Check(); err != nil {
 		return "", cli.WithHint(cli.AsUsage(err), "give --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
 	}
@@ -141,7 +141,7 @@ func keepingSession(a *app.App, p config.Profile) (*session.Session, error) {
 }
 
 // assumeRole makes the one request. The client's certificate is for the issuer alone.
-func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint string, role helper.WebIdentity) (secret.Secret, time.Time, error) {
+func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint string, role credhelper.WebIdentity) (secret.Secret, time.Time, error) {
 	hc, err := a.HTTPClient(config.Profile{CAFile: p.CAFile})
 	if err != nil {
 		return secret.Secret{}, time.Time{}, err
@@ -161,7 +161,7 @@ func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint stri
 		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Judge(err))
 	}
 	credentials, end, err := role.ReadSTS(resp.StatusCode, body)
-	var refused *helper.STSError
+	var refused *credhelper.STSError
 	switch {
 	case errors.As(err, &refused) && httpclient.IsTemporary(refused.Status):
 		err = fmt.Errorf("%w: %w", httpclient.ErrUnavailable, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/credhelper"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -62,7 +62,7 @@ func runHelperDocker(ctx context.Context, a *app.App, operation string) error {
 	if operation == "list" {
 		return listRegistries(a)
 	}
-	name, place, err := helper.ReadRegistry(a.In)
+	name, place, err := credhelper.ReadRegistry(a.In)
 	if err != nil {
 		return notAsked(err, "docker")
 	}
@@ -75,26 +75,26 @@ func runHelperDocker(ctx context.Context, a *app.App, operation string) error {
 	case operation == "erase":
 		return nil
 	case !found:
-		fmt.Fprintln(a.Out.Raw(), helper.NotFoundInDocker)
+		fmt.Fprintln(a.Out.Raw(), credhelper.NotFoundInDocker)
 		return cli.Silent(cli.ExitFailed) // docker has read why
 	}
 	c, err := credentialFor(ctx, a, rule)
 	if err != nil {
 		return err
 	}
-	return helper.WriteDocker(a.Out.Raw(), name, c)
+	return credhelper.WriteDocker(a.Out.Raw(), name, c)
 }
 
 // dockerRules are the registries that the profiles name.
-func dockerRules(a *app.App) ([]helper.Rule, error) {
-	return helperRules(a, "", func(p config.Profile) ([]helper.Rule, error) {
-		var rules []helper.Rule
+func dockerRules(a *app.App) ([]credhelper.Rule, error) {
+	return helperRules(a, "", func(p config.Profile) ([]credhelper.Rule, error) {
+		var rules []credhelper.Rule
 		for _, registry := range p.DockerRegistries {
-			place, err := helper.ParseRegistry(registry)
+			place, err := credhelper.ParseRegistry(registry)
 			if err != nil {
 				return nil, cli.WithHint(cli.Usagef("docker_registries of profile %q: %s", p.Name, err), usage.HintRegistry)
 			}
-			rules = append(rules, helper.Rule{Place: place, Profile: p.Name, Username: p.DockerUsername})
+			rules = append(rules, credhelper.Rule{Place: place, Profile: p.Name, Username: p.DockerUsername})
 		}
 		return rules, nil
 	})
@@ -110,8 +110,8 @@ func listRegistries(a *app.App) error {
 	for _, name := range cfg.Names() {
 		p := cfg.Profiles[name].WithProvider()
 		for _, registry := range p.DockerRegistries {
-			all[registry] = helper.Credential{Username: p.DockerUsername}.Name()
+			all[registry] = credhelper.Credential{Username: p.DockerUsername}.Name()
 		}
 	}
-	return helper.ListDocker(a.Out.Raw(), all)
+	return credhelper.ListDocker(a.Out.Raw(), all)
 }

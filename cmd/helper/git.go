@@ -13,7 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/credhelper"
 )
 
 var gitOperations = []string{"get", "store", "erase", "capability"}
@@ -68,11 +68,11 @@ func oneOperation(known []string) cobra.PositionalArgs {
 func runHelperGit(ctx context.Context, a *app.App, operation, profile string) error {
 	switch operation {
 	case "capability":
-		return helper.CapabilitiesOfGit(a.Out.Raw())
+		return credhelper.CapabilitiesOfGit(a.Out.Raw())
 	case "store":
 		return nil
 	}
-	asked, err := helper.ReadGit(a.In)
+	asked, err := credhelper.ReadGit(a.In)
 	if err != nil {
 		return notAsked(err, "git")
 	}
@@ -87,20 +87,20 @@ func runHelperGit(ctx context.Context, a *app.App, operation, profile string) er
 		err = answerGit(ctx, a, asked, rule)
 	}
 	if err != nil { // or git would go on and ask for a password
-		return errors.Join(err, helper.QuitGit(a.Out.Raw()))
+		return errors.Join(err, credhelper.QuitGit(a.Out.Raw()))
 	}
 	return nil
 }
 
-func gitRule(a *app.App, profile string, asked *helper.GitRequest) (helper.Rule, bool, error) {
+func gitRule(a *app.App, profile string, asked *credhelper.GitRequest) (credhelper.Rule, bool, error) {
 	rules, err := gitRules(a, profile)
 	if err != nil {
-		return helper.Rule{}, false, err
+		return credhelper.Rule{}, false, err
 	}
 	return chosenRule(rules, asked.Place, asked.Username)
 }
 
-func answerGit(ctx context.Context, a *app.App, asked *helper.GitRequest, rule helper.Rule) error {
+func answerGit(ctx context.Context, a *app.App, asked *credhelper.GitRequest, rule credhelper.Rule) error {
 	c, err := credentialFor(ctx, a, rule)
 	if err != nil {
 		return err
@@ -109,15 +109,15 @@ func answerGit(ctx context.Context, a *app.App, asked *helper.GitRequest, rule h
 }
 
 // gitRules are the hosts that the profiles name.
-func gitRules(a *app.App, only string) ([]helper.Rule, error) {
-	return helperRules(a, only, func(p config.Profile) ([]helper.Rule, error) {
-		var rules []helper.Rule
+func gitRules(a *app.App, only string) ([]credhelper.Rule, error) {
+	return helperRules(a, only, func(p config.Profile) ([]credhelper.Rule, error) {
+		var rules []credhelper.Rule
 		for _, host := range p.GitHosts {
 			place, err := usage.URLPlace(host)
 			if err != nil {
 				return nil, cli.WithHint(cli.Usagef("git_hosts of profile %q: %s", p.Name, err), usage.HintHost)
 			}
-			rules = append(rules, helper.Rule{Place: place, Profile: p.Name, Username: p.GitUsername})
+			rules = append(rules, credhelper.Rule{Place: place, Profile: p.Name, Username: p.GitUsername})
 		}
 		return rules, nil
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/credhelper"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
@@ -37,7 +37,7 @@ and keep none themselves. Each is answered for exactly the hosts that a profile 
 }
 
 // helperRules are those of the profile that is named, else of all.
-func helperRules(a *app.App, only string, rulesOf func(config.Profile) ([]helper.Rule, error)) ([]helper.Rule, error) {
+func helperRules(a *app.App, only string, rulesOf func(config.Profile) ([]credhelper.Rule, error)) ([]credhelper.Rule, error) {
 	cfg, err := a.Config()
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func helperRules(a *app.App, only string, rulesOf func(config.Profile) ([]helper
 		}
 		names = []string{only}
 	}
-	var all []helper.Rule
+	var all []credhelper.Rule
 	for _, name := range names {
 		rules, err := rulesOf(cfg.Profiles[name].WithProvider())
 		if err != nil {
@@ -61,16 +61,16 @@ func helperRules(a *app.App, only string, rulesOf func(config.Profile) ([]helper
 }
 
 // chosenRule is the one rule for a place, or none.
-func chosenRule(rules []helper.Rule, asked helper.Place, username string) (helper.Rule, bool, error) {
-	found := helper.Choose(rules, asked, username)
+func chosenRule(rules []credhelper.Rule, asked credhelper.Place, username string) (credhelper.Rule, bool, error) {
+	found := credhelper.Choose(rules, asked, username)
 	for _, r := range found[min(1, len(found)):] {
 		if r.Profile != found[0].Profile {
-			return helper.Rule{}, false, cli.WithHint(cli.Usagef("the profiles %q and %q are both for %s", found[0].Profile, r.Profile, asked),
+			return credhelper.Rule{}, false, cli.WithHint(cli.Usagef("the profiles %q and %q are both for %s", found[0].Profile, r.Profile, asked),
 				"leave it to one: take it out of the other's settings, see 'fob profile set --help'; git can be set up with --profile %s", r.Profile)
 		}
 	}
 	if len(found) == 0 {
-		return helper.Rule{}, false, nil
+		return credhelper.Rule{}, false, nil
 	}
 	return found[0], true, nil
 }
@@ -83,37 +83,37 @@ const (
 
 // credential gets a token of a profile for another program. One that is bound to a key
 // is of no use to it.
-func credential(ctx context.Context, a *app.App, p config.Profile, kind string) (helper.Credential, error) {
+func credential(ctx context.Context, a *app.App, p config.Profile, kind string) (credhelper.Credential, error) {
 	if kind == giveID && app.ShowsIdentity(p) {
-		return helper.Credential{}, cli.WithHint(cli.Usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "give the access token: --token access")
+		return credhelper.Credential{}, cli.WithHint(cli.Usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "give the access token: --token access")
 	}
 	cfg, err := a.Config()
 	if err == nil {
 		err = cfg.Vet(p) // also where the environment holds the token: the profile says who gets it
 	}
 	if err != nil {
-		return helper.Credential{}, err
+		return credhelper.Credential{}, err
 	}
 	token, err := a.Token(ctx, p, session.TokenOptions{WantIDToken: kind == giveID})
 	switch {
 	case errors.Is(err, oauth.ErrUnsupported) && kind == giveID:
-		return helper.Credential{}, cli.WithHint(err, "log in for one, with the scope openid; or give the access token: --token access")
+		return credhelper.Credential{}, cli.WithHint(err, "log in for one, with the scope openid; or give the access token: --token access")
 	case err != nil:
-		return helper.Credential{}, cli.ForProfile(err, p.Name)
+		return credhelper.Credential{}, cli.ForProfile(err, p.Name)
 	case kind == giveID:
-		return helper.Credential{Token: token.IDToken, ExpiresAt: token.IDTokenExpiresAt}, nil
+		return credhelper.Credential{Token: token.IDToken, ExpiresAt: token.IDTokenExpiresAt}, nil
 	case token.Type != oauth.TypeBearer:
-		return helper.Credential{}, cli.WithHint(cli.Usagef("the tokens of profile %q are bound to a key, and a helper cannot prove that it has it", p.Name),
+		return credhelper.Credential{}, cli.WithHint(cli.Usagef("the tokens of profile %q are bound to a key, and a helper cannot prove that it has it", p.Name),
 			"take bearer tokens: 'fob profile set %s --dpop=false', then 'fob login %s'", p.Name, p.Name)
 	}
-	return helper.Credential{Token: token.Value, ExpiresAt: token.ExpiresAt}, nil
+	return credhelper.Credential{Token: token.Value, ExpiresAt: token.ExpiresAt}, nil
 }
 
 // credentialFor is the access token that a rule gives, under its username.
-func credentialFor(ctx context.Context, a *app.App, rule helper.Rule) (helper.Credential, error) {
+func credentialFor(ctx context.Context, a *app.App, rule credhelper.Rule) (credhelper.Credential, error) {
 	p, err := a.Profile([]string{rule.Profile})
 	if err != nil {
-		return helper.Credential{}, err
+		return credhelper.Credential{}, err
 	}
 	c, err := credential(ctx, a, p, giveAccess)
 	c.Username = rule.Username
@@ -155,7 +155,7 @@ func dropRefused(ctx context.Context, a *app.App, profile string, refused secret
 
 // notAsked is what to say of input that no program sends.
 func notAsked(err error, program string) error {
-	if errors.Is(err, helper.ErrInput) {
+	if errors.Is(err, credhelper.ErrInput) {
 		return cli.WithHint(err, "%s itself runs this command: see 'fob helper --help'", program)
 	}
 	return err

@@ -18,7 +18,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/process"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 type installOptions struct {
@@ -135,7 +135,7 @@ func (g *gitConfig) noteOthers(ctx context.Context) error {
 	}
 	others := strings.FieldsFunc(out, func(r rune) bool { return r == 0 })
 	if len(others) > 0 {
-		g.a.Note("git also has %s, and up to version 2.45 hands it what fob answers; 'store' would keep that in plain text.", safetext.Line(strings.Join(others, ", ")))
+		g.a.Note("git also has %s, and up to version 2.45 hands it what fob answers; 'store' would keep that in plain text.", sanitize.Line(strings.Join(others, ", ")))
 	}
 	return nil
 }
@@ -296,7 +296,7 @@ func (g *gitConfig) git(ctx context.Context, args []string) (string, error) {
 		return "", cli.WithHint(fmt.Errorf("there is no git on this machine: %w", err), "install git, or put its folder into PATH")
 	case err != nil:
 		said, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
-		return "", cli.WithHint(fmt.Errorf("git %s: %s (%w)", args[0], safetext.Line(said), err), "--local is for the repository of the working folder; see 'git config --list --show-origin'")
+		return "", cli.WithHint(fmt.Errorf("git %s: %s (%w)", args[0], sanitize.Line(said), err), "--local is for the repository of the working folder; see 'git config --list --show-origin'")
 	}
 	return stdout.String(), nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/credhelper"
 )
 
 type kubectlOptions struct {
@@ -63,7 +63,7 @@ func runHelperKubectl(ctx context.Context, a *app.App, opts kubectlOptions) erro
 	if err := checkTokenKind(opts.token); err != nil {
 		return err
 	}
-	asked, err := helper.ReadExecInfo(a.Getenv(helper.ExecInfo))
+	asked, err := credhelper.ReadExecInfo(a.Getenv(credhelper.ExecInfo))
 	if err != nil {
 		return notAsked(err, "kubectl")
 	}
@@ -83,7 +83,7 @@ func runHelperKubectl(ctx context.Context, a *app.App, opts kubectlOptions) erro
 
 // checkCluster refuses a cluster that is not among those of the profile, or not among
 // those of the flag: a kubeconfig may come from somebody else.
-func checkCluster(asked *helper.KubectlRequest, p config.Profile, servers []string) error {
+func checkCluster(asked *credhelper.KubectlRequest, p config.Profile, servers []string) error {
 	cluster, err := usage.URLPlace(asked.Server)
 	if asked.Server != "" && err != nil {
 		return cli.WithHint(cli.Usagef("the cluster: %s", err), usage.HintHost)
@@ -92,7 +92,7 @@ func checkCluster(asked *helper.KubectlRequest, p config.Profile, servers []stri
 		if len(allowed) == 0 {
 			continue
 		}
-		rules := make([]helper.Rule, len(allowed))
+		rules := make([]credhelper.Rule, len(allowed))
 		for i, server := range allowed {
 			if rules[i].Place, err = usage.URLPlace(server); err != nil {
 				return cli.WithHint(cli.Usagef("kubernetes_servers: %s", err), usage.HintHost)
@@ -101,7 +101,7 @@ func checkCluster(asked *helper.KubectlRequest, p config.Profile, servers []stri
 		switch {
 		case asked.Server == "":
 			return cli.WithHint(errors.New("kubectl does not say which cluster it asks for"), "set provideClusterInfo: true in the kubeconfig, beside 'command'")
-		case len(helper.Choose(rules, cluster, "")) == 0:
+		case len(credhelper.Choose(rules, cluster, "")) == 0:
 			return cli.WithHint(errors.New("the token of profile "+p.Name+" is not for "+cluster.String()), "see --server in the kubeconfig, and 'fob profile show %s'", p.Name)
 		case asked.Unverified:
 			return cli.WithHint(errors.New("kubectl does not look at the certificate of "+cluster.String()), "set certificate-authority in the kubeconfig, in place of insecure-skip-tls-verify")

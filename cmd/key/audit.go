@@ -12,10 +12,10 @@ import (
 	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/registrar"
 )
 
 type keyAuditOptions struct {
@@ -89,7 +89,7 @@ func runKeyAudit(ctx context.Context, a *app.App, opts keyAuditOptions) error {
 	return printLog(ctx, a, g, opts)
 }
 
-func verifyLog(ctx context.Context, a *app.App, g *registrar.Registrar, since *apikey.Head) error {
+func verifyLog(ctx context.Context, a *app.App, g *keys.Registrar, since *apikey.Head) error {
 	auditor := apikey.Auditor{Since: since}
 	bar := a.NewProgress("checking", 0)
 	end, err := g.Registry.Log(ctx, 0, func(l apikey.Logged) error {
@@ -125,7 +125,7 @@ type entryJSON struct {
 	Hash   string    `json:"hash"`
 }
 
-func printLog(ctx context.Context, a *app.App, g *registrar.Registrar, opts keyAuditOptions) error {
+func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts keyAuditOptions) error {
 	wanted := make(map[string]bool)
 	for _, id := range opts.ids {
 		wanted[id] = true

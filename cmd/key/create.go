@@ -13,13 +13,13 @@ import (
 	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/destination"
-	"github.com/fobcli/fob/internal/registrar"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 type keyCreateOptions struct {
@@ -142,7 +142,7 @@ func whereNewKeyGoes(a *app.App, draft *apikey.Record, opts keyCreateOptions) ([
 }
 
 func foretellKey(a *app.App, draft apikey.Record, count int) {
-	a.Note("would make %s for %s, environment %s.", cli.Plural(count, "key", "keys"), safetext.Line(draft.Owner), draft.Environment)
+	a.Note("would make %s for %s, environment %s.", cli.Plural(count, "key", "keys"), sanitize.Line(draft.Owner), draft.Environment)
 	for _, name := range draft.Destinations {
 		a.Note("would deliver it to %s.", name)
 	}
@@ -150,7 +150,7 @@ func foretellKey(a *app.App, draft apikey.Record, count int) {
 
 // createAndDeliver makes one key and brings it where it is used. A key that arrived
 // nowhere and was not printed is revoked: nobody has it.
-func createAndDeliver(ctx context.Context, a *app.App, g *registrar.Registrar, draft apikey.Record, to []destination.Destination, opts keyCreateOptions) error {
+func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, to []destination.Destination, opts keyCreateOptions) error {
 	defer cli.OutliveBrokenPipe()()
 	minted, records, err := g.Create(ctx, draft, 1)
 	if err != nil {
@@ -202,13 +202,13 @@ func askWhereLiveKeyGoes(ctx context.Context, a *app.App, draft *apikey.Record, 
 }
 
 // createKeys makes keys batch by batch and prints each once it is kept.
-func createKeys(ctx context.Context, a *app.App, g *registrar.Registrar, draft apikey.Record, opts keyCreateOptions) error {
+func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, opts keyCreateOptions) error {
 	defer cli.OutliveBrokenPipe()()
 	bar := a.NewProgress("creating", int64(opts.count))
 	defer bar.End()
 	var last apikey.Record
 	for made := 0; made < opts.count; {
-		minted, records, err := g.Create(ctx, draft, min(registrar.BatchSize, opts.count-made))
+		minted, records, err := g.Create(ctx, draft, min(keys.BatchSize, opts.count-made))
 		if err != nil {
 			bar.End()
 			if made == 0 {
@@ -249,7 +249,7 @@ func noteMade(a *app.App, r apikey.Record, quiet bool) {
 }
 
 // withdraw revokes keys that could not be printed or delivered: nobody has them.
-func withdraw(ctx context.Context, g *registrar.Registrar, records []apikey.Record, printed int, verb string, why error) error {
+func withdraw(ctx context.Context, g *keys.Registrar, records []apikey.Record, printed int, verb string, why error) error {
 	ids := make([]string, len(records))
 	for i, r := range records {
 		ids[i] = r.ID

@@ -15,10 +15,10 @@ import (
 	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/registrar"
 	"github.com/fobcli/fob/internal/spelling"
 )
 
@@ -186,7 +186,7 @@ type narrowing func([]apikey.Record) ([]apikey.Record, error)
 // meant are the keys that a bulk command is to change: those named, or those that the
 // filter means, that are not over and that narrow, if there is one, leaves in. It
 // asks before more than the named ones are touched, but for a dry run.
-func (f *bulkFlags) meant(ctx context.Context, a *app.App, g *registrar.Registrar, ids []string, verb string, narrow narrowing) ([]apikey.Record, error) {
+func (f *bulkFlags) meant(ctx context.Context, a *app.App, g *keys.Registrar, ids []string, verb string, narrow narrowing) ([]apikey.Record, error) {
 	filter, err := f.filter(a, ids)
 	if err != nil {
 		return nil, err

@@ -13,12 +13,12 @@ import (
 	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keylist"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/keyfile"
-	"github.com/fobcli/fob/internal/registrar"
 )
 
 type keyImportOptions struct {
@@ -88,7 +88,7 @@ func runKeyImport(ctx context.Context, a *app.App, opts keyImportOptions) error 
 		a.Note("Imported %s; %d were there already.", cli.Plural(done.added, "key", "keys"), done.read-done.added)
 		return nil
 	}
-	var line *keyfile.LineError
+	var line *keylist.LineError
 	switch {
 	case opts.dryRun:
 		return cli.WithHint(err, "%s", cmp.Or(a.Hint(err), "mend the list; nothing was imported"))
@@ -109,16 +109,16 @@ func (emptyRegistry) Pepper(context.Context) (string, error) { return "", nil }
 
 func (emptyRegistry) Close() error { return nil }
 
-func importAll(ctx context.Context, a *app.App, g *registrar.Registrar, opts keyImportOptions, done *imported) error {
+func importAll(ctx context.Context, a *app.App, g *keys.Registrar, opts keyImportOptions, done *imported) error {
 	input := cli.NewCounted(ctx, a.In)
 	bar := a.NewProgress("importing", input.Size)
 	defer bar.End()
-	list, err := keyfile.NewReader(input)
+	list, err := keylist.NewReader(input)
 	if err != nil {
 		return err
 	}
 	importer := g.Importer()
-	batch := make([]apikey.Record, 0, registrar.BatchSize)
+	batch := make([]apikey.Record, 0, keys.BatchSize)
 	for {
 		r, err := importLine(ctx, importer, list, opts)
 		if err == nil {
@@ -144,7 +144,7 @@ func importAll(ctx context.Context, a *app.App, g *registrar.Registrar, opts key
 }
 
 // importLine reads one line and completes it.
-func importLine(ctx context.Context, importer *registrar.Importer, list *keyfile.Reader, opts keyImportOptions) (apikey.Record, error) {
+func importLine(ctx context.Context, importer *keys.Importer, list *keylist.Reader, opts keyImportOptions) (apikey.Record, error) {
 	line, at, err := list.Read()
 	if err != nil {
 		return apikey.Record{}, err
@@ -166,12 +166,12 @@ func importLine(ctx context.Context, importer *registrar.Importer, list *keyfile
 		r, err = importer.Complete(ctx, line.Key, r)
 	}
 	if err != nil {
-		return r, &keyfile.LineError{Line: at, Err: err}
+		return r, &keylist.LineError{Line: at, Err: err}
 	}
 	return r, nil
 }
 
-func importBatch(ctx context.Context, g *registrar.Registrar, batch []apikey.Record, opts keyImportOptions, done *imported) error {
+func importBatch(ctx context.Context, g *keys.Registrar, batch []apikey.Record, opts keyImportOptions, done *imported) error {
 	if !opts.dryRun {
 		added, err := g.Import(ctx, batch)
 		if err != nil {
@@ -214,7 +214,7 @@ func runKeyExport(ctx context.Context, a *app.App, opts filterFlags) error {
 	}
 	defer g.Close()
 	buffered := bufio.NewWriter(a.Out.Raw())
-	list := keyfile.NewWriter(buffered)
+	list := keylist.NewWriter(buffered)
 	count := 0
 	for r, err := range g.Registry.Keys(ctx, filter) {
 		if err != nil {

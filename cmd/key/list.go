@@ -13,7 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 type keyListOptions struct {
@@ -95,7 +95,7 @@ func printKeys(a *app.App, records []apikey.Record) error {
 }
 
 // short cuts a text of a table's middle column.
-func short(text string, width int) string { return cli.Cut(safetext.Line(text), width) }
+func short(text string, width int) string { return cli.Cut(sanitize.Line(text), width) }
 
 func newKeyShowCmd(a *app.App) *cobra.Command {
 	var asJSON bool
@@ -156,28 +156,28 @@ func runKeyShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
 		return a.PrintJSON(shown)
 	}
 	rows := [][]string{
-		{"id", safetext.Line(r.ID)},
-		{"owner", safetext.Line(r.Owner)},
-		{"environment", safetext.Line(r.Environment)},
+		{"id", sanitize.Line(r.ID)},
+		{"owner", sanitize.Line(r.Owner)},
+		{"environment", sanitize.Line(r.Environment)},
 		{"state", string(r.State(a.Now()))},
 		{"scopes", appkeys.ScopesText(r.Scopes)},
-		{"rate", safetext.Line(r.Rate)},
-		{"note", safetext.Line(r.Note)},
+		{"rate", sanitize.Line(r.Rate)},
+		{"note", sanitize.Line(r.Note)},
 		{"created", cli.TimeText(r.CreatedAt)},
 		{"expires", cli.UntilText(r.ExpiresAt, a.Now())},
 		{"overlap ends", cli.UntilText(r.RetiresAt, a.Now())},
 		{"revoked", cli.TimeText(r.RevokedAt)},
-		{"pepper", safetext.Line(r.Pepper)},
+		{"pepper", sanitize.Line(r.Pepper)},
 		{"last used", cli.TimeText(r.LastUsedAt)},
 		{"uses", countOrNothing(r.Uses)},
 		{"metadata", metadataText(r.Metadata)},
 		{"rotated", rotationsText(rotations)},
 	}
 	for _, name := range r.Destinations {
-		rows = append(rows, []string{"goes to", safetext.Line(name)})
+		rows = append(rows, []string{"goes to", sanitize.Line(name)})
 	}
 	for _, d := range lastDeliveries(rotations) {
-		rows = append(rows, []string{"successor", strings.TrimSpace(fmt.Sprintf("%s: %s %s", safetext.Line(d.Destination), d.Status, safetext.Line(d.Error)))})
+		rows = append(rows, []string{"successor", strings.TrimSpace(fmt.Sprintf("%s: %s %s", sanitize.Line(d.Destination), d.Status, sanitize.Line(d.Error)))})
 	}
 	if len(chain) > 1 {
 		rows = append(rows, []string{"chain", strings.Join(cli.Inert(chain...), " → ")})

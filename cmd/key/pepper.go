@@ -17,7 +17,7 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 func newKeyPepperCmd(a *app.App) *cobra.Command {
@@ -269,7 +269,7 @@ func checkPeppered(ctx context.Context, a *app.App) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	hint := fmt.Sprintf("'fob key rotate %s' replaces one of them; 'fob key export' shows which keys have a pepper", safetext.Line(ids[0]))
+	hint := fmt.Sprintf("'fob key rotate %s' replaces one of them; 'fob key export' shows which keys have a pepper", sanitize.Line(ids[0]))
 	if used, err := g.Registry.Pepper(ctx); err != nil || used == "" { // a rotation would add no pepper
 		hint = "run 'fob key pepper add p1', then 'fob key pepper use p1'"
 	}

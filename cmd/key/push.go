@@ -11,12 +11,12 @@ import (
 	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/destination"
-	"github.com/fobcli/fob/internal/registrar"
 )
 
 type keyPushOptions struct {
@@ -97,7 +97,7 @@ func runKeyPush(ctx context.Context, a *app.App, id string, opts keyPushOptions)
 }
 
 // checkIsKey refuses a text that is not that key, or a key that is over.
-func checkIsKey(ctx context.Context, g *registrar.Registrar, id, text string) error {
+func checkIsKey(ctx context.Context, g *keys.Registrar, id, text string) error {
 	r, err := g.Verify(ctx, text, apikey.Need{})
 	var refused *apikey.RefusedError
 	switch {
@@ -110,7 +110,7 @@ func checkIsKey(ctx context.Context, g *registrar.Registrar, id, text string) er
 }
 
 // noteDestinations adds to where a key goes.
-func noteDestinations(ctx context.Context, g *registrar.Registrar, id string, to []destination.Destination) error {
+func noteDestinations(ctx context.Context, g *keys.Registrar, id string, to []destination.Destination) error {
 	_, err := g.Update(ctx, id, func(r *apikey.Record) {
 		for _, name := range delivery.NamesOf(to) {
 			if !slices.Contains(r.Destinations, name) {

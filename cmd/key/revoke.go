@@ -10,10 +10,10 @@ import (
 	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/registrar"
 )
 
 type keyRevokeOptions struct {
@@ -77,7 +77,7 @@ func runKeyRevoke(ctx context.Context, a *app.App, opts keyRevokeOptions) error 
 	bar := a.NewProgress("revoking", int64(len(records)))
 	defer bar.End()
 	var revoked int
-	for batch := range slices.Chunk(records, registrar.BatchSize) {
+	for batch := range slices.Chunk(records, keys.BatchSize) {
 		ids := make([]string, len(batch))
 		for i, r := range batch {
 			ids[i] = r.ID

@@ -13,13 +13,13 @@ import (
 	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/destination"
-	"github.com/fobcli/fob/internal/registrar"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 type keyRotateOptions struct {
@@ -141,7 +141,7 @@ func (run *rotating) stoppedKeys(ctx context.Context) ([]apikey.Record, error) {
 }
 
 // whereToRotate reads all destinations of all keys before the first is rotated.
-func whereToRotate(ctx context.Context, a *app.App, g *registrar.Registrar, records []apikey.Record, opts keyRotateOptions) (map[string][]destination.Destination, error) {
+func whereToRotate(ctx context.Context, a *app.App, g *keys.Registrar, records []apikey.Record, opts keyRotateOptions) (map[string][]destination.Destination, error) {
 	if len(opts.To) > 0 && len(records) > 1 {
 		return nil, cli.WithHint(cli.Usagef("--to is for one key, and %d are meant", len(records)), "each of several keys goes to its own destinations: 'fob key show ID'")
 	}
@@ -168,7 +168,7 @@ func whereToRotate(ctx context.Context, a *app.App, g *registrar.Registrar, reco
 // rotating is one run of 'fob key rotate'.
 type rotating struct {
 	a       *app.App
-	g       *registrar.Registrar
+	g       *keys.Registrar
 	opts    keyRotateOptions
 	overlap time.Duration
 	stopped map[string]apikey.Phase // how far those came that are resumed, by the old key
@@ -177,7 +177,7 @@ type rotating struct {
 	bar     *cli.Progress
 
 	done, before int
-	last         registrar.Rotated
+	last         keys.Rotated
 	failed       cli.Failures
 }
 
@@ -220,7 +220,7 @@ func (run *rotating) all(ctx context.Context, records []apikey.Record) error {
 }
 
 func (run *rotating) one(ctx context.Context, r apikey.Record) error {
-	opts := registrar.RotateOptions{Overlap: run.overlap, Compromised: run.opts.compromised, KeepUntilDelivered: run.opts.keep, Force: run.opts.force}
+	opts := keys.RotateOptions{Overlap: run.overlap, Compromised: run.opts.compromised, KeepUntilDelivered: run.opts.keep, Force: run.opts.force}
 	for _, d := range run.to[r.ID] {
 		opts.To = append(opts.To, delivery.DestinationOfKeys(d))
 	}
@@ -231,7 +231,7 @@ func (run *rotating) one(ctx context.Context, r apikey.Record) error {
 	run.bar.End()
 	run.noteDeliveries(rotated)
 	switch {
-	case errors.Is(err, registrar.ErrRotated) && run.many:
+	case errors.Is(err, keys.ErrRotated) && run.many:
 		run.before++
 		return nil
 	case err == nil:
@@ -242,7 +242,7 @@ func (run *rotating) one(ctx context.Context, r apikey.Record) error {
 		}
 		return nil
 	}
-	lost := slices.ContainsFunc(rotated.Failed, func(e *registrar.DeliveryError) bool { return e.Destination == delivery.StdoutName })
+	lost := slices.ContainsFunc(rotated.Failed, func(e *keys.DeliveryError) bool { return e.Destination == delivery.StdoutName })
 	if run.many && lost && !run.opts.compromised && !rotated.Rotation.Arrived() {
 		return err // nobody reads on
 	}
@@ -256,10 +256,10 @@ func (run *rotating) one(ctx context.Context, r apikey.Record) error {
 }
 
 // noteDeliveries says where a successor has arrived.
-func (run *rotating) noteDeliveries(rotated registrar.Rotated) {
+func (run *rotating) noteDeliveries(rotated keys.Rotated) {
 	for _, d := range rotated.Rotation.Deliveries {
 		if d.Status == apikey.DeliveryDone && d.Destination != delivery.StdoutName {
-			run.a.Note("Delivered %s to %s.", rotated.New.ID, safetext.Line(d.Destination))
+			run.a.Note("Delivered %s to %s.", rotated.New.ID, sanitize.Line(d.Destination))
 		}
 	}
 }
@@ -284,7 +284,7 @@ func (run *rotating) shownOnce(subject string) string {
 }
 
 // stillToRotate leaves out what an earlier run of the same command has made.
-func stillToRotate(ctx context.Context, a *app.App, g *registrar.Registrar, all []apikey.Record, compromised bool) ([]apikey.Record, error) {
+func stillToRotate(ctx context.Context, a *app.App, g *keys.Registrar, all []apikey.Record, compromised bool) ([]apikey.Record, error) {
 	still, err := g.StillToRotate(ctx, all, compromised)
 	if left := len(all) - len(still); err == nil && left > 0 {
 		a.Note("%s left alone: a rotation has just made them. Name them by their ids to rotate them too.", cli.Plural(left, "key is", "keys are"))
@@ -293,7 +293,7 @@ func stillToRotate(ctx context.Context, a *app.App, g *registrar.Registrar, all 
 }
 
 // endOfOld says when the old key ends, with the verbs for one or several.
-func endOfOld(what, has, ends string, rotated registrar.Rotated) string {
+func endOfOld(what, has, ends string, rotated keys.Rotated) string {
 	if rotated.Rotation.Phase == apikey.PhaseRetired {
 		return what + " " + has + " ended."
 	}

@@ -16,7 +16,7 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 type keyUpdateOptions struct {
@@ -106,7 +106,7 @@ func countOrNothing(n int64) string {
 func metadataText(metadata map[string]string) string {
 	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
-		pairs = append(pairs, fmt.Sprintf("%s=%s", safetext.Line(name), safetext.Line(metadata[name])))
+		pairs = append(pairs, fmt.Sprintf("%s=%s", sanitize.Line(name), sanitize.Line(metadata[name])))
 	}
 	return strings.Join(pairs, " ")
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/registrar"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -121,7 +121,7 @@ func goodKeyText(r apikey.Record) string {
 }
 
 // afterVerify does what need not keep the answer waiting.
-func afterVerify(ctx context.Context, a *app.App, g *registrar.Registrar, text secret.Secret, r apikey.Record) {
+func afterVerify(ctx context.Context, a *app.App, g *keys.Registrar, text secret.Secret, r apikey.Record) {
 	if err := g.Rehash(ctx, text.Reveal(), r); err != nil && !errors.Is(err, apikey.ErrUnusable) {
 		a.Warn("the key's hash was not made again with the present pepper: " + err.Error())
 	}

@@ -14,12 +14,12 @@ import (
 
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/leak"
-	"github.com/fobcli/fob/internal/registrar"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/leakscan"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 type scanOptions struct {
@@ -78,7 +78,7 @@ var ScanFormats = []string{"text", "json", "sarif"}
 
 // foundKey is a finding with what the registry says of it.
 type foundKey struct {
-	leak.Finding
+	leakscan.Finding
 	state   apikey.State // "" if the registry does not know it, or was not asked
 	record  apikey.Record
 	checked bool
@@ -95,13 +95,13 @@ func (f *foundKey) says() string {
 	case f.state == "":
 		return "not of this registry"
 	case f.live():
-		return "LIVE: " + safetext.Line(f.record.Owner)
+		return "LIVE: " + sanitize.Line(f.record.Owner)
 	}
-	return string(f.state) + ": " + safetext.Line(f.record.Owner)
+	return string(f.state) + ": " + sanitize.Line(f.record.Owner)
 }
 
 func (f *foundKey) where() string {
-	path := cmp.Or(safetext.Line(f.Path), "stdin")
+	path := cmp.Or(sanitize.Line(f.Path), "stdin")
 	where := fmt.Sprintf("%s:%d:%d", path, f.Line, f.Column)
 	if f.Commit != "" {
 		where += " in " + f.Commit[:min(12, len(f.Commit))]
@@ -123,19 +123,19 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	if err != nil {
 		return err
 	}
-	scanner, err := leak.NewScanner(append([]string{format.Brand}, opts.brands...))
+	scanner, err := leakscan.NewScanner(append([]string{format.Brand}, opts.brands...))
 	if err != nil {
 		return cli.AsUsage(err)
 	}
 	result, err := scan(ctx, a, scanner, opts)
-	if errors.Is(err, leak.ErrNoRepository) {
-		return cli.WithHint(fmt.Errorf("%s %w", cmp.Or(safetext.Line(cli.First(opts.paths)), "this folder"), leak.ErrNoRepository),
+	if errors.Is(err, leakscan.ErrNoRepository) {
+		return cli.WithHint(fmt.Errorf("%s %w", cmp.Or(sanitize.Line(cli.First(opts.paths)), "this folder"), leakscan.ErrNoRepository),
 			"name a git repository, or run it in one; without --git, --staged and --gitignore fob scans any folder")
 	}
-	if errors.Is(err, leak.ErrGit) {
+	if errors.Is(err, leakscan.ErrGit) {
 		return cli.WithHint(err, "name a git repository: 'fob scan --git PATH'")
 	}
-	if errors.Is(err, leak.ErrNoFile) {
+	if errors.Is(err, leakscan.ErrNoFile) {
 		return cli.WithHint(err, "a stream is read with --stdin")
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -152,7 +152,7 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 		return err
 	}
 	for _, why := range result.Skipped[:min(10, len(result.Skipped))] {
-		a.Warn("not read: " + safetext.Line(why))
+		a.Warn("not read: " + sanitize.Line(why))
 	}
 	if more := len(result.Skipped) - 10; more > 0 {
 		a.Warn(fmt.Sprintf("%d more were not read", more))
@@ -162,21 +162,21 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 }
 
 // scan looks where the flags say.
-func scan(ctx context.Context, a *app.App, s *leak.Scanner, opts scanOptions) (leak.Result, error) {
+func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions) (leakscan.Result, error) {
 	bar := a.NewProgress("scanning", 0)
 	defer bar.End()
 	progress := func(files int, bytes int64) {
 		bar.At(int64(files), fmt.Sprintf("%d files, %s", files, bytesText(bytes)))
 	}
 	if _, err := a.ChildEnviron(false); err != nil { // git gets it
-		return leak.Result{}, err
+		return leakscan.Result{}, err
 	}
 	dir := cli.First(opts.paths)
 	switch {
 	case opts.stdin:
-		var result leak.Result
+		var result leakscan.Result
 		input := cli.NewCounted(ctx, a.In)
-		_, err := s.Scan(ctx, input, nil, func(f leak.Finding) { result.Findings = append(result.Findings, f) })
+		_, err := s.Scan(ctx, input, nil, func(f leakscan.Finding) { result.Findings = append(result.Findings, f) })
 		result.Files, result.Bytes = 1, input.Count
 		return result, err
 	case opts.git:
@@ -193,8 +193,8 @@ func scan(ctx context.Context, a *app.App, s *leak.Scanner, opts scanOptions) (l
 
 // judgeFindings asks the registry about each finding: live is what its digest says,
 // since a checksum can be forged.
-func judgeFindings(ctx context.Context, a *app.App, findings []leak.Finding, noRegistry bool) ([]foundKey, error) {
-	slices.SortFunc(findings, func(x, y leak.Finding) int {
+func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding, noRegistry bool) ([]foundKey, error) {
+	slices.SortFunc(findings, func(x, y leakscan.Finding) int {
 		return cmp.Or(strings.Compare(x.Path, y.Path), strings.Compare(x.Commit, y.Commit), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 	})
 	found := make([]foundKey, len(findings))
@@ -220,7 +220,7 @@ func judgeFindings(ctx context.Context, a *app.App, findings []leak.Finding, noR
 	return found, nil
 }
 
-func judgeFinding(ctx context.Context, a *app.App, g *registrar.Registrar, f *foundKey) error {
+func judgeFinding(ctx context.Context, a *app.App, g *keys.Registrar, f *foundKey) error {
 	r, err := g.Prove(ctx, f.Key.Reveal())
 	var refused *apikey.RefusedError
 	if err != nil && !errors.As(err, &refused) {
@@ -259,11 +259,11 @@ func printFound(a *app.App, found []foundKey, format string) error {
 		}
 		return a.PrintJSON(list)
 	case "sarif":
-		findings := make([]leak.Finding, len(found))
+		findings := make([]leakscan.Finding, len(found))
 		for i := range found {
 			findings[i] = found[i].Finding
 		}
-		return a.PrintJSON(leak.SARIF(app.Version(), findings, func(i int) (string, bool) {
+		return a.PrintJSON(leakscan.SARIF(app.Version(), findings, func(i int) (string, bool) {
 			return "API key " + found[i].Masked() + ", " + found[i].says(), found[i].live()
 		}))
 	}
@@ -327,7 +327,7 @@ secret scanning.
 					return cli.AsUsage(err)
 				}
 			}
-			text, err := leak.Rules(format, append([]string{f.Brand}, brands...))
+			text, err := leakscan.Rules(format, append([]string{f.Brand}, brands...))
 			if err != nil {
 				return cli.AsUsage(err)
 			}
@@ -335,8 +335,8 @@ secret scanning.
 			return err
 		},
 	}
-	c.Flags().StringVar(&format, "format", "gitleaks", "for this `SCANNER`: "+strings.Join(leak.Formats(), ", "))
+	c.Flags().StringVar(&format, "format", "gitleaks", "for this `SCANNER`: "+strings.Join(leakscan.Formats(), ", "))
 	c.Flags().StringArrayVar(&brands, "brand", nil, "a `BRAND` beside the configured one; repeatable")
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(leak.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(leakscan.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

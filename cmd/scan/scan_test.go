@@ -6,7 +6,7 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/app"
-	"github.com/fobcli/fob/internal/leak"
+	"github.com/fobcli/fob/internal/leakscan"
 )
 
 // Where paths are too long to be shown, each finding still has its own key's state.
@@ -15,8 +15,8 @@ func TestScan_SARIFOfLongPaths(t *testing.T) {
 	var out strings.Builder
 	a := app.New(strings.NewReader(""), &out, &strings.Builder{}, nil)
 	err := printFound(a, []foundKey{
-		{Finding: leak.Finding{Path: folder + "a", Line: 1, Column: 1}, checked: true, state: apikey.Active},
-		{Finding: leak.Finding{Path: folder + "b", Line: 1, Column: 1}, checked: true, state: apikey.Revoked},
+		{Finding: leakscan.Finding{Path: folder + "a", Line: 1, Column: 1}, checked: true, state: apikey.Active},
+		{Finding: leakscan.Finding{Path: folder + "b", Line: 1, Column: 1}, checked: true, state: apikey.Revoked},
 	}, "sarif")
 	if err != nil || strings.Count(out.String(), `"level": "error"`) != 1 || strings.Count(out.String(), `"level": "warning"`) != 1 {
 		t.Errorf("%v\n%s", err, out.String())

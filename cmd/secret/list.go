@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 type secretListOptions struct {
@@ -87,7 +87,7 @@ func printSecrets(a *app.App, all []app.SecretJSON, opts secretListOptions) erro
 	}
 	rows := [][]string{{"SECRET", "ENDS", "SET", "STORAGE", "COPIES", "PROBLEM"}}
 	for _, s := range all {
-		rows = append(rows, []string{s.Name, cli.LeftText(s.ExpiresAt, a.Now()), cli.DayText(s.SetAt), s.Storage, safetext.Line(strings.Join(s.Destinations, " ")), safetext.Line(s.Problem)})
+		rows = append(rows, []string{s.Name, cli.LeftText(s.ExpiresAt, a.Now()), cli.DayText(s.SetAt), s.Storage, sanitize.Line(strings.Join(s.Destinations, " ")), sanitize.Line(s.Problem)})
 	}
 	return a.PrintTable(rows, "SET", "STORAGE", "COPIES")
 }

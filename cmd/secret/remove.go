@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 type secretRemoveOptions struct {
@@ -59,7 +59,7 @@ func runSecretRemove(ctx context.Context, a *app.App, opts secretRemoveOptions) 
 		stays = "would stay"
 	}
 	for _, name := range s.To {
-		a.Note("A copy %s at %s.", stays, safetext.Line(name))
+		a.Note("A copy %s at %s.", stays, sanitize.Line(name))
 	}
 	if opts.dryRun {
 		a.Note("Would delete the secret %q.", s.Name)

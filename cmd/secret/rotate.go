@@ -18,9 +18,9 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/destination"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
-	"github.com/fobcli/fob/internal/vault"
+	"github.com/fobcli/fob/internal/secretstore"
 )
 
 type secretRotateOptions struct {
@@ -86,8 +86,8 @@ type secretRotation struct {
 	cfg      *config.Config
 	opts     secretRotateOptions
 	settings config.Secret
-	vault    *vault.Secret
-	held     vault.Held
+	vault    *secretstore.Secret
+	held     secretstore.Held
 	to       []destination.Destination
 	with     string // empty: the new value is given
 	retire   string // empty: nobody ends the old one
@@ -172,12 +172,12 @@ func (r *secretRotation) checkStage() error {
 	var err error
 	goesOn := r.opts.resume || r.opts.abandon
 	switch stage := r.held.Stage; {
-	case stage == vault.AtRest && goesOn:
-		err = vault.ErrNotOpen
-	case (stage == vault.Delivering || stage == vault.Retiring) && !goesOn:
-		err = vault.ErrOpen
-	case stage == vault.Asked && r.opts.resume && r.with == "":
-		err = vault.ErrUnanswered
+	case stage == secretstore.AtRest && goesOn:
+		err = secretstore.ErrNotOpen
+	case (stage == secretstore.Delivering || stage == secretstore.Retiring) && !goesOn:
+		err = secretstore.ErrOpen
+	case stage == secretstore.Asked && r.opts.resume && r.with == "":
+		err = secretstore.ErrUnanswered
 	}
 	if err == nil {
 		return nil
@@ -192,14 +192,14 @@ func (r *secretRotation) foretell() {
 	case r.opts.abandon:
 		note("would give up the rotation of %q, and keep the value that 'get' prints.", r.opts.name)
 		return
-	case stage == vault.Delivering || stage == vault.Retiring:
+	case stage == secretstore.Delivering || stage == secretstore.Retiring:
 		note("would go on with the new value of %q that is kept.", r.opts.name)
 	case r.with == "":
 		note("would take the new value of %q from stdin or a prompt.", r.opts.name)
 	default:
 		note("would get a new value of %q from %s.", r.opts.name, r.with)
 	}
-	if stage != vault.Retiring {
+	if stage != secretstore.Retiring {
 		for _, d := range r.to {
 			note("would deliver it to %s.", d.Name())
 		}
@@ -246,8 +246,8 @@ func (r *secretRotation) abandon(ctx context.Context) error {
 
 // steps are what the rotation does outside. A value that is given is read and judged
 // before any of it.
-func (r *secretRotation) steps(ctx context.Context) (vault.Steps, error) {
-	steps := vault.Steps{Asks: r.with != "", Deliver: r.deliver}
+func (r *secretRotation) steps(ctx context.Context) (secretstore.Steps, error) {
+	steps := secretstore.Steps{Asks: r.with != "", Deliver: r.deliver}
 	if r.retire != "" {
 		steps.Retire = func(ctx context.Context, old secret.Secret) error {
 			_, err := destination.Run(ctx, r.cfg.Commands[r.retire], os.Environ(), old)
@@ -267,34 +267,36 @@ func (r *secretRotation) steps(ctx context.Context) (vault.Steps, error) {
 		if err := destination.CheckAll(r.to, value); err != nil {
 			return steps, err
 		}
-		steps.Mint = func(context.Context, secret.Secret) (vault.Minted, error) { return vault.Minted{Value: value}, nil }
+		steps.Mint = func(context.Context, secret.Secret) (secretstore.Minted, error) {
+			return secretstore.Minted{Value: value}, nil
+		}
 	}
 	return steps, nil
 }
 
 // mintWithCommand lets a program make a new value. It is told nothing of the old one.
-func (r *secretRotation) mintWithCommand(ctx context.Context, _ secret.Secret) (vault.Minted, error) {
+func (r *secretRotation) mintWithCommand(ctx context.Context, _ secret.Secret) (secretstore.Minted, error) {
 	out, err := destination.Run(ctx, r.cfg.Commands[r.with], os.Environ(), secret.Secret{})
 	if ctx.Err() != nil {
-		return vault.Minted{}, errors.Join(vault.ErrUnanswered, ctx.Err())
+		return secretstore.Minted{}, errors.Join(secretstore.ErrUnanswered, ctx.Err())
 	}
 	if err != nil {
-		return vault.Minted{}, err
+		return secretstore.Minted{}, err
 	}
 	value := secret.New(strings.TrimSuffix(strings.TrimSuffix(string(out), "\n"), "\r"))
-	if err := vault.CheckValue(value); err != nil {
-		return vault.Minted{}, cli.WithHint(fmt.Errorf("what %s printed: %w", r.with, err), "let it print the new value, and nothing else")
+	if err := secretstore.CheckValue(value); err != nil {
+		return secretstore.Minted{}, cli.WithHint(fmt.Errorf("what %s printed: %w", r.with, err), "let it print the new value, and nothing else")
 	}
-	return vault.Minted{Value: value}, nil
+	return secretstore.Minted{Value: value}, nil
 }
 
 // mintAtGitLab lets a GitLab access token replace itself.
-func (r *secretRotation) mintAtGitLab(ctx context.Context, old secret.Secret) (vault.Minted, error) {
+func (r *secretRotation) mintAtGitLab(ctx context.Context, old secret.Secret) (secretstore.Minted, error) {
 	hc, err := r.a.HTTPClient(config.Profile{})
 	if err != nil {
-		return vault.Minted{}, err
+		return secretstore.Minted{}, err
 	}
-	minted, expires, err := vault.GitLab(ctx, hc, destination.GitLabURL(r.cfg.Destination.URL, r.a.Getenv), old, r.expires)
+	minted, expires, err := secretstore.GitLab(ctx, hc, destination.GitLabURL(r.cfg.Destination.URL, r.a.Getenv), old, r.expires)
 	if err == nil {
 		r.oldEnded, r.expires = true, expires
 	}
@@ -338,7 +340,7 @@ func (r *secretRotation) noteEnd() error {
 
 // stopped says what a rotation that has failed leaves, and how to go on.
 func (r *secretRotation) stopped(ctx context.Context, err error) error {
-	var unkept *vault.UnkeptError
+	var unkept *secretstore.UnkeptError
 	if errors.As(err, &unkept) {
 		if r.with == "" { // whoever gave it has it
 			return app.HintOfSecret(unkept, r.opts.name)
@@ -355,11 +357,11 @@ func (r *secretRotation) stopped(ctx context.Context, err error) error {
 	}
 	resume := fmt.Sprintf("mend what is named above, then 'fob secret rotate %s --resume'", r.opts.name)
 	switch {
-	case held.Stage == vault.Delivering:
+	case held.Stage == secretstore.Delivering:
 		failed = append(failed, cli.WithHint(cli.Leftf("both values of %q are kept, and nothing was ended by fob", r.opts.name), "%s", resume))
-	case held.Stage == vault.Retiring:
+	case held.Stage == secretstore.Retiring:
 		failed = append(failed, cli.WithHint(cli.Leftf("the new value of %q is in force everywhere; the old one is kept until it is ended", r.opts.name), "%s", resume))
-	case held.Stage == vault.Asked && !errors.Is(err, vault.ErrUnanswered):
+	case held.Stage == secretstore.Asked && !errors.Is(err, secretstore.ErrUnanswered):
 		failed = append(failed, cli.WithHint(cli.Leftf("%s was asked for a new value of %q, and no answer is kept", r.with, r.opts.name),
 			"see at the issuer whether there is one; 'fob secret rotate %s' asks again, '--abandon' leaves it", r.opts.name))
 	}
@@ -367,7 +369,7 @@ func (r *secretRotation) stopped(ctx context.Context, err error) error {
 }
 
 // rescue prints a value that could not be kept: else nobody would have it.
-func (r *secretRotation) rescue(unkept *vault.UnkeptError) error {
+func (r *secretRotation) rescue(unkept *secretstore.UnkeptError) error {
 	if _, err := fmt.Fprintln(r.a.Out.Raw(), unkept.Value.Reveal()); err != nil {
 		return errors.Join(unkept, err)
 	}
@@ -376,5 +378,5 @@ func (r *secretRotation) rescue(unkept *vault.UnkeptError) error {
 		text = "the old one has ended"
 	}
 	return cli.WithHint(fmt.Errorf("%w; %s, and the new one is on stdout alone", unkept, text),
-		"keep it once the storage is mended: 'fob secret set %s'; 'fob doctor' says what is amiss", safetext.Line(r.opts.name))
+		"keep it once the storage is mended: 'fob secret set %s'; 'fob doctor' says what is amiss", sanitize.Line(r.opts.name))
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/secret"
-	"github.com/fobcli/fob/internal/vault"
+	"github.com/fobcli/fob/internal/secretstore"
 )
 
 type secretSetOptions struct {
@@ -185,16 +185,16 @@ func readSecretValue(ctx context.Context, a *app.App, name string) (secret.Secre
 	if tty, ok := a.In.(*os.File); ok && cli.IsTerminal(tty) {
 		value, err := a.SecretOnStdin(ctx, "Value of "+name+":")
 		if err == nil {
-			err = vault.CheckValue(value)
+			err = secretstore.CheckValue(value)
 		}
 		return value, err
 	}
-	text, err := io.ReadAll(io.LimitReader(a.In, vault.MaxValue+2))
+	text, err := io.ReadAll(io.LimitReader(a.In, secretstore.MaxValue+2))
 	if err != nil {
 		return secret.Secret{}, fmt.Errorf("reading a secret from stdin: %w", err)
 	}
 	value := secret.New(strings.TrimSuffix(string(text), "\n"))
-	if err := vault.CheckValue(value); err != nil {
+	if err := secretstore.CheckValue(value); err != nil {
 		return value, cli.WithHint(cli.AsUsage(err), hint)
 	}
 	return value, nil
@@ -224,9 +224,9 @@ func keepSecret(ctx context.Context, a *app.App, cfg *config.Config, known bool,
 
 // keepElsewhere keeps a value in another storage than the one before: there first, and
 // what the settings name is whole all the time.
-func keepElsewhere(ctx context.Context, a *app.App, cfg *config.Config, old, v *vault.Secret, before, after config.Secret, value secret.Secret) error {
-	if held, err := old.Get(ctx); err == nil && held.Stage != vault.AtRest {
-		return fmt.Errorf("secret %q: %w", after.Name, vault.ErrOpen)
+func keepElsewhere(ctx context.Context, a *app.App, cfg *config.Config, old, v *secretstore.Secret, before, after config.Secret, value secret.Secret) error {
+	if held, err := old.Get(ctx); err == nil && held.Stage != secretstore.AtRest {
+		return fmt.Errorf("secret %q: %w", after.Name, secretstore.ErrOpen)
 	}
 	v.Current = nil // the table points there next
 	if err := v.Set(ctx, value); err != nil {

@@ -23,7 +23,7 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/serve"
 )
 
@@ -152,7 +152,7 @@ func serverOptions(a *app.App, opts serveOptions) (serve.Options, error) {
 		level = slog.LevelDebug
 	}
 	o := serve.Options{
-		Now: a.Now, Log: slog.New(slog.NewJSONHandler(cli.NewInertWriter(a.Err.Raw(), safetext.JSON), &slog.HandlerOptions{Level: level})),
+		Now: a.Now, Log: slog.New(slog.NewJSONHandler(cli.NewInertWriter(a.Err.Raw(), sanitize.JSON), &slog.HandlerOptions{Level: level})),
 		MaxStale: opts.maxStale, CacheSize: opts.cacheSize, Guesses: opts.guesses, OnlyAuthStatuses: opts.proxy == "nginx",
 		SplitInternal: opts.internal != "",
 	}

@@ -21,8 +21,8 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/records"
+	"github.com/fobcli/fob/internal/secretstore"
 	"github.com/fobcli/fob/internal/session"
-	"github.com/fobcli/fob/internal/vault"
 )
 
 func newStorageRestoreCmd(a *app.App) *cobra.Command {
@@ -196,7 +196,7 @@ func restoreSecret(ctx context.Context, a *app.App, cfg *config.Config, s config
 		return nil
 	}
 	record := credstore.Record{Head: stored.Head, Body: stored.Body}
-	if err := vault.CheckRecord(record); err != nil {
+	if err := secretstore.CheckRecord(record); err != nil {
 		return errors.Join(errNoBackup, err)
 	}
 	r.Entry.Current = nil // the table points there next

@@ -12,7 +12,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -64,14 +64,14 @@ func (a *App) TokenProfile(args []string) (config.Profile, error) {
 func isElsewhere(p config.Profile) bool { return reflect.DeepEqual(p, config.Profile{Name: p.Name}) }
 
 // AgentNote shows a line that an agent has sent, which another machine's may be.
-func (a *App) AgentNote(line string) { a.Note("%s", safetext.Line(line)) }
+func (a *App) AgentNote(line string) { a.Note("%s", sanitize.Line(line)) }
 
 // tokenFromAgent takes no token that could not stand in a header.
 func tokenFromAgent(t *agent.Token) (*session.Token, error) {
 	switch {
 	case t == nil || t.AccessToken == "":
 		return nil, errors.New("the agent's answer holds no token")
-	case !safetext.IsVisibleASCII(t.AccessToken) || t.IDToken != "" && !safetext.IsVisibleASCII(t.IDToken) || !slices.Contains([]string{oauth.TypeBearer, oauth.TypeDPoP}, t.TokenType):
+	case !sanitize.IsVisibleASCII(t.AccessToken) || t.IDToken != "" && !sanitize.IsVisibleASCII(t.IDToken) || !slices.Contains([]string{oauth.TypeBearer, oauth.TypeDPoP}, t.TokenType):
 		return nil, errors.New("the agent's answer holds what is no token")
 	}
 	return &session.Token{
@@ -88,14 +88,14 @@ type AgentError struct {
 
 // NewAgentError takes no status for a failure that is none.
 func NewAgentError(f *agent.Failure) error {
-	err := &AgentError{safetext.Lines(f.Error), f.Status}
+	err := &AgentError{sanitize.Lines(f.Error), f.Status}
 	if !slices.Contains([]int{cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused}, f.Status) {
 		err.Status = cli.ExitFailed
 	}
 	if f.Hint == "" {
 		return err
 	}
-	return cli.WithHint(err, "%s", safetext.Lines(f.Hint))
+	return cli.WithHint(err, "%s", sanitize.Lines(f.Hint))
 }
 
 func (e *AgentError) Error() string { return e.text }

@@ -22,9 +22,9 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/process"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/secretstore"
 	"github.com/fobcli/fob/internal/session"
-	"github.com/fobcli/fob/internal/vault"
 )
 
 // App is what every command works with: streams, environment, clock, and
@@ -168,7 +168,7 @@ func (a *App) SaveProfile(p config.Profile) error {
 // written is skipped with one warning.
 func (a *App) Named(arg string) (config.Choice, error) {
 	return config.Named(arg, a.Getenv, func(others *atomicfile.OthersError) {
-		if line := "skipping " + config.ProjectFile + ": " + safetext.Line(others.Error()) + "; 'fob doctor' says how to fix it"; !slices.Contains(a.warned, line) {
+		if line := "skipping " + config.ProjectFile + ": " + sanitize.Line(others.Error()) + "; 'fob doctor' says how to fix it"; !slices.Contains(a.warned, line) {
 			a.warned = append(a.warned, line)
 			a.Warn(line)
 		}
@@ -301,7 +301,7 @@ func IsUsage(err error) bool {
 	var key *credstore.KeyError
 	var others *atomicfile.OthersError
 	var trust *config.TrustError
-	return errors.As(err, &others) || errors.As(err, &trust) || errors.Is(err, config.ErrEditByHand) || errors.Is(err, vault.ErrValue) || cli.IsUsage(err) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
+	return errors.As(err, &others) || errors.As(err, &trust) || errors.Is(err, config.ErrEditByHand) || errors.Is(err, secretstore.ErrValue) || cli.IsUsage(err) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
 }
 
 // OwnClient makes HTTP clients for platforms that have certificates of their own.

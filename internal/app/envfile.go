@@ -10,7 +10,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/envfile"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // ApprovalsDir is where fob remembers which env files the user has allowed.
@@ -84,7 +84,7 @@ func (a *App) checkAllowed(ctx context.Context, path string, f *envfile.File) er
 		a.Note("%s", UsesText(f))
 	}
 	unasked := cli.WithHint(cli.Usagef("%s may not use %s without confirmation (not a terminal)", QuotedPath(f.Path), strings.Join(rest, ", ")),
-		"review the file, then %srun 'fob allow %s'", partly, safetext.ShellQuote(f.Path))
+		"review the file, then %srun 'fob allow %s'", partly, sanitize.ShellQuote(f.Path))
 	if err := a.Confirm(ctx, "Give these credentials to the program, now and later?", unasked); err != nil {
 		return err
 	}

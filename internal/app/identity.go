@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
@@ -68,7 +68,7 @@ func (a *App) JobIdentity(ctx context.Context, p config.Profile, mayRun bool) (s
 // CheckAudience refuses what was not made for the profile's server: a configuration can
 // name any variable and any file as the identity.
 func CheckAudience(identity secret.Secret, p config.Profile) error {
-	seen, err := jwk.DecodeJWT(identity)
+	seen, err := jwt.DecodeJWT(identity)
 	if err != nil {
 		return fmt.Errorf("%w: not a JWT; nothing was sent", ci.ErrMalformed)
 	}

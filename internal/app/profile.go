@@ -7,7 +7,7 @@ import (
 
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -90,7 +90,7 @@ type Account session.Account
 
 // NewAccount makes an account safe to show.
 func NewAccount(a session.Account) Account {
-	return Account{Subject: safetext.Line(a.Subject), Name: safetext.Line(a.Name), Email: safetext.Line(a.Email)}
+	return Account{Subject: sanitize.Line(a.Subject), Name: sanitize.Line(a.Name), Email: sanitize.Line(a.Email)}
 }
 
 func (a Account) String() string {

@@ -14,9 +14,9 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/secretstore"
 	"github.com/fobcli/fob/internal/session"
 	"github.com/fobcli/fob/internal/spelling"
-	"github.com/fobcli/fob/internal/vault"
 )
 
 // KnownSecret finds the settings of a secret that config.toml names.
@@ -33,16 +33,16 @@ func KnownSecret(cfg *config.Config, name string) (config.Secret, error) {
 }
 
 // SealedSecret is a secret where its settings say that it lies.
-func (a *App) SealedSecret(cfg *config.Config, s config.Secret) (*vault.Secret, error) {
+func (a *App) SealedSecret(cfg *config.Config, s config.Secret) (*secretstore.Secret, error) {
 	p := config.Profile{Name: s.Name, Storage: s.Storage}
 	if name, err := a.StorageName(cfg, p); err == nil && name == StorageEnv {
-		return nil, cli.WithHint(fmt.Errorf("the environment holds no secret %q: %w", s.Name, vault.ErrNoValue), "set %s, or choose the storage 'keyring' or 'file'", config.SecretVariable(s.Name))
+		return nil, cli.WithHint(fmt.Errorf("the environment holds no secret %q: %w", s.Name, secretstore.ErrNoValue), "set %s, or choose the storage 'keyring' or 'file'", config.SecretVariable(s.Name))
 	}
 	store, err := a.Store(cfg, p)
 	if err != nil {
 		return nil, err
 	}
-	v := &vault.Secret{Name: s.Name, Store: store, Dir: filepath.Join(cfg.Paths.Data, "locks"), Now: a.Now}
+	v := &secretstore.Secret{Name: s.Name, Store: store, Dir: filepath.Join(cfg.Paths.Data, "locks"), Now: a.Now}
 	v.Current = func() error {
 		cfg, err := a.Config()
 		if err != nil {
@@ -90,21 +90,21 @@ func (a *App) givenSecret(name string) (string, error) {
 }
 
 // HeldSecret is what 'fob secret get NAME' prints of.
-func (a *App) HeldSecret(ctx context.Context, name string) (vault.Held, error) {
+func (a *App) HeldSecret(ctx context.Context, name string) (secretstore.Held, error) {
 	if value, err := a.givenSecret(name); err != nil || value != "" {
-		return vault.Held{Value: secret.New(value)}, err
+		return secretstore.Held{Value: secret.New(value)}, err
 	}
 	cfg, err := a.Config()
 	if err != nil {
-		return vault.Held{}, err
+		return secretstore.Held{}, err
 	}
 	settings, err := a.secretSettings(cfg, name)
 	if err != nil {
-		return vault.Held{}, err
+		return secretstore.Held{}, err
 	}
 	v, err := a.SealedSecret(cfg, settings)
 	if err != nil {
-		return vault.Held{}, err
+		return secretstore.Held{}, err
 	}
 	held, err := v.Get(ctx)
 	if err != nil {
@@ -157,13 +157,13 @@ func HintOfSecret(err error, name string) error {
 		return err
 	}
 	hint := cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(vault.ErrNoValue, "give it one: 'fob secret set NAME'"),
-		cli.HintOn(vault.ErrOpen, "go on with it: 'fob secret rotate NAME --resume'; or keep what is in force: 'fob secret rotate NAME --abandon'"),
-		cli.HintOn(vault.ErrNotOpen, "'fob secret rotate NAME' begins one"),
+		cli.HintOn(secretstore.ErrNoValue, "give it one: 'fob secret set NAME'"),
+		cli.HintOn(secretstore.ErrOpen, "go on with it: 'fob secret rotate NAME --resume'; or keep what is in force: 'fob secret rotate NAME --abandon'"),
+		cli.HintOn(secretstore.ErrNotOpen, "'fob secret rotate NAME' begins one"),
 		cli.HintOn(config.ErrShared, "choose another name, for instance: fob secret set NAME-2"),
-		cli.HintOn(vault.ErrUnanswered, "see at the issuer whether there is a new value, then 'fob secret set NAME'; or ask once more: 'fob secret rotate NAME'"),
-		cli.HintOn(vault.ErrSame, "get a new one from its issuer first"),
-		cli.HintOn(vault.ErrValue, "give the secret itself, 64 KiB at most; of a file with Windows' line ends: tr -d '\\r'"),
+		cli.HintOn(secretstore.ErrUnanswered, "see at the issuer whether there is a new value, then 'fob secret set NAME'; or ask once more: 'fob secret rotate NAME'"),
+		cli.HintOn(secretstore.ErrSame, "get a new one from its issuer first"),
+		cli.HintOn(secretstore.ErrValue, "give the secret itself, 64 KiB at most; of a file with Windows' line ends: tr -d '\\r'"),
 		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
 	})
 	if hint != "" {
@@ -229,17 +229,17 @@ func (a *App) ShownSecret(ctx context.Context, cfg *config.Config, s config.Secr
 		return out
 	}
 	out.Storage, _ = a.StorageName(cfg, config.Profile{Storage: s.Storage})
-	var held vault.Held
+	var held secretstore.Held
 	v, err := a.SealedSecret(cfg, s)
 	if err == nil {
 		held, err = v.Get(ctx)
 	}
 	switch {
-	case errors.Is(err, vault.ErrNoValue):
+	case errors.Is(err, secretstore.ErrNoValue):
 		out.Problem = "it has no value"
 	case err != nil:
 		out.Problem, out.Failure = err.Error(), err
-	case held.Stage != vault.AtRest:
+	case held.Stage != secretstore.AtRest:
 		out.Problem = fmt.Sprintf("its rotation is not at its end: 'fob secret rotate %s --resume'", s.Name)
 	}
 	out.SetAt, out.Rotation = cli.UTCSeconds(held.SetAt), string(held.Stage)
@@ -252,7 +252,7 @@ func (a *App) DeleteSecret(ctx context.Context, cfg *config.Config, s config.Sec
 	if err == nil {
 		err = v.Remove(ctx)
 	}
-	if errors.Is(err, vault.ErrNoValue) {
+	if errors.Is(err, secretstore.ErrNoValue) {
 		return nil
 	}
 	return HintOfSecret(err, s.Name)
@@ -273,7 +273,7 @@ func (a *App) ForgetSecretElsewhere(ctx context.Context, cfg *config.Config, bef
 		v.Current = nil
 		err = v.Remove(ctx)
 	}
-	if err != nil && !errors.Is(err, vault.ErrNoValue) {
+	if err != nil && !errors.Is(err, secretstore.ErrNoValue) {
 		a.Warn(fmt.Sprintf("the value before is still in %s, and could not be deleted: %s", StorageText(before.Storage), err))
 	}
 }

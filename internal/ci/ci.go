@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/atomicfile"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -58,7 +58,7 @@ func ParseSource(text string) (Source, error) {
 	}
 	if name, ok := strings.CutPrefix(text, fromVariable); ok {
 		if name == "" || strings.ContainsFunc(name, notInName) || '0' <= name[0] && name[0] <= '9' {
-			return "", fmt.Errorf("%q is no name of a variable", safetext.Line(name))
+			return "", fmt.Errorf("%q is no name of a variable", sanitize.Line(name))
 		}
 		if upper := strings.ToUpper(name); strings.HasPrefix(upper, "FOB_") || strings.HasPrefix(upper, "ACTIONS_") {
 			return "", fmt.Errorf("%s cannot be used as an identity: FOB_* and ACTIONS_* are credentials of fob and the runner; choose github, gitlab or another variable", name)
@@ -67,11 +67,11 @@ func ParseSource(text string) (Source, error) {
 	}
 	if path, ok := strings.CutPrefix(text, fromFile); ok {
 		if !filepath.IsAbs(path) {
-			return "", fmt.Errorf("%q is no absolute path", safetext.Line(path))
+			return "", fmt.Errorf("%q is no absolute path", sanitize.Line(path))
 		}
 		return Source(text), nil
 	}
-	return "", fmt.Errorf("there is no source %q: choose github, gitlab, env:NAME, file:PATH or command", safetext.Line(text))
+	return "", fmt.Errorf("there is no source %q: choose github, gitlab, env:NAME, file:PATH or command", sanitize.Line(text))
 }
 
 // Variable is the variable that holds the identity of a source, if it names one.
@@ -117,7 +117,7 @@ func (m Machine) IdentityToken(ctx context.Context, s Source, audience string, c
 	case inFile:
 		return file(path)
 	}
-	return secret.Secret{}, fmt.Errorf("there is no source %q", safetext.Line(string(s)))
+	return secret.Secret{}, fmt.Errorf("there is no source %q", sanitize.Line(string(s)))
 }
 
 // System is the CI system that this is a job of, GitHub or GitLab, else Detect.
@@ -159,7 +159,7 @@ func token(text []byte, from string) (secret.Secret, error) {
 		why = "is empty"
 	case len(value) > maxToken:
 		why = fmt.Sprintf("holds more than %d bytes", maxToken)
-	case !safetext.IsVisibleASCII(value):
+	case !sanitize.IsVisibleASCII(value):
 		why = "holds characters that no token has"
 	default:
 		return secret.New(value), nil

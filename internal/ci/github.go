@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -50,7 +50,7 @@ func (m Machine) askGitHub(ctx context.Context, audience string) (secret.Secret,
 	if err := httpclient.DoJSON(m.HTTP, req, &answer); err != nil {
 		return secret.Secret{}, fmt.Errorf("asking GitHub for the job's identity token: %w", unavailable(err))
 	}
-	return token([]byte(answer.Value), "the answer of "+safetext.Line(u.Host))
+	return token([]byte(answer.Value), "the answer of "+sanitize.Line(u.Host))
 }
 
 // unavailable tells what another try may mend from an answer that holds no token. The
@@ -67,7 +67,7 @@ func unavailable(err error) error {
 		errors.As(err, &status) && !httpclient.IsTemporary(status.Status):
 		return err
 	case wrapped != nil, status != nil, errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: %s", ErrUnavailable, safetext.Line(err.Error()))
+		return fmt.Errorf("%w: %s", ErrUnavailable, sanitize.Line(err.Error()))
 	}
-	return fmt.Errorf("%w: %s", ErrMalformed, safetext.Line(err.Error()))
+	return fmt.Errorf("%w: %s", ErrMalformed, sanitize.Line(err.Error()))
 }

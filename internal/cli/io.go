@@ -20,7 +20,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -64,7 +64,7 @@ func (s *IO) Note(format string, args ...any) {
 }
 
 // Warn shows what is wrong, and keeps the command from nothing.
-func (s *IO) Warn(line string) { s.Note("warning: %s", safetext.Lines(line)) }
+func (s *IO) Warn(line string) { s.Note("warning: %s", sanitize.Lines(line)) }
 
 // ShowError shows what failed, and what to do next.
 func (s *IO) ShowError(err error, hint string) {
@@ -90,7 +90,7 @@ func (s *IO) writeJSON(v any, indent string) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	_, err := s.Out.Raw().Write(safetext.JSON(text.Bytes()))
+	_, err := s.Out.Raw().Write(sanitize.JSON(text.Bytes()))
 	return err
 }
 
@@ -106,7 +106,7 @@ func (s *IO) StyleOf(out Stream) Style {
 }
 
 func (s Style) paint(code, text string) Painted {
-	text = safetext.Text(text)
+	text = sanitize.Text(text)
 	if !s.on {
 		return Painted(text)
 	}

@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Stream is stdout or stderr. It is deliberately not an io.Writer: text that a server, a
@@ -32,7 +32,7 @@ func (s Stream) Printf(format string, args ...any) error {
 // runner where they meet.
 func (s Stream) Print(text string) error {
 	if !IsTerminal(s) {
-		text = safetext.Text(text)
+		text = sanitize.Text(text)
 	}
 	_, err := io.WriteString(s.w, text)
 	return err
@@ -57,9 +57,9 @@ func (a inertArg) Format(f fmt.State, verb rune) {
 	switch a.value.(type) {
 	case Painted:
 	case error:
-		text = safetext.Lines(text)
+		text = sanitize.Lines(text)
 	default:
-		text = safetext.Part(text)
+		text = sanitize.Part(text)
 	}
 	_, _ = io.WriteString(f, text)
 }
@@ -70,7 +70,7 @@ func inertRows(rows [][]string) [][]string {
 	inert := make([][]string, len(rows))
 	for i, row := range rows {
 		for _, cell := range row {
-			inert[i] = append(inert[i], strings.NewReplacer("\n", " ", "\t", " ").Replace(safetext.Text(cell)))
+			inert[i] = append(inert[i], strings.NewReplacer("\n", " ", "\t", " ").Replace(sanitize.Text(cell)))
 		}
 	}
 	return inert
@@ -93,5 +93,5 @@ func (i inertWriter) Write(text []byte) (int, error) {
 // InertCompletion is for the completions' descriptions. Backticks mark the name of a flag's
 // value for --help, and a shell shows them as they are.
 func InertCompletion(text []byte) []byte {
-	return []byte(safetext.Text(string(bytes.ReplaceAll(text, []byte("`"), nil))))
+	return []byte(sanitize.Text(string(bytes.ReplaceAll(text, []byte("`"), nil))))
 }

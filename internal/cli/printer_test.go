@@ -11,7 +11,7 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/hostiletest"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 func TestI75_EverythingPrintedIsInert(t *testing.T) {
@@ -42,7 +42,7 @@ func TestI75_EverythingPrintedIsInert(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		slog.New(slog.NewJSONHandler(NewInertWriter(a.Err.Raw(), safetext.JSON), nil)).Warn(text, text, text)
+		slog.New(slog.NewJSONHandler(NewInertWriter(a.Err.Raw(), sanitize.JSON), nil)).Warn(text, text, text)
 		fmt.Fprintf(NewInertWriter(a.Out.Raw(), InertCompletion), "word\t%s\n", text)
 		for _, out := range []string{stdout.String(), stderr.String()} {
 			if bad := hostiletest.Recognised(out); bad != "" {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Progress shows on a terminal how far long work has come; elsewhere nothing.
@@ -36,7 +36,7 @@ func (p *Progress) At(done int64, what string) {
 		return
 	}
 	p.shown = now
-	what = safetext.Part(what)
+	what = sanitize.Part(what)
 	line := fmt.Sprintf("%s %s", p.verb, what)
 	if p.total > 0 {
 		full := int(min(done, p.total) * progressBar / p.total)

@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // How values are written for programs that read them as text.
@@ -39,7 +39,7 @@ func QuoteSh(text string) string { return "'" + strings.ReplaceAll(text, "'", `'
 
 // InertPath is a path as it can be shown: whole, and on one line.
 func InertPath(path string) string {
-	return safetext.Lines(strings.ReplaceAll(path, "\n", " "))
+	return sanitize.Lines(strings.ReplaceAll(path, "\n", " "))
 }
 
 // CurlHeader is a header in a configuration for curl -K.

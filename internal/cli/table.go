@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 	"unicode/utf8"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // PrintTable writes aligned rows to stdout. Where a terminal is too narrow, the columns
@@ -143,7 +143,7 @@ func Filled(rows [][]string) [][]string {
 // Inert makes each cell of a row harmless.
 func Inert(cells ...string) []string {
 	for i, cell := range cells {
-		cells[i] = safetext.Line(cell)
+		cells[i] = sanitize.Line(cell)
 	}
 	return cells
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/fobcli/fob/internal/atomicfile"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // ProjectFile lies in a project's folder and names the profile for it and all that
@@ -97,8 +97,8 @@ func readProjectFile(path string, info fs.FileInfo, getenv func(string) string) 
 			return Choice{file.Profile, path}, nil
 		}
 	}
-	wrong := parseError(safetext.Line(path), err)
-	wrong.Reason = safetext.Line(wrong.Reason) + `; this file names a profile, profile = "NAME", and nothing else`
+	wrong := parseError(sanitize.Line(path), err)
+	wrong.Reason = sanitize.Line(wrong.Reason) + `; this file names a profile, profile = "NAME", and nothing else`
 	return Choice{}, wrong
 }
 
@@ -108,7 +108,7 @@ func unreadable(path string, err error) error {
 	if errors.As(err, &inFile) {
 		err = inFile.Err
 	}
-	return &ParseError{Path: safetext.Line(path), Reason: strings.TrimPrefix(err.Error(), path+" ")}
+	return &ParseError{Path: sanitize.Line(path), Reason: strings.TrimPrefix(err.Error(), path+" ")}
 }
 
 // Select finds the profile that is meant, and what chose it: the one that is named,
@@ -143,5 +143,5 @@ func (e *SelectError) Error() string {
 		return "which profile? " + known
 	}
 	by := map[string]string{ByArgument: "the argument", ByDefault: "the configuration's default"}[e.Choice.By]
-	return fmt.Sprintf("there is no profile %.80q (named by %s); %s", e.Choice.Name, cmp.Or(by, safetext.Line(e.Choice.By)), known)
+	return fmt.Sprintf("there is no profile %.80q (named by %s); %s", e.Choice.Name, cmp.Or(by, sanitize.Line(e.Choice.By)), known)
 }

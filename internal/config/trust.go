@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/atomicfile"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // trust is what a configuration file may do. The zero value may do everything: the file
@@ -35,7 +35,7 @@ type TrustError struct {
 func (e *TrustError) Error() string { return e.Path + ": " + e.Reason }
 
 func (t trust) refuse(hint, format string, args ...any) error {
-	return &TrustError{safetext.Line(t.path), safetext.Line(fmt.Sprintf(format, args...)), hint}
+	return &TrustError{sanitize.Line(t.path), sanitize.Line(fmt.Sprintf(format, args...)), hint}
 }
 
 const maxConfig = 16 << 20

@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // NewPlaces are those that can lose a value, and are not yet among had. What a command of
@@ -33,7 +33,7 @@ func RefuseTaken(ctx context.Context, a *app.App, places []string) error {
 	}
 	for _, name := range cfg.SecretNames() {
 		if place := shared(places, cfg.Secrets[name].To); place != "" {
-			return cli.WithHint(cli.Usagef("the secret %q goes to %s already, and would be overwritten", name, safetext.Line(place)),
+			return cli.WithHint(cli.Usagef("the secret %q goes to %s already, and would be overwritten", name, sanitize.Line(place)),
 				"name another place, or take it out of 'to' in the secret's table of config.toml; --force goes there all the same")
 		}
 	}
@@ -55,7 +55,7 @@ func refuseTakenByKey(ctx context.Context, a *app.App, places []string) error {
 	}
 	for _, r := range keys {
 		if place := shared(places, r.Destinations); place != "" {
-			return cli.WithHint(cli.Usagef("key %s goes to %s already, and would be overwritten", appkeys.Text(r), safetext.Line(place)),
+			return cli.WithHint(cli.Usagef("key %s goes to %s already, and would be overwritten", appkeys.Text(r), sanitize.Line(place)),
 				"name another place; 'fob key rotate %s' replaces that key, 'fob key revoke %s' ends it; --force goes there all the same", r.ID, r.ID)
 		}
 	}

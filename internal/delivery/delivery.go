@@ -16,7 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/destination"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -99,7 +99,7 @@ func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 			platform, source = "", given
 			clear(chosen)
 		case !slices.Contains(Platforms(), platform):
-			return nil, cli.WithHint(cli.Usagef("--as: there is no platform %.40q", safetext.Line(platform)), "there are %s", strings.Join(Platforms(), ", "))
+			return nil, cli.WithHint(cli.Usagef("--as: there is no platform %.40q", sanitize.Line(platform)), "there are %s", strings.Join(Platforms(), ", "))
 		}
 		chosen[platform] = source
 	}

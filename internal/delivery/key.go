@@ -7,12 +7,12 @@ import (
 	"slices"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/registrar"
 )
 
 // newKeyJSONLine is a key on the one occasion that it is shown.
@@ -34,13 +34,13 @@ func PrintNewKey(a *app.App, key apikey.Minted, r apikey.Record, asJSON bool) er
 type keyDestination struct{ destination.Destination }
 
 // DestinationOfKeys delivers keys to a destination of any credentials.
-func DestinationOfKeys(d destination.Destination) registrar.Destination { return keyDestination{d} }
+func DestinationOfKeys(d destination.Destination) keys.Destination { return keyDestination{d} }
 
 // Deliver implements registrar.Destination.
 func (d keyDestination) Deliver(ctx context.Context, key apikey.Minted, _ apikey.Record) error {
 	err := d.Destination.Deliver(ctx, key.Key)
 	if MayHaveArrived(err) {
-		return fmt.Errorf("%w; %w", err, registrar.ErrMayHaveArrived)
+		return fmt.Errorf("%w; %w", err, keys.ErrMayHaveArrived)
 	}
 	return err
 }
@@ -104,7 +104,7 @@ func DeliveredNames(r apikey.Record, rotations []apikey.Rotation) []string {
 }
 
 // NotDelivered are the failures of a rotation, each with its hint, and what they leave.
-func NotDelivered(err error, rotated registrar.Rotated, revoking bool) error {
+func NotDelivered(err error, rotated keys.Rotated, revoking bool) error {
 	if len(rotated.Failed) == 0 {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 	"unicode"
 
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -35,10 +35,10 @@ type api struct {
 func newAPI(m Machine, base string) (*api, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, &SetupError{fmt.Sprintf("%q is no address of a platform", safetext.Line(base)), "write it as https://HOST, with nothing but a path behind"}
+		return nil, &SetupError{fmt.Sprintf("%q is no address of a platform", sanitize.Line(base)), "write it as https://HOST, with nothing but a path behind"}
 	}
 	if host := u.Hostname(); u.Scheme != "https" && (u.Scheme != "http" || host != "localhost" && host != "127.0.0.1" && host != "::1") {
-		return nil, &SetupError{safetext.Line(base) + " is no https address: the credential would be read on the way", "give its https address; http is for this machine alone"}
+		return nil, &SetupError{sanitize.Line(base) + " is no https address: the credential would be read on the way", "give its https address; http is for this machine alone"}
 	}
 	return &api{http: httpclient.WithoutRedirects(m.HTTP), base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now}, nil
 }
@@ -68,7 +68,7 @@ type AnswerError struct {
 }
 
 func (e *AnswerError) Error() string {
-	text := fmt.Sprintf("%s answered %d %s", safetext.Line(e.Host), e.Status, http.StatusText(e.Status))
+	text := fmt.Sprintf("%s answered %d %s", sanitize.Line(e.Host), e.Status, http.StatusText(e.Status))
 	if e.Message != "" {
 		text += ": " + e.Message
 	}
@@ -166,13 +166,13 @@ func (a *api) once(ctx context.Context, method, path, contentType string, body [
 		return &AnswerError{req.URL.Host, resp.StatusCode, a.messageIn(answer), a.retryAfter(resp.Header), answer}
 	}
 	if bytes.HasPrefix(bytes.TrimSpace(answer), []byte("<")) {
-		return fmt.Errorf("%w: %s answered with a page for people, as a login in between does", httpclient.ErrMalformed, safetext.Line(req.URL.Host))
+		return fmt.Errorf("%w: %s answered with a page for people, as a login in between does", httpclient.ErrMalformed, sanitize.Line(req.URL.Host))
 	}
 	if out == nil {
 		return nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("%w: %s did not answer with JSON", httpclient.ErrMalformed, safetext.Line(req.URL.Host))
+		return fmt.Errorf("%w: %s did not answer with JSON", httpclient.ErrMalformed, sanitize.Line(req.URL.Host))
 	}
 	return nil
 }
@@ -221,7 +221,7 @@ func (a *api) messageIn(body []byte) string {
 			return ""
 		}
 		if text != "" {
-			return safetext.LineWithout(text, a.hide...)
+			return sanitize.LineWithout(text, a.hide...)
 		}
 	}
 	return ""

@@ -19,7 +19,7 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -52,7 +52,7 @@ func parseAWS(m Machine, p place) (Destination, error) {
 		return nil, p.lacking("nothing says in which region it is", "set AWS_REGION, or 'region' in the AWS profile")
 	}
 	if strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" { // it becomes a part of a host's name
-		return nil, p.refuse("%q is no region", safetext.Line(region))
+		return nil, p.refuse("%q is no region", sanitize.Line(region))
 	}
 	domain := ".amazonaws.com"
 	if strings.HasPrefix(region, "cn-") {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/process"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -76,15 +76,15 @@ func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdo
 	var exit *exec.ExitError
 	switch {
 	case err == nil && out.over:
-		return nil, fmt.Errorf("%s printed more than %d bytes", safetext.Line(argv[0]), maxOutput)
+		return nil, fmt.Errorf("%s printed more than %d bytes", sanitize.Line(argv[0]), maxOutput)
 	case err == nil:
 		return out.kept, nil
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("%s did not end in time: %w", safetext.Line(argv[0]), ctx.Err())
+		return nil, fmt.Errorf("%s did not end in time: %w", sanitize.Line(argv[0]), ctx.Err())
 	case errors.As(err, &exit):
 		return nil, &CommandError{argv[0], exit.ExitCode(), complaints.lastLine(withLines(value.Reveal()))}
 	}
-	return nil, fmt.Errorf("%s cannot be run: %w", safetext.Line(argv[0]), err)
+	return nil, fmt.Errorf("%s cannot be run: %w", sanitize.Line(argv[0]), err)
 }
 
 // atomicPipe is how much every system's pipe takes without a reader.
@@ -123,7 +123,7 @@ type CommandError struct {
 }
 
 func (e *CommandError) Error() string {
-	text := fmt.Sprintf("%s ended with status %d", safetext.Line(e.Program), e.Status)
+	text := fmt.Sprintf("%s ended with status %d", sanitize.Line(e.Program), e.Status)
 	if e.Complaint != "" {
 		text += ": " + e.Complaint
 	}
@@ -150,6 +150,6 @@ func (c *capped) lastLine(secrets []string) string {
 	if c.over {
 		text = text[:strings.LastIndexByte(text, '\n')+1]
 	}
-	lines := strings.Split(strings.TrimSpace(safetext.Without(text, secrets...)), "\n")
-	return safetext.LineWithout(lines[len(lines)-1], secrets...)
+	lines := strings.Split(strings.TrimSpace(sanitize.Without(text, secrets...)), "\n")
+	return sanitize.LineWithout(lines[len(lines)-1], secrets...)
 }

@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -132,9 +132,9 @@ const maxName = 512
 func Parse(name string, m Machine) (Destination, error) {
 	p := place{name: name}
 	refused := func(reason, usage string) error {
-		return &NameError{Name: safetext.Line(name), Reason: reason, Usage: usage}
+		return &NameError{Name: sanitize.Line(name), Reason: reason, Usage: usage}
 	}
-	if len(name) > maxName || name != safetext.Lines(name) || strings.Contains(name, "\n") {
+	if len(name) > maxName || name != sanitize.Lines(name) || strings.Contains(name, "\n") {
 		return nil, refused("it is too long, or has characters that no name has", "")
 	}
 	var found bool
@@ -163,12 +163,12 @@ func Parse(name string, m Machine) (Destination, error) {
 
 // refuse is a *NameError about a place.
 func (p place) refuse(format string, args ...any) error {
-	return &NameError{Name: safetext.Line(p.name), Reason: fmt.Sprintf(format, args...)}
+	return &NameError{Name: sanitize.Line(p.name), Reason: fmt.Sprintf(format, args...)}
 }
 
 // lacking is a *NameError about a place that has all but what the hint tells to set up.
 func (p place) lacking(reason, hint string) error {
-	return &NameError{Name: safetext.Line(p.name), Reason: reason, Hint: hint}
+	return &NameError{Name: sanitize.Line(p.name), Reason: reason, Hint: hint}
 }
 
 // chosen is what the user chose for a platform, if anything.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/filelock"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -45,7 +45,7 @@ func parseDotenv(m Machine, p place) (Destination, error) {
 		return nil, p.lacking("there is no such folder", "make its folder first: fob makes the file, and no folder")
 	}
 	if !isBelow(folder, m.DotenvRoots) {
-		return nil, &NameError{Name: safetext.Line(p.name), Reason: "the file is neither below the working folder nor below one of dotenv_roots in the configuration",
+		return nil, &NameError{Name: sanitize.Line(p.name), Reason: "the file is neither below the working folder nor below one of dotenv_roots in the configuration",
 			Hint: `allow its folder in config.toml: 'dotenv_roots = ["/FOLDER"]' under [destination]`}
 	}
 	return d, nil

@@ -18,7 +18,7 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -75,7 +75,7 @@ const maxKubeFile = 1 << 20
 
 // kubeProblem is something that is to be mended in the kubeconfig.
 func kubeProblem(format string, args ...any) *SetupError {
-	return &SetupError{safetext.Line(fmt.Sprintf(format, args...)), "see 'kubectl config view --minify'; KUBECONFIG names another file"}
+	return &SetupError{sanitize.Line(fmt.Sprintf(format, args...)), "see 'kubectl config view --minify'; KUBECONFIG names another file"}
 }
 
 // kubeconfigPaths are the files that kubectl would read, in its order.
@@ -346,8 +346,8 @@ func (e *kubeExec) run(ctx context.Context, environ []string, dir string, cluste
 	}
 	out, err := Run(ctx, append([]string{program}, e.Args...), append(environ, "KUBERNETES_EXEC_INFO="+string(info)), secret.Secret{})
 	if err != nil {
-		hint := cmp.Or(safetext.Line(e.InstallHint), "run it by hand; it is the kubeconfig's, as in 'kubectl auth whoami'")
-		return user, &SetupError{"the kubeconfig's plugin failed: " + safetext.Line(err.Error()), hint}
+		hint := cmp.Or(sanitize.Line(e.InstallHint), "run it by hand; it is the kubeconfig's, as in 'kubectl auth whoami'")
+		return user, &SetupError{"the kubeconfig's plugin failed: " + sanitize.Line(err.Error()), hint}
 	}
 	var answer execCredential
 	if json.Unmarshal(out, &answer) != nil || answer.Kind != question.Kind || answer.APIVersion != e.APIVersion || answer.Status == nil {

@@ -17,7 +17,7 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -90,7 +90,7 @@ func (v *vaultField) api(ctx context.Context) (*api, error) {
 	m := v.Machine
 	if ca := cmp.Or(m.Getenv("VAULT_CACERT"), m.Getenv("BAO_CACERT")); ca != "" {
 		if m.HTTP, err = m.client(httpclient.Options{CAFile: ca}); err != nil {
-			return nil, &SetupError{safetext.Line(err.Error()), "VAULT_CACERT names a file of certificates in PEM"}
+			return nil, &SetupError{sanitize.Line(err.Error()), "VAULT_CACERT names a file of certificates in PEM"}
 		}
 	}
 	a, err := newAPI(m, v.base)
@@ -139,14 +139,14 @@ func (v *vaultField) path(ctx context.Context, a *api) (string, error) {
 	case err != nil:
 		return "", err
 	case answer.Data.Options.Version != "2":
-		problem := fmt.Sprintf("%s is not the KV engine, version 2", safetext.Line(answer.Data.Path))
+		problem := fmt.Sprintf("%s is not the KV engine, version 2", sanitize.Line(answer.Data.Path))
 		return "", &SetupError{problem, "name a mount of that engine; 'vault kv enable-versioning' makes one of version 1"}
 	default:
 		mount = strings.Trim(answer.Data.Path, "/")
 	}
 	path, found := strings.CutPrefix(v.where, mount+"/")
 	if !found || mount == "" {
-		return "", fmt.Errorf("%w: it calls the mount of %s %q", httpclient.ErrMalformed, safetext.Line(v.where), safetext.Line(mount))
+		return "", fmt.Errorf("%w: it calls the mount of %s %q", httpclient.ErrMalformed, sanitize.Line(v.where), sanitize.Line(mount))
 	}
 	return "/v1/" + escapePath(mount) + "/data/" + escapePath(path), nil
 }

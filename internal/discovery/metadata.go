@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // ErrOtherIssuer is metadata that names another issuer than the one asked.
@@ -54,7 +54,7 @@ func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, e
 	}
 	// Anybody could be the issuer of a server that repeats what it is asked (RFC 8414 §2).
 	if strings.Contains(issuer, "?") {
-		return nil, fmt.Errorf("%q has a query, and an issuer has none", safetext.Line(issuer))
+		return nil, fmt.Errorf("%q has a query, and an issuer has none", sanitize.Line(issuer))
 	}
 	m, err := fetchMetadata(ctx, hc, issuer, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
 	if err == nil {
@@ -90,7 +90,7 @@ func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string
 	}
 	m.OpenID = false
 	if m.Issuer != issuer {
-		return nil, fmt.Errorf("%w: it calls itself %q, not %q", ErrOtherIssuer, safetext.Line(m.Issuer), safetext.Line(issuer))
+		return nil, fmt.Errorf("%w: it calls itself %q, not %q", ErrOtherIssuer, sanitize.Line(m.Issuer), sanitize.Line(issuer))
 	}
 	if err := m.Check(); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (m *Metadata) checkPlainHTTP() error {
 	for _, endpoint := range m.endpoints() {
 		for _, where := range []string{*endpoint.url, m.MTLSEndpointAliases[endpoint.name]} {
 			if leadsInside(m.Issuer, where) {
-				return fmt.Errorf("%w: its %s: %q is not https", httpclient.ErrMalformed, endpoint.name, safetext.Line(where))
+				return fmt.Errorf("%w: its %s: %q is not https", httpclient.ErrMalformed, endpoint.name, sanitize.Line(where))
 			}
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // ProtectedResource is what an API says of itself (RFC 9728 §2).
@@ -27,7 +27,7 @@ func DiscoverResource(ctx context.Context, hc *http.Client, resource string) (*P
 		return nil, httpclient.Judge(err)
 	}
 	if p.Resource != resource {
-		return nil, fmt.Errorf("%w: it calls itself %q, not %q", httpclient.ErrMalformed, safetext.Line(p.Resource), safetext.Line(resource))
+		return nil, fmt.Errorf("%w: it calls itself %q, not %q", httpclient.ErrMalformed, sanitize.Line(p.Resource), sanitize.Line(resource))
 	}
 	if len(p.AuthorizationServers) == 0 {
 		return nil, fmt.Errorf("%w: it names no authorization server", httpclient.ErrMalformed)
@@ -37,7 +37,7 @@ func DiscoverResource(ctx context.Context, hc *http.Client, resource string) (*P
 			return nil, fmt.Errorf("%w: its authorization server: %w", httpclient.ErrMalformed, err)
 		}
 		if leadsInside(resource, issuer) {
-			return nil, fmt.Errorf("%w: its authorization server: %q is not https", httpclient.ErrMalformed, safetext.Line(issuer))
+			return nil, fmt.Errorf("%w: its authorization server: %q is not https", httpclient.ErrMalformed, sanitize.Line(issuer))
 		}
 	}
 	return &p, nil

@@ -12,7 +12,7 @@ import (
 
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // ExamineUnderCron lets a child that has a cron job's view make the checks.
@@ -53,12 +53,12 @@ func explainCron(a *app.App) {
 	var needed, withheld []string
 	for _, name := range app.FolderVariables {
 		if value := a.Getenv(name); value != "" {
-			needed = append(needed, name+"="+safetext.Line(value))
+			needed = append(needed, name+"="+sanitize.Line(value))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Environ)) {
 		if strings.HasPrefix(name, "FOB_") && !slices.Contains(app.FolderVariables, name) && a.Getenv(name) != "" {
-			withheld = append(withheld, safetext.Line(name))
+			withheld = append(withheld, sanitize.Line(name))
 		}
 	}
 	if len(needed) > 0 {

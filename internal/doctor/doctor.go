@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // State is how a check ended.
@@ -78,5 +78,5 @@ func Skipped(check, format string, args ...any) Finding {
 // Failed is a problem that an error tells. Its text may be a server's, a keyring's
 // or a file name's, and is made inert.
 func Failed(check string, err error, fix string) Finding {
-	return Finding{Check: check, State: Problem, Detail: safetext.Line(err.Error()), Fix: fix}
+	return Finding{Check: check, State: Problem, Detail: sanitize.Line(err.Error()), Fix: fix}
 }

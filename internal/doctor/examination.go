@@ -21,7 +21,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -100,7 +100,7 @@ func (e *examination) configuration(names []string) error {
 func (e *examination) projectFile() {
 	const check = "project file"
 	_, err := config.Named("", e.app.Getenv, func(others *atomicfile.OthersError) {
-		e.add(Finding{Check: check, State: Warning, Detail: safetext.Line("skipped: " + others.Error()), Fix: e.app.Hint(others)})
+		e.add(Finding{Check: check, State: Warning, Detail: sanitize.Line("skipped: " + others.Error()), Fix: e.app.Hint(others)})
 	})
 	if err != nil {
 		e.add(Failed(check, err, e.app.Hint(err)))

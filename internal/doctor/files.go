@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Folder looks at a folder of fob's and at all in it, as fob does before it reads:
@@ -47,7 +47,7 @@ func Folder(check, dir string) Finding {
 	case err != nil:
 		return Failed(check, err, "give yourself access to "+dir)
 	case worst != nil:
-		f := Failed(check, worst, fmt.Sprintf("run 'chmod -R go= %s'; what is a link or another user's, look at and remove", safetext.ShellQuote(dir)))
+		f := Failed(check, worst, fmt.Sprintf("run 'chmod -R go= %s'; what is a link or another user's, look at and remove", sanitize.ShellQuote(dir)))
 		if fix := atomicfile.Fix(worst); fix != "" {
 			f.Fix = "run '" + fix + "'"
 		}
@@ -116,14 +116,14 @@ func CAFile(path string, now time.Time) Finding {
 		case err != nil:
 			return Failed(check, fmt.Errorf("%s: certificate %d does not parse: %w", path, count, err), caFix)
 		case now.After(certificate.NotAfter):
-			expired = append(expired, safetext.Line(certificate.Subject.String())+" on "+certificate.NotAfter.UTC().Format(time.DateOnly))
+			expired = append(expired, sanitize.Line(certificate.Subject.String())+" on "+certificate.NotAfter.UTC().Format(time.DateOnly))
 		}
 	}
 	switch {
 	case count == 0:
 		return Failed(check, fmt.Errorf("%s holds no PEM certificate", path), caFix)
 	case len(expired) > 0:
-		f := Fine(check, "%s: %d of %d certificates expired: %s", path, len(expired), count, safetext.Line(strings.Join(expired, "; ")))
+		f := Fine(check, "%s: %d of %d certificates expired: %s", path, len(expired), count, sanitize.Line(strings.Join(expired, "; ")))
 		f.State, f.Fix = Warning, "get new ones from whoever runs the server, and replace them in the file"
 		if len(expired) == count {
 			f.State = Problem

@@ -15,7 +15,7 @@ import (
 
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // issuerWait bounds one issuer: two documents at most are asked for.
@@ -39,7 +39,7 @@ func Issuer(ctx context.Context, hc *http.Client, issuer string, now func() time
 func judgeIssuer(issuer string, m *discovery.Metadata, err, failure error) Finding {
 	const check = "issuer"
 	if err == nil {
-		return Fine(check, "%s supports %s", safetext.Line(m.Issuer), cmp.Or(features(m), "nothing that it tells of"))
+		return Fine(check, "%s supports %s", sanitize.Line(m.Issuer), cmp.Or(features(m), "nothing that it tells of"))
 	}
 	return Failed(check, err, issuerFix(issuer, err, failure))
 }
@@ -65,7 +65,7 @@ func issuerFix(issuer string, err, failure error) string {
 	case errors.Is(err, httpclient.ErrMalformed):
 		return "the server's metadata is not usable: tell whoever runs it, or name its endpoints in the profile ('fob help login')"
 	}
-	return fmt.Sprintf("check the issuer URL: its metadata should be at %s/.well-known/openid-configuration", strings.TrimSuffix(safetext.Line(issuer), "/"))
+	return fmt.Sprintf("check the issuer URL: its metadata should be at %s/.well-known/openid-configuration", strings.TrimSuffix(sanitize.Line(issuer), "/"))
 }
 
 // features names in fixed words what a server says that it supports.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Listen is net.ListenConfig's.
@@ -24,7 +24,7 @@ func Loopback(ctx context.Context, listen Listen, host string, bad State, wanted
 		return Fine(check, "a login can wait there for the browser")
 	}
 	if bad == OK {
-		return Fine(check, "not on this machine (%s); no profile needs it", safetext.Line(err.Error()))
+		return Fine(check, "not on this machine (%s); no profile needs it", sanitize.Line(err.Error()))
 	}
 	f := Failed(check, err, "bring the loopback interface up for "+host+": "+wanted)
 	f.State = bad
@@ -69,10 +69,10 @@ func browserVariable(check, command string, look func(string) (string, error)) F
 		path, err = look(fields[0])
 	}
 	if err != nil {
-		return Finding{check, "", Warning, fmt.Sprintf("BROWSER is %q, which is not found", safetext.Line(command)),
+		return Finding{check, "", Warning, fmt.Sprintf("BROWSER is %q, which is not found", sanitize.Line(command)),
 			"set BROWSER to a program in PATH, or unset it"}
 	}
-	return Fine(check, "BROWSER: %s", safetext.Line(path))
+	return Fine(check, "BROWSER: %s", sanitize.Line(path))
 }
 
 // proxyVariables in net/http's order: the first spelling that is set counts.
@@ -101,7 +101,7 @@ func Proxy(getenv func(string) string) Finding {
 		return Fine(check, "none")
 	}
 	if name, value := firstSet(getenv, [2]string{"NO_PROXY", "no_proxy"}); value != "" {
-		shown = append(shown, name+"="+safetext.Line(value))
+		shown = append(shown, name+"="+sanitize.Line(value))
 	}
 	return Fine(check, "%s (loopback addresses are never proxied)", strings.Join(shown, " "))
 }
@@ -126,7 +126,7 @@ func parseProxy(value string) (string, error) {
 	case !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme):
 		return "", fmt.Errorf("has a scheme that is none of http, https, socks5")
 	}
-	shown := safetext.Line(u.Scheme + "://" + u.Host)
+	shown := sanitize.Line(u.Scheme + "://" + u.Host)
 	if u.User != nil {
 		shown += " (with a user name)"
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/fobcli/fob/internal/credstore"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Bus judges whether there is a way to the keyring (credstore.KeyringReachable),
@@ -14,7 +14,7 @@ func Bus(unreachable error, address string) Finding {
 	if unreachable != nil {
 		return Failed(check, unreachable, "log in to a desktop, or keep logins in an encrypted file: 'fob login PROFILE --storage file'")
 	}
-	return Fine(check, "%s", safetext.Line(address))
+	return Fine(check, "%s", sanitize.Line(address))
 }
 
 // Lock tells from the round trip whether the keyring is locked. Where it did not

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/url"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Why a request failed, as Judge tells.
@@ -39,5 +39,5 @@ func plain(err error) string {
 	if errors.As(err, &network) {
 		err = network.Err
 	}
-	return safetext.Line(err.Error())
+	return sanitize.Line(err.Error())
 }

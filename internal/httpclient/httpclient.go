@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Why an exchange was given up, beside the errors of the network.
@@ -182,7 +182,7 @@ func WithoutRedirects(hc *http.Client) *http.Client {
 }
 
 func redirectTo(target *url.URL) error {
-	return fmt.Errorf("%w to %s://%s", ErrRedirect, safetext.Line(target.Scheme), safetext.Line(target.Host))
+	return fmt.Errorf("%w to %s://%s", ErrRedirect, sanitize.Line(target.Scheme), sanitize.Line(target.Host))
 }
 
 // bounded caps each body and names fob.
@@ -233,7 +233,7 @@ type StatusError struct {
 }
 
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s answered %d %s", safetext.Line(e.Host), e.Status, http.StatusText(e.Status))
+	return fmt.Sprintf("%s answered %d %s", sanitize.Line(e.Host), e.Status, http.StatusText(e.Status))
 }
 
 // IsTemporary reports whether another try may get a better status: 5xx, 408 and 429
@@ -267,7 +267,7 @@ func DoJSON(hc *http.Client, req *http.Request, v any) error {
 		return fmt.Errorf("reading from %s: %w", req.URL.Host, err)
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return fmt.Errorf("%s did not answer with the JSON that was asked for", safetext.Line(req.URL.Host))
+		return fmt.Errorf("%s did not answer with the JSON that was asked for", sanitize.Line(req.URL.Host))
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 const maxURL = 8 << 10 // bytes; nobody need take more than 8,000 (RFC 9110 §4.1)
@@ -18,7 +18,7 @@ func CheckURL(raw string) error {
 	if raw == "" {
 		return errors.New("there is no URL")
 	}
-	shown := safetext.Line(raw)
+	shown := sanitize.Line(raw)
 	if len(raw) > maxURL {
 		return fmt.Errorf("%q has more than %d bytes", shown, maxURL)
 	}

@@ -19,7 +19,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -139,7 +139,7 @@ func (c *claimSet) token() *Token {
 // parseSigned takes the compact form alone: three parts, known algorithm. base64 would
 // pass over line breaks, which would be printed with the rest.
 func parseSigned(raw string) (*jose.JSONWebSignature, error) {
-	if strings.Count(raw, ".") != 2 || !safetext.IsVisibleASCII(raw) {
+	if strings.Count(raw, ".") != 2 || !sanitize.IsVisibleASCII(raw) {
 		return nil, refused("it is not a signed JWT")
 	}
 	token, err := jose.ParseSignedCompact(raw, signatureAlgorithms)

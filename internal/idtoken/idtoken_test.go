@@ -16,7 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/authservertest"
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -343,7 +343,7 @@ func TestC34ARotatedKeyCostsOneFetch(t *testing.T) {
 // FuzzIDToken signs whatever claims there are, and holds the checks to what they
 // promise. A text that is no token must do no harm either.
 func FuzzIDToken(f *testing.F) {
-	key, err := jwk.Generate()
+	key, err := jwt.Generate()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -357,7 +357,7 @@ func FuzzIDToken(f *testing.F) {
 		if id, err := v.Verify(t.Context(), raw, "n", someToken); err == nil {
 			t.Fatalf("%q is accepted: %+v", raw, id)
 		}
-		signed, err := key.SignJWT(jwk.Header{Type: "JWT"}, json.RawMessage(claims), nil)
+		signed, err := key.SignJWT(jwt.Header{Type: "JWT"}, json.RawMessage(claims), nil)
 		if err != nil {
 			return
 		}
@@ -369,9 +369,9 @@ func FuzzIDToken(f *testing.F) {
 }
 
 // keysOf is a set that holds the public half of a key.
-func keysOf(t *testing.T, key jwk.Key, at time.Time) *KeySet {
+func keysOf(t *testing.T, key jwt.Key, at time.Time) *KeySet {
 	t.Helper()
-	signed, err := key.SignJWT(jwk.Header{EmbedKey: true}, struct{}{}, nil)
+	signed, err := key.SignJWT(jwt.Header{EmbedKey: true}, struct{}{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

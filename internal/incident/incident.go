@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/parallel"
-	"github.com/fobcli/fob/internal/registrar"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Options are the flags of 'fob incident'.
@@ -33,10 +33,10 @@ type leakedKey struct {
 	record apikey.Record
 	text   string   // the whole key, if it was given and is this key
 	places []string // inert
-	to     []registrar.Destination
+	to     []keys.Destination
 	barred []error // destinations that this machine cannot serve
 
-	replaced registrar.Rotated
+	replaced keys.Rotated
 	revoked  bool // it had a successor already
 	failed   error
 	refused  bool // asked again, it was not accepted
@@ -53,7 +53,7 @@ func (k *leakedKey) live(now time.Time) bool {
 // incident is one run of 'fob incident'.
 type incident struct {
 	a        *app.App
-	g        *registrar.Registrar
+	g        *keys.Registrar
 	opts     Options
 	started  time.Time
 	keys     []*leakedKey // of the registry
@@ -109,14 +109,14 @@ func (run *incident) replace(ctx context.Context, todo []*leakedKey) {
 }
 
 func (run *incident) replaceOne(ctx context.Context, k *leakedKey, bar *cli.Progress) {
-	opts := registrar.RotateOptions{Compromised: true, To: k.to}
+	opts := keys.RotateOptions{Compromised: true, To: k.to}
 	if len(k.to) == 0 {
 		opts.Last = &delivery.StdoutDestination{A: run.a, Bar: bar, Many: true, JSON: run.opts.JSON}
 	}
 	k.replaced, k.failed = run.g.Rotate(ctx, k.record.ID, opts)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if errors.Is(k.failed, registrar.ErrRotated) { // its successor is in use: the old one only has to end
+	if errors.Is(k.failed, keys.ErrRotated) { // its successor is in use: the old one only has to end
 		_, k.failed = run.g.Revoke(ctx, []string{k.record.ID}, "it has leaked")
 		k.revoked = k.failed == nil
 	}
@@ -138,7 +138,7 @@ func (run *incident) note(todo []*leakedKey) {
 		}
 		for _, d := range k.replaced.Rotation.Deliveries {
 			if d.Status == apikey.DeliveryDone && d.Destination != delivery.StdoutName {
-				run.a.Note("Delivered %s to %s.", k.replaced.New.ID, safetext.Line(d.Destination))
+				run.a.Note("Delivered %s to %s.", k.replaced.New.ID, sanitize.Line(d.Destination))
 			}
 		}
 	}

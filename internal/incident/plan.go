@@ -9,7 +9,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/destination"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // plan shows what is live and what would be done, and asks. What is returned is to be
@@ -89,13 +89,13 @@ func (run *incident) show(k *leakedKey) {
 		return
 	}
 	for _, d := range k.to {
-		run.a.Note("  goes to  %s", safetext.Line(d.Name()))
+		run.a.Note("  goes to  %s", sanitize.Line(d.Name()))
 	}
 	for _, err := range k.barred {
 		run.a.Warn(err.Error())
 	}
 	if len(k.record.Destinations) == 0 {
-		run.a.Note("  goes to no place that fob knows; the new key is printed%s", noteOf(k.record, safetext.Line))
+		run.a.Note("  goes to no place that fob knows; the new key is printed%s", noteOf(k.record, sanitize.Line))
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/leak"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/leakscan"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // read takes the keys from where the flags say, and finds those of the registry.
@@ -50,19 +50,19 @@ func (run *incident) read(ctx context.Context) error {
 	return nil
 }
 
-func placeText(r leak.Reported) string {
-	where := safetext.Line(r.Path)
+func placeText(r leakscan.Reported) string {
+	where := sanitize.Line(r.Path)
 	if r.Line > 0 {
 		where += fmt.Sprintf(":%d", r.Line)
 	}
 	if r.Commit != "" {
-		where += " in " + safetext.Line(r.Commit[:min(12, len(r.Commit))])
+		where += " in " + sanitize.Line(r.Commit[:min(12, len(r.Commit))])
 	}
 	return where
 }
 
 // prove finds out whether the whole key was given: its digest says so, no checksum.
-func (run *incident) prove(ctx context.Context, k *leakedKey, r leak.Reported) error {
+func (run *incident) prove(ctx context.Context, k *leakedKey, r leakscan.Reported) error {
 	if r.Key.IsZero() || k.proven() {
 		return nil
 	}
@@ -77,7 +77,7 @@ func (run *incident) prove(ctx context.Context, k *leakedKey, r leak.Reported) e
 	return nil
 }
 
-func (run *incident) reported(ctx context.Context) ([]leak.Reported, error) {
+func (run *incident) reported(ctx context.Context) ([]leakscan.Reported, error) {
 	if run.opts.Report == "" {
 		key, err := appkeys.Read(ctx, run.a)
 		if err != nil {
@@ -87,13 +87,13 @@ func (run *incident) reported(ctx context.Context) ([]leak.Reported, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []leak.Reported{{ID: presented.ID, Key: key}}, nil
+		return []leakscan.Reported{{ID: presented.ID, Key: key}}, nil
 	}
 	format, err := appkeys.Format(run.a)
 	if err != nil {
 		return nil, err
 	}
-	scanner, err := leak.NewScanner(append([]string{format.Brand}, run.opts.Brands...))
+	scanner, err := leakscan.NewScanner(append([]string{format.Brand}, run.opts.Brands...))
 	if err != nil {
 		return nil, cli.AsUsage(err)
 	}
@@ -107,8 +107,8 @@ func (run *incident) reported(ctx context.Context) ([]leak.Reported, error) {
 		input = file
 	}
 	reported, err := scanner.Report(cli.NewCounted(ctx, input))
-	if errors.Is(err, leak.ErrReport) {
-		return nil, cli.WithHint(fmt.Errorf("%s: %w", safetext.Line(run.opts.Report), err), "let the scanner write JSON: 'gitleaks --report-format json', 'trufflehog --json', 'fob scan --format json'")
+	if errors.Is(err, leakscan.ErrReport) {
+		return nil, cli.WithHint(fmt.Errorf("%s: %w", sanitize.Line(run.opts.Report), err), "let the scanner write JSON: 'gitleaks --report-format json', 'trufflehog --json', 'fob scan --format json'")
 	}
 	return reported, err
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // unfinished stands in the report's place while keys are replaced: a place that cannot be
@@ -22,7 +22,7 @@ const unfinished = "# Incident: this run of fob has not ended\n\n'fob key audit'
 
 func (run *incident) mayWrite() error {
 	if _, err := os.Lstat(run.opts.Output); err == nil {
-		return cli.WithHint(cli.Usagef("%s is there already", safetext.Line(run.opts.Output)), "give another name with --output")
+		return cli.WithHint(cli.Usagef("%s is there already", sanitize.Line(run.opts.Output)), "give another name with --output")
 	}
 	return nil
 }
@@ -43,7 +43,7 @@ func (run *incident) write(ctx context.Context) error {
 	if err != nil {
 		return cli.WithHint(fmt.Errorf("the report could not be written: %w", err), "'fob key audit' has what it would say")
 	}
-	run.a.Note("What happened is written down in %s.", safetext.Line(run.opts.Output))
+	run.a.Note("What happened is written down in %s.", sanitize.Line(run.opts.Output))
 	return nil
 }
 
@@ -191,7 +191,7 @@ func code(text string) string {
 	if text == "" {
 		return ""
 	}
-	return "`" + strings.NewReplacer("`", "'", "|", "\\|").Replace(safetext.Line(text)) + "`"
+	return "`" + strings.NewReplacer("`", "'", "|", "\\|").Replace(sanitize.Line(text)) + "`"
 }
 
 func clock(t time.Time) string {

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // ErrPortInUse means that the redirect's fixed port is taken.
@@ -76,7 +76,7 @@ func CheckRedirectURI(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || oauth.CheckURL(raw) != nil || u.Scheme != "http" || strings.Contains(raw, "?") ||
 		!slices.Contains([]string{"127.0.0.1", "::1", "localhost"}, u.Hostname()) {
-		return fmt.Errorf("the redirect URI %q is not http on 127.0.0.1, [::1] or localhost, without parameters", safetext.Line(raw))
+		return fmt.Errorf("the redirect URI %q is not http on 127.0.0.1, [::1] or localhost, without parameters", sanitize.Line(raw))
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -27,9 +27,9 @@ var ErrStray = errors.New("it is not of this login")
 type AuthorizationError struct{ Code, Description string }
 
 func (e *AuthorizationError) Error() string {
-	text := "the login was refused: " + safetext.Line(e.Code)
+	text := "the login was refused: " + sanitize.Line(e.Code)
 	if e.Description != "" {
-		text += ": " + safetext.Line(e.Description)
+		text += ": " + sanitize.Line(e.Description)
 	}
 	return text
 }
@@ -141,7 +141,7 @@ func (c *Client) Push(ctx context.Context, r *AuthorizationRequest) error {
 	switch {
 	case status != http.StatusCreated && status != http.StatusOK:
 		return fmt.Errorf("pushing the authorization request: %w", errorAnswer(status, body))
-	case json.Unmarshal(body, &answer) != nil || !safetext.IsVisibleASCII(answer.RequestURI):
+	case json.Unmarshal(body, &answer) != nil || !sanitize.IsVisibleASCII(answer.RequestURI):
 		return fmt.Errorf("%w: it pushed no request_uri", ErrMalformed)
 	}
 	r.url, err = withParams(c.Metadata.AuthorizationEndpoint, url.Values{

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/discovery"
-	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -18,12 +18,12 @@ type Client struct {
 	Metadata     *discovery.Metadata
 	ClientID     string
 	ClientSecret secret.Secret // zero for a public client
-	ClientKey    jwk.Key       // of private_key_jwt
+	ClientKey    jwt.Key       // of private_key_jwt
 	AuthMethod   string        // one of AuthMethods, as UseAuthMethod settles; empty is AuthNone
 	// AssertionAudience is who a client's JWTs are for: AudienceIssuer, also if empty, or
 	// AudienceEndpoint.
 	AssertionAudience string
-	DPoPKey           jwk.Key // what tokens are bound to (RFC 9449); zero: bearer tokens
+	DPoPKey           jwt.Key // what tokens are bound to (RFC 9449); zero: bearer tokens
 	Now               func() time.Time
 
 	skew       time.Duration // of the server's clock, as its last answer showed it

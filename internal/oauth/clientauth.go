@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fobcli/fob/internal/jwk"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/jwt"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // The client authentication methods that fob speaks (RFC 7591 §2, RFC 7523 §2.2,
@@ -62,7 +62,7 @@ func (c *Client) UseAuthMethod(method string) error {
 			err = ErrNoClientKey
 		}
 	default:
-		return fmt.Errorf("fob does not speak the client authentication method %q", safetext.Line(method))
+		return fmt.Errorf("fob does not speak the client authentication method %q", sanitize.Line(method))
 	}
 	if err != nil {
 		return fmt.Errorf("the client authentication method %s: %w", method, err)
@@ -138,7 +138,7 @@ func (c *Client) clientAssertion(endpoint string) (string, error) {
 		"exp": now.Add(assertionLifetime).Unix(),
 	}
 	if c.AuthMethod == AuthSecretJWT {
-		return jwk.SignWithSecret(c.ClientSecret, claims)
+		return jwt.SignWithSecret(c.ClientSecret, claims)
 	}
-	return c.ClientKey.SignJWT(jwk.Header{Type: "JWT"}, claims, c.Metadata.TokenEndpointAuthSigningAlgorithms)
+	return c.ClientKey.SignJWT(jwt.Header{Type: "JWT"}, claims, c.Metadata.TokenEndpointAuthSigningAlgorithms)
 }

@@ -10,7 +10,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -83,7 +83,7 @@ func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization,
 		return nil, fmt.Errorf("%w: no JSON object came from the device authorization endpoint", ErrMalformed)
 	}
 	answer.VerificationURI = cmp.Or(answer.VerificationURI, answer.VerificationURL)
-	userCode := safetext.Line(answer.UserCode)
+	userCode := sanitize.Line(answer.UserCode)
 	if answer.DeviceCode == "" || userCode == "" || len(userCode) > maxUserCodeLength {
 		return nil, fmt.Errorf("%w: it gave no codes", ErrMalformed)
 	}

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -33,7 +33,7 @@ func (c *Client) Proof(method, rawURL, nonce string, accessToken secret.Secret) 
 	if nonce != "" {
 		claims["nonce"] = nonce
 	}
-	return c.DPoPKey.SignJWT(jwk.Header{Type: "dpop+jwt", EmbedKey: true}, claims, nil)
+	return c.DPoPKey.SignJWT(jwt.Header{Type: "dpop+jwt", EmbedKey: true}, claims, nil)
 }
 
 // wantsNonce reports whether an answer of the token endpoint asks for the same

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Why a request to the authorization server failed, beside *Error.
@@ -35,9 +35,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	text := "the server says " + safetext.Line(e.Code)
+	text := "the server says " + sanitize.Line(e.Code)
 	if e.Description != "" {
-		text += ": " + safetext.Line(e.Description)
+		text += ": " + sanitize.Line(e.Description)
 	}
 	return text
 }

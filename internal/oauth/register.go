@@ -14,7 +14,7 @@ import (
 
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -99,14 +99,14 @@ func parseRegistration(body []byte, endpoint string) (*Registration, error) {
 		AccessToken   string `json:"registration_access_token"`
 		ManagementURI string `json:"registration_client_uri"`
 	}
-	if json.Unmarshal(body, &answer) != nil || !safetext.IsVisibleASCII(answer.ClientID) || len(answer.ClientID) > maxClientID {
+	if json.Unmarshal(body, &answer) != nil || !sanitize.IsVisibleASCII(answer.ClientID) || len(answer.ClientID) > maxClientID {
 		return nil, fmt.Errorf("%w: it registered no client", ErrMalformed)
 	}
 	r := &Registration{ClientID: answer.ClientID, ClientSecret: secret.New(answer.ClientSecret), AuthMethod: answer.AuthMethod}
 	if r.ClientSecret.IsZero() {
 		r.AuthMethod = AuthNone
 	}
-	if safetext.IsVisibleASCII(answer.AccessToken) && CheckURL(answer.ManagementURI) == nil && sameHost(answer.ManagementURI, endpoint) {
+	if sanitize.IsVisibleASCII(answer.AccessToken) && CheckURL(answer.ManagementURI) == nil && sameHost(answer.ManagementURI, endpoint) {
 		r.ManagementURI, r.AccessToken = answer.ManagementURI, secret.New(answer.AccessToken)
 	}
 	return r, nil

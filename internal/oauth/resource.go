@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // CheckURL accepts an address that fob may talk to, or send a person to (see
@@ -20,8 +20,8 @@ func CheckResource(raw string) error {
 	if err != nil || u.Scheme == "" || u.Scheme == "https" || u.Scheme == "http" {
 		return CheckURL(raw)
 	}
-	if !safetext.IsVisibleASCII(raw) || u.Opaque == "" && u.Host == "" || strings.Contains(raw, "#") {
-		return fmt.Errorf("%q is not an absolute URI", safetext.Line(raw))
+	if !sanitize.IsVisibleASCII(raw) || u.Opaque == "" && u.Host == "" || strings.Contains(raw, "#") {
+		return fmt.Errorf("%q is not an absolute URI", sanitize.Line(raw))
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/httpclient"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -245,7 +245,7 @@ func (r *TokenResponse) AccessToken() (AccessToken, error) {
 	if value == "" {
 		return AccessToken{}, fmt.Errorf("%w: there is no access_token in it", ErrMalformed)
 	}
-	if !safetext.IsVisibleASCII(value) {
+	if !sanitize.IsVisibleASCII(value) {
 		return AccessToken{}, fmt.Errorf("%w: the access_token holds a character that no token has", ErrMalformed)
 	}
 	kind, err := r.tokenType()

@@ -13,7 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
-	"github.com/fobcli/fob/internal/vault"
+	"github.com/fobcli/fob/internal/secretstore"
 )
 
 // StatusJSON is what is printed of a stored record.
@@ -58,8 +58,8 @@ func SecretRecord(a *app.App, cfg *config.Config, s config.Secret) (Record, erro
 			return config.SaveSecret(cfg.Paths.Config, s)
 		},
 		hint:  func(err error) error { return app.HintOfSecret(err, s.Name) },
-		Check: vault.CheckRecord,
-		later: vault.Later,
+		Check: secretstore.CheckRecord,
+		later: secretstore.Later,
 	}, nil
 }
 

@@ -20,13 +20,13 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
-	"github.com/fobcli/fob/internal/registrar"
-	"github.com/fobcli/fob/internal/registry"
+	"github.com/fobcli/fob/internal/apikey/keys"
+	"github.com/fobcli/fob/internal/apikey/registry"
 )
 
 // fixture is a server over a registry in a file, under a clock of its own.
 type fixture struct {
-	*registrar.Registrar
+	*keys.Registrar
 	server *Server
 	keys   *broken
 	log    *lines
@@ -97,7 +97,7 @@ func newFixture(t testing.TB, change func(*Options)) *fixture {
 	peppers := func(_ context.Context, id string) (apikey.Pepper, error) {
 		return apikey.Pepper{ID: id, Secret: []byte(strings.Repeat(id, 32))}, nil
 	}
-	f.Registrar = &registrar.Registrar{Registry: f.keys, Format: apikey.DefaultFormat, Actor: "ada@example", Now: f.now, Peppers: peppers, AddPepper: true}
+	f.Registrar = &keys.Registrar{Registry: f.keys, Format: apikey.DefaultFormat, Actor: "ada@example", Now: f.now, Peppers: peppers, AddPepper: true}
 	o := Options{
 		Keys: f.keys, Peppers: peppers, Rehash: f.Rehash, AddPepper: true, Now: f.now, Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		MaxStale: time.Second, CacheSize: 100, Guesses: 1000,

@@ -11,9 +11,9 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/idtoken"
-	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -208,7 +208,7 @@ func (s *Session) identify(ctx context.Context, login Login, idTokens *idtoken.V
 		return Account{}, nil, fmt.Errorf("checking who logged in: %w", err)
 	}
 	if err != nil {
-		s.Warn(fmt.Sprintf("the account's name could not be read: %s", safetext.Line(err.Error())))
+		s.Warn(fmt.Sprintf("the account's name could not be read: %s", sanitize.Line(err.Error())))
 		return account, id, nil
 	}
 	return Account{
@@ -242,7 +242,7 @@ func newCacheKey() secret.Secret {
 // Credentials are what a client is known by at the server.
 type Credentials struct {
 	Secret     secret.Secret
-	Key        jwk.Key
+	Key        jwt.Key
 	Registered bool // fob has registered the client
 }
 
@@ -254,6 +254,6 @@ func (s *Session) Credentials(ctx context.Context) Credentials {
 	if err != nil {
 		return Credentials{}
 	}
-	key, _ := jwk.Parse(r.ClientKey.Secret)
+	key, _ := jwt.Parse(r.ClientKey.Secret)
 	return Credentials{Secret: r.ClientSecret.Secret, Key: key, Registered: r.Registration != nil}
 }

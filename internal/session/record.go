@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/idtoken"
-	"github.com/fobcli/fob/internal/jwk"
+	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
@@ -174,7 +174,7 @@ func (s *Session) client(r *record) (*oauth.Client, error) {
 		}
 	}
 	if !r.DPoPKey.IsZero() {
-		if c.DPoPKey, err = jwk.Parse(r.DPoPKey.Secret); err != nil {
+		if c.DPoPKey, err = jwt.Parse(r.DPoPKey.Secret); err != nil {
 			return nil, fmt.Errorf("the login's DPoP key: %w", credstore.ErrCorrupt)
 		}
 	}
@@ -191,30 +191,30 @@ func verifier(c *oauth.Client, keys *idtoken.KeySet) *idtoken.Verifier {
 
 // clientKey is the one that was sealed with the login, else the one in the profile's
 // file.
-func (s *Session) clientKey(r *record) (jwk.Key, error) {
+func (s *Session) clientKey(r *record) (jwt.Key, error) {
 	if r.ClientKey.IsZero() {
 		return s.KeyFile()
 	}
-	key, err := jwk.Parse(r.ClientKey.Secret)
+	key, err := jwt.Parse(r.ClientKey.Secret)
 	if err != nil {
-		return jwk.Key{}, fmt.Errorf("the login's private key: %w", credstore.ErrCorrupt)
+		return jwt.Key{}, fmt.Errorf("the login's private key: %w", credstore.ErrCorrupt)
 	}
 	return key, nil
 }
 
 // KeyFile reads the private key in the profile's file.
-func (s *Session) KeyFile() (jwk.Key, error) {
+func (s *Session) KeyFile() (jwt.Key, error) {
 	path := s.Profile.PrivateKeyFile
 	if path == "" {
-		return jwk.Key{}, fmt.Errorf("the client of profile %q: %w", s.Profile.Name, oauth.ErrNoClientKey)
+		return jwt.Key{}, fmt.Errorf("the client of profile %q: %w", s.Profile.Name, oauth.ErrNoClientKey)
 	}
 	text, err := atomicfile.ReadCredential(path, maxKeyFile)
 	if err != nil {
-		return jwk.Key{}, fmt.Errorf("reading the private key: %w", err)
+		return jwt.Key{}, fmt.Errorf("reading the private key: %w", err)
 	}
-	key, err := jwk.Parse(secret.New(string(text)))
+	key, err := jwt.Parse(secret.New(string(text)))
 	if err != nil {
-		return jwk.Key{}, fmt.Errorf("the private key in %s: %w", path, err)
+		return jwt.Key{}, fmt.Errorf("the private key in %s: %w", path, err)
 	}
 	return key, nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // ServerMetadata is what a profile's server says of itself, with the endpoints that the
@@ -19,7 +19,7 @@ func ServerMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*di
 	if p.TokenEndpoint == "" || p.AuthorizationEndpoint == "" && p.Grant == "" {
 		discovered, err := discovery.Discover(ctx, hc, p.Issuer)
 		if err != nil {
-			return nil, fmt.Errorf("learning about %s: %w", safetext.Line(p.Issuer), err)
+			return nil, fmt.Errorf("learning about %s: %w", sanitize.Line(p.Issuer), err)
 		}
 		m = discovered
 	}
@@ -74,7 +74,7 @@ func CompleteScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *
 		return // it is not bound to say anything
 	}
 	// What holds blanks or controls cannot be a scope (RFC 6749 §3.3).
-	scopes := slices.DeleteFunc(slices.Clone(resource.ScopesSupported), func(s string) bool { return !safetext.IsVisibleASCII(s) })
+	scopes := slices.DeleteFunc(slices.Clone(resource.ScopesSupported), func(s string) bool { return !sanitize.IsVisibleASCII(s) })
 	if len(scopes) > 0 {
 		more := slices.DeleteFunc(defaultScopes(*p, m), func(s string) bool { return slices.Contains(scopes, s) })
 		p.Scopes = append(scopes, more...)

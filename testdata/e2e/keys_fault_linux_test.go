@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fobcli/fob/internal/registry/registrytest"
+	"github.com/fobcli/fob/internal/apikey/registry/registrytest"
 )
 
 func TestG55HundredProcessesRotateOneKey(t *testing.T) {

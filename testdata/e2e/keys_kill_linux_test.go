@@ -14,7 +14,7 @@ import (
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
-	"github.com/fobcli/fob/internal/registry/registrytest"
+	"github.com/fobcli/fob/internal/apikey/registry/registrytest"
 )
 
 // keyRegistry is a kind of registry that keys are kept in.

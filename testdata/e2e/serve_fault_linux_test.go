@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fobcli/fob/internal/registry/registrytest"
+	"github.com/fobcli/fob/internal/apikey/registry/registrytest"
 )
 
 // served is fob serve alone, with a good key.

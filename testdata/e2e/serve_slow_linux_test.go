@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
-	"github.com/fobcli/fob/internal/registry/registrytest"
+	"github.com/fobcli/fob/internal/apikey/registry/registrytest"
 )
 
 // slowSocket stands before a database, and hands on its answers late.

@@ -12,14 +12,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/delivery"
-	"github.com/fobcli/fob/internal/registry"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 const (
@@ -290,7 +290,7 @@ func (c Values) KeyIDs(cmd *cobra.Command, args []string, word string) ([]string
 	var ids []string
 	c.eachKey(cmd.Context(), func(r *apikey.Record) {
 		if len(ids) < completedIDs && strings.HasPrefix(r.ID, word) && apikey.CheckID(r.ID) == nil && !slices.Contains(args, r.ID) {
-			ids = append(ids, cobra.CompletionWithDesc(r.ID, safetext.Line(r.Owner)+" ("+safetext.Line(r.Environment)+")"))
+			ids = append(ids, cobra.CompletionWithDesc(r.ID, sanitize.Line(r.Owner)+" ("+sanitize.Line(r.Environment)+")"))
 		}
 	})
 	return ids, cobra.ShellCompDirectiveNoFileComp

@@ -3,7 +3,7 @@ package usage
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/internal/helper"
+	"github.com/fobcli/fob/internal/credhelper"
 	"github.com/fobcli/fob/internal/oauth"
 )
 
@@ -26,11 +26,11 @@ const (
 )
 
 // URLPlace reads a host or cluster that a configuration names.
-func URLPlace(text string) (helper.Place, error) {
+func URLPlace(text string) (credhelper.Place, error) {
 	if err := oauth.CheckURL(text); err != nil {
-		return helper.Place{}, err
+		return credhelper.Place{}, err
 	}
-	return helper.ParsePlace(text)
+	return credhelper.ParsePlace(text)
 }
 
 // AddReferenceFlags adds what readRefs reads.

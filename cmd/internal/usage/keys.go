@@ -7,7 +7,7 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // checkKeyIDs refuses arguments that are no ids, and above all whole keys: those are
@@ -21,7 +21,7 @@ func checkKeyIDs(ids []string) error {
 			return cli.WithHint(cli.Usagef("a whole key was given as an argument: it now stands in the shell's history, and others could read it in the list of processes"),
 				"name keys by their id. To check a key give it on stdin: 'fob key verify <FILE'. This one: 'fob key rotate ID --compromised', and delete the line from the history")
 		}
-		return cli.WithHint(cli.Usagef("%q is no key's id: it is 12 letters and digits", safetext.Line(id)), "'fob key list' shows the ids")
+		return cli.WithHint(cli.Usagef("%q is no key's id: it is 12 letters and digits", sanitize.Line(id)), "'fob key list' shows the ids")
 	}
 	return nil
 }

@@ -14,14 +14,14 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
+	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/records"
-	"github.com/fobcli/fob/internal/registrar"
-	"github.com/fobcli/fob/internal/registry"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -39,7 +39,7 @@ func RegistryName(a *app.App) (dsn string, own bool, err error) {
 }
 
 // Open opens the registry; with create it makes a missing one. Close it.
-func Open(ctx context.Context, a *app.App, create bool) (*registrar.Registrar, error) {
+func Open(ctx context.Context, a *app.App, create bool) (*keys.Registrar, error) {
 	g, err := RegistrarOf(a, nil)
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func Open(ctx context.Context, a *app.App, create bool) (*registrar.Registrar, e
 }
 
 // RegistrarOf applies this machine's settings to a registry.
-func RegistrarOf(a *app.App, r apikey.Registry) (*registrar.Registrar, error) {
+func RegistrarOf(a *app.App, r apikey.Registry) (*keys.Registrar, error) {
 	format, err := Format(a)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func RegistrarOf(a *app.App, r apikey.Registry) (*registrar.Registrar, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &registrar.Registrar{Registry: r, Format: format, Actor: actor(), Now: a.Now, Peppers: func(ctx context.Context, id string) (apikey.Pepper, error) { return Pepper(ctx, a, id) }, RequirePepper: cfg.Keys.RequirePepper, AddPepper: cfg.Keys.AddPepper}, nil
+	return &keys.Registrar{Registry: r, Format: format, Actor: actor(), Now: a.Now, Peppers: func(ctx context.Context, id string) (apikey.Pepper, error) { return Pepper(ctx, a, id) }, RequirePepper: cfg.Keys.RequirePepper, AddPepper: cfg.Keys.AddPepper}, nil
 }
 
 // Format is what new keys look like: as configured, else the default.
@@ -97,11 +97,11 @@ func actor() string {
 	if host, err := os.Hostname(); err == nil {
 		name += "@" + host
 	}
-	return safetext.Line(name)
+	return sanitize.Line(name)
 }
 
 // Select collects the records that a filter means.
-func Select(ctx context.Context, a *app.App, g *registrar.Registrar, filter apikey.Filter) ([]apikey.Record, error) {
+func Select(ctx context.Context, a *app.App, g *keys.Registrar, filter apikey.Filter) ([]apikey.Record, error) {
 	var records []apikey.Record
 	for r, err := range g.Registry.Keys(ctx, filter) {
 		if err != nil {
@@ -191,7 +191,7 @@ func ChangePeppers(ctx context.Context, a *app.App, change func(map[string][]byt
 
 // ReadID reads a whole key and returns its id if it is one of the registry's,
 // whatever its state.
-func ReadID(ctx context.Context, a *app.App, g *registrar.Registrar) (string, error) {
+func ReadID(ctx context.Context, a *app.App, g *keys.Registrar) (string, error) {
 	text, err := Read(ctx, a)
 	if err != nil {
 		return "", err

@@ -8,7 +8,7 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/safetext"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // JSON is a key as fob prints it.
@@ -53,5 +53,5 @@ func ScopesText(scopes []string) string { return strings.Join(cli.Inert(slices.C
 
 // Text is a key in one line of a sentence.
 func Text(r apikey.Record) string {
-	return fmt.Sprintf("%s (%s, %s)", safetext.Line(r.ID), safetext.Line(r.Environment), safetext.Line(r.Owner))
+	return fmt.Sprintf("%s (%s, %s)", sanitize.Line(r.ID), sanitize.Line(r.Environment), sanitize.Line(r.Owner))
 }

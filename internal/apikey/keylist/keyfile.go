@@ -1,0 +1,322 @@
+// Package keylist reads and writes lists of API keys: JSON lines, as fob exports
+// them, and CSV. A list holds hashes; one to import may hold the keys themselves.
+package keylist
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/sanitize"
+)
+
+// Line is a key in a list. Times are RFC 3339; a zero time is never.
+type Line struct {
+	Key         string            `json:"key,omitempty"`  // the whole key, in a list to import alone
+	Hash        string            `json:"hash,omitempty"` // its SHA-256, or with a pepper its HMAC-SHA-256
+	Pepper      string            `json:"pepper,omitempty"`
+	ID          string            `json:"id,omitempty"`
+	Owner       string            `json:"owner,omitempty"`
+	Environment string            `json:"environment,omitempty"`
+	Scopes      []string          `json:"scopes,omitempty"`
+	Rate        string            `json:"rate,omitempty"`
+	Note        string            `json:"note,omitempty"`
+	Metadata    map[string]string `json:"metadata,omitempty"`
+	CreatedAt   time.Time         `json:"created_at,omitzero"`
+	ExpiresAt   time.Time         `json:"expires_at,omitzero"`
+	Disabled    bool              `json:"disabled,omitempty"`
+	RetiresAt   time.Time         `json:"retires_at,omitzero"`
+	RevokedAt   time.Time         `json:"revoked_at,omitzero"`
+	Predecessor string            `json:"predecessor,omitempty"`
+	// Destinations are where the key is delivered.
+	Destinations []string `json:"destinations,omitempty"`
+}
+
+// maxLine bounds one line of a list, in bytes.
+const maxLine = 64 << 10
+
+// LineError is a line that is not understood.
+type LineError struct {
+	Line int // from 1
+	Err  error
+}
+
+// Error leaves out each word that is as long as a key: one may stand in any column, and
+// under any name.
+func (e *LineError) Error() string {
+	words := strings.Split(e.Err.Error(), " ")
+	for i, word := range words {
+		if len(word) >= apikey.MinLength {
+			words[i] = "…"
+		}
+	}
+	return fmt.Sprintf("line %d: %s", e.Line, strings.Join(words, " "))
+}
+
+func (e *LineError) Unwrap() error { return e.Err }
+
+// Reader reads a list line by line.
+type Reader struct {
+	at   int
+	next func() (Line, error)
+}
+
+// NewReader finds out whether the list is in JSON lines or in CSV, whose first line
+// names its columns.
+func NewReader(r io.Reader) (*Reader, error) {
+	buffered := bufio.NewReaderSize(r, maxLine)
+	start, err := buffered.Peek(1)
+	for err == nil && (start[0] == '\n' || start[0] == '\r' || start[0] == ' ') {
+		_, _ = buffered.Discard(1)
+		start, err = buffered.Peek(1)
+	}
+	if errors.Is(err, io.EOF) {
+		return &Reader{next: func() (Line, error) { return Line{}, io.EOF }}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	list := &Reader{}
+	if start[0] == '[' {
+		return nil, &LineError{1, errors.New("it is a JSON array: write one object a line, as jq -c '.[]' does")}
+	}
+	if start[0] == '{' {
+		list.next = list.readJSON(buffered)
+		return list, nil
+	}
+	return list, list.startCSV(buffered)
+}
+
+// Read returns the next line and its number. The end is io.EOF; an error of a line
+// is a *LineError.
+func (r *Reader) Read() (Line, int, error) {
+	l, err := r.next()
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &LineError{r.at, err}
+	}
+	return l, r.at, err
+}
+
+var errLong = fmt.Errorf("it is longer than %d bytes", maxLine)
+
+func (r *Reader) readJSON(buffered *bufio.Reader) func() (Line, error) {
+	return func() (Line, error) {
+		for {
+			text, err := buffered.ReadSlice('\n')
+			if len(text) > 0 {
+				r.at++
+			}
+			if errors.Is(err, bufio.ErrBufferFull) {
+				return Line{}, errLong
+			}
+			if err != nil && len(text) == 0 {
+				return Line{}, err
+			}
+			if text = bytes.TrimSpace(text); len(text) > 0 {
+				return parseJSON(text)
+			}
+		}
+	}
+}
+
+func parseJSON(text []byte) (Line, error) {
+	var l Line
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&l); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) {
+			return l, fmt.Errorf("%q is no %s", kind.Field, kind.Type)
+		}
+		if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+			return l, fmt.Errorf("there is no field %.80s", name)
+		}
+		var at *time.ParseError
+		if errors.As(err, &at) {
+			return l, errors.New("a time in it is not as RFC 3339 has it")
+		}
+		return l, errors.New("it is no JSON object")
+	}
+	if decoder.More() {
+		return l, errors.New("there is something behind the JSON object")
+	}
+	return l, nil
+}
+
+// columns of a CSV list, and how each is read.
+var columns = map[string]func(*Line, string) error{
+	"key":         func(l *Line, v string) error { l.Key = v; return nil },
+	"hash":        func(l *Line, v string) error { l.Hash = v; return nil },
+	"pepper":      func(l *Line, v string) error { l.Pepper = v; return nil },
+	"id":          func(l *Line, v string) error { l.ID = v; return nil },
+	"owner":       func(l *Line, v string) error { l.Owner = v; return nil },
+	"environment": func(l *Line, v string) error { l.Environment = v; return nil },
+	"scopes":      func(l *Line, v string) error { l.Scopes = strings.Fields(v); return nil },
+	"rate":        func(l *Line, v string) error { l.Rate = v; return nil },
+	"note":        func(l *Line, v string) error { l.Note = v; return nil },
+	"created_at":  func(l *Line, v string) error { return readTime(&l.CreatedAt, v) },
+	"expires_at":  func(l *Line, v string) error { return readTime(&l.ExpiresAt, v) },
+	"revoked_at":  func(l *Line, v string) error { return readTime(&l.RevokedAt, v) },
+	"disabled": func(l *Line, v string) error {
+		l.Disabled = v == "true" || v == "1"
+		if v != "" && !l.Disabled && v != "false" && v != "0" {
+			return errors.New("disabled is true or false")
+		}
+		return nil
+	},
+}
+
+func readTime(to *time.Time, text string) (err error) {
+	if text == "" {
+		return nil
+	}
+	if *to, err = time.Parse(time.RFC3339, text); err != nil {
+		if *to, err = time.Parse(time.DateOnly, text); err != nil {
+			return fmt.Errorf("%.40q is no time: it is a date as 2027-01-31, or as RFC 3339 has it", text)
+		}
+	}
+	return nil
+}
+
+// startCSV reads the names of the columns.
+func (r *Reader) startCSV(buffered *bufio.Reader) error {
+	input := &bounded{Reader: buffered, left: maxLine}
+	table := csv.NewReader(input)
+	table.ReuseRecord = true
+	head, err := table.Read()
+	r.at = 1
+	if err != nil {
+		return &LineError{1, csvReason(err)}
+	}
+	names := slices.Clone(head)
+	for i, name := range names {
+		names[i] = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")))
+		if columns[names[i]] == nil {
+			known := strings.Join(slices.Sorted(maps.Keys(columns)), ", ")
+			return &LineError{1, fmt.Errorf("the first line names the columns, and there is no column number %d of that name: there are %s", i+1, known)}
+		}
+	}
+	if !slices.Contains(names, "key") && !slices.Contains(names, "hash") {
+		return &LineError{1, errors.New("there is no column 'key' and none 'hash'")}
+	}
+	r.next = func() (Line, error) {
+		input.left = maxLine
+		cells, err := table.Read()
+		if errors.Is(err, io.EOF) {
+			return Line{}, err
+		}
+		if err != nil {
+			r.at = lineOf(err, r.at+1)
+			return Line{}, csvReason(err)
+		}
+		r.at, _ = table.FieldPos(0)
+		var l Line
+		for i, cell := range cells {
+			if err := columns[names[i]](&l, strings.TrimSpace(cell)); err != nil {
+				return l, err
+			}
+		}
+		return l, nil
+	}
+	return nil
+}
+
+// bounded gives out so much for one line, quoted line breaks and all: a quote that is
+// never closed must not swallow the rest.
+type bounded struct {
+	io.Reader
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errLong
+	}
+	n, err := b.Reader.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// lineOf is where a CSV error is, or else.
+func lineOf(err error, otherwise int) int {
+	var parse *csv.ParseError
+	if errors.As(err, &parse) {
+		return parse.StartLine
+	}
+	return otherwise
+}
+
+// csvReason is a CSV error without the line's text, in which a key may stand.
+func csvReason(err error) error {
+	var parse *csv.ParseError
+	if errors.As(err, &parse) {
+		return parse.Err
+	}
+	return err
+}
+
+// Record is the line as a record: complete but for what Importer.Complete adds.
+func (l *Line) Record() (apikey.Record, error) {
+	r := apikey.Record{
+		ID: l.ID, Pepper: l.Pepper, Owner: l.Owner, Environment: l.Environment, Scopes: l.Scopes, Rate: l.Rate, Note: l.Note,
+		Metadata: l.Metadata, CreatedAt: whole(l.CreatedAt), ExpiresAt: whole(l.ExpiresAt), Disabled: l.Disabled,
+		RetiresAt: whole(l.RetiresAt), RevokedAt: whole(l.RevokedAt), Predecessor: l.Predecessor, Destinations: l.Destinations,
+	}
+	for _, at := range []time.Time{l.CreatedAt, l.ExpiresAt, l.RetiresAt, l.RevokedAt} {
+		if !at.IsZero() && apikey.Milliseconds(at) <= 0 { // registries have no such time: it would be never
+			return r, errors.New("a time is at the start of 1970 or before: leave it out where it means never")
+		}
+	}
+	switch {
+	case l.Key != "" && (l.Hash != "" || l.ID != "" || l.Pepper != ""):
+		return r, errors.New("a key needs no hash, pepper or id beside it")
+	case l.Key == "" && l.Hash == "":
+		return r, errors.New("there is neither a key nor a hash")
+	case l.Hash != "":
+		digest, err := apikey.ParseDigest(l.Hash)
+		r.Digest = digest
+		return r, err
+	}
+	return r, nil
+}
+
+// whole is a time as registries keep it.
+func whole(t time.Time) time.Time { return apikey.FromMilliseconds(apikey.Milliseconds(t)) }
+
+// Writer writes a list in JSON lines. It never writes a key.
+type Writer struct {
+	to      io.Writer
+	encoder *json.Encoder
+	line    bytes.Buffer
+}
+
+// NewWriter writes to w.
+func NewWriter(w io.Writer) *Writer {
+	list := &Writer{to: w}
+	list.encoder = json.NewEncoder(&list.line)
+	list.encoder.SetEscapeHTML(false)
+	return list
+}
+
+// Write adds a key's line.
+func (w *Writer) Write(r apikey.Record) error {
+	w.line.Reset()
+	err := w.encoder.Encode(Line{
+		Hash: r.Digest.String(), Pepper: r.Pepper, ID: r.ID, Owner: r.Owner, Environment: r.Environment, Scopes: r.Scopes, Rate: r.Rate,
+		Note: r.Note, Metadata: r.Metadata, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, Disabled: r.Disabled, RetiresAt: r.RetiresAt,
+		RevokedAt: r.RevokedAt, Predecessor: r.Predecessor, Destinations: r.Destinations,
+	})
+	if err == nil {
+		_, err = w.to.Write(sanitize.JSON(w.line.Bytes()))
+	}
+	return err
+}

@@ -1,0 +1,165 @@
+package keylist
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+const hash = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+
+// read reads a list to its end.
+func read(text string) (lines []Line, numbers []int, err error) {
+	list, err := NewReader(strings.NewReader(text))
+	for err == nil {
+		var l Line
+		var at int
+		if l, at, err = list.Read(); err == nil {
+			lines, numbers = append(lines, l), append(numbers, at)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return lines, numbers, err
+}
+
+func TestReadCSV(t *testing.T) {
+	lines, numbers, err := read("\ufeffHash, owner,scopes,expires_at,disabled\n" + hash + ",\"Größe, Söhne\",a:b  c:d,2027-01-31,true\n\n" + hash + ",x,,,\n")
+	if err != nil || len(lines) != 2 || numbers[1] != 4 {
+		t.Fatal(lines, numbers, err)
+	}
+	l := lines[0]
+	if l.Owner != "Größe, Söhne" || len(l.Scopes) != 2 || !l.Disabled || !l.ExpiresAt.Equal(time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestReadJSON(t *testing.T) {
+	lines, numbers, err := read("\n{\"hash\":\"" + hash + "\",\"owner\":\"a\"}\r\n\n{\"key\":\"k\"}")
+	if err != nil || len(lines) != 2 || lines[0].Owner != "a" || lines[1].Key != "k" || numbers[0] != 1 {
+		t.Error(lines, numbers, err)
+	}
+}
+
+func TestBadLinesAreNamedAndNotShown(t *testing.T) {
+	const canary = "sk_live_canary0123456789"
+	for name, text := range map[string]string{
+		"unknown column":     "key,colour\n" + canary + ",red\n",
+		"no key":             "owner\nx\n",
+		"no head":            canary + "\n",
+		"too many cells":     "key\n" + canary + ",x\n",
+		"a quote":            "key\n\"" + canary + "\n",
+		"a date":             "key,expires_at\n" + canary + ",soon\n",
+		"a flag":             "key,disabled\n" + canary + ",maybe\n",
+		"not JSON":           "{\"key\":\"" + canary + "\"\n",
+		"unknown field":      "{\"key\":\"" + canary + "\",\"x\":1}\n",
+		"wrong type":         "{\"key\":[\"" + canary + "\"]}\n",
+		"more behind":        "{\"key\":\"" + canary + "\"} {}\n",
+		"a line too long":    "{\"key\":\"" + canary + strings.Repeat("x", maxLine) + "\"}\n",
+		"a key as a name":    "{\"" + canary + "\":{\"owner\":\"x\"}}\n",
+		"a key for a time":   "hash,created_at\n" + hash + "," + canary + "\n",
+		"a key among others": "hash,created_at\n" + hash + ",\"x " + canary + " y\"\n",
+		"a cell too long":    "key,note\n" + canary + "," + strings.Repeat("x", 2*maxLine) + "\n",
+	} {
+		_, _, err := read(text)
+		var line *LineError
+		if !errors.As(err, &line) || line.Line < 1 || strings.Contains(err.Error(), canary) || len(err.Error()) > 300 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What a line says where something else should stand is checked later, and may be a key.
+func TestAKeyInAnyColumnIsNotShown(t *testing.T) {
+	const canary = "sk_live_canary0123456789"
+	for _, r := range []apikey.Record{
+		{Owner: "x", Environment: canary}, {Owner: "x", Environment: "live", Scopes: []string{canary}},
+		{Owner: "x", Environment: "live", Rate: canary}, {Owner: "x", Environment: "live", Metadata: map[string]string{canary: "\n"}},
+	} {
+		err := &LineError{1, r.CheckDraft()}
+		if err.Err == nil || strings.Contains(err.Error(), canary) {
+			t.Error(err)
+		}
+	}
+}
+
+// A time that registries write as never must not make a key that was over good again.
+func TestG58NoTimeBecomesNever(t *testing.T) {
+	for _, text := range []string{
+		"hash,revoked_at\n" + hash + ",1970-01-01\n", "hash,expires_at\n" + hash + ",1969-12-31T23:59:59.9999Z\n",
+		"hash,expires_at\n" + hash + ",1970-01-01T01:00:00+01:00\n", "{\"hash\":\"" + hash + "\",\"retires_at\":\"1970-01-01T00:00:00.0009Z\"}\n",
+	} {
+		lines, _, err := read(text)
+		if err == nil {
+			_, err = lines[0].Record()
+		}
+		if err == nil {
+			t.Errorf("%q was understood", text)
+		}
+	}
+}
+
+func TestRecordRefuses(t *testing.T) {
+	for _, l := range []Line{{}, {Key: "k", Hash: hash}, {Key: "k", ID: "1AAAAAAAAAAA"}, {Hash: "abc"}} {
+		if _, err := l.Record(); err == nil {
+			t.Errorf("%+v", l)
+		}
+	}
+}
+
+// What is written is read again as it was, and holds no key.
+func TestWriteAndRead(t *testing.T) {
+	m, err := apikey.Mint("acme", "live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
+	want := apikey.Record{
+		ID: m.ID, Digest: m.Digest, Pepper: "p", Owner: "<a&b>", Environment: "live", Scopes: []string{"a:b"}, Rate: "1/s", Note: "\"",
+		Metadata: map[string]string{"x": "y"}, CreatedAt: at, ExpiresAt: at, Disabled: true, RetiresAt: at, RevokedAt: at, Predecessor: "1AAAAAAAAAAA",
+	}
+	var b bytes.Buffer
+	if err := NewWriter(&b).Write(want); err != nil {
+		t.Fatal(err)
+	}
+	if apikey.LooksLikeKey(b.String()) {
+		t.Error(b.String())
+	}
+	lines, _, err := read(b.String())
+	if err != nil || len(lines) != 1 {
+		t.Fatal(err)
+	}
+	got, err := lines[0].Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var head apikey.Head
+	other := apikey.Head{}
+	event := apikey.Event{At: at}
+	if head.Next(event, &got).KeySum != other.Next(event, &want).KeySum {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func FuzzReader(f *testing.F) {
+	f.Add([]byte("key,owner\nx,y\n"))
+	f.Add([]byte("{\"hash\":\"" + hash + "\"}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		list, err := NewReader(bytes.NewReader(text))
+		for n := 0; err == nil; n++ {
+			var l Line
+			if l, _, err = list.Read(); err == nil {
+				_, _ = l.Record()
+			}
+			if n > len(text) {
+				t.Fatal("more lines than characters")
+			}
+		}
+	})
+}

@@ -1,0 +1,113 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/parallel"
+)
+
+// ErrMayHaveArrived is a delivery that was cut short, or whose answer was lost.
+var ErrMayHaveArrived = errors.New("it may have arrived all the same")
+
+// Destination is where a successor is delivered. Deliver's error is ErrMayHaveArrived
+// where it does not know: then the successor is not revoked before another is there.
+type Destination interface {
+	Name() string
+	Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error
+}
+
+const (
+	// maxDeliveries is how many are under way at once.
+	maxDeliveries = 10
+	// deliveryWait is how long one may take. It is well below the lease, which each
+	// that is done renews.
+	deliveryWait = 20 * time.Second
+	// compromisedWait is how long all may take where the old key must end.
+	compromisedWait = compromisedEnd - 5*time.Second
+)
+
+// deliverAll brings the successor to all destinations, and notes each step. All are
+// tried, whatever fails.
+func (g *Registrar) deliverAll(ctx context.Context, done *Rotated, key apikey.Minted, opts RotateOptions) error {
+	if opts.endsSoon() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, compromisedWait)
+		defer cancel()
+	}
+	d := &deliveries{g: g, done: done, key: key, failed: make([]*DeliveryError, len(opts.To)+1)}
+	parallel.Do(len(opts.To), maxDeliveries, func(i int) { d.deliver(ctx, i, opts.To[i]) })
+	everywhere := !slices.ContainsFunc(d.failed, func(e *DeliveryError) bool { return e != nil })
+	if opts.Last != nil && (opts.Compromised || everywhere && d.unnoted == nil) {
+		d.deliver(ctx, len(opts.To), opts.Last)
+	}
+	done.Failed = slices.DeleteFunc(d.failed, func(e *DeliveryError) bool { return e == nil })
+	all := []error{d.unnoted}
+	for _, failed := range done.Failed {
+		all = append(all, failed)
+	}
+	return errors.Join(all...)
+}
+
+// deliveries are those of one rotation.
+type deliveries struct {
+	g      *Registrar
+	key    apikey.Minted
+	failed []*DeliveryError // by destination; nil: it arrived
+
+	mu      sync.Mutex // guards what follows, and has one note at a time
+	done    *Rotated
+	unnoted error
+}
+
+func (d *deliveries) deliver(ctx context.Context, i int, to Destination) {
+	err := ctx.Err()
+	if err == nil {
+		bounded, cancel := context.WithTimeout(ctx, deliveryWait)
+		err = to.Deliver(bounded, d.key, d.done.New)
+		cancel()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := &d.done.Rotation.Deliveries[i]
+	at.Attempt++
+	if at.Status = apikey.DeliveryDone; err != nil {
+		at.Status, at.Error = apikey.DeliveryFailed, err.Error()
+		if errors.Is(err, ErrMayHaveArrived) {
+			at.Status = apikey.DeliveryUnknown
+		}
+		d.failed[i] = &DeliveryError{to.Name(), err}
+	}
+	if len(d.done.Rotation.Deliveries) > 1 { // the end of the rotation notes the only one
+		d.unnoted = errors.Join(d.unnoted, d.g.noteDelivery(ctx, &d.done.Rotation, *at))
+	}
+}
+
+// DeliveryError is a destination that does not have the successor, as far as fob knows.
+type DeliveryError struct {
+	Destination string
+	Err         error
+}
+
+func (e *DeliveryError) Error() string {
+	return fmt.Sprintf("%s to %s: %s", ErrNotDelivered, e.Destination, e.Err)
+}
+
+func (e *DeliveryError) Unwrap() []error { return []error{ErrNotDelivered, e.Err} }
+
+// noteDelivery records how far the deliveries have come, and renews the lease. What
+// ends the deliveries does not end it.
+func (g *Registrar) noteDelivery(ctx context.Context, rotation *apikey.Rotation, last apikey.Delivery) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliveryWait)
+	defer cancel()
+	rotation.Phase, rotation.LeasedUntil = apikey.PhaseDelivering, g.now().Add(lease)
+	return g.goOn(ctx, *rotation, func(tx apikey.Tx, _, next apikey.Record) error {
+		event := g.event(apikey.ActionDeliver, last.Destination+": "+string(last.Status))
+		return errors.Join(tx.Put(event, next), tx.PutRotation(*rotation))
+	})
+}

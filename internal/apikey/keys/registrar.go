@@ -1,0 +1,309 @@
+// Package keys applies the rules of API keys to a registry: every key is made,
+// changed, verified, replaced and ended here, and each change says who made it.
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+// Registrar applies the rules to a registry: all changes of keys go through it.
+type Registrar struct {
+	Registry apikey.Registry
+	Format   apikey.Format
+	Actor    string // who says to change things: user@host
+	Now      func() time.Time
+	// Peppers finds a pepper by its id. It is asked only where a digest has one.
+	Peppers func(ctx context.Context, id string) (apikey.Pepper, error)
+	// RequirePepper adds and verifies no record without a pepper. It comes from this machine's
+	// configuration: a registry that others write must not be able to turn it off.
+	RequirePepper bool
+	// AddPepper lets Rehash give a hash without a pepper one. It accepts what whoever
+	// writes the registry has put there, for the machines that require a pepper too.
+	AddPepper bool
+}
+
+// ErrNoPepper means that a hash would have no pepper where one is required.
+var ErrNoPepper = errors.New("the hash has no pepper, which require_pepper in config.toml requires")
+
+// Close lets the registry go.
+func (g *Registrar) Close() { _ = g.Registry.Close() }
+
+// now is the time as registries keep it.
+func (g *Registrar) now() time.Time { return g.Now().UTC().Truncate(time.Millisecond) }
+
+func (g *Registrar) event(action, detail string) apikey.Event {
+	return apikey.Event{At: g.now(), Actor: g.Actor, Action: action, Detail: detail}
+}
+
+// pepper finds a pepper; that without an id is nil.
+func (g *Registrar) pepper(ctx context.Context, id string) (*apikey.Pepper, error) {
+	if id == "" {
+		return nil, nil
+	}
+	p, err := g.Peppers(ctx, id)
+	return &p, err
+}
+
+// presentPepper finds the pepper that new digests are made with.
+func (g *Registrar) presentPepper(ctx context.Context) (*apikey.Pepper, error) {
+	id, err := g.Registry.Pepper(ctx)
+	if err == nil && id == "" && g.RequirePepper {
+		err = ErrNoPepper
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.pepper(ctx, id)
+}
+
+// change is Registry.Change, and writes down first which overlaps are over: from
+// then on no clock can bring those keys back.
+func (g *Registrar) change(ctx context.Context, do func(apikey.Tx) error) error {
+	return g.Registry.Change(ctx, func(tx apikey.Tx) error {
+		due, err := tx.Due(g.now())
+		if err != nil {
+			return err
+		}
+		for _, rotation := range due {
+			if err := g.retire(tx, rotation); err != nil {
+				return err
+			}
+		}
+		return do(tx)
+	})
+}
+
+// BatchSize is how many keys a bulk operation changes in one transaction.
+const BatchSize = 500
+
+// Create mints keys like the draft and adds them, all or none. At most BatchSize.
+func (g *Registrar) Create(ctx context.Context, draft apikey.Record, count int) ([]apikey.Minted, []apikey.Record, error) {
+	pepper, err := g.presentPepper(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	minted := make([]apikey.Minted, count)
+	records := make([]apikey.Record, count)
+	for i := range minted {
+		if minted[i], records[i], err = g.mint(draft, pepper); err != nil {
+			return nil, nil, err
+		}
+	}
+	err = g.change(ctx, func(tx apikey.Tx) error { return insertNew(tx, g.event(apikey.ActionCreate, ""), records) })
+	return minted, records, err
+}
+
+// mint makes a key and its record, which is like the draft.
+func (g *Registrar) mint(draft apikey.Record, pepper *apikey.Pepper) (apikey.Minted, apikey.Record, error) {
+	m, err := apikey.Mint(g.Format.Brand, draft.Environment)
+	if err != nil {
+		return m, draft, err
+	}
+	r := draft
+	r.ID, r.Digest, r.CreatedAt = m.ID, m.Digest, g.now()
+	if pepper != nil {
+		r.Digest, r.Pepper = apikey.Hash(m.Key.Reveal(), pepper), pepper.ID
+	}
+	return m, r, r.Check()
+}
+
+// insertNew adds records whose ids are fresh.
+func insertNew(tx apikey.Tx, e apikey.Event, records []apikey.Record) error {
+	there, err := tx.Insert(e, records)
+	if err == nil && len(there) > 0 {
+		return fmt.Errorf("the id %s is taken", there[0]) // 2^65 ids: not by chance
+	}
+	return err
+}
+
+// Import adds keys that were issued before, at most BatchSize, and returns how many
+// were new. Those that are there already, with the same digest, stay as they are.
+func (g *Registrar) Import(ctx context.Context, records []apikey.Record) (added int, err error) {
+	err = g.change(ctx, func(tx apikey.Tx) error {
+		there, err := tx.Insert(g.event(apikey.ActionImport, ""), records)
+		added = len(records) - len(there)
+		return err
+	})
+	return added, err
+}
+
+// Importer completes the records of keys that were issued before.
+type Importer struct {
+	g      *Registrar
+	pepper func(context.Context) (*apikey.Pepper, error)
+}
+
+// Importer asks for the pepper once, when it is first needed: a million keys are not
+// to ask the keyring a million times.
+func (g *Registrar) Importer() *Importer {
+	var pepper *apikey.Pepper
+	asked := false
+	return &Importer{g, func(ctx context.Context) (_ *apikey.Pepper, err error) {
+		if !asked {
+			pepper, err = g.presentPepper(ctx)
+			asked = err == nil
+		}
+		return pepper, err
+	}}
+}
+
+// Complete completes a key's record: by its text, or by its digest and, if it was
+// fob's, its id.
+func (i *Importer) Complete(ctx context.Context, text string, r apikey.Record) (apikey.Record, error) {
+	if text != "" {
+		if err := apikey.CheckImported(text); err != nil {
+			return r, err
+		}
+		pepper, err := i.pepper(ctx)
+		if err != nil {
+			return r, err
+		}
+		parts, err := apikey.Parse(text)
+		switch {
+		case errors.Is(err, apikey.ErrChecksum):
+			return r, err
+		case err != nil:
+			r.ID = apikey.ImportedID(apikey.DigestOf(text))
+		case r.Environment != "" && r.Environment != parts.Environment:
+			return r, fmt.Errorf("the key is of environment %s, not %.80q", parts.Environment, r.Environment)
+		default:
+			r.ID, r.Environment = parts.ID, parts.Environment
+		}
+		r.Digest = apikey.Hash(text, pepper)
+		if pepper != nil {
+			r.Pepper = pepper.ID
+		}
+	}
+	if r.ID == "" {
+		if r.Pepper != "" {
+			return r, errors.New("a hash with a pepper needs its key's id")
+		}
+		r.ID = apikey.ImportedID(r.Digest)
+	}
+	if r.Pepper == "" && i.g.RequirePepper {
+		return r, ErrNoPepper
+	}
+	if r.Pepper == "" && !apikey.Leads(r.ID, r.Digest) {
+		return r, errors.New("the id is not that of a key with this hash")
+	}
+	if r.CreatedAt.IsZero() {
+		r.CreatedAt = i.g.now()
+	}
+	return r, r.Check()
+}
+
+// ErrRevoked means that a key is to be changed that is over for good.
+var ErrRevoked = errors.New("the key is revoked for good")
+
+// Update changes a key's record. Its id, digest, environment and end by revocation
+// are not for change to touch.
+func (g *Registrar) Update(ctx context.Context, id string, change func(*apikey.Record)) (apikey.Record, error) {
+	var r apikey.Record
+	err := g.change(ctx, func(tx apikey.Tx) error {
+		before, err := tx.Key(id)
+		if err != nil {
+			return notFound(id, err)
+		}
+		if before.State(g.now()) == apikey.Revoked {
+			return fmt.Errorf("key %s: %w", id, ErrRevoked)
+		}
+		r = before
+		change(&r)
+		if err := r.Check(); err != nil {
+			return err
+		}
+		detail := changed(&before, &r)
+		if detail == "" {
+			return nil
+		}
+		return tx.Put(g.event(apikey.ActionUpdate, detail), r)
+	})
+	return r, err
+}
+
+// changed names the fields that differ between two records of a key.
+func changed(before, after *apikey.Record) string {
+	var names []string
+	for _, field := range []struct {
+		name string
+		same bool
+	}{
+		{"owner", before.Owner == after.Owner},
+		{"scopes", slices.Equal(before.Scopes, after.Scopes)},
+		{"rate", before.Rate == after.Rate},
+		{"note", before.Note == after.Note},
+		{"destinations", slices.Equal(before.Destinations, after.Destinations)},
+		{"metadata", maps.Equal(before.Metadata, after.Metadata)},
+		{"expiry", before.ExpiresAt.Equal(after.ExpiresAt)},
+	} {
+		if !field.same {
+			names = append(names, field.name)
+		}
+	}
+	if before.Disabled != after.Disabled {
+		names = append(names, map[bool]string{true: "disabled", false: "enabled"}[after.Disabled])
+	}
+	return strings.Join(names, ", ")
+}
+
+// Revoke ends keys for good, all or none, and returns those that it ended: others
+// were revoked before. At most BatchSize.
+func (g *Registrar) Revoke(ctx context.Context, ids []string, why string) (revoked []string, err error) {
+	if err := apikey.CheckReason(why); err != nil {
+		return nil, err
+	}
+	err = g.change(ctx, func(tx apikey.Tx) error {
+		revoked = nil
+		for _, id := range ids {
+			r, err := tx.Key(id)
+			if err != nil {
+				return notFound(id, err)
+			}
+			if !r.RevokedAt.IsZero() {
+				continue
+			}
+			r.RevokedAt = g.now()
+			if err := tx.Put(g.event(apikey.ActionRevoke, why), r); err != nil {
+				return err
+			}
+			revoked = append(revoked, id)
+		}
+		return nil
+	})
+	return revoked, err
+}
+
+// SetPepper makes new digests with another pepper from now on; keys that are there
+// follow when they are next verified.
+func (g *Registrar) SetPepper(ctx context.Context, id string) error {
+	return g.change(ctx, func(tx apikey.Tx) error { return tx.SetPepper(g.event(apikey.ActionPepper, id), id) })
+}
+
+// WithoutPepper returns the ids of keys that RequirePepper would refuse. A revoked key is
+// refused anyway; an expired one could be extended.
+func (g *Registrar) WithoutPepper(ctx context.Context) (ids []string, err error) {
+	for r, err := range g.Registry.Keys(ctx, apikey.Filter{}) {
+		if err != nil {
+			return nil, err
+		}
+		if r.Pepper == "" && r.State(g.now()) != apikey.Revoked {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids, nil
+}
+
+func notFound(id string, err error) error {
+	if errors.Is(err, apikey.ErrNotFound) {
+		return fmt.Errorf("key %s: %w", id, err)
+	}
+	return err
+}

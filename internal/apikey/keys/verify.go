@@ -1,0 +1,78 @@
+package keys
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+// Verify looks a key up and decides on it. The record is the zero apikey.Record unless the
+// key's secret was right, whatever the decision.
+func (g *Registrar) Verify(ctx context.Context, text string, need apikey.Need) (apikey.Record, error) {
+	return g.verify(ctx, text, need, g.RequirePepper)
+}
+
+// Prove is Verify for what ends or reports a leaked key. RequirePepper does not count:
+// other machines may accept the key.
+func (g *Registrar) Prove(ctx context.Context, text string) (apikey.Record, error) {
+	return g.verify(ctx, text, apikey.Need{}, false)
+}
+
+func (g *Registrar) verify(ctx context.Context, text string, need apikey.Need, pepperRequired bool) (apikey.Record, error) {
+	p, err := apikey.Present(text, need)
+	if err != nil {
+		return apikey.Record{}, err
+	}
+	r, err := g.Registry.Key(ctx, p.ID)
+	known := err == nil && (r.Pepper != "" || !pepperRequired)
+	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
+		return apikey.Record{}, err
+	}
+	// A known id asks what an unknown one has to: a question more or less tells them apart.
+	present, err := g.Registry.Pepper(ctx)
+	if err != nil {
+		return apikey.Record{}, err
+	}
+	if !known {
+		r = apikey.Record{Pepper: present}
+	}
+	pepper, err := g.pepper(ctx, r.Pepper)
+	if err != nil {
+		return apikey.Record{}, err
+	}
+	if err := p.Check(&r, pepper, need, g.now()); err != nil {
+		var refused *apikey.RefusedError
+		if errors.As(err, &refused) && refused.Reason == apikey.Unknown {
+			return apikey.Record{}, err
+		}
+		return r, err
+	}
+	return r, nil
+}
+
+// Rehash makes a verified key's digest again if another pepper is used today. Nothing
+// of fob's goes back to none: a registry that says so was changed by somebody else. One
+// without a pepper stays so, but for AddPepper.
+func (g *Registrar) Rehash(ctx context.Context, text string, r apikey.Record) error {
+	if r.Pepper == "" && !g.AddPepper {
+		return nil
+	}
+	present, err := g.Registry.Pepper(ctx)
+	if err != nil || present == r.Pepper || present == "" {
+		return err
+	}
+	pepper, err := g.pepper(ctx, present)
+	if err != nil {
+		return err
+	}
+	next := apikey.Hash(text, pepper)
+	return g.change(ctx, func(tx apikey.Tx) error {
+		today, err := tx.Key(r.ID)
+		if err != nil || today.Digest != r.Digest {
+			return err // another fob was first
+		}
+		today.Digest, today.Pepper = next, present
+		return tx.Put(g.event(apikey.ActionRehash, ""), today)
+	})
+}

@@ -1,0 +1,172 @@
+// Package postgres is the registry in PostgreSQL or CockroachDB, which many machines
+// share.
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"database/sql/driver"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/registry/sqlstore"
+	"github.com/fobcli/fob/internal/sanitize"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// maxConnections is how many questions are asked at once.
+const maxConnections = 8
+
+// connectTimeout is how long a server may take to answer.
+const connectTimeout = 10 * time.Second
+
+// ErrInsecure means that the connection would show the keys' digests to the network.
+var ErrInsecure = errors.New("the connection to the registry would not be private")
+
+// Open opens the registry that a URL names (postgres://…). With create it makes a
+// missing one; without, that is apikey.ErrNoRegistry. Over a network the server
+// must prove who it is (sslmode=verify-full, the default here).
+func Open(ctx context.Context, dsn string, create bool) (*sqlstore.Store, error) {
+	config, err := parse(dsn)
+	if err != nil {
+		return nil, err
+	}
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(maxConnections)
+	db.SetConnMaxIdleTime(time.Minute)
+	return sqlstore.Open(ctx, db, dialect, create)
+}
+
+// parse reads the URL. Its errors show no part of it: there is a password in it.
+func parse(dsn string) (*pgx.ConnConfig, error) {
+	if !strings.Contains(dsn, "sslmode=") {
+		dsn = withSSLMode(dsn)
+	}
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its URL is not understood", apikey.ErrUnusable)
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "fob"
+	}
+	private := isPrivate(config.Host, config.TLSConfig)
+	for _, fallback := range config.Fallbacks {
+		private = private && isPrivate(fallback.Host, fallback.TLSConfig)
+	}
+	if !private {
+		return nil, ErrInsecure
+	}
+	return config, nil
+}
+
+// isPrivate reports whether a host is this machine, or has to prove who it is.
+func isPrivate(host string, config *tls.Config) bool {
+	return isLocal(host) || config != nil && !config.InsecureSkipVerify
+}
+
+// withSSLMode asks for a server that proves who it is, unless it is on this machine.
+func withSSLMode(dsn string) string {
+	mode := "sslmode=verify-full"
+	if config, err := pgx.ParseConfig(dsn); err == nil && isLocal(config.Host) {
+		mode = "sslmode=prefer"
+	}
+	separator := "?"
+	if strings.Contains(dsn, "?") {
+		separator = "&"
+	}
+	return dsn + separator + mode
+}
+
+// isLocal reports whether a host is this machine: a socket's folder, or a loopback
+// address.
+func isLocal(host string) bool {
+	if strings.HasPrefix(host, "/") || host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
+}
+
+var dialect = sqlstore.Dialect{
+	Migrations:    migrations,
+	HeadForUpdate: "SELECT seq, hash FROM audit_head FOR UPDATE",
+	Parameters:    16_000, // it takes 65,535; each statement is a round trip
+	Snapshot:      sql.LevelRepeatableRead,
+	Retry:         retry,
+	Lost:          lost,
+	Explain:       explain,
+}
+
+// codeOf is the SQLSTATE of an error of the server, or "".
+func codeOf(err error) string {
+	var failed *pgconn.PgError
+	if errors.As(err, &failed) {
+		return failed.Code
+	}
+	return ""
+}
+
+// retry: another transaction was in the way, or another fob made the same table.
+func retry(err error) bool {
+	switch codeOf(err) {
+	case "40001", "40P01", // serialization_failure, deadlock_detected
+		"23505", "42P07", "42710": // unique_violation, duplicate_table, duplicate_object
+		return true
+	}
+	return false
+}
+
+// lost: the connection went away, or the server is going.
+func lost(err error) bool {
+	var network net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) ||
+		errors.As(err, &network) || strings.HasPrefix(codeOf(err), "57P0") || strings.HasPrefix(codeOf(err), "08") ||
+		codeOf(err) == "" && pgconn.SafeToRetry(err)
+}
+
+// explain says which of the registry's troubles an error of PostgreSQL is.
+func explain(err error) error {
+	var connect *pgconn.ConnectError
+	var failed *pgconn.PgError
+	code := codeOf(err)
+	kind := apikey.ErrUnusable
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case code == "42P01": // undefined_table
+		return apikey.ErrNoRegistry
+	case code == "53100": // disk_full
+		kind = apikey.ErrFull
+	case strings.HasPrefix(code, "XX"):
+		kind = apikey.ErrDamaged
+	case code == "55P03", code == "57014": // lock_not_available, query_canceled
+		kind = apikey.ErrBusy
+	case errors.Is(err, apikey.ErrUnavailable):
+		return err
+	case code == "" && errors.As(err, &connect), lost(err), code == "53300": // too_many_connections
+		kind = apikey.ErrUnavailable
+	case code == "":
+		return err
+	}
+	if errors.As(err, &failed) {
+		return fmt.Errorf("%w: %s (SQLSTATE %s)", kind, sanitize.Line(failed.Message), code)
+	}
+	return fmt.Errorf("%w: %s", kind, sanitize.Line(err.Error()))
+}

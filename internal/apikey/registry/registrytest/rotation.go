@@ -1,0 +1,421 @@
+package registrytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
+)
+
+// place is a destination that keeps what it gets, or fails.
+type place struct {
+	name string
+	got  []string
+	err  error
+}
+
+func (p *place) Name() string { return p.name }
+
+func (p *place) Deliver(_ context.Context, key apikey.Minted, _ apikey.Record) error {
+	if p.err == nil {
+		p.got = append(p.got, key.Key.Reveal())
+	}
+	return p.err
+}
+
+func testRotate(t *testing.T, f *fixture) {
+	like := draft
+	like.ExpiresAt, like.Metadata = f.now().Add(240*time.Hour), map[string]string{"team": "blue"}
+	old, id := f.key(t, like)
+	f.pass(100 * time.Hour)
+	to := &place{name: "place:there"}
+	rotated, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: 24 * time.Hour, To: []keys.Destination{to}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, to.got[0], "", apikey.Need{Environment: "live", Scopes: like.Scopes})
+	next := f.record(t, rotated.New.ID)
+	if next.Predecessor != id || next.Metadata["team"] != "blue" || !next.ExpiresAt.Equal(f.now().Add(240*time.Hour)) {
+		t.Errorf("%+v", next)
+	}
+	if r := f.record(t, id); r.State(f.now()) != apikey.Retiring {
+		t.Error(r.State(f.now()))
+	}
+	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{}); !errors.Is(err, keys.ErrRotated) {
+		t.Error(err)
+	}
+	f.pass(24 * time.Hour)
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	third, err := f.Rotate(t.Context(), next.ID, keys.RotateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if third.New.Predecessor != next.ID || f.record(t, next.ID).RevokedAt.IsZero() {
+		t.Error("without an overlap the old key ends at once")
+	}
+	if f.record(t, id).RevokedAt.IsZero() {
+		t.Error("the end of the overlap was not written down")
+	}
+	f.audited(t)
+}
+
+func testRotateCompromised(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	good, bad := &place{name: "place:good"}, &place{name: "place:bad", err: errors.New("no route")}
+	_, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, Compromised: true, To: []keys.Destination{bad, good}})
+	if !errors.Is(err, keys.ErrNotDelivered) {
+		t.Error(err)
+	}
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, good.got[0], "", apikey.Need{})
+	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Compromised: true}); !errors.Is(err, keys.ErrRotated) {
+		t.Error("whoever was cut short is not told of the successor:", err)
+	}
+	f.audited(t)
+}
+
+func testDeliveryFails(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	good, bad := &place{name: "place:good"}, &place{name: "place:bad", err: errors.New("no route")}
+	opts := keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{bad}}
+
+	// It arrived nowhere: nothing is left of it.
+	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, keys.ErrNotDelivered) {
+		t.Error(err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	if live := f.ids(t, apikey.Filter{States: []apikey.State{apikey.Active}}); !slices.Equal(live, []string{id}) {
+		t.Error(live)
+	}
+
+	// It arrived somewhere: there it must go on working, until the next one has arrived.
+	opts.To = []keys.Destination{good, bad}
+	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, keys.ErrNotDelivered) {
+		t.Error(err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, good.got[0], "", apikey.Need{})
+	bad.err = nil
+	if _, err := f.Rotate(t.Context(), id, opts); err != nil {
+		t.Fatal(err)
+	}
+	f.refused(t, good.got[0], apikey.IsRevoked, apikey.Need{})
+	f.refused(t, good.got[1], "", apikey.Need{})
+	if good.got[1] != bad.got[0] {
+		t.Error("two successors")
+	}
+	f.audited(t)
+}
+
+// crash is a destination in which fob dies: nothing after it happens.
+type crash struct{}
+
+func (crash) Name() string { return "crash" }
+
+func (crash) Deliver(context.Context, apikey.Minted, apikey.Record) error { panic("killed") }
+
+func testRotationStopped(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	first := &place{name: "place:first"}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{first}, Last: crash{}})
+	}()
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, first.got[0], "", apikey.Need{})
+	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{}); !errors.Is(err, keys.ErrRotating) {
+		t.Error("a rotation that may be alive was taken over:", err)
+	}
+	f.pass(time.Minute)
+	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{first}}); err != nil {
+		t.Fatal(err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, first.got[0], apikey.IsRevoked, apikey.Need{})
+	f.refused(t, first.got[1], "", apikey.Need{})
+	f.audited(t)
+}
+
+// A compromised key ends soon, also if fob is killed, and its rotation is taken up.
+func testCompromisedAndKilled(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	first := &place{name: "place:first"}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = f.Rotate(t.Context(), id, keys.RotateOptions{Compromised: true, To: []keys.Destination{first}, Last: crash{}})
+	}()
+	f.refused(t, old, "", apikey.Need{})
+	f.pass(31 * time.Second)
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, first.got[0], "", apikey.Need{})
+	if open, err := f.Registry.OpenRotations(t.Context()); err != nil || len(open) != 1 || open[0].Old != id || !open[0].Compromised {
+		t.Error(open, err)
+	}
+	f.pass(time.Minute)
+	rotated, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{first}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rotated.Rotation.Phase != apikey.PhaseRetired || !rotated.Rotation.Compromised {
+		t.Errorf("%+v", rotated.Rotation)
+	}
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, first.got[0], apikey.IsRevoked, apikey.Need{})
+	f.refused(t, first.got[1], "", apikey.Need{})
+	if open, err := f.Registry.OpenRotations(t.Context()); err != nil || len(open) != 0 {
+		t.Error(open, err)
+	}
+	f.audited(t)
+}
+
+// A fob whose clock was a year ahead has left a lease behind: nobody waits that long.
+func testLeaseOfAClockAhead(t *testing.T, f *fixture) {
+	_, id := f.key(t, draft)
+	f.pass(365 * 24 * time.Hour)
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, Last: crash{}})
+	}()
+	f.pass(-365 * 24 * time.Hour)
+	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour}); err != nil {
+		t.Error(err)
+	}
+	f.audited(t)
+}
+
+func testKeepUntilDelivered(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	good, bad := &place{name: "place:good"}, &place{name: "place:bad", err: errors.New("no route")}
+	opts := keys.RotateOptions{Compromised: true, KeepUntilDelivered: true, To: []keys.Destination{good, bad}}
+	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, keys.ErrNotDelivered) {
+		t.Error(err)
+	}
+	f.pass(time.Minute)
+	f.refused(t, old, "", apikey.Need{})
+	bad.err = nil
+	if _, err := f.Rotate(t.Context(), id, opts); err != nil {
+		t.Fatal(err)
+	}
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, bad.got[0], "", apikey.Need{})
+	f.audited(t)
+}
+
+// A delivery whose answer was lost may have arrived: what stands there must go on
+// working until another successor is there.
+func testAnswerLost(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	lost := &losing{place{name: "place:lost"}}
+	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{lost}}); !errors.Is(err, keys.ErrNotDelivered) {
+		t.Fatal(err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, lost.got[0], "", apikey.Need{})
+	well := &place{name: "place:lost"}
+	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{well}}); err != nil {
+		t.Fatal(err)
+	}
+	f.refused(t, lost.got[0], apikey.IsRevoked, apikey.Need{})
+	f.refused(t, well.got[0], "", apikey.Need{})
+	f.audited(t)
+}
+
+// losing is a destination that takes a key and whose answer is lost.
+type losing struct{ place }
+
+func (l *losing) Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error {
+	return errors.Join(l.place.Deliver(ctx, key, r), keys.ErrMayHaveArrived)
+}
+
+// used is a destination that sees the old key used a moment later.
+type used struct {
+	f  *fixture
+	id string
+}
+
+func (used) Name() string { return "place:used" }
+
+func (u used) Deliver(ctx context.Context, _ apikey.Minted, _ apikey.Record) error {
+	return u.f.Registry.Use(ctx, []apikey.Use{{ID: u.id, Count: 1, Last: u.f.now().Add(time.Second)}})
+}
+
+// A key that is still used does not end at once, and its successor stays where it is.
+func testStillUsed(t *testing.T, f *fixture) {
+	old, id := f.key(t, draft)
+	place := &place{name: "place:there"}
+	opts := keys.RotateOptions{To: []keys.Destination{place, used{f, id}}}
+	rotated, err := f.Rotate(t.Context(), id, opts)
+	if !errors.Is(err, keys.ErrStillUsed) || rotated.Rotation.Phase != apikey.PhaseChecked {
+		t.Fatal(rotated.Rotation, err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	f.refused(t, place.got[0], "", apikey.Need{})
+	f.pass(time.Minute)
+	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, keys.ErrStillUsed) || len(place.got) != 1 {
+		t.Error(err, len(place.got))
+	}
+	opts.Force = true
+	if _, err := f.Rotate(t.Context(), id, opts); err != nil || len(place.got) != 1 {
+		t.Error(err, len(place.got))
+	}
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, place.got[0], "", apikey.Need{})
+	f.audited(t)
+}
+
+// Twenty destinations are served beside one another, each once, and all are noted.
+func testManyDestinations(t *testing.T, f *fixture) {
+	_, id := f.key(t, draft)
+	var opts keys.RotateOptions
+	for i := range 20 {
+		opts.To = append(opts.To, &place{name: fmt.Sprintf("place:%d", i)})
+	}
+	rotated, err := f.Rotate(t.Context(), id, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next := f.record(t, rotated.New.ID); len(next.Destinations) != 20 || next.Destinations[7] != "place:7" {
+		t.Error(next.Destinations)
+	}
+	for i, to := range opts.To {
+		d := rotated.Rotation.Deliveries[i]
+		if got := to.(*place).got; len(got) != 1 || d.Status != apikey.DeliveryDone || d.Destination != to.Name() {
+			t.Error(d, len(got))
+		}
+	}
+	f.audited(t)
+}
+
+// A place that gets the old key while its successor is on the way keeps that alive until
+// the next successor has come there, too.
+func testNotedMeanwhile(t *testing.T, f *fixture) {
+	noteMeanwhile(t, f, keys.RotateOptions{})
+	noteMeanwhile(t, f, keys.RotateOptions{Compromised: true, KeepUntilDelivered: true})
+}
+
+func noteMeanwhile(t *testing.T, f *fixture, opts keys.RotateOptions) {
+	t.Helper()
+	old, id := f.key(t, draft)
+	push := func() {
+		if _, err := f.Update(t.Context(), id, func(r *apikey.Record) { r.Destinations = append(r.Destinations, "place:late") }); err != nil {
+			t.Error(err)
+		}
+	}
+	opts.To = []keys.Destination{slow{push}}
+	rotated, err := f.Rotate(t.Context(), id, opts)
+	if !errors.Is(err, keys.ErrNotDelivered) {
+		t.Fatal(rotated.Rotation, err)
+	}
+	f.refused(t, old, "", apikey.Need{})
+	late := &place{name: "place:late"}
+	opts.To = []keys.Destination{slow{func() {}}, late}
+	if _, err := f.Rotate(t.Context(), id, opts); err != nil || len(late.got) != 1 {
+		t.Fatal(err)
+	}
+	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+	f.refused(t, late.got[0], "", apikey.Need{})
+	if r := f.record(t, rotated.New.ID); r.RevokedAt.IsZero() {
+		t.Error("the first successor is alive")
+	}
+	f.audited(t)
+}
+
+// slow is a destination that lets another fob take the rotation over meanwhile.
+type slow struct{ meanwhile func() }
+
+func (slow) Name() string { return "place:slow" }
+
+func (s slow) Deliver(context.Context, apikey.Minted, apikey.Record) error { s.meanwhile(); return nil }
+
+func testRotateCrowd(t *testing.T, f *fixture) {
+	const crowd = 16
+	_, id := f.key(t, draft)
+	results := make([]error, crowd)
+	var wg sync.WaitGroup
+	for i := range crowd {
+		other := f.open(t)
+		wg.Go(func() {
+			_, results[i] = other.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{&place{name: "place:stdout"}}})
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range results {
+		switch {
+		case err == nil:
+			won++
+		case !errors.Is(err, keys.ErrRotating) && !errors.Is(err, keys.ErrRotated):
+			t.Error(err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of %d rotated the key", won, crowd)
+	}
+	if live := f.ids(t, apikey.Filter{States: []apikey.State{apikey.Active}}); len(live) != 1 {
+		t.Errorf("%d successors", len(live))
+	}
+
+	// Who was too slow for its lease must not end the old key.
+	_, id = f.key(t, draft)
+	other := f.open(t)
+	var taken error
+	_, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{slow{func() {
+		f.pass(time.Hour)
+		_, taken = other.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour})
+	}}}})
+	if taken != nil || !errors.Is(err, keys.ErrTakenOver) {
+		t.Error(fmt.Errorf("%w; %w", taken, err))
+	}
+	f.audited(t)
+}
+
+// A bulk rotation that was cut short is run again: its own work is left alone.
+func testStillToRotate(t *testing.T, f *fixture) {
+	var ids []string
+	for range 3 {
+		_, id := f.key(t, draft)
+		ids = append(ids, id)
+	}
+	done, err := f.Rotate(t.Context(), ids[0], keys.RotateOptions{Overlap: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() { // its successor is abandoned by the next run
+		defer func() { _ = recover() }()
+		_, _ = f.Rotate(t.Context(), ids[1], keys.RotateOptions{Overlap: time.Hour, Last: crash{}})
+	}()
+	still := func(compromised bool) []string {
+		var all []apikey.Record
+		for _, id := range f.ids(t, apikey.Filter{States: []apikey.State{apikey.Active}}) {
+			all = append(all, f.record(t, id))
+		}
+		left, err := f.StillToRotate(t.Context(), all, compromised)
+		if err != nil || len(all) != 4 {
+			t.Fatal(len(all), err)
+		}
+		var names []string
+		for _, r := range left {
+			names = append(names, r.ID)
+		}
+		return names
+	}
+	want := slices.Sorted(slices.Values(ids[1:]))
+	if got := still(false); !slices.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
+	withSuccessor := slices.Sorted(slices.Values(append(ids[1:], done.New.ID)))
+	if got := still(true); !slices.Equal(got, withSuccessor) {
+		t.Errorf("the compromise came after the rotation: %v, not %v", got, withSuccessor)
+	}
+	f.pass(13 * time.Hour)
+	if got := still(false); !slices.Equal(got, withSuccessor) {
+		t.Errorf("half a day later: %v, not %v", got, withSuccessor)
+	}
+}

@@ -1,0 +1,29 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/registry/registrytest"
+	"github.com/fobcli/fob/internal/apikey/registry/sqlite"
+)
+
+func TestRegistry(t *testing.T) {
+	registrytest.Run(t, registrytest.Driver{
+		New: func(t *testing.T) string { return filepath.Join(t.TempDir(), "data", "registry.db") },
+		Open: func(ctx context.Context, path string, create bool) (apikey.Registry, error) {
+			return sqlite.Open(ctx, path, create)
+		},
+		DB: func(t *testing.T, path string) *sql.DB {
+			db, err := sql.Open("sqlite", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { db.Close() })
+			return db
+		},
+	})
+}

@@ -1,0 +1,139 @@
+// Package usage collects the uses of API keys on this machine until there are enough
+// for a batch, so that no verification waits for the registry to be written.
+package usage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/atomicfile"
+)
+
+// Spool is a file in a folder that may be deleted at any time: last use is known
+// approximately.
+type Spool struct{ Dir string }
+
+const (
+	fileName = "key-uses"
+	// maxSize is how large the file grows before it is folded: 2,500 uses.
+	maxSize = 64 << 10
+	// maxAge is how long a use may be unknown to the registry.
+	maxAge = 10 * time.Minute
+)
+
+// Add notes a use, and reports whether it is time to Fold.
+func (s Spool) Add(u apikey.Use) (full bool, err error) {
+	path := filepath.Join(s.Dir, fileName)
+	first := false
+	f, err := openSpool(path, os.O_APPEND|os.O_WRONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := atomicfile.MkdirPrivate(s.Dir); err != nil {
+			return false, err
+		}
+		if err := atomicfile.Touch(path); err != nil {
+			return false, err
+		}
+		first = true
+		f, err = openSpool(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE)
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	if _, err := fmt.Fprintf(f, "%s %d\n", u.ID, apikey.Milliseconds(u.Last)); err != nil || first {
+		return false, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	started, err := startOf(path)
+	return info.Size() > maxSize || err == nil && u.Last.Sub(started) > maxAge, nil
+}
+
+// Remove deletes what was collected.
+func (s Spool) Remove() error {
+	spools, err := filepath.Glob(filepath.Join(s.Dir, fileName+"*"))
+	for _, path := range spools {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
+// openSpool opens a file of this user alone.
+func openSpool(path string, flag int) (*os.File, error) {
+	if err := atomicfile.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(path, flag, 0o600)
+}
+
+// startOf is the time of a spool's first line.
+func startOf(path string) (time.Time, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer f.Close()
+	var line [40]byte
+	n, err := f.Read(line[:])
+	if err != nil {
+		return time.Time{}, err
+	}
+	first, _, _ := bytes.Cut(line[:n], []byte("\n"))
+	u, ok := parseUse(first)
+	if !ok {
+		return time.Time{}, fs.ErrInvalid
+	}
+	return u.Last, nil
+}
+
+func parseUse(line []byte) (apikey.Use, bool) {
+	id, at, found := bytes.Cut(line, []byte(" "))
+	ms, err := strconv.ParseInt(string(at), 10, 64)
+	if !found || err != nil || apikey.CheckID(string(id)) != nil {
+		return apikey.Use{}, false
+	}
+	return apikey.Use{ID: string(id), Count: 1, Last: apikey.FromMilliseconds(ms)}, true
+}
+
+// Fold hands what was collected over to keep, and forgets it. What keep refuses is
+// lost: it is not worth a second file.
+func (s Spool) Fold(ctx context.Context, keep func(context.Context, []apikey.Use) error) error {
+	taken := filepath.Join(s.Dir, fileName+"."+strconv.Itoa(os.Getpid()))
+	err := os.Rename(filepath.Join(s.Dir, fileName), taken)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text, err := atomicfile.Read(taken, 100*maxSize)
+	if err = errors.Join(err, os.Remove(taken)); err != nil {
+		return err
+	}
+	sums := make(map[string]apikey.Use)
+	for line := range bytes.Lines(text) {
+		if u, ok := parseUse(bytes.TrimSpace(line)); ok {
+			u.Count += sums[u.ID].Count
+			if last := sums[u.ID].Last; last.After(u.Last) {
+				u.Last = last
+			}
+			sums[u.ID] = u
+		}
+	}
+	if len(sums) == 0 {
+		return nil
+	}
+	return keep(ctx, slices.Collect(maps.Values(sums)))
+}

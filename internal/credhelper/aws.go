@@ -1,0 +1,152 @@
+package credhelper
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// WebIdentity asks AWS's Security Token Service for the credentials of a role
+// (AssumeRoleWithWebIdentity). The token proves who asks: the request is not signed.
+type WebIdentity struct {
+	RoleARN     string
+	SessionName string        // stands in AWS's logs
+	Duration    time.Duration // 0: as the service likes
+	Token       secret.Secret
+}
+
+// The bounds that the service sets.
+const (
+	minRoleDuration = 15 * time.Minute
+	maxRoleDuration = 12 * time.Hour
+	maxSessionName  = 64
+	maxRoleARN      = 2048
+	accountDigits   = 12
+)
+
+// SessionName is what stands in AWS's logs for a profile.
+func SessionName(profile string) string {
+	name := "fob-" + profile
+	return name[:min(len(name), maxSessionName)]
+}
+
+// Check refuses what the service would.
+func (r WebIdentity) Check() error {
+	parts := strings.SplitN(r.RoleARN, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" || suffixOf(parts[1]) == "" || parts[2] != "iam" || parts[3] != "" ||
+		len(parts[4]) != accountDigits || strings.Trim(parts[4], "0123456789") != "" ||
+		!strings.HasPrefix(parts[5], "role/") || parts[5] == "role/" || len(r.RoleARN) > maxRoleARN || !sanitize.IsVisibleASCII(r.RoleARN) {
+		return fmt.Errorf("%q is not the ARN of a role", sanitize.Line(r.RoleARN))
+	}
+	if len(r.SessionName) < 2 || len(r.SessionName) > maxSessionName || strings.Trim(r.SessionName, sessionNameLetters) != "" {
+		return fmt.Errorf("%q is no name of a session: 2 to %d of a-z, A-Z, 0-9 and _+=,.@-", sanitize.Line(r.SessionName), maxSessionName)
+	}
+	if r.Duration != 0 && (r.Duration < minRoleDuration || r.Duration > maxRoleDuration || r.Duration%time.Second != 0) {
+		return fmt.Errorf("a role cannot be had for %s: 15m to 12h", r.Duration)
+	}
+	return nil
+}
+
+const sessionNameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+=,.@-"
+
+// suffixOf is the domain of a partition of AWS, or "".
+func suffixOf(partition string) string {
+	return map[string]string{
+		"aws": "amazonaws.com", "aws-us-gov": "amazonaws.com", "aws-cn": "amazonaws.com.cn",
+	}[partition]
+}
+
+// Endpoint is the service's address in a region. Without one it is that of the
+// partition's first, and an error where none is known.
+func (r WebIdentity) Endpoint(region string) (string, error) {
+	partition := strings.SplitN(r.RoleARN, ":", 3)[1]
+	if region == "" && partition == "aws" {
+		region = "us-east-1"
+	}
+	if region == "" || strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return "", fmt.Errorf("%q is no region of the partition %s", sanitize.Line(region), partition)
+	}
+	return "https://sts." + region + "." + suffixOf(partition) + "/", nil
+}
+
+// Form is the body of the request.
+func (r WebIdentity) Form() url.Values {
+	form := url.Values{
+		"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"},
+		"RoleArn": {r.RoleARN}, "RoleSessionName": {r.SessionName}, "WebIdentityToken": {r.Token.Reveal()},
+	}
+	if r.Duration != 0 {
+		form.Set("DurationSeconds", strconv.Itoa(int(r.Duration/time.Second)))
+	}
+	return form
+}
+
+// STSError is what the service answers in place of credentials.
+type STSError struct {
+	Status        int
+	Code, Message string // inert, without the token
+}
+
+func (e *STSError) Error() string {
+	text := "AWS answered " + strconv.Itoa(e.Status)
+	for _, more := range []string{e.Code, e.Message} {
+		if more != "" {
+			text += ": " + more
+		}
+	}
+	return text
+}
+
+// errAnswer is a success without credentials that can be used.
+var errAnswer = errors.New("what AWS answered are no credentials")
+
+// awsCredentials is what a credential_process prints, and what is kept of it.
+type awsCredentials struct {
+	Version         int
+	AccessKeyId     string //nolint:revive // the key's name in the protocol
+	SecretAccessKey string
+	SessionToken    string
+	Expiration      time.Time
+}
+
+// ReadSTS reads the service's answer: credentials as WriteAWS takes them, and their end.
+func (r WebIdentity) ReadSTS(status int, body []byte) (secret.Secret, time.Time, error) {
+	var answer struct {
+		Result struct{ Credentials awsCredentials } `xml:"AssumeRoleWithWebIdentityResult"`
+		Error  struct{ Code, Message string }
+	}
+	err := xml.Unmarshal(body, &answer)
+	if status != http.StatusOK {
+		token, said := r.Token.Reveal(), answer.Error
+		return secret.Secret{}, time.Time{}, &STSError{status, sanitize.LineWithout(said.Code, token), sanitize.LineWithout(said.Message, token)}
+	}
+	c := answer.Result.Credentials
+	c.Version = 1
+	c.Expiration = c.Expiration.UTC().Truncate(time.Second)
+	for _, part := range []string{c.AccessKeyId, c.SecretAccessKey, c.SessionToken} {
+		if !sanitize.IsVisibleASCII(part) {
+			err = errAnswer
+		}
+	}
+	if err != nil || c.Expiration.IsZero() {
+		return secret.Secret{}, time.Time{}, errAnswer
+	}
+	text, err := json.Marshal(c)
+	return secret.New(string(text)), c.Expiration, err
+}
+
+// WriteAWS prints credentials as a credential_process does.
+func WriteAWS(w io.Writer, credentials secret.Secret) error {
+	_, err := io.WriteString(w, credentials.Reveal()+"\n")
+	return err
+}

@@ -1,0 +1,77 @@
+package credhelper
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/fobcli/fob/internal/sanitize"
+)
+
+// NotFoundInDocker is what docker reads on stdout, to the letter, where there is no
+// credential: it goes on without one.
+const NotFoundInDocker = "credentials not found in native keychain"
+
+// DockerIdentityToken is the username by which docker knows an identity token: one that
+// it takes to the registry's token server as a refresh token.
+const DockerIdentityToken = "<token>"
+
+const maxRegistry = 8 << 10
+
+// ReadRegistry reads the one line that docker writes: the registry's name. It is as
+// docker wrote it, and the place that it means; the zero Place is no registry.
+func ReadRegistry(r io.Reader) (name string, place Place, err error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxRegistry+1))
+	if err != nil {
+		return "", Place{}, err
+	}
+	name = strings.TrimSuffix(string(text), "\n")
+	if name == "" || len(text) > maxRegistry || strings.ContainsFunc(name, isControl) {
+		return "", Place{}, fmt.Errorf("%w: it is not one line with the name of a registry", ErrInput)
+	}
+	return name, registryPlace(name), nil
+}
+
+// registryPlace knows the names that docker gives a registry: ghcr.io, localhost:5000,
+// https://index.docker.io/v1/. A registry has no part of its own.
+func registryPlace(name string) Place {
+	scheme, rest, found := strings.Cut(name, "://")
+	if !found {
+		scheme, rest = "https", name
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	switch strings.TrimSuffix(path, "/") {
+	case "", "v1", "v2":
+		return NewPlace(scheme, host, "")
+	}
+	return Place{}
+}
+
+// ParseRegistry reads a registry as a configuration names it.
+func ParseRegistry(name string) (Place, error) {
+	place := registryPlace(name)
+	if place == (Place{}) || place.scheme != "https" {
+		return Place{}, fmt.Errorf("%q is not the name of a registry: write HOST, maybe with a port", sanitize.Line(name))
+	}
+	return place, nil
+}
+
+// WriteDocker answers for a registry, by the name that docker gave it.
+func WriteDocker(w io.Writer, name string, c Credential) error {
+	token := c.Token.Reveal()
+	if !sanitize.IsVisibleASCII(token) {
+		return errors.New("the token cannot be written in docker's protocol")
+	}
+	return writeJSON(w, struct{ ServerURL, Username, Secret string }{name, c.Name(), token})
+}
+
+// ListDocker writes the registries that are answered for, with the usernames.
+func ListDocker(w io.Writer, registries map[string]string) error { return writeJSON(w, registries) }
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

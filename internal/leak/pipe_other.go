@@ -1,7 +1,0 @@
-//go:build !linux
-
-package leak
-
-import "io"
-
-func widen(io.Reader) {}

@@ -1,0 +1,169 @@
+package leakscan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// archives are files whose names tell that what is in them is packed: a key in there
+// would not be found, and the rest is a waste of time.
+var archives = map[string]bool{
+	".zip": true, ".gz": true, ".tgz": true, ".bz2": true, ".xz": true, ".zst": true, ".7z": true, ".rar": true, ".jar": true, ".war": true,
+	".png": true, ".jpg": true, ".jpeg": true, ".gif": true, ".webp": true, ".ico": true, ".mp3": true, ".mp4": true, ".mov": true, ".webm": true,
+	".woff": true, ".woff2": true, ".ttf": true, ".otf": true, ".pdf": true, ".deb": true, ".rpm": true, ".apk": true, ".whl": true,
+}
+
+// Result is what a scan has seen.
+type Result struct {
+	Findings []Finding
+	Files    int      // or blobs
+	Bytes    int64    // of them
+	Skipped  []string // what could not be read, and why
+}
+
+// Progress is told, now and then, how far a scan has come.
+type Progress func(files int, bytes int64)
+
+// Files looks through files, and folders with all below them but .git. Links are not
+// followed, but for those that are named.
+func (s *Scanner) Files(ctx context.Context, roots []string, progress Progress) (Result, error) {
+	return s.scanAll(ctx, progress, func(found chan<- candidate) error {
+		for _, root := range roots {
+			info, err := os.Stat(root)
+			switch {
+			case err != nil:
+				return err
+			case info.Mode().IsRegular():
+				found <- candidate{path: root}
+			case !info.IsDir():
+				return fmt.Errorf("%s: %w", root, ErrNoFile)
+			default:
+				if err := walk(ctx, root+string(filepath.Separator), found); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// ErrNoFile is what is neither a file nor a folder: its reader could wait for ever.
+var ErrNoFile = errors.New("it is neither a file nor a folder")
+
+// candidate is a file to look through, or why a folder is not.
+type candidate struct {
+	path string
+	err  error
+}
+
+// walk sends the files below a root.
+func walk(ctx context.Context, root string, found chan<- candidate) error {
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && path == root:
+			return err
+		case err != nil:
+			found <- candidate{path, err}
+			return skip(entry)
+		case entry.IsDir() && entry.Name() == ".git" && path != root:
+			return skip(entry)
+		case entry.Type().IsRegular() && !archives[strings.ToLower(filepath.Ext(path))]:
+			found <- candidate{path: path}
+		}
+		return nil
+	})
+}
+
+func skip(entry fs.DirEntry) error {
+	if entry != nil && entry.IsDir() {
+		return filepath.SkipDir
+	}
+	return nil
+}
+
+// scanAll looks through the files that list sends, several at once.
+func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan<- candidate) error) (Result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	paths := make(chan candidate, 64)
+	var listErr error
+	go func() {
+		defer close(paths)
+		listErr = list(paths)
+	}()
+	var mu sync.Mutex
+	var result Result
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			var buffer []byte
+			for one := range paths {
+				if ctx.Err() != nil {
+					continue // drain
+				}
+				var found []Finding
+				var size int64
+				var err error
+				if err = one.err; err == nil {
+					found, size, buffer, err = s.scanFile(ctx, one.path, buffer)
+				}
+				mu.Lock()
+				if one.err == nil {
+					result.Files++
+				}
+				result.Bytes += size
+				result.Findings = append(result.Findings, found...)
+				if err != nil {
+					result.Skipped = append(result.Skipped, err.Error())
+				}
+				if progress != nil {
+					progress(result.Files, result.Bytes)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return result, errors.Join(ctx.Err(), listErr)
+}
+
+func (s *Scanner) scanFile(ctx context.Context, path string, buffer []byte) ([]Finding, int64, []byte, error) {
+	f, info, err := openRegular(path)
+	if err != nil {
+		return nil, 0, buffer, err
+	}
+	defer f.Close()
+	var found []Finding
+	buffer, err = s.Scan(ctx, f, buffer, func(finding Finding) {
+		finding.Path = path
+		found = append(found, finding)
+	})
+	return found, info.Size(), buffer, err
+}
+
+// openRegular opens a file. It may have become a pipe since it was listed, or be a link to
+// a device: opening that must not wait, and reading it would not end.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", path, ErrNoFile)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
+}

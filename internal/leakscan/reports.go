@@ -1,0 +1,150 @@
+package leakscan
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// Reported is a key that a scanner's report tells of.
+type Reported struct {
+	ID     string        // of the key, by what the report says
+	Key    secret.Secret // the whole key; zero where the report has but a part
+	Path   string
+	Commit string
+	Line   int // from 1; 0: not told
+}
+
+// ErrReport is a file that is no report of a scanner that fob knows.
+var ErrReport = errors.New("it is no report of gitleaks, TruffleHog, fob or GitHub in JSON")
+
+// maxReport is how many bytes of a report are read.
+const maxReport = 256 << 20
+
+// reportEntry is a finding as the scanners write it. Their names for the same differ,
+// and no two of them mean different things.
+type reportEntry struct {
+	Secret, Match         string // gitleaks; GitHub's alerts have "secret"
+	Raw, RawV2, Redacted  string // TruffleHog
+	Key, ID               string // fob, without the secret
+	File, Path            string
+	StartLine, Line       int
+	Commit                string
+	SourceMetadata        struct{ Data map[string]reportPlace }
+	FirstLocationDetected reportLocation `json:"first_location_detected"`
+}
+
+// reportPlace is where TruffleHog has looked.
+type reportPlace struct {
+	Commit, File string
+	Line         int
+}
+
+// reportLocation is where GitHub has.
+type reportLocation struct {
+	Path      string
+	StartLine int    `json:"start_line"`
+	CommitSHA string `json:"commit_sha"`
+}
+
+// Report reads what another scanner, or fob, has found: a JSON array of findings, or
+// one finding a line. What it has of the scanner's brands is returned, each key once at
+// each place; the rest is not ours.
+func (s *Scanner) Report(r io.Reader) ([]Reported, error) {
+	limited := &io.LimitedReader{R: r, N: maxReport + 1}
+	decoder := json.NewDecoder(limited)
+	var all []Reported
+	for {
+		var value json.RawMessage
+		switch err := decoder.Decode(&value); {
+		case limited.N <= 0:
+			return nil, fmt.Errorf("the report has more than %d MiB", maxReport>>20)
+		case errors.Is(err, io.EOF):
+			return all, nil
+		case err != nil:
+			return nil, ErrReport
+		}
+		entries := []reportEntry{{}}
+		target := any(&entries[0])
+		if bytes.HasPrefix(bytes.TrimSpace(value), []byte("[")) {
+			target = &entries
+		}
+		if err := json.Unmarshal(value, target); err != nil {
+			return nil, ErrReport
+		}
+		for i := range entries {
+			all = append(all, s.reported(&entries[i])...)
+		}
+	}
+}
+
+// reported are the keys of one finding: whole ones, else the ids of others.
+func (s *Scanner) reported(e *reportEntry) []Reported {
+	place := e.place()
+	var found []Reported
+	add := func(id string, key secret.Secret) {
+		same := func(r Reported) bool { return r.ID == id && r.Key == key }
+		if !slices.ContainsFunc(found, same) {
+			one := place
+			one.ID, one.Key = id, key
+			found = append(found, one)
+		}
+	}
+	texts := []string{e.Secret, e.Match, e.Raw, e.RawV2, e.Redacted, e.Key}
+	for _, text := range texts {
+		for _, m := range s.find([]byte(text), true) {
+			add(m.parts.ID, secret.New(text[m.start:m.end]))
+		}
+	}
+	if len(found) > 0 {
+		return found
+	}
+	for _, text := range texts {
+		for _, id := range s.ids(text) {
+			add(id, secret.Secret{})
+		}
+	}
+	return found
+}
+
+func (e *reportEntry) place() Reported {
+	place := Reported{Path: cmp.Or(e.File, e.Path), Commit: e.Commit, Line: max(e.StartLine, e.Line)}
+	for _, data := range e.SourceMetadata.Data {
+		place.Path, place.Commit, place.Line = data.File, data.Commit, data.Line
+	}
+	if first := e.FirstLocationDetected; first.Path != "" {
+		place.Path, place.Commit, place.Line = first.Path, first.CommitSHA, first.StartLine
+	}
+	return place
+}
+
+// ids are those of keys whose start alone stands in a text: BRAND_ENV_ID.
+func (s *Scanner) ids(text string) []string {
+	var ids []string
+	for _, brand := range s.brands {
+		for rest := text; ; {
+			_, behind, found := strings.Cut(rest, string(brand))
+			if !found {
+				break
+			}
+			rest = behind
+			_, start, _ := strings.Cut(behind, "_")
+			end := 0
+			for end < len(start) && isWord(start[end]) {
+				end++
+			}
+			if apikey.CheckID(start[:end]) == nil {
+				ids = append(ids, start[:end])
+			}
+		}
+	}
+	return ids
+}

@@ -1,0 +1,172 @@
+// Package sanitize makes text from elsewhere inert before a person sees it.
+package sanitize
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// MaxLine is how many characters of a remote text are shown.
+const MaxLine = 200
+
+// Line returns s as one harmless line of at most MaxLine characters, with "…"
+// behind it where s was longer. Line breaks and runs of blanks become one space:
+// many blanks would fill a terminal's line and fake the next. Controls (C0, C1),
+// invisible characters, invalid UTF-8 and what makes a command of a CI system are
+// dropped.
+func Line(s string) string { return line(s, MaxLine) }
+
+// Lines is Line for a text of several lines, which may be long: what is to be shown
+// whole, and of which a part came from elsewhere.
+func Lines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = line(lines[i], len(s))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Part is Line for a part of a line, which is not cut. A blank at either end stays.
+func Part(s string) string {
+	text := line(s, len(s))
+	if first, _ := utf8.DecodeRuneInString(s); text != "" && unicode.IsSpace(first) {
+		text = " " + text
+	}
+	if last, _ := utf8.DecodeLastRuneInString(s); text != "" && unicode.IsSpace(last) {
+		text += " "
+	}
+	return text
+}
+
+// Text is Lines for a text with a layout: tabs and runs of blanks stay.
+func Text(s string) string {
+	kept := strings.Builder{}
+	count, last := 0, rune(0) // of the line, without the blanks that it begins with
+	for i, r := range s {
+		switch {
+		case r == '\n':
+			count, last = 0, 0
+		case r == '\t', r == ' ':
+			last = 0
+			count += min(count, 1)
+		case unicode.IsSpace(r):
+			r, last = ' ', 0
+			count += min(count, 1)
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"), !visible(r), commandsRunner(last, r, count):
+			continue
+		default:
+			count++
+			last = r
+		}
+		kept.WriteRune(r)
+	}
+	return kept.String()
+}
+
+// shortestHidden is how many bytes a secret has that can be told from other words.
+const shortestHidden = 4
+
+// LineWithout is Line for a text that may repeat a secret: "***" stands in its place. It is
+// looked for again once what cannot be seen is gone, and before what is long is cut off: a
+// program may write UTF-16, with a NUL behind each letter.
+func LineWithout(s string, secrets ...string) string {
+	return Line(Without(Lines(Without(s, secrets...)), secrets...))
+}
+
+// Without is a text with "***" in the place of secrets.
+func Without(s string, secrets ...string) string {
+	for _, secret := range secrets {
+		if len(secret) >= shortestHidden {
+			s = strings.ReplaceAll(s, secret, "***")
+		}
+	}
+	return s
+}
+
+func line(s string, most int) string {
+	kept := strings.Builder{}
+	count, blank, last := 0, false, rune(0)
+	for i, r := range s {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"), !visible(r) && !unicode.IsSpace(r):
+			continue
+		case unicode.IsSpace(r):
+			blank = count > 0
+			continue
+		case blank:
+			kept.WriteByte(' ')
+			count++
+			blank = false
+		case commandsRunner(last, r, count):
+			continue
+		}
+		if count >= most {
+			return strings.TrimRight(kept.String(), " ") + "…"
+		}
+		kept.WriteRune(r)
+		count++
+		last = r
+	}
+	return kept.String()
+}
+
+// commandsRunner reports whether r completes what CI runners take for a command in a
+// job's log: ##vso[…], ##[…] and ##teamcity[…] wherever they stand, ::…:: where a line
+// begins. One that a server wrote could set a variable of the job's next steps.
+func commandsRunner(last, r rune, count int) bool {
+	return last == r && (r == '#' || r == ':' && count == 1)
+}
+
+// JSON returns JSON that stays exact, and that may be shown: what a terminal or a CI
+// runner could act on, or the eye not see, is written as \u escapes.
+func JSON(text []byte) []byte {
+	inert := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		switch {
+		case r == '\n', ' ' <= r && r <= '~' && r != '#', r > '~' && Line(string(r)) == string(r):
+			inert = utf8.AppendRune(inert, r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			inert = fmt.Appendf(inert, `\u%04x\u%04x`, high, low)
+		default:
+			inert = fmt.Appendf(inert, `\u%04x`, r)
+		}
+	}
+	return inert
+}
+
+// IsVisibleASCII reports whether s is one or more visible ASCII characters (VCHAR of
+// RFC 5234 §B.1): what a token, a scope or a client's ID may be, with nothing that a
+// header, a log, a script or a CI runner could take for something else.
+func IsVisibleASCII(s string) bool {
+	return s != "" && !strings.HasPrefix(s, "::") && !strings.Contains(s, "##") && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
+// visible leaves out controls, format characters (bidi, zero-width, tags), and the
+// fillers and selectors that are letters or marks to Unicode, and nothing to the eye.
+func visible(r rune) bool {
+	const blankBraille = '\u2800'
+	return unicode.IsGraphic(r) && r != blankBraille &&
+		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// ShellQuote makes a path one word of a command that is shown: whole, and also where it
+// has characters that are not to be shown.
+func ShellQuote(path string) string {
+	if strings.Contains(path, "\n") || Lines(path) != path {
+		var b strings.Builder
+		for _, c := range []byte(path) {
+			fmt.Fprintf(&b, `\%03o`, c)
+		}
+		return "$'" + b.String() + "'"
+	}
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@,%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
+}

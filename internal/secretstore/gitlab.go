@@ -1,0 +1,90 @@
+package secretstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// gitlabPath replaces the token that asks, whatever kind of access token it is.
+const gitlabPath = "/api/v4/personal_access_tokens/self/rotate"
+
+// GitLab asks a GitLab for a new value of the token that asks. The old one has ended when
+// the answer comes. A zero end leaves it to GitLab, which gives a week.
+func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret, end time.Time) (minted Minted, expires time.Time, err error) {
+	address := strings.TrimRight(base, "/") + gitlabPath
+	if err := httpclient.CheckURL(address); err != nil {
+		return minted, expires, fmt.Errorf("the address of GitLab: %w", err)
+	}
+	in := map[string]string{}
+	if !end.IsZero() {
+		in["expires_at"] = end.UTC().Format(time.DateOnly)
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		return minted, expires, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	if err != nil {
+		return minted, expires, errors.New("the address of GitLab cannot be asked")
+	}
+	req.GetBody = nil // sent once: a second try would show a token that has ended
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("PRIVATE-TOKEN", old.Reveal())
+	resp, err := hc.Do(req)
+	if err != nil {
+		return minted, expires, judgeGitLab(err)
+	}
+	defer resp.Body.Close()
+	answer, readErr := io.ReadAll(resp.Body)
+	return readGitLab(resp, answer, readErr, old)
+}
+
+// judgeGitLab tells a request that never left from one whose answer never came.
+func judgeGitLab(err error) error {
+	var operation *net.OpError
+	if errors.Is(err, httpclient.ErrRedirect) || errors.As(err, &operation) && operation.Op == "dial" {
+		return httpclient.Judge(err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnanswered, httpclient.Judge(err))
+}
+
+// readGitLab takes the new value out of the answer before anything of that is judged.
+func readGitLab(resp *http.Response, answer []byte, readErr error, old secret.Secret) (minted Minted, expires time.Time, err error) {
+	var said struct {
+		Token     string
+		ExpiresAt string `json:"expires_at"`
+		Message   any
+		Error     any
+	}
+	parseErr := json.Unmarshal(answer, &said)
+	expires, _ = time.Parse(time.DateOnly, said.ExpiresAt)
+	minted = Minted{Value: secret.New(said.Token), OldEnded: true}
+	switch status := resp.StatusCode; {
+	case said.Token != "":
+		return minted, expires, nil
+	case status >= 200 && status <= 299, httpclient.IsTemporary(status) && status != http.StatusTooManyRequests:
+		return minted, expires, fmt.Errorf("%w: GitLab answered %d without a token", ErrUnanswered, status)
+	case readErr != nil || parseErr != nil:
+		return minted, expires, fmt.Errorf("GitLab answered %d %s", status, http.StatusText(status))
+	}
+	text := fmt.Sprintf("GitLab answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	for _, found := range []any{said.Message, said.Error} {
+		if line, isText := found.(string); isText && line != "" {
+			text += ": " + sanitize.LineWithout(line, old.Reveal())
+		}
+	}
+	return minted, expires, errors.New(text)
+}

@@ -1,0 +1,189 @@
+package secretstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// A rotation goes through these stages. Each is saved before the next thing is done
+// outside, so that whoever goes on knows what may have happened, and has both values
+// as long as either may be needed:
+//
+//	at rest → asked → delivering → retiring → at rest
+//
+// In asked the issuer may have made a value, and nobody has it. In delivering the next
+// value is kept and the old one is in force still, unless its issuer has ended it. In
+// retiring every destination has the next value, and the old one may be ended.
+
+// Stage is how far a rotation has come.
+type Stage string
+
+// The stages of a rotation.
+const (
+	AtRest     Stage = ""
+	Asked      Stage = "asked"
+	Delivering Stage = "delivering"
+	Retiring   Stage = "retiring"
+)
+
+// holdsTwo reports whether a new value in the place of the one that there is would lose
+// another.
+func (s Stage) holdsTwo() bool { return s == Delivering || s == Retiring }
+
+// ErrUnanswered means that the issuer was asked for a value and that its answer never
+// came: whether it made one, and ended the old one, nobody knows.
+var ErrUnanswered = errors.New("the issuer's answer never came")
+
+// Minted is a new value.
+type Minted struct {
+	Value    secret.Secret
+	OldEnded bool // the issuer has ended the old one with it
+}
+
+// Steps are what a rotation does outside.
+type Steps struct {
+	// Mint gets a new value; one that is ErrUnanswered may have made one. nil: the
+	// rotation must have one already.
+	Mint func(ctx context.Context, old secret.Secret) (Minted, error)
+	// Asks says that Mint asks an issuer, which may act though its answer is lost.
+	Asks bool
+	// Deliver puts the value wherever it is needed. Twice is as good as once.
+	Deliver func(ctx context.Context, value secret.Secret) error
+	// Retire ends a value at its issuer; nil: nobody does. Twice is as good as once.
+	Retire func(ctx context.Context, old secret.Secret) error
+}
+
+// UnkeptError is a new value that the storage would not keep. It is nowhere else.
+type UnkeptError struct {
+	Minted
+	Cause error
+}
+
+func (e *UnkeptError) Error() string { return "the new value could not be kept: " + e.Cause.Error() }
+
+func (e *UnkeptError) Unwrap() error { return e.Cause }
+
+// Rotate replaces the secret's value. Where a step fails, what is kept says so, and
+// Resume goes on from there; nothing is retired while a delivery has failed.
+func (s *Secret) Rotate(ctx context.Context, steps Steps) error {
+	return s.step(ctx, func(h Held) error {
+		if h.Stage.holdsTwo() {
+			return fmt.Errorf("secret %q: %w", s.Name, ErrOpen)
+		}
+		return s.mint(ctx, h, steps)
+	})
+}
+
+// Resume goes on with a rotation that has stopped.
+func (s *Secret) Resume(ctx context.Context, steps Steps) error {
+	return s.step(ctx, func(h Held) error {
+		switch {
+		case h.Stage == Delivering:
+			return s.deliver(ctx, h, steps)
+		case h.Stage == Retiring:
+			return s.retire(ctx, h, steps)
+		case h.Stage == Asked && steps.Mint == nil:
+			return fmt.Errorf("secret %q: %w", s.Name, ErrUnanswered)
+		case h.Stage == Asked:
+			return s.mint(ctx, h, steps)
+		}
+		return fmt.Errorf("secret %q: %w", s.Name, ErrNotOpen)
+	})
+}
+
+// Abandon ends a rotation as it stands: before every destination has the new value it
+// keeps the old one, and behind that the new one.
+func (s *Secret) Abandon(ctx context.Context) error {
+	return s.step(ctx, func(h Held) error {
+		if h.Stage == AtRest {
+			return fmt.Errorf("secret %q: %w", s.Name, ErrNotOpen)
+		}
+		return s.save(ctx, Held{Value: h.Value, SetAt: h.SetAt})
+	})
+}
+
+func (s *Secret) step(ctx context.Context, change func(Held) error) error {
+	if err := config.ValidSecretName(s.Name); err != nil {
+		return err
+	}
+	return s.Entry().Locked(ctx, func() error {
+		h, err := s.Get(ctx)
+		if err != nil {
+			return err
+		}
+		return change(h)
+	})
+}
+
+func (s *Secret) mint(ctx context.Context, h Held, steps Steps) error {
+	if steps.Asks && h.Stage != Asked {
+		h.Stage = Asked // and by that it is known that the storage takes a record
+		if err := s.save(ctx, h); err != nil {
+			return err
+		}
+	}
+	minted, err := steps.Mint(ctx, h.Value)
+	isSame := minted.Value == h.Value && !minted.OldEnded
+	if minted.Value.IsZero() || isSame {
+		switch {
+		case isSame: // another process may have brought it in since the caller looked
+			err = fmt.Errorf("secret %q: %w", s.Name, ErrSame)
+		case err == nil:
+			err = fmt.Errorf("%w: it is empty", ErrValue)
+		}
+		if steps.Asks && !errors.Is(err, ErrUnanswered) {
+			err = errors.Join(err, s.save(context.WithoutCancel(ctx), Held{Value: h.Value, SetAt: h.SetAt}))
+		}
+		return err
+	}
+	// The new value is kept before anything else of it is judged, also once fob is told
+	// to end.
+	next := Held{Value: h.Value, SetAt: h.SetAt, other: minted.Value, Stage: Delivering}
+	if minted.OldEnded {
+		next = Held{Value: minted.Value, Stage: Delivering}
+	}
+	keeping := context.WithoutCancel(ctx)
+	if saveErr := s.save(keeping, next); saveErr != nil {
+		if saveErr = s.save(keeping, next); saveErr != nil { // a lock, a busy disk: once more costs little
+			return &UnkeptError{minted, saveErr}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return s.deliver(ctx, next, steps)
+}
+
+func (s *Secret) deliver(ctx context.Context, h Held, steps Steps) error {
+	next := h.other
+	if next.IsZero() { // the issuer has ended the old one
+		next = h.Value
+	}
+	if err := CheckValue(next); err != nil {
+		return err
+	}
+	if err := steps.Deliver(ctx, next); err != nil {
+		return err
+	}
+	if h.other.IsZero() {
+		return s.save(context.WithoutCancel(ctx), Held{Value: next, SetAt: h.SetAt})
+	}
+	h = Held{Value: next, other: h.Value, Stage: Retiring}
+	if err := s.save(context.WithoutCancel(ctx), h); err != nil {
+		return err
+	}
+	return s.retire(ctx, h, steps)
+}
+
+func (s *Secret) retire(ctx context.Context, h Held, steps Steps) error {
+	if steps.Retire != nil {
+		if err := steps.Retire(ctx, h.other); err != nil {
+			return err
+		}
+	}
+	return s.save(context.WithoutCancel(ctx), Held{Value: h.Value, SetAt: h.SetAt})
+}

@@ -1,0 +1,193 @@
+// Package secretstore keeps secrets that others have issued, one sealed record each, and
+// replaces them so that no stop on the way loses the old value or the new one.
+package secretstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// MaxValue is how many bytes a secret has at most.
+const MaxValue = 64 << 10
+
+var (
+	// ErrNoValue means that there is no secret of that name in the storage. No other
+	// failure is ever reported as this one.
+	ErrNoValue = errors.New("it has no value")
+	// ErrOpen means that a rotation was begun and not ended.
+	ErrOpen = errors.New("its rotation is not at its end")
+	// ErrNotOpen means that there is no rotation to go on with.
+	ErrNotOpen = errors.New("no rotation of it is open")
+	// ErrSame is a new value that is the one in force: to end the old one would end it.
+	ErrSame = errors.New("that is the value that it has")
+	// ErrValue is a value that no secret has.
+	ErrValue = errors.New("that is no value of a secret")
+)
+
+// Secret is one secret in its storage.
+type Secret struct {
+	Name  string
+	Store *credstore.Store
+	Dir   string // of the locks
+	Now   func() time.Time
+
+	// Current is credstore.Entry's.
+	Current func() error
+}
+
+// Entry is the secret's record.
+func (s *Secret) Entry() credstore.Entry {
+	flat := strings.ReplaceAll(s.Name, "/", ".") // a slash would make folders, and pieces of other records
+	return credstore.Entry{
+		Store:   s.Store,
+		Context: seal.Context{Kind: "secret", Profile: flat},
+		Lock:    filepath.Join(s.Dir, "secret."+flat+".lock"),
+		Current: s.Current,
+	}
+}
+
+// Held is what is kept of a secret.
+type Held struct {
+	Value secret.Secret
+	SetAt time.Time
+	Stage Stage // of its rotation
+
+	other secret.Secret // the next value, or the one before, as Stage says
+}
+
+// OldEnded reports whether the issuer has ended the value before this one, which is not
+// delivered everywhere yet.
+func (h Held) OldEnded() bool { return h.Stage == Delivering && h.other.IsZero() }
+
+// recordVersion grows when an older fob could no longer read a record rightly.
+const recordVersion = 1
+
+// head is what stands before the values in a record. Later versions read its JSON:
+// fields are added, never renamed.
+type head struct {
+	Version int       `json:"v"`
+	SetAt   time.Time `json:"set_at"`
+	Stage   Stage     `json:"stage,omitempty"`
+	Size    int       `json:"size"` // of the value, in bytes; the other one is behind it
+}
+
+func (h Held) marshal() (credstore.Record, error) {
+	text, err := json.Marshal(head{recordVersion, h.SetAt, h.Stage, len(h.Value.Reveal())})
+	return credstore.Record{Head: text, Body: []byte(h.Value.Reveal() + h.other.Reveal())}, err
+}
+
+// parse reads an opened record. No part of it stands in an error.
+func parse(r credstore.Record) (Held, error) {
+	var h head
+	err := json.Unmarshal(r.Head, &h)
+	switch {
+	case err != nil || h.Size < 1 || h.Size > len(r.Body):
+		return Held{}, fmt.Errorf("the secret's record is not one that fob wrote: %w", credstore.ErrCorrupt)
+	case h.Version > recordVersion:
+		return Held{}, fmt.Errorf("the secret was saved by a newer fob (record version %d): %w", h.Version, credstore.ErrCorrupt)
+	}
+	body := string(r.Body)
+	return Held{Value: secret.New(body[:h.Size]), SetAt: h.SetAt, Stage: h.Stage, other: secret.New(body[h.Size:])}, nil
+}
+
+// Get reads the secret.
+func (s *Secret) Get(ctx context.Context) (Held, error) {
+	if err := config.ValidSecretName(s.Name); err != nil {
+		return Held{}, err
+	}
+	r, err := s.Entry().Get(ctx)
+	if errors.Is(err, credstore.ErrNotFound) {
+		return Held{}, fmt.Errorf("secret %q: %w", s.Name, ErrNoValue)
+	}
+	if err != nil {
+		return Held{}, fmt.Errorf("reading the secret %q: %w", s.Name, err)
+	}
+	return parse(r)
+}
+
+// Set keeps a value in place of the one before. A rotation that is open is ErrOpen: it
+// holds a value that may be needed.
+func (s *Secret) Set(ctx context.Context, value secret.Secret) error {
+	if err := errors.Join(config.ValidSecretName(s.Name), CheckValue(value)); err != nil {
+		return err
+	}
+	return s.Entry().Locked(ctx, func() error {
+		before, err := s.Get(ctx)
+		if err == nil && before.Stage.holdsTwo() {
+			return fmt.Errorf("secret %q: %w", s.Name, ErrOpen)
+		}
+		if err != nil && !errors.Is(err, ErrNoValue) {
+			return err // it may open another day: only Remove is meant to lose it
+		}
+		return s.save(ctx, Held{Value: value})
+	})
+}
+
+// save writes the record; a value that is new has no SetAt yet.
+func (s *Secret) save(ctx context.Context, h Held) error {
+	if h.SetAt.IsZero() {
+		h.SetAt = s.Now().UTC()
+	}
+	r, err := h.marshal()
+	if err != nil {
+		return err
+	}
+	if err := s.Store.Set(ctx, s.Entry().Context, r); err != nil {
+		return fmt.Errorf("saving the secret %q: %w", s.Name, err)
+	}
+	return nil
+}
+
+// Remove deletes the secret, with both values where a rotation is open. One that cannot
+// be opened is deleted, too.
+func (s *Secret) Remove(ctx context.Context) error {
+	if err := config.ValidSecretName(s.Name); err != nil {
+		return err
+	}
+	return s.Entry().Locked(ctx, func() error {
+		err := s.Store.Delete(ctx, s.Entry().Context)
+		if errors.Is(err, credstore.ErrNotFound) {
+			return fmt.Errorf("secret %q: %w", s.Name, ErrNoValue)
+		}
+		return err
+	})
+}
+
+// CheckValue refuses what no secret is, and what a slip makes of one.
+func CheckValue(value secret.Secret) error {
+	text := value.Reveal()
+	switch {
+	case text == "":
+		return fmt.Errorf("%w: it is empty", ErrValue)
+	case len(text) > MaxValue:
+		return fmt.Errorf("%w: it has more than %d bytes", ErrValue, MaxValue)
+	case strings.ContainsRune(text, 0):
+		return fmt.Errorf("%w: there is a NUL in it", ErrValue)
+	case strings.HasSuffix(text, "\r"):
+		return fmt.Errorf("%w: it ends in a carriage return, as lines of a Windows file do", ErrValue)
+	}
+	return nil
+}
+
+// Later reports whether a record was set after another one, as far as is known.
+func Later(r, other credstore.Record) bool {
+	this, err := parse(r)
+	that, otherErr := parse(other)
+	return err != nil || otherErr != nil || this.SetAt.After(that.SetAt) || this.Stage != that.Stage
+}
+
+// CheckRecord refuses a record that Get would not read.
+func CheckRecord(r credstore.Record) error {
+	_, err := parse(r)
+	return err
+}
