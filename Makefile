@@ -22,7 +22,7 @@ build: ## Build bin/fob, stripped
 demo: ## Log in, print tokens, refresh and log out against a test issuer on this machine
 	@sh testdata/demo.sh
 
-test: setup lint cross unit fuzz e2e ## Run every test; installs what it needs, or prints the line that does
+test: setup cross unit fuzz e2e lint ## Run every test; installs what it needs, or prints the line that does
 
 setup:
 	@sh testdata/setup.sh
@@ -42,8 +42,8 @@ cross: # What cannot run here must at least build and vet for the other systems.
 unit: ## Unit tests, attacks and scripts, with the race detector
 	go test -race -count=1 -timeout 10m ./... ./testdata/release
 
-fuzz: ## Every fuzz target for 10 seconds
-	@sh testdata/fuzz.sh 10s
+fuzz: ## Every fuzz target for 2 seconds; 'make soak' does it at length
+	@sh testdata/fuzz.sh 2s
 
 $(GITLEAKS):
 	go install github.com/zricethezav/gitleaks/v8@$(GITLEAKS_VERSION)
