@@ -40,7 +40,7 @@ cross: # What cannot run here must at least build and vet for the other systems.
 	GOOS=windows go vet ./...
 
 unit: ## Unit tests, attacks and scripts, with the race detector
-	go test -race -count=1 -timeout 10m ./... ./testdata/release
+	go test -race -count=1 -timeout 30m ./... ./testdata/release
 
 fuzz: ## Every fuzz target for 2 seconds; 'make soak' does it at length
 	@sh testdata/fuzz.sh 2s
@@ -63,7 +63,7 @@ release: $(GORELEASER) # Build the tag that is checked out; .github/workflows/re
 
 e2e: $(GITLEAKS) $(NFPM) ## The real program against a real provider, keyring and browser
 	@if [ "$$(uname)" = Linux ]; then \
-		cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && go test -race -count=1 -timeout 20m ./...; \
+		cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && go test -race -count=1 -timeout 60m ./...; \
 	else echo 'e2e: left out, its parts run on Linux alone'; fi
 
 bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; BENCHMARKS.md says what was found
