@@ -81,7 +81,7 @@ func (s *IO) PrintJSON(v any) error { return s.writeJSON(v, "  ") }
 // PrintLine writes v to stdout as one line of JSON.
 func (s *IO) PrintLine(v any) error { return s.writeJSON(v, "") }
 
-// writeJSON may be given anything: see safetext.JSON.
+// writeJSON may be given anything: see sanitize.JSON.
 func (s *IO) writeJSON(v any, indent string) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)

@@ -18,7 +18,7 @@ import (
 )
 
 // Account is who is logged in, as the server names them. Every field may be
-// empty, and all of it is text from the server: pass it through safetext.
+// empty, and all of it is text from the server: pass it through sanitize.
 type Account struct {
 	Subject string `json:"sub,omitempty"`
 	Name    string `json:"name,omitempty"`
