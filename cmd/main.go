@@ -1,5 +1,6 @@
-// Package cmd is fob's command line: one file per command, which parses flags
-// into options and calls the rooms below. It is the sole importer of cobra.
+// Package cmd is the root of fob's command line: the table of commands, help, the overview,
+// and the way from an error to its exit status and hint. Each family of commands has a
+// folder below it.
 package cmd
 
 import (

@@ -28,7 +28,7 @@ import (
 )
 
 // App is what every command works with: streams, environment, clock, and
-// constructors of the rooms below, called when a command needs one.
+// constructors of the packages below, called when a command needs one.
 type App struct {
 	*cli.IO
 	Environ map[string]string

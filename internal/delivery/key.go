@@ -36,7 +36,7 @@ type keyDestination struct{ destination.Destination }
 // DestinationOfKeys delivers keys to a destination of any credentials.
 func DestinationOfKeys(d destination.Destination) keys.Destination { return keyDestination{d} }
 
-// Deliver implements registrar.Destination.
+// Deliver implements keys.Destination.
 func (d keyDestination) Deliver(ctx context.Context, key apikey.Minted, _ apikey.Record) error {
 	err := d.Destination.Deliver(ctx, key.Key)
 	if MayHaveArrived(err) {
