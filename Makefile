@@ -11,7 +11,7 @@ NFPM := $(shell go env GOPATH)/bin/nfpm
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint unit fuzz e2e cross bench soak setup pictures release-snapshot release clean
+.PHONY: help build demo test check lint unit fuzz e2e cross bench soak setup pictures release-snapshot release clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -27,7 +27,10 @@ test: setup cross unit fuzz e2e lint ## Run every test; installs what it needs, 
 setup:
 	@sh testdata/setup.sh
 
-lint: $(GOLANGCI_LINT) ## Check style, and every arrow between the rooms
+check: ## What to run after each change: build, vet, unit tests and scripts
+	go build ./... && go vet ./... && go test ./...
+
+lint: $(GOLANGCI_LINT) ## Check style, and which layer imports which
 	$(GOLANGCI_LINT) run ./... ./testdata/release
 	cd testdata/e2e && go vet ./... && go vet -tags soak,release ./... && test -z "$$(gofmt -l . | tee /dev/stderr)"
 	go mod tidy -diff
