@@ -88,7 +88,7 @@ func TakeEnviron() map[string]string {
 func staysWithFob(name string) bool { return HoldsSecret(name) || ci.MintsIdentity(name) }
 
 // withholdIdentities does for the variables that hold a profile's identity what
-// takeEnviron does for those that are known without a configuration.
+// TakeEnviron does for those that are known without a configuration.
 func (a *App) withholdIdentities(cfg *config.Config) {
 	for _, p := range cfg.Profiles {
 		name, ok := ci.Source(p.Identity).Variable()
@@ -196,11 +196,15 @@ func (a *App) Profile(args []string) (config.Profile, error) {
 // Session opens the login of a profile. Nothing is read before it is used, but the
 // certificates for its server.
 func (a *App) Session(p config.Profile) (*session.Session, error) {
-	s, err := a.LocalSession(p)
+	cfg, err := a.Config()
 	if err != nil {
 		return nil, err
 	}
-	s.HTTP, err = a.HTTPClient(p)
+	s, err := a.localSession(cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	s.HTTP, err = a.httpClient(cfg, p)
 	return s, err
 }
 
@@ -210,6 +214,10 @@ func (a *App) LocalSession(p config.Profile) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.localSession(cfg, p)
+}
+
+func (a *App) localSession(cfg *config.Config, p config.Profile) (*session.Session, error) {
 	store, err := a.Store(cfg, p)
 	if err != nil {
 		return nil, err
@@ -231,6 +239,10 @@ func (a *App) HTTPClient(p config.Profile) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.httpClient(cfg, p)
+}
+
+func (a *App) httpClient(cfg *config.Config, p config.Profile) (*http.Client, error) {
 	if p.Name != "" {
 		if err := cfg.Vet(p); err != nil {
 			return nil, err

@@ -57,7 +57,7 @@ func readTrusted(path string, getenv func(string) string) ([]byte, trust, error)
 		return nil, t, err
 	}
 	target, checkErr := atomicfile.CheckLinks(path) // one of another user could lead to any file of this one's
-	for _, dir := range []string{filepath.Dir(path), filepath.Dir(target)} {
+	for _, dir := range slices.Compact([]string{filepath.Dir(path), filepath.Dir(target)}) {
 		folder, statErr := os.Stat(dir)
 		if checkErr = cmp.Or(checkErr, statErr); checkErr == nil {
 			checkErr = atomicfile.CheckOthers(dir, folder)
