@@ -15,7 +15,7 @@ import (
 
 // The rules for what fob starts:
 //
-//   - No child inherits a secret of fob's: takeEnviron has taken them out of the
+//   - No child inherits a secret of fob's: TakeEnviron has taken them out of the
 //     process's environment before anything else runs.
 //   - Its output goes to stderr, unless it is the result.
 //   - No shell: arguments are passed as they are.
