@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package scripttest
 
 import (
 	"errors"
@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"strings"
 	"sync"
 	"testing"
 
@@ -34,11 +33,9 @@ func TestKeyScripts(t *testing.T) {
 				Dir:                 "testdata/script/key",
 				RequireExplicitExec: true,
 				Setup: func(env *testscript.Env) error {
-					env.Setenv("FOB_HOME", env.WorkDir+"/home")
-					env.Setenv("FOB_STORAGE", "file")
-					env.Setenv("FOB_SEAL_KEY", strings.Repeat("ab", 32))
-					env.Setenv("NO_COLOR", "1")
-					env.Setenv("GORACE", "atexit_sleep_ms=0")
+					if err := setupProgram(env); err != nil {
+						return err
+					}
 					env.Setenv("KIND", kind)
 					registry, err := freshRegistry(kind, env.WorkDir)
 					env.Setenv("FOB_REGISTRY", registry)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package scripttest
 
 import (
 	"fmt"
@@ -65,7 +65,7 @@ func TestFlowTable(t *testing.T) {
 		return
 	}
 	if os.Getenv("FOB_WRITE") == "" {
-		t.Errorf("the README's table is not that of the tests: FOB_WRITE=1 go test -run TestFlowTable .\n%s", b.String())
+		t.Errorf("the README's table is not that of the tests: FOB_WRITE=1 go test -run TestFlowTable ./internal/scripttest\n%s", b.String())
 		return
 	}
 	if err := os.WriteFile("README.md", []byte(before+"<!-- flows: written by TestFlowTable -->\n"+b.String()+"<!-- end -->"+after), 0o644); err != nil {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package scripttest
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -24,15 +23,10 @@ func TestProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	self, err := os.Executable()
+	path := withProgram(t)
+	program, err := lookPath(path, "fob")
 	if err != nil {
 		t.Fatal(err)
-	}
-	bin := t.TempDir()
-	for _, name := range []string{"fob", "approve"} {
-		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
-			t.Fatal(err)
-		}
 	}
 	for _, p := range config.Providers() {
 		t.Run(p.Name, func(t *testing.T) {
@@ -48,8 +42,8 @@ func TestProviders(t *testing.T) {
 				args = append(args, "--client-secret-stdin")
 			}
 			server.AddClient(client)
-			fob := exec.CommandContext(t.Context(), filepath.Join(bin, "fob"), args...)
-			fob.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
+			fob := exec.CommandContext(t.Context(), program, args...)
+			fob.Env = append(os.Environ(), "PATH="+path, "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
 				"FOB_HOME="+t.TempDir(), "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("ab", 32))
 			var stderr bytes.Buffer
 			fob.Stdin, fob.Stderr = strings.NewReader(client.Secret), &stderr

@@ -1,4 +1,4 @@
-package main
+package scripttest
 
 import (
 	"bytes"
@@ -88,19 +88,18 @@ func newPeeker(t *testing.T) *peeker {
 			t.Fatal(err)
 		}
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(self) // a copy: root's own file must not change hands
-	if err == nil {
-		err = os.WriteFile(dir+"/bin/fob", program, 0o755)
-	}
-	for _, name := range []string{"docker-credential-fob", "peek", "approve"} {
-		err = errors.Join(err, os.Link(dir+"/bin/fob", dir+"/bin/"+name))
-	}
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"fob", "docker-credential-fob", "peek", "approve"} { // copies: root's own files must not change hands
+		original, err := lookPath(withProgram(t), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := os.ReadFile(original)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/bin/"+name, program, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p.write("bin/peeks", peekScript)
 	p.write("bin/browser", "#!/bin/sh\npeek $PPID browser\nexec approve \"$1\"\n")
@@ -208,11 +207,11 @@ func TestI66_ChildrenReadNothingOfFob(t *testing.T) {
 
 // Until then a program of the same user can read the environment, and open the memory.
 func TestI66_UndumpableBeforeOtherPackages(t *testing.T) {
-	self, err := os.Executable()
+	program, err := lookPath(withProgram(t), "fob")
 	if err != nil {
 		t.Fatal(err)
 	}
-	fob := exec.Cmd{Path: self, Args: []string{"fob", "version"}, Env: []string{"GODEBUG=inittrace=1", "HOME=" + t.TempDir()}}
+	fob := exec.Cmd{Path: program, Args: []string{"fob", "version"}, Env: []string{"GODEBUG=inittrace=1", "HOME=" + t.TempDir()}}
 	trace, err := fob.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, trace)

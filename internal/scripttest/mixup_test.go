@@ -1,12 +1,11 @@
 //go:build unix
 
-package main
+package scripttest
 
 import (
 	"bytes"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -94,32 +93,26 @@ func startIssuer(t *testing.T, opts authservertest.Options) *authservertest.Serv
 
 // user has fob, a browser that says yes and a home.
 type user struct {
-	t         *testing.T
-	bin, home string
+	t          *testing.T
+	path, home string
 }
 
 func newUser(t *testing.T) user {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := user{t, t.TempDir(), t.TempDir()}
-	for _, name := range []string{"fob", "approve"} {
-		if err := os.Symlink(self, filepath.Join(u.bin, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return u
+	return user{t, withProgram(t), t.TempDir()}
 }
 
 // fob runs a command, and returns what it shows on stderr.
 func (u user) fob(args ...string) (string, error) {
-	c := exec.CommandContext(u.t.Context(), filepath.Join(u.bin, "fob"), args...)
-	c.Env = append(os.Environ(), "PATH="+u.bin+string(os.PathListSeparator)+os.Getenv("PATH"), "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
+	program, err := lookPath(u.path, "fob")
+	if err != nil {
+		return "", err
+	}
+	c := exec.CommandContext(u.t.Context(), program, args...)
+	c.Env = append(os.Environ(), "PATH="+u.path, "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
 		"FOB_HOME="+u.home, "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("ab", 32))
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
-	err := c.Run()
+	err = c.Run()
 	return stderr.String(), err
 }

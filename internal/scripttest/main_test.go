@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package scripttest
 
 import (
 	"bytes"
@@ -13,14 +13,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	_ "github.com/fobcli/fob/cmd" // see programDir
 	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/authservertest"
 )
@@ -60,21 +63,71 @@ func TestScripts(t *testing.T) {
 
 func TestMain(m *testing.M) {
 	testscript.Main(mainTests{m}, map[string]func(){
-		"fob":                   main,
-		"docker-credential-fob": main,
-		"approve":               approve,
-		"me":                    me,
-		"thief":                 thief,
-		"peek":                  peek,
+		"approve": approve,
+		"me":      me,
+		"thief":   thief,
+		"peek":    peek,
 	})
 }
 
-// mainTests stops, after the tests, what they share.
+// mainTests runs the tests in the module's root, and removes what they share.
 type mainTests struct{ *testing.M }
 
 func (m mainTests) Run() int {
+	if err := os.Chdir(filepath.Join("..", "..")); err != nil {
+		panic(err)
+	}
 	defer stopPostgres()
+	defer removeProgram()
 	return m.M.Run()
+}
+
+var program struct {
+	sync.Mutex
+	dir string
+}
+
+// programDir has fob, built once as this test was, and its other name.
+func programDir() (string, error) {
+	program.Lock()
+	defer program.Unlock()
+	if program.dir != "" {
+		return program.dir, nil
+	}
+	// The test's result is cached for as long as main.go and what cmd imports stay the same.
+	if _, err := os.Stat("main.go"); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp("", "fob-scripts-")
+	if err != nil {
+		return "", err
+	}
+	program.dir = dir
+	if err := os.Chmod(dir, 0o755); err != nil { // for other users
+		return "", err
+	}
+	fob := filepath.Join(dir, "fob")
+	if out, err := exec.Command("go", "build", "-race="+strconv.FormatBool(raceDetector()), "-o", fob, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build fob: %w\n%s", err, out)
+	}
+	return dir, os.Link(fob, filepath.Join(dir, "docker-credential-fob"))
+}
+
+func removeProgram() { _ = os.RemoveAll(program.dir) }
+
+func raceDetector() bool {
+	info, _ := debug.ReadBuildInfo()
+	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// withProgram is a PATH that begins with fob.
+func withProgram(t *testing.T) string {
+	t.Helper()
+	dir, err := programDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
 // approve is the scripts' browser: it says yes at the test issuer. With
@@ -142,12 +195,10 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
-	env.Setenv("FOB_HOME", env.WorkDir+"/home")
-	env.Setenv("FOB_STORAGE", "file")
-	env.Setenv("FOB_SEAL_KEY", strings.Repeat("ab", 32))
+	if err := setupProgram(env); err != nil {
+		return err
+	}
 	env.Setenv("BROWSER", "approve")
-	env.Setenv("NO_COLOR", "1")
-	env.Setenv("GORACE", "atexit_sleep_ms=0") // or each fob would take a second to exit
 	server, err := authservertest.Start(authservertest.Options{})
 	if err != nil {
 		return err
@@ -159,6 +210,18 @@ func setup(env *testscript.Env) error {
 	env.Defer(func() { server.Close() })
 	env.Defer(func() { stopAgent(filepath.Join(env.WorkDir, "home", "run", "agent.sock")) })
 	return nil
+}
+
+// setupProgram sets what every fob in a script needs.
+func setupProgram(env *testscript.Env) error {
+	dir, err := programDir()
+	env.Setenv("PATH", dir+string(os.PathListSeparator)+env.Getenv("PATH"))
+	env.Setenv("FOB_HOME", env.WorkDir+"/home")
+	env.Setenv("FOB_STORAGE", "file")
+	env.Setenv("FOB_SEAL_KEY", strings.Repeat("ab", 32))
+	env.Setenv("NO_COLOR", "1")
+	env.Setenv("GORACE", "atexit_sleep_ms=0") // or each fob would take a second to exit
+	return err
 }
 
 // stopAgent ends what a script that failed has left.

@@ -1,13 +1,12 @@
 //go:build unix
 
-package main
+package scripttest
 
 import (
 	"bytes"
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -107,20 +106,10 @@ func readmeMachine(t *testing.T) *readme {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
-	home, bin := t.TempDir(), t.TempDir()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"fob", "approve"} {
-		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	r := &readme{issuer: server.Issuer(), dir: t.TempDir(), env: append(os.Environ(),
-		"PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
+		"PATH="+withProgram(t), "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
 		"HOME="+t.TempDir(), "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
-		"FOB_HOME="+home, "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("ab", 32), "CI=")} // it is a reader's machine
+		"FOB_HOME="+t.TempDir(), "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("ab", 32), "CI=")} // it is a reader's machine
 	// The presets' servers are the test issuer here, with clients that have logged
 	// in once before, so that nothing is left to ask.
 	for _, name := range []string{"github", "google"} {
