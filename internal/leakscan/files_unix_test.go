@@ -58,18 +58,6 @@ func TestH62PacksThatAreNoFiles(t *testing.T) {
 	}
 }
 
-// An index that claims to be huge is git's to read: it maps the file.
-func TestH62AHugeIndex(t *testing.T) {
-	path := t.TempDir() + "/pack-1.idx"
-	write(t, path, "")
-	if err := os.Truncate(path, 1<<40); err != nil {
-		t.Skip(err)
-	}
-	if _, err := readIndexFile(path); !errors.Is(err, errPack) {
-		t.Error(err)
-	}
-}
-
 func TestWhatCannotBeReadIsTold(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/open", key(t, "acme"))

@@ -10,12 +10,14 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/fobcli/fob/internal/leakscan/gitpack"
 	"github.com/fobcli/fob/internal/process"
 )
 
@@ -137,15 +139,56 @@ func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (R
 	return result, findOrigins(ctx, dir, result.Findings)
 }
 
-// packed looks through the packs without git, and returns what is left for it.
+// packed scans the packs without git, and returns the names of the other objects.
 func (s *Scanner) packed(ctx context.Context, dir string, progress Progress) (result Result, left []string, err error) {
-	all, loose, err := openPacks(ctx, dir)
+	objects, err := objectsFolder(ctx, dir)
 	if err != nil {
 		return result, nil, err
 	}
-	defer all.close()
-	large, err := s.scanPacks(ctx, all, &result, progress)
+	packs, err := gitpack.Open(objects, openRegular)
+	if err != nil {
+		return result, nil, err
+	}
+	defer packs.Close()
+	loose, err := packs.Loose(objects)
+	if err != nil {
+		return result, nil, err
+	}
+	b := &batch{scanner: s, mu: new(sync.Mutex), result: &result, progress: progress}
+	large, err := packs.Walk(ctx, b.object)
 	return result, append(large, loose...), err
+}
+
+// objectsFolder returns the folder of a repository's objects, if it has only one and
+// their names are SHA-1.
+func objectsFolder(ctx context.Context, dir string) (string, error) {
+	if os.Getenv("GIT_ALTERNATE_OBJECT_DIRECTORIES") != "" {
+		return "", gitpack.ErrUnsupported
+	}
+	out, err := gitOutput(ctx, dir, "rev-parse", "--show-object-format", "--git-path", "objects")
+	if err != nil {
+		return "", err
+	}
+	format, folder, _ := strings.Cut(strings.TrimSuffix(string(out), "\n"), "\n")
+	if format != "sha1" {
+		return "", gitpack.ErrUnsupported
+	}
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join(dir, folder)
+	}
+	return folder, nil
+}
+
+// object scans an object that is in memory.
+func (b *batch) object(o gitpack.Object, text []byte) {
+	var found []Finding
+	for _, m := range b.scanner.find(text, true) {
+		line, column := advance(text[:m.start], 1, 1)
+		f := m.finding(text, line, column)
+		f.Path = o.Name()
+		found = append(found, f)
+	}
+	b.looked(int64(len(text)), found)
 }
 
 // batches looks through the objects that are listed, as gits side by side unpack them.

@@ -2,10 +2,7 @@ package leakscan
 
 import (
 	"bytes"
-	"compress/zlib"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -98,7 +95,7 @@ func TestPacksAsGitReadsThem(t *testing.T) {
 func TestPacksThatAreGits(t *testing.T) {
 	s := scanner(t, "acme")
 	large := newRepository(t)
-	write(t, large.dir+"/large", strings.Repeat("x\n", maxObject/2)+key(t, "acme"))
+	write(t, large.dir+"/large", strings.Repeat("x\n", 8<<20)+key(t, "acme"))
 	large.git("add", ".")
 	large.git("commit", "-q", "-m", "large")
 	large.git("repack", "-q", "-a", "-d")
@@ -147,115 +144,4 @@ func TestADamagedPack(t *testing.T) {
 			t.Errorf("%d keys were found, and nothing was said", len(got.Findings))
 		}
 	}
-}
-
-// chain is a pack of an object and a long chain of others, each like the one before.
-func chain(t *testing.T, size, depth int) *pack {
-	t.Helper()
-	deflated := func(data []byte) []byte {
-		var b bytes.Buffer
-		z := zlib.NewWriter(&b)
-		_, err := z.Write(data)
-		if err := errors.Join(err, z.Close()); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
-	// A type and a size, of which the low 4 bits stand first; then the size's others.
-	head := func(kind, size int) []byte {
-		return append([]byte{byte(0x80 | kind<<4 | size&15)}, binary.AppendUvarint(nil, uint64(size>>4))...)
-	}
-	copyAll := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(size)), uint64(size))
-	copyAll = append(copyAll, 0xf0, byte(size), byte(size>>8), byte(size>>16))
-	text := append(make([]byte, 12), append(head(3, size), deflated(make([]byte, size))...)...)
-	before, offsets := 12, []int{12}
-	for range depth {
-		at := len(text)
-		back := at - before - 0x80 // of two bytes, which begin at 128
-		text = append(text, append(append(head(kindOffsetDelta, len(copyAll)), byte(0x80|back>>7), byte(back&0x7f)), deflated(copyAll)...)...)
-		text = append(text, make([]byte, 0x80)...) // so that the distance has two
-		before, offsets = at, append(offsets, at)
-	}
-	index := []byte("\xfftOc\x00\x00\x00\x02")
-	for range 256 {
-		index = binary.BigEndian.AppendUint32(index, uint32(len(offsets)))
-	}
-	for i := range offsets {
-		index = append(binary.BigEndian.AppendUint32(index, uint32(i)), make([]byte, nameSize-4)...)
-	}
-	index = append(index, make([]byte, 4*len(offsets))...)
-	for _, at := range offsets {
-		index = binary.BigEndian.AppendUint32(index, uint32(at))
-	}
-	text = append(text, make([]byte, nameSize)...)
-	p, err := readPack(bytes.NewReader(text), int64(len(text)), append(index, make([]byte, 2*nameSize)...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// A small pack of long chains keeps no more memory than one of short ones.
-func TestH62LongChainsKeepNoMemory(t *testing.T) {
-	const depth, size = 4 * maxLevels, maxKept - 1<<13
-	seen := 0
-	u := &unpacker{pack: chain(t, size, depth), left: func(*packed) {}, whole: func(*packed, []byte) error { seen++; return nil }}
-	if err := u.root(0); err != nil || seen != depth+1 {
-		t.Fatal(seen, err)
-	}
-	kept := 0
-	for _, level := range u.levels {
-		kept += cap(level)
-	}
-	if kept > maxLevels*maxKept {
-		t.Errorf("%d bytes are kept", kept)
-	}
-}
-
-// Whatever stands in a pack and its index, fob ends in good time, and takes no memory for
-// what the pack only claims.
-func FuzzPack(f *testing.F) {
-	for _, byName := range []string{"true", "false"} {
-		r := growing(f, 4)
-		r.git("-c", "repack.useDeltaBaseOffset="+byName, "repack", "-q", "-a", "-d", "-f")
-		paths, _ := filepath.Glob(r.dir + "/.git/objects/pack/*.pack")
-		text, err := os.ReadFile(paths[0])
-		index, err2 := os.ReadFile(strings.TrimSuffix(paths[0], ".pack") + ".idx")
-		if err != nil || err2 != nil {
-			f.Fatal(err, err2)
-		}
-		f.Add(text, index)
-	}
-	f.Fuzz(func(t *testing.T, text, index []byte) {
-		p, err := readPack(bytes.NewReader(text), int64(len(text)), index)
-		if err != nil {
-			return
-		}
-		roots, err := p.families()
-		u := &unpacker{pack: p, left: func(*packed) {}, whole: func(_ *packed, text []byte) error {
-			if len(text) > maxObject {
-				t.Errorf("an object of %d bytes", len(text))
-			}
-			return nil
-		}}
-		for _, r := range roots { // one after the other: what is done is the same each time
-			if err == nil {
-				err = u.root(r)
-			}
-		}
-	})
-}
-
-func FuzzApplyDelta(f *testing.F) {
-	f.Add([]byte("\x05\x03\x03abc"), []byte("12345"))
-	f.Add([]byte("\x05\x05\x91\x00\x05"), []byte("12345"))
-	f.Fuzz(func(t *testing.T, delta, base []byte) {
-		size, err := deltaSize(delta, len(base))
-		if err != nil || size > 1<<20 {
-			return
-		}
-		if out, err := applyDelta(delta, base, nil); err == nil && int64(len(out)) != size {
-			t.Errorf("%d bytes, not %d", len(out), size)
-		}
-	})
 }

@@ -1,0 +1,243 @@
+package gitpack
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func open(path string) (*os.File, fs.FileInfo, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	return f, info, err
+}
+
+// git runs git in a folder and returns its output.
+func git(t testing.TB, dir string, args ...string) []byte {
+	t.Helper()
+	c := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false"}, args...)...)
+	c.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("git %v: %v", args, err)
+	}
+	return out
+}
+
+// repository returns the objects folder of a repository with a file that changes a
+// little with each commit, after git has packed it.
+func repository(t testing.TB, pack ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	git(t, dir, "init", "-q")
+	lines := strings.Split(strings.Repeat("some line of text that is not too short\n", 200), "\n")
+	for i := range 8 {
+		lines[17*i] = fmt.Sprint("line ", i)
+		if err := os.WriteFile(dir+"/f", []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		git(t, dir, "add", ".")
+		git(t, dir, "commit", "-q", "-m", fmt.Sprint("commit ", i))
+	}
+	git(t, dir, pack...)
+	return dir + "/.git/objects"
+}
+
+func TestPacks_WalkVisitsEachObjectOnce(t *testing.T) {
+	for name, pack := range map[string][]string{
+		"deltas":        {"repack", "-q", "-a", "-d", "-f"},
+		"deltas twice":  {"repack", "-q", "-a", "-f"},
+		"bases by name": {"-c", "repack.useDeltaBaseOffset=false", "repack", "-q", "-a", "-d", "-f"},
+		"no deltas":     {"repack", "-q", "-a", "-d", "-f", "--depth=0"},
+	} {
+		objects := repository(t, pack...)
+		packs, err := Open(objects, open)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		defer packs.Close()
+		var mu sync.Mutex
+		got := make(map[string]string)
+		large, err := packs.Walk(t.Context(), func(o Object, text []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			if _, twice := got[o.Name()]; twice {
+				t.Errorf("%s: %s is visited twice", name, o.Name())
+			}
+			got[o.Name()] = string(text)
+		})
+		if err != nil || len(large) > 0 {
+			t.Errorf("%s: %v, %q are too large", name, err, large)
+		}
+		want := make(map[string]string)
+		for line := range strings.Lines(string(git(t, objects, "cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)"))) {
+			if kind, object, _ := strings.Cut(strings.TrimSpace(line), " "); kind != "tree" {
+				want[object] = string(git(t, objects, "cat-file", kind, object))
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: %d objects, not the %d that git has", name, len(got), len(want))
+		}
+	}
+}
+
+func TestPacks_LooseIsWhatNoPackHas(t *testing.T) {
+	objects := repository(t, "repack", "-q", "-a") // the loose ones are still there
+	packs, err := Open(objects, open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packs.Close()
+	if loose, err := packs.Loose(objects); err != nil || len(loose) > 0 {
+		t.Errorf("%q, %v", loose, err)
+	}
+	added := strings.TrimSpace(string(git(t, filepath.Dir(objects), "hash-object", "-w", "description")))
+	if loose, err := packs.Loose(objects); err != nil || !slices.Equal(loose, []string{added}) {
+		t.Errorf("%q, not %s: %v", loose, added, err)
+	}
+}
+
+func TestOpen_RefusesBorrowedObjects(t *testing.T) {
+	objects := repository(t, "repack", "-q", "-a", "-d")
+	if err := os.WriteFile(objects+"/info/alternates", []byte(t.TempDir()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(objects, open); !errors.Is(err, ErrUnsupported) {
+		t.Error(err)
+	}
+}
+
+// chain returns a pack of an object and a long chain of deltas that copy it.
+func chain(t *testing.T, size, depth int) *pack {
+	t.Helper()
+	deflated := func(data []byte) []byte {
+		var b bytes.Buffer
+		z := zlib.NewWriter(&b)
+		_, err := z.Write(data)
+		if err := errors.Join(err, z.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	// A type and a size, of which the low 4 bits stand first; then the size's others.
+	head := func(kind, size int) []byte {
+		return append([]byte{byte(0x80 | kind<<4 | size&15)}, binary.AppendUvarint(nil, uint64(size>>4))...)
+	}
+	copyAll := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(size)), uint64(size))
+	copyAll = append(copyAll, 0xf0, byte(size), byte(size>>8), byte(size>>16))
+	text := append(make([]byte, 12), append(head(3, size), deflated(make([]byte, size))...)...)
+	before, offsets := 12, []int{12}
+	for range depth {
+		at := len(text)
+		back := at - before - 0x80 // of two bytes, which begin at 128
+		text = append(text, append(append(head(kindOffsetDelta, len(copyAll)), byte(0x80|back>>7), byte(back&0x7f)), deflated(copyAll)...)...)
+		text = append(text, make([]byte, 0x80)...) // so that the distance has two
+		before, offsets = at, append(offsets, at)
+	}
+	index := []byte("\xfftOc\x00\x00\x00\x02")
+	for range 256 {
+		index = binary.BigEndian.AppendUint32(index, uint32(len(offsets)))
+	}
+	for i := range offsets {
+		index = append(binary.BigEndian.AppendUint32(index, uint32(i)), make([]byte, nameSize-4)...)
+	}
+	index = append(index, make([]byte, 4*len(offsets))...)
+	for _, at := range offsets {
+		index = binary.BigEndian.AppendUint32(index, uint32(at))
+	}
+	text = append(text, make([]byte, nameSize)...)
+	p, err := readPack(bytes.NewReader(text), int64(len(text)), append(index, make([]byte, 2*nameSize)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A small pack of long chains takes no more memory than one of short ones.
+func TestH62_LongChainsTakeNoMemory(t *testing.T) {
+	const depth, size = 4 * maxLevels, maxKept - 1<<13
+	seen := 0
+	u := &unpacker{pack: chain(t, size, depth), skip: func(*packed) {}, visit: func(*packed, []byte) error { seen++; return nil }}
+	if err := u.root(0); err != nil || seen != depth+1 {
+		t.Fatal(seen, err)
+	}
+	kept := 0
+	for _, level := range u.levels {
+		kept += cap(level)
+	}
+	if kept > maxLevels*maxKept {
+		t.Errorf("%d bytes are kept", kept)
+	}
+}
+
+// Whatever a pack and its index contain, reading them ends in good time, and allocates no
+// memory for what the pack only claims.
+func FuzzPack(f *testing.F) {
+	for _, byName := range []string{"true", "false"} {
+		objects := repository(f, "-c", "repack.useDeltaBaseOffset="+byName, "repack", "-q", "-a", "-d", "-f")
+		paths, _ := filepath.Glob(objects + "/pack/*.pack")
+		text, err := os.ReadFile(paths[0])
+		index, err2 := os.ReadFile(strings.TrimSuffix(paths[0], ".pack") + ".idx")
+		if err != nil || err2 != nil {
+			f.Fatal(err, err2)
+		}
+		f.Add(text, index)
+	}
+	f.Fuzz(func(t *testing.T, text, index []byte) {
+		p, err := readPack(bytes.NewReader(text), int64(len(text)), index)
+		if err != nil {
+			return
+		}
+		roots, err := p.roots()
+		u := &unpacker{pack: p, skip: func(*packed) {}, visit: func(_ *packed, text []byte) error {
+			if len(text) > maxObject {
+				t.Errorf("an object of %d bytes", len(text))
+			}
+			return nil
+		}}
+		for _, r := range roots { // one after the other: what is done is the same each time
+			if err == nil {
+				err = u.root(r)
+			}
+		}
+	})
+}
+
+func FuzzApplyDelta(f *testing.F) {
+	f.Add([]byte("\x05\x03\x03abc"), []byte("12345"))
+	f.Add([]byte("\x05\x05\x91\x00\x05"), []byte("12345"))
+	f.Fuzz(func(t *testing.T, delta, base []byte) {
+		size, err := deltaSize(delta, len(base))
+		if err != nil || size > 1<<20 {
+			return
+		}
+		if out, err := applyDelta(delta, base, nil); err == nil && int64(len(out)) != size {
+			t.Errorf("%d bytes, not %d", len(out), size)
+		}
+	})
+}
+
+// An index that claims to be huge is left to git, which maps the file.
+func TestH62_HugeIndexIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pack-1.idx")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<40)); err != nil {
+		t.Skip(err)
+	}
+	if _, err := readIndexFile(path, open); !errors.Is(err, ErrUnsupported) {
+		t.Error(err)
+	}
+}
