@@ -4,7 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/fobcli/fob/internal/parallel"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -29,17 +30,23 @@ func CheckAll(to []Destination, value secret.Secret) error {
 // became of each, in their order. All are tried, whatever fails.
 func DeliverAll(ctx context.Context, to []Destination, value secret.Secret) []error {
 	failed := make([]error, len(to))
-	parallel.Do(len(to), maxDeliveries, func(i int) {
-		bounded, cancel := context.WithTimeout(ctx, deliveryWait)
-		defer cancel()
-		err := ctx.Err()
-		if err == nil {
-			err = to[i].Deliver(bounded, value)
-		}
-		if err != nil {
-			failed[i] = &Error{to[i].Name(), err}
-		}
-	})
+	var group errgroup.Group
+	group.SetLimit(maxDeliveries)
+	for i, d := range to {
+		group.Go(func() error {
+			bounded, cancel := context.WithTimeout(ctx, deliveryWait)
+			defer cancel()
+			err := ctx.Err()
+			if err == nil {
+				err = d.Deliver(bounded, value)
+			}
+			if err != nil {
+				failed[i] = &Error{d.Name(), err}
+			}
+			return nil // the others go on
+		})
+	}
+	_ = group.Wait()
 	return failed
 }
 

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
-	"github.com/fobcli/fob/internal/parallel"
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
@@ -104,7 +105,15 @@ const maxReplacing = 4
 func (run *incident) replace(ctx context.Context, todo []*leakedKey) {
 	defer cli.OutliveBrokenPipe()()
 	bar := run.a.NewProgress("replacing", 0)
-	parallel.Do(len(todo), maxReplacing, func(i int) { run.replaceOne(ctx, todo[i], bar) })
+	var group errgroup.Group
+	group.SetLimit(maxReplacing)
+	for _, k := range todo {
+		group.Go(func() error {
+			run.replaceOne(ctx, k, bar)
+			return nil // the others go on
+		})
+	}
+	_ = group.Wait()
 	bar.End()
 }
 

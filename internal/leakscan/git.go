@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/fobcli/fob/internal/leakscan/gitpack"
 	"github.com/fobcli/fob/internal/process"
 )
@@ -193,31 +195,18 @@ func (b *batch) object(o gitpack.Object, text []byte) {
 
 // batches looks through the objects that are listed, as gits side by side unpack them.
 func (s *Scanner) batches(ctx context.Context, dir string, list func(context.Context, chan<- []string) error, result *Result, progress Progress) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	names := make(chan []string)
-	var first error
-	var once sync.Once
 	var mu sync.Mutex
-	var wg sync.WaitGroup
-	beside := func(do func() error) {
-		wg.Go(func() {
-			if err := do(); err != nil {
-				once.Do(func() { first = err })
-				cancel() // and what the others say then is of that
-			}
-		})
-	}
-	beside(func() error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
 		defer close(names)
 		return list(ctx, names)
 	})
 	for range min(maxBatches, runtime.GOMAXPROCS(0)) {
 		b := &batch{scanner: s, mu: &mu, result: result, progress: progress, path: func(_ int, name string) string { return name }}
-		beside(func() error { return b.run(ctx, dir, names) })
+		group.Go(func() error { return b.run(ctx, dir, names) })
 	}
-	wg.Wait()
-	return first
+	return group.Wait()
 }
 
 const (

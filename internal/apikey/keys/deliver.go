@@ -8,8 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/fobcli/fob/internal/apikey"
-	"github.com/fobcli/fob/internal/parallel"
 )
 
 // ErrMayHaveArrived is a delivery that was cut short, or whose answer was lost.
@@ -41,7 +42,15 @@ func (g *Registrar) deliverAll(ctx context.Context, done *Rotated, key apikey.Mi
 		defer cancel()
 	}
 	d := &deliveries{g: g, done: done, key: key, failed: make([]*DeliveryError, len(opts.To)+1)}
-	parallel.Do(len(opts.To), maxDeliveries, func(i int) { d.deliver(ctx, i, opts.To[i]) })
+	var group errgroup.Group
+	group.SetLimit(maxDeliveries)
+	for i, to := range opts.To {
+		group.Go(func() error {
+			d.deliver(ctx, i, to)
+			return nil // the others go on
+		})
+	}
+	_ = group.Wait()
 	everywhere := !slices.ContainsFunc(d.failed, func(e *DeliveryError) bool { return e != nil })
 	if opts.Last != nil && (opts.Compromised || everywhere && d.unnoted == nil) {
 		d.deliver(ctx, len(opts.To), opts.Last)
