@@ -28,7 +28,6 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
-	"github.com/fobcli/fob/internal/spelling"
 )
 
 // exitOf is the one table from errors to exit statuses. The first match counts.
@@ -173,8 +172,8 @@ func hintOfDetail(err error, profile string) string {
 		return "the server binds tokens to keys: 'fob login " + profile + " --dpop'"
 	case errors.As(err, &parse):
 		return "mend it with an editor; nothing was changed"
-	case errors.As(err, &selection) && spelling.Nearest(selection.Choice.Name, selection.Names) != "":
-		return fmt.Sprintf("did you mean '%s'?", spelling.Nearest(selection.Choice.Name, selection.Names))
+	case errors.As(err, &selection) && cli.Nearest(selection.Choice.Name, selection.Names) != "":
+		return fmt.Sprintf("did you mean '%s'?", cli.Nearest(selection.Choice.Name, selection.Names))
 	case errors.As(err, &selection):
 		return "name one, or make one the default: 'fob profile set " + profile + " --default'"
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/spelling"
 )
 
 // keyFlags are the properties of a key that create and update set.
@@ -162,7 +161,7 @@ func checkEnvironment(a *app.App, name string) error {
 		return nil
 	}
 	err = cli.Usagef("there is no environment %q", name)
-	if near := spelling.Nearest(name, known); near != "" {
+	if near := cli.Nearest(name, known); near != "" {
 		return cli.WithHint(err, "did you mean %s?", near)
 	}
 	return cli.WithHint(err, "there are %s; 'environments' under [keys] in the configuration says so", strings.Join(known, ", "))

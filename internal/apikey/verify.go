@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/fobcli/fob/internal/spelling"
 )
 
 // Reason says why a key was refused.
@@ -122,9 +120,7 @@ func (r *Record) permits(need Need, now time.Time) error {
 		return nil
 	}
 	detail := "it lacks " + scope
-	if near := spelling.Nearest(scope, r.Scopes); near != "" {
-		detail += ", and has " + near
-	} else if len(r.Scopes) > 0 {
+	if len(r.Scopes) > 0 {
 		detail += ", and has " + strings.Join(r.Scopes, " ")
 	}
 	return &RefusedError{OutOfScope, detail}

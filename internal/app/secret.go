@@ -16,7 +16,6 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/secretstore"
 	"github.com/fobcli/fob/internal/session"
-	"github.com/fobcli/fob/internal/spelling"
 )
 
 // KnownSecret finds the settings of a secret that config.toml names.
@@ -26,7 +25,7 @@ func KnownSecret(cfg *config.Config, name string) (config.Secret, error) {
 		return s, nil
 	}
 	err := cli.Usagef("there is no secret %q", name)
-	if near := spelling.Nearest(name, cfg.SecretNames()); near != "" {
+	if near := cli.Nearest(name, cfg.SecretNames()); near != "" {
 		return s, cli.WithHint(err, "did you mean '%s'?", near)
 	}
 	return s, cli.WithHint(err, "'fob secret list' shows those that there are; 'fob secret set %s' makes it", name)

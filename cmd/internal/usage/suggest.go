@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/spelling"
 )
 
 // What was meant by a command or a flag that is not there.
@@ -67,7 +66,7 @@ func nearCommands(cmd *cobra.Command, word string) (near []*cobra.Command) {
 
 // nearWord is the known word that is spelled most alike, else the only one that starts so.
 func nearWord(word string, known []string) string {
-	near := spelling.Nearest(word, known)
+	near := cli.Nearest(word, known)
 	if near != "" || len(word) < 2 {
 		return near
 	}

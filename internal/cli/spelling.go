@@ -1,20 +1,19 @@
-// Package spelling guesses what was meant by a word that is not known.
-package spelling
+package cli
 
-// Nearest returns the known word that is most like another: it differs in two
-// characters at most, and in half of a short word's. Without one it is "".
+// Nearest returns the known word that is most like word: at most two characters differ,
+// and at most half of a short word. If there is none, it returns "".
 func Nearest(word string, known []string) string {
 	best, least := "", min(2, len(word)/2)+1
-	for _, each := range known {
-		if d := distance(word, each); d < least {
-			best, least = each, d
+	for _, candidate := range known {
+		if d := distance(word, candidate); d < least {
+			best, least = candidate, d
 		}
 	}
 	return best
 }
 
-// distance counts the characters to add, drop, change or swap with the next between
-// two texts.
+// distance is the optimal string alignment distance: the number of bytes to add, drop,
+// change or swap with the next one.
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
