@@ -15,7 +15,7 @@ import (
 )
 
 // fakeAgent listens at FOB_AGENT as another machine's forwarded agent would.
-func fakeAgent(t *testing.T, answer agent.Handler) {
+func fakeAgent(t *testing.T, answer agent.Answerer) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fob") // t.TempDir may be too long for a socket
 	if err != nil {

@@ -151,9 +151,12 @@ func hintOfDetail(err error, profile string) string {
 	var denial *oauth.AuthorizationError
 	var others *atomicfile.OthersError
 	var trust *config.TrustError
+	var storage *config.StorageError
 	switch {
 	case errors.As(err, &trust):
 		return trust.Hint
+	case errors.As(err, &storage):
+		return "choose 'keyring' or 'file', or 'none' where nothing is to be kept"
 	case errors.As(err, &others) && others.Mode&fs.ModeSymlink != 0:
 		return "its owner can point it at any file: use the file that it leads to, or remove it: rm " + sanitize.ShellQuote(others.Path)
 	case errors.As(err, &others) && others.Foreign:

@@ -91,7 +91,7 @@ func loginsAtAGlance(ctx context.Context, a *app.App, cfg *config.Config) []cmda
 	for _, name := range cfg.Names() {
 		p := cfg.Profiles[name]
 		s := cmdauth.StatusJSON{Profile: name, Server: p.WithProvider().Authority()}
-		s.Storage, _ = a.StorageName(cfg, p)
+		s.Storage, _ = cfg.StorageFor(p.Storage)
 		if ctx.Err() == nil && readsQuietly(a, cfg, p, s.Storage) {
 			if known, err := cli.Await(ctx, func() (cmdauth.StatusJSON, error) { return cmdauth.KeptStatus(ctx, a, cfg, p) }); err == nil {
 				s = known
@@ -105,10 +105,10 @@ func loginsAtAGlance(ctx context.Context, a *app.App, cfg *config.Config) []cmda
 
 // readsQuietly reports whether a login can be looked at and nobody be asked for it.
 func readsQuietly(a *app.App, cfg *config.Config, p config.Profile, storage string) bool {
-	if given, _ := a.GivenVariable(p.Name); given != "" || storage == app.StorageEnv || app.ShowsIdentity(p) {
+	if given, _ := a.TokenVariable(p.Name); given != "" || storage == config.StorageNone || app.ShowsIdentity(p) {
 		return true
 	}
-	return storage == app.StorageFile && a.FileKey(cfg).Name != app.PassphraseSource
+	return storage == config.StorageFile && a.FileKey(cfg).Name != app.PassphraseSource
 }
 
 // stateText is a login's state in the words of somebody who has not read the manual.
@@ -177,7 +177,7 @@ func secretsAtAGlance(a *app.App, cfg *config.Config) string {
 	if len(cfg.Secrets) == 0 {
 		return ""
 	}
-	ending := a.EndingSecrets(cfg, app.SecretExpiring)
+	ending := cfg.SecretsEndingBy(a.Now().Add(app.SecretExpiring))
 	switch {
 	case len(ending) == 0:
 		return fmt.Sprint(len(cfg.Secrets))
@@ -197,7 +197,7 @@ func nextStep(a *app.App, cfg *config.Config, logins []cmdauth.StatusJSON, keys 
 			return "fob status " + s.Profile
 		}
 	}
-	if ending := a.EndingSecrets(cfg, app.SecretExpiring); len(ending) > 0 {
+	if ending := cfg.SecretsEndingBy(a.Now().Add(app.SecretExpiring)); len(ending) > 0 {
 		return "fob secret rotate " + sanitize.Line(ending[0].Name)
 	}
 	switch {

@@ -41,10 +41,9 @@ var rawWriters = map[string]string{
 	"cmd/serve.serverOptions":          "the log, in JSON, by sanitize.JSON",
 	"cmd/storage.writeBackup":          "a sealed backup",
 	"internal/app.App.JobIdentity":     "the output of identity_command",
-	"internal/app.App.PrintMask":       "a command for the CI runner",
-	"internal/app.App.commandOutput":   "the output of passphrase_command",
+	"internal/cli.IO.PrintCommand":     "a command for the CI runner",
+	"internal/app.commandOutput":       "the output of passphrase_command",
 	"internal/cli.IO.writeJSON":        "JSON, by sanitize.JSON",
-	"internal/doctor.ExamineUnderCron": "the same streams, for the view of a cron job",
 }
 
 // nameOf is a function's name, and for a method its receiver's type before it.

@@ -22,6 +22,9 @@ import (
 	"github.com/fobcli/fob/internal/process"
 )
 
+// agentPlaces is how many connections the agent serves at once.
+const agentPlaces = 512
+
 type agentOptions struct {
 	detach      bool
 	forgetAfter time.Duration
@@ -88,11 +91,15 @@ func runAgent(ctx context.Context, a *app.App, opts agentOptions) error {
 	if opts.detach {
 		return detachAgent(ctx, a, path, opts)
 	}
-	keeper, err := newAgentKeeper(ctx, a, opts)
+	memory, err := newMemory(ctx, a, opts.forgetAfter)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = keeper.memory.Close() }()
+	defer func() { _ = memory.Close() }()
+	home, err := a.AgentHome()
+	if err != nil {
+		return err
+	}
 	listener, err := agent.Listen(ctx, path)
 	if errors.Is(err, agent.ErrRunning) {
 		return cli.WithHint(err, "see 'fob agent status'; 'fob agent stop' ends it")
@@ -103,18 +110,35 @@ func runAgent(ctx context.Context, a *app.App, opts agentOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // of a terminal that is closed
 	ctx, cancel := context.WithCancel(ctx)
 	defer stop()
-	keeper.stop = func() { // the socket is gone before who asked for it hears so
-		cancel()
+	a.ForgetSecrets()
+	handler := agent.NewHandler(home, tokens{a, memory}, memory, opts.forgetAfter, func() {
+		cancel() // the socket is gone before the answer is sent
 		_ = listener.Close()
-	}
+	})
 	a.Note("The agent listens at %s.", path)
-	noteMissingKey(a, keeper.status())
-	go keeper.memory.ForgetUntil(ctx.Done())
-	if err := agent.Serve(ctx, listener, agentPlaces, keeper.answer); err != nil {
+	noteMissingKey(a, handler.Status())
+	go memory.ForgetUntil(ctx.Done())
+	if err := agent.Serve(ctx, listener, agentPlaces, handler.Answer); err != nil {
 		return err
 	}
 	a.Note("The agent has ended, and forgotten everything.")
 	return nil
+}
+
+// newMemory holds the key that FOB_SEAL_KEY is, if it is set.
+func newMemory(ctx context.Context, a *app.App, forgetAfter time.Duration) (*agent.Memory, error) {
+	memory, err := agent.NewMemory(forgetAfter, elapsed(a))
+	if err != nil {
+		return nil, cli.WithHint(err, "see 'ulimit -l': one page is needed")
+	}
+	if a.Getenv(app.SealKeyVariable) != "" {
+		key, err := filesKey(ctx, a)
+		if err != nil {
+			return nil, errors.Join(err, memory.Close())
+		}
+		memory.PutSealKey(key)
+	}
+	return memory, nil
 }
 
 // noteMissingKey says why the agent cannot open what lies in files.
@@ -126,7 +150,7 @@ func noteMissingKey(a *app.App, s *agent.Status) {
 
 // detachAgent starts the agent in a session of its own, without this terminal.
 func detachAgent(ctx context.Context, a *app.App, path string, opts agentOptions) error {
-	if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStatus}, a.AgentNote); err == nil {
+	if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStatus}, app.NoteLine(a)); err == nil {
 		a.Note("An agent listens at %s already.", path)
 		return nil
 	}
@@ -184,7 +208,7 @@ func detached(ctx context.Context, a *app.App, args ...string) (*process.Cmd, er
 		child.Env = append(child.Env, "FOB_CONFIG="+home.Config)
 	}
 	child.Dir = string(filepath.Separator) // no folder is kept from being unmounted
-	child.SysProcAttr = app.OwnSession()
+	child.SysProcAttr = process.OwnSession()
 	return child, nil
 }
 
@@ -234,7 +258,7 @@ func filesKey(ctx context.Context, a *app.App) ([]byte, error) {
 // login in files either.
 func filesKeySource(a *app.App) (app.KeySource, error) {
 	cfg, err := a.Config()
-	if err != nil || !usesFiles(a, cfg) {
+	if err != nil || !usesFiles(cfg) {
 		return app.KeySource{}, err
 	}
 	source := a.FileKey(cfg)
@@ -246,15 +270,7 @@ func filesKeySource(a *app.App) (app.KeySource, error) {
 }
 
 // usesFiles reports whether logins lie in files: that of some profile, or the next one.
-func usesFiles(a *app.App, cfg *config.Config) bool {
-	profiles := []config.Profile{{}}
-	for _, p := range cfg.Profiles {
-		profiles = append(profiles, p)
-	}
-	for _, p := range profiles {
-		if name, err := a.StorageName(cfg, p); err == nil && name == app.StorageFile {
-			return true
-		}
-	}
-	return false
+func usesFiles(cfg *config.Config) bool {
+	next, _ := cfg.StorageFor("")
+	return next == config.StorageFile || len(cfg.ProfilesIn(config.StorageFile)) > 0
 }

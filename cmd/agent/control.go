@@ -22,7 +22,7 @@ func askAgent(ctx context.Context, a *app.App, r agent.Request) (*agent.Status, 
 	if err != nil {
 		return nil, err
 	}
-	answer, err := agent.Ask(ctx, path, r, a.AgentNote)
+	answer, err := agent.Ask(ctx, path, r, app.NoteLine(a))
 	switch {
 	case errors.Is(err, agent.ErrAbsent) && a.Getenv("FOB_AGENT") != "":
 		err = cli.WithHint(err, "FOB_AGENT names it: see whether it is right, or unset it")

@@ -3,9 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,7 +13,6 @@ import (
 	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
@@ -72,23 +69,23 @@ func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) 
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	f := &forwarder{a: a, profiles: opts.profiles, ending: ctx}
+	f := &agent.Forwarder{Profiles: opts.profiles, Note: func(line string) { a.Note("%s", line) }, Hint: a.Hint, Done: ctx.Done()}
 	var err error
 	if opts.confirm {
-		if f.confirm, err = newConfirmer(a, stop); err != nil {
+		if f.Confirm, err = newConfirmer(a, stop); err != nil {
 			return err
 		}
 	}
-	if f.upstream, err = agentPlace(a); err != nil {
+	if f.Upstream, err = agentPlace(a); err != nil {
 		return err
 	}
-	if f.home, err = a.AgentHome(); err != nil {
+	if f.Home, err = a.AgentHome(); err != nil {
 		return err
 	}
 	if _, err := askAgent(ctx, a, agent.Request{Do: agent.DoStatus}); err != nil {
 		return err
 	}
-	path, err := forwardSocket(opts.args, f.upstream)
+	path, err := forwardSocket(opts.args, f.Upstream)
 	if err != nil {
 		return err
 	}
@@ -101,7 +98,7 @@ func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) 
 	}
 	a.Note("Tokens of %s are given out at %s, until Ctrl-C.", strings.Join(opts.profiles, ", "), path)
 	a.Note("ssh -R /tmp/fob.sock:%s HOST, and there FOB_AGENT=/tmp/fob.sock fob token %s", path, opts.profiles[0])
-	return agent.Serve(ctx, listener, forwardPlaces, f.answer)
+	return agent.Serve(ctx, listener, forwardPlaces, f.Answer)
 }
 
 // forwardSocket is beside the agent's own, if none is named.
@@ -120,97 +117,4 @@ func forwardSocket(args []string, upstream string) (string, error) {
 		return "", cli.WithHint(cli.AsUsage(err), "name a shorter path")
 	}
 	return path, nil
-}
-
-// forwarder passes on what others may ask the agent.
-type forwarder struct {
-	a        *app.App
-	profiles []string
-	upstream string
-	home     agent.Home
-	confirm  *confirmer      // nil: nobody is asked
-	ending   context.Context // ends with the forwarding
-}
-
-func (f *forwarder) answer(ctx context.Context, r agent.Request, _ func(string)) agent.Answer {
-	if r.Do == agent.DoStatus {
-		return agent.Answer{Status: &agent.Status{Forwarded: true, Profiles: f.profiles}}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(f.ending, cancel)()
-	if err := f.check(r); err != nil {
-		f.note("refused: %s", err)
-		return f.refusal(err)
-	}
-	if err := f.agreed(ctx, r.Profile); err != nil {
-		f.note("%s: refused: %s", r.Profile, err)
-		return f.refusal(err)
-	}
-	answer, err := agent.Ask(ctx, f.upstream, agent.Request{
-		Do: agent.DoToken, Home: f.home, Profile: r.Profile, Issuer: r.Issuer, ClientID: r.ClientID,
-	}, func(string) {})
-	switch {
-	case err != nil:
-		f.note("%s: %s", r.Profile, sanitize.Line(err.Error()))
-		return cannot("the agent where the login is does not answer", "there: 'fob agent status'")
-	case answer.Failure != nil:
-		f.note("%s: %s", r.Profile, sanitize.Line(answer.Failure.Error))
-		return agent.Answer{Failure: withoutDetails(answer.Failure)}
-	case answer.Token == nil:
-		return cannot("the agent where the login is is of another version", "there: 'fob agent stop', and start it again")
-	}
-	f.note("%s: a token was given.", r.Profile)
-	return answer
-}
-
-// check is the policy: an access token of a profile that is named, as it is, and nothing
-// else.
-func (f *forwarder) check(r agent.Request) error {
-	switch {
-	case r.Do != agent.DoToken || r.IDToken:
-		return cli.WithHint(errors.New("a forwarded agent gives out access tokens alone"), "the agent itself obeys where the login is")
-	case config.ValidName(r.Profile) != nil || !slices.Contains(f.profiles, r.Profile):
-		return cli.WithHint(errors.New("the profile is not forwarded"), "'fob agent status' lists those that are; where the login is: 'fob agent forward --profile NAME'")
-	case r.Scope != "" || r.Resource != "":
-		return cli.WithHint(errors.New("a forwarded agent gives out the login's own tokens alone"), "leave out --scope and --resource")
-	case r.ForceRefresh || r.MinTTL != nil:
-		return cli.WithHint(errors.New("a forwarded agent refreshes when it has to, and never before"), "leave out --force-refresh, --min-ttl and FOB_MIN_TTL")
-	}
-	return nil
-}
-
-// agreed asks the person, if one is to be asked.
-func (f *forwarder) agreed(ctx context.Context, profile string) error {
-	if f.confirm == nil {
-		return nil
-	}
-	return f.confirm.ask(ctx, fmt.Sprintf("Another machine asks for a token of profile %q. Give it one?", profile))
-}
-
-// note tells the person here, not within an open question.
-func (f *forwarder) note(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
-	if f.confirm != nil {
-		f.confirm.note(line)
-	} else {
-		f.a.Note("%s", line)
-	}
-}
-
-func (f *forwarder) refusal(err error) agent.Answer {
-	return agent.Answer{Failure: &agent.Failure{Error: err.Error(), Hint: f.a.Hint(err), Status: cli.ExitRefused, Fallback: true}}
-}
-
-// withoutDetails says what failed in words that tell nothing of this machine.
-func withoutDetails(f *agent.Failure) *agent.Failure {
-	text := map[int]string{
-		cli.ExitLoginRequired: "the login has ended where it is",
-		cli.ExitUnavailable:   "the server of the login is unavailable",
-		cli.ExitLockTimeout:   "another process there is busy with the login",
-	}[f.Status]
-	if text == "" {
-		text = "the agent where the login is gives no token"
-	}
-	return &agent.Failure{Error: text, Hint: "there one reads why: see 'fob agent forward', and 'fob agent status'", Status: f.Status, Fallback: f.Fallback}
 }

@@ -247,8 +247,8 @@ func accountElsewhere(ctx context.Context, a *app.App, p config.Profile, opts lo
 		return session.Account{}, err
 	}
 	before, known := cfg.Profiles[p.Name]
-	storage, _ := a.StorageName(cfg, before)
-	if opts.switchAccount || !known || storage == "" || storage == app.StorageEnv ||
+	storage, _ := cfg.StorageFor(before.Storage)
+	if opts.switchAccount || !known || storage == "" || storage == config.StorageNone ||
 		storage == p.Storage && before.ClientID == p.ClientID && before.WithProvider().Authority() == p.WithProvider().Authority() {
 		return session.Account{}, nil
 	}
@@ -332,7 +332,7 @@ func welcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 		who = " as " + t.Bold(name)
 	}
 	place := "the OS keyring"
-	if attempt.profile.Storage == app.StorageFile {
+	if attempt.profile.Storage == config.StorageFile {
 		place = "an encrypted file"
 	}
 	name := attempt.profile.Name

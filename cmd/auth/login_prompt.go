@@ -191,11 +191,11 @@ func chooseStorage(ctx context.Context, a *app.App, p *config.Profile, byFlag bo
 	if err != nil {
 		return nil, err
 	}
-	if p.Storage, err = a.StorageName(cfg, *p); err != nil {
+	if p.Storage, err = cfg.StorageFor(p.Storage); err != nil {
 		return nil, err
 	}
-	if p.Storage == app.StorageEnv {
-		return nil, cli.WithHint(cli.Usagef("the storage 'env' is read and never written"), "give --storage keyring or --storage file, or unset FOB_STORAGE")
+	if p.Storage == config.StorageNone {
+		return nil, cli.WithHint(cli.Usagef("the storage 'none' keeps no login"), "give --storage keyring or --storage file, or unset FOB_STORAGE")
 	}
 	s, err := a.Session(*p)
 	if err != nil {
@@ -208,7 +208,7 @@ func chooseStorage(ctx context.Context, a *app.App, p *config.Profile, byFlag bo
 	if err := askStorage(ctx, a, err); err != nil {
 		return nil, err
 	}
-	p.Storage = app.StorageFile
+	p.Storage = config.StorageFile
 	if s, err = a.Session(*p); err != nil {
 		return nil, err
 	}

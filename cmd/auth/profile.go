@@ -278,11 +278,11 @@ func checkSettings(ctx context.Context, a *app.App, before, after config.Profile
 
 // checkStorageChange refuses to point a profile away from where its login lies.
 func checkStorageChange(ctx context.Context, a *app.App, cfg *config.Config, before, after config.Profile) error {
-	to, err := a.StorageName(cfg, after)
+	to, err := cfg.StorageFor(after.Storage)
 	if err != nil {
 		return err
 	}
-	from, err := a.StorageName(cfg, before)
+	from, err := cfg.StorageFor(before.Storage)
 	if err != nil || from == to {
 		return nil //nolint:nilerr // nothing lies in a storage that is none
 	}

@@ -47,7 +47,7 @@ func profileSettings(p *config.Profile) []setting {
 		{"resource", &p.Resources, "the `URL` of an API that the tokens are for", nil, isResource},
 		{"grant", &p.Grant, "how tokens are had: a `GRANT`, see above", config.Grants(), nil},
 		{"redirect-uri", &p.RedirectURI, "a loopback `URI`; {issuer} becomes a hash", nil, checkRedirect},
-		{"storage", &p.Storage, "the `BACKEND` that keeps it: keyring or file", []string{app.StorageKeyring, app.StorageFile}, nil},
+		{"storage", &p.Storage, "the `BACKEND` that keeps it: keyring or file", config.Storages(), nil},
 		{"ca-file", &p.CAFile, "a `FILE` of certificates to trust as well", nil, nil},
 		{"token-endpoint-auth-method", &p.TokenEndpointAuthMethod, "a `METHOD`, if not the usual one", oauth.AuthMethods(), nil},
 		{"private-key-file", &p.PrivateKeyFile, "its private key: a `FILE` (PEM or JWK)", nil, nil},

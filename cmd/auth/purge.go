@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/agent"
@@ -50,7 +51,7 @@ func purgeSecrets(ctx context.Context, a *app.App, cfg *config.Config, dryRun bo
 			a.Note("secret %s: would be deleted here; its issuer honours it until you end it there.", name)
 			continue
 		}
-		if err := a.DeleteSecret(ctx, cfg, cfg.Secrets[name]); err != nil {
+		if err := a.DeleteSecret(ctx, cfg.Secrets[name]); err != nil {
 			kept, failed = true, append(failed, err)
 			continue
 		}
@@ -115,11 +116,11 @@ func removeOutside(ctx context.Context, a *app.App, dryRun bool) {
 // purgeAgent ends the agent of these files, and deletes what one leaves.
 func purgeAgent(ctx context.Context, a *app.App, paths config.Paths) {
 	path := filepath.Join(paths.Runtime, app.AgentSocketName)
-	if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStop}, a.AgentNote); err == nil {
+	if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStop}, app.NoteLine(a)); err == nil {
 		a.Note("The agent has ended.")
 	}
 	forward := filepath.Join(paths.Runtime, app.ForwardSocketName)
-	if _, err := agent.Ask(ctx, forward, agent.Request{Do: agent.DoStatus}, a.AgentNote); err == nil {
+	if _, err := agent.Ask(ctx, forward, agent.Request{Do: agent.DoStatus}, app.NoteLine(a)); err == nil {
 		a.Note("'fob agent forward' still runs, and has nothing to give: end it with Ctrl-C.")
 	}
 	agent.RemoveLock(path)
@@ -140,8 +141,12 @@ func ownRegistry(paths config.Paths) string {
 // checkPeppers refuses to take what the registry's keys cannot be verified without. A
 // storage that cannot be asked keeps none that would be missed.
 func checkPeppers(ctx context.Context, a *app.App, cfg *config.Config) error {
-	for _, storage := range []string{"", app.StorageFile} { // FOB_STORAGE may have been another when they were added
-		store, err := a.Store(cfg, config.Profile{Name: records.PeppersContext.Profile, Storage: storage})
+	now, _ := records.PeppersStorage(cfg)
+	for _, storage := range []string{now, config.StorageFile} { // FOB_STORAGE may have been another when they were added
+		if !slices.Contains(config.Storages(), storage) {
+			continue
+		}
+		store, err := a.Store(storage)
 		if err != nil {
 			continue
 		}

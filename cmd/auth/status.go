@@ -98,7 +98,7 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 	if opts.json {
 		return a.PrintJSON(all)
 	}
-	a.NoteEndingSecrets(cfg)
+	noteEndingSecrets(a, cfg)
 	if len(all) == 0 {
 		a.Note("There is no profile yet. Make one: fob login github")
 		return nil
@@ -175,7 +175,7 @@ func (s *StatusJSON) Choose(meant config.Choice) {
 // checkAtServer gets a token that the server has just vouched for, and says so. No cache
 // answers for it.
 func checkAtServer(ctx context.Context, a *app.App, p config.Profile) (*session.Token, error) {
-	variable, refreshes := a.GivenVariable(p.Name)
+	variable, refreshes := a.TokenVariable(p.Name)
 	if variable != "" && !refreshes {
 		a.Note("%s: the server was not asked: %s holds an access token, and nothing else is known of it.", p.Name, variable)
 		return a.Token(ctx, p, session.TokenOptions{})
@@ -232,24 +232,35 @@ func statusOf(ctx context.Context, a *app.App, cfg *config.Config, p config.Prof
 	return status, err
 }
 
+// noteEndingSecrets names those that 'fob secret list --exit-code' would find.
+func noteEndingSecrets(a *app.App, cfg *config.Config) {
+	for _, s := range cfg.SecretsEndingBy(a.Now().Add(app.SecretExpiring)) {
+		if s.Expires.After(a.Now()) {
+			a.Note("The secret %q ends %s.", s.Name, cli.LeftText(s.Expires, a.Now()))
+		} else {
+			a.Note("The secret %q has ended.", s.Name)
+		}
+	}
+}
+
 // KeptStatus asks nobody: it is what this machine knows. A profile that is not to be
 // used as it is set is a row as any other.
 func KeptStatus(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile) (StatusJSON, error) {
 	out := StatusJSON{Profile: p.Name, Server: p.WithProvider().Authority(), ClientID: p.ClientID, Storage: p.Storage}
-	storage, err := a.StorageName(cfg, p)
+	storage, err := cfg.StorageFor(p.Storage)
 	if err != nil {
 		out.State, out.Problem, out.err = session.StateUnreadable, err.Error(), err
 		return out, nil //nolint:nilerr // the row tells
 	}
 	out.Storage = storage
-	switch variable, refreshes := a.GivenVariable(p.Name); {
+	switch variable, refreshes := a.TokenVariable(p.Name); {
 	case refreshes:
-		out.State, out.Storage = session.StateRefreshable, app.StorageEnv+": "+variable
+		out.State, out.Storage = session.StateRefreshable, app.FromEnv+": "+variable
 		return out, nil
 	case variable != "":
-		out.State, out.Storage = session.StateValid, app.StorageEnv+": "+variable
+		out.State, out.Storage = session.StateValid, app.FromEnv+": "+variable
 		return out, nil
-	case storage == app.StorageEnv:
+	case storage == config.StorageNone:
 		out.State = session.StateLoggedOut
 		return out, nil
 	case app.ShowsIdentity(p):

@@ -131,7 +131,7 @@ func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
 	if err != nil {
 		return err
 	}
-	given, err := a.GivenToken(named.Name, want)
+	given, err := a.TokenFromEnv(named.Name, want)
 	if err != nil {
 		return err
 	}

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/envfile"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -25,7 +27,7 @@ func printToken(a *app.App, token *session.Token, opts tokenOptions) error {
 		value = token.IDToken
 	}
 	if opts.mask {
-		a.MaskInLog(value)
+		maskInLog(a, value)
 	}
 	var err error
 	switch {
@@ -92,7 +94,7 @@ func printBound(ctx context.Context, a *app.App, p config.Profile, want session.
 			return err
 		}
 		if opts.mask {
-			a.MaskInLog(token.Value)
+			maskInLog(a, token.Value)
 		}
 		_, err = fmt.Fprintf(a.Out.Raw(), "Authorization: %s %s\nDPoP: %s\n", token.Type, token.Value.Reveal(), proof)
 		return err
@@ -119,4 +121,14 @@ func newTokenJSON(token *session.Token, idToken bool) tokenJSON {
 		out.ExpiresOn = token.ExpiresAt.Unix()
 	}
 	return out
+}
+
+// maskInLog names to the CI system the text its log must not show.
+func maskInLog(a *app.App, token secret.Secret) {
+	line, known := ci.MaskCommand(a.Getenv, token)
+	if !known {
+		a.Warn("this machine's CI system, if it is one, has no command to mask a token in its log")
+		return
+	}
+	a.PrintCommand(line)
 }

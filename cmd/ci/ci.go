@@ -220,7 +220,7 @@ func maskAll(a *app.App, format string, texts []string) error {
 				return err
 			}
 		case known:
-			a.PrintMask(line)
+			a.PrintCommand(line)
 		}
 	}
 	return nil

@@ -134,16 +134,16 @@ func ciSettings(a *app.App, args []string) (*ciStatusJSON, config.Profile, error
 		p, status.Problem = config.Profile{}, sanitize.Line(err.Error())
 	}
 	if p.Name != "" {
-		status.Variable, _ = a.GivenVariable(p.Name)
+		status.Variable, _ = a.TokenVariable(p.Name)
 	}
 	status.Sends, status.To = sanitize.Line(wouldSend(a, p)), sanitize.Line(p.WithProvider().Authority())
-	status.Storage, err = a.StorageName(cfg, p)
+	status.Storage, err = cfg.StorageFor(p.Storage)
 	return status, p, err
 }
 
 // wouldSend says what 'fob token' would send to the profile's server.
 func wouldSend(a *app.App, p config.Profile) string {
-	name, refreshes := a.GivenVariable(p.Name)
+	name, refreshes := a.TokenVariable(p.Name)
 	switch {
 	case p.Name == "" || name != "" && !refreshes:
 		return "nothing"
@@ -178,8 +178,8 @@ func (s *ciStatusJSON) advise(a *app.App, p config.Profile, problem error) {
 	if p.Name == "" {
 		hint("name a configuration of the repository, as in FOB_CONFIG=.github/fob.toml, and a profile in FOB_PROFILE")
 	}
-	if s.Storage == app.StorageKeyring && s.System != "" {
-		hint("no job has a keyring: set FOB_STORAGE=env")
+	if s.Storage == config.StorageKeyring && s.System != "" {
+		hint("no job has a keyring: set FOB_STORAGE=none")
 	}
 }
 

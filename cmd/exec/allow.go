@@ -43,7 +43,11 @@ workflow allows such files by FOB_ALLOW_CONFIG_COMMANDS=1.
 				}
 				return err
 			}
-			approvals, err := a.Approvals(f)
+			paths, err := a.Paths()
+			if err != nil {
+				return err
+			}
+			approvals, err := app.Approvals(paths, f)
 			if err == nil {
 				err = approvals.Add(f)
 			}

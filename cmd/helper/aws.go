@@ -134,7 +134,7 @@ func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, 
 // keepingSession is the login in which what came of it can be kept, or nil where the
 // environment or the machine's identity answers.
 func keepingSession(a *app.App, p config.Profile) (*session.Session, error) {
-	if name, _ := a.GivenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
+	if name, _ := a.TokenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
 		return nil, nil
 	}
 	return a.LocalSession(p)

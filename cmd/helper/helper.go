@@ -139,7 +139,7 @@ func dropRefused(ctx context.Context, a *app.App, profile string, refused secret
 	if err != nil {
 		return err
 	}
-	if name, _ := a.GivenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
+	if name, _ := a.TokenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
 		return nil // nothing is cached that the next call would use
 	}
 	s, err := a.LocalSession(p)

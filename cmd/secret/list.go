@@ -54,7 +54,7 @@ func runSecretList(ctx context.Context, a *app.App, opts secretListOptions) erro
 			return err
 		}
 	}
-	ending := a.EndingSecrets(cfg, within)
+	ending := cfg.SecretsEndingBy(a.Now().Add(within))
 	all := []app.SecretJSON{}
 	for _, name := range cfg.SecretNames() {
 		s := cfg.Secrets[name]

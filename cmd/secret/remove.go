@@ -71,7 +71,7 @@ func runSecretRemove(ctx context.Context, a *app.App, opts secretRemoveOptions) 
 			return err
 		}
 	}
-	if err := a.DeleteSecret(ctx, cfg, s); err != nil {
+	if err := a.DeleteSecret(ctx, s); err != nil {
 		return err
 	}
 	if err := config.RemoveSecret(cfg.Paths.Config, s.Name); err != nil {

@@ -157,7 +157,7 @@ func planRotation(ctx context.Context, a *app.App, opts secretRotateOptions) (*s
 	if r.to, err = delivery.Destinations(a, r.settings.To, opts.as); err != nil {
 		return nil, err
 	}
-	if r.vault, err = a.SealedSecret(cfg, r.settings); err != nil {
+	if r.vault, err = a.SealedSecret(r.settings); err != nil {
 		return nil, err
 	}
 	if r.held, err = r.vault.Get(ctx); err != nil {

@@ -91,8 +91,8 @@ func runSecretSet(ctx context.Context, a *app.App, opts secretSetOptions) error 
 	if err != nil {
 		return err
 	}
-	if after.Storage == app.StorageEnv {
-		return cli.WithHint(cli.Usagef("storage 'env' cannot store secrets"), "set %s, or choose 'keyring' or 'file' with --storage", config.SecretVariable(opts.name))
+	if after.Storage == config.StorageNone {
+		return cli.WithHint(cli.Usagef("the storage 'none' keeps no secret"), "set %s, or choose 'keyring' or 'file' with --storage", config.SecretVariable(opts.name))
 	}
 	if places := delivery.NewPlaces(after.To, before.To); !opts.force {
 		if err := delivery.RefuseTaken(ctx, a, places); err != nil {
@@ -149,7 +149,7 @@ func applySecretSet(a *app.App, cfg *config.Config, s config.Secret, opts secret
 		}
 		s.Storage = opts.storage
 	}
-	s.Storage, err = a.StorageName(cfg, config.Profile{Storage: s.Storage})
+	s.Storage, err = cfg.StorageFor(s.Storage)
 	return s, err
 }
 
@@ -203,11 +203,11 @@ func readSecretValue(ctx context.Context, a *app.App, name string) (secret.Secre
 // keepSecret keeps a value and the settings. These are written first: what no table names
 // nobody finds again.
 func keepSecret(ctx context.Context, a *app.App, cfg *config.Config, known bool, before, after config.Secret, value secret.Secret) error {
-	v, err := a.SealedSecret(cfg, after)
+	v, err := a.SealedSecret(after)
 	if err != nil {
 		return err
 	}
-	if old, err := a.SealedSecret(cfg, before); known && err == nil && old.Store != v.Store {
+	if old, err := a.SealedSecret(before); known && err == nil && old.Store != v.Store {
 		return keepElsewhere(ctx, a, cfg, old, v, before, after, value)
 	}
 	if err := config.SaveSecret(cfg.Paths.Config, after); err != nil {
@@ -235,6 +235,6 @@ func keepElsewhere(ctx context.Context, a *app.App, cfg *config.Config, old, v *
 	if err := config.SaveSecret(cfg.Paths.Config, after); err != nil {
 		return err
 	}
-	a.ForgetSecretElsewhere(ctx, cfg, before)
+	a.ForgetSecretElsewhere(ctx, before)
 	return nil
 }

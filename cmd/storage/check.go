@@ -81,7 +81,7 @@ func runCheck(ctx context.Context, a *app.App, opts checkOptions) error {
 			failed = errors.Join(failed, r.Failed(err))
 		}
 	}
-	for _, storage := range []string{app.StorageKeyring, app.StorageFile} {
+	for _, storage := range config.Storages() {
 		failed = errors.Join(failed, checkRekey(ctx, a, cfg, storage, !opts.dryRun))
 	}
 	return errors.Join(failed, checkTemps(a, !opts.dryRun))
@@ -125,7 +125,7 @@ func checkLogin(ctx context.Context, a *app.App, cfg *config.Config, p config.Pr
 // checkLeftBehind deletes a login's copy in the storage that its profile does not
 // name, where a move was cut short. The login itself has just been read.
 func checkLeftBehind(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, mend bool) (found bool, err error) {
-	name, err := a.StorageName(cfg, p)
+	name, err := cfg.StorageFor(p.Storage)
 	if err != nil {
 		return false, err
 	}
@@ -138,7 +138,7 @@ func checkLeftBehind(ctx context.Context, a *app.App, cfg *config.Config, p conf
 		return false, here.Err
 	}
 	elsewhere := p
-	elsewhere.Storage = map[string]string{app.StorageKeyring: app.StorageFile, app.StorageFile: app.StorageKeyring}[name]
+	elsewhere.Storage = map[string]string{config.StorageKeyring: config.StorageFile, config.StorageFile: config.StorageKeyring}[name]
 	if s, err = a.LocalSession(elsewhere); err != nil {
 		return false, err
 	}
@@ -159,7 +159,7 @@ func checkLeftBehind(ctx context.Context, a *app.App, cfg *config.Config, p conf
 
 // checkRekey ends a change of the key that was cut short.
 func checkRekey(ctx context.Context, a *app.App, cfg *config.Config, storage string, mend bool) error {
-	store, err := a.Store(cfg, config.Profile{Storage: storage})
+	store, err := a.Store(storage)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func runMigrate(ctx context.Context, a *app.App, opts migrateOptions) error {
 }
 
 func migrate(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, opts migrateOptions) error {
-	from, err := a.StorageName(cfg, p)
+	from, err := cfg.StorageFor(p.Storage)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func migrate(ctx context.Context, a *app.App, cfg *config.Config, p config.Profi
 	p.Storage = opts.to
 	settle := func() error { return config.SaveProfile(cfg.Paths.Config, p) }
 	if from != opts.to {
-		to, err := a.Store(cfg, p)
+		to, err := a.ProfileStore(p)
 		if err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ old key or the new one still opens everything, and 'fob storage check' ends it.
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&opts.storage, "storage", app.StorageFile, "the `STORAGE`: keyring or file")
+	flags.StringVar(&opts.storage, "storage", config.StorageFile, "the `STORAGE`: keyring or file")
 	flags.BoolVar(&opts.passphrase, "passphrase", false, "from now on a passphrase that fob asks for")
 	flags.StringVar(&opts.passphraseFile, "passphrase-file", "", "from now on the passphrase that this `FILE` holds")
 	flags.StringVar(&opts.keyFile, "key-file", "", "from now on the key in this `FILE`, made if absent")
@@ -84,7 +84,7 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 	if err := checkRekey(ctx, a, cfg, opts.storage, true); err != nil { // the one before
 		return err
 	}
-	store, err := a.Store(cfg, config.Profile{Storage: opts.storage})
+	store, err := a.Store(opts.storage)
 	if err != nil {
 		return err
 	}
@@ -98,12 +98,8 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 	if err := next.commit(); err != nil {
 		return err
 	}
-	a.Stores = map[string]*credstore.Store{} // they know the old key
-	if opts.storage == app.StorageFile {
-		known := func(context.Context, bool) (seal.Key, error) { return next.key, nil }
-		a.Stores[app.StorageFile] = credstore.NewFile(credstore.FileOptions{DataDir: cfg.Paths.Data, Key: known})
-	}
-	if store, err = a.Store(cfg, config.Profile{Storage: opts.storage}); err != nil {
+	a.Rekeyed(opts.storage, cfg.Paths.Data, next.key)
+	if store, err = a.Store(opts.storage); err != nil {
 		return err
 	}
 	const unfinished = "nothing is lost: 'fob storage check' goes on with it, under the new key"
@@ -122,14 +118,14 @@ func foretellRekey(ctx context.Context, a *app.App, cfg *config.Config, storage 
 	if err != nil {
 		return err
 	}
-	a.Note("Would seal %s in %q again.", records.CountOfRecords(len(a.ProfilesIn(cfg, storage)), others), storage)
+	a.Note("Would seal %s in %q again.", records.CountOfRecords(len(cfg.ProfilesIn(storage)), others), storage)
 	return nil
 }
 
 // resealAll seals all records of a storage under its present key.
 func resealAll(ctx context.Context, a *app.App, cfg *config.Config, storage string) error {
 	failed := records.ResealRecords(ctx, a, cfg, storage)
-	for _, p := range a.ProfilesIn(cfg, storage) {
+	for _, p := range cfg.ProfilesIn(storage) {
 		s, err := a.LocalSession(p)
 		if err == nil {
 			err = s.Reseal(ctx)
@@ -145,9 +141,9 @@ func resealAll(ctx context.Context, a *app.App, cfg *config.Config, storage stri
 func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 	given := opts.passphrase || opts.passphraseFile != "" || opts.keyFile != "" || opts.sealKeyStdin
 	switch {
-	case opts.storage == app.StorageKeyring && given:
+	case opts.storage == config.StorageKeyring && given:
 		return cli.WithHint(cli.Usagef("the keyring's key is fob's own"), "leave the flag out: 'fob storage rekey --storage keyring'")
-	case opts.storage == app.StorageKeyring || opts.sealKeyStdin:
+	case opts.storage == config.StorageKeyring || opts.sealKeyStdin:
 		return nil
 	case !given:
 		return cli.WithHint(cli.Usagef("where does the new key come from?"), "give --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
@@ -170,7 +166,7 @@ func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 
 func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rekeyOptions) (nextKey, error) {
 	switch {
-	case opts.storage == app.StorageKeyring:
+	case opts.storage == config.StorageKeyring:
 		key, commit := credstore.NextSealKey(paths.Data)
 		return nextKey{key, "seal.key in fob's data folder", commit, nothing}, nil
 	case opts.sealKeyStdin:

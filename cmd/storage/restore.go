@@ -145,7 +145,7 @@ func restore(ctx context.Context, a *app.App, cfg *config.Config, p config.Profi
 	}
 	var err error
 	p.Storage = cmp.Or(opts.storage, a.Getenv("FOB_STORAGE"), p.Storage)
-	if p.Storage, err = a.StorageName(cfg, p); err != nil {
+	if p.Storage, err = cfg.StorageFor(p.Storage); err != nil {
 		return err
 	}
 	if opts.dryRun {
@@ -184,7 +184,7 @@ func restoreSecret(ctx context.Context, a *app.App, cfg *config.Config, s config
 	}
 	var err error
 	s.Storage = cmp.Or(opts.storage, a.Getenv("FOB_STORAGE"), s.Storage)
-	if s.Storage, err = a.StorageName(cfg, config.Profile{Storage: s.Storage}); err != nil {
+	if s.Storage, err = cfg.StorageFor(s.Storage); err != nil {
 		return err
 	}
 	r, err := records.SecretRecord(a, cfg, s)
@@ -207,7 +207,7 @@ func restoreSecret(ctx context.Context, a *app.App, cfg *config.Config, s config
 		return err
 	}
 	if known && before.Storage != s.Storage {
-		a.ForgetSecretElsewhere(ctx, cfg, before)
+		a.ForgetSecretElsewhere(ctx, before)
 	}
 	a.Note("%s: restored to %q.", r.Label, s.Storage)
 	if now, err := a.Config(); err == nil && now.SharingVariable(s.Name) != "" {
@@ -223,7 +223,7 @@ func restorePeppers(ctx context.Context, a *app.App, cfg *config.Config, head []
 	if err != nil {
 		return errors.Join(errNoBackup, err)
 	}
-	storage, err := records.PeppersStorage(a, cfg)
+	storage, err := records.PeppersStorage(cfg)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func runStorageStatus(ctx context.Context, a *app.App, asJSON bool) error {
 		return err
 	}
 	all, failed := []storageJSON{}, error(nil)
-	for _, name := range []string{app.StorageKeyring, app.StorageFile} {
+	for _, name := range config.Storages() {
 		storage, err := storageStatus(ctx, a, cfg, name)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -84,10 +84,10 @@ func runStorageStatus(ctx context.Context, a *app.App, asJSON bool) error {
 func storageStatus(ctx context.Context, a *app.App, cfg *config.Config, name string) (storageJSON, error) {
 	out := storageJSON{Storage: name, Logins: []records.StatusJSON{}, Records: []records.StatusJSON{}}
 	out.KeySource = "seal.key"
-	if name == app.StorageFile {
+	if name == config.StorageFile {
 		out.KeySource = a.FileKey(cfg).Name
 	}
-	store, err := a.Store(cfg, config.Profile{Storage: name})
+	store, err := a.Store(name)
 	if err != nil {
 		return out, err
 	}
@@ -95,7 +95,7 @@ func storageStatus(ctx context.Context, a *app.App, cfg *config.Config, name str
 		return out, err
 	}
 	var failed error
-	for _, p := range a.ProfilesIn(cfg, name) {
+	for _, p := range cfg.ProfilesIn(name) {
 		login, err := storedLogin(ctx, a, p)
 		out.Logins = append(out.Logins, login)
 		failed = errors.Join(failed, err)

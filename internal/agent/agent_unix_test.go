@@ -23,7 +23,7 @@ import (
 const places = 200
 
 // start runs a server until the test ends, and returns its socket.
-func start(t *testing.T, answer Handler) string {
+func start(t *testing.T, answer Answerer) string {
 	t.Helper()
 	path := filepath.Join(shortDir(t), "agent.sock")
 	l, err := Listen(t.Context(), path)

@@ -21,14 +21,14 @@ const (
 	acceptAgain    = 50 * time.Millisecond
 )
 
-// Handler answers a request. note shows a line to the person who asked; ctx ends when
+// Answerer answers a request. note shows a line to the person who asked; ctx ends when
 // nobody waits any more.
-type Handler func(ctx context.Context, r Request, note func(line string)) Answer
+type Answerer func(ctx context.Context, r Request, note func(line string)) Answer
 
 // Serve answers so many at once until ctx ends, and returns when what it has begun is
 // answered. Who comes while all places are taken is sent away, and does without. The error
 // is that of a socket which takes no more connections.
-func Serve(ctx context.Context, l net.Listener, places int, answer Handler) error {
+func Serve(ctx context.Context, l net.Listener, places int, answer Answerer) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	slots := make(chan struct{}, places)
@@ -61,7 +61,7 @@ func Serve(ctx context.Context, l net.Listener, places int, answer Handler) erro
 }
 
 // serveOne answers one request of this user's.
-func serveOne(ctx context.Context, conn net.Conn, answer Handler) {
+func serveOne(ctx context.Context, conn net.Conn, answer Answerer) {
 	defer func() { _ = conn.Close() }()
 	if checkPeer(conn, os.Geteuid()) != nil {
 		return
@@ -88,7 +88,7 @@ func serveOne(ctx context.Context, conn net.Conn, answer Handler) {
 }
 
 // answerOne keeps a fault in one request from ending what others have begun.
-func answerOne(ctx context.Context, r Request, note func(string), answer Handler) (last Answer) {
+func answerOne(ctx context.Context, r Request, note func(string), answer Answerer) (last Answer) {
 	defer func() {
 		if recover() != nil { // what it says may hold a secret
 			last = Answer{Failure: &Failure{Error: errFault.Error(), Hint: "please report it", Status: 1}}

@@ -2,11 +2,14 @@ package app
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
+	"strings"
 
 	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -51,9 +54,6 @@ func (a *App) AgentHome() (agent.Home, error) {
 	return agent.Home{Config: paths.Config, Data: paths.Data, Cache: paths.Cache, Storage: a.Getenv("FOB_STORAGE")}, err
 }
 
-// SealKeyHeld is the name of the key of the sealed files: no profile has a blank in it.
-const SealKeyHeld = "seal key"
-
 // NewAgentToken is a token as the agent passes it on.
 func NewAgentToken(t *session.Token, idToken bool) *agent.Token {
 	token := &agent.Token{AccessToken: t.Value.Reveal(), TokenType: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt}
@@ -64,20 +64,20 @@ func NewAgentToken(t *session.Token, idToken bool) *agent.Token {
 }
 
 // heldKey is a source that is asked once, where there is something to hold the key.
-func (a *App) heldKey(source credstore.KeySource) credstore.KeySource {
-	if a.Held == nil {
+func heldKey(held session.Held, source credstore.KeySource) credstore.KeySource {
+	if held == nil {
 		return source
 	}
 	return func(ctx context.Context, create bool) (seal.Key, error) {
-		if key, err := seal.KeyFromBytes(a.Held.Get(SealKeyHeld)); err == nil {
+		if key, err := seal.KeyFromBytes(held.Get(agent.SealKey)); err == nil {
 			return key, nil
 		}
-		raw, err := a.Held.Open(ctx, SealKeyHeld, func(ctx context.Context) ([]byte, error) {
+		raw, err := held.Open(ctx, agent.SealKey, func(ctx context.Context) ([]byte, error) {
 			key, err := source(ctx, create)
 			if err != nil {
 				return nil, err
 			}
-			a.Held.Put(SealKeyHeld, key.Bytes())
+			held.Put(agent.SealKey, key.Bytes())
 			return key.Bytes(), nil
 		})
 		if err != nil {
@@ -85,4 +85,25 @@ func (a *App) heldKey(source credstore.KeySource) credstore.KeySource {
 		}
 		return seal.KeyFromBytes(raw)
 	}
+}
+
+// ForRequest is what answers one request of an agent: it has what the agent holds, asks
+// nobody, and note gets what would be shown here.
+func (a *App) ForRequest(held session.Held, note func(line string)) *App {
+	one, terminal := *a, *a.IO
+	terminal.In, terminal.Notes, terminal.Unattended = strings.NewReader(""), note, true
+	one.IO, one.Held, one.opened = &terminal, held, newOpened()
+	return &one
+}
+
+// ForgetSecrets takes out of the environment what an agent must not answer with, and
+// itself: its requests are answered from what is stored.
+func (a *App) ForgetSecrets() {
+	maps.DeleteFunc(a.Environ, func(name, _ string) bool { return HoldsSecret(name) && name != "FOB_PASSPHRASE_FILE" })
+	a.Environ["FOB_AGENT"] = AgentOff
+}
+
+// NoteLine shows lines that an agent has sent, which another machine's may be.
+func NoteLine(a *App) func(string) {
+	return func(line string) { a.Note("%s", sanitize.Line(line)) }
 }

@@ -32,7 +32,7 @@ func (a *App) agentToken(ctx context.Context, p config.Profile, want session.Tok
 	answer, err := agent.Ask(ctx, path, agent.Request{
 		Do: agent.DoToken, Home: home, Profile: p.Name, Issuer: whole.Authority(), ClientID: whole.ClientID, Scope: want.Scope,
 		Resource: want.Resource, MinTTL: want.MinTTL, ForceRefresh: want.ForceRefresh, IDToken: want.WantIDToken,
-	}, a.AgentNote)
+	}, NoteLine(a))
 	switch unsafe := errors.Is(err, atomicfile.ErrUnsafe); {
 	case unsafe && !named: // as root with another user's environment, perhaps
 		a.Warn(err.Error() + ": it is not asked")
@@ -62,9 +62,6 @@ func (a *App) TokenProfile(args []string) (config.Profile, error) {
 
 // isElsewhere reports whether a profile is a name alone, for another machine's agent.
 func isElsewhere(p config.Profile) bool { return reflect.DeepEqual(p, config.Profile{Name: p.Name}) }
-
-// AgentNote shows a line that an agent has sent, which another machine's may be.
-func (a *App) AgentNote(line string) { a.Note("%s", sanitize.Line(line)) }
 
 // tokenFromAgent takes no token that could not stand in a header.
 func tokenFromAgent(t *agent.Token) (*session.Token, error) {

@@ -16,13 +16,12 @@ import (
 // ApprovalsDir is where fob remembers which env files the user has allowed.
 func ApprovalsDir(paths config.Paths) string { return filepath.Join(paths.Data, "env-files") }
 
-// Approvals are the env files that the user has allowed.
-func (a *App) Approvals(f *envfile.File) (envfile.Approvals, error) {
+// Approvals are the env files that the user has allowed. A pipe cannot be among them.
+func Approvals(paths config.Paths, f *envfile.File) (envfile.Approvals, error) {
 	if f.Path == "" {
 		return envfile.Approvals{}, cli.WithHint(cli.Usagef("references are accepted from files only, not from a pipe"), "write them to a file, or give each by --env NAME=secret/NAME")
 	}
-	paths, err := a.Paths()
-	return envfile.Approvals{Dir: ApprovalsDir(paths)}, err
+	return envfile.Approvals{Dir: ApprovalsDir(paths)}, nil
 }
 
 // UsesText shows a file and which variable gets which credential from it. Whoever wrote
@@ -58,15 +57,15 @@ func VetEnvFile(path string, f *envfile.File, getenv func(string) string) (unnee
 
 // checkAllowed asks, once, whether an env file may use what it refers to: whoever wrote it
 // chooses what the program gets, and the user's own clone may have come from anyone.
-func (a *App) checkAllowed(ctx context.Context, path string, f *envfile.File) error {
+func checkAllowed(ctx context.Context, a *App, path string, f *envfile.File) error {
 	if unneeded, err := VetEnvFile(path, f, a.Getenv); unneeded != "" || err != nil {
 		return err
 	}
-	approvals, err := a.Approvals(f)
+	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	cfg, err := a.Config()
+	approvals, err := Approvals(cfg.Paths, f)
 	if err != nil {
 		return err
 	}

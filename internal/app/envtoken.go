@@ -14,23 +14,25 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// StorageEnv is the environment as a storage: it is read, and never written.
+// The environment supplies credentials to machines that store none. It is read, and never written.
 //
 //	FOB_TOKEN_<PROFILE>          an access token for that profile
 //	FOB_TOKEN                    one where no profile is named
 //	FOB_REFRESH_TOKEN_<PROFILE>  a refresh token for that profile, which must be configured
-//	FOB_SECRET_<NAME>            a secret that somebody else has issued
+//	FOB_SECRET_<NAME>            a secret that another party has issued
 //
 // PROFILE and NAME are the names in capitals, with _ for - and /.
-const StorageEnv = "env"
+
+// FromEnv is where fob's output says that a credential comes from the environment.
+const FromEnv = "env"
 
 // Variable is the variable of the environment for a profile.
 func Variable(prefix, profile string) string {
 	return prefix + strings.ToUpper(strings.ReplaceAll(profile, "-", "_"))
 }
 
-// GivenVariable names the variable that answers for a profile, if one is set.
-func (a *App) GivenVariable(profile string) (name string, refreshes bool) {
+// TokenVariable names the variable that answers for a profile, if one is set.
+func (a *App) TokenVariable(profile string) (name string, refreshes bool) {
 	if name = Variable("FOB_TOKEN_", profile); a.Getenv(name) != "" {
 		return name, false
 	}
@@ -40,9 +42,9 @@ func (a *App) GivenVariable(profile string) (name string, refreshes bool) {
 	return "", false
 }
 
-// GivenToken is the access token that the environment holds for the profile that is
+// TokenFromEnv is the access token that the environment holds for the profile that is
 // named, or nil. It need not be configured.
-func (a *App) GivenToken(named string, opts session.TokenOptions) (*session.Token, error) {
+func (a *App) TokenFromEnv(named string, opts session.TokenOptions) (*session.Token, error) {
 	name := "FOB_TOKEN"
 	if named != "" {
 		name = Variable("FOB_TOKEN_", named)
@@ -69,17 +71,15 @@ func (a *App) GivenToken(named string, opts session.TokenOptions) (*session.Toke
 	return &session.Token{Value: access.Value, Type: access.Type}, nil
 }
 
-// givenRefresh gets an access token with the refresh token of a variable.
-func (a *App) givenRefresh(ctx context.Context, p config.Profile, name string, want session.TokenOptions) (*session.Token, error) {
-	cfg, err := a.Config()
+// refreshFromEnv gets an access token with the refresh token of a variable.
+func (a *App) refreshFromEnv(ctx context.Context, p config.Profile, name string, want session.TokenOptions) (*session.Token, error) {
+	s, err := a.unstored(p)
+	if err == nil {
+		s.HTTP, err = a.HTTPClient(p)
+	}
 	if err != nil {
 		return nil, err
 	}
-	hc, err := a.HTTPClient(p)
-	if err != nil {
-		return nil, err
-	}
-	s := &session.Session{Profile: p.WithProvider(), Paths: cfg.Paths, HTTP: hc, Clock: a.Clock, Warn: a.Warn}
 	given := session.Given{Variable: name, RefreshToken: secret.New(a.Getenv(name))}
 	token, err := s.GivenToken(ctx, given, want)
 	if errors.Is(err, session.ErrLoginRequired) {
@@ -88,8 +88,8 @@ func (a *App) givenRefresh(ctx context.Context, p config.Profile, name string, w
 	return token, err
 }
 
-// errNotGiven is a login that the environment should hold and does not.
-func errNotGiven(profile string) error {
+// errNotInEnviron is a login that the environment should hold and does not.
+func errNotInEnviron(profile string) error {
 	return cli.WithHint(fmt.Errorf("the environment holds no login for profile %q: %w", profile, session.ErrLoginRequired),
 		"set %s or %s", Variable("FOB_TOKEN_", profile), Variable("FOB_REFRESH_TOKEN_", profile))
 }

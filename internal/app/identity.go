@@ -27,11 +27,11 @@ func (a *App) identityToken(ctx context.Context, p config.Profile, want session.
 	if err != nil {
 		return nil, err
 	}
-	paths, err := a.Paths()
+	s, err := a.unstored(p)
 	if err != nil {
 		return nil, err
 	}
-	s := &session.Session{Profile: p.WithProvider(), Paths: paths, HTTP: hc, Clock: a.Clock, Warn: a.Warn}
+	s.HTTP = hc
 	token, err := s.IdentityToken(ctx, session.Identity{
 		Grant: p.Grant, Token: identity, TokenType: p.SubjectTokenType, Audience: p.Audience,
 	}, want)
@@ -94,17 +94,4 @@ func refusedIdentity(err error, p config.Profile) error {
 		return err
 	}
 	return cli.WithHint(err, "see who the server wants the identity to be for: 'fob profile set %s --identity-audience AUDIENCE'; and whether it trusts who made it", p.Name)
-}
-
-// PrintMask writes a command for a CI runner, which must reach it as it is.
-func (a *App) PrintMask(line string) { fmt.Fprintln(a.Err.Raw(), line) }
-
-// MaskInLog tells the CI system which text its log must not show.
-func (a *App) MaskInLog(token secret.Secret) {
-	line, known := ci.MaskCommand(a.Getenv, token)
-	if !known {
-		a.Warn("this machine's CI system, if it is one, has no command to mask a token in its log")
-		return
-	}
-	a.PrintMask(line)
 }

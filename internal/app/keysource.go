@@ -42,35 +42,35 @@ func (a *App) FileKey(cfg *config.Config) KeySource {
 		}
 	}
 	ask := func(ctx context.Context, confirm bool) (secret.Secret, error) {
-		return a.askPassphrase(ctx, cfg.PassphraseCommand, confirm)
+		return askPassphrase(ctx, a.IO, cfg.PassphraseCommand, confirm)
 	}
 	return KeySource{PassphraseSource, credstore.Passphrase(credstore.PassphraseOptions{DataDir: cfg.Paths.Data, Ask: ask})}
 }
 
-func (a *App) knownPassphrase(ctx context.Context, command []string, confirm bool) (secret.Secret, error) {
-	path := a.Getenv("FOB_PASSPHRASE_FILE")
+func knownPassphrase(ctx context.Context, terminal *cli.IO, command []string, confirm bool) (secret.Secret, error) {
+	path := terminal.Getenv("FOB_PASSPHRASE_FILE")
 	switch {
 	case path != "" && confirm:
 		return cli.NewPassphraseIn(path)
 	case path != "":
 		return cli.ReadSecretFile(path)
 	case len(command) > 0:
-		passphrase, err := a.commandOutput(ctx, command)
+		passphrase, err := commandOutput(ctx, terminal, command)
 		if err == nil && confirm {
 			err = cli.CheckNewPassphrase(passphrase)
 		}
 		return passphrase, err
 	case confirm:
-		return a.AskNewPassphrase(ctx, "New passphrase for fob's storage:")
+		return terminal.AskNewPassphrase(ctx, "New passphrase for fob's storage:")
 	}
-	return a.AskSecret(ctx, "Passphrase of fob's storage:")
+	return terminal.AskSecret(ctx, "Passphrase of fob's storage:")
 }
 
 // askPassphrase gets the passphrase of the encrypted files: from the file that
 // FOB_PASSPHRASE_FILE names, from the configured command, else from the terminal,
 // twice for a new one.
-func (a *App) askPassphrase(ctx context.Context, command []string, confirm bool) (secret.Secret, error) {
-	passphrase, err := a.knownPassphrase(ctx, command, confirm)
+func askPassphrase(ctx context.Context, terminal *cli.IO, command []string, confirm bool) (secret.Secret, error) {
+	passphrase, err := knownPassphrase(ctx, terminal, command, confirm)
 	if errors.Is(err, cli.ErrNoTerminal) {
 		return passphrase, cli.WithHint(cli.Usagef("the encrypted file needs its key, and %s", err),
 			"set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file or passphrase_command in the configuration")
@@ -80,10 +80,10 @@ func (a *App) askPassphrase(ctx context.Context, command []string, confirm bool)
 
 // commandOutput runs a configured program and returns what it prints as a secret.
 // It may ask on the terminal, but not on stdin, which may hold a token for fob.
-func (a *App) commandOutput(ctx context.Context, argv []string) (secret.Secret, error) {
+func commandOutput(ctx context.Context, terminal *cli.IO, argv []string) (secret.Secret, error) {
 	program := process.Command(ctx, argv[0], argv[1:]...)
 	var stdout bytes.Buffer
-	program.Stdout, program.Stderr = &stdout, a.Err.Raw()
+	program.Stdout, program.Stderr = &stdout, terminal.Err.Raw()
 	if err := program.Run(); err != nil {
 		return secret.Secret{}, cli.WithHint(cli.Usagef("passphrase_command %q: %s", argv[0], err), "run it by hand; it must print the passphrase and nothing else")
 	}

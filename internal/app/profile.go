@@ -38,7 +38,7 @@ func Exists(path string) bool {
 // ForgetElsewhere deletes the login before from a storage that the profile has
 // left: what no profile points to is never found again.
 func (a *App) ForgetElsewhere(ctx context.Context, cfg *config.Config, before, after config.Profile) {
-	from, err := a.StorageName(cfg, before)
+	from, err := cfg.StorageFor(before.Storage)
 	if err != nil || from == after.Storage {
 		return
 	}
@@ -65,22 +65,10 @@ func ProviderNames() []string {
 	return names
 }
 
-// ProfilesIn are the profiles whose logins lie in a storage.
-func (a *App) ProfilesIn(cfg *config.Config, storage string) []config.Profile {
-	var profiles []config.Profile
-	for _, name := range cfg.Names() {
-		p := cfg.Profiles[name]
-		if in, err := a.StorageName(cfg, p); err == nil && in == storage {
-			profiles = append(profiles, p)
-		}
-	}
-	return profiles
-}
-
 // CheckStorage refuses what is not a storage that can be written to.
 func CheckStorage(name string) error {
-	if name != StorageKeyring && name != StorageFile {
-		return cli.WithHint(cli.Usagef("there is no storage %q", name), "choose 'keyring' or 'file'")
+	if !slices.Contains(config.Storages(), name) {
+		return cli.WithHint(&config.StorageError{Name: name}, "choose 'keyring' or 'file'")
 	}
 	return nil
 }

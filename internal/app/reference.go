@@ -31,12 +31,12 @@ func CheckReference(text string) error {
 // CheckExists refuses a reference to a profile or a secret that there is not. None is read.
 func (a *App) CheckExists(reference string) error {
 	if name, isSecret := strings.CutPrefix(reference, SecretReference); isSecret {
-		if value, err := a.givenSecret(name); err != nil || value != "" {
+		if value, err := a.secretFromEnv(name); err != nil || value != "" {
 			return err
 		}
 		cfg, err := a.Config()
 		if err == nil {
-			_, err = a.secretSettings(cfg, name)
+			_, err = secretSettings(cfg, name)
 		}
 		return err
 	}
@@ -73,7 +73,7 @@ func (a *App) ReadRefs(ctx context.Context, variables []string, file string) ([]
 		if err != nil {
 			return nil, err
 		}
-		if err := a.checkAllowed(ctx, file, f); err != nil {
+		if err := checkAllowed(ctx, a, file, f); err != nil {
 			return nil, err
 		}
 		refs = f.Variables
@@ -138,7 +138,7 @@ func (a *App) TokenOf(ctx context.Context, name string) (*session.Token, error) 
 		return nil, err
 	}
 	want := session.TokenOptions{MinTTL: ttl}
-	if given, err := a.GivenToken(name, want); err != nil || given != nil {
+	if given, err := a.TokenFromEnv(name, want); err != nil || given != nil {
 		return given, err
 	}
 	p, err := a.TokenProfile([]string{name})

@@ -1,11 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,13 +31,20 @@ func KnownSecret(cfg *config.Config, name string) (config.Secret, error) {
 	return s, cli.WithHint(err, "'fob secret list' shows those that there are; 'fob secret set %s' makes it", name)
 }
 
-// SealedSecret is a secret where its settings say that it lies.
-func (a *App) SealedSecret(cfg *config.Config, s config.Secret) (*secretstore.Secret, error) {
-	p := config.Profile{Name: s.Name, Storage: s.Storage}
-	if name, err := a.StorageName(cfg, p); err == nil && name == StorageEnv {
+// SealedSecret is a secret where its settings say that it is stored.
+func (a *App) SealedSecret(s config.Secret) (*secretstore.Secret, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, err
+	}
+	in, err := cfg.StorageFor(s.Storage)
+	if err != nil {
+		return nil, err
+	}
+	if in == config.StorageNone {
 		return nil, cli.WithHint(fmt.Errorf("the environment holds no secret %q: %w", s.Name, secretstore.ErrNoValue), "set %s, or choose the storage 'keyring' or 'file'", config.SecretVariable(s.Name))
 	}
-	store, err := a.Store(cfg, p)
+	store, err := a.Store(in)
 	if err != nil {
 		return nil, err
 	}
@@ -47,27 +54,31 @@ func (a *App) SealedSecret(cfg *config.Config, s config.Secret) (*secretstore.Se
 		if err != nil {
 			return err
 		}
-		// One that is not in the configuration yet, or no more, lies where it was looked for.
-		if now, known := cfg.Secrets[s.Name]; known {
-			return a.stillStored(cfg, config.Profile{Name: s.Name, Storage: now.Storage}, store)
+		now, known := cfg.Secrets[s.Name]
+		if !known { // not yet, or no more: it is where it was looked for
+			return nil
+		}
+		if moved, err := cfg.StorageFor(now.Storage); err != nil || moved != in {
+			return cmp.Or(err, session.ErrMoved)
 		}
 		return nil
 	}
 	return v, nil
 }
 
-// secretSettings are those of a secret that there is.
-func (a *App) secretSettings(cfg *config.Config, name string) (config.Secret, error) {
+// secretSettings are those of a secret that there is. Where nothing is stored, it needs no
+// table either.
+func secretSettings(cfg *config.Config, name string) (config.Secret, error) {
 	settings, err := KnownSecret(cfg, name)
-	if in, _ := a.StorageName(cfg, config.Profile{}); err != nil && in == StorageEnv {
-		return config.Secret{Name: name}, nil // the environment has no table either
+	if in, _ := cfg.StorageFor(""); err != nil && in == config.StorageNone {
+		return config.Secret{Name: name}, nil
 	}
 	return settings, err
 }
 
-// givenSecret is the value of a secret's variable, or "". A variable that could mean another
+// secretFromEnv is the value of a secret's variable, or "". A variable that could mean another
 // secret too is an error.
-func (a *App) givenSecret(name string) (string, error) {
+func (a *App) secretFromEnv(name string) (string, error) {
 	variable := config.SecretVariable(name)
 	value := a.Getenv(variable)
 	if value == "" {
@@ -90,18 +101,18 @@ func (a *App) givenSecret(name string) (string, error) {
 
 // HeldSecret is what 'fob secret get NAME' prints of.
 func (a *App) HeldSecret(ctx context.Context, name string) (secretstore.Held, error) {
-	if value, err := a.givenSecret(name); err != nil || value != "" {
+	if value, err := a.secretFromEnv(name); err != nil || value != "" {
 		return secretstore.Held{Value: secret.New(value)}, err
 	}
 	cfg, err := a.Config()
 	if err != nil {
 		return secretstore.Held{}, err
 	}
-	settings, err := a.secretSettings(cfg, name)
+	settings, err := secretSettings(cfg, name)
 	if err != nil {
 		return secretstore.Held{}, err
 	}
-	v, err := a.SealedSecret(cfg, settings)
+	v, err := a.SealedSecret(settings)
 	if err != nil {
 		return secretstore.Held{}, err
 	}
@@ -109,45 +120,15 @@ func (a *App) HeldSecret(ctx context.Context, name string) (secretstore.Held, er
 	if err != nil {
 		return held, HintOfSecret(err, name)
 	}
-	a.warnOfSecretEnd(settings)
+	if end := settings.Expires; !end.IsZero() && end.Sub(a.Now()) <= secretEndsSoon {
+		ends := map[bool]string{true: "ends", false: "has ended"}[end.After(a.Now())]
+		a.Warn(fmt.Sprintf("the secret %q %s at %s: 'fob secret rotate %s' replaces it", name, ends, end.Format(time.RFC3339), name))
+	}
 	return held, nil
 }
 
 // secretEndsSoon is how long before its end a secret is spoken of wherever it is used.
 const secretEndsSoon = 3 * 24 * time.Hour
-
-func (a *App) warnOfSecretEnd(s config.Secret) {
-	switch left := s.Expires.Sub(a.Now()); {
-	case s.Expires.IsZero() || left > secretEndsSoon:
-	case left <= 0:
-		a.Warn(fmt.Sprintf("the secret %q has ended at %s: 'fob secret rotate %s' replaces it", s.Name, s.Expires.Format(time.RFC3339), s.Name))
-	default:
-		a.Warn(fmt.Sprintf("the secret %q ends at %s: 'fob secret rotate %s' replaces it", s.Name, s.Expires.Format(time.RFC3339), s.Name))
-	}
-}
-
-// EndingSecrets are those that end within a time, or have ended, the first to end first.
-func (a *App) EndingSecrets(cfg *config.Config, within time.Duration) []config.Secret {
-	var ending []config.Secret
-	for _, name := range cfg.SecretNames() {
-		if s := cfg.Secrets[name]; !s.Expires.IsZero() && s.Expires.Sub(a.Now()) <= within {
-			ending = append(ending, s)
-		}
-	}
-	slices.SortStableFunc(ending, func(s, t config.Secret) int { return s.Expires.Compare(t.Expires) })
-	return ending
-}
-
-// NoteEndingSecrets names those that 'fob secret list --exit-code' would find.
-func (a *App) NoteEndingSecrets(cfg *config.Config) {
-	for _, s := range a.EndingSecrets(cfg, SecretExpiring) {
-		if s.Expires.After(a.Now()) {
-			a.Note("The secret %q ends %s.", s.Name, cli.LeftText(s.Expires, a.Now()))
-		} else {
-			a.Note("The secret %q has ended.", s.Name)
-		}
-	}
-}
 
 // HintOfSecret says what to do about a secret that cannot be read, kept or replaced.
 func HintOfSecret(err error, name string) error {
@@ -220,16 +201,16 @@ type SecretJSON struct {
 // reason.
 func (a *App) ShownSecret(ctx context.Context, cfg *config.Config, s config.Secret) SecretJSON {
 	out := SecretJSON{Name: s.Name, ExpiresAt: s.Expires, Destinations: append([]string{}, s.To...), RotateWith: s.RotateWith, RetireWith: s.RetireWith}
-	if given, err := a.givenSecret(s.Name); err != nil || given != "" {
-		out.Storage = StorageEnv
+	if given, err := a.secretFromEnv(s.Name); err != nil || given != "" {
+		out.Storage = FromEnv
 		if err != nil {
 			out.Problem, out.Failure = err.Error(), err
 		}
 		return out
 	}
-	out.Storage, _ = a.StorageName(cfg, config.Profile{Storage: s.Storage})
+	out.Storage, _ = cfg.StorageFor(s.Storage)
 	var held secretstore.Held
-	v, err := a.SealedSecret(cfg, s)
+	v, err := a.SealedSecret(s)
 	if err == nil {
 		held, err = v.Get(ctx)
 	}
@@ -246,8 +227,8 @@ func (a *App) ShownSecret(ctx context.Context, cfg *config.Config, s config.Secr
 }
 
 // DeleteSecret deletes a secret's record; its table stays, which names it.
-func (a *App) DeleteSecret(ctx context.Context, cfg *config.Config, s config.Secret) error {
-	v, err := a.SealedSecret(cfg, s)
+func (a *App) DeleteSecret(ctx context.Context, s config.Secret) error {
+	v, err := a.SealedSecret(s)
 	if err == nil {
 		err = v.Remove(ctx)
 	}
@@ -259,15 +240,15 @@ func (a *App) DeleteSecret(ctx context.Context, cfg *config.Config, s config.Sec
 
 // StorageText is a storage in words.
 func StorageText(name string) string {
-	if name == StorageKeyring {
+	if name == config.StorageKeyring {
 		return "the OS keyring"
 	}
 	return "an encrypted file"
 }
 
 // ForgetSecretElsewhere deletes a secret where it lay before.
-func (a *App) ForgetSecretElsewhere(ctx context.Context, cfg *config.Config, before config.Secret) {
-	v, err := a.SealedSecret(cfg, before)
+func (a *App) ForgetSecretElsewhere(ctx context.Context, before config.Secret) {
+	v, err := a.SealedSecret(before)
 	if err == nil {
 		v.Current = nil
 		err = v.Remove(ctx)

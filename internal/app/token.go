@@ -24,11 +24,11 @@ func (a *App) Token(ctx context.Context, p config.Profile, want session.TokenOpt
 	if ShowsIdentity(p) && a.Getenv(Variable("FOB_TOKEN_", p.Name)) == "" {
 		return a.identityToken(ctx, p, want)
 	}
-	switch name, refreshes := a.GivenVariable(p.Name); {
+	switch name, refreshes := a.TokenVariable(p.Name); {
 	case refreshes:
-		return a.givenRefresh(ctx, p, name, want)
+		return a.refreshFromEnv(ctx, p, name, want)
 	case name != "":
-		return a.GivenToken(p.Name, want)
+		return a.TokenFromEnv(p.Name, want)
 	}
 	if token, err := a.agentToken(ctx, p, want); token != nil || err != nil {
 		return token, err
@@ -60,11 +60,7 @@ func (a *App) StillIn(store *credstore.Store, profile string) error {
 	if err != nil {
 		return err
 	}
-	return a.stillStored(cfg, cfg.Profiles[profile], store)
-}
-
-func (a *App) stillStored(cfg *config.Config, p config.Profile, store *credstore.Store) error {
-	now, err := a.Store(cfg, p)
+	now, err := a.ProfileStore(cfg.Profiles[profile])
 	if err == nil && now != store {
 		err = session.ErrMoved
 	}

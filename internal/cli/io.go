@@ -51,6 +51,8 @@ type IO struct {
 	Getenv     func(string) string
 	Now        func() time.Time
 	Unattended bool // no question is asked, even on a terminal
+
+	Notes func(line string) // gets what Note would show, if the person is elsewhere
 }
 
 // ErrNoTerminal is a question that could not be asked.
@@ -59,6 +61,12 @@ var ErrNoTerminal = errors.New("there is no terminal to ask on")
 // Note writes one line for the person at the terminal. Where that is too narrow, it is
 // broken between words; elsewhere it stays one line.
 func (s *IO) Note(format string, args ...any) {
+	if s.Notes != nil {
+		for line := range strings.Lines(Sprintf(format, args...)) {
+			s.Notes(strings.TrimSuffix(line, "\n"))
+		}
+		return
+	}
 	width, _ := SizeOf(s.Err)
 	_ = s.Err.Print(fold(Sprintf(format, args...), width) + "\n")
 }
@@ -74,6 +82,9 @@ func (s *IO) ShowError(err error, hint string) {
 		s.Note("%s %s", t.Cyan("hint:"), hint)
 	}
 }
+
+// PrintCommand writes a command for a CI runner, which must reach it as it is.
+func (s *IO) PrintCommand(line string) { fmt.Fprintln(s.Err.Raw(), line) }
 
 // PrintJSON writes v to stdout, over several lines.
 func (s *IO) PrintJSON(v any) error { return s.writeJSON(v, "  ") }

@@ -36,7 +36,8 @@ type Config struct {
 
 	Paths Paths `toml:"-"` // where it and fob's other files lie
 
-	trust trust `toml:"-"`
+	storageVariable string // FOB_STORAGE
+	trust           trust
 }
 
 // ParseError is a configuration that fob does not understand, and where.
@@ -65,7 +66,7 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.trust = trust
+	c.trust, c.storageVariable = trust, getenv("FOB_STORAGE")
 	if trust.workspace && !trust.allowed {
 		if key := c.beyondWorkspace(); key != "" {
 			return nil, trust.refuse(hintAllow, "a configuration in the workspace of a CI job may not set %s", key)

@@ -57,7 +57,7 @@ func xdgPaths(getenv func(string) string) (Paths, error) {
 		return filepath.Join(home, fallback)
 	}
 	config, data, cache := base("XDG_CONFIG_HOME", ".config"), base("XDG_DATA_HOME", ".local/share"), base("XDG_CACHE_HOME", ".cache")
-	if getenv("FOB_STORAGE") == "env" && !filepath.IsAbs(home) { // a CI job's container: nothing is kept, and nothing of it read
+	if storage := getenv("FOB_STORAGE"); (storage == StorageNone || storage == formerNone) && !filepath.IsAbs(home) { // a CI job's container: nothing is kept, and nothing of it read
 		home = filepath.Join(os.TempDir(), fmt.Sprintf("fob-%d", os.Getuid()))
 		if data, cache = base("XDG_DATA_HOME", "data"), base("XDG_CACHE_HOME", "cache"); !filepath.IsAbs(config) {
 			return Paths{Data: filepath.Join(data, "fob"), Cache: filepath.Join(cache, "fob"), Runtime: filepath.Join(cache, "fob", "run")}, nil

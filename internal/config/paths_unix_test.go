@@ -40,8 +40,9 @@ func TestAJobNeedsNoHome(t *testing.T) {
 		want Paths
 	}{
 		{[]string{"FOB_STORAGE", "env"}, Paths{"", temp + "/data/fob", temp + "/cache/fob", temp + "/cache/fob/run"}},
-		{[]string{"FOB_STORAGE", "env", "FOB_CONFIG", "fob.toml"}, Paths{"fob.toml", temp + "/data/fob", temp + "/cache/fob", temp + "/cache/fob/run"}},
-		{[]string{"FOB_STORAGE", "env", "XDG_CONFIG_HOME", "/c", "XDG_CACHE_HOME", "/k"}, Paths{"/c/fob/config.toml", temp + "/data/fob", "/k/fob", "/k/fob/run"}},
+		{[]string{"FOB_STORAGE", "none"}, Paths{"", temp + "/data/fob", temp + "/cache/fob", temp + "/cache/fob/run"}},
+		{[]string{"FOB_STORAGE", "none", "FOB_CONFIG", "fob.toml"}, Paths{"fob.toml", temp + "/data/fob", temp + "/cache/fob", temp + "/cache/fob/run"}},
+		{[]string{"FOB_STORAGE", "none", "XDG_CONFIG_HOME", "/c", "XDG_CACHE_HOME", "/k"}, Paths{"/c/fob/config.toml", temp + "/data/fob", "/k/fob", "/k/fob/run"}},
 		{[]string{"FOB_STORAGE", "env", "HOME", "/h"}, Paths{"/h/.config/fob/config.toml", "/h/.local/share/fob", "/h/.cache/fob", "/h/.cache/fob/run"}},
 	} {
 		if got, err := FindPaths(env(test.env...)); err != nil || got != test.want {

@@ -57,6 +57,18 @@ func (c *Config) SharingVariable(name string) string {
 	return ""
 }
 
+// SecretsEndingBy are those that have ended by a time, the first to end first.
+func (c *Config) SecretsEndingBy(end time.Time) []Secret {
+	var ending []Secret
+	for _, name := range c.SecretNames() {
+		if s := c.Secrets[name]; !s.Expires.IsZero() && !s.Expires.After(end) {
+			ending = append(ending, s)
+		}
+	}
+	slices.SortStableFunc(ending, func(s, t Secret) int { return s.Expires.Compare(t.Expires) })
+	return ending
+}
+
 // SecretNames lists the secrets in alphabetical order.
 func (c *Config) SecretNames() []string { return slices.Sorted(maps.Keys(c.Secrets)) }
 

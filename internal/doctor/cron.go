@@ -1,17 +1,23 @@
 package doctor
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
@@ -28,7 +34,7 @@ func ExamineUnderCron(ctx context.Context, a *app.App, names []string) ([]Findin
 	}
 	explainCron(a)
 	a.Progress("Running the checks...")
-	out, complaints, err := a.RunUnderCron(ctx, append([]string{"doctor", "--json", "--"}, names...)...)
+	out, complaints, err := runUnderCron(ctx, a, append([]string{"doctor", "--json", "--"}, names...)...)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -40,24 +46,22 @@ func ExamineUnderCron(ctx context.Context, a *app.App, names []string) ([]Findin
 		_ = a.Err.Print(string(complaints))
 		return nil, fmt.Errorf("running fob as a cron job would: %w", err)
 	}
-	cron := app.New(a.In, a.Out.Raw(), a.Err.Raw(), app.CronEnviron(a.Environ))
 	return sayCronCannot(report.Findings, func(profile string) bool {
-		name, err := cron.StorageName(cfg, cfg.Profiles[profile])
-		return err == nil && name == app.StorageKeyring
+		return cmp.Or(cfg.Profiles[profile].Storage, cfg.Storage, config.StorageKeyring) == config.StorageKeyring
 	}), nil
 }
 
 // explainCron says on stderr under what conditions the findings are taken.
 func explainCron(a *app.App) {
-	a.Note("As a cron job has it: its own session without a terminal, SHELL=/bin/sh, PATH=/usr/bin:/bin, and of your variables only %s.", strings.Join(app.CronVariables, ", "))
+	a.Note("As a cron job has it: its own session without a terminal, SHELL=/bin/sh, PATH=/usr/bin:/bin, and of your variables only %s.", strings.Join(cronVariables, ", "))
 	var needed, withheld []string
-	for _, name := range app.FolderVariables {
+	for _, name := range folderVariables {
 		if value := a.Getenv(name); value != "" {
 			needed = append(needed, name+"="+sanitize.Line(value))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Environ)) {
-		if strings.HasPrefix(name, "FOB_") && !slices.Contains(app.FolderVariables, name) && a.Getenv(name) != "" {
+		if strings.HasPrefix(name, "FOB_") && !slices.Contains(folderVariables, name) && a.Getenv(name) != "" {
 			withheld = append(withheld, sanitize.Line(name))
 		}
 	}
@@ -93,4 +97,61 @@ func sayCronCannot(findings []Finding, inKeyring func(profile string) bool) []Fi
 		}
 	}
 	return findings
+}
+
+// cronFarewell is how long an interrupted child has to clean up.
+const cronFarewell = 2 * time.Second
+
+// cronVariables are what cron sets, and those of fob's folders, which a crontab can.
+var (
+	cronVariables   = []string{"HOME", "LOGNAME", "USER"}
+	folderVariables = []string{"FOB_HOME", "FOB_CONFIG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"}
+	// Windows starts nothing without the first, and fob finds its folders by the others.
+	windowsVariables = []string{"SystemRoot", "SYSTEMROOT", "AppData", "APPDATA", "LocalAppData", "LOCALAPPDATA", "USERPROFILE"}
+)
+
+// cronEnviron is what a cron job would find of this environment.
+func cronEnviron(environ map[string]string) map[string]string {
+	cron := map[string]string{"SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
+	kept := append(append([]string{}, cronVariables...), folderVariables...)
+	if runtime.GOOS == "windows" {
+		kept = append(kept, windowsVariables...)
+	}
+	for _, name := range kept {
+		if value := environ[name]; value != "" {
+			cron[name] = value
+		}
+	}
+	return cron
+}
+
+// runUnderCron runs fob itself with cron's environment, in a session of its own, so
+// that there is no terminal to ask on, and returns what it prints on stdout and on
+// stderr. The error is an *exec.ExitError where it ran and failed.
+func runUnderCron(ctx context.Context, a *app.App, args ...string) (stdout, stderr []byte, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	child := process.Command(ctx, self, args...)
+	child.Args[0] = os.Args[0]
+	environ := cronEnviron(a.Environ)
+	for name, value := range environ {
+		child.Env = append(child.Env, name+"="+value)
+	}
+	if info, err := os.Stat(environ["HOME"]); err == nil && info.IsDir() {
+		child.Dir = environ["HOME"]
+	}
+	var out, complaints bytes.Buffer
+	child.Stdout, child.Stderr = &out, &complaints
+	child.SysProcAttr = process.OwnSession()
+	child.Cancel = func() error {
+		if err := child.Process.Signal(os.Interrupt); !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+		return child.Process.Kill()
+	}
+	child.WaitDelay = cronFarewell
+	err = child.Run()
+	return out.Bytes(), complaints.Bytes(), err
 }

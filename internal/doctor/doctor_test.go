@@ -21,7 +21,7 @@ func TestH64CronGetsNoSecret(t *testing.T) {
 		"HOME": "/home/ada", "LOGNAME": "ada", "USER": "ada", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin",
 		"FOB_HOME": "/x", "FOB_CONFIG": "/c", "XDG_CONFIG_HOME": "/xc", "XDG_DATA_HOME": "/xd", "XDG_CACHE_HOME": "/xh",
 	}
-	got := app.CronEnviron(environ)
+	got := cronEnviron(environ)
 	for name := range got {
 		if got[name] != want[name] {
 			t.Errorf("H64: cron gets %s=%s", name, got[name])

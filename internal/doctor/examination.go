@@ -119,20 +119,20 @@ func (e *examination) storages(ctx context.Context) {
 	}
 	var tried []string
 	for _, p := range profiles {
-		name, err := e.app.StorageName(e.cfg, p)
+		name, err := e.cfg.StorageFor(p.Storage)
 		if err == nil && slices.Contains(tried, name) {
 			continue
 		}
 		var store *credstore.Store
 		if err == nil {
-			store, err = e.app.Store(e.cfg, p)
+			store, err = e.app.ProfileStore(p)
 		}
 		if err != nil {
 			e.add(forFinding(Failed("storage", err, e.fixOf(cli.ForProfile(err, p.Name))), p.Name))
 			continue
 		}
 		tried = append(tried, name)
-		if name == app.StorageKeyring {
+		if name == config.StorageKeyring {
 			e.keyring(ctx, store)
 		} else {
 			e.encryptedFile(ctx, store)
@@ -253,7 +253,7 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []Finding {
 	if app.ShowsIdentity(p) {
 		return append(found, Fine(loginCheck, "nothing is stored: 'fob token %s' shows the machine's identity", p.Name))
 	}
-	store, err := e.app.Store(e.cfg, p)
+	store, err := e.app.ProfileStore(p)
 	if err != nil {
 		return append(found, Skipped(loginCheck, "%s", err))
 	}

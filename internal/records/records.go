@@ -43,11 +43,11 @@ const PeppersLabel = "key peppers"
 
 // SecretRecord is the record of a secret, in the storage that its settings name.
 func SecretRecord(a *app.App, cfg *config.Config, s config.Secret) (Record, error) {
-	storage, err := a.StorageName(cfg, config.Profile{Storage: s.Storage})
+	storage, err := cfg.StorageFor(s.Storage)
 	if err != nil {
 		return Record{}, err
 	}
-	v, err := a.SealedSecret(cfg, s)
+	v, err := a.SealedSecret(s)
 	if err != nil {
 		return Record{}, err
 	}
@@ -64,16 +64,16 @@ func SecretRecord(a *app.App, cfg *config.Config, s config.Secret) (Record, erro
 }
 
 // PeppersStorage is where peppers are added: as pinned by a move, else the default.
-func PeppersStorage(a *app.App, cfg *config.Config) (string, error) {
-	return a.StorageName(cfg, config.Profile{Storage: cfg.Keys.PepperStorage})
+func PeppersStorage(cfg *config.Config) (string, error) {
+	return cfg.StorageFor(cfg.Keys.PepperStorage)
 }
 
 // PeppersRecord is the record of this machine's peppers in a storage.
 func PeppersRecord(a *app.App, cfg *config.Config, storage string) (Record, error) {
-	if storage == app.StorageEnv {
-		return Record{}, cli.WithHint(cli.Usagef("peppers need a storage, and FOB_STORAGE or the configuration says 'env'"), "choose 'keyring' or 'file', where the peppers are")
+	if storage == config.StorageNone {
+		return Record{}, cli.WithHint(cli.Usagef("peppers need a storage, and FOB_STORAGE or the configuration says 'none'"), "choose 'keyring' or 'file', where the peppers are")
 	}
-	store, err := a.Store(cfg, config.Profile{Storage: storage})
+	store, err := a.Store(storage)
 	if err != nil {
 		return Record{}, err
 	}
@@ -97,7 +97,7 @@ func In(ctx context.Context, a *app.App, cfg *config.Config, storage string) ([]
 	if err != nil {
 		return nil, err
 	}
-	if in, err := PeppersStorage(a, cfg); err != nil || in != storage {
+	if in, err := PeppersStorage(cfg); err != nil || in != storage {
 		return all, nil //nolint:nilerr // a storage that is misspelt has none
 	}
 	peppers, err := PeppersRecord(a, cfg, storage)
@@ -114,7 +114,7 @@ func secretRecordsIn(a *app.App, cfg *config.Config, storage string) ([]Record, 
 	var all []Record
 	for _, name := range cfg.SecretNames() {
 		s := cfg.Secrets[name]
-		if in, err := a.StorageName(cfg, config.Profile{Storage: s.Storage}); err != nil || in != storage {
+		if in, err := cfg.StorageFor(s.Storage); err != nil || in != storage {
 			continue
 		}
 		r, err := SecretRecord(a, cfg, s)
@@ -155,7 +155,7 @@ func For(ctx context.Context, a *app.App, cfg *config.Config, args []string) (pr
 	if len(args) > 0 {
 		return profiles, all, nil
 	}
-	for _, storage := range []string{app.StorageKeyring, app.StorageFile} {
+	for _, storage := range config.Storages() {
 		in, err := In(ctx, a, cfg, storage)
 		if err != nil {
 			return nil, nil, err
@@ -199,7 +199,7 @@ func MigrateRecord(ctx context.Context, a *app.App, cfg *config.Config, r Record
 		a.Note("%s: would move from %q to %q.", r.Label, r.storage, storage)
 		return nil
 	}
-	to, err := a.Store(cfg, config.Profile{Storage: storage})
+	to, err := a.Store(storage)
 	if err != nil {
 		return err
 	}
@@ -248,8 +248,8 @@ func CheckRecord(ctx context.Context, a *app.App, cfg *config.Config, r Record, 
 // checkRecordElsewhere deletes a record's copy in the storage that the configuration does
 // not name, where a move was cut short. The record itself has just been read.
 func checkRecordElsewhere(ctx context.Context, a *app.App, cfg *config.Config, r Record, here credstore.Record, mend bool) (found bool, err error) {
-	elsewhere := map[string]string{app.StorageKeyring: app.StorageFile, app.StorageFile: app.StorageKeyring}[r.storage]
-	store, err := a.Store(cfg, config.Profile{Storage: elsewhere})
+	elsewhere := map[string]string{config.StorageKeyring: config.StorageFile, config.StorageFile: config.StorageKeyring}[r.storage]
+	store, err := a.Store(elsewhere)
 	if err != nil {
 		return false, nil //nolint:nilerr // a storage that is not in use here
 	}

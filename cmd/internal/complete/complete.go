@@ -211,10 +211,10 @@ func (c Values) grantedScopes(ctx context.Context, p config.Profile) []string {
 // mayAsk reports whether to read a login could have a person asked, by the keyring or
 // for a passphrase.
 func (c Values) mayAsk(cfg *config.Config, p config.Profile) bool {
-	switch name, err := c.StorageName(cfg, p); {
-	case err != nil || name == app.StorageEnv:
+	switch name, err := cfg.StorageFor(p.Storage); {
+	case err != nil || name == config.StorageNone:
 		return true
-	case name == app.StorageKeyring:
+	case name == config.StorageKeyring:
 		return credstore.KeyringMayAsk(c.Getenv)
 	default:
 		return c.FileKey(cfg).Name == app.PassphraseSource
@@ -340,5 +340,5 @@ func (c Values) Commands(known ...string) cobra.CompletionFunc {
 }
 
 func Storage(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return []string{app.StorageKeyring, app.StorageFile}, cobra.ShellCompDirectiveNoFileComp
+	return config.Storages(), cobra.ShellCompDirectiveNoFileComp
 }

@@ -142,7 +142,7 @@ func Peppers(ctx context.Context, a *app.App) (map[string][]byte, credstore.Entr
 	if err != nil {
 		return nil, credstore.Entry{}, err
 	}
-	storage, err := records.PeppersStorage(a, cfg)
+	storage, err := records.PeppersStorage(cfg)
 	if err != nil {
 		return nil, credstore.Entry{}, err
 	}

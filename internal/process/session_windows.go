@@ -1,4 +1,4 @@
-package app
+package process
 
 import (
 	"syscall"
@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// OwnSession keeps the child from this console.
+// OwnSession starts a child without this console.
 func OwnSession() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: windows.DETACHED_PROCESS}
 }

@@ -1,10 +1,8 @@
 //go:build !windows
 
-package app
+package process
 
-import (
-	"syscall"
-)
+import "syscall"
 
 // OwnSession starts a child in a session of its own, without this terminal.
 func OwnSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

@@ -1,0 +1,73 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fobcli/fob/internal/agent"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// tokens are this machine's logins (agent.Tokens).
+type tokens struct {
+	a      *app.App
+	memory *agent.Memory
+}
+
+func (t tokens) Token(ctx context.Context, r agent.Request, note func(string)) (*agent.Token, error) {
+	if err := config.ValidName(r.Profile); err != nil {
+		return nil, cli.AsUsage(err)
+	}
+	if r.MinTTL != nil && *r.MinTTL < 0 {
+		return nil, cli.Usagef("a token cannot be good for %s", *r.MinTTL)
+	}
+	a := t.a.ForRequest(t.memory, note)
+	p, err := a.Profile([]string{r.Profile})
+	if err != nil {
+		return nil, err
+	}
+	if whole := p.WithProvider(); r.Issuer != "" && (whole.Authority() != r.Issuer || whole.ClientID != r.ClientID) {
+		return nil, agent.ErrOtherProfile
+	}
+	token, err := a.Token(ctx, p, session.TokenOptions{
+		Target: session.Target{Scope: r.Scope, Resource: r.Resource}, MinTTL: r.MinTTL, ForceRefresh: r.ForceRefresh, WantIDToken: r.IDToken,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return app.NewAgentToken(token, r.IDToken), nil
+}
+
+// Failure has the process that asked try without the agent where it has what the agent
+// lacks: a terminal, another environment, a key.
+func (t tokens) Failure(r agent.Request, err error) *agent.Failure {
+	err = cli.ForProfile(err, r.Profile)
+	fallback := app.IsUsage(err)
+	for _, missing := range []error{credstore.ErrNoKey, credstore.ErrAbsent, seal.ErrWrongKey} {
+		fallback = fallback || errors.Is(err, missing)
+	}
+	return &agent.Failure{Error: sanitize.Lines(err.Error()), Hint: t.a.Hint(err), Status: t.a.Status(err), Fallback: fallback}
+}
+
+func (t tokens) NeedsKey() bool {
+	source, err := filesKeySource(t.a)
+	return err == nil && source.Open != nil
+}
+
+// elapsed is a clock that goes on while the machine sleeps, and that nobody sets back.
+func elapsed(a *app.App) func() time.Duration {
+	start := time.Now()
+	return func() time.Duration {
+		if up := a.Clock.Uptime(); up.Boot != "" {
+			return up.Time
+		}
+		return time.Since(start)
+	}
+}

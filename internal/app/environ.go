@@ -1,0 +1,97 @@
+package app
+
+import (
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/fobcli/fob/internal/ci"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/process"
+)
+
+// variableName makes one of the spellings that Windows takes for the same.
+func variableName(name string) string {
+	if runtime.GOOS == "windows" {
+		return strings.ToUpper(name)
+	}
+	return name
+}
+
+// TakeEnviron reads the environment and removes fob's secrets, and what can mint a CI job's
+// identity, from the process's own, so that no child can inherit them.
+func TakeEnviron() map[string]string {
+	environ, withheld := make(map[string]string), false
+	for _, entry := range os.Environ() {
+		name, value, _ := strings.Cut(entry, "=")
+		name = variableName(name)
+		environ[name] = value
+		if staysWithFob(name) {
+			os.Unsetenv(name)
+			withheld = true
+		}
+	}
+	if withheld {
+		process.HideVariables(environ, staysWithFob)
+	}
+	return environ
+}
+
+func staysWithFob(name string) bool { return HoldsSecret(name) || ci.MintsIdentity(name) }
+
+// withholdIdentities does for the variables that hold a profile's identity what
+// TakeEnviron does for those that are known without a configuration.
+func withholdIdentities(environ map[string]string, cfg *config.Config) {
+	for _, p := range cfg.Profiles {
+		name, ok := ci.Source(p.Identity).Variable()
+		if !ok {
+			continue
+		}
+		if _, set := os.LookupEnv(name); set {
+			os.Unsetenv(name)
+			process.HideVariables(environ, func(other string) bool { return other == name })
+		}
+	}
+}
+
+// ChildEnviron is what a program inherits that the user runs with fob: this environment,
+// and where the user says so what the identity of the CI job can be had with.
+func (a *App) ChildEnviron(keepIdentity bool) ([]string, error) {
+	cfg, err := a.Config() // which withholds the identities that it names
+	if err != nil || !keepIdentity {
+		return os.Environ(), err
+	}
+	kept := maps.Clone(a.Environ)
+	maps.DeleteFunc(kept, func(name, _ string) bool { return !ci.MintsIdentity(name) })
+	for _, p := range cfg.Profiles {
+		name, ok := ci.Source(p.Identity).Variable()
+		if value, set := a.Environ[variableName(name)]; ok && set && !HoldsSecret(name) {
+			kept[name] = value
+		}
+	}
+	return WithVariables(os.Environ(), kept), nil
+}
+
+// HoldsSecret reports whether a variable of the environment may hold a secret of fob's.
+func HoldsSecret(name string) bool {
+	return name == SealKeyVariable || name == "FOB_REGISTRY" ||
+		strings.HasPrefix(name, "FOB_TOKEN") || name == ci.GitLabVariable ||
+		strings.HasPrefix(name, "FOB_REFRESH_TOKEN_") || strings.HasPrefix(name, "FOB_SECRET_") ||
+		strings.HasPrefix(name, "FOB_PASSPHRASE")
+}
+
+// WithVariables sets variables in an environment.
+func WithVariables(environ []string, added map[string]string) []string {
+	result := slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		_, replaced := added[name]
+		return replaced
+	})
+	for name, value := range added {
+		result = append(result, name+"="+value)
+	}
+	slices.Sort(result)
+	return result
+}

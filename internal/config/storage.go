@@ -1,0 +1,49 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// The storages that the configuration may name.
+const (
+	StorageKeyring = "keyring"
+	StorageFile    = "file"
+	StorageNone    = "none" // nothing is stored: each call gets its credential from the environment
+)
+
+const formerNone = "env" // what StorageNone was called first
+
+// Storages are those that keep records.
+func Storages() []string { return []string{StorageKeyring, StorageFile} }
+
+// StorageError is a name that no storage has.
+type StorageError struct{ Name string }
+
+func (e *StorageError) Error() string { return fmt.Sprintf("there is no storage %q", e.Name) }
+
+// StorageFor names the storage of a record: the one that is pinned with it, else
+// FOB_STORAGE, else the configured default, else the OS keyring. fob never falls back
+// to another one.
+func (c *Config) StorageFor(pinned string) (string, error) {
+	switch name := cmp.Or(pinned, c.storageVariable, c.Storage, StorageKeyring); name {
+	case StorageKeyring, StorageFile, StorageNone:
+		return name, nil
+	case formerNone:
+		return StorageNone, nil
+	default:
+		return "", &StorageError{name}
+	}
+}
+
+// ProfilesIn are the profiles whose logins are in a storage.
+func (c *Config) ProfilesIn(storage string) []Profile {
+	var profiles []Profile
+	for _, name := range c.Names() {
+		p := c.Profiles[name]
+		if in, err := c.StorageFor(p.Storage); err == nil && in == storage {
+			profiles = append(profiles, p)
+		}
+	}
+	return profiles
+}
