@@ -76,7 +76,7 @@ func runCheck(ctx context.Context, a *app.App, opts checkOptions) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := records.CheckRecord(ctx, a, cfg, r, !opts.dryRun); err != nil {
+		if err := records.CheckRecord(ctx, a, r, !opts.dryRun); err != nil {
 			a.Note("%s: damaged, or cannot be read.", r.Label)
 			failed = errors.Join(failed, r.Failed(err))
 		}

@@ -76,7 +76,7 @@ func runMigrate(ctx context.Context, a *app.App, opts migrateOptions) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		failed = errors.Join(failed, r.Failed(records.MigrateRecord(ctx, a, cfg, r, opts.to, opts.dryRun)))
+		failed = errors.Join(failed, r.Failed(records.MigrateRecord(ctx, a, r, opts.to, opts.dryRun)))
 	}
 	return failed
 }

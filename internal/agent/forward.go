@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
@@ -69,7 +68,7 @@ func (f *Forwarder) check(r Request) error {
 	switch {
 	case r.Do != DoToken || r.IDToken:
 		return cli.WithHint(errors.New("a forwarded agent gives out access tokens alone"), "the agent itself obeys where the login is")
-	case config.ValidName(r.Profile) != nil || !slices.Contains(f.Profiles, r.Profile):
+	case !slices.Contains(f.Profiles, r.Profile):
 		return cli.WithHint(errors.New("the profile is not forwarded"), "'fob agent status' lists those that are; where the login is: 'fob agent forward --profile NAME'")
 	case r.Scope != "" || r.Resource != "":
 		return cli.WithHint(errors.New("a forwarded agent gives out the login's own tokens alone"), "leave out --scope and --resource")

@@ -187,7 +187,7 @@ func ResealRecords(ctx context.Context, a *app.App, cfg *config.Config, storage 
 }
 
 // MigrateRecord moves a record beside logins to another storage.
-func MigrateRecord(ctx context.Context, a *app.App, cfg *config.Config, r Record, storage string, dryRun bool) error {
+func MigrateRecord(ctx context.Context, a *app.App, r Record, storage string, dryRun bool) error {
 	switch {
 	case r.storage == storage:
 		a.Note("%s: is in %q already.", r.Label, storage)
@@ -219,7 +219,7 @@ func MigrateRecord(ctx context.Context, a *app.App, cfg *config.Config, r Record
 }
 
 // CheckRecord opens a whole record, and with mend takes away what a crash has left.
-func CheckRecord(ctx context.Context, a *app.App, cfg *config.Config, r Record, mend bool) error {
+func CheckRecord(ctx context.Context, a *app.App, r Record, mend bool) error {
 	orphans, err := r.Entry.Check(ctx, mend)
 	if errors.Is(err, credstore.ErrNotFound) {
 		a.Note("%s: has no value.", r.Label)
@@ -238,7 +238,7 @@ func CheckRecord(ctx context.Context, a *app.App, cfg *config.Config, r Record, 
 	if orphans > 0 {
 		a.Note("%s: %s that nothing names is deleted.", r.Label, cli.Plural(orphans, "piece", "pieces"))
 	}
-	left, err := checkRecordElsewhere(ctx, a, cfg, r, here, mend)
+	left, err := checkRecordElsewhere(ctx, a, r, here, mend)
 	if err == nil && orphans == 0 && !left {
 		a.Note("%s: ok.", r.Label)
 	}
@@ -247,7 +247,7 @@ func CheckRecord(ctx context.Context, a *app.App, cfg *config.Config, r Record, 
 
 // checkRecordElsewhere deletes a record's copy in the storage that the configuration does
 // not name, where a move was cut short. The record itself has just been read.
-func checkRecordElsewhere(ctx context.Context, a *app.App, cfg *config.Config, r Record, here credstore.Record, mend bool) (found bool, err error) {
+func checkRecordElsewhere(ctx context.Context, a *app.App, r Record, here credstore.Record, mend bool) (found bool, err error) {
 	elsewhere := map[string]string{config.StorageKeyring: config.StorageFile, config.StorageFile: config.StorageKeyring}[r.storage]
 	store, err := a.Store(elsewhere)
 	if err != nil {
