@@ -64,7 +64,7 @@ func TestI69_AnotherAccountIsAskedAbout(t *testing.T) {
 		{"another, and yes", "id-token-eve", "y", "5m", "", "Eve"},
 	} {
 		if test.fault != "" {
-			if err := server.Arm(test.fault, 1); err != nil {
+			if err := server.InjectFault(test.fault, 1); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -57,7 +57,7 @@ func TestTheBrowserComesBackWithIssAndState(t *testing.T) {
 	if q.Get("iss") != s.Issuer() || !strings.HasSuffix(q.Get("iss"), "/realms/acme") || q.Get("state") != strings.Repeat("s", 22) || q.Get("code") == "" {
 		t.Errorf("%v", q)
 	}
-	if err := s.Arm("access-denied", 1); err != nil {
+	if err := s.InjectFault("access-denied", 1); err != nil {
 		t.Fatal(err)
 	}
 	if q = s.code(t, request()); q.Get("error") != "access_denied" || q.Has("code") || q.Get("iss") != s.Issuer() {

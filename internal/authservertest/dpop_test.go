@@ -155,7 +155,7 @@ func TestTokensAreBoundToTheirKey(t *testing.T) {
 	}
 }
 
-func TestDPoPHabits(t *testing.T) {
+func TestDPoPOptions(t *testing.T) {
 	s := start(t, Options{DPoPNonce: true, DPoPRequired: true})
 	p := newProver(t)
 	form := redemption(s.code(t, request()).Get("code"))

@@ -25,7 +25,7 @@ type fault struct {
 	query    func(url.Values) // of the callback
 	drop     bool             // the connection, after a refresh was done
 	hold     bool             // the answer to a refresh that was done, until Release
-	rotate   bool             // the server's keys, when it is armed
+	rotate   bool             // the server's keys, when it is injected
 }
 
 func status(code int) func(http.ResponseWriter, *http.Request) {
@@ -67,7 +67,7 @@ func param(name string, values ...string) func(url.Values) {
 	return func(q url.Values) { q[name] = values }
 }
 
-// faults is the table: what can be armed, one line each.
+// faults is the table of all faults, one line each.
 func faults() map[string]fault {
 	table := map[string]fault{
 		"access-denied":      {endpoint: "callback", query: func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }},
@@ -274,8 +274,8 @@ func slow(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Arm makes the server misbehave in the named way, so many times.
-func (s *Server) Arm(name string, times int) error {
+// InjectFault makes the server misbehave in the named way, so many times.
+func (s *Server) InjectFault(name string, times int) error {
 	f, ok := faults()[name]
 	if !ok {
 		return fmt.Errorf("there is no fault %q", name)
@@ -288,18 +288,18 @@ func (s *Server) Arm(name string, times int) error {
 	if f.hold {
 		s.hold()
 	}
-	s.armed[name] += times
+	s.faults[name] += times
 	return nil
 }
 
-// take returns an armed fault of an endpoint that fits, and uses it up.
+// take returns an injected fault of an endpoint that fits, and uses it up.
 func (s *Server) take(endpoint string, fits func(fault) bool) (fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	table := faults()
-	for name, times := range s.armed {
+	for name, times := range s.faults {
 		if f := table[name]; times > 0 && f.endpoint == endpoint && fits(f) {
-			s.armed[name]--
+			s.faults[name]--
 			return f, true
 		}
 	}

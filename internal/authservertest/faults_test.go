@@ -29,7 +29,7 @@ func TestEachFaultShowsAsOftenAsItIsArmed(t *testing.T) {
 			continue // is for TLS: see TestMutualTLS
 		}
 		t.Run(name, func(t *testing.T) {
-			if err := s.Arm(name, 1); err != nil {
+			if err := s.InjectFault(name, 1); err != nil {
 				t.Fatal(err)
 			}
 			if s.life(t) == honest {
@@ -40,8 +40,8 @@ func TestEachFaultShowsAsOftenAsItIsArmed(t *testing.T) {
 			}
 		})
 	}
-	if s.Arm("no-such-fault", 1) == nil {
-		t.Error("a fault that does not exist is armed")
+	if s.InjectFault("no-such-fault", 1) == nil {
+		t.Error("a fault that does not exist was injected")
 	}
 }
 

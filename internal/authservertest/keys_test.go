@@ -25,11 +25,11 @@ func TestKeyRotation(t *testing.T) {
 	for _, fault := range []string{"signing-key-rotation", "signing-key-rotation-just-before-signing", "refreshed-id-token-unknown-kid"} {
 		s := start(t, Options{})
 		before := fetch(t, http.DefaultClient, s.Issuer()+"/jwks", "")
-		if err := s.Arm(fault, 1); err != nil {
+		if err := s.InjectFault(fault, 1); err != nil {
 			t.Fatal(err)
 		}
 		if changed := before != fetch(t, http.DefaultClient, s.Issuer()+"/jwks", ""); changed != (fault == "signing-key-rotation") {
-			t.Errorf("%s: the keys are changed %v when it is armed", fault, changed)
+			t.Errorf("%s: the keys are changed %v when it is injected", fault, changed)
 		}
 		r := s.post("/token", refreshing(s.login(t).text("refresh_token")))
 		if id, listed := s.keyID(t, r.text("id_token")); id != "rsa-next" || !listed {

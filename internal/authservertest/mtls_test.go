@@ -52,7 +52,7 @@ func TestMutualTLS(t *testing.T) {
 	aliases := func() bool {
 		return strings.Contains(fetch(t, nobody, s.Issuer()+"/.well-known/openid-configuration", ""), "mtls_endpoint_aliases")
 	}
-	if err := s.Arm("discovery-no-mtls-aliases", 1); err != nil || aliases() || !aliases() {
+	if err := s.InjectFault("discovery-no-mtls-aliases", 1); err != nil || aliases() || !aliases() {
 		t.Errorf("the aliases, %v", err)
 	}
 }

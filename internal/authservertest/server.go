@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// Options are the server's habits. The zero value rotates refresh tokens and
+// Options change how the server behaves. The zero value rotates refresh tokens and
 // ends the family of one that comes back.
 type Options struct {
 	Addr           string        // default: 127.0.0.1 at any port
@@ -58,7 +58,7 @@ type Server struct {
 	http *httptest.Server
 
 	mu      sync.Mutex // guards all below
-	armed   map[string]int
+	faults  map[string]int
 	counts  map[string]int
 	codes   map[string]*authCode
 	refresh map[string]*refreshToken
@@ -97,8 +97,8 @@ func Start(opts Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		opts:  opts,
-		armed: map[string]int{}, counts: map[string]int{},
+		opts:   opts,
+		faults: map[string]int{}, counts: map[string]int{},
 		codes: map[string]*authCode{}, refresh: map[string]*refreshToken{}, access: map[string]*accessToken{},
 		pushed: map[string]*pushed{}, devices: map[string]*deviceGrant{}, seen: map[string]bool{},
 		nonce: rand.Text(), released: make(chan struct{}),
@@ -181,7 +181,7 @@ func (s *Server) routes() http.Handler {
 
 // testRoutes are what tests of other processes ask.
 func (s *Server) testRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("POST /test/arm", s.serveArm)
+	mux.HandleFunc("POST /test/arm", s.serveInjectFault)
 	mux.HandleFunc("GET /test/count", s.serveCount)
 	mux.HandleFunc("GET /test/issued", s.serveIssued)
 	mux.HandleFunc("POST /test/origin", s.serveOrigin)
@@ -191,7 +191,7 @@ func (s *Server) testRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /test/share", s.serveShareReset)
 }
 
-// answer sends a JSON document, changed by the faults that are armed for name.
+// answer sends a JSON document, changed by the faults injected for name.
 func (s *Server) answer(w http.ResponseWriter, name string, m map[string]any) {
 	s.answerStatus(w, http.StatusOK, name, m)
 }
@@ -246,7 +246,7 @@ func (s *Server) Origin(token string) (family, generation int, ok bool) {
 }
 
 // Release lets the answers go that the fault token-held holds back, also those that
-// are still on their way to it, until it is armed again.
+// are still on their way to it, until the fault is injected again.
 func (s *Server) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -285,8 +285,8 @@ func (s *Server) IssuedTokens() []string {
 	return slices.Clone(s.issued)
 }
 
-func (s *Server) serveArm(w http.ResponseWriter, r *http.Request) {
-	if err := s.Arm(r.FormValue("fault"), 1); err != nil {
+func (s *Server) serveInjectFault(w http.ResponseWriter, r *http.Request) {
+	if err := s.InjectFault(r.FormValue("fault"), 1); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	}
 }

@@ -27,11 +27,11 @@ func TestEverySecretIsRecorded(t *testing.T) {
 
 func TestOtherProcessesArmAndCount(t *testing.T) {
 	s := start(t, Options{})
-	arm := func(fault string) int {
+	inject := func(fault string) int {
 		return s.post("/test/arm", url.Values{"fault": {fault}}).status
 	}
-	if arm("token-503") != http.StatusOK || arm("no such fault") != http.StatusBadRequest {
-		t.Error("arming")
+	if inject("token-503") != http.StatusOK || inject("no such fault") != http.StatusBadRequest {
+		t.Error("a known fault is refused, or an unknown one accepted")
 	}
 	if r := s.post("/token", refreshing("x")); r.status != http.StatusServiceUnavailable {
 		t.Errorf("%+v", r)
@@ -54,7 +54,7 @@ func TestTLS(t *testing.T) {
 
 func TestClosingDoesNotWaitForSlowAnswers(t *testing.T) {
 	s := start(t, Options{})
-	if err := s.Arm("token-slow", 1); err != nil {
+	if err := s.InjectFault("token-slow", 1); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -77,7 +77,7 @@ func TestClosingDoesNotWaitForSlowAnswers(t *testing.T) {
 func TestAHeldAnswerWaits(t *testing.T) {
 	s := start(t, Options{})
 	login := s.login(t)
-	if err := s.Arm("token-held", 1); err != nil {
+	if err := s.InjectFault("token-held", 1); err != nil {
 		t.Fatal(err)
 	}
 	answered := make(chan reply)
@@ -99,7 +99,7 @@ func TestAHeldAnswerWaits(t *testing.T) {
 	}
 
 	// Let go before it comes there, an answer is not held.
-	if err := s.Arm("token-held", 1); err != nil {
+	if err := s.InjectFault("token-held", 1); err != nil {
 		t.Fatal(err)
 	}
 	s.Release()

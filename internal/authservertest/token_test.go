@@ -148,7 +148,7 @@ func TestATokenWithoutSuccessorStaysGood(t *testing.T) {
 	s := start(t, Options{})
 	form := refreshing(s.login(t).text("refresh_token"))
 	for _, fault := range []string{"refresh-token-absent", "refresh-token-empty"} {
-		if err := s.Arm(fault, 1); err != nil {
+		if err := s.InjectFault(fault, 1); err != nil {
 			t.Fatal(err)
 		}
 		if r := s.post("/token", form); r.status != http.StatusOK || r.text("refresh_token") != "" {
@@ -160,7 +160,7 @@ func TestATokenWithoutSuccessorStaysGood(t *testing.T) {
 	}
 }
 
-func TestHabits(t *testing.T) {
+func TestOptions(t *testing.T) {
 	t.Run("grace once", func(t *testing.T) {
 		s := start(t, Options{Grace: true})
 		form := refreshing(s.login(t).text("refresh_token"))

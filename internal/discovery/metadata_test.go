@@ -28,9 +28,9 @@ func start(t *testing.T, opts authservertest.Options) (*authservertest.Server, *
 	return server, hc
 }
 
-func arm(t *testing.T, s *authservertest.Server, fault string) {
+func injectFault(t *testing.T, s *authservertest.Server, fault string) {
 	t.Helper()
-	if err := s.Arm(fault, 1); err != nil {
+	if err := s.InjectFault(fault, 1); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -50,7 +50,7 @@ func TestDiscover(t *testing.T) {
 func TestD38IssuerMustMatch(t *testing.T) {
 	server, hc := start(t, authservertest.Options{})
 	for _, fault := range []string{"discovery-issuer", "discovery-slash", "discovery-case"} {
-		arm(t, server, fault)
+		injectFault(t, server, fault)
 		if _, err := Discover(t.Context(), hc, server.Issuer()); !errors.Is(err, httpclient.ErrMalformed) || !errors.Is(err, ErrOtherIssuer) {
 			t.Errorf("D38 %s: %v", fault, err)
 		}
@@ -74,17 +74,17 @@ func TestD38AnIssuerHasNoQuery(t *testing.T) {
 
 func TestD40Bounded(t *testing.T) {
 	server, hc := start(t, authservertest.Options{})
-	arm(t, server, "discovery-huge")
+	injectFault(t, server, "discovery-huge")
 	if _, err := Discover(t.Context(), hc, server.Issuer()); !errors.Is(err, httpclient.ErrTooLarge) {
 		t.Errorf("D40 3 MiB: %v", err)
 	}
 	for _, fault := range []string{"discovery-500", "discovery-429"} {
-		arm(t, server, fault)
+		injectFault(t, server, fault)
 		if _, err := Discover(t.Context(), hc, server.Issuer()); !errors.Is(err, httpclient.ErrUnavailable) {
 			t.Errorf("%s: %v", fault, err)
 		}
 	}
-	arm(t, server, "discovery-no-token")
+	injectFault(t, server, "discovery-no-token")
 	if _, err := Discover(t.Context(), hc, server.Issuer()); !errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, ErrOtherIssuer) {
 		t.Errorf("no token endpoint: %v", err)
 	}

@@ -72,7 +72,7 @@ func TestD38IssuersThatAreNotWell(t *testing.T) {
 		"discovery-no-token":         {"token_endpoint", "not usable"},
 		"authorization-endpoint-unc": {"authorization_endpoint", "not usable"},
 	} {
-		if err := server.Arm(fault, 1); err != nil {
+		if err := server.InjectFault(fault, 1); err != nil {
 			t.Fatal(err)
 		}
 		f, clock := examine(t, hc, server.Issuer(), time.Now)

@@ -48,9 +48,9 @@ func atServer(t *testing.T) (*authservertest.Server, *relyingParty) {
 	return server, &relyingParty{v, c}
 }
 
-func arm(t *testing.T, s *authservertest.Server, fault string) {
+func injectFault(t *testing.T, s *authservertest.Server, fault string) {
 	t.Helper()
-	if err := s.Arm(fault, 1); err != nil {
+	if err := s.InjectFault(fault, 1); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -174,7 +174,7 @@ func TestIDTokensThatAreRefused(t *testing.T) {
 		"none came":                         "no-id-token",
 	} {
 		t.Run(name, func(t *testing.T) {
-			arm(t, server, fault)
+			injectFault(t, server, fault)
 			if id, _, err := verified(t, rp); !errors.Is(err, ErrRefused) || id != nil {
 				t.Errorf("%+v, %v", id, err)
 			}
@@ -193,7 +193,7 @@ func TestIDTokensThatAreAccepted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if fault != "" {
-				arm(t, server, fault)
+				injectFault(t, server, fault)
 			}
 			id, _, err := verified(t, rp)
 			if err != nil || id.Subject != "ada" || id.Email != "ada@example.com" {
@@ -232,7 +232,7 @@ func TestIDTokensThatAreAccepted(t *testing.T) {
 
 func TestC34OneMoreFetchForAnUnknownKey(t *testing.T) {
 	server, rp := atServer(t)
-	arm(t, server, "id-token-unknown-kid")
+	injectFault(t, server, "id-token-unknown-kid")
 	if _, _, err := verified(t, rp); !errors.Is(err, ErrRefused) || server.Count("jwks") != 2 {
 		t.Errorf("%v after %d fetches", err, server.Count("jwks"))
 	}
@@ -249,7 +249,7 @@ func TestC34KeysRotatedBetween(t *testing.T) {
 				t.Fatal(err)
 			}
 			rp.Keys.FetchedAt = rp.Keys.FetchedAt.Add(-2 * refetchAfter)
-			arm(t, server, fault)
+			injectFault(t, server, fault)
 			fetches := server.Count("jwks")
 			if id, _, err := verified(t, rp); err != nil || id.Subject != "ada" || server.Count("jwks") != fetches+1 {
 				t.Errorf("%+v, %v, %d fetches", id, err, server.Count("jwks")-fetches)
@@ -272,11 +272,11 @@ func TestC37ShapesOfTokens(t *testing.T) {
 
 func TestKeysThatCannotBeRead(t *testing.T) {
 	server, rp := atServer(t)
-	arm(t, server, "jwks-500")
+	injectFault(t, server, "jwks-500")
 	if _, _, err := verified(t, rp); !errors.Is(err, httpclient.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
-	arm(t, server, "jwks-huge")
+	injectFault(t, server, "jwks-huge")
 	if _, _, err := verified(t, rp); err == nil {
 		t.Error("D40: a key set of 3 MiB is read")
 	}
@@ -311,7 +311,7 @@ func TestC35RefreshedIDToken(t *testing.T) {
 	if err := refreshed(&other, "ada"); !errors.Is(err, ErrRefused) {
 		t.Errorf("C35 another client's: %v", err)
 	}
-	arm(t, server, "id-token-iss")
+	injectFault(t, server, "id-token-iss")
 	_, r, _ = verified(t, rp)
 	if err := refreshed(rp.Verifier, "ada"); !errors.Is(err, ErrRefused) {
 		t.Errorf("C35 -refresh-token-invalid-issuer: %v", err)
@@ -324,13 +324,13 @@ func TestC34ARotatedKeyCostsOneFetch(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetches := server.Count("jwks")
-	arm(t, server, "id-token-unknown-kid")
+	injectFault(t, server, "id-token-unknown-kid")
 	if _, _, err := verified(t, rp); !errors.Is(err, ErrRefused) || server.Count("jwks") != fetches {
 		t.Errorf("C34: the keys are a moment old, and %d fetches for an unknown one: %v", server.Count("jwks")-fetches, err)
 	}
 	later := rp.Keys.FetchedAt.Add(-2 * refetchAfter)
 	rp.Keys.FetchedAt = later
-	arm(t, server, "id-token-unknown-kid")
+	injectFault(t, server, "id-token-unknown-kid")
 	if _, _, err := verified(t, rp); !errors.Is(err, ErrRefused) || server.Count("jwks") != fetches+1 {
 		t.Errorf("C34: %d fetches for an unknown key: %v", server.Count("jwks")-fetches, err)
 	}

@@ -33,9 +33,9 @@ func atServer(t *testing.T, opts authservertest.Options) (*authservertest.Server
 	return server, &Client{HTTP: hc, Metadata: m, ClientID: "fob-test", Now: time.Now}
 }
 
-func arm(t *testing.T, s *authservertest.Server, fault string) {
+func injectFault(t *testing.T, s *authservertest.Server, fault string) {
 	t.Helper()
-	if err := s.Arm(fault, 1); err != nil {
+	if err := s.InjectFault(fault, 1); err != nil {
 		t.Fatal(err)
 	}
 }

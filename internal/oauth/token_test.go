@@ -215,7 +215,7 @@ func TestB27ASlowServerMeetsTheDeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.HTTP = hc
-	arm(t, server, "token-slow")
+	injectFault(t, server, "token-slow")
 	if _, err := c.Refresh(t.Context(), someToken, Target{}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("B27: %v", err)
 	}

@@ -32,7 +32,7 @@ import (
 // commands they have:
 //
 //	exits N CMD…            run a command that must exit with status N
-//	issuer [HABIT…]         go on with a new test issuer that has other habits
+//	issuer [OPTION…]        replace the test issuer by one with other options
 //	arm FAULT [TIMES]       make the issuer misbehave
 //	count ENDPOINT N        fail unless the endpoint has seen N requests
 //	notokens DIR            fail if a token that the issuer gave out stands in DIR
@@ -265,7 +265,7 @@ func cmdIssuer(ts *testscript.TestScript, _ bool, args []string) {
 		case "tls":
 			opts.TLS = true
 		default:
-			ts.Fatalf("issuer: there is no habit %q", name)
+			ts.Fatalf("issuer: there is no option %q", name)
 		}
 	}
 	server, err := authservertest.Start(opts)
@@ -330,7 +330,7 @@ func cmdArm(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 1 {
 		times = atoi(ts, args[1])
 	}
-	ts.Check((*issuer(ts)).Arm(args[0], times))
+	ts.Check((*issuer(ts)).InjectFault(args[0], times))
 }
 
 func cmdCount(ts *testscript.TestScript, _ bool, args []string) {

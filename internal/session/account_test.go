@@ -29,7 +29,7 @@ func (f *fixture) loginAs(fault string) Login {
 		f.t.Fatal(err)
 	}
 	if fault != "" {
-		if err := f.server.Arm(fault, 1); err != nil {
+		if err := f.server.InjectFault(fault, 1); err != nil {
 			f.t.Fatal(err)
 		}
 	}

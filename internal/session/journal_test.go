@@ -48,7 +48,7 @@ func TestAFailedSaveLosesNothing(t *testing.T) {
 func TestB26AnswerLostAfterTheServerRotated(t *testing.T) {
 	f := newFixture(t, authservertest.Options{Grace: true})
 	f.mustLogin()
-	f.arm("drop-after-rotate")
+	f.injectFault("drop-after-rotate")
 	if _, err := f.Token(t.Context(), force); !errors.Is(err, oauth.ErrUnavailable) {
 		t.Errorf("B26: %v", err)
 	}
@@ -64,7 +64,7 @@ func TestB26AnswerLostAfterTheServerRotated(t *testing.T) {
 func TestB26WithoutGraceItIsSaid(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
-	f.arm("drop-after-rotate")
+	f.injectFault("drop-after-rotate")
 	if _, err := f.Token(t.Context(), force); !errors.Is(err, oauth.ErrUnavailable) {
 		t.Errorf("B26: %v", err)
 	}

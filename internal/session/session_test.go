@@ -122,9 +122,9 @@ func (f *fixture) token(opts TokenOptions) string {
 	return token.Value.Reveal()
 }
 
-func (f *fixture) arm(fault string) {
+func (f *fixture) injectFault(fault string) {
 	f.t.Helper()
-	if err := f.server.Arm(fault, 1); err != nil {
+	if err := f.server.InjectFault(fault, 1); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -188,7 +188,7 @@ func TestB16NoAnswerKeepsTheLogin(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
 	for i, fault := range []string{"token-500", "token-503", "token-html", "token-empty", "token-huge", "token-gzip-bomb", "token-redirect-308"} {
-		f.arm(fault)
+		f.injectFault(fault)
 		if _, err := f.Token(t.Context(), force); err == nil || errors.Is(err, ErrLoginRequired) {
 			t.Errorf("B16 %s: %v", fault, err)
 		}
@@ -208,7 +208,7 @@ func TestB20OddLifetimes(t *testing.T) {
 		t.Run("B20 "+fault, func(t *testing.T) {
 			f := newFixture(t, authservertest.Options{})
 			f.mustLogin()
-			f.arm(fault)
+			f.injectFault(fault)
 			token, err := f.Token(t.Context(), force)
 			if err != nil {
 				t.Fatal(err)
@@ -223,7 +223,7 @@ func TestB20OddLifetimes(t *testing.T) {
 
 func TestB20WithoutRefreshTokenUsableUntilRefused(t *testing.T) {
 	f := newFixture(t, authservertest.Options{NoRefreshToken: true})
-	f.arm("expires-in-absent")
+	f.injectFault("expires-in-absent")
 	f.mustLogin()
 	f.clock = f.clock.Add(1000 * time.Hour)
 	f.token(TokenOptions{})
@@ -233,7 +233,7 @@ func TestB22BadTokenIsRefusedAndTheRotatedOneKept(t *testing.T) {
 	for _, fault := range []string{"access-token-crlf", "access-token-nul", "access-token-space", "access-token-missing", "token-type-mac"} {
 		f := newFixture(t, authservertest.Options{})
 		f.mustLogin()
-		f.arm(fault)
+		f.injectFault(fault)
 		if token, err := f.Token(t.Context(), force); err == nil || errors.Is(err, ErrLoginRequired) {
 			t.Errorf("B22 %s: %v, %v", fault, token, err)
 		}
@@ -245,7 +245,7 @@ func TestB23NoNewRefreshToken(t *testing.T) {
 	for _, fault := range []string{"refresh-token-absent", "refresh-token-empty"} {
 		f := newFixture(t, authservertest.Options{})
 		f.mustLogin()
-		f.arm(fault)
+		f.injectFault(fault)
 		f.token(force)
 		f.token(force)
 	}
@@ -254,7 +254,7 @@ func TestB23NoNewRefreshToken(t *testing.T) {
 func TestB25InvalidGrant(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
-	f.arm("invalid-grant")
+	f.injectFault("invalid-grant")
 	before := f.server.Count("token/refresh")
 	if _, err := f.Token(t.Context(), force); !errors.Is(err, ErrLoginRequired) {
 		t.Errorf("B25: %v", err)
@@ -280,7 +280,7 @@ func TestANetworkFailureLogsNobodyOut(t *testing.T) {
 func TestC31BadIDTokenStoresNothing(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	for _, fault := range []string{"id-token-nonce", "id-token-iss", "no-id-token", "id-token-none"} {
-		f.arm(fault)
+		f.injectFault(fault)
 		if _, err := f.login(); !errors.Is(err, idtoken.ErrRefused) {
 			t.Errorf("C31 %s: %v", fault, err)
 		}
@@ -291,10 +291,10 @@ func TestC31BadIDTokenStoresNothing(t *testing.T) {
 	if n := f.server.Count("revocation"); n != 4 {
 		t.Errorf("%d of 4 tokens that nobody keeps were revoked", n)
 	}
-	if err := f.server.Arm("id-token-no-name", 1); err != nil {
+	if err := f.server.InjectFault("id-token-no-name", 1); err != nil {
 		t.Fatal(err)
 	}
-	f.arm("userinfo-sub")
+	f.injectFault("userinfo-sub")
 	if _, err := f.login(); !errors.Is(err, oauth.ErrWrongSubject) {
 		t.Errorf("C31 oidcc-client-test-userinfo-invalid-sub: %v", err)
 	}
@@ -302,8 +302,8 @@ func TestC31BadIDTokenStoresNothing(t *testing.T) {
 
 func TestUserinfoThatIsDownCostsTheNameAlone(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
-	f.arm("id-token-no-name")
-	f.arm("userinfo-500")
+	f.injectFault("id-token-no-name")
+	f.injectFault("userinfo-500")
 	saved, err := f.login()
 	if err != nil || saved.Account.Subject != "ada" || saved.Account.Name != "" || len(f.warned) != 1 {
 		t.Errorf("%+v, %v, %q", saved, err, f.warned)
@@ -397,7 +397,7 @@ func TestLogout(t *testing.T) {
 func TestB30RevocationThatFails(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
-	if err := f.server.Arm("revoke-503", 2); err != nil {
+	if err := f.server.InjectFault("revoke-503", 2); err != nil {
 		t.Fatal(err)
 	}
 	steps, err := f.Logout(t.Context(), false)
