@@ -25,16 +25,16 @@ func Approve(ctx context.Context, target string, hc *http.Client) (int, string, 
 	if target, err = leaveStartPage(ctx, target, hc); err != nil {
 		return 0, "", err
 	}
-	answer, err := sayYes(ctx, target, hc)
+	answer, err := answerConsent(ctx, target, hc)
 	if err != nil {
 		return 0, "", err
 	}
 	if answer.location != nil || answer.status != http.StatusOK {
-		back, err := answer.back()
+		back, err := answer.redirect()
 		if err != nil {
 			return 0, "", err
 		}
-		answer, err = visit(ctx, hc, http.MethodGet, back, "")
+		answer, err = openPage(ctx, hc, http.MethodGet, back, "")
 		return answer.status, answer.text, err
 	}
 	return answer.status, answer.text, nil
@@ -46,7 +46,7 @@ func leaveStartPage(ctx context.Context, target string, hc *http.Client) (string
 	if err != nil || u.RawQuery != "" || !onLoopback(u) {
 		return target, err
 	}
-	page, err := visit(ctx, hc, http.MethodGet, target, "")
+	page, err := openPage(ctx, hc, http.MethodGet, target, "")
 	switch {
 	case err != nil:
 		return "", err
@@ -60,42 +60,42 @@ func leaveStartPage(ctx context.Context, target string, hc *http.Client) (string
 
 // Redirect is Approve up to the redirect, which it returns and does not follow.
 func Redirect(ctx context.Context, authorizationURL string, hc *http.Client) (string, error) {
-	answer, err := sayYes(ctx, authorizationURL, hc)
+	answer, err := answerConsent(ctx, authorizationURL, hc)
 	if err != nil {
 		return "", err
 	}
-	return answer.back()
+	return answer.redirect()
 }
 
-// sayYes opens a page that asks, and answers. A request that is refused without a
-// question has been its own answer. A server may send the browser on to another one.
-func sayYes(ctx context.Context, target string, hc *http.Client) (opened, error) {
+// answerConsent opens a page with a question and answers it. A request that is refused
+// without a question returns that page. A server may redirect the browser to another server.
+func answerConsent(ctx context.Context, target string, hc *http.Client) (visitedPage, error) {
 	u, err := url.Parse(target)
 	if err != nil {
-		return opened{}, err
+		return visitedPage{}, err
 	}
-	question, err := visit(ctx, hc, http.MethodGet, u.String(), "")
+	question, err := openPage(ctx, hc, http.MethodGet, u.String(), "")
 	if err == nil && onLoopback(question.location) && strings.HasSuffix(question.location.Path, "/authorize") {
 		u = question.location
-		question, err = visit(ctx, hc, http.MethodGet, u.String(), "")
+		question, err = openPage(ctx, hc, http.MethodGet, u.String(), "")
 	}
 	if err != nil {
-		return opened{}, err
+		return visitedPage{}, err
 	}
 	if client := u.Query().Get("redirect_uri"); client != "" && question.location != nil && strings.HasPrefix(question.location.String(), client+"?") {
 		return question, nil
 	}
 	if question.status != http.StatusOK {
-		return opened{}, fmt.Errorf("the server says %d: %s", question.status, question.text)
+		return visitedPage{}, fmt.Errorf("the server says %d: %s", question.status, question.text)
 	}
 	form := u.Query()
 	form.Set("answer", "yes")
 	u.RawQuery = ""
-	return visit(ctx, hc, http.MethodPost, u.String(), form.Encode())
+	return openPage(ctx, hc, http.MethodPost, u.String(), form.Encode())
 }
 
-// back is where an answer sends the browser: to a client's listener or nowhere.
-func (o opened) back() (string, error) {
+// redirect returns the client's loopback address that a page sends the browser to.
+func (o visitedPage) redirect() (string, error) {
 	if !onLoopback(o.location) {
 		return "", fmt.Errorf("the server does not send the browser to a loopback address but says %d: %s", o.status, o.text)
 	}
@@ -106,18 +106,18 @@ func onLoopback(u *url.URL) bool {
 	return u != nil && u.Scheme == "http" && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
-// opened is what the browser sees of an answer.
-type opened struct {
+// visitedPage is a response as the browser sees it.
+type visitedPage struct {
 	status   int
 	text     string
 	location *url.URL // where it leads; nil: nowhere
 }
 
-// visit opens one page, and stays there.
-func visit(ctx context.Context, hc *http.Client, method, target, form string) (opened, error) {
+// openPage opens one page without following redirects.
+func openPage(ctx context.Context, hc *http.Client, method, target, form string) (visitedPage, error) {
 	req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(form))
 	if err != nil {
-		return opened{}, err
+		return visitedPage{}, err
 	}
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -126,10 +126,10 @@ func visit(ctx context.Context, hc *http.Client, method, target, form string) (o
 	staying.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := staying.Do(req)
 	if err != nil {
-		return opened{}, err
+		return visitedPage{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	location, _ := resp.Location()
-	return opened{resp.StatusCode, string(text), location}, err
+	return visitedPage{resp.StatusCode, string(text), location}, err
 }

@@ -43,7 +43,7 @@ func subjectOf(raw string) string {
 	if err != nil {
 		return ""
 	}
-	return unverified(token).Subject
+	return unverifiedClaims(token).Subject
 }
 
 var anyAlgorithm = []jose.SignatureAlgorithm{
@@ -63,7 +63,7 @@ func (s *Server) checkClientAssertion(client Client, r *http.Request) string {
 		return "another client_assertion_type"
 	case err != nil:
 		return "the assertion's signature: " + err.Error()
-	case !typed(header, "", "JWT", "client-authentication+jwt"):
+	case !hasType(header, "", "JWT", "client-authentication+jwt"):
 		return "the assertion is typed as something else"
 	case c.Issuer != client.ID || c.Subject != client.ID:
 		return "iss or sub of the assertion is not the client"
@@ -75,7 +75,7 @@ func (s *Server) checkClientAssertion(client Client, r *http.Request) string {
 	if problem := c.checkTimes(10 * time.Minute); problem != "" {
 		return "the assertion's times: " + problem
 	}
-	if !s.fresh("assertion ", c.ID) {
+	if !s.isNewJTI("assertion ", c.ID) {
 		return "the assertion was used before"
 	}
 	return ""

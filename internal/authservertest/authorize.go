@@ -59,16 +59,16 @@ func (p page) show(w http.ResponseWriter) {
 func consent(client, scope string, resources []string, q url.Values) page {
 	return page{
 		Title: "Let " + client + " act for you?", Text: "You are signed in as Ada Lovelace. It asks for:",
-		Items: append(space(scope), resources...), Query: q, Yes: "Allow", No: "Deny",
+		Items: append(strings.Fields(scope), resources...), Query: q, Yes: "Allow", No: "Deny",
 	}
 }
 
 // serveAuthorize checks the request as strictly as a good server would, and asks.
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
-	if s.sendsOn(w, r) {
+	if s.forwardBrowser(w, r) {
 		return
 	}
-	q, problem := s.asked(r.URL.Query())
+	q, problem := s.authorizationParams(r.URL.Query())
 	if problem != "" {
 		http.Error(w, "This request is wrong: "+problem, http.StatusBadRequest)
 		return
@@ -80,9 +80,9 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	consent(q.Get("client_id"), q.Get("scope"), q["resource"], r.URL.Query()).show(w)
 }
 
-// asked is the request that an authorization URL stands for: its own parameters, or
-// those that were pushed. It names what is wrong.
-func (s *Server) asked(q url.Values) (url.Values, string) {
+// authorizationParams returns the parameters of an authorization request, which may have
+// been pushed, or what is wrong with it.
+func (s *Server) authorizationParams(q url.Values) (url.Values, string) {
 	if q.Has("request_uri") {
 		return s.pushedFor(q)
 	}
@@ -94,7 +94,7 @@ func (s *Server) asked(q url.Values) (url.Values, string) {
 
 // checkAuthorization names the first thing that is wrong with a request.
 func (s *Server) checkAuthorization(q url.Values) string {
-	if problem := repeated(q, "resource"); problem != "" {
+	if problem := repeatedParam(q, "resource"); problem != "" {
 		return problem
 	}
 	client, known := s.client(q.Get("client_id"))
@@ -112,7 +112,7 @@ func (s *Server) checkAuthorization(q url.Values) string {
 		return "state has less than 128 bits"
 	case q.Get("code_challenge_method") != "S256" || err != nil || len(challenge) != sha256.Size:
 		return "no PKCE with S256"
-	case slices.Contains(space(q.Get("scope")), "openid") && len(q.Get("nonce")) < 22:
+	case slices.Contains(strings.Fields(q.Get("scope")), "openid") && len(q.Get("nonce")) < 22:
 		return "nonce has less than 128 bits"
 	case q.Has("dpop_jkt") && len(q.Get("dpop_jkt")) != 43:
 		return "dpop_jkt is no SHA-256"
@@ -140,7 +140,7 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "This request is wrong.", http.StatusBadRequest)
 		return
 	}
-	q, problem := s.asked(without(r.PostForm, "answer"))
+	q, problem := s.authorizationParams(withoutParam(r.PostForm, "answer"))
 	if problem == "" && s.checkResources(q["resource"]) != "" {
 		problem = "unknown resource"
 	}
@@ -168,7 +168,7 @@ func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, q, back url.Va
 	http.Redirect(w, r, q.Get("redirect_uri")+"?"+back.Encode(), http.StatusSeeOther)
 }
 
-func without(q url.Values, name string) url.Values {
+func withoutParam(q url.Values, name string) url.Values {
 	rest := url.Values{}
 	for key, values := range q {
 		if key != name {
@@ -185,15 +185,15 @@ func (s *Server) newCode(q url.Values) string {
 	code := s.newSecret("code")
 	s.codes[code] = &authCode{
 		redirectURI: q.Get("redirect_uri"), challenge: q.Get("code_challenge"), nonce: q.Get("nonce"), jkt: q.Get("dpop_jkt"),
-		family: s.newFamily(client, "ada", granted(q.Get("scope"), q.Get("prompt")), q["resource"]),
+		family: s.newFamily(client, "ada", grantScopes(q.Get("scope"), q.Get("prompt")), q["resource"]),
 	}
 	return code
 }
 
-// granted leaves out reports:read, which Ada may not have, and offline_access
+// grantScopes leaves out reports:read, which Ada may not have, and offline_access
 // where consent was not asked for (OIDC Core §11).
-func granted(scope, prompt string) string {
-	return strings.Join(slices.DeleteFunc(space(scope), func(one string) bool {
-		return one == "reports:read" || one == "offline_access" && !slices.Contains(space(prompt), "consent")
+func grantScopes(scope, prompt string) string {
+	return strings.Join(slices.DeleteFunc(strings.Fields(scope), func(one string) bool {
+		return one == "reports:read" || one == "offline_access" && !slices.Contains(strings.Fields(prompt), "consent")
 	}), " ")
 }

@@ -86,20 +86,20 @@ func (s *Server) client(id string) (Client, bool) {
 // clientOf reads the form of a request to an endpoint of the server and knows
 // whose it is; else it has answered (RFC 6749 §5.2).
 func (s *Server) clientOf(w http.ResponseWriter, r *http.Request, repeatable ...string) (Client, bool) {
-	if problem := badForm(r, repeatable); problem != "" {
-		refuse(w, http.StatusBadRequest, "invalid_request", problem)
+	if problem := checkForm(r, repeatable); problem != "" {
+		writeError(w, http.StatusBadRequest, "invalid_request", problem)
 		return Client{}, false
 	}
 	client, problem := s.authenticate(r)
 	if problem != "" {
 		w.Header().Set("WWW-Authenticate", `Basic realm="authservertest"`)
-		refuse(w, http.StatusUnauthorized, "invalid_client", "the client did not authenticate as registered: "+problem)
+		writeError(w, http.StatusUnauthorized, "invalid_client", "the client did not authenticate as registered: "+problem)
 	}
 	return client, problem == ""
 }
 
-// badForm names what is wrong with a request's form, whoever sent it.
-func badForm(r *http.Request, repeatable []string) string {
+// checkForm returns what is wrong with the form of a request from any client.
+func checkForm(r *http.Request, repeatable []string) string {
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case mediaType != "application/x-www-form-urlencoded":
@@ -109,11 +109,11 @@ func badForm(r *http.Request, repeatable []string) string {
 	case r.ParseForm() != nil:
 		return "the form cannot be read"
 	}
-	return repeated(r.PostForm, repeatable...)
+	return repeatedParam(r.PostForm, repeatable...)
 }
 
-// repeated names a parameter that came more than once and may not (RFC 6749 §3.1, §3.2).
-func repeated(form url.Values, repeatable ...string) string {
+// repeatedParam names a parameter that is repeated and must not be (RFC 6749 §3.1, §3.2).
+func repeatedParam(form url.Values, repeatable ...string) string {
 	for name, values := range form {
 		if len(values) != 1 && !slices.Contains(repeatable, name) {
 			return "more than one " + name
@@ -125,8 +125,9 @@ func repeated(form url.Values, repeatable ...string) string {
 // credentials are what a request brings to show whose it is.
 type credentials struct{ method, id, secret string }
 
-// presented finds a request's credentials; there may be no two (RFC 6749 §2.3).
-func presented(r *http.Request) (credentials, string) {
+// readCredentials reads the client's credentials from a request. Only one method may be used
+// (RFC 6749 §2.3).
+func readCredentials(r *http.Request) (credentials, string) {
 	form := r.PostForm
 	c := credentials{method: "none", id: form.Get("client_id")}
 	found := 0
@@ -160,7 +161,7 @@ func presented(r *http.Request) (credentials, string) {
 // authenticate wants the method that the client is registered with, and no other
 // beside it. It names what is wrong.
 func (s *Server) authenticate(r *http.Request) (Client, string) {
-	c, problem := presented(r)
+	c, problem := readCredentials(r)
 	client, known := s.client(c.id)
 	switch {
 	case problem != "":
@@ -182,7 +183,7 @@ func (s *Server) authenticate(r *http.Request) (Client, string) {
 	return client, problem
 }
 
-func refuse(w http.ResponseWriter, status int, code, description string) {
+func writeError(w http.ResponseWriter, status int, code, description string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -26,35 +26,35 @@ const pollTolerance = 200 * time.Millisecond
 func deviceFaults() map[string]fault {
 	of := func(change func(map[string]any)) fault { return fault{endpoint: "device", change: change} }
 	table := map[string]fault{
-		"device-interval-negative":   of(set("interval", -1)),
-		"device-interval-zero":       of(set("interval", 0)),
-		"device-interval-huge":       of(set("interval", jsonNumber("1e18"))),
-		"device-interval-string":     of(set("interval", "string")),
-		"device-interval-absent":     of(drop("interval")),
-		"device-expires-negative":    of(set("expires_in", -1)),
-		"device-expires-zero":        of(set("expires_in", 0)),
-		"device-expires-huge":        of(set("expires_in", jsonNumber("1e18"))),
-		"device-expires-absent":      of(drop("expires_in")),
-		"device-user-code-escape":    of(set("user_code", "WDJB\x1b]52;c;aGk=\x07\x1b[31m-MJHT\nerror: all is well")),
-		"device-user-code-bidi":      of(set("user_code", "WDJB-\u202eTHJM\u2066\u009b31m")),
-		"device-user-code-ci":        of(set("user_code", "::stop-commands::##vso[x]")),
-		"device-no-user-code":        of(drop("user_code")),
-		"device-no-device-code":      of(drop("device_code")),
-		"device-no-verification-uri": of(drop("verification_uri")),
-		"device-no-complete":         of(drop("verification_uri_complete")),
-		"device-complete-javascript": of(set("verification_uri_complete", "javascript:alert(1)")),
-		"device-500":                 {endpoint: "device", answer: status(500)},
-		"device-html":                {endpoint: "device", answer: body("<html>a captive portal</html>")},
-		"device-huge":                {endpoint: "device", answer: huge},
-		"device-refused":             {endpoint: "device", answer: refusal("unauthorized_client")},
+		"device-interval-negative":   of(setField("interval", -1)),
+		"device-interval-zero":       of(setField("interval", 0)),
+		"device-interval-huge":       of(setField("interval", jsonNumber("1e18"))),
+		"device-interval-string":     of(setField("interval", "string")),
+		"device-interval-absent":     of(dropField("interval")),
+		"device-expires-negative":    of(setField("expires_in", -1)),
+		"device-expires-zero":        of(setField("expires_in", 0)),
+		"device-expires-huge":        of(setField("expires_in", jsonNumber("1e18"))),
+		"device-expires-absent":      of(dropField("expires_in")),
+		"device-user-code-escape":    of(setField("user_code", "WDJB\x1b]52;c;aGk=\x07\x1b[31m-MJHT\nerror: all is well")),
+		"device-user-code-bidi":      of(setField("user_code", "WDJB-\u202eTHJM\u2066\u009b31m")),
+		"device-user-code-ci":        of(setField("user_code", "::stop-commands::##vso[x]")),
+		"device-no-user-code":        of(dropField("user_code")),
+		"device-no-device-code":      of(dropField("device_code")),
+		"device-no-verification-uri": of(dropField("verification_uri")),
+		"device-no-complete":         of(dropField("verification_uri_complete")),
+		"device-complete-javascript": of(setField("verification_uri_complete", "javascript:alert(1)")),
+		"device-500":                 {endpoint: "device", answer: statusAnswer(500)},
+		"device-html":                {endpoint: "device", answer: bodyAnswer("<html>a captive portal</html>")},
+		"device-huge":                {endpoint: "device", answer: hugeAnswer},
+		"device-refused":             {endpoint: "device", answer: errorAnswer("unauthorized_client")},
 
-		"device-pending":   {endpoint: "token", answer: refusal("authorization_pending")},
-		"device-slow-down": {endpoint: "token", answer: refusal("slow_down")},
-		"device-denied":    {endpoint: "token", answer: refusal("access_denied")},
-		"device-expired":   {endpoint: "token", answer: refusal("expired_token")},
+		"device-pending":   {endpoint: "token", answer: errorAnswer("authorization_pending")},
+		"device-slow-down": {endpoint: "token", answer: errorAnswer("slow_down")},
+		"device-denied":    {endpoint: "token", answer: errorAnswer("access_denied")},
+		"device-expired":   {endpoint: "token", answer: errorAnswer("expired_token")},
 	}
 	for kind, hostile := range hostileURLs() {
-		table["device-uri-"+kind] = of(set("verification_uri", hostile))
+		table["device-uri-"+kind] = of(setField("verification_uri", hostile))
 	}
 	return table
 }
@@ -79,17 +79,17 @@ func (s *Server) serveDevice(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !slices.Contains(client.Grants, grantDevice) {
-		refuse(w, http.StatusBadRequest, "unauthorized_client", "the client is not registered for devices")
+		writeError(w, http.StatusBadRequest, "unauthorized_client", "the client is not registered for devices")
 		return
 	}
 	if problem := s.checkResources(r.PostForm["resource"]); problem != "" {
-		refuse(w, http.StatusBadRequest, "invalid_target", problem)
+		writeError(w, http.StatusBadRequest, "invalid_target", problem)
 		return
 	}
 	d := &deviceGrant{userCode: newUserCode(), interval: time.Duration(s.opts.DeviceInterval) * time.Second, expires: time.Now().Add(s.opts.DeviceLifetime)}
 	s.mu.Lock()
 	d.code = s.newSecret("device")
-	d.family = s.newFamily(client, "ada", granted(r.PostForm.Get("scope"), "consent"), r.PostForm["resource"])
+	d.family = s.newFamily(client, "ada", grantScopes(r.PostForm.Get("scope"), "consent"), r.PostForm["resource"])
 	s.devices[d.code] = d
 	s.mu.Unlock()
 	s.answer(w, "device", map[string]any{
@@ -167,32 +167,32 @@ func (s *Server) serveDeviceConsent(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveDevicePoll gives tokens once the user has said yes (RFC 8628 §3.5).
-func (s *Server) serveDevicePoll(w http.ResponseWriter, r *http.Request, by asker) {
+func (s *Server) serveDevicePoll(w http.ResponseWriter, r *http.Request, by tokenClient) {
 	s.mu.Lock()
 	d, ok := s.devices[r.PostForm.Get("device_code")]
 	if !ok {
 		d = &deviceGrant{family: &family{}}
 	}
 	name := d.poll(by)
-	resources, within := narrowed(d.family.resources, r.PostForm["resource"])
+	resources, within := narrowResources(d.family.resources, r.PostForm["resource"])
 	if name == "" && !within {
 		name = "invalid_target"
 	}
 	if name != "" {
 		s.mu.Unlock()
-		refuse(w, http.StatusBadRequest, name, "")
+		writeError(w, http.StatusBadRequest, name, "")
 		return
 	}
 	d.used = true
 	f := d.family
-	m := s.tokens(issue{family: f, scope: f.scope, resources: resources, asker: by, withRefresh: s.mayRefresh(f.scope)})
+	m := s.tokens(issuance{family: f, scope: f.scope, resources: resources, tokenClient: by, withRefresh: s.issuesRefreshToken(f.scope)})
 	s.mu.Unlock()
 	s.addIDToken(m, f, f.scope, "")
 	s.answerTokens(w, m, by)
 }
 
 // poll is the error that one more poll is answered with. s.mu is held.
-func (d *deviceGrant) poll(by asker) string {
+func (d *deviceGrant) poll(by tokenClient) string {
 	early := time.Since(d.polled) < d.interval-pollTolerance
 	d.polled = time.Now()
 	switch {

@@ -16,7 +16,7 @@ var proofAlgorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS2
 func dpopFaults() map[string]fault {
 	return map[string]fault{
 		"dpop-nonce-endless":     {endpoint: "dpop-nonce"},
-		"dpop-token-type-bearer": {endpoint: "dpop-token", change: set("token_type", "Bearer")},
+		"dpop-token-type-bearer": {endpoint: "dpop-token", change: setField("token_type", "Bearer")},
 	}
 }
 
@@ -25,14 +25,14 @@ func dpopFaults() map[string]fault {
 func (s *Server) proofKey(w http.ResponseWriter, r *http.Request, client Client) (jkt string, ok bool) {
 	if len(r.Header.Values("DPoP")) == 0 {
 		if s.opts.DPoPRequired || client.DPoP {
-			refuse(w, http.StatusBadRequest, "invalid_dpop_proof", "no proof")
+			writeError(w, http.StatusBadRequest, "invalid_dpop_proof", "no proof")
 			return "", false
 		}
 		return "", true
 	}
 	jkt, name, problem := s.checkProof(w, r, "")
 	if problem != "" {
-		refuse(w, http.StatusBadRequest, name, problem)
+		writeError(w, http.StatusBadRequest, name, problem)
 	}
 	return jkt, problem == ""
 }
@@ -56,7 +56,7 @@ func (s *Server) checkProof(w http.ResponseWriter, r *http.Request, accessToken 
 	if problem := s.checkProofClaims(r, header, c, accessToken); problem != "" {
 		return "", name, problem
 	}
-	if !s.fresh("proof ", c.ID) {
+	if !s.isNewJTI("proof ", c.ID) {
 		return "", name, "the proof was used before"
 	}
 	if _, endless := s.take("dpop-nonce", func(fault) bool { return true }); endless {
@@ -71,7 +71,7 @@ func (s *Server) checkProof(w http.ResponseWriter, r *http.Request, accessToken 
 
 func (s *Server) checkProofClaims(r *http.Request, header jose.Header, c claims, accessToken string) string {
 	switch {
-	case !typed(header, "dpop+jwt"):
+	case !hasType(header, "dpop+jwt"):
 		return "the proof's typ is not dpop+jwt"
 	case !header.JSONWebKey.IsPublic():
 		return "the proof's key is not public"

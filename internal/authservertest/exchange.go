@@ -20,12 +20,12 @@ const tokenType = "urn:ietf:params:oauth:token-type:"
 
 func exchangeFaults() map[string]fault {
 	return map[string]fault{
-		"exchange-invalid-target": {endpoint: "exchange", answer: refusal("invalid_target")},
-		"identity-500":            {endpoint: "identity", answer: status(500)},
-		"identity-html":           {endpoint: "identity", answer: body("<html>a captive portal</html>")},
-		"identity-empty":          {endpoint: "identity", change: set("value", "")},
-		"identity-crlf":           {endpoint: "identity", change: set("value", "a\r\nX-Evil: 1")},
-		"identity-huge":           {endpoint: "identity", answer: huge},
+		"exchange-invalid-target": {endpoint: "exchange", answer: errorAnswer("invalid_target")},
+		"identity-500":            {endpoint: "identity", answer: statusAnswer(500)},
+		"identity-html":           {endpoint: "identity", answer: bodyAnswer("<html>a captive portal</html>")},
+		"identity-empty":          {endpoint: "identity", change: setField("value", "")},
+		"identity-crlf":           {endpoint: "identity", change: setField("value", "a\r\nX-Evil: 1")},
+		"identity-huge":           {endpoint: "identity", answer: hugeAnswer},
 	}
 }
 
@@ -84,7 +84,7 @@ func (s *Server) checkIdentity(raw string) (subject, problem string) {
 }
 
 // serveExchange gives an access token for a job's identity (RFC 8693 §2).
-func (s *Server) serveExchange(w http.ResponseWriter, r *http.Request, by asker) {
+func (s *Server) serveExchange(w http.ResponseWriter, r *http.Request, by tokenClient) {
 	if s.faultAnswers("exchange", w, r) {
 		return
 	}
@@ -103,21 +103,21 @@ func (s *Server) serveExchange(w http.ResponseWriter, r *http.Request, by asker)
 		subject, problem = s.checkIdentity(form.Get("subject_token"))
 	}
 	if problem != "" {
-		refuse(w, http.StatusBadRequest, "invalid_request", problem) // RFC 8693 §2.2.2
+		writeError(w, http.StatusBadRequest, "invalid_request", problem) // RFC 8693 §2.2.2
 		return
 	}
-	if slices.ContainsFunc(form["audience"], func(one string) bool { return one != "acme-api" && !s.knows(one) }) {
-		refuse(w, http.StatusBadRequest, "invalid_target", "unknown audience")
+	if slices.ContainsFunc(form["audience"], func(one string) bool { return one != "acme-api" && !s.knowsResource(one) }) {
+		writeError(w, http.StatusBadRequest, "invalid_target", "unknown audience")
 		return
 	}
 	s.serveOwn(w, r, by, subject, map[string]any{"issued_token_type": tokenType + "access_token"})
 }
 
 // serveAssertionGrant is the same with an assertion (RFC 7523 §2.1).
-func (s *Server) serveAssertionGrant(w http.ResponseWriter, r *http.Request, by asker) {
+func (s *Server) serveAssertionGrant(w http.ResponseWriter, r *http.Request, by tokenClient) {
 	subject, problem := s.checkIdentity(r.PostForm.Get("assertion"))
 	if problem != "" {
-		refuse(w, http.StatusBadRequest, "invalid_grant", problem)
+		writeError(w, http.StatusBadRequest, "invalid_grant", problem)
 		return
 	}
 	s.serveOwn(w, r, by, subject, nil)

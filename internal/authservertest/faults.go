@@ -28,34 +28,34 @@ type fault struct {
 	rotate   bool             // the server's keys, when it is injected
 }
 
-func status(code int) func(http.ResponseWriter, *http.Request) {
+func statusAnswer(code int) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<h1>no</h1>", code) }
 }
 
-func body(text string) func(http.ResponseWriter, *http.Request) {
+func bodyAnswer(text string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
 }
 
-func refusal(code string) func(http.ResponseWriter, *http.Request) {
+func errorAnswer(code string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		fmt.Fprintf(w, `{"error":%q,"error_description":"as told"}`, code)
 	}
 }
 
-func set(name string, value any) func(map[string]any) {
+func setField(name string, value any) func(map[string]any) {
 	return func(m map[string]any) { m[name] = value }
 }
 
-func drop(name string) func(map[string]any) {
+func dropField(name string) func(map[string]any) {
 	return func(m map[string]any) { delete(m, name) }
 }
 
-func claim(name string, value any) func(*idTokenSpec) {
+func setClaim(name string, value any) func(*idTokenSpec) {
 	return func(s *idTokenSpec) { s.claims[name] = value }
 }
 
-func noClaim(name string) func(*idTokenSpec) {
+func dropClaim(name string) func(*idTokenSpec) {
 	return func(s *idTokenSpec) { delete(s.claims, name) }
 }
 
@@ -63,7 +63,7 @@ func signedBy(algorithm jose.SignatureAlgorithm, key func() any, kid string) fun
 	return func(s *idTokenSpec) { s.algorithm, s.key, s.kid = algorithm, key(), kid }
 }
 
-func param(name string, values ...string) func(url.Values) {
+func setParam(name string, values ...string) func(url.Values) {
 	return func(q url.Values) { q[name] = values }
 }
 
@@ -72,61 +72,61 @@ func faults() map[string]fault {
 	table := map[string]fault{
 		"access-denied":      {endpoint: "callback", query: func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }},
 		"callback-script":    {endpoint: "callback", query: func(q url.Values) { q.Del("code"); q.Set("error", "<script>\x1b[31m\u202e") }},
-		"callback-iss-wrong": {endpoint: "callback", query: param("iss", "https://evil.example")},
+		"callback-iss-wrong": {endpoint: "callback", query: setParam("iss", "https://evil.example")},
 		"callback-iss-slash": {endpoint: "callback", query: func(q url.Values) { q.Set("iss", q.Get("iss")+"/") }},
 		"callback-no-iss":    {endpoint: "callback", query: func(q url.Values) { q.Del("iss") }},
 		"callback-two-codes": {endpoint: "callback", query: func(q url.Values) { q.Add("code", "another") }},
 		"callback-no-code":   {endpoint: "callback", query: func(q url.Values) { q.Del("code") }},
 
-		"token-500":       {endpoint: "token", answer: status(500)},
-		"token-503":       {endpoint: "token", answer: status(503)},
-		"token-html":      {endpoint: "token", answer: body("<html>a captive portal</html>")},
-		"token-empty":     {endpoint: "token", answer: body("")},
-		"token-huge":      {endpoint: "token", answer: huge},
+		"token-500":       {endpoint: "token", answer: statusAnswer(500)},
+		"token-503":       {endpoint: "token", answer: statusAnswer(503)},
+		"token-html":      {endpoint: "token", answer: bodyAnswer("<html>a captive portal</html>")},
+		"token-empty":     {endpoint: "token", answer: bodyAnswer("")},
+		"token-huge":      {endpoint: "token", answer: hugeAnswer},
 		"token-gzip-bomb": {endpoint: "token", answer: gzipBomb},
-		"token-slow":      {endpoint: "token", answer: slow},
-		"invalid-grant":   {endpoint: "token", answer: refusal("invalid_grant")},
-		"invalid-client":  {endpoint: "token", answer: refusal("invalid_client")},
-		"token-escape":    {endpoint: "token", answer: body(`{"error":"x\u001b]52;c;aGk=\u0007\u202e\nerror: all is well"}`)},
+		"token-slow":      {endpoint: "token", answer: slowAnswer},
+		"invalid-grant":   {endpoint: "token", answer: errorAnswer("invalid_grant")},
+		"invalid-client":  {endpoint: "token", answer: errorAnswer("invalid_client")},
+		"token-escape":    {endpoint: "token", answer: bodyAnswer(`{"error":"x\u001b]52;c;aGk=\u0007\u202e\nerror: all is well"}`)},
 
-		"token-ci-command": {endpoint: "token", answer: body(`{"error":"no","error_description":"##vso[task.prependpath]/tmp/evil"}`)},
+		"token-ci-command": {endpoint: "token", answer: bodyAnswer(`{"error":"no","error_description":"##vso[task.prependpath]/tmp/evil"}`)},
 
 		"drop-after-rotate":    {endpoint: "drop", drop: true},
 		"token-held":           {endpoint: "hold", hold: true},
-		"token-type-missing":   {endpoint: "token", change: drop("token_type")},
-		"token-type-lower":     {endpoint: "token", change: set("token_type", "bearer")},
-		"token-type-upper":     {endpoint: "token", change: set("token_type", "BEARER")},
-		"token-type-mac":       {endpoint: "token", change: set("token_type", "mac")},
-		"access-token-crlf":    {endpoint: "token", change: set("access_token", "a\r\nX-Evil: 1")},
-		"access-token-nul":     {endpoint: "token", change: set("access_token", "a\x00b")},
-		"access-token-space":   {endpoint: "token", change: set("access_token", "a b")},
-		"access-token-ci":      {endpoint: "token", change: set("access_token", "::add-mask::x")},
-		"access-token-missing": {endpoint: "token", change: drop("access_token")},
-		"refresh-token-absent": {endpoint: "token", change: drop("refresh_token")},
-		"refresh-token-empty":  {endpoint: "token", change: set("refresh_token", "")},
-		"scope-escape":         {endpoint: "token", change: set("scope", "openid \x1b[31mx\u202e")},
-		"scope-c1":             {endpoint: "token", change: set("scope", "openid \u009b31mx\u202e##[add-mask]e")},
-		"no-id-token":          {endpoint: "token", change: drop("id_token")},
+		"token-type-missing":   {endpoint: "token", change: dropField("token_type")},
+		"token-type-lower":     {endpoint: "token", change: setField("token_type", "bearer")},
+		"token-type-upper":     {endpoint: "token", change: setField("token_type", "BEARER")},
+		"token-type-mac":       {endpoint: "token", change: setField("token_type", "mac")},
+		"access-token-crlf":    {endpoint: "token", change: setField("access_token", "a\r\nX-Evil: 1")},
+		"access-token-nul":     {endpoint: "token", change: setField("access_token", "a\x00b")},
+		"access-token-space":   {endpoint: "token", change: setField("access_token", "a b")},
+		"access-token-ci":      {endpoint: "token", change: setField("access_token", "::add-mask::x")},
+		"access-token-missing": {endpoint: "token", change: dropField("access_token")},
+		"refresh-token-absent": {endpoint: "token", change: dropField("refresh_token")},
+		"refresh-token-empty":  {endpoint: "token", change: setField("refresh_token", "")},
+		"scope-escape":         {endpoint: "token", change: setField("scope", "openid \x1b[31mx\u202e")},
+		"scope-c1":             {endpoint: "token", change: setField("scope", "openid \u009b31mx\u202e##[add-mask]e")},
+		"no-id-token":          {endpoint: "token", change: dropField("id_token")},
 
-		"id-token-iss":        {endpoint: "id-token", idToken: claim("iss", "https://evil.example")},
-		"id-token-no-sub":     {endpoint: "id-token", idToken: noClaim("sub")},
-		"id-token-aud":        {endpoint: "id-token", idToken: claim("aud", "somebody-else")},
-		"id-token-no-aud":     {endpoint: "id-token", idToken: noClaim("aud")},
-		"id-token-aud-array":  {endpoint: "id-token", idToken: claim("aud", []string{"fob-test"})},
-		"id-token-aud-extra":  {endpoint: "id-token", idToken: claim("aud", []string{"fob-test", "evil"})},
-		"id-token-azp":        {endpoint: "id-token", idToken: claim("azp", "evil")},
-		"id-token-no-iat":     {endpoint: "id-token", idToken: noClaim("iat")},
-		"id-token-no-exp":     {endpoint: "id-token", idToken: noClaim("exp")},
-		"id-token-expired":    {endpoint: "id-token", idToken: claim("exp", time.Now().Add(-time.Hour).Unix())},
-		"id-token-future":     {endpoint: "id-token", idToken: claim("iat", time.Now().Add(time.Hour).Unix())},
-		"id-token-nonce":      {endpoint: "id-token", idToken: claim("nonce", "another")},
-		"id-token-at-hash":    {endpoint: "id-token", idToken: claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA")},
-		"id-token-no-at-hash": {endpoint: "id-token", idToken: noClaim("at_hash")},
+		"id-token-iss":        {endpoint: "id-token", idToken: setClaim("iss", "https://evil.example")},
+		"id-token-no-sub":     {endpoint: "id-token", idToken: dropClaim("sub")},
+		"id-token-aud":        {endpoint: "id-token", idToken: setClaim("aud", "somebody-else")},
+		"id-token-no-aud":     {endpoint: "id-token", idToken: dropClaim("aud")},
+		"id-token-aud-array":  {endpoint: "id-token", idToken: setClaim("aud", []string{"fob-test"})},
+		"id-token-aud-extra":  {endpoint: "id-token", idToken: setClaim("aud", []string{"fob-test", "evil"})},
+		"id-token-azp":        {endpoint: "id-token", idToken: setClaim("azp", "evil")},
+		"id-token-no-iat":     {endpoint: "id-token", idToken: dropClaim("iat")},
+		"id-token-no-exp":     {endpoint: "id-token", idToken: dropClaim("exp")},
+		"id-token-expired":    {endpoint: "id-token", idToken: setClaim("exp", time.Now().Add(-time.Hour).Unix())},
+		"id-token-future":     {endpoint: "id-token", idToken: setClaim("iat", time.Now().Add(time.Hour).Unix())},
+		"id-token-nonce":      {endpoint: "id-token", idToken: setClaim("nonce", "another")},
+		"id-token-at-hash":    {endpoint: "id-token", idToken: setClaim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA")},
+		"id-token-no-at-hash": {endpoint: "id-token", idToken: dropClaim("at_hash")},
 		"id-token-no-name":    {endpoint: "id-token", idToken: func(s *idTokenSpec) { delete(s.claims, "name"); delete(s.claims, "email") }},
 		"id-token-eve": {endpoint: "id-token", idToken: func(s *idTokenSpec) {
 			s.claims["sub"], s.claims["name"], s.claims["email"] = "eve", "Eve", "eve@example.com"
 		}},
-		"id-token-namesake":       {endpoint: "id-token", idToken: claim("sub", "another-ada")},
+		"id-token-namesake":       {endpoint: "id-token", idToken: setClaim("sub", "another-ada")},
 		"id-token-none":           {endpoint: "id-token", idToken: func(s *idTokenSpec) { s.unsigned = true }},
 		"id-token-other-rs256":    {endpoint: "id-token", idToken: signedBy(jose.RS256, func() any { return keys().otherRSA }, "rsa")},
 		"id-token-other-es256":    {endpoint: "id-token", idToken: signedBy(jose.ES256, func() any { return keys().otherEC }, "ec")},
@@ -136,24 +136,24 @@ func faults() map[string]fault {
 		"id-token-hs256-with-rsa": {endpoint: "id-token", idToken: signedBy(jose.HS256, func() any { return publicPEM() }, "rsa")},
 		"id-token-unknown-kid":    {endpoint: "id-token", idToken: signedBy(jose.RS256, func() any { return keys().rsa }, "rotated")},
 
-		"userinfo-sub":     {endpoint: "userinfo", change: set("sub", "mallory")},
-		"userinfo-401":     {endpoint: "userinfo", answer: status(401)},
-		"userinfo-500":     {endpoint: "userinfo", answer: status(500)},
-		"userinfo-name-ci": {endpoint: "userinfo", change: set("name", "::stop-commands::##[group]\u200b##teamcity[")},
-		"userinfo-name":    {endpoint: "userinfo", change: set("name", "Ada\x1b[31m\u202e\nroot")},
+		"userinfo-sub":     {endpoint: "userinfo", change: setField("sub", "mallory")},
+		"userinfo-401":     {endpoint: "userinfo", answer: statusAnswer(401)},
+		"userinfo-500":     {endpoint: "userinfo", answer: statusAnswer(500)},
+		"userinfo-name-ci": {endpoint: "userinfo", change: setField("name", "::stop-commands::##[group]\u200b##teamcity[")},
+		"userinfo-name":    {endpoint: "userinfo", change: setField("name", "Ada\x1b[31m\u202e\nroot")},
 
-		"revoke-503":         {endpoint: "revocation", answer: status(503)},
-		"revoke-unsupported": {endpoint: "revocation", answer: refusal("unsupported_token_type")},
+		"revoke-503":         {endpoint: "revocation", answer: statusAnswer(503)},
+		"revoke-unsupported": {endpoint: "revocation", answer: errorAnswer("unsupported_token_type")},
 
-		"discovery-issuer":   {endpoint: "discovery", change: set("issuer", "https://evil.example")},
+		"discovery-issuer":   {endpoint: "discovery", change: setField("issuer", "https://evil.example")},
 		"discovery-slash":    {endpoint: "discovery", change: func(m map[string]any) { m["issuer"] = m["issuer"].(string) + "/" }},
 		"discovery-case":     {endpoint: "discovery", change: func(m map[string]any) { m["issuer"] = strings.ToUpper(m["issuer"].(string)) }},
-		"discovery-500":      {endpoint: "discovery", answer: status(500)},
-		"discovery-429":      {endpoint: "discovery", answer: status(429)},
-		"discovery-huge":     {endpoint: "discovery", answer: huge},
-		"discovery-no-token": {endpoint: "discovery", change: drop("token_endpoint")},
-		"jwks-huge":          {endpoint: "jwks", answer: huge},
-		"jwks-500":           {endpoint: "jwks", answer: status(500)},
+		"discovery-500":      {endpoint: "discovery", answer: statusAnswer(500)},
+		"discovery-429":      {endpoint: "discovery", answer: statusAnswer(429)},
+		"discovery-huge":     {endpoint: "discovery", answer: hugeAnswer},
+		"discovery-no-token": {endpoint: "discovery", change: dropField("token_endpoint")},
+		"jwks-huge":          {endpoint: "jwks", answer: hugeAnswer},
+		"jwks-500":           {endpoint: "jwks", answer: statusAnswer(500)},
 	}
 	for _, more := range []map[string]fault{
 		deviceFaults(), parFaults(), dpopFaults(), registrationFaults(), resourceFaults(), exchangeFaults(), rotationFaults(), endpointFaults(),
@@ -164,9 +164,9 @@ func faults() map[string]fault {
 		"string": "1800", "float": 1800.5, "exponent": jsonNumber("1.8e3"), "negative": -5, "zero": 0,
 		"null": nil, "huge": jsonNumber("1e400"), "text": "soon",
 	} {
-		table["expires-in-"+name] = fault{endpoint: "token", change: set("expires_in", value)}
+		table["expires-in-"+name] = fault{endpoint: "token", change: setField("expires_in", value)}
 	}
-	table["expires-in-absent"] = fault{endpoint: "token", change: drop("expires_in")}
+	table["expires-in-absent"] = fault{endpoint: "token", change: dropField("expires_in")}
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		table[fmt.Sprintf("token-redirect-%d", code)] = fault{endpoint: "token", answer: func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://"+r.Host+"/elsewhere", code)
@@ -187,8 +187,8 @@ func hostileURLs() map[string]string {
 // endpointFaults are the metadata's: an endpoint that is hostile, or is not there.
 func endpointFaults() map[string]fault {
 	table := map[string]fault{
-		"discovery-no-mtls-aliases": {endpoint: "discovery", change: drop("mtls_endpoint_aliases")},
-		"mtls-aliases-http": {endpoint: "discovery", change: set("mtls_endpoint_aliases", map[string]string{
+		"discovery-no-mtls-aliases": {endpoint: "discovery", change: dropField("mtls_endpoint_aliases")},
+		"mtls-aliases-http": {endpoint: "discovery", change: setField("mtls_endpoint_aliases", map[string]string{
 			"token_endpoint": "http://evil.example/token",
 		})},
 	}
@@ -196,15 +196,15 @@ func endpointFaults() map[string]fault {
 		"authorization-endpoint": "authorization_endpoint", "end-session-endpoint": "end_session_endpoint",
 	} {
 		for kind, hostile := range hostileURLs() {
-			table[name+"-"+kind] = fault{endpoint: "discovery", change: set(field, hostile)}
+			table[name+"-"+kind] = fault{endpoint: "discovery", change: setField(field, hostile)}
 		}
 	}
 	for name, field := range map[string]string{
 		"device-authorization-endpoint": "device_authorization_endpoint", "par-endpoint": "pushed_authorization_request_endpoint",
 		"registration-endpoint": "registration_endpoint",
 	} {
-		table[name+"-http"] = fault{endpoint: "discovery", change: set(field, "http://evil.example/")}
-		table["discovery-no-"+name] = fault{endpoint: "discovery", change: drop(field)}
+		table[name+"-http"] = fault{endpoint: "discovery", change: setField(field, "http://evil.example/")}
+		table["discovery-no-"+name] = fault{endpoint: "discovery", change: dropField(field)}
 	}
 	return table
 }
@@ -214,10 +214,10 @@ func rotationFaults() map[string]fault {
 	of := func(change func(*idTokenSpec)) fault { return fault{endpoint: "refreshed-id-token", idToken: change} }
 	rotate := func(s *idTokenSpec) { s.rotate = true }
 	return map[string]fault{
-		"refreshed-id-token-iss":                   of(claim("iss", "https://evil.example")),
-		"refreshed-id-token-sub":                   of(claim("sub", "mallory")),
-		"refreshed-id-token-aud":                   of(claim("aud", "somebody-else")),
-		"refreshed-id-token-nonce":                 of(claim("nonce", "another")),
+		"refreshed-id-token-iss":                   of(setClaim("iss", "https://evil.example")),
+		"refreshed-id-token-sub":                   of(setClaim("sub", "mallory")),
+		"refreshed-id-token-aud":                   of(setClaim("aud", "somebody-else")),
+		"refreshed-id-token-nonce":                 of(setClaim("nonce", "another")),
 		"refreshed-id-token-sig":                   of(signedBy(jose.RS256, func() any { return keys().otherRSA }, "rsa")),
 		"refreshed-id-token-unknown-kid":           of(rotate),
 		"signing-key-rotation":                     {endpoint: "rotation", rotate: true},
@@ -230,16 +230,16 @@ type jsonNumber string
 
 func (n jsonNumber) MarshalJSON() ([]byte, error) { return []byte(n), nil }
 
-func huge(w http.ResponseWriter, _ *http.Request) {
+func hugeAnswer(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"x":"`)
-	_, _ = io.Copy(w, io.LimitReader(endless{}, 3<<20))
+	_, _ = io.Copy(w, io.LimitReader(endlessReader{}, 3<<20))
 	_, _ = io.WriteString(w, `"}`)
 }
 
 var bomb = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
-	_, _ = io.Copy(z, io.LimitReader(endless{}, 20<<20))
+	_, _ = io.Copy(z, io.LimitReader(endlessReader{}, 20<<20))
 	_ = z.Close()
 	return b.Bytes()
 })
@@ -249,18 +249,18 @@ func gzipBomb(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(bomb())
 }
 
-// endless reads as x for ever.
-type endless struct{}
+// endlessReader reads as x without an end.
+type endlessReader struct{}
 
-func (endless) Read(p []byte) (int, error) {
+func (endlessReader) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = 'x'
 	}
 	return len(p), nil
 }
 
-// slow sends a byte now and then until the client gives up.
-func slow(w http.ResponseWriter, r *http.Request) {
+// slowAnswer sends a byte every 50 ms until the client gives up.
+func slowAnswer(w http.ResponseWriter, r *http.Request) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {

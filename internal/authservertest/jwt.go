@@ -62,8 +62,8 @@ func openJWT(raw string, key any, algorithms []jose.SignatureAlgorithm) (jose.He
 	return header, c, json.Unmarshal(payload, &c)
 }
 
-// typed tells whether a JWT's header has one of these types; "" is none at all.
-func typed(header jose.Header, types ...string) bool {
+// hasType reports whether a JWT's header has one of these types; "" is a missing type.
+func hasType(header jose.Header, types ...string) bool {
 	typ, ok := header.ExtraHeaders[jose.HeaderType]
 	name, _ := typ.(string)
 	return slices.Contains(types, name) && (name != "" || !ok)
@@ -101,8 +101,8 @@ func (c claims) checkTimes(longest time.Duration) string {
 	return ""
 }
 
-// fresh tells whether a JWT's jti has never been seen, and remembers it.
-func (s *Server) fresh(kind, jti string) bool {
+// isNewJTI reports whether a JWT's jti was never seen before, and remembers it.
+func (s *Server) isNewJTI(kind, jti string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.seen[kind+jti] {
@@ -112,8 +112,8 @@ func (s *Server) fresh(kind, jti string) bool {
 	return true
 }
 
-// unverified reads a JWT that nobody has verified.
-func unverified(token *jose.JSONWebSignature) claims {
+// unverifiedClaims reads the claims of a JWT without verifying it.
+func unverifiedClaims(token *jose.JSONWebSignature) claims {
 	var c claims
 	_ = json.Unmarshal(token.UnsafePayloadWithoutVerification(), &c)
 	return c

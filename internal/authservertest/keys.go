@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,17 +81,17 @@ type idTokenSpec struct {
 	rotate    bool   // the server's keys, just before signing
 }
 
-// refreshed stands in the place of a nonce: the id_tokens of a refresh have none
-// (OIDC Core §12.2).
-const refreshed = "\x00"
+// noNonce stands for a missing nonce: the id_tokens of a refresh have none (OIDC Core
+// §12.2).
+const noNonce = "\x00"
 
 // addIDToken adds an id_token to an answer where the scope asks for one.
 func (s *Server) addIDToken(m map[string]any, f *family, scope, nonce string) {
-	if s.opts.NoOpenID || !slices.Contains(space(scope), "openid") {
+	if s.opts.NoOpenID || !slices.Contains(strings.Fields(scope), "openid") {
 		return
 	}
 	faults := "id-token"
-	if nonce == refreshed {
+	if nonce == noNonce {
 		faults, nonce = "refreshed-id-token", ""
 	}
 	raw := s.idToken(f.client.ID, nonce, m["access_token"].(string), faults)

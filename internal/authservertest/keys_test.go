@@ -59,7 +59,7 @@ func TestJWTAccessTokens(t *testing.T) {
 	}
 	payload, err := token.Verify(keys().rsa.Public())
 	var claims map[string]any
-	if err != nil || json.Unmarshal(payload, &claims) != nil || !typed(token.Signatures[0].Protected, "at+jwt") {
+	if err != nil || json.Unmarshal(payload, &claims) != nil || !hasType(token.Signatures[0].Protected, "at+jwt") {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti", "scope"} { // RFC 9068 §2.2

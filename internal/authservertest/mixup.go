@@ -37,9 +37,9 @@ func (s *Server) attack() *mixUp {
 	return s.mixUp
 }
 
-// sendsOn leads the browser to the honest server, with everything but the client as
-// the victim's request has it.
-func (s *Server) sendsOn(w http.ResponseWriter, r *http.Request) bool {
+// forwardBrowser redirects the browser to the honest server, with all parameters of the
+// victim's request but the client.
+func (s *Server) forwardBrowser(w http.ResponseWriter, r *http.Request) bool {
 	m := s.attack()
 	if m == nil {
 		return false
@@ -50,8 +50,8 @@ func (s *Server) sendsOn(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// redeems takes a code and a verifier to the honest server.
-func (s *Server) redeems(w http.ResponseWriter, r *http.Request) bool {
+// redeemStolenCode sends a stolen code and its verifier to the honest server.
+func (s *Server) redeemStolenCode(w http.ResponseWriter, r *http.Request) bool {
 	m := s.attack()
 	if m == nil || r.ParseForm() != nil {
 		return false

@@ -120,8 +120,9 @@ func (s *Server) checkCertificate(client Client, connection *tls.ConnectionState
 	return ""
 }
 
-// bound is the certificate that a client's access tokens are bound to (RFC 8705 §3).
-func bound(client Client, connection *tls.ConnectionState) string {
+// boundThumbprint returns the thumbprint of the certificate that a client's access tokens
+// are bound to (RFC 8705 §3), or "".
+func boundThumbprint(client Client, connection *tls.ConnectionState) string {
 	switch client.AuthMethod {
 	case "tls_client_auth", "self_signed_tls_client_auth":
 		return thumbprint(connection.PeerCertificates[0].Raw)
@@ -129,7 +130,8 @@ func bound(client Client, connection *tls.ConnectionState) string {
 	return ""
 }
 
-// shows tells whether a connection has the certificate with this thumbprint.
-func shows(connection *tls.ConnectionState, thumb string) bool {
+// presentsCertificate reports whether the client of a connection has the certificate with
+// this thumbprint.
+func presentsCertificate(connection *tls.ConnectionState, thumb string) bool {
 	return connection != nil && len(connection.PeerCertificates) > 0 && thumbprint(connection.PeerCertificates[0].Raw) == thumb
 }

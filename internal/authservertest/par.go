@@ -17,13 +17,13 @@ type pushed struct {
 
 func parFaults() map[string]fault {
 	return map[string]fault{
-		"par-500":                 {endpoint: "par", answer: status(500)},
-		"par-html":                {endpoint: "par", answer: body("<html>a captive portal</html>")},
-		"par-huge":                {endpoint: "par", answer: huge},
-		"par-refused":             {endpoint: "par", answer: refusal("invalid_request")},
-		"par-unauthorized-client": {endpoint: "par", answer: refusal("unauthorized_client")},
-		"par-request-uri-script":  {endpoint: "par", change: set("request_uri", "urn:x\r\nX-Evil: 1&redirect_uri=https://evil.example/<script>")},
-		"par-no-request-uri":      {endpoint: "par", change: drop("request_uri")},
+		"par-500":                 {endpoint: "par", answer: statusAnswer(500)},
+		"par-html":                {endpoint: "par", answer: bodyAnswer("<html>a captive portal</html>")},
+		"par-huge":                {endpoint: "par", answer: hugeAnswer},
+		"par-refused":             {endpoint: "par", answer: errorAnswer("invalid_request")},
+		"par-unauthorized-client": {endpoint: "par", answer: errorAnswer("unauthorized_client")},
+		"par-request-uri-script":  {endpoint: "par", change: setField("request_uri", "urn:x\r\nX-Evil: 1&redirect_uri=https://evil.example/<script>")},
+		"par-no-request-uri":      {endpoint: "par", change: dropField("request_uri")},
 	}
 }
 
@@ -41,15 +41,15 @@ func (s *Server) servePAR(w http.ResponseWriter, r *http.Request) {
 	}
 	q.Set("client_id", client.ID)
 	if q.Has("request_uri") {
-		refuse(w, http.StatusBadRequest, "invalid_request", "a request_uri cannot be pushed")
+		writeError(w, http.StatusBadRequest, "invalid_request", "a request_uri cannot be pushed")
 		return
 	}
 	if problem := s.checkAuthorization(q); problem != "" {
-		refuse(w, http.StatusBadRequest, "invalid_request", problem)
+		writeError(w, http.StatusBadRequest, "invalid_request", problem)
 		return
 	}
 	if problem := s.checkResources(q["resource"]); problem != "" {
-		refuse(w, http.StatusBadRequest, "invalid_target", problem)
+		writeError(w, http.StatusBadRequest, "invalid_target", problem)
 		return
 	}
 	if !s.bindPushed(w, r, q) {
@@ -73,7 +73,7 @@ func (s *Server) bindPushed(w http.ResponseWriter, r *http.Request, q url.Values
 		name, problem = "invalid_dpop_proof", "dpop_jkt is of another key"
 	}
 	if problem != "" {
-		refuse(w, http.StatusBadRequest, name, problem)
+		writeError(w, http.StatusBadRequest, name, problem)
 		return false
 	}
 	q.Set("dpop_jkt", jkt)
@@ -82,7 +82,7 @@ func (s *Server) bindPushed(w http.ResponseWriter, r *http.Request, q url.Values
 
 // pushedFor finds the request that an authorization URL stands for.
 func (s *Server) pushedFor(q url.Values) (url.Values, string) {
-	if problem := repeated(q); problem != "" {
+	if problem := repeatedParam(q); problem != "" {
 		return nil, problem
 	}
 	s.mu.Lock()

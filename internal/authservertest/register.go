@@ -14,14 +14,14 @@ import (
 
 func registrationFaults() map[string]fault {
 	return map[string]fault{
-		"register-500":              {endpoint: "register", answer: status(500)},
-		"register-html":             {endpoint: "register", answer: body("<html>a captive portal</html>")},
-		"register-huge":             {endpoint: "register", answer: huge},
-		"register-refused":          {endpoint: "register", answer: refusal("invalid_redirect_uri")},
-		"register-client-id-escape": {endpoint: "register", change: set("client_id", "fob\x1b[31m\nerror: all is well")},
-		"register-no-client-id":     {endpoint: "register", change: drop("client_id")},
-		"register-uri-elsewhere":    {endpoint: "register", change: set("registration_client_uri", "http://evil.example/register/1")},
-		"unregister-500":            {endpoint: "unregister", answer: status(500)},
+		"register-500":              {endpoint: "register", answer: statusAnswer(500)},
+		"register-html":             {endpoint: "register", answer: bodyAnswer("<html>a captive portal</html>")},
+		"register-huge":             {endpoint: "register", answer: hugeAnswer},
+		"register-refused":          {endpoint: "register", answer: errorAnswer("invalid_redirect_uri")},
+		"register-client-id-escape": {endpoint: "register", change: setField("client_id", "fob\x1b[31m\nerror: all is well")},
+		"register-no-client-id":     {endpoint: "register", change: dropField("client_id")},
+		"register-uri-elsewhere":    {endpoint: "register", change: setField("registration_client_uri", "http://evil.example/register/1")},
+		"unregister-500":            {endpoint: "unregister", answer: statusAnswer(500)},
 	}
 }
 
@@ -42,11 +42,11 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) {
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	raw, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
 	if err != nil || mediaType != "application/json" || json.Unmarshal(raw, &asked) != nil || json.Unmarshal(raw, &metadata) != nil {
-		refuse(w, http.StatusBadRequest, "invalid_client_metadata", "the body is no JSON of client metadata")
+		writeError(w, http.StatusBadRequest, "invalid_client_metadata", "the body is no JSON of client metadata")
 		return
 	}
 	if name, problem := asked.check(); problem != "" {
-		refuse(w, http.StatusBadRequest, name, problem)
+		writeError(w, http.StatusBadRequest, name, problem)
 		return
 	}
 	s.mu.Lock()
@@ -100,7 +100,7 @@ func (a registration) check() (name, problem string) {
 		}
 	}
 	known := []string{grantCode, grantRefresh, grantDevice}
-	_, grants := narrowed(known, a.GrantTypes)
+	_, grants := narrowResources(known, a.GrantTypes)
 	switch {
 	case a.AuthMethod != "none" && a.AuthMethod != "client_secret_basic":
 		problem = "the server gives out no such token_endpoint_auth_method"
@@ -122,7 +122,7 @@ func (s *Server) registrationOf(w http.ResponseWriter, r *http.Request) (Client,
 		return c, true
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-	refuse(w, http.StatusUnauthorized, "invalid_token", "not the registration's token")
+	writeError(w, http.StatusUnauthorized, "invalid_token", "not the registration's token")
 	return Client{}, false
 }
 

@@ -12,16 +12,16 @@ import (
 func resourceFaults() map[string]fault {
 	of := func(change func(map[string]any)) fault { return fault{endpoint: "resource-metadata", change: change} }
 	return map[string]fault{
-		"resource-metadata-other":         of(set("resource", "https://evil.example/api")),
-		"resource-metadata-no-servers":    of(drop("authorization_servers")),
-		"resource-metadata-empty-servers": of(set("authorization_servers", []string{})),
-		"resource-metadata-javascript":    of(set("authorization_servers", []string{"javascript:alert(1)"})),
-		"resource-metadata-http":          of(set("authorization_servers", []string{"http://sso.example.com"})),
-		"resource-metadata-escape":        of(set("authorization_servers", []string{"https://x/\x1b[31m\u202e\n"})),
-		"resource-metadata-huge":          {endpoint: "resource-metadata", answer: huge},
-		"resource-metadata-404":           {endpoint: "resource-metadata", answer: status(404)},
-		"resource-metadata-500":           {endpoint: "resource-metadata", answer: status(500)},
-		"resource-metadata-html":          {endpoint: "resource-metadata", answer: body("<html>a captive portal</html>")},
+		"resource-metadata-other":         of(setField("resource", "https://evil.example/api")),
+		"resource-metadata-no-servers":    of(dropField("authorization_servers")),
+		"resource-metadata-empty-servers": of(setField("authorization_servers", []string{})),
+		"resource-metadata-javascript":    of(setField("authorization_servers", []string{"javascript:alert(1)"})),
+		"resource-metadata-http":          of(setField("authorization_servers", []string{"http://sso.example.com"})),
+		"resource-metadata-escape":        of(setField("authorization_servers", []string{"https://x/\x1b[31m\u202e\n"})),
+		"resource-metadata-huge":          {endpoint: "resource-metadata", answer: hugeAnswer},
+		"resource-metadata-404":           {endpoint: "resource-metadata", answer: statusAnswer(404)},
+		"resource-metadata-500":           {endpoint: "resource-metadata", answer: statusAnswer(500)},
+		"resource-metadata-html":          {endpoint: "resource-metadata", answer: bodyAnswer("<html>a captive portal</html>")},
 	}
 }
 
@@ -35,16 +35,16 @@ func (s *Server) checkResources(resources []string) string {
 			return "a resource is no absolute URI"
 		case strings.Contains(resource, "#"):
 			return "a resource has a fragment"
-		case !s.knows(resource):
+		case !s.knowsResource(resource):
 			return "unknown resource"
 		}
 	}
 	return ""
 }
 
-// knows tells whether there is such a resource: the issuer's own API, or
-// https://api.example.com and all below.
-func (s *Server) knows(resource string) bool {
+// knowsResource reports whether a resource exists: the issuer's own API,
+// https://api.example.com, or anything below these.
+func (s *Server) knowsResource(resource string) bool {
 	for _, root := range []string{s.Issuer() + "/api", "https://api.example.com"} {
 		if resource == root || strings.HasPrefix(resource, root+"/") {
 			return true
@@ -53,8 +53,9 @@ func (s *Server) knows(resource string) bool {
 	return false
 }
 
-// narrowed is what of the granted is asked for, all where nothing is.
-func narrowed(granted, asked []string) (list []string, within bool) {
+// narrowResources returns the requested resources, or all granted ones if none is requested,
+// and whether all of them are granted.
+func narrowResources(granted, asked []string) (list []string, within bool) {
 	if len(asked) == 0 {
 		return granted, true
 	}
@@ -117,7 +118,7 @@ func (s *Server) tokenOf(w http.ResponseWriter, r *http.Request, parameters stri
 		if jkt, name, problem = s.checkProof(w, r, token); problem == "" && jkt != copied.jkt {
 			name, problem = "invalid_token", "the proof is of another key"
 		}
-	case copied.certificate != "" && !shows(r.TLS, copied.certificate):
+	case copied.certificate != "" && !presentsCertificate(r.TLS, copied.certificate):
 		problem = "the token is bound to another certificate"
 	}
 	if problem == "" && parameters != "" && !slices.ContainsFunc(copied.audience, func(one string) bool { return strings.HasPrefix(s.http.URL+r.URL.Path+"/", one+"/") }) {

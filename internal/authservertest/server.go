@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -136,7 +135,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	at := func(method, path, name string, handler http.HandlerFunc) {
 		mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
-			defer s.measure(time.Now())
+			defer s.addShare(time.Now())
 			s.count(name)
 			if s.opts.DPoPNonce {
 				w.Header().Set("DPoP-Nonce", s.dpopNonce())
@@ -274,7 +273,7 @@ func (s *Server) Introspect(token string) bool {
 		return !t.family.ended && !t.revoked && time.Now().Before(t.expires)
 	}
 	t, ok := s.refresh[token]
-	return ok && !t.family.ended && !s.spent(t)
+	return ok && !t.family.ended && !s.isSpent(t)
 }
 
 // IssuedTokens lists every secret that the server has given out, to look for them
@@ -311,6 +310,3 @@ func (s *Server) serveOrigin(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serveRelease(http.ResponseWriter, *http.Request) { s.Release() }
-
-// space is a list of scopes.
-func space(scopes string) []string { return strings.Fields(scopes) }

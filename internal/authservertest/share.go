@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// measure adds the time since began to the server's share.
-func (s *Server) measure(began time.Time) {
+// addShare adds the time since began to the server's share.
+func (s *Server) addShare(began time.Time) {
 	if !s.opts.Share {
 		return
 	}

@@ -47,8 +47,8 @@ type accessToken struct {
 	family           *family
 }
 
-// asker is who asks at the token endpoint, and what its tokens get bound to.
-type asker struct {
+// tokenClient is the client of a token request, and what its tokens are bound to.
+type tokenClient struct {
 	client           Client
 	jkt, certificate string
 }
@@ -87,7 +87,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.countGrant(r)
-	if s.redeems(w, r) {
+	if s.redeemStolenCode(w, r) {
 		return
 	}
 	select {
@@ -95,32 +95,32 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 	}
 	grant := r.PostForm.Get("grant_type")
-	serve, known := map[string]func(http.ResponseWriter, *http.Request, asker){
+	serve, known := map[string]func(http.ResponseWriter, *http.Request, tokenClient){
 		grantCode: s.redeem, grantRefresh: s.rotate, grantClient: s.serveClientCredentials,
 		grantDevice: s.serveDevicePoll, grantExchange: s.serveExchange, grantAssertion: s.serveAssertionGrant,
 	}[grant]
 	switch {
 	case grant == "":
-		refuse(w, http.StatusBadRequest, "invalid_request", "no grant_type")
+		writeError(w, http.StatusBadRequest, "invalid_request", "no grant_type")
 	case !known:
-		refuse(w, http.StatusBadRequest, "unsupported_grant_type", "")
+		writeError(w, http.StatusBadRequest, "unsupported_grant_type", "")
 	case !slices.Contains(client.Grants, grant):
-		refuse(w, http.StatusBadRequest, "unauthorized_client", "the client is not registered for this grant")
+		writeError(w, http.StatusBadRequest, "unauthorized_client", "the client is not registered for this grant")
 	default:
 		if jkt, ok := s.proofKey(w, r, client); ok {
-			serve(w, r, asker{client, jkt, bound(client, r.TLS)})
+			serve(w, r, tokenClient{client, jkt, boundThumbprint(client, r.TLS)})
 		}
 	}
 }
 
 // redeem gives tokens for a code, once: a second time ends what the first gave.
-func (s *Server) redeem(w http.ResponseWriter, r *http.Request, by asker) {
+func (s *Server) redeem(w http.ResponseWriter, r *http.Request, by tokenClient) {
 	s.mu.Lock()
 	code, ok := s.codes[r.PostForm.Get("code")]
 	if !ok {
 		code = &authCode{family: &family{}}
 	}
-	resources, within := narrowed(code.family.resources, r.PostForm["resource"])
+	resources, within := narrowResources(code.family.resources, r.PostForm["resource"])
 	problem, name := code.check(r.PostForm, by), "invalid_grant"
 	switch {
 	case !ok:
@@ -130,19 +130,19 @@ func (s *Server) redeem(w http.ResponseWriter, r *http.Request, by asker) {
 	}
 	if problem != "" {
 		s.mu.Unlock()
-		refuse(w, http.StatusBadRequest, name, problem)
+		writeError(w, http.StatusBadRequest, name, problem)
 		return
 	}
 	code.used = true
 	f := code.family
-	m := s.tokens(issue{family: f, scope: f.scope, resources: resources, asker: by, withRefresh: s.mayRefresh(f.scope)})
+	m := s.tokens(issuance{family: f, scope: f.scope, resources: resources, tokenClient: by, withRefresh: s.issuesRefreshToken(f.scope)})
 	s.mu.Unlock()
 	s.addIDToken(m, f, f.scope, code.nonce)
 	s.answerTokens(w, m, by)
 }
 
 // check names what is wrong with a client's claim to a code. s.mu is held.
-func (code *authCode) check(form url.Values, by asker) string {
+func (code *authCode) check(form url.Values, by tokenClient) string {
 	verifier := form.Get("code_verifier")
 	switch {
 	case code.used:
@@ -165,20 +165,20 @@ func (code *authCode) check(form url.Values, by asker) string {
 }
 
 // rotate gives new tokens for a refresh token. One that comes back ends the family.
-func (s *Server) rotate(w http.ResponseWriter, r *http.Request, by asker) {
+func (s *Server) rotate(w http.ResponseWriter, r *http.Request, by tokenClient) {
 	s.mu.Lock()
 	old, ok := s.refresh[r.PostForm.Get("refresh_token")]
 	if !ok {
 		old = &refreshToken{family: &family{}}
 	}
-	i := issue{family: old.family, scope: old.family.scope, generation: old.generation + 1, asker: by, withRefresh: !s.opts.NoRotation}
+	i := issuance{family: old.family, scope: old.family.scope, generation: old.generation + 1, tokenClient: by, withRefresh: !s.opts.NoRotation}
 	name, problem := s.checkRefresh(old, &i, r.PostForm)
 	if problem != "" {
 		if name == "invalid_grant" {
 			s.counts["token/refused"]++
 		}
 		s.mu.Unlock()
-		refuse(w, http.StatusBadRequest, name, problem)
+		writeError(w, http.StatusBadRequest, name, problem)
 		return
 	}
 	if !s.opts.NoRotation {
@@ -187,7 +187,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, by asker) {
 	m := s.tokens(i)
 	s.mu.Unlock()
 	if !s.opts.NoRefreshedIDToken {
-		s.addIDToken(m, old.family, i.scope, refreshed)
+		s.addIDToken(m, old.family, i.scope, noNonce)
 	}
 	s.faultTokens(m, by)
 	if kept, _ := m["refresh_token"].(string); kept == "" {
@@ -204,11 +204,11 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, by asker) {
 
 // checkRefresh names what is wrong with a refresh, and narrows what is issued to what
 // it asks for (RFC 6749 §6, RFC 8707 §2.2). s.mu is held.
-func (s *Server) checkRefresh(old *refreshToken, i *issue, form url.Values) (name, problem string) {
+func (s *Server) checkRefresh(old *refreshToken, i *issuance, form url.Values) (name, problem string) {
 	switch f := old.family; {
 	case f.client.ID != i.client.ID:
 		return "invalid_grant", "unknown refresh token"
-	case s.spent(old):
+	case s.isSpent(old):
 		f.ended = true
 		return "invalid_grant", "the refresh token was used before"
 	case f.ended:
@@ -219,13 +219,13 @@ func (s *Server) checkRefresh(old *refreshToken, i *issue, form url.Values) (nam
 		return "invalid_grant", "the refresh token is bound to another key"
 	}
 	var within bool
-	if i.resources, within = narrowed(i.family.resources, form["resource"]); !within {
+	if i.resources, within = narrowResources(i.family.resources, form["resource"]); !within {
 		return "invalid_target", "a resource that was not granted"
 	}
 	if form.Has("scope") {
 		i.scope = form.Get("scope")
 	}
-	if _, within = narrowed(space(i.family.scope), space(i.scope)); !within {
+	if _, within = narrowResources(strings.Fields(i.family.scope), strings.Fields(i.scope)); !within {
 		return "invalid_scope", "more than was granted"
 	}
 	return "", ""
@@ -233,51 +233,52 @@ func (s *Server) checkRefresh(old *refreshToken, i *issue, form url.Values) (nam
 
 // serveClientCredentials is a client's login of its own, which nothing keeps alive
 // (RFC 6749 §4.4.3).
-func (s *Server) serveClientCredentials(w http.ResponseWriter, r *http.Request, by asker) {
+func (s *Server) serveClientCredentials(w http.ResponseWriter, r *http.Request, by tokenClient) {
 	s.serveOwn(w, r, by, by.client.ID, nil)
 }
 
 // serveOwn gives an access token alone, for what the request itself asks for.
-func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, by asker, subject string, more map[string]any) {
+func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, by tokenClient, subject string, more map[string]any) {
 	resources := r.PostForm["resource"]
 	if problem := s.checkResources(resources); problem != "" {
-		refuse(w, http.StatusBadRequest, "invalid_target", problem)
+		writeError(w, http.StatusBadRequest, "invalid_target", problem)
 		return
 	}
-	scope := slices.DeleteFunc(space(r.PostForm.Get("scope")), func(one string) bool { return one == "openid" || one == "offline_access" })
+	scope := slices.DeleteFunc(strings.Fields(r.PostForm.Get("scope")), func(one string) bool { return one == "openid" || one == "offline_access" })
 	s.mu.Lock()
 	f := s.newFamily(by.client, subject, strings.Join(scope, " "), append(slices.Clone(resources), r.PostForm["audience"]...))
-	m := s.tokens(issue{family: f, scope: f.scope, resources: f.resources, asker: by})
+	m := s.tokens(issuance{family: f, scope: f.scope, resources: f.resources, tokenClient: by})
 	s.mu.Unlock()
 	maps.Copy(m, more)
 	s.answerTokens(w, m, by)
 }
 
-func (s *Server) answerTokens(w http.ResponseWriter, m map[string]any, by asker) {
+func (s *Server) answerTokens(w http.ResponseWriter, m map[string]any, by tokenClient) {
 	s.faultTokens(m, by)
 	s.answer(w, "", m)
 }
 
-func (s *Server) faultTokens(m map[string]any, by asker) {
+func (s *Server) faultTokens(m map[string]any, by tokenClient) {
 	s.faultChanges("token", m)
 	if by.jkt != "" {
 		s.faultChanges("dpop-token", m)
 	}
 }
 
-// spent tells whether a refresh token may not come again. s.mu is held.
-func (s *Server) spent(t *refreshToken) bool {
+// isSpent reports whether a refresh token must not be used again. The caller has locked
+// s.mu.
+func (s *Server) isSpent(t *refreshToken) bool {
 	return t.uses > 1 || t.uses == 1 && !s.opts.Grace
 }
 
 // mayRefresh: a login is kept alive with offline_access alone, where that exists.
-func (s *Server) mayRefresh(scope string) bool {
-	return !s.opts.NoRefreshToken && (s.opts.NoOpenID || slices.Contains(space(scope), "offline_access"))
+func (s *Server) issuesRefreshToken(scope string) bool {
+	return !s.opts.NoRefreshToken && (s.opts.NoOpenID || slices.Contains(strings.Fields(scope), "offline_access"))
 }
 
-// issue is what tokens are made for.
-type issue struct {
-	asker
+// issuance is what tokens are issued for.
+type issuance struct {
+	tokenClient
 	family      *family
 	scope       string // of the access token; a refresh token keeps its family's
 	resources   []string
@@ -286,7 +287,7 @@ type issue struct {
 }
 
 // tokens makes the answer of the token endpoint. s.mu is held.
-func (s *Server) tokens(i issue) map[string]any {
+func (s *Server) tokens(i issuance) map[string]any {
 	made := &accessToken{
 		scope: i.scope, audience: i.resources, jkt: i.jkt, certificate: i.certificate,
 		expires: time.Now().Add(s.opts.TokenLifetime), generation: i.generation, family: i.family,
@@ -336,9 +337,9 @@ func (s *Server) serveRevocation(w http.ResponseWriter, r *http.Request) {
 	access, isAccess := s.access[token]
 	switch {
 	case token == "":
-		refuse(w, http.StatusBadRequest, "invalid_request", "no token")
+		writeError(w, http.StatusBadRequest, "invalid_request", "no token")
 	case isRefresh && refresh.family.client.ID != client.ID, isAccess && access.family.client.ID != client.ID:
-		refuse(w, http.StatusBadRequest, "invalid_grant", "the token is another client's")
+		writeError(w, http.StatusBadRequest, "invalid_grant", "the token is another client's")
 	case isRefresh:
 		refresh.family.ended = true
 	case isAccess:
