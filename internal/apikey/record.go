@@ -61,9 +61,9 @@ func States() []State { return []State{Active, Disabled, Retiring, Revoked, Expi
 // State returns what the key is at a moment.
 func (r *Record) State(now time.Time) State {
 	switch {
-	case !r.RevokedAt.IsZero() || over(r.RetiresAt, now):
+	case !r.RevokedAt.IsZero() || isPast(r.RetiresAt, now):
 		return Revoked
-	case over(r.ExpiresAt, now):
+	case isPast(r.ExpiresAt, now):
 		return Expired
 	case r.Disabled:
 		return Disabled
@@ -73,7 +73,7 @@ func (r *Record) State(now time.Time) State {
 	return Active
 }
 
-func over(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
+func isPast(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
 
 // Ends is when the key stops being accepted; the zero time is never.
 func (r *Record) Ends() time.Time {

@@ -98,13 +98,13 @@ func (f *Filter) Match(r *Record, now time.Time) bool {
 		f.Scope != "" && !slices.Contains(r.Scopes, f.Scope),
 		len(f.States) > 0 && !slices.Contains(f.States, state),
 		!f.EndsBefore.IsZero() && (state == Revoked || state == Expired || ends.IsZero() || !ends.Before(f.EndsBefore)),
-		!f.UnusedSince.IsZero() && !later(r.CreatedAt, r.LastUsedAt).Before(f.UnusedSince):
+		!f.UnusedSince.IsZero() && !laterOf(r.CreatedAt, r.LastUsedAt).Before(f.UnusedSince):
 		return false
 	}
 	return true
 }
 
-func later(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}

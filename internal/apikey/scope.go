@@ -19,14 +19,14 @@ func CheckScope(scope string) error {
 	if found && isScopeLevel(resource) && isScopeLevel(action) && len(scope) <= maxScope {
 		return nil
 	}
-	if near := nearScope(scope); near != "" {
+	if near := suggestScope(scope); near != "" {
 		return fmt.Errorf("%.80q is no scope: did you mean %s?", scope, near)
 	}
 	return fmt.Errorf("%.80q is no scope: it is resource:action, as in orders:read or orders:*", scope)
 }
 
-// nearScope mends the slips that are made most; "" if there is none in it.
-func nearScope(scope string) string {
+// suggestScope corrects the most common mistakes in a scope; "" if it has none of them.
+func suggestScope(scope string) string {
 	if scope == "*" {
 		return "*:*"
 	}
@@ -65,17 +65,17 @@ func isScopeLevel(level string) bool {
 	return level != "" && level[0] != '.' && level[0] != '-'
 }
 
-// covers reports whether a granted scope permits a needed one.
-func covers(granted, needed string) bool {
+// scopeCovers reports whether a granted scope permits a needed one.
+func scopeCovers(granted, needed string) bool {
 	resource, action, _ := strings.Cut(granted, ":")
 	neededResource, neededAction, _ := strings.Cut(needed, ":")
 	return (resource == "*" || resource == neededResource) && (action == "*" || action == neededAction)
 }
 
-// missing returns the first needed scope that none of the granted ones covers.
-func missing(granted, needed []string) (string, bool) {
+// missingScope returns the first needed scope that none of the granted ones covers.
+func missingScope(granted, needed []string) (string, bool) {
 	for _, need := range needed {
-		if !slices.ContainsFunc(granted, func(grant string) bool { return covers(grant, need) }) {
+		if !slices.ContainsFunc(granted, func(grant string) bool { return scopeCovers(grant, need) }) {
 			return need, true
 		}
 	}

@@ -106,7 +106,7 @@ var errUnknown = &RefusedError{Reason: Unknown}
 func (r *Record) permits(need Need, now time.Time) error {
 	switch r.State(now) {
 	case Revoked:
-		return &RefusedError{IsRevoked, "at " + later(r.RevokedAt, r.RetiresAt).Format(time.RFC3339)}
+		return &RefusedError{IsRevoked, "at " + laterOf(r.RevokedAt, r.RetiresAt).Format(time.RFC3339)}
 	case Expired:
 		return &RefusedError{IsExpired, "at " + r.ExpiresAt.Format(time.RFC3339)}
 	case Disabled:
@@ -115,7 +115,7 @@ func (r *Record) permits(need Need, now time.Time) error {
 	if need.Environment != "" && r.Environment != need.Environment {
 		return &RefusedError{Reason: OtherEnvironment}
 	}
-	scope, short := missing(r.Scopes, need.Scopes)
+	scope, short := missingScope(r.Scopes, need.Scopes)
 	if !short {
 		return nil
 	}

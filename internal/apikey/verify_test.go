@@ -130,7 +130,7 @@ func TestScopes(t *testing.T) {
 		{"orders:*", "invoices:read", false},
 		{"order:*", "orders:read", false},
 	} {
-		if _, short := missing([]string{"x:y", test.granted}, []string{test.needed}); short == test.want {
+		if _, short := missingScope([]string{"x:y", test.granted}, []string{test.needed}); short == test.want {
 			t.Errorf("%s for %s: %v", test.granted, test.needed, !short)
 		}
 	}

@@ -189,7 +189,7 @@ func readTime(to *time.Time, text string) (err error) {
 
 // startCSV reads the names of the columns.
 func (r *Reader) startCSV(buffered *bufio.Reader) error {
-	input := &bounded{Reader: buffered, left: maxLine}
+	input := &lineLimiter{Reader: buffered, left: maxLine}
 	table := csv.NewReader(input)
 	table.ReuseRecord = true
 	head, err := table.Read()
@@ -215,7 +215,7 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 			return Line{}, err
 		}
 		if err != nil {
-			r.at = lineOf(err, r.at+1)
+			r.at = errorLine(err, r.at+1)
 			return Line{}, csvReason(err)
 		}
 		r.at, _ = table.FieldPos(0)
@@ -230,14 +230,14 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 	return nil
 }
 
-// bounded gives out so much for one line, quoted line breaks and all: a quote that is
-// never closed must not swallow the rest.
-type bounded struct {
+// lineLimiter limits the bytes of one CSV record, including quoted line breaks: a quote that
+// is never closed must not swallow the rest of the file.
+type lineLimiter struct {
 	io.Reader
 	left int
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
+func (b *lineLimiter) Read(p []byte) (int, error) {
 	if b.left <= 0 {
 		return 0, errLong
 	}
@@ -246,8 +246,8 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lineOf is where a CSV error is, or else.
-func lineOf(err error, otherwise int) int {
+// errorLine returns the line of a CSV error, or otherwise.
+func errorLine(err error, otherwise int) int {
 	var parse *csv.ParseError
 	if errors.As(err, &parse) {
 		return parse.StartLine
@@ -268,8 +268,8 @@ func csvReason(err error) error {
 func (l *Line) Record() (apikey.Record, error) {
 	r := apikey.Record{
 		ID: l.ID, Pepper: l.Pepper, Owner: l.Owner, Environment: l.Environment, Scopes: l.Scopes, Rate: l.Rate, Note: l.Note,
-		Metadata: l.Metadata, CreatedAt: whole(l.CreatedAt), ExpiresAt: whole(l.ExpiresAt), Disabled: l.Disabled,
-		RetiresAt: whole(l.RetiresAt), RevokedAt: whole(l.RevokedAt), Predecessor: l.Predecessor, Destinations: l.Destinations,
+		Metadata: l.Metadata, CreatedAt: wholeMilliseconds(l.CreatedAt), ExpiresAt: wholeMilliseconds(l.ExpiresAt), Disabled: l.Disabled,
+		RetiresAt: wholeMilliseconds(l.RetiresAt), RevokedAt: wholeMilliseconds(l.RevokedAt), Predecessor: l.Predecessor, Destinations: l.Destinations,
 	}
 	for _, at := range []time.Time{l.CreatedAt, l.ExpiresAt, l.RetiresAt, l.RevokedAt} {
 		if !at.IsZero() && apikey.Milliseconds(at) <= 0 { // registries have no such time: it would be never
@@ -289,8 +289,8 @@ func (l *Line) Record() (apikey.Record, error) {
 	return r, nil
 }
 
-// whole is a time as registries keep it.
-func whole(t time.Time) time.Time { return apikey.FromMilliseconds(apikey.Milliseconds(t)) }
+// wholeMilliseconds truncates a time to what registries store.
+func wholeMilliseconds(t time.Time) time.Time { return apikey.FromMilliseconds(apikey.Milliseconds(t)) }
 
 // Writer writes a list in JSON lines. It never writes a key.
 type Writer struct {

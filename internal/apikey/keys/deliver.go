@@ -115,7 +115,7 @@ func (g *Registrar) noteDelivery(ctx context.Context, rotation *apikey.Rotation,
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliveryWait)
 	defer cancel()
 	rotation.Phase, rotation.LeasedUntil = apikey.PhaseDelivering, g.now().Add(lease)
-	return g.goOn(ctx, *rotation, func(tx apikey.Tx, _, next apikey.Record) error {
+	return g.continueRotation(ctx, *rotation, func(tx apikey.Tx, _, next apikey.Record) error {
 		event := g.event(apikey.ActionDeliver, last.Destination+": "+string(last.Status))
 		return errors.Join(tx.Put(event, next), tx.PutRotation(*rotation))
 	})

@@ -220,7 +220,7 @@ func (g *Registrar) Update(ctx context.Context, id string, change func(*apikey.R
 		if err := r.Check(); err != nil {
 			return err
 		}
-		detail := changed(&before, &r)
+		detail := changedFields(&before, &r)
 		if detail == "" {
 			return nil
 		}
@@ -229,8 +229,8 @@ func (g *Registrar) Update(ctx context.Context, id string, change func(*apikey.R
 	return r, err
 }
 
-// changed names the fields that differ between two records of a key.
-func changed(before, after *apikey.Record) string {
+// changedFields names the fields that differ between two records of a key.
+func changedFields(before, after *apikey.Record) string {
 	var names []string
 	for _, field := range []struct {
 		name string

@@ -152,7 +152,7 @@ func (g *Registrar) startRotation(ctx context.Context, id string, opts *RotateOp
 			return errors.Join(notFound(stopped.New, err), tx.PutRotation(stopped))
 		}
 		if opts.endsSoon() {
-			if err := g.foretellEnd(tx, &old); err != nil {
+			if err := g.scheduleEnd(tx, &old); err != nil {
 				return err
 			}
 		}
@@ -180,13 +180,13 @@ func (g *Registrar) newRotation(old, successor string, opts *RotateOptions) apik
 	return rotation
 }
 
-// foretellEnd gives a compromised key its end before anything else is tried, so that
-// no failure, and no kill, keeps it alive.
-func (g *Registrar) foretellEnd(tx apikey.Tx, old *apikey.Record) error {
+// scheduleEnd sets the end of a compromised key before anything else is tried, so that no
+// failure, and no kill, leaves it valid.
+func (g *Registrar) scheduleEnd(tx apikey.Tx, old *apikey.Record) error {
 	if old.State(g.now()) == apikey.Revoked {
 		return nil // by a rotation that stopped
 	}
-	old.RetiresAt = earlier(old.RetiresAt, g.now().Add(compromisedEnd))
+	old.RetiresAt = earlierOf(old.RetiresAt, g.now().Add(compromisedEnd))
 	return tx.Put(g.event(apikey.ActionRetire, "compromised; it ends at "+old.RetiresAt.Format(time.RFC3339)+" at the latest"), *old)
 }
 
@@ -253,8 +253,8 @@ func (g *Registrar) successor(old apikey.Record, to []Destination) apikey.Record
 	return next
 }
 
-// goOn changes the registry for a rotation that is still this fob's own.
-func (g *Registrar) goOn(ctx context.Context, rotation apikey.Rotation, do func(tx apikey.Tx, old, next apikey.Record) error) error {
+// continueRotation changes the registry if the rotation still belongs to this process.
+func (g *Registrar) continueRotation(ctx context.Context, rotation apikey.Rotation, do func(tx apikey.Tx, old, next apikey.Record) error) error {
 	return g.change(ctx, func(tx apikey.Tx) error {
 		rotations, err := tx.Rotations(rotation.Old)
 		if err != nil {
@@ -285,14 +285,14 @@ func (g *Registrar) endOld(ctx context.Context, done *Rotated, opts RotateOption
 	if opts.Overlap <= 0 && !opts.Compromised && !opts.Force {
 		if used, err := g.usedSince(ctx, done.Old.ID, done.Rotation.ArrivedAt); used || err != nil {
 			done.Rotation.Phase = apikey.PhaseChecked
-			return errors.Join(g.release(ctx, done.Rotation), err, stillUsed(used, done.Old.ID))
+			return errors.Join(g.release(ctx, done.Rotation), err, errIfUsed(used, done.Old.ID))
 		}
 	}
-	err := g.goOn(ctx, done.Rotation, func(tx apikey.Tx, old, next apikey.Record) error {
+	err := g.continueRotation(ctx, done.Rotation, func(tx apikey.Tx, old, next apikey.Record) error {
 		if !next.RevokedAt.IsZero() {
 			return fmt.Errorf("successor %s: %w; %s is left as it was", next.ID, ErrRevoked, old.ID)
 		}
-		if place := notedSince(old, next); place != "" && !opts.endsSoon() {
+		if place := newDestination(old, next); place != "" && !opts.endsSoon() {
 			return fmt.Errorf("%w to %s, which was noted meanwhile", ErrNotDelivered, place)
 		}
 		rotation := done.Rotation
@@ -303,7 +303,7 @@ func (g *Registrar) endOld(ctx context.Context, done *Rotated, opts RotateOption
 				event.Detail = "compromised; " + event.Detail
 			}
 			rotation.Phase, rotation.DueAt = apikey.PhaseRetired, at
-			old.RevokedAt = earlier(old.RevokedAt, at)
+			old.RevokedAt = earlierOf(old.RevokedAt, at)
 		default:
 			rotation.Phase, rotation.DueAt = apikey.PhaseOverlap, at.Add(opts.Overlap)
 			old.RetiresAt = rotation.DueAt
@@ -319,9 +319,9 @@ func (g *Registrar) endOld(ctx context.Context, done *Rotated, opts RotateOption
 	return err
 }
 
-// notedSince is a place that the old key has gone to since its successor was made: that
-// went elsewhere.
-func notedSince(old, next apikey.Record) string {
+// newDestination returns a destination that the old key got after its replacement was made,
+// or "": the replacement was not delivered there.
+func newDestination(old, next apikey.Record) string {
 	for _, place := range old.Destinations {
 		if !slices.Contains(next.Destinations, place) {
 			return place
@@ -338,7 +338,7 @@ func (g *Registrar) usedSince(ctx context.Context, id string, since time.Time) (
 	return false, nil
 }
 
-func stillUsed(used bool, id string) error {
+func errIfUsed(used bool, id string) error {
 	if !used {
 		return nil
 	}
@@ -379,7 +379,7 @@ func (g *Registrar) revokeSuccessor(tx apikey.Tx, next apikey.Record) error {
 
 // abandon gives a rotation up whose successor has arrived nowhere.
 func (g *Registrar) abandon(ctx context.Context, rotation apikey.Rotation) error {
-	return g.goOn(ctx, rotation, func(tx apikey.Tx, _, next apikey.Record) error {
+	return g.continueRotation(ctx, rotation, func(tx apikey.Tx, _, next apikey.Record) error {
 		rotation.Phase = apikey.PhaseAbandoned
 		return errors.Join(g.revokeSuccessor(tx, next), tx.PutRotation(rotation))
 	})
@@ -387,7 +387,7 @@ func (g *Registrar) abandon(ctx context.Context, rotation apikey.Rotation) error
 
 // release leaves a rotation as far as it is to whoever tries it next.
 func (g *Registrar) release(ctx context.Context, rotation apikey.Rotation) error {
-	return g.goOn(ctx, rotation, func(tx apikey.Tx, _, _ apikey.Record) error {
+	return g.continueRotation(ctx, rotation, func(tx apikey.Tx, _, _ apikey.Record) error {
 		rotation.LeasedUntil = time.Time{}
 		return tx.PutRotation(rotation)
 	})
@@ -410,8 +410,8 @@ func (g *Registrar) retire(tx apikey.Tx, rotation apikey.Rotation) error {
 	return tx.PutRotation(rotation)
 }
 
-// earlier is the earlier of a time that may be never and another.
-func earlier(a, b time.Time) time.Time {
+// earlierOf returns the earlier time. a may be zero, which is never.
+func earlierOf(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
 		return b
 	}

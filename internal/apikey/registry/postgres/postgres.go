@@ -109,8 +109,8 @@ var dialect = sqlstore.Dialect{
 	HeadForUpdate: "SELECT seq, hash FROM audit_head FOR UPDATE",
 	Parameters:    16_000, // it takes 65,535; each statement is a round trip
 	Snapshot:      sql.LevelRepeatableRead,
-	Retry:         retry,
-	Lost:          lost,
+	Retry:         isRetryable,
+	Lost:          isConnectionLost,
 	Explain:       explain,
 }
 
@@ -123,8 +123,9 @@ func codeOf(err error) string {
 	return ""
 }
 
-// retry: another transaction was in the way, or another fob made the same table.
-func retry(err error) bool {
+// isRetryable reports that another transaction was in the way, or another fob created the
+// same table.
+func isRetryable(err error) bool {
 	switch codeOf(err) {
 	case "40001", "40P01", // serialization_failure, deadlock_detected
 		"23505", "42P07", "42710": // unique_violation, duplicate_table, duplicate_object
@@ -133,8 +134,8 @@ func retry(err error) bool {
 	return false
 }
 
-// lost: the connection went away, or the server is going.
-func lost(err error) bool {
+// isConnectionLost reports that the connection is closed or the server is shutting down.
+func isConnectionLost(err error) bool {
 	var network net.Error
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) ||
 		errors.As(err, &network) || strings.HasPrefix(codeOf(err), "57P0") || strings.HasPrefix(codeOf(err), "08") ||
@@ -160,7 +161,7 @@ func explain(err error) error {
 		kind = apikey.ErrBusy
 	case errors.Is(err, apikey.ErrUnavailable):
 		return err
-	case code == "" && errors.As(err, &connect), lost(err), code == "53300": // too_many_connections
+	case code == "" && errors.As(err, &connect), isConnectionLost(err), code == "53300": // too_many_connections
 		kind = apikey.ErrUnavailable
 	case code == "":
 		return err

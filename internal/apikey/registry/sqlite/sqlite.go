@@ -118,13 +118,13 @@ var dialect = sqlstore.Dialect{
 	HeadForUpdate: "SELECT seq, hash FROM audit_head", // 'begin immediate' has locked the file
 	Parameters:    maxParameters,
 	DataVersion:   "PRAGMA data_version",
-	Retry:         retry,
+	Retry:         isRetryable,
 	Lost:          func(error) bool { return false },
 	Explain:       explain,
 }
 
 // retry: another fob made the same table. For all else busy_timeout waits.
-func retry(err error) bool {
+func isRetryable(err error) bool {
 	return codeOf(err)&0xff == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "already exists")
 }
 

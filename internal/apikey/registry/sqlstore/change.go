@@ -97,7 +97,7 @@ func (c *change) Key(id string) (apikey.Record, error) {
 
 // Insert implements apikey.Tx.
 func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, error) {
-	there, err := c.there(records)
+	there, err := c.existing(records)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, erro
 			skipped = append(skipped, r.ID)
 			continue
 		}
-		there[r.ID] = hash{r.Digest, r.Pepper} // twice in one batch is once
+		there[r.ID] = keyHash{r.Digest, r.Pepper} // twice in one batch is once
 		values, err := keyValues(r)
 		if err != nil {
 			return nil, err
@@ -150,25 +150,25 @@ func (c *change) insertRows(insert string, width int, values []any) error {
 	return err
 }
 
-// hash is a key's, and what it was made with: two of one key with different peppers
-// differ, and say nothing of one another.
-type hash struct {
+// keyHash is the hash of a key and its pepper: the hashes of one key with two peppers are
+// different and not comparable.
+type keyHash struct {
 	digest apikey.Digest
 	pepper string
 }
 
-// there returns the hashes of those records' ids that the registry has.
-func (c *change) there(records []apikey.Record) (map[string]hash, error) {
-	there := make(map[string]hash)
+// existing returns the hashes of the records that the registry has, by their ids.
+func (c *change) existing(records []apikey.Record) (map[string]keyHash, error) {
+	there := make(map[string]keyHash)
 	for some := range slices.Chunk(records, c.parameters) {
-		if err := c.addThere(there, some); err != nil {
+		if err := c.addExisting(there, some); err != nil {
 			return nil, err
 		}
 	}
 	return there, nil
 }
 
-func (c *change) addThere(there map[string]hash, records []apikey.Record) error {
+func (c *change) addExisting(there map[string]keyHash, records []apikey.Record) error {
 	ids := make([]any, len(records))
 	for i := range records {
 		ids[i] = records[i].ID
@@ -181,7 +181,7 @@ func (c *change) addThere(there map[string]hash, records []apikey.Record) error 
 	for rows.Next() {
 		var id string
 		var digest []byte
-		var h hash
+		var h keyHash
 		if err := rows.Scan(&id, &digest, &h.pepper); err != nil {
 			return err
 		}
@@ -273,7 +273,7 @@ func (c *change) Due(now time.Time) ([]apikey.Rotation, error) {
 	return rotations(c.ctx, c.tx, "phase = 'overlap' AND due_at <= $1", apikey.Milliseconds(now))
 }
 
-func rotations(ctx context.Context, q asker, where string, args ...any) ([]apikey.Rotation, error) {
+func rotations(ctx context.Context, q querier, where string, args ...any) ([]apikey.Rotation, error) {
 	rows, err := q.QueryContext(ctx, "SELECT "+rotationColumns+" FROM rotation WHERE "+where+" ORDER BY started_at, new_id", args...)
 	if err != nil {
 		return nil, err

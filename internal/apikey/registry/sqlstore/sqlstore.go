@@ -44,7 +44,7 @@ type Store struct {
 	db      *sql.DB
 	dialect Dialect
 	lookup  *sql.Stmt
-	watch   watch
+	watch   watcher
 }
 
 // Open takes a database over. With create it makes or brings up to date what is
@@ -326,7 +326,7 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 	if err := tx.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM api_key), pepper FROM registry").Scan(&end.Keys, &end.Pepper); err != nil {
 		return end, s.explain(err)
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT "+prefixed("a.", logColumns)+", COALESCE(k.seq, 0), "+logged()+
+	rows, err := tx.QueryContext(ctx, "SELECT "+prefixed("a.", logColumns)+", COALESCE(k.seq, 0), "+loggedColumns()+
 		" FROM audit_log a LEFT JOIN api_key k ON k.id = a.key_id WHERE a.seq > $1 ORDER BY a.seq", after)
 	if err != nil {
 		return end, s.explain(err)
@@ -346,8 +346,8 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 
 const logColumns = "seq, at, actor, action, detail, key_id, key_sum, hash"
 
-// logged are keyColumns of a row that may not be there.
-func logged() string {
+// loggedColumns is keyColumns for a row that an outer join may leave empty.
+func loggedColumns() string {
 	var b strings.Builder
 	for column := range strings.SplitSeq(keyColumns, ", ") {
 		nothing := "''"

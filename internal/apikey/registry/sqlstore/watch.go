@@ -6,30 +6,30 @@ import (
 	"sync"
 )
 
-// watch is the connection that changes are heard of by: whatever else is asked of the
-// database, that one is free.
-type watch struct {
+// watcher is a connection of its own that polls for changes, so that it is never waiting for
+// another query.
+type watcher struct {
 	mu      sync.Mutex
 	conn    *sql.Conn
 	version int64
 	head    int64 // of the log, when version was read
 }
 
-func (w *watch) close() {
+func (w *watcher) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.drop()
 }
 
-func (w *watch) drop() {
+func (w *watcher) drop() {
 	if w.conn != nil {
 		_ = w.conn.Close()
 	}
 	w.conn = nil
 }
 
-// asker asks one connection, one transaction, or any.
-type asker interface {
+// querier is a connection, a transaction or a pool of connections.
+type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
@@ -45,7 +45,7 @@ func (s *Store) Changed(ctx context.Context, after int64, most int) ([]string, i
 	return ids, last, s.explain(err)
 }
 
-func (s *Store) watching(ctx context.Context) (asker, error) {
+func (s *Store) watching(ctx context.Context) (querier, error) {
 	if s.dialect.OneConnection {
 		return s.db, nil
 	}
@@ -100,7 +100,7 @@ func (s *Store) changed(ctx context.Context, after int64, most int) (ids []strin
 }
 
 // headNow is the number of the log's last entry.
-func (s *Store) headNow(ctx context.Context, conn asker) (head int64, err error) {
+func (s *Store) headNow(ctx context.Context, conn querier) (head int64, err error) {
 	w := &s.watch
 	var version int64
 	err = conn.QueryRowContext(ctx, s.dialect.DataVersion).Scan(&version)
