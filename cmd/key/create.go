@@ -93,7 +93,7 @@ func runKeyCreate(cmd *cobra.Command, a *app.App, opts keyCreateOptions) error {
 		return err
 	}
 	if places := delivery.NewPlaces(draft.Destinations, nil); !opts.force {
-		if err := delivery.RefuseTaken(ctx, a, places); err != nil {
+		if err := delivery.CheckConflicts(ctx, a, places); err != nil {
 			return err
 		}
 	}
@@ -137,7 +137,7 @@ func whereNewKeyGoes(a *app.App, draft *apikey.Record, opts keyCreateOptions) ([
 	if err != nil {
 		return nil, err
 	}
-	draft.Destinations = delivery.NamesOf(to)
+	draft.Destinations = delivery.DestinationNames(to)
 	return to, checkDraft(draft)
 }
 

@@ -71,8 +71,8 @@ func runKeyPush(ctx context.Context, a *app.App, id string, opts keyPushOptions)
 	if err != nil {
 		return err
 	}
-	if places := delivery.NewPlaces(delivery.NamesOf(to), records[0].Destinations); !opts.force {
-		if err := delivery.RefuseTaken(ctx, a, places); err != nil {
+	if places := delivery.NewPlaces(delivery.DestinationNames(to), records[0].Destinations); !opts.force {
+		if err := delivery.CheckConflicts(ctx, a, places); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func checkIsKey(ctx context.Context, g *keys.Registrar, id, text string) error {
 // noteDestinations adds to where a key goes.
 func noteDestinations(ctx context.Context, g *keys.Registrar, id string, to []destination.Destination) error {
 	_, err := g.Update(ctx, id, func(r *apikey.Record) {
-		for _, name := range delivery.NamesOf(to) {
+		for _, name := range delivery.DestinationNames(to) {
 			if !slices.Contains(r.Destinations, name) {
 				r.Destinations = append(slices.Clone(r.Destinations), name)
 			}

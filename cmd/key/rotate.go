@@ -185,7 +185,7 @@ type rotating struct {
 func (run *rotating) foretell(records []apikey.Record) {
 	for _, r := range records {
 		where := ""
-		if names := delivery.NamesOf(run.to[r.ID]); len(names) > 0 {
+		if names := delivery.DestinationNames(run.to[r.ID]); len(names) > 0 {
 			where = ", and deliver the new one to " + strings.Join(cli.Inert(names...), ", ")
 		}
 		switch phase, stopped := run.stopped[r.ID]; {
@@ -246,7 +246,7 @@ func (run *rotating) one(ctx context.Context, r apikey.Record) error {
 	if run.many && lost && !run.opts.compromised && !rotated.Rotation.Arrived() {
 		return err // nobody reads on
 	}
-	err = delivery.NotDelivered(err, rotated, run.opts.compromised && !run.opts.keep)
+	err = delivery.DeliveryErrors(err, rotated, run.opts.compromised && !run.opts.keep)
 	var places cli.Failures
 	if errors.As(err, &places) && run.many && !lost && ctx.Err() == nil {
 		run.failed = append(run.failed, places...)

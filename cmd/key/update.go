@@ -80,7 +80,7 @@ func runKeyUpdate(cmd *cobra.Command, a *app.App, id string, opts keyUpdateOptio
 	r, err := g.Update(cmd.Context(), id, func(r *apikey.Record) {
 		_ = opts.apply(cmd, r, a.Now())
 		if cmd.Flags().Changed("to") {
-			r.Destinations = delivery.NamesOf(to)
+			r.Destinations = delivery.DestinationNames(to)
 		}
 		if cmd.Flags().Changed("disabled") {
 			r.Disabled = opts.disabled

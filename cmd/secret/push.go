@@ -69,8 +69,8 @@ func runSecretPush(ctx context.Context, a *app.App, opts secretPushOptions) erro
 	if err != nil {
 		return err
 	}
-	if places := delivery.NewPlaces(delivery.NamesOf(to), settings.To); !opts.force {
-		if err := delivery.RefuseTaken(ctx, a, places); err != nil {
+	if places := delivery.NewPlaces(delivery.DestinationNames(to), settings.To); !opts.force {
+		if err := delivery.CheckConflicts(ctx, a, places); err != nil {
 			return err
 		}
 	}

@@ -95,7 +95,7 @@ func runSecretSet(ctx context.Context, a *app.App, opts secretSetOptions) error 
 		return cli.WithHint(cli.Usagef("the storage 'none' keeps no secret"), "set %s, or choose 'keyring' or 'file' with --storage", config.SecretVariable(opts.name))
 	}
 	if places := delivery.NewPlaces(after.To, before.To); !opts.force {
-		if err := delivery.RefuseTaken(ctx, a, places); err != nil {
+		if err := delivery.CheckConflicts(ctx, a, places); err != nil {
 			return err
 		}
 	}
@@ -131,7 +131,7 @@ func applySecretSet(a *app.App, cfg *config.Config, s config.Secret, opts secret
 	if err != nil {
 		return s, err
 	}
-	for _, name := range delivery.NamesOf(to) {
+	for _, name := range delivery.DestinationNames(to) {
 		if !slices.Contains(s.To, name) {
 			s.To = append(slices.Clone(s.To), name)
 		}

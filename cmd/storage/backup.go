@@ -87,7 +87,7 @@ func runBackup(ctx context.Context, a *app.App, opts backupOptions) error {
 	if err != nil {
 		return err
 	}
-	profiles, others, err := records.For(ctx, a, cfg, opts.args)
+	profiles, others, err := records.Select(ctx, a, cfg, opts.args)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func runCheck(ctx context.Context, a *app.App, opts checkOptions) error {
 	if err != nil {
 		return err
 	}
-	profiles, others, err := records.For(ctx, a, cfg, opts.args)
+	profiles, others, err := records.Select(ctx, a, cfg, opts.args)
 	if err != nil {
 		return err
 	}

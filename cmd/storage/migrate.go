@@ -59,7 +59,7 @@ func runMigrate(ctx context.Context, a *app.App, opts migrateOptions) error {
 	if err != nil {
 		return err
 	}
-	profiles, others, err := records.For(ctx, a, cfg, opts.args)
+	profiles, others, err := records.Select(ctx, a, cfg, opts.args)
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 }
 
 func foretellRekey(ctx context.Context, a *app.App, cfg *config.Config, storage string) error {
-	others, err := records.In(ctx, a, cfg, storage)
+	others, err := records.InStorage(ctx, a, cfg, storage)
 	if err != nil {
 		return err
 	}

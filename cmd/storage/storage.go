@@ -100,7 +100,7 @@ func storageStatus(ctx context.Context, a *app.App, cfg *config.Config, name str
 		out.Logins = append(out.Logins, login)
 		failed = errors.Join(failed, err)
 	}
-	others, err := records.In(ctx, a, cfg, name)
+	others, err := records.InStorage(ctx, a, cfg, name)
 	failed = errors.Join(failed, err)
 	for _, r := range others {
 		record, err := r.Status(ctx)

@@ -57,7 +57,7 @@ func ParseSource(text string) (Source, error) {
 		return s, nil
 	}
 	if name, ok := strings.CutPrefix(text, fromVariable); ok {
-		if name == "" || strings.ContainsFunc(name, notInName) || '0' <= name[0] && name[0] <= '9' {
+		if name == "" || strings.ContainsFunc(name, isNotNameRune) || '0' <= name[0] && name[0] <= '9' {
 			return "", fmt.Errorf("%q is no name of a variable", sanitize.Line(name))
 		}
 		if upper := strings.ToUpper(name); strings.HasPrefix(upper, "FOB_") || strings.HasPrefix(upper, "ACTIONS_") {
@@ -83,7 +83,7 @@ func MintsIdentity(name string) bool {
 	return name == GitLabVariable || name == requestURL || name == requestToken
 }
 
-func notInName(r rune) bool {
+func isNotNameRune(r rune) bool {
 	return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
 
@@ -115,7 +115,7 @@ func (m Machine) IdentityToken(ctx context.Context, s Source, audience string, c
 	case inVariable:
 		return m.variable(name)
 	case inFile:
-		return file(path)
+		return readTokenFile(path)
 	}
 	return secret.Secret{}, fmt.Errorf("there is no source %q", sanitize.Line(string(s)))
 }
@@ -136,22 +136,21 @@ func (m Machine) variable(name string) (secret.Secret, error) {
 	if value == "" {
 		return secret.Secret{}, fmt.Errorf("%w: the variable %s is not set, or is empty", ErrAbsent, name)
 	}
-	return token([]byte(value), "the variable "+name)
+	return parseToken([]byte(value), "the variable "+name)
 }
 
-// file reads a token that somebody else keeps fresh. Kubernetes' projected tokens are
-// links to files of root that all may read.
-func file(path string) (secret.Secret, error) {
+// readTokenFile reads a token that another program renews. Kubernetes' projected tokens are
+// links to files that belong to root and are readable by all.
+func readTokenFile(path string) (secret.Secret, error) {
 	text, err := atomicfile.ReadRegular(path, maxToken+int64(len("\r\n")))
 	if err != nil {
 		return secret.Secret{}, fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
-	return token(text, path)
+	return parseToken(text, path)
 }
 
-// token accepts what may be one, without the newline behind it; from names where it
-// was read.
-func token(text []byte, from string) (secret.Secret, error) {
+// parseToken removes the newline after a token and checks it; from names its source.
+func parseToken(text []byte, from string) (secret.Secret, error) {
 	value := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	why := ""
 	switch {

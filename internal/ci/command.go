@@ -38,7 +38,7 @@ func (m Machine) run(ctx context.Context, argv []string) (secret.Secret, error) 
 	case err != nil:
 		return secret.Secret{}, fmt.Errorf("%w: %q: %w", ErrCommand, argv[0], err)
 	}
-	return token(stdout.text, fmt.Sprintf("the output of %q", argv[0]))
+	return parseToken(stdout.text, fmt.Sprintf("the output of %q", argv[0]))
 }
 
 // boundedBuffer fails a write beyond its bound, and says so once.

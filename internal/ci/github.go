@@ -35,7 +35,7 @@ func (m Machine) askGitHub(ctx context.Context, audience string) (secret.Secret,
 	if audience != "" {
 		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&audience="+url.QueryEscape(audience), "&")
 	}
-	bearer, err := token([]byte(given), "the variable "+requestToken)
+	bearer, err := parseToken([]byte(given), "the variable "+requestToken)
 	if err != nil {
 		return secret.Secret{}, err
 	}
@@ -48,14 +48,14 @@ func (m Machine) askGitHub(ctx context.Context, audience string) (secret.Secret,
 		Value string `json:"value"`
 	}
 	if err := httpclient.DoJSON(m.HTTP, req, &answer); err != nil {
-		return secret.Secret{}, fmt.Errorf("asking GitHub for the job's identity token: %w", unavailable(err))
+		return secret.Secret{}, fmt.Errorf("asking GitHub for the job's identity token: %w", requestError(err))
 	}
-	return token([]byte(answer.Value), "the answer of "+sanitize.Line(u.Host))
+	return parseToken([]byte(answer.Value), "the answer of "+sanitize.Line(u.Host))
 }
 
-// unavailable tells what another try may mend from an answer that holds no token. The
+// requestError tells what another try may mend from an answer that holds no token. The
 // request's URL, which names the job, is dropped.
-func unavailable(err error) error {
+func requestError(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err

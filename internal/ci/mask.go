@@ -16,16 +16,16 @@ func MaskCommand(getenv func(string) string, token secret.Secret) (line string, 
 	case getenv("GITHUB_ACTIONS") == "true":
 		return GitHubMask(token.Reveal()), true
 	case strings.EqualFold(getenv("TF_BUILD"), "true"): // Azure sets True
-		return "##vso[task.setsecret]" + escaped(token.Reveal(), "%AZP25"), true
+		return "##vso[task.setsecret]" + escapeCommand(token.Reveal(), "%AZP25"), true
 	}
 	return "", false
 }
 
 // GitHubMask is the workflow command by which GitHub's runner hides a text in the log.
-func GitHubMask(text string) string { return "::add-mask::" + escaped(text, "%25") }
+func GitHubMask(text string) string { return "::add-mask::" + escapeCommand(text, "%25") }
 
-// escaped writes what a runner undoes; as it is, a line break would begin a line of its
-// own.
-func escaped(text, percent string) string {
+// escapeCommand escapes text for a runner's command: an unescaped line break would begin a
+// line of its own.
+func escapeCommand(text, percent string) string {
 	return strings.NewReplacer("%", percent, "\r", "%0D", "\n", "%0A").Replace(text)
 }

@@ -62,7 +62,7 @@ func Named(arg string, getenv func(string) string, skipped func(*atomicfile.Othe
 			}
 			skipped(others)
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return Choice{}, unreadable(path, err)
+			return Choice{}, unreadableError(path, err)
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
@@ -85,7 +85,7 @@ func readProjectFile(path string, info fs.FileInfo, getenv func(string) string) 
 		return Choice{}, err
 	}
 	if err != nil {
-		return Choice{}, unreadable(path, err)
+		return Choice{}, unreadableError(path, err)
 	}
 	var file struct {
 		Profile string `toml:"profile"`
@@ -102,8 +102,9 @@ func readProjectFile(path string, info fs.FileInfo, getenv func(string) string) 
 	return Choice{}, wrong
 }
 
-// unreadable is never taken for absent: another profile would be used.
-func unreadable(path string, err error) error {
+// unreadableError is the error of a project file that cannot be read. It is never treated as
+// missing: another profile would be used.
+func unreadableError(path string, err error) error {
 	var inFile *fs.PathError
 	if errors.As(err, &inFile) {
 		err = inFile.Err

@@ -262,7 +262,7 @@ func dotted(table []string) string {
 	parts := make([]string, len(table))
 	for i, part := range table {
 		if parts[i] = part; strings.Contains(part, "/") {
-			parts[i] = quote(part)
+			parts[i] = quoteTOML(part)
 		}
 	}
 	return strings.Join(parts, ".")

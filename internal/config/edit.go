@@ -30,7 +30,7 @@ func SaveProfile(path string, p Profile) error {
 	if err := ValidName(p.Name); err != nil {
 		return err
 	}
-	return edit(path, func(d *document, c *Config) {
+	return editFile(path, func(d *document, c *Config) {
 		before, known := c.Profiles[p.Name]
 		d.change([]string{"profile", p.Name}, settingsOf(before), settingsOf(p), known)
 		c.Profiles[p.Name] = p
@@ -39,7 +39,7 @@ func SaveProfile(path string, p Profile) error {
 
 // RemoveProfile deletes a profile, and the default if it named it.
 func RemoveProfile(path, name string) error {
-	return edit(path, func(d *document, c *Config) {
+	return editFile(path, func(d *document, c *Config) {
 		d.removeTable([]string{"profile", name})
 		delete(c.Profiles, name)
 		if c.Default == name {
@@ -51,32 +51,32 @@ func RemoveProfile(path, name string) error {
 
 // SetDefault names the profile to use where none is named.
 func SetDefault(path, name string) error {
-	return edit(path, func(d *document, c *Config) {
-		d.set(nil, "default", quote(name))
+	return editFile(path, func(d *document, c *Config) {
+		d.set(nil, "default", quoteTOML(name))
 		c.Default = name
 	})
 }
 
 // SetKeyFile names the key file of the file storage; "" leaves it to a passphrase.
 func SetKeyFile(path, keyFile string) error {
-	return edit(path, func(d *document, c *Config) {
-		d.set(nil, "key_file", quote(keyFile))
+	return editFile(path, func(d *document, c *Config) {
+		d.set(nil, "key_file", quoteTOML(keyFile))
 		c.KeyFile = keyFile
 	})
 }
 
 // SetPepperStorage names the storage of the peppers.
 func SetPepperStorage(path, storage string) error {
-	return edit(path, func(d *document, c *Config) {
-		d.set([]string{"keys"}, "pepper_storage", quote(storage))
+	return editFile(path, func(d *document, c *Config) {
+		d.set([]string{"keys"}, "pepper_storage", quoteTOML(storage))
 		c.Keys.PepperStorage = storage
 	})
 }
 
 // SetRequirePepper says whether keys without a pepper are refused on this machine.
 func SetRequirePepper(path string, require bool) error {
-	return edit(path, func(d *document, c *Config) {
-		d.set([]string{"keys"}, "require_pepper", yes(require))
+	return editFile(path, func(d *document, c *Config) {
+		d.set([]string{"keys"}, "require_pepper", boolTOML(require))
 		c.Keys.RequirePepper = require
 	})
 }
@@ -93,9 +93,9 @@ func (d *document) change(table []string, before, after []setting, known bool) {
 	}
 }
 
-// edit changes the text of config.toml and, beside it, the Config that the new
+// editFile changes the text of config.toml and, beside it, the Config that the new
 // text must mean. A text that means anything else is not written.
-func edit(path string, change func(*document, *Config)) error {
+func editFile(path string, change func(*document, *Config)) error {
 	target, err := resolve(path)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func edit(path string, change func(*document, *Config)) error {
 	d := newDocument(text)
 	change(d, wanted)
 	changed := d.bytes()
-	if got, err := parse(path, changed); err != nil || !got.means(wanted) {
+	if got, err := parse(path, changed); err != nil || !got.isEquivalent(wanted) {
 		return fmt.Errorf("%w: %s", ErrEditByHand, path)
 	}
 	if bytes.Equal(changed, text) {
@@ -158,9 +158,9 @@ func modeOf(path string) fs.FileMode {
 	return 0o600
 }
 
-// means reports whether both say the same. In a profile or a secret, an empty list is no
+// isEquivalent reports whether both say the same. In a profile or a secret, an empty list is no
 // list.
-func (c *Config) means(other *Config) bool {
+func (c *Config) isEquivalent(other *Config) bool {
 	rest := func(c Config) Config {
 		c.Profiles, c.Secrets, c.trust = nil, nil, trust{}
 		return c
@@ -184,11 +184,11 @@ func settingsOf(table any) []setting {
 		}
 		switch value := v.Field(i).Interface().(type) {
 		case string:
-			settings = append(settings, setting{key, quote(value)})
+			settings = append(settings, setting{key, quoteTOML(value)})
 		case []string:
-			settings = append(settings, setting{key, quoteAll(value)})
+			settings = append(settings, setting{key, quoteListTOML(value)})
 		case bool:
-			settings = append(settings, setting{key, yes(value)})
+			settings = append(settings, setting{key, boolTOML(value)})
 		case time.Time:
 			settings = append(settings, setting{key, timeText(value)})
 		}
@@ -212,16 +212,16 @@ func Changes(before, after Profile) (set, removed []string) {
 	return set, removed
 }
 
-// yes writes a TOML boolean; a false one is no setting at all.
-func yes(value bool) string {
+// boolTOML returns a TOML boolean; false is no setting, "".
+func boolTOML(value bool) string {
 	if value {
 		return "true"
 	}
 	return ""
 }
 
-// quote writes a TOML basic string; an empty one is no setting at all.
-func quote(s string) string {
+// quoteTOML returns a TOML basic string; an empty one is no setting, "".
+func quoteTOML(s string) string {
 	if s == "" {
 		return ""
 	}
@@ -241,13 +241,13 @@ func quote(s string) string {
 	return b.String()
 }
 
-func quoteAll(list []string) string {
+func quoteListTOML(list []string) string {
 	if len(list) == 0 {
 		return ""
 	}
 	quoted := make([]string, len(list))
 	for i, s := range list {
-		quoted[i] = quote(s)
+		quoted[i] = quoteTOML(s)
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
 }

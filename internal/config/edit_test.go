@@ -153,7 +153,7 @@ func FuzzSaveProfile(f *testing.F) {
 			before.Profiles = map[string]Profile{}
 		}
 		before.Profiles[name] = p
-		if !after.means(before) {
+		if !after.isEquivalent(before) {
 			t.Fatalf("%q became something else", text)
 		}
 		got, _ := os.ReadFile(path)

@@ -46,7 +46,7 @@ func FuzzConfig(f *testing.F) {
 			before.Profiles = map[string]Profile{}
 		}
 		before.Profiles["added"] = changed
-		if !after.means(before) {
+		if !after.isEquivalent(before) {
 			t.Errorf("it means something else now")
 		}
 	})
@@ -64,7 +64,7 @@ func TestMarshalIsParsedAsItWas(t *testing.T) {
 	}
 	want := &Config{Profiles: map[string]Profile{"a": profiles[0], "b-2": profiles[1]},
 		Secrets: map[string]Secret{"stripe/prod": secrets[0], "plain": secrets[1]}}
-	if !got.means(want) {
+	if !got.isEquivalent(want) {
 		t.Errorf("%+v", got)
 	}
 }

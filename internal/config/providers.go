@@ -7,7 +7,7 @@ const (
 
 // What a path that names the issuer needs at servers that do not compare it exactly: a
 // registered /callback would let those of all issuers through.
-const wholePath = " Register the redirect URI with its whole path: paths below a registered one are accepted."
+const wholePathNote = " Register the redirect URI with its whole path: paths below a registered one are accepted."
 
 // Providers are the presets, sorted by name.
 func Providers() []Provider {
@@ -59,7 +59,7 @@ func Providers() []Provider {
 			RevokeAt:                "https://bitbucket.org/account/settings/app-authorizations/",
 			RegisterAt:              "https://support.atlassian.com/bitbucket-cloud/docs/use-oauth-on-bitbucket-cloud/",
 			Verified:                fromDocumentation,
-			Note:                    "An OAuth consumer is made in the workspace's settings, with the permission Account: Read." + wholePath,
+			Note:                    "An OAuth consumer is made in the workspace's settings, with the permission Account: Read." + wholePathNote,
 		},
 		{
 			Name:                    "digitalocean",
@@ -99,7 +99,7 @@ func Providers() []Provider {
 			RevokeAt:                "https://github.com/settings/applications",
 			RegisterAt:              "https://github.com/settings/applications/new",
 			Verified:                fromDocumentation,
-			Note:                    "The token of an OAuth app does not expire; that of a GitHub App does, and is refreshed." + wholePath,
+			Note:                    "The token of an OAuth app does not expire; that of a GitHub App does, and is refreshed." + wholePathNote,
 		},
 		{
 			Name:             "gitlab",
@@ -206,7 +206,7 @@ func Providers() []Provider {
 			RevokeAt:              "https://slack.com/apps/manage",
 			RegisterAt:            "https://api.slack.com/apps",
 			Verified:              fromDocumentation,
-			Note:                  "Turn PKCE on for the app, which makes it a public client for good: only then does Slack accept a loopback redirect, for user scopes alone. Refresh tokens last 30 days." + wholePath,
+			Note:                  "Turn PKCE on for the app, which makes it a public client for good: only then does Slack accept a loopback redirect, for user scopes alone. Refresh tokens last 30 days." + wholePathNote,
 		},
 	}
 }

@@ -116,7 +116,7 @@ func saveSecret(path string, s Secret, check func(*Config, string) error) error 
 		return err
 	}
 	var refused error
-	err := edit(path, func(d *document, c *Config) {
+	err := editFile(path, func(d *document, c *Config) {
 		before, known := c.Secrets[s.Name]
 		if refused = check(c, s.Name); refused != nil {
 			return
@@ -130,7 +130,7 @@ func saveSecret(path string, s Secret, check func(*Config, string) error) error 
 // ChangeSecret changes the table of a secret as it is by then; of one that is gone it makes
 // none.
 func ChangeSecret(path, name string, change func(*Secret)) error {
-	return edit(path, func(d *document, c *Config) {
+	return editFile(path, func(d *document, c *Config) {
 		before, known := c.Secrets[name]
 		if !known {
 			return
@@ -144,7 +144,7 @@ func ChangeSecret(path, name string, change func(*Secret)) error {
 
 // RemoveSecret deletes a secret's table.
 func RemoveSecret(path, name string) error {
-	return edit(path, func(d *document, c *Config) {
+	return editFile(path, func(d *document, c *Config) {
 		d.removeTable([]string{"secret", name})
 		delete(c.Secrets, name)
 	})

@@ -84,7 +84,7 @@ func (t trust) checkEvent(getenv func(string) string, hint string) error {
 	switch event {
 	case "pull_request_target", "issue_comment", "check_run", "check_suite", "status":
 	case "workflow_run":
-		if !isOfFork(getenv) {
+		if !isFromFork(getenv) {
 			return nil
 		}
 	default:
@@ -93,9 +93,9 @@ func (t trust) checkEvent(getenv func(string) string, hint string) error {
 	return t.refuse(hint, "refused: this is a job for the event %s, which has the repository's rights, and the file is in its workspace, which may hold the commit of a fork", event)
 }
 
-// isOfFork reports whether a workflow_run is about a commit of another repository. An
-// event that does not say so is.
-func isOfFork(getenv func(string) string) bool {
+// isFromFork reports whether a workflow_run is about a commit of another repository. An
+// event without this information counts as one.
+func isFromFork(getenv func(string) string) bool {
 	type repository struct {
 		Name string `json:"full_name"`
 		Fork *bool  `json:"fork"`
@@ -262,7 +262,7 @@ func (c *Config) Vet(p Profile) error {
 // unpinnedEndpoint is a setting that sends what is meant for the pinned server elsewhere.
 func (p Profile) unpinnedEndpoint(issuer string) string {
 	for _, s := range settingsOf(p) {
-		if strings.HasSuffix(s.key, "_endpoint") && s.value != "" && s.value != quote(issuer) {
+		if strings.HasSuffix(s.key, "_endpoint") && s.value != "" && s.value != quoteTOML(issuer) {
 			return s.key
 		}
 	}

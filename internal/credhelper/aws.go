@@ -128,7 +128,7 @@ func (r WebIdentity) ReadSTS(status int, body []byte) (secret.Secret, time.Time,
 	err := xml.Unmarshal(body, &answer)
 	if status != http.StatusOK {
 		token, said := r.Token.Reveal(), answer.Error
-		return secret.Secret{}, time.Time{}, &STSError{status, sanitize.LineWithout(said.Code, token), sanitize.LineWithout(said.Message, token)}
+		return secret.Secret{}, time.Time{}, &STSError{status, sanitize.RedactLine(said.Code, token), sanitize.RedactLine(said.Message, token)}
 	}
 	c := answer.Result.Credentials
 	c.Version = 1

@@ -73,16 +73,16 @@ type KeySource func(ctx context.Context, create bool) (seal.Key, error)
 // Get returns a record as it was set for the same context.
 func (s *Store) Get(ctx context.Context, c seal.Context) (Record, error) {
 	for {
-		r, m, err := s.head(ctx, c)
+		r, m, err := s.readHead(ctx, c)
 		if err != nil || m == nil {
 			return r, err
 		}
-		r.Body, err = s.body(ctx, c, m)
+		r.Body, err = s.readBody(ctx, c, m)
 		if err == nil || !errors.Is(err, ErrCorrupt) {
 			return r, err
 		}
 		// Who reads without a lock may have lost the pieces to a sibling's write.
-		if _, now, headErr := s.head(ctx, c); headErr != nil || now != nil && *now == *m {
+		if _, now, headErr := s.readHead(ctx, c); headErr != nil || now != nil && *now == *m {
 			return Record{}, errors.Join(err, headErr)
 		}
 	}
@@ -91,7 +91,7 @@ func (s *Store) Get(ctx context.Context, c seal.Context) (Record, error) {
 // Peek returns a record's head. The body is nil where it would have to be read
 // for itself.
 func (s *Store) Peek(ctx context.Context, c seal.Context) (Record, error) {
-	r, _, err := s.head(ctx, c)
+	r, _, err := s.readHead(ctx, c)
 	return r, err
 }
 
@@ -106,25 +106,25 @@ func (s *Store) Set(ctx context.Context, c seal.Context, r Record) error {
 	if err != nil {
 		return err
 	}
-	whole := key.Seal(c, inline(r))
+	whole := key.Seal(c, encodeInline(r))
 	reach, err := s.reach(c)
 	if err != nil {
 		return err
 	}
 	if fits := s.items.limit() == 0 || len(whole) <= s.items.limit(); fits && reach == 0 {
-		return s.keep(ctx, item{itemName(c), whole})
+		return s.setVerified(ctx, item{itemName(c), whole})
 	} else if fits {
 		return s.replacePieces(ctx, c, whole, nil, 'a', reach)
 	}
 	return s.setInPieces(ctx, c, key, r, reach)
 }
 
-// keep writes items and reads them back.
-func (s *Store) keep(ctx context.Context, items ...item) error {
+// setVerified writes items and reads them back.
+func (s *Store) setVerified(ctx context.Context, items ...item) error {
 	if err := s.items.set(ctx, items...); err != nil {
 		return err
 	}
-	kept, err := s.items.get(ctx, names(items)...)
+	kept, err := s.items.get(ctx, itemNames(items)...)
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
 		return fmt.Errorf("reading the record back: %w", err)
 	}
@@ -178,7 +178,7 @@ func (s *Store) Probe(ctx context.Context, size int) error {
 
 func itemName(c seal.Context) string { return c.Kind + "/" + c.Profile }
 
-func names(items []item) []string {
+func itemNames(items []item) []string {
 	list := make([]string, len(items))
 	for i := range items {
 		list[i] = items[i].name
@@ -199,7 +199,7 @@ func (s *Store) Measure(ctx context.Context, c seal.Context) (Size, error) {
 		return Size{}, err
 	}
 	size := Size{Items: 1, Bytes: len(sealed[0])}
-	_, m, err := s.head(ctx, c)
+	_, m, err := s.readHead(ctx, c)
 	if err != nil || m == nil {
 		return size, err
 	}

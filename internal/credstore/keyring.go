@@ -17,8 +17,8 @@ import (
 	"github.com/zalando/go-keyring"
 )
 
-// service is the name under which all items of fob stand in the keyring.
-const service = "fob"
+// serviceName is the service of all fob's items in the keyring.
+const serviceName = "fob"
 
 // KeyringOptions say whose keyring items these are.
 type KeyringOptions struct {
@@ -111,7 +111,7 @@ func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, erro
 	}
 	texts := make([]string, len(accounts))
 	err = k.call(ctx, func() error {
-		return k.together(len(accounts), func(s keyringSession, i int) (err error) {
+		return k.concurrently(len(accounts), func(s keyringSession, i int) (err error) {
 			texts[i], err = s.get(accounts[i])
 			return err
 		})
@@ -129,12 +129,12 @@ func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, erro
 }
 
 func (k *keyringItems) set(ctx context.Context, items ...item) error {
-	accounts, err := k.accounts(names(items), true)
+	accounts, err := k.accounts(itemNames(items), true)
 	if err != nil {
 		return err
 	}
 	return k.call(ctx, func() error {
-		return k.together(len(items), func(s keyringSession, i int) error {
+		return k.concurrently(len(items), func(s keyringSession, i int) error {
 			return s.set(accounts[i], base64.RawURLEncoding.EncodeToString(items[i].sealed))
 		})
 	})
@@ -150,7 +150,7 @@ func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error)
 	}
 	var deleted atomic.Int32
 	err = k.call(ctx, func() error {
-		return k.together(len(accounts), func(s keyringSession, i int) error {
+		return k.concurrently(len(accounts), func(s keyringSession, i int) error {
 			err := s.delete(accounts[i])
 			if errors.Is(err, keyring.ErrNotFound) {
 				return nil
@@ -164,14 +164,14 @@ func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error)
 	return int(deleted.Load()), err
 }
 
-// atOnce is how many items are read or written at a time: each costs the keyring
-// a process on macOS and a round trip elsewhere.
-const atOnce = 8
+// maxConcurrent is how many items are read or written at a time: each takes a process on
+// macOS and a round trip elsewhere.
+const maxConcurrent = 8
 
-// together does n things: a single one as it is, several in a session, which then
+// concurrently does n things: a single one as it is, several in a session, which then
 // stays. The first goes alone, since it may ask a person to unlock the keyring, and
 // then the others side by side. It returns the first error.
-func (k *keyringItems) together(n int, do func(s keyringSession, i int) error) error {
+func (k *keyringItems) concurrently(n int, do func(s keyringSession, i int) error) error {
 	if n == 0 {
 		return nil
 	}
@@ -190,7 +190,7 @@ func (k *keyringItems) together(n int, do func(s keyringSession, i int) error) e
 		return err
 	}
 	var next atomic.Int32
-	failed := make([]error, min(atOnce, n-1))
+	failed := make([]error, min(maxConcurrent, n-1))
 	var workers sync.WaitGroup
 	for w := range failed {
 		workers.Go(func() {
@@ -321,6 +321,6 @@ func (k *keyringItems) explain(err error) error {
 // osKeyring is the real keyring, through go-keyring.
 type osKeyring struct{ getenv func(string) string }
 
-func (osKeyring) get(account string) (string, error) { return keyring.Get(service, account) }
-func (osKeyring) set(account, value string) error    { return keyring.Set(service, account, value) }
-func (osKeyring) delete(account string) error        { return keyring.Delete(service, account) }
+func (osKeyring) get(account string) (string, error) { return keyring.Get(serviceName, account) }
+func (osKeyring) set(account, value string) error    { return keyring.Set(serviceName, account, value) }
+func (osKeyring) delete(account string) error        { return keyring.Delete(serviceName, account) }

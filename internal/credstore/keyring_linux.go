@@ -61,7 +61,7 @@ func (osKeyring) session() (keyringSession, error) {
 
 // attributes are those that go-keyring gives and looks for.
 func attributes(account string) map[string]string {
-	return map[string]string{"service": service, "username": account}
+	return map[string]string{"service": serviceName, "username": account}
 }
 
 func (s *serviceSession) find(account string) (dbus.ObjectPath, error) {
@@ -82,13 +82,13 @@ func (s *serviceSession) get(account string) (string, error) {
 	}
 	secret, err := s.svc.GetSecret(item, s.session.Path())
 	if err != nil { // an item may be locked for itself
-		return keyring.Get(service, account)
+		return keyring.Get(serviceName, account)
 	}
 	return string(secret.Value), nil
 }
 
 func (s *serviceSession) set(account, value string) error {
-	label := "Password for '" + account + "' on '" + service + "'" // go-keyring's
+	label := "Password for '" + account + "' on '" + serviceName + "'" // go-keyring's
 	return s.svc.CreateItem(s.collection, label, attributes(account), ss.NewSecret(s.session.Path(), value))
 }
 

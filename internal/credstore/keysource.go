@@ -61,7 +61,7 @@ func EnvKey(name, value string) KeySource {
 // still be made, a missing one is a *KeyError that tells how.
 func KeyFile(path, dataDir string) KeySource {
 	return func(_ context.Context, create bool) (seal.Key, error) {
-		resolved, err := outside(path, dataDir)
+		resolved, err := resolveKeyFile(path, dataDir)
 		if err != nil {
 			return seal.Key{}, err
 		}
@@ -108,7 +108,7 @@ func CheckKeyFile(path, dataDir string) error {
 	if !filepath.IsAbs(path) {
 		return &KeyError{Source: path, Reason: "is not an absolute path"}
 	}
-	_, err := outside(path, dataDir)
+	_, err := resolveKeyFile(path, dataDir)
 	return err
 }
 
@@ -121,8 +121,8 @@ func MakeKeyFile(path, dataDir string) error {
 	return createOnce(path, []byte(text))
 }
 
-// outside resolves a key file's links and refuses one inside the data folder.
-func outside(path, dataDir string) (string, error) {
+// resolveKeyFile resolves a key file's links and refuses a file inside the data folder.
+func resolveKeyFile(path, dataDir string) (string, error) {
 	resolved, err := resolve(path)
 	if err != nil {
 		return "", fmt.Errorf("%w: the key file: %w", ErrUnusable, err)

@@ -44,11 +44,11 @@ const manifestSize = 1 + 2 + sha256.Size
 // smallest items there are.
 const maxPieces = 128
 
-func inline(r Record) []byte {
-	return append(layout(layoutInline, r.Head), r.Body...)
+func encodeInline(r Record) []byte {
+	return append(encodeHead(layoutInline, r.Head), r.Body...)
 }
 
-func layout(kind byte, head []byte) []byte {
+func encodeHead(kind byte, head []byte) []byte {
 	return append(binary.AppendUvarint([]byte{kind}, uint64(len(head))), head...)
 }
 
@@ -84,8 +84,8 @@ func parseItem(plain []byte) (Record, *manifest, error) {
 	return Record{}, nil, damaged
 }
 
-// head reads the item of the record's own name, and a body that is in it.
-func (s *Store) head(ctx context.Context, c seal.Context) (Record, *manifest, error) {
+// readHead reads the item under the record's own name, and the body if it is in there.
+func (s *Store) readHead(ctx context.Context, c seal.Context) (Record, *manifest, error) {
 	sealed, err := s.items.get(ctx, itemName(c))
 	if err != nil {
 		return Record{}, nil, err
@@ -97,8 +97,8 @@ func (s *Store) head(ctx context.Context, c seal.Context) (Record, *manifest, er
 	return parseItem(plain)
 }
 
-// body reads the pieces that a head names.
-func (s *Store) body(ctx context.Context, c seal.Context, m *manifest) ([]byte, error) {
+// readBody reads the pieces that a head names.
+func (s *Store) readBody(ctx context.Context, c seal.Context, m *manifest) ([]byte, error) {
 	pieces, err := s.items.get(ctx, pieceNames(c, m.generation, 0, int(m.count))...)
 	if errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("%w: a piece of it is missing", ErrCorrupt)
@@ -133,7 +133,7 @@ func pieceNames(c seal.Context, generation byte, from, to int) []string {
 // setInPieces writes a record that does not fit one item.
 func (s *Store) setInPieces(ctx context.Context, c seal.Context, key seal.Key, r Record, reach int) error {
 	m := &manifest{generation: 'a'}
-	switch _, live, err := s.head(ctx, c); {
+	switch _, live, err := s.readHead(ctx, c); {
 	case live != nil && live.generation == 'a':
 		m.generation = 'b'
 	case isUnavailable(err):
@@ -148,7 +148,7 @@ func (s *Store) setInPieces(ctx context.Context, c seal.Context, key seal.Key, r
 		sealed = sealed[n:]
 	}
 	m.count = uint16(len(pieces))
-	head := key.Seal(c, m.appendTo(layout(layoutPieces, r.Head)))
+	head := key.Seal(c, m.appendTo(encodeHead(layoutPieces, r.Head)))
 	if len(head) > s.items.limit() || len(pieces) > maxPieces {
 		return fmt.Errorf("%w: its head has %d bytes", ErrTooLarge, len(head))
 	}
@@ -177,15 +177,15 @@ func (s *Store) replacePieces(ctx context.Context, c seal.Context, head []byte, 
 		}
 	}
 	if len(pieces) > 0 {
-		if err := s.keep(ctx, pieces...); err != nil {
+		if err := s.setVerified(ctx, pieces...); err != nil {
 			return err
 		}
 	}
-	if err := s.keep(ctx, item{itemName(c), head}); err != nil {
+	if err := s.setVerified(ctx, item{itemName(c), head}); err != nil {
 		return err
 	}
 	// The new record stands. What is left of the old one costs the next write.
-	others := append(pieceNames(c, generation, len(pieces), before), pieceNames(c, other(generation), 0, before)...)
+	others := append(pieceNames(c, generation, len(pieces), before), pieceNames(c, otherGeneration(generation), 0, before)...)
 	if _, err := s.items.delete(ctx, others...); err != nil || reach == len(pieces) {
 		return nil //nolint:nilerr // the reach still covers them: they are swept another time
 	}
@@ -193,7 +193,7 @@ func (s *Store) replacePieces(ctx context.Context, c seal.Context, head []byte, 
 	return nil
 }
 
-func other(generation byte) byte {
+func otherGeneration(generation byte) byte {
 	if generation == 'a' {
 		return 'b'
 	}
@@ -207,7 +207,7 @@ func (s *Store) Sweep(ctx context.Context, c seal.Context) (int, error) {
 	if err != nil || reach == 0 {
 		return 0, err
 	}
-	_, m, err := s.head(ctx, c)
+	_, m, err := s.readHead(ctx, c)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return s.sweepAll(ctx, c)
@@ -216,7 +216,7 @@ func (s *Store) Sweep(ctx context.Context, c seal.Context) (int, error) {
 	case m == nil:
 		return s.sweepAll(ctx, c)
 	}
-	orphans := append(pieceNames(c, m.generation, int(m.count), reach), pieceNames(c, other(m.generation), 0, reach)...)
+	orphans := append(pieceNames(c, m.generation, int(m.count), reach), pieceNames(c, otherGeneration(m.generation), 0, reach)...)
 	deleted, err := s.items.delete(ctx, orphans...)
 	if err != nil {
 		return deleted, err

@@ -126,7 +126,7 @@ func wantSwept(t *testing.T, s *Store, m *memoryKeyring, want Record) {
 		t.Fatalf("sweeping has damaged the record: %v", err)
 	}
 	named := 1
-	if _, manifest, err := s.head(t.Context(), work); err != nil {
+	if _, manifest, err := s.readHead(t.Context(), work); err != nil {
 		t.Fatal(err)
 	} else if manifest != nil {
 		named += int(manifest.count)
@@ -240,8 +240,8 @@ func TestHeadTooLarge(t *testing.T) {
 
 func FuzzParseItem(f *testing.F) {
 	m := &manifest{generation: 'a', count: 3}
-	f.Add(inline(Record{Head: []byte("head"), Body: []byte("body")}))
-	f.Add(m.appendTo(layout(layoutPieces, []byte("head"))))
+	f.Add(encodeInline(Record{Head: []byte("head"), Body: []byte("body")}))
+	f.Add(m.appendTo(encodeHead(layoutPieces, []byte("head"))))
 	f.Add([]byte{layoutPieces, 0x80})
 	f.Add([]byte{layoutInline, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, plain []byte) {
@@ -251,11 +251,11 @@ func FuzzParseItem(f *testing.F) {
 			t.Error(err)
 		case err != nil:
 		case m == nil:
-			if again, _, err := parseItem(inline(r)); err != nil || !sameRecord(again, r) {
+			if again, _, err := parseItem(encodeInline(r)); err != nil || !sameRecord(again, r) {
 				t.Errorf("%v, %v", again, err)
 			}
 		default:
-			_, again, err := parseItem(m.appendTo(layout(layoutPieces, r.Head)))
+			_, again, err := parseItem(m.appendTo(encodeHead(layoutPieces, r.Head)))
 			if err != nil || *again != *m || m.count > maxPieces {
 				t.Errorf("%v, %v", again, err)
 			}

@@ -22,8 +22,8 @@ func NewPlaces(names, had []string) []string {
 	})
 }
 
-// RefuseTaken refuses places that a key or a secret goes to already.
-func RefuseTaken(ctx context.Context, a *app.App, places []string) error {
+// CheckConflicts refuses destinations that another key or secret is delivered to.
+func CheckConflicts(ctx context.Context, a *app.App, places []string) error {
 	if len(places) == 0 {
 		return nil
 	}
@@ -32,15 +32,15 @@ func RefuseTaken(ctx context.Context, a *app.App, places []string) error {
 		return err
 	}
 	for _, name := range cfg.SecretNames() {
-		if place := shared(places, cfg.Secrets[name].To); place != "" {
+		if place := firstShared(places, cfg.Secrets[name].To); place != "" {
 			return cli.WithHint(cli.Usagef("the secret %q goes to %s already, and would be overwritten", name, sanitize.Line(place)),
 				"name another place, or take it out of 'to' in the secret's table of config.toml; --force goes there all the same")
 		}
 	}
-	return refuseTakenByKey(ctx, a, places)
+	return checkKeyConflicts(ctx, a, places)
 }
 
-func refuseTakenByKey(ctx context.Context, a *app.App, places []string) error {
+func checkKeyConflicts(ctx context.Context, a *app.App, places []string) error {
 	g, err := appkeys.Open(ctx, a, false)
 	if errors.Is(err, apikey.ErrNoRegistry) {
 		return nil
@@ -54,7 +54,7 @@ func refuseTakenByKey(ctx context.Context, a *app.App, places []string) error {
 		return fmt.Errorf("whether another key goes there is not known: %w", err)
 	}
 	for _, r := range keys {
-		if place := shared(places, r.Destinations); place != "" {
+		if place := firstShared(places, r.Destinations); place != "" {
 			return cli.WithHint(cli.Usagef("key %s goes to %s already, and would be overwritten", appkeys.Text(r), sanitize.Line(place)),
 				"name another place; 'fob key rotate %s' replaces that key, 'fob key revoke %s' ends it; --force goes there all the same", r.ID, r.ID)
 		}
@@ -62,8 +62,8 @@ func refuseTakenByKey(ctx context.Context, a *app.App, places []string) error {
 	return nil
 }
 
-// shared is the first of the places that is among the others.
-func shared(places, others []string) string {
+// firstShared returns the first of the places that is among the others, or "".
+func firstShared(places, others []string) string {
 	if i := slices.IndexFunc(places, func(place string) bool { return slices.Contains(others, place) }); i >= 0 {
 		return places[i]
 	}

@@ -25,7 +25,7 @@ func Destinations(a *app.App, names, as []string) ([]destination.Destination, er
 	if len(names) == 0 {
 		return nil, nil
 	}
-	if err := CheckAs(a, as); err != nil {
+	if err := CheckCredentials(a, as); err != nil {
 		return nil, err
 	}
 	m, err := machine(a, as)
@@ -121,9 +121,9 @@ func Platforms() []string {
 	return names
 }
 
-// CheckAs refuses a login or a secret that --as names and there is not: a slip is to be
-// known before there is a key. None is read.
-func CheckAs(a *app.App, as []string) error {
+// CheckCredentials refuses a login or secret of --as that does not exist: a mistake must be
+// found before a key is created. It reads none of them.
+func CheckCredentials(a *app.App, as []string) error {
 	named, err := credentialsOf(&config.Config{}, as)
 	if err != nil {
 		return err
@@ -196,8 +196,8 @@ func DeliverAll(ctx context.Context, a *app.App, to []destination.Destination, v
 	return delivered, failed
 }
 
-// NamesOf are the destinations' names as they are recorded.
-func NamesOf(to []destination.Destination) []string {
+// DestinationNames returns the names of destinations as they are recorded.
+func DestinationNames(to []destination.Destination) []string {
 	names := make([]string, len(to))
 	for i, d := range to {
 		names[i] = d.Name()

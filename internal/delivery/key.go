@@ -103,8 +103,9 @@ func DeliveredNames(r apikey.Record, rotations []apikey.Rotation) []string {
 	return names
 }
 
-// NotDelivered are the failures of a rotation, each with its hint, and what they leave.
-func NotDelivered(err error, rotated keys.Rotated, revoking bool) error {
+// DeliveryErrors returns the failed deliveries of a rotation, each with its hint, and what
+// they leave behind.
+func DeliveryErrors(err error, rotated keys.Rotated, revoking bool) error {
 	if len(rotated.Failed) == 0 {
 		return err
 	}

@@ -221,7 +221,7 @@ func (a *api) messageIn(body []byte) string {
 			return ""
 		}
 		if text != "" {
-			return sanitize.LineWithout(text, a.hide...)
+			return sanitize.RedactLine(text, a.hide...)
 		}
 	}
 	return ""

@@ -27,7 +27,7 @@ import (
 // console makes them. The other keys stay.
 type awsField struct {
 	Machine
-	place
+	location
 	region, base string
 }
 
@@ -41,7 +41,7 @@ const (
 	awsStage    = "fob" // the label of a version that is not the current one yet
 )
 
-func parseAWS(m Machine, p place) (Destination, error) {
+func parseAWS(m Machine, p location) (Destination, error) {
 	// An ARN could name another's account, which may let everybody write: whoever writes
 	// destinations into a registry would have keys delivered there.
 	if strings.Trim(strings.ToLower(p.where), "abcdefghijklmnopqrstuvwxyz0123456789/_+=.@-") != "" {
@@ -239,7 +239,7 @@ func newUUID() string {
 
 // key is the environment's, else that of a profile in AWS's own files.
 func (f *awsField) key(ctx context.Context) (awsKey, error) {
-	chosen, err := f.chosen(ctx, awsScheme)
+	chosen, err := f.chosenCredential(ctx, awsScheme)
 	if err != nil {
 		return awsKey{}, err
 	}

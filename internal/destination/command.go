@@ -25,7 +25,7 @@ type command struct {
 	environ []string
 }
 
-func parseCommand(m Machine, p place) (Destination, error) {
+func parseCommand(m Machine, p location) (Destination, error) {
 	argv := m.Commands[p.where]
 	if len(argv) == 0 || argv[0] == "" {
 		return nil, p.lacking("the configuration has no command of that name under [commands]", `name it in config.toml: under [commands], a line NAME = ["PROGRAM", "ARGUMENT"]`)
@@ -54,7 +54,7 @@ const (
 // Run runs a program of the configuration with a value on its stdin, and returns what
 // it prints. The error has the end of its complaints, without the value.
 func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdout []byte, err error) {
-	var out, complaints capped
+	var out, complaints cappedBuffer
 	c := process.Command(ctx, argv[0], argv[1:]...)
 	c.Env = slices.Clone(environ)
 	c.Stdout, c.Stderr = &out, &complaints
@@ -66,7 +66,7 @@ func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdo
 		return c.Process.Kill()
 	}
 	c.WaitDelay = commandFarewell
-	stdin, err := filled(value.Reveal())
+	stdin, err := pipeWith(value.Reveal())
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +90,9 @@ func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdo
 // atomicPipe is how much every system's pipe takes without a reader.
 const atomicPipe = 4096
 
-// filled is a pipe with the value in it: a program that outlives a killed fob finds all
-// of it or is not started, and never puts a part in its place.
-func filled(value string) (*os.File, error) {
+// pipeWith returns a pipe that contains all of the value: a program that outlives a killed
+// fob reads all of it or is never started, so it cannot store a part.
+func pipeWith(value string) (*os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -130,13 +130,14 @@ func (e *CommandError) Error() string {
 	return text
 }
 
-// capped keeps the first bytes of an output, and reads on, so that nobody waits for it.
-type capped struct {
+// cappedBuffer stores the first bytes of an output and discards the rest, so that the
+// program never blocks.
+type cappedBuffer struct {
 	kept []byte
 	over bool
 }
 
-func (c *capped) Write(p []byte) (int, error) {
+func (c *cappedBuffer) Write(p []byte) (int, error) {
 	fits := min(len(p), maxOutput-len(c.kept))
 	c.kept = append(c.kept, p[:fits]...)
 	c.over = c.over || fits < len(p)
@@ -145,11 +146,11 @@ func (c *capped) Write(p []byte) (int, error) {
 
 // lastLine is the last line that is whole, inert: of a secret that is cut off, nobody could
 // tell that it is one.
-func (c *capped) lastLine(secrets []string) string {
+func (c *cappedBuffer) lastLine(secrets []string) string {
 	text := string(c.kept)
 	if c.over {
 		text = text[:strings.LastIndexByte(text, '\n')+1]
 	}
-	lines := strings.Split(strings.TrimSpace(sanitize.Without(text, secrets...)), "\n")
-	return sanitize.LineWithout(lines[len(lines)-1], secrets...)
+	lines := strings.Split(strings.TrimSpace(sanitize.Redact(text, secrets...)), "\n")
+	return sanitize.RedactLine(lines[len(lines)-1], secrets...)
 }

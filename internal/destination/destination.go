@@ -79,8 +79,8 @@ var (
 	ErrValue = errors.New("the value cannot be delivered")
 )
 
-// place is a name in its parts: scheme:where#field.
-type place struct {
+// location is the name of a destination in its parts: scheme:where#field.
+type location struct {
 	name, scheme, where, field string
 }
 
@@ -94,7 +94,7 @@ type Kind struct {
 var kinds = []struct {
 	scheme string
 	Kind
-	parse func(Machine, place) (Destination, error)
+	parse func(Machine, location) (Destination, error)
 }{
 	{"dotenv", Kind{"dotenv:PATH#NAME", "a line of a .env file below the working folder or one of dotenv_roots"}, parseDotenv},
 	{"github", Kind{"github:OWNER/REPO[@ENVIRONMENT]#NAME", "a secret of GitHub Actions; an organization's: org:NAME. GH_TOKEN"}, parseGitHub},
@@ -130,7 +130,7 @@ const maxName = 512
 // Parse reads a destination's name. What its platform would refuse is refused here
 // (*NameError), before anything is minted for it; nothing is asked of the network.
 func Parse(name string, m Machine) (Destination, error) {
-	p := place{name: name}
+	p := location{name: name}
 	refused := func(reason, usage string) error {
 		return &NameError{Name: sanitize.Line(name), Reason: reason, Usage: usage}
 	}
@@ -162,17 +162,17 @@ func Parse(name string, m Machine) (Destination, error) {
 }
 
 // refuse is a *NameError about a place.
-func (p place) refuse(format string, args ...any) error {
+func (p location) refuse(format string, args ...any) error {
 	return &NameError{Name: sanitize.Line(p.name), Reason: fmt.Sprintf(format, args...)}
 }
 
 // lacking is a *NameError about a place that has all but what the hint tells to set up.
-func (p place) lacking(reason, hint string) error {
+func (p location) lacking(reason, hint string) error {
 	return &NameError{Name: sanitize.Line(p.name), Reason: reason, Hint: hint}
 }
 
-// chosen is what the user chose for a platform, if anything.
-func (m Machine) chosen(ctx context.Context, scheme string) (secret.Secret, error) {
+// chosenCredential returns the credential that the user chose for a platform, if any.
+func (m Machine) chosenCredential(ctx context.Context, scheme string) (secret.Secret, error) {
 	if m.Credential == nil {
 		return secret.Secret{}, nil
 	}
@@ -182,7 +182,7 @@ func (m Machine) chosen(ctx context.Context, scheme string) (secret.Secret, erro
 // credential is what the user chose for a platform, else the first of the platform's
 // usual variables that is set.
 func (m Machine) credential(ctx context.Context, scheme string, variables ...string) (secret.Secret, error) {
-	if chosen, err := m.chosen(ctx, scheme); err != nil || !chosen.IsZero() {
+	if chosen, err := m.chosenCredential(ctx, scheme); err != nil || !chosen.IsZero() {
 		return chosen, err
 	}
 	for _, name := range variables {

@@ -31,7 +31,7 @@ const (
 	dotenvLockWait = 10 * time.Second
 )
 
-func parseDotenv(m Machine, p place) (Destination, error) {
+func parseDotenv(m Machine, p location) (Destination, error) {
 	if !isIdentifier(p.field) {
 		return nil, p.refuse("a variable's name has letters, digits and _, and no digit in front")
 	}
@@ -123,7 +123,7 @@ func setVariable(text []byte, name, value string) ([]byte, error) {
 			changed.WriteString(line)
 			continue
 		}
-		changed.WriteString(before + quoted(value) + end)
+		changed.WriteString(before + quoteDotenv(value) + end)
 		set = true
 	}
 	if !set {
@@ -172,10 +172,10 @@ func assigns(line, name string) (before string, isIt bool) {
 
 // DotenvLine is a variable as a line of a .env file, without its end. The value holds
 // neither NUL nor CR.
-func DotenvLine(name, value string) string { return name + "=" + quoted(value) }
+func DotenvLine(name, value string) string { return name + "=" + quoteDotenv(value) }
 
-// quoted is a value as shells and the libraries for such files read it alike.
-func quoted(value string) string {
+// quoteDotenv quotes a value so that shells and dotenv libraries read it alike.
+func quoteDotenv(value string) string {
 	plain := value != ""
 	for i := range len(value) {
 		c := value[i]

@@ -17,7 +17,7 @@ import (
 // Forgejo: PUT /repos/{owner}/{repo}/actions/secrets/{name}.
 type gitea struct {
 	Machine
-	place
+	location
 	path string // in the API
 	base string
 }
@@ -25,8 +25,8 @@ type gitea struct {
 // maxGiteaValue is what Gitea keeps, in bytes.
 const maxGiteaValue = 64 << 10
 
-func parseGitea(m Machine, p place) (Destination, error) {
-	g := &gitea{Machine: m, place: p, base: cmp.Or(m.URLs["gitea"], m.Getenv("GITEA_URL"), m.Getenv("FORGEJO_URL"))}
+func parseGitea(m Machine, p location) (Destination, error) {
+	g := &gitea{Machine: m, location: p, base: cmp.Or(m.URLs["gitea"], m.Getenv("GITEA_URL"), m.Getenv("FORGEJO_URL"))}
 	if g.base == "" {
 		return nil, p.lacking("nothing says where Gitea is", "set GITEA_URL, or 'gitea' under [destination.url] in the configuration")
 	}

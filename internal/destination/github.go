@@ -22,7 +22,7 @@ import (
 // of an organization. GitHub takes it in a box that it alone can open.
 type github struct {
 	Machine
-	place
+	location
 	path string // in the API, of the secrets
 	org  bool
 }
@@ -33,8 +33,8 @@ const (
 	maxGitHubValue = 48 << 10
 )
 
-func parseGitHub(m Machine, p place) (Destination, error) {
-	g := &github{Machine: m, place: p}
+func parseGitHub(m Machine, p location) (Destination, error) {
+	g := &github{Machine: m, location: p}
 	if upper := strings.ToUpper(p.field); !isIdentifier(p.field) || strings.HasPrefix(upper, "GITHUB_") {
 		return nil, p.refuse("a secret's name has letters, digits and _, and starts neither with a digit nor with GITHUB_")
 	}

@@ -17,7 +17,7 @@ import (
 // stays what it is but for its value.
 type gitlab struct {
 	Machine
-	place
+	location
 	path  string // in the API, of the variables
 	scope string // of environments; "": all
 	group bool
@@ -30,8 +30,8 @@ const (
 	maxGitLabName                  = 255
 )
 
-func parseGitLab(m Machine, p place) (Destination, error) {
-	g := &gitlab{Machine: m, place: p}
+func parseGitLab(m Machine, p location) (Destination, error) {
+	g := &gitlab{Machine: m, location: p}
 	if len(p.field) > maxGitLabName || strings.Trim(p.field, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
 		return nil, p.refuse("a variable's name has letters, digits and _, %d at most", maxGitLabName)
 	}

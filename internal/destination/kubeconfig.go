@@ -213,7 +213,7 @@ func (c *kubeCluster) options() (httpclient.Options, error) {
 		return o, &SetupError{"fob does not use a kubeconfig's proxy-url", "set HTTPS_PROXY"}
 	}
 	var err error
-	o.Roots, err = material(c.CAData, c.CAFile, c.dir, readKubeFile)
+	o.Roots, err = readPEM(c.CAData, c.CAFile, c.dir, readKubeFile)
 	return o, err
 }
 
@@ -227,11 +227,11 @@ func (u *kubeUser) show(access *kubeAccess) error {
 	case u.As != "":
 		return &SetupError{"fob does not act for others, as the kubeconfig's user has it under as", "name another context: kubernetes:CONTEXT@NAMESPACE/NAME#KEY"}
 	}
-	certificate, err := material(u.CertificateData, u.CertificateFile, u.dir, readKubeFile)
+	certificate, err := readPEM(u.CertificateData, u.CertificateFile, u.dir, readKubeFile)
 	if err != nil {
 		return err
 	}
-	key, err := material(u.KeyData, u.KeyFile, u.dir, func(path string) ([]byte, error) { return atomicfile.ReadCredential(path, maxKubeFile) })
+	key, err := readPEM(u.KeyData, u.KeyFile, u.dir, func(path string) ([]byte, error) { return atomicfile.ReadCredential(path, maxKubeFile) })
 	if err != nil {
 		return err
 	}
@@ -243,15 +243,15 @@ func (u *kubeUser) show(access *kubeAccess) error {
 		access.options.Certificate = &pair
 	}
 	if u.TokenFile != "" { // it is the newer one where there are both
-		access.token, err = readKubeToken(from(u.dir, u.TokenFile))
+		access.token, err = readKubeToken(resolveIn(u.dir, u.TokenFile))
 		return err
 	}
 	access.token = secret.New(u.Token)
 	return nil
 }
 
-// material is PEM that stands in the kubeconfig in base64, or in a file.
-func material(data, file, dir string, read func(string) ([]byte, error)) ([]byte, error) {
+// readPEM returns PEM that is in the kubeconfig in base64, or in a file.
+func readPEM(data, file, dir string, read func(string) ([]byte, error)) ([]byte, error) {
 	if data != "" {
 		text, err := base64.StdEncoding.DecodeString(data)
 		if err != nil {
@@ -262,11 +262,11 @@ func material(data, file, dir string, read func(string) ([]byte, error)) ([]byte
 	if file == "" {
 		return nil, nil
 	}
-	return read(from(dir, file))
+	return read(resolveIn(dir, file))
 }
 
-// from is a path as it is meant in a file of that folder.
-func from(dir, path string) string {
+// resolveIn resolves a path in a file that is in dir.
+func resolveIn(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
@@ -342,7 +342,7 @@ func (e *kubeExec) run(ctx context.Context, environ []string, dir string, cluste
 	}
 	program := e.Command
 	if filepath.Base(program) != program { // a name alone is looked for in PATH
-		program = from(dir, program)
+		program = resolveIn(dir, program)
 	}
 	out, err := Run(ctx, append([]string{program}, e.Args...), append(environ, "KUBERNETES_EXEC_INFO="+string(info)), secret.Secret{})
 	if err != nil {

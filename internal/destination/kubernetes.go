@@ -18,7 +18,7 @@ import (
 // kubernetesKey is one key of a Secret. Whatever else is in the Secret stays.
 type kubernetesKey struct {
 	Machine
-	place
+	location
 	context         string // of the kubeconfig; empty: its current one
 	namespace, of   string
 	account         string // the folder of the service account, in a cluster
@@ -35,8 +35,8 @@ const (
 )
 
 // parseKubernetes takes a context in front, which may have slashes, colons and @ in it.
-func parseKubernetes(m Machine, p place) (Destination, error) {
-	k := &kubernetesKey{Machine: m, place: p, account: serviceAccount, kubeconfigPaths: kubeconfigPaths(m)}
+func parseKubernetes(m Machine, p location) (Destination, error) {
+	k := &kubernetesKey{Machine: m, location: p, account: serviceAccount, kubeconfigPaths: kubeconfigPaths(m)}
 	where := p.where
 	if i := strings.LastIndexByte(where, '@'); i >= 0 {
 		k.context, where = where[:i], where[i+1:]
@@ -107,7 +107,7 @@ func (k *kubernetesKey) Deliver(ctx context.Context, value secret.Secret) error 
 // api knows who asks: whoever was chosen, else the user of the kubeconfig, else the
 // account of the pod that fob runs in.
 func (k *kubernetesKey) api(ctx context.Context) (*api, error) {
-	chosen, err := k.chosen(ctx, "kubernetes")
+	chosen, err := k.chosenCredential(ctx, "kubernetes")
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ import (
 // OpenBao. Its other fields stay as they are.
 type vaultField struct {
 	Machine
-	place
+	location
 	base string
 }
 
@@ -37,7 +37,7 @@ const (
 	maxVaultTokenFile = 64 << 10
 )
 
-func parseVault(m Machine, p place) (Destination, error) {
+func parseVault(m Machine, p location) (Destination, error) {
 	v := &vaultField{m, p, cmp.Or(m.URLs["vault"], m.Getenv("VAULT_ADDR"), m.Getenv("BAO_ADDR"))}
 	if v.base == "" {
 		return nil, p.lacking("nothing says where Vault is", "set VAULT_ADDR, or 'vault' under [destination.url] in the configuration")

@@ -103,7 +103,7 @@ func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string
 func (m *Metadata) checkPlainHTTP() error {
 	for _, endpoint := range m.endpoints() {
 		for _, where := range []string{*endpoint.url, m.MTLSEndpointAliases[endpoint.name]} {
-			if leadsInside(m.Issuer, where) {
+			if isDowngrade(m.Issuer, where) {
 				return fmt.Errorf("%w: its %s: %q is not https", httpclient.ErrMalformed, endpoint.name, sanitize.Line(where))
 			}
 		}
@@ -111,9 +111,9 @@ func (m *Metadata) checkPlainHTTP() error {
 	return nil
 }
 
-// leadsInside tells a plain http address, which only a loopback one may be, that stands
-// in the answer of an https one.
-func leadsInside(from, to string) bool {
+// isDowngrade reports whether metadata that was fetched with https contains an http URL,
+// which may only be a loopback address.
+func isDowngrade(from, to string) bool {
 	return strings.HasPrefix(strings.ToLower(from), "https:") && strings.HasPrefix(strings.ToLower(to), "http:")
 }
 

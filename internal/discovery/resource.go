@@ -36,7 +36,7 @@ func DiscoverResource(ctx context.Context, hc *http.Client, resource string) (*P
 		if err := httpclient.CheckURL(issuer); err != nil {
 			return nil, fmt.Errorf("%w: its authorization server: %w", httpclient.ErrMalformed, err)
 		}
-		if leadsInside(resource, issuer) {
+		if isDowngrade(resource, issuer) {
 			return nil, fmt.Errorf("%w: its authorization server: %q is not https", httpclient.ErrMalformed, sanitize.Line(issuer))
 		}
 	}

@@ -46,7 +46,7 @@ func ExamineUnderCron(ctx context.Context, a *app.App, names []string) ([]Findin
 		_ = a.Err.Print(string(complaints))
 		return nil, fmt.Errorf("running fob as a cron job would: %w", err)
 	}
-	return sayCronCannot(report.Findings, func(profile string) bool {
+	return explainCronFailures(report.Findings, func(profile string) bool {
 		return cmp.Or(cfg.Profiles[profile].Storage, cfg.Storage, config.StorageKeyring) == config.StorageKeyring
 	}), nil
 }
@@ -73,9 +73,9 @@ func explainCron(a *app.App) {
 	}
 }
 
-// sayCronCannot gives the logins that a cron job cannot read, since it reaches no
-// keyring or has no key, the words and the way out that are cron's.
-func sayCronCannot(findings []Finding, inKeyring func(profile string) bool) []Finding {
+// explainCronFailures changes the findings on logins that a cron job cannot read, because it
+// has no keyring or no key: they describe that, and how to fix it for cron.
+func explainCronFailures(findings []Finding, inKeyring func(profile string) bool) []Finding {
 	const (
 		toFile = "keep the login in an encrypted file, which a key file opens (key_file in config.toml): 'fob storage migrate --to file'"
 		toKey  = "give cron the key: key_file in config.toml names a file that holds it, or FOB_PASSPHRASE_FILE in the crontab"

@@ -52,7 +52,7 @@ func TestE41CronCannotReachTheKeyring(t *testing.T) {
 		{"no key", Finding{Check: "file key", State: Problem}, "", "cron cannot open the encrypted file: ", "x", "key_file"},
 		{"damaged records", Finding{Check: "keyring", State: OK}, "", "", "x", "x"},
 	} {
-		found := sayCronCannot([]Finding{test.machine, of("work"), of("files")}, inKeyring)
+		found := explainCronFailures([]Finding{test.machine, of("work"), of("files")}, inKeyring)
 		if found[1].Detail != test.work+lost.Detail || !strings.Contains(found[1].Fix, test.workFix) {
 			t.Errorf("%s: %+v", test.name, found[1])
 		}
@@ -61,7 +61,7 @@ func TestE41CronCannotReachTheKeyring(t *testing.T) {
 		}
 	}
 	loggedOut := Finding{Check: "login", Profile: "work", State: Warning, Detail: "logged out", Fix: "y"}
-	if found := sayCronCannot([]Finding{{Check: "keyring", State: Problem}, loggedOut}, inKeyring); found[1] != loggedOut {
+	if found := explainCronFailures([]Finding{{Check: "keyring", State: Problem}, loggedOut}, inKeyring); found[1] != loggedOut {
 		t.Errorf("a login that is none: %+v", found[1])
 	}
 }

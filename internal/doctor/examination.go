@@ -144,14 +144,14 @@ func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 	unreachable := credstore.KeyringReachable(e.app.Getenv)
 	if runtime.GOOS == "linux" {
 		// KeyringReachable leaves there what it found, for the D-Bus library.
-		e.add(Bus(unreachable, os.Getenv("DBUS_SESSION_BUS_ADDRESS")))
+		e.add(DBus(unreachable, os.Getenv("DBUS_SESSION_BUS_ADDRESS")))
 	}
 	path := filepath.Join(e.paths.Data, "seal.key")
 	_ = e.sealKey(ctx, store, "seal key", path, !app.Exists(filepath.Join(e.paths.Data, "id")))
 	e.app.Progress("Trying the OS keyring...")
 	err := store.Probe(ctx, doctorProbeSize)
 	if runtime.GOOS == "linux" {
-		e.add(Lock(err))
+		e.add(KeyringLock(err))
 	}
 	e.add(RoundTrip(keyringCheck, doctorProbeSize, err, e.fixOf(err)))
 }

@@ -39,11 +39,11 @@ func TestStorageFindings(t *testing.T) {
 		if test.err != nil {
 			fix = "do this"
 		}
-		check(t, name, Lock(test.err), test.lock, "")
+		check(t, name, KeyringLock(test.err), test.lock, "")
 		check(t, name, RoundTrip("keyring", 6144, test.err, fix), test.trip, "")
 	}
-	check(t, "E41 no bus", Bus(credstore.ErrAbsent, ""), Problem, "no OS keyring")
-	check(t, "bus", Bus(nil, "unix:path=/run/user/1000/bus\x1b[31m"), OK, "unix:path=/run/user/1000/bus")
+	check(t, "E41 no bus", DBus(credstore.ErrAbsent, ""), Problem, "no OS keyring")
+	check(t, "bus", DBus(nil, "unix:path=/run/user/1000/bus\x1b[31m"), OK, "unix:path=/run/user/1000/bus")
 	check(t, "fresh key", SealKey("seal key", "a passphrase", true, errors.New("none"), "x"), OK, "first login")
 	check(t, "lost key", SealKey("seal key", "/d/seal.key", false, errors.New("/d/seal.key is gone"), "x"), Problem, "is gone")
 	check(t, "key", SealKey("seal key", "FOB_SEAL_KEY", false, nil, ""), OK, "FOB_SEAL_KEY")

@@ -7,9 +7,9 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// Bus judges whether there is a way to the keyring (credstore.KeyringReachable),
-// and shows the D-Bus address that was found.
-func Bus(unreachable error, address string) Finding {
+// DBus reports whether the keyring can be reached (credstore.KeyringReachable), with the
+// D-Bus address.
+func DBus(unreachable error, address string) Finding {
 	const check = "D-Bus"
 	if unreachable != nil {
 		return Failed(check, unreachable, "log in to a desktop, or keep logins in an encrypted file: 'fob login PROFILE --storage file'")
@@ -17,9 +17,9 @@ func Bus(unreachable error, address string) Finding {
 	return Fine(check, "%s", sanitize.Line(address))
 }
 
-// Lock tells from the round trip whether the keyring is locked. Where it did not
-// get that far, the round trip's own finding says why.
-func Lock(roundTrip error) Finding {
+// KeyringLock reports from a round trip whether the keyring is locked. If the round trip
+// failed before that, its own finding explains why.
+func KeyringLock(roundTrip error) Finding {
 	const check = "keyring lock"
 	switch {
 	case errors.Is(roundTrip, credstore.ErrLocked):

@@ -52,7 +52,7 @@ func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error
 	}
 	waiting, stop := context.WithTimeout(ctx, wait)
 	defer stop()
-	err = await(waiting, file)
+	err = waitForLock(waiting, file)
 	switch {
 	case err == nil:
 		return marked(file)
@@ -103,7 +103,7 @@ func marked(file *flock.Flock) (*Lock, error) {
 		lock.Mark, err = leaveMark(file.Path(), max(Mark(time.Now().UnixNano()), last+Mark(time.Millisecond)))
 	}
 	if err == nil && lock.Mark == last {
-		lock.Mark, err = leaveMark(file.Path(), last+Mark(coarsest))
+		lock.Mark, err = leaveMark(file.Path(), last+Mark(maxTimeStep))
 	}
 	if err == nil && lock.Mark == last {
 		err = errors.New("the file system keeps no times")
@@ -115,8 +115,8 @@ func marked(file *flock.Flock) (*Lock, error) {
 	return lock, nil
 }
 
-// coarsest is the largest step in which a file system counts the times of files (FAT).
-const coarsest = 2 * time.Second
+// maxTimeStep is the coarsest resolution of a file system's timestamps (FAT).
+const maxTimeStep = 2 * time.Second
 
 // leaveMark returns the mark as the file system keeps it.
 func leaveMark(path string, m Mark) (Mark, error) {
@@ -126,9 +126,9 @@ func leaveMark(path string, m Mark) (Mark, error) {
 	return LastMark(path)
 }
 
-// await leaves the waiting to the system, which wakes one process at a time:
-// hundreds that look again and again leave no time to the one that has the lock.
-func await(ctx context.Context, file *flock.Flock) error {
+// waitForLock blocks in the system, which wakes one process at a time: hundreds of processes
+// that poll would leave the owner no time to work.
+func waitForLock(ctx context.Context, file *flock.Flock) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func TestAFailedWaitGivesItsTurnBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := await(t.Context(), file); err == nil {
+		if err := waitForLock(t.Context(), file); err == nil {
 			t.Fatal("a folder was locked")
 		}
 	}

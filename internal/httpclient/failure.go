@@ -27,14 +27,14 @@ func Judge(err error) error {
 	}
 	var network *url.Error
 	if errors.As(err, &network) || status != nil {
-		return fmt.Errorf("%w: %s", ErrUnavailable, plain(err))
+		return fmt.Errorf("%w: %s", ErrUnavailable, inertText(err))
 	}
-	return fmt.Errorf("%w: %s", ErrMalformed, plain(err))
+	return fmt.Errorf("%w: %s", ErrMalformed, inertText(err))
 }
 
-// plain drops the request's URL, which may hold parameters, and makes inert what
-// is left: a certificate's names are the server's words too.
-func plain(err error) string {
+// inertText returns the message of an error without the request's URL, which may have secret
+// parameters, and with the server's words made inert.
+func inertText(err error) string {
 	var network *url.Error
 	if errors.As(err, &network) {
 		err = network.Err

@@ -62,7 +62,7 @@ func New(o Options) (*http.Client, error) {
 		o.Timeout = defaultTimeout
 	}
 	return &http.Client{
-		Transport:     &bounded{next: transport, userAgent: o.UserAgent},
+		Transport:     &boundedTransport{next: transport, userAgent: o.UserAgent},
 		CheckRedirect: checkRedirect,
 		Timeout:       o.Timeout,
 	}, nil
@@ -82,7 +82,7 @@ func NewTransport(o Options) (*http.Transport, error) {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: o.ServerName, GetClientCertificate: show(certificate)},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: o.ServerName, GetClientCertificate: presentCertificate(certificate)},
 		TLSHandshakeTimeout:    10 * time.Second,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: 64 << 10,
@@ -113,9 +113,9 @@ func certificateOf(o Options) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// show answers a server that asks for a certificate, whatever CAs it names: one that
-// has signed itself is of none (RFC 8705 §2.2).
-func show(certificate *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+// presentCertificate returns the client certificate to any server that asks for one,
+// whatever CAs it names: a self-signed one matches none of them (RFC 8705 §2.2).
+func presentCertificate(certificate *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		if certificate == nil {
 			return &tls.Certificate{}, nil
@@ -185,13 +185,13 @@ func redirectTo(target *url.URL) error {
 	return fmt.Errorf("%w to %s://%s", ErrRedirect, sanitize.Line(target.Scheme), sanitize.Line(target.Host))
 }
 
-// bounded caps each body and names fob.
-type bounded struct {
+// boundedTransport limits the size of each body and adds fob's user agent.
+type boundedTransport struct {
 	next      http.RoundTripper
 	userAgent string
 }
 
-func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	if b.userAgent != "" {
 		req.Header.Set("User-Agent", b.userAgent)

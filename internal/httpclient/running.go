@@ -17,7 +17,7 @@ func WithRunningTimeout(parent context.Context, timeout time.Duration) (context.
 	ctx, cancel := context.WithCancelCause(parent)
 	if timeout > 0 {
 		go func() {
-			if ranFor(ctx, timeout) {
+			if waitRunning(ctx, timeout) {
 				cancel(fmt.Errorf("no whole answer came within %s: %w", timeout, context.DeadlineExceeded))
 			}
 		}()
@@ -25,8 +25,9 @@ func WithRunningTimeout(parent context.Context, timeout time.Duration) (context.
 	return ctx, func() { cancel(context.Canceled) }
 }
 
-// ranFor waits until this process has run for a while, unless ctx ends before.
-func ranFor(ctx context.Context, while time.Duration) bool {
+// waitRunning waits until this process has been running for a while, and reports false if
+// ctx ends before.
+func waitRunning(ctx context.Context, while time.Duration) bool {
 	period := max(while/ticks, time.Nanosecond)
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()

@@ -88,14 +88,14 @@ var signatureAlgorithms = []jose.SignatureAlgorithm{
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
 }
 
-func refused(why string) error { return fmt.Errorf("%w: %s", ErrRefused, why) }
+func refusedError(why string) error { return fmt.Errorf("%w: %s", ErrRefused, why) }
 
 // Verify checks an id_token as OIDC Core §3.1.3.7 says: signature, iss,
 // aud, azp, exp, iat, nonce, and at_hash where there is one. Any failure is ErrRefused,
 // but for a key set that cannot be read.
 func (v *Verifier) Verify(ctx context.Context, raw, nonce string, accessToken secret.Secret) (*Token, error) {
 	if raw == "" {
-		return nil, refused("the server sent none")
+		return nil, refusedError("the server sent none")
 	}
 	token, err := parseSigned(raw)
 	if err != nil {
@@ -103,7 +103,7 @@ func (v *Verifier) Verify(ctx context.Context, raw, nonce string, accessToken se
 	}
 	payload, err := v.verifySignature(ctx, token)
 	if errors.Is(err, ErrUnknownKey) {
-		err = refused("no key of the server fits its signature")
+		err = refusedError("no key of the server fits its signature")
 	}
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func (v *Verifier) Verify(ctx context.Context, raw, nonce string, accessToken se
 		return nil, err
 	}
 	if subtle.ConstantTimeCompare([]byte(claims.Nonce), []byte(nonce)) != 1 {
-		return nil, refused("nonce is of another login")
+		return nil, refusedError("nonce is of another login")
 	}
 	if err := v.checkClaims(claims, token, accessToken); err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (v *Verifier) Verify(ctx context.Context, raw, nonce string, accessToken se
 func parseClaims(payload []byte) (*claimSet, error) {
 	var claims claimSet
 	if err := json.Unmarshal(payload, &claims); err != nil {
-		return nil, refused("its claims are not JSON of the right types")
+		return nil, refusedError("its claims are not JSON of the right types")
 	}
 	return &claims, nil
 }
@@ -132,7 +132,7 @@ func parseClaims(payload []byte) (*claimSet, error) {
 func (c *claimSet) token() *Token {
 	return &Token{
 		Subject: c.Subject, Name: c.Name, PreferredUsername: c.PreferredUsername, Email: c.Email,
-		ExpiresAt: seconds(*c.Expiry),
+		ExpiresAt: unixTime(*c.Expiry),
 	}
 }
 
@@ -140,11 +140,11 @@ func (c *claimSet) token() *Token {
 // pass over line breaks, which would be printed with the rest.
 func parseSigned(raw string) (*jose.JSONWebSignature, error) {
 	if strings.Count(raw, ".") != 2 || !sanitize.IsVisibleASCII(raw) {
-		return nil, refused("it is not a signed JWT")
+		return nil, refusedError("it is not a signed JWT")
 	}
 	token, err := jose.ParseSignedCompact(raw, signatureAlgorithms)
 	if err != nil {
-		return nil, refused("its signature is not of an algorithm that fob accepts")
+		return nil, refusedError("its signature is not of an algorithm that fob accepts")
 	}
 	return token, nil
 }
@@ -155,21 +155,21 @@ func (v *Verifier) checkClaims(claims *claimSet, token *jose.JSONWebSignature, a
 	algorithm := jose.SignatureAlgorithm(token.Signatures[0].Header.Algorithm)
 	switch {
 	case claims.Issuer != v.Issuer:
-		return refused("iss is another issuer")
+		return refusedError("iss is another issuer")
 	case claims.Subject == "":
-		return refused("it has no sub")
+		return refusedError("it has no sub")
 	case !slices.Contains(claims.Audience, v.ClientID):
-		return refused("aud is another client")
+		return refusedError("aud is another client")
 	case len(claims.Audience) > 1 && claims.AuthorizedParty == "":
-		return refused("several aud, and no azp")
+		return refusedError("several aud, and no azp")
 	case claims.AuthorizedParty != "" && claims.AuthorizedParty != v.ClientID:
-		return refused("azp is another client")
-	case claims.Expiry == nil || !now.Add(-clockLeeway).Before(seconds(*claims.Expiry)):
-		return refused("it has expired, or has no exp")
-	case claims.IssuedAt == nil || seconds(*claims.IssuedAt).After(now.Add(clockLeeway)):
-		return refused("it comes from the future, or has no iat")
+		return refusedError("azp is another client")
+	case claims.Expiry == nil || !now.Add(-clockLeeway).Before(unixTime(*claims.Expiry)):
+		return refusedError("it has expired, or has no exp")
+	case claims.IssuedAt == nil || unixTime(*claims.IssuedAt).After(now.Add(clockLeeway)):
+		return refusedError("it comes from the future, or has no iat")
 	case claims.AccessTokenHash != nil && !matchesHash(*claims.AccessTokenHash, algorithm, accessToken):
-		return refused("at_hash is of another access token")
+		return refusedError("at_hash is of another access token")
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func (v *Verifier) checkClaims(claims *claimSet, token *jose.JSONWebSignature, a
 // maxTime is the last second of the year 9999: nothing writes a later one down.
 const maxTime = 253402300799
 
-func seconds(t float64) time.Time { return time.Unix(int64(min(max(t, 0), maxTime)), 0).UTC() }
+func unixTime(t float64) time.Time { return time.Unix(int64(min(max(t, 0), maxTime)), 0).UTC() }
 
 // matchesHash compares at_hash: the left half of the token's hash (OIDC Core §3.1.3.6).
 func matchesHash(atHash string, algorithm jose.SignatureAlgorithm, accessToken secret.Secret) bool {
@@ -211,7 +211,7 @@ func (v *Verifier) VerifyRefreshed(ctx context.Context, raw, subject string, acc
 		return nil, err
 	}
 	if claims.Subject != subject {
-		return nil, refused("sub is another account")
+		return nil, refusedError("sub is another account")
 	}
 	if err := v.checkClaims(claims, token, accessToken); err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ const (
 // since, or in between. ErrUnknownKey: it is still unknown, or may not be asked for.
 func (v *Verifier) verifySignature(ctx context.Context, token *jose.JSONWebSignature) ([]byte, error) {
 	if v.JWKSURI == "" {
-		return nil, refused("the server names no keys to check it with")
+		return nil, refusedError("the server names no keys to check it with")
 	}
 	header := token.Signatures[0].Header
 	for allowed := v.fetchesAllowed(); ; allowed-- {
@@ -46,7 +46,7 @@ func (v *Verifier) verifySignature(ctx context.Context, token *jose.JSONWebSigna
 				}
 			}
 			if len(keys) > 0 && header.KeyID != "" {
-				return nil, refused("its signature is not that of the key which it names")
+				return nil, refusedError("its signature is not that of the key which it names")
 			}
 		}
 		if allowed == 0 {
@@ -79,7 +79,7 @@ func (v *Verifier) fetchKeys(ctx context.Context) error {
 	v.Keys = &KeySet{FetchedAt: v.Now().UTC()}
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
-		if key.UnmarshalJSON(wholeCoordinates(raw)) != nil || !checks(key) || len(v.Keys.Keys) == maxKeys {
+		if key.UnmarshalJSON(wholeCoordinates(raw)) != nil || !isVerificationKey(key) || len(v.Keys.Keys) == maxKeys {
 			continue
 		}
 		key.Certificates, key.CertificatesURL = nil, nil // no part of what is checked
@@ -89,8 +89,8 @@ func (v *Verifier) fetchKeys(ctx context.Context) error {
 	return nil
 }
 
-// checks tells the keys that signatures are checked with.
-func checks(key jose.JSONWebKey) bool {
+// isVerificationKey reports whether signatures may be verified with a key.
+func isVerificationKey(key jose.JSONWebKey) bool {
 	public, isRSA := key.Key.(*rsa.PublicKey)
 	return key.IsPublic() && (key.Use == "" || key.Use == "sig") && (!isRSA || public.N.BitLen() <= maxRSABits)
 }

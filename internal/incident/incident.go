@@ -64,7 +64,7 @@ type incident struct {
 
 // Run reads a report, asks, replaces the leaked keys and writes what was done.
 func Run(ctx context.Context, a *app.App, opts Options) error {
-	if err := delivery.CheckAs(a, opts.As); err != nil { // later it would leave the new key nowhere
+	if err := delivery.CheckCredentials(a, opts.As); err != nil { // later it would leave the new key nowhere
 		return err
 	}
 	g, err := appkeys.Open(ctx, a, false)
@@ -162,7 +162,7 @@ func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
 			failed = append(failed, fmt.Errorf("key %s: %w", k.replaced.New.ID, err))
 		}
 		if k.failed != nil {
-			err := delivery.NotDelivered(k.failed, k.replaced, true)
+			err := delivery.DeliveryErrors(k.failed, k.replaced, true)
 			var several cli.Failures
 			if !errors.As(err, &several) {
 				several = cli.Failures{fmt.Errorf("key %s: %w", k.record.ID, err)}

@@ -16,9 +16,9 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// unfinished stands in the report's place while keys are replaced: a place that cannot be
-// written to is found out before, and whoever kills fob finds where to go on.
-const unfinished = "# Incident: this run of fob has not ended\n\n'fob key audit' has what was done. Run 'fob incident' again, with another --output.\n"
+// unfinishedReport is written to the report while keys are replaced: an output that cannot
+// be written is noticed before, and the user finds how to continue if fob is killed.
+const unfinishedReport = "# Incident: this run of fob has not ended\n\n'fob key audit' has what was done. Run 'fob incident' again, with another --output.\n"
 
 func (run *incident) mayWrite() error {
 	if _, err := os.Lstat(run.opts.Output); err == nil {
@@ -28,7 +28,7 @@ func (run *incident) mayWrite() error {
 }
 
 func (run *incident) reserve() error {
-	err := atomicfile.Create(run.opts.Output, []byte(unfinished))
+	err := atomicfile.Create(run.opts.Output, []byte(unfinishedReport))
 	if err != nil {
 		return cli.WithHint(fmt.Errorf("no key was replaced: the report cannot be written: %w", err), "give another place with --output")
 	}
@@ -56,11 +56,11 @@ func (run *incident) markdown(ctx context.Context) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Incident of %s: leaked API keys\n\n", run.started.UTC().Format("2006-01-02 15:04 UTC"))
-	fmt.Fprintf(&b, "Handled by %s with fob %s, from %s to %s.\n\n", code(run.g.Actor), app.Version(), clock(run.started), clock(run.a.Now()))
+	fmt.Fprintf(&b, "Handled by %s with fob %s, from %s to %s.\n\n", codeSpan(run.g.Actor), app.Version(), clockText(run.started), clockText(run.a.Now()))
 	b.WriteString("## The keys\n\n| key | owner | environment | scopes | last used | uses | now | successor |\n|---|---|---|---|---|---|---|---|\n")
 	for _, k := range run.keys {
 		r := k.record
-		row(&b, code(r.ID), code(r.Owner), code(r.Environment), code(strings.Join(r.Scopes, " ")), clock(r.LastUsedAt), fmt.Sprint(r.Uses), k.outcome(run.a.Now()), code(k.replaced.New.ID))
+		writeRow(&b, codeSpan(r.ID), codeSpan(r.Owner), codeSpan(r.Environment), codeSpan(strings.Join(r.Scopes, " ")), clockText(r.LastUsedAt), fmt.Sprint(r.Uses), k.outcome(run.a.Now()), codeSpan(k.replaced.New.ID))
 	}
 	if run.unknown > 0 {
 		fmt.Fprintf(&b, "\n%s in the report not of this registry.\n", cli.Plural(run.unknown, "key was", "keys were"))
@@ -68,17 +68,17 @@ func (run *incident) markdown(ctx context.Context) ([]byte, error) {
 	b.WriteString("\n## Where they were found\n\n")
 	for _, k := range run.keys {
 		for _, place := range k.places {
-			fmt.Fprintf(&b, "- %s: %s\n", code(k.record.ID), code(place))
+			fmt.Fprintf(&b, "- %s: %s\n", codeSpan(k.record.ID), codeSpan(place))
 		}
 		if len(k.places) == 0 {
-			fmt.Fprintf(&b, "- %s: not told\n", code(k.record.ID))
+			fmt.Fprintf(&b, "- %s: not told\n", codeSpan(k.record.ID))
 		}
 	}
 	b.WriteString("\n## Where the new keys went\n\n")
 	run.writeDeliveries(&b)
 	b.WriteString("\n## Time line\n\nBy the audit log, in UTC.\n\n| time | entry | who | did | key | detail |\n|---|---|---|---|---|---|\n")
 	for _, e := range log.entries {
-		row(&b, e.At.Format(time.DateTime), fmt.Sprint(e.Seq), code(e.Actor), code(e.Action), code(e.KeyID), code(e.Detail))
+		writeRow(&b, e.At.Format(time.DateTime), fmt.Sprint(e.Seq), codeSpan(e.Actor), codeSpan(e.Action), codeSpan(e.KeyID), codeSpan(e.Detail))
 	}
 	fmt.Fprintf(&b, "\n%s\n", log.verdict)
 	b.WriteString("\n## Left to do\n\n")
@@ -108,15 +108,15 @@ func (run *incident) writeDeliveries(b *bytes.Buffer) {
 	any := false
 	for _, k := range run.keys {
 		for _, d := range k.replaced.Rotation.Deliveries {
-			text := code(string(d.Status))
+			text := codeSpan(string(d.Status))
 			if d.Error != "" {
-				text += ": " + code(d.Error)
+				text += ": " + codeSpan(d.Error)
 			}
-			fmt.Fprintf(b, "- %s to %s: %s\n", code(k.replaced.New.ID), code(d.Destination), text)
+			fmt.Fprintf(b, "- %s to %s: %s\n", codeSpan(k.replaced.New.ID), codeSpan(d.Destination), text)
 			any = true
 		}
 		for _, err := range k.barred {
-			fmt.Fprintf(b, "- %s: %s\n", code(k.replaced.New.ID), code(err.Error()))
+			fmt.Fprintf(b, "- %s: %s\n", codeSpan(k.replaced.New.ID), codeSpan(err.Error()))
 			any = true
 		}
 	}
@@ -135,7 +135,7 @@ func (run *incident) timeLine(ctx context.Context) (timeLine, error) {
 	var log timeLine
 	var auditor apikey.Auditor
 	var tampered error
-	ids := run.chain()
+	ids := run.timeLineIDs()
 	end, err := run.g.Registry.Log(ctx, 0, func(l apikey.Logged) error {
 		if tampered == nil {
 			tampered = auditor.Check(l)
@@ -152,9 +152,9 @@ func (run *incident) timeLine(ctx context.Context) (timeLine, error) {
 	if tampered == nil {
 		tampered = err
 	}
-	log.verdict = "The whole log was verified; its head is " + code(head.String()) + "."
+	log.verdict = "The whole log was verified; its head is " + codeSpan(head.String()) + "."
 	if tampered != nil {
-		log.verdict = "**The log cannot be trusted:** " + code(tampered.Error()) + "."
+		log.verdict = "**The log cannot be trusted:** " + codeSpan(tampered.Error()) + "."
 	}
 	return log, nil
 }
@@ -166,43 +166,43 @@ func (run *incident) leftToDo() []string {
 		next := k.replaced.New.ID
 		switch {
 		case len(k.replaced.Failed) > 0 || len(k.barred) > 0:
-			lines = append(lines, fmt.Sprintf("Bring the successor of %s to where it did not arrive: mend what stands above, then %s.", code(k.record.ID), code("fob key rotate "+next+" --overlap 0s")))
+			lines = append(lines, fmt.Sprintf("Bring the successor of %s to where it did not arrive: mend what stands above, then %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+next+" --overlap 0s")))
 		case len(k.record.Destinations) == 0 && next != "":
-			lines = append(lines, fmt.Sprintf("Bring %s to what uses %s%s.", code(next), code(k.record.ID), noteOf(k.record, code)))
+			lines = append(lines, fmt.Sprintf("Bring %s to what uses %s%s.", codeSpan(next), codeSpan(k.record.ID), noteOf(k.record, codeSpan)))
 		case k.live(run.a.Now()) && k.failed == nil && next == "" && !k.revoked:
-			lines = append(lines, fmt.Sprintf("Find out whether %s has leaked: %s.", code(k.record.ID), code("fob key rotate "+k.record.ID+" --compromised")))
+			lines = append(lines, fmt.Sprintf("Find out whether %s has leaked: %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+k.record.ID+" --compromised")))
 		}
 		if k.record.Uses > 0 {
-			lines = append(lines, fmt.Sprintf("Look through the service's logs for what was done with %s (last used %s), and by whom.", code(k.record.ID), clock(k.record.LastUsedAt)))
+			lines = append(lines, fmt.Sprintf("Look through the service's logs for what was done with %s (last used %s), and by whom.", codeSpan(k.record.ID), clockText(k.record.LastUsedAt)))
 		}
 	}
 	return append(lines,
 		"Take the old keys out of where they were found. In a git history they stay; they are dead now.",
-		"Find out how they got there. A hook with "+code("fob scan --staged")+" stops the next one.")
+		"Find out how they got there. A hook with "+codeSpan("fob scan --staged")+" stops the next one.")
 }
 
-func row(b *bytes.Buffer, cells ...string) {
+func writeRow(b *bytes.Buffer, cells ...string) {
 	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
 }
 
-// code is text as it is written, in a code span: whoever wrote it makes no link with it
-// where the report is shown, mentions nobody, and ends no cell of a table.
-func code(text string) string {
+// codeSpan returns text in a Markdown code span: it makes no link, mentions nobody, and ends
+// no cell of a table.
+func codeSpan(text string) string {
 	if text == "" {
 		return ""
 	}
 	return "`" + strings.NewReplacer("`", "'", "|", "\\|").Replace(sanitize.Line(text)) + "`"
 }
 
-func clock(t time.Time) string {
+func clockText(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
 	return t.UTC().Format(time.DateTime)
 }
 
-// chain are the ids that the report's time line is about.
-func (run *incident) chain() []string {
+// timeLineIDs returns the ids of the keys in the report's time line.
+func (run *incident) timeLineIDs() []string {
 	var ids []string
 	for _, k := range run.keys {
 		ids = append(ids, k.record.ID)

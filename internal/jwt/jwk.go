@@ -40,7 +40,7 @@ func Generate() (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	return pack(jose.JSONWebKey{Key: private})
+	return newKey(jose.JSONWebKey{Key: private})
 }
 
 // Parse reads a private key: a JWK, or PEM of PKCS #8, PKCS #1 or SEC 1. What is
@@ -52,13 +52,13 @@ func Parse(text secret.Secret) (Key, error) {
 		if key.UnmarshalJSON([]byte(raw)) != nil {
 			return Key{}, ErrKey
 		}
-		return pack(key)
+		return newKey(key)
 	}
 	private, err := parsePEM([]byte(raw))
 	if err != nil {
 		return Key{}, err
 	}
-	return pack(jose.JSONWebKey{Key: private})
+	return newKey(jose.JSONWebKey{Key: private})
 }
 
 func parsePEM(text []byte) (any, error) {
@@ -87,8 +87,8 @@ func orErrKey[K any](key K, err error) (any, error) {
 	return key, nil
 }
 
-// pack refuses what cannot sign: public and symmetric keys, and weak ones.
-func pack(key jose.JSONWebKey) (Key, error) {
+// newKey refuses keys that cannot sign, or not safely: public, symmetric and weak ones.
+func newKey(key jose.JSONWebKey) (Key, error) {
 	switch private := key.Key.(type) {
 	case *rsa.PrivateKey:
 		if private.N.BitLen() < minRSABits {
@@ -143,7 +143,7 @@ func (k Key) SignJWT(h Header, claims any, supported []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	algorithm, err := choose(key, supported)
+	algorithm, err := chooseAlgorithm(key, supported)
 	if err != nil {
 		return "", err
 	}
@@ -177,8 +177,9 @@ func sign(key jose.SigningKey, options *jose.SignerOptions, claims any) (string,
 	return signed.CompactSerialize()
 }
 
-// choose takes the key's own alg, else the common one of its kind.
-func choose(key jose.JSONWebKey, supported []string) (jose.SignatureAlgorithm, error) {
+// chooseAlgorithm returns the key's own alg, or else the most common one of its type, among
+// the supported ones.
+func chooseAlgorithm(key jose.JSONWebKey, supported []string) (jose.SignatureAlgorithm, error) {
 	algorithms := algorithmsOf(key)
 	for _, algorithm := range algorithms {
 		if len(supported) == 0 || slices.Contains(supported, string(algorithm)) {

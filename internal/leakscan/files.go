@@ -74,9 +74,9 @@ func walk(ctx context.Context, root string, found chan<- candidate) error {
 			return err
 		case err != nil:
 			found <- candidate{path, err}
-			return skip(entry)
+			return skipDir(entry)
 		case entry.IsDir() && entry.Name() == ".git" && path != root:
-			return skip(entry)
+			return skipDir(entry)
 		case entry.Type().IsRegular() && !archives[strings.ToLower(filepath.Ext(path))]:
 			found <- candidate{path: path}
 		}
@@ -84,7 +84,7 @@ func walk(ctx context.Context, root string, found chan<- candidate) error {
 	})
 }
 
-func skip(entry fs.DirEntry) error {
+func skipDir(entry fs.DirEntry) error {
 	if entry != nil && entry.IsDir() {
 		return filepath.SkipDir
 	}

@@ -128,7 +128,7 @@ func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (R
 	case errors.Is(err, ErrNoFile): // git would wait for a pipe, too
 		return result, fmt.Errorf("%w: %w", ErrGit, err)
 	}
-	list := func(ctx context.Context, names chan<- []string) error { return listed(ctx, left, names) }
+	list := func(ctx context.Context, names chan<- []string) error { return sendNames(ctx, left, names) }
 	if err != nil { // git reads it, or says what is wrong
 		result = Result{}
 		list = func(ctx context.Context, names chan<- []string) error { return listObjects(ctx, dir, names) }
@@ -190,7 +190,7 @@ func (b *batch) object(o gitpack.Object, text []byte) {
 		f.Path = o.Name()
 		found = append(found, f)
 	}
-	b.looked(int64(len(text)), found)
+	b.addScanned(int64(len(text)), found)
 }
 
 // batches looks through the objects that are listed, as gits side by side unpack them.
@@ -212,9 +212,9 @@ func (s *Scanner) batches(ctx context.Context, dir string, list func(context.Con
 const (
 	// maxBatches is how many gits unpack objects side by side.
 	maxBatches = 4
-	// share is how many objects one of them is told of at once: what is stored as a
-	// difference to another object lies near that one.
-	share = 512
+	// batchSize is how many objects one git process is asked for at once: a delta and its base
+	// are near each other.
+	batchSize = 512
 )
 
 // listObjects sends the names of what is no tree, as they lie in the packs.
@@ -239,7 +239,7 @@ func listObjects(ctx context.Context, dir string, names chan<- []string) error {
 	}
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		if kind, name, _ := strings.Cut(lines.Text(), " "); kind != "tree" {
-			if some = append(some, name); len(some) == share {
+			if some = append(some, name); len(some) == batchSize {
 				send()
 			}
 		}
@@ -251,9 +251,9 @@ func listObjects(ctx context.Context, dir string, names chan<- []string) error {
 	return nil
 }
 
-// listed sends names that are known.
-func listed(ctx context.Context, all []string, names chan<- []string) error {
-	for some := range slices.Chunk(all, share) {
+// sendNames sends names in batches.
+func sendNames(ctx context.Context, all []string, names chan<- []string) error {
+	for some := range slices.Chunk(all, batchSize) {
 		select {
 		case names <- some:
 		case <-ctx.Done():
@@ -265,9 +265,9 @@ func listed(ctx context.Context, all []string, names chan<- []string) error {
 // findOrigins puts the first commit that a blob came in with, and the file's name there,
 // in the place of the blob's name. Commits and tags themselves keep theirs.
 func findOrigins(ctx context.Context, dir string, findings []Finding) error {
-	places := make(map[string]place)
+	places := make(map[string]origin)
 	for _, f := range findings {
-		places[f.Path] = place{commit: f.Path}
+		places[f.Path] = origin{commit: f.Path}
 	}
 	const atOnce = 500 // arguments are bounded
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(places)), atOnce) {
@@ -282,7 +282,7 @@ func findOrigins(ctx context.Context, dir string, findings []Finding) error {
 		if err == nil { // else the log is damaged, and the blob's name is what there is
 			readChanges(string(out), func(commit, name, path string) {
 				if known, wanted := places[name]; wanted && known.path == "" {
-					places[name] = place{commit, path}
+					places[name] = origin{commit, path}
 				}
 			})
 		}
@@ -294,8 +294,8 @@ func findOrigins(ctx context.Context, dir string, findings []Finding) error {
 	return nil
 }
 
-// place is where a blob came in.
-type place struct{ commit, path string }
+// origin is where a blob was added.
+type origin struct{ commit, path string }
 
 // readChanges reads commits and, of each, ":MODE MODE NAME NAME STATUS" and a path for
 // every file that it changed. Paths may hold anything but NUL.
@@ -355,7 +355,7 @@ func (b *batch) run(ctx context.Context, dir string, names <-chan []string) erro
 			}
 		}
 	}()
-	widen(stdout)
+	growPipe(stdout)
 	readErr := b.read(ctx, bufio.NewReaderSize(stdout, 1<<16))
 	if readErr != nil {
 		cancel()
@@ -383,7 +383,7 @@ func (b *batch) read(ctx context.Context, r *bufio.Reader) error {
 		}
 		fields := strings.Fields(head)
 		if len(fields) != 3 {
-			b.add(func(result *Result) { result.Skipped = append(result.Skipped, strings.TrimSpace(head)) })
+			b.update(func(result *Result) { result.Skipped = append(result.Skipped, strings.TrimSpace(head)) })
 			continue
 		}
 		size, err := strconv.ParseInt(fields[2], 10, 64)
@@ -407,21 +407,21 @@ func (b *batch) read(ctx context.Context, r *bufio.Reader) error {
 		if _, err := r.Discard(1); err != nil {
 			return fmt.Errorf("%w: it ended early: %w", ErrGit, err)
 		}
-		b.looked(size, found)
+		b.addScanned(size, found)
 	}
 }
 
-// looked counts an object that was looked through.
-func (b *batch) looked(size int64, found []Finding) {
-	b.add(func(result *Result) {
+// addScanned adds a scanned object and its findings to the result.
+func (b *batch) addScanned(size int64, found []Finding) {
+	b.update(func(result *Result) {
 		result.Findings = append(result.Findings, found...)
 		result.Files++
 		result.Bytes += size
 	})
 }
 
-// add changes the result.
-func (b *batch) add(change func(*Result)) {
+// update changes the result and reports the progress.
+func (b *batch) update(change func(*Result)) {
 	if b.mu != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()

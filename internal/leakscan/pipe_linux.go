@@ -5,9 +5,9 @@ import (
 	"syscall"
 )
 
-// widen lets git write a megabyte ahead: fewer switches between the two processes. Where
+// growPipe lets git write a megabyte ahead: fewer switches between the two processes. Where
 // that is refused the pipe stays as it is.
-func widen(pipe io.Reader) {
+func growPipe(pipe io.Reader) {
 	const setPipeSize = 1031 // F_SETPIPE_SZ, which package syscall lacks
 	file, ok := pipe.(syscall.Conn)
 	if !ok {

@@ -4,4 +4,4 @@ package leakscan
 
 import "io"
 
-func widen(io.Reader) {}
+func growPipe(io.Reader) {}

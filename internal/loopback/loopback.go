@@ -219,9 +219,9 @@ func (c *callback) server() *http.Server {
 		Handler:                      c,
 		ReadTimeout:                  headerTimeout,
 		MaxHeaderBytes:               maxHeader,
-		ConnState:                    new(silent).track,
+		ConnState:                    new(silentConns).track,
 		DisableGeneralOptionsHandler: true, // it would answer "OPTIONS *" with 200
-		ErrorLog:                     discard,
+		ErrorLog:                     discardLog,
 	}
 	server.SetKeepAlivesEnabled(false)
 	return server
@@ -255,7 +255,7 @@ func (c *callback) wait(ctx context.Context) (answer, error) {
 	}
 }
 
-const answered = "This login has been answered already."
+const alreadyAnswered = "This login has been answered already."
 
 func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	setPageHeaders(w.Header())
@@ -280,7 +280,7 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		c.refuse(w, http.StatusBadRequest, "The browser came back without the cookie of this login. Allow cookies for "+c.host+", or open the URL above.")
 		return
 	case c.taken.Swap(true):
-		http.Error(w, answered, http.StatusGone)
+		http.Error(w, alreadyAnswered, http.StatusGone)
 		return
 	}
 	defer close(c.shown)
@@ -312,14 +312,14 @@ func (c *callback) examine(req *http.Request) (path string, status int) {
 	return path, http.StatusOK
 }
 
-// silent bounds the connections that have not asked anything yet: when there are
-// too many, the oldest goes, so that the browser always gets in.
-type silent struct {
+// silentConns limits the connections that have not sent a request yet: if there are too
+// many, the oldest is closed, so that the browser can always connect.
+type silentConns struct {
 	mu    sync.Mutex
 	conns []net.Conn // guarded by mu; the oldest first
 }
 
-func (s *silent) track(conn net.Conn, state http.ConnState) {
+func (s *silentConns) track(conn net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state != http.StateNew {

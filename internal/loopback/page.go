@@ -27,8 +27,8 @@ var (
 	failurePage  = page{"bad", "The login did not work", "The terminal says why. You can close this window."}
 )
 
-// discard swallows what net/http would log of broken requests.
-var discard = log.New(io.Discard, "", 0)
+// discardLog discards net/http's messages about broken requests.
+var discardLog = log.New(io.Discard, "", 0)
 
 func (p page) html() string {
 	return strings.NewReplacer("{tone}", p.tone, "{title}", p.title, "{text}", p.text).Replace(pageTemplate)

@@ -38,7 +38,7 @@ func (c *Client) learn(h http.Header) {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		c.skew = date.Sub(c.Now())
 	}
-	c.retryAfter = duration([]byte(h.Get("Retry-After")), maxCodeLife)
+	c.retryAfter = parseSeconds([]byte(h.Get("Retry-After")), maxCodeLife)
 	if nonce := h.Get("DPoP-Nonce"); nonce != "" {
 		c.dpopNonce = nonce
 	}

@@ -99,7 +99,7 @@ func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization,
 			answer.VerificationURIComplete = ""
 		}
 	}
-	life := cmp.Or(duration(answer.ExpiresIn, maxCodeLife), defaultCodeLife)
+	life := cmp.Or(parseSeconds(answer.ExpiresIn, maxCodeLife), defaultCodeLife)
 	return &DeviceAuthorization{
 		UserCode:                userCode,
 		VerificationURI:         answer.VerificationURI,
@@ -107,7 +107,7 @@ func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization,
 		ExpiresAt:               now.Add(life),
 		deviceCode:              secret.New(answer.DeviceCode),
 		// The server's is a minimum: only the end of the code bounds it.
-		interval: max(cmp.Or(duration(answer.Interval, life), defaultInterval), time.Second),
+		interval: max(cmp.Or(parseSeconds(answer.Interval, life), defaultInterval), time.Second),
 	}, nil
 }
 

@@ -56,7 +56,7 @@ func Register(ctx context.Context, hc *http.Client, m *discovery.Metadata, redir
 	req.GetBody = nil
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	status, body, err := do(hc, req)
+	status, body, err := sendRequest(hc, req)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func registeredMethod(supported []string) string {
 	return AuthNone
 }
 
-func do(hc *http.Client, req *http.Request) (int, []byte, error) {
+func sendRequest(hc *http.Client, req *http.Request) (int, []byte, error) {
 	resp, err := hc.Do(req)
 	if err != nil {
 		return 0, nil, httpclient.Judge(err)
@@ -162,7 +162,7 @@ func (r *Registration) Unregister(ctx context.Context, hc *http.Client) error {
 		return fmt.Errorf("%w: its registration_client_uri is no URL", ErrMalformed)
 	}
 	req.Header.Set("Authorization", TypeBearer+" "+r.AccessToken.Reveal())
-	status, body, err := do(hc, req)
+	status, body, err := sendRequest(hc, req)
 	switch {
 	case err != nil:
 		return err

@@ -147,13 +147,13 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	req.GetBody = nil // never sent again, by a redirect or a lost connection
 	resp, err := hc.Do(req)
 	if err != nil {
-		return 0, nil, httpclient.Judge(orCause(ctx, err))
+		return 0, nil, httpclient.Judge(contextCause(ctx, err))
 	}
 	defer resp.Body.Close()
 	c.learn(resp.Header)
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, nil, httpclient.Judge(orCause(ctx, &url.Error{Op: "Post", Err: err}))
+		return 0, nil, httpclient.Judge(contextCause(ctx, &url.Error{Op: "Post", Err: err}))
 	}
 	if resp.StatusCode != http.StatusOK {
 		body = withoutSecrets(body, form)
@@ -176,9 +176,9 @@ func withoutSecrets(body []byte, form url.Values) []byte {
 	return body
 }
 
-// orCause is why ctx has ended, if it has: HTTP/2 says "canceled" whatever the
-// cause.
-func orCause(ctx context.Context, err error) error {
+// contextCause returns why ctx has ended, if it has, and else err: HTTP/2 reports "canceled"
+// for any cause.
+func contextCause(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (r *TokenResponse) AccessToken() (AccessToken, error) {
 		Value:     secret.New(value),
 		Type:      kind,
 		IssuedAt:  r.receivedAt,
-		ExpiresAt: r.after("expires_in"),
+		ExpiresAt: r.timeAfter("expires_in"),
 	}, nil
 }
 
@@ -289,20 +289,21 @@ func (r *TokenResponse) Scope() string {
 // and Microsoft say refresh_expires_in, GitHub refresh_token_expires_in. Zero:
 // the server did not say.
 func (r *TokenResponse) RefreshExpiry() time.Time {
-	return cmp.Or(r.after("refresh_expires_in"), r.after("refresh_token_expires_in"))
+	return cmp.Or(r.timeAfter("refresh_expires_in"), r.timeAfter("refresh_token_expires_in"))
 }
 
-// after is the time that a field gives in seconds, or the zero time.
-func (r *TokenResponse) after(name string) time.Time {
-	if lasts := duration(r.fields[name], maxLifetime); lasts > 0 {
+// timeAfter returns the time that is a field's number of seconds after the response, or the
+// zero time.
+func (r *TokenResponse) timeAfter(name string) time.Time {
+	if lasts := parseSeconds(r.fields[name], maxLifetime); lasts > 0 {
 		return r.receivedAt.Add(lasts)
 	}
 	return time.Time{}
 }
 
-// duration reads a number of seconds, which servers write as a number, a string, a
+// parseSeconds reads a number of seconds, which servers write as a number, a string, a
 // float or with an exponent, up to a limit. What is unusable is 0.
-func duration(field json.RawMessage, limit time.Duration) time.Duration {
+func parseSeconds(field json.RawMessage, limit time.Duration) time.Duration {
 	seconds, err := strconv.ParseFloat(strings.Trim(string(field), `"`), 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) || !(seconds > 0) {
 		return 0

@@ -14,11 +14,11 @@ import (
 func Exceptions(list string, allow []Origin) string {
 	entries := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	return strings.Join(slices.DeleteFunc(entries, func(entry string) bool {
-		return slices.ContainsFunc(allow, func(o Origin) bool { return mayMean(entry, o) })
+		return slices.ContainsFunc(allow, func(o Origin) bool { return mayMatch(entry, o) })
 	}), ",")
 }
 
-func mayMean(entry string, o Origin) bool {
+func mayMatch(entry string, o Origin) bool {
 	host := hostOf(o.Host)
 	if prefix, err := netip.ParsePrefix(entry); err == nil {
 		address, err := netip.ParseAddr(host)

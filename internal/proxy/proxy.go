@@ -64,8 +64,8 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
-// user is the name that the secret is the password of.
-const user = "fob"
+// username is the user name that the secret is the password of.
+const username = "fob"
 
 // Listen makes a proxy on a port of its own of 127.0.0.1; Serve answers there.
 func Listen(ctx context.Context, opts Options) (*Proxy, error) {
@@ -78,7 +78,7 @@ func Listen(ctx context.Context, opts Options) (*Proxy, error) {
 		p.origins[o.Host] = o
 	}
 	quiet := log.New(io.Discard, "", 0)
-	p.reverse = &httputil.ReverseProxy{Rewrite: p.rewrite, ModifyResponse: p.answered, ErrorHandler: p.failed, Transport: opts.Transport, ErrorLog: quiet}
+	p.reverse = &httputil.ReverseProxy{Rewrite: p.rewrite, ModifyResponse: p.handleResponse, ErrorHandler: p.failed, Transport: opts.Transport, ErrorLog: quiet}
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: quiet}
 	return p, nil
 }
@@ -96,7 +96,7 @@ func (p *Proxy) Close() error { return p.server.Close() }
 
 // URL is that of the proxy with its secret, as in HTTP_PROXY.
 func (p *Proxy) URL() secret.Secret {
-	return secret.New("http://" + user + ":" + p.secret.Reveal() + "@" + p.listener.Addr().String())
+	return secret.New("http://" + username + ":" + p.secret.Reveal() + "@" + p.listener.Addr().String())
 }
 
 // BaseURL is below which "/HOST/PATH" is the path of a host.
@@ -146,13 +146,13 @@ func (p *Proxy) targetOf(r *http.Request) (target, error) {
 	case r.Method == http.MethodTrace:
 		return t, &refusal{http.StatusMethodNotAllowed, "TRACE would show the credential"}
 	case r.URL.IsAbs() && !p.isOwn(r):
-		if !p.knows(password(r.Header.Get("Proxy-Authorization"))) {
+		if !p.isSecret(password(r.Header.Get("Proxy-Authorization"))) {
 			return t, &refusal{http.StatusProxyAuthRequired, "the proxy's password is wrong: use HTTP_PROXY as fob has set it"}
 		}
 		t.url = r.URL
 	default:
 		t.based = true
-		if t.url, err = p.based(r); err != nil {
+		if t.url, err = p.rewriteBaseURL(r); err != nil {
 			return t, err
 		}
 	}
@@ -171,11 +171,11 @@ func (p *Proxy) targetOf(r *http.Request) (target, error) {
 // those to its proxy, too.
 func (p *Proxy) isOwn(r *http.Request) bool { return r.URL.Host == p.listener.Addr().String() }
 
-// based reads /SECRET/HOST/PATH. The request must be for this address: a page in a
-// browser, whose own name was made to mean it, has another Host.
-func (p *Proxy) based(r *http.Request) (*url.URL, error) {
+// rewriteBaseURL reads /SECRET/HOST/PATH. The Host must be this address: a page in a browser
+// whose name was made to resolve to it (DNS rebinding) has another one.
+func (p *Proxy) rewriteBaseURL(r *http.Request) (*url.URL, error) {
 	given, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
-	if r.Host != p.listener.Addr().String() || !p.knows(given) {
+	if r.Host != p.listener.Addr().String() || !p.isSecret(given) {
 		return nil, &refusal{http.StatusForbidden, "the base URL is wrong: use it as fob has set it"}
 	}
 	host, path, _ := strings.Cut(rest, "/")
@@ -187,7 +187,7 @@ func (p *Proxy) based(r *http.Request) (*url.URL, error) {
 	return u, nil
 }
 
-func (p *Proxy) knows(given string) bool {
+func (p *Proxy) isSecret(given string) bool {
 	return subtle.ConstantTimeCompare([]byte(given), []byte(p.secret.Reveal())) == 1
 }
 
@@ -199,7 +199,7 @@ func password(header string) string {
 		return ""
 	}
 	name, word, _ := strings.Cut(string(decoded), ":")
-	if name != user {
+	if name != username {
 		return ""
 	}
 	return word
@@ -226,8 +226,8 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	}
 }
 
-// answered sees the host's answer before the program does.
-func (p *Proxy) answered(resp *http.Response) error {
+// handleResponse sees the host's response before the program does.
+func (p *Proxy) handleResponse(resp *http.Response) error {
 	t := targetOf(resp.Request)
 	if resp.StatusCode == http.StatusUnauthorized && p.opts.Refused != nil {
 		p.opts.Refused()
@@ -262,7 +262,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 		err = cause
 	}
 	p.opts.Log(Entry{Method: r.Method, Host: t.origin.Host, Path: t.url.EscapedPath(), Status: http.StatusBadGateway, Err: err})
-	answer(w, http.StatusBadGateway, "there is no answer of "+t.origin.Host)
+	writeError(w, http.StatusBadGateway, "there is no answer of "+t.origin.Host)
 }
 
 func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, err error) {
@@ -280,7 +280,9 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p.opts.Log(entry)
 	w.Header().Set("Connection", "close")
-	answer(w, status, err.Error())
+	writeError(w, status, err.Error())
 }
 
-func answer(w http.ResponseWriter, status int, why string) { http.Error(w, "fob proxy: "+why, status) }
+func writeError(w http.ResponseWriter, status int, why string) {
+	http.Error(w, "fob proxy: "+why, status)
+}

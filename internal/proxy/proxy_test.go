@@ -86,7 +86,7 @@ func (f *fixture) raw(text string) (status int, body string) {
 	}
 	defer conn.Close()
 	r := httptest.NewRequest(http.MethodGet, "http://x/", nil)
-	r.SetBasicAuth(user, f.secret.Reveal())
+	r.SetBasicAuth(username, f.secret.Reveal())
 	text = strings.NewReplacer("SECRET", f.secret.Reveal(), "PASSWORD", "Proxy-Authorization: "+r.Header.Get("Authorization"), "UPSTREAM", f.host, "HERE", address).Replace(text)
 	if _, err := io.WriteString(conn, text); err != nil {
 		f.t.Fatal(err)
@@ -379,7 +379,7 @@ func FuzzTarget(f *testing.F) {
 	}
 	f.Cleanup(func() { _ = p.listener.Close() })
 	basic := httptest.NewRequest(http.MethodGet, "http://x/", nil)
-	basic.SetBasicAuth(user, p.secret.Reveal())
+	basic.SetBasicAuth(username, p.secret.Reveal())
 	known := strings.NewReplacer("SECRET", p.secret.Reveal(), "PASSWORD", basic.Header.Get("Authorization"), "HERE", p.listener.Addr().String())
 	f.Add("GET", "http://api.example.com/v1?q=1", "api.example.com", "PASSWORD")
 	f.Add("POST", "/SECRET/api.example.com:443/v1", "HERE", "")

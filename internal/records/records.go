@@ -90,9 +90,9 @@ func PeppersRecord(a *app.App, cfg *config.Config, storage string) (Record, erro
 	}, nil
 }
 
-// In are the records of a storage beside logins. Peppers are among them where
-// there are any.
-func In(ctx context.Context, a *app.App, cfg *config.Config, storage string) ([]Record, error) {
+// InStorage returns the records other than logins in a storage, with the peppers if there
+// are any.
+func InStorage(ctx context.Context, a *app.App, cfg *config.Config, storage string) ([]Record, error) {
 	all, err := secretRecordsIn(a, cfg, storage)
 	if err != nil {
 		return nil, err
@@ -126,9 +126,9 @@ func secretRecordsIn(a *app.App, cfg *config.Config, storage string) ([]Record, 
 	return all, nil
 }
 
-// For are the profiles whose logins a command means, and the other records: all
-// where nothing is named.
-func For(ctx context.Context, a *app.App, cfg *config.Config, args []string) (profiles []config.Profile, all []Record, err error) {
+// Select returns the profiles and the other records that arguments name, or all without
+// arguments.
+func Select(ctx context.Context, a *app.App, cfg *config.Config, args []string) (profiles []config.Profile, all []Record, err error) {
 	var names []string
 	for _, arg := range args {
 		name, isSecret := strings.CutPrefix(arg, app.SecretReference)
@@ -156,7 +156,7 @@ func For(ctx context.Context, a *app.App, cfg *config.Config, args []string) (pr
 		return profiles, all, nil
 	}
 	for _, storage := range config.Storages() {
-		in, err := In(ctx, a, cfg, storage)
+		in, err := InStorage(ctx, a, cfg, storage)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -17,21 +17,21 @@ const MaxLine = 200
 // many blanks would fill a terminal's line and fake the next. Controls (C0, C1),
 // invisible characters, invalid UTF-8 and what makes a command of a CI system are
 // dropped.
-func Line(s string) string { return line(s, MaxLine) }
+func Line(s string) string { return cleanLine(s, MaxLine) }
 
 // Lines is Line for a text of several lines, which may be long: what is to be shown
 // whole, and of which a part came from elsewhere.
 func Lines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {
-		lines[i] = line(lines[i], len(s))
+		lines[i] = cleanLine(lines[i], len(s))
 	}
 	return strings.Join(lines, "\n")
 }
 
 // Part is Line for a part of a line, which is not cut. A blank at either end stays.
 func Part(s string) string {
-	text := line(s, len(s))
+	text := cleanLine(s, len(s))
 	if first, _ := utf8.DecodeRuneInString(s); text != "" && unicode.IsSpace(first) {
 		text = " " + text
 	}
@@ -55,7 +55,7 @@ func Text(s string) string {
 		case unicode.IsSpace(r):
 			r, last = ' ', 0
 			count += min(count, 1)
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"), !visible(r), commandsRunner(last, r, count):
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"), !isVisible(r), completesCommand(last, r, count):
 			continue
 		default:
 			count++
@@ -66,32 +66,33 @@ func Text(s string) string {
 	return kept.String()
 }
 
-// shortestHidden is how many bytes a secret has that can be told from other words.
-const shortestHidden = 4
+// minRedacted is the shortest secret that is redacted: shorter ones are parts of other
+// words.
+const minRedacted = 4
 
-// LineWithout is Line for a text that may repeat a secret: "***" stands in its place. It is
-// looked for again once what cannot be seen is gone, and before what is long is cut off: a
-// program may write UTF-16, with a NUL behind each letter.
-func LineWithout(s string, secrets ...string) string {
-	return Line(Without(Lines(Without(s, secrets...)), secrets...))
+// RedactLine is Line for a text that may contain secrets, which it replaces by "***". It
+// searches again after removing invisible characters and before cutting: a program may write
+// UTF-16, with a NUL after each letter.
+func RedactLine(s string, secrets ...string) string {
+	return Line(Redact(Lines(Redact(s, secrets...)), secrets...))
 }
 
-// Without is a text with "***" in the place of secrets.
-func Without(s string, secrets ...string) string {
+// Redact replaces secrets in a text by "***".
+func Redact(s string, secrets ...string) string {
 	for _, secret := range secrets {
-		if len(secret) >= shortestHidden {
+		if len(secret) >= minRedacted {
 			s = strings.ReplaceAll(s, secret, "***")
 		}
 	}
 	return s
 }
 
-func line(s string, most int) string {
+func cleanLine(s string, most int) string {
 	kept := strings.Builder{}
 	count, blank, last := 0, false, rune(0)
 	for i, r := range s {
 		switch {
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"), !visible(r) && !unicode.IsSpace(r):
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"), !isVisible(r) && !unicode.IsSpace(r):
 			continue
 		case unicode.IsSpace(r):
 			blank = count > 0
@@ -100,7 +101,7 @@ func line(s string, most int) string {
 			kept.WriteByte(' ')
 			count++
 			blank = false
-		case commandsRunner(last, r, count):
+		case completesCommand(last, r, count):
 			continue
 		}
 		if count >= most {
@@ -113,10 +114,10 @@ func line(s string, most int) string {
 	return kept.String()
 }
 
-// commandsRunner reports whether r completes what CI runners take for a command in a
+// completesCommand reports whether r completes what CI runners take for a command in a
 // job's log: ##vso[…], ##[…] and ##teamcity[…] wherever they stand, ::…:: where a line
 // begins. One that a server wrote could set a variable of the job's next steps.
-func commandsRunner(last, r rune, count int) bool {
+func completesCommand(last, r rune, count int) bool {
 	return last == r && (r == '#' || r == ':' && count == 1)
 }
 
@@ -145,9 +146,9 @@ func IsVisibleASCII(s string) bool {
 	return s != "" && !strings.HasPrefix(s, "::") && !strings.Contains(s, "##") && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// visible leaves out controls, format characters (bidi, zero-width, tags), and the
-// fillers and selectors that are letters or marks to Unicode, and nothing to the eye.
-func visible(r rune) bool {
+// isVisible is false for controls, format characters (bidi, zero-width, tags), and for
+// fillers and selectors, which Unicode counts as letters or marks.
+func isVisible(r rune) bool {
 	const blankBraille = '\u2800'
 	return unicode.IsGraphic(r) && r != blankBraille &&
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)

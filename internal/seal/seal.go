@@ -128,7 +128,7 @@ func (k Key) Seal(c Context, plaintext []byte) []byte {
 	header = append(header, c.id()...)
 	header = header[:headerSize]
 	_, _ = rand.Read(header[nonceAt:])
-	return k.aead(c).Seal(header, header[nonceAt:], plaintext, authenticated(header, c))
+	return k.aead(c).Seal(header, header[nonceAt:], plaintext, additionalData(header, c))
 }
 
 // Open returns what Seal was given. The error is ErrFormat, ErrWrongKey,
@@ -144,13 +144,13 @@ func (k Key) Open(c Context, envelope []byte) ([]byte, error) {
 	if !bytes.Equal(header[contextIDAt:nonceAt], c.id()) {
 		return nil, ErrWrongContext
 	}
-	plaintext, err := k.aead(c).Open(nil, header[nonceAt:], ciphertext, authenticated(header, c))
+	plaintext, err := k.aead(c).Open(nil, header[nonceAt:], ciphertext, additionalData(header, c))
 	if err != nil {
 		return nil, ErrTampered
 	}
 	return plaintext, nil
 }
 
-func authenticated(header []byte, c Context) []byte {
+func additionalData(header []byte, c Context) []byte {
 	return append(bytes.Clone(header), c.bytes()...)
 }

@@ -83,7 +83,7 @@ func readGitLab(resp *http.Response, answer []byte, readErr error, old secret.Se
 	text := fmt.Sprintf("GitLab answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	for _, found := range []any{said.Message, said.Error} {
 		if line, isText := found.(string); isText && line != "" {
-			text += ": " + sanitize.LineWithout(line, old.Reveal())
+			text += ": " + sanitize.RedactLine(line, old.Reveal())
 		}
 	}
 	return minted, expires, errors.New(text)

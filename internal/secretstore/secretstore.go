@@ -72,9 +72,9 @@ func (h Held) OldEnded() bool { return h.Stage == Delivering && h.other.IsZero()
 // recordVersion grows when an older fob could no longer read a record rightly.
 const recordVersion = 1
 
-// head is what stands before the values in a record. Later versions read its JSON:
+// header is what stands before the values in a record. Later versions read its JSON:
 // fields are added, never renamed.
-type head struct {
+type header struct {
 	Version int       `json:"v"`
 	SetAt   time.Time `json:"set_at"`
 	Stage   Stage     `json:"stage,omitempty"`
@@ -82,13 +82,13 @@ type head struct {
 }
 
 func (h Held) marshal() (credstore.Record, error) {
-	text, err := json.Marshal(head{recordVersion, h.SetAt, h.Stage, len(h.Value.Reveal())})
+	text, err := json.Marshal(header{recordVersion, h.SetAt, h.Stage, len(h.Value.Reveal())})
 	return credstore.Record{Head: text, Body: []byte(h.Value.Reveal() + h.other.Reveal())}, err
 }
 
 // parse reads an opened record. No part of it stands in an error.
 func parse(r credstore.Record) (Held, error) {
-	var h head
+	var h header
 	err := json.Unmarshal(r.Head, &h)
 	switch {
 	case err != nil || h.Size < 1 || h.Size > len(r.Body):

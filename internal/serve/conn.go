@@ -79,9 +79,9 @@ type deadline struct {
 	busy   int       // reads or writes that are under way
 }
 
-// early is how much sooner than wanted a deadline may come: an idle connection's, which
-// each request moves by a little, is then set anew once a second.
-const early = time.Second
+// deadlineSlack is how much sooner than requested a deadline may be: that of an idle
+// connection, which each request moves a little, is then set only once a second.
+const deadlineSlack = time.Second
 
 // want notes a deadline; what is under way hears of it at once.
 func (d *deadline) want(t time.Time) error {
@@ -101,7 +101,7 @@ func (d *deadline) begin() error {
 	if !d.wanted.IsZero() && d.wanted.Before(d.born) { // net/http's way to call a read off
 		return os.ErrDeadlineExceeded
 	}
-	if sooner := d.wanted.Sub(d.known); sooner < 0 || sooner >= early {
+	if sooner := d.wanted.Sub(d.known); sooner < 0 || sooner >= deadlineSlack {
 		if err := d.tell(); err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func TestDeadlinesOfABusyConnection(t *testing.T) {
 				t.Fatalf("request %d: %v", i, err)
 			}
 		}
-		if most := int(requests*every/early) + 1; inner.reads > most {
+		if most := int(requests*every/deadlineSlack) + 1; inner.reads > most {
 			t.Errorf("told %d times in %d requests: at most %d", inner.reads, requests, most)
 		}
 	})

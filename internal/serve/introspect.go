@@ -34,10 +34,10 @@ type introspection struct {
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		text(w, http.StatusMethodNotAllowed, "ask with POST\n")
+		writeText(w, http.StatusMethodNotAllowed, "ask with POST\n")
 		return
 	}
-	seen := look(r.Header)
+	seen := readHeader(r.Header)
 	key, out := seen.key()
 	caller := verdict{outcome: out}
 	if out == allowed {

@@ -22,7 +22,7 @@ func (s *Server) writeMetrics(w http.ResponseWriter) {
 	fmt.Fprintln(&b, "# HELP fob_checks_total Checks of API keys, by how they ended.")
 	fmt.Fprintln(&b, "# TYPE fob_checks_total counter")
 	for o := range s.metrics.checks {
-		fmt.Fprintf(&b, "fob_checks_total{outcome=%q} %d\n", answers[o].name, s.metrics.checks[o].Load())
+		fmt.Fprintf(&b, "fob_checks_total{outcome=%q} %d\n", responses[o].name, s.metrics.checks[o].Load())
 	}
 	for _, m := range []struct {
 		name, kind, help string

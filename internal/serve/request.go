@@ -16,15 +16,15 @@ const (
 	headerAPIKey        = "X-Api-Key"
 )
 
-// shown is what of a request's header fob looks at.
-type shown struct {
+// requestHeader is the part of a request's header that fob uses.
+type requestHeader struct {
 	authorization, apiKey []string
 	ambiguous             bool // a name with underscores, which some take for the other
 	inURL                 bool // a key stands in a URL that a proxy forwards
 }
 
-// look goes through the header once: this is done for every request.
-func look(h http.Header) (s shown) {
+// readHeader reads all of it in one pass: this runs for every request.
+func readHeader(h http.Header) (s requestHeader) {
 	for name, values := range h {
 		switch name {
 		case headerAuthorization:
@@ -50,7 +50,7 @@ func look(h http.Header) (s shown) {
 
 // key is the one key of a request. Whatever a proxy and a service might read in
 // different ways is none: two headers, two keys in one, a name with underscores.
-func (s *shown) key() (string, outcome) {
+func (s *requestHeader) key() (string, outcome) {
 	switch {
 	case s.ambiguous, len(s.authorization)+len(s.apiKey) > 1:
 		return "", badRequest

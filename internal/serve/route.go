@@ -47,7 +47,7 @@ func newRoute(rule Rule) route {
 	if !isPrefix {
 		path = withSlash(path)
 	}
-	return route{rule, path, fold(path), isPrefix}
+	return route{rule, path, foldPath(path), isPrefix}
 }
 
 func (r *route) covers(path string) bool {
@@ -185,7 +185,7 @@ func isPlainlyEscaped(raw string) bool {
 // checkPath returns a decoded path as readPath does.
 func checkPath(decoded string) (path, folded string, ok bool) {
 	path = withSlash(decoded)
-	folded = fold(path)
+	folded = foldPath(path)
 	if !utf8.ValidString(path) || strings.ContainsAny(folded, `\;#?%`) || strings.Contains(folded, ":$") || // Windows' data streams
 		strings.ContainsFunc(folded, isControlOrDecomposed) || strings.Count(folded, "/") != strings.Count(path, "/") {
 		return "", "", false
@@ -215,10 +215,10 @@ func isBlank(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }
 
 func withSlash(path string) string { return strings.TrimSuffix(path, "/") + "/" }
 
-// fold returns s without what some services do not distinguish: case (as seen by whoever
+// foldPath returns s without what some services do not distinguish: case (as seen by whoever
 // compares lower or upper case), ASCII and its full-width forms (Windows), a space and a
 // plus (form decoding), and invisible characters (HFS+).
-func fold(s string) string {
+func foldPath(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == ' ':

@@ -372,13 +372,13 @@ func FuzzRoute(f *testing.F) {
 			if path == "(refused)" {
 				continue
 			}
-			if spelled(path) != got && (name != "Windows" && name != "decoded as a form" || fold(spelled(path)) != folded) { // distinguished by folding
+			if spelled(path) != got && (name != "Windows" && name != "decoded as a form" || foldPath(spelled(path)) != folded) { // distinguished by folding
 				t.Errorf("%q: fob reads %q, %s reads %q", uri, got, name, path)
 			}
 			if out != allowed || need.Scopes[0] == "admin:all" {
 				continue
 			}
-			for _, equal := range []func(string) string{strings.ToLower, strings.ToUpper, fold} {
+			for _, equal := range []func(string) string{strings.ToLower, strings.ToUpper, foldPath} {
 				path := equal(spelled(path))
 				for _, guarded := range []string{"/admin/", "/pages/Über uns/", "/dir/"} {
 					if path == equal(guarded) {
@@ -392,7 +392,7 @@ func FuzzRoute(f *testing.F) {
 				}
 			}
 		}
-		if fold(folded) != folded {
+		if foldPath(folded) != folded {
 			t.Errorf("%q: %q is not folded", uri, folded)
 		}
 	})

@@ -123,11 +123,11 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, public, internal 
 	case internal && path == "/metrics":
 		s.writeMetrics(w)
 	case path == "/healthz":
-		text(w, http.StatusOK, "ok\n")
+		writeText(w, http.StatusOK, "ok\n")
 	case path == "/readyz":
 		s.readyz(w)
 	default:
-		text(w, http.StatusNotFound, "not found: 'fob serve --help' lists the paths\n")
+		writeText(w, http.StatusNotFound, "not found: 'fob serve --help' lists the paths\n")
 	}
 }
 
@@ -139,13 +139,13 @@ const (
 
 func (s *Server) readyz(w http.ResponseWriter) {
 	if !s.cache.fresh() {
-		text(w, http.StatusServiceUnavailable, "the registry has not been heard of for too long\n")
+		writeText(w, http.StatusServiceUnavailable, "the registry has not been heard of for too long\n")
 		return
 	}
-	text(w, http.StatusOK, "ok\n")
+	writeText(w, http.StatusOK, "ok\n")
 }
 
-func text(w http.ResponseWriter, status int, body string) {
+func writeText(w http.ResponseWriter, status int, body string) {
 	h := w.Header()
 	h["Content-Type"] = plainText
 	h["X-Content-Type-Options"] = noSniff

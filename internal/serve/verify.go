@@ -30,9 +30,9 @@ const (
 	outcomes     = iota
 )
 
-// answers are what each outcome looks like. Those of one status have one body, so
-// that who holds no good key learns nothing.
-var answers = [outcomes]struct {
+// responses has what each outcome looks like. Those with the same status have the same body,
+// so that a client without a valid key learns nothing.
+var responses = [outcomes]struct {
 	name      string // in metrics and X-Fob-Reason
 	status    int
 	challenge string // WWW-Authenticate
@@ -64,7 +64,7 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 	asked := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost
 	if !asked && r.URL.Path == verifyPath { // Envoy's questions have the request's own method
 		w.Header().Set("Allow", "GET, HEAD, POST")
-		text(w, http.StatusMethodNotAllowed, "ask with GET, HEAD or POST\n")
+		writeText(w, http.StatusMethodNotAllowed, "ask with GET, HEAD or POST\n")
 		return
 	}
 	v := s.judge(r)
@@ -82,7 +82,7 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 
 // judge decides on a request to /verify.
 func (s *Server) judge(r *http.Request) verdict {
-	seen := look(r.Header)
+	seen := readHeader(r.Header)
 	if seen.inURL || r.URL.RawQuery != "" && inURL(r.URL.RawQuery) {
 		return verdict{outcome: keyInURL}
 	}
@@ -169,7 +169,7 @@ func (s *Server) failed(r *http.Request) verdict {
 
 // refuse answers what is not let through.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
-	a := &answers[v.outcome]
+	a := &responses[v.outcome]
 	h := w.Header()
 	status := a.status
 	if a.challenge != "" {
