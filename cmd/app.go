@@ -8,8 +8,8 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-// fail shows what failed and what to do next, and returns the exit status.
-func fail(ctx context.Context, a *app.App, err error) int {
+// reportError prints an error and its hint, and returns the exit status.
+func reportError(ctx context.Context, a *app.App, err error) int {
 	if child, ok := errors.AsType[*cli.SilentStatus](err); ok {
 		return child.Status
 	}

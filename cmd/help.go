@@ -17,7 +17,7 @@ import (
 func setHelp(a *app.App, root *cobra.Command) {
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
 		width, _ := cli.SizeOf(a.Out)
-		fmt.Fprintln(c.OutOrStdout(), helpText(c, min(cmp.Or(width, usage.Widest), usage.Widest), a.StyleOf(a.Out)))
+		fmt.Fprintln(c.OutOrStdout(), helpText(c, min(cmp.Or(width, usage.MaxWidth), usage.MaxWidth), a.StyleOf(a.Out)))
 	})
 	root.SetHelpCommand(newHelpCmd())
 	root.InitDefaultCompletionCmd()
@@ -70,7 +70,7 @@ func helpText(c *cobra.Command, width int, on cli.Style) string {
 		}
 		parts = append(parts, text)
 	}
-	add("", flow(cmp.Or(c.Long, c.Short), width))
+	add("", reflow(cmp.Or(c.Long, c.Short), width))
 	switch {
 	case c.HasAvailableSubCommands():
 		add("", fmt.Sprintf("%s %s COMMAND [flags]\n       %s COMMAND --help", on.Bold("Usage:"), c.CommandPath(), c.CommandPath()))
@@ -136,9 +136,9 @@ func listCommands(c *cobra.Command, meant func(*cobra.Command) bool) string {
 	return b.String()
 }
 
-// flow breaks the paragraphs of a text anew for a width. One in which a line is indented
-// stays as it is.
-func flow(text string, width int) string {
+// reflow wraps the paragraphs of a text for a width. A paragraph with an indented line stays
+// unchanged.
+func reflow(text string, width int) string {
 	paragraphs := strings.Split(text, "\n\n")
 	for i, paragraph := range paragraphs {
 		if !strings.Contains("\n"+paragraph, "\n ") && !strings.Contains("\n"+paragraph, "\n\t") {

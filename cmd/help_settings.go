@@ -49,7 +49,7 @@ func settingsText() string {
 			some.Flags().AddFlag(all.Flags().Lookup(name))
 		}
 		some.Flags().SortFlags = false
-		b.WriteString(strings.TrimRight(flagList(&some, usage.Widest), "\n"))
+		b.WriteString(strings.TrimRight(flagList(&some, usage.MaxWidth), "\n"))
 	}
 	return b.String()
 }

@@ -46,7 +46,7 @@ func TestHelpFitsAScreen(t *testing.T) {
 			t.Errorf("'%s --help' has %d lines", c.CommandPath(), len(lines))
 		}
 		for _, line := range lines {
-			if utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "        ")) > usage.Widest {
+			if utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "        ")) > usage.MaxWidth {
 				t.Errorf("'%s --help' is too wide: %s", c.CommandPath(), line)
 			}
 		}

@@ -42,21 +42,21 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := app.New(stdin, stdout, stderr, app.TakeEnviron())
 	a.Hint, a.Status = hintIn, exitOf
 	a.Removers = append(a.Removers, func(ctx context.Context, dryRun bool) { cmdhelper.PurgeGit(ctx, a, dryRun) })
-	args = asCalled(os.Args[0], args)
+	args = expandLinkName(os.Args[0], args)
 	root := newRootCmd(a, args)
 	root.SetArgs(args)
 	if complete.Requested(args) {
-		complete.For(a).AddTo(root)
+		complete.New(a).AddTo(root)
 		root.SetOut(cli.NewInertWriter(a.Out.Raw(), cli.InertCompletion))
 	}
 	if err := root.ExecuteContext(ctx); err != nil {
-		return fail(ctx, a, err)
+		return reportError(ctx, a, err)
 	}
 	return cli.ExitDone
 }
 
-// asCalled makes a command of the name of a link to fob.
-func asCalled(program string, args []string) []string {
+// expandLinkName returns the command that the name of a link to fob stands for.
+func expandLinkName(program string, args []string) []string {
 	if strings.TrimSuffix(filepath.Base(program), ".exe") == cmdhelper.DockerProgram {
 		return append([]string{"helper", "docker"}, args...)
 	}

@@ -29,14 +29,14 @@ const firstSteps = `fob keeps logins, API keys and secrets for scripts and machi
 
 `
 
-// overviewPatience is how long fob without arguments waits for files: what comes later
-// is left out.
-const overviewPatience = 300 * time.Millisecond
+// overviewTimeout is how long fob without arguments waits for files. Later results are left
+// out.
+const overviewTimeout = 300 * time.Millisecond
 
 // runOverview shows the state of things and what to do next. It asks no network, no
 // keyring and nobody, and what cannot be read is no failure.
 func runOverview(ctx context.Context, a *app.App) error {
-	ctx, cancel := context.WithTimeout(ctx, overviewPatience)
+	ctx, cancel := context.WithTimeout(ctx, overviewTimeout)
 	defer cancel()
 	out := a.StyleOf(a.Out)
 	cfg, err := a.Config()
@@ -44,16 +44,16 @@ func runOverview(ctx context.Context, a *app.App) error {
 		a.ShowError(err, a.Hint(err))
 		return printNext(a, out, "fob doctor")
 	}
-	keys := keysAtAGlance(ctx, a)
+	keys := overviewKeys(ctx, a)
 	if len(cfg.Profiles)+len(cfg.Secrets) == 0 && keys == "" {
 		_ = a.Out.Print(firstSteps)
 		return printNext(a, out, "fob login github")
 	}
-	logins := loginsAtAGlance(ctx, a, cfg)
+	logins := overviewLogins(ctx, a, cfg)
 	if len(logins) > 0 {
 		rows := [][]string{{"Logins", "", "", ""}}
 		for _, s := range logins {
-			rows = append(rows, []string{"  " + s.Profile + cli.YesText(s.Selected, " *"), stateText(s, a.Now()), s.Account.String(), s.Server})
+			rows = append(rows, []string{"  " + s.Profile + cli.TextIf(s.Selected, " *"), stateText(s, a.Now()), s.Account.String(), s.Server})
 		}
 		heading := func(line string) cli.Painted {
 			if line == "Logins" {
@@ -66,7 +66,7 @@ func runOverview(ctx context.Context, a *app.App) error {
 		}
 		_ = a.Out.Print("\n")
 	}
-	counts := cli.Filled([][]string{{"API keys", keys}, {"Secrets", secretsAtAGlance(a, cfg)}})
+	counts := cli.WithoutEmptyValues([][]string{{"API keys", keys}, {"Secrets", overviewSecrets(a, cfg)}})
 	for _, row := range counts {
 		_ = a.Out.Printf("%s%s  %s\n", out.Bold(row[0]), cli.Painted(strings.Repeat(" ", len("API keys")-len(row[0]))), row[1])
 	}
@@ -80,9 +80,9 @@ func printNext(a *app.App, out cli.Style, command string) error {
 	return a.Out.Printf("%s %s\n", out.Cyan("next:"), command)
 }
 
-// loginsAtAGlance are the logins with as much of their state as is known without the
-// keyring, a passphrase or a program.
-func loginsAtAGlance(ctx context.Context, a *app.App, cfg *config.Config) []cmdauth.StatusJSON {
+// overviewLogins returns the logins, with the part of their state that needs no keyring,
+// passphrase or program.
+func overviewLogins(ctx context.Context, a *app.App, cfg *config.Config) []cmdauth.StatusJSON {
 	var meant config.Choice
 	if named, err := a.Named(""); err == nil {
 		_, meant, _ = cfg.Select(named)
@@ -92,8 +92,8 @@ func loginsAtAGlance(ctx context.Context, a *app.App, cfg *config.Config) []cmda
 		p := cfg.Profiles[name]
 		s := cmdauth.StatusJSON{Profile: name, Server: p.WithProvider().Authority()}
 		s.Storage, _ = cfg.StorageFor(p.Storage)
-		if ctx.Err() == nil && readsQuietly(a, cfg, p, s.Storage) {
-			if known, err := cli.Await(ctx, func() (cmdauth.StatusJSON, error) { return cmdauth.KeptStatus(ctx, a, cfg, p) }); err == nil {
+		if ctx.Err() == nil && readsWithoutPrompt(a, cfg, p, s.Storage) {
+			if known, err := cli.Await(ctx, func() (cmdauth.StatusJSON, error) { return cmdauth.LocalStatus(ctx, a, cfg, p) }); err == nil {
 				s = known
 			}
 		}
@@ -103,8 +103,8 @@ func loginsAtAGlance(ctx context.Context, a *app.App, cfg *config.Config) []cmda
 	return all
 }
 
-// readsQuietly reports whether a login can be looked at and nobody be asked for it.
-func readsQuietly(a *app.App, cfg *config.Config, p config.Profile, storage string) bool {
+// readsWithoutPrompt reports whether a login can be read without a prompt.
+func readsWithoutPrompt(a *app.App, cfg *config.Config, p config.Profile, storage string) bool {
 	if given, _ := a.TokenVariable(p.Name); given != "" || storage == config.StorageNone || app.ShowsIdentity(p) {
 		return true
 	}
@@ -130,11 +130,11 @@ func stateText(s cmdauth.StatusJSON, now time.Time) string {
 	return "logged in"
 }
 
-// mostCounted is how many keys are counted before that takes too long.
-const mostCounted = 10_000
+// maxCounted is how many keys are counted at most: more take too long.
+const maxCounted = 10_000
 
-// keysAtAGlance counts the keys of a registry on this machine; empty where there is none.
-func keysAtAGlance(ctx context.Context, a *app.App) string {
+// overviewKeys counts the keys in a registry on this machine; "" if there is none.
+func overviewKeys(ctx context.Context, a *app.App) string {
 	dsn, _, err := appkeys.RegistryName(a)
 	switch {
 	case err != nil:
@@ -163,8 +163,8 @@ func countKeys(ctx context.Context, dsn string, now time.Time) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if count++; count > mostCounted {
-			return fmt.Sprintf("more than %d", mostCounted), nil
+		if count++; count > maxCounted {
+			return fmt.Sprintf("more than %d", maxCounted), nil
 		}
 		if record.State(now) == apikey.Active {
 			active++
@@ -173,7 +173,7 @@ func countKeys(ctx context.Context, dsn string, now time.Time) (string, error) {
 	return fmt.Sprintf("%d, %d active", count, active), nil
 }
 
-func secretsAtAGlance(a *app.App, cfg *config.Config) string {
+func overviewSecrets(a *app.App, cfg *config.Config) string {
 	if len(cfg.Secrets) == 0 {
 		return ""
 	}

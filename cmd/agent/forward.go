@@ -48,7 +48,7 @@ With --confirm each is asked about: here, or by the program that SSH_ASKPASS nam
 	}
 	c.Flags().StringArrayVar(&opts.profiles, "profile", nil, "give out tokens of this `PROFILE`; repeatable")
 	c.Flags().BoolVar(&opts.confirm, "confirm", false, "ask before each token")
-	_ = c.RegisterFlagCompletionFunc("profile", complete.For(a).Profiles)
+	_ = c.RegisterFlagCompletionFunc("profile", complete.New(a).Profiles)
 	return c
 }
 

@@ -25,17 +25,17 @@ func printInspection(a *app.App, token secret.Secret, asJSON bool) error {
 	}
 	a.Note("What the token says; its signature is not checked here.")
 	rows := [][]string{}
-	for _, name := range names(seen.Header, "alg", "typ", "kid") {
+	for _, name := range sortedNames(seen.Header, "alg", "typ", "kid") {
 		rows = append(rows, []string{"header " + sanitize.Line(name), claimText(a, name, seen.Header[name])})
 	}
-	for _, name := range names(seen.Claims, "iss", "sub", "aud", "exp", "nbf", "iat", "jti") {
+	for _, name := range sortedNames(seen.Claims, "iss", "sub", "aud", "exp", "nbf", "iat", "jti") {
 		rows = append(rows, []string{sanitize.Line(name), claimText(a, name, seen.Claims[name])})
 	}
 	return a.PrintTable(rows)
 }
 
-// names lists a part's names, the well-known ones first.
-func names(part map[string]any, first ...string) []string {
+// sortedNames returns the names in a part of a token, those in first before all others.
+func sortedNames(part map[string]any, first ...string) []string {
 	rank := func(name string) int {
 		if i := slices.Index(first, name); i >= 0 {
 			return i

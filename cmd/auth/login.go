@@ -57,7 +57,7 @@ with token-exchange or jwt-bearer, at each 'fob token': nothing is stored.
   fob login api --resource https://api.example.com
   fob login svc --issuer URL --client-id svc --grant client_credentials`,
 		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.For(a).Logins,
+		ValidArgsFunction: complete.New(a).Logins,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runLogin(cmd.Context(), a, opts)
@@ -112,7 +112,7 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := checkWay(p, opts); err != nil {
+	if err := checkFlow(p, opts); err != nil {
 		return err
 	}
 	if app.ShowsIdentity(p) {
@@ -120,21 +120,21 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	}
 	attempt, err := prepareLogin(ctx, a, p, opts)
 	if err != nil {
-		return inLogin(a, err, p.Name)
+		return withLoginHint(a, err, p.Name)
 	}
 	attempt.switchAccount = confirmSwitch(a, p.Name, opts)
-	if attempt.before, err = accountElsewhere(ctx, a, attempt.profile, opts); err != nil {
+	if attempt.before, err = accountInOtherStorage(ctx, a, attempt.profile, opts); err != nil {
 		return errors.Join(cli.ForProfile(err, p.Name), unregisterUnused(ctx, attempt))
 	}
 	if opts.revokeOld {
 		if err := revokeOld(ctx, a, attempt); err != nil {
-			return inLogin(a, err, p.Name)
+			return withLoginHint(a, err, p.Name)
 		}
 	}
-	saved, err := obtain(ctx, a, attempt, opts)
+	saved, err := logIn(ctx, a, attempt, opts)
 	if err != nil {
-		err = inLogin(a, commaHint(err, attempt.params.Scopes), p.Name)
-		if left := attempt.left(ctx); ctx.Err() != nil && left != "" {
+		err = withLoginHint(a, commaHint(err, attempt.params.Scopes), p.Name)
+		if left := attempt.previousLoginText(ctx); ctx.Err() != nil && left != "" {
 			err = cli.Leftf("%s", left)
 		} else if left != "" {
 			err = fmt.Errorf("%w; %s", err, left)
@@ -144,12 +144,12 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	if err := saveLoginProfile(ctx, a, attempt); err != nil {
 		return err
 	}
-	welcome(a, attempt, saved)
+	printWelcome(a, attempt, saved)
 	return nil
 }
 
-// checkWay refuses ways in that exclude each other.
-func checkWay(p config.Profile, opts loginOptions) error {
+// checkFlow refuses flags for login flows that exclude each other.
+func checkFlow(p config.Profile, opts loginOptions) error {
 	if err := opts.profile.checkGrant(p); err != nil {
 		return err
 	}
@@ -162,8 +162,8 @@ func checkWay(p config.Profile, opts loginOptions) error {
 	return nil
 }
 
-// obtain logs in, in the way that the flags and the profile's grant ask for.
-func obtain(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
+// logIn uses the flow that the flags and the profile's grant select.
+func logIn(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	switch {
 	case opts.withToken:
 		return tokenLogin(ctx, a, attempt, opts)
@@ -200,7 +200,7 @@ func prepareLogin(ctx context.Context, a *app.App, p config.Profile, opts loginO
 	}
 	metadata, err := session.ServerMetadata(ctx, s.HTTP, p.WithProvider())
 	if err != nil {
-		return nil, noMetadata(err)
+		return nil, noMetadataHint(err)
 	}
 	session.CompleteScopes(ctx, s.HTTP, &p, metadata)
 	attempt := &loginAttempt{profile: p, session: s}
@@ -239,9 +239,9 @@ func confirmSwitch(a *app.App, profile string, opts loginOptions) func(ctx conte
 	}
 }
 
-// accountElsewhere is whose login the profile has where this login will not look for it. A
-// storage that fob does not know has none.
-func accountElsewhere(ctx context.Context, a *app.App, p config.Profile, opts loginOptions) (session.Account, error) {
+// accountInOtherStorage returns the account that the profile has in a storage other than the
+// one this login uses. A storage that fob does not know has none.
+func accountInOtherStorage(ctx context.Context, a *app.App, p config.Profile, opts loginOptions) (session.Account, error) {
 	cfg, err := a.Config()
 	if err != nil {
 		return session.Account{}, err
@@ -267,27 +267,27 @@ func accountText(of session.Account) string {
 	return cmp.Or(app.NewAccount(of).String(), "an unnamed account")
 }
 
-// noMetadata says what to do where a server has no metadata at its issuer's address.
-func noMetadata(err error) error {
+// noMetadataHint adds what to do about a server without metadata at its issuer's URL.
+func noMetadataHint(err error) error {
 	if errors.As(err, new(*httpclient.StatusError)) && !errors.Is(err, oauth.ErrUnavailable) {
 		return cli.WithHint(err, "see the issuer's URL: some need a path, like /realms/NAME. A server without metadata needs --authorization-endpoint and --token-endpoint")
 	}
 	return err
 }
 
-const separateByBlanks = "blanks separate scopes, not commas: --scope 'openid email'"
+const scopesHint = "blanks separate scopes, not commas: --scope 'openid email'"
 
 // commaHint says how scopes are separated, where a server does not know those that
 // were asked for. Some take commas, so that nothing is refused beforehand.
 func commaHint(err error, scopes []string) error {
 	if oauth.HasCode(err, "invalid_scope") && strings.Contains(strings.Join(scopes, " "), ",") {
-		return cli.WithHint(err, separateByBlanks)
+		return cli.WithHint(err, scopesHint)
 	}
 	return err
 }
 
-// inLogin puts the command that has failed into the hint, which needs its flags again.
-func inLogin(a *app.App, err error, name string) error {
+// withLoginHint adds a hint with the failed command, which needs its flags again.
+func withLoginHint(a *app.App, err error, name string) error {
 	var hinted *cli.HintError
 	if errors.As(err, &hinted) {
 		return err
@@ -296,8 +296,8 @@ func inLogin(a *app.App, err error, name string) error {
 	return cli.WithHint(err, "%s", same.Replace(a.Hint(cli.ForProfile(err, name))))
 }
 
-// left says what became of the login that this one would have replaced.
-func (t *loginAttempt) left(ctx context.Context) string {
+// previousLoginText says what happened to the login that this one would have replaced.
+func (t *loginAttempt) previousLoginText(ctx context.Context) string {
 	switch state := t.session.Status(context.WithoutCancel(ctx)).State; {
 	case t.revoked:
 		return "the previous login was revoked"
@@ -324,8 +324,8 @@ func revokeOld(ctx context.Context, a *app.App, attempt *loginAttempt) error {
 	return err
 }
 
-// welcome says who is logged in, and where the login differs from what was asked.
-func welcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
+// printWelcome says who is logged in, and where the login differs from the request.
+func printWelcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 	t := a.ErrTerminal()
 	who := cli.Painted("")
 	if name := app.NewAccount(saved.Account).String(); name != "" {
@@ -340,7 +340,7 @@ func welcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 	if missing := app.Without(attempt.params.Scopes, strings.Fields(saved.Scope)); len(missing) > 0 {
 		a.Note("The server did not grant: %s", sanitize.Line(strings.Join(missing, " ")))
 		if strings.Contains(strings.Join(missing, " "), ",") {
-			a.Note("hint: %s", separateByBlanks)
+			a.Note("hint: %s", scopesHint)
 		}
 	}
 	if extra := app.Without(strings.Fields(saved.Scope), attempt.params.Scopes); len(extra) > 0 {

@@ -23,8 +23,8 @@ import (
 // redirectHintAfter is when a waiting login says what may be wrong.
 const redirectHintAfter = 20 * time.Second
 
-// errNobodyCame ends a login whose --timeout has passed before the browser came.
-var errNobodyCame = errors.New("nobody finished the login in the browser")
+// errBrowserTimeout ends a login if the browser does not come before --timeout has passed.
+var errBrowserTimeout = errors.New("nobody finished the login in the browser")
 
 // browserLogin runs the authorization code flow on a loopback address
 // (RFC 8252) until the browser, or a pasted URL, brings the code.
@@ -42,7 +42,7 @@ func browserLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts l
 
 	waiting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	timeout := time.AfterFunc(opts.timeout, func() { stop(errNobodyCame) })
+	timeout := time.AfterFunc(opts.timeout, func() { stop(errBrowserTimeout) })
 	defer timeout.Stop()
 	hint := time.AfterFunc(redirectHintAfter, func() {
 		a.Note("Still waiting. If the page complains about the redirect, register this redirect URI with the client:\n  %s", redirect)
@@ -72,8 +72,8 @@ func browserLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts l
 		return err
 	}
 	err = listener.Serve(waiting, *login)
-	if err != nil && errors.Is(context.Cause(waiting), errNobodyCame) {
-		return nil, cli.WithHint(fmt.Errorf("%w within %s", errNobodyCame, opts.timeout), "try again, with a longer --timeout, or with --no-browser on a remote machine")
+	if err != nil && errors.Is(context.Cause(waiting), errBrowserTimeout) {
+		return nil, cli.WithHint(fmt.Errorf("%w within %s", errBrowserTimeout, opts.timeout), "try again, with a longer --timeout, or with --no-browser on a remote machine")
 	}
 	return saved, err
 }
@@ -175,13 +175,13 @@ func inContainer(a *app.App) bool {
 // openBrowser starts $BROWSER, or what the system opens URLs with. Whatever
 // the launcher prints goes to stderr.
 func openBrowser(ctx context.Context, a *app.App, url string) {
-	err := launch(a, url)
+	err := startBrowser(a, url)
 	if err != nil && ctx.Err() == nil {
 		a.Note("The browser could not be started (%s): open the URL yourself.", err)
 	}
 }
 
-func launch(a *app.App, url string) error {
+func startBrowser(a *app.App, url string) error {
 	command := a.Getenv("BROWSER")
 	argv, stdin := []string{command}, ""
 	_, notFound := exec.LookPath(command)

@@ -29,14 +29,14 @@ func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts lo
 	}
 	showCode(a, device)
 	opts.timeout = opts.deviceTimeout(device.ExpiresAt.Sub(a.Now()))
-	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errNobodyCame)
+	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errBrowserTimeout)
 	defer stop()
 	stopCountdown := countDown(waiting, a, device.ExpiresAt)
 	response, err := attempt.client.DeviceToken(waiting, device)
 	stopCountdown()
 	switch {
-	case errors.Is(err, errNobodyCame):
-		return nil, cli.WithHint(fmt.Errorf("%w within %s", errNobodyCame, opts.timeout), "try again, with a longer --timeout")
+	case errors.Is(err, errBrowserTimeout):
+		return nil, cli.WithHint(fmt.Errorf("%w within %s", errBrowserTimeout, opts.timeout), "try again, with a longer --timeout")
 	case errors.Is(err, oauth.ErrDeviceExpired):
 		return nil, cli.WithHint(err, "run the same command again for a new one")
 	case err != nil:

@@ -79,7 +79,7 @@ func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
 	if err != nil {
 		return config.Profile{}, err
 	}
-	named, err := a.Named(cli.First(opts.args))
+	named, err := a.Named(cli.FirstArg(opts.args))
 	if err != nil {
 		return config.Profile{}, err
 	}
@@ -143,7 +143,7 @@ func fillTemplate(ctx context.Context, a *app.App, template string) (string, err
 		if !found || !closed {
 			return filled, nil
 		}
-		value, err := a.AskFor(ctx, fmt.Sprintf("The %s in %s:", placeholder, template), cli.Anything)
+		value, err := a.AskFor(ctx, fmt.Sprintf("The %s in %s:", placeholder, template), cli.AnyAnswer)
 		if err != nil {
 			return "", err
 		}
@@ -166,7 +166,7 @@ func completeClient(ctx context.Context, a *app.App, p *config.Profile) error {
 		if provider.Note != "" {
 			a.Note("%s", provider.Note)
 		}
-		id, err := a.AskFor(ctx, "Client ID:", cli.Anything)
+		id, err := a.AskFor(ctx, "Client ID:", cli.AnyAnswer)
 		if err != nil && !cli.IsUsage(err) {
 			return err
 		}

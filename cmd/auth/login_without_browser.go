@@ -49,7 +49,7 @@ func tokenLogin(ctx context.Context, a *app.App, attempt *loginAttempt, _ loginO
 			fresh.RefreshToken = given.RefreshToken
 		}
 		given = fresh
-	} else if err := tryToken(ctx, attempt.client, given); err != nil {
+	} else if err := checkToken(ctx, attempt.client, given); err != nil {
 		return nil, err
 	}
 	login := attempt.login(given)
@@ -57,9 +57,9 @@ func tokenLogin(ctx context.Context, a *app.App, attempt *loginAttempt, _ loginO
 	return attempt.session.Save(ctx, login)
 }
 
-// tryToken asks the server about an access token that a user brings, where there
-// is an endpoint for that.
-func tryToken(ctx context.Context, client *oauth.Client, given *oauth.TokenResponse) error {
+// checkToken asks the userinfo endpoint, if there is one, about an access token that the
+// user provides.
+func checkToken(ctx context.Context, client *oauth.Client, given *oauth.TokenResponse) error {
 	access, err := given.AccessToken()
 	if err != nil || client.Metadata.UserinfoEndpoint == "" {
 		return err
@@ -77,7 +77,7 @@ func keepIdentityProfile(ctx context.Context, a *app.App, p config.Profile) erro
 		return err
 	}
 	if _, err := session.ServerMetadata(ctx, hc, p.WithProvider()); err != nil {
-		return cli.ForProfile(noMetadata(err), p.Name)
+		return cli.ForProfile(noMetadataHint(err), p.Name)
 	}
 	if err := a.SaveProfile(p); err != nil {
 		return err

@@ -51,7 +51,7 @@ With --purge the settings go too, and the registered client. 'fob logout --all
   fob logout --all --dry-run
   fob logout --all --purge`,
 		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.For(a).Profiles,
+		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runLogout(cmd.Context(), a, opts)
@@ -78,7 +78,7 @@ func runLogout(ctx context.Context, a *app.App, opts logoutOptions) error {
 	if err != nil {
 		return err
 	}
-	profiles, err := profilesToEnd(a, cfg, opts)
+	profiles, err := logoutProfiles(a, cfg, opts)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func runLogout(ctx context.Context, a *app.App, opts logoutOptions) error {
 	return failed.Err()
 }
 
-func profilesToEnd(a *app.App, cfg *config.Config, opts logoutOptions) ([]config.Profile, error) {
+func logoutProfiles(a *app.App, cfg *config.Config, opts logoutOptions) ([]config.Profile, error) {
 	if !opts.all {
 		p, err := a.Profile(opts.args)
 		return []config.Profile{p}, err
@@ -285,19 +285,19 @@ func reportSteps(a *app.App, p config.Profile, provider config.Provider, steps [
 		case oauth.HasCode(step.Err, "unsupported_token_type"): // RFC 7009 §2.2.1: often of access tokens that are JWTs
 			a.Note("%s: %s not revoked: the server revokes no tokens of this kind; it is good until it expires.", p.Name, step.Token)
 		case errors.Is(step.Err, oauth.ErrUnsupported):
-			a.Note("%s: %s not revoked: the server offers no revocation.%s", p.Name, step.Token, byHand(provider))
+			a.Note("%s: %s not revoked: the server offers no revocation.%s", p.Name, step.Token, revokeByHandHint(provider))
 		default:
 			a.Note("%s: %s not revoked.", p.Name, step.Token)
 			failed = errors.Join(failed, fmt.Errorf("the %s of %q was not revoked: %w", step.Token, p.Name, step.Err))
 		}
 	}
 	if failed != nil {
-		return cli.WithHint(&localError{failed}, "it stays good until it expires; end it by hand in the account's settings%s", byHand(provider))
+		return cli.WithHint(&localError{failed}, "it stays good until it expires; end it by hand in the account's settings%s", revokeByHandHint(provider))
 	}
 	return nil
 }
 
-func byHand(provider config.Provider) string {
+func revokeByHandHint(provider config.Provider) string {
 	if provider.RevokeAt == "" {
 		return ""
 	}

@@ -64,7 +64,7 @@ func newProfileListCmd(a *app.App) *cobra.Command {
 			rows := [][]string{{"PROFILE", "", "SERVER", "CLIENT ID"}}
 			for _, name := range cfg.Names() {
 				p := cfg.Profiles[name]
-				rows = append(rows, []string{name, cli.YesText(name == cfg.Default, "*"), p.WithProvider().Authority(), p.ClientID})
+				rows = append(rows, []string{name, cli.TextIf(name == cfg.Default, "*"), p.WithProvider().Authority(), p.ClientID})
 			}
 			return a.PrintTable(rows)
 		},
@@ -113,7 +113,7 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 	full := p.WithProvider()
 	return profileJSON{
 		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
-		Scopes: full.Scopes, RedirectURI: cli.YesText(p.Grant == "", p.Redirect()), Storage: p.Storage, CAFile: p.CAFile,
+		Scopes: full.Scopes, RedirectURI: cli.TextIf(p.Grant == "", p.Redirect()), Storage: p.Storage, CAFile: p.CAFile,
 		Grant: p.Grant, Resources: p.Resources, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod, AssertionAudience: full.ClientAssertionAudience,
 		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
 		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
@@ -131,7 +131,7 @@ func newProfileShowCmd(a *app.App) *cobra.Command {
 		Long:              "Show a profile's settings, those of its preset included.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example:           "  fob profile show work",
 		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.For(a).Profiles,
+		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(_ *cobra.Command, args []string) error {
 			cfg, err := a.Config()
 			if err != nil {
@@ -156,7 +156,7 @@ func newProfileShowCmd(a *app.App) *cobra.Command {
 				{"CA file", shown.CAFile},
 				{"grant", shown.Grant},
 				{"resources", strings.Join(shown.Resources, " ")},
-				{"tokens", cli.YesText(shown.DPoP, "bound to a key (DPoP)")},
+				{"tokens", cli.TextIf(shown.DPoP, "bound to a key (DPoP)")},
 				{"client proves itself by", shown.AuthMethod},
 				{"its JWTs are for", shown.AssertionAudience},
 				{"private key", shown.PrivateKeyFile},
@@ -173,7 +173,7 @@ func newProfileShowCmd(a *app.App) *cobra.Command {
 				{"docker username", shown.DockerUsername},
 				{"kubernetes servers", strings.Join(shown.KubernetesServers, " ")},
 			}
-			return a.PrintTable(cli.Filled(rows))
+			return a.PrintTable(cli.WithoutEmptyValues(rows))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -194,7 +194,7 @@ another. An empty value removes a setting: --ca-file ''.
 		Example: `  fob profile set work --scope "openid offline_access"
   fob profile set work --default`,
 		Args:              usage.OneProfile,
-		ValidArgsFunction: complete.For(a).Profiles,
+		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runProfileSet(cmd.Context(), a, args, flags, asDefault)
 		},
@@ -307,7 +307,7 @@ first, so that the login is revoked too.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
 		Example:           "  fob logout work && fob profile remove work",
 		Args:              usage.OneProfile,
-		ValidArgsFunction: complete.For(a).Profiles,
+		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runProfileRemove(cmd.Context(), a, args)
 		},
@@ -376,8 +376,8 @@ a redirect, {issuer} is a hash of your server's issuer: 'fob login NAME' shows i
 			}
 			rows := [][]string{{"NAME", "FLOWS", "SECRET", "LOGOUT REVOKES", "REDIRECT TO REGISTER", "SERVER", "KNOWN"}}
 			for _, p := range providers {
-				flows := "browser" + cli.YesText(p.Device, ", device")
-				secret := cmp.Or(cli.YesText(p.SecretRequired, "yes"), "no")
+				flows := "browser" + cli.TextIf(p.Device, ", device")
+				secret := cmp.Or(cli.TextIf(p.SecretRequired, "yes"), "no")
 				rows = append(rows, []string{p.Name, flows, secret, p.Revocation, p.RedirectURI, p.Server(), p.Verified})
 			}
 			return a.PrintTable(rows, "KNOWN", "REDIRECT TO REGISTER", "LOGOUT REVOKES")

@@ -34,11 +34,11 @@ type setting struct {
 
 // profileSettings are the flags for the fields of a profile, in the order of need.
 func profileSettings(p *config.Profile) []setting {
-	isURL := checkBy(oauth.CheckURL, "give an https URL; http is for loopback addresses alone")
-	isResource := checkBy(oauth.CheckResource, "give the API's own name: an https URL, or another absolute URI")
-	isPlace := checkBy(parses(usage.URLPlace), usage.HintHost)
-	isRegistry := checkBy(parses(credhelper.ParseRegistry), usage.HintRegistry)
-	isIdentity := checkBy(parses(ci.ParseSource), "choose github, gitlab, env:NAME, file:PATH or command")
+	isURL := checkWith(oauth.CheckURL, "give an https URL; http is for loopback addresses alone")
+	isResource := checkWith(oauth.CheckResource, "give the API's own name: an https URL, or another absolute URI")
+	isPlace := checkWith(parseCheck(usage.URLPlace), usage.HintHost)
+	isRegistry := checkWith(parseCheck(credhelper.ParseRegistry), usage.HintRegistry)
+	isIdentity := checkWith(parseCheck(ci.ParseSource), "choose github, gitlab, env:NAME, file:PATH or command")
 	return []setting{
 		{"provider", &p.Provider, "a preset's `NAME`: see 'fob profile providers'", app.ProviderNames(), checkProvider},
 		{"issuer", &p.Issuer, "the server's `URL`: all else follows from it", nil, isURL},
@@ -122,7 +122,7 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 		case *string:
 			*field = *values[i].field.(*string)
 		case *[]string:
-			*field = nonEmpty(*values[i].field.(*[]string))
+			*field = withoutEmpty(*values[i].field.(*[]string))
 		case *bool:
 			*field = *values[i].field.(*bool)
 		}
@@ -136,8 +136,8 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 	return nil
 }
 
-// nonEmpty are the values of a flag that may be repeated; an empty one names none.
-func nonEmpty(values []string) []string {
+// withoutEmpty returns the values of a repeatable flag without empty ones.
+func withoutEmpty(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
 }
 
@@ -158,9 +158,9 @@ func (f *ProfileFlags) check() error {
 		var values []string
 		switch field := s.field.(type) {
 		case *string:
-			values = nonEmpty([]string{*field})
+			values = withoutEmpty([]string{*field})
 		case *[]string:
-			values = nonEmpty(*field)
+			values = withoutEmpty(*field)
 		}
 		for _, value := range values {
 			if s.check != nil {
@@ -178,8 +178,8 @@ func (f *ProfileFlags) check() error {
 	return nil
 }
 
-// checkBy is the check of a flag's value by what reads it.
-func checkBy(read func(string) error, hint string) func(flag, value string) error {
+// checkWith returns a check of a flag's value that uses the function which reads it.
+func checkWith(read func(string) error, hint string) func(flag, value string) error {
 	return func(flag, value string) error {
 		if err := read(value); err != nil {
 			return cli.WithHint(cli.Usagef("--%s: %s", flag, err), "%s", hint)
@@ -188,7 +188,7 @@ func checkBy(read func(string) error, hint string) func(flag, value string) erro
 	}
 }
 
-func parses[T any](parse func(string) (T, error)) func(string) error {
+func parseCheck[T any](parse func(string) (T, error)) func(string) error {
 	return func(value string) error {
 		_, err := parse(value)
 		return err

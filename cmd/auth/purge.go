@@ -60,9 +60,9 @@ func purgeSecrets(ctx context.Context, a *app.App, cfg *config.Config, dryRun bo
 	return kept, failed
 }
 
-// leftLock names the empty lock file beside the configuration. It stays: another fob may
-// wait for it, and would hold a lock that nobody else sees.
-func leftLock(configFile string) string {
+// remainingLock returns the empty lock file beside the configuration, if there is one. It
+// stays: another fob may wait for it, and would then lock a file that nobody else sees.
+func remainingLock(configFile string) string {
 	lock := config.LockFile(configFile)
 	if _, err := os.Lstat(lock); err != nil {
 		return ""
@@ -78,7 +78,7 @@ func purge(ctx context.Context, a *app.App, kept, dryRun bool) error {
 		return err
 	}
 	if dryRun {
-		removeOutside(ctx, a, dryRun)
+		runRemovers(ctx, a, dryRun)
 		a.Note("would delete %s, and what fob has in %s and %s.", paths.Config, paths.Data, paths.Cache)
 		if path := ownRegistry(paths); path != "" {
 			a.Note("would leave the registry of the API keys that you have issued: %s.", path)
@@ -89,7 +89,7 @@ func purge(ctx context.Context, a *app.App, kept, dryRun bool) error {
 		return cli.WithHint(errors.New("some of it is left, and with it the configuration and the keys"),
 			"see above, then try again; 'fob logout --all --purge --local' asks no server")
 	}
-	removeOutside(ctx, a, dryRun)
+	runRemovers(ctx, a, dryRun)
 	purgeAgent(ctx, a, paths)
 	if err := errors.Join(usage.Spool{Dir: paths.Cache}.Remove(), os.RemoveAll(app.ApprovalsDir(paths)), session.RemoveFiles(paths), credstore.RemoveData(paths.Data)); err != nil {
 		return err
@@ -103,11 +103,11 @@ func purge(ctx context.Context, a *app.App, kept, dryRun bool) error {
 		a.Note("The registry of the API keys that you have issued stays: %s. Delete it by hand if no service needs it.", path)
 		return nil
 	}
-	a.Note("Nothing of fob is left on this machine but the program%s.", leftLock(paths.Config))
+	a.Note("Nothing of fob is left on this machine but the program%s.", remainingLock(paths.Config))
 	return nil
 }
 
-func removeOutside(ctx context.Context, a *app.App, dryRun bool) {
+func runRemovers(ctx context.Context, a *app.App, dryRun bool) {
 	for _, remove := range a.Removers {
 		remove(ctx, dryRun)
 	}

@@ -35,7 +35,7 @@ passed over.
 		Example: `  fob refresh work
   fob refresh --all`,
 		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
-		ValidArgsFunction: complete.For(a).MoreProfiles,
+		ValidArgsFunction: complete.New(a).MoreProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runRefresh(cmd.Context(), a, opts)
@@ -100,11 +100,11 @@ func refresh(ctx context.Context, a *app.App, p config.Profile, all bool) error 
 	if err != nil {
 		return err
 	}
-	a.Note("%s: refreshed%s.", p.Name, goodUntil(token))
+	a.Note("%s: refreshed%s.", p.Name, validUntilText(token))
 	return nil
 }
 
-func goodUntil(token *session.Token) string {
+func validUntilText(token *session.Token) string {
 	if token.ExpiresAt.IsZero() {
 		return ""
 	}

@@ -45,7 +45,7 @@ always 0.
   fob status work --json
   fob status work --check`,
 		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.For(a).Profiles,
+		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runStatus(cmd.Context(), a, opts)
@@ -72,7 +72,7 @@ func runStatus(ctx context.Context, a *app.App, opts statusOptions) error {
 	if err != nil {
 		return err
 	}
-	status.Choose(meant(a, cfg))
+	status.Choose(defaultProfile(a, cfg))
 	if opts.json {
 		err = a.PrintJSON(status)
 	} else {
@@ -86,7 +86,7 @@ func runStatus(ctx context.Context, a *app.App, opts statusOptions) error {
 
 func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts statusOptions) error {
 	all := []StatusJSON{}
-	meant := meant(a, cfg)
+	meant := defaultProfile(a, cfg)
 	for _, name := range cfg.Names() {
 		status, err := statusOf(ctx, a, cfg, cfg.Profiles[name], opts)
 		if err != nil {
@@ -105,18 +105,18 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 	}
 	rows := [][]string{{"PROFILE", "", "STATE", "ACCOUNT", "TOKEN ENDS", "LOGIN ENDS", "STORAGE", "SERVER", "PROBLEM"}}
 	for _, s := range all {
-		rows = append(rows, []string{s.Profile, cli.YesText(s.Selected, "*"), string(s.State), s.Account.String(), cli.LeftText(s.ExpiresAt, a.Now()), cli.LeftText(s.LoginExpiresAt, a.Now()), s.Storage, s.Server, sanitize.Line(s.Problem)})
+		rows = append(rows, []string{s.Profile, cli.TextIf(s.Selected, "*"), string(s.State), s.Account.String(), cli.LeftText(s.ExpiresAt, a.Now()), cli.LeftText(s.LoginExpiresAt, a.Now()), s.Storage, s.Server, sanitize.Line(s.Problem)})
 	}
 	if err := a.PrintTable(rows, "SERVER", "STORAGE", "LOGIN ENDS", "TOKEN ENDS", "ACCOUNT"); err != nil {
 		return err
 	}
-	explainMeant(a, meant)
+	explainDefault(a, meant)
 	return nil
 }
 
-// meant is the profile of the calls that name none, and what chose it; the zero value
-// where that is not clear.
-func meant(a *app.App, cfg *config.Config) config.Choice {
+// defaultProfile returns the profile of calls that name none, and what selects it; the zero
+// value if that is ambiguous.
+func defaultProfile(a *app.App, cfg *config.Config) config.Choice {
 	named, err := a.Named("")
 	if err == nil && named.Name == "" && a.Getenv("FOB_TOKEN") != "" {
 		a.Note("FOB_TOKEN answers 'fob token' where no profile is named.")
@@ -134,7 +134,7 @@ func meant(a *app.App, cfg *config.Config) config.Choice {
 	return named
 }
 
-func explainMeant(a *app.App, meant config.Choice) {
+func explainDefault(a *app.App, meant config.Choice) {
 	switch meant.By {
 	case "", config.BySole: // there is nothing to tell
 	case config.ByDefault:
@@ -212,13 +212,13 @@ func tryAtServer(ctx context.Context, a *app.App, s *session.Session) (*session.
 // statusOf is the status of a profile's login, with --check after its server was asked.
 func statusOf(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, opts statusOptions) (StatusJSON, error) {
 	if !opts.check {
-		return KeptStatus(ctx, a, cfg, p)
+		return LocalStatus(ctx, a, cfg, p)
 	}
 	token, failure := checkAtServer(ctx, a, p)
 	if errors.Is(failure, context.Canceled) {
 		return StatusJSON{}, failure
 	}
-	status, err := KeptStatus(ctx, a, cfg, p)
+	status, err := LocalStatus(ctx, a, cfg, p)
 	switch {
 	case err != nil:
 	case failure == nil:
@@ -243,9 +243,9 @@ func noteEndingSecrets(a *app.App, cfg *config.Config) {
 	}
 }
 
-// KeptStatus asks nobody: it is what this machine knows. A profile that is not to be
-// used as it is set is a row as any other.
-func KeptStatus(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile) (StatusJSON, error) {
+// LocalStatus returns what this machine knows, without a request. A profile that must not be
+// used as it is set has a row like any other.
+func LocalStatus(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile) (StatusJSON, error) {
 	out := StatusJSON{Profile: p.Name, Server: p.WithProvider().Authority(), ClientID: p.ClientID, Storage: p.Storage}
 	storage, err := cfg.StorageFor(p.Storage)
 	if err != nil {
@@ -276,7 +276,7 @@ func KeptStatus(ctx context.Context, a *app.App, cfg *config.Config, p config.Pr
 		return StatusJSON{}, status.Err
 	}
 	out.State, out.err = status.State, status.Err
-	out.Account, out.Scopes = app.NewAccount(status.Account), cli.Inert(strings.Fields(status.Scope)...)
+	out.Account, out.Scopes = app.NewAccount(status.Account), cli.InertRow(strings.Fields(status.Scope)...)
 	out.Grant, out.DPoP, out.Registered = status.Grant, status.DPoP, status.Registered
 	out.LoggedInAt, out.ExpiresAt, out.LoginExpiresAt = cli.UTCSeconds(status.LoggedInAt), cli.UTCSeconds(status.AccessExpiresAt), cli.UTCSeconds(status.RefreshExpiresAt)
 	if status.Err != nil {
@@ -307,14 +307,14 @@ func printStatus(a *app.App, s StatusJSON) error {
 		{"account", s.Account.String()},
 		{"server", s.Server},
 		{"client ID", s.ClientID},
-		{"client", cli.YesText(s.Registered, "registered by fob: 'fob logout --unregister' removes it")},
+		{"client", cli.TextIf(s.Registered, "registered by fob: 'fob logout --unregister' removes it")},
 		{"grant", s.Grant},
-		{"tokens", cli.YesText(s.DPoP, "bound to a key (DPoP)")},
+		{"tokens", cli.TextIf(s.DPoP, "bound to a key (DPoP)")},
 		{"scopes", strings.Join(s.Scopes, " ")},
 		{"storage", s.Storage},
 		{"logged in", cli.TimeText(s.LoggedInAt)},
 		{"token ends", cli.UntilText(s.ExpiresAt, a.Now())},
 		{"login ends", cli.UntilText(s.LoginExpiresAt, a.Now())},
 	}
-	return a.PrintTable(cli.Filled(rows))
+	return a.PrintTable(cli.WithoutEmptyValues(rows))
 }

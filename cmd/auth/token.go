@@ -62,7 +62,7 @@ is named, or FOB_REFRESH_TOKEN_<PROFILE>.
   fob token work --scope read --min-ttl 10m
   fob token work --dpop GET https://api.example.com/me`,
 		Args:              tokenArgs(&opts),
-		ValidArgsFunction: complete.For(a).Profiles,
+		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opts.minTTLGiven = cmd.Flags().Changed("min-ttl")
 			opts.emptyFlag = emptyTarget(cmd, opts)
@@ -127,7 +127,7 @@ func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
 	if err := checkTokenForm(opts); err != nil {
 		return err
 	}
-	named, err := a.Named(cli.First(opts.args))
+	named, err := a.Named(cli.FirstArg(opts.args))
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func runCIExport(ctx context.Context, a *app.App, opts ciExportOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := checkExported(refs); err != nil {
+	if err := checkExportVariables(refs); err != nil {
 		return err
 	}
 	target := opts.file
@@ -109,7 +109,7 @@ func runCIExport(ctx context.Context, a *app.App, opts ciExportOptions) error {
 	if err != nil {
 		return err
 	}
-	text, err := exported(format, added)
+	text, err := exportText(format, added)
 	if err != nil {
 		return cli.WithHint(err, "'fob exec' takes any value but NUL")
 	}
@@ -149,7 +149,7 @@ func exportFormat(a *app.App, opts ciExportOptions) (string, error) {
 	return format, nil
 }
 
-func checkExported(refs []envfile.Variable) error {
+func checkExportVariables(refs []envfile.Variable) error {
 	if len(refs) == 0 {
 		return cli.WithHint(cli.Usagef("there is nothing to hand on"), "fob ci export --env NAME=token/PROFILE")
 	}
@@ -180,8 +180,8 @@ func gitHubFile(a *app.App, output bool) (string, error) {
 	return path, nil
 }
 
-// exported is the text that hands variables on.
-func exported(format string, added map[string]string) (string, error) {
+// exportText returns the text that sets variables for later steps.
+func exportText(format string, added map[string]string) (string, error) {
 	variables := make([]ci.Variable, 0, len(added))
 	for _, name := range slices.Sorted(maps.Keys(added)) {
 		variables = append(variables, ci.Variable{Name: name, Value: secret.New(added[name])})

@@ -40,7 +40,7 @@ the profile needs an identity and there is none, or it would not be sent.
 		Example: `  fob ci status
   fob ci status deploy --json`,
 		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.For(a).Profiles,
+		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runCIStatus(cmd.Context(), a, args, asJSON)
 		},
@@ -118,7 +118,7 @@ func ciSettings(a *app.App, args []string) (*ciStatusJSON, config.Profile, error
 	if err != nil {
 		return nil, config.Profile{}, err
 	}
-	named, err := a.Named(cli.First(args))
+	named, err := a.Named(cli.FirstArg(args))
 	if err != nil {
 		return nil, config.Profile{}, err
 	}
@@ -136,13 +136,13 @@ func ciSettings(a *app.App, args []string) (*ciStatusJSON, config.Profile, error
 	if p.Name != "" {
 		status.Variable, _ = a.TokenVariable(p.Name)
 	}
-	status.Sends, status.To = sanitize.Line(wouldSend(a, p)), sanitize.Line(p.WithProvider().Authority())
+	status.Sends, status.To = sanitize.Line(identityText(a, p)), sanitize.Line(p.WithProvider().Authority())
 	status.Storage, err = cfg.StorageFor(p.Storage)
 	return status, p, err
 }
 
-// wouldSend says what 'fob token' would send to the profile's server.
-func wouldSend(a *app.App, p config.Profile) string {
+// identityText says what 'fob token' would send to the profile's server.
+func identityText(a *app.App, p config.Profile) string {
 	name, refreshes := a.TokenVariable(p.Name)
 	switch {
 	case p.Name == "" || name != "" && !refreshes:
@@ -214,7 +214,7 @@ func printCIStatus(a *app.App, s *ciStatusJSON) error {
 	if !id.ExpiresAt.IsZero() {
 		expires = fmt.Sprintf("%s (%s)", cli.TimeText(id.ExpiresAt), cli.AgoText(id.ExpiresAt, a.Now()))
 	}
-	rows := cli.Filled([][]string{
+	rows := cli.WithoutEmptyValues([][]string{
 		{"system", cmp.Or(s.System, "none that fob knows")},
 		{"issuer", id.Issuer},
 		{"subject", id.Subject},

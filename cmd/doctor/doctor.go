@@ -41,7 +41,7 @@ The status is 0 only if there is neither a problem nor a warning.`,
   fob doctor work --cron
   fob doctor --json`,
 		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
-		ValidArgsFunction: complete.For(a).MoreProfiles,
+		ValidArgsFunction: complete.New(a).MoreProfiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runDoctor(cmd.Context(), a, opts)

@@ -134,7 +134,7 @@ func findProgram(name string) (string, error) {
 // runChild runs the program beside fob, where fob cannot become it.
 func runChild(ctx context.Context, a *app.App, path string, opts execOptions, environ, secrets []string) error {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, passedOn()...)
+	signal.Notify(signals, forwardedSignals()...)
 	defer signal.Stop(signals)
 	c := process.Command(context.WithoutCancel(ctx), path)
 	c.Args, c.Env, c.Stdin, c.Stdout, c.Stderr = opts.argv, environ, a.In, a.Out.Raw(), a.Err.Raw()

@@ -28,9 +28,9 @@ func replaceProcess(path string, argv, environ []string) error {
 	return cli.WithStatus(fmt.Errorf("%s cannot be run: %w", argv[0], err), status)
 }
 
-// passedOn are the signals that a program beside fob gets from it. What was ignored when
+// forwardedSignals are the signals that a program beside fob gets from it. What was ignored when
 // fob was started, as by nohup, stays so.
-func passedOn() []os.Signal {
+func forwardedSignals() []os.Signal {
 	all := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 	return slices.DeleteFunc(all, signal.Ignored)
 }

@@ -11,5 +11,5 @@ const canReplaceProcess = false
 
 func replaceProcess(string, []string, []string) error { return errors.ErrUnsupported }
 
-// passedOn are the signals that the program gets from fob.
-func passedOn() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }
+// forwardedSignals are the signals that the program gets from fob.
+func forwardedSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }

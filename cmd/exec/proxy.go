@@ -56,7 +56,7 @@ that heeds neither HTTPS_PROXY nor ALL_PROXY goes out by itself, without the tok
 		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
   fob proxy github --allow api.github.com --base-url API=api.github.com -- ./bot
   fob proxy secret/stripe --header X-API-Key --allow api.stripe.com -- ./shop`,
-		ValidArgsFunction: complete.For(a).Proxied,
+		ValidArgsFunction: complete.New(a).Proxied,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				opts.source, opts.argv = args[0], args[1:]
@@ -97,7 +97,7 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	if err != nil {
 		return err
 	}
-	held := &heldCredential{a: a, reference: opts.source}
+	held := &cachedCredential{a: a, reference: opts.source}
 	if _, err := held.get(ctx); err != nil { // rather now than at the first request
 		return err
 	}
@@ -111,7 +111,7 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	}
 	transport.MaxIdleConnsPerHost = 64 // the program may ask one host many things at once
 	p, err := proxy.Listen(ctx, proxy.Options{
-		Allow: origins, Authorize: held.authorize(opts.header), Refused: held.forget, Transport: transport, Log: proxyLog(a, opts.quiet),
+		Allow: origins, Authorize: held.authorize(opts.header), Refused: held.forget, Transport: transport, Log: requestLog(a, opts.quiet),
 	})
 	if err != nil {
 		return err
@@ -185,8 +185,8 @@ func hintOfBaseURL(name string, origin proxy.Origin, path string, origins []prox
 	return "allow it: --allow " + strings.TrimPrefix(origin.Scheme+"://"+origin.Host, "https://")
 }
 
-// proxyLog tells of requests: of all, or of those alone that got no answer.
-func proxyLog(a *app.App, quiet bool) func(proxy.Entry) {
+// requestLog logs all requests, or only those that failed.
+func requestLog(a *app.App, quiet bool) func(proxy.Entry) {
 	var one sync.Mutex
 	return func(e proxy.Entry) {
 		one.Lock()
@@ -203,11 +203,11 @@ func proxyLog(a *app.App, quiet bool) func(proxy.Entry) {
 	}
 }
 
-// secretHeld is how long a secret, whose end nobody knows, is in memory.
-const secretHeld = time.Hour
+// secretLifetime is how long a secret without a known expiry is cached.
+const secretLifetime = time.Hour
 
-// heldCredential is a credential in memory, for as long as it is good.
-type heldCredential struct {
+// cachedCredential caches a credential while it is valid.
+type cachedCredential struct {
 	a         *app.App
 	reference string
 
@@ -217,7 +217,7 @@ type heldCredential struct {
 }
 
 // get asks as 'fob token' does, once the token in memory is about to end.
-func (h *heldCredential) get(ctx context.Context) (secret.Secret, error) {
+func (h *cachedCredential) get(ctx context.Context) (secret.Secret, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.value.IsZero() && h.a.Now().Before(h.until) {
@@ -226,7 +226,7 @@ func (h *heldCredential) get(ctx context.Context) (secret.Secret, error) {
 	profile, isToken := strings.CutPrefix(h.reference, app.TokenReference)
 	if !isToken {
 		value, err := h.a.Referenced(ctx, h.reference)
-		h.value, h.until = value, h.a.Now().Add(secretHeld)
+		h.value, h.until = value, h.a.Now().Add(secretLifetime)
 		return value, err
 	}
 	token, err := h.a.TokenOf(ctx, profile)
@@ -241,14 +241,14 @@ func (h *heldCredential) get(ctx context.Context) (secret.Secret, error) {
 }
 
 // forget has the next request ask again.
-func (h *heldCredential) forget() {
+func (h *cachedCredential) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.value = secret.Secret{}
 }
 
 // authorize puts the credential into a header; the program's own are taken out.
-func (h *heldCredential) authorize(name string) func(context.Context, http.Header) error {
+func (h *cachedCredential) authorize(name string) func(context.Context, http.Header) error {
 	return func(ctx context.Context, header http.Header) error {
 		header.Del("Authorization")
 		value, err := h.get(ctx)

@@ -57,7 +57,7 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 		Example: `  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
   fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
 		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.For(a).Profiles,
+		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runHelperAWS(cmd.Context(), a, opts)
@@ -70,7 +70,7 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 	flags.StringVar(&opts.region, "region", "", "the `REGION` whose token service is asked")
 	flags.StringVar(&opts.endpoint, "endpoint", "", "its `URL`, if not AWS's own (AWS_ENDPOINT_URL_STS)")
 	flags.BoolVar(&opts.fresh, "fresh", false, "ask AWS even if kept credentials are good")
-	tokenFlag(c, &opts.token)
+	addTokenFlag(c, &opts.token)
 	usage.RefuseEmpty(c, "role-arn", "session-name", "region", "endpoint")
 	return c
 }
@@ -92,7 +92,7 @@ func runHelperAWS(ctx context.Context, a *app.App, opts awsOptions) error {
 		opts.role.Token = c.Token
 		return assumeRole(ctx, a, p, endpoint, opts.role)
 	}
-	login, err := keepingSession(a, p)
+	login, err := cacheSession(a, p)
 	if err != nil {
 		return err
 	}
@@ -131,9 +131,9 @@ func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, 
 	return endpoint, nil
 }
 
-// keepingSession is the login in which what came of it can be kept, or nil where the
-// environment or the machine's identity answers.
-func keepingSession(a *app.App, p config.Profile) (*session.Session, error) {
+// cacheSession returns the login whose record can cache the credentials, or nil if the
+// environment or the machine's identity provides the token.
+func cacheSession(a *app.App, p config.Profile) (*session.Session, error) {
 	if name, _ := a.TokenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
 		return nil, nil
 	}

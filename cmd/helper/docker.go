@@ -39,7 +39,7 @@ not needed, fob keeps logins and no passwords.
   ln -s "$(command -v fob)" ~/.local/bin/docker-credential-fob
   echo registry.example.com | docker-credential-fob get`,
 		ValidArgs: dockerOperations,
-		Args:      oneOperation(dockerOperations),
+		Args:      oneOf(dockerOperations),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runHelperDocker(cmd.Context(), a, args[0])
 		},
@@ -64,9 +64,9 @@ func runHelperDocker(ctx context.Context, a *app.App, operation string) error {
 	}
 	name, place, err := credhelper.ReadRegistry(a.In)
 	if err != nil {
-		return notAsked(err, "docker")
+		return inputHint(err, "docker")
 	}
-	rule, found, err := chosenRule(rules, place, "")
+	rule, found, err := selectRule(rules, place, "")
 	switch {
 	case err != nil:
 		return err

@@ -37,26 +37,26 @@ nothing: the login is kept already.
   fob helper install git
   printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill`,
 		ValidArgs: gitOperations,
-		Args:      oneOperation(gitOperations),
+		Args:      oneOf(gitOperations),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runHelperGit(cmd.Context(), a, args[0], profile)
 		},
 	}
-	profileFlag(a, c, &profile, "answer with this `PROFILE` alone")
+	addProfileFlag(a, c, &profile, "answer with this `PROFILE` alone")
 	return c
 }
 
-// profileFlag is --profile, for commands whose arguments are another program's.
-func profileFlag(a *app.App, c *cobra.Command, profile *string, text string) {
+// addProfileFlag adds --profile, for commands whose arguments are another program's.
+func addProfileFlag(a *app.App, c *cobra.Command, profile *string, text string) {
 	c.Flags().StringVar(profile, "profile", "", text)
 	usage.RefuseEmpty(c, "profile")
 	_ = c.RegisterFlagCompletionFunc("profile", func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-		return complete.For(a).Profiles(cmd, nil, word)
+		return complete.New(a).Profiles(cmd, nil, word)
 	})
 }
 
-// oneOperation accepts one of the words that another program says.
-func oneOperation(known []string) cobra.PositionalArgs {
+// oneOf accepts one of the operations of another program's protocol.
+func oneOf(known []string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 || !slices.Contains(known, args[0]) {
 			return cli.WithHint(cli.Usagef("'%s' takes one of %s", cmd.CommandPath(), strings.Join(known, ", ")), "see '%s --help'", cmd.CommandPath())
@@ -74,7 +74,7 @@ func runHelperGit(ctx context.Context, a *app.App, operation, profile string) er
 	}
 	asked, err := credhelper.ReadGit(a.In)
 	if err != nil {
-		return notAsked(err, "git")
+		return inputHint(err, "git")
 	}
 	rule, found, err := gitRule(a, profile, asked)
 	if operation == "erase" {
@@ -97,7 +97,7 @@ func gitRule(a *app.App, profile string, asked *credhelper.GitRequest) (credhelp
 	if err != nil {
 		return credhelper.Rule{}, false, err
 	}
-	return chosenRule(rules, asked.Place, asked.Username)
+	return selectRule(rules, asked.Place, asked.Username)
 }
 
 func answerGit(ctx context.Context, a *app.App, asked *credhelper.GitRequest, rule credhelper.Rule) error {

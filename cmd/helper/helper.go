@@ -60,8 +60,8 @@ func helperRules(a *app.App, only string, rulesOf func(config.Profile) ([]credhe
 	return all, nil
 }
 
-// chosenRule is the one rule for a place, or none.
-func chosenRule(rules []credhelper.Rule, asked credhelper.Place, username string) (credhelper.Rule, bool, error) {
+// selectRule returns the only rule for a place, if there is one.
+func selectRule(rules []credhelper.Rule, asked credhelper.Place, username string) (credhelper.Rule, bool, error) {
 	found := credhelper.Choose(rules, asked, username)
 	for _, r := range found[min(1, len(found)):] {
 		if r.Profile != found[0].Profile {
@@ -77,14 +77,14 @@ func chosenRule(rules []credhelper.Rule, asked credhelper.Place, username string
 
 // What a helper gives out of a login.
 const (
-	giveAccess = "access"
-	giveID     = "id"
+	tokenAccess = "access"
+	tokenID     = "id"
 )
 
 // credential gets a token of a profile for another program. One that is bound to a key
 // is of no use to it.
 func credential(ctx context.Context, a *app.App, p config.Profile, kind string) (credhelper.Credential, error) {
-	if kind == giveID && app.ShowsIdentity(p) {
+	if kind == tokenID && app.ShowsIdentity(p) {
 		return credhelper.Credential{}, cli.WithHint(cli.Usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "give the access token: --token access")
 	}
 	cfg, err := a.Config()
@@ -94,13 +94,13 @@ func credential(ctx context.Context, a *app.App, p config.Profile, kind string) 
 	if err != nil {
 		return credhelper.Credential{}, err
 	}
-	token, err := a.Token(ctx, p, session.TokenOptions{WantIDToken: kind == giveID})
+	token, err := a.Token(ctx, p, session.TokenOptions{WantIDToken: kind == tokenID})
 	switch {
-	case errors.Is(err, oauth.ErrUnsupported) && kind == giveID:
+	case errors.Is(err, oauth.ErrUnsupported) && kind == tokenID:
 		return credhelper.Credential{}, cli.WithHint(err, "log in for one, with the scope openid; or give the access token: --token access")
 	case err != nil:
 		return credhelper.Credential{}, cli.ForProfile(err, p.Name)
-	case kind == giveID:
+	case kind == tokenID:
 		return credhelper.Credential{Token: token.IDToken, ExpiresAt: token.IDTokenExpiresAt}, nil
 	case token.Type != oauth.TypeBearer:
 		return credhelper.Credential{}, cli.WithHint(cli.Usagef("the tokens of profile %q are bound to a key, and a helper cannot prove that it has it", p.Name),
@@ -115,19 +115,19 @@ func credentialFor(ctx context.Context, a *app.App, rule credhelper.Rule) (credh
 	if err != nil {
 		return credhelper.Credential{}, err
 	}
-	c, err := credential(ctx, a, p, giveAccess)
+	c, err := credential(ctx, a, p, tokenAccess)
 	c.Username = rule.Username
 	return c, err
 }
 
-// tokenFlag is --token, for consumers that trust the issuer itself.
-func tokenFlag(c *cobra.Command, kind *string) {
-	c.Flags().StringVar(kind, "token", giveID, "which token is given: `KIND` is id or access")
-	_ = c.RegisterFlagCompletionFunc("token", cobra.FixedCompletions([]string{giveID, giveAccess}, cobra.ShellCompDirectiveNoFileComp))
+// addTokenFlag adds --token, for consumers that trust the issuer itself.
+func addTokenFlag(c *cobra.Command, kind *string) {
+	c.Flags().StringVar(kind, "token", tokenID, "which token is given: `KIND` is id or access")
+	_ = c.RegisterFlagCompletionFunc("token", cobra.FixedCompletions([]string{tokenID, tokenAccess}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func checkTokenKind(kind string) error {
-	if kind != giveID && kind != giveAccess {
+	if kind != tokenID && kind != tokenAccess {
 		return cli.WithHint(cli.Usagef("there is no token %q", kind), "choose id or access")
 	}
 	return nil
@@ -153,17 +153,17 @@ func dropRefused(ctx context.Context, a *app.App, profile string, refused secret
 	return cli.ForProfile(err, p.Name)
 }
 
-// notAsked is what to say of input that no program sends.
-func notAsked(err error, program string) error {
+// inputHint adds a hint to the error of input that no program sends.
+func inputHint(err error, program string) error {
 	if errors.Is(err, credhelper.ErrInput) {
 		return cli.WithHint(err, "%s itself runs this command: see 'fob helper --help'", program)
 	}
 	return err
 }
 
-// ownPath is the absolute path under which fob was called. A link is not followed:
-// package managers move what it leads to.
-func ownPath() (string, error) {
+// executablePath returns the absolute path by which fob was called. It does not follow
+// links: package managers move what they point to.
+func executablePath() (string, error) {
 	path, err := exec.LookPath(os.Args[0])
 	if err != nil {
 		path, err = os.Executable()

@@ -37,11 +37,11 @@ With --profile it is that profile's hosts, and git is answered with that profile
   fob helper install git --profile work --local
   fob helper install git --dry-run`,
 		ValidArgs: []string{"git"},
-		Args:      oneOperation([]string{"git"}),
+		Args:      oneOf([]string{"git"}),
 		RunE:      func(cmd *cobra.Command, _ []string) error { return runInstallGit(cmd.Context(), a, opts) },
 	}
 	opts.register(c)
-	profileFlag(a, c, &opts.profile, "the hosts of this `PROFILE` alone")
+	addProfileFlag(a, c, &opts.profile, "the hosts of this `PROFILE` alone")
 	return c
 }
 
@@ -56,7 +56,7 @@ Other helpers stay as they are.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
 		Example:   "  fob helper uninstall git",
 		ValidArgs: []string{"git"},
-		Args:      oneOperation([]string{"git"}),
+		Args:      oneOf([]string{"git"}),
 		RunE:      func(cmd *cobra.Command, _ []string) error { return runUninstallGit(cmd.Context(), a, opts) },
 	}
 	opts.register(c)
@@ -78,7 +78,7 @@ func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
 	if len(rules) == 0 {
 		return cli.WithHint(cli.Usagef("no profile names a host of git's"), "'fob profile set PROFILE --git-host https://HOST'; the presets github, gitlab and bitbucket know theirs")
 	}
-	self, err := ownPath()
+	self, err := executablePath()
 	if err != nil {
 		return err
 	}

@@ -47,14 +47,14 @@ it: kubectl must say which one it asks for, and look at its certificate.
   fob helper kubectl work --token access --server https://k8s.example.com:6443
   fob profile set work --kubernetes-server https://k8s.example.com:6443`,
 		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.For(a).Profiles,
+		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runHelperKubectl(cmd.Context(), a, opts)
 		},
 	}
 	c.Flags().StringArrayVar(&opts.servers, "server", nil, "the `URL` of a cluster that alone gets it; repeatable")
-	tokenFlag(c, &opts.token)
+	addTokenFlag(c, &opts.token)
 	usage.RefuseEmpty(c, "server")
 	return c
 }
@@ -65,7 +65,7 @@ func runHelperKubectl(ctx context.Context, a *app.App, opts kubectlOptions) erro
 	}
 	asked, err := credhelper.ReadExecInfo(a.Getenv(credhelper.ExecInfo))
 	if err != nil {
-		return notAsked(err, "kubectl")
+		return inputHint(err, "kubectl")
 	}
 	p, err := a.Profile(opts.args)
 	if err != nil {

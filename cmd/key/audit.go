@@ -45,7 +45,7 @@ check finds a tail that was cut off and a log that was written anew, too.
   fob key audit --verify >head.txt
   fob key audit --verify --head "$(cat head.txt)"`,
 		Args:              usage.KeyIDs(0),
-		ValidArgsFunction: complete.For(a).KeyIDs,
+		ValidArgsFunction: complete.New(a).KeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
 			switch {
@@ -146,7 +146,7 @@ func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts keyAuditO
 		case opts.json:
 			return a.PrintLine(entryJSON{l.Seq, cli.UTCSeconds(l.At), l.Actor, l.Action, l.KeyID, l.Detail, l.Hash.String()})
 		}
-		rows = append(rows, cli.Inert(fmt.Sprint(l.Seq), l.At.Format(time.DateTime), l.Actor, l.Action, l.KeyID, l.Detail))
+		rows = append(rows, cli.InertRow(fmt.Sprint(l.Seq), l.At.Format(time.DateTime), l.Actor, l.Action, l.KeyID, l.Detail))
 		return nil
 	})
 	switch {

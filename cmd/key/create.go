@@ -66,7 +66,7 @@ see 'fob help destinations'.
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be made, and do nothing")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
 	usage.ForceFlag(c, &opts.force)
-	_ = c.RegisterFlagCompletionFunc("env", complete.For(a).Environments)
+	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }
 
@@ -88,7 +88,7 @@ func runKeyCreate(cmd *cobra.Command, a *app.App, opts keyCreateOptions) error {
 	if err := checkEnvironment(a, draft.Environment); err != nil {
 		return err
 	}
-	to, err := whereNewKeyGoes(a, &draft, opts)
+	to, err := newKeyDestinations(a, &draft, opts)
 	if err != nil {
 		return err
 	}
@@ -98,10 +98,10 @@ func runKeyCreate(cmd *cobra.Command, a *app.App, opts keyCreateOptions) error {
 		}
 	}
 	if opts.dryRun {
-		foretellKey(a, draft, opts.count)
+		printCreatePlan(a, draft, opts.count)
 		return nil
 	}
-	if err := askWhereLiveKeyGoes(ctx, a, &draft, opts); err != nil {
+	if err := askLiveKeyNote(ctx, a, &draft, opts); err != nil {
 		return err
 	}
 	first := isFirstRegistry(ctx, a)
@@ -125,8 +125,8 @@ func runKeyCreate(cmd *cobra.Command, a *app.App, opts keyCreateOptions) error {
 	return nil
 }
 
-// whereNewKeyGoes completes the draft and refuses what no key can have or go to.
-func whereNewKeyGoes(a *app.App, draft *apikey.Record, opts keyCreateOptions) ([]destination.Destination, error) {
+// newKeyDestinations completes the draft, checks it, and returns the destinations.
+func newKeyDestinations(a *app.App, draft *apikey.Record, opts keyCreateOptions) ([]destination.Destination, error) {
 	switch {
 	case opts.quiet && len(opts.To) == 0:
 		return nil, cli.WithHint(cli.Usagef("with --quiet nobody would have the key"), "name a destination with --to, or leave --quiet out")
@@ -141,7 +141,7 @@ func whereNewKeyGoes(a *app.App, draft *apikey.Record, opts keyCreateOptions) ([
 	return to, checkDraft(draft)
 }
 
-func foretellKey(a *app.App, draft apikey.Record, count int) {
+func printCreatePlan(a *app.App, draft apikey.Record, count int) {
 	a.Note("would make %s for %s, environment %s.", cli.Plural(count, "key", "keys"), sanitize.Line(draft.Owner), draft.Environment)
 	for _, name := range draft.Destinations {
 		a.Note("would deliver it to %s.", name)
@@ -160,7 +160,7 @@ func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft 
 	failed := delivery.Deliver(ctx, a, to, key.Key)
 	var places cli.Failures
 	if errors.As(failed, &places) && len(places) == len(to) && opts.quiet && !slices.ContainsFunc(places, delivery.MayHaveArrived) {
-		return append(places, withdraw(ctx, g, records, 0, "delivered", errors.New("see above")))
+		return append(places, revokeUndelivered(ctx, g, records, 0, "delivered", errors.New("see above")))
 	}
 	if !opts.quiet {
 		if err := delivery.PrintNewKey(a, key, r, opts.json); err != nil {
@@ -171,7 +171,7 @@ func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft 
 		return append(places, cli.WithHint(cli.Leftf("key %s was made and is not everywhere", r.ID),
 			"'fob key push %s <FILE' brings the key that was printed; 'fob key rotate %s --overlap 0s' another", r.ID, r.ID))
 	}
-	noteMade(a, r, opts.quiet)
+	noteCreated(a, r, opts.quiet)
 	return nil
 }
 
@@ -183,9 +183,9 @@ func checkDraft(draft *apikey.Record) error {
 	return nil
 }
 
-// askWhereLiveKeyGoes wants a note of each live key: on the day of a compromise it
-// says what has to be changed.
-func askWhereLiveKeyGoes(ctx context.Context, a *app.App, draft *apikey.Record, opts keyCreateOptions) error {
+// askLiveKeyNote requires a note for each live key: after a compromise, it says what has to
+// be changed.
+func askLiveKeyNote(ctx context.Context, a *app.App, draft *apikey.Record, opts keyCreateOptions) error {
 	if draft.Environment != liveEnvironment || draft.Note != "" || opts.yes {
 		return nil
 	}
@@ -215,12 +215,12 @@ func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey
 				return err
 			}
 			next := fmt.Sprintf("make the rest with '--count %d': those were printed", opts.count-made)
-			return cutShort(ctx, a, err, fmt.Sprintf("%d of %d keys were made", made, opts.count), next)
+			return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were made", made, opts.count), next)
 		}
 		for i := range minted {
 			if err := delivery.PrintNewKey(a, minted[i], records[i], opts.json); err != nil {
 				bar.End()
-				return withdraw(ctx, g, records[i:], made+i, "printed", err)
+				return revokeUndelivered(ctx, g, records[i:], made+i, "printed", err)
 			}
 		}
 		made += len(minted)
@@ -232,11 +232,11 @@ func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey
 		a.Note("Made %d keys for %s. They are not shown again.", opts.count, last.Owner)
 		return nil
 	}
-	noteMade(a, last, false)
+	noteCreated(a, last, false)
 	return nil
 }
 
-func noteMade(a *app.App, r apikey.Record, quiet bool) {
+func noteCreated(a *app.App, r apikey.Record, quiet bool) {
 	ends := "it does not expire"
 	if !r.ExpiresAt.IsZero() {
 		ends = "it ends at " + cli.TimeText(r.ExpiresAt)
@@ -248,8 +248,8 @@ func noteMade(a *app.App, r apikey.Record, quiet bool) {
 	a.Note("Made key %s; %s.%s", appkeys.Text(r), ends, shown)
 }
 
-// withdraw revokes keys that could not be printed or delivered: nobody has them.
-func withdraw(ctx context.Context, g *keys.Registrar, records []apikey.Record, printed int, verb string, why error) error {
+// revokeUndelivered revokes keys that were neither printed nor delivered: nobody has them.
+func revokeUndelivered(ctx context.Context, g *keys.Registrar, records []apikey.Record, printed int, verb string, why error) error {
 	ids := make([]string, len(records))
 	for i, r := range records {
 		ids[i] = r.ID

@@ -20,7 +20,7 @@ func TestALiveKeyWantsANote(t *testing.T) {
 	}
 	draft := apikey.Record{Owner: "shop", Environment: "live"}
 	asked := make(chan error, 1)
-	go func() { asked <- askWhereLiveKeyGoes(t.Context(), a, &draft, keyCreateOptions{}) }()
+	go func() { asked <- askLiveKeyNote(t.Context(), a, &draft, keyCreateOptions{}) }()
 	answer := time.NewTicker(10 * time.Millisecond)
 	defer answer.Stop()
 	for {

@@ -95,7 +95,7 @@ func (f *filterFlags) register(a *app.App, c *cobra.Command) {
 	flags.StringVar(&f.expiring, "expiring", "", "keys that end within this `TIME`, as in 14d")
 	flags.StringVar(&f.unused, "unused", "", "keys unused for this `TIME`, as in 90d")
 	usage.RefuseEmpty(c, "owner", "env", "scope", "expiring", "unused")
-	_ = c.RegisterFlagCompletionFunc("env", complete.For(a).Environments)
+	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string
 		for _, state := range apikey.States() {
@@ -179,13 +179,13 @@ func (f *bulkFlags) register(a *app.App, c *cobra.Command) {
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show which keys are meant, and do nothing")
 }
 
-// narrowing leaves out of what flags mean.
-type narrowing func([]apikey.Record) ([]apikey.Record, error)
+// keySelector removes keys from those that flags select.
+type keySelector func([]apikey.Record) ([]apikey.Record, error)
 
-// meant are the keys that a bulk command is to change: those named, or those that the
+// selectKeys are the keys that a bulk command is to change: those named, or those that the
 // filter means, that are not over and that narrow, if there is one, leaves in. It
 // asks before more than the named ones are touched, but for a dry run.
-func (f *bulkFlags) meant(ctx context.Context, a *app.App, g *keys.Registrar, ids []string, verb string, narrow narrowing) ([]apikey.Record, error) {
+func (f *bulkFlags) selectKeys(ctx context.Context, a *app.App, g *keys.Registrar, ids []string, verb string, narrow keySelector) ([]apikey.Record, error) {
 	filter, err := f.filter(a, ids)
 	if err != nil {
 		return nil, err
@@ -214,8 +214,8 @@ func (f *bulkFlags) meant(ctx context.Context, a *app.App, g *keys.Registrar, id
 	return records, nil
 }
 
-// foretell says what a bulk command would do with a key, and what more comes of it.
-func foretell(a *app.App, verb string, r apikey.Record, more string) {
+// printKeyPlan prints what a bulk command would do with a key, followed by more.
+func printKeyPlan(a *app.App, verb string, r apikey.Record, more string) {
 	state := r.State(a.Now())
 	if mayRotateOrRevoke(verb, state) || verb == "revoke" && state == apikey.Expired {
 		a.Note("would %s %s%s.", verb, appkeys.Text(r), more)
@@ -244,9 +244,8 @@ func confirmBulk(ctx context.Context, a *app.App, records []apikey.Record, verb 
 	return a.Confirm(ctx, fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], what), unasked)
 }
 
-// cutShort says how far a command came that changes many keys, whether it failed or was
-// interrupted.
-func cutShort(ctx context.Context, a *app.App, err error, done, next string) error {
+// interruptedError reports how far a bulk command got, whether it failed or was interrupted.
+func interruptedError(ctx context.Context, a *app.App, err error, done, next string) error {
 	if ctx.Err() == nil {
 		return cli.WithHint(fmt.Errorf("%s: %w", done, err), "%s", cmp.Or(next, a.Hint(err)))
 	}

@@ -54,12 +54,12 @@ short is run again.
 	c.Flags().StringArrayVar(&opts.scopes, "scope", nil, "a `SCOPE` where a line names none; repeatable")
 	usage.RefuseEmpty(c, "owner", "env")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "read and check all lines, and do nothing")
-	_ = c.RegisterFlagCompletionFunc("env", complete.For(a).Environments)
+	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }
 
-// imported counts what an import did.
-type imported struct{ read, added int }
+// importCounts counts the keys of an import.
+type importCounts struct{ read, added int }
 
 func runKeyImport(ctx context.Context, a *app.App, opts keyImportOptions) error {
 	if cli.IsTerminal(a.In) {
@@ -78,7 +78,7 @@ func runKeyImport(ctx context.Context, a *app.App, opts keyImportOptions) error 
 		return err
 	}
 	defer g.Close()
-	var done imported
+	var done importCounts
 	err = importAll(ctx, a, g, opts, &done)
 	if err == nil {
 		if opts.dryRun {
@@ -93,11 +93,11 @@ func runKeyImport(ctx context.Context, a *app.App, opts keyImportOptions) error 
 	case opts.dryRun:
 		return cli.WithHint(err, "%s", cmp.Or(a.Hint(err), "mend the list; nothing was imported"))
 	case ctx.Err() != nil:
-		return cutShort(ctx, a, err, cli.Plural(done.added, "key was", "keys were")+" imported", "run it again: those are left alone")
+		return interruptedError(ctx, a, err, cli.Plural(done.added, "key was", "keys were")+" imported", "run it again: those are left alone")
 	case errors.As(err, &line):
 		return cli.WithHint(fmt.Errorf("%w; %s imported", err, cli.Plural(done.added, "key before it was", "keys before it were")), "mend the line and run it again: keys that are there are left alone")
 	case done.added > 0:
-		return cutShort(ctx, a, err, cli.Plural(done.added, "key was", "keys were")+" imported", "")
+		return interruptedError(ctx, a, err, cli.Plural(done.added, "key was", "keys were")+" imported", "")
 	}
 	return err
 }
@@ -109,8 +109,8 @@ func (emptyRegistry) Pepper(context.Context) (string, error) { return "", nil }
 
 func (emptyRegistry) Close() error { return nil }
 
-func importAll(ctx context.Context, a *app.App, g *keys.Registrar, opts keyImportOptions, done *imported) error {
-	input := cli.NewCounted(ctx, a.In)
+func importAll(ctx context.Context, a *app.App, g *keys.Registrar, opts keyImportOptions, done *importCounts) error {
+	input := cli.NewCountingReader(ctx, a.In)
 	bar := a.NewProgress("importing", input.Size)
 	defer bar.End()
 	list, err := keylist.NewReader(input)
@@ -171,7 +171,7 @@ func importLine(ctx context.Context, importer *keys.Importer, list *keylist.Read
 	return r, nil
 }
 
-func importBatch(ctx context.Context, g *keys.Registrar, batch []apikey.Record, opts keyImportOptions, done *imported) error {
+func importBatch(ctx context.Context, g *keys.Registrar, batch []apikey.Record, opts keyImportOptions, done *importCounts) error {
 	if !opts.dryRun {
 		added, err := g.Import(ctx, batch)
 		if err != nil {

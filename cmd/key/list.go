@@ -86,16 +86,16 @@ func printKeys(a *app.App, records []apikey.Record) error {
 		if !r.LastUsedAt.IsZero() {
 			used = cli.Roughly(a.Now().Sub(r.LastUsedAt)) + " ago"
 		}
-		rows = append(rows, cli.Inert(
-			r.ID, short(r.Owner, 24), r.Environment, string(r.State(a.Now())), cli.LeftText(r.Ends(), a.Now()), used,
-			short(appkeys.ScopesText(r.Scopes), 40), r.Note,
+		rows = append(rows, cli.InertRow(
+			r.ID, inertCell(r.Owner, 24), r.Environment, string(r.State(a.Now())), cli.LeftText(r.Ends(), a.Now()), used,
+			inertCell(appkeys.ScopesText(r.Scopes), 40), r.Note,
 		))
 	}
 	return a.PrintTable(rows, "NOTE", "USED", "SCOPES", "ENV", "ENDS")
 }
 
-// short cuts a text of a table's middle column.
-func short(text string, width int) string { return cli.Cut(sanitize.Line(text), width) }
+// inertCell truncates the text of a table's middle column.
+func inertCell(text string, width int) string { return cli.Truncate(sanitize.Line(text), width) }
 
 func newKeyShowCmd(a *app.App) *cobra.Command {
 	var asJSON bool
@@ -109,7 +109,7 @@ registry.
 		Example: `  fob key show 1OOivdDZfQCU
   fob key show 1OOivdDZfQCU --json`,
 		Args:              usage.OneKeyID,
-		ValidArgsFunction: complete.For(a).KeyID,
+		ValidArgsFunction: complete.New(a).KeyID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKeyShow(cmd.Context(), a, args[0], asJSON)
 		},
@@ -169,7 +169,7 @@ func runKeyShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
 		{"revoked", cli.TimeText(r.RevokedAt)},
 		{"pepper", sanitize.Line(r.Pepper)},
 		{"last used", cli.TimeText(r.LastUsedAt)},
-		{"uses", countOrNothing(r.Uses)},
+		{"uses", countText(r.Uses)},
 		{"metadata", metadataText(r.Metadata)},
 		{"rotated", rotationsText(rotations)},
 	}
@@ -180,9 +180,9 @@ func runKeyShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
 		rows = append(rows, []string{"successor", strings.TrimSpace(fmt.Sprintf("%s: %s %s", sanitize.Line(d.Destination), d.Status, sanitize.Line(d.Error)))})
 	}
 	if len(chain) > 1 {
-		rows = append(rows, []string{"chain", strings.Join(cli.Inert(chain...), " → ")})
+		rows = append(rows, []string{"chain", strings.Join(cli.InertRow(chain...), " → ")})
 	}
-	return a.PrintTable(cli.Filled(rows))
+	return a.PrintTable(cli.WithoutEmptyValues(rows))
 }
 
 // lastDeliveries are those of the last rotation, where they say more than its phase.

@@ -121,7 +121,7 @@ whoever can write the registry can put such hashes there. Remove it afterwards.
 		Args:              pepperName,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := ownPepper(cmd.Context(), a, args[0]); err != nil {
+			if _, err := localPepper(cmd.Context(), a, args[0]); err != nil {
 				return err
 			}
 			g, err := appkeys.Open(cmd.Context(), a, true)
@@ -139,8 +139,8 @@ whoever can write the registry can put such hashes there. Remove it afterwards.
 	}
 }
 
-// ownPepper refuses to use a pepper that this machine has not.
-func ownPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
+// localPepper returns a pepper of this machine.
+func localPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
 	peppers, _, err := appkeys.Peppers(ctx, a)
 	if err == nil && peppers[name] == nil {
 		err = cli.WithHint(fmt.Errorf("this machine lacks the pepper %q", name), "make it: 'fob key pepper add %s'; 'fob key pepper list' shows those that there are", name)
@@ -164,7 +164,7 @@ can try keys; who has lost it can verify none that were hashed with it.
 			if cli.IsTerminal(a.Out) {
 				return cli.WithHint(cli.Usagef("a pepper is not shown on a terminal"), "send it on: 'fob key pepper export %s | age --encrypt --passphrase >%s.age'", args[0], args[0])
 			}
-			value, err := ownPepper(cmd.Context(), a, args[0])
+			value, err := localPepper(cmd.Context(), a, args[0])
 			if err == nil {
 				_, err = fmt.Fprintln(a.Out.Raw(), hex.EncodeToString(value))
 			}
@@ -208,7 +208,7 @@ func runKeyPepperList(ctx context.Context, a *app.App) error {
 	}
 	rows := [][]string{{"PEPPER", "USED"}}
 	for _, name := range slices.Sorted(maps.Keys(peppers)) {
-		rows = append(rows, []string{name, cli.YesText(name == used, "for new hashes")})
+		rows = append(rows, []string{name, cli.TextIf(name == used, "for new hashes")})
 	}
 	return a.PrintTable(rows)
 }

@@ -39,7 +39,7 @@ from now on: a rotation goes there, too.
   fob key push 1OOivdDZfQCU <key.txt
   fob key push 1OOivdDZfQCU --dry-run`,
 		Args:              usage.OneKeyID,
-		ValidArgsFunction: complete.For(a).KeyID,
+		ValidArgsFunction: complete.New(a).KeyID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKeyPush(cmd.Context(), a, args[0], opts)
 		},

@@ -36,7 +36,7 @@ brings a revoked key back. What a flag means is counted and asked about first.
   fob key revoke --owner billing --env test
   fob key revoke --key-stdin <found-in-a-log.txt`,
 		Args:              usage.KeyIDs(0),
-		ValidArgsFunction: complete.For(a).KeyIDs,
+		ValidArgsFunction: complete.New(a).KeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
 			return runKeyRevoke(cmd.Context(), a, opts)
@@ -64,13 +64,13 @@ func runKeyRevoke(ctx context.Context, a *app.App, opts keyRevokeOptions) error 
 		}
 		opts.ids = append(opts.ids, id)
 	}
-	records, err := opts.meant(ctx, a, g, opts.ids, "revoke", nil)
+	records, err := opts.selectKeys(ctx, a, g, opts.ids, "revoke", nil)
 	if err != nil {
 		return err
 	}
 	if opts.dryRun {
 		for _, r := range records {
-			foretell(a, "revoke", r, "")
+			printKeyPlan(a, "revoke", r, "")
 		}
 		return nil
 	}
@@ -85,7 +85,7 @@ func runKeyRevoke(ctx context.Context, a *app.App, opts keyRevokeOptions) error 
 		done, err := g.Revoke(ctx, ids, opts.reason)
 		if err != nil {
 			bar.End()
-			return cutShort(ctx, a, err, fmt.Sprintf("%d of %d keys were revoked", revoked, len(records)), "run it again: those that are revoked stay so")
+			return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were revoked", revoked, len(records)), "run it again: those that are revoked stay so")
 		}
 		revoked += len(done)
 		bar.At(int64(revoked), "")

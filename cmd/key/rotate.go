@@ -54,7 +54,7 @@ rotation has made within 12 hours. --resume takes up what stopped on the way.
   fob key rotate --owner billing --env live --dry-run
   fob key rotate --resume`,
 		Args:              usage.KeyIDs(0),
-		ValidArgsFunction: complete.For(a).KeyIDs,
+		ValidArgsFunction: complete.New(a).KeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
 			return runKeyRotate(cmd.Context(), a, opts)
@@ -88,35 +88,35 @@ func runKeyRotate(ctx context.Context, a *app.App, opts keyRotateOptions) error 
 	}
 	defer g.Close()
 	appkeys.FoldUses(ctx, a, g)
-	run := &rotating{a: a, g: g, opts: opts, overlap: overlap}
-	records, err := run.meant(ctx)
+	run := &keyRotation{a: a, g: g, opts: opts, overlap: overlap}
+	records, err := run.selectKeys(ctx)
 	if err != nil || records == nil {
 		return err
 	}
 	run.many = len(records) > 1
-	if run.to, err = whereToRotate(ctx, a, g, records, opts); err != nil {
+	if run.to, err = rotationDestinations(ctx, a, g, records, opts); err != nil {
 		return err
 	}
 	if opts.dryRun {
-		run.foretell(records)
+		run.printPlan(records)
 		return nil
 	}
 	defer cli.OutliveBrokenPipe()()
-	return run.all(ctx, records)
+	return run.rotateAll(ctx, records)
 }
 
-// meant are the keys that are to be rotated.
-func (run *rotating) meant(ctx context.Context) ([]apikey.Record, error) {
+// selectKeys are the keys that are to be rotated.
+func (run *keyRotation) selectKeys(ctx context.Context) ([]apikey.Record, error) {
 	if run.opts.resume {
 		return run.stoppedKeys(ctx)
 	}
-	return run.opts.meant(ctx, run.a, run.g, run.opts.ids, "rotate", func(all []apikey.Record) ([]apikey.Record, error) {
-		return stillToRotate(ctx, run.a, run.g, all, run.opts.compromised)
+	return run.opts.selectKeys(ctx, run.a, run.g, run.opts.ids, "rotate", func(all []apikey.Record) ([]apikey.Record, error) {
+		return skipRotated(ctx, run.a, run.g, all, run.opts.compromised)
 	})
 }
 
 // stoppedKeys are those whose rotation stopped on the way; none is an answer, too.
-func (run *rotating) stoppedKeys(ctx context.Context) ([]apikey.Record, error) {
+func (run *keyRotation) stoppedKeys(ctx context.Context) ([]apikey.Record, error) {
 	open, err := run.g.Registry.OpenRotations(ctx)
 	if err != nil {
 		return nil, err
@@ -140,8 +140,8 @@ func (run *rotating) stoppedKeys(ctx context.Context) ([]apikey.Record, error) {
 	return records, nil
 }
 
-// whereToRotate reads all destinations of all keys before the first is rotated.
-func whereToRotate(ctx context.Context, a *app.App, g *keys.Registrar, records []apikey.Record, opts keyRotateOptions) (map[string][]destination.Destination, error) {
+// rotationDestinations parses all destinations of all keys before the first key is rotated.
+func rotationDestinations(ctx context.Context, a *app.App, g *keys.Registrar, records []apikey.Record, opts keyRotateOptions) (map[string][]destination.Destination, error) {
 	if len(opts.To) > 0 && len(records) > 1 {
 		return nil, cli.WithHint(cli.Usagef("--to is for one key, and %d are meant", len(records)), "each of several keys goes to its own destinations: 'fob key show ID'")
 	}
@@ -165,8 +165,8 @@ func whereToRotate(ctx context.Context, a *app.App, g *keys.Registrar, records [
 	return where, nil
 }
 
-// rotating is one run of 'fob key rotate'.
-type rotating struct {
+// keyRotation is one run of 'fob key rotate'.
+type keyRotation struct {
 	a       *app.App
 	g       *keys.Registrar
 	opts    keyRotateOptions
@@ -181,12 +181,12 @@ type rotating struct {
 	failed       cli.Failures
 }
 
-// foretell says what would be done, and where each successor would go.
-func (run *rotating) foretell(records []apikey.Record) {
+// printPlan says what would be done, and where each successor would go.
+func (run *keyRotation) printPlan(records []apikey.Record) {
 	for _, r := range records {
 		where := ""
 		if names := delivery.DestinationNames(run.to[r.ID]); len(names) > 0 {
-			where = ", and deliver the new one to " + strings.Join(cli.Inert(names...), ", ")
+			where = ", and deliver the new one to " + strings.Join(cli.InertRow(names...), ", ")
 		}
 		switch phase, stopped := run.stopped[r.ID]; {
 		case phase == apikey.PhaseChecked:
@@ -194,32 +194,32 @@ func (run *rotating) foretell(records []apikey.Record) {
 		case stopped:
 			run.a.Note("would resume the rotation of %s, which came to %s%s.", appkeys.Text(r), phase, where)
 		default:
-			foretell(run.a, "rotate", r, where)
+			printKeyPlan(run.a, "rotate", r, where)
 		}
 	}
 }
 
-// all rotates the keys one by one. A key that did not get everywhere keeps no other from
-// its turn; whatever else fails ends the run.
-func (run *rotating) all(ctx context.Context, records []apikey.Record) error {
+// rotateAll rotates the keys one after the other. A failed delivery does not stop the
+// others; any other error does.
+func (run *keyRotation) rotateAll(ctx context.Context, records []apikey.Record) error {
 	run.bar = run.a.NewProgress("rotating", int64(len(records)))
 	defer run.bar.End()
 	for _, r := range records {
-		if err := run.one(ctx, r); err != nil {
+		if err := run.rotateKey(ctx, r); err != nil {
 			run.bar.End()
 			if !run.many {
 				return err
 			}
-			return cutShort(ctx, run.a, err, fmt.Sprintf("%d of %d keys were rotated", run.done, len(records)), "run it again: keys that have a successor are left alone")
+			return interruptedError(ctx, run.a, err, fmt.Sprintf("%d of %d keys were rotated", run.done, len(records)), "run it again: keys that have a successor are left alone")
 		}
 		run.bar.At(int64(run.done+run.before), "")
 	}
 	run.bar.End()
-	run.say()
+	run.noteResult()
 	return run.failed.Err()
 }
 
-func (run *rotating) one(ctx context.Context, r apikey.Record) error {
+func (run *keyRotation) rotateKey(ctx context.Context, r apikey.Record) error {
 	opts := keys.RotateOptions{Overlap: run.overlap, Compromised: run.opts.compromised, KeepUntilDelivered: run.opts.keep, Force: run.opts.force}
 	for _, d := range run.to[r.ID] {
 		opts.To = append(opts.To, delivery.DestinationOfKeys(d))
@@ -238,7 +238,7 @@ func (run *rotating) one(ctx context.Context, r apikey.Record) error {
 		run.done++
 		run.last = rotated
 		if !run.many {
-			run.a.Note("Key %s replaces %s. %s%s", appkeys.Text(rotated.New), r.ID, run.shownOnce("It is"), endOfOld("The old key", "has", "ends", rotated))
+			run.a.Note("Key %s replaces %s. %s%s", appkeys.Text(rotated.New), r.ID, run.shownOnceText("It is"), oldKeyEndText("The old key", "has", "ends", rotated))
 		}
 		return nil
 	}
@@ -256,7 +256,7 @@ func (run *rotating) one(ctx context.Context, r apikey.Record) error {
 }
 
 // noteDeliveries says where a successor has arrived.
-func (run *rotating) noteDeliveries(rotated keys.Rotated) {
+func (run *keyRotation) noteDeliveries(rotated keys.Rotated) {
 	for _, d := range rotated.Rotation.Deliveries {
 		if d.Status == apikey.DeliveryDone && d.Destination != delivery.StdoutName {
 			run.a.Note("Delivered %s to %s.", rotated.New.ID, sanitize.Line(d.Destination))
@@ -264,27 +264,27 @@ func (run *rotating) noteDeliveries(rotated keys.Rotated) {
 	}
 }
 
-func (run *rotating) say() {
+func (run *keyRotation) noteResult() {
 	switch {
 	case run.many && run.done == 1:
-		run.a.Note("Rotated 1 key. %s%s", run.shownOnce("It is"), endOfOld("The old key", "has", "ends", run.last))
+		run.a.Note("Rotated 1 key. %s%s", run.shownOnceText("It is"), oldKeyEndText("The old key", "has", "ends", run.last))
 	case run.many && run.done > 1:
-		run.a.Note("Rotated %d keys. %s%s", run.done, run.shownOnce("They are"), endOfOld("The old keys", "have", "end", run.last))
+		run.a.Note("Rotated %d keys. %s%s", run.done, run.shownOnceText("They are"), oldKeyEndText("The old keys", "have", "end", run.last))
 	}
 	if run.before > 0 {
 		run.a.Note("%s rotated before.", cli.Plural(run.before, "key was", "keys were"))
 	}
 }
 
-func (run *rotating) shownOnce(subject string) string {
+func (run *keyRotation) shownOnceText(subject string) string {
 	if run.opts.quiet {
 		return ""
 	}
 	return subject + " not shown again. "
 }
 
-// stillToRotate leaves out what an earlier run of the same command has made.
-func stillToRotate(ctx context.Context, a *app.App, g *keys.Registrar, all []apikey.Record, compromised bool) ([]apikey.Record, error) {
+// skipRotated removes the keys that an earlier run of the same command has created.
+func skipRotated(ctx context.Context, a *app.App, g *keys.Registrar, all []apikey.Record, compromised bool) ([]apikey.Record, error) {
 	still, err := g.StillToRotate(ctx, all, compromised)
 	if left := len(all) - len(still); err == nil && left > 0 {
 		a.Note("%s left alone: a rotation has just made them. Name them by their ids to rotate them too.", cli.Plural(left, "key is", "keys are"))
@@ -292,8 +292,8 @@ func stillToRotate(ctx context.Context, a *app.App, g *keys.Registrar, all []api
 	return still, err
 }
 
-// endOfOld says when the old key ends, with the verbs for one or several.
-func endOfOld(what, has, ends string, rotated keys.Rotated) string {
+// oldKeyEndText says when the old key expires, with the verbs for one key or several.
+func oldKeyEndText(what, has, ends string, rotated keys.Rotated) string {
 	if rotated.Rotation.Phase == apikey.PhaseRetired {
 		return what + " " + has + " ended."
 	}

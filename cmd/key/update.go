@@ -40,7 +40,7 @@ func newKeyUpdateCmd(a *app.App) *cobra.Command {
   fob key update 1OOivdDZfQCU --scope orders:read --scope orders:write
   fob key update 1OOivdDZfQCU --expires never`,
 		Args:              usage.OneKeyID,
-		ValidArgsFunction: complete.For(a).KeyID,
+		ValidArgsFunction: complete.New(a).KeyID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runKeyUpdate(cmd, a, args[0], opts)
 		},
@@ -96,7 +96,7 @@ func runKeyUpdate(cmd *cobra.Command, a *app.App, id string, opts keyUpdateOptio
 	return nil
 }
 
-func countOrNothing(n int64) string {
+func countText(n int64) string {
 	if n == 0 {
 		return ""
 	}

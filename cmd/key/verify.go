@@ -43,7 +43,7 @@ refused with status 8.
 	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have; repeatable")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, also of a key that is refused")
 	usage.RefuseEmpty(c, "env")
-	_ = c.RegisterFlagCompletionFunc("env", complete.For(a).Environments)
+	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }
 

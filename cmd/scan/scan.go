@@ -87,8 +87,8 @@ type foundKey struct {
 // live reports that whoever has the key can use it.
 func (f *foundKey) live() bool { return f.state == apikey.Active || f.state == apikey.Retiring }
 
-// says tells what the registry says.
-func (f *foundKey) says() string {
+// stateText returns what the registry says about the key.
+func (f *foundKey) stateText() string {
 	switch {
 	case !f.checked:
 		return "not checked"
@@ -100,7 +100,7 @@ func (f *foundKey) says() string {
 	return string(f.state) + ": " + sanitize.Line(f.record.Owner)
 }
 
-func (f *foundKey) where() string {
+func (f *foundKey) location() string {
 	path := cmp.Or(sanitize.Line(f.Path), "stdin")
 	where := fmt.Sprintf("%s:%d:%d", path, f.Line, f.Column)
 	if f.Commit != "" {
@@ -129,7 +129,7 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	}
 	result, err := scan(ctx, a, scanner, opts)
 	if errors.Is(err, leakscan.ErrNoRepository) {
-		return cli.WithHint(fmt.Errorf("%s %w", cmp.Or(sanitize.Line(cli.First(opts.paths)), "this folder"), leakscan.ErrNoRepository),
+		return cli.WithHint(fmt.Errorf("%s %w", cmp.Or(sanitize.Line(cli.FirstArg(opts.paths)), "this folder"), leakscan.ErrNoRepository),
 			"name a git repository, or run it in one; without --git, --staged and --gitignore fob scans any folder")
 	}
 	if errors.Is(err, leakscan.ErrGit) {
@@ -148,7 +148,7 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := printFound(a, found, opts.format); err != nil {
+	if err := printFindings(a, found, opts.format); err != nil {
 		return err
 	}
 	for _, why := range result.Skipped[:min(10, len(result.Skipped))] {
@@ -171,11 +171,11 @@ func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions
 	if _, err := a.ChildEnviron(false); err != nil { // git gets it
 		return leakscan.Result{}, err
 	}
-	dir := cli.First(opts.paths)
+	dir := cli.FirstArg(opts.paths)
 	switch {
 	case opts.stdin:
 		var result leakscan.Result
-		input := cli.NewCounted(ctx, a.In)
+		input := cli.NewCountingReader(ctx, a.In)
 		_, err := s.Scan(ctx, input, nil, func(f leakscan.Finding) { result.Findings = append(result.Findings, f) })
 		result.Files, result.Bytes = 1, input.Count
 		return result, err
@@ -247,7 +247,7 @@ type findingJSON struct {
 	Owner       string       `json:"owner,omitempty"`
 }
 
-func printFound(a *app.App, found []foundKey, format string) error {
+func printFindings(a *app.App, found []foundKey, format string) error {
 	switch format {
 	case "json":
 		list := make([]findingJSON, len(found))
@@ -264,11 +264,11 @@ func printFound(a *app.App, found []foundKey, format string) error {
 			findings[i] = found[i].Finding
 		}
 		return a.PrintJSON(leakscan.SARIF(app.Version(), findings, func(i int) (string, bool) {
-			return "API key " + found[i].Masked() + ", " + found[i].says(), found[i].live()
+			return "API key " + found[i].Masked() + ", " + found[i].stateText(), found[i].live()
 		}))
 	}
 	for _, f := range found {
-		if err := a.Out.Printf("%s: %s %s\n", f.where(), f.Masked(), f.says()); err != nil {
+		if err := a.Out.Printf("%s: %s %s\n", f.location(), f.Masked(), f.stateText()); err != nil {
 			return err
 		}
 	}

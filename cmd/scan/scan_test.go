@@ -14,7 +14,7 @@ func TestScan_SARIFOfLongPaths(t *testing.T) {
 	folder := strings.Repeat("long/", 60)
 	var out strings.Builder
 	a := app.New(strings.NewReader(""), &out, &strings.Builder{}, nil)
-	err := printFound(a, []foundKey{
+	err := printFindings(a, []foundKey{
 		{Finding: leakscan.Finding{Path: folder + "a", Line: 1, Column: 1}, checked: true, state: apikey.Active},
 		{Finding: leakscan.Finding{Path: folder + "b", Line: 1, Column: 1}, checked: true, state: apikey.Revoked},
 	}, "sarif")

@@ -28,8 +28,8 @@ or let 'fob exec' give them to one program.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
 		Example: `  fob secret get deploy-key | ssh-add -
   KEY=$(fob secret get stripe/prod) || exit`,
-		Args:              oneSecret,
-		ValidArgsFunction: complete.For(a).Secrets,
+		Args:              oneSecretArg,
+		ValidArgsFunction: complete.New(a).Secrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runSecretGet(cmd.Context(), a, args[0], asJSON)
 		},

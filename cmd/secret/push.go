@@ -37,8 +37,8 @@ one of them would not take such a value.
 		Example: `  fob secret push stripe/prod --to dotenv:/srv/shop/.env#STRIPE_KEY
   fob secret push stripe/prod
   fob secret push stripe/prod --dry-run`,
-		Args:              oneSecret,
-		ValidArgsFunction: complete.For(a).Secrets,
+		Args:              oneSecretArg,
+		ValidArgsFunction: complete.New(a).Secrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
 			return runSecretPush(cmd.Context(), a, opts)

@@ -30,8 +30,8 @@ and are named; its issuer honours it until you end it there.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob secret remove stripe/test
   fob secret remove stripe/test --dry-run`,
-		Args:              oneSecret,
-		ValidArgsFunction: complete.For(a).Secrets,
+		Args:              oneSecretArg,
+		ValidArgsFunction: complete.New(a).Secrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
 			return runSecretRemove(cmd.Context(), a, opts)

@@ -54,8 +54,8 @@ yours to end.
   fob secret rotate db/prod --with new-password --retire-with drop-password
   fob secret rotate gitlab --with gitlab --expires 90d
   fob secret rotate stripe/prod --resume`,
-		Args:              oneSecret,
-		ValidArgsFunction: complete.For(a).Secrets,
+		Args:              oneSecretArg,
+		ValidArgsFunction: complete.New(a).Secrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
 			return runSecretRotate(cmd.Context(), a, opts)
@@ -72,8 +72,8 @@ yours to end.
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	usage.RefuseEmpty(c, "with", "retire-with", "as", "expires")
-	_ = c.RegisterFlagCompletionFunc("with", complete.For(a).Commands(rotatorGitLab))
-	_ = c.RegisterFlagCompletionFunc("retire-with", complete.For(a).Commands())
+	_ = c.RegisterFlagCompletionFunc("with", complete.New(a).Commands(rotatorGitLab))
+	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
 	usage.Exclusive(c, "with", "stdin", "abandon")
 	usage.Exclusive(c, "resume", "stdin")
 	usage.Exclusive(c, "resume", "abandon")
@@ -101,7 +101,7 @@ func runSecretRotate(ctx context.Context, a *app.App, opts secretRotateOptions) 
 		return err
 	}
 	if opts.dryRun {
-		r.foretell()
+		r.printPlan()
 		return nil
 	}
 	if opts.abandon {
@@ -120,9 +120,9 @@ func runSecretRotate(ctx context.Context, a *app.App, opts secretRotateOptions) 
 		err = r.vault.Rotate(ctx, steps)
 	}
 	if err != nil {
-		return r.stopped(ctx, err)
+		return r.explainFailure(ctx, err)
 	}
-	a.Note("The secret %q has a new value%s.", opts.name, r.delivered())
+	a.Note("The secret %q has a new value%s.", opts.name, r.deliveredText())
 	if r.retire == "" && !r.oldEnded {
 		a.Note("The old one is good until you end it at its issuer.")
 	}
@@ -150,7 +150,7 @@ func planRotation(ctx context.Context, a *app.App, opts secretRotateOptions) (*s
 		return nil, err
 	}
 	if opts.expires != "" {
-		if r.expires, err = secretEnd(opts.expires, a.Now()); err != nil {
+		if r.expires, err = parseExpiry(opts.expires, a.Now()); err != nil {
 			return nil, err
 		}
 	}
@@ -185,8 +185,8 @@ func (r *secretRotation) checkStage() error {
 	return app.HintOfSecret(fmt.Errorf("secret %q: %w", r.opts.name, err), r.opts.name)
 }
 
-// foretell says what the rotation would do from here on.
-func (r *secretRotation) foretell() {
+// printPlan prints what the rotation would do from here on.
+func (r *secretRotation) printPlan() {
 	note, stage := r.a.Note, r.held.Stage
 	switch {
 	case r.opts.abandon:
@@ -220,10 +220,10 @@ func (r *secretRotation) confirm(ctx context.Context) error {
 		return nil
 	}
 	unasked := cli.WithHint(cli.Usagef("this replaces the secret %q, and there is nobody to ask", r.opts.name), "see what it would do with --dry-run, then give --yes")
-	return r.a.Confirm(ctx, fmt.Sprintf("Replace the secret %q%s, and end the old value?", r.opts.name, r.delivered()), unasked)
+	return r.a.Confirm(ctx, fmt.Sprintf("Replace the secret %q%s, and end the old value?", r.opts.name, r.deliveredText()), unasked)
 }
 
-func (r *secretRotation) delivered() string {
+func (r *secretRotation) deliveredText() string {
 	if len(r.to) == 0 {
 		return ""
 	}
@@ -317,7 +317,7 @@ func (r *secretRotation) deliver(ctx context.Context, value secret.Secret) error
 		return err
 	}
 	if !r.opts.resume {
-		if err := r.noteEnd(); err != nil {
+		if err := r.saveExpiry(); err != nil {
 			return err
 		}
 	}
@@ -327,8 +327,8 @@ func (r *secretRotation) deliver(ctx context.Context, value secret.Secret) error
 	return delivery.Deliver(ctx, r.a, r.to, value)
 }
 
-// noteEnd keeps when the new value ends. The old one's end says nothing of it.
-func (r *secretRotation) noteEnd() error {
+// saveExpiry stores when the new value expires. The old one's expiry says nothing about it.
+func (r *secretRotation) saveExpiry() error {
 	if r.expires.IsZero() && !r.settings.Expires.IsZero() && r.opts.expires == "" {
 		r.a.Note("When the new value ends is not known; tell it: 'fob secret set %s --keep --expires 90d'.", r.opts.name)
 	}
@@ -338,14 +338,14 @@ func (r *secretRotation) noteEnd() error {
 	return config.ChangeSecret(r.cfg.Paths.Config, r.opts.name, func(s *config.Secret) { s.Expires = r.expires })
 }
 
-// stopped says what a rotation that has failed leaves, and how to go on.
-func (r *secretRotation) stopped(ctx context.Context, err error) error {
+// explainFailure says what a failed rotation leaves behind, and how to continue.
+func (r *secretRotation) explainFailure(ctx context.Context, err error) error {
 	var unkept *secretstore.UnkeptError
 	if errors.As(err, &unkept) {
 		if r.with == "" { // whoever gave it has it
 			return app.HintOfSecret(unkept, r.opts.name)
 		}
-		return r.rescue(unkept)
+		return r.printUnsaved(unkept)
 	}
 	held, readErr := r.vault.Get(context.WithoutCancel(ctx))
 	if readErr != nil {
@@ -368,8 +368,8 @@ func (r *secretRotation) stopped(ctx context.Context, err error) error {
 	return failed.Err()
 }
 
-// rescue prints a value that could not be kept: else nobody would have it.
-func (r *secretRotation) rescue(unkept *secretstore.UnkeptError) error {
+// printUnsaved prints a value that could not be stored: nobody would have it otherwise.
+func (r *secretRotation) printUnsaved(unkept *secretstore.UnkeptError) error {
 	if _, err := fmt.Fprintln(r.a.Out.Raw(), unkept.Value.Reveal()); err != nil {
 		return errors.Join(unkept, err)
 	}

@@ -29,9 +29,9 @@ A name may have parts, for instance an environment: stripe/test and stripe/prod.
 	return c
 }
 
-// oneSecret accepts the name of one secret. What is no name may be the secret itself,
-// and is not shown.
-func oneSecret(cmd *cobra.Command, args []string) error {
+// oneSecretArg accepts the name of one secret. An invalid name may be the secret itself, and
+// is not shown.
+func oneSecretArg(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return cli.WithHint(cli.Usagef("'%s' takes the name of one secret", cmd.CommandPath()), "as in stripe or stripe/prod; the secret itself comes from stdin or a prompt")
 	}

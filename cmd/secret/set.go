@@ -50,8 +50,8 @@ push', and 'fob secret rotate' for a value that others still use.
 		Example: `  fob secret set stripe/prod --expires 90d
   fob secret set deploy-key <id_ed25519
   fob secret set stripe/prod --keep --to dotenv:/srv/shop/.env#STRIPE_KEY`,
-		Args:              oneSecret,
-		ValidArgsFunction: complete.For(a).Secrets,
+		Args:              oneSecretArg,
+		ValidArgsFunction: complete.New(a).Secrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
 			return runSecretSet(cmd.Context(), a, opts)
@@ -67,8 +67,8 @@ push', and 'fob secret rotate' for a value that others still use.
 	usage.ForceFlag(c, &opts.force)
 	usage.RefuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
 	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
-	_ = c.RegisterFlagCompletionFunc("rotate-with", complete.For(a).Commands(rotatorGitLab))
-	_ = c.RegisterFlagCompletionFunc("retire-with", complete.For(a).Commands())
+	_ = c.RegisterFlagCompletionFunc("rotate-with", complete.New(a).Commands(rotatorGitLab))
+	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
 	return c
 }
 
@@ -106,7 +106,7 @@ func runSecretSet(ctx context.Context, a *app.App, opts secretSetOptions) error 
 	if err != nil {
 		return err
 	}
-	if err := keepSecret(ctx, a, cfg, known, before, after, value); err != nil {
+	if err := saveSecret(ctx, a, cfg, known, before, after, value); err != nil {
 		return app.HintOfSecret(err, opts.name)
 	}
 	a.Note("The secret %q is kept in %s.", opts.name, app.StorageText(after.Storage))
@@ -123,7 +123,7 @@ func runSecretSet(ctx context.Context, a *app.App, opts secretSetOptions) error 
 func applySecretSet(a *app.App, cfg *config.Config, s config.Secret, opts secretSetOptions) (config.Secret, error) {
 	var err error
 	if opts.expires != "" {
-		if s.Expires, err = secretEnd(opts.expires, a.Now()); err != nil {
+		if s.Expires, err = parseExpiry(opts.expires, a.Now()); err != nil {
 			return s, err
 		}
 	}
@@ -153,8 +153,8 @@ func applySecretSet(a *app.App, cfg *config.Config, s config.Secret, opts secret
 	return s, err
 }
 
-// secretEnd reads when a secret ends: a day, or a time of it where that was given.
-func secretEnd(text string, now time.Time) (time.Time, error) {
+// parseExpiry reads when a secret expires: a day, or a time if one is given.
+func parseExpiry(text string, now time.Time) (time.Time, error) {
 	at, err := cli.ParseWhen(text, now)
 	const day = 24 * time.Hour
 	if err == nil && at.Sub(now) > day {
@@ -200,15 +200,15 @@ func readSecretValue(ctx context.Context, a *app.App, name string) (secret.Secre
 	return value, nil
 }
 
-// keepSecret keeps a value and the settings. These are written first: what no table names
-// nobody finds again.
-func keepSecret(ctx context.Context, a *app.App, cfg *config.Config, known bool, before, after config.Secret, value secret.Secret) error {
+// saveSecret stores the settings and then the value: nobody would find a value without
+// settings.
+func saveSecret(ctx context.Context, a *app.App, cfg *config.Config, known bool, before, after config.Secret, value secret.Secret) error {
 	v, err := a.SealedSecret(after)
 	if err != nil {
 		return err
 	}
 	if old, err := a.SealedSecret(before); known && err == nil && old.Store != v.Store {
-		return keepElsewhere(ctx, a, cfg, old, v, before, after, value)
+		return moveSecret(ctx, a, cfg, old, v, before, after, value)
 	}
 	if err := config.SaveSecret(cfg.Paths.Config, after); err != nil {
 		return err
@@ -222,9 +222,9 @@ func keepSecret(ctx context.Context, a *app.App, cfg *config.Config, known bool,
 	return nil
 }
 
-// keepElsewhere keeps a value in another storage than the one before: there first, and
-// what the settings name is whole all the time.
-func keepElsewhere(ctx context.Context, a *app.App, cfg *config.Config, old, v *secretstore.Secret, before, after config.Secret, value secret.Secret) error {
+// moveSecret stores a value in another storage: there first, so that the settings always
+// name a complete value.
+func moveSecret(ctx context.Context, a *app.App, cfg *config.Config, old, v *secretstore.Secret, before, after config.Secret, value secret.Secret) error {
 	if held, err := old.Get(ctx); err == nil && held.Stage != secretstore.AtRest {
 		return fmt.Errorf("secret %q: %w", after.Name, secretstore.ErrOpen)
 	}

@@ -67,7 +67,7 @@ each refresh, two machines cannot share a login: the server ends both.
 		Example: `  fob storage backup --output fob.age
   fob storage backup --output fob.age --passphrase-file phrase.txt work`,
 		Args:              usage.RecordArgs,
-		ValidArgsFunction: complete.For(a).Records,
+		ValidArgsFunction: complete.New(a).Records,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runBackup(cmd.Context(), a, opts)
@@ -111,14 +111,14 @@ func runBackup(ctx context.Context, a *app.App, opts backupOptions) error {
 	if err := writeBackup(a, b, passphrase, opts); err != nil {
 		return err
 	}
-	a.Note("%s backed up.", b.count())
+	a.Note("%s backed up.", b.countText())
 	if len(kept) > 0 {
 		a.Note("Log out here, or there: a server that renews refresh tokens ends a login that two machines use.")
 	}
 	return nil
 }
 
-func (b *backup) count() string {
+func (b *backup) countText() string {
 	others := make([]records.Record, len(b.Secrets))
 	if b.Peppers != nil {
 		others = append(others, records.Record{Label: records.PeppersLabel})

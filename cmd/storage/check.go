@@ -18,8 +18,8 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// leftAfter is how old a temp file is before nobody can be writing it.
-const leftAfter = time.Minute
+// tempFileAge is the age at which no process can still be writing a temp file.
+const tempFileAge = time.Minute
 
 type checkOptions struct {
 	args   []string
@@ -40,7 +40,7 @@ of records and temp files that nothing names.
 		Example: `  fob storage check
   fob storage check work --dry-run`,
 		Args:              usage.RecordArgs,
-		ValidArgsFunction: complete.For(a).Records,
+		ValidArgsFunction: complete.New(a).Records,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runCheck(cmd.Context(), a, opts)
@@ -186,7 +186,7 @@ func checkTemps(a *app.App, mend bool) error {
 	done := map[bool]string{true: "deleted", false: "would be deleted"}[mend]
 	var failed error
 	for _, dir := range []string{paths.Data, paths.Cache} {
-		left, err := atomicfile.LeftBehind(dir, a.Now().Add(-leftAfter), mend)
+		left, err := atomicfile.LeftBehind(dir, a.Now().Add(-tempFileAge), mend)
 		failed = errors.Join(failed, err)
 		if left > 0 {
 			a.Note("%s of writes that were cut short %s.", cli.Plural(left, "temp file", "temp files"), done)

@@ -36,7 +36,7 @@ leaves it in the storage that config.toml names. No login is ended by it.
   fob storage migrate --to file secret/stripe/prod
   fob storage migrate --to keyring --dry-run`,
 		Args:              usage.RecordArgs,
-		ValidArgsFunction: complete.For(a).Records,
+		ValidArgsFunction: complete.New(a).Records,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runMigrate(cmd.Context(), a, opts)

@@ -79,7 +79,7 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 		return err
 	}
 	if opts.dryRun {
-		return foretellRekey(ctx, a, cfg, opts.storage)
+		return printRekeyPlan(ctx, a, cfg, opts.storage)
 	}
 	if err := checkRekey(ctx, a, cfg, opts.storage, true); err != nil { // the one before
 		return err
@@ -113,7 +113,7 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 	return nil
 }
 
-func foretellRekey(ctx context.Context, a *app.App, cfg *config.Config, storage string) error {
+func printRekeyPlan(ctx context.Context, a *app.App, cfg *config.Config, storage string) error {
 	others, err := records.InStorage(ctx, a, cfg, storage)
 	if err != nil {
 		return err
@@ -148,7 +148,7 @@ func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 	case !given:
 		return cli.WithHint(cli.Usagef("where does the new key come from?"), "give --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
 	case a.Getenv("FOB_SEAL_KEY") != "": // it wins over what is named here, and nothing would open any more
-		return shadowed("FOB_SEAL_KEY")
+		return overridesError("FOB_SEAL_KEY")
 	case opts.keyFile != "":
 		path, err := filepath.Abs(opts.keyFile)
 		if err != nil {
@@ -156,7 +156,7 @@ func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 		}
 		return credstore.CheckKeyFile(path, cfg.Paths.Data)
 	case a.Getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.FileKey(cfg).Name != app.PassphraseSource:
-		return shadowed("the service manager's credential")
+		return overridesError("the service manager's credential")
 	case opts.passphraseFile != "":
 		_, err := cli.NewPassphraseIn(opts.passphraseFile)
 		return err
@@ -168,7 +168,7 @@ func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rek
 	switch {
 	case opts.storage == config.StorageKeyring:
 		key, commit := credstore.NextSealKey(paths.Data)
-		return nextKey{key, "seal.key in fob's data folder", commit, nothing}, nil
+		return nextKey{key, "seal.key in fob's data folder", commit, noop}, nil
 	case opts.sealKeyStdin:
 		return nextSealKey(ctx, a, paths)
 	case opts.keyFile != "":
@@ -177,7 +177,7 @@ func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rek
 	return nextPassphrase(ctx, a, paths, opts)
 }
 
-func shadowed(name string) error {
+func overridesError(name string) error {
 	return cli.WithHint(cli.Usagef("%s is set, and would go before the new key", name), "--seal-key-stdin changes it to a new value")
 }
 
@@ -190,7 +190,7 @@ func nextSealKey(ctx context.Context, a *app.App, paths config.Paths) (nextKey, 
 	return nextKey{
 		key:    key,
 		source: "FOB_SEAL_KEY: set it to the new value wherever fob runs",
-		commit: nothing, // the user's
+		commit: noop, // the user's
 		after: func() error {
 			return errors.Join(credstore.ForgetPassphrase(paths.Data), config.SetKeyFile(paths.Config, ""))
 		},
@@ -234,8 +234,8 @@ func nextPassphrase(ctx context.Context, a *app.App, paths config.Paths, opts re
 			}
 			return config.SetKeyFile(paths.Config, "")
 		},
-		after: nothing,
+		after: noop,
 	}, err
 }
 
-func nothing() error { return nil }
+func noop() error { return nil }

@@ -138,7 +138,7 @@ func (a *App) Profile(args []string) (config.Profile, error) {
 	if err != nil {
 		return config.Profile{}, err
 	}
-	named, err := a.Named(cli.First(args))
+	named, err := a.Named(cli.FirstArg(args))
 	if err != nil {
 		return config.Profile{}, err
 	}

@@ -24,16 +24,16 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// First is the first argument, or "".
-func First(args []string) string {
+// FirstArg returns the first argument, or "".
+func FirstArg(args []string) string {
 	if len(args) == 0 {
 		return ""
 	}
 	return args[0]
 }
 
-// OutliveBrokenPipe lets fob tell what became of keys whose reader has gone away: the
-// signal would end it without a word. The returned function undoes it.
+// OutliveBrokenPipe ignores SIGPIPE until the returned function is called: the signal would
+// end fob before it can report what happened to keys.
 func OutliveBrokenPipe() func() {
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE)
@@ -68,10 +68,10 @@ func (s *IO) Note(format string, args ...any) {
 		return
 	}
 	width, _ := SizeOf(s.Err)
-	_ = s.Err.Print(fold(Sprintf(format, args...), width) + "\n")
+	_ = s.Err.Print(wrapLines(Sprintf(format, args...), width) + "\n")
 }
 
-// Warn shows what is wrong, and keeps the command from nothing.
+// Warn prints a warning.
 func (s *IO) Warn(line string) { s.Note("warning: %s", sanitize.Lines(line)) }
 
 // ShowError shows what failed, and what to do next.
@@ -153,7 +153,7 @@ func fileOf(in any) (*os.File, bool) {
 	return f, ok
 }
 
-// SizeOf is a terminal's, in characters; 0 for anything else.
+// SizeOf returns the size of a terminal in characters, and 0 for anything else.
 func SizeOf(in any) (columns, rows int) {
 	f, ok := fileOf(in)
 	if !ok {
@@ -163,7 +163,7 @@ func SizeOf(in any) (columns, rows int) {
 	return columns, rows
 }
 
-// Interactive reports whether somebody is there to answer a question.
+// Interactive reports whether a user can answer questions.
 func (s *IO) Interactive() bool {
 	return s.Getenv("CI") == "" && !s.Unattended && IsTerminal(s.In) && IsTerminal(s.Err)
 }
@@ -186,7 +186,7 @@ func (s *IO) ask(ctx context.Context, question string) (string, error) {
 	})
 }
 
-// Confirm asks before what cannot be taken back. Where nobody can answer, the error is
+// Confirm asks before an action that cannot be undone. Without a terminal, it returns
 // unasked.
 func (s *IO) Confirm(ctx context.Context, question string, unasked error) error {
 	answer, err := s.ask(ctx, question+" [y/N]")
@@ -206,25 +206,25 @@ func IsYes(answer string) bool {
 	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
 }
 
-// tries is how often a question is asked before fob gives up.
-const tries = 3
+// maxTries is how often a question is asked.
+const maxTries = 3
 
-// AskUntil asks until the answer is one that check takes, three times at most. An error
-// that is no fault of the answer ends it. check may write the answer in another way.
+// AskUntil asks until check accepts the answer, at most maxTries times. Only a usage error
+// of check leads to another try. check may normalize the answer.
 func AskUntil[T any](s *IO, ask func() (T, error), check func(T) (T, error)) (T, error) {
 	for try := 1; ; try++ {
 		answer, err := ask()
 		if err != nil {
 			return answer, err
 		}
-		if answer, err = check(answer); err == nil || try == tries || !IsUsage(err) {
+		if answer, err = check(answer); err == nil || try == maxTries || !IsUsage(err) {
 			return answer, err
 		}
 		s.Note("Not that: %s.", err)
 	}
 }
 
-// AskFor reads a line from the terminal that check takes, and again after a slip.
+// AskFor reads a line that check accepts from the terminal; see AskUntil.
 func (s *IO) AskFor(ctx context.Context, question string, check func(string) error) (string, error) {
 	return AskUntil(s, func() (string, error) { return s.ask(ctx, question) }, func(answer string) (string, error) {
 		if answer == "" {
@@ -234,10 +234,10 @@ func (s *IO) AskFor(ctx context.Context, question string, check func(string) err
 	})
 }
 
-// Anything takes every answer that is one.
-func Anything(string) error { return nil }
+// AnyAnswer accepts every answer but an empty one.
+func AnyAnswer(string) error { return nil }
 
-// AskPath is askFor for the name of a file; ~/ is the home folder, as in a shell.
+// AskPath is AskFor for a file name, in which ~/ is the home folder, as in a shell.
 func (s *IO) AskPath(ctx context.Context, question string, check func(string) error) (string, error) {
 	path, err := s.AskFor(ctx, question, func(answer string) error { return check(s.expandHome(answer)) })
 	return s.expandHome(path), err
@@ -297,8 +297,8 @@ func (s *IO) SecretOnStdin(ctx context.Context, question string) (secret.Secret,
 	return given, err
 }
 
-// Await runs a read that cannot be cancelled, and stops waiting for it when ctx
-// ends: fob exits then, and the read with it.
+// Await runs a read that cannot be cancelled, and stops waiting for it when ctx ends: fob
+// then exits, and the read with it.
 func Await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -318,13 +318,13 @@ func Await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	}
 }
 
-// shortestPassphrase is that of a file which may be copied, and guessed at for years.
-const shortestPassphrase = 12
+// minPassphrase is the length for files that may be copied, and then guessed at for years.
+const minPassphrase = 12
 
 // CheckNewPassphrase is the one rule for what opens fob's files and backups.
 func CheckNewPassphrase(passphrase secret.Secret) error {
-	if utf8.RuneCountInString(passphrase.Reveal()) < shortestPassphrase {
-		return WithHint(Usagef("the passphrase is too short"), "take %d characters or more, for instance five words", shortestPassphrase)
+	if utf8.RuneCountInString(passphrase.Reveal()) < minPassphrase {
+		return WithHint(Usagef("the passphrase is too short"), "take %d characters or more, for instance five words", minPassphrase)
 	}
 	return nil
 }

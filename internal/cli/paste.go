@@ -33,9 +33,9 @@ func ReadPasted(in io.Reader) (<-chan string, func()) {
 	return lines, restore
 }
 
-// wholeSecret reads one line, or where that begins a text in PEM all of its lines: those
-// behind the first would else go to the shell.
-func wholeSecret(line func() (string, error)) (string, error) {
+// readSecretLines reads one line, or all lines of a text in PEM: the shell would get those
+// after the first.
+func readSecretLines(line func() (string, error)) (string, error) {
 	text, err := line()
 	if err != nil || !strings.HasPrefix(text, "-----BEGIN ") {
 		return text, err
@@ -55,7 +55,7 @@ func wholeSecret(line func() (string, error)) (string, error) {
 
 // What a terminal in bracketed paste mode, as another program may have left it, puts
 // around a paste.
-const pasteBegins, pasteEnds = "\x1b[200~", "\x1b[201~"
+const pasteStart, pasteEnd = "\x1b[200~", "\x1b[201~"
 
 // pastedLine reads to the next CR or LF. What is over maxInput is dropped.
 func pastedLine(r io.ByteReader) (string, error) {
@@ -63,7 +63,7 @@ func pastedLine(r io.ByteReader) (string, error) {
 	for {
 		b, err := r.ReadByte()
 		if err != nil || b == '\r' || b == '\n' {
-			return strings.TrimSuffix(strings.TrimPrefix(string(line), pasteBegins), pasteEnds), err
+			return strings.TrimSuffix(strings.TrimPrefix(string(line), pasteStart), pasteEnd), err
 		}
 		if len(line) < maxInput {
 			line = append(line, b)

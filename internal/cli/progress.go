@@ -29,7 +29,7 @@ const (
 	progressBar   = 30 // characters
 )
 
-// At shows that done of the total is done, and what.
+// At shows how much of the total is done.
 func (p *Progress) At(done int64, what string) {
 	now := p.s.Now()
 	if !IsTerminal(p.s.Err) || now.Sub(p.shown) < progressEvery {
@@ -43,10 +43,10 @@ func (p *Progress) At(done int64, what string) {
 		line = fmt.Sprintf("%s [%s%s] %d %% %s", p.verb, strings.Repeat("#", full), strings.Repeat(".", progressBar-full), min(done, p.total)*100/p.total, what)
 	}
 	width, _ := SizeOf(p.s.Err)
-	_ = p.s.Err.Printf("%s%s", Painted("\r\x1b[K"), Painted(Cut(line, width)))
+	_ = p.s.Err.Printf("%s%s", Painted("\r\x1b[K"), Painted(Truncate(line, width)))
 }
 
-// End wipes the line away.
+// End clears the line.
 func (p *Progress) End() {
 	if IsTerminal(p.s.Err) {
 		_ = p.s.Err.Print("\r\x1b[K")
@@ -60,17 +60,16 @@ func (s *IO) Progress(format string, args ...any) {
 	}
 }
 
-// counted is a reader that knows how much was read, and how much there is if it is
-// a file.
-type counted struct {
+// CountingReader counts what is read. Size is the size of a file, and 0 otherwise.
+type CountingReader struct {
 	io.Reader
 	ctx         context.Context // its end ends the waiting for input, too
 	Count, Size int64
 }
 
-// NewCounted counts what is read from r, until ctx ends.
-func NewCounted(ctx context.Context, r io.Reader) *counted {
-	c := &counted{Reader: r, ctx: ctx}
+// NewCountingReader counts what is read from r. The end of ctx also ends a blocked Read.
+func NewCountingReader(ctx context.Context, r io.Reader) *CountingReader {
+	c := &CountingReader{Reader: r, ctx: ctx}
 	if f, ok := r.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 			c.Size = info.Size()
@@ -79,7 +78,7 @@ func NewCounted(ctx context.Context, r io.Reader) *counted {
 	return c
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *CountingReader) Read(p []byte) (int, error) {
 	text, err := Await(c.ctx, func() (string, error) {
 		own := make([]byte, len(p)) // p is the caller's again once the waiting has ended
 		n, err := c.Reader.Read(own)

@@ -36,7 +36,7 @@ func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]stri
 		widths := columnWidths(rows)
 		last := len(widths) - 1
 		if !slices.Contains(dispensable, rows[0][last]) {
-			widths[last] = min(widths[last], narrowest)
+			widths[last] = min(widths[last], minWrapWidth)
 		}
 		needed := 2 * last
 		for _, w := range widths {
@@ -59,8 +59,8 @@ func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]stri
 	return rows, gone
 }
 
-// narrowest is the width below which text is not wrapped any more.
-const narrowest = 20
+// minWrapWidth is the width below which text is not wrapped.
+const minWrapWidth = 20
 
 // WrapLast breaks the last column of a table so that its lines are at most width
 // wide.
@@ -76,7 +76,7 @@ func WrapLast(rows [][]string, width int) [][]string {
 	}
 	var wrapped [][]string
 	for _, row := range kept {
-		for i, line := range Wrap(row[last], max(left, narrowest)) {
+		for i, line := range Wrap(row[last], max(left, minWrapWidth)) {
 			next := make([]string, last+1)
 			if i == 0 {
 				copy(next, row)
@@ -99,7 +99,7 @@ func columnWidths(rows [][]string) []int {
 	return widths
 }
 
-// PrintPainted is printTable with a last touch to each line, once it is aligned.
+// PrintPainted is PrintTable with colours for each aligned line.
 func (s *IO) PrintPainted(rows [][]string, paint func(line string) Painted) error {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -111,7 +111,7 @@ func (s *IO) PrintPainted(rows [][]string, paint func(line string) Painted) erro
 	}
 	width, _ := SizeOf(s.Out)
 	for line := range strings.Lines(b.String()) {
-		if err := s.Out.Printf("%s\n", paint(Cut(strings.TrimRight(line, " \n"), width))); err != nil {
+		if err := s.Out.Printf("%s\n", paint(Truncate(strings.TrimRight(line, " \n"), width))); err != nil {
 			return err
 		}
 	}
@@ -135,29 +135,29 @@ func withoutEmptyColumns(rows [][]string) [][]string {
 	return kept
 }
 
-// Filled leaves out the rows whose second cell is empty.
-func Filled(rows [][]string) [][]string {
+// WithoutEmptyValues drops the rows whose second cell is empty.
+func WithoutEmptyValues(rows [][]string) [][]string {
 	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 }
 
-// Inert makes each cell of a row harmless.
-func Inert(cells ...string) []string {
+// InertRow makes each cell one harmless line.
+func InertRow(cells ...string) []string {
 	for i, cell := range cells {
 		cells[i] = sanitize.Line(cell)
 	}
 	return cells
 }
 
-// YesText is a text where something is so, else nothing.
-func YesText(is bool, text string) string {
-	if !is {
+// TextIf returns text if ok, and else "".
+func TextIf(ok bool, text string) string {
+	if !ok {
 		return ""
 	}
 	return text
 }
 
-// Cut shortens a line to width characters; 0 leaves it whole.
-func Cut(line string, width int) string {
+// Truncate shortens a line to width characters, or not at all if width is 0.
+func Truncate(line string, width int) string {
 	runes := []rune(line)
 	if width == 0 || len(runes) <= width {
 		return line
@@ -177,24 +177,24 @@ func Wrap(text string, width int) []string {
 			words = append(words, string(part))
 		}
 	}
-	return fill(words, width)
+	return fillLines(words, width)
 }
 
-// fold breaks lines that are wider than a terminal between words; 0 leaves them whole. One
-// that is indented stays as it is, and so does a word that is too long, such as a URL: it
-// is there to be copied.
-func fold(text string, width int) string {
+// wrapLines wraps lines that are wider than width, unless width is 0. Indented lines, and
+// words that are too long, such as URLs, stay whole: users copy them.
+func wrapLines(text string, width int) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
 		if width > 0 && shownWidth(line) > width && !strings.HasPrefix(line, " ") {
-			lines[i] = strings.Join(fill(strings.Split(line, " "), width), "\n")
+			lines[i] = strings.Join(fillLines(strings.Split(line, " "), width), "\n")
 		}
 	}
 	return strings.Join(lines, "\n")
 }
 
-// fill puts words on lines, one at least, of at most width characters if the words let it.
-func fill(words []string, width int) []string {
+// fillLines joins words to at least one line, of at most width characters if the words allow
+// it.
+func fillLines(words []string, width int) []string {
 	lines, column := []string{""}, 0
 	for i, word := range words {
 		last, shown := len(lines)-1, shownWidth(word)
@@ -227,7 +227,7 @@ func shownWidth(text string) int {
 	return width
 }
 
-// CountText shows a count, and a dash for none.
+// CountText returns a count, or a dash for 0.
 func CountText(n int) string {
 	if n == 0 {
 		return "–"
@@ -235,7 +235,7 @@ func CountText(n int) string {
 	return strconv.Itoa(n)
 }
 
-// Plural counts things in words.
+// Plural returns a count with its noun.
 func Plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -60,7 +60,7 @@ func TestFold(t *testing.T) {
 		{"\x1b[1;31merror:\x1b[0m two three", "\x1b[1;31merror:\x1b[0m two\nthree", 10},
 		{"ééé ééé ééé", "ééé ééé\nééé", 8},
 	} {
-		if got := fold(tt.text, tt.width); got != tt.want {
+		if got := wrapLines(tt.text, tt.width); got != tt.want {
 			t.Errorf("%q at %d: %q", tt.text, tt.width, got)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 func hiddenSecret(tty *os.File) (string, error) {
 	readByteByByte(tty)
 	r := bufio.NewReader(tty)
-	text, err := wholeSecret(func() (string, error) { return pastedLine(r) })
+	text, err := readSecretLines(func() (string, error) { return pastedLine(r) })
 	if errors.Is(err, io.EOF) && text != "" {
 		err = nil
 	}

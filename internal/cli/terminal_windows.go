@@ -8,7 +8,7 @@ import (
 
 // hiddenSecret reads a line without echo, or a text in PEM.
 func hiddenSecret(console *os.File) (string, error) {
-	return wholeSecret(func() (string, error) {
+	return readSecretLines(func() (string, error) {
 		line, err := term.ReadPassword(int(console.Fd()))
 		return string(line), err
 	})

@@ -91,7 +91,7 @@ func LeftText(t, now time.Time) string {
 	}
 }
 
-// Roughly writes a duration in the one unit that says most.
+// Roughly returns a duration in its largest sensible unit.
 func Roughly(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:

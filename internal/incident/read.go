@@ -106,7 +106,7 @@ func (run *incident) reported(ctx context.Context) ([]leakscan.Reported, error) 
 		defer file.Close()
 		input = file
 	}
-	reported, err := scanner.Report(cli.NewCounted(ctx, input))
+	reported, err := scanner.Report(cli.NewCountingReader(ctx, input))
 	if errors.Is(err, leakscan.ErrReport) {
 		return nil, cli.WithHint(fmt.Errorf("%s: %w", sanitize.Line(run.opts.Report), err), "let the scanner write JSON: 'gitleaks --report-format json', 'trufflehog --json', 'fob scan --format json'")
 	}

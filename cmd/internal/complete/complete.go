@@ -31,7 +31,7 @@ const (
 // Values are the words that a shell is offered.
 type Values struct{ *app.App }
 
-func For(a *app.App) Values { return Values{a} }
+func New(a *app.App) Values { return Values{a} }
 
 // Requested reports whether a shell asks what could come next.
 func Requested(args []string) bool {
@@ -145,7 +145,7 @@ func (c Values) completeAs(_ *cobra.Command, _ []string, word string) ([]string,
 	if !found {
 		return c.credentialNames(), cobra.ShellCompDirectiveNoFileComp
 	}
-	return prefixed(platform+"=", c.credentialNames()), cobra.ShellCompDirectiveNoFileComp
+	return withPrefix(platform+"=", c.credentialNames()), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeVariables offers NAME=token/PROFILE and NAME=secret/NAME, once there is a NAME.
@@ -158,10 +158,10 @@ func (c Values) completeVariables(_ *cobra.Command, _ []string, word string) ([]
 	for _, credential := range c.credentialNames() {
 		references = append(references, delivery.AsReference(credential))
 	}
-	return prefixed(name+"=", references), cobra.ShellCompDirectiveNoFileComp
+	return withPrefix(name+"=", references), cobra.ShellCompDirectiveNoFileComp
 }
 
-func prefixed(prefix string, words []string) []string {
+func withPrefix(prefix string, words []string) []string {
 	for i, word := range words {
 		words[i] = prefix + word
 	}
@@ -174,8 +174,8 @@ func (c Values) completedProfile(args []string) (config.Profile, bool) {
 	if p, err := c.Profile(args); err == nil {
 		return p, true
 	}
-	_, known := config.FindProvider(cli.First(args))
-	return config.Profile{Provider: cli.First(args)}, known
+	_, known := config.FindProvider(cli.FirstArg(args))
+	return config.Profile{Provider: cli.FirstArg(args)}, known
 }
 
 // completeScopes offers those of the profile and of its login. Behind a blank comes
@@ -188,8 +188,8 @@ func (c Values) completeScopes(cmd *cobra.Command, args []string, word string) (
 	scopes := slices.Concat(p.WithProvider().Scopes, c.grantedScopes(cmd.Context(), p))
 	slices.Sort(scopes)
 	before := word[:strings.LastIndex(word, " ")+1]
-	scopes = app.Without(plainWords(slices.Compact(scopes)), strings.Fields(before))
-	return prefixed(before, scopes), cobra.ShellCompDirectiveNoFileComp
+	scopes = app.Without(withoutSpecial(slices.Compact(scopes)), strings.Fields(before))
+	return withPrefix(before, scopes), cobra.ShellCompDirectiveNoFileComp
 }
 
 // grantedScopes are the login's own, where nobody would be asked for anything.
@@ -224,12 +224,12 @@ func (c Values) mayAsk(cfg *config.Config, p config.Profile) bool {
 // completeResources offers the APIs that the profile names.
 func (c Values) completeResources(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	p, _ := c.completedProfile(args)
-	return plainWords(p.Resources), cobra.ShellCompDirectiveNoFileComp
+	return withoutSpecial(p.Resources), cobra.ShellCompDirectiveNoFileComp
 }
 
-// plainWords leaves out what a shell would take for more than a word: what is completed
-// may come from a server, or from a registry that others write.
-func plainWords(words []string) []string {
+// withoutSpecial drops words that a shell would take for more than a word: they may come
+// from a server, or from a registry that others can write.
+func withoutSpecial(words []string) []string {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 	var plain []string
 	for _, word := range words {
@@ -273,7 +273,7 @@ func (c Values) completeOfKeys(of func(*apikey.Record) []string) cobra.Completio
 				found[word] = true
 			}
 		})
-		return plainWords(slices.Sorted(maps.Keys(found))), cobra.ShellCompDirectiveNoFileComp
+		return withoutSpecial(slices.Sorted(maps.Keys(found))), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
@@ -321,12 +321,12 @@ func (c Values) completeDestinations(_ *cobra.Command, _ []string, _ string) ([]
 		for _, name := range cfg.SecretNames() {
 			names = append(names, cfg.Secrets[name].To...)
 		}
-		names = append(names, prefixed("exec:", slices.Sorted(maps.Keys(cfg.Commands)))...)
+		names = append(names, withPrefix("exec:", slices.Sorted(maps.Keys(cfg.Commands)))...)
 	}
 	for _, platform := range delivery.Platforms() {
 		names = append(names, platform+":")
 	}
-	return plainWords(names), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	return withoutSpecial(names), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }
 
 // Commands offers the commands of config.toml, and what fob knows beside.

@@ -10,8 +10,8 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-// Widest is how wide help is, where the terminal is wider or none is there.
-const Widest = 80
+// MaxWidth is the width of help, unless the terminal is narrower.
+const MaxWidth = 80
 
 // ShowHelp is what a command does that only has others below it.
 func ShowHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -27,7 +27,7 @@ func ExitHelp(statuses ...int) string {
 		if i < len(items)-1 {
 			item += ","
 		}
-		if last := len(lines) - 1; utf8.RuneCountInString(lines[last])+1+len(item) <= Widest {
+		if last := len(lines) - 1; utf8.RuneCountInString(lines[last])+1+len(item) <= MaxWidth {
 			lines[last] += " " + item
 			continue
 		}

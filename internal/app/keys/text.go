@@ -49,7 +49,9 @@ func NewJSON(r apikey.Record, now time.Time) JSON {
 }
 
 // ScopesText shows what a key may do.
-func ScopesText(scopes []string) string { return strings.Join(cli.Inert(slices.Clone(scopes)...), " ") }
+func ScopesText(scopes []string) string {
+	return strings.Join(cli.InertRow(slices.Clone(scopes)...), " ")
+}
 
 // Text is a key in one line of a sentence.
 func Text(r apikey.Record) string {
