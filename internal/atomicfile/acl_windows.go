@@ -1,6 +1,7 @@
 package atomicfile
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,11 +13,18 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-const sidSystem, sidAdministrators = "S-1-5-18", "S-1-5-32-544"
+const (
+	sidSystem, sidAdministrators = "S-1-5-18", "S-1-5-32-544"
 
-// harmless are the rights that neither reveal nor change what is in a file or folder.
-const harmless = windows.READ_CONTROL | windows.SYNCHRONIZE | windows.FILE_READ_ATTRIBUTES | windows.FILE_READ_EA |
-	windows.FILE_EXECUTE | windows.GENERIC_EXECUTE
+	// sidInstaller owns what Windows itself installs, such as C:\ and C:\Program Files.
+	sidInstaller = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
+
+	// harmless are the rights that neither reveal nor change what is in a file or folder.
+	harmless = windows.READ_CONTROL | windows.SYNCHRONIZE | windows.FILE_READ_ATTRIBUTES | windows.FILE_READ_EA |
+		windows.FILE_EXECUTE | windows.GENERIC_EXECUTE
+
+	reading = harmless | windows.FILE_READ_DATA | windows.GENERIC_READ
+)
 
 func currentUser() (*windows.SID, error) {
 	user, err := windows.GetCurrentProcessToken().GetTokenUser()
@@ -80,14 +88,36 @@ func MkdirAll(dir string) error {
 // checkOwner refuses what another user owns or has a right to. For a folder that
 // includes reading: files that SQLite makes in it inherit its list.
 func checkOwner(f *os.File, path string, info fs.FileInfo, _ fs.FileMode) error {
-	const parts = windows.OWNER_SECURITY_INFORMATION | windows.DACL_SECURITY_INFORMATION
-	var descriptor *windows.SECURITY_DESCRIPTOR
-	var err error
-	if f != nil {
-		descriptor, err = windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT, parts)
-	} else {
-		descriptor, err = windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, parts)
+	return checkAccess(f, path, info, harmless)
+}
+
+// checkOthers is the check of ReadOwn: others may read. What they may put into a folder
+// counts, since it inherits the folder's list.
+func checkOthers(f *os.File, path string, info fs.FileInfo) error {
+	err := checkAccess(f, path, info, reading)
+	var unsafe *unsafeError
+	if !errors.As(err, &unsafe) {
+		return err
 	}
+	return &OthersError{Path: path, Foreign: unsafe.foreign, Mode: info.Mode(), list: unsafe}
+}
+
+// checkAccess checks an open file, or else what is at a path: the link itself if info is
+// that of a link.
+func checkAccess(f *os.File, path string, info fs.FileInfo, allowed windows.ACCESS_MASK) error {
+	if f == nil {
+		flags := uint32(windows.FILE_FLAG_BACKUP_SEMANTICS) // folders too
+		if isLink(info.Mode()) {
+			flags |= windows.FILE_FLAG_OPEN_REPARSE_POINT
+		}
+		var err error
+		if f, err = openShared(path, windows.READ_CONTROL, flags); err != nil {
+			return err
+		}
+		defer f.Close()
+	}
+	const parts = windows.OWNER_SECURITY_INFORMATION | windows.DACL_SECURITY_INFORMATION
+	descriptor, err := windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT, parts)
 	if err != nil {
 		return fmt.Errorf("reading the access list of %s: %w", path, err)
 	}
@@ -95,18 +125,20 @@ func checkOwner(f *os.File, path string, info fs.FileInfo, _ fs.FileMode) error 
 	if err != nil {
 		return err
 	}
-	return checkDescriptor(descriptor, user.String(), path, info.IsDir())
+	return checkDescriptor(descriptor, user.String(), path, info.IsDir(), allowed)
 }
 
-func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string, isDir bool) error {
+// checkDescriptor refuses an owner who is not trusted, and a list that gives anyone else
+// who is not trusted more than the allowed rights.
+func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string, isDir bool, allowed windows.ACCESS_MASK) error {
 	owner, _, err := descriptor.Owner()
-	if err != nil || owner == nil || !slices.Contains([]string{user, sidSystem, sidAdministrators}, owner.String()) {
-		return &unsafeError{path + " belongs to another user", `takeown /f "` + path + `"`}
+	if err != nil || owner == nil || !slices.Contains([]string{user, sidSystem, sidAdministrators, sidInstaller}, owner.String()) {
+		return &unsafeError{path + " belongs to another user", `takeown /f "` + path + `"`, true}
 	}
 	// A missing list, unlike an empty one, lets everybody in.
 	list, _, err := descriptor.DACL()
 	if err != nil || list == nil {
-		return &unsafeError{path + " is open to everybody (no access list)", makePrivate(path, user, nil, isDir)}
+		return &unsafeError{path + " is open to everybody (no access list)", makePrivate(path, user, nil, isDir), false}
 	}
 	var others []string
 	for i := range uint32(list.AceCount) {
@@ -115,18 +147,22 @@ func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string,
 			return fmt.Errorf("reading the access list of %s: %w", path, err)
 		}
 		kind := entry.Header.AceType
-		if kind == windows.ACCESS_DENIED_ACE_TYPE || kind == windows.ACCESS_ALLOWED_ACE_TYPE && entry.Mask&^harmless == 0 {
+		if kind == windows.ACCESS_DENIED_ACE_TYPE || kind == windows.ACCESS_ALLOWED_ACE_TYPE && entry.Mask&^allowed == 0 {
 			continue
 		}
 		if kind != windows.ACCESS_ALLOWED_ACE_TYPE {
-			return &unsafeError{path + " has an access list with conditions", `icacls "` + path + `" /reset`}
+			return &unsafeError{path + " has an access list with conditions", `icacls "` + path + `" /reset`, false}
 		}
 		if sid := (*windows.SID)(unsafe.Pointer(&entry.SidStart)).String(); !trusted(sid, user) {
 			others = append(others, sid)
 		}
 	}
 	if len(others) > 0 {
-		return &unsafeError{fmt.Sprintf("%s is open to others (%s)", path, strings.Join(others, ", ")), makePrivate(path, user, others, isDir)}
+		open := "is open to others"
+		if allowed == reading {
+			open = "can be written by others"
+		}
+		return &unsafeError{fmt.Sprintf("%s %s (%s)", path, open, strings.Join(others, ", ")), makePrivate(path, user, others, isDir), false}
 	}
 	return nil
 }
@@ -135,7 +171,7 @@ func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string,
 // file's own creator (S-1-3-0) and owner (S-1-3-4). What a list grants to an app
 // container (S-1-15-…), Windows grants only if the user has the same right.
 func trusted(sid, user string) bool {
-	return slices.Contains([]string{user, sidSystem, sidAdministrators, "S-1-3-0", "S-1-3-4"}, sid) || strings.HasPrefix(sid, "S-1-15-")
+	return slices.Contains([]string{user, sidSystem, sidAdministrators, sidInstaller, "S-1-3-0", "S-1-3-4"}, sid) || strings.HasPrefix(sid, "S-1-15-")
 }
 
 // makePrivate is the command that gives a file or folder the list that fob gives to new

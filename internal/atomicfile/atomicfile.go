@@ -4,6 +4,7 @@
 package atomicfile
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -21,16 +22,24 @@ import (
 var ErrUnsafe = errors.New("unsafe file")
 
 // unsafeError is an ErrUnsafe that a command fixes.
-type unsafeError struct{ what, fix string }
+type unsafeError struct {
+	what, fix string
+	foreign   bool // the owner is another user
+}
 
 func (e *unsafeError) Error() string { return ErrUnsafe.Error() + ": " + e.what }
 
 func (*unsafeError) Unwrap() error { return ErrUnsafe }
 
-// Fix is the command that makes the file or folder in an ErrUnsafe private, or "".
+// Fix is the command that makes the file or folder in an ErrUnsafe or *OthersError private,
+// or "".
 func Fix(err error) string {
 	var e *unsafeError
-	if errors.As(err, &e) {
+	var others *OthersError
+	if errors.As(err, &others) {
+		e = others.list
+	}
+	if e != nil || errors.As(err, &e) {
 		return e.fix
 	}
 	return ""
@@ -171,12 +180,15 @@ type OthersError struct {
 	Path    string
 	Foreign bool // it belongs to another user
 	Mode    fs.FileMode
+	list    *unsafeError // what its access list says, on Windows
 }
 
 func (e *OthersError) Error() string {
 	switch {
-	case e.Foreign && e.Mode&fs.ModeSymlink != 0:
+	case e.Foreign && isLink(e.Mode):
 		return e.Path + " is a link of another user"
+	case e.list != nil:
+		return e.list.what
 	case e.Foreign:
 		return e.Path + " belongs to another user"
 	}
@@ -186,13 +198,85 @@ func (e *OthersError) Error() string {
 // ReadOwn returns a file of at most limit bytes whose text is obeyed, wherever a link
 // leads: *OthersError where another user could have written it.
 func ReadOwn(path string, limit int64) ([]byte, error) {
-	return read(openAtOnce, path, limit, func(_ *os.File, path string, info fs.FileInfo) error {
+	return read(openAtOnce, path, limit, func(f *os.File, path string, info fs.FileInfo) error {
 		if mode := info.Mode(); !mode.IsRegular() && mode&fs.ModeDevice == 0 {
 			return fmt.Errorf("%s is not a regular file", path)
 		}
-		return CheckOthers(path, info)
+		return checkOthers(f, path, info)
 	})
 }
+
+// CheckOthers refuses a file, link or folder as ReadOwn does.
+func CheckOthers(path string, info fs.FileInfo) error { return checkOthers(nil, path, info) }
+
+// CheckLinks is CheckOthers for each link that a path passes: its owner chooses where it
+// leads. It returns the path without links. There need not be a file at its end.
+func CheckLinks(path string) (string, error) {
+	target, err := FollowLinks(path, func(link string, info fs.FileInfo) error {
+		if filepath.Dir(link) == "/" { // root's there, which sandboxes show as another user's
+			return nil
+		}
+		return CheckOthers(link, info)
+	})
+	if target != "" && errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return target, err
+}
+
+// FollowLinks follows a path as the kernel does, and passes each link on it to visit. It
+// returns the path without links: with fs.ErrNotExist where only its last part is missing.
+func FollowLinks(path string, visit func(link string, info fs.FileInfo) error) (string, error) {
+	at, rest := splitPath(path)
+	for links := 0; len(rest) > 0; {
+		next := filepath.Join(at, rest[0]) // at has no links: its .. is the kernel's
+		rest = rest[1:]
+		info, err := os.Lstat(next)
+		if err != nil && len(rest) > 0 {
+			return "", err
+		}
+		if err != nil {
+			return next, err
+		}
+		if !isLink(info.Mode()) {
+			at = next
+			continue
+		}
+		to, err := os.Readlink(next)
+		if err != nil && info.Mode()&fs.ModeIrregular != 0 { // such as a file in a cloud
+			at = next
+			continue
+		}
+		if links++; err == nil && links > 40 {
+			err = fmt.Errorf("%s: too many links", path)
+		}
+		if err == nil {
+			err = visit(next, info)
+		}
+		if err != nil {
+			return "", err
+		}
+		root, names := splitPath(to)
+		if root != "." {
+			at = root
+		}
+		rest = append(names, rest...)
+	}
+	return at, nil
+}
+
+// splitPath cuts a path into the folder that it starts from and its parts.
+func splitPath(path string) (root string, parts []string) {
+	root = filepath.VolumeName(path)
+	path = filepath.ToSlash(path[len(root):])
+	if strings.HasPrefix(path, "/") {
+		root += string(filepath.Separator)
+	}
+	return cmp.Or(root, "."), strings.Split(path, "/")
+}
+
+// isLink knows a symbolic link, and a junction of Windows.
+func isLink(mode fs.FileMode) bool { return mode&(fs.ModeSymlink|fs.ModeIrregular) != 0 }
 
 // ReadRegular returns a regular file of at most limit bytes that others keep: wherever
 // a link leads, whoever owns it and whoever may read it.

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -50,12 +48,11 @@ func checkOwner(_ *os.File, path string, info fs.FileInfo, forbidden fs.FileMode
 	return nil
 }
 
-// CheckOthers is the check of ReadOwn for one file, link or folder. Some groups are not
-// other users: root's, and the one that has the user's own number, which Debian, Fedora
-// and others give each user alone, with a umask that lets it write. Of a folder only
-// what everyone can write counts, unless it is sticky: what a group puts there has an
-// owner of its own. A device stays the same whoever writes to it.
-func CheckOthers(path string, info fs.FileInfo) error {
+// checkOthers is the check of ReadOwn. Some groups are not other users: root's, and the one
+// that has the user's own number, which Debian, Fedora and others give each user alone, with
+// a umask that lets it write. What others put into a sticky folder has an owner of its own.
+// A link is as good as its owner; a device stays the same whoever writes to it.
+func checkOthers(_ *os.File, path string, info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	mode := info.Mode()
 	writable := mode & 0o022
@@ -70,45 +67,6 @@ func CheckOthers(path string, info fs.FileInfo) error {
 		return &OthersError{Path: path, Foreign: foreign, Mode: mode}
 	}
 	return nil
-}
-
-// CheckLinks is CheckOthers for each link that a path passes: its owner chooses where it
-// leads. It returns the path without links. There need not be a file at its end.
-func CheckLinks(path string) (string, error) {
-	at, rest := ".", strings.Split(path, "/")
-	if rest[0] == "" {
-		at = "/"
-	}
-	for links := 0; len(rest) > 0; {
-		next := filepath.Join(at, rest[0]) // at has no links: its .. is the kernel's
-		info, err := os.Lstat(next)
-		if errors.Is(err, fs.ErrNotExist) && len(rest) == 1 {
-			return next, nil
-		}
-		if err != nil {
-			return "", err
-		}
-		rest = rest[1:]
-		if info.Mode()&fs.ModeSymlink == 0 {
-			at = next
-			continue
-		}
-		to, err := os.Readlink(next)
-		if links++; links > 40 {
-			err = unix.ELOOP
-		}
-		if err == nil && at != "/" { // root's there, which sandboxes show as another user's
-			err = CheckOthers(next, info)
-		}
-		if err != nil {
-			return "", err
-		}
-		if strings.HasPrefix(to, "/") {
-			at = "/"
-		}
-		rest = append(strings.Split(to, "/"), rest...)
-	}
-	return at, nil
 }
 
 // renameNew is a rename that replaces nothing: a hard link is refused where the

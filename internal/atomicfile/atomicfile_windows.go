@@ -12,20 +12,20 @@ import (
 
 // openNoFollow opens a link itself, which Read then refuses.
 func openNoFollow(path string) (*os.File, error) {
-	return openShared(path, windows.FILE_FLAG_OPEN_REPARSE_POINT)
+	return openShared(path, windows.GENERIC_READ, windows.FILE_FLAG_OPEN_REPARSE_POINT)
 }
 
 func openFollow(path string) (*os.File, error) {
-	return openShared(path, windows.FILE_ATTRIBUTE_NORMAL)
+	return openShared(path, windows.GENERIC_READ, windows.FILE_ATTRIBUTE_NORMAL)
 }
 
 func openAtOnce(path string) (*os.File, error) { return openFollow(path) }
 
 // openShared lets a sibling replace the file meanwhile, and is let in while one
 // does: Windows forbids both for os.Open's handles.
-func openShared(path string, flags uint32) (*os.File, error) {
+func openShared(path string, access, flags uint32) (*os.File, error) {
 	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	return create(path, windows.GENERIC_READ, share, nil, windows.OPEN_EXISTING, flags)
+	return create(path, access, share, nil, windows.OPEN_EXISTING, flags)
 }
 
 func create(path string, access, share uint32, attributes *windows.SecurityAttributes, disposition, flags uint32) (*os.File, error) {
@@ -39,13 +39,6 @@ func create(path string, access, share uint32, attributes *windows.SecurityAttri
 	}
 	return os.NewFile(uintptr(handle), path), nil
 }
-
-// CheckOthers does not look at access lists: outside of a user's profile Windows lets
-// all users write by default, and the file's own folder decides.
-func CheckOthers(string, fs.FileInfo) error { return nil }
-
-// CheckLinks likewise.
-func CheckLinks(path string) (string, error) { return path, nil }
 
 // renameNew is a rename that replaces nothing. Unlike a hard link it is one step,
 // and any file system can do it. A path is as good as the folder's handle here:

@@ -106,36 +106,46 @@ func mine(t *testing.T) (user, list string) {
 
 func TestI77_AccessLists(t *testing.T) {
 	user, list := mine(t)
-	for _, test := range []struct{ name, descriptor, fails, fix string }{
-		{"inherited from the profile", "O:" + user + "D:AI" + list, "", ""},
-		{"made by an elevated program", "O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)", "", ""},
-		{"made by a service", "O:SYD:P(A;;FA;;;SY)(A;;FA;;;" + user + ")", "", ""},
-		{"an empty list", "O:" + user + "D:P", "", ""},
-		{"a creator, an owner and an app", "O:" + user + "D:P(A;OICIIO;FA;;;CO)(A;;FA;;;OW)(A;;FR;;;AC)(A;;FR;;;S-1-15-3-1024-1-2-3-4-5-6-7-8)", "", ""},
-		{"others see attributes", "O:" + user + "D:" + list + "(A;;0x1200a0;;;WD)", "", ""},
-		{"others are denied", "O:" + user + "D:(D;;FA;;;WD)" + list, "", ""},
+	for _, test := range []struct {
+		name, descriptor, fails, fix string
+		readOnly                     bool // others may read, and change nothing
+	}{
+		{"inherited from the profile", "O:" + user + "D:AI" + list, "", "", false},
+		{"made by an elevated program", "O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)", "", "", false},
+		{"made by a service", "O:SYD:P(A;;FA;;;SY)(A;;FA;;;" + user + ")", "", "", false},
+		{"installed with Windows", "O:" + sidInstaller + "D:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;" + sidInstaller + ")", "", "", false},
+		{"an empty list", "O:" + user + "D:P", "", "", false},
+		{"a creator, an owner and an app", "O:" + user + "D:P(A;OICIIO;FA;;;CO)(A;;FA;;;OW)(A;;FR;;;AC)(A;;FR;;;S-1-15-3-1024-1-2-3-4-5-6-7-8)", "", "", false},
+		{"others see attributes", "O:" + user + "D:" + list + "(A;;0x1200a0;;;WD)", "", "", false},
+		{"others are denied", "O:" + user + "D:(D;;FA;;;WD)" + list, "", "", false},
 
-		{"another's", "O:" + stranger + "D:" + list, "another user", `takeown /f "C:\x"`},
-		{"Everyone's", "O:WDD:" + list, "another user", "takeown"},
-		{"no list", "O:" + user, "no access list", "/inheritance:r"},
-		{"read by everybody", "O:" + user + "D:" + list + "(A;;FR;;;WD)", "others (S-1-1-0)", ""},
-		{"read by users, inherited", "O:" + user + "D:AI" + list + "(A;ID;0x1200a9;;;BU)", "others (S-1-5-32-545)", ""},
-		{"changed by authenticated users", "O:" + user + "D:AI" + list + "(A;OICIIOID;0x1301bf;;;AU)", "others (S-1-5-11)", ""},
-		{"read by one other", "O:" + user + "D:" + list + "(A;;0x1;;;" + stranger + ")", stranger, ""},
-		{"written by one other", "O:" + user + "D:" + list + "(A;;0x2;;;" + stranger + ")", stranger, ""},
-		{"generic read", "O:" + user + "D:" + list + "(A;;GR;;;AN)", "S-1-5-7", ""},
-		{"generic all", "O:" + user + "D:" + list + "(A;;GA;;;BG)", "S-1-5-32-546", ""},
-		{"deleted by another", "O:" + user + "D:" + list + "(A;;SD;;;" + stranger + ")", stranger, ""},
-		{"another may change the list", "O:" + user + "D:" + list + "(A;;WD;;;" + stranger + ")", stranger, ""},
-		{"another may take it", "O:" + user + "D:" + list + "(A;;WO;;;" + stranger + ")", stranger, ""},
-		{"two others", "O:" + user + "D:" + list + "(A;;FR;;;WD)(A;;FR;;;BU)", "(S-1-1-0, S-1-5-32-545)", `/remove:g "*S-1-1-0" "*S-1-5-32-545"`},
+		{"another's", "O:" + stranger + "D:" + list, "another user", `takeown /f "C:\x"`, false},
+		{"Everyone's", "O:WDD:" + list, "another user", "takeown", false},
+		{"no list", "O:" + user, "no access list", "/inheritance:r", false},
+		{"read by everybody", "O:" + user + "D:" + list + "(A;;FR;;;WD)", "others (S-1-1-0)", "", true},
+		{"read by users, inherited", "O:" + user + "D:AI" + list + "(A;ID;0x1200a9;;;BU)", "others (S-1-5-32-545)", "", true},
+		{"changed by authenticated users", "O:" + user + "D:AI" + list + "(A;OICIIOID;0x1301bf;;;AU)", "others (S-1-5-11)", "", false},
+		{"read by one other", "O:" + user + "D:" + list + "(A;;0x1;;;" + stranger + ")", stranger, "", true},
+		{"written by one other", "O:" + user + "D:" + list + "(A;;0x2;;;" + stranger + ")", stranger, "", false},
+		{"appended to by one other", "O:" + user + "D:" + list + "(A;;0x4;;;" + stranger + ")", stranger, "", false},
+		{"generic read", "O:" + user + "D:" + list + "(A;;GR;;;AN)", "S-1-5-7", "", true},
+		{"generic all", "O:" + user + "D:" + list + "(A;;GA;;;BG)", "S-1-5-32-546", "", false},
+		{"generic write", "O:" + user + "D:" + list + "(A;;GW;;;BU)", "S-1-5-32-545", "", false},
+		{"deleted by another", "O:" + user + "D:" + list + "(A;;SD;;;" + stranger + ")", stranger, "", false},
+		{"another may change the list", "O:" + user + "D:" + list + "(A;;WD;;;" + stranger + ")", stranger, "", false},
+		{"another may take it", "O:" + user + "D:" + list + "(A;;WO;;;" + stranger + ")", stranger, "", false},
+		{"two others", "O:" + user + "D:" + list + "(A;;FR;;;WD)(A;;FR;;;BU)", "(S-1-1-0, S-1-5-32-545)", `/remove:g "*S-1-1-0" "*S-1-5-32-545"`, true},
 	} {
 		descriptor, err := windows.SecurityDescriptorFromString(test.descriptor)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		err = checkDescriptor(descriptor, user, `C:\x`, false)
+		err = checkDescriptor(descriptor, user, `C:\x`, false, reading)
+		if refused := errors.Is(err, ErrUnsafe); refused != (test.fails != "" && !test.readOnly) {
+			t.Errorf("%s, as what others may read: %v", test.name, err)
+		}
+		err = checkDescriptor(descriptor, user, `C:\x`, false, harmless)
 		if test.fails == "" {
 			if err != nil {
 				t.Errorf("%s: %v", test.name, err)
@@ -165,8 +175,11 @@ func TestI77_NullAccessList(t *testing.T) {
 	if err := errors.Join(descriptor.SetOwner(user, false), descriptor.SetDACL(nil, true, false)); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkDescriptor(descriptor, user.String(), `C:\x`, false); !errors.Is(err, ErrUnsafe) || !strings.Contains(Fix(err), "/inheritance:r") {
-		t.Errorf("a null list: %v", err)
+	for _, allowed := range []windows.ACCESS_MASK{harmless, reading} {
+		err := checkDescriptor(descriptor, user.String(), `C:\x`, false, allowed)
+		if !errors.Is(err, ErrUnsafe) || !strings.Contains(Fix(err), "/inheritance:r") {
+			t.Errorf("a null list: %v", err)
+		}
 	}
 }
 
@@ -198,7 +211,7 @@ func TestI77_NewFilesInheritNothing(t *testing.T) {
 		if err != nil || list.AceCount != 3 {
 			t.Fatalf("%s, %v", descriptor, err)
 		}
-		if err := checkDescriptor(descriptor, user, "x", isDir); err != nil {
+		if err := checkDescriptor(descriptor, user, "x", isDir, harmless); err != nil {
 			t.Error(err)
 		}
 		if text := descriptor.String(); strings.Count(text, "(A;"+inheritance+";FA;;;") != 3 {
@@ -283,5 +296,39 @@ func TestI77_LooseFilesAndFoldersAreRefused(t *testing.T) {
 		if err := errors.Join(Write(path, []byte("z")), Check(path)); err != nil { // it inherits nothing
 			t.Errorf("a file in a loose folder: %v", err)
 		}
+	}
+}
+
+// What others may read is obeyed; what they may write is not.
+func TestI74_WrittenByOthers(t *testing.T) {
+	dir := filepath.Join(tempDir(t), "d")
+	path := filepath.Join(dir, "f")
+	if err := errors.Join(MkdirPrivate(dir), Write(path, []byte("x"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		path, rights string
+		refused      bool
+	}{{path, "", false}, {path, "(A;;FR;;;WD)", false}, {path, "(A;;FW;;;WD)", true}, {dir, "(A;;FRFX;;;WD)", false}, {dir, "(A;OICI;FA;;;WD)", true}} {
+		setList(t, test.path, test.rights)
+		info, err := os.Stat(test.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		errs := map[string]error{"CheckOthers": CheckOthers(test.path, info)}
+		if test.path == path {
+			_, errs["ReadOwn"] = ReadOwn(path, 10)
+		}
+		for name, err := range errs {
+			var others *OthersError
+			refused := errors.As(err, &others) && strings.Contains(err.Error(), "can be written by others (S-1-1-0)") && strings.HasPrefix(Fix(err), `icacls "`+test.path+`"`)
+			if refused != test.refused || !refused && err != nil {
+				t.Errorf("%s of %s with %s: %v; fix: %s", name, test.path, test.rights, err, Fix(err))
+			}
+		}
+		if target, err := CheckLinks(test.path); err != nil || target != test.path {
+			t.Errorf("CheckLinks: %s, %v", target, err)
+		}
+		setList(t, test.path, "")
 	}
 }

@@ -169,8 +169,8 @@ func repository() string {
 	}
 }
 
-// leadsThrough follows a path as the kernel does: true where it ends below a root, or
-// passes a link that is. It errs on that side.
+// leadsThrough reports whether a path ends below a root, or passes a link that is. It errs
+// on that side.
 func leadsThrough(path string, roots []fs.FileInfo) bool {
 	if !filepath.IsAbs(path) {
 		dir, err := os.Getwd()
@@ -179,38 +179,17 @@ func leadsThrough(path string, roots []fs.FileInfo) bool {
 		}
 		path = dir + string(filepath.Separator) + path // Join would lose the link of "link/.."
 	}
-	at, rest := splitPath(path)
-	for range 1000 {
-		if len(rest) == 0 {
-			return isBelow(at, roots)
+	errInside := errors.New("a link below a root")
+	target, err := atomicfile.FollowLinks(path, func(link string, _ fs.FileInfo) error {
+		if isBelow(filepath.Dir(link), roots) {
+			return errInside
 		}
-		next := filepath.Join(at, rest[0])
-		info, err := os.Lstat(next)
-		switch {
-		case err != nil:
-			return !errors.Is(err, fs.ErrNotExist)
-		case info.Mode()&fs.ModeSymlink == 0:
-			at, rest = next, rest[1:]
-			continue
-		case isBelow(at, roots):
-			return true
-		}
-		to, err := os.Readlink(next)
-		if err != nil {
-			return true
-		}
-		root, names := splitPath(to)
-		if filepath.IsAbs(to) {
-			at = root
-		}
-		rest = append(names, rest[1:]...)
+		return nil
+	})
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
 	}
-	return true
-}
-
-func splitPath(path string) (root string, names []string) {
-	volume := filepath.VolumeName(path)
-	return volume + string(filepath.Separator), strings.Split(filepath.ToSlash(path[len(volume):]), "/")
+	return isBelow(target, roots)
 }
 
 // isBelow compares folders as files: their names may have several spellings.

@@ -361,13 +361,14 @@ func TestI77_WindowsFiles(t *testing.T) {
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		out, err := w.command(wineLoader, tests, "-test.v", "-test.run", "I77").CombinedOutput()
-		if err != nil || strings.Count(string(out), "--- PASS: TestI77_") < 5 || strings.Contains(string(out), "SKIP") {
+		out, err := w.command(wineLoader, tests, "-test.v", "-test.run", "I74|I77").CombinedOutput()
+		if err != nil || strings.Count(string(out), "--- PASS: TestI7") < 6 || strings.Contains(string(out), "SKIP") {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
 	t.Run("what fob creates", func(t *testing.T) { windowsPrivateFiles(t, w.install(t, "private")) })
 	t.Run("what others opened", func(t *testing.T) { windowsLooseFiles(t, w.install(t, "loose")) })
+	t.Run("I74 what others can write", func(t *testing.T) { windowsOthersConfiguration(t, w.install(t, "written")) })
 }
 
 // fill makes fob create each kind of file: configuration, locks, records, cache, registry.
@@ -436,6 +437,52 @@ func windowsLooseFiles(t *testing.T, w *wine) {
 		}
 		if r := w.fob("", "doctor"); !strings.Contains(r.stderr+r.stdout, `fix: run 'icacls "C:\loose\data`) {
 			t.Errorf("doctor with %s: %s%s", test.path, r.stdout, r.stderr)
+		}
+		if err := os.Chmod(test.path, before.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func windowsOthersConfiguration(t *testing.T, w *wine) {
+	w.fill(t)
+	project := filepath.Join(w.home, ".fob.toml")
+	if err := os.WriteFile(project, []byte("profile = \"work\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	status := func() (int, string) {
+		var out []byte
+		cmd := w.fobCommand("status")
+		for try := 0; try < 3 && len(out) == 0; try++ { // see wine.fob
+			cmd = w.fobCommand("status")
+			cmd.Dir = w.home
+			out, _ = cmd.CombinedOutput()
+		}
+		return cmd.ProcessState.ExitCode(), string(out)
+	}
+	for _, test := range []struct {
+		path   string
+		mode   fs.FileMode
+		status int
+		says   string
+	}{
+		{filepath.Join(w.home, "config.toml"), 0o644, 0, ""},
+		{filepath.Join(w.home, "config.toml"), 0o646, 2, `C:\written\config.toml can be written by others (S-1-1-0)`},
+		{w.home, 0o755, 0, ""},
+		{w.home, 0o757, 2, `C:\written can be written by others (S-1-1-0)`},
+		{project, 0o646, 0, `skipping .fob.toml: C:\written\.fob.toml can be written by others (S-1-1-0)`},
+	} {
+		before, err := os.Stat(test.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(test.path, test.mode); err != nil {
+			t.Fatal(err)
+		}
+		code, out := status()
+		if code != test.status || !strings.Contains(out, test.says) || test.says == "" && strings.Contains(out, "others") ||
+			code == 2 && !strings.Contains(out, `icacls "C:\written`) {
+			t.Errorf("%s with the mode %o: exit status %d\n%s", test.path, test.mode, code, out)
 		}
 		if err := os.Chmod(test.path, before.Mode().Perm()); err != nil {
 			t.Fatal(err)
