@@ -80,10 +80,11 @@ type identityClaims struct {
 
 func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) error {
 	status, p, err := ciSettings(a, args)
-	if err != nil {
+	var refused *config.TrustError
+	if err != nil && !errors.As(err, &refused) {
 		return err
 	}
-	source := p
+	refusal, source := err, p
 	if !app.ShowsIdentity(p) { // its server is not who an identity would be for
 		source = config.Profile{}
 	}
@@ -94,11 +95,11 @@ func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) er
 			status.Identity = newIdentityClaims(seen.Claims)
 		}
 	}
-	if errors.Is(problem, app.ErrNotRun) {
-		problem = nil
-	}
 	if errors.Is(problem, context.Canceled) {
 		return problem
+	}
+	if refusal != nil || errors.Is(problem, app.ErrNotRun) {
+		problem = refusal
 	}
 	status.advise(a, p, problem)
 	if asJSON {
@@ -106,23 +107,28 @@ func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) er
 	} else {
 		err = printCIStatus(a, status)
 	}
-	if err == nil && problem != nil && app.ShowsIdentity(p) && !errors.Is(problem, jwt.ErrOpaque) {
+	if err == nil && problem != nil && (refusal != nil || app.ShowsIdentity(p)) && !errors.Is(problem, jwt.ErrOpaque) {
 		err = cli.Silent(a.Status(problem)) // it is shown already
 	}
 	return err
 }
 
-// ciSettings are what the other commands would use here.
+// ciSettings are what the other commands would use here. The status is there also where
+// the configuration is refused.
 func ciSettings(a *app.App, args []string) (*ciStatusJSON, config.Profile, error) {
-	cfg, err := a.Config()
+	paths, err := a.Paths()
 	if err != nil {
 		return nil, config.Profile{}, err
+	}
+	status := &ciStatusJSON{System: string(ci.System(a.Getenv)), Config: sanitize.Line(paths.Config), Sends: "nothing", Hints: []string{}}
+	cfg, err := a.Config()
+	if err != nil {
+		return status, config.Profile{}, err
 	}
 	named, err := a.Named(cli.FirstArg(args))
 	if err != nil {
-		return nil, config.Profile{}, err
+		return status, config.Profile{}, err
 	}
-	status := &ciStatusJSON{System: string(ci.System(a.Getenv)), Config: sanitize.Line(cfg.Paths.Config), Hints: []string{}}
 	p, chosen, err := cfg.Select(named)
 	var selection *config.SelectError
 	switch {
@@ -175,7 +181,7 @@ func (s *ciStatusJSON) advise(a *app.App, p config.Profile, problem error) {
 	case problem != nil && a.Hint(problem) != "":
 		hint(a.Hint(cli.ForProfile(problem, p.Name)))
 	}
-	if p.Name == "" {
+	if p.Name == "" && s.Storage != "" { // else the configuration was refused
 		hint("name a configuration of the repository, as in FOB_CONFIG=.github/fob.toml, and a profile in FOB_PROFILE")
 	}
 	if s.Storage == config.StorageKeyring && s.System != "" {
