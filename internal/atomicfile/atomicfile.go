@@ -278,6 +278,12 @@ func splitPath(path string) (root string, parts []string) {
 // isLink knows a symbolic link, and a junction of Windows.
 func isLink(mode fs.FileMode) bool { return mode&(fs.ModeSymlink|fs.ModeIrregular) != 0 }
 
+// IsBelow reports whether a path is root or below it. Both are absolute and without links.
+func IsBelow(path, root string) bool {
+	inside, err := filepath.Rel(root, path)
+	return err == nil && filepath.IsLocal(inside)
+}
+
 // ReadRegular returns a regular file of at most limit bytes that others keep: wherever
 // a link leads, whoever owns it and whoever may read it.
 func ReadRegular(path string, limit int64) ([]byte, error) {

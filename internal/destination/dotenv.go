@@ -44,24 +44,15 @@ func parseDotenv(m Machine, p location) (Destination, error) {
 	if err != nil {
 		return nil, p.lacking("there is no such folder", "make its folder first: fob makes the file, and no folder")
 	}
-	if !isBelow(folder, m.DotenvRoots) {
+	// The registry may be shared, and its words choose no file of this machine.
+	if !slices.ContainsFunc(m.DotenvRoots, func(root string) bool {
+		target, err := filepath.EvalSymlinks(root)
+		return err == nil && atomicfile.IsBelow(folder, target)
+	}) {
 		return nil, &NameError{Name: sanitize.Line(p.name), Reason: "the file is neither below the working folder nor below one of dotenv_roots in the configuration",
 			Hint: `allow its folder in config.toml: 'dotenv_roots = ["/FOLDER"]' under [destination]`}
 	}
 	return d, nil
-}
-
-// isBelow reports whether a folder is one of the roots or below, by whatever links: the
-// registry may be shared, and its words choose no file of this machine.
-func isBelow(folder string, roots []string) bool {
-	return slices.ContainsFunc(roots, func(root string) bool {
-		real, err := filepath.EvalSymlinks(root)
-		if err != nil {
-			return false
-		}
-		below, err := filepath.Rel(real, folder)
-		return err == nil && filepath.IsLocal(below)
-	})
 }
 
 func (d *dotenv) Name() string { return "dotenv:" + d.path + "#" + d.variable }

@@ -187,7 +187,7 @@ func (a Approvals) Add(f *File) error {
 func (f *File) NotAllowedBy(list map[string][]string) []string {
 	var allowed []string
 	for folder, references := range list {
-		if root, err := filepath.EvalSymlinks(folder); err == nil && isBelow(f.Target, root) && (isBelow(f.Path, folder) || isBelow(f.Path, root)) {
+		if root, err := filepath.EvalSymlinks(folder); err == nil && atomicfile.IsBelow(f.Target, root) && (atomicfile.IsBelow(f.Path, folder) || atomicfile.IsBelow(f.Path, root)) {
 			allowed = append(allowed, references...)
 		}
 	}
@@ -195,9 +195,4 @@ func (f *File) NotAllowedBy(list map[string][]string) []string {
 		_, reference, _ := strings.Cut(use, "=")
 		return slices.Contains(allowed, reference)
 	})
-}
-
-func isBelow(path, root string) bool {
-	inside, err := filepath.Rel(root, path)
-	return err == nil && filepath.IsLocal(inside)
 }
