@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
@@ -98,11 +98,10 @@ var errNoBackup = errors.New("what the file holds is no backup that this fob can
 
 func readBackup(ctx context.Context, a *app.App, opts backupOptions) (backup, *config.Config, error) {
 	var b backup
-	f, err := os.Open(opts.file)
+	sealed, err := atomicfile.ReadRegular(opts.file, maxBackup)
 	if err != nil {
 		return b, nil, cli.AsUsage(err)
 	}
-	defer f.Close()
 	passphrase, err := backupPassphrase(ctx, a, opts, false)
 	if err != nil {
 		return b, nil, err
@@ -112,7 +111,7 @@ func readBackup(ctx context.Context, a *app.App, opts backupOptions) (backup, *c
 		return b, nil, cli.AsUsage(err)
 	}
 	identity.SetMaxWorkFactor(20) // 1 GiB: what a hostile file may at most cost
-	plain, err := age.Decrypt(io.LimitReader(f, maxBackup), identity)
+	plain, err := age.Decrypt(bytes.NewReader(sealed), identity)
 	var wrong *age.NoIdentityMatchError
 	switch {
 	case errors.As(err, &wrong):

@@ -354,13 +354,16 @@ func NewPassphraseIn(path string) (secret.Secret, error) {
 	return passphrase, err
 }
 
-// ReadSecretFile reads a secret from a file, without the newline at its end.
+// ReadSecretFile reads a secret from a regular file, without the newline at its end.
 func ReadSecretFile(path string) (secret.Secret, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for a pipe's other side
 	if err != nil {
 		return secret.Secret{}, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return secret.Secret{}, cmp.Or(err, Usagef("%s is not a regular file", path))
+	}
 	return ReadSecret(f, path)
 }
 

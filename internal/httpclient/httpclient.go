@@ -98,7 +98,7 @@ func certificateOf(o Options) (*tls.Certificate, error) {
 	if o.Certificate != nil || o.CertificateFile == "" {
 		return o.Certificate, nil
 	}
-	chain, err := atomicfile.ReadPublic(o.CertificateFile, maxCertificates)
+	chain, err := atomicfile.ReadRegular(o.CertificateFile, maxCertificates)
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate: %w", err)
 	}
@@ -142,7 +142,7 @@ func rootsWith(caFile string) (*x509.CertPool, error) {
 	if caFile == "" {
 		return nil, nil
 	}
-	pem, err := atomicfile.ReadPublic(caFile, maxCertificates)
+	pem, err := atomicfile.ReadRegular(caFile, maxCertificates)
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA file: %w", err)
 	}

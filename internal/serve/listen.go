@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/unixsocket"
 )
 
@@ -112,8 +113,18 @@ func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 	return c, c.load()
 }
 
+const maxPEM = 1 << 20
+
 func (c *Certificate) load() error {
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	chain, err := atomicfile.ReadRegular(c.certFile, maxPEM)
+	if err != nil {
+		return err
+	}
+	key, err := atomicfile.ReadRegular(c.keyFile, maxPEM)
+	if err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
 		return err
 	}
