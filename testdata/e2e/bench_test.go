@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -75,6 +76,10 @@ func compareSizes(b *testing.B, token []string) {
 // compare runs two commands in turn and prints a row of the table.
 func (m *machine) compare(what string, onA *machine, a []string, beside string, onB *machine, b []string, wanted string) {
 	as, bs := inTurn(onA, a, onB, b)
+	printRow(what, as, beside, bs, wanted)
+}
+
+func printRow(what string, as []float64, beside string, bs []float64, wanted string) {
 	ratios := make([]float64, len(as))
 	for i := range as {
 		ratios[i] = as[i] / bs[i]
@@ -94,6 +99,78 @@ func inTurn(onA *machine, a []string, onB *machine, b []string) (as, bs []float6
 		as, bs = append(as, ta), append(bs, tb)
 	}
 	return as, bs
+}
+
+// BenchmarkAgainstOlder sets the program beside one of an older commit: that of
+// FOB_BENCH_OLDER, else the latest tag, else the last commit before fob kept other programs
+// out of its memory and other users out of its configuration.
+func BenchmarkAgainstOlder(b *testing.B) {
+	fob = os.Getenv("FOB_BENCH")
+	if fob == "" {
+		b.Fatal("FOB_BENCH does not name the program: run 'make bench'")
+	}
+	tag, _ := exec.Command("git", "describe", "--tags", "--abbrev=0").Output()
+	commit := cmp.Or(os.Getenv("FOB_BENCH_OLDER"), strings.TrimSpace(string(tag)), "99ba7d5")
+	issuer := startIssuer(b)
+	loggedIn := func(program string) *machine {
+		m := newMachineAt(b, sealed...)
+		m.program = []string{program}
+		m.loginAt(issuer)
+		return m
+	}
+	now, older := loggedIn(copyOf(b, fob)), loggedIn(copyOf(b, buildCommit(b, commit)))
+	fmt.Println("\n| what | measured | beside | ratio | spread of the ratio (p10–p90) | wanted |\n|---|---|---|---|---|---|")
+	for _, row := range []struct {
+		name string
+		args []string
+	}{{"`fob version`", []string{"version"}}, {"`fob token`, cached, file", []string{"token", "work"}}} {
+		var as, bs []float64
+		a, b := slices.Concat(now.program, row.args), slices.Concat(older.program, row.args)
+		for range 5 { // to see 1 % takes more than the usual rounds, and each as often the first of the two
+			moreA, moreB := inTurn(now, a, older, b)
+			as, bs = append(as, moreA...), append(bs, moreB...)
+			moreB, moreA = inTurn(older, b, now, a)
+			as, bs = append(as, moreA...), append(bs, moreB...)
+		}
+		printRow(row.name, as, "that of "+commit, bs, "≤ 1.02")
+	}
+	fmt.Println()
+}
+
+// copyOf is a program written by cp: one that the linker has written starts up to 15 % slower.
+func copyOf(b *testing.B, program string) string {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "fob")
+	if out, err := exec.Command("cp", program, path).CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+// buildCommit builds a commit of this repository as the Makefile builds the program.
+func buildCommit(b *testing.B, commit string) string {
+	b.Helper()
+	root, dir := filepath.Join("..", ".."), b.TempDir()
+	lacks := exec.Command("git", "-C", root, "cat-file", "-e", commit+"^{commit}").Run()
+	if lacks != nil {
+		b.Fatalf("this clone lacks the commit %s: run 'git fetch --unshallow', or name another one in FOB_BENCH_OLDER", commit)
+	}
+	archive := filepath.Join(dir, "source.tar")
+	for _, step := range []struct {
+		dir  string
+		args []string
+	}{
+		{root, []string{"git", "archive", "-o", archive, commit}},
+		{dir, []string{"tar", "-xf", archive}},
+		{dir, []string{"go", "build", "-trimpath", "-ldflags", "-s -w", "-o", "older", "."}},
+	} {
+		cmd := exec.Command(step.args[0], step.args[1:]...)
+		cmd.Dir, cmd.Env = step.dir, append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v: %v\n%s", step.args, err, out)
+		}
+	}
+	return filepath.Join(dir, "older")
 }
 
 // time is how long a command takes, in milliseconds.
