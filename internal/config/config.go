@@ -132,12 +132,14 @@ func Parse(name string, text []byte) (*Config, error) { return parse(name, text)
 
 // Marshal writes profiles and secrets' settings as the text of a configuration.
 func Marshal(profiles []Profile, secrets []Secret) []byte {
-	d := newDocument(nil)
+	c := &Config{Profiles: map[string]Profile{}, Secrets: map[string]Secret{}}
 	for _, p := range profiles {
-		d.change([]string{"profile", p.Name}, settingsOf(Profile{}), settingsOf(p), false)
+		c.Profiles[p.Name] = p
 	}
 	for _, s := range secrets {
-		d.change([]string{"secret", s.Name}, settingsOf(Secret{}), settingsOf(s), false)
+		c.Secrets[s.Name] = s
 	}
+	d := newDocument(nil)
+	d.apply(&Config{}, c)
 	return d.bytes()
 }

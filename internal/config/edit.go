@@ -30,20 +30,14 @@ func SaveProfile(path string, p Profile) error {
 	if err := ValidName(p.Name); err != nil {
 		return err
 	}
-	return editFile(path, func(d *document, c *Config) {
-		before, known := c.Profiles[p.Name]
-		d.change([]string{"profile", p.Name}, settingsOf(before), settingsOf(p), known)
-		c.Profiles[p.Name] = p
-	})
+	return editFile(path, func(c *Config) { c.Profiles[p.Name] = p })
 }
 
 // RemoveProfile deletes a profile, and the default if it named it.
 func RemoveProfile(path, name string) error {
-	return editFile(path, func(d *document, c *Config) {
-		d.removeTable([]string{"profile", name})
+	return editFile(path, func(c *Config) {
 		delete(c.Profiles, name)
 		if c.Default == name {
-			d.set(nil, "default", "")
 			c.Default = ""
 		}
 	})
@@ -51,51 +45,60 @@ func RemoveProfile(path, name string) error {
 
 // SetDefault names the profile to use where none is named.
 func SetDefault(path, name string) error {
-	return editFile(path, func(d *document, c *Config) {
-		d.set(nil, "default", quoteTOML(name))
-		c.Default = name
-	})
+	return editFile(path, func(c *Config) { c.Default = name })
 }
 
 // SetKeyFile names the key file of the file storage; "" leaves it to a passphrase.
 func SetKeyFile(path, keyFile string) error {
-	return editFile(path, func(d *document, c *Config) {
-		d.set(nil, "key_file", quoteTOML(keyFile))
-		c.KeyFile = keyFile
-	})
+	return editFile(path, func(c *Config) { c.KeyFile = keyFile })
 }
 
 // SetPepperStorage names the storage of the peppers.
 func SetPepperStorage(path, storage string) error {
-	return editFile(path, func(d *document, c *Config) {
-		d.set([]string{"keys"}, "pepper_storage", quoteTOML(storage))
-		c.Keys.PepperStorage = storage
-	})
+	return editFile(path, func(c *Config) { c.Keys.PepperStorage = storage })
 }
 
-// SetRequirePepper says whether keys without a pepper are refused on this machine.
+// SetRequirePepper sets whether keys without a pepper are refused on this machine.
 func SetRequirePepper(path string, require bool) error {
-	return editFile(path, func(d *document, c *Config) {
-		d.set([]string{"keys"}, "require_pepper", boolTOML(require))
-		c.Keys.RequirePepper = require
-	})
+	return editFile(path, func(c *Config) { c.Keys.RequirePepper = require })
+}
+
+// apply writes what differs between two configurations, the first of which the document has.
+func (d *document) apply(before, after *Config) {
+	d.change(nil, *before, *after)
+	d.change([]string{"keys"}, before.Keys, after.Keys)
+	applyTables(d, "profile", before.Profiles, after.Profiles)
+	applyTables(d, "secret", before.Secrets, after.Secrets)
+}
+
+func applyTables[T any](d *document, kind string, before, after map[string]T) {
+	for name := range before {
+		if _, kept := after[name]; !kept {
+			d.removeTable([]string{kind, name})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		old, known := before[name]
+		d.change([]string{kind, name}, old, after[name])
+		if !known {
+			d.addTable([]string{kind, name}) // where every setting is empty
+		}
+	}
 }
 
 // change writes those settings of a table that are not as before.
-func (d *document) change(table []string, before, after []setting, known bool) {
-	for i, s := range after {
-		if s.value != before[i].value {
+func (d *document) change(table []string, before, after any) {
+	old := settingsOf(before)
+	for i, s := range settingsOf(after) {
+		if s.value != old[i].value {
 			d.set(table, s.key, s.value)
 		}
 	}
-	if !known {
-		d.addTable(table) // where every setting is empty
-	}
 }
 
-// editFile changes the text of config.toml and, beside it, the Config that the new
-// text must mean. A text that means anything else is not written.
-func editFile(path string, change func(*document, *Config)) error {
+// editFile applies a change to config.toml. A text that would then mean anything else is
+// not written.
+func editFile(path string, change func(*Config)) error {
 	target, err := resolve(path)
 	if err != nil {
 		return err
@@ -114,14 +117,17 @@ func editFile(path string, change func(*document, *Config)) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	wanted, err := parse(path, text)
+	before, err := parse(path, text)
 	if err != nil {
 		return err
 	}
+	after := *before
+	after.Profiles, after.Secrets = maps.Clone(before.Profiles), maps.Clone(before.Secrets)
+	change(&after)
 	d := newDocument(text)
-	change(d, wanted)
+	d.apply(before, &after)
 	changed := d.bytes()
-	if got, err := parse(path, changed); err != nil || !got.isEquivalent(wanted) {
+	if got, err := parse(path, changed); err != nil || !got.isEquivalent(&after) {
 		return fmt.Errorf("%w: %s", ErrEditByHand, path)
 	}
 	if bytes.Equal(changed, text) {
@@ -173,13 +179,13 @@ func (c *Config) isEquivalent(other *Config) bool {
 // setting is one key of a table with its value as TOML; "" is absent.
 type setting struct{ key, value string }
 
-// settingsOf lists all settings of a Profile or a Secret, by the toml tags of its fields.
+// settingsOf lists the plain settings of a table, by the toml tags of its fields.
 func settingsOf(table any) []setting {
 	var settings []setting
 	v := reflect.ValueOf(table)
 	for i := range v.NumField() {
 		key := v.Type().Field(i).Tag.Get("toml")
-		if key == "-" {
+		if key == "" || key == "-" {
 			continue
 		}
 		switch value := v.Field(i).Interface().(type) {
@@ -188,7 +194,7 @@ func settingsOf(table any) []setting {
 		case []string:
 			settings = append(settings, setting{key, quoteListTOML(value)})
 		case bool:
-			settings = append(settings, setting{key, boolTOML(value)})
+			settings = append(settings, setting{key, map[bool]string{true: "true"}[value]}) // false is no setting
 		case time.Time:
 			settings = append(settings, setting{key, timeText(value)})
 		}
@@ -210,14 +216,6 @@ func Changes(before, after Profile) (set, removed []string) {
 		}
 	}
 	return set, removed
-}
-
-// boolTOML returns a TOML boolean; false is no setting, "".
-func boolTOML(value bool) string {
-	if value {
-		return "true"
-	}
-	return ""
 }
 
 // quoteTOML returns a TOML basic string; an empty one is no setting, "".

@@ -116,13 +116,10 @@ func saveSecret(path string, s Secret, check func(*Config, string) error) error 
 		return err
 	}
 	var refused error
-	err := editFile(path, func(d *document, c *Config) {
-		before, known := c.Secrets[s.Name]
-		if refused = check(c, s.Name); refused != nil {
-			return
+	err := editFile(path, func(c *Config) {
+		if refused = check(c, s.Name); refused == nil {
+			c.Secrets[s.Name] = s
 		}
-		d.change([]string{"secret", s.Name}, settingsOf(before), settingsOf(s), known)
-		c.Secrets[s.Name] = s
 	})
 	return cmp.Or(err, refused)
 }
@@ -130,24 +127,17 @@ func saveSecret(path string, s Secret, check func(*Config, string) error) error 
 // ChangeSecret changes the table of a secret as it is by then; of one that is gone it makes
 // none.
 func ChangeSecret(path, name string, change func(*Secret)) error {
-	return editFile(path, func(d *document, c *Config) {
-		before, known := c.Secrets[name]
-		if !known {
-			return
+	return editFile(path, func(c *Config) {
+		if s, known := c.Secrets[name]; known {
+			change(&s)
+			c.Secrets[name] = s
 		}
-		after := before
-		change(&after)
-		d.change([]string{"secret", name}, settingsOf(before), settingsOf(after), known)
-		c.Secrets[name] = after
 	})
 }
 
 // RemoveSecret deletes a secret's table.
 func RemoveSecret(path, name string) error {
-	return editFile(path, func(d *document, c *Config) {
-		d.removeTable([]string{"secret", name})
-		delete(c.Secrets, name)
-	})
+	return editFile(path, func(c *Config) { delete(c.Secrets, name) })
 }
 
 // timeText writes a time as TOML; no time is no setting.
