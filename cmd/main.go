@@ -117,6 +117,7 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 	root.Version = app.Version() // for --version
 	root.SetVersionTemplate(app.VersionLine() + "\n")
 	root.SetFlagErrorFunc(usage.WrongFlag)
+	addDebug(root, a)
 	addCommands(root, a, args)
 	setHelp(a, root)
 	return root

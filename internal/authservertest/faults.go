@@ -36,6 +36,15 @@ func bodyAnswer(text string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
 }
 
+// echoAnswer repeats the refresh token of the request wherever it can.
+func echoAnswer(w http.ResponseWriter, r *http.Request) {
+	token := r.FormValue("refresh_token")
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Server", token)
+	w.WriteHeader(http.StatusBadRequest)
+	fmt.Fprintf(w, `{"error":%q,"error_description":%q,"scope":%q,"x_endpoint":%q}`, token, token, "openid "+token, token)
+}
+
 func errorAnswer(code string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
@@ -89,6 +98,7 @@ func faults() map[string]fault {
 		"invalid-client":  {endpoint: "token", answer: errorAnswer("invalid_client")},
 		"token-escape":    {endpoint: "token", answer: bodyAnswer(`{"error":"x\u001b]52;c;aGk=\u0007\u202e\nerror: all is well"}`)},
 
+		"token-echo":       {endpoint: "token", answer: echoAnswer},
 		"token-ci-command": {endpoint: "token", answer: bodyAnswer(`{"error":"no","error_description":"##vso[task.prependpath]/tmp/evil"}`)},
 
 		"drop-after-rotate":    {endpoint: "drop", drop: true},

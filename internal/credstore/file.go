@@ -21,7 +21,7 @@ type FileOptions struct {
 // NewFile is the storage in sealed files, DATA/records/<kind>/<name>, for
 // machines that have no keyring.
 func NewFile(o FileOptions) *Store {
-	return &Store{items: fileItems{filepath.Join(o.DataDir, "records")}, key: o.Key, dataDir: o.DataDir, backend: "file"}
+	return &Store{items: tracedItems{fileItems{filepath.Join(o.DataDir, "records")}, "file"}, key: o.Key, dataDir: o.DataDir, backend: "file"}
 }
 
 type fileItems struct{ dir string }

@@ -38,7 +38,7 @@ func NewKeyring(o KeyringOptions) *Store {
 		wait:    5 * time.Second,
 		unlock:  60 * time.Second,
 	}
-	return &Store{items: backend, key: sealKeyFile(o.DataDir), dataDir: o.DataDir, backend: "keyring"}
+	return &Store{items: tracedItems{backend, "keyring"}, key: sealKeyFile(o.DataDir), dataDir: o.DataDir, backend: "keyring"}
 }
 
 // KeyringReachable tells, without asking it anything, whether there is a way to the

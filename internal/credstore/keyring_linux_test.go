@@ -25,7 +25,7 @@ func onBus(t *testing.T) (*Store, *[]string) {
 		Getenv:  os.Getenv,
 		Notify:  func(line string) { lines = append(lines, line) },
 	})
-	k := s.items.(*keyringItems)
+	k := s.items.(tracedItems).items.(*keyringItems)
 	k.slow, k.wait, k.unlock = 200*time.Millisecond, 2*time.Second, 3*time.Second
 	return s, &lines
 }
@@ -174,7 +174,7 @@ func TestE42PersonUnlocksWhenTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.set(func() { f.Locked = true })
-	k := s.items.(*keyringItems)
+	k := s.items.(tracedItems).items.(*keyringItems)
 	k.wait, k.unlock = time.Minute, time.Minute
 	told := 0
 	k.notify = func(string) {

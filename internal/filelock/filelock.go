@@ -16,6 +16,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/trace"
 )
 
 // ErrTimeout means that another process holds the lock, and did until the wait was over.
@@ -52,7 +53,11 @@ func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error
 	}
 	waiting, stop := context.WithTimeout(ctx, wait)
 	defer stop()
+	start := time.Now()
 	err = waitForLock(waiting, file)
+	if trace.On(ctx) {
+		trace.Printf(ctx, "lock %s: %s", path, trace.Outcome(err, start))
+	}
 	switch {
 	case err == nil:
 		return marked(file)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/trace"
 )
 
 // Why an exchange was given up, beside the errors of the network.
@@ -197,7 +198,11 @@ func (b *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 		req.Header.Set("User-Agent", b.userAgent)
 	}
 	req.Header.Del("Referer")
-	resp, err := b.next.RoundTrip(req)
+	roundTrip := b.next.RoundTrip
+	if trace.On(req.Context()) {
+		roundTrip = func(req *http.Request) (*http.Response, error) { return traced(req, b.next.RoundTrip) }
+	}
+	resp, err := roundTrip(req)
 	if err != nil {
 		return nil, err
 	}

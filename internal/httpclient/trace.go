@@ -1,0 +1,187 @@
+package httpclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/trace"
+)
+
+// What a trace shows as it is: everything that is not listed may be a secret, and is
+// redacted. Names are those of the OAuth and OpenID specifications and of HTTP.
+var (
+	plainHeaders = []string{"Accept", "Cache-Control", "Content-Length", "Content-Type", "Date", "Retry-After", "Server", "User-Agent"}
+	plainFields  = []string{
+		"alg", "aud", "audience", "claims_supported", "client_id", "crv", "error", "expires_in", "grant_type", "interval", "iss", "issuer", "kid", "kty",
+		"prompt", "redirect_uri", "refresh_expires_in", "requested_token_type", "resource", "response_type", "scope", "subject_token_type", "token_type",
+		"token_type_hint", "use", "verification_uri",
+	}
+	plainEndings = []string{"_endpoint", "_supported", "_token_type"} // of metadata (RFC 8414 §2)
+)
+
+const (
+	redacted   = "[redacted]"
+	traceLimit = 16 << 10 // bytes of a body
+)
+
+func isPlain(name string) bool {
+	return slices.Contains(plainFields, name) || slices.ContainsFunc(plainEndings, func(ending string) bool { return strings.HasSuffix(name, ending) })
+}
+
+// exchange is a request and its answer in a trace.
+type exchange struct {
+	ctx     context.Context
+	secrets []string // as they were sent: an answer may repeat them anywhere
+}
+
+// traced does a round trip, and shows request and answer.
+func traced(req *http.Request, roundTrip func(*http.Request) (*http.Response, error)) (*http.Response, error) {
+	e := &exchange{ctx: req.Context()}
+	trace.Printf(e.ctx, "> %s %s", req.Method, e.url(req.URL))
+	e.headers(">", req.Header)
+	if req.Body != nil {
+		text, err := io.ReadAll(req.Body)
+		if err = errors.Join(err, req.Body.Close()); err != nil {
+			return nil, err
+		}
+		e.body(">", req.Header.Get("Content-Type"), text)
+		req.Body = io.NopCloser(bytes.NewReader(text))
+	}
+	start := time.Now()
+	resp, err := roundTrip(req)
+	if err != nil {
+		trace.Printf(e.ctx, "< %s", trace.Outcome(errors.New(inertText(err)), start))
+		return nil, err
+	}
+	trace.Printf(e.ctx, "< %d %s (%s)", resp.StatusCode, http.StatusText(resp.StatusCode), time.Since(start).Round(time.Millisecond/10))
+	e.headers("<", resp.Header)
+	resp.Body = &tracedBody{ReadCloser: resp.Body, done: func(text []byte) { e.body("<", resp.Header.Get("Content-Type"), text) }}
+	return resp, nil
+}
+
+func (e *exchange) headers(arrow string, headers http.Header) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		trace.Printf(e.ctx, "%s %s: %s", arrow, name, e.text(slices.Contains(plainHeaders, name), strings.Join(headers[name], ", ")))
+	}
+}
+
+func (e *exchange) body(arrow, contentType string, text []byte) {
+	if len(text) > 0 {
+		trace.Printf(e.ctx, "%s %s", arrow, e.document(contentType, text))
+	}
+}
+
+// text is a value as the trace shows it.
+func (e *exchange) text(plain bool, value string) string {
+	if !plain {
+		for part := range strings.FieldsSeq(value) { // of a header, behind its scheme
+			e.secrets = append(e.secrets, part)
+		}
+		return redacted
+	}
+	const shortest = 8 // what is shorter may be any word
+	for _, secret := range e.secrets {
+		if len(secret) >= shortest {
+			value = strings.ReplaceAll(value, secret, redacted)
+		}
+	}
+	return value
+}
+
+// url leaves host, path and the plain parameters.
+func (e *exchange) url(u *url.URL) string {
+	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	if u.RawQuery == "" {
+		return shown.String()
+	}
+	return shown.String() + "?" + e.form(u.Query())
+}
+
+func (e *exchange) document(contentType string, text []byte) string {
+	if len(text) > traceLimit {
+		return fmt.Sprintf("[more than %d bytes]", traceLimit)
+	}
+	kind, _, _ := mime.ParseMediaType(contentType)
+	switch {
+	case kind == "application/x-www-form-urlencoded":
+		if form, err := url.ParseQuery(string(text)); err == nil {
+			return e.form(form)
+		}
+	case strings.HasSuffix(kind, "json"):
+		var value any
+		if err := json.Unmarshal(text, &value); err == nil {
+			line, _ := json.Marshal(e.json("", value))
+			return string(line)
+		}
+	}
+	return fmt.Sprintf("[%d bytes]", len(text))
+}
+
+func (e *exchange) form(form url.Values) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		for _, value := range form[name] {
+			parts = append(parts, name+"="+e.text(isPlain(name), value))
+		}
+	}
+	return strings.Join(parts, "&")
+}
+
+// json redacts every value but those of plain fields, booleans and null.
+func (e *exchange) json(name string, value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			v[name] = e.json(name, v[name])
+		}
+		return v
+	case []any:
+		for i := range v {
+			v[i] = e.json(name, v[i])
+		}
+		return v
+	case string:
+		return e.text(isPlain(name), v)
+	case float64:
+		if isPlain(name) {
+			return v
+		}
+		return redacted
+	}
+	return value // a boolean or null
+}
+
+// tracedBody keeps what was read of a body until its end.
+type tracedBody struct {
+	io.ReadCloser
+	read bytes.Buffer
+	done func([]byte)
+}
+
+func (b *tracedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.read.Len() <= traceLimit {
+		b.read.Write(p[:n])
+	}
+	return n, err
+}
+
+func (b *tracedBody) Close() error {
+	if b.done != nil {
+		b.done(b.read.Bytes())
+		b.done = nil
+	}
+	clear(b.read.Bytes())
+	return b.ReadCloser.Close()
+}
