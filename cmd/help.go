@@ -3,13 +3,16 @@ package cmd
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/cmd/topic"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
 )
 
 // setHelp gives all commands one form of help: text, usage, examples, what comes below,
@@ -29,7 +32,8 @@ func setHelp(a *app.App, root *cobra.Command) {
 }
 
 func newHelpCmd() *cobra.Command {
-	return &cobra.Command{
+	var all, schema bool
+	c := &cobra.Command{
 		Use:     "help [COMMAND]",
 		Short:   "Explain a command or a topic",
 		Long:    "Explain a command, as --help does, or a topic.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
@@ -51,10 +55,24 @@ func newHelpCmd() *cobra.Command {
 			if len(rest) > 0 {
 				return usage.UnknownCommand(meant, rest[0], usage.HelpOn)
 			}
-			meant.InitDefaultVersionFlag()
-			return meant.Help()
+			switch out := cmd.OutOrStdout(); {
+			case (all || schema) && meant.Name() != "config":
+				return cli.WithHint(cli.Usagef("--all and --schema are for 'fob help config'"), "leave them out")
+			case all:
+				_, err = io.WriteString(out, topic.Settings())
+			case schema:
+				_, err = out.Write(config.Schema())
+			default:
+				meant.InitDefaultVersionFlag()
+				err = meant.Help()
+			}
+			return err
 		},
 	}
+	c.Flags().BoolVar(&all, "all", false, "with config: list every setting with its type and default")
+	c.Flags().BoolVar(&schema, "schema", false, "with config: print a JSON Schema for editors")
+	usage.Exclusive(c, "all", "schema")
+	return c
 }
 
 // helpText is a command's whole help.
@@ -82,7 +100,7 @@ func helpText(c *cobra.Command, width int, on cli.Style) string {
 		add(g.Title, listCommands(c, func(sub *cobra.Command) bool { return sub.GroupID == g.ID && sub.IsAvailableCommand() }))
 	}
 	add("Commands:", listCommands(c, func(sub *cobra.Command) bool { return sub.GroupID == "" && sub.IsAvailableCommand() }))
-	add("Topics, for 'fob help':", listCommands(c, (*cobra.Command).IsAdditionalHelpTopicCommand))
+	add("Topics, for 'fob help':", listTopics(c, width))
 	if c.HasAvailableLocalFlags() {
 		add("Flags:", flagList(c, width))
 	}
@@ -146,4 +164,18 @@ func reflow(text string, width int) string {
 		}
 	}
 	return strings.Join(paragraphs, "\n\n")
+}
+
+// listTopics names the topics in as few lines as they need.
+func listTopics(c *cobra.Command, width int) string {
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAdditionalHelpTopicCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "  " + strings.Join(cli.Wrap(strings.Join(names, ", "), width-2), "\n  ")
 }

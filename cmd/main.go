@@ -29,6 +29,7 @@ import (
 	cmdsecret "github.com/fobcli/fob/cmd/secret"
 	cmdserve "github.com/fobcli/fob/cmd/serve"
 	cmdstorage "github.com/fobcli/fob/cmd/storage"
+	"github.com/fobcli/fob/cmd/topic"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 )
@@ -72,22 +73,60 @@ type group struct {
 // command is made when it is called by its name: to make them all takes a quarter of
 // fob's start.
 type command struct {
-	name string
-	make func(*app.App) *cobra.Command
+	name  string
+	make  func(*app.App) *cobra.Command
+	alias string
+}
+
+// command makes it, with the short names that users type: 'fob key ls'.
+func (c command) command(a *app.App) *cobra.Command {
+	made := c.make(a)
+	if c.alias != "" {
+		made.Aliases = []string{c.alias}
+	}
+	for _, sub := range made.Commands() {
+		switch sub.Name() {
+		case "list":
+			sub.Aliases = []string{"ls"}
+		case "remove":
+			sub.Aliases = []string{"rm"}
+		}
+	}
+	return made
 }
 
 func groups() []group {
 	return []group{
 		{"logins", "Logins:", []command{
-			{"login", cmdauth.NewLogin}, {"token", cmdauth.NewToken}, {"refresh", cmdauth.NewRefresh}, {"status", cmdauth.NewStatus}, {"logout", cmdauth.NewLogout}, {"profile", cmdauth.NewProfile},
+			{"login", cmdauth.NewLogin, ""},
+			{"token", cmdauth.NewToken, ""},
+			{"refresh", cmdauth.NewRefresh, ""},
+			{"status", cmdauth.NewStatus, "whoami"},
+			{"logout", cmdauth.NewLogout, ""},
+			{"profile", cmdauth.NewProfile, ""},
 		}},
 		{"keys", "API keys that you issue:", []command{
-			{"key", cmdkey.New}, {"serve", cmdserve.New}, {"scan", cmdscan.New}, {"rules", cmdscan.NewRules}, {"incident", cmdincident.New},
+			{"key", cmdkey.New, ""},
+			{"serve", cmdserve.New, ""},
+			{"scan", cmdscan.New, ""},
+			{"rules", cmdscan.NewRules, ""},
+			{"incident", cmdincident.New, ""},
 		}},
 		{"secrets", "Secrets that others issued, and programs that need one:", []command{
-			{"secret", cmdsecret.New}, {"exec", cmdexec.New}, {"allow", cmdexec.NewAllowCmd}, {"proxy", cmdexec.NewProxy}, {"agent", cmdagent.New}, {"helper", cmdhelper.New}, {"ci", cmdci.New},
+			{"secret", cmdsecret.New, ""},
+			{"exec", cmdexec.New, ""},
+			{"allow", cmdexec.NewAllowCmd, ""},
+			{"proxy", cmdexec.NewProxy, ""},
+			{"agent", cmdagent.New, ""},
+			{"helper", cmdhelper.New, ""},
+			{"ci", cmdci.New, ""},
 		}},
-		{"machine", "This machine:", []command{{"storage", cmdstorage.New}, {"doctor", cmddoctor.New}, {"version", newVersionCmd}}},
+		{"machine", "This machine:", []command{
+			{"storage", cmdstorage.New, ""},
+			{"doctor", cmddoctor.New, ""},
+			{"man", newManCmd, ""},
+			{"version", newVersionCmd, ""},
+		}},
 	}
 }
 
@@ -124,23 +163,25 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 }
 
 func addCommands(root *cobra.Command, a *app.App, args []string) {
-	called := func(c command) bool { return len(args) > 0 && c.name == args[0] }
+	called := func(c command) bool {
+		return len(args) > 0 && (c.name == args[0] || c.alias != "" && c.alias == args[0])
+	}
 	all := groups()
 	for _, g := range all {
 		if at := slices.IndexFunc(g.commands, called); at >= 0 {
-			root.AddCommand(g.commands[at].make(a))
+			root.AddCommand(g.commands[at].command(a))
 			return
 		}
 	}
 	for _, g := range all {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.commands {
-			sub := c.make(a)
+			sub := c.command(a)
 			sub.GroupID = g.id
 			root.AddCommand(sub)
 		}
 	}
 	root.SetHelpCommandGroupID("machine")
 	root.SetCompletionCommandGroupID("machine")
-	root.AddCommand(newChooseCmd(), newDestinationsCmd(), newSettingsCmd())
+	root.AddCommand(append(topic.All(), newSettingsCmd())...)
 }

@@ -76,10 +76,12 @@ func (a *App) ChildEnviron(keepIdentity bool) ([]string, error) {
 
 // HoldsSecret reports whether a variable of the environment may hold a secret of fob's.
 func HoldsSecret(name string) bool {
-	return name == SealKeyVariable || name == "FOB_REGISTRY" ||
-		strings.HasPrefix(name, "FOB_TOKEN") || name == ci.GitLabVariable ||
-		strings.HasPrefix(name, "FOB_REFRESH_TOKEN_") || strings.HasPrefix(name, "FOB_SECRET_") ||
-		strings.HasPrefix(name, "FOB_PASSPHRASE")
+	for _, v := range Variables {
+		if v.Secret && strings.HasPrefix(name, strings.TrimSuffix(v.Name, "_FILE")) {
+			return true
+		}
+	}
+	return false
 }
 
 // WithVariables sets variables in an environment.

@@ -16,21 +16,21 @@ import (
 
 // Config is config.toml. Every field may be empty.
 type Config struct {
-	Default string `toml:"default"`  // the profile to use where none is named
-	Storage string `toml:"storage"`  // for new profiles: keyring or file
-	KeyFile string `toml:"key_file"` // the file storage's key, outside fob's folders
+	Default string `toml:"default" doc:"the profile to use where none is named"`
+	Storage string `toml:"storage" doc:"where new logins and secrets are stored: keyring, file or none" default:"keyring"`
+	KeyFile string `toml:"key_file" doc:"the file with the key of the encrypted files, outside fob's folders"`
 	// PassphraseCommand is a program and its arguments; it prints the file storage's
 	// passphrase.
-	PassphraseCommand []string `toml:"passphrase_command"`
-	CAFile            string   `toml:"ca_file"`
+	PassphraseCommand []string `toml:"passphrase_command" doc:"a program with its arguments that prints the passphrase of the encrypted files"`
+	CAFile            string   `toml:"ca_file" doc:"certificates to trust besides the system's, in PEM"`
 	Keys              Keys     `toml:"keys"`
 	// Commands are programs and their arguments, by the names that others have for them:
 	// a registry, which more than this user may write, chooses no argument.
-	Commands    map[string][]string `toml:"commands"`
+	Commands    map[string][]string `toml:"commands" doc:"programs with their arguments, by name, for exec: destinations and rotations"`
 	Destination Destination         `toml:"destination"`
 	Serve       Serve               `toml:"serve"`
 	// EnvFiles are the references that env files below a folder may use unasked.
-	EnvFiles map[string][]string `toml:"env_files"`
+	EnvFiles map[string][]string `toml:"env_files" doc:"references that env files in a folder may use without a question"`
 	Profiles map[string]Profile  `toml:"profile"`
 	Secrets  map[string]Secret   `toml:"secret"`
 

@@ -7,9 +7,9 @@ import (
 
 // Destination is the table [destination]: how this machine delivers credentials.
 type Destination struct {
-	As          map[string]string `toml:"as"`           // by platform: token/PROFILE or secret/NAME
-	URL         map[string]string `toml:"url"`          // by platform, where it is self-hosted
-	DotenvRoots []string          `toml:"dotenv_roots"` // folders that .env files may be written below
+	As          map[string]string `toml:"as" doc:"the credential for a platform, by its name: token/PROFILE or secret/NAME"`
+	URL         map[string]string `toml:"url" doc:"the address of a self-hosted platform, by its name"`
+	DotenvRoots []string          `toml:"dotenv_roots" doc:"folders below which fob may write .env files" default:"the working directory"`
 }
 
 // checkMachine refuses what would fail only when it is used: programs without a path or

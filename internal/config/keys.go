@@ -2,16 +2,16 @@ package config
 
 // Keys is the table [keys]: the API keys that the user issues.
 type Keys struct {
-	Registry     string   `toml:"registry"`     // sqlite:/PATH or postgres://…; FOB_REGISTRY wins
-	Brand        string   `toml:"brand"`        // what every key starts with
-	Environments []string `toml:"environments"` // what keys are for
+	Registry     string   `toml:"registry" doc:"the registry of API keys: sqlite:/PATH or postgres://..." default:"registry.db in the data folder"`
+	Brand        string   `toml:"brand" doc:"what every key starts with" default:"fob"`
+	Environments []string `toml:"environments" doc:"the environments that keys are issued for" default:"test, dev, staging, live"`
 	// PepperStorage is where peppers were moved to: keyring or file.
-	PepperStorage string `toml:"pepper_storage"`
+	PepperStorage string `toml:"pepper_storage" doc:"where the peppers were moved to: keyring or file"`
 	// RequirePepper refuses keys whose hash has no pepper. It is a setting of each machine
 	// that verifies: who can write rows of a shared registry must not be able to turn it off.
-	RequirePepper bool `toml:"require_pepper"`
+	RequirePepper bool `toml:"require_pepper" doc:"refuse keys whose hash has no pepper"`
 	// AddPepper gives hashes that have no pepper the one in use, when their key is verified.
-	AddPepper bool `toml:"add_pepper"`
+	AddPepper bool `toml:"add_pepper" doc:"add the current pepper to hashes without one when their key is verified"`
 }
 
 // Serve is the table [serve]: what routes need where fob checks keys for a proxy.
@@ -21,8 +21,8 @@ type Serve struct {
 
 // ServeRule is a table [[serve.rule]].
 type ServeRule struct {
-	Path        string   `toml:"path"`    // decoded; /orders/* covers /orders and all below
-	Methods     []string `toml:"methods"` // empty: all
-	Environment string   `toml:"env"`
-	Scopes      []string `toml:"scopes"`
+	Path        string   `toml:"path" doc:"a decoded path; /orders/* covers /orders and everything below it"`
+	Methods     []string `toml:"methods" doc:"the methods that the rule is for; all if absent"`
+	Environment string   `toml:"env" doc:"the environment that a key must have"`
+	Scopes      []string `toml:"scopes" doc:"the scopes that a key must have"`
 }

@@ -11,44 +11,44 @@ import (
 // setting that is not there.
 type Profile struct {
 	Name                    string   `toml:"-"`
-	Provider                string   `toml:"provider"` // the name of a preset
-	Issuer                  string   `toml:"issuer"`
-	ClientID                string   `toml:"client_id"`
-	Scopes                  []string `toml:"scopes"`
-	RedirectURI             string   `toml:"redirect_uri"` // may hold IssuerMark; see Redirect
-	AuthorizationEndpoint   string   `toml:"authorization_endpoint"`
-	TokenEndpoint           string   `toml:"token_endpoint"`
-	RevocationEndpoint      string   `toml:"revocation_endpoint"`
-	UserinfoEndpoint        string   `toml:"userinfo_endpoint"`
-	TokenEndpointAuthMethod string   `toml:"token_endpoint_auth_method"`
-	Storage                 string   `toml:"storage"`
-	CAFile                  string   `toml:"ca_file"`
+	Provider                string   `toml:"provider" doc:"a preset: see 'fob profile providers'"`
+	Issuer                  string   `toml:"issuer" doc:"the authorization server's URL"`
+	ClientID                string   `toml:"client_id" doc:"the OAuth client's ID"`
+	Scopes                  []string `toml:"scopes" doc:"the scopes to request"`
+	RedirectURI             string   `toml:"redirect_uri" doc:"a loopback URI; {issuer} stands for a hash of the issuer"` // may hold IssuerMark; see Redirect
+	AuthorizationEndpoint   string   `toml:"authorization_endpoint" doc:"for a server without metadata"`
+	TokenEndpoint           string   `toml:"token_endpoint" doc:"for a server without metadata"`
+	RevocationEndpoint      string   `toml:"revocation_endpoint" doc:"for a server without metadata"`
+	UserinfoEndpoint        string   `toml:"userinfo_endpoint" doc:"for a server without metadata"`
+	TokenEndpointAuthMethod string   `toml:"token_endpoint_auth_method" doc:"how the client authenticates"`
+	Storage                 string   `toml:"storage" doc:"where its login is stored: keyring or file" default:"as [storage]"`
+	CAFile                  string   `toml:"ca_file" doc:"certificates to trust for its server, in PEM"`
 
-	DeviceAuthorizationEndpoint string   `toml:"device_authorization_endpoint"`
-	Grant                       string   `toml:"grant"`                     // as ParseGrant gives it; empty: a person logs in
-	Resources                   []string `toml:"resources"`                 // RFC 8707; the first is that of 'fob token'
-	DPoP                        bool     `toml:"dpop"`                      // bind tokens to a key (RFC 9449)
-	PrivateKeyFile              string   `toml:"private_key_file"`          // of private_key_jwt: PEM or JWK
-	ClientAssertionAudience     string   `toml:"client_assertion_audience"` // who the client's JWTs are for: issuer (also if empty) or endpoint
-	CertificateFile             string   `toml:"certificate_file"`          // of a client that shows one (RFC 8705): PEM
-	CertificateKeyFile          string   `toml:"certificate_key_file"`      // PEM
+	DeviceAuthorizationEndpoint string   `toml:"device_authorization_endpoint" doc:"for a server without metadata"`
+	Grant                       string   `toml:"grant" doc:"how it gets tokens: authorization_code, client_credentials, token-exchange or jwt-bearer" default:"authorization_code"` // as ParseGrant gives it; empty: a person logs in
+	Resources                   []string `toml:"resources" doc:"APIs that tokens are for (RFC 8707)"`
+	DPoP                        bool     `toml:"dpop" doc:"bind tokens to a key of this login (RFC 9449)"`
+	PrivateKeyFile              string   `toml:"private_key_file" doc:"the client's private key, in PEM or as a JWK"`
+	ClientAssertionAudience     string   `toml:"client_assertion_audience" doc:"the audience of the client's JWTs: issuer or endpoint" default:"issuer"`
+	CertificateFile             string   `toml:"certificate_file" doc:"the client's certificate for mutual TLS (RFC 8705), in PEM"`
+	CertificateKeyFile          string   `toml:"certificate_key_file" doc:"the key of the certificate, in PEM"`
 
 	// Of a machine that shows its own identity, with the grants token-exchange and
 	// jwt-bearer.
-	Identity         string   `toml:"identity"`           // where it comes from: github, gitlab, env:NAME, file:PATH, command
-	IdentityCommand  []string `toml:"identity_command"`   // prints it
-	IdentityAudience string   `toml:"identity_audience"`  // who it is for; empty: the issuer
-	SubjectTokenType string   `toml:"subject_token_type"` // what the server calls it; empty: a JWT
-	Audience         string   `toml:"audience"`           // of the access token (RFC 8693 §2.1)
+	Identity         string   `toml:"identity" doc:"where a machine's identity comes from: github, gitlab, env:NAME, file:PATH or command"`
+	IdentityCommand  []string `toml:"identity_command" doc:"a program with its arguments that prints the identity"`
+	IdentityAudience string   `toml:"identity_audience" doc:"the audience of the identity" default:"the issuer"`
+	SubjectTokenType string   `toml:"subject_token_type" doc:"the type of the identity (RFC 8693 section 3)" default:"a JWT"`
+	Audience         string   `toml:"audience" doc:"the audience of the access token (RFC 8693 section 2.1)"`
 
 	// Where other programs may show the tokens: see package helper.
-	GitHosts    []string `toml:"git_hosts"`    // https://HOST, maybe with a port and a path
-	GitUsername string   `toml:"git_username"` // that goes with a token there; empty: any will do
+	GitHosts    []string `toml:"git_hosts" doc:"URLs for which git gets the token"`
+	GitUsername string   `toml:"git_username" doc:"the user name that git sends with the token"`
 
-	DockerRegistries []string `toml:"docker_registries"` // HOST, maybe with a port
-	DockerUsername   string   `toml:"docker_username"`   // as GitUsername; <token>: the token is an identity token
+	DockerRegistries []string `toml:"docker_registries" doc:"registries for which docker gets the token"`
+	DockerUsername   string   `toml:"docker_username" doc:"the user name for docker; <token> makes the token an identity token"`
 
-	KubernetesServers []string `toml:"kubernetes_servers"` // URLs of clusters; empty: any that a kubeconfig names
+	KubernetesServers []string `toml:"kubernetes_servers" doc:"clusters for which kubectl gets the token; any if absent"`
 }
 
 // Authority names the server that a login belongs to: its issuer, or its token

@@ -14,11 +14,11 @@ import (
 // [secret."NAME"]. An empty field is a setting that is not there.
 type Secret struct {
 	Name       string    `toml:"-"`
-	Storage    string    `toml:"storage"`
-	To         []string  `toml:"to"`          // the destinations that have a copy
-	Expires    time.Time `toml:"expires"`     // when its issuer ends it; a date is its first moment in UTC
-	RotateWith string    `toml:"rotate_with"` // what gives a new value: a name in [commands], or an issuer that fob knows
-	RetireWith string    `toml:"retire_with"` // what ends the old one: a name in [commands]
+	Storage    string    `toml:"storage" doc:"where it is stored: keyring or file" default:"as [storage]"`
+	To         []string  `toml:"to" doc:"the destinations that have a copy"`
+	Expires    time.Time `toml:"expires" doc:"when its issuer ends it: a date or a time"`
+	RotateWith string    `toml:"rotate_with" doc:"what issues a new value: a name in [commands], or an issuer that fob knows"`
+	RetireWith string    `toml:"retire_with" doc:"what ends the old value: a name in [commands]"`
 }
 
 // The parts of a secret's name, and its whole length: it is a file's name, too.

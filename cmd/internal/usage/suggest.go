@@ -19,6 +19,11 @@ func NoSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	if args[0] == "auth" && len(args) > 1 { // as gh calls it
+		if c, _, err := cmd.Find(args[1:]); err == nil && c != cmd {
+			return cli.WithHint(cli.Usagef("there is no command %q", args[0]), "did you mean '%s'?", c.CommandPath())
+		}
+	}
 	return UnknownCommand(cmd, args[0], func(near *cobra.Command) string {
 		if near.IsAdditionalHelpTopicCommand() {
 			return HelpOn(near)

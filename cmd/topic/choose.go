@@ -1,4 +1,4 @@
-package cmd
+package topic
 
 import (
 	"github.com/spf13/cobra"
@@ -6,8 +6,8 @@ import (
 	"github.com/fobcli/fob/cmd/internal/usage"
 )
 
-// newChooseCmd is the page behind 'fob help choose'.
-func newChooseCmd() *cobra.Command {
+// Choose is the page behind 'fob help choose'.
+func Choose() *cobra.Command {
 	return &cobra.Command{
 		Use:   "choose",
 		Short: "Which one do I need: an API key, or OAuth?",

@@ -1,4 +1,4 @@
-package cmd
+package topic
 
 import (
 	"fmt"
@@ -6,12 +6,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/destination"
 )
 
-// newDestinationsCmd is the page behind 'fob help destinations'.
-func newDestinationsCmd() *cobra.Command {
+// Destinations is the page behind 'fob help destinations'.
+func Destinations() *cobra.Command {
 	var b strings.Builder
 	b.WriteString("A destination is a place that fob brings a key or a secret to, and keeps up to\ndate from then on: 'fob key create --to', 'fob secret push --to'.\n\n")
 	for _, kind := range destination.Kinds() {
@@ -30,5 +29,5 @@ of a login: --as work for all, --as github=work for one. In config.toml:
   deploy = ["/usr/local/bin/put-secret", "web"]  # exec:deploy
 
 --dry-run says what would be set where, and asks no platform.`)
-	return &cobra.Command{Use: "destinations", Short: "Where keys and secrets can be brought", Long: b.String(), Args: usage.NoArgs}
+	return page("destinations", "Where keys and secrets can be brought", b.String())
 }

@@ -1,0 +1,90 @@
+// Package manual turns the help of a command into a man page.
+package manual
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+)
+
+// Section is 1 for commands and 7 for the topics of 'fob help'; empty is no page.
+func Section(c *cobra.Command) string {
+	switch {
+	case c.IsAdditionalHelpTopicCommand():
+		return "7"
+	case c.IsAvailableCommand():
+		return "1"
+	}
+	return ""
+}
+
+// Name is the name of a command's page, such as fob-key-create.
+func Name(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
+
+// Page is a command's help in roff. The same date gives the same bytes.
+func Page(c *cobra.Command, help string, date time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, ".TH \"%s\" %s %s \"fob %s\" \"fob manual\"\n", escape(strings.ToUpper(Name(c))), Section(c), date.UTC().Format(time.DateOnly), escape(c.Root().Version))
+	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n.SH DESCRIPTION\n", escape(Name(c)), escape(c.Short))
+	between := "" // no request where a section has just begun
+	for part := range strings.SplitSeq(strings.Trim(help, "\n"), "\n\n") {
+		if title, text, found := cutTitle(part); found {
+			fmt.Fprintf(&b, ".SH %s\n", escape(strings.ToUpper(title)))
+			part, between = text, ""
+		}
+		b.WriteString(between)
+		between = ".PP\n"
+		if strings.Contains("\n"+part, "\n ") || strings.Contains("\n"+part, "\n\t") {
+			b.WriteString(".EX\n" + lines(strings.ReplaceAll(part, "\t", "  ")) + ".EE\n")
+		} else {
+			b.WriteString(lines(part))
+		}
+	}
+	if c.HasParent() {
+		fmt.Fprintf(&b, ".SH SEE ALSO\n\\fB%s\\fP(%s)\n", escape(Name(c.Parent())), Section(c.Parent()))
+	}
+	return b.String()
+}
+
+// cutTitle splits a part of the help that has a title, in a line of its own or before its text.
+func cutTitle(part string) (title, text string, found bool) {
+	for _, known := range []string{"Usage:", "Exit statuses:"} {
+		if text, found := strings.CutPrefix(part, known); found {
+			return strings.TrimSuffix(known, ":"), strings.TrimLeft(text, " \n"), true
+		}
+	}
+	title, text, _ = strings.Cut(part, "\n")
+	title, found = strings.CutSuffix(title, ":")
+	return title, text, found && !strings.HasPrefix(title, " ") && strings.HasPrefix(text, "  ")
+}
+
+func lines(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(escape(strings.TrimRight(line, "\n")) + "\n")
+	}
+	return b.String()
+}
+
+// escape keeps a line as it is, so that it can be copied from the page.
+func escape(line string) string {
+	var b strings.Builder
+	if line != "" && strings.ContainsRune(".'", rune(line[0])) {
+		b.WriteString(`\&`)
+	}
+	special := map[rune]string{'\\': `\e`, '-': `\-`, '\'': `\(aq`, '"': `\(dq`, '`': `\(ga`, '^': `\(ha`, '~': `\(ti`}
+	for _, r := range line {
+		switch escaped := special[r]; {
+		case escaped != "":
+			b.WriteString(escaped)
+		case r >= utf8.RuneSelf:
+			fmt.Fprintf(&b, `\[u%04X]`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,84 @@
+package cmd
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/manual"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/cli"
+)
+
+func newManCmd(a *app.App) *cobra.Command {
+	var install string
+	c := &cobra.Command{
+		Use:   "man [COMMAND]",
+		Short: "Print or install fob's man pages",
+		Long: `Print the man page of a command or a topic, or install all of them. Packages install
+them already; SOURCE_DATE_EPOCH sets their date.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
+		Example: `  fob man key create | man -l -
+  fob man --install ~/.local/share/man`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return runMan(a, args, install)
+		},
+	}
+	c.Flags().StringVar(&install, "install", "", "write all pages below this `FOLDER`")
+	usage.RefuseEmpty(c, "install")
+	return c
+}
+
+func runMan(a *app.App, args []string, install string) error {
+	date := a.Now()
+	if epoch, err := strconv.ParseInt(a.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+		date = time.Unix(epoch, 0)
+	}
+	if install != "" {
+		return installMan(a, install, date)
+	}
+	c, rest, err := Root().Find(args)
+	if err == nil && len(rest) > 0 {
+		err = usage.UnknownCommand(c, rest[0], usage.HelpOn)
+	}
+	if err != nil {
+		return err
+	}
+	return a.Out.Print(manPage(c, date))
+}
+
+func installMan(a *app.App, folder string, date time.Time) error {
+	pages := ManPages(date)
+	for name, page := range pages {
+		path := filepath.Join(folder, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), atomicfile.WriteMode(path, []byte(page), 0o644)); err != nil {
+			return err
+		}
+	}
+	a.Note("Installed %s below %s. Try: man fob", cli.Plural(len(pages), "page", "pages"), folder)
+	return nil
+}
+
+// ManPages are all man pages, by their paths below a folder such as /usr/share/man.
+func ManPages(date time.Time) map[string]string {
+	pages := make(map[string]string)
+	for all := []*cobra.Command{Root()}; len(all) > 0; all = all[1:] {
+		c := all[0]
+		all = append(all, c.Commands()...)
+		if section := manual.Section(c); section != "" {
+			pages[filepath.Join("man"+section, manual.Name(c)+"."+section)] = manPage(c, date)
+		}
+	}
+	return pages
+}
+
+func manPage(c *cobra.Command, date time.Time) string {
+	return manual.Page(c, helpText(c, usage.MaxWidth, cli.Style{}), date)
+}

@@ -1,0 +1,27 @@
+package topic
+
+import "github.com/spf13/cobra"
+
+// Scripting is the page behind 'fob help scripting'.
+func Scripting() *cobra.Command {
+	return page("scripting", "How to use fob in scripts", `How to use fob in scripts.
+
+stdout is the result and nothing else; messages and prompts go to stderr. Without a
+terminal fob never asks: it fails with a hint that names the flag or the variable to
+set. Commands that print data take --json, whose members are only ever added.
+
+  curl -H "Authorization: Bearer $(fob token work)" https://api.example.com/me
+
+A token in an argument is visible to other users in the process list. These forms
+keep it out:
+
+  fob token work --header | curl -H @- https://api.example.com/me
+  fob exec --env API_TOKEN=token/work -- ./deploy
+  fob token work --min-ttl 30m >/run/job/token
+
+For a job that runs for longer than a token lives, ask again for each request, or use
+'fob proxy'. 'fob refresh --all' in a weekly cron job keeps unused logins alive;
+'fob doctor --cron' checks that the job can read them.
+
+'fob help exit-codes' lists the statuses, 'fob help environment' the variables.`)
+}

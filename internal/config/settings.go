@@ -1,0 +1,101 @@
+package config
+
+import (
+	"encoding/json"
+	"reflect"
+	"time"
+)
+
+// Setting is one line of the reference of config.toml.
+type Setting struct {
+	Table   string // as in [keys], [profile.NAME] or [[serve.rule]]; empty: above all tables
+	Key     string
+	Type    string // string, boolean, time, list, or table
+	Default string
+	Doc     string
+}
+
+// Settings are all settings of config.toml, by table.
+func Settings() []Setting { return settingsIn("", reflect.TypeFor[Config]()) }
+
+func settingsIn(table string, t reflect.Type) []Setting {
+	var here, below []Setting
+	for f := range fields(t) {
+		key, doc := f.Tag.Get("toml"), f.Tag.Get("doc")
+		if doc != "" {
+			here = append(here, Setting{table, key, typeName(f.Type), f.Tag.Get("default"), doc})
+			continue
+		}
+		path := key
+		if table != "" {
+			path = table + "." + key
+		}
+		switch f.Type.Kind() {
+		case reflect.Map:
+			below = append(below, settingsIn(path+".NAME", f.Type.Elem())...)
+		case reflect.Slice:
+			below = append(below, settingsIn("["+path+"]", f.Type.Elem())...)
+		default:
+			below = append(below, settingsIn(path, f.Type)...)
+		}
+	}
+	return append(here, below...)
+}
+
+// fields are those that the file has.
+func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for i := range t.NumField() {
+			if f := t.Field(i); f.IsExported() && f.Tag.Get("toml") != "-" && !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+func typeName(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return "time"
+	case t.Kind() == reflect.Bool:
+		return "boolean"
+	case t.Kind() == reflect.Slice:
+		return "list"
+	case t.Kind() == reflect.Map:
+		return "table"
+	}
+	return "string"
+}
+
+// Schema is the JSON Schema (draft 2020-12) of config.toml, for editors.
+func Schema() []byte {
+	schema := schemaOf(reflect.TypeFor[Config]())
+	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	schema["title"] = "fob's config.toml"
+	text, _ := json.MarshalIndent(schema, "", "  ") // of maps and strings: it cannot fail
+	return append(text, '\n')
+}
+
+func schemaOf(t reflect.Type) map[string]any {
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return map[string]any{"anyOf": []any{map[string]any{"type": "string", "format": "date-time"}, map[string]any{"type": "string", "format": "date"}}}
+	case t.Kind() == reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	case t.Kind() == reflect.Slice:
+		return map[string]any{"type": "array", "items": schemaOf(t.Elem())}
+	case t.Kind() == reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem())}
+	case t.Kind() == reflect.Struct:
+		properties := map[string]any{}
+		for f := range fields(t) {
+			property := schemaOf(f.Type)
+			if doc := f.Tag.Get("doc"); doc != "" {
+				property["description"] = doc
+			}
+			properties[f.Tag.Get("toml")] = property
+		}
+		return map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+	}
+	return map[string]any{"type": "string"}
+}
