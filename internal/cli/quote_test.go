@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -100,5 +101,19 @@ func TestNetrcLine(t *testing.T) {
 		if got := NetrcLine("h", "oauth2", password); got != want {
 			t.Errorf("%q", got)
 		}
+	}
+}
+
+func TestInertPath(t *testing.T) {
+	for path, want := range map[string]string{"/a/b": "/a/b", "/a\nb": "/a b", "/\x1b[31mred": "/[31mred", "/a  b": "/a b"} {
+		if got := InertPath(path); got != want {
+			t.Errorf("%q: %q, not %q", path, got, want)
+		}
+	}
+}
+
+func TestDefaultShell(t *testing.T) {
+	if !slices.Contains(Shells, DefaultShell()) {
+		t.Errorf("%q is not among %q", DefaultShell(), Shells)
 	}
 }

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -62,6 +64,120 @@ func TestFold(t *testing.T) {
 	} {
 		if got := wrapLines(tt.text, tt.width); got != tt.want {
 			t.Errorf("%q at %d: %q", tt.text, tt.width, got)
+		}
+	}
+}
+
+// newIO returns an IO whose streams are buffers.
+func newIO() (s *IO, stdout, stderr *bytes.Buffer) {
+	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	return &IO{In: strings.NewReader(""), Out: NewStream(stdout), Err: NewStream(stderr), Getenv: func(string) string { return "" }}, stdout, stderr
+}
+
+func TestPrintTable(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		rows [][]string
+		want string
+	}{
+		{"nothing", nil, ""},
+		{"headings only", [][]string{{"NAME", "STATE"}}, "NAME  STATE\n"},
+		{"aligned", [][]string{{"NAME", "STATE"}, {"production", "valid"}, {"ci", "expired"}}, "NAME        STATE\nproduction  valid\nci          expired\n"},
+		{"an empty column", [][]string{{"NAME", "NOTE", "STATE"}, {"a", "", "valid"}, {"b", "", "valid"}}, "NAME  STATE\na     valid\nb     valid\n"},
+		{"an empty cell", [][]string{{"NAME", "NOTE"}, {"a", ""}, {"b", "x"}}, "NAME  NOTE\na\nb     x\n"},
+		{"wide characters", [][]string{{"NAME", "X"}, {"é☃", "1"}, {"abc", "2"}}, "NAME  X\né☃    1\nabc   2\n"},
+		{"a tab in a cell", [][]string{{"NAME", "X"}, {"a\tb", "1"}}, "NAME  X\na b   1\n"},
+	} {
+		s, stdout, stderr := newIO()
+		if err := s.PrintTable(test.rows, "NOTE"); err != nil {
+			t.Fatal(err)
+		}
+		if stdout.String() != test.want || stderr.Len() > 0 {
+			t.Errorf("%s: %q and %q on stderr", test.name, stdout, stderr)
+		}
+	}
+}
+
+func TestPrintPainted_PaintsAlignedLines(t *testing.T) {
+	s, stdout, _ := newIO()
+	err := s.PrintPainted([][]string{{"work", "valid"}, {"ci", "x"}}, func(line string) Painted { return Painted("<" + line + ">") })
+	if want := "<work  valid>\n<ci    x>\n"; err != nil || stdout.String() != want {
+		t.Errorf("%q, %v", stdout, err)
+	}
+}
+
+func TestWrapLast(t *testing.T) {
+	rows := [][]string{{"NAME", "PROBLEM"}, {"work", "one two three four five six"}}
+	for _, test := range []struct {
+		width int
+		want  [][]string
+	}{
+		{0, rows},
+		{80, rows},
+		{26, [][]string{{"NAME", "PROBLEM"}, {"work", "one two three four"}, {"", "five six"}}},
+		{3, [][]string{{"NAME", "PROBLEM"}, {"work", "one two three four"}, {"", "five six"}}}, // never below minWrapWidth
+	} {
+		if got := WrapLast(rows, test.width); !slices.EqualFunc(got, test.want, slices.Equal[[]string]) {
+			t.Errorf("%d: %q", test.width, got)
+		}
+	}
+	if got := WrapLast(nil, 10); got != nil {
+		t.Errorf("no rows: %q", got)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, test := range []struct {
+		text  string
+		width int
+		want  []string
+	}{
+		{"one two", 0, []string{"one two"}},
+		{"one  two", 80, []string{"one two"}},
+		{"one two three", 7, []string{"one two", "three"}},
+		{"abcdefgh ij", 3, []string{"abc", "def", "gh", "ij"}},
+		{"ééééé", 2, []string{"éé", "éé", "é"}},
+		{"", 10, []string{""}},
+	} {
+		if got := Wrap(test.text, test.width); !slices.Equal(got, test.want) {
+			t.Errorf("%q at %d: %q", test.text, test.width, got)
+		}
+	}
+}
+
+func TestTruncate(t *testing.T) {
+	for _, test := range []struct {
+		line  string
+		width int
+		want  string
+	}{
+		{"abcdef", 0, "abcdef"}, {"abcdef", 6, "abcdef"}, {"abcdef", 5, "abcd…"}, {"abcdef", 1, "…"}, {"ééé", 2, "é…"}, {"", 1, ""},
+	} {
+		if got := Truncate(test.line, test.width); got != test.want {
+			t.Errorf("%q at %d: %q", test.line, test.width, got)
+		}
+	}
+}
+
+func TestRowHelpers(t *testing.T) {
+	rows := WithoutEmptyValues([][]string{{"Issuer", "x"}, {"Note", ""}, {"State", "valid"}})
+	if want := [][]string{{"Issuer", "x"}, {"State", "valid"}}; !slices.EqualFunc(rows, want, slices.Equal[[]string]) {
+		t.Errorf("%q", rows)
+	}
+	if got := InertRow("a\nb", "c\x1b[31m"); !slices.Equal(got, []string{"a b", "c[31m"}) {
+		t.Errorf("%q", got)
+	}
+	if TextIf(true, "x") != "x" || TextIf(false, "x") != "" {
+		t.Error("TextIf")
+	}
+	for n, want := range map[int]string{0: "–", 1: "1", 12: "12"} {
+		if got := CountText(n); got != want {
+			t.Errorf("%d: %q", n, got)
+		}
+	}
+	for n, want := range map[int]string{0: "0 keys", 1: "1 key", 2: "2 keys"} {
+		if got := Plural(n, "key", "keys"); got != want {
+			t.Errorf("%d: %q", n, got)
 		}
 	}
 }
