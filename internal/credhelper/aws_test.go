@@ -137,3 +137,11 @@ func FuzzAWS(f *testing.F) {
 		}
 	})
 }
+
+func TestSessionName(t *testing.T) {
+	for profile, want := range map[string]string{"work": "fob-work", strings.Repeat("x", 99): "fob-" + strings.Repeat("x", 60)} {
+		if got := SessionName(profile); got != want {
+			t.Errorf("%q: %q", profile, got)
+		}
+	}
+}

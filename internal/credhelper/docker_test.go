@@ -65,6 +65,14 @@ func TestDockersAnswer(t *testing.T) {
 	}
 }
 
+func TestListDocker(t *testing.T) {
+	var out bytes.Buffer
+	err := ListDocker(&out, map[string]string{"ghcr.io": "x-access-token", "https://index.docker.io/v1/": DockerIdentityToken})
+	if want := `{"ghcr.io":"x-access-token","https://index.docker.io/v1/":"<token>"}` + "\n"; err != nil || out.String() != want {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
 // A registry is refused, or answered under exactly the name that it was asked by.
 func FuzzDocker(f *testing.F) {
 	f.Add("ghcr.io")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -240,4 +241,13 @@ func FuzzPlace(f *testing.F) {
 			t.Errorf("%q is %s, and that is %s, %v", text, p, again, err)
 		}
 	})
+}
+
+func TestGitControlAnswers(t *testing.T) {
+	for want, write := range map[string]func(io.Writer) error{"quit=1\n": QuitGit, "version 0\ncapability authtype\n": CapabilitiesOfGit} {
+		var out bytes.Buffer
+		if err := write(&out); err != nil || out.String() != want {
+			t.Errorf("%q, not %q: %v", out.String(), want, err)
+		}
+	}
 }

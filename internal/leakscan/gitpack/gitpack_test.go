@@ -3,6 +3,7 @@ package gitpack
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -165,6 +166,101 @@ func chain(t *testing.T, size, depth int) *pack {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// An object that is too large is reported with all that are made of it, and the others are
+// still visited.
+func TestUnpacker_SkipsWhatIsTooLarge(t *testing.T) {
+	for name, test := range map[string]struct {
+		change           func(p *pack)
+		visited, skipped int
+	}{
+		"nothing":  {func(*pack) {}, 4, 0},
+		"the root": {func(p *pack) { p.objects[0].size = maxObject + 1 }, 0, 4},
+		"a delta":  {func(p *pack) { p.objects[2].size = maxObject + 1 }, 2, 2},
+		"the end":  {func(p *pack) { p.objects[3].size = maxObject + 1 }, 3, 1},
+	} {
+		p := chain(t, maxKept-1<<13, 3)
+		test.change(p)
+		visited, skipped := 0, 0
+		u := &unpacker{pack: p, skip: func(*packed) { skipped++ }, visit: func(*packed, []byte) error { visited++; return nil }}
+		if err := u.root(0); err != nil || visited != test.visited || skipped != test.skipped {
+			t.Errorf("%s: %d visited and %d skipped, not %d and %d: %v", name, visited, skipped, test.visited, test.skipped, err)
+		}
+	}
+}
+
+func TestPacks_WalkEndsWithItsContextAndErrors(t *testing.T) {
+	packs := Packs{chain(t, maxKept-1<<13, 3)}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := packs.Walk(ctx, func(Object, []byte) {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	packs[0].objects[3].size++ // its delta is shorter
+	if _, err := packs.Walk(t.Context(), func(Object, []byte) {}); err == nil {
+		t.Error("a damaged pack is no error")
+	}
+}
+
+func TestReadIndex_RefusesOtherFormats(t *testing.T) {
+	whole := append([]byte("\xfftOc\x00\x00\x00\x02"), make([]byte, 256*4+2*nameSize)...)
+	for name, test := range map[string]struct {
+		change func(index []byte) []byte
+		fails  bool
+	}{
+		"an empty one":             {func(index []byte) []byte { return index }, false},
+		"version 1":                {func(index []byte) []byte { index[0] = 0; return index }, true},
+		"version 3":                {func(index []byte) []byte { index[7] = 3; return index }, true},
+		"one cut off":              {func(index []byte) []byte { return index[:len(index)-1] }, true},
+		"more objects than it has": {func(index []byte) []byte { index[8+255*4+3] = 1; return index }, true},
+		"too many objects":         {func(index []byte) []byte { index[8+255*4] = 0xff; return index }, true},
+	} {
+		if err := new(pack).readIndex(test.change(bytes.Clone(whole))); errors.Is(err, ErrUnsupported) != test.fails {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOffset_OfLargePacks(t *testing.T) {
+	p := &pack{
+		offsets: []byte{0, 0, 1, 0, 0x80, 0, 0, 1, 0x80, 0, 0, 2},
+		large:   []byte{0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 5},
+	}
+	for i, want := range []int64{256, 2<<32 + 5, -1} {
+		if got := p.offset(i); got != want {
+			t.Errorf("%d: %d, not %d", i, got, want)
+		}
+	}
+}
+
+func TestApplyDelta(t *testing.T) {
+	const base = "0123456789"
+	for name, test := range map[string]struct{ delta, want string }{
+		"insert":                 {"\x0a\x03\x03abc", "abc"},
+		"copy":                   {"\x0a\x04\x91\x02\x04", "2345"},
+		"copy the start":         {"\x0a\x02\x90\x02", "01"},
+		"copy and insert":        {"\x0a\x05\x91\x08\x02\x03abc", "89abc"},
+		"nothing":                {"\x0a\x00", ""},
+		"another base":           {"\x0b\x03\x03abc", "error"},
+		"no size":                {"\x0a", "error"},
+		"an instruction of 0":    {"\x0a\x01\x00", "error"},
+		"an insert cut off":      {"\x0a\x03\x03ab", "error"},
+		"a copy cut off":         {"\x0a\x04\x91\x02", "error"},
+		"a copy behind the base": {"\x0a\x04\x91\x08\x04", "error"},
+		"too much":               {"\x0a\x02\x03abc", "error"},
+		"too little":             {"\x0a\x04\x03abc", "error"},
+	} {
+		got := "error"
+		if _, err := deltaSize([]byte(test.delta), len(base)); err == nil {
+			if text, err := applyDelta([]byte(test.delta), []byte(base), nil); err == nil {
+				got = string(text)
+			}
+		}
+		if got != test.want {
+			t.Errorf("%s: %q, not %q", name, got, test.want)
+		}
+	}
 }
 
 // A small pack of long chains takes no more memory than one of short ones.

@@ -1,0 +1,98 @@
+package leakscan
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/pelletier/go-toml/v2"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+func TestRules(t *testing.T) {
+	for _, format := range Formats() {
+		text, err := Rules(format, []string{"acme", "other"})
+		if err != nil {
+			t.Fatal(format, err)
+		}
+		if strings.Count(text, "acme_[a-z0-9]") != 1 || strings.Count(text, "other_[a-z0-9]") != 1 {
+			t.Errorf("%s: not one rule for each brand:\n%s", format, text)
+		}
+	}
+	if _, err := Rules("grep", []string{"acme"}); err == nil || !strings.Contains(err.Error(), "gitleaks, betterleaks, trufflehog, github") {
+		t.Error(err)
+	}
+}
+
+func TestRules_AreValidConfigurations(t *testing.T) {
+	var gitleaks struct {
+		Rules []struct {
+			ID          string   `toml:"id"`
+			Regex       string   `toml:"regex"`
+			SecretGroup int      `toml:"secretGroup"`
+			Keywords    []string `toml:"keywords"`
+		} `toml:"rules"`
+	}
+	text, err := Rules("gitleaks", []string{"acme", "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := toml.Unmarshal([]byte(text), &gitleaks); err != nil {
+		t.Fatal(err)
+	}
+	if len(gitleaks.Rules) != 2 || gitleaks.Rules[0].Regex != Expression("acme") || gitleaks.Rules[1].ID != "other-api-key" || gitleaks.Rules[0].SecretGroup != 1 || gitleaks.Rules[0].Keywords[0] != "acme_" {
+		t.Errorf("gitleaks: %+v", gitleaks)
+	}
+	var trufflehog struct {
+		Detectors []struct {
+			Name     string
+			Keywords []string
+			Regex    struct{ Key string }
+		}
+	}
+	if text, err = Rules("trufflehog", []string{"acme", "other"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal([]byte(text), &trufflehog); err != nil {
+		t.Fatal(err)
+	}
+	if len(trufflehog.Detectors) != 2 || trufflehog.Detectors[0].Regex.Key != Expression("acme") || trufflehog.Detectors[1].Keywords[0] != "other_" {
+		t.Errorf("trufflehog: %+v", trufflehog)
+	}
+}
+
+func TestSARIF(t *testing.T) {
+	parts := apikey.Parts{Brand: "acme", Environment: "live", ID: "1OOivdDZfQCU"}
+	findings := []Finding{
+		{Parts: parts, Path: "a file#1.env", Line: 3, Column: 5},
+		{Parts: parts}, // in a stream
+	}
+	text, err := json.Marshal(SARIF("1.2.3", findings, func(i int) (string, bool) { return findings[i].Masked(), i == 0 }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const location = `"locations":[{"physicalLocation":{"artifactLocation":{"uri":"a%20file%231.env"},"region":{"startColumn":5,"startLine":3}}}],`
+	for _, want := range []string{
+		`"version":"2.1.0"`, `"name":"fob","rules":[{"id":"api-key"`, `"version":"1.2.3"`,
+		`{"level":"error",` + location + `"message":{"text":"acme_live_1OOivdDZfQCU_…"},"partialFingerprints":{"keyId":"1OOivdDZfQCU"},"ruleId":"api-key"}`,
+		`{"level":"warning","message":`,
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	none, err := json.Marshal(SARIF("1.2.3", nil, nil))
+	if err != nil || !strings.Contains(string(none), `"results":[]`) {
+		t.Errorf("without findings, results is not a list: %s, %v", none, err)
+	}
+}
+
+func TestNewScanner_ChecksBrands(t *testing.T) {
+	for _, brands := range [][]string{nil, {""}, {"Acme"}, {"acme", "a_b"}, {"toolongforabrandofakeys"}} {
+		if _, err := NewScanner(brands); err == nil {
+			t.Errorf("%q is accepted", brands)
+		}
+	}
+}
