@@ -20,7 +20,7 @@ func reportError(ctx context.Context, a *app.App, err error) int {
 	if ctx.Err() != nil {
 		a.Note("interrupted")
 		for _, one := range several {
-			if errors.Is(one, cli.ErrLeft) { // what the interrupted command leaves behind
+			if errors.Is(one, cli.ErrUnfinished) { // what the interrupted command leaves behind
 				a.ShowError(one, a.Hint(one))
 			}
 		}

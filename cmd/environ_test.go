@@ -13,7 +13,7 @@ func TestI81_VariablesOfProfilesAreDistinct(t *testing.T) {
 	var add func(name string)
 	count := 0
 	add = func(name string) {
-		if config.ValidName(name) == nil {
+		if config.CheckName(name) == nil {
 			count++
 			for _, prefix := range []string{"FOB_TOKEN_", "FOB_REFRESH_TOKEN_"} {
 				v := app.Variable(prefix, name)

@@ -42,12 +42,12 @@ func runOverview(ctx context.Context, a *app.App) error {
 	cfg, err := a.Config()
 	if err != nil {
 		a.ShowError(err, a.Hint(err))
-		return printNext(a, out, "fob doctor")
+		return printNextStep(a, out, "fob doctor")
 	}
 	keys := overviewKeys(ctx, a)
 	if len(cfg.Profiles)+len(cfg.Secrets) == 0 && keys == "" {
 		_ = a.Out.Print(firstSteps)
-		return printNext(a, out, "fob login github")
+		return printNextStep(a, out, "fob login github")
 	}
 	logins := overviewLogins(ctx, a, cfg)
 	if len(logins) > 0 {
@@ -73,10 +73,10 @@ func runOverview(ctx context.Context, a *app.App) error {
 	if len(counts) > 0 {
 		_ = a.Out.Print("\n")
 	}
-	return printNext(a, out, nextStep(a, cfg, logins, keys != ""))
+	return printNextStep(a, out, nextStep(a, cfg, logins, keys != ""))
 }
 
-func printNext(a *app.App, out cli.Style, command string) error {
+func printNextStep(a *app.App, out cli.Style, command string) error {
 	return a.Out.Printf("%s %s\n", out.Cyan("next:"), command)
 }
 

@@ -22,7 +22,7 @@ type tokens struct {
 }
 
 func (t tokens) Token(ctx context.Context, r agent.Request, note func(string)) (*agent.Token, error) {
-	if err := config.ValidName(r.Profile); err != nil {
+	if err := config.CheckName(r.Profile); err != nil {
 		return nil, cli.AsUsage(err)
 	}
 	if r.MinTTL != nil && *r.MinTTL < 0 {

@@ -135,7 +135,7 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	if err != nil {
 		err = withLoginHint(a, commaHint(err, attempt.params.Scopes), p.Name)
 		if left := attempt.previousLoginText(ctx); ctx.Err() != nil && left != "" {
-			err = cli.Leftf("%s", left)
+			err = cli.Unfinishedf("%s", left)
 		} else if left != "" {
 			err = fmt.Errorf("%w; %s", err, left)
 		}

@@ -87,7 +87,7 @@ func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
 	if name == "" {
 		return a.Profile(nil)
 	}
-	if err := config.ValidName(name); err != nil {
+	if err := config.CheckName(name); err != nil {
 		return config.Profile{}, cli.AsUsage(err)
 	}
 	if p, ok := cfg.Profiles[name]; ok {

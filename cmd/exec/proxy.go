@@ -82,7 +82,7 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	if opts.source == "" || len(opts.argv) == 0 {
 		return cli.WithHint(cli.Usagef("a PROFILE and a program to run are needed"), "fob proxy PROFILE --allow HOST -- COMMAND")
 	}
-	opts.source = delivery.AsReference(opts.source)
+	opts.source = delivery.CredentialReference(opts.source)
 	if err := app.CheckReference(opts.source); err != nil {
 		return cli.WithHint(cli.AsUsage(err), "name a profile, or secret/NAME")
 	}

@@ -153,12 +153,12 @@ func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint stri
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := hc.Do(req)
 	if err != nil {
-		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Judge(err))
+		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Classify(err))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Judge(err))
+		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Classify(err))
 	}
 	credentials, end, err := role.ReadSTS(resp.StatusCode, body)
 	var refused *credhelper.STSError

@@ -164,11 +164,11 @@ func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft 
 	}
 	if !opts.quiet {
 		if err := delivery.PrintNewKey(a, key, r, opts.json); err != nil {
-			return append(places, cli.WithHint(cli.Leftf("key %s was made and could not be printed: %s", r.ID, err), "see where stdout goes; 'fob key rotate %s' makes another", r.ID))
+			return append(places, cli.WithHint(cli.Unfinishedf("key %s was made and could not be printed: %s", r.ID, err), "see where stdout goes; 'fob key rotate %s' makes another", r.ID))
 		}
 	}
 	if failed != nil {
-		return append(places, cli.WithHint(cli.Leftf("key %s was made and is not everywhere", r.ID),
+		return append(places, cli.WithHint(cli.Unfinishedf("key %s was made and is not everywhere", r.ID),
 			"'fob key push %s <FILE' brings the key that was printed; 'fob key rotate %s --overlap 0s' another", r.ID, r.ID))
 	}
 	noteCreated(a, r, opts.quiet)
@@ -267,7 +267,7 @@ func revokeUndelivered(ctx context.Context, g *keys.Registrar, records []apikey.
 	if len(ids) > 1 {
 		revoked = "they were revoked at once, and nobody has them"
 	}
-	return cli.WithHint(cli.Leftf("%s could not be %s; %s: %s", what, verb, revoked, why), "%s", map[string]string{
+	return cli.WithHint(cli.Unfinishedf("%s could not be %s; %s: %s", what, verb, revoked, why), "%s", map[string]string{
 		"printed":   "see where stdout goes, then try again",
 		"delivered": "mend what is named above, then try again",
 	}[verb])

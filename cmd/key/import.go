@@ -159,7 +159,7 @@ func importLine(ctx context.Context, importer *keys.Importer, list *keylist.Read
 		line.Scopes = opts.scopes
 	}
 	r, err := line.Record()
-	if line.Pepper != "" && config.ValidName(line.Pepper) != nil {
+	if line.Pepper != "" && config.CheckName(line.Pepper) != nil {
 		err = errors.New("the pepper has no name of a pepper")
 	}
 	if err == nil {

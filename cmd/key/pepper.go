@@ -65,7 +65,7 @@ func pepperName(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return cli.WithHint(cli.Usagef("'%s' takes the name of one pepper", cmd.CommandPath()), "a short one, as in p1")
 	}
-	if err := config.ValidName(args[0]); err != nil {
+	if err := config.CheckName(args[0]); err != nil {
 		return cli.WithHint(cli.Usagef("that is no name of a pepper"), "a short one, as in p1; the secret itself comes from stdin: --stdin")
 	}
 	return nil

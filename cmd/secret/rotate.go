@@ -358,11 +358,11 @@ func (r *secretRotation) explainFailure(ctx context.Context, err error) error {
 	resume := fmt.Sprintf("mend what is named above, then 'fob secret rotate %s --resume'", r.opts.name)
 	switch {
 	case held.Stage == secretstore.Delivering:
-		failed = append(failed, cli.WithHint(cli.Leftf("both values of %q are kept, and nothing was ended by fob", r.opts.name), "%s", resume))
+		failed = append(failed, cli.WithHint(cli.Unfinishedf("both values of %q are kept, and nothing was ended by fob", r.opts.name), "%s", resume))
 	case held.Stage == secretstore.Retiring:
-		failed = append(failed, cli.WithHint(cli.Leftf("the new value of %q is in force everywhere; the old one is kept until it is ended", r.opts.name), "%s", resume))
+		failed = append(failed, cli.WithHint(cli.Unfinishedf("the new value of %q is in force everywhere; the old one is kept until it is ended", r.opts.name), "%s", resume))
 	case held.Stage == secretstore.Asked && !errors.Is(err, secretstore.ErrUnanswered):
-		failed = append(failed, cli.WithHint(cli.Leftf("%s was asked for a new value of %q, and no answer is kept", r.with, r.opts.name),
+		failed = append(failed, cli.WithHint(cli.Unfinishedf("%s was asked for a new value of %q, and no answer is kept", r.with, r.opts.name),
 			"see at the issuer whether there is one; 'fob secret rotate %s' asks again, '--abandon' leaves it", r.opts.name))
 	}
 	return failed.Err()

@@ -35,7 +35,7 @@ func oneSecretArg(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return cli.WithHint(cli.Usagef("'%s' takes the name of one secret", cmd.CommandPath()), "as in stripe or stripe/prod; the secret itself comes from stdin or a prompt")
 	}
-	if config.ValidSecretName(args[0]) != nil {
+	if config.CheckSecretName(args[0]) != nil {
 		return cli.WithHint(cli.Usagef("that is no name of a secret"), "as in stripe or stripe/prod: a-z, 0-9 and -, four parts at most; the secret itself comes from stdin or a prompt")
 	}
 	return nil

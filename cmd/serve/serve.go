@@ -48,8 +48,8 @@ const (
 	memoryPerKey   = 1 << 10
 )
 
-// spendMemory sets that; GOGC and GOMEMLIMIT override it.
-func spendMemory(a *app.App, cacheSize int) {
+// setMemoryLimit sets these limits; GOGC and GOMEMLIMIT override them.
+func setMemoryLimit(a *app.App, cacheSize int) {
 	if a.Getenv("GOGC") == "" {
 		debug.SetGCPercent(serveGCPercent)
 	}
@@ -116,7 +116,7 @@ func runServe(ctx context.Context, a *app.App, opts serveOptions) error {
 	if err != nil {
 		return err
 	}
-	spendMemory(a, opts.cacheSize)
+	setMemoryLimit(a, opts.cacheSize)
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
 		return err

@@ -69,9 +69,9 @@ func ImportedID(d Digest) string {
 	return string(id)
 }
 
-// Leads reports whether a text of this SHA-256 may be looked up under an id: another row
+// MayHaveID reports whether a text of this SHA-256 may be looked up under an id: another row
 // would only be in the way of the key that has the id.
-func Leads(id string, d Digest) bool {
+func MayHaveID(id string, d Digest) bool {
 	return id[0] == versionMinted || id == ImportedID(d)
 }
 

@@ -130,7 +130,7 @@ func linesToMask(value secret.Secret) []string {
 
 // TokenOf is what 'fob token NAME' prints, with its end.
 func (a *App) TokenOf(ctx context.Context, name string) (*session.Token, error) {
-	if err := config.ValidName(name); err != nil {
+	if err := config.CheckName(name); err != nil {
 		return nil, cli.AsUsage(err)
 	}
 	ttl, err := a.ConfiguredMinTTL()

@@ -72,18 +72,20 @@ func HintFor(err error, rows []ErrorHint) string {
 	return ""
 }
 
-// ErrLeft says what a command that did not come to its end has left: also one that was
-// interrupted says so.
-var ErrLeft = errors.New("as it is now")
+// ErrUnfinished matches errors that say what an unfinished command leaves behind, which is
+// shown after an interruption too.
+var ErrUnfinished = errors.New("as it is now")
 
-// Leftf says what an unfinished command has left behind; see ErrLeft.
-func Leftf(format string, args ...any) error { return &leftError{fmt.Sprintf(format, args...)} }
+// Unfinishedf says what an unfinished command leaves behind; see ErrUnfinished.
+func Unfinishedf(format string, args ...any) error {
+	return &unfinishedError{fmt.Sprintf(format, args...)}
+}
 
-type leftError struct{ what string }
+type unfinishedError struct{ what string }
 
-func (e *leftError) Error() string { return e.what }
+func (e *unfinishedError) Error() string { return e.what }
 
-func (*leftError) Is(target error) bool { return target == ErrLeft }
+func (*unfinishedError) Is(target error) bool { return target == ErrUnfinished }
 
 // Failures are those of several profiles. Each is shown with its own hint.
 type Failures []error

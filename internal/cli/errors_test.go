@@ -135,11 +135,11 @@ func TestFailures_NameTheProfile(t *testing.T) {
 }
 
 func TestLeftf_IsErrLeft(t *testing.T) {
-	err := fmt.Errorf("interrupted: %w", Leftf("%d keys are left", 2))
-	if !errors.Is(err, ErrLeft) || err.Error() != "interrupted: 2 keys are left" {
+	err := fmt.Errorf("interrupted: %w", Unfinishedf("%d keys are left", 2))
+	if !errors.Is(err, ErrUnfinished) || err.Error() != "interrupted: 2 keys are left" {
 		t.Error(err)
 	}
-	if errors.Is(errors.New("2 keys are left"), ErrLeft) {
+	if errors.Is(errors.New("2 keys are left"), ErrUnfinished) {
 		t.Error("any error is ErrLeft")
 	}
 }

@@ -93,7 +93,7 @@ func readProjectFile(path string, info fs.FileInfo, getenv func(string) string) 
 	decoder := toml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte(byteOrderMark))))
 	err = decoder.DisallowUnknownFields().Decode(&file)
 	if err == nil {
-		if err = ValidName(file.Profile); err == nil {
+		if err = CheckName(file.Profile); err == nil {
 			return Choice{file.Profile, path}, nil
 		}
 	}

@@ -85,7 +85,7 @@ func parse(path string, text []byte) (*Config, error) {
 		return nil, &ParseError{Path: path, Reason: err.Error()}
 	}
 	for name, p := range c.Profiles {
-		if err := ValidName(name); err != nil {
+		if err := CheckName(name); err != nil {
 			return nil, &ParseError{Path: path, Reason: err.Error()}
 		}
 		if _, known := FindProvider(p.Provider); p.Provider != "" && !known {

@@ -71,12 +71,12 @@ func TestLoadErrorsSayWhere(t *testing.T) {
 
 func TestValidName(t *testing.T) {
 	for _, name := range []string{"a", "work", "0-1", strings.Repeat("x", 63)} {
-		if err := ValidName(name); err != nil {
+		if err := CheckName(name); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, name := range []string{"", "-a", "A", "a/b", "..", "a.b", "a b", "é", "a\n", strings.Repeat("x", 64)} {
-		if ValidName(name) == nil {
+		if CheckName(name) == nil {
 			t.Errorf("%q is accepted", name)
 		}
 	}

@@ -16,7 +16,7 @@ type Destination struct {
 // a name, folders that depend on where fob is started.
 func (c *Config) checkMachine() error {
 	for name, argv := range c.Commands {
-		if err := ValidName(name); err != nil {
+		if err := CheckName(name); err != nil {
 			return fmt.Errorf("[commands]: %w", err)
 		}
 		if len(argv) == 0 || argv[0] == "" {

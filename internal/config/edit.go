@@ -27,7 +27,7 @@ const editWait = 10 * time.Second
 // SaveProfile adds a profile or changes it. Comments, order and spelling of all
 // that stays the same survive.
 func SaveProfile(path string, p Profile) error {
-	if err := ValidName(p.Name); err != nil {
+	if err := CheckName(p.Name); err != nil {
 		return err
 	}
 	return editFile(path, func(c *Config) { c.Profiles[p.Name] = p })
@@ -99,7 +99,7 @@ func (d *document) change(table []string, before, after any) {
 // editFile applies a change to config.toml. A text that would then mean anything else is
 // not written.
 func editFile(path string, change func(*Config)) error {
-	target, err := resolve(path)
+	target, err := followLink(path)
 	if err != nil {
 		return err
 	}
@@ -141,9 +141,9 @@ func LockFile(path string) string {
 	return filepath.Join(filepath.Dir(path), ".locks", filepath.Base(path))
 }
 
-// resolve follows a link, also one whose file is not there yet: a config.toml
-// kept elsewhere stays where it is.
-func resolve(path string) (string, error) {
+// followLink resolves a link, even to a missing file: a config.toml that is a link stays
+// one.
+func followLink(path string) (string, error) {
 	target, err := filepath.EvalSymlinks(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return target, err

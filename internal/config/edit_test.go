@@ -134,7 +134,7 @@ func FuzzSaveProfile(f *testing.F) {
 			t.Fatal(err)
 		}
 		before, err := Load(path, env())
-		if err != nil || ValidName(name) != nil {
+		if err != nil || CheckName(name) != nil {
 			t.Skip()
 		}
 		p := before.Profiles[name]

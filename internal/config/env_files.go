@@ -14,10 +14,10 @@ const (
 // CheckReference refuses what is no reference, without looking whether it exists.
 func CheckReference(text string) error {
 	if profile, isToken := strings.CutPrefix(text, TokenPrefix); isToken {
-		return ValidName(profile)
+		return CheckName(profile)
 	}
 	if name, isSecret := strings.CutPrefix(text, SecretPrefix); isSecret {
-		return ValidSecretName(name)
+		return CheckSecretName(name)
 	}
 	return errors.New("a reference is token/PROFILE or secret/NAME")
 }

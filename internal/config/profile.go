@@ -119,9 +119,9 @@ func ParseGrant(name string) (string, error) {
 
 const maxName = 63
 
-// ValidName accepts the name of a profile: [a-z0-9][a-z0-9-]{0,62}. The name is
+// CheckName accepts the name of a profile: [a-z0-9][a-z0-9-]{0,62}. The name is
 // also a file's name.
-func ValidName(name string) error {
+func CheckName(name string) error {
 	ok := name != "" && len(name) <= maxName && name[0] != '-'
 	for _, r := range name {
 		ok = ok && (r == '-' || 'a' <= r && r <= 'z' || '0' <= r && r <= '9')

@@ -15,7 +15,7 @@ func TestPresetsAreComplete(t *testing.T) {
 	for _, p := range Providers() {
 		names = append(names, p.Name)
 		t.Run(p.Name, func(t *testing.T) {
-			if ValidName(p.Name) != nil || p.Title == "" || len(p.Scopes) == 0 {
+			if CheckName(p.Name) != nil || p.Title == "" || len(p.Scopes) == 0 {
 				t.Error("it has no name, title or scopes")
 			}
 			if p.Issuer == "" && (p.AuthorizationEndpoint == "" || p.TokenEndpoint == "") {

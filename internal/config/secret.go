@@ -27,13 +27,13 @@ const (
 	maxSecretName  = 200
 )
 
-// ValidSecretName accepts the name of a secret: one to four names as profiles have
+// CheckSecretName accepts the name of a secret: one to four names as profiles have
 // them, joined by slashes, as in stripe/prod.
-func ValidSecretName(name string) error {
+func CheckSecretName(name string) error {
 	parts := strings.Split(name, "/")
 	ok := len(parts) <= maxSecretParts && len(name) <= maxSecretName
 	for _, part := range parts {
-		ok = ok && ValidName(part) == nil
+		ok = ok && CheckName(part) == nil
 	}
 	if !ok {
 		return fmt.Errorf("%.80q is no name for a secret: write it like stripe or stripe/prod, with a-z, 0-9 and -, %d parts at most", name, maxSecretParts)
@@ -74,7 +74,7 @@ func (c *Config) SecretNames() []string { return slices.Sorted(maps.Keys(c.Secre
 
 func (c *Config) checkSecrets() error {
 	for name, s := range c.Secrets {
-		if err := ValidSecretName(name); err != nil {
+		if err := CheckSecretName(name); err != nil {
 			return err
 		}
 		s.Name = name
@@ -112,7 +112,7 @@ func RestoreSecret(path string, s Secret) error {
 }
 
 func saveSecret(path string, s Secret, check func(*Config, string) error) error {
-	if err := ValidSecretName(s.Name); err != nil {
+	if err := CheckSecretName(s.Name); err != nil {
 		return err
 	}
 	var refused error

@@ -17,7 +17,7 @@ func TestSecretNames(t *testing.T) {
 		"../x": false, "a/..": false, "a.b": false, "a b": false, "a\\b": false, part + "a": false, "é": false,
 		part + "/" + part + "/" + part + "/" + part: false,
 	} {
-		if err := ValidSecretName(name); (err == nil) != valid {
+		if err := CheckSecretName(name); (err == nil) != valid {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -39,7 +39,7 @@ func TestI81_VariablesOfSecretsAreShared(t *testing.T) {
 	} {
 		c := &Config{Secrets: map[string]Secret{}}
 		for _, name := range strings.Fields(test.configured) {
-			if err := ValidSecretName(name); err != nil {
+			if err := CheckSecretName(name); err != nil {
 				t.Fatal(err)
 			}
 			c.Secrets[name] = Secret{Name: name}

@@ -257,23 +257,23 @@ func (p Profile) beyondWorkspace() string {
 	if p.ShowsJWT() {
 		p.SubjectTokenType = ""
 	}
-	return settingBeside(p, "provider", "issuer", "client_id", "scopes", "redirect_uri", "storage", "grant", "resources", "dpop", "audience", "identity_audience",
+	return otherSetting(p, "provider", "issuer", "client_id", "scopes", "redirect_uri", "storage", "grant", "resources", "dpop", "audience", "identity_audience",
 		"authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint", "device_authorization_endpoint", // see unpinnedEndpoint
 		"token_endpoint_auth_method", "client_assertion_audience", "git_username", "docker_username", "kubernetes_servers")
 }
 
 // beyondWorkspace is the same for what stands outside of profiles.
 func (c *Config) beyondWorkspace() string {
-	key := cmp.Or(settingBeside(*c, "default", "storage", "keys", "serve", "profile", "secret"),
-		settingBeside(c.Keys, "brand", "environments", "pepper_storage", "require_pepper"), settingBeside(c.Serve, "rule"))
+	key := cmp.Or(otherSetting(*c, "default", "storage", "keys", "serve", "profile", "secret"),
+		otherSetting(c.Keys, "brand", "environments", "pepper_storage", "require_pepper"), otherSetting(c.Serve, "rule"))
 	for _, name := range c.SecretNames() {
-		key = cmp.Or(key, settingBeside(c.Secrets[name], "storage", "expires"))
+		key = cmp.Or(key, otherSetting(c.Secrets[name], "storage", "expires"))
 	}
 	return key
 }
 
-// settingBeside is the first setting of a table that is not among the harmless ones.
-func settingBeside(table any, harmless ...string) string {
+// otherSetting returns the first setting of a table that is not among the harmless ones.
+func otherSetting(table any, harmless ...string) string {
 	v := reflect.ValueOf(table)
 	for i := range v.NumField() {
 		key := v.Type().Field(i).Tag.Get("toml")

@@ -28,7 +28,7 @@ func Destinations(a *app.App, names, as []string) ([]destination.Destination, er
 	if err := CheckCredentials(a, as); err != nil {
 		return nil, err
 	}
-	m, err := machine(a, as)
+	m, err := newMachine(a, as)
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +47,8 @@ func Destinations(a *app.App, names, as []string) ([]destination.Destination, er
 	return all, nil
 }
 
-// machine is what destinations may use of this one.
-func machine(a *app.App, as []string) (destination.Machine, error) {
+// newMachine returns what destinations may use of this machine.
+func newMachine(a *app.App, as []string) (destination.Machine, error) {
 	var m destination.Machine
 	cfg, err := a.Config()
 	if err != nil {
@@ -80,7 +80,7 @@ func machine(a *app.App, as []string) (destination.Machine, error) {
 			}
 			reading.Lock()
 			defer reading.Unlock()
-			return a.Referenced(ctx, AsReference(source))
+			return a.Referenced(ctx, CredentialReference(source))
 		},
 	}, nil
 }
@@ -104,7 +104,7 @@ func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 		chosen[platform] = source
 	}
 	for _, source := range chosen {
-		if app.CheckReference(AsReference(source)) != nil {
+		if app.CheckReference(CredentialReference(source)) != nil {
 			return nil, cli.WithHint(cli.Usagef("--as takes a profile or secret/NAME, also PLATFORM=PROFILE"), "as in --as github=work; the platform's usual variables do, too")
 		}
 	}
@@ -129,15 +129,15 @@ func CheckCredentials(a *app.App, as []string) error {
 		return err
 	}
 	for _, platform := range slices.Sorted(maps.Keys(named)) {
-		if err := a.CheckExists(AsReference(named[platform])); err != nil {
+		if err := a.CheckExists(CredentialReference(named[platform])); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// AsReference is what --as names: a reference, or a profile without more.
-func AsReference(source string) string {
+// CredentialReference returns the reference that --as names: a profile if it has no prefix.
+func CredentialReference(source string) string {
 	if strings.Contains(source, "/") {
 		return source
 	}

@@ -120,18 +120,18 @@ func DeliveryErrors(err error, rotated keys.Rotated, revoking bool) error {
 	var left error
 	switch ended := rotated.Rotation.Phase == apikey.PhaseRetired; {
 	case ended && printed:
-		left = cli.WithHint(cli.Leftf("key %s has ended; its successor %s is not everywhere", old, next),
+		left = cli.WithHint(cli.Unfinishedf("key %s has ended; its successor %s is not everywhere", old, next),
 			"bring the key that was printed there: 'fob key push %s <FILE', with --to for some alone", next)
 	case ended:
-		left = cli.WithHint(cli.Leftf("key %s has ended, and its successor %s was not printed", old, next),
+		left = cli.WithHint(cli.Unfinishedf("key %s has ended, and its successor %s was not printed", old, next),
 			"'fob key rotate %s --compromised' makes another and delivers that", next)
 	case rotated.Rotation.Arrived():
-		left = cli.WithHint(cli.Leftf("key %s is valid as before, and so is %s where it arrived or may have", old, next),
+		left = cli.WithHint(cli.Unfinishedf("key %s is valid as before, and so is %s where it arrived or may have", old, next),
 			"mend what is named above, then 'fob key rotate --resume %s' brings another successor everywhere", old)
 	case revoking:
-		left = cli.WithHint(cli.Leftf("key %s ends within 30 s, and has no successor", old), "make one by hand: 'fob key create'")
+		left = cli.WithHint(cli.Unfinishedf("key %s ends within 30 s, and has no successor", old), "make one by hand: 'fob key create'")
 	default:
-		left = cli.WithHint(cli.Leftf("key %s is valid as before", old), "mend what is named above, then run it again")
+		left = cli.WithHint(cli.Unfinishedf("key %s is valid as before", old), "mend what is named above, then run it again")
 	}
 	return append(failed, left)
 }

@@ -155,12 +155,12 @@ func (a *api) once(ctx context.Context, method, path, contentType string, body [
 	}
 	resp, err := a.http.Do(req)
 	if err != nil {
-		return httpclient.Judge(err)
+		return httpclient.Classify(err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil { // the network's, as if no answer had begun
-		return httpclient.Judge(&url.Error{Op: method, Err: err})
+		return httpclient.Classify(&url.Error{Op: method, Err: err})
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return &AnswerError{req.URL.Host, resp.StatusCode, a.messageIn(answer), a.retryAfter(resp.Header), answer}

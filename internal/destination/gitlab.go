@@ -85,7 +85,7 @@ func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
 		return err
 	}
 	err = a.do(ctx, http.MethodPost, g.path, g.variable(value), nil)
-	if wasTaken(err) { // by another, in between
+	if isNameTaken(err) { // by another, in between
 		return g.change(ctx, a, value)
 	}
 	return err
@@ -123,7 +123,7 @@ func (g *gitlab) change(ctx context.Context, a *api, value secret.Secret) error 
 	return a.do(ctx, http.MethodPut, path, map[string]string{"value": value.Reveal()}, nil)
 }
 
-func wasTaken(err error) bool {
+func isNameTaken(err error) bool {
 	var answer *AnswerError
 	return errors.As(err, &answer) && answer.Status == http.StatusBadRequest && strings.Contains(answer.Message, "has already been taken")
 }

@@ -24,7 +24,7 @@ func DiscoverResource(ctx context.Context, hc *http.Client, resource string) (*P
 	}
 	var p ProtectedResource
 	if err := httpclient.GetJSON(ctx, hc, wellKnown(resource, "oauth-protected-resource"), &p); err != nil {
-		return nil, httpclient.Judge(err)
+		return nil, httpclient.Classify(err)
 	}
 	if p.Resource != resource {
 		return nil, fmt.Errorf("%w: it calls itself %q, not %q", httpclient.ErrMalformed, sanitize.Line(p.Resource), sanitize.Line(resource))

@@ -84,7 +84,7 @@ func Proxy(getenv func(string) string) Finding {
 	const check = "proxy"
 	var shown []string
 	for _, names := range proxyVariables {
-		name, value := firstSet(getenv, names)
+		name, value := firstVariable(getenv, names)
 		if value == "" {
 			continue
 		}
@@ -94,19 +94,19 @@ func Proxy(getenv func(string) string) Finding {
 		}
 		shown = append(shown, name+"="+proxy)
 	}
-	if _, value := firstSet(getenv, [2]string{"ALL_PROXY", "all_proxy"}); value != "" && len(shown) == 0 {
+	if _, value := firstVariable(getenv, [2]string{"ALL_PROXY", "all_proxy"}); value != "" && len(shown) == 0 {
 		return Finding{check, "", Warning, "ALL_PROXY is set, which fob does not read", "set HTTPS_PROXY where a proxy is needed"}
 	}
 	if len(shown) == 0 {
 		return Fine(check, "none")
 	}
-	if name, value := firstSet(getenv, [2]string{"NO_PROXY", "no_proxy"}); value != "" {
+	if name, value := firstVariable(getenv, [2]string{"NO_PROXY", "no_proxy"}); value != "" {
 		shown = append(shown, name+"="+sanitize.Line(value))
 	}
 	return Fine(check, "%s (loopback addresses are never proxied)", strings.Join(shown, " "))
 }
 
-func firstSet(getenv func(string) string, names [2]string) (name, value string) {
+func firstVariable(getenv func(string) string, names [2]string) (name, value string) {
 	if value := getenv(names[0]); value != "" {
 		return names[0], value
 	}

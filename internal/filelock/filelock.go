@@ -60,7 +60,7 @@ func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error
 	}
 	switch {
 	case err == nil:
-		return marked(file)
+		return markLock(file)
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case waiting.Err() != nil:
@@ -81,7 +81,7 @@ func TryAcquire(path string) (*Lock, error) {
 	case !free:
 		return nil, fmt.Errorf("%w: %s is held by another process", ErrTimeout, path)
 	}
-	return marked(file)
+	return markLock(file)
 }
 
 func open(path string) (*flock.Flock, error) {
@@ -99,9 +99,9 @@ func open(path string) (*flock.Flock, error) {
 	return flock.New(path, flock.SetFlag(openFlags), flock.SetPermissions(0o600)), nil
 }
 
-// marked leaves the holder's mark: the time, or more than the last where the clock was
-// set back, or the file system counts in larger steps.
-func marked(file *flock.Flock) (*Lock, error) {
+// markLock writes the owner's mark: the time, or a later one if the clock was set back or
+// the file system has coarse timestamps.
+func markLock(file *flock.Flock) (*Lock, error) {
 	lock := &Lock{file: file}
 	last, err := LastMark(file.Path())
 	if err == nil {

@@ -17,8 +17,8 @@ var (
 	ErrMalformed = errors.New("the server's answer is malformed")
 )
 
-// Judge marks what another try may mend: anything but a refusal of ours.
-func Judge(err error) error {
+// Classify marks errors that another try may fix, which are all but fob's own refusals.
+func Classify(err error) error {
 	var status *StatusError
 	switch {
 	case errors.As(err, &status) && !IsTemporary(status.Status),

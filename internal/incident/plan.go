@@ -95,11 +95,11 @@ func (run *incident) show(k *leakedKey) {
 		run.a.Warn(err.Error())
 	}
 	if len(k.record.Destinations) == 0 {
-		run.a.Note("  goes to no place that fob knows; the new key is printed%s", noteOf(k.record, sanitize.Line))
+		run.a.Note("  goes to no place that fob knows; the new key is printed%s", noteText(k.record, sanitize.Line))
 	}
 }
 
-func noteOf(r apikey.Record, inert func(string) string) string {
+func noteText(r apikey.Record, inert func(string) string) string {
 	if r.Note == "" {
 		return ""
 	}

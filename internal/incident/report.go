@@ -168,7 +168,7 @@ func (run *incident) leftToDo() []string {
 		case len(k.replaced.Failed) > 0 || len(k.barred) > 0:
 			lines = append(lines, fmt.Sprintf("Bring the successor of %s to where it did not arrive: mend what stands above, then %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+next+" --overlap 0s")))
 		case len(k.record.Destinations) == 0 && next != "":
-			lines = append(lines, fmt.Sprintf("Bring %s to what uses %s%s.", codeSpan(next), codeSpan(k.record.ID), noteOf(k.record, codeSpan)))
+			lines = append(lines, fmt.Sprintf("Bring %s to what uses %s%s.", codeSpan(next), codeSpan(k.record.ID), noteText(k.record, codeSpan)))
 		case k.live(run.a.Now()) && k.failed == nil && next == "" && !k.revoked:
 			lines = append(lines, fmt.Sprintf("Find out whether %s has leaked: %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+k.record.ID+" --compromised")))
 		}

@@ -79,12 +79,12 @@ func registeredMethod(supported []string) string {
 func sendRequest(hc *http.Client, req *http.Request) (int, []byte, error) {
 	resp, err := hc.Do(req)
 	if err != nil {
-		return 0, nil, httpclient.Judge(err)
+		return 0, nil, httpclient.Classify(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, nil, httpclient.Judge(&url.Error{Op: req.Method, Err: err})
+		return 0, nil, httpclient.Classify(&url.Error{Op: req.Method, Err: err})
 	}
 	return resp.StatusCode, body, nil
 }

@@ -147,13 +147,13 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	req.GetBody = nil // never sent again, by a redirect or a lost connection
 	resp, err := hc.Do(req)
 	if err != nil {
-		return 0, nil, httpclient.Judge(contextCause(ctx, err))
+		return 0, nil, httpclient.Classify(contextCause(ctx, err))
 	}
 	defer resp.Body.Close()
 	c.learn(resp.Header)
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, nil, httpclient.Judge(contextCause(ctx, &url.Error{Op: "Post", Err: err}))
+		return 0, nil, httpclient.Classify(contextCause(ctx, &url.Error{Op: "Post", Err: err}))
 	}
 	if resp.StatusCode != http.StatusOK {
 		body = withoutSecrets(body, form)

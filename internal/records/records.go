@@ -59,7 +59,7 @@ func SecretRecord(a *app.App, cfg *config.Config, s config.Secret) (Record, erro
 		},
 		hint:  func(err error) error { return app.HintOfSecret(err, s.Name) },
 		Check: secretstore.CheckRecord,
-		later: secretstore.Later,
+		later: secretstore.IsLater,
 	}, nil
 }
 
@@ -238,16 +238,16 @@ func CheckRecord(ctx context.Context, a *app.App, r Record, mend bool) error {
 	if orphans > 0 {
 		a.Note("%s: %s that nothing names is deleted.", r.Label, cli.Plural(orphans, "piece", "pieces"))
 	}
-	left, err := checkRecordElsewhere(ctx, a, r, here, mend)
+	left, err := deleteOldCopy(ctx, a, r, here, mend)
 	if err == nil && orphans == 0 && !left {
 		a.Note("%s: ok.", r.Label)
 	}
 	return err
 }
 
-// checkRecordElsewhere deletes a record's copy in the storage that the configuration does
+// deleteOldCopy deletes a record's copy in the storage that the configuration does
 // not name, where a move was cut short. The record itself has just been read.
-func checkRecordElsewhere(ctx context.Context, a *app.App, r Record, here credstore.Record, mend bool) (found bool, err error) {
+func deleteOldCopy(ctx context.Context, a *app.App, r Record, here credstore.Record, mend bool) (found bool, err error) {
 	elsewhere := map[string]string{config.StorageKeyring: config.StorageFile, config.StorageFile: config.StorageKeyring}[r.storage]
 	store, err := a.Store(elsewhere)
 	if err != nil {

@@ -56,9 +56,9 @@ func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret
 func judgeGitLab(err error) error {
 	var operation *net.OpError
 	if errors.Is(err, httpclient.ErrRedirect) || errors.As(err, &operation) && operation.Op == "dial" {
-		return httpclient.Judge(err)
+		return httpclient.Classify(err)
 	}
-	return fmt.Errorf("%w: %w", ErrUnanswered, httpclient.Judge(err))
+	return fmt.Errorf("%w: %w", ErrUnanswered, httpclient.Classify(err))
 }
 
 // readGitLab takes the new value out of the answer before anything of that is judged.

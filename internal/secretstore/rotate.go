@@ -107,7 +107,7 @@ func (s *Secret) Abandon(ctx context.Context) error {
 }
 
 func (s *Secret) step(ctx context.Context, change func(Held) error) error {
-	if err := config.ValidSecretName(s.Name); err != nil {
+	if err := config.CheckSecretName(s.Name); err != nil {
 		return err
 	}
 	return s.Entry().Locked(ctx, func() error {

@@ -102,7 +102,7 @@ func parse(r credstore.Record) (Held, error) {
 
 // Get reads the secret.
 func (s *Secret) Get(ctx context.Context) (Held, error) {
-	if err := config.ValidSecretName(s.Name); err != nil {
+	if err := config.CheckSecretName(s.Name); err != nil {
 		return Held{}, err
 	}
 	r, err := s.Entry().Get(ctx)
@@ -118,7 +118,7 @@ func (s *Secret) Get(ctx context.Context) (Held, error) {
 // Set keeps a value in place of the one before. A rotation that is open is ErrOpen: it
 // holds a value that may be needed.
 func (s *Secret) Set(ctx context.Context, value secret.Secret) error {
-	if err := errors.Join(config.ValidSecretName(s.Name), CheckValue(value)); err != nil {
+	if err := errors.Join(config.CheckSecretName(s.Name), CheckValue(value)); err != nil {
 		return err
 	}
 	return s.Entry().Locked(ctx, func() error {
@@ -151,7 +151,7 @@ func (s *Secret) save(ctx context.Context, h Held) error {
 // Remove deletes the secret, with both values where a rotation is open. One that cannot
 // be opened is deleted, too.
 func (s *Secret) Remove(ctx context.Context) error {
-	if err := config.ValidSecretName(s.Name); err != nil {
+	if err := config.CheckSecretName(s.Name); err != nil {
 		return err
 	}
 	return s.Entry().Locked(ctx, func() error {
@@ -179,8 +179,8 @@ func CheckValue(value secret.Secret) error {
 	return nil
 }
 
-// Later reports whether a record was set after another one, as far as is known.
-func Later(r, other credstore.Record) bool {
+// IsLater reports whether a record was written after another one, as far as is known.
+func IsLater(r, other credstore.Record) bool {
 	this, err := parse(r)
 	that, otherErr := parse(other)
 	return err != nil || otherErr != nil || this.SetAt.After(that.SetAt) || this.Stage != that.Stage

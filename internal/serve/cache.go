@@ -27,7 +27,7 @@ type cache struct {
 	heard   atomic.Int64           // when the registry was asked last with success, since started
 	seen    int64                  // the last change that was taken in
 	pepper  atomic.Pointer[string] // the id of that which new digests are made with
-	nobody  atomic.Pointer[entry]  // stands for an unknown id, and has that pepper
+	unknown atomic.Pointer[entry]  // stands for an unknown id, and has that pepper
 	unsure  atomic.Bool            // whether it is still that pepper
 	asking  atomic.Bool            // for it
 
@@ -81,7 +81,7 @@ func newCache(o Options, m *metrics, u *uses) *cache {
 		entries: make(map[keyID]*entry), limits: make(map[keyID]*bucket), texts: make(map[string][]string),
 	}
 	c.heard.Store(-1)
-	c.nobody.Store(&entry{})
+	c.unknown.Store(&entry{})
 	return c
 }
 
@@ -92,14 +92,14 @@ func (c *cache) fresh() bool {
 	return heard >= 0 && time.Since(c.started)-time.Duration(heard) <= c.MaxStale
 }
 
-// held returns a key that is in memory, or nobody.
-func (c *cache) held(id string) *entry {
+// cached returns a key that is in memory, or the entry for unknown ids.
+func (c *cache) cached(id string) *entry {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if e := c.entries[idOf(id)]; e != nil {
 		return e
 	}
-	return c.nobody.Load()
+	return c.unknown.Load()
 }
 
 // maxLookups is how many keys are looked up at once: whatever strangers ask for, there
@@ -136,7 +136,7 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 	c.metrics.lookups.Add(1)
 	r, err := c.Keys.Key(ctx, id)
 	if errors.Is(err, apikey.ErrNotFound) || err == nil && r.Pepper == "" && c.RequirePepper {
-		return c.nobody.Load(), nil
+		return c.unknown.Load(), nil
 	}
 	if err != nil {
 		return nil, err
@@ -327,15 +327,15 @@ func (c *cache) askForPepper(ctx context.Context) {
 			return
 		}
 		c.pepper.Store(&id)
-		c.pepperNobody(ctx, id)
+		c.pepperUnknown(ctx, id)
 	}()
 }
 
-// pepperNobody lets an unknown id be hashed as today's keys are. A pepper that cannot be
-// had is looked for again at the next change: no request fails for it.
-func (c *cache) pepperNobody(ctx context.Context, id string) {
+// pepperUnknown makes the hash of an unknown id take the time of one with today's pepper. If
+// that pepper cannot be read, the next change tries again: no request fails for it.
+func (c *cache) pepperUnknown(ctx context.Context, id string) {
 	had := ""
-	if p := c.nobody.Load().pepper; p != nil {
+	if p := c.unknown.Load().pepper; p != nil {
 		had = p.ID
 	}
 	if id == had {
@@ -349,7 +349,7 @@ func (c *cache) pepperNobody(ctx context.Context, id string) {
 		}
 		next.pepper = &p
 	}
-	c.nobody.Store(next)
+	c.unknown.Store(next)
 }
 
 // forget drops keys that were changed; nil drops all.

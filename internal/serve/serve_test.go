@@ -232,7 +232,7 @@ func TestG57AnUnknownIDTakesWhatAWrongSecretTakes(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	f.until(t, func() bool { return f.server.cache.nobody.Load().pepper != nil })
+	f.until(t, func() bool { return f.server.cache.unknown.Load().pepper != nil })
 	f.until(t, func() bool { f.bearer("/verify", wrong); return f.server.cache.len() == 1 })
 	unknown, err := apikey.Mint("fob", "live")
 	if err != nil {
@@ -243,7 +243,7 @@ func TestG57AnUnknownIDTakesWhatAWrongSecretTakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := f.server.cache.held(p.ID)
+		e := f.server.cache.cached(p.ID)
 		allocations = testing.AllocsPerRun(100, func() { _ = p.Check(&e.record, e.pepper, apikey.Need{}, f.now()) })
 		before := f.server.metrics.lookups.Load()
 		if r := f.bearer("/verify", key); r.StatusCode != 401 {
@@ -615,7 +615,7 @@ func TestI79_RowWithoutPepperAnswersAsUnknown(t *testing.T) {
 	}
 	good, _ := f.key(t, draft)
 	goodAsker, _ := f.key(t, apikey.Record{Owner: "gateway", Environment: "live", Scopes: []string{IntrospectScope}})
-	f.until(t, func() bool { p := f.server.cache.nobody.Load().pepper; return p != nil && p.ID == "p" })
+	f.until(t, func() bool { p := f.server.cache.unknown.Load().pepper; return p != nil && p.ID == "p" })
 	if r := f.bearer("/verify", good); r.StatusCode != 200 {
 		t.Fatal("with a pepper:", r.StatusCode)
 	}
@@ -657,7 +657,7 @@ func TestI79_RowWithoutPepperAnswersAsUnknown(t *testing.T) {
 	if err := f.SetPepper(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	f.until(t, func() bool { return f.server.cache.nobody.Load().pepper == nil })
+	f.until(t, func() bool { return f.server.cache.unknown.Load().pepper == nil })
 	if r := f.bearer("/verify", bare); r.StatusCode != 401 {
 		t.Error("once the registry's pepper is cleared:", r.StatusCode)
 	}

@@ -107,7 +107,7 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 		return s.failed(r)
 	}
 	now := s.Now()
-	e := s.cache.held(p.ID)
+	e := s.cache.cached(p.ID)
 	err = p.Check(&e.record, e.pepper, need, now)
 	if err != nil && reasonOf(err) == apikey.Unknown {
 		// The registry is asked also for a key in memory: a wrong secret and an unknown id
@@ -120,7 +120,7 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 			if !s.RequirePepper || !errors.Is(err, apikey.ErrUnknownPepper) {
 				return verdict{outcome: notWell, wait: time.Second}
 			}
-			e = s.cache.nobody.Load()
+			e = s.cache.unknown.Load()
 		}
 		err = p.Check(&e.record, e.pepper, need, now)
 	}

@@ -156,7 +156,7 @@ func (c Values) completeVariables(_ *cobra.Command, _ []string, word string) ([]
 	}
 	var references []string
 	for _, credential := range c.credentialNames() {
-		references = append(references, delivery.AsReference(credential))
+		references = append(references, delivery.CredentialReference(credential))
 	}
 	return withPrefix(name+"=", references), cobra.ShellCompDirectiveNoFileComp
 }

@@ -35,7 +35,7 @@ func OneProfile(cmd *cobra.Command, args []string) error {
 
 func CheckNames(names []string) error {
 	for _, name := range names {
-		if err := config.ValidName(name); err != nil {
+		if err := config.CheckName(name); err != nil {
 			return cli.AsUsage(err)
 		}
 	}
@@ -88,7 +88,7 @@ func RefuseEmpty(c *cobra.Command, flags ...string) {
 func RecordArgs(_ *cobra.Command, args []string) error {
 	for _, arg := range args {
 		if name, isSecret := strings.CutPrefix(arg, app.SecretReference); isSecret {
-			if err := config.ValidSecretName(name); err != nil {
+			if err := config.CheckSecretName(name); err != nil {
 				return cli.AsUsage(err)
 			}
 		} else if err := CheckNames([]string{arg}); err != nil {

@@ -191,7 +191,7 @@ func (i *Importer) Complete(ctx context.Context, text string, r apikey.Record) (
 	if r.Pepper == "" && i.g.RequirePepper {
 		return r, ErrNoPepper
 	}
-	if r.Pepper == "" && !apikey.Leads(r.ID, r.Digest) {
+	if r.Pepper == "" && !apikey.MayHaveID(r.ID, r.Digest) {
 		return r, errors.New("the id is not that of a key with this hash")
 	}
 	if r.CreatedAt.IsZero() {

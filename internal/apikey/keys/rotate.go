@@ -89,9 +89,9 @@ func (g *Registrar) Rotate(ctx context.Context, id string, opts RotateOptions) (
 	return done, errors.Join(failed, g.abandon(ctx, done.Rotation))
 }
 
-// justMade is how long a successor counts as the work of a rotation of many keys
-// that was cut short and is run again.
-const justMade = 12 * time.Hour
+// resumeWindow is how long a replacement counts as the work of an interrupted bulk rotation
+// that is run again.
+const resumeWindow = 12 * time.Hour
 
 // StillToRotate leaves out of the keys that a bulk rotation means what a rotation
 // has just made, and a successor that ends when the key before it is rotated. Of
@@ -115,7 +115,7 @@ func (g *Registrar) StillToRotate(ctx context.Context, keys []apikey.Record, com
 }
 
 func (g *Registrar) isJustMade(ctx context.Context, r apikey.Record, compromised bool) (bool, error) {
-	if r.Predecessor == "" || !g.now().Before(r.CreatedAt.Add(justMade)) {
+	if r.Predecessor == "" || !g.now().Before(r.CreatedAt.Add(resumeWindow)) {
 		return false, nil
 	}
 	rotations, err := g.Registry.Rotations(ctx, r.Predecessor)

@@ -121,7 +121,7 @@ func Select(ctx context.Context, a *app.App, g *keys.Registrar, filter apikey.Fi
 
 // Pepper finds a pepper of this machine.
 func Pepper(ctx context.Context, a *app.App, id string) (apikey.Pepper, error) {
-	if config.ValidName(id) != nil { // a hint must not have it in it
+	if config.CheckName(id) != nil { // a hint must not have it in it
 		return apikey.Pepper{}, fmt.Errorf("%w: %w: %.40q", apikey.ErrDamaged, apikey.ErrUnknownPepper, id)
 	}
 	peppers, _, err := Peppers(ctx, a)

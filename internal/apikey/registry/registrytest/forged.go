@@ -58,7 +58,7 @@ func testForgedRotations(t *testing.T, f *fixture) {
 	// A rotation that seems to lack nothing but the old key's end, and one that seems to be
 	// of a compromised key: each ends as a rotation that somebody has asked for.
 	f.forge(t, "DELETE FROM rotation", fmt.Sprintf(rotation, id, victimID, apikey.PhaseChecked), "UPDATE rotation SET compromised = TRUE")
-	place := &place{name: "place:there"}
+	place := &fakeDestination{name: "place:there"}
 	rotated, err := f.Rotate(t.Context(), victimID, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{place}})
 	if err != nil || len(place.got) != 1 || rotated.New.Predecessor != victimID || rotated.Rotation.Compromised {
 		t.Errorf("%+v, %v", rotated.Rotation, err)

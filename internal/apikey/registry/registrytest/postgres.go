@@ -89,11 +89,11 @@ func (p *Postgres) Start() error {
 			p.Stop()
 			return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, stderr.String())
 		}
-		wait(20 * time.Millisecond)
+		pause(20 * time.Millisecond)
 	}
 }
 
-func wait(d time.Duration) { <-time.After(d) }
+func pause(d time.Duration) { <-time.After(d) }
 
 // Kill ends the server as a crash does.
 func (p *Postgres) Kill() { p.end(syscall.SIGQUIT) }

@@ -13,16 +13,16 @@ import (
 	"github.com/fobcli/fob/internal/apikey/keys"
 )
 
-// place is a destination that keeps what it gets, or fails.
-type place struct {
+// fakeDestination stores what is delivered, or fails.
+type fakeDestination struct {
 	name string
 	got  []string
 	err  error
 }
 
-func (p *place) Name() string { return p.name }
+func (p *fakeDestination) Name() string { return p.name }
 
-func (p *place) Deliver(_ context.Context, key apikey.Minted, _ apikey.Record) error {
+func (p *fakeDestination) Deliver(_ context.Context, key apikey.Minted, _ apikey.Record) error {
 	if p.err == nil {
 		p.got = append(p.got, key.Key.Reveal())
 	}
@@ -34,7 +34,7 @@ func testRotate(t *testing.T, f *fixture) {
 	like.ExpiresAt, like.Metadata = f.now().Add(240*time.Hour), map[string]string{"team": "blue"}
 	old, id := f.key(t, like)
 	f.pass(100 * time.Hour)
-	to := &place{name: "place:there"}
+	to := &fakeDestination{name: "place:there"}
 	rotated, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: 24 * time.Hour, To: []keys.Destination{to}})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func testRotate(t *testing.T, f *fixture) {
 
 func testRotateCompromised(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
-	good, bad := &place{name: "place:good"}, &place{name: "place:bad", err: errors.New("no route")}
+	good, bad := &fakeDestination{name: "place:good"}, &fakeDestination{name: "place:bad", err: errors.New("no route")}
 	_, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, Compromised: true, To: []keys.Destination{bad, good}})
 	if !errors.Is(err, keys.ErrNotDelivered) {
 		t.Error(err)
@@ -83,7 +83,7 @@ func testRotateCompromised(t *testing.T, f *fixture) {
 
 func testDeliveryFails(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
-	good, bad := &place{name: "place:good"}, &place{name: "place:bad", err: errors.New("no route")}
+	good, bad := &fakeDestination{name: "place:good"}, &fakeDestination{name: "place:bad", err: errors.New("no route")}
 	opts := keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{bad}}
 
 	// It arrived nowhere: nothing is left of it.
@@ -123,7 +123,7 @@ func (crash) Deliver(context.Context, apikey.Minted, apikey.Record) error { pani
 
 func testRotationStopped(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
-	first := &place{name: "place:first"}
+	first := &fakeDestination{name: "place:first"}
 	func() {
 		defer func() { _ = recover() }()
 		_, _ = f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{first}, Last: crash{}})
@@ -146,7 +146,7 @@ func testRotationStopped(t *testing.T, f *fixture) {
 // A compromised key ends soon, also if fob is killed, and its rotation is taken up.
 func testCompromisedAndKilled(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
-	first := &place{name: "place:first"}
+	first := &fakeDestination{name: "place:first"}
 	func() {
 		defer func() { _ = recover() }()
 		_, _ = f.Rotate(t.Context(), id, keys.RotateOptions{Compromised: true, To: []keys.Destination{first}, Last: crash{}})
@@ -192,7 +192,7 @@ func testLeaseOfAClockAhead(t *testing.T, f *fixture) {
 
 func testKeepUntilDelivered(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
-	good, bad := &place{name: "place:good"}, &place{name: "place:bad", err: errors.New("no route")}
+	good, bad := &fakeDestination{name: "place:good"}, &fakeDestination{name: "place:bad", err: errors.New("no route")}
 	opts := keys.RotateOptions{Compromised: true, KeepUntilDelivered: true, To: []keys.Destination{good, bad}}
 	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, keys.ErrNotDelivered) {
 		t.Error(err)
@@ -212,13 +212,13 @@ func testKeepUntilDelivered(t *testing.T, f *fixture) {
 // working until another successor is there.
 func testAnswerLost(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
-	lost := &losing{place{name: "place:lost"}}
+	lost := &losingDestination{fakeDestination{name: "place:lost"}}
 	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{lost}}); !errors.Is(err, keys.ErrNotDelivered) {
 		t.Fatal(err)
 	}
 	f.refused(t, old, "", apikey.Need{})
 	f.refused(t, lost.got[0], "", apikey.Need{})
-	well := &place{name: "place:lost"}
+	well := &fakeDestination{name: "place:lost"}
 	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{well}}); err != nil {
 		t.Fatal(err)
 	}
@@ -227,30 +227,30 @@ func testAnswerLost(t *testing.T, f *fixture) {
 	f.audited(t)
 }
 
-// losing is a destination that takes a key and whose answer is lost.
-type losing struct{ place }
+// losingDestination receives the key, and its answer is lost.
+type losingDestination struct{ fakeDestination }
 
-func (l *losing) Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error {
-	return errors.Join(l.place.Deliver(ctx, key, r), keys.ErrMayHaveArrived)
+func (l *losingDestination) Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error {
+	return errors.Join(l.fakeDestination.Deliver(ctx, key, r), keys.ErrMayHaveArrived)
 }
 
-// used is a destination that sees the old key used a moment later.
-type used struct {
+// usingDestination sees the old key used a moment later.
+type usingDestination struct {
 	f  *fixture
 	id string
 }
 
-func (used) Name() string { return "place:used" }
+func (usingDestination) Name() string { return "place:used" }
 
-func (u used) Deliver(ctx context.Context, _ apikey.Minted, _ apikey.Record) error {
+func (u usingDestination) Deliver(ctx context.Context, _ apikey.Minted, _ apikey.Record) error {
 	return u.f.Registry.Use(ctx, []apikey.Use{{ID: u.id, Count: 1, Last: u.f.now().Add(time.Second)}})
 }
 
 // A key that is still used does not end at once, and its successor stays where it is.
 func testStillUsed(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
-	place := &place{name: "place:there"}
-	opts := keys.RotateOptions{To: []keys.Destination{place, used{f, id}}}
+	place := &fakeDestination{name: "place:there"}
+	opts := keys.RotateOptions{To: []keys.Destination{place, usingDestination{f, id}}}
 	rotated, err := f.Rotate(t.Context(), id, opts)
 	if !errors.Is(err, keys.ErrStillUsed) || rotated.Rotation.Phase != apikey.PhaseChecked {
 		t.Fatal(rotated.Rotation, err)
@@ -275,7 +275,7 @@ func testManyDestinations(t *testing.T, f *fixture) {
 	_, id := f.key(t, draft)
 	var opts keys.RotateOptions
 	for i := range 20 {
-		opts.To = append(opts.To, &place{name: fmt.Sprintf("place:%d", i)})
+		opts.To = append(opts.To, &fakeDestination{name: fmt.Sprintf("place:%d", i)})
 	}
 	rotated, err := f.Rotate(t.Context(), id, opts)
 	if err != nil {
@@ -286,7 +286,7 @@ func testManyDestinations(t *testing.T, f *fixture) {
 	}
 	for i, to := range opts.To {
 		d := rotated.Rotation.Deliveries[i]
-		if got := to.(*place).got; len(got) != 1 || d.Status != apikey.DeliveryDone || d.Destination != to.Name() {
+		if got := to.(*fakeDestination).got; len(got) != 1 || d.Status != apikey.DeliveryDone || d.Destination != to.Name() {
 			t.Error(d, len(got))
 		}
 	}
@@ -308,14 +308,14 @@ func noteMeanwhile(t *testing.T, f *fixture, opts keys.RotateOptions) {
 			t.Error(err)
 		}
 	}
-	opts.To = []keys.Destination{slow{push}}
+	opts.To = []keys.Destination{slowDestination{push}}
 	rotated, err := f.Rotate(t.Context(), id, opts)
 	if !errors.Is(err, keys.ErrNotDelivered) {
 		t.Fatal(rotated.Rotation, err)
 	}
 	f.refused(t, old, "", apikey.Need{})
-	late := &place{name: "place:late"}
-	opts.To = []keys.Destination{slow{func() {}}, late}
+	late := &fakeDestination{name: "place:late"}
+	opts.To = []keys.Destination{slowDestination{func() {}}, late}
 	if _, err := f.Rotate(t.Context(), id, opts); err != nil || len(late.got) != 1 {
 		t.Fatal(err)
 	}
@@ -327,12 +327,15 @@ func noteMeanwhile(t *testing.T, f *fixture, opts keys.RotateOptions) {
 	f.audited(t)
 }
 
-// slow is a destination that lets another fob take the rotation over meanwhile.
-type slow struct{ meanwhile func() }
+// slowDestination lets another fob take over the rotation meanwhile.
+type slowDestination struct{ meanwhile func() }
 
-func (slow) Name() string { return "place:slow" }
+func (slowDestination) Name() string { return "place:slow" }
 
-func (s slow) Deliver(context.Context, apikey.Minted, apikey.Record) error { s.meanwhile(); return nil }
+func (s slowDestination) Deliver(context.Context, apikey.Minted, apikey.Record) error {
+	s.meanwhile()
+	return nil
+}
 
 func testRotateCrowd(t *testing.T, f *fixture) {
 	const crowd = 16
@@ -342,7 +345,7 @@ func testRotateCrowd(t *testing.T, f *fixture) {
 	for i := range crowd {
 		other := f.open(t)
 		wg.Go(func() {
-			_, results[i] = other.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{&place{name: "place:stdout"}}})
+			_, results[i] = other.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{&fakeDestination{name: "place:stdout"}}})
 		})
 	}
 	wg.Wait()
@@ -366,7 +369,7 @@ func testRotateCrowd(t *testing.T, f *fixture) {
 	_, id = f.key(t, draft)
 	other := f.open(t)
 	var taken error
-	_, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{slow{func() {
+	_, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{slowDestination{func() {
 		f.pass(time.Hour)
 		_, taken = other.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour})
 	}}}})
