@@ -57,7 +57,7 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 		Example: `  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
   fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
 		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.New(a).Profiles,
+		ValidArgsFunction: complete.For(a).Profiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runHelperAWS(cmd.Context(), a, opts)
@@ -70,7 +70,7 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 	flags.StringVar(&opts.region, "region", "", "the `REGION` whose token service is asked")
 	flags.StringVar(&opts.endpoint, "endpoint", "", "its `URL`, if not AWS's own (AWS_ENDPOINT_URL_STS)")
 	flags.BoolVar(&opts.fresh, "fresh", false, "ask AWS even if kept credentials are good")
-	addTokenFlag(c, &opts.token)
+	tokenFlag(c, &opts.token)
 	usage.RefuseEmpty(c, "role-arn", "session-name", "region", "endpoint")
 	return c
 }
@@ -84,7 +84,7 @@ func runHelperAWS(ctx context.Context, a *app.App, opts awsOptions) error {
 	if err != nil {
 		return err
 	}
-	get := func(ctx context.Context) (secret.Secret, time.Time, error) {
+	fetch := func(ctx context.Context) (secret.Secret, time.Time, error) {
 		c, err := credential(ctx, a, p, opts.token)
 		if err != nil {
 			return secret.Secret{}, time.Time{}, err
@@ -92,16 +92,16 @@ func runHelperAWS(ctx context.Context, a *app.App, opts awsOptions) error {
 		opts.role.Token = c.Token
 		return assumeRole(ctx, a, p, endpoint, opts.role)
 	}
-	login, err := cacheSession(a, p)
+	login, err := storedLogin(a, p)
 	if err != nil {
 		return err
 	}
 	var credentials secret.Secret
 	if login == nil {
-		credentials, _, err = get(ctx)
+		credentials, _, err = fetch(ctx)
 	} else {
-		what := fmt.Sprintf("aws\n%s\n%s\n%s\n%s\n%s", endpoint, opts.role.RoleARN, opts.role.SessionName, opts.role.Duration, opts.token)
-		credentials, err = login.Kept(ctx, session.Kept{What: what, Left: awsReserve, New: opts.fresh, Get: get})
+		key := fmt.Sprintf("aws\n%s\n%s\n%s\n%s\n%s", endpoint, opts.role.RoleARN, opts.role.SessionName, opts.role.Duration, opts.token)
+		credentials, err = login.RoleCredentials(ctx, session.Role{Key: key, MinTTL: awsReserve, ForceRefresh: opts.fresh, Fetch: fetch})
 	}
 	if err != nil {
 		return cli.ForProfile(err, p.Name)
@@ -131,36 +131,27 @@ func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, 
 	return endpoint, nil
 }
 
-// cacheSession returns the login whose record can cache the credentials, or nil if the
-// environment or the machine's identity provides the token.
-func cacheSession(a *app.App, p config.Profile) (*session.Session, error) {
-	if name, _ := a.TokenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
-		return nil, nil
-	}
-	return a.LocalSession(p)
-}
-
-// assumeRole makes the one request. The client's certificate is for the issuer alone.
-func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint string, role credhelper.WebIdentity) (secret.Secret, time.Time, error) {
+// assumeRole makes the one request. The client's certificate is only for the issuer.
+func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint string, role credhelper.WebIdentity) (credentials secret.Secret, expires time.Time, err error) {
 	hc, err := a.HTTPClient(config.Profile{CAFile: p.CAFile})
 	if err != nil {
-		return secret.Secret{}, time.Time{}, err
+		return credentials, expires, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(role.Form().Encode()))
 	if err != nil {
-		return secret.Secret{}, time.Time{}, err
+		return credentials, expires, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := hc.Do(req)
-	if err != nil {
-		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Classify(err))
+	var body []byte
+	if err == nil {
+		defer resp.Body.Close()
+		body, err = io.ReadAll(resp.Body)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return secret.Secret{}, time.Time{}, fmt.Errorf("asking AWS for the role: %w", httpclient.Classify(err))
+		return credentials, expires, fmt.Errorf("asking AWS for the role: %w", httpclient.Classify(err))
 	}
-	credentials, end, err := role.ReadSTS(resp.StatusCode, body)
+	credentials, expires, err = role.ReadSTS(resp.StatusCode, body)
 	var refused *credhelper.STSError
 	switch {
 	case errors.As(err, &refused) && httpclient.IsTemporary(refused.Status):
@@ -168,5 +159,5 @@ func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint stri
 	case errors.As(err, &refused):
 		err = cli.WithHint(err, "see the role's trust policy: it must name the issuer, and the client ID as audience; 'fob token %s --id-token --inspect' shows both", p.Name)
 	}
-	return credentials, end, err
+	return credentials, expires, err
 }

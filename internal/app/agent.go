@@ -63,21 +63,21 @@ func NewAgentToken(t *session.Token, idToken bool) *agent.Token {
 	return token
 }
 
-// heldKey is a source that is asked once, where there is something to hold the key.
-func heldKey(held session.Held, source credstore.KeySource) credstore.KeySource {
-	if held == nil {
+// cachedKey is a source that is asked once, where there is a cache for the key.
+func cachedKey(cache session.AgentCache, source credstore.KeySource) credstore.KeySource {
+	if cache == nil {
 		return source
 	}
 	return func(ctx context.Context, create bool) (seal.Key, error) {
-		if key, err := seal.KeyFromBytes(held.Get(agent.SealKey)); err == nil {
+		if key, err := seal.KeyFromBytes(cache.Get(agent.SealKey)); err == nil {
 			return key, nil
 		}
-		raw, err := held.Open(ctx, agent.SealKey, func(ctx context.Context) ([]byte, error) {
+		raw, err := cache.Open(ctx, agent.SealKey, func(ctx context.Context) ([]byte, error) {
 			key, err := source(ctx, create)
 			if err != nil {
 				return nil, err
 			}
-			held.Put(agent.SealKey, key.Bytes())
+			cache.Put(agent.SealKey, key.Bytes())
 			return key.Bytes(), nil
 		})
 		if err != nil {
@@ -87,12 +87,12 @@ func heldKey(held session.Held, source credstore.KeySource) credstore.KeySource 
 	}
 }
 
-// ForRequest is what answers one request of an agent: it has what the agent holds, asks
-// nobody, and note gets what would be shown here.
-func (a *App) ForRequest(held session.Held, note func(line string)) *App {
+// ForRequest returns an App for one request to an agent: it uses the agent's cache, never
+// prompts, and passes its notes to note.
+func (a *App) ForRequest(cache session.AgentCache, note func(line string)) *App {
 	one, terminal := *a, *a.IO
 	terminal.In, terminal.Notes, terminal.Unattended = strings.NewReader(""), note, true
-	one.IO, one.Held, one.opened = &terminal, held, newOpened()
+	one.IO, one.AgentCache, one.opened = &terminal, cache, newOpened()
 	return &one
 }
 

@@ -37,7 +37,7 @@ type App struct {
 	Hint   func(error) string // what to do next
 	Status func(error) int    // the exit status
 
-	Held session.Held // of the agent; nil elsewhere
+	AgentCache session.AgentCache // of a running agent; nil elsewhere
 
 	Removers []func(ctx context.Context, dryRun bool) // what a purge removes outside fob's own folders
 
@@ -167,7 +167,7 @@ func (a *App) LocalSession(p config.Profile) (*session.Session, error) {
 	}
 	s, err := a.unstored(p)
 	if err == nil {
-		s.Store, s.Held = store, a.Held
+		s.Store, s.AgentCache = store, a.AgentCache
 	}
 	return s, err
 }
@@ -243,7 +243,7 @@ func (a *App) Store(name string) (*credstore.Store, error) {
 			Notify:  func(line string) { a.Note("%s", line) },
 		})
 	default:
-		store = credstore.NewFile(credstore.FileOptions{DataDir: cfg.Paths.Data, Key: heldKey(a.Held, a.FileKey(cfg).Open)})
+		store = credstore.NewFile(credstore.FileOptions{DataDir: cfg.Paths.Data, Key: cachedKey(a.AgentCache, a.FileKey(cfg).Open)})
 	}
 	a.opened.stores[name] = store
 	return store, nil
@@ -260,13 +260,14 @@ func (a *App) Rekeyed(storage, dataDir string, key seal.Key) {
 
 // IsUsage reports an error in how fob was called or configured.
 func IsUsage(err error) bool {
-	var parse *config.ParseError
-	var selection *config.SelectError
-	var key *credstore.KeyError
-	var others *atomicfile.OthersError
-	var trust *config.TrustError
-	var storage *config.StorageError
-	return errors.As(err, &storage) || errors.As(err, &others) || errors.As(err, &trust) || errors.Is(err, config.ErrEditByHand) || errors.Is(err, secretstore.ErrValue) || cli.IsUsage(err) || errors.As(err, &parse) || errors.As(err, &selection) || errors.As(err, &key)
+	for _, target := range []any{
+		new(*config.ParseError), new(*config.SelectError), new(*config.StorageError), new(*config.TrustError), new(*credstore.KeyError), new(*atomicfile.OthersError),
+	} {
+		if errors.As(err, target) {
+			return true
+		}
+	}
+	return cli.IsUsage(err) || errors.Is(err, config.ErrEditByHand) || errors.Is(err, secretstore.ErrValue)
 }
 
 // OwnClient makes HTTP clients for platforms that have certificates of their own.

@@ -13,15 +13,10 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// readCache returns the cached access token of a target, or nil.
-func (s *Session) readCache(h head, t Target) (*accessToken, error) {
-	return s.cache(t).readToken(h)
-}
-
 // readToken returns the token in a file, or nil if there is none that opens: a file that
 // is gone, damaged or sealed under an older login's key costs one request. A file that
 // others could have planted is an error.
-func (f sidecar) readToken(h head) (*accessToken, error) {
+func (f cacheFile) readToken(h head) (*accessToken, error) {
 	content, err := f.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -116,17 +111,11 @@ func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
 		}
 		return err
 	}
-	lock, err := s.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	cached, err := s.readCache(h, Target{})
-	if err != nil || cached == nil {
-		return err
-	}
-	if refused.IsZero() || cached.Value.Secret == refused {
+	return s.locked(ctx, func() error {
+		cached, err := s.cache(Target{}).readToken(h)
+		if err != nil || cached == nil || !refused.IsZero() && cached.Value.Secret != refused {
+			return err
+		}
 		return s.cache(Target{}).drop()
-	}
-	return nil
+	})
 }

@@ -75,37 +75,30 @@ func (s *Session) Logout(ctx context.Context, unregister bool) ([]Step, error) {
 	if r.Registration == nil {
 		return steps, s.forget(ctx)
 	}
-	return steps, errors.Join(s.save(ctx, r.withoutLogin()), s.dropCaches(), s.journal().drop())
+	return steps, errors.Join(s.save(ctx, r.withoutLogin()), s.dropFiles())
 }
 
 // Forget deletes the login from this machine alone. It needs no key: a record
 // that no longer opens is deleted too.
 func (s *Session) Forget(ctx context.Context) error {
-	lock, err := s.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	return s.forget(ctx)
+	return s.locked(ctx, func() error { return s.forget(ctx) })
 }
 
 func (s *Session) forget(ctx context.Context) error {
-	return errors.Join(s.deleteRecord(ctx), s.dropCaches(), s.journal().drop())
+	return errors.Join(s.deleteRecord(ctx), s.dropFiles())
 }
 
 // ForgetRecord deletes the record alone, for a profile whose login has moved to
 // another storage.
 func (s *Session) ForgetRecord(ctx context.Context) error {
-	lock, err := s.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	return s.deleteRecord(ctx)
+	return s.locked(ctx, func() error { return s.deleteRecord(ctx) })
 }
 
 func (s *Session) deleteRecord(ctx context.Context) error {
-	err := s.Store.Delete(ctx, s.context())
+	return unlessMissing(s.Store.Delete(ctx, s.context()))
+}
+
+func unlessMissing(err error) error {
 	if errors.Is(err, credstore.ErrNotFound) {
 		return nil
 	}
@@ -131,7 +124,7 @@ func (s *Session) revoke(ctx context.Context, r *record) ([]Step, error) {
 	access := r.AccessToken
 	if access == nil {
 		// A cache file that cannot be read holds nothing that could be sent.
-		access, _ = s.readCache(r.head, Target{})
+		access, _ = s.cache(Target{}).readToken(r.head)
 	}
 	if access != nil && access.outlives(s.Clock, 0) {
 		steps = append(steps, revoke(StepAccessToken, access.Value.Secret, oauth.HintAccessToken))

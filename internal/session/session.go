@@ -42,9 +42,7 @@ type Session struct {
 	// in Store: nil or ErrMoved. A nil func is not asked.
 	Current func() error
 
-	// Held keeps what was read of the record, for a process that outlives one call.
-	// With nil each call reads the record.
-	Held Held
+	AgentCache AgentCache // of a process that outlives one call; nil: each call reads the record
 }
 
 // context is what the login's record is bound to: an edited profile, or a
@@ -70,6 +68,16 @@ func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) {
 		return nil, err
 	}
 	return lock, nil
+}
+
+// locked calls do under the login's lock.
+func (s *Session) locked(ctx context.Context, do func() error) error {
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	return do()
 }
 
 // lockRecord takes the login's lock and reads its record, as load does, or loadAny.

@@ -76,7 +76,7 @@ func (s *Session) Status(ctx context.Context) Status {
 	}
 	access := r.AccessToken
 	if access == nil {
-		if access, err = s.readCache(r.head, Target{}); err != nil {
+		if access, err = s.cache(Target{}).readToken(r.head); err != nil {
 			status.State, status.Err = StateUnreadable, err
 			return status
 		}

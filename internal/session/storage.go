@@ -15,16 +15,7 @@ var ErrMoved = errors.New("the login has moved to another storage")
 
 // Reseal seals the login's record again under the storage's present key.
 func (s *Session) Reseal(ctx context.Context) error {
-	lock, err := s.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	err = s.Store.Reseal(ctx, s.context())
-	if errors.Is(err, credstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return s.locked(ctx, func() error { return unlessMissing(s.Store.Reseal(ctx, s.context())) })
 }
 
 // MoveTo puts the login into another storage: it is copied there and read back,
@@ -75,15 +66,12 @@ func (s *Session) Import(ctx context.Context, stored credstore.Record) error {
 	if err != nil {
 		return err
 	}
-	lock, err := s.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	if err := s.save(ctx, r); err != nil {
-		return err
-	}
-	return errors.Join(s.dropCaches(), s.journal().drop())
+	return s.locked(ctx, func() error {
+		if err := s.save(ctx, r); err != nil {
+			return err
+		}
+		return s.dropFiles()
+	})
 }
 
 // Repairs are what Check has mended, or would mend, in a login's storage.
@@ -118,7 +106,7 @@ func (s *Session) Check(ctx context.Context, mend bool) (Repairs, error) {
 		return found, err
 	}
 	found.Recovered = err == nil && string(content) != journalIntent
-	cached, err := s.readCache(r.head, Target{})
+	cached, err := s.cache(Target{}).readToken(r.head)
 	if err != nil {
 		return found, err
 	}

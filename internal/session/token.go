@@ -206,7 +206,7 @@ func (s *Session) cached(h head, opts TokenOptions) (*Token, error) {
 	if opts.ForceRefresh {
 		return nil, nil
 	}
-	cached, err := s.readCache(h, opts.Target)
+	cached, err := s.cache(opts.Target).readToken(h)
 	if err != nil || !opts.accepts(cached, s.Clock) {
 		return nil, err
 	}
@@ -377,7 +377,7 @@ func (s *Session) Proof(ctx context.Context, token *Token, t Target, method, url
 	}
 	current := r.AccessToken
 	if r.renews() {
-		if current, err = s.readCache(r.head, t); err != nil {
+		if current, err = s.cache(t).readToken(r.head); err != nil {
 			return "", err
 		}
 	}

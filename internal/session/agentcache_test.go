@@ -12,21 +12,20 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 )
 
-type heldInMap map[string][]byte
+type mapCache map[string][]byte
 
-func (m heldInMap) Get(name string) []byte        { return m[name] }
-func (m heldInMap) Put(name string, plain []byte) { m[name] = slices.Clone(plain) }
+func (m mapCache) Get(name string) []byte        { return slices.Clone(m[name]) }
+func (m mapCache) Put(name string, plain []byte) { m[name] = slices.Clone(plain) }
 
-func (m heldInMap) Open(ctx context.Context, _ string, open func(context.Context) ([]byte, error)) ([]byte, error) {
+func (m mapCache) Open(ctx context.Context, _ string, open func(context.Context) ([]byte, error)) ([]byte, error) {
 	return open(ctx)
 }
 
-// holding is the same login in a process that holds what it has read.
-func (f *fixture) holding() (*Session, heldInMap) {
-	keeper := *f.Session
-	held := heldInMap{}
-	keeper.Held = held
-	return &keeper, held
+// inAgent is the same login in a process that caches the records that it has read.
+func (f *fixture) inAgent() (*Session, mapCache) {
+	s, cache := *f.Session, mapCache{}
+	s.AgentCache = cache
+	return &s, cache
 }
 
 func (f *fixture) tokenOf(s *Session) string {
@@ -38,38 +37,38 @@ func (f *fixture) tokenOf(s *Session) string {
 	return token.Value.Reveal()
 }
 
-// emptied is the session without its storage: what it still knows, it holds.
+// emptied is the session without its storage: what it still knows, it has cached.
 func (f *fixture) emptied(s *Session) *Session {
 	without := *s
 	without.Store = credstore.NewFile(credstore.FileOptions{DataDir: f.t.TempDir()})
 	return &without
 }
 
-func TestARecordThatIsHeldIsNotReadAgain(t *testing.T) {
+func TestToken_CachedRecordIsNotReread(t *testing.T) {
 	for name, opts := range map[string]authservertest.Options{"refreshes": {}, "fixed": {NoRefreshToken: true}} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, opts)
 			f.mustLogin()
-			s, held := f.holding()
+			s, cache := f.inAgent()
 			first := f.tokenOf(s)
 			if got := f.tokenOf(f.emptied(s)); got != first {
-				t.Error("another token than the one that is held")
+				t.Error("another token than the cached one")
 			}
-			for _, plain := range held {
+			for _, plain := range cache {
 				if r, err := f.load(t.Context()); err != nil || !r.RefreshToken.IsZero() && bytes.Contains(plain, []byte(r.RefreshToken.Reveal())) {
-					t.Errorf("the refresh token is held; %v", err)
+					t.Errorf("the refresh token is cached; %v", err)
 				}
 			}
 		})
 	}
 }
 
-func TestWhatASiblingChangedIsNotGivenFromMemory(t *testing.T) {
+func TestToken_ChangedRecordIsReread(t *testing.T) {
 	for name, opts := range map[string]authservertest.Options{"refreshes": {}, "fixed": {NoRefreshToken: true}} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, opts)
 			f.mustLogin()
-			s, _ := f.holding()
+			s, _ := f.inAgent()
 			first := f.tokenOf(s)
 			f.mustLogin()
 			second := f.tokenOf(s)
@@ -86,12 +85,12 @@ func TestWhatASiblingChangedIsNotGivenFromMemory(t *testing.T) {
 	}
 }
 
-// Who holds the lock may be stopped: a good token is given all the same, and nothing is
-// held that may be old in a moment.
-func TestF54ALockThatIsHeldDelaysNoCachedToken(t *testing.T) {
+// A process that has the lock may be stopped: a valid token is returned all the same, and
+// no record is cached that may be old in a moment.
+func TestF54_LockDelaysNoCachedToken(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
-	s, held := f.holding()
+	s, cache := f.inAgent()
 	lock, err := f.lock(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +98,7 @@ func TestF54ALockThatIsHeldDelaysNoCachedToken(t *testing.T) {
 	defer lock.Release()
 	start := time.Now()
 	f.tokenOf(s)
-	if took := time.Since(start); took > lockWait/2 || len(held) != 0 {
-		t.Errorf("it took %s, and %d are held", took, len(held))
+	if took := time.Since(start); took > lockWait/2 || len(cache) != 0 {
+		t.Errorf("it took %s, and %d are cached", took, len(cache))
 	}
 }

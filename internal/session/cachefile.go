@@ -14,20 +14,20 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-// maxSidecar bounds what is read back; a token endpoint's answer is under 1 MiB.
-const maxSidecar = 2 << 20
+// maxCacheFile bounds what is read back; a token endpoint's answer is under 1 MiB.
+const maxCacheFile = 2 << 20
 
-// sidecar is a private file that belongs to a login's record, and is sealed under
+// cacheFile is a private file that belongs to a login's record, and is sealed under
 // the cache key in it: the access token's cache, or the journal of a refresh.
-type sidecar struct {
+type cacheFile struct {
 	path    string
 	context seal.Context
 }
 
 // cache holds the access token of a login that can refresh. It is safe to delete
 // at any time. Tokens for another target lie beside, each bound to its own.
-func (s *Session) cache(t Target) sidecar {
-	c := s.sidecar(s.Paths.Cache, "tokens", "access-token")
+func (s *Session) cache(t Target) cacheFile {
+	c := s.cacheFile(s.Paths.Cache, "tokens", "access-token")
 	if t != (Target{}) {
 		return c.apart(t.Scope + "\n" + t.Resource)
 	}
@@ -35,7 +35,7 @@ func (s *Session) cache(t Target) sidecar {
 }
 
 // apart lies beside a file, for something else that it is named by.
-func (f sidecar) apart(what string) sidecar {
+func (f cacheFile) apart(what string) cacheFile {
 	sum := sha256.Sum256([]byte(what))
 	suffix := "." + hex.EncodeToString(sum[:targetLength])
 	f.path += suffix
@@ -60,28 +60,31 @@ func (s *Session) dropCaches() error {
 	path := s.cache(Target{}).path
 	others, err := filepath.Glob(path + ".*")
 	for _, other := range append(others, path) {
-		err = errors.Join(err, sidecar{path: other}.drop())
+		err = errors.Join(err, cacheFile{path: other}.drop())
 	}
 	return err
 }
 
+// dropFiles deletes all that lies beside the login's record.
+func (s *Session) dropFiles() error { return errors.Join(s.dropCaches(), s.journal().drop()) }
+
 // journal is the write-ahead file of a refresh (see journal.go).
-func (s *Session) journal() sidecar {
-	return s.sidecar(s.Paths.Data, "journal", "journal")
+func (s *Session) journal() cacheFile {
+	return s.cacheFile(s.Paths.Data, "journal", "journal")
 }
 
-func (s *Session) sidecar(dir, folder, kind string) sidecar {
+func (s *Session) cacheFile(dir, folder, kind string) cacheFile {
 	c := s.context()
 	c.Kind = kind
-	return sidecar{filepath.Join(dir, folder, s.Profile.Name), c}
+	return cacheFile{filepath.Join(dir, folder, s.Profile.Name), c}
 }
 
 // read returns the file as it is. A missing one is fs.ErrNotExist, one that others
 // could have planted atomicfile.ErrUnsafe.
-func (f sidecar) read() ([]byte, error) { return atomicfile.Read(f.path, maxSidecar) }
+func (f cacheFile) read() ([]byte, error) { return atomicfile.Read(f.path, maxCacheFile) }
 
 // open reads sealed content into v. The errors are those of package seal.
-func (f sidecar) open(h head, content []byte, v any) error {
+func (f cacheFile) open(h head, content []byte, v any) error {
 	key, err := h.cacheKey()
 	if err != nil {
 		return err
@@ -94,7 +97,7 @@ func (f sidecar) open(h head, content []byte, v any) error {
 }
 
 // seal writes v, sealed.
-func (f sidecar) seal(h head, v any) error {
+func (f cacheFile) seal(h head, v any) error {
 	key, err := h.cacheKey()
 	if err != nil {
 		return err
@@ -106,7 +109,7 @@ func (f sidecar) seal(h head, v any) error {
 	return f.write(key.Seal(f.context, plain))
 }
 
-func (f sidecar) write(content []byte) error {
+func (f cacheFile) write(content []byte) error {
 	if err := atomicfile.MkdirPrivate(filepath.Dir(f.path)); err != nil {
 		return err
 	}
@@ -114,7 +117,7 @@ func (f sidecar) write(content []byte) error {
 }
 
 // drop deletes the file, if it is there.
-func (f sidecar) drop() error {
+func (f cacheFile) drop() error {
 	err := os.Remove(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

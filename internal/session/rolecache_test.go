@@ -22,7 +22,7 @@ func (f *fixture) access() *Token {
 	return token
 }
 
-func TestDropTokenDropsTheOneThatWasRefused(t *testing.T) {
+func TestDropToken_DropsOnlyTheRefusedToken(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
 	before := f.access()
@@ -47,7 +47,7 @@ func TestDropTokenDropsTheOneThatWasRefused(t *testing.T) {
 	}
 }
 
-func TestDropTokenKeepsTheOnlyOne(t *testing.T) {
+func TestDropToken_KeepsTheTokenOfALoginThatCannotRefresh(t *testing.T) {
 	f := newFixture(t, authservertest.Options{NoRefreshToken: true})
 	f.mustLogin()
 	only := f.access()
@@ -64,15 +64,15 @@ func TestDropTokenKeepsTheOnlyOne(t *testing.T) {
 	}
 }
 
-func TestWhatIsKeptEndsWithTheLogin(t *testing.T) {
+func TestRoleCredentials_ExpireWithTheLogin(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
 	asked := 0
-	kept := func(what string, left time.Duration, fresh bool) string {
+	credentials := func(key string, ttl time.Duration, fresh bool) string {
 		t.Helper()
-		got, err := f.Kept(t.Context(), Kept{What: what, Left: left, New: fresh, Get: func(context.Context) (secret.Secret, time.Time, error) {
+		got, err := f.RoleCredentials(t.Context(), Role{Key: key, MinTTL: ttl, ForceRefresh: fresh, Fetch: func(context.Context) (secret.Secret, time.Time, error) {
 			asked++
-			return secret.New(fmt.Sprintf("%s, %d", what, asked)), f.clock.Add(time.Hour), nil
+			return secret.New(fmt.Sprintf("%s, %d", key, asked)), f.clock.Add(time.Hour), nil
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -82,7 +82,7 @@ func TestWhatIsKeptEndsWithTheLogin(t *testing.T) {
 	const reserve = 5 * time.Minute
 	start := f.clock
 	for i, step := range []struct {
-		what  string
+		key   string
 		after time.Duration
 		fresh bool
 		want  string
@@ -95,18 +95,18 @@ func TestWhatIsKeptEndsWithTheLogin(t *testing.T) {
 		{"a role", 56 * time.Minute, false, "a role, 4"},
 	} {
 		f.clock = start.Add(step.after)
-		if got := kept(step.what, reserve, step.fresh); got != step.want {
+		if got := credentials(step.key, reserve, step.fresh); got != step.want {
 			t.Errorf("step %d: %q, not %q", i, got, step.want)
 		}
 	}
 	f.mustLogin()
-	if got := kept("a role", 0, false); got != "a role, 5" {
+	if got := credentials("a role", 0, false); got != "a role, 5" {
 		t.Errorf("a new login gives out what came of the old one: %q", got)
 	}
 	if _, err := f.Logout(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	got, err := f.Kept(t.Context(), Kept{What: "a role", Get: func(context.Context) (secret.Secret, time.Time, error) {
+	got, err := f.RoleCredentials(t.Context(), Role{Key: "a role", Fetch: func(context.Context) (secret.Secret, time.Time, error) {
 		t.Error("the service is asked without a login")
 		return secret.Secret{}, time.Time{}, nil
 	}})
@@ -115,14 +115,14 @@ func TestWhatIsKeptEndsWithTheLogin(t *testing.T) {
 	}
 }
 
-func TestManyAskForWhatIsKeptAndTheServiceIsAskedOnce(t *testing.T) {
+func TestRoleCredentials_AreFetchedOnceForManyCallers(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()
 	var asked atomic.Int32
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			got, err := f.Kept(t.Context(), Kept{What: "a role", Get: func(ctx context.Context) (secret.Secret, time.Time, error) {
+			got, err := f.RoleCredentials(t.Context(), Role{Key: "a role", Fetch: func(ctx context.Context) (secret.Secret, time.Time, error) {
 				_, err := f.Token(ctx, TokenOptions{ForceRefresh: true}) // takes the login's lock
 				return secret.New(fmt.Sprint(asked.Add(1))), f.clock.Add(time.Hour), err
 			}})
