@@ -57,7 +57,7 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 		Example: `  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
   fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
 		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.For(a).Profiles,
+		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.args = args
 			return runHelperAWS(cmd.Context(), a, opts)
@@ -70,7 +70,7 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 	flags.StringVar(&opts.region, "region", "", "the `REGION` whose token service is asked")
 	flags.StringVar(&opts.endpoint, "endpoint", "", "its `URL`, if not AWS's own (AWS_ENDPOINT_URL_STS)")
 	flags.BoolVar(&opts.fresh, "fresh", false, "ask AWS even if kept credentials are good")
-	tokenFlag(c, &opts.token)
+	addTokenFlag(c, &opts.token)
 	usage.RefuseEmpty(c, "role-arn", "session-name", "region", "endpoint")
 	return c
 }

@@ -55,10 +55,6 @@ func runHelperDocker(ctx context.Context, a *app.App, operation string) error {
 	case "store":
 		return cli.WithHint(cli.Usagef("fob keeps logins, and no password that docker gives it"), "'docker login' is not needed: 'fob login PROFILE --docker-registry HOST'")
 	}
-	rules, err := dockerRules(a)
-	if err != nil {
-		return err
-	}
 	if operation == "list" {
 		return listRegistries(a)
 	}
@@ -66,52 +62,46 @@ func runHelperDocker(ctx context.Context, a *app.App, operation string) error {
 	if err != nil {
 		return inputHint(err, "docker")
 	}
-	rule, found, err := selectRule(rules, place, "")
+	rule, err := dockerHosts().rule(a, "", place, "")
 	switch {
 	case err != nil:
 		return err
-	case operation == "erase" && found:
-		return dropRefused(ctx, a, rule.Profile, secret.Secret{})
-	case operation == "erase":
+	case rule == nil && operation == "erase":
 		return nil
-	case !found:
+	case rule == nil:
 		fmt.Fprintln(a.Out.Raw(), credhelper.NotFoundInDocker)
 		return cli.Silent(cli.ExitFailed) // docker has read why
+	case operation == "erase":
+		return dropRefused(ctx, a, rule.Profile, secret.Secret{})
 	}
-	c, err := credentialFor(ctx, a, rule)
+	c, err := accessFor(ctx, a, rule)
 	if err != nil {
 		return err
 	}
 	return credhelper.WriteDocker(a.Out.Raw(), name, c)
 }
 
-// dockerRules are the registries that the profiles name.
-func dockerRules(a *app.App) ([]credhelper.Rule, error) {
-	return helperRules(a, "", func(p config.Profile) ([]credhelper.Rule, error) {
-		var rules []credhelper.Rule
-		for _, registry := range p.DockerRegistries {
-			place, err := credhelper.ParseRegistry(registry)
-			if err != nil {
-				return nil, cli.WithHint(cli.Usagef("docker_registries of profile %q: %s", p.Name, err), usage.HintRegistry)
-			}
-			rules = append(rules, credhelper.Rule{Place: place, Profile: p.Name, Username: p.DockerUsername})
-		}
-		return rules, nil
-	})
+func dockerHosts() hosts {
+	return hosts{"docker_registries", usage.HintRegistry, credhelper.ParseRegistry, func(p config.Profile) ([]string, string) {
+		return p.DockerRegistries, p.DockerUsername
+	}}
 }
 
-// listRegistries names what there is, as it is configured.
+// listRegistries lists the registries as the profiles spell them.
 func listRegistries(a *app.App) error {
+	if _, err := dockerHosts().rules(a, ""); err != nil { // none is listed that is invalid
+		return err
+	}
 	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	all := make(map[string]string)
+	usernames := make(map[string]string)
 	for _, name := range cfg.Names() {
-		p := cfg.Profiles[name].WithProvider()
-		for _, registry := range p.DockerRegistries {
-			all[registry] = credhelper.Credential{Username: p.DockerUsername}.Name()
+		registries, username := dockerHosts().of(cfg.Profiles[name].WithProvider())
+		for _, registry := range registries {
+			usernames[registry] = credhelper.Credential{Username: username}.Name()
 		}
 	}
-	return credhelper.ListDocker(a.Out.Raw(), all)
+	return credhelper.ListDocker(a.Out.Raw(), usernames)
 }

@@ -65,6 +65,10 @@ func oneOf(known []string) cobra.PositionalArgs {
 	}
 }
 
+func gitHosts() hosts {
+	return hosts{"git_hosts", usage.HintHost, usage.URLPlace, func(p config.Profile) ([]string, string) { return p.GitHosts, p.GitUsername }}
+}
+
 func runHelperGit(ctx context.Context, a *app.App, operation, profile string) error {
 	switch operation {
 	case "capability":
@@ -76,14 +80,13 @@ func runHelperGit(ctx context.Context, a *app.App, operation, profile string) er
 	if err != nil {
 		return inputHint(err, "git")
 	}
-	rule, found, err := gitRule(a, profile, asked)
-	if operation == "erase" {
-		if err != nil || !found {
-			return err
-		}
+	rule, err := gitHosts().rule(a, profile, asked.Place, asked.Username)
+	switch {
+	case rule == nil && (err == nil || operation == "erase"):
+		return err
+	case operation == "erase":
 		return dropRefused(ctx, a, rule.Profile, asked.Refused)
-	}
-	if err == nil && found {
+	case err == nil:
 		err = answerGit(ctx, a, asked, rule)
 	}
 	if err != nil { // or git would go on and ask for a password
@@ -92,33 +95,10 @@ func runHelperGit(ctx context.Context, a *app.App, operation, profile string) er
 	return nil
 }
 
-func gitRule(a *app.App, profile string, asked *credhelper.GitRequest) (credhelper.Rule, bool, error) {
-	rules, err := gitRules(a, profile)
-	if err != nil {
-		return credhelper.Rule{}, false, err
-	}
-	return selectRule(rules, asked.Place, asked.Username)
-}
-
-func answerGit(ctx context.Context, a *app.App, asked *credhelper.GitRequest, rule credhelper.Rule) error {
-	c, err := credentialFor(ctx, a, rule)
+func answerGit(ctx context.Context, a *app.App, asked *credhelper.GitRequest, rule *credhelper.Rule) error {
+	c, err := accessFor(ctx, a, rule)
 	if err != nil {
 		return err
 	}
 	return asked.WriteGit(a.Out.Raw(), c)
-}
-
-// gitRules are the hosts that the profiles name.
-func gitRules(a *app.App, only string) ([]credhelper.Rule, error) {
-	return helperRules(a, only, func(p config.Profile) ([]credhelper.Rule, error) {
-		var rules []credhelper.Rule
-		for _, host := range p.GitHosts {
-			place, err := usage.URLPlace(host)
-			if err != nil {
-				return nil, cli.WithHint(cli.Usagef("git_hosts of profile %q: %s", p.Name, err), usage.HintHost)
-			}
-			rules = append(rules, credhelper.Rule{Place: place, Profile: p.Name, Username: p.GitUsername})
-		}
-		return rules, nil
-	})
 }

@@ -36,81 +36,94 @@ and keep none themselves. Each is answered for exactly the hosts that a profile 
 	return c
 }
 
-// helperRules are those of the profile that is named, else of all.
-func helperRules(a *app.App, only string, rulesOf func(config.Profile) ([]credhelper.Rule, error)) ([]credhelper.Rule, error) {
+// hosts is where a profile's tokens may be sent, as one protocol names it.
+type hosts struct {
+	setting, hint string
+	parse         func(string) (credhelper.Place, error)
+	of            func(config.Profile) (names []string, username string)
+}
+
+// rules are those of the profile, or of all profiles if it is empty.
+func (h hosts) rules(a *app.App, profile string) (rules []credhelper.Rule, err error) {
 	cfg, err := a.Config()
 	if err != nil {
 		return nil, err
 	}
-	names := cfg.Names()
-	if only != "" {
-		if _, _, err := cfg.Select(config.Choice{Name: only, By: "--profile"}); err != nil {
+	profiles := cfg.Names()
+	if profile != "" {
+		if _, _, err := cfg.Select(config.Choice{Name: profile, By: "--profile"}); err != nil {
 			return nil, err
 		}
-		names = []string{only}
+		profiles = []string{profile}
 	}
-	var all []credhelper.Rule
-	for _, name := range names {
-		rules, err := rulesOf(cfg.Profiles[name].WithProvider())
-		if err != nil {
-			return nil, err
+	for _, name := range profiles {
+		names, username := h.of(cfg.Profiles[name].WithProvider())
+		for _, host := range names {
+			place, err := h.parse(host)
+			if err != nil {
+				return nil, cli.WithHint(cli.Usagef("%s of profile %q: %s", h.setting, name, err), "%s", h.hint)
+			}
+			rules = append(rules, credhelper.Rule{Place: place, Profile: name, Username: username})
 		}
-		all = append(all, rules...)
 	}
-	return all, nil
+	return rules, nil
 }
 
-// selectRule returns the only rule for a place, if there is one.
-func selectRule(rules []credhelper.Rule, asked credhelper.Place, username string) (credhelper.Rule, bool, error) {
+// rule is the one rule for a place, or nil.
+func (h hosts) rule(a *app.App, profile string, asked credhelper.Place, username string) (*credhelper.Rule, error) {
+	rules, err := h.rules(a, profile)
+	if err != nil {
+		return nil, err
+	}
 	found := credhelper.Choose(rules, asked, username)
 	for _, r := range found[min(1, len(found)):] {
 		if r.Profile != found[0].Profile {
-			return credhelper.Rule{}, false, cli.WithHint(cli.Usagef("the profiles %q and %q are both for %s", found[0].Profile, r.Profile, asked),
+			return nil, cli.WithHint(cli.Usagef("the profiles %q and %q are both for %s", found[0].Profile, r.Profile, asked),
 				"leave it to one: take it out of the other's settings, see 'fob profile set --help'; git can be set up with --profile %s", r.Profile)
 		}
 	}
 	if len(found) == 0 {
-		return credhelper.Rule{}, false, nil
+		return nil, nil
 	}
-	return found[0], true, nil
+	return &found[0], nil
 }
 
-// What a helper gives out of a login.
+// The kinds of tokens that a helper prints.
 const (
 	tokenAccess = "access"
 	tokenID     = "id"
 )
 
-// credential gets a token of a profile for another program. One that is bound to a key
-// is of no use to it.
-func credential(ctx context.Context, a *app.App, p config.Profile, kind string) (credhelper.Credential, error) {
+// credential gets a token of a profile for another program, which cannot use one that is
+// bound to a key.
+func credential(ctx context.Context, a *app.App, p config.Profile, kind string) (c credhelper.Credential, err error) {
 	if kind == tokenID && app.ShowsIdentity(p) {
-		return credhelper.Credential{}, cli.WithHint(cli.Usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "give the access token: --token access")
+		return c, cli.WithHint(cli.Usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "give the access token: --token access")
 	}
 	cfg, err := a.Config()
 	if err == nil {
 		err = cfg.Vet(p) // also where the environment holds the token: the profile says who gets it
 	}
 	if err != nil {
-		return credhelper.Credential{}, err
+		return c, err
 	}
 	token, err := a.Token(ctx, p, session.TokenOptions{WantIDToken: kind == tokenID})
 	switch {
 	case errors.Is(err, oauth.ErrUnsupported) && kind == tokenID:
-		return credhelper.Credential{}, cli.WithHint(err, "log in for one, with the scope openid; or give the access token: --token access")
+		return c, cli.WithHint(err, "log in for one, with the scope openid; or give the access token: --token access")
 	case err != nil:
-		return credhelper.Credential{}, cli.ForProfile(err, p.Name)
+		return c, cli.ForProfile(err, p.Name)
 	case kind == tokenID:
 		return credhelper.Credential{Token: token.IDToken, ExpiresAt: token.IDTokenExpiresAt}, nil
 	case token.Type != oauth.TypeBearer:
-		return credhelper.Credential{}, cli.WithHint(cli.Usagef("the tokens of profile %q are bound to a key, and a helper cannot prove that it has it", p.Name),
+		return c, cli.WithHint(cli.Usagef("the tokens of profile %q are bound to a key, and a helper cannot prove that it has it", p.Name),
 			"take bearer tokens: 'fob profile set %s --dpop=false', then 'fob login %s'", p.Name, p.Name)
 	}
 	return credhelper.Credential{Token: token.Value, ExpiresAt: token.ExpiresAt}, nil
 }
 
-// credentialFor is the access token that a rule gives, under its username.
-func credentialFor(ctx context.Context, a *app.App, rule credhelper.Rule) (credhelper.Credential, error) {
+// accessFor is the access token for a rule, under its username.
+func accessFor(ctx context.Context, a *app.App, rule *credhelper.Rule) (credhelper.Credential, error) {
 	p, err := a.Profile([]string{rule.Profile})
 	if err != nil {
 		return credhelper.Credential{}, err
@@ -133,17 +146,14 @@ func checkTokenKind(kind string) error {
 	return nil
 }
 
-// dropRefused forgets a token that a host has refused, and keeps the login.
+// dropRefused forgets the token that a host has refused; the login stays.
 func dropRefused(ctx context.Context, a *app.App, profile string, refused secret.Secret) error {
 	p, err := a.Profile([]string{profile})
 	if err != nil {
 		return err
 	}
-	if name, _ := a.TokenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
-		return nil // nothing is cached that the next call would use
-	}
-	s, err := a.LocalSession(p)
-	if err != nil {
+	s, err := storedLogin(a, p)
+	if s == nil || err != nil { // nothing is cached that the next call would use
 		return err
 	}
 	err = s.DropToken(ctx, refused)
@@ -153,7 +163,15 @@ func dropRefused(ctx context.Context, a *app.App, profile string, refused secret
 	return cli.ForProfile(err, p.Name)
 }
 
-// inputHint adds a hint to the error of input that no program sends.
+// storedLogin is nil where the environment or the machine's identity answers for a profile.
+func storedLogin(a *app.App, p config.Profile) (*session.Session, error) {
+	if name, _ := a.TokenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
+		return nil, nil
+	}
+	return a.LocalSession(p)
+}
+
+// inputHint adds the hint for input that the program itself never sends.
 func inputHint(err error, program string) error {
 	if errors.Is(err, credhelper.ErrInput) {
 		return cli.WithHint(err, "%s itself runs this command: see 'fob helper --help'", program)
@@ -161,8 +179,8 @@ func inputHint(err error, program string) error {
 	return err
 }
 
-// executablePath returns the absolute path by which fob was called. It does not follow
-// links: package managers move what they point to.
+// executablePath is the absolute path under which fob was called. Links are not followed:
+// package managers replace their targets.
 func executablePath() (string, error) {
 	path, err := exec.LookPath(os.Args[0])
 	if err != nil {

@@ -71,7 +71,7 @@ func (o *installOptions) register(c *cobra.Command) {
 }
 
 func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
-	rules, err := gitRules(a, opts.profile)
+	rules, err := gitHosts().rules(a, opts.profile)
 	if err != nil {
 		return err
 	}
@@ -148,13 +148,9 @@ func newGitConfig(a *app.App, opts installOptions) (*credhelper.GitConfig, error
 
 // printGitCommand prints a command that does the same in a shell.
 func printGitCommand(a *app.App, args []string) error {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/"
 	line := "git"
 	for _, arg := range args {
-		if strings.Trim(arg, plain) != "" {
-			arg = cli.QuoteSh(arg)
-		}
-		line += " " + arg
+		line += " " + sanitize.ShellQuote(arg)
 	}
 	return a.Out.Printf("%s\n", line)
 }
