@@ -17,7 +17,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // kubeconfigs
 	golang.org/x/crypto v0.58.0 // XChaCha20-Poly1305, Argon2id, sealed boxes
 	golang.org/x/oauth2 v0.37.0 // AuthCodeURL, PKCE, AuthStyle
-	golang.org/x/sync v0.24.0 // errgroup: several deliveries at once
+	golang.org/x/sync v0.24.0 // errgroup: several deliveries at once; singleflight: one unlock for all who wait
 	golang.org/x/sys v0.49.0 // file ownership and open flags
 	golang.org/x/term v0.47.0 // prompts without echo
 	rsc.io/qr v0.2.0 // the QR code of the device flow

@@ -63,8 +63,8 @@ FOB_AGENT names another socket, or is "off".
 	return c
 }
 
-// agentPlace is agentSocket for who needs one.
-func agentPlace(a *app.App) (string, error) {
+// agentSocket is the path of the agent's socket.
+func agentSocket(a *app.App) (string, error) {
 	path, named, err := a.AgentSocket()
 	if err != nil || path != "" {
 		return path, err
@@ -84,7 +84,7 @@ func runAgent(ctx context.Context, a *app.App, opts agentOptions) error {
 	if opts.forgetAfter <= 0 {
 		return cli.WithHint(cli.Usagef("an agent that forgets after %s holds nothing", opts.forgetAfter), "write --forget-after like 10m or 8h")
 	}
-	path, err := agentPlace(a)
+	path, err := agentSocket(a)
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func detached(ctx context.Context, a *app.App, args ...string) (*process.Cmd, er
 	}
 	child := process.Command(context.WithoutCancel(ctx), self, args...)
 	child.Args[0] = os.Args[0]
-	if child.Env, err = a.ChildEnviron(false); err != nil {
+	if child.Env, err = a.ChildEnviron(false, nil); err != nil {
 		return nil, err
 	}
 	if path := a.Getenv("FOB_PASSPHRASE_FILE"); path != "" {

@@ -18,7 +18,7 @@ import (
 
 // askAgent sends a command to the agent of this machine.
 func askAgent(ctx context.Context, a *app.App, r agent.Request) (*agent.Status, error) {
-	path, err := agentPlace(a)
+	path, err := agentSocket(a)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func runAgentStatus(ctx context.Context, a *app.App, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	path, err := agentPlace(a)
+	path, err := agentSocket(a)
 	if err != nil {
 		return err
 	}

@@ -69,15 +69,19 @@ func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) 
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	f := &agent.Forwarder{Profiles: opts.profiles, Note: func(line string) { a.Note("%s", line) }, Hint: a.Hint, Done: ctx.Done()}
+	f := &agent.Forwarder{Profiles: opts.profiles, Note: func(line string) { a.Note("%s", line) }, Hint: a.Hint}
 	var err error
 	if opts.confirm {
 		if f.Confirm, err = newConfirmer(a, stop); err != nil {
 			return err
 		}
 	}
-	if f.Upstream, err = agentPlace(a); err != nil {
+	upstream, err := agentSocket(a)
+	if err != nil {
 		return err
+	}
+	f.Ask = func(ctx context.Context, r agent.Request) (agent.Answer, error) {
+		return agent.Ask(ctx, upstream, r, func(string) {})
 	}
 	if f.Home, err = a.AgentHome(); err != nil {
 		return err
@@ -85,7 +89,7 @@ func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) 
 	if _, err := askAgent(ctx, a, agent.Request{Do: agent.DoStatus}); err != nil {
 		return err
 	}
-	path, err := forwardSocket(opts.args, f.Upstream)
+	path, err := forwardSocket(opts.args, upstream)
 	if err != nil {
 		return err
 	}
@@ -98,7 +102,12 @@ func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) 
 	}
 	a.Note("Tokens of %s are given out at %s, until Ctrl-C.", strings.Join(opts.profiles, ", "), path)
 	a.Note("ssh -R /tmp/fob.sock:%s HOST, and there FOB_AGENT=/tmp/fob.sock fob token %s", path, opts.profiles[0])
-	return agent.Serve(ctx, listener, forwardPlaces, f.Answer)
+	return agent.Serve(ctx, listener, forwardPlaces, func(request context.Context, r agent.Request, note func(string)) agent.Answer {
+		request, cancel := context.WithCancel(request)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)() // a question ends with the forwarding
+		return f.Answer(request, r, note)
+	})
 }
 
 // forwardSocket is beside the agent's own, if none is named.

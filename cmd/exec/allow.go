@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/cmd/internal/usage"
@@ -32,29 +34,29 @@ workflow allows such files by FOB_ALLOW_CONFIG_COMMANDS=1.
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := app.ReadEnvFile(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if why, err := app.VetEnvFile(args[0], f, a.Getenv); why != "" || err != nil {
-				if err == nil {
-					a.Note("Nothing to allow: %s %s.", app.QuotedPath(f.Path), why)
-				}
-				return err
-			}
-			paths, err := a.Paths()
-			if err != nil {
-				return err
-			}
-			approvals, err := app.Approvals(paths, f)
-			if err == nil {
-				err = approvals.Add(f)
-			}
-			if err == nil {
-				a.Note("Allowed: %s", app.UsesText(f))
-			}
-			return err
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return runAllow(cmd.Context(), a, args[0]) },
 	}
+}
+
+func runAllow(ctx context.Context, a *app.App, path string) error {
+	f, err := app.ReadEnvFile(ctx, path)
+	if err != nil {
+		return err
+	}
+	unneeded, err := app.VetEnvFile(path, f, a.Getenv)
+	if err != nil {
+		return err
+	}
+	if unneeded != "" {
+		a.Note("Nothing to allow: %s %s.", app.QuotedPath(f.Path), unneeded)
+		return nil
+	}
+	approvals, err := a.Approvals(f)
+	if err == nil {
+		err = approvals.Add(f)
+	}
+	if err == nil {
+		a.Note("Allowed: %s", app.UsesText(f))
+	}
+	return err
 }

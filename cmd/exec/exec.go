@@ -83,9 +83,7 @@ func wrongExecFlag(cmd *cobra.Command, err error) error { return execFailed(usag
 
 // execFailed gives a failure of fob's own the status that is exec's.
 func execFailed(err error) error {
-	var own *cli.StatusError
-	var child *cli.SilentStatus
-	if err == nil || errors.As(err, &own) || errors.As(err, &child) {
+	if err == nil || errors.As(err, new(*cli.StatusError)) || errors.As(err, new(*cli.SilentStatus)) {
 		return err
 	}
 	return cli.WithStatus(err, exitExecFailed)
@@ -107,11 +105,10 @@ func runExec(ctx context.Context, a *app.App, opts execOptions) error {
 	if err != nil {
 		return err
 	}
-	environ, err := a.ChildEnviron(opts.identity)
+	environ, err := a.ChildEnviron(opts.identity, added)
 	if err != nil {
 		return err
 	}
-	environ = app.WithVariables(environ, added)
 	if !opts.mask && canReplaceProcess {
 		return replaceProcess(path, opts.argv, environ)
 	}
@@ -122,10 +119,10 @@ func runExec(ctx context.Context, a *app.App, opts execOptions) error {
 // unless that is named.
 func findProgram(name string) (string, error) {
 	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
+	if err == nil {
 		return path, nil
-	case errors.Is(err, fs.ErrPermission):
+	}
+	if errors.Is(err, fs.ErrPermission) {
 		return "", cli.WithStatus(cli.WithHint(fmt.Errorf("%s cannot be run: permission denied", name), "see its mode: chmod +x"), exitNotExecutable)
 	}
 	return "", cli.WithStatus(cli.WithHint(fmt.Errorf("there is no program %q", name), "see PATH, or name it by its path"), exitCommandNotFound)
@@ -163,12 +160,11 @@ func runChild(ctx context.Context, a *app.App, path string, opts execOptions, en
 
 // statusOf is a child's status as a shell has it: 128 and the signal that ended it.
 func statusOf(state *os.ProcessState, err error) error {
-	var exit *exec.ExitError
-	switch {
-	case err != nil && !errors.As(err, &exit):
-		return err
-	case state.Success():
+	if err == nil {
 		return nil
+	}
+	if !errors.As(err, new(*exec.ExitError)) {
+		return err
 	}
 	status := state.ExitCode()
 	if wait, ok := state.Sys().(syscall.WaitStatus); ok && status < 0 {

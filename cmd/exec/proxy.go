@@ -97,8 +97,8 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	if err != nil {
 		return err
 	}
-	held := &cachedCredential{a: a, reference: opts.source}
-	if _, err := held.get(ctx); err != nil { // rather now than at the first request
+	credential := &cachedCredential{a: a, reference: opts.source}
+	if _, err := credential.get(ctx); err != nil { // rather now than at the first request
 		return err
 	}
 	cfg, err := a.Config()
@@ -111,7 +111,7 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	}
 	transport.MaxIdleConnsPerHost = 64 // the program may ask one host many things at once
 	p, err := proxy.Listen(ctx, proxy.Options{
-		Allow: origins, Authorize: held.authorize(opts.header), Refused: held.forget, Transport: transport, Log: requestLog(a, opts.quiet),
+		Allow: origins, Authorize: credential.authorize(opts.header), Refused: credential.forget, Transport: transport, Log: requestLog(a, opts.quiet),
 	})
 	if err != nil {
 		return err
@@ -121,12 +121,12 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	if err != nil {
 		return err
 	}
-	environ, err := a.ChildEnviron(opts.identity)
+	environ, err := a.ChildEnviron(opts.identity, added)
 	if err != nil {
 		return err
 	}
 	go func() { _ = p.Serve() }()
-	return runChild(ctx, a, path, execOptions{argv: opts.argv}, app.WithVariables(environ, added), nil)
+	return runChild(ctx, a, path, execOptions{argv: opts.argv}, environ, nil)
 }
 
 func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
@@ -203,10 +203,10 @@ func requestLog(a *app.App, quiet bool) func(proxy.Entry) {
 	}
 }
 
-// secretLifetime is how long a secret without a known expiry is cached.
+// secretLifetime is how long a secret, whose expiry is unknown, is cached.
 const secretLifetime = time.Hour
 
-// cachedCredential caches a credential while it is valid.
+// cachedCredential is a credential in memory, for as long as it is valid.
 type cachedCredential struct {
 	a         *app.App
 	reference string
@@ -216,7 +216,7 @@ type cachedCredential struct {
 	until time.Time
 }
 
-// get asks as 'fob token' does, once the token in memory is about to end.
+// get returns the cached value, else what 'fob token' would print now.
 func (h *cachedCredential) get(ctx context.Context) (secret.Secret, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

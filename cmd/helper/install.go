@@ -138,7 +138,7 @@ func PurgeGit(ctx context.Context, a *app.App, dryRun bool) {
 }
 
 func newGitConfig(a *app.App, opts installOptions) (*credhelper.GitConfig, error) {
-	environ, err := a.ChildEnviron(false)
+	environ, err := a.ChildEnviron(false, nil)
 	git := &credhelper.GitConfig{Local: opts.local, Environ: environ}
 	if opts.dryRun {
 		git.DryRun = func(args []string) error { return printGitCommand(a, args) }

@@ -25,6 +25,7 @@ type Confirmer struct {
 	asking chan struct{}
 	put    func(ctx context.Context, question string) bool
 	show   func(line string)
+	pause  time.Duration
 
 	mu      sync.Mutex
 	open    bool     // a question is
@@ -33,7 +34,7 @@ type Confirmer struct {
 
 // NewConfirmer asks by put, and shows other lines by show.
 func NewConfirmer(put func(ctx context.Context, question string) bool, show func(line string)) *Confirmer {
-	return &Confirmer{asking: make(chan struct{}, 1), put: put, show: show}
+	return &Confirmer{asking: make(chan struct{}, 1), put: put, show: show, pause: confirmPause}
 }
 
 // Ask is nil where the person agrees. What nobody waits for any more is not asked about.
@@ -48,15 +49,14 @@ func (c *Confirmer) Ask(ctx context.Context, question string) error {
 	c.setOpen(true)
 	agreed := c.put(ctx, question)
 	c.setOpen(false)
-	switch {
-	case ctx.Err() != nil:
-		<-c.asking
-		return errWithdrawn
-	case !agreed:
-		time.AfterFunc(confirmPause, func() { <-c.asking })
+	if ctx.Err() == nil && !agreed {
+		time.AfterFunc(c.pause, func() { <-c.asking })
 		return errDisagreed
 	}
 	<-c.asking
+	if ctx.Err() != nil {
+		return errWithdrawn
+	}
 	return nil
 }
 

@@ -13,12 +13,11 @@ import (
 // Forwarder passes on to the agent what another machine may ask it.
 type Forwarder struct {
 	Profiles []string
-	Upstream string // the agent's socket
+	Ask      func(ctx context.Context, r Request) (Answer, error) // asks the agent
 	Home     Home
 	Confirm  *Confirmer // nil: nobody is asked
 	Note     func(line string)
 	Hint     func(error) string
-	Done     <-chan struct{} // closed when the forwarding ends
 }
 
 // Answer is an Answerer.
@@ -26,15 +25,6 @@ func (f *Forwarder) Answer(ctx context.Context, r Request, _ func(string)) Answe
 	if r.Do == DoStatus {
 		return Answer{Status: &Status{Forwarded: true, Profiles: f.Profiles}}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-f.Done:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	if err := f.check(r); err != nil {
 		f.note("refused: %s", err)
 		return f.refusal(err)
@@ -45,9 +35,9 @@ func (f *Forwarder) Answer(ctx context.Context, r Request, _ func(string)) Answe
 			return f.refusal(err)
 		}
 	}
-	answer, err := Ask(ctx, f.Upstream, Request{
+	answer, err := f.Ask(ctx, Request{
 		Do: DoToken, Home: f.Home, Profile: r.Profile, Issuer: r.Issuer, ClientID: r.ClientID,
-	}, func(string) {})
+	})
 	switch {
 	case err != nil:
 		f.note("%s: %s", r.Profile, sanitize.Line(err.Error()))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/nacl/secretbox"
+	"golang.org/x/sync/singleflight"
 )
 
 // Memory holds secret bytes under names, and forgets what was not asked for in a while.
@@ -19,18 +20,12 @@ type Memory struct {
 	forgetAfter time.Duration
 	elapsed     func() time.Duration // since some moment, with what the machine has slept
 
-	mu      sync.Mutex
-	page    *page // holds the key
-	items   map[string]item
-	opening map[string]*opening
-	locked  bool
-}
+	opening singleflight.Group
 
-// opening is what several wait for and one does.
-type opening struct {
-	done  chan struct{}
-	plain []byte
-	err   error
+	mu     sync.Mutex
+	page   *page // holds the key
+	items  map[string]item
+	locked bool
 }
 
 type item struct {
@@ -44,7 +39,7 @@ func NewMemory(forgetAfter time.Duration, elapsed func() time.Duration) (*Memory
 	if err != nil {
 		return nil, err
 	}
-	m := &Memory{forgetAfter: forgetAfter, elapsed: elapsed, page: p, opening: make(map[string]*opening)}
+	m := &Memory{forgetAfter: forgetAfter, elapsed: elapsed, page: p}
 	m.renew()
 	return m, nil
 }
@@ -96,36 +91,24 @@ func (m *Memory) Put(name string, plain []byte) {
 // named stands before what is sealed, which opens under its own name alone.
 func named(name string) []byte { return append([]byte(name), 0) }
 
-// Open returns what open gives. Who wants the same at the same time shares one call, which
-// may ask a person; it goes on until it is done, also if nobody waits any more.
+// Open returns what open returns. Concurrent calls for one name share one call of open,
+// which may ask a person and goes on until it is done, also if nobody waits any more.
 func (m *Memory) Open(ctx context.Context, name string, open func(context.Context) ([]byte, error)) ([]byte, error) {
-	m.mu.Lock()
-	o := m.opening[name]
-	if o == nil {
-		o = &opening{done: make(chan struct{})}
-		m.opening[name] = o
-		go m.finish(context.WithoutCancel(ctx), name, o, open)
-	}
-	m.mu.Unlock()
+	opened := m.opening.DoChan(name, func() (plain any, err error) {
+		defer func() {
+			if recover() != nil { // what it says may hold a secret
+				plain, err = nil, errFault
+			}
+		}()
+		return open(context.WithoutCancel(ctx))
+	})
 	select {
-	case <-o.done:
-		return bytes.Clone(o.plain), o.err
+	case r := <-opened:
+		plain, _ := r.Val.([]byte)
+		return bytes.Clone(plain), r.Err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-func (m *Memory) finish(ctx context.Context, name string, o *opening, open func(context.Context) ([]byte, error)) {
-	defer func() {
-		if recover() != nil { // what it says may hold a secret
-			o.err = errFault
-		}
-		m.mu.Lock()
-		delete(m.opening, name)
-		m.mu.Unlock()
-		close(o.done)
-	}()
-	o.plain, o.err = open(ctx)
 }
 
 // Drop forgets what is held under a name.

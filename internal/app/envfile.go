@@ -17,11 +17,12 @@ import (
 func ApprovalsDir(paths config.Paths) string { return filepath.Join(paths.Data, "env-files") }
 
 // Approvals are the env files that the user has allowed. A pipe cannot be among them.
-func Approvals(paths config.Paths, f *envfile.File) (envfile.Approvals, error) {
+func (a *App) Approvals(f *envfile.File) (approvals envfile.Approvals, err error) {
 	if f.Path == "" {
-		return envfile.Approvals{}, cli.WithHint(cli.Usagef("references are accepted from files only, not from a pipe"), "write them to a file, or give each by --env NAME=secret/NAME")
+		return approvals, cli.WithHint(cli.Usagef("references are accepted from files only, not from a pipe"), "write them to a file, or give each by --env NAME=secret/NAME")
 	}
-	return envfile.Approvals{Dir: ApprovalsDir(paths)}, nil
+	paths, err := a.Paths()
+	return envfile.Approvals{Dir: ApprovalsDir(paths)}, err
 }
 
 // UsesText shows a file and which variable gets which credential from it. Whoever wrote
@@ -65,7 +66,7 @@ func checkAllowed(ctx context.Context, a *App, path string, f *envfile.File) err
 	if err != nil {
 		return err
 	}
-	approvals, err := Approvals(cfg.Paths, f)
+	approvals, err := a.Approvals(f)
 	if err != nil {
 		return err
 	}

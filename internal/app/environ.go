@@ -56,22 +56,22 @@ func withholdIdentities(environ map[string]string, cfg *config.Config) {
 	}
 }
 
-// ChildEnviron is what a program inherits that the user runs with fob: this environment,
-// and where the user says so what the identity of the CI job can be had with.
-func (a *App) ChildEnviron(keepIdentity bool) ([]string, error) {
+// ChildEnviron is the environment of a program that fob runs: fob's own without secrets,
+// the CI job's identity if keepIdentity is set, and the added variables.
+func (a *App) ChildEnviron(keepIdentity bool, added map[string]string) ([]string, error) {
 	cfg, err := a.Config() // which withholds the identities that it names
-	if err != nil || !keepIdentity {
-		return os.Environ(), err
+	if err != nil {
+		return nil, err
 	}
-	kept := maps.Clone(a.Environ)
-	maps.DeleteFunc(kept, func(name, _ string) bool { return !ci.MintsIdentity(name) })
+	identities := maps.Clone(a.Environ)
+	maps.DeleteFunc(identities, func(name, _ string) bool { return !keepIdentity || !ci.MintsIdentity(name) })
 	for _, p := range cfg.Profiles {
 		name, ok := ci.Source(p.Identity).Variable()
-		if value, set := a.Environ[variableName(name)]; ok && set && !HoldsSecret(name) {
-			kept[name] = value
+		if value, set := a.Environ[variableName(name)]; ok && set && keepIdentity && !HoldsSecret(name) {
+			identities[name] = value
 		}
 	}
-	return WithVariables(os.Environ(), kept), nil
+	return withVariables(withVariables(os.Environ(), identities), added), nil
 }
 
 // HoldsSecret reports whether a variable of the environment may hold a secret of fob's.
@@ -84,9 +84,8 @@ func HoldsSecret(name string) bool {
 	return false
 }
 
-// WithVariables sets variables in an environment.
-func WithVariables(environ []string, added map[string]string) []string {
-	result := slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
+func withVariables(environ []string, added map[string]string) []string {
+	result := slices.DeleteFunc(environ, func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		_, replaced := added[name]
 		return replaced
