@@ -84,7 +84,7 @@ func printNextStep(a *app.App, out cli.Style, command string) error {
 // passphrase or program.
 func overviewLogins(ctx context.Context, a *app.App, cfg *config.Config) []cmdauth.StatusJSON {
 	var meant config.Choice
-	if named, err := a.Named(""); err == nil {
+	if named, err := a.Choice(nil); err == nil {
 		_, meant, _ = cfg.Select(named)
 	}
 	var all []cmdauth.StatusJSON

@@ -34,7 +34,7 @@ var rawWriters = map[string]string{
 	"cmd/helper.runHelperKubectl":            "the protocol of kubectl",
 	"cmd/key.newKeyPepperExportCmd":          "a pepper, in hex",
 	"cmd/key.runKeyExport":                   "JSON lines, which keylist makes inert",
-	"cmd/scan.NewRules":                      "a file for a scanner; brands are validated",
+	"cmd/scan.runRules":                      "a file for a scanner; brands are validated",
 	"cmd/secret.runSecretGet":                "a secret",
 	"cmd/secret.secretRotation.printUnsaved": "a secret",
 	"cmd/serve.printProxyConfig":             "a file for a proxy server",

@@ -59,7 +59,13 @@ FOB_AGENT names another socket, or is "off".
 	}
 	c.Flags().BoolVar(&opts.detach, "detach", false, "go on in the background, and return when it answers")
 	c.Flags().DurationVar(&opts.forgetAfter, "forget-after", defaultForgetAfter, "forget what was not asked for in this `TIME`")
-	c.AddCommand(newAgentStatusCmd(a), newAgentLockCmd(a), newAgentUnlockCmd(a), newAgentForwardCmd(a), newAgentStopCmd(a))
+	lock := newAgentOrderCmd(a, agent.DoLock, "Forget everything, and serve nobody until it is unlocked",
+		`Have the agent overwrite the key of its memory: it forgets everything, and serves
+nobody until 'fob agent unlock'. Commands here go on by themselves, with whatever opens
+the logins for them.`, "The agent is locked, and has forgotten everything.")
+	stop := newAgentOrderCmd(a, agent.DoStop, "End it",
+		"End the agent. What it has begun it finishes; then it forgets everything.", "The agent has ended.")
+	c.AddCommand(newAgentStatusCmd(a), lock, newAgentUnlockCmd(a), newAgentForwardCmd(a), stop)
 	return c
 }
 
@@ -179,8 +185,8 @@ func detachAgent(ctx context.Context, a *app.App, path string, opts agentOptions
 		noteMissingKey(a, status)
 		return nil
 	}
-	given, err := giveKey(ctx, a)
-	if !given {
+	sent, err := sendKey(ctx, a)
+	if !sent {
 		noteMissingKey(a, status)
 	}
 	return err

@@ -110,18 +110,7 @@ func holdsText(status *agent.Status) string {
 	return text
 }
 
-func newAgentLockCmd(a *app.App) *cobra.Command {
-	return newAgentOrderCmd(a, agent.DoLock, "Forget everything, and serve nobody until it is unlocked",
-		`Have the agent overwrite the key of its memory: it forgets everything, and serves
-nobody until 'fob agent unlock'. Commands here go on by themselves, with whatever opens
-the logins for them.`, "The agent is locked, and has forgotten everything.")
-}
-
-func newAgentStopCmd(a *app.App) *cobra.Command {
-	return newAgentOrderCmd(a, agent.DoStop, "End it",
-		"End the agent. What it has begun it finishes; then it forgets everything.", "The agent has ended.")
-}
-
+// newAgentOrderCmd is a command that sends the agent one request without parameters.
 func newAgentOrderCmd(a *app.App, do, short, long, done string) *cobra.Command {
 	return &cobra.Command{
 		Use:     do,
@@ -165,15 +154,15 @@ func unlockAgent(ctx context.Context, a *app.App) error {
 		a.Note("The agent is unlocked.")
 		return nil
 	}
-	given, err := giveKey(ctx, a)
-	if err == nil && !given {
+	sent, err := sendKey(ctx, a)
+	if err == nil && !sent {
 		noteMissingKey(a, status)
 	}
 	return err
 }
 
-// giveKey gives the agent the key of the sealed files, if there is one to give.
-func giveKey(ctx context.Context, a *app.App) (given bool, err error) {
+// sendKey sends the agent the key of the sealed files, if there is one.
+func sendKey(ctx context.Context, a *app.App) (sent bool, err error) {
 	key, err := filesKey(ctx, a)
 	if err != nil || key == nil {
 		return false, err

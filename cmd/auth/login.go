@@ -337,13 +337,13 @@ func printWelcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 	}
 	name := attempt.profile.Name
 	a.Note("Logged in to %s%s. The login is kept in %s.", t.Bold(name), who, place)
-	if missing := app.Without(attempt.params.Scopes, strings.Fields(saved.Scope)); len(missing) > 0 {
+	if missing := app.Subtract(attempt.params.Scopes, strings.Fields(saved.Scope)); len(missing) > 0 {
 		a.Note("The server did not grant: %s", sanitize.Line(strings.Join(missing, " ")))
 		if strings.Contains(strings.Join(missing, " "), ",") {
 			a.Note("hint: %s", scopesHint)
 		}
 	}
-	if extra := app.Without(strings.Fields(saved.Scope), attempt.params.Scopes); len(extra) > 0 {
+	if extra := app.Subtract(strings.Fields(saved.Scope), attempt.params.Scopes); len(extra) > 0 {
 		a.Note("The server granted more than was asked: %s", sanitize.Line(strings.Join(extra, " ")))
 	}
 	switch end := saved.Token.ExpiresAt; {

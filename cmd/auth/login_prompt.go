@@ -79,7 +79,7 @@ func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
 	if err != nil {
 		return config.Profile{}, err
 	}
-	named, err := a.Named(cli.FirstArg(opts.args))
+	named, err := a.Choice(opts.args)
 	if err != nil {
 		return config.Profile{}, err
 	}

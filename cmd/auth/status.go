@@ -117,7 +117,7 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 // defaultProfile returns the profile of calls that name none, and what selects it; the zero
 // value if that is ambiguous.
 func defaultProfile(a *app.App, cfg *config.Config) config.Choice {
-	named, err := a.Named("")
+	named, err := a.Choice(nil)
 	if err == nil && named.Name == "" && a.Getenv("FOB_TOKEN") != "" {
 		a.Note("FOB_TOKEN answers 'fob token' where no profile is named.")
 	}

@@ -127,7 +127,7 @@ func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
 	if err := checkTokenForm(opts); err != nil {
 		return err
 	}
-	named, err := a.Named(cli.FirstArg(opts.args))
+	named, err := a.Choice(opts.args)
 	if err != nil {
 		return err
 	}

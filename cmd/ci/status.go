@@ -80,8 +80,7 @@ type identityClaims struct {
 
 func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) error {
 	status, p, err := ciSettings(a, args)
-	var refused *config.TrustError
-	if err != nil && !errors.As(err, &refused) {
+	if err != nil && !errors.As(err, new(*config.TrustError)) {
 		return err
 	}
 	refusal, source := err, p
@@ -125,16 +124,15 @@ func ciSettings(a *app.App, args []string) (*ciStatusJSON, config.Profile, error
 	if err != nil {
 		return status, config.Profile{}, err
 	}
-	named, err := a.Named(cli.FirstArg(args))
+	named, err := a.Choice(args)
 	if err != nil {
 		return status, config.Profile{}, err
 	}
 	p, chosen, err := cfg.Select(named)
-	var selection *config.SelectError
 	switch {
 	case err == nil:
 		status.Profile, status.ProfileBy, status.Grant = p.Name, sanitize.Line(chosen.By), p.Grant
-	case !errors.As(err, &selection) || len(args) > 0:
+	case !errors.As(err, new(*config.SelectError)) || len(args) > 0:
 		return nil, p, err
 	default:
 		p, status.Problem = config.Profile{}, sanitize.Line(err.Error())

@@ -156,11 +156,10 @@ func printGitCommand(a *app.App, args []string) error {
 }
 
 func gitHint(err error) error {
-	var exit *exec.ExitError
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return cli.WithHint(err, "install git, or put its folder into PATH")
-	case errors.As(err, &exit):
+	case errors.As(err, new(*exec.ExitError)):
 		return cli.WithHint(err, "--local is for the repository of the working folder; see 'git config --list --show-origin'")
 	}
 	return err

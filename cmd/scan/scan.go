@@ -132,17 +132,8 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 		return cli.WithHint(fmt.Errorf("%s %w", cmp.Or(sanitize.Line(cli.FirstArg(opts.paths)), "this folder"), leakscan.ErrNoRepository),
 			"name a git repository, or run it in one; without --git, --staged and --gitignore fob scans any folder")
 	}
-	if errors.Is(err, leakscan.ErrGit) {
-		return cli.WithHint(err, "name a git repository: 'fob scan --git PATH'")
-	}
-	if errors.Is(err, leakscan.ErrNoFile) {
-		return cli.WithHint(err, "a stream is read with --stdin")
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return cli.WithHint(err, "name files and folders that are there; without one, fob scans this folder")
-	}
 	if err != nil {
-		return err
+		return withScanHint(err)
 	}
 	found, err := judgeFindings(ctx, a, result.Findings, opts.noRegistry)
 	if err != nil {
@@ -159,6 +150,18 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	}
 	a.Note("Looked through %s, %s.", cli.Plural(result.Files, "file", "files"), bytesText(result.Bytes))
 	return scanVerdict(found)
+}
+
+func withScanHint(err error) error {
+	hint := cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(leakscan.ErrGit, "name a git repository: 'fob scan --git PATH'"),
+		cli.HintOn(leakscan.ErrNoFile, "a stream is read with --stdin"),
+		cli.HintOn(fs.ErrNotExist, "name files and folders that are there; without one, fob scans this folder"),
+	})
+	if hint == "" {
+		return err
+	}
+	return cli.WithHint(err, "%s", hint)
 }
 
 // scan looks where the flags say.
@@ -222,8 +225,7 @@ func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding,
 
 func judgeFinding(ctx context.Context, a *app.App, g *keys.Registrar, f *foundKey) error {
 	r, err := g.Prove(ctx, f.Key.Reveal())
-	var refused *apikey.RefusedError
-	if err != nil && !errors.As(err, &refused) {
+	if err != nil && !errors.As(err, new(*apikey.RefusedError)) {
 		return err
 	}
 	if f.checked = true; r.ID != "" {
@@ -280,12 +282,7 @@ func scanVerdict(found []foundKey) error {
 	if len(found) == 0 {
 		return nil
 	}
-	live := 0
-	for i := range found {
-		if found[i].live() {
-			live++
-		}
-	}
+	live := len(found) - len(slices.DeleteFunc(slices.Clone(found), func(f foundKey) bool { return f.live() }))
 	what := cli.Plural(len(found), "key", "keys") + " found"
 	if live > 0 {
 		what += fmt.Sprintf(", %d of them live: 'fob key rotate ID --compromised' replaces one", live)
@@ -317,26 +314,28 @@ secret scanning.
 		Example: `  fob rules --format gitleaks >.gitleaks.toml
   fob rules --format trufflehog --brand acme`,
 		Args: usage.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			f, err := appkeys.Format(a)
-			if err != nil {
-				return err
-			}
-			for _, brand := range brands {
-				if err := apikey.CheckBrand(brand); err != nil {
-					return cli.AsUsage(err)
-				}
-			}
-			text, err := leakscan.Rules(format, append([]string{f.Brand}, brands...))
-			if err != nil {
-				return cli.AsUsage(err)
-			}
-			_, err = fmt.Fprint(a.Out.Raw(), text)
-			return err
-		},
+		RunE: func(*cobra.Command, []string) error { return runRules(a, format, brands) },
 	}
 	c.Flags().StringVar(&format, "format", "gitleaks", "for this `SCANNER`: "+strings.Join(leakscan.Formats(), ", "))
 	c.Flags().StringArrayVar(&brands, "brand", nil, "a `BRAND` beside the configured one; repeatable")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(leakscan.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+func runRules(a *app.App, format string, brands []string) error {
+	configured, err := appkeys.Format(a)
+	if err != nil {
+		return err
+	}
+	for _, brand := range brands {
+		if err := apikey.CheckBrand(brand); err != nil {
+			return cli.AsUsage(err)
+		}
+	}
+	text, err := leakscan.Rules(format, append([]string{configured.Brand}, brands...))
+	if err != nil {
+		return cli.AsUsage(err)
+	}
+	_, err = fmt.Fprint(a.Out.Raw(), text)
+	return err
 }

@@ -240,8 +240,7 @@ func listenAll(ctx context.Context, a *app.App, opts serveOptions, log *slog.Log
 // listen opens one listener. What other machines can connect to must be allowed.
 func listen(ctx context.Context, a *app.App, flag, where string, anywhere bool) (net.Listener, error) {
 	listener, err := serve.Listen(ctx, where, a.Getenv)
-	var address *net.AddrError
-	if errors.As(err, &address) {
+	if errors.As(err, new(*net.AddrError)) {
 		return nil, cli.WithHint(cli.AsUsage(err), "write an address and a port: %s 127.0.0.1:8089, or unix:/PATH", flag)
 	}
 	if err != nil {

@@ -83,7 +83,7 @@ func (a *App) Config() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.Getenv("FOB_CONFIG") != "" && !a.MakesConfig && !Exists(paths.Config) {
+	if a.Getenv("FOB_CONFIG") != "" && !a.MakesConfig && !PathExists(paths.Config) {
 		return nil, cli.WithHint(cli.Usagef("FOB_CONFIG names %s, which does not exist", paths.Config), "mend or unset FOB_CONFIG; 'fob login' makes the file")
 	}
 	a.opened.mu.Lock()
@@ -120,10 +120,10 @@ func (a *App) SaveProfile(p config.Profile) error {
 	return config.SaveProfile(paths.Config, p)
 }
 
-// Named is the profile that a call names. A .fob.toml that another user could have
-// written is skipped with one warning.
-func (a *App) Named(arg string) (config.Choice, error) {
-	return config.Named(arg, a.Getenv, func(others *atomicfile.OthersError) {
+// Choice is the profile that a call names, by its argument or its surroundings. A .fob.toml
+// that another user could have written is skipped with one warning.
+func (a *App) Choice(args []string) (config.Choice, error) {
+	return config.Named(cli.FirstArg(args), a.Getenv, func(others *atomicfile.OthersError) {
 		if line := "skipping " + config.ProjectFile + ": " + sanitize.Line(others.Error()) + "; 'fob doctor' says how to fix it"; !slices.Contains(a.opened.skipped, line) {
 			a.opened.skipped = append(a.opened.skipped, line)
 			a.Warn(line)
@@ -138,7 +138,7 @@ func (a *App) Profile(args []string) (config.Profile, error) {
 	if err != nil {
 		return config.Profile{}, err
 	}
-	named, err := a.Named(cli.FirstArg(args))
+	named, err := a.Choice(args)
 	if err != nil {
 		return config.Profile{}, err
 	}

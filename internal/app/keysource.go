@@ -47,7 +47,10 @@ func (a *App) FileKey(cfg *config.Config) KeySource {
 	return KeySource{PassphraseSource, credstore.Passphrase(credstore.PassphraseOptions{DataDir: cfg.Paths.Data, Ask: ask})}
 }
 
-func knownPassphrase(ctx context.Context, terminal *cli.IO, command []string, confirm bool) (secret.Secret, error) {
+// askPassphrase gets the passphrase of the encrypted files: from the file that
+// FOB_PASSPHRASE_FILE names, from the configured command, else from the terminal,
+// twice for a new one.
+func askPassphrase(ctx context.Context, terminal *cli.IO, command []string, confirm bool) (passphrase secret.Secret, err error) {
 	path := terminal.Getenv("FOB_PASSPHRASE_FILE")
 	switch {
 	case path != "" && confirm:
@@ -55,22 +58,16 @@ func knownPassphrase(ctx context.Context, terminal *cli.IO, command []string, co
 	case path != "":
 		return cli.ReadSecretFile(path)
 	case len(command) > 0:
-		passphrase, err := commandOutput(ctx, terminal, command)
+		passphrase, err = commandOutput(ctx, terminal, command)
 		if err == nil && confirm {
 			err = cli.CheckNewPassphrase(passphrase)
 		}
 		return passphrase, err
 	case confirm:
-		return terminal.AskNewPassphrase(ctx, "New passphrase for fob's storage:")
+		passphrase, err = terminal.AskNewPassphrase(ctx, "New passphrase for fob's storage:")
+	default:
+		passphrase, err = terminal.AskSecret(ctx, "Passphrase of fob's storage:")
 	}
-	return terminal.AskSecret(ctx, "Passphrase of fob's storage:")
-}
-
-// askPassphrase gets the passphrase of the encrypted files: from the file that
-// FOB_PASSPHRASE_FILE names, from the configured command, else from the terminal,
-// twice for a new one.
-func askPassphrase(ctx context.Context, terminal *cli.IO, command []string, confirm bool) (secret.Secret, error) {
-	passphrase, err := knownPassphrase(ctx, terminal, command, confirm)
 	if errors.Is(err, cli.ErrNoTerminal) {
 		return passphrase, cli.WithHint(cli.Usagef("the encrypted file needs its key, and %s", err),
 			"set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file or passphrase_command in the configuration")

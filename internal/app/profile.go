@@ -29,8 +29,8 @@ func ProfilesNamed(cfg *config.Config, names []string) ([]config.Profile, error)
 	return profiles, nil
 }
 
-// Exists reports whether something is at a path, whatever it is.
-func Exists(path string) bool {
+// PathExists reports whether there is a file of any type, also a dangling link.
+func PathExists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
@@ -51,8 +51,8 @@ func (a *App) ForgetElsewhere(ctx context.Context, cfg *config.Config, before, a
 	}
 }
 
-// Without returns the members of a that b lacks.
-func Without(a, b []string) []string {
+// Subtract returns the members of a that are not in b.
+func Subtract(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
 }
 

@@ -11,10 +11,8 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// What a reference to a credential is, and how its value is had, for all commands that
-// take one: token/PROFILE and secret/NAME, and within a text fob:// before them.
-
-// How references to credentials begin.
+// The prefixes of references to credentials: token/PROFILE and secret/NAME, and within a
+// text fob:// before them.
 const (
 	TokenReference  = config.TokenPrefix
 	SecretReference = config.SecretPrefix

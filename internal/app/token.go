@@ -33,25 +33,23 @@ func (a *App) Token(ctx context.Context, p config.Profile, want session.TokenOpt
 	if token, err := a.agentToken(ctx, p, want); token != nil || err != nil {
 		return token, err
 	}
-	s, err := a.Session(p)
-	if err != nil {
-		return nil, err
+	for retried := false; ; retried = true {
+		s, err := a.Session(p)
+		if err != nil {
+			return nil, err
+		}
+		s.Current = func() error { return a.StillIn(s.Store, p.Name) }
+		token, err := s.Token(ctx, want)
+		switch {
+		case errors.Is(err, oauth.ErrUnavailable):
+			return nil, cli.WithHint(err, "%s; the login is kept", a.Hint(err))
+		case retried || !errors.Is(err, session.ErrMoved):
+			return token, err
+		}
+		if p, err = a.Profile([]string{p.Name}); err != nil {
+			return nil, err
+		}
 	}
-	s.Current = func() error { return a.StillIn(s.Store, p.Name) }
-	token, err := s.Token(ctx, want)
-	if errors.Is(err, oauth.ErrUnavailable) {
-		return nil, cli.WithHint(err, "%s; the login is kept", a.Hint(err))
-	}
-	if !errors.Is(err, session.ErrMoved) {
-		return token, err
-	}
-	if p, err = a.Profile([]string{p.Name}); err != nil {
-		return nil, err
-	}
-	if s, err = a.Session(p); err != nil {
-		return nil, err
-	}
-	return s.Token(ctx, want)
 }
 
 // StillIn compares a storage with the one that the configuration names by now.

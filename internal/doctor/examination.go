@@ -147,7 +147,7 @@ func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 		e.add(DBus(unreachable, os.Getenv("DBUS_SESSION_BUS_ADDRESS")))
 	}
 	path := filepath.Join(e.paths.Data, "seal.key")
-	_ = e.sealKey(ctx, store, "seal key", path, !app.Exists(filepath.Join(e.paths.Data, "id")))
+	_ = e.sealKey(ctx, store, "seal key", path, !app.PathExists(filepath.Join(e.paths.Data, "id")))
 	e.app.Progress("Trying the OS keyring...")
 	err := store.Probe(ctx, doctorProbeSize)
 	if runtime.GOOS == "linux" {
@@ -159,7 +159,7 @@ func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store) {
 	const check = "encrypted file"
 	source := e.app.FileKey(e.cfg).Name
-	fresh := source == app.PassphraseSource && !app.Exists(filepath.Join(e.paths.Data, "seal.json")) && !app.Exists(filepath.Join(e.paths.Data, "records"))
+	fresh := source == app.PassphraseSource && !app.PathExists(filepath.Join(e.paths.Data, "seal.json")) && !app.PathExists(filepath.Join(e.paths.Data, "records"))
 	err := e.sealKey(ctx, store, fileKeyCheck, source, fresh)
 	switch {
 	case fresh: // a probe would ask for a new passphrase

@@ -163,8 +163,10 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 	if now.Stored && !now.same(before) && !now.same(r.Account) {
 		return ErrReplaced
 	}
-	if r.Registration = newRegistration(registered); registered == nil {
-		r.Registration = s.registrationOf(ctx, r.ClientID)
+	if registered != nil {
+		r.Registration = &registration{URI: registered.ManagementURI, AccessToken: sealedSecret{registered.AccessToken}}
+	} else if old, err := s.loadAny(ctx); err == nil && old.ClientID == r.ClientID {
+		r.Registration = old.Registration
 	}
 	if !r.renews() {
 		r.AccessToken = token

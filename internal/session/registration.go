@@ -10,22 +10,6 @@ import (
 // holds nothing else, so that the next login uses the client again, and so that it
 // can be removed at the server.
 
-func newRegistration(r *oauth.Registration) *registration {
-	if r == nil {
-		return nil
-	}
-	return &registration{URI: r.ManagementURI, AccessToken: sealedSecret{r.AccessToken}}
-}
-
-// registrationOf is the one of the login before, if it was the same client's.
-func (s *Session) registrationOf(ctx context.Context, clientID string) *registration {
-	r, err := s.loadAny(ctx)
-	if err != nil || r.ClientID != clientID {
-		return nil
-	}
-	return r.Registration
-}
-
 // withoutLogin is what a logout leaves of a record.
 func (r *record) withoutLogin() *record {
 	return &record{

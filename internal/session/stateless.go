@@ -15,18 +15,18 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Given is a refresh token that the environment holds, for machines that keep
+// EnvRefreshToken is a refresh token that the environment holds, for machines that keep
 // nothing.
-type Given struct {
-	Variable     string // its name, for messages
-	RefreshToken secret.Secret
+type EnvRefreshToken struct {
+	Variable string // its name, for messages
+	Value    secret.Secret
 }
 
-// GivenToken is Token for a refresh token that is given. Its processes share one
+// EnvToken is Token for a refresh token in the environment. Its processes share one
 // cached access token, sealed under a key that only the refresh token gives; where
 // the server replaces that, the variable is spent, and it is said.
-func (s *Session) GivenToken(ctx context.Context, given Given, opts TokenOptions) (*Token, error) {
-	h, err := given.head()
+func (s *Session) EnvToken(ctx context.Context, env EnvRefreshToken, opts TokenOptions) (*Token, error) {
+	h, err := env.head()
 	if err != nil {
 		return nil, err
 	}
@@ -45,26 +45,23 @@ func (s *Session) GivenToken(ctx context.Context, given Given, opts TokenOptions
 	if err != nil {
 		return nil, err
 	}
-	response, err := client.Refresh(ctx, given.RefreshToken, oauth.Target{Scope: opts.Scope, Resource: s.resource(opts.Target)})
+	response, err := client.Refresh(ctx, env.Value, oauth.Target{Scope: opts.Scope, Resource: s.resource(opts.Target)})
 	if oauth.IsInvalidGrant(err) {
-		err = fmt.Errorf("the server refuses the refresh token in %s (%w): %w", given.Variable, err, ErrLoginRequired)
+		err = fmt.Errorf("the server refuses the refresh token in %s (%w): %w", env.Variable, err, ErrLoginRequired)
 		return nil, errors.Join(err, s.dropCaches())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("refreshing with %s: %w", given.Variable, err)
+		return nil, fmt.Errorf("refreshing with %s: %w", env.Variable, err)
 	}
 	fresh, err := s.accept(response, opts.Target, "", true)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cache(opts.Target).seal(h, fresh); err != nil {
-		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
-	}
-	if next := response.RefreshToken; !next.IsZero() && next != given.RefreshToken {
+	if next := response.RefreshToken; !next.IsZero() && next != env.Value {
 		s.Warn(fmt.Sprintf("the server has replaced the refresh token in %s: the variable is spent once this access token ends. "+
-			"Give the machine an identity of its own instead (workload identity): see 'fob login --help', --grant token-exchange", given.Variable))
+			"Give the machine an identity of its own instead (workload identity): see 'fob login --help', --grant token-exchange", env.Variable))
 	}
-	return s.answer(fresh, opts)
+	return s.cacheToken(h, fresh, opts)
 }
 
 // resource is a target's, or the profile's first.
@@ -130,10 +127,10 @@ func (s *Session) IdentityToken(ctx context.Context, identity Identity, opts Tok
 }
 
 // head makes the cache's key from the refresh token: HKDF-SHA256 (RFC 5869).
-func (g Given) head() (head, error) {
-	if g.RefreshToken.IsZero() {
+func (t EnvRefreshToken) head() (head, error) {
+	if t.Value.IsZero() {
 		return head{}, errors.New("there is no refresh token")
 	}
-	key, err := hkdf.Key(sha256.New, []byte(g.RefreshToken.Reveal()), nil, "fob1 cache of a given refresh token", 32)
+	key, err := hkdf.Key(sha256.New, []byte(t.Value.Reveal()), nil, "fob1 cache of a given refresh token", 32)
 	return head{Refreshes: true, CacheKey: sealedSecret{secret.New(base64.StdEncoding.EncodeToString(key))}}, err
 }

@@ -74,17 +74,16 @@ func (s *Session) Import(ctx context.Context, stored credstore.Record) error {
 	})
 }
 
-// Repairs are what Check has mended, or would mend, in a login's storage.
+// Repairs are what Check has repaired, or would repair, in a login's storage.
 type Repairs struct {
 	Recovered bool // a rotated token that was in the journal alone
 	Orphans   int  // pieces that no record names
 	Cache     bool // a cache that does not open
 }
 
-// Check reads a whole login and what lies beside it. With mend it takes up what a
+// Check reads a whole login and what lies beside it. With repair it takes up what a
 // crash has left, and loses nothing; the error is damage that stays.
-func (s *Session) Check(ctx context.Context, mend bool) (Repairs, error) {
-	var found Repairs
+func (s *Session) Check(ctx context.Context, repair bool) (found Repairs, err error) {
 	lock, err := s.lock(ctx)
 	if err != nil {
 		return found, err
@@ -92,11 +91,11 @@ func (s *Session) Check(ctx context.Context, mend bool) (Repairs, error) {
 	defer lock.Release()
 	r, err := s.load(ctx)
 	if errors.Is(err, ErrLoginRequired) {
-		if mend {
-			found.Orphans, err = s.Store.Sweep(ctx, s.context())
-			return found, err
+		if !repair {
+			return found, nil
 		}
-		return found, nil
+		found.Orphans, err = s.Store.Sweep(ctx, s.context())
+		return found, err
 	}
 	if err != nil {
 		return found, err
@@ -112,23 +111,19 @@ func (s *Session) Check(ctx context.Context, mend bool) (Repairs, error) {
 	}
 	_, cacheErr := s.cache(Target{}).read()
 	found.Cache = cached == nil && cacheErr == nil
-	if !mend {
+	if !repair {
 		return found, nil
 	}
-	return found, s.mend(ctx, r, &found)
-}
-
-func (s *Session) mend(ctx context.Context, r *record, found *Repairs) (err error) {
 	if _, err := s.recover(ctx, r); err != nil {
-		return err
+		return found, err
 	}
 	if found.Cache {
 		if err := s.cache(Target{}).drop(); err != nil {
-			return err
+			return found, err
 		}
 	}
 	found.Orphans, err = s.Store.Sweep(ctx, s.context())
-	return err
+	return found, err
 }
 
 // Measure is what the login's record takes in its storage. A missing one is

@@ -254,26 +254,34 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 	}
 	response, err := client.Refresh(ctx, r.RefreshToken.Secret, opts.request(r))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err), s.answered(err))
+		err = fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err)
+		if errors.As(err, new(*oauth.Error)) { // else the server may have rotated the token all the same
+			err = errors.Join(err, s.journal().drop())
+		}
+		return nil, err
 	}
-	saveErr := s.keepRotated(ctx, r, response, opts.Target)
-
+	saveErr := s.saveRotation(ctx, r, response, opts.Target)
 	idTokens := verifier(client, r.Keys)
 	fresh, err := s.judge(ctx, idTokens, r, response, opts.Target)
 	if err != nil {
 		return nil, errors.Join(saveErr, fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err))
 	}
-	if err := s.cache(opts.Target).seal(r.head, fresh); err != nil {
-		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
+	if idTokens.Keys != r.Keys { // a new one had to be learned
+		r.Keys = idTokens.Keys
+		saveErr = errors.Join(saveErr, s.save(ctx, r))
 	}
-	if err := errors.Join(saveErr, s.keepKeys(ctx, r, idTokens.Keys)); err != nil {
-		return nil, err
+	token, err := s.cacheToken(r.head, fresh, opts)
+	if saveErr != nil {
+		return nil, saveErr
 	}
-	return s.answer(fresh, opts)
+	return token, err
 }
 
-// answer gives out what has just come, if it is what was asked for.
-func (s *Session) answer(fresh *accessToken, opts TokenOptions) (*Token, error) {
+// cacheToken caches a token that has just come, and returns it if it is what was asked for.
+func (s *Session) cacheToken(h head, fresh *accessToken, opts TokenOptions) (*Token, error) {
+	if err := s.cache(opts.Target).seal(h, fresh); err != nil {
+		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
+	}
 	switch {
 	case opts.WantIDToken && fresh.IDToken.IsZero():
 		return nil, fmt.Errorf("%w: it sent no id_token that can be checked", oauth.ErrUnsupported)
@@ -302,24 +310,12 @@ func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Toke
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cache(opts.Target).seal(r.head, fresh); err != nil {
-		s.Warn(fmt.Sprintf("the access token could not be cached, the next call asks again: %v", err))
-	}
-	return s.answer(fresh, opts)
+	return s.cacheToken(r.head, fresh, opts)
 }
 
-// answered drops the journal where the server has said no. Where no answer came,
-// the intent stays: the server may have rotated the token all the same.
-func (s *Session) answered(err error) error {
-	if errors.As(err, new(*oauth.Error)) {
-		return s.journal().drop()
-	}
-	return nil
-}
-
-// keepRotated saves what the answer says of the login itself, before anything
+// saveRotation saves what the answer says of the login itself, before anything
 // else in it is judged: first in the journal, then in the record.
-func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.TokenResponse, t Target) error {
+func (s *Session) saveRotation(ctx context.Context, r *record, response *oauth.TokenResponse, t Target) error {
 	next := newRotation(r, response, t, s.Clock.Now())
 	if !next.changes(r) {
 		return s.journal().drop()
@@ -330,15 +326,6 @@ func (s *Session) keepRotated(ctx context.Context, r *record, response *oauth.To
 		return errors.Join(err, journalErr)
 	}
 	return s.journal().drop()
-}
-
-// keepKeys saves the issuer's keys, where a new one had to be learned.
-func (s *Session) keepKeys(ctx context.Context, r *record, keys *idtoken.KeySet) error {
-	if keys == r.Keys {
-		return nil
-	}
-	r.Keys = keys
-	return s.save(ctx, r)
 }
 
 // judge accepts the answer's access token and, where one came, its id_token. An

@@ -97,7 +97,7 @@ func (c Values) MoreProfiles(_ *cobra.Command, args []string, _ string) ([]strin
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return app.Without(cfg.Names(), args), cobra.ShellCompDirectiveNoFileComp
+	return app.Subtract(cfg.Names(), args), cobra.ShellCompDirectiveNoFileComp
 }
 
 // Logins offers the presets too: a login makes the profile.
@@ -128,7 +128,7 @@ func (c Values) credentialNames() []string {
 
 // Records offers what recordArgs accepts.
 func (c Values) Records(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return app.Without(c.credentialNames(), args), cobra.ShellCompDirectiveNoFileComp
+	return app.Subtract(c.credentialNames(), args), cobra.ShellCompDirectiveNoFileComp
 }
 
 // Proxied offers what 'fob proxy' adds; behind it comes a program.
@@ -188,7 +188,7 @@ func (c Values) completeScopes(cmd *cobra.Command, args []string, word string) (
 	scopes := slices.Concat(p.WithProvider().Scopes, c.grantedScopes(cmd.Context(), p))
 	slices.Sort(scopes)
 	before := word[:strings.LastIndex(word, " ")+1]
-	scopes = app.Without(withoutSpecial(slices.Compact(scopes)), strings.Fields(before))
+	scopes = app.Subtract(withoutSpecial(slices.Compact(scopes)), strings.Fields(before))
 	return withPrefix(before, scopes), cobra.ShellCompDirectiveNoFileComp
 }
 
