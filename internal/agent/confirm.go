@@ -25,7 +25,6 @@ type Confirmer struct {
 	asking chan struct{}
 	put    func(ctx context.Context, question string) bool
 	show   func(line string)
-	pause  time.Duration
 
 	mu      sync.Mutex
 	open    bool     // a question is
@@ -34,7 +33,7 @@ type Confirmer struct {
 
 // NewConfirmer asks by put, and shows other lines by show.
 func NewConfirmer(put func(ctx context.Context, question string) bool, show func(line string)) *Confirmer {
-	return &Confirmer{asking: make(chan struct{}, 1), put: put, show: show, pause: confirmPause}
+	return &Confirmer{asking: make(chan struct{}, 1), put: put, show: show}
 }
 
 // Ask is nil where the person agrees. What nobody waits for any more is not asked about.
@@ -50,7 +49,7 @@ func (c *Confirmer) Ask(ctx context.Context, question string) error {
 	agreed := c.put(ctx, question)
 	c.setOpen(false)
 	if ctx.Err() == nil && !agreed {
-		time.AfterFunc(c.pause, func() { <-c.asking })
+		time.AfterFunc(confirmPause, func() { <-c.asking })
 		return errDisagreed
 	}
 	<-c.asking
