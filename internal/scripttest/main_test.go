@@ -43,7 +43,7 @@ import (
 //	                        and log in with the URL among them; prints how that went
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 inRoot("testdata/script"),
 		RequireExplicitExec: true,
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -74,13 +74,23 @@ func TestMain(m *testing.M) {
 type mainTests struct{ *testing.M }
 
 func (m mainTests) Run() int {
-	if err := os.Chdir(filepath.Join("..", "..")); err != nil {
+	var err error
+	if root, err = filepath.Abs("../.."); err == nil {
+		err = os.Chdir(root)
+	}
+	if err != nil {
 		panic(err)
 	}
 	defer stopPostgres()
 	defer removeProgram()
 	return m.M.Run()
 }
+
+var root string // the module's folder
+
+// inRoot is the absolute path of a file of the module. By its absolute path only, go test
+// knows that a test reads it: a changed script or page runs the test again.
+func inRoot(path string) string { return filepath.Join(root, path) }
 
 var program struct {
 	sync.Mutex
@@ -95,7 +105,7 @@ func programDir() (string, error) {
 		return program.dir, nil
 	}
 	// The test's result is cached for as long as main.go and what cmd imports stay the same.
-	if _, err := os.Stat("main.go"); err != nil {
+	if _, err := os.Stat(inRoot("main.go")); err != nil {
 		return "", err
 	}
 	dir, err := os.MkdirTemp("", "fob-scripts-")

@@ -4,7 +4,6 @@ package scripttest
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -27,14 +26,14 @@ func TestReleaseNamesAreTheActions(t *testing.T) {
 			Name string `yaml:"name_template"`
 		}
 	}
-	text, err := os.ReadFile(".goreleaser.yaml")
+	text, err := os.ReadFile(inRoot(".goreleaser.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := yaml.Unmarshal(text, &release); err != nil || len(release.Archives) != 1 {
 		t.Fatal(err, release)
 	}
-	action, err := os.ReadFile(".github/actions/setup-fob/action.yml")
+	action, err := os.ReadFile(inRoot(".github/actions/setup-fob/action.yml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +51,7 @@ func TestReleaseNamesAreTheActions(t *testing.T) {
 
 // TestDockerfile: the image holds fob and certificates alone, and is nobody's root.
 func TestDockerfile(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("testdata", "release", "Dockerfile"))
+	text, err := os.ReadFile(inRoot("testdata/release/Dockerfile"))
 	if err != nil {
 		t.Fatal(err)
 	}

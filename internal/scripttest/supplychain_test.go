@@ -17,32 +17,33 @@ import (
 // readAll returns a file's text.
 func readAll(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(inRoot(path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
 }
 
-// ciFiles are all YAML texts by which CI runs something: ours, and the README's jobs.
+// ciFiles are all YAML texts by which CI runs something: ours, and the jobs of docs/ci.md.
 func ciFiles(t *testing.T) map[string]string {
 	t.Helper()
 	texts := make(map[string]string)
-	workflows, err := filepath.Glob(".github/workflows/*")
-	actions, actionsErr := filepath.Glob(".github/actions/*/action.y*ml")
+	workflows, err := filepath.Glob(inRoot(".github/workflows/*"))
+	actions, actionsErr := filepath.Glob(inRoot(".github/actions/*/action.y*ml"))
 	if err := errors.Join(err, actionsErr); err != nil || len(workflows) < 2 || len(actions) < 1 {
 		t.Fatal(workflows, actions, err)
 	}
 	for _, path := range slices.Concat(workflows, actions) {
+		path = path[len(root)+1:]
 		texts[path] = readAll(t, path)
 	}
-	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readAll(t, "README.md"), -1) {
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readAll(t, "docs/ci.md"), -1) {
 		if strings.Contains(block[1], "uses:") {
-			texts["README.md"] += block[1]
+			texts["docs/ci.md"] += block[1]
 		}
 	}
-	if texts["README.md"] == "" {
-		t.Fatal("no job in the README uses an action")
+	if texts["docs/ci.md"] == "" {
+		t.Fatal("no job in docs/ci.md uses an action")
 	}
 	return texts
 }
@@ -62,7 +63,7 @@ func whyUnpinned(action, comment string) string {
 	name, ref, _ := strings.Cut(action, "@")
 	switch {
 	case name == "fobcli/fob/.github/actions/setup-fob":
-		// Our own, in the README: a commit cannot name itself there.
+		// Our own, in docs/ci.md: a commit cannot name itself there.
 		if !regexp.MustCompile(`^v\d+\.\d+\.\d+$`).MatchString(ref) {
 			return "not a release"
 		}
@@ -237,7 +238,7 @@ func TestI76_ChecksumsCoverAll(t *testing.T) {
 	}
 }
 
-// What the README tells users to run is what setup-fob runs.
+// The README's command is the one that setup-fob runs.
 func TestI76_ReadmeVerifiesAsTheActionDoes(t *testing.T) {
 	action := readAll(t, ".github/actions/setup-fob/action.yml")
 	for _, part := range []string{"gh attestation verify ", "--repo fobcli/fob", "https://github.com/fobcli/fob/.github/workflows/release.yml@refs/tags/v", "_provenance.sigstore.json"} {
