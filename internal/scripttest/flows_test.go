@@ -13,35 +13,41 @@ import (
 	"testing"
 )
 
-// flows are the rows of the README's table. What stands beside them comes from the
+// flows are the rows of the table in docs/standards.md. The other columns come from the
 // names of the end-to-end tests: TestFlow<Flow>_<Standard>…_<Server>.
 var flows = []struct{ name, title, command string }{
 	{"AuthorizationCode", "authorization code, PKCE, loopback redirect", "fob login work"},
-	{"PasteMode", "the same with the redirect URL pasted back", "fob login work --no-browser"},
+	{"PasteMode", "the same, with the redirect URL pasted", "fob login work --no-browser"},
 	{"IssuerIdentification", "`iss` in the callback", "fob login work"},
 	{"PushedAuthorization", "pushed authorization requests", "fob login work"},
-	{"Registration", "registration of the client", "fob login work --issuer URL"},
-	{"ProtectedResource", "an API that names its server", "fob login api --resource URL"},
+	{"Registration", "client registration", "fob login work --issuer URL"},
+	{"ProtectedResource", "an API that publishes its server", "fob login api --resource URL"},
 	{"Device", "device flow", "fob login work --device"},
 	{"ClientCredentials", "client credentials", "fob login svc --grant client_credentials"},
 	{"ClientSecretJWT", "client secret as a signing key", "fob login svc --token-endpoint-auth-method client_secret_jwt"},
-	{"PrivateKeyJWT", "private key in place of a secret", "fob login svc --private-key-file FILE"},
+	{"PrivateKeyJWT", "private key instead of a secret", "fob login svc --private-key-file FILE"},
 	{"MutualTLS", "client certificates", "fob login svc --certificate-file FILE --certificate-key-file FILE"},
-	{"TokenExchange", "a machine's identity for a token", "fob login ci --grant token-exchange"},
-	{"JWTBearer", "the same by a JWT grant", "fob login ci --grant jwt-bearer"},
+	{"TokenExchange", "a machine's identity exchanged for a token", "fob login ci --grant token-exchange"},
+	{"JWTBearer", "the same, with the JWT bearer grant", "fob login ci --grant jwt-bearer"},
 	{"Refresh", "refresh, with rotation", "fob token work"},
-	{"ResourceIndicators", "several APIs of one login", "fob token work --resource URL"},
+	{"ResourceIndicators", "several APIs with one login", "fob token work --resource URL"},
 	{"DPoP", "tokens bound to a key", "fob token work --dpop GET URL"},
 	{"Userinfo", "id_token and userinfo", "fob status work"},
 	{"Revocation", "revocation", "fob logout work"},
-	{"Logout", "the browser's session", "fob logout work --end-session"},
+	{"Logout", "ending the browser's session", "fob logout work --end-session"},
 }
 
-// TestFlowTable holds the README's table to the tests. FOB_WRITE=1 writes it.
+const (
+	standardsPage = "docs/standards.md"
+	flowsBegin    = "<!-- flows: written by TestFlowTable -->\n"
+	flowsEnd      = "<!-- end -->"
+)
+
+// TestFlowTable compares the table in docs/standards.md with the tests. FOB_WRITE=1 writes it.
 func TestFlowTable(t *testing.T) {
 	standards, servers := flowTests(t)
 	var b strings.Builder
-	b.WriteString("| way in | command | standards | tests in `testdata/e2e` |\n|---|---|---|---|\n")
+	b.WriteString("| flow | command | standards | tests in `testdata/e2e` |\n|---|---|---|---|\n")
 	for _, flow := range flows {
 		if len(servers[flow.name]) == 0 {
 			t.Errorf("no end-to-end test is named TestFlow%s_…", flow.name)
@@ -52,23 +58,20 @@ func TestFlowTable(t *testing.T) {
 	for name := range servers {
 		t.Errorf("the end-to-end tests TestFlow%s_… have no row", name)
 	}
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, begins := strings.Cut(string(readme), "<!-- flows: written by TestFlowTable -->\n")
-	table, after, ends := strings.Cut(rest, "<!-- end -->")
+	page := readAll(t, standardsPage)
+	before, rest, begins := strings.Cut(page, flowsBegin)
+	table, after, ends := strings.Cut(rest, flowsEnd)
 	if !begins || !ends {
-		t.Fatal("the README has no place for the table")
+		t.Fatal("docs/standards.md has no place for the table")
 	}
 	if table == b.String() {
 		return
 	}
 	if os.Getenv("FOB_WRITE") == "" {
-		t.Errorf("the README's table is not that of the tests: FOB_WRITE=1 go test -run TestFlowTable ./internal/scripttest\n%s", b.String())
+		t.Errorf("the table does not match the tests: FOB_WRITE=1 go test -run TestFlowTable ./internal/scripttest/internal/scripttest\n%s", b.String())
 		return
 	}
-	if err := os.WriteFile("README.md", []byte(before+"<!-- flows: written by TestFlowTable -->\n"+b.String()+"<!-- end -->"+after), 0o644); err != nil {
+	if err := os.WriteFile(standardsPage, []byte(before+flowsBegin+b.String()+flowsEnd+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -76,7 +79,7 @@ func TestFlowTable(t *testing.T) {
 // flowTests reads the tests' names: which standards and which servers each flow has.
 func flowTests(t *testing.T) (standards map[string]map[string]bool, servers map[string]map[string]int) {
 	t.Helper()
-	files, err := filepath.Glob("testdata/e2e/*_test.go")
+	files, err := filepath.Glob(inRoot("testdata/e2e/*_test.go"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("there are no end-to-end tests: ", err)
 	}
