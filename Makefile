@@ -69,7 +69,7 @@ e2e: $(GITLEAKS) $(NFPM) ## The real program against a real provider, keyring an
 		cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && go test -race -count=1 -timeout 60m ./...; \
 	else echo 'e2e: left out, its parts run on Linux alone'; fi
 
-bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; BENCHMARKS.md says what was found
+bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; docs/benchmarks.md has the results
 	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 20m -run '^$$' -bench . -benchtime 1x ./...
 	go test -count=1 -timeout 60m -run '^$$' -bench 'Verify|Timing|Checksum' ./internal/apikey ./internal/apikey/keys
 

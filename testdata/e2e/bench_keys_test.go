@@ -17,7 +17,7 @@ import (
 )
 
 // BenchmarkKeys measures what fob does with API keys and prints the table of
-// BENCHMARKS.md for it. `make bench` runs it.
+// docs/benchmarks.md for it. `make bench` runs it.
 func BenchmarkKeys(b *testing.B) {
 	fob = os.Getenv("FOB_BENCH")
 	if fob == "" {

@@ -10,7 +10,7 @@ import (
 )
 
 // BenchmarkProxy measures fob proxy on one core, with wrk and the host on the other,
-// beside a bare httputil.ReverseProxy, and prints the table of BENCHMARKS.md.
+// beside a bare httputil.ReverseProxy, and prints the table of docs/benchmarks.md.
 func BenchmarkProxy(b *testing.B) {
 	fob = os.Getenv("FOB_BENCH")
 	if fob == "" {

@@ -18,7 +18,7 @@ import (
 const scanRounds = 5
 
 // BenchmarkScan sets fob's scanning beside gitleaks with the one exported rule, and
-// prints the table of BENCHMARKS.md. `make bench` runs it.
+// prints the table of docs/benchmarks.md. `make bench` runs it.
 func BenchmarkScan(b *testing.B) {
 	fob = os.Getenv("FOB_BENCH")
 	if fob == "" {

@@ -20,7 +20,7 @@ import (
 )
 
 // BenchmarkServe measures fob serve on one core, with wrk on the other, and prints the
-// tables of BENCHMARKS.md for it. `make bench` runs it. FOB_BENCH_LARGE=1 measures the
+// tables of docs/benchmarks.md for it. `make bench` runs it. FOB_BENCH_LARGE=1 measures the
 // first rows alone, with 10 million keys, whose import takes longer than ten minutes; with
 // a folder in place of 1 they are kept there for the next time.
 func BenchmarkServe(b *testing.B) {

@@ -19,7 +19,7 @@ import (
 const rounds = 120
 
 // BenchmarkFigures measures fob side by side with what it is compared to, in one
-// run, and prints the table of BENCHMARKS.md. `make bench` runs it; FOB_BENCH
+// run, and prints the table of docs/benchmarks.md. `make bench` runs it; FOB_BENCH
 // names the stripped program.
 func BenchmarkFigures(b *testing.B) {
 	fob = os.Getenv("FOB_BENCH") // authserver stays the one that TestMain has built
