@@ -385,18 +385,17 @@ func TestSetupActionRunsNoInput(t *testing.T) {
 	}
 }
 
-// readmeJobs are the YAML blocks of the README's section about CI: GitHub's and GitLab's.
-func readmeJobs(t *testing.T) (github, gitlab string) {
+// docsJobs returns the YAML blocks of docs/ci.md: GitHub's job and GitLab's.
+func docsJobs(t *testing.T) (github, gitlab string) {
 	t.Helper()
-	_, section, _ := strings.Cut(readText(t, "../../README.md"), "### In CI")
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(section, -1)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readText(t, "../../docs/ci.md"), -1)
 	if len(blocks) != 2 {
 		t.Fatalf("%d YAML blocks", len(blocks))
 	}
 	return blocks[0][1], blocks[1][1]
 }
 
-// ciMachine is a runner for the README's jobs: fob is there, no home is, the profile
+// ciMachine is a runner for the jobs of docs/ci.md: fob is there, no home is, the profile
 // lies in the repository, and deploy.sh shows how long the token is that it has.
 func ciMachine(t *testing.T, i *issuer, env ...string) *runner {
 	t.Helper()
@@ -489,8 +488,8 @@ func (r *runner) hasLeaked(token string) {
 }
 
 func TestWorkflowsAreValid(t *testing.T) {
-	fromReadme, _ := readmeJobs(t)
-	for name, text := range map[string]string{"the README's": fromReadme, "our own": readText(t, "../../.github/workflows/test.yml"), "our release": readText(t, "../../.github/workflows/release.yml")} {
+	fromDocs, _ := docsJobs(t)
+	for name, text := range map[string]string{"docs/ci.md": fromDocs, "our own": readText(t, "../../.github/workflows/test.yml"), "our release": readText(t, "../../.github/workflows/release.yml")} {
 		linter, err := actionlint.NewLinter(io.Discard, &actionlint.LinterOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -501,8 +500,8 @@ func TestWorkflowsAreValid(t *testing.T) {
 	}
 }
 
-func TestH64ReadmeJobForGitHub(t *testing.T) {
-	text, _ := readmeJobs(t)
+func TestH64DocsJobForGitHub(t *testing.T) {
+	text, _ := docsJobs(t)
 	var workflow struct {
 		Jobs map[string]struct {
 			Permissions, Env map[string]string
@@ -540,8 +539,8 @@ func TestH64ReadmeJobForGitHub(t *testing.T) {
 	r.hasLeaked(readText(t, r.file("token")))
 }
 
-func TestH64ReadmeJobForGitLab(t *testing.T) {
-	_, text := readmeJobs(t)
+func TestH64DocsJobForGitLab(t *testing.T) {
+	_, text := docsJobs(t)
 	var jobs map[string]struct {
 		Image     string
 		IDTokens  map[string]map[string]string `yaml:"id_tokens"`
@@ -593,9 +592,8 @@ func gitlabIdentity(t *testing.T, i *issuer) string {
 }
 
 // The hook itself is run by testdata/script/scan_hook.txtar.
-func TestReadmeHooks(t *testing.T) {
-	_, section, _ := strings.Cut(readText(t, "../../README.md"), "## Keys where they must not be")
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(section, 2)
+func TestDocsHooks(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readText(t, "../../docs/scan.md"), 2)
 	var commit struct {
 		Repos []struct {
 			Repo  string

@@ -83,13 +83,13 @@ func kubectlWithV1(t *testing.T, m *machine) string {
 	return built
 }
 
-// readmeKubeconfig is that of the README, for a cluster of the test's.
-func readmeKubeconfig(t *testing.T, server, ca string) string {
+// docsKubeconfig is the kubeconfig of the documentation, for a cluster of the test's.
+func docsKubeconfig(t *testing.T, server, ca string) string {
 	t.Helper()
-	_, block, _ := strings.Cut(readText(t, "../../README.md"), "```yaml\nusers:\n")
+	_, block, _ := strings.Cut(readText(t, "../../docs/git-docker-kubectl-aws.md"), "```yaml\nusers:\n")
 	block, _, found := strings.Cut(block, "```")
 	if !found || !strings.Contains(block, "command: fob\n") {
-		t.Fatal("the README shows no plugin for kubectl")
+		t.Fatal("the documentation shows no plugin for kubectl")
 	}
 	text := fmt.Sprintf(kubeconfigHead, server, ca) + strings.NewReplacer("https://k8s.example.com:6443", server, "command: fob\n", "command: "+fob+"\n").Replace(block)
 	path := filepath.Join(t.TempDir(), "config")
@@ -125,8 +125,8 @@ func TestKubectlAsksFob(t *testing.T) {
 		}
 		return result{stdout: string(out), status: cmd.ProcessState.ExitCode()}
 	}
-	if r := get(readmeKubeconfig(t, cluster.URL, p.CA)); r.status != 0 {
-		t.Errorf("as the README has it: %d\n%s", r.status, r.stdout)
+	if r := get(docsKubeconfig(t, cluster.URL, p.CA)); r.status != 0 {
+		t.Errorf("as documented: %d\n%s", r.status, r.stdout)
 	}
 	for _, version := range []string{"v1beta1", "v1"} {
 		if r := get(kubeconfig(t, version, cluster.URL, p.CA)); r.status != 0 || !strings.Contains(r.stdout, "ConfigMapList") {

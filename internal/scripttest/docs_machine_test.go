@@ -1,0 +1,238 @@
+//go:build unix
+
+package scripttest
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/fobcli/fob/internal/authservertest"
+)
+
+// docMachine is the machine of one page's reader, who is logged in to "work" on every
+// page but those about logging in.
+type docMachine struct {
+	issuer, listen string
+	dir, config    string
+	env            []string
+	output         string // of the last block
+	replace        *strings.Replacer
+}
+
+func newDocMachine(t *testing.T, page string) *docMachine {
+	t.Helper()
+	server, err := authservertest.Start(authservertest.Options{Registration: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	home := t.TempDir()
+	m := &docMachine{issuer: server.Issuer(), listen: freeAddress(t), dir: filepath.Join(home, "work"), config: filepath.Join(home, ".config/fob/config.toml")}
+	m.env = append(os.Environ(),
+		"PATH="+withProgram(t), "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
+		"HOME="+home, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "FOB_HOME=", "FOB_CONFIG=", "FOB_PROFILE=", "FOB_SEAL_KEY=",
+		"XDG_CONFIG_HOME="+filepath.Join(home, ".config"), "XDG_DATA_HOME=", "XDG_CACHE_HOME=", "XDG_STATE_HOME=", "XDG_RUNTIME_DIR=",
+		"FOB_STORAGE=file", "FOB_AGENT=", "CI=", "GITHUB_ACTIONS=") // a reader's machine, not a CI job
+	m.replace = strings.NewReplacer(
+		"https://sso.example.com/realms/acme", m.issuer, "https://sso.example.com", m.issuer, "https://sso.other.example", m.issuer,
+		"--client-id fob ", "--client-id fob-test ", "--client-id fob\n", "--client-id fob-test\n", "--client-id svc ", "--client-id fob-service ",
+		"--allow api.example.com", "--allow "+m.issuer, "=api.example.com", "="+m.issuer, "http://api.example.com/me", m.issuer+"/userinfo",
+		"https://api.example.com/me", m.issuer+"/userinfo", "https://api.example.com", m.issuer+"/api",
+		"127.0.0.1:8089", m.listen,
+	)
+	m.write(t, m.config, "key_file = \""+home+"/fob.key\"\n\n[keys]\nbrand = \"acme\"\nenvironments = [\"test\", \"live\"]\n")
+	m.write(t, filepath.Join(home, "fob.key"), strings.Repeat("ab", 32))
+	m.write(t, filepath.Join(m.dir, "client-secret.txt"), authservertest.ClientSecret)
+	m.write(t, filepath.Join(m.dir, "client-key.pem"), string(authservertest.ClientKeyPEM()))
+	if page == "README.md" || page == "docs/login.md" {
+		// The presets' servers are the test issuer here, with clients that have logged in
+		// once before, so that nothing has to be asked.
+		for _, name := range []string{"github", "google"} {
+			m.sh(t, "fob login "+name+" --provider "+name+" --issuer "+m.issuer+" --client-id fob-post --client-secret-file client-secret.txt")
+		}
+	} else {
+		m.sh(t, "fob login work --issuer "+m.issuer+" --client-id fob-test --switch-account")
+	}
+	return m
+}
+
+func (m *docMachine) write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *docMachine) check(t *testing.T, block docBlock) {
+	t.Helper()
+	switch first, _, _ := strings.Cut(block.text, " "); block.language {
+	case "sh":
+		switch {
+		case first == "make" || first == "go" || first == "gh":
+			m.checkOther(t, block.text)
+		case strings.HasPrefix(block.text, "fob serve --listen") || strings.HasPrefix(block.text, "fob agent forward"):
+			m.start(t, block.text)
+		default:
+			m.output = m.sh(t, block.text)
+		}
+	case "crontab":
+		for line := range strings.Lines(block.text) {
+			m.sh(t, strings.Join(strings.Fields(line)[5:], " "))
+		}
+	case "text":
+		m.checkOutput(t, block.text)
+	case "toml":
+		m.checkTOML(t, block.text)
+	case "yaml", "json":
+		if err := yaml.Unmarshal([]byte(block.text), new(any)); err != nil || block.language == "json" && !json.Valid([]byte(block.text)) {
+			t.Errorf("%v\n%s", err, block.text)
+		}
+	case "", "ini": // a diagram; a configuration of another program
+	default:
+		t.Errorf("a block of %q, which is not checked:\n%s", block.language, block.text)
+	}
+}
+
+// checkOther checks commands that are not run: what they name must exist.
+func (m *docMachine) checkOther(t *testing.T, block string) {
+	t.Helper()
+	for line := range strings.Lines(block) {
+		switch words := strings.Fields(line); words[0] {
+		case "make":
+			if !strings.Contains(readAll(t, "Makefile"), "\n"+words[1]+":") {
+				t.Errorf("%s: the Makefile has no such target", line)
+			}
+		case "go":
+			if module := strings.Fields(readAll(t, "go.mod"))[1]; !strings.Contains(line, module+"@latest") {
+				t.Errorf("%s: it names another module", line)
+			}
+		case "gh": // there is no release here; TestI76_ReadmeVerifiesAsTheActionDoes compares the command
+			if !strings.HasPrefix(line, "gh attestation verify fob_1.2.3_") {
+				t.Errorf("%s: it verifies something else", line)
+			}
+		default:
+			t.Errorf("%s: in a block of commands that are not run", line)
+		}
+	}
+}
+
+// checkOutput: each quoted line is in the output of the block before. "…" is any text,
+// times and ids are any.
+func (m *docMachine) checkOutput(t *testing.T, quote string) {
+	t.Helper()
+	for line := range strings.Lines(quote) {
+		line = strings.TrimSpace(line)
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*")
+		pattern = regexp.MustCompile(`\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d|1[0-9A-Za-z]{11}|\b\d+ min\b`).ReplaceAllString(pattern, `\S+( min)?`)
+		pattern = regexp.MustCompile(` +`).ReplaceAllString(pattern, ` +`)
+		if !regexp.MustCompile(pattern).MatchString(m.output) {
+			t.Errorf("the quoted line\n%s\nis not in the output\n%s", line, m.output)
+		}
+	}
+}
+
+func (m *docMachine) checkTOML(t *testing.T, text string) {
+	t.Helper()
+	text = m.replace.Replace(strings.ReplaceAll(text, "/etc/fob/", m.dir+"/"))
+	if strings.HasPrefix(text, "[") {
+		before, err := os.ReadFile(m.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.write(t, m.config, string(before)+"\n"+text)
+		m.sh(t, "fob profile list")
+		return
+	}
+	path := filepath.Join(m.dir, "only.toml")
+	m.write(t, path, text)
+	m.sh(t, "FOB_CONFIG="+path+" fob profile list")
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// checkProse checks the commands in running text and tables.
+func (m *docMachine) checkProse(t *testing.T, page string) {
+	t.Helper()
+	page = regexp.MustCompile("(?s)```.*?```").ReplaceAllString(page, "")
+	for _, inline := range regexp.MustCompile("`(fob [a-z][^`]*)`").FindAllStringSubmatch(page, -1) {
+		command := strings.NewReplacer("\n", " ", `\|`, "|").Replace(inline[1])
+		if strings.Contains(command, "COMMAND") && strings.HasPrefix(command, "fob help") {
+			continue
+		}
+		command = strings.TrimSpace(regexp.MustCompile(` -- .*| *[<>|&;].*`).ReplaceAllString(command, ""))
+		if strings.HasPrefix(command, "fob help ") {
+			m.sh(t, command)
+			continue
+		}
+		words := strings.Fields(command)
+		help := m.sh(t, command+" --help")
+		isGroup := strings.Contains(help, "Usage: fob "+words[1]+" COMMAND")
+		if !strings.Contains(help, "Usage: fob "+words[1]) || isGroup && len(words) > 2 && !strings.HasPrefix(words[2], "-") {
+			t.Errorf("%s: no such command", command)
+		}
+	}
+}
+
+func (m *docMachine) sh(t *testing.T, script string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	shell := exec.CommandContext(ctx, "sh", "-euc", m.replace.Replace(script))
+	shell.Env, shell.Dir, shell.WaitDelay = m.env, m.dir, time.Second
+	out, err := shell.CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %v\n%s", script, err, out)
+	}
+	return string(out)
+}
+
+// start runs a service until the page ends, and waits until it says that it is ready.
+func (m *docMachine) start(t *testing.T, command string) {
+	t.Helper()
+	service := exec.Command("sh", "-euc", "exec "+strings.TrimSpace(m.replace.Replace(command)))
+	service.Env, service.Dir = m.env, m.dir
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	service.Stdout, service.Stderr = writer, writer
+	if err := service.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = writer.Close()
+	t.Cleanup(func() {
+		_ = service.Process.Signal(syscall.SIGTERM)
+		_ = service.Wait()
+		_ = reader.Close()
+	})
+	line := make([]byte, 4096)
+	n, err := reader.Read(line)
+	if err != nil {
+		t.Fatalf("%s: %v", command, err)
+	}
+	m.output = string(line[:n])
+	go func() { _, _ = io.Copy(io.Discard, reader) }()
+}
