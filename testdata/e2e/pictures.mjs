@@ -71,22 +71,39 @@ function runs(line) {
   return all;
 }
 
+// timing plays the session once: each command is typed after its prompt, and the lines
+// below appear when it has been. A viewer without animations shows everything.
+function timing(lines) {
+  let now = 0;
+  return lines.map((line) => {
+    const [prompt, command] = line;
+    if (prompt?.text !== '$' || !command) return { appears: now += 0.05 };
+    const [appears, typed] = [now + 0.5, [...command.text].length * 0.02];
+    now = appears + 0.3 + typed + 0.3;
+    return { appears, typed };
+  });
+}
+
 // Each run has the length that it would have in a terminal, whatever font is there.
 function draw(lines, theme) {
   const [size, step, row, margin, bar] = [14, 8.43, 21, 24, 40];
   const columns = Math.max(...lines.flat().map((run) => run.column + [...run.text].length));
   const [width, height] = [Math.ceil(columns * step) + 2 * margin, bar + lines.length * row + 2 * margin - 6];
   const escape = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
-  const text = lines.flatMap((line, number) => line.map((run) => {
+  const times = timing(lines);
+  const text = lines.flatMap((line, number) => line.map((run, i) => {
+    const { appears, typed } = times[number];
+    const animation = typed && i > 0 ? `t ${typed.toFixed(2)}s steps(${[...run.text].length}) ${(appears + 0.3).toFixed(2)}s both` : `a 1ms ${appears.toFixed(2)}s both`;
     const [x, y] = [margin + run.column * step, bar + margin + number * row + 10];
     const colour = theme[run.colour] ?? theme.text;
-    return `<text x="${x.toFixed(1)}" y="${y}" fill="${colour}"${run.bold ? ' font-weight="600"' : ''} `
+    return `<text style="animation:${animation}" x="${x.toFixed(1)}" y="${y}" fill="${colour}"${run.bold ? ' font-weight="600"' : ''} `
       + `textLength="${([...run.text].length * step).toFixed(1)}">${escape(run.text)}</text>`;
   }));
   const dots = ['#ec6a5e', '#f4bf4f', '#61c554'].map((colour, i) => `<circle cx="${margin + i * 20}" cy="20" r="6" fill="${colour}"/>`);
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" `
     + `font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="${size}" xml:space="preserve">\n`
     + `<title>A session with fob in a terminal</title>\n`
+    + '<style>@keyframes a{from{opacity:0}}@keyframes t{from{clip-path:inset(0 100% 0 0)}}@media(prefers-reduced-motion){text{animation:none!important}}</style>\n'
     + `<rect x=".5" y=".5" width="${width - 1}" height="${height - 1}" rx="12" fill="${theme.back}" stroke="${theme.line}"/>\n`
     + `<path d="M.5 ${bar}V12.5a12 12 0 0 1 12-12H${width - 12.5}a12 12 0 0 1 12 12V${bar}Z" fill="${theme.bar}" stroke="${theme.line}"/>\n`
     + dots.join('\n') + '\n' + text.join('\n') + '\n</svg>\n';
