@@ -55,7 +55,9 @@ func newDocMachine(t *testing.T, page string) *docMachine {
 	m.write(t, m.config, "key_file = \""+home+"/fob.key\"\n\n[keys]\nbrand = \"acme\"\nenvironments = [\"test\", \"live\"]\n")
 	m.write(t, filepath.Join(home, "fob.key"), strings.Repeat("ab", 32))
 	m.write(t, filepath.Join(m.dir, "client-secret.txt"), authservertest.ClientSecret)
-	m.write(t, filepath.Join(m.dir, "client-key.pem"), string(authservertest.ClientKeyPEM()))
+	for name, text := range map[string]string{"stripe-key.txt": "sk_test_example\n", "new-key.txt": "sk_test_new\n", "phrase.txt": "correct horse battery staple\n"} {
+		m.write(t, filepath.Join(m.dir, name), text)
+	}
 	if page == "README.md" || page == "docs/login.md" {
 		// The presets' servers are the test issuer here, with clients that have logged in
 		// once before, so that nothing has to be asked.
