@@ -23,12 +23,7 @@ func setHelp(a *app.App, root *cobra.Command) {
 		fmt.Fprintln(c.OutOrStdout(), helpText(c, min(cmp.Or(width, usage.MaxWidth), usage.MaxWidth), a.StyleOf(a.Out)))
 	})
 	root.SetHelpCommand(newHelpCmd())
-	root.InitDefaultCompletionCmd()
-	for _, c := range root.Commands() {
-		if c.Name() == "completion" {
-			c.Short, c.Args, c.RunE = "Complete fob's commands in your shell", usage.NoSuchCommand, usage.ShowHelp
-		}
-	}
+	setCompletion(root)
 }
 
 func newHelpCmd() *cobra.Command {

@@ -56,7 +56,8 @@ func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, e
 	if strings.Contains(issuer, "?") {
 		return nil, fmt.Errorf("%q has a query, and an issuer has none", sanitize.Line(issuer))
 	}
-	m, err := fetchMetadata(ctx, hc, issuer, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
+	first, second := strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration", wellKnown(issuer, "oauth-authorization-server")
+	m, err := fetchMetadata(ctx, hc, issuer, first)
 	if err == nil {
 		m.OpenID = true
 		return m, nil
@@ -65,12 +66,33 @@ func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, e
 	if !errors.As(err, &status) {
 		return nil, err
 	}
-	m, oauthErr := fetchMetadata(ctx, hc, issuer, wellKnown(issuer, "oauth-authorization-server"))
+	m, oauthErr := fetchMetadata(ctx, hc, issuer, second)
 	if oauthErr != nil {
-		return nil, fmt.Errorf("no metadata: %w, %w", err, oauthErr)
+		return nil, &noMetadataError{[]string{first, second}, []error{err, oauthErr}}
 	}
 	return m, nil
 }
+
+// noMetadataError names each URL that was tried, and what came of it.
+type noMetadataError struct {
+	urls   []string
+	errors []error
+}
+
+func (e *noMetadataError) Error() string {
+	var tried []string
+	for i, location := range e.urls {
+		outcome := e.errors[i].Error()
+		var status *httpclient.StatusError
+		if errors.As(e.errors[i], &status) {
+			outcome = fmt.Sprintf("%d %s", status.Status, http.StatusText(status.Status))
+		}
+		tried = append(tried, fmt.Sprintf("%s (%s)", sanitize.Line(location), outcome))
+	}
+	return "no metadata at " + strings.Join(tried, " or at ")
+}
+
+func (e *noMetadataError) Unwrap() []error { return e.errors }
 
 // wellKnown puts a well-known name between host and path (RFC 8414 §3.1, RFC 9728
 // §3.1).

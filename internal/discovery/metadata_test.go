@@ -164,3 +164,16 @@ func FuzzMetadata(f *testing.F) {
 		}
 	})
 }
+
+// An issuer with a wrong path is the usual slip: the user sees which URLs were tried.
+func TestDiscover_NamesBothURLsThatItTried(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	_, err := Discover(t.Context(), server.Client(), server.URL+"/realms/acme")
+	want := "no metadata at " + server.URL + "/realms/acme/.well-known/openid-configuration (404 Not Found) or at " +
+		server.URL + "/.well-known/oauth-authorization-server/realms/acme (404 Not Found)"
+	var status *httpclient.StatusError
+	if err == nil || err.Error() != want || !errors.As(err, &status) {
+		t.Errorf("%v", err)
+	}
+}

@@ -255,13 +255,11 @@ func (c *callback) wait(ctx context.Context) (answer, error) {
 	}
 }
 
-const alreadyAnswered = "This login has been answered already."
-
 func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	setPageHeaders(w.Header())
 	path, status := c.examine(req)
 	if status != http.StatusOK {
-		http.Error(w, http.StatusText(status), status)
+		writeStray(w, req, status)
 		return
 	}
 	if path != c.path {
@@ -272,7 +270,7 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	launched := a.request == c.login.Launched
 	switch {
 	case !ok:
-		http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
+		writeStray(w, req, http.StatusBadRequest)
 		return
 	case launched && !c.admit(w, req):
 		return
@@ -280,7 +278,7 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		c.refuse(w, http.StatusBadRequest, "The browser came back without the cookie of this login. Allow cookies for "+c.host+", or open the URL above.")
 		return
 	case c.taken.Swap(true):
-		http.Error(w, alreadyAnswered, http.StatusGone)
+		writePage(w, http.StatusGone, answeredPage)
 		return
 	}
 	defer close(c.shown)
@@ -295,8 +293,8 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// examine turns away whatever is neither the callback nor the start page, without a
-// word about why.
+// examine turns away whatever is neither the callback nor the start page. All that it
+// turns away gets the same page.
 func (c *callback) examine(req *http.Request) (path string, status int) {
 	host, path := oauth.AsVisited(&url.URL{Host: req.Host, Path: req.URL.Path, RawPath: req.URL.RawPath})
 	switch {

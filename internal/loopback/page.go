@@ -25,6 +25,8 @@ var (
 	successPage  = page{"good", "You are logged in", "You can close this window and go back to the terminal."}
 	questionPage = page{"good", "One question is left", "Go back to the terminal to answer it. You can close this window."}
 	failurePage  = page{"bad", "The login did not work", "The terminal says why. You can close this window."}
+	answeredPage = page{"bad", "Already answered", "An answer to this request came before. You can close this window."}
+	strayPage    = page{"bad", "Not the answer that fob waits for", "Go back to the terminal: it shows the address to open."}
 )
 
 // discardLog discards net/http's messages about broken requests.
@@ -51,6 +53,15 @@ func setPageHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Allow", http.MethodGet)
 	h.Set("Connection", "close")
+}
+
+// writeStray answers what does not belong to the login, which still waits. What came in the
+// address, perhaps a code, does not stay there: the browser goes on to a page without it.
+func writeStray(w http.ResponseWriter, req *http.Request, status int) {
+	if req.URL.RawQuery != "" {
+		w.Header().Set("Refresh", "0; url=/")
+	}
+	writePage(w, status, strayPage)
 }
 
 // writePage sends a page that is whole before the connection may be closed.

@@ -84,7 +84,7 @@ func TestEveryAnswerForbidsTheBrowserEverything(t *testing.T) {
 }
 
 func TestPages(t *testing.T) {
-	for _, p := range []page{successPage, failurePage} {
+	for _, p := range []page{successPage, questionPage, failurePage, answeredPage, strayPage} {
 		html := p.html()
 		_, rest, _ := strings.Cut(html, "<style>")
 		style, _, _ := strings.Cut(rest, "</style>")
@@ -107,4 +107,19 @@ func TestPages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A stray callback may hold a code: it does not stay in the address bar.
+func TestAStrayCodeLeavesTheAddressBar(t *testing.T) {
+	w := startWaiting(t, nil)
+	for _, target := range []string{"?code=secret&state=guessed", "/nothing?code=secret"} {
+		status, page, header := w.send(http.MethodGet, w.redirect+target)
+		if header.Get("Refresh") != "0; url=/" || !strings.Contains(page, strayPage.text) || strings.Contains(page, "secret") {
+			t.Errorf("%s: %d, Refresh %q: %s", target, status, header.Get("Refresh"), page)
+		}
+	}
+	if status, page, header := w.send(http.MethodGet, "http://"+w.host+"/"); status != http.StatusNotFound || header.Get("Refresh") != "" || !strings.Contains(page, strayPage.text) {
+		t.Errorf("the page without a query: %d, Refresh %q: %s", status, header.Get("Refresh"), page)
+	}
+	w.mustStillWait()
 }

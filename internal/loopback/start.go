@@ -70,7 +70,7 @@ func (c *callback) serveStart(w http.ResponseWriter, req *http.Request) {
 		writePage(w, http.StatusGone, failurePage)
 		c.stop(ErrOpenedTwice) // which closes this connection too
 	case c.taken.Load():
-		http.Error(w, alreadyAnswered, http.StatusGone)
+		writePage(w, http.StatusGone, answeredPage)
 	default:
 		http.SetCookie(w, &c.cookie)
 		w.Header().Set("Location", c.login.Launched.URL())

@@ -29,7 +29,7 @@ func writeShare(dir string, date time.Time) error {
 	}
 	root := cmd.Root()
 	for name, generate := range map[string]func(io.Writer) error{
-		"fob.bash": func(w io.Writer) error { return root.GenBashCompletionV2(w, true) },
+		"fob.bash": func(w io.Writer) error { return cmd.BashCompletion(root, w) },
 		"_fob":     root.GenZshCompletion,
 		"fob.fish": func(w io.Writer) error { return root.GenFishCompletion(w, true) },
 		"fob.ps1":  root.GenPowerShellCompletionWithDesc,
