@@ -29,8 +29,27 @@ type Result struct {
 	Skipped  []string // what could not be read, and why
 }
 
-// Progress is told, now and then, how far a scan has come.
+// Progress is called with what has been scanned so far.
 type Progress func(files int, bytes int64)
+
+// collector adds up what several goroutines scan.
+type collector struct {
+	mu       sync.Mutex
+	result   Result
+	progress Progress
+}
+
+func (c *collector) add(r Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.result.Findings = append(c.result.Findings, r.Findings...)
+	c.result.Skipped = append(c.result.Skipped, r.Skipped...)
+	c.result.Files += r.Files
+	c.result.Bytes += r.Bytes
+	if c.progress != nil {
+		c.progress(c.result.Files, c.result.Bytes)
+	}
+}
 
 // Files looks through files, and folders with all below them but .git. Links are not
 // followed, but for those that are named.
@@ -101,54 +120,44 @@ func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan
 		defer close(paths)
 		listErr = list(paths)
 	}()
-	var mu sync.Mutex
-	var result Result
+	c := &collector{progress: progress}
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			var buffer []byte
-			for one := range paths {
+			for file := range paths {
 				if ctx.Err() != nil {
 					continue // drain
 				}
-				var found []Finding
-				var size int64
-				var err error
-				if err = one.err; err == nil {
-					found, size, buffer, err = s.scanFile(ctx, one.path, buffer)
+				var r Result
+				if file.err != nil {
+					r.Skipped = []string{file.err.Error()}
+				} else {
+					r, buffer = s.scanFile(ctx, file.path, buffer)
 				}
-				mu.Lock()
-				if one.err == nil {
-					result.Files++
-				}
-				result.Bytes += size
-				result.Findings = append(result.Findings, found...)
-				if err != nil {
-					result.Skipped = append(result.Skipped, err.Error())
-				}
-				if progress != nil {
-					progress(result.Files, result.Bytes)
-				}
-				mu.Unlock()
+				c.add(r)
 			}
 		})
 	}
 	wg.Wait()
-	return result, errors.Join(ctx.Err(), listErr)
+	return c.result, errors.Join(ctx.Err(), listErr)
 }
 
-func (s *Scanner) scanFile(ctx context.Context, path string, buffer []byte) ([]Finding, int64, []byte, error) {
+func (s *Scanner) scanFile(ctx context.Context, path string, buffer []byte) (Result, []byte) {
+	r := Result{Files: 1}
 	f, info, err := openRegular(path)
-	if err != nil {
-		return nil, 0, buffer, err
+	if err == nil {
+		defer f.Close()
+		r.Bytes = info.Size()
+		buffer, err = s.Scan(ctx, f, buffer, func(finding Finding) {
+			finding.Path = path
+			r.Findings = append(r.Findings, finding)
+		})
 	}
-	defer f.Close()
-	var found []Finding
-	buffer, err = s.Scan(ctx, f, buffer, func(finding Finding) {
-		finding.Path = path
-		found = append(found, finding)
-	})
-	return found, info.Size(), buffer, err
+	if err != nil {
+		r.Skipped = []string{err.Error()}
+	}
+	return r, buffer
 }
 
 // openRegular opens a file. It may have become a pipe since it was listed, or be a link to

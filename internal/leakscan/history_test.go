@@ -2,7 +2,6 @@ package leakscan
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -25,15 +24,14 @@ func found(r Result) []string {
 // byGit is what git alone finds.
 func byGit(t *testing.T, s *Scanner, dir string) Result {
 	t.Helper()
-	var result Result
-	list := func(ctx context.Context, names chan<- []string) error { return listObjects(ctx, dir, names) }
-	if err := s.batches(t.Context(), dir, list, &result, nil); err != nil {
+	var c collector
+	if err := s.scanAllObjects(t.Context(), dir, &c); err != nil {
 		t.Fatal(err)
 	}
-	if err := findOrigins(t.Context(), dir, result.Findings); err != nil {
+	if err := findOrigins(t.Context(), dir, c.result.Findings); err != nil {
 		t.Fatal(err)
 	}
-	return result
+	return c.result
 }
 
 // growing makes a repository in which files change a little with each of many commits,
@@ -81,11 +79,12 @@ func TestPacksAsGitReadsThem(t *testing.T) {
 		r := growing(t, 60)
 		pack(r)
 		want := byGit(t, s, r.dir)
-		got, left, err := s.packed(t.Context(), r.dir, nil)
-		if err != nil || strings.HasPrefix(name, "one") && len(left) > 0 {
-			t.Errorf("%s: %v, and %d are left for git", name, err, len(left))
+		rest, err := s.scanPacks(t.Context(), r.dir, new(collector))
+		if err != nil || strings.HasPrefix(name, "one") && len(rest) > 0 {
+			t.Errorf("%s: %v, and %d are left for git", name, err, len(rest))
 		}
-		if got, err = s.History(t.Context(), r.dir, nil); err != nil || got.Files != want.Files || got.Bytes != want.Bytes || !slices.Equal(found(got), found(want)) || len(got.Findings) < 12 {
+		got, err := s.History(t.Context(), r.dir, nil)
+		if err != nil || got.Files != want.Files || got.Bytes != want.Bytes || !slices.Equal(found(got), found(want)) || len(got.Findings) < 12 {
 			t.Errorf("%s: %v, %d keys in %d objects of %d bytes, and git has %d in %d of %d", name, err, len(got.Findings), got.Files, got.Bytes, len(want.Findings), want.Files, want.Bytes)
 		}
 	}
@@ -110,8 +109,8 @@ func TestPacksThatAreGits(t *testing.T) {
 		left int // -1: all
 		keys int
 	}{"a large object": {large, 1, 1}, "alternates": {borrows, -1, 5}, "SHA-256": {newer, -1, 1}} {
-		if _, left, err := s.packed(t.Context(), c.r.dir, nil); (err != nil) != (c.left < 0) || err == nil && len(left) != c.left {
-			t.Errorf("%s: %v, %d", name, err, len(left))
+		if rest, err := s.scanPacks(t.Context(), c.r.dir, new(collector)); (err != nil) != (c.left < 0) || err == nil && len(rest) != c.left {
+			t.Errorf("%s: %v, %d", name, err, len(rest))
 		}
 		if got, err := s.History(t.Context(), c.r.dir, nil); err != nil || len(got.Findings) != c.keys {
 			t.Errorf("%s: %v, %d found", name, err, len(got.Findings))
