@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 
-	cmdkey "github.com/fobcli/fob/cmd/key"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/apikey/registry"
@@ -79,6 +78,7 @@ func exitOf(err error) int {
 		}
 	}
 	var refused *apikey.RefusedError
+	var tampered *apikey.TamperedError
 	var found *cli.FindingsError
 	var told *app.AgentError
 	switch {
@@ -88,7 +88,7 @@ func exitOf(err error) int {
 		return cli.ExitUsage
 	case errors.As(err, &refused):
 		return cli.ExitRefused
-	case errors.As(err, &found), cmdkey.IsTampered(err):
+	case errors.As(err, &found), errors.As(err, &tampered):
 		return cli.ExitFindings
 	}
 	return cli.ExitFailed
@@ -185,7 +185,7 @@ func hintOfDetail(err error, profile string) string {
 
 // hintIn is the hint that an error carries, else the general one.
 func hintIn(err error) string {
-	if hint := cli.CarriedHint(err); hint != "" {
+	if hint := cmp.Or(hintOfPeppers(err), cli.CarriedHint(err), hintOfSecret(err)); hint != "" {
 		return hint
 	}
 	var named *cli.ProfileError

@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 
-	cmdkey "github.com/fobcli/fob/cmd/key"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/apikey/registry"
@@ -34,7 +33,7 @@ func hintOfKey(err error) string {
 	if hint != "" {
 		return hint
 	}
-	if cmdkey.IsTampered(err) {
+	if errors.As(err, new(*apikey.TamperedError)) {
 		return "see who can write the registry's database; an earlier 'fob key export' shows what a record was, and a key in doubt is best revoked"
 	}
 	var refused *apikey.RefusedError

@@ -31,9 +31,7 @@ The successor of a key that goes nowhere is printed, behind the old key's id.
   fob incident <leaked.txt
   fob incident --report leaks.json`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return incident.Run(cmd.Context(), a, opts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return incident.Run(cmd.Context(), a, opts) },
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.Report, "report", "", "a scanner's report: a `FILE`, or - for stdin")

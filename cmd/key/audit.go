@@ -2,9 +2,9 @@ package key
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +18,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-type keyAuditOptions struct {
+type auditOptions struct {
 	ids    []string
 	verify bool
 	head   string
@@ -26,8 +26,8 @@ type keyAuditOptions struct {
 	json   bool
 }
 
-func newKeyAuditCmd(a *app.App) *cobra.Command {
-	var opts keyAuditOptions
+func newAuditCmd(a *app.App) *cobra.Command {
+	var opts auditOptions
 	c := &cobra.Command{
 		Use:   "audit [ID…]",
 		Short: "Show who changed which key, and prove that the log is whole",
@@ -56,7 +56,7 @@ check finds a tail that was cut off and a log that was written anew, too.
 			case opts.last < 0:
 				return cli.WithHint(cli.Usagef("--last is 0 or more"), "0 shows all entries")
 			}
-			return runKeyAudit(cmd.Context(), a, opts)
+			return runAudit(cmd.Context(), a, opts)
 		},
 	}
 	c.Flags().BoolVar(&opts.verify, "verify", false, "check the log, and print its head")
@@ -69,7 +69,7 @@ check finds a tail that was cut off and a log that was written anew, too.
 	return c
 }
 
-func runKeyAudit(ctx context.Context, a *app.App, opts keyAuditOptions) error {
+func runAudit(ctx context.Context, a *app.App, opts auditOptions) error {
 	var since *apikey.Head
 	if opts.head != "" {
 		head, err := apikey.ParseHead(opts.head)
@@ -125,13 +125,9 @@ type entryJSON struct {
 	Hash   string    `json:"hash"`
 }
 
-func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts keyAuditOptions) error {
-	wanted := make(map[string]bool)
-	for _, id := range opts.ids {
-		wanted[id] = true
-	}
+func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts auditOptions) error {
 	after := int64(0)
-	if opts.last > 0 && len(wanted) == 0 {
+	if opts.last > 0 && len(opts.ids) == 0 {
 		end, err := g.Registry.Log(ctx, math.MaxInt64, func(apikey.Logged) error { return nil })
 		if err != nil {
 			return err
@@ -141,7 +137,7 @@ func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts keyAuditO
 	rows := [][]string{{"SEQ", "TIME", "WHO", "DID", "KEY", "DETAIL"}}
 	_, err := g.Registry.Log(ctx, after, func(l apikey.Logged) error {
 		switch {
-		case len(wanted) > 0 && !wanted[l.KeyID]:
+		case len(opts.ids) > 0 && !slices.Contains(opts.ids, l.KeyID):
 			return nil
 		case opts.json:
 			return a.PrintLine(entryJSON{l.Seq, cli.UTCSeconds(l.At), l.Actor, l.Action, l.KeyID, l.Detail, l.Hash.String()})
@@ -157,10 +153,4 @@ func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts keyAuditO
 		return nil
 	}
 	return a.PrintTable(rows, "WHO", "TIME")
-}
-
-// IsTampered reports that an audit found something.
-func IsTampered(err error) bool {
-	var tampered *apikey.TamperedError
-	return errors.As(err, &tampered)
 }

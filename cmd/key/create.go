@@ -22,7 +22,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-type keyCreateOptions struct {
+type createOptions struct {
 	keyFlags
 	usage.DestinationFlags
 	environment string
@@ -36,8 +36,8 @@ type keyCreateOptions struct {
 // liveEnvironment is where a key can do harm.
 const liveEnvironment = "live"
 
-func newKeyCreateCmd(a *app.App) *cobra.Command {
-	var opts keyCreateOptions
+func newCreateCmd(a *app.App) *cobra.Command {
+	var opts createOptions
 	c := &cobra.Command{
 		Use:   "create --owner OWNER",
 		Short: "Make an API key, and print it once",
@@ -53,9 +53,7 @@ see 'fob help destinations'.
   fob key create --owner shop --env live --note 'web server, Frankfurt' >key.txt
   fob key create --owner shop --to github:acme/web#API_KEY --quiet`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runKeyCreate(cmd, a, opts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runCreate(cmd.Context(), a, opts) },
 	}
 	opts.register(c)
 	opts.Register(c, "deliver the key here")
@@ -73,10 +71,9 @@ see 'fob help destinations'.
 // maxCount is more keys than anybody means to make at once.
 const maxCount = 1_000_000
 
-func runKeyCreate(cmd *cobra.Command, a *app.App, opts keyCreateOptions) error {
-	ctx := cmd.Context()
+func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 	draft := apikey.Record{Environment: opts.environment}
-	if err := opts.apply(cmd, &draft, a.Now()); err != nil {
+	if err := opts.apply(&draft, a.Now()); err != nil {
 		return err
 	}
 	if strings.TrimSpace(draft.Owner) == "" {
@@ -88,14 +85,12 @@ func runKeyCreate(cmd *cobra.Command, a *app.App, opts keyCreateOptions) error {
 	if err := checkEnvironment(a, draft.Environment); err != nil {
 		return err
 	}
-	to, err := newKeyDestinations(a, &draft, opts)
+	dests, err := newKeyDestinations(a, &draft, opts)
 	if err != nil {
 		return err
 	}
-	if places := delivery.NewPlaces(draft.Destinations, nil); !opts.force {
-		if err := delivery.CheckConflicts(ctx, a, places); err != nil {
-			return err
-		}
+	if err := delivery.CheckConflicts(ctx, a, draft.Destinations, nil, opts.force); err != nil {
+		return err
 	}
 	if opts.dryRun {
 		printCreatePlan(a, draft, opts.count)
@@ -110,8 +105,8 @@ func runKeyCreate(cmd *cobra.Command, a *app.App, opts keyCreateOptions) error {
 		return err
 	}
 	defer g.Close()
-	if len(to) > 0 {
-		err = createAndDeliver(ctx, a, g, draft, to, opts)
+	if len(dests) > 0 {
+		err = createAndDeliver(ctx, a, g, draft, dests, opts)
 	} else {
 		err = createKeys(ctx, a, g, draft, opts)
 	}
@@ -125,20 +120,20 @@ func runKeyCreate(cmd *cobra.Command, a *app.App, opts keyCreateOptions) error {
 	return nil
 }
 
-// newKeyDestinations completes the draft, checks it, and returns the destinations.
-func newKeyDestinations(a *app.App, draft *apikey.Record, opts keyCreateOptions) ([]destination.Destination, error) {
+// newKeyDestinations completes the draft and refuses what no key can have or go to.
+func newKeyDestinations(a *app.App, draft *apikey.Record, opts createOptions) ([]destination.Destination, error) {
 	switch {
 	case opts.quiet && len(opts.To) == 0:
 		return nil, cli.WithHint(cli.Usagef("with --quiet nobody would have the key"), "name a destination with --to, or leave --quiet out")
 	case opts.count > 1 && len(opts.To) > 0:
 		return nil, cli.WithHint(cli.Usagef("--to is for one key, and --count makes %d", opts.count), "make the keys that go somewhere one by one")
 	}
-	to, err := delivery.KeyDestinations(a, opts.To, opts.As, draft.Environment)
+	dests, err := delivery.KeyDestinations(a, opts.To, opts.As, draft.Environment)
 	if err != nil {
 		return nil, err
 	}
-	draft.Destinations = delivery.DestinationNames(to)
-	return to, checkDraft(draft)
+	draft.Destinations = delivery.DestinationNames(dests)
+	return dests, checkDraft(draft, "create")
 }
 
 func printCreatePlan(a *app.App, draft apikey.Record, count int) {
@@ -150,25 +145,25 @@ func printCreatePlan(a *app.App, draft apikey.Record, count int) {
 
 // createAndDeliver makes one key and brings it where it is used. A key that arrived
 // nowhere and was not printed is revoked: nobody has it.
-func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, to []destination.Destination, opts keyCreateOptions) error {
+func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, dests []destination.Destination, opts createOptions) error {
 	defer cli.OutliveBrokenPipe()()
 	minted, records, err := g.Create(ctx, draft, 1)
 	if err != nil {
 		return err
 	}
 	key, r := minted[0], records[0]
-	failed := delivery.Deliver(ctx, a, to, key.Key)
-	var places cli.Failures
-	if errors.As(failed, &places) && len(places) == len(to) && opts.quiet && !slices.ContainsFunc(places, delivery.MayHaveArrived) {
-		return append(places, revokeUndelivered(ctx, g, records, 0, "delivered", errors.New("see above")))
+	failed := delivery.Deliver(ctx, a, dests, key.Key)
+	var failures cli.Failures
+	if errors.As(failed, &failures) && len(failures) == len(dests) && opts.quiet && !slices.ContainsFunc(failures, delivery.MayHaveArrived) {
+		return append(failures, revokeUndelivered(ctx, g, records, 0, "delivered", errors.New("see above")))
 	}
 	if !opts.quiet {
 		if err := delivery.PrintNewKey(a, key, r, opts.json); err != nil {
-			return append(places, cli.WithHint(cli.Unfinishedf("key %s was made and could not be printed: %s", r.ID, err), "see where stdout goes; 'fob key rotate %s' makes another", r.ID))
+			return append(failures, cli.WithHint(cli.Unfinishedf("key %s was made and could not be printed: %s", r.ID, err), "see where stdout goes; 'fob key rotate %s' makes another", r.ID))
 		}
 	}
 	if failed != nil {
-		return append(places, cli.WithHint(cli.Unfinishedf("key %s was made and is not everywhere", r.ID),
+		return append(failures, cli.WithHint(cli.Unfinishedf("key %s was made and is not everywhere", r.ID),
 			"'fob key push %s <FILE' brings the key that was printed; 'fob key rotate %s --overlap 0s' another", r.ID, r.ID))
 	}
 	noteCreated(a, r, opts.quiet)
@@ -176,23 +171,23 @@ func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft 
 }
 
 // checkDraft refuses what a key cannot have.
-func checkDraft(draft *apikey.Record) error {
+func checkDraft(draft *apikey.Record, command string) error {
 	if err := draft.CheckDraft(); err != nil {
-		return cli.WithHint(cli.AsUsage(err), "see 'fob key create --help'")
+		return cli.WithHint(cli.AsUsage(err), "see 'fob key %s --help'", command)
 	}
 	return nil
 }
 
-// askLiveKeyNote requires a note for each live key: after a compromise, it says what has to
-// be changed.
-func askLiveKeyNote(ctx context.Context, a *app.App, draft *apikey.Record, opts keyCreateOptions) error {
+// askLiveKeyNote asks for the note of a live key: on the day of a compromise it says what has
+// to be changed.
+func askLiveKeyNote(ctx context.Context, a *app.App, draft *apikey.Record, opts createOptions) error {
 	if draft.Environment != liveEnvironment || draft.Note != "" || opts.yes {
 		return nil
 	}
 	note, err := a.AskFor(ctx, "Where does this live key go?", func(note string) error {
 		noted := *draft
 		noted.Note = note
-		return checkDraft(&noted)
+		return checkDraft(&noted, "create")
 	})
 	if errors.Is(err, cli.ErrNoTerminal) {
 		return cli.WithHint(cli.Usagef("a live key needs a note of where it goes"), "give --note 'web server, Frankfurt', or --yes to do without")
@@ -202,7 +197,7 @@ func askLiveKeyNote(ctx context.Context, a *app.App, draft *apikey.Record, opts 
 }
 
 // createKeys makes keys batch by batch and prints each once it is kept.
-func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, opts keyCreateOptions) error {
+func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, opts createOptions) error {
 	defer cli.OutliveBrokenPipe()()
 	bar := a.NewProgress("creating", int64(opts.count))
 	defer bar.End()
@@ -248,12 +243,9 @@ func noteCreated(a *app.App, r apikey.Record, quiet bool) {
 	a.Note("Made key %s; %s.%s", appkeys.Text(r), ends, shown)
 }
 
-// revokeUndelivered revokes keys that were neither printed nor delivered: nobody has them.
+// revokeUndelivered revokes keys that could not be printed or delivered: nobody has them.
 func revokeUndelivered(ctx context.Context, g *keys.Registrar, records []apikey.Record, printed int, verb string, why error) error {
-	ids := make([]string, len(records))
-	for i, r := range records {
-		ids[i] = r.ID
-	}
+	ids := recordIDs(records)
 	what := cli.Plural(len(ids), "key", "keys")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -278,9 +270,10 @@ func isFirstRegistry(ctx context.Context, a *app.App) bool {
 	if _, own, err := appkeys.RegistryName(a); err != nil || !own {
 		return false
 	}
-	g, err := appkeys.Open(ctx, a, false)
-	if err == nil {
-		g.Close()
-	}
-	return errors.Is(err, apikey.ErrNoRegistry)
+	isFirst := true
+	err := appkeys.IfAny(ctx, a, func(*keys.Registrar) error {
+		isFirst = false
+		return nil
+	})
+	return err == nil && isFirst
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/fobcli/fob/internal/ptytest"
 )
 
-// TestALiveKeyWantsANote: an empty answer, or a key in it, is asked about again.
-func TestALiveKeyWantsANote(t *testing.T) {
+// TestCreate_AsksForANote: an empty answer, or a key in it, is asked about again.
+func TestCreate_AsksForANote(t *testing.T) {
 	person, program := ptytest.Open(t)
 	a := app.New(program, io.Discard, program, map[string]string{})
 	go func() { _, _ = io.Copy(io.Discard, person) }()
@@ -20,7 +20,7 @@ func TestALiveKeyWantsANote(t *testing.T) {
 	}
 	draft := apikey.Record{Owner: "shop", Environment: "live"}
 	asked := make(chan error, 1)
-	go func() { asked <- askLiveKeyNote(t.Context(), a, &draft, keyCreateOptions{}) }()
+	go func() { asked <- askLiveKeyNote(t.Context(), a, &draft, createOptions{}) }()
 	answer := time.NewTicker(10 * time.Millisecond)
 	defer answer.Stop()
 	for {

@@ -1,7 +1,6 @@
 package key
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +28,7 @@ type keyFlags struct {
 	rate    string
 	note    string
 	meta    []string
+	changed func(flag string) bool
 }
 
 func (f *keyFlags) register(c *cobra.Command) {
@@ -39,24 +39,24 @@ func (f *keyFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.rate, "rate", "", "how often: `COUNT/UNIT`, UNIT being s, min, h, d")
 	flags.StringVar(&f.note, "note", "", "a `NOTE`: where the key goes, what it is for")
 	flags.StringArrayVar(&f.meta, "meta", nil, "a `NAME=VALUE` of your own; repeatable")
+	f.changed = flags.Changed
 }
 
 // apply puts the flags that were given into a record.
-func (f *keyFlags) apply(cmd *cobra.Command, r *apikey.Record, now time.Time) error {
-	given := cmd.Flags().Changed
-	if given("owner") {
+func (f *keyFlags) apply(r *apikey.Record, now time.Time) error {
+	if f.changed("owner") {
 		r.Owner = f.owner
 	}
-	if given("scope") {
-		r.Scopes = slices.DeleteFunc(slices.Clone(f.scopes), func(s string) bool { return s == "" })
+	if f.changed("scope") {
+		r.Scopes = withoutEmpty(f.scopes)
 	}
-	if given("note") {
+	if f.changed("note") {
 		r.Note = f.note
 	}
-	if given("rate") {
+	if f.changed("rate") {
 		r.Rate = f.rate
 	}
-	if given("expires") {
+	if f.changed("expires") {
 		at, err := cli.ParseWhen(f.expires, now)
 		if err != nil {
 			return err
@@ -79,7 +79,12 @@ func (f *keyFlags) apply(cmd *cobra.Command, r *apikey.Record, now time.Time) er
 	return nil
 }
 
-// filterFlags say which keys are meant.
+// withoutEmpty leaves out empty values: a flag with one means none.
+func withoutEmpty(values []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
+}
+
+// filterFlags select keys.
 type filterFlags struct {
 	owner, environment, scope string
 	states                    []string
@@ -105,7 +110,7 @@ func (f *filterFlags) register(a *app.App, c *cobra.Command) {
 	})
 }
 
-// filter makes one of the flags and the ids that were given.
+// filter joins the flags and the ids that were given.
 func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
 	filter := apikey.Filter{IDs: ids, Owner: f.owner, Environment: f.environment, Scope: f.scope}
 	for _, name := range f.states {
@@ -120,10 +125,8 @@ func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
 			return filter, err
 		}
 	}
-	if f.environment != "" {
-		if err := checkEnvironment(a, f.environment); err != nil {
-			return filter, err
-		}
+	if err := checkEnvironment(a, f.environment); err != nil {
+		return filter, err
 	}
 	if f.expiring != "" {
 		span, err := cli.ParseSpan(f.expiring)
@@ -149,27 +152,27 @@ func checkScope(scope string) error {
 	return nil
 }
 
-// checkEnvironment refuses an environment that is not configured: a slip would make
-// a set of keys of its own.
+// checkEnvironment refuses an environment that is not configured: with a typing error there
+// would be a set of keys of its own. Empty is none.
 func checkEnvironment(a *app.App, name string) error {
-	format, err := appkeys.Format(a)
-	if err != nil {
-		return err
-	}
-	known := format.Environments
-	if slices.Contains(known, name) {
+	if name == "" {
 		return nil
 	}
+	format, err := appkeys.Format(a)
+	if err != nil || slices.Contains(format.Environments, name) {
+		return err
+	}
 	err = cli.Usagef("there is no environment %q", name)
-	if near := cli.Nearest(name, known); near != "" {
+	if near := cli.Nearest(name, format.Environments); near != "" {
 		return cli.WithHint(err, "did you mean %s?", near)
 	}
-	return cli.WithHint(err, "there are %s; 'environments' under [keys] in the configuration says so", strings.Join(known, ", "))
+	return cli.WithHint(err, "there are %s; 'environments' under [keys] in the configuration says so", strings.Join(format.Environments, ", "))
 }
 
 // bulkFlags are those of commands that change many keys.
 type bulkFlags struct {
 	filterFlags
+	ids         []string
 	yes, dryRun bool
 }
 
@@ -179,79 +182,72 @@ func (f *bulkFlags) register(a *app.App, c *cobra.Command) {
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show which keys are meant, and do nothing")
 }
 
-// keySelector removes keys from those that flags select.
-type keySelector func([]apikey.Record) ([]apikey.Record, error)
-
-// selectKeys are the keys that a bulk command is to change: those named, or those that the
-// filter means, that are not over and that narrow, if there is one, leaves in. It
-// asks before more than the named ones are touched, but for a dry run.
-func (f *bulkFlags) selectKeys(ctx context.Context, a *app.App, g *keys.Registrar, ids []string, verb string, narrow keySelector) ([]apikey.Record, error) {
-	filter, err := f.filter(a, ids)
+// selectKeys returns the keys that a bulk command is to change: those of the ids, or those
+// that the flags select and that are in a state for it.
+func (f *bulkFlags) selectKeys(ctx context.Context, a *app.App, g *keys.Registrar, verb string) ([]apikey.Record, error) {
+	filter, err := f.filter(a, f.ids)
 	if err != nil {
 		return nil, err
 	}
 	if filter.IsZero() {
 		return nil, cli.WithHint(cli.Usagef("no key is named"), "name keys by their ids, or by --owner, --env, --scope and the like")
 	}
-	records, err := appkeys.Select(ctx, a, g, filter)
-	if err != nil {
-		return nil, err
+	records, err := g.Select(ctx, filter)
+	if err == nil && len(f.ids) == 0 && len(f.states) == 0 {
+		records = slices.DeleteFunc(records, func(r apikey.Record) bool { return !canChange(verb, r.State(a.Now())) })
 	}
-	if len(ids) == 0 && len(f.states) == 0 {
-		records = slices.DeleteFunc(records, func(r apikey.Record) bool { return !mayRotateOrRevoke(verb, r.State(a.Now())) })
-	}
-	if len(ids) == 0 && narrow != nil {
-		if records, err = narrow(records); err != nil {
-			return nil, err
-		}
-	}
-	switch {
-	case len(records) == 0:
-		return nil, cli.WithHint(errors.New("no key is meant by that"), "'fob key list' with the same flags shows all that it means, and their states")
-	case len(ids) == 0 && !f.yes && !f.dryRun:
-		return records, confirmBulk(ctx, a, records, verb)
-	}
-	return records, nil
+	return records, err
 }
 
-// printKeyPlan prints what a bulk command would do with a key, followed by more.
-func printKeyPlan(a *app.App, verb string, r apikey.Record, more string) {
+// canChange leaves out the keys that a bulk command has nothing to do with, so that it can
+// be run again after it was interrupted.
+func canChange(verb string, state apikey.State) bool {
+	return state == apikey.Active || state == apikey.Disabled || verb == "revoke" && state == apikey.Retiring
+}
+
+// confirm asks before keys are changed that no id names.
+func (f *bulkFlags) confirm(ctx context.Context, a *app.App, records []apikey.Record, verb string) error {
+	if len(records) == 0 {
+		return cli.WithHint(errors.New("no key is meant by that"), "'fob key list' with the same flags shows all that it means, and their states")
+	}
+	if len(f.ids) > 0 || f.yes || f.dryRun {
+		return nil
+	}
+	const most = 5
+	what := cli.Plural(len(records), "key", "keys")
+	for _, r := range records[:min(most, len(records))] {
+		a.Note("  %s", appkeys.Text(r))
+	}
+	if len(records) > most {
+		a.Note("  and %d more", len(records)-most)
+	}
+	unasked := cli.WithHint(cli.Usagef("this would %s %s, and there is nobody to ask", verb, what), "see which with --dry-run, then give --yes")
+	return a.Confirm(ctx, fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], what), unasked)
+}
+
+// printPlan notes what a bulk command would do with a key, and more about it.
+func printPlan(a *app.App, verb string, r apikey.Record, more string) {
 	state := r.State(a.Now())
-	if mayRotateOrRevoke(verb, state) || verb == "revoke" && state == apikey.Expired {
+	if canChange(verb, state) || verb == "revoke" && state == apikey.Expired {
 		a.Note("would %s %s%s.", verb, appkeys.Text(r), more)
 	} else {
 		a.Note("would not %s %s: it is %s.", verb, appkeys.Text(r), state)
 	}
 }
 
-// mayRotateOrRevoke leaves out the keys that a bulk command has nothing to do with,
-// so that it can be run again after it was cut short.
-func mayRotateOrRevoke(verb string, state apikey.State) bool {
-	return state == apikey.Active || state == apikey.Disabled || verb == "revoke" && state == apikey.Retiring
-}
-
-// confirmBulk shows how many keys are meant, and the first of them, and asks.
-func confirmBulk(ctx context.Context, a *app.App, records []apikey.Record, verb string) error {
-	const shown = 5
-	what := cli.Plural(len(records), "key", "keys")
-	for _, r := range records[:min(shown, len(records))] {
-		a.Note("  %s", appkeys.Text(r))
-	}
-	if len(records) > shown {
-		a.Note("  and %d more", len(records)-shown)
-	}
-	unasked := cli.WithHint(cli.Usagef("this would %s %s, and there is nobody to ask", verb, what), "see which with --dry-run, then give --yes")
-	return a.Confirm(ctx, fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], what), unasked)
-}
-
-// interruptedError reports how far a bulk command got, whether it failed or was interrupted.
+// interruptedError adds to the error of a command that changes many keys what was done before it,
+// and how to continue.
 func interruptedError(ctx context.Context, a *app.App, err error, done, next string) error {
-	if ctx.Err() == nil {
-		return cli.WithHint(fmt.Errorf("%s: %w", done, err), "%s", cmp.Or(next, a.Hint(err)))
+	if ctx.Err() != nil {
+		a.Note("%s.", done)
+		if next != "" {
+			a.Note("To go on, %s.", next)
+		}
+		return err
 	}
-	a.Note("%s.", done)
-	if next != "" {
-		a.Note("To go on, %s.", next)
+	err = fmt.Errorf("%s: %w", done, err)
+	if next == "" {
+		return err
 	}
-	return err
+	return cli.WithHint(err, "%s", next)
 }

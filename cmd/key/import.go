@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -21,14 +20,14 @@ import (
 	"github.com/fobcli/fob/internal/config"
 )
 
-type keyImportOptions struct {
+type importOptions struct {
 	owner, environment string
 	scopes             []string
 	dryRun             bool
 }
 
-func newKeyImportCmd(a *app.App) *cobra.Command {
-	var opts keyImportOptions
+func newImportCmd(a *app.App) *cobra.Command {
+	var opts importOptions
 	c := &cobra.Command{
 		Use:   "import",
 		Short: "Take over keys that were issued before, from stdin",
@@ -45,9 +44,7 @@ short is run again.
 		Example: `  fob key import --owner legacy --env live <keys.csv
   fob key import --dry-run <keys.jsonl`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runKeyImport(cmd.Context(), a, opts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runImport(cmd.Context(), a, opts) },
 	}
 	c.Flags().StringVar(&opts.owner, "owner", "", "the `OWNER` where a line names none")
 	c.Flags().StringVar(&opts.environment, "env", "", "the `ENVIRONMENT` where a line names none")
@@ -58,17 +55,12 @@ short is run again.
 	return c
 }
 
-// importCounts counts the keys of an import.
-type importCounts struct{ read, added int }
-
-func runKeyImport(ctx context.Context, a *app.App, opts keyImportOptions) error {
+func runImport(ctx context.Context, a *app.App, opts importOptions) error {
 	if cli.IsTerminal(a.In) {
 		return cli.WithHint(cli.Usagef("the keys are read from stdin"), "'fob key import <FILE'")
 	}
-	if opts.environment != "" {
-		if err := checkEnvironment(a, opts.environment); err != nil {
-			return err
-		}
+	if err := checkEnvironment(a, opts.environment); err != nil {
+		return err
 	}
 	g, err := appkeys.Open(ctx, a, !opts.dryRun)
 	if opts.dryRun && errors.Is(err, apikey.ErrNoRegistry) {
@@ -78,112 +70,61 @@ func runKeyImport(ctx context.Context, a *app.App, opts keyImportOptions) error 
 		return err
 	}
 	defer g.Close()
-	var done importCounts
-	err = importAll(ctx, a, g, opts, &done)
-	if err == nil {
-		if opts.dryRun {
-			a.Note("Would import %s, but for those that the registry has already.", cli.Plural(done.read, "key", "keys"))
-			return nil
-		}
-		a.Note("Imported %s; %d were there already.", cli.Plural(done.added, "key", "keys"), done.read-done.added)
-		return nil
-	}
+	done, err := importKeys(ctx, a, g, opts)
+	added := cli.Plural(done.Added, "key was", "keys were") + " imported"
 	var line *keylist.LineError
 	switch {
+	case err == nil && opts.dryRun:
+		a.Note("Would import %s, but for those that the registry has already.", cli.Plural(done.Read, "key", "keys"))
+	case err == nil:
+		a.Note("Imported %s; %d were there already.", cli.Plural(done.Added, "key", "keys"), done.Read-done.Added)
 	case opts.dryRun:
 		return cli.WithHint(err, "%s", cmp.Or(a.Hint(err), "mend the list; nothing was imported"))
 	case ctx.Err() != nil:
-		return interruptedError(ctx, a, err, cli.Plural(done.added, "key was", "keys were")+" imported", "run it again: those are left alone")
+		return interruptedError(ctx, a, err, added, "run it again: those are left alone")
 	case errors.As(err, &line):
-		return cli.WithHint(fmt.Errorf("%w; %s imported", err, cli.Plural(done.added, "key before it was", "keys before it were")), "mend the line and run it again: keys that are there are left alone")
-	case done.added > 0:
-		return interruptedError(ctx, a, err, cli.Plural(done.added, "key was", "keys were")+" imported", "")
+		return cli.WithHint(fmt.Errorf("%w; %s imported", err, cli.Plural(done.Added, "key before it was", "keys before it were")), "mend the line and run it again: keys that are there are left alone")
+	case done.Added > 0:
+		return interruptedError(ctx, a, err, added, "")
 	}
 	return err
 }
 
-// emptyRegistry stands for one that is not made yet: records can be completed, and not kept.
+// emptyRegistry stands for one that does not exist yet: records can be completed, and not stored.
 type emptyRegistry struct{ apikey.Registry }
 
 func (emptyRegistry) Pepper(context.Context) (string, error) { return "", nil }
 
 func (emptyRegistry) Close() error { return nil }
 
-func importAll(ctx context.Context, a *app.App, g *keys.Registrar, opts keyImportOptions, done *importCounts) error {
+func importKeys(ctx context.Context, a *app.App, g *keys.Registrar, opts importOptions) (keys.Imported, error) {
 	input := cli.NewCountingReader(ctx, a.In)
 	bar := a.NewProgress("importing", input.Size)
 	defer bar.End()
 	list, err := keylist.NewReader(input)
 	if err != nil {
-		return err
+		return keys.Imported{}, err
 	}
-	importer := g.Importer()
-	batch := make([]apikey.Record, 0, keys.BatchSize)
-	for {
-		r, err := importLine(ctx, importer, list, opts)
-		if err == nil {
-			batch = append(batch, r)
-		}
-		if len(batch) == cap(batch) || err != nil && len(batch) > 0 {
-			if err := importBatch(ctx, g, batch, opts, done); err != nil {
-				return err
-			}
-			batch = batch[:0]
-			bar.At(input.Count, fmt.Sprintf("%d keys", done.read))
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
+	return g.ImportList(ctx, list, keys.ImportOptions{
+		DryRun: opts.dryRun, Prepare: opts.prepare,
+		Progress: func(done keys.Imported) { bar.At(input.Count, fmt.Sprintf("%d keys", done.Read)) },
+	})
 }
 
-// importLine reads one line and completes it.
-func importLine(ctx context.Context, importer *keys.Importer, list *keylist.Reader, opts keyImportOptions) (apikey.Record, error) {
-	line, at, err := list.Read()
-	if err != nil {
-		return apikey.Record{}, err
-	}
-	if line.Owner == "" {
-		line.Owner = opts.owner
-	}
-	if line.Environment == "" {
-		line.Environment = opts.environment
-	}
+// prepare completes a line with the flags.
+func (o *importOptions) prepare(line *keylist.Line) error {
+	line.Owner = cmp.Or(line.Owner, o.owner)
+	line.Environment = cmp.Or(line.Environment, o.environment)
 	if len(line.Scopes) == 0 {
-		line.Scopes = opts.scopes
+		line.Scopes = o.scopes
 	}
-	r, err := line.Record()
 	if line.Pepper != "" && config.CheckName(line.Pepper) != nil {
-		err = errors.New("the pepper has no name of a pepper")
+		return errors.New("the pepper has no name of a pepper")
 	}
-	if err == nil {
-		r, err = importer.Complete(ctx, line.Key, r)
-	}
-	if err != nil {
-		return r, &keylist.LineError{Line: at, Err: err}
-	}
-	return r, nil
-}
-
-func importBatch(ctx context.Context, g *keys.Registrar, batch []apikey.Record, opts keyImportOptions, done *importCounts) error {
-	if !opts.dryRun {
-		added, err := g.Import(ctx, batch)
-		if err != nil {
-			return err
-		}
-		done.added += added
-	}
-	done.read += len(batch)
 	return nil
 }
 
-func newKeyExportCmd(a *app.App) *cobra.Command {
+func newExportCmd(a *app.App) *cobra.Command {
 	var opts filterFlags
 	c := &cobra.Command{
 		Use:   "export",
@@ -195,15 +136,13 @@ line: what 'fob key import' reads. Of the keys there are hashes alone.
 		Example: `  fob key export >keys.jsonl
   fob key export --env live --state active`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runKeyExport(cmd.Context(), a, opts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runExport(cmd.Context(), a, opts) },
 	}
 	opts.register(a, c)
 	return c
 }
 
-func runKeyExport(ctx context.Context, a *app.App, opts filterFlags) error {
+func runExport(ctx context.Context, a *app.App, opts filterFlags) error {
 	filter, err := opts.filter(a, nil)
 	if err != nil {
 		return err

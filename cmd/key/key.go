@@ -25,18 +25,18 @@ for many machines. 'brand' and 'environments' under [keys] say what keys look li
 		RunE: usage.ShowHelp,
 	}
 	c.AddCommand(
-		newKeyCreateCmd(a),
-		newKeyListCmd(a),
-		newKeyShowCmd(a),
-		newKeyUpdateCmd(a),
-		newKeyVerifyCmd(a),
-		newKeyRotateCmd(a),
-		newKeyPushCmd(a),
-		newKeyRevokeCmd(a),
-		newKeyImportCmd(a),
-		newKeyExportCmd(a),
-		newKeyAuditCmd(a),
-		newKeyPepperCmd(a),
+		newCreateCmd(a),
+		newListCmd(a),
+		newShowCmd(a),
+		newUpdateCmd(a),
+		newVerifyCmd(a),
+		newRotateCmd(a),
+		newPushCmd(a),
+		newRevokeCmd(a),
+		newImportCmd(a),
+		newExportCmd(a),
+		newAuditCmd(a),
+		newPepperCmd(a),
 	)
 	return c
 }

@@ -3,7 +3,10 @@ package key
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,13 +19,13 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-type keyListOptions struct {
+type listOptions struct {
 	filterFlags
 	json, exitCode bool
 }
 
-func newKeyListCmd(a *app.App) *cobra.Command {
-	var opts keyListOptions
+func newListCmd(a *app.App) *cobra.Command {
+	var opts listOptions
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List API keys",
@@ -35,9 +38,7 @@ the status is 3 if there is one, so that cron can tell:
 		Example: `  fob key list --owner billing
   fob key list --unused 90d --state active --json`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runKeyList(cmd.Context(), a, opts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), a, opts) },
 	}
 	opts.register(a, c)
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
@@ -45,7 +46,7 @@ the status is 3 if there is one, so that cron can tell:
 	return c
 }
 
-func runKeyList(ctx context.Context, a *app.App, opts keyListOptions) error {
+func runList(ctx context.Context, a *app.App, opts listOptions) error {
 	filter, err := opts.filter(a, nil)
 	if err != nil {
 		return err
@@ -56,26 +57,27 @@ func runKeyList(ctx context.Context, a *app.App, opts keyListOptions) error {
 	}
 	defer g.Close()
 	appkeys.FoldUses(ctx, a, g)
-	records, err := appkeys.Select(ctx, a, g, filter)
+	records, err := g.Select(ctx, filter)
 	if err != nil {
 		return err
 	}
-	if opts.json {
+	if err := printKeys(a, records, opts.json); err != nil {
+		return err
+	}
+	if opts.exitCode && len(records) > 0 {
+		return cli.Findings(cli.Plural(len(records), "key", "keys") + " found")
+	}
+	return nil
+}
+
+func printKeys(a *app.App, records []apikey.Record, asJSON bool) error {
+	if asJSON {
 		list := make([]appkeys.JSON, len(records))
 		for i, r := range records {
 			list[i] = appkeys.NewJSON(r, a.Now())
 		}
-		err = a.PrintJSON(list)
-	} else {
-		err = printKeys(a, records)
+		return a.PrintJSON(list)
 	}
-	if err == nil && opts.exitCode && len(records) > 0 {
-		err = cli.Findings(cli.Plural(len(records), "key", "keys") + " found")
-	}
-	return err
-}
-
-func printKeys(a *app.App, records []apikey.Record) error {
 	if len(records) == 0 {
 		a.Note("There is no such key.")
 		return nil
@@ -97,7 +99,7 @@ func printKeys(a *app.App, records []apikey.Record) error {
 // inertCell truncates the text of a table's middle column.
 func inertCell(text string, width int) string { return cli.Truncate(sanitize.Line(text), width) }
 
-func newKeyShowCmd(a *app.App) *cobra.Command {
+func newShowCmd(a *app.App) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "show ID",
@@ -110,9 +112,7 @@ registry.
   fob key show 1OOivdDZfQCU --json`,
 		Args:              usage.OneKeyID,
 		ValidArgsFunction: complete.New(a).KeyID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runKeyShow(cmd.Context(), a, args[0], asJSON)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runShow(cmd.Context(), a, args[0], asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
@@ -132,18 +132,17 @@ type rotationJSON struct {
 	Deliveries []apikey.Delivery `json:"deliveries,omitempty"`
 }
 
-func runKeyShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
+func runShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
 	appkeys.FoldUses(ctx, a, g)
-	records, err := appkeys.Select(ctx, a, g, apikey.Filter{IDs: []string{id}})
+	r, err := g.Find(ctx, id)
 	if err != nil {
 		return err
 	}
-	r := records[0]
 	chain, rotations, err := g.History(ctx, r)
 	if err != nil {
 		return err
@@ -155,48 +154,49 @@ func runKeyShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
 	if asJSON {
 		return a.PrintJSON(shown)
 	}
+	return a.PrintTable(keyRows(r, chain, rotations, a.Now()))
+}
+
+// keyRows shows what is known about a key.
+func keyRows(r apikey.Record, chain []string, rotations []apikey.Rotation, now time.Time) [][]string {
 	rows := [][]string{
 		{"id", sanitize.Line(r.ID)},
 		{"owner", sanitize.Line(r.Owner)},
 		{"environment", sanitize.Line(r.Environment)},
-		{"state", string(r.State(a.Now()))},
+		{"state", string(r.State(now))},
 		{"scopes", appkeys.ScopesText(r.Scopes)},
 		{"rate", sanitize.Line(r.Rate)},
 		{"note", sanitize.Line(r.Note)},
 		{"created", cli.TimeText(r.CreatedAt)},
-		{"expires", cli.UntilText(r.ExpiresAt, a.Now())},
-		{"overlap ends", cli.UntilText(r.RetiresAt, a.Now())},
+		{"expires", cli.UntilText(r.ExpiresAt, now)},
+		{"overlap ends", cli.UntilText(r.RetiresAt, now)},
 		{"revoked", cli.TimeText(r.RevokedAt)},
 		{"pepper", sanitize.Line(r.Pepper)},
 		{"last used", cli.TimeText(r.LastUsedAt)},
-		{"uses", countText(r.Uses)},
+		{"uses", cli.TextIf(r.Uses > 0, fmt.Sprintf("about %d", r.Uses))},
 		{"metadata", metadataText(r.Metadata)},
-		{"rotated", rotationsText(rotations)},
+	}
+	if n := len(rotations); n > 0 {
+		rows = append(rows, []string{"rotated", fmt.Sprintf("%s, by %s", rotations[n-1].Phase, rotations[n-1].New)})
 	}
 	for _, name := range r.Destinations {
 		rows = append(rows, []string{"goes to", sanitize.Line(name)})
 	}
-	for _, d := range lastDeliveries(rotations) {
-		rows = append(rows, []string{"successor", strings.TrimSpace(fmt.Sprintf("%s: %s %s", sanitize.Line(d.Destination), d.Status, sanitize.Line(d.Error)))})
+	if n := len(rotations); n > 0 && len(rotations[n-1].Deliveries) > 1 { // one says no more than the phase
+		for _, d := range rotations[n-1].Deliveries {
+			rows = append(rows, []string{"successor", strings.TrimSpace(fmt.Sprintf("%s: %s %s", sanitize.Line(d.Destination), d.Status, sanitize.Line(d.Error)))})
+		}
 	}
 	if len(chain) > 1 {
 		rows = append(rows, []string{"chain", strings.Join(cli.InertRow(chain...), " → ")})
 	}
-	return a.PrintTable(cli.WithoutEmptyValues(rows))
+	return cli.WithoutEmptyValues(rows)
 }
 
-// lastDeliveries are those of the last rotation, where they say more than its phase.
-func lastDeliveries(rotations []apikey.Rotation) []apikey.Delivery {
-	if len(rotations) == 0 || len(rotations[len(rotations)-1].Deliveries) < 2 {
-		return nil
+func metadataText(metadata map[string]string) string {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(metadata)) {
+		pairs = append(pairs, sanitize.Line(name)+"="+sanitize.Line(metadata[name]))
 	}
-	return rotations[len(rotations)-1].Deliveries
-}
-
-func rotationsText(rotations []apikey.Rotation) string {
-	if len(rotations) == 0 {
-		return ""
-	}
-	last := rotations[len(rotations)-1]
-	return fmt.Sprintf("%s, by %s", last.Phase, last.New)
+	return strings.Join(pairs, " ")
 }

@@ -2,9 +2,7 @@ package key
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
@@ -20,7 +19,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-func newKeyPepperCmd(a *app.App) *cobra.Command {
+func newPepperCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pepper",
 		Short: "Keep a secret that the registry's hashes need",
@@ -33,14 +32,11 @@ machine that verifies or makes keys, and never in the registry.`,
 		Args: usage.NoSuchCommand,
 		RunE: usage.ShowHelp,
 	}
-	c.AddCommand(newKeyPepperAddCmd(a), newKeyPepperUseCmd(a), newKeyPepperExportCmd(a), newKeyPepperListCmd(a), newKeyPepperRequireCmd(a), newKeyPepperRemoveCmd(a))
+	c.AddCommand(newPepperAddCmd(a), newPepperUseCmd(a), newPepperExportCmd(a), newPepperListCmd(a), newPepperRequireCmd(a), newPepperRemoveCmd(a))
 	return c
 }
 
-// pepperSize is what a pepper has at least, in bytes (RFC 2104 §3: the hash's length).
-const pepperSize = 32
-
-func newKeyPepperAddCmd(a *app.App) *cobra.Command {
+func newPepperAddCmd(a *app.App) *cobra.Command {
 	var fromStdin bool
 	c := &cobra.Command{
 		Use:   "add NAME",
@@ -54,7 +50,7 @@ export'): keys cannot be verified without it.
   fob key pepper add p1 --stdin <p1.hex`,
 		Args: pepperName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runKeyPepperAdd(cmd.Context(), a, args[0], fromStdin)
+			return runPepperAdd(cmd.Context(), a, args[0], fromStdin)
 		},
 	}
 	c.Flags().BoolVar(&fromStdin, "stdin", false, "read the secret from stdin: 32 bytes or more, in hex or base64")
@@ -71,7 +67,7 @@ func pepperName(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func runKeyPepperAdd(ctx context.Context, a *app.App, name string, fromStdin bool) error {
+func runPepperAdd(ctx context.Context, a *app.App, name string, fromStdin bool) error {
 	value := apikey.NewPepper()
 	if fromStdin {
 		var err error
@@ -99,15 +95,14 @@ func readPepper(ctx context.Context, a *app.App) ([]byte, error) {
 	if err != nil {
 		return nil, cli.WithHint(err, hint)
 	}
-	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
-		if value, err := decode(text.Reveal()); err == nil && len(value) >= pepperSize {
-			return value, nil
-		}
+	value, err := apikey.ParsePepper(text.Reveal())
+	if err != nil {
+		return nil, cli.WithHint(cli.AsUsage(err), hint)
 	}
-	return nil, cli.WithHint(cli.Usagef("that is no pepper"), hint)
+	return value, nil
 }
 
-func newKeyPepperUseCmd(a *app.App) *cobra.Command {
+func newPepperUseCmd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "use NAME",
 		Short: "Make the registry's hashes with a pepper from now on",
@@ -120,27 +115,29 @@ whoever can write the registry can put such hashes there. Remove it afterwards.
 		Example:           `  fob key pepper use p1`,
 		Args:              pepperName,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := localPepper(cmd.Context(), a, args[0]); err != nil {
-				return err
-			}
-			g, err := appkeys.Open(cmd.Context(), a, true)
-			if err != nil {
-				return err
-			}
-			defer g.Close()
-			if err := g.SetPepper(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-			a.Note("New hashes are made with the pepper %q; a key with another gets it when it is next verified, and one without where config.toml has add_pepper.", args[0])
-			a.Note("Every machine that verifies keys needs it, and you a copy: 'fob key pepper export %s'.", args[0])
-			return nil
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runPepperUse(cmd.Context(), a, args[0]) },
 	}
 }
 
-// localPepper returns a pepper of this machine.
-func localPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
+func runPepperUse(ctx context.Context, a *app.App, name string) error {
+	if _, err := findPepper(ctx, a, name); err != nil {
+		return err
+	}
+	g, err := appkeys.Open(ctx, a, true)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	if err := g.SetPepper(ctx, name); err != nil {
+		return err
+	}
+	a.Note("New hashes are made with the pepper %q; a key with another gets it when it is next verified, and one without where config.toml has add_pepper.", name)
+	a.Note("Every machine that verifies keys needs it, and you a copy: 'fob key pepper export %s'.", name)
+	return nil
+}
+
+// findPepper returns a pepper of this machine, or an error.
+func findPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
 	peppers, _, err := appkeys.Peppers(ctx, a)
 	if err == nil && peppers[name] == nil {
 		err = cli.WithHint(fmt.Errorf("this machine lacks the pepper %q", name), "make it: 'fob key pepper add %s'; 'fob key pepper list' shows those that there are", name)
@@ -148,7 +145,7 @@ func localPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
 	return peppers[name], err
 }
 
-func newKeyPepperExportCmd(a *app.App) *cobra.Command {
+func newPepperExportCmd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "export NAME",
 		Short: "Print a pepper's secret, for a safe or another machine",
@@ -160,20 +157,22 @@ can try keys; who has lost it can verify none that were hashed with it.
   fob key pepper export p1 | age --encrypt --passphrase >p1.age`,
 		Args:              pepperName,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if cli.IsTerminal(a.Out) {
-				return cli.WithHint(cli.Usagef("a pepper is not shown on a terminal"), "send it on: 'fob key pepper export %s | age --encrypt --passphrase >%s.age'", args[0], args[0])
-			}
-			value, err := localPepper(cmd.Context(), a, args[0])
-			if err == nil {
-				_, err = fmt.Fprintln(a.Out.Raw(), hex.EncodeToString(value))
-			}
-			return err
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runPepperExport(cmd.Context(), a, args[0]) },
 	}
 }
 
-func newKeyPepperListCmd(a *app.App) *cobra.Command {
+func runPepperExport(ctx context.Context, a *app.App, name string) error {
+	if cli.IsTerminal(a.Out) {
+		return cli.WithHint(cli.Usagef("a pepper is not shown on a terminal"), "send it on: 'fob key pepper export %s | age --encrypt --passphrase >%s.age'", name, name)
+	}
+	value, err := findPepper(ctx, a, name)
+	if err == nil {
+		_, err = fmt.Fprintln(a.Out.Raw(), hex.EncodeToString(value))
+	}
+	return err
+}
+
+func newPepperListCmd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List this machine's peppers",
@@ -182,24 +181,21 @@ func newKeyPepperListCmd(a *app.App) *cobra.Command {
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitInterrupted),
 		Example: `  fob key pepper list`,
 		Args:    usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runKeyPepperList(cmd.Context(), a)
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runPepperList(cmd.Context(), a) },
 	}
 }
 
-func runKeyPepperList(ctx context.Context, a *app.App) error {
+func runPepperList(ctx context.Context, a *app.App) error {
 	peppers, _, err := appkeys.Peppers(ctx, a)
 	if err != nil {
 		return err
 	}
 	used := ""
-	g, err := appkeys.Open(ctx, a, false)
-	if err == nil {
-		defer g.Close()
+	err = appkeys.IfAny(ctx, a, func(g *keys.Registrar) (err error) {
 		used, err = g.Registry.Pepper(ctx)
-	}
-	if err != nil && !errors.Is(err, apikey.ErrNoRegistry) {
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if len(peppers) == 0 {
@@ -213,7 +209,7 @@ func runKeyPepperList(ctx context.Context, a *app.App) error {
 	return a.PrintTable(rows)
 }
 
-func newKeyPepperRequireCmd(a *app.App) *cobra.Command {
+func newPepperRequireCmd(a *app.App) *cobra.Command {
 	var off bool
 	c := &cobra.Command{
 		Use:   "require",
@@ -230,17 +226,15 @@ pepper in use by 'fob key rotate', or with add_pepper when it is next verified.
 		Example: `  fob key pepper require
   fob key pepper require --off`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runKeyPepperRequire(cmd.Context(), a, !off)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runPepperRequire(cmd.Context(), a, !off) },
 	}
 	c.Flags().BoolVar(&off, "off", false, "accept keys without a pepper again")
 	return c
 }
 
-func runKeyPepperRequire(ctx context.Context, a *app.App, require bool) error {
+func runPepperRequire(ctx context.Context, a *app.App, require bool) error {
 	if require {
-		if err := checkPeppered(ctx, a); err != nil {
+		if err := appkeys.IfAny(ctx, a, func(g *keys.Registrar) error { return checkPeppered(ctx, g) }); err != nil {
 			return err
 		}
 	}
@@ -256,15 +250,7 @@ func runKeyPepperRequire(ctx context.Context, a *app.App, require bool) error {
 }
 
 // checkPeppered refuses a registry with keys that require_pepper would refuse.
-func checkPeppered(ctx context.Context, a *app.App) error {
-	g, err := appkeys.Open(ctx, a, false)
-	if errors.Is(err, apikey.ErrNoRegistry) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer g.Close()
+func checkPeppered(ctx context.Context, g *keys.Registrar) error {
 	ids, err := g.WithoutPepper(ctx)
 	if err != nil || len(ids) == 0 {
 		return err
@@ -276,7 +262,7 @@ func checkPeppered(ctx context.Context, a *app.App) error {
 	return cli.WithHint(fmt.Errorf("%s without a pepper would be refused", cli.Plural(len(ids), "key", "keys")), "%s", hint)
 }
 
-func newKeyPepperRemoveCmd(a *app.App) *cobra.Command {
+func newPepperRemoveCmd(a *app.App) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use:   "remove NAME",
@@ -288,16 +274,16 @@ kept unless --force says otherwise: without it this machine verifies none of the
 		Example: `  fob key pepper remove p1`,
 		Args:    pepperName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runKeyPepperRemove(cmd.Context(), a, args[0], force)
+			return runPepperRemove(cmd.Context(), a, args[0], force)
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "also if keys need it")
 	return c
 }
 
-func runKeyPepperRemove(ctx context.Context, a *app.App, name string, force bool) error {
+func runPepperRemove(ctx context.Context, a *app.App, name string, force bool) error {
 	if !force {
-		if err := checkUnusedPepper(ctx, a, name); err != nil {
+		if err := appkeys.IfAny(ctx, a, func(g *keys.Registrar) error { return checkUnused(ctx, g, name) }); err != nil {
 			return err
 		}
 	}
@@ -315,32 +301,12 @@ func runKeyPepperRemove(ctx context.Context, a *app.App, name string, force bool
 	return nil
 }
 
-// checkUnusedPepper refuses a pepper that a key which is not over needs.
-func checkUnusedPepper(ctx context.Context, a *app.App, name string) error {
-	g, err := appkeys.Open(ctx, a, false)
-	if errors.Is(err, apikey.ErrNoRegistry) {
-		return nil
-	}
-	if err != nil {
+// checkUnused refuses a pepper that keys need, or that new hashes are made with.
+func checkUnused(ctx context.Context, g *keys.Registrar, name string) error {
+	count, inUse, err := g.NeedsPepper(ctx, name)
+	if err != nil || count == 0 && !inUse {
 		return err
 	}
-	defer g.Close()
-	present, err := g.Registry.Pepper(ctx)
-	if err != nil {
-		return err
-	}
-	needed := 0
-	for r, err := range g.Registry.Keys(ctx, apikey.Filter{}) {
-		if err != nil {
-			return err
-		}
-		if state := r.State(a.Now()); r.Pepper == name && state != apikey.Revoked && state != apikey.Expired {
-			needed++
-		}
-	}
-	if needed == 0 && present != name {
-		return nil
-	}
-	return cli.WithHint(fmt.Errorf("%s cannot be verified without the pepper %q, or new ones are made with it", cli.Plural(needed, "key", "keys"), name),
+	return cli.WithHint(fmt.Errorf("%s cannot be verified without the pepper %q, or new ones are made with it", cli.Plural(count, "key", "keys"), name),
 		"--force removes it from this machine all the same")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,17 +15,16 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
-	"github.com/fobcli/fob/internal/destination"
 )
 
-type keyPushOptions struct {
+type pushOptions struct {
 	usage.DestinationFlags
 	dryRun bool
 	force  bool
 }
 
-func newKeyPushCmd(a *app.App) *cobra.Command {
-	var opts keyPushOptions
+func newPushCmd(a *app.App) *cobra.Command {
+	var opts pushOptions
 	c := &cobra.Command{
 		Use:   "push ID",
 		Short: "Deliver an API key that you have to its destinations",
@@ -40,9 +38,7 @@ from now on: a rotation goes there, too.
   fob key push 1OOivdDZfQCU --dry-run`,
 		Args:              usage.OneKeyID,
 		ValidArgsFunction: complete.New(a).KeyID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runKeyPush(cmd.Context(), a, args[0], opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], opts) },
 	}
 	opts.Register(c, "deliver the key here")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show where the key would go, and read none")
@@ -50,35 +46,34 @@ from now on: a rotation goes there, too.
 	return c
 }
 
-func runKeyPush(ctx context.Context, a *app.App, id string, opts keyPushOptions) error {
+func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error {
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	records, err := appkeys.Select(ctx, a, g, apikey.Filter{IDs: []string{id}})
+	r, err := g.Find(ctx, id)
 	if err != nil {
 		return err
 	}
 	names := opts.To
 	if len(names) == 0 {
-		names = records[0].Destinations
+		names = r.Destinations
 	}
 	if len(names) == 0 {
 		return cli.WithHint(cli.Usagef("key %s has no destination", id), "name one: --to DESTINATION; see 'fob help destinations'")
 	}
-	to, err := delivery.KeyDestinations(a, names, opts.As, records[0].Environment)
+	dests, err := delivery.KeyDestinations(a, names, opts.As, r.Environment)
 	if err != nil {
 		return err
 	}
-	if places := delivery.NewPlaces(delivery.DestinationNames(to), records[0].Destinations); !opts.force {
-		if err := delivery.CheckConflicts(ctx, a, places); err != nil {
-			return err
-		}
+	names = delivery.DestinationNames(dests)
+	if err := delivery.CheckConflicts(ctx, a, names, r.Destinations, opts.force); err != nil {
+		return err
 	}
 	if opts.dryRun {
-		for _, d := range to {
-			a.Note("would deliver key %s to %s.", id, d.Name())
+		for _, name := range names {
+			a.Note("would deliver key %s to %s.", id, name)
 		}
 		return nil
 	}
@@ -89,11 +84,11 @@ func runKeyPush(ctx context.Context, a *app.App, id string, opts keyPushOptions)
 	if err := checkIsKey(ctx, g, id, text.Reveal()); err != nil {
 		return err
 	}
-	// Noted first: where a key may have arrived, a rotation has to go.
-	if err := noteDestinations(ctx, g, id, to); err != nil {
+	// Saved first: a rotation has to reach wherever the key may have arrived.
+	if _, err := g.Update(ctx, id, func(r *apikey.Record) { r.Destinations = delivery.AddNames(r.Destinations, names) }); err != nil {
 		return err
 	}
-	return delivery.Deliver(ctx, a, to, text)
+	return delivery.Deliver(ctx, a, dests, text)
 }
 
 // checkIsKey refuses a text that is not that key, or a key that is over.
@@ -107,16 +102,4 @@ func checkIsKey(ctx context.Context, g *keys.Registrar, id, text string) error {
 		return err
 	}
 	return cli.WithHint(fmt.Errorf("that is key %s, not %s", r.ID, id), "nothing was delivered; name the key that you give")
-}
-
-// noteDestinations adds to where a key goes.
-func noteDestinations(ctx context.Context, g *keys.Registrar, id string, to []destination.Destination) error {
-	_, err := g.Update(ctx, id, func(r *apikey.Record) {
-		for _, name := range delivery.DestinationNames(to) {
-			if !slices.Contains(r.Destinations, name) {
-				r.Destinations = append(slices.Clone(r.Destinations), name)
-			}
-		}
-	})
-	return err
 }

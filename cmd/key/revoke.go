@@ -16,15 +16,14 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-type keyRevokeOptions struct {
+type revokeOptions struct {
 	bulkFlags
-	ids      []string
 	reason   string
 	keyStdin bool
 }
 
-func newKeyRevokeCmd(a *app.App) *cobra.Command {
-	var opts keyRevokeOptions
+func newRevokeCmd(a *app.App) *cobra.Command {
+	var opts revokeOptions
 	c := &cobra.Command{
 		Use:   "revoke [ID…]",
 		Short: "End API keys at once and for good",
@@ -39,7 +38,7 @@ brings a revoked key back. What a flag means is counted and asked about first.
 		ValidArgsFunction: complete.New(a).KeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.ids = args
-			return runKeyRevoke(cmd.Context(), a, opts)
+			return runRevoke(cmd.Context(), a, opts)
 		},
 	}
 	opts.register(a, c)
@@ -48,7 +47,7 @@ brings a revoked key back. What a flag means is counted and asked about first.
 	return c
 }
 
-func runKeyRevoke(ctx context.Context, a *app.App, opts keyRevokeOptions) error {
+func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 	if err := apikey.CheckReason(opts.reason); err != nil {
 		return cli.WithHint(cli.AsUsage(err), "say it in a few words of plain text")
 	}
@@ -64,25 +63,24 @@ func runKeyRevoke(ctx context.Context, a *app.App, opts keyRevokeOptions) error 
 		}
 		opts.ids = append(opts.ids, id)
 	}
-	records, err := opts.selectKeys(ctx, a, g, opts.ids, "revoke", nil)
+	records, err := opts.selectKeys(ctx, a, g, "revoke")
 	if err != nil {
+		return err
+	}
+	if err := opts.confirm(ctx, a, records, "revoke"); err != nil {
 		return err
 	}
 	if opts.dryRun {
 		for _, r := range records {
-			printKeyPlan(a, "revoke", r, "")
+			printPlan(a, "revoke", r, "")
 		}
 		return nil
 	}
 	bar := a.NewProgress("revoking", int64(len(records)))
 	defer bar.End()
 	var revoked int
-	for batch := range slices.Chunk(records, keys.BatchSize) {
-		ids := make([]string, len(batch))
-		for i, r := range batch {
-			ids[i] = r.ID
-		}
-		done, err := g.Revoke(ctx, ids, opts.reason)
+	for batch := range slices.Chunk(recordIDs(records), keys.BatchSize) {
+		done, err := g.Revoke(ctx, batch, opts.reason)
 		if err != nil {
 			bar.End()
 			return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were revoked", revoked, len(records)), "run it again: those that are revoked stay so")
@@ -93,6 +91,14 @@ func runKeyRevoke(ctx context.Context, a *app.App, opts keyRevokeOptions) error 
 	bar.End()
 	noteRevoked(a, records, revoked)
 	return nil
+}
+
+func recordIDs(records []apikey.Record) []string {
+	ids := make([]string, len(records))
+	for i, r := range records {
+		ids[i] = r.ID
+	}
+	return ids
 }
 
 func noteRevoked(a *app.App, records []apikey.Record, revoked int) {

@@ -1,10 +1,8 @@
 package key
 
 import (
-	"fmt"
-	"maps"
+	"context"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,18 +14,17 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
-	"github.com/fobcli/fob/internal/sanitize"
 )
 
-type keyUpdateOptions struct {
+type updateOptions struct {
 	keyFlags
 	to       []string
 	disabled bool
 	json     bool
 }
 
-func newKeyUpdateCmd(a *app.App) *cobra.Command {
-	var opts keyUpdateOptions
+func newUpdateCmd(a *app.App) *cobra.Command {
+	var opts updateOptions
 	c := &cobra.Command{
 		Use:   "update ID",
 		Short: "Change what an API key may do, or disable it",
@@ -41,9 +38,7 @@ func newKeyUpdateCmd(a *app.App) *cobra.Command {
   fob key update 1OOivdDZfQCU --expires never`,
 		Args:              usage.OneKeyID,
 		ValidArgsFunction: complete.New(a).KeyID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runKeyUpdate(cmd, a, args[0], opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runUpdate(cmd.Context(), a, args[0], opts) },
 	}
 	opts.register(c)
 	c.Flags().StringArrayVar(&opts.to, "to", nil, "a `DESTINATION` of the key from now on; repeatable")
@@ -52,37 +47,36 @@ func newKeyUpdateCmd(a *app.App) *cobra.Command {
 	return c
 }
 
-func runKeyUpdate(cmd *cobra.Command, a *app.App, id string, opts keyUpdateOptions) error {
-	named := slices.ContainsFunc([]string{"owner", "scope", "expires", "rate", "note", "meta", "to", "disabled"}, cmd.Flags().Changed)
-	if !named {
+func runUpdate(ctx context.Context, a *app.App, id string, opts updateOptions) error {
+	if !slices.ContainsFunc([]string{"owner", "scope", "expires", "rate", "note", "meta", "to", "disabled"}, opts.changed) {
 		return cli.WithHint(cli.Usagef("nothing to change was named"), "see 'fob key update --help'")
 	}
-	// What is wrong with the flags themselves is told before anything is opened.
-	given := apikey.Record{Owner: "any", Environment: apikey.DefaultFormat.Environments[0]}
-	if err := opts.apply(cmd, &given, a.Now()); err != nil {
+	// What is wrong with the flags themselves is reported before anything is opened.
+	draft := apikey.Record{Owner: "any", Environment: apikey.DefaultFormat.Environments[0]}
+	if err := opts.apply(&draft, a.Now()); err != nil {
 		return err
 	}
-	if strings.TrimSpace(given.Owner) == "" {
+	if strings.TrimSpace(draft.Owner) == "" {
 		return cli.WithHint(cli.Usagef("a key needs an owner"), "leave --owner out to keep the one that it has")
 	}
-	if err := given.CheckDraft(); err != nil {
-		return cli.WithHint(cli.AsUsage(err), "see 'fob key update --help'")
+	if err := checkDraft(&draft, "update"); err != nil {
+		return err
 	}
-	to, err := delivery.KeyDestinations(a, slices.DeleteFunc(opts.to, func(name string) bool { return name == "" }), nil, given.Environment)
+	dests, err := delivery.KeyDestinations(a, withoutEmpty(opts.to), nil, draft.Environment)
 	if err != nil {
 		return err
 	}
-	g, err := appkeys.Open(cmd.Context(), a, false)
+	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	r, err := g.Update(cmd.Context(), id, func(r *apikey.Record) {
-		_ = opts.apply(cmd, r, a.Now())
-		if cmd.Flags().Changed("to") {
-			r.Destinations = delivery.DestinationNames(to)
+	r, err := g.Update(ctx, id, func(r *apikey.Record) {
+		_ = opts.apply(r, a.Now())
+		if opts.changed("to") {
+			r.Destinations = delivery.DestinationNames(dests)
 		}
-		if cmd.Flags().Changed("disabled") {
+		if opts.changed("disabled") {
 			r.Disabled = opts.disabled
 		}
 	})
@@ -94,19 +88,4 @@ func runKeyUpdate(cmd *cobra.Command, a *app.App, id string, opts keyUpdateOptio
 	}
 	a.Note("Changed key %s: it is %s.", appkeys.Text(r), r.State(a.Now()))
 	return nil
-}
-
-func countText(n int64) string {
-	if n == 0 {
-		return ""
-	}
-	return "about " + strconv.FormatInt(n, 10)
-}
-
-func metadataText(metadata map[string]string) string {
-	var pairs []string
-	for _, name := range slices.Sorted(maps.Keys(metadata)) {
-		pairs = append(pairs, fmt.Sprintf("%s=%s", sanitize.Line(name), sanitize.Line(metadata[name])))
-	}
-	return strings.Join(pairs, " ")
 }

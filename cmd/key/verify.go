@@ -3,7 +3,6 @@ package key
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,13 +16,13 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-type keyVerifyOptions struct {
+type verifyOptions struct {
 	need apikey.Need
 	json bool
 }
 
-func newKeyVerifyCmd(a *app.App) *cobra.Command {
-	var opts keyVerifyOptions
+func newVerifyCmd(a *app.App) *cobra.Command {
+	var opts verifyOptions
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Check the API key on stdin",
@@ -35,9 +34,7 @@ refused with status 8.
 		Example: `  fob key verify --env live --scope orders:read <key.txt
   printf %s "$KEY" | fob key verify --json`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runKeyVerify(cmd.Context(), a, opts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), a, opts) },
 	}
 	c.Flags().StringVar(&opts.need.Environment, "env", "", "the `ENVIRONMENT` that the key must be of")
 	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have; repeatable")
@@ -55,7 +52,7 @@ type verdictJSON struct {
 	*appkeys.JSON
 }
 
-func runKeyVerify(ctx context.Context, a *app.App, opts keyVerifyOptions) error {
+func runVerify(ctx context.Context, a *app.App, opts verifyOptions) error {
 	for _, scope := range opts.need.Scopes {
 		if err := checkScope(scope); err != nil {
 			return err
@@ -88,25 +85,21 @@ func runKeyVerify(ctx context.Context, a *app.App, opts keyVerifyOptions) error 
 }
 
 func printVerdict(a *app.App, r apikey.Record, refused *apikey.RefusedError, asJSON bool) error {
-	if asJSON {
-		return a.PrintJSON(newVerdictJSON(r, refused, a.Now()))
+	if !asJSON {
+		if refused == nil {
+			a.Note("%s", goodKeyText(r))
+		}
+		return nil
 	}
-	if refused == nil {
-		a.Note("%s", goodKeyText(r))
-	}
-	return nil
-}
-
-func newVerdictJSON(r apikey.Record, refused *apikey.RefusedError, now time.Time) verdictJSON {
 	v := verdictJSON{Valid: refused == nil}
 	if refused != nil {
 		v.Reason, v.Detail = refused.Reason, refused.Detail
 	}
 	if r.ID != "" {
-		k := appkeys.NewJSON(r, now)
+		k := appkeys.NewJSON(r, a.Now())
 		v.JSON = &k
 	}
-	return v
+	return a.PrintJSON(v)
 }
 
 func goodKeyText(r apikey.Record) string {

@@ -14,7 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-func newSecretGetCmd(a *app.App) *cobra.Command {
+func newGetCmd(a *app.App) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "get NAME",
@@ -30,9 +30,7 @@ or let 'fob exec' give them to one program.
   KEY=$(fob secret get stripe/prod) || exit`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runSecretGet(cmd.Context(), a, args[0], asJSON)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runGet(cmd.Context(), a, args[0], asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
@@ -45,7 +43,7 @@ type secretValueJSON struct {
 	SetAt time.Time `json:"set_at,omitzero"`
 }
 
-func runSecretGet(ctx context.Context, a *app.App, name string, asJSON bool) error {
+func runGet(ctx context.Context, a *app.App, name string, asJSON bool) error {
 	held, err := a.HeldSecret(ctx, name)
 	if err != nil {
 		return err

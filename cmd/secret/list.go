@@ -14,13 +14,13 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-type secretListOptions struct {
+type listOptions struct {
 	json, exitCode bool
 	expiring       string
 }
 
-func newSecretListCmd(a *app.App) *cobra.Command {
-	var opts secretListOptions
+func newListCmd(a *app.App) *cobra.Command {
+	var opts listOptions
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List secrets, when they end, and where copies are",
@@ -32,9 +32,7 @@ one ends within 14 days (or within the time of --expiring), so that cron can tel
   fob secret list --expiring 30d --exit-code
   fob secret list --json`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runSecretList(cmd.Context(), a, opts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), a, opts) },
 	}
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with 3 if a secret ends soon")
@@ -43,7 +41,7 @@ one ends within 14 days (or within the time of --expiring), so that cron can tel
 	return c
 }
 
-func runSecretList(ctx context.Context, a *app.App, opts secretListOptions) error {
+func runList(ctx context.Context, a *app.App, opts listOptions) error {
 	cfg, err := a.Config()
 	if err != nil {
 		return err
@@ -76,7 +74,7 @@ func runSecretList(ctx context.Context, a *app.App, opts secretListOptions) erro
 	return err
 }
 
-func printSecrets(a *app.App, all []app.SecretJSON, opts secretListOptions) error {
+func printSecrets(a *app.App, all []app.SecretJSON, opts listOptions) error {
 	switch {
 	case len(all) == 0 && opts.expiring != "":
 		a.Note("No secret ends within %s.", opts.expiring)

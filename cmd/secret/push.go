@@ -3,7 +3,6 @@ package secret
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,15 +15,14 @@ import (
 	"github.com/fobcli/fob/internal/destination"
 )
 
-type secretPushOptions struct {
+type pushOptions struct {
 	usage.DestinationFlags
-	name         string
 	once, dryRun bool
 	force, json  bool
 }
 
-func newSecretPushCmd(a *app.App) *cobra.Command {
-	var opts secretPushOptions
+func newPushCmd(a *app.App) *cobra.Command {
+	var opts pushOptions
 	c := &cobra.Command{
 		Use:   "push NAME",
 		Short: "Deliver a secret to its destinations",
@@ -39,10 +37,7 @@ one of them would not take such a value.
   fob secret push stripe/prod --dry-run`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.name = args[0]
-			return runSecretPush(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], opts) },
 	}
 	opts.Register(c, "deliver the secret here")
 	c.Flags().BoolVar(&opts.once, "once", false, "do not note a new destination")
@@ -52,50 +47,42 @@ one of them would not take such a value.
 	return c
 }
 
-func runSecretPush(ctx context.Context, a *app.App, opts secretPushOptions) error {
+func runPush(ctx context.Context, a *app.App, name string, opts pushOptions) error {
 	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	settings, known := cfg.Secrets[opts.name]
+	settings, known := cfg.Secrets[name]
 	names := opts.To
 	if len(names) == 0 {
 		names = settings.To
 	}
 	if len(names) == 0 && known {
-		return cli.WithHint(cli.Usagef("secret %q has no destination", opts.name), "name one: --to DESTINATION; see 'fob help destinations'")
+		return cli.WithHint(cli.Usagef("secret %q has no destination", name), "name one: --to DESTINATION; see 'fob help destinations'")
 	}
-	to, err := delivery.Destinations(a, names, opts.As)
+	dests, err := delivery.Destinations(a, names, opts.As)
 	if err != nil {
 		return err
 	}
-	if places := delivery.NewPlaces(delivery.DestinationNames(to), settings.To); !opts.force {
-		if err := delivery.CheckConflicts(ctx, a, places); err != nil {
-			return err
-		}
+	if err := delivery.CheckConflicts(ctx, a, delivery.DestinationNames(dests), settings.To, opts.force); err != nil {
+		return err
 	}
-	held, err := a.HeldSecret(ctx, opts.name)
+	held, err := a.HeldSecret(ctx, name)
 	if err != nil {
 		return err
 	}
-	if err := destination.CheckAll(to, held.Value); err != nil {
+	if err := destination.CheckAll(dests, held.Value); err != nil {
 		return err
 	}
 	if opts.dryRun {
-		for _, d := range to {
-			a.Note("would deliver the secret %q to %s.", opts.name, d.Name())
+		for _, d := range dests {
+			a.Note("would deliver the secret %q to %s.", name, d.Name())
 		}
 		return nil
 	}
-	delivered, failed := delivery.DeliverAll(ctx, a, to, held.Value, opts.json)
+	delivered, failed := delivery.DeliverAll(ctx, a, dests, held.Value, opts.json)
 	if known && !opts.once {
-		err := config.ChangeSecret(cfg.Paths.Config, opts.name, func(s *config.Secret) {
-			for _, name := range delivered {
-				if !slices.Contains(s.To, name) {
-					s.To = append(slices.Clone(s.To), name)
-				}
-			}
-		})
+		err := config.ChangeSecret(cfg.Paths.Config, name, func(s *config.Secret) { s.To = delivery.AddNames(s.To, delivered) })
 		if err != nil {
 			failed = append(failed, cli.WithHint(fmt.Errorf("where the secret was delivered could not be noted: %w", err), "add it to 'to' in its table of config.toml"))
 		}

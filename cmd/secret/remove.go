@@ -14,13 +14,10 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-type secretRemoveOptions struct {
-	name        string
-	yes, dryRun bool
-}
+type removeOptions struct{ yes, dryRun bool }
 
-func newSecretRemoveCmd(a *app.App) *cobra.Command {
-	var opts secretRemoveOptions
+func newRemoveCmd(a *app.App) *cobra.Command {
+	var opts removeOptions
 	c := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Delete a secret from this machine",
@@ -32,22 +29,19 @@ and are named; its issuer honours it until you end it there.
   fob secret remove stripe/test --dry-run`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.name = args[0]
-			return runSecretRemove(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runRemove(cmd.Context(), a, args[0], opts) },
 	}
 	c.Flags().BoolVar(&opts.yes, "yes", false, "do not ask")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "say what would be deleted, and delete nothing")
 	return c
 }
 
-func runSecretRemove(ctx context.Context, a *app.App, opts secretRemoveOptions) error {
+func runRemove(ctx context.Context, a *app.App, name string, opts removeOptions) error {
 	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	s, err := app.KnownSecret(cfg, opts.name)
+	s, err := app.KnownSecret(cfg, name)
 	if err != nil {
 		return err
 	}
@@ -66,7 +60,7 @@ func runSecretRemove(ctx context.Context, a *app.App, opts secretRemoveOptions) 
 		return nil
 	}
 	if !opts.yes {
-		unasked := cli.WithHint(cli.Usagef("this deletes the secret %q, and there is nobody to ask", s.Name), "see what it would do with --dry-run, then give --yes")
+		unasked := cli.WithHint(cli.Usagef("this deletes the secret %q, and there is nobody to ask", s.Name), hintDryRun)
 		if err := a.Confirm(ctx, fmt.Sprintf("Delete the secret %q?", s.Name), unasked); err != nil {
 			return err
 		}

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +23,7 @@ import (
 	"github.com/fobcli/fob/internal/secretstore"
 )
 
-type secretRotateOptions struct {
+type rotateOptions struct {
 	name            string
 	with            string
 	fromStdin       bool
@@ -34,8 +34,8 @@ type secretRotateOptions struct {
 	yes, dryRun     bool
 }
 
-func newSecretRotateCmd(a *app.App) *cobra.Command {
-	var opts secretRotateOptions
+func newRotateCmd(a *app.App) *cobra.Command {
+	var opts rotateOptions
 	c := &cobra.Command{
 		Use:   "rotate NAME",
 		Short: "Replace a secret, everywhere, and end the old value",
@@ -58,7 +58,7 @@ yours to end.
 		ValidArgsFunction: complete.New(a).Secrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
-			return runSecretRotate(cmd.Context(), a, opts)
+			return runRotate(cmd.Context(), a, opts)
 		},
 	}
 	flags := c.Flags()
@@ -72,7 +72,7 @@ yours to end.
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	usage.RefuseEmpty(c, "with", "retire-with", "as", "expires")
-	_ = c.RegisterFlagCompletionFunc("with", complete.New(a).Commands(rotatorGitLab))
+	_ = c.RegisterFlagCompletionFunc("with", complete.New(a).Commands(secretstore.GitLabIssuer))
 	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
 	usage.Exclusive(c, "with", "stdin", "abandon")
 	usage.Exclusive(c, "resume", "stdin")
@@ -80,31 +80,26 @@ yours to end.
 	return c
 }
 
-// secretRotation is one rotation, from its plan to its end.
-type secretRotation struct {
-	a        *app.App
-	cfg      *config.Config
-	opts     secretRotateOptions
-	settings config.Secret
-	vault    *secretstore.Secret
-	held     secretstore.Held
-	to       []destination.Destination
-	with     string // empty: the new value is given
-	retire   string // empty: nobody ends the old one
-	expires  time.Time
-	oldEnded bool // by its issuer
+// rotation is one rotation, from its plan to its end.
+type rotation struct {
+	a      *app.App
+	opts   rotateOptions
+	path   string // of config.toml
+	secret *secretstore.Secret
+	held   secretstore.Held
+	dests  []destination.Destination
+	issuer *secretstore.Issuer
 }
 
-func runSecretRotate(ctx context.Context, a *app.App, opts secretRotateOptions) error {
+func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 	r, err := planRotation(ctx, a, opts)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if opts.dryRun {
+	case opts.dryRun:
 		r.printPlan()
 		return nil
-	}
-	if opts.abandon {
+	case opts.abandon:
 		return r.abandon(ctx)
 	}
 	if err := r.confirm(ctx); err != nil {
@@ -114,262 +109,210 @@ func runSecretRotate(ctx context.Context, a *app.App, opts secretRotateOptions) 
 	if err != nil {
 		return err
 	}
+	run := r.secret.Rotate
 	if opts.resume {
-		err = r.vault.Resume(ctx, steps)
-	} else {
-		err = r.vault.Rotate(ctx, steps)
+		run = r.secret.Resume
 	}
-	if err != nil {
-		return r.explainFailure(ctx, err)
+	if err := run(ctx, steps); err != nil {
+		return r.failure(ctx, err)
 	}
-	a.Note("The secret %q has a new value%s.", opts.name, r.deliveredText())
-	if r.retire == "" && !r.oldEnded {
+	a.Note("The secret %q has a new value%s.", opts.name, r.delivered())
+	if r.issuer.RetireWith == "" && !r.issuer.OldEnded {
 		a.Note("The old one is good until you end it at its issuer.")
 	}
-	if name := config.SecretVariable(opts.name); a.Getenv(name) != "" {
-		a.Warn(name + " is set and overrides the stored value")
-	}
+	warnOverridden(a, opts.name)
 	return nil
 }
 
 // planRotation finds out all that can be known before anything is done.
-func planRotation(ctx context.Context, a *app.App, opts secretRotateOptions) (*secretRotation, error) {
+func planRotation(ctx context.Context, a *app.App, opts rotateOptions) (*rotation, error) {
 	cfg, err := a.Config()
 	if err != nil {
 		return nil, err
 	}
-	r := &secretRotation{a: a, cfg: cfg, opts: opts}
-	if r.settings, err = app.KnownSecret(cfg, opts.name); err != nil {
+	settings, err := app.KnownSecret(cfg, opts.name)
+	if err != nil {
 		return nil, err
 	}
-	r.retire = cmp.Or(opts.retireWith, r.settings.RetireWith)
-	if r.with = cmp.Or(opts.with, r.settings.RotateWith); opts.fromStdin {
-		r.with = ""
+	r := &rotation{a: a, opts: opts, path: cfg.Paths.Config}
+	r.issuer = &secretstore.Issuer{
+		RetireWith: cmp.Or(opts.retireWith, settings.RetireWith),
+		Run: func(ctx context.Context, command string, stdin secret.Secret) ([]byte, error) {
+			return destination.Run(ctx, cfg.Commands[command], os.Environ(), stdin)
+		},
+		HTTP:      func() (*http.Client, error) { return a.HTTPClient(config.Profile{}) },
+		GitLabURL: destination.GitLabURL(cfg.Destination.URL, a.Getenv),
 	}
-	if err := checkNamedCommands(cfg, r.with, r.retire); err != nil {
+	if !opts.fromStdin {
+		r.issuer.RotateWith = cmp.Or(opts.with, settings.RotateWith)
+	}
+	if err := checkCommands(cfg, r.issuer.RotateWith, r.issuer.RetireWith); err != nil {
 		return nil, err
 	}
 	if opts.expires != "" {
-		if r.expires, err = parseExpiry(opts.expires, a.Now()); err != nil {
+		if r.issuer.Expires, err = parseExpiry(opts.expires, a.Now()); err != nil {
 			return nil, err
 		}
 	}
-	if r.to, err = delivery.Destinations(a, r.settings.To, opts.as); err != nil {
+	if r.dests, err = delivery.Destinations(a, settings.To, opts.as); err != nil {
 		return nil, err
 	}
-	if r.vault, err = a.SealedSecret(r.settings); err != nil {
+	if r.secret, err = a.SealedSecret(settings); err != nil {
 		return nil, err
 	}
-	if r.held, err = r.vault.Get(ctx); err != nil {
-		return nil, app.HintOfSecret(err, opts.name)
+	if r.held, err = r.secret.Get(ctx); err != nil {
+		return nil, err
 	}
-	r.oldEnded = r.held.OldEnded()
-	return r, r.checkStage()
+	r.issuer.OldEnded = r.held.OldEnded()
+	return r, r.secret.CheckStage(r.held.Stage, opts.resume, opts.abandon, r.issuer.RotateWith != "")
 }
 
-// checkStage refuses what does not fit how far the secret's last rotation has come.
-func (r *secretRotation) checkStage() error {
-	var err error
-	goesOn := r.opts.resume || r.opts.abandon
-	switch stage := r.held.Stage; {
-	case stage == secretstore.AtRest && goesOn:
-		err = secretstore.ErrNotOpen
-	case (stage == secretstore.Delivering || stage == secretstore.Retiring) && !goesOn:
-		err = secretstore.ErrOpen
-	case stage == secretstore.Asked && r.opts.resume && r.with == "":
-		err = secretstore.ErrUnanswered
-	}
-	if err == nil {
-		return nil
-	}
-	return app.HintOfSecret(fmt.Errorf("secret %q: %w", r.opts.name, err), r.opts.name)
-}
-
-// printPlan prints what the rotation would do from here on.
-func (r *secretRotation) printPlan() {
-	note, stage := r.a.Note, r.held.Stage
+// printPlan notes what the rotation would do from here on.
+func (r *rotation) printPlan() {
+	note, stage, with := r.a.Note, r.held.Stage, r.issuer.RotateWith
 	switch {
 	case r.opts.abandon:
 		note("would give up the rotation of %q, and keep the value that 'get' prints.", r.opts.name)
 		return
 	case stage == secretstore.Delivering || stage == secretstore.Retiring:
 		note("would go on with the new value of %q that is kept.", r.opts.name)
-	case r.with == "":
+	case with == "":
 		note("would take the new value of %q from stdin or a prompt.", r.opts.name)
 	default:
-		note("would get a new value of %q from %s.", r.opts.name, r.with)
+		note("would get a new value of %q from %s.", r.opts.name, with)
 	}
 	if stage != secretstore.Retiring {
-		for _, d := range r.to {
+		for _, d := range r.dests {
 			note("would deliver it to %s.", d.Name())
 		}
 	}
 	switch {
-	case r.with == rotatorGitLab:
+	case with == secretstore.GitLabIssuer:
 		note("GitLab ends the old one at once.")
-	case r.retire != "":
-		note("would end the old one with %s.", r.retire)
+	case r.issuer.RetireWith != "":
+		note("would end the old one with %s.", r.issuer.RetireWith)
 	default:
 		note("would leave the old one for you to end at its issuer.")
 	}
 }
 
-// confirm asks before something is ended that a person cannot bring back.
-func (r *secretRotation) confirm(ctx context.Context) error {
-	if r.opts.yes || r.with == "" && r.retire == "" {
+// confirm asks before something is ended that the user cannot bring back.
+func (r *rotation) confirm(ctx context.Context) error {
+	if r.opts.yes || r.issuer.RotateWith == "" && r.issuer.RetireWith == "" {
 		return nil
 	}
-	unasked := cli.WithHint(cli.Usagef("this replaces the secret %q, and there is nobody to ask", r.opts.name), "see what it would do with --dry-run, then give --yes")
-	return r.a.Confirm(ctx, fmt.Sprintf("Replace the secret %q%s, and end the old value?", r.opts.name, r.deliveredText()), unasked)
+	unasked := cli.WithHint(cli.Usagef("this replaces the secret %q, and there is nobody to ask", r.opts.name), hintDryRun)
+	return r.a.Confirm(ctx, fmt.Sprintf("Replace the secret %q%s, and end the old value?", r.opts.name, r.delivered()), unasked)
 }
 
-func (r *secretRotation) deliveredText() string {
-	if len(r.to) == 0 {
+func (r *rotation) delivered() string {
+	if len(r.dests) == 0 {
 		return ""
 	}
-	return ", also at " + cli.Plural(len(r.to), "destination", "destinations")
+	return ", also at " + cli.Plural(len(r.dests), "destination", "destinations")
 }
 
-func (r *secretRotation) abandon(ctx context.Context) error {
+func (r *rotation) abandon(ctx context.Context) error {
 	if !r.opts.yes {
-		unasked := cli.WithHint(cli.Usagef("this gives up a value of %q, and there is nobody to ask", r.opts.name), "see what it would do with --dry-run, then give --yes")
+		unasked := cli.WithHint(cli.Usagef("this gives up a value of %q, and there is nobody to ask", r.opts.name), hintDryRun)
 		if err := r.a.Confirm(ctx, fmt.Sprintf("Give up the rotation of %q?", r.opts.name), unasked); err != nil {
 			return err
 		}
 	}
-	if err := r.vault.Abandon(ctx); err != nil {
-		return app.HintOfSecret(err, r.opts.name)
+	if err := r.secret.Abandon(ctx); err != nil {
+		return err
 	}
 	r.a.Note("The secret %q is what 'get' prints. What another value reached stays so: 'fob secret push %s' brings this one there.", r.opts.name, r.opts.name)
 	return nil
 }
 
-// steps are what the rotation does outside. A value that is given is read and judged
+// steps are what the rotation does outside. A value from the user is read and checked
 // before any of it.
-func (r *secretRotation) steps(ctx context.Context) (secretstore.Steps, error) {
-	steps := secretstore.Steps{Asks: r.with != "", Deliver: r.deliver}
-	if r.retire != "" {
-		steps.Retire = func(ctx context.Context, old secret.Secret) error {
-			_, err := destination.Run(ctx, r.cfg.Commands[r.retire], os.Environ(), old)
-			return err
-		}
+func (r *rotation) steps(ctx context.Context) (secretstore.Steps, error) {
+	steps := r.issuer.Steps()
+	steps.Deliver = r.deliver
+	if steps.Mint != nil || r.opts.resume {
+		return steps, nil
 	}
-	switch {
-	case r.with == rotatorGitLab:
-		steps.Mint = r.mintAtGitLab
-	case r.with != "":
-		steps.Mint = r.mintWithCommand
-	case !r.opts.resume:
-		value, err := readSecretValue(ctx, r.a, r.opts.name)
-		if err != nil {
-			return steps, err
-		}
-		if err := destination.CheckAll(r.to, value); err != nil {
-			return steps, err
-		}
-		steps.Mint = func(context.Context, secret.Secret) (secretstore.Minted, error) {
-			return secretstore.Minted{Value: value}, nil
-		}
-	}
-	return steps, nil
-}
-
-// mintWithCommand lets a program make a new value. It is told nothing of the old one.
-func (r *secretRotation) mintWithCommand(ctx context.Context, _ secret.Secret) (secretstore.Minted, error) {
-	out, err := destination.Run(ctx, r.cfg.Commands[r.with], os.Environ(), secret.Secret{})
-	if ctx.Err() != nil {
-		return secretstore.Minted{}, errors.Join(secretstore.ErrUnanswered, ctx.Err())
-	}
+	value, err := readValue(ctx, r.a, r.opts.name)
 	if err != nil {
-		return secretstore.Minted{}, err
+		return steps, err
 	}
-	value := secret.New(strings.TrimSuffix(strings.TrimSuffix(string(out), "\n"), "\r"))
-	if err := secretstore.CheckValue(value); err != nil {
-		return secretstore.Minted{}, cli.WithHint(fmt.Errorf("what %s printed: %w", r.with, err), "let it print the new value, and nothing else")
+	steps.Mint = func(context.Context, secret.Secret) (secretstore.Minted, error) {
+		return secretstore.Minted{Value: value}, nil
 	}
-	return secretstore.Minted{Value: value}, nil
+	return steps, destination.CheckAll(r.dests, value)
 }
 
-// mintAtGitLab lets a GitLab access token replace itself.
-func (r *secretRotation) mintAtGitLab(ctx context.Context, old secret.Secret) (secretstore.Minted, error) {
-	hc, err := r.a.HTTPClient(config.Profile{})
-	if err != nil {
-		return secretstore.Minted{}, err
-	}
-	minted, expires, err := secretstore.GitLab(ctx, hc, destination.GitLabURL(r.cfg.Destination.URL, r.a.Getenv), old, r.expires)
-	if err == nil {
-		r.oldEnded, r.expires = true, expires
-	}
-	return minted, err
-}
-
-// deliver brings the new value, which is kept by now, to all destinations: also to those
-// that were noted while a person, a lock or the issuer was waited for.
-func (r *secretRotation) deliver(ctx context.Context, value secret.Secret) error {
+// deliver brings the new value, which is stored by now, to all destinations: also to those
+// that were added while the user, a lock or the issuer was waited for.
+func (r *rotation) deliver(ctx context.Context, value secret.Secret) error {
 	cfg, err := r.a.Config()
 	if err != nil {
 		return err
 	}
-	if r.settings, err = app.KnownSecret(cfg, r.opts.name); err != nil {
+	settings, err := app.KnownSecret(cfg, r.opts.name)
+	if err != nil {
 		return err
 	}
-	if r.to, err = delivery.Destinations(r.a, r.settings.To, r.opts.as); err != nil {
+	if r.dests, err = delivery.Destinations(r.a, settings.To, r.opts.as); err != nil {
 		return err
 	}
 	if !r.opts.resume {
-		if err := r.saveExpiry(); err != nil {
+		if err := r.saveExpiry(!settings.Expires.IsZero()); err != nil {
 			return err
 		}
 	}
-	if err := destination.CheckAll(r.to, value); err != nil {
+	if err := destination.CheckAll(r.dests, value); err != nil {
 		return err
 	}
-	return delivery.Deliver(ctx, r.a, r.to, value)
+	return delivery.Deliver(ctx, r.a, r.dests, value)
 }
 
-// saveExpiry stores when the new value expires. The old one's expiry says nothing about it.
-func (r *secretRotation) saveExpiry() error {
-	if r.expires.IsZero() && !r.settings.Expires.IsZero() && r.opts.expires == "" {
+// saveExpiry saves when the new value expires, which may differ from the old one's expiry.
+func (r *rotation) saveExpiry(hadExpiry bool) error {
+	end := r.issuer.Expires
+	if end.IsZero() && hadExpiry && r.opts.expires == "" {
 		r.a.Note("When the new value ends is not known; tell it: 'fob secret set %s --keep --expires 90d'.", r.opts.name)
 	}
-	if !r.expires.IsZero() {
-		r.a.Note("The new value ends at %s.", r.expires.Format(time.RFC3339))
+	if !end.IsZero() {
+		r.a.Note("The new value ends at %s.", end.Format(time.RFC3339))
 	}
-	return config.ChangeSecret(r.cfg.Paths.Config, r.opts.name, func(s *config.Secret) { s.Expires = r.expires })
+	return config.ChangeSecret(r.path, r.opts.name, func(s *config.Secret) { s.Expires = end })
 }
 
-// explainFailure says what a failed rotation leaves behind, and how to continue.
-func (r *secretRotation) explainFailure(ctx context.Context, err error) error {
+// failure adds to the error of a rotation what is stored now, and how to continue.
+func (r *rotation) failure(ctx context.Context, err error) error {
 	var unkept *secretstore.UnkeptError
 	if errors.As(err, &unkept) {
-		if r.with == "" { // whoever gave it has it
-			return app.HintOfSecret(unkept, r.opts.name)
+		if r.issuer.RotateWith == "" { // the user has the value
+			return err
 		}
 		return r.printUnsaved(unkept)
 	}
-	held, readErr := r.vault.Get(context.WithoutCancel(ctx))
+	held, readErr := r.secret.Get(context.WithoutCancel(ctx))
 	if readErr != nil {
 		return errors.Join(err, readErr)
 	}
 	var failed cli.Failures
 	if !errors.As(err, &failed) {
-		failed = cli.Failures{app.HintOfSecret(err, r.opts.name)}
+		failed = cli.Failures{err}
 	}
-	resume := fmt.Sprintf("mend what is named above, then 'fob secret rotate %s --resume'", r.opts.name)
+	name, resume := r.opts.name, "mend what is named above, then 'fob secret rotate %s --resume'"
 	switch {
 	case held.Stage == secretstore.Delivering:
-		failed = append(failed, cli.WithHint(cli.Unfinishedf("both values of %q are kept, and nothing was ended by fob", r.opts.name), "%s", resume))
+		failed = append(failed, cli.WithHint(cli.Unfinishedf("both values of %q are kept, and nothing was ended by fob", name), resume, name))
 	case held.Stage == secretstore.Retiring:
-		failed = append(failed, cli.WithHint(cli.Unfinishedf("the new value of %q is in force everywhere; the old one is kept until it is ended", r.opts.name), "%s", resume))
+		failed = append(failed, cli.WithHint(cli.Unfinishedf("the new value of %q is in force everywhere; the old one is kept until it is ended", name), resume, name))
 	case held.Stage == secretstore.Asked && !errors.Is(err, secretstore.ErrUnanswered):
-		failed = append(failed, cli.WithHint(cli.Unfinishedf("%s was asked for a new value of %q, and no answer is kept", r.with, r.opts.name),
-			"see at the issuer whether there is one; 'fob secret rotate %s' asks again, '--abandon' leaves it", r.opts.name))
+		failed = append(failed, cli.WithHint(cli.Unfinishedf("%s was asked for a new value of %q, and no answer is kept", r.issuer.RotateWith, name),
+			"see at the issuer whether there is one; 'fob secret rotate %s' asks again, '--abandon' leaves it", name))
 	}
 	return failed.Err()
 }
 
-// printUnsaved prints a value that could not be stored: nobody would have it otherwise.
-func (r *secretRotation) printUnsaved(unkept *secretstore.UnkeptError) error {
+// printUnsaved prints a value that could not be stored, and is nowhere else.
+func (r *rotation) printUnsaved(unkept *secretstore.UnkeptError) error {
 	if _, err := fmt.Fprintln(r.a.Out.Raw(), unkept.Value.Reveal()); err != nil {
 		return errors.Join(unkept, err)
 	}

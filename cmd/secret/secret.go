@@ -25,7 +25,7 @@ A name may have parts, for instance an environment: stripe/test and stripe/prod.
 		Args: usage.NoSuchCommand,
 		RunE: usage.ShowHelp,
 	}
-	c.AddCommand(newSecretSetCmd(a), newSecretGetCmd(a), newSecretListCmd(a), newSecretPushCmd(a), newSecretRotateCmd(a), newSecretRemoveCmd(a))
+	c.AddCommand(newSetCmd(a), newGetCmd(a), newListCmd(a), newPushCmd(a), newRotateCmd(a), newRemoveCmd(a))
 	return c
 }
 
@@ -40,3 +40,6 @@ func oneSecretArg(cmd *cobra.Command, args []string) error {
 	}
 	return nil
 }
+
+// hintDryRun is for a command that asks, where it cannot.
+const hintDryRun = "see what it would do with --dry-run, then give --yes"

@@ -3,11 +3,8 @@ package secret
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +20,7 @@ import (
 	"github.com/fobcli/fob/internal/secretstore"
 )
 
-type secretSetOptions struct {
+type setOptions struct {
 	name       string
 	expires    string
 	to         []string
@@ -34,8 +31,8 @@ type secretSetOptions struct {
 	force      bool
 }
 
-func newSecretSetCmd(a *app.App) *cobra.Command {
-	var opts secretSetOptions
+func newSetCmd(a *app.App) *cobra.Command {
+	var opts setOptions
 	c := &cobra.Command{
 		Use:   "set NAME",
 		Short: "Keep a secret, or another value of it",
@@ -54,7 +51,7 @@ push', and 'fob secret rotate' for a value that others still use.
 		ValidArgsFunction: complete.New(a).Secrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.name = args[0]
-			return runSecretSet(cmd.Context(), a, opts)
+			return runSet(cmd.Context(), a, opts)
 		},
 	}
 	flags := c.Flags()
@@ -67,12 +64,12 @@ push', and 'fob secret rotate' for a value that others still use.
 	usage.ForceFlag(c, &opts.force)
 	usage.RefuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
 	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
-	_ = c.RegisterFlagCompletionFunc("rotate-with", complete.New(a).Commands(rotatorGitLab))
+	_ = c.RegisterFlagCompletionFunc("rotate-with", complete.New(a).Commands(secretstore.GitLabIssuer))
 	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
 	return c
 }
 
-func runSecretSet(ctx context.Context, a *app.App, opts secretSetOptions) error {
+func runSet(ctx context.Context, a *app.App, opts setOptions) error {
 	a.MakesConfig = true
 	cfg, err := a.Config()
 	if err != nil {
@@ -85,58 +82,65 @@ func runSecretSet(ctx context.Context, a *app.App, opts secretSetOptions) error 
 		return err
 	}
 	if err := cfg.CheckNewSecret(opts.name); err != nil {
-		return app.HintOfSecret(err, opts.name)
+		return secretstore.ForSecret(err, opts.name)
 	}
-	after, err := applySecretSet(a, cfg, before, opts)
+	after, err := applySettings(a, cfg, before, opts)
 	if err != nil {
 		return err
 	}
 	if after.Storage == config.StorageNone {
 		return cli.WithHint(cli.Usagef("the storage 'none' keeps no secret"), "set %s, or choose 'keyring' or 'file' with --storage", config.SecretVariable(opts.name))
 	}
-	if places := delivery.NewPlaces(after.To, before.To); !opts.force {
-		if err := delivery.CheckConflicts(ctx, a, places); err != nil {
-			return err
-		}
+	if err := delivery.CheckConflicts(ctx, a, after.To, before.To, opts.force); err != nil {
+		return err
 	}
 	if opts.keep {
 		return config.SaveSecret(cfg.Paths.Config, after)
 	}
-	value, err := readSecretValue(ctx, a, opts.name)
+	value, err := readValue(ctx, a, opts.name)
 	if err != nil {
 		return err
 	}
-	if err := saveSecret(ctx, a, cfg, known, before, after, value); err != nil {
-		return app.HintOfSecret(err, opts.name)
+	change := secretstore.Change{Path: cfg.Paths.Config, Before: before, After: after, IsNew: !known}
+	if change.New, err = a.SealedSecret(after); err != nil {
+		return err
+	}
+	change.Old, _ = a.SealedSecret(before)
+	if err := change.Save(ctx, value); err != nil {
+		return secretstore.ForSecret(err, opts.name)
+	}
+	if change.Moves() {
+		a.ForgetSecretElsewhere(ctx, before)
 	}
 	a.Note("The secret %q is kept in %s.", opts.name, app.StorageText(after.Storage))
-	if a.Getenv(config.SecretVariable(opts.name)) != "" {
-		a.Warn(config.SecretVariable(opts.name) + " is set and overrides the stored value")
-	}
+	warnOverridden(a, opts.name)
 	if len(after.To) > 0 {
 		a.Note("Copies elsewhere are as they were: 'fob secret push %s' brings it to them.", opts.name)
 	}
 	return nil
 }
 
-// applySecretSet puts the flags that were given into a secret's settings.
-func applySecretSet(a *app.App, cfg *config.Config, s config.Secret, opts secretSetOptions) (config.Secret, error) {
+// warnOverridden warns of a variable that takes precedence over the stored value.
+func warnOverridden(a *app.App, name string) {
+	if variable := config.SecretVariable(name); a.Getenv(variable) != "" {
+		a.Warn(variable + " is set and overrides the stored value")
+	}
+}
+
+// applySettings puts the flags that were given into a secret's settings.
+func applySettings(a *app.App, cfg *config.Config, s config.Secret, opts setOptions) (config.Secret, error) {
 	var err error
 	if opts.expires != "" {
 		if s.Expires, err = parseExpiry(opts.expires, a.Now()); err != nil {
 			return s, err
 		}
 	}
-	to, err := delivery.Destinations(a, opts.to, nil)
+	dests, err := delivery.Destinations(a, opts.to, nil)
 	if err != nil {
 		return s, err
 	}
-	for _, name := range delivery.DestinationNames(to) {
-		if !slices.Contains(s.To, name) {
-			s.To = append(slices.Clone(s.To), name)
-		}
-	}
-	if err := checkNamedCommands(cfg, opts.rotateWith, opts.retireWith); err != nil {
+	s.To = delivery.AddNames(s.To, delivery.DestinationNames(dests))
+	if err := checkCommands(cfg, opts.rotateWith, opts.retireWith); err != nil {
 		return s, err
 	}
 	s.RotateWith, s.RetireWith = cmp.Or(opts.rotateWith, s.RotateWith), cmp.Or(opts.retireWith, s.RetireWith)
@@ -153,7 +157,7 @@ func applySecretSet(a *app.App, cfg *config.Config, s config.Secret, opts secret
 	return s, err
 }
 
-// parseExpiry reads when a secret expires: a day, or a time if one is given.
+// parseExpiry reads when a secret expires: a day, or a time if that is less than a day away.
 func parseExpiry(text string, now time.Time) (time.Time, error) {
 	at, err := cli.ParseWhen(text, now)
 	const day = 24 * time.Hour
@@ -163,13 +167,10 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 	return at.Truncate(time.Second), err
 }
 
-// rotatorGitLab is the issuer that fob can ask for a new value by itself.
-const rotatorGitLab = "gitlab"
-
-// checkNamedCommands refuses commands that config.toml does not have.
-func checkNamedCommands(cfg *config.Config, rotateWith, retireWith string) error {
+// checkCommands refuses commands that config.toml does not have.
+func checkCommands(cfg *config.Config, rotateWith, retireWith string) error {
 	for _, name := range []string{rotateWith, retireWith} {
-		if name == "" || name == rotatorGitLab && name == rotateWith {
+		if name == "" || name == secretstore.GitLabIssuer && name == rotateWith {
 			continue
 		}
 		if len(cfg.Commands[name]) == 0 {
@@ -179,10 +180,9 @@ func checkNamedCommands(cfg *config.Config, rotateWith, retireWith string) error
 	return nil
 }
 
-// readSecretValue reads a secret from stdin or a prompt.
-func readSecretValue(ctx context.Context, a *app.App, name string) (secret.Secret, error) {
-	const hint = "give the secret itself on stdin, 64 KiB at most and without a NUL; of a file with Windows' line ends: tr -d '\\r'"
-	if tty, ok := a.In.(*os.File); ok && cli.IsTerminal(tty) {
+// readValue reads a secret from stdin or a prompt.
+func readValue(ctx context.Context, a *app.App, name string) (secret.Secret, error) {
+	if cli.IsTerminal(a.In) {
 		value, err := a.SecretOnStdin(ctx, "Value of "+name+":")
 		if err == nil {
 			err = secretstore.CheckValue(value)
@@ -195,46 +195,7 @@ func readSecretValue(ctx context.Context, a *app.App, name string) (secret.Secre
 	}
 	value := secret.New(strings.TrimSuffix(string(text), "\n"))
 	if err := secretstore.CheckValue(value); err != nil {
-		return value, cli.WithHint(cli.AsUsage(err), hint)
+		return value, cli.WithHint(cli.AsUsage(err), "give the secret itself on stdin, 64 KiB at most and without a NUL; of a file with Windows' line ends: tr -d '\\r'")
 	}
 	return value, nil
-}
-
-// saveSecret stores the settings and then the value: nobody would find a value without
-// settings.
-func saveSecret(ctx context.Context, a *app.App, cfg *config.Config, known bool, before, after config.Secret, value secret.Secret) error {
-	v, err := a.SealedSecret(after)
-	if err != nil {
-		return err
-	}
-	if old, err := a.SealedSecret(before); known && err == nil && old.Store != v.Store {
-		return moveSecret(ctx, a, cfg, old, v, before, after, value)
-	}
-	if err := config.SaveSecret(cfg.Paths.Config, after); err != nil {
-		return err
-	}
-	if err := v.Set(ctx, value); err != nil {
-		if known {
-			return errors.Join(err, config.SaveSecret(cfg.Paths.Config, before))
-		}
-		return errors.Join(err, config.RemoveSecret(cfg.Paths.Config, after.Name))
-	}
-	return nil
-}
-
-// moveSecret stores a value in another storage: there first, so that the settings always
-// name a complete value.
-func moveSecret(ctx context.Context, a *app.App, cfg *config.Config, old, v *secretstore.Secret, before, after config.Secret, value secret.Secret) error {
-	if held, err := old.Get(ctx); err == nil && held.Stage != secretstore.AtRest {
-		return fmt.Errorf("secret %q: %w", after.Name, secretstore.ErrOpen)
-	}
-	v.Current = nil // the table points there next
-	if err := v.Set(ctx, value); err != nil {
-		return err
-	}
-	if err := config.SaveSecret(cfg.Paths.Config, after); err != nil {
-		return err
-	}
-	a.ForgetSecretElsewhere(ctx, before)
-	return nil
 }

@@ -75,6 +75,19 @@ func MayHaveID(id string, d Digest) bool {
 	return id[0] == versionMinted || id == ImportedID(d)
 }
 
+// minPepper is how many bytes a pepper has at least (RFC 2104 §3: the hash's length).
+const minPepper = 32
+
+// ParsePepper reads the secret of a pepper in hex or base64.
+func ParsePepper(text string) ([]byte, error) {
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
+		if value, err := decode(text); err == nil && len(value) >= minPepper {
+			return value, nil
+		}
+	}
+	return nil, errors.New("that is no pepper")
+}
+
 // NewPepper draws the secret of a pepper: 32 bytes.
 func NewPepper() []byte {
 	value := make([]byte, sha256.Size)

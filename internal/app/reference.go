@@ -32,10 +32,7 @@ func (a *App) CheckExists(reference string) error {
 		if value, err := a.secretFromEnv(name); err != nil || value != "" {
 			return err
 		}
-		cfg, err := a.Config()
-		if err == nil {
-			_, err = secretSettings(cfg, name)
-		}
+		_, err := a.secretSettings(name)
 		return err
 	}
 	name := strings.TrimPrefix(reference, TokenReference)

@@ -6,13 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/credstore"
-	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/secretstore"
 	"github.com/fobcli/fob/internal/session"
@@ -68,7 +65,11 @@ func (a *App) SealedSecret(s config.Secret) (*secretstore.Secret, error) {
 
 // secretSettings are those of a secret that there is. Where nothing is stored, it needs no
 // table either.
-func secretSettings(cfg *config.Config, name string) (config.Secret, error) {
+func (a *App) secretSettings(name string) (config.Secret, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return config.Secret{}, err
+	}
 	settings, err := KnownSecret(cfg, name)
 	if in, _ := cfg.StorageFor(""); err != nil && in == config.StorageNone {
 		return config.Secret{Name: name}, nil
@@ -104,11 +105,7 @@ func (a *App) HeldSecret(ctx context.Context, name string) (secretstore.Held, er
 	if value, err := a.secretFromEnv(name); err != nil || value != "" {
 		return secretstore.Held{Value: secret.New(value)}, err
 	}
-	cfg, err := a.Config()
-	if err != nil {
-		return secretstore.Held{}, err
-	}
-	settings, err := secretSettings(cfg, name)
+	settings, err := a.secretSettings(name)
 	if err != nil {
 		return secretstore.Held{}, err
 	}
@@ -118,7 +115,7 @@ func (a *App) HeldSecret(ctx context.Context, name string) (secretstore.Held, er
 	}
 	held, err := v.Get(ctx)
 	if err != nil {
-		return held, HintOfSecret(err, name)
+		return held, err
 	}
 	if end := settings.Expires; !end.IsZero() && end.Sub(a.Now()) <= secretEndsSoon {
 		ends := map[bool]string{true: "ends", false: "has ended"}[end.After(a.Now())]
@@ -129,55 +126,6 @@ func (a *App) HeldSecret(ctx context.Context, name string) (secretstore.Held, er
 
 // secretEndsSoon is how long before its end a secret is spoken of wherever it is used.
 const secretEndsSoon = 3 * 24 * time.Hour
-
-// HintOfSecret says what to do about a secret that cannot be read, kept or replaced.
-func HintOfSecret(err error, name string) error {
-	var hinted *cli.HintError
-	if err == nil || errors.As(err, &hinted) {
-		return err
-	}
-	hint := cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(secretstore.ErrNoValue, "give it one: 'fob secret set NAME'"),
-		cli.HintOn(secretstore.ErrOpen, "go on with it: 'fob secret rotate NAME --resume'; or keep what is in force: 'fob secret rotate NAME --abandon'"),
-		cli.HintOn(secretstore.ErrNotOpen, "'fob secret rotate NAME' begins one"),
-		cli.HintOn(config.ErrShared, "choose another name, for instance: fob secret set NAME-2"),
-		cli.HintOn(secretstore.ErrUnanswered, "see at the issuer whether there is a new value, then 'fob secret set NAME'; or ask once more: 'fob secret rotate NAME'"),
-		cli.HintOn(secretstore.ErrSame, "get a new one from its issuer first"),
-		cli.HintOn(secretstore.ErrValue, "give the secret itself, 64 KiB at most; of a file with Windows' line ends: tr -d '\\r'"),
-		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
-	})
-	if hint != "" {
-		return cli.WithHint(err, "%s", strings.ReplaceAll(hint, "NAME", name))
-	}
-	hint = HintOfKept(err)
-	if isForeign(err) {
-		hint += fmt.Sprintf("; to start over, 'fob secret remove %s'", name)
-	}
-	if hint != "" {
-		return cli.WithHint(err, "%s", hint)
-	}
-	return err
-}
-
-// isForeign reports whether something other than fob wrote a record.
-func isForeign(err error) bool {
-	return errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrWrongContext) || errors.Is(err, credstore.ErrCorrupt)
-}
-
-// HintOfKept says how to get at what nobody gives a second time, and a new login does
-// not bring back.
-func HintOfKept(err error) string {
-	if isForeign(err) {
-		return "something other than fob changed it: find out what; a backup has it, if you made one: 'fob storage restore'"
-	}
-	return cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(seal.ErrWrongKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"),
-		cli.HintOn(credstore.ErrNoKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"),
-		cli.HintOn(credstore.ErrAbsent, "use encrypted files: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file; 'fob doctor' says what is missing"),
-		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again"),
-		cli.HintOn(credstore.ErrTimeout, "unlock the keyring, then try again"),
-	})
-}
 
 // SecretExpiring is how long before its end a secret is something that was found.
 const SecretExpiring = 14 * 24 * time.Hour
@@ -235,7 +183,7 @@ func (a *App) DeleteSecret(ctx context.Context, s config.Secret) error {
 	if errors.Is(err, secretstore.ErrNoValue) {
 		return nil
 	}
-	return HintOfSecret(err, s.Name)
+	return err
 }
 
 // StorageText is a storage in words.

@@ -196,6 +196,16 @@ func DeliverAll(ctx context.Context, a *app.App, to []destination.Destination, v
 	return delivered, failed
 }
 
+// AddNames adds the names of destinations that are not there yet.
+func AddNames(names, more []string) []string {
+	for _, name := range more {
+		if !slices.Contains(names, name) {
+			names = append(slices.Clone(names), name)
+		}
+	}
+	return names
+}
+
 // DestinationNames returns the names of destinations as they are recorded.
 func DestinationNames(to []destination.Destination) []string {
 	names := make([]string, len(to))

@@ -13,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // newKeyJSONLine is a key on the one occasion that it is shown.
@@ -95,12 +96,21 @@ func DeliveredNames(r apikey.Record, rotations []apikey.Rotation) []string {
 	names := slices.Clone(r.Destinations)
 	for _, rotation := range rotations {
 		for _, d := range rotation.Deliveries {
-			if d.Destination != StdoutName && !slices.Contains(names, d.Destination) {
-				names = append(names, d.Destination)
+			if d.Destination != StdoutName {
+				names = AddNames(names, []string{d.Destination})
 			}
 		}
 	}
 	return names
+}
+
+// NoteDeliveries notes the destinations that have the new key of a rotation.
+func NoteDeliveries(a *app.App, rotated keys.Rotated) {
+	for _, d := range rotated.Rotation.Deliveries {
+		if d.Status == apikey.DeliveryDone && d.Destination != StdoutName {
+			a.Note("Delivered %s to %s.", rotated.New.ID, sanitize.Line(d.Destination))
+		}
+	}
 }
 
 // DeliveryErrors returns the failed deliveries of a rotation, each with its hint, and what

@@ -305,7 +305,7 @@ func (e *examination) secrets(ctx context.Context) {
 		fix := "replace it: 'fob secret rotate " + name + "'"
 		switch {
 		case shown.Failure != nil:
-			e.add(Failed(check, shown.Failure, e.fixOf(app.HintOfSecret(shown.Failure, name))))
+			e.add(Failed(check, shown.Failure, e.fixOf(shown.Failure)))
 		case shown.Problem != "":
 			e.add(Finding{Check: check, State: Warning, Detail: name + ": " + shown.Problem, Fix: "go on with it, or give it a value: 'fob secret set " + name + "'"})
 		case !s.Expires.IsZero() && left <= 0:

@@ -15,7 +15,6 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
-	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Options are the flags of 'fob incident'.
@@ -31,11 +30,11 @@ type Options struct {
 
 // leakedKey is a key of the registry that stands where it must not.
 type leakedKey struct {
-	record apikey.Record
-	text   string   // the whole key, if it was given and is this key
-	places []string // inert
-	to     []keys.Destination
-	barred []error // destinations that this machine cannot serve
+	record   apikey.Record
+	text     string   // the whole key, if it was given and is this key
+	found    []string // where, inert
+	dests    []keys.Destination
+	unusable []error // destinations that this machine cannot deliver to
 
 	replaced keys.Rotated
 	revoked  bool // it had a successor already
@@ -88,7 +87,7 @@ func Run(ctx context.Context, a *app.App, opts Options) error {
 		return err
 	}
 	if len(todo) == 0 {
-		return run.nothingToDo()
+		return run.noteNothing()
 	}
 	if err := run.reserve(); err != nil {
 		return err
@@ -118,8 +117,8 @@ func (run *incident) replace(ctx context.Context, todo []*leakedKey) {
 }
 
 func (run *incident) replaceOne(ctx context.Context, k *leakedKey, bar *cli.Progress) {
-	opts := keys.RotateOptions{Compromised: true, To: k.to}
-	if len(k.to) == 0 {
+	opts := keys.RotateOptions{Compromised: true, To: k.dests}
+	if len(k.dests) == 0 {
 		opts.Last = &delivery.StdoutDestination{A: run.a, Bar: bar, Many: true, JSON: run.opts.JSON}
 	}
 	k.replaced, k.failed = run.g.Rotate(ctx, k.record.ID, opts)
@@ -145,11 +144,7 @@ func (run *incident) note(todo []*leakedKey) {
 		case k.replaced.Rotation.Phase == apikey.PhaseRetired:
 			run.a.Note("Key %s has ended; %s replaces it.", appkeys.Text(k.record), k.replaced.New.ID)
 		}
-		for _, d := range k.replaced.Rotation.Deliveries {
-			if d.Status == apikey.DeliveryDone && d.Destination != delivery.StdoutName {
-				run.a.Note("Delivered %s to %s.", k.replaced.New.ID, sanitize.Line(d.Destination))
-			}
-		}
+		delivery.NoteDeliveries(run.a, k.replaced)
 	}
 }
 
@@ -158,7 +153,7 @@ func (run *incident) note(todo []*leakedKey) {
 func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
 	var failed cli.Failures
 	for _, k := range todo {
-		for _, err := range k.barred {
+		for _, err := range k.unusable {
 			failed = append(failed, fmt.Errorf("key %s: %w", k.replaced.New.ID, err))
 		}
 		if k.failed != nil {
@@ -173,7 +168,7 @@ func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
 		}
 	}
 	if run.declined > 0 {
-		failed = append(failed, run.nothingToDo())
+		failed = append(failed, run.noteNothing())
 	}
 	if unwritten != nil {
 		failed = append(failed, unwritten)

@@ -63,10 +63,10 @@ func (run *incident) findDestinations(k *leakedKey) {
 	for _, name := range k.record.Destinations {
 		to, err := delivery.KeyDestinations(run.a, []string{name}, run.opts.As, k.record.Environment)
 		if err != nil {
-			k.barred = append(k.barred, &destination.Error{Destination: name, Err: err})
+			k.unusable = append(k.unusable, &destination.Error{Destination: name, Err: err})
 			continue
 		}
-		k.to = append(k.to, delivery.DestinationOfKeys(to[0]))
+		k.dests = append(k.dests, delivery.DestinationOfKeys(to[0]))
 	}
 }
 
@@ -79,19 +79,19 @@ func (run *incident) show(k *leakedKey) {
 		state = "live, and the whole key was not given: anybody who knows its id can have written that"
 	}
 	run.a.Note("Key %s: %s.", appkeys.Text(k.record), state)
-	for _, place := range k.places[:min(5, len(k.places))] {
+	for _, place := range k.found[:min(5, len(k.found))] {
 		run.a.Note("  found at %s", place)
 	}
-	if more := len(k.places) - 5; more > 0 {
+	if more := len(k.found) - 5; more > 0 {
 		run.a.Note("  and at %d more", more)
 	}
 	if !k.live(run.a.Now()) {
 		return
 	}
-	for _, d := range k.to {
+	for _, d := range k.dests {
 		run.a.Note("  goes to  %s", sanitize.Line(d.Name()))
 	}
-	for _, err := range k.barred {
+	for _, err := range k.unusable {
 		run.a.Warn(err.Error())
 	}
 	if len(k.record.Destinations) == 0 {
@@ -106,7 +106,7 @@ func noteText(r apikey.Record, inert func(string) string) string {
 	return "; its note: " + inert(r.Note)
 }
 
-func (run *incident) nothingToDo() error {
+func (run *incident) noteNothing() error {
 	if run.declined > 0 {
 		return cli.WithHint(fmt.Errorf("%s: nobody said yes", cli.Plural(run.declined, "key was left as it is", "keys were left as they are")),
 			"run it on a terminal; or give the whole keys, in a report without redaction")

@@ -20,37 +20,37 @@ func (run *incident) read(ctx context.Context) error {
 		return err
 	}
 	byID := make(map[string]*leakedKey)
-	strangers := make(map[string]bool)
+	unknown := make(map[string]bool)
 	for _, r := range reported {
 		k := byID[r.ID]
 		if k == nil {
-			record, err := appkeys.Select(ctx, run.a, run.g, apikey.Filter{IDs: []string{r.ID}})
+			record, err := run.g.Find(ctx, r.ID)
 			if errors.Is(err, apikey.ErrNotFound) {
-				strangers[r.ID] = true
+				unknown[r.ID] = true
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			k = &leakedKey{record: record[0]}
+			k = &leakedKey{record: record}
 			byID[r.ID] = k
 			run.keys = append(run.keys, k)
 		}
 		if r.Path != "" {
-			k.places = append(k.places, placeText(r))
+			k.found = append(k.found, locationText(r))
 		}
 		if err := run.prove(ctx, k, r); err != nil {
 			return err
 		}
 	}
-	run.unknown = len(strangers)
+	run.unknown = len(unknown)
 	if run.opts.Report == "" && run.unknown > 0 {
 		return &apikey.RefusedError{Reason: apikey.Unknown}
 	}
 	return nil
 }
 
-func placeText(r leakscan.Reported) string {
+func locationText(r leakscan.Reported) string {
 	where := sanitize.Line(r.Path)
 	if r.Line > 0 {
 		where += fmt.Sprintf(":%d", r.Line)

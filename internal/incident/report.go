@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -36,9 +35,9 @@ func (run *incident) reserve() error {
 }
 
 func (run *incident) write(ctx context.Context) error {
-	text, err := run.markdown(ctx)
+	log, err := run.timeLine(ctx)
 	if err == nil {
-		err = atomicfile.Write(run.opts.Output, text)
+		err = atomicfile.Write(run.opts.Output, run.markdown(log))
 	}
 	if err != nil {
 		return cli.WithHint(fmt.Errorf("the report could not be written: %w", err), "'fob key audit' has what it would say")
@@ -49,11 +48,7 @@ func (run *incident) write(ctx context.Context) error {
 
 // markdown is the incident report: no secret stands in it, and what others wrote is
 // text in it alone.
-func (run *incident) markdown(ctx context.Context) ([]byte, error) {
-	log, err := run.timeLine(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (run *incident) markdown(log timeLine) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Incident of %s: leaked API keys\n\n", run.started.UTC().Format("2006-01-02 15:04 UTC"))
 	fmt.Fprintf(&b, "Handled by %s with fob %s, from %s to %s.\n\n", codeSpan(run.g.Actor), app.Version(), clockText(run.started), clockText(run.a.Now()))
@@ -67,10 +62,10 @@ func (run *incident) markdown(ctx context.Context) ([]byte, error) {
 	}
 	b.WriteString("\n## Where they were found\n\n")
 	for _, k := range run.keys {
-		for _, place := range k.places {
+		for _, place := range k.found {
 			fmt.Fprintf(&b, "- %s: %s\n", codeSpan(k.record.ID), codeSpan(place))
 		}
-		if len(k.places) == 0 {
+		if len(k.found) == 0 {
 			fmt.Fprintf(&b, "- %s: not told\n", codeSpan(k.record.ID))
 		}
 	}
@@ -85,7 +80,7 @@ func (run *incident) markdown(ctx context.Context) ([]byte, error) {
 	for _, line := range run.leftToDo() {
 		fmt.Fprintf(&b, "- [ ] %s\n", line)
 	}
-	return b.Bytes(), nil
+	return b.Bytes()
 }
 
 // outcome is what became of a key.
@@ -105,7 +100,7 @@ func (k *leakedKey) outcome(now time.Time) string {
 }
 
 func (run *incident) writeDeliveries(b *bytes.Buffer) {
-	any := false
+	before := b.Len()
 	for _, k := range run.keys {
 		for _, d := range k.replaced.Rotation.Deliveries {
 			text := codeSpan(string(d.Status))
@@ -113,14 +108,12 @@ func (run *incident) writeDeliveries(b *bytes.Buffer) {
 				text += ": " + codeSpan(d.Error)
 			}
 			fmt.Fprintf(b, "- %s to %s: %s\n", codeSpan(k.replaced.New.ID), codeSpan(d.Destination), text)
-			any = true
 		}
-		for _, err := range k.barred {
+		for _, err := range k.unusable {
 			fmt.Fprintf(b, "- %s: %s\n", codeSpan(k.replaced.New.ID), codeSpan(err.Error()))
-			any = true
 		}
 	}
-	if !any {
+	if b.Len() == before {
 		b.WriteString("Nowhere.\n")
 	}
 }
@@ -135,12 +128,16 @@ func (run *incident) timeLine(ctx context.Context) (timeLine, error) {
 	var log timeLine
 	var auditor apikey.Auditor
 	var tampered error
-	ids := run.timeLineIDs()
+	ids := make(map[string]bool)
+	for _, k := range run.keys {
+		ids[k.record.ID], ids[k.replaced.New.ID] = true, true
+	}
+	delete(ids, "") // of a key without a new one
 	end, err := run.g.Registry.Log(ctx, 0, func(l apikey.Logged) error {
 		if tampered == nil {
 			tampered = auditor.Check(l)
 		}
-		if _, is := slices.BinarySearch(ids, l.KeyID); is {
+		if ids[l.KeyID] {
 			log.entries = append(log.entries, l.Entry)
 		}
 		return nil
@@ -165,7 +162,7 @@ func (run *incident) leftToDo() []string {
 	for _, k := range run.keys {
 		next := k.replaced.New.ID
 		switch {
-		case len(k.replaced.Failed) > 0 || len(k.barred) > 0:
+		case len(k.replaced.Failed) > 0 || len(k.unusable) > 0:
 			lines = append(lines, fmt.Sprintf("Bring the successor of %s to where it did not arrive: mend what stands above, then %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+next+" --overlap 0s")))
 		case len(k.record.Destinations) == 0 && next != "":
 			lines = append(lines, fmt.Sprintf("Bring %s to what uses %s%s.", codeSpan(next), codeSpan(k.record.ID), noteText(k.record, codeSpan)))
@@ -199,17 +196,4 @@ func clockText(t time.Time) string {
 		return "never"
 	}
 	return t.UTC().Format(time.DateTime)
-}
-
-// timeLineIDs returns the ids of the keys in the report's time line.
-func (run *incident) timeLineIDs() []string {
-	var ids []string
-	for _, k := range run.keys {
-		ids = append(ids, k.record.ID)
-		if k.replaced.New.ID != "" {
-			ids = append(ids, k.replaced.New.ID)
-		}
-	}
-	slices.Sort(ids)
-	return ids
 }

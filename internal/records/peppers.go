@@ -1,12 +1,9 @@
 package records
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 
-	"github.com/fobcli/fob/internal/app"
-	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/seal"
 )
@@ -23,8 +20,10 @@ func ParsePeppers(r credstore.Record) (map[string][]byte, error) {
 	return peppers, nil
 }
 
-// PeppersUnread says how to get at the peppers: what helps with a login, to start over,
-// would make every key worthless that needs them.
-func PeppersUnread(err error) error {
-	return cli.WithHint(fmt.Errorf("the peppers of this machine: %w", err), "%s", cmp.Or(app.HintOfKept(err), "nothing is lost; 'fob doctor' says what is wrong with the storage"))
-}
+// PeppersError is why the peppers could not be read. What helps with a login, to start
+// over, would make every key worthless that needs them.
+type PeppersError struct{ Err error }
+
+func (e *PeppersError) Error() string { return "the peppers of this machine: " + e.Err.Error() }
+
+func (e *PeppersError) Unwrap() error { return e.Err }

@@ -57,7 +57,7 @@ func SecretRecord(a *app.App, cfg *config.Config, s config.Secret) (Record, erro
 			s.Storage = storage
 			return config.SaveSecret(cfg.Paths.Config, s)
 		},
-		hint:  func(err error) error { return app.HintOfSecret(err, s.Name) },
+		hint:  func(err error) error { return secretstore.ForSecret(err, s.Name) },
 		Check: secretstore.CheckRecord,
 		later: secretstore.IsLater,
 	}, nil
@@ -81,7 +81,7 @@ func PeppersRecord(a *app.App, cfg *config.Config, storage string) (Record, erro
 		Label: PeppersLabel, storage: storage,
 		Entry: credstore.Entry{Store: store, Context: PeppersContext, Lock: filepath.Join(cfg.Paths.Data, "locks", "peppers")},
 		pin:   func(storage string) error { return config.SetPepperStorage(cfg.Paths.Config, storage) },
-		hint:  PeppersUnread,
+		hint:  func(err error) error { return &PeppersError{err} },
 		Check: func(r credstore.Record) error {
 			_, err := ParsePeppers(r)
 			return err

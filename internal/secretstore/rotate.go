@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -72,7 +71,7 @@ func (e *UnkeptError) Unwrap() error { return e.Cause }
 func (s *Secret) Rotate(ctx context.Context, steps Steps) error {
 	return s.step(ctx, func(h Held) error {
 		if h.Stage.holdsTwo() {
-			return fmt.Errorf("secret %q: %w", s.Name, ErrOpen)
+			return s.errorf(ErrOpen)
 		}
 		return s.mint(ctx, h, steps)
 	})
@@ -87,11 +86,11 @@ func (s *Secret) Resume(ctx context.Context, steps Steps) error {
 		case h.Stage == Retiring:
 			return s.retire(ctx, h, steps)
 		case h.Stage == Asked && steps.Mint == nil:
-			return fmt.Errorf("secret %q: %w", s.Name, ErrUnanswered)
+			return s.errorf(ErrUnanswered)
 		case h.Stage == Asked:
 			return s.mint(ctx, h, steps)
 		}
-		return fmt.Errorf("secret %q: %w", s.Name, ErrNotOpen)
+		return s.errorf(ErrNotOpen)
 	})
 }
 
@@ -100,17 +99,28 @@ func (s *Secret) Resume(ctx context.Context, steps Steps) error {
 func (s *Secret) Abandon(ctx context.Context) error {
 	return s.step(ctx, func(h Held) error {
 		if h.Stage == AtRest {
-			return fmt.Errorf("secret %q: %w", s.Name, ErrNotOpen)
+			return s.errorf(ErrNotOpen)
 		}
 		return s.save(ctx, Held{Value: h.Value, SetAt: h.SetAt})
 	})
 }
 
-func (s *Secret) step(ctx context.Context, change func(Held) error) error {
-	if err := config.CheckSecretName(s.Name); err != nil {
-		return err
+// CheckStage refuses to begin a rotation where one is open, and to continue where none is;
+// canAsk says that the issuer can be asked again for a value.
+func (s *Secret) CheckStage(stage Stage, resume, abandon, canAsk bool) error {
+	switch {
+	case stage == AtRest && (resume || abandon):
+		return s.errorf(ErrNotOpen)
+	case stage.holdsTwo() && !resume && !abandon:
+		return s.errorf(ErrOpen)
+	case stage == Asked && resume && !canAsk:
+		return s.errorf(ErrUnanswered)
 	}
-	return s.Entry().Locked(ctx, func() error {
+	return nil
+}
+
+func (s *Secret) step(ctx context.Context, change func(Held) error) error {
+	return s.locked(ctx, func() error {
 		h, err := s.Get(ctx)
 		if err != nil {
 			return err
@@ -131,7 +141,7 @@ func (s *Secret) mint(ctx context.Context, h Held, steps Steps) error {
 	if minted.Value.IsZero() || isSame {
 		switch {
 		case isSame: // another process may have brought it in since the caller looked
-			err = fmt.Errorf("secret %q: %w", s.Name, ErrSame)
+			err = s.errorf(ErrSame)
 		case err == nil:
 			err = fmt.Errorf("%w: it is empty", ErrValue)
 		}

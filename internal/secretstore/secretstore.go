@@ -34,6 +34,27 @@ var (
 	ErrValue = errors.New("that is no value of a secret")
 )
 
+// Error is a failure with one secret. It reads like its cause; a hint needs the name.
+type Error struct {
+	error
+	Name string
+}
+
+func (e *Error) Unwrap() error { return e.error }
+
+// ForSecret adds a secret's name to an error; nil stays nil.
+func ForSecret(err error, name string) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{err, name}
+}
+
+// errorf returns an error that begins with the secret's name.
+func (s *Secret) errorf(err error) error {
+	return ForSecret(fmt.Errorf("secret %q: %w", s.Name, err), s.Name)
+}
+
 // Secret is one secret in its storage.
 type Secret struct {
 	Name  string
@@ -107,24 +128,25 @@ func (s *Secret) Get(ctx context.Context) (Held, error) {
 	}
 	r, err := s.Entry().Get(ctx)
 	if errors.Is(err, credstore.ErrNotFound) {
-		return Held{}, fmt.Errorf("secret %q: %w", s.Name, ErrNoValue)
+		return Held{}, s.errorf(ErrNoValue)
 	}
 	if err != nil {
-		return Held{}, fmt.Errorf("reading the secret %q: %w", s.Name, err)
+		return Held{}, ForSecret(fmt.Errorf("reading the secret %q: %w", s.Name, err), s.Name)
 	}
-	return parse(r)
+	h, err := parse(r)
+	return h, ForSecret(err, s.Name)
 }
 
 // Set keeps a value in place of the one before. A rotation that is open is ErrOpen: it
 // holds a value that may be needed.
 func (s *Secret) Set(ctx context.Context, value secret.Secret) error {
-	if err := errors.Join(config.CheckSecretName(s.Name), CheckValue(value)); err != nil {
-		return err
+	if err := CheckValue(value); err != nil {
+		return ForSecret(err, s.Name)
 	}
-	return s.Entry().Locked(ctx, func() error {
+	return s.locked(ctx, func() error {
 		before, err := s.Get(ctx)
 		if err == nil && before.Stage.holdsTwo() {
-			return fmt.Errorf("secret %q: %w", s.Name, ErrOpen)
+			return s.errorf(ErrOpen)
 		}
 		if err != nil && !errors.Is(err, ErrNoValue) {
 			return err // it may open another day: only Remove is meant to lose it
@@ -151,16 +173,21 @@ func (s *Secret) save(ctx context.Context, h Held) error {
 // Remove deletes the secret, with both values where a rotation is open. One that cannot
 // be opened is deleted, too.
 func (s *Secret) Remove(ctx context.Context) error {
-	if err := config.CheckSecretName(s.Name); err != nil {
-		return err
-	}
-	return s.Entry().Locked(ctx, func() error {
+	return s.locked(ctx, func() error {
 		err := s.Store.Delete(ctx, s.Entry().Context)
 		if errors.Is(err, credstore.ErrNotFound) {
-			return fmt.Errorf("secret %q: %w", s.Name, ErrNoValue)
+			return s.errorf(ErrNoValue)
 		}
 		return err
 	})
+}
+
+// locked runs change under the secret's lock.
+func (s *Secret) locked(ctx context.Context, change func() error) error {
+	if err := config.CheckSecretName(s.Name); err != nil {
+		return err
+	}
+	return ForSecret(s.Entry().Locked(ctx, change), s.Name)
 }
 
 // CheckValue refuses what no secret is, and what a slip makes of one.

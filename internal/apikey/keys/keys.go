@@ -301,6 +301,24 @@ func (g *Registrar) WithoutPepper(ctx context.Context) (ids []string, err error)
 	return ids, nil
 }
 
+// NeedsPepper counts the keys that cannot be verified without a pepper, and reports
+// whether new hashes are made with it.
+func (g *Registrar) NeedsPepper(ctx context.Context, id string) (count int, inUse bool, err error) {
+	present, err := g.Registry.Pepper(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	for r, err := range g.Registry.Keys(ctx, apikey.Filter{}) {
+		if err != nil {
+			return 0, false, err
+		}
+		if state := r.State(g.Now()); r.Pepper == id && state != apikey.Revoked && state != apikey.Expired {
+			count++
+		}
+	}
+	return count, present == id, nil
+}
+
 func notFound(id string, err error) error {
 	if errors.Is(err, apikey.ErrNotFound) {
 		return fmt.Errorf("key %s: %w", id, err)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/apikey"
@@ -58,6 +57,19 @@ func Open(ctx context.Context, a *app.App, create bool) (*keys.Registrar, error)
 	return g, nil
 }
 
+// IfAny calls do with the registry, if there is one.
+func IfAny(ctx context.Context, a *app.App, do func(*keys.Registrar) error) error {
+	g, err := Open(ctx, a, false)
+	if errors.Is(err, apikey.ErrNoRegistry) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	return do(g)
+}
+
 // RegistrarOf applies this machine's settings to a registry.
 func RegistrarOf(a *app.App, r apikey.Registry) (*keys.Registrar, error) {
 	format, err := Format(a)
@@ -100,25 +112,6 @@ func actor() string {
 	return sanitize.Line(name)
 }
 
-// Select collects the records that a filter means.
-func Select(ctx context.Context, a *app.App, g *keys.Registrar, filter apikey.Filter) ([]apikey.Record, error) {
-	var records []apikey.Record
-	for r, err := range g.Registry.Keys(ctx, filter) {
-		if err != nil {
-			return nil, err
-		}
-		if filter.Match(&r, a.Now()) {
-			records = append(records, r)
-		}
-	}
-	for _, id := range filter.IDs {
-		if !slices.ContainsFunc(records, func(r apikey.Record) bool { return r.ID == id }) {
-			return nil, fmt.Errorf("key %s: %w", id, apikey.ErrNotFound)
-		}
-	}
-	return records, nil
-}
-
 // Pepper finds a pepper of this machine.
 func Pepper(ctx context.Context, a *app.App, id string) (apikey.Pepper, error) {
 	if config.CheckName(id) != nil { // a hint must not have it in it
@@ -155,7 +148,7 @@ func Peppers(ctx context.Context, a *app.App) (map[string][]byte, credstore.Entr
 		return map[string][]byte{}, stored.Entry, nil
 	}
 	if err != nil {
-		return nil, stored.Entry, records.PeppersUnread(err)
+		return nil, stored.Entry, &records.PeppersError{Err: err}
 	}
 	peppers, err := records.ParsePeppers(record)
 	return peppers, stored.Entry, err

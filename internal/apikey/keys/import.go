@@ -1,0 +1,70 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keylist"
+)
+
+// Imported counts the keys of a list.
+type Imported struct{ Read, Added int }
+
+// ImportOptions say how a list is imported.
+type ImportOptions struct {
+	DryRun   bool                      // check the lines, and add no key
+	Prepare  func(*keylist.Line) error // completes each line
+	Progress func(Imported)            // after each batch
+}
+
+// ImportList adds the keys of a list, batch by batch. What it returns is right also if it
+// fails: the batches before are added.
+func (g *Registrar) ImportList(ctx context.Context, list *keylist.Reader, opts ImportOptions) (done Imported, err error) {
+	importer := g.Importer()
+	batch := make([]apikey.Record, 0, BatchSize)
+	for {
+		r, readErr := importer.read(ctx, list, opts.Prepare)
+		if readErr == nil {
+			batch = append(batch, r)
+		}
+		if len(batch) == cap(batch) || readErr != nil && len(batch) > 0 {
+			if !opts.DryRun {
+				added, err := g.Import(ctx, batch)
+				if err != nil {
+					return done, err
+				}
+				done.Added += added
+			}
+			done.Read += len(batch)
+			batch = batch[:0]
+			opts.Progress(done)
+		}
+		switch {
+		case errors.Is(readErr, io.EOF):
+			return done, nil
+		case readErr != nil:
+			return done, readErr
+		case ctx.Err() != nil:
+			return done, ctx.Err()
+		}
+	}
+}
+
+// read reads one line and completes its record.
+func (i *Importer) read(ctx context.Context, list *keylist.Reader, prepare func(*keylist.Line) error) (apikey.Record, error) {
+	line, at, err := list.Read()
+	if err != nil {
+		return apikey.Record{}, err
+	}
+	if err = prepare(&line); err == nil {
+		var r apikey.Record
+		if r, err = line.Record(); err == nil {
+			if r, err = i.Complete(ctx, line.Key, r); err == nil {
+				return r, nil
+			}
+		}
+	}
+	return apikey.Record{}, &keylist.LineError{Line: at, Err: err}
+}
