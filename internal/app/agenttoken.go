@@ -15,6 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
+	"github.com/fobcli/fob/internal/trace"
 )
 
 // agentToken asks the agent for a token. It is nil where none listens, or it cannot serve
@@ -33,6 +34,7 @@ func (a *App) agentToken(ctx context.Context, p config.Profile, want session.Tok
 		Do: agent.DoToken, Home: home, Profile: p.Name, Issuer: whole.Authority(), ClientID: whole.ClientID, Scope: want.Scope,
 		Resource: want.Resource, MinTTL: want.MinTTL, ForceRefresh: want.ForceRefresh, IDToken: want.WantIDToken,
 	}, NoteLine(a))
+	trace.Printf(ctx, "agent %s: %s", path, agentOutcome(answer, err))
 	switch unsafe := errors.Is(err, atomicfile.ErrUnsafe); {
 	case unsafe && !named: // as root with another user's environment, perhaps
 		a.Warn(err.Error() + ": it is not asked")
@@ -47,6 +49,17 @@ func (a *App) agentToken(ctx context.Context, p config.Profile, want session.Tok
 		return nil, NewAgentError(answer.Failure)
 	}
 	return tokenFromAgent(answer.Token)
+}
+
+// agentOutcome is what came of a request, for the trace.
+func agentOutcome(answer agent.Answer, err error) string {
+	switch {
+	case err != nil:
+		return err.Error()
+	case answer.Failure != nil:
+		return answer.Failure.Error
+	}
+	return "ok"
 }
 
 // TokenProfile is profile for who wants a token. One that is named and not configured may

@@ -11,6 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
+	"github.com/fobcli/fob/internal/trace"
 )
 
 // DefaultMinTTL is how long a printed token lives at least, unless a tenth of
@@ -69,8 +70,17 @@ func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) 
 		return s.fixedToken(r, opts)
 	}
 	s.warnOfEnd(h)
-	if token, err := s.cached(h, opts); token != nil || err != nil {
-		return token, err
+	token, err := s.cached(h, opts)
+	switch {
+	case err != nil:
+		return nil, err
+	case token != nil:
+		trace.Printf(ctx, "cache: the access token expires at %s, which is late enough", token.ExpiresAt.UTC().Format(time.RFC3339))
+		return token, nil
+	case opts.ForceRefresh:
+		trace.Printf(ctx, "cache: not used (--force-refresh)")
+	default:
+		trace.Printf(ctx, "cache: no access token that lives long enough")
 	}
 	return s.refreshLocked(ctx, h, opts)
 }
