@@ -66,7 +66,7 @@ func newProfileListCmd(a *app.App) *cobra.Command {
 				p := cfg.Profiles[name]
 				rows = append(rows, []string{name, cli.TextIf(name == cfg.Default, "*"), p.WithProvider().Authority(), p.ClientID})
 			}
-			return a.PrintTable(rows)
+			return a.PrintTable(rows, "CLIENT ID", "SERVER")
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -374,13 +374,13 @@ a redirect, {issuer} is a hash of your server's issuer: 'fob login NAME' shows i
 			if asJSON {
 				return a.PrintJSON(providers)
 			}
-			rows := [][]string{{"NAME", "FLOWS", "SECRET", "LOGOUT REVOKES", "REDIRECT TO REGISTER", "SERVER", "KNOWN"}}
+			rows := [][]string{{"NAME", "FLOWS", "SECRET", "REDIRECT URI", "SERVER", "LOGOUT REVOKES", "KNOWN"}}
 			for _, p := range providers {
 				flows := "browser" + cli.TextIf(p.Device, ", device")
 				secret := cmp.Or(cli.TextIf(p.SecretRequired, "yes"), "no")
-				rows = append(rows, []string{p.Name, flows, secret, p.Revocation, p.RedirectURI, p.Server(), p.Verified})
+				rows = append(rows, []string{p.Name, flows, secret, p.RedirectURI, p.Server(), p.Revocation, p.Verified})
 			}
-			return a.PrintTable(rows, "KNOWN", "REDIRECT TO REGISTER", "LOGOUT REVOKES")
+			return a.PrintTable(rows, "KNOWN", "LOGOUT REVOKES", "SERVER", "REDIRECT URI")
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -12,55 +12,122 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// PrintTable writes aligned rows to stdout. Where a terminal is too narrow, the columns
-// with the dispensable headings go, one by one, and the last one that stays is wrapped.
+// PrintTable writes aligned rows to stdout. Where a terminal is too narrow, the columns with
+// the dispensable headings, the least important first, are shortened and then left out, and
+// the last column is wrapped.
 func (s *IO) PrintTable(rows [][]string, dispensable ...string) error {
 	width, _ := SizeOf(s.Out)
 	kept, gone := fitColumns(withoutEmptyColumns(inertRows(rows)), width, dispensable)
-	if err := s.PrintPainted(WrapLast(kept, width), func(line string) Painted { return Painted(line) }); err != nil {
+	kept = WrapLast(kept, width)
+	if err := s.PrintPainted(kept, paintStates(kept, s.StyleOf(s.Out))); err != nil {
 		return err
 	}
 	if len(gone) > 0 {
-		s.Note("There is no room here for %s; --json has it all.", strings.Join(gone, ", "))
+		s.Note("Not shown at this width: %s. --json shows everything.", strings.Join(gone, ", "))
 	}
 	return nil
 }
 
-// fitColumns leaves out dispensable columns until the rows fit a width; 0 is wide
-// enough. A last column that is not dispensable may be as narrow as wrapping allows.
-func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]string, gone []string) {
-	for _, heading := range dispensable {
-		if width == 0 || len(rows) == 0 {
-			break
-		}
-		widths := columnWidths(rows)
-		last := len(widths) - 1
-		if !slices.Contains(dispensable, rows[0][last]) {
-			widths[last] = min(widths[last], minWrapWidth)
-		}
-		needed := 2 * last
-		for _, w := range widths {
-			needed += w
-		}
-		column := slices.Index(rows[0], heading)
-		if needed <= width {
-			break
-		}
-		if column < 0 {
-			continue
-		}
-		gone = append(gone, heading)
-		shorter := make([][]string, len(rows))
-		for i, row := range rows {
-			shorter[i] = slices.Delete(slices.Clone(row), column, column+1)
-		}
-		rows = shorter
+// paintStates paints the state in each line of a table that has a column for it.
+func paintStates(rows [][]string, on Style) func(line string) Painted {
+	column := -1
+	if len(rows) > 0 {
+		column = slices.IndexFunc(rows[0], func(heading string) bool { return heading == "STATE" || heading == "HEALTH" })
 	}
-	return rows, gone
+	next := -1
+	return func(line string) Painted {
+		next++
+		if column < 0 || next >= len(rows) {
+			return Painted(line)
+		}
+		state, start := rows[next][column], 0
+		for _, width := range columnWidths(rows)[:column] {
+			start += width + 2
+		}
+		runes := []rune(line)
+		end := start + utf8.RuneCountInString(state)
+		if end > len(runes) {
+			return Painted(line)
+		}
+		return Painted(string(runes[:start])) + on.state(state) + Painted(string(runes[end:]))
+	}
 }
 
-// minWrapWidth is the width below which text is not wrapped.
-const minWrapWidth = 20
+// state paints what is well green, what soon needs a person yellow, and what has ended red.
+func (s Style) state(text string) Painted {
+	switch text {
+	case "valid", "refreshable", "active", "ok":
+		return s.Green(text)
+	case "retiring", "disabled", "logged out", "no value", "not logged in":
+		return s.Yellow(text)
+	case "expired", "login required", "revoked", "unreadable":
+		return s.Red(text)
+	}
+	return Painted(text)
+}
+
+// The least that is left of a cell: of one that is shortened, and of one that is wrapped.
+const (
+	minCellWidth = 10
+	minWrapWidth = 20
+)
+
+// fitColumns makes rows fit a width, if dispensable columns allow it; 0 is wide enough.
+func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]string, gone []string) {
+	if width == 0 || len(rows) == 0 {
+		return rows, nil
+	}
+	natural := columnWidths(rows)
+	least := slices.Clone(natural)
+	last := len(natural) - 1
+	for column, heading := range rows[0] {
+		switch {
+		case slices.Contains(dispensable, heading):
+			least[column] = min(natural[column], max(utf8.RuneCountInString(heading), minCellWidth))
+		case column == last:
+			least[column] = min(natural[column], minWrapWidth)
+		}
+	}
+	shown := make([]bool, len(natural))
+	left := width + 2 // each column has two blanks before it, but the first
+	show := func(column int) {
+		if column >= 0 && !shown[column] && (least[column]+2 <= left || !slices.Contains(dispensable, rows[0][column])) {
+			shown[column] = true
+			left -= least[column] + 2
+		}
+	}
+	for column, heading := range rows[0] {
+		if !slices.Contains(dispensable, heading) {
+			show(column)
+		}
+	}
+	for _, heading := range slices.Backward(dispensable) {
+		show(slices.Index(rows[0], heading))
+	}
+	for column := range natural { // what is left over goes to the columns in order
+		if more := min(natural[column]-least[column], left); shown[column] && more > 0 {
+			least[column] += more
+			left -= more
+		}
+	}
+	for _, row := range rows {
+		var fitted []string
+		for column, cell := range row {
+			if shown[column] && column == last && !slices.Contains(dispensable, rows[0][column]) {
+				fitted = append(fitted, cell) // it is wrapped
+			} else if shown[column] {
+				fitted = append(fitted, Truncate(cell, least[column]))
+			}
+		}
+		kept = append(kept, fitted)
+	}
+	for _, heading := range dispensable {
+		if column := slices.Index(rows[0], heading); column >= 0 && !shown[column] {
+			gone = append(gone, heading)
+		}
+	}
+	return kept, gone
+}
 
 // WrapLast breaks the last column of a table so that its lines are at most width
 // wide.

@@ -8,8 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// TestATableFitsATerminal: the least important columns go, whole; a problem is wrapped
-// and never cut.
+// The least important columns are shortened, then they go; a problem is wrapped and never cut.
 func TestATableFitsATerminal(t *testing.T) {
 	const problem = "the server is unavailable: it answered 503 Service Unavailable"
 	rows := [][]string{
@@ -18,7 +17,7 @@ func TestATableFitsATerminal(t *testing.T) {
 		{"home", "valid", "Ada Lovelace <ada@example.com>", "keyring", "https://sso.example.com/realms/home", ""},
 	}
 	least := []string{"SERVER", "STORAGE", "ACCOUNT"}
-	for width, want := range map[int][]string{0: nil, 200: nil, 120: nil, 119: {"SERVER"}, 83: {"SERVER"}, 80: {"SERVER", "STORAGE"}, 50: {"SERVER", "STORAGE", "ACCOUNT"}} {
+	for width, want := range map[int][]string{0: nil, 200: nil, 120: nil, 80: nil, 75: nil, 74: {"SERVER"}, 63: {"SERVER"}, 62: {"SERVER", "STORAGE"}, 54: {"SERVER", "STORAGE"}, 50: {"SERVER", "STORAGE", "ACCOUNT"}} {
 		kept, gone := fitColumns(rows, width, least)
 		if !slices.Equal(gone, want) || len(kept[0]) != len(rows[0])-len(want) {
 			t.Errorf("%d: without %q", width, gone)
@@ -38,9 +37,13 @@ func TestATableFitsATerminal(t *testing.T) {
 			t.Errorf("%d: the lines have %d characters", width, needed-2)
 		}
 	}
-	withoutProblem := [][]string{{"PROFILE", "SERVER"}, {"work", "https://sso.example.com/realms/acme"}}
-	if kept, gone := fitColumns(withoutProblem, 40, least); len(gone) != 1 || len(kept[0]) != 1 {
-		t.Errorf("an address is wrapped: %q", kept)
+	if kept, _ := fitColumns(rows, 80, least); kept[1][1] != "refreshable" || !strings.HasSuffix(kept[1][4], "…") {
+		t.Errorf("at 80: %q", kept[1])
+	}
+	// A wide column that goes leaves room for one of less importance.
+	wide := [][]string{{"ID", "A-VERY-LONG-HEADING", "NOTE"}, {"1", "x", "short"}}
+	if _, gone := fitColumns(wide, 20, []string{"NOTE", "A-VERY-LONG-HEADING"}); !slices.Equal(gone, []string{"A-VERY-LONG-HEADING"}) {
+		t.Errorf("gone: %q", gone)
 	}
 	if len(rows[0]) != 6 || utf8.RuneCountInString(rows[1][4]) != 35 {
 		t.Error("the rows were changed")
@@ -178,6 +181,22 @@ func TestRowHelpers(t *testing.T) {
 	for n, want := range map[int]string{0: "0 keys", 1: "1 key", 2: "2 keys"} {
 		if got := Plural(n, "key", "keys"); got != want {
 			t.Errorf("%d: %q", n, got)
+		}
+	}
+}
+
+func TestStatesArePaintedOnATerminalOnly(t *testing.T) {
+	rows := [][]string{{"ID", "STATE", "NOTE"}, {"a", "active", "active"}, {"long-id", "revoked", ""}, {"b", "other", ""}}
+	lines := []string{"ID       STATE    NOTE", "a        active   active", "long-id  revoked", "b        other"}
+	for on, want := range map[bool][]string{
+		false: lines,
+		true:  {lines[0], "a        \x1b[32mactive\x1b[0m   active", "long-id  \x1b[1;31mrevoked\x1b[0m", lines[3]},
+	} {
+		paint := paintStates(rows, Style{on})
+		for i, line := range lines {
+			if got := string(paint(line)); got != want[i] {
+				t.Errorf("%t: %q", on, got)
+			}
 		}
 	}
 }

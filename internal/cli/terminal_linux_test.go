@@ -215,8 +215,8 @@ func TestPrintTable_AtSeveralWidths(t *testing.T) {
 		80: "NAME  SERVER                   PROBLEM\nwork  https://sso.example.com  the server is unavailable\n",
 		60: "NAME  SERVER                   PROBLEM\nwork  https://sso.example.com  the server is unavailable\n",
 		52: "NAME  SERVER                   PROBLEM\nwork  https://sso.example.com  the server is\n                               unavailable\n",
-		34: "NAME  PROBLEM\nwork  the server is unavailable\nThere is no room here for SERVER;\n--json has it all.\n",
-		26: "NAME  PROBLEM\nwork  the server is\n      unavailable\nThere is no room here for\nSERVER; --json has it all.\n",
+		34: "NAME  PROBLEM\nwork  the server is unavailable\nNot shown at this width: SERVER.\n--json shows everything.\n",
+		26: "NAME  PROBLEM\nwork  the server is\n      unavailable\nNot shown at this width:\nSERVER. --json shows\neverything.\n",
 	} {
 		s, user := newTerminal(t, columns)
 		if err := s.PrintTable(rows, "SERVER"); err != nil {
