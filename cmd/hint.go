@@ -1,56 +1,235 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"strings"
 
+	cmdauth "github.com/fobcli/fob/cmd/auth"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
+	"github.com/fobcli/fob/internal/apikey/registry"
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/discovery"
+	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/jwt"
+	"github.com/fobcli/fob/internal/loopback"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/session"
 )
 
-// hintOfDelivery says what to do about a platform that did not take a value.
-func hintOfDelivery(err error) string {
-	var answer *destination.AnswerError
-	var command *destination.CommandError
-	var setup *destination.SetupError
+// hintOf says what to do next: the hint that an error carries, else the general one for
+// its kind, with the name of the profile that it is about.
+func hintOf(err error) string {
+	if hint := cmp.Or(hintOfPeppers(err), cli.CarriedHint(err), hintOfSecret(err)); hint != "" {
+		return hint
+	}
+	s := subject{profile: "PROFILE"}
+	if failed, ok := errors.AsType[*cmdauth.LoginError](err); ok {
+		s, err = subject{failed.Profile, true}, failed
+	} else if failed, ok := errors.AsType[*cli.ProfileError](err); ok {
+		s.profile = failed.Profile
+	}
+	fix := atomicfile.Fix(err)
+	return cmp.Or(deliveryHint(err), keyHint(err), cli.TextIf(fix != "", "make it private: '"+fix+"'"), loginHint(err, s), typedHint(err, s))
+}
+
+// subject is what a hint is about.
+type subject struct {
+	profile string
+	inLogin bool // its login failed: the hint repeats that command, which may have had other flags
+}
+
+// login is the command, in quotes, that logs in to the profile.
+func (s subject) login(flags string) string {
 	switch {
-	case errors.As(err, &setup):
+	case s.inLogin && flags == "":
+		return "the same command"
+	case s.inLogin:
+		return "the same command with '" + flags + "'"
+	}
+	return "'" + strings.TrimSpace("fob login "+s.profile+" "+flags) + "'"
+}
+
+func (s subject) setting(flags string) string {
+	return "'fob profile set " + s.profile + " " + flags + "'"
+}
+
+func (s subject) logout() string { return "'fob logout " + s.profile + " --local'" }
+
+func keyHint(err error) string {
+	return cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(apikey.ErrNotFound, "'fob key list' shows the keys that there are"),
+		cli.HintOn(apikey.ErrNoRegistry, "the first key makes it: 'fob key create', or 'fob key import'; see FOB_REGISTRY if it is elsewhere"),
+		cli.HintOn(apikey.ErrNewerSchema, "install the newest fob on this machine too"),
+		cli.HintOn(apikey.ErrFull, "make room; what was there is intact"),
+		cli.HintOn(apikey.ErrDamaged, "bring the last backup back: 'fob key import' takes what 'fob key export' has written"),
+		cli.HintOn(apikey.ErrUnusable, "see to FOB_REGISTRY, and to the permissions of what it names"),
+		cli.HintOn(apikey.ErrBusy, "other programs hold the registry: try again"),
+		cli.HintOn(apikey.ErrUnavailable, "see whether the database runs and can be reached, then try again; a change that was begun is whole or not there"),
+		cli.HintOn(keys.ErrNoPepper, "give the registry one: 'fob key pepper add p1', then 'fob key pepper use p1'; imported hashes name it in the 'pepper' column"),
+		cli.HintOn(keys.ErrRotated, "rotate the successor; to end the old key before its time: 'fob key revoke ID'"),
+		cli.HintOn(keys.ErrRotating, "wait for it; if it was killed, run this again then"),
+		cli.HintOn(keys.ErrTakenOver, "use the key that the other fob printed"),
+		cli.HintOn(keys.ErrStillUsed, "'fob key show ID' says when it was used last; once nobody does, 'fob key rotate --resume ID --force' ends it"),
+		cli.HintOn(keys.ErrNotDelivered, "the old key is as it was, unless it was --compromised; run it again"),
+		cli.HintOn(keys.ErrNotRotatable, "make a new one: 'fob key create'"),
+		cli.HintOn(keys.ErrRevoked, "make a new one: 'fob key create'"),
+		cli.HintOn(registry.ErrInsecure, "leave sslmode out or make it verify-full, and name the server's CA with sslrootcert=FILE"),
+	})
+}
+
+func loginHint(err error, s subject) string {
+	foreign := "something other than fob wrote this: look at it, then " + s.logout() + " and " + s.login("")
+	return cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(credstore.ErrAbsent, "keep the login in an encrypted file: "+s.login("--storage file")+"; 'fob doctor' says what is missing"),
+		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: "+s.login("--storage file")),
+		cli.HintOn(credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"),
+		cli.HintOn(credstore.ErrNotWritten, "the login before is intact. Allow the write if the keyring asks; in files, see to space and permissions"),
+		cli.HintOn(credstore.ErrRefused, "see what the keyring complains of, then try again; or "+s.login("--storage file")),
+		cli.HintOn(credstore.ErrTooLarge, "no storage takes a login of more than 132 KiB: ask the server for smaller tokens"),
+		cli.HintOn(credstore.ErrNoKey, "give the key as when the login was saved: set FOB_SEAL_KEY, or key_file in config.toml. The login itself is whole"),
+		cli.HintOn(seal.ErrWrongKey, "try again with the key or passphrase that the login was saved under; only if it is lost start over: "+s.logout()+", then "+s.login("")),
+		cli.HintOn(seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run "+s.login("")),
+		cli.HintOn(seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then "+s.logout()+" and "+s.login("")),
+		cli.HintOn(seal.ErrFormat, foreign),
+		cli.HintOn(credstore.ErrCorrupt, foreign),
+		cli.HintOn(atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"),
+		cli.HintOn(credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"),
+		cli.HintOn(session.ErrLoginRequired, "run "+s.login("")),
+		cli.HintOn(ci.ErrUnknownPlace, "say where it comes from: "+s.setting("--identity github")+", or gitlab, env:NAME, file:PATH, command"),
+		cli.HintOn(ci.ErrNotPermitted, "in the workflow: 'permissions: {id-token: write, contents: read}'; below 'fob exec', give that --keep-identity"),
+		cli.HintOn(ci.ErrAbsent, "let the job have one, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}'; below 'fob exec', give that --keep-identity"),
+		cli.HintOn(ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"),
+		cli.HintOn(ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: "+s.setting("--identity-audience AUDIENCE")),
+		cli.HintOn(ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"),
+		cli.HintOn(jwt.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"),
+		cli.HintOn(oauth.ErrNoClientKey, "name its file: "+s.setting("--private-key-file FILE")+"; or "+s.login("--private-key-stdin")),
+		cli.HintOn(loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"),
+		cli.HintOn(loopback.ErrOpenedTwice, "run "+s.login("--no-browser")+" and open the URL yourself: another user may have opened the page first"),
+		cli.HintOn(session.ErrUnbound, "take bearer tokens: "+s.setting("--dpop=false")+"; or keep a login on this machine: "+s.login("")),
+		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
+		cli.HintOn(session.ErrReplaced, "try again: nothing is lost"),
+		cli.HintOn(filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"),
+		cli.HintOn(httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"),
+		cli.HintOn(discovery.ErrOtherIssuer, "if that is the server you mean, name it as it calls itself, to the last slash: --issuer URL"),
+		cli.HintOn(oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
+		cli.HintOn(oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"),
+	})
+}
+
+// typedHint is the hint where it depends on what the error contains.
+func typedHint(err error, s subject) string {
+	if refused, ok := errors.AsType[*apikey.RefusedError](err); ok {
+		return refusedKeyHint(refused.Reason)
+	}
+	if trust, ok := errors.AsType[*config.TrustError](err); ok {
+		return trust.Hint
+	}
+	if others, ok := errors.AsType[*atomicfile.OthersError](err); ok {
+		return othersHint(others)
+	}
+	if selection, ok := errors.AsType[*config.SelectError](err); ok {
+		if near := cli.Nearest(selection.Choice.Name, selection.Names); near != "" {
+			return fmt.Sprintf("did you mean '%s'?", near)
+		}
+		return "name one, or make one the default: " + s.setting("--default")
+	}
+	switch {
+	case errors.As(err, new(*apikey.TamperedError)):
+		return "see who can write the registry's database; an earlier 'fob key export' shows what a record was, and a key in doubt is best revoked"
+	case errors.As(err, new(*config.StorageError)):
+		return "choose 'keyring' or 'file', or 'none' where nothing is to be kept"
+	case errors.As(err, new(*config.ParseError)):
+		return "mend it with an editor; nothing was changed"
+	case oauth.RefusesClient(err):
+		return "see the client ID and how the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
+	case oauth.HasCode(err, "invalid_scope"):
+		return "'fob status " + s.profile + "' lists the scopes that were granted; a login with --scope asks for others"
+	case errors.As(err, new(*oauth.AuthorizationError)):
+		return "if you did not refuse, ask who runs the server whether this client may have these scopes; then run " + s.login("")
+	case oauth.HasCode(err, "invalid_target"):
+		return "name what the server knows; a login with --resource asks for a token of another API"
+	case oauth.HasCode(err, "invalid_dpop_proof"):
+		return "the server binds tokens to keys: " + s.login("--dpop")
+	}
+	return ""
+}
+
+// othersHint is the hint for a file that another user could have written.
+func othersHint(others *atomicfile.OthersError) string {
+	path := sanitize.ShellQuote(others.Path)
+	switch {
+	case others.Mode&fs.ModeSymlink != 0:
+		return "its owner can point it at any file: use the file that it leads to, or remove it: rm " + path
+	case others.Foreign:
+		return fmt.Sprintf("look at what it holds; if you trust it, make it yours: sudo chown %d %s", os.Geteuid(), path)
+	}
+	return "look at what it holds, then run 'chmod go-w " + path + "'"
+}
+
+func refusedKeyHint(reason apikey.Reason) string {
+	return map[apikey.Reason]string{
+		apikey.Malformed:        "give the key alone on stdin, in ASCII: no second line, no 'Bearer', no quotes",
+		apikey.Mistyped:         "the checksum does not match: copy the whole key again",
+		apikey.Unknown:          "copy the whole key again, and see whether FOB_REGISTRY names the registry that has it",
+		apikey.OtherEnvironment: "see --env, and which of the keys it is: its environment is its second word",
+		apikey.IsDisabled:       "'fob key update ID --disabled=false' accepts it again",
+		apikey.OutOfScope:       "'fob key update ID --scope SCOPE' sets all the scopes that it has",
+		apikey.IsExpired:        "'fob key update ID --expires 90d' lets it last longer; 'fob key create' makes a new one",
+		apikey.IsRevoked:        "nothing brings it back: 'fob key create' makes a new one",
+	}[reason]
+}
+
+// deliveryHint says what to do about a platform that did not take a value.
+func deliveryHint(err error) string {
+	if setup, ok := errors.AsType[*destination.SetupError](err); ok {
 		return setup.Hint
+	}
+	answer, answered := errors.AsType[*destination.AnswerError](err)
+	switch {
 	case errors.Is(err, destination.ErrNoCredential):
 		return "log in there and give --as PROFILE, or set the variable; 'as' under [destination] in the configuration does it for good"
 	case errors.Is(err, destination.ErrValue):
 		return "nothing was delivered anywhere; choose another destination, or a value that it takes"
-	case errors.As(err, &command):
+	case errors.As(err, new(*destination.CommandError)):
 		return "run the command by hand: the value comes on its stdin; it stands under [commands] in the configuration"
-	case errors.As(err, &answer):
-		return hintOfAnswer(answer)
+	case answered:
+		return answerHint(answer)
 	case errors.Is(err, destination.ErrNotDelivered) && (errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, httpclient.ErrRedirect)):
 		return "see the platform's address: something else answers there, such as a login or a proxy in between"
 	}
 	return ""
 }
 
-func hintOfAnswer(answer *destination.AnswerError) string {
-	switch answer.Status {
-	case http.StatusForbidden, http.StatusTooManyRequests:
-		if answer.RetryAfter > 0 {
-			return "the platform wants a pause: try again in " + cli.Roughly(answer.RetryAfter)
-		}
-	}
-	switch answer.Status {
-	case http.StatusUnauthorized:
+func answerHint(answer *destination.AnswerError) string {
+	limited := answer.Status == http.StatusForbidden || answer.Status == http.StatusTooManyRequests
+	switch {
+	case limited && answer.RetryAfter > 0:
+		return "the platform wants a pause: try again in " + cli.Roughly(answer.RetryAfter)
+	case answer.Status == http.StatusUnauthorized:
 		return "the platform does not know the credential: give another with --as, or log in again"
-	case http.StatusForbidden:
+	case answer.Status == http.StatusForbidden:
 		return "the credential may not write there: ask for the permission or the scope that it lacks"
-	case http.StatusNotFound:
+	case answer.Status == http.StatusNotFound:
 		return "see the destination's name; many platforms answer so, too, where the credential may not look"
-	case http.StatusConflict, http.StatusPreconditionFailed:
+	case answer.Status == http.StatusConflict || answer.Status == http.StatusPreconditionFailed:
 		return "somebody else writes there: try again"
-	case http.StatusTooManyRequests:
+	case answer.Status == http.StatusTooManyRequests:
 		return "the platform wants a pause: try again later"
-	}
-	if answer.Status >= http.StatusInternalServerError {
+	case answer.Status >= http.StatusInternalServerError:
 		return "the platform is not well: try again later"
 	}
 	return "mend what the platform names, or choose another destination; nothing was changed there"

@@ -41,7 +41,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends fob at once
 
 	a := app.New(stdin, stdout, stderr, app.TakeEnviron())
-	a.Hint, a.Status = hintIn, exitOf
+	a.Hint, a.Status = hintOf, exitOf
 	a.Removers = append(a.Removers, func(ctx context.Context, dryRun bool) { cmdhelper.PurgeGit(ctx, a, dryRun) })
 	args = expandLinkName(os.Args[0], args)
 	root := newRootCmd(a, args)

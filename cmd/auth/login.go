@@ -120,7 +120,7 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	}
 	attempt, err := prepareLogin(ctx, a, p, opts)
 	if err != nil {
-		return withLoginHint(a, err, p.Name)
+		return &LoginError{err, p.Name}
 	}
 	attempt.switchAccount = confirmSwitch(a, p.Name, opts)
 	if attempt.before, err = accountInOtherStorage(ctx, a, attempt.profile, opts); err != nil {
@@ -128,12 +128,12 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	}
 	if opts.revokeOld {
 		if err := revokeOld(ctx, a, attempt); err != nil {
-			return withLoginHint(a, err, p.Name)
+			return &LoginError{err, p.Name}
 		}
 	}
 	saved, err := logIn(ctx, a, attempt, opts)
 	if err != nil {
-		err = withLoginHint(a, commaHint(err, attempt.params.Scopes), p.Name)
+		err = &LoginError{commaHint(err, attempt.params.Scopes), p.Name}
 		if left := attempt.previousLoginText(ctx); ctx.Err() != nil && left != "" {
 			err = cli.Unfinishedf("%s", left)
 		} else if left != "" {
@@ -286,15 +286,13 @@ func commaHint(err error, scopes []string) error {
 	return err
 }
 
-// withLoginHint adds a hint with the failed command, which needs its flags again.
-func withLoginHint(a *app.App, err error, name string) error {
-	var hinted *cli.HintError
-	if errors.As(err, &hinted) {
-		return err
-	}
-	same := strings.NewReplacer("'fob login "+name+" --", "the same command with '--", "'fob login "+name+"'", "the same command")
-	return cli.WithHint(err, "%s", same.Replace(a.Hint(cli.ForProfile(err, name))))
+// LoginError is a failed login, whose hint is to repeat the command: it may have had flags.
+type LoginError struct {
+	error
+	Profile string
 }
+
+func (e *LoginError) Unwrap() error { return e.error }
 
 // previousLoginText says what happened to the login that this one would have replaced.
 func (t *loginAttempt) previousLoginText(ctx context.Context) string {
