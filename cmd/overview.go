@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	cmdauth "github.com/fobcli/fob/cmd/auth"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app"
@@ -82,22 +81,22 @@ func printNextStep(a *app.App, out cli.Style, command string) error {
 
 // overviewLogins returns the logins, with the part of their state that needs no keyring,
 // passphrase or program.
-func overviewLogins(ctx context.Context, a *app.App, cfg *config.Config) []cmdauth.StatusJSON {
-	var meant config.Choice
+func overviewLogins(ctx context.Context, a *app.App, cfg *config.Config) []app.LoginStatus {
+	var unnamed config.Choice // the profile of calls that name none
 	if named, err := a.Choice(nil); err == nil {
-		_, meant, _ = cfg.Select(named)
+		_, unnamed, _ = cfg.Select(named)
 	}
-	var all []cmdauth.StatusJSON
+	var all []app.LoginStatus
 	for _, name := range cfg.Names() {
 		p := cfg.Profiles[name]
-		s := cmdauth.StatusJSON{Profile: name, Server: p.WithProvider().Authority()}
+		s := app.LoginStatus{Profile: name, Server: p.WithProvider().Authority()}
 		s.Storage, _ = cfg.StorageFor(p.Storage)
 		if ctx.Err() == nil && readsWithoutPrompt(a, cfg, p, s.Storage) {
-			if known, err := cli.Await(ctx, func() (cmdauth.StatusJSON, error) { return cmdauth.LocalStatus(ctx, a, cfg, p) }); err == nil {
+			if known, err := cli.Await(ctx, func() (app.LoginStatus, error) { return app.LocalStatus(ctx, a, cfg, p) }); err == nil {
 				s = known
 			}
 		}
-		s.Choose(meant)
+		s.Select(unnamed)
 		all = append(all, s)
 	}
 	return all
@@ -105,14 +104,14 @@ func overviewLogins(ctx context.Context, a *app.App, cfg *config.Config) []cmdau
 
 // readsWithoutPrompt reports whether a login can be read without a prompt.
 func readsWithoutPrompt(a *app.App, cfg *config.Config, p config.Profile, storage string) bool {
-	if given, _ := a.TokenVariable(p.Name); given != "" || storage == config.StorageNone || app.ShowsIdentity(p) {
+	if variable, _ := a.TokenVariable(p.Name); variable != "" || storage == config.StorageNone || app.ShowsIdentity(p) {
 		return true
 	}
 	return storage == config.StorageFile && a.FileKey(cfg).Name != app.PassphraseSource
 }
 
 // stateText is a login's state in the words of somebody who has not read the manual.
-func stateText(s cmdauth.StatusJSON, now time.Time) string {
+func stateText(s app.LoginStatus, now time.Time) string {
 	switch s.State {
 	case "":
 		return "kept in the " + s.Storage
@@ -188,7 +187,7 @@ func overviewSecrets(a *app.App, cfg *config.Config) string {
 }
 
 // nextStep is the one command that helps most: first what has ended, then what is there.
-func nextStep(a *app.App, cfg *config.Config, logins []cmdauth.StatusJSON, keys bool) string {
+func nextStep(a *app.App, cfg *config.Config, logins []app.LoginStatus, keys bool) string {
 	for _, s := range logins {
 		switch s.State {
 		case session.StateExpired, session.StateEnded, session.StateLoggedOut:

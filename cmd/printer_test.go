@@ -20,7 +20,7 @@ var rawWriters = map[string]string{
 	"cmd.Main":                         "cobra's completions, by inertCompletion",
 	"cmd.newRootCmd":                   "cobra's own: help, versions and completion scripts",
 	"cmd/agent.newConfirmer":           "the output of SSH_ASKPASS",
-	"cmd/auth.startBrowser":            "the browser launcher's own output",
+	"cmd/auth.browserOf":               "the browser launcher's own output",
 	"cmd/auth.printBound":              "a token and its proof",
 	"cmd/auth.printToken":              "a token",
 	"cmd/ci.maskAll":                   "a command for the CI runner",

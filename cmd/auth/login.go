@@ -24,17 +24,13 @@ import (
 )
 
 type loginOptions struct {
-	args              []string
-	profile           ProfileFlags
-	clientSecretStdin bool
-	clientSecretFile  string
-	privateKeyStdin   bool
-	device            bool
-	noBrowser         bool
-	withToken         bool
-	revokeOld         bool
-	switchAccount     bool
-	timeout           time.Duration
+	args                               []string
+	profile                            ProfileFlags
+	clientSecretStdin, privateKeyStdin bool
+	clientSecretFile                   string
+	device, noBrowser, withToken       bool
+	revokeOld, switchAccount           bool
+	timeout                            time.Duration
 }
 
 func NewLogin(a *app.App) *cobra.Command {
@@ -166,9 +162,9 @@ func checkFlow(p config.Profile, opts loginOptions) error {
 func logIn(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	switch {
 	case opts.withToken:
-		return tokenLogin(ctx, a, attempt, opts)
+		return tokenLogin(ctx, a, attempt)
 	case attempt.profile.Grant == config.GrantClientCredentials:
-		return clientLogin(ctx, attempt, opts)
+		return clientLogin(ctx, attempt)
 	case opts.device:
 		return deviceLogin(ctx, a, attempt, opts)
 	}

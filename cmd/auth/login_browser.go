@@ -4,19 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"runtime"
-	"strings"
 	"time"
 
-	"github.com/pkg/browser"
-
 	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/browser"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -87,7 +81,7 @@ func loopbackLogin(ctx context.Context, a *app.App, attempt *loginAttempt, redir
 		return nil, err
 	}
 	login := &loopback.Login{Shown: shown, Warn: func(text string) { a.Note("%s", text) }}
-	if !opts.noBrowser && a.Getenv("FOB_NO_BROWSER") == "" && hasBrowser(a) {
+	if !opts.noBrowser && a.Getenv("FOB_NO_BROWSER") == "" && browserOf(a).IsAvailable() {
 		login.Launched, err = authorizationRequest(ctx, a, attempt, redirectURI)
 	}
 	return login, err
@@ -141,70 +135,12 @@ func showLogin(ctx context.Context, a *app.App, attempt *loginAttempt, login *lo
 	return restore
 }
 
-// hasBrowser reports whether a browser could appear before the user's eyes.
-func hasBrowser(a *app.App) bool {
-	if a.Getenv("BROWSER") != "" {
-		return true
-	}
-	if a.Getenv("SSH_CONNECTION") != "" {
-		return false
-	}
-	if runtime.GOOS != "linux" {
-		return true
-	}
-	if a.Getenv("WSL_DISTRO_NAME") != "" || inContainer(a) {
-		return false // in WSL, what opens a URL is often a browser in the terminal, or none
-	}
-	return a.Getenv("DISPLAY") != "" || a.Getenv("WAYLAND_DISPLAY") != ""
+func browserOf(a *app.App) browser.Launcher {
+	return browser.Launcher{Getenv: a.Getenv, Output: a.Err.Raw()}
 }
 
-// inContainer reports whether the browser is outside, where no loopback address of
-// this machine leads back.
-func inContainer(a *app.App) bool {
-	if a.Getenv("container") != "" || a.Getenv("KUBERNETES_SERVICE_HOST") != "" {
-		return true
-	}
-	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
-		if _, err := os.Stat(mark); err == nil {
-			return true
-		}
-	}
-	return false
-}
-
-// openBrowser starts $BROWSER, or what the system opens URLs with. Whatever
-// the launcher prints goes to stderr.
 func openBrowser(ctx context.Context, a *app.App, url string) {
-	err := startBrowser(a, url)
-	if err != nil && ctx.Err() == nil {
+	if err := browserOf(a).Open(url); err != nil && ctx.Err() == nil {
 		a.Note("The browser could not be started (%s): open the URL yourself.", err)
 	}
-}
-
-func startBrowser(a *app.App, url string) error {
-	command := a.Getenv("BROWSER")
-	argv, stdin := []string{command}, ""
-	_, notFound := exec.LookPath(command)
-	switch {
-	case command == "" && runtime.GOOS == "darwin":
-		// Every user of a Mac sees the arguments of 'open'. Where osascript is forbidden,
-		// the URL that is shown remains.
-		argv, stdin = []string{"/usr/bin/osascript", "-"}, openLocation(url)
-	case command == "":
-		browser.Stdout, browser.Stderr = a.Err.Raw(), a.Err.Raw()
-		return browser.OpenURL(url)
-	case notFound != nil:
-		argv = append(strings.Fields(command), url)
-	default:
-		argv = append(argv, url)
-	}
-	// The browser may outlive fob.
-	launcher := process.Command(context.Background(), argv[0], argv[1:]...)
-	launcher.Stdin, launcher.Stdout, launcher.Stderr = strings.NewReader(stdin), a.Err.Raw(), a.Err.Raw()
-	return launcher.Run()
-}
-
-// openLocation is the AppleScript that opens a URL.
-func openLocation(url string) string {
-	return `open location "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(url) + "\"\n"
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/app"
@@ -29,7 +27,7 @@ func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discove
 		}
 	} else {
 		redirect := p.Redirect()
-		registration, err := registerWithDevice(ctx, attempt.session.HTTP, m, redirect, opts.device)
+		registration, err := session.RegisterClient(ctx, attempt.session.HTTP, m, redirect, opts.device)
 		if err != nil {
 			return cli.WithHint(fmt.Errorf("registering fob as a client: %w", err),
 				"register one yourself with the redirect URI %s, then add --client-id ID to the same command", redirect)
@@ -40,21 +38,6 @@ func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discove
 	s, err := a.Session(*p)
 	attempt.session = s
 	return err
-}
-
-// registerWithDevice asks for the device grant too where the server has it, since the
-// next login may be with --device. Some name it and refuse it (glewlwyd): they are
-// asked again without, unless this login needs it.
-func registerWithDevice(ctx context.Context, hc *http.Client, m *discovery.Metadata, redirect string, needed bool) (*oauth.Registration, error) {
-	grants := []string{config.GrantAuthorizationCode, "refresh_token"}
-	if !needed && m.DeviceAuthorizationEndpoint == "" {
-		return oauth.Register(ctx, hc, m, redirect, grants)
-	}
-	r, err := oauth.Register(ctx, hc, m, redirect, append(slices.Clone(grants), oauth.GrantDeviceCode))
-	if !needed && oauth.HasCode(err, "invalid_client_metadata") {
-		return oauth.Register(ctx, hc, m, redirect, grants)
-	}
-	return r, err
 }
 
 // unregisterUnused removes the client that was registered for a login which failed.

@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-
-	"rsc.io/qr"
 
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -31,7 +28,12 @@ func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts lo
 	opts.timeout = opts.deviceTimeout(device.ExpiresAt.Sub(a.Now()))
 	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errBrowserTimeout)
 	defer stop()
-	stopCountdown := countDown(waiting, a, device.ExpiresAt)
+	stopCountdown := func() {}
+	if cli.IsTerminal(a.Err) {
+		stopCountdown = a.CountDown(waiting, "Waiting: the code is good for %s more (Ctrl-C to stop).", device.ExpiresAt)
+	} else {
+		a.Note("Waiting until %s (Ctrl-C to stop).", cli.TimeText(device.ExpiresAt))
+	}
 	response, err := attempt.client.DeviceToken(waiting, device)
 	stopCountdown()
 	switch {
@@ -59,72 +61,7 @@ func showCode(a *app.App, device *oauth.DeviceAuthorization) {
 	t := a.ErrTerminal()
 	a.Note("Open this page in a browser on any device:\n\n  %s\n", device.VerificationURI)
 	a.Note("and enter the code\n\n  %s\n", t.Bold(device.UserCode))
-	if picture, fits := qrCode(a, device); fits {
+	if picture, fits := a.QRCode(cmp.Or(device.VerificationURIComplete, device.VerificationURI)); fits {
 		a.Note("%s\nThe picture leads there%s.", picture, map[bool]string{true: " with the code"}[device.VerificationURIComplete != ""])
-	}
-}
-
-// qrCode draws the address for a phone, where the terminal has room for it.
-func qrCode(a *app.App, device *oauth.DeviceAuthorization) (picture cli.Painted, fits bool) {
-	code, err := qr.Encode(cmp.Or(device.VerificationURIComplete, device.VerificationURI), qr.L)
-	if err != nil || !drawsBlocks(a) {
-		return "", false
-	}
-	columns, rows := cli.SizeOf(a.Err)
-	const margin = 2 // modules; scanners want light around the code
-	size := code.Size + 2*margin
-	if size > columns || size/2+1 > rows {
-		return "", false
-	}
-	dark := func(x, y int) bool { return code.Black(x-margin, y-margin) }
-	var b strings.Builder
-	for y := 0; y < size; y += 2 {
-		for x := range size {
-			// Light is drawn, so that it is right on a dark terminal; scanners read both.
-			b.WriteString(map[[2]bool]string{
-				{false, false}: "█", {false, true}: "▀", {true, false}: "▄", {true, true}: " ",
-			}[[2]bool{dark(x, y), dark(x, y+1)}])
-		}
-		b.WriteByte('\n')
-	}
-	return cli.Painted(b.String()), true
-}
-
-// drawsBlocks reports whether the terminal's characters are Unicode.
-func drawsBlocks(a *app.App) bool {
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if locale := strings.ToUpper(a.Getenv(name)); locale != "" {
-			return strings.Contains(locale, "UTF-8") || strings.Contains(locale, "UTF8")
-		}
-	}
-	return false
-}
-
-// countDown shows on a terminal how long the code is still good.
-func countDown(ctx context.Context, a *app.App, end time.Time) (stop func()) {
-	if !cli.IsTerminal(a.Err) {
-		a.Note("Waiting until %s (Ctrl-C to stop).", cli.TimeText(end))
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			left := max(end.Sub(a.Now()), 0).Round(time.Second)
-			_ = a.Err.Printf("\r\x1b[KWaiting: the code is good for %s more (Ctrl-C to stop).", left)
-			select {
-			case <-ctx.Done():
-				_ = a.Err.Print("\r\x1b[K")
-				return
-			case <-tick.C:
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
 	}
 }

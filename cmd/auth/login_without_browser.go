@@ -2,18 +2,16 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/session"
 )
 
 // clientLogin proves the client's credentials by a first token (RFC 6749 §4.4).
-func clientLogin(ctx context.Context, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
+func clientLogin(ctx context.Context, attempt *loginAttempt) (*session.Saved, error) {
 	response, err := attempt.client.ClientCredentials(ctx, attempt.params.Target())
 	if err != nil {
 		return nil, fmt.Errorf("trying the client's credentials: %w", err)
@@ -22,7 +20,7 @@ func clientLogin(ctx context.Context, attempt *loginAttempt, _ loginOptions) (*s
 }
 
 // tokenLogin stores a token that came on stdin.
-func tokenLogin(ctx context.Context, a *app.App, attempt *loginAttempt, _ loginOptions) (*session.Saved, error) {
+func tokenLogin(ctx context.Context, a *app.App, attempt *loginAttempt) (*session.Saved, error) {
 	text, err := a.SecretOnStdin(ctx, "Token, or the JSON of a token response in one line:")
 	if err != nil {
 		return nil, cli.WithHint(err, "pipe one access token in, or the JSON of a token response")
@@ -38,36 +36,12 @@ func tokenLogin(ctx context.Context, a *app.App, attempt *loginAttempt, _ loginO
 	if brought && !attempt.client.DPoPKey.IsZero() {
 		return nil, cli.WithHint(cli.Usagef("an access token that you bring is bound to no key of this login"), "leave out --dpop, or bring the refresh token too")
 	}
-	if !brought {
-		// A refresh proves the token, and takes it out of the hands it came from
-		// where the server rotates.
-		fresh, err := attempt.client.Refresh(ctx, given.RefreshToken, oauth.Target{})
-		if err != nil {
-			return nil, fmt.Errorf("trying the given refresh token: %w", err)
-		}
-		if fresh.RefreshToken.IsZero() {
-			fresh.RefreshToken = given.RefreshToken
-		}
-		given = fresh
-	} else if err := checkToken(ctx, attempt.client, given); err != nil {
+	if given, err = session.TryGiven(ctx, attempt.client, given); err != nil {
 		return nil, err
 	}
 	login := attempt.login(given)
 	login.Brought = brought
 	return attempt.session.Save(ctx, login)
-}
-
-// checkToken asks the userinfo endpoint, if there is one, about an access token that the
-// user provides.
-func checkToken(ctx context.Context, client *oauth.Client, given *oauth.TokenResponse) error {
-	access, err := given.AccessToken()
-	if err != nil || client.Metadata.UserinfoEndpoint == "" {
-		return err
-	}
-	if _, err := client.Userinfo(ctx, access.Value, ""); errors.Is(err, oauth.ErrTokenRefused) {
-		return fmt.Errorf("trying the given token: %w", err)
-	}
-	return nil
 }
 
 // keepIdentityProfile saves a profile once its server is known to be there.

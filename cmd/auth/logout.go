@@ -19,14 +19,10 @@ import (
 )
 
 type logoutOptions struct {
-	args       []string
-	all        bool
-	local      bool
-	unregister bool
-	endSession bool
-	purge      bool
-	yes        bool
-	dryRun     bool
+	args                   []string
+	all, local, purge      bool
+	unregister, endSession bool
+	yes, dryRun            bool
 }
 
 func NewLogout(a *app.App) *cobra.Command {
@@ -71,24 +67,16 @@ With --purge the settings go too, and the registered client. 'fob logout --all
 }
 
 func runLogout(ctx context.Context, a *app.App, opts logoutOptions) error {
-	if opts.all && len(opts.args) > 0 {
-		return cli.Usagef("--all and the name of a profile exclude each other")
+	profiles, err := selectProfiles(a, opts.args, opts.all)
+	if err != nil {
+		return err
 	}
 	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	profiles, err := logoutProfiles(a, cfg, opts)
-	if err != nil {
-		return err
-	}
-	if opts.purge && opts.all {
-		if err := checkPeppers(ctx, a, cfg); err != nil {
-			return err
-		}
-	}
-	if opts.purge && !opts.dryRun && !opts.yes {
-		if err := confirmPurge(ctx, a, cfg, profiles, opts.all); err != nil {
+	if opts.purge {
+		if err := checkPurge(ctx, a, cfg, profiles, opts); err != nil {
 			return err
 		}
 	}
@@ -97,31 +85,33 @@ func runLogout(ctx context.Context, a *app.App, opts logoutOptions) error {
 		return err
 	}
 	var failed cli.Failures
-	kept := false
+	left := false
 	for _, p := range profiles {
 		gone, err := logout(ctx, a, cfg, p, opts)
-		kept = kept || !gone
+		left = left || !gone
 		failed.Of(p.Name, err)
 	}
 	if opts.purge {
-		if !kept {
-			var left cli.Failures
-			kept, left = purgeSecrets(ctx, a, cfg, opts.dryRun)
-			failed = append(failed, left...)
-		}
-		if err := purge(ctx, a, kept, opts.dryRun); err != nil {
-			failed = append(failed, err)
-		}
+		failed = append(failed, purgeAll(ctx, a, cfg, left, opts.dryRun)...)
 	}
 	return failed.Err()
 }
 
-func logoutProfiles(a *app.App, cfg *config.Config, opts logoutOptions) ([]config.Profile, error) {
-	if !opts.all {
-		p, err := a.Profile(opts.args)
+// selectProfiles returns the profiles of a call: those that it names, all, or the one that calls
+// without a name use.
+func selectProfiles(a *app.App, names []string, all bool) ([]config.Profile, error) {
+	if all && len(names) > 0 {
+		return nil, cli.Usagef("--all and the name of a profile exclude each other")
+	}
+	if !all && len(names) <= 1 {
+		p, err := a.Profile(names)
 		return []config.Profile{p}, err
 	}
-	return app.ProfilesNamed(cfg, nil)
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, err
+	}
+	return app.ProfilesNamed(cfg, names)
 }
 
 // logout ends one profile's login. gone: nothing of it is left on this machine,
@@ -231,7 +221,7 @@ func endSession(ctx context.Context, a *app.App, page string, opts logoutOptions
 	case page == "" && opts.endSession:
 		a.Note("The server has no page that ends the browser's session.")
 	case page == "":
-	case opts.endSession && hasBrowser(a):
+	case opts.endSession && browserOf(a).IsAvailable():
 		a.Note("Opening the page that ends the browser's session:\n  %s", page)
 		openBrowser(ctx, a, page)
 	default:
@@ -292,7 +282,8 @@ func reportSteps(a *app.App, p config.Profile, provider config.Provider, steps [
 		}
 	}
 	if failed != nil {
-		return cli.WithHint(&localError{failed}, "it stays good until it expires; end it by hand in the account's settings%s", revokeByHandHint(provider))
+		// Without the causes: the exit status is 1 whatever they were.
+		return cli.WithHint(errors.New(failed.Error()), "it stays good until it expires; end it by hand in the account's settings%s", revokeByHandHint(provider))
 	}
 	return nil
 }
@@ -303,8 +294,3 @@ func revokeByHandHint(provider config.Provider) string {
 	}
 	return " End it at " + provider.RevokeAt
 }
-
-// localError is a failure whose status is 1, whatever caused it.
-type localError struct{ cause error }
-
-func (e *localError) Error() string { return e.cause.Error() }

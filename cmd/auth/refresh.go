@@ -46,7 +46,7 @@ passed over.
 }
 
 func runRefresh(ctx context.Context, a *app.App, opts refreshOptions) error {
-	profiles, err := profilesToRefresh(a, opts)
+	profiles, err := selectProfiles(a, opts.args, opts.all)
 	if err != nil {
 		return err
 	}
@@ -58,33 +58,6 @@ func runRefresh(ctx context.Context, a *app.App, opts refreshOptions) error {
 		failed.Of(p.Name, refresh(ctx, a, p, opts.all))
 	}
 	return failed.Err()
-}
-
-func profilesToRefresh(a *app.App, opts refreshOptions) ([]config.Profile, error) {
-	if opts.all && len(opts.args) > 0 {
-		return nil, cli.Usagef("--all and the name of a profile exclude each other")
-	}
-	cfg, err := a.Config()
-	if err != nil {
-		return nil, err
-	}
-	names := opts.args
-	if opts.all {
-		names = cfg.Names()
-	}
-	if len(names) == 0 && !opts.all {
-		p, err := a.Profile(nil)
-		return []config.Profile{p}, err
-	}
-	var profiles []config.Profile
-	for _, name := range names {
-		p, err := a.Profile([]string{name})
-		if err != nil {
-			return nil, err
-		}
-		profiles = append(profiles, p)
-	}
-	return profiles, nil
 }
 
 func refresh(ctx context.Context, a *app.App, p config.Profile, all bool) error {

@@ -3,9 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,9 +18,8 @@ import (
 )
 
 type statusOptions struct {
-	args  []string
-	json  bool
-	check bool
+	args        []string
+	json, check bool
 }
 
 func NewStatus(a *app.App) *cobra.Command {
@@ -72,7 +69,7 @@ func runStatus(ctx context.Context, a *app.App, opts statusOptions) error {
 	if err != nil {
 		return err
 	}
-	status.Choose(defaultProfile(a, cfg))
+	status.Select(unnamedProfile(a, cfg))
 	if opts.json {
 		err = a.PrintJSON(status)
 	} else {
@@ -81,18 +78,18 @@ func runStatus(ctx context.Context, a *app.App, opts statusOptions) error {
 	if err != nil {
 		return err
 	}
-	return cli.ForProfile(status.failure(), p.Name)
+	return cli.ForProfile(status.Failure(), p.Name)
 }
 
 func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts statusOptions) error {
-	all := []StatusJSON{}
-	meant := defaultProfile(a, cfg)
+	all := []app.LoginStatus{}
+	unnamed := unnamedProfile(a, cfg)
 	for _, name := range cfg.Names() {
 		status, err := statusOf(ctx, a, cfg, cfg.Profiles[name], opts)
 		if err != nil {
 			return err
 		}
-		status.Choose(meant)
+		status.Select(unnamed)
 		all = append(all, status)
 	}
 	if opts.json {
@@ -110,13 +107,13 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 	if err := a.PrintTable(rows, "SERVER", "STORAGE", "LOGIN ENDS", "TOKEN ENDS", "ACCOUNT"); err != nil {
 		return err
 	}
-	explainDefault(a, meant)
+	explainSelection(a, unnamed)
 	return nil
 }
 
-// defaultProfile returns the profile of calls that name none, and what selects it; the zero
+// unnamedProfile returns the profile of calls that name none, and what selects it; the zero
 // value if that is ambiguous.
-func defaultProfile(a *app.App, cfg *config.Config) config.Choice {
+func unnamedProfile(a *app.App, cfg *config.Config) config.Choice {
 	named, err := a.Choice(nil)
 	if err == nil && named.Name == "" && a.Getenv("FOB_TOKEN") != "" {
 		a.Note("FOB_TOKEN answers 'fob token' where no profile is named.")
@@ -134,41 +131,13 @@ func defaultProfile(a *app.App, cfg *config.Config) config.Choice {
 	return named
 }
 
-func explainDefault(a *app.App, meant config.Choice) {
-	switch meant.By {
+func explainSelection(a *app.App, unnamed config.Choice) {
+	switch unnamed.By {
 	case "", config.BySole: // there is nothing to tell
 	case config.ByDefault:
-		a.Note("%s is meant where no profile is named: it is the default.", meant.Name)
+		a.Note("%s is meant where no profile is named: it is the default.", unnamed.Name)
 	default:
-		a.Note("%s is meant where no profile is named: %s says so.", meant.Name, sanitize.Line(meant.By))
-	}
-}
-
-// StatusJSON is what `fob status --json` prints of one profile.
-type StatusJSON struct {
-	Profile        string        `json:"profile"`
-	Selected       bool          `json:"selected"`              // it is meant where no profile is named
-	SelectedBy     string        `json:"selected_by,omitempty"` // FOB_PROFILE, a path, default or only profile
-	State          session.State `json:"state"`
-	Account        app.Account   `json:"account,omitzero"`
-	Server         string        `json:"server"`
-	ClientID       string        `json:"client_id"`
-	Scopes         []string      `json:"scopes,omitempty"`
-	Grant          string        `json:"grant,omitempty"`      // how tokens are had; empty: a person has logged in
-	DPoP           bool          `json:"dpop,omitempty"`       // tokens are bound to a key
-	Registered     bool          `json:"registered,omitempty"` // fob has registered the client
-	Storage        string        `json:"storage"`
-	LoggedInAt     time.Time     `json:"logged_in_at,omitzero"`
-	ExpiresAt      time.Time     `json:"expires_at,omitzero"`       // of the access token at hand
-	LoginExpiresAt time.Time     `json:"login_expires_at,omitzero"` // of the login itself
-	Problem        string        `json:"problem,omitempty"`
-
-	err error
-}
-
-func (s *StatusJSON) Choose(meant config.Choice) {
-	if s.Selected = s.Profile == meant.Name; s.Selected {
-		s.SelectedBy = meant.By
+		a.Note("%s is meant where no profile is named: %s says so.", unnamed.Name, sanitize.Line(unnamed.By))
 	}
 }
 
@@ -210,21 +179,21 @@ func tryAtServer(ctx context.Context, a *app.App, s *session.Session) (*session.
 }
 
 // statusOf is the status of a profile's login, with --check after its server was asked.
-func statusOf(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, opts statusOptions) (StatusJSON, error) {
+func statusOf(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, opts statusOptions) (app.LoginStatus, error) {
 	if !opts.check {
-		return LocalStatus(ctx, a, cfg, p)
+		return app.LocalStatus(ctx, a, cfg, p)
 	}
 	token, failure := checkAtServer(ctx, a, p)
 	if errors.Is(failure, context.Canceled) {
-		return StatusJSON{}, failure
+		return app.LoginStatus{}, failure
 	}
-	status, err := LocalStatus(ctx, a, cfg, p)
+	status, err := app.LocalStatus(ctx, a, cfg, p)
 	switch {
 	case err != nil:
 	case failure == nil:
 		status.State, status.ExpiresAt = session.StateValid, cli.UTCSeconds(token.ExpiresAt)
 	default:
-		status.err, status.Problem = failure, failure.Error()
+		status.Err, status.Problem = failure, failure.Error()
 		if errors.Is(failure, session.ErrLoginRequired) && status.State != session.StateLoggedOut && status.State != session.StateEnded {
 			status.State = session.StateExpired
 		}
@@ -235,71 +204,15 @@ func statusOf(ctx context.Context, a *app.App, cfg *config.Config, p config.Prof
 // noteEndingSecrets names those that 'fob secret list --exit-code' would find.
 func noteEndingSecrets(a *app.App, cfg *config.Config) {
 	for _, s := range cfg.SecretsEndingBy(a.Now().Add(app.SecretExpiring)) {
+		end := "has ended"
 		if s.Expires.After(a.Now()) {
-			a.Note("The secret %q ends %s.", s.Name, cli.LeftText(s.Expires, a.Now()))
-		} else {
-			a.Note("The secret %q has ended.", s.Name)
+			end = "ends " + cli.LeftText(s.Expires, a.Now())
 		}
+		a.Note("The secret %q %s.", s.Name, end)
 	}
 }
 
-// LocalStatus returns what this machine knows, without a request. A profile that must not be
-// used as it is set has a row like any other.
-func LocalStatus(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile) (StatusJSON, error) {
-	out := StatusJSON{Profile: p.Name, Server: p.WithProvider().Authority(), ClientID: p.ClientID, Storage: p.Storage}
-	storage, err := cfg.StorageFor(p.Storage)
-	if err != nil {
-		out.State, out.Problem, out.err = session.StateUnreadable, err.Error(), err
-		return out, nil //nolint:nilerr // the row tells
-	}
-	out.Storage = storage
-	switch variable, refreshes := a.TokenVariable(p.Name); {
-	case refreshes:
-		out.State, out.Storage = session.StateRefreshable, app.FromEnv+": "+variable
-		return out, nil
-	case variable != "":
-		out.State, out.Storage = session.StateValid, app.FromEnv+": "+variable
-		return out, nil
-	case storage == config.StorageNone:
-		out.State = session.StateLoggedOut
-		return out, nil
-	case app.ShowsIdentity(p):
-		out.State, out.Grant, out.Scopes, out.Storage = session.StateRefreshable, p.Grant, p.Scopes, "nothing: the machine's identity"
-		return out, nil
-	}
-	s, err := a.LocalSession(p)
-	if err != nil {
-		return StatusJSON{}, err
-	}
-	status := s.Status(ctx)
-	if errors.Is(status.Err, context.Canceled) {
-		return StatusJSON{}, status.Err
-	}
-	out.State, out.err = status.State, status.Err
-	out.Account, out.Scopes = app.NewAccount(status.Account), cli.InertRow(strings.Fields(status.Scope)...)
-	out.Grant, out.DPoP, out.Registered = status.Grant, status.DPoP, status.Registered
-	out.LoggedInAt, out.ExpiresAt, out.LoginExpiresAt = cli.UTCSeconds(status.LoggedInAt), cli.UTCSeconds(status.AccessExpiresAt), cli.UTCSeconds(status.RefreshExpiresAt)
-	if status.Err != nil {
-		out.Problem = status.Err.Error()
-	}
-	return out, nil
-}
-
-// failure is what makes the command's exit status.
-func (s StatusJSON) failure() error {
-	if s.err != nil {
-		return s.err
-	}
-	switch s.State {
-	case session.StateLoggedOut, session.StateExpired:
-		return fmt.Errorf("profile %q is %s: %w", s.Profile, s.State, session.ErrLoginRequired)
-	case session.StateEnded:
-		return fmt.Errorf("the login of profile %q was ended at the server: %w", s.Profile, session.ErrLoginRequired)
-	}
-	return nil
-}
-
-func printStatus(a *app.App, s StatusJSON) error {
+func printStatus(a *app.App, s app.LoginStatus) error {
 	rows := [][]string{
 		{"profile", s.Profile},
 		{"selected by", sanitize.Line(s.SelectedBy)},

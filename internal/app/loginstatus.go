@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// LoginStatus is what `fob status --json` prints of one profile.
+type LoginStatus struct {
+	Profile        string        `json:"profile"`
+	Selected       bool          `json:"selected"`              // the profile of calls that name none
+	SelectedBy     string        `json:"selected_by,omitempty"` // FOB_PROFILE, a path, default or only profile
+	State          session.State `json:"state"`
+	Account        Account       `json:"account,omitzero"`
+	Server         string        `json:"server"`
+	ClientID       string        `json:"client_id"`
+	Scopes         []string      `json:"scopes,omitempty"`
+	Grant          string        `json:"grant,omitempty"`      // empty: a person has logged in
+	DPoP           bool          `json:"dpop,omitempty"`       // tokens are bound to a key
+	Registered     bool          `json:"registered,omitempty"` // fob has registered the client
+	Storage        string        `json:"storage"`
+	LoggedInAt     time.Time     `json:"logged_in_at,omitzero"`
+	ExpiresAt      time.Time     `json:"expires_at,omitzero"`       // of the access token
+	LoginExpiresAt time.Time     `json:"login_expires_at,omitzero"` // of the login itself
+	Problem        string        `json:"problem,omitempty"`
+
+	Err error `json:"-"`
+}
+
+// LocalStatus returns the status of a profile's login without the network. A profile with
+// settings that cannot be used has a status too.
+func LocalStatus(ctx context.Context, a *App, cfg *config.Config, p config.Profile) (LoginStatus, error) {
+	out := LoginStatus{Profile: p.Name, Server: p.WithProvider().Authority(), ClientID: p.ClientID, Storage: p.Storage}
+	storage, err := cfg.StorageFor(p.Storage)
+	if err != nil {
+		out.State, out.Problem, out.Err = session.StateUnreadable, err.Error(), err
+		return out, nil //nolint:nilerr // the status has it
+	}
+	out.Storage = storage
+	variable, refreshes := a.TokenVariable(p.Name)
+	switch {
+	case variable != "":
+		out.State, out.Storage = session.StateValid, FromEnv+": "+variable
+		if refreshes {
+			out.State = session.StateRefreshable
+		}
+		return out, nil
+	case storage == config.StorageNone:
+		out.State = session.StateLoggedOut
+		return out, nil
+	case ShowsIdentity(p):
+		out.State, out.Grant, out.Scopes, out.Storage = session.StateRefreshable, p.Grant, p.Scopes, "nothing: the machine's identity"
+		return out, nil
+	}
+	s, err := a.LocalSession(p)
+	if err != nil {
+		return LoginStatus{}, err
+	}
+	status := s.Status(ctx)
+	if errors.Is(status.Err, context.Canceled) {
+		return LoginStatus{}, status.Err
+	}
+	out.State, out.Err = status.State, status.Err
+	out.Account, out.Scopes = NewAccount(status.Account), cli.InertRow(strings.Fields(status.Scope)...)
+	out.Grant, out.DPoP, out.Registered = status.Grant, status.DPoP, status.Registered
+	out.LoggedInAt, out.ExpiresAt, out.LoginExpiresAt = cli.UTCSeconds(status.LoggedInAt), cli.UTCSeconds(status.AccessExpiresAt), cli.UTCSeconds(status.RefreshExpiresAt)
+	if status.Err != nil {
+		out.Problem = status.Err.Error()
+	}
+	return out, nil
+}
+
+// Select marks the login if choice is its profile.
+func (s *LoginStatus) Select(choice config.Choice) {
+	if s.Selected = s.Profile == choice.Name; s.Selected {
+		s.SelectedBy = choice.By
+	}
+}
+
+// Failure is the error that a command about this login alone ends with.
+func (s LoginStatus) Failure() error {
+	if s.Err != nil {
+		return s.Err
+	}
+	switch s.State {
+	case session.StateLoggedOut, session.StateExpired:
+		return fmt.Errorf("profile %q is %s: %w", s.Profile, s.State, session.ErrLoginRequired)
+	case session.StateEnded:
+		return fmt.Errorf("the login of profile %q was ended at the server: %w", s.Profile, session.ErrLoginRequired)
+	}
+	return nil
+}
