@@ -146,9 +146,6 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 
 // checkFlow refuses flags for login flows that exclude each other.
 func checkFlow(p config.Profile, opts loginOptions) error {
-	if err := opts.profile.checkGrant(p); err != nil {
-		return err
-	}
 	if app.ShowsIdentity(p) && (opts.clientSecretStdin || opts.clientSecretFile != "" || opts.privateKeyStdin) {
 		return cli.WithHint(cli.Usagef("with the grant %s nothing is stored, and no secret of a client", p.Grant), "leave it out; a key may lie in a file: --private-key-file")
 	}

@@ -93,9 +93,8 @@ func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
 	if p, ok := cfg.Profiles[name]; ok {
 		return p, nil
 	}
-	p := config.Profile{Name: name}
-	given := opts.profile
-	if _, ok := config.FindProvider(name); ok && given.Provider == "" && given.Issuer == "" && given.TokenEndpoint == "" && len(given.Resources) == 0 {
+	p, flags := config.Profile{Name: name}, opts.profile
+	if _, ok := config.FindProvider(name); ok && flags.Provider == "" && flags.Issuer == "" && flags.TokenEndpoint == "" && len(flags.Resources) == 0 {
 		p.Provider = name
 	}
 	return p, nil
@@ -218,11 +217,11 @@ func chooseStorage(ctx context.Context, a *app.App, p *config.Profile, byFlag bo
 // askStorage asks what to do without a keyring. It returns nil for the
 // encrypted file, and why otherwise.
 func askStorage(ctx context.Context, a *app.App, why error) error {
-	a.Note("%s.", why)
-	a.Note("The login can be kept in an encrypted file instead, opened by")
-	a.Note("  1  a passphrase, asked for when a token is needed")
-	a.Note("  2  a key file that you keep outside fob's folders")
-	a.Note("  q  quit")
+	a.Note(`%s.
+The login can be kept in an encrypted file instead, opened by
+  1  a passphrase, asked for when a token is needed
+  2  a key file that you keep outside fob's folders
+  q  quit`, why)
 	answer, err := a.AskFor(ctx, "Which one?", func(answer string) error {
 		if answer != "1" && answer != "2" && answer != "q" {
 			return cli.Usagef("answer 1, 2 or q")

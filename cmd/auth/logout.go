@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -262,24 +263,26 @@ func warnGrantMates(a *app.App, cfg *config.Config, p config.Profile, provider c
 func reportSteps(a *app.App, p config.Profile, provider config.Provider, steps []session.Step) error {
 	var failed error
 	for _, step := range steps {
-		switch {
-		case step.Err == nil && step.Token == session.StepRegistration:
-			a.Note("%s: %s removed.", p.Name, step.Token)
-		case step.Err == nil:
-			a.Note("%s: %s revoked.", p.Name, step.Token)
-		case errors.Is(step.Err, oauth.ErrUnsupported) && step.Token == session.StepRegistration:
-			a.Note("%s: %s not removed: the server has no way to.", p.Name, step.Token)
-		case step.Token == session.StepRegistration:
-			a.Note("%s: %s not removed.", p.Name, step.Token)
-			failed = errors.Join(failed, fmt.Errorf("the client of %q was not removed: %w", p.Name, step.Err))
-		case oauth.HasCode(step.Err, "unsupported_token_type"): // RFC 7009 §2.2.1: often of access tokens that are JWTs
-			a.Note("%s: %s not revoked: the server revokes no tokens of this kind; it is good until it expires.", p.Name, step.Token)
-		case errors.Is(step.Err, oauth.ErrUnsupported):
-			a.Note("%s: %s not revoked: the server offers no revocation.%s", p.Name, step.Token, revokeByHandHint(provider))
-		default:
-			a.Note("%s: %s not revoked.", p.Name, step.Token)
-			failed = errors.Join(failed, fmt.Errorf("the %s of %q was not revoked: %w", step.Token, p.Name, step.Err))
+		what, done := fmt.Sprintf("the %s of %q", step.Token, p.Name), "revoked"
+		isClient := step.Token == session.StepRegistration
+		if isClient {
+			what, done = fmt.Sprintf("the client of %q", p.Name), "removed"
 		}
+		reason := ""
+		switch unsupported := errors.Is(step.Err, oauth.ErrUnsupported); {
+		case step.Err == nil:
+			a.Note("%s: %s %s.", p.Name, step.Token, done)
+			continue
+		case unsupported && isClient:
+			reason = ": the server has no way to."
+		case !isClient && oauth.HasCode(step.Err, "unsupported_token_type"): // RFC 7009 §2.2.1: often of access tokens that are JWTs
+			reason = ": the server revokes no tokens of this kind; it is good until it expires."
+		case unsupported:
+			reason = ": the server offers no revocation." + revokeByHandHint(provider)
+		default:
+			failed = errors.Join(failed, fmt.Errorf("%s was not %s: %w", what, done, step.Err))
+		}
+		a.Note("%s: %s not %s%s", p.Name, step.Token, done, cmp.Or(reason, "."))
 	}
 	if failed != nil {
 		// Without the causes: the exit status is 1 whatever they were.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,40 +74,38 @@ func newProfileListCmd(a *app.App) *cobra.Command {
 	return c
 }
 
-// profileJSON is what `fob profile list|show --json` prints.
+// profileJSON is what `fob profile list|show --json` prints, and by its labels `show`.
 type profileJSON struct {
-	Name        string   `json:"name"`
+	Name        string   `json:"name" label:"profile"`
 	Default     bool     `json:"default"`
-	Provider    string   `json:"provider,omitempty"`
-	Server      string   `json:"server"`
-	ClientID    string   `json:"client_id"`
-	Scopes      []string `json:"scopes,omitempty"`
-	RedirectURI string   `json:"redirect_uri,omitempty"`
-	Storage     string   `json:"storage,omitempty"`
-	CAFile      string   `json:"ca_file,omitempty"`
+	Provider    string   `json:"provider,omitempty" label:"provider"`
+	Server      string   `json:"server" label:"server"`
+	ClientID    string   `json:"client_id" label:"client ID"`
+	Scopes      []string `json:"scopes,omitempty" label:"scopes"`
+	RedirectURI string   `json:"redirect_uri,omitempty" label:"redirect"`
+	Storage     string   `json:"storage,omitempty" label:"storage"`
+	CAFile      string   `json:"ca_file,omitempty" label:"CA file"`
 
-	Grant             string   `json:"grant,omitempty"`
-	Resources         []string `json:"resources,omitempty"`
-	DPoP              bool     `json:"dpop,omitempty"`
-	AuthMethod        string   `json:"token_endpoint_auth_method,omitempty"`
-	AssertionAudience string   `json:"client_assertion_audience,omitempty"`
-	PrivateKeyFile    string   `json:"private_key_file,omitempty"`
-	CertificateFile   string   `json:"certificate_file,omitempty"`
-	CertificateKey    string   `json:"certificate_key_file,omitempty"`
+	Grant             string   `json:"grant,omitempty" label:"grant"`
+	Resources         []string `json:"resources,omitempty" label:"resources"`
+	DPoP              bool     `json:"dpop,omitempty" label:"tokens"`
+	AuthMethod        string   `json:"token_endpoint_auth_method,omitempty" label:"client proves itself by"`
+	AssertionAudience string   `json:"client_assertion_audience,omitempty" label:"its JWTs are for"`
+	PrivateKeyFile    string   `json:"private_key_file,omitempty" label:"private key"`
+	CertificateFile   string   `json:"certificate_file,omitempty" label:"certificate"`
+	CertificateKey    string   `json:"certificate_key_file,omitempty" label:"certificate key"`
 
-	Identity         string   `json:"identity,omitempty"`
-	IdentityCommand  []string `json:"identity_command,omitempty"`
-	IdentityAudience string   `json:"identity_audience,omitempty"`
-	SubjectTokenType string   `json:"subject_token_type,omitempty"`
-	Audience         string   `json:"audience,omitempty"`
+	Identity         string   `json:"identity,omitempty" label:"identity"`
+	IdentityCommand  []string `json:"identity_command,omitempty" label:"identity command"`
+	IdentityAudience string   `json:"identity_audience,omitempty" label:"identity audience"`
+	SubjectTokenType string   `json:"subject_token_type,omitempty" label:"subject token type"`
+	Audience         string   `json:"audience,omitempty" label:"audience"`
 
-	GitHosts    []string `json:"git_hosts,omitempty"`
-	GitUsername string   `json:"git_username,omitempty"`
-
-	DockerRegistries []string `json:"docker_registries,omitempty"`
-	DockerUsername   string   `json:"docker_username,omitempty"`
-
-	KubernetesServers []string `json:"kubernetes_servers,omitempty"`
+	GitHosts          []string `json:"git_hosts,omitempty" label:"git hosts"`
+	GitUsername       string   `json:"git_username,omitempty" label:"git username"`
+	DockerRegistries  []string `json:"docker_registries,omitempty" label:"docker registries"`
+	DockerUsername    string   `json:"docker_username,omitempty" label:"docker username"`
+	KubernetesServers []string `json:"kubernetes_servers,omitempty" label:"kubernetes servers"`
 }
 
 func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
@@ -121,6 +120,26 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 		GitHosts: full.GitHosts, GitUsername: full.GitUsername, DockerRegistries: full.DockerRegistries, DockerUsername: full.DockerUsername,
 		KubernetesServers: p.KubernetesServers,
 	}
+}
+
+// rows are the labels and values of the settings.
+func (p profileJSON) rows() (rows [][]string) {
+	values := reflect.ValueOf(p)
+	for i, field := range reflect.VisibleFields(values.Type()) {
+		if label := field.Tag.Get("label"); label != "" {
+			text := ""
+			switch value := values.Field(i).Interface().(type) {
+			case string:
+				text = value
+			case []string:
+				text = strings.Join(value, " ")
+			case bool:
+				text = cli.TextIf(value, "bound to a key (DPoP)")
+			}
+			rows = append(rows, []string{label, text})
+		}
+	}
+	return rows
 }
 
 func newProfileShowCmd(a *app.App) *cobra.Command {
@@ -145,35 +164,7 @@ func newProfileShowCmd(a *app.App) *cobra.Command {
 			if asJSON {
 				return a.PrintJSON(shown)
 			}
-			rows := [][]string{
-				{"profile", shown.Name},
-				{"provider", shown.Provider},
-				{"server", shown.Server},
-				{"client ID", shown.ClientID},
-				{"scopes", strings.Join(shown.Scopes, " ")},
-				{"redirect", shown.RedirectURI},
-				{"storage", shown.Storage},
-				{"CA file", shown.CAFile},
-				{"grant", shown.Grant},
-				{"resources", strings.Join(shown.Resources, " ")},
-				{"tokens", cli.TextIf(shown.DPoP, "bound to a key (DPoP)")},
-				{"client proves itself by", shown.AuthMethod},
-				{"its JWTs are for", shown.AssertionAudience},
-				{"private key", shown.PrivateKeyFile},
-				{"certificate", shown.CertificateFile},
-				{"certificate key", shown.CertificateKey},
-				{"identity", shown.Identity},
-				{"identity command", strings.Join(shown.IdentityCommand, " ")},
-				{"identity audience", shown.IdentityAudience},
-				{"subject token type", shown.SubjectTokenType},
-				{"audience", shown.Audience},
-				{"git hosts", strings.Join(shown.GitHosts, " ")},
-				{"git username", shown.GitUsername},
-				{"docker registries", strings.Join(shown.DockerRegistries, " ")},
-				{"docker username", shown.DockerUsername},
-				{"kubernetes servers", strings.Join(shown.KubernetesServers, " ")},
-			}
-			return a.PrintTable(cli.WithoutEmptyValues(rows))
+			return a.PrintTable(cli.WithoutEmptyValues(shown.rows()))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -213,21 +204,18 @@ func runProfileSet(ctx context.Context, a *app.App, args []string, flags Profile
 	if err := flags.apply(&after); err != nil {
 		return err
 	}
-	if err := flags.checkGrant(after); err != nil {
-		return err
-	}
-	if err := checkSettings(ctx, a, before, after); err != nil {
-		return err
-	}
-	paths, err := a.Paths()
+	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	if err := config.SaveProfile(paths.Config, after); err != nil {
+	if err := checkSettings(ctx, a, cfg, before, after); err != nil {
+		return err
+	}
+	if err := a.SaveProfile(after); err != nil {
 		return err
 	}
 	if asDefault {
-		if err := config.SetDefault(paths.Config, after.Name); err != nil {
+		if err := config.SetDefault(cfg.Paths.Config, after.Name); err != nil {
 			return err
 		}
 	}
@@ -260,11 +248,7 @@ func noteChanges(a *app.App, before, after config.Profile, asDefault bool) {
 
 // checkSettings refuses settings that a login could not be used with. Files are read
 // only where they are newly named: another setting may mend the rest.
-func checkSettings(ctx context.Context, a *app.App, before, after config.Profile) error {
-	cfg, err := a.Config()
-	if err != nil {
-		return err
-	}
+func checkSettings(ctx context.Context, a *app.App, cfg *config.Config, before, after config.Profile) error {
 	files := func(p config.Profile) [3]string {
 		return [3]string{p.CAFile, p.CertificateFile, p.CertificateKeyFile}
 	}

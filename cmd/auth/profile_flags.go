@@ -91,12 +91,8 @@ func (f *ProfileFlags) Register(c *cobra.Command) {
 	}
 }
 
-// apply checks the flags and lays those that were given over a profile. An empty value
-// removes a setting.
+// apply changes a profile to what the flags say. An empty value removes a setting.
 func (f *ProfileFlags) apply(p *config.Profile) error {
-	if err := f.check(); err != nil {
-		return err
-	}
 	// The profile may be used in another folder than this one.
 	for _, file := range []*string{&f.CAFile, &f.PrivateKeyFile, &f.CertificateFile, &f.CertificateKeyFile} {
 		if *file == "" {
@@ -108,30 +104,59 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 		}
 		*file = absolute
 	}
-	var err error
-	if f.Grant, err = config.ParseGrant(f.Grant); err != nil {
-		return err
-	}
 	server, grant := p.WithProvider().Authority(), p.Grant
-	values := profileSettings(&f.Profile)
+	settings := profileSettings(&f.Profile)
 	for i, s := range profileSettings(p) {
 		if !f.given(s.flag) {
 			continue
 		}
+		var err error
 		switch field := s.field.(type) {
-		case *string:
-			*field = *values[i].field.(*string)
-		case *[]string:
-			*field = withoutEmpty(*values[i].field.(*[]string))
 		case *bool:
-			*field = *values[i].field.(*bool)
+			*field = *settings[i].field.(*bool)
+		case *string:
+			*field = *settings[i].field.(*string)
+			err = s.checkValues(*field)
+		case *[]string:
+			*field = withoutEmpty(*settings[i].field.(*[]string))
+			err = s.checkValues(*field...)
 		}
+		if err != nil {
+			return err
+		}
+	}
+	if (f.CertificateFile == "") != (f.CertificateKeyFile == "") {
+		return cli.WithHint(cli.Usagef("a certificate comes with its key"), "give both --certificate-file and --certificate-key-file")
 	}
 	if f.given("scope") {
 		p.Scopes = strings.Fields(strings.Join(f.Scopes, " "))
 	}
+	var err error
+	if p.Grant, err = config.ParseGrant(p.Grant); err != nil {
+		return err
+	}
 	if f.given("redirect-uri") || p.WithProvider().Authority() != server || p.Grant != grant {
 		p.NameIssuer()
+	}
+	switch {
+	case app.ShowsIdentity(*p) && p.DPoP:
+		return cli.WithHint(cli.Usagef("with the grant %s no token is bound to a key", p.Grant), "give --dpop=false, or leave --dpop out")
+	case !app.ShowsIdentity(*p) && f.Identity != "":
+		return cli.WithHint(cli.Usagef("--identity is for a machine that shows its own"), "give --grant %s or --grant %s with it", config.GrantTokenExchange, config.GrantJWTBearer)
+	}
+	return nil
+}
+
+// checkValues refuses what the setting cannot be; empty values remove it.
+func (s setting) checkValues(values ...string) error {
+	for _, value := range withoutEmpty(values) {
+		if s.check != nil {
+			if err := s.check(s.flag, value); err != nil {
+				return err
+			}
+		} else if s.choices != nil && !slices.Contains(s.choices, value) {
+			return cli.WithHint(cli.Usagef("there is no %s %q", strings.ReplaceAll(s.flag, "-", " "), value), "choose one of %s", strings.Join(s.choices, ", "))
+		}
 	}
 	return nil
 }
@@ -139,43 +164,6 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 // withoutEmpty returns the values of a repeatable flag without empty ones.
 func withoutEmpty(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
-}
-
-// checkGrant refuses settings that the profile's grant would leave unused.
-func (f *ProfileFlags) checkGrant(p config.Profile) error {
-	switch {
-	case app.ShowsIdentity(p) && p.DPoP:
-		return cli.WithHint(cli.Usagef("with the grant %s no token is bound to a key", p.Grant), "give --dpop=false, or leave --dpop out")
-	case !app.ShowsIdentity(p) && f.Identity != "":
-		return cli.WithHint(cli.Usagef("--identity is for a machine that shows its own"), "give --grant %s or --grant %s with it", config.GrantTokenExchange, config.GrantJWTBearer)
-	}
-	return nil
-}
-
-// check refuses what no profile can hold.
-func (f *ProfileFlags) check() error {
-	for _, s := range profileSettings(&f.Profile) {
-		var values []string
-		switch field := s.field.(type) {
-		case *string:
-			values = withoutEmpty([]string{*field})
-		case *[]string:
-			values = withoutEmpty(*field)
-		}
-		for _, value := range values {
-			if s.check != nil {
-				if err := s.check(s.flag, value); err != nil {
-					return err
-				}
-			} else if s.choices != nil && !slices.Contains(s.choices, value) {
-				return cli.WithHint(cli.Usagef("there is no %s %q", strings.ReplaceAll(s.flag, "-", " "), value), "choose one of %s", strings.Join(s.choices, ", "))
-			}
-		}
-	}
-	if (f.CertificateFile == "") != (f.CertificateKeyFile == "") {
-		return cli.WithHint(cli.Usagef("a certificate comes with its key"), "give both --certificate-file and --certificate-key-file")
-	}
-	return nil
 }
 
 // checkWith returns a check of a flag's value that uses the function which reads it.

@@ -16,26 +16,18 @@ import (
 )
 
 type tokenOptions struct {
-	args         []string
-	minTTL       time.Duration
-	minTTLGiven  bool
-	emptyFlag    string // --scope or --resource, given without a value
-	forceRefresh bool
-	scopes       []string
-	resource     string
-	idToken      bool
+	args                  []string
+	minTTL                time.Duration
+	minTTLGiven           bool
+	emptyFlag             string // --scope or --resource, given without a value
+	forceRefresh, idToken bool
+	scopes                []string
+	resource              string
 
-	header     bool
-	curlConfig bool
-	netrc      string // the host
-	env        string // the variable
-	shell      string
-	json       bool
-	inspect    bool
-	mask       bool
-	dpopMethod string
-	dpopURL    string
-	dpopNonce  string
+	header, curlConfig, json, inspect, mask bool
+	netrc                                   string // the host
+	env, shell                              string // the variable, and the shell to set it in
+	dpopMethod, dpopURL, dpopNonce          string
 }
 
 func NewToken(a *app.App) *cobra.Command {
