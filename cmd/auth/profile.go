@@ -46,32 +46,34 @@ func newProfileListCmd(a *app.App) *cobra.Command {
 		Long:    "List the profiles; the default one has a star.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example: "  fob profile list --json",
 		Args:    usage.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			cfg, err := a.Config()
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				all := []profileJSON{}
-				for _, name := range cfg.Names() {
-					all = append(all, newProfileJSON(cfg, cfg.Profiles[name]))
-				}
-				return a.PrintJSON(all)
-			}
-			if len(cfg.Profiles) == 0 {
-				a.Note("There is no profile yet. Make one: fob login github")
-				return nil
-			}
-			rows := [][]string{{"PROFILE", "", "SERVER", "CLIENT ID"}}
-			for _, name := range cfg.Names() {
-				p := cfg.Profiles[name]
-				rows = append(rows, []string{name, cli.TextIf(name == cfg.Default, "*"), p.WithProvider().Authority(), p.ClientID})
-			}
-			return a.PrintTable(rows, "CLIENT ID", "SERVER")
-		},
+		RunE:    func(*cobra.Command, []string) error { return listProfiles(a, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+func listProfiles(a *app.App, asJSON bool) error {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		all := []profileJSON{}
+		for _, name := range cfg.Names() {
+			all = append(all, newProfileJSON(cfg, cfg.Profiles[name]))
+		}
+		return a.PrintJSON(all)
+	}
+	if len(cfg.Profiles) == 0 {
+		a.Note("There is no profile yet. Make one: fob login github")
+		return nil
+	}
+	rows := [][]string{{"PROFILE", "", "SERVER", "CLIENT ID"}}
+	for _, name := range cfg.Names() {
+		p := cfg.Profiles[name]
+		rows = append(rows, []string{name, cli.TextIf(name == cfg.Default, "*"), p.WithProvider().Authority(), p.ClientID})
+	}
+	return a.PrintTable(rows, "CLIENT ID", "SERVER")
 }
 
 // profileJSON is what `fob profile list|show --json` prints, and by its labels `show`.
@@ -151,24 +153,26 @@ func newProfileShowCmd(a *app.App) *cobra.Command {
 		Example:           "  fob profile show work",
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE: func(_ *cobra.Command, args []string) error {
-			cfg, err := a.Config()
-			if err != nil {
-				return err
-			}
-			p, err := a.Profile(args)
-			if err != nil {
-				return err
-			}
-			shown := newProfileJSON(cfg, p)
-			if asJSON {
-				return a.PrintJSON(shown)
-			}
-			return a.PrintTable(cli.WithoutEmptyValues(shown.rows()))
-		},
+		RunE:              func(_ *cobra.Command, args []string) error { return showProfile(a, args, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+func showProfile(a *app.App, args []string, asJSON bool) error {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	p, err := a.Profile(args)
+	if err != nil {
+		return err
+	}
+	shown := newProfileJSON(cfg, p)
+	if asJSON {
+		return a.PrintJSON(shown)
+	}
+	return a.PrintTable(cli.WithoutEmptyValues(shown.rows()))
 }
 
 func newProfileSetCmd(a *app.App) *cobra.Command {
@@ -350,23 +354,25 @@ a redirect, {issuer} is a hash of your server's issuer: 'fob login NAME' shows i
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example: "  fob profile providers",
 		Args:    usage.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			providers := config.Providers()
-			for i, p := range providers {
-				providers[i].RedirectURI = p.Redirect()
-			}
-			if asJSON {
-				return a.PrintJSON(providers)
-			}
-			rows := [][]string{{"NAME", "FLOWS", "SECRET", "REDIRECT URI", "SERVER", "LOGOUT REVOKES", "KNOWN"}}
-			for _, p := range providers {
-				flows := "browser" + cli.TextIf(p.Device, ", device")
-				secret := cmp.Or(cli.TextIf(p.SecretRequired, "yes"), "no")
-				rows = append(rows, []string{p.Name, flows, secret, p.RedirectURI, p.Server(), p.Revocation, p.Verified})
-			}
-			return a.PrintTable(rows, "KNOWN", "LOGOUT REVOKES", "SERVER", "REDIRECT URI")
-		},
+		RunE:    func(*cobra.Command, []string) error { return listProviders(a, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+func listProviders(a *app.App, asJSON bool) error {
+	providers := config.Providers()
+	for i, p := range providers {
+		providers[i].RedirectURI = p.Redirect()
+	}
+	if asJSON {
+		return a.PrintJSON(providers)
+	}
+	rows := [][]string{{"NAME", "FLOWS", "SECRET", "REDIRECT URI", "SERVER", "LOGOUT REVOKES", "KNOWN"}}
+	for _, p := range providers {
+		flows := "browser" + cli.TextIf(p.Device, ", device")
+		secret := cmp.Or(cli.TextIf(p.SecretRequired, "yes"), "no")
+		rows = append(rows, []string{p.Name, flows, secret, p.RedirectURI, p.Server(), p.Revocation, p.Verified})
+	}
+	return a.PrintTable(rows, "KNOWN", "LOGOUT REVOKES", "SERVER", "REDIRECT URI")
 }

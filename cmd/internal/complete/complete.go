@@ -23,23 +23,25 @@ import (
 )
 
 const (
-	completionWait = time.Second // a shell waits for it
-	completedKeys  = 1000        // of the registry are looked at
-	completedIDs   = 100
+	timeout = time.Second // a shell waits for the answer
+	maxKeys = 1000        // of the registry are read
+	maxIDs  = 100         // are offered
+	noFiles = cobra.ShellCompDirectiveNoFileComp
 )
 
-// Values are the words that a shell is offered.
+// Values completes words of a command line.
 type Values struct{ *app.App }
 
+// New returns the completions of an App.
 func New(a *app.App) Values { return Values{a} }
 
-// Requested reports whether a shell asks what could come next.
+// Requested reports whether a shell asks for completions.
 func Requested(args []string) bool {
 	return len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd)
 }
 
-// AddTo adds those that several commands share, by the names of flags: no other
-// call has to pay for them. No file is offered where none can be meant.
+// AddTo adds the completions that several commands share, by the names of flags, so that no
+// other call pays for them. Files are offered only to what takes files.
 func (c Values) AddTo(root *cobra.Command) {
 	for _, sub := range root.Commands() {
 		c.AddTo(sub)
@@ -58,7 +60,7 @@ func (c Values) AddTo(root *cobra.Command) {
 	})
 }
 
-// flagCompletion is nil where the shell is to offer files.
+// flagCompletion returns nil if the shell should offer files.
 func (c Values) flagCompletion(cmd *cobra.Command, flag *pflag.Flag) cobra.CompletionFunc {
 	placeholder, _ := pflag.UnquoteUsage(flag)
 	ofKeys := strings.HasPrefix(cmd.CommandPath(), "fob key ")
@@ -66,99 +68,88 @@ func (c Values) flagCompletion(cmd *cobra.Command, flag *pflag.Flag) cobra.Compl
 	case placeholder == "FILE":
 		return nil
 	case placeholder == "DESTINATION":
-		return c.completeDestinations
+		return c.destinations
 	case flag.Name == "as":
-		return c.completeAs
+		return c.platformCredentials
 	case strings.HasPrefix(placeholder, "NAME="+app.TokenReference):
-		return c.completeVariables
+		return c.variables
 	case flag.Name == "scope" && ofKeys:
-		return c.completeOfKeys(func(r *apikey.Record) []string { return r.Scopes })
+		return c.keyValues(func(r apikey.Record) []string { return r.Scopes })
 	case flag.Name == "owner" && ofKeys:
-		return c.completeOfKeys(func(r *apikey.Record) []string { return []string{r.Owner} })
+		return c.keyValues(func(r apikey.Record) []string { return []string{r.Owner} })
 	case flag.Name == "scope":
-		return c.completeScopes
+		return c.scopes
 	case flag.Name == "resource":
-		return c.completeResources
+		return c.resources
 	}
 	return cobra.NoFileCompletions
 }
 
-// Profiles offers the names of the profiles to the shell.
-func (c Values) Profiles(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return c.MoreProfiles(cmd, args, word)
-}
-
-// MoreProfiles offers those that are not named yet.
-func (c Values) MoreProfiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	cfg, err := c.Config()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return app.Subtract(cfg.Names(), args), cobra.ShellCompDirectiveNoFileComp
-}
-
-// Logins offers the presets too: a login makes the profile.
-func (c Values) Logins(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	names := app.ProviderNames()
+// config returns the configuration; an empty one if it cannot be read.
+func (c Values) config() *config.Config {
 	if cfg, err := c.Config(); err == nil {
-		names = append(names, cfg.Names()...)
+		return cfg
 	}
-	slices.Sort(names)
-	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
+	return &config.Config{}
 }
 
-// credentialNames are the profiles, and the secrets as secret/NAME.
-func (c Values) credentialNames() []string {
-	cfg, err := c.Config()
-	if err != nil {
-		return nil
+// Profiles offers the profiles as the first argument.
+func (c Values) Profiles(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		names = c.config().Names()
 	}
-	names := cfg.Names()
-	for _, name := range cfg.SecretNames() {
-		names = append(names, app.SecretReference+name)
-	}
-	return names
+	return names, noFiles
 }
 
-// Records offers what recordArgs accepts.
+// MoreProfiles offers the profiles that are not named yet.
+func (c Values) MoreProfiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return app.Subtract(c.config().Names(), args), noFiles
+}
+
+// Logins offers the profiles and the presets: a login creates the profile.
+func (c Values) Logins(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		names = append(app.ProviderNames(), c.config().Names()...)
+		slices.Sort(names)
+	}
+	return slices.Compact(names), noFiles
+}
+
+// credentials returns the names of the profiles, and of the secrets as secret/NAME.
+func (c Values) credentials() []string {
+	cfg := c.config()
+	return slices.Concat(cfg.Names(), withPrefix(app.SecretReference, cfg.SecretNames()))
+}
+
+// Records offers what usage.RecordArgs accepts.
 func (c Values) Records(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return app.Subtract(c.credentialNames(), args), cobra.ShellCompDirectiveNoFileComp
+	return app.Subtract(c.credentials(), args), noFiles
 }
 
-// Proxied offers what 'fob proxy' adds; behind it comes a program.
+// Proxied offers the credentials that 'fob proxy' adds, then files: a program follows.
 func (c Values) Proxied(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	return c.credentialNames(), cobra.ShellCompDirectiveNoFileComp
+	return c.credentials(), noFiles
 }
 
-// completeAs offers [PLATFORM=]PROFILE.
-func (c Values) completeAs(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-	platform, _, found := strings.Cut(word, "=")
-	if !found {
-		return c.credentialNames(), cobra.ShellCompDirectiveNoFileComp
-	}
-	return withPrefix(platform+"=", c.credentialNames()), cobra.ShellCompDirectiveNoFileComp
+// platformCredentials offers [PLATFORM=]PROFILE.
+func (c Values) platformCredentials(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	return withPrefix(word[:strings.Index(word, "=")+1], c.credentials()), noFiles
 }
 
-// completeVariables offers NAME=token/PROFILE and NAME=secret/NAME, once there is a NAME.
-func (c Values) completeVariables(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+// variables offers NAME=token/PROFILE and NAME=secret/NAME, once there is a NAME.
+func (c Values) variables(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	name, _, found := strings.Cut(word, "=")
 	if !found {
-		return nil, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		return nil, noFiles | cobra.ShellCompDirectiveNoSpace
 	}
-	var references []string
-	for _, credential := range c.credentialNames() {
-		references = append(references, delivery.CredentialReference(credential))
+	references := c.credentials()
+	for i, credential := range references {
+		references[i] = delivery.CredentialReference(credential)
 	}
-	return withPrefix(name+"=", references), cobra.ShellCompDirectiveNoFileComp
+	return withPrefix(name+"=", references), noFiles
 }
 
 func withPrefix(prefix string, words []string) []string {
@@ -168,34 +159,27 @@ func withPrefix(prefix string, words []string) []string {
 	return words
 }
 
-// completedProfile is the one that a command line names, or means; a preset where it
-// names that.
-func (c Values) completedProfile(args []string) (config.Profile, bool) {
+// profile returns the profile that a command line selects, or the preset that it names.
+func (c Values) profile(args []string) config.Profile {
 	if p, err := c.Profile(args); err == nil {
-		return p, true
+		return p
 	}
-	_, known := config.FindProvider(cli.FirstArg(args))
-	return config.Profile{Provider: cli.FirstArg(args)}, known
+	return config.Profile{Provider: cli.FirstArg(args)}
 }
 
-// completeScopes offers those of the profile and of its login. Behind a blank comes
-// another one.
-func (c Values) completeScopes(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	p, known := c.completedProfile(args)
-	if !known {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
+// scopes offers those of the profile and of its login. After a blank comes another one.
+func (c Values) scopes(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	p := c.profile(args)
 	scopes := slices.Concat(p.WithProvider().Scopes, c.grantedScopes(cmd.Context(), p))
 	slices.Sort(scopes)
 	before := word[:strings.LastIndex(word, " ")+1]
 	scopes = app.Subtract(withoutSpecial(slices.Compact(scopes)), strings.Fields(before))
-	return withPrefix(before, scopes), cobra.ShellCompDirectiveNoFileComp
+	return withPrefix(before, scopes), noFiles
 }
 
-// grantedScopes are the login's own, where nobody would be asked for anything.
+// grantedScopes returns the scopes of a login that can be read without a prompt.
 func (c Values) grantedScopes(ctx context.Context, p config.Profile) []string {
-	cfg, err := c.Config()
-	if err != nil || p.Name == "" || c.mayAsk(cfg, p) {
+	if p.Name == "" || c.mayPrompt(p) {
 		return nil
 	}
 	s, err := c.LocalSession(p)
@@ -203,28 +187,26 @@ func (c Values) grantedScopes(ctx context.Context, p config.Profile) []string {
 		return nil
 	}
 	s.Warn = func(string) {}
-	ctx, cancel := context.WithTimeout(ctx, completionWait)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return strings.Fields(s.Status(ctx).Scope)
 }
 
-// mayAsk reports whether to read a login could have a person asked, by the keyring or
-// for a passphrase.
-func (c Values) mayAsk(cfg *config.Config, p config.Profile) bool {
-	switch name, err := cfg.StorageFor(p.Storage); {
+// mayPrompt reports whether reading a login could make the keyring ask the user, or need a
+// passphrase.
+func (c Values) mayPrompt(p config.Profile) bool {
+	switch name, err := c.config().StorageFor(p.Storage); {
 	case err != nil || name == config.StorageNone:
 		return true
 	case name == config.StorageKeyring:
 		return credstore.KeyringMayAsk(c.Getenv)
-	default:
-		return c.FileKey(cfg).Name == app.PassphraseSource
 	}
+	return c.FileKey(c.config()).Name == app.PassphraseSource
 }
 
-// completeResources offers the APIs that the profile names.
-func (c Values) completeResources(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	p, _ := c.completedProfile(args)
-	return withoutSpecial(p.Resources), cobra.ShellCompDirectiveNoFileComp
+// resources offers the APIs in the profile.
+func (c Values) resources(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return withoutSpecial(c.profile(args).Resources), noFiles
 }
 
 // withoutSpecial drops words that a shell would take for more than a word: they may come
@@ -240,105 +222,95 @@ func withoutSpecial(words []string) []string {
 	return plain
 }
 
-// eachKey looks at the keys in use of this machine's registry; one that many machines
-// share is not asked while somebody types.
-func (c Values) eachKey(ctx context.Context, see func(*apikey.Record)) {
-	ctx, cancel := context.WithTimeout(ctx, completionWait)
+// keysInUse returns the keys in this machine's registry that are neither revoked nor expired. A
+// shared registry is not asked while the user types.
+func (c Values) keysInUse(ctx context.Context) (inUse []apikey.Record) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if dsn, _, err := appkeys.RegistryName(c.App); err != nil || registry.IsShared(dsn) {
-		return
+		return nil
 	}
 	g, err := appkeys.Open(ctx, c.App, false)
 	if err != nil {
-		return
+		return nil
 	}
 	defer g.Close()
-	seen := 0
+	read := 0
 	for r, err := range g.Registry.Keys(ctx, apikey.Filter{}) {
-		if seen++; err != nil || seen > completedKeys {
-			return
+		if read++; err != nil || read > maxKeys {
+			break
 		}
 		if state := r.State(c.Now()); state != apikey.Revoked && state != apikey.Expired {
-			see(&r)
+			inUse = append(inUse, r)
 		}
 	}
+	return inUse
 }
 
-// completeOfKeys offers what keys in use have.
-func (c Values) completeOfKeys(of func(*apikey.Record) []string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		found := make(map[string]bool)
-		c.eachKey(cmd.Context(), func(r *apikey.Record) {
-			for _, word := range of(r) {
-				found[word] = true
-			}
-		})
-		return withoutSpecial(slices.Sorted(maps.Keys(found))), cobra.ShellCompDirectiveNoFileComp
+// keyValues offers what keys in use have.
+func (c Values) keyValues(of func(apikey.Record) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) (values []string, _ cobra.ShellCompDirective) {
+		for _, r := range c.keysInUse(cmd.Context()) {
+			values = append(values, of(r)...)
+		}
+		slices.Sort(values)
+		return withoutSpecial(slices.Compact(values)), noFiles
 	}
 }
 
 // KeyID offers the id of one key that is in use, with its owner.
 func (c Values) KeyID(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil, noFiles
 	}
 	return c.KeyIDs(cmd, args, word)
 }
 
-// KeyIDs offers those that are not named yet.
-func (c Values) KeyIDs(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	var ids []string
-	c.eachKey(cmd.Context(), func(r *apikey.Record) {
-		if len(ids) < completedIDs && strings.HasPrefix(r.ID, word) && apikey.CheckID(r.ID) == nil && !slices.Contains(args, r.ID) {
+// KeyIDs offers the ids that are not named yet.
+func (c Values) KeyIDs(cmd *cobra.Command, args []string, word string) (ids []string, _ cobra.ShellCompDirective) {
+	for _, r := range c.keysInUse(cmd.Context()) {
+		if len(ids) < maxIDs && strings.HasPrefix(r.ID, word) && apikey.CheckID(r.ID) == nil && !slices.Contains(args, r.ID) {
 			ids = append(ids, cobra.CompletionWithDesc(r.ID, sanitize.Line(r.Owner)+" ("+sanitize.Line(r.Environment)+")"))
 		}
-	})
-	return ids, cobra.ShellCompDirectiveNoFileComp
+	}
+	return ids, noFiles
 }
 
-// Environments offers the configured environments.
+// Environments offers the environments in the configuration.
 func (c Values) Environments(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	format, err := appkeys.Format(c.App)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return format.Environments, cobra.ShellCompDirectiveNoFileComp
+	format, _ := appkeys.Format(c.App)
+	return format.Environments, noFiles
 }
 
-// Secrets offers the names of the secrets to the shell.
-func (c Values) Secrets(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	cfg, err := c.Config()
-	if err != nil || len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+// Secrets offers the secrets as the first argument.
+func (c Values) Secrets(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		names = c.config().SecretNames()
 	}
-	return cfg.SecretNames(), cobra.ShellCompDirectiveNoFileComp
+	return names, noFiles
 }
 
-// completeDestinations offers those that secrets have, then the platforms.
-func (c Values) completeDestinations(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	if cfg, err := c.Config(); err == nil {
-		for _, name := range cfg.SecretNames() {
-			names = append(names, cfg.Secrets[name].To...)
-		}
-		names = append(names, withPrefix("exec:", slices.Sorted(maps.Keys(cfg.Commands)))...)
+// destinations offers those of the secrets, then the platforms.
+func (c Values) destinations(_ *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+	cfg := c.config()
+	for _, name := range cfg.SecretNames() {
+		names = append(names, cfg.Secrets[name].To...)
 	}
+	names = append(names, withPrefix("exec:", slices.Sorted(maps.Keys(cfg.Commands)))...)
 	for _, platform := range delivery.Platforms() {
 		names = append(names, platform+":")
 	}
-	return withoutSpecial(names), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	return withoutSpecial(names), cobra.ShellCompDirectiveNoSpace | noFiles
 }
 
-// Commands offers the commands of config.toml, and what fob knows beside.
+// Commands offers the commands in the configuration, and known ones.
 func (c Values) Commands(known ...string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		if cfg, err := c.Config(); err == nil {
-			known = slices.Concat(known, slices.Sorted(maps.Keys(cfg.Commands)))
-		}
-		return known, cobra.ShellCompDirectiveNoFileComp
+		return slices.Concat(known, slices.Sorted(maps.Keys(c.config().Commands))), noFiles
 	}
 }
 
+// Storage offers the storages.
 func Storage(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return config.Storages(), cobra.ShellCompDirectiveNoFileComp
+	return config.Storages(), noFiles
 }

@@ -11,9 +11,15 @@ import (
 	"github.com/fobcli/fob/internal/config"
 )
 
+// wrong is a usage error whose hint is the command's help.
+func wrong(cmd *cobra.Command, format string, args ...any) error {
+	return cli.WithHint(cli.Usagef(format, args...), "see '%s --help'", cmd.CommandPath())
+}
+
+// NoArgs accepts no argument.
 func NoArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return cli.WithHint(cli.Usagef("'%s' takes no argument", cmd.CommandPath()), "see '%s --help'", cmd.CommandPath())
+		return wrong(cmd, "'%s' takes no argument", cmd.CommandPath())
 	}
 	return nil
 }
@@ -21,18 +27,20 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 // AtMostProfile accepts one profile name or none.
 func AtMostProfile(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return cli.WithHint(cli.Usagef("'%s' takes one profile at most", cmd.CommandPath()), "see '%s --help'", cmd.CommandPath())
+		return wrong(cmd, "'%s' takes one profile at most", cmd.CommandPath())
 	}
 	return CheckNames(args)
 }
 
+// OneProfile accepts one profile name.
 func OneProfile(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return cli.WithHint(cli.Usagef("'%s' takes the name of one profile", cmd.CommandPath()), "see '%s --help'", cmd.CommandPath())
+		return wrong(cmd, "'%s' takes the name of one profile", cmd.CommandPath())
 	}
 	return CheckNames(args)
 }
 
+// CheckNames checks the names of profiles.
 func CheckNames(names []string) error {
 	for _, name := range names {
 		if err := config.CheckName(name); err != nil {
@@ -42,8 +50,8 @@ func CheckNames(names []string) error {
 	return nil
 }
 
-// Exclusive refuses flags that exclude each other, as every wrong usage is refused.
-func Exclusive(c *cobra.Command, flags ...string) {
+// addCheck adds a check of the flags to those that a command has.
+func addCheck(c *cobra.Command, check func(cmd *cobra.Command) error) {
 	before := c.PreRunE
 	c.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if before != nil {
@@ -51,6 +59,13 @@ func Exclusive(c *cobra.Command, flags ...string) {
 				return err
 			}
 		}
+		return check(cmd)
+	}
+}
+
+// Exclusive refuses flags that exclude each other.
+func Exclusive(c *cobra.Command, flags ...string) {
+	addCheck(c, func(cmd *cobra.Command) error {
 		var given []string
 		for _, flag := range flags {
 			if cmd.Flags().Changed(flag) {
@@ -58,30 +73,26 @@ func Exclusive(c *cobra.Command, flags ...string) {
 			}
 		}
 		if len(given) > 1 {
-			return cli.WithHint(cli.Usagef("%s exclude each other", strings.Join(given, " and ")), "see '%s --help'", cmd.CommandPath())
+			return wrong(cmd, "%s exclude each other", strings.Join(given, " and "))
 		}
 		return nil
-	}
+	})
 }
 
+// HintEmpty is the hint for a flag whose value is empty.
 const HintEmpty = "give it a value, or leave it out; in a script, see whether the variable is set"
 
-// RefuseEmpty refuses flags that narrow what is meant or what is accepted, and are given
-// without a value: with an unset variable in a script they would mean everything.
+// RefuseEmpty refuses flags with an empty value, if they select or restrict something: an unset
+// variable in a script would select everything.
 func RefuseEmpty(c *cobra.Command, flags ...string) {
-	before := c.PreRunE
-	c.PreRunE = func(cmd *cobra.Command, args []string) error {
+	addCheck(c, func(cmd *cobra.Command) error {
 		for _, name := range flags {
-			flag := cmd.Flags().Lookup(name)
-			if flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
+			if flag := cmd.Flags().Lookup(name); flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
 				return cli.WithHint(cli.Usagef("--%s is empty", name), HintEmpty)
 			}
 		}
-		if before != nil {
-			return before(cmd, args)
-		}
 		return nil
-	}
+	})
 }
 
 // RecordArgs accepts profiles, and secrets as secret/NAME.

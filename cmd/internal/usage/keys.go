@@ -37,7 +37,7 @@ func KeyIDs(atLeast int) cobra.PositionalArgs {
 
 func OneKeyID(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return cli.WithHint(cli.Usagef("'%s' takes the id of one key", cmd.CommandPath()), "see '%s --help'", cmd.CommandPath())
+		return wrong(cmd, "'%s' takes the id of one key", cmd.CommandPath())
 	}
 	return KeyIDs(1)(cmd, args)
 }

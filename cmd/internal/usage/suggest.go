@@ -2,6 +2,7 @@ package usage
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,8 +11,6 @@ import (
 
 	"github.com/fobcli/fob/internal/cli"
 )
-
-// What was meant by a command or a flag that is not there.
 
 // NoSuchCommand is the argument check of commands that only have others below them: it
 // suggests what was meant.
@@ -49,41 +48,37 @@ func UnknownCommand(cmd *cobra.Command, word string, call func(*cobra.Command) s
 	return cli.WithHint(err, "did you mean '%s'?", strings.Join(near, "', or '"))
 }
 
-// nearCommands are the commands that a word may mean: one below, by its spelling or its
-// start, else those that have this name further down.
+// nearCommands returns the commands that a word may mean: one below, by its spelling or its
+// start, else those further down that have this name.
 func nearCommands(cmd *cobra.Command, word string) (near []*cobra.Command) {
 	var names []string
 	for _, sub := range cmd.Commands() {
 		names = append(names, sub.Name())
+	}
+	nearest := nearWord(word, names)
+	for _, sub := range cmd.Commands() {
+		if sub.Name() == nearest {
+			return []*cobra.Command{sub}
+		}
 		for _, below := range sub.Commands() {
 			if below.Name() == word {
 				near = append(near, below)
 			}
 		}
 	}
-	for _, sub := range cmd.Commands() {
-		if sub.Name() == nearWord(word, names) {
-			return []*cobra.Command{sub}
-		}
-	}
 	return near
 }
 
-// nearWord is the known word that is spelled most alike, else the only one that starts so.
+// nearWord returns the known word with the nearest spelling, else the only one that starts so.
 func nearWord(word string, known []string) string {
-	near := cli.Nearest(word, known)
-	if near != "" || len(word) < 2 {
+	if near := cli.Nearest(word, known); near != "" || len(word) < 2 {
 		return near
 	}
-	for _, each := range known {
-		if strings.HasPrefix(each, word) {
-			if near != "" {
-				return ""
-			}
-			near = each
-		}
+	known = slices.DeleteFunc(slices.Clone(known), func(each string) bool { return !strings.HasPrefix(each, word) })
+	if len(known) != 1 {
+		return ""
 	}
-	return near
+	return known[0]
 }
 
 // WrongFlag says what is wrong with a flag, or with the command that would have had it.
@@ -105,7 +100,7 @@ func WrongFlag(cmd *cobra.Command, err error) error {
 	}
 	// Both kinds of errors that have these methods are told apart by their text alone.
 	if !errors.As(err, &unknown) || !strings.HasPrefix(err.Error(), "unknown ") {
-		return cli.WithHint(cli.Usagef("%s", err), "see '%s --help'", cmd.CommandPath())
+		return wrong(cmd, "%s", err)
 	}
 	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
 		return NoSuchCommand(cmd, cmd.Flags().Args())
@@ -119,5 +114,5 @@ func WrongFlag(cmd *cobra.Command, err error) error {
 	if near := nearWord(word, names); near != "" {
 		return cli.WithHint(cli.Usagef("%s", err), "did you mean '--%s'? See '%s --help'", near, cmd.CommandPath())
 	}
-	return cli.WithHint(cli.Usagef("%s", err), "see '%s --help'", cmd.CommandPath())
+	return wrong(cmd, "%s", err)
 }
