@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/cmd/internal/usage"
+	cmdman "github.com/fobcli/fob/cmd/man"
 	"github.com/fobcli/fob/cmd/topic"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -70,6 +72,13 @@ func newHelpCmd() *cobra.Command {
 	return c
 }
 
+func manual() cmdman.Manual {
+	return cmdman.Manual{Root: Root, Help: func(c *cobra.Command) string { return helpText(c, usage.MaxWidth, cli.Style{}) }}
+}
+
+// ManPages returns all man pages, by their paths below a folder such as /usr/share/man.
+func ManPages(date time.Time) map[string]string { return manual().Pages(date) }
+
 // helpText is a command's whole help.
 func helpText(c *cobra.Command, width int, on cli.Style) string {
 	hideFlags(c)
@@ -83,7 +92,7 @@ func helpText(c *cobra.Command, width int, on cli.Style) string {
 		}
 		parts = append(parts, text)
 	}
-	add("", reflow(cmp.Or(c.Long, c.Short), width))
+	add("", cli.Reflow(cmp.Or(c.Long, c.Short), width))
 	switch {
 	case c.HasAvailableSubCommands():
 		add("", fmt.Sprintf("%s %s COMMAND [flags]\n       %s COMMAND --help", on.Bold("Usage:"), c.CommandPath(), c.CommandPath()))
@@ -147,18 +156,6 @@ func listCommands(c *cobra.Command, meant func(*cobra.Command) bool) string {
 		}
 	}
 	return b.String()
-}
-
-// reflow wraps the paragraphs of a text for a width. A paragraph with an indented line stays
-// unchanged.
-func reflow(text string, width int) string {
-	paragraphs := strings.Split(text, "\n\n")
-	for i, paragraph := range paragraphs {
-		if !strings.Contains("\n"+paragraph, "\n ") && !strings.Contains("\n"+paragraph, "\n\t") {
-			paragraphs[i] = strings.Join(cli.Wrap(paragraph, width), "\n")
-		}
-	}
-	return strings.Join(paragraphs, "\n\n")
 }
 
 // listTopics names the topics in as few lines as they need.

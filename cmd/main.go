@@ -25,6 +25,7 @@ import (
 	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	cmdkey "github.com/fobcli/fob/cmd/key"
+	cmdman "github.com/fobcli/fob/cmd/man"
 	cmdscan "github.com/fobcli/fob/cmd/scan"
 	cmdsecret "github.com/fobcli/fob/cmd/secret"
 	cmdserve "github.com/fobcli/fob/cmd/serve"
@@ -124,7 +125,7 @@ func groups() []group {
 		{"machine", "This machine:", []command{
 			{"storage", cmdstorage.New, ""},
 			{"doctor", cmddoctor.New, ""},
-			{"man", newManCmd, ""},
+			{"man", func(a *app.App) *cobra.Command { return cmdman.New(a, manual()) }, ""},
 			{"version", newVersionCmd, ""},
 		}},
 	}

@@ -48,7 +48,7 @@ func runOverview(ctx context.Context, a *app.App) error {
 		_ = a.Out.Print(firstSteps)
 		return printNextStep(a, out, "fob login github")
 	}
-	logins := overviewLogins(ctx, a, cfg)
+	logins := app.QuickStatuses(ctx, a, cfg)
 	if len(logins) > 0 {
 		rows := [][]string{{"Logins", "", "", ""}}
 		for _, s := range logins {
@@ -79,37 +79,6 @@ func printNextStep(a *app.App, out cli.Style, command string) error {
 	return a.Out.Printf("%s %s\n", out.Cyan("next:"), command)
 }
 
-// overviewLogins returns the logins, with the part of their state that needs no keyring,
-// passphrase or program.
-func overviewLogins(ctx context.Context, a *app.App, cfg *config.Config) []app.LoginStatus {
-	var unnamed config.Choice // the profile of calls that name none
-	if named, err := a.Choice(nil); err == nil {
-		_, unnamed, _ = cfg.Select(named)
-	}
-	var all []app.LoginStatus
-	for _, name := range cfg.Names() {
-		p := cfg.Profiles[name]
-		s := app.LoginStatus{Profile: name, Server: p.WithProvider().Authority()}
-		s.Storage, _ = cfg.StorageFor(p.Storage)
-		if ctx.Err() == nil && readsWithoutPrompt(a, cfg, p, s.Storage) {
-			if known, err := cli.Await(ctx, func() (app.LoginStatus, error) { return app.LocalStatus(ctx, a, cfg, p) }); err == nil {
-				s = known
-			}
-		}
-		s.Select(unnamed)
-		all = append(all, s)
-	}
-	return all
-}
-
-// readsWithoutPrompt reports whether a login can be read without a prompt.
-func readsWithoutPrompt(a *app.App, cfg *config.Config, p config.Profile, storage string) bool {
-	if variable, _ := a.TokenVariable(p.Name); variable != "" || storage == config.StorageNone || app.ShowsIdentity(p) {
-		return true
-	}
-	return storage == config.StorageFile && a.FileKey(cfg).Name != app.PassphraseSource
-}
-
 // stateText is a login's state in the words of somebody who has not read the manual.
 func stateText(s app.LoginStatus, now time.Time) string {
 	switch s.State {
@@ -129,9 +98,6 @@ func stateText(s app.LoginStatus, now time.Time) string {
 	return "logged in"
 }
 
-// maxCounted is how many keys are counted at most: more take too long.
-const maxCounted = 10_000
-
 // overviewKeys counts the keys in a registry on this machine; "" if there is none.
 func overviewKeys(ctx context.Context, a *app.App) string {
 	dsn, _, err := appkeys.RegistryName(a)
@@ -141,35 +107,16 @@ func overviewKeys(ctx context.Context, a *app.App) string {
 	case registry.IsShared(dsn):
 		return "in a registry that machines share"
 	}
-	text, err := cli.Await(ctx, func() (string, error) { return countKeys(ctx, dsn, a.Now()) })
+	counts, err := cli.Await(ctx, func() (appkeys.Counts, error) { return appkeys.Count(ctx, dsn, a.Now()) })
 	switch {
 	case errors.Is(err, apikey.ErrNoRegistry):
 		return ""
 	case err != nil:
 		return "in a registry that did not open just now"
+	case counts.All > appkeys.MaxCounted:
+		return fmt.Sprintf("more than %d", appkeys.MaxCounted)
 	}
-	return text
-}
-
-func countKeys(ctx context.Context, dsn string, now time.Time) (string, error) {
-	r, err := registry.Open(ctx, dsn, false)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = r.Close() }()
-	count, active := 0, 0
-	for record, err := range r.Keys(ctx, apikey.Filter{}) {
-		if err != nil {
-			return "", err
-		}
-		if count++; count > maxCounted {
-			return fmt.Sprintf("more than %d", maxCounted), nil
-		}
-		if record.State(now) == apikey.Active {
-			active++
-		}
-	}
-	return fmt.Sprintf("%d, %d active", count, active), nil
+	return fmt.Sprintf("%d, %d active", counts.All, counts.Active)
 }
 
 func overviewSecrets(a *app.App, cfg *config.Config) string {

@@ -77,6 +77,36 @@ func LocalStatus(ctx context.Context, a *App, cfg *config.Config, p config.Profi
 	return out, nil
 }
 
+// QuickStatuses returns the logins, with the part of their state that needs no keyring,
+// passphrase or program, and that could be read before ctx ended.
+func QuickStatuses(ctx context.Context, a *App, cfg *config.Config) []LoginStatus {
+	var unnamed config.Choice // the profile of calls that name none
+	if named, err := a.Choice(nil); err == nil {
+		_, unnamed, _ = cfg.Select(named)
+	}
+	var all []LoginStatus
+	for _, name := range cfg.Names() {
+		p := cfg.Profiles[name]
+		s := LoginStatus{Profile: name, Server: p.WithProvider().Authority()}
+		s.Storage, _ = cfg.StorageFor(p.Storage)
+		if ctx.Err() == nil && readsWithoutPrompt(a, cfg, p, s.Storage) {
+			if known, err := cli.Await(ctx, func() (LoginStatus, error) { return LocalStatus(ctx, a, cfg, p) }); err == nil {
+				s = known
+			}
+		}
+		s.Select(unnamed)
+		all = append(all, s)
+	}
+	return all
+}
+
+func readsWithoutPrompt(a *App, cfg *config.Config, p config.Profile, storage string) bool {
+	if variable, _ := a.TokenVariable(p.Name); variable != "" || storage == config.StorageNone || ShowsIdentity(p) {
+		return true
+	}
+	return storage == config.StorageFile && a.FileKey(cfg).Name != PassphraseSource
+}
+
 // Select marks the login if choice is its profile.
 func (s *LoginStatus) Select(choice config.Choice) {
 	if s.Selected = s.Profile == choice.Name; s.Selected {

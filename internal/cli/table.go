@@ -247,6 +247,18 @@ func Wrap(text string, width int) []string {
 	return fillLines(words, width)
 }
 
+// Reflow wraps the paragraphs of a text for a width. A paragraph with an indented line stays
+// unchanged.
+func Reflow(text string, width int) string {
+	paragraphs := strings.Split(text, "\n\n")
+	for i, paragraph := range paragraphs {
+		if !strings.Contains("\n"+paragraph, "\n ") && !strings.Contains("\n"+paragraph, "\n\t") {
+			paragraphs[i] = strings.Join(Wrap(paragraph, width), "\n")
+		}
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
+
 // wrapLines wraps lines that are wider than width, unless width is 0. Indented lines, and
 // words that are too long, such as URLs, stay whole: users copy them.
 func wrapLines(text string, width int) string {

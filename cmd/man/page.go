@@ -1,5 +1,4 @@
-// Package manual turns the help of a command into a man page.
-package manual
+package man
 
 import (
 	"fmt"
@@ -10,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Section is 1 for commands and 7 for the topics of 'fob help'; empty is no page.
-func Section(c *cobra.Command) string {
+// section is 1 for commands and 7 for the topics of 'fob help'; empty is no page.
+func section(c *cobra.Command) string {
 	switch {
 	case c.IsAdditionalHelpTopicCommand():
 		return "7"
@@ -21,14 +20,14 @@ func Section(c *cobra.Command) string {
 	return ""
 }
 
-// Name is the name of a command's page, such as fob-key-create.
-func Name(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
+// pageName is the name of a command's page, such as fob-key-create.
+func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
 
-// Page is a command's help in roff. The same date gives the same bytes.
-func Page(c *cobra.Command, help string, date time.Time) string {
+// page is a command's help in roff. The same date gives the same bytes.
+func page(c *cobra.Command, help string, date time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, ".TH \"%s\" %s %s \"fob %s\" \"fob manual\"\n", escape(strings.ToUpper(Name(c))), Section(c), date.UTC().Format(time.DateOnly), escape(c.Root().Version))
-	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n.SH DESCRIPTION\n", escape(Name(c)), escape(c.Short))
+	fmt.Fprintf(&b, ".TH \"%s\" %s %s \"fob %s\" \"fob manual\"\n", escape(strings.ToUpper(pageName(c))), section(c), date.UTC().Format(time.DateOnly), escape(c.Root().Version))
+	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n.SH DESCRIPTION\n", escape(pageName(c)), escape(c.Short))
 	between := "" // no request where a section has just begun
 	for part := range strings.SplitSeq(strings.Trim(help, "\n"), "\n\n") {
 		if title, text, found := cutTitle(part); found {
@@ -44,7 +43,7 @@ func Page(c *cobra.Command, help string, date time.Time) string {
 		}
 	}
 	if c.HasParent() {
-		fmt.Fprintf(&b, ".SH SEE ALSO\n\\fB%s\\fP(%s)\n", escape(Name(c.Parent())), Section(c.Parent()))
+		fmt.Fprintf(&b, ".SH SEE ALSO\n\\fB%s\\fP(%s)\n", escape(pageName(c.Parent())), section(c.Parent()))
 	}
 	return b.String()
 }

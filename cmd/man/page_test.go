@@ -1,4 +1,4 @@
-package manual
+package man
 
 import (
 	"strings"
@@ -52,13 +52,13 @@ fob x [flags]
 .SH SEE ALSO
 \fBfob\fP(1)
 `
-	if got := Page(c, help, time.Unix(1_790_000_000, 0)); got != want {
+	if got := page(c, help, time.Unix(1_790_000_000, 0)); got != want {
 		t.Errorf("%s", got)
 	}
-	if topic := (&cobra.Command{Use: "files", Long: "Where."}); Section(topic) != "" {
+	if topic := (&cobra.Command{Use: "files", Long: "Where."}); section(topic) != "" {
 		root.AddCommand(topic)
-		if Section(topic) != "7" || !strings.HasPrefix(Page(topic, "Where.", time.Time{}), `.TH "FOB\-FILES" 7`) {
-			t.Error(Page(topic, "Where.", time.Time{}))
+		if section(topic) != "7" || !strings.HasPrefix(page(topic, "Where.", time.Time{}), `.TH "FOB\-FILES" 7`) {
+			t.Error(page(topic, "Where.", time.Time{}))
 		}
 	}
 }

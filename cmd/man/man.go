@@ -1,4 +1,5 @@
-package cmd
+// Package man prints and installs the man pages.
+package man
 
 import (
 	"errors"
@@ -9,14 +10,20 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/manual"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/cli"
 )
 
-func newManCmd(a *app.App) *cobra.Command {
+// Manual is what the pages are made of.
+type Manual struct {
+	Root func() *cobra.Command         // with all commands and topics
+	Help func(c *cobra.Command) string // the text of a page
+}
+
+// New makes 'fob man'.
+func New(a *app.App, m Manual) *cobra.Command {
 	var install string
 	c := &cobra.Command{
 		Use:   "man [COMMAND]",
@@ -28,7 +35,7 @@ them already; SOURCE_DATE_EPOCH sets their date.
 		Example: `  fob man key create | man -l -
   fob man --install ~/.local/share/man`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			return runMan(a, args, install)
+			return run(a, m, args, install)
 		},
 	}
 	c.Flags().StringVar(&install, "install", "", "write all pages below this `FOLDER`")
@@ -36,26 +43,25 @@ them already; SOURCE_DATE_EPOCH sets their date.
 	return c
 }
 
-func runMan(a *app.App, args []string, install string) error {
+func run(a *app.App, m Manual, args []string, install string) error {
 	date := a.Now()
 	if epoch, err := strconv.ParseInt(a.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
 		date = time.Unix(epoch, 0)
 	}
 	if install != "" {
-		return installMan(a, install, date)
+		return installPages(a, m.Pages(date), install)
 	}
-	c, rest, err := Root().Find(args)
+	c, rest, err := m.Root().Find(args)
 	if err == nil && len(rest) > 0 {
 		err = usage.UnknownCommand(c, rest[0], usage.HelpOn)
 	}
 	if err != nil {
 		return err
 	}
-	return a.Out.Print(manPage(c, date))
+	return a.Out.Print(page(c, m.Help(c), date))
 }
 
-func installMan(a *app.App, folder string, date time.Time) error {
-	pages := ManPages(date)
+func installPages(a *app.App, pages map[string]string, folder string) error {
 	for name, page := range pages {
 		path := filepath.Join(folder, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), atomicfile.WriteMode(path, []byte(page), 0o644)); err != nil {
@@ -66,19 +72,15 @@ func installMan(a *app.App, folder string, date time.Time) error {
 	return nil
 }
 
-// ManPages are all man pages, by their paths below a folder such as /usr/share/man.
-func ManPages(date time.Time) map[string]string {
+// Pages returns all man pages, by their paths below a folder such as /usr/share/man.
+func (m Manual) Pages(date time.Time) map[string]string {
 	pages := make(map[string]string)
-	for all := []*cobra.Command{Root()}; len(all) > 0; all = all[1:] {
+	for all := []*cobra.Command{m.Root()}; len(all) > 0; all = all[1:] {
 		c := all[0]
 		all = append(all, c.Commands()...)
-		if section := manual.Section(c); section != "" {
-			pages[filepath.Join("man"+section, manual.Name(c)+"."+section)] = manPage(c, date)
+		if section := section(c); section != "" {
+			pages[filepath.Join("man"+section, pageName(c)+"."+section)] = page(c, m.Help(c), date)
 		}
 	}
 	return pages
-}
-
-func manPage(c *cobra.Command, date time.Time) string {
-	return manual.Page(c, helpText(c, usage.MaxWidth, cli.Style{}), date)
 }
