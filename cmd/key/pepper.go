@@ -16,6 +16,7 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
@@ -75,7 +76,7 @@ func runPepperAdd(ctx context.Context, a *app.App, name string, fromStdin bool) 
 			return err
 		}
 	}
-	err := appkeys.ChangePeppers(ctx, a, func(peppers map[string][]byte) error {
+	err := records.ChangePeppers(ctx, a, func(peppers map[string][]byte) error {
 		if _, there := peppers[name]; there {
 			return cli.WithHint(fmt.Errorf("this machine has a pepper %q already", name), "keys may need it: give the new one another name")
 		}
@@ -138,7 +139,7 @@ func runPepperUse(ctx context.Context, a *app.App, name string) error {
 
 // findPepper returns a pepper of this machine, or an error.
 func findPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
-	peppers, _, err := appkeys.Peppers(ctx, a)
+	peppers, err := records.ReadPeppers(ctx, a)
 	if err == nil && peppers[name] == nil {
 		err = cli.WithHint(fmt.Errorf("this machine lacks the pepper %q", name), "make it: 'fob key pepper add %s'; 'fob key pepper list' shows those that there are", name)
 	}
@@ -186,7 +187,7 @@ func newPepperListCmd(a *app.App) *cobra.Command {
 }
 
 func runPepperList(ctx context.Context, a *app.App) error {
-	peppers, _, err := appkeys.Peppers(ctx, a)
+	peppers, err := records.ReadPeppers(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -287,7 +288,7 @@ func runPepperRemove(ctx context.Context, a *app.App, name string, force bool) e
 			return err
 		}
 	}
-	err := appkeys.ChangePeppers(ctx, a, func(peppers map[string][]byte) error {
+	err := records.ChangePeppers(ctx, a, func(peppers map[string][]byte) error {
 		if _, there := peppers[name]; !there {
 			return cli.WithHint(fmt.Errorf("this machine has no pepper %q", name), "'fob key pepper list' shows those that it has")
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/records"
-	"github.com/fobcli/fob/internal/session"
 )
 
 // tempFileAge is the age at which no process can still be writing a temp file.
@@ -26,7 +25,7 @@ type checkOptions struct {
 	dryRun bool
 }
 
-func newStorageCheckCmd(a *app.App) *cobra.Command {
+func newCheck(a *app.App) *cobra.Command {
 	var opts checkOptions
 	c := &cobra.Command{
 		Use:   "check [PROFILE|secret/NAME...]",
@@ -51,54 +50,27 @@ of records and temp files that nothing names.
 }
 
 func runCheck(ctx context.Context, a *app.App, opts checkOptions) error {
-	cfg, err := a.Config()
+	all, err := records.Select(ctx, a, opts.args)
 	if err != nil {
 		return err
 	}
-	profiles, others, err := records.Select(ctx, a, cfg, opts.args)
-	if err != nil {
-		return err
-	}
-	if len(profiles)+len(others) == 0 {
+	if len(all) == 0 {
 		a.Note("There is no login yet. Make one: fob login github")
 	}
-	var failed error
-	for _, p := range profiles {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err := checkLogin(ctx, a, cfg, p, !opts.dryRun); err != nil {
-			a.Note("%s: damaged, or cannot be read.", p.Name)
-			failed = errors.Join(failed, cli.ForProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name))
-		}
-	}
-	for _, r := range others {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err := records.CheckRecord(ctx, a, r, !opts.dryRun); err != nil {
-			a.Note("%s: damaged, or cannot be read.", r.Label)
-			failed = errors.Join(failed, r.Failed(err))
-		}
+	failed := each(ctx, all, func(r records.Record) error { return check(ctx, a, r, !opts.dryRun) })
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	for _, storage := range config.Storages() {
-		failed = errors.Join(failed, checkRekey(ctx, a, cfg, storage, !opts.dryRun))
+		failed = errors.Join(failed, finishRekey(ctx, a, storage, !opts.dryRun))
 	}
 	return errors.Join(failed, checkTemps(a, !opts.dryRun))
 }
 
-func checkLogin(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, mend bool) error {
-	s, err := a.LocalSession(p)
-	if err != nil {
-		return err
-	}
-	s.Warn = func(string) {} // what is mended is said below
-	found, err := s.Check(ctx, mend)
-	if err != nil {
-		return err
-	}
-	done := map[bool]string{true: "is", false: "would be"}[mend]
-	said := false
+func check(ctx context.Context, a *app.App, r records.Record, repair bool) error {
+	found, err := r.Check(ctx, repair)
+	done := map[bool]string{true: "is", false: "would be"}[repair]
+	ok := true
 	for _, line := range []struct {
 		found bool
 		text  string
@@ -106,59 +78,26 @@ func checkLogin(ctx context.Context, a *app.App, cfg *config.Config, p config.Pr
 		{found.Recovered, "a new token that was not saved %s taken up"},
 		{found.Cache, "a cache that does not open %s deleted"},
 		{found.Orphans > 0, cli.Plural(found.Orphans, "piece", "pieces") + " that nothing names %s deleted"},
+		{found.Copy != "", fmt.Sprintf("an old copy in %q", found.Copy) + " %s deleted"},
 	} {
 		if line.found {
-			said = true
-			a.Note("%s: "+line.text+".", p.Name, done)
+			ok = false
+			a.Note("%s: "+line.text+".", r.Label, done)
 		}
 	}
-	left, err := checkLeftBehind(ctx, a, cfg, p, mend)
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		a.Note("%s: damaged, or cannot be read.", r.Label)
+	case found.Missing:
+		a.Note("%s: %s.", r.Label, r.Missing())
+	case ok:
+		a.Note("%s: ok.", r.Label)
 	}
-	if !said && !left {
-		a.Note("%s: ok.", p.Name)
-	}
-	return nil
+	return err
 }
 
-// checkLeftBehind deletes a login's copy in the storage that its profile does not
-// name, where a move was cut short. The login itself has just been read.
-func checkLeftBehind(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, mend bool) (found bool, err error) {
-	name, err := cfg.StorageFor(p.Storage)
-	if err != nil {
-		return false, err
-	}
-	s, err := a.LocalSession(p)
-	if err != nil {
-		return false, err
-	}
-	here := s.Status(ctx)
-	if here.State == session.StateLoggedOut || here.State == session.StateUnreadable {
-		return false, here.Err
-	}
-	elsewhere := p
-	elsewhere.Storage = map[string]string{config.StorageKeyring: config.StorageFile, config.StorageFile: config.StorageKeyring}[name]
-	if s, err = a.LocalSession(elsewhere); err != nil {
-		return false, err
-	}
-	if _, err := s.Measure(ctx); err != nil {
-		return false, nil //nolint:nilerr // not there, or a storage that is not in use here
-	}
-	if there := s.Status(ctx); there.SavedAt.After(here.SavedAt) || there.Err != nil {
-		return true, cli.WithHint(fmt.Errorf("there is another login in %q, and it may be the later one", elsewhere.Storage),
-			"nothing was deleted: to keep that one, set storage = %q in the profile's table of config.toml; to be rid of both, 'fob login %s'", elsewhere.Storage, p.Name)
-	}
-	if !mend {
-		a.Note("%s: an old copy in %q would be deleted.", p.Name, elsewhere.Storage)
-		return true, nil
-	}
-	a.Note("%s: an old copy in %q is deleted.", p.Name, elsewhere.Storage)
-	return true, s.ForgetRecord(ctx)
-}
-
-// checkRekey ends a change of the key that was cut short.
-func checkRekey(ctx context.Context, a *app.App, cfg *config.Config, storage string, mend bool) error {
+// finishRekey finishes a change of the key that was interrupted.
+func finishRekey(ctx context.Context, a *app.App, storage string, repair bool) error {
 	store, err := a.Store(storage)
 	if err != nil {
 		return err
@@ -167,15 +106,15 @@ func checkRekey(ctx context.Context, a *app.App, cfg *config.Config, storage str
 	if err != nil || !pending {
 		return err
 	}
-	if !mend {
+	if !repair {
 		a.Note("A change of the key of %q was cut short and would be ended.", storage)
 		return nil
 	}
-	if err := resealAll(ctx, a, cfg, storage); err != nil {
+	if err := records.FinishRekey(ctx, a, storage); err != nil {
 		return err
 	}
 	a.Note("A change of the key of %q was cut short and is ended.", storage)
-	return store.EndRekey()
+	return nil
 }
 
 func checkTemps(a *app.App, mend bool) error {

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -11,9 +10,7 @@ import (
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/records"
-	"github.com/fobcli/fob/internal/session"
 )
 
 type migrateOptions struct {
@@ -22,7 +19,7 @@ type migrateOptions struct {
 	dryRun bool
 }
 
-func newStorageMigrateCmd(a *app.App) *cobra.Command {
+func newMigrate(a *app.App) *cobra.Command {
 	var opts migrateOptions
 	c := &cobra.Command{
 		Use:   "migrate --to STORAGE [PROFILE|secret/NAME...]",
@@ -55,70 +52,35 @@ func runMigrate(ctx context.Context, a *app.App, opts migrateOptions) error {
 	if err := app.CheckStorage(opts.to); err != nil {
 		return err
 	}
-	cfg, err := a.Config()
+	all, err := records.Select(ctx, a, opts.args)
 	if err != nil {
 		return err
 	}
-	profiles, others, err := records.Select(ctx, a, cfg, opts.args)
-	if err != nil {
-		return err
-	}
-	var failed error
-	for _, p := range profiles {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err := migrate(ctx, a, cfg, p, opts); err != nil {
-			failed = errors.Join(failed, cli.ForProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name))
-		}
-	}
-	for _, r := range others {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		failed = errors.Join(failed, r.Failed(records.MigrateRecord(ctx, a, r, opts.to, opts.dryRun)))
-	}
-	return failed
+	return each(ctx, all, func(r records.Record) error { return migrate(ctx, a, r, opts) })
 }
 
-func migrate(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, opts migrateOptions) error {
-	from, err := cfg.StorageFor(p.Storage)
-	if err != nil {
-		return err
+func migrate(ctx context.Context, a *app.App, r records.Record, opts migrateOptions) error {
+	if opts.dryRun && r.Storage != opts.to {
+		a.Note("%s: would move from %q to %q.", r.Label, r.Storage, opts.to)
+		return nil
 	}
+	if opts.dryRun {
+		a.Note("%s: is in %q already.", r.Label, opts.to)
+		return nil
+	}
+	moved, err := r.Move(ctx, a, opts.to)
 	switch {
-	case from == opts.to && p.Storage == opts.to:
-		a.Note("%s: is in %q already.", p.Name, opts.to)
-		return nil
-	case opts.dryRun:
-		a.Note("%s: would move from %q to %q.", p.Name, from, opts.to)
-		return nil
-	}
-	p.Storage = from
-	s, err := a.LocalSession(p)
-	if err != nil {
+	case err != nil:
 		return err
+	case moved.Already:
+		a.Note("%s: is in %q already.", r.Label, opts.to)
+	case moved.Missing:
+		a.Note("%s: %s; from now on in %q.", r.Label, r.Missing(), opts.to)
+	default:
+		a.Note("%s: moved to %q.", r.Label, opts.to)
 	}
-	s.Current = func() error { return a.StillIn(s.Store, p.Name) }
-	p.Storage = opts.to
-	settle := func() error { return config.SaveProfile(cfg.Paths.Config, p) }
-	if from != opts.to {
-		to, err := a.ProfileStore(p)
-		if err != nil {
-			return err
-		}
-		err = s.MoveTo(ctx, to, settle)
-		switch {
-		case err == nil:
-			a.Note("%s: moved to %q.", p.Name, opts.to)
-			return nil
-		case !errors.Is(err, session.ErrLoginRequired):
-			return cli.WithHint(err, "the login stays in %q and is as good as before; 'fob doctor' says what is amiss", from)
-		}
+	if moved.Left != nil {
+		a.Warn(fmt.Sprintf("%s has moved, and its old record could not be deleted ('fob storage check' tries again): %s", r.Label, moved.Left))
 	}
-	if err := settle(); err != nil { // there is no login, or it is there already
-		return err
-	}
-	a.Note("%s: from now on in %q.", p.Name, opts.to)
 	return nil
 }

@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -28,7 +27,7 @@ type rekeyOptions struct {
 	dryRun         bool
 }
 
-func newStorageRekeyCmd(a *app.App) *cobra.Command {
+func newRekey(a *app.App) *cobra.Command {
 	var opts rekeyOptions
 	c := &cobra.Command{
 		Use:   "rekey",
@@ -63,8 +62,8 @@ old key or the new one still opens everything, and 'fob storage check' ends it.
 type nextKey struct {
 	key    seal.Key
 	source string
-	commit func() error // makes the source give the key
-	after  func() error // once no record needs the old one
+	commit func() error // makes the source return the key
+	after  func() error // once no record needs the old one; nil: nothing
 }
 
 func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
@@ -79,62 +78,31 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 		return err
 	}
 	if opts.dryRun {
-		return printRekeyPlan(ctx, a, cfg, opts.storage)
-	}
-	if err := checkRekey(ctx, a, cfg, opts.storage, true); err != nil { // the one before
+		all, err := records.In(ctx, a, opts.storage)
+		if err == nil {
+			a.Note("Would seal %s in %q again.", records.Count(all), opts.storage)
+		}
 		return err
 	}
-	store, err := a.Store(opts.storage)
-	if err != nil {
+	if err := finishRekey(ctx, a, opts.storage, true); err != nil { // the one before
 		return err
 	}
 	next, err := chooseNextKey(ctx, a, cfg.Paths, opts)
 	if err != nil {
 		return err
 	}
-	if err := store.BeginRekey(ctx, next.key); err != nil {
+	if err := records.Rekey(ctx, a, opts.storage, next.key, next.commit); err != nil {
 		return err
 	}
-	if err := next.commit(); err != nil {
-		return err
+	err = records.FinishRekey(ctx, a, opts.storage)
+	if err == nil && next.after != nil {
+		err = next.after()
 	}
-	a.Rekeyed(opts.storage, cfg.Paths.Data, next.key)
-	if store, err = a.Store(opts.storage); err != nil {
-		return err
-	}
-	const unfinished = "nothing is lost: 'fob storage check' goes on with it, under the new key"
-	if err := resealAll(ctx, a, cfg, opts.storage); err != nil {
-		return cli.WithHint(err, unfinished)
-	}
-	if err := errors.Join(store.EndRekey(), next.after()); err != nil {
-		return cli.WithHint(err, unfinished)
+	if err != nil {
+		return cli.WithHint(err, "nothing is lost: 'fob storage check' goes on with it, under the new key")
 	}
 	a.Note("Every login and secret in %q is sealed under the new key. It comes from %s.", opts.storage, next.source)
 	return nil
-}
-
-func printRekeyPlan(ctx context.Context, a *app.App, cfg *config.Config, storage string) error {
-	others, err := records.InStorage(ctx, a, cfg, storage)
-	if err != nil {
-		return err
-	}
-	a.Note("Would seal %s in %q again.", records.CountOfRecords(len(cfg.ProfilesIn(storage)), others), storage)
-	return nil
-}
-
-// resealAll seals all records of a storage under its present key.
-func resealAll(ctx context.Context, a *app.App, cfg *config.Config, storage string) error {
-	failed := records.ResealRecords(ctx, a, cfg, storage)
-	for _, p := range cfg.ProfilesIn(storage) {
-		s, err := a.LocalSession(p)
-		if err == nil {
-			err = s.Reseal(ctx)
-		}
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", p.Name, err))
-		}
-	}
-	return failed
 }
 
 // checkNextKey refuses what cannot be done before anything is asked or made.
@@ -168,7 +136,7 @@ func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rek
 	switch {
 	case opts.storage == config.StorageKeyring:
 		key, commit := credstore.NextSealKey(paths.Data)
-		return nextKey{key, "seal.key in fob's data folder", commit, noop}, nil
+		return nextKey{key: key, source: "seal.key in fob's data folder", commit: commit}, nil
 	case opts.sealKeyStdin:
 		return nextSealKey(ctx, a, paths)
 	case opts.keyFile != "":
@@ -190,7 +158,7 @@ func nextSealKey(ctx context.Context, a *app.App, paths config.Paths) (nextKey, 
 	return nextKey{
 		key:    key,
 		source: "FOB_SEAL_KEY: set it to the new value wherever fob runs",
-		commit: noop, // the user's
+		commit: func() error { return nil }, // the user does
 		after: func() error {
 			return errors.Join(credstore.ForgetPassphrase(paths.Data), config.SetKeyFile(paths.Config, ""))
 		},
@@ -234,8 +202,5 @@ func nextPassphrase(ctx context.Context, a *app.App, paths config.Paths, opts re
 			}
 			return config.SetKeyFile(paths.Config, "")
 		},
-		after: noop,
 	}, err
 }
-
-func noop() error { return nil }

@@ -13,7 +13,6 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/records"
-	"github.com/fobcli/fob/internal/session"
 )
 
 func New(a *app.App) *cobra.Command {
@@ -23,11 +22,11 @@ func New(a *app.App) *cobra.Command {
 		Args:  usage.NoSuchCommand,
 		RunE:  usage.ShowHelp,
 	}
-	c.AddCommand(newStorageStatusCmd(a), newStorageMigrateCmd(a), newStorageCheckCmd(a), newStorageRekeyCmd(a), newStorageBackupCmd(a), newStorageRestoreCmd(a))
+	c.AddCommand(newStatus(a), newMigrate(a), newCheck(a), newRekey(a), newBackup(a), newRestore(a))
 	return c
 }
 
-func newStorageStatusCmd(a *app.App) *cobra.Command {
+func newStatus(a *app.App) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "status",
@@ -41,7 +40,7 @@ changed.
   fob storage status --json`,
 		Args: usage.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runStorageStatus(cmd.Context(), a, asJSON)
+			return runStatus(cmd.Context(), a, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -50,21 +49,17 @@ changed.
 
 // storageJSON is what `fob storage status --json` prints of one storage.
 type storageJSON struct {
-	Storage   string               `json:"storage"`
-	KeySource string               `json:"key_source"`
-	Rekeying  bool                 `json:"rekeying"` // a change of the key was begun and not ended
-	Logins    []records.StatusJSON `json:"logins"`
-	Records   []records.StatusJSON `json:"records"` // secrets, and the peppers of API keys
+	Storage   string           `json:"storage"`
+	KeySource string           `json:"key_source"`
+	Rekeying  bool             `json:"rekeying"` // a change of the key was begun and not ended
+	Logins    []records.Status `json:"logins"`
+	Records   []records.Status `json:"records"` // secrets, and the peppers of API keys
 }
 
-func runStorageStatus(ctx context.Context, a *app.App, asJSON bool) error {
-	cfg, err := a.Config()
-	if err != nil {
-		return err
-	}
+func runStatus(ctx context.Context, a *app.App, asJSON bool) error {
 	all, failed := []storageJSON{}, error(nil)
 	for _, name := range config.Storages() {
-		storage, err := storageStatus(ctx, a, cfg, name)
+		storage, err := readStatus(ctx, a, name)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -73,17 +68,19 @@ func runStorageStatus(ctx context.Context, a *app.App, asJSON bool) error {
 			all = append(all, storage)
 		}
 	}
-	if asJSON {
-		err = a.PrintJSON(all)
-	} else {
-		err = printStorage(a, all)
+	printed := a.PrintJSON
+	if !asJSON {
+		printed = func(any) error { return printStatus(a, all) }
 	}
-	return errors.Join(err, failed)
+	return errors.Join(printed(all), failed)
 }
 
-func storageStatus(ctx context.Context, a *app.App, cfg *config.Config, name string) (storageJSON, error) {
-	out := storageJSON{Storage: name, Logins: []records.StatusJSON{}, Records: []records.StatusJSON{}}
-	out.KeySource = "seal.key"
+func readStatus(ctx context.Context, a *app.App, name string) (storageJSON, error) {
+	out := storageJSON{Storage: name, KeySource: "seal.key", Logins: []records.Status{}, Records: []records.Status{}}
+	cfg, err := a.Config()
+	if err != nil {
+		return out, err
+	}
 	if name == config.StorageFile {
 		out.KeySource = a.FileKey(cfg).Name
 	}
@@ -94,46 +91,22 @@ func storageStatus(ctx context.Context, a *app.App, cfg *config.Config, name str
 	if out.Rekeying, err = store.Rekeying(); err != nil {
 		return out, err
 	}
-	var failed error
-	for _, p := range cfg.ProfilesIn(name) {
-		login, err := storedLogin(ctx, a, p)
-		out.Logins = append(out.Logins, login)
-		failed = errors.Join(failed, err)
-	}
-	others, err := records.InStorage(ctx, a, cfg, name)
-	failed = errors.Join(failed, err)
-	for _, r := range others {
-		record, err := r.Status(ctx)
-		out.Records = append(out.Records, record)
-		failed = errors.Join(failed, err)
-	}
-	return out, failed
-}
-
-func storedLogin(ctx context.Context, a *app.App, p config.Profile) (records.StatusJSON, error) {
-	out := records.StatusJSON{Profile: p.Name, Health: "ok"}
-	s, err := a.LocalSession(p)
+	all, err := records.In(ctx, a, name)
 	if err != nil {
 		return out, err
 	}
-	size, err := s.Measure(ctx)
-	if err == nil {
-		if status := s.Status(ctx); status.State == session.StateUnreadable {
-			err = status.Err
+	return out, each(ctx, all, func(r records.Record) error {
+		status, err := r.Status(ctx)
+		if r.Kind == records.Login {
+			out.Logins = append(out.Logins, status)
+		} else {
+			out.Records = append(out.Records, status)
 		}
-	}
-	out.Items, out.Bytes = size.Items, size.Bytes
-	switch {
-	case errors.Is(err, session.ErrLoginRequired):
-		out.Health = "not logged in"
-		return out, nil
-	case err != nil:
-		out.Health, out.Problem = "unreadable", err.Error()
-	}
-	return out, cli.ForProfile(err, p.Name)
+		return err
+	})
 }
 
-func printStorage(a *app.App, all []storageJSON) error {
+func printStatus(a *app.App, all []storageJSON) error {
 	if len(all) == 0 {
 		a.Note("There is no login yet. Make one: fob login github")
 		return nil
@@ -148,4 +121,16 @@ func printStorage(a *app.App, all []storageJSON) error {
 		}
 	}
 	return a.PrintTable(rows)
+}
+
+// each does something with every record, whether or not it fails with one before.
+func each[R any](ctx context.Context, all []R, do func(R) error) error {
+	var failed error
+	for _, r := range all {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		failed = errors.Join(failed, do(r))
+	}
+	return failed
 }

@@ -1,11 +1,11 @@
-// Package records are what a storage holds beside logins, moved, checked and sealed anew in one way.
+// Package records moves, checks, seals again, backs up and restores what fob stores: logins,
+// secrets that others issued, and the peppers of API keys.
 package records
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,315 +14,186 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/secretstore"
+	"github.com/fobcli/fob/internal/session"
 )
 
-// StatusJSON is what is printed of a stored record.
-type StatusJSON struct {
-	Profile string `json:"profile,omitempty"` // of a login
-	Record  string `json:"record,omitempty"`  // what else it is
-	Items   int    `json:"items"`             // keyring items, or files
-	Bytes   int    `json:"bytes"`             // sealed
-	Health  string `json:"health"`
-	Problem string `json:"problem,omitempty"`
-}
+// Kind is what a record contains.
+type Kind int
 
-// Record is what a storage keeps beside logins: a secret that somebody else has
-// issued, or the peppers of API keys. Nobody gives them a second time.
+// The kinds of records.
+const (
+	Login Kind = iota
+	Secret
+	Peppers
+)
+
+// Record is a login, a secret or the peppers of API keys, in one storage.
 type Record struct {
-	Label   string // as messages and arguments have it
-	storage string
-	Entry   credstore.Entry
-	pin     func(storage string) error // makes the configuration name another storage
-	hint    func(error) error
-	Check   func(credstore.Record) error // refuses what fob would not read
-	later   func(r, other credstore.Record) bool
+	Kind    Kind
+	Name    string // of the profile or the secret
+	Label   string // in messages and arguments
+	Storage string // where the configuration says that it is
+
+	profile config.Profile // of a login
+	secret  config.Secret  // the settings of a secret
+
+	open  func(storage string, current bool) (content, error) // current: no change once the configuration names another storage
+	pin   func(storage string) error                          // makes the configuration name the storage
+	named func(error) error                                   // adds the record's name, for the message and the hint
+	newer func(there, here revision) bool
 }
 
-// PeppersLabel is no name that a profile or a secret could have.
-const PeppersLabel = "key peppers"
-
-// SecretRecord is the record of a secret, in the storage that its settings name.
-func SecretRecord(a *app.App, cfg *config.Config, s config.Secret) (Record, error) {
-	storage, err := cfg.StorageFor(s.Storage)
-	if err != nil {
-		return Record{}, err
-	}
-	v, err := a.SealedSecret(s)
-	if err != nil {
-		return Record{}, err
-	}
+func newLogin(a *app.App, cfg *config.Config, p config.Profile) Record {
 	return Record{
-		Label: app.SecretReference + s.Name, storage: storage, Entry: v.Entry(),
+		Kind: Login, Name: p.Name, Label: p.Name, Storage: storageOf(cfg, p.Storage), profile: p,
+		open: func(storage string, current bool) (content, error) {
+			p.Storage = storage
+			s, err := a.LocalSession(p)
+			if err == nil && current {
+				s.Current = func() error { return a.StillIn(s.Store, p.Name) }
+			}
+			return login{s}, err
+		},
+		pin: func(storage string) error {
+			p.Storage = storage
+			return config.SaveProfile(cfg.Paths.Config, p)
+		},
+		named: func(err error) error { return cli.ForProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name) },
+		newer: func(there, here revision) bool { return there.savedAt.After(here.savedAt) },
+	}
+}
+
+func newSecret(a *app.App, cfg *config.Config, s config.Secret) Record {
+	return Record{
+		Kind: Secret, Name: s.Name, Label: app.SecretReference + s.Name, Storage: storageOf(cfg, s.Storage), secret: s,
+		open: func(storage string, current bool) (content, error) {
+			s.Storage = storage
+			v, err := a.SealedSecret(s)
+			if err != nil {
+				return nil, err
+			}
+			if !current {
+				v.Current = nil
+			}
+			return sealed{v.Entry(), secretstore.CheckRecord}, nil
+		},
 		pin: func(storage string) error {
 			s.Storage = storage
-			return config.SaveSecret(cfg.Paths.Config, s)
+			return config.RestoreSecret(cfg.Paths.Config, s)
 		},
-		hint:  func(err error) error { return secretstore.ForSecret(err, s.Name) },
-		Check: secretstore.CheckRecord,
-		later: secretstore.IsLater,
-	}, nil
-}
-
-// PeppersStorage is where peppers are added: as pinned by a move, else the default.
-func PeppersStorage(cfg *config.Config) (string, error) {
-	return cfg.StorageFor(cfg.Keys.PepperStorage)
-}
-
-// PeppersRecord is the record of this machine's peppers in a storage.
-func PeppersRecord(a *app.App, cfg *config.Config, storage string) (Record, error) {
-	if storage == config.StorageNone {
-		return Record{}, cli.WithHint(cli.Usagef("peppers need a storage, and FOB_STORAGE or the configuration says 'none'"), "choose 'keyring' or 'file', where the peppers are")
-	}
-	store, err := a.Store(storage)
-	if err != nil {
-		return Record{}, err
-	}
-	return Record{
-		Label: PeppersLabel, storage: storage,
-		Entry: credstore.Entry{Store: store, Context: PeppersContext, Lock: filepath.Join(cfg.Paths.Data, "locks", "peppers")},
-		pin:   func(storage string) error { return config.SetPepperStorage(cfg.Paths.Config, storage) },
-		hint:  func(err error) error { return &PeppersError{err} },
-		Check: func(r credstore.Record) error {
-			_, err := ParsePeppers(r)
-			return err
+		named: func(err error) error {
+			return secretstore.ForSecret(fmt.Errorf("%s%s: %w", app.SecretReference, s.Name, err), s.Name)
 		},
-		later: func(credstore.Record, credstore.Record) bool { return true }, // nobody knows: keep both
-	}, nil
+		newer: func(there, here revision) bool {
+			return !there.equals(here) && secretstore.IsLater(there.record, here.record)
+		},
+	}
 }
 
-// InStorage returns the records other than logins in a storage, with the peppers if there
-// are any.
-func InStorage(ctx context.Context, a *app.App, cfg *config.Config, storage string) ([]Record, error) {
-	all, err := secretRecordsIn(a, cfg, storage)
+// storageOf is the storage that a record's settings lead to. Opening it reports a
+// misspelt one.
+func storageOf(cfg *config.Config, pinned string) string {
+	if storage, err := cfg.StorageFor(pinned); err == nil {
+		return storage
+	}
+	return pinned
+}
+
+// Missing is what is reported of a record that is not stored.
+func (r Record) Missing() string {
+	if r.Kind == Login {
+		return "not logged in"
+	}
+	return "no value"
+}
+
+// IsMissing reports whether nothing is stored under a record's name.
+func IsMissing(err error) bool {
+	return errors.Is(err, credstore.ErrNotFound) || errors.Is(err, session.ErrLoginRequired)
+}
+
+// wrap adds the record's name to an error; nil stays nil.
+func (r Record) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return r.named(err)
+}
+
+// Select returns the records that arguments name; without arguments all that there are.
+func Select(ctx context.Context, a *app.App, args []string) ([]Record, error) {
+	cfg, err := a.Config()
 	if err != nil {
 		return nil, err
 	}
-	if in, err := PeppersStorage(cfg); err != nil || in != storage {
-		return all, nil //nolint:nilerr // a storage that is misspelt has none
+	if len(args) == 0 {
+		return withPeppers(ctx, a, cfg, configured(a, cfg), config.Storages()...), nil
 	}
-	peppers, err := PeppersRecord(a, cfg, storage)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := peppers.Entry.Measure(ctx); errors.Is(err, credstore.ErrNotFound) || errors.Is(err, credstore.ErrAbsent) && cfg.Keys.PepperStorage == "" {
-		return all, nil
-	}
-	return append(all, peppers), nil
-}
-
-func secretRecordsIn(a *app.App, cfg *config.Config, storage string) ([]Record, error) {
 	var all []Record
-	for _, name := range cfg.SecretNames() {
-		s := cfg.Secrets[name]
-		if in, err := cfg.StorageFor(s.Storage); err != nil || in != storage {
+	for _, arg := range slices.Compact(slices.Sorted(slices.Values(args))) {
+		if name, isSecret := strings.CutPrefix(arg, app.SecretReference); isSecret {
+			s, err := app.KnownSecret(cfg, name)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, newSecret(a, cfg, s))
 			continue
 		}
-		r, err := SecretRecord(a, cfg, s)
+		p, _, err := cfg.Select(config.Choice{Name: arg, By: config.ByArgument})
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, r)
+		all = append(all, newLogin(a, cfg, p))
 	}
 	return all, nil
 }
 
-// Select returns the profiles and the other records that arguments name, or all without
-// arguments.
-func Select(ctx context.Context, a *app.App, cfg *config.Config, args []string) (profiles []config.Profile, all []Record, err error) {
-	var names []string
-	for _, arg := range args {
-		name, isSecret := strings.CutPrefix(arg, app.SecretReference)
-		if !isSecret {
-			names = append(names, name)
-			continue
-		}
-		s, err := app.KnownSecret(cfg, name)
-		if err != nil {
-			return nil, nil, err
-		}
-		r, err := SecretRecord(a, cfg, s)
-		if err != nil {
-			return nil, nil, err
-		}
-		all = append(all, r)
+// In returns the records in a storage: logins, secrets, and the peppers if there are any.
+func In(ctx context.Context, a *app.App, storage string) ([]Record, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, err
 	}
-	if len(args) == 0 || len(names) > 0 {
-		slices.Sort(names)
-		if profiles, err = app.ProfilesNamed(cfg, names); err != nil {
-			return nil, nil, err
-		}
-	}
-	if len(args) > 0 {
-		return profiles, all, nil
-	}
-	for _, storage := range config.Storages() {
-		in, err := InStorage(ctx, a, cfg, storage)
-		if err != nil {
-			return nil, nil, err
-		}
-		all = append(all, in...)
-	}
-	return profiles, all, nil
+	return withPeppers(ctx, a, cfg, configuredIn(a, cfg, storage), storage), nil
 }
 
-// ResealRecords seals the records of a storage beside logins under its present key. The
-// peppers are looked for whatever the default is by now: FOB_STORAGE may have been
-// another one when they were added.
-func ResealRecords(ctx context.Context, a *app.App, cfg *config.Config, storage string) error {
-	all, err := secretRecordsIn(a, cfg, storage)
-	if err != nil {
-		return err
+// configured are the records that config.toml has a table of: every login, and the secrets
+// that are not in the environment.
+func configured(a *app.App, cfg *config.Config) []Record {
+	var all []Record
+	for _, name := range cfg.Names() {
+		all = append(all, newLogin(a, cfg, cfg.Profiles[name]))
 	}
-	peppers, err := PeppersRecord(a, cfg, storage)
-	if err != nil {
-		return err
-	}
-	var failed error
-	for _, r := range append(all, peppers) {
-		if err := r.Entry.Reseal(ctx); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", r.Label, err))
+	for _, name := range cfg.SecretNames() {
+		if r := newSecret(a, cfg, cfg.Secrets[name]); slices.Contains(config.Storages(), r.Storage) {
+			all = append(all, r)
 		}
 	}
-	return failed
+	return all
 }
 
-// MigrateRecord moves a record beside logins to another storage.
-func MigrateRecord(ctx context.Context, a *app.App, r Record, storage string, dryRun bool) error {
-	switch {
-	case r.storage == storage:
-		a.Note("%s: is in %q already.", r.Label, storage)
-		if dryRun {
-			return nil
-		}
-		return r.pin(storage)
-	case dryRun:
-		a.Note("%s: would move from %q to %q.", r.Label, r.storage, storage)
-		return nil
-	}
-	to, err := a.Store(storage)
-	if err != nil {
-		return err
-	}
-	left, err := r.Entry.MoveTo(ctx, to, func() error { return r.pin(storage) })
-	if errors.Is(err, credstore.ErrNotFound) {
-		a.Note("%s: has no value yet; from now on in %q.", r.Label, storage)
-		return r.pin(storage)
-	}
-	if err != nil {
-		return cli.WithHint(err, "it stays in %q and is as good as before; 'fob doctor' says what is amiss", r.storage)
-	}
-	if left != nil {
-		a.Warn(fmt.Sprintf("%s has moved, and its old record could not be deleted ('fob storage check' tries again): %s", r.Label, left))
-	}
-	a.Note("%s: moved to %q.", r.Label, storage)
-	return nil
+func configuredIn(a *app.App, cfg *config.Config, storage string) []Record {
+	return slices.DeleteFunc(configured(a, cfg), func(r Record) bool { return r.Storage != storage })
 }
 
-// CheckRecord opens a whole record, and with mend takes away what a crash has left.
-func CheckRecord(ctx context.Context, a *app.App, r Record, mend bool) error {
-	orphans, err := r.Entry.Check(ctx, mend)
-	if errors.Is(err, credstore.ErrNotFound) {
-		a.Note("%s: has no value.", r.Label)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	here, err := r.Entry.Get(ctx)
-	if err == nil {
-		err = r.Check(here)
-	}
-	if err != nil {
-		return err
-	}
-	if orphans > 0 {
-		a.Note("%s: %s that nothing names is deleted.", r.Label, cli.Plural(orphans, "piece", "pieces"))
-	}
-	left, err := deleteOldCopy(ctx, a, r, here, mend)
-	if err == nil && orphans == 0 && !left {
-		a.Note("%s: ok.", r.Label)
-	}
-	return err
-}
-
-// deleteOldCopy deletes a record's copy in the storage that the configuration does
-// not name, where a move was cut short. The record itself has just been read.
-func deleteOldCopy(ctx context.Context, a *app.App, r Record, here credstore.Record, mend bool) (found bool, err error) {
-	elsewhere := map[string]string{config.StorageKeyring: config.StorageFile, config.StorageFile: config.StorageKeyring}[r.storage]
-	store, err := a.Store(elsewhere)
-	if err != nil {
-		return false, nil //nolint:nilerr // a storage that is not in use here
-	}
-	copied := r.Entry
-	copied.Store, copied.Current = store, nil
-	there, err := copied.Get(ctx)
-	if err != nil {
-		return false, nil //nolint:nilerr // not there, or a storage that is not in use here
-	}
-	same := string(there.Head) == string(here.Head) && string(there.Body) == string(here.Body)
-	switch {
-	case !same && r.later(there, here):
-		return true, cli.WithHint(fmt.Errorf("there is another record in %q, and it may be the later one", elsewhere),
-			"nothing was deleted: to look at that one, let config.toml name %q as its storage", elsewhere)
-	case !mend:
-		a.Note("%s: an old copy in %q would be deleted.", r.Label, elsewhere)
-		return true, nil
-	}
-	a.Note("%s: an old copy in %q is deleted.", r.Label, elsewhere)
-	return true, copied.Locked(ctx, func() error { return store.Delete(ctx, copied.Context) })
-}
-
-// CountOfRecords says how many logins and other records are meant.
-func CountOfRecords(logins int, records []Record) string {
-	var parts []string
-	secrets, peppers := 0, false
+// Count is how many records of each kind there are, in words.
+func Count(records []Record) string {
+	count := map[Kind]int{}
 	for _, r := range records {
-		if r.Label == PeppersLabel {
-			peppers = true
-		} else {
-			secrets++
-		}
+		count[r.Kind]++
 	}
-	if logins > 0 || len(records) == 0 {
-		parts = append(parts, cli.Plural(logins, "login", "logins"))
+	var parts []string
+	if count[Login] > 0 || len(records) == 0 {
+		parts = append(parts, cli.Plural(count[Login], "login", "logins"))
 	}
-	if secrets > 0 {
-		parts = append(parts, cli.Plural(secrets, "secret", "secrets"))
+	if count[Secret] > 0 {
+		parts = append(parts, cli.Plural(count[Secret], "secret", "secrets"))
 	}
-	if peppers {
+	if count[Peppers] > 0 {
 		parts = append(parts, "the peppers of API keys")
 	}
 	if len(parts) == 3 {
 		parts = []string{parts[0] + ", " + parts[1], parts[2]}
 	}
 	return strings.Join(parts, " and ")
-}
-
-// Status is what 'fob storage status' shows of a record beside logins.
-func (r Record) Status(ctx context.Context) (StatusJSON, error) {
-	out := StatusJSON{Record: r.Label, Health: "ok"}
-	size, err := r.Entry.Measure(ctx)
-	out.Items, out.Bytes = size.Items, size.Bytes
-	if err == nil {
-		var record credstore.Record
-		if record, err = r.Entry.Get(ctx); err == nil {
-			err = r.Check(record)
-		}
-	}
-	switch {
-	case errors.Is(err, credstore.ErrNotFound):
-		out.Health = "no value"
-		return out, nil
-	case err != nil:
-		out.Health, out.Problem = "unreadable", err.Error()
-	}
-	return out, r.Failed(err)
-}
-
-// Failed puts the record's name before a failure, and what to do about it behind.
-func (r Record) Failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	return r.hint(fmt.Errorf("%s: %w", r.Label, err))
 }

@@ -20,30 +20,28 @@ func (s *Session) Reseal(ctx context.Context) error {
 
 // MoveTo puts the login into another storage: it is copied there and read back,
 // then settle makes the profile point there, and only then it is deleted here.
-// Wherever that stops, the storage that the profile points to has the login.
-func (s *Session) MoveTo(ctx context.Context, to *credstore.Store, settle func() error) error {
+// Wherever that stops, the storage that the profile points to has the login. left says
+// why the old record could not be deleted.
+func (s *Session) MoveTo(ctx context.Context, to *credstore.Store, settle func() error) (left, err error) {
 	lock, r, err := s.lockRecord(ctx, s.loadAny)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer lock.Release()
 	if _, err := s.recover(ctx, r); err != nil {
-		return err
+		return nil, err
 	}
 	stored, err := r.marshal()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := to.Set(ctx, s.context(), stored); err != nil {
-		return fmt.Errorf("copying the login of profile %q: %w", s.Profile.Name, err)
+		return nil, fmt.Errorf("copying the login of profile %q: %w", s.Profile.Name, err)
 	}
 	if err := settle(); err != nil {
-		return err
+		return nil, err
 	}
-	if err := s.deleteRecord(ctx); err != nil {
-		s.Warn(fmt.Sprintf("profile %q has moved, and its old record could not be deleted ('fob storage check' tries again): %v", s.Profile.Name, err))
-	}
-	return nil
+	return s.deleteRecord(ctx), nil
 }
 
 // Export is a login's record as it is stored, for a backup. A rotation that a crash

@@ -4,7 +4,6 @@ package keys
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,11 +17,9 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
-	"github.com/fobcli/fob/internal/session"
 )
 
 // RegistryName is the registry that is meant, and whether it is this machine's own.
@@ -117,7 +114,7 @@ func Pepper(ctx context.Context, a *app.App, id string) (apikey.Pepper, error) {
 	if config.CheckName(id) != nil { // a hint must not have it in it
 		return apikey.Pepper{}, fmt.Errorf("%w: %w: %.40q", apikey.ErrDamaged, apikey.ErrUnknownPepper, id)
 	}
-	peppers, _, err := Peppers(ctx, a)
+	peppers, err := records.ReadPeppers(ctx, a)
 	if err != nil {
 		return apikey.Pepper{}, err
 	}
@@ -127,59 +124,6 @@ func Pepper(ctx context.Context, a *app.App, id string) (apikey.Pepper, error) {
 			"a machine that has it prints it with 'fob key pepper export %s'; here: 'fob key pepper add %s --stdin'", id, id)
 	}
 	return apikey.Pepper{ID: id, Secret: value}, nil
-}
-
-// Peppers reads all peppers of this machine, and says where they lie.
-func Peppers(ctx context.Context, a *app.App) (map[string][]byte, credstore.Entry, error) {
-	cfg, err := a.Config()
-	if err != nil {
-		return nil, credstore.Entry{}, err
-	}
-	storage, err := records.PeppersStorage(cfg)
-	if err != nil {
-		return nil, credstore.Entry{}, err
-	}
-	stored, err := records.PeppersRecord(a, cfg, storage)
-	if err != nil {
-		return nil, credstore.Entry{}, err
-	}
-	record, err := stored.Entry.Get(ctx)
-	if errors.Is(err, credstore.ErrNotFound) {
-		return map[string][]byte{}, stored.Entry, nil
-	}
-	if err != nil {
-		return nil, stored.Entry, &records.PeppersError{Err: err}
-	}
-	peppers, err := records.ParsePeppers(record)
-	return peppers, stored.Entry, err
-}
-
-// ChangePeppers changes the peppers of this machine, one process at a time.
-func ChangePeppers(ctx context.Context, a *app.App, change func(map[string][]byte) error) error {
-	_, entry, err := Peppers(ctx, a)
-	if err != nil {
-		return err
-	}
-	return entry.Locked(ctx, func() error {
-		peppers, now, err := Peppers(ctx, a)
-		if err != nil {
-			return err
-		}
-		if now.Store != entry.Store {
-			return session.ErrMoved
-		}
-		if err := change(peppers); err != nil {
-			return err
-		}
-		if len(peppers) == 0 {
-			return entry.Store.Delete(ctx, entry.Context)
-		}
-		head, err := json.Marshal(peppers)
-		if err != nil {
-			return err
-		}
-		return entry.Store.Set(ctx, entry.Context, credstore.Record{Head: head})
-	})
 }
 
 // ReadID reads a whole key and returns its id if it is one of the registry's,

@@ -1,0 +1,263 @@
+package records
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// Why a backup cannot be read.
+var (
+	ErrPassphrase = errors.New("the backup does not open with this passphrase")
+	ErrNotBackup  = errors.New("not a backup that this fob can read")
+	ErrCutOff     = errors.New("damaged or cut off")
+)
+
+// MaxBackup bounds a backup's file: a thousand of the largest records.
+const MaxBackup = 128 << 20
+
+// Backup is what the encrypted file contains. In plaintext it exists only in memory.
+type Backup struct {
+	Version int           `json:"fob_backup"`
+	MadeAt  time.Time     `json:"made_at"`
+	Config  string        `json:"config"` // the settings of the profiles and secrets, as in config.toml
+	Logins  []backupEntry `json:"logins"`
+	Secrets []backupEntry `json:"secrets,omitempty"`
+	Peppers []byte        `json:"peppers,omitempty"` // of API keys
+
+	Records  []Record `json:"-"` // that were added
+	profiles []config.Profile
+	secrets  []config.Secret
+}
+
+type backupEntry struct {
+	Name string `json:"profile"` // or the secret's
+	Head []byte `json:"head"`
+	Body []byte `json:"body"`
+}
+
+// NewBackup is a backup without records.
+func NewBackup(now time.Time) *Backup { return &Backup{Version: 1, MadeAt: now.UTC()} }
+
+// Add puts a record into the backup.
+func (b *Backup) Add(ctx context.Context, r Record) error {
+	c, err := r.open(r.Storage, true)
+	if err != nil {
+		return r.wrap(err)
+	}
+	stored, err := c.Export(ctx)
+	if err != nil {
+		return r.wrap(err)
+	}
+	switch entry := (backupEntry{r.Name, stored.Head, stored.Body}); r.Kind {
+	case Login:
+		b.Logins, b.profiles = append(b.Logins, entry), append(b.profiles, r.profile)
+	case Secret:
+		b.Secrets, b.secrets = append(b.Secrets, entry), append(b.secrets, r.secret)
+	case Peppers:
+		b.Peppers = stored.Head
+	}
+	b.Records = append(b.Records, r)
+	return nil
+}
+
+// Encrypt returns the backup's file, in the age format.
+func (b *Backup) Encrypt(passphrase secret.Secret) ([]byte, error) {
+	b.Config = string(config.Marshal(b.profiles, b.secrets))
+	recipient, err := age.NewScryptRecipient(passphrase.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	var file bytes.Buffer
+	w, err := age.Encrypt(&file, recipient)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(json.NewEncoder(w).Encode(b), w.Close())
+	return file.Bytes(), err
+}
+
+// Backed is a record of a backup.
+type Backed struct {
+	Record
+	stored credstore.Record
+}
+
+// ReadBackup opens a backup's file.
+func ReadBackup(a *app.App, file []byte, passphrase secret.Secret) ([]Backed, error) {
+	identity, err := age.NewScryptIdentity(passphrase.Reveal())
+	if err != nil {
+		return nil, cli.AsUsage(err)
+	}
+	identity.SetMaxWorkFactor(20) // 1 GiB: what a hostile file may at most cost
+	plain, err := age.Decrypt(bytes.NewReader(file), identity)
+	switch {
+	case errors.As(err, new(*age.NoIdentityMatchError)):
+		return nil, ErrPassphrase
+	case err != nil:
+		return nil, ErrNotBackup
+	}
+	text, err := io.ReadAll(plain)
+	if err != nil {
+		return nil, ErrCutOff
+	}
+	return parseBackup(a, text)
+}
+
+func parseBackup(a *app.App, text []byte) ([]Backed, error) {
+	var b Backup
+	if err := json.Unmarshal(text, &b); err != nil || b.Version != 1 {
+		return nil, ErrNotBackup
+	}
+	settings, err := config.Parse("the backup's settings", []byte(b.Config))
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return nil, err
+	}
+	settings.Paths = cfg.Paths
+	var all []Backed
+	for kind, entries := range [][]backupEntry{Login: b.Logins, Secret: b.Secrets} {
+		for _, entry := range entries {
+			r, known := find(a, settings, Kind(kind), entry.Name)
+			if !known {
+				return nil, fmt.Errorf("%w: it lacks the settings of %q", ErrNotBackup, entry.Name)
+			}
+			all = append(all, Backed{r, credstore.Record{Head: entry.Head, Body: entry.Body}})
+		}
+	}
+	if b.Peppers != nil {
+		storage, err := PeppersStorage(cfg)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Backed{newPeppers(a, cfg, storage), credstore.Record{Head: b.Peppers}})
+	}
+	return all, nil
+}
+
+// RestoreOptions say how a record of a backup is restored.
+type RestoreOptions struct {
+	Storage string // "": as FOB_STORAGE or its settings name it
+	Force   bool   // replace what is stored here
+	DryRun  bool
+}
+
+// Restored is what became of a record of a backup.
+type Restored struct {
+	Storage     string
+	Kept        bool     // what is stored here was not replaced
+	KeptPeppers []string // likewise
+	Left        error    // why the record before could not be deleted from the storage that it was in
+	SharedWith  string   // the other secret that the secret's variable belongs to
+}
+
+// Restore stores a record of a backup, and its settings.
+func (b Backed) Restore(ctx context.Context, a *app.App, opts RestoreOptions) (Restored, error) {
+	if b.Kind == Peppers {
+		return b.restorePeppers(ctx, a, opts)
+	}
+	restored, err := b.restore(ctx, a, opts)
+	return restored, b.wrap(err)
+}
+
+func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (out Restored, err error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return out, err
+	}
+	before, known := find(a, cfg, b.Kind, b.Name)
+	if known && !opts.Force {
+		c, err := before.open(before.Storage, false)
+		if err != nil {
+			return out, err
+		}
+		if _, err := c.Read(ctx); !IsMissing(err) {
+			return Restored{Kept: true}, nil //nolint:nilerr // one that cannot be read is kept, too
+		}
+	}
+	out.Storage, err = cfg.StorageFor(cmp.Or(opts.Storage, a.Getenv("FOB_STORAGE"), b.profile.Storage, b.secret.Storage))
+	if err != nil || opts.DryRun {
+		return out, err
+	}
+	c, err := b.open(out.Storage, false)
+	if err != nil {
+		return out, err
+	}
+	if err := c.Import(ctx, b.stored); err != nil {
+		return out, err
+	}
+	if err := b.pin(out.Storage); err != nil {
+		return out, err
+	}
+	if known && before.Storage != out.Storage {
+		out.Left = before.remove(ctx, before.Storage)
+	}
+	if now, err := a.Config(); err == nil && b.Kind == Secret {
+		out.SharedWith = now.SharingVariable(b.Name)
+	}
+	return out, nil
+}
+
+// find is the login or secret of a name that a configuration has.
+func find(a *app.App, cfg *config.Config, kind Kind, name string) (Record, bool) {
+	if kind == Login {
+		p, known := cfg.Profiles[name]
+		return newLogin(a, cfg, p), known
+	}
+	s, known := cfg.Secrets[name]
+	return newSecret(a, cfg, s), known
+}
+
+// restorePeppers adds the peppers of a backup to those of this machine. They stay together
+// in one storage.
+func (b Backed) restorePeppers(ctx context.Context, a *app.App, opts RestoreOptions) (out Restored, err error) {
+	peppers, err := parsePeppers(b.stored)
+	if err != nil {
+		return out, errors.Join(ErrNotBackup, err)
+	}
+	out.Storage = b.Storage
+	if opts.Storage != "" && opts.Storage != b.Storage {
+		here, err := ReadPeppers(ctx, a)
+		if err != nil {
+			return out, err
+		}
+		if len(here) == 0 {
+			out.Storage = opts.Storage
+		}
+	}
+	if opts.DryRun {
+		return out, nil
+	}
+	if out.Storage != b.Storage {
+		if err := b.pin(out.Storage); err != nil {
+			return out, err
+		}
+	}
+	err = ChangePeppers(ctx, a, func(here map[string][]byte) error {
+		for name, value := range peppers {
+			if before, there := here[name]; there && !opts.Force && !bytes.Equal(before, value) {
+				out.KeptPeppers = append(out.KeptPeppers, name)
+				continue
+			}
+			here[name] = value
+		}
+		return nil
+	})
+	return out, err
+}

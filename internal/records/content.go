@@ -1,0 +1,101 @@
+package records
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// content is a record in one storage. Where nothing is stored, the error is IsMissing.
+type content interface {
+	// Read reads all of it, without a lock.
+	Read(ctx context.Context) (revision, error)
+	// Check reads it and what lies beside it; with repair it cleans up after crashes.
+	Check(ctx context.Context, repair bool) (session.Repairs, error)
+	// Reseal seals it under the storage's present key. A missing one needs no sealing.
+	Reseal(ctx context.Context) error
+	MoveTo(ctx context.Context, to *credstore.Store, settle func() error) (left, err error)
+	Export(ctx context.Context) (credstore.Record, error)
+	Import(ctx context.Context, stored credstore.Record) error
+	Remove(ctx context.Context) error
+}
+
+// revision is a record at one time.
+type revision struct {
+	credstore.Size
+	savedAt time.Time        // of a login
+	record  credstore.Record // of the others
+}
+
+func (r revision) equals(other revision) bool {
+	return bytes.Equal(r.record.Head, other.record.Head) && bytes.Equal(r.record.Body, other.record.Body)
+}
+
+// login is a login. Session has the other methods.
+type login struct{ *session.Session }
+
+func (l login) Read(ctx context.Context) (revision, error) {
+	size, err := l.Measure(ctx)
+	if err != nil {
+		return revision{Size: size}, err
+	}
+	status := l.Status(ctx)
+	if status.State == session.StateLoggedOut {
+		status.Err = session.ErrLoginRequired
+	}
+	return revision{Size: size, savedAt: status.SavedAt}, status.Err
+}
+
+func (l login) Check(ctx context.Context, repair bool) (session.Repairs, error) {
+	l.Warn = func(string) {} // the result has it
+	return l.Session.Check(ctx, repair)
+}
+
+func (l login) Remove(ctx context.Context) error { return l.ForgetRecord(ctx) }
+
+// sealed is a secret, or the peppers. Entry has the other methods.
+type sealed struct {
+	credstore.Entry
+	check func(credstore.Record) error // refuses what fob would not read
+}
+
+func (s sealed) Export(ctx context.Context) (credstore.Record, error) {
+	r, err := s.Get(ctx)
+	if err == nil {
+		err = s.check(r)
+	}
+	return r, err
+}
+
+func (s sealed) Read(ctx context.Context) (revision, error) {
+	size, err := s.Measure(ctx)
+	if err != nil {
+		return revision{Size: size}, err
+	}
+	r, err := s.Export(ctx)
+	return revision{Size: size, record: r}, err
+}
+
+func (s sealed) Check(ctx context.Context, repair bool) (session.Repairs, error) {
+	orphans, err := s.Entry.Check(ctx, repair)
+	return session.Repairs{Orphans: orphans}, err
+}
+
+func (s sealed) Import(ctx context.Context, stored credstore.Record) error {
+	if err := s.check(stored); err != nil {
+		return errors.Join(ErrNotBackup, err)
+	}
+	return s.Replace(ctx, stored)
+}
+
+func (s sealed) Remove(ctx context.Context) error {
+	err := s.Locked(ctx, func() error { return s.Store.Delete(ctx, s.Context) })
+	if IsMissing(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,180 @@
+package records
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/session"
+)
+
+func (r Record) read(ctx context.Context, storage string) (revision, error) {
+	c, err := r.open(storage, false)
+	if err != nil {
+		return revision{}, err
+	}
+	return c.Read(ctx)
+}
+
+func (r Record) remove(ctx context.Context, storage string) error {
+	c, err := r.open(storage, false)
+	if err != nil {
+		return err
+	}
+	return c.Remove(ctx)
+}
+
+// Status is what is printed of a stored record.
+type Status struct {
+	Profile string `json:"profile,omitempty"` // of a login
+	Record  string `json:"record,omitempty"`  // what else it is
+	Items   int    `json:"items"`             // keyring items, or files
+	Bytes   int    `json:"bytes"`             // sealed
+	Health  string `json:"health"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// Status opens the record and changes nothing. The error is why that failed.
+func (r Record) Status(ctx context.Context) (Status, error) {
+	here, err := r.read(ctx, r.Storage)
+	out := Status{Record: r.Label, Items: here.Items, Bytes: here.Bytes, Health: "ok"}
+	if r.Kind == Login {
+		out.Profile, out.Record = r.Label, ""
+	}
+	switch {
+	case IsMissing(err):
+		out.Health = r.Missing()
+		return out, nil
+	case err != nil:
+		out.Health, out.Problem = "unreadable", err.Error()
+	}
+	return out, r.wrap(err)
+}
+
+// Findings are what a check of a record has repaired, or would repair.
+type Findings struct {
+	session.Repairs
+	Missing bool   // nothing is stored
+	Copy    string // the storage in which an interrupted move left a copy, or ""
+}
+
+// Check reads the whole record. With repair it takes up what a crash has left, and deletes
+// what no record needs; the error is damage that stays.
+func (r Record) Check(ctx context.Context, repair bool) (found Findings, err error) {
+	defer func() { err = r.wrap(err) }()
+	c, err := r.open(r.Storage, true)
+	if err != nil {
+		return found, err
+	}
+	repairs, err := c.Check(ctx, repair)
+	var here revision
+	if err == nil {
+		here, err = c.Read(ctx)
+	}
+	if err != nil && !IsMissing(err) {
+		return found, err
+	}
+	found.Repairs = repairs
+	if found.Missing = err != nil; !found.Missing {
+		found.Copy, err = r.checkCopy(ctx, here, repair)
+		return found, err
+	}
+	return found, nil
+}
+
+// checkCopy finds a copy of the record in the storage that the configuration does not
+// name. With repair it deletes one that is not newer.
+func (r Record) checkCopy(ctx context.Context, here revision, repair bool) (storage string, err error) {
+	storage = map[string]string{config.StorageKeyring: config.StorageFile, config.StorageFile: config.StorageKeyring}[r.Storage]
+	there, err := r.read(ctx, storage)
+	switch {
+	case err != nil:
+		return "", nil //nolint:nilerr // not there, or a storage that is not in use
+	case r.newer(there, here):
+		return "", cli.WithHint(fmt.Errorf("there is another copy in %q, which may be newer", storage),
+			"nothing was deleted; to use that copy, set the record's storage = %q in config.toml", storage)
+	case !repair:
+		return storage, nil
+	}
+	return storage, r.remove(ctx, storage)
+}
+
+// Moved is what became of a record that was to move.
+type Moved struct {
+	Already bool  // it was there
+	Missing bool  // nothing is stored: only the configuration has changed
+	Left    error // why the old record could not be deleted
+}
+
+// Move puts the record into another storage. Wherever it stops, the storage that the
+// configuration names has the record.
+func (r Record) Move(ctx context.Context, a *app.App, storage string) (moved Moved, err error) {
+	defer func() { err = r.wrap(err) }()
+	if r.Storage == storage {
+		return Moved{Already: true}, r.pin(storage)
+	}
+	c, err := r.open(r.Storage, true)
+	if err != nil {
+		return moved, err
+	}
+	to, err := a.Store(storage)
+	if err != nil {
+		return moved, err
+	}
+	moved.Left, err = c.MoveTo(ctx, to, func() error { return r.pin(storage) })
+	if IsMissing(err) {
+		return Moved{Missing: true}, r.pin(storage)
+	}
+	return moved, cli.WithHint(err, "it stays in %q and is as good as before; 'fob doctor' says what is amiss", r.Storage)
+}
+
+// Rekey makes a new key the one of a storage: commit switches the key's source to it. Until
+// FinishRekey has sealed the records under it, they open under the old one.
+func Rekey(ctx context.Context, a *app.App, storage string, key seal.Key, commit func() error) error {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	store, err := a.Store(storage)
+	if err != nil {
+		return err
+	}
+	if err := store.BeginRekey(ctx, key); err != nil {
+		return err
+	}
+	if err := commit(); err != nil {
+		return err
+	}
+	a.Rekeyed(storage, cfg.Paths.Data, key)
+	return nil
+}
+
+// FinishRekey seals every record of a storage under its present key, and forgets the key
+// before. The peppers are looked for whatever storage the configuration names for them:
+// FOB_STORAGE may have been another one when they were added.
+func FinishRekey(ctx context.Context, a *app.App, storage string) error {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	store, err := a.Store(storage)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, r := range append(configuredIn(a, cfg, storage), newPeppers(a, cfg, storage)) {
+		c, err := r.open(storage, true)
+		if err == nil {
+			err = c.Reseal(ctx)
+		}
+		failed = errors.Join(failed, r.wrap(err))
+	}
+	if failed != nil {
+		return failed
+	}
+	return store.EndRekey()
+}
