@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
@@ -49,17 +50,9 @@ func NewReport(findings []Finding) Report {
 func (r Report) Summary() string {
 	var parts []string
 	for _, state := range []State{Problem, Warning} {
-		count := 0
-		for _, f := range r.Findings {
-			if f.State == state {
-				count++
-			}
-		}
-		switch {
-		case count == 1:
-			parts = append(parts, "1 "+string(state))
-		case count > 1:
-			parts = append(parts, fmt.Sprintf("%d %ss", count, state))
+		of := slices.DeleteFunc(slices.Clone(r.Findings), func(f Finding) bool { return f.State != state })
+		if len(of) > 0 {
+			parts = append(parts, cli.Plural(len(of), string(state), string(state)+"s"))
 		}
 	}
 	return strings.Join(parts, " and ")
@@ -73,6 +66,11 @@ func Fine(check, format string, args ...any) Finding {
 // Skipped is a check that was not made, and why.
 func Skipped(check, format string, args ...any) Finding {
 	return Finding{Check: check, State: NotChecked, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Warn is a finding that fails or surprises some day.
+func Warn(check, detail, fix string) Finding {
+	return Finding{Check: check, State: Warning, Detail: detail, Fix: fix}
 }
 
 // Failed is a problem that an error tells. Its text may be a server's, a keyring's

@@ -40,7 +40,11 @@ func TestH64CronGetsNoSecret(t *testing.T) {
 
 func TestE41CronCannotReachTheKeyring(t *testing.T) {
 	lost := Finding{Check: "login", State: Problem, Detail: "there is no OS keyring here", Fix: "x"}
-	of := func(profile string) Finding { return forFinding(lost, profile) }
+	of := func(profile string) Finding {
+		f := lost
+		f.Profile = profile
+		return f
+	}
 	inKeyring := func(profile string) bool { return profile == "work" }
 	for _, test := range []struct {
 		name           string

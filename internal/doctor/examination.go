@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -25,14 +25,14 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// The checks that others look up (doctor_cron.go).
+// The checks that are looked up again, or made in two places.
 const (
-	keyringCheck = "keyring"
-	fileKeyCheck = "file key"
-	loginCheck   = "login"
+	configurationCheck = "configuration"
+	keyringCheck       = "keyring"
+	fileKeyCheck       = "file key"
+	loginCheck         = "login"
+	issuerCheck        = "issuer"
 )
-
-const configurationCheck = "configuration"
 
 const (
 	doctorProbeSize = 6 << 10 // a login with large tokens
@@ -69,15 +69,23 @@ func Examine(ctx context.Context, a *app.App, names []string) ([]Finding, error)
 	)
 	e.storages(ctx)
 	e.loopbacks(ctx)
-	e.add(Browser(a.Getenv, exec.LookPath, runtime.GOOS), Proxy(a.Getenv))
+	e.add(Browser(a.Getenv, exec.LookPath, runtime.GOOS, e.example()), Proxy(a.Getenv))
 	if e.cfg.CAFile != "" {
-		e.add(CAFile(e.cfg.CAFile, a.Now()))
+		e.add(CAFile(e.cfg.CAFile, a.Now(), "set ca_file in config.toml to a file of PEM certificates"))
 	}
 	e.eachProfile(ctx)
 	if len(names) == 0 {
 		e.secrets(ctx)
 	}
 	return e.findings, nil
+}
+
+// example is the profile in commands that would help any of them.
+func (e *examination) example() string {
+	if len(e.profiles) == 0 {
+		return "github"
+	}
+	return e.profiles[0].Name
 }
 
 // configuration reads config.toml. A broken one is a finding, and leaves the
@@ -100,7 +108,7 @@ func (e *examination) configuration(names []string) error {
 func (e *examination) projectFile() {
 	const check = "project file"
 	_, err := config.Named("", e.app.Getenv, func(others *atomicfile.OthersError) {
-		e.add(Finding{Check: check, State: Warning, Detail: sanitize.Line("skipped: " + others.Error()), Fix: e.app.Hint(others)})
+		e.add(Warn(check, sanitize.Line("skipped: "+others.Error()), e.app.Hint(others)))
 	})
 	if err != nil {
 		e.add(Failed(check, err, e.app.Hint(err)))
@@ -123,18 +131,16 @@ func (e *examination) storages(ctx context.Context) {
 		if err == nil && slices.Contains(tried, name) {
 			continue
 		}
-		var store *credstore.Store
-		if err == nil {
-			store, err = e.app.ProfileStore(p)
-		}
-		if err != nil {
-			e.add(forFinding(Failed("storage", err, e.fixOf(cli.ForProfile(err, p.Name))), p.Name))
-			continue
-		}
 		tried = append(tried, name)
-		if name == config.StorageKeyring {
+		store, err := e.app.ProfileStore(p)
+		switch {
+		case err != nil:
+			f := Failed("storage", err, e.fixOf(err, p.Name))
+			f.Profile = p.Name
+			e.add(f)
+		case name == config.StorageKeyring:
 			e.keyring(ctx, store)
-		} else {
+		default:
 			e.encryptedFile(ctx, store)
 		}
 	}
@@ -144,16 +150,16 @@ func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 	unreachable := credstore.KeyringReachable(e.app.Getenv)
 	if runtime.GOOS == "linux" {
 		// KeyringReachable leaves there what it found, for the D-Bus library.
-		e.add(DBus(unreachable, os.Getenv("DBUS_SESSION_BUS_ADDRESS")))
+		e.add(DBus(unreachable, os.Getenv("DBUS_SESSION_BUS_ADDRESS"), e.example()))
 	}
 	path := filepath.Join(e.paths.Data, "seal.key")
 	_ = e.sealKey(ctx, store, "seal key", path, !app.PathExists(filepath.Join(e.paths.Data, "id")))
 	e.app.Progress("Trying the OS keyring...")
 	err := store.Probe(ctx, doctorProbeSize)
 	if runtime.GOOS == "linux" {
-		e.add(KeyringLock(err))
+		e.add(KeyringLock(err, e.example()))
 	}
-	e.add(RoundTrip(keyringCheck, doctorProbeSize, err, e.fixOf(err)))
+	e.add(RoundTrip(keyringCheck, doctorProbeSize, err, e.fixOf(err, e.example())))
 }
 
 func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store) {
@@ -168,13 +174,13 @@ func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store)
 		e.add(Skipped(check, "there is no key to seal with"))
 	default:
 		err := store.Probe(ctx, doctorProbeSize)
-		e.add(RoundTrip(check, doctorProbeSize, err, e.fixOf(err)))
+		e.add(RoundTrip(check, doctorProbeSize, err, e.fixOf(err, e.example())))
 	}
 }
 
 func (e *examination) sealKey(ctx context.Context, store *credstore.Store, check, source string, fresh bool) error {
 	err := store.CheckKey(ctx)
-	e.add(SealKey(check, source, fresh, err, e.fixOf(err)))
+	e.add(SealKey(check, source, fresh, err, e.fixOf(err, e.example())))
 	return err
 }
 
@@ -213,30 +219,21 @@ func (e *examination) eachProfile(ctx context.Context) {
 	if len(e.profiles) > 0 {
 		e.app.Progress("Asking the issuers...")
 	}
-	slots := make(chan struct{}, issuersAtOnce)
-	var wg sync.WaitGroup
+	var group errgroup.Group
+	group.SetLimit(issuersAtOnce)
 	for i, p := range e.profiles {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+		group.Go(func() error {
 			found[i] = append(found[i], e.issuer(ctx, p)...)
+			return nil
 		})
 	}
-	wg.Wait()
+	_ = group.Wait()
 	for i, p := range e.profiles {
 		for _, f := range found[i] {
-			e.add(forFinding(f, p.Name))
+			f.Profile = p.Name
+			e.add(f)
 		}
 	}
-}
-
-// forFinding makes a finding one profile's.
-func forFinding(f Finding, profile string) Finding {
-	f.Profile = profile
-	if profile != "" {
-		f.Fix = strings.ReplaceAll(f.Fix, "PROFILE", profile)
-	}
-	return f
 }
 
 // profile looks at what lies on this machine of a profile: its CA file and its
@@ -248,7 +245,7 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []Finding {
 	}
 	var found []Finding
 	if p.CAFile != "" {
-		found = append(found, CAFile(p.CAFile, e.app.Now()))
+		found = append(found, CAFile(p.CAFile, e.app.Now(), "run 'fob profile set "+p.Name+" --ca-file FILE' with a file of PEM certificates"))
 	}
 	if app.ShowsIdentity(p) {
 		return append(found, Fine(loginCheck, "nothing is stored: 'fob token %s' shows the machine's identity", p.Name))
@@ -273,11 +270,11 @@ func (e *examination) redirect(p config.Profile, registered bool) Finding {
 	if !shared {
 		return Fine(check, "%s", p.Redirect())
 	}
-	fix := `run 'fob profile set PROFILE --redirect-uri "` + better + `"', then register what it prints in place of the old redirect`
+	fix := fmt.Sprintf(`run 'fob profile set %s --redirect-uri "%s"', then register what it prints in place of the old redirect`, p.Name, better)
 	if registered {
-		fix = "run 'fob logout PROFILE --unregister', then 'fob login PROFILE': fob registers a new one"
+		fix = fmt.Sprintf("run 'fob logout %s --unregister', then 'fob login %s': fob registers a new one", p.Name, p.Name)
 	}
-	return Finding{Check: check, State: Warning, Detail: p.Redirect() + " is shared with other issuers: another server could receive the authorization code", Fix: fix}
+	return Warn(check, p.Redirect()+" is shared with other issuers: another server could receive the authorization code", fix)
 }
 
 func (e *examination) loginFinding(profile string, status session.Status) Finding {
@@ -285,11 +282,11 @@ func (e *examination) loginFinding(profile string, status session.Status) Findin
 	end := status.RefreshExpiresAt
 	switch {
 	case status.State == session.StateUnreadable:
-		return Failed(loginCheck, status.Err, e.fixOf(cli.ForProfile(status.Err, profile)))
+		return Failed(loginCheck, status.Err, e.fixOf(status.Err, profile))
 	case slices.Contains([]session.State{session.StateLoggedOut, session.StateExpired, session.StateEnded}, status.State):
-		return Finding{Check: loginCheck, State: Warning, Detail: string(status.State), Fix: again}
+		return Warn(loginCheck, string(status.State), again)
 	case !end.IsZero() && end.Sub(now) < loginEndsSoon:
-		return Finding{Check: loginCheck, State: Warning, Detail: "the login ends " + cli.LeftText(end, now), Fix: again}
+		return Warn(loginCheck, "the login ends "+cli.LeftText(end, now), again)
 	}
 	return Fine(loginCheck, "%s", status.State)
 }
@@ -305,13 +302,13 @@ func (e *examination) secrets(ctx context.Context) {
 		fix := "replace it: 'fob secret rotate " + name + "'"
 		switch {
 		case shown.Failure != nil:
-			e.add(Failed(check, shown.Failure, e.fixOf(shown.Failure)))
+			e.add(Failed(check, shown.Failure, e.fixOf(shown.Failure, "")))
 		case shown.Problem != "":
-			e.add(Finding{Check: check, State: Warning, Detail: name + ": " + shown.Problem, Fix: "go on with it, or give it a value: 'fob secret set " + name + "'"})
+			e.add(Warn(check, name+": "+shown.Problem, "go on with it, or give it a value: 'fob secret set "+name+"'"))
 		case !s.Expires.IsZero() && left <= 0:
-			e.add(Finding{Check: check, State: Warning, Detail: name + " has ended", Fix: fix})
+			e.add(Warn(check, name+" has ended", fix))
 		case !s.Expires.IsZero() && left <= app.SecretExpiring:
-			e.add(Finding{Check: check, State: Warning, Detail: name + " ends " + cli.LeftText(s.Expires, e.app.Now()), Fix: fix})
+			e.add(Warn(check, name+" ends "+cli.LeftText(s.Expires, e.app.Now()), fix))
 		}
 	}
 	if len(e.cfg.Secrets) > 0 && len(e.findings) == before {
@@ -321,30 +318,26 @@ func (e *examination) secrets(ctx context.Context) {
 
 // issuer asks a profile's server, where it is one that describes itself.
 func (e *examination) issuer(ctx context.Context, p config.Profile) []Finding {
-	const check = "issuer"
 	full := p.WithProvider()
 	if full.AuthorizationEndpoint != "" && full.TokenEndpoint != "" || full.Issuer == "" {
-		return []Finding{Skipped(check, "the profile names its endpoints")}
+		return []Finding{Skipped(issuerCheck, "the profile names its endpoints")}
 	}
-	if ca := cmp.Or(p.CAFile, e.cfg.CAFile); ca != "" && CAFile(ca, e.app.Now()).State == Problem {
-		return []Finding{Skipped(check, "its CA file cannot be used")} // a pipe there would hang the HTTP client
+	if ca := cmp.Or(p.CAFile, e.cfg.CAFile); ca != "" && CAFile(ca, e.app.Now(), "").State == Problem {
+		return []Finding{Skipped(issuerCheck, "its CA file cannot be used")} // a pipe there would hang the HTTP client
 	}
 	hc, err := e.app.HTTPClient(p)
 	if err != nil {
-		return []Finding{Skipped(check, "%s", err)}
+		return []Finding{Skipped(issuerCheck, "%s", err)}
 	}
-	return Issuer(ctx, hc, full.Issuer, e.app.Now)
+	return Issuer(ctx, hc, p.Name, full.Issuer, e.app.Now)
 }
 
-// fixOf is the hint that the error would have as a command's end, or one that is
-// better than none.
-func (e *examination) fixOf(err error) string {
-	hinted, ok := errors.AsType[*cli.HintError](err)
-	switch {
-	case ok:
-		return hinted.Hint
-	case errors.As(err, new(*credstore.KeyError)):
-		return "give a good key: key_file in config.toml names a file of 32 bytes, outside fob's folders, with mode 0600"
+// fixOf is the hint that the error would have as a command's end, with the profile's name
+// in it, or one that is better than none.
+func (e *examination) fixOf(err error, profile string) string {
+	hint := cli.CarriedHint(err)
+	if hint == "" && errors.As(err, new(*credstore.KeyError)) {
+		hint = "give a good key: key_file in config.toml names a file of 32 bytes, outside fob's folders, with mode 0600"
 	}
-	return cmp.Or(e.app.Hint(err), "mend what the message names, then run 'fob doctor' again")
+	return cmp.Or(hint, e.app.Hint(cli.ForProfile(err, profile)), "mend what the message names, then run 'fob doctor' again")
 }

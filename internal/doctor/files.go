@@ -95,14 +95,13 @@ func judgeSpace(check, dir string, free uint64) Finding {
 // maxCAFile bounds a CA file; the bundles of whole systems have a quarter of a megabyte.
 const maxCAFile = 16 << 20
 
-const caFix = "ca_file in config.toml, or 'fob login PROFILE --ca-file FILE', names a file of PEM certificates"
-
-// CAFile looks at the certificates that are trusted besides the system's.
-func CAFile(path string, now time.Time) Finding {
+// CAFile looks at the certificates that are trusted besides the system's. fix says how to
+// name a good file.
+func CAFile(path string, now time.Time, fix string) Finding {
 	const check = "CA file"
 	text, err := readRegular(path, maxCAFile)
 	if err != nil {
-		return Failed(check, err, caFix)
+		return Failed(check, err, fix)
 	}
 	count := 0
 	var expired []string
@@ -114,14 +113,14 @@ func CAFile(path string, now time.Time) Finding {
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		switch {
 		case err != nil:
-			return Failed(check, fmt.Errorf("%s: certificate %d does not parse: %w", path, count, err), caFix)
+			return Failed(check, fmt.Errorf("%s: certificate %d does not parse: %w", path, count, err), fix)
 		case now.After(certificate.NotAfter):
 			expired = append(expired, sanitize.Line(certificate.Subject.String())+" on "+certificate.NotAfter.UTC().Format(time.DateOnly))
 		}
 	}
 	switch {
 	case count == 0:
-		return Failed(check, fmt.Errorf("%s holds no PEM certificate", path), caFix)
+		return Failed(check, fmt.Errorf("%s holds no PEM certificate", path), fix)
 	case len(expired) > 0:
 		f := Fine(check, "%s: %d of %d certificates expired: %s", path, len(expired), count, sanitize.Line(strings.Join(expired, "; ")))
 		f.State, f.Fix = Warning, "get new ones from whoever runs the server, and replace them in the file"

@@ -28,6 +28,9 @@ func check(t *testing.T, name string, f Finding, want State, seen string) {
 	if strings.ContainsAny(f.Detail+f.Fix, "\x00\x07\x1b\n\r\u009b\u202e") {
 		t.Errorf("H61 %s: %q", name, f)
 	}
+	if strings.Contains(f.Detail+f.Fix, "PROFILE") {
+		t.Errorf("%s: a placeholder instead of the profile's name: %+v", name, f)
+	}
 }
 
 func TestReport(t *testing.T) {
@@ -92,8 +95,8 @@ func TestCAFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(test.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		check(t, name, CAFile(path, now), test.want, test.seen)
+		check(t, name, CAFile(path, now, "use another"), test.want, test.seen)
 	}
-	check(t, "missing", CAFile(filepath.Join(t.TempDir(), "ca.pem"), now), Problem, "ca.pem")
-	check(t, "folder", CAFile(t.TempDir(), now), Problem, "not a regular file")
+	check(t, "missing", CAFile(filepath.Join(t.TempDir(), "ca.pem"), now, "use another"), Problem, "ca.pem")
+	check(t, "folder", CAFile(t.TempDir(), now, "use another"), Problem, "not a regular file")
 }

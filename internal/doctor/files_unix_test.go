@@ -52,5 +52,5 @@ func TestCAFileThatIsAPipe(t *testing.T) {
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	check(t, "pipe", CAFile(path, time.Now()), Problem, "not a regular file")
+	check(t, "pipe", CAFile(path, time.Now(), "use another"), Problem, "not a regular file")
 }

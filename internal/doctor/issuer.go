@@ -23,35 +23,30 @@ const issuerWait = 20 * time.Second
 
 // Issuer asks a profile's issuer for its metadata, and learns the time there from
 // the same answer. The findings are about the issuer and about the clock.
-func Issuer(ctx context.Context, hc *http.Client, issuer string, now func() time.Time) []Finding {
+func Issuer(ctx context.Context, hc *http.Client, profile, issuer string, now func() time.Time) []Finding {
 	ctx, stop := context.WithTimeout(ctx, issuerWait)
 	defer stop()
 	seen := &exchange{next: cmp.Or[http.RoundTripper](hc.Transport, http.DefaultTransport), now: now}
 	watched := *hc
 	watched.Transport = seen
 	metadata, err := discovery.Discover(ctx, &watched, issuer)
-	skew, clockErr := seen.clock()
-	return []Finding{judgeIssuer(issuer, metadata, err, seen.failed), judgeClock(skew, clockErr)}
-}
-
-// judgeIssuer tells what a server supports, or why it does not say. failure is the
-// network's own error, which tells more than the protocol's.
-func judgeIssuer(issuer string, m *discovery.Metadata, err, failure error) Finding {
-	const check = "issuer"
-	if err == nil {
-		return Fine(check, "%s supports %s", sanitize.Line(m.Issuer), cmp.Or(features(m), "nothing that it tells of"))
+	clock := judgeClock(seen.clock())
+	if err != nil {
+		return []Finding{Failed(issuerCheck, err, issuerFix(profile, issuer, err, seen.failed)), clock}
 	}
-	return Failed(check, err, issuerFix(issuer, err, failure))
+	return []Finding{Fine(issuerCheck, "%s supports %s", sanitize.Line(metadata.Issuer), cmp.Or(features(metadata), "nothing that it tells of")), clock}
 }
 
-func issuerFix(issuer string, err, failure error) string {
+// issuerFix says what to do about an issuer that could not be asked. failure is the
+// network's own error, which is more precise than the protocol's.
+func issuerFix(profile, issuer string, err, failure error) string {
 	invalid, _ := errors.AsType[x509.CertificateInvalidError](failure)
 	network, _ := errors.AsType[net.Error](failure)
 	switch {
 	case errors.Is(err, discovery.ErrOtherIssuer):
-		return "give the issuer as the server writes it, byte for byte: 'fob login PROFILE --issuer URL'; where it names a server that you do not know, do not log in"
+		return "give the issuer as the server writes it, byte for byte: 'fob login " + profile + " --issuer URL'; where it names a server that you do not know, do not log in"
 	case errors.As(failure, new(x509.UnknownAuthorityError)):
-		return "give the certificate of the authority that signs the server's: 'fob login PROFILE --ca-file FILE'"
+		return "give the certificate of the authority that signs the server's: 'fob login " + profile + " --ca-file FILE'"
 	case invalid.Reason == x509.Expired:
 		return "the server's certificate is out of date, or this machine's clock is wrong: see 'date', else tell whoever runs the server"
 	case errors.As(failure, new(x509.HostnameError)):

@@ -40,7 +40,7 @@ func issuer(t *testing.T, o authservertest.Options) *authservertest.Server {
 // examine is Issuer, with the issuer's finding and the clock's.
 func examine(t *testing.T, hc *http.Client, issuer string, now func() time.Time) (Finding, Finding) {
 	t.Helper()
-	found := Issuer(t.Context(), hc, issuer, now)
+	found := Issuer(t.Context(), hc, "work", issuer, now)
 	if len(found) != 2 || found[0].Check != "issuer" || found[1].Check != "clock" {
 		t.Fatalf("%+v", found)
 	}
@@ -205,7 +205,7 @@ func TestInterruptedIssuer(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	if found := Issuer(ctx, client(t, httpclient.Options{}), server.URL, time.Now); found[0].State == OK || ctx.Err() == nil {
+	if found := Issuer(ctx, client(t, httpclient.Options{}), "work", server.URL, time.Now); found[0].State == OK || ctx.Err() == nil {
 		t.Errorf("%+v", found)
 	}
 }

@@ -33,8 +33,9 @@ func Loopback(ctx context.Context, listen Listen, host string, bad State, wanted
 
 // Browser looks for what would open the login page, without starting it. goos is
 // runtime.GOOS and look exec.LookPath.
-func Browser(getenv func(string) string, look func(string) (string, error), goos string) Finding {
+func Browser(getenv func(string) string, look func(string) (string, error), goos, profile string) Finding {
 	const check = "browser"
+	without := "'fob login " + profile + " --no-browser'"
 	if getenv("FOB_NO_BROWSER") != "" {
 		return Fine(check, "FOB_NO_BROWSER is set: logins show the URL")
 	}
@@ -47,9 +48,9 @@ func Browser(getenv func(string) string, look func(string) (string, error), goos
 	}[goos]
 	switch {
 	case getenv("SSH_CONNECTION") != "":
-		return Fine(check, "this is an SSH session: use 'fob login PROFILE --no-browser'")
+		return Fine(check, "this is an SSH session: use %s", without)
 	case goos == "linux" && getenv("DISPLAY") == "" && getenv("WAYLAND_DISPLAY") == "":
-		return Fine(check, "there is no display here: use 'fob login PROFILE --no-browser'")
+		return Fine(check, "there is no display here: use %s", without)
 	case launchers == nil:
 		return Fine(check, "the system's own")
 	}
@@ -58,8 +59,7 @@ func Browser(getenv func(string) string, look func(string) (string, error), goos
 			return Fine(check, "%s", path)
 		}
 	}
-	return Finding{check, "", Warning, "there is a display, and none of " + strings.Join(launchers, ", "),
-		"install xdg-utils, set BROWSER, or use 'fob login PROFILE --no-browser'"}
+	return Warn(check, "there is a display, and none of "+strings.Join(launchers, ", "), "install xdg-utils, set BROWSER, or use "+without)
 }
 
 // browserVariable reads BROWSER as the launcher does: a path, or a command line.
@@ -69,8 +69,7 @@ func browserVariable(check, command string, look func(string) (string, error)) F
 		path, err = look(fields[0])
 	}
 	if err != nil {
-		return Finding{check, "", Warning, fmt.Sprintf("BROWSER is %q, which is not found", sanitize.Line(command)),
-			"set BROWSER to a program in PATH, or unset it"}
+		return Warn(check, fmt.Sprintf("BROWSER is %q, which is not found", sanitize.Line(command)), "set BROWSER to a program in PATH, or unset it")
 	}
 	return Fine(check, "BROWSER: %s", sanitize.Line(path))
 }
@@ -95,7 +94,7 @@ func Proxy(getenv func(string) string) Finding {
 		shown = append(shown, name+"="+proxy)
 	}
 	if _, value := firstVariable(getenv, [2]string{"ALL_PROXY", "all_proxy"}); value != "" && len(shown) == 0 {
-		return Finding{check, "", Warning, "ALL_PROXY is set, which fob does not read", "set HTTPS_PROXY where a proxy is needed"}
+		return Warn(check, "ALL_PROXY is set, which fob does not read", "set HTTPS_PROXY where a proxy is needed")
 	}
 	if len(shown) == 0 {
 		return Fine(check, "none")

@@ -39,11 +39,11 @@ func TestStorageFindings(t *testing.T) {
 		if test.err != nil {
 			fix = "do this"
 		}
-		check(t, name, KeyringLock(test.err), test.lock, "")
+		check(t, name, KeyringLock(test.err, "work"), test.lock, "")
 		check(t, name, RoundTrip("keyring", 6144, test.err, fix), test.trip, "")
 	}
-	check(t, "E41 no bus", DBus(credstore.ErrAbsent, ""), Problem, "no OS keyring")
-	check(t, "bus", DBus(nil, "unix:path=/run/user/1000/bus\x1b[31m"), OK, "unix:path=/run/user/1000/bus")
+	check(t, "E41 no bus", DBus(credstore.ErrAbsent, "", "work"), Problem, "no OS keyring")
+	check(t, "bus", DBus(nil, "unix:path=/run/user/1000/bus\x1b[31m", "work"), OK, "unix:path=/run/user/1000/bus")
 	check(t, "fresh key", SealKey("seal key", "a passphrase", true, errors.New("none"), "x"), OK, "first login")
 	check(t, "lost key", SealKey("seal key", "/d/seal.key", false, errors.New("/d/seal.key is gone"), "x"), Problem, "is gone")
 	check(t, "key", SealKey("seal key", "FOB_SEAL_KEY", false, nil, ""), OK, "FOB_SEAL_KEY")
@@ -80,9 +80,9 @@ func TestBrowser(t *testing.T) {
 		{"desktop", "linux", env("DISPLAY=:0"), only("xdg-open"), OK, "/usr/bin/xdg-open"},
 		{"Wayland", "linux", env("WAYLAND_DISPLAY=wayland-0"), only("www-browser"), OK, "www-browser"},
 		{"no launcher", "linux", env("DISPLAY=:0"), nothing, Warning, "none of xdg-open"},
-		{"no display", "linux", env(), only("xdg-open"), OK, "--no-browser"},
-		{"SSH", "linux", env("SSH_CONNECTION=a", "DISPLAY=:10"), only("xdg-open"), OK, "--no-browser"},
-		{"SSH to a Mac", "darwin", env("SSH_CONNECTION=a"), only("osascript"), OK, "--no-browser"},
+		{"no display", "linux", env(), only("xdg-open"), OK, "fob login work --no-browser"},
+		{"SSH", "linux", env("SSH_CONNECTION=a", "DISPLAY=:10"), only("xdg-open"), OK, "fob login work --no-browser"},
+		{"SSH to a Mac", "darwin", env("SSH_CONNECTION=a"), only("osascript"), OK, "fob login work --no-browser"},
 		{"Mac", "darwin", env(), only("osascript"), OK, "osascript"},
 		{"Windows", "windows", env(), nothing, OK, "own"},
 		{"switched off", "linux", env("FOB_NO_BROWSER=1", "BROWSER=x"), nothing, OK, "FOB_NO_BROWSER"},
@@ -91,7 +91,7 @@ func TestBrowser(t *testing.T) {
 		{"BROWSER that is not there", "linux", env("BROWSER=\x1b[31mfirefux\u202e"), only("firefox"), Warning, "firefux"},
 		{"blank BROWSER", "linux", env("BROWSER= "), nothing, Warning, "not found"},
 	} {
-		check(t, test.name, Browser(test.env, test.look, test.goos), test.want, test.seen)
+		check(t, test.name, Browser(test.env, test.look, test.goos, "work"), test.want, test.seen)
 	}
 }
 

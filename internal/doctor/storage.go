@@ -8,22 +8,22 @@ import (
 )
 
 // DBus reports whether the keyring can be reached (credstore.KeyringReachable), with the
-// D-Bus address.
-func DBus(unreachable error, address string) Finding {
+// D-Bus address. A login with profile is an example.
+func DBus(unreachable error, address, profile string) Finding {
 	const check = "D-Bus"
 	if unreachable != nil {
-		return Failed(check, unreachable, "log in to a desktop, or keep logins in an encrypted file: 'fob login PROFILE --storage file'")
+		return Failed(check, unreachable, "log in to a desktop, or keep logins in an encrypted file: 'fob login "+profile+" --storage file'")
 	}
 	return Fine(check, "%s", sanitize.Line(address))
 }
 
 // KeyringLock reports from a round trip whether the keyring is locked. If the round trip
 // failed before that, its own finding explains why.
-func KeyringLock(roundTrip error) Finding {
+func KeyringLock(roundTrip error, profile string) Finding {
 	const check = "keyring lock"
 	switch {
 	case errors.Is(roundTrip, credstore.ErrLocked):
-		return Failed(check, roundTrip, "unlock it, for instance by logging in to the desktop; over SSH and in cron nobody can: 'fob login PROFILE --storage file'")
+		return Failed(check, roundTrip, "unlock it, for instance by logging in to the desktop; over SSH and in cron nobody can: 'fob login "+profile+" --storage file'")
 	case errors.Is(roundTrip, credstore.ErrAbsent):
 		return Skipped(check, "there is no keyring to be locked")
 	case roundTrip != nil:
