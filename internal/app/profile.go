@@ -44,7 +44,7 @@ func (a *App) ForgetElsewhere(ctx context.Context, cfg *config.Config, before, a
 	}
 	s, err := a.LocalSession(before)
 	if err == nil {
-		err = s.ForgetRecord(ctx)
+		err = s.Entry().Remove(ctx)
 	}
 	if err != nil {
 		a.Note("warning: the login before is still in the storage %q: %s", from, err)

@@ -47,18 +47,25 @@ func (e Entry) Measure(ctx context.Context) (Size, error) { return e.Store.Measu
 // Reseal seals the record again under the storage's present key. A missing one needs it
 // not.
 func (e Entry) Reseal(ctx context.Context) error {
-	return e.Locked(ctx, func() error {
-		err := e.Store.Reseal(ctx, e.Context)
-		if errors.Is(err, ErrNotFound) {
-			return nil
-		}
-		return err
-	})
+	return e.Locked(ctx, func() error { return UnlessMissing(e.Store.Reseal(ctx, e.Context)) })
 }
 
 // Replace puts another record in the place of this one, whatever is there.
 func (e Entry) Replace(ctx context.Context, r Record) error {
 	return e.Locked(ctx, func() error { return e.Store.Set(ctx, e.Context, r) })
+}
+
+// Remove deletes the record, if it is there.
+func (e Entry) Remove(ctx context.Context) error {
+	return e.Locked(ctx, func() error { return UnlessMissing(e.Store.Delete(ctx, e.Context)) })
+}
+
+// UnlessMissing is err, or nil where there is no such record.
+func UnlessMissing(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // MoveTo puts the record into another storage: it is copied there and read back, then

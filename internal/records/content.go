@@ -16,7 +16,6 @@ type content interface {
 	Read(ctx context.Context) (revision, error)
 	// Check reads it and what lies beside it; with repair it cleans up after crashes.
 	Check(ctx context.Context, repair bool) (session.Repairs, error)
-	// Reseal seals it under the storage's present key. A missing one needs no sealing.
 	Reseal(ctx context.Context) error
 	MoveTo(ctx context.Context, to *credstore.Store, settle func() error) (left, err error)
 	Export(ctx context.Context) (credstore.Record, error)
@@ -35,15 +34,18 @@ func (r revision) equals(other revision) bool {
 	return bytes.Equal(r.record.Head, other.record.Head) && bytes.Equal(r.record.Body, other.record.Body)
 }
 
-// login is a login. Session has the other methods.
-type login struct{ *session.Session }
+// login is a login in one storage.
+type login struct {
+	credstore.Entry
+	session *session.Session
+}
 
 func (l login) Read(ctx context.Context) (revision, error) {
 	size, err := l.Measure(ctx)
 	if err != nil {
 		return revision{Size: size}, err
 	}
-	status := l.Status(ctx)
+	status := l.session.Status(ctx)
 	if status.State == session.StateLoggedOut {
 		status.Err = session.ErrLoginRequired
 	}
@@ -51,11 +53,23 @@ func (l login) Read(ctx context.Context) (revision, error) {
 }
 
 func (l login) Check(ctx context.Context, repair bool) (session.Repairs, error) {
-	l.Warn = func(string) {} // the result has it
-	return l.Session.Check(ctx, repair)
+	l.session.Warn = func(string) {} // the result has it
+	return l.session.Check(ctx, repair)
 }
 
-func (l login) Remove(ctx context.Context) error { return l.ForgetRecord(ctx) }
+func (l login) Export(ctx context.Context) (credstore.Record, error) { return l.session.Export(ctx) }
+
+func (l login) Import(ctx context.Context, stored credstore.Record) error {
+	return l.session.Import(ctx, stored)
+}
+
+// MoveTo first takes up what an interrupted refresh has left, as Export does.
+func (l login) MoveTo(ctx context.Context, to *credstore.Store, settle func() error) (left, err error) {
+	if _, err := l.Export(ctx); err != nil {
+		return nil, err
+	}
+	return l.Entry.MoveTo(ctx, to, settle)
+}
 
 // sealed is a secret, or the peppers. Entry has the other methods.
 type sealed struct {
@@ -90,12 +104,4 @@ func (s sealed) Import(ctx context.Context, stored credstore.Record) error {
 		return errors.Join(ErrNotBackup, err)
 	}
 	return s.Replace(ctx, stored)
-}
-
-func (s sealed) Remove(ctx context.Context) error {
-	err := s.Locked(ctx, func() error { return s.Store.Delete(ctx, s.Context) })
-	if IsMissing(err) {
-		return nil
-	}
-	return err
 }

@@ -49,10 +49,13 @@ func newLogin(a *app.App, cfg *config.Config, p config.Profile) Record {
 		open: func(storage string, current bool) (content, error) {
 			p.Storage = storage
 			s, err := a.LocalSession(p)
-			if err == nil && current {
+			if err != nil {
+				return nil, err
+			}
+			if current {
 				s.Current = func() error { return a.StillIn(s.Store, p.Name) }
 			}
-			return login{s}, err
+			return login{s.Entry(), s}, nil
 		},
 		pin: func(storage string) error {
 			p.Storage = storage

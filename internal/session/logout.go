@@ -85,24 +85,7 @@ func (s *Session) Forget(ctx context.Context) error {
 }
 
 func (s *Session) forget(ctx context.Context) error {
-	return errors.Join(s.deleteRecord(ctx), s.dropFiles())
-}
-
-// ForgetRecord deletes the record alone, for a profile whose login has moved to
-// another storage.
-func (s *Session) ForgetRecord(ctx context.Context) error {
-	return s.locked(ctx, func() error { return s.deleteRecord(ctx) })
-}
-
-func (s *Session) deleteRecord(ctx context.Context) error {
-	return unlessMissing(s.Store.Delete(ctx, s.context()))
-}
-
-func unlessMissing(err error) error {
-	if errors.Is(err, credstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return errors.Join(credstore.UnlessMissing(s.Store.Delete(ctx, s.context())), s.dropFiles())
 }
 
 // revoke sends the refresh token first: most servers end its access tokens with it.

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"github.com/fobcli/fob/internal/credstore"
@@ -13,35 +12,9 @@ import (
 // waited for its lock: start again, with the profile as it is now.
 var ErrMoved = errors.New("the login has moved to another storage")
 
-// Reseal seals the login's record again under the storage's present key.
-func (s *Session) Reseal(ctx context.Context) error {
-	return s.locked(ctx, func() error { return unlessMissing(s.Store.Reseal(ctx, s.context())) })
-}
-
-// MoveTo puts the login into another storage: it is copied there and read back,
-// then settle makes the profile point there, and only then it is deleted here.
-// Wherever that stops, the storage that the profile points to has the login. left says
-// why the old record could not be deleted.
-func (s *Session) MoveTo(ctx context.Context, to *credstore.Store, settle func() error) (left, err error) {
-	lock, r, err := s.lockRecord(ctx, s.loadAny)
-	if err != nil {
-		return nil, err
-	}
-	defer lock.Release()
-	if _, err := s.recover(ctx, r); err != nil {
-		return nil, err
-	}
-	stored, err := r.marshal()
-	if err != nil {
-		return nil, err
-	}
-	if err := to.Set(ctx, s.context(), stored); err != nil {
-		return nil, fmt.Errorf("copying the login of profile %q: %w", s.Profile.Name, err)
-	}
-	if err := settle(); err != nil {
-		return nil, err
-	}
-	return s.deleteRecord(ctx), nil
+// Entry is the login's record, for what is done with every record. Its lock is the login's.
+func (s *Session) Entry() credstore.Entry {
+	return credstore.Entry{Store: s.Store, Context: s.context(), Lock: s.lockPath(), Current: s.Current}
 }
 
 // Export is a login's record as it is stored, for a backup. A rotation that a crash
@@ -122,14 +95,4 @@ func (s *Session) Check(ctx context.Context, repair bool) (found Repairs, err er
 	}
 	found.Orphans, err = s.Store.Sweep(ctx, s.context())
 	return found, err
-}
-
-// Measure is what the login's record takes in its storage. A missing one is
-// ErrLoginRequired.
-func (s *Session) Measure(ctx context.Context) (credstore.Size, error) {
-	size, err := s.Store.Measure(ctx, s.context())
-	if err != nil {
-		return size, s.loadError(err)
-	}
-	return size, nil
 }
