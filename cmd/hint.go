@@ -33,7 +33,7 @@ import (
 // hintOf says what to do next: the hint that an error carries, else the general one for
 // its kind, with the name of the profile that it is about.
 func hintOf(err error) string {
-	if hint := cmp.Or(hintOfPeppers(err), cli.CarriedHint(err), hintOfSecret(err)); hint != "" {
+	if hint := cmp.Or(cli.CarriedHint(err), hintOfPeppers(err), hintOfSecret(err)); hint != "" {
 		return hint
 	}
 	s := subject{profile: "PROFILE"}
