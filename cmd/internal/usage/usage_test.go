@@ -58,7 +58,7 @@ func TestUsage(t *testing.T) {
 		"sto":                                   {"there is no command \"sto\"", "did you mean 'fob storage'?"},
 		"create":                                {"there is no command \"create\"", "did you mean 'fob key create'?"},
 		"rotate":                                {"there is no command \"rotate\"", "did you mean 'fob key rotate', or 'fob secret rotate'?"},
-		"environmet":                            {"there is no command \"environmet\"", "did you mean 'fob help environment'?"},
+		"environmentz":                          {"there is no command \"environmentz\"", "did you mean 'fob help environment'?"},
 		"deploy":                                {"there is no command \"deploy\"", "'fob --help' lists the commands"},
 		"key crate":                             {"there is no command \"crate\"", "did you mean 'fob key create'?"},
 		"key rotate":                            {"takes the id of a key", "'fob key list' shows the ids"},
