@@ -72,14 +72,14 @@ func TestValues(t *testing.T) {
 		{"Records", c.Records, "home", "", "work secret/stripe"},
 		{"Proxied", c.Proxied, "", "", "home work secret/stripe"},
 		{"Proxied, the program", c.Proxied, "work", "", ""},
-		{"as", c.completeAs, "", "", "home work secret/stripe"},
-		{"as, for a platform", c.completeAs, "", "github=w", "github=home github=work github=secret/stripe"},
-		{"env, its name", c.completeVariables, "", "TOK", ""},
-		{"env, its value", c.completeVariables, "", "TOKEN=", "TOKEN=token/home TOKEN=token/work TOKEN=secret/stripe"},
-		{"scopes", c.completeScopes, "work", "", "openid orders:read"},
-		{"scopes, another", c.completeScopes, "work", "openid or", "openid orders:read"},
-		{"scopes of no profile", c.completeScopes, "missing", "", ""},
-		{"resources", c.completeResources, "work", "", "https://api.example.com"},
+		{"as", c.platformCredentials, "", "", "home work secret/stripe"},
+		{"as, for a platform", c.platformCredentials, "", "github=w", "github=home github=work github=secret/stripe"},
+		{"env, its name", c.variables, "", "TOK", ""},
+		{"env, its value", c.variables, "", "TOKEN=", "TOKEN=token/home TOKEN=token/work TOKEN=secret/stripe"},
+		{"scopes", c.scopes, "work", "", "openid orders:read"},
+		{"scopes, another", c.scopes, "work", "openid or", "openid orders:read"},
+		{"scopes of no profile", c.scopes, "missing", "", ""},
+		{"resources", c.resources, "work", "", "https://api.example.com"},
 		{"Environments", c.Environments, "", "", "live test"},
 		{"Secrets", c.Secrets, "", "", "stripe"},
 		{"Secrets, one is named", c.Secrets, "stripe", "", ""},
@@ -103,7 +103,7 @@ func TestValues(t *testing.T) {
 			t.Errorf("Logins: no %s in %q", want, logins)
 		}
 	}
-	destinations, _ := c.completeDestinations(nil, nil, "")
+	destinations, _ := c.destinations(nil, nil, "")
 	for _, want := range []string{"dotenv:/srv/app/.env#STRIPE", "exec:deploy", "github:"} {
 		if !slices.Contains(destinations, want) {
 			t.Errorf("destinations: no %s in %q", want, destinations)
@@ -115,7 +115,7 @@ func TestValues(t *testing.T) {
 func TestValues_OfABrokenConfiguration(t *testing.T) {
 	c := newValues(t, "[profile.x")
 	for name, complete := range map[string]cobra.CompletionFunc{
-		"Profiles": c.Profiles, "Records": c.Records, "Secrets": c.Secrets, "Environments": c.Environments, "scopes": c.completeScopes, "as": c.completeAs, "KeyIDs": c.KeyIDs,
+		"Profiles": c.Profiles, "Records": c.Records, "Secrets": c.Secrets, "Environments": c.Environments, "scopes": c.scopes, "as": c.platformCredentials, "KeyIDs": c.KeyIDs,
 	} {
 		cmd := &cobra.Command{}
 		cmd.SetContext(t.Context())
@@ -158,7 +158,7 @@ func TestKeyIDs(t *testing.T) {
 	if got, _ := c.KeyID(cmd, []string{ids["shop"]}, ""); len(got) > 0 {
 		t.Errorf("after the only one: %q", got)
 	}
-	if got, _ := c.completeOfKeys(func(r *apikey.Record) []string { return r.Scopes })(cmd, nil, ""); words(got) != "billing:write orders:read shop:write" {
+	if got, _ := c.keyValues(func(r apikey.Record) []string { return r.Scopes })(cmd, nil, ""); words(got) != "billing:write orders:read shop:write" {
 		t.Errorf("scopes: %q", got)
 	}
 }
