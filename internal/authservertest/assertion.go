@@ -19,22 +19,22 @@ const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // clientKey is the key of fob-key, made once in a process.
 var clientKey = sync.OnceValue(func() *ecdsa.PrivateKey {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+})
+
+// must is for what fails only if the machine has no random numbers, or this package is wrong.
+func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	return key
-})
+	return value
+}
 
 // ClientKeyPEM is the private key of fob-key, in PKCS #8: for ES256.
 func ClientKeyPEM() []byte { return keyPEM(clientKey()) }
 
 func keyPEM(key any) []byte {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		panic(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))})
 }
 
 // subjectOf reads a JWT's sub before anything of it is believed.

@@ -164,7 +164,9 @@ func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, q, back url.Va
 	if !s.opts.NoIss {
 		back.Set("iss", s.Issuer())
 	}
-	s.faultQuery(back)
+	for f := range s.takeAll("callback", nil) {
+		f.query(back)
+	}
 	http.Redirect(w, r, q.Get("redirect_uri")+"?"+back.Encode(), http.StatusSeeOther)
 }
 

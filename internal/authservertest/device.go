@@ -43,9 +43,6 @@ func deviceFaults() map[string]fault {
 		"device-no-verification-uri": of(dropField("verification_uri")),
 		"device-no-complete":         of(dropField("verification_uri_complete")),
 		"device-complete-javascript": of(setField("verification_uri_complete", "javascript:alert(1)")),
-		"device-500":                 {endpoint: "device", answer: statusAnswer(500)},
-		"device-html":                {endpoint: "device", answer: bodyAnswer("<html>a captive portal</html>")},
-		"device-huge":                {endpoint: "device", answer: hugeAnswer},
 		"device-refused":             {endpoint: "device", answer: errorAnswer("unauthorized_client")},
 
 		"device-pending":   {endpoint: "token", answer: errorAnswer("authorization_pending")},

@@ -59,7 +59,7 @@ func (s *Server) checkProof(w http.ResponseWriter, r *http.Request, accessToken 
 	if !s.isNewJTI("proof ", c.ID) {
 		return "", name, "the proof was used before"
 	}
-	if _, endless := s.take("dpop-nonce", func(fault) bool { return true }); endless {
+	if _, endless := s.take("dpop-nonce", nil); endless {
 		w.Header().Set("DPoP-Nonce", rand.Text())
 		return "", "use_dpop_nonce", "always another nonce"
 	}

@@ -21,11 +21,8 @@ const tokenType = "urn:ietf:params:oauth:token-type:"
 func exchangeFaults() map[string]fault {
 	return map[string]fault{
 		"exchange-invalid-target": {endpoint: "exchange", answer: errorAnswer("invalid_target")},
-		"identity-500":            {endpoint: "identity", answer: statusAnswer(500)},
-		"identity-html":           {endpoint: "identity", answer: bodyAnswer("<html>a captive portal</html>")},
 		"identity-empty":          {endpoint: "identity", change: setField("value", "")},
 		"identity-crlf":           {endpoint: "identity", change: setField("value", "a\r\nX-Evil: 1")},
-		"identity-huge":           {endpoint: "identity", answer: hugeAnswer},
 	}
 }
 

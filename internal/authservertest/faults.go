@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"net/http"
 	"net/url"
@@ -176,6 +177,11 @@ func faults() map[string]fault {
 	} {
 		table["expires-in-"+name] = fault{endpoint: "token", change: setField("expires_in", value)}
 	}
+	for _, endpoint := range []string{"par", "register", "device", "identity", "resource-metadata"} {
+		table[endpoint+"-500"] = fault{endpoint: endpoint, answer: statusAnswer(500)}
+		table[endpoint+"-html"] = fault{endpoint: endpoint, answer: bodyAnswer("<html>a captive portal</html>")}
+		table[endpoint+"-huge"] = fault{endpoint: endpoint, answer: hugeAnswer}
+	}
 	table["expires-in-absent"] = fault{endpoint: "token", change: dropField("expires_in")}
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		table[fmt.Sprintf("token-redirect-%d", code)] = fault{endpoint: "token", answer: func(w http.ResponseWriter, r *http.Request) {
@@ -291,7 +297,7 @@ func (s *Server) InjectFault(name string, times int) error {
 		return fmt.Errorf("there is no fault %q", name)
 	}
 	if f.rotate {
-		s.rotateKeys()
+		s.rotated.Store(true)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -302,13 +308,13 @@ func (s *Server) InjectFault(name string, times int) error {
 	return nil
 }
 
-// take returns an injected fault of an endpoint that fits, and uses it up.
+// take returns an injected fault of an endpoint that fits (nil: any does), and uses it up.
 func (s *Server) take(endpoint string, fits func(fault) bool) (fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	table := faults()
 	for name, times := range s.faults {
-		if f := table[name]; times > 0 && f.endpoint == endpoint && fits(f) {
+		if f := table[name]; times > 0 && f.endpoint == endpoint && (fits == nil || fits(f)) {
 			s.faults[name]--
 			return f, true
 		}
@@ -325,46 +331,28 @@ func (s *Server) faultAnswers(endpoint string, w http.ResponseWriter, r *http.Re
 	return ok
 }
 
-func (s *Server) faultChanges(endpoint string, m map[string]any) {
-	for {
-		f, ok := s.take(endpoint, func(f fault) bool { return f.change != nil })
-		if !ok {
-			return
+// takeAll returns the injected faults of an endpoint that fit, and uses them up.
+func (s *Server) takeAll(endpoint string, fits func(fault) bool) iter.Seq[fault] {
+	return func(yield func(fault) bool) {
+		for {
+			if f, ok := s.take(endpoint, fits); !ok || !yield(f) {
+				return
+			}
 		}
+	}
+}
+
+func (s *Server) faultChanges(endpoint string, m map[string]any) {
+	for f := range s.takeAll(endpoint, func(f fault) bool { return f.change != nil }) {
 		f.change(m)
 	}
-}
-
-func (s *Server) faultIDToken(endpoint string, spec *idTokenSpec) {
-	for {
-		f, ok := s.take(endpoint, func(fault) bool { return true })
-		if !ok {
-			return
-		}
-		f.idToken(spec)
-	}
-}
-
-func (s *Server) faultQuery(q url.Values) {
-	for {
-		f, ok := s.take("callback", func(fault) bool { return true })
-		if !ok {
-			return
-		}
-		f.query(q)
-	}
-}
-
-func (s *Server) faultDrops() bool {
-	_, ok := s.take("drop", func(fault) bool { return true })
-	return ok
 }
 
 func (s *Server) faultHolds(ctx context.Context) {
 	s.mu.Lock()
 	released := s.released
 	s.mu.Unlock()
-	if _, ok := s.take("hold", func(fault) bool { return true }); !ok {
+	if _, ok := s.take("hold", nil); !ok {
 		return
 	}
 	select {

@@ -28,19 +28,9 @@ type keyPair struct {
 }
 
 var keys = sync.OnceValue(func() keyPair {
-	var k keyPair
-	var err error
-	for _, key := range []**rsa.PrivateKey{&k.rsa, &k.otherRSA, &k.nextRSA} {
-		if *key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
-			panic(err)
-		}
-	}
-	for _, key := range []**ecdsa.PrivateKey{&k.ec, &k.otherEC} {
-		if *key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			panic(err)
-		}
-	}
-	return k
+	newRSA := func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) }
+	newEC := func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) }
+	return keyPair{newRSA(), newRSA(), newRSA(), newEC(), newEC()}
 })
 
 func (s *Server) serveJWKS(w http.ResponseWriter, _ *http.Request) {
@@ -50,24 +40,10 @@ func (s *Server) serveJWKS(w http.ResponseWriter, _ *http.Request) {
 		jose.JSONWebKey{Key: k.ec.Public(), KeyID: "ec", Algorithm: "ES256", Use: "sig"},
 		map[string]string{"kty": "from-the-future", "kid": "x"},
 	}
-	if s.hasRotatedKeys() {
+	if s.rotated.Load() {
 		set[0] = jose.JSONWebKey{Key: k.nextRSA.Public(), KeyID: "rsa-next", Algorithm: "RS256", Use: "sig"}
 	}
 	s.answer(w, "jwks", map[string]any{"keys": set})
-}
-
-// rotateKeys makes the server sign with a new key, which takes the old one's place
-// in the key set.
-func (s *Server) rotateKeys() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rotated = true
-}
-
-func (s *Server) hasRotatedKeys() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.rotated
 }
 
 // idTokenSpec is an id_token, or another JWT, before it is signed, for faults to spoil.
@@ -114,11 +90,13 @@ func (s *Server) idToken(clientID, nonce, accessToken, faults string) string {
 	if nonce != "" {
 		spec.claims["nonce"] = nonce
 	}
-	s.faultIDToken(faults, &spec)
-	if spec.rotate {
-		s.rotateKeys()
+	for f := range s.takeAll(faults, nil) {
+		f.idToken(&spec)
 	}
-	if s.hasRotatedKeys() && spec.kid == "rsa" && spec.key == any(keys().rsa) {
+	if spec.rotate {
+		s.rotated.Store(true)
+	}
+	if s.rotated.Load() && spec.kid == "rsa" && spec.key == any(keys().rsa) {
 		spec.key, spec.kid = keys().nextRSA, "rsa-next"
 	}
 	return spec.sign()
@@ -140,17 +118,14 @@ func (s *Server) jwtAccessToken(t *accessToken) string {
 	if t.certificate != "" {
 		spec.claims["cnf"] = map[string]string{"x5t#S256": t.certificate}
 	}
-	if s.rotated {
+	if s.rotated.Load() {
 		spec.key, spec.kid = keys().nextRSA, "rsa-next"
 	}
 	return spec.sign()
 }
 
 func (spec idTokenSpec) sign() string {
-	claims, err := json.Marshal(spec.claims)
-	if err != nil {
-		panic(err)
-	}
+	claims := must(json.Marshal(spec.claims))
 	if spec.unsigned {
 		encode := base64.RawURLEncoding.EncodeToString
 		return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encode(claims) + "."
@@ -159,26 +134,11 @@ func (spec idTokenSpec) sign() string {
 	if spec.kid != "" {
 		options = options.WithHeader("kid", spec.kid)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: spec.algorithm, Key: spec.key}, options)
-	if err != nil {
-		panic(err)
-	}
-	signed, err := signer.Sign(claims)
-	if err != nil {
-		panic(err)
-	}
-	compact, err := signed.CompactSerialize()
-	if err != nil {
-		panic(err)
-	}
-	return compact
+	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: spec.algorithm, Key: spec.key}, options))
+	return must(must(signer.Sign(claims)).CompactSerialize())
 }
 
 // publicPEM is what everybody knows of the RSA key: no key to sign with.
 func publicPEM() []byte {
-	der, err := x509.MarshalPKIXPublicKey(keys().rsa.Public())
-	if err != nil {
-		panic(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must(x509.MarshalPKIXPublicKey(keys().rsa.Public()))})
 }

@@ -18,9 +18,7 @@ type mixUp struct {
 
 // MixUp makes this server attack another one, at which its victims have a client.
 func (s *Server) MixUp(honest *Server, clientID string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mixUp = &mixUp{honest: honest, clientID: clientID}
+	s.mixUp.Store(&mixUp{honest: honest, clientID: clientID})
 }
 
 // Stolen lists what the attack has brought: the requests to the token endpoint, and
@@ -28,19 +26,14 @@ func (s *Server) MixUp(honest *Server, clientID string) {
 func (s *Server) Stolen() (forms []url.Values, answers []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mixUp.forms, s.mixUp.stolen
-}
-
-func (s *Server) attack() *mixUp {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mixUp
+	m := s.mixUp.Load()
+	return m.forms, m.stolen
 }
 
 // forwardBrowser redirects the browser to the honest server, with all parameters of the
 // victim's request but the client.
 func (s *Server) forwardBrowser(w http.ResponseWriter, r *http.Request) bool {
-	m := s.attack()
+	m := s.mixUp.Load()
 	if m == nil {
 		return false
 	}
@@ -52,7 +45,7 @@ func (s *Server) forwardBrowser(w http.ResponseWriter, r *http.Request) bool {
 
 // redeemStolenCode sends a stolen code and its verifier to the honest server.
 func (s *Server) redeemStolenCode(w http.ResponseWriter, r *http.Request) bool {
-	m := s.attack()
+	m := s.mixUp.Load()
 	if m == nil || r.ParseForm() != nil {
 		return false
 	}

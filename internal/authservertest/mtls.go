@@ -35,19 +35,12 @@ type certificate struct {
 var clientCertificates = sync.OnceValue(func() certificates {
 	subject := pkix.Name{CommonName: "fob-tls", Organization: []string{"Acme"}}
 	root := issueCertificate(pkix.Name{CommonName: "authservertest client CA"}, certificate{}, true)
-	authority, err := x509.ParseCertificate(root.der)
-	if err != nil {
-		panic(err)
-	}
-	return certificates{authority, issueCertificate(subject, root, false), issueCertificate(subject, certificate{}, false)}
+	return certificates{must(x509.ParseCertificate(root.der)), issueCertificate(subject, root, false), issueCertificate(subject, certificate{}, false)}
 })
 
 // issueCertificate makes a certificate that parent signs, or that signs itself.
 func issueCertificate(subject pkix.Name, parent certificate, authority bool) certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: subject,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
@@ -59,16 +52,9 @@ func issueCertificate(subject pkix.Name, parent certificate, authority bool) cer
 	}
 	signer, by := crypto.Signer(key), template
 	if parent.key != nil {
-		signer = parent.key
-		if by, err = x509.ParseCertificate(parent.der); err != nil {
-			panic(err)
-		}
+		signer, by = parent.key, must(x509.ParseCertificate(parent.der))
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, by, key.Public(), signer)
-	if err != nil {
-		panic(err)
-	}
-	return certificate{der, key}
+	return certificate{must(x509.CreateCertificate(rand.Reader, template, by, key.Public(), signer)), key}
 }
 
 func (c certificate) pem() (cert, key []byte) {

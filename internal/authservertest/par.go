@@ -17,9 +17,6 @@ type pushed struct {
 
 func parFaults() map[string]fault {
 	return map[string]fault{
-		"par-500":                 {endpoint: "par", answer: statusAnswer(500)},
-		"par-html":                {endpoint: "par", answer: bodyAnswer("<html>a captive portal</html>")},
-		"par-huge":                {endpoint: "par", answer: hugeAnswer},
 		"par-refused":             {endpoint: "par", answer: errorAnswer("invalid_request")},
 		"par-unauthorized-client": {endpoint: "par", answer: errorAnswer("unauthorized_client")},
 		"par-request-uri-script":  {endpoint: "par", change: setField("request_uri", "urn:x\r\nX-Evil: 1&redirect_uri=https://evil.example/<script>")},

@@ -14,9 +14,6 @@ import (
 
 func registrationFaults() map[string]fault {
 	return map[string]fault{
-		"register-500":              {endpoint: "register", answer: statusAnswer(500)},
-		"register-html":             {endpoint: "register", answer: bodyAnswer("<html>a captive portal</html>")},
-		"register-huge":             {endpoint: "register", answer: hugeAnswer},
 		"register-refused":          {endpoint: "register", answer: errorAnswer("invalid_redirect_uri")},
 		"register-client-id-escape": {endpoint: "register", change: setField("client_id", "fob\x1b[31m\nerror: all is well")},
 		"register-no-client-id":     {endpoint: "register", change: dropField("client_id")},

@@ -1,7 +1,6 @@
 package authservertest
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -18,10 +17,7 @@ func resourceFaults() map[string]fault {
 		"resource-metadata-javascript":    of(setField("authorization_servers", []string{"javascript:alert(1)"})),
 		"resource-metadata-http":          of(setField("authorization_servers", []string{"http://sso.example.com"})),
 		"resource-metadata-escape":        of(setField("authorization_servers", []string{"https://x/\x1b[31m\u202e\n"})),
-		"resource-metadata-huge":          {endpoint: "resource-metadata", answer: hugeAnswer},
 		"resource-metadata-404":           {endpoint: "resource-metadata", answer: statusAnswer(404)},
-		"resource-metadata-500":           {endpoint: "resource-metadata", answer: statusAnswer(500)},
-		"resource-metadata-html":          {endpoint: "resource-metadata", answer: bodyAnswer("<html>a captive portal</html>")},
 	}
 }
 
@@ -71,15 +67,6 @@ func (s *Server) Audience(token string) []string {
 		return slices.Clone(t.audience)
 	}
 	return nil
-}
-
-func (s *Server) serveAudience(w http.ResponseWriter, r *http.Request) {
-	audience := s.Audience(r.FormValue("token"))
-	if audience == nil {
-		http.Error(w, "unknown access token", http.StatusNotFound)
-		return
-	}
-	_ = json.NewEncoder(w).Encode(audience)
 }
 
 // serveAPI is a protected resource.

@@ -5,6 +5,7 @@
 package authservertest
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
@@ -16,7 +17,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -48,7 +51,6 @@ type Options struct {
 
 	NoRefreshedIDToken bool // a refresh answers with none
 	JWTAccessTokens    bool // RFC 9068 in place of opaque ones
-	Share              bool // adds up the time that the server itself takes
 }
 
 // Server is a running authorization server.
@@ -56,7 +58,7 @@ type Server struct {
 	opts Options
 	http *httptest.Server
 
-	mu      sync.Mutex // guards all below
+	mu      sync.Mutex // guards all below but the atomics
 	faults  map[string]int
 	counts  map[string]int
 	codes   map[string]*authCode
@@ -69,29 +71,21 @@ type Server struct {
 	devices map[string]*deviceGrant
 	seen    map[string]bool // jti of assertions and proofs
 	nonce   string          // that proofs must have
-	rotated bool            // the server signs with its next key
-	share   time.Duration
-	mixUp   *mixUp // how the server attacks another one; nil: it does not
 
 	families int           // how many logins there have been
 	released chan struct{} // closed when a held answer may go
+
+	rotated atomic.Bool           // the server signs with its next key, which takes the old one's place in the key set
+	share   atomic.Int64          // see Share
+	mixUp   atomic.Pointer[mixUp] // how the server attacks another one; nil: it does not
 }
 
 // Start runs a server on loopback until Close.
 func Start(opts Options) (*Server, error) {
-	if opts.Addr == "" {
-		opts.Addr = "127.0.0.1:0"
-	}
-	if opts.TokenLifetime == 0 {
-		opts.TokenLifetime = time.Hour
-	}
-	if opts.DeviceInterval == 0 {
-		opts.DeviceInterval = 1
-	}
-	if opts.DeviceLifetime == 0 {
-		opts.DeviceLifetime = 10 * time.Minute
-	}
-	listener, err := net.Listen("tcp", opts.Addr)
+	opts.TokenLifetime = cmp.Or(opts.TokenLifetime, time.Hour)
+	opts.DeviceInterval = cmp.Or(opts.DeviceInterval, 1)
+	opts.DeviceLifetime = cmp.Or(opts.DeviceLifetime, 10*time.Minute)
+	listener, err := net.Listen("tcp", cmp.Or(opts.Addr, "127.0.0.1:0"))
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +129,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	at := func(method, path, name string, handler http.HandlerFunc) {
 		mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
-			defer s.addShare(time.Now())
+			defer func(began time.Time) { s.share.Add(int64(time.Since(began))) }(time.Now())
 			s.count(name)
 			if s.opts.DPoPNonce {
 				w.Header().Set("DPoP-Nonce", s.dpopNonce())
@@ -180,14 +174,34 @@ func (s *Server) routes() http.Handler {
 
 // testRoutes are what tests of other processes ask.
 func (s *Server) testRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("POST /test/arm", s.serveInjectFault)
-	mux.HandleFunc("GET /test/count", s.serveCount)
-	mux.HandleFunc("GET /test/issued", s.serveIssued)
-	mux.HandleFunc("POST /test/origin", s.serveOrigin)
-	mux.HandleFunc("POST /test/audience", s.serveAudience)
-	mux.HandleFunc("POST /test/release", s.serveRelease)
-	mux.HandleFunc("GET /test/share", s.serveShare)
-	mux.HandleFunc("POST /test/share", s.serveShareReset)
+	mux.HandleFunc("POST /test/arm", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.InjectFault(r.FormValue("fault"), 1); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
+	})
+	mux.HandleFunc("GET /test/count", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, s.Count(r.FormValue("endpoint"))) })
+	mux.HandleFunc("GET /test/issued", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, strings.Join(append(s.IssuedTokens(), ""), "\n"))
+	})
+	mux.HandleFunc("POST /test/origin", func(w http.ResponseWriter, r *http.Request) {
+		family, generation, ok := s.Origin(r.FormValue("token"))
+		answerAboutToken(w, map[string]int{"family": family, "generation": generation}, ok)
+	})
+	mux.HandleFunc("POST /test/audience", func(w http.ResponseWriter, r *http.Request) {
+		audience := s.Audience(r.FormValue("token"))
+		answerAboutToken(w, audience, audience != nil)
+	})
+	mux.HandleFunc("POST /test/release", func(http.ResponseWriter, *http.Request) { s.Release() })
+	mux.HandleFunc("GET /test/share", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, s.Share().Nanoseconds()) })
+	mux.HandleFunc("POST /test/share", func(http.ResponseWriter, *http.Request) { s.share.Store(0) })
+}
+
+func answerAboutToken(w http.ResponseWriter, about any, known bool) {
+	if !known {
+		http.Error(w, "unknown access token", http.StatusNotFound)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(about)
 }
 
 // answer sends a JSON document, changed by the faults injected for name.
@@ -244,6 +258,10 @@ func (s *Server) Origin(token string) (family, generation int, ok bool) {
 	return t.family.number, t.generation, true
 }
 
+// Share is how long the server's own handlers have taken: what of a login is not the
+// client's time.
+func (s *Server) Share() time.Duration { return time.Duration(s.share.Load()) }
+
 // Release lets the answers go that the fault token-held holds back, also those that
 // are still on their way to it, until the fault is injected again.
 func (s *Server) Release() {
@@ -283,30 +301,3 @@ func (s *Server) IssuedTokens() []string {
 	defer s.mu.Unlock()
 	return slices.Clone(s.issued)
 }
-
-func (s *Server) serveInjectFault(w http.ResponseWriter, r *http.Request) {
-	if err := s.InjectFault(r.FormValue("fault"), 1); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-	}
-}
-
-func (s *Server) serveIssued(w http.ResponseWriter, _ *http.Request) {
-	for _, secret := range s.IssuedTokens() {
-		fmt.Fprintln(w, secret)
-	}
-}
-
-func (s *Server) serveCount(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprintln(w, s.Count(r.FormValue("endpoint")))
-}
-
-func (s *Server) serveOrigin(w http.ResponseWriter, r *http.Request) {
-	family, generation, ok := s.Origin(r.FormValue("token"))
-	if !ok {
-		http.Error(w, "unknown access token", http.StatusNotFound)
-		return
-	}
-	_ = json.NewEncoder(w).Encode(map[string]int{"family": family, "generation": generation})
-}
-
-func (s *Server) serveRelease(http.ResponseWriter, *http.Request) { s.Release() }

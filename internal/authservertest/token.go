@@ -195,7 +195,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, by tokenClient) 
 		old.uses = 0 // no successor, or a fault took it: the server goes on with the old one
 		s.mu.Unlock()
 	}
-	if s.faultDrops() {
+	if _, drops := s.take("drop", nil); drops {
 		panic(http.ErrAbortHandler)
 	}
 	s.faultHolds(r.Context())

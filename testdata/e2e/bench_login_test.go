@@ -20,7 +20,7 @@ const loginRounds = 30
 // success page: the test issuer says how much of that time was its own.
 func benchLogins(b *testing.B) {
 	for _, latency := range []string{"0s", "100ms"} {
-		i := startIssuer(b, "-share", "-latency", latency)
+		i := startIssuer(b, "-latency", latency)
 		m := newMachineAt(b, sealed...)
 		var added []float64
 		for range loginRounds {

@@ -2,7 +2,7 @@
 //
 //	authserver [-listen ADDRESS] [-token-lifetime DURATION] [-grace] [-no-rotation] [-latency DURATION]
 //	    [-par] [-require-par] [-registration] [-dpop-nonce] [-jwt-access-tokens] [-device-interval SECONDS]
-//	    [-share] [-tls -ca-file FILE]
+//	    [-tls -ca-file FILE]
 //	authserver approve URL
 package main
 
@@ -46,7 +46,6 @@ func run() error {
 	flag.BoolVar(&opts.DPoPNonce, "dpop-nonce", false, "want a nonce in DPoP proofs")
 	flag.BoolVar(&opts.JWTAccessTokens, "jwt-access-tokens", false, "make access tokens JWTs")
 	flag.IntVar(&opts.DeviceInterval, "device-interval", 1, "how many `seconds` a device waits between polls")
-	flag.BoolVar(&opts.Share, "share", false, "add up the time that the server itself takes: GET /test/share")
 	flag.BoolVar(&opts.TLS, "tls", false, "speak TLS, and ask for client certificates")
 	caFile := flag.String("ca-file", "", "write the certificate to trust to this `file`")
 	flag.Parse()
