@@ -12,9 +12,7 @@ import (
 
 func testAudit(t *testing.T, f *fixture) {
 	_, id := f.key(t, draft)
-	if _, err := f.Update(t.Context(), id, func(r *apikey.Record) { r.Note, r.Disabled = "x", true }); err != nil {
-		t.Fatal(err)
-	}
+	f.update(t, id, func(r *apikey.Record) { r.Note, r.Disabled = "x", true })
 	if _, err := f.Revoke(t.Context(), []string{id}, "gone"); err != nil {
 		t.Fatal(err)
 	}
@@ -61,20 +59,12 @@ func testTampering(t *testing.T, f *fixture) {
 		{"a moved head", nil, []string{"UPDATE audit_head SET seq = 2"}, []string{"UPDATE audit_head SET seq = 3"}},
 		{"a cut tail", &head, []string{"DELETE FROM audit_log WHERE seq = 3", "UPDATE audit_head SET seq = 2"}, nil},
 	} {
-		db := f.driver.DB(t, f.dsn)
-		run := func(statements []string) {
-			for _, statement := range statements {
-				if _, err := db.Exec(statement); err != nil {
-					t.Fatal(test.name, err)
-				}
-			}
-		}
-		run(test.do)
+		f.forge(t, test.do...)
 		var tampered *apikey.TamperedError
 		if _, err := f.audit(t, test.since); !errors.As(err, &tampered) {
 			t.Errorf("%s was not found: %v", test.name, err)
 		}
-		run(test.undone)
+		f.forge(t, test.undone...)
 	}
 }
 

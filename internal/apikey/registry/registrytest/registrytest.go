@@ -129,6 +129,13 @@ func (f *fixture) key(t *testing.T, like apikey.Record) (text, id string) {
 	return minted[0].Key.Reveal(), records[0].ID
 }
 
+func (f *fixture) update(t *testing.T, id string, change func(*apikey.Record)) {
+	t.Helper()
+	if _, err := f.Update(t.Context(), id, change); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // record reads a key's record.
 func (f *fixture) record(t *testing.T, id string) apikey.Record {
 	t.Helper()
@@ -249,13 +256,9 @@ func testFilter(t *testing.T, f *fixture) {
 
 func testUpdate(t *testing.T, f *fixture) {
 	text, id := f.key(t, draft)
-	if _, err := f.Update(t.Context(), id, func(r *apikey.Record) { r.Disabled, r.Note = true, "paused" }); err != nil {
-		t.Fatal(err)
-	}
+	f.update(t, id, func(r *apikey.Record) { r.Disabled, r.Note = true, "paused" })
 	f.refused(t, text, apikey.IsDisabled, apikey.Need{})
-	if _, err := f.Update(t.Context(), id, func(r *apikey.Record) { r.Disabled = false }); err != nil {
-		t.Fatal(err)
-	}
+	f.update(t, id, func(r *apikey.Record) { r.Disabled = false })
 	f.refused(t, text, "", apikey.Need{})
 	if _, err := f.Update(t.Context(), id, func(r *apikey.Record) { r.Owner = "" }); err == nil {
 		t.Error("a key without an owner")
@@ -284,31 +287,22 @@ func testRevoke(t *testing.T, f *fixture) {
 	if revoked, err := f.Revoke(t.Context(), []string{id}, ""); err != nil || len(revoked) != 0 {
 		t.Error("revoked twice", revoked, err)
 	}
-	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{}); !errors.Is(err, keys.ErrNotRotatable) {
-		t.Error(err)
-	}
+	f.rotate(t, id, keys.RotateOptions{}, keys.ErrNotRotatable)
 	f.audited(t)
 }
 
 func testRevokedNeverRevives(t *testing.T, f *fixture) {
 	text, id := f.key(t, draft)
-	rotated, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rotated := f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour}, nil)
 	f.pass(time.Hour)
 	f.refused(t, text, apikey.IsRevoked, apikey.Need{})
-	if _, err := f.Update(t.Context(), rotated.New.ID, func(r *apikey.Record) { r.Note = "any change" }); err != nil {
-		t.Fatal(err)
-	}
+	f.update(t, rotated.New.ID, func(r *apikey.Record) { r.Note = "any change" })
 	f.pass(-24 * time.Hour) // a clock that was wrong
 	f.refused(t, text, apikey.IsRevoked, apikey.Need{})
 	if _, err := f.Update(t.Context(), id, func(r *apikey.Record) { r.Disabled = true }); !errors.Is(err, keys.ErrRevoked) {
 		t.Error(err)
 	}
-	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{}); !errors.Is(err, keys.ErrRotated) {
-		t.Error(err)
-	}
+	f.rotate(t, id, keys.RotateOptions{}, keys.ErrRotated)
 	f.audited(t)
 }
 
@@ -445,9 +439,7 @@ func testUse(t *testing.T, f *fixture) {
 }
 
 func testNewerSchema(t *testing.T, f *fixture) {
-	if _, err := f.driver.DB(t, f.dsn).Exec("UPDATE registry SET schema_version = 1000"); err != nil {
-		t.Fatal(err)
-	}
+	f.forge(t, "UPDATE registry SET schema_version = 1000")
 	for _, create := range []bool{true, false} {
 		if _, err := f.driver.Open(t.Context(), f.dsn, create); !errors.Is(err, apikey.ErrNewerSchema) {
 			t.Error(err)

@@ -35,10 +35,7 @@ func testRotate(t *testing.T, f *fixture) {
 	old, id := f.key(t, like)
 	f.pass(100 * time.Hour)
 	to := &fakeDestination{name: "place:there"}
-	rotated, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: 24 * time.Hour, To: []keys.Destination{to}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rotated := f.rotate(t, id, keys.RotateOptions{Overlap: 24 * time.Hour, To: []keys.Destination{to}}, nil)
 	f.refused(t, old, "", apikey.Need{})
 	f.refused(t, to.got[0], "", apikey.Need{Environment: "live", Scopes: like.Scopes})
 	next := f.record(t, rotated.New.ID)
@@ -48,15 +45,10 @@ func testRotate(t *testing.T, f *fixture) {
 	if r := f.record(t, id); r.State(f.now()) != apikey.Retiring {
 		t.Error(r.State(f.now()))
 	}
-	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{}); !errors.Is(err, keys.ErrRotated) {
-		t.Error(err)
-	}
+	f.rotate(t, id, keys.RotateOptions{}, keys.ErrRotated)
 	f.pass(24 * time.Hour)
 	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
-	third, err := f.Rotate(t.Context(), next.ID, keys.RotateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	third := f.rotate(t, next.ID, keys.RotateOptions{}, nil)
 	if third.New.Predecessor != next.ID || f.record(t, next.ID).RevokedAt.IsZero() {
 		t.Error("without an overlap the old key ends at once")
 	}
@@ -69,15 +61,10 @@ func testRotate(t *testing.T, f *fixture) {
 func testRotateCompromised(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
 	good, bad := &fakeDestination{name: "place:good"}, &fakeDestination{name: "place:bad", err: errors.New("no route")}
-	_, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, Compromised: true, To: []keys.Destination{bad, good}})
-	if !errors.Is(err, keys.ErrNotDelivered) {
-		t.Error(err)
-	}
+	f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour, Compromised: true, To: []keys.Destination{bad, good}}, keys.ErrNotDelivered)
 	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
 	f.refused(t, good.got[0], "", apikey.Need{})
-	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Compromised: true}); !errors.Is(err, keys.ErrRotated) {
-		t.Error("whoever was cut short is not told of the successor:", err)
-	}
+	f.rotate(t, id, keys.RotateOptions{Compromised: true}, keys.ErrRotated)
 	f.audited(t)
 }
 
@@ -87,9 +74,7 @@ func testDeliveryFails(t *testing.T, f *fixture) {
 	opts := keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{bad}}
 
 	// It arrived nowhere: nothing is left of it.
-	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, keys.ErrNotDelivered) {
-		t.Error(err)
-	}
+	f.rotate(t, id, opts, keys.ErrNotDelivered)
 	f.refused(t, old, "", apikey.Need{})
 	if live := f.ids(t, apikey.Filter{States: []apikey.State{apikey.Active}}); !slices.Equal(live, []string{id}) {
 		t.Error(live)
@@ -97,15 +82,11 @@ func testDeliveryFails(t *testing.T, f *fixture) {
 
 	// It arrived somewhere: there it must go on working, until the next one has arrived.
 	opts.To = []keys.Destination{good, bad}
-	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, keys.ErrNotDelivered) {
-		t.Error(err)
-	}
+	f.rotate(t, id, opts, keys.ErrNotDelivered)
 	f.refused(t, old, "", apikey.Need{})
 	f.refused(t, good.got[0], "", apikey.Need{})
 	bad.err = nil
-	if _, err := f.Rotate(t.Context(), id, opts); err != nil {
-		t.Fatal(err)
-	}
+	f.rotate(t, id, opts, nil)
 	f.refused(t, good.got[0], apikey.IsRevoked, apikey.Need{})
 	f.refused(t, good.got[1], "", apikey.Need{})
 	if good.got[1] != bad.got[0] {
@@ -114,29 +95,39 @@ func testDeliveryFails(t *testing.T, f *fixture) {
 	f.audited(t)
 }
 
-// crash is a destination in which fob dies: nothing after it happens.
-type crash struct{}
+// rotate rotates a key, and fails unless that ends with an error; nil is for success.
+func (f *fixture) rotate(t *testing.T, id string, opts keys.RotateOptions, want error) keys.Rotated {
+	t.Helper()
+	rotated, err := f.Rotate(t.Context(), id, opts)
+	if !errors.Is(err, want) {
+		t.Fatalf("rotating gives %v, not %v", err, want)
+	}
+	return rotated
+}
 
-func (crash) Name() string { return "crash" }
+// killed is a destination in which fob dies: nothing after it happens.
+type killed struct{}
 
-func (crash) Deliver(context.Context, apikey.Minted, apikey.Record) error { panic("killed") }
+func (killed) Name() string { return "killed" }
+
+func (killed) Deliver(context.Context, apikey.Minted, apikey.Record) error { panic("killed") }
+
+// crash starts a rotation that is killed once all of its other destinations have the key.
+func (f *fixture) crash(t *testing.T, id string, opts keys.RotateOptions) {
+	defer func() { _ = recover() }()
+	opts.Last = killed{}
+	_, _ = f.Rotate(t.Context(), id, opts)
+}
 
 func testRotationStopped(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
 	first := &fakeDestination{name: "place:first"}
-	func() {
-		defer func() { _ = recover() }()
-		_, _ = f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{first}, Last: crash{}})
-	}()
+	f.crash(t, id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{first}})
 	f.refused(t, old, "", apikey.Need{})
 	f.refused(t, first.got[0], "", apikey.Need{})
-	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{}); !errors.Is(err, keys.ErrRotating) {
-		t.Error("a rotation that may be alive was taken over:", err)
-	}
+	f.rotate(t, id, keys.RotateOptions{}, keys.ErrRotating)
 	f.pass(time.Minute)
-	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{first}}); err != nil {
-		t.Fatal(err)
-	}
+	f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{first}}, nil)
 	f.refused(t, old, "", apikey.Need{})
 	f.refused(t, first.got[0], apikey.IsRevoked, apikey.Need{})
 	f.refused(t, first.got[1], "", apikey.Need{})
@@ -147,10 +138,7 @@ func testRotationStopped(t *testing.T, f *fixture) {
 func testCompromisedAndKilled(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
 	first := &fakeDestination{name: "place:first"}
-	func() {
-		defer func() { _ = recover() }()
-		_, _ = f.Rotate(t.Context(), id, keys.RotateOptions{Compromised: true, To: []keys.Destination{first}, Last: crash{}})
-	}()
+	f.crash(t, id, keys.RotateOptions{Compromised: true, To: []keys.Destination{first}})
 	f.refused(t, old, "", apikey.Need{})
 	f.pass(31 * time.Second)
 	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
@@ -159,10 +147,7 @@ func testCompromisedAndKilled(t *testing.T, f *fixture) {
 		t.Error(open, err)
 	}
 	f.pass(time.Minute)
-	rotated, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{first}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rotated := f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{first}}, nil)
 	if rotated.Rotation.Phase != apikey.PhaseRetired || !rotated.Rotation.Compromised {
 		t.Errorf("%+v", rotated.Rotation)
 	}
@@ -179,14 +164,9 @@ func testCompromisedAndKilled(t *testing.T, f *fixture) {
 func testLeaseOfAClockAhead(t *testing.T, f *fixture) {
 	_, id := f.key(t, draft)
 	f.pass(365 * 24 * time.Hour)
-	func() {
-		defer func() { _ = recover() }()
-		_, _ = f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, Last: crash{}})
-	}()
+	f.crash(t, id, keys.RotateOptions{Overlap: time.Hour})
 	f.pass(-365 * 24 * time.Hour)
-	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour}); err != nil {
-		t.Error(err)
-	}
+	f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour}, nil)
 	f.audited(t)
 }
 
@@ -194,15 +174,11 @@ func testKeepUntilDelivered(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
 	good, bad := &fakeDestination{name: "place:good"}, &fakeDestination{name: "place:bad", err: errors.New("no route")}
 	opts := keys.RotateOptions{Compromised: true, KeepUntilDelivered: true, To: []keys.Destination{good, bad}}
-	if _, err := f.Rotate(t.Context(), id, opts); !errors.Is(err, keys.ErrNotDelivered) {
-		t.Error(err)
-	}
+	f.rotate(t, id, opts, keys.ErrNotDelivered)
 	f.pass(time.Minute)
 	f.refused(t, old, "", apikey.Need{})
 	bad.err = nil
-	if _, err := f.Rotate(t.Context(), id, opts); err != nil {
-		t.Fatal(err)
-	}
+	f.rotate(t, id, opts, nil)
 	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
 	f.refused(t, bad.got[0], "", apikey.Need{})
 	f.audited(t)
@@ -213,15 +189,11 @@ func testKeepUntilDelivered(t *testing.T, f *fixture) {
 func testAnswerLost(t *testing.T, f *fixture) {
 	old, id := f.key(t, draft)
 	lost := &losingDestination{fakeDestination{name: "place:lost"}}
-	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{lost}}); !errors.Is(err, keys.ErrNotDelivered) {
-		t.Fatal(err)
-	}
+	f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{lost}}, keys.ErrNotDelivered)
 	f.refused(t, old, "", apikey.Need{})
 	f.refused(t, lost.got[0], "", apikey.Need{})
 	well := &fakeDestination{name: "place:lost"}
-	if _, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{well}}); err != nil {
-		t.Fatal(err)
-	}
+	f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{well}}, nil)
 	f.refused(t, lost.got[0], apikey.IsRevoked, apikey.Need{})
 	f.refused(t, well.got[0], "", apikey.Need{})
 	f.audited(t)
@@ -277,10 +249,7 @@ func testManyDestinations(t *testing.T, f *fixture) {
 	for i := range 20 {
 		opts.To = append(opts.To, &fakeDestination{name: fmt.Sprintf("place:%d", i)})
 	}
-	rotated, err := f.Rotate(t.Context(), id, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rotated := f.rotate(t, id, opts, nil)
 	if next := f.record(t, rotated.New.ID); len(next.Destinations) != 20 || next.Destinations[7] != "place:7" {
 		t.Error(next.Destinations)
 	}
@@ -386,14 +355,8 @@ func testStillToRotate(t *testing.T, f *fixture) {
 		_, id := f.key(t, draft)
 		ids = append(ids, id)
 	}
-	done, err := f.Rotate(t.Context(), ids[0], keys.RotateOptions{Overlap: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
-	func() { // its successor is abandoned by the next run
-		defer func() { _ = recover() }()
-		_, _ = f.Rotate(t.Context(), ids[1], keys.RotateOptions{Overlap: time.Hour, Last: crash{}})
-	}()
+	done := f.rotate(t, ids[0], keys.RotateOptions{Overlap: time.Hour}, nil)
+	f.crash(t, ids[1], keys.RotateOptions{Overlap: time.Hour}) // its successor is abandoned by the next run
 	still := func(compromised bool) []string {
 		var all []apikey.Record
 		for _, id := range f.ids(t, apikey.Filter{States: []apikey.State{apikey.Active}}) {
