@@ -35,8 +35,7 @@ func (*unsafeError) Unwrap() error { return ErrUnsafe }
 // or "".
 func Fix(err error) string {
 	var e *unsafeError
-	var others *OthersError
-	if errors.As(err, &others) {
+	if others, ok := errors.AsType[*OthersError](err); ok {
 		e = others.list
 	}
 	if e != nil || errors.As(err, &e) {

@@ -81,7 +81,7 @@ func readProjectFile(path string, info fs.FileInfo, getenv func(string) string) 
 		return Choice{}, checked
 	}
 	text, err := read(path, maxProjectFile)
-	if others := (*atomicfile.OthersError)(nil); errors.As(err, &others) {
+	if _, ok := errors.AsType[*atomicfile.OthersError](err); ok {
 		return Choice{}, err
 	}
 	if err != nil {
@@ -105,8 +105,7 @@ func readProjectFile(path string, info fs.FileInfo, getenv func(string) string) 
 // unreadableError is the error of a project file that cannot be read. It is never treated as
 // missing: another profile would be used.
 func unreadableError(path string, err error) error {
-	var inFile *fs.PathError
-	if errors.As(err, &inFile) {
+	if inFile, ok := errors.AsType[*fs.PathError](err); ok {
 		err = inFile.Err
 	}
 	return &ParseError{Path: sanitize.Line(path), Reason: strings.TrimPrefix(err.Error(), path+" ")}

@@ -106,8 +106,7 @@ func parse(path string, text []byte) (*Config, error) {
 
 func parseError(path string, err error) *ParseError {
 	var decode *toml.DecodeError
-	var strict *toml.StrictMissingError
-	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
 		first := &strict.Errors[0]
 		line, column := first.Position()
 		return &ParseError{path, line, column, fmt.Sprintf("there is no setting %q", strings.Join(first.Key(), "."))}

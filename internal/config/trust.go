@@ -70,8 +70,7 @@ func readTrusted(path string, getenv func(string) string) ([]byte, trust, error)
 }
 
 func loadError(err error) error {
-	var others *atomicfile.OthersError
-	if errors.As(err, &others) {
+	if _, ok := errors.AsType[*atomicfile.OthersError](err); ok {
 		return fmt.Errorf("the configuration is refused: %w", err)
 	}
 	return fmt.Errorf("reading the configuration: %w", err)

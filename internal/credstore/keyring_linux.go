@@ -103,8 +103,7 @@ func (s *serviceSession) delete(account string) error {
 // isAbsent tells the errors of a bus that is not there, or that nobody serves
 // secrets on, from those of a keyring.
 func isAbsent(err error) bool {
-	var busError dbus.Error
-	if errors.As(err, &busError) {
+	if busError, ok := errors.AsType[dbus.Error](err); ok {
 		return strings.HasPrefix(busError.Name, "org.freedesktop.DBus.Error.Spawn.") ||
 			busError.Name == "org.freedesktop.DBus.Error.ServiceUnknown" ||
 			busError.Name == "org.freedesktop.DBus.Error.NameHasNoOwner"

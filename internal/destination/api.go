@@ -113,8 +113,7 @@ func (a *api) send(ctx context.Context, method, path, contentType string, body [
 	for try := 1; ; try++ {
 		err := a.once(ctx, method, path, contentType, body, out)
 		wait := time.Duration(try) * 300 * time.Millisecond
-		var answer *AnswerError
-		if errors.As(err, &answer) && answer.RetryAfter > 0 {
+		if answer, ok := errors.AsType[*AnswerError](err); ok && answer.RetryAfter > 0 {
 			wait = answer.RetryAfter
 		}
 		if !errors.Is(err, httpclient.ErrUnavailable) || try == maxTries || wait > maxWait || !pause(ctx, wait) {

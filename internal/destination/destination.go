@@ -152,8 +152,7 @@ func Parse(name string, m Machine) (Destination, error) {
 			return nil, refused("write "+kind.Usage, kind.Usage)
 		}
 		d, err := kind.parse(m, p)
-		var wrong *NameError
-		if errors.As(err, &wrong) && wrong.Usage == "" {
+		if wrong, ok := errors.AsType[*NameError](err); ok && wrong.Usage == "" {
 			wrong.Usage = kind.Usage
 		}
 		return d, err

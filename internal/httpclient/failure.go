@@ -35,8 +35,7 @@ func Classify(err error) error {
 // inertText returns the message of an error without the request's URL, which may have secret
 // parameters, and with the server's words made inert.
 func inertText(err error) string {
-	var network *url.Error
-	if errors.As(err, &network) {
+	if network, ok := errors.AsType[*url.Error](err); ok {
 		err = network.Err
 	}
 	return sanitize.Line(err.Error())

@@ -267,8 +267,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 
 func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusBadRequest
-	var refused *refusal
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*refusal](err); ok {
 		status = refused.status
 	}
 	if status == http.StatusProxyAuthRequired {

@@ -139,8 +139,7 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 
 // reasonOf is why a key was refused; "" of another error.
 func reasonOf(err error) apikey.Reason {
-	var refused *apikey.RefusedError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*apikey.RefusedError](err); ok {
 		return refused.Reason
 	}
 	return ""

@@ -133,15 +133,13 @@ func parseJSON(text []byte) (Line, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&l); err != nil {
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &kind) {
+		if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return l, fmt.Errorf("%q is no %s", kind.Field, kind.Type)
 		}
 		if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
 			return l, fmt.Errorf("there is no field %.80s", name)
 		}
-		var at *time.ParseError
-		if errors.As(err, &at) {
+		if _, ok := errors.AsType[*time.ParseError](err); ok {
 			return l, errors.New("a time in it is not as RFC 3339 has it")
 		}
 		return l, errors.New("it is no JSON object")
@@ -248,8 +246,7 @@ func (b *lineLimiter) Read(p []byte) (int, error) {
 
 // errorLine returns the line of a CSV error, or otherwise.
 func errorLine(err error, otherwise int) int {
-	var parse *csv.ParseError
-	if errors.As(err, &parse) {
+	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
 		return parse.StartLine
 	}
 	return otherwise
@@ -257,8 +254,7 @@ func errorLine(err error, otherwise int) int {
 
 // csvReason is a CSV error without the line's text, in which a key may stand.
 func csvReason(err error) error {
-	var parse *csv.ParseError
-	if errors.As(err, &parse) {
+	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
 		return parse.Err
 	}
 	return err

@@ -41,14 +41,11 @@ func (g *Registrar) verify(ctx context.Context, text string, need apikey.Need, p
 	if err != nil {
 		return apikey.Record{}, err
 	}
-	if err := p.Check(&r, pepper, need, g.now()); err != nil {
-		var refused *apikey.RefusedError
-		if errors.As(err, &refused) && refused.Reason == apikey.Unknown {
-			return apikey.Record{}, err
-		}
-		return r, err
+	err = p.Check(&r, pepper, need, g.now())
+	if refused, ok := errors.AsType[*apikey.RefusedError](err); ok && refused.Reason == apikey.Unknown {
+		return apikey.Record{}, err
 	}
-	return r, nil
+	return r, err
 }
 
 // Rehash makes a verified key's digest again if another pepper is used today. Nothing

@@ -116,8 +116,7 @@ var dialect = sqlstore.Dialect{
 
 // codeOf is the SQLSTATE of an error of the server, or "".
 func codeOf(err error) string {
-	var failed *pgconn.PgError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return failed.Code
 	}
 	return ""

@@ -130,8 +130,7 @@ func isRetryable(err error) bool {
 
 // codeOf is the extended result code of SQLite, or -1.
 func codeOf(err error) int {
-	var failed *sqlite.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*sqlite.Error](err); ok {
 		return failed.Code()
 	}
 	return -1
