@@ -106,14 +106,12 @@ func onLoopback(u *url.URL) bool {
 	return u != nil && u.Scheme == "http" && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
-// visitedPage is a response as the browser sees it.
 type visitedPage struct {
 	status   int
 	text     string
 	location *url.URL // where it leads; nil: nowhere
 }
 
-// openPage opens one page without following redirects.
 func openPage(ctx context.Context, hc *http.Client, method, target, form string) (visitedPage, error) {
 	req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(form))
 	if err != nil {

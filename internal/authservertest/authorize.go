@@ -55,7 +55,6 @@ func (p page) show(w http.ResponseWriter) {
 	_ = layout.Execute(w, p)
 }
 
-// consent asks whether a client may act for Ada.
 func consent(client, scope string, resources []string, q url.Values) page {
 	return page{
 		Title: "Let " + client + " act for you?", Text: "You are signed in as Ada Lovelace. It asks for:",
@@ -158,7 +157,6 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sendBack redirects the browser to the client.
 func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, q, back url.Values) {
 	back.Set("state", q.Get("state"))
 	if !s.opts.NoIss {

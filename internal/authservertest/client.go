@@ -75,7 +75,6 @@ func (s *Server) AddClient(c Client) {
 	s.clients[c.ID] = c
 }
 
-// client finds a registered client.
 func (s *Server) client(id string) (Client, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

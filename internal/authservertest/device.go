@@ -144,7 +144,6 @@ func (s *Server) serveDevicePage(w http.ResponseWriter, r *http.Request) {
 	asking.show(w)
 }
 
-// serveDeviceConsent takes the answer.
 func (s *Server) serveDeviceConsent(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	d, ok := s.deviceOf(r.PostFormValue("user_code"))

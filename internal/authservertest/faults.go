@@ -17,7 +17,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// fault is one misbehaviour of one endpoint.
 type fault struct {
 	endpoint string
 	answer   func(http.ResponseWriter, *http.Request) // in place of the real answer

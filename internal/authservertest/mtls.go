@@ -17,7 +17,6 @@ import (
 	"time"
 )
 
-// clientSubject is the subject that fob-tls is registered with.
 const clientSubject = "CN=fob-tls,O=Acme"
 
 // certificates are what clients show over mutual TLS, made once in a process: one of

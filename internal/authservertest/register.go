@@ -84,7 +84,6 @@ func (s *Server) registered(c Client) map[string]any {
 	return m
 }
 
-// check names what a strict server minds.
 func (a registration) check() (name, problem string) {
 	if len(a.RedirectURIs) == 0 && slices.Contains(a.GrantTypes, grantCode) {
 		return "invalid_redirect_uri", "no redirect_uris"

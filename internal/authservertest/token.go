@@ -276,7 +276,6 @@ func (s *Server) issuesRefreshToken(scope string) bool {
 	return !s.opts.NoRefreshToken && (s.opts.NoOpenID || slices.Contains(strings.Fields(scope), "offline_access"))
 }
 
-// issuance is what tokens are issued for.
 type issuance struct {
 	tokenClient
 	family      *family

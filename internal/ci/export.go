@@ -100,7 +100,6 @@ func GitHubFile(variables []Variable) (string, error) {
 	return b.String(), nil
 }
 
-// maxGitLabReport is what GitLab takes, in bytes.
 const maxGitLabReport = 5 << 10
 
 // GitLabReport is a dotenv report. GitLab takes lines as they are: it knows no quotes,

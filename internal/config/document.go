@@ -51,7 +51,6 @@ func newDocument(text []byte) *document {
 	return d
 }
 
-// skipBlank passes over blanks, newlines and comments.
 func skipBlank(text string, at int) int {
 	for at < len(text) {
 		switch {

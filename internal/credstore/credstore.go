@@ -119,7 +119,6 @@ func (s *Store) Set(ctx context.Context, c seal.Context, r Record) error {
 	return s.setInPieces(ctx, c, key, r, reach)
 }
 
-// setVerified writes items and reads them back.
 func (s *Store) setVerified(ctx context.Context, items ...item) error {
 	if err := s.items.set(ctx, items...); err != nil {
 		return err

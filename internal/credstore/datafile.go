@@ -48,7 +48,6 @@ func createOnce(path string, data []byte) error {
 	return nil
 }
 
-// writePrivate replaces a file of the data folder.
 func writePrivate(path string, data []byte) error {
 	err := atomicfile.MkdirPrivate(filepath.Dir(path))
 	if err == nil {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 )
 
-// maxSealed bounds the file of a sealed record.
 const maxSealed = MaxRecord + 1024
 
 // FileOptions say where records lie as files, and what opens them.

@@ -71,7 +71,6 @@ type keyringSession interface {
 	delete(account string) error
 }
 
-// keyringState tells why a keyring may have refused.
 type keyringState int
 
 const (
@@ -81,7 +80,6 @@ const (
 	stateMissing // the service answers, and has no keyring to keep anything in
 )
 
-// keyringItems keeps items in the OS keyring.
 type keyringItems struct {
 	dataDir string
 	notify  func(string)

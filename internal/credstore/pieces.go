@@ -97,7 +97,6 @@ func (s *Store) readHead(ctx context.Context, c seal.Context) (Record, *manifest
 	return parseItem(plain)
 }
 
-// readBody reads the pieces that a head names.
 func (s *Store) readBody(ctx context.Context, c seal.Context, m *manifest) ([]byte, error) {
 	pieces, err := s.items.get(ctx, pieceNames(c, m.generation, 0, int(m.count))...)
 	if errors.Is(err, ErrNotFound) {

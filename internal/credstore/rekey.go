@@ -21,7 +21,6 @@ import (
 // After 1 the old key still opens all. From 2 on the new one does, through the
 // file where a record is not sealed again yet.
 
-// previousContext is what the previous key is sealed for.
 func (s *Store) previousContext() seal.Context {
 	return seal.Context{Kind: "previous seal key", Profile: s.backend}
 }

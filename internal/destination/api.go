@@ -21,7 +21,6 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// api is a platform's REST interface.
 type api struct {
 	http   *http.Client
 	base   string      // without a slash behind

@@ -68,7 +68,6 @@ func (f *awsField) Check(value secret.Secret) error {
 	return checkText(value, maxAWSValue, "AWS Secrets Manager")
 }
 
-// awsClient makes the calls of one delivery.
 type awsClient struct {
 	*api
 	request sigV4
@@ -95,7 +94,6 @@ func (f *awsField) connect(ctx context.Context) (*awsClient, error) {
 	return &awsClient{a, request, key, f.where}, nil
 }
 
-// awsVersion is one version of a secret.
 type awsVersion struct {
 	ID     string  `json:"VersionId"`
 	Text   *string `json:"SecretString"`

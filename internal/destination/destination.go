@@ -90,7 +90,6 @@ type Kind struct {
 	About string // what is set, and who may set it
 }
 
-// kinds are the destinations that there are.
 var kinds = []struct {
 	scheme string
 	Kind
@@ -115,7 +114,6 @@ func Kinds() []Kind {
 	return all
 }
 
-// usages are the ways to write destinations.
 func usages() string {
 	all := make([]string, len(kinds))
 	for i, kind := range kinds {
@@ -160,7 +158,6 @@ func Parse(name string, m Machine) (Destination, error) {
 	return nil, refused("there is no platform of that name", "one of "+usages())
 }
 
-// refuse is a *NameError about a place.
 func (p location) refuse(format string, args ...any) error {
 	return &NameError{Name: sanitize.Line(p.name), Reason: fmt.Sprintf(format, args...)}
 }

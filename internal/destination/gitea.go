@@ -80,7 +80,6 @@ func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
 	return a.do(ctx, http.MethodPut, g.path+"/actions/secrets/"+url.PathEscape(g.field), in, nil)
 }
 
-// maxGiteaPages of 50 secrets are looked through.
 const maxGiteaPages = 20
 
 // description is what the secret's list says of it. An older Gitea, and Forgejo, have

@@ -29,7 +29,6 @@ type kubeAccess struct {
 	token   secret.Secret
 }
 
-// kubeconfig is what fob reads of kubectl's configuration.
 type kubeconfig struct {
 	CurrentContext string `yaml:"current-context"`
 	Clusters       []struct {

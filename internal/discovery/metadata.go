@@ -167,7 +167,6 @@ func (m *Metadata) ForCertificate() (*Metadata, error) {
 	return &aliased, aliased.Check()
 }
 
-// endpoint is one of the URLs in the metadata.
 type endpoint struct {
 	name     string
 	url      *string

@@ -54,7 +54,6 @@ type Token struct {
 	ExpiresAt         time.Time
 }
 
-// claimSet are the claims that are checked or shown.
 type claimSet struct {
 	Issuer            string   `json:"iss"`
 	Subject           string   `json:"sub"`

@@ -29,7 +29,6 @@ var (
 	strayPage    = page{"bad", "Not the answer that fob waits for", "Go back to the terminal: it shows the address to open."}
 )
 
-// discardLog discards net/http's messages about broken requests.
 var discardLog = log.New(io.Discard, "", 0)
 
 func (p page) html() string {

@@ -27,7 +27,6 @@ func mayMatch(entry string, o Origin) bool {
 	return strings.HasSuffix(host, strings.TrimLeft(hostOf(strings.ToLower(entry)), "*."))
 }
 
-// hostOf is a host without its port and brackets.
 func hostOf(authority string) string {
 	if host, _, err := net.SplitHostPort(authority); err == nil {
 		return host

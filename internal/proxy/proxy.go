@@ -118,7 +118,6 @@ func targetOf(r *http.Request) target {
 	return t
 }
 
-// refusal is an answer of the proxy's own.
 type refusal struct {
 	status int
 	why    string

@@ -213,7 +213,6 @@ func (c *cache) shared(text string) []string {
 	return c.sharedBy(text, func() []string { return []string{strings.Clone(text)} })
 }
 
-// sharedFields are the words of a text.
 func (c *cache) sharedFields(text string) []string {
 	return c.sharedBy("\x00"+text, func() []string { return strings.Fields(text) })
 }

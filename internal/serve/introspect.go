@@ -75,7 +75,6 @@ func introspected(e *entry) introspection {
 	return i
 }
 
-// tokenOf reads the form's one token.
 func tokenOf(w http.ResponseWriter, r *http.Request) (string, bool) {
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))

@@ -89,7 +89,6 @@ func (l *limiter) of(address netip.Addr) *bucket {
 // blocked reports whether an address has shown too many keys that are not good.
 func (l *limiter) blocked(address netip.Addr) bool { return l.rate > 0 && l.of(address).empty(l.now()) }
 
-// failed notes one more.
 func (l *limiter) failed(address netip.Addr) {
 	if l.rate > 0 {
 		l.of(address).take(l.now())

@@ -143,7 +143,6 @@ func (c *Certificate) modified() time.Time {
 	return latest
 }
 
-// lookEvery is how often the files are looked at.
 const lookEvery = time.Second
 
 // Listener answers over TLS, with the certificate as the files have it.

@@ -159,7 +159,6 @@ type needs struct {
 	known map[string]apikey.Need
 }
 
-// maxNeeds bounds the queries that are remembered.
 const maxNeeds = 1000
 
 func (n *needs) of(query string) (apikey.Need, outcome) {

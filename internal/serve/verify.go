@@ -12,7 +12,6 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// outcome is how a check ended.
 type outcome int
 
 const (
@@ -80,7 +79,6 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// judge decides on a request to /verify.
 func (s *Server) judge(r *http.Request) verdict {
 	seen := readHeader(r.Header)
 	if seen.inURL || r.URL.RawQuery != "" && inURL(r.URL.RawQuery) {
@@ -97,7 +95,6 @@ func (s *Server) judge(r *http.Request) verdict {
 	return s.check(r, text, need)
 }
 
-// check decides on a key.
 func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	if !s.cache.fresh() {
 		return verdict{outcome: notWell, wait: time.Second}
@@ -166,7 +163,6 @@ func (s *Server) failed(r *http.Request) verdict {
 	return verdict{outcome: invalidToken}
 }
 
-// refuse answers what is not let through.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 	a := &responses[v.outcome]
 	h := w.Header()

@@ -185,7 +185,6 @@ func readTime(to *time.Time, text string) (err error) {
 	return nil
 }
 
-// startCSV reads the names of the columns.
 func (r *Reader) startCSV(buffered *bufio.Reader) error {
 	input := &lineLimiter{Reader: buffered, left: maxLine}
 	table := csv.NewReader(input)
@@ -285,7 +284,6 @@ func (l *Line) Record() (apikey.Record, error) {
 	return r, nil
 }
 
-// wholeMilliseconds truncates a time to what registries store.
 func wholeMilliseconds(t time.Time) time.Time { return apikey.FromMilliseconds(apikey.Milliseconds(t)) }
 
 // Writer writes a list in JSON lines. It never writes a key.

@@ -63,7 +63,6 @@ func (g *Registrar) deliverAll(ctx context.Context, done *Rotated, key apikey.Mi
 	return errors.Join(all...)
 }
 
-// deliveries are those of one rotation.
 type deliveries struct {
 	g      *Registrar
 	key    apikey.Minted

@@ -115,7 +115,6 @@ func (g *Registrar) mint(draft apikey.Record, pepper *apikey.Pepper) (apikey.Min
 	return m, r, r.Check()
 }
 
-// insertNew adds records whose ids are fresh.
 func insertNew(tx apikey.Tx, e apikey.Event, records []apikey.Record) error {
 	there, err := tx.Insert(e, records)
 	if err == nil && len(there) > 0 {

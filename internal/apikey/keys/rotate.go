@@ -42,7 +42,6 @@ type RotateOptions struct {
 // endsSoon reports that the old key ends whatever happens.
 func (o *RotateOptions) endsSoon() bool { return o.Compromised && !o.KeepUntilDelivered }
 
-// destinations are all of them, the last one last.
 func (o *RotateOptions) destinations() []Destination {
 	if o.Last == nil {
 		return o.To

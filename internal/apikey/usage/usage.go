@@ -78,7 +78,6 @@ func openSpool(path string, flag int) (*os.File, error) {
 	return os.OpenFile(path, flag, 0o600)
 }
 
-// startOf is the time of a spool's first line.
 func startOf(path string) (time.Time, error) {
 	f, err := os.Open(path)
 	if err != nil {

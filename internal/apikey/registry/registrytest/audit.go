@@ -68,7 +68,6 @@ func testTampering(t *testing.T, f *fixture) {
 	}
 }
 
-// milliseconds writes a time as the rows have it.
 func milliseconds(at time.Time) string {
 	return strconv.FormatInt(apikey.Milliseconds(at), 10)
 }

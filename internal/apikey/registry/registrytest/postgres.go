@@ -55,7 +55,6 @@ func StartPostgres() (*Postgres, error) {
 	return p, p.Start()
 }
 
-// postgresBin finds the newest server that is installed.
 func postgresBin() (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if path, err := exec.LookPath("initdb"); err == nil {
@@ -165,7 +164,6 @@ func (p *Postgres) command(ctx context.Context, program string, args ...string) 
 	return c
 }
 
-// user is who the server runs as.
 func (p *Postgres) user() (uid, gid int) {
 	if os.Getuid() != 0 {
 		return os.Getuid(), os.Getgid()

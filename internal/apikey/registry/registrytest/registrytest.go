@@ -136,7 +136,6 @@ func (f *fixture) update(t *testing.T, id string, change func(*apikey.Record)) {
 	}
 }
 
-// record reads a key's record.
 func (f *fixture) record(t *testing.T, id string) apikey.Record {
 	t.Helper()
 	r, err := f.Registry.Key(t.Context(), id)

@@ -100,7 +100,6 @@ func (s *Store) migrate(ctx context.Context, create bool) error {
 	return nil
 }
 
-// schemaVersion is how many migrations the database has seen.
 func (s *Store) schemaVersion(ctx context.Context) (version int, err error) {
 	err = s.explain(s.db.QueryRowContext(ctx, "SELECT schema_version FROM registry").Scan(&version))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -176,7 +175,6 @@ func (s *Store) retry(ctx context.Context, do func() error) error {
 
 const keyColumns = "id, digest, pepper, owner, environment, scopes, rate, note, metadata, created_at, expires_at, disabled, retires_at, revoked_at, predecessor, destinations"
 
-// keyFields is how many columns keyColumns names.
 const keyFields = 16
 
 type scanner interface{ Scan(dest ...any) error }
@@ -214,7 +212,6 @@ func scanKey(row scanner, before ...any) (apikey.Record, error) {
 	return r, nil
 }
 
-// keyValues are a record's values of keyColumns.
 func keyValues(r *apikey.Record) ([]any, error) {
 	metadata := ""
 	if len(r.Metadata) > 0 {

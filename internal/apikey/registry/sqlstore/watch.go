@@ -99,7 +99,6 @@ func (s *Store) changed(ctx context.Context, after int64, most int) (ids []strin
 	return ids, last, rows.Err()
 }
 
-// headNow is the number of the log's last entry.
 func (s *Store) headNow(ctx context.Context, conn querier) (head int64, err error) {
 	w := &s.watch
 	var version int64
