@@ -42,6 +42,21 @@ func newAPI(m Machine, base string) (*api, error) {
 	return &api{http: httpclient.WithoutRedirects(m.HTTP), base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now}, nil
 }
 
+// connect is newAPI with the user's credential for a platform, for the delivery of a value.
+func (m Machine) connect(ctx context.Context, base, scheme, prefix string, value secret.Secret, variables ...string) (*api, error) {
+	token, err := m.credential(ctx, scheme, variables...)
+	if err != nil {
+		return nil, err
+	}
+	a, err := newAPI(m, base)
+	if err != nil {
+		return nil, err
+	}
+	a.authorize(prefix, token)
+	a.conceal(value)
+	return a, nil
+}
+
 // authorize shows a credential with every request, and hides it in messages.
 func (a *api) authorize(prefix string, credential secret.Secret) {
 	a.header.Set("Authorization", prefix+credential.Reveal())

@@ -62,8 +62,6 @@ func parseAWS(m Machine, p location) (Destination, error) {
 	return &awsField{m, p, region, base}, nil
 }
 
-func (f *awsField) Name() string { return f.name }
-
 func (f *awsField) Check(value secret.Secret) error {
 	return checkText(value, maxAWSValue, "AWS Secrets Manager")
 }

@@ -84,6 +84,8 @@ type location struct {
 	name, scheme, where, field string
 }
 
+func (p location) Name() string { return p.name }
+
 // Kind is a kind of destination, for help.
 type Kind struct {
 	Usage string // how it is written

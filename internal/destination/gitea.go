@@ -45,8 +45,6 @@ func parseGitea(m Machine, p location) (Destination, error) {
 	return g, nil
 }
 
-func (g *gitea) Name() string { return g.name }
-
 func (g *gitea) Check(value secret.Secret) error {
 	if err := checkText(value, maxGiteaValue, "Gitea"); err != nil {
 		return err
@@ -59,16 +57,10 @@ func (g *gitea) Check(value secret.Secret) error {
 
 // Deliver keeps the secret's description, which Gitea would empty.
 func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
-	token, err := g.credential(ctx, "gitea", "GITEA_TOKEN", "FORGEJO_TOKEN")
+	a, err := g.connect(ctx, g.base, "gitea", "token ", value, "GITEA_TOKEN", "FORGEJO_TOKEN")
 	if err != nil {
 		return err
 	}
-	a, err := newAPI(g.Machine, g.base)
-	if err != nil {
-		return err
-	}
-	a.authorize("token ", token)
-	a.conceal(value)
 	in := map[string]string{"data": value.Reveal()}
 	description, err := g.description(ctx, a)
 	if err != nil {

@@ -59,8 +59,6 @@ func parseGitHub(m Machine, p location) (Destination, error) {
 	return g, nil
 }
 
-func (g *github) Name() string { return g.name }
-
 func (g *github) Check(value secret.Secret) error {
 	if strings.ContainsRune(value.Reveal(), 0) {
 		return fmt.Errorf("%w: no job can use a NUL", ErrValue)
@@ -71,16 +69,11 @@ func (g *github) Check(value secret.Secret) error {
 // Deliver asks for the key to seal with, and sends the box. GitHub may have changed its
 // key between the two (422): then it is asked for once more.
 func (g *github) Deliver(ctx context.Context, value secret.Secret) error {
-	token, err := g.credential(ctx, "github", "GH_TOKEN", "GITHUB_TOKEN")
+	base := cmp.Or(g.URLs["github"], g.Getenv("GITHUB_API_URL"), githubURL)
+	a, err := g.connect(ctx, base, "github", "Bearer ", value, "GH_TOKEN", "GITHUB_TOKEN")
 	if err != nil {
 		return err
 	}
-	a, err := newAPI(g.Machine, cmp.Or(g.URLs["github"], g.Getenv("GITHUB_API_URL"), githubURL))
-	if err != nil {
-		return err
-	}
-	a.authorize("Bearer ", token)
-	a.conceal(value)
 	a.header.Set("Accept", "application/vnd.github+json")
 	a.header.Set("X-GitHub-Api-Version", "2022-11-28")
 	err = g.put(ctx, a, value)

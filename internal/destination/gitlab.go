@@ -57,8 +57,6 @@ func parseGitLab(m Machine, p location) (Destination, error) {
 	return g, nil
 }
 
-func (g *gitlab) Name() string { return g.name }
-
 // Check refuses what GitLab could not mask: it would stand in job logs.
 func (g *gitlab) Check(value secret.Secret) error {
 	text := value.Reveal()
@@ -71,16 +69,10 @@ func (g *gitlab) Check(value secret.Secret) error {
 
 // Deliver changes the variable, and makes it where there is none.
 func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
-	token, err := g.credential(ctx, "gitlab", "GITLAB_TOKEN")
+	a, err := g.connect(ctx, GitLabURL(g.URLs, g.Getenv)+"/api/v4", "gitlab", "Bearer ", value, "GITLAB_TOKEN")
 	if err != nil {
 		return err
 	}
-	a, err := newAPI(g.Machine, GitLabURL(g.URLs, g.Getenv)+"/api/v4")
-	if err != nil {
-		return err
-	}
-	a.authorize("Bearer ", token)
-	a.conceal(value)
 	if err = g.change(ctx, a, value); !isAnswer(err, http.StatusNotFound) {
 		return err
 	}

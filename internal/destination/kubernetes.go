@@ -68,8 +68,6 @@ func fieldManager(key string) string {
 	return "fob-" + hex.EncodeToString(sum[:])
 }
 
-func (k *kubernetesKey) Name() string { return k.name }
-
 func (k *kubernetesKey) Check(value secret.Secret) error {
 	if n := len(value.Reveal()); n == 0 || n > maxSecret {
 		return fmt.Errorf("%w: Kubernetes takes 1 to %d bytes, and it has %d", ErrValue, maxSecret, n)

@@ -54,8 +54,6 @@ func parseVault(m Machine, p location) (Destination, error) {
 	return v, nil
 }
 
-func (v *vaultField) Name() string { return v.name }
-
 func (v *vaultField) Check(value secret.Secret) error {
 	return checkText(value, maxVaultValue, "Vault")
 }
