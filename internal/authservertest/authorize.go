@@ -2,6 +2,7 @@ package authservertest
 
 import (
 	"crypto/sha256"
+	_ "embed"
 	"encoding/base64"
 	"html/template"
 	"net/http"
@@ -29,26 +30,10 @@ type page struct {
 	Get         bool       // the answer is no change
 }
 
-var layout = template.Must(template.New("").Parse(`<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>Test issuer</title>
-<style>
-body { font: 17px/1.5 system-ui, sans-serif; max-width: 24rem; margin: 12vh auto; padding: 0 24px; }
-h1 { font-size: 1.4rem; } small { opacity: .7; } li { margin: .2em 0; }
-button, input { font: inherit; padding: .5em 1.6em; margin: .6em .4em 0 0; border: 1px solid #7a7f87; border-radius: 8px; background: none; color: inherit; cursor: pointer; }
-input { padding: .5em; width: 10em; cursor: text; }
-button[value=yes] { background: #1f6feb; border-color: #1f6feb; color: #fff; }
-</style>
-<small>Test issuer</small>
-<h1>{{.Title}}</h1>
-<p>{{.Text}}</p>
-{{with .Items}}<ul>{{range .}}<li>{{.}}</li>{{end}}</ul>
-{{end}}{{if .Yes}}<form{{if not .Get}} method="post"{{end}}>
-{{range $name, $values := .Query}}{{range $values}}<input type="hidden" name="{{$name}}" value="{{.}}">{{end}}{{end}}
-{{with .Field}}<input name="{{.}}" autofocus>{{end}}
-<button{{if not .Get}} name="answer"{{end}} value="yes"{{if not .Field}} autofocus{{end}}>{{.Yes}}</button>{{with .No}}<button name="answer" value="no">{{.}}</button>{{end}}
-</form>
-{{end}}</html>`))
+//go:embed page.html
+var layoutText string
+
+var layout = template.Must(template.New("").Parse(layoutText))
 
 func (p page) show(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -1,5 +1,7 @@
 package config
 
+import "cmp"
+
 const (
 	anyPort   = perIssuer                                               // where the port is left free (RFC 8252)
 	fixedPort = "http://localhost:8976" + sharedPath + "/" + IssuerMark // where redirects are compared whole
@@ -11,8 +13,7 @@ const wholePathNote = " Register the redirect URI with its whole path: paths bel
 
 // Providers are the presets, sorted by name.
 func Providers() []Provider {
-	const fromDocumentation = "from documentation, 2026-11-23"
-	return []Provider{
+	all := []Provider{
 		{
 			Name:                    "atlassian",
 			Title:                   "Atlassian (Jira, Confluence)",
@@ -23,25 +24,21 @@ func Providers() []Provider {
 			AuthParams:              map[string]string{"audience": "api.atlassian.com", "prompt": "consent"},
 			SecretRequired:          true,
 			TokenEndpointAuthMethod: "client_secret_post",
-			RedirectURI:             fixedPort,
 			Revocation:              RevokesNothing,
 			RevokeAt:                "https://id.atlassian.com/manage-profile/apps",
 			RegisterAt:              "https://developer.atlassian.com/console/myapps/",
-			Verified:                fromDocumentation,
 			Note:                    "Add the User identity API, and every API whose scopes you ask for, to the app.",
 		},
 		{
-			Name:        "auth0",
-			Title:       "Auth0",
-			Issuer:      "https://{domain}/",
-			Scopes:      []string{"openid", "profile", "email", "offline_access"},
-			RedirectURI: fixedPort,
-			Device:      true,
-			Revocation:  RevokesGrant,
-			RevokeAt:    "https://manage.auth0.com/",
-			RegisterAt:  "https://manage.auth0.com/",
-			Verified:    fromDocumentation,
-			Note:        "Make a Native application; refresh tokens need the Refresh Token grant. A tenant may be set to end the whole grant with a refresh token.",
+			Name:       "auth0",
+			Title:      "Auth0",
+			Issuer:     "https://{domain}/",
+			Scopes:     []string{"openid", "profile", "email", "offline_access"},
+			Device:     true,
+			Revocation: RevokesGrant,
+			RevokeAt:   "https://manage.auth0.com/",
+			RegisterAt: "https://manage.auth0.com/",
+			Note:       "Make a Native application; refresh tokens need the Refresh Token grant. A tenant may be set to end the whole grant with a refresh token.",
 		},
 		{
 			Name:                    "bitbucket",
@@ -52,13 +49,11 @@ func Providers() []Provider {
 			Scopes:                  []string{"account"},
 			SecretRequired:          true,
 			TokenEndpointAuthMethod: "client_secret_basic",
-			RedirectURI:             fixedPort,
 			GitHosts:                []string{"https://bitbucket.org"},
 			GitUsername:             "x-token-auth",
 			Revocation:              RevokesNothing,
 			RevokeAt:                "https://bitbucket.org/account/settings/app-authorizations/",
 			RegisterAt:              "https://support.atlassian.com/bitbucket-cloud/docs/use-oauth-on-bitbucket-cloud/",
-			Verified:                fromDocumentation,
 			Note:                    "An OAuth consumer is made in the workspace's settings, with the permission Account: Read." + wholePathNote,
 		},
 		{
@@ -69,11 +64,9 @@ func Providers() []Provider {
 			Scopes:                  []string{"read"},
 			SecretRequired:          true,
 			TokenEndpointAuthMethod: "client_secret_post",
-			RedirectURI:             fixedPort,
 			Revocation:              RevokesNothing,
 			RevokeAt:                "https://cloud.digitalocean.com/account/api/access",
 			RegisterAt:              "https://cloud.digitalocean.com/account/api/applications",
-			Verified:                fromDocumentation,
 			Note:                    "Its revocation wants the token itself as a bearer, which RFC 7009 does not know: fob leaves it to the page.",
 		},
 		{
@@ -98,7 +91,6 @@ func Providers() []Provider {
 			Revocation:              RevokesNothing,
 			RevokeAt:                "https://github.com/settings/applications",
 			RegisterAt:              "https://github.com/settings/applications/new",
-			Verified:                fromDocumentation,
 			Note:                    "The token of an OAuth app does not expire; that of a GitHub App does, and is refreshed." + wholePathNote,
 		},
 		{
@@ -115,7 +107,6 @@ func Providers() []Provider {
 			Revocation:       RevokesToken,
 			RevokeAt:         "https://gitlab.com/-/user_settings/applications",
 			RegisterAt:       "https://gitlab.com/-/user_settings/applications",
-			Verified:         fromDocumentation,
 			Note:             "Leave Confidential off, or fob needs the secret too. Your own GitLab: --issuer https://gitlab.example.com",
 		},
 		{
@@ -132,7 +123,6 @@ func Providers() []Provider {
 			Revocation:              RevokesGrant,
 			RevokeAt:                "https://myaccount.google.com/connections",
 			RegisterAt:              "https://console.cloud.google.com/auth/clients",
-			Verified:                fromDocumentation,
 			Note:                    "Make a client of the type Desktop app, which takes this redirect URI without registration. Its path is not compared: only the client secret keeps other servers from using a code.",
 		},
 		{
@@ -146,7 +136,6 @@ func Providers() []Provider {
 			Revocation:  RevokesToken,
 			RevokeAt:    "https://www.keycloak.org/docs/latest/server_admin/",
 			RegisterAt:  "https://www.keycloak.org/docs/latest/server_admin/",
-			Verified:    fromDocumentation,
 			Note:        "Make a public client with the standard flow. The realm's account console lists and ends logins.",
 		},
 		{
@@ -158,11 +147,9 @@ func Providers() []Provider {
 			Scopes:                  []string{"read"},
 			SecretRequired:          true,
 			TokenEndpointAuthMethod: "client_secret_post",
-			RedirectURI:             fixedPort,
 			Revocation:              RevokesToken,
 			RevokeAt:                "https://linear.app/settings/account/security",
 			RegisterAt:              "https://linear.app/settings/api/applications/new",
-			Verified:                fromDocumentation,
 			Note:                    "Linear separates scopes by commas: write several as one, 'read,write'.",
 		},
 		{
@@ -177,7 +164,6 @@ func Providers() []Provider {
 			Revocation:              RevokesNothing,
 			RevokeAt:                "https://myapps.microsoft.com/",
 			RegisterAt:              "https://entra.microsoft.com/",
-			Verified:                fromDocumentation,
 			Note:                    "Register a mobile and desktop application. The tenant is the directory's ID; common names no issuer.",
 		},
 		{
@@ -186,13 +172,11 @@ func Providers() []Provider {
 			Issuer:                  "https://{domain}",
 			Scopes:                  []string{"openid", "profile", "email", "offline_access"},
 			AuthParams:              map[string]string{"prompt": "consent"},
-			RedirectURI:             fixedPort,
 			Device:                  true,
 			ClientAssertionAudience: "endpoint",
 			Revocation:              RevokesToken,
 			RevokeAt:                "https://www.okta.com/login/",
 			RegisterAt:              "https://developer.okta.com/login/",
-			Verified:                fromDocumentation,
 			Note:                    "Make a native application with the grants Authorization Code and Refresh Token. A custom authorization server: --issuer https://DOMAIN/oauth2/default",
 		},
 		{
@@ -201,12 +185,15 @@ func Providers() []Provider {
 			AuthorizationEndpoint: "https://slack.com/oauth/v2_user/authorize",
 			TokenEndpoint:         "https://slack.com/api/oauth.v2.user.access",
 			Scopes:                []string{"users:read"},
-			RedirectURI:           fixedPort,
 			Revocation:            RevokesNothing,
 			RevokeAt:              "https://slack.com/apps/manage",
 			RegisterAt:            "https://api.slack.com/apps",
-			Verified:              fromDocumentation,
 			Note:                  "Turn PKCE on for the app, which makes it a public client for good: only then does Slack accept a loopback redirect, for user scopes alone. Refresh tokens last 30 days." + wholePathNote,
 		},
 	}
+	for i := range all {
+		all[i].RedirectURI = cmp.Or(all[i].RedirectURI, fixedPort)
+		all[i].Verified = "from documentation, 2026-11-23"
+	}
+	return all
 }

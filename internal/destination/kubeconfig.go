@@ -31,18 +31,24 @@ type kubeAccess struct {
 
 type kubeconfig struct {
 	CurrentContext string `yaml:"current-context"`
-	Clusters       []struct {
-		Name    string
-		Cluster kubeCluster
-	}
-	Contexts []struct {
-		Name    string
-		Context struct{ Cluster, User string }
-	}
-	Users []struct {
-		Name string
-		User kubeUser
-	}
+	Clusters       []namedCluster
+	Contexts       []namedContext
+	Users          []namedUser
+}
+
+type namedCluster struct {
+	Name    string
+	Cluster kubeCluster
+}
+
+type namedContext struct {
+	Name    string
+	Context struct{ Cluster, User string }
+}
+
+type namedUser struct {
+	Name string
+	User kubeUser
 }
 
 type kubeCluster struct {
@@ -175,29 +181,19 @@ func (c *kubeconfig) choose(context string) (kubeCluster, kubeUser, error) {
 	if context == "" {
 		return cluster, user, kubeProblem("the kubeconfig has no current context")
 	}
-	i := slices.IndexFunc(c.Contexts, func(named struct {
-		Name    string
-		Context struct{ Cluster, User string }
-	}) bool {
-		return named.Name == context
-	})
+	i := slices.IndexFunc(c.Contexts, func(named namedContext) bool { return named.Name == context })
 	if i < 0 {
 		return cluster, user, kubeProblem("the kubeconfig has no context %q", context)
 	}
 	chosen := c.Contexts[i].Context
-	found := false
-	for _, named := range slices.Backward(c.Clusters) {
-		if named.Name == chosen.Cluster {
-			cluster, found = named.Cluster, true
-		}
+	if i = slices.IndexFunc(c.Clusters, func(named namedCluster) bool { return named.Name == chosen.Cluster }); i >= 0 {
+		cluster = c.Clusters[i].Cluster
 	}
-	if !found || cluster.Server == "" {
+	if cluster.Server == "" {
 		return cluster, user, kubeProblem("the kubeconfig has no cluster %q with its server", chosen.Cluster)
 	}
-	for _, named := range slices.Backward(c.Users) {
-		if named.Name == chosen.User {
-			user = named.User
-		}
+	if i = slices.IndexFunc(c.Users, func(named namedUser) bool { return named.Name == chosen.User }); i >= 0 {
+		user = c.Users[i].User
 	}
 	return cluster, user, nil
 }
