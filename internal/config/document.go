@@ -20,51 +20,57 @@ type document struct {
 
 // statement is a table header or a key with its value.
 type statement struct {
-	lead    string   // what stands before it: whole lines
-	text    string   // from the line's start to its end, newline included
-	table   []string // the table that a header opens, or that a key is in
-	key     []string // nil: a header
-	valueAt int      // where in text the value begins and ends
-	valueTo int
+	lead     string   // what stands before it: whole lines
+	text     string   // from the line's start to its end, newline included
+	table    []string // the table that a header opens, or that a key is in
+	key      []string // nil: a header
+	valueAt  int      // where in text the value begins and ends
+	valueTo  int
+	comments []string // in the value: between the lines of an array
 }
 
+// newDocument takes a text apart that is known to be TOML.
 func newDocument(text []byte) *document {
 	d := &document{newline: "\n"}
 	if bytes.Contains(text, []byte("\r\n")) {
 		d.newline = "\r\n"
 	}
-	source := string(text)
+	parser := unstable.Parser{KeepComments: true}
+	parsed := bytes.TrimPrefix(text, []byte(byteOrderMark))
+	parser.Reset(parsed)
+	source, at, base := string(text), 0, len(text)-len(parsed)
 	var table []string
-	for at := 0; at < len(source); {
-		start := skipBlank(source, at)
-		if start == len(source) {
-			d.tail = source[at:]
-			break
+	for parser.NextExpression() {
+		node := parser.Expression()
+		if node.Kind == unstable.Comment {
+			continue
 		}
-		lineStart := max(at, strings.LastIndexByte(source[:start], '\n')+1)
-		value, end := statementEnd(source, start)
-		s := statement{lead: source[at:lineStart], text: source[lineStart:end], table: table, valueTo: value - lineStart}
-		s.read(start - lineStart)
+		s := statement{table: table}
+		var parts []string
+		start, end := 0, 0
+		for key := node.Key(); key.Next(); {
+			raw := key.Node().Raw
+			if len(parts) == 0 {
+				start = strings.LastIndexByte(source[:base+int(raw.Offset)], '\n') + 1
+			}
+			end = base + int(raw.Offset+raw.Length)
+			parts = append(parts, string(key.Node().Data))
+		}
+		if node.Kind == unstable.KeyValue {
+			s.key, s.comments = parts, commentsIn(node.Value())
+			value := strings.TrimLeft(source[end+strings.IndexByte(source[end:], '=')+1:], " \t")
+			end = base + int(node.Raw.Offset+node.Raw.Length)
+			s.valueAt, s.valueTo = len(source)-len(value)-start, end-start
+		} else {
+			s.table = parts
+		}
+		end = lineEnd(source, end)
+		s.lead, s.text = source[at:start], source[start:end]
 		table, at = s.table, end
 		d.statements = append(d.statements, s)
 	}
+	d.tail = source[at:]
 	return d
-}
-
-func skipBlank(text string, at int) int {
-	for at < len(text) {
-		switch {
-		case strings.HasPrefix(text[at:], byteOrderMark):
-			at += len(byteOrderMark)
-		case strings.IndexByte(" \t\r\n", text[at]) >= 0:
-			at++
-		case text[at] == '#':
-			at = lineEnd(text, at)
-		default:
-			return at
-		}
-	}
-	return at
 }
 
 func lineEnd(text string, at int) int {
@@ -74,82 +80,15 @@ func lineEnd(text string, at int) int {
 	return len(text)
 }
 
-// statementEnd is where a statement ends, at the first newline that is in no string and
-// no open bracket, and where its last value does, before the blanks and the comment behind
-// it. The text is known to be TOML.
-func statementEnd(text string, at int) (value, line int) {
-	for depth := 0; at < len(text); {
-		switch c := text[at]; {
-		case c == '"' || c == '\'':
-			at = stringEnd(text, at)
-			value = at
-			continue
-		case c == '#':
-			at = lineEnd(text, at)
-			if depth == 0 {
-				return value, at
-			}
-			continue
-		case c == '[' || c == '{':
-			depth++
-		case c == ']' || c == '}':
-			depth--
-		case c == '\n' && depth == 0:
-			return value, at + 1
+func commentsIn(value *unstable.Node) []string {
+	var comments []string
+	for child := value.Children(); child.Next(); {
+		if child.Node().Kind == unstable.Comment {
+			comments = append(comments, strings.TrimSpace(string(child.Node().Data)))
 		}
-		if strings.IndexByte(" \t\r\n", text[at]) < 0 {
-			value = at + 1
-		}
-		at++
+		comments = append(comments, commentsIn(child.Node())...)
 	}
-	return value, len(text)
-}
-
-func stringEnd(text string, at int) int {
-	quote := text[at : at+1]
-	if long := strings.Repeat(quote, 3); strings.HasPrefix(text[at:], long) {
-		quote = long
-	}
-	for at += len(quote); at < len(text); at++ {
-		switch {
-		case text[at] == '\\' && quote[0] == '"':
-			at++
-		case strings.HasPrefix(text[at:], quote):
-			at += len(quote)
-			for len(quote) == 3 && at < len(text) && text[at] == quote[0] {
-				at++ // a long string may end in up to two quotes of its own
-			}
-			return at
-		}
-	}
-	return len(text)
-}
-
-// read takes the statement apart; at is where it begins in its text.
-func (s *statement) read(at int) {
-	parser := unstable.Parser{}
-	parser.Reset([]byte(s.text))
-	if !parser.NextExpression() {
-		return
-	}
-	node := parser.Expression()
-	var parts []string
-	for key := node.Key(); key.Next(); {
-		parts = append(parts, string(key.Node().Data))
-	}
-	if node.Kind != unstable.KeyValue {
-		s.table = parts
-		return
-	}
-	s.key = parts
-	for at < len(s.text) && s.text[at] != '=' {
-		if c := s.text[at]; c == '"' || c == '\'' {
-			at = stringEnd(s.text, at)
-			continue
-		}
-		at++
-	}
-	s.valueAt = at + 1 + len(s.text[at+1:]) - len(strings.TrimLeft(s.text[at+1:], " \t"))
+	return comments
 }
 
 // set gives a key of a table a value, or removes it where the value is empty.
@@ -162,32 +101,15 @@ func (d *document) set(table []string, key, value string) {
 		d.remove(at)
 	case at >= 0:
 		s := &d.statements[at]
-		for _, comment := range commentsIn(s.text[s.valueAt:s.valueTo]) {
+		for _, comment := range s.comments {
 			s.lead += comment + d.newline
 		}
+		s.comments = nil
 		s.text = s.text[:s.valueAt] + value + s.text[s.valueTo:]
 		s.valueTo = s.valueAt + len(value)
 	case value != "":
 		d.insert(table, key, value)
 	}
-}
-
-// commentsIn are the comments between the lines of an array.
-func commentsIn(value string) []string {
-	var comments []string
-	for at := 0; at < len(value); {
-		switch value[at] {
-		case '"', '\'':
-			at = stringEnd(value, at)
-		case '#':
-			end := lineEnd(value, at)
-			comments = append(comments, strings.TrimSpace(value[at:end]))
-			at = end
-		default:
-			at++
-		}
-	}
-	return comments
 }
 
 // remove deletes a statement and keeps the comments before it.
