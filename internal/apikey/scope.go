@@ -54,15 +54,7 @@ func suggestScope(scope string) string {
 }
 
 func isScopeLevel(level string) bool {
-	if level == "*" {
-		return true
-	}
-	for i := range len(level) {
-		if c := level[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return level != "" && level[0] != '.' && level[0] != '-'
+	return level == "*" || level != "" && level[0] != '.' && level[0] != '-' && strings.Trim(level, "abcdefghijklmnopqrstuvwxyz0123456789.-_") == ""
 }
 
 // scopeCovers reports whether a granted scope permits a needed one.

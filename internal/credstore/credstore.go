@@ -146,7 +146,7 @@ func (s *Store) Delete(ctx context.Context, c seal.Context) error {
 	case !errors.Is(err, ErrNotFound):
 		return fmt.Errorf("looking whether the record is gone: %w", err)
 	}
-	if _, err := s.sweepAll(ctx, c); err != nil {
+	if _, err := s.sweep(ctx, c, false); err != nil {
 		return err
 	}
 	if deleted == 0 {
@@ -165,7 +165,7 @@ func (s *Store) Probe(ctx context.Context, size int) error {
 	err := s.Set(ctx, c, Record{Head: name, Body: body})
 	if err != nil { // it may be there, unread; Set's error counts
 		_, _ = s.items.delete(ctx, itemName(c))
-		_, _ = s.sweepAll(ctx, c)
+		_, _ = s.sweep(ctx, c, false)
 		return err
 	}
 	kept, err := s.Get(ctx, c)

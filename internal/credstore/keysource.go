@@ -150,15 +150,9 @@ func (e *KeyError) Error() string {
 
 // parseKey reads 32 bytes in hex or any base64.
 func parseKey(text string) (seal.Key, bool) {
-	text = strings.TrimSpace(text)
-	if raw, err := hex.DecodeString(text); err == nil {
-		if key, err := seal.KeyFromBytes(raw); err == nil {
-			return key, true
-		}
-	}
-	unpadded := strings.TrimRight(text, "=")
-	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		if raw, err := encoding.DecodeString(unpadded); err == nil {
+	text = strings.TrimRight(strings.TrimSpace(text), "=")
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.RawStdEncoding.DecodeString, base64.RawURLEncoding.DecodeString} {
+		if raw, err := decode(text); err == nil {
 			if key, err := seal.KeyFromBytes(raw); err == nil {
 				return key, true
 			}

@@ -1,6 +1,7 @@
 package credstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -201,39 +202,28 @@ func otherGeneration(generation byte) byte {
 
 // Sweep deletes the pieces that a crash has left and that no head names. It
 // returns how many there were.
-func (s *Store) Sweep(ctx context.Context, c seal.Context) (int, error) {
+func (s *Store) Sweep(ctx context.Context, c seal.Context) (int, error) { return s.sweep(ctx, c, true) }
+
+// sweep deletes all pieces of a record but, where asked to, those that its head names.
+func (s *Store) sweep(ctx context.Context, c seal.Context, keepNamed bool) (int, error) {
 	reach, err := s.reach(c)
 	if err != nil || reach == 0 {
 		return 0, err
 	}
-	_, m, err := s.readHead(ctx, c)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return s.sweepAll(ctx, c)
-	case err != nil:
-		return 0, err
-	case m == nil:
-		return s.sweepAll(ctx, c)
+	named := &manifest{generation: 'a'}
+	if keepNamed {
+		_, m, err := s.readHead(ctx, c)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return 0, err
+		}
+		named = cmp.Or(m, named)
 	}
-	orphans := append(pieceNames(c, m.generation, int(m.count), reach), pieceNames(c, otherGeneration(m.generation), 0, reach)...)
+	orphans := append(pieceNames(c, named.generation, int(named.count), reach), pieceNames(c, otherGeneration(named.generation), 0, reach)...)
 	deleted, err := s.items.delete(ctx, orphans...)
 	if err != nil {
 		return deleted, err
 	}
-	return deleted, s.setReach(c, int(m.count))
-}
-
-// sweepAll deletes all pieces of a record that has no head, or one without pieces.
-func (s *Store) sweepAll(ctx context.Context, c seal.Context) (int, error) {
-	reach, err := s.reach(c)
-	if err != nil || reach == 0 {
-		return 0, err
-	}
-	deleted, err := s.items.delete(ctx, append(pieceNames(c, 'a', 0, reach), pieceNames(c, 'b', 0, reach)...)...)
-	if err != nil {
-		return deleted, err
-	}
-	return deleted, s.setReach(c, 0)
+	return deleted, s.setReach(c, int(named.count))
 }
 
 func (s *Store) reachPath(c seal.Context) string {

@@ -4,6 +4,7 @@
 package httpclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -118,10 +119,7 @@ func certificateOf(o Options) (*tls.Certificate, error) {
 // whatever CAs it names: a self-signed one matches none of them (RFC 8705 §2.2).
 func presentCertificate(certificate *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		if certificate == nil {
-			return &tls.Certificate{}, nil
-		}
-		return certificate, nil
+		return cmp.Or(certificate, &tls.Certificate{}), nil
 	}
 }
 

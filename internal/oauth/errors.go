@@ -58,14 +58,14 @@ func HasCode(err error, codes ...string) bool {
 
 // statusError judges an answer that is neither a success nor an OAuth error.
 func statusError(status int) error {
-	if status >= 300 && status < 400 {
-		return fmt.Errorf("%w: it answered %d %s", httpclient.ErrRedirect, status, http.StatusText(status))
+	kind := ErrMalformed
+	switch {
+	case status >= 300 && status < 400:
+		kind = httpclient.ErrRedirect
+	case httpclient.IsTemporary(status):
+		kind = ErrUnavailable
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		kind = ErrRefused
 	}
-	if httpclient.IsTemporary(status) {
-		return fmt.Errorf("%w: it answered %d %s", ErrUnavailable, status, http.StatusText(status))
-	}
-	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		return fmt.Errorf("%w: it answered %d %s", ErrRefused, status, http.StatusText(status))
-	}
-	return fmt.Errorf("%w: it answered %d %s", ErrMalformed, status, http.StatusText(status))
+	return fmt.Errorf("%w: it answered %d %s", kind, status, http.StatusText(status))
 }

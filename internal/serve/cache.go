@@ -195,12 +195,7 @@ func (c *cache) limitOf(id keyID, rate apikey.Rate) *bucket {
 	if there := c.limits[id]; there != nil && there.rate == want.rate && there.most == want.most {
 		return there
 	}
-	for other := range c.limits {
-		if len(c.limits) < c.CacheSize {
-			break
-		}
-		delete(c.limits, other)
-	}
+	makeRoom(c.limits, c.CacheSize)
 	c.limits[id] = want
 	return want
 }

@@ -75,15 +75,20 @@ func (l *limiter) of(address netip.Addr) *bucket {
 	if b != nil {
 		return b
 	}
-	for other := range l.buckets {
-		if len(l.buckets) < maxAddresses {
-			break
-		}
-		delete(l.buckets, other)
-	}
+	makeRoom(l.buckets, maxAddresses)
 	b = &bucket{rate: l.rate, most: 2 * l.rate}
 	l.buckets[address] = b
 	return b
+}
+
+// makeRoom forgets any entries of a map until one more fits.
+func makeRoom[K comparable, V any](m map[K]V, most int) {
+	for key := range m {
+		if len(m) < most {
+			return
+		}
+		delete(m, key)
+	}
 }
 
 // blocked reports whether an address has shown too many keys that are not good.
