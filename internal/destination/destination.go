@@ -213,11 +213,7 @@ func checkText(value secret.Secret, most int, platform string) error {
 // isIdentifier reports whether text is a name as variables have it: letters, digits
 // and _, no digit in front.
 func isIdentifier(text string) bool {
-	for i := range len(text) {
-		c := text[i]
-		if c != '_' && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return text != ""
+	return text != "" && (text[0] < '0' || text[0] > '9') && strings.Trim(text, wordCharacters) == ""
 }
+
+const wordCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"

@@ -167,13 +167,8 @@ func DotenvLine(name, value string) string { return name + "=" + quoteDotenv(val
 
 // quoteDotenv quotes a value so that shells and dotenv libraries read it alike.
 func quoteDotenv(value string) string {
-	plain := value != ""
-	for i := range len(value) {
-		c := value[i]
-		plain = plain && (isIdentifier("_"+string(c)) || strings.IndexByte("-./:@%+,", c) >= 0)
-	}
 	switch {
-	case plain:
+	case value != "" && strings.Trim(value, wordCharacters+"-./:@%+,") == "":
 		return value
 	case !strings.ContainsAny(value, "'\n"):
 		return "'" + value + "'"

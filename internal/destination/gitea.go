@@ -98,10 +98,5 @@ func (g *gitea) description(ctx context.Context, a *api) (string, error) {
 // isSlug reports whether text can be one segment of a path: what platforms call owners,
 // repositories and projects.
 func isSlug(text string) bool {
-	for i := range len(text) {
-		if c := text[i]; c != '-' && c != '.' && !isIdentifier("_"+string(c)) {
-			return false
-		}
-	}
-	return text != "" && text != "." && text != ".."
+	return text != "" && text != "." && text != ".." && strings.Trim(text, wordCharacters+"-.") == ""
 }

@@ -32,7 +32,7 @@ const (
 
 func parseGitLab(m Machine, p location) (Destination, error) {
 	g := &gitlab{Machine: m, location: p}
-	if len(p.field) > maxGitLabName || strings.Trim(p.field, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
+	if len(p.field) > maxGitLabName || strings.Trim(p.field, wordCharacters) != "" {
 		return nil, p.refuse("a variable's name has letters, digits and _, %d at most", maxGitLabName)
 	}
 	where, scope, hasScope := strings.Cut(p.where, "@")
