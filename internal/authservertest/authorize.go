@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -154,12 +155,8 @@ func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, q, back url.Va
 }
 
 func withoutParam(q url.Values, name string) url.Values {
-	rest := url.Values{}
-	for key, values := range q {
-		if key != name {
-			rest[key] = values
-		}
-	}
+	rest := maps.Clone(q)
+	rest.Del(name)
 	return rest
 }
 

@@ -3,7 +3,6 @@ package authservertest
 import (
 	"crypto"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"mime"
@@ -85,8 +84,7 @@ func (s *Server) client(id string) (Client, bool) {
 // clientOf reads the form of a request to an endpoint of the server and knows
 // whose it is; else it has answered (RFC 6749 §5.2).
 func (s *Server) clientOf(w http.ResponseWriter, r *http.Request, repeatable ...string) (Client, bool) {
-	if problem := checkForm(r, repeatable); problem != "" {
-		writeError(w, http.StatusBadRequest, "invalid_request", problem)
+	if refused(w, "invalid_request", checkForm(r, repeatable)) {
 		return Client{}, false
 	}
 	client, problem := s.authenticate(r)
@@ -182,6 +180,14 @@ func (s *Server) authenticate(r *http.Request) (Client, string) {
 	return client, problem
 }
 
+// refused answers that a request is wrong, where there is a problem.
+func refused(w http.ResponseWriter, code, problem string) bool {
+	if problem != "" {
+		writeError(w, http.StatusBadRequest, code, problem)
+	}
+	return problem != ""
+}
+
 func writeError(w http.ResponseWriter, status int, code, description string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
@@ -194,6 +200,5 @@ const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 // challengeOf is S256 (RFC 7636 §4.2).
 func challengeOf(verifier string) string {
-	sum := sha256.Sum256([]byte(verifier))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	return thumbprint([]byte(verifier))
 }

@@ -79,8 +79,7 @@ func (s *Server) serveDevice(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, "unauthorized_client", "the client is not registered for devices")
 		return
 	}
-	if problem := s.checkResources(r.PostForm["resource"]); problem != "" {
-		writeError(w, http.StatusBadRequest, "invalid_target", problem)
+	if refused(w, "invalid_target", s.checkResources(r.PostForm["resource"])) {
 		return
 	}
 	d := &deviceGrant{userCode: newUserCode(), interval: time.Duration(s.opts.DeviceInterval) * time.Second, expires: time.Now().Add(s.opts.DeviceLifetime)}

@@ -31,10 +31,7 @@ func (s *Server) proofKey(w http.ResponseWriter, r *http.Request, client Client)
 		return "", true
 	}
 	jkt, name, problem := s.checkProof(w, r, "")
-	if problem != "" {
-		writeError(w, http.StatusBadRequest, name, problem)
-	}
-	return jkt, problem == ""
+	return jkt, !refused(w, name, problem)
 }
 
 // checkProof names what is wrong with a request's proof (RFC 9449 §4.3). At a resource

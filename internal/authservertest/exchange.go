@@ -99,8 +99,7 @@ func (s *Server) serveExchange(w http.ResponseWriter, r *http.Request, by tokenC
 	if problem == "" {
 		subject, problem = s.checkIdentity(form.Get("subject_token"))
 	}
-	if problem != "" {
-		writeError(w, http.StatusBadRequest, "invalid_request", problem) // RFC 8693 §2.2.2
+	if refused(w, "invalid_request", problem) { // RFC 8693 §2.2.2
 		return
 	}
 	if slices.ContainsFunc(form["audience"], func(one string) bool { return one != "acme-api" && !s.knowsResource(one) }) {
@@ -113,9 +112,7 @@ func (s *Server) serveExchange(w http.ResponseWriter, r *http.Request, by tokenC
 // serveAssertionGrant is the same with an assertion (RFC 7523 §2.1).
 func (s *Server) serveAssertionGrant(w http.ResponseWriter, r *http.Request, by tokenClient) {
 	subject, problem := s.checkIdentity(r.PostForm.Get("assertion"))
-	if problem != "" {
-		writeError(w, http.StatusBadRequest, "invalid_grant", problem)
-		return
+	if !refused(w, "invalid_grant", problem) {
+		s.serveOwn(w, r, by, subject, nil)
 	}
-	s.serveOwn(w, r, by, subject, nil)
 }

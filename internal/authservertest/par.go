@@ -1,6 +1,7 @@
 package authservertest
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -30,26 +31,16 @@ func (s *Server) servePAR(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	q := url.Values{}
-	for name, values := range r.PostForm {
-		if name != "client_secret" && name != "client_assertion" && name != "client_assertion_type" {
-			q[name] = values
-		}
+	q := maps.Clone(r.PostForm)
+	for _, name := range []string{"client_secret", "client_assertion", "client_assertion_type"} {
+		q.Del(name)
 	}
 	q.Set("client_id", client.ID)
 	if q.Has("request_uri") {
 		writeError(w, http.StatusBadRequest, "invalid_request", "a request_uri cannot be pushed")
 		return
 	}
-	if problem := s.checkAuthorization(q); problem != "" {
-		writeError(w, http.StatusBadRequest, "invalid_request", problem)
-		return
-	}
-	if problem := s.checkResources(q["resource"]); problem != "" {
-		writeError(w, http.StatusBadRequest, "invalid_target", problem)
-		return
-	}
-	if !s.bindPushed(w, r, q) {
+	if refused(w, "invalid_request", s.checkAuthorization(q)) || refused(w, "invalid_target", s.checkResources(q["resource"])) || !s.bindPushed(w, r, q) {
 		return
 	}
 	s.mu.Lock()
@@ -69,8 +60,7 @@ func (s *Server) bindPushed(w http.ResponseWriter, r *http.Request, q url.Values
 	if problem == "" && q.Has("dpop_jkt") && q.Get("dpop_jkt") != jkt {
 		name, problem = "invalid_dpop_proof", "dpop_jkt is of another key"
 	}
-	if problem != "" {
-		writeError(w, http.StatusBadRequest, name, problem)
+	if refused(w, name, problem) {
 		return false
 	}
 	q.Set("dpop_jkt", jkt)

@@ -3,6 +3,7 @@ package authservertest
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -42,8 +43,7 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, "invalid_client_metadata", "the body is no JSON of client metadata")
 		return
 	}
-	if name, problem := asked.check(); problem != "" {
-		writeError(w, http.StatusBadRequest, name, problem)
+	if name, problem := asked.check(); refused(w, name, problem) {
 		return
 	}
 	s.mu.Lock()
@@ -55,12 +55,10 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) {
 	if c.AuthMethod == "client_secret_basic" {
 		c.Secret = s.newSecret("client-secret")
 	}
-	for name, value := range map[string]any{
+	maps.Copy(metadata, map[string]any{
 		"token_endpoint_auth_method": asked.AuthMethod, "grant_types": asked.GrantTypes,
 		"response_types": asked.ResponseTypes, "application_type": asked.ApplicationType,
-	} {
-		metadata[name] = value
-	}
+	})
 	s.clients[c.ID] = c
 	s.mu.Unlock()
 	m := s.registered(c)
@@ -70,10 +68,7 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) {
 
 // registered is a client's registration as the server answers it (RFC 7592 §3).
 func (s *Server) registered(c Client) map[string]any {
-	m := map[string]any{}
-	for name, value := range c.metadata {
-		m[name] = value
-	}
+	m := maps.Clone(c.metadata)
 	m["client_id"] = c.ID
 	m["registration_access_token"] = c.registration
 	m["registration_client_uri"] = s.Issuer() + "/register/" + c.ID

@@ -240,8 +240,7 @@ func (s *Server) serveClientCredentials(w http.ResponseWriter, r *http.Request, 
 // serveOwn gives an access token alone, for what the request itself asks for.
 func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, by tokenClient, subject string, more map[string]any) {
 	resources := r.PostForm["resource"]
-	if problem := s.checkResources(resources); problem != "" {
-		writeError(w, http.StatusBadRequest, "invalid_target", problem)
+	if refused(w, "invalid_target", s.checkResources(resources)) {
 		return
 	}
 	scope := slices.DeleteFunc(strings.Fields(r.PostForm.Get("scope")), func(one string) bool { return one == "openid" || one == "offline_access" })
