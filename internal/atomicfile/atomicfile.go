@@ -34,11 +34,10 @@ func (*unsafeError) Unwrap() error { return ErrUnsafe }
 // Fix is the command that makes the file or folder in an ErrUnsafe or *OthersError private,
 // or "".
 func Fix(err error) string {
-	var e *unsafeError
-	if others, ok := errors.AsType[*OthersError](err); ok {
-		e = others.list
+	if others, ok := errors.AsType[*OthersError](err); ok && others.list != nil {
+		return others.list.fix
 	}
-	if e != nil || errors.As(err, &e) {
+	if e, ok := errors.AsType[*unsafeError](err); ok {
 		return e.fix
 	}
 	return ""
@@ -209,7 +208,7 @@ func ReadOwn(path string, limit int64) ([]byte, error) {
 func CheckOthers(path string, info fs.FileInfo) error { return checkOthers(nil, path, info) }
 
 // CheckLinks is CheckOthers for each link that a path passes: its owner chooses where it
-// leads. It returns the path without links. There need not be a file at its end.
+// leads. It returns the path without links, up to the first part that is missing.
 func CheckLinks(path string) (string, error) {
 	target, err := FollowLinks(path, func(link string, info fs.FileInfo) error {
 		if filepath.Dir(link) == "/" { // root's there, which sandboxes show as another user's
@@ -217,23 +216,20 @@ func CheckLinks(path string) (string, error) {
 		}
 		return CheckOthers(link, info)
 	})
-	if target != "" && errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return target, err
 }
 
 // FollowLinks follows a path as the kernel does, and passes each link on it to visit. It
-// returns the path without links: with fs.ErrNotExist where only its last part is missing.
+// returns the path without links, or with fs.ErrNotExist the first part that is missing.
 func FollowLinks(path string, visit func(link string, info fs.FileInfo) error) (string, error) {
 	at, rest := splitPath(path)
 	for links := 0; len(rest) > 0; {
 		next := filepath.Join(at, rest[0]) // at has no links: its .. is the kernel's
 		rest = rest[1:]
 		info, err := os.Lstat(next)
-		if err != nil && len(rest) > 0 {
-			return "", err
-		}
 		if err != nil {
 			return next, err
 		}
