@@ -1,7 +1,6 @@
 package credstore
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -10,11 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/zalando/go-keyring"
+	"golang.org/x/sync/errgroup"
 )
 
 // serviceName is the service of all fob's items in the keyring.
@@ -187,23 +186,19 @@ func (k *keyringItems) concurrently(n int, do func(s keyringSession, i int) erro
 	if err := do(s, 0); err != nil || n == 1 {
 		return err
 	}
-	var next atomic.Int32
-	failed := make([]error, min(maxConcurrent, n-1))
-	var workers sync.WaitGroup
-	for w := range failed {
-		workers.Go(func() {
+	var others errgroup.Group
+	others.SetLimit(maxConcurrent)
+	for i := 1; i < n; i++ {
+		others.Go(func() (err error) {
 			defer func() {
 				if recover() != nil {
-					failed[w] = ErrRefused
+					err = ErrRefused
 				}
 			}()
-			for i := int(next.Add(1)); i < n && failed[w] == nil; i = int(next.Add(1)) {
-				failed[w] = do(s, i)
-			}
+			return do(s, i)
 		})
 	}
-	workers.Wait()
-	return cmp.Or(failed...)
+	return others.Wait()
 }
 
 func (k *keyringItems) accounts(names []string, create bool) ([]string, error) {

@@ -48,11 +48,8 @@ type Listener struct {
 // a port any free one is taken: RFC 8252 §7.3 leaves it free. localhost is bound on
 // both address families.
 func Listen(redirectURI string) (*Listener, error) {
-	if err := CheckRedirectURI(redirectURI); err != nil {
-		return nil, err
-	}
-	u, err := url.Parse(redirectURI)
-	if err != nil {
+	u, parseErr := url.Parse(redirectURI)
+	if err := cmp.Or(CheckRedirectURI(redirectURI), parseErr); err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {

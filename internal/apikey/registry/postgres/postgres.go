@@ -143,8 +143,7 @@ func isConnectionLost(err error) bool {
 
 // explain says which of the registry's troubles an error of PostgreSQL is.
 func explain(err error) error {
-	var connect *pgconn.ConnectError
-	var failed *pgconn.PgError
+	_, isConnect := errors.AsType[*pgconn.ConnectError](err)
 	code := codeOf(err)
 	kind := apikey.ErrUnusable
 	switch {
@@ -160,12 +159,12 @@ func explain(err error) error {
 		kind = apikey.ErrBusy
 	case errors.Is(err, apikey.ErrUnavailable):
 		return err
-	case code == "" && errors.As(err, &connect), isConnectionLost(err), code == "53300": // too_many_connections
+	case code == "" && isConnect, isConnectionLost(err), code == "53300": // too_many_connections
 		kind = apikey.ErrUnavailable
 	case code == "":
 		return err
 	}
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return fmt.Errorf("%w: %s (SQLSTATE %s)", kind, sanitize.Line(failed.Message), code)
 	}
 	return fmt.Errorf("%w: %s", kind, sanitize.Line(err.Error()))
