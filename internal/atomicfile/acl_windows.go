@@ -99,7 +99,7 @@ func checkOthers(f *os.File, path string, info fs.FileInfo) error {
 	if !errors.As(err, &unsafe) {
 		return err
 	}
-	return &OthersError{Path: path, Foreign: unsafe.foreign, Mode: info.Mode(), list: unsafe}
+	return &OthersError{Path: path, Mode: info.Mode(), list: unsafe}
 }
 
 // checkAccess checks an open file, or else what is at a path: the link itself if info is
@@ -133,12 +133,12 @@ func checkAccess(f *os.File, path string, info fs.FileInfo, allowed windows.ACCE
 func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string, isDir bool, allowed windows.ACCESS_MASK) error {
 	owner, _, err := descriptor.Owner()
 	if err != nil || owner == nil || !slices.Contains([]string{user, sidSystem, sidAdministrators, sidInstaller}, owner.String()) {
-		return &unsafeError{path + " belongs to another user", `takeown /f "` + path + `"`, true}
+		return &unsafeError{path + " belongs to another user", `takeown /f "` + path + `"`}
 	}
 	// A missing list, unlike an empty one, lets everybody in.
 	list, _, err := descriptor.DACL()
 	if err != nil || list == nil {
-		return &unsafeError{path + " is open to everybody (no access list)", makePrivate(path, user, nil, isDir), false}
+		return &unsafeError{path + " is open to everybody (no access list)", makePrivate(path, user, nil, isDir)}
 	}
 	var others []string
 	for i := range uint32(list.AceCount) {
@@ -151,7 +151,7 @@ func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string,
 			continue
 		}
 		if kind != windows.ACCESS_ALLOWED_ACE_TYPE {
-			return &unsafeError{path + " has an access list with conditions", `icacls "` + path + `" /reset`, false}
+			return &unsafeError{path + " has an access list with conditions", `icacls "` + path + `" /reset`}
 		}
 		if sid := (*windows.SID)(unsafe.Pointer(&entry.SidStart)).String(); !trusted(sid, user) {
 			others = append(others, sid)
@@ -162,7 +162,7 @@ func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string,
 		if allowed == reading {
 			open = "can be written by others"
 		}
-		return &unsafeError{fmt.Sprintf("%s %s (%s)", path, open, strings.Join(others, ", ")), makePrivate(path, user, others, isDir), false}
+		return &unsafeError{fmt.Sprintf("%s %s (%s)", path, open, strings.Join(others, ", ")), makePrivate(path, user, others, isDir)}
 	}
 	return nil
 }

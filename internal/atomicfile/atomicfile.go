@@ -22,10 +22,7 @@ import (
 var ErrUnsafe = errors.New("unsafe file")
 
 // unsafeError is an ErrUnsafe that a command fixes.
-type unsafeError struct {
-	what, fix string
-	foreign   bool // the owner is another user
-}
+type unsafeError struct{ what, fix string }
 
 func (e *unsafeError) Error() string { return ErrUnsafe.Error() + ": " + e.what }
 
@@ -176,17 +173,17 @@ func ReadPublic(path string, limit int64) ([]byte, error) {
 // OthersError means that another user than root owns or can write a file or folder.
 type OthersError struct {
 	Path    string
-	Foreign bool // it belongs to another user
+	Foreign bool // on Unix: it belongs to another user
 	Mode    fs.FileMode
-	list    *unsafeError // what its access list says, on Windows
+	list    *unsafeError // on Windows: what its owner and access list are
 }
 
 func (e *OthersError) Error() string {
 	switch {
-	case e.Foreign && isLink(e.Mode):
-		return e.Path + " is a link of another user"
 	case e.list != nil:
 		return e.list.what
+	case e.Foreign && isLink(e.Mode):
+		return e.Path + " is a link of another user"
 	case e.Foreign:
 		return e.Path + " belongs to another user"
 	}
