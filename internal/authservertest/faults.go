@@ -190,7 +190,6 @@ func faults() map[string]fault {
 	return table
 }
 
-// hostileURLs are addresses that no client may open.
 func hostileURLs() map[string]string {
 	return map[string]string{
 		"http": "http://sso.example.com/authorize", "file": "file:///etc/passwd", "javascript": "javascript:alert(1)",
@@ -264,7 +263,6 @@ func gzipBomb(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(bomb())
 }
 
-// endlessReader reads as x without an end.
 type endlessReader struct{}
 
 func (endlessReader) Read(p []byte) (int, error) {

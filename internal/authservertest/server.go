@@ -172,7 +172,6 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-// testRoutes are what tests of other processes ask.
 func (s *Server) testRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /test/arm", func(w http.ResponseWriter, r *http.Request) {
 		if err := s.InjectFault(r.FormValue("fault"), 1); err != nil {

@@ -21,7 +21,6 @@ const (
 	grantAssertion = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
-// family is all that came of one login.
 type family struct {
 	number         int // from 1
 	client         Client

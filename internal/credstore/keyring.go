@@ -311,7 +311,6 @@ func (k *keyringItems) explain(err error) error {
 	}
 }
 
-// osKeyring is the real keyring, through go-keyring.
 type osKeyring struct{ getenv func(string) string }
 
 func (osKeyring) get(account string) (string, error) { return keyring.Get(serviceName, account) }

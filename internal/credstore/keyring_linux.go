@@ -59,7 +59,6 @@ func (osKeyring) session() (keyringSession, error) {
 	return s, svc.Unlock(s.collection.Path())
 }
 
-// attributes are those that go-keyring gives and looks for.
 func attributes(account string) map[string]string {
 	return map[string]string{"service": serviceName, "username": account}
 }

@@ -148,7 +148,6 @@ func (e *KeyError) Error() string {
 	return e.Source + " does not hold a key: 32 bytes in base64 or hex"
 }
 
-// parseKey reads 32 bytes in hex or any base64.
 func parseKey(text string) (seal.Key, bool) {
 	text = strings.TrimRight(strings.TrimSpace(text), "=")
 	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.RawStdEncoding.DecodeString, base64.RawURLEncoding.DecodeString} {

@@ -32,7 +32,6 @@ const (
 	layoutPieces = 2 // uvarint length, head, manifest
 )
 
-// manifest names the pieces of a body.
 type manifest struct {
 	generation byte // 'a' or 'b'
 	count      uint16

@@ -209,7 +209,6 @@ func (a *api) retryAfter(h http.Header) time.Duration {
 	return 0
 }
 
-// maxMessage is how many bytes somebody may read.
 const maxMessage = 16 << 10
 
 // messageIn finds what a platform says of its refusal. A page of HTML says nothing.

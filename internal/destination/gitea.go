@@ -22,7 +22,6 @@ type gitea struct {
 	base string
 }
 
-// maxGiteaValue is what Gitea keeps, in bytes.
 const maxGiteaValue = 64 << 10
 
 func parseGitea(m Machine, p location) (Destination, error) {

@@ -14,7 +14,6 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// awsKey is who asks AWS.
 type awsKey struct {
 	id             string
 	secret, access secret.Secret // the latter is a session's token; often none

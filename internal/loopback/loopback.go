@@ -185,7 +185,6 @@ func (l *Listener) ShowQuestion() { l.callback.outcome <- errQuestion }
 
 var errQuestion = errors.New("there is a question in the terminal")
 
-// callback is the handler of one login.
 type callback struct {
 	host, path string
 	startPath  string

@@ -225,7 +225,6 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	}
 }
 
-// handleResponse sees the host's response before the program does.
 func (p *Proxy) handleResponse(resp *http.Response) error {
 	t := targetOf(resp.Request)
 	if resp.StatusCode == http.StatusUnauthorized && p.opts.Refused != nil {

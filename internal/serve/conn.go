@@ -8,7 +8,6 @@ import (
 	"time"
 )
 
-// limited accepts as many connections as there are slots.
 type limited struct {
 	net.Listener
 	slots chan struct{}

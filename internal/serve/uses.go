@@ -63,7 +63,6 @@ func (u *uses) run(ctx context.Context, collect func(), keys Keys, log *slog.Log
 	}
 }
 
-// take returns all sums and begins anew.
 func (u *uses) take() []apikey.Use {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -50,7 +50,6 @@ var responses = [outcomes]struct {
 	notWell:      {"unavailable", http.StatusServiceUnavailable, "", `{"error":"unavailable"}`},
 }
 
-// verdict is an outcome, with what belongs to it.
 type verdict struct {
 	outcome
 	entry *entry        // of a key whose secret was right

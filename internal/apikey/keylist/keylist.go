@@ -41,7 +41,6 @@ type Line struct {
 	Destinations []string `json:"destinations,omitempty"`
 }
 
-// maxLine bounds one line of a list, in bytes.
 const maxLine = 64 << 10
 
 // LineError is a line that is not understood.

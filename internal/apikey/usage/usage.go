@@ -70,7 +70,6 @@ func (s Spool) Remove() error {
 	return err
 }
 
-// openSpool opens a file of this user alone.
 func openSpool(path string, flag int) (*os.File, error) {
 	if err := atomicfile.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

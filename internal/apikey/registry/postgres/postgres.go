@@ -28,7 +28,6 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// maxConnections is how many questions are asked at once.
 const maxConnections = 8
 
 // connectTimeout is how long a server may take to answer.

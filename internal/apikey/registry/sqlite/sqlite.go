@@ -65,7 +65,6 @@ func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect, 
 	return sqlstore.Open(ctx, db, d, create)
 }
 
-// maxConnections is how many questions are asked at once.
 const maxConnections = 4
 
 // errNoIndex is a registry whose shared index cannot be made (SQLITE_IOERR_SHMSIZE
