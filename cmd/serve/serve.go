@@ -296,7 +296,7 @@ func printProxyConfig(a *app.App, opts serveOptions) error {
 	if !slices.Contains(serve.Proxies(), opts.printConfig) {
 		return cli.WithHint(cli.Usagef("there is no configuration for %q", opts.printConfig), "there are %s", strings.Join(serve.Proxies(), ", "))
 	}
-	if _, _, err := net.SplitHostPort(opts.listen); err != nil {
+	if _, _, err := net.SplitHostPort(opts.listen); err != nil || strings.HasPrefix(opts.listen, "unix:") {
 		return cli.WithHint(cli.Usagef("the configuration is written for HOST:PORT"), "give --listen HOST:PORT, and mend the address for a socket by hand")
 	}
 	_, err := fmt.Fprint(a.Out.Raw(), serve.ProxyConfig(opts.printConfig, opts.listen))
