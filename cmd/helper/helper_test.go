@@ -1,174 +1,340 @@
 package helper
 
 import (
-	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/cmd/internal/cmdtest"
 	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/credhelper"
+	"github.com/fobcli/fob/internal/httpclient"
 )
 
-const configuration = `
+const profiles = `
 [profile.work]
 issuer = "https://sso.example.com"
 client_id = "fob"
-git_hosts = ["https://git.example.com", "https://git.example.com/team"]
-docker_registries = ["registry.example.com"]
+git_hosts = ["https://git.example.com:8443", "https://shared.example.com/team"]
+git_username = "me"
+docker_registries = ["registry.example.com:5000"]
+docker_username = "robot"
 kubernetes_servers = ["https://k8s.example.com:6443"]
-
-[profile.hub]
-issuer = "https://sso.example.com"
-client_id = "fob"
-git_hosts = ["https://hub.example.com", "https://both.example.com"]
-git_username = "x-access-token"
-docker_registries = ["ghcr.io"]
-docker_username = "ada"
-
-[profile.other]
-issuer = "https://sso.example.com"
-client_id = "fob"
-git_hosts = ["https://both.example.com"]
+[profile.home]
+provider = "github"
+docker_registries = ["other.example.com"]
 `
 
-// call runs 'fob helper ARGS' with tokens from the environment.
-func call(t *testing.T, home, stdin string, environ map[string]string, args ...string) (stdout, stderr string, err error) {
+func newApp(t *testing.T, environ ...string) *cmdtest.App {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(home, "config.toml"), []byte(configuration), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]string{"FOB_HOME": home, "FOB_TOKEN_WORK": "work-token", "FOB_TOKEN_HUB": "hub-token", "FOB_TOKEN_OTHER": "other-token"}
-	for name, value := range environ {
-		all[name] = value
-	}
-	var out, errs bytes.Buffer
-	a := app.New(strings.NewReader(stdin), &out, &errs, all)
-	c := New(a)
-	c.SilenceErrors, c.SilenceUsage = true, true
-	c.SetArgs(args)
-	err = c.ExecuteContext(t.Context())
-	return out.String(), errs.String(), err
+	return cmdtest.New(t, profiles, append([]string{"FOB_TOKEN_WORK=work-token", "FOB_TOKEN_HOME=home-token"}, environ...)...)
 }
 
-func TestHelper(t *testing.T) {
-	const execInfo = `{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"cluster":{"server":"SERVER"}}}`
-	cluster := func(server string) map[string]string {
-		return map[string]string{"KUBERNETES_EXEC_INFO": strings.ReplaceAll(execInfo, "SERVER", server)}
+// run runs a helper with input, as the program that it is for would.
+func run(a *cmdtest.App, input string, args ...string) (string, error) {
+	a.In = strings.NewReader(input)
+	stdout, _, err := a.Run(New, args...)
+	return stdout, err
+}
+
+func TestGit_Get(t *testing.T) {
+	for name, test := range map[string]struct {
+		input string
+		args  []string
+		want  string // of stdout, exactly
+	}{
+		"a host of a profile":     {"protocol=https\nhost=git.example.com:8443\n\n", nil, "username=me\npassword=work-token\n"},
+		"a path below one":        {"protocol=https\nhost=shared.example.com\npath=team/repo.git\n\n", nil, "username=me\npassword=work-token\n"},
+		"another path":            {"protocol=https\nhost=shared.example.com\npath=other/repo.git\n\n", nil, ""},
+		"a preset's host":         {"protocol=https\nhost=github.com\n\n", nil, "username=x-access-token\npassword=home-token\n"},
+		"another port":            {"protocol=https\nhost=git.example.com\n\n", nil, ""},
+		"plain http":              {"protocol=http\nhost=git.example.com:8443\n\n", nil, ""},
+		"only this profile":       {"protocol=https\nhost=github.com\n\n", []string{"--profile", "work"}, ""},
+		"an unknown host":         {"protocol=https\nhost=evil.example.com\n\n", nil, ""},
+		"an Authorization header": {"capability[]=authtype\nprotocol=https\nhost=git.example.com:8443\n\n", nil, "capability[]=authtype\nauthtype=Basic\ncredential=bWU6d29yay10b2tlbg==\nephemeral=1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := run(newApp(t), test.input, append([]string{"git", "get"}, test.args...)...)
+			if err != nil || got != test.want {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+}
+
+// On a failure git is told to stop, or it would go on and ask for a password.
+func TestGit_FailureStopsGit(t *testing.T) {
+	const quit = "quit=1\n"
+	both := strings.ReplaceAll(profiles, "other.example.com\"]", "other.example.com\"]\ngit_hosts = [\"https://git.example.com:8443\"]")
+	for name, test := range map[string]struct {
+		config, input string
+		args, environ []string
+		stdout        string
+		problem       string
+	}{
+		"no login":            {profiles, "protocol=https\nhost=git.example.com:8443\n\n", nil, []string{"FOB_TOKEN_WORK="}, quit, "not logged in"},
+		"two profiles":        {both, "protocol=https\nhost=git.example.com:8443\n\n", nil, nil, quit, "are both for"},
+		"an unknown profile":  {profiles, "protocol=https\nhost=git.example.com:8443\n\n", []string{"--profile", "none"}, nil, quit, `"none"`},
+		"a host that is none": {strings.ReplaceAll(profiles, "https://git.example.com:8443", "git.example.com"), "protocol=https\nhost=x\n\n", nil, nil, quit, "git_hosts of profile"},
+		"what git never says": {profiles, "protocol=https\rhost=git.example.com\n\n", nil, nil, "", "control character"},
+		"an unfinished line":  {profiles, "protocol=https\nhost=git.example.com", nil, nil, "", "not understood"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := cmdtest.New(t, test.config, append([]string{"FOB_TOKEN_WORK=x"}, test.environ...)...)
+			got, err := run(a, test.input, append([]string{"git", "get"}, test.args...)...)
+			if got != test.stdout || err == nil || !strings.Contains(err.Error(), test.problem) {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestGit_OtherOperations(t *testing.T) {
+	const asked = "protocol=https\nhost=git.example.com:8443\npassword=refused\n\n"
+	for operation, want := range map[string]string{"store": "", "erase": "", "capability": "version 0\ncapability authtype\n"} {
+		if got, err := run(newApp(t), asked, "git", operation); err != nil || got != want {
+			t.Errorf("%s: %q, %v", operation, got, err)
+		}
+	}
+	if got, err := run(newApp(t), "protocol=https\nhost=evil.example.com\n\n", "git", "erase"); err != nil || got != "" {
+		t.Errorf("erase for an unknown host: %q, %v", got, err)
+	}
+	if _, err := run(newApp(t, "FOB_TOKEN_WORK="), asked, "git", "erase"); err == nil {
+		t.Error("erase without a login succeeds")
+	}
+}
+
+func TestDocker(t *testing.T) {
+	for name, test := range map[string]struct {
+		operation, input string
+		want             string
+		status           int
+	}{
+		"get":                {"get", "registry.example.com:5000", `{"ServerURL":"registry.example.com:5000","Username":"robot","Secret":"work-token"}`, 0},
+		"get as a URL":       {"get", "https://registry.example.com:5000/v2/\n", `"Secret":"work-token"`, 0},
+		"get without a name": {"get", "other.example.com", `"Username":"x-access-token","Secret":"home-token"`, 0},
+		"get of another":     {"get", "evil.example.com", credhelper.NotFoundInDocker, cli.ExitFailed},
+		"erase":              {"erase", "registry.example.com:5000", "", 0},
+		"erase of another":   {"erase", "evil.example.com", "", 0},
+		"list":               {"list", "", `{"other.example.com":"x-access-token","registry.example.com:5000":"robot"}`, 0},
+		"version":            {"version", "", "fob ", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := run(newApp(t), test.input, "docker", test.operation)
+			var silent *cli.SilentStatus
+			if errors.As(err, &silent) != (test.status != 0) || silent != nil && silent.Status != test.status || test.status == 0 && err != nil {
+				t.Errorf("%v", err)
+			}
+			if !strings.Contains(got, test.want) || test.want == "" && got != "" {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+	for name, args := range map[string][]string{"store": {"docker", "store"}, "no operation": {"docker"}, "an unknown one": {"docker", "login"}} {
+		if got, err := run(newApp(t), "registry.example.com:5000", args...); !cli.IsUsage(err) || cli.CarriedHint(err) == "" || got != "" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
+func execInfo(version, server string, unverified bool) string {
+	return fmt.Sprintf(`{"apiVersion":"client.authentication.k8s.io/%s","kind":"ExecCredential","spec":{"cluster":{"server":%q,"insecure-skip-tls-verify":%v}}}`, version, server, unverified)
+}
+
+func TestKubectl(t *testing.T) {
+	const cluster = "https://k8s.example.com:6443"
+	for name, test := range map[string]struct {
+		info    string
+		args    []string
+		problem string
+	}{
+		"the profile's cluster":     {execInfo("v1", cluster, false), []string{"work"}, ""},
+		"an older version":          {execInfo("v1beta1", cluster, false), []string{"work"}, ""},
+		"a cluster of the flag":     {execInfo("v1", cluster, false), []string{"work", "--server", cluster}, ""},
+		"a profile without servers": {execInfo("v1", "https://any.example.com", false), []string{"home"}, ""},
+		"another cluster":           {execInfo("v1", "https://evil.example.com:6443", false), []string{"work"}, "is not for https://evil.example.com:6443"},
+		"not of the flag":           {execInfo("v1", cluster, false), []string{"work", "--server", "https://other.example.com"}, "is not for"},
+		"an unknown cluster":        {execInfo("v1", "", false), []string{"work"}, "does not say which cluster"},
+		"no information":            {"", []string{"work"}, "does not say which cluster"},
+		"an unverified cluster":     {execInfo("v1", cluster, true), []string{"work"}, "does not look at the certificate"},
+		"a cluster that is none":    {execInfo("v1", "k8s", false), []string{"work"}, "the cluster"},
+		"another version":           {execInfo("v9", cluster, false), []string{"work"}, "version"},
+		"what kubectl never says":   {"{}", []string{"work"}, "is not an ExecCredential"},
+		"an unknown kind of token":  {execInfo("v1", cluster, false), []string{"work", "--token", "refresh"}, `there is no token "refresh"`},
+		"a flag that is no URL":     {execInfo("v1", cluster, false), []string{"work", "--server", "k8s"}, "kubernetes_servers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newApp(t, credhelper.ExecInfo+"="+test.info)
+			args := append([]string{"kubectl", "--token", "access"}, test.args...)
+			got, err := run(a, "", args...)
+			if test.problem != "" {
+				if err == nil || !strings.Contains(err.Error(), test.problem) || cli.CarriedHint(err) == "" || got != "" {
+					t.Errorf("%q, %v", got, err)
+				}
+				return
+			}
+			var credential struct {
+				APIVersion, Kind string
+				Status           struct{ Token string }
+			}
+			if err != nil || json.Unmarshal([]byte(got), &credential) != nil || credential.Kind != "ExecCredential" || credential.Status.Token != test.args[0]+"-token" {
+				t.Errorf("%q, %v", got, err)
+			}
+			if want := map[bool]string{true: "v1beta1", false: "v1"}[strings.Contains(test.info, "v1beta1")]; !strings.HasSuffix(credential.APIVersion, "/"+want) {
+				t.Errorf("version %s", credential.APIVersion)
+			}
+		})
+	}
+	if _, err := run(newApp(t), "", "kubectl", "home"); !cli.IsUsage(err) {
+		t.Errorf("an id_token from the environment: %v", err)
+	}
+}
+
+const stsAnswer = `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult><Credentials>` +
+	`<AccessKeyId>AKIA</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>session</SessionToken><Expiration>2030-01-02T03:04:05Z</Expiration>` +
+	`</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`
+
+const role = "arn:aws:iam::123456789012:role/deploy"
+
+func TestAWS(t *testing.T) {
+	var form map[string][]string
+	status, answer := http.StatusOK, stsAnswer
+	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		form = r.PostForm
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
+	}))
+	defer sts.Close()
+	args := []string{"aws", "work", "--token", "access", "--role-arn", role, "--endpoint", sts.URL, "--duration", "1h"}
+	got, err := run(newApp(t), "", args...)
+	var credentials map[string]any
+	if err != nil || json.Unmarshal([]byte(got), &credentials) != nil || credentials["AccessKeyId"] != "AKIA" || credentials["SessionToken"] != "session" || credentials["Version"] != 1.0 {
+		t.Errorf("%q, %v", got, err)
+	}
+	for name, want := range map[string]string{"RoleArn": role, "WebIdentityToken": "work-token", "RoleSessionName": "fob-work", "DurationSeconds": "3600", "Action": "AssumeRoleWithWebIdentity"} {
+		if len(form[name]) != 1 || form[name][0] != want {
+			t.Errorf("%s is %q", name, form[name])
+		}
+	}
+	refusal := func(code string) string {
+		return `<ErrorResponse><Error><Code>` + code + `</Code><Message>no` + "\x1b" + `</Message></Error></ErrorResponse>`
 	}
 	for name, test := range map[string]struct {
-		args, stdin string
-		environ     map[string]string
-		stdout      string // or a part of it
-		err         string
+		status int
+		answer string
+		is     error
+		hint   string
 	}{
-		"git, its host":               {args: "git get", stdin: "protocol=https\nhost=git.example.com\n\n", stdout: "username=oauth2\npassword=work-token\n"},
-		"git, a username":             {args: "git get", stdin: "protocol=https\nhost=hub.example.com\n\n", stdout: "username=x-access-token\npassword=hub-token\n"},
-		"git, a header":               {args: "git get", stdin: "capability[]=authtype\nprotocol=https\nhost=git.example.com\n\n", stdout: "authtype=Bearer\ncredential=work-token\nephemeral=1\n"},
-		"git, another host":           {args: "git get", stdin: "protocol=https\nhost=evil.example.com\n\n"},
-		"git, another port":           {args: "git get", stdin: "protocol=https\nhost=git.example.com:8443\n\n"},
-		"git, two profiles":           {args: "git get", stdin: "protocol=https\nhost=both.example.com\n\n", stdout: "quit=1\n", err: `the profiles "hub" and "other" are both for https://both.example.com`},
-		"git, one of two":             {args: "git --profile other get", stdin: "protocol=https\nhost=both.example.com\n\n", stdout: "username=oauth2\npassword=other-token\n"},
-		"git, one by its user":        {args: "git get", stdin: "protocol=https\nhost=both.example.com\nusername=x-access-token\n\n", stdout: "username=x-access-token\npassword=hub-token\n"},
-		"git, no such profile":        {args: "git --profile missing get", stdin: "protocol=https\nhost=git.example.com\n\n", stdout: "quit=1\n", err: "missing"},
-		"git, not git's input":        {args: "git get", stdin: "hello\n", err: "the input is not understood"},
-		"git capability":              {args: "git capability", stdout: "version 0\ncapability authtype\n"},
-		"git store":                   {args: "git store", stdin: "protocol=https\nhost=git.example.com\npassword=x\n\n"},
-		"git erase":                   {args: "git erase", stdin: "protocol=https\nhost=git.example.com\npassword=x\n\n"},
-		"git erase, another host":     {args: "git erase", stdin: "protocol=https\nhost=evil.example.com\npassword=x\n\n"},
-		"git, no operation":           {args: "git list", err: "takes one of get, store, erase, capability"},
-		"docker":                      {args: "docker get", stdin: "registry.example.com\n", stdout: `{"ServerURL":"registry.example.com","Username":"oauth2","Secret":"work-token"}` + "\n"},
-		"docker, a username":          {args: "docker get", stdin: "https://ghcr.io", stdout: `{"ServerURL":"https://ghcr.io","Username":"ada","Secret":"hub-token"}` + "\n"},
-		"docker, another registry":    {args: "docker get", stdin: "evil.example.com", stdout: "credentials not found in native keychain\n", err: "exit status 1"},
-		"docker, not docker's input":  {args: "docker get", stdin: "a\nb", err: "the input is not understood"},
-		"docker list":                 {args: "docker list", stdout: `{"ghcr.io":"ada","registry.example.com":"oauth2"}` + "\n"},
-		"docker store":                {args: "docker store", stdin: "{}", err: "fob keeps logins, and no password"},
-		"docker erase":                {args: "docker erase", stdin: "ghcr.io"},
-		"docker erase, another":       {args: "docker erase", stdin: "evil.example.com"},
-		"docker version":              {args: "docker version", stdout: "fob "},
-		"kubectl":                     {args: "kubectl work --token access", environ: cluster("https://k8s.example.com:6443"), stdout: `"token":"work-token"`},
-		"kubectl, no restriction":     {args: "kubectl hub --token access", stdout: `"token":"hub-token"`},
-		"kubectl, another cluster":    {args: "kubectl work --token access", environ: cluster("https://evil.example.com:6443"), err: "the token of profile work is not for https://evil.example.com:6443"},
-		"kubectl, not by the flag":    {args: "kubectl hub --token access --server https://k8s.example.com", environ: cluster("https://evil.example.com"), err: "the token of profile hub is not for https://evil.example.com"},
-		"kubectl, no cluster":         {args: "kubectl work --token access", err: "kubectl does not say which cluster it asks for"},
-		"kubectl, plain http":         {args: "kubectl work --token access", environ: cluster("http://k8s.example.com"), err: "the cluster: "},
-		"kubectl, not its input":      {args: "kubectl work", environ: map[string]string{"KUBERNETES_EXEC_INFO": "{"}, err: "the input is not understood"},
-		"kubectl, another token":      {args: "kubectl work --token refresh", err: `there is no token "refresh"`},
-		"aws, no role":                {args: "aws work --role-arn x", err: "is not the ARN of a role"},
-		"aws, another endpoint":       {args: "aws work --role-arn arn:aws:iam::123456789012:role/x --endpoint http://sts.example.com", err: "--endpoint: "},
-		"aws, another token":          {args: "aws work --role-arn arn:aws:iam::123456789012:role/x --token refresh", err: `there is no token "refresh"`},
-		"install, another program":    {args: "install svn", err: "takes one of git"},
-		"install, two configurations": {args: "install git --global --local", err: "--global and --local exclude each other"},
-		"install, no such profile":    {args: "install git --profile missing", err: "missing"},
+		"refused":        {http.StatusForbidden, refusal("AccessDenied"), nil, "trust policy"},
+		"unavailable":    {http.StatusServiceUnavailable, refusal("ServiceUnavailable"), httpclient.ErrUnavailable, ""},
+		"not AWS at all": {http.StatusOK, "<html>", nil, ""},
 	} {
-		stdout, _, err := call(t, t.TempDir(), test.stdin, test.environ, strings.Fields(test.args)...)
-		if !strings.Contains(stdout, test.stdout) || test.stdout == "" && stdout != "" {
-			t.Errorf("%s: printed %q, not %q", name, stdout, test.stdout)
+		status, answer = test.status, test.answer
+		got, err := run(newApp(t), "", args...)
+		if err == nil || got != "" || test.is != nil && !errors.Is(err, test.is) || !strings.Contains(cli.CarriedHint(err), test.hint) || strings.Contains(err.Error(), "\x1b") {
+			t.Errorf("%s: %q, %v, hint %q", name, got, err, cli.CarriedHint(err))
 		}
-		if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
-			t.Errorf("%s: %v, not %q", name, err, test.err)
-		}
-		if err != nil && test.err != "exit status 1" && cli.CarriedHint(err) == "" && !strings.Contains(err.Error(), "missing") {
-			t.Errorf("%s: %v has no hint", name, err)
+	}
+	sts.Close()
+	if _, err := run(newApp(t), "", args...); !errors.Is(err, httpclient.ErrUnavailable) || !strings.Contains(err.Error(), "asking AWS for the role") {
+		t.Errorf("no answer: %v", err)
+	}
+}
+
+func TestAWS_Usage(t *testing.T) {
+	for name, test := range map[string]struct {
+		args    []string
+		environ string
+		problem string
+	}{
+		"no role":                {nil, "", "role"},
+		"a role that is none":    {[]string{"--role-arn", "deploy"}, "", "role"},
+		"too short":              {[]string{"--role-arn", role, "--duration", "1m"}, "", "15m"},
+		"a region that is none":  {[]string{"--role-arn", role, "--region", "a.b/c"}, "", "region"},
+		"plain http elsewhere":   {[]string{"--role-arn", role, "--endpoint", "http://sts.example.com"}, "", "--endpoint"},
+		"an endpoint of the env": {[]string{"--role-arn", role}, "AWS_ENDPOINT_URL_STS=http://sts.example.com", "--endpoint"},
+		"an empty role":          {[]string{"--role-arn", ""}, "", "--role-arn is empty"},
+		"an unknown kind":        {[]string{"--role-arn", role, "--token", "x"}, "", "there is no token"},
+	} {
+		_, err := run(newApp(t, test.environ), "", append([]string{"aws", "work"}, test.args...)...)
+		if !cli.IsUsage(err) || !strings.Contains(err.Error(), test.problem) || cli.CarriedHint(err) == "" {
+			t.Errorf("%s: %v, hint %q", name, err, cli.CarriedHint(err))
 		}
 	}
 }
 
 func TestInstallGit(t *testing.T) {
-	t.Setenv("GIT_CONFIG_GLOBAL", filepath.Join(t.TempDir(), "gitconfig"))
-	t.Setenv("GIT_CONFIG_NOSYSTEM", "1")
-	home := t.TempDir()
-	for _, step := range []struct{ args, stdout, stderr string }{
-		{"uninstall git", "", "git does not ask fob.\n"},
-		{"install git --profile work --dry-run", "git config --global --add credential.https://git.example.com.helper '!", ""},
-		{"install git --profile work --dry-run", "git config --global credential.https://git.example.com/team.useHttpPath true\n", ""},
-		{"uninstall git", "", "git does not ask fob.\n"},
-		{"install git", "", "git asks fob now; 'fob helper uninstall git' undoes this.\n"},
-		{"install git", "", "git asks fob already.\n"},
-		{"uninstall git --dry-run", "git config --global --unset-all credential.https://git.example.com/team.usehttppath\n", ""},
-		{"uninstall git", "", "git does not ask fob any more.\n"},
-		{"uninstall git", "", "git does not ask fob.\n"},
-	} {
-		stdout, stderr, err := call(t, home, "", nil, strings.Fields(step.args)...)
-		if err != nil || !strings.Contains(strings.ToLower(stdout), strings.ToLower(step.stdout)) || step.stdout == "" && stdout != "" || stderr != step.stderr {
-			t.Errorf("%s: %q and %q: %v", step.args, stdout, stderr, err)
+	configuration := filepath.Join(t.TempDir(), "gitconfig")
+	t.Setenv("GIT_CONFIG_GLOBAL", configuration)
+	t.Setenv("GIT_CONFIG_SYSTEM", os.DevNull)
+	read := func() string {
+		text, err := os.ReadFile(configuration)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
 		}
+		return string(text)
 	}
-}
-
-func TestInstallGit_OutsideOfARepository(t *testing.T) {
-	t.Setenv("GIT_CONFIG_GLOBAL", filepath.Join(t.TempDir(), "gitconfig"))
-	t.Chdir(t.TempDir())
-	_, _, err := call(t, t.TempDir(), "", nil, "install", "git", "--local")
-	if err == nil || !strings.Contains(cli.CarriedHint(err), "--local is for the repository of the working folder") {
-		t.Errorf("%v, hint %q", err, cli.CarriedHint(err))
+	a := newApp(t)
+	stdout, stderr, err := a.Run(New, "install", "git", "--dry-run")
+	if err != nil || !strings.Contains(stdout, "git config --global") || strings.Contains(stderr, "git asks fob now") || read() != "" {
+		t.Errorf("a dry run: %q, %q, %v, and git has %q", stdout, stderr, err, read())
 	}
-	t.Setenv("PATH", t.TempDir())
-	if _, _, err = call(t, t.TempDir(), "", nil, "uninstall", "git"); err == nil || !strings.Contains(cli.CarriedHint(err), "install git") {
-		t.Errorf("without git: %v, hint %q", err, cli.CarriedHint(err))
-	}
-}
-
-func TestPurgeGit(t *testing.T) {
-	t.Setenv("GIT_CONFIG_GLOBAL", filepath.Join(t.TempDir(), "gitconfig"))
-	t.Setenv("GIT_CONFIG_NOSYSTEM", "1")
-	home := t.TempDir()
-	if _, _, err := call(t, home, "", nil, "install", "git"); err != nil {
-		t.Fatal(err)
-	}
-	for _, step := range []struct {
-		dryRun bool
-		want   string
+	for _, test := range []struct {
+		args []string
+		note string
+		has  bool
 	}{
-		{true, "would take fob out of git's configuration.\n"},
-		{false, "git does not ask fob any more.\n"},
-		{false, ""},
+		{[]string{"install", "git"}, "git asks fob now", true},
+		{[]string{"install", "git"}, "git asks fob already", true},
+		{[]string{"uninstall", "git"}, "git does not ask fob any more", false},
+		{[]string{"uninstall", "git"}, "git does not ask fob.", false},
 	} {
-		var out, errs bytes.Buffer
-		PurgeGit(t.Context(), app.New(strings.NewReader(""), &out, &errs, map[string]string{"FOB_HOME": home}), step.dryRun)
-		if out.Len() > 0 || errs.String() != step.want {
-			t.Errorf("%q and %q, not %q", out.String(), errs.String(), step.want)
+		_, stderr, err := a.Run(New, test.args...)
+		if err != nil || !strings.Contains(stderr, test.note) || strings.Contains(read(), "helper git") != test.has || strings.Contains(read(), "https://git.example.com:8443") != test.has {
+			t.Errorf("%q: %q, %v\n%s", test.args, stderr, err, read())
 		}
+	}
+	if _, _, err := a.Run(New, "install", "git", "--profile", "home"); err != nil || strings.Contains(read(), "git.example.com") || !strings.Contains(read(), "https://github.com") || !strings.Contains(read(), "--profile home") {
+		t.Errorf("one profile: %v\n%s", err, read())
+	}
+	PurgeGit(t.Context(), a.App, true)
+	if note := a.Stderr(); !strings.Contains(note, "would take fob out") || !strings.Contains(read(), "helper git") {
+		t.Errorf("a purge that is only shown: %q\n%s", note, read())
+	}
+	PurgeGit(t.Context(), a.App, false)
+	if note := a.Stderr(); !strings.Contains(note, "git does not ask fob any more") || strings.Contains(read(), "helper git") {
+		t.Errorf("a purge: %q\n%s", note, read())
+	}
+}
+
+func TestInstallGit_Failures(t *testing.T) {
+	for name, test := range map[string]struct {
+		config, path string
+		args         []string
+		problem      string
+		hint         string
+	}{
+		"no host":          {"[profile.x]\nissuer = \"https://sso.example.com\"\nclient_id = \"x\"\n", os.Getenv("PATH"), []string{"git"}, "no profile names a host", "--git-host"},
+		"no git":           {profiles, t.TempDir(), []string{"git"}, "git", "install git"},
+		"no repository":    {profiles, os.Getenv("PATH"), []string{"git", "--local"}, "git", "--local is for the repository"},
+		"local and global": {profiles, os.Getenv("PATH"), []string{"git", "--local", "--global"}, "--global and --local", ""},
+		"another program":  {profiles, os.Getenv("PATH"), []string{"hg"}, "takes one of git", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("PATH", test.path)
+			t.Chdir(t.TempDir())
+			_, _, err := cmdtest.New(t, test.config).Run(New, append([]string{"install"}, test.args...)...)
+			if err == nil || !strings.Contains(err.Error(), test.problem) || !strings.Contains(cli.CarriedHint(err), test.hint) {
+				t.Errorf("%v, hint %q", err, cli.CarriedHint(err))
+			}
+		})
 	}
 }
