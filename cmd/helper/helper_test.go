@@ -96,6 +96,26 @@ func TestGit_FailureStopsGit(t *testing.T) {
 	}
 }
 
+// Where several profiles are for one host, --profile or the username decides.
+func TestGit_OneOfTwoProfiles(t *testing.T) {
+	config := strings.ReplaceAll(profiles, "other.example.com\"]", "other.example.com\"]\ngit_hosts = [\"https://git.example.com:8443\"]")
+	for _, test := range []struct{ username, profile, want string }{
+		{"", "work", "username=me\npassword=work-token\n"},
+		{"", "home", "username=x-access-token\npassword=home-token\n"},
+		{"username=me\n", "", "username=me\npassword=work-token\n"},
+		{"username=x-access-token\n", "", "username=x-access-token\npassword=home-token\n"},
+	} {
+		args := []string{"git", "get"}
+		if test.profile != "" {
+			args = append(args, "--profile", test.profile)
+		}
+		a := cmdtest.New(t, config, "FOB_TOKEN_WORK=work-token", "FOB_TOKEN_HOME=home-token")
+		if got, err := run(a, "protocol=https\nhost=git.example.com:8443\n"+test.username+"\n", args...); err != nil || got != test.want {
+			t.Errorf("%+v: %q, %v", test, got, err)
+		}
+	}
+}
+
 func TestGit_OtherOperations(t *testing.T) {
 	const asked = "protocol=https\nhost=git.example.com:8443\npassword=refused\n\n"
 	for operation, want := range map[string]string{"store": "", "erase": "", "capability": "version 0\ncapability authtype\n"} {
