@@ -1,0 +1,194 @@
+package key
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
+	"github.com/fobcli/fob/internal/app/apptest"
+	"github.com/fobcli/fob/internal/cli"
+)
+
+func TestRevoke(t *testing.T) {
+	m := apptest.New(t, "")
+	_, first := create(t, m)
+	text, second := create(t, m)
+	_, _, err := run(m, "", "revoke", "--owner", "shop")
+	wantError(t, "without confirmation", err, true, "--yes")
+	_, _, err = run(m, "", "revoke")
+	wantError(t, "no filter", err, true, "--owner")
+	_, _, err = run(m, "", "revoke", "--owner", "nobody")
+	wantError(t, "no match", err, false, "fob key list")
+	_, _, err = run(m, "", "revoke", first, "--reason", "two\nlines")
+	wantError(t, "reason", err, true, "reason")
+	if _, stderr := mustRun(t, m, "", "revoke", "--owner", "shop", "--dry-run"); !strings.Contains(stderr, first) || !strings.Contains(stderr, second) {
+		t.Errorf("dry run: %s", stderr)
+	}
+	for _, id := range []string{first, second} {
+		if r := record(t, m, id); r.State(m.Time) != apikey.Active {
+			t.Fatalf("%s is %s", id, r.State(m.Time))
+		}
+	}
+	mustRun(t, m, text, "revoke", "--key-stdin", "--reason", "found in a log")
+	if r := record(t, m, second); r.State(m.Time) != apikey.Revoked {
+		t.Error("the key on stdin is not revoked")
+	}
+	if log, _ := mustRun(t, m, "", "audit", second); !strings.Contains(log, "found in a log") {
+		t.Errorf("the reason is not in the log: %s", log)
+	}
+	mustRun(t, m, "", "revoke", "--owner", "shop", "--yes")
+	if r := record(t, m, first); r.State(m.Time) != apikey.Revoked {
+		t.Error("not revoked by its owner")
+	}
+	if _, stderr := mustRun(t, m, "", "revoke", first); !strings.Contains(stderr, "before") {
+		t.Errorf("again: %s", stderr)
+	}
+}
+
+func TestRotate(t *testing.T) {
+	m := apptest.New(t, "")
+	text, id := create(t, m, "--to", m.Dotenv("KEY"), "--scope", "a:read")
+	for _, test := range []struct {
+		args []string
+		text string
+	}{
+		{[]string{id, "--overlap", "long"}, "long"},
+		{[]string{id, "--overlap", "1h", "--compromised"}, "--overlap"},
+		{[]string{id, "--keep-until-delivered"}, "--compromised"},
+		{[]string{id, "--to", m.Dotenv("KEY"), "--resume"}, "--resume"},
+		{nil, "--owner"},
+		{[]string{"--owner", "shop"}, "--yes"},
+	} {
+		_, _, err := run(m, "", append([]string{"rotate"}, test.args...)...)
+		wantError(t, strings.Join(test.args, " "), err, true, test.text)
+	}
+	if _, stderr := mustRun(t, m, "", "rotate", id, "--dry-run"); !strings.Contains(stderr, m.Dotenv("KEY")) || !strings.Contains(m.Env(), text) {
+		t.Errorf("dry run: %s", stderr)
+	}
+	stdout, stderr := mustRun(t, m, "", "rotate", id, "--overlap", "2d")
+	next := idOf(t, stdout)
+	if old, r := record(t, m, id), record(t, m, next); old.State(m.Time) != apikey.Retiring || r.Predecessor != id || len(r.Scopes) != 1 || !strings.Contains(stderr, "2 days") {
+		t.Errorf("%s, %+v: %s", old.State(m.Time), r, stderr)
+	}
+	if !strings.Contains(m.Env(), strings.TrimSpace(stdout)) {
+		t.Error("the new key was not delivered")
+	}
+	_, _, err := run(m, "", "rotate", id)
+	if !errors.Is(err, keys.ErrRotated) {
+		t.Errorf("rotated again: %v", err)
+	}
+	if stdout, _ := mustRun(t, m, "", "rotate", next, "--compromised", "--quiet"); stdout != "" {
+		t.Error("--quiet prints the key")
+	}
+	if r := record(t, m, next); r.State(m.Time) != apikey.Revoked {
+		t.Errorf("the compromised key is %s", r.State(m.Time))
+	}
+}
+
+func TestRotate_QuietNeedsADestination(t *testing.T) {
+	m := apptest.New(t, "")
+	_, id := create(t, m)
+	_, _, err := run(m, "", "rotate", id, "--quiet")
+	wantError(t, "--quiet", err, true, "--to")
+	_, second := create(t, m)
+	_, _, err = run(m, "", "rotate", id, second, "--to", m.Dotenv("KEY"))
+	wantError(t, "--to for two keys", err, true, "--to")
+}
+
+// A bulk rotation that is run again skips the keys that it has made.
+func TestRotate_BulkIsRepeatable(t *testing.T) {
+	m := apptest.New(t, "")
+	create(t, m)
+	create(t, m)
+	stdout, _ := mustRun(t, m, "", "rotate", "--owner", "shop", "--yes")
+	if lines := strings.Split(strings.TrimSpace(stdout), "\n"); len(lines) != 2 || len(strings.Fields(lines[0])) != 2 {
+		t.Fatalf("not one line per key, the old id and the new key: %s", stdout)
+	}
+	_, stderr, err := run(m, "", "rotate", "--owner", "shop", "--yes")
+	if err == nil || !strings.Contains(stderr, "2 keys") {
+		t.Errorf("%v: %s", err, stderr)
+	}
+	m.Time = m.Time.Add(13 * time.Hour)
+	if stdout, _ := mustRun(t, m, "", "rotate", "--owner", "shop", "--yes"); strings.Count(stdout, "\n") != 2 {
+		t.Errorf("the next day: %s", stdout)
+	}
+}
+
+// A failed delivery leaves the old key as it is, and --resume continues.
+func TestRotate_FailedDeliveryAndResume(t *testing.T) {
+	m := apptest.New(t, "[commands]\nbroken = [\"false\"]\n")
+	_, id := create(t, m)
+	mustRun(t, m, "", "update", id, "--to", "exec:broken", "--to", m.Dotenv("KEY"))
+	_, other := create(t, m)
+	stdout, _, err := run(m, "", "rotate", id, other)
+	if !errors.Is(err, keys.ErrNotDelivered) || strings.Count(stdout, "\n") != 1 {
+		t.Fatalf("%v: %s", err, stdout)
+	}
+	if r := record(t, m, id); r.State(m.Time) != apikey.Active {
+		t.Errorf("the old key is %s", r.State(m.Time))
+	}
+	if r := record(t, m, other); r.State(m.Time) != apikey.Retiring {
+		t.Errorf("the failure stopped the other key: %s", r.State(m.Time))
+	}
+	if _, stderr := mustRun(t, m, "", "rotate", "--resume", "--dry-run"); !strings.Contains(stderr, id) || strings.Contains(stderr, other) {
+		t.Errorf("dry run: %s", stderr)
+	}
+	mustRun(t, m, "", "update", id, "--to", m.Dotenv("KEY"))
+	_, stderr, err := run(m, "", "rotate", "--resume", "--json")
+	if err == nil || !strings.Contains(stderr, m.Dotenv("KEY")) { // where it had been delivered counts too
+		t.Errorf("%v: %s", err, stderr)
+	}
+	mustRun(t, m, "", "revoke", id)
+	if _, stderr := mustRun(t, m, "", "rotate", "--resume", other); !strings.Contains(stderr, "No ") {
+		t.Errorf("nothing to resume: %s", stderr)
+	}
+}
+
+func TestInterruptedError(t *testing.T) {
+	failed := errors.New("registry is read-only")
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for _, test := range []struct {
+		ctx        context.Context
+		next       string
+		text, hint string
+		noted      int // lines
+	}{
+		{t.Context(), "run it again", "1 of 2: registry is read-only", "run it again", 0},
+		{t.Context(), "", "1 of 2: registry is read-only", "", 0},
+		{stopped, "run it again", "registry is read-only", "", 2},
+		{stopped, "", "registry is read-only", "", 1},
+	} {
+		m := apptest.New(t, "")
+		err := interruptedError(test.ctx, m.App, failed, "1 of 2", test.next)
+		if !errors.Is(err, failed) || err.Error() != test.text || cli.CarriedHint(err) != test.hint || strings.Count(m.Err.String(), "\n") != test.noted {
+			t.Errorf("%+v: %v, %q, %s", test, err, cli.CarriedHint(err), m.Err.String())
+		}
+	}
+}
+
+func TestBulkFlags_ConfirmShowsTheFirstKeys(t *testing.T) {
+	m := apptest.New(t, "")
+	records := make([]apikey.Record, 7)
+	for i := range records {
+		records[i].ID = fmt.Sprintf("id%d", i)
+	}
+	err := (&bulkFlags{}).confirm(t.Context(), m.App, records, "revoke")
+	wantError(t, "not a terminal", err, true, "7 keys")
+	if shown := m.Err.String(); !strings.Contains(shown, "id4") || strings.Contains(shown, "id5") || !strings.Contains(shown, "2 more") {
+		t.Errorf("%s", shown)
+	}
+	for _, f := range []bulkFlags{{yes: true}, {dryRun: true}, {ids: []string{"id0"}}} {
+		if err := f.confirm(t.Context(), m.App, records, "revoke"); err != nil {
+			t.Errorf("%+v: %v", f, err)
+		}
+		if err := f.confirm(t.Context(), m.App, nil, "revoke"); err == nil {
+			t.Errorf("%+v: no keys match, and no error", f)
+		}
+	}
+}
