@@ -36,8 +36,8 @@ or let 'fob exec' give them to one program.
 	return c
 }
 
-// secretValueJSON is what `fob secret get --json` prints.
-type secretValueJSON struct {
+// valueJSON is what `fob secret get --json` prints.
+type valueJSON struct {
 	Name  string    `json:"name"`
 	Value string    `json:"value"`
 	SetAt time.Time `json:"set_at,omitzero"`
@@ -56,5 +56,5 @@ func runGet(ctx context.Context, a *app.App, name string, asJSON bool) error {
 	if !utf8.ValidString(value) {
 		return cli.WithHint(fmt.Errorf("the secret %q is no text, and JSON has nothing else", name), "print it without --json")
 	}
-	return a.PrintJSON(secretValueJSON{name, value, cli.UTCSeconds(held.SetAt)})
+	return a.PrintJSON(valueJSON{name, value, cli.UTCSeconds(held.SetAt)})
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
@@ -132,5 +133,102 @@ func TestF48SecretsCannotBeSwapped(t *testing.T) {
 	// It is not written over either: it may be somebody's only copy.
 	if err := inDir(dir, "stripe/prod", &never).Set(t.Context(), secret.New("x")); !errors.Is(err, seal.ErrWrongContext) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestCheckStage(t *testing.T) {
+	never := 0
+	s := inDir(t.TempDir(), "db", &never)
+	for _, test := range []struct {
+		stage                   Stage
+		resume, abandon, canAsk bool
+		want                    error
+	}{
+		{AtRest, false, false, false, nil},
+		{AtRest, true, false, true, ErrNotOpen},
+		{AtRest, false, true, true, ErrNotOpen},
+		{Asked, false, false, true, nil}, // asks again
+		{Asked, true, false, true, nil},
+		{Asked, true, false, false, ErrUnanswered},
+		{Asked, false, true, false, nil},
+		{Delivering, false, false, true, ErrOpen},
+		{Delivering, true, false, false, nil},
+		{Retiring, false, false, true, ErrOpen},
+		{Retiring, false, true, false, nil},
+	} {
+		err := s.CheckStage(test.stage, test.resume, test.abandon, test.canAsk)
+		var named *Error
+		if !errors.Is(err, test.want) || test.want != nil && (!errors.As(err, &named) || named.Name != "db") {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
+// Whatever fails, config.toml names a storage with a whole value, or nothing.
+func TestChange_Save(t *testing.T) {
+	var never, failing int
+	path := filepath.Join(t.TempDir(), "config.toml")
+	settings := func() config.Secret {
+		cfg, err := config.Load(path, func(string) string { return "" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg.Secrets["db"]
+	}
+	here, there := inDir(t.TempDir(), "db", &never), inDir(t.TempDir(), "db", &never)
+	before, after := config.Secret{Name: "db", Storage: "keyring"}, config.Secret{Name: "db", Storage: "file"}
+
+	failing = 1
+	broken := inDir(t.TempDir(), "db", &failing)
+	if err := (Change{Path: path, After: before, IsNew: true, New: broken}).Save(t.Context(), secret.New("one")); err == nil || settings().Name != "" {
+		t.Errorf("a new secret that could not be stored: %v, %+v", err, settings())
+	}
+	if err := (Change{Path: path, After: before, IsNew: true, New: here}).Save(t.Context(), secret.New("one")); err != nil || settings().Storage != "keyring" {
+		t.Fatalf("%v, %+v", err, settings())
+	}
+	failing = 1
+	if err := (Change{Path: path, Before: before, After: after, Old: here, New: inDir(t.TempDir(), "db", &failing)}).Save(t.Context(), secret.New("two")); err == nil || settings().Storage != "keyring" {
+		t.Errorf("a move that failed: %v, %+v", err, settings())
+	}
+	move := Change{Path: path, Before: before, After: after, Old: here, New: there}
+	if err := move.Save(t.Context(), secret.New("two")); err != nil || !move.Moves() || settings().Storage != "file" || valueOf(t, there) != "two" || valueOf(t, here) != "one" {
+		t.Errorf("moved: %v, %+v", err, settings())
+	}
+	open := errors.New("503")
+	steps := Steps{
+		Mint:    func(context.Context, secret.Secret) (Minted, error) { return Minted{Value: secret.New("three")}, nil },
+		Deliver: func(context.Context, secret.Secret) error { return open },
+	}
+	if err := there.Rotate(t.Context(), steps); !errors.Is(err, open) {
+		t.Fatal(err)
+	}
+	if err := (Change{Path: path, Before: after, After: before, Old: there, New: here}).Save(t.Context(), secret.New("four")); !errors.Is(err, ErrOpen) || settings().Storage != "file" {
+		t.Errorf("during a rotation: %v, %+v", err, settings())
+	}
+}
+
+func TestIssuer_Steps(t *testing.T) {
+	var got string
+	issuer := &Issuer{RotateWith: "mint", RetireWith: "drop", Run: func(_ context.Context, command string, stdin secret.Secret) ([]byte, error) {
+		got += command + "(" + stdin.Reveal() + ")"
+		return []byte(map[string]string{"mint": "two\r\n", "silent": ""}[command]), nil
+	}}
+	steps := issuer.Steps()
+	minted, err := steps.Mint(t.Context(), secret.New("one"))
+	if err := errors.Join(err, steps.Retire(t.Context(), secret.New("one"))); err != nil || minted.Value.Reveal() != "two" || !steps.Asks || got != "mint()drop(one)" {
+		t.Errorf("%q %q %v", minted.Value.Reveal(), got, err)
+	}
+	issuer.RotateWith = "silent"
+	var output *OutputError
+	if _, err := issuer.Steps().Mint(t.Context(), secret.New("one")); !errors.As(err, &output) || output.Command != "silent" || !errors.Is(err, ErrValue) {
+		t.Errorf("%v", err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := issuer.Steps().Mint(stopped, secret.New("one")); !errors.Is(err, ErrUnanswered) {
+		t.Errorf("interrupted: %v", err)
+	}
+	if steps := (&Issuer{}).Steps(); steps.Mint != nil || steps.Retire != nil || steps.Asks {
+		t.Errorf("%+v", steps)
 	}
 }

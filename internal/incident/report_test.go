@@ -1,0 +1,119 @@
+package incident
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
+	"github.com/fobcli/fob/internal/leakscan"
+)
+
+func TestOutcome(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	retired := keys.Rotated{Rotation: apikey.Rotation{Phase: apikey.PhaseRetired}}
+	seen := map[string]string{}
+	for name, k := range map[string]leakedKey{
+		"replaced and refused": {replaced: retired, refused: true},
+		"replaced":             {replaced: retired},
+		"failed":               {failed: errors.New("x")},
+		"skipped":              {},
+		"revoked before":       {record: apikey.Record{RevokedAt: now}},
+		"expired before":       {record: apikey.Record{ExpiresAt: now}},
+	} {
+		text := k.outcome(now)
+		if other := seen[text]; other != "" {
+			t.Errorf("%s and %s are both %q", name, other, text)
+		}
+		seen[text] = name
+	}
+	k := leakedKey{revoked: true}
+	if text := k.outcome(now); seen[text] != "replaced" {
+		t.Errorf("revoked without a new key: %q", text)
+	}
+}
+
+func TestLeftToDo(t *testing.T) {
+	s := newSite(t)
+	next := keys.Rotated{New: apikey.Record{ID: "next"}}
+	failed := keys.Rotated{New: apikey.Record{ID: "next"}, Failed: []*keys.DeliveryError{{Destination: "b"}}}
+	for _, test := range []struct {
+		name  string
+		key   leakedKey
+		lines int // beside the two for every incident
+		text  string
+	}{
+		{"delivered", leakedKey{record: apikey.Record{ID: "old", Destinations: []string{"a"}}, replaced: next}, 0, ""},
+		{"not delivered", leakedKey{record: apikey.Record{ID: "old", Destinations: []string{"b"}}, replaced: failed}, 1, "`fob key rotate next --overlap 0s`"},
+		{"without destination", leakedKey{record: apikey.Record{ID: "old", Note: "rack | 1"}, replaced: next}, 1, "`rack \\| 1`"},
+		{"skipped", leakedKey{record: apikey.Record{ID: "old"}}, 1, "`fob key rotate old --compromised`"},
+		{"used", leakedKey{record: apikey.Record{ID: "old", Uses: 3, Destinations: []string{"a"}}, replaced: next}, 1, "old"},
+		{"revoked before", leakedKey{record: apikey.Record{ID: "old", RevokedAt: s.Time}}, 0, ""},
+	} {
+		lines := (&incident{a: s.App, keys: []*leakedKey{&test.key}}).leftToDo()
+		if len(lines) != test.lines+2 || !strings.Contains(lines[0], test.text) {
+			t.Errorf("%s: %q", test.name, lines)
+		}
+	}
+}
+
+// What others wrote is text in the report: no row, no link, no mention.
+func TestMarkdown_IsInert(t *testing.T) {
+	s := newSite(t)
+	hostile := "a`b|c\n# d @e [f](g)\x1b[31m"
+	k := &leakedKey{
+		record:   apikey.Record{ID: "old", Owner: hostile, Scopes: []string{hostile}, Destinations: []string{hostile}},
+		found:    []string{locationText(leakscan.Reported{Path: hostile, Line: 7, Commit: "c0ffeec0ffeec0ffee"})},
+		unusable: []error{errors.New(hostile)},
+		replaced: keys.Rotated{New: apikey.Record{ID: "next"}, Rotation: apikey.Rotation{Deliveries: []apikey.Delivery{{Destination: hostile, Status: apikey.DeliveryFailed, Error: hostile}}}},
+	}
+	run := &incident{a: s.App, g: &keys.Registrar{Actor: hostile}, started: s.Time, keys: []*leakedKey{k}, unknown: 2}
+	text := string(run.markdown(timeLine{[]apikey.Entry{{Event: apikey.Event{At: s.Time, Actor: hostile, Action: "rotate", Detail: hostile}, KeyID: "old"}}, "verified"}))
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "# d") && strings.HasPrefix(line, "#") || strings.ContainsAny(line, "\x1b") {
+			t.Errorf("%q", line)
+		}
+		if cells := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|"); cells > 0 && cells != 9 && cells != 7 {
+			t.Errorf("%d bars in %q", cells, line)
+		}
+		if strings.Count(line, "`")%2 != 0 {
+			t.Errorf("an open code span: %q", line)
+		}
+	}
+	for _, want := range []string{":7 in c0ffeec0ffee`", "2 keys", "2026-11-30 12:00", "| `next` |", "verified"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+func TestTimeLine_ReportsTampering(t *testing.T) {
+	s := newSite(t)
+	_, id := s.issue(apikey.Record{})
+	s.issue(apikey.Record{})
+	r, err := s.g.Find(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &incident{a: s.App, g: s.g, keys: []*leakedKey{{record: r}}}
+	log, err := run.timeLine(t.Context())
+	if err != nil || len(log.entries) != 1 || log.entries[0].KeyID != id || strings.Contains(log.verdict, "**") {
+		t.Errorf("%+v %v", log, err)
+	}
+	s.g.Registry = tampered{s.g.Registry}
+	if log, err = run.timeLine(t.Context()); err != nil || !strings.Contains(log.verdict, "**") || len(log.entries) != 1 {
+		t.Errorf("%+v %v", log, err)
+	}
+}
+
+type tampered struct{ apikey.Registry }
+
+func (r tampered) Log(ctx context.Context, after int64, each func(apikey.Logged) error) (apikey.LogEnd, error) {
+	return r.Registry.Log(ctx, after, func(l apikey.Logged) error {
+		l.Actor = "somebody else"
+		return each(l)
+	})
+}
