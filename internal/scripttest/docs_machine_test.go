@@ -52,7 +52,7 @@ func newDocMachine(t *testing.T, page string) *docMachine {
 		"https://api.example.com/me", m.issuer+"/userinfo", "https://api.example.com", m.issuer+"/api",
 		"127.0.0.1:8089", m.listen,
 	)
-	m.write(t, m.config, "key_file = \""+home+"/fob.key\"\n\n[keys]\nbrand = \"acme\"\nenvironments = [\"test\", \"live\"]\n")
+	m.write(t, m.config, "key_file = \""+home+"/fob.key\"\n")
 	m.write(t, filepath.Join(home, "fob.key"), strings.Repeat("ab", 32))
 	m.write(t, filepath.Join(m.dir, "client-secret.txt"), authservertest.ClientSecret)
 	for name, text := range map[string]string{"stripe-key.txt": "sk_test_example\n", "new-key.txt": "sk_test_new\n", "phrase.txt": "correct horse battery staple\n"} {
