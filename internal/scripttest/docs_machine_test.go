@@ -5,13 +5,13 @@ package scripttest
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,7 +27,7 @@ type docMachine struct {
 	issuer, listen string
 	dir, config    string
 	env            []string
-	output         string // of the last block
+	output         *output // of the last block
 	replace        *strings.Replacer
 }
 
@@ -39,7 +39,8 @@ func newDocMachine(t *testing.T, page string) *docMachine {
 	}
 	t.Cleanup(server.Close)
 	home := t.TempDir()
-	m := &docMachine{issuer: server.Issuer(), listen: freeAddress(t), dir: filepath.Join(home, "work"), config: filepath.Join(home, ".config/fob/config.toml")}
+	t.Cleanup(func() { stopAgent(home + "/.cache/fob/run/agent.sock") })
+	m := &docMachine{output: &output{}, issuer: server.Issuer(), listen: freeAddress(t), dir: filepath.Join(home, "work"), config: filepath.Join(home, ".config/fob/config.toml")}
 	m.env = append(os.Environ(),
 		"PATH="+withProgram(t), "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
 		"HOME="+home, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "FOB_HOME=", "FOB_CONFIG=", "FOB_PROFILE=", "FOB_SEAL_KEY=",
@@ -50,7 +51,8 @@ func newDocMachine(t *testing.T, page string) *docMachine {
 		"--client-id fob ", "--client-id fob-test ", "--client-id fob\n", "--client-id fob-test\n", "--client-id svc ", "--client-id fob-service ",
 		"--allow api.example.com", "--allow "+m.issuer, "=api.example.com", "="+m.issuer, "http://api.example.com/me", m.issuer+"/userinfo",
 		"https://api.example.com/me", m.issuer+"/userinfo", "https://api.example.com", m.issuer+"/api",
-		"127.0.0.1:8089", m.listen,
+		"127.0.0.1:8089", m.listen, "/tmp/fob.sock", home+"/.cache/fob/run/forward.sock",
+		"postgres://db.example.com/fob", m.registry(t, page),
 	)
 	m.write(t, m.config, "key_file = \""+home+"/fob.key\"\n")
 	m.write(t, filepath.Join(home, "fob.key"), strings.Repeat("ab", 32))
@@ -70,6 +72,20 @@ func newDocMachine(t *testing.T, page string) *docMachine {
 	return m
 }
 
+// registry is a shared registry, for the page that moves to one.
+func (m *docMachine) registry(t *testing.T, page string) string {
+	t.Helper()
+	if page != "docs/api-keys.md" {
+		return ""
+	}
+	needPostgres(t)
+	registry, err := freshRegistry("postgres", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return registry
+}
+
 func (m *docMachine) write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -82,15 +98,13 @@ func (m *docMachine) write(t *testing.T, path, text string) {
 
 func (m *docMachine) check(t *testing.T, block docBlock) {
 	t.Helper()
-	switch first, _, _ := strings.Cut(block.text, " "); block.language {
+	switch block.language {
 	case "sh":
 		switch {
-		case first == "make" || first == "go" || first == "gh":
-			m.checkOther(t, block.text)
 		case strings.HasPrefix(block.text, "fob serve --listen") || strings.HasPrefix(block.text, "fob agent forward"):
 			m.start(t, block.text)
 		default:
-			m.output = m.sh(t, block.text)
+			m.output = &output{all: m.sh(t, block.text)}
 		}
 	case "crontab":
 		for line := range strings.Lines(block.text) {
@@ -110,8 +124,8 @@ func (m *docMachine) check(t *testing.T, block docBlock) {
 	}
 }
 
-// checkOther checks commands that are not run: what they name must exist.
-func (m *docMachine) checkOther(t *testing.T, block string) {
+// checkNames checks a block that is not run: what it names must exist.
+func (m *docMachine) checkNames(t *testing.T, block string) {
 	t.Helper()
 	for line := range strings.Lines(block) {
 		switch words := strings.Fields(line); words[0] {
@@ -134,16 +148,21 @@ func (m *docMachine) checkOther(t *testing.T, block string) {
 }
 
 // checkOutput: each quoted line is in the output of the block before. "…" is any text,
-// times and ids are any.
+// times and ids are any. A service may take a moment to print it.
 func (m *docMachine) checkOutput(t *testing.T, quote string) {
 	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
 	for line := range strings.Lines(quote) {
 		line = strings.TrimSpace(line)
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*")
 		pattern = regexp.MustCompile(`\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d|1[0-9A-Za-z]{11}|\b\d+ min\b`).ReplaceAllString(pattern, `\S+( min)?`)
 		pattern = regexp.MustCompile(` +`).ReplaceAllString(pattern, ` +`)
-		if !regexp.MustCompile(pattern).MatchString(m.output) {
-			t.Errorf("the quoted line\n%s\nis not in the output\n%s", line, m.output)
+		expression := regexp.MustCompile(pattern)
+		for m.output.isService && !expression.MatchString(m.output.text()) && time.Now().Before(deadline) {
+			<-time.After(10 * time.Millisecond)
+		}
+		if !expression.MatchString(m.output.text()) {
+			t.Errorf("the quoted line\n%s\nis not in the output\n%s", line, m.output.text())
 		}
 	}
 }
@@ -211,30 +230,49 @@ func (m *docMachine) sh(t *testing.T, script string) string {
 	return string(out)
 }
 
-// start runs a service until the page ends, and waits until it says that it is ready.
+// output is what a block has printed, or what a service prints.
+type output struct {
+	isService bool
+	mu        sync.Mutex
+	all       string // guarded by mu
+}
+
+func (o *output) text() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all += string(b)
+	return len(b), nil
+}
+
+// start runs a service until the page ends, and waits for the line with which it says that
+// it is ready.
 func (m *docMachine) start(t *testing.T, command string) {
 	t.Helper()
+	m.output = &output{isService: true}
 	service := exec.Command("sh", "-euc", "exec "+strings.TrimSpace(m.replace.Replace(command)))
 	service.Env, service.Dir = m.env, m.dir
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	service.Stdout, service.Stderr = writer, writer
+	service.Stdout, service.Stderr = m.output, m.output
 	if err := service.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_ = writer.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- service.Wait() }()
 	t.Cleanup(func() {
 		_ = service.Process.Signal(syscall.SIGTERM)
-		_ = service.Wait()
-		_ = reader.Close()
+		<-ended
 	})
-	line := make([]byte, 4096)
-	n, err := reader.Read(line)
-	if err != nil {
-		t.Fatalf("%s: %v", command, err)
+	for !strings.Contains(m.output.text(), "\n") {
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("%s: %v\n%s", command, err, m.output.text())
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
-	m.output = string(line[:n])
-	go func() { _, _ = io.Copy(io.Discard, reader) }()
 }
