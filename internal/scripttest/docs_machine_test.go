@@ -219,7 +219,7 @@ func (m *docMachine) checkProse(t *testing.T, page string) {
 
 func (m *docMachine) sh(t *testing.T, script string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // scrypt takes its time with the race detector
 	defer cancel()
 	shell := exec.CommandContext(ctx, "sh", "-euc", m.replace.Replace(script))
 	shell.Env, shell.Dir, shell.WaitDelay = m.env, m.dir, time.Second
