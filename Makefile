@@ -19,7 +19,7 @@ help: ## List the targets
 build: ## Build bin/fob, stripped
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/fobcli/fob/internal/app.release=$(VERSION)' -o bin/fob .
 
-demo: ## Log in, print tokens, refresh and log out against a test issuer on this machine
+demo: ## A tour of fob in a minute, against a test issuer on this machine
 	@sh testdata/demo.sh
 
 test: setup cross unit fuzz e2e lint ## Run every test; installs what it needs, or prints the line that does
@@ -73,11 +73,11 @@ bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; docs/benchmar
 	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 20m -run '^$$' -bench . -benchtime 1x ./...
 	go test -count=1 -timeout 60m -run '^$$' -bench 'Verify|Timing|Checksum' ./internal/apikey ./internal/apikey/keys
 
-soak: setup ## Kill, stop and crowd fob at length, fuzz for hours; writes testdata/soak.md
+soak: setup ## Fuzz for hours, kill and stop fob, put it under load; writes testdata/soak.md
 	sh testdata/fuzz.sh 10m
 	cd testdata/e2e && FOB_SOAK=$(CURDIR)/testdata/soak.md go test -tags soak -count=1 -timeout 90m -run 'F52|F53Five|F54|G55Killed|CachedTokens|ServeADay|Real' ./...
 
-pictures: setup ## Make the README's pictures, from the real program
+pictures: setup ## Make the README's pictures from the real program
 	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 	@sh testdata/pictures.sh
 
