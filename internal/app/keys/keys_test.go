@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app/apptest"
 	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/records"
 )
@@ -84,7 +84,7 @@ func TestFormat(t *testing.T) {
 func TestPeppers(t *testing.T) {
 	m := apptest.New(t, "")
 	set := func(name, value string) error {
-		return ChangePeppers(t.Context(), m.App, func(peppers map[string][]byte) error {
+		return records.ChangePeppers(t.Context(), m.App, func(peppers map[string][]byte) error {
 			if value == "" {
 				delete(peppers, name)
 				return nil
@@ -93,7 +93,7 @@ func TestPeppers(t *testing.T) {
 			return nil
 		})
 	}
-	if peppers, _, err := Peppers(t.Context(), m.App); len(peppers) > 0 || err != nil {
+	if peppers, err := records.ReadPeppers(t.Context(), m.App); len(peppers) > 0 || err != nil {
 		t.Errorf("%v %v", peppers, err)
 	}
 	for _, err := range []error{set("p1", "one"), set("p2", "two"), set("p1", "")} {
@@ -111,34 +111,33 @@ func TestPeppers(t *testing.T) {
 		}
 	}
 	failed := errors.New("refused")
-	if err := ChangePeppers(t.Context(), m.App, func(peppers map[string][]byte) error { clear(peppers); return failed }); !errors.Is(err, failed) {
+	if err := records.ChangePeppers(t.Context(), m.App, func(peppers map[string][]byte) error { clear(peppers); return failed }); !errors.Is(err, failed) {
 		t.Errorf("%v", err)
 	}
-	if peppers, _, _ := Peppers(t.Context(), m.App); len(peppers) != 1 {
+	if peppers, _ := records.ReadPeppers(t.Context(), m.App); len(peppers) != 1 {
 		t.Errorf("a refused change was saved: %d peppers", len(peppers))
 	}
 	other := apptest.New(t, "")
 	other.Environ["FOB_HOME"], other.Environ["FOB_SEAL_KEY"] = m.Home, strings.Repeat("cd", 32)
-	if _, _, err := Peppers(t.Context(), other.App); !errors.As(err, new(*records.PeppersError)) {
+	if _, err := records.ReadPeppers(t.Context(), other.App); !errors.As(err, new(*records.PeppersError)) {
 		t.Errorf("with another key: %v", err)
 	}
 	// The last one leaves no record.
 	if err := set("p2", ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, entry, _ := Peppers(t.Context(), m.App); !isGone(t.Context(), entry) {
-		t.Error("an empty record is left")
+	store, err := m.Store(config.StorageFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Get(t.Context(), records.PeppersContext); !errors.Is(err, credstore.ErrNotFound) {
+		t.Errorf("an empty record is left: %v", err)
 	}
 	none := apptest.New(t, "")
 	none.Environ["FOB_STORAGE"] = "none"
-	if _, _, err := Peppers(t.Context(), none.App); !cli.IsUsage(err) {
+	if _, err := records.ReadPeppers(t.Context(), none.App); !cli.IsUsage(err) {
 		t.Errorf("without a storage: %v", err)
 	}
-}
-
-func isGone(ctx context.Context, entry credstore.Entry) bool {
-	_, err := entry.Get(ctx)
-	return errors.Is(err, credstore.ErrNotFound)
 }
 
 func TestReadID(t *testing.T) {
