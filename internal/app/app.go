@@ -111,13 +111,22 @@ func isUnchanged(before, now fs.FileInfo) bool {
 	return os.SameFile(before, now) && before.ModTime().Equal(now.ModTime()) && before.Size() == now.Size()
 }
 
-// SaveProfile writes the settings of a profile to config.toml.
+// SaveProfile writes the settings of a profile to config.toml. Next to a second profile, the
+// first one stays the default: 'fob token' in a script goes on as before.
 func (a *App) SaveProfile(p config.Profile) error {
-	paths, err := a.Paths()
+	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	return config.SaveProfile(paths.Config, p)
+	if err := config.SaveProfile(cfg.Paths.Config, p); err != nil {
+		return err
+	}
+	if _, known := cfg.Profiles[p.Name]; known || cfg.Default != "" || len(cfg.Profiles) != 1 {
+		return nil
+	}
+	first := cfg.Names()[0]
+	a.Note("%s stays the default profile; to change that: fob profile set %s --default", first, p.Name)
+	return config.SetDefault(cfg.Paths.Config, first)
 }
 
 // Choice is the profile that a call names, by its argument or its surroundings. A .fob.toml

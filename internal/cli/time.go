@@ -93,13 +93,14 @@ func LeftText(t, now time.Time) string {
 
 // Roughly returns a duration in its largest sensible unit.
 func Roughly(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%d days", int(d.Hours())/24)
-	case d >= 2*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
-	case d >= 2*time.Minute:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
+	const day = 24 * time.Hour
+	switch { // rounded: 90 days that began a moment ago are 90 days
+	case d.Round(time.Hour) >= 2*day:
+		return fmt.Sprintf("%d days", d.Round(day)/day)
+	case d.Round(time.Minute) >= 2*time.Hour:
+		return fmt.Sprintf("%d h", d.Round(time.Hour)/time.Hour)
+	case d.Round(time.Second) >= 2*time.Minute:
+		return fmt.Sprintf("%d min", d.Round(time.Minute)/time.Minute)
 	}
 	return fmt.Sprintf("%d s", int(d.Seconds()))
 }

@@ -42,7 +42,8 @@ func TestParseWhen(t *testing.T) {
 func TestRoughly(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0 s", 1500 * time.Millisecond: "1 s", 119 * time.Second: "119 s", 2 * time.Minute: "2 min", 119 * time.Minute: "119 min",
-		2 * time.Hour: "2 h", 47*time.Hour + 59*time.Minute: "47 h", 48 * time.Hour: "2 days", 90*24*time.Hour + time.Hour: "90 days",
+		2 * time.Hour: "2 h", 47*time.Hour + 20*time.Minute: "47 h", 48*time.Hour - time.Second: "2 days", 90*24*time.Hour + time.Hour: "90 days",
+		90*24*time.Hour - time.Second: "90 days",
 	} {
 		if got := Roughly(d); got != want {
 			t.Errorf("%s: %q, not %q", d, got, want)
