@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	cmdauth "github.com/fobcli/fob/cmd/auth"
+	"github.com/fobcli/fob/cmd/completion"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	cmdman "github.com/fobcli/fob/cmd/man"
 	"github.com/fobcli/fob/cmd/topic"
@@ -25,7 +27,7 @@ func setHelp(a *app.App, root *cobra.Command) {
 		fmt.Fprintln(c.OutOrStdout(), helpText(c, min(cmp.Or(width, usage.MaxWidth), usage.MaxWidth), a.StyleOf(a.Out)))
 	})
 	root.SetHelpCommand(newHelpCmd())
-	setCompletion(root)
+	completion.Adjust(root)
 }
 
 func newHelpCmd() *cobra.Command {
@@ -37,31 +39,31 @@ func newHelpCmd() *cobra.Command {
 		Example: "  fob help key create\n  fob help choose",
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			var names []string
-			if meant, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
-				for _, c := range meant.Commands() {
-					names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
+			if c, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
+				for _, sub := range c.Commands() {
+					names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
 				}
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			meant, rest, err := cmd.Root().Find(args)
+			c, rest, err := cmd.Root().Find(args)
 			if err != nil {
 				return err
 			}
 			if len(rest) > 0 {
-				return usage.UnknownCommand(meant, rest[0], usage.HelpOn)
+				return usage.UnknownCommand(c, rest[0], usage.HelpOn)
 			}
 			switch out := cmd.OutOrStdout(); {
-			case (all || schema) && meant.Name() != "config":
+			case (all || schema) && c.Name() != "config":
 				return cli.WithHint(cli.Usagef("--all and --schema are for 'fob help config'"), "leave them out")
 			case all:
 				_, err = io.WriteString(out, topic.Settings())
 			case schema:
 				_, err = out.Write(config.Schema())
 			default:
-				meant.InitDefaultVersionFlag()
-				err = meant.Help()
+				c.InitDefaultVersionFlag()
+				err = c.Help()
 			}
 			return err
 		},
@@ -147,11 +149,11 @@ func hideFlags(c *cobra.Command) {
 	}
 }
 
-// listCommands names the commands below another that are meant, aligned.
-func listCommands(c *cobra.Command, meant func(*cobra.Command) bool) string {
+// listCommands lists the commands below another that isListed accepts.
+func listCommands(c *cobra.Command, isListed func(*cobra.Command) bool) string {
 	var b strings.Builder
 	for _, sub := range c.Commands() {
-		if meant(sub) {
+		if isListed(sub) {
 			fmt.Fprintf(&b, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), sub.Short)
 		}
 	}
@@ -170,4 +172,49 @@ func listTopics(c *cobra.Command, width int) string {
 		return ""
 	}
 	return "  " + strings.Join(cli.Wrap(strings.Join(names, ", "), width-2), "\n  ")
+}
+
+// settingsGroups are the flags of 'login' and 'profile set' that few need.
+var settingsGroups = []struct {
+	title string
+	flags []string
+}{
+	{"How the client proves itself:", []string{
+		"token-endpoint-auth-method", "client-assertion-audience", "private-key-file", "certificate-file", "certificate-key-file",
+	}},
+	{"A machine's identity in the place of a login:", []string{"identity", "identity-audience", "audience"}},
+	{"A server that has no metadata:", []string{
+		"authorization-endpoint", "token-endpoint", "revocation-endpoint", "userinfo-endpoint", "device-authorization-endpoint",
+	}},
+	{"Where 'fob helper' may show the tokens:", []string{
+		"git-host", "git-username", "docker-registry", "docker-username", "kubernetes-server",
+	}},
+}
+
+// newSettingsCmd is the page behind 'fob help settings'. Its text is made when it is
+// asked for: it costs as much as a seventh of fob's start.
+func newSettingsCmd() *cobra.Command {
+	c := &cobra.Command{Use: "settings", Short: "What else a login can be told", Args: usage.NoArgs}
+	c.SetHelpFunc(func(c *cobra.Command, args []string) {
+		c.Long = settingsText()
+		c.Root().HelpFunc()(c, args)
+	})
+	return c
+}
+
+func settingsText() string {
+	var all cobra.Command
+	new(cmdauth.ProfileFlags).Register(&all)
+	var b strings.Builder
+	b.WriteString("The settings of a profile that few need. 'fob login' and 'fob profile set' take\nthem; config.toml has them as identity, token_endpoint, git_hosts and so on.")
+	for _, group := range settingsGroups {
+		b.WriteString("\n\n" + group.title + "\n")
+		var some cobra.Command
+		for _, name := range group.flags {
+			some.Flags().AddFlag(all.Flags().Lookup(name))
+		}
+		some.Flags().SortFlags = false
+		b.WriteString(strings.TrimRight(flagList(&some, usage.MaxWidth), "\n"))
+	}
+	return b.String()
 }

@@ -25,15 +25,17 @@ import (
 	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secretstore"
 	"github.com/fobcli/fob/internal/session"
 )
 
 // hintOf says what to do next: the hint that an error carries, else the general one for
 // its kind, with the name of the profile that it is about.
 func hintOf(err error) string {
-	if hint := cmp.Or(cli.CarriedHint(err), hintOfPeppers(err), hintOfSecret(err)); hint != "" {
+	if hint := cmp.Or(cli.CarriedHint(err), pepperHint(err), secretHint(err)); hint != "" {
 		return hint
 	}
 	s := subject{profile: "PROFILE"}
@@ -233,4 +235,57 @@ func answerHint(answer *destination.AnswerError) string {
 		return "the platform is not well: try again later"
 	}
 	return "mend what the platform names, or choose another destination; nothing was changed there"
+}
+
+// secretHint is the hint for the errors of secrets that others have issued.
+func secretHint(err error) string {
+	if errors.As(err, new(*secretstore.OutputError)) {
+		return "let it print the new value, and nothing else"
+	}
+	failed, ok := errors.AsType[*secretstore.Error](err)
+	if !ok {
+		return ""
+	}
+	name := failed.Name
+	hint := cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(secretstore.ErrNoValue, "give it one: 'fob secret set "+name+"'"),
+		cli.HintOn(secretstore.ErrOpen, "go on with it: 'fob secret rotate "+name+" --resume'; or keep what is in force: 'fob secret rotate "+name+" --abandon'"),
+		cli.HintOn(secretstore.ErrNotOpen, "'fob secret rotate "+name+"' begins one"),
+		cli.HintOn(config.ErrShared, "choose another name, for instance: fob secret set "+name+"-2"),
+		cli.HintOn(secretstore.ErrUnanswered, "see at the issuer whether there is a new value, then 'fob secret set "+name+"'; or ask once more: 'fob secret rotate "+name+"'"),
+		cli.HintOn(secretstore.ErrSame, "get a new one from its issuer first"),
+		cli.HintOn(secretstore.ErrValue, "give the secret itself, 64 KiB at most; of a file with Windows' line ends: tr -d '\\r'"),
+		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
+	})
+	if hint == "" && isForeign(err) {
+		return sealedHint(err) + "; to start over, 'fob secret remove " + name + "'"
+	}
+	return cmp.Or(hint, sealedHint(err))
+}
+
+// pepperHint is the hint if this machine's peppers could not be read.
+func pepperHint(err error) string {
+	if !errors.As(err, new(*records.PeppersError)) {
+		return ""
+	}
+	return cmp.Or(sealedHint(err), "nothing is lost; 'fob doctor' says what is wrong with the storage")
+}
+
+// isForeign reports whether something other than fob wrote a record.
+func isForeign(err error) bool {
+	return errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrWrongContext) || errors.Is(err, credstore.ErrCorrupt)
+}
+
+// sealedHint says how to read a record that no new login can replace.
+func sealedHint(err error) string {
+	if isForeign(err) {
+		return "something other than fob changed it: find out what; a backup has it, if you made one: 'fob storage restore'"
+	}
+	return cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(seal.ErrWrongKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"),
+		cli.HintOn(credstore.ErrNoKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"),
+		cli.HintOn(credstore.ErrAbsent, "use encrypted files: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file; 'fob doctor' says what is missing"),
+		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again"),
+		cli.HintOn(credstore.ErrTimeout, "unlock the keyring, then try again"),
+	})
 }

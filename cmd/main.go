@@ -33,6 +33,7 @@ import (
 	"github.com/fobcli/fob/cmd/topic"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/trace"
 )
 
 // Main runs fob with the given arguments and returns its exit status.
@@ -185,4 +186,16 @@ func addCommands(root *cobra.Command, a *app.App, args []string) {
 	root.SetHelpCommandGroupID("machine")
 	root.SetCompletionCommandGroupID("machine")
 	root.AddCommand(append(topic.All(), newSettingsCmd())...)
+}
+
+// addDebug gives every command --debug, which is FOB_DEBUG=1 for one call.
+func addDebug(root *cobra.Command, a *app.App) {
+	on := !slices.Contains([]string{"", "0", "false"}, a.Getenv("FOB_DEBUG"))
+	root.PersistentFlags().BoolVar(&on, "debug", on, "show requests, storage, locks and caches on stderr, without secrets (FOB_DEBUG=1)")
+	_ = root.PersistentFlags().MarkHidden("debug") // every page would show it
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		if on {
+			cmd.SetContext(trace.With(cmd.Context(), func(line string) { a.Note("debug: %s", line) }))
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/cmd"
+	"github.com/fobcli/fob/cmd/completion"
 )
 
 // writeShare writes what packages bring beside the program: man pages and completions.
@@ -29,7 +30,7 @@ func writeShare(dir string, date time.Time) error {
 	}
 	root := cmd.Root()
 	for name, generate := range map[string]func(io.Writer) error{
-		"fob.bash": func(w io.Writer) error { return cmd.BashCompletion(root, w) },
+		"fob.bash": func(w io.Writer) error { return completion.Bash(root, w) },
 		"_fob":     root.GenZshCompletion,
 		"fob.fish": func(w io.Writer) error { return root.GenFishCompletion(w, true) },
 		"fob.ps1":  root.GenPowerShellCompletionWithDesc,

@@ -1,4 +1,5 @@
-package cmd
+// Package completion writes the scripts that complete fob's commands in a shell.
+package completion
 
 import (
 	"bytes"
@@ -10,21 +11,21 @@ import (
 	"github.com/fobcli/fob/cmd/internal/usage"
 )
 
-// setCompletion adjusts cobra's completion command.
-func setCompletion(root *cobra.Command) {
+// Adjust gives cobra's completion command fob's help, and its own script for bash.
+func Adjust(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	c, _, err := root.Find([]string{"completion", "bash"})
 	if err != nil || c.Name() != "bash" {
 		return
 	}
-	c.RunE = func(cmd *cobra.Command, _ []string) error { return BashCompletion(root, cmd.OutOrStdout()) }
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return Bash(root, cmd.OutOrStdout()) }
 	c.Parent().Short, c.Parent().Args, c.Parent().RunE = "Complete fob's commands in your shell", usage.NoSuchCommand, usage.ShowHelp
 	c.Parent().Example = "  source <(fob completion bash)\n  fob completion zsh >\"${fpath[1]}/_fob\"\n  fob completion fish >~/.config/fish/completions/fob.fish"
 }
 
-// BashCompletion writes the script for bash. cobra's needs the bash-completion package, which
+// Bash writes the script for bash. cobra's needs the bash-completion package, which
 // a server may not have: without it the words are those before the cursor.
-func BashCompletion(root *cobra.Command, w io.Writer) error {
+func Bash(root *cobra.Command, w io.Writer) error {
 	var script bytes.Buffer
 	if err := root.GenBashCompletionV2(&script, true); err != nil {
 		return err
