@@ -63,7 +63,7 @@ type nextKey struct {
 	key    seal.Key
 	source string
 	commit func() error // makes the source return the key
-	after  func() error // once no record needs the old one; nil: nothing
+	after  func() error // once no record needs the old one
 }
 
 func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
@@ -73,6 +73,11 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 	cfg, err := a.Config()
 	if err != nil {
 		return err
+	}
+	if opts.keyFile != "" {
+		if opts.keyFile, err = filepath.Abs(opts.keyFile); err != nil {
+			return err
+		}
 	}
 	if err := checkNextKey(a, cfg, opts); err != nil {
 		return err
@@ -95,7 +100,7 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 		return err
 	}
 	err = records.FinishRekey(ctx, a, opts.storage)
-	if err == nil && next.after != nil {
+	if err == nil {
 		err = next.after()
 	}
 	if err != nil {
@@ -118,11 +123,7 @@ func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 	case a.Getenv("FOB_SEAL_KEY") != "": // it wins over what is named here, and nothing would open any more
 		return overridesError("FOB_SEAL_KEY")
 	case opts.keyFile != "":
-		path, err := filepath.Abs(opts.keyFile)
-		if err != nil {
-			return err
-		}
-		return credstore.CheckKeyFile(path, cfg.Paths.Data)
+		return credstore.CheckKeyFile(opts.keyFile, cfg.Paths.Data)
 	case a.Getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.FileKey(cfg).Name != app.PassphraseSource:
 		return overridesError("the service manager's credential")
 	case opts.passphraseFile != "":
@@ -132,75 +133,61 @@ func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 	return nil
 }
 
-func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rekeyOptions) (nextKey, error) {
-	switch {
-	case opts.storage == config.StorageKeyring:
-		key, commit := credstore.NextSealKey(paths.Data)
-		return nextKey{key: key, source: "seal.key in fob's data folder", commit: commit}, nil
-	case opts.sealKeyStdin:
-		return nextSealKey(ctx, a, paths)
-	case opts.keyFile != "":
-		return nextKeyFile(ctx, paths, opts.keyFile)
-	}
-	return nextPassphrase(ctx, a, paths, opts)
-}
-
 func overridesError(name string) error {
 	return cli.WithHint(cli.Usagef("%s is set, and would go before the new key", name), "--seal-key-stdin changes it to a new value")
 }
 
-func nextSealKey(ctx context.Context, a *app.App, paths config.Paths) (nextKey, error) {
-	value, err := a.SecretOnStdin(ctx, "New value of FOB_SEAL_KEY:")
-	if err != nil {
-		return nextKey{}, err
-	}
-	key, err := credstore.EnvKey("stdin", value.Reveal())(ctx, false)
-	return nextKey{
-		key:    key,
-		source: "FOB_SEAL_KEY: set it to the new value wherever fob runs",
-		commit: func() error { return nil }, // the user does
-		after: func() error {
+func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rekeyOptions) (next nextKey, err error) {
+	next.commit = func() error { return nil }
+	next.after = next.commit
+	switch {
+	case opts.storage == config.StorageKeyring:
+		next.source = "seal.key in fob's data folder"
+		next.key, next.commit = credstore.NextSealKey(paths.Data)
+	case opts.sealKeyStdin: // the user sets the variable
+		next.source = "FOB_SEAL_KEY: set it to the new value wherever fob runs"
+		next.after = func() error {
 			return errors.Join(credstore.ForgetPassphrase(paths.Data), config.SetKeyFile(paths.Config, ""))
-		},
-	}, err
-}
-
-func nextKeyFile(ctx context.Context, paths config.Paths, path string) (nextKey, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nextKey{}, err
-	}
-	if err := credstore.MakeKeyFile(path, paths.Data); err != nil {
-		return nextKey{}, err
-	}
-	key, err := credstore.KeyFile(path, paths.Data)(ctx, false)
-	return nextKey{
-		key:    key,
-		source: path,
-		commit: func() error { return config.SetKeyFile(paths.Config, path) },
-		after:  func() error { return credstore.ForgetPassphrase(paths.Data) },
-	}, err
-}
-
-func nextPassphrase(ctx context.Context, a *app.App, paths config.Paths, opts rekeyOptions) (nextKey, error) {
-	ask := func(ctx context.Context, _ bool) (secret.Secret, error) {
-		if opts.passphraseFile != "" {
-			return cli.NewPassphraseIn(opts.passphraseFile)
 		}
-		return a.AskNewPassphrase(ctx, "New passphrase for fob's storage:")
-	}
-	key, setPassphrase, err := credstore.NextPassphrase(ctx, credstore.PassphraseOptions{DataDir: paths.Data, Ask: ask})
-	if errors.Is(err, cli.ErrNoTerminal) {
-		err = cli.WithHint(cli.Usagef("%s", err), "give --passphrase-file")
-	}
-	return nextKey{
-		key:    key,
-		source: "the new passphrase",
-		commit: func() error {
-			if err := setPassphrase(); err != nil {
+		var value secret.Secret
+		if value, err = a.SecretOnStdin(ctx, "New value of FOB_SEAL_KEY:"); err == nil {
+			next.key, err = credstore.EnvKey("stdin", value.Reveal())(ctx, false)
+		}
+	case opts.keyFile != "":
+		next.source = opts.keyFile
+		next.commit = func() error { return config.SetKeyFile(paths.Config, opts.keyFile) }
+		next.after = func() error { return credstore.ForgetPassphrase(paths.Data) }
+		if err = credstore.MakeKeyFile(opts.keyFile, paths.Data); err == nil {
+			next.key, err = credstore.KeyFile(opts.keyFile, paths.Data)(ctx, false)
+		}
+	default:
+		next.source = "the new passphrase"
+		var save func() error
+		next.key, save, err = credstore.NextPassphrase(ctx, credstore.PassphraseOptions{DataDir: paths.Data, Ask: func(ctx context.Context, _ bool) (secret.Secret, error) {
+			return newPassphrase(ctx, a, opts.passphraseFile, "New passphrase for fob's storage:")
+		}})
+		next.commit = func() error {
+			if err := save(); err != nil {
 				return err
 			}
 			return config.SetKeyFile(paths.Config, "")
-		},
-	}, err
+		}
+	}
+	return next, err
+}
+
+// newPassphrase reads a new passphrase from a file, or asks for it twice.
+func newPassphrase(ctx context.Context, a *app.App, path, question string) (secret.Secret, error) {
+	if path != "" {
+		return cli.NewPassphraseIn(path)
+	}
+	passphrase, err := a.AskNewPassphrase(ctx, question)
+	return passphrase, passphraseError(err)
+}
+
+func passphraseError(err error) error {
+	if errors.Is(err, cli.ErrNoTerminal) {
+		return cli.WithHint(cli.AsUsage(err), "give --passphrase-file")
+	}
+	return err
 }

@@ -118,31 +118,42 @@ func (e *examination) projectFile() {
 // storages tries each storage that a profile or a secret uses, or that the first one
 // would.
 func (e *examination) storages(ctx context.Context) {
-	profiles := slices.Clone(e.profiles)
-	for _, name := range e.cfg.SecretNames() {
-		profiles = append(profiles, config.Profile{Storage: e.cfg.Secrets[name].Storage})
-	}
-	if len(profiles) == 0 {
-		profiles = []config.Profile{{}}
-	}
 	var tried []string
-	for _, p := range profiles {
-		name, err := e.cfg.StorageFor(p.Storage)
-		if err == nil && slices.Contains(tried, name) {
-			continue
-		}
-		tried = append(tried, name)
-		store, err := e.app.ProfileStore(p)
+	try := func(profile, pinned string) {
+		name, err := e.cfg.StorageFor(pinned)
 		switch {
 		case err != nil:
-			f := Failed("storage", err, e.fixOf(err, p.Name))
-			f.Profile = p.Name
+			f := Failed("storage", err, e.fixOf(err, profile))
+			f.Profile = profile
 			e.add(f)
-		case name == config.StorageKeyring:
-			e.keyring(ctx, store)
+		case slices.Contains(tried, name):
 		default:
-			e.encryptedFile(ctx, store)
+			tried = append(tried, name)
+			e.storage(ctx, name)
 		}
+	}
+	for _, p := range e.profiles {
+		try(p.Name, p.Storage)
+	}
+	for _, name := range e.cfg.SecretNames() {
+		try("", e.cfg.Secrets[name].Storage)
+	}
+	if len(e.profiles)+len(e.cfg.Secrets) == 0 {
+		try("", "")
+	}
+}
+
+func (e *examination) storage(ctx context.Context, name string) {
+	store, err := e.app.Store(name)
+	switch {
+	case name == config.StorageNone:
+		e.add(Fine("storage", "none: credentials come from the environment"))
+	case err != nil:
+		e.add(Failed("storage", err, e.fixOf(err, e.example())))
+	case name == config.StorageKeyring:
+		e.keyring(ctx, store)
+	default:
+		e.encryptedFile(ctx, store)
 	}
 }
 
