@@ -28,7 +28,7 @@ import (
 func New(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ci",
-		Short: "See a CI job's identity, hand tokens to later steps",
+		Short: "Show a CI job's identity, export tokens",
 		Args:  usage.NoSuchCommand,
 		RunE:  usage.ShowHelp,
 	}
@@ -44,7 +44,7 @@ type ciExportOptions struct {
 	file      string
 }
 
-// The forms in which variables are handed on.
+// The export formats.
 const (
 	exportGitHub = "github"
 	exportGitLab = "gitlab"
@@ -58,13 +58,13 @@ func newCIExportCmd(a *app.App) *cobra.Command {
 	var opts ciExportOptions
 	c := &cobra.Command{
 		Use:   "export --env NAME=token/PROFILE",
-		Short: "Hand tokens and secrets to the later steps of a job",
-		Long: `Hand variables on to all that comes later in this CI job. Where one program needs
-them, 'fob exec' gives them to that alone: prefer it.
+		Short: "Export tokens and secrets to later steps of a job",
+		Long: `Export variables to all later steps of this CI job. If only one program needs them,
+prefer 'fob exec', which passes them to no other.
 
-In GitHub Actions the values are masked in the log first, then go to the file of
-GITHUB_ENV, or with --output to that of GITHUB_OUTPUT. In GitLab they are written to
---file, for 'artifacts: reports: dotenv', with 'access: none'.
+In GitHub Actions the values are masked in the log first, then appended to GITHUB_ENV,
+or with --output to GITHUB_OUTPUT. In GitLab they are written to --file, which the job
+declares as 'artifacts: reports: dotenv' with 'access: none'.
 
 Nothing is written unless every value is available and can be exported. Names that
 are known to change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) are refused.
@@ -80,8 +80,8 @@ are known to change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) are re
 	usage.AddReferenceFlags(c, &opts.variables, &opts.envFile)
 	flags := c.Flags()
 	flags.StringVar(&opts.format, "format", "", "`FORMAT`: "+strings.Join(exportFormats, ", ")+"; by default that of the CI system")
-	flags.BoolVar(&opts.output, "output", false, "GitHub: as outputs of this step, and not as variables")
-	flags.StringVar(&opts.file, "file", "", "GitLab and dotenv: write this `FILE`, mode 0600")
+	flags.BoolVar(&opts.output, "output", false, "GitHub: set outputs of this step, not variables")
+	flags.StringVar(&opts.file, "file", "", "GitLab, dotenv: write this `FILE`, mode 0600")
 	usage.RefuseEmpty(c, "format", "file", "env-file")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(exportFormats, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -111,7 +111,7 @@ func runCIExport(ctx context.Context, a *app.App, opts ciExportOptions) error {
 	}
 	text, err := exportText(format, added)
 	if err != nil {
-		return cli.WithHint(err, "'fob exec' takes any value but NUL")
+		return cli.WithHint(err, "use 'fob exec', which passes any value without a NUL byte")
 	}
 	if err := maskAll(a, format, masked); err != nil {
 		return err
@@ -125,43 +125,43 @@ func runCIExport(ctx context.Context, a *app.App, opts ciExportOptions) error {
 		err = atomicfile.Write(target, []byte(text))
 	}
 	if err == nil && format != exportShell {
-		a.Note("Handed on %s: %s.", cli.Plural(len(added), "variable", "variables"), strings.Join(slices.Sorted(maps.Keys(added)), ", "))
+		a.Note("Exported %s: %s.", cli.Plural(len(added), "variable", "variables"), strings.Join(slices.Sorted(maps.Keys(added)), ", "))
 	}
 	return err
 }
 
-// exportFormat is the form that is asked for, else that of the CI system.
+// exportFormat is the requested format, else that of the CI system.
 func exportFormat(a *app.App, opts ciExportOptions) (string, error) {
 	format := cmp.Or(opts.format, string(ci.System(a.Getenv)))
 	toFile := format == exportGitLab || format == exportDotenv
 	switch {
 	case format == "":
-		return "", cli.WithHint(cli.Usagef("this is no CI job that fob knows"), "say what to write: --format %s", strings.Join(exportFormats, ", "))
+		return "", cli.WithHint(cli.Usagef("not in a CI job that fob recognizes"), "choose a format: --format %s", strings.Join(exportFormats, ", "))
 	case !slices.Contains(exportFormats, format):
-		return "", cli.WithHint(cli.Usagef("there is no format %q", sanitize.Line(format)), "there are %s", strings.Join(exportFormats, ", "))
+		return "", cli.WithHint(cli.Usagef("unknown format %q", sanitize.Line(format)), "the formats are %s", strings.Join(exportFormats, ", "))
 	case opts.output && format != exportGitHub:
-		return "", cli.WithHint(cli.Usagef("only GitHub Actions has outputs of a step"), "leave out --output")
+		return "", cli.WithHint(cli.Usagef("--output is only for GitHub Actions"), "omit --output")
 	case toFile && opts.file == "":
-		return "", cli.WithHint(cli.Usagef("there is no file to write"), "name it, as the job's 'artifacts: reports: dotenv' does: --file build.env")
+		return "", cli.WithHint(cli.Usagef("--file is required"), "name the file of the job's 'artifacts: reports: dotenv': --file build.env")
 	case !toFile && opts.file != "":
-		return "", cli.WithHint(cli.Usagef("--file is for gitlab and dotenv"), "leave it out, or choose --format dotenv")
+		return "", cli.WithHint(cli.Usagef("--file is only for gitlab and dotenv"), "omit it, or choose --format dotenv")
 	}
 	return format, nil
 }
 
 func checkExportVariables(refs []envfile.Variable) error {
 	if len(refs) == 0 {
-		return cli.WithHint(cli.Usagef("there is nothing to hand on"), "fob ci export --env NAME=token/PROFILE")
+		return cli.WithHint(cli.Usagef("nothing to export"), "fob ci export --env NAME=token/PROFILE")
 	}
 	for _, ref := range refs {
 		if err := ci.CheckName(ref.Name); err != nil {
-			return cli.WithHint(cli.Usagef("%s: %s", ref.Name, err), "choose another name, or give it to one program: 'fob exec --env %s=… -- PROGRAM'", ref.Name)
+			return cli.WithHint(cli.Usagef("%s: %s", ref.Name, err), "choose another name, or pass it to one program: 'fob exec --env %s=… -- PROGRAM'", ref.Name)
 		}
 	}
 	return nil
 }
 
-// gitHubFile is the file that the runner reads once the step has ended. It must be there.
+// gitHubFile is the file that the runner reads after the step. It must exist.
 func gitHubFile(a *app.App, output bool) (string, error) {
 	name := "GITHUB_ENV"
 	if output {
@@ -175,7 +175,7 @@ func gitHubFile(a *app.App, output bool) (string, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s names %s, which does not exist", name, path)
 		}
-		return "", cli.WithHint(err, "the runner makes that file for each step: see what has removed or replaced it")
+		return "", cli.WithHint(err, "the runner creates that file for each step: find out what removed or replaced it")
 	}
 	return path, nil
 }
@@ -197,11 +197,11 @@ func exportText(format string, added map[string]string) (string, error) {
 		value := v.Value.Reveal()
 		switch {
 		case strings.ContainsRune(value, 0):
-			return "", fmt.Errorf("%s: %w: there is a NUL in it", v.Name, ci.ErrValue)
+			return "", fmt.Errorf("%s: %w: it contains a NUL byte", v.Name, ci.ErrValue)
 		case format == exportShell:
 			b.WriteString(cli.ExportLine("sh", v.Name, value))
 		case strings.ContainsRune(value, '\r'):
-			return "", fmt.Errorf("%s: %w: no .env file can hold CR", v.Name, ci.ErrValue)
+			return "", fmt.Errorf("%s: %w: a .env file cannot contain a carriage return", v.Name, ci.ErrValue)
 		default:
 			b.WriteString(destination.DotenvLine(v.Name, value) + "\n")
 		}
@@ -209,8 +209,8 @@ func exportText(format string, added map[string]string) (string, error) {
 	return b.String(), nil
 }
 
-// maskAll tells the runner what its log must not show, before anything else is written.
-// Where stdout is for a shell, stderr takes it: the runner reads both.
+// maskAll has the runner mask the values in its log, before anything else is written. If
+// stdout is for a shell, the commands go to stderr: the runner reads both.
 func maskAll(a *app.App, format string, texts []string) error {
 	for _, text := range texts {
 		line, known := ci.MaskCommand(a.Getenv, secret.New(text))

@@ -37,7 +37,7 @@ func TestExport_Formats(t *testing.T) {
 		},
 		"dotenv": {
 			args: []string{"--format", "dotenv", "--file", "FILE"},
-			file: "PEM=\"-----BEGIN\\nab'c\\$d\\n-----END\\n\"\nTOKEN=canary-token\n", stderr: "Handed on 2 variables: PEM, TOKEN.\n",
+			file: "PEM=\"-----BEGIN\\nab'c\\$d\\n-----END\\n\"\nTOKEN=canary-token\n", stderr: "Exported 2 variables: PEM, TOKEN.\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestExport_GitHub(t *testing.T) {
 		file := a.Write("runner-file", "BEFORE=1\n")
 		a.Environ[test.variable] = file
 		stdout, stderr, err := a.Run(New, append([]string{"export", "--env", "TOKEN=token/work"}, test.args...)...)
-		if err != nil || stdout != "::add-mask::canary-token\n" || stderr != "Handed on 1 variable: TOKEN.\n" {
+		if err != nil || stdout != "::add-mask::canary-token\n" || stderr != "Exported 1 variable: TOKEN.\n" {
 			t.Errorf("%s: stdout %q, stderr %q, %v", test.variable, stdout, stderr, err)
 		}
 		text, err := os.ReadFile(file)
@@ -101,14 +101,14 @@ func TestExport_Usage(t *testing.T) {
 		args, environ []string
 		problem       string
 	}{
-		"outside of a job":         {variable, nil, "this is no CI job"},
-		"an unknown format":        {append([]string{"--format", "xml"}, variable...), nil, `there is no format "xml"`},
-		"outputs of GitLab":        {append([]string{"--output"}, variable...), []string{"GITLAB_CI=true"}, "only GitHub Actions"},
-		"no file for GitLab":       {variable, []string{"GITLAB_CI=true"}, "there is no file to write"},
-		"no file for dotenv":       {append([]string{"--format", "dotenv"}, variable...), nil, "there is no file to write"},
-		"a file for a shell":       {append([]string{"--format", "shell", "--file", "x"}, variable...), nil, "--file is for"},
+		"outside of a job":         {variable, nil, "not in a CI job"},
+		"an unknown format":        {append([]string{"--format", "xml"}, variable...), nil, `unknown format "xml"`},
+		"outputs of GitLab":        {append([]string{"--output"}, variable...), []string{"GITLAB_CI=true"}, "--output is only for"},
+		"no file for GitLab":       {variable, []string{"GITLAB_CI=true"}, "--file is required"},
+		"no file for dotenv":       {append([]string{"--format", "dotenv"}, variable...), nil, "--file is required"},
+		"a file for a shell":       {append([]string{"--format", "shell", "--file", "x"}, variable...), nil, "--file is only for"},
 		"an empty file":            {append([]string{"--format", "dotenv", "--file", ""}, variable...), nil, "--file is empty"},
-		"nothing to hand on":       {[]string{"--format", "shell"}, nil, "there is nothing to hand on"},
+		"nothing to hand on":       {[]string{"--format", "shell"}, nil, "nothing to export"},
 		"PATH":                     {[]string{"--format", "shell", "--env", "PATH=token/work"}, nil, "PATH"},
 		"what the runner reserves": {[]string{"--format", "shell", "--env", "GITHUB_TOKEN=token/work"}, nil, "GITHUB_TOKEN"},
 		"an argument":              {[]string{"x"}, nil, "no argument"},
@@ -191,9 +191,9 @@ func TestStatus(t *testing.T) {
 			want: map[string]any{"sends": "the refresh token in FOB_REFRESH_TOKEN_WORK"},
 		},
 		"a stored login": {config: "[profile.work]\nprovider = \"github\"\n", want: map[string]any{"sends": "the stored login", "to": "https://github.com/login/oauth"}},
-		"no profile":     {want: map[string]any{"sends": "nothing"}, hint: "name a configuration of the repository"},
+		"no profile":     {want: map[string]any{"sends": "nothing"}, hint: "set FOB_CONFIG to a configuration in the repository"},
 		"a keyring in a job": {
-			config: "[profile.work]\nprovider = \"github\"\n", environ: []string{"GITHUB_ACTIONS=true", "FOB_STORAGE=keyring"}, hint: "no job has a keyring",
+			config: "[profile.work]\nprovider = \"github\"\n", environ: []string{"GITHUB_ACTIONS=true", "FOB_STORAGE=keyring"}, hint: "CI jobs have no keyring",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

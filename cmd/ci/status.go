@@ -25,16 +25,16 @@ func newCIStatusCmd(a *app.App) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "status [PROFILE]",
-		Short: "Show the identity of a CI job, and what fob would use there",
-		Long: `Show which identity this job has: who says so, of whom, for whom, and until when.
-These are what a server's rules compare. Nothing of it is verified here, and the
-identity token itself is never shown. GitHub is asked for one, for the profile that
-is meant; elsewhere it is read where the profile says.
+		Short: "Show a CI job's identity, and what fob would use",
+		Long: `Show this job's identity: issuer, subject, audience and expiry, which the rules of a
+server compare. Nothing is verified here, and the identity token is never shown. On
+GitHub fob requests a token for the profile's server; elsewhere it reads the one that
+the profile names.
 
-Also shown: the storage, the configuration and the profile that the other commands
-would use here, what they would send to which server, and what is missing. Nothing
-is sent to that server, and no identity command is run. The status is not 0 where
-the profile needs an identity and there is none, or it would not be sent.
+Also show the configuration, profile and storage that other commands would use, what
+they would send to which server, and what is missing. Nothing is sent to that server,
+and no identity command is run. The exit status is not 0 if the profile needs an
+identity and there is none, or it would not be sent.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitInterrupted),
 		Example: `  fob ci status
@@ -53,20 +53,19 @@ the profile needs an identity and there is none, or it would not be sent.
 type ciStatusJSON struct {
 	System    string          `json:"system"` // github, gitlab, or empty
 	Identity  *identityClaims `json:"identity,omitempty"`
-	Problem   string          `json:"problem,omitempty"` // why there is no identity, or no profile
+	Problem   string          `json:"problem,omitempty"` // why there is no identity or profile
 	Config    string          `json:"config"`
 	Storage   string          `json:"storage"`
 	Profile   string          `json:"profile,omitempty"`
 	ProfileBy string          `json:"profile_by,omitempty"`
 	Grant     string          `json:"grant,omitempty"`
-	Variable  string          `json:"variable,omitempty"` // that answers for the profile
-	Sends     string          `json:"sends,omitempty"`    // what the profile's server would get
-	To        string          `json:"to,omitempty"`       // that server
+	Variable  string          `json:"variable,omitempty"` // that overrides the profile's login
+	Sends     string          `json:"sends,omitempty"`    // to the profile's server
+	To        string          `json:"to,omitempty"`
 	Hints     []string        `json:"hints"`
 }
 
-// identityClaims are the claims of an identity token by which servers tell jobs apart. All
-// are inert.
+// identityClaims are the claims by which servers distinguish jobs, made inert.
 type identityClaims struct {
 	Issuer      string    `json:"issuer"`
 	Subject     string    `json:"subject"`
@@ -84,7 +83,7 @@ func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) er
 		return err
 	}
 	refusal, source := err, p
-	if !app.ShowsIdentity(p) { // its server is not who an identity would be for
+	if !app.ShowsIdentity(p) { // an identity would not be for its server
 		source = config.Profile{}
 	}
 	identity, _, problem := a.JobIdentity(ctx, source, false)
@@ -112,8 +111,8 @@ func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) er
 	return err
 }
 
-// ciSettings are what the other commands would use here. The status is there also where
-// the configuration is refused.
+// ciSettings are what other commands would use here. The status is returned even if the
+// configuration is refused.
 func ciSettings(a *app.App, args []string) (*ciStatusJSON, config.Profile, error) {
 	paths, err := a.Paths()
 	if err != nil {
@@ -145,7 +144,7 @@ func ciSettings(a *app.App, args []string) (*ciStatusJSON, config.Profile, error
 	return status, p, err
 }
 
-// identityText says what 'fob token' would send to the profile's server.
+// identityText describes what 'fob token' would send to the profile's server.
 func identityText(a *app.App, p config.Profile) string {
 	name, refreshes := a.TokenVariable(p.Name)
 	switch {
@@ -161,7 +160,7 @@ func identityText(a *app.App, p config.Profile) string {
 	return "the stored login"
 }
 
-// advise says what is missing, in the words of the CI system.
+// advise adds what is missing, in the CI system's terms.
 func (s *ciStatusJSON) advise(a *app.App, p config.Profile, problem error) {
 	if problem != nil {
 		s.Problem = strings.TrimPrefix(s.Problem+"; "+sanitize.Line(problem.Error()), "; ")
@@ -169,25 +168,25 @@ func (s *ciStatusJSON) advise(a *app.App, p config.Profile, problem error) {
 	hint := func(text string) { s.Hints = append(s.Hints, text) }
 	switch {
 	case errors.Is(problem, jwt.ErrOpaque):
-		hint("the identity is no JWT: only the server that it is for can read it")
+		hint("the identity is not a JWT: only its server can read it")
 	case errors.Is(problem, ci.ErrUnknownPlace):
-		hint("run it in a job of GitHub Actions or GitLab CI, or name where the identity comes from: 'fob profile set PROFILE --identity …'")
+		hint("run it in a job of GitHub Actions or GitLab CI, or name the identity's source: 'fob profile set PROFILE --identity …'")
 	case errors.Is(problem, ci.ErrNotPermitted):
-		hint("GitHub: the job needs 'permissions: {id-token: write, contents: read}'; a pull request from a fork never gets an identity; below 'fob exec', give that --keep-identity")
+		hint("GitHub: the job needs 'permissions: {id-token: write, contents: read}'; a pull request from a fork never gets an identity; within 'fob exec', add --keep-identity to it")
 	case errors.Is(problem, ci.ErrAbsent) && s.System == string(ci.GitLab):
-		hint("GitLab: the job needs 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}', with what the server expects as aud; below 'fob exec', give that --keep-identity")
+		hint("GitLab: the job needs 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}', where aud is what the server expects; within 'fob exec', add --keep-identity to it")
 	case problem != nil && a.Hint(problem) != "":
 		hint(a.Hint(cli.ForProfile(problem, p.Name)))
 	}
 	if p.Name == "" && s.Storage != "" { // else the configuration was refused
-		hint("name a configuration of the repository, as in FOB_CONFIG=.github/fob.toml, and a profile in FOB_PROFILE")
+		hint("set FOB_CONFIG to a configuration in the repository, such as .github/fob.toml, and FOB_PROFILE to a profile")
 	}
 	if s.Storage == config.StorageKeyring && s.System != "" {
-		hint("no job has a keyring: set FOB_STORAGE=none")
+		hint("CI jobs have no keyring: set FOB_STORAGE=none")
 	}
 }
 
-// newIdentityClaims reads the claims that GitHub and GitLab have, each with names of its own.
+// newIdentityClaims reads the claims of GitHub and GitLab, which differ in their names.
 func newIdentityClaims(claims map[string]any) *identityClaims {
 	text := func(names ...string) string {
 		for _, name := range names {
@@ -219,7 +218,7 @@ func printCIStatus(a *app.App, s *ciStatusJSON) error {
 		expires = fmt.Sprintf("%s (%s)", cli.TimeText(id.ExpiresAt), cli.AgoText(id.ExpiresAt, a.Now()))
 	}
 	rows := cli.WithoutEmptyValues([][]string{
-		{"system", cmp.Or(s.System, "none that fob knows")},
+		{"system", cmp.Or(s.System, "not recognized")},
 		{"issuer", id.Issuer},
 		{"subject", id.Subject},
 		{"audience", strings.Join(id.Audience, " ")},

@@ -24,11 +24,11 @@ type execOptions struct {
 	variables []string
 	file      string
 	mask      bool
-	identity  bool // the program may get the CI job's
+	identity  bool // pass the CI job's identity on
 	argv      []string
 }
 
-// The statuses of exec's own failures, as env(1) has them; all others are the child's.
+// The statuses of exec's own failures, as in env(1); all others are the child's.
 const (
 	exitExecFailed      = 125
 	exitNotExecutable   = 126
@@ -39,19 +39,19 @@ func New(a *app.App) *cobra.Command {
 	var opts execOptions
 	c := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARGUMENT…]",
-		Short: "Run a program with tokens and secrets in its environment",
-		Long: `Run a program with the variables that are named, and no other secret of fob's. Fresh
-tokens (token/PROFILE) and secrets (secret/NAME) stand in that program's environment
-alone: in no argument, no file and no other process's. It has this terminal and all
-signals, and its status is fob's.
+		Short: "Run a program with tokens and secrets",
+		Long: `Run a program with fresh tokens (token/PROFILE) and secrets (secret/NAME) in its
+environment. They appear in no argument, no file and no other process's environment,
+and the program gets no other secret of fob's. It has this terminal and all signals,
+and fob exits with its status.
 
-A file of variables may refer to them, once you allow it, and is resolved in memory:
+An env file may refer to them, once you allow it, and is resolved in memory:
 
   API_TOKEN=fob://token/work
   DATABASE_URL=postgres://shop:fob://secret/db/prod@localhost/shop
 
-With --mask what the program prints passes through fob, which writes *** for each
-token and secret; it has no terminal then.
+With --mask, each token and secret in the program's output is replaced by ***; the
+program then has no terminal.
 
 ` + execExitHelp,
 		Example: `  fob exec --env GH_TOKEN=token/github -- gh repo list
@@ -66,22 +66,22 @@ token and secret; it has no terminal then.
 	c.SetFlagErrorFunc(wrongExecFlag)
 	c.Flags().SetInterspersed(false)
 	usage.AddReferenceFlags(c, &opts.variables, &opts.file)
-	c.Flags().BoolVar(&opts.mask, "mask", false, "write *** for each token and secret in what the program prints")
+	c.Flags().BoolVar(&opts.mask, "mask", false, "replace tokens and secrets in the output by ***")
 	addKeepIdentityFlag(c, &opts.identity)
 	return c
 }
 
 func addKeepIdentityFlag(c *cobra.Command, keep *bool) {
-	c.Flags().BoolVar(keep, "keep-identity", false, "pass the CI job's identity on to the program")
+	c.Flags().BoolVar(keep, "keep-identity", false, "pass the CI job's identity to the program")
 }
 
-// execExitHelp is exitHelp of a command that ends as the program does which it runs.
-const execExitHelp = `Exit statuses: those of the program; 125 fob failed, or the call is wrong,
-  126 the program cannot be run, 127 there is no such program`
+// execExitHelp lists the exit statuses of a command that exits as its program does.
+const execExitHelp = `Exit statuses: those of the program; 125 fob failed, or was called wrongly,
+  126 the program cannot be run, 127 the program was not found`
 
 func wrongExecFlag(cmd *cobra.Command, err error) error { return execFailed(usage.WrongFlag(cmd, err)) }
 
-// execFailed gives a failure of fob's own the status that is exec's.
+// execFailed sets the exit status of fob's own failures.
 func execFailed(err error) error {
 	if err == nil || errors.As(err, new(*cli.StatusError)) || errors.As(err, new(*cli.SilentStatus)) {
 		return err
@@ -91,7 +91,7 @@ func execFailed(err error) error {
 
 func runExec(ctx context.Context, a *app.App, opts execOptions) error {
 	if len(opts.argv) == 0 {
-		return cli.WithHint(cli.Usagef("there is no program to run"), "fob exec --env NAME=token/PROFILE -- COMMAND")
+		return cli.WithHint(cli.Usagef("no program to run"), "fob exec --env NAME=token/PROFILE -- COMMAND")
 	}
 	path, err := findProgram(opts.argv[0])
 	if err != nil {
@@ -115,20 +115,20 @@ func runExec(ctx context.Context, a *app.App, opts execOptions) error {
 	return runChild(ctx, a, path, opts, environ, secrets)
 }
 
-// findProgram looks the program up as a shell would, and never in the working folder
-// unless that is named.
+// findProgram looks a program up as a shell does, but in the working directory only if
+// its path is given.
 func findProgram(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err == nil {
 		return path, nil
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return "", cli.WithStatus(cli.WithHint(fmt.Errorf("%s cannot be run: permission denied", name), "see its mode: chmod +x"), exitNotExecutable)
+		return "", cli.WithStatus(cli.WithHint(fmt.Errorf("%s cannot be run: permission denied", name), "make it executable: chmod +x"), exitNotExecutable)
 	}
-	return "", cli.WithStatus(cli.WithHint(fmt.Errorf("there is no program %q", name), "see PATH, or name it by its path"), exitCommandNotFound)
+	return "", cli.WithStatus(cli.WithHint(fmt.Errorf("program not found: %q", name), "check PATH, or give the program's path"), exitCommandNotFound)
 }
 
-// runChild runs the program beside fob, where fob cannot become it.
+// runChild runs the program as a child, where fob cannot be replaced by it.
 func runChild(ctx context.Context, a *app.App, path string, opts execOptions, environ, secrets []string) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, forwardedSignals()...)
@@ -148,7 +148,7 @@ func runChild(ctx context.Context, a *app.App, path string, opts execOptions, en
 	for {
 		select {
 		case s := <-signals:
-			// A terminal sends what its keys mean to the child as well.
+			// A terminal sends the signals of its keys to the child, too.
 			if s != os.Interrupt && s != syscall.SIGQUIT || !cli.IsTerminal(a.In) {
 				_ = c.Process.Signal(s)
 			}
@@ -158,7 +158,7 @@ func runChild(ctx context.Context, a *app.App, path string, opts execOptions, en
 	}
 }
 
-// statusOf is a child's status as a shell has it: 128 and the signal that ended it.
+// statusOf returns a child's status as a shell does: 128 plus the signal that killed it.
 func statusOf(state *os.ProcessState, err error) error {
 	if err == nil {
 		return nil

@@ -15,8 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/process"
 )
 
-// canReplaceProcess: terminal, signals and status are the program's own, without fob
-// in between.
+// canReplaceProcess: terminal, signals and status are the program's own.
 const canReplaceProcess = true
 
 func replaceProcess(path string, argv, environ []string) error {
@@ -28,8 +27,8 @@ func replaceProcess(path string, argv, environ []string) error {
 	return cli.WithStatus(fmt.Errorf("%s cannot be run: %w", argv[0], err), status)
 }
 
-// forwardedSignals are the signals that a program beside fob gets from it. What was ignored when
-// fob was started, as by nohup, stays so.
+// forwardedSignals are passed on to a child. A signal that was ignored when fob started, as
+// by nohup, stays ignored.
 func forwardedSignals() []os.Signal {
 	all := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 	return slices.DeleteFunc(all, signal.Ignored)

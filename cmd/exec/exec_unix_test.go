@@ -37,10 +37,10 @@ func TestExec_OwnFailures(t *testing.T) {
 		status  int
 		problem string
 	}{
-		"no program":               {nil, exitExecFailed, "there is no program to run"},
-		"an unknown program":       {[]string{"--", "no-such-program"}, exitCommandNotFound, `there is no program "no-such-program"`},
+		"no program":               {nil, exitExecFailed, "no program to run"},
+		"an unknown program":       {[]string{"--", "no-such-program"}, exitCommandNotFound, `program not found: "no-such-program"`},
 		"a file without x":         {[]string{"--", plain}, exitNotExecutable, "cannot be run"},
-		"a folder":                 {[]string{"--", dir}, exitCommandNotFound, "there is no program"},
+		"a folder":                 {[]string{"--", dir}, exitCommandNotFound, "program not found"},
 		"a wrong variable":         {[]string{"--env", "TOKEN=work", "--", "true"}, exitExecFailed, "--env takes"},
 		"a missing file":           {[]string{"--env-file", filepath.Join(dir, "none"), "--", "true"}, exitExecFailed, "env file"},
 		"a missing login":          {[]string{"--env", "TOKEN=token/work", "--", "true"}, exitExecFailed, "work"},
@@ -122,8 +122,8 @@ func TestAllow(t *testing.T) {
 		"a missing file":  {[]string{uses + "x"}, "env file", ""},
 		"what is no file": {[]string{a.Home}, "env file", ""},
 		"a wrong line":    {[]string{a.Write("wrong.env", "A\n")}, "is not NAME=VALUE", ""},
-		"no argument":     {nil, "one file", ""},
-		"several":         {[]string{uses, uses}, "one file", ""},
+		"no argument":     {nil, "one env file", ""},
+		"several":         {[]string{uses, uses}, "one env file", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, stderr, err := a.Run(NewAllowCmd, test.args...)

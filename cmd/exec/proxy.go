@@ -31,7 +31,7 @@ type proxyOptions struct {
 	baseURLs []string
 	header   string
 	quiet    bool
-	identity bool   // the program may get the CI job's
+	identity bool   // pass the CI job's identity on
 	source   string // a reference
 	argv     []string
 }
@@ -40,17 +40,17 @@ func NewProxy(a *app.App) *cobra.Command {
 	var opts proxyOptions
 	c := &cobra.Command{
 		Use:   "proxy PROFILE --allow HOST [flags] -- COMMAND [ARGUMENT…]",
-		Short: "Run a program whose requests get a token that it never sees",
-		Long: `Run a program beside a proxy on a loopback port that this run alone knows the password
-of. Requests to the allowed hosts go on over https with a fresh token; all others that
-come to it are refused. For scripts, build tools and AI agents, which may use a
-credential, and have nothing to give away. PROFILE may be secret/NAME: an API key, in a --header.
+		Short: "Run a program behind a proxy that adds a token",
+		Long: `Run a program with a proxy on a loopback port, whose password only this program gets.
+The proxy sends requests to the allowed hosts over https with a fresh token, and
+refuses all others. Scripts, build tools and AI agents can so use a credential that
+they cannot leak. PROFILE may also be secret/NAME, for an API key in a --header.
 
-The program comes to the proxy by HTTP_PROXY, with http:// before the host where https
-is meant, or by the address in a variable that --base-url names. A host may be given
-with a port; http:// is for hosts of this machine. https:// is refused (CONNECT): the
-proxy cannot read it. Each request is told on stderr. This is no firewall: a program
-that heeds neither HTTPS_PROXY nor ALL_PROXY goes out by itself, without the token.
+The program finds the proxy by HTTP_PROXY, and writes http:// in place of https://, or
+uses the address in a variable that --base-url names. A HOST may have a port; http://
+is only for hosts on this machine. https:// (CONNECT) is refused: the proxy could not
+read it. Each request is logged to stderr. This is not a firewall: a program that
+ignores HTTPS_PROXY and ALL_PROXY connects directly, without the token.
 
 ` + execExitHelp,
 		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
@@ -62,17 +62,17 @@ that heeds neither HTTPS_PROXY nor ALL_PROXY goes out by itself, without the tok
 				opts.source, opts.argv = args[0], args[1:]
 			}
 			if cmd.ArgsLenAtDash() > 1 {
-				return execFailed(cli.WithHint(cli.Usagef("one PROFILE stands before --"), "fob proxy PROFILE --allow HOST -- COMMAND"))
+				return execFailed(cli.WithHint(cli.Usagef("expected one PROFILE before --"), "fob proxy PROFILE --allow HOST -- COMMAND"))
 			}
 			return execFailed(runProxy(cmd.Context(), a, opts))
 		},
 	}
 	c.SetFlagErrorFunc(wrongExecFlag)
 	flags := c.Flags()
-	flags.StringArrayVar(&opts.allow, "allow", nil, "let requests go to this `HOST`; repeatable")
+	flags.StringArrayVar(&opts.allow, "allow", nil, "allow requests to this `HOST`; repeatable")
 	flags.StringArrayVar(&opts.baseURLs, "base-url", nil, "set a variable to a base URL: `NAME=HOST/PATH`; repeatable")
-	flags.StringVar(&opts.header, "header", "", "put the credential into this header `NAME`, not into Authorization")
-	flags.BoolVarP(&opts.quiet, "quiet", "q", false, "tell nothing of requests that were let through")
+	flags.StringVar(&opts.header, "header", "", "send the credential in the header `NAME`, not Authorization")
+	flags.BoolVarP(&opts.quiet, "quiet", "q", false, "log only refused and failed requests")
 	addKeepIdentityFlag(c, &opts.identity)
 	usage.RefuseEmpty(c, "header")
 	return c
@@ -80,14 +80,14 @@ that heeds neither HTTPS_PROXY nor ALL_PROXY goes out by itself, without the tok
 
 func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	if opts.source == "" || len(opts.argv) == 0 {
-		return cli.WithHint(cli.Usagef("a PROFILE and a program to run are needed"), "fob proxy PROFILE --allow HOST -- COMMAND")
+		return cli.WithHint(cli.Usagef("PROFILE and COMMAND are required"), "fob proxy PROFILE --allow HOST -- COMMAND")
 	}
 	opts.source = delivery.CredentialReference(opts.source)
 	if err := app.CheckReference(opts.source); err != nil {
 		return cli.WithHint(cli.AsUsage(err), "name a profile, or secret/NAME")
 	}
 	if strings.Trim(strings.ToLower(opts.header), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return cli.WithHint(cli.Usagef("--header takes the name of a header"), "as in --header X-API-Key")
+		return cli.WithHint(cli.Usagef("--header is not the name of a header"), "as in --header X-API-Key")
 	}
 	origins, err := allowedOrigins(opts.allow)
 	if err != nil {
@@ -98,7 +98,7 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 		return err
 	}
 	credential := &cachedCredential{a: a, reference: opts.source}
-	if _, err := credential.get(ctx); err != nil { // rather now than at the first request
+	if _, err := credential.get(ctx); err != nil { // fail now, not at the first request
 		return err
 	}
 	cfg, err := a.Config()
@@ -109,7 +109,7 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	if err != nil {
 		return app.WrongCertificates(err)
 	}
-	transport.MaxIdleConnsPerHost = 64 // the program may ask one host many things at once
+	transport.MaxIdleConnsPerHost = 64 // a program may send many requests to one host at once
 	p, err := proxy.Listen(ctx, proxy.Options{
 		Allow: origins, Authorize: credential.authorize(opts.header), Refused: credential.forget, Transport: transport, Log: requestLog(a, opts.quiet),
 	})
@@ -131,7 +131,7 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 
 func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
 	if len(allow) == 0 {
-		return nil, cli.WithHint(cli.Usagef("no host is allowed"), "name it: --allow api.example.com")
+		return nil, cli.WithHint(cli.Usagef("--allow is required"), "name a host: --allow api.example.com")
 	}
 	for _, text := range allow {
 		origin, err := proxy.ParseOrigin(text)
@@ -143,9 +143,8 @@ func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
 	return origins, nil
 }
 
-// proxyVariables are what the program finds the proxy by: for https, too, since what is
-// asked past the proxy is neither refused nor told. curl and others read the names in
-// small letters alone.
+// proxyVariables lead the program to the proxy, for https too: requests past the proxy are
+// neither refused nor logged. curl and others read only the lower-case names.
 func proxyVariables(a *app.App, p *proxy.Proxy, origins []proxy.Origin, baseURLs []string) (map[string]string, error) {
 	added := make(map[string]string)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
@@ -156,8 +155,8 @@ func proxyVariables(a *app.App, p *proxy.Proxy, origins []proxy.Origin, baseURLs
 			added[name] = proxy.Exceptions(list, origins)
 		}
 	}
-	for _, given := range baseURLs {
-		name, place, _ := strings.Cut(given, "=")
+	for _, baseURL := range baseURLs {
+		name, place, _ := strings.Cut(baseURL, "=")
 		scheme, rest, found := strings.Cut(place, "://")
 		if !found {
 			scheme, rest = "https", place
@@ -165,7 +164,7 @@ func proxyVariables(a *app.App, p *proxy.Proxy, origins []proxy.Origin, baseURLs
 		host, path, _ := strings.Cut(rest, "/")
 		origin, err := proxy.ParseOrigin(scheme + "://" + host)
 		if !envfile.IsName(name) || err != nil {
-			return nil, cli.WithHint(cli.Usagef("--base-url takes NAME=HOST/PATH"), "as in --base-url API_URL=api.example.com/v1")
+			return nil, cli.WithHint(cli.Usagef("--base-url is not NAME=HOST/PATH"), "as in --base-url API_URL=api.example.com/v1")
 		}
 		if !slices.Contains(origins, origin) {
 			return nil, cli.WithHint(cli.Usagef("--base-url %s: the host is not allowed", name), "%s", hintOfBaseURL(name, origin, path, origins))
@@ -175,11 +174,11 @@ func proxyVariables(a *app.App, p *proxy.Proxy, origins []proxy.Origin, baseURLs
 	return added, nil
 }
 
-// hintOfBaseURL asks for the scheme where the host is allowed with that alone.
+// hintOfBaseURL names the scheme if the host is allowed with another one.
 func hintOfBaseURL(name string, origin proxy.Origin, path string, origins []proxy.Origin) string {
 	for _, allowed := range origins {
 		if allowed.Host == origin.Host {
-			return fmt.Sprintf("write it with the scheme that --allow has: --base-url %s=%s://%s", name, allowed.Scheme, sanitize.Line(strings.TrimSuffix(origin.Host+"/"+path, "/")))
+			return fmt.Sprintf("use the scheme of --allow: --base-url %s=%s://%s", name, allowed.Scheme, sanitize.Line(strings.TrimSuffix(origin.Host+"/"+path, "/")))
 		}
 	}
 	return "allow it: --allow " + strings.TrimPrefix(origin.Scheme+"://"+origin.Host, "https://")
@@ -234,7 +233,7 @@ func (h *cachedCredential) get(ctx context.Context) (secret.Secret, error) {
 		return secret.Secret{}, err
 	}
 	if token.Type == oauth.TypeDPoP {
-		return secret.Secret{}, cli.WithHint(cli.Usagef("the token of %q is bound to a key, which proves each request", profile), "log in without --dpop")
+		return secret.Secret{}, cli.WithHint(cli.Usagef("the tokens of profile %q are bound to a key, and the proxy cannot prove possession of it", profile), "log in without --dpop")
 	}
 	h.value, h.until = token.Value, token.ExpiresAt.Add(-session.DefaultMinTTL)
 	return h.value, nil
@@ -247,7 +246,7 @@ func (h *cachedCredential) forget() {
 	h.value = secret.Secret{}
 }
 
-// authorize puts the credential into a header; the program's own are taken out.
+// authorize sets the credential's header, and removes the program's own Authorization.
 func (h *cachedCredential) authorize(name string) func(context.Context, http.Header) error {
 	return func(ctx context.Context, header http.Header) error {
 		header.Del("Authorization")

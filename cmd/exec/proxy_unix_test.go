@@ -26,16 +26,16 @@ func TestProxy_Usage(t *testing.T) {
 		args    []string
 		problem string
 	}{
-		"nothing":                {nil, "a PROFILE and a program"},
-		"no program":             {[]string{"work", "--allow", "a.example.com"}, "a PROFILE and a program"},
-		"two profiles":           {append([]string{"work", "home", "--allow", "a.example.com"}, program...), "one PROFILE"},
-		"no host":                {append([]string{"work"}, program...), "no host is allowed"},
+		"nothing":                {nil, "PROFILE and COMMAND"},
+		"no program":             {[]string{"work", "--allow", "a.example.com"}, "PROFILE and COMMAND"},
+		"two profiles":           {append([]string{"work", "home", "--allow", "a.example.com"}, program...), "expected one PROFILE"},
+		"no host":                {append([]string{"work"}, program...), "--allow is required"},
 		"a URL with a path":      {append([]string{"work", "--allow", "https://a.example.com/x"}, program...), "--allow https://a.example.com/x"},
 		"plain http elsewhere":   {append([]string{"work", "--allow", "http://a.example.com"}, program...), "--allow http://a.example.com"},
-		"a header with a colon":  {append([]string{"work", "--allow", "a.example.com", "--header", "X-Key: "}, program...), "the name of a header"},
+		"a header with a colon":  {append([]string{"work", "--allow", "a.example.com", "--header", "X-Key: "}, program...), "--header is not"},
 		"a wrong reference":      {append([]string{"secret/", "--allow", "a.example.com"}, program...), "is no name for a secret"},
 		"a base URL not allowed": {append([]string{"work", "--allow", "a.example.com", "--base-url", "API=b.example.com"}, program...), "the host is not allowed"},
-		"a base URL without one": {append([]string{"work", "--allow", "a.example.com", "--base-url", "API"}, program...), "--base-url takes"},
+		"a base URL without one": {append([]string{"work", "--allow", "a.example.com", "--base-url", "API"}, program...), "--base-url is not"},
 		"an unknown flag":        {append([]string{"work", "--nope"}, program...), "nope"},
 	} {
 		t.Run(name, func(t *testing.T) {

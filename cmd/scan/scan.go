@@ -1,4 +1,4 @@
-// Package scan is the commands that find keys: scan, rules.
+// Package scan has the commands that find keys: scan, rules.
 package scan
 
 import (
@@ -37,12 +37,12 @@ func New(a *app.App) *cobra.Command {
 	var opts scanOptions
 	c := &cobra.Command{
 		Use:   "scan [PATH…]",
-		Short: "Find API keys in files, in git's history and in streams",
-		Long: `Look for API keys of your brand where they must not be, and ask the registry which
-of them are live. A key is never shown whole, and what has a wrong checksum is none.
-Packed files (zip, gz, png and the like) are passed over.
+		Short: "Find API keys in files, git history and streams",
+		Long: `Find API keys of your brand where they must not be, and look up in the registry which
+of them are live. A key is never shown whole, and text with a wrong checksum is not
+reported. Compressed files (zip, gz, png, …) are skipped.
 
-The status is 3 if a key was found. As a hook, in .pre-commit-config.yaml:
+The exit status is 3 if a key was found. As a hook, in .pre-commit-config.yaml:
 
   repos: [{repo: local, hooks: [{id: fob, name: fob, language: system,
     entry: fob scan --staged, pass_filenames: false}]}]
@@ -62,13 +62,13 @@ or in lefthook.yml:
 		},
 	}
 	flags := c.Flags()
-	flags.BoolVar(&opts.git, "git", false, "look through all of a git repository's history")
-	flags.BoolVar(&opts.staged, "staged", false, "look through what the next commit brings in")
-	flags.BoolVar(&opts.stdin, "stdin", false, "look through stdin")
-	flags.BoolVar(&opts.unignored, "gitignore", false, "pass over the files that git ignores")
-	flags.StringArrayVar(&opts.brands, "brand", nil, "look for keys of this `BRAND` as well; repeatable")
-	flags.StringVar(&opts.format, "format", "text", "print `FORMAT`: text, json or sarif")
-	flags.BoolVar(&opts.noRegistry, "no-registry", false, "do not ask the registry which keys are live")
+	flags.BoolVar(&opts.git, "git", false, "scan the whole history of a git repository")
+	flags.BoolVar(&opts.staged, "staged", false, "scan what the next commit adds")
+	flags.BoolVar(&opts.stdin, "stdin", false, "scan stdin")
+	flags.BoolVar(&opts.unignored, "gitignore", false, "skip the files that git ignores")
+	flags.StringArrayVar(&opts.brands, "brand", nil, "also find keys of this `BRAND`; repeatable")
+	flags.StringVar(&opts.format, "format", "text", "output `FORMAT`: text, json or sarif")
+	flags.BoolVar(&opts.noRegistry, "no-registry", false, "do not look up which keys are live")
 	usage.Exclusive(c, "git", "staged", "stdin", "gitignore")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(ScanFormats, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -76,15 +76,15 @@ or in lefthook.yml:
 
 var ScanFormats = []string{"text", "json", "sarif"}
 
-// foundKey is a finding with what the registry says of it.
+// foundKey is a finding and its key's record in the registry.
 type foundKey struct {
 	leakscan.Finding
-	state   apikey.State // "" if the registry does not know it, or was not asked
+	state   apikey.State // "" if the registry does not have it, or was not asked
 	record  apikey.Record
 	checked bool
 }
 
-// live reports that whoever has the key can use it.
+// live reports whether the key can be used.
 func (f *foundKey) live() bool { return f.state == apikey.Active || f.state == apikey.Retiring }
 
 // stateText returns what the registry says about the key.
@@ -111,10 +111,10 @@ func (f *foundKey) location() string {
 
 func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	if !slices.Contains(ScanFormats, opts.format) {
-		return cli.WithHint(cli.Usagef("there is no format %q", opts.format), "there are text, json and sarif")
+		return cli.WithHint(cli.Usagef("unknown format %q", opts.format), "the formats are text, json and sarif")
 	}
 	if opts.stdin && len(opts.paths) > 0 || (opts.git || opts.staged || opts.unignored) && len(opts.paths) > 1 {
-		return cli.WithHint(cli.Usagef("that takes no more paths"), "see 'fob scan --help'")
+		return cli.WithHint(cli.Usagef("too many paths"), "see 'fob scan --help'")
 	}
 	if slices.Contains(opts.paths, "") {
 		return cli.WithHint(cli.Usagef("a path is empty"), usage.HintEmpty)
@@ -130,7 +130,7 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	result, err := scan(ctx, a, scanner, opts)
 	if errors.Is(err, leakscan.ErrNoRepository) {
 		return cli.WithHint(fmt.Errorf("%s %w", cmp.Or(sanitize.Line(cli.FirstArg(opts.paths)), "this folder"), leakscan.ErrNoRepository),
-			"name a git repository, or run it in one; without --git, --staged and --gitignore fob scans any folder")
+			"name a git repository, or run it in one; without --git, --staged and --gitignore, fob scans any folder")
 	}
 	if err != nil {
 		return withScanHint(err)
@@ -143,20 +143,20 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 		return err
 	}
 	for _, why := range result.Skipped[:min(10, len(result.Skipped))] {
-		a.Warn("not read: " + sanitize.Line(why))
+		a.Warn("skipped: " + sanitize.Line(why))
 	}
 	if more := len(result.Skipped) - 10; more > 0 {
-		a.Warn(fmt.Sprintf("%d more were not read", more))
+		a.Warn(fmt.Sprintf("%d more were skipped", more))
 	}
-	a.Note("Looked through %s, %s.", cli.Plural(result.Files, "file", "files"), bytesText(result.Bytes))
+	a.Note("Scanned %s, %s.", cli.Plural(result.Files, "file", "files"), bytesText(result.Bytes))
 	return scanVerdict(found)
 }
 
 func withScanHint(err error) error {
 	hint := cli.HintFor(err, []cli.ErrorHint{
 		cli.HintOn(leakscan.ErrGit, "name a git repository: 'fob scan --git PATH'"),
-		cli.HintOn(leakscan.ErrNoFile, "a stream is read with --stdin"),
-		cli.HintOn(fs.ErrNotExist, "name files and folders that are there; without one, fob scans this folder"),
+		cli.HintOn(leakscan.ErrNoFile, "use --stdin to scan a stream"),
+		cli.HintOn(fs.ErrNotExist, "name existing files and folders; without any, fob scans this folder"),
 	})
 	if hint == "" {
 		return err
@@ -164,14 +164,14 @@ func withScanHint(err error) error {
 	return cli.WithHint(err, "%s", hint)
 }
 
-// scan looks where the flags say.
+// scan scans what the flags name.
 func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions) (leakscan.Result, error) {
 	bar := a.NewProgress("scanning", 0)
 	defer bar.End()
 	progress := func(files int, bytes int64) {
 		bar.At(int64(files), fmt.Sprintf("%d files, %s", files, bytesText(bytes)))
 	}
-	if _, err := a.Config(); err != nil { // which withholds the identities that it names from git
+	if _, err := a.Config(); err != nil { // hides the identities that it names from git
 		return leakscan.Result{}, err
 	}
 	dir := cli.FirstArg(opts.paths)
@@ -194,8 +194,8 @@ func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions
 	return s.Files(ctx, opts.paths, progress)
 }
 
-// judgeFindings asks the registry about each finding: live is what its digest says,
-// since a checksum can be forged.
+// judgeFindings looks each finding up in the registry, by its digest: a checksum can be
+// forged.
 func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding, noRegistry bool) ([]foundKey, error) {
 	slices.SortFunc(findings, func(x, y leakscan.Finding) int {
 		return cmp.Or(strings.Compare(x.Path, y.Path), strings.Compare(x.Commit, y.Commit), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
@@ -212,7 +212,7 @@ func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding,
 		return found, nil
 	}
 	if err != nil {
-		return nil, cli.WithHint(fmt.Errorf("%s found, and not known which are live: %w", cli.Plural(len(found), "key", "keys"), err), "--no-registry does not ask")
+		return nil, cli.WithHint(fmt.Errorf("%s found, but not which are live: %w", cli.Plural(len(found), "key", "keys"), err), "skip the registry with --no-registry")
 	}
 	defer g.Close()
 	for i := range found {
@@ -277,7 +277,7 @@ func printFindings(a *app.App, found []foundKey, format string) error {
 	return nil
 }
 
-// scanVerdict is the end of a scan: findings, and what to do about live ones.
+// scanVerdict returns the findings as an error, with what to do about live keys.
 func scanVerdict(found []foundKey) error {
 	if len(found) == 0 {
 		return nil
@@ -305,9 +305,9 @@ func NewRules(a *app.App) *cobra.Command {
 	var brands []string
 	c := &cobra.Command{
 		Use:   "rules",
-		Short: "Write rules with which other scanners find your API keys",
-		Long: `Print rules for the configured brand, and for others that are named, in the form of
-gitleaks, betterleaks or TruffleHog, or the fields of a custom pattern of GitHub's
+		Short: "Print rules for other secret scanners",
+		Long: `Print rules for the configured brand, and for those of --brand, in the format of
+gitleaks, betterleaks or TruffleHog, or as the fields of a custom pattern for GitHub's
 secret scanning.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitInterrupted),
@@ -316,8 +316,8 @@ secret scanning.
 		Args: usage.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return runRules(a, format, brands) },
 	}
-	c.Flags().StringVar(&format, "format", "gitleaks", "for this `SCANNER`: "+strings.Join(leakscan.Formats(), ", "))
-	c.Flags().StringArrayVar(&brands, "brand", nil, "a `BRAND` beside the configured one; repeatable")
+	c.Flags().StringVar(&format, "format", "gitleaks", "`SCANNER`: "+strings.Join(leakscan.Formats(), ", "))
+	c.Flags().StringArrayVar(&brands, "brand", nil, "add this `BRAND`; repeatable")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(leakscan.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

@@ -71,7 +71,7 @@ func TestScan_Formats(t *testing.T) {
 			if strings.Contains(stdout+stderr, live.Key.Reveal()) || strings.Contains(stdout+stderr, revoked.Key.Reveal()) {
 				t.Error("a key is shown whole")
 			}
-			if test.args == nil && !strings.Contains(stderr, "Looked through 3 files, ") {
+			if test.args == nil && !strings.Contains(stderr, "Scanned 3 files, ") {
 				t.Errorf("stderr %q", stderr)
 			}
 		})
@@ -98,7 +98,7 @@ func TestScan_WithoutARegistry(t *testing.T) {
 		t.Errorf("%q, %v", stdout, err)
 	}
 	other.Environ["FOB_REGISTRY"] = "odd://x"
-	if _, _, err := other.Run(New, dir); isFindings(err) || !strings.Contains(err.Error(), "2 keys found, and not known which are live") || !strings.Contains(cli.CarriedHint(err), "--no-registry") {
+	if _, _, err := other.Run(New, dir); isFindings(err) || !strings.Contains(err.Error(), "2 keys found, but not which are live") || !strings.Contains(cli.CarriedHint(err), "--no-registry") {
 		t.Errorf("a registry that cannot be asked: %v", err)
 	}
 }
@@ -111,13 +111,13 @@ func TestScan_Usage(t *testing.T) {
 		usage   bool
 		hint    string
 	}{
-		"an unknown format": {[]string{"--format", "xml"}, `there is no format "xml"`, true, "text, json and sarif"},
-		"stdin and a path":  {[]string{"--stdin", dir}, "no more paths", true, "--help"},
-		"git and two paths": {[]string{"--git", dir, dir}, "no more paths", true, "--help"},
+		"an unknown format": {[]string{"--format", "xml"}, `unknown format "xml"`, true, "text, json and sarif"},
+		"stdin and a path":  {[]string{"--stdin", dir}, "too many paths", true, "--help"},
+		"git and two paths": {[]string{"--git", dir, dir}, "too many paths", true, "--help"},
 		"git and staged":    {[]string{"--git", "--staged"}, "--git and --staged", true, ""},
 		"an empty path":     {[]string{""}, "a path is empty", true, "variable is set"},
 		"a wrong brand":     {[]string{"--brand", "A B", dir}, "a brand is", true, ""},
-		"a missing path":    {[]string{filepath.Join(dir, "none")}, "none", false, "name files and folders that are there"},
+		"a missing path":    {[]string{filepath.Join(dir, "none")}, "none", false, "name existing files and folders"},
 		"no repository":     {[]string{"--git", dir}, "is in no git repository", false, "name a git repository"},
 		"a device":          {[]string{os.DevNull}, "neither a file nor a folder", false, "--stdin"},
 	} {

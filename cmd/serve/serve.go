@@ -1,4 +1,4 @@
-// Package serve is the command of the verification service.
+// Package serve has the command of the verification service.
 package serve
 
 import (
@@ -40,8 +40,8 @@ type serveOptions struct {
 	verbose          bool
 }
 
-// What serve takes of memory: garbage is looked for seldom, since that keeps requests
-// waiting, as long as all stays within a base and so much a key.
+// The memory of serve: garbage collection delays requests, so it runs rarely, as long as
+// all stays below a base plus so much per key.
 const (
 	serveGCPercent = 1000
 	baseMemory     = 64 << 20
@@ -64,16 +64,15 @@ func New(a *app.App) *cobra.Command {
 	var opts serveOptions
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Check API keys over HTTP, in front of any service",
-		Long: `Answer a reverse proxy's question whether a request may pass: GET /verify with
-the request's Authorization or X-API-Key header, and ?env= and ?scope= for what
-is needed. 200 says yes and who it is (X-Fob-Owner and others); 401, 403 and 429
-say no. A key that is revoked anywhere is refused within a second; if the
-registry cannot be asked, every key is.
+		Short: "Verify API keys over HTTP, in front of any service",
+		Long: `Verify keys for a reverse proxy: GET /verify with a request's Authorization or
+X-API-Key header, and ?env= and ?scope= for what is required. 200 allows it, with
+X-Fob-Owner and other headers; 401, 403 and 429 refuse it. A key that is revoked
+anywhere is refused within a second. While the registry is unavailable, all are.
 
-POST /introspect answers services that hold a key with the scope fob:introspect
-(RFC 7662). /healthz, /readyz and /metrics are for monitoring. In the
-configuration, [[serve.rule]] says what each route needs.
+POST /introspect (RFC 7662) is for services that have a key with the scope
+fob:introspect. /healthz, /readyz and /metrics are for monitoring. In the
+configuration, [[serve.rule]] sets what each route requires.
 
 Plain HTTP is served on loopback addresses and Unix sockets only: elsewhere keys
 would cross the network unencrypted. --plain-http allows it.
@@ -93,12 +92,12 @@ would cross the network unencrypted. --plain-http allows it.
 	flags.BoolVar(&opts.plainHTTP, "plain-http", false, "allow plain HTTP on addresses that are not loopback")
 	flags.StringVar(&opts.tlsCert, "tls-cert", "", "serve TLS with the certificate in this `FILE`")
 	flags.StringVar(&opts.tlsKey, "tls-key", "", "the certificate's private key, in this `FILE`")
-	flags.StringArrayVar(&opts.trusted, "trusted-proxy", nil, "believe proxies in this `NETWORK`; repeatable")
-	flags.StringVar(&opts.proxy, "proxy", "", "answer as this `PROXY` needs it")
-	flags.StringVar(&opts.printConfig, "print-config", "", "print the configuration of a `PROXY`: "+strings.Join(serve.Proxies(), ", "))
-	flags.DurationVar(&opts.maxStale, "max-stale", serve.DefaultMaxStale, "refuse all after this `TIME` without the registry")
-	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "hold `N` keys in memory")
-	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "`N` bad keys an address; 0: no limit")
+	flags.StringArrayVar(&opts.trusted, "trusted-proxy", nil, "trust proxies in this `NETWORK`; repeatable")
+	flags.StringVar(&opts.proxy, "proxy", "", "respond as this `PROXY` requires")
+	flags.StringVar(&opts.printConfig, "print-config", "", "print a configuration for `PROXY`: "+strings.Join(serve.Proxies(), ", "))
+	flags.DurationVar(&opts.maxStale, "max-stale", serve.DefaultMaxStale, "refuse all keys after this `TIME` without the registry")
+	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "cache `N` keys")
+	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "`N` invalid keys per address; 0: no limit")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "log each refusal")
 	usage.RefuseEmpty(c, "listen", "internal-listen")
 	usage.Exclusive(c, "plain-http", "tls-cert")
@@ -129,7 +128,7 @@ func runServe(ctx context.Context, a *app.App, opts serveOptions) error {
 	if err != nil {
 		return err
 	}
-	if g.RequirePepper { // set by hand, perhaps, or rows were added since
+	if g.RequirePepper { // perhaps set by hand, or rows were added since
 		var counting sync.WaitGroup
 		defer counting.Wait()
 		ctx, cancel := context.WithCancel(ctx)
@@ -158,18 +157,18 @@ func serverOptions(a *app.App, opts serveOptions) (serve.Options, error) {
 	}
 	switch {
 	case (opts.tlsCert == "") != (opts.tlsKey == ""):
-		return o, cli.WithHint(cli.Usagef("TLS needs a certificate and its key"), "give both --tls-cert and --tls-key")
+		return o, cli.WithHint(cli.Usagef("TLS requires a certificate and its key"), "set both --tls-cert and --tls-key")
 	case opts.listen == serve.Systemd && opts.internal == serve.Systemd:
-		return o, cli.WithHint(cli.Usagef("systemd passes one socket, for one listener"), "give --internal-listen an address: 127.0.0.1:9090, or unix:/PATH")
+		return o, cli.WithHint(cli.Usagef("systemd passes one socket, for one listener"), "set --internal-listen to an address: 127.0.0.1:9090, or unix:/PATH")
 	case opts.maxStale <= 0 || opts.cacheSize < 1 || opts.guesses < 0:
-		return o, cli.Usagef("--max-stale and --cache-size are more than nothing, --failures-per-second not less")
+		return o, cli.Usagef("--max-stale and --cache-size must be positive, --failures-per-second not negative")
 	case opts.proxy != "" && !slices.Contains(serve.Proxies(), opts.proxy):
-		return o, cli.WithHint(cli.Usagef("there is no proxy %q", opts.proxy), "there are %s", strings.Join(serve.Proxies(), ", "))
+		return o, cli.WithHint(cli.Usagef("unknown proxy %q", opts.proxy), "the proxies are %s", strings.Join(serve.Proxies(), ", "))
 	}
 	for _, network := range opts.trusted {
 		prefix, err := netip.ParsePrefix(network)
 		if err != nil {
-			return o, cli.WithHint(cli.Usagef("%q is no network", network), "as in 127.0.0.1/32, 10.0.0.0/8, ::1/128")
+			return o, cli.WithHint(cli.Usagef("%q is not a network", network), "as in 127.0.0.1/32, 10.0.0.0/8, ::1/128")
 		}
 		o.TrustedProxies = append(o.TrustedProxies, prefix.Masked())
 	}
@@ -180,7 +179,7 @@ func serverOptions(a *app.App, opts serveOptions) (serve.Options, error) {
 	for i, rule := range cfg.Serve.Rules {
 		r, err := newRule(rule)
 		if err != nil {
-			return o, cli.WithHint(cli.Usagef("[[serve.rule]] number %d: %s", i+1, err), "mend the configuration with an editor")
+			return o, cli.WithHint(cli.Usagef("[[serve.rule]] number %d: %s", i+1, err), "fix the configuration with an editor")
 		}
 		o.Rules = append(o.Rules, r)
 	}
@@ -205,8 +204,8 @@ func newRule(rule config.ServeRule) (serve.Rule, error) {
 	return r, nil
 }
 
-// listenAll opens the main listener and, where one is named, the internal one. The
-// certificate is for both.
+// listenAll opens the main listener and, if configured, the internal one. Both use the
+// certificate.
 func listenAll(ctx context.Context, a *app.App, opts serveOptions, log *slog.Logger) (listeners []net.Listener, err error) {
 	var certificate *serve.Certificate
 	if opts.tlsCert != "" {
@@ -237,14 +236,14 @@ func listenAll(ctx context.Context, a *app.App, opts serveOptions, log *slog.Log
 	return listeners, nil
 }
 
-// listen opens one listener. What other machines can connect to must be allowed.
+// listen opens one listener. One that other machines can reach must be allowed.
 func listen(ctx context.Context, a *app.App, flag, where string, anywhere bool) (net.Listener, error) {
 	listener, err := serve.Listen(ctx, where, a.Getenv)
 	if errors.As(err, new(*net.AddrError)) {
 		return nil, cli.WithHint(cli.AsUsage(err), "write an address and a port: %s 127.0.0.1:8089, or unix:/PATH", flag)
 	}
 	if err != nil {
-		return nil, cli.WithHint(err, "choose another address with %s, or end the program that has this one", flag)
+		return nil, cli.WithHint(err, "choose another address with %s, or stop the program that uses this one", flag)
 	}
 	if anywhere || !serve.Exposed(listener) {
 		return listener, nil
@@ -252,14 +251,14 @@ func listen(ctx context.Context, a *app.App, flag, where string, anywhere bool) 
 	bound := listener.Addr().(*net.TCPAddr)
 	return nil, errors.Join(listener.Close(), cli.WithHint(
 		cli.Usagef("refusing to serve plain HTTP on %s: keys would cross the network unencrypted", where),
-		"give %s 127.0.0.1:%d, and a proxy on this machine that connects there; to serve TLS: --tls-cert and --tls-key; to serve it all the same: --plain-http", flag, bound.Port))
+		"use %s 127.0.0.1:%d with a proxy on this machine; for TLS: --tls-cert and --tls-key; to serve plain HTTP anyway: --plain-http", flag, bound.Port))
 }
 
 // shutdownWait is how long requests in flight may take at the end.
 const shutdownWait = 10 * time.Second
 
-// serveUntil serves on all listeners, the internal one being the second, until it is told
-// to stop. It finishes the requests in flight and stores which keys were used.
+// serveUntil serves on all listeners, the second being the internal one, until ctx ends. It
+// finishes the requests in flight and stores which keys were used.
 func serveUntil(ctx context.Context, s *serve.Server, listeners []net.Listener, log *slog.Logger) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	finished := make(chan struct{})
@@ -294,10 +293,10 @@ func serveUntil(ctx context.Context, s *serve.Server, listeners []net.Listener, 
 
 func printProxyConfig(a *app.App, opts serveOptions) error {
 	if !slices.Contains(serve.Proxies(), opts.printConfig) {
-		return cli.WithHint(cli.Usagef("there is no configuration for %q", opts.printConfig), "there are %s", strings.Join(serve.Proxies(), ", "))
+		return cli.WithHint(cli.Usagef("no configuration for %q", opts.printConfig), "the proxies are %s", strings.Join(serve.Proxies(), ", "))
 	}
 	if _, _, err := net.SplitHostPort(opts.listen); err != nil || strings.HasPrefix(opts.listen, "unix:") {
-		return cli.WithHint(cli.Usagef("the configuration is written for HOST:PORT"), "give --listen HOST:PORT, and mend the address for a socket by hand")
+		return cli.WithHint(cli.Usagef("--print-config requires --listen HOST:PORT"), "print it for a HOST:PORT, then replace the address by the socket")
 	}
 	_, err := fmt.Fprint(a.Out.Raw(), serve.ProxyConfig(opts.printConfig, opts.listen))
 	return err

@@ -26,16 +26,16 @@ func TestServe_Usage(t *testing.T) {
 		args    []string
 		problem string
 	}{
-		"a certificate without its key": {"", []string{"--tls-cert", "c.pem"}, "TLS needs a certificate and its key"},
-		"a key without its certificate": {"", []string{"--tls-key", "k.pem"}, "TLS needs a certificate and its key"},
+		"a certificate without its key": {"", []string{"--tls-cert", "c.pem"}, "TLS requires a certificate and its key"},
+		"a key without its certificate": {"", []string{"--tls-key", "k.pem"}, "TLS requires a certificate and its key"},
 		"a missing certificate":         {"", []string{"--tls-cert", "/none/c.pem", "--tls-key", "/none/k.pem"}, "the certificate cannot be used"},
 		"plain HTTP and TLS":            {"", []string{"--plain-http", "--tls-cert", "c.pem", "--tls-key", "k.pem"}, "--plain-http and --tls-cert"},
 		"one socket for two listeners":  {"", []string{"--listen", "systemd", "--internal-listen", "systemd"}, "systemd passes one socket"},
 		"no time":                       {"", []string{"--max-stale", "0s"}, "--max-stale"},
 		"no cache":                      {"", []string{"--cache-size", "0"}, "--cache-size"},
 		"negative failures":             {"", []string{"--failures-per-second", "-1"}, "--failures-per-second"},
-		"an unknown proxy":              {"", []string{"--proxy", "squid"}, `there is no proxy "squid"`},
-		"what is no network":            {"", []string{"--trusted-proxy", "10.0.0.1"}, `"10.0.0.1" is no network`},
+		"an unknown proxy":              {"", []string{"--proxy", "squid"}, `unknown proxy "squid"`},
+		"an address without a length":   {"", []string{"--trusted-proxy", "10.0.0.1"}, `"10.0.0.1" is not a network`},
 		"an empty address":              {"", []string{"--listen", ""}, "--listen is empty"},
 		"no port":                       {"", []string{"--listen", "127.0.0.1"}, "127.0.0.1"},
 		"a key as an argument":          {"", []string{"fob_test_1" + strings.Repeat("a", 40)}, "a whole key was given as an argument"},
@@ -43,7 +43,7 @@ func TestServe_Usage(t *testing.T) {
 		"a rule's path":                 {"[[serve.rule]]\npath = \"x\"\n", nil, "[[serve.rule]] number 1"},
 		"a rule's environment":          {"[[serve.rule]]\npath = \"/\"\n[[serve.rule]]\npath = \"/a\"\nenv = \"A B\"\n", nil, "[[serve.rule]] number 2"},
 		"a rule's scope":                {"[[serve.rule]]\npath = \"/\"\nscopes = [\"a b\"]\n", nil, "[[serve.rule]] number 1"},
-		"an unknown configuration":      {"", []string{"--print-config", "squid"}, `there is no configuration for "squid"`},
+		"an unknown configuration":      {"", []string{"--print-config", "squid"}, `no configuration for "squid"`},
 		"a configuration for a socket":  {"", []string{"--print-config", "nginx", "--listen", "unix:/run/fob.sock"}, "HOST:PORT"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestListen(t *testing.T) {
 		hint     string
 	}{
 		"127.0.0.1:0":                     {false, "", ""},
-		"0.0.0.0:0":                       {false, "refusing to serve plain HTTP on 0.0.0.0:0", "give --listen 127.0.0.1:"},
+		"0.0.0.0:0":                       {false, "refusing to serve plain HTTP on 0.0.0.0:0", "use --listen 127.0.0.1:"},
 		":0":                              {true, "", ""},
 		"127.0.0.1:99999":                 {false, "99999", ""},
 		"unix:/none/such/folder/fob.sock": {false, "no such file", "choose another address with --listen"},
