@@ -32,8 +32,8 @@ const firstSteps = `fob keeps logins, API keys and secrets for scripts and machi
 // out.
 const overviewTimeout = 300 * time.Millisecond
 
-// runOverview shows the state of things and what to do next. It asks no network, no
-// keyring and nobody, and what cannot be read is no failure.
+// runOverview shows the state of things and what to do next. It asks no server and
+// no user, and what cannot be read is no failure.
 func runOverview(ctx context.Context, a *app.App) error {
 	ctx, cancel := context.WithTimeout(ctx, overviewTimeout)
 	defer cancel()

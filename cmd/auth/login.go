@@ -179,7 +179,7 @@ func saveLoginProfile(ctx context.Context, a *app.App, attempt *loginAttempt) er
 		return fmt.Errorf("the login is stored, but not its profile: %w", err)
 	}
 	if known {
-		a.ForgetElsewhere(ctx, cfg, before, attempt.profile)
+		app.ForgetElsewhere(ctx, a, cfg, before, attempt.profile)
 	}
 	return nil
 }

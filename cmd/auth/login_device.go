@@ -58,10 +58,10 @@ func (o loginOptions) deviceTimeout(codeLife time.Duration) time.Duration {
 }
 
 func showCode(a *app.App, device *oauth.DeviceAuthorization) {
-	t := a.ErrTerminal()
-	a.Note("Open this page in a browser on any device:\n\n  %s\n", device.VerificationURI)
-	a.Note("and enter the code\n\n  %s\n", t.Bold(device.UserCode))
+	// The URL and the code come last: on a small terminal the QR code scrolls them away.
 	if picture, fits := a.QRCode(cmp.Or(device.VerificationURIComplete, device.VerificationURI)); fits {
-		a.Note("%s\nThe picture leads there%s.", picture, map[bool]string{true: " with the code"}[device.VerificationURIComplete != ""])
+		a.Note("%s\nScan the QR code%s, or:", picture, map[bool]string{true: ", which includes the user code"}[device.VerificationURIComplete != ""])
 	}
+	a.Note("Open this page in a browser on any device:\n\n  %s\n", device.VerificationURI)
+	a.Note("and enter the code\n\n  %s\n", a.ErrTerminal().Bold(device.UserCode))
 }

@@ -174,6 +174,6 @@ func tokenRequest(a *app.App, opts tokenOptions) (session.TokenOptions, error) {
 		return want, app.CheckMinTTL(opts.minTTL)
 	}
 	var err error
-	want.MinTTL, err = a.ConfiguredMinTTL()
+	want.MinTTL, err = app.ConfiguredMinTTL(a)
 	return want, err
 }

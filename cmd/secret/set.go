@@ -110,7 +110,7 @@ func runSet(ctx context.Context, a *app.App, opts setOptions) error {
 		return secretstore.ForSecret(err, opts.name)
 	}
 	if change.Moves() {
-		a.ForgetSecretElsewhere(ctx, before)
+		app.ForgetSecretElsewhere(ctx, a, before)
 	}
 	a.Note("The secret %q is kept in %s.", opts.name, app.StorageText(after.Storage))
 	warnOverridden(a, opts.name)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -77,8 +78,8 @@ func LocalStatus(ctx context.Context, a *App, cfg *config.Config, p config.Profi
 	return out, nil
 }
 
-// QuickStatuses returns the logins, with the part of their state that needs no keyring,
-// passphrase or program, and that could be read before ctx ended.
+// QuickStatuses returns the logins, with the part of their state that can be read without
+// asking the user, and before ctx ended.
 func QuickStatuses(ctx context.Context, a *App, cfg *config.Config) []LoginStatus {
 	var unnamed config.Choice // the profile of calls that name none
 	if named, err := a.Choice(nil); err == nil {
@@ -89,7 +90,7 @@ func QuickStatuses(ctx context.Context, a *App, cfg *config.Config) []LoginStatu
 		p := cfg.Profiles[name]
 		s := LoginStatus{Profile: name, Server: p.WithProvider().Authority()}
 		s.Storage, _ = cfg.StorageFor(p.Storage)
-		if ctx.Err() == nil && readsWithoutPrompt(a, cfg, p, s.Storage) {
+		if ctx.Err() == nil && ReadsWithoutPrompt(a, p) {
 			if known, err := cli.Await(ctx, func() (LoginStatus, error) { return LocalStatus(ctx, a, cfg, p) }); err == nil {
 				s = known
 			}
@@ -100,11 +101,23 @@ func QuickStatuses(ctx context.Context, a *App, cfg *config.Config) []LoginStatu
 	return all
 }
 
-func readsWithoutPrompt(a *App, cfg *config.Config, p config.Profile, storage string) bool {
-	if variable, _ := a.TokenVariable(p.Name); variable != "" || storage == config.StorageNone || ShowsIdentity(p) {
-		return true
+// ReadsWithoutPrompt reports whether a login can be read without a passphrase, and without
+// the keyring asking the user.
+func ReadsWithoutPrompt(a *App, p config.Profile) bool {
+	cfg, err := a.Config()
+	if err != nil {
+		return false
 	}
-	return storage == config.StorageFile && a.FileKey(cfg).Name != PassphraseSource
+	storage, err := cfg.StorageFor(p.Storage)
+	switch variable, _ := a.TokenVariable(p.Name); {
+	case err != nil:
+		return false
+	case variable != "" || storage == config.StorageNone || ShowsIdentity(p):
+		return true
+	case storage == config.StorageKeyring:
+		return !credstore.KeyringMayAsk(a.Getenv)
+	}
+	return a.FileKey(cfg).Name != PassphraseSource
 }
 
 // Select marks the login if choice is its profile.

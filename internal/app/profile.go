@@ -37,7 +37,7 @@ func PathExists(path string) bool {
 
 // ForgetElsewhere deletes the login before from a storage that the profile has
 // left: what no profile points to is never found again.
-func (a *App) ForgetElsewhere(ctx context.Context, cfg *config.Config, before, after config.Profile) {
+func ForgetElsewhere(ctx context.Context, a *App, cfg *config.Config, before, after config.Profile) {
 	from, err := cfg.StorageFor(before.Storage)
 	if err != nil || from == after.Storage {
 		return

@@ -128,7 +128,7 @@ func (a *App) TokenOf(ctx context.Context, name string) (*session.Token, error) 
 	if err := config.CheckName(name); err != nil {
 		return nil, cli.AsUsage(err)
 	}
-	ttl, err := a.ConfiguredMinTTL()
+	ttl, err := ConfiguredMinTTL(a)
 	if err != nil {
 		return nil, err
 	}

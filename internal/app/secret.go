@@ -195,7 +195,7 @@ func StorageText(name string) string {
 }
 
 // ForgetSecretElsewhere deletes a secret where it lay before.
-func (a *App) ForgetSecretElsewhere(ctx context.Context, before config.Secret) {
+func ForgetSecretElsewhere(ctx context.Context, a *App, before config.Secret) {
 	v, err := a.SealedSecret(before)
 	if err == nil {
 		v.Current = nil

@@ -66,7 +66,7 @@ func (a *App) StillIn(store *credstore.Store, profile string) error {
 }
 
 // ConfiguredMinTTL is FOB_MIN_TTL, or nil.
-func (a *App) ConfiguredMinTTL() (*time.Duration, error) {
+func ConfiguredMinTTL(a *App) (*time.Duration, error) {
 	env := a.Getenv("FOB_MIN_TTL")
 	if env == "" {
 		return nil, nil

@@ -352,13 +352,13 @@ func TestTokenVariable(t *testing.T) {
 
 func TestConfiguredMinTTL(t *testing.T) {
 	for text, want := range map[string]time.Duration{"": -1, "90s": 90 * time.Second, "0": 0, "10m": 10 * time.Minute} {
-		ttl, err := newFixture(t, "", "FOB_MIN_TTL="+text).ConfiguredMinTTL()
+		ttl, err := ConfiguredMinTTL(newFixture(t, "", "FOB_MIN_TTL="+text).App)
 		if err != nil || (ttl == nil) != (want < 0) || ttl != nil && *ttl != want {
 			t.Errorf("%q: %v, %v", text, ttl, err)
 		}
 	}
 	for _, text := range []string{"-1s", "90", "soon"} {
-		if _, err := newFixture(t, "", "FOB_MIN_TTL="+text).ConfiguredMinTTL(); !IsUsage(err) || cli.CarriedHint(err) == "" {
+		if _, err := ConfiguredMinTTL(newFixture(t, "", "FOB_MIN_TTL="+text).App); !IsUsage(err) || cli.CarriedHint(err) == "" {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

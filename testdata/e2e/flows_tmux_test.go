@@ -76,7 +76,7 @@ func TestFlowDevice_RFC8628_OIDCProvider_QRCode(t *testing.T) {
 	eachWay(t, providerOptions{}, []string{overHTTP, overTLS}, func(f *flow) {
 		term := f.inTerminal(100, 50, "--client-id", "fob-e2e", "--device")
 		userCode := term.find(`(?m)^  ([A-Z]{4}-[A-Z]{4})$`)
-		term.find(`with the code\.`)
+		term.find(`Scan the QR code, which includes the user code, or:`)
 		if shown := term.shown(); strings.Count(shown, "█") < 100 || !strings.Contains(shown, "▀") || !strings.Contains(shown, "▄") {
 			f.Errorf("there is no QR code in\n%s", shown)
 		}

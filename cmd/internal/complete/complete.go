@@ -17,7 +17,6 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/sanitize"
 )
@@ -179,7 +178,7 @@ func (c Values) scopes(cmd *cobra.Command, args []string, word string) ([]string
 
 // grantedScopes returns the scopes of a login that can be read without a prompt.
 func (c Values) grantedScopes(ctx context.Context, p config.Profile) []string {
-	if p.Name == "" || c.mayPrompt(p) {
+	if p.Name == "" || !app.ReadsWithoutPrompt(c.App, p) {
 		return nil
 	}
 	s, err := c.LocalSession(p)
@@ -190,18 +189,6 @@ func (c Values) grantedScopes(ctx context.Context, p config.Profile) []string {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return strings.Fields(s.Status(ctx).Scope)
-}
-
-// mayPrompt reports whether reading a login could make the keyring ask the user, or need a
-// passphrase.
-func (c Values) mayPrompt(p config.Profile) bool {
-	switch name, err := c.config().StorageFor(p.Storage); {
-	case err != nil || name == config.StorageNone:
-		return true
-	case name == config.StorageKeyring:
-		return credstore.KeyringMayAsk(c.Getenv)
-	}
-	return c.FileKey(c.config()).Name == app.PassphraseSource
 }
 
 // resources offers the APIs in the profile.
