@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -160,9 +161,14 @@ func runRestore(ctx context.Context, a *app.App, opts restoreOptions) error {
 }
 
 func readBackup(ctx context.Context, a *app.App, opts restoreOptions) ([]records.Backed, error) {
-	file, err := atomicfile.ReadRegular(opts.file, records.MaxBackup)
+	sealed, err := cli.OpenArgument(opts.file)
 	if err != nil {
 		return nil, cli.AsUsage(err)
+	}
+	defer sealed.Close()
+	file, err := io.ReadAll(io.LimitReader(sealed, records.MaxBackup))
+	if err != nil {
+		return nil, err
 	}
 	read := func() (secret.Secret, error) { return a.AskSecret(ctx, backupQuestion) }
 	if opts.passphraseFile != "" {

@@ -22,5 +22,5 @@ The XDG variables move the first three. On Windows they are %AppData%\fob and
 sealed: a copy of the folders alone does not open on another machine, because the
 keyring or the passphrase is missing there.
 
-'fob logout --all --purge' removes everything.`)
+'fob logout --all --purge' removes everything, but keeps a registry of API keys.`)
 }

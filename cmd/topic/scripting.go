@@ -10,14 +10,12 @@ stdout is the result and nothing else; messages and prompts go to stderr. Withou
 terminal fob never asks: it fails with a hint that names the flag or the variable to
 set. Commands that print data take --json, whose members are only ever added.
 
-  curl -H "Authorization: Bearer $(fob token work)" https://api.example.com/me
-
-A token in an argument is visible to other users in the process list. These forms
-keep it out:
-
   fob token work --header | curl -H @- https://api.example.com/me
   fob exec --env API_TOKEN=token/work -- ./deploy
-  fob token work --min-ttl 30m >/run/job/token
+  token=$(fob token work --min-ttl 30m)
+
+Do not put a token in an argument, as in curl -H "Authorization: Bearer $token": other
+users see the arguments of every program.
 
 For a job that runs for longer than a token lives, ask again for each request, or use
 'fob proxy'. 'fob refresh --all' in a weekly cron job keeps unused logins alive;

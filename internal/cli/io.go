@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -354,16 +355,31 @@ func NewPassphraseIn(path string) (secret.Secret, error) {
 	return passphrase, err
 }
 
-// ReadSecretFile reads a secret from a regular file, without the newline at its end.
+// OpenArgument opens a file that the user named. A shell's <(…) is a pipe that is open
+// already; another pipe is refused, because its other side may never come.
+func OpenArgument(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() && (info.Mode()&fs.ModeNamedPipe == 0 || !strings.HasPrefix(path, "/dev/fd/")) {
+		err = Usagef("%s is not a regular file", path)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// ReadSecretFile reads a secret from a file, without the newline at its end.
 func ReadSecretFile(path string) (secret.Secret, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for a pipe's other side
+	f, err := OpenArgument(path)
 	if err != nil {
 		return secret.Secret{}, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return secret.Secret{}, cmp.Or(err, Usagef("%s is not a regular file", path))
-	}
 	return ReadSecret(f, path)
 }
 
