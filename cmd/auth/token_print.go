@@ -60,7 +60,7 @@ func tokenText(tokenType, value string, opts tokenOptions) string {
 func checkTokenForm(opts tokenOptions) error {
 	switch {
 	case opts.env != "" && !envfile.IsName(opts.env):
-		return cli.WithHint(cli.Usagef("%q is no name of a variable", sanitize.Line(opts.env)), "letters, digits and _, no digit in front")
+		return cli.WithHint(cli.Usagef("invalid variable name %q", sanitize.Line(opts.env)), "letters, digits and _, no digit in front")
 	case !slices.Contains(cli.Shells, opts.shell):
 		return cli.WithHint(cli.Usagef("there is no shell %q", sanitize.Line(opts.shell)), "there are %s", strings.Join(cli.Shells, ", "))
 	case opts.netrc != "" && strings.Trim(strings.ToLower(opts.netrc), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "":

@@ -33,7 +33,7 @@ func TestProxy_Usage(t *testing.T) {
 		"a URL with a path":      {append([]string{"work", "--allow", "https://a.example.com/x"}, program...), "--allow https://a.example.com/x"},
 		"plain http elsewhere":   {append([]string{"work", "--allow", "http://a.example.com"}, program...), "--allow http://a.example.com"},
 		"a header with a colon":  {append([]string{"work", "--allow", "a.example.com", "--header", "X-Key: "}, program...), "--header is not"},
-		"a wrong reference":      {append([]string{"secret/", "--allow", "a.example.com"}, program...), "is no name for a secret"},
+		"a wrong reference":      {append([]string{"secret/", "--allow", "a.example.com"}, program...), "invalid secret name"},
 		"a base URL not allowed": {append([]string{"work", "--allow", "a.example.com", "--base-url", "API=b.example.com"}, program...), "the host is not allowed"},
 		"a base URL without one": {append([]string{"work", "--allow", "a.example.com", "--base-url", "API"}, program...), "--base-url is not"},
 		"an unknown flag":        {append([]string{"work", "--nope"}, program...), "nope"},

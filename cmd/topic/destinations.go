@@ -12,7 +12,7 @@ import (
 // Destinations is the page behind 'fob help destinations'.
 func Destinations() *cobra.Command {
 	var b strings.Builder
-	b.WriteString("A destination is a place that fob brings a key or a secret to, and keeps up to\ndate from then on: 'fob key create --to', 'fob secret push --to'.\n\n")
+	b.WriteString("A destination is a place that fob delivers a key or a secret to, and keeps\ncurrent from then on: 'fob key create --to', 'fob secret push --to'.\n\n")
 	for _, kind := range destination.Kinds() {
 		fmt.Fprintf(&b, "  %s\n      %s\n", kind.Usage, kind.About)
 	}
@@ -28,6 +28,6 @@ of a login: --as work for all, --as github=work for one. In config.toml:
   [commands]
   deploy = ["/usr/local/bin/put-secret", "web"]  # exec:deploy
 
---dry-run says what would be set where, and asks no platform.`)
-	return page("destinations", "Where keys and secrets can be brought", b.String())
+--dry-run shows what would be set where, and contacts no platform.`)
+	return page("destinations", "Where keys and secrets can be delivered", b.String())
 }

@@ -19,7 +19,7 @@ func Files() *cobra.Command {
 
 The XDG variables move the first three. On Windows they are %AppData%\fob and
 %LocalAppData%\fob. Back up config.toml, and with 'fob storage backup' what is
-sealed: a copy of the folders alone does not open on another machine, because the
+sealed: a copy of only the folders does not open on another machine, because the
 keyring or the passphrase is missing there.
 
 'fob logout --all --purge' removes everything, but keeps a registry of API keys.`)

@@ -104,7 +104,7 @@ const longest = 103
 func CheckPath(path string) error {
 	switch {
 	case !filepath.IsAbs(path):
-		return fmt.Errorf("%q is no absolute path", path)
+		return fmt.Errorf("%q is not an absolute path", path)
 	case len(path) > longest:
 		return fmt.Errorf("%s has more than the %d bytes that a socket's path may have", path, longest)
 	}

@@ -85,7 +85,7 @@ func ParsePepper(text string) ([]byte, error) {
 			return value, nil
 		}
 	}
-	return nil, errors.New("that is no pepper")
+	return nil, errors.New("invalid pepper")
 }
 
 // NewPepper draws the secret of a pepper: 32 bytes.

@@ -160,7 +160,7 @@ func checkDestinations(names []string) error {
 			return err
 		}
 		if !strings.Contains(name, ":") {
-			return fmt.Errorf("%.80q is no destination: it is PLATFORM:PLACE", name)
+			return fmt.Errorf("%.80q is not a destination: use PLATFORM:PLACE", name)
 		}
 	}
 	return nil
@@ -255,7 +255,7 @@ func ParseRate(text string) (Rate, error) {
 	n, err := strconv.Atoi(count)
 	per, known := rateUnits[unit]
 	if err != nil || !known || n < 1 || n > 1e9 {
-		return Rate{}, fmt.Errorf("%.80q is no rate: it is COUNT/UNIT, as in 100/s, 5000/h", text)
+		return Rate{}, fmt.Errorf("invalid rate %.80q: use COUNT/UNIT, such as 100/s or 5000/h", text)
 	}
 	return Rate{Count: n, Per: per}, nil
 }

@@ -20,9 +20,9 @@ func CheckScope(scope string) error {
 		return nil
 	}
 	if near := suggestScope(scope); near != "" {
-		return fmt.Errorf("%.80q is no scope: did you mean %s?", scope, near)
+		return fmt.Errorf("invalid scope %.80q: did you mean %s?", scope, near)
 	}
-	return fmt.Errorf("%.80q is no scope: it is resource:action, as in orders:read or orders:*", scope)
+	return fmt.Errorf("invalid scope %.80q: use resource:action, such as orders:read or orders:*", scope)
 }
 
 // suggestScope corrects the most common mistakes in a scope; "" if it has none of them.

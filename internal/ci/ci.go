@@ -20,7 +20,7 @@ import (
 
 // Why there is no identity token.
 var (
-	ErrUnknownPlace = errors.New("this is no CI job that fob knows")
+	ErrUnknownPlace = errors.New("this is not a CI job that fob knows")
 	ErrNotPermitted = errors.New("the job may not ask for an identity token")
 	ErrAbsent       = errors.New("there is no identity token")
 	ErrMalformed    = errors.New("invalid identity token")
@@ -58,7 +58,7 @@ func ParseSource(text string) (Source, error) {
 	}
 	if name, ok := strings.CutPrefix(text, fromVariable); ok {
 		if name == "" || strings.ContainsFunc(name, isNotNameRune) || '0' <= name[0] && name[0] <= '9' {
-			return "", fmt.Errorf("%q is no name of a variable", sanitize.Line(name))
+			return "", fmt.Errorf("invalid variable name %q", sanitize.Line(name))
 		}
 		if upper := strings.ToUpper(name); strings.HasPrefix(upper, "FOB_") || strings.HasPrefix(upper, "ACTIONS_") {
 			return "", fmt.Errorf("%s cannot be used as an identity: FOB_* and ACTIONS_* are credentials of fob and the runner; choose github, gitlab or another variable", name)
@@ -67,7 +67,7 @@ func ParseSource(text string) (Source, error) {
 	}
 	if path, ok := strings.CutPrefix(text, fromFile); ok {
 		if !filepath.IsAbs(path) {
-			return "", fmt.Errorf("%q is no absolute path", sanitize.Line(path))
+			return "", fmt.Errorf("%q is not an absolute path", sanitize.Line(path))
 		}
 		return Source(text), nil
 	}

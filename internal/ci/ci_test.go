@@ -46,20 +46,20 @@ func TestParseSource(t *testing.T) {
 	for text, want := range map[string]string{
 		"GitHub":       "choose github, gitlab, env:NAME, file:PATH or command",
 		"circle":       "choose",
-		"env:":         "no name of a variable",
-		"env:1A":       "no name of a variable",
-		"env:A B":      "no name of a variable",
-		"env:A=B":      "no name of a variable",
-		"env:\x1b[31m": "no name of a variable",
-		"file:":        "no absolute path",
+		"env:":         "invalid variable name",
+		"env:1A":       "invalid variable name",
+		"env:A B":      "invalid variable name",
+		"env:A=B":      "invalid variable name",
+		"env:\x1b[31m": "invalid variable name",
+		"file:":        "not an absolute path",
 
 		"env:FOB_SEAL_KEY":                   "cannot be used as an identity", // I71
 		"env:FOB_ID_TOKEN":                   "cannot be used as an identity",
 		"env:fob_token_work":                 "cannot be used as an identity",
 		"env:ACTIONS_ID_TOKEN_REQUEST_TOKEN": "cannot be used as an identity",
 		"env:ACTIONS_RUNTIME_TOKEN":          "cannot be used as an identity",
-		"file:token":                         "no absolute path",
-		"file:../token":                      "no absolute path",
+		"file:token":                         "not an absolute path",
+		"file:../token":                      "not an absolute path",
 		"\x1b]52;c;x\a":                      "choose",
 	} {
 		s, err := ParseSource(text)

@@ -31,7 +31,7 @@ func ParseWhen(text string, now time.Time) (time.Time, error) {
 			return at.UTC(), nil
 		}
 	}
-	return time.Time{}, WithHint(Usagef("%q is no time to come", text), "as in 90d, 12h, 2027-01-31, 2027-01-31T12:00:00Z, or never")
+	return time.Time{}, WithHint(Usagef("%q is not in the future", text), "as in 90d, 12h, 2027-01-31, 2027-01-31T12:00:00Z, or never")
 }
 
 // maxSpan is a hundred years: more is a slip.
@@ -47,7 +47,7 @@ func ParseSpan(text string) (time.Duration, error) {
 		span = time.Duration(min(max(n, -1), int(maxSpan/unit)+1)) * unit
 	}
 	if err != nil || span < 0 || span > maxSpan {
-		return 0, WithHint(Usagef("%q is no length of time", text), "as in 30m, 24h, 14d, 6w")
+		return 0, WithHint(Usagef("%q is not a duration", text), "as in 30m, 24h, 14d, 6w")
 	}
 	return span, nil
 }

@@ -55,10 +55,10 @@ func TestNamed(t *testing.T) {
 
 func TestProjectFileOnlyNamesAProfile(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                "no name for a profile",
-		"profile = \"\"":                  "no name for a profile",
-		"profile = \"Work\"":              "no name for a profile",
-		"profile = \"../x\"":              "no name for a profile",
+		"":                                "invalid profile name",
+		"profile = \"\"":                  "invalid profile name",
+		"profile = \"Work\"":              "invalid profile name",
+		"profile = \"../x\"":              "invalid profile name",
 		"profile = 1":                     "wrong type",
 		"profile = work":                  ":1:",
 		"profile = \"w\"\nstorage = \"\"": `:2:1: there is no setting "storage"`,

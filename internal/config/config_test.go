@@ -56,7 +56,7 @@ func TestLoadErrorsSayWhere(t *testing.T) {
 		"default = work":                                ":1:11: ",
 		"# x\n[profile.work]\nisuer = \"x\"":            ":3:1: there is no setting \"profile.work.isuer\"",
 		"[profile.work]\nscopes = \"a\"":                ":2:",
-		"[profile.\"Work!\"]":                           "is no name for a profile",
+		"[profile.\"Work!\"]":                           "invalid profile name",
 		"[profile.work]\nissuer = \"a\"\nissuer = 1":    ":3:",
 		"[profile.work]\ngrant = \"client_credential\"": "there is no grant \"client_credential\": choose one of authorization_code, ",
 		"\x00": "",

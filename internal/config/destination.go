@@ -25,7 +25,7 @@ func (c *Config) checkMachine() error {
 	}
 	for _, root := range c.Destination.DotenvRoots {
 		if !filepath.IsAbs(root) {
-			return fmt.Errorf("[destination]: dotenv_roots has %.80q, which is no absolute path", root)
+			return fmt.Errorf("[destination]: dotenv_roots contains %.80q, which is not an absolute path", root)
 		}
 	}
 	for folder, references := range c.EnvFiles {

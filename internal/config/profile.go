@@ -15,7 +15,7 @@ type Profile struct {
 	Issuer                  string   `toml:"issuer" doc:"the authorization server's URL"`
 	ClientID                string   `toml:"client_id" doc:"the OAuth client's ID"`
 	Scopes                  []string `toml:"scopes" doc:"the scopes to request"`
-	RedirectURI             string   `toml:"redirect_uri" doc:"a loopback URI; {issuer} stands for a hash of the issuer"` // may hold IssuerMark; see Redirect
+	RedirectURI             string   `toml:"redirect_uri" doc:"a loopback URI; {issuer} is replaced by a hash of the issuer"` // may hold IssuerMark; see Redirect
 	AuthorizationEndpoint   string   `toml:"authorization_endpoint" doc:"for a server without metadata"`
 	TokenEndpoint           string   `toml:"token_endpoint" doc:"for a server without metadata"`
 	RevocationEndpoint      string   `toml:"revocation_endpoint" doc:"for a server without metadata"`
@@ -127,7 +127,7 @@ func CheckName(name string) error {
 		ok = ok && (r == '-' || 'a' <= r && r <= 'z' || '0' <= r && r <= '9')
 	}
 	if !ok {
-		return fmt.Errorf("%.80q is no name for a profile: use a-z, 0-9 and -, %d characters at most", name, maxName)
+		return fmt.Errorf("invalid profile name %.80q: use a-z, 0-9 and -, at most %d characters", name, maxName)
 	}
 	return nil
 }

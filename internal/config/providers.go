@@ -67,7 +67,7 @@ func Providers() []Provider {
 			Revocation:              RevokesNothing,
 			RevokeAt:                "https://cloud.digitalocean.com/account/api/access",
 			RegisterAt:              "https://cloud.digitalocean.com/account/api/applications",
-			Note:                    "Its revocation wants the token itself as a bearer, which RFC 7009 does not know: fob leaves it to the page.",
+			Note:                    "Its revocation endpoint requires the token itself as a bearer token, which is not RFC 7009: revoke it on the page.",
 		},
 		{
 			Name:                  "github",
@@ -188,7 +188,7 @@ func Providers() []Provider {
 			Revocation:            RevokesNothing,
 			RevokeAt:              "https://slack.com/apps/manage",
 			RegisterAt:            "https://api.slack.com/apps",
-			Note:                  "Turn PKCE on for the app, which makes it a public client for good: only then does Slack accept a loopback redirect, for user scopes alone. Refresh tokens last 30 days." + wholePathNote,
+			Note:                  "Turn PKCE on for the app, which makes it a public client for good: only then does Slack accept a loopback redirect, and only for user scopes. Refresh tokens last 30 days." + wholePathNote,
 		},
 	}
 	for i := range all {

@@ -36,7 +36,7 @@ func CheckSecretName(name string) error {
 		ok = ok && CheckName(part) == nil
 	}
 	if !ok {
-		return fmt.Errorf("%.80q is no name for a secret: write it like stripe or stripe/prod, with a-z, 0-9 and -, %d parts at most", name, maxSecretParts)
+		return fmt.Errorf("invalid secret name %.80q: use names such as stripe or stripe/prod, with a-z, 0-9 and -, at most %d parts", name, maxSecretParts)
 	}
 	return nil
 }

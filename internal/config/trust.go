@@ -222,7 +222,7 @@ func (c *Config) Vet(p Profile) error {
 	switch {
 	case t.issuer == "":
 		return t.refuse("pin the issuer in the workflow, as in FOB_ISSUER=https://sso.example.com",
-			"profile %q: the file is in the job's workspace, and FOB_ISSUER does not say which issuer may get the job's credentials", p.Name)
+			"profile %q: the file is in the job's workspace, and FOB_ISSUER does not name the issuer that may get the job's credentials", p.Name)
 	case server != "" && server != t.issuer: // without one, nothing can be sent yet
 		return t.refuse("correct the profile's issuer; or, if that has moved, FOB_ISSUER in the workflow",
 			"profile %q: its issuer is %.200q, and FOB_ISSUER is %.200q; nothing was sent", p.Name, server, t.issuer)

@@ -49,7 +49,7 @@ func (r WebIdentity) Check() error {
 		return fmt.Errorf("%q is not the ARN of a role", sanitize.Line(r.RoleARN))
 	}
 	if len(r.SessionName) < 2 || len(r.SessionName) > maxSessionName || strings.Trim(r.SessionName, sessionNameLetters) != "" {
-		return fmt.Errorf("%q is no name of a session: 2 to %d of a-z, A-Z, 0-9 and _+=,.@-", sanitize.Line(r.SessionName), maxSessionName)
+		return fmt.Errorf("invalid session name %q: use 2 to %d of a-z, A-Z, 0-9 and _+=,.@-", sanitize.Line(r.SessionName), maxSessionName)
 	}
 	if r.Duration != 0 && (r.Duration < minRoleDuration || r.Duration > maxRoleDuration || r.Duration%time.Second != 0) {
 		return fmt.Errorf("a role cannot be had for %s: 15m to 12h", r.Duration)
@@ -74,7 +74,7 @@ func (r WebIdentity) Endpoint(region string) (string, error) {
 		region = "us-east-1"
 	}
 	if region == "" || strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return "", fmt.Errorf("%q is no region of the partition %s", sanitize.Line(region), partition)
+		return "", fmt.Errorf("%q is not a region of the partition %s", sanitize.Line(region), partition)
 	}
 	return "https://sts." + region + "." + suffixOf(partition) + "/", nil
 }

@@ -132,7 +132,7 @@ func resolveKeyFile(path, dataDir string) (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	if rel, err := filepath.Rel(data, resolved); err == nil && filepath.IsLocal(rel) {
-		return "", &KeyError{Source: path, Reason: "lies in fob's data folder: whoever copies the one would have the other"}
+		return "", &KeyError{Source: path, Reason: "is in fob's data folder: a copy of that folder would include its own key"}
 	}
 	return resolved, nil
 }

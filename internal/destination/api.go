@@ -34,10 +34,10 @@ type api struct {
 func newAPI(m Machine, base string) (*api, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, &SetupError{fmt.Sprintf("%q is no address of a platform", sanitize.Line(base)), "write it as https://HOST, with nothing but a path behind"}
+		return nil, &SetupError{fmt.Sprintf("invalid platform address %q", sanitize.Line(base)), "write it as https://HOST, with nothing but a path behind"}
 	}
 	if host := u.Hostname(); u.Scheme != "https" && (u.Scheme != "http" || host != "localhost" && host != "127.0.0.1" && host != "::1") {
-		return nil, &SetupError{sanitize.Line(base) + " is no https address: the credential would be read on the way", "give its https address; http is for this machine alone"}
+		return nil, &SetupError{sanitize.Line(base) + " is not an https address: the credential could be intercepted", "use its https address; http is only for this machine"}
 	}
 	return &api{http: httpclient.WithoutRedirects(m.HTTP), base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now}, nil
 }

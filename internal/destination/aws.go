@@ -52,7 +52,7 @@ func parseAWS(m Machine, p location) (Destination, error) {
 		return nil, p.lacking("nothing says in which region it is", "set AWS_REGION, or 'region' in the AWS profile")
 	}
 	if strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" { // it becomes a part of a host's name
-		return nil, p.refuse("%q is no region", sanitize.Line(region))
+		return nil, p.refuse("%q is not a region", sanitize.Line(region))
 	}
 	domain := ".amazonaws.com"
 	if strings.HasPrefix(region, "cn-") {
@@ -154,7 +154,7 @@ func (c *awsClient) current(ctx context.Context) (awsVersion, error) {
 		return v, err
 	}
 	if v.Text == nil || json.Unmarshal([]byte(*v.Text), &v.fields) != nil {
-		return v, &SetupError{"the secret is no JSON object: fob adds a key to nothing else", "name another secret; fob makes it where there is none"}
+		return v, &SetupError{"the secret is not a JSON object, and fob can add a key only to one", "name another secret; fob makes it where there is none"}
 	}
 	return v, nil
 }

@@ -118,7 +118,7 @@ func TestAWSRefuses(t *testing.T) {
 		to     string
 		want   string
 	}{
-		"no object":           {awsDouble{exists: true, current: awsDoubled{"1", "canary-text"}}, "shop/prod", "no JSON object"},
+		"no object":           {awsDouble{exists: true, current: awsDoubled{"1", "canary-text"}}, "shop/prod", "not a JSON object"},
 		"a wrong key":         {awsDouble{refusal: "UnrecognizedClientException", refusals: 1}, "shop/prod", "it says *** and ***"},
 		"may not":             {awsDouble{refusal: "AccessDeniedException", refusals: 1}, "shop/prod", "answered 400"},
 		"always too fast":     {awsDouble{refusal: "ThrottlingException", refusals: 9}, "shop/prod", "answered 400"},

@@ -59,7 +59,7 @@ type NameError struct {
 }
 
 func (e *NameError) Error() string {
-	return fmt.Sprintf("%q is no destination: %s", e.Name, e.Reason)
+	return fmt.Sprintf("%q is not a destination: %s", e.Name, e.Reason)
 }
 
 // SetupError is what this machine's settings for a platform lack.

@@ -27,7 +27,7 @@ const maxGiteaValue = 64 << 10
 func parseGitea(m Machine, p location) (Destination, error) {
 	g := &gitea{Machine: m, location: p, base: cmp.Or(m.URLs["gitea"], m.Getenv("GITEA_URL"), m.Getenv("FORGEJO_URL"))}
 	if g.base == "" {
-		return nil, p.lacking("nothing says where Gitea is", "set GITEA_URL, or 'gitea' under [destination.url] in the configuration")
+		return nil, p.lacking("no address of Gitea is configured", "set GITEA_URL, or 'gitea' under [destination.url] in the configuration")
 	}
 	if upper := strings.ToUpper(p.field); !isIdentifier(p.field) || strings.HasPrefix(upper, "GITEA_") || strings.HasPrefix(upper, "GITHUB_") || upper == "CI" {
 		return nil, p.refuse("a secret's name has letters, digits and _, starts neither with a digit nor with GITEA_ or GITHUB_, and is not CI")

@@ -177,7 +177,7 @@ func TestATooHurriedDeliveryIsMadeAgain(t *testing.T) {
 func TestNoCredentialGoesOutInTheClear(t *testing.T) {
 	m := machine(t)
 	m.Getenv = func(string) string { return "http://gitea.example" }
-	if err := deliver(t, m, "gitea:acme/web#A", "v"); err == nil || !strings.Contains(err.Error(), "no https address") {
+	if err := deliver(t, m, "gitea:acme/web#A", "v"); err == nil || !strings.Contains(err.Error(), "not an https address") {
 		t.Error(err)
 	}
 	m.Getenv = func(name string) string {

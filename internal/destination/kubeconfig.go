@@ -149,7 +149,7 @@ func readKubeconfig(paths []string) (*kubeconfig, error) {
 		}
 		var one kubeconfig
 		if yaml.Unmarshal(text, &one) != nil { // what the parser says may repeat a token
-			return nil, kubeProblem("%s is no kubeconfig", path)
+			return nil, kubeProblem("%s is not a kubeconfig", path)
 		}
 		dir, err := filepath.Abs(filepath.Dir(path))
 		if err != nil {

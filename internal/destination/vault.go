@@ -40,12 +40,12 @@ const (
 func parseVault(m Machine, p location) (Destination, error) {
 	v := &vaultField{m, p, cmp.Or(m.URLs["vault"], m.Getenv("VAULT_ADDR"), m.Getenv("BAO_ADDR"))}
 	if v.base == "" {
-		return nil, p.lacking("nothing says where Vault is", "set VAULT_ADDR, or 'vault' under [destination.url] in the configuration")
+		return nil, p.lacking("no address of Vault is configured", "set VAULT_ADDR, or 'vault' under [destination.url] in the configuration")
 	}
 	segments := strings.Split(p.where, "/")
 	for _, segment := range segments {
 		if segment == "" || segment == "." || segment == ".." {
-			return nil, p.refuse("a part of its path is empty, or stands for another")
+			return nil, p.refuse("a part of its path is empty, or is . or ..")
 		}
 	}
 	if len(segments) < 2 {
@@ -182,7 +182,7 @@ func (v *vaultField) put(ctx context.Context, a *api, path string, value secret.
 		return err
 	}
 	if written.Data.Version <= latest.Data.Metadata.Version {
-		return fmt.Errorf("%w: it says of no new version", httpclient.ErrMalformed)
+		return fmt.Errorf("%w: the response names no new version", httpclient.ErrMalformed)
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case waiting.Err() != nil:
-		return nil, fmt.Errorf("%w: %s has been held by another process for %s", ErrTimeout, path, wait)
+		return nil, fmt.Errorf("%w: another process has had %s for %s", ErrTimeout, path, wait)
 	}
 	return nil, fmt.Errorf("locking %s: %w", path, err)
 }
@@ -79,7 +79,7 @@ func TryAcquire(path string) (*Lock, error) {
 	case err != nil:
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	case !free:
-		return nil, fmt.Errorf("%w: %s is held by another process", ErrTimeout, path)
+		return nil, fmt.Errorf("%w: another process has %s", ErrTimeout, path)
 	}
 	return markLock(file)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrOpaque is a token that says nothing to anybody but the server.
-var ErrOpaque = errors.New("the token is opaque: it is no JWT, and only its server can read it")
+var ErrOpaque = errors.New("the token is opaque: it is not a JWT, and only its server can read it")
 
 // MaxInspected bounds the token that is decoded, in bytes.
 const MaxInspected = 256 << 10

@@ -24,7 +24,7 @@ type Reported struct {
 }
 
 // ErrReport is a file that is no report of a scanner that fob knows.
-var ErrReport = errors.New("it is no report of gitleaks, TruffleHog, fob or GitHub in JSON")
+var ErrReport = errors.New("it is not a JSON report of gitleaks, TruffleHog, fob or GitHub")
 
 // maxReport is how many bytes of a report are read.
 const maxReport = 256 << 20

@@ -34,7 +34,7 @@ func SARIF(version string, findings []Finding, describe func(i int) (message str
 		"runs": []map[string]any{{
 			"tool": map[string]any{"driver": map[string]any{
 				"name": "fob", "version": version,
-				"rules": []map[string]any{{"id": "api-key", "name": "APIKey", "shortDescription": map[string]string{"text": "An API key stands where others can read it"}}},
+				"rules": []map[string]any{{"id": "api-key", "name": "APIKey", "shortDescription": map[string]string{"text": "An API key is where others can read it"}}},
 			}},
 			"results": results,
 		}},

@@ -24,7 +24,7 @@ type page struct{ tone, title, text string }
 var (
 	successPage  = page{"good", "You are logged in", "You can close this window and go back to the terminal."}
 	questionPage = page{"good", "One question is left", "Go back to the terminal to answer it. You can close this window."}
-	failurePage  = page{"bad", "The login did not work", "The terminal says why. You can close this window."}
+	failurePage  = page{"bad", "The login did not work", "The terminal shows why. You can close this window."}
 	answeredPage = page{"bad", "Already answered", "An answer to this request came before. You can close this window."}
 	strayPage    = page{"bad", "Not the answer that fob waits for", "Go back to the terminal: it shows the address to open."}
 )

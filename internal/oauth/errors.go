@@ -17,7 +17,7 @@ var (
 	// ErrMalformed is an answer that the standards do not allow.
 	ErrMalformed = httpclient.ErrMalformed
 	// ErrRefused is a 401 or 403 without the error that RFC 6749 §5.2 wants.
-	ErrRefused = errors.New("the server refuses this and does not say why")
+	ErrRefused = errors.New("the server refused this without a reason")
 	// ErrUnsupported is something that the server does not offer.
 	ErrUnsupported = errors.New("the server does not support this")
 	// ErrTokenRefused is an access token that a resource does not take (RFC 6750 §3.1).

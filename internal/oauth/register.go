@@ -51,7 +51,7 @@ func Register(ctx context.Context, hc *http.Client, m *discovery.Metadata, redir
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.RegistrationEndpoint, bytes.NewReader(request))
 	if err != nil {
-		return nil, fmt.Errorf("%w: its registration endpoint is no URL", ErrMalformed)
+		return nil, fmt.Errorf("%w: its registration endpoint is not a URL", ErrMalformed)
 	}
 	req.GetBody = nil
 	req.Header.Set("Content-Type", "application/json")
@@ -159,7 +159,7 @@ func (r *Registration) Unregister(ctx context.Context, hc *http.Client) error {
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, r.ManagementURI, nil)
 	if err != nil {
-		return fmt.Errorf("%w: its registration_client_uri is no URL", ErrMalformed)
+		return fmt.Errorf("%w: its registration_client_uri is not a URL", ErrMalformed)
 	}
 	req.Header.Set("Authorization", TypeBearer+" "+r.AccessToken.Reveal())
 	status, body, err := sendRequest(hc, req)

@@ -141,7 +141,7 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
-		return 0, nil, fmt.Errorf("%w: its endpoint is no URL", ErrMalformed)
+		return 0, nil, fmt.Errorf("%w: its endpoint is not a URL", ErrMalformed)
 	}
 	req.Header = sent
 	req.GetBody = nil // never sent again, by a redirect or a lost connection

@@ -66,7 +66,7 @@ func (c *Client) getWithToken(ctx context.Context, endpoint string, accessToken 
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
 		if err != nil {
-			return fmt.Errorf("%w: the endpoint is no URL", ErrMalformed)
+			return fmt.Errorf("%w: the endpoint is not a URL", ErrMalformed)
 		}
 		if err := c.present(req, accessToken, nonce); err != nil {
 			return err

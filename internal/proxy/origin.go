@@ -12,7 +12,7 @@ import (
 type Origin struct{ Scheme, Host string }
 
 // ErrOrigin is a text that is no host which a credential may be sent to.
-var ErrOrigin = errors.New("it is HOST or HOST:PORT, which is asked over https; http:// is for loopback addresses alone")
+var ErrOrigin = errors.New("use HOST or HOST:PORT for https; http:// is only for loopback addresses")
 
 // ParseOrigin reads HOST, HOST:PORT or a URL of no more than that. https is meant where
 // nothing is said.

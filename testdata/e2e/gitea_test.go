@@ -210,8 +210,8 @@ func TestRealGitea(t *testing.T) {
 		"an unknown repository":  {writer, "acme/none#A", "answered 404 Not Found"},
 		"an unknown owner":       {writer, "nobody/web#A", "answered 404 Not Found"},
 		"an unknown org":         {writer, "org:none#A", "answered 404 Not Found"},
-		"a name that is Gitea's": {writer, "acme/web.site#GitHub_X", "is no destination"},
-		"a name that is set":     {writer, "acme/web.site#ci", "is no destination"},
+		"a name that is Gitea's": {writer, "acme/web.site#GitHub_X", "is not a destination"},
+		"a name that is set":     {writer, "acme/web.site#ci", "is not a destination"},
 	} {
 		r := pushTo(g.machine(c.token, "sk_canary"), "gitea:"+c.to)
 		if r.status == 0 || !strings.Contains(r.stderr, c.want) || !strings.Contains(r.stderr, "hint: ") || strings.Contains(r.stderr, "canary") {

@@ -38,7 +38,7 @@ func TestUsage(t *testing.T) {
 		"login":                                 {},
 		"login work":                            {},
 		"login work home":                       {"'fob login' takes one profile at most", "see 'fob login --help'"},
-		"login Work":                            {"no name for a profile", ""},
+		"login Work":                            {"invalid profile name", ""},
 		"logout":                                {"takes the name of one profile", "see 'fob logout --help'"},
 		"logout work":                           {},
 		"storage work secret/stripe":            {},

@@ -141,7 +141,7 @@ func parseJSON(text []byte) (Line, error) {
 		if _, ok := errors.AsType[*time.ParseError](err); ok {
 			return l, errors.New("a time in it is not as RFC 3339 has it")
 		}
-		return l, errors.New("it is no JSON object")
+		return l, errors.New("it is not a JSON object")
 	}
 	if decoder.More() {
 		return l, errors.New("there is something behind the JSON object")
@@ -178,7 +178,7 @@ func readTime(to *time.Time, text string) (err error) {
 	}
 	if *to, err = time.Parse(time.RFC3339, text); err != nil {
 		if *to, err = time.Parse(time.DateOnly, text); err != nil {
-			return fmt.Errorf("%.40q is no time: it is a date as 2027-01-31, or as RFC 3339 has it", text)
+			return fmt.Errorf("invalid time %.40q: use a date such as 2027-01-31, or RFC 3339", text)
 		}
 	}
 	return nil

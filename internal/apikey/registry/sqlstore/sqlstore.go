@@ -206,7 +206,7 @@ func scanKey(row scanner, before ...any) (apikey.Record, error) {
 	}
 	if metadata != "" {
 		if err := json.Unmarshal([]byte(metadata), &r.Metadata); err != nil {
-			return r, fmt.Errorf("key %.12q: %w: its metadata is no JSON", r.ID, apikey.ErrDamaged)
+			return r, fmt.Errorf("key %.12q: %w: its metadata is not JSON", r.ID, apikey.ErrDamaged)
 		}
 	}
 	return r, nil
