@@ -84,7 +84,7 @@ func TestAs(t *testing.T) {
 			}
 		}
 	}
-	if _, stderr := fob("", "", "key", "list", "--owner", "slip"); !strings.Contains(stderr, "no such key") {
+	if _, stderr := fob("", "", "key", "list", "--owner", "slip"); !strings.Contains(stderr, "No keys match") {
 		t.Error("a slip has made a key")
 	}
 }

@@ -240,7 +240,7 @@ func answerHint(answer *destination.AnswerError) string {
 // secretHint is the hint for the errors of secrets that others have issued.
 func secretHint(err error) string {
 	if errors.As(err, new(*secretstore.OutputError)) {
-		return "let it print the new value, and nothing else"
+		return "the command must print the new value, and nothing else"
 	}
 	failed, ok := errors.AsType[*secretstore.Error](err)
 	if !ok {
@@ -248,17 +248,17 @@ func secretHint(err error) string {
 	}
 	name := failed.Name
 	hint := cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(secretstore.ErrNoValue, "give it one: 'fob secret set "+name+"'"),
-		cli.HintOn(secretstore.ErrOpen, "go on with it: 'fob secret rotate "+name+" --resume'; or keep what is in force: 'fob secret rotate "+name+" --abandon'"),
-		cli.HintOn(secretstore.ErrNotOpen, "'fob secret rotate "+name+"' begins one"),
-		cli.HintOn(config.ErrShared, "choose another name, for instance: fob secret set "+name+"-2"),
-		cli.HintOn(secretstore.ErrUnanswered, "see at the issuer whether there is a new value, then 'fob secret set "+name+"'; or ask once more: 'fob secret rotate "+name+"'"),
-		cli.HintOn(secretstore.ErrSame, "get a new one from its issuer first"),
-		cli.HintOn(secretstore.ErrValue, "give the secret itself, 64 KiB at most; of a file with Windows' line ends: tr -d '\\r'"),
+		cli.HintOn(secretstore.ErrNoValue, "run 'fob secret set "+name+"'"),
+		cli.HintOn(secretstore.ErrOpen, "to continue it, run 'fob secret rotate "+name+" --resume'; to keep the value that 'get' prints, 'fob secret rotate "+name+" --abandon'"),
+		cli.HintOn(secretstore.ErrNotOpen, "to start one, run 'fob secret rotate "+name+"'"),
+		cli.HintOn(config.ErrShared, "choose another name, as in 'fob secret set "+name+"-2'"),
+		cli.HintOn(secretstore.ErrUnanswered, "check at the issuer whether there is a new value, then run 'fob secret set "+name+"'; or ask again with 'fob secret rotate "+name+"'"),
+		cli.HintOn(secretstore.ErrSame, "get a new value from its issuer first"),
+		cli.HintOn(secretstore.ErrValue, "use the secret itself, at most 64 KiB; convert Windows line endings with tr -d '\\r'"),
 		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
 	})
 	if hint == "" && isForeign(err) {
-		return sealedHint(err) + "; to start over, 'fob secret remove " + name + "'"
+		return sealedHint(err) + "; to start over, run 'fob secret remove " + name + "'"
 	}
 	return cmp.Or(hint, sealedHint(err))
 }
@@ -268,7 +268,7 @@ func pepperHint(err error) string {
 	if !errors.As(err, new(*records.PeppersError)) {
 		return ""
 	}
-	return cmp.Or(sealedHint(err), "nothing is lost; 'fob doctor' says what is wrong with the storage")
+	return cmp.Or(sealedHint(err), "nothing is lost; run 'fob doctor' to find what is wrong with the storage")
 }
 
 // isForeign reports whether something other than fob wrote a record.
@@ -279,12 +279,12 @@ func isForeign(err error) bool {
 // sealedHint says how to read a record that no new login can replace.
 func sealedHint(err error) string {
 	if isForeign(err) {
-		return "something other than fob changed it: find out what; a backup has it, if you made one: 'fob storage restore'"
+		return "find out what changed it; if there is a backup, run 'fob storage restore'"
 	}
 	return cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(seal.ErrWrongKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"),
-		cli.HintOn(credstore.ErrNoKey, "give the key or passphrase that it was saved under: FOB_SEAL_KEY, or key_file in config.toml"),
-		cli.HintOn(credstore.ErrAbsent, "use encrypted files: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file; 'fob doctor' says what is missing"),
+		cli.HintOn(seal.ErrWrongKey, "use the key or passphrase that it was saved with: FOB_SEAL_KEY, or key_file in config.toml"),
+		cli.HintOn(credstore.ErrNoKey, "use the key or passphrase that it was saved with: FOB_SEAL_KEY, or key_file in config.toml"),
+		cli.HintOn(credstore.ErrAbsent, "use encrypted files: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file; run 'fob doctor' to see what is missing"),
 		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again"),
 		cli.HintOn(credstore.ErrTimeout, "unlock the keyring, then try again"),
 	})

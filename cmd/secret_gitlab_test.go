@@ -73,7 +73,7 @@ func TestAGitLabTokenReplacesItself(t *testing.T) {
 	want(t, "set", status, cli.ExitDone, stderr)
 	status, _, stderr = fob("", "secret", "rotate", "gitlab", "--yes")
 	want(t, "rotate", status, cli.ExitDone, stderr)
-	if strings.Contains(stderr, "until you end it") {
+	if strings.Contains(stderr, "until you revoke it") {
 		t.Errorf("the old one has ended: %s", stderr)
 	}
 	if _, stdout, _ := fob("", "secret", "get", "gitlab"); stdout != g.token+"\n" || g.minted != 1 {
@@ -96,7 +96,7 @@ func TestAGitLabTokenReplacesItself(t *testing.T) {
 	}
 	status, _, stderr = fob("", "secret", "rotate", "gitlab", "--resume", "--yes")
 	want(t, "resume", status, cli.ExitDone, stderr)
-	if _, stdout, _ := fob("", "secret", "get", "gitlab"); stdout != g.token+"\n" || g.minted != 2 || strings.Contains(stderr, "until you end it") {
+	if _, stdout, _ := fob("", "secret", "get", "gitlab"); stdout != g.token+"\n" || g.minted != 2 || strings.Contains(stderr, "until you revoke it") {
 		t.Errorf("%q, and GitLab has made %d: %s", stdout, g.minted, stderr)
 	}
 
@@ -129,7 +129,7 @@ func TestGitLabRefusesOrDoesNotAnswer(t *testing.T) {
 	g.refuses, g.lost = false, true
 	status, _, stderr = fob("", "secret", "rotate", "gitlab", "--with", "gitlab", "--yes")
 	want(t, "lost", status, cli.ExitUnavailable, stderr)
-	if !strings.Contains(stderr, "the issuer's answer never came") || !strings.Contains(stderr, "hint: see at the issuer") {
+	if !strings.Contains(stderr, "the issuer's response was lost") || !strings.Contains(stderr, "hint: check at the issuer") {
 		t.Errorf("%s", stderr)
 	}
 	if _, stdout, _ := fob("", "secret", "list", "--json"); !strings.Contains(stdout, `"rotation": "asked"`) {

@@ -70,12 +70,12 @@ storage = "file"
 		args        []string
 		at80, at120 []string
 	}{
-		{[]string{"key", "list"}, []string{"ID", "OWNER", "ENV", "STATE", "ENDS", "SCOPES"}, []string{"ID", "OWNER", "ENV", "STATE", "ENDS", "SCOPES", "NOTE"}},
-		{[]string{"key", "audit"}, []string{"SEQ", "TIME", "DID", "KEY"}, []string{"SEQ", "TIME", "WHO", "DID", "KEY"}},
+		{[]string{"key", "list"}, []string{"ID", "OWNER", "ENV", "STATE", "EXPIRES", "SCOPES"}, []string{"ID", "OWNER", "ENV", "STATE", "EXPIRES", "SCOPES", "NOTE"}},
+		{[]string{"key", "audit"}, []string{"SEQ", "TIME", "ACTION", "KEY"}, []string{"SEQ", "TIME", "USER", "ACTION", "KEY"}},
 		{[]string{"status"}, []string{"PROFILE", "STATE", "STORAGE", "SERVER"}, []string{"PROFILE", "STATE", "STORAGE", "SERVER"}},
 		{[]string{"profile", "list"}, []string{"PROFILE", "SERVER", "CLIENT ID"}, []string{"PROFILE", "SERVER", "CLIENT ID"}},
 		{[]string{"profile", "providers"}, []string{"NAME", "FLOWS", "SECRET", "REDIRECT URI", "SERVER"}, []string{"NAME", "FLOWS", "SECRET", "REDIRECT URI", "SERVER", "LOGOUT REVOKES"}},
-		{[]string{"secret", "list"}, []string{"SECRET", "ENDS", "STORAGE", "PROBLEM"}, []string{"SECRET", "ENDS", "STORAGE", "COPIES", "PROBLEM"}},
+		{[]string{"secret", "list"}, []string{"SECRET", "EXPIRES", "STORAGE", "PROBLEM"}, []string{"SECRET", "EXPIRES", "STORAGE", "DESTINATIONS", "PROBLEM"}},
 		{[]string{"storage", "status"}, []string{"STORAGE", "KEY", "RECORD", "HEALTH"}, []string{"STORAGE", "KEY", "RECORD", "HEALTH"}},
 	} {
 		for width, want := range map[uint16][]string{80: table.at80, 120: table.at120} {

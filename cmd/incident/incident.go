@@ -1,4 +1,4 @@
-// Package incident is the command for the day of a compromise.
+// Package incident is the command that replaces leaked keys.
 package incident
 
 import (
@@ -14,17 +14,15 @@ func New(a *app.App) *cobra.Command {
 	var opts incident.Options
 	c := &cobra.Command{
 		Use:   "incident",
-		Short: "Replace API keys that have leaked, everywhere",
-		Long: `Take a leaked key from a prompt or stdin, or all those of a scanner's report in JSON
-(gitleaks, TruffleHog, 'fob scan', GitHub's alerts). What is live is shown with all
-places that it goes to. Then each key gets a successor, which is delivered there; the
-leaked one ends within 30 s whatever fails; and a report in Markdown tells what
-happened when, by the audit log.
+		Short: "Replace leaked API keys",
+		Long: `Read a leaked key from a prompt or stdin, or all keys in a scanner's JSON report
+(gitleaks, TruffleHog, 'fob scan', GitHub's alerts). Each live key gets a replacement,
+which is delivered to all its destinations, or printed after the old key's id if it
+has none. The leaked key is revoked within 30 s whatever fails. A Markdown report
+says what happened when, according to the audit log.
 
-A report that has an id alone, or a secret that is not that key's, can be a trick to
-end a good key: such a key wants a person's yes, also with --yes.
-
-The successor of a key that goes nowhere is printed, behind the old key's id.
+A report with only an id, or with another secret, may be an attempt to have a good key
+revoked. Such keys are replaced only after interactive confirmation, even with --yes.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
 		Example: `  fob incident
@@ -34,13 +32,13 @@ The successor of a key that goes nowhere is printed, behind the old key's id.
 		RunE: func(cmd *cobra.Command, _ []string) error { return incident.Run(cmd.Context(), a, opts) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&opts.Report, "report", "", "a scanner's report: a `FILE`, or - for stdin")
-	flags.StringVarP(&opts.Output, "output", "o", "", "write the report to this `FILE` (incident-TIME.md)")
-	flags.StringArrayVar(&opts.Brands, "brand", nil, "keys of this `BRAND` as well; repeatable")
-	flags.StringArrayVar(&opts.As, "as", nil, "show the platform this login: `[PLATFORM=]PROFILE`")
-	flags.BoolVarP(&opts.Yes, "yes", "y", false, "do not ask about keys that were given whole")
-	flags.BoolVar(&opts.DryRun, "dry-run", false, "show the plan, and do nothing")
-	flags.BoolVar(&opts.JSON, "json", false, "print keys as JSON, one object a line")
+	flags.StringVar(&opts.Report, "report", "", "a scanner's report: `FILE`, or - for stdin")
+	flags.StringVarP(&opts.Output, "output", "o", "", "write the report to `FILE` (default incident-TIME.md)")
+	flags.StringArrayVar(&opts.Brands, "brand", nil, "also replace keys of this `BRAND` (repeatable)")
+	flags.StringArrayVar(&opts.As, "as", nil, "login for the platform: `[PLATFORM=]PROFILE`")
+	flags.BoolVarP(&opts.Yes, "yes", "y", false, "do not ask about keys that are proven to be leaked")
+	flags.BoolVar(&opts.DryRun, "dry-run", false, "show what would be done, and do nothing")
+	flags.BoolVar(&opts.JSON, "json", false, "print keys as JSON, one object per line")
 	usage.RefuseEmpty(c, "report", "output", "as")
 	return c
 }

@@ -30,14 +30,13 @@ func newAuditCmd(a *app.App) *cobra.Command {
 	var opts auditOptions
 	c := &cobra.Command{
 		Use:   "audit [ID…]",
-		Short: "Show who changed which key, and prove that the log is whole",
-		Long: `Show the changes of all keys, or of those that are named. Each entry's hash covers
-the one before.
+		Short: "Show or verify the log of changes to API keys",
+		Long: `Show the changes to all keys, or to the given ones. Each entry's hash includes the
+previous entry's.
 
-With --verify the whole log is checked, and every key's record against it: an edit,
-a gap, a new order, a record that was changed behind fob's back. Then the log's head
-is printed. Keep it where the registry's keepers cannot write: with --head, a later
-check finds a tail that was cut off and a log that was written anew, too.
+--verify checks the whole log and every key's record against it, and prints the log's
+head. Save the head where the registry's administrators cannot write: with --head, a
+later check also detects a truncated or rewritten log.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key audit
@@ -50,19 +49,19 @@ check finds a tail that was cut off and a log that was written anew, too.
 			opts.ids = args
 			switch {
 			case opts.head != "" && !opts.verify:
-				return cli.WithHint(cli.Usagef("--head is what --verify checks against"), "give both")
+				return cli.WithHint(cli.Usagef("--head needs --verify"), "use both")
 			case opts.verify && len(args) > 0:
-				return cli.WithHint(cli.Usagef("--verify checks the whole log, not that of single keys"), "leave the ids out")
+				return cli.WithHint(cli.Usagef("--verify checks the whole log, not single keys"), "remove the ids")
 			case opts.last < 0:
-				return cli.WithHint(cli.Usagef("--last is 0 or more"), "0 shows all entries")
+				return cli.WithHint(cli.Usagef("--last must not be negative"), "use 0 for all entries")
 			}
 			return runAudit(cmd.Context(), a, opts)
 		},
 	}
-	c.Flags().BoolVar(&opts.verify, "verify", false, "check the log, and print its head")
-	c.Flags().StringVar(&opts.head, "head", "", "the `HEAD` that an earlier check printed")
-	c.Flags().Int64Var(&opts.last, "last", 100, "show the last `N` entries of the log; 0: all")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one entry a line")
+	c.Flags().BoolVar(&opts.verify, "verify", false, "verify the log and print its head")
+	c.Flags().StringVar(&opts.head, "head", "", "verify against this `HEAD` of an earlier check")
+	c.Flags().Int64Var(&opts.last, "last", 100, "show the last `N` entries, 0 for all")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one entry per line")
 	usage.RefuseEmpty(c, "head")
 	usage.Exclusive(c, "verify", "json")
 	usage.Exclusive(c, "verify", "last")
@@ -74,7 +73,7 @@ func runAudit(ctx context.Context, a *app.App, opts auditOptions) error {
 	if opts.head != "" {
 		head, err := apikey.ParseHead(opts.head)
 		if err != nil {
-			return cli.WithHint(cli.AsUsage(err), "give what an earlier check printed, the whole line")
+			return cli.WithHint(cli.AsUsage(err), "use the whole line that an earlier check printed")
 		}
 		since = &head
 	}
@@ -107,14 +106,14 @@ func verifyLog(ctx context.Context, a *app.App, g *keys.Registrar, since *apikey
 	if err := a.Out.Printf("%s\n", head); err != nil {
 		return err
 	}
-	a.Note("The log of %s and the records of %s are whole.", cli.Plural(int(head.Seq), "change", "changes"), cli.Plural(int(end.Keys), "key", "keys"))
+	a.Note("Verified the log of %s and the records of %s.", cli.Plural(int(head.Seq), "change", "changes"), cli.Plural(int(end.Keys), "key", "keys"))
 	if since == nil {
-		a.Note("Keep this head elsewhere, and give it to the next check: --head.")
+		a.Note("Save this head elsewhere, and pass it to the next check with --head.")
 	}
 	return nil
 }
 
-// entryJSON is a line of the log as fob prints it.
+// entryJSON is an entry of the log as fob prints it.
 type entryJSON struct {
 	Seq    int64     `json:"seq"`
 	At     time.Time `json:"at"`
@@ -134,7 +133,7 @@ func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts auditOpti
 		}
 		after = max(0, end.Head.Seq-opts.last)
 	}
-	rows := [][]string{{"SEQ", "TIME", "WHO", "DID", "KEY", "DETAIL"}}
+	rows := [][]string{{"SEQ", "TIME", "USER", "ACTION", "KEY", "DETAIL"}}
 	_, err := g.Registry.Log(ctx, after, func(l apikey.Logged) error {
 		switch {
 		case len(opts.ids) > 0 && !slices.Contains(opts.ids, l.KeyID):
@@ -149,8 +148,8 @@ func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts auditOpti
 	case err != nil || opts.json:
 		return err
 	case len(rows) == 1:
-		a.Note("There is no entry.")
+		a.Note("No entries.")
 		return nil
 	}
-	return a.PrintTable(rows, "WHO", "TIME")
+	return a.PrintTable(rows, "USER", "TIME")
 }

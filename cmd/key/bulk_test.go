@@ -45,7 +45,7 @@ func TestRevoke(t *testing.T) {
 	if r := record(t, m, first); r.State(m.Time) != apikey.Revoked {
 		t.Error("not revoked by its owner")
 	}
-	if _, stderr := mustRun(t, m, "", "revoke", first); !strings.Contains(stderr, "before") {
+	if _, stderr := mustRun(t, m, "", "revoke", first); !strings.Contains(stderr, "already revoked") {
 		t.Errorf("again: %s", stderr)
 	}
 }

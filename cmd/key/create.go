@@ -33,20 +33,19 @@ type createOptions struct {
 	yes, json   bool
 }
 
-// liveEnvironment is where a key can do harm.
+// liveEnvironment is where a leaked key does harm.
 const liveEnvironment = "live"
 
 func newCreateCmd(a *app.App) *cobra.Command {
 	var opts createOptions
 	c := &cobra.Command{
 		Use:   "create --owner OWNER",
-		Short: "Make an API key, and print it once",
-		Long: `Make an API key. It is printed on stdout, now and never again: the registry keeps
-a hash. All else goes to stderr. With --count each key has a line of its own, and
-with --json each line is an object.
+		Short: "Create an API key, and print it once",
+		Long: `Create an API key and print it on stdout. It cannot be printed again: the registry
+only stores a hash. With --count there is one key per line, with --json one object.
 
-With --to the key goes where it is used as well, and so will all its successors:
-see 'fob help destinations'.
+With --to the key is also delivered to where it is used, and so will be all its
+replacements: see 'fob help destinations'.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key create --owner billing --env test --scope orders:read --expires 90d
@@ -56,19 +55,19 @@ see 'fob help destinations'.
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCreate(cmd.Context(), a, opts) },
 	}
 	opts.register(c)
-	opts.Register(c, "deliver the key here")
-	c.Flags().StringVar(&opts.environment, "env", "test", "the `ENVIRONMENT` that the key is for")
-	c.Flags().IntVar(&opts.count, "count", 1, "make `N` of them")
-	c.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask where a live key goes")
+	opts.Register(c, "deliver the key to")
+	c.Flags().StringVar(&opts.environment, "env", "test", "the key's `ENVIRONMENT`")
+	c.Flags().IntVar(&opts.count, "count", 1, "create `N` keys")
+	c.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask for the note of a live key")
 	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the key")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be made, and do nothing")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, and do nothing")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object per line")
 	usage.ForceFlag(c, &opts.force)
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }
 
-// maxCount is more keys than anybody means to make at once.
+// maxCount is a limit that only a typing error exceeds.
 const maxCount = 1_000_000
 
 func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
@@ -77,10 +76,10 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 		return err
 	}
 	if strings.TrimSpace(draft.Owner) == "" {
-		return cli.WithHint(cli.Usagef("a key needs an owner"), "give --owner: the application, team or customer that the key identifies")
+		return cli.WithHint(cli.Usagef("--owner is required"), "use --owner OWNER: the application, team or customer that the key identifies")
 	}
 	if opts.count < 1 || opts.count > maxCount {
-		return cli.Usagef("--count is between 1 and %d", maxCount)
+		return cli.Usagef("--count must be between 1 and %d", maxCount)
 	}
 	if err := checkEnvironment(a, draft.Environment); err != nil {
 		return err
@@ -114,8 +113,8 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 		return err
 	}
 	if first {
-		a.Note("The registry of keys is on this machine alone. To share it, set FOB_REGISTRY to a")
-		a.Note("PostgreSQL database, and move what is here: 'fob key export' and 'fob key import'.")
+		a.Note("The registry of keys is on this machine only. To share it, set FOB_REGISTRY to a")
+		a.Note("PostgreSQL database, and move the keys with 'fob key export' and 'fob key import'.")
 	}
 	return nil
 }
@@ -124,9 +123,9 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 func newKeyDestinations(a *app.App, draft *apikey.Record, opts createOptions) ([]destination.Destination, error) {
 	switch {
 	case opts.quiet && len(opts.To) == 0:
-		return nil, cli.WithHint(cli.Usagef("with --quiet nobody would have the key"), "name a destination with --to, or leave --quiet out")
+		return nil, cli.WithHint(cli.Usagef("--quiet needs a destination: the key would be lost"), "add --to DESTINATION, or remove --quiet")
 	case opts.count > 1 && len(opts.To) > 0:
-		return nil, cli.WithHint(cli.Usagef("--to is for one key, and --count makes %d", opts.count), "make the keys that go somewhere one by one")
+		return nil, cli.WithHint(cli.Usagef("--to delivers one key, and --count is %d", opts.count), "create keys with destinations one by one")
 	}
 	dests, err := delivery.KeyDestinations(a, opts.To, opts.As, draft.Environment)
 	if err != nil {
@@ -137,14 +136,14 @@ func newKeyDestinations(a *app.App, draft *apikey.Record, opts createOptions) ([
 }
 
 func printCreatePlan(a *app.App, draft apikey.Record, count int) {
-	a.Note("would make %s for %s, environment %s.", cli.Plural(count, "key", "keys"), sanitize.Line(draft.Owner), draft.Environment)
+	a.Note("would create %s for %s, environment %s.", cli.Plural(count, "key", "keys"), sanitize.Line(draft.Owner), draft.Environment)
 	for _, name := range draft.Destinations {
 		a.Note("would deliver it to %s.", name)
 	}
 }
 
-// createAndDeliver makes one key and brings it where it is used. A key that arrived
-// nowhere and was not printed is revoked: nobody has it.
+// createAndDeliver creates one key and delivers it. A key that was neither delivered nor
+// printed is revoked.
 func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, dests []destination.Destination, opts createOptions) error {
 	defer cli.OutliveBrokenPipe()()
 	minted, records, err := g.Create(ctx, draft, 1)
@@ -155,16 +154,16 @@ func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft 
 	failed := delivery.Deliver(ctx, a, dests, key.Key)
 	var failures cli.Failures
 	if errors.As(failed, &failures) && len(failures) == len(dests) && opts.quiet && !slices.ContainsFunc(failures, delivery.MayHaveArrived) {
-		return append(failures, revokeUndelivered(ctx, g, records, 0, "delivered", errors.New("see above")))
+		return append(failures, revokeUndelivered(ctx, g, records, 0, "delivered", errors.New("see the errors above")))
 	}
 	if !opts.quiet {
 		if err := delivery.PrintNewKey(a, key, r, opts.json); err != nil {
-			return append(failures, cli.WithHint(cli.Unfinishedf("key %s was made and could not be printed: %s", r.ID, err), "see where stdout goes; 'fob key rotate %s' makes another", r.ID))
+			return append(failures, cli.WithHint(cli.Unfinishedf("key %s was created and could not be printed: %s", r.ID, err), "check where stdout goes, then run 'fob key rotate %s' for a new key", r.ID))
 		}
 	}
 	if failed != nil {
-		return append(failures, cli.WithHint(cli.Unfinishedf("key %s was made and is not everywhere", r.ID),
-			"'fob key push %s <FILE' brings the key that was printed; 'fob key rotate %s --overlap 0s' another", r.ID, r.ID))
+		return append(failures, cli.WithHint(cli.Unfinishedf("key %s was created, and was not delivered everywhere", r.ID),
+			"deliver the printed key with 'fob key push %s <FILE', or a new one with 'fob key rotate %s --overlap 0s'", r.ID, r.ID))
 	}
 	noteCreated(a, r, opts.quiet)
 	return nil
@@ -184,19 +183,19 @@ func askLiveKeyNote(ctx context.Context, a *app.App, draft *apikey.Record, opts 
 	if draft.Environment != liveEnvironment || draft.Note != "" || opts.yes {
 		return nil
 	}
-	note, err := a.AskFor(ctx, "Where does this live key go?", func(note string) error {
+	note, err := a.AskFor(ctx, "Where is this live key used?", func(note string) error {
 		noted := *draft
 		noted.Note = note
 		return checkDraft(&noted, "create")
 	})
 	if errors.Is(err, cli.ErrNoTerminal) {
-		return cli.WithHint(cli.Usagef("a live key needs a note of where it goes"), "give --note 'web server, Frankfurt', or --yes to do without")
+		return cli.WithHint(cli.Usagef("a live key needs a note about where it is used"), "add --note, as in --note 'web server, Frankfurt', or --yes for none")
 	}
 	draft.Note = note
 	return err
 }
 
-// createKeys makes keys batch by batch and prints each once it is kept.
+// createKeys creates keys in batches, and prints each after it was stored.
 func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, opts createOptions) error {
 	defer cli.OutliveBrokenPipe()()
 	bar := a.NewProgress("creating", int64(opts.count))
@@ -209,8 +208,8 @@ func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey
 			if made == 0 {
 				return err
 			}
-			next := fmt.Sprintf("make the rest with '--count %d': those were printed", opts.count-made)
-			return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were made", made, opts.count), next)
+			next := fmt.Sprintf("create the others with '--count %d': the first ones were printed", opts.count-made)
+			return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were created", made, opts.count), next)
 		}
 		for i := range minted {
 			if err := delivery.PrintNewKey(a, minted[i], records[i], opts.json); err != nil {
@@ -224,7 +223,7 @@ func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey
 	}
 	bar.End()
 	if opts.count > 1 {
-		a.Note("Made %d keys for %s. They are not shown again.", opts.count, last.Owner)
+		a.Note("Created %d keys for %s. They are not shown again.", opts.count, last.Owner)
 		return nil
 	}
 	noteCreated(a, last, false)
@@ -232,40 +231,33 @@ func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey
 }
 
 func noteCreated(a *app.App, r apikey.Record, quiet bool) {
-	ends := "it does not expire"
+	expiry := "it does not expire"
 	if !r.ExpiresAt.IsZero() {
-		ends = "it ends at " + cli.TimeText(r.ExpiresAt)
+		expiry = "it expires at " + cli.TimeText(r.ExpiresAt)
 	}
-	shown := " It is not shown again."
-	if quiet {
-		shown = ""
-	}
-	a.Note("Made key %s; %s.%s", appkeys.Text(r), ends, shown)
+	a.Note("Created key %s; %s.%s", appkeys.Text(r), expiry, cli.TextIf(!quiet, " It is not shown again."))
 }
 
-// revokeUndelivered revokes keys that could not be printed or delivered: nobody has them.
-func revokeUndelivered(ctx context.Context, g *keys.Registrar, records []apikey.Record, printed int, verb string, why error) error {
+// revokeUndelivered revokes keys that were neither printed nor delivered: nobody has them.
+func revokeUndelivered(ctx context.Context, g *keys.Registrar, records []apikey.Record, printed int, verb string, cause error) error {
 	ids := recordIDs(records)
 	what := cli.Plural(len(ids), "key", "keys")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if _, err := g.Revoke(ctx, ids, "it could not be "+verb); err != nil {
-		return cli.WithHint(fmt.Errorf("%s made and not %s: %w; and not revoked: %w", what, verb, why, err), "revoke what nobody has: 'fob key revoke %s'", strings.Join(ids, " "))
+		return cli.WithHint(fmt.Errorf("%s could not be %s: %w; and not revoked: %w", what, verb, cause, err), "revoke what nobody has: 'fob key revoke %s'", strings.Join(ids, " "))
 	}
 	if printed > 0 {
-		what += fmt.Sprintf(" (the first %d are good)", printed)
+		what += fmt.Sprintf(" (after the first %d)", printed)
 	}
-	revoked := "it was revoked at once, and nobody has it"
-	if len(ids) > 1 {
-		revoked = "they were revoked at once, and nobody has them"
+	err := cli.Unfinishedf("%s could not be %s, and %s revoked: %s", what, verb, map[bool]string{true: "was", false: "were"}[len(ids) == 1], cause)
+	if verb == "printed" {
+		return cli.WithHint(err, "check where stdout goes, then try again")
 	}
-	return cli.WithHint(cli.Unfinishedf("%s could not be %s; %s: %s", what, verb, revoked, why), "%s", map[string]string{
-		"printed":   "see where stdout goes, then try again",
-		"delivered": "mend what is named above, then try again",
-	}[verb])
+	return cli.WithHint(err, "fix the errors above, then try again")
 }
 
-// isFirstRegistry reports whether this machine's own registry is about to be made.
+// isFirstRegistry reports whether this machine's own registry is about to be created.
 func isFirstRegistry(ctx context.Context, a *app.App) bool {
 	if _, own, err := appkeys.RegistryName(a); err != nil || !own {
 		return false

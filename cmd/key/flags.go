@@ -33,12 +33,12 @@ type keyFlags struct {
 
 func (f *keyFlags) register(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.owner, "owner", "", "the `OWNER`: an application, team or customer")
-	flags.StringArrayVar(&f.scopes, "scope", nil, "a `SCOPE`: resource:action, * for all; repeatable")
-	flags.StringVar(&f.expires, "expires", "", "`WHEN` the key ends: 90d, 12h, 2027-01-31, or never")
-	flags.StringVar(&f.rate, "rate", "", "how often: `COUNT/UNIT`, UNIT being s, min, h, d")
-	flags.StringVar(&f.note, "note", "", "a `NOTE`: where the key goes, what it is for")
-	flags.StringArrayVar(&f.meta, "meta", nil, "a `NAME=VALUE` of your own; repeatable")
+	flags.StringVar(&f.owner, "owner", "", "the key's `OWNER`: an application, team or customer")
+	flags.StringArrayVar(&f.scopes, "scope", nil, "what it may do, as RESOURCE:ACTION: a `SCOPE` (repeatable)")
+	flags.StringVar(&f.expires, "expires", "", "`WHEN` it expires: 90d, 12h, 2027-01-31 or never")
+	flags.StringVar(&f.rate, "rate", "", "rate limit, as in 100/s: `COUNT/UNIT` (s, min, h, d)")
+	flags.StringVar(&f.note, "note", "", "where it is used, and for what: a `NOTE`")
+	flags.StringArrayVar(&f.meta, "meta", nil, "metadata of your own: `NAME=VALUE` (repeatable)")
 	f.changed = flags.Changed
 }
 
@@ -67,7 +67,7 @@ func (f *keyFlags) apply(r *apikey.Record, now time.Time) error {
 	for _, pair := range f.meta {
 		name, value, found := strings.Cut(pair, "=")
 		if !found || name == "" {
-			return cli.WithHint(cli.Usagef("%q is no metadata", pair), "write --meta NAME=VALUE; --meta NAME= removes one")
+			return cli.WithHint(cli.Usagef("invalid metadata %q", pair), "use --meta NAME=VALUE; --meta NAME= removes a name")
 		}
 		if r.Metadata == nil {
 			r.Metadata = map[string]string{}
@@ -93,12 +93,12 @@ type filterFlags struct {
 
 func (f *filterFlags) register(a *app.App, c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.owner, "owner", "", "keys of this `OWNER`")
-	flags.StringVar(&f.environment, "env", "", "keys of this `ENVIRONMENT`")
-	flags.StringVar(&f.scope, "scope", "", "keys that have this `SCOPE`")
-	flags.StringArrayVar(&f.states, "state", nil, "keys in a `STATE`: active, disabled, retiring, revoked or expired")
-	flags.StringVar(&f.expiring, "expiring", "", "keys that end within this `TIME`, as in 14d")
-	flags.StringVar(&f.unused, "unused", "", "keys unused for this `TIME`, as in 90d")
+	flags.StringVar(&f.owner, "owner", "", "only keys of this `OWNER`")
+	flags.StringVar(&f.environment, "env", "", "only keys of this `ENVIRONMENT`")
+	flags.StringVar(&f.scope, "scope", "", "only keys with this `SCOPE`")
+	flags.StringArrayVar(&f.states, "state", nil, "only in this `STATE`: active, disabled, retiring, revoked, expired")
+	flags.StringVar(&f.expiring, "expiring", "", "only keys that expire within this `TIME`, as in 14d")
+	flags.StringVar(&f.unused, "unused", "", "only keys unused for this `TIME`, as in 90d")
 	usage.RefuseEmpty(c, "owner", "env", "scope", "expiring", "unused")
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -116,7 +116,7 @@ func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
 	for _, name := range f.states {
 		state := apikey.State(name)
 		if !slices.Contains(apikey.States(), state) {
-			return filter, cli.WithHint(cli.Usagef("there is no state %q", name), "the states are active, disabled, retiring, revoked and expired")
+			return filter, cli.WithHint(cli.Usagef("unknown state %q", name), "the states are active, disabled, retiring, revoked and expired")
 		}
 		filter.States = append(filter.States, state)
 	}
@@ -147,7 +147,7 @@ func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
 
 func checkScope(scope string) error {
 	if err := apikey.CheckScope(scope); err != nil {
-		return cli.WithHint(cli.AsUsage(err), "write it as it stands in the key: 'fob key show ID'")
+		return cli.WithHint(cli.AsUsage(err), "write it as 'fob key show ID' prints it, as in orders:read")
 	}
 	return nil
 }
@@ -162,11 +162,11 @@ func checkEnvironment(a *app.App, name string) error {
 	if err != nil || slices.Contains(format.Environments, name) {
 		return err
 	}
-	err = cli.Usagef("there is no environment %q", name)
+	err = cli.Usagef("unknown environment %q", name)
 	if near := cli.Nearest(name, format.Environments); near != "" {
 		return cli.WithHint(err, "did you mean %s?", near)
 	}
-	return cli.WithHint(err, "there are %s; 'environments' under [keys] in the configuration says so", strings.Join(format.Environments, ", "))
+	return cli.WithHint(err, "the environments are %s: see 'environments' under [keys] in config.toml", strings.Join(format.Environments, ", "))
 }
 
 // bulkFlags are those of commands that change many keys.
@@ -178,8 +178,8 @@ type bulkFlags struct {
 
 func (f *bulkFlags) register(a *app.App, c *cobra.Command) {
 	f.filterFlags.register(a, c)
-	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
-	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show which keys are meant, and do nothing")
+	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask for confirmation")
+	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show which keys would change, and do nothing")
 }
 
 // selectKeys returns the keys that a bulk command is to change: those of the ids, or those
@@ -190,7 +190,7 @@ func (f *bulkFlags) selectKeys(ctx context.Context, a *app.App, g *keys.Registra
 		return nil, err
 	}
 	if filter.IsZero() {
-		return nil, cli.WithHint(cli.Usagef("no key is named"), "name keys by their ids, or by --owner, --env, --scope and the like")
+		return nil, cli.WithHint(cli.Usagef("which keys?"), "name them by their ids, or select them with --owner, --env, --scope or --state")
 	}
 	records, err := g.Select(ctx, filter)
 	if err == nil && len(f.ids) == 0 && len(f.states) == 0 {
@@ -208,7 +208,7 @@ func canChange(verb string, state apikey.State) bool {
 // confirm asks before keys are changed that no id names.
 func (f *bulkFlags) confirm(ctx context.Context, a *app.App, records []apikey.Record, verb string) error {
 	if len(records) == 0 {
-		return cli.WithHint(errors.New("no key is meant by that"), "'fob key list' with the same flags shows all that it means, and their states")
+		return cli.WithHint(errors.New("no keys match"), "run 'fob key list' with the same flags to see all of them, and their states")
 	}
 	if len(f.ids) > 0 || f.yes || f.dryRun {
 		return nil
@@ -221,7 +221,7 @@ func (f *bulkFlags) confirm(ctx context.Context, a *app.App, records []apikey.Re
 	if len(records) > most {
 		a.Note("  and %d more", len(records)-most)
 	}
-	unasked := cli.WithHint(cli.Usagef("this would %s %s, and there is nobody to ask", verb, what), "see which with --dry-run, then give --yes")
+	unasked := cli.WithHint(cli.Usagef("refusing to %s %s without confirmation (not a terminal)", verb, what), "check which with --dry-run, then use --yes")
 	return a.Confirm(ctx, fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], what), unasked)
 }
 
@@ -241,7 +241,7 @@ func interruptedError(ctx context.Context, a *app.App, err error, done, next str
 	if ctx.Err() != nil {
 		a.Note("%s.", done)
 		if next != "" {
-			a.Note("To go on, %s.", next)
+			a.Note("To continue, %s.", next)
 		}
 		return err
 	}

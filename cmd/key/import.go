@@ -30,15 +30,14 @@ func newImportCmd(a *app.App) *cobra.Command {
 	var opts importOptions
 	c := &cobra.Command{
 		Use:   "import",
-		Short: "Take over keys that were issued before, from stdin",
-		Long: `Read keys from stdin and add them to the registry: JSON lines, as 'fob key export'
-prints them, or CSV whose first line names the columns. Each line has the key itself
-or its hash (SHA-256 of the whole key, in hex or base64), and may have owner,
-environment, scopes (CSV: separated by blanks), rate, note, created_at, expires_at,
-disabled. The flags stand in for what a line does not say. No id is needed.
+		Short: "Import keys that another system issued, from stdin",
+		Long: `Add keys from stdin to the registry: JSON lines, as 'fob key export' prints them, or
+CSV with the names of the columns in the first line. A line has the key or its hash
+(SHA-256 of the whole key, in hex or base64), and optionally owner, environment,
+scopes (in CSV separated by spaces), rate, note, created_at, expires_at, disabled.
+The flags are for lines without that column.
 
-Keys that the registry has already are left alone, so that an import that was cut
-short is run again.
+Keys that are in the registry are skipped: an interrupted import can be run again.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key import --owner legacy --env live <keys.csv
@@ -46,18 +45,18 @@ short is run again.
 		Args: usage.NoKeyArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runImport(cmd.Context(), a, opts) },
 	}
-	c.Flags().StringVar(&opts.owner, "owner", "", "the `OWNER` where a line names none")
-	c.Flags().StringVar(&opts.environment, "env", "", "the `ENVIRONMENT` where a line names none")
-	c.Flags().StringArrayVar(&opts.scopes, "scope", nil, "a `SCOPE` where a line names none; repeatable")
+	c.Flags().StringVar(&opts.owner, "owner", "", "`OWNER` for lines without one")
+	c.Flags().StringVar(&opts.environment, "env", "", "`ENVIRONMENT` for lines without one")
+	c.Flags().StringArrayVar(&opts.scopes, "scope", nil, "`SCOPE` for lines without scopes (repeatable)")
 	usage.RefuseEmpty(c, "owner", "env")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "read and check all lines, and do nothing")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "check all lines, and do nothing")
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }
 
 func runImport(ctx context.Context, a *app.App, opts importOptions) error {
 	if cli.IsTerminal(a.In) {
-		return cli.WithHint(cli.Usagef("the keys are read from stdin"), "'fob key import <FILE'")
+		return cli.WithHint(cli.Usagef("the keys are read from stdin"), "run 'fob key import <FILE'")
 	}
 	if err := checkEnvironment(a, opts.environment); err != nil {
 		return err
@@ -75,22 +74,22 @@ func runImport(ctx context.Context, a *app.App, opts importOptions) error {
 	var line *keylist.LineError
 	switch {
 	case err == nil && opts.dryRun:
-		a.Note("Would import %s, but for those that the registry has already.", cli.Plural(done.Read, "key", "keys"))
+		a.Note("would import %s, except those that are in the registry.", cli.Plural(done.Read, "key", "keys"))
 	case err == nil:
-		a.Note("Imported %s; %d were there already.", cli.Plural(done.Added, "key", "keys"), done.Read-done.Added)
+		a.Note("Imported %s; skipped %d already in the registry.", cli.Plural(done.Added, "key", "keys"), done.Read-done.Added)
 	case opts.dryRun:
-		return cli.WithHint(err, "%s", cmp.Or(a.Hint(err), "mend the list; nothing was imported"))
+		return cli.WithHint(err, "%s", cmp.Or(a.Hint(err), "fix the list; nothing was imported"))
 	case ctx.Err() != nil:
-		return interruptedError(ctx, a, err, added, "run it again: those are left alone")
+		return interruptedError(ctx, a, err, added, "run it again: imported keys are skipped")
 	case errors.As(err, &line):
-		return cli.WithHint(fmt.Errorf("%w; %s imported", err, cli.Plural(done.Added, "key before it was", "keys before it were")), "mend the line and run it again: keys that are there are left alone")
+		return cli.WithHint(fmt.Errorf("%w; %s imported", err, cli.Plural(done.Added, "key before it was", "keys before it were")), "fix the line and run it again: imported keys are skipped")
 	case done.Added > 0:
 		return interruptedError(ctx, a, err, added, "")
 	}
 	return err
 }
 
-// emptyRegistry stands for one that does not exist yet: records can be completed, and not stored.
+// emptyRegistry is used where there is none: records can be completed, and not stored.
 type emptyRegistry struct{ apikey.Registry }
 
 func (emptyRegistry) Pepper(context.Context) (string, error) { return "", nil }
@@ -119,7 +118,7 @@ func (o *importOptions) prepare(line *keylist.Line) error {
 		line.Scopes = o.scopes
 	}
 	if line.Pepper != "" && config.CheckName(line.Pepper) != nil {
-		return errors.New("the pepper has no name of a pepper")
+		return errors.New("the name of the pepper is invalid")
 	}
 	return nil
 }
@@ -128,9 +127,9 @@ func newExportCmd(a *app.App) *cobra.Command {
 	var opts filterFlags
 	c := &cobra.Command{
 		Use:   "export",
-		Short: "Print the registry as JSON lines, without a secret",
-		Long: `Print the records of all keys, or of those that the flags mean, one JSON object a
-line: what 'fob key import' reads. Of the keys there are hashes alone.
+		Short: "Export keys as JSON lines",
+		Long: `Print the records of all keys, or of those that the flags select, as JSON lines that
+'fob key import' reads. They have hashes, not the keys.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key export >keys.jsonl

@@ -1,4 +1,4 @@
-// Package key is the commands of keys that the user issues.
+// Package key is the commands for API keys that the user issues.
 package key
 
 import (
@@ -12,12 +12,12 @@ func New(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "key",
 		Short: "Issue, verify, rotate and revoke API keys",
-		Long: `Issue API keys for the services that you run. A registry keeps what each key may
-do, and of the key itself a hash alone: it is shown once, when it is made.
+		Long: `Issue API keys for the services that you run. The registry stores what each key may
+do, and a hash of the key: the key itself is printed once, when it is created.
 
-The registry is a file of this machine, unless FOB_REGISTRY or 'registry' under
-[keys] in the configuration names another: sqlite:/PATH, or postgres://HOST/DATABASE
-for many machines. 'brand' and 'environments' under [keys] say what keys look like.`,
+The registry is a file on this machine, unless FOB_REGISTRY or 'registry' under
+[keys] in config.toml names another: sqlite:/PATH, or postgres://HOST/DATABASE to
+share it. 'brand' and 'environments' under [keys] define what keys look like.`,
 		Example: `  fob key create --owner billing --env test --scope orders:read
   fob key verify --scope orders:read <key.txt
   fob key list --expiring 14d`,

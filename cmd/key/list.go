@@ -29,8 +29,8 @@ func newListCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List API keys",
-		Long: `List the keys of the registry, all or those that the flags mean. With --exit-code
-the status is 3 if there is one, so that cron can tell:
+		Long: `List all keys, or those that the flags select. With --exit-code the status is 3 if
+there are any, for cron:
 
   fob key list --expiring 14d --exit-code
 
@@ -42,7 +42,7 @@ the status is 3 if there is one, so that cron can tell:
 	}
 	opts.register(a, c)
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
-	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with 3 if a key is listed")
+	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with status 3 if a key is listed")
 	return c
 }
 
@@ -79,10 +79,10 @@ func printKeys(a *app.App, records []apikey.Record, asJSON bool) error {
 		return a.PrintJSON(list)
 	}
 	if len(records) == 0 {
-		a.Note("There is no such key.")
+		a.Note("No keys match.")
 		return nil
 	}
-	rows := [][]string{{"ID", "OWNER", "ENV", "STATE", "ENDS", "USED", "SCOPES", "NOTE"}}
+	rows := [][]string{{"ID", "OWNER", "ENV", "STATE", "EXPIRES", "USED", "SCOPES", "NOTE"}}
 	for _, r := range records {
 		used := ""
 		if !r.LastUsedAt.IsZero() {
@@ -93,7 +93,7 @@ func printKeys(a *app.App, records []apikey.Record, asJSON bool) error {
 			inertCell(appkeys.ScopesText(r.Scopes), 40), r.Note,
 		))
 	}
-	return a.PrintTable(rows, "NOTE", "USED", "SCOPES", "ENV", "ENDS")
+	return a.PrintTable(rows, "NOTE", "USED", "SCOPES", "ENV", "EXPIRES")
 }
 
 // inertCell truncates the text of a table's middle column.
@@ -103,9 +103,9 @@ func newShowCmd(a *app.App) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "show ID",
-		Short: "Show all that is known of an API key",
-		Long: `Show a key's record and the keys before and after it. The key itself is in no
-registry.
+		Short: "Show an API key's record",
+		Long: `Show a key's record, and the keys that it replaced and that replaced it. The key
+itself is not stored.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key show 1OOivdDZfQCU
@@ -118,7 +118,7 @@ registry.
 	return c
 }
 
-// shownKeyJSON is a key with its place in the chain of rotations, and their state.
+// shownKeyJSON is a key with its rotations, and the keys before and after it.
 type shownKeyJSON struct {
 	appkeys.JSON
 	Pepper    string         `json:"pepper,omitempty"`
@@ -177,14 +177,14 @@ func keyRows(r apikey.Record, chain []string, rotations []apikey.Rotation, now t
 		{"metadata", metadataText(r.Metadata)},
 	}
 	if n := len(rotations); n > 0 {
-		rows = append(rows, []string{"rotated", fmt.Sprintf("%s, by %s", rotations[n-1].Phase, rotations[n-1].New)})
+		rows = append(rows, []string{"rotation", fmt.Sprintf("%s, to %s", rotations[n-1].Phase, rotations[n-1].New)})
 	}
 	for _, name := range r.Destinations {
-		rows = append(rows, []string{"goes to", sanitize.Line(name)})
+		rows = append(rows, []string{"destination", sanitize.Line(name)})
 	}
-	if n := len(rotations); n > 0 && len(rotations[n-1].Deliveries) > 1 { // one says no more than the phase
+	if n := len(rotations); n > 0 && len(rotations[n-1].Deliveries) > 1 { // a single one adds nothing to the phase
 		for _, d := range rotations[n-1].Deliveries {
-			rows = append(rows, []string{"successor", strings.TrimSpace(fmt.Sprintf("%s: %s %s", sanitize.Line(d.Destination), d.Status, sanitize.Line(d.Error)))})
+			rows = append(rows, []string{"delivery", strings.TrimSpace(fmt.Sprintf("%s: %s %s", sanitize.Line(d.Destination), d.Status, sanitize.Line(d.Error)))})
 		}
 	}
 	if len(chain) > 1 {

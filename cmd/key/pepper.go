@@ -23,10 +23,10 @@ import (
 func newPepperCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pepper",
-		Short: "Keep a secret that the registry's hashes need",
-		Long: `A pepper is a secret that is mixed into the hashes of keys, so that who has the
-registry alone cannot even try a key. It lies sealed in fob's storage on each
-machine that verifies or makes keys, and never in the registry.`,
+		Short: "Manage secrets that are mixed into the hashes",
+		Long: `A pepper is a secret that is mixed into the hashes of keys: a copy of the registry
+is useless without it. It is stored sealed on each machine that creates or verifies
+keys, and never in the registry.`,
 		Example: `  fob key pepper add p1
   fob key pepper use p1
   fob key pepper export p1 | ssh HOST fob key pepper add p1 --stdin`,
@@ -41,10 +41,10 @@ func newPepperAddCmd(a *app.App) *cobra.Command {
 	var fromStdin bool
 	c := &cobra.Command{
 		Use:   "add NAME",
-		Short: "Give this machine a pepper",
-		Long: `Make a pepper and keep it sealed on this machine; with --stdin take it from there, so
-that several machines have the same one. Keep a copy of one that you use ('fob key pepper
-export'): keys cannot be verified without it.
+		Short: "Add a pepper to this machine",
+		Long: `Create a pepper and store it on this machine; --stdin reads one, so that several
+machines have the same. Keep a copy of it ('fob key pepper export'): without it,
+keys that use it cannot be verified.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key pepper add p1
@@ -54,16 +54,16 @@ export'): keys cannot be verified without it.
 			return runPepperAdd(cmd.Context(), a, args[0], fromStdin)
 		},
 	}
-	c.Flags().BoolVar(&fromStdin, "stdin", false, "read the secret from stdin: 32 bytes or more, in hex or base64")
+	c.Flags().BoolVar(&fromStdin, "stdin", false, "read it from stdin: 32 bytes or more, in hex or base64")
 	return c
 }
 
 func pepperName(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return cli.WithHint(cli.Usagef("'%s' takes the name of one pepper", cmd.CommandPath()), "a short one, as in p1")
+		return cli.WithHint(cli.Usagef("'%s' needs the name of one pepper", cmd.CommandPath()), "use a short name, as in p1")
 	}
 	if err := config.CheckName(args[0]); err != nil {
-		return cli.WithHint(cli.Usagef("that is no name of a pepper"), "a short one, as in p1; the secret itself comes from stdin: --stdin")
+		return cli.WithHint(cli.Usagef("invalid name of a pepper"), "use a short name, as in p1; the pepper itself is read with --stdin")
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ func runPepperAdd(ctx context.Context, a *app.App, name string, fromStdin bool) 
 	}
 	err := records.ChangePeppers(ctx, a, func(peppers map[string][]byte) error {
 		if _, there := peppers[name]; there {
-			return cli.WithHint(fmt.Errorf("this machine has a pepper %q already", name), "keys may need it: give the new one another name")
+			return cli.WithHint(fmt.Errorf("this machine already has a pepper %q", name), "keys may need it: choose another name for the new one")
 		}
 		peppers[name] = value
 		return nil
@@ -86,7 +86,7 @@ func runPepperAdd(ctx context.Context, a *app.App, name string, fromStdin bool) 
 	if err != nil {
 		return err
 	}
-	a.Note("This machine has the pepper %q. Use it for the registry's hashes: 'fob key pepper use %s'.", name, name)
+	a.Note("Added the pepper %q. To use it for new hashes, run 'fob key pepper use %s'.", name, name)
 	return nil
 }
 
@@ -106,11 +106,11 @@ func readPepper(ctx context.Context, a *app.App) ([]byte, error) {
 func newPepperUseCmd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "use NAME",
-		Short: "Make the registry's hashes with a pepper from now on",
-		Long: `Make the hashes of new keys with this pepper. Those with another pepper follow when
-each key is next verified; until then they need the pepper that they were made with.
-Those without one follow only where config.toml has add_pepper = true under [keys]:
-whoever can write the registry can put such hashes there. Remove it afterwards.
+		Short: "Use a pepper for new hashes",
+		Long: `Hash new keys with this pepper. Keys with another pepper get it when they are next
+verified, and need the old one until then. Keys without a pepper only get it if
+config.toml has add_pepper = true under [keys]: anyone who can write to the registry
+can add such hashes. Remove the setting afterwards.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example:           `  fob key pepper use p1`,
@@ -132,8 +132,8 @@ func runPepperUse(ctx context.Context, a *app.App, name string) error {
 	if err := g.SetPepper(ctx, name); err != nil {
 		return err
 	}
-	a.Note("New hashes are made with the pepper %q; a key with another gets it when it is next verified, and one without where config.toml has add_pepper.", name)
-	a.Note("Every machine that verifies keys needs it, and you a copy: 'fob key pepper export %s'.", name)
+	a.Note("New hashes use the pepper %q. Keys with another pepper get it when they are next verified; keys without one only with add_pepper in config.toml.", name)
+	a.Note("Every machine that verifies keys needs it. Keep a copy: 'fob key pepper export %s'.", name)
 	return nil
 }
 
@@ -141,7 +141,7 @@ func runPepperUse(ctx context.Context, a *app.App, name string) error {
 func findPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
 	peppers, err := records.ReadPeppers(ctx, a)
 	if err == nil && peppers[name] == nil {
-		err = cli.WithHint(fmt.Errorf("this machine lacks the pepper %q", name), "make it: 'fob key pepper add %s'; 'fob key pepper list' shows those that there are", name)
+		err = cli.WithHint(fmt.Errorf("this machine has no pepper %q", name), "add it with 'fob key pepper add %s'; 'fob key pepper list' lists the others", name)
 	}
 	return peppers[name], err
 }
@@ -149,9 +149,9 @@ func findPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
 func newPepperExportCmd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "export NAME",
-		Short: "Print a pepper's secret, for a safe or another machine",
-		Long: `Print a pepper in hex on stdout, unless that is a terminal. Who has it and the registry
-can try keys; who has lost it can verify none that were hashed with it.
+		Short: "Print a pepper, for another machine or a safe",
+		Long: `Print a pepper in hex on stdout, unless that is a terminal. Keys that were hashed with
+it cannot be verified without it.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
 		Example: `  fob key pepper export p1 | ssh HOST fob key pepper add p1 --stdin
@@ -164,7 +164,7 @@ can try keys; who has lost it can verify none that were hashed with it.
 
 func runPepperExport(ctx context.Context, a *app.App, name string) error {
 	if cli.IsTerminal(a.Out) {
-		return cli.WithHint(cli.Usagef("a pepper is not shown on a terminal"), "send it on: 'fob key pepper export %s | age --encrypt --passphrase >%s.age'", name, name)
+		return cli.WithHint(cli.Usagef("refusing to print a pepper on a terminal"), "pipe it: 'fob key pepper export %s | age --encrypt --passphrase >%s.age'", name, name)
 	}
 	value, err := findPepper(ctx, a, name)
 	if err == nil {
@@ -177,7 +177,7 @@ func newPepperListCmd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List this machine's peppers",
-		Long: `List the peppers of this machine by name, and mark the one that the registry uses.
+		Long: `List the names of this machine's peppers, and mark the one that new hashes use.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitInterrupted),
 		Example: `  fob key pepper list`,
@@ -200,7 +200,7 @@ func runPepperList(ctx context.Context, a *app.App) error {
 		return err
 	}
 	if len(peppers) == 0 {
-		a.Note("This machine has no pepper.")
+		a.Note("This machine has no peppers.")
 		return nil
 	}
 	rows := [][]string{{"PEPPER", "USED"}}
@@ -256,7 +256,7 @@ func checkPeppered(ctx context.Context, g *keys.Registrar) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	hint := fmt.Sprintf("'fob key rotate %s' replaces one of them; 'fob key export' shows which keys have a pepper", sanitize.Line(ids[0]))
+	hint := fmt.Sprintf("run 'fob key rotate %s' to replace one of them; 'fob key export' shows which keys have a pepper", sanitize.Line(ids[0]))
 	if used, err := g.Registry.Pepper(ctx); err != nil || used == "" { // a rotation would add no pepper
 		hint = "run 'fob key pepper add p1', then 'fob key pepper use p1'"
 	}
@@ -267,9 +267,9 @@ func newPepperRemoveCmd(a *app.App) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use:   "remove NAME",
-		Short: "Take a pepper away from this machine",
-		Long: `Delete a pepper of this machine. One that hashes of the registry are made with is
-kept unless --force says otherwise: without it this machine verifies none of them.
+		Short: "Remove a pepper from this machine",
+		Long: `Delete a pepper from this machine, which then cannot verify keys that need it: if there
+are such keys, --force is required.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key pepper remove p1`,
@@ -278,7 +278,7 @@ kept unless --force says otherwise: without it this machine verifies none of the
 			return runPepperRemove(cmd.Context(), a, args[0], force)
 		},
 	}
-	c.Flags().BoolVar(&force, "force", false, "also if keys need it")
+	c.Flags().BoolVar(&force, "force", false, "remove it even if keys need it")
 	return c
 }
 
@@ -290,7 +290,7 @@ func runPepperRemove(ctx context.Context, a *app.App, name string, force bool) e
 	}
 	err := records.ChangePeppers(ctx, a, func(peppers map[string][]byte) error {
 		if _, there := peppers[name]; !there {
-			return cli.WithHint(fmt.Errorf("this machine has no pepper %q", name), "'fob key pepper list' shows those that it has")
+			return cli.WithHint(fmt.Errorf("this machine has no pepper %q", name), "run 'fob key pepper list' for their names")
 		}
 		delete(peppers, name)
 		return nil
@@ -298,7 +298,7 @@ func runPepperRemove(ctx context.Context, a *app.App, name string, force bool) e
 	if err != nil {
 		return err
 	}
-	a.Note("This machine has the pepper %q no more.", name)
+	a.Note("Removed the pepper %q from this machine.", name)
 	return nil
 }
 
@@ -308,6 +308,6 @@ func checkUnused(ctx context.Context, g *keys.Registrar, name string) error {
 	if err != nil || count == 0 && !inUse {
 		return err
 	}
-	return cli.WithHint(fmt.Errorf("%s cannot be verified without the pepper %q, or new ones are made with it", cli.Plural(count, "key", "keys"), name),
-		"--force removes it from this machine all the same")
+	return cli.WithHint(fmt.Errorf("%s cannot be verified without the pepper %q, or new hashes use it", cli.Plural(count, "key", "keys"), name),
+		"to remove it anyway, use --force")
 }

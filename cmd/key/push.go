@@ -27,10 +27,10 @@ func newPushCmd(a *app.App) *cobra.Command {
 	var opts pushOptions
 	c := &cobra.Command{
 		Use:   "push ID",
-		Short: "Deliver an API key that you have to its destinations",
-		Long: `Read a key from stdin, hold it against the registry's hash, and bring it to the
-destinations that are named, else to all that the key has. New ones are the key's
-from now on: a rotation goes there, too.
+		Short: "Deliver an existing API key to its destinations",
+		Long: `Read a key from stdin, check that it is this key, and deliver it to the given
+destinations, by default to all that it has. New destinations are added to the key:
+its replacements are delivered there too.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
 		Example: `  fob key push 1OOivdDZfQCU --to github:acme/web#API_KEY <key.txt
@@ -40,8 +40,8 @@ from now on: a rotation goes there, too.
 		ValidArgsFunction: complete.New(a).KeyID,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], opts) },
 	}
-	opts.Register(c, "deliver the key here")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show where the key would go, and read none")
+	opts.Register(c, "deliver the key to")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show where it would be delivered, and do nothing")
 	usage.ForceFlag(c, &opts.force)
 	return c
 }
@@ -61,7 +61,7 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 		names = r.Destinations
 	}
 	if len(names) == 0 {
-		return cli.WithHint(cli.Usagef("key %s has no destination", id), "name one: --to DESTINATION; see 'fob help destinations'")
+		return cli.WithHint(cli.Usagef("key %s has no destination", id), "add --to DESTINATION: see 'fob help destinations'")
 	}
 	dests, err := delivery.KeyDestinations(a, names, opts.As, r.Environment)
 	if err != nil {
@@ -91,7 +91,7 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 	return delivery.Deliver(ctx, a, dests, text)
 }
 
-// checkIsKey refuses a text that is not that key, or a key that is over.
+// checkIsKey refuses a text that is not that key, and a revoked or expired key.
 func checkIsKey(ctx context.Context, g *keys.Registrar, id, text string) error {
 	r, err := g.Verify(ctx, text, apikey.Need{})
 	var refused *apikey.RefusedError
@@ -101,5 +101,5 @@ func checkIsKey(ctx context.Context, g *keys.Registrar, id, text string) error {
 	case err != nil:
 		return err
 	}
-	return cli.WithHint(fmt.Errorf("that is key %s, not %s", r.ID, id), "nothing was delivered; name the key that you give")
+	return cli.WithHint(fmt.Errorf("the key on stdin is %s, not %s", r.ID, id), "nothing was delivered; use the id of the key on stdin")
 }

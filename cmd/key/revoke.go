@@ -26,9 +26,9 @@ func newRevokeCmd(a *app.App) *cobra.Command {
 	var opts revokeOptions
 	c := &cobra.Command{
 		Use:   "revoke [ID…]",
-		Short: "End API keys at once and for good",
-		Long: `Revoke the keys that are named, by their ids or by flags that mean many. Nothing
-brings a revoked key back. What a flag means is counted and asked about first.
+		Short: "Revoke API keys",
+		Long: `Revoke keys, by their ids or by flags, at once and for good. Keys that flags select are
+counted and confirmed first.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
 		Example: `  fob key revoke 1OOivdDZfQCU --reason 'the laptop was lost'
@@ -42,14 +42,14 @@ brings a revoked key back. What a flag means is counted and asked about first.
 		},
 	}
 	opts.register(a, c)
-	c.Flags().StringVar(&opts.reason, "reason", "", "the `REASON`, for the audit log")
-	c.Flags().BoolVar(&opts.keyStdin, "key-stdin", false, "revoke the key that is read from stdin")
+	c.Flags().StringVar(&opts.reason, "reason", "", "`REASON` for the audit log")
+	c.Flags().BoolVar(&opts.keyStdin, "key-stdin", false, "revoke the key on stdin")
 	return c
 }
 
 func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 	if err := apikey.CheckReason(opts.reason); err != nil {
-		return cli.WithHint(cli.AsUsage(err), "say it in a few words of plain text")
+		return cli.WithHint(cli.AsUsage(err), "use a short line of plain text")
 	}
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
@@ -83,7 +83,7 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 		done, err := g.Revoke(ctx, batch, opts.reason)
 		if err != nil {
 			bar.End()
-			return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were revoked", revoked, len(records)), "run it again: those that are revoked stay so")
+			return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were revoked", revoked, len(records)), "run it again: revoked keys are skipped")
 		}
 		revoked += len(done)
 		bar.At(int64(revoked), "")
@@ -106,10 +106,10 @@ func noteRevoked(a *app.App, records []apikey.Record, revoked int) {
 	case len(records) == 1 && revoked == 1:
 		a.Note("Revoked key %s.", appkeys.Text(records[0]))
 	case len(records) == 1:
-		a.Note("Key %s was revoked before.", appkeys.Text(records[0]))
+		a.Note("Key %s was already revoked.", appkeys.Text(records[0]))
 	case before == 0:
 		a.Note("Revoked %d keys.", revoked)
 	default:
-		a.Note("Revoked %s; %s before.", cli.Plural(revoked, "key", "keys"), cli.Plural(before, "was revoked", "were revoked"))
+		a.Note("Revoked %s; %d already revoked.", cli.Plural(revoked, "key", "keys"), before)
 	}
 }

@@ -37,14 +37,14 @@ func newRotateCmd(a *app.App) *cobra.Command {
 	var opts rotateOptions
 	c := &cobra.Command{
 		Use:   "rotate [ID…]",
-		Short: "Replace API keys by new ones with the same rights",
-		Long: `Make a successor for each key that is named, by its id or by flags; bring it to
-all of the key's destinations, and print it: for several keys behind the old
-key's id. The old key stays valid for the overlap, but for a --compromised one,
-which ends within 30 s. If a delivery fails, the old key stays as it is.
+		Short: "Replace API keys",
+		Long: `Create a replacement with the same rights for each key, deliver it to all of the key's
+destinations, and print it; for several keys, after the old key's id. The old key
+stays valid for the overlap; a --compromised key is revoked within 30 s. If a delivery
+fails, the old key is unchanged.
 
-Cut short, it is run again: what has its successor is left alone, also what a
-rotation has made within 12 hours. --resume takes up what stopped on the way.
+If interrupted, run it again: keys that were rotated in the last 12 hours are skipped.
+--resume continues rotations that did not finish.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key rotate 1OOivdDZfQCU --overlap 7d
@@ -59,14 +59,14 @@ rotation has made within 12 hours. --resume takes up what stopped on the way.
 		},
 	}
 	opts.register(a, c)
-	opts.Register(c, "bring the new key here as well")
-	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "a `TIME` for which both are valid")
-	c.Flags().BoolVar(&opts.compromised, "compromised", false, "somebody else has the key: end it at once")
-	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "end it only once the new one is everywhere")
-	c.Flags().BoolVar(&opts.resume, "resume", false, "take up what stopped on the way")
-	c.Flags().BoolVar(&opts.force, "force", false, "end the old key although it is still used")
+	opts.Register(c, "also deliver the new key to")
+	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "how long both are valid: a `TIME`")
+	c.Flags().BoolVar(&opts.compromised, "compromised", false, "treat the key as leaked: revoke it within 30 s")
+	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "with --compromised: revoke it only after delivery")
+	c.Flags().BoolVar(&opts.resume, "resume", false, "continue unfinished rotations")
+	c.Flags().BoolVar(&opts.force, "force", false, "revoke the old key even if it is still used")
 	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the new key")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object a line")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object per line")
 	usage.Exclusive(c, "overlap", "compromised")
 	usage.Exclusive(c, "to", "resume")
 	return c
@@ -78,7 +78,7 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 		return err
 	}
 	if opts.keep && !opts.compromised && !opts.resume {
-		return cli.WithHint(cli.Usagef("--keep-until-delivered goes with --compromised"), "any other key is kept until then as it is")
+		return cli.WithHint(cli.Usagef("--keep-until-delivered needs --compromised"), "remove it: without --compromised, the old key is valid until then anyway")
 	}
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
@@ -124,7 +124,7 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 	if run.opts.resume {
 		records, run.phases, err = run.g.Unfinished(ctx, run.opts.ids)
 		if err == nil && len(records) == 0 {
-			run.a.Note("No rotation of those stopped on the way.")
+			run.a.Note("No unfinished rotations.")
 		}
 		return records, err
 	}
@@ -139,7 +139,7 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 		}
 	}
 	if skipped := len(selected) - len(records); skipped > 0 {
-		run.a.Note("%s left alone: a rotation has just made them. Name them by their ids to rotate them too.", cli.Plural(skipped, "key is", "keys are"))
+		run.a.Note("Skipped %s that a rotation has just created. To rotate them too, use their ids.", cli.Plural(skipped, "key", "keys"))
 	}
 	return records, run.opts.confirm(ctx, run.a, records, "rotate")
 }
@@ -147,7 +147,7 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 // findDestinations reads all destinations of all keys before the first key is rotated.
 func (run *rotation) findDestinations(ctx context.Context, records []apikey.Record) error {
 	if len(run.opts.To) > 0 && run.isBulk {
-		return cli.WithHint(cli.Usagef("--to is for one key, and %d are meant", len(records)), "each of several keys goes to its own destinations: 'fob key show ID'")
+		return cli.WithHint(cli.Usagef("--to delivers one key, and %d are selected", len(records)), "rotate keys with new destinations one by one")
 	}
 	run.dests = make(map[string][]destination.Destination)
 	for _, r := range records {
@@ -163,7 +163,7 @@ func (run *rotation) findDestinations(ctx context.Context, records []apikey.Reco
 			return fmt.Errorf("key %s: %w", r.ID, err)
 		}
 		if run.opts.quiet && len(names) == 0 {
-			return cli.WithHint(cli.Usagef("key %s has no destination: with --quiet nobody would have the new one", r.ID), "name one with --to, or leave --quiet out")
+			return cli.WithHint(cli.Usagef("key %s has no destination: with --quiet, the new key would be lost", r.ID), "add --to DESTINATION, or remove --quiet")
 		}
 	}
 	return nil
@@ -178,9 +178,9 @@ func (run *rotation) printPlan(records []apikey.Record) {
 		}
 		switch phase, resumed := run.phases[r.ID]; {
 		case phase == apikey.PhaseChecked:
-			run.a.Note("would end %s: its successor is everywhere.", appkeys.Text(r))
+			run.a.Note("would revoke %s: its replacement is delivered.", appkeys.Text(r))
 		case resumed:
-			run.a.Note("would resume the rotation of %s, which came to %s%s.", appkeys.Text(r), phase, where)
+			run.a.Note("would resume the rotation of %s (%s)%s.", appkeys.Text(r), phase, where)
 		default:
 			printPlan(run.a, "rotate", r, where)
 		}
@@ -198,7 +198,7 @@ func (run *rotation) rotateAll(ctx context.Context, records []apikey.Record) err
 			if !run.isBulk {
 				return err
 			}
-			return interruptedError(ctx, run.a, err, fmt.Sprintf("%d of %d keys were rotated", run.done, len(records)), "run it again: keys that have a successor are left alone")
+			return interruptedError(ctx, run.a, err, fmt.Sprintf("%d of %d keys were rotated", run.done, len(records)), "run it again: rotated keys are skipped")
 		}
 		run.bar.At(int64(run.done+run.before), "")
 	}
@@ -226,7 +226,7 @@ func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
 		run.done++
 		run.last = rotated
 		if !run.isBulk {
-			run.a.Note("Key %s replaces %s. %s%s", appkeys.Text(rotated.New), r.ID, run.shownOnce("It is"), endOfOld("The old key", "has", "ends", rotated))
+			run.a.Note("Key %s replaces %s. %s%s", appkeys.Text(rotated.New), r.ID, run.shownOnce("It is"), oldKeyText("The old key", "is", rotated))
 		}
 		return nil
 	}
@@ -246,12 +246,12 @@ func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
 func (run *rotation) printSummary() {
 	switch {
 	case run.isBulk && run.done == 1:
-		run.a.Note("Rotated 1 key. %s%s", run.shownOnce("It is"), endOfOld("The old key", "has", "ends", run.last))
+		run.a.Note("Rotated 1 key. %s%s", run.shownOnce("It is"), oldKeyText("The old key", "is", run.last))
 	case run.isBulk && run.done > 1:
-		run.a.Note("Rotated %d keys. %s%s", run.done, run.shownOnce("They are"), endOfOld("The old keys", "have", "end", run.last))
+		run.a.Note("Rotated %d keys. %s%s", run.done, run.shownOnce("They are"), oldKeyText("The old keys", "are", run.last))
 	}
 	if run.before > 0 {
-		run.a.Note("%s rotated before.", cli.Plural(run.before, "key was", "keys were"))
+		run.a.Note("Skipped %s: rotated before.", cli.Plural(run.before, "key", "keys"))
 	}
 }
 
@@ -259,10 +259,10 @@ func (run *rotation) shownOnce(subject string) string {
 	return cli.TextIf(!run.opts.quiet, subject+" not shown again. ")
 }
 
-// endOfOld says when the old key ends, with the verbs for one or several.
-func endOfOld(subject, has, ends string, rotated keys.Rotated) string {
+// oldKeyText says how long the old key or keys are valid.
+func oldKeyText(subject, verb string, rotated keys.Rotated) string {
 	if rotated.Rotation.Phase == apikey.PhaseRetired {
-		return subject + " " + has + " ended."
+		return subject + " " + verb + " revoked."
 	}
-	return subject + " " + ends + " in " + cli.Roughly(rotated.Rotation.DueAt.Sub(rotated.Rotation.ArrivedAt)) + "."
+	return subject + " " + verb + " valid for " + cli.Roughly(rotated.Rotation.DueAt.Sub(rotated.Rotation.ArrivedAt)) + "."
 }

@@ -27,10 +27,10 @@ func newUpdateCmd(a *app.App) *cobra.Command {
 	var opts updateOptions
 	c := &cobra.Command{
 		Use:   "update ID",
-		Short: "Change what an API key may do, or disable it",
-		Long: `Change a key's record: only what a flag names. --disabled refuses the key until
---disabled=false; --scope and --to replace all that there are, and '' is none;
---meta NAME= removes one name. --to delivers nothing: 'fob key push' does.
+		Short: "Change or disable an API key",
+		Long: `Change what the flags name in a key's record. --disabled refuses the key until
+--disabled=false. --scope and --to replace all scopes and destinations, '' removes
+them; --meta NAME= removes a name. --to does not deliver the key: see 'fob key push'.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key update 1OOivdDZfQCU --disabled
@@ -41,7 +41,7 @@ func newUpdateCmd(a *app.App) *cobra.Command {
 		RunE:              func(cmd *cobra.Command, args []string) error { return runUpdate(cmd.Context(), a, args[0], opts) },
 	}
 	opts.register(c)
-	c.Flags().StringArrayVar(&opts.to, "to", nil, "a `DESTINATION` of the key from now on; repeatable")
+	c.Flags().StringArrayVar(&opts.to, "to", nil, "the key's `DESTINATION` from now on (repeatable)")
 	c.Flags().BoolVar(&opts.disabled, "disabled", false, "refuse the key; --disabled=false accepts it again")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	return c
@@ -49,15 +49,15 @@ func newUpdateCmd(a *app.App) *cobra.Command {
 
 func runUpdate(ctx context.Context, a *app.App, id string, opts updateOptions) error {
 	if !slices.ContainsFunc([]string{"owner", "scope", "expires", "rate", "note", "meta", "to", "disabled"}, opts.changed) {
-		return cli.WithHint(cli.Usagef("nothing to change was named"), "see 'fob key update --help'")
+		return cli.WithHint(cli.Usagef("nothing to change"), "see 'fob key update --help' for the flags")
 	}
-	// What is wrong with the flags themselves is reported before anything is opened.
+	// Errors in the flags are reported before anything is opened.
 	draft := apikey.Record{Owner: "any", Environment: apikey.DefaultFormat.Environments[0]}
 	if err := opts.apply(&draft, a.Now()); err != nil {
 		return err
 	}
 	if strings.TrimSpace(draft.Owner) == "" {
-		return cli.WithHint(cli.Usagef("a key needs an owner"), "leave --owner out to keep the one that it has")
+		return cli.WithHint(cli.Usagef("--owner is empty"), "remove --owner to keep the owner")
 	}
 	if err := checkDraft(&draft, "update"); err != nil {
 		return err
@@ -86,6 +86,6 @@ func runUpdate(ctx context.Context, a *app.App, id string, opts updateOptions) e
 	if opts.json {
 		return a.PrintJSON(appkeys.NewJSON(r, a.Now()))
 	}
-	a.Note("Changed key %s: it is %s.", appkeys.Text(r), r.State(a.Now()))
+	a.Note("Updated key %s: it is %s.", appkeys.Text(r), r.State(a.Now()))
 	return nil
 }

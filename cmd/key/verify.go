@@ -26,9 +26,8 @@ func newVerifyCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Check the API key on stdin",
-		Long: `Check a key that is read from stdin: that it is one of the registry's, active, of
-the environment, and that it has every scope that is named. A key that is not is
-refused with status 8.
+		Long: `Check that the key on stdin is in the registry, active, of the environment, and has
+every given scope. Otherwise it is refused with status 8.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
 		Example: `  fob key verify --env live --scope orders:read <key.txt
@@ -36,9 +35,9 @@ refused with status 8.
 		Args: usage.NoKeyArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), a, opts) },
 	}
-	c.Flags().StringVar(&opts.need.Environment, "env", "", "the `ENVIRONMENT` that the key must be of")
-	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have; repeatable")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, also of a key that is refused")
+	c.Flags().StringVar(&opts.need.Environment, "env", "", "the `ENVIRONMENT` that the key must have")
+	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have (repeatable)")
+	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, also for a refused key")
 	usage.RefuseEmpty(c, "env")
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
@@ -60,7 +59,7 @@ func runVerify(ctx context.Context, a *app.App, opts verifyOptions) error {
 	}
 	if env := opts.need.Environment; env != "" {
 		if err := apikey.CheckEnvironment(env); err != nil {
-			return cli.WithHint(cli.AsUsage(err), "as in test, live")
+			return cli.WithHint(cli.AsUsage(err), "use a name as in test, live")
 		}
 	}
 	g, err := appkeys.Open(ctx, a, false)
@@ -103,7 +102,7 @@ func printVerdict(a *app.App, r apikey.Record, refused *apikey.RefusedError, asJ
 }
 
 func goodKeyText(r apikey.Record) string {
-	line := "The key is good: " + appkeys.Text(r)
+	line := "The key is valid: " + appkeys.Text(r)
 	if len(r.Scopes) > 0 {
 		line += ", " + appkeys.ScopesText(r.Scopes)
 	}
@@ -113,10 +112,10 @@ func goodKeyText(r apikey.Record) string {
 	return line + "."
 }
 
-// afterVerify does what need not keep the answer waiting.
+// afterVerify does what can happen after the answer.
 func afterVerify(ctx context.Context, a *app.App, g *keys.Registrar, text secret.Secret, r apikey.Record) {
 	if err := g.Rehash(ctx, text.Reveal(), r); err != nil && !errors.Is(err, apikey.ErrUnusable) {
-		a.Warn("the key's hash was not made again with the present pepper: " + err.Error())
+		a.Warn("the key's hash could not be updated to the new pepper: " + err.Error())
 	}
 	appkeys.NoteUse(ctx, a, g, r.ID)
 }

@@ -19,11 +19,11 @@ func newGetCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "get NAME",
 		Short: "Print a secret",
-		Long: `Print a secret and a line break, and nothing else. Where the variable FOB_SECRET_NAME
-is set (NAME in capitals, with _ for - and /), it is what that holds.
+		Long: `Print a secret and a newline. The variable FOB_SECRET_NAME overrides it (NAME in
+capitals, with _ for - and /).
 
-What stands in a command's arguments every process can read: pass secrets on stdin,
-or let 'fob exec' give them to one program.
+Every process can read the arguments of a command: pass secrets on stdin, or to a
+program with 'fob exec'.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
 		Example: `  fob secret get deploy-key | ssh-add -
@@ -54,7 +54,7 @@ func runGet(ctx context.Context, a *app.App, name string, asJSON bool) error {
 		return err
 	}
 	if !utf8.ValidString(value) {
-		return cli.WithHint(fmt.Errorf("the secret %q is no text, and JSON has nothing else", name), "print it without --json")
+		return cli.WithHint(fmt.Errorf("the secret %q is not UTF-8 text, which JSON requires", name), "print it without --json")
 	}
 	return a.PrintJSON(valueJSON{name, value, cli.UTCSeconds(held.SetAt)})
 }

@@ -23,9 +23,9 @@ func newListCmd(a *app.App) *cobra.Command {
 	var opts listOptions
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "List secrets, when they end, and where copies are",
-		Long: `List the secrets of this machine, and no value. With --exit-code the status is 3 if
-one ends within 14 days (or within the time of --expiring), so that cron can tell.
+		Short: "List secrets, their expiry and destinations",
+		Long: `List this machine's secrets, without their values. With --exit-code the status is 3 if
+one expires within 14 days (or the time of --expiring), for cron.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitUsage, cli.ExitFindings, cli.ExitInterrupted),
 		Example: `  fob secret list
@@ -35,8 +35,8 @@ one ends within 14 days (or within the time of --expiring), so that cron can tel
 		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), a, opts) },
 	}
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
-	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with 3 if a secret ends soon")
-	c.Flags().StringVar(&opts.expiring, "expiring", "", "secrets that end within this `TIME` alone, as in 30d")
+	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with status 3 if a secret expires soon")
+	c.Flags().StringVar(&opts.expiring, "expiring", "", "only secrets that expire within this `TIME`, as in 30d")
 	usage.RefuseEmpty(c, "expiring")
 	return c
 }
@@ -69,7 +69,7 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 		err = printSecrets(a, all, opts)
 	}
 	if err == nil && opts.exitCode && len(ending) > 0 {
-		err = cli.Findings(cli.Plural(len(ending), "secret ends", "secrets end") + " soon, or has ended")
+		err = cli.Findings(cli.Plural(len(ending), "secret", "secrets") + " expired, or will soon")
 	}
 	return err
 }
@@ -77,15 +77,15 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 func printSecrets(a *app.App, all []app.SecretJSON, opts listOptions) error {
 	switch {
 	case len(all) == 0 && opts.expiring != "":
-		a.Note("No secret ends within %s.", opts.expiring)
+		a.Note("No secret expires within %s.", opts.expiring)
 		return nil
 	case len(all) == 0:
-		a.Note("There is no secret yet. Keep one: fob secret set stripe/prod")
+		a.Note("No secrets yet. To store one, run 'fob secret set stripe/prod'.")
 		return nil
 	}
-	rows := [][]string{{"SECRET", "ENDS", "SET", "STORAGE", "COPIES", "PROBLEM"}}
+	rows := [][]string{{"SECRET", "EXPIRES", "SET", "STORAGE", "DESTINATIONS", "PROBLEM"}}
 	for _, s := range all {
 		rows = append(rows, []string{s.Name, cli.LeftText(s.ExpiresAt, a.Now()), cli.DayText(s.SetAt), s.Storage, sanitize.Line(strings.Join(s.Destinations, " ")), sanitize.Line(s.Problem)})
 	}
-	return a.PrintTable(rows, "SET", "STORAGE", "COPIES")
+	return a.PrintTable(rows, "SET", "STORAGE", "DESTINATIONS")
 }

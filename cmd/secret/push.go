@@ -26,10 +26,10 @@ func newPushCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "push NAME",
 		Short: "Deliver a secret to its destinations",
-		Long: `Bring a secret to the destinations that are named, else to all that its settings name.
-One that is new and took the secret is noted there, so that a rotation goes to it too;
-with --once it is not. All are tried, whatever fails, and nothing is delivered where
-one of them would not take such a value.
+		Long: `Deliver a secret to the given destinations, by default to all in its settings. New
+destinations are added to its settings, so that rotations reach them too, unless
+--once is given. All are tried, even if one fails; nothing is delivered if one of
+them cannot take such a value.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
 		Example: `  fob secret push stripe/prod --to dotenv:/srv/shop/.env#STRIPE_KEY
@@ -39,10 +39,10 @@ one of them would not take such a value.
 		ValidArgsFunction: complete.New(a).Secrets,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], opts) },
 	}
-	opts.Register(c, "deliver the secret here")
-	c.Flags().BoolVar(&opts.once, "once", false, "do not note a new destination")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "say where it would go, and deliver nothing")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON: what became of each destination")
+	opts.Register(c, "deliver the secret to")
+	c.Flags().BoolVar(&opts.once, "once", false, "do not add new destinations to the settings")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show where it would be delivered, and do nothing")
+	c.Flags().BoolVar(&opts.json, "json", false, "print the result of each destination as JSON")
 	usage.ForceFlag(c, &opts.force)
 	return c
 }
@@ -58,7 +58,7 @@ func runPush(ctx context.Context, a *app.App, name string, opts pushOptions) err
 		names = settings.To
 	}
 	if len(names) == 0 && known {
-		return cli.WithHint(cli.Usagef("secret %q has no destination", name), "name one: --to DESTINATION; see 'fob help destinations'")
+		return cli.WithHint(cli.Usagef("secret %q has no destination", name), "add --to DESTINATION: see 'fob help destinations'")
 	}
 	dests, err := delivery.Destinations(a, names, opts.As)
 	if err != nil {
@@ -84,7 +84,7 @@ func runPush(ctx context.Context, a *app.App, name string, opts pushOptions) err
 	if known && !opts.once {
 		err := config.ChangeSecret(cfg.Paths.Config, name, func(s *config.Secret) { s.To = delivery.AddNames(s.To, delivered) })
 		if err != nil {
-			failed = append(failed, cli.WithHint(fmt.Errorf("where the secret was delivered could not be noted: %w", err), "add it to 'to' in its table of config.toml"))
+			failed = append(failed, cli.WithHint(fmt.Errorf("the new destinations could not be saved: %w", err), "add them to 'to' in its table of config.toml"))
 		}
 	}
 	return failed.Err()

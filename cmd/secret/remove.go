@@ -21,8 +21,8 @@ func newRemoveCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Delete a secret from this machine",
-		Long: `Delete a secret and its settings here, after asking. Copies at its destinations stay,
-and are named; its issuer honours it until you end it there.
+		Long: `Delete a secret and its settings from this machine, after confirmation. Copies at its
+destinations remain, and the secret stays valid until you revoke it at its issuer.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob secret remove stripe/test
@@ -31,8 +31,8 @@ and are named; its issuer honours it until you end it there.
 		ValidArgsFunction: complete.New(a).Secrets,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runRemove(cmd.Context(), a, args[0], opts) },
 	}
-	c.Flags().BoolVar(&opts.yes, "yes", false, "do not ask")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "say what would be deleted, and delete nothing")
+	c.Flags().BoolVar(&opts.yes, "yes", false, "do not ask for confirmation")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be deleted, and do nothing")
 	return c
 }
 
@@ -46,21 +46,17 @@ func runRemove(ctx context.Context, a *app.App, name string, opts removeOptions)
 		return err
 	}
 	if shown := a.ShownSecret(ctx, cfg, s); shown.Rotation != "" {
-		a.Note("Its rotation is not at its end: all of its values go.")
-	}
-	stays := "stays"
-	if opts.dryRun || !opts.yes {
-		stays = "would stay"
+		a.Note("Its rotation is unfinished: both values will be deleted.")
 	}
 	for _, name := range s.To {
-		a.Note("A copy %s at %s.", stays, sanitize.Line(name))
+		a.Note("The copy at %s is not deleted.", sanitize.Line(name))
 	}
 	if opts.dryRun {
-		a.Note("Would delete the secret %q.", s.Name)
+		a.Note("would delete the secret %q.", s.Name)
 		return nil
 	}
 	if !opts.yes {
-		unasked := cli.WithHint(cli.Usagef("this deletes the secret %q, and there is nobody to ask", s.Name), hintDryRun)
+		unasked := cli.WithHint(cli.Usagef("refusing to delete the secret %q without confirmation (not a terminal)", s.Name), hintDryRun)
 		if err := a.Confirm(ctx, fmt.Sprintf("Delete the secret %q?", s.Name), unasked); err != nil {
 			return err
 		}
@@ -71,6 +67,6 @@ func runRemove(ctx context.Context, a *app.App, name string, opts removeOptions)
 	if err := config.RemoveSecret(cfg.Paths.Config, s.Name); err != nil {
 		return err
 	}
-	a.Note("The secret %q is deleted here. Its issuer honours it until you end it there.", s.Name)
+	a.Note("Deleted the secret %q from this machine. It stays valid until you revoke it at its issuer.", s.Name)
 	return nil
 }

@@ -38,16 +38,15 @@ func newRotateCmd(a *app.App) *cobra.Command {
 	var opts rotateOptions
 	c := &cobra.Command{
 		Use:   "rotate NAME",
-		Short: "Replace a secret, everywhere, and end the old value",
-		Long: `Take a new value (from stdin, a prompt, or what --with names), bring it to all
-destinations of the secret, and only then let --retire-with end the old one.
-Until all have the new value, 'get' and 'exec' give out the old one. Where
-something fails, both are kept, nothing is ended, and --resume goes on.
+		Short: "Replace a secret at all its destinations",
+		Long: `Take a new value from stdin, a prompt or --with, deliver it to all destinations of the
+secret, and only then revoke the old one with --retire-with. Until all have the new
+value, 'get' and 'exec' use the old one. If a step fails, both are stored, nothing is
+revoked, and --resume continues.
 
---with names a program under [commands] in config.toml, which prints the new
-value; or gitlab, where an access token replaces itself and ends at once. What
---retire-with names reads the old value on stdin; without it the old value is
-yours to end.
+--with names a command under [commands] in config.toml that prints the new value, or
+gitlab, where an access token replaces itself. The command of --retire-with reads the
+old value on stdin; without it, revoke the old value at its issuer yourself.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob secret rotate stripe/prod <new.txt
@@ -62,15 +61,15 @@ yours to end.
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&opts.with, "with", "", "the `COMMAND` that gives the new value, or gitlab")
-	flags.BoolVar(&opts.fromStdin, "stdin", false, "take the new value from stdin or a prompt")
-	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that ends the old value")
-	flags.StringArrayVar(&opts.as, "as", nil, "show the platform this login: `[PLATFORM=]PROFILE`")
-	flags.StringVar(&opts.expires, "expires", "", "`WHEN` the new value ends: 90d, 2027-01-31, or never")
-	flags.BoolVar(&opts.resume, "resume", false, "go on with a rotation that has stopped")
-	flags.BoolVar(&opts.abandon, "abandon", false, "give up a rotation that has stopped")
-	flags.BoolVar(&opts.yes, "yes", false, "do not ask")
-	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	flags.StringVar(&opts.with, "with", "", "the `COMMAND` that prints the new value, or gitlab")
+	flags.BoolVar(&opts.fromStdin, "stdin", false, "read the new value from stdin or a prompt")
+	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that revokes the old value")
+	flags.StringArrayVar(&opts.as, "as", nil, "login for the platform: `[PLATFORM=]PROFILE`")
+	flags.StringVar(&opts.expires, "expires", "", "`WHEN` the new value expires: 90d, 2027-01-31 or never")
+	flags.BoolVar(&opts.resume, "resume", false, "continue an unfinished rotation")
+	flags.BoolVar(&opts.abandon, "abandon", false, "abandon an unfinished rotation")
+	flags.BoolVar(&opts.yes, "yes", false, "do not ask for confirmation")
+	flags.BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, and do nothing")
 	usage.RefuseEmpty(c, "with", "retire-with", "as", "expires")
 	_ = c.RegisterFlagCompletionFunc("with", complete.New(a).Commands(secretstore.GitLabIssuer))
 	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
@@ -118,7 +117,7 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 	}
 	a.Note("The secret %q has a new value%s.", opts.name, r.delivered())
 	if r.issuer.RetireWith == "" && !r.issuer.OldEnded {
-		a.Note("The old one is good until you end it at its issuer.")
+		a.Note("The old value is valid until you revoke it at its issuer.")
 	}
 	warnOverridden(a, opts.name)
 	return nil
@@ -172,12 +171,12 @@ func (r *rotation) printPlan() {
 	note, stage, with := r.a.Note, r.held.Stage, r.issuer.RotateWith
 	switch {
 	case r.opts.abandon:
-		note("would give up the rotation of %q, and keep the value that 'get' prints.", r.opts.name)
+		note("would abandon the rotation of %q, and keep the value that 'get' prints.", r.opts.name)
 		return
 	case stage == secretstore.Delivering || stage == secretstore.Retiring:
-		note("would go on with the new value of %q that is kept.", r.opts.name)
+		note("would continue with the stored new value of %q.", r.opts.name)
 	case with == "":
-		note("would take the new value of %q from stdin or a prompt.", r.opts.name)
+		note("would read the new value of %q from stdin or a prompt.", r.opts.name)
 	default:
 		note("would get a new value of %q from %s.", r.opts.name, with)
 	}
@@ -188,21 +187,21 @@ func (r *rotation) printPlan() {
 	}
 	switch {
 	case with == secretstore.GitLabIssuer:
-		note("GitLab ends the old one at once.")
+		note("GitLab revokes the old value at once.")
 	case r.issuer.RetireWith != "":
-		note("would end the old one with %s.", r.issuer.RetireWith)
+		note("would revoke the old value with %s.", r.issuer.RetireWith)
 	default:
-		note("would leave the old one for you to end at its issuer.")
+		note("would not revoke the old value: revoke it at its issuer.")
 	}
 }
 
-// confirm asks before something is ended that the user cannot bring back.
+// confirm asks before a value is revoked.
 func (r *rotation) confirm(ctx context.Context) error {
 	if r.opts.yes || r.issuer.RotateWith == "" && r.issuer.RetireWith == "" {
 		return nil
 	}
-	unasked := cli.WithHint(cli.Usagef("this replaces the secret %q, and there is nobody to ask", r.opts.name), hintDryRun)
-	return r.a.Confirm(ctx, fmt.Sprintf("Replace the secret %q%s, and end the old value?", r.opts.name, r.delivered()), unasked)
+	unasked := cli.WithHint(cli.Usagef("refusing to replace the secret %q without confirmation (not a terminal)", r.opts.name), hintDryRun)
+	return r.a.Confirm(ctx, fmt.Sprintf("Replace the secret %q%s, and revoke the old value?", r.opts.name, r.delivered()), unasked)
 }
 
 func (r *rotation) delivered() string {
@@ -214,20 +213,19 @@ func (r *rotation) delivered() string {
 
 func (r *rotation) abandon(ctx context.Context) error {
 	if !r.opts.yes {
-		unasked := cli.WithHint(cli.Usagef("this gives up a value of %q, and there is nobody to ask", r.opts.name), hintDryRun)
-		if err := r.a.Confirm(ctx, fmt.Sprintf("Give up the rotation of %q?", r.opts.name), unasked); err != nil {
+		unasked := cli.WithHint(cli.Usagef("refusing to discard a value of %q without confirmation (not a terminal)", r.opts.name), hintDryRun)
+		if err := r.a.Confirm(ctx, fmt.Sprintf("Abandon the rotation of %q, and discard the other value?", r.opts.name), unasked); err != nil {
 			return err
 		}
 	}
 	if err := r.secret.Abandon(ctx); err != nil {
 		return err
 	}
-	r.a.Note("The secret %q is what 'get' prints. What another value reached stays so: 'fob secret push %s' brings this one there.", r.opts.name, r.opts.name)
+	r.a.Note("Abandoned: the secret %q is the value that 'get' prints. To deliver it again, run 'fob secret push %s'.", r.opts.name, r.opts.name)
 	return nil
 }
 
-// steps are what the rotation does outside. A value from the user is read and checked
-// before any of it.
+// steps returns the steps of the rotation. A value from the user is read and checked first.
 func (r *rotation) steps(ctx context.Context) (secretstore.Steps, error) {
 	steps := r.issuer.Steps()
 	steps.Deliver = r.deliver
@@ -244,8 +242,8 @@ func (r *rotation) steps(ctx context.Context) (secretstore.Steps, error) {
 	return steps, destination.CheckAll(r.dests, value)
 }
 
-// deliver brings the new value, which is stored by now, to all destinations: also to those
-// that were added while the user, a lock or the issuer was waited for.
+// deliver delivers the new value, which is stored by now. The destinations are read again:
+// some may have been added while fob waited for the user, a lock or the issuer.
 func (r *rotation) deliver(ctx context.Context, value secret.Secret) error {
 	cfg, err := r.a.Config()
 	if err != nil {
@@ -273,10 +271,10 @@ func (r *rotation) deliver(ctx context.Context, value secret.Secret) error {
 func (r *rotation) saveExpiry(hadExpiry bool) error {
 	end := r.issuer.Expires
 	if end.IsZero() && hadExpiry && r.opts.expires == "" {
-		r.a.Note("When the new value ends is not known; tell it: 'fob secret set %s --keep --expires 90d'.", r.opts.name)
+		r.a.Note("The expiry of the new value is unknown; to set it, run 'fob secret set %s --keep --expires 90d'.", r.opts.name)
 	}
 	if !end.IsZero() {
-		r.a.Note("The new value ends at %s.", end.Format(time.RFC3339))
+		r.a.Note("The new value expires at %s.", end.Format(time.RFC3339))
 	}
 	return config.ChangeSecret(r.path, r.opts.name, func(s *config.Secret) { s.Expires = end })
 }
@@ -298,15 +296,15 @@ func (r *rotation) failure(ctx context.Context, err error) error {
 	if !errors.As(err, &failed) {
 		failed = cli.Failures{err}
 	}
-	name, resume := r.opts.name, "mend what is named above, then 'fob secret rotate %s --resume'"
+	name, resume := r.opts.name, "fix the errors above, then run 'fob secret rotate %s --resume'"
 	switch {
 	case held.Stage == secretstore.Delivering:
-		failed = append(failed, cli.WithHint(cli.Unfinishedf("both values of %q are kept, and nothing was ended by fob", name), resume, name))
+		failed = append(failed, cli.WithHint(cli.Unfinishedf("both values of %q are stored, and fob revoked neither", name), resume, name))
 	case held.Stage == secretstore.Retiring:
-		failed = append(failed, cli.WithHint(cli.Unfinishedf("the new value of %q is in force everywhere; the old one is kept until it is ended", name), resume, name))
+		failed = append(failed, cli.WithHint(cli.Unfinishedf("the new value of %q is delivered everywhere; the old one is stored until it is revoked", name), resume, name))
 	case held.Stage == secretstore.Asked && !errors.Is(err, secretstore.ErrUnanswered):
-		failed = append(failed, cli.WithHint(cli.Unfinishedf("%s was asked for a new value of %q, and no answer is kept", r.issuer.RotateWith, name),
-			"see at the issuer whether there is one; 'fob secret rotate %s' asks again, '--abandon' leaves it", name))
+		failed = append(failed, cli.WithHint(cli.Unfinishedf("%s was asked for a new value of %q, and returned none", r.issuer.RotateWith, name),
+			"check at the issuer whether there is one; 'fob secret rotate %s' asks again, '--abandon' does not", name))
 	}
 	return failed.Err()
 }
@@ -316,10 +314,10 @@ func (r *rotation) printUnsaved(unkept *secretstore.UnkeptError) error {
 	if _, err := fmt.Fprintln(r.a.Out.Raw(), unkept.Value.Reveal()); err != nil {
 		return errors.Join(unkept, err)
 	}
-	text := "the old one is in force still"
+	text := "the old one is still valid"
 	if unkept.OldEnded {
-		text = "the old one has ended"
+		text = "the old one is revoked"
 	}
-	return cli.WithHint(fmt.Errorf("%w; %s, and the new one is on stdout alone", unkept, text),
-		"keep it once the storage is mended: 'fob secret set %s'; 'fob doctor' says what is amiss", sanitize.Line(r.opts.name))
+	return cli.WithHint(fmt.Errorf("%w; %s, and the new one is only on stdout", unkept, text),
+		"once the storage works, store it with 'fob secret set %s'; 'fob doctor' finds what is wrong", sanitize.Line(r.opts.name))
 }

@@ -1,4 +1,4 @@
-// Package secret is the commands of secrets that others issued.
+// Package secret is the commands for secrets that others issued.
 package secret
 
 import (
@@ -13,12 +13,12 @@ import (
 func New(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "secret",
-		Short: "Keep, deliver and replace what others issued to you",
-		Long: `Keep secrets that others have issued to you (an API key of Stripe's, a password, a
-private key) sealed in fob's storage, give them to programs, bring them to where
+		Short: "Store, deliver and rotate secrets issued to you",
+		Long: `Store secrets that others issued to you (an API key of Stripe's, a password, a
+private key) sealed in fob's storage, pass them to programs, deliver them to where
 machines need them, and replace them.
 
-A name may have parts, for instance an environment: stripe/test and stripe/prod.`,
+A name may have several parts, as in stripe/test and stripe/prod.`,
 		Example: `  fob secret set stripe/prod --expires 90d
   fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop
   fob secret list`,
@@ -33,13 +33,13 @@ A name may have parts, for instance an environment: stripe/test and stripe/prod.
 // is not shown.
 func oneSecretArg(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return cli.WithHint(cli.Usagef("'%s' takes the name of one secret", cmd.CommandPath()), "as in stripe or stripe/prod; the secret itself comes from stdin or a prompt")
+		return cli.WithHint(cli.Usagef("'%s' needs the name of one secret", cmd.CommandPath()), "use a name as in stripe or stripe/prod; the secret itself is read from stdin or a prompt")
 	}
 	if config.CheckSecretName(args[0]) != nil {
-		return cli.WithHint(cli.Usagef("that is no name of a secret"), "as in stripe or stripe/prod: a-z, 0-9 and -, four parts at most; the secret itself comes from stdin or a prompt")
+		return cli.WithHint(cli.Usagef("invalid name of a secret"), "use a name as in stripe or stripe/prod (a-z, 0-9 and -, at most four parts); the secret itself is read from stdin or a prompt")
 	}
 	return nil
 }
 
-// hintDryRun is for a command that asks, where it cannot.
-const hintDryRun = "see what it would do with --dry-run, then give --yes"
+// hintDryRun is the hint where a confirmation is required and not possible.
+const hintDryRun = "check what it would do with --dry-run, then use --yes"

@@ -35,13 +35,13 @@ func newSetCmd(a *app.App) *cobra.Command {
 	var opts setOptions
 	c := &cobra.Command{
 		Use:   "set NAME",
-		Short: "Keep a secret, or another value of it",
-		Long: `Read a secret from stdin, or ask for it without showing it, and keep it sealed. It may
-have lines, as private keys do; one line break at its end is cut, and 'get' prints one.
+		Short: "Store a secret, or a new value of it",
+		Long: `Read a secret from stdin or a prompt and store it sealed. It may have several lines;
+one newline at its end is removed, and 'get' prints one.
 
-Its other settings stand in config.toml and stay as they are where no flag changes
-them; with --keep they alone are changed. Copies elsewhere are not: see 'fob secret
-push', and 'fob secret rotate' for a value that others still use.
+Settings are stored in config.toml, and only change where a flag says so; --keep
+changes them and not the value. Copies are not updated: see 'fob secret push', or
+'fob secret rotate' for a value that is in use.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob secret set stripe/prod --expires 90d
@@ -55,12 +55,12 @@ push', and 'fob secret rotate' for a value that others still use.
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&opts.expires, "expires", "", "`WHEN` its issuer ends it: 90d, 2027-01-31, or never")
-	flags.StringArrayVar(&opts.to, "to", nil, "note that a copy belongs here: a `DESTINATION`; repeatable")
-	flags.StringVar(&opts.storage, "storage", "", "the `STORAGE` to keep it in: keyring or file")
-	flags.StringVar(&opts.rotateWith, "rotate-with", "", "the `COMMAND` that gives a new value, or gitlab")
-	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that ends an old value")
-	flags.BoolVar(&opts.keep, "keep", false, "read no value: change the settings alone")
+	flags.StringVar(&opts.expires, "expires", "", "`WHEN` it expires at its issuer: 90d, 2027-01-31 or never")
+	flags.StringArrayVar(&opts.to, "to", nil, "add a `DESTINATION` for push and rotate (repeatable)")
+	flags.StringVar(&opts.storage, "storage", "", "where to store it: `STORAGE` is keyring or file")
+	flags.StringVar(&opts.rotateWith, "rotate-with", "", "the `COMMAND` that prints a new value, or gitlab")
+	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that revokes an old value")
+	flags.BoolVar(&opts.keep, "keep", false, "only change the settings, not the value")
 	usage.ForceFlag(c, &opts.force)
 	usage.RefuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
 	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
@@ -89,7 +89,7 @@ func runSet(ctx context.Context, a *app.App, opts setOptions) error {
 		return err
 	}
 	if after.Storage == config.StorageNone {
-		return cli.WithHint(cli.Usagef("the storage 'none' keeps no secret"), "set %s, or choose 'keyring' or 'file' with --storage", config.SecretVariable(opts.name))
+		return cli.WithHint(cli.Usagef("the storage 'none' stores no secrets"), "set %s, or choose 'keyring' or 'file' with --storage", config.SecretVariable(opts.name))
 	}
 	if err := delivery.CheckConflicts(ctx, a, after.To, before.To, opts.force); err != nil {
 		return err
@@ -112,10 +112,10 @@ func runSet(ctx context.Context, a *app.App, opts setOptions) error {
 	if change.Moves() {
 		app.ForgetSecretElsewhere(ctx, a, before)
 	}
-	a.Note("The secret %q is kept in %s.", opts.name, app.StorageText(after.Storage))
+	a.Note("Stored the secret %q in %s.", opts.name, app.StorageText(after.Storage))
 	warnOverridden(a, opts.name)
 	if len(after.To) > 0 {
-		a.Note("Copies elsewhere are as they were: 'fob secret push %s' brings it to them.", opts.name)
+		a.Note("Its copies are not updated: run 'fob secret push %s' to deliver it.", opts.name)
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func applySettings(a *app.App, cfg *config.Config, s config.Secret, opts setOpti
 	s.RotateWith, s.RetireWith = cmp.Or(opts.rotateWith, s.RotateWith), cmp.Or(opts.retireWith, s.RetireWith)
 	if opts.storage != "" {
 		if opts.keep {
-			return s, cli.WithHint(cli.Usagef("--keep reads no value that could be put into another storage"), "'fob storage migrate --to %s' moves it", opts.storage)
+			return s, cli.WithHint(cli.Usagef("--keep cannot move the value to another storage"), "run 'fob storage migrate --to %s' to move it", opts.storage)
 		}
 		if err := app.CheckStorage(opts.storage); err != nil {
 			return s, err
@@ -174,7 +174,7 @@ func checkCommands(cfg *config.Config, rotateWith, retireWith string) error {
 			continue
 		}
 		if len(cfg.Commands[name]) == 0 {
-			return cli.WithHint(cli.Usagef("the configuration has no command %.40q", name), "name it there: under [commands], a line NAME = [\"PROGRAM\", \"ARGUMENT\"]")
+			return cli.WithHint(cli.Usagef("config.toml has no command %.40q", name), "add it under [commands]: NAME = [\"PROGRAM\", \"ARGUMENT\"]")
 		}
 	}
 	return nil
@@ -195,7 +195,7 @@ func readValue(ctx context.Context, a *app.App, name string) (secret.Secret, err
 	}
 	value := secret.New(strings.TrimSuffix(string(text), "\n"))
 	if err := secretstore.CheckValue(value); err != nil {
-		return value, cli.WithHint(cli.AsUsage(err), "give the secret itself on stdin, 64 KiB at most and without a NUL; of a file with Windows' line ends: tr -d '\\r'")
+		return value, cli.WithHint(cli.AsUsage(err), "put the secret itself on stdin, at most 64 KiB without NUL bytes; convert Windows line endings with tr -d '\\r'")
 	}
 	return value, nil
 }

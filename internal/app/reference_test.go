@@ -28,7 +28,7 @@ func TestCheckExists(t *testing.T) {
 	for reference, problem := range map[string]string{
 		"token/work": "", "token/job": "", "secret/db": "", "secret/adhoc": "",
 		"token/home":     `"home"`,
-		"secret/none":    `there is no secret "none"`,
+		"secret/none":    `unknown secret "none"`,
 		"secret/db/test": "",
 		"secret/db-test": `FOB_SECRET_DB_TEST belongs to "db/test"`,
 	} {

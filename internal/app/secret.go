@@ -15,20 +15,20 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// KnownSecret finds the settings of a secret that config.toml names.
+// KnownSecret returns the settings of a secret in config.toml.
 func KnownSecret(cfg *config.Config, name string) (config.Secret, error) {
 	s, known := cfg.Secrets[name]
 	if known {
 		return s, nil
 	}
-	err := cli.Usagef("there is no secret %q", name)
+	err := cli.Usagef("unknown secret %q", name)
 	if near := cli.Nearest(name, cfg.SecretNames()); near != "" {
 		return s, cli.WithHint(err, "did you mean '%s'?", near)
 	}
-	return s, cli.WithHint(err, "'fob secret list' shows those that there are; 'fob secret set %s' makes it", name)
+	return s, cli.WithHint(err, "run 'fob secret list' for their names, or 'fob secret set %s' to store it", name)
 }
 
-// SealedSecret is a secret where its settings say that it is stored.
+// SealedSecret returns a secret in the storage that its settings name.
 func (a *App) SealedSecret(s config.Secret) (*secretstore.Secret, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -39,7 +39,7 @@ func (a *App) SealedSecret(s config.Secret) (*secretstore.Secret, error) {
 		return nil, err
 	}
 	if in == config.StorageNone {
-		return nil, cli.WithHint(fmt.Errorf("the environment holds no secret %q: %w", s.Name, secretstore.ErrNoValue), "set %s, or choose the storage 'keyring' or 'file'", config.SecretVariable(s.Name))
+		return nil, cli.WithHint(fmt.Errorf("the environment has no secret %q: %w", s.Name, secretstore.ErrNoValue), "set %s, or choose the storage 'keyring' or 'file'", config.SecretVariable(s.Name))
 	}
 	store, err := a.Store(in)
 	if err != nil {
@@ -52,7 +52,7 @@ func (a *App) SealedSecret(s config.Secret) (*secretstore.Secret, error) {
 			return err
 		}
 		now, known := cfg.Secrets[s.Name]
-		if !known { // not yet, or no more: it is where it was looked for
+		if !known { // not yet or no longer: the storage is right
 			return nil
 		}
 		if moved, err := cfg.StorageFor(now.Storage); err != nil || moved != in {
@@ -63,8 +63,7 @@ func (a *App) SealedSecret(s config.Secret) (*secretstore.Secret, error) {
 	return v, nil
 }
 
-// secretSettings are those of a secret that there is. Where nothing is stored, it needs no
-// table either.
+// secretSettings returns the settings of a secret. Without a storage, it needs none.
 func (a *App) secretSettings(name string) (config.Secret, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -77,8 +76,8 @@ func (a *App) secretSettings(name string) (config.Secret, error) {
 	return settings, err
 }
 
-// secretFromEnv is the value of a secret's variable, or "". A variable that could mean another
-// secret too is an error.
+// secretFromEnv returns the value of a secret's variable, or "". A variable that could be for
+// another secret too is an error.
 func (a *App) secretFromEnv(name string) (string, error) {
 	variable := config.SecretVariable(name)
 	value := a.Getenv(variable)
@@ -91,7 +90,7 @@ func (a *App) secretFromEnv(name string) (string, error) {
 	}
 	other := cfg.SharingVariable(name)
 	if _, known := cfg.Secrets[name]; other != "" && !known {
-		return "", cli.WithHint(cli.Usagef("there is no secret %q, and %s belongs to %q", name, variable, other), "did you mean '%s'?", other)
+		return "", cli.WithHint(cli.Usagef("unknown secret %q, and %s belongs to %q", name, variable, other), "did you mean '%s'?", other)
 	}
 	if other != "" {
 		return "", cli.WithHint(cli.Usagef("%s is ambiguous: it belongs to the secret %q as well as to %q", variable, other, name),
@@ -100,7 +99,7 @@ func (a *App) secretFromEnv(name string) (string, error) {
 	return value, nil
 }
 
-// HeldSecret is what 'fob secret get NAME' prints of.
+// HeldSecret returns the secret that 'fob secret get NAME' prints.
 func (a *App) HeldSecret(ctx context.Context, name string) (secretstore.Held, error) {
 	if value, err := a.secretFromEnv(name); err != nil || value != "" {
 		return secretstore.Held{Value: secret.New(value)}, err
@@ -118,16 +117,16 @@ func (a *App) HeldSecret(ctx context.Context, name string) (secretstore.Held, er
 		return held, err
 	}
 	if end := settings.Expires; !end.IsZero() && end.Sub(a.Now()) <= secretEndsSoon {
-		ends := map[bool]string{true: "ends", false: "has ended"}[end.After(a.Now())]
-		a.Warn(fmt.Sprintf("the secret %q %s at %s: 'fob secret rotate %s' replaces it", name, ends, end.Format(time.RFC3339), name))
+		expires := map[bool]string{true: "expires", false: "expired"}[end.After(a.Now())]
+		a.Warn(fmt.Sprintf("the secret %q %s at %s: replace it with 'fob secret rotate %s'", name, expires, end.Format(time.RFC3339), name))
 	}
 	return held, nil
 }
 
-// secretEndsSoon is how long before its end a secret is spoken of wherever it is used.
+// secretEndsSoon is how long before its expiry every use of a secret prints a warning.
 const secretEndsSoon = 3 * 24 * time.Hour
 
-// SecretExpiring is how long before its end a secret is something that was found.
+// SecretExpiring is how long before its expiry 'fob secret list --exit-code' finds a secret.
 const SecretExpiring = 14 * 24 * time.Hour
 
 // SecretJSON is what `fob secret list --json` prints of one secret.
@@ -137,7 +136,7 @@ type SecretJSON struct {
 	ExpiresAt    time.Time `json:"expires_at,omitzero"`
 	Storage      string    `json:"storage"`
 	Destinations []string  `json:"destinations"`
-	Rotation     string    `json:"rotation,omitempty"` // where one stopped: asked, delivering or retiring
+	Rotation     string    `json:"rotation,omitempty"` // unfinished: asked, delivering or retiring
 	RotateWith   string    `json:"rotate_with,omitempty"`
 	RetireWith   string    `json:"retire_with,omitempty"`
 	Problem      string    `json:"problem,omitempty"`
@@ -145,8 +144,7 @@ type SecretJSON struct {
 	Failure error // why it cannot be read
 }
 
-// ShownSecret is what can be told of a secret. One that cannot be read is shown with the
-// reason.
+// ShownSecret describes a secret. One that cannot be read is shown with the reason.
 func (a *App) ShownSecret(ctx context.Context, cfg *config.Config, s config.Secret) SecretJSON {
 	out := SecretJSON{Name: s.Name, ExpiresAt: s.Expires, Destinations: append([]string{}, s.To...), RotateWith: s.RotateWith, RetireWith: s.RetireWith}
 	if given, err := a.secretFromEnv(s.Name); err != nil || given != "" {
@@ -164,17 +162,17 @@ func (a *App) ShownSecret(ctx context.Context, cfg *config.Config, s config.Secr
 	}
 	switch {
 	case errors.Is(err, secretstore.ErrNoValue):
-		out.Problem = "it has no value"
+		out.Problem = "no value"
 	case err != nil:
 		out.Problem, out.Failure = err.Error(), err
 	case held.Stage != secretstore.AtRest:
-		out.Problem = fmt.Sprintf("its rotation is not at its end: 'fob secret rotate %s --resume'", s.Name)
+		out.Problem = fmt.Sprintf("unfinished rotation: run 'fob secret rotate %s --resume'", s.Name)
 	}
 	out.SetAt, out.Rotation = cli.UTCSeconds(held.SetAt), string(held.Stage)
 	return out
 }
 
-// DeleteSecret deletes a secret's record; its table stays, which names it.
+// DeleteSecret deletes a secret's record, and not its settings.
 func (a *App) DeleteSecret(ctx context.Context, s config.Secret) error {
 	v, err := a.SealedSecret(s)
 	if err == nil {
@@ -186,7 +184,7 @@ func (a *App) DeleteSecret(ctx context.Context, s config.Secret) error {
 	return err
 }
 
-// StorageText is a storage in words.
+// StorageText describes a storage.
 func StorageText(name string) string {
 	if name == config.StorageKeyring {
 		return "the OS keyring"
@@ -194,7 +192,7 @@ func StorageText(name string) string {
 	return "an encrypted file"
 }
 
-// ForgetSecretElsewhere deletes a secret where it lay before.
+// ForgetSecretElsewhere deletes a secret from the storage that it had before.
 func ForgetSecretElsewhere(ctx context.Context, a *App, before config.Secret) {
 	v, err := a.SealedSecret(before)
 	if err == nil {
@@ -202,6 +200,6 @@ func ForgetSecretElsewhere(ctx context.Context, a *App, before config.Secret) {
 		err = v.Remove(ctx)
 	}
 	if err != nil && !errors.Is(err, secretstore.ErrNoValue) {
-		a.Warn(fmt.Sprintf("the value before is still in %s, and could not be deleted: %s", StorageText(before.Storage), err))
+		a.Warn(fmt.Sprintf("the previous value is still in %s, and could not be deleted: %s", StorageText(before.Storage), err))
 	}
 }

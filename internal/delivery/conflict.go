@@ -30,8 +30,8 @@ func CheckConflicts(ctx context.Context, a *app.App, names, known []string, forc
 	}
 	for _, secret := range cfg.SecretNames() {
 		if name := firstShared(names, cfg.Secrets[secret].To); name != "" {
-			return cli.WithHint(cli.Usagef("the secret %q goes to %s already, and would be overwritten", secret, sanitize.Line(name)),
-				"name another place, or take it out of 'to' in the secret's table of config.toml; --force goes there all the same")
+			return cli.WithHint(cli.Usagef("the secret %q is delivered to %s, and would be overwritten", secret, sanitize.Line(name)),
+				"choose another destination, or remove it from 'to' in the secret's table of config.toml; --force overwrites it")
 		}
 	}
 	return appkeys.IfAny(ctx, a, func(g *keys.Registrar) error { return checkKeyConflicts(ctx, g, names) })
@@ -40,12 +40,12 @@ func CheckConflicts(ctx context.Context, a *app.App, names, known []string, forc
 func checkKeyConflicts(ctx context.Context, g *keys.Registrar, names []string) error {
 	records, err := g.Select(ctx, apikey.Filter{States: []apikey.State{apikey.Active, apikey.Disabled}})
 	if err != nil {
-		return fmt.Errorf("whether another key goes there is not known: %w", err)
+		return fmt.Errorf("cannot check whether another key is delivered there: %w", err)
 	}
 	for _, r := range records {
 		if name := firstShared(names, r.Destinations); name != "" {
-			return cli.WithHint(cli.Usagef("key %s goes to %s already, and would be overwritten", appkeys.Text(r), sanitize.Line(name)),
-				"name another place; 'fob key rotate %s' replaces that key, 'fob key revoke %s' ends it; --force goes there all the same", r.ID, r.ID)
+			return cli.WithHint(cli.Usagef("key %s is delivered to %s, and would be overwritten", appkeys.Text(r), sanitize.Line(name)),
+				"choose another destination, or run 'fob key rotate %s' to replace that key, 'fob key revoke %s' to revoke it; --force overwrites it", r.ID, r.ID)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-// Package delivery leads from the name of a destination to one with its credential, and delivers to all.
+// Package delivery finds destinations by their names, with a credential each, and delivers to all.
 package delivery
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Destinations reads the names of destinations, all before anything is done.
+// Destinations parses the names of destinations. A name that is there twice counts once.
 func Destinations(a *app.App, names, as []string) ([]destination.Destination, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -99,13 +99,13 @@ func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 			platform, source = "", given
 			clear(chosen)
 		case !slices.Contains(Platforms(), platform):
-			return nil, cli.WithHint(cli.Usagef("--as: there is no platform %.40q", sanitize.Line(platform)), "there are %s", strings.Join(Platforms(), ", "))
+			return nil, cli.WithHint(cli.Usagef("--as: unknown platform %.40q", sanitize.Line(platform)), "the platforms are %s", strings.Join(Platforms(), ", "))
 		}
 		chosen[platform] = source
 	}
 	for _, source := range chosen {
 		if app.CheckReference(CredentialReference(source)) != nil {
-			return nil, cli.WithHint(cli.Usagef("--as takes a profile or secret/NAME, also PLATFORM=PROFILE"), "as in --as github=work; the platform's usual variables do, too")
+			return nil, cli.WithHint(cli.Usagef("--as needs a profile or secret/NAME, or PLATFORM=PROFILE"), "use for example --as github=work, or set the platform's usual variable")
 		}
 	}
 	return chosen, nil
@@ -157,20 +157,21 @@ func hintOfDestination(err error) error {
 	return cli.WithHint(cli.AsUsage(err), "%s", cmp.Or(wrong.Hint, hint))
 }
 
-// Deliver brings a value to all destinations and says where it is.
+// Deliver delivers a value to all destinations.
 func Deliver(ctx context.Context, a *app.App, to []destination.Destination, value secret.Secret) error {
 	_, failed := DeliverAll(ctx, a, to, value, false)
 	return failed.Err()
 }
 
-// deliveryJSON is what is printed of one destination.
+// deliveryJSON is the result of one destination.
 type deliveryJSON struct {
 	Destination string `json:"destination"`
 	Delivered   bool   `json:"delivered"`
 	Problem     string `json:"problem,omitempty"`
 }
 
-// DeliverAll is deliver, and returns the destinations that have the value.
+// DeliverAll delivers a value to all destinations, prints the results, and returns the names
+// of those that have the value.
 func DeliverAll(ctx context.Context, a *app.App, to []destination.Destination, value secret.Secret, asJSON bool) (delivered []string, failed cli.Failures) {
 	bar := a.NewProgress("delivering", int64(len(to)))
 	results := destination.DeliverAll(ctx, to, value)

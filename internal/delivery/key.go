@@ -16,7 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// newKeyJSONLine is a key on the one occasion that it is shown.
+// newKeyJSONLine is a new key, which is printed once.
 type newKeyJSONLine struct {
 	Key string `json:"key"`
 	appkeys.JSON
@@ -31,10 +31,10 @@ func PrintNewKey(a *app.App, key apikey.Minted, r apikey.Record, asJSON bool) er
 	return a.Out.Printf("%s\n", key.Key.Reveal())
 }
 
-// keyDestination delivers keys to a destination of any credentials.
+// keyDestination delivers keys to a destination.
 type keyDestination struct{ destination.Destination }
 
-// DestinationOfKeys delivers keys to a destination of any credentials.
+// DestinationOfKeys returns a destination of keys.
 func DestinationOfKeys(d destination.Destination) keys.Destination { return keyDestination{d} }
 
 // Deliver implements keys.Destination.
@@ -46,15 +46,16 @@ func (d keyDestination) Deliver(ctx context.Context, key apikey.Minted, _ apikey
 	return err
 }
 
-// MayHaveArrived reports a delivery that was cut short, or whose answer was lost.
+// MayHaveArrived reports whether a failed delivery may have succeeded: it was interrupted, or
+// its response was lost.
 func MayHaveArrived(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, httpclient.ErrUnavailable)
 }
 
-// StdoutName is what a rotation calls the user who runs fob.
+// StdoutName is the name of stdout among the destinations of a rotation.
 const StdoutName = "stdout"
 
-// StdoutDestination delivers a successor to whoever runs fob.
+// StdoutDestination prints the new key of a rotation.
 type StdoutDestination struct {
 	A          *app.App
 	Bar        *cli.Progress
@@ -73,8 +74,8 @@ func (d *StdoutDestination) Deliver(_ context.Context, key apikey.Minted, r apik
 	return PrintNewKey(d.A, key, r, d.JSON)
 }
 
-// KeyDestinations reads where a key is to go, and refuses what would not take a key of
-// this form: all before there is a key.
+// KeyDestinations parses the names of a key's destinations, and refuses those that would not
+// take such a key, before it is created.
 func KeyDestinations(a *app.App, names, as []string, environment string) ([]destination.Destination, error) {
 	to, err := Destinations(a, names, as)
 	if err != nil || len(to) == 0 {
@@ -91,7 +92,7 @@ func KeyDestinations(a *app.App, names, as []string, environment string) ([]dest
 	return to, destination.CheckAll(to, like.Key)
 }
 
-// DeliveredNames are where a key and its rotations were delivered, but for stdout.
+// DeliveredNames returns the destinations of a key and its rotations, without stdout.
 func DeliveredNames(r apikey.Record, rotations []apikey.Rotation) []string {
 	names := slices.Clone(r.Destinations)
 	for _, rotation := range rotations {
@@ -130,18 +131,18 @@ func DeliveryErrors(err error, rotated keys.Rotated, revoking bool) error {
 	var left error
 	switch ended := rotated.Rotation.Phase == apikey.PhaseRetired; {
 	case ended && printed:
-		left = cli.WithHint(cli.Unfinishedf("key %s has ended; its successor %s is not everywhere", old, next),
-			"bring the key that was printed there: 'fob key push %s <FILE', with --to for some alone", next)
+		left = cli.WithHint(cli.Unfinishedf("key %s is revoked, and its replacement %s was not delivered everywhere", old, next),
+			"deliver the printed key with 'fob key push %s <FILE', to some destinations only with --to", next)
 	case ended:
-		left = cli.WithHint(cli.Unfinishedf("key %s has ended, and its successor %s was not printed", old, next),
-			"'fob key rotate %s --compromised' makes another and delivers that", next)
+		left = cli.WithHint(cli.Unfinishedf("key %s is revoked, and its replacement %s was not printed", old, next),
+			"run 'fob key rotate %s --compromised' for another replacement", next)
 	case rotated.Rotation.Arrived():
-		left = cli.WithHint(cli.Unfinishedf("key %s is valid as before, and so is %s where it arrived or may have", old, next),
-			"mend what is named above, then 'fob key rotate --resume %s' brings another successor everywhere", old)
+		left = cli.WithHint(cli.Unfinishedf("key %s is still valid, and so is %s where it was or may have been delivered", old, next),
+			"fix the errors above, then run 'fob key rotate --resume %s' to deliver a new replacement everywhere", old)
 	case revoking:
-		left = cli.WithHint(cli.Unfinishedf("key %s ends within 30 s, and has no successor", old), "make one by hand: 'fob key create'")
+		left = cli.WithHint(cli.Unfinishedf("key %s will be revoked within 30 s, and has no replacement", old), "create one with 'fob key create'")
 	default:
-		left = cli.WithHint(cli.Unfinishedf("key %s is valid as before", old), "mend what is named above, then run it again")
+		left = cli.WithHint(cli.Unfinishedf("key %s is still valid", old), "fix the errors above, then run it again")
 	}
 	return append(failed, left)
 }

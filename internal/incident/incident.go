@@ -28,23 +28,23 @@ type Options struct {
 	JSON   bool
 }
 
-// leakedKey is a key of the registry that stands where it must not.
+// leakedKey is a key of the registry that was found where it must not be.
 type leakedKey struct {
 	record   apikey.Record
-	text     string   // the whole key, if it was given and is this key
+	text     string   // the whole key, if the report has it and its hash matches
 	found    []string // where, inert
 	dests    []keys.Destination
 	unusable []error // destinations that this machine cannot deliver to
 
 	replaced keys.Rotated
-	revoked  bool // it had a successor already
+	revoked  bool // only revoked: it had been replaced before
 	failed   error
-	refused  bool // asked again, it was not accepted
+	refused  bool // checked afterwards
 }
 
 func (k *leakedKey) proven() bool { return k.text != "" }
 
-// live reports that the key can do harm.
+// live reports whether the key is, or can be, accepted.
 func (k *leakedKey) live(now time.Time) bool {
 	state := k.record.State(now)
 	return state == apikey.Active || state == apikey.Retiring || state == apikey.Disabled
@@ -56,14 +56,14 @@ type incident struct {
 	g        *keys.Registrar
 	opts     Options
 	started  time.Time
-	keys     []*leakedKey // of the registry
-	unknown  int          // of others
+	keys     []*leakedKey // of this registry
+	unknown  int          // keys of other registries
 	declined int
 }
 
 // Run reads a report, asks, replaces the leaked keys and writes what was done.
 func Run(ctx context.Context, a *app.App, opts Options) error {
-	if err := delivery.CheckCredentials(a, opts.As); err != nil { // later it would leave the new key nowhere
+	if err := delivery.CheckCredentials(a, opts.As); err != nil { // later, the new key could not be delivered
 		return err
 	}
 	g, err := appkeys.Open(ctx, a, false)
@@ -97,8 +97,8 @@ func Run(ctx context.Context, a *app.App, opts Options) error {
 	return run.verdict(todo, run.write(context.WithoutCancel(ctx)))
 }
 
-// maxReplacing is how many keys are replaced at once: no slow place keeps another leaked
-// key alive.
+// maxReplacing is how many keys are replaced at once: a slow destination must not delay the
+// revocation of other keys.
 const maxReplacing = 4
 
 func (run *incident) replace(ctx context.Context, todo []*leakedKey) {
@@ -124,7 +124,7 @@ func (run *incident) replaceOne(ctx context.Context, k *leakedKey, bar *cli.Prog
 	k.replaced, k.failed = run.g.Rotate(ctx, k.record.ID, opts)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if errors.Is(k.failed, keys.ErrRotated) { // its successor is in use: the old one only has to end
+	if errors.Is(k.failed, keys.ErrRotated) { // its replacement is in use
 		_, k.failed = run.g.Revoke(ctx, []string{k.record.ID}, "it has leaked")
 		k.revoked = k.failed == nil
 	}
@@ -135,21 +135,20 @@ func (run *incident) replaceOne(ctx context.Context, k *leakedKey, bar *cli.Prog
 	}
 }
 
-// note says how it went with each key.
+// note prints what happened to each key.
 func (run *incident) note(todo []*leakedKey) {
 	for _, k := range todo {
 		switch {
 		case k.revoked:
-			run.a.Note("Key %s has ended; it was replaced before.", appkeys.Text(k.record))
+			run.a.Note("Revoked %s, which had been replaced before.", appkeys.Text(k.record))
 		case k.replaced.Rotation.Phase == apikey.PhaseRetired:
-			run.a.Note("Key %s has ended; %s replaces it.", appkeys.Text(k.record), k.replaced.New.ID)
+			run.a.Note("Revoked %s; %s replaces it.", appkeys.Text(k.record), k.replaced.New.ID)
 		}
 		delivery.NoteDeliveries(run.a, k.replaced)
 	}
 }
 
-// verdict is what is left to do, each with its hint. A report that is lost hides none of
-// it: the keys may be in force still.
+// verdict joins what is left to do, each with its hint, and the loss of the report.
 func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
 	var failed cli.Failures
 	for _, k := range todo {
@@ -164,7 +163,7 @@ func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
 			}
 			failed = append(failed, several...)
 		} else if k.proven() && !k.refused {
-			failed = append(failed, cli.WithHint(fmt.Errorf("key %s is still accepted", k.record.ID), "end it: 'fob key revoke %s'", k.record.ID))
+			failed = append(failed, cli.WithHint(fmt.Errorf("key %s is still accepted", k.record.ID), "revoke it: 'fob key revoke %s'", k.record.ID))
 		}
 	}
 	if run.declined > 0 {

@@ -184,7 +184,7 @@ func TestRun_UnprovenKeysAreNotReplaced(t *testing.T) {
 			t.Errorf("%s is %s, not %s", key, s.state(key), want)
 		}
 	}
-	for _, want := range []string{"a.txt:7", "b.txt", "1 key was"} {
+	for _, want := range []string{"a.txt:7", "b.txt", "1 key of other"} {
 		if !strings.Contains(report, want) {
 			t.Errorf("no %q in\n%s", want, report)
 		}

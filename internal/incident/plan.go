@@ -12,8 +12,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// plan shows what is live and what would be done, and asks. What is returned is to be
-// replaced.
+// plan prints what would be done, asks for confirmation, and returns the keys to replace.
 func (run *incident) plan(ctx context.Context) (todo []*leakedKey, err error) {
 	var doubtful []*leakedKey
 	for _, k := range run.keys {
@@ -28,7 +27,7 @@ func (run *incident) plan(ctx context.Context) (todo []*leakedKey, err error) {
 		}
 	}
 	if run.unknown > 0 {
-		run.a.Note("%s not of this registry.", cli.Plural(run.unknown, "key is", "keys are"))
+		run.a.Note("Skipped %s of other registries.", cli.Plural(run.unknown, "key", "keys"))
 	}
 	if run.opts.DryRun {
 		return nil, nil
@@ -39,7 +38,7 @@ func (run *incident) plan(ctx context.Context) (todo []*leakedKey, err error) {
 		}
 	}
 	for _, k := range doubtful {
-		err := run.confirm(ctx, "key "+k.record.ID+", which nobody has proven to be leaked")
+		err := run.confirm(ctx, "key "+k.record.ID+", which is not proven to be leaked")
 		if err != nil && ctx.Err() == nil {
 			run.declined++
 			continue
@@ -53,12 +52,12 @@ func (run *incident) plan(ctx context.Context) (todo []*leakedKey, err error) {
 }
 
 func (run *incident) confirm(ctx context.Context, what string) error {
-	unasked := cli.WithHint(cli.Usagef("this would replace %s, and there is nobody to ask", what), "see the plan with --dry-run, then give --yes")
-	return run.a.Confirm(ctx, fmt.Sprintf("Replace %s? What uses the old key stops where the new one does not arrive.", what), unasked)
+	unasked := cli.WithHint(cli.Usagef("refusing to replace %s without confirmation (not a terminal)", what), "check the plan with --dry-run, then use --yes")
+	return run.a.Confirm(ctx, fmt.Sprintf("Replace %s? What uses the old key stops working unless the new one is delivered.", what), unasked)
 }
 
-// findDestinations reads where a key goes. What this machine cannot serve keeps no leaked
-// key alive: it is told.
+// findDestinations reads the destinations of a key. Those that this machine cannot deliver
+// to are reported, and do not keep the key from being revoked.
 func (run *incident) findDestinations(k *leakedKey) {
 	for _, name := range k.record.Destinations {
 		to, err := delivery.KeyDestinations(run.a, []string{name}, run.opts.As, k.record.Environment)
@@ -71,12 +70,12 @@ func (run *incident) findDestinations(k *leakedKey) {
 }
 
 func (run *incident) show(k *leakedKey) {
-	state := "it is " + string(k.record.State(run.a.Now())) + ": there is nothing to do"
+	state := string(k.record.State(run.a.Now())) + ", nothing to do"
 	switch {
 	case k.live(run.a.Now()) && k.proven():
 		state = "LIVE"
 	case k.live(run.a.Now()):
-		state = "live, and the whole key was not given: anybody who knows its id can have written that"
+		state = "live, not proven to be leaked (anyone who knows the id could have written the report)"
 	}
 	run.a.Note("Key %s: %s.", appkeys.Text(k.record), state)
 	for _, place := range k.found[:min(5, len(k.found))] {
@@ -89,13 +88,13 @@ func (run *incident) show(k *leakedKey) {
 		return
 	}
 	for _, d := range k.dests {
-		run.a.Note("  goes to  %s", sanitize.Line(d.Name()))
+		run.a.Note("  delivered to %s", sanitize.Line(d.Name()))
 	}
 	for _, err := range k.unusable {
 		run.a.Warn(err.Error())
 	}
 	if len(k.record.Destinations) == 0 {
-		run.a.Note("  goes to no place that fob knows; the new key is printed%s", noteText(k.record, sanitize.Line))
+		run.a.Note("  no destination; the new key is printed%s", noteText(k.record, sanitize.Line))
 	}
 }
 
@@ -108,13 +107,13 @@ func noteText(r apikey.Record, inert func(string) string) string {
 
 func (run *incident) noteNothing() error {
 	if run.declined > 0 {
-		return cli.WithHint(fmt.Errorf("%s: nobody said yes", cli.Plural(run.declined, "key was left as it is", "keys were left as they are")),
-			"run it on a terminal; or give the whole keys, in a report without redaction")
+		return cli.WithHint(fmt.Errorf("%s: not confirmed", cli.Plural(run.declined, "key skipped", "keys skipped")),
+			"run it on a terminal, or with a report that has the whole keys")
 	}
 	if len(run.keys) == 0 && run.unknown == 0 {
-		run.a.Note("The report has no key of this brand.")
+		run.a.Note("The report has no keys of this brand.")
 		return nil
 	}
-	run.a.Note("No key is live: there is nothing to do.")
+	run.a.Note("No key is live: nothing to do.")
 	return nil
 }

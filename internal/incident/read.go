@@ -13,7 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// read takes the keys from where the flags say, and finds those of the registry.
+// read reads the reported keys, and finds those of the registry.
 func (run *incident) read(ctx context.Context) error {
 	reported, err := run.reported(ctx)
 	if err != nil {
@@ -61,7 +61,7 @@ func locationText(r leakscan.Reported) string {
 	return where
 }
 
-// prove finds out whether the whole key was given: its digest says so, no checksum.
+// prove finds out whether the report has the whole key: its hash decides, not the checksum.
 func (run *incident) prove(ctx context.Context, k *leakedKey, r leakscan.Reported) error {
 	if r.Key.IsZero() || k.proven() {
 		return nil
@@ -101,14 +101,14 @@ func (run *incident) reported(ctx context.Context) ([]leakscan.Reported, error) 
 	if run.opts.Report != "-" {
 		file, err := cli.Await(ctx, func() (*os.File, error) { return os.Open(run.opts.Report) })
 		if err != nil {
-			return nil, cli.WithHint(cli.AsUsage(err), "give the file that the scanner has written")
+			return nil, cli.WithHint(cli.AsUsage(err), "use the file that the scanner wrote")
 		}
 		defer file.Close()
 		input = file
 	}
 	reported, err := scanner.Report(cli.NewCountingReader(ctx, input))
 	if errors.Is(err, leakscan.ErrReport) {
-		return nil, cli.WithHint(fmt.Errorf("%s: %w", sanitize.Line(run.opts.Report), err), "let the scanner write JSON: 'gitleaks --report-format json', 'trufflehog --json', 'fob scan --format json'")
+		return nil, cli.WithHint(fmt.Errorf("%s: %w", sanitize.Line(run.opts.Report), err), "use a report in JSON: 'gitleaks --report-format json', 'trufflehog --json', 'fob scan --format json'")
 	}
 	return reported, err
 }

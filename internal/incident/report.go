@@ -15,13 +15,13 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// unfinishedReport is written to the report while keys are replaced: an output that cannot
-// be written is noticed before, and the user finds how to continue if fob is killed.
-const unfinishedReport = "# Incident: this run of fob has not ended\n\n'fob key audit' has what was done. Run 'fob incident' again, with another --output.\n"
+// unfinishedReport is in the report while keys are replaced: an output that cannot be written
+// is noticed before, and if fob is killed, the user reads how to continue.
+const unfinishedReport = "# Incident: unfinished\n\n'fob incident' did not finish. Run it again with another --output; 'fob key audit' lists what was done.\n"
 
 func (run *incident) mayWrite() error {
 	if _, err := os.Lstat(run.opts.Output); err == nil {
-		return cli.WithHint(cli.Usagef("%s is there already", sanitize.Line(run.opts.Output)), "give another name with --output")
+		return cli.WithHint(cli.Usagef("%s already exists", sanitize.Line(run.opts.Output)), "choose another file with --output")
 	}
 	return nil
 }
@@ -29,7 +29,7 @@ func (run *incident) mayWrite() error {
 func (run *incident) reserve() error {
 	err := atomicfile.Create(run.opts.Output, []byte(unfinishedReport))
 	if err != nil {
-		return cli.WithHint(fmt.Errorf("no key was replaced: the report cannot be written: %w", err), "give another place with --output")
+		return cli.WithHint(fmt.Errorf("no key was replaced: the report cannot be written: %w", err), "choose another file with --output")
 	}
 	return nil
 }
@@ -40,38 +40,37 @@ func (run *incident) write(ctx context.Context) error {
 		err = atomicfile.Write(run.opts.Output, run.markdown(log))
 	}
 	if err != nil {
-		return cli.WithHint(fmt.Errorf("the report could not be written: %w", err), "'fob key audit' has what it would say")
+		return cli.WithHint(fmt.Errorf("the report could not be written: %w", err), "run 'fob key audit' for what happened")
 	}
-	run.a.Note("What happened is written down in %s.", sanitize.Line(run.opts.Output))
+	run.a.Note("Wrote the report to %s.", sanitize.Line(run.opts.Output))
 	return nil
 }
 
-// markdown is the incident report: no secret stands in it, and what others wrote is
-// text in it alone.
+// markdown returns the report. It has no secret in it, and what others wrote is only text.
 func (run *incident) markdown(log timeLine) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Incident of %s: leaked API keys\n\n", run.started.UTC().Format("2006-01-02 15:04 UTC"))
 	fmt.Fprintf(&b, "Handled by %s with fob %s, from %s to %s.\n\n", codeSpan(run.g.Actor), app.Version(), clockText(run.started), clockText(run.a.Now()))
-	b.WriteString("## The keys\n\n| key | owner | environment | scopes | last used | uses | now | successor |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("## The keys\n\n| key | owner | environment | scopes | last used | uses | result | replacement |\n|---|---|---|---|---|---|---|---|\n")
 	for _, k := range run.keys {
 		r := k.record
 		writeRow(&b, codeSpan(r.ID), codeSpan(r.Owner), codeSpan(r.Environment), codeSpan(strings.Join(r.Scopes, " ")), clockText(r.LastUsedAt), fmt.Sprint(r.Uses), k.outcome(run.a.Now()), codeSpan(k.replaced.New.ID))
 	}
 	if run.unknown > 0 {
-		fmt.Fprintf(&b, "\n%s in the report not of this registry.\n", cli.Plural(run.unknown, "key was", "keys were"))
+		fmt.Fprintf(&b, "\nThe report also has %s of other registries.\n", cli.Plural(run.unknown, "key", "keys"))
 	}
-	b.WriteString("\n## Where they were found\n\n")
+	b.WriteString("\n## Where the keys were found\n\n")
 	for _, k := range run.keys {
 		for _, place := range k.found {
 			fmt.Fprintf(&b, "- %s: %s\n", codeSpan(k.record.ID), codeSpan(place))
 		}
 		if len(k.found) == 0 {
-			fmt.Fprintf(&b, "- %s: not told\n", codeSpan(k.record.ID))
+			fmt.Fprintf(&b, "- %s: unknown\n", codeSpan(k.record.ID))
 		}
 	}
-	b.WriteString("\n## Where the new keys went\n\n")
+	b.WriteString("\n## Deliveries\n\n")
 	run.writeDeliveries(&b)
-	b.WriteString("\n## Time line\n\nBy the audit log, in UTC.\n\n| time | entry | who | did | key | detail |\n|---|---|---|---|---|---|\n")
+	b.WriteString("\n## Timeline\n\nFrom the audit log, in UTC.\n\n| time | entry | user | action | key | detail |\n|---|---|---|---|---|---|\n")
 	for _, e := range log.entries {
 		writeRow(&b, e.At.Format(time.DateTime), fmt.Sprint(e.Seq), codeSpan(e.Actor), codeSpan(e.Action), codeSpan(e.KeyID), codeSpan(e.Detail))
 	}
@@ -83,18 +82,18 @@ func (run *incident) markdown(log timeLine) []byte {
 	return b.Bytes()
 }
 
-// outcome is what became of a key.
+// outcome says what happened to a key.
 func (k *leakedKey) outcome(now time.Time) string {
 	switch {
 	case k.revoked, k.replaced.Rotation.Phase == apikey.PhaseRetired:
 		if k.refused {
-			return "ended, and refused when asked"
+			return "revoked, and refused when checked"
 		}
-		return "ended"
+		return "revoked"
 	case k.failed != nil:
 		return "**not replaced**"
 	case k.live(now):
-		return "**left as it is**: not proven to be leaked"
+		return "**skipped**: not proven to be leaked"
 	}
 	return string(k.record.State(now)) + " before"
 }
@@ -114,11 +113,11 @@ func (run *incident) writeDeliveries(b *bytes.Buffer) {
 		}
 	}
 	if b.Len() == before {
-		b.WriteString("Nowhere.\n")
+		b.WriteString("None.\n")
 	}
 }
 
-// timeLine is what the audit log says of the keys, and of itself.
+// timeLine is what the audit log says about the keys, and whether it can be trusted.
 type timeLine struct {
 	entries []apikey.Entry
 	verdict string
@@ -132,7 +131,7 @@ func (run *incident) timeLine(ctx context.Context) (timeLine, error) {
 	for _, k := range run.keys {
 		ids[k.record.ID], ids[k.replaced.New.ID] = true, true
 	}
-	delete(ids, "") // of a key without a new one
+	delete(ids, "") // of a key without a replacement
 	end, err := run.g.Registry.Log(ctx, 0, func(l apikey.Logged) error {
 		if tampered == nil {
 			tampered = auditor.Check(l)
@@ -149,33 +148,33 @@ func (run *incident) timeLine(ctx context.Context) (timeLine, error) {
 	if tampered == nil {
 		tampered = err
 	}
-	log.verdict = "The whole log was verified; its head is " + codeSpan(head.String()) + "."
+	log.verdict = "The whole log was verified. Its head is " + codeSpan(head.String()) + "."
 	if tampered != nil {
 		log.verdict = "**The log cannot be trusted:** " + codeSpan(tampered.Error()) + "."
 	}
 	return log, nil
 }
 
-// leftToDo is what only people can do.
+// leftToDo lists what fob cannot do.
 func (run *incident) leftToDo() []string {
 	var lines []string
 	for _, k := range run.keys {
 		next := k.replaced.New.ID
 		switch {
 		case len(k.replaced.Failed) > 0 || len(k.unusable) > 0:
-			lines = append(lines, fmt.Sprintf("Bring the successor of %s to where it did not arrive: mend what stands above, then %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+next+" --overlap 0s")))
+			lines = append(lines, fmt.Sprintf("Deliver the replacement of %s to the destinations that failed: fix the errors above, then run %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+next+" --overlap 0s")))
 		case len(k.record.Destinations) == 0 && next != "":
-			lines = append(lines, fmt.Sprintf("Bring %s to what uses %s%s.", codeSpan(next), codeSpan(k.record.ID), noteText(k.record, codeSpan)))
+			lines = append(lines, fmt.Sprintf("Deliver %s to what uses %s%s.", codeSpan(next), codeSpan(k.record.ID), noteText(k.record, codeSpan)))
 		case k.live(run.a.Now()) && k.failed == nil && next == "" && !k.revoked:
-			lines = append(lines, fmt.Sprintf("Find out whether %s has leaked: %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+k.record.ID+" --compromised")))
+			lines = append(lines, fmt.Sprintf("Find out whether %s leaked. If so, run %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+k.record.ID+" --compromised")))
 		}
 		if k.record.Uses > 0 {
-			lines = append(lines, fmt.Sprintf("Look through the service's logs for what was done with %s (last used %s), and by whom.", codeSpan(k.record.ID), clockText(k.record.LastUsedAt)))
+			lines = append(lines, fmt.Sprintf("Check the service's logs for what was done with %s (last used %s), and by whom.", codeSpan(k.record.ID), clockText(k.record.LastUsedAt)))
 		}
 	}
 	return append(lines,
-		"Take the old keys out of where they were found. In a git history they stay; they are dead now.",
-		"Find out how they got there. A hook with "+codeSpan("fob scan --staged")+" stops the next one.")
+		"Remove the old keys from where they were found. In a git history they remain, but are revoked.",
+		"Find out how they got there. A hook with "+codeSpan("fob scan --staged")+" prevents the next leak.")
 }
 
 func writeRow(b *bytes.Buffer, cells ...string) {

@@ -17,11 +17,11 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// gitlabPath replaces the token that asks, whatever kind of access token it is.
+// gitlabPath rotates the token that the request is made with, whatever kind it is.
 const gitlabPath = "/api/v4/personal_access_tokens/self/rotate"
 
-// GitLab asks a GitLab for a new value of the token that asks. The old one has ended when
-// the answer comes. A zero end leaves it to GitLab, which gives a week.
+// GitLab rotates an access token with the token itself. The old one is revoked when the
+// response arrives. With a zero end, GitLab chooses a week.
 func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret, end time.Time) (minted Minted, expires time.Time, err error) {
 	address := strings.TrimRight(base, "/") + gitlabPath
 	if err := httpclient.CheckURL(address); err != nil {
@@ -37,9 +37,9 @@ func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
-		return minted, expires, errors.New("the address of GitLab cannot be asked")
+		return minted, expires, errors.New("the address of GitLab is invalid")
 	}
-	req.GetBody = nil // sent once: a second try would show a token that has ended
+	req.GetBody = nil // sent once: a second request would use a revoked token
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("PRIVATE-TOKEN", old.Reveal())
@@ -52,7 +52,7 @@ func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret
 	return readGitLab(resp, answer, readErr, old)
 }
 
-// judgeGitLab tells a request that never left from one whose answer never came.
+// judgeGitLab distinguishes a request that was not sent from one whose response was lost.
 func judgeGitLab(err error) error {
 	var operation *net.OpError
 	if errors.Is(err, httpclient.ErrRedirect) || errors.As(err, &operation) && operation.Op == "dial" {
@@ -61,7 +61,7 @@ func judgeGitLab(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnanswered, httpclient.Classify(err))
 }
 
-// readGitLab takes the new value out of the answer before anything of that is judged.
+// readGitLab takes the new value from the response before anything else is judged.
 func readGitLab(resp *http.Response, answer []byte, readErr error, old secret.Secret) (minted Minted, expires time.Time, err error) {
 	var said struct {
 		Token     string

@@ -8,15 +8,15 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// A rotation goes through these stages. Each is saved before the next thing is done
-// outside, so that whoever goes on knows what may have happened, and has both values
-// as long as either may be needed:
+// A rotation goes through these stages. Each is saved before the next step outside, so that
+// the process that resumes it knows what may have happened, and has both values while either
+// may be needed:
 //
 //	at rest → asked → delivering → retiring → at rest
 //
-// In asked the issuer may have made a value, and nobody has it. In delivering the next
-// value is kept and the old one is in force still, unless its issuer has ended it. In
-// retiring every destination has the next value, and the old one may be ended.
+// In asked, the issuer may have created a value that nobody has. In delivering, the new value
+// is stored and the old one is valid, unless its issuer revoked it. In retiring, every
+// destination has the new value, and the old one may be revoked.
 
 // Stage is how far a rotation has come.
 type Stage string
@@ -29,45 +29,44 @@ const (
 	Retiring   Stage = "retiring"
 )
 
-// holdsTwo reports whether a new value in the place of the one that there is would lose
-// another.
+// holdsTwo reports whether there are two values, one of which a new value would lose.
 func (s Stage) holdsTwo() bool { return s == Delivering || s == Retiring }
 
-// ErrUnanswered means that the issuer was asked for a value and that its answer never
-// came: whether it made one, and ended the old one, nobody knows.
-var ErrUnanswered = errors.New("the issuer's answer never came")
+// ErrUnanswered means that the issuer was asked for a value and its response was lost: it may
+// have created one, and revoked the old one.
+var ErrUnanswered = errors.New("the issuer's response was lost")
 
 // Minted is a new value.
 type Minted struct {
 	Value    secret.Secret
-	OldEnded bool // the issuer has ended the old one with it
+	OldEnded bool // the issuer revoked the old one
 }
 
-// Steps are what a rotation does outside.
+// Steps are what a rotation does outside of the storage.
 type Steps struct {
-	// Mint gets a new value; one that is ErrUnanswered may have made one. nil: the
-	// rotation must have one already.
+	// Mint gets a new value; after ErrUnanswered there may be one. nil: the rotation must
+	// have one already.
 	Mint func(ctx context.Context, old secret.Secret) (Minted, error)
-	// Asks says that Mint asks an issuer, which may act though its answer is lost.
+	// Asks says that Mint asks an issuer, which may act although its response is lost.
 	Asks bool
 	// Deliver puts the value wherever it is needed. Twice is as good as once.
 	Deliver func(ctx context.Context, value secret.Secret) error
-	// Retire ends a value at its issuer; nil: nobody does. Twice is as good as once.
+	// Retire revokes a value at its issuer; may be nil. Twice is as good as once.
 	Retire func(ctx context.Context, old secret.Secret) error
 }
 
-// UnkeptError is a new value that the storage would not keep. It is nowhere else.
+// UnkeptError is a new value that could not be stored. It is nowhere else.
 type UnkeptError struct {
 	Minted
 	Cause error
 }
 
-func (e *UnkeptError) Error() string { return "the new value could not be kept: " + e.Cause.Error() }
+func (e *UnkeptError) Error() string { return "the new value could not be stored: " + e.Cause.Error() }
 
 func (e *UnkeptError) Unwrap() error { return e.Cause }
 
-// Rotate replaces the secret's value. Where a step fails, what is kept says so, and
-// Resume goes on from there; nothing is retired while a delivery has failed.
+// Rotate replaces the secret's value. If a step fails, the stage is stored, and Resume
+// continues from there; nothing is retired while a delivery has failed.
 func (s *Secret) Rotate(ctx context.Context, steps Steps) error {
 	return s.step(ctx, func(h Held) error {
 		if h.Stage.holdsTwo() {
@@ -77,7 +76,7 @@ func (s *Secret) Rotate(ctx context.Context, steps Steps) error {
 	})
 }
 
-// Resume goes on with a rotation that has stopped.
+// Resume continues an unfinished rotation.
 func (s *Secret) Resume(ctx context.Context, steps Steps) error {
 	return s.step(ctx, func(h Held) error {
 		switch {
@@ -94,8 +93,8 @@ func (s *Secret) Resume(ctx context.Context, steps Steps) error {
 	})
 }
 
-// Abandon ends a rotation as it stands: before every destination has the new value it
-// keeps the old one, and behind that the new one.
+// Abandon ends an unfinished rotation: with the old value while a destination lacks the new
+// one, then with the new value.
 func (s *Secret) Abandon(ctx context.Context) error {
 	return s.step(ctx, func(h Held) error {
 		if h.Stage == AtRest {
@@ -131,7 +130,7 @@ func (s *Secret) step(ctx context.Context, change func(Held) error) error {
 
 func (s *Secret) mint(ctx context.Context, h Held, steps Steps) error {
 	if steps.Asks && h.Stage != Asked {
-		h.Stage = Asked // and by that it is known that the storage takes a record
+		h.Stage = Asked // this also shows that the storage works
 		if err := s.save(ctx, h); err != nil {
 			return err
 		}
@@ -140,7 +139,7 @@ func (s *Secret) mint(ctx context.Context, h Held, steps Steps) error {
 	isSame := minted.Value == h.Value && !minted.OldEnded
 	if minted.Value.IsZero() || isSame {
 		switch {
-		case isSame: // another process may have brought it in since the caller looked
+		case isSame: // another process may have stored it since the caller looked
 			err = s.errorf(ErrSame)
 		case err == nil:
 			err = fmt.Errorf("%w: it is empty", ErrValue)
@@ -150,15 +149,14 @@ func (s *Secret) mint(ctx context.Context, h Held, steps Steps) error {
 		}
 		return err
 	}
-	// The new value is kept before anything else of it is judged, also once fob is told
-	// to end.
+	// The new value is stored before anything else is judged, also after an interrupt.
 	next := Held{Value: h.Value, SetAt: h.SetAt, other: minted.Value, Stage: Delivering}
 	if minted.OldEnded {
 		next = Held{Value: minted.Value, Stage: Delivering}
 	}
 	keeping := context.WithoutCancel(ctx)
 	if saveErr := s.save(keeping, next); saveErr != nil {
-		if saveErr = s.save(keeping, next); saveErr != nil { // a lock, a busy disk: once more costs little
+		if saveErr = s.save(keeping, next); saveErr != nil { // a lock, a busy disk: retry once
 			return &UnkeptError{minted, saveErr}
 		}
 	}
@@ -170,7 +168,7 @@ func (s *Secret) mint(ctx context.Context, h Held, steps Steps) error {
 
 func (s *Secret) deliver(ctx context.Context, h Held, steps Steps) error {
 	next := h.other
-	if next.IsZero() { // the issuer has ended the old one
+	if next.IsZero() { // the issuer revoked the old one
 		next = h.Value
 	}
 	if err := CheckValue(next); err != nil {

@@ -1,5 +1,5 @@
-// Package secretstore keeps secrets that others have issued, one sealed record each, and
-// replaces them so that no stop on the way loses the old value or the new one.
+// Package secretstore stores secrets that others issued, one sealed record each, and rotates
+// them so that no interruption loses the old value or the new one.
 package secretstore
 
 import (
@@ -23,15 +23,15 @@ const MaxValue = 64 << 10
 var (
 	// ErrNoValue means that there is no secret of that name in the storage. No other
 	// failure is ever reported as this one.
-	ErrNoValue = errors.New("it has no value")
-	// ErrOpen means that a rotation was begun and not ended.
-	ErrOpen = errors.New("its rotation is not at its end")
-	// ErrNotOpen means that there is no rotation to go on with.
-	ErrNotOpen = errors.New("no rotation of it is open")
-	// ErrSame is a new value that is the one in force: to end the old one would end it.
-	ErrSame = errors.New("that is the value that it has")
-	// ErrValue is a value that no secret has.
-	ErrValue = errors.New("that is no value of a secret")
+	ErrNoValue = errors.New("no value is stored")
+	// ErrOpen means that a rotation is unfinished.
+	ErrOpen = errors.New("a rotation is unfinished")
+	// ErrNotOpen means that there is no rotation to continue.
+	ErrNotOpen = errors.New("no rotation is unfinished")
+	// ErrSame is a new value that is the old one: revoking that would revoke it.
+	ErrSame = errors.New("the new value is the same as the old one")
+	// ErrValue is a value that a secret cannot have.
+	ErrValue = errors.New("invalid secret value")
 )
 
 // Error is a failure with one secret. It reads like its cause; a hint needs the name.
@@ -77,7 +77,7 @@ func (s *Secret) Entry() credstore.Entry {
 	}
 }
 
-// Held is what is kept of a secret.
+// Held is what is stored of a secret.
 type Held struct {
 	Value secret.Secret
 	SetAt time.Time
@@ -86,8 +86,8 @@ type Held struct {
 	other secret.Secret // the next value, or the one before, as Stage says
 }
 
-// OldEnded reports whether the issuer has ended the value before this one, which is not
-// delivered everywhere yet.
+// OldEnded reports whether the issuer revoked the previous value, before this one was
+// delivered everywhere.
 func (h Held) OldEnded() bool { return h.Stage == Delivering && h.other.IsZero() }
 
 // recordVersion grows when an older fob could no longer read a record rightly.
@@ -113,7 +113,7 @@ func parse(r credstore.Record) (Held, error) {
 	err := json.Unmarshal(r.Head, &h)
 	switch {
 	case err != nil || h.Size < 1 || h.Size > len(r.Body):
-		return Held{}, fmt.Errorf("the secret's record is not one that fob wrote: %w", credstore.ErrCorrupt)
+		return Held{}, fmt.Errorf("the secret's record was not written by fob: %w", credstore.ErrCorrupt)
 	case h.Version > recordVersion:
 		return Held{}, fmt.Errorf("the secret was saved by a newer fob (record version %d): %w", h.Version, credstore.ErrCorrupt)
 	}
@@ -137,8 +137,8 @@ func (s *Secret) Get(ctx context.Context) (Held, error) {
 	return h, ForSecret(err, s.Name)
 }
 
-// Set keeps a value in place of the one before. A rotation that is open is ErrOpen: it
-// holds a value that may be needed.
+// Set replaces the value. If a rotation is open, it returns ErrOpen: the other value may be
+// needed.
 func (s *Secret) Set(ctx context.Context, value secret.Secret) error {
 	if err := CheckValue(value); err != nil {
 		return ForSecret(err, s.Name)
@@ -149,7 +149,7 @@ func (s *Secret) Set(ctx context.Context, value secret.Secret) error {
 			return s.errorf(ErrOpen)
 		}
 		if err != nil && !errors.Is(err, ErrNoValue) {
-			return err // it may open another day: only Remove is meant to lose it
+			return err // it may be readable another day: only Remove deletes it
 		}
 		return s.save(ctx, Held{Value: value})
 	})
@@ -170,8 +170,8 @@ func (s *Secret) save(ctx context.Context, h Held) error {
 	return nil
 }
 
-// Remove deletes the secret, with both values where a rotation is open. One that cannot
-// be opened is deleted, too.
+// Remove deletes the secret, with both values if a rotation is open, and also if it cannot be
+// read.
 func (s *Secret) Remove(ctx context.Context) error {
 	return s.locked(ctx, func() error {
 		err := s.Store.Delete(ctx, s.Entry().Context)
@@ -190,7 +190,7 @@ func (s *Secret) locked(ctx context.Context, change func() error) error {
 	return ForSecret(s.Entry().Locked(ctx, change), s.Name)
 }
 
-// CheckValue refuses what no secret is, and what a slip makes of one.
+// CheckValue refuses what cannot be a secret, and what a mistake makes of one.
 func CheckValue(value secret.Secret) error {
 	text := value.Reveal()
 	switch {
@@ -199,9 +199,9 @@ func CheckValue(value secret.Secret) error {
 	case len(text) > MaxValue:
 		return fmt.Errorf("%w: it has more than %d bytes", ErrValue, MaxValue)
 	case strings.ContainsRune(text, 0):
-		return fmt.Errorf("%w: there is a NUL in it", ErrValue)
+		return fmt.Errorf("%w: it contains a NUL byte", ErrValue)
 	case strings.HasSuffix(text, "\r"):
-		return fmt.Errorf("%w: it ends in a carriage return, as lines of a Windows file do", ErrValue)
+		return fmt.Errorf("%w: it ends with a carriage return, as lines of a Windows file do", ErrValue)
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func importList(b *testing.B, head string, line func(i int) string, count int) (
 	var stderr strings.Builder
 	cmd.Env, cmd.Stdin, cmd.Stderr = m.env, list, &stderr
 	start := time.Now()
-	if err := cmd.Run(); err != nil || !strings.Contains(stderr.String(), fmt.Sprintf("Imported %d keys; 0 were", count)) {
+	if err := cmd.Run(); err != nil || !strings.Contains(stderr.String(), fmt.Sprintf("Imported %d keys; skipped 0", count)) {
 		b.Fatalf("%v: %s", err, stderr.String())
 	}
 	took = time.Since(start)

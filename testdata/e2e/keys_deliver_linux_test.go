@@ -104,7 +104,7 @@ func TestG55ACompromisedKeyEndsThoughADestinationHangs(t *testing.T) {
 	if took := time.Since(start); took > 30*time.Second || r.status != 1 || k.accepts(old) || !k.accepts(d.value("GOOD")) {
 		t.Errorf("%v, %d\n%s", took, r.status, r.stderr)
 	}
-	if !strings.Contains(r.stderr, "HANG") || !strings.Contains(r.stderr, "has ended") {
+	if !strings.Contains(r.stderr, "HANG") || !strings.Contains(r.stderr, "is revoked") {
 		t.Error(r.stderr)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// RegistryName is the registry that is meant, and whether it is this machine's own.
+// RegistryName returns the configured registry, and whether it is this machine's own.
 func RegistryName(a *app.App) (dsn string, own bool, err error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -34,7 +34,7 @@ func RegistryName(a *app.App) (dsn string, own bool, err error) {
 	return "sqlite:" + filepath.Join(cfg.Paths.Data, app.RegistryFile), true, nil
 }
 
-// Open opens the registry; with create it makes a missing one. Close it.
+// Open opens the registry; with create, a missing one is created. Close it.
 func Open(ctx context.Context, a *app.App, create bool) (*keys.Registrar, error) {
 	g, err := RegistrarOf(a, nil)
 	if err != nil {
@@ -46,7 +46,7 @@ func Open(ctx context.Context, a *app.App, create bool) (*keys.Registrar, error)
 	}
 	g.Registry, err = registry.Open(ctx, dsn, create)
 	if errors.Is(err, registry.ErrScheme) {
-		return nil, cli.WithHint(cli.AsUsage(err), "see FOB_REGISTRY, or 'registry' under [keys] in the configuration")
+		return nil, cli.WithHint(cli.AsUsage(err), "use sqlite:/PATH or postgres://HOST/DATABASE: check FOB_REGISTRY, or 'registry' under [keys] in config.toml")
 	}
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func RegistrarOf(a *app.App, r apikey.Registry) (*keys.Registrar, error) {
 	return &keys.Registrar{Registry: r, Format: format, Actor: actor(), Now: a.Now, Peppers: func(ctx context.Context, id string) (apikey.Pepper, error) { return Pepper(ctx, a, id) }, RequirePepper: cfg.Keys.RequirePepper, AddPepper: cfg.Keys.AddPepper}, nil
 }
 
-// Format is what new keys look like: as configured, else the default.
+// Format returns the format of new keys, as configured or the default.
 func Format(a *app.App) (apikey.Format, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -92,12 +92,12 @@ func Format(a *app.App) (apikey.Format, error) {
 		format.Environments = cfg.Keys.Environments
 	}
 	if err := format.Check(); err != nil {
-		return format, cli.WithHint(cli.Usagef("[keys] in the configuration: %s", err), "mend it with an editor; nothing was changed")
+		return format, cli.WithHint(cli.Usagef("[keys] in config.toml: %s", err), "fix it with an editor; nothing was changed")
 	}
 	return format, nil
 }
 
-// actor is who the audit log says did it: the system's word, not the registry's.
+// actor is the user in the audit log, as the operating system reports it.
 func actor() string {
 	name := "unknown"
 	if u, err := user.Current(); err == nil {
@@ -109,9 +109,9 @@ func actor() string {
 	return sanitize.Line(name)
 }
 
-// Pepper finds a pepper of this machine.
+// Pepper returns a pepper of this machine.
 func Pepper(ctx context.Context, a *app.App, id string) (apikey.Pepper, error) {
-	if config.CheckName(id) != nil { // a hint must not have it in it
+	if config.CheckName(id) != nil { // a hint must not contain it
 		return apikey.Pepper{}, fmt.Errorf("%w: %w: %.40q", apikey.ErrDamaged, apikey.ErrUnknownPepper, id)
 	}
 	peppers, err := records.ReadPeppers(ctx, a)
@@ -121,7 +121,7 @@ func Pepper(ctx context.Context, a *app.App, id string) (apikey.Pepper, error) {
 	value, known := peppers[id]
 	if !known {
 		return apikey.Pepper{}, cli.WithHint(fmt.Errorf("%w: %q", apikey.ErrUnknownPepper, id),
-			"a machine that has it prints it with 'fob key pepper export %s'; here: 'fob key pepper add %s --stdin'", id, id)
+			"copy it from a machine that has it: 'fob key pepper export %s' there, 'fob key pepper add %s --stdin' here", id, id)
 	}
 	return apikey.Pepper{ID: id, Secret: value}, nil
 }
@@ -151,7 +151,7 @@ func Read(ctx context.Context, a *app.App) (secret.Secret, error) {
 		return strings.TrimSpace(given.Reveal()), err
 	})
 	if err != nil {
-		err = cli.WithHint(err, "give the key alone on stdin, as in <FILE")
+		err = cli.WithHint(err, "put only the key on stdin, as in <FILE")
 	}
 	return secret.New(text), err
 }

@@ -32,7 +32,7 @@ type JSON struct {
 	Uses         int64             `json:"uses,omitempty"`
 }
 
-// NewJSON is a key as fob prints it at a time.
+// NewJSON returns a key as fob prints it.
 func NewJSON(r apikey.Record, now time.Time) JSON {
 	k := JSON{
 		ID: r.ID, Owner: r.Owner, Environment: r.Environment, Scopes: r.Scopes, Rate: r.Rate, Note: r.Note, Metadata: r.Metadata,
@@ -53,7 +53,7 @@ func ScopesText(scopes []string) string {
 	return strings.Join(cli.InertRow(slices.Clone(scopes)...), " ")
 }
 
-// Text is a key in one line of a sentence.
+// Text describes a key within a sentence.
 func Text(r apikey.Record) string {
 	return fmt.Sprintf("%s (%s, %s)", sanitize.Line(r.ID), sanitize.Line(r.Environment), sanitize.Line(r.Owner))
 }

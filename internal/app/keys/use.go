@@ -9,8 +9,8 @@ import (
 	"github.com/fobcli/fob/internal/app"
 )
 
-// NoteUse writes down that a key was used, for the registry to learn of later: a
-// line in a file costs next to nothing. What is lost with it is approximate anyway.
+// NoteUse adds a use of a key to a file, and FoldUses adds it to the registry later: that is
+// cheaper. The counts are approximate anyway.
 func NoteUse(ctx context.Context, a *app.App, g *keys.Registrar, id string) {
 	paths, err := a.Paths()
 	if err != nil {
@@ -22,7 +22,7 @@ func NoteUse(ctx context.Context, a *app.App, g *keys.Registrar, id string) {
 	}
 }
 
-// FoldUses brings what was written down into the registry, in one batch.
+// FoldUses adds the noted uses to the registry, in one batch.
 func FoldUses(ctx context.Context, a *app.App, g *keys.Registrar) {
 	paths, err := a.Paths()
 	if err != nil {
@@ -30,6 +30,6 @@ func FoldUses(ctx context.Context, a *app.App, g *keys.Registrar) {
 	}
 	spool := usage.Spool{Dir: paths.Cache}
 	if err := spool.Fold(ctx, g.Registry.Use); err != nil && ctx.Err() == nil {
-		a.Warn("when keys were last used is not up to date: " + err.Error())
+		a.Warn("the last use of keys is not up to date: " + err.Error())
 	}
 }
