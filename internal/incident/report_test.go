@@ -3,6 +3,8 @@ package incident
 import (
 	"context"
 	"errors"
+	"flag"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -116,4 +118,38 @@ func (r tampered) Log(ctx context.Context, after int64, each func(apikey.Logged)
 		l.Actor = "somebody else"
 		return each(l)
 	})
+}
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+// The whole report, so that a change of its words is seen in review.
+func TestMarkdown_Golden(t *testing.T) {
+	s := newSite(t)
+	now := s.Time
+	replaced := &leakedKey{
+		record: apikey.Record{ID: "1OOivdDZfQCU", Owner: "shop", Environment: "live", Scopes: []string{"orders:read"}, Uses: 12, LastUsedAt: now.Add(-time.Hour), Destinations: []string{"github:acme/web#API_KEY", "exec:pager"}},
+		text:   "x", refused: true, found: []string{"config.py:2 in c0ffeec0ffee", "old.env:1"},
+		replaced: keys.Rotated{
+			New:    apikey.Record{ID: "1zzOivdDZfQC"},
+			Failed: []*keys.DeliveryError{{Destination: "exec:pager"}},
+			Rotation: apikey.Rotation{Phase: apikey.PhaseRetired, Deliveries: []apikey.Delivery{
+				{Destination: "github:acme/web#API_KEY", Status: apikey.DeliveryDone}, {Destination: "exec:pager", Status: apikey.DeliveryFailed, Error: "pager ended with status 3"},
+			}},
+		},
+	}
+	skipped := &leakedKey{record: apikey.Record{ID: "1AAivdDZfQCU", Owner: "shop", Environment: "test"}}
+	run := &incident{a: s.App, g: &keys.Registrar{Actor: "ada@laptop"}, started: now.Add(-time.Minute), keys: []*leakedKey{replaced, skipped}, unknown: 1}
+	log := timeLine{[]apikey.Entry{
+		{Seq: 7, Event: apikey.Event{At: now, Actor: "ada@laptop", Action: "rotate", Detail: "it replaces 1OOivdDZfQCU"}, KeyID: "1zzOivdDZfQC"},
+	}, "The whole log was verified. Its head is `7:ab`."}
+	const path = "../../testdata/golden/incident.md"
+	got := run.markdown(log)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(path); err != nil || string(want) != string(got) {
+		t.Errorf("%s differs (%v); review the change, then run 'go test ./internal/incident -update'. It is now:\n%s", path, err, got)
+	}
 }
