@@ -71,25 +71,34 @@ func (s subject) setting(flags string) string {
 
 func (s subject) logout() string { return "'fob logout " + s.profile + " --local'" }
 
+// keyID returns the id of the key that an error is about.
+func keyID(err error) string {
+	if failed, ok := errors.AsType[*keys.KeyError](err); ok {
+		return failed.ID
+	}
+	return "ID"
+}
+
 func keyHint(err error) string {
+	id := keyID(err)
 	return cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(apikey.ErrNotFound, "'fob key list' shows the keys that there are"),
-		cli.HintOn(apikey.ErrNoRegistry, "the first key makes it: 'fob key create', or 'fob key import'; see FOB_REGISTRY if it is elsewhere"),
-		cli.HintOn(apikey.ErrNewerSchema, "install the newest fob on this machine too"),
-		cli.HintOn(apikey.ErrFull, "make room; what was there is intact"),
-		cli.HintOn(apikey.ErrDamaged, "bring the last backup back: 'fob key import' takes what 'fob key export' has written"),
-		cli.HintOn(apikey.ErrUnusable, "see to FOB_REGISTRY, and to the permissions of what it names"),
-		cli.HintOn(apikey.ErrBusy, "other programs hold the registry: try again"),
-		cli.HintOn(apikey.ErrUnavailable, "see whether the database runs and can be reached, then try again; a change that was begun is whole or not there"),
-		cli.HintOn(keys.ErrNoPepper, "give the registry one: 'fob key pepper add p1', then 'fob key pepper use p1'; imported hashes name it in the 'pepper' column"),
-		cli.HintOn(keys.ErrRotated, "rotate the successor; to end the old key before its time: 'fob key revoke ID'"),
-		cli.HintOn(keys.ErrRotating, "wait for it; if it was killed, run this again then"),
+		cli.HintOn(apikey.ErrNotFound, "run 'fob key list' for the keys of the registry"),
+		cli.HintOn(apikey.ErrNoRegistry, "the first 'fob key create' or 'fob key import' creates it; set FOB_REGISTRY if it is elsewhere"),
+		cli.HintOn(apikey.ErrNewerSchema, "update fob on this machine"),
+		cli.HintOn(apikey.ErrFull, "free some disk space; the registry is unchanged"),
+		cli.HintOn(apikey.ErrDamaged, "restore a backup of it, or a list of 'fob key export' with 'fob key import'"),
+		cli.HintOn(apikey.ErrUnusable, "check FOB_REGISTRY, and the permissions of what it names"),
+		cli.HintOn(apikey.ErrBusy, "other programs are using the registry: try again"),
+		cli.HintOn(apikey.ErrUnavailable, "check that the database runs and can be reached, then try again; no change was saved in part"),
+		cli.HintOn(keys.ErrNoPepper, "run 'fob key pepper add p1', then 'fob key pepper use p1'; a list to import names it in the 'pepper' column"),
+		cli.HintOn(keys.ErrRotated, "rotate its replacement; to revoke the old key now, run 'fob key revoke "+id+"'"),
+		cli.HintOn(keys.ErrRotating, "wait until it is done; if it was killed, run this again then"),
 		cli.HintOn(keys.ErrTakenOver, "use the key that the other fob printed"),
-		cli.HintOn(keys.ErrStillUsed, "'fob key show ID' says when it was used last; once nobody does, 'fob key rotate --resume ID --force' ends it"),
-		cli.HintOn(keys.ErrNotDelivered, "the old key is as it was, unless it was --compromised; run it again"),
-		cli.HintOn(keys.ErrNotRotatable, "make a new one: 'fob key create'"),
-		cli.HintOn(keys.ErrRevoked, "make a new one: 'fob key create'"),
-		cli.HintOn(registry.ErrInsecure, "leave sslmode out or make it verify-full, and name the server's CA with sslrootcert=FILE"),
+		cli.HintOn(keys.ErrStillUsed, "run 'fob key show "+id+"' to see when it was last used; 'fob key rotate --resume "+id+" --force' revokes it"),
+		cli.HintOn(keys.ErrNotDelivered, "the old key is unchanged, except with --compromised; run it again"),
+		cli.HintOn(keys.ErrNotRotatable, "create a new key with 'fob key create'"),
+		cli.HintOn(keys.ErrRevoked, "create a new key with 'fob key create'"),
+		cli.HintOn(registry.ErrInsecure, "remove sslmode or set it to verify-full, and name the server's CA with sslrootcert=FILE"),
 	})
 }
 
@@ -135,7 +144,7 @@ func loginHint(err error, s subject) string {
 // typedHint is the hint where it depends on what the error contains.
 func typedHint(err error, s subject) string {
 	if refused, ok := errors.AsType[*apikey.RefusedError](err); ok {
-		return refusedKeyHint(refused.Reason)
+		return refusedKeyHint(refused.Reason, keyID(err))
 	}
 	if trust, ok := errors.AsType[*config.TrustError](err); ok {
 		return trust.Hint
@@ -182,16 +191,16 @@ func othersHint(others *atomicfile.OthersError) string {
 	return "look at what it holds, then run 'chmod go-w " + path + "'"
 }
 
-func refusedKeyHint(reason apikey.Reason) string {
+func refusedKeyHint(reason apikey.Reason, id string) string {
 	return map[apikey.Reason]string{
-		apikey.Malformed:        "give the key alone on stdin, in ASCII: no second line, no 'Bearer', no quotes",
+		apikey.Malformed:        "put only the key on stdin, in ASCII: no second line, no 'Bearer', no quotes",
 		apikey.Mistyped:         "the checksum does not match: copy the whole key again",
-		apikey.Unknown:          "copy the whole key again, and see whether FOB_REGISTRY names the registry that has it",
-		apikey.OtherEnvironment: "see --env, and which of the keys it is: its environment is its second word",
-		apikey.IsDisabled:       "'fob key update ID --disabled=false' accepts it again",
-		apikey.OutOfScope:       "'fob key update ID --scope SCOPE' sets all the scopes that it has",
-		apikey.IsExpired:        "'fob key update ID --expires 90d' lets it last longer; 'fob key create' makes a new one",
-		apikey.IsRevoked:        "nothing brings it back: 'fob key create' makes a new one",
+		apikey.Unknown:          "copy the whole key again, and check that FOB_REGISTRY names the registry that has it",
+		apikey.OtherEnvironment: "check --env, and which key it is: its second word is the environment",
+		apikey.IsDisabled:       "to accept it again, run 'fob key update " + id + " --disabled=false'",
+		apikey.OutOfScope:       "to set all its scopes, run 'fob key update " + id + " --scope SCOPE'",
+		apikey.IsExpired:        "to extend it, run 'fob key update " + id + " --expires 90d'; for a new key, 'fob key create'",
+		apikey.IsRevoked:        "a revoked key stays revoked: for a new key, run 'fob key create'",
 	}[reason]
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app/apptest"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
@@ -138,6 +139,9 @@ func TestVerify(t *testing.T) {
 		}
 		if jsonErr := json.Unmarshal([]byte(stdout), &out); jsonErr != nil || out.Valid == isRefused || out.ID != test.id || isRefused && out.Reason != refused.Reason {
 			t.Errorf("%s: %s %v", test.name, stdout, jsonErr)
+		}
+		if named, ok := errors.AsType[*keys.KeyError](err); ok != (isRefused && test.id != "") || ok && named.ID != test.id {
+			t.Errorf("%s: the error names no key for the hint: %v", test.name, err)
 		}
 		if strings.Contains(stdout, strings.TrimSpace(test.key)) {
 			t.Errorf("%s: the key is shown", test.name)

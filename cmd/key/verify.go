@@ -76,6 +76,9 @@ func runVerify(ctx context.Context, a *app.App, opts verifyOptions) error {
 	if err != nil && !errors.As(err, &refused) {
 		return err
 	}
+	if refused != nil && r.ID != "" {
+		err = keys.ForKey(err, r.ID)
+	}
 	if err := errors.Join(printVerdict(a, r, refused, opts.json), err); err != nil {
 		return err
 	}

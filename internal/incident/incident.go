@@ -159,7 +159,7 @@ func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
 			err := delivery.DeliveryErrors(k.failed, k.replaced, true)
 			var several cli.Failures
 			if !errors.As(err, &several) {
-				several = cli.Failures{fmt.Errorf("key %s: %w", k.record.ID, err)}
+				several = cli.Failures{keys.ForKey(err, k.record.ID)}
 			}
 			failed = append(failed, several...)
 		} else if k.proven() && !k.refused {

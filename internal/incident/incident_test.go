@@ -278,7 +278,8 @@ func TestVerdict(t *testing.T) {
 		{"replaced", leakedKey{record: r, text: "x", refused: true}, 0, nil, 0, ""},
 		{"replaced, unproven", leakedKey{record: r}, 0, nil, 0, ""},
 		{"still accepted", leakedKey{record: r, text: "x"}, 0, nil, 1, "fob key revoke old"},
-		{"failed", leakedKey{record: r, failed: keys.ErrRotating}, 0, nil, 1, "old"},
+		{"failed", leakedKey{record: r, failed: keys.ErrRotating}, 0, nil, 1, "key old: another"},
+		{"failed, with the id", leakedKey{record: r, failed: &keys.KeyError{ID: "old", Err: keys.ErrRotating}}, 0, nil, 1, "key old: another"},
 		{"an unusable destination", leakedKey{record: r, unusable: []error{errors.New("exec:absent")}}, 0, nil, 1, "exec:absent"},
 		{"declined", leakedKey{record: r}, 2, nil, 1, "2 keys"},
 		{"the report is lost", leakedKey{record: r}, 0, errors.New("disk full"), 1, "disk full"},
@@ -287,6 +288,9 @@ func TestVerdict(t *testing.T) {
 		var failures cli.Failures
 		if errors.As(err, &failures); len(failures) != test.want || test.want > 0 && !strings.Contains(err.Error()+cli.CarriedHint(err), test.text) {
 			t.Errorf("%s: %v", test.name, err)
+		}
+		if err != nil && strings.Count(err.Error(), "key old:") > 1 {
+			t.Errorf("%s: the key is named twice: %v", test.name, err)
 		}
 	}
 }

@@ -212,7 +212,7 @@ func (g *Registrar) Update(ctx context.Context, id string, change func(*apikey.R
 			return notFound(id, err)
 		}
 		if before.State(g.now()) == apikey.Revoked {
-			return fmt.Errorf("key %s: %w", id, ErrRevoked)
+			return &KeyError{id, ErrRevoked}
 		}
 		r = before
 		change(&r)
@@ -318,9 +318,27 @@ func (g *Registrar) NeedsPepper(ctx context.Context, id string) (count int, inUs
 	return count, present == id, nil
 }
 
+// KeyError is a failure with one key, whose id hints need.
+type KeyError struct {
+	ID  string
+	Err error
+}
+
+func (e *KeyError) Error() string { return "key " + e.ID + ": " + e.Err.Error() }
+
+func (e *KeyError) Unwrap() error { return e.Err }
+
+// ForKey adds the id of a key to an error that does not have it.
+func ForKey(err error, id string) error {
+	if known, ok := errors.AsType[*KeyError](err); ok && known.ID == id {
+		return err
+	}
+	return &KeyError{id, err}
+}
+
 func notFound(id string, err error) error {
 	if errors.Is(err, apikey.ErrNotFound) {
-		return fmt.Errorf("key %s: %w", id, err)
+		return &KeyError{id, err}
 	}
 	return err
 }

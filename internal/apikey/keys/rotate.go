@@ -79,7 +79,7 @@ func (g *Registrar) Rotate(ctx context.Context, id string, opts RotateOptions) (
 	case failed == nil, opts.endsSoon() && !stopped:
 		err := g.endOld(ctx, &done, opts)
 		if errors.Is(err, apikey.ErrUnavailable) {
-			err = fmt.Errorf("successor %s was delivered, and the end of %s was not noted: %w", done.New.ID, id, err)
+			err = fmt.Errorf("replacement %s was delivered, and the end of %s could not be saved: %w", done.New.ID, id, err)
 		}
 		return done, errors.Join(failed, err)
 	case done.Rotation.Arrived():
@@ -199,11 +199,11 @@ func (g *Registrar) mayRotate(tx apikey.Tx, old apikey.Record) (stopped apikey.R
 	for _, open := range rotations {
 		switch {
 		case open.Phase == apikey.PhaseOverlap, open.Phase == apikey.PhaseRetired:
-			return stopped, fmt.Errorf("key %s: %w; its successor is %s", old.ID, ErrRotated, open.New)
+			return stopped, &KeyError{old.ID, fmt.Errorf("%w; its replacement is %s", ErrRotated, open.New)}
 		case !open.Open():
 			continue
 		case g.isLeased(open):
-			return stopped, fmt.Errorf("key %s: %w, until %s at the latest", old.ID, ErrRotating, open.LeasedUntil.Format(time.TimeOnly+" UTC"))
+			return stopped, &KeyError{old.ID, fmt.Errorf("%w, until %s at the latest", ErrRotating, open.LeasedUntil.Format(time.TimeOnly+" UTC"))}
 		case open.Phase == apikey.PhaseChecked && g.isSuccessor(tx, open.New, old.ID):
 			return open, nil
 		}
@@ -261,7 +261,7 @@ func (g *Registrar) continueRotation(ctx context.Context, rotation apikey.Rotati
 		}
 		ours := func(r apikey.Rotation) bool { return r.Open() && r.New == rotation.New }
 		if !slices.ContainsFunc(rotations, ours) {
-			return fmt.Errorf("key %s: %w, and revokes %s", rotation.Old, ErrTakenOver, rotation.New)
+			return &KeyError{rotation.Old, fmt.Errorf("%w, and revokes %s", ErrTakenOver, rotation.New)}
 		}
 		old, err := tx.Key(rotation.Old)
 		if err != nil {
@@ -289,7 +289,7 @@ func (g *Registrar) endOld(ctx context.Context, done *Rotated, opts RotateOption
 	}
 	err := g.continueRotation(ctx, done.Rotation, func(tx apikey.Tx, old, next apikey.Record) error {
 		if !next.RevokedAt.IsZero() {
-			return fmt.Errorf("successor %s: %w; %s is left as it was", next.ID, ErrRevoked, old.ID)
+			return fmt.Errorf("replacement %s: %w; %s is unchanged", next.ID, ErrRevoked, old.ID)
 		}
 		if place := newDestination(old, next); place != "" && !opts.endsSoon() {
 			return fmt.Errorf("%w to %s, which was noted meanwhile", ErrNotDelivered, place)
@@ -341,7 +341,7 @@ func errIfUsed(used bool, id string) error {
 	if !used {
 		return nil
 	}
-	return fmt.Errorf("key %s: %w, since its successor was delivered", id, ErrStillUsed)
+	return &KeyError{id, fmt.Errorf("%w since its replacement was delivered", ErrStillUsed)}
 }
 
 // revokeAbandoned ends the successors of rotations that were given up.
