@@ -234,7 +234,7 @@ func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
 	if run.isBulk && isUnprinted && !run.opts.compromised && !rotated.Rotation.Arrived() {
 		return err // stdout is closed
 	}
-	err = delivery.DeliveryErrors(err, rotated, run.opts.compromised && !run.opts.keep)
+	err = delivery.Errors(err, rotated, run.opts.compromised && !run.opts.keep)
 	var failures cli.Failures
 	if errors.As(err, &failures) && run.isBulk && !isUnprinted && ctx.Err() == nil {
 		run.failed = append(run.failed, failures...)

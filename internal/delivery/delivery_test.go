@@ -236,7 +236,7 @@ func TestDeliveryErrors(t *testing.T) {
 	} {
 		rotated := keys.Rotated{Old: apikey.Record{ID: "old"}, New: apikey.Record{ID: "new"}, Rotation: test.rotation, Failed: failed}
 		var failures cli.Failures
-		err := DeliveryErrors(errors.New("joined"), rotated, test.revoking)
+		err := Errors(errors.New("joined"), rotated, test.revoking)
 		if !errors.As(err, &failures) || len(failures) != 2 || !errors.Is(failures[0], keys.ErrNotDelivered) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
@@ -246,7 +246,7 @@ func TestDeliveryErrors(t *testing.T) {
 		}
 	}
 	other := errors.New("registry is read-only")
-	if err := DeliveryErrors(other, keys.Rotated{}, false); !errors.Is(err, other) {
+	if err := Errors(other, keys.Rotated{}, false); !errors.Is(err, other) {
 		t.Errorf("without a failed delivery: %v", err)
 	}
 }

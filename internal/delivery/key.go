@@ -114,9 +114,9 @@ func NoteDeliveries(a *app.App, rotated keys.Rotated) {
 	}
 }
 
-// DeliveryErrors returns the failed deliveries of a rotation, each with its hint, and what
+// Errors returns the failed deliveries of a rotation, each with its hint, and what
 // they leave behind.
-func DeliveryErrors(err error, rotated keys.Rotated, revoking bool) error {
+func Errors(err error, rotated keys.Rotated, revoking bool) error {
 	if len(rotated.Failed) == 0 {
 		return err
 	}
