@@ -33,6 +33,7 @@ type docMachine struct {
 
 func newDocMachine(t *testing.T, page string) *docMachine {
 	t.Helper()
+	program(t) // is on the PATH
 	server, err := authservertest.Start(authservertest.Options{Registration: true})
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +43,7 @@ func newDocMachine(t *testing.T, page string) *docMachine {
 	t.Cleanup(func() { stopAgent(home + "/.cache/fob/run/agent.sock") })
 	m := &docMachine{output: &output{}, issuer: server.Issuer(), listen: freeAddress(t), dir: filepath.Join(home, "work"), config: filepath.Join(home, ".config/fob/config.toml")}
 	m.env = append(os.Environ(),
-		"PATH="+withProgram(t), "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
+		"BROWSER=approve", "GORACE=atexit_sleep_ms=0",
 		"HOME="+home, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "FOB_HOME=", "FOB_CONFIG=", "FOB_PROFILE=", "FOB_SEAL_KEY=",
 		"XDG_CONFIG_HOME="+filepath.Join(home, ".config"), "XDG_DATA_HOME=", "XDG_CACHE_HOME=", "XDG_STATE_HOME=", "XDG_RUNTIME_DIR=",
 		"FOB_STORAGE=file", "FOB_AGENT=", "CI=", "GITHUB_ACTIONS=") // a reader's machine, not a CI job

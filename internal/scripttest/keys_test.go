@@ -29,8 +29,8 @@ func TestKeyScripts(t *testing.T) {
 			if kind == "postgres" {
 				needPostgres(t)
 			}
-			testscript.Run(t, testscript.Params{
-				Dir:                 "testdata/script/key",
+			runScripts(t, testscript.Params{
+				Dir:                 inRoot("testdata/script/key"),
 				RequireExplicitExec: true,
 				Setup: func(env *testscript.Env) error {
 					if err := setupProgram(env); err != nil {

@@ -13,17 +13,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	_ "github.com/fobcli/fob/cmd" // see programDir
 	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/authservertest"
 )
@@ -38,11 +35,12 @@ import (
 //	notokens DIR            fail if a token that the issuer gave out stands in DIR
 //	device STATUS CMD…      run a command while a person enters its code; it must exit so
 //	givetoken VAR           set VAR to the refresh token that the issuer gave out last
+//	expired PROFILE         wait until the profile's access token has expired
 //	parallel N CMD…         run N processes at once; all must succeed and print the same
 //	steal WORD              as another user, wait for a process with WORD in its arguments,
 //	                        and log in with the URL among them; prints how that went
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
+	runScripts(t, testscript.Params{
 		Dir:                 inRoot("testdata/script"),
 		RequireExplicitExec: true,
 		Setup:               setup,
@@ -54,90 +52,12 @@ func TestScripts(t *testing.T) {
 			"notokens": cmdNoTokens,
 
 			"device":    cmdDevice,
+			"expired":   cmdExpired,
 			"givetoken": cmdGiveToken,
 			"parallel":  cmdParallel,
 			"steal":     cmdSteal,
 		},
 	})
-}
-
-func TestMain(m *testing.M) {
-	testscript.Main(mainTests{m}, map[string]func(){
-		"approve": approve,
-		"me":      me,
-		"thief":   thief,
-		"peek":    peek,
-	})
-}
-
-// mainTests runs the tests in the module's root, and removes what they share.
-type mainTests struct{ *testing.M }
-
-func (m mainTests) Run() int {
-	var err error
-	if root, err = filepath.Abs("../.."); err == nil {
-		err = os.Chdir(root)
-	}
-	if err != nil {
-		panic(err)
-	}
-	defer stopPostgres()
-	defer removeProgram()
-	return m.M.Run()
-}
-
-var root string // the module's folder
-
-// inRoot is the absolute path of a file of the module. By its absolute path only, go test
-// knows that a test reads it: a changed script or page runs the test again.
-func inRoot(path string) string { return filepath.Join(root, path) }
-
-var program struct {
-	sync.Mutex
-	dir string
-}
-
-// programDir has fob, built once as this test was, and its other name.
-func programDir() (string, error) {
-	program.Lock()
-	defer program.Unlock()
-	if program.dir != "" {
-		return program.dir, nil
-	}
-	// The test's result is cached for as long as main.go and what cmd imports stay the same.
-	if _, err := os.Stat(inRoot("main.go")); err != nil {
-		return "", err
-	}
-	dir, err := os.MkdirTemp("", "fob-scripts-")
-	if err != nil {
-		return "", err
-	}
-	program.dir = dir
-	if err := os.Chmod(dir, 0o755); err != nil { // for other users
-		return "", err
-	}
-	fob := filepath.Join(dir, "fob")
-	if out, err := exec.Command("go", "build", "-race="+strconv.FormatBool(raceDetector()), "-o", fob, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build fob: %w\n%s", err, out)
-	}
-	return dir, os.Link(fob, filepath.Join(dir, "docker-credential-fob"))
-}
-
-func removeProgram() { _ = os.RemoveAll(program.dir) }
-
-func raceDetector() bool {
-	info, _ := debug.ReadBuildInfo()
-	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
-}
-
-// withProgram is a PATH that begins with fob.
-func withProgram(t *testing.T) string {
-	t.Helper()
-	dir, err := programDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
 // approve is the scripts' browser: it says yes at the test issuer. With
@@ -220,18 +140,6 @@ func setup(env *testscript.Env) error {
 	env.Defer(func() { server.Close() })
 	env.Defer(func() { stopAgent(filepath.Join(env.WorkDir, "home", "run", "agent.sock")) })
 	return nil
-}
-
-// setupProgram sets what every fob in a script needs.
-func setupProgram(env *testscript.Env) error {
-	dir, err := programDir()
-	env.Setenv("PATH", dir+string(os.PathListSeparator)+env.Getenv("PATH"))
-	env.Setenv("FOB_HOME", env.WorkDir+"/home")
-	env.Setenv("FOB_STORAGE", "file")
-	env.Setenv("FOB_SEAL_KEY", strings.Repeat("ab", 32))
-	env.Setenv("NO_COLOR", "1")
-	env.Setenv("GORACE", "atexit_sleep_ms=0") // or each fob would take a second to exit
-	return err
 }
 
 // stopAgent ends what a script that failed has left.
@@ -346,6 +254,18 @@ func cmdArm(ts *testscript.TestScript, _ bool, args []string) {
 func cmdCount(ts *testscript.TestScript, _ bool, args []string) {
 	if got, want := (*issuer(ts)).Count(args[0]), atoi(ts, args[1]); got != want {
 		ts.Fatalf("%s has seen %d requests, not %d", args[0], got, want)
+	}
+}
+
+func cmdExpired(ts *testscript.TestScript, _ bool, args []string) {
+	pause := time.NewTicker(20 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		_ = ts.Exec("fob", "status", args[0], "--json") // its exit status differs
+		if !strings.Contains(ts.ReadFile("stdout"), `"state": "valid"`) {
+			return
+		}
+		<-pause.C
 	}
 }
 

@@ -93,26 +93,23 @@ func startIssuer(t *testing.T, opts authservertest.Options) *authservertest.Serv
 
 // user has fob, a browser that says yes and a home.
 type user struct {
-	t          *testing.T
-	path, home string
+	t       *testing.T
+	fobPath string
+	home    string
 }
 
 func newUser(t *testing.T) user {
 	t.Helper()
-	return user{t, withProgram(t), t.TempDir()}
+	return user{t, program(t), t.TempDir()}
 }
 
 // fob runs a command, and returns what it shows on stderr.
 func (u user) fob(args ...string) (string, error) {
-	program, err := lookPath(u.path, "fob")
-	if err != nil {
-		return "", err
-	}
-	c := exec.CommandContext(u.t.Context(), program, args...)
-	c.Env = append(os.Environ(), "PATH="+u.path, "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
+	c := exec.CommandContext(u.t.Context(), u.fobPath, args...)
+	c.Env = append(os.Environ(), "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
 		"FOB_HOME="+u.home, "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("ab", 32))
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
-	err = c.Run()
+	err := c.Run()
 	return stderr.String(), err
 }

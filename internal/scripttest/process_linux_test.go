@@ -88,16 +88,17 @@ func newPeeker(t *testing.T) *peeker {
 			t.Fatal(err)
 		}
 	}
+	program(t)
 	for _, name := range []string{"fob", "docker-credential-fob", "peek", "approve"} { // copies: root's own files must not change hands
-		original, err := lookPath(withProgram(t), name)
+		original, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		program, err := os.ReadFile(original)
+		content, err := os.ReadFile(original)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(dir+"/bin/"+name, program, 0o755); err != nil {
+		if err := os.WriteFile(dir+"/bin/"+name, content, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -207,11 +208,7 @@ func TestI66_ChildrenReadNothingOfFob(t *testing.T) {
 
 // Until then a program of the same user can read the environment, and open the memory.
 func TestI66_UndumpableBeforeOtherPackages(t *testing.T) {
-	program, err := lookPath(withProgram(t), "fob")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fob := exec.Cmd{Path: program, Args: []string{"fob", "version"}, Env: []string{"GODEBUG=inittrace=1", "HOME=" + t.TempDir()}}
+	fob := exec.Cmd{Path: program(t), Args: []string{"fob", "version"}, Env: []string{"GODEBUG=inittrace=1", "HOME=" + t.TempDir()}}
 	trace, err := fob.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, trace)

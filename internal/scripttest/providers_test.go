@@ -23,11 +23,6 @@ func TestProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	path := withProgram(t)
-	program, err := lookPath(path, "fob")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, p := range config.Providers() {
 		t.Run(p.Name, func(t *testing.T) {
 			redirect := config.Profile{Provider: p.Name, Issuer: server.Issuer(), RedirectURI: p.RedirectURI}.Redirect()
@@ -42,8 +37,8 @@ func TestProviders(t *testing.T) {
 				args = append(args, "--client-secret-stdin")
 			}
 			server.AddClient(client)
-			fob := exec.CommandContext(t.Context(), program, args...)
-			fob.Env = append(os.Environ(), "PATH="+path, "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
+			fob := exec.CommandContext(t.Context(), program(t), args...)
+			fob.Env = append(os.Environ(), "BROWSER=approve", "GORACE=atexit_sleep_ms=0",
 				"FOB_HOME="+t.TempDir(), "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("ab", 32))
 			var stderr bytes.Buffer
 			fob.Stdin, fob.Stderr = strings.NewReader(client.Secret), &stderr
