@@ -171,7 +171,7 @@ func faults() map[string]fault {
 		maps.Copy(table, more)
 	}
 	for name, value := range map[string]any{
-		"string": "1800", "float": 1800.5, "exponent": jsonNumber("1.8e3"), "negative": -5, "zero": 0,
+		"string": "1800", "float": 1800.5, "exponent": jsonNumber("1.8e3"), "negative": -5, "zero": 0, "second": 1,
 		"null": nil, "huge": jsonNumber("1e400"), "text": "soon",
 	} {
 		table["expires-in-"+name] = fault{endpoint: "token", change: setField("expires_in", value)}
