@@ -1,7 +1,12 @@
 #!/bin/sh
-# Sees to what the tests need beside Go: installs it as root on Debian, else says
+# Sees to what the tests need beside Go: installs it as root on Debian, else prints
 # the one line that does. With CI=true a missing part is a failure.
+#
+#	testdata/setup.sh [SUBJECT…]	without a subject: everything
+#
+# unit and e2e are what most tests need; each other subject is what one rare test needs.
 set -eu
+cd "$(dirname "$0")/.."
 
 [ "$(uname)" = Linux ] || exit 0
 
@@ -9,45 +14,82 @@ missing=
 need() { # PROGRAM PACKAGE
 	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
-need dbus-daemon dbus
-need gnome-keyring-daemon gnome-keyring
-need secret-tool libsecret-tools
-need keepassxc keepassxc
-need chromium chromium
-need node nodejs
-need npm npm
-need gcc gcc
-need curl curl
-need gh gh
-need fish fish
-need zsh zsh
-need rpm rpm
-need strace strace
-need tmux tmux
-need man man-db
-need unzip unzip
-[ -e /usr/share/bash-completion/bash_completion ] || need bash-completion bash-completion
-need /usr/lib/wine/wine64 wine64
-need glewlwyd "glewlwyd dbconfig-sqlite3" # brings sqlite3; without the latter, MariaDB's client
-need nginx nginx-light
-need caddy caddy
-need haproxy haproxy
-need wrk wrk
-need etcd etcd-server
-need kubectl kubernetes-client
-need docker-registry docker-registry
-need aws awscli
-need oidc-agent oidc-agent-cli
-need ssh openssh-client
-need /usr/sbin/sshd openssh-server
-need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
-ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
-need pip3 python3-pip
-moto() { # the double of AWS; Debian has none
-	command -v moto_server >/dev/null 2>&1 || PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore pip3 install --quiet 'moto[server]==5.2.1'
+
+for_unit() {
+	need gcc gcc # for the race detector
+	need curl curl
+	need dbus-daemon dbus
+	need git git
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 }
+
+for_e2e() {
+	for_unit
+	need gnome-keyring-daemon gnome-keyring
+	need secret-tool libsecret-tools
+	need keepassxc keepassxc
+	need chromium chromium
+	need node nodejs
+	need npm npm
+	need gh gh
+	need strace strace
+	need tmux tmux
+	need glewlwyd "glewlwyd dbconfig-sqlite3" # brings sqlite3; without the latter, MariaDB's client
+	need nginx nginx-light
+	need caddy caddy
+	need haproxy haproxy
+	need ssh openssh-client
+	need /usr/sbin/sshd openssh-server
+	need docker-registry docker-registry
+	need kubectl kubernetes-client
+}
+
+for_windows() {
+	need /usr/lib/wine/wine64 wine64
+	need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
+}
+
+for_packages() {
+	need rpm rpm
+	need man man-db
+	need fish fish
+	need zsh zsh
+	need unzip unzip
+	[ -e /usr/share/bash-completion/bash_completion ] || need bash-completion bash-completion
+}
+
+for_aws() {
+	need aws awscli
+	python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv python3-venv
+	moto=5.2.1 # the double of AWS, in bin/moto; Debian has none
+}
+
+for_bench() {
+	need wrk wrk
+	need oidc-agent oidc-agent-cli
+}
+
+for_soak() {
+	need etcd etcd-server
+}
+
+moto=
+for subject in ${*:-e2e windows packages aws bench soak}; do
+	"for_$subject"
+done
+
+# A moto of this version that is installed already is used; nothing is installed into
+# the system's Python.
+install_moto() {
+	[ -n "$moto" ] && [ "$(cat bin/moto/version 2>/dev/null)" != "$moto" ] || return 0
+	rm -rf bin/moto
+	python3 -m venv --system-site-packages bin/moto
+	bin/moto/bin/python3 -m pip install --quiet --disable-pip-version-check "moto[server]==$moto"
+	echo "$moto" >bin/moto/version
+}
+
 if [ -z "$missing" ]; then
-	moto
+	install_moto
 	exit 0
 fi
 
@@ -79,7 +121,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	for service in $services; do
 		case "$missing" in *"$service"*) update-rc.d "$service" disable >/dev/null 2>&1 || true ;; esac
 	done
-	moto
+	install_moto
 	exit 0
 fi
 echo "The tests need more than is here. On Debian or Ubuntu:"

@@ -209,9 +209,11 @@ func TestI76_ToolsArePinned(t *testing.T) {
 	if len(installs) < 4 {
 		t.Errorf("only %d tools were found", len(installs))
 	}
-	pip := regexp.MustCompile(`pip3 install [^'\n]*'([^']+)'`).FindStringSubmatch(readAll(t, "testdata/setup.sh"))
-	if pip == nil || !strings.Contains(pip[1], "==") {
-		t.Errorf("pip installs %q", pip)
+	setup := readAll(t, "testdata/setup.sh")
+	pip := regexp.MustCompile(`pip install (.*)`).FindAllString(setup, -1)
+	version := regexp.MustCompile(`(?m)^\s*moto=([\d.]+)`).FindStringSubmatch(setup)
+	if len(pip) != 1 || !strings.HasSuffix(pip[0], ` "moto[server]==$moto"`) || version == nil || !exact.MatchString(version[1]) {
+		t.Errorf("pip installs %q, version %q", pip, version)
 	}
 	for _, script := range []string{"Makefile", "testdata/release.sh", "testdata/publish.sh", ".github/workflows/release.yml", ".github/workflows/test.yml"} {
 		if strings.Contains(readAll(t, script), "@latest") {

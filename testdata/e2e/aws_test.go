@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"os/exec"
 	"sort"
 	"strings"
@@ -27,13 +28,13 @@ const (
 // which moto does not.
 func newSecretsManager(t *testing.T) *httptest.Server {
 	t.Helper()
-	moto, err := exec.LookPath("moto_server")
-	if err != nil {
-		t.Fatal("no moto_server: 'make setup' installs it")
+	moto := "../../bin/moto/bin/python3"
+	if _, err := os.Stat(moto); err != nil {
+		t.Fatal("there is no moto: run 'sh testdata/setup.sh aws'")
 	}
 	behind := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	host, port, _ := strings.Cut(behind, ":")
-	newMachine(t).startDaemon(exec.Command(moto, "-H", host, "-p", port))
+	newMachine(t).startDaemon(exec.Command(moto, "-m", "moto.server", "-H", host, "-p", port))
 	until(t, http.StatusOK, func() (int, error) {
 		resp, err := http.Get("http://" + behind + "/moto-api/")
 		if err != nil {
