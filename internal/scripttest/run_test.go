@@ -98,8 +98,11 @@ var buildProgram = sync.OnceValue(func() error {
 	}
 	info, _ := debug.ReadBuildInfo()
 	race := slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
-	fob := runDir + "/bin/fob"
-	if out, err := exec.Command("go", "build", "-race="+strconv.FormatBool(race), "-o", fob, ".").CombinedOutput(); err != nil {
+	fob, args := runDir+"/bin/fob", []string{"build"}
+	if race {
+		args = strings.Fields("build -race " + os.Getenv("FOB_RACE_FLAGS"))
+	}
+	if out, err := exec.Command("go", append(args, "-o", fob, ".")...).CombinedOutput(); err != nil {
 		return fmt.Errorf("build fob: %w\n%s", err, out)
 	}
 	return os.Link(fob, runDir+"/bin/docker-credential-fob")

@@ -55,14 +55,14 @@ func startSSHD(t *testing.T) *sshd {
 		t.Fatal(err)
 	}
 	startDaemon(t, os.Environ(), "/usr/sbin/sshd", "-D", "-e", "-f", config)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port)); err == nil {
+	eventually(t, func() error {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
+		if err == nil {
 			_ = conn.Close()
-			return s
-		} else if time.Now().After(deadline) {
-			t.Fatal(err)
 		}
-	}
+		return err
+	})
+	return s
 }
 
 // run runs a command on the other machine, which has nothing but a socket that ends at
@@ -102,13 +102,10 @@ func TestAgentOverSSH(t *testing.T) {
 		}
 	}()
 	socket := m.runtimePath("forward.sock")
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Lstat(socket); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+	eventually(t, func() error {
+		_, err := os.Lstat(socket)
+		return err
+	})
 	s := startSSHD(t)
 	if r := s.run(m, socket, fob+" token work"); r.stdout != token || r.status != 0 {
 		t.Errorf("%d %q\n%s", r.status, r.stdout, r.stderr)
@@ -197,7 +194,7 @@ func (m *machine) agreesToEach(token string) {
 		asked := make(chan result, 1)
 		go func() { asked <- there.fob("", "token", "work") }()
 		forward.find(fmt.Sprintf(`(?s)(?:Give it one\? \[y/N\].*){%d}`, n+1))
-		<-time.After(time.Second) // an answer that comes at once was meant for nothing
+		<-time.After(500 * time.Millisecond) // an answer within 300 ms of its question counts as typed before it
 		forward.tmux("send-keys", answer.keys, "Enter")
 		r := <-asked
 		if r.status != answer.status || (r.stdout == token) != (answer.status == 0) {

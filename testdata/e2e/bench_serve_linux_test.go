@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,19 +153,7 @@ func pinned(b *testing.B, core string, env []string, program string, args ...str
 
 func answers(b *testing.B, url string) {
 	b.Helper()
-	for end := time.Now().Add(20 * time.Second); ; {
-		resp, err := http.Get(url)
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == 200 {
-				return
-			}
-		}
-		if time.Now().After(end) {
-			b.Fatalf("%s does not answer: %v", url, err)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+	until(b, 200, func() (int, error) { return statusOf(url) })
 }
 
 // buildBare builds testdata/e2e/bare.

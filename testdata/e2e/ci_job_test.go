@@ -52,6 +52,7 @@ func setup(t *testing.T) (inputs map[string]any, steps []step) {
 
 // A ${{ }} in a script is code that whoever writes the input chooses.
 func TestSetupActionTakesInputsAsVariables(t *testing.T) {
+	t.Parallel()
 	inputs, steps := setup(t)
 	for _, s := range steps {
 		if s.Uses != "" || s.Shell != "bash" || strings.Contains(s.Run, "${{") || !strings.Contains(s.Run, "set -euo pipefail") {
@@ -114,6 +115,7 @@ func (r *runner) setUp(version, sum string) (output string, err error) {
 }
 
 func TestSetupActionBuildsTheSource(t *testing.T) {
+	t.Parallel()
 	r := newRunner(t)
 	if out, err := r.setUp("source", ""); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -167,6 +169,7 @@ func (r *runner) sign(version, archive string) {
 }
 
 func TestSetupActionComparesChecksums(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, version string
 		sum           func(right string) string
@@ -215,6 +218,7 @@ func TestSetupActionComparesChecksums(t *testing.T) {
 
 // TestSetupActionOnWindows: a release has a zip for it.
 func TestSetupActionOnWindows(t *testing.T) {
+	t.Parallel()
 	r := newRunner(t, "RUNNER_OS=Windows")
 	r.release("1.2.3")
 	var archive bytes.Buffer
@@ -238,6 +242,7 @@ func TestSetupActionOnWindows(t *testing.T) {
 }
 
 func TestI76_SetupActionVerifiesTheProvenance(t *testing.T) {
+	t.Parallel()
 	const bundle = "release/fob_1.2.3_provenance.sigstore.json"
 	for _, test := range []struct {
 		name  string
@@ -297,6 +302,7 @@ esac
 `
 
 func TestI76_Publish(t *testing.T) {
+	t.Parallel()
 	script, err := filepath.Abs("../publish.sh")
 	if err != nil {
 		t.Fatal(err)
@@ -363,6 +369,7 @@ func TestI76_Publish(t *testing.T) {
 }
 
 func TestSetupActionRunsNoInput(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"", "latest", "1.2", "1.2.3; touch evil", "$(touch evil)", "`touch evil`", "../../evil", "1.2.3\n::add-path::/evil", "1.2.3 -o /evil", "-K/etc/passwd", "1.2.3-" + strings.Repeat("a", 100)} {
 		r := newRunner(t)
 		r.release("1.2.3")
@@ -501,6 +508,7 @@ func TestWorkflowsAreValid(t *testing.T) {
 }
 
 func TestH64DocsJobForGitHub(t *testing.T) {
+	t.Parallel()
 	text, _ := docsJobs(t)
 	var workflow struct {
 		Jobs map[string]struct {
@@ -540,6 +548,7 @@ func TestH64DocsJobForGitHub(t *testing.T) {
 }
 
 func TestH64DocsJobForGitLab(t *testing.T) {
+	t.Parallel()
 	_, text := docsJobs(t)
 	var jobs map[string]struct {
 		Image     string
@@ -593,6 +602,7 @@ func gitlabIdentity(t *testing.T, i *issuer) string {
 
 // The hook itself is run by testdata/script/scan_hook.txtar.
 func TestDocsHooks(t *testing.T) {
+	t.Parallel()
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readText(t, "../../docs/scan.md"), 2)
 	var commit struct {
 		Repos []struct {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os/exec"
 	"path/filepath"
@@ -10,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // flow is a provider, and a machine that logs in there.
@@ -144,18 +144,27 @@ func (r *running) shown() string {
 func (r *running) find(expression string) string {
 	r.t.Helper()
 	wanted := regexp.MustCompile(expression)
-	for ended := false; ; {
+	var found string
+	eventually(r.t, func() error {
+		ended := r.ended() // before the last look
 		if match := wanted.FindStringSubmatch(r.shown()); match != nil {
-			return match[len(match)-1]
+			found = match[len(match)-1]
+			return nil
 		}
 		if ended {
-			r.t.Fatalf("fob has ended without saying %s:\n%s", expression, r.shown())
+			r.t.Fatalf("fob has ended without printing %s:\n%s", expression, r.shown())
 		}
-		select {
-		case <-r.closed:
-			ended = true
-		case <-time.After(10 * time.Millisecond):
-		}
+		return fmt.Errorf("fob does not print %s:\n%s", expression, r.shown())
+	})
+	return found
+}
+
+func (r *running) ended() bool {
+	select {
+	case <-r.closed:
+		return true
+	default:
+		return false
 	}
 }
 

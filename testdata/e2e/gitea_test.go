@@ -19,7 +19,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // gitea is a real one, with a database in a file.
@@ -86,14 +85,13 @@ LEVEL = Warn
 	cmd := exec.Command(program, "--config", config, "web")
 	cmd.Stdout, cmd.Stderr = log, log
 	m.startDaemon(cmd)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		if status, _ := g.ask(http.MethodGet, "/version", nil); status == http.StatusOK {
-			return g
+	eventually(t, func() error {
+		if status, _ := g.ask(http.MethodGet, "/version", nil); status != http.StatusOK {
+			return fmt.Errorf("gitea answers %d:\n%s", status, lastLines(readText(t, log.Name()), 20))
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("gitea does not come up:\n%s", lastLines(readText(t, log.Name()), 20))
-		}
-	}
+		return nil
+	})
+	return g
 }
 
 func (g *gitea) database() string { return filepath.Join(g.dir, "gitea.db") }

@@ -104,6 +104,7 @@ func TestGitHubAsPublished(t *testing.T) {
 
 // The description refuses what GitHub would refuse.
 func TestGitHubsDescriptionRefuses(t *testing.T) {
+	t.Parallel()
 	router := published(t)
 	const secret = "/repos/acme/web/actions/secrets/A"
 	for name, c := range map[string]struct{ method, path, body string }{

@@ -142,20 +142,22 @@ func (g *glewlwyd) run() bool {
 		_ = leash.Close()
 		<-ended
 	})
-	for late := time.After(20 * time.Second); ; {
+	answers := false
+	eventually(g.t, func() error {
 		resp, err := g.admin.Get(g.url + "/config")
 		if err == nil {
 			_ = resp.Body.Close()
-			return true
+			answers = true
+			return nil
 		}
 		select {
 		case <-ended:
-			return false
-		case <-late:
-			g.t.Fatalf("glewlwyd does not answer: %v\n%s", err, g.log())
-		case <-time.After(5 * time.Millisecond):
+			return nil
+		default:
+			return fmt.Errorf("%w\n%s", err, g.log())
 		}
-	}
+	})
+	return answers
 }
 
 // Ports are given out in turn, from a random one on: no test gets one that another

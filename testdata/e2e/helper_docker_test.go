@@ -139,16 +139,11 @@ auth: {token: {realm: %s/token, service: e2e, issuer: e2e, rootcertbundle: %s}}
 		_ = registry.Process.Kill()
 		_ = registry.Wait()
 	})
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get("http://" + host + "/v2/")
-		if err == nil {
-			_ = resp.Body.Close()
-			return host
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the registry did not start: ", err)
-		}
-	}
+	eventually(t, func() error {
+		_, err := statusOf("http://" + host + "/v2/")
+		return err
+	})
+	return host
 }
 
 // TestDockerPushesAndPulls has no docker engine: the client is that of crane and ko,

@@ -122,6 +122,7 @@ func (m *machine) noneInTheClear(tokens []string, items string) {
 }
 
 func TestE41NoBus(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	p := startProvider(t, 3600)
 	r := m.fob("", "login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e")
@@ -134,6 +135,7 @@ func TestE41NoBus(t *testing.T) {
 }
 
 func TestE42LockedKeyring(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.startKeyring()
 	p := startProvider(t, 3600)
@@ -150,6 +152,7 @@ func TestE42LockedKeyring(t *testing.T) {
 }
 
 func TestANewLoginElsewhereLeavesNothingInTheKeyring(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32))
 	m.startKeyring()
 	p := startProvider(t, 3600)

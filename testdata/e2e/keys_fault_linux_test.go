@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/fobcli/fob/internal/apikey/registry/registrytest"
 )
@@ -66,10 +66,18 @@ func TestG55PostgreSQLRestartsInTheMiddle(t *testing.T) {
 		k.newKey("old")
 	}
 	done := make(chan struct{})
+	changes := k.changes()
 	go func() {
 		defer close(done)
 		for range 5 {
-			<-time.After(300 * time.Millisecond) // long enough that some get through
+			eventually(t, func() error { // in the middle of a command, and after some that got through
+				now := k.changes()
+				if now < changes+15 {
+					return fmt.Errorf("%d changes after %d", now, changes)
+				}
+				changes = now
+				return nil
+			})
 			server.Kill()
 			if err := server.Start(); err != nil {
 				t.Error(err)
@@ -283,9 +291,12 @@ func (k *keyMachine) interrupted(stdin string, args ...string) result {
 	if err := c.Start(); err != nil {
 		k.t.Fatal(err)
 	}
-	for end := time.Now().Add(30 * time.Second); k.ok("key", "audit", "--last", "1") == head && time.Now().Before(end); {
-		<-time.After(5 * time.Millisecond)
-	}
+	eventually(k.t, func() error {
+		if k.ok("key", "audit", "--last", "1") == head {
+			return errors.New("nothing changes")
+		}
+		return nil
+	})
 	_ = c.Process.Signal(os.Interrupt)
 	_ = c.Wait()
 	return result{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}

@@ -137,6 +137,16 @@ func (k *keyMachine) forgetLease() {
 	}
 }
 
+// changes counts what has been done to the registry; 0 while it does not answer.
+func (k *keyMachine) changes() (n int64) {
+	db, err := sql.Open(k.registry.driver, k.source)
+	if err == nil {
+		defer db.Close()
+		_ = db.QueryRow("SELECT max(seq) FROM audit_log").Scan(&n)
+	}
+	return n
+}
+
 // keyScenario is a key command that is killed at each of its effects.
 type keyScenario struct {
 	name string

@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // kubernetes is a real kube-apiserver with a real etcd, and no node: Secrets need none.
@@ -62,14 +61,11 @@ func newKubernetes(t *testing.T) *kubernetes {
 	roots := x509.NewCertPool()
 	roots.AddCert(k.root.cert)
 	k.hc = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
-		if status, _ := k.ask(http.MethodGet, "/api/v1/namespaces/default", "", ""); status == http.StatusOK {
-			return k
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the apiserver does not come up")
-		}
-	}
+	until(t, http.StatusOK, func() (int, error) {
+		status, _ := k.ask(http.MethodGet, "/api/v1/namespaces/default", "", "")
+		return status, nil
+	})
+	return k
 }
 
 func (k *kubernetes) start(m *machine, program string, args ...string) {

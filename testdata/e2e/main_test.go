@@ -48,7 +48,7 @@ func run(m *testing.M) int {
 	if soak != "" {
 		fob = shipped
 	} else {
-		build(fob, ".", "-race")
+		build(fob, ".", append(strings.Fields(os.Getenv("FOB_RACE_FLAGS")), "-race")...)
 	}
 	build(authserver, "./internal/authservertest/authserver")
 	status := m.Run()
@@ -157,9 +157,12 @@ func (m *machine) ok(args ...string) string {
 // waitForExpiry waits until the access token of the profile work has expired.
 func (m *machine) waitForExpiry() {
 	m.t.Helper()
-	for strings.Contains(m.ok("status", "work", "--json"), `"state": "valid"`) {
-		time.Sleep(100 * time.Millisecond)
-	}
+	eventually(m.t, func() error {
+		if status := m.ok("status", "work", "--json"); strings.Contains(status, `"state": "valid"`) {
+			return errors.New(status)
+		}
+		return nil
+	})
 }
 
 // startDaemon runs a background process until the test ends.

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -33,16 +34,15 @@ func packageOf(t *testing.T, kind string) string {
 		}
 		return found[0]
 	}
-	dir := t.TempDir()
-	share := filepath.Join(dir, "bin", "share")
-	build(filepath.Join(dir, "release"), "./testdata/release", "-ldflags", "-X github.com/fobcli/fob/internal/app.release="+packageVersion)
-	sh(t, []string{"SOURCE_DATE_EPOCH=1790000000"}, filepath.Join(dir, "release"), "share", share)
-	license, err := filepath.Abs("../../LICENSE")
-	if err != nil {
-		t.Fatal(err)
+	packages.Lock()
+	defer packages.Unlock()
+	if packages.dir == "" {
+		packages.dir = newPackageDir(t)
 	}
-	if err := os.Symlink(license, filepath.Join(dir, "LICENSE")); err != nil {
-		t.Fatal(err)
+	dir := packages.dir
+	file := filepath.Join(dir, "fob."+kind)
+	if _, err := os.Stat(file); err == nil {
+		return file
 	}
 	settings := packageSettings(t)
 	settings["contents"] = append(settings["contents"].([]any), map[string]any{"src": shipped, "dst": "/usr/bin/fob", "file_info": map[string]any{"mode": 0o755}})
@@ -62,7 +62,29 @@ func packageOf(t *testing.T, kind string) string {
 	if out, err := packager.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return filepath.Join(dir, "fob."+kind)
+	return file
+}
+
+// packages are made once, in a folder that goes with the program that is packaged.
+var packages struct {
+	sync.Mutex
+	dir string
+}
+
+// newPackageDir has what each package brings beside the program.
+func newPackageDir(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(filepath.Dir(shipped), "packages")
+	build(filepath.Join(dir, "release"), "./testdata/release", "-ldflags", "-X github.com/fobcli/fob/internal/app.release="+packageVersion)
+	sh(t, []string{"SOURCE_DATE_EPOCH=1790000000"}, filepath.Join(dir, "release"), "share", filepath.Join(dir, "bin", "share"))
+	license, err := filepath.Abs("../../LICENSE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(license, filepath.Join(dir, "LICENSE")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // packageSettings are those of .goreleaser.yaml, with what goreleaser itself adds.
@@ -112,6 +134,7 @@ func filesIn(t *testing.T, root string) []string {
 // TestPackageComesAndGoes installs the .deb into an empty root, as whoever runs the
 // tests: it has no scripts, and so needs nothing there.
 func TestPackageComesAndGoes(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(root, "var", "lib", "dpkg", "info"), 0o755); err != nil {
 		t.Fatal(err)
@@ -153,6 +176,7 @@ func TestPackageComesAndGoes(t *testing.T) {
 // TestPackagesHoldTheSame: what the .deb brings, the others bring too; zsh alone looks
 // elsewhere on those systems.
 func TestPackagesHoldTheSame(t *testing.T) {
+	t.Parallel()
 	list := map[string][]string{
 		"deb": {"sh", "-c", `dpkg-deb --fsys-tarfile "$0" | tar -t`},
 		"rpm": {"rpm", "--query", "--list", "--package"},
@@ -310,6 +334,7 @@ func (m *machine) pressTab(shell *terminal) {
 
 // TestReleaseHasABillOfMaterials: it is whole, and made again it is the same.
 func TestReleaseHasABillOfMaterials(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	program := filepath.Join(dir, "release")
 	build(program, "./testdata/release")

@@ -176,6 +176,7 @@ func (r *repository) byFob(args ...string) []string {
 // Gitleaks sees what git shows of each commit, so that it must be told to show merges.
 // It knows no checksums, and so also takes what only looks like a key.
 func TestGitleaksFindsWhatFobFinds(t *testing.T) {
+	t.Parallel()
 	r := newRepository(t)
 	forged := r.plant()
 	planted := slices.Collect(maps.Values(r.keys))
@@ -199,6 +200,7 @@ func TestGitleaksFindsWhatFobFinds(t *testing.T) {
 
 // The rules for other scanners capture the same keys.
 func TestRulesForOtherScanners(t *testing.T) {
+	t.Parallel()
 	r := newRepository(t)
 	key := r.key("x")
 	var trufflehog struct {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -196,21 +197,6 @@ func get(url, key string, dial func() (net.Conn, error)) (int, error) {
 	return resp.StatusCode, nil
 }
 
-// until asks until a status comes.
-func until(t *testing.T, want int, ask func() (int, error)) {
-	t.Helper()
-	for end := time.Now().Add(15 * time.Second); ; {
-		got, err := ask()
-		if got == want {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d, %v, not %d", got, err, want)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-}
-
 func TestServeOnSockets(t *testing.T) {
 	t.Parallel()
 	k := newKeyMachine(t, keyRegistries[0])
@@ -301,7 +287,7 @@ func TestServeTLSCertificateIsRenewed(t *testing.T) {
 		}
 	}
 	install(first)
-	startDaemon(t, k.env, k.program[0], "serve", "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--tls-cert", k.home+"/cert.pem", "--tls-key", k.home+"/key.pem")
+	daemon := startDaemon(t, k.env, k.program[0], "serve", "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--tls-cert", k.home+"/cert.pem", "--tls-key", k.home+"/key.pem")
 	ask := func(p *pki) func() (int, error) {
 		roots := x509.NewCertPool()
 		roots.AddCert(p.root.cert)
@@ -316,8 +302,15 @@ func TestServeTLSCertificateIsRenewed(t *testing.T) {
 		t.Error("another authority's certificate:", got)
 	}
 	writeFile(t, k.home+"/key.pem", "half written")
-	<-time.After(1100 * time.Millisecond) // the files are looked at once a second
-	until(t, 200, ask(first))
+	eventually(t, func() error { // the files are looked at once a second, when somebody connects
+		if got, err := ask(first)(); got != 200 {
+			t.Fatal(got, err)
+		}
+		if !strings.Contains(daemon.said(), "the renewed certificate cannot be used") {
+			return errors.New(daemon.said())
+		}
+		return nil
+	})
 	install(second)
 	until(t, 200, ask(second))
 }
@@ -347,7 +340,14 @@ func TestServeStopsGracefully(t *testing.T) {
 			}
 		})
 	}
-	<-time.After(200 * time.Millisecond)
+	eventually(t, func() error { // in the middle of traffic
+		mu.Lock()
+		defer mu.Unlock()
+		if statuses[200] < 100 {
+			return fmt.Errorf("answers: %v", statuses)
+		}
+		return nil
+	})
 	s.fob.stop(syscall.SIGTERM)
 	close(stop)
 	wg.Wait()

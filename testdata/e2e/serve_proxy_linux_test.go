@@ -58,19 +58,21 @@ func (r *daemon) said() string {
 // answering waits until a URL gives a status.
 func (r *daemon) answering(url string, status int) {
 	r.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; {
-		resp, err := http.Get(url)
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == status {
-				return
-			}
+	eventually(r.t, func() error {
+		if got, err := statusOf(url); got != status {
+			return fmt.Errorf("%s answers %d, not %d (%w)\n%s", url, got, status, err, r.said())
 		}
-		if time.Now().After(end) {
-			r.t.Fatalf("%s does not answer %d: %v\n%s", url, status, err, r.said())
-		}
-		<-time.After(20 * time.Millisecond)
+		return nil
+	})
+}
+
+func statusOf(url string) (int, error) {
+	resp, err := http.Get(url)
+	if err != nil {
+		return 0, err
 	}
+	resp.Body.Close()
+	return resp.StatusCode, nil
 }
 
 // startServe starts fob serve on a port.
@@ -343,14 +345,10 @@ func (p *proxied) checkWithoutFob() {
 		p.t.Errorf("without fob: %d, the service was called %d times", resp.StatusCode, now-calls)
 	}
 	p.startFob()
-	for end := time.Now().Add(15 * time.Second); ; {
-		resp, _ := p.call("GET", "/", "", "Authorization: Bearer "+key)
-		if resp.StatusCode == 200 {
-			return
+	eventually(p.t, func() error {
+		if resp, _ := p.call("GET", "/", "", "Authorization: Bearer "+key); resp.StatusCode != 200 {
+			return fmt.Errorf("fob is back: %d\n%s", resp.StatusCode, p.fob.said())
 		}
-		if time.Now().After(end) {
-			p.t.Fatalf("fob is back: %d\n%s", resp.StatusCode, p.fob.said())
-		}
-		<-time.After(100 * time.Millisecond)
-	}
+		return nil
+	})
 }

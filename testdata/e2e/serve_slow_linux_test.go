@@ -18,8 +18,9 @@ import (
 
 // slowSocket stands before a database, and hands on its answers late.
 type slowSocket struct {
-	dir   string
-	delay atomic.Int64
+	dir     string
+	delay   atomic.Int64
+	delayed atomic.Int64 // pieces that came late
 }
 
 const socketName = "/.s.PGSQL.5432"
@@ -54,6 +55,7 @@ func newSlowSocket(t *testing.T, server string) *slowSocket {
 func (s *slowSocket) handOn(to, from net.Conn, late func() time.Duration) {
 	type piece struct {
 		due  time.Time
+		late bool
 		text []byte
 	}
 	pieces := make(chan piece, 1000)
@@ -65,6 +67,9 @@ func (s *slowSocket) handOn(to, from net.Conn, late func() time.Duration) {
 			if _, err := to.Write(p.text); err != nil {
 				break
 			}
+			if p.late {
+				s.delayed.Add(1)
+			}
 		}
 		for range pieces {
 		}
@@ -74,7 +79,8 @@ func (s *slowSocket) handOn(to, from net.Conn, late func() time.Duration) {
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			pieces <- piece{time.Now().Add(late()), slices.Clone(buffer[:n])}
+			delay := late()
+			pieces <- piece{time.Now().Add(delay), delay > 0, slices.Clone(buffer[:n])}
 		}
 		if err != nil {
 			return
@@ -203,7 +209,12 @@ func TestServeWithSlowPostgreSQL(t *testing.T) {
 	}
 
 	socket.delay.Store(int64(300 * time.Millisecond))
-	<-time.After(time.Second)
+	eventually(t, func() error { // until each has had several late answers
+		if n := socket.delayed.Load(); n < 10 {
+			return fmt.Errorf("%d late answers", n)
+		}
+		return nil
+	})
 	stop := strict.guesses(50, make(chan struct{}))
 	statuses, longest := strict.asks(3 * time.Second)
 	if statuses[200] == 0 || len(statuses) != 1 || longest > time.Second {

@@ -26,9 +26,7 @@ func TestF54HolderStopped(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for server.count("token/refresh") == 0 {
-		time.Sleep(10 * time.Millisecond)
-	}
+	until(t, 1, func() (int, error) { return server.count("token/refresh"), nil })
 	if err := holder.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 // The main job, the whole way on real parts: Chromium, gnome-keyring, a certified
 // provider with rotation and reuse detection.
 func TestStoryInChromium(t *testing.T) {
+	t.Parallel()
 	p := startProvider(t, 3600)
 	m := newMachine(t)
 	m.startKeyring()
@@ -113,6 +114,7 @@ func TestF53HundredProcessesAtExpiry(t *testing.T) {
 }
 
 func TestConfidentialClientInFiles(t *testing.T) {
+	t.Parallel()
 	p := startProvider(t, 3600)
 	m := newMachine(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32), "FOB_STORAGE=file")
 	r := m.fob("e2e +%: secret of sufficient length\n", "login", "svc", "--issuer", p.issuer, "--client-id", "fob-secret", "--client-secret-stdin")
@@ -160,6 +162,7 @@ func startLogin(t *testing.T, m *machine, p *provider, stdin io.Reader, flags ..
 }
 
 func TestPastedRedirect(t *testing.T) {
+	t.Parallel()
 	p := startProvider(t, 3600)
 	m := newMachine(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32), "FOB_STORAGE=file")
 	in, typed := io.Pipe()
@@ -180,6 +183,7 @@ func TestPastedRedirect(t *testing.T) {
 }
 
 func TestA1WrongStateAndA8StolenCode(t *testing.T) {
+	t.Parallel()
 	p := startProvider(t, 3600)
 	m := newMachine(t, "FOB_SEAL_KEY="+strings.Repeat("5a", 32), "FOB_STORAGE=file")
 	// With the endpoints named, the request is not pushed: the attacker sees all of it.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // terminal is a real one, of tmux's, in which a program runs.
@@ -56,15 +56,20 @@ func (t *terminal) shown() string { return t.tmux("capture-pane", "-p", "-J", "-
 func (t *terminal) find(expression string) string {
 	t.t.Helper()
 	wanted := regexp.MustCompile(expression)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	var found string
+	eventually(t.t, func() error {
+		ended := t.ended() // before the last look
 		shown := t.shown()
 		if match := wanted.FindStringSubmatch(shown); match != nil {
-			return match[len(match)-1]
+			found = match[len(match)-1]
+			return nil
 		}
-		if time.Now().After(deadline) || t.ended() && !wanted.MatchString(t.shown()) {
-			t.t.Fatalf("the terminal does not show %s:\n%s", expression, t.shown())
+		if ended {
+			t.t.Fatalf("the program has ended, and the terminal does not show %s:\n%s", expression, shown)
 		}
-	}
+		return fmt.Errorf("the terminal does not show %s:\n%s", expression, shown)
+	})
+	return found
 }
 
 func (t *terminal) ended() bool {
@@ -75,11 +80,12 @@ func (t *terminal) ended() bool {
 // status waits for the program's end.
 func (t *terminal) status() int {
 	t.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !t.ended(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.t.Fatalf("the program does not end:\n%s", t.shown())
+	eventually(t.t, func() error {
+		if !t.ended() {
+			return fmt.Errorf("the program does not end:\n%s", t.shown())
 		}
-	}
+		return nil
+	})
 	status, err := strconv.Atoi(strings.TrimSpace(readText(t.t, t.exit)))
 	if err != nil {
 		t.t.Fatal(err)

@@ -154,6 +154,7 @@ func (w *wine) noneLeft() {
 
 // One Windows serves all of these: it takes seconds to install.
 func TestE45Windows(t *testing.T) {
+	t.Parallel()
 	w := startWine(t)
 	t.Run("story", func(t *testing.T) { windowsStory(t, w.install(t, "story")) })
 	t.Run("E45 large record", func(t *testing.T) { windowsLargeRecord(t, w.install(t, "large")) })
@@ -352,6 +353,7 @@ func windowsNoCredentials(t *testing.T, w *wine) {
 // Other accounts, inheritance and protection are lost, so those are tested on lists in
 // memory only (internal/atomicfile).
 func TestI77_WindowsFiles(t *testing.T) {
+	t.Parallel()
 	w := startWine(t)
 	t.Run("access lists", func(t *testing.T) {
 		tests := filepath.Join(w.home, "atomicfile.exe")
