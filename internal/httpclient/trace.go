@@ -32,6 +32,7 @@ var (
 
 const (
 	redacted   = "[redacted]"
+	shortest   = 8        // secret that is looked for where it may be repeated: what is shorter may be any word
 	traceLimit = 16 << 10 // bytes of a body
 )
 
@@ -48,6 +49,7 @@ type exchange struct {
 // traced does a round trip, and shows request and answer.
 func traced(req *http.Request, roundTrip func(*http.Request) (*http.Response, error)) (*http.Response, error) {
 	e := &exchange{ctx: req.Context()}
+	e.learn(req.Header)
 	trace.Printf(e.ctx, "> %s %s", req.Method, e.url(req.URL))
 	e.headers(">", req.Header)
 	if req.Body != nil {
@@ -65,15 +67,47 @@ func traced(req *http.Request, roundTrip func(*http.Request) (*http.Response, er
 		return nil, err
 	}
 	trace.Printf(e.ctx, "< %d %s (%s)", resp.StatusCode, http.StatusText(resp.StatusCode), time.Since(start).Round(time.Millisecond/10))
-	e.headers("<", resp.Header)
-	resp.Body = &tracedBody{ReadCloser: resp.Body, done: func(text []byte) { e.body("<", resp.Header.Get("Content-Type"), text) }}
+	resp.Body = &tracedBody{ReadCloser: resp.Body, done: func(text []byte) {
+		e.learn(resp.Header)
+		shown := e.document(resp.Header.Get("Content-Type"), text)
+		e.headers("<", resp.Header) // which may repeat a secret of the body
+		if len(text) > 0 {
+			trace.Printf(e.ctx, "< %s", shown)
+		}
+	}}
 	return resp, nil
+}
+
+// learn notes the secrets in headers, to find them where they are repeated.
+func (e *exchange) learn(headers http.Header) {
+	for name, values := range headers {
+		for _, value := range values {
+			e.text(slices.Contains(plainHeaders, name), value)
+		}
+	}
+	request := http.Request{Header: headers}
+	if _, password, ok := request.BasicAuth(); ok { // a server may repeat what it has decoded (RFC 6749 §2.3.1)
+		e.secrets = append(e.secrets, password)
+		if decoded, err := url.QueryUnescape(password); err == nil {
+			e.secrets = append(e.secrets, decoded)
+		}
+	}
 }
 
 func (e *exchange) headers(arrow string, headers http.Header) {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		trace.Printf(e.ctx, "%s %s: %s", arrow, name, e.text(slices.Contains(plainHeaders, name), strings.Join(headers[name], ", ")))
+		trace.Printf(e.ctx, "%s %s: %s", arrow, e.headerName(name), e.text(slices.Contains(plainHeaders, name), strings.Join(headers[name], ", ")))
 	}
+}
+
+// headerName looks for secrets in any case: net/http changes that of names.
+func (e *exchange) headerName(name string) string {
+	for _, secret := range e.secrets {
+		if len(secret) >= shortest && strings.Contains(strings.ToLower(name), strings.ToLower(secret)) {
+			return redacted
+		}
+	}
+	return name
 }
 
 func (e *exchange) body(arrow, contentType string, text []byte) {
@@ -85,16 +119,19 @@ func (e *exchange) body(arrow, contentType string, text []byte) {
 // text is a value as the trace shows it.
 func (e *exchange) text(plain bool, value string) string {
 	if !plain {
+		e.secrets = append(e.secrets, value)
 		for part := range strings.FieldsSeq(value) { // of a header, behind its scheme
 			e.secrets = append(e.secrets, part)
 		}
 		return redacted
 	}
-	const shortest = 8 // what is shorter may be any word
 	for _, secret := range e.secrets {
 		if len(secret) >= shortest {
 			value = strings.ReplaceAll(value, secret, redacted)
 		}
+	}
+	if u, err := url.Parse(value); err == nil && u.Host != "" && (u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		return e.url(u)
 	}
 	return value
 }
@@ -116,12 +153,14 @@ func (e *exchange) document(contentType string, text []byte) string {
 	switch {
 	case kind == "application/x-www-form-urlencoded":
 		if form, err := url.ParseQuery(string(text)); err == nil {
+			e.form(form) // learns the secrets that other fields may repeat
 			return e.form(form)
 		}
 	case strings.HasSuffix(kind, "json"):
 		var value any
 		if err := json.Unmarshal(text, &value); err == nil {
-			line, _ := json.Marshal(e.json("", value))
+			e.json("", value, true)
+			line, _ := json.Marshal(e.json("", value, true))
 			return string(line)
 		}
 	}
@@ -138,23 +177,27 @@ func (e *exchange) form(form url.Values) string {
 	return strings.Join(parts, "&")
 }
 
-// json redacts every value but those of plain fields, booleans and null.
-func (e *exchange) json(name string, value any) any {
+// json redacts every value but those of plain fields, booleans and null. named: the fields
+// of value may be plain. Below the outermost object only those of a JWK Set's keys are: other
+// names are the user's own, as in a vault.
+func (e *exchange) json(name string, value any, named bool) any {
 	switch v := value.(type) {
 	case map[string]any:
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			v[name] = e.json(name, v[name])
+		shown := make(map[string]any, len(v))
+		for _, field := range slices.Sorted(maps.Keys(v)) {
+			shown[e.text(true, field)] = e.json(field, v[field], named && (name == "" || name == "keys"))
 		}
-		return v
+		return shown
 	case []any:
+		shown := make([]any, len(v))
 		for i := range v {
-			v[i] = e.json(name, v[i])
+			shown[i] = e.json(name, v[i], named)
 		}
-		return v
+		return shown
 	case string:
-		return e.text(isPlain(name), v)
+		return e.text(named && isPlain(name), v)
 	case float64:
-		if isPlain(name) {
+		if named && isPlain(name) {
 			return v
 		}
 		return redacted

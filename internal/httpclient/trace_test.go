@@ -1,9 +1,12 @@
 package httpclient
 
 import (
+	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -78,5 +81,76 @@ func TestTraceRedactsWhatItDoesNotKnow(t *testing.T) {
 				t.Errorf("the request is not shown: %s", shown)
 			}
 		}
+	}
+}
+
+// In a vault and in Kubernetes the names of fields are the user's own: one may be called
+// client_id, or webhook_endpoint.
+func TestH64_TraceOfSecretsUnderPlainNames(t *testing.T) {
+	for _, body := range []string{
+		`{"data":{"client_id":"` + canary + `","webhook_endpoint":"` + canary + `","kid":4711},"options":{"cas":3}}`,
+		`{"data":{"data":{"issuer":["` + canary + `"]},"keys":[{"kid":"` + canary + `"}]}}`,
+	} {
+		for _, shown := range []string{
+			traceOf(t, "application/json", body, "", ""),
+			traceOf(t, "", "", "application/json", body),
+		} {
+			if strings.Contains(shown, canary) || strings.Contains(shown, "4711") {
+				t.Errorf("a secret is in\n%s", shown)
+			}
+		}
+	}
+	const keys = `{"keys":[{"alg":"RS256","kid":"first","kty":"RSA","n":"[redacted]"}]}`
+	if shown := traceOf(t, "application/json", strings.Replace(keys, "[redacted]", canary, 1), "", ""); !strings.Contains(shown, "< "+keys) {
+		t.Errorf("no keys in\n%s", shown)
+	}
+}
+
+// A hostile server repeats what it was sent, and what it sends, wherever a trace shows text.
+func TestH64_TraceOfAnEcho(t *testing.T) {
+	const fresh, password = "Fresh-9876543210", "pass word+%41"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		sent := r.Form.Get("refresh_token")
+		_, basic, _ := r.BasicAuth()
+		decoded, _ := url.QueryUnescape(basic)
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Server", sent+" "+fresh+" "+basic+" "+decoded)
+		w.Header().Set("X-"+sent, "1")
+		answer := map[string]any{
+			"error": fresh + decoded, "issuer": "https://user:" + canary + "@example.com/", "refresh_token": fresh, sent: 1,
+			"token_endpoint": "https://example.com/token?key=" + canary + "&resource=api#" + canary,
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	defer server.Close()
+	hc, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown strings.Builder
+	ctx := trace.With(t.Context(), func(line string) { shown.WriteString(line + "\n") })
+	form := url.Values{"refresh_token": {canary}, "resource": {"https://user:secret-of-api@example.com"}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth("app", url.QueryEscape(password))
+	resp, err := hc.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{canary, fresh, password, url.QueryEscape(password), "secret-of-api"} {
+		if strings.Contains(strings.ToLower(shown.String()), strings.ToLower(secret)) {
+			t.Errorf("%q is in\n%s", secret, shown.String())
+		}
+	}
+	if !strings.Contains(shown.String(), `"token_endpoint":"https://example.com/token?key=[redacted]\u0026resource=api"`) {
+		t.Errorf("no endpoint in\n%s", shown.String())
 	}
 }
