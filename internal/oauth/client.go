@@ -29,6 +29,8 @@ type Client struct {
 	skew       time.Duration // of the server's clock, as its last answer showed it
 	dpopNonce  string        // as the server's last answer gave it (RFC 9449 §8)
 	retryAfter time.Duration // as the server's last answer asked; 0: it did not
+
+	sent []secret.Secret // in the last request: its answer may repeat them
 }
 
 // learn takes from an answer how far the server's clock (RFC 9110 §6.6.1) is from

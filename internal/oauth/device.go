@@ -57,7 +57,7 @@ func (c *Client) AuthorizeDevice(ctx context.Context, params AuthorizationParams
 		return nil, err
 	}
 	if status != http.StatusOK {
-		return nil, errorAnswer(status, body)
+		return nil, c.errorAnswer(status, body)
 	}
 	d, err := parseDeviceAuthorization(body, c.Now())
 	if err != nil {

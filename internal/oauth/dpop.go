@@ -39,5 +39,5 @@ func (c *Client) Proof(method, rawURL, nonce string, accessToken secret.Secret) 
 // wantsNonce reports whether an answer of the token endpoint asks for the same
 // request with the nonce that came with it (RFC 9449 §8).
 func (c *Client) wantsNonce(status int, body []byte) bool {
-	return status == http.StatusBadRequest && c.dpopNonce != "" && HasCode(errorAnswer(status, body), "use_dpop_nonce")
+	return status == http.StatusBadRequest && c.dpopNonce != "" && HasCode(c.errorAnswer(status, body), "use_dpop_nonce")
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/secret"
 )
 
 // Why a request to the authorization server failed, beside *Error.
@@ -40,6 +42,31 @@ func (e *Error) Error() string {
 		text += ": " + sanitize.Line(e.Description)
 	}
 	return text
+}
+
+const minSecret = 8 // bytes
+
+// withoutSecrets takes out of a refusal what a server repeats of the request: its words are
+// shown, and stand in logs that others read. They are searched once more as they are shown,
+// without what is invisible. What is short may be a word of theirs.
+func withoutSecrets(err error, secrets []secret.Secret) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
+	}
+	for _, text := range []*string{&e.Code, &e.Description} {
+		for _, s := range secrets {
+			value := s.Reveal()
+			if len(value) < minSecret {
+				continue
+			}
+			*text = strings.ReplaceAll(*text, value, "[redacted]")
+			if shown := sanitize.Lines(*text); strings.Contains(shown, value) {
+				*text = strings.ReplaceAll(shown, value, "[redacted]")
+			}
+		}
+	}
+	return err
 }
 
 // IsInvalidGrant reports whether the server has refused the grant itself: a code

@@ -171,5 +171,5 @@ func (r *Registration) Unregister(ctx context.Context, hc *http.Client) error {
 	case status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented:
 		return ErrUnsupported
 	}
-	return errorAnswer(status, body)
+	return withoutSecrets(errorAnswer(status, body), []secret.Secret{r.AccessToken})
 }

@@ -33,7 +33,7 @@ func (c *Client) Revoke(ctx context.Context, token secret.Secret, hint string) e
 	if status == http.StatusOK || status == http.StatusNoContent {
 		return nil
 	}
-	err = errorAnswer(status, body)
+	err = c.errorAnswer(status, body)
 	if HasCode(err, "unsupported_token_type") {
 		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}

@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -95,11 +94,11 @@ func (c *Client) grant(ctx context.Context, form url.Values) (*TokenResponse, er
 		return nil, err
 	}
 	if status != http.StatusOK {
-		return nil, errorAnswer(status, body)
+		return nil, c.errorAnswer(status, body)
 	}
 	r, err := parseTokenResponse(body, c.Now())
 	if err != nil {
-		return nil, err
+		return nil, withoutSecrets(err, c.sent)
 	}
 	r.bound = !c.DPoPKey.IsZero()
 	return r, nil
@@ -144,6 +143,7 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 		return 0, nil, fmt.Errorf("%w: its endpoint is not a URL", ErrMalformed)
 	}
 	req.Header = sent
+	c.sent = secretsIn(form, sent)
 	req.GetBody = nil // never sent again, by a redirect or a lost connection
 	resp, err := hc.Do(req)
 	if err != nil {
@@ -155,25 +155,22 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	if err != nil {
 		return 0, nil, httpclient.Classify(contextCause(ctx, &url.Error{Op: "Post", Err: err}))
 	}
-	if resp.StatusCode != http.StatusOK {
-		body = withoutSecrets(body, form)
-	}
 	return resp.StatusCode, body, nil
 }
 
-const minSecret = 8 // bytes
-
-// withoutSecrets takes out of a refusal what a server repeats of the request: its words
-// are shown, and stand in logs that others read. What is short may be a word of theirs.
-func withoutSecrets(body []byte, form url.Values) []byte {
+// secretsIn returns what is secret in a request.
+func secretsIn(form url.Values, header http.Header) []secret.Secret {
+	var secrets []secret.Secret
 	for _, name := range []string{
 		"refresh_token", "token", "code", "code_verifier", "device_code", "subject_token", "assertion", "client_secret", "client_assertion",
 	} {
-		if value := form.Get(name); len(value) >= minSecret {
-			body = bytes.ReplaceAll(body, []byte(value), []byte("[redacted]"))
-		}
+		secrets = append(secrets, secret.New(form.Get(name)))
 	}
-	return body
+	if _, encoded, basic := (&http.Request{Header: header}).BasicAuth(); basic {
+		decoded, _ := url.QueryUnescape(encoded)
+		secrets = append(secrets, secret.New(strings.TrimPrefix(header.Get("Authorization"), "Basic ")), secret.New(encoded), secret.New(decoded))
+	}
+	return secrets
 }
 
 // contextCause returns why ctx has ended, if it has, and else err: HTTP/2 reports "canceled"
@@ -183,6 +180,11 @@ func contextCause(ctx context.Context, err error) error {
 		return err
 	}
 	return &url.Error{Op: "Post", Err: context.Cause(ctx)}
+}
+
+// errorAnswer returns the error that a server has answered the last request with.
+func (c *Client) errorAnswer(status int, body []byte) error {
+	return withoutSecrets(errorAnswer(status, body), c.sent)
 }
 
 // errorAnswer reads RFC 6749 §5.2, else judges by the status.

@@ -355,6 +355,40 @@ func TestH64ErrorsHoldNoSecretOfTheRequest(t *testing.T) {
 	}
 }
 
+// A server may write what it repeats as its JSON writer or its page does, or say so with
+// status 200, as GitHub's and Slack's do with errors.
+func TestH64ErrorsHoldNoEscapedSecret(t *testing.T) {
+	const canary, password = "1//canary+of&the=request", "pass%word/+"
+	for name, answer := range map[string]func(w http.ResponseWriter, text string){
+		"status 200": func(w http.ResponseWriter, text string) {
+			_ = json.NewEncoder(w).Encode(map[string]string{"error": "bad", "error_description": text})
+		},
+		"escaped slashes": func(w http.ResponseWriter, text string) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, strings.ReplaceAll(`{"error":"bad","error_description":"`+text+`"}`, "/", `\/`))
+		},
+		"invisible characters": func(w http.ResponseWriter, text string) {
+			w.WriteHeader(http.StatusBadRequest)
+			_ = json.NewEncoder(w).Encode(map[string]string{"error": "bad", "error_description": strings.ReplaceAll(text, "a", "a\u200b")})
+		},
+		"as the code": func(w http.ResponseWriter, text string) {
+			w.WriteHeader(http.StatusBadRequest)
+			_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
+		},
+	} {
+		c, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			_, encoded, _ := r.BasicAuth()
+			decoded, _ := url.QueryUnescape(encoded)
+			answer(w, r.FormValue("refresh_token")+" "+encoded+" "+decoded+" "+r.Header.Get("Authorization"))
+		})
+		c.ClientSecret, c.AuthMethod = secret.New(password), AuthBasic
+		_, err := c.Refresh(t.Context(), secret.New(canary), Target{})
+		if err == nil || strings.Count(err.Error(), "[redacted]") != 4 {
+			t.Errorf("H64 %s: %v", name, err)
+		}
+	}
+}
+
 func TestGivenToken(t *testing.T) {
 	c := &Client{Now: time.Now}
 	for given, want := range map[string]string{
