@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -14,6 +15,9 @@ const (
 	confirmWait  = time.Minute     // for an answer, and for the question itself
 	confirmPause = 2 * time.Second // after a no, before the next question
 )
+
+// maxWaiting is how many lines wait for the end of a question: another machine can make more.
+const maxWaiting = 100
 
 var (
 	errDisagreed = cli.WithHint(errors.New("the person at the agent did not agree"), "ask whoever runs 'fob agent forward'")
@@ -29,6 +33,7 @@ type Confirmer struct {
 	mu      sync.Mutex
 	open    bool     // a question is
 	waiting []string // lines to be shown after it
+	dropped int      // lines that are not
 }
 
 // NewConfirmer asks by put, and shows other lines by show.
@@ -70,16 +75,22 @@ func (c *Confirmer) setOpen(open bool) {
 	for _, line := range c.waiting {
 		c.show(line)
 	}
-	c.waiting = nil
+	if c.dropped > 0 {
+		c.show(fmt.Sprintf("Not shown: %d more such lines.", c.dropped))
+	}
+	c.waiting, c.dropped = nil, 0
 }
 
 // Note shows a line, behind a question that is open: it could be read as part of that.
 func (c *Confirmer) Note(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open {
+	switch {
+	case !c.open:
+		c.show(line)
+	case len(c.waiting) < maxWaiting:
 		c.waiting = append(c.waiting, line)
-		return
+	default:
+		c.dropped++
 	}
-	c.show(line)
 }

@@ -142,3 +142,27 @@ func TestConfirmer_HoldsLinesBackDuringAQuestion(t *testing.T) {
 		}
 	})
 }
+
+// Another machine can make any number of lines while a question is open.
+func TestI75_ConfirmerLimitsTheLinesOfAnotherMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, c := newPerson()
+		result := make(chan error, 1)
+		go func() { result <- c.Ask(t.Context(), "?") }()
+		synctest.Wait()
+		for range 5 * maxWaiting {
+			c.Note("refused")
+		}
+		p.answers <- true
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+		if last := p.shown[len(p.shown)-1]; len(p.shown) != maxWaiting+1 || last != "Not shown: 400 more such lines." {
+			t.Errorf("%d lines, the last is %q", len(p.shown), last)
+		}
+		c.Note("after")
+		if last := p.shown[len(p.shown)-1]; last != "after" {
+			t.Errorf("shown last: %q", last)
+		}
+	})
+}
