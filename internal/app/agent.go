@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"maps"
 	"path/filepath"
 	"strings"
 
@@ -97,9 +96,14 @@ func (a *App) ForRequest(cache session.AgentCache, note func(line string)) *App 
 }
 
 // ForgetSecrets takes out of the environment what an agent must not answer with, and
-// itself: its requests are answered from what is stored.
+// itself: its requests are answered from what is stored. Their names stay: they are how
+// process.HideVariables finds its way through the environment.
 func (a *App) ForgetSecrets() {
-	maps.DeleteFunc(a.Environ, func(name, _ string) bool { return HoldsSecret(name) && name != "FOB_PASSPHRASE_FILE" })
+	for name := range a.Environ {
+		if HoldsSecret(name) && name != "FOB_PASSPHRASE_FILE" {
+			a.Environ[name] = ""
+		}
+	}
 	a.Environ["FOB_AGENT"] = AgentOff
 }
 

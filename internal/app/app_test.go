@@ -328,10 +328,15 @@ func TestStore_KeyIsCachedInTheAgent(t *testing.T) {
 	}
 }
 
-func TestForgetSecrets(t *testing.T) {
+// All names must stay known: HideVariables ends where one is not, and an identity that the
+// configuration names may stand behind it (I66).
+func TestI66_ForgetSecretsKeepsNames(t *testing.T) {
 	f := newFixture(t, "", "FOB_TOKEN_WORK=a", "FOB_TOKEN=b", "FOB_REFRESH_TOKEN_WORK=c", "FOB_SECRET_DB=d", "FOB_PASSPHRASE_FILE=/e", "FOB_REGISTRY=f", "FOB_ID_TOKEN=g", "PATH=/bin")
 	f.ForgetSecrets()
 	want := map[string]string{"FOB_HOME": f.home, "FOB_STORAGE": "file", "FOB_AGENT": "off", "FOB_PASSPHRASE_FILE": "/e", "PATH": "/bin"}
+	for _, name := range []string{"FOB_TOKEN_WORK", "FOB_TOKEN", "FOB_REFRESH_TOKEN_WORK", "FOB_SECRET_DB", "FOB_REGISTRY", "FOB_ID_TOKEN", "FOB_SEAL_KEY"} {
+		want[name] = ""
+	}
 	if !maps.Equal(f.Environ, want) {
 		t.Errorf("%q", f.Environ)
 	}
