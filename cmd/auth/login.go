@@ -116,7 +116,7 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	}
 	attempt, err := prepareLogin(ctx, a, p, opts)
 	if err != nil {
-		return &LoginError{err, p.Name}
+		return NewLoginError(err, p.Name)
 	}
 	attempt.switchAccount = confirmSwitch(a, p.Name, opts)
 	if attempt.before, err = accountInOtherStorage(ctx, a, attempt.profile, opts); err != nil {
@@ -124,12 +124,12 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	}
 	if opts.revokeOld {
 		if err := revokeOld(ctx, a, attempt); err != nil {
-			return &LoginError{err, p.Name}
+			return NewLoginError(err, p.Name)
 		}
 	}
 	saved, err := logIn(ctx, a, attempt, opts)
 	if err != nil {
-		err = &LoginError{commaHint(err, attempt.params.Scopes), p.Name}
+		err = NewLoginError(commaHint(err, attempt.params.Scopes), p.Name)
 		if left := attempt.previousLoginText(ctx); ctx.Err() != nil && left != "" {
 			err = cli.Unfinishedf("%s", left)
 		} else if left != "" {
@@ -284,6 +284,9 @@ type LoginError struct {
 	error
 	Profile string
 }
+
+// NewLoginError returns the failure of a login to a profile.
+func NewLoginError(err error, profile string) *LoginError { return &LoginError{err, profile} }
 
 func (e *LoginError) Unwrap() error { return e.error }
 

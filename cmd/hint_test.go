@@ -1,0 +1,117 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	cmdauth "github.com/fobcli/fob/cmd/auth"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
+	"github.com/fobcli/fob/internal/apikey/registry"
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/ci"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/discovery"
+	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/jwt"
+	"github.com/fobcli/fob/internal/loopback"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/records"
+	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secretstore"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// hintedErrors are errors of every kind that has a hint.
+func hintedErrors() []error {
+	errs := []error{
+		apikey.ErrNotFound, apikey.ErrNoRegistry, apikey.ErrNewerSchema, apikey.ErrFull, apikey.ErrDamaged, apikey.ErrUnusable, apikey.ErrBusy, apikey.ErrUnavailable,
+		keys.ErrNoPepper, keys.ErrRotated, keys.ErrRotating, keys.ErrTakenOver, keys.ErrStillUsed, keys.ErrNotDelivered, keys.ErrNotRotatable, keys.ErrRevoked,
+		registry.ErrInsecure, credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrNotWritten, credstore.ErrRefused, credstore.ErrTooLarge,
+		credstore.ErrNoKey, credstore.ErrCorrupt, credstore.ErrUnusable, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, seal.ErrFormat, atomicfile.ErrUnsafe,
+		session.ErrLoginRequired, session.ErrUnbound, session.ErrMoved, session.ErrReplaced, filelock.ErrTimeout, httpclient.ErrRedirect, jwt.ErrKey,
+		ci.ErrUnknownPlace, ci.ErrNotPermitted, ci.ErrAbsent, ci.ErrMalformed, ci.ErrAudience, ci.ErrCommand, loopback.ErrPortInUse, loopback.ErrOpenedTwice,
+		oauth.ErrNoClientKey, oauth.ErrRefused, oauth.ErrUnavailable, discovery.ErrOtherIssuer,
+		&oauth.Error{Code: "invalid_client"}, &oauth.Error{Code: "invalid_scope"}, &oauth.Error{Code: "invalid_target"}, &oauth.Error{Code: "invalid_dpop_proof"},
+		&oauth.AuthorizationError{}, &config.ParseError{}, &config.SelectError{}, &config.StorageError{Name: "x"}, &config.TrustError{Hint: "trust it"},
+		&apikey.TamperedError{}, &records.PeppersError{}, destination.ErrNoCredential, destination.ErrValue, &destination.CommandError{}, &destination.SetupError{Hint: "set it up"},
+	}
+	for _, reason := range []apikey.Reason{apikey.Malformed, apikey.Mistyped, apikey.Unknown, apikey.OtherEnvironment, apikey.IsDisabled, apikey.OutOfScope, apikey.IsExpired, apikey.IsRevoked} {
+		errs = append(errs, &apikey.RefusedError{Reason: reason})
+	}
+	for _, status := range []int{401, 403, 404, 409, 412, 418, 429, 500, 503} {
+		errs = append(errs, &destination.AnswerError{Status: status})
+	}
+	for _, sentinel := range []error{secretstore.ErrNoValue, secretstore.ErrOpen, secretstore.ErrNotOpen, config.ErrShared, secretstore.ErrUnanswered, secretstore.ErrSame, secretstore.ErrValue, seal.ErrTampered, credstore.ErrNoKey} {
+		errs = append(errs, secretstore.ForSecret(sentinel, "stripe"))
+	}
+	return errs
+}
+
+// A hint names commands and flags that exist, and the profile that it is about.
+func TestHintOf_CommandsExist(t *testing.T) {
+	command := regexp.MustCompile(`'fob ([^']*)'`)
+	commands := 0
+	for _, cause := range hintedErrors() {
+		for _, err := range []error{cause, fmt.Errorf("work: %w", cli.ForProfile(cause, "work")), cmdauth.NewLoginError(cause, "work")} {
+			hint := hintOf(err)
+			if hint == "" || strings.Contains(hint, "%!") {
+				t.Errorf("%T %v has the hint %q", cause, cause, hint)
+			}
+			if err != cause && strings.Contains(hint, "PROFILE'") || strings.Contains(hint, "''") {
+				t.Errorf("%T %v: %s", cause, cause, hint)
+			}
+			for _, call := range command.FindAllStringSubmatch(hint, -1) {
+				commands++
+				words := strings.Fields(call[1])
+				c, rest, err := Root().Find(words)
+				if err != nil || !c.HasParent() || c.HasSubCommands() && len(rest) > 0 {
+					t.Errorf("%q in %q: %v", call[0], hint, err)
+				} else if err := c.ParseFlags(rest); err != nil {
+					t.Errorf("%q in %q: %v", call[0], hint, err)
+				}
+			}
+		}
+	}
+	if commands < 80 {
+		t.Errorf("only %d commands were found", commands)
+	}
+}
+
+func TestHintOf(t *testing.T) {
+	absent := fmt.Errorf("no D-Bus: %w", credstore.ErrAbsent)
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"the error's own":            {cli.WithHint(absent, "do that"), "do that"},
+		"no profile is known":        {session.ErrLoginRequired, "run 'fob login PROFILE'"},
+		"a profile":                  {cli.ForProfile(session.ErrLoginRequired, "work"), "run 'fob login work'"},
+		"a login":                    {cmdauth.NewLoginError(session.ErrLoginRequired, "work"), "run the same command"},
+		"a login, with a flag":       {cmdauth.NewLoginError(absent, "work"), "the same command with '--storage file'"},
+		"a login, with its own":      {cmdauth.NewLoginError(cli.WithHint(absent, "do that"), "work"), "do that"},
+		"only the login's cause":     {errors.Join(cmdauth.NewLoginError(oauth.ErrUnavailable, "work"), apikey.ErrBusy), "check the network"},
+		"a slip":                     {&config.SelectError{Choice: config.Choice{Name: "wrok"}, Names: []string{"home", "work"}}, "did you mean 'work'?"},
+		"a link of another user":     {&atomicfile.OthersError{Path: "/a b", Mode: fs.ModeSymlink}, "rm '/a b'"},
+		"a file of another user":     {&atomicfile.OthersError{Path: "/x", Foreign: true}, "sudo chown "},
+		"a file that others write":   {&atomicfile.OthersError{Path: "/x", Mode: 0o666}, "'chmod go-w /x'"},
+		"a rate limit with its time": {&destination.AnswerError{Status: http.StatusTooManyRequests, RetryAfter: 5 * time.Minute}, "in 5 min"},
+		"a login page in between":    {fmt.Errorf("%w: %w", destination.ErrNotDelivered, httpclient.ErrMalformed), "see the platform's address"},
+		"a secret's name":            {secretstore.ForSecret(secretstore.ErrNoValue, "stripe/prod"), "'fob secret set stripe/prod'"},
+		"an unknown error":           {errors.New("x"), ""},
+	} {
+		if got := hintOf(test.err); !strings.Contains(got, test.want) || test.want == "" && got != "" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
