@@ -179,14 +179,14 @@ var settingsGroups = []struct {
 	title string
 	flags []string
 }{
-	{"How the client proves itself:", []string{
+	{"Client authentication:", []string{
 		"token-endpoint-auth-method", "client-assertion-audience", "private-key-file", "certificate-file", "certificate-key-file",
 	}},
-	{"A machine's identity in the place of a login:", []string{"identity", "identity-audience", "audience"}},
-	{"A server that has no metadata:", []string{
+	{"A machine's identity instead of a login:", []string{"identity", "identity-audience", "audience"}},
+	{"Endpoints of a server without metadata:", []string{
 		"authorization-endpoint", "token-endpoint", "revocation-endpoint", "userinfo-endpoint", "device-authorization-endpoint",
 	}},
-	{"Where 'fob helper' may show the tokens:", []string{
+	{"Hosts that 'fob helper' may send the tokens to:", []string{
 		"git-host", "git-username", "docker-registry", "docker-username", "kubernetes-server",
 	}},
 }
@@ -194,7 +194,7 @@ var settingsGroups = []struct {
 // newSettingsCmd is the page behind 'fob help settings'. Its text is made when it is
 // asked for: it costs as much as a seventh of fob's start.
 func newSettingsCmd() *cobra.Command {
-	c := &cobra.Command{Use: "settings", Short: "What else a login can be told", Args: usage.NoArgs}
+	c := &cobra.Command{Use: "settings", Short: "Settings of a login that few need", Args: usage.NoArgs}
 	c.SetHelpFunc(func(c *cobra.Command, args []string) {
 		c.Long = settingsText()
 		c.Root().HelpFunc()(c, args)
@@ -206,7 +206,7 @@ func settingsText() string {
 	var all cobra.Command
 	new(cmdauth.ProfileFlags).Register(&all)
 	var b strings.Builder
-	b.WriteString("The settings of a profile that few need. 'fob login' and 'fob profile set' take\nthem; config.toml has them as identity, token_endpoint, git_hosts and so on.")
+	b.WriteString("Less common settings of a profile, for 'fob login' and 'fob profile set'. In\nconfig.toml they are named identity, token_endpoint, git_hosts and so on.")
 	for _, group := range settingsGroups {
 		b.WriteString("\n\n" + group.title + "\n")
 		var some cobra.Command

@@ -37,15 +37,14 @@ func NewLogin(a *app.App) *cobra.Command {
 	var opts loginOptions
 	c := &cobra.Command{
 		Use:   "login [PROFILE]",
-		Short: "Log in with a browser and keep the login",
-		Long: `Log in at an OAuth 2.0 or OpenID Connect server, and keep the login in the OS
-keyring. 'fob login github' uses a preset. What is missing is asked for.
+		Short: "Log in with a browser and store the login",
+		Long: `Log in to an OAuth 2.0 or OpenID Connect server, and store the login in the OS
+keyring. 'fob login github' uses a preset. fob asks for missing settings.
 
-Where no browser can come back to this machine, give --no-browser or --device. A
-new login does not end the old one at the server: --revoke-old does.
-
-A client logs in as itself with --grant client_credentials, a CI job or machine
-with token-exchange or jwt-bearer, at each 'fob token': nothing is stored.
+Without a browser on this machine, use --no-browser or --device. A new login does
+not revoke the old one at the server: --revoke-old does. With the grant
+client_credentials the client logs in as itself. With token-exchange or jwt-bearer
+a CI job or machine authenticates at each 'fob token', and nothing is stored.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob login github
@@ -63,13 +62,13 @@ with token-exchange or jwt-bearer, at each 'fob token': nothing is stored.
 	flags := c.Flags()
 	flags.BoolVar(&opts.clientSecretStdin, "client-secret-stdin", false, "read the client secret from stdin")
 	flags.StringVar(&opts.clientSecretFile, "client-secret-file", "", "read the client secret from a `FILE`")
-	flags.BoolVar(&opts.privateKeyStdin, "private-key-stdin", false, "read the client's private key, and keep it")
-	flags.BoolVar(&opts.device, "device", false, "show a code for a browser on any device")
-	flags.BoolVar(&opts.noBrowser, "no-browser", false, "show the URL; paste back where it ends")
-	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or a token response's JSON")
-	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's present login first")
+	flags.BoolVar(&opts.privateKeyStdin, "private-key-stdin", false, "read the client's private key from stdin")
+	flags.BoolVar(&opts.device, "device", false, "print a code for a browser on any device")
+	flags.BoolVar(&opts.noBrowser, "no-browser", false, "print the URL; paste the redirect URL back")
+	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or a token response, from stdin")
+	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's current login first")
 	flags.BoolVar(&opts.switchAccount, "switch-account", false, "replace another account's login without asking")
-	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "how long to wait for the browser")
+	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "time to wait for the browser")
 	usage.Exclusive(c, "client-secret-stdin", "client-secret-file")
 	usage.Exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")
 	usage.Exclusive(c, "private-key-file", "private-key-stdin")

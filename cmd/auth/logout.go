@@ -31,17 +31,14 @@ func NewLogout(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "logout [PROFILE]",
 		Short: "Revoke a login at the server and delete it here",
-		Long: `Revoke the refresh token and then the access token, and delete the login from
-this machine. The profile's settings stay, so that 'fob login PROFILE' is enough
-to come back; so does a client that fob has registered, unless --unregister is given.
+		Long: `Revoke the refresh token and the access token, and delete the login from this
+machine. The profile's settings stay for the next 'fob login PROFILE', and so does
+a client that fob registered, unless --unregister is set. If the server fails to
+revoke a token, the login is deleted here all the same, and the exit status is 1.
 
-A login that the server would not revoke is deleted here all the same; that is
-said, and the status is 1. Some providers offer no revocation: then the page where
-it is done by hand is named. Your browser may still be signed in at the server;
---end-session opens the page that ends that, where there is one.
-
-With --purge the settings go too, and the registered client. 'fob logout --all
---purge' leaves nothing of fob here but a registry of API keys.
+Your browser may still be signed in at the server: --end-session opens the page
+that signs it out. --purge deletes the settings and the registered client too;
+'fob logout --all --purge' deletes all that fob stores but a registry of API keys.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob logout work
@@ -56,12 +53,12 @@ With --purge the settings go too, and the registered client. 'fob logout --all
 	}
 	flags := c.Flags()
 	flags.BoolVar(&opts.all, "all", false, "log out of every profile")
-	flags.BoolVar(&opts.local, "local", false, "delete the login here, and end nothing at the server")
-	flags.BoolVar(&opts.unregister, "unregister", false, "remove the client that fob has registered, too")
-	flags.BoolVar(&opts.endSession, "end-session", false, "open the page that ends the browser's session")
-	flags.BoolVar(&opts.purge, "purge", false, "remove the settings too; with --all, everything")
-	flags.BoolVar(&opts.yes, "yes", false, "do not ask before --purge")
-	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	flags.BoolVar(&opts.local, "local", false, "delete the login here without revoking it")
+	flags.BoolVar(&opts.unregister, "unregister", false, "also remove the client that fob registered")
+	flags.BoolVar(&opts.endSession, "end-session", false, "open the page that signs the browser out")
+	flags.BoolVar(&opts.purge, "purge", false, "also delete the settings; with --all, everything")
+	flags.BoolVar(&opts.yes, "yes", false, "do not ask for confirmation")
+	flags.BoolVar(&opts.dryRun, "dry-run", false, "print what would be done, and do nothing")
 	usage.Exclusive(c, "local", "unregister")
 	usage.Exclusive(c, "local", "end-session")
 	return c

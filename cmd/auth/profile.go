@@ -21,8 +21,8 @@ func NewProfile(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "profile",
 		Short: "List, show and change profiles",
-		Long: `A profile is one login: which server, which client, which scopes, and where the
-login is kept. 'fob login NAME' makes one; these commands look at it and change it.`,
+		Long: `A profile is one login: its server, its client, its scopes and its storage. 'fob
+login NAME' creates one; these commands show and change it.`,
 		Example: `  fob profile list
   fob profile set work --scope "openid offline_access" --default`,
 		Args: usage.NoSuchCommand,
@@ -43,7 +43,7 @@ func newProfileListCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list",
 		Short:   "List the profiles",
-		Long:    "List the profiles; the default one has a star.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
+		Long:    "List the profiles. A star marks the default.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example: "  fob profile list --json",
 		Args:    usage.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return listProfiles(a, asJSON) },
@@ -149,7 +149,7 @@ func newProfileShowCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:               "show [PROFILE]",
 		Short:             "Show a profile's settings",
-		Long:              "Show a profile's settings, those of its preset included.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
+		Long:              "Show a profile's settings, with those of its preset.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example:           "  fob profile show work",
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
@@ -181,9 +181,9 @@ func newProfileSetCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set PROFILE",
 		Short: "Change a profile's settings",
-		Long: `Change a profile's settings in config.toml; comments and order stay as they are.
-A change of server or client needs a new login: the stored one does not open for
-another. An empty value removes a setting: --ca-file ''.
+		Long: `Change a profile's settings in config.toml. Comments and order are preserved. An
+empty value removes a setting: --ca-file ''. After a change of the server or the
+client, log in again.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
 		Example: `  fob profile set work --scope "openid offline_access"
@@ -195,7 +195,7 @@ another. An empty value removes a setting: --ca-file ''.
 		},
 	}
 	flags.Register(c)
-	c.Flags().BoolVar(&asDefault, "default", false, "use this profile where none is named")
+	c.Flags().BoolVar(&asDefault, "default", false, "make this the default profile")
 	return c
 }
 
@@ -289,8 +289,8 @@ func newProfileRemoveCmd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove PROFILE",
 		Short: "Remove a profile that is logged out",
-		Long: `Remove a profile from config.toml. One that still has a login is kept: log out
-first, so that the login is revoked too.
+		Long: `Remove a profile from config.toml. If it still has a login, log out first: that
+revokes the login.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
 		Example:           "  fob logout work && fob profile remove work",
@@ -347,9 +347,9 @@ func newProfileProvidersCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "providers",
 		Short: "List the presets for known providers",
-		Long: `List the providers that 'fob login NAME' knows: their server, the ways in, whether
-the client needs a secret, what a logout revokes, and how that was established. In
-a redirect, {issuer} is a hash of your server's issuer: 'fob login NAME' shows it.
+		Long: `List the presets for 'fob login NAME': the server, the login flows, whether the
+client needs a secret, what a logout revokes, and how that was verified. In a
+redirect URI, {issuer} is a hash of the issuer: 'fob login NAME' prints it.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example: "  fob profile providers",

@@ -40,34 +40,34 @@ func profileSettings(p *config.Profile) []setting {
 	isRegistry := checkWith(parseCheck(credhelper.ParseRegistry), usage.HintRegistry)
 	isIdentity := checkWith(parseCheck(ci.ParseSource), "choose github, gitlab, env:NAME, file:PATH or command")
 	return []setting{
-		{"provider", &p.Provider, "a preset's `NAME`: see 'fob profile providers'", app.ProviderNames(), checkProvider},
-		{"issuer", &p.Issuer, "the server's `URL`: all else follows from it", nil, isURL},
-		{"client-id", &p.ClientID, "the OAuth client's `ID`, else fob asks for one", nil, nil},
-		{"scope", &p.Scopes, "`SCOPES` to ask for, separated by blanks", nil, nil},
-		{"resource", &p.Resources, "the `URL` of an API that the tokens are for", nil, isResource},
-		{"grant", &p.Grant, "how tokens are had: a `GRANT`, see above", config.Grants(), nil},
-		{"redirect-uri", &p.RedirectURI, "a loopback `URI`; {issuer} becomes a hash", nil, checkRedirect},
-		{"storage", &p.Storage, "the `BACKEND` that keeps it: keyring or file", config.Storages(), nil},
-		{"ca-file", &p.CAFile, "a `FILE` of certificates to trust as well", nil, nil},
-		{"token-endpoint-auth-method", &p.TokenEndpointAuthMethod, "a `METHOD`, if not the usual one", oauth.AuthMethods(), nil},
-		{"private-key-file", &p.PrivateKeyFile, "its private key: a `FILE` (PEM or JWK)", nil, nil},
-		{"client-assertion-audience", &p.ClientAssertionAudience, "its JWTs are for `WHO`: issuer or endpoint", oauth.AssertionAudiences(), nil},
-		{"certificate-file", &p.CertificateFile, "for mutual TLS, a `FILE` in PEM", nil, nil},
-		{"certificate-key-file", &p.CertificateKeyFile, "the key of that, a `FILE` in PEM", nil, nil},
+		{"provider", &p.Provider, "preset `NAME`, see 'fob profile providers'", app.ProviderNames(), checkProvider},
+		{"issuer", &p.Issuer, "issuer `URL` of the server", nil, isURL},
+		{"client-id", &p.ClientID, "`ID` of the OAuth client (default: ask for it)", nil, nil},
+		{"scope", &p.Scopes, "`SCOPES` to request, separated by spaces", nil, nil},
+		{"resource", &p.Resources, "`URL` of an API that the tokens are for", nil, isResource},
+		{"grant", &p.Grant, "`GRANT` type, such as client_credentials", config.Grants(), nil},
+		{"redirect-uri", &p.RedirectURI, "loopback redirect `URI`; {issuer} becomes a hash", nil, checkRedirect},
+		{"storage", &p.Storage, "`BACKEND` that stores it: keyring or file", config.Storages(), nil},
+		{"ca-file", &p.CAFile, "`FILE` with additional CA certificates", nil, nil},
+		{"token-endpoint-auth-method", &p.TokenEndpointAuthMethod, "client authentication `METHOD`", oauth.AuthMethods(), nil},
+		{"private-key-file", &p.PrivateKeyFile, "`FILE` with the private key (PEM or JWK)", nil, nil},
+		{"client-assertion-audience", &p.ClientAssertionAudience, "`AUDIENCE` of its JWTs: issuer, endpoint", oauth.AssertionAudiences(), nil},
+		{"certificate-file", &p.CertificateFile, "`FILE` with a certificate for mutual TLS", nil, nil},
+		{"certificate-key-file", &p.CertificateKeyFile, "`FILE` with the certificate's key", nil, nil},
 		{"dpop", &p.DPoP, "bind tokens to a key of this login (RFC 9449)", nil, nil},
 		{"identity", &p.Identity, "`SOURCE`: github, gitlab, env:NAME, file:PATH, command", []string{"github", "gitlab", "env:", "file:", "command"}, isIdentity},
-		{"identity-audience", &p.IdentityAudience, "the `AUDIENCE` of that, if not the issuer", nil, nil},
-		{"audience", &p.Audience, "the `AUDIENCE` of the access token", nil, nil},
-		{"authorization-endpoint", &p.AuthorizationEndpoint, "where the browser goes: a `URL`", nil, isURL},
-		{"token-endpoint", &p.TokenEndpoint, "where tokens come from: a `URL`", nil, isURL},
-		{"revocation-endpoint", &p.RevocationEndpoint, "where they are ended: a `URL`", nil, isURL},
-		{"userinfo-endpoint", &p.UserinfoEndpoint, "where it says who you are: a `URL`", nil, isURL},
-		{"device-authorization-endpoint", &p.DeviceAuthorizationEndpoint, "its `URL`, for --device", nil, isURL},
-		{"git-host", &p.GitHosts, "a `URL`: https://HOST[:PORT][/PATH]; repeatable", nil, isPlace},
-		{"git-username", &p.GitUsername, "the `NAME` that it wants beside a token", nil, nil},
-		{"docker-registry", &p.DockerRegistries, "a registry: `HOST` or HOST:PORT; repeatable", nil, isRegistry},
-		{"docker-username", &p.DockerUsername, "a `NAME`; <token> for an identity token", nil, nil},
-		{"kubernetes-server", &p.KubernetesServers, "the `URL` of a cluster; repeatable", nil, isPlace},
+		{"identity-audience", &p.IdentityAudience, "`AUDIENCE` of the identity (default: issuer)", nil, nil},
+		{"audience", &p.Audience, "`AUDIENCE` of the access token", nil, nil},
+		{"authorization-endpoint", &p.AuthorizationEndpoint, "`URL` for the browser", nil, isURL},
+		{"token-endpoint", &p.TokenEndpoint, "`URL` that issues tokens", nil, isURL},
+		{"revocation-endpoint", &p.RevocationEndpoint, "`URL` that revokes tokens", nil, isURL},
+		{"userinfo-endpoint", &p.UserinfoEndpoint, "`URL` that names the account", nil, isURL},
+		{"device-authorization-endpoint", &p.DeviceAuthorizationEndpoint, "`URL` for --device", nil, isURL},
+		{"git-host", &p.GitHosts, "`URL` of a host or a repository; repeatable", nil, isPlace},
+		{"git-username", &p.GitUsername, "user `NAME` to send with a token", nil, nil},
+		{"docker-registry", &p.DockerRegistries, "`HOST` or HOST:PORT of a registry; repeatable", nil, isRegistry},
+		{"docker-username", &p.DockerUsername, "user `NAME`; <token> for an identity token", nil, nil},
+		{"kubernetes-server", &p.KubernetesServers, "`URL` of a cluster; repeatable", nil, isPlace},
 	}
 }
 
@@ -75,7 +75,7 @@ func (f *ProfileFlags) Register(c *cobra.Command) {
 	flags := c.Flags()
 	f.given = flags.Changed
 	flags.SortFlags = false
-	c.Annotations = map[string]string{usage.MoreFlags: "Machines, certificates, odd servers, git and docker: 'fob help settings'."}
+	c.Annotations = map[string]string{usage.MoreFlags: "More settings, for machines, certificates, git and docker: 'fob help settings'."}
 	for _, s := range profileSettings(&f.Profile) {
 		switch field := s.field.(type) {
 		case *string:

@@ -23,13 +23,10 @@ func NewRefresh(a *app.App) *cobra.Command {
 	var opts refreshOptions
 	c := &cobra.Command{
 		Use:   "refresh [PROFILE...]",
-		Short: "Refresh logins, to keep them alive",
-		Long: `Refresh logins now, for instance from cron: a login that the server ends when it
-is not used for a while stays alive. Nothing is printed on stdout. A login that
-fails does not keep the others from being refreshed.
-
-With --all, profiles without a login, and logins that cannot be refreshed, are
-passed over.
+		Short: "Refresh logins before they expire",
+		Long: `Refresh logins now, for instance from cron: many servers end a login that is not
+used for a while. If one login fails, the others are refreshed all the same. --all
+skips profiles without a login, and logins that cannot be refreshed.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob refresh work

@@ -27,15 +27,12 @@ func NewStatus(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [PROFILE]",
 		Short: "Show the logins and how long they last",
-		Long: `Show each profile's login, or one in detail. Nothing is asked of the network
-and nothing is changed. A star marks the profile that is meant where none is named.
+		Long: `Show all logins, or one in detail, without network access. A star marks the default
+profile. --check asks the servers: it refreshes each login, or tries its token.
 
-With --check each server is asked: the login is refreshed or, where it cannot be, its
-token is tried. What fails is shown.
-
-With a PROFILE the status is 4 if it needs a new login, 6 if its storage does not
-give it, and that of 'fob token' if --check fails; a list of all profiles is
-always 0.
+With a PROFILE, the exit status is 4 if it needs a new login, 6 if its storage
+cannot be read, and that of 'fob token' if --check fails. The list of all profiles
+always exits with 0.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob status
@@ -49,7 +46,7 @@ always 0.
 		},
 	}
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
-	c.Flags().BoolVar(&opts.check, "check", false, "ask the server: refresh the login, or try its token")
+	c.Flags().BoolVar(&opts.check, "check", false, "refresh the login at its server, or try its token")
 	return c
 }
 

@@ -35,17 +35,14 @@ func NewToken(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "token [PROFILE]",
 		Short: "Print a fresh access token",
-		Long: `Print an access token that is still good for a while, and nothing else.
+		Long: `Print an access token that is valid for at least --min-ttl, and nothing else. fob
+refreshes a token that is about to expire: once, also if many scripts run at the
+same time. It never opens a browser.
 
-One that is about to expire is refreshed first; however many scripts ask at
-once, the server sees one refresh. A browser is never opened.
-
-With --scope or --resource it is a token for less than the login, or for another
-of its APIs. A login with --dpop wants a proof beside the token at each request:
---dpop METHOD URL prints both headers.
-
-In CI a variable may answer: FOB_TOKEN_<PROFILE>, or FOB_TOKEN where no PROFILE
-is named, or FOB_REFRESH_TOKEN_<PROFILE>.
+--scope and --resource request a token with fewer scopes, or for another API. If
+the login uses DPoP, --dpop METHOD URL prints the token with the proof for one
+request. FOB_TOKEN_<PROFILE>, FOB_TOKEN (without a PROFILE) and
+FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
 		Example: `  fob token work --header | curl -H @- https://api.example.com/me
@@ -62,11 +59,11 @@ is named, or FOB_REFRESH_TOKEN_<PROFILE>.
 		},
 	}
 	flags := c.Flags()
-	flags.DurationVar(&opts.minTTL, "min-ttl", session.DefaultMinTTL, "how long the token must stay good")
-	flags.BoolVar(&opts.forceRefresh, "force-refresh", false, "refresh even if the cached token is good")
-	flags.StringArrayVar(&opts.scopes, "scope", nil, "ask for these `SCOPES` of the login alone")
-	flags.StringVar(&opts.resource, "resource", "", "ask for a token for the API at this `URL`")
-	flags.BoolVar(&opts.idToken, "id-token", false, "print the OpenID Connect id_token in its place")
+	flags.DurationVar(&opts.minTTL, "min-ttl", session.DefaultMinTTL, "minimum remaining lifetime of the token")
+	flags.BoolVar(&opts.forceRefresh, "force-refresh", false, "refresh even if the cached token is valid")
+	flags.StringArrayVar(&opts.scopes, "scope", nil, "request only these `SCOPES`")
+	flags.StringVar(&opts.resource, "resource", "", "request a token for the API at this `URL`")
+	flags.BoolVar(&opts.idToken, "id-token", false, "print the OpenID Connect id_token instead")
 	flags.BoolVar(&opts.inspect, "inspect", false, "print the claims of a JWT, not the token")
 	flags.BoolVar(&opts.header, "header", false, "print an Authorization header, for curl -H @-")
 	flags.BoolVar(&opts.curlConfig, "curl-config", false, "print a configuration for curl -K -")
@@ -75,7 +72,7 @@ is named, or FOB_REFRESH_TOKEN_<PROFILE>.
 	flags.StringVar(&opts.shell, "shell", cli.DefaultShell(), "the `SHELL` of --env: "+strings.Join(cli.Shells, ", "))
 	flags.BoolVar(&opts.mask, "mask", false, "have the CI system mask the token in its log")
 	flags.StringVar(&opts.dpopMethod, "dpop", "", "print the headers of one request: `METHOD` URL")
-	flags.StringVar(&opts.dpopNonce, "dpop-nonce", "", "the `NONCE` that the API has asked for")
+	flags.StringVar(&opts.dpopNonce, "dpop-nonce", "", "`NONCE` that the API requires")
 	flags.BoolVar(&opts.json, "json", false, "print JSON")
 	usage.Exclusive(c, "header", "curl-config", "netrc", "env", "json")
 	usage.Exclusive(c, "header", "curl-config", "netrc", "env", "inspect", "dpop")

@@ -15,7 +15,7 @@ type DestinationFlags struct {
 
 func (f *DestinationFlags) Register(c *cobra.Command, to string) {
 	c.Flags().StringArrayVar(&f.To, "to", nil, to+": a `DESTINATION` (repeatable), see 'fob help destinations'")
-	c.Flags().StringArrayVar(&f.As, "as", nil, "show the platform this login: `[PLATFORM=]PROFILE`")
+	c.Flags().StringArrayVar(&f.As, "as", nil, "log in to the platform as `[PLATFORM=]PROFILE`")
 	RefuseEmpty(c, "to", "as")
 }
 
@@ -36,13 +36,11 @@ func URLPlace(text string) (credhelper.Place, error) {
 // AddReferenceFlags adds what readRefs reads.
 func AddReferenceFlags(c *cobra.Command, variables *[]string, file *string) {
 	c.Flags().StringArrayVar(variables, "env", nil, "`NAME=token/PROFILE` or NAME=secret/NAME; repeatable")
-	c.Flags().StringVar(file, "env-file", "", "a `FILE` of lines NAME=VALUE, see above")
+	c.Flags().StringVar(file, "env-file", "", "`FILE` with lines NAME=VALUE, see above")
 }
 
-// A destination holds one value: what a second key or secret brings there is the end of
-// the first one's, which may stand nowhere else. In a registry that machines share, a
-// file of another machine's counts too, since nobody can tell: --force is for that.
-
+// ForceFlag adds --force: a destination stores one value, so that a second key or secret
+// overwrites the first, which may be nowhere else.
 func ForceFlag(c *cobra.Command, force *bool) {
-	c.Flags().BoolVar(force, "force", false, "deliver where another key or secret goes, too")
+	c.Flags().BoolVar(force, "force", false, "deliver where another key or secret goes too")
 }
