@@ -68,7 +68,7 @@ func migrate(ctx context.Context, a *app.App, r records.Record, opts migrateOpti
 		a.Note("%s: is in %q already.", r.Label, opts.to)
 		return nil
 	}
-	moved, err := r.Move(ctx, a, opts.to)
+	moved, err := r.Move(ctx, opts.to)
 	switch {
 	case err != nil:
 		return err

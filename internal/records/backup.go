@@ -76,7 +76,10 @@ func (b *Backup) Add(ctx context.Context, r Record) error {
 
 // Encrypt returns the backup's file, in the age format.
 func (b *Backup) Encrypt(passphrase secret.Secret) ([]byte, error) {
-	b.Config = string(config.Marshal(b.profiles, b.secrets))
+	text, err := b.marshal()
+	if err != nil {
+		return nil, err
+	}
 	recipient, err := age.NewScryptRecipient(passphrase.Reveal())
 	if err != nil {
 		return nil, err
@@ -86,8 +89,14 @@ func (b *Backup) Encrypt(passphrase secret.Secret) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(json.NewEncoder(w).Encode(b), w.Close())
+	_, err = w.Write(text)
+	err = errors.Join(err, w.Close())
 	return file.Bytes(), err
+}
+
+func (b *Backup) marshal() ([]byte, error) {
+	b.Config = string(config.Marshal(b.profiles, b.secrets))
+	return json.Marshal(b)
 }
 
 // Backed is a record of a backup.

@@ -17,7 +17,7 @@ type content interface {
 	// Check reads it and what lies beside it; with repair it cleans up after crashes.
 	Check(ctx context.Context, repair bool) (session.Repairs, error)
 	Reseal(ctx context.Context) error
-	MoveTo(ctx context.Context, to *credstore.Store, settle func() error) (left, err error)
+	MoveTo(ctx context.Context, to content, settle func() error) (left, err error)
 	Export(ctx context.Context) (credstore.Record, error)
 	Import(ctx context.Context, stored credstore.Record) error
 	Remove(ctx context.Context) error
@@ -64,11 +64,11 @@ func (l login) Import(ctx context.Context, stored credstore.Record) error {
 }
 
 // MoveTo first takes up what an interrupted refresh has left, as Export does.
-func (l login) MoveTo(ctx context.Context, to *credstore.Store, settle func() error) (left, err error) {
+func (l login) MoveTo(ctx context.Context, to content, settle func() error) (left, err error) {
 	if _, err := l.Export(ctx); err != nil {
 		return nil, err
 	}
-	return l.Entry.MoveTo(ctx, to, settle)
+	return l.Entry.MoveTo(ctx, to.(login).Store, settle)
 }
 
 // sealed is a secret, or the peppers. Entry has the other methods.
@@ -97,6 +97,10 @@ func (s sealed) Read(ctx context.Context) (revision, error) {
 func (s sealed) Check(ctx context.Context, repair bool) (session.Repairs, error) {
 	orphans, err := s.Entry.Check(ctx, repair)
 	return session.Repairs{Orphans: orphans}, err
+}
+
+func (s sealed) MoveTo(ctx context.Context, to content, settle func() error) (left, err error) {
+	return s.Entry.MoveTo(ctx, to.(sealed).Store, settle)
 }
 
 func (s sealed) Import(ctx context.Context, stored credstore.Record) error {

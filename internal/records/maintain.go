@@ -112,7 +112,7 @@ type Moved struct {
 
 // Move puts the record into another storage. Wherever it stops, the storage that the
 // configuration names has the record.
-func (r Record) Move(ctx context.Context, a *app.App, storage string) (moved Moved, err error) {
+func (r Record) Move(ctx context.Context, storage string) (moved Moved, err error) {
 	defer func() { err = r.wrap(err) }()
 	if r.Storage == storage {
 		return Moved{Already: true}, r.pin(storage)
@@ -121,7 +121,7 @@ func (r Record) Move(ctx context.Context, a *app.App, storage string) (moved Mov
 	if err != nil {
 		return moved, err
 	}
-	to, err := a.Store(storage)
+	to, err := r.open(storage, false)
 	if err != nil {
 		return moved, err
 	}
