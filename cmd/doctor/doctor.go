@@ -25,14 +25,14 @@ func New(a *app.App) *cobra.Command {
 	var opts doctorOptions
 	c := &cobra.Command{
 		Use:   "doctor [PROFILE...]",
-		Short: "Look for what would keep fob from working here",
-		Long: `Try what logins and tokens need: the storage with a record of its own, which is
-deleted again, files and disks, loopback addresses, the browser's launcher, proxy
-and CA settings, and of each PROFILE (default: all) its login, its issuer and the
-difference of the two clocks. Nothing is refreshed, and no browser is started.
+		Short: "Find what keeps fob from working here",
+		Long: `Check what logins and tokens need: storage, files and disks, loopback addresses, the
+browser, proxy and CA settings, and for each PROFILE (default: all) its login, its issuer
+and the clock. Storage is tried with a record that is deleted again. Nothing is refreshed,
+and no browser is started.
 
-With --cron fob runs itself as a cron job would: without this terminal and with
-cron's few variables. What works here may fail there, as a keyring does.
+With --cron the checks run as in a cron job: without a terminal and with cron's few
+variables. A keyring, for example, works here and fails there.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitInterrupted) + `
 
@@ -47,7 +47,7 @@ The status is 0 only if there is neither a problem nor a warning.`,
 			return runDoctor(cmd.Context(), a, opts)
 		},
 	}
-	c.Flags().BoolVar(&opts.cron, "cron", false, "take the view of a cron job on this machine")
+	c.Flags().BoolVar(&opts.cron, "cron", false, "check what a cron job on this machine can use")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	return c
 }
@@ -64,7 +64,7 @@ func runDoctor(ctx context.Context, a *app.App, opts doctorOptions) error {
 		return err
 	}
 	if ctx.Err() != nil {
-		return ctx.Err() // what was found is a part, and may be the interruption's own doing
+		return ctx.Err() // the findings are incomplete, and the interruption may have caused some
 	}
 	report := doctor.NewReport(findings)
 	if opts.json {
@@ -76,13 +76,13 @@ func runDoctor(ctx context.Context, a *app.App, opts doctorOptions) error {
 		return err
 	}
 	if !report.OK {
-		return errors.New("the doctor found " + report.Summary())
+		return errors.New("found " + report.Summary())
 	}
 	return nil
 }
 
-// printFindings prints a table whose last column is wrapped, since a detail that is
-// cut tells nothing, with each fix below what it mends.
+// printFindings prints a table with each fix below its problem. The last column is wrapped:
+// the end of a detail matters.
 func printFindings(a *app.App, findings []doctor.Finding) error {
 	heading := []string{"STATE", "CHECK", "PROFILE", "SEEN"}
 	rows := [][]string{heading}

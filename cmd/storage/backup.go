@@ -19,7 +19,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// backupQuestion is asked where no file has the passphrase.
+// backupQuestion is the prompt without --passphrase-file.
 const backupQuestion = "Passphrase of the backup:"
 
 type backupOptions struct {
@@ -33,13 +33,13 @@ func newBackup(a *app.App) *cobra.Command {
 	var opts backupOptions
 	c := &cobra.Command{
 		Use:   "backup --output FILE [PROFILE|secret/NAME...]",
-		Short: "Write logins and secrets to one encrypted file, for a new machine",
-		Long: `Write logins and secrets (default: all that there are, and the peppers of API keys) and
-their settings to one file, encrypted with a passphrase in the age format: 'fob storage
-restore' or 'age --decrypt' opens it.
+		Short: "Write logins and secrets to an encrypted file",
+		Long: `Write logins and secrets (default: all, and the peppers of API keys) and their settings
+to one file, encrypted with a passphrase in the age format. 'fob storage restore' or
+'age --decrypt' opens it.
 
-It is for moving to a new machine. Where a server gives a new refresh token with
-each refresh, two machines cannot share a login: the server ends both.
+Use it to move to another machine. Two machines cannot share a login if the server
+rotates refresh tokens: it ends the login on both.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob storage backup --output fob.age
@@ -51,15 +51,15 @@ each refresh, two machines cannot share a login: the server ends both.
 			return runBackup(cmd.Context(), a, opts)
 		},
 	}
-	c.Flags().StringVarP(&opts.file, "output", "o", "", "the `FILE` to write, or - for stdout")
+	c.Flags().StringVarP(&opts.file, "output", "o", "", "write to `FILE`, or - for stdout")
 	c.Flags().StringVar(&opts.passphraseFile, "passphrase-file", "", "read the backup's passphrase from a `FILE`")
-	c.Flags().BoolVar(&opts.force, "force", false, "replace a file that is there")
+	c.Flags().BoolVar(&opts.force, "force", false, "overwrite an existing file")
 	return c
 }
 
 func runBackup(ctx context.Context, a *app.App, opts backupOptions) error {
 	if opts.file == "" {
-		return cli.WithHint(cli.Usagef("where to?"), "give --output FILE")
+		return cli.WithHint(cli.Usagef("--output is required"), "use --output FILE, or - for stdout")
 	}
 	all, err := records.Select(ctx, a, opts.args)
 	if err != nil {
@@ -75,7 +75,7 @@ func runBackup(ctx context.Context, a *app.App, opts backupOptions) error {
 		}
 	}
 	if len(b.Records) == 0 {
-		return cli.WithHint(cli.Usagef("there is no login and no secret to back up"), "'fob status' shows the logins, 'fob secret list' the secrets")
+		return cli.WithHint(cli.Usagef("there is no login and no secret to back up"), "run 'fob status' to see the logins, 'fob secret list' to see the secrets")
 	}
 	passphrase, err := newPassphrase(ctx, a, opts.passphraseFile, backupQuestion)
 	if err != nil {
@@ -90,7 +90,7 @@ func runBackup(ctx context.Context, a *app.App, opts backupOptions) error {
 	}
 	a.Note("%s backed up.", records.Count(b.Records))
 	if len(b.Logins) > 0 {
-		a.Note("Log out here, or there: a server that renews refresh tokens ends a login that two machines use.")
+		a.Note("Log out on one of the two machines: a server that rotates refresh tokens ends a login that two machines use.")
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func writeBackup(a *app.App, file []byte, opts backupOptions) error {
 	}
 	err := atomicfile.Create(opts.file, file)
 	if errors.Is(err, os.ErrExist) {
-		err = cli.WithHint(cli.Usagef("%s is there already", opts.file), "give another name, or --force")
+		err = cli.WithHint(cli.Usagef("%s already exists", opts.file), "use another name, or --force to overwrite it")
 	}
 	return err
 }
@@ -119,10 +119,11 @@ func newRestore(a *app.App) *cobra.Command {
 	var opts restoreOptions
 	c := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Take logins and secrets from a backup",
-		Long: `Take the logins, the secrets, the peppers of API keys and the settings from a file that
-'fob storage backup' wrote. What is here already is kept, unless --force is given. Each
-goes to the storage that its settings name, or to --storage.
+		Short: "Restore logins and secrets from a backup",
+		Long: `Restore the logins, secrets, peppers of API keys and settings from a file that
+'fob storage backup' wrote. What this machine already has is not replaced without --force.
+
+Each record is stored where its settings say, or in --storage.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob storage restore fob.age
@@ -139,9 +140,9 @@ goes to the storage that its settings name, or to --storage.
 		},
 	}
 	c.Flags().StringVar(&opts.passphraseFile, "passphrase-file", "", "read the backup's passphrase from a `FILE`")
-	c.Flags().StringVar(&opts.Storage, "storage", "", "the `STORAGE` to put all into: keyring or file")
-	c.Flags().BoolVar(&opts.Force, "force", false, "replace what is here already")
-	c.Flags().BoolVar(&opts.DryRun, "dry-run", false, "say what would be restored, and restore nothing")
+	c.Flags().StringVar(&opts.Storage, "storage", "", "store everything in `STORAGE`: keyring or file")
+	c.Flags().BoolVar(&opts.Force, "force", false, "replace what this machine already has")
+	c.Flags().BoolVar(&opts.DryRun, "dry-run", false, "show what would be restored, and restore nothing")
 	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
 	return c
 }
@@ -197,11 +198,11 @@ func restore(ctx context.Context, a *app.App, r records.Backed, opts records.Res
 		return err
 	}
 	for _, name := range restored.KeptPeppers {
-		a.Note("%s: %s is kept as it is here; --force replaces it.", r.Label, name)
+		a.Note("%s: %s already exists, not replaced; --force replaces it.", r.Label, name)
 	}
 	switch {
 	case restored.Kept:
-		a.Note("%s: kept as it is here; --force replaces it.", r.Label)
+		a.Note("%s: already exists, not replaced; --force replaces it.", r.Label)
 		return nil
 	case opts.DryRun:
 		a.Note("%s: would be restored to %q.", r.Label, restored.Storage)
@@ -212,7 +213,7 @@ func restore(ctx context.Context, a *app.App, r records.Backed, opts records.Res
 		a.Warn(fmt.Sprintf("%s: the previous record could not be deleted from its storage: %s", r.Label, restored.Left))
 	}
 	if restored.SharedWith != "" {
-		a.Warn(fmt.Sprintf("%s is ambiguous now: it belongs to the secret %q as well as to %q", config.SecretVariable(r.Name), restored.SharedWith, r.Name))
+		a.Warn(fmt.Sprintf("%s is ambiguous now: it belongs to the secrets %q and %q", config.SecretVariable(r.Name), restored.SharedWith, r.Name))
 	}
 	return nil
 }

@@ -29,11 +29,12 @@ func newCheck(a *app.App) *cobra.Command {
 	var opts checkOptions
 	c := &cobra.Command{
 		Use:   "check [PROFILE|secret/NAME...]",
-		Short: "Open every record, and mend what a crash has left",
-		Long: `Open the whole record of each login and secret (default: of all, and the peppers of API
-keys), and report what is damaged. What a crash has left is mended, and nothing is lost by it: a token that
-was not saved yet, a change of the key or of the storage that was cut short, pieces
-of records and temp files that nothing names.
+		Short: "Open every record and clean up after crashes",
+		Long: `Open the whole record of each login and secret (default: all, and the peppers of API
+keys) and report damage.
+
+What a crash left is repaired without loss: a token that was not saved, an interrupted
+change of the key or move to another storage, unused pieces of records, temp files.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob storage check
@@ -45,7 +46,7 @@ of records and temp files that nothing names.
 			return runCheck(cmd.Context(), a, opts)
 		},
 	}
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "report, and mend nothing")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "report, and repair nothing")
 	return c
 }
 
@@ -55,7 +56,7 @@ func runCheck(ctx context.Context, a *app.App, opts checkOptions) error {
 		return err
 	}
 	if len(all) == 0 {
-		a.Note("There is no login yet. Make one: fob login github")
+		a.Note("Nothing is stored yet. To log in: fob login github")
 	}
 	failed := each(ctx, all, func(r records.Record) error { return check(ctx, a, r, !opts.dryRun) })
 	if ctx.Err() != nil {
@@ -75,9 +76,9 @@ func check(ctx context.Context, a *app.App, r records.Record, repair bool) error
 		found bool
 		text  string
 	}{
-		{found.Recovered, "a new token that was not saved %s taken up"},
+		{found.Recovered, "a new token that was not saved %s recovered"},
 		{found.Cache, "a cache that does not open %s deleted"},
-		{found.Orphans > 0, cli.Plural(found.Orphans, "piece", "pieces") + " that nothing names %s deleted"},
+		{found.Orphans > 0, cli.Plural(found.Orphans, "piece", "pieces") + " that no record uses %s deleted"},
 		{found.Copy != "", fmt.Sprintf("an old copy in %q", found.Copy) + " %s deleted"},
 	} {
 		if line.found {
@@ -87,7 +88,7 @@ func check(ctx context.Context, a *app.App, r records.Record, repair bool) error
 	}
 	switch {
 	case err != nil:
-		a.Note("%s: damaged, or cannot be read.", r.Label)
+		a.Note("%s: damaged or unreadable.", r.Label)
 	case found.Missing:
 		a.Note("%s: %s.", r.Label, r.Missing())
 	case ok:
@@ -107,13 +108,13 @@ func finishRekey(ctx context.Context, a *app.App, storage string, repair bool) e
 		return err
 	}
 	if !repair {
-		a.Note("A change of the key of %q was cut short and would be ended.", storage)
+		a.Note("%s: an interrupted change of the key would be finished.", storage)
 		return nil
 	}
 	if err := records.FinishRekey(ctx, a, storage); err != nil {
 		return err
 	}
-	a.Note("A change of the key of %q was cut short and is ended.", storage)
+	a.Note("%s: an interrupted change of the key is finished.", storage)
 	return nil
 }
 
@@ -128,7 +129,7 @@ func checkTemps(a *app.App, mend bool) error {
 		left, err := atomicfile.LeftBehind(dir, a.Now().Add(-tempFileAge), mend)
 		failed = errors.Join(failed, err)
 		if left > 0 {
-			a.Note("%s of writes that were cut short %s.", cli.Plural(left, "temp file", "temp files"), done)
+			a.Note("%s of interrupted writes %s.", cli.Plural(left, "temp file", "temp files"), done)
 		}
 	}
 	return failed

@@ -25,8 +25,10 @@ func newMigrate(a *app.App) *cobra.Command {
 		Use:   "migrate --to STORAGE [PROFILE|secret/NAME...]",
 		Short: "Move logins and secrets to another storage",
 		Long: `Move logins and secrets (default: all, and the peppers of API keys) to the OS keyring or
-to encrypted files. Each is copied, read back, and only then deleted where it was: a crash
-leaves it in the storage that config.toml names. No login is ended by it.
+to encrypted files. No login is ended.
+
+Each record is copied, read back and only then deleted from its old storage. After an
+interruption it is in the storage that config.toml names.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob storage migrate --to file work
@@ -40,14 +42,14 @@ leaves it in the storage that config.toml names. No login is ended by it.
 		},
 	}
 	c.Flags().StringVar(&opts.to, "to", "", "the `STORAGE`: keyring or file")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "say what would be moved, and move nothing")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be moved, and move nothing")
 	_ = c.RegisterFlagCompletionFunc("to", complete.Storage)
 	return c
 }
 
 func runMigrate(ctx context.Context, a *app.App, opts migrateOptions) error {
 	if opts.to == "" {
-		return cli.WithHint(cli.Usagef("where to?"), "give --to keyring or --to file")
+		return cli.WithHint(cli.Usagef("--to is required"), "use --to keyring or --to file")
 	}
 	if err := app.CheckStorage(opts.to); err != nil {
 		return err
@@ -65,7 +67,7 @@ func migrate(ctx context.Context, a *app.App, r records.Record, opts migrateOpti
 		return nil
 	}
 	if opts.dryRun {
-		a.Note("%s: is in %q already.", r.Label, opts.to)
+		a.Note("%s: already in %q.", r.Label, opts.to)
 		return nil
 	}
 	moved, err := r.Move(ctx, opts.to)
@@ -73,14 +75,14 @@ func migrate(ctx context.Context, a *app.App, r records.Record, opts migrateOpti
 	case err != nil:
 		return err
 	case moved.Already:
-		a.Note("%s: is in %q already.", r.Label, opts.to)
+		a.Note("%s: already in %q.", r.Label, opts.to)
 	case moved.Missing:
-		a.Note("%s: %s; from now on in %q.", r.Label, r.Missing(), opts.to)
+		a.Note("%s: %s; its storage is now %q.", r.Label, r.Missing(), opts.to)
 	default:
 		a.Note("%s: moved to %q.", r.Label, opts.to)
 	}
 	if moved.Left != nil {
-		a.Warn(fmt.Sprintf("%s has moved, and its old record could not be deleted ('fob storage check' tries again): %s", r.Label, moved.Left))
+		a.Warn(fmt.Sprintf("%s: the old record could not be deleted ('fob storage check' tries again): %s", r.Label, moved.Left))
 	}
 	return nil
 }

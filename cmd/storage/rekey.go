@@ -32,10 +32,11 @@ func newRekey(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rekey",
 		Short: "Seal every record under a new key",
-		Long: `Change the key that records are sealed under, or where it comes from, and seal
-every record again. The keyring's key is fob's own and needs no flag but --storage
-keyring; the encrypted files' comes from what you name. Should it be cut short, the
-old key or the new one still opens everything, and 'fob storage check' ends it.
+		Long: `Change the key that records are sealed under, or its source, and seal every record
+again. For the keyring, fob makes the key itself: use --storage keyring and no other flag.
+
+If interrupted, the old or the new key still opens every record, and 'fob storage check'
+finishes the change.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob storage rekey --passphrase
@@ -48,11 +49,11 @@ old key or the new one still opens everything, and 'fob storage check' ends it.
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.storage, "storage", config.StorageFile, "the `STORAGE`: keyring or file")
-	flags.BoolVar(&opts.passphrase, "passphrase", false, "from now on a passphrase that fob asks for")
-	flags.StringVar(&opts.passphraseFile, "passphrase-file", "", "from now on the passphrase that this `FILE` holds")
-	flags.StringVar(&opts.keyFile, "key-file", "", "from now on the key in this `FILE`, made if absent")
-	flags.BoolVar(&opts.sealKeyStdin, "seal-key-stdin", false, "from now on FOB_SEAL_KEY, as stdin has it")
-	flags.BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	flags.BoolVar(&opts.passphrase, "passphrase", false, "new source: a passphrase that fob asks for")
+	flags.StringVar(&opts.passphraseFile, "passphrase-file", "", "new source: the passphrase in this `FILE`")
+	flags.StringVar(&opts.keyFile, "key-file", "", "new source: the key in this `FILE`, created if absent")
+	flags.BoolVar(&opts.sealKeyStdin, "seal-key-stdin", false, "new source: FOB_SEAL_KEY, whose value is read from stdin")
+	flags.BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, and do nothing")
 	usage.Exclusive(c, "passphrase", "passphrase-file", "key-file", "seal-key-stdin")
 	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
 	return c
@@ -104,23 +105,23 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 		err = next.after()
 	}
 	if err != nil {
-		return cli.WithHint(err, "nothing is lost: 'fob storage check' goes on with it, under the new key")
+		return cli.WithHint(err, "nothing is lost; run 'fob storage check' with the new key to finish")
 	}
-	a.Note("Every login and secret in %q is sealed under the new key. It comes from %s.", opts.storage, next.source)
+	a.Note("Every record in %q is sealed under the new key. Source of the key: %s.", opts.storage, next.source)
 	return nil
 }
 
-// checkNextKey refuses what cannot be done before anything is asked or made.
+// checkNextKey refuses what cannot be done, before the user is asked and files are made.
 func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 	given := opts.passphrase || opts.passphraseFile != "" || opts.keyFile != "" || opts.sealKeyStdin
 	switch {
 	case opts.storage == config.StorageKeyring && given:
-		return cli.WithHint(cli.Usagef("the keyring's key is fob's own"), "leave the flag out: 'fob storage rekey --storage keyring'")
+		return cli.WithHint(cli.Usagef("fob makes the keyring's key itself"), "run 'fob storage rekey --storage keyring'")
 	case opts.storage == config.StorageKeyring || opts.sealKeyStdin:
 		return nil
 	case !given:
-		return cli.WithHint(cli.Usagef("where does the new key come from?"), "give --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
-	case a.Getenv("FOB_SEAL_KEY") != "": // it wins over what is named here, and nothing would open any more
+		return cli.WithHint(cli.Usagef("the source of the new key is required"), "use --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
+	case a.Getenv("FOB_SEAL_KEY") != "": // it takes precedence over the new source: no record would open
 		return overridesError("FOB_SEAL_KEY")
 	case opts.keyFile != "":
 		return credstore.CheckKeyFile(opts.keyFile, cfg.Paths.Data)
@@ -134,7 +135,7 @@ func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 }
 
 func overridesError(name string) error {
-	return cli.WithHint(cli.Usagef("%s is set, and would go before the new key", name), "--seal-key-stdin changes it to a new value")
+	return cli.WithHint(cli.Usagef("%s is set, and takes precedence over the new key", name), "use --seal-key-stdin to change its value")
 }
 
 func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rekeyOptions) (next nextKey, err error) {
@@ -145,7 +146,7 @@ func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rek
 		next.source = "seal.key in fob's data folder"
 		next.key, next.commit = credstore.NextSealKey(paths.Data)
 	case opts.sealKeyStdin: // the user sets the variable
-		next.source = "FOB_SEAL_KEY: set it to the new value wherever fob runs"
+		next.source = "FOB_SEAL_KEY (set it to the new value wherever fob runs)"
 		next.after = func() error {
 			return errors.Join(credstore.ForgetPassphrase(paths.Data), config.SetKeyFile(paths.Config, ""))
 		}
@@ -187,7 +188,7 @@ func newPassphrase(ctx context.Context, a *app.App, path, question string) (secr
 
 func passphraseError(err error) error {
 	if errors.Is(err, cli.ErrNoTerminal) {
-		return cli.WithHint(cli.AsUsage(err), "give --passphrase-file")
+		return cli.WithHint(cli.AsUsage(err), "use --passphrase-file")
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-// Package storage is the commands of what fob stores.
+// Package storage is the commands for what fob stores.
 package storage
 
 import (
@@ -18,7 +18,7 @@ import (
 func New(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "storage",
-		Short: "Show, move and back up where logins and secrets are kept",
+		Short: "Show, move and back up stored logins and secrets",
 		Args:  usage.NoSuchCommand,
 		RunE:  usage.ShowHelp,
 	}
@@ -30,10 +30,9 @@ func newStatus(a *app.App) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show which storages are in use, and what is in them",
-		Long: `Show each storage that is in use: where its key comes from, and what each login, each
-secret and the peppers of API keys take there. Every record is opened, and nothing is
-changed.
+		Short: "Show the storages and what is in them",
+		Long: `Show each storage in use: the source of its key, and the size and health of each login,
+each secret and the peppers of API keys. Every record is opened; nothing is changed.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitUsage, cli.ExitStorage),
 		Example: `  fob storage status
@@ -51,7 +50,7 @@ changed.
 type storageJSON struct {
 	Storage   string           `json:"storage"`
 	KeySource string           `json:"key_source"`
-	Rekeying  bool             `json:"rekeying"` // a change of the key was begun and not ended
+	Rekeying  bool             `json:"rekeying"` // a change of the key is unfinished
 	Logins    []records.Status `json:"logins"`
 	Records   []records.Status `json:"records"` // secrets, and the peppers of API keys
 }
@@ -108,13 +107,13 @@ func readStatus(ctx context.Context, a *app.App, name string) (storageJSON, erro
 
 func printStatus(a *app.App, all []storageJSON) error {
 	if len(all) == 0 {
-		a.Note("There is no login yet. Make one: fob login github")
+		a.Note("Nothing is stored yet. To log in: fob login github")
 		return nil
 	}
 	rows := [][]string{{"STORAGE", "KEY", "RECORD", "ITEMS", "BYTES", "HEALTH"}}
 	for _, storage := range all {
 		if storage.Rekeying {
-			a.Note("warning: a change of the key of %q was cut short; 'fob storage check' ends it", storage.Storage)
+			a.Note("warning: changing the key of %q was interrupted; 'fob storage check' finishes it", storage.Storage)
 		}
 		for _, r := range slices.Concat(storage.Logins, storage.Records) {
 			rows = append(rows, []string{storage.Storage, storage.KeySource, r.Profile + r.Record, cli.CountText(r.Items), cli.CountText(r.Bytes), r.Health})
@@ -123,7 +122,7 @@ func printStatus(a *app.App, all []storageJSON) error {
 	return a.PrintTable(rows)
 }
 
-// each does something with every record, whether or not it fails with one before.
+// each calls do for every record, also after failures, and returns these joined.
 func each[R any](ctx context.Context, all []R, do func(R) error) error {
 	var failed error
 	for _, r := range all {

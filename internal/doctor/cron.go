@@ -21,7 +21,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// ExamineUnderCron lets a child that has a cron job's view make the checks.
+// ExamineUnderCron makes the checks in a child with the environment of a cron job.
 func ExamineUnderCron(ctx context.Context, a *app.App, names []string) ([]Finding, error) {
 	if _, err := a.Paths(); err != nil {
 		return nil, err
@@ -51,9 +51,9 @@ func ExamineUnderCron(ctx context.Context, a *app.App, names []string) ([]Findin
 	}), nil
 }
 
-// explainCron says on stderr under what conditions the findings are taken.
+// explainCron prints the conditions of the checks on stderr.
 func explainCron(a *app.App) {
-	a.Note("As a cron job has it: its own session without a terminal, SHELL=/bin/sh, PATH=/usr/bin:/bin, and of your variables only %s.", strings.Join(cronVariables, ", "))
+	a.Note("As in a cron job: a session without a terminal, SHELL=/bin/sh, PATH=/usr/bin:/bin, and of your variables only %s.", strings.Join(cronVariables, ", "))
 	var needed, withheld []string
 	for _, name := range folderVariables {
 		if value := a.Getenv(name); value != "" {
@@ -66,10 +66,10 @@ func explainCron(a *app.App) {
 		}
 	}
 	if len(needed) > 0 {
-		a.Note("These were kept, and must be set in the crontab too: %s", strings.Join(needed, " "))
+		a.Note("Also set here, and to be set in the crontab: %s", strings.Join(needed, " "))
 	}
 	if len(withheld) > 0 {
-		a.Note("These are set here, and a cron job does not have them: %s", strings.Join(withheld, ", "))
+		a.Note("Set here, but not in a cron job: %s", strings.Join(withheld, ", "))
 	}
 }
 
@@ -77,8 +77,8 @@ func explainCron(a *app.App) {
 // has no keyring or no key: they describe that, and how to fix it for cron.
 func explainCronFailures(findings []Finding, inKeyring func(profile string) bool) []Finding {
 	const (
-		toFile = "keep the login in an encrypted file, which a key file opens (key_file in config.toml): 'fob storage migrate --to file'"
-		toKey  = "give cron the key: key_file in config.toml names a file that holds it, or FOB_PASSPHRASE_FILE in the crontab"
+		toFile = "store the login in an encrypted file with a key file (key_file in config.toml): 'fob storage migrate --to file'"
+		toKey  = "make the key available to cron: set key_file in config.toml, or FOB_PASSPHRASE_FILE in the crontab"
 	)
 	broken := func(check string) bool {
 		return slices.ContainsFunc(findings, func(f Finding) bool { return f.Check == check && f.State == Problem })
@@ -110,7 +110,7 @@ var (
 	windowsVariables = []string{"SystemRoot", "SYSTEMROOT", "AppData", "APPDATA", "LocalAppData", "LOCALAPPDATA", "USERPROFILE"}
 )
 
-// cronEnviron is what a cron job would find of this environment.
+// cronEnviron is the part of this environment that a cron job would have.
 func cronEnviron(environ map[string]string) map[string]string {
 	cron := map[string]string{"SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
 	kept := append(append([]string{}, cronVariables...), folderVariables...)

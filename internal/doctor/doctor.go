@@ -1,7 +1,6 @@
-// Package doctor looks for what would keep fob from working on this machine. Each
-// check is a small function over plain inputs; what it finds has a state, what was
-// seen and, where that is not well, the way out. No check changes anything, starts
-// a program or shows a secret.
+// Package doctor finds what keeps fob from working on this machine. Each check is a small
+// function over plain inputs; its finding has a state, a detail and, unless all is well, a
+// fix. No check changes anything, starts a program or shows a secret.
 package doctor
 
 import (
@@ -19,7 +18,7 @@ type State string
 // The states of a finding.
 const (
 	OK         State = "ok"
-	Warning    State = "warning" // works, and will fail or surprise some day
+	Warning    State = "warning" // works now, and will fail or surprise later
 	Problem    State = "problem"
 	NotChecked State = "not checked"
 )
@@ -30,7 +29,7 @@ type Finding struct {
 	Profile string `json:"profile,omitempty"`
 	State   State  `json:"state"`
 	Detail  string `json:"detail"`
-	Fix     string `json:"fix"` // a command or a sentence; empty where nothing is to be done
+	Fix     string `json:"fix"` // a command or a sentence; empty if there is nothing to do
 }
 
 // Report is all that was found.
@@ -39,8 +38,8 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// NewReport judges findings. What was not checked does not count: it has a reason
-// that does, or needs none.
+// NewReport is the report of findings. What was not checked does not count: the finding that
+// prevented it does.
 func NewReport(findings []Finding) Report {
 	bad := func(f Finding) bool { return f.State == Problem || f.State == Warning }
 	return Report{OK: !slices.ContainsFunc(findings, bad), Findings: findings}
@@ -68,13 +67,13 @@ func Skipped(check, format string, args ...any) Finding {
 	return Finding{Check: check, State: NotChecked, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Warn is a finding that fails or surprises some day.
+// Warn is something that works now, and will fail or surprise later.
 func Warn(check, detail, fix string) Finding {
 	return Finding{Check: check, State: Warning, Detail: detail, Fix: fix}
 }
 
-// Failed is a problem that an error tells. Its text may be a server's, a keyring's
-// or a file name's, and is made inert.
+// Failed is a problem. The error's text may come from a server, a keyring or a file name,
+// and is made inert.
 func Failed(check string, err error, fix string) Finding {
 	return Finding{Check: check, State: Problem, Detail: sanitize.Line(err.Error()), Fix: fix}
 }

@@ -88,14 +88,13 @@ func (e *examination) example() string {
 	return e.profiles[0].Name
 }
 
-// configuration reads config.toml. A broken one is a finding, and leaves the
-// machine to look at.
+// configuration reads config.toml. If it is broken, the machine is still checked.
 func (e *examination) configuration(names []string) error {
 	cfg, err := e.app.Config()
 	defer e.projectFile()
 	if err != nil {
 		e.cfg = &config.Config{Paths: e.paths}
-		e.add(Failed(configurationCheck, err, cmp.Or(e.app.Hint(err), "see to the file's permissions")))
+		e.add(Failed(configurationCheck, err, cmp.Or(e.app.Hint(err), "check the file's permissions")))
 		return nil
 	}
 	e.cfg = cfg
@@ -104,7 +103,7 @@ func (e *examination) configuration(names []string) error {
 	return err
 }
 
-// projectFile looks at what a call without a profile would find.
+// projectFile checks the .fob.toml that selects a profile here.
 func (e *examination) projectFile() {
 	const check = "project file"
 	_, err := config.Named("", e.app.Getenv, func(others *atomicfile.OthersError) {
@@ -182,7 +181,7 @@ func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store)
 	case fresh: // a probe would ask for a new passphrase
 		e.add(Skipped(check, "the first login sets the passphrase"))
 	case err != nil:
-		e.add(Skipped(check, "there is no key to seal with"))
+		e.add(Skipped(check, "no key to seal with"))
 	default:
 		err := store.Probe(ctx, doctorProbeSize)
 		e.add(RoundTrip(check, doctorProbeSize, err, e.fixOf(err, e.example())))
@@ -195,8 +194,8 @@ func (e *examination) sealKey(ctx context.Context, store *credstore.Store, check
 	return err
 }
 
-// loopbacks tries both address families. IPv4 is the default redirect's; IPv6 may
-// be missing unless a profile's redirect uses it.
+// loopbacks tries both address families. The default redirect uses IPv4; IPv6 may be
+// missing unless a profile's redirect uses it.
 func (e *examination) loopbacks(ctx context.Context) {
 	bad, wanted := OK, ""
 	for _, p := range e.profiles {
@@ -215,7 +214,7 @@ func (e *examination) loopbacks(ctx context.Context) {
 	}
 	listen := new(net.ListenConfig).Listen
 	e.add(
-		Loopback(ctx, listen, "127.0.0.1", Problem, "logins wait there for the browser"),
+		Loopback(ctx, listen, "127.0.0.1", Problem, "logins listen there for the browser"),
 		Loopback(ctx, listen, "::1", bad, wanted),
 	)
 }
@@ -247,9 +246,8 @@ func (e *examination) eachProfile(ctx context.Context) {
 	}
 }
 
-// profile looks at what lies on this machine of a profile: its CA file and its
-// login. It needs no network, and no HTTP client that a broken CA file would keep
-// from being made.
+// profile checks what this machine has of a profile: its CA file and its login. It uses no
+// network, and no HTTP client, which a broken CA file would prevent.
 func (e *examination) profile(ctx context.Context, p config.Profile) []Finding {
 	if err := e.cfg.Vet(p); err != nil {
 		return []Finding{Failed(configurationCheck, err, e.app.Hint(err))}
@@ -259,7 +257,7 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []Finding {
 		found = append(found, CAFile(p.CAFile, e.app.Now(), "run 'fob profile set "+p.Name+" --ca-file FILE' with a file of PEM certificates"))
 	}
 	if app.ShowsIdentity(p) {
-		return append(found, Fine(loginCheck, "nothing is stored: 'fob token %s' shows the machine's identity", p.Name))
+		return append(found, Fine(loginCheck, "nothing is stored: 'fob token %s' uses the machine's identity", p.Name))
 	}
 	store, err := e.app.ProfileStore(p)
 	if err != nil {
@@ -274,7 +272,7 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []Finding {
 	return found
 }
 
-// redirect reports a redirect that does not tell the profile's issuer from another.
+// redirect reports a redirect that the profile's issuer shares with others.
 func (e *examination) redirect(p config.Profile, registered bool) Finding {
 	const check = "redirect"
 	better, shared := e.cfg.SharesRedirect(p)
@@ -302,7 +300,7 @@ func (e *examination) loginFinding(profile string, status session.Status) Findin
 	return Fine(loginCheck, "%s", status.State)
 }
 
-// secrets reads the secrets that others have issued, and looks when they end.
+// secrets reads the secrets that others issued, and checks when they expire.
 func (e *examination) secrets(ctx context.Context) {
 	const check = "secret"
 	before := len(e.findings)
@@ -315,15 +313,15 @@ func (e *examination) secrets(ctx context.Context) {
 		case shown.Failure != nil:
 			e.add(Failed(check, shown.Failure, e.fixOf(shown.Failure, "")))
 		case shown.Problem != "":
-			e.add(Warn(check, name+": "+shown.Problem, "go on with it, or give it a value: 'fob secret set "+name+"'"))
+			e.add(Warn(check, name+": "+shown.Problem, "continue the rotation, or set a value: 'fob secret set "+name+"'"))
 		case !s.Expires.IsZero() && left <= 0:
-			e.add(Warn(check, name+" has ended", fix))
+			e.add(Warn(check, name+" has expired", fix))
 		case !s.Expires.IsZero() && left <= app.SecretExpiring:
-			e.add(Warn(check, name+" ends "+cli.LeftText(s.Expires, e.app.Now()), fix))
+			e.add(Warn(check, name+" expires "+cli.LeftText(s.Expires, e.app.Now()), fix))
 		}
 	}
 	if len(e.cfg.Secrets) > 0 && len(e.findings) == before {
-		e.add(Fine(check, "%s can be read, and none ends soon", cli.Plural(len(e.cfg.Secrets), "secret", "secrets")))
+		e.add(Fine(check, "%s can be read, and none expires soon", cli.Plural(len(e.cfg.Secrets), "secret", "secrets")))
 	}
 }
 
@@ -343,12 +341,12 @@ func (e *examination) issuer(ctx context.Context, p config.Profile) []Finding {
 	return Issuer(ctx, hc, p.Name, full.Issuer, e.app.Now)
 }
 
-// fixOf is the hint that the error would have as a command's end, with the profile's name
-// in it, or one that is better than none.
+// fixOf is the hint that a command would print for the error, with the profile's name in it,
+// or a general one.
 func (e *examination) fixOf(err error, profile string) string {
 	hint := cli.CarriedHint(err)
 	if hint == "" && errors.As(err, new(*credstore.KeyError)) {
-		hint = "give a good key: key_file in config.toml names a file of 32 bytes, outside fob's folders, with mode 0600"
+		hint = "set key_file in config.toml to a file of 32 bytes with mode 0600, outside fob's folders"
 	}
-	return cmp.Or(hint, e.app.Hint(cli.ForProfile(err, profile)), "mend what the message names, then run 'fob doctor' again")
+	return cmp.Or(hint, e.app.Hint(cli.ForProfile(err, profile)), "fix the cause, then run 'fob doctor' again")
 }

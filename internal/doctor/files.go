@@ -16,8 +16,8 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// Folder looks at a folder of fob's and at all in it, as fob does before it reads:
-// this user's alone, files 0600 and folders 0700, no links.
+// Folder checks a folder of fob's and everything in it, as fob does before it reads: owned
+// by this user, files 0600 and folders 0700, no links.
 func Folder(check, dir string) Finding {
 	entries, unsafe := 0, 0
 	var worst error
@@ -43,11 +43,11 @@ func Folder(check, dir string) Finding {
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Fine(check, "%s is not there yet: the first login makes it", dir)
+		return Fine(check, "%s does not exist yet: the first login makes it", dir)
 	case err != nil:
-		return Failed(check, err, "give yourself access to "+dir)
+		return Failed(check, err, "get access to "+dir)
 	case worst != nil:
-		f := Failed(check, worst, fmt.Sprintf("run 'chmod -R go= %s'; what is a link or another user's, look at and remove", sanitize.ShellQuote(dir)))
+		f := Failed(check, worst, fmt.Sprintf("run 'chmod -R go= %s'; inspect and remove links and files of other users", sanitize.ShellQuote(dir)))
 		if fix := atomicfile.Fix(worst); fix != "" {
 			f.Fix = "run '" + fix + "'"
 		}
@@ -72,7 +72,7 @@ func FreeSpace(check, dir string) Finding {
 		free, err = freeBytes(parent)
 	}
 	if err != nil {
-		return Failed(check, fmt.Errorf("the file system of %s: %w", dir, err), "see to the disk that holds "+dir)
+		return Failed(check, fmt.Errorf("the file system of %s: %w", dir, err), "check the disk of "+dir)
 	}
 	return judgeSpace(check, dir, free)
 }
@@ -82,7 +82,7 @@ func judgeSpace(check, dir string, free uint64) Finding {
 	switch {
 	case free < leastSpace:
 		f.State = Problem
-		f.Detail = fmt.Sprintf("%d KiB free for %s: the next refresh may not be kept", free>>10, dir)
+		f.Detail = fmt.Sprintf("%d KiB free for %s: the next refresh may not be saved", free>>10, dir)
 	case free < lowSpace:
 		f.State = Warning
 	default:
@@ -120,10 +120,10 @@ func CAFile(path string, now time.Time, fix string) Finding {
 	}
 	switch {
 	case count == 0:
-		return Failed(check, fmt.Errorf("%s holds no PEM certificate", path), fix)
+		return Failed(check, fmt.Errorf("%s contains no PEM certificate", path), fix)
 	case len(expired) > 0:
 		f := Fine(check, "%s: %d of %d certificates expired: %s", path, len(expired), count, sanitize.Line(strings.Join(expired, "; ")))
-		f.State, f.Fix = Warning, "get new ones from whoever runs the server, and replace them in the file"
+		f.State, f.Fix = Warning, "get new ones from the server's administrator, and replace them in the file"
 		if len(expired) == count {
 			f.State = Problem
 		}

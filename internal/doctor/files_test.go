@@ -44,7 +44,7 @@ func TestReport(t *testing.T) {
 }
 
 func TestFolderThatIsNotThere(t *testing.T) {
-	check(t, "missing", Folder("data folder", filepath.Join(t.TempDir(), "nowhere")), OK, "not there yet")
+	check(t, "missing", Folder("data folder", filepath.Join(t.TempDir(), "nowhere")), OK, "does not exist yet")
 }
 
 func TestFreeSpace(t *testing.T) {

@@ -34,7 +34,7 @@ func Issuer(ctx context.Context, hc *http.Client, profile, issuer string, now fu
 	if err != nil {
 		return []Finding{Failed(issuerCheck, err, issuerFix(profile, issuer, err, seen.failed)), clock}
 	}
-	return []Finding{Fine(issuerCheck, "%s supports %s", sanitize.Line(metadata.Issuer), cmp.Or(features(metadata), "nothing that it tells of")), clock}
+	return []Finding{Fine(issuerCheck, "%s supports %s", sanitize.Line(metadata.Issuer), cmp.Or(features(metadata), "nothing that it announces")), clock}
 }
 
 // issuerFix says what to do about an issuer that could not be asked. failure is the
@@ -44,21 +44,21 @@ func issuerFix(profile, issuer string, err, failure error) string {
 	network, _ := errors.AsType[net.Error](failure)
 	switch {
 	case errors.Is(err, discovery.ErrOtherIssuer):
-		return "give the issuer as the server writes it, byte for byte: 'fob login " + profile + " --issuer URL'; where it names a server that you do not know, do not log in"
+		return "use the issuer as the server writes it, byte for byte: 'fob login " + profile + " --issuer URL'; if it names a server that you do not know, do not log in"
 	case errors.As(failure, new(x509.UnknownAuthorityError)):
-		return "give the certificate of the authority that signs the server's: 'fob login " + profile + " --ca-file FILE'"
+		return "trust the authority that signed the server's certificate: 'fob login " + profile + " --ca-file FILE'"
 	case invalid.Reason == x509.Expired:
-		return "the server's certificate is out of date, or this machine's clock is wrong: see 'date', else tell whoever runs the server"
+		return "the server's certificate has expired, or this machine's clock is wrong: check 'date', then contact the server's administrator"
 	case errors.As(failure, new(x509.HostnameError)):
 		return "the certificate is another server's: check the issuer's host name, the proxy and the DNS"
 	case errors.As(failure, new(*net.DNSError)):
 		return "check the issuer's host name, the DNS and the network"
 	case network != nil && network.Timeout():
-		return "something swallows the connection: check firewall, VPN and proxy settings"
+		return "no answer: check firewall, VPN and proxy settings"
 	case errors.Is(err, httpclient.ErrUnavailable):
 		return "check the network and the proxy, or whether the server is up"
 	case errors.Is(err, httpclient.ErrMalformed):
-		return "the server's metadata is not usable: tell whoever runs it, or name its endpoints in the profile ('fob help login')"
+		return "the server's metadata is not usable: contact its administrator, or set the endpoints in the profile ('fob help login')"
 	}
 	return fmt.Sprintf("check the issuer URL: its metadata should be at %s/.well-known/openid-configuration", strings.TrimSuffix(sanitize.Line(issuer), "/"))
 }
@@ -86,7 +86,7 @@ func features(m *discovery.Metadata) string {
 	return strings.Join(names, ", ")
 }
 
-// Differences of clocks that are worth a word. A refresh decides by the server's
+// Differences of clocks that are reported. A refresh decides by the server's
 // clock, and the checks of an id_token by this machine's.
 const (
 	someSkew = 30 * time.Second
@@ -161,5 +161,5 @@ func (e *exchange) clock() (time.Duration, error) {
 	case e.failed != nil:
 		return 0, errors.New("the issuer was not reached")
 	}
-	return 0, errors.New("the server does not tell its time")
+	return 0, errors.New("the server sends no date")
 }

@@ -87,7 +87,7 @@ func TestD38IssuersThatAreNotWell(t *testing.T) {
 	check(t, "no metadata", clock, OK, "within")
 	f, clock = examine(t, hc, "http://sso.example.com", time.Now)
 	check(t, "D39 not https", f, Problem, "not https")
-	check(t, "D39 not https", clock, NotChecked, "does not tell")
+	check(t, "D39 not https", clock, NotChecked, "sends no date")
 }
 
 func TestIssuerThatIsNotReached(t *testing.T) {
@@ -179,7 +179,7 @@ func TestClockAgainstTheServers(t *testing.T) {
 		{"an hour in a cache", start.Add(-time.Hour).Format(http.TimeFormat), "3600", 0, OK, "within"},
 		{"hostile age", start.Format(http.TimeFormat), "-1e99", 0, OK, "within"},
 		{"the end of time", "Fri, 31 Dec 9999 23:59:59 GMT", "2147483647", 0, Problem, "behind"},
-		{"no date", "", "", 0, NotChecked, "does not tell"},
+		{"no date", "", "", 0, NotChecked, "sends no date"},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Date"] = []string{test.date}

@@ -21,7 +21,7 @@ func Loopback(ctx context.Context, listen Listen, host string, bad State, wanted
 	listener, err := listen(ctx, "tcp", net.JoinHostPort(host, "0"))
 	if err == nil {
 		_ = listener.Close()
-		return Fine(check, "a login can wait there for the browser")
+		return Fine(check, "a login can listen there for the browser")
 	}
 	if bad == OK {
 		return Fine(check, "not on this machine (%s); no profile needs it", sanitize.Line(err.Error()))
@@ -89,12 +89,12 @@ func Proxy(getenv func(string) string) Finding {
 		}
 		proxy, err := parseProxy(value)
 		if err != nil {
-			return Failed(check, fmt.Errorf("%s %w", name, err), fmt.Sprintf("write it like %s=http://proxy.example.com:8080, or unset it", name))
+			return Failed(check, fmt.Errorf("%s %w", name, err), fmt.Sprintf("set it like %s=http://proxy.example.com:8080, or unset it", name))
 		}
 		shown = append(shown, name+"="+proxy)
 	}
 	if _, value := firstVariable(getenv, [2]string{"ALL_PROXY", "all_proxy"}); value != "" && len(shown) == 0 {
-		return Warn(check, "ALL_PROXY is set, which fob does not read", "set HTTPS_PROXY where a proxy is needed")
+		return Warn(check, "ALL_PROXY is set, which fob does not read", "set HTTPS_PROXY if a proxy is needed")
 	}
 	if len(shown) == 0 {
 		return Fine(check, "none")

@@ -51,7 +51,7 @@ func TestStorageFindings(t *testing.T) {
 
 func TestLoopback(t *testing.T) {
 	real := new(net.ListenConfig).Listen
-	check(t, "IPv4", Loopback(t.Context(), real, "127.0.0.1", Problem, "x"), OK, "can wait")
+	check(t, "IPv4", Loopback(t.Context(), real, "127.0.0.1", Problem, "x"), OK, "can listen")
 	none := func(context.Context, string, string) (net.Listener, error) {
 		return nil, errors.New("cannot assign requested address")
 	}

@@ -12,7 +12,7 @@ import (
 func DBus(unreachable error, address, profile string) Finding {
 	const check = "D-Bus"
 	if unreachable != nil {
-		return Failed(check, unreachable, "log in to a desktop, or keep logins in an encrypted file: 'fob login "+profile+" --storage file'")
+		return Failed(check, unreachable, "log in to a desktop, or store logins in an encrypted file: 'fob login "+profile+" --storage file'")
 	}
 	return Fine(check, "%s", sanitize.Line(address))
 }
@@ -23,11 +23,11 @@ func KeyringLock(roundTrip error, profile string) Finding {
 	const check = "keyring lock"
 	switch {
 	case errors.Is(roundTrip, credstore.ErrLocked):
-		return Failed(check, roundTrip, "unlock it, for instance by logging in to the desktop; over SSH and in cron nobody can: 'fob login "+profile+" --storage file'")
+		return Failed(check, roundTrip, "unlock it, for instance by logging in to the desktop; over SSH and in cron use a file: 'fob login "+profile+" --storage file'")
 	case errors.Is(roundTrip, credstore.ErrAbsent):
-		return Skipped(check, "there is no keyring to be locked")
+		return Skipped(check, "there is no keyring")
 	case roundTrip != nil:
-		return Skipped(check, "the keyring did not say")
+		return Skipped(check, "the keyring did not answer")
 	}
 	return Fine(check, "unlocked")
 }
@@ -44,7 +44,7 @@ func RoundTrip(check string, size int, err error, fix string) Finding {
 func SealKey(check, source string, fresh bool, err error, fix string) Finding {
 	switch {
 	case err != nil && fresh:
-		return Fine(check, "%s: made at the first login", source)
+		return Fine(check, "%s: created at the first login", source)
 	case err != nil:
 		return Failed(check, err, fix)
 	}

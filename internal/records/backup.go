@@ -21,7 +21,7 @@ import (
 
 // Why a backup cannot be read.
 var (
-	ErrPassphrase = errors.New("the backup does not open with this passphrase")
+	ErrPassphrase = errors.New("wrong passphrase")
 	ErrNotBackup  = errors.New("not a backup that this fob can read")
 	ErrCutOff     = errors.New("damaged or cut off")
 )
@@ -111,7 +111,7 @@ func ReadBackup(a *app.App, file []byte, passphrase secret.Secret) ([]Backed, er
 	if err != nil {
 		return nil, cli.AsUsage(err)
 	}
-	identity.SetMaxWorkFactor(20) // 1 GiB: what a hostile file may at most cost
+	identity.SetMaxWorkFactor(20) // 1 GiB: the most that a hostile file can cost
 	plain, err := age.Decrypt(bytes.NewReader(file), identity)
 	switch {
 	case errors.As(err, new(*age.NoIdentityMatchError)):

@@ -62,8 +62,8 @@ type Findings struct {
 	Copy    string // the storage in which an interrupted move left a copy, or ""
 }
 
-// Check reads the whole record. With repair it takes up what a crash has left, and deletes
-// what no record needs; the error is damage that stays.
+// Check reads the whole record. With repair it recovers what a crash left unsaved, and
+// deletes what no record needs; the error is damage that stays.
 func (r Record) Check(ctx context.Context, repair bool) (found Findings, err error) {
 	defer func() { err = r.wrap(err) }()
 	c, err := r.open(r.Storage, true)
@@ -129,7 +129,7 @@ func (r Record) Move(ctx context.Context, storage string) (moved Moved, err erro
 	if IsMissing(err) {
 		return Moved{Missing: true}, r.pin(storage)
 	}
-	return moved, cli.WithHint(err, "it stays in %q and is as good as before; 'fob doctor' says what is amiss", r.Storage)
+	return moved, cli.WithHint(err, "it stays in %q, unchanged; run 'fob doctor' to find the cause", r.Storage)
 }
 
 // Rekey makes a new key the one of a storage: commit switches the key's source to it. Until
