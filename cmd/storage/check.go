@@ -118,15 +118,15 @@ func finishRekey(ctx context.Context, a *app.App, storage string, repair bool) e
 	return nil
 }
 
-func checkTemps(a *app.App, mend bool) error {
+func checkTemps(a *app.App, repair bool) error {
 	paths, err := a.Paths()
 	if err != nil {
 		return err
 	}
-	done := map[bool]string{true: "deleted", false: "would be deleted"}[mend]
+	done := map[bool]string{true: "deleted", false: "would be deleted"}[repair]
 	var failed error
 	for _, dir := range []string{paths.Data, paths.Cache} {
-		left, err := atomicfile.LeftBehind(dir, a.Now().Add(-tempFileAge), mend)
+		left, err := atomicfile.LeftBehind(dir, a.Now().Add(-tempFileAge), repair)
 		failed = errors.Join(failed, err)
 		if left > 0 {
 			a.Note("%s of interrupted writes %s.", cli.Plural(left, "temp file", "temp files"), done)

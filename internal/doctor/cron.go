@@ -113,11 +113,11 @@ var (
 // cronEnviron is the part of this environment that a cron job would have.
 func cronEnviron(environ map[string]string) map[string]string {
 	cron := map[string]string{"SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
-	kept := append(append([]string{}, cronVariables...), folderVariables...)
+	names := append(append([]string{}, cronVariables...), folderVariables...)
 	if runtime.GOOS == "windows" {
-		kept = append(kept, windowsVariables...)
+		names = append(names, windowsVariables...)
 	}
-	for _, name := range kept {
+	for _, name := range names {
 		if value := environ[name]; value != "" {
 			cron[name] = value
 		}

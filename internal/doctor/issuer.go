@@ -115,7 +115,7 @@ func judgeClock(ahead time.Duration, err error) Finding {
 }
 
 // exchange watches what passes an HTTP client: the clock of the last answer, and
-// the last failure as the network told it.
+// the last failure of the network.
 type exchange struct {
 	next http.RoundTripper
 	now  func() time.Time
@@ -141,7 +141,7 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // dateOf is when a server sent an answer. Date has whole seconds, so half a one
-// is likely to be missing; a cache on the way tells in Age how old its copy is.
+// is likely to be missing; a cache in between adds the age of its copy.
 func dateOf(header http.Header) (time.Time, bool) {
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {

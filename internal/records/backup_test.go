@@ -108,6 +108,9 @@ func TestRestore_KeepsWhatIsHere(t *testing.T) {
 			t.Fatal(err)
 		}
 		peppers, err := ReadPeppers(t.Context(), m.App)
+		if err != nil {
+			t.Fatal(err)
+		}
 		return held.Value.Reveal() + " " + string(peppers["p1"]) + " " + string(peppers["p2"])
 	}
 	done := restoreAll(t, m.Machine, all, RestoreOptions{})
