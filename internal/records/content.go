@@ -37,7 +37,7 @@ func (r revision) equals(other revision) bool {
 // login is a login in one storage.
 type login struct {
 	credstore.Entry
-	session *session.Session
+	*session.Session
 }
 
 func (l login) Read(ctx context.Context) (revision, error) {
@@ -45,7 +45,7 @@ func (l login) Read(ctx context.Context) (revision, error) {
 	if err != nil {
 		return revision{Size: size}, err
 	}
-	status := l.session.Status(ctx)
+	status := l.Status(ctx)
 	if status.State == session.StateLoggedOut {
 		status.Err = session.ErrLoginRequired
 	}
@@ -53,14 +53,8 @@ func (l login) Read(ctx context.Context) (revision, error) {
 }
 
 func (l login) Check(ctx context.Context, repair bool) (session.Repairs, error) {
-	l.session.Warn = func(string) {} // the result has it
-	return l.session.Check(ctx, repair)
-}
-
-func (l login) Export(ctx context.Context) (credstore.Record, error) { return l.session.Export(ctx) }
-
-func (l login) Import(ctx context.Context, stored credstore.Record) error {
-	return l.session.Import(ctx, stored)
+	l.Warn = func(string) {} // the result has it
+	return l.Session.Check(ctx, repair)
 }
 
 // MoveTo first takes up what an interrupted refresh has left, as Export does.
@@ -68,7 +62,7 @@ func (l login) MoveTo(ctx context.Context, to content, settle func() error) (lef
 	if _, err := l.Export(ctx); err != nil {
 		return nil, err
 	}
-	return l.Entry.MoveTo(ctx, to.(login).Store, settle)
+	return l.Entry.MoveTo(ctx, to.(login).Entry.Store, settle)
 }
 
 // sealed is a secret, or the peppers. Entry has the other methods.

@@ -73,8 +73,8 @@ func (m *machine) record(label string) Record {
 			return c, err
 		}
 		if l, isLogin := c.(login); isLogin {
-			l.session.Store = m.keyring
-			return login{l.session.Entry(), l.session}, nil
+			l.Session.Store = m.keyring
+			return login{l.Session.Entry(), l.Session}, nil
 		}
 		s := c.(sealed)
 		s.Store = m.keyring
