@@ -25,9 +25,9 @@ var (
 	ErrTimeout    = errors.New("the OS keyring did not answer")
 	ErrRefused    = errors.New("the OS keyring refused")
 	ErrCorrupt    = errors.New("the stored record is damaged")
-	ErrNotWritten = errors.New("the record was not kept")
+	ErrNotWritten = errors.New("the record was not saved")
 	ErrTooLarge   = errors.New("the record is too large for this storage")
-	ErrNoKey      = errors.New("no key is given for the encrypted files")
+	ErrNoKey      = errors.New("the encrypted files need their key")
 	ErrUnusable   = errors.New("the storage cannot be used") // its files, that is
 )
 
@@ -100,7 +100,7 @@ func (s *Store) Peek(ctx context.Context, c seal.Context) (Record, error) {
 // whole.
 func (s *Store) Set(ctx context.Context, c seal.Context, r Record) error {
 	if len(r.Head)+len(r.Body) > MaxRecord {
-		return fmt.Errorf("%w: it has %d bytes, and %d is the most", ErrTooLarge, len(r.Head)+len(r.Body), MaxRecord)
+		return fmt.Errorf("%w: it has %d bytes, the limit is %d", ErrTooLarge, len(r.Head)+len(r.Body), MaxRecord)
 	}
 	key, err := s.key(ctx, true)
 	if err != nil {
@@ -142,9 +142,9 @@ func (s *Store) Delete(ctx context.Context, c seal.Context) error {
 	}
 	switch _, err := s.items.get(ctx, itemName(c)); {
 	case err == nil:
-		return fmt.Errorf("%w: it is still there after it was deleted", ErrRefused)
+		return fmt.Errorf("%w: the record is still there after it was deleted", ErrRefused)
 	case !errors.Is(err, ErrNotFound):
-		return fmt.Errorf("looking whether the record is gone: %w", err)
+		return fmt.Errorf("checking that the record is gone: %w", err)
 	}
 	if _, err := s.sweep(ctx, c, false); err != nil {
 		return err

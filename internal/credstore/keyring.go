@@ -119,7 +119,7 @@ func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, erro
 	sealed := make([][]byte, len(texts))
 	for i, text := range texts {
 		if sealed[i], err = base64.RawURLEncoding.Strict().DecodeString(text); err != nil {
-			return nil, fmt.Errorf("%w: the keyring item %s is not one that fob wrote", ErrCorrupt, accounts[i])
+			return nil, fmt.Errorf("%w: the keyring item %s was not written by fob", ErrCorrupt, accounts[i])
 		}
 	}
 	return sealed, nil
@@ -231,7 +231,7 @@ func installID(dataDir string, create bool) (string, error) {
 		return "", err
 	}
 	if raw, err := hex.DecodeString(string(id)); err != nil || len(raw) != idBytes {
-		return "", fmt.Errorf("%w: %s does not hold an id", ErrCorrupt, path)
+		return "", fmt.Errorf("%w: %s does not contain an ID", ErrCorrupt, path)
 	}
 	return string(id), nil
 }

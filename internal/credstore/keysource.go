@@ -145,7 +145,7 @@ func (e *KeyError) Error() string {
 	if e.Reason != "" {
 		return e.Source + " " + e.Reason
 	}
-	return e.Source + " does not hold a key: 32 bytes in base64 or hex"
+	return e.Source + " does not contain a key: 32 bytes in base64 or hex"
 }
 
 func parseKey(text string) (seal.Key, bool) {

@@ -123,7 +123,7 @@ func (o PassphraseOptions) key(ctx context.Context, create bool) (seal.Key, erro
 	}
 	key := params.derive(passphrase)
 	if params.KeyID != keyID(key) {
-		return seal.Key{}, fmt.Errorf("%w: the passphrase is not the one that the storage was made with", seal.ErrWrongKey)
+		return seal.Key{}, fmt.Errorf("%w: the passphrase differs from the one that the storage was created with", seal.ErrWrongKey)
 	}
 	return key, nil
 }
@@ -135,11 +135,11 @@ func readParams(path string) (kdfParams, error) {
 		return p, err
 	}
 	if err := json.Unmarshal(text, &p); err != nil {
-		return p, fmt.Errorf("%w: %s is not JSON of fob's", ErrCorrupt, path)
+		return p, fmt.Errorf("%w: %s was not written by fob", ErrCorrupt, path)
 	}
 	if p.KDF != "argon2id" || len(p.Salt) < saltSize || p.Time < 1 || p.Time > maxArgonTime ||
 		p.MemoryKiB < 8<<10 || p.MemoryKiB > maxArgonMemoryKiB || p.Threads < 1 || p.Threads > maxArgonThreads {
-		return p, fmt.Errorf("%w: %s has parameters that fob does not use", ErrCorrupt, path)
+		return p, fmt.Errorf("%w: %s has parameters that fob does not accept", ErrCorrupt, path)
 	}
 	return p, nil
 }

@@ -59,7 +59,7 @@ func (m *manifest) appendTo(b []byte) []byte {
 // parseItem reads an opened item: a whole record, or a head and the manifest of
 // its body.
 func parseItem(plain []byte) (Record, *manifest, error) {
-	damaged := fmt.Errorf("%w: it is not laid out as fob does", ErrCorrupt)
+	damaged := fmt.Errorf("%w: it has an unknown layout", ErrCorrupt)
 	if len(plain) == 0 {
 		return Record{}, nil, damaged
 	}
@@ -110,7 +110,7 @@ func (s *Store) readBody(ctx context.Context, c seal.Context, m *manifest) ([]by
 		sealed = append(sealed, piece...)
 	}
 	if sha256.Sum256(sealed) != m.sum {
-		return nil, fmt.Errorf("%w: its pieces are not those that were written", ErrCorrupt)
+		return nil, fmt.Errorf("%w: its pieces differ from those that were written", ErrCorrupt)
 	}
 	return s.open(ctx, bodyContext(c), sealed)
 }
