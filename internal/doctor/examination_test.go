@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +22,7 @@ func find(t *testing.T, m *apptest.Machine, check string, profiles ...string) []
 	t.Helper()
 	m.Hint = func(err error) string {
 		profile := "PROFILE"
-		if named, ok := err.(*cli.ProfileError); ok {
+		if named, ok := errors.AsType[*cli.ProfileError](err); ok {
 			profile = named.Profile
 		}
 		return "run 'fob login " + profile + "'"
