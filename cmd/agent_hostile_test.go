@@ -14,7 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/hostiletest"
 )
 
-// fakeAgent listens at FOB_AGENT as another machine's forwarded agent would.
+// fakeAgent listens on FOB_AGENT as another machine's forwarded agent would.
 func fakeAgent(t *testing.T, answer agent.Answerer) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fob") // t.TempDir may be too long for a socket

@@ -1,4 +1,4 @@
-// Package agent is the commands of the agent, and what stands behind its socket.
+// Package agent has the commands of the agent, and the logins behind its socket.
 package agent
 
 import (
@@ -30,23 +30,22 @@ type agentOptions struct {
 	forgetAfter time.Duration
 }
 
-// defaultForgetAfter is how long the agent holds what nobody asks for.
+// defaultForgetAfter is how long the agent caches a login that is not used.
 const defaultForgetAfter = time.Hour
 
 func New(a *app.App) *cobra.Command {
 	var opts agentOptions
 	c := &cobra.Command{
 		Use:   "agent",
-		Short: "Hold logins open, for scripts and for other machines",
-		Long: `Hold what is opened of logins in memory, and answer 'fob token' and all else that
-needs a token here: faster, and without a passphrase each time. It is optional: without
-it every command does the same by itself. A refresh token is read for a refresh alone,
-and nothing is refreshed before it has to be.
+		Short: "Cache open logins for scripts and other machines",
+		Long: `Cache opened logins in memory, for 'fob token' and all other commands that need a
+token: they are faster, and need no passphrase each time. The agent is optional: without
+it every command opens the login itself. Refresh tokens are not cached: they are read
+only for a refresh, and nothing is refreshed early.
 
-What nobody asks for is forgotten after a while, all of it by 'fob agent lock'. Only
-programs of this user may ask. 'fob agent forward' lets another machine ask over ssh.
-
-FOB_AGENT names another socket, or is "off".
+Logins that are not used for a while are forgotten; 'fob agent lock' forgets them all.
+Only your own programs can use the agent. 'fob agent forward' lets another machine use
+it over ssh. FOB_AGENT is the path of another socket, or "off".
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
 		Example: `  fob agent --detach
@@ -57,14 +56,14 @@ FOB_AGENT names another socket, or is "off".
 			return runAgent(cmd.Context(), a, opts)
 		},
 	}
-	c.Flags().BoolVar(&opts.detach, "detach", false, "go on in the background, and return when it answers")
-	c.Flags().DurationVar(&opts.forgetAfter, "forget-after", defaultForgetAfter, "forget what was not asked for in this `TIME`")
-	lock := newAgentOrderCmd(a, agent.DoLock, "Forget everything, and serve nobody until it is unlocked",
-		`Have the agent overwrite the key of its memory: it forgets everything, and serves
-nobody until 'fob agent unlock'. Commands here go on by themselves, with whatever opens
-the logins for them.`, "The agent is locked, and has forgotten everything.")
-	stop := newAgentOrderCmd(a, agent.DoStop, "End it",
-		"End the agent. What it has begun it finishes; then it forgets everything.", "The agent has ended.")
+	c.Flags().BoolVar(&opts.detach, "detach", false, "run in the background; return once the agent is ready")
+	c.Flags().DurationVar(&opts.forgetAfter, "forget-after", defaultForgetAfter, "forget logins that were not used for this `TIME`")
+	lock := newAgentOrderCmd(a, agent.DoLock, "Lock the agent: forget everything",
+		`Overwrite the key of the agent's memory: it forgets everything, and refuses all
+requests until 'fob agent unlock'. The lock covers only the agent: commands here still
+open logins themselves.`, "The agent is locked, and has forgotten everything.")
+	stop := newAgentOrderCmd(a, agent.DoStop, "Stop the agent",
+		"Stop the agent. It finishes the requests in progress, then forgets everything.", "The agent has stopped.")
 	c.AddCommand(newAgentStatusCmd(a), lock, newAgentUnlockCmd(a), newAgentForwardCmd(a), stop)
 	return c
 }
@@ -88,7 +87,7 @@ func agentSocket(a *app.App) (string, error) {
 
 func runAgent(ctx context.Context, a *app.App, opts agentOptions) error {
 	if opts.forgetAfter <= 0 {
-		return cli.WithHint(cli.Usagef("an agent that forgets after %s holds nothing", opts.forgetAfter), "write --forget-after like 10m or 8h")
+		return cli.WithHint(cli.Usagef("--forget-after must be positive, not %s", opts.forgetAfter), "write --forget-after like 10m or 8h")
 	}
 	path, err := agentSocket(a)
 	if err != nil {
@@ -108,7 +107,7 @@ func runAgent(ctx context.Context, a *app.App, opts agentOptions) error {
 	}
 	listener, err := agent.Listen(ctx, path)
 	if errors.Is(err, agent.ErrRunning) {
-		return cli.WithHint(err, "see 'fob agent status'; 'fob agent stop' ends it")
+		return cli.WithHint(err, "see 'fob agent status', or stop it: 'fob agent stop'")
 	}
 	if err != nil {
 		return err
@@ -121,21 +120,21 @@ func runAgent(ctx context.Context, a *app.App, opts agentOptions) error {
 		cancel() // the socket is gone before the answer is sent
 		_ = listener.Close()
 	})
-	a.Note("The agent listens at %s.", path)
+	a.Note("The agent listens on %s.", path)
 	noteMissingKey(a, handler.Status())
 	go memory.ForgetUntil(ctx.Done())
 	if err := agent.Serve(ctx, listener, agentPlaces, handler.Answer); err != nil {
 		return err
 	}
-	a.Note("The agent has ended, and forgotten everything.")
+	a.Note("The agent has stopped, and forgotten everything.")
 	return nil
 }
 
-// newMemory holds the key that FOB_SEAL_KEY is, if it is set.
+// newMemory returns a memory with the key in FOB_SEAL_KEY, if it is set.
 func newMemory(ctx context.Context, a *app.App, forgetAfter time.Duration) (*agent.Memory, error) {
 	memory, err := agent.NewMemory(forgetAfter, elapsed(a))
 	if err != nil {
-		return nil, cli.WithHint(err, "see 'ulimit -l': one page is needed")
+		return nil, cli.WithHint(err, "raise 'ulimit -l': one page is required")
 	}
 	if a.Getenv(app.SealKeyVariable) != "" {
 		key, err := filesKey(ctx, a)
@@ -147,17 +146,17 @@ func newMemory(ctx context.Context, a *app.App, forgetAfter time.Duration) (*age
 	return memory, nil
 }
 
-// noteMissingKey says why the agent cannot open what lies in files.
+// noteMissingKey says why the agent cannot open logins in files.
 func noteMissingKey(a *app.App, s *agent.Status) {
 	if s != nil && s.NeedsKey {
-		a.Note("It opens no login in files before it has their key: 'fob agent unlock'.")
+		a.Note("It cannot open logins in files yet; send it their key: 'fob agent unlock'.")
 	}
 }
 
 // detachAgent starts the agent in a session of its own, without this terminal.
 func detachAgent(ctx context.Context, a *app.App, path string, opts agentOptions) error {
 	if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStatus}, app.NoteLine(a)); err == nil {
-		a.Note("An agent listens at %s already.", path)
+		a.Note("An agent already listens on %s.", path)
 		return nil
 	}
 	child, err := detached(ctx, a, "agent", "--forget-after", opts.forgetAfter.String())
@@ -177,7 +176,7 @@ func detachAgent(ctx context.Context, a *app.App, path string, opts agentOptions
 		_ = child.Process.Kill()
 		return err
 	}
-	a.Note("The agent listens at %s.", path)
+	a.Note("The agent listens on %s.", path)
 	if !status.NeedsKey {
 		return nil
 	}
@@ -192,7 +191,7 @@ func detachAgent(ctx context.Context, a *app.App, path string, opts agentOptions
 	return err
 }
 
-// detached is fob itself with this environment, but for what it was taken out of.
+// detached is a child that is fob itself, with this environment without its secrets.
 func detached(ctx context.Context, a *app.App, args ...string) (*process.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -213,7 +212,7 @@ func detached(ctx context.Context, a *app.App, args ...string) (*process.Cmd, er
 	if a.Getenv("FOB_CONFIG") != "" {
 		child.Env = append(child.Env, "FOB_CONFIG="+home.Config)
 	}
-	child.Dir = string(filepath.Separator) // no folder is kept from being unmounted
+	child.Dir = string(filepath.Separator) // so that any folder can be unmounted
 	child.SysProcAttr = process.OwnSession()
 	return child, nil
 }
@@ -223,7 +222,7 @@ const (
 	agentLookEvery = 5 * time.Millisecond
 )
 
-// awaitAgent waits until the agent that was just started answers.
+// awaitAgent waits until the agent that was just started responds.
 func awaitAgent(ctx context.Context, path string, ended <-chan struct{}) (*agent.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, agentStart)
 	defer cancel()
@@ -232,9 +231,9 @@ func awaitAgent(ctx context.Context, path string, ended <-chan struct{}) (*agent
 	for {
 		select {
 		case <-ended:
-			return nil, cli.WithHint(errors.New("the agent ended at once"), "run 'fob agent' without --detach: it says why")
+			return nil, cli.WithHint(errors.New("the agent exited at once"), "run 'fob agent' without --detach to see why")
 		case <-ctx.Done():
-			return nil, cli.WithHint(errors.New("the agent was started, and does not answer"), "run 'fob agent' without --detach to see it")
+			return nil, cli.WithHint(errors.New("the agent was started, but does not respond"), "run 'fob agent' without --detach to see it")
 		case <-look.C:
 			if answer, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStatus}, func(string) {}); err == nil && answer.Status != nil {
 				return answer.Status, nil
@@ -243,8 +242,8 @@ func awaitAgent(ctx context.Context, path string, ended <-chan struct{}) (*agent
 	}
 }
 
-// filesKey is the key of the sealed files where the agent cannot find it: in FOB_SEAL_KEY,
-// which it is not given to keep, or of a passphrase that a person types. nil is none.
+// filesKey is the key of the sealed files if the agent cannot find it: from FOB_SEAL_KEY,
+// which the agent does not inherit, or from a typed passphrase; else nil.
 func filesKey(ctx context.Context, a *app.App) ([]byte, error) {
 	source, err := filesKeySource(a)
 	if err != nil || source.Open == nil {
@@ -260,8 +259,8 @@ func filesKey(ctx context.Context, a *app.App) ([]byte, error) {
 	return key.Bytes(), nil
 }
 
-// filesKeySource is where filesKey has it from; open is nil where there is none, and no
-// login in files either.
+// filesKeySource is the source of filesKey. Its Open is nil if there is none, or no login in
+// files.
 func filesKeySource(a *app.App) (app.KeySource, error) {
 	cfg, err := a.Config()
 	if err != nil || !usesFiles(cfg) {
@@ -275,7 +274,7 @@ func filesKeySource(a *app.App) (app.KeySource, error) {
 	return source, nil
 }
 
-// usesFiles reports whether logins lie in files: that of some profile, or the next one.
+// usesFiles reports whether any login is in files, or the next one would be.
 func usesFiles(cfg *config.Config) bool {
 	next, _ := cfg.StorageFor("")
 	return next == config.StorageFile || len(cfg.ProfilesIn(config.StorageFile)) > 0

@@ -45,14 +45,23 @@ func startAgent(t *testing.T, a *cmdtest.App) (path string, ended chan error) {
 	ended = make(chan error, 1)
 	go func() { ended <- runAgent(ctx, a.App, agentOptions{forgetAfter: time.Hour}) }()
 	t.Cleanup(stop)
-	for !app.PathExists(path) { // the socket is there at once, or an error
+	await(t, path, ended)
+	return path, ended
+}
+
+// await waits until a socket answers; ended has an error if it never will.
+func await(t *testing.T, path string, ended chan error) {
+	t.Helper()
+	for {
+		if _, err := agent.Ask(t.Context(), path, agent.Request{Do: agent.DoStatus}, func(string) {}); err == nil {
+			return
+		}
 		select {
 		case err := <-ended:
-			t.Fatalf("the agent ended: %v", err)
+			t.Fatal(err)
 		case <-time.After(time.Millisecond):
 		}
 	}
-	return path, ended
 }
 
 func client(t *testing.T, a *cmdtest.App, path string, environ ...string) *cmdtest.App {
@@ -70,10 +79,10 @@ func TestAgent_StatusLockUnlockStop(t *testing.T) {
 	}{
 		{[]string{"status"}, "the key of the sealed files", ""},
 		{[]string{"lock"}, "", "The agent is locked, and has forgotten everything."},
-		{[]string{"status"}, "nothing, it is locked: 'fob agent unlock'", ""},
+		{[]string{"status"}, "nothing: it is locked, see 'fob agent unlock'", ""},
 		{[]string{"unlock"}, "", "The agent is unlocked."},
 		{[]string{"status"}, "the key of the sealed files", ""},
-		{[]string{"stop"}, "", "The agent has ended."},
+		{[]string{"stop"}, "", "The agent has stopped."},
 	} {
 		stdout, stderr, err := c.Run(New, step.args...)
 		if err != nil || !strings.Contains(stdout, step.stdout) || !strings.Contains(stderr, step.stderr) {
@@ -83,7 +92,7 @@ func TestAgent_StatusLockUnlockStop(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if _, _, err := c.Run(New, "status"); !errors.Is(err, agent.ErrAbsent) || !strings.Contains(cli.CarriedHint(err), "FOB_AGENT names it") {
+	if _, _, err := c.Run(New, "status"); !errors.Is(err, agent.ErrAbsent) || !strings.Contains(cli.CarriedHint(err), "FOB_AGENT names this socket") {
 		t.Errorf("afterwards: %v, hint %q", err, cli.CarriedHint(err))
 	}
 }
@@ -115,7 +124,7 @@ func TestAgent_UnlockSendsTheKey(t *testing.T) {
 	if stdout, _, err := without.Run(New, "status"); err != nil || !strings.Contains(stdout, "the key of the sealed files is missing") {
 		t.Errorf("before: %q, %v", stdout, err)
 	}
-	if _, stderr, err := without.Run(New, "unlock"); err == nil && !strings.Contains(stderr, "before it has their key") {
+	if _, stderr, err := without.Run(New, "unlock"); err == nil && !strings.Contains(stderr, "open logins in files yet") {
 		t.Errorf("without a key: %q, %v", stderr, err)
 	}
 	if _, stderr, err := with.Run(New, "unlock"); err != nil || !strings.Contains(stderr, "The agent is unlocked.") {
@@ -138,16 +147,16 @@ func TestAgent_Usage(t *testing.T) {
 		agent   string
 		problem string
 	}{
-		"it forgets at once":    {[]string{"--forget-after", "0s"}, "", "holds nothing"},
+		"it forgets at once":    {[]string{"--forget-after", "0s"}, "", "must be positive"},
 		"FOB_AGENT is off":      {nil, "off", "FOB_AGENT is off"},
 		"status of none":        {[]string{"status"}, "off", "FOB_AGENT is off"},
 		"a relative path":       {[]string{"lock"}, "agent.sock", "FOB_AGENT"},
 		"an unknown command":    {[]string{"start"}, "", `there is no command "start"`},
-		"forward nothing":       {[]string{"forward"}, "", "no profile is named"},
+		"forward nothing":       {[]string{"forward"}, "", "--profile is required"},
 		"forward an empty name": {[]string{"forward", "--profile", ""}, "", "--profile is empty"},
-		"a profile as socket":   {[]string{"forward", "work", "--profile", "work"}, "RUNNING", "is no path of a socket"},
-		"too long a socket":     {[]string{"forward", "/" + strings.Repeat("x", 200), "--profile", "work"}, "RUNNING", "more than the"},
-		"nobody can confirm":    {[]string{"forward", "--profile", "work", "--confirm"}, "RUNNING", "nobody can be asked"},
+		"a profile as socket":   {[]string{"forward", "work", "--profile", "work"}, "RUNNING", "is not the path of a socket"},
+		"too long a socket":     {[]string{"forward", "/" + strings.Repeat("x", 200), "--profile", "work"}, "RUNNING", "longer than the"},
+		"nobody can confirm":    {[]string{"forward", "--profile", "work", "--confirm"}, "RUNNING", "--confirm requires a terminal"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := cmdtest.New(t, profiles)
@@ -187,19 +196,13 @@ func TestForward(t *testing.T) {
 	ended := make(chan error, 1)
 	socket := filepath.Join(filepath.Dir(path), app.ForwardSocketName)
 	go func() { ended <- runAgentForward(ctx, c.App, agentForwardOptions{profiles: []string{"work"}}) }()
-	for !app.PathExists(socket) {
-		select {
-		case err := <-ended:
-			t.Fatal(err)
-		case <-time.After(time.Millisecond):
-		}
-	}
+	await(t, socket, ended)
 	remote := cmdtest.New(t, "", "FOB_AGENT="+socket)
 	if stdout, _, err := remote.Run(New, "status"); err != nil || !strings.Contains(stdout, "forwarded") || !strings.Contains(stdout, "work") || strings.Contains(stdout, "home") {
 		t.Errorf("%q, %v", stdout, err)
 	}
 	for _, do := range []string{"lock", "unlock", "stop"} {
-		if _, _, err := remote.Run(New, do); err == nil || !strings.Contains(err.Error(), "access tokens alone") {
+		if _, _, err := remote.Run(New, do); err == nil || !strings.Contains(err.Error(), "provides only access tokens") {
 			t.Errorf("%s: %v", do, err)
 		}
 	}
@@ -283,7 +286,7 @@ func TestTokens_NeedsKey(t *testing.T) {
 	}
 }
 
-func TestHoldsText(t *testing.T) {
+func TestCacheText(t *testing.T) {
 	for _, test := range []struct {
 		status agent.Status
 		want   string
@@ -291,9 +294,9 @@ func TestHoldsText(t *testing.T) {
 		{agent.Status{}, "nothing yet"},
 		{agent.Status{Profiles: []string{"a", "b"}, Files: true}, "a, b, the key of the sealed files"},
 		{agent.Status{Profiles: []string{"a"}, NeedsKey: true}, "a; the key of the sealed files is missing: 'fob agent unlock'"},
-		{agent.Status{Profiles: []string{"a"}, Locked: true}, "nothing, it is locked: 'fob agent unlock'"},
+		{agent.Status{Profiles: []string{"a"}, Locked: true}, "nothing: it is locked, see 'fob agent unlock'"},
 	} {
-		if got := holdsText(&test.status); got != test.want {
+		if got := cacheText(&test.status); got != test.want {
 			t.Errorf("%+v: %q", test.status, got)
 		}
 	}
@@ -336,7 +339,7 @@ func TestConfirmLines(t *testing.T) {
 		}
 		_ = typed.Close()
 		<-gone
-		if text := a.Stderr(); strings.Count(text, "Give it one? [y/N] ") != 10 || !strings.Contains(text, "Nobody can be asked any more.") {
+		if text := a.Stderr(); strings.Count(text, "Give it one? [y/N] ") != 10 || !strings.Contains(text, "The terminal was closed: no more questions.") {
 			t.Errorf("%q", text)
 		}
 	})

@@ -14,11 +14,11 @@ import (
 	"github.com/fobcli/fob/internal/process"
 )
 
-// tooSoon is how fast an answer comes that was typed before the question could be read.
+// tooSoon is how fast an answer must come to have been typed before the question was read.
 const tooSoon = 300 * time.Millisecond
 
-// newConfirmer finds who can be asked: the person at this terminal, else the program that
-// ssh asks with (SSH_ASKPASS in ssh(1)). gone is called when the terminal is.
+// newConfirmer asks on this terminal, else with the program that ssh uses (SSH_ASKPASS in
+// ssh(1)). gone is called when the terminal is closed.
 func newConfirmer(a *app.App, gone func()) (*agent.Confirmer, error) {
 	show := func(line string) { a.Note("%s", line) }
 	if a.Interactive() {
@@ -26,11 +26,11 @@ func newConfirmer(a *app.App, gone func()) (*agent.Confirmer, error) {
 	}
 	program := a.Getenv("SSH_ASKPASS")
 	if program == "" {
-		return nil, cli.WithHint(cli.Usagef("nobody can be asked here: there is no terminal, and SSH_ASKPASS names no program"), "run it on a terminal, or leave out --confirm")
+		return nil, cli.WithHint(cli.Usagef("--confirm requires a terminal or SSH_ASKPASS"), "run it on a terminal, or omit --confirm")
 	}
 	path, err := exec.LookPath(program)
 	if err != nil {
-		return nil, cli.WithHint(cli.Usagef("the program that SSH_ASKPASS names cannot be run"), "set it to the path of one, such as ssh-askpass")
+		return nil, cli.WithHint(cli.Usagef("the program in SSH_ASKPASS cannot be run"), "set it to the path of one, such as ssh-askpass")
 	}
 	return agent.NewConfirmer(func(ctx context.Context, question string) bool {
 		child := process.Command(ctx, path, question)
@@ -40,18 +40,18 @@ func newConfirmer(a *app.App, gone func()) (*agent.Confirmer, error) {
 	}, show), nil
 }
 
-// confirmLines asks on one terminal, again and again. What was typed before a question
-// could be read answers none.
+// confirmLines asks on one terminal. What was typed before a question could be read is not
+// an answer to it.
 func confirmLines(a *app.App, gone func()) func(context.Context, string) bool {
 	lines := make(chan string)
 	go func() {
 		for in := bufio.NewScanner(a.In); in.Scan(); {
 			select {
 			case lines <- strings.TrimSpace(in.Text()):
-			default: // nobody has asked
+			default: // no question is open
 			}
 		}
-		a.Note("Nobody can be asked any more.")
+		a.Note("The terminal was closed: no more questions.")
 		gone()
 	}()
 	return func(ctx context.Context, question string) bool {

@@ -25,15 +25,15 @@ func askAgent(ctx context.Context, a *app.App, r agent.Request) (*agent.Status, 
 	answer, err := agent.Ask(ctx, path, r, app.NoteLine(a))
 	switch {
 	case errors.Is(err, agent.ErrAbsent) && a.Getenv("FOB_AGENT") != "":
-		err = cli.WithHint(err, "FOB_AGENT names it: see whether it is right, or unset it")
+		err = cli.WithHint(err, "FOB_AGENT names this socket: correct it, or unset it")
 	case errors.Is(err, agent.ErrAbsent):
 		err = cli.WithHint(err, "start one: 'fob agent --detach'")
 	case errors.Is(err, agent.ErrNoAnswer):
-		err = cli.WithHint(err, "see whether it was stopped (Ctrl-Z), or end it with 'kill'")
+		err = cli.WithHint(err, "check whether it was suspended (Ctrl-Z), or stop it with 'kill'")
 	case err == nil && answer.Failure != nil:
 		err = app.NewAgentError(answer.Failure)
 	case err == nil && answer.Status == nil:
-		err = errors.New("what answers there is no agent")
+		err = errors.New("invalid response: not a fob agent")
 	}
 	return answer.Status, err
 }
@@ -42,10 +42,10 @@ func newAgentStatusCmd(a *app.App) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show whether an agent listens, and what it holds",
-		Long: `Show whether an agent listens, and what it holds open: logins, and the key of the
-sealed files. Where it is another machine's, what may be asked for. Without an agent
-the status is 1.
+		Short: "Show whether an agent runs, and what it caches",
+		Long: `Show whether an agent runs, and what it caches: logins, and the key of the sealed
+files. For an agent on another machine, show the profiles that it forwards. Without an
+agent the exit status is 1.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
 		Example: "  fob agent status --json",
@@ -64,9 +64,9 @@ type agentStatusJSON struct {
 	PID         int      `json:"pid,omitzero"`
 	Locked      bool     `json:"locked"`
 	Forwarded   bool     `json:"forwarded"`              // from another machine
-	Profiles    []string `json:"profiles"`               // held open; forwarded: that may be asked for
-	Files       bool     `json:"files"`                  // the key of the sealed files is held
-	NeedsKey    bool     `json:"needs_key"`              // and is needed
+	Profiles    []string `json:"profiles"`               // cached; forwarded: available
+	Files       bool     `json:"files"`                  // the key of the sealed files is cached
+	NeedsKey    bool     `json:"needs_key"`              // it is required, and missing
 	ForgetAfter float64  `json:"forget_after,omitempty"` // seconds
 }
 
@@ -85,25 +85,25 @@ func runAgentStatus(ctx context.Context, a *app.App, asJSON bool) error {
 		})
 	}
 	if status.Forwarded {
-		return a.PrintTable([][]string{{"listens at", path}, {"forwarded", strings.Join(status.Profiles, ", ")}})
+		return a.PrintTable([][]string{{"listens on", path}, {"forwarded", strings.Join(status.Profiles, ", ")}})
 	}
 	return a.PrintTable([][]string{
-		{"listens at", path}, {"process", strconv.Itoa(status.PID)}, {"holds", holdsText(status)}, {"forgets after", status.ForgetAfter.Round(time.Second).String()},
+		{"listens on", path}, {"process", strconv.Itoa(status.PID)}, {"caches", cacheText(status)}, {"forgets after", status.ForgetAfter.Round(time.Second).String()},
 	})
 }
 
-func holdsText(status *agent.Status) string {
-	held := slices.Clone(status.Profiles)
+func cacheText(status *agent.Status) string {
+	cached := slices.Clone(status.Profiles)
 	if status.Files {
-		held = append(held, "the key of the sealed files")
+		cached = append(cached, "the key of the sealed files")
 	}
-	text := strings.Join(held, ", ")
-	if len(held) == 0 {
+	text := strings.Join(cached, ", ")
+	if len(cached) == 0 {
 		text = "nothing yet"
 	}
 	switch {
 	case status.Locked:
-		return "nothing, it is locked: 'fob agent unlock'"
+		return "nothing: it is locked, see 'fob agent unlock'"
 	case status.NeedsKey:
 		return text + "; the key of the sealed files is missing: 'fob agent unlock'"
 	}
@@ -131,10 +131,10 @@ func newAgentOrderCmd(a *app.App, do, short, long, done string) *cobra.Command {
 func newAgentUnlockCmd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "unlock",
-		Short: "Let it serve again, and give it the key of the sealed files",
-		Long: `Let the agent serve again. Where logins lie in sealed files, and it cannot find their
-key by itself, that goes to the agent: from FOB_SEAL_KEY, or of the passphrase, which is
-asked for here and not sent.
+		Short: "Unlock the agent, and send it the key of files",
+		Long: `Unlock the agent. If logins are in sealed files and the agent cannot find their key
+itself, send it the key: FOB_SEAL_KEY, or the one derived from the passphrase, which is
+typed here and not sent.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitRefused, cli.ExitInterrupted),
 		Example: "  fob agent unlock",

@@ -26,14 +26,14 @@ func newAgentForwardCmd(a *app.App) *cobra.Command {
 	var opts agentForwardOptions
 	c := &cobra.Command{
 		Use:   "forward [SOCKET] --profile NAME",
-		Short: "Let another machine ask for access tokens, over ssh",
-		Long: `Open another socket of the agent that runs here, for 'ssh -R', until Ctrl-C; the whole
-line is printed. Who asks there gets the access tokens of the profiles that are named,
-and nothing else: no id_token, no token for other scopes or APIs, no refresh before it is
-due, no say over the agent. Each request is told here.
+		Short: "Provide access tokens to another machine over ssh",
+		Long: `Open another socket of the agent on this machine for 'ssh -R', until Ctrl-C, and print
+the command. The other machine gets access tokens of the named profiles, and nothing
+else: no id_token, no tokens for other scopes or APIs, no early refresh, no control over
+the agent. Each request is logged here.
 
-With --confirm each is asked about: here, or by the program that SSH_ASKPASS names.
-'fob agent lock' stops it all.
+With --confirm each request is confirmed, on this terminal or with the program in
+SSH_ASKPASS. 'fob agent lock' stops all of them.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
 		Example: `  fob agent forward --profile work --confirm
@@ -46,22 +46,22 @@ With --confirm each is asked about: here, or by the program that SSH_ASKPASS nam
 			return runAgentForward(cmd.Context(), a, opts)
 		},
 	}
-	c.Flags().StringArrayVar(&opts.profiles, "profile", nil, "give out tokens of this `PROFILE`; repeatable")
-	c.Flags().BoolVar(&opts.confirm, "confirm", false, "ask before each token")
+	c.Flags().StringArrayVar(&opts.profiles, "profile", nil, "provide tokens of this `PROFILE`; repeatable")
+	c.Flags().BoolVar(&opts.confirm, "confirm", false, "confirm each token")
 	_ = c.RegisterFlagCompletionFunc("profile", complete.New(a).Profiles)
 	return c
 }
 
-// forwardPlaces is how many of another machine are served at once.
+// forwardPlaces is how many requests of another machine are served at once.
 const forwardPlaces = 16
 
 func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) error {
 	if len(opts.profiles) == 0 {
-		return cli.WithHint(cli.Usagef("no profile is named"), "name those that the other machine may use: --profile work")
+		return cli.WithHint(cli.Usagef("--profile is required"), "name the profiles for the other machine: --profile work")
 	}
 	for _, name := range opts.profiles {
 		if name == "" {
-			return cli.WithHint(cli.Usagef("--profile is empty"), "give it a value; in a script, see whether the variable is set")
+			return cli.WithHint(cli.Usagef("--profile is empty"), "give it a value; in a script, check that the variable is set")
 		}
 		if _, err := a.Profile([]string{name}); err != nil {
 			return err
@@ -95,13 +95,13 @@ func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) 
 	}
 	listener, err := agent.Listen(ctx, path)
 	if errors.Is(err, agent.ErrRunning) {
-		err = cli.WithHint(err, "name another SOCKET for this one")
+		err = cli.WithHint(err, "choose another SOCKET")
 	}
 	if err != nil {
 		return err
 	}
-	a.Note("Tokens of %s are given out at %s, until Ctrl-C.", strings.Join(opts.profiles, ", "), path)
-	a.Note("ssh -R /tmp/fob.sock:%s HOST, and there FOB_AGENT=/tmp/fob.sock fob token %s", path, opts.profiles[0])
+	a.Note("Providing tokens of %s on %s, until Ctrl-C.", strings.Join(opts.profiles, ", "), path)
+	a.Note("Run ssh -R /tmp/fob.sock:%s HOST, and there FOB_AGENT=/tmp/fob.sock fob token %s", path, opts.profiles[0])
 	return agent.Serve(ctx, listener, forwardPlaces, func(request context.Context, r agent.Request, note func(string)) agent.Answer {
 		request, cancel := context.WithCancel(request)
 		defer cancel()
@@ -110,20 +110,20 @@ func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) 
 	})
 }
 
-// forwardSocket is beside the agent's own, if none is named.
+// forwardSocket is the named socket, else one beside the agent's own.
 func forwardSocket(args []string, upstream string) (string, error) {
 	if len(args) == 0 {
 		return filepath.Join(filepath.Dir(upstream), app.ForwardSocketName), nil
 	}
 	if !strings.ContainsRune(args[0], filepath.Separator) {
-		return "", cli.WithHint(cli.Usagef("%q is no path of a socket", sanitize.Line(args[0])), "write ./%s for one in this folder; profiles are named by --profile", args[0])
+		return "", cli.WithHint(cli.Usagef("%q is not the path of a socket", sanitize.Line(args[0])), "for a socket in this folder write ./%s; profiles are named by --profile", args[0])
 	}
 	path, err := filepath.Abs(args[0])
 	if err != nil {
 		return "", err
 	}
 	if err := agent.CheckPath(path); err != nil {
-		return "", cli.WithHint(cli.AsUsage(err), "name a shorter path")
+		return "", cli.WithHint(cli.AsUsage(err), "choose a shorter path")
 	}
 	return path, nil
 }

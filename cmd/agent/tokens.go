@@ -26,7 +26,7 @@ func (t tokens) Token(ctx context.Context, r agent.Request, note func(string)) (
 		return nil, cli.AsUsage(err)
 	}
 	if r.MinTTL != nil && *r.MinTTL < 0 {
-		return nil, cli.Usagef("a token cannot be good for %s", *r.MinTTL)
+		return nil, cli.Usagef("a token cannot be valid for %s", *r.MinTTL)
 	}
 	a := t.a.ForRequest(t.memory, note)
 	p, err := a.Profile([]string{r.Profile})
@@ -45,8 +45,8 @@ func (t tokens) Token(ctx context.Context, r agent.Request, note func(string)) (
 	return app.NewAgentToken(token, r.IDToken), nil
 }
 
-// Failure has the process that asked try without the agent where it has what the agent
-// lacks: a terminal, another environment, a key.
+// Failure lets the client do without the agent if it may have what the agent lacks: a
+// terminal, another environment, a key.
 func (t tokens) Failure(r agent.Request, err error) *agent.Failure {
 	err = cli.ForProfile(err, r.Profile)
 	fallback := app.IsUsage(err)
@@ -61,7 +61,7 @@ func (t tokens) NeedsKey() bool {
 	return err == nil && source.Open != nil
 }
 
-// elapsed is a clock that goes on while the machine sleeps, and that nobody sets back.
+// elapsed is a clock that runs while the machine sleeps, and is never set back.
 func elapsed(a *app.App) func() time.Duration {
 	start := time.Now()
 	return func() time.Duration {

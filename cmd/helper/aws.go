@@ -33,25 +33,24 @@ type awsOptions struct {
 	fresh    bool
 }
 
-// awsReserve is how long credentials are good that are given out: the CLIs ask anew when
-// less is left.
+// awsReserve is how long printed credentials remain valid: the AWS CLIs request new ones
+// when less is left.
 const awsReserve = 5 * time.Minute
 
 func newHelperAWSCmd(a *app.App) *cobra.Command {
 	var opts awsOptions
 	c := &cobra.Command{
 		Use:   "aws [PROFILE] --role-arn ARN",
-		Short: "Answer the AWS CLI's question for credentials",
-		Long: `Print a role's credentials as a credential_process does, for the AWS CLI and SDKs. Name
-fob in ~/.aws/config:
+		Short: "Print AWS credentials for the AWS CLI and SDKs",
+		Long: `Print a role's credentials as a credential_process does. Configure it in ~/.aws/config:
 
   [profile deploy]
   credential_process = fob helper aws work --role-arn ROLE
 
-The profile's id_token (--token access: its access token) is given to AWS for the role
-(AssumeRoleWithWebIdentity): the role's trust policy must name the issuer, and the
-client ID as audience. What came is kept sealed with the login, and used until five
-minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.
+fob exchanges the profile's id_token (--token access: its access token) for the role
+(AssumeRoleWithWebIdentity), whose trust policy must name the issuer, and the client ID
+as audience. The credentials are cached, sealed, until five minutes before they expire.
+The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
@@ -65,11 +64,11 @@ minutes before its end. The region is --region, else AWS_REGION or AWS_DEFAULT_R
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.role.RoleARN, "role-arn", "", "the `ARN` of the role")
-	flags.StringVar(&opts.role.SessionName, "session-name", "", "a `NAME` for AWS's logs, if not fob-PROFILE")
-	flags.DurationVar(&opts.role.Duration, "duration", 0, "how long they are to live, 15m to 12h")
-	flags.StringVar(&opts.region, "region", "", "the `REGION` whose token service is asked")
-	flags.StringVar(&opts.endpoint, "endpoint", "", "its `URL`, if not AWS's own (AWS_ENDPOINT_URL_STS)")
-	flags.BoolVar(&opts.fresh, "fresh", false, "ask AWS even if kept credentials are good")
+	flags.StringVar(&opts.role.SessionName, "session-name", "", "session `NAME` in AWS's logs (default fob-PROFILE)")
+	flags.DurationVar(&opts.role.Duration, "duration", 0, "lifetime of the credentials, 15m to 12h")
+	flags.StringVar(&opts.region, "region", "", "`REGION` of the token service")
+	flags.StringVar(&opts.endpoint, "endpoint", "", "`URL` of the token service (AWS_ENDPOINT_URL_STS)")
+	flags.BoolVar(&opts.fresh, "fresh", false, "request new credentials even if cached ones are valid")
 	addTokenFlag(c, &opts.token)
 	usage.RefuseEmpty(c, "role-arn", "session-name", "region", "endpoint")
 	return c
@@ -109,24 +108,24 @@ func runHelperAWS(ctx context.Context, a *app.App, opts awsOptions) error {
 	return credhelper.WriteAWS(a.Out.Raw(), credentials)
 }
 
-// checkAWS fills what was left open, and refuses what AWS would.
+// checkAWS sets defaults, and refuses what AWS would refuse.
 func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, err error) {
 	if err := checkTokenKind(opts.token); err != nil {
 		return "", err
 	}
 	opts.role.SessionName = cmp.Or(opts.role.SessionName, credhelper.SessionName(p.Name))
 	if err := opts.role.Check(); err != nil {
-		return "", cli.WithHint(cli.AsUsage(err), "give --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
+		return "", cli.WithHint(cli.AsUsage(err), "use --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
 	}
 	if endpoint = cmp.Or(opts.endpoint, a.Getenv("AWS_ENDPOINT_URL_STS")); endpoint != "" {
 		if err := oauth.CheckURL(endpoint); err != nil {
-			return "", cli.WithHint(cli.Usagef("--endpoint: %s", err), "give an https URL; http is for loopback addresses alone")
+			return "", cli.WithHint(cli.Usagef("--endpoint: %s", err), "use an https URL; http is only for loopback addresses")
 		}
 		return endpoint, nil
 	}
 	endpoint, err = opts.role.Endpoint(cmp.Or(opts.region, a.Getenv("AWS_REGION"), a.Getenv("AWS_DEFAULT_REGION")))
 	if err != nil {
-		return "", cli.WithHint(cli.AsUsage(err), "give --region, for instance eu-central-1")
+		return "", cli.WithHint(cli.AsUsage(err), "set --region, such as eu-central-1")
 	}
 	return endpoint, nil
 }
@@ -149,7 +148,7 @@ func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint stri
 		body, err = io.ReadAll(resp.Body)
 	}
 	if err != nil {
-		return credentials, expires, fmt.Errorf("asking AWS for the role: %w", httpclient.Classify(err))
+		return credentials, expires, fmt.Errorf("assuming the AWS role: %w", httpclient.Classify(err))
 	}
 	credentials, expires, err = role.ReadSTS(resp.StatusCode, body)
 	var refused *credhelper.STSError

@@ -14,7 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// DockerProgram is the name under which docker runs its helper "fob": a link to fob.
+// DockerProgram is the name of the link to fob that docker runs as its helper "fob".
 const DockerProgram = "docker-credential-fob"
 
 var dockerOperations = []string{"get", "store", "erase", "list", "version"}
@@ -22,17 +22,17 @@ var dockerOperations = []string{"get", "store", "erase", "list", "version"}
 func newHelperDockerCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "docker get|store|erase|list|version",
-		Short: "Answer docker's question for a registry's credential",
-		Long: `Speak the protocol of docker's credential helpers, which podman, buildah, crane and
-others speak too. They run a program docker-credential-fob: make it a link to fob in
-a folder of PATH. Then name fob in ~/.docker/config.json, for each registry:
+		Short: "Print registry credentials for docker",
+		Long: `Speak the protocol of docker's credential helpers, also for podman, buildah, crane and
+others. They run docker-credential-fob, which is a link to fob in a folder of PATH.
+Then configure fob in ~/.docker/config.json, for each registry:
 
   {"credHelpers": {"ghcr.io": "fob"}}
 
-A token is given for exactly the registries that a profile names (docker_registries in
-config.toml, or --docker-registry; presets know their own), with its docker_username.
-erase forgets the cached token, never the login; store is refused: 'docker login' is
-not needed, fob keeps logins and no passwords.
+Tokens are printed only for the registries of a profile (docker_registries in
+config.toml, or --docker-registry; presets have their own), with its docker_username.
+erase drops the cached token, never the login; store is refused: 'docker login' is not
+needed, since fob stores logins, not passwords.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob profile set work --docker-registry registry.example.com
@@ -53,7 +53,7 @@ func runHelperDocker(ctx context.Context, a *app.App, operation string) error {
 		_, err := fmt.Fprintln(a.Out.Raw(), app.VersionLine())
 		return err
 	case "store":
-		return cli.WithHint(cli.Usagef("fob keeps logins, and no password that docker gives it"), "'docker login' is not needed: 'fob login PROFILE --docker-registry HOST'")
+		return cli.WithHint(cli.Usagef("fob stores no passwords for docker"), "'docker login' is not needed: 'fob login PROFILE --docker-registry HOST'")
 	}
 	if operation == "list" {
 		return listRegistries(a)

@@ -22,15 +22,15 @@ func newHelperGitCmd(a *app.App) *cobra.Command {
 	var profile string
 	c := &cobra.Command{
 		Use:   "git get|store|erase|capability",
-		Short: "Answer git's question for a credential",
-		Long: `Speak git's credential protocol. git runs this command itself, once it is installed:
+		Short: "Print credentials for git",
+		Long: `Speak git's credential protocol. git runs this command itself after
 'fob helper install git'.
 
-A token is given for exactly the hosts that a profile names (git_hosts in config.toml,
-or --git-host; presets know their own): scheme, host and port, and the path where one
-is named. Where the login has ended, git is told to stop, not to ask for a password.
-erase forgets the token that the host has refused, never the login; store does
-nothing: the login is kept already.
+Tokens are printed only for the hosts of a profile (git_hosts in config.toml, or
+--git-host; presets have their own): scheme, host and port must match, and the path if
+there is one. If the login has ended, git stops instead of asking for a password.
+erase drops a token that the host has refused, never the login; store does nothing:
+the login is stored already.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob profile set work --git-host https://git.example.com
@@ -42,7 +42,7 @@ nothing: the login is kept already.
 			return runHelperGit(cmd.Context(), a, args[0], profile)
 		},
 	}
-	addProfileFlag(a, c, &profile, "answer with this `PROFILE` alone")
+	addProfileFlag(a, c, &profile, "use only this `PROFILE`")
 	return c
 }
 
@@ -59,7 +59,7 @@ func addProfileFlag(a *app.App, c *cobra.Command, profile *string, text string) 
 func oneOf(known []string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 || !slices.Contains(known, args[0]) {
-			return cli.WithHint(cli.Usagef("'%s' takes one of %s", cmd.CommandPath(), strings.Join(known, ", ")), "see '%s --help'", cmd.CommandPath())
+			return cli.WithHint(cli.Usagef("'%s' expects one of %s", cmd.CommandPath(), strings.Join(known, ", ")), "see '%s --help'", cmd.CommandPath())
 		}
 		return nil
 	}

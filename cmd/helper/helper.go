@@ -1,4 +1,4 @@
-// Package helper is the commands that other programs call for credentials.
+// Package helper has the commands that other programs call for credentials.
 package helper
 
 import (
@@ -24,9 +24,9 @@ import (
 func New(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "helper",
-		Short: "Let git and other programs use the logins",
-		Long: `Let other programs use the logins: they ask fob for a fresh token when they need one,
-and keep none themselves. Each is answered for exactly the hosts that a profile names.`,
+		Short: "Provide tokens to git, docker, kubectl and AWS",
+		Long: `Provide fresh tokens to other programs when they need one, so that they store none
+themselves. Each gets tokens only for the hosts of a profile.`,
 		Example: `  fob helper install git
   git clone https://github.com/acme/private.git`,
 		Args: usage.NoSuchCommand,
@@ -78,8 +78,8 @@ func (h hosts) rule(a *app.App, profile string, asked credhelper.Place, username
 	found := credhelper.Choose(rules, asked, username)
 	for _, r := range found[min(1, len(found)):] {
 		if r.Profile != found[0].Profile {
-			return nil, cli.WithHint(cli.Usagef("the profiles %q and %q are both for %s", found[0].Profile, r.Profile, asked),
-				"leave it to one: take it out of the other's settings, see 'fob profile set --help'; git can be set up with --profile %s", r.Profile)
+			return nil, cli.WithHint(cli.Usagef("profiles %q and %q are both for %s", found[0].Profile, r.Profile, asked),
+				"remove it from one profile, see 'fob profile set --help'; for git, 'fob helper install git --profile %s' selects one", r.Profile)
 		}
 	}
 	if len(found) == 0 {
@@ -94,15 +94,14 @@ const (
 	tokenID     = "id"
 )
 
-// credential gets a token of a profile for another program, which cannot use one that is
-// bound to a key.
+// credential gets a token for another program, which cannot use one bound to a key.
 func credential(ctx context.Context, a *app.App, p config.Profile, kind string) (c credhelper.Credential, err error) {
 	if kind == tokenID && app.ShowsIdentity(p) {
-		return c, cli.WithHint(cli.Usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "give the access token: --token access")
+		return c, cli.WithHint(cli.Usagef("profile %q has no id_token: it uses the machine's identity", p.Name), "use the access token: --token access")
 	}
 	cfg, err := a.Config()
 	if err == nil {
-		err = cfg.Vet(p) // also where the environment holds the token: the profile says who gets it
+		err = cfg.Vet(p) // also for a token in the environment: the profile says who gets it
 	}
 	if err != nil {
 		return c, err
@@ -110,14 +109,14 @@ func credential(ctx context.Context, a *app.App, p config.Profile, kind string) 
 	token, err := a.Token(ctx, p, session.TokenOptions{WantIDToken: kind == tokenID})
 	switch {
 	case errors.Is(err, oauth.ErrUnsupported) && kind == tokenID:
-		return c, cli.WithHint(err, "log in for one, with the scope openid; or give the access token: --token access")
+		return c, cli.WithHint(err, "log in with the scope openid; or use the access token: --token access")
 	case err != nil:
 		return c, cli.ForProfile(err, p.Name)
 	case kind == tokenID:
 		return credhelper.Credential{Token: token.IDToken, ExpiresAt: token.IDTokenExpiresAt}, nil
 	case token.Type != oauth.TypeBearer:
-		return c, cli.WithHint(cli.Usagef("the tokens of profile %q are bound to a key, and a helper cannot prove that it has it", p.Name),
-			"take bearer tokens: 'fob profile set %s --dpop=false', then 'fob login %s'", p.Name, p.Name)
+		return c, cli.WithHint(cli.Usagef("the tokens of profile %q are bound to a key, and a helper cannot prove possession of it", p.Name),
+			"use bearer tokens: 'fob profile set %s --dpop=false', then 'fob login %s'", p.Name, p.Name)
 	}
 	return credhelper.Credential{Token: token.Value, ExpiresAt: token.ExpiresAt}, nil
 }
@@ -135,13 +134,13 @@ func accessFor(ctx context.Context, a *app.App, rule *credhelper.Rule) (credhelp
 
 // addTokenFlag adds --token, for consumers that trust the issuer itself.
 func addTokenFlag(c *cobra.Command, kind *string) {
-	c.Flags().StringVar(kind, "token", tokenID, "which token is given: `KIND` is id or access")
+	c.Flags().StringVar(kind, "token", tokenID, "token `KIND`: id or access")
 	_ = c.RegisterFlagCompletionFunc("token", cobra.FixedCompletions([]string{tokenID, tokenAccess}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func checkTokenKind(kind string) error {
 	if kind != tokenID && kind != tokenAccess {
-		return cli.WithHint(cli.Usagef("there is no token %q", kind), "choose id or access")
+		return cli.WithHint(cli.Usagef("unknown kind of token %q", kind), "the kinds are id and access")
 	}
 	return nil
 }
@@ -174,7 +173,7 @@ func storedLogin(a *app.App, p config.Profile) (*session.Session, error) {
 // inputHint adds the hint for input that the program itself never sends.
 func inputHint(err error, program string) error {
 	if errors.Is(err, credhelper.ErrInput) {
-		return cli.WithHint(err, "%s itself runs this command: see 'fob helper --help'", program)
+		return cli.WithHint(err, "%s runs this command itself: see 'fob helper --help'", program)
 	}
 	return err
 }

@@ -181,13 +181,13 @@ func TestKubectl(t *testing.T) {
 		"a profile without servers": {execInfo("v1", "https://any.example.com", false), []string{"home"}, ""},
 		"another cluster":           {execInfo("v1", "https://evil.example.com:6443", false), []string{"work"}, "is not for https://evil.example.com:6443"},
 		"not of the flag":           {execInfo("v1", cluster, false), []string{"work", "--server", "https://other.example.com"}, "is not for"},
-		"an unknown cluster":        {execInfo("v1", "", false), []string{"work"}, "does not say which cluster"},
-		"no information":            {"", []string{"work"}, "does not say which cluster"},
-		"an unverified cluster":     {execInfo("v1", cluster, true), []string{"work"}, "does not look at the certificate"},
+		"an unknown cluster":        {execInfo("v1", "", false), []string{"work"}, "did not name the cluster"},
+		"no information":            {"", []string{"work"}, "did not name the cluster"},
+		"an unverified cluster":     {execInfo("v1", cluster, true), []string{"work"}, "does not verify the certificate"},
 		"a cluster that is none":    {execInfo("v1", "k8s", false), []string{"work"}, "the cluster"},
 		"another version":           {execInfo("v9", cluster, false), []string{"work"}, "version"},
 		"what kubectl never says":   {"{}", []string{"work"}, "is not an ExecCredential"},
-		"an unknown kind of token":  {execInfo("v1", cluster, false), []string{"work", "--token", "refresh"}, `there is no token "refresh"`},
+		"an unknown kind of token":  {execInfo("v1", cluster, false), []string{"work", "--token", "refresh"}, `unknown kind of token "refresh"`},
 		"a flag that is no URL":     {execInfo("v1", cluster, false), []string{"work", "--server", "k8s"}, "kubernetes_servers"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestAWS(t *testing.T) {
 		}
 	}
 	sts.Close()
-	if _, err := run(newApp(t), "", args...); !errors.Is(err, httpclient.ErrUnavailable) || !strings.Contains(err.Error(), "asking AWS for the role") {
+	if _, err := run(newApp(t), "", args...); !errors.Is(err, httpclient.ErrUnavailable) || !strings.Contains(err.Error(), "assuming the AWS role") {
 		t.Errorf("no answer: %v", err)
 	}
 }
@@ -282,7 +282,7 @@ func TestAWS_Usage(t *testing.T) {
 		"plain http elsewhere":   {[]string{"--role-arn", role, "--endpoint", "http://sts.example.com"}, "", "--endpoint"},
 		"an endpoint of the env": {[]string{"--role-arn", role}, "AWS_ENDPOINT_URL_STS=http://sts.example.com", "--endpoint"},
 		"an empty role":          {[]string{"--role-arn", ""}, "", "--role-arn is empty"},
-		"an unknown kind":        {[]string{"--role-arn", role, "--token", "x"}, "", "there is no token"},
+		"an unknown kind":        {[]string{"--role-arn", role, "--token", "x"}, "", "unknown kind of token"},
 	} {
 		_, err := run(newApp(t, test.environ), "", append([]string{"aws", "work"}, test.args...)...)
 		if !cli.IsUsage(err) || !strings.Contains(err.Error(), test.problem) || cli.CarriedHint(err) == "" {
@@ -304,7 +304,7 @@ func TestInstallGit(t *testing.T) {
 	}
 	a := newApp(t)
 	stdout, stderr, err := a.Run(New, "install", "git", "--dry-run")
-	if err != nil || !strings.Contains(stdout, "git config --global") || strings.Contains(stderr, "git asks fob now") || read() != "" {
+	if err != nil || !strings.Contains(stdout, "git config --global") || strings.Contains(stderr, "git uses fob now") || read() != "" {
 		t.Errorf("a dry run: %q, %q, %v, and git has %q", stdout, stderr, err, read())
 	}
 	for _, test := range []struct {
@@ -312,10 +312,10 @@ func TestInstallGit(t *testing.T) {
 		note string
 		has  bool
 	}{
-		{[]string{"install", "git"}, "git asks fob now", true},
-		{[]string{"install", "git"}, "git asks fob already", true},
-		{[]string{"uninstall", "git"}, "git does not ask fob any more", false},
-		{[]string{"uninstall", "git"}, "git does not ask fob.", false},
+		{[]string{"install", "git"}, "git uses fob now", true},
+		{[]string{"install", "git"}, "git uses fob already", true},
+		{[]string{"uninstall", "git"}, "git no longer uses fob", false},
+		{[]string{"uninstall", "git"}, "git does not use fob.", false},
 	} {
 		_, stderr, err := a.Run(New, test.args...)
 		if err != nil || !strings.Contains(stderr, test.note) || strings.Contains(read(), "helper git") != test.has || strings.Contains(read(), "https://git.example.com:8443") != test.has {
@@ -326,11 +326,11 @@ func TestInstallGit(t *testing.T) {
 		t.Errorf("one profile: %v\n%s", err, read())
 	}
 	PurgeGit(t.Context(), a.App, true)
-	if note := a.Stderr(); !strings.Contains(note, "would take fob out") || !strings.Contains(read(), "helper git") {
+	if note := a.Stderr(); !strings.Contains(note, "would remove fob") || !strings.Contains(read(), "helper git") {
 		t.Errorf("a purge that is only shown: %q\n%s", note, read())
 	}
 	PurgeGit(t.Context(), a.App, false)
-	if note := a.Stderr(); !strings.Contains(note, "git does not ask fob any more") || strings.Contains(read(), "helper git") {
+	if note := a.Stderr(); !strings.Contains(note, "git no longer uses fob") || strings.Contains(read(), "helper git") {
 		t.Errorf("a purge: %q\n%s", note, read())
 	}
 }
@@ -342,11 +342,11 @@ func TestInstallGit_Failures(t *testing.T) {
 		problem      string
 		hint         string
 	}{
-		"no host":          {"[profile.x]\nissuer = \"https://sso.example.com\"\nclient_id = \"x\"\n", os.Getenv("PATH"), []string{"git"}, "no profile names a host", "--git-host"},
+		"no host":          {"[profile.x]\nissuer = \"https://sso.example.com\"\nclient_id = \"x\"\n", os.Getenv("PATH"), []string{"git"}, "no profile has a git host", "--git-host"},
 		"no git":           {profiles, t.TempDir(), []string{"git"}, "git", "install git"},
-		"no repository":    {profiles, os.Getenv("PATH"), []string{"git", "--local"}, "git", "--local is for the repository"},
+		"no repository":    {profiles, os.Getenv("PATH"), []string{"git", "--local"}, "git", "--local requires a repository"},
 		"local and global": {profiles, os.Getenv("PATH"), []string{"git", "--local", "--global"}, "--global and --local", ""},
-		"another program":  {profiles, os.Getenv("PATH"), []string{"hg"}, "takes one of git", ""},
+		"another program":  {profiles, os.Getenv("PATH"), []string{"hg"}, "expects one of git", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("PATH", test.path)

@@ -27,10 +27,10 @@ func newHelperInstallCmd(a *app.App) *cobra.Command {
 	var opts installOptions
 	c := &cobra.Command{
 		Use:   "install git",
-		Short: "Make git ask fob for its credentials",
-		Long: `Add fob to git's configuration, for each host that the profiles name (git_hosts, see
-'fob profile show'). Other helpers stay as they are, and a second call changes nothing.
-With --profile it is that profile's hosts, and git is answered with that profile alone.
+		Short: "Use fob as git's credential helper",
+		Long: `Add fob to git's configuration for each host of the profiles (git_hosts, see
+'fob profile show'). Other helpers stay, and a second call changes nothing.
+With --profile, git uses only that profile, for its hosts.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
 		Example: `  fob helper install git
@@ -41,7 +41,7 @@ With --profile it is that profile's hosts, and git is answered with that profile
 		RunE:      func(cmd *cobra.Command, _ []string) error { return runInstallGit(cmd.Context(), a, opts) },
 	}
 	opts.register(c)
-	addProfileFlag(a, c, &opts.profile, "the hosts of this `PROFILE` alone")
+	addProfileFlag(a, c, &opts.profile, "only the hosts of this `PROFILE`")
 	return c
 }
 
@@ -49,9 +49,9 @@ func newHelperUninstallCmd(a *app.App) *cobra.Command {
 	var opts installOptions
 	c := &cobra.Command{
 		Use:   "uninstall git",
-		Short: "Take fob out of git's configuration",
-		Long: `Remove what 'fob helper install git' has added, whatever the profiles name by now.
-Other helpers stay as they are.
+		Short: "Remove fob from git's configuration",
+		Long: `Remove what 'fob helper install git' has added, even if the profiles have changed.
+Other helpers stay.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
 		Example:   "  fob helper uninstall git",
@@ -64,9 +64,9 @@ Other helpers stay as they are.
 }
 
 func (o *installOptions) register(c *cobra.Command) {
-	c.Flags().BoolVar(&o.global, "global", false, "in your own configuration of git (the default)")
-	c.Flags().BoolVar(&o.local, "local", false, "in the repository of the working folder")
-	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the commands, and run none")
+	c.Flags().BoolVar(&o.global, "global", false, "in your own git configuration (the default)")
+	c.Flags().BoolVar(&o.local, "local", false, "in the repository of the working directory")
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the commands without running them")
 	usage.Exclusive(c, "global", "local")
 }
 
@@ -76,7 +76,7 @@ func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
 		return err
 	}
 	if len(rules) == 0 {
-		return cli.WithHint(cli.Usagef("no profile names a host of git's"), "'fob profile set PROFILE --git-host https://HOST'; the presets github, gitlab and bitbucket know theirs")
+		return cli.WithHint(cli.Usagef("no profile has a git host"), "add one: 'fob profile set PROFILE --git-host https://HOST'; the presets github, gitlab and bitbucket have theirs")
 	}
 	self, err := executablePath()
 	if err != nil {
@@ -90,13 +90,13 @@ func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
 		return gitHint(err)
 	}
 	if git.Changes == 0 {
-		a.Note("git asks fob already.")
+		a.Note("git uses fob already.")
 	} else if !opts.dryRun {
-		a.Note("git asks fob now; 'fob helper uninstall git' undoes this.")
+		a.Note("git uses fob now; 'fob helper uninstall git' undoes this.")
 	}
 	others, err := git.OtherHelpers(ctx)
 	if len(others) > 0 {
-		a.Note("git also has %s, and up to version 2.45 hands it what fob answers; 'store' would keep that in plain text.", sanitize.Line(strings.Join(others, ", ")))
+		a.Note("git also uses %s, and up to version 2.45 passes it the tokens of fob; 'store' would store them in plain text.", sanitize.Line(strings.Join(others, ", ")))
 	}
 	return gitHint(err)
 }
@@ -110,14 +110,14 @@ func runUninstallGit(ctx context.Context, a *app.App, opts installOptions) error
 	case err != nil:
 		return gitHint(err)
 	case git.Changes == 0:
-		a.Note("git does not ask fob.")
+		a.Note("git does not use fob.")
 	case !opts.dryRun:
-		a.Note("git does not ask fob any more.")
+		a.Note("git no longer uses fob.")
 	}
 	return nil
 }
 
-// PurgeGit uninstalls fob for a purge. Where there is no git, it has no configuration.
+// PurgeGit uninstalls fob for a purge. Without git there is nothing to do.
 func PurgeGit(ctx context.Context, a *app.App, dryRun bool) {
 	git, err := newGitConfig(a, installOptions{dryRun: dryRun})
 	if err == nil {
@@ -129,11 +129,11 @@ func PurgeGit(ctx context.Context, a *app.App, dryRun bool) {
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 	case err != nil:
-		a.Warn(fmt.Sprintf("git may still ask fob: %v", err))
+		a.Warn(fmt.Sprintf("git may still use fob: %v", err))
 	case git.Changes > 0 && dryRun:
-		a.Note("would take fob out of git's configuration.")
+		a.Note("would remove fob from git's configuration.")
 	case git.Changes > 0:
-		a.Note("git does not ask fob any more.")
+		a.Note("git no longer uses fob.")
 	}
 }
 
@@ -158,9 +158,9 @@ func printGitCommand(a *app.App, args []string) error {
 func gitHint(err error) error {
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return cli.WithHint(err, "install git, or put its folder into PATH")
+		return cli.WithHint(err, "install git, or add its folder to PATH")
 	case errors.As(err, new(*exec.ExitError)):
-		return cli.WithHint(err, "--local is for the repository of the working folder; see 'git config --list --show-origin'")
+		return cli.WithHint(err, "--local requires a repository in the working directory; see 'git config --list --show-origin'")
 	}
 	return err
 }

@@ -24,9 +24,9 @@ func newHelperKubectlCmd(a *app.App) *cobra.Command {
 	var opts kubectlOptions
 	c := &cobra.Command{
 		Use:   "kubectl [PROFILE]",
-		Short: "Answer kubectl's question for a token",
-		Long: `Print an ExecCredential (client.authentication.k8s.io/v1 or v1beta1, as kubectl asks),
-for kubectl and all that reads a kubeconfig. Name fob there:
+		Short: "Print a token for kubectl",
+		Long: `Print an ExecCredential (client.authentication.k8s.io/v1 or v1beta1) for kubectl and
+other programs that read a kubeconfig. Configure it there:
 
   users:
   - name: work
@@ -38,9 +38,9 @@ for kubectl and all that reads a kubeconfig. Name fob there:
         provideClusterInfo: true
         interactiveMode: Never
 
-It is the id_token, which a cluster that trusts the issuer wants, unless --token says
-otherwise. With --server, or kubernetes_servers in config.toml, only these clusters get
-it: kubectl must say which one it asks for, and look at its certificate.
+The token is the id_token, for clusters that trust the issuer; --token access prints
+the access token. With --server, or kubernetes_servers in config.toml, only these
+clusters get it, and kubectl must name the cluster and verify its certificate.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob helper kubectl work
@@ -53,7 +53,7 @@ it: kubectl must say which one it asks for, and look at its certificate.
 			return runHelperKubectl(cmd.Context(), a, opts)
 		},
 	}
-	c.Flags().StringArrayVar(&opts.servers, "server", nil, "the `URL` of a cluster that alone gets it; repeatable")
+	c.Flags().StringArrayVar(&opts.servers, "server", nil, "print tokens only for the cluster at this `URL`; repeatable")
 	addTokenFlag(c, &opts.token)
 	usage.RefuseEmpty(c, "server")
 	return c
@@ -81,8 +81,8 @@ func runHelperKubectl(ctx context.Context, a *app.App, opts kubectlOptions) erro
 	return asked.WriteKubectl(a.Out.Raw(), c)
 }
 
-// checkCluster refuses a cluster that is not among those of the profile, or not among
-// those of the flag: a kubeconfig may come from somebody else.
+// checkCluster refuses a cluster that is not among those of the profile, or not among those
+// of the flag: a kubeconfig may come from anyone.
 func checkCluster(asked *credhelper.KubectlRequest, p config.Profile, servers []string) error {
 	cluster, err := usage.URLPlace(asked.Server)
 	if asked.Server != "" && err != nil {
@@ -100,11 +100,11 @@ func checkCluster(asked *credhelper.KubectlRequest, p config.Profile, servers []
 		}
 		switch {
 		case asked.Server == "":
-			return cli.WithHint(errors.New("kubectl does not say which cluster it asks for"), "set provideClusterInfo: true in the kubeconfig, beside 'command'")
+			return cli.WithHint(errors.New("kubectl did not name the cluster"), "set provideClusterInfo: true in the kubeconfig, beside 'command'")
 		case len(credhelper.Choose(rules, cluster, "")) == 0:
-			return cli.WithHint(errors.New("the token of profile "+p.Name+" is not for "+cluster.String()), "see --server in the kubeconfig, and 'fob profile show %s'", p.Name)
+			return cli.WithHint(errors.New("the token of profile "+p.Name+" is not for "+cluster.String()), "check --server in the kubeconfig, and 'fob profile show %s'", p.Name)
 		case asked.Unverified:
-			return cli.WithHint(errors.New("kubectl does not look at the certificate of "+cluster.String()), "set certificate-authority in the kubeconfig, in place of insecure-skip-tls-verify")
+			return cli.WithHint(errors.New("kubectl does not verify the certificate of "+cluster.String()), "set certificate-authority in the kubeconfig instead of insecure-skip-tls-verify")
 		}
 	}
 	return nil

@@ -1,10 +1,9 @@
-// Package agent lets one process open logins for all others of its user, as ssh-agent
-// does with keys: a server on a private socket, the client that asks it, and the memory
-// in which it holds what was opened. It knows the protocol, and neither logins nor
-// storage: who starts the server answers its requests.
+// Package agent lets one process open logins for all others of its user, as ssh-agent does
+// with keys: a server on a private socket, its client, and the memory that caches what was
+// opened. Logins and storage are behind the interface Tokens.
 //
-// A client sends one Request, a line of JSON, and gets lines of Answer: notes for the
-// person and signs of life, then the one that is Last.
+// A client sends one Request, a line of JSON, and gets lines of Answer: notes for the user
+// and signs of life, then the Last one.
 package agent
 
 import (
@@ -13,23 +12,23 @@ import (
 	"time"
 )
 
-// What a Request asks for.
+// The requests.
 const (
 	DoToken  = "token"  // an access token of a profile
-	DoStatus = "status" // what the agent holds
-	DoLock   = "lock"   // forget all, and hold nothing before DoUnlock
-	DoUnlock = "unlock" // with the key of the sealed files, where a person has to give it
+	DoStatus = "status" // what the agent caches
+	DoLock   = "lock"   // forget everything, and cache nothing until DoUnlock
+	DoUnlock = "unlock" // with the key of the sealed files, if the agent cannot find it
 	DoStop   = "stop"
 )
 
-// Why there is no answer.
+// Why there is no response.
 var (
-	ErrAbsent   = errors.New("no agent listens there")
-	ErrNoAnswer = errors.New("the agent did not answer")
-	ErrRunning  = errors.New("an agent listens there already")
+	ErrAbsent   = errors.New("no agent is running")
+	ErrNoAnswer = errors.New("the agent did not respond")
+	ErrRunning  = errors.New("an agent is already running")
 )
 
-// Home is whose logins are meant: an agent answers for its own alone.
+// Home identifies a set of logins: an agent serves only its own.
 type Home struct {
 	Config  string `json:"config"` // a path, as are all but the last
 	Data    string `json:"data"`
@@ -37,20 +36,20 @@ type Home struct {
 	Storage string `json:"storage,omitempty"` // FOB_STORAGE
 }
 
-// Request is what a client asks.
+// Request is a client's request.
 type Request struct {
 	Do   string `json:"do"`
 	Home Home   `json:"home,omitzero"`
 
 	Profile  string `json:"profile,omitempty"`
-	Issuer   string `json:"issuer,omitempty"` // that the profile has where it is asked for, if it is known there
+	Issuer   string `json:"issuer,omitempty"` // as configured at the client, if it is
 	ClientID string `json:"client_id,omitempty"`
 
-	Scope        string         `json:"scope,omitempty"` // separated by blanks
+	Scope        string         `json:"scope,omitempty"` // space-separated
 	Resource     string         `json:"resource,omitempty"`
 	MinTTL       *time.Duration `json:"min_ttl,omitempty"` // nanoseconds
 	ForceRefresh bool           `json:"force_refresh,omitempty"`
-	IDToken      bool           `json:"id_token,omitempty"` // it is wanted, too
+	IDToken      bool           `json:"id_token,omitempty"` // return the id_token, too
 
 	Key []byte `json:"key,omitempty"` // of DoUnlock
 }
@@ -58,9 +57,9 @@ type Request struct {
 // Format redacts the key.
 func (r Request) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "%q for %q", r.Do, r.Profile) }
 
-// Answer is one line of what comes back.
+// Answer is one line of a response.
 type Answer struct {
-	Note  string `json:"note,omitempty"` // for the person at the terminal
+	Note  string `json:"note,omitempty"` // for the user at the terminal
 	Alive bool   `json:"alive,omitempty"`
 
 	Last    bool     `json:"last,omitempty"`
@@ -83,14 +82,14 @@ type Token struct {
 // Format redacts the token.
 func (Token) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[redacted]") }
 
-// Status is what an agent tells of itself.
+// Status is the state of an agent.
 type Status struct {
 	PID         int           `json:"pid,omitempty"`
-	Forwarded   bool          `json:"forwarded,omitempty"` // Profiles are those that may be asked for
+	Forwarded   bool          `json:"forwarded,omitempty"` // Profiles are the forwarded ones
 	Locked      bool          `json:"locked"`
-	Profiles    []string      `json:"profiles"`  // whose logins are held open
-	Files       bool          `json:"files"`     // the key of the sealed files is held
-	NeedsKey    bool          `json:"needs_key"` // it opens no login in files before it is given that key
+	Profiles    []string      `json:"profiles"`  // whose logins are cached
+	Files       bool          `json:"files"`     // the key of the sealed files is cached
+	NeedsKey    bool          `json:"needs_key"` // it cannot open logins in files without that key
 	ForgetAfter time.Duration `json:"forget_after"`
 }
 
@@ -99,5 +98,5 @@ type Failure struct {
 	Error    string `json:"error"`
 	Hint     string `json:"hint,omitempty"`
 	Status   int    `json:"status"`             // of the exit
-	Fallback bool   `json:"fallback,omitempty"` // who asks may do it without the agent
+	Fallback bool   `json:"fallback,omitempty"` // the client may do without the agent
 }

@@ -246,7 +246,7 @@ func TestAnotherUserIsRefused(t *testing.T) {
 	}
 }
 
-// Half-written requests, and more than there are places for, keep nobody from being
+// Half-written requests, and longer than there are places for, keep nobody from being
 // served or sent away at once, and what they took is given back.
 func TestG60Flood(t *testing.T) {
 	path := start(t, echo)

@@ -15,19 +15,19 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 )
 
-// patience is how long a client waits for a sign of life: an agent that was stopped, or
-// that is none, keeps nobody waiting.
+// patience is how long a client waits for a sign of life: the agent may be suspended.
 const patience = 2 * time.Second
 
-// The bounds of what an agent may take of a client. A token endpoint's answer is under
-// 1 MiB; a person may be asked, and a server after that.
+// The limits of a response. A token endpoint's response is under 1 MiB; the user may be
+// asked, and a server after that.
 const (
 	maxAnswer = 2 << 20 // bytes of a line
 	maxNotes  = 20
 	maxWait   = 5 * time.Minute
 )
 
-// Ask asks the agent at a socket, and shows the notes that come before its last answer.
+// Ask sends a request to the agent at a socket, and passes the notes before its last answer
+// to note.
 // The error is ErrAbsent, ErrNoAnswer, atomicfile.ErrUnsafe or that of ctx.
 func Ask(ctx context.Context, path string, r Request, note func(line string)) (Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxWait, fmt.Errorf("%w within %s", ErrNoAnswer, maxWait))

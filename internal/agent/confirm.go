@@ -10,38 +10,38 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-// The times of a question about what another machine wants.
+// The time limits of a question.
 const (
-	confirmWait  = time.Minute     // for an answer, and for the question itself
-	confirmPause = 2 * time.Second // after a no, before the next question
+	confirmWait  = time.Minute     // for an answer, and for its turn to be asked
+	confirmPause = 2 * time.Second // after a refusal, before the next question
 )
 
 // maxWaiting is how many lines wait for the end of a question: another machine can make more.
 const maxWaiting = 100
 
 var (
-	errDisagreed = cli.WithHint(errors.New("the person at the agent did not agree"), "ask whoever runs 'fob agent forward'")
-	errWithdrawn = errors.New("nobody waits for it any more")
+	errDisagreed = cli.WithHint(errors.New("not confirmed at the agent"), "confirm it where 'fob agent forward' runs")
+	errWithdrawn = errors.New("the request was withdrawn, or not confirmed in time")
 )
 
-// Confirmer asks a person, one question at a time.
+// Confirmer asks the user, one question at a time.
 type Confirmer struct {
 	asking chan struct{}
 	put    func(ctx context.Context, question string) bool
 	show   func(line string)
 
 	mu      sync.Mutex
-	open    bool     // a question is
-	waiting []string // lines to be shown after it
-	dropped int      // lines that are not
+	open    bool     // a question is open
+	waiting []string // lines to show after it
+	dropped int      // lines that are not shown
 }
 
-// NewConfirmer asks by put, and shows other lines by show.
+// NewConfirmer returns a Confirmer that asks with put, and shows other lines with show.
 func NewConfirmer(put func(ctx context.Context, question string) bool, show func(line string)) *Confirmer {
 	return &Confirmer{asking: make(chan struct{}, 1), put: put, show: show}
 }
 
-// Ask is nil where the person agrees. What nobody waits for any more is not asked about.
+// Ask returns nil once the user confirms. A question whose ctx has ended is not asked.
 func (c *Confirmer) Ask(ctx context.Context, question string) error {
 	ctx, cancel := context.WithTimeout(ctx, confirmWait)
 	defer cancel()
@@ -64,7 +64,7 @@ func (c *Confirmer) Ask(ctx context.Context, question string) error {
 	return nil
 }
 
-// setOpen begins or ends a question; what came meanwhile is shown behind it.
+// setOpen begins or ends a question, after which it shows the lines that came meanwhile.
 func (c *Confirmer) setOpen(open bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +81,7 @@ func (c *Confirmer) setOpen(open bool) {
 	c.waiting, c.dropped = nil, 0
 }
 
-// Note shows a line, behind a question that is open: it could be read as part of that.
+// Note shows a line, but not within an open question, as part of which it could be read.
 func (c *Confirmer) Note(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

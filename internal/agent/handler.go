@@ -10,28 +10,28 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-// tokenPlaces is how many requests for tokens are served at once. Each may take long, so
-// they leave places for a request to lock the agent.
+// tokenPlaces is how many token requests are served at once. They may take long, and must
+// leave places for a request to lock the agent.
 const tokenPlaces = 256
 
-// SealKey names the key of the sealed files in a Memory: no profile has a blank in its name.
+// SealKey is the name of the sealed files' key in a Memory: no profile's name has a space.
 const SealKey = "seal key"
 
-// ErrOtherProfile is a request for a profile that is configured differently here.
-var ErrOtherProfile = errors.New("the agent's profile of this name is another one")
+// ErrOtherProfile means that the profile is configured differently here.
+var ErrOtherProfile = errors.New("the agent has another profile of this name")
 
-// Tokens are the logins that a Handler answers from, with the configuration of the moment.
+// Tokens provides the tokens for a Handler, with the configuration of the moment.
 type Tokens interface {
-	// Token gets an access token as a new process would; note shows a line to the person who
-	// asked. A profile that is not the one asked for is ErrOtherProfile.
+	// Token gets an access token as a new process would; note shows a line at the client. It
+	// returns ErrOtherProfile for a profile that the client has configured differently.
 	Token(ctx context.Context, r Request, note func(line string)) (*Token, error)
-	// Failure is the answer where Token failed.
+	// Failure describes an error of Token.
 	Failure(r Request, err error) *Failure
-	// NeedsKey reports whether logins are in files that open only with a key from a person.
+	// NeedsKey reports whether logins are in files whose key only the user has.
 	NeedsKey() bool
 }
 
-// Handler answers the requests of this machine.
+// Handler responds to the requests of this machine.
 type Handler struct {
 	home        Home
 	tokens      Tokens
@@ -41,7 +41,7 @@ type Handler struct {
 	places      chan struct{}
 }
 
-// NewHandler answers from tokens, which belong to home. stop ends the agent.
+// NewHandler returns a Handler for the tokens of home. stop stops the agent.
 func NewHandler(home Home, tokens Tokens, memory *Memory, forgetAfter time.Duration, stop func()) *Handler {
 	return &Handler{home, tokens, memory, forgetAfter, stop, make(chan struct{}, tokenPlaces)}
 }
@@ -66,17 +66,17 @@ func (h *Handler) Answer(ctx context.Context, r Request, note func(string)) Answ
 	case DoStop:
 		h.stop()
 	default:
-		return cannot("the agent is of another version, and does not know this request", "end it: 'fob agent stop'")
+		return cannot("the agent speaks a different protocol version", "restart it: 'fob agent stop', then 'fob agent --detach'")
 	}
 	return Answer{Status: h.Status()}
 }
 
-// cannot leaves a request to the process that asked.
+// cannot leaves the request to the client.
 func cannot(reason, hint string) Answer {
 	return Answer{Failure: &Failure{Error: reason, Hint: hint, Status: cli.ExitFailed, Fallback: true}}
 }
 
-// Status is what the agent holds.
+// Status returns the agent's state.
 func (h *Handler) Status() *Status {
 	s := &Status{PID: os.Getpid(), Locked: h.memory.Locked(), Profiles: []string{}, ForgetAfter: h.forgetAfter}
 	for _, name := range h.memory.Names() {
@@ -94,12 +94,12 @@ func (h *Handler) token(ctx context.Context, r Request, note func(string)) Answe
 	locked := cannot("the agent is locked", "run 'fob agent unlock'")
 	switch {
 	case r.Home != h.home:
-		return cannot("the agent holds the logins of other files", "set FOB_HOME and FOB_STORAGE as when it was started, or FOB_AGENT=off")
+		return cannot("the agent serves the logins of another folder", "set FOB_HOME and FOB_STORAGE as when it was started, or FOB_AGENT=off")
 	case h.memory.Locked():
 		return locked
 	}
 	token, err := h.tokens.Token(ctx, r, note)
-	if errors.Is(err, seal.ErrWrongKey) { // the files may have another by now
+	if errors.Is(err, seal.ErrWrongKey) { // the files may have another key by now
 		h.memory.Drop(SealKey)
 		token, err = h.tokens.Token(ctx, r, note)
 	}
@@ -107,14 +107,14 @@ func (h *Handler) token(ctx context.Context, r Request, note func(string)) Answe
 	case h.memory.Locked(): // meanwhile
 		return locked
 	case errors.Is(err, ErrOtherProfile):
-		return cannot(err.Error(), "call the profile by another name, or set FOB_AGENT=off")
+		return cannot(err.Error(), "rename the profile, or set FOB_AGENT=off")
 	case err != nil:
 		return Answer{Failure: h.tokens.Failure(r, err)}
 	}
 	return Answer{Token: token}
 }
 
-// PutSealKey holds the key of the sealed files, if it is one, and clears the argument.
+// PutSealKey caches the key of the sealed files, if it is one, and clears the argument.
 func (m *Memory) PutSealKey(key []byte) {
 	if _, err := seal.KeyFromBytes(key); err == nil {
 		m.Put(SealKey, key)

@@ -70,14 +70,14 @@ func TestHandler_Token(t *testing.T) {
 		status  int
 	}{
 		"a token":                 {r: request("work"), calls: 1},
-		"another home":            {r: Request{Do: DoToken, Home: Home{Config: "/other", Data: "/data", Cache: "/cache"}, Profile: "work"}, failure: "other files", status: cli.ExitFailed},
-		"another storage":         {r: Request{Do: DoToken, Home: Home{Config: "/config", Data: "/data", Cache: "/cache", Storage: "file"}, Profile: "work"}, failure: "other files", status: cli.ExitFailed},
-		"no home":                 {r: Request{Do: DoToken, Profile: "work"}, failure: "other files", status: cli.ExitFailed},
-		"another profile":         {r: request("work"), errs: []error{ErrOtherProfile}, failure: "another one", calls: 1, status: cli.ExitFailed},
+		"another home":            {r: Request{Do: DoToken, Home: Home{Config: "/other", Data: "/data", Cache: "/cache"}, Profile: "work"}, failure: "another folder", status: cli.ExitFailed},
+		"another storage":         {r: Request{Do: DoToken, Home: Home{Config: "/config", Data: "/data", Cache: "/cache", Storage: "file"}, Profile: "work"}, failure: "another folder", status: cli.ExitFailed},
+		"no home":                 {r: Request{Do: DoToken, Profile: "work"}, failure: "another folder", status: cli.ExitFailed},
+		"another profile":         {r: request("work"), errs: []error{ErrOtherProfile}, failure: "another profile of this name", calls: 1, status: cli.ExitFailed},
 		"a failure":               {r: request("work"), errs: []error{errOther}, failure: "work: other", calls: 1, status: cli.ExitStorage},
 		"a wrong key, then right": {r: request("work"), errs: []error{fmt.Errorf("opening: %w", seal.ErrWrongKey)}, calls: 2},
 		"a wrong key twice":       {r: request("work"), errs: []error{seal.ErrWrongKey, seal.ErrWrongKey}, failure: "work: " + seal.ErrWrongKey.Error(), calls: 2, status: cli.ExitStorage},
-		"unknown":                 {r: Request{Do: "export", Home: home}, failure: "does not know this request", status: cli.ExitFailed},
+		"unknown":                 {r: Request{Do: "export", Home: home}, failure: "a different protocol version", status: cli.ExitFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tokens := &fakeTokens{errs: test.errs}

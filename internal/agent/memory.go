@@ -13,17 +13,17 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Memory holds secret bytes under names, and forgets what was not asked for in a while.
-// They are sealed (XSalsa20-Poly1305) under a key in one page that is never written to
-// a disk, and of which Go's heap gets no copy: to overwrite it is to forget everything.
+// Memory caches secret bytes by name, and forgets those that are not used for a while. They
+// are sealed (XSalsa20-Poly1305) under a key in a page that is never swapped to disk and not
+// copied to Go's heap, so that overwriting the key forgets everything.
 type Memory struct {
 	forgetAfter time.Duration
-	elapsed     func() time.Duration // since some moment, with what the machine has slept
+	elapsed     func() time.Duration // since some moment, including sleep
 
 	opening singleflight.Group
 
 	mu     sync.Mutex
-	page   *page // holds the key
+	page   *page // of the key
 	items  map[string]item
 	locked bool
 }
@@ -33,7 +33,7 @@ type item struct {
 	used   time.Duration
 }
 
-// NewMemory takes the page. elapsed never goes back.
+// NewMemory returns an empty Memory. elapsed must never go back.
 func NewMemory(forgetAfter time.Duration, elapsed func() time.Duration) (*Memory, error) {
 	p, err := newPage()
 	if err != nil {
@@ -44,7 +44,7 @@ func NewMemory(forgetAfter time.Duration, elapsed func() time.Duration) (*Memory
 	return m, nil
 }
 
-// renew forgets everything: there is another key. m.mu is held.
+// renew forgets everything, with a new key. It must be called with m.mu locked.
 func (m *Memory) renew() {
 	_, _ = rand.Read(m.key()[:])
 	m.items = make(map[string]item)
@@ -57,26 +57,26 @@ const (
 	nonceSize = 24
 )
 
-// Get returns what is held, or nil.
+// Get returns the cached bytes, or nil.
 func (m *Memory) Get(name string) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sweep()
-	held, ok := m.items[name]
+	cached, ok := m.items[name]
 	if !ok {
 		return nil
 	}
-	opened, ok := secretbox.Open(nil, held.sealed[nonceSize:], (*[nonceSize]byte)(held.sealed), m.key())
+	opened, ok := secretbox.Open(nil, cached.sealed[nonceSize:], (*[nonceSize]byte)(cached.sealed), m.key())
 	plain, own := bytes.CutPrefix(opened, named(name))
 	if !ok || !own {
 		return nil
 	}
-	held.used = m.elapsed()
-	m.items[name] = held
+	cached.used = m.elapsed()
+	m.items[name] = cached
 	return plain
 }
 
-// Put holds bytes, unless the memory is locked.
+// Put caches bytes, unless the memory is locked.
 func (m *Memory) Put(name string, plain []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -88,15 +88,15 @@ func (m *Memory) Put(name string, plain []byte) {
 	m.items[name] = item{secretbox.Seal(nonce[:], append(named(name), plain...), &nonce, m.key()), m.elapsed()}
 }
 
-// named stands before what is sealed, which opens under its own name alone.
+// named is the prefix that binds sealed bytes to their name.
 func named(name string) []byte { return append([]byte(name), 0) }
 
 // Open returns what open returns. Concurrent calls for one name share one call of open,
-// which may ask a person and goes on until it is done, also if nobody waits any more.
+// which may ask the user and runs to its end, even if all callers give up.
 func (m *Memory) Open(ctx context.Context, name string, open func(context.Context) ([]byte, error)) ([]byte, error) {
 	opened := m.opening.DoChan(name, func() (plain any, err error) {
 		defer func() {
-			if recover() != nil { // what it says may hold a secret
+			if recover() != nil { // its text may contain a secret
 				plain, err = nil, errFault
 			}
 		}()
@@ -111,14 +111,14 @@ func (m *Memory) Open(ctx context.Context, name string, open func(context.Contex
 	}
 }
 
-// Drop forgets what is held under a name.
+// Drop forgets one name.
 func (m *Memory) Drop(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.items, name)
 }
 
-// Lock forgets everything, and holds nothing before Unlock.
+// Lock forgets everything, and caches nothing until Unlock.
 func (m *Memory) Lock() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,21 +126,21 @@ func (m *Memory) Lock() {
 	m.locked = true
 }
 
-// Unlock lets the memory hold things again.
+// Unlock ends Lock.
 func (m *Memory) Unlock() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.locked = false
 }
 
-// Locked reports whether Lock was the last of the two.
+// Locked reports whether the memory is locked.
 func (m *Memory) Locked() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.locked
 }
 
-// Names are those of what is held, in order.
+// Names returns the names of the cached bytes, sorted.
 func (m *Memory) Names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -148,7 +148,7 @@ func (m *Memory) Names() []string {
 	return slices.Sorted(maps.Keys(m.items))
 }
 
-// ForgetUntil forgets what was not asked for in a while, until done.
+// ForgetUntil forgets what is not used for a while, until done is closed.
 func (m *Memory) ForgetUntil(done <-chan struct{}) {
 	tick := time.NewTicker(max(m.forgetAfter/looks, time.Second))
 	defer tick.Stop()
@@ -164,10 +164,10 @@ func (m *Memory) ForgetUntil(done <-chan struct{}) {
 	}
 }
 
-// looks is how often ForgetUntil looks in the time after which it forgets.
+// looks is how often ForgetUntil checks within forgetAfter.
 const looks = 10
 
-// Close forgets everything for good.
+// Close forgets everything and frees the page.
 func (m *Memory) Close() error {
 	m.Lock()
 	m.mu.Lock()
@@ -175,11 +175,11 @@ func (m *Memory) Close() error {
 	return m.page.free()
 }
 
-// sweep forgets what was not asked for in a while. m.mu is held.
+// sweep forgets what was not used for a while. It must be called with m.mu locked.
 func (m *Memory) sweep() {
 	now, before := m.elapsed(), len(m.items)
-	for name, held := range m.items {
-		if now-held.used > m.forgetAfter {
+	for name, cached := range m.items {
+		if now-cached.used > m.forgetAfter {
 			delete(m.items, name)
 		}
 	}

@@ -9,18 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// page is memory outside of Go's own, which never moves and is not swapped out.
+// page is memory outside of Go's heap, which never moves and is not swapped out.
 type page struct{ bytes []byte }
 
 func newPage() (*page, error) {
 	bytes, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
-		return nil, fmt.Errorf("taking a page of memory: %w", err)
+		return nil, fmt.Errorf("allocating a page of memory: %w", err)
 	}
 	p := &page{bytes}
 	if err := unix.Mlock(bytes); err != nil {
 		_ = p.free()
-		return nil, fmt.Errorf("keeping a page of memory from being swapped out: %w", err)
+		return nil, fmt.Errorf("locking a page of memory: %w", err)
 	}
 	return p, nil
 }

@@ -7,9 +7,8 @@ import (
 	"net"
 )
 
-// On Windows a socket does not tell who is on its other side.
-
-var errUnsupported = errors.New("there is no agent on Windows: its sockets do not tell who asks")
+// On Windows a socket does not reveal the user on its other side.
+var errUnsupported = errors.New("the agent is not available on Windows: its sockets do not reveal the client's user")
 
 type page struct{ bytes []byte }
 

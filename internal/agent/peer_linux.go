@@ -2,7 +2,7 @@ package agent
 
 import "golang.org/x/sys/unix"
 
-// peerUID is the user on the other side of a socket, as the kernel knows it (SO_PEERCRED
+// peerUID returns the user on the other side of a socket, from the kernel (SO_PEERCRED
 // in unix(7)).
 func peerUID(fd int) (int, error) {
 	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)

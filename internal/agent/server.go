@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The bounds of what a client may take of the agent.
+// The limits of a client.
 const (
 	maxRequest     = 8 << 10 // bytes
 	requestTimeout = 2 * time.Second
@@ -21,13 +21,13 @@ const (
 	acceptAgain    = 50 * time.Millisecond
 )
 
-// Answerer answers a request. note shows a line to the person who asked; ctx ends when
-// nobody waits any more.
+// Answerer responds to a request. note shows a line at the client; ctx ends when the client
+// is gone.
 type Answerer func(ctx context.Context, r Request, note func(line string)) Answer
 
-// Serve answers so many at once until ctx ends, and returns when what it has begun is
-// answered. Who comes while all places are taken is sent away, and does without. The error
-// is that of a socket which takes no more connections.
+// Serve serves up to places clients at once until ctx ends, and returns when the requests in
+// progress are done. Further clients are disconnected, and do without. The error is that of
+// a socket that accepts no more connections.
 func Serve(ctx context.Context, l net.Listener, places int, answer Answerer) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
@@ -44,7 +44,7 @@ func Serve(ctx context.Context, l net.Listener, places int, answer Answerer) err
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("the agent's socket: %w", err)
-		case err != nil: // no file is left for a connection: another ends before long
+		case err != nil: // out of files: another connection will end
 			<-time.After(acceptAgain)
 			continue
 		}
@@ -60,7 +60,7 @@ func Serve(ctx context.Context, l net.Listener, places int, answer Answerer) err
 	}
 }
 
-// serveOne answers one request of this user's.
+// serveOne serves one request of this user.
 func serveOne(ctx context.Context, conn net.Conn, answer Answerer) {
 	defer func() { _ = conn.Close() }()
 	if checkPeer(conn, os.Geteuid()) != nil {
@@ -72,7 +72,7 @@ func serveOne(ctx context.Context, conn net.Conn, answer Answerer) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { // nothing more comes but the end
+	go func() { // the client sends nothing more before it is gone
 		_, _ = conn.Read(make([]byte, 1))
 		cancel()
 	}()
@@ -87,10 +87,10 @@ func serveOne(ctx context.Context, conn net.Conn, answer Answerer) {
 	w.send(last)
 }
 
-// answerOne keeps a fault in one request from ending what others have begun.
+// answerOne keeps a panic in one request from ending others.
 func answerOne(ctx context.Context, r Request, note func(string), answer Answerer) (last Answer) {
 	defer func() {
-		if recover() != nil { // what it says may hold a secret
+		if recover() != nil { // its text may contain a secret
 			last = Answer{Failure: &Failure{Error: errFault.Error(), Hint: "please report it", Status: 1}}
 		}
 	}()
@@ -102,14 +102,14 @@ var (
 	errFault      = errors.New("the agent failed")
 )
 
-// readRequest reads a line of JSON that is one request, and nothing behind it.
+// readRequest reads one request, a line of JSON.
 func readRequest(conn net.Conn) (Request, error) {
 	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout))
 	line, err := bufio.NewReaderSize(conn, maxRequest).ReadSlice('\n')
 	if err != nil {
 		return Request{}, err
 	}
-	defer clear(line) // it may hold a key
+	defer clear(line) // it may contain a key
 	_ = conn.SetReadDeadline(time.Time{})
 	return parseRequest(line)
 }
@@ -138,7 +138,7 @@ func (w *writer) send(a Answer) {
 	_, _ = w.conn.Write(append(line, '\n'))
 }
 
-// aliveUntil tells a client that waits that the agent has not been stopped.
+// aliveUntil sends signs of life to a waiting client.
 func (w *writer) aliveUntil(finished <-chan struct{}) {
 	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()

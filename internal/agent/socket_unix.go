@@ -18,9 +18,9 @@ import (
 	"github.com/fobcli/fob/internal/unixsocket"
 )
 
-// Listen makes a socket that this user alone may ask, in a folder that is this user's
-// alone. ErrRunning: another process listens there; atomicfile.ErrUnsafe: others could
-// put a socket of their own in its place. What a killed process has left is replaced.
+// Listen opens a socket that only this user can connect to, in a private folder. It returns
+// ErrRunning if another process listens on it, and atomicfile.ErrUnsafe if other users could
+// replace it. The socket of a killed process is replaced.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
 	lock, err := filelock.TryAcquire(path + lockSuffix)
 	if errors.Is(err, filelock.ErrTimeout) {
@@ -29,7 +29,7 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := unixsocket.Listen(ctx, path, 0o600) // until it has that mode checkPeer alone refuses others
+	l, err := unixsocket.Listen(ctx, path, 0o600) // until it has that mode, checkPeer refuses other users
 	switch {
 	case err == nil:
 		return &listener{l, lock}, nil
@@ -39,16 +39,16 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 		err = fmt.Errorf("%w: %w", atomicfile.ErrUnsafe, err)
 	}
 	lock.Release()
-	return nil, fmt.Errorf("listening at %s: %w", path, err)
+	return nil, fmt.Errorf("listening on %s: %w", path, err)
 }
 
 const lockSuffix = ".lock"
 
-// RemoveLock deletes what an agent that has ended leaves of its socket, for a purge. Two
-// that start just then may both listen, and the later one is asked: nothing is lost.
+// RemoveLock deletes the lock file of an agent that has stopped, for a purge. Two agents that
+// start just then may both listen, and the later one is used: nothing is lost.
 func RemoveLock(path string) { _ = os.Remove(path + lockSuffix) }
 
-// listener holds the lock of its socket, which is how a second one knows of it.
+// listener holds its socket's lock, which shows that it runs.
 type listener struct {
 	net.Listener
 	lock *filelock.Lock
@@ -59,8 +59,7 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// dial connects to a socket of this user's, and to no other's: fs.ErrNotExist where
-// there is none.
+// dial connects to a socket of this user only. It returns fs.ErrNotExist if there is none.
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -68,19 +67,19 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if info.Mode().Type() != fs.ModeSocket || info.Mode().Perm()&0o077 != 0 || !ok || int(owner.Uid) != os.Geteuid() {
-		return nil, fmt.Errorf("%w: the agent's socket %s is not this user's alone", atomicfile.ErrUnsafe, path)
+		return nil, fmt.Errorf("%w: other users could use the agent's socket %s", atomicfile.ErrUnsafe, path)
 	}
 	conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPeer(conn, os.Geteuid(), 0); err != nil { // sshd may be root's, behind a forwarded socket
+	if err := checkPeer(conn, os.Geteuid(), 0); err != nil { // behind a forwarded socket, sshd may run as root
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
 }
 
-// checkPeer refuses a socket whose other side is none of these users.
+// checkPeer refuses a socket whose other side is not one of these users.
 func checkPeer(conn net.Conn, users ...int) error {
 	raw, err := conn.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -97,16 +96,16 @@ func checkPeer(conn net.Conn, users ...int) error {
 	return nil
 }
 
-// longest is the longest path of a socket on all systems (sun_path in unix(7)), in bytes.
+// longest is the longest path of a socket on any system (sun_path in unix(7)), in bytes.
 const longest = 103
 
-// CheckPath says why no socket can be at a path.
+// CheckPath reports why a socket cannot have this path.
 func CheckPath(path string) error {
 	switch {
 	case !filepath.IsAbs(path):
 		return fmt.Errorf("%q is not an absolute path", path)
 	case len(path) > longest:
-		return fmt.Errorf("%s has more than the %d bytes that a socket's path may have", path, longest)
+		return fmt.Errorf("%s is longer than the %d bytes that a socket's path may have", path, longest)
 	}
 	return nil
 }

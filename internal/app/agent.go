@@ -13,16 +13,16 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// The sockets in the folder for them.
+// The sockets in the runtime folder.
 const (
 	AgentSocketName   = "agent.sock"
 	ForwardSocketName = "forward.sock"
 )
 
-// AgentOff is the value of FOB_AGENT that means none.
+// AgentOff is the value of FOB_AGENT for no agent.
 const AgentOff = "off"
 
-// AgentSocket is where the agent listens, or "". named: FOB_AGENT says so.
+// AgentSocket is the agent's socket, or "". named reports whether FOB_AGENT is set.
 func (a *App) AgentSocket() (path string, named bool, err error) {
 	switch given := a.Getenv("FOB_AGENT"); {
 	case given == AgentOff:
@@ -41,7 +41,7 @@ func (a *App) AgentSocket() (path string, named bool, err error) {
 	return path, false, err
 }
 
-// AgentHome is whose logins a request of this process means.
+// AgentHome identifies the logins of this process.
 func (a *App) AgentHome() (agent.Home, error) {
 	paths, err := a.Paths()
 	if err != nil {
@@ -53,7 +53,7 @@ func (a *App) AgentHome() (agent.Home, error) {
 	return agent.Home{Config: paths.Config, Data: paths.Data, Cache: paths.Cache, Storage: a.Getenv("FOB_STORAGE")}, err
 }
 
-// NewAgentToken is a token as the agent passes it on.
+// NewAgentToken converts a token for the agent's protocol.
 func NewAgentToken(t *session.Token, idToken bool) *agent.Token {
 	token := &agent.Token{AccessToken: t.Value.Reveal(), TokenType: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt}
 	if idToken {
@@ -95,9 +95,9 @@ func (a *App) ForRequest(cache session.AgentCache, note func(line string)) *App 
 	return &one
 }
 
-// ForgetSecrets takes out of the environment what an agent must not answer with, and
-// itself: its requests are answered from what is stored. Their names stay: they are how
-// process.HideVariables finds its way through the environment.
+// ForgetSecrets clears secrets in an agent's environment, and the agent itself: it serves only
+// stored logins. Their names stay: process.HideVariables finds its way through the
+// environment by them.
 func (a *App) ForgetSecrets() {
 	for name := range a.Environ {
 		if HoldsSecret(name) && name != "FOB_PASSPHRASE_FILE" {
@@ -107,7 +107,7 @@ func (a *App) ForgetSecrets() {
 	a.Environ["FOB_AGENT"] = AgentOff
 }
 
-// NoteLine shows lines that an agent has sent, which another machine's may be.
+// NoteLine shows lines from an agent, which may be another machine's.
 func NoteLine(a *App) func(string) {
 	return func(line string) { a.Note("%s", sanitize.Line(line)) }
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/fobcli/fob/internal/trace"
 )
 
-// agentToken asks the agent for a token. It is nil where none listens, or it cannot serve
-// this profile here: fob does the same alone.
+// agentToken gets a token from the agent, or nil if none runs or it cannot serve this
+// profile: fob then does without.
 func (a *App) agentToken(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
 	path, named, err := a.AgentSocket()
 	if err != nil || path == "" {
@@ -36,13 +36,13 @@ func (a *App) agentToken(ctx context.Context, p config.Profile, want session.Tok
 	}, NoteLine(a))
 	trace.Printf(ctx, "agent %s: %s", path, agentOutcome(answer, err))
 	switch unsafe := errors.Is(err, atomicfile.ErrUnsafe); {
-	case unsafe && !named: // as root with another user's environment, perhaps
-		a.Warn(err.Error() + ": it is not asked")
+	case unsafe && !named: // perhaps run as root with another user's environment
+		a.Warn(err.Error() + ": it is not used")
 		return nil, nil
 	case err != nil && alone && !unsafe && ctx.Err() == nil:
 		return nil, nil
 	case err != nil:
-		return nil, cli.WithHint(err, "see whether an agent listens at FOB_AGENT (%s), or set FOB_AGENT=off", path)
+		return nil, cli.WithHint(err, "check that an agent runs at FOB_AGENT (%s), or set FOB_AGENT=off", path)
 	case answer.Failure != nil && answer.Failure.Fallback && alone:
 		return nil, nil
 	case answer.Failure != nil:
@@ -62,8 +62,8 @@ func agentOutcome(answer agent.Answer, err error) string {
 	return "ok"
 }
 
-// TokenProfile is profile for who wants a token. One that is named and not configured may
-// be another machine's, whose agent FOB_AGENT names.
+// TokenProfile is Profile for a token. A profile that is named but not configured may be
+// another machine's, whose agent FOB_AGENT names.
 func (a *App) TokenProfile(args []string) (config.Profile, error) {
 	p, err := a.Profile(args)
 	var selection *config.SelectError
@@ -73,16 +73,16 @@ func (a *App) TokenProfile(args []string) (config.Profile, error) {
 	return p, err
 }
 
-// isElsewhere reports whether a profile is a name alone, for another machine's agent.
+// isElsewhere reports whether a profile is only a name, for another machine's agent.
 func isElsewhere(p config.Profile) bool { return reflect.DeepEqual(p, config.Profile{Name: p.Name}) }
 
-// tokenFromAgent takes no token that could not stand in a header.
+// tokenFromAgent refuses a token that cannot be sent in a header.
 func tokenFromAgent(t *agent.Token) (*session.Token, error) {
 	switch {
 	case t == nil || t.AccessToken == "":
-		return nil, errors.New("the agent's answer holds no token")
+		return nil, errors.New("invalid response of the agent: no token")
 	case !sanitize.IsVisibleASCII(t.AccessToken) || t.IDToken != "" && !sanitize.IsVisibleASCII(t.IDToken) || !slices.Contains([]string{oauth.TypeBearer, oauth.TypeDPoP}, t.TokenType):
-		return nil, errors.New("the agent's answer holds what is no token")
+		return nil, errors.New("invalid response of the agent: not a token")
 	}
 	return &session.Token{
 		Value: secret.New(t.AccessToken), Type: t.TokenType, Scope: t.Scope, ExpiresAt: t.ExpiresAt,
@@ -90,13 +90,13 @@ func tokenFromAgent(t *agent.Token) (*session.Token, error) {
 	}, nil
 }
 
-// AgentError is a failure that an agent tells of: it ends fob as it would have without.
+// AgentError is a failure in an agent, with the exit status that it would have had here.
 type AgentError struct {
 	text   string
 	Status int
 }
 
-// NewAgentError takes no status for a failure that is none.
+// NewAgentError replaces an exit status that no failure has.
 func NewAgentError(f *agent.Failure) error {
 	err := &AgentError{sanitize.Lines(f.Error), f.Status}
 	if !slices.Contains([]int{cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused}, f.Status) {
@@ -110,7 +110,7 @@ func NewAgentError(f *agent.Failure) error {
 
 func (e *AgentError) Error() string { return e.text }
 
-// Is reports the sentinel that the failure would have been without an agent.
+// Is reports the sentinel error that the failure would have been without an agent.
 func (e *AgentError) Is(target error) bool {
 	return map[int]error{
 		cli.ExitLoginRequired: session.ErrLoginRequired,

@@ -84,7 +84,7 @@ func (a *App) Config() (*config.Config, error) {
 		return nil, err
 	}
 	if a.Getenv("FOB_CONFIG") != "" && !a.MakesConfig && !PathExists(paths.Config) {
-		return nil, cli.WithHint(cli.Usagef("FOB_CONFIG names %s, which does not exist", paths.Config), "mend or unset FOB_CONFIG; 'fob login' makes the file")
+		return nil, cli.WithHint(cli.Usagef("FOB_CONFIG names %s, which does not exist", paths.Config), "correct or unset FOB_CONFIG; 'fob login' creates the file")
 	}
 	a.opened.mu.Lock()
 	defer a.opened.mu.Unlock()

@@ -16,17 +16,17 @@ import (
 // ApprovalsDir is where fob remembers which env files the user has allowed.
 func ApprovalsDir(paths config.Paths) string { return filepath.Join(paths.Data, "env-files") }
 
-// Approvals are the env files that the user has allowed. A pipe cannot be among them.
+// Approvals are the env files that the user has allowed. A pipe cannot be allowed.
 func (a *App) Approvals(f *envfile.File) (approvals envfile.Approvals, err error) {
 	if f.Path == "" {
-		return approvals, cli.WithHint(cli.Usagef("references are accepted from files only, not from a pipe"), "write them to a file, or give each by --env NAME=secret/NAME")
+		return approvals, cli.WithHint(cli.Usagef("references are accepted from files only, not from a pipe"), "write them to a file, or set each with --env NAME=secret/NAME")
 	}
 	paths, err := a.Paths()
 	return envfile.Approvals{Dir: ApprovalsDir(paths)}, err
 }
 
-// UsesText shows a file and which variable gets which credential from it. Whoever wrote
-// the file may have chosen its path.
+// UsesText shows a file and which variable gets which credential. The path is as untrusted
+// as the file.
 func UsesText(f *envfile.File) cli.Painted {
 	name := QuotedPath(f.Path)
 	if f.Target != f.Path {
@@ -40,11 +40,11 @@ func UsesText(f *envfile.File) cli.Painted {
 	return cli.Painted(strings.Join(lines, "\n"))
 }
 
-// QuotedPath is a path that nobody can mistake for more than a path.
+// QuotedPath quotes a path so that it cannot be mistaken for more than one.
 func QuotedPath(path string) string { return cli.QuoteSh(cli.InertPath(path)) }
 
-// VetEnvFile says why a file needs no approval, if so. The path is as it was given: the
-// links on its way count in a CI job.
+// VetEnvFile reports why a file needs no approval, if so. The path must not be resolved: in
+// a CI job the links in it count.
 func VetEnvFile(path string, f *envfile.File, getenv func(string) string) (unneeded string, err error) {
 	if len(f.Uses()) == 0 {
 		return "refers to no credential", nil
@@ -56,8 +56,8 @@ func VetEnvFile(path string, f *envfile.File, getenv func(string) string) (unnee
 	return unneeded, err
 }
 
-// checkAllowed asks, once, whether an env file may use what it refers to: whoever wrote it
-// chooses what the program gets, and the user's own clone may have come from anyone.
+// checkAllowed asks, once, whether an env file may use its references: its author chooses
+// what the program gets, and a clone may come from anyone.
 func checkAllowed(ctx context.Context, a *App, path string, f *envfile.File) error {
 	if unneeded, err := VetEnvFile(path, f, a.Getenv); unneeded != "" || err != nil {
 		return err
@@ -101,7 +101,7 @@ func ReadEnvFile(ctx context.Context, path string) (*envfile.File, error) {
 	case errors.As(err, &syntax):
 		return nil, cli.WithHint(cli.AsUsage(err), "%s", syntax.Hint)
 	case err != nil:
-		return nil, cli.WithHint(cli.Usagef("env file: %s", err), "give a file of lines NAME=VALUE")
+		return nil, cli.WithHint(cli.Usagef("env file: %s", err), "name a file with lines NAME=VALUE")
 	}
 	return f, nil
 }

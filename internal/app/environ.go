@@ -12,7 +12,7 @@ import (
 	"github.com/fobcli/fob/internal/process"
 )
 
-// variableName makes one of the spellings that Windows takes for the same.
+// variableName normalizes a name: Windows ignores its case.
 func variableName(name string) string {
 	if runtime.GOOS == "windows" {
 		return strings.ToUpper(name)
@@ -20,8 +20,8 @@ func variableName(name string) string {
 	return name
 }
 
-// TakeEnviron reads the environment and removes fob's secrets, and what can mint a CI job's
-// identity, from the process's own, so that no child can inherit them.
+// TakeEnviron reads the environment, and removes fob's secrets and the means to mint a CI
+// job's identity from the process's own, so that no child inherits them.
 func TakeEnviron() map[string]string {
 	environ, withheld := make(map[string]string), false
 	for _, entry := range os.Environ() {
@@ -41,8 +41,8 @@ func TakeEnviron() map[string]string {
 
 func staysWithFob(name string) bool { return HoldsSecret(name) || ci.MintsIdentity(name) }
 
-// withholdIdentities does for the variables that hold a profile's identity what
-// TakeEnviron does for those that are known without a configuration.
+// withholdIdentities removes the variables with the profiles' identities, as TakeEnviron
+// removes those that are known without a configuration.
 func withholdIdentities(environ map[string]string, cfg *config.Config) {
 	for _, p := range cfg.Profiles {
 		name, ok := ci.Source(p.Identity).Variable()
@@ -74,7 +74,7 @@ func (a *App) ChildEnviron(keepIdentity bool, added map[string]string) ([]string
 	return withVariables(withVariables(os.Environ(), identities), added), nil
 }
 
-// HoldsSecret reports whether a variable of the environment may hold a secret of fob's.
+// HoldsSecret reports whether a variable may contain a secret of fob.
 func HoldsSecret(name string) bool {
 	for _, v := range Variables {
 		if v.Secret && strings.HasPrefix(name, strings.TrimSuffix(v.Name, "_FILE")) {

@@ -23,7 +23,7 @@ import (
 //
 // PROFILE and NAME are the names in capitals, with _ for - and /.
 
-// FromEnv is where fob's output says that a credential comes from the environment.
+// FromEnv is the storage that is shown for credentials from the environment.
 const FromEnv = "env"
 
 // Variable is the variable of the environment for a profile.
@@ -31,7 +31,7 @@ func Variable(prefix, profile string) string {
 	return prefix + strings.ToUpper(strings.ReplaceAll(profile, "-", "_"))
 }
 
-// TokenVariable names the variable that answers for a profile, if one is set.
+// TokenVariable is the variable that overrides a profile's login, if one is set.
 func (a *App) TokenVariable(profile string) (name string, refreshes bool) {
 	if name = Variable("FOB_TOKEN_", profile); a.Getenv(name) != "" {
 		return name, false
@@ -42,8 +42,8 @@ func (a *App) TokenVariable(profile string) (name string, refreshes bool) {
 	return "", false
 }
 
-// TokenFromEnv is the access token that the environment holds for the profile that is
-// named, or nil. It need not be configured.
+// TokenFromEnv is the access token in the environment for the named profile, which need not
+// be configured, or nil.
 func (a *App) TokenFromEnv(named string, opts session.TokenOptions) (*session.Token, error) {
 	name := "FOB_TOKEN"
 	if named != "" {
@@ -57,12 +57,12 @@ func (a *App) TokenFromEnv(named string, opts session.TokenOptions) (*session.To
 	case opts.ForceRefresh:
 		return nil, cli.WithHint(cli.Usagef("the access token in %s cannot be refreshed", name), "set %s to a new one", name)
 	case opts.WantIDToken || opts.Target != session.Target{}:
-		return nil, cli.WithHint(cli.Usagef("%s holds an access token, and no other can be had with it", name), "unset %s to use the login", name)
+		return nil, cli.WithHint(cli.Usagef("%s is one access token, which cannot be exchanged for another", name), "unset %s to use the login", name)
 	}
 	response, err := (&oauth.Client{Now: a.Now}).GivenToken(secret.New(value))
 	if err != nil || strings.Contains(value, "{") {
 		err = cmp.Or(err, errors.New("it is JSON"))
-		return nil, cli.WithHint(cli.Usagef("%s does not hold an access token: %s", name, err), "set it to one token, and nothing else")
+		return nil, cli.WithHint(cli.Usagef("%s is not an access token: %s", name, err), "set it to exactly one token")
 	}
 	access, err := response.AccessToken()
 	if err != nil {
@@ -88,8 +88,8 @@ func (a *App) refreshFromEnv(ctx context.Context, p config.Profile, name string,
 	return token, err
 }
 
-// errNotInEnviron is a login that the environment should hold and does not.
+// errNotInEnviron reports a login that should be in the environment.
 func errNotInEnviron(profile string) error {
-	return cli.WithHint(fmt.Errorf("the environment holds no login for profile %q: %w", profile, session.ErrLoginRequired),
+	return cli.WithHint(fmt.Errorf("no token in the environment for profile %q: %w", profile, session.ErrLoginRequired),
 		"set %s or %s", Variable("FOB_TOKEN_", profile), Variable("FOB_REFRESH_TOKEN_", profile))
 }

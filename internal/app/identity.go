@@ -17,11 +17,11 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// identityToken finds the identity of the machine or CI job and gives it for an access
-// token. Nothing is kept: a CI system's identities live for minutes.
+// identityToken exchanges the identity of the machine or CI job for an access token.
+// Nothing is cached: a CI system's identities are valid for minutes.
 func (a *App) identityToken(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
 	if want.WantIDToken {
-		return nil, cli.WithHint(cli.Usagef("profile %q has no id_token: it shows the identity of the machine", p.Name), "leave out --id-token")
+		return nil, cli.WithHint(cli.Usagef("profile %q has no id_token: it uses the machine's identity", p.Name), "omit --id-token")
 	}
 	identity, hc, err := a.JobIdentity(ctx, p, true)
 	if err != nil {
@@ -38,12 +38,12 @@ func (a *App) identityToken(ctx context.Context, p config.Profile, want session.
 	return token, refusedIdentity(err, p)
 }
 
-// ErrNotRun is an identity that only a command prints, which was not to be run.
+// ErrNotRun means that the identity command was not to be run.
 var ErrNotRun = errors.New("the identity command was not run")
 
-// JobIdentity is the identity that a profile shows, and the client for its server. The
-// profile may be none at all. An identity that the server is not meant to see comes with
-// an error, and must not be sent.
+// JobIdentity is the identity for a profile, which may be the zero Profile, and the client
+// for its server. An identity that was made for another server is returned with an error,
+// and must not be sent.
 func (a *App) JobIdentity(ctx context.Context, p config.Profile, mayRun bool) (secret.Secret, *http.Client, error) {
 	source, err := ci.ParseSource(p.Identity)
 	if err != nil {
@@ -65,8 +65,8 @@ func (a *App) JobIdentity(ctx context.Context, p config.Profile, mayRun bool) (s
 	return identity, hc, err
 }
 
-// CheckAudience refuses what was not made for the profile's server: a configuration can
-// name any variable and any file as the identity.
+// CheckAudience refuses an identity that was not made for the profile's server: a
+// configuration can name any variable and any file.
 func CheckAudience(identity secret.Secret, p config.Profile) error {
 	seen, err := jwt.DecodeJWT(identity)
 	if err != nil {
@@ -78,7 +78,7 @@ func CheckAudience(identity secret.Secret, p config.Profile) error {
 	return nil
 }
 
-// AudiencesOf are those of a token: one, or a list (RFC 7519 §4.1.3).
+// AudiencesOf returns a token's audiences: one, or a list (RFC 7519 §4.1.3).
 func AudiencesOf(claims map[string]any) []any {
 	if one, ok := claims["aud"].(string); ok {
 		return []any{one}
@@ -87,11 +87,11 @@ func AudiencesOf(claims map[string]any) []any {
 	return several
 }
 
-// refusedIdentity says what to look at where the server does not take an identity: RFC
-// 8693 §2.2.2 calls it an invalid request, RFC 7523 §3.1 an invalid grant.
+// refusedIdentity adds a hint if the server refuses an identity: RFC 8693 §2.2.2 calls that
+// an invalid request, RFC 7523 §3.1 an invalid grant.
 func refusedIdentity(err error, p config.Profile) error {
 	if !oauth.HasCode(err, "invalid_request", "invalid_grant") {
 		return err
 	}
-	return cli.WithHint(err, "see who the server wants the identity to be for: 'fob profile set %s --identity-audience AUDIENCE'; and whether it trusts who made it", p.Name)
+	return cli.WithHint(err, "check which audience the server expects: 'fob profile set %s --identity-audience AUDIENCE'; and that it trusts the identity's issuer", p.Name)
 }

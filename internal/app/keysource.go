@@ -14,13 +14,13 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// KeySource is where the key of the encrypted files comes from.
+// KeySource is a source of the encrypted files' key.
 type KeySource struct {
 	Name string
 	Open credstore.KeySource
 }
 
-// The names of sources that are no files.
+// The names of sources that are not files.
 const (
 	PassphraseSource = "a passphrase"
 	SealKeyVariable  = "FOB_SEAL_KEY"
@@ -69,20 +69,20 @@ func askPassphrase(ctx context.Context, terminal *cli.IO, command []string, conf
 		passphrase, err = terminal.AskSecret(ctx, "Passphrase of fob's storage:")
 	}
 	if errors.Is(err, cli.ErrNoTerminal) {
-		return passphrase, cli.WithHint(cli.Usagef("the encrypted file needs its key, and %s", err),
+		return passphrase, cli.WithHint(cli.Usagef("the encrypted file needs its key: %s", err),
 			"set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file or passphrase_command in the configuration")
 	}
 	return passphrase, err
 }
 
 // commandOutput runs a configured program and returns what it prints as a secret.
-// It may ask on the terminal, but not on stdin, which may hold a token for fob.
+// It may use the terminal, but not stdin, which may be a token for fob.
 func commandOutput(ctx context.Context, terminal *cli.IO, argv []string) (secret.Secret, error) {
 	program := process.Command(ctx, argv[0], argv[1:]...)
 	var stdout bytes.Buffer
 	program.Stdout, program.Stderr = &stdout, terminal.Err.Raw()
 	if err := program.Run(); err != nil {
-		return secret.Secret{}, cli.WithHint(cli.Usagef("passphrase_command %q: %s", argv[0], err), "run it by hand; it must print the passphrase and nothing else")
+		return secret.Secret{}, cli.WithHint(cli.Usagef("passphrase_command %q: %s", argv[0], err), "run it by hand; it must print only the passphrase")
 	}
 	return cli.ReadSecret(&stdout, "passphrase_command")
 }

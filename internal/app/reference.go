@@ -18,7 +18,7 @@ const (
 	SecretReference = config.SecretPrefix
 )
 
-// CheckReference refuses what is no reference, without looking whether it exists.
+// CheckReference checks the form of a reference, not whether it exists.
 func CheckReference(text string) error {
 	if err := config.CheckReference(text); err != nil {
 		return cli.AsUsage(err)
@@ -26,7 +26,7 @@ func CheckReference(text string) error {
 	return nil
 }
 
-// CheckExists refuses a reference to a profile or a secret that there is not. None is read.
+// CheckExists checks that a reference's profile or secret exists, without reading it.
 func (a *App) CheckExists(reference string) error {
 	if name, isSecret := strings.CutPrefix(reference, SecretReference); isSecret {
 		if value, err := a.secretFromEnv(name); err != nil || value != "" {
@@ -43,7 +43,7 @@ func (a *App) CheckExists(reference string) error {
 	return err
 }
 
-// Referenced is the value that a reference stands for.
+// Referenced is the value of a reference.
 func (a *App) Referenced(ctx context.Context, reference string) (secret.Secret, error) {
 	if err := CheckReference(reference); err != nil {
 		return secret.Secret{}, err
@@ -76,15 +76,15 @@ func (a *App) ReadRefs(ctx context.Context, variables []string, file string) ([]
 	for _, variable := range variables {
 		name, source, _ := strings.Cut(variable, "=")
 		if !envfile.IsName(name) || CheckReference(source) != nil {
-			return nil, cli.WithHint(cli.Usagef("--env takes NAME=token/PROFILE or NAME=secret/NAME"), "as in --env GH_TOKEN=token/github; what is no secret, the shell can set")
+			return nil, cli.WithHint(cli.Usagef("--env is not NAME=token/PROFILE or NAME=secret/NAME"), "as in --env GH_TOKEN=token/github; set other variables in the shell")
 		}
 		refs = append(refs, envfile.Variable{Name: name, Value: envfile.Scheme + source})
 	}
 	return refs, nil
 }
 
-// Resolve puts values in the place of references; each is asked for once. What must not
-// be shown is in secrets, with each line of those that have several.
+// Resolve replaces references by their values, each of which is read once. secrets are the
+// texts to mask: the values, and the lines of those that have several.
 func (a *App) Resolve(ctx context.Context, refs []envfile.Variable) (added map[string]string, secrets []string, err error) {
 	added = make(map[string]string)
 	values := make(map[string]secret.Secret)
@@ -110,8 +110,8 @@ func (a *App) Resolve(ctx context.Context, refs []envfile.Variable) (added map[s
 	return added, secrets, nil
 }
 
-// linesToMask are a value and its lines, which programs print one by one. A line of few
-// characters stands in other texts, too.
+// linesToMask are a value and its lines, which programs print one by one. Very short lines
+// would mask other text.
 func linesToMask(value secret.Secret) []string {
 	const shortest = 4
 	all := []string{value.Reveal()}
@@ -123,7 +123,7 @@ func linesToMask(value secret.Secret) []string {
 	return all
 }
 
-// TokenOf is what 'fob token NAME' prints, with its end.
+// TokenOf is the token that 'fob token NAME' prints.
 func (a *App) TokenOf(ctx context.Context, name string) (*session.Token, error) {
 	if err := config.CheckName(name); err != nil {
 		return nil, cli.AsUsage(err)

@@ -12,14 +12,14 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// ShowsIdentity tells the profiles for which nothing is stored: the machine shows its
-// own identity each time.
+// ShowsIdentity reports whether nothing is stored for a profile: the machine's identity is
+// used each time.
 func ShowsIdentity(p config.Profile) bool {
 	return p.Grant == config.GrantTokenExchange || p.Grant == config.GrantJWTBearer
 }
 
-// Token asks the profile's login for an access token, and once more where the login
-// was moved to another storage meanwhile.
+// Token gets an access token of a profile, and tries once more if its login was moved to
+// another storage meanwhile.
 func (a *App) Token(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
 	if ShowsIdentity(p) && a.Getenv(Variable("FOB_TOKEN_", p.Name)) == "" {
 		return a.identityToken(ctx, p, want)
@@ -42,7 +42,7 @@ func (a *App) Token(ctx context.Context, p config.Profile, want session.TokenOpt
 		token, err := s.Token(ctx, want)
 		switch {
 		case errors.Is(err, oauth.ErrUnavailable):
-			return nil, cli.WithHint(err, "%s; the login is kept", a.Hint(err))
+			return nil, cli.WithHint(err, "%s; the login is unchanged", a.Hint(err))
 		case retried || !errors.Is(err, session.ErrMoved):
 			return token, err
 		}
@@ -52,7 +52,7 @@ func (a *App) Token(ctx context.Context, p config.Profile, want session.TokenOpt
 	}
 }
 
-// StillIn compares a storage with the one that the configuration names by now.
+// StillIn returns session.ErrMoved if the configuration names another storage by now.
 func (a *App) StillIn(store *credstore.Store, profile string) error {
 	cfg, err := a.Config()
 	if err != nil {
@@ -81,7 +81,7 @@ func ConfiguredMinTTL(a *App) (*time.Duration, error) {
 // CheckMinTTL refuses a negative time to live.
 func CheckMinTTL(ttl time.Duration) error {
 	if ttl < 0 {
-		return cli.WithHint(cli.Usagef("a token cannot be good for %s", ttl), "write --min-ttl like 90s or 10m")
+		return cli.WithHint(cli.Usagef("a token cannot be valid for %s", ttl), "write --min-ttl like 90s or 10m")
 	}
 	return nil
 }

@@ -162,7 +162,7 @@ func TestAgentToken_OfAnotherMachine(t *testing.T) {
 		t.Errorf("without an agent: %v", err)
 	}
 	failing, _ := startAgent(t, agent.Answer{Failure: &agent.Failure{Error: "no", Hint: "hint\x1b", Status: cli.ExitRefused, Fallback: true}})
-	for socket, problem := range map[string]string{failing: "no", filepath.Join(filepath.Dir(failing), "none.sock"): "no agent listens there"} {
+	for socket, problem := range map[string]string{failing: "no", filepath.Join(filepath.Dir(failing), "none.sock"): "no agent is running"} {
 		f.Environ["FOB_AGENT"] = socket
 		p, err := f.TokenProfile([]string{"work"})
 		if err != nil || p.Name != "work" {
@@ -192,7 +192,7 @@ func TestAgentToken_UnsafeSocket(t *testing.T) {
 	if err != nil || os.MkdirAll(paths.Runtime, 0o700) != nil || os.WriteFile(filepath.Join(paths.Runtime, AgentSocketName), nil, 0o666) != nil {
 		t.Fatal(err)
 	}
-	if token, err := f.agentToken(t.Context(), f.profile("work"), session.TokenOptions{}); token != nil || err != nil || !strings.Contains(f.err.String(), "it is not asked") {
+	if token, err := f.agentToken(t.Context(), f.profile("work"), session.TokenOptions{}); token != nil || err != nil || !strings.Contains(f.err.String(), "it is not used") {
 		t.Errorf("%v, %v, %q", token, err, f.err)
 	}
 	if len(requests) != 0 {
@@ -314,11 +314,11 @@ func TestTokenFromEnv(t *testing.T) {
 		"not of a named one":        {"", "FOB_TOKEN_WORK=a", session.TokenOptions{}, "", ""},
 		"empty":                     {"work", "FOB_TOKEN_WORK=", session.TokenOptions{}, "", ""},
 		"it cannot be refreshed":    {"work", "FOB_TOKEN_WORK=a", session.TokenOptions{ForceRefresh: true}, "", "cannot be refreshed"},
-		"no id_token":               {"work", "FOB_TOKEN_WORK=a", session.TokenOptions{WantIDToken: true}, "", "no other"},
-		"no other scope":            {"work", "FOB_TOKEN_WORK=a", session.TokenOptions{Target: session.Target{Scope: "s"}}, "", "no other"},
-		"no other API":              {"work", "FOB_TOKEN_WORK=a", session.TokenOptions{Target: session.Target{Resource: "https://x"}}, "", "no other"},
-		"the answer of an endpoint": {"work", `FOB_TOKEN_WORK={"access_token":"a"}`, session.TokenOptions{}, "", "does not hold an access token"},
-		"two words":                 {"work", "FOB_TOKEN_WORK=Bearer a", session.TokenOptions{}, "", "does not hold an access token"},
+		"no id_token":               {"work", "FOB_TOKEN_WORK=a", session.TokenOptions{WantIDToken: true}, "", "one access token"},
+		"no other scope":            {"work", "FOB_TOKEN_WORK=a", session.TokenOptions{Target: session.Target{Scope: "s"}}, "", "one access token"},
+		"no other API":              {"work", "FOB_TOKEN_WORK=a", session.TokenOptions{Target: session.Target{Resource: "https://x"}}, "", "one access token"},
+		"the answer of an endpoint": {"work", `FOB_TOKEN_WORK={"access_token":"a"}`, session.TokenOptions{}, "", "is not an access token"},
+		"two words":                 {"work", "FOB_TOKEN_WORK=Bearer a", session.TokenOptions{}, "", "is not an access token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			token, err := newFixture(t, "", test.environ).TokenFromEnv(test.named, test.opts)
@@ -370,7 +370,7 @@ func TestToken_ServerIsDown(t *testing.T) {
 	f.login("work")
 	issuer.Close()
 	_, err := f.Token(t.Context(), f.profile("work"), session.TokenOptions{ForceRefresh: true})
-	if !errors.Is(err, oauth.ErrUnavailable) || !strings.HasSuffix(cli.CarriedHint(err), "the login is kept") {
+	if !errors.Is(err, oauth.ErrUnavailable) || !strings.HasSuffix(cli.CarriedHint(err), "the login is unchanged") {
 		t.Errorf("%v, hint %q", err, cli.CarriedHint(err))
 	}
 }

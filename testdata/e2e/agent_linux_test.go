@@ -112,22 +112,22 @@ func TestAgentOverSSH(t *testing.T) {
 	}
 	for command, says := range map[string]string{
 		fob + " token other":                "is not forwarded",
-		fob + " token work --id-token":      "access tokens alone",
-		fob + " token work --force-refresh": "never before",
-		fob + " agent lock":                 "access tokens alone",
+		fob + " token work --id-token":      "only access tokens",
+		fob + " token work --force-refresh": "does not refresh tokens early",
+		fob + " agent lock":                 "only access tokens",
 	} {
 		if r := s.run(m, socket, command); r.status != 8 || r.stdout != "" || !strings.Contains(r.stderr, says) {
 			t.Errorf("%s: %d %q\n%s", command, r.status, r.stdout, r.stderr)
 		}
 	}
 	m.ok("agent", "lock")
-	if r := s.run(m, socket, fob+" token work"); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "gives no token") {
+	if r := s.run(m, socket, fob+" token work"); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "the remote agent failed") {
 		t.Errorf("locked: %d %q\n%s", r.status, r.stdout, r.stderr)
 	}
 	if n := i.count("token/refresh"); n != 0 {
 		t.Errorf("%d refreshes, and none was due", n)
 	}
-	if text := readText(t, told); !strings.Contains(text, "work: a token was given.") || !strings.Contains(text, "refused: the profile is not forwarded") || strings.Contains(text, strings.TrimSpace(token)) {
+	if text := readText(t, told); !strings.Contains(text, "work: provided a token.") || !strings.Contains(text, "refused: the profile is not forwarded") || strings.Contains(text, strings.TrimSpace(token)) {
 		t.Errorf("where the login is, one reads\n%s", text)
 	}
 }
@@ -185,7 +185,7 @@ func (m *machine) agreesToEach(token string) {
 	t := m.t
 	t.Helper()
 	forward := m.inTerminal(100, 12, fob, "agent", "forward", "--profile", "work", "--confirm")
-	forward.find("are given out at")
+	forward.find("Providing tokens of")
 	there := newMachine(t, "FOB_AGENT="+m.runtimePath("forward.sock"))
 	for n, answer := range []struct {
 		keys   string
@@ -193,13 +193,13 @@ func (m *machine) agreesToEach(token string) {
 	}{{"y", 0}, {"n", 8}, {"yes", 0}, {"", 8}} {
 		asked := make(chan result, 1)
 		go func() { asked <- there.fob("", "token", "work") }()
-		forward.find(fmt.Sprintf(`(?s)(?:Give it one\? \[y/N\].*){%d}`, n+1))
+		forward.find(fmt.Sprintf(`(?s)(?:Allow it\? \[y/N\].*){%d}`, n+1))
 		<-time.After(500 * time.Millisecond) // an answer within 300 ms of its question counts as typed before it
 		forward.tmux("send-keys", answer.keys, "Enter")
 		r := <-asked
 		if r.status != answer.status || (r.stdout == token) != (answer.status == 0) {
 			t.Errorf("%q: %d %q\n%s", answer.keys, r.status, r.stdout, r.stderr)
 		}
-		forward.find(fmt.Sprintf(`(?s)(?:(?:a token was given|did not agree).*){%d}`, n+1))
+		forward.find(fmt.Sprintf(`(?s)(?:(?:provided a token|not confirmed).*){%d}`, n+1))
 	}
 }
