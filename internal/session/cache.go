@@ -13,9 +13,9 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// readToken returns the token in a file, or nil if there is none that opens: a file that
-// is gone, damaged or sealed under an older login's key costs one request. A file that
-// others could have planted is an error.
+// readToken returns the token in a file, or nil if the file is missing, damaged or sealed
+// under an older login's key, which costs one request. A file that other users could have
+// written is an error.
 func (f cacheFile) readToken(h head) (*accessToken, error) {
 	content, err := f.read()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -31,13 +31,12 @@ func (f cacheFile) readToken(h head) (*accessToken, error) {
 	return &token, nil
 }
 
-// defaultLifetime stands in where the server did not say how long an access
-// token lives and a refresh token can replace it.
+// defaultLifetime is assumed for an access token without an expiry that can be refreshed.
 const defaultLifetime = 5 * time.Minute
 
-// accept judges the access token that came for a target, whatever the grant. One with
-// more scopes than the target names is oauth.ErrUnsupported. Where neither the server
-// nor the target names any, they are those of usual (RFC 6749 §5.1).
+// accept checks the access token in a response, for any grant. One with more scopes than the
+// target is oauth.ErrUnsupported. If neither the server nor the target names scopes, they are
+// those of usual (RFC 6749 §5.1).
 func (s *Session) accept(response *oauth.TokenResponse, t Target, usual string, refreshable bool) (*accessToken, error) {
 	access, err := response.AccessToken()
 	if err != nil {
@@ -45,12 +44,12 @@ func (s *Session) accept(response *oauth.TokenResponse, t Target, usual string, 
 	}
 	scope := cmp.Or(response.Scope(), t.Scope, usual)
 	if t.Scope != "" && NewTarget([]string{scope, t.Scope}, "").Scope != t.Scope {
-		return nil, fmt.Errorf("%w: it gave more scopes than were asked for", oauth.ErrUnsupported)
+		return nil, fmt.Errorf("%w: it granted more scopes than were requested", oauth.ErrUnsupported)
 	}
 	return s.newAccessToken(access, scope, refreshable), nil
 }
 
-// newAccessToken is what is kept of a token endpoint's answer.
+// newAccessToken is what is stored of a token endpoint's response.
 func (s *Session) newAccessToken(t oauth.AccessToken, scope string, refreshable bool) *accessToken {
 	expires := t.ExpiresAt
 	if expires.IsZero() && refreshable {
@@ -66,14 +65,14 @@ func (s *Session) newAccessToken(t oauth.AccessToken, scope string, refreshable 
 	}
 }
 
-// withIDToken keeps the id_token that came with an access token.
+// withIDToken adds the id_token that came with an access token.
 func (t *accessToken) withIDToken(raw string, checked *idtoken.Token) {
 	if checked != nil {
 		t.IDToken, t.IDTokenExpiresAt = sealedSecret{secret.New(raw)}, checked.ExpiresAt
 	}
 }
 
-// forIDToken is what a caller who wants the id_token judges: its own end.
+// forIDToken has the expiry of the id_token, for a caller that needs that.
 func (t *accessToken) forIDToken() *accessToken {
 	if t.IDToken.IsZero() {
 		return nil
@@ -83,8 +82,8 @@ func (t *accessToken) forIDToken() *accessToken {
 	return &id
 }
 
-// outlives reports whether the token is good for minTTL more. A token without
-// an expiry is good until a server refuses it.
+// outlives reports whether the token is valid for another minTTL. One without an expiry is
+// valid until a server refuses it.
 func (t *accessToken) outlives(c Clock, minTTL time.Duration) bool {
 	if t.ExpiresAt.IsZero() {
 		return true
@@ -95,10 +94,9 @@ func (t *accessToken) outlives(c Clock, minTTL time.Duration) bool {
 
 func (t *accessToken) lifetime() time.Duration { return t.ExpiresAt.Sub(t.IssuedAt) }
 
-// DropToken deletes the cached access token that a server has refused, so that the next
-// call refreshes, and nothing else of the login. One that a sibling has put there
-// meanwhile stays; a zero refused is whatever is there. The token of a login that cannot
-// refresh stays: where it is that which was refused, the error is ErrLoginRequired.
+// DropToken deletes the cached access token if it is the refused one, or refused is zero, so
+// that the next call refreshes. The token of a login that cannot refresh stays: if that was
+// refused, the error is ErrLoginRequired.
 func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
 	h, stored, err := s.peek(ctx)
 	if err != nil {

@@ -14,18 +14,17 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-// maxCacheFile bounds what is read back; a token endpoint's answer is under 1 MiB.
+// maxCacheFile limits what is read; a token endpoint's response is under 1 MiB.
 const maxCacheFile = 2 << 20
 
-// cacheFile is a private file that belongs to a login's record, and is sealed under
-// the cache key in it: the access token's cache, or the journal of a refresh.
+// cacheFile is a private file beside a login's record, sealed under the cache key in it: a
+// cached token, or the journal of a refresh.
 type cacheFile struct {
 	path    string
 	context seal.Context
 }
 
-// cache holds the access token of a login that can refresh. It is safe to delete
-// at any time. Tokens for another target lie beside, each bound to its own.
+// cache is the file of a login's access token for a target. It can be deleted at any time.
 func (s *Session) cache(t Target) cacheFile {
 	c := s.cacheFile(s.Paths.Cache, "tokens", "access-token")
 	if t != (Target{}) {
@@ -34,7 +33,7 @@ func (s *Session) cache(t Target) cacheFile {
 	return c
 }
 
-// apart lies beside a file, for something else that it is named by.
+// apart is another file beside this one, for what.
 func (f cacheFile) apart(what string) cacheFile {
 	sum := sha256.Sum256([]byte(what))
 	suffix := "." + hex.EncodeToString(sum[:targetLength])
@@ -43,19 +42,18 @@ func (f cacheFile) apart(what string) cacheFile {
 	return f
 }
 
-// RemoveFiles deletes what sessions keep beside the records, of all profiles. Folders
-// that hold anything else stay.
+// RemoveFiles deletes the files beside the records, of all profiles. Folders with other files
+// stay.
 func RemoveFiles(paths config.Paths) error {
 	err := errors.Join(os.RemoveAll(filepath.Join(paths.Cache, "tokens")), os.RemoveAll(filepath.Join(paths.Data, "journal")))
 	_ = os.Remove(paths.Cache) // only if it is empty
 	return err
 }
 
-// targetLength is how many bytes of a hash tell two targets of one login apart.
+// targetLength is how many bytes of a hash distinguish the targets of one login.
 const targetLength = 16
 
-// dropCaches deletes the access tokens of the login, whatever they are for. No name
-// of a profile holds a dot.
+// dropCaches deletes the cached tokens of all targets. No profile's name has a dot.
 func (s *Session) dropCaches() error {
 	path := s.cache(Target{}).path
 	others, err := filepath.Glob(path + ".*")
@@ -79,8 +77,7 @@ func (s *Session) cacheFile(dir, folder, kind string) cacheFile {
 	return cacheFile{filepath.Join(dir, folder, s.Profile.Name), c}
 }
 
-// read returns the file as it is. A missing one is fs.ErrNotExist, one that others
-// could have planted atomicfile.ErrUnsafe.
+// read returns the file's sealed content. The errors are those of atomicfile.Read.
 func (f cacheFile) read() ([]byte, error) { return atomicfile.Read(f.path, maxCacheFile) }
 
 // open reads sealed content into v. The errors are those of package seal.

@@ -11,12 +11,11 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-// The journal is the write-ahead file of a refresh, under the login's lock. It
-// first holds the bare intent, then, once the server has answered, the rotated
-// refresh token sealed under the cache key. It goes when the record holds the
-// token: what a crash or a failed save leaves is taken up by the next call.
+// The journal is the write-ahead file of a refresh, under the login's lock: first only the
+// intent, then, after the server's response, the rotated refresh token, sealed. It is deleted
+// once the record has the token. After a crash or a failed save the next call resumes from it.
 
-// journalIntent is the journal between the send and the answer.
+// journalIntent is the journal between request and response.
 const journalIntent = "fob is refreshing\n"
 
 // rotation is what a refresh changes of a record.
@@ -27,8 +26,8 @@ type rotation struct {
 	Scope            string       `json:"scope,omitempty"`
 }
 
-// newRotation keeps of the record what the answer does not say.
-// The scope of a narrower token is not the login's (RFC 6749 §6).
+// newRotation keeps of the record what the response does not change. The scope of a narrower
+// token is not the login's (RFC 6749 §6).
 func newRotation(r *record, response *oauth.TokenResponse, t Target, now time.Time) rotation {
 	next := rotation{RefreshToken: r.RefreshToken, RefreshExpiresAt: r.RefreshExpiresAt, RefreshSaidAt: r.RefreshSaidAt, Scope: r.Scope}
 	if !response.RefreshToken.IsZero() {
@@ -52,9 +51,9 @@ func (n rotation) changes(r *record) bool {
 	return r.Ended || n.RefreshToken != r.RefreshToken || !n.RefreshExpiresAt.Equal(r.RefreshExpiresAt) || n.Scope != r.Scope
 }
 
-// recover takes up what an earlier refresh left behind: a rotated token goes into
-// the record. It reports whether a refresh was cut off before its answer came, so
-// that nobody knows whether the server has rotated the token.
+// recover puts the rotated token of an interrupted refresh into the record. It reports
+// whether a refresh was interrupted before its response, so that the server may or may not
+// have rotated the token.
 func (s *Session) recover(ctx context.Context, r *record) (cutOff bool, err error) {
 	content, err := s.journal().read()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,6 +77,6 @@ func (s *Session) recover(ctx context.Context, r *record) (cutOff bool, err erro
 	if err := s.save(ctx, r); err != nil {
 		return false, err
 	}
-	s.Warn(fmt.Sprintf("an earlier refresh of profile %q was cut short; its new token was recovered", s.Profile.Name))
+	s.Warn(fmt.Sprintf("an earlier refresh of profile %q was interrupted; its new token was recovered", s.Profile.Name))
 	return false, s.journal().drop()
 }

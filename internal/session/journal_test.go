@@ -69,7 +69,7 @@ func TestB26WithoutGraceItIsSaid(t *testing.T) {
 		t.Errorf("B26: %v", err)
 	}
 	_, err := f.Token(t.Context(), force)
-	if !errors.Is(err, ErrLoginRequired) || !strings.Contains(err.Error(), "cut off before its answer came") {
+	if !errors.Is(err, ErrLoginRequired) || !strings.Contains(err.Error(), "interrupted before its response") {
 		t.Errorf("B26: %v", err)
 	}
 	if n := f.server.Count("token/refresh"); n != 2 {

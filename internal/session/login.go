@@ -18,7 +18,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Login is what a finished login brings.
+// Login is a finished login.
 type Login struct {
 	Client    *oauth.Client // its metadata is pinned
 	Response  *oauth.TokenResponse
@@ -26,10 +26,10 @@ type Login struct {
 	Resource  string   // of the tokens, as requested; empty: the server chooses
 	Grant     string   // config.GrantClientCredentials; empty: a person's
 	Nonce     string   // of the request; empty: no id_token is due
-	KeyInFile bool     // the client's key lies in a file, and is not stored
+	KeyInFile bool     // the client's key is in a file, and not stored
 
-	Registration *oauth.Registration // that fob has just made; nil: none
-	Brought      bool                // the user's own token: it is not revoked where it cannot be stored
+	Registration *oauth.Registration // made for this login; nil: none
+	Brought      bool                // the user's own token: it is not revoked if it cannot be stored
 
 	// Before is whose login the profile has in another storage or under another client.
 	Before Account
@@ -37,7 +37,7 @@ type Login struct {
 	Switch func(ctx context.Context, from, to Account) error
 }
 
-// Saved tells what a stored login is good for.
+// Saved describes a stored login.
 type Saved struct {
 	Account     Account
 	Scope       string // as granted; where the server did not say, as requested
@@ -45,9 +45,9 @@ type Saved struct {
 	Token       Token
 }
 
-// Save checks who logged in, stores the login and replaces the one before:
-// access tokens that the old one had cached no longer open. A login that cannot
-// be stored is ended at the server again, and the old one stays.
+// Save checks who logged in, stores the login and replaces the one before, whose cached access
+// tokens no longer open. A login that cannot be stored is ended at the server, and the one
+// before stays.
 func (s *Session) Save(ctx context.Context, login Login) (*Saved, error) {
 	saved, err := s.checkAndStore(ctx, login)
 	if err != nil && !login.Brought {
@@ -75,7 +75,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 		return nil, err
 	}
 	if before.Stored && account.Subject == "" && before.same(account) && login.Grant != config.GrantClientCredentials {
-		s.Warn("fob cannot tell whether this is the account of the previous login: the server does not identify it")
+		s.Warn("this may not be the account of the previous login: the server does not identify it")
 	}
 	scope := cmp.Or(login.Response.Scope(), strings.Join(login.Scopes, " "))
 	now := s.Clock.Now().UTC()
@@ -121,8 +121,8 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 // ErrOtherAccount means that a login would replace that of another account.
 var ErrOtherAccount = errors.New("the profile is logged in with another account")
 
-// maySwitch asks where the account changes, also from one that is not identified or to
-// one; a client's own login has none.
+// maySwitch asks if the account changes, also from or to an unidentified one; a client's own
+// login has none.
 func (l Login) maySwitch(ctx context.Context, from, to Account) error {
 	switch {
 	case from == Account{} || from.same(to) || l.Grant == config.GrantClientCredentials:
@@ -133,8 +133,8 @@ func (l Login) maySwitch(ctx context.Context, from, to Account) error {
 	return l.Switch(ctx, from, to)
 }
 
-// StoredAccount returns whose login the profile has. A damaged record must be replaceable
-// and counts as none; one that cannot be read now, or with this key, is an error.
+// StoredAccount returns whose login the profile has. A damaged record counts as none, so that
+// it can be replaced; one that cannot be read now, or with this key, is an error.
 func (s *Session) StoredAccount(ctx context.Context) (Account, error) {
 	r, err := s.load(ctx)
 	if err == nil {
@@ -148,8 +148,7 @@ func (s *Session) StoredAccount(ctx context.Context) (Account, error) {
 	return Account{}, err
 }
 
-// replace puts the new record where the old one was, under the login's lock, if that is
-// still of the account before.
+// replace replaces the record under the login's lock, if it is still of the account before.
 func (s *Session) replace(ctx context.Context, r *record, token *accessToken, before Account, registered *oauth.Registration) error {
 	lock, err := s.lock(ctx)
 	if err != nil {
@@ -174,7 +173,7 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 	if err := s.save(ctx, r); err != nil {
 		return err
 	}
-	// From here the login is kept: a cache that fails costs a refresh.
+	// From here the login is stored: a failing cache costs a refresh.
 	cached := s.dropCaches()
 	if r.renews() {
 		cached = errors.Join(cached, s.cache(Target{}).seal(r.head, token))
@@ -185,9 +184,8 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 	return nil
 }
 
-// identify names who logged in: by the id_token where one is due or came, and by
-// the userinfo endpoint where that says more. Only a wrong answer is an error; a
-// userinfo endpoint that cannot be reached leaves the name empty.
+// identify returns who logged in: by the id_token if there is one, and by the userinfo endpoint
+// if that says more. An endpoint that cannot be reached leaves the name empty.
 func (s *Session) identify(ctx context.Context, login Login, idTokens *idtoken.Verifier, access secret.Secret) (Account, *idtoken.Token, error) {
 	if login.Grant == config.GrantClientCredentials {
 		return Account{}, nil, nil
@@ -220,7 +218,7 @@ func (s *Session) identify(ctx context.Context, login Login, idTokens *idtoken.V
 	}, id, nil
 }
 
-// undo revokes tokens that nobody keeps.
+// undo revokes tokens that were not stored.
 func undo(ctx context.Context, login Login) error {
 	token, hint := login.Response.RefreshToken, oauth.HintRefreshToken
 	if token.IsZero() {
@@ -241,16 +239,15 @@ func newCacheKey() secret.Secret {
 	return secret.New(base64.StdEncoding.EncodeToString(seal.NewKey().Bytes()))
 }
 
-// Credentials are what a client is known by at the server.
+// Credentials are a client's, at the server.
 type Credentials struct {
 	Secret     secret.Secret
 	Key        jwt.Key
 	Registered bool // fob has registered the client
 }
 
-// Credentials returns those of the stored login, so that a new login of the same
-// client need not ask for them again. They are empty where there is no login, or
-// none that can be read.
+// Credentials returns those of the stored login, for a new login of the same client. They are
+// empty if no login can be read.
 func (s *Session) Credentials(ctx context.Context) Credentials {
 	r, err := s.loadAny(ctx)
 	if err != nil {

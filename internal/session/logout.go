@@ -11,21 +11,21 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Step is one thing that a logout ended at the server, or could not end.
+// Step is one thing that a logout revoked at the server, or failed to.
 type Step struct {
 	Token string // StepRefreshToken, StepAccessToken or StepRegistration
-	Err   error  // nil: it is done. oauth.ErrUnsupported: the server offers no way
+	Err   error  // nil: done. oauth.ErrUnsupported: the server has no way
 }
 
-// What a logout ends at the server.
+// What a logout revokes.
 const (
 	StepRefreshToken = "refresh token"
 	StepAccessToken  = "access token"
 	StepRegistration = "client registration"
 )
 
-// Revoke ends the login at the server and keeps its record on this machine, for a
-// login that is about to be replaced. Should that fail, the record says that it ended.
+// Revoke ends the login at the server and keeps its record here, for a login that is about
+// to be replaced. Should that fail, the record shows that it has ended.
 func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
 	lock, r, err := s.lockRecord(ctx, s.load)
 	if err != nil {
@@ -36,8 +36,8 @@ func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
 	if err != nil || !slices.ContainsFunc(steps, func(step Step) bool { return step.Err == nil }) {
 		return steps, err
 	}
-	// Some token was revoked: nothing of the login is given out any more. Its record
-	// stays alive where the step for the token that renews it failed.
+	// Some token was revoked: nothing cached may be used any more. The record stays usable if
+	// the token that renews it was not.
 	own := StepRefreshToken
 	if r.RefreshToken.IsZero() {
 		own = StepAccessToken
@@ -49,10 +49,10 @@ func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
 	return steps, s.dropCaches()
 }
 
-// Logout ends the login at the server, then deletes it from this machine, also
-// where the server refused: the steps tell. What is needed to remove a client that
-// fob has registered stays, unless unregister removes it now. A record that cannot be
-// read is kept, since what it holds could then never be revoked; Forget deletes it.
+// Logout ends the login at the server, then deletes it here, even if the server refused. What
+// is needed to remove a client that fob has registered stays, unless unregister removes it
+// now. A record that cannot be read stays, since its tokens could never be revoked otherwise;
+// Forget deletes it.
 func (s *Session) Logout(ctx context.Context, unregister bool) ([]Step, error) {
 	lock, r, err := s.lockRecord(ctx, s.loadAny)
 	if err != nil {
@@ -78,8 +78,8 @@ func (s *Session) Logout(ctx context.Context, unregister bool) ([]Step, error) {
 	return steps, errors.Join(s.save(ctx, r.withoutLogin()), s.dropFiles())
 }
 
-// Forget deletes the login from this machine alone. It needs no key: a record
-// that no longer opens is deleted too.
+// Forget deletes the login only from this machine. It requires no key, so that a record that
+// does not open is deleted, too.
 func (s *Session) Forget(ctx context.Context) error {
 	return s.locked(ctx, func() error { return s.forget(ctx) })
 }
@@ -88,7 +88,7 @@ func (s *Session) forget(ctx context.Context) error {
 	return errors.Join(credstore.UnlessMissing(s.Store.Delete(ctx, s.context())), s.dropFiles())
 }
 
-// revoke sends the refresh token first: most servers end its access tokens with it.
+// revoke revokes the refresh token first: most servers revoke its access tokens with it.
 func (s *Session) revoke(ctx context.Context, r *record) ([]Step, error) {
 	if _, err := s.recover(ctx, r); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (s *Session) revoke(ctx context.Context, r *record) ([]Step, error) {
 	}
 	access := r.AccessToken
 	if access == nil {
-		// A cache file that cannot be read holds nothing that could be sent.
+		// A cache file that cannot be read has no token to revoke.
 		access, _ = s.cache(Target{}).readToken(r.head)
 	}
 	if access != nil && access.outlives(s.Clock, 0) {

@@ -32,22 +32,22 @@ func (a Account) same(b Account) bool {
 	return a.Subject == b.Subject && (a.Subject != "" || a.Name == b.Name && a.Email == b.Email)
 }
 
-// recordVersion grows when an older fob could no longer read a record rightly.
+// recordVersion is raised when an older fob could no longer read a record correctly.
 const recordVersion = 1
 
-// record is what one login keeps in the credential store. Later versions read
-// its JSON: fields are added, never renamed.
+// record is one login in the credential store. Later versions read its JSON: fields are added,
+// never renamed.
 type record struct {
 	head
 	body
 }
 
-// head is what a cached token call needs. Nothing in it grows with what a server
-// sends, so that it fits the smallest item of any keyring.
+// head is what a cached token call needs. Its size does not depend on the server, so that it
+// fits the smallest item of any keyring.
 type head struct {
 	Version          int          `json:"v"`
 	CacheKey         sealedSecret `json:"cache_key"`            // base64
-	Refreshes        bool         `json:"refreshes"`            // fresh access tokens can be had without a person
+	Refreshes        bool         `json:"refreshes"`            // can get fresh access tokens without a person
 	LoggedOut        bool         `json:"logged_out,omitempty"` // only the registration of the client is left
 	Ended            bool         `json:"ended,omitempty"`      // the server has refused its refresh token, or revoked it
 	RefreshExpiresAt time.Time    `json:"refresh_expires_at,omitzero"`
@@ -71,10 +71,10 @@ type body struct {
 	Scope        string              `json:"scope,omitempty"`
 	Account      Account             `json:"account"`
 	LoggedInAt   time.Time           `json:"logged_in_at"`
-	SavedAt      time.Time           `json:"saved_at"` // tells the later of two copies
+	SavedAt      time.Time           `json:"saved_at"` // which of two copies is later
 }
 
-// renews reports whether fresh access tokens can be had without a person.
+// renews reports whether the login can get fresh access tokens without a person.
 func (b *body) renews() bool {
 	return !b.RefreshToken.IsZero() || b.Grant == config.GrantClientCredentials
 }
@@ -98,8 +98,7 @@ type accessToken struct {
 	IDTokenExpiresAt time.Time    `json:"id_token_expires_at,omitzero"`
 }
 
-// sealedSecret is a Secret whose JSON is its text. Only bytes that are sealed
-// next are made of it.
+// sealedSecret is a Secret whose JSON is its text. Its JSON must be sealed.
 type sealedSecret struct{ secret.Secret }
 
 func (s sealedSecret) MarshalJSON() ([]byte, error) { return json.Marshal(s.Reveal()) }
@@ -122,8 +121,8 @@ func (r *record) marshal() (stored credstore.Record, err error) {
 	return stored, err
 }
 
-// parseHead reads the head of an opened record. What authentic bytes cannot hold
-// is credstore.ErrCorrupt; no part of the record stands in an error.
+// parseHead reads the head of an opened record. Invalid content is credstore.ErrCorrupt; no
+// part of the record appears in an error.
 func parseHead(plain []byte) (head, error) {
 	var h head
 	if err := json.Unmarshal(plain, &h); err != nil {
@@ -135,7 +134,7 @@ func parseHead(plain []byte) (head, error) {
 	return h, nil
 }
 
-// parseRecord reads a whole record, as parseHead does its head.
+// parseRecord reads a whole record, as parseHead reads its head.
 func parseRecord(stored credstore.Record) (*record, error) {
 	h, err := parseHead(stored.Head)
 	if err != nil {
@@ -151,7 +150,7 @@ func parseRecord(stored credstore.Record) (*record, error) {
 
 var errForeignRecord = fmt.Errorf("the login's record is not one that fob wrote: %w", credstore.ErrCorrupt)
 
-// cacheKey is the key that the login's cached access tokens are sealed under.
+// cacheKey seals the login's cached access tokens.
 func (h head) cacheKey() (seal.Key, error) {
 	raw, err := base64.StdEncoding.DecodeString(h.CacheKey.Reveal())
 	key, keyErr := seal.KeyFromBytes(raw)
@@ -161,7 +160,7 @@ func (h head) cacheKey() (seal.Key, error) {
 	return key, nil
 }
 
-// client speaks to the endpoints that were pinned when the login was made.
+// client uses the endpoints that were pinned at login.
 func (s *Session) client(r *record) (*oauth.Client, error) {
 	c := &oauth.Client{
 		HTTP: s.HTTP, Metadata: r.Metadata, Now: s.Clock.Now,
@@ -181,7 +180,7 @@ func (s *Session) client(r *record) (*oauth.Client, error) {
 	return c, c.UseAuthMethod(r.AuthMethod)
 }
 
-// verifier checks the id_tokens that a client is given, by the keys that are known.
+// verifier checks a client's id_tokens by the known keys.
 func verifier(c *oauth.Client, keys *idtoken.KeySet) *idtoken.Verifier {
 	return &idtoken.Verifier{
 		HTTP: c.HTTP, Issuer: c.Metadata.Issuer, JWKSURI: c.Metadata.JWKSURI, ClientID: c.ClientID,
@@ -189,8 +188,7 @@ func verifier(c *oauth.Client, keys *idtoken.KeySet) *idtoken.Verifier {
 	}
 }
 
-// clientKey is the one that was sealed with the login, else the one in the profile's
-// file.
+// clientKey is the one sealed with the login, else the one in the profile's file.
 func (s *Session) clientKey(r *record) (jwt.Key, error) {
 	if r.ClientKey.IsZero() {
 		return s.KeyFile()

@@ -6,9 +6,8 @@ import (
 	"github.com/fobcli/fob/internal/oauth"
 )
 
-// A client that fob has registered outlives its login: a logout leaves a record that
-// holds nothing else, so that the next login uses the client again, and so that it
-// can be removed at the server.
+// A registered client outlives its login: a logout leaves a record with only the client, so that
+// the next login uses it again, and it can be removed at the server.
 
 // withoutLogin is what a logout leaves of a record.
 func (r *record) withoutLogin() *record {

@@ -43,7 +43,7 @@ func (s *Session) RoleCredentials(ctx context.Context, r Role) (secret.Secret, e
 		err = s.roleFile(r).seal(h, &accessToken{Value: sealedSecret{value}, IssuedAt: s.Clock.Now(), ExpiresAt: expires, Uptime: s.Clock.Uptime()})
 	}
 	if err != nil {
-		s.Warn(fmt.Sprintf("what came could not be kept, the next call asks again: %v", err))
+		s.Warn(fmt.Sprintf("the credentials could not be cached, the next call requests them again: %v", err))
 	}
 	return value, nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// ServerMetadata is what a profile's server says of itself, with the endpoints that the
-// profile or its preset name laid over it. It asks nothing where those suffice.
+// ServerMetadata is the metadata of a profile's server, overridden by the endpoints of the
+// profile or its preset. If those suffice, nothing is requested.
 func ServerMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*discovery.Metadata, error) {
 	m := &discovery.Metadata{Issuer: p.Issuer}
 	if p.TokenEndpoint == "" || p.AuthorizationEndpoint == "" && p.Grant == "" {
@@ -47,8 +47,8 @@ func ServerMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*di
 	return m.ForCertificate()
 }
 
-// defaultScopes are the profile's or its preset's, else what a login with a
-// name and a refresh token needs, as far as the server supports it.
+// defaultScopes are the profile's or its preset's, else what a login with a name and a refresh
+// token requires, as far as the server supports it.
 func defaultScopes(p config.Profile, m *discovery.Metadata) []string {
 	if len(p.Scopes) > 0 || p.Grant != "" {
 		return p.Scopes
@@ -62,9 +62,8 @@ func defaultScopes(p config.Profile, m *discovery.Metadata) []string {
 	return scopes
 }
 
-// CompleteScopes takes the scopes that an API names for itself, where it trusts the
-// server and nobody has named others, beside those of a login with a name and a
-// refresh token.
+// CompleteScopes adds the scopes that an API names for itself, if it trusts the server and no
+// others are configured, to those of a login with a name and a refresh token.
 func CompleteScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *discovery.Metadata) {
 	if len(p.Resources) == 0 || len(p.WithProvider().Scopes) > 0 || p.Grant != "" {
 		return
@@ -73,7 +72,7 @@ func CompleteScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *
 	if err != nil || !slices.Contains(resource.AuthorizationServers, p.WithProvider().Issuer) {
 		return // it is not bound to say anything
 	}
-	// What holds blanks or controls cannot be a scope (RFC 6749 §3.3).
+	// A scope has no spaces or control characters (RFC 6749 §3.3).
 	scopes := slices.DeleteFunc(slices.Clone(resource.ScopesSupported), func(s string) bool { return !sanitize.IsVisibleASCII(s) })
 	if len(scopes) > 0 {
 		more := slices.DeleteFunc(defaultScopes(*p, m), func(s string) bool { return slices.Contains(scopes, s) })
@@ -81,9 +80,8 @@ func CompleteScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *
 	}
 }
 
-// AuthorizationParams are what a login of a profile asks for. The parameters are the
-// preset's; elsewhere OIDC Core §11 wants prompt=consent before it grants
-// offline_access.
+// AuthorizationParams are what a profile's login requests. The parameters are the preset's;
+// otherwise OIDC Core §11 requires prompt=consent for offline_access.
 func AuthorizationParams(p config.Profile, m *discovery.Metadata) oauth.AuthorizationParams {
 	params := oauth.AuthorizationParams{Scopes: defaultScopes(p, m), Resources: p.Resources}
 	if provider, ok := config.FindProvider(p.Provider); ok && len(provider.AuthParams) > 0 {

@@ -1,10 +1,10 @@
-// Package session is one login's life: it stores what a login brought, prints
-// access tokens that are fresh, refreshes them under a lock that all processes
-// share, and ends the login at the server and on this machine.
+// Package session is one login's life: it stores the result of a login, returns fresh access
+// tokens, refreshes them under a lock that all processes share, and ends the login at the
+// server and on this machine.
 //
-// A login is one sealed record in the credential store. The access tokens of a
-// login that can refresh are kept apart, in a cache file sealed under a key from
-// the record: losing the cache costs one request, losing the record a login.
+// A login is one sealed record in the credential store. The access tokens of a login that can
+// refresh are in cache files, sealed under a key from the record: losing a cache costs a
+// request, losing the record a login.
 package session
 
 import (
@@ -21,15 +21,15 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-// ErrLoginRequired means that only a new login helps: there is none, or the
-// server has ended it. No other failure is ever reported as this one.
+// ErrLoginRequired means that only a new login helps: there is none, or the server has ended
+// it. No other failure is reported as this one.
 var ErrLoginRequired = errors.New("login required")
 
-// lockWait bounds the wait for another process that refreshes the same login.
+// lockWait limits the wait for another process that refreshes the same login.
 const lockWait = 30 * time.Second
 
-// Session is the login of one profile. It holds no state between calls, so
-// that any number of processes may work on the same login.
+// Session is the login of one profile. It has no state between calls, so that any number of
+// processes may use the same login.
 type Session struct {
 	Profile config.Profile // with its provider's preset filled in
 	Paths   config.Paths
@@ -38,15 +38,15 @@ type Session struct {
 	Clock   Clock
 	Warn    func(string) // shows one line to the user
 
-	// Current reports, once the lock is held, whether the profile's login still lies
-	// in Store: nil or ErrMoved. A nil func is not asked.
+	// Current is called under the lock, and returns ErrMoved if the login is no longer in
+	// Store. It may be nil.
 	Current func() error
 
 	AgentCache AgentCache // of a process that outlives one call; nil: each call reads the record
 }
 
-// context is what the login's record is bound to: an edited profile, or a
-// record moved to another one, does not open.
+// context is what the login's record is bound to: it does not open for an edited or another
+// profile.
 func (s *Session) context() seal.Context {
 	return seal.Context{
 		Kind:     "login",
@@ -56,8 +56,8 @@ func (s *Session) context() seal.Context {
 	}
 }
 
-// lock takes the login's lock. Its scope is the record's: the lock file lies
-// beside the data, so that two data folders never share either.
+// lock takes the login's lock. The lock file is beside the data, so that two data folders
+// share neither.
 func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) {
 	lock, err := filelock.Acquire(ctx, s.lockPath(), lockWait)
 	if err != nil || s.Current == nil {
@@ -97,8 +97,8 @@ func (s *Session) lockPath() string {
 	return filepath.Join(s.Paths.Data, "locks", s.Profile.Name+".lock")
 }
 
-// load reads the login's record. A missing one is ErrLoginRequired; a keyring
-// that is locked, absent or damaged keeps its own error.
+// load reads the login's record. A missing one is ErrLoginRequired; a keyring that is locked,
+// absent or damaged returns its own error.
 func (s *Session) load(ctx context.Context) (*record, error) {
 	r, err := s.loadAny(ctx)
 	if err == nil && r.LoggedOut {
@@ -107,7 +107,7 @@ func (s *Session) load(ctx context.Context) (*record, error) {
 	return r, err
 }
 
-// loadAny is load, also for what a logout has left of a registered client.
+// loadAny is load, also for a registered client that is left after a logout.
 func (s *Session) loadAny(ctx context.Context) (*record, error) {
 	stored, err := s.Store.Get(ctx, s.context())
 	if err != nil {
@@ -116,8 +116,7 @@ func (s *Session) loadAny(ctx context.Context) (*record, error) {
 	return parseRecord(stored)
 }
 
-// peek reads the head of the login's record, as load does all of it, and the rest
-// where that costs nothing.
+// peek reads the head of the login's record, and the rest if that costs nothing.
 func (s *Session) peek(ctx context.Context) (head, credstore.Record, error) {
 	stored, err := s.peekRecord(ctx)
 	if err != nil {

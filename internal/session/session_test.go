@@ -150,7 +150,7 @@ func TestTokenIsCachedUntilItIsAboutToExpire(t *testing.T) {
 	}
 	hours := 5 * time.Hour
 	f.token(TokenOptions{MinTTL: &hours})
-	if len(f.warned) != 1 || !strings.Contains(f.warned[0], "live for 1h0m0s only") {
+	if len(f.warned) != 1 || !strings.Contains(f.warned[0], "valid for only 1h0m0s") {
 		t.Errorf("a min-ttl that no token reaches: %q", f.warned)
 	}
 }

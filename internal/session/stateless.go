@@ -15,16 +15,15 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// EnvRefreshToken is a refresh token that the environment holds, for machines that keep
-// nothing.
+// EnvRefreshToken is a refresh token in the environment, for machines that store nothing.
 type EnvRefreshToken struct {
 	Variable string // its name, for messages
 	Value    secret.Secret
 }
 
-// EnvToken is Token for a refresh token in the environment. Its processes share one
-// cached access token, sealed under a key that only the refresh token gives; where
-// the server replaces that, the variable is spent, and it is said.
+// EnvToken is Token for a refresh token in the environment. All processes share one cached
+// access token, sealed under a key derived from the refresh token. If the server replaces
+// that, the variable is used up, with a warning.
 func (s *Session) EnvToken(ctx context.Context, env EnvRefreshToken, opts TokenOptions) (*Token, error) {
 	h, err := env.head()
 	if err != nil {
@@ -58,13 +57,13 @@ func (s *Session) EnvToken(ctx context.Context, env EnvRefreshToken, opts TokenO
 		return nil, err
 	}
 	if next := response.RefreshToken; !next.IsZero() && next != env.Value {
-		s.Warn(fmt.Sprintf("the server has replaced the refresh token in %s: the variable is spent once this access token ends. "+
-			"Give the machine an identity of its own instead (workload identity): see 'fob login --help', --grant token-exchange", env.Variable))
+		s.Warn(fmt.Sprintf("the server has replaced the refresh token in %s: the variable is useless once this access token expires. "+
+			"Use the machine's own identity instead (workload identity): see 'fob login --help', --grant token-exchange", env.Variable))
 	}
 	return s.cacheToken(h, fresh, opts)
 }
 
-// resource is a target's, or the profile's first.
+// resource is the target's, else the profile's first.
 func (s *Session) resource(t Target) string {
 	if t.Resource == "" && len(s.Profile.Resources) > 0 {
 		return s.Profile.Resources[0]
@@ -72,12 +71,12 @@ func (s *Session) resource(t Target) string {
 	return t.Resource
 }
 
-// ErrUnbound means that a profile wants tokens that are bound to a key (RFC 9449), and
-// that there is no login which could hold one.
+// ErrUnbound means that a profile requires tokens that are bound to a key (RFC 9449), and no
+// login has a key.
 var ErrUnbound = errors.New("its tokens are to be bound to a key, and no login holds one")
 
-// keylessClient is the client of a profile for which nothing is stored: a public one,
-// or one whose key lies in a file.
+// keylessClient is the client of a profile for which nothing is stored: a public one, or
+// one whose key is in a file.
 func (s *Session) keylessClient(ctx context.Context) (*oauth.Client, error) {
 	if s.Profile.DPoP {
 		return nil, fmt.Errorf("profile %q: %w", s.Profile.Name, ErrUnbound)
@@ -95,7 +94,7 @@ func (s *Session) keylessClient(ctx context.Context) (*oauth.Client, error) {
 	return client, client.UseAuthMethod(s.Profile.TokenEndpointAuthMethod)
 }
 
-// Identity is a machine's own, which a token is minted for at each call.
+// Identity is a machine's own, for which each call mints a token.
 type Identity struct {
 	Grant     string // config.GrantTokenExchange or config.GrantJWTBearer
 	Token     secret.Secret
@@ -103,7 +102,7 @@ type Identity struct {
 	Audience  string
 }
 
-// IdentityToken gives a machine's identity for an access token. Nothing is stored.
+// IdentityToken exchanges a machine's identity for an access token. Nothing is stored.
 func (s *Session) IdentityToken(ctx context.Context, identity Identity, opts TokenOptions) (*Token, error) {
 	client, err := s.keylessClient(ctx)
 	if err != nil {
@@ -117,7 +116,7 @@ func (s *Session) IdentityToken(ctx context.Context, identity Identity, opts Tok
 		response, err = client.TokenExchange(ctx, identity.Token, cmp.Or(identity.TokenType, oauth.TokenTypeJWT), want)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("giving the machine's identity for a token: %w", err)
+		return nil, fmt.Errorf("exchanging the machine's identity for a token: %w", err)
 	}
 	fresh, err := s.accept(response, opts.Target, want.Scope, false)
 	if err != nil {
@@ -126,7 +125,7 @@ func (s *Session) IdentityToken(ctx context.Context, identity Identity, opts Tok
 	return fresh.token(), nil
 }
 
-// head makes the cache's key from the refresh token: HKDF-SHA256 (RFC 5869).
+// head derives the cache's key from the refresh token: HKDF-SHA256 (RFC 5869).
 func (t EnvRefreshToken) head() (head, error) {
 	if t.Value.IsZero() {
 		return head{}, errors.New("there is no refresh token")

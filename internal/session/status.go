@@ -8,7 +8,7 @@ import (
 	"github.com/fobcli/fob/internal/oauth"
 )
 
-// State is what a login is good for, as far as this machine knows.
+// State is the state of a login, as far as this machine knows.
 type State string
 
 // The states of a login.
@@ -18,10 +18,10 @@ const (
 	StateExpired     State = "expired"        // only a new login helps
 	StateEnded       State = "login required" // likewise: the server has ended it
 	StateLoggedOut   State = "logged out"     // there is no record
-	StateUnreadable  State = "unreadable"     // the storage does not give it
+	StateUnreadable  State = "unreadable"     // the record cannot be read
 )
 
-// Status is a login as it stands. It holds no secret.
+// Status describes a login. It has no secret.
 type Status struct {
 	State            State
 	Account          Account
@@ -30,7 +30,7 @@ type Status struct {
 	RefreshExpiresAt time.Time // the login's own end; zero: the server did not say
 	LoggedInAt       time.Time
 	SavedAt          time.Time // when the record last changed
-	Refreshes        bool      // fresh access tokens can be had without a person; so it may be of a login that does not open
+	Refreshes        bool      // can get fresh access tokens without a person; assumed if unreadable
 	Registered       bool      // fob has registered the client, and can remove it
 	Grant            string    // config.GrantClientCredentials, or empty: a person's
 	DPoP             bool      // the tokens are bound to a key
@@ -38,7 +38,7 @@ type Status struct {
 	Err              error     // why the state is StateUnreadable
 }
 
-// endSessionURL leaves out what is no URL: nothing depends on it.
+// endSessionURL omits what is not a URL: nothing depends on it.
 func endSessionURL(r *record) string {
 	page, err := oauth.EndSessionURL(r.Metadata, r.ClientID)
 	if err != nil || oauth.CheckURL(page) != nil || r.Grant != "" {

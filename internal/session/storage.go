@@ -8,8 +8,8 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 )
 
-// ErrMoved means that the login was moved to another storage while this process
-// waited for its lock: start again, with the profile as it is now.
+// ErrMoved means that the login was moved to another storage while this process waited for
+// its lock: start again, with the profile as it is now.
 var ErrMoved = errors.New("the login has moved to another storage")
 
 // Entry is the login's record, for what is done with every record. Its lock is the login's.
@@ -17,8 +17,7 @@ func (s *Session) Entry() credstore.Entry {
 	return credstore.Entry{Store: s.Store, Context: s.context(), Lock: s.lockPath(), Current: s.Current}
 }
 
-// Export is a login's record as it is stored, for a backup. A rotation that a crash
-// has left is taken up first.
+// Export is a login's record as stored, for a backup, after recovering an interrupted refresh.
 func (s *Session) Export(ctx context.Context) (credstore.Record, error) {
 	lock, r, err := s.lockRecord(ctx, s.loadAny)
 	if err != nil {
@@ -31,7 +30,7 @@ func (s *Session) Export(ctx context.Context) (credstore.Record, error) {
 	return r.marshal()
 }
 
-// Import stores a login's record as Export gave it, and replaces the one before.
+// Import stores a login's record from Export, and replaces the one before.
 func (s *Session) Import(ctx context.Context, stored credstore.Record) error {
 	r, err := parseRecord(stored)
 	if err != nil {
@@ -47,13 +46,13 @@ func (s *Session) Import(ctx context.Context, stored credstore.Record) error {
 
 // Repairs are what Check has repaired, or would repair, in a login's storage.
 type Repairs struct {
-	Recovered bool // a rotated token that was in the journal alone
+	Recovered bool // a rotated token that was only in the journal
 	Orphans   int  // pieces that no record names
 	Cache     bool // a cache that does not open
 }
 
-// Check reads a whole login and what lies beside it. With repair it takes up what a
-// crash has left, and loses nothing; the error is damage that stays.
+// Check reads a whole login and the files beside it. With repair it recovers what a crash has
+// left, and loses nothing; the error is damage that remains.
 func (s *Session) Check(ctx context.Context, repair bool) (found Repairs, err error) {
 	lock, err := s.lock(ctx)
 	if err != nil {

@@ -14,16 +14,16 @@ import (
 	"github.com/fobcli/fob/internal/trace"
 )
 
-// DefaultMinTTL is how long a printed token lives at least, unless a tenth of
-// its lifetime is shorter.
+// DefaultMinTTL is how long a printed token is valid at least, or a tenth of its lifetime if
+// that is shorter.
 const DefaultMinTTL = 60 * time.Second
 
-// TokenOptions say which access token will do.
+// TokenOptions select an access token.
 type TokenOptions struct {
 	Target
-	MinTTL       *time.Duration // nil: DefaultMinTTL, at most a tenth of the lifetime
+	MinTTL       *time.Duration // nil: DefaultMinTTL
 	ForceRefresh bool
-	WantIDToken  bool // it is the id_token that must be fresh
+	WantIDToken  bool // the id_token must be fresh
 }
 
 // Token is a fresh access token.
@@ -32,7 +32,7 @@ type Token struct {
 	Type      string        // oauth.TypeBearer or oauth.TypeDPoP
 	Scope     string        // space-separated, as granted
 	ExpiresAt time.Time     // zero: the server did not say
-	IDToken   secret.Secret // that came with it; zero: none
+	IDToken   secret.Secret // zero: none
 
 	IDTokenExpiresAt time.Time
 }
@@ -50,10 +50,9 @@ func (o TokenOptions) accepts(t *accessToken, c Clock) bool {
 	return t.outlives(c, min(DefaultMinTTL, t.lifetime()/10))
 }
 
-// Token returns a fresh access token: the cached one without lock, write or
-// network where it will do, else one from the only refresh that all processes
-// of this login make. ErrLoginRequired is returned only when the server, or the
-// absence of a record, is definite about it.
+// Token returns a fresh access token: the cached one, without lock, write or network, if that
+// will do, else one from a refresh that all processes of this login share. ErrLoginRequired is
+// returned only if the server, or the absence of a record, is definite about it.
 func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) {
 	h, stored, err := s.peek(ctx)
 	if err == nil {
@@ -85,8 +84,8 @@ func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) 
 	return s.refreshLocked(ctx, h, opts)
 }
 
-// ended is the remembered end of a login. Only a refresh that is forced asks the
-// server once more: it may have refused by mistake.
+// ended reports a login that has ended. Only a forced refresh asks the server again: it may
+// have refused by mistake.
 func (s *Session) ended(h head, opts TokenOptions) error {
 	if !h.Ended || opts.ForceRefresh && h.Refreshes {
 		return nil
@@ -94,7 +93,7 @@ func (s *Session) ended(h head, opts TokenOptions) error {
 	return fmt.Errorf("the login of profile %q was ended at the server: %w", s.Profile.Name, ErrLoginRequired)
 }
 
-// whole is the record that was peeked at.
+// whole is the complete record.
 func (s *Session) whole(ctx context.Context, stored credstore.Record) (*record, error) {
 	if stored.Body == nil {
 		return s.load(ctx)
@@ -102,11 +101,11 @@ func (s *Session) whole(ctx context.Context, stored credstore.Record) (*record, 
 	return parseRecord(stored)
 }
 
-// endWarning is how long before its end a login is spoken of.
+// endWarning is how long before its end a login is warned about.
 const endWarning = 3 * 24 * time.Hour
 
-// warnOfEnd tells that the login itself ends soon, where the server has said when.
-// One that is given for days only, and renewed by every refresh, is no news.
+// warnOfEnd warns that the login ends soon, if the server has said when. One that is only
+// valid for days, and renewed by every refresh, is not worth a warning.
 func (s *Session) warnOfEnd(h head) {
 	left, given := h.RefreshExpiresAt.Sub(s.Clock.Now()), h.RefreshExpiresAt.Sub(h.RefreshSaidAt)
 	if h.RefreshExpiresAt.IsZero() || left > endWarning || left <= 0 || given < 2*endWarning {
@@ -115,14 +114,13 @@ func (s *Session) warnOfEnd(h head) {
 	s.Warn(fmt.Sprintf("the login of profile %q ends at %s: run 'fob login %s' before", s.Profile.Name, h.RefreshExpiresAt.UTC().Format(time.RFC3339), s.Profile.Name))
 }
 
-// fixedToken answers for a login that has no refresh token: its one access
-// token lives in the record.
+// fixedToken returns the one access token of a login without a refresh token.
 func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
 	switch {
 	case opts.ForceRefresh:
 		return nil, fmt.Errorf("the login of profile %q has no refresh token, so nothing can be refreshed: %w", s.Profile.Name, ErrLoginRequired)
 	case opts.Target != (Target{}) && opts.Target != NewTarget([]string{r.Scope}, r.Resource):
-		return nil, fmt.Errorf("the login of profile %q has no refresh token, so no token for anything else can be had: %w", s.Profile.Name, ErrLoginRequired)
+		return nil, fmt.Errorf("the login of profile %q has no refresh token, so it cannot get tokens for other scopes or APIs: %w", s.Profile.Name, ErrLoginRequired)
 	case opts.WantIDToken && !opts.accepts(r.AccessToken, s.Clock):
 		return nil, fmt.Errorf("profile %q has no id_token that is still good, and the server gave no refresh token: %w", s.Profile.Name, ErrLoginRequired)
 	case r.AccessToken == nil || !r.AccessToken.outlives(s.Clock, 0):
@@ -133,8 +131,8 @@ func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
 	return r.AccessToken.token(), nil
 }
 
-// Try asks the server about the token of a login that cannot be refreshed. Where it is
-// refused, the login has ended. oauth.ErrUnsupported: there is nothing to ask.
+// Try checks the token of a login that cannot be refreshed at the server. If it is refused,
+// the login has ended. oauth.ErrUnsupported: the server has no way to check.
 func (s *Session) Try(ctx context.Context) (*Token, error) {
 	lock, r, err := s.lockRecord(ctx, s.load)
 	if err != nil {
@@ -163,11 +161,10 @@ func (s *Session) Try(ctx context.Context) (*Token, error) {
 	case errors.Is(err, oauth.ErrUnavailable):
 		return nil, err
 	}
-	return token, nil // what else it says of the account is not asked for
+	return token, nil // the account itself is not needed
 }
 
-// refreshLocked refreshes under the login's lock, unless a sibling did while
-// this process waited for it.
+// refreshLocked refreshes under the login's lock, unless another process did meanwhile.
 func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOptions) (*Token, error) {
 	lock, err := s.lock(ctx)
 	if err != nil {
@@ -196,8 +193,8 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 	if r.Grant == config.GrantClientCredentials {
 		return s.mint(ctx, r, opts)
 	}
-	// From here to the save nothing may stop the exchange: Ctrl-C would throw away
-	// a refresh token that the server has already rotated.
+	// From here to the save nothing may interrupt the exchange: Ctrl-C would lose a refresh
+	// token that the server has already rotated.
 	ctx = context.WithoutCancel(ctx)
 	cutOff, err := s.recover(ctx, r)
 	if err != nil {
@@ -205,13 +202,12 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 	}
 	token, err := s.refresh(ctx, r, opts)
 	if cutOff && errors.Is(err, ErrLoginRequired) {
-		err = fmt.Errorf("an earlier refresh was cut off before its answer came, and the new token with it: %w", err)
+		err = fmt.Errorf("an earlier refresh was interrupted before its response, and the new token lost: %w", err)
 	}
 	return token, err
 }
 
-// cached returns the cached token, which a sibling may have just put there, if it
-// will do.
+// cached returns the cached token if it will do.
 func (s *Session) cached(h head, opts TokenOptions) (*Token, error) {
 	if opts.ForceRefresh {
 		return nil, nil
@@ -223,8 +219,8 @@ func (s *Session) cached(h head, opts TokenOptions) (*Token, error) {
 	return cached.token(), nil
 }
 
-// refresh makes the one request. A refused refresh token is looked up once more:
-// where the record holds another one by now, that one is used.
+// refresh makes the one request. If the refresh token is refused, and the record has another
+// one by now, it tries that.
 func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
 	token, err := s.refreshOnce(ctx, r, opts)
 	if !oauth.IsInvalidGrant(err) {
@@ -243,8 +239,8 @@ func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*T
 	return nil, errors.Join(err, s.markEnded(ctx, again))
 }
 
-// markEnded remembers that only a new login helps, and drops the access tokens: the
-// server ends those too, whatever their own end says. It holds the login's lock.
+// markEnded records that only a new login helps, and drops the access tokens: the server
+// revokes those, too. It must be called under the lock.
 func (s *Session) markEnded(ctx context.Context, r *record) error {
 	err := s.dropCaches()
 	if r.Ended {
@@ -287,7 +283,7 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 	return token, err
 }
 
-// cacheToken caches a token that has just come, and returns it if it is what was asked for.
+// cacheToken caches a new token, and returns it if it is what was requested.
 func (s *Session) cacheToken(h head, fresh *accessToken, opts TokenOptions) (*Token, error) {
 	if err := s.cache(opts.Target).seal(h, fresh); err != nil {
 		s.Warn(fmt.Sprintf("the access token could not be cached, the next call refreshes again: %v", err))
@@ -296,13 +292,12 @@ func (s *Session) cacheToken(h head, fresh *accessToken, opts TokenOptions) (*To
 	case opts.WantIDToken && fresh.IDToken.IsZero():
 		return nil, fmt.Errorf("%w: it sent no id_token that can be checked", oauth.ErrUnsupported)
 	case !opts.accepts(fresh, s.Clock):
-		s.Warn(fmt.Sprintf("the server's tokens live for %s only", fresh.lifetime()))
+		s.Warn(fmt.Sprintf("the server's tokens are valid for only %s", fresh.lifetime()))
 	}
 	return fresh.token(), nil
 }
 
-// mint asks for a token by the client's own credentials. Nothing in the record
-// changes with it.
+// mint gets a token by the client's own credentials. The record does not change.
 func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
 	client, err := s.client(r)
 	if err != nil {
@@ -323,8 +318,8 @@ func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Toke
 	return s.cacheToken(r.head, fresh, opts)
 }
 
-// saveRotation saves what the answer says of the login itself, before anything
-// else in it is judged: first in the journal, then in the record.
+// saveRotation saves what the response changes in the login, before anything else in it is
+// checked: first in the journal, then in the record.
 func (s *Session) saveRotation(ctx context.Context, r *record, response *oauth.TokenResponse, t Target) error {
 	next := newRotation(r, response, t, s.Clock.Now())
 	if !next.changes(r) {
@@ -338,8 +333,8 @@ func (s *Session) saveRotation(ctx context.Context, r *record, response *oauth.T
 	return s.journal().drop()
 }
 
-// judge accepts the answer's access token and, where one came, its id_token. An
-// id_token whose key cannot be learned just now is not given out.
+// judge checks the response's access token and id_token. An id_token whose key cannot be
+// learned now is dropped.
 func (s *Session) judge(ctx context.Context, idTokens *idtoken.Verifier, r *record, response *oauth.TokenResponse, t Target) (*accessToken, error) {
 	fresh, err := s.accept(response, t, r.Scope, true)
 	if err != nil {
@@ -361,12 +356,11 @@ func (t *accessToken) token() *Token {
 	return &Token{Value: t.Value.Secret, Type: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt, IDToken: t.IDToken.Secret, IDTokenExpiresAt: t.IDTokenExpiresAt}
 }
 
-// ErrReplaced means that a token is not the login's any more: ask for both again.
+// ErrReplaced means that a token is no longer the login's: get both again.
 var ErrReplaced = errors.New("the login or its token was replaced in between")
 
-// Proof is a DPoP proof for one request with a token that Token has just given out for
-// a target (see oauth.Client.Proof). It is made with the key that the token is bound
-// to, or not at all: ErrReplaced.
+// Proof is a DPoP proof for one request with a token that Token has just returned for a target
+// (see oauth.Client.Proof), or ErrReplaced if that is not bound to the login's key any more.
 func (s *Session) Proof(ctx context.Context, token *Token, t Target, method, url, nonce string) (string, error) {
 	r, err := s.load(ctx)
 	if err != nil {

@@ -113,7 +113,7 @@ func TestFlowRefresh_RFC6749_Glewlwyd(t *testing.T) {
 	}
 	// glewlwyd gives every scope again whatever is asked for, and says so: fob does not
 	// hand that on as less, and keeps the refresh token that came with it.
-	if r := m.fob("", "token", "work", "--scope", "openid read"); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "more scopes than were asked for") {
+	if r := m.fob("", "token", "work", "--scope", "openid read"); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "more scopes than were requested") {
 		t.Errorf("a token for less: %d\n%s", r.status, r.stderr)
 	}
 	if !g.introspect(m.ok("token", "work", "--force-refresh")).Active {

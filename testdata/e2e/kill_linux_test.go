@@ -303,7 +303,7 @@ func (v *victim) left() (string, error) {
 	case !v.loggedIn && (next.status == 2 || next.status == 4) && now.stdout == "" && strings.Contains(next.stderr, "fob login"):
 		v.m.loginAt(v.server) // nothing must be in its way
 		return leftOld, nil
-	case next.status == 4 && strings.Contains(next.stderr, "cut off before its answer came"):
+	case next.status == 4 && strings.Contains(next.stderr, "interrupted before its response"):
 		if !v.refreshes || v.grace || !v.sent || v.journaled {
 			return leftLost, fmt.Errorf("the login is lost (request sent %v, answer kept %v)\n%s", v.sent, v.journaled, next.stderr)
 		}
