@@ -41,7 +41,7 @@ func TestExec_OwnFailures(t *testing.T) {
 		"an unknown program":       {[]string{"--", "no-such-program"}, exitCommandNotFound, `program not found: "no-such-program"`},
 		"a file without x":         {[]string{"--", plain}, exitNotExecutable, "cannot be run"},
 		"a folder":                 {[]string{"--", dir}, exitCommandNotFound, "program not found"},
-		"a wrong variable":         {[]string{"--env", "TOKEN=work", "--", "true"}, exitExecFailed, "--env takes"},
+		"a wrong variable":         {[]string{"--env", "TOKEN=work", "--", "true"}, exitExecFailed, "--env is not"},
 		"a missing file":           {[]string{"--env-file", filepath.Join(dir, "none"), "--", "true"}, exitExecFailed, "env file"},
 		"a missing login":          {[]string{"--env", "TOKEN=token/work", "--", "true"}, exitExecFailed, "work"},
 		"an unknown flag":          {[]string{"--no-such-flag", "--", "true"}, exitExecFailed, "no-such-flag"},

@@ -99,7 +99,7 @@ func TestForwarder_AsksForConfirmation(t *testing.T) {
 	for _, yes := range []bool{true, false} {
 		f := newForwarder(granted, nil)
 		var question string
-		f.Confirm = NewConfirmer(func(_ context.Context, text string) bool { question = text; return yes }, f.Forwarder.Note)
+		f.Confirm = NewConfirmer(func(_ context.Context, text string) bool { question = text; return yes }, f.Note)
 		got := f.answer(t, Request{Do: DoToken, Profile: "work"})
 		if (got.Token != nil) != yes || (len(f.sent) == 1) != yes || !strings.Contains(question, `"work"`) {
 			t.Errorf("%v to %q: %+v", yes, question, got)

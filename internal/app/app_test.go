@@ -229,7 +229,7 @@ func TestConfig_ConcurrentCallsShareOneParse(t *testing.T) {
 	var wg sync.WaitGroup
 	read := make([]*config.Config, 20)
 	for i := range read {
-		wg.Go(func() { read[i], _ = f.App.Config() })
+		wg.Go(func() { read[i], _ = f.Config() })
 	}
 	wg.Wait()
 	for _, cfg := range read {

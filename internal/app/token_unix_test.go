@@ -265,7 +265,7 @@ func TestNewAgentError(t *testing.T) {
 			t.Fatalf("%d: %v", test.status, err)
 		}
 		for _, target := range []error{session.ErrLoginRequired, oauth.ErrUnavailable, filelock.ErrTimeout} {
-			if errors.Is(err, target) != (target == test.is) {
+			if errors.Is(err, target) != errors.Is(test.is, target) {
 				t.Errorf("%d is %v: %v", test.status, target, errors.Is(err, target))
 			}
 		}
