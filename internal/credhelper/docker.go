@@ -14,10 +14,6 @@ import (
 // credential: it goes on without one.
 const NotFoundInDocker = "credentials not found in native keychain"
 
-// DockerIdentityToken is the username by which docker knows an identity token: one that
-// it takes to the registry's token server as a refresh token.
-const DockerIdentityToken = "<token>"
-
 const maxRegistry = 8 << 10
 
 // ReadRegistry reads the one line that docker writes: the registry's name. It is as

@@ -51,8 +51,8 @@ func TestH62RegistriesThatAreRefused(t *testing.T) {
 
 func TestDockersAnswer(t *testing.T) {
 	for username, want := range map[string]string{
-		"":                  `{"ServerURL":"ghcr.io","Username":"oauth2","Secret":"tok"}` + "\n",
-		DockerIdentityToken: `{"ServerURL":"ghcr.io","Username":"<token>","Secret":"tok"}` + "\n",
+		"":        `{"ServerURL":"ghcr.io","Username":"oauth2","Secret":"tok"}` + "\n",
+		"<token>": `{"ServerURL":"ghcr.io","Username":"<token>","Secret":"tok"}` + "\n",
 	} {
 		var out bytes.Buffer
 		if err := WriteDocker(&out, "ghcr.io", Credential{Username: username, Token: secret.New("tok")}); err != nil || out.String() != want {
@@ -67,7 +67,7 @@ func TestDockersAnswer(t *testing.T) {
 
 func TestListDocker(t *testing.T) {
 	var out bytes.Buffer
-	err := ListDocker(&out, map[string]string{"ghcr.io": "x-access-token", "https://index.docker.io/v1/": DockerIdentityToken})
+	err := ListDocker(&out, map[string]string{"ghcr.io": "x-access-token", "https://index.docker.io/v1/": "<token>"})
 	if want := `{"ghcr.io":"x-access-token","https://index.docker.io/v1/":"<token>"}` + "\n"; err != nil || out.String() != want {
 		t.Errorf("%q, %v", out.String(), err)
 	}

@@ -125,7 +125,8 @@ func (q *GitRequest) WriteGit(w io.Writer, c Credential) error {
 	case q.authtype && q.takesBearer(c):
 		fmt.Fprintf(&b, "capability[]=authtype\nauthtype=Bearer\ncredential=%s\nephemeral=1\n", token)
 	case q.authtype:
-		fmt.Fprintf(&b, "capability[]=authtype\nauthtype=Basic\ncredential=%s\nephemeral=1\n", basic(c.Name(), token))
+		pair := base64.StdEncoding.EncodeToString([]byte(c.Name() + ":" + token))
+		fmt.Fprintf(&b, "capability[]=authtype\nauthtype=Basic\ncredential=%s\nephemeral=1\n", pair)
 	default:
 		fmt.Fprintf(&b, "username=%s\npassword=%s\n", c.Name(), token)
 	}
@@ -155,10 +156,6 @@ func QuitGit(w io.Writer) error {
 func CapabilitiesOfGit(w io.Writer) error {
 	_, err := io.WriteString(w, "version 0\ncapability authtype\n")
 	return err
-}
-
-func basic(username, token string) string {
-	return base64.StdEncoding.EncodeToString([]byte(username + ":" + token))
 }
 
 // tokenIn finds the token in a header that WriteGit has made.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -155,12 +156,7 @@ func Choose(rules []Rule, asked Place, username string) []Rule {
 			found = []Rule{r}
 		}
 	}
-	named := make([]Rule, 0, len(found))
-	for _, r := range found {
-		if username != "" && r.Username == username {
-			named = append(named, r)
-		}
-	}
+	named := slices.DeleteFunc(slices.Clone(found), func(r Rule) bool { return username == "" || r.Username != username })
 	if len(found) > 1 && len(named) > 0 {
 		return named
 	}
