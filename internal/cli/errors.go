@@ -78,12 +78,10 @@ var ErrUnfinished = errors.New("as it is now")
 
 // Unfinishedf says what an unfinished command leaves behind; see ErrUnfinished.
 func Unfinishedf(format string, args ...any) error {
-	return &unfinishedError{fmt.Sprintf(format, args...)}
+	return &unfinishedError{fmt.Errorf(format, args...)}
 }
 
-type unfinishedError struct{ what string }
-
-func (e *unfinishedError) Error() string { return e.what }
+type unfinishedError struct{ error }
 
 func (*unfinishedError) Is(target error) bool { return target == ErrUnfinished }
 
@@ -143,36 +141,32 @@ func ForProfile(err error, name string) error {
 
 // CarriedHint is the hint that an error carries, or "".
 func CarriedHint(err error) string {
-	var hinted *HintError
-	if errors.As(err, &hinted) {
+	if hinted, ok := errors.AsType[*HintError](err); ok {
 		return hinted.Hint
 	}
 	return ""
 }
 
-// UsageError is a call that fob does not understand, or cannot do as asked.
-type UsageError struct{ what string }
-
-func (e *UsageError) Error() string { return e.what }
+// UsageError is a call that fob does not understand, or cannot do as asked. What it was
+// made of is not unwrapped: the status is that of wrong usage.
+type UsageError struct{ error }
 
 // IsUsage reports an error in how fob was called.
 func IsUsage(err error) bool {
-	var usage *UsageError
-	return errors.As(err, &usage)
+	_, is := errors.AsType[*UsageError](err)
+	return is
 }
 
 // AsUsage makes a usage error of another one.
-func AsUsage(err error) error { return &UsageError{what: err.Error()} }
+func AsUsage(err error) error { return &UsageError{err} }
 
 // Usagef makes an error in how fob was called: exit status 2.
 func Usagef(format string, args ...any) error {
-	return &UsageError{what: fmt.Sprintf(format, args...)}
+	return &UsageError{fmt.Errorf(format, args...)}
 }
 
 // FindingsError is what a search was for: no failure, and a status of its own.
-type FindingsError struct{ what string }
+type FindingsError struct{ error }
 
 // Findings ends a search that has found something: exit status 3.
-func Findings(what string) error { return &FindingsError{what} }
-
-func (e *FindingsError) Error() string { return e.what }
+func Findings(what string) error { return &FindingsError{errors.New(what)} }
