@@ -52,16 +52,14 @@ type Presented struct {
 // known by its digest.
 func Present(text string, need Need) (Presented, error) {
 	parts, err := Parse(text)
-	if errors.Is(err, ErrChecksum) {
+	switch {
+	case errors.Is(err, ErrChecksum):
 		return Presented{}, &RefusedError{Reason: Mistyped}
-	}
-	if err == nil && need.Environment != "" && parts.Environment != need.Environment {
+	case err == nil && need.Environment != "" && parts.Environment != need.Environment:
 		return Presented{}, &RefusedError{Reason: OtherEnvironment}
-	}
-	if err == nil {
+	case err == nil:
 		return Presented{ID: parts.ID, text: text}, nil
-	}
-	if err := CheckImported(text); err != nil {
+	case CheckImported(text) != nil:
 		return Presented{}, &RefusedError{Reason: Malformed}
 	}
 	return Presented{ID: ImportedID(DigestOf(text)), text: text}, nil

@@ -191,7 +191,8 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 	head, err := table.Read()
 	r.at = 1
 	if err != nil {
-		return &LineError{1, csvReason(err)}
+		_, err = explainCSV(err, 1)
+		return &LineError{1, err}
 	}
 	names := slices.Clone(head)
 	for i, name := range names {
@@ -211,8 +212,8 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 			return Line{}, err
 		}
 		if err != nil {
-			r.at = errorLine(err, r.at+1)
-			return Line{}, csvReason(err)
+			r.at, err = explainCSV(err, r.at+1)
+			return Line{}, err
 		}
 		r.at, _ = table.FieldPos(0)
 		var l Line
@@ -242,20 +243,13 @@ func (b *lineLimiter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errorLine returns the line of a CSV error, or otherwise.
-func errorLine(err error, otherwise int) int {
+// explainCSV returns the line of a CSV error, which else is line, and the error without
+// the line's text, in which a key may stand.
+func explainCSV(err error, line int) (int, error) {
 	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
-		return parse.StartLine
+		return parse.StartLine, parse.Err
 	}
-	return otherwise
-}
-
-// csvReason is a CSV error without the line's text, in which a key may stand.
-func csvReason(err error) error {
-	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
-		return parse.Err
-	}
-	return err
+	return line, err
 }
 
 // Record is the line as a record: complete but for what Importer.Complete adds.

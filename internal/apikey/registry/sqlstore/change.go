@@ -90,12 +90,10 @@ func (c *change) exec(query string, args ...any) (sql.Result, error) {
 	return c.tx.ExecContext(c.ctx, query, args...)
 }
 
-// Key implements apikey.Tx.
 func (c *change) Key(id string) (apikey.Record, error) {
 	return scanKey(c.tx.QueryRowContext(c.ctx, "SELECT "+keyColumns+", 0, 0 FROM api_key WHERE id = $1", id))
 }
 
-// Insert implements apikey.Tx.
 func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, error) {
 	there, err := c.existing(records)
 	if err != nil {
@@ -208,7 +206,6 @@ func placeholders(count, width int) string {
 	return b.String() + ")"
 }
 
-// Put implements apikey.Tx.
 func (c *change) Put(e apikey.Event, r apikey.Record) error {
 	values, err := keyValues(&r)
 	if err != nil {
@@ -227,7 +224,6 @@ func (c *change) Put(e apikey.Event, r apikey.Record) error {
 	return c.log(&entry)
 }
 
-// SetPepper implements apikey.Tx.
 func (c *change) SetPepper(e apikey.Event, id string) error {
 	if _, err := c.exec("UPDATE registry SET pepper = $1", id); err != nil {
 		return err
@@ -263,12 +259,10 @@ func (s *Store) OpenRotations(ctx context.Context) ([]apikey.Rotation, error) {
 	return list, s.explain(err)
 }
 
-// Rotations implements apikey.Tx.
 func (c *change) Rotations(old string) ([]apikey.Rotation, error) {
 	return rotations(c.ctx, c.tx, "old_id = $1", old)
 }
 
-// Due implements apikey.Tx.
 func (c *change) Due(now time.Time) ([]apikey.Rotation, error) {
 	return rotations(c.ctx, c.tx, "phase = 'overlap' AND due_at <= $1", apikey.Milliseconds(now))
 }
@@ -300,7 +294,6 @@ func rotations(ctx context.Context, q querier, where string, args ...any) ([]api
 	return list, rows.Err()
 }
 
-// PutRotation implements apikey.Tx.
 func (c *change) PutRotation(r apikey.Rotation) error {
 	deliveries, err := json.Marshal(r.Deliveries)
 	if err != nil {

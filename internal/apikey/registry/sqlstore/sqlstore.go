@@ -177,10 +177,8 @@ const keyColumns = "id, digest, pepper, owner, environment, scopes, rate, note, 
 
 const keyFields = 16
 
-type scanner interface{ Scan(dest ...any) error }
-
 // scanKey reads keyColumns and the key's use, and whatever stands before them.
-func scanKey(row scanner, before ...any) (apikey.Record, error) {
+func scanKey(row interface{ Scan(dest ...any) error }, before ...any) (apikey.Record, error) {
 	var r apikey.Record
 	var digest []byte
 	var scopes, metadata, destinations string
