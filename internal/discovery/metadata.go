@@ -62,8 +62,7 @@ func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, e
 		m.OpenID = true
 		return m, nil
 	}
-	var status *httpclient.StatusError
-	if !errors.As(err, &status) {
+	if _, answered := errors.AsType[*httpclient.StatusError](err); !answered {
 		return nil, err
 	}
 	m, oauthErr := fetchMetadata(ctx, hc, issuer, second)
@@ -83,8 +82,7 @@ func (e *noMetadataError) Error() string {
 	var tried []string
 	for i, location := range e.urls {
 		outcome := e.errors[i].Error()
-		var status *httpclient.StatusError
-		if errors.As(e.errors[i], &status) {
+		if status, ok := errors.AsType[*httpclient.StatusError](e.errors[i]); ok {
 			outcome = fmt.Sprintf("%d %s", status.Status, http.StatusText(status.Status))
 		}
 		tried = append(tried, fmt.Sprintf("%s (%s)", sanitize.Line(location), outcome))

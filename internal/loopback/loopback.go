@@ -123,9 +123,6 @@ func (l *Listener) Close() error {
 	return failed
 }
 
-// Finish redeems the authorization code of a request and stores the login.
-type Finish func(ctx context.Context, r *oauth.AuthorizationRequest, code string) error
-
 // Login is one login that a Listener waits for. Its two requests are two ways in, each
 // with a state, a nonce and a verifier of its own; the first that comes back counts.
 type Login struct {
@@ -137,7 +134,8 @@ type Login struct {
 
 	Pasted <-chan string // redirect URLs, treated as the callback; may be nil
 	Warn   func(string)  // shows one line to the user
-	Finish Finish
+	// Finish redeems the authorization code of a request and stores the login.
+	Finish func(ctx context.Context, r *oauth.AuthorizationRequest, code string) error
 }
 
 // Serve waits for the callback of a login, redeems it once with Finish, shows the

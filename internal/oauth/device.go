@@ -141,11 +141,11 @@ func (c *Client) DeviceToken(ctx context.Context, d *DeviceAuthorization) (*Toke
 
 // nextPoll is how long to wait after an answer, or the error that ends the login.
 func nextPoll(interval time.Duration, err error) (time.Duration, error) {
-	var refusal *Error
-	if !errors.As(err, &refusal) {
-		if errors.Is(err, ErrUnavailable) {
-			return interval + min(interval, maxBackoff), nil // RFC 8628 §3.5: exponential, then by a minute
-		}
+	if errors.Is(err, ErrUnavailable) {
+		return interval + min(interval, maxBackoff), nil // RFC 8628 §3.5: exponential, then by a minute
+	}
+	refusal, ok := errors.AsType[*Error](err)
+	if !ok {
 		return interval, err
 	}
 	switch refusal.Code {
