@@ -169,7 +169,6 @@ func (s *IO) Interactive() bool {
 	return s.Getenv("CI") == "" && !s.Unattended && IsTerminal(s.In) && IsTerminal(s.Err)
 }
 
-// ask reads a line from the terminal.
 func (s *IO) ask(ctx context.Context, question string) (string, error) {
 	if !s.Interactive() {
 		return "", ErrNoTerminal
