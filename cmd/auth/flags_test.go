@@ -75,7 +75,7 @@ func TestLogin_Options(t *testing.T) {
 	const issuer = "--issuer=https://sso.example.com"
 	for call, want := range map[string]struct{ err, hint string }{
 		"work --timeout 0s":                    {"--timeout is 0s", "90s or 5m"},
-		"Work":                                 {"no name for a profile", ""},
+		"Work":                                 {"invalid profile name", ""},
 		"work home":                            {"takes one profile at most", "fob login --help"},
 		"":                                     {"which profile?", "fob login github"},
 		"work":                                 {`no server is known for profile "work"`, "fob login work --issuer URL --client-id ID"},

@@ -32,10 +32,10 @@ func TestToken_FromTheEnvironment(t *testing.T) {
 		"for netrc":       {[]string{"work", "--netrc", "api.example.com"}, environ, "machine api.example.com login oauth2 password of-work\n", "", ""},
 		"for a shell":     {[]string{"work", "--env", "TOKEN", "--shell", "sh"}, environ, "export TOKEN='of-work'\n", "", ""},
 		"refreshed":       {[]string{"work", "--force-refresh"}, environ, "", "cannot be refreshed", "set FOB_TOKEN_WORK"},
-		"for less":        {[]string{"work", "--scope", "read"}, environ, "", "FOB_TOKEN_WORK holds an access token", "unset FOB_TOKEN_WORK"},
-		"an id_token":     {[]string{"work", "--id-token"}, environ, "", "FOB_TOKEN_WORK holds an access token", ""},
+		"for less":        {[]string{"work", "--scope", "read"}, environ, "", "FOB_TOKEN_WORK is one access token", "unset FOB_TOKEN_WORK"},
+		"an id_token":     {[]string{"work", "--id-token"}, environ, "", "FOB_TOKEN_WORK is one access token", ""},
 		"with a proof":    {[]string{"work", "--dpop", "GET", "https://api.example.com"}, environ, "", "not bound to a key", "leave out --dpop"},
-		"JSON in it":      {[]string{"work"}, []string{`FOB_TOKEN_WORK={"access_token":"x"}`}, "", "FOB_TOKEN_WORK does not hold an access token", ""},
+		"JSON in it":      {[]string{"work"}, []string{`FOB_TOKEN_WORK={"access_token":"x"}`}, "", "FOB_TOKEN_WORK is not an access token", ""},
 	} {
 		a := cmdtest.New(t, "", test.environ...)
 		stdout, _, err := a.Run(NewToken, test.args...)

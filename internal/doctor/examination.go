@@ -312,8 +312,10 @@ func (e *examination) secrets(ctx context.Context) {
 		switch {
 		case shown.Failure != nil:
 			e.add(Failed(check, shown.Failure, e.fixOf(shown.Failure, "")))
+		case shown.Rotation != "":
+			e.add(Warn(check, name+": "+shown.Problem, "continue it: 'fob secret rotate "+name+" --resume'"))
 		case shown.Problem != "":
-			e.add(Warn(check, name+": "+shown.Problem, "continue the rotation, or set a value: 'fob secret set "+name+"'"))
+			e.add(Warn(check, name+": "+shown.Problem, "set it again: 'fob secret set "+name+"'"))
 		case !s.Expires.IsZero() && left <= 0:
 			e.add(Warn(check, name+" has expired", fix))
 		case !s.Expires.IsZero() && left <= app.SecretExpiring:

@@ -57,7 +57,7 @@ func TestExamine(t *testing.T) {
 		"CA of one":      {"[profile.work]\nca_file = '/nowhere.pem'\n" + endpoints, "CA file", []Finding{{"CA file", "work", Problem, "/nowhere.pem", "fob profile set work --ca-file"}}},
 		"IPv6 redirect":  {"[profile.work]\nredirect_uri = 'http://[::1]/callback'\n" + endpoints, "loopback 127.0.0.1", []Finding{{"loopback 127.0.0.1", "", OK, "listen", ""}}},
 		"broken":         {"[profile", "configuration", []Finding{{"configuration", "", Problem, "config.toml", "fob login"}}},
-		"secret missing": {"[secret.x]\nto = []\n", "secret", []Finding{{"secret", "", Warning, "x: it has no value", "fob secret set x"}}},
+		"secret missing": {"[secret.x]\nto = []\n", "secret", []Finding{{"secret", "", Warning, "x: no value", "set it again: 'fob secret set x'"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := apptest.New(t, "")
