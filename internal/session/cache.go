@@ -3,15 +3,132 @@ package session
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
 )
+
+// maxCacheFile limits what is read; a token endpoint's response is under 1 MiB.
+const maxCacheFile = 2 << 20
+
+// cacheFile is a private file beside a login's record, sealed under the cache key in it: a
+// cached token, or the journal of a refresh.
+type cacheFile struct {
+	path    string
+	context seal.Context
+}
+
+// cache is the file of a login's access token for a target. It can be deleted at any time.
+func (s *Session) cache(t Target) cacheFile {
+	c := s.cacheFile(s.Paths.Cache, "tokens", "access-token")
+	if t != (Target{}) {
+		return c.apart(t.Scope + "\n" + t.Resource)
+	}
+	return c
+}
+
+// apart is another file beside this one, for what.
+func (f cacheFile) apart(what string) cacheFile {
+	sum := sha256.Sum256([]byte(what))
+	suffix := "." + hex.EncodeToString(sum[:targetLength])
+	f.path += suffix
+	f.context.Kind += suffix
+	return f
+}
+
+// RemoveFiles deletes the files beside the records, of all profiles. Folders with other files
+// stay.
+func RemoveFiles(paths config.Paths) error {
+	err := errors.Join(os.RemoveAll(filepath.Join(paths.Cache, "tokens")), os.RemoveAll(filepath.Join(paths.Data, "journal")))
+	_ = os.Remove(paths.Cache) // only if it is empty
+	return err
+}
+
+// targetLength is how many bytes of a hash distinguish the targets of one login.
+const targetLength = 16
+
+// dropCaches deletes the cached tokens of all targets. No profile's name has a dot.
+func (s *Session) dropCaches() error {
+	path := s.cache(Target{}).path
+	others, err := filepath.Glob(path + ".*")
+	for _, other := range append(others, path) {
+		err = errors.Join(err, cacheFile{path: other}.drop())
+	}
+	return err
+}
+
+// dropFiles deletes all that lies beside the login's record.
+func (s *Session) dropFiles() error { return errors.Join(s.dropCaches(), s.journal().drop()) }
+
+// journal is the write-ahead file of a refresh (see journal.go).
+func (s *Session) journal() cacheFile {
+	return s.cacheFile(s.Paths.Data, "journal", "journal")
+}
+
+func (s *Session) cacheFile(dir, folder, kind string) cacheFile {
+	c := s.context()
+	c.Kind = kind
+	return cacheFile{filepath.Join(dir, folder, s.Profile.Name), c}
+}
+
+// read returns the file's sealed content. The errors are those of atomicfile.Read.
+func (f cacheFile) read() ([]byte, error) { return atomicfile.Read(f.path, maxCacheFile) }
+
+// open reads sealed content into v. The errors are those of package seal.
+func (f cacheFile) open(h head, content []byte, v any) error {
+	key, err := h.cacheKey()
+	if err != nil {
+		return err
+	}
+	plain, err := key.Open(f.context, content)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(plain, v)
+}
+
+// seal writes v, sealed.
+func (f cacheFile) seal(h head, v any) error {
+	key, err := h.cacheKey()
+	if err != nil {
+		return err
+	}
+	plain, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return f.write(key.Seal(f.context, plain))
+}
+
+func (f cacheFile) write(content []byte) error {
+	if err := atomicfile.MkdirPrivate(filepath.Dir(f.path)); err != nil {
+		return err
+	}
+	return atomicfile.Write(f.path, content)
+}
+
+// drop deletes the file, if it is there.
+func (f cacheFile) drop() error {
+	err := os.Remove(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 // readToken returns the token in a file, or nil if the file is missing, damaged or sealed
 // under an older login's key, which costs one request. A file that other users could have
@@ -116,4 +233,62 @@ func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
 		}
 		return s.cache(Target{}).drop()
 	})
+}
+
+// Role is what another service grants for a token of the login, such as an AWS role. Its
+// credentials are cached beside the login's tokens, and expire with the login.
+type Role struct {
+	Key          string        // tells it from other roles
+	MinTTL       time.Duration // for which the credentials must be valid
+	ForceRefresh bool
+	Fetch        func(ctx context.Context) (credentials secret.Secret, expires time.Time, err error)
+}
+
+// RoleCredentials returns the cached credentials if they are still valid, else new ones.
+// However many processes of this login want them at once, Fetch is called once.
+func (s *Session) RoleCredentials(ctx context.Context, r Role) (secret.Secret, error) {
+	if value, err := s.cachedRole(ctx, r); err != nil || !value.IsZero() {
+		return value, err
+	}
+	// Not the login's lock: Fetch takes that for its token.
+	lock, err := filelock.Acquire(ctx, filepath.Join(s.Paths.Data, "locks", s.Profile.Name+".kept.lock"), lockWait)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	defer lock.Release()
+	if value, err := s.cachedRole(ctx, r); err != nil || !value.IsZero() {
+		return value, err
+	}
+	value, expires, err := r.Fetch(ctx)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	h, _, err := s.peek(ctx) // a new login may have come in between
+	if err == nil {
+		err = s.roleFile(r).seal(h, &accessToken{Value: sealedSecret{value}, IssuedAt: s.Clock.Now(), ExpiresAt: expires, Uptime: s.Clock.Uptime()})
+	}
+	if err != nil {
+		s.Warn(fmt.Sprintf("the credentials could not be cached, the next call requests them again: %v", err))
+	}
+	return value, nil
+}
+
+func (s *Session) roleFile(r Role) cacheFile {
+	return s.cacheFile(s.Paths.Cache, "tokens", "kept").apart("kept\n" + r.Key)
+}
+
+// cachedRole is the zero Secret where nothing that is still valid is cached.
+func (s *Session) cachedRole(ctx context.Context, r Role) (secret.Secret, error) {
+	h, _, err := s.peek(ctx)
+	if err == nil {
+		err = s.ended(h, TokenOptions{})
+	}
+	if err != nil || r.ForceRefresh {
+		return secret.Secret{}, err
+	}
+	cached, err := s.roleFile(r).readToken(h)
+	if err != nil || cached == nil || !cached.outlives(s.Clock, r.MinTTL) {
+		return secret.Secret{}, err
+	}
+	return cached.Value.Secret, nil
 }

@@ -1,9 +1,12 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fobcli/fob/internal/config"
@@ -380,4 +383,27 @@ func (s *Session) Proof(ctx context.Context, token *Token, t Target, method, url
 		return "", err
 	}
 	return client.Proof(method, url, nonce, token.Value)
+}
+
+// Target is what an access token is for, if not what the login was made for: fewer scopes (RFC
+// 6749 §6), or another of its resources (RFC 8707). The zero value is the login's own.
+type Target struct {
+	Scope    string // separated by blanks
+	Resource string
+}
+
+// NewTarget normalizes a target, whatever the order of its scopes.
+func NewTarget(scopes []string, resource string) Target {
+	scopes = strings.Fields(strings.Join(scopes, " "))
+	slices.Sort(scopes)
+	return Target{strings.Join(slices.Compact(scopes), " "), resource}
+}
+
+// request is the target in a request. A login for a resource stays with it.
+func (t Target) request(r *record) oauth.Target {
+	want := oauth.Target{Scope: t.Scope, Resource: cmp.Or(t.Resource, r.Resource)}
+	if want.Scope == "" && r.Grant == config.GrantClientCredentials {
+		want.Scope = r.Scope
+	}
+	return want
 }
