@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -147,4 +149,102 @@ func (s *Scanner) ids(text string) []string {
 		}
 	}
 	return ids
+}
+
+// SARIF is a log of findings in the Static Analysis Results Interchange Format 2.1.0
+// (OASIS), as code scanning reads it. describe is asked for each finding by its number.
+func SARIF(version string, findings []Finding, describe func(i int) (message string, live bool)) any {
+	results := make([]map[string]any, 0, len(findings))
+	for i, f := range findings {
+		message, live := describe(i)
+		level := "warning"
+		if live {
+			level = "error"
+		}
+		result := map[string]any{
+			"ruleId": "api-key", "level": level, "message": map[string]string{"text": message},
+			"partialFingerprints": map[string]string{"keyId": f.ID},
+		}
+		if f.Path != "" {
+			result["locations"] = []map[string]any{{"physicalLocation": map[string]any{
+				"artifactLocation": map[string]string{"uri": uri(f.Path)},
+				"region":           map[string]int{"startLine": f.Line, "startColumn": f.Column},
+			}}}
+		}
+		results = append(results, result)
+	}
+	return map[string]any{
+		"version": "2.1.0",
+		"$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+		"runs": []map[string]any{{
+			"tool": map[string]any{"driver": map[string]any{
+				"name": "fob", "version": version,
+				"rules": []map[string]any{{"id": "api-key", "name": "APIKey", "shortDescription": map[string]string{"text": "An API key is where others can read it"}}},
+			}},
+			"results": results,
+		}},
+	}
+}
+
+// uri is a path as a reference: a blank or # in a name would end it.
+func uri(path string) string { return (&url.URL{Path: filepath.ToSlash(path)}).String() }
+
+// Masked is a key without its secret: what may be shown of it.
+func (f Finding) Masked() string { return fmt.Sprintf("%s_%s_%s_…", f.Brand, f.Environment, f.ID) }
+
+// Formats lists the scanners that Rules knows.
+func Formats() []string { return []string{"gitleaks", "betterleaks", "trufflehog", "github"} }
+
+// Expression matches the keys of a brand and captures each in its first group. What
+// stands before and behind is not taken: the second of two beside each other matches
+// too, and so does API_KEY_acme_….
+func Expression(brand string) string {
+	return fmt.Sprintf(`(?:^|[^0-9A-Za-z])(%s_[a-z0-9]{2,12}_[0-9A-Za-z]{12}_[0-9A-Za-z]{38})\b`, brand)
+}
+
+// Rules writes rules for a scanner that find the keys of some brands.
+func Rules(format string, brands []string) (string, error) {
+	write := map[string]func(brand string) string{
+		"gitleaks": gitleaksRule, "betterleaks": gitleaksRule, "trufflehog": trufflehogRule, "github": githubRule,
+	}[format]
+	if write == nil {
+		return "", fmt.Errorf("there is no format %.40q: there are %s", format, strings.Join(Formats(), ", "))
+	}
+	var b strings.Builder
+	if format == "trufflehog" {
+		b.WriteString("detectors:\n")
+	}
+	for _, brand := range brands {
+		b.WriteString(write(brand))
+	}
+	return b.String(), nil
+}
+
+func gitleaksRule(brand string) string {
+	return fmt.Sprintf(`[[rules]]
+id = "%[1]s-api-key"
+description = "API key of %[1]s"
+regex = '''%[2]s'''
+secretGroup = 1
+keywords = ["%[1]s_"]
+
+`, brand, Expression(brand))
+}
+
+func trufflehogRule(brand string) string {
+	return fmt.Sprintf(`  - name: %[1]s API key
+    keywords: ["%[1]s_"]
+    regex:
+      key: '%[2]s'
+`, brand, Expression(brand))
+}
+
+// githubRule are the fields of a custom pattern of GitHub's secret scanning.
+func githubRule(brand string) string {
+	return fmt.Sprintf(`Pattern name:    %[1]s API key
+Secret format:   %[1]s_[a-z0-9]{2,12}_[0-9A-Za-z]{12}_[0-9A-Za-z]{38}
+Before secret:   \A|[^0-9A-Za-z]
+After secret:    \z|[^0-9A-Za-z]
+
+`, brand)
 }
