@@ -13,6 +13,8 @@ import (
 	"slices"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/unixsocket"
@@ -108,4 +110,25 @@ func CheckPath(path string) error {
 		return fmt.Errorf("%s is longer than the %d bytes that a socket's path may have", path, longest)
 	}
 	return nil
+}
+
+// page is memory outside of Go's heap, which never moves and is not swapped out.
+type page struct{ bytes []byte }
+
+func newPage() (*page, error) {
+	bytes, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("allocating a page of memory: %w", err)
+	}
+	p := &page{bytes}
+	if err := unix.Mlock(bytes); err != nil {
+		_ = p.free()
+		return nil, fmt.Errorf("locking a page of memory: %w", err)
+	}
+	return p, nil
+}
+
+func (p *page) free() error {
+	clear(p.bytes)
+	return unix.Munmap(p.bytes)
 }
