@@ -4,11 +4,16 @@
 package oauth
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/fobcli/fob/internal/discovery"
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/jwt"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -48,3 +53,20 @@ func (c *Client) learn(h http.Header) {
 
 // ServerNow is the time at the server. What it dates is judged by its own clock.
 func (c *Client) ServerNow() time.Time { return c.Now().Add(c.skew) }
+
+// CheckURL accepts an address that fob may talk to, or send a person to (see
+// httpclient.CheckURL).
+func CheckURL(raw string) error { return httpclient.CheckURL(raw) }
+
+// CheckResource accepts a resource indicator: an absolute URI without a fragment (RFC
+// 8707 §2), which need not be an address. An address must be one that CheckURL accepts.
+func CheckResource(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme == "" || u.Scheme == "https" || u.Scheme == "http" {
+		return CheckURL(raw)
+	}
+	if !sanitize.IsVisibleASCII(raw) || u.Opaque == "" && u.Host == "" || strings.Contains(raw, "#") {
+		return fmt.Errorf("%q is not an absolute URI", sanitize.Line(raw))
+	}
+	return nil
+}

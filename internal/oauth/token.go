@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
@@ -311,4 +312,67 @@ func parseSeconds(field json.RawMessage, limit time.Duration) time.Duration {
 		return 0
 	}
 	return time.Duration(min(seconds, limit.Seconds()) * float64(time.Second))
+}
+
+// TokenTypeJWT is the kind of token that a machine's identity is, where the server has
+// no other name for it (RFC 8693 §3).
+const TokenTypeJWT = "urn:ietf:params:oauth:token-type:jwt"
+
+// TokenExchange gives a subject's token, of the named kind, for an access token (RFC
+// 8693 §2.1).
+func (c *Client) TokenExchange(ctx context.Context, subject secret.Secret, tokenType string, want Target) (*TokenResponse, error) {
+	return c.grant(ctx, want.form(url.Values{
+		"grant_type":           {"urn:ietf:params:oauth:grant-type:token-exchange"},
+		"subject_token":        {subject.Reveal()},
+		"subject_token_type":   {tokenType},
+		"requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+	}))
+}
+
+// JWTBearer gives a JWT about a subject for an access token (RFC 7523 §2.1).
+func (c *Client) JWTBearer(ctx context.Context, assertion secret.Secret, want Target) (*TokenResponse, error) {
+	return c.grant(ctx, want.form(url.Values{
+		"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"},
+		"assertion":  {assertion.Reveal()},
+	}))
+}
+
+// The token_type_hint of a revocation (RFC 7009 §2.1).
+const (
+	HintRefreshToken = "refresh_token"
+	HintAccessToken  = "access_token"
+)
+
+// Revoke ends a token at the server (RFC 7009). ErrUnsupported: the server offers
+// no revocation, or none for this kind of token.
+func (c *Client) Revoke(ctx context.Context, token secret.Secret, hint string) error {
+	if c.Metadata.RevocationEndpoint == "" {
+		return ErrUnsupported
+	}
+	status, body, err := c.post(ctx, c.Metadata.RevocationEndpoint, url.Values{
+		"token":           {token.Reveal()},
+		"token_type_hint": {hint},
+	}, nil)
+	if err != nil {
+		return err
+	}
+	// RFC 7009 says 200; 204 is what some servers send instead.
+	if status == http.StatusOK || status == http.StatusNoContent {
+		return nil
+	}
+	err = c.errorAnswer(status, body)
+	if HasCode(err, "unsupported_token_type") {
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	return err
+}
+
+// EndSessionURL is the page where a person ends their session at the server in a
+// browser (OpenID Connect RP-Initiated Logout §2), or "". It holds no id_token: what
+// a launcher is given, every process can read.
+func EndSessionURL(m *discovery.Metadata, clientID string) (string, error) {
+	if m.EndSessionEndpoint == "" {
+		return "", nil
+	}
+	return withParams(m.EndSessionEndpoint, url.Values{"client_id": {clientID}})
 }
