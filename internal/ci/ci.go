@@ -9,11 +9,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -164,4 +169,108 @@ func parseToken(text []byte, from string) (secret.Secret, error) {
 		return secret.New(value), nil
 	}
 	return secret.Secret{}, fmt.Errorf("%w: %s %s", ErrMalformed, from, why)
+}
+
+// The variables by which GitHub Actions lets a job ask for its identity token. They
+// are there only where the job's permissions say "id-token: write".
+const (
+	requestURL   = "ACTIONS_ID_TOKEN_REQUEST_URL"
+	requestToken = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+)
+
+// askGitHub makes the one request for the job's identity token.
+func (m Machine) askGitHub(ctx context.Context, audience string) (secret.Secret, error) {
+	where, given := m.Getenv(requestURL), m.Getenv(requestToken)
+	if where == "" || given == "" {
+		return secret.Secret{}, fmt.Errorf("%w: %s and %s are not set", ErrNotPermitted, requestURL, requestToken)
+	}
+	u, err := url.Parse(where)
+	if err != nil || httpclient.CheckURL(where) != nil { // whose error would show it
+		return secret.Secret{}, fmt.Errorf("%s is not an https URL", requestURL)
+	}
+	if audience != "" {
+		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&audience="+url.QueryEscape(audience), "&")
+	}
+	bearer, err := parseToken([]byte(given), "the variable "+requestToken)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return secret.Secret{}, fmt.Errorf("%s is not a URL", requestURL)
+	}
+	req.Header.Set("Authorization", "bearer "+bearer.Reveal())
+	var answer struct {
+		Value string `json:"value"`
+	}
+	if err := httpclient.DoJSON(m.HTTP, req, &answer); err != nil {
+		return secret.Secret{}, fmt.Errorf("asking GitHub for the job's identity token: %w", requestError(err))
+	}
+	return parseToken([]byte(answer.Value), "the answer of "+sanitize.Line(u.Host))
+}
+
+// requestError tells what another try may mend from an answer that holds no token. The
+// request's URL, which names the job, is dropped.
+func requestError(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	var status *httpclient.StatusError
+	var network net.Error
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, httpclient.ErrRedirect), errors.Is(err, httpclient.ErrTooLarge),
+		errors.As(err, &status) && !httpclient.IsTemporary(status.Status):
+		return err
+	case wrapped != nil, status != nil, errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: %s", ErrUnavailable, sanitize.Line(err.Error()))
+	}
+	return fmt.Errorf("%w: %s", ErrMalformed, sanitize.Line(err.Error()))
+}
+
+// A program that asks a server needs a moment; one that hangs must not hang fob. Its
+// own children get commandFarewell to let go of stdout.
+const (
+	commandTimeout  = time.Minute
+	commandFarewell = 2 * time.Second
+)
+
+// run runs the identity command, without a shell and without stdin, and takes what it
+// prints as the token.
+func (m Machine) run(ctx context.Context, argv []string) (secret.Secret, error) {
+	if len(argv) == 0 || argv[0] == "" {
+		return secret.Secret{}, fmt.Errorf("%w: the profile names none", ErrCommand)
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	program := process.Command(ctx, argv[0], argv[1:]...)
+	stdout := boundedBuffer{left: maxToken + len("\r\n"), full: cancel}
+	program.Stdout, program.Stderr = &stdout, m.Stderr
+	program.WaitDelay = commandFarewell
+	err := program.Run()
+	switch {
+	case stdout.left < 0:
+		return secret.Secret{}, fmt.Errorf("%w: %q prints more than %d bytes", ErrMalformed, argv[0], maxToken)
+	case ctx.Err() != nil:
+		return secret.Secret{}, fmt.Errorf("%w: %q: %w", ErrCommand, argv[0], ctx.Err())
+	case err != nil:
+		return secret.Secret{}, fmt.Errorf("%w: %q: %w", ErrCommand, argv[0], err)
+	}
+	return parseToken(stdout.text, fmt.Sprintf("the output of %q", argv[0]))
+}
+
+// boundedBuffer fails a write beyond its bound, and says so once.
+type boundedBuffer struct {
+	text []byte
+	left int // bytes; negative: there was more
+	full func()
+}
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		b.full()
+		return 0, io.ErrShortWrite
+	}
+	b.text = append(b.text, p...)
+	return len(p), nil
 }
