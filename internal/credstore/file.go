@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/fobcli/fob/internal/atomicfile"
 )
 
 const maxSealed = MaxRecord + 1024
@@ -63,4 +65,88 @@ func (f fileItems) delete(_ context.Context, names ...string) (deleted int, err 
 		}
 	}
 	return deleted, nil
+}
+
+// maxSmall bounds the files that hold a key, an id or parameters. It is larger
+// than they are, so that a line too many is told as damage.
+const maxSmall = 4096
+
+// readFile reads a private file. A missing one is fs.ErrNotExist, and every other
+// failure ErrUnusable.
+func readFile(path string, limit int64) ([]byte, error) {
+	data, err := atomicfile.Read(path, limit)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+	return data, err
+}
+
+// readOrCreate reads a small file of the data folder. With create a missing one is
+// made from fresh, and the first of many processes decides what is in it.
+func readOrCreate(path string, create bool, fresh func() []byte) ([]byte, error) {
+	data, err := readFile(path, maxSmall)
+	if !create || !errors.Is(err, fs.ErrNotExist) {
+		return data, err
+	}
+	if err := createOnce(path, fresh()); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotWritten, err)
+	}
+	return readFile(path, maxSmall)
+}
+
+// createOnce makes a file, unless another process has made it by now.
+func createOnce(path string, data []byte) error {
+	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := atomicfile.Create(path, data); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+func writePrivate(path string, data []byte) error {
+	err := atomicfile.MkdirPrivate(filepath.Dir(path))
+	if err == nil {
+		err = atomicfile.Write(path, data)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotWritten, err)
+	}
+	return nil
+}
+
+// remove deletes a file of the data folder, if it is there.
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+	return nil
+}
+
+// resolve follows all links of a path, whose end need not be there yet.
+func resolve(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	resolved, err := filepath.EvalSymlinks(path)
+	dir := filepath.Dir(path)
+	if !errors.Is(err, fs.ErrNotExist) || dir == path {
+		return resolved, err
+	}
+	dir, err = resolve(dir)
+	return filepath.Join(dir, filepath.Base(path)), err
+}
+
+// RemoveData deletes all that storages keep in a data folder: records in files, keys
+// and locks. The folder goes too if it holds nothing else. The OS keyring's items go
+// with their records.
+func RemoveData(dataDir string) error {
+	var failed error
+	for _, name := range []string{"records", "pieces", "previous", "locks", "id", "seal.key", "seal.json"} {
+		failed = errors.Join(failed, os.RemoveAll(filepath.Join(dataDir, name)))
+	}
+	_ = os.Remove(dataDir) // only if it is empty
+	return failed
 }

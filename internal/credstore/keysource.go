@@ -2,16 +2,23 @@ package credstore
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/crypto/argon2"
 
 	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secret"
 )
 
 const keySize = 32
@@ -158,4 +165,169 @@ func parseKey(text string) (seal.Key, bool) {
 		}
 	}
 	return seal.Key{}, false
+}
+
+// PassphraseOptions say where the derivation's salt lies and who knows the
+// passphrase.
+type PassphraseOptions struct {
+	DataDir string
+	// Ask returns the passphrase; with confirm it is a new one.
+	Ask func(ctx context.Context, confirm bool) (secret.Secret, error)
+}
+
+// kdfParams is DATA/seal.json: how the key comes from the passphrase, and which
+// key must come out.
+type kdfParams struct {
+	KDF       string `json:"kdf"`
+	Salt      []byte `json:"salt"`
+	Time      uint32 `json:"time"`
+	MemoryKiB uint32 `json:"memory_kib"`
+	Threads   uint8  `json:"threads"`
+	KeyID     string `json:"key_id"` // hex; tells a wrong passphrase from damage
+}
+
+// Argon2id as RFC 9106 §4 recommends where memory is scarce, and what a changed
+// seal.json may at most make fob spend.
+const (
+	argonTime, maxArgonTime           = 3, 10
+	argonMemoryKiB, maxArgonMemoryKiB = 64 << 10, 1 << 20
+	argonThreads, maxArgonThreads     = 4, 16
+	saltSize                          = 16
+	derivationWait                    = time.Minute
+)
+
+// Passphrase derives the key from a passphrase with Argon2id, one process at a
+// time: a hundred scripts must not take a hundred times the memory. It asks once
+// in a process. A wrong passphrase is seal.ErrWrongKey.
+func Passphrase(o PassphraseOptions) KeySource {
+	var known *seal.Key
+	return func(ctx context.Context, create bool) (seal.Key, error) {
+		if known != nil && o.isPresent(*known) {
+			return *known, nil
+		}
+		key, err := o.key(ctx, create)
+		if err == nil {
+			known = &key
+		}
+		return key, err
+	}
+}
+
+func (o PassphraseOptions) path() string { return filepath.Join(o.DataDir, "seal.json") }
+
+// isPresent reports whether a key is still the storage's: another process may have
+// set a new passphrase.
+func (o PassphraseOptions) isPresent(key seal.Key) bool {
+	params, err := readParams(o.path())
+	return err == nil && params.KeyID == keyID(key)
+}
+
+// NextPassphrase asks for a new passphrase; commit puts it in the place of the
+// present one (see BeginRekey).
+func NextPassphrase(ctx context.Context, o PassphraseOptions) (key seal.Key, commit func() error, err error) {
+	passphrase, err := o.Ask(ctx, true)
+	if err != nil {
+		return key, nil, err
+	}
+	if passphrase.IsZero() {
+		return key, nil, &KeyError{Source: "the passphrase", Reason: "is empty"}
+	}
+	params, key := newParams(passphrase)
+	text, err := json.Marshal(params)
+	return key, func() error { return writePrivate(o.path(), append(text, '\n')) }, err
+}
+
+// ForgetPassphrase deletes the derivation's parameters, once another source gives
+// the key.
+func ForgetPassphrase(dataDir string) error {
+	return remove(PassphraseOptions{DataDir: dataDir}.path())
+}
+
+func (o PassphraseOptions) key(ctx context.Context, create bool) (seal.Key, error) {
+	path := o.path()
+	params, err := readParams(path)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if fresh && !create {
+		return seal.Key{}, fmt.Errorf("%w, and no passphrase was set for them", ErrNoKey)
+	}
+	if err != nil && !fresh {
+		return seal.Key{}, err
+	}
+	passphrase, err := o.Ask(ctx, fresh)
+	if err != nil {
+		return seal.Key{}, err
+	}
+	if passphrase.IsZero() {
+		return seal.Key{}, &KeyError{Source: "the passphrase", Reason: "is empty"}
+	}
+	lock, err := filelock.Acquire(ctx, filepath.Join(o.DataDir, "locks", "seal.lock"), derivationWait)
+	if err != nil {
+		return seal.Key{}, err
+	}
+	defer lock.Release()
+	if fresh {
+		if params, err = firstParams(path, passphrase); err != nil {
+			return seal.Key{}, err
+		}
+	}
+	key := params.derive(passphrase)
+	if params.KeyID != keyID(key) {
+		return seal.Key{}, fmt.Errorf("%w: the passphrase differs from the one that the storage was created with", seal.ErrWrongKey)
+	}
+	return key, nil
+}
+
+func readParams(path string) (kdfParams, error) {
+	var p kdfParams
+	text, err := readFile(path, maxSmall)
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(text, &p); err != nil {
+		return p, fmt.Errorf("%w: %s was not written by fob", ErrCorrupt, path)
+	}
+	if p.KDF != "argon2id" || len(p.Salt) < saltSize || p.Time < 1 || p.Time > maxArgonTime ||
+		p.MemoryKiB < 8<<10 || p.MemoryKiB > maxArgonMemoryKiB || p.Threads < 1 || p.Threads > maxArgonThreads {
+		return p, fmt.Errorf("%w: %s has parameters that fob does not accept", ErrCorrupt, path)
+	}
+	return p, nil
+}
+
+// firstParams pins salt, parameters and key id, unless a sibling did while a
+// person was being asked.
+func firstParams(path string, passphrase secret.Secret) (kdfParams, error) {
+	if siblings, err := readParams(path); !errors.Is(err, fs.ErrNotExist) {
+		return siblings, err
+	}
+	p, _ := newParams(passphrase)
+	text, err := json.Marshal(p)
+	if err != nil {
+		return p, err
+	}
+	if err := createOnce(path, append(text, '\n')); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrNotWritten, err)
+	}
+	return readParams(path)
+}
+
+func newParams(passphrase secret.Secret) (kdfParams, seal.Key) {
+	p := kdfParams{KDF: "argon2id", Salt: make([]byte, saltSize), Time: argonTime, MemoryKiB: argonMemoryKiB, Threads: argonThreads}
+	_, _ = rand.Read(p.Salt)
+	key := p.derive(passphrase)
+	p.KeyID = keyID(key)
+	return p, key
+}
+
+func (p kdfParams) derive(passphrase secret.Secret) seal.Key {
+	raw := argon2.IDKey([]byte(passphrase.Reveal()), p.Salt, p.Time, p.MemoryKiB, p.Threads, keySize)
+	key, err := seal.KeyFromBytes(raw)
+	if err != nil {
+		panic(err) // only for another size
+	}
+	return key
+}
+
+func keyID(key seal.Key) string {
+	id := key.ID()
+	return hex.EncodeToString(id[:])
 }
