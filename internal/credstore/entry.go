@@ -23,18 +23,26 @@ type Entry struct {
 	Current func() error
 }
 
+// Acquire takes the record's lock. The caller releases it.
+func (e Entry) Acquire(ctx context.Context) (*filelock.Lock, error) {
+	lock, err := filelock.Acquire(ctx, e.Lock, lockWait)
+	if err != nil || e.Current == nil {
+		return lock, err
+	}
+	if err := e.Current(); err != nil {
+		lock.Release()
+		return nil, err
+	}
+	return lock, nil
+}
+
 // Locked runs a change of the record, one process at a time.
 func (e Entry) Locked(ctx context.Context, change func() error) error {
-	lock, err := filelock.Acquire(ctx, e.Lock, lockWait)
+	lock, err := e.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer lock.Release()
-	if e.Current != nil {
-		if err := e.Current(); err != nil {
-			return err
-		}
-	}
 	return change()
 }
 

@@ -327,7 +327,4 @@ func (p kdfParams) derive(passphrase secret.Secret) seal.Key {
 	return key
 }
 
-func keyID(key seal.Key) string {
-	id := key.ID()
-	return hex.EncodeToString(id[:])
-}
+func keyID(key seal.Key) string { return fmt.Sprintf("%x", key.ID()) }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -157,12 +158,8 @@ func (s *Store) setInPieces(ctx context.Context, c seal.Context, key seal.Key, r
 // isUnavailable tells a backend that does not answer from a record that is not
 // there or does not open, which may be replaced.
 func isUnavailable(err error) bool {
-	for _, replaceable := range []error{ErrNotFound, ErrCorrupt, ErrNoKey, seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered} {
-		if errors.Is(err, replaceable) {
-			return false
-		}
-	}
-	return err != nil
+	replaceable := []error{ErrNotFound, ErrCorrupt, ErrNoKey, seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered}
+	return err != nil && !slices.ContainsFunc(replaceable, func(e error) bool { return errors.Is(err, e) })
 }
 
 // replacePieces writes pieces of a generation that no head names, then the head,

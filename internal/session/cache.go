@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,7 +43,7 @@ func (s *Session) cache(t Target) cacheFile {
 // apart is another file beside this one, for what.
 func (f cacheFile) apart(what string) cacheFile {
 	sum := sha256.Sum256([]byte(what))
-	suffix := "." + hex.EncodeToString(sum[:targetLength])
+	suffix := fmt.Sprintf(".%x", sum[:targetLength])
 	f.path += suffix
 	f.context.Kind += suffix
 	return f
@@ -101,7 +100,6 @@ func (f cacheFile) open(h head, content []byte, v any) error {
 	return json.Unmarshal(plain, v)
 }
 
-// seal writes v, sealed.
 func (f cacheFile) seal(h head, v any) error {
 	key, err := h.cacheKey()
 	if err != nil {
@@ -182,7 +180,6 @@ func (s *Session) newAccessToken(t oauth.AccessToken, scope string, refreshable 
 	}
 }
 
-// withIDToken adds the id_token that came with an access token.
 func (t *accessToken) withIDToken(raw string, checked *idtoken.Token) {
 	if checked != nil {
 		t.IDToken, t.IDTokenExpiresAt = sealedSecret{secret.New(raw)}, checked.ExpiresAt
@@ -226,7 +223,7 @@ func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
 		}
 		return err
 	}
-	return s.locked(ctx, func() error {
+	return s.Entry().Locked(ctx, func() error {
 		cached, err := s.cache(Target{}).readToken(h)
 		if err != nil || cached == nil || !refused.IsZero() && cached.Value.Secret != refused {
 			return err

@@ -8,7 +8,6 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/secret"
 )
 
 // Step is one thing that a logout revoked at the server, or failed to.
@@ -81,7 +80,7 @@ func (s *Session) Logout(ctx context.Context, unregister bool) ([]Step, error) {
 // Forget deletes the login only from this machine. It requires no key, so that a record that
 // does not open is deleted, too.
 func (s *Session) Forget(ctx context.Context) error {
-	return s.locked(ctx, func() error { return s.forget(ctx) })
+	return s.Entry().Locked(ctx, func() error { return s.forget(ctx) })
 }
 
 func (s *Session) forget(ctx context.Context) error {
@@ -97,12 +96,9 @@ func (s *Session) revoke(ctx context.Context, r *record) ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	revoke := func(name string, token secret.Secret, hint string) Step {
-		return Step{Token: name, Err: client.Revoke(ctx, token, hint)}
-	}
 	var steps []Step
 	if !r.RefreshToken.IsZero() {
-		steps = append(steps, revoke(StepRefreshToken, r.RefreshToken.Secret, oauth.HintRefreshToken))
+		steps = append(steps, Step{StepRefreshToken, client.Revoke(ctx, r.RefreshToken.Secret, oauth.HintRefreshToken)})
 	}
 	access := r.AccessToken
 	if access == nil {
@@ -110,7 +106,7 @@ func (s *Session) revoke(ctx context.Context, r *record) ([]Step, error) {
 		access, _ = s.cache(Target{}).readToken(r.head)
 	}
 	if access != nil && access.outlives(s.Clock, 0) {
-		steps = append(steps, revoke(StepAccessToken, access.Value.Secret, oauth.HintAccessToken))
+		steps = append(steps, Step{StepAccessToken, client.Revoke(ctx, access.Value.Secret, oauth.HintAccessToken)})
 	}
 	return steps, nil
 }
@@ -129,7 +125,6 @@ func (r *record) withoutLogin() *record {
 	}
 }
 
-// unregister removes the client at the server.
 func (s *Session) unregister(ctx context.Context, r *record) Step {
 	registered := oauth.Registration{ManagementURI: r.Registration.URI, AccessToken: r.Registration.AccessToken.Secret}
 	return Step{Token: StepRegistration, Err: registered.Unregister(ctx, s.HTTP)}

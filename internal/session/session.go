@@ -58,27 +58,7 @@ func (s *Session) context() seal.Context {
 
 // lock takes the login's lock. The lock file is beside the data, so that two data folders
 // share neither.
-func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) {
-	lock, err := filelock.Acquire(ctx, s.lockPath(), lockWait)
-	if err != nil || s.Current == nil {
-		return lock, err
-	}
-	if err := s.Current(); err != nil {
-		lock.Release()
-		return nil, err
-	}
-	return lock, nil
-}
-
-// locked calls do under the login's lock.
-func (s *Session) locked(ctx context.Context, do func() error) error {
-	lock, err := s.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	return do()
-}
+func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) { return s.Entry().Acquire(ctx) }
 
 // lockRecord takes the login's lock and reads its record, as load does, or loadAny.
 func (s *Session) lockRecord(ctx context.Context, load func(context.Context) (*record, error)) (*filelock.Lock, *record, error) {
@@ -136,7 +116,6 @@ func (s *Session) loadError(err error) error {
 	return fmt.Errorf("reading the login of profile %q: %w", s.Profile.Name, err)
 }
 
-// save writes the login's record.
 func (s *Session) save(ctx context.Context, r *record) error {
 	r.SavedAt = s.Clock.Now().UTC()
 	stored, err := r.marshal()

@@ -36,7 +36,7 @@ func (s *Session) Import(ctx context.Context, stored credstore.Record) error {
 	if err != nil {
 		return err
 	}
-	return s.locked(ctx, func() error {
+	return s.Entry().Locked(ctx, func() error {
 		if err := s.save(ctx, r); err != nil {
 			return err
 		}
