@@ -7,7 +7,6 @@ import (
 	"crypto/hmac"
 	cryptorand "crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,7 +126,7 @@ func (f *awsField) Deliver(ctx context.Context, value secret.Secret) error {
 // put tries once, and reports whether the value is there.
 func (c *awsClient) put(ctx context.Context, field string, value secret.Secret) (done bool, err error) {
 	base, err := c.current(ctx)
-	if err != nil || base.has(field, value) {
+	if err != nil || hasField(base.fields, field, value) {
 		return err == nil, err
 	}
 	written, err := c.write(ctx, base, field, value)
@@ -139,9 +138,10 @@ func (c *awsClient) put(ctx context.Context, field string, value secret.Secret) 
 	return err == nil, err
 }
 
-func (v awsVersion) has(field string, value secret.Secret) bool {
-	var held string
-	return json.Unmarshal(v.fields[field], &held) == nil && held == value.Reveal()
+// hasField reports whether a value is there already, by a try whose answer was lost.
+func hasField(fields map[string]json.RawMessage, field string, value secret.Secret) bool {
+	var text string
+	return json.Unmarshal(fields[field], &text) == nil && text == value.Reveal()
 }
 
 // current is the current version. A zero one means that there is none.
@@ -167,9 +167,7 @@ func (c *awsClient) current(ctx context.Context) (awsVersion, error) {
 func (c *awsClient) write(ctx context.Context, base awsVersion, field string, value secret.Secret) (id string, err error) {
 	fields := make(map[string]json.RawMessage)
 	maps.Copy(fields, base.fields)
-	if fields[field], err = json.Marshal(value.Reveal()); err != nil {
-		return "", err
-	}
+	fields[field], _ = json.Marshal(value.Reveal()) // no string fails
 	text, err := json.Marshal(fields)
 	if err != nil {
 		return "", err
@@ -337,19 +335,14 @@ func (r sigV4) sign(header http.Header, key awsKey, at time.Time) {
 		fmt.Fprintf(&lines, "%s:%s\n", name, strings.TrimSpace(signed[name]))
 	}
 	all := strings.Join(names, ";")
-	request := strings.Join([]string{r.method, r.path, "", lines.String(), all, hexSHA256(r.body)}, "\n")
+	request := strings.Join([]string{r.method, r.path, "", lines.String(), all, fmt.Sprintf("%x", sha256.Sum256(r.body))}, "\n")
 	scope := strings.Join([]string{at.Format("20060102"), r.region, r.service, "aws4_request"}, "/")
-	text := strings.Join([]string{"AWS4-HMAC-SHA256", header.Get("X-Amz-Date"), scope, hexSHA256([]byte(request))}, "\n")
+	text := strings.Join([]string{"AWS4-HMAC-SHA256", header.Get("X-Amz-Date"), scope, fmt.Sprintf("%x", sha256.Sum256([]byte(request)))}, "\n")
 	mac := []byte("AWS4" + key.secret.Reveal())
 	for _, part := range append(strings.Split(scope, "/"), text) {
 		mac = hmacSHA256(mac, part)
 	}
 	header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%x", key.id, scope, all, mac))
-}
-
-func hexSHA256(text []byte) string {
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
 }
 
 func hmacSHA256(key []byte, text string) []byte {

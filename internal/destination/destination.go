@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -90,33 +91,25 @@ func (p location) Name() string { return p.name }
 
 // Kind is a kind of destination, for help.
 type Kind struct {
-	Usage string // how it is written
-	About string // what is set, and who may set it
+	scheme string
+	Usage  string // how it is written
+	About  string // what is set, and who may set it
+	parse  func(Machine, location) (Destination, error)
 }
 
-var kinds = []struct {
-	scheme string
-	Kind
-	parse func(Machine, location) (Destination, error)
-}{
-	{"dotenv", Kind{"dotenv:PATH#NAME", "a line of a .env file below the working folder or one of dotenv_roots"}, parseDotenv},
-	{"github", Kind{"github:OWNER/REPO[@ENVIRONMENT]#NAME", "a secret of GitHub Actions; an organization's: org:NAME. GH_TOKEN"}, parseGitHub},
-	{"gitlab", Kind{"gitlab:GROUP/PROJECT[@SCOPE]#NAME", "a CI/CD variable, masked and hidden; a group's: group:NAME. GITLAB_TOKEN"}, parseGitLab},
-	{"gitea", Kind{"gitea:OWNER/REPO#NAME", "a secret of Gitea's or Forgejo's actions. GITEA_URL, GITEA_TOKEN"}, parseGitea},
-	{"vault", Kind{"vault:MOUNT/PATH#FIELD", "a field in Vault's or OpenBao's KV, version 2. VAULT_ADDR, VAULT_TOKEN"}, parseVault},
-	{"kubernetes", Kind{"kubernetes:[CONTEXT@]NAMESPACE/NAME#KEY", "a key of a Secret; by your kubeconfig, or inside of the cluster"}, parseKubernetes},
-	{awsScheme, Kind{awsScheme + ":SECRET#KEY", "a key of a secret that is a JSON object. AWS's own variables"}, parseAWS},
-	{"exec", Kind{"exec:NAME", "a program under [commands] in config.toml, with the value on its stdin"}, parseCommand},
+var kinds = []Kind{
+	{"dotenv", "dotenv:PATH#NAME", "a line of a .env file below the working folder or one of dotenv_roots", parseDotenv},
+	{"github", "github:OWNER/REPO[@ENVIRONMENT]#NAME", "a secret of GitHub Actions; an organization's: org:NAME. GH_TOKEN", parseGitHub},
+	{"gitlab", "gitlab:GROUP/PROJECT[@SCOPE]#NAME", "a CI/CD variable, masked and hidden; a group's: group:NAME. GITLAB_TOKEN", parseGitLab},
+	{"gitea", "gitea:OWNER/REPO#NAME", "a secret of Gitea's or Forgejo's actions. GITEA_URL, GITEA_TOKEN", parseGitea},
+	{"vault", "vault:MOUNT/PATH#FIELD", "a field in Vault's or OpenBao's KV, version 2. VAULT_ADDR, VAULT_TOKEN", parseVault},
+	{"kubernetes", "kubernetes:[CONTEXT@]NAMESPACE/NAME#KEY", "a key of a Secret; by your kubeconfig, or inside of the cluster", parseKubernetes},
+	{awsScheme, awsScheme + ":SECRET#KEY", "a key of a secret that is a JSON object. AWS's own variables", parseAWS},
+	{"exec", "exec:NAME", "a program under [commands] in config.toml, with the value on its stdin", parseCommand},
 }
 
 // Kinds are the kinds that there are.
-func Kinds() []Kind {
-	all := make([]Kind, len(kinds))
-	for i, kind := range kinds {
-		all[i] = kind.Kind
-	}
-	return all
-}
+func Kinds() []Kind { return slices.Clone(kinds) }
 
 func usages() string {
 	all := make([]string, len(kinds))

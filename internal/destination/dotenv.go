@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/filelock"
-	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -49,8 +47,8 @@ func parseDotenv(m Machine, p location) (Destination, error) {
 		target, err := filepath.EvalSymlinks(root)
 		return err == nil && atomicfile.IsBelow(folder, target)
 	}) {
-		return nil, &NameError{Name: sanitize.Line(p.name), Reason: "the file is neither below the working folder nor below one of dotenv_roots in the configuration",
-			Hint: `allow its folder in config.toml: 'dotenv_roots = ["/FOLDER"]' under [destination]`}
+		return nil, p.lacking("the file is neither below the working folder nor below one of dotenv_roots in the configuration",
+			`allow its folder in config.toml: 'dotenv_roots = ["/FOLDER"]' under [destination]`)
 	}
 	return d, nil
 }
@@ -71,7 +69,7 @@ func (d *dotenv) Check(value secret.Secret) error {
 // added. Comments and all other lines stay as they are.
 func (d *dotenv) Deliver(ctx context.Context, value secret.Secret) error {
 	sum := sha256.Sum256([]byte(d.path))
-	lock, err := filelock.Acquire(ctx, filepath.Join(d.lockDir, "dotenv-"+hex.EncodeToString(sum[:8])+".lock"), dotenvLockWait)
+	lock, err := filelock.Acquire(ctx, filepath.Join(d.lockDir, fmt.Sprintf("dotenv-%x.lock", sum[:8])), dotenvLockWait)
 	if err != nil {
 		return err
 	}

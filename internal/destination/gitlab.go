@@ -3,7 +3,6 @@ package destination
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -76,8 +75,9 @@ func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
 	if err = g.change(ctx, a, value); !isAnswer(err, http.StatusNotFound) {
 		return err
 	}
-	err = a.do(ctx, http.MethodPost, g.path, g.variable(value), nil)
-	if isNameTaken(err) { // by another, in between
+	variable := gitlabVariable{Key: g.field, Value: value.Reveal(), EnvironmentScope: g.scope, Masked: true, MaskedAndHidden: true, Protected: true, Raw: true}
+	err = a.do(ctx, http.MethodPost, g.path, variable, nil)
+	if isAnswer(err, http.StatusBadRequest) && strings.Contains(err.Error(), "has already been taken") { // by another, in between
 		return g.change(ctx, a, value)
 	}
 	return err
@@ -103,19 +103,10 @@ type gitlabVariable struct {
 	Raw              bool   `json:"raw"` // $ is not expanded
 }
 
-func (g *gitlab) variable(value secret.Secret) gitlabVariable {
-	return gitlabVariable{g.field, value.Reveal(), g.scope, true, true, true, true}
-}
-
 func (g *gitlab) change(ctx context.Context, a *api, value secret.Secret) error {
 	path := g.path + "/" + g.field
 	if scope := cmp.Or(g.scope, "*"); !g.group || g.scope != "" { // several may have the name
 		path += "?" + url.Values{"filter[environment_scope]": {scope}}.Encode()
 	}
 	return a.do(ctx, http.MethodPut, path, map[string]string{"value": value.Reveal()}, nil)
-}
-
-func isNameTaken(err error) bool {
-	var answer *AnswerError
-	return errors.As(err, &answer) && answer.Status == http.StatusBadRequest && strings.Contains(answer.Message, "has already been taken")
 }

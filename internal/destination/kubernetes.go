@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -64,8 +63,7 @@ func fieldManager(key string) string {
 	if name := "fob-" + key; len(name) <= maxFieldManager {
 		return name
 	}
-	sum := sha256.Sum256([]byte(key))
-	return "fob-" + hex.EncodeToString(sum[:])
+	return fmt.Sprintf("fob-%x", sha256.Sum256([]byte(key)))
 }
 
 func (k *kubernetesKey) Check(value secret.Secret) error {

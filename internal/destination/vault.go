@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -163,19 +164,12 @@ func (v *vaultField) put(ctx context.Context, a *api, path string, value secret.
 	if err != nil {
 		return err
 	}
-	inJSON, err := json.Marshal(value.Reveal())
-	if err != nil {
-		return err
+	if hasField(latest.Data.Data, v.field, value) {
+		return nil
 	}
-	fields := latest.Data.Data
-	var held string
-	if json.Unmarshal(fields[v.field], &held) == nil && held == value.Reveal() {
-		return nil // by a try whose answer was lost
-	}
-	if fields == nil {
-		fields = make(map[string]json.RawMessage)
-	}
-	fields[v.field] = inJSON
+	fields := make(map[string]json.RawMessage)
+	maps.Copy(fields, latest.Data.Data)
+	fields[v.field], _ = json.Marshal(value.Reveal()) // no string fails
 	in := map[string]any{"data": fields, "options": map[string]int{"cas": latest.Data.Metadata.Version}}
 	var written struct{ Data struct{ Version int } }
 	if err := a.do(ctx, http.MethodPost, path, in, &written); err != nil {
