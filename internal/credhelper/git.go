@@ -284,7 +284,6 @@ func (g *GitConfig) scope() string {
 	return "--global"
 }
 
-// values returns the values of a key in the scope.
 func (g *GitConfig) values(ctx context.Context, key string) ([]string, error) {
 	return g.list(ctx, g.scope(), "--get-all", key)
 }
