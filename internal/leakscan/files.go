@@ -83,7 +83,6 @@ type candidate struct {
 	err  error
 }
 
-// walk sends the files below a root.
 func walk(ctx context.Context, root string, found chan<- candidate) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {

@@ -46,12 +46,10 @@ func git(ctx context.Context, dir string, args ...string) *process.Cmd {
 // meansRepository knows the variables by which a hook's git finds its own repository.
 func meansRepository(entry string) bool {
 	name, _, _ := strings.Cut(entry, "=")
-	switch name {
-	case "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-		"GIT_NAMESPACE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_QUARANTINE_PATH":
-		return true
-	}
-	return false
+	return slices.Contains([]string{
+		"GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+		"GIT_NAMESPACE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_QUARANTINE_PATH",
+	}, name)
 }
 
 // gitOutput runs a short command of git's and returns what it prints.
@@ -128,7 +126,7 @@ func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (R
 		return c.result, fmt.Errorf("%w: %w", ErrGit, err)
 	case err != nil: // git reads all of it, or reports what is wrong
 		c.result = Result{}
-		err = s.scanAllObjects(ctx, dir, c)
+		err = s.scanBatches(ctx, dir, c, listObjects)
 	case len(rest) > 0:
 		err = s.scanNamed(ctx, dir, rest, c)
 	}
@@ -251,16 +249,8 @@ const (
 	batchSize = 512
 )
 
-// scanAllObjects scans all objects of a repository but trees.
-func (s *Scanner) scanAllObjects(ctx context.Context, dir string, c *collector) error {
-	return s.scanBatches(ctx, dir, c, func(ctx context.Context, batches chan<- []string) error {
-		return listObjects(ctx, dir, batches)
-	})
-}
-
-// scanNamed scans the named objects.
 func (s *Scanner) scanNamed(ctx context.Context, dir string, names []string, c *collector) error {
-	return s.scanBatches(ctx, dir, c, func(ctx context.Context, batches chan<- []string) error {
+	return s.scanBatches(ctx, dir, c, func(ctx context.Context, _ string, batches chan<- []string) error {
 		for batch := range slices.Chunk(names, batchSize) {
 			send(ctx, batches, batch)
 		}
@@ -269,12 +259,12 @@ func (s *Scanner) scanNamed(ctx context.Context, dir string, names []string, c *
 }
 
 // scanBatches scans the objects that list sends. The findings have their names as paths.
-func (s *Scanner) scanBatches(ctx context.Context, dir string, c *collector, list func(context.Context, chan<- []string) error) error {
+func (s *Scanner) scanBatches(ctx context.Context, dir string, c *collector, list func(ctx context.Context, dir string, batches chan<- []string) error) error {
 	batches := make(chan []string)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(batches)
-		return list(ctx, batches)
+		return list(ctx, dir, batches)
 	})
 	for range min(maxReaders, runtime.GOMAXPROCS(0)) {
 		group.Go(func() error {

@@ -25,7 +25,7 @@ func found(r Result) []string {
 func byGit(t *testing.T, s *Scanner, dir string) Result {
 	t.Helper()
 	var c collector
-	if err := s.scanAllObjects(t.Context(), dir, &c); err != nil {
+	if err := s.scanBatches(t.Context(), dir, &c, listObjects); err != nil {
 		t.Fatal(err)
 	}
 	if err := findOrigins(t.Context(), dir, c.result.Findings); err != nil {

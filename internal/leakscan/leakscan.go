@@ -41,7 +41,6 @@ func NewScanner(brands []string) (*Scanner, error) {
 	return s, nil
 }
 
-// match is a key in a text.
 type match struct {
 	start, end int
 	parts      apikey.Parts

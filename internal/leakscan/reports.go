@@ -34,27 +34,23 @@ const maxReport = 256 << 20
 // reportEntry is a finding as the scanners write it. Their names for the same differ,
 // and no two of them mean different things.
 type reportEntry struct {
-	Secret, Match         string // gitleaks; GitHub's alerts have "secret"
-	Raw, RawV2, Redacted  string // TruffleHog
-	Key, ID               string // fob, without the secret
-	File, Path            string
-	StartLine, Line       int
-	Commit                string
-	SourceMetadata        struct{ Data map[string]reportPlace }
-	FirstLocationDetected reportLocation `json:"first_location_detected"`
-}
-
-// reportPlace is where TruffleHog has looked.
-type reportPlace struct {
-	Commit, File string
-	Line         int
-}
-
-// reportLocation is where GitHub has.
-type reportLocation struct {
-	Path      string
-	StartLine int    `json:"start_line"`
-	CommitSHA string `json:"commit_sha"`
+	Secret, Match        string // gitleaks; GitHub's alerts have "secret"
+	Raw, RawV2, Redacted string // TruffleHog
+	Key, ID              string // fob, without the secret
+	File, Path           string
+	StartLine, Line      int
+	Commit               string
+	SourceMetadata       struct { // where TruffleHog has looked
+		Data map[string]struct {
+			Commit, File string
+			Line         int
+		}
+	}
+	FirstLocationDetected struct { // where GitHub has
+		Path      string
+		StartLine int    `json:"start_line"`
+		CommitSHA string `json:"commit_sha"`
+	} `json:"first_location_detected"`
 }
 
 // Report reads what another scanner, or fob, has found: a JSON array of findings, or

@@ -89,7 +89,6 @@ func readIndexFile(path string, open OpenFunc) ([]byte, error) {
 	return index, err
 }
 
-// readPack reads a pack's index and the headers of its objects.
 func readPack(file io.ReaderAt, size int64, index []byte) (*pack, error) {
 	p := &pack{file: file}
 	if err := p.readIndex(index); err != nil {
@@ -189,10 +188,9 @@ func (p *pack) readHeader(o *packed) (base int, err error) {
 		if at+nameSize > len(head) {
 			return 0, ErrUnsupported
 		}
-		if name, known := p.index(head[at : at+nameSize]); known {
+		var name int
+		if name, found = p.index(head[at : at+nameSize]); found {
 			base, found = p.objectAt(p.offset(name))
-		} else {
-			found = false
 		}
 		at += nameSize
 	}
@@ -203,7 +201,6 @@ func (p *pack) readHeader(o *packed) (base int, err error) {
 	return base, nil
 }
 
-// head returns the first bytes of an object.
 func (p *pack) head(o *packed) []byte {
 	from := o.at - p.windowAt
 	if from < 0 || from+headerSize > int64(len(p.window)) {
@@ -222,7 +219,6 @@ func (p *pack) objectAt(offset int64) (int, bool) {
 	return slices.BinarySearchFunc(p.objects, offset, func(o packed, at int64) int { return cmp.Compare(o.at, at) })
 }
 
-// index returns the index of a name.
 func (p *pack) index(name []byte) (int, bool) {
 	return sort.Find(len(p.names)/nameSize, func(i int) int { return bytes.Compare(name, p.name(int32(i))) })
 }

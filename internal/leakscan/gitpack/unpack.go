@@ -80,7 +80,6 @@ func (u *unpacker) root(i int32) error {
 	return u.descend(i, 0)
 }
 
-// skipAll skips an object and all that are made of it.
 func (u *unpacker) skipAll(i int32) {
 	for open := []int32{i}; len(open) > 0; {
 		o := &u.objects[open[len(open)-1]]
