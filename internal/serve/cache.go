@@ -248,11 +248,9 @@ const (
 // patience is how long the registry may take to answer one question.
 func (c *cache) patience() time.Duration { return min(max(c.MaxStale, time.Second), 5*time.Second) }
 
-func (c *cache) poll() time.Duration { return min(max(c.MaxStale/5, minPoll), maxPoll) }
-
 // follow takes in the registry's changes until ctx ends.
 func (c *cache) follow(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(c.poll())
+	tick := time.NewTicker(min(max(c.MaxStale/5, minPoll), maxPoll))
 	defer tick.Stop()
 	well := true
 	for ctx.Err() == nil {

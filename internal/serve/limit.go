@@ -71,12 +71,11 @@ func (l *limiter) of(address netip.Addr) *bucket {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.buckets[address]
-	if b != nil {
+	if b := l.buckets[address]; b != nil {
 		return b
 	}
 	makeRoom(l.buckets, maxAddresses)
-	b = &bucket{rate: l.rate, most: 2 * l.rate}
+	b := &bucket{rate: l.rate, most: 2 * l.rate}
 	l.buckets[address] = b
 	return b
 }

@@ -80,7 +80,7 @@ const (
 
 // New makes a Server; nothing is asked of the registry before Run.
 func New(o Options) *Server {
-	s := &Server{Options: o, uses: newUses(), guesses: newLimiter(o.Guesses, o.Now)}
+	s := &Server{Options: o, uses: &uses{sums: make(map[string]apikey.Use)}, guesses: newLimiter(o.Guesses, o.Now)}
 	s.cache = newCache(o, &s.metrics, s.uses)
 	for _, rule := range o.Rules {
 		s.routes = append(s.routes, newRoute(rule))
@@ -124,10 +124,10 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, public, internal 
 		s.introspect(w, r)
 	case internal && path == "/metrics":
 		s.writeMetrics(w)
-	case path == "/healthz":
+	case path == "/readyz" && !s.cache.fresh():
+		writeText(w, http.StatusServiceUnavailable, "the registry has not been heard of for too long\n")
+	case path == "/healthz", path == "/readyz":
 		writeText(w, http.StatusOK, "ok\n")
-	case path == "/readyz":
-		s.readyz(w)
 	default:
 		writeText(w, http.StatusNotFound, "not found: 'fob serve --help' lists the paths\n")
 	}
@@ -139,18 +139,9 @@ const (
 	envoyPrefix = verifyPath + "/"
 )
 
-func (s *Server) readyz(w http.ResponseWriter) {
-	if !s.cache.fresh() {
-		writeText(w, http.StatusServiceUnavailable, "the registry has not been heard of for too long\n")
-		return
-	}
-	writeText(w, http.StatusOK, "ok\n")
-}
-
 func writeText(w http.ResponseWriter, status int, body string) {
 	h := w.Header()
-	h["Content-Type"] = plainText
-	h["X-Content-Type-Options"] = noSniff
+	h["Content-Type"], h["X-Content-Type-Options"] = plainText, noSniff
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(body))
 }
@@ -190,9 +181,7 @@ func (s *Server) writeMetrics(w http.ResponseWriter) {
 	} {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n%s %v\n", m.name, m.help, m.name, m.kind, m.name, m.value)
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	w.WriteHeader(http.StatusOK)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write(b.Bytes())
 }
 

@@ -28,8 +28,6 @@ const (
 	maxUses = 100_000
 )
 
-func newUses() *uses { return &uses{sums: make(map[string]apikey.Use)} }
-
 func (u *uses) add(use apikey.Use) {
 	if use.Count == 0 {
 		return
