@@ -89,7 +89,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 		return nil, &LineError{1, errors.New("it is a JSON array: write one object a line, as jq -c '.[]' does")}
 	}
 	if start[0] == '{' {
-		list.next = list.readJSON(buffered)
+		list.next = func() (Line, error) { return list.readJSON(buffered) }
 		return list, nil
 	}
 	return list, list.startCSV(buffered)
@@ -107,22 +107,20 @@ func (r *Reader) Read() (Line, int, error) {
 
 var errLong = fmt.Errorf("it is longer than %d bytes", maxLine)
 
-func (r *Reader) readJSON(buffered *bufio.Reader) func() (Line, error) {
-	return func() (Line, error) {
-		for {
-			text, err := buffered.ReadSlice('\n')
-			if len(text) > 0 {
-				r.at++
-			}
-			if errors.Is(err, bufio.ErrBufferFull) {
-				return Line{}, errLong
-			}
-			if err != nil && len(text) == 0 {
-				return Line{}, err
-			}
-			if text = bytes.TrimSpace(text); len(text) > 0 {
-				return parseJSON(text)
-			}
+func (r *Reader) readJSON(buffered *bufio.Reader) (Line, error) {
+	for {
+		text, err := buffered.ReadSlice('\n')
+		if len(text) > 0 {
+			r.at++
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return Line{}, errLong
+		}
+		if err != nil && len(text) == 0 {
+			return Line{}, err
+		}
+		if text = bytes.TrimSpace(text); len(text) > 0 {
+			return parseJSON(text)
 		}
 	}
 }
