@@ -62,7 +62,7 @@ func ParseSource(text string) (Source, error) {
 		return s, nil
 	}
 	if name, ok := strings.CutPrefix(text, fromVariable); ok {
-		if name == "" || strings.ContainsFunc(name, isNotNameRune) || '0' <= name[0] && name[0] <= '9' {
+		if name == "" || strings.Trim(name, nameCharacters) != "" || '0' <= name[0] && name[0] <= '9' {
 			return "", fmt.Errorf("invalid variable name %q", sanitize.Line(name))
 		}
 		if upper := strings.ToUpper(name); strings.HasPrefix(upper, "FOB_") || strings.HasPrefix(upper, "ACTIONS_") {
@@ -88,9 +88,7 @@ func MintsIdentity(name string) bool {
 	return name == GitLabVariable || name == requestURL || name == requestToken
 }
 
-func isNotNameRune(r rune) bool {
-	return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-}
+const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 // Machine is the job or machine that fob runs in.
 type Machine struct {
@@ -178,7 +176,6 @@ const (
 	requestToken = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 )
 
-// askGitHub makes the one request for the job's identity token.
 func (m Machine) askGitHub(ctx context.Context, audience string) (secret.Secret, error) {
 	where, given := m.Getenv(requestURL), m.Getenv(requestToken)
 	if where == "" || given == "" {
