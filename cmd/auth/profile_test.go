@@ -66,7 +66,7 @@ func TestProfile_SetThenShow(t *testing.T) {
 func TestProfile_Refusals(t *testing.T) {
 	for call, want := range map[string]struct{ err, hint string }{
 		"set":                                    {"takes the name of one profile", "fob profile set --help"},
-		"set wrok --default":                     {`no profile "wrok"`, ""},
+		"set worc --default":                     {`no profile "worc"`, ""},
 		"set work --grant magic":                 {`there is no grant "magic"`, ""},
 		"set work --certificate-file a":          {"a certificate comes with its key", ""},
 		"set work --ca-file /nosuch":             {"/nosuch", "files in PEM"},
