@@ -29,8 +29,16 @@ func New(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ci",
 		Short: "Show a CI job's identity, export tokens",
-		Args:  usage.NoSuchCommand,
-		RunE:  usage.ShowHelp,
+		Long: `Show a CI job's identity, and export tokens to its later steps.
+
+A job of GitHub Actions or GitLab CI has an identity of its own. An authorization server
+that trusts it issues a token for it, so that the repository needs no stored secret: a
+profile with the grant token-exchange or jwt-bearer, in the file that FOB_CONFIG names.
+With FOB_STORAGE=none the job stores nothing.`,
+		Example: `  fob ci status
+  fob ci export --env API_TOKEN=token/ci`,
+		Args: usage.NoSuchCommand,
+		RunE: usage.ShowHelp,
 	}
 	c.AddCommand(newCIExportCmd(a), newCIStatusCmd(a))
 	return c

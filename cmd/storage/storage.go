@@ -19,8 +19,18 @@ func New(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "storage",
 		Short: "Show, move and back up stored logins and secrets",
-		Args:  usage.NoSuchCommand,
-		RunE:  usage.ShowHelp,
+		Long: `Show, move and back up stored logins and secrets. They are sealed in the OS keyring,
+or in encrypted files where there is no keyring: --storage at 'fob login', FOB_STORAGE
+or 'storage' in config.toml choose one, and fob never falls back to the other.
+
+The key of the files is FOB_SEAL_KEY, the file that key_file names, a credential of
+systemd, or derived from a passphrase. With FOB_STORAGE=none nothing is stored: each
+command takes its credential from the environment.`,
+		Example: `  fob storage status
+  fob storage migrate --to file
+  fob storage backup --output fob-backup.age`,
+		Args: usage.NoSuchCommand,
+		RunE: usage.ShowHelp,
 	}
 	c.AddCommand(newStatus(a), newMigrate(a), newCheck(a), newRekey(a), newBackup(a), newRestore(a))
 	return c
