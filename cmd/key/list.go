@@ -1,6 +1,7 @@
 package key
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -21,6 +22,8 @@ import (
 
 type listOptions struct {
 	filterFlags
+	sort           string
+	limit          int
 	json, exitCode bool
 }
 
@@ -41,12 +44,22 @@ there are any, for cron:
 		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), a, opts) },
 	}
 	opts.register(a, c)
+	c.Flags().StringVar(&opts.sort, "sort", "created", "order: created, expires, used or owner")
+	c.Flags().IntVar(&opts.limit, "limit", 0, "list at most `N` keys, 0 for all")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
+	_ = c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions([]string{"created", "expires", "used", "owner"}, cobra.ShellCompDirectiveNoFileComp))
 	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with status 3 if a key is listed")
 	return c
 }
 
 func runList(ctx context.Context, a *app.App, opts listOptions) error {
+	order, err := keyOrder(opts.sort)
+	if err != nil {
+		return err
+	}
+	if opts.limit < 0 {
+		return cli.WithHint(cli.Usagef("invalid --limit %d", opts.limit), "use a number of keys, or 0 for all")
+	}
 	filter, err := opts.filter(a, nil)
 	if err != nil {
 		return err
@@ -61,13 +74,48 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := printKeys(a, records, opts.json); err != nil {
+	if order != nil {
+		slices.SortStableFunc(records, order)
+	}
+	listed := records
+	if opts.limit > 0 && opts.limit < len(records) {
+		listed = records[:opts.limit]
+	}
+	if err := printKeys(a, listed, opts.json); err != nil {
 		return err
+	}
+	if more := len(records) - len(listed); more > 0 {
+		a.Note("%s more; --limit 0 lists all.", cli.Plural(more, "key", "keys"))
 	}
 	if opts.exitCode && len(records) > 0 {
 		return cli.Findings(cli.Plural(len(records), "key", "keys") + " found")
 	}
 	return nil
+}
+
+// keyOrder compares keys by what --sort names; nil is the registry's order. A time that a key
+// does not have comes last.
+func keyOrder(by string) (func(r, s apikey.Record) int, error) {
+	soonest := func(t, u time.Time) int {
+		switch {
+		case t.IsZero() == u.IsZero():
+			return t.Compare(u)
+		case t.IsZero():
+			return 1
+		}
+		return -1
+	}
+	switch by {
+	case "created":
+		return nil, nil
+	case "expires":
+		return func(r, s apikey.Record) int { return soonest(r.Ends(), s.Ends()) }, nil
+	case "used":
+		return func(r, s apikey.Record) int { return s.LastUsedAt.Compare(r.LastUsedAt) }, nil
+	case "owner":
+		return func(r, s apikey.Record) int { return cmp.Compare(r.Owner, s.Owner) }, nil
+	}
+	return nil, cli.WithHint(cli.Usagef("invalid --sort %q", by), "use created, expires, used or owner")
 }
 
 func printKeys(a *app.App, records []apikey.Record, asJSON bool) error {

@@ -3,6 +3,7 @@ package key
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,41 @@ func TestList(t *testing.T) {
 	m.Time = m.Time.Add(11 * 24 * time.Hour)
 	if stdout, _ := mustRun(t, m, "", "list", "--state", "expired"); !strings.Contains(stdout, id) {
 		t.Errorf("expired: %s", stdout)
+	}
+}
+
+func TestList_SortAndLimit(t *testing.T) {
+	m := apptest.New(t, "")
+	_, late := create(t, m, "--owner", "b", "--expires", "30d")
+	_, never := create(t, m, "--owner", "c", "--expires", "never")
+	_, soon := create(t, m, "--owner", "a", "--expires", "10d")
+	for _, test := range []struct {
+		args []string
+		want []string
+	}{
+		{nil, []string{late, never, soon}},
+		{[]string{"--sort", "expires"}, []string{soon, late, never}},
+		{[]string{"--sort", "owner"}, []string{soon, late, never}},
+		{[]string{"--sort", "expires", "--limit", "1"}, []string{soon}},
+		{[]string{"--limit", "9"}, []string{late, never, soon}},
+	} {
+		stdout, notes := mustRun(t, m, "", append([]string{"list", "--json"}, test.args...)...)
+		var list []appkeys.JSON
+		if err := json.Unmarshal([]byte(stdout), &list); err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, k := range list {
+			ids = append(ids, k.ID)
+		}
+		if !slices.Equal(ids, test.want) || strings.Contains(notes, "2 keys more") != (len(ids) == 1) {
+			t.Errorf("%q: %q, not %q; %s", test.args, ids, test.want, notes)
+		}
+	}
+	for _, args := range [][]string{{"--sort", "age"}, {"--limit", "-1"}} {
+		if _, _, err := run(m, "", append([]string{"list"}, args...)...); !cli.IsUsage(err) || cli.CarriedHint(err) == "" {
+			t.Errorf("%q: %v", args, err)
+		}
 	}
 }
 
