@@ -250,7 +250,7 @@ func TestG55InterruptedBulk(t *testing.T) {
 			}
 			k.newKey("first")
 			r := k.interrupted(list, "key", "import", "--owner", "old", "--env", "live")
-			if r.status != 130 || !strings.Contains(r.stderr, "keys were imported.\nTo go on, run it again") {
+			if r.status != 130 || !strings.Contains(r.stderr, "keys were imported.\nTo continue, run it again") {
 				t.Errorf("%d\n%s", r.status, r.stderr)
 			}
 			before := len(k.keys("--owner", "old"))

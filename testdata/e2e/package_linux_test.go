@@ -220,7 +220,7 @@ func lookAtPages(t *testing.T, root string) {
 		}
 	}
 	page := sh(t, plain, "man", "--manpath", manual, "fob-token")
-	for _, want := range []string{"FOB-TOKEN(1)", "\n         fob token work --header | curl -H @- https://api.example.com/me\n", "\n       4      login required\n", "--min-ttl"} {
+	for _, want := range []string{"FOB-TOKEN(1)", "\n         fob token work --header | curl -H @- https://api.example.com/me\n", "EXIT STATUSES\n       0 done, 1 failed, 2 wrong usage, 4 login required,\n", "--min-ttl"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}

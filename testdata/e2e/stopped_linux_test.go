@@ -59,7 +59,7 @@ func (m *machine) whileStopped(old string) {
 	for _, flags := range waits {
 		wg.Go(func() {
 			r := m.fob("", append([]string{"token", "work"}, flags...)...)
-			if r.status != 7 || r.stdout != "" || !strings.Contains(r.stderr, "held by another process") {
+			if r.status != 7 || r.stdout != "" || !strings.Contains(r.stderr, "another process has had") {
 				m.t.Errorf("%v: exit status %d, %q\n%s", flags, r.status, r.stdout, r.stderr)
 			}
 		})
