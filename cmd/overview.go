@@ -20,11 +20,11 @@ import (
 // firstSteps is what fob says on a machine where it has nothing yet.
 const firstSteps = `fob keeps logins, API keys and secrets for scripts and machines.
 
-  fob login github                log in, and have its tokens in scripts
+  fob login github                log in, and use its tokens in scripts
   fob key create --owner shop     issue an API key of a service of your own
-  fob secret set stripe/prod      keep a secret that others gave you
+  fob secret set stripe/prod      store a secret that others issued to you
 
-'fob help choose' says which one you need, 'fob --help' lists all commands.
+'fob help choose' explains which one you need, 'fob --help' lists all commands.
 
 `
 
@@ -83,17 +83,17 @@ func printNextStep(a *app.App, out cli.Style, command string) error {
 func stateText(s app.LoginStatus, now time.Time) string {
 	switch s.State {
 	case "":
-		return "kept in the " + s.Storage
+		return "stored in the " + s.Storage
 	case session.StateExpired, session.StateEnded:
-		return "login needed"
+		return "login required"
 	case session.StateLoggedOut, session.StateUnreadable:
 		return string(s.State)
 	}
 	switch {
 	case !s.LoginExpiresAt.IsZero():
-		return "logged in, ends " + cli.LeftText(s.LoginExpiresAt, now)
+		return "logged in, expires " + cli.LeftText(s.LoginExpiresAt, now)
 	case !s.ExpiresAt.IsZero():
-		return "logged in, token ends " + cli.LeftText(s.ExpiresAt, now)
+		return "logged in, token expires " + cli.LeftText(s.ExpiresAt, now)
 	}
 	return "logged in"
 }
@@ -105,14 +105,14 @@ func overviewKeys(ctx context.Context, a *app.App) string {
 	case err != nil:
 		return ""
 	case registry.IsShared(dsn):
-		return "in a registry that machines share"
+		return "in a shared registry"
 	}
 	counts, err := cli.Await(ctx, func() (appkeys.Counts, error) { return appkeys.Count(ctx, dsn, a.Now()) })
 	switch {
 	case errors.Is(err, apikey.ErrNoRegistry):
 		return ""
 	case err != nil:
-		return "in a registry that did not open just now"
+		return "in a registry that could not be opened"
 	case counts.All > appkeys.MaxCounted:
 		return fmt.Sprintf("more than %d", appkeys.MaxCounted)
 	}

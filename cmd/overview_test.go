@@ -66,7 +66,7 @@ func TestOverview_Keys(t *testing.T) {
 		t.Errorf("%v\n%s", err, stdout)
 	}
 	a.Environ["FOB_REGISTRY"] = "postgres://db.example.com/fob"
-	if stdout, _, err = runOverviewOf(a); err != nil || !strings.HasPrefix(stdout, "API keys  in a registry that ") {
+	if stdout, _, err = runOverviewOf(a); err != nil || !strings.HasPrefix(stdout, "API keys  in a shared registry\n") {
 		t.Errorf("%v\n%s", err, stdout)
 	}
 }

@@ -33,7 +33,7 @@ func TestProfileFlags_Apply(t *testing.T) {
 		"another issuer":   {config.Profile{Issuer: issuer}, []string{"--issuer", "https://other.example.com"}, func(p config.Profile) bool { return strings.Contains(p.RedirectURI, config.IssuerMark) }, "", ""},
 		"an identity":      {config.Profile{}, []string{"--grant", "token-exchange", "--identity", "env:X"}, func(p config.Profile) bool { return p.Identity == "env:X" && p.Grant == config.GrantTokenExchange }, "", ""},
 
-		"http":                    {config.Profile{}, []string{"--issuer", "http://sso.example.com"}, nil, "--issuer: ", "give an https URL"},
+		"http":                    {config.Profile{}, []string{"--issuer", "http://sso.example.com"}, nil, "--issuer: ", "use an https URL"},
 		"no preset":               {config.Profile{}, []string{"--provider", "nosuch"}, nil, `there is no preset "nosuch"`, "fob profile providers"},
 		"no grant":                {config.Profile{}, []string{"--grant", "password"}, nil, `there is no grant "password"`, "client_credentials"},
 		"no storage":              {config.Profile{}, []string{"--storage", "cloud"}, nil, `there is no storage "cloud"`, "keyring, file"},
@@ -44,10 +44,10 @@ func TestProfileFlags_Apply(t *testing.T) {
 		"no resource":             {config.Profile{}, []string{"--resource", "api"}, nil, "--resource: ", "absolute URI"},
 		"a placeholder":           {config.Profile{}, []string{"--redirect-uri", "http://127.0.0.1/{x}"}, nil, "unknown placeholder", config.IssuerMark},
 		"a redirect elsewhere":    {config.Profile{}, []string{"--redirect-uri", "https://example.com/"}, nil, "", ""},
-		"a lonely certificate":    {config.Profile{}, []string{"--certificate-file", "c.pem"}, nil, "a certificate comes with its key", "--certificate-key-file"},
-		"a lonely key":            {config.Profile{}, []string{"--certificate-key-file", "c.pem"}, nil, "a certificate comes with its key", "--certificate-file"},
-		"an identity's key":       {config.Profile{}, []string{"--grant", "jwt-bearer", "--dpop"}, nil, "no token is bound to a key", "--dpop=false"},
-		"an identity for a login": {config.Profile{}, []string{"--identity", "github"}, nil, "--identity is for", "--grant token-exchange"},
+		"a lonely certificate":    {config.Profile{}, []string{"--certificate-file", "c.pem"}, nil, "a client certificate requires its key", "--certificate-key-file"},
+		"a lonely key":            {config.Profile{}, []string{"--certificate-key-file", "c.pem"}, nil, "a client certificate requires its key", "--certificate-file"},
+		"an identity's key":       {config.Profile{}, []string{"--grant", "jwt-bearer", "--dpop"}, nil, "cannot bind tokens to a key", "--dpop=false"},
+		"an identity for a login": {config.Profile{}, []string{"--identity", "github"}, nil, "--identity requires a grant", "--grant token-exchange"},
 	} {
 		var flags ProfileFlags
 		c := &cobra.Command{Use: "x"}
@@ -78,17 +78,17 @@ func TestLogin_Options(t *testing.T) {
 		"Work":                                 {"invalid profile name", ""},
 		"work home":                            {"takes one profile at most", "fob login --help"},
 		"":                                     {"which profile?", "fob login github"},
-		"work":                                 {`no server is known for profile "work"`, "fob login work --issuer URL --client-id ID"},
+		"work":                                 {`profile "work" has no server`, "fob login work --issuer URL --client-id ID"},
 		"work --issuer http://sso.example.com": {"--issuer: ", "https URL"},
-		"okta":                                 {"the preset needs your own server's address", "fob login okta --issuer https://"},
+		"okta":                                 {"the preset requires your server's address", "fob login okta --issuer https://"},
 		"github":                               {`profile "github" has no client ID`, "register an application at https://github.com/"},
 		"work --no-browser --device":           {"--no-browser and --device exclude each other", ""},
 		"work --with-token --device":           {"--with-token and --device exclude each other", ""},
 		"work --client-secret-stdin --with-token":                                                   {"exclude each other", ""},
 		"work --client-secret-stdin --client-secret-file x":                                         {"exclude each other", ""},
 		"work --private-key-file x --private-key-stdin":                                             {"exclude each other", ""},
-		"svc --grant client_credentials --device --client-id x " + issuer:                           {"with the grant client_credentials nobody logs in", "leave out --device"},
-		"ci --grant token-exchange --identity github --client-secret-stdin --client-id x " + issuer: {"with the grant token-exchange nothing is stored", "--private-key-file"},
+		"svc --grant client_credentials --device --client-id x " + issuer:                           {"the grant client_credentials has no interactive login", "leave out --device"},
+		"ci --grant token-exchange --identity github --client-secret-stdin --client-id x " + issuer: {"the grant token-exchange stores nothing", "--private-key-file"},
 		"work --storage none --client-id x " + issuer:                                               {`there is no storage "none"`, "keyring, file"},
 	} {
 		a := cmdtest.New(t, "")
@@ -97,7 +97,7 @@ func TestLogin_Options(t *testing.T) {
 	}
 	a := cmdtest.New(t, "", "FOB_STORAGE=none")
 	_, _, err := a.Run(NewLogin, "work", issuer, "--client-id", "x")
-	checkUsage(t, "FOB_STORAGE=none", err, "the storage 'none' keeps no login", "unset FOB_STORAGE")
+	checkUsage(t, "FOB_STORAGE=none", err, "the storage 'none' stores no logins", "unset FOB_STORAGE")
 }
 
 func TestNeedsSecret(t *testing.T) {

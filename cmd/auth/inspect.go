@@ -18,12 +18,12 @@ import (
 func printInspection(a *app.App, token secret.Secret, asJSON bool) error {
 	seen, err := jwt.DecodeJWT(token)
 	if err != nil {
-		return cli.WithHint(err, "'fob status' knows when it ends; its server can tell the rest")
+		return cli.WithHint(err, "'fob status' shows when it expires; only its server can decode it")
 	}
 	if asJSON {
 		return a.PrintJSON(seen)
 	}
-	a.Note("What the token says; its signature is not checked here.")
+	a.Note("These are the token's claims. Its signature was not verified.")
 	rows := [][]string{}
 	for _, name := range sortedNames(seen.Header, "alg", "typ", "kid") {
 		rows = append(rows, []string{"header " + sanitize.Line(name), claimText(a, name, seen.Header[name])})

@@ -146,10 +146,10 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 // checkFlow refuses flags for login flows that exclude each other.
 func checkFlow(p config.Profile, opts loginOptions) error {
 	if app.ShowsIdentity(p) && (opts.clientSecretStdin || opts.clientSecretFile != "" || opts.privateKeyStdin) {
-		return cli.WithHint(cli.Usagef("with the grant %s nothing is stored, and no secret of a client", p.Grant), "leave it out; a key may lie in a file: --private-key-file")
+		return cli.WithHint(cli.Usagef("the grant %s stores nothing, and uses no client secret", p.Grant), "leave it out; for a private key use --private-key-file")
 	}
 	if p.Grant != "" && (opts.device || opts.withToken || opts.noBrowser) {
-		return cli.WithHint(cli.Usagef("with the grant %s nobody logs in", p.Grant), "leave out --device, --no-browser and --with-token, or give --grant %s", config.GrantAuthorizationCode)
+		return cli.WithHint(cli.Usagef("the grant %s has no interactive login", p.Grant), "leave out --device, --no-browser and --with-token, or use --grant %s", config.GrantAuthorizationCode)
 	}
 	return nil
 }
@@ -250,7 +250,7 @@ func accountInOtherStorage(ctx context.Context, a *app.App, p config.Profile, op
 	}
 	account, err := s.StoredAccount(ctx)
 	if err != nil && storage != p.Storage {
-		err = cli.WithHint(err, "make the storage %q readable, or replace that login whoever it is of: 'fob login %s --storage %s --switch-account'", storage, p.Name, p.Storage)
+		err = cli.WithHint(err, "make the storage %q readable, or replace the login of any account: 'fob login %s --storage %s --switch-account'", storage, p.Name, p.Storage)
 	}
 	return account, err
 }
@@ -262,12 +262,12 @@ func accountText(of session.Account) string {
 // noMetadataHint adds what to do about a server without metadata at its issuer's URL.
 func noMetadataHint(err error) error {
 	if errors.As(err, new(*httpclient.StatusError)) && !errors.Is(err, oauth.ErrUnavailable) {
-		return cli.WithHint(err, "see the issuer's URL: some need a path, like /realms/NAME. A server without metadata needs --authorization-endpoint and --token-endpoint")
+		return cli.WithHint(err, "check the issuer URL: some have a path, like /realms/NAME. A server without metadata needs --authorization-endpoint and --token-endpoint")
 	}
 	return err
 }
 
-const scopesHint = "blanks separate scopes, not commas: --scope 'openid email'"
+const scopesHint = "separate scopes with spaces, not commas: --scope 'openid email'"
 
 // commaHint says how scopes are separated, where a server does not know those that
 // were asked for. Some take commas, so that nothing is refused beforehand.
@@ -329,7 +329,7 @@ func printWelcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 		place = "an encrypted file"
 	}
 	name := attempt.profile.Name
-	a.Note("Logged in to %s%s. The login is kept in %s.", t.Bold(name), who, place)
+	a.Note("Logged in to %s%s. The login is stored in %s.", t.Bold(name), who, place)
 	if missing := app.Subtract(attempt.params.Scopes, strings.Fields(saved.Scope)); len(missing) > 0 {
 		a.Note("The server did not grant: %s", sanitize.Line(strings.Join(missing, " ")))
 		if strings.Contains(strings.Join(missing, " "), ",") {
@@ -337,16 +337,16 @@ func printWelcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 		}
 	}
 	if extra := app.Subtract(strings.Fields(saved.Scope), attempt.params.Scopes); len(extra) > 0 {
-		a.Note("The server granted more than was asked: %s", sanitize.Line(strings.Join(extra, " ")))
+		a.Note("The server also granted: %s", sanitize.Line(strings.Join(extra, " ")))
 	}
 	switch end := saved.Token.ExpiresAt; {
 	case attempt.profile.Grant == config.GrantClientCredentials:
-		a.Note("Tokens are fetched when they are asked for.")
+		a.Note("fob fetches a token when one is needed.")
 	case saved.Refreshable:
 	case end.IsZero():
-		a.Note("The server gave no refresh token: this token is used until the server refuses it.")
+		a.Note("The server issued no refresh token: fob uses this token until the server refuses it.")
 	default:
-		a.Note("The server gave no refresh token: this login ends at %s. Most servers want the scope offline_access for one.", cli.TimeText(end))
+		a.Note("The server issued no refresh token: this login expires at %s. Most servers require the scope offline_access for one.", cli.TimeText(end))
 	}
 	a.Note("Next: fob token %s", name)
 }

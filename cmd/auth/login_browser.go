@@ -18,7 +18,7 @@ import (
 const redirectHintAfter = 20 * time.Second
 
 // errBrowserTimeout ends a login if the browser does not come before --timeout has passed.
-var errBrowserTimeout = errors.New("nobody finished the login in the browser")
+var errBrowserTimeout = errors.New("the login was not finished in the browser")
 
 // browserLogin runs the authorization code flow on a loopback address
 // (RFC 8252) until the browser, or a pasted URL, brings the code.
@@ -128,7 +128,7 @@ func showLogin(ctx context.Context, a *app.App, attempt *loginAttempt, login *lo
 	a.Note("Open this URL in a browser:\n\n  %s\n", login.Shown.URL())
 	a.Note("On another machine the last page does not load: paste its address here.")
 	if attempt.client.Metadata.DeviceAuthorizationEndpoint != "" {
-		a.Note("Or stop here, and enter a code in a browser anywhere: add --device to the same command.")
+		a.Note("Or press Ctrl-C and run the same command with --device.")
 	}
 	login.Pasted, restore = cli.ReadPasted(a.In)
 	a.Typed = login.Pasted

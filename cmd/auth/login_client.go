@@ -29,7 +29,7 @@ func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discove
 		redirect := p.Redirect()
 		registration, err := session.RegisterClient(ctx, attempt.session.HTTP, m, redirect, opts.device)
 		if err != nil {
-			return cli.WithHint(fmt.Errorf("registering fob as a client: %w", err),
+			return cli.WithHint(fmt.Errorf("register fob as a client: %w", err),
 				"register one yourself with the redirect URI %s, then add --client-id ID to the same command", redirect)
 		}
 		p.ClientID, attempt.registration = registration.ClientID, registration
@@ -49,7 +49,7 @@ func unregisterUnused(ctx context.Context, attempt *loginAttempt) error {
 	if err == nil || errors.Is(err, oauth.ErrUnsupported) {
 		return nil
 	}
-	return fmt.Errorf("and the client that was registered for it is still there: %w", err)
+	return fmt.Errorf("the client that was registered for it was not removed: %w", err)
 }
 
 // oauthClient is the client with all that it proves itself by.
@@ -71,9 +71,9 @@ func oauthClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *disc
 	err = c.UseAuthMethod(method)
 	switch {
 	case errors.Is(err, oauth.ErrNoClientKey):
-		return nil, cli.WithHint(cli.AsUsage(err), "give --private-key-file or --private-key-stdin")
+		return nil, cli.WithHint(cli.AsUsage(err), "use --private-key-file or --private-key-stdin")
 	case errors.Is(err, oauth.ErrNoClientSecret):
-		return nil, cli.WithHint(cli.AsUsage(err), "give --client-secret-stdin or --client-secret-file")
+		return nil, cli.WithHint(cli.AsUsage(err), "use --client-secret-stdin or --client-secret-file")
 	case err != nil:
 		return nil, cli.WithHint(cli.AsUsage(err), "choose one of %s", strings.Join(oauth.AuthMethods(), ", "))
 	}
@@ -88,12 +88,12 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 	switch {
 	case p.PrivateKeyFile != "" && !opts.privateKeyStdin:
 		if c.ClientKey, err = s.KeyFile(); err != nil {
-			return cli.WithHint(err, "give a private key in PEM or as a JWK, readable by you alone")
+			return cli.WithHint(err, "use a private key in PEM or as a JWK that only you can read")
 		}
 		return nil
 	case opts.privateKeyStdin:
 		if cli.IsTerminal(a.In) {
-			return cli.WithHint(cli.Usagef("--private-key-stdin on a terminal would show the key"), "pipe the key in, or give --private-key-file")
+			return cli.WithHint(cli.Usagef("--private-key-stdin on a terminal would show the key"), "pipe the key in, or use --private-key-file")
 		}
 		text, err := cli.ReadSecret(a.In, "stdin")
 		if err != nil {
@@ -121,7 +121,7 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 		return given, nil
 	})
 	if errors.Is(err, cli.ErrNoTerminal) || cli.IsUsage(err) {
-		return cli.WithHint(cli.Usagef("this client needs its secret"), "give --client-secret-stdin or --client-secret-file")
+		return cli.WithHint(cli.Usagef("this client requires a secret"), "use --client-secret-stdin or --client-secret-file")
 	}
 	return err
 }

@@ -19,10 +19,10 @@ import (
 func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	device, err := attempt.client.AuthorizeDevice(ctx, attempt.params)
 	if errors.Is(err, oauth.ErrUnsupported) {
-		return nil, cli.WithHint(err, "log in with a browser: leave out --device, or give --no-browser instead on a remote machine")
+		return nil, cli.WithHint(err, "log in with a browser: leave out --device, or use --no-browser on a remote machine")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking for a code: %w", err)
+		return nil, fmt.Errorf("request a device code: %w", err)
 	}
 	showCode(a, device)
 	opts.timeout = opts.deviceTimeout(device.ExpiresAt.Sub(a.Now()))
@@ -30,7 +30,7 @@ func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts lo
 	defer stop()
 	stopCountdown := func() {}
 	if cli.IsTerminal(a.Err) {
-		stopCountdown = a.CountDown(waiting, "Waiting: the code is good for %s more (Ctrl-C to stop).", device.ExpiresAt)
+		stopCountdown = a.CountDown(waiting, "Waiting: the code expires in %s (Ctrl-C to stop).", device.ExpiresAt)
 	} else {
 		a.Note("Waiting until %s (Ctrl-C to stop).", cli.TimeText(device.ExpiresAt))
 	}

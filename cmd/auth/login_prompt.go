@@ -62,7 +62,7 @@ func findIssuer(ctx context.Context, a *app.App, p *config.Profile) error {
 	}
 	resource, err := discovery.DiscoverResource(ctx, hc, p.Resources[0])
 	if err != nil {
-		return cli.WithHint(fmt.Errorf("asking %s for its authorization server: %w", sanitize.Line(p.Resources[0]), err),
+		return cli.WithHint(fmt.Errorf("discover the authorization server of %s: %w", sanitize.Line(p.Resources[0]), err),
 			"name the server: fob login %s --issuer URL --resource %s", p.Name, sanitize.Line(p.Resources[0]))
 	}
 	p.Issuer = resource.AuthorizationServers[0]
@@ -113,14 +113,14 @@ func completeServer(ctx context.Context, a *app.App, p *config.Profile) error {
 			return err
 		}
 		if err != nil {
-			return cli.WithHint(cli.Usagef("no server is known for profile %q", p.Name),
+			return cli.WithHint(cli.Usagef("profile %q has no server", p.Name),
 				"fob login %s --issuer URL --client-id ID, or a preset: fob login github", p.Name)
 		}
 		p.Issuer = issuer
 	case strings.Contains(template, "{"):
 		filled, err := fillTemplate(ctx, a, template)
 		if err != nil {
-			return cli.WithHint(cli.Usagef("the preset needs your own server's address"), "fob login %s --issuer %s", p.Name, template)
+			return cli.WithHint(cli.Usagef("the preset requires your server's address"), "fob login %s --issuer %s", p.Name, template)
 		}
 		p.Issuer = filled
 	}
@@ -129,7 +129,7 @@ func completeServer(ctx context.Context, a *app.App, p *config.Profile) error {
 
 func checkIssuer(issuer string) error {
 	if err := oauth.CheckURL(issuer); err != nil {
-		return cli.WithHint(cli.Usagef("the issuer: %s", err), "give an https URL; http is for loopback addresses alone")
+		return cli.WithHint(cli.Usagef("the issuer: %s", err), "use an https URL; http is only for loopback addresses")
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func completeClient(ctx context.Context, a *app.App, p *config.Profile) error {
 	redirect := p.Redirect()
 	if a.Interactive() {
 		if provider.RegisterAt != "" {
-			a.Note("%s knows an application by its client ID. Register one at\n  %s", provider.Title, provider.RegisterAt)
+			a.Note("%s identifies an application by its client ID. Register one at\n  %s", provider.Title, provider.RegisterAt)
 		}
 		a.Note("with the redirect URI\n  %s", redirect)
 		if provider.Note != "" {
@@ -194,7 +194,7 @@ func chooseStorage(ctx context.Context, a *app.App, p *config.Profile, byFlag bo
 		return nil, err
 	}
 	if p.Storage == config.StorageNone {
-		return nil, cli.WithHint(cli.Usagef("the storage 'none' keeps no login"), "give --storage keyring or --storage file, or unset FOB_STORAGE")
+		return nil, cli.WithHint(cli.Usagef("the storage 'none' stores no logins"), "use --storage keyring or --storage file, or unset FOB_STORAGE")
 	}
 	s, err := a.Session(*p)
 	if err != nil {
@@ -218,9 +218,9 @@ func chooseStorage(ctx context.Context, a *app.App, p *config.Profile, byFlag bo
 // encrypted file, and why otherwise.
 func askStorage(ctx context.Context, a *app.App, why error) error {
 	a.Note(`%s.
-The login can be kept in an encrypted file instead, opened by
+The login can be stored in an encrypted file instead, opened by
   1  a passphrase, asked for when a token is needed
-  2  a key file that you keep outside fob's folders
+  2  a key file outside fob's folders
   q  quit`, why)
 	answer, err := a.AskFor(ctx, "Which one?", func(answer string) error {
 		if answer != "1" && answer != "2" && answer != "q" {
@@ -246,7 +246,7 @@ func askKeyFile(ctx context.Context, a *app.App) error {
 	if err != nil {
 		return err
 	}
-	path, err := a.AskPath(ctx, "Path of the key file (made if it is not there):", func(path string) error {
+	path, err := a.AskPath(ctx, "Path of the key file (created if missing):", func(path string) error {
 		if err := credstore.CheckKeyFile(path, paths.Data); err != nil {
 			return cli.AsUsage(err)
 		}

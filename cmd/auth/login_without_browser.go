@@ -14,7 +14,7 @@ import (
 func clientLogin(ctx context.Context, attempt *loginAttempt) (*session.Saved, error) {
 	response, err := attempt.client.ClientCredentials(ctx, attempt.params.Target())
 	if err != nil {
-		return nil, fmt.Errorf("trying the client's credentials: %w", err)
+		return nil, fmt.Errorf("check the client's credentials: %w", err)
 	}
 	return attempt.session.Save(ctx, attempt.login(response))
 }
@@ -30,11 +30,11 @@ func tokenLogin(ctx context.Context, a *app.App, attempt *loginAttempt) (*sessio
 		_, err = given.AccessToken()
 	}
 	if err != nil {
-		return nil, cli.WithHint(cli.Usagef("the token on stdin: %s", err), "give one access token, or the JSON of a token response")
+		return nil, cli.WithHint(cli.Usagef("the token on stdin: %s", err), "pass one access token, or the JSON of a token response")
 	}
 	brought := given.RefreshToken.IsZero()
 	if brought && !attempt.client.DPoPKey.IsZero() {
-		return nil, cli.WithHint(cli.Usagef("an access token that you bring is bound to no key of this login"), "leave out --dpop, or bring the refresh token too")
+		return nil, cli.WithHint(cli.Usagef("--dpop cannot bind an access token from stdin to a key"), "leave out --dpop, or pass the refresh token too")
 	}
 	if given, err = session.TryGiven(ctx, attempt.client, given); err != nil {
 		return nil, err
@@ -56,6 +56,6 @@ func keepIdentityProfile(ctx context.Context, a *app.App, p config.Profile) erro
 	if err := a.SaveProfile(p); err != nil {
 		return err
 	}
-	a.Note("Profile %s is ready. Nothing is stored for it: 'fob token %s' shows the identity of the machine or job it runs in.", p.Name, p.Name)
+	a.Note("Profile %s is ready. It stores nothing: 'fob token %s' authenticates as the machine or job that it runs in.", p.Name, p.Name)
 	return nil
 }

@@ -160,7 +160,7 @@ func forgetLogin(ctx context.Context, a *app.App, p config.Profile, provider con
 	}
 	a.Note("%s: deleted here, not revoked at the server.", p.Name)
 	if !opts.local {
-		a.Note("%s has no way to revoke from a terminal: end it at %s", provider.Title, provider.RevokeAt)
+		a.Note("%s offers no revocation: revoke the login at %s", provider.Title, provider.RevokeAt)
 	}
 	return true, nil
 }
@@ -175,11 +175,11 @@ func endLogin(ctx context.Context, a *app.App, p config.Profile, provider config
 	status := s.Status(ctx)
 	unregister := (opts.unregister || opts.purge) && status.Registered
 	if opts.unregister && !status.Registered && status.State != session.StateUnreadable {
-		a.Note("%s: fob has not registered its client; nothing to remove there.", p.Name)
+		a.Note("%s: fob did not register its client; nothing to remove at the server.", p.Name)
 	}
 	steps, err := s.Logout(ctx, unregister)
 	if errors.Is(err, session.ErrLoginRequired) {
-		a.Note("%s: is not logged in; nothing to do.", p.Name)
+		a.Note("%s: not logged in; nothing to do.", p.Name)
 		return true, nil
 	}
 	reportErr := reportSteps(a, p, provider, steps)
@@ -217,13 +217,13 @@ func withoutClientID(page string) string {
 func endSession(ctx context.Context, a *app.App, page string, opts logoutOptions) {
 	switch {
 	case page == "" && opts.endSession:
-		a.Note("The server has no page that ends the browser's session.")
+		a.Note("The server has no page that signs the browser out.")
 	case page == "":
 	case opts.endSession && browserOf(a).IsAvailable():
-		a.Note("Opening the page that ends the browser's session:\n  %s", page)
+		a.Note("Opening the page that signs the browser out:\n  %s", page)
 		openBrowser(ctx, a, page)
 	default:
-		a.Note("A browser may still be signed in at the server. This page ends that:\n  %s", page)
+		a.Note("Your browser may still be signed in at the server. This page signs it out:\n  %s", page)
 	}
 }
 
@@ -250,7 +250,7 @@ func warnGrantMates(a *app.App, cfg *config.Config, p config.Profile, provider c
 	for _, name := range cfg.Names() {
 		mate := cfg.Profiles[name]
 		if name != p.Name && mate.Provider == p.Provider && mate.ClientID == p.ClientID {
-			a.Note("%s: %s ends the whole grant, and with it profile %q if that is the same account.", p.Name, provider.Title, name)
+			a.Note("%s: %s revokes the whole grant, which also ends profile %q if it uses the same account.", p.Name, provider.Title, name)
 		}
 	}
 }
@@ -271,9 +271,9 @@ func reportSteps(a *app.App, p config.Profile, provider config.Provider, steps [
 			a.Note("%s: %s %s.", p.Name, step.Token, done)
 			continue
 		case unsupported && isClient:
-			reason = ": the server has no way to."
+			reason = ": the server does not support it."
 		case !isClient && oauth.HasCode(step.Err, "unsupported_token_type"): // RFC 7009 §2.2.1: often of access tokens that are JWTs
-			reason = ": the server revokes no tokens of this kind; it is good until it expires."
+			reason = ": the server revokes no tokens of this kind; it is valid until it expires."
 		case unsupported:
 			reason = ": the server offers no revocation." + revokeByHandHint(provider)
 		default:
@@ -283,7 +283,7 @@ func reportSteps(a *app.App, p config.Profile, provider config.Provider, steps [
 	}
 	if failed != nil {
 		// Without the causes: the exit status is 1 whatever they were.
-		return cli.WithHint(errors.New(failed.Error()), "it stays good until it expires; end it by hand in the account's settings%s", revokeByHandHint(provider))
+		return cli.WithHint(errors.New(failed.Error()), "it is valid until it expires; revoke it in the account's settings%s", revokeByHandHint(provider))
 	}
 	return nil
 }
@@ -292,5 +292,5 @@ func revokeByHandHint(provider config.Provider) string {
 	if provider.RevokeAt == "" {
 		return ""
 	}
-	return " End it at " + provider.RevokeAt
+	return " Revoke it at " + provider.RevokeAt
 }

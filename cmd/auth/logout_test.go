@@ -50,8 +50,8 @@ func TestReportSteps(t *testing.T) {
 	}{
 		"revoked":           {session.Step{Token: session.StepRefreshToken}, config.Provider{}, "work: refresh token revoked.\n", false},
 		"removed":           {session.Step{Token: session.StepRegistration}, config.Provider{}, "work: client registration removed.\n", false},
-		"no revocation":     {session.Step{Token: session.StepAccessToken, Err: oauth.ErrUnsupported}, config.Provider{RevokeAt: "https://x.example.com"}, "the server offers no revocation. End it at https://x.example.com\n", false},
-		"no removal":        {session.Step{Token: session.StepRegistration, Err: oauth.ErrUnsupported}, config.Provider{}, "client registration not removed: the server has no way to.\n", false},
+		"no revocation":     {session.Step{Token: session.StepAccessToken, Err: oauth.ErrUnsupported}, config.Provider{RevokeAt: "https://x.example.com"}, "the server offers no revocation. Revoke it at https://x.example.com\n", false},
+		"no removal":        {session.Step{Token: session.StepRegistration, Err: oauth.ErrUnsupported}, config.Provider{}, "client registration not removed: the server does not support it.\n", false},
 		"no such token":     {session.Step{Token: session.StepAccessToken, Err: unsupported}, config.Provider{}, "revokes no tokens of this kind", false},
 		"failed":            {session.Step{Token: session.StepRefreshToken, Err: oauth.ErrUnavailable}, config.Provider{}, "work: refresh token not revoked.\n", true},
 		"failed to remove":  {session.Step{Token: session.StepRegistration, Err: oauth.ErrUnavailable}, config.Provider{}, "work: client registration not removed.\n", true},

@@ -65,7 +65,7 @@ func listProfiles(a *app.App, asJSON bool) error {
 		return a.PrintJSON(all)
 	}
 	if len(cfg.Profiles) == 0 {
-		a.Note("There is no profile yet. Make one: fob login github")
+		a.Note("There are no profiles yet. Create one: fob login github")
 		return nil
 	}
 	rows := [][]string{{"PROFILE", "", "SERVER", "CLIENT ID"}}
@@ -91,8 +91,8 @@ type profileJSON struct {
 	Grant             string   `json:"grant,omitempty" label:"grant"`
 	Resources         []string `json:"resources,omitempty" label:"resources"`
 	DPoP              bool     `json:"dpop,omitempty" label:"tokens"`
-	AuthMethod        string   `json:"token_endpoint_auth_method,omitempty" label:"client proves itself by"`
-	AssertionAudience string   `json:"client_assertion_audience,omitempty" label:"its JWTs are for"`
+	AuthMethod        string   `json:"token_endpoint_auth_method,omitempty" label:"client authentication"`
+	AssertionAudience string   `json:"client_assertion_audience,omitempty" label:"assertion audience"`
 	PrivateKeyFile    string   `json:"private_key_file,omitempty" label:"private key"`
 	CertificateFile   string   `json:"certificate_file,omitempty" label:"certificate"`
 	CertificateKey    string   `json:"certificate_key_file,omitempty" label:"certificate key"`
@@ -228,7 +228,7 @@ func runProfileSet(ctx context.Context, a *app.App, args []string, flags Profile
 		a.Note("Register this redirect URI with the client, in place of the old one:\n  %s", after.Redirect())
 	}
 	if after.WithProvider().Authority() != before.WithProvider().Authority() || after.ClientID != before.ClientID {
-		a.Note("The server or client is another one now: run 'fob login %s'.", after.Name)
+		a.Note("The server or the client has changed: run 'fob login %s'.", after.Name)
 	}
 	return nil
 }
@@ -237,7 +237,7 @@ func runProfileSet(ctx context.Context, a *app.App, args []string, flags Profile
 func noteChanges(a *app.App, before, after config.Profile, asDefault bool) {
 	set, removed := config.Changes(before, after)
 	if asDefault {
-		a.Note("%s: is meant where no profile is named.", after.Name)
+		a.Note("%s: is the default profile now.", after.Name)
 	}
 	if len(set) > 0 {
 		a.Note("%s: set %s.", after.Name, strings.Join(set, ", "))
@@ -281,7 +281,7 @@ func checkStorageChange(ctx context.Context, a *app.App, cfg *config.Config, bef
 	if s.Status(ctx).State == session.StateLoggedOut {
 		return nil
 	}
-	return cli.WithHint(cli.Usagef("the login of profile %q lies in another storage", before.Name),
+	return cli.WithHint(cli.Usagef("the login of profile %q is in another storage", before.Name),
 		"move it: 'fob storage migrate --to %s %s'", to, before.Name)
 }
 
@@ -333,11 +333,11 @@ func checkLoggedOut(ctx context.Context, a *app.App, p config.Profile) error {
 	switch status := s.Status(ctx); status.State {
 	case session.StateLoggedOut:
 		if status.Registered {
-			return cli.WithHint(errors.New("the client that fob has registered for profile "+p.Name+" is still there"), "run 'fob logout %s --unregister' first", p.Name)
+			return cli.WithHint(errors.New("the client that fob registered for profile "+p.Name+" is still there"), "run 'fob logout %s --unregister' first", p.Name)
 		}
 		return nil
 	case session.StateUnreadable:
-		return cli.WithHint(cli.ForProfile(status.Err, p.Name), "to give the login up: 'fob logout %s --local', then remove the profile", p.Name)
+		return cli.WithHint(cli.ForProfile(status.Err, p.Name), "to abandon the login: 'fob logout %s --local', then remove the profile", p.Name)
 	}
 	return cli.WithHint(errors.New("profile "+p.Name+" is still logged in"), "run 'fob logout %s' first", p.Name)
 }

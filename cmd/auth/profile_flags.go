@@ -34,8 +34,8 @@ type setting struct {
 
 // profileSettings are the flags for the fields of a profile, in the order of need.
 func profileSettings(p *config.Profile) []setting {
-	isURL := checkWith(oauth.CheckURL, "give an https URL; http is for loopback addresses alone")
-	isResource := checkWith(oauth.CheckResource, "give the API's own name: an https URL, or another absolute URI")
+	isURL := checkWith(oauth.CheckURL, "use an https URL; http is only for loopback addresses")
+	isResource := checkWith(oauth.CheckResource, "use the API's identifier: an https URL, or another absolute URI")
 	isPlace := checkWith(parseCheck(usage.URLPlace), usage.HintHost)
 	isRegistry := checkWith(parseCheck(credhelper.ParseRegistry), usage.HintRegistry)
 	isIdentity := checkWith(parseCheck(ci.ParseSource), "choose github, gitlab, env:NAME, file:PATH or command")
@@ -126,7 +126,7 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 		}
 	}
 	if (f.CertificateFile == "") != (f.CertificateKeyFile == "") {
-		return cli.WithHint(cli.Usagef("a certificate comes with its key"), "give both --certificate-file and --certificate-key-file")
+		return cli.WithHint(cli.Usagef("a client certificate requires its key"), "use both --certificate-file and --certificate-key-file")
 	}
 	if f.given("scope") {
 		p.Scopes = strings.Fields(strings.Join(f.Scopes, " "))
@@ -140,9 +140,9 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 	}
 	switch {
 	case app.ShowsIdentity(*p) && p.DPoP:
-		return cli.WithHint(cli.Usagef("with the grant %s no token is bound to a key", p.Grant), "give --dpop=false, or leave --dpop out")
+		return cli.WithHint(cli.Usagef("the grant %s cannot bind tokens to a key", p.Grant), "leave out --dpop, or set --dpop=false")
 	case !app.ShowsIdentity(*p) && f.Identity != "":
-		return cli.WithHint(cli.Usagef("--identity is for a machine that shows its own"), "give --grant %s or --grant %s with it", config.GrantTokenExchange, config.GrantJWTBearer)
+		return cli.WithHint(cli.Usagef("--identity requires a grant that uses it"), "add --grant %s or --grant %s", config.GrantTokenExchange, config.GrantJWTBearer)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func TestProfile_Refusals(t *testing.T) {
 		"set":                                    {"takes the name of one profile", "fob profile set --help"},
 		"set worc --default":                     {`no profile "worc"`, ""},
 		"set work --grant magic":                 {`there is no grant "magic"`, ""},
-		"set work --certificate-file a":          {"a certificate comes with its key", ""},
+		"set work --certificate-file a":          {"a client certificate requires its key", ""},
 		"set work --ca-file /nosuch":             {"/nosuch", "files in PEM"},
 		"remove":                                 {"takes the name of one profile", ""},
 		"remove x":                               {`no profile "x"`, ""},

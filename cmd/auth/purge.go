@@ -30,8 +30,8 @@ func checkPurge(ctx context.Context, a *app.App, cfg *config.Config, profiles []
 	if opts.dryRun || opts.yes {
 		return nil
 	}
-	unasked := cli.WithHint(cli.Usagef("--purge deletes %s", what), "see what it would do with --dry-run, then give --yes")
-	return a.Confirm(ctx, fmt.Sprintf("This ends and deletes %s. Go on?", what), unasked)
+	unasked := cli.WithHint(cli.Usagef("--purge deletes %s", what), "preview it with --dry-run, then add --yes")
+	return a.Confirm(ctx, fmt.Sprintf("This revokes and deletes %s. Continue?", what), unasked)
 }
 
 // purgeAll deletes the secrets once the logins are gone, then everything else.
@@ -41,7 +41,7 @@ func purgeAll(ctx context.Context, a *app.App, cfg *config.Config, loginsLeft, d
 		switch {
 		case loginsLeft: // which may need the same key
 		case dryRun:
-			a.Note("secret %s: would be deleted here; its issuer honours it until you end it there.", name)
+			a.Note("secret %s: would be deleted here; it is valid until you revoke it at its issuer.", name)
 		default:
 			if err := a.DeleteSecret(ctx, cfg.Secrets[name]); err != nil {
 				left, failed = true, append(failed, err)
@@ -51,8 +51,8 @@ func purgeAll(ctx context.Context, a *app.App, cfg *config.Config, loginsLeft, d
 		}
 	}
 	if left {
-		return append(failed, cli.WithHint(errors.New("some of it is left, and with it the configuration and the keys"),
-			"see above, then try again; 'fob logout --all --purge --local' asks no server"))
+		return append(failed, cli.WithHint(errors.New("some of it was not deleted, and neither were the configuration and the keys"),
+			"see the errors above, then try again; 'fob logout --all --purge --local' contacts no server"))
 	}
 	if err := app.Purge(ctx, a, dryRun); err != nil {
 		failed = append(failed, err)
@@ -73,8 +73,8 @@ func checkPeppers(ctx context.Context, a *app.App, cfg *config.Config) error {
 			continue
 		}
 		if size, _ := store.Measure(ctx, records.PeppersContext); size.Items > 0 { // also if no key opens them
-			return cli.WithHint(errors.New("this machine keeps the peppers of API keys, and keys cannot be verified without"),
-				"'fob key pepper list' names them; 'fob key pepper remove NAME' takes one away")
+			return cli.WithHint(errors.New("this machine stores the peppers of API keys, and verification needs them"),
+				"'fob key pepper list' shows them; 'fob key pepper remove NAME' removes one")
 		}
 	}
 	return nil

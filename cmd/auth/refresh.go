@@ -63,7 +63,7 @@ func refresh(ctx context.Context, a *app.App, p config.Profile, all bool) error 
 		return err
 	}
 	if all && !s.Status(ctx).Refreshes {
-		a.Note("%s: passed over, there is nothing to refresh.", p.Name)
+		a.Note("%s: skipped, nothing to refresh.", p.Name)
 		return nil
 	}
 	token, err := a.Token(ctx, p, session.TokenOptions{ForceRefresh: true})
@@ -78,5 +78,5 @@ func validUntilText(token *session.Token) string {
 	if token.ExpiresAt.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf(", good until %s", cli.TimeText(token.ExpiresAt))
+	return fmt.Sprintf(", valid until %s", cli.TimeText(token.ExpiresAt))
 }

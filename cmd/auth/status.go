@@ -94,7 +94,7 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 	}
 	noteEndingSecrets(a, cfg)
 	if len(all) == 0 {
-		a.Note("There is no profile yet. Make one: fob login github")
+		a.Note("There are no profiles yet. Create one: fob login github")
 		return nil
 	}
 	rows := [][]string{{"PROFILE", "", "STATE", "ACCOUNT", "TOKEN ENDS", "LOGIN ENDS", "STORAGE", "SERVER", "PROBLEM"}}
@@ -113,7 +113,7 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 func unnamedProfile(a *app.App, cfg *config.Config) config.Choice {
 	named, err := a.Choice(nil)
 	if err == nil && named.Name == "" && a.Getenv("FOB_TOKEN") != "" {
-		a.Note("FOB_TOKEN answers 'fob token' where no profile is named.")
+		a.Note("Without a PROFILE, 'fob token' prints FOB_TOKEN.")
 	}
 	if err == nil {
 		_, named, err = cfg.Select(named)
@@ -122,7 +122,7 @@ func unnamedProfile(a *app.App, cfg *config.Config) config.Choice {
 		return config.Choice{}
 	}
 	if err != nil {
-		a.Warn("where no profile is named: " + err.Error())
+		a.Warn("default profile: " + err.Error())
 		return config.Choice{}
 	}
 	return named
@@ -132,9 +132,9 @@ func explainSelection(a *app.App, unnamed config.Choice) {
 	switch unnamed.By {
 	case "", config.BySole: // there is nothing to tell
 	case config.ByDefault:
-		a.Note("%s is meant where no profile is named: it is the default.", unnamed.Name)
+		a.Note("%s is the default profile.", unnamed.Name)
 	default:
-		a.Note("%s is meant where no profile is named: %s says so.", unnamed.Name, sanitize.Line(unnamed.By))
+		a.Note("%s is the default profile here, set by %s.", unnamed.Name, sanitize.Line(unnamed.By))
 	}
 }
 
@@ -143,7 +143,7 @@ func explainSelection(a *app.App, unnamed config.Choice) {
 func checkAtServer(ctx context.Context, a *app.App, p config.Profile) (*session.Token, error) {
 	variable, refreshes := a.TokenVariable(p.Name)
 	if variable != "" && !refreshes {
-		a.Note("%s: the server was not asked: %s holds an access token, and nothing else is known of it.", p.Name, variable)
+		a.Note("%s: not checked: %s contains an access token, and fob does not know its server.", p.Name, variable)
 		return a.Token(ctx, p, session.TokenOptions{})
 	}
 	if variable == "" && !app.ShowsIdentity(p) {
@@ -158,7 +158,7 @@ func checkAtServer(ctx context.Context, a *app.App, p config.Profile) (*session.
 	}
 	token, err := a.Token(ctx, p, session.TokenOptions{ForceRefresh: !app.ShowsIdentity(p)})
 	if err == nil {
-		a.Note("%s: the server was asked, and gave a fresh token.", p.Name)
+		a.Note("%s: the server issued a fresh token.", p.Name)
 	}
 	return token, err
 }
@@ -167,10 +167,10 @@ func tryAtServer(ctx context.Context, a *app.App, s *session.Session) (*session.
 	token, err := s.Try(ctx)
 	switch {
 	case errors.Is(err, oauth.ErrUnsupported):
-		a.Note("%s: the server was not asked: %s.", s.Profile.Name, err)
+		a.Note("%s: not checked: %s.", s.Profile.Name, err)
 		return token, nil
 	case err == nil:
-		a.Note("%s: the server was asked, and takes the token.", s.Profile.Name)
+		a.Note("%s: the server accepts the token.", s.Profile.Name)
 	}
 	return token, err
 }

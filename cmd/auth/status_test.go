@@ -125,7 +125,7 @@ func TestUnnamedProfile(t *testing.T) {
 func TestStatus_Check(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.login()
-	if _, notes := f.must(NewStatus, "work", "--check"); !strings.Contains(notes, "work: the server was asked, and gave a fresh token.") {
+	if _, notes := f.must(NewStatus, "work", "--check"); !strings.Contains(notes, "work: the server issued a fresh token.") {
 		t.Error(notes)
 	}
 	if err := f.issuer.InjectFault("invalid-grant", 9); err != nil {
@@ -148,7 +148,7 @@ func TestStatus_CheckWithoutRefreshToken(t *testing.T) {
 	if notes := f.login(); !strings.Contains(notes, "this login ends at ") && !strings.Contains(notes, "no refresh token") {
 		t.Error(notes)
 	}
-	if _, notes := f.must(NewStatus, "work", "--check"); !strings.Contains(notes, "work: the server was asked, and ") {
+	if _, notes := f.must(NewStatus, "work", "--check"); !strings.Contains(notes, "work: the server accepts the token.") {
 		t.Error(notes)
 	}
 	if _, notes := f.must(NewRefresh, "--all"); strings.Contains(notes, "refreshed, ") || !strings.Contains(notes, "work: ") {

@@ -91,7 +91,7 @@ func TestLogin_Registers(t *testing.T) {
 		t.Error("a profile with a login was removed")
 	}
 	f.must(NewLogout, "work")
-	if _, _, err := f.run(NewProfile, "remove", "work"); err == nil || !strings.Contains(err.Error(), "the client that fob has registered") {
+	if _, _, err := f.run(NewProfile, "remove", "work"); err == nil || !strings.Contains(err.Error(), "the client that fob registered") {
 		t.Error(err)
 	}
 	if _, notes := f.must(NewLogout, "work", "--unregister"); !strings.Contains(notes, "client registration removed") {
@@ -130,7 +130,7 @@ func TestLogin_WithToken(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"two words\n": "the token on stdin", "": "no secret in stdin", `{"token_type":"Bearer"}`: "the token on stdin",
-		`{"refresh_token":"unknown"}`: "trying the given refresh token", "unknown": "trying the given token",
+		`{"refresh_token":"unknown"}`: "check the refresh token", "unknown": "check the token",
 	} {
 		f.In = strings.NewReader(text)
 		if _, _, err := f.run(NewLogin, args...); err == nil || !strings.Contains(err.Error(), want) {
@@ -163,7 +163,7 @@ func TestLogin_Device(t *testing.T) {
 func TestLogin_IdentityStoresNothing(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.Environ["FOB_ID_TOKEN"] = f.issuer.IdentityToken(f.issuer.Issuer())
-	if _, notes := f.must(NewLogin, "ci", "--issuer", f.issuer.Issuer(), "--client-id", "fob-ci", "--grant", "token-exchange", "--identity", "gitlab"); !strings.Contains(notes, "Nothing is stored for it") {
+	if _, notes := f.must(NewLogin, "ci", "--issuer", f.issuer.Issuer(), "--client-id", "fob-ci", "--grant", "token-exchange", "--identity", "gitlab"); !strings.Contains(notes, "It stores nothing") {
 		t.Error(notes)
 	}
 	if token, _ := f.must(NewToken, "ci"); !f.issuer.Introspect(strings.TrimSpace(token)) {

@@ -99,10 +99,10 @@ func tokenArgs(opts *tokenOptions) cobra.PositionalArgs {
 		}
 		opts.dpopURL, opts.args = args[len(args)-1], args[:len(args)-1]
 		if err := oauth.CheckURL(opts.dpopURL); err != nil {
-			return cli.WithHint(cli.Usagef("the URL of the request: %s", err), "give an https URL; http is for loopback addresses alone")
+			return cli.WithHint(cli.Usagef("the URL of the request: %s", err), "use an https URL; http is only for loopback addresses")
 		}
 		if strings.Trim(opts.dpopMethod, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" {
-			return cli.WithHint(cli.Usagef("%q is no HTTP method", opts.dpopMethod), "write it in capitals: GET, POST")
+			return cli.WithHint(cli.Usagef("%q is not an HTTP method", opts.dpopMethod), "use capitals: GET, POST")
 		}
 		return usage.CheckNames(opts.args)
 	}
@@ -163,7 +163,7 @@ func tokenRequest(a *app.App, opts tokenOptions) (session.TokenOptions, error) {
 	}
 	if opts.resource != "" {
 		if err := oauth.CheckResource(opts.resource); err != nil {
-			return want, cli.WithHint(cli.Usagef("--resource: %s", err), "give the API's own name: an https URL, or another absolute URI")
+			return want, cli.WithHint(cli.Usagef("--resource: %s", err), "use the API's identifier: an https URL, or another absolute URI")
 		}
 	}
 	if opts.minTTLGiven {

@@ -60,11 +60,11 @@ func tokenText(tokenType, value string, opts tokenOptions) string {
 func checkTokenForm(opts tokenOptions) error {
 	switch {
 	case opts.env != "" && !envfile.IsName(opts.env):
-		return cli.WithHint(cli.Usagef("invalid variable name %q", sanitize.Line(opts.env)), "letters, digits and _, no digit in front")
+		return cli.WithHint(cli.Usagef("invalid variable name %q", sanitize.Line(opts.env)), "use letters, digits and _, and do not start with a digit")
 	case !slices.Contains(cli.Shells, opts.shell):
-		return cli.WithHint(cli.Usagef("there is no shell %q", sanitize.Line(opts.shell)), "there are %s", strings.Join(cli.Shells, ", "))
+		return cli.WithHint(cli.Usagef("unknown shell %q", sanitize.Line(opts.shell)), "choose one of %s", strings.Join(cli.Shells, ", "))
 	case opts.netrc != "" && strings.Trim(strings.ToLower(opts.netrc), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "":
-		return cli.WithHint(cli.Usagef("%q is no host", sanitize.Line(opts.netrc)), "name it without scheme, port and path: --netrc api.example.com")
+		return cli.WithHint(cli.Usagef("invalid host %q", sanitize.Line(opts.netrc)), "write it without scheme, port and path: --netrc api.example.com")
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func newTokenJSON(token *session.Token, idToken bool) tokenJSON {
 func maskInLog(a *app.App, token secret.Secret) {
 	line, known := ci.MaskCommand(a.Getenv, token)
 	if !known {
-		a.Warn("this machine's CI system, if it is one, has no command to mask a token in its log")
+		a.Warn("this machine's CI system, if any, has no command to mask a token in its log")
 		return
 	}
 	a.PrintCommand(line)

@@ -28,7 +28,7 @@ func Purge(ctx context.Context, a *App, dryRun bool) error {
 	if dryRun {
 		a.Note("would delete %s, and what fob has in %s and %s.", paths.Config, paths.Data, paths.Cache)
 		if PathExists(registry) {
-			a.Note("would leave the registry of the API keys that you have issued: %s.", registry)
+			a.Note("would not delete the registry of your API keys: %s.", registry)
 		}
 		return nil
 	}
@@ -37,12 +37,12 @@ func Purge(ctx context.Context, a *App, dryRun bool) error {
 		return err
 	}
 	if a.Getenv("FOB_CONFIG") != "" {
-		a.Note("%s stays: FOB_CONFIG names it.", paths.Config)
+		a.Note("%s was not deleted: FOB_CONFIG names it.", paths.Config)
 	} else if err := os.Remove(paths.Config); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if PathExists(registry) {
-		a.Note("The registry of the API keys that you have issued stays: %s. Delete it by hand if no service needs it.", registry)
+		a.Note("The registry of your API keys was not deleted: %s. Delete it yourself if no service needs it.", registry)
 		return nil
 	}
 	rest := ""
@@ -57,11 +57,11 @@ func Purge(ctx context.Context, a *App, dryRun bool) error {
 func stopAgent(ctx context.Context, a *App, paths config.Paths) {
 	path := filepath.Join(paths.Runtime, AgentSocketName)
 	if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStop}, NoteLine(a)); err == nil {
-		a.Note("The agent has ended.")
+		a.Note("The agent has stopped.")
 	}
 	forward := filepath.Join(paths.Runtime, ForwardSocketName)
 	if _, err := agent.Ask(ctx, forward, agent.Request{Do: agent.DoStatus}, NoteLine(a)); err == nil {
-		a.Note("'fob agent forward' still runs, and has nothing to give: end it with Ctrl-C.")
+		a.Note("'fob agent forward' is still running, without logins: stop it with Ctrl-C.")
 	}
 	agent.RemoveLock(path)
 	agent.RemoveLock(forward)

@@ -280,7 +280,7 @@ func TryGiven(ctx context.Context, client *oauth.Client, given *oauth.TokenRespo
 	if !given.RefreshToken.IsZero() {
 		fresh, err := client.Refresh(ctx, given.RefreshToken, oauth.Target{})
 		if err != nil {
-			return nil, fmt.Errorf("trying the given refresh token: %w", err)
+			return nil, fmt.Errorf("check the refresh token: %w", err)
 		}
 		if fresh.RefreshToken.IsZero() {
 			fresh.RefreshToken = given.RefreshToken
@@ -292,7 +292,7 @@ func TryGiven(ctx context.Context, client *oauth.Client, given *oauth.TokenRespo
 		return given, err
 	}
 	if _, err := client.Userinfo(ctx, access.Value, ""); errors.Is(err, oauth.ErrTokenRefused) {
-		return nil, fmt.Errorf("trying the given token: %w", err)
+		return nil, fmt.Errorf("check the token: %w", err)
 	}
 	return given, nil
 }

@@ -174,7 +174,7 @@ func windowsStory(t *testing.T, w *wine) {
 		t.Fatal(err)
 	}
 	_ = typed.Close()
-	if r := end(); r.status != 0 || !strings.Contains(r.stderr, "Logged in to work as Ada Lovelace <ada@example.com>. The login is kept in the OS keyring.") {
+	if r := end(); r.status != 0 || !strings.Contains(r.stderr, "Logged in to work as Ada Lovelace <ada@example.com>. The login is stored in the OS keyring.") {
 		t.Fatalf("exit status %d\n%s", r.status, r.stderr)
 	}
 

@@ -80,7 +80,7 @@ func Exclusive(c *cobra.Command, flags ...string) {
 }
 
 // HintEmpty is the hint for a flag whose value is empty.
-const HintEmpty = "give it a value, or leave it out; in a script, see whether the variable is set"
+const HintEmpty = "pass a value, or leave it out; in a script, check that the variable is set"
 
 // RefuseEmpty refuses flags with an empty value, if they select or restrict something: an unset
 // variable in a script would select everything.

@@ -21,8 +21,8 @@ func (f *DestinationFlags) Register(c *cobra.Command, to string) {
 
 // What to write where a setting names no host.
 const (
-	HintHost     = "write https://HOST, maybe with a port and a path; http is for loopback addresses alone"
-	HintRegistry = "write the registry's HOST, maybe with a port: ghcr.io, registry.example.com:5000"
+	HintHost     = "use https://HOST, optionally with a port and a path; http is only for loopback addresses"
+	HintRegistry = "use the registry's HOST, optionally with a port: ghcr.io, registry.example.com:5000"
 )
 
 // URLPlace reads a host or cluster that a configuration names.

@@ -18,10 +18,10 @@ func checkKeyIDs(ids []string) error {
 			continue
 		}
 		if apikey.LooksLikeKey(id) || len(id) >= 20 {
-			return cli.WithHint(cli.Usagef("a whole key was given as an argument: it now stands in the shell's history, and others could read it in the list of processes"),
-				"name keys by their id. To check a key give it on stdin: 'fob key verify <FILE'. This one: 'fob key rotate ID --compromised', and delete the line from the history")
+			return cli.WithHint(cli.Usagef("an API key was passed as an argument: it is now in the shell's history, and other users could read it in the process list"),
+				"use the key's id, or pass the key on stdin: 'fob key verify <FILE'. Replace this key: 'fob key rotate ID --compromised', and delete the line from the history")
 		}
-		return cli.WithHint(cli.Usagef("%q is no key's id: it is 12 letters and digits", sanitize.Line(id)), "'fob key list' shows the ids")
+		return cli.WithHint(cli.Usagef("%q is not a key id: an id has 12 letters and digits", sanitize.Line(id)), "'fob key list' shows the ids")
 	}
 	return nil
 }

@@ -91,9 +91,9 @@ func WrongFlag(cmd *cobra.Command, err error) error {
 	if errors.As(err, &number) {
 		what, _, _ := strings.Cut(err.Error(), ": strconv.")
 		if number.Func == "ParseBool" {
-			return cli.WithHint(cli.Usagef("%s", what), "it takes true or false, or nothing at all")
+			return cli.WithHint(cli.Usagef("%s", what), "use true or false, or no value")
 		}
-		return cli.WithHint(cli.Usagef("%s", what), "it takes a number")
+		return cli.WithHint(cli.Usagef("%s", what), "use a number")
 	}
 	if strings.Contains(err.Error(), "time: ") {
 		return cli.WithHint(cli.Usagef("%s", err), "write a duration with its unit: 10s, 5m, 2h")

@@ -50,8 +50,8 @@ func TestUsage(t *testing.T) {
 		"login --isuer x":                       {"unknown flag: --isuer", "did you mean '--issuer'? See 'fob login --help'"},
 		"login -quiet":                          {"unknown shorthand flag", "did you mean '--quiet'? See 'fob login --help'"},
 		"login --nothing-like-it":               {"unknown flag", "see 'fob login --help'"},
-		"login --count many":                    {"invalid argument \"many\" for \"--count\" flag", "it takes a number"},
-		"login --quiet=maybe":                   {"invalid argument \"maybe\" for \"--quiet\" flag", "it takes true or false, or nothing at all"},
+		"login --count many":                    {"invalid argument \"many\" for \"--count\" flag", "use a number"},
+		"login --quiet=maybe":                   {"invalid argument \"maybe\" for \"--quiet\" flag", "use true or false, or no value"},
 		"login --timeout 5":                     {"time: missing unit in duration", "write a duration with its unit: 10s, 5m, 2h"},
 		"login --issuer":                        {"flag needs an argument", "see 'fob login --help'"},
 		"lgoin":                                 {"there is no command \"lgoin\"", "did you mean 'fob login'?"},
@@ -63,12 +63,12 @@ func TestUsage(t *testing.T) {
 		"key crate":                             {"there is no command \"crate\"", "did you mean 'fob key create'?"},
 		"key rotate":                            {"takes the id of a key", "'fob key list' shows the ids"},
 		"key rotate 1OOivdDZfQCU":               {},
-		"key rotate 1OOivdDZfQCU 2abc":          {"\"2abc\" is no key's id", "'fob key list' shows the ids"},
+		"key rotate 1OOivdDZfQCU 2abc":          {"\"2abc\" is not a key id", "'fob key list' shows the ids"},
 		"key show 1OOivdDZfQCU 1OOivdDZfQCU":    {"takes the id of one key", "see 'fob key show --help'"},
-		"key rotate " + key:                     {"a whole key was given as an argument", "name keys by their id"},
-		"key create " + key:                     {"a whole key was given as an argument", "name keys by their id"},
+		"key rotate " + key:                     {"an API key was passed as an argument", "use the key's id"},
+		"key create " + key:                     {"an API key was passed as an argument", "use the key's id"},
 		"key create x":                          {"'fob key create' takes no argument", "see 'fob key create --help'"},
-		"key create " + strings.Repeat("x", 20): {"a whole key was given as an argument", "name keys by their id"},
+		"key create " + strings.Repeat("x", 20): {"an API key was passed as an argument", "use the key's id"},
 	} {
 		root := newTree()
 		root.SetArgs(strings.Fields(call))
