@@ -63,11 +63,10 @@ func TestList_SortAndLimit(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{nil, []string{late, never, soon}},
 		{[]string{"--sort", "expires"}, []string{soon, late, never}},
 		{[]string{"--sort", "owner"}, []string{soon, late, never}},
 		{[]string{"--sort", "expires", "--limit", "1"}, []string{soon}},
-		{[]string{"--limit", "9"}, []string{late, never, soon}},
+		{[]string{"--sort", "expires", "--limit", "9"}, []string{soon, late, never}},
 	} {
 		stdout, notes := mustRun(t, m, "", append([]string{"list", "--json"}, test.args...)...)
 		var list []appkeys.JSON

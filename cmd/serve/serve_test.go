@@ -38,7 +38,7 @@ func TestServe_Usage(t *testing.T) {
 		"an address without a length":   {"", []string{"--trusted-proxy", "10.0.0.1"}, `"10.0.0.1" is not a network`},
 		"an empty address":              {"", []string{"--listen", ""}, "--listen is empty"},
 		"no port":                       {"", []string{"--listen", "127.0.0.1"}, "127.0.0.1"},
-		"a key as an argument":          {"", []string{"fob_test_1" + strings.Repeat("a", 40)}, "a whole key was given as an argument"},
+		"a key as an argument":          {"", []string{"fob_test_1" + strings.Repeat("a", 40)}, "an API key was passed as an argument"},
 		"an argument":                   {"", []string{"now"}, "no argument"},
 		"a rule's path":                 {"[[serve.rule]]\npath = \"x\"\n", nil, "[[serve.rule]] number 1"},
 		"a rule's environment":          {"[[serve.rule]]\npath = \"/\"\n[[serve.rule]]\npath = \"/a\"\nenv = \"A B\"\n", nil, "[[serve.rule]] number 2"},
