@@ -21,7 +21,6 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// reportError prints what failed and what to do next, and returns the exit status.
 func reportError(ctx context.Context, a *app.App, err error) int {
 	if child, ok := errors.AsType[*cli.SilentStatus](err); ok {
 		return child.Status

@@ -81,7 +81,6 @@ func manual() cmdman.Manual {
 // ManPages returns all man pages, by their paths below a folder such as /usr/share/man.
 func ManPages(date time.Time) map[string]string { return manual().Pages(date) }
 
-// helpText is a command's whole help.
 func helpText(c *cobra.Command, width int, on cli.Style) string {
 	hideFlags(c)
 	var parts []string
@@ -149,7 +148,6 @@ func hideFlags(c *cobra.Command) {
 	}
 }
 
-// listCommands lists the commands below another that isListed accepts.
 func listCommands(c *cobra.Command, isListed func(*cobra.Command) bool) string {
 	var b strings.Builder
 	for _, sub := range c.Commands() {
@@ -160,7 +158,6 @@ func listCommands(c *cobra.Command, isListed func(*cobra.Command) bool) string {
 	return b.String()
 }
 
-// listTopics names the topics in as few lines as they need.
 func listTopics(c *cobra.Command, width int) string {
 	var names []string
 	for _, sub := range c.Commands() {

@@ -48,13 +48,11 @@ func hintOf(err error) string {
 	return cmp.Or(deliveryHint(err), keyHint(err), cli.TextIf(fix != "", "make it private: '"+fix+"'"), loginHint(err, s), typedHint(err, s))
 }
 
-// subject is what a hint is about.
 type subject struct {
 	profile string
 	inLogin bool // its login failed: the hint repeats that command, which may have had other flags
 }
 
-// login is the command, in quotes, that logs in to the profile.
 func (s subject) login(flags string) string {
 	switch {
 	case s.inLogin && flags == "":
@@ -71,7 +69,6 @@ func (s subject) setting(flags string) string {
 
 func (s subject) logout() string { return "'fob logout " + s.profile + " --local'" }
 
-// keyID returns the id of the key that an error is about.
 func keyID(err error) string {
 	if failed, ok := errors.AsType[*keys.KeyError](err); ok {
 		return failed.ID
@@ -179,7 +176,6 @@ func typedHint(err error, s subject) string {
 	return ""
 }
 
-// othersHint is the hint for a file that another user could have written.
 func othersHint(others *atomicfile.OthersError) string {
 	path := sanitize.ShellQuote(others.Path)
 	switch {
@@ -246,7 +242,6 @@ func answerHint(answer *destination.AnswerError) string {
 	return "mend what the platform names, or choose another destination; nothing was changed there"
 }
 
-// secretHint is the hint for the errors of secrets that others have issued.
 func secretHint(err error) string {
 	if errors.As(err, new(*secretstore.OutputError)) {
 		return "the command must print the new value, and nothing else"
@@ -272,7 +267,6 @@ func secretHint(err error) string {
 	return cmp.Or(hint, sealedHint(err))
 }
 
-// pepperHint is the hint if this machine's peppers could not be read.
 func pepperHint(err error) string {
 	if !errors.As(err, new(*records.PeppersError)) {
 		return ""
@@ -280,7 +274,6 @@ func pepperHint(err error) string {
 	return cmp.Or(sealedHint(err), "nothing is lost; run 'fob doctor' to find what is wrong with the storage")
 }
 
-// isForeign reports whether something other than fob wrote a record.
 func isForeign(err error) bool {
 	return errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrWrongContext) || errors.Is(err, credstore.ErrCorrupt)
 }

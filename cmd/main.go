@@ -66,7 +66,6 @@ func expandLinkName(program string, args []string) []string {
 	return args
 }
 
-// group is commands that help shows together.
 type group struct {
 	id, title string
 	commands  []command

@@ -79,7 +79,6 @@ func printNextStep(a *app.App, out cli.Style, command string) error {
 	return a.Out.Printf("%s %s\n", out.Cyan("next:"), command)
 }
 
-// stateText is a login's state in the words of somebody who has not read the manual.
 func stateText(s app.LoginStatus, now time.Time) string {
 	switch s.State {
 	case "":

@@ -68,7 +68,6 @@ open logins themselves.`, "The agent is locked, and has forgotten everything.")
 	return c
 }
 
-// agentSocket is the path of the agent's socket.
 func agentSocket(a *app.App) (string, error) {
 	path, named, err := a.AgentSocket()
 	if err != nil || path != "" {
@@ -130,7 +129,6 @@ func runAgent(ctx context.Context, a *app.App, opts agentOptions) error {
 	return nil
 }
 
-// newMemory returns a memory with the key in FOB_SEAL_KEY, if it is set.
 func newMemory(ctx context.Context, a *app.App, forgetAfter time.Duration) (*agent.Memory, error) {
 	memory, err := agent.NewMemory(forgetAfter, elapsed(a))
 	if err != nil {
@@ -146,7 +144,6 @@ func newMemory(ctx context.Context, a *app.App, forgetAfter time.Duration) (*age
 	return memory, nil
 }
 
-// noteMissingKey says why the agent cannot open logins in files.
 func noteMissingKey(a *app.App, s *agent.Status) {
 	if s != nil && s.NeedsKey {
 		a.Note("It cannot open logins in files yet; send it their key: 'fob agent unlock'.")
@@ -222,7 +219,6 @@ const (
 	agentLookEvery = 5 * time.Millisecond
 )
 
-// awaitAgent waits until the agent that was just started responds.
 func awaitAgent(ctx context.Context, path string, ended <-chan struct{}) (*agent.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, agentStart)
 	defer cancel()

@@ -16,7 +16,6 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-// askAgent sends a command to the agent of this machine.
 func askAgent(ctx context.Context, a *app.App, r agent.Request) (*agent.Status, error) {
 	path, err := agentSocket(a)
 	if err != nil {
@@ -58,7 +57,6 @@ agent the exit status is 1.
 	return c
 }
 
-// agentStatusJSON is what 'fob agent status --json' prints.
 type agentStatusJSON struct {
 	Socket      string   `json:"socket"`
 	PID         int      `json:"pid,omitzero"`
@@ -161,7 +159,6 @@ func unlockAgent(ctx context.Context, a *app.App) error {
 	return err
 }
 
-// sendKey sends the agent the key of the sealed files, if there is one.
 func sendKey(ctx context.Context, a *app.App) (sent bool, err error) {
 	key, err := filesKey(ctx, a)
 	if err != nil || key == nil {

@@ -47,7 +47,6 @@ func sortedNames(part map[string]any, first ...string) []string {
 	})
 }
 
-// claimText writes a claim on one line, a time in words.
 func claimText(a *app.App, name string, value any) string {
 	switch v := value.(type) {
 	case string:

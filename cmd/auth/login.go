@@ -143,7 +143,6 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	return nil
 }
 
-// checkFlow refuses flags for login flows that exclude each other.
 func checkFlow(p config.Profile, opts loginOptions) error {
 	if app.ShowsIdentity(p) && (opts.clientSecretStdin || opts.clientSecretFile != "" || opts.privateKeyStdin) {
 		return cli.WithHint(cli.Usagef("the grant %s stores nothing, and uses no client secret", p.Grant), "leave it out; for a private key use --private-key-file")
@@ -154,7 +153,6 @@ func checkFlow(p config.Profile, opts loginOptions) error {
 	return nil
 }
 
-// logIn uses the flow that the flags and the profile's grant select.
 func logIn(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	switch {
 	case opts.withToken:
@@ -167,7 +165,6 @@ func logIn(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOpt
 	return browserLogin(ctx, a, attempt, opts)
 }
 
-// saveLoginProfile makes the configuration name what was logged in to.
 func saveLoginProfile(ctx context.Context, a *app.App, attempt *loginAttempt) error {
 	cfg, err := a.Config()
 	if err != nil {

@@ -52,7 +52,6 @@ func unregisterUnused(ctx context.Context, attempt *loginAttempt) error {
 	return fmt.Errorf("the client that was registered for it was not removed: %w", err)
 }
 
-// oauthClient is the client with all that it proves itself by.
 func oauthClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) (*oauth.Client, error) {
 	full := attempt.profile.WithProvider()
 	c := &oauth.Client{HTTP: attempt.session.HTTP, Metadata: m, ClientID: full.ClientID, AssertionAudience: full.ClientAssertionAudience, Now: a.Now}

@@ -73,7 +73,6 @@ func findIssuer(ctx context.Context, a *app.App, p *config.Profile) error {
 	return nil
 }
 
-// startProfile finds or makes the profile that the call names.
 func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -100,7 +99,6 @@ func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
 	return p, nil
 }
 
-// completeServer asks for what makes the issuer known.
 func completeServer(ctx context.Context, a *app.App, p *config.Profile) error {
 	full := p.WithProvider()
 	template := full.Issuer
@@ -134,7 +132,6 @@ func checkIssuer(issuer string) error {
 	return nil
 }
 
-// fillTemplate asks for each {placeholder} of a preset's issuer.
 func fillTemplate(ctx context.Context, a *app.App, template string) (string, error) {
 	for filled := template; ; {
 		before, rest, found := strings.Cut(filled, "{")
@@ -150,7 +147,6 @@ func fillTemplate(ctx context.Context, a *app.App, template string) (string, err
 	}
 }
 
-// completeClient asks for the client ID, and says where to get one.
 func completeClient(ctx context.Context, a *app.App, p *config.Profile) error {
 	if p.ClientID != "" {
 		return nil

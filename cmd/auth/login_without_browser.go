@@ -19,7 +19,6 @@ func clientLogin(ctx context.Context, attempt *loginAttempt) (*session.Saved, er
 	return attempt.session.Save(ctx, attempt.login(response))
 }
 
-// tokenLogin stores a token that came on stdin.
 func tokenLogin(ctx context.Context, a *app.App, attempt *loginAttempt) (*session.Saved, error) {
 	text, err := a.SecretOnStdin(ctx, "Token, or the JSON of a token response in one line:")
 	if err != nil {

@@ -165,7 +165,6 @@ func forgetLogin(ctx context.Context, a *app.App, p config.Profile, provider con
 	return true, nil
 }
 
-// endLogin ends a login at the server, then here.
 func endLogin(ctx context.Context, a *app.App, p config.Profile, provider config.Provider, opts logoutOptions) (gone bool, err error) {
 	s, err := a.Session(p)
 	if err != nil {

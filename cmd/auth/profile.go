@@ -124,7 +124,6 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 	}
 }
 
-// rows are the labels and values of the settings.
 func (p profileJSON) rows() (rows [][]string) {
 	values := reflect.ValueOf(p)
 	for i, field := range reflect.VisibleFields(values.Type()) {
@@ -233,7 +232,6 @@ func runProfileSet(ctx context.Context, a *app.App, args []string, flags Profile
 	return nil
 }
 
-// noteChanges says which settings are others now.
 func noteChanges(a *app.App, before, after config.Profile, asDefault bool) {
 	set, removed := config.Changes(before, after)
 	if asDefault {
@@ -321,7 +319,6 @@ func runProfileRemove(ctx context.Context, a *app.App, args []string) error {
 	return nil
 }
 
-// checkLoggedOut refuses a profile for which something is stored.
 func checkLoggedOut(ctx context.Context, a *app.App, p config.Profile) error {
 	if app.ShowsIdentity(p) && !keepsRecord(ctx, a, p) {
 		return nil

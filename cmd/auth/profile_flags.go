@@ -23,7 +23,6 @@ type ProfileFlags struct {
 	given func(flag string) bool // one that is not leaves the stored setting as it is
 }
 
-// setting is a flag that sets a field of a profile.
 type setting struct {
 	flag    string
 	field   any // *string, *[]string or *bool
@@ -147,7 +146,6 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 	return nil
 }
 
-// checkValues refuses what the setting cannot be; empty values remove it.
 func (s setting) checkValues(values ...string) error {
 	for _, value := range withoutEmpty(values) {
 		if s.check != nil {

@@ -155,7 +155,6 @@ func emptyTarget(cmd *cobra.Command, opts tokenOptions) string {
 	return ""
 }
 
-// tokenRequest reads --min-ttl, else FOB_MIN_TTL.
 func tokenRequest(a *app.App, opts tokenOptions) (session.TokenOptions, error) {
 	want := session.TokenOptions{Target: session.NewTarget(opts.scopes, opts.resource), ForceRefresh: opts.forceRefresh, WantIDToken: opts.idToken}
 	if opts.emptyFlag != "" {

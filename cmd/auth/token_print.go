@@ -41,7 +41,6 @@ func printToken(a *app.App, token *session.Token, opts tokenOptions) error {
 	return err
 }
 
-// tokenText is a token as the flags want it.
 func tokenText(tokenType, value string, opts tokenOptions) string {
 	switch {
 	case opts.header:
@@ -101,7 +100,6 @@ func printBound(ctx context.Context, a *app.App, p config.Profile, want session.
 	}
 }
 
-// tokenJSON is what `fob token --json` prints.
 type tokenJSON struct {
 	AccessToken string    `json:"access_token,omitempty"`
 	IDToken     string    `json:"id_token,omitempty"`

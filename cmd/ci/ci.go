@@ -138,7 +138,6 @@ func runCIExport(ctx context.Context, a *app.App, opts ciExportOptions) error {
 	return err
 }
 
-// exportFormat is the requested format, else that of the CI system.
 func exportFormat(a *app.App, opts ciExportOptions) (string, error) {
 	format := cmp.Or(opts.format, string(ci.System(a.Getenv)))
 	toFile := format == exportGitLab || format == exportDotenv
@@ -188,7 +187,6 @@ func gitHubFile(a *app.App, output bool) (string, error) {
 	return path, nil
 }
 
-// exportText returns the text that sets variables for later steps.
 func exportText(format string, added map[string]string) (string, error) {
 	variables := make([]ci.Variable, 0, len(added))
 	for _, name := range slices.Sorted(maps.Keys(added)) {

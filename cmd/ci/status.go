@@ -49,7 +49,6 @@ identity and there is none, or it would not be sent.
 	return c
 }
 
-// ciStatusJSON is what `fob ci status --json` prints.
 type ciStatusJSON struct {
 	System    string          `json:"system"` // github, gitlab, or empty
 	Identity  *identityClaims `json:"identity,omitempty"`
@@ -160,7 +159,6 @@ func identityText(a *app.App, p config.Profile) string {
 	return "the stored login"
 }
 
-// advise adds what is missing, in the CI system's terms.
 func (s *ciStatusJSON) advise(a *app.App, p config.Profile, problem error) {
 	if problem != nil {
 		s.Problem = strings.TrimPrefix(s.Problem+"; "+sanitize.Line(problem.Error()), "; ")

@@ -96,7 +96,6 @@ func printFindings(a *app.App, findings []doctor.Finding) error {
 	return a.PrintPainted(cli.WrapLast(rows, width), func(line string) cli.Painted { return paintState(a, line) })
 }
 
-// paintState colours the state that a line begins with.
 func paintState(a *app.App, line string) cli.Painted {
 	s := a.StyleOf(a.Out)
 	for state, paint := range map[doctor.State]func(string) cli.Painted{doctor.OK: s.Green, doctor.Warning: s.Yellow, doctor.Problem: s.Red} {

@@ -81,7 +81,6 @@ const execExitHelp = `Exit statuses: those of the program; 125 fob failed, or wa
 
 func wrongExecFlag(cmd *cobra.Command, err error) error { return execFailed(usage.WrongFlag(cmd, err)) }
 
-// execFailed sets the exit status of fob's own failures.
 func execFailed(err error) error {
 	if err == nil || errors.As(err, new(*cli.StatusError)) || errors.As(err, new(*cli.SilentStatus)) {
 		return err

@@ -184,7 +184,6 @@ func hintOfBaseURL(name string, origin proxy.Origin, path string, origins []prox
 	return "allow it: --allow " + strings.TrimPrefix(origin.Scheme+"://"+origin.Host, "https://")
 }
 
-// requestLog logs all requests, or only those that failed.
 func requestLog(a *app.App, quiet bool) func(proxy.Entry) {
 	var one sync.Mutex
 	return func(e proxy.Entry) {
@@ -215,7 +214,6 @@ type cachedCredential struct {
 	until time.Time
 }
 
-// get returns the cached value, else what 'fob token' would print now.
 func (h *cachedCredential) get(ctx context.Context) (secret.Secret, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -239,7 +237,6 @@ func (h *cachedCredential) get(ctx context.Context) (secret.Secret, error) {
 	return h.value, nil
 }
 
-// forget has the next request ask again.
 func (h *cachedCredential) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -108,7 +108,6 @@ func runHelperAWS(ctx context.Context, a *app.App, opts awsOptions) error {
 	return credhelper.WriteAWS(a.Out.Raw(), credentials)
 }
 
-// checkAWS sets defaults, and refuses what AWS would refuse.
 func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, err error) {
 	if err := checkTokenKind(opts.token); err != nil {
 		return "", err

@@ -55,7 +55,6 @@ func addProfileFlag(a *app.App, c *cobra.Command, profile *string, text string) 
 	})
 }
 
-// oneOf accepts one of the operations of another program's protocol.
 func oneOf(known []string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 || !slices.Contains(known, args[0]) {

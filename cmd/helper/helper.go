@@ -43,7 +43,6 @@ type hosts struct {
 	of            func(config.Profile) (names []string, username string)
 }
 
-// rules are those of the profile, or of all profiles if it is empty.
 func (h hosts) rules(a *app.App, profile string) (rules []credhelper.Rule, err error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -170,7 +169,6 @@ func storedLogin(a *app.App, p config.Profile) (*session.Session, error) {
 	return a.LocalSession(p)
 }
 
-// inputHint adds the hint for input that the program itself never sends.
 func inputHint(err error, program string) error {
 	if errors.Is(err, credhelper.ErrInput) {
 		return cli.WithHint(err, "%s runs this command itself: see 'fob helper --help'", program)

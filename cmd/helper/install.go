@@ -146,7 +146,6 @@ func newGitConfig(a *app.App, opts installOptions) (*credhelper.GitConfig, error
 	return git, err
 }
 
-// printGitCommand prints a command that does the same in a shell.
 func printGitCommand(a *app.App, args []string) error {
 	line := "git"
 	for _, arg := range args {

@@ -113,7 +113,6 @@ func verifyLog(ctx context.Context, a *app.App, g *keys.Registrar, since *apikey
 	return nil
 }
 
-// entryJSON is an entry of the log as fob prints it.
 type entryJSON struct {
 	Seq    int64     `json:"seq"`
 	At     time.Time `json:"at"`

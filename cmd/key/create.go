@@ -169,7 +169,6 @@ func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft 
 	return nil
 }
 
-// checkDraft refuses what a key cannot have.
 func checkDraft(draft *apikey.Record, command string) error {
 	if err := draft.CheckDraft(); err != nil {
 		return cli.WithHint(cli.AsUsage(err), "see 'fob key %s --help'", command)

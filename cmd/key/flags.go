@@ -20,7 +20,6 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-// keyFlags are the properties of a key that create and update set.
 type keyFlags struct {
 	owner   string
 	scopes  []string
@@ -42,7 +41,6 @@ func (f *keyFlags) register(c *cobra.Command) {
 	f.changed = flags.Changed
 }
 
-// apply puts the flags that were given into a record.
 func (f *keyFlags) apply(r *apikey.Record, now time.Time) error {
 	if f.changed("owner") {
 		r.Owner = f.owner
@@ -84,7 +82,6 @@ func withoutEmpty(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
 }
 
-// filterFlags select keys.
 type filterFlags struct {
 	owner, environment, scope string
 	states                    []string
@@ -110,7 +107,6 @@ func (f *filterFlags) register(a *app.App, c *cobra.Command) {
 	})
 }
 
-// filter joins the flags and the ids that were given.
 func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
 	filter := apikey.Filter{IDs: ids, Owner: f.owner, Environment: f.environment, Scope: f.scope}
 	for _, name := range f.states {
@@ -169,7 +165,6 @@ func checkEnvironment(a *app.App, name string) error {
 	return cli.WithHint(err, "the environments are %s: see 'environments' under [keys] in config.toml", strings.Join(format.Environments, ", "))
 }
 
-// bulkFlags are those of commands that change many keys.
 type bulkFlags struct {
 	filterFlags
 	ids         []string
@@ -225,7 +220,6 @@ func (f *bulkFlags) confirm(ctx context.Context, a *app.App, records []apikey.Re
 	return a.Confirm(ctx, fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], what), unasked)
 }
 
-// printPlan notes what a bulk command would do with a key, and more about it.
 func printPlan(a *app.App, verb string, r apikey.Record, more string) {
 	state := r.State(a.Now())
 	if canChange(verb, state) || verb == "revoke" && state == apikey.Expired {

@@ -110,7 +110,6 @@ func importKeys(ctx context.Context, a *app.App, g *keys.Registrar, opts importO
 	})
 }
 
-// prepare completes a line with the flags.
 func (o *importOptions) prepare(line *keylist.Line) error {
 	line.Owner = cmp.Or(line.Owner, o.owner)
 	line.Environment = cmp.Or(line.Environment, o.environment)

@@ -144,7 +144,6 @@ func printKeys(a *app.App, records []apikey.Record, asJSON bool) error {
 	return a.PrintTable(rows, "NOTE", "USED", "SCOPES", "ENV", "EXPIRES")
 }
 
-// inertCell truncates the text of a table's middle column.
 func inertCell(text string, width int) string { return cli.Truncate(sanitize.Line(text), width) }
 
 func newShowCmd(a *app.App) *cobra.Command {
@@ -205,7 +204,6 @@ func runShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
 	return a.PrintTable(keyRows(r, chain, rotations, a.Now()))
 }
 
-// keyRows shows what is known about a key.
 func keyRows(r apikey.Record, chain []string, rotations []apikey.Rotation, now time.Time) [][]string {
 	rows := [][]string{
 		{"id", sanitize.Line(r.ID)},

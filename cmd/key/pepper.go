@@ -137,7 +137,6 @@ func runPepperUse(ctx context.Context, a *app.App, name string) error {
 	return nil
 }
 
-// findPepper returns a pepper of this machine, or an error.
 func findPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
 	peppers, err := records.ReadPeppers(ctx, a)
 	if err == nil && peppers[name] == nil {

@@ -103,7 +103,6 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 	return run.rotateAll(ctx, records)
 }
 
-// rotation is one run of 'fob key rotate'.
 type rotation struct {
 	a       *app.App
 	g       *keys.Registrar
@@ -169,7 +168,6 @@ func (run *rotation) findDestinations(ctx context.Context, records []apikey.Reco
 	return nil
 }
 
-// printPlan notes what would be done, and where each new key would go.
 func (run *rotation) printPlan(records []apikey.Record) {
 	for _, r := range records {
 		where := ""
@@ -259,7 +257,6 @@ func (run *rotation) shownOnce(subject string) string {
 	return cli.TextIf(!run.opts.quiet, subject+" not shown again. ")
 }
 
-// oldKeyText says how long the old key or keys are valid.
 func oldKeyText(subject, verb string, rotated keys.Rotated) string {
 	if rotated.Rotation.Phase == apikey.PhaseRetired {
 		return subject + " " + verb + " revoked."

@@ -43,7 +43,6 @@ every given scope. Otherwise it is refused with status 8.
 	return c
 }
 
-// verdictJSON is what verify prints.
 type verdictJSON struct {
 	Valid  bool          `json:"valid"`
 	Reason apikey.Reason `json:"reason,omitempty"`
@@ -115,7 +114,6 @@ func goodKeyText(r apikey.Record) string {
 	return line + "."
 }
 
-// afterVerify does what can happen after the answer.
 func afterVerify(ctx context.Context, a *app.App, g *keys.Registrar, text secret.Secret, r apikey.Record) {
 	if err := g.Rehash(ctx, text.Reveal(), r); err != nil && !errors.Is(err, apikey.ErrUnusable) {
 		a.Warn("the key's hash could not be updated to the new pepper: " + err.Error())

@@ -20,7 +20,6 @@ func section(c *cobra.Command) string {
 	return ""
 }
 
-// pageName is the name of a command's page, such as fob-key-create.
 func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
 
 // page is a command's help in roff. The same date gives the same bytes.

@@ -76,7 +76,6 @@ or in lefthook.yml:
 
 var ScanFormats = []string{"text", "json", "sarif"}
 
-// foundKey is a finding and its key's record in the registry.
 type foundKey struct {
 	leakscan.Finding
 	state   apikey.State // "" if the registry does not have it, or was not asked
@@ -84,10 +83,8 @@ type foundKey struct {
 	checked bool
 }
 
-// live reports whether the key can be used.
 func (f *foundKey) live() bool { return f.state == apikey.Active || f.state == apikey.Retiring }
 
-// stateText returns what the registry says about the key.
 func (f *foundKey) stateText() string {
 	switch {
 	case !f.checked:
@@ -164,7 +161,6 @@ func withScanHint(err error) error {
 	return cli.WithHint(err, "%s", hint)
 }
 
-// scan scans what the flags name.
 func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions) (leakscan.Result, error) {
 	bar := a.NewProgress("scanning", 0)
 	defer bar.End()
@@ -234,7 +230,6 @@ func judgeFinding(ctx context.Context, a *app.App, g *keys.Registrar, f *foundKe
 	return nil
 }
 
-// findingJSON is a finding as fob prints it.
 type findingJSON struct {
 	Key         string       `json:"key"` // without its secret
 	ID          string       `json:"id"`

@@ -36,7 +36,6 @@ program with 'fob exec'.
 	return c
 }
 
-// valueJSON is what `fob secret get --json` prints.
 type valueJSON struct {
 	Name  string    `json:"name"`
 	Value string    `json:"value"`

@@ -79,7 +79,6 @@ old value on stdin; without it, revoke the old value at its issuer yourself.
 	return c
 }
 
-// rotation is one rotation, from its plan to its end.
 type rotation struct {
 	a      *app.App
 	opts   rotateOptions
@@ -166,7 +165,6 @@ func planRotation(ctx context.Context, a *app.App, opts rotateOptions) (*rotatio
 	return r, r.secret.CheckStage(r.held.Stage, opts.resume, opts.abandon, r.issuer.RotateWith != "")
 }
 
-// printPlan notes what the rotation would do from here on.
 func (r *rotation) printPlan() {
 	note, stage, with := r.a.Note, r.held.Stage, r.issuer.RotateWith
 	switch {
@@ -195,7 +193,6 @@ func (r *rotation) printPlan() {
 	}
 }
 
-// confirm asks before a value is revoked.
 func (r *rotation) confirm(ctx context.Context) error {
 	if r.opts.yes || r.issuer.RotateWith == "" && r.issuer.RetireWith == "" {
 		return nil

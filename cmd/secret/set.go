@@ -167,7 +167,6 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 	return at.Truncate(time.Second), err
 }
 
-// checkCommands refuses commands that config.toml does not have.
 func checkCommands(cfg *config.Config, rotateWith, retireWith string) error {
 	for _, name := range []string{rotateWith, retireWith} {
 		if name == "" || name == secretstore.GitLabIssuer && name == rotateWith {
@@ -180,7 +179,6 @@ func checkCommands(cfg *config.Config, rotateWith, retireWith string) error {
 	return nil
 }
 
-// readValue reads a secret from stdin or a prompt.
 func readValue(ctx context.Context, a *app.App, name string) (secret.Secret, error) {
 	if cli.IsTerminal(a.In) {
 		value, err := a.SecretOnStdin(ctx, "Value of "+name+":")

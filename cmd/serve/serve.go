@@ -144,7 +144,6 @@ func runServe(ctx context.Context, a *app.App, opts serveOptions) error {
 	return serveUntil(ctx, serve.New(options), listeners, options.Log)
 }
 
-// serverOptions checks the flags and the configured rules.
 func serverOptions(a *app.App, opts serveOptions) (serve.Options, error) {
 	level := slog.LevelInfo
 	if opts.verbose {

@@ -97,7 +97,6 @@ func check(ctx context.Context, a *app.App, r records.Record, repair bool) error
 	return err
 }
 
-// finishRekey finishes a change of the key that was interrupted.
 func finishRekey(ctx context.Context, a *app.App, storage string, repair bool) error {
 	store, err := a.Store(storage)
 	if err != nil {

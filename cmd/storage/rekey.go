@@ -177,7 +177,6 @@ func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rek
 	return next, err
 }
 
-// newPassphrase reads a new passphrase from a file, or asks for it twice.
 func newPassphrase(ctx context.Context, a *app.App, path, question string) (secret.Secret, error) {
 	if path != "" {
 		return cli.NewPassphraseIn(path)

@@ -56,7 +56,6 @@ each secret and the peppers of API keys. Every record is opened; nothing is chan
 	return c
 }
 
-// storageJSON is what `fob storage status --json` prints of one storage.
 type storageJSON struct {
 	Storage   string           `json:"storage"`
 	KeySource string           `json:"key_source"`

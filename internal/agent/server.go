@@ -60,7 +60,6 @@ func Serve(ctx context.Context, l net.Listener, places int, answer Answerer) err
 	}
 }
 
-// serveOne serves one request of this user.
 func serveOne(ctx context.Context, conn net.Conn, answer Answerer) {
 	defer func() { _ = conn.Close() }()
 	if checkPeer(conn, os.Geteuid()) != nil {
@@ -102,7 +101,6 @@ var (
 	errFault      = errors.New("the agent failed")
 )
 
-// readRequest reads one request, a line of JSON.
 func readRequest(conn net.Conn) (Request, error) {
 	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout))
 	line, err := bufio.NewReaderSize(conn, maxRequest).ReadSlice('\n')
@@ -121,7 +119,6 @@ func parseRequest(line []byte) (r Request, err error) {
 	return r, nil
 }
 
-// writer writes one line at a time.
 type writer struct {
 	mu   sync.Mutex
 	conn net.Conn

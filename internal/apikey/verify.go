@@ -176,7 +176,6 @@ func isScopeLevel(level string) bool {
 	return level == "*" || level != "" && level[0] != '.' && level[0] != '-' && strings.Trim(level, "abcdefghijklmnopqrstuvwxyz0123456789.-_") == ""
 }
 
-// scopeCovers reports whether a granted scope permits a needed one.
 func scopeCovers(granted, needed string) bool {
 	resource, action, _ := strings.Cut(granted, ":")
 	neededResource, neededAction, _ := strings.Cut(needed, ":")

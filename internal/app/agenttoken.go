@@ -51,7 +51,6 @@ func (a *App) agentToken(ctx context.Context, p config.Profile, want session.Tok
 	return tokenFromAgent(answer.Token)
 }
 
-// agentOutcome is what came of a request, for the trace.
 func agentOutcome(answer agent.Answer, err error) string {
 	switch {
 	case err != nil:

@@ -88,7 +88,6 @@ func (a *App) refreshFromEnv(ctx context.Context, p config.Profile, name string,
 	return token, err
 }
 
-// errNotInEnviron reports a login that should be in the environment.
 func errNotInEnviron(profile string) error {
 	return cli.WithHint(fmt.Errorf("no token in the environment for profile %q: %w", profile, session.ErrLoginRequired),
 		"set %s or %s", Variable("FOB_TOKEN_", profile), Variable("FOB_REFRESH_TOKEN_", profile))

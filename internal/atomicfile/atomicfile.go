@@ -117,7 +117,6 @@ func place(path string, data []byte, mode fs.FileMode, put func(dir *os.Root, te
 	return syncDir(dir)
 }
 
-// writeNew writes and syncs a file that is not there yet.
 func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
 	f, err := createNew(dir, name)
 	if err != nil {

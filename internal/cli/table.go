@@ -155,7 +155,6 @@ func WrapLast(rows [][]string, width int) [][]string {
 	return wrapped
 }
 
-// columnWidths are the columns' widest cells, in characters.
 func columnWidths(rows [][]string) []int {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

@@ -18,7 +18,6 @@ type document struct {
 	newline    string
 }
 
-// statement is a table header or a key with its value.
 type statement struct {
 	lead     string   // what stands before it: whole lines
 	text     string   // from the line's start to its end, newline included

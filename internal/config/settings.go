@@ -42,7 +42,6 @@ func settingsIn(table string, t reflect.Type) []Setting {
 	return append(here, below...)
 }
 
-// fields are those that the file has.
 func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
 	return func(yield func(reflect.StructField) bool) {
 		for i := range t.NumField() {

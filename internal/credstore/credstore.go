@@ -219,7 +219,6 @@ func (s *Store) CheckKey(ctx context.Context) error {
 	return err
 }
 
-// tracedItems shows each call of a backend in the context's trace.
 type tracedItems struct {
 	items
 	backend string

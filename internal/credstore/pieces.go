@@ -130,7 +130,6 @@ func pieceNames(c seal.Context, generation byte, from, to int) []string {
 	return list
 }
 
-// setInPieces writes a record that does not fit one item.
 func (s *Store) setInPieces(ctx context.Context, c seal.Context, key seal.Key, r Record, reach int) error {
 	m := &manifest{generation: 'a'}
 	switch _, live, err := s.readHead(ctx, c); {

@@ -47,7 +47,6 @@ func Destinations(a *app.App, names, as []string) ([]destination.Destination, er
 	return all, nil
 }
 
-// newMachine returns what destinations may use of this machine.
 func newMachine(a *app.App, as []string) (destination.Machine, error) {
 	var m destination.Machine
 	cfg, err := a.Config()
@@ -144,7 +143,6 @@ func CredentialReference(source string) string {
 	return app.TokenReference + source
 }
 
-// hintOfDestination says how a destination is written.
 func hintOfDestination(err error) error {
 	var wrong *destination.NameError
 	if !errors.As(err, &wrong) {
@@ -163,7 +161,6 @@ func Deliver(ctx context.Context, a *app.App, to []destination.Destination, valu
 	return failed.Err()
 }
 
-// deliveryJSON is the result of one destination.
 type deliveryJSON struct {
 	Destination string `json:"destination"`
 	Delivered   bool   `json:"delivered"`

@@ -16,7 +16,6 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// newKeyJSONLine is a new key, which is printed once.
 type newKeyJSONLine struct {
 	Key string `json:"key"`
 	appkeys.JSON
@@ -31,7 +30,6 @@ func PrintNewKey(a *app.App, key apikey.Minted, r apikey.Record, asJSON bool) er
 	return a.Out.Printf("%s\n", key.Key.Reveal())
 }
 
-// keyDestination delivers keys to a destination.
 type keyDestination struct{ destination.Destination }
 
 // DestinationOfKeys returns a destination of keys.

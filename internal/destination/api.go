@@ -97,7 +97,6 @@ func (e *AnswerError) Unwrap() error {
 	return nil
 }
 
-// isAnswer reports whether err is an answer of one of those statuses.
 func isAnswer(err error, statuses ...int) bool {
 	var answer *AnswerError
 	return errors.As(err, &answer) && slices.Contains(statuses, answer.Status)

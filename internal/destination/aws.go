@@ -123,7 +123,6 @@ func (f *awsField) Deliver(ctx context.Context, value secret.Secret) error {
 	}
 }
 
-// put tries once, and reports whether the value is there.
 func (c *awsClient) put(ctx context.Context, field string, value secret.Secret) (done bool, err error) {
 	base, err := c.current(ctx)
 	if err != nil || hasField(base.fields, field, value) {
@@ -144,7 +143,6 @@ func hasField(fields map[string]json.RawMessage, field string, value secret.Secr
 	return json.Unmarshal(fields[field], &text) == nil && text == value.Reveal()
 }
 
-// current is the current version. A zero one means that there is none.
 func (c *awsClient) current(ctx context.Context) (awsVersion, error) {
 	var v awsVersion
 	err := c.call(ctx, "GetSecretValue", map[string]any{"SecretId": c.name, "VersionStage": "AWSCURRENT"}, &v)
@@ -216,7 +214,6 @@ func (c *awsClient) call(ctx context.Context, action string, in map[string]any, 
 	return err
 }
 
-// awsCode is AWS's name for what went wrong.
 func awsCode(err error) string {
 	var answer *AnswerError
 	var body struct {
@@ -261,7 +258,6 @@ func (f *awsField) key(ctx context.Context) (awsKey, error) {
 	return key, fmt.Errorf("%w: %s needs AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws", ErrNoCredential, awsScheme)
 }
 
-// awsProfile is what AWS's two files say of the profile that counts.
 func awsProfile(m Machine) map[string]string {
 	name := cmp.Or(m.Getenv("AWS_PROFILE"), m.Getenv("AWS_DEFAULT_PROFILE"), "default")
 	settings := make(map[string]string)

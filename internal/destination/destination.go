@@ -82,7 +82,6 @@ var (
 	ErrValue = errors.New("the value cannot be delivered")
 )
 
-// location is the name of a destination in its parts: scheme:where#field.
 type location struct {
 	name, scheme, where, field string
 }

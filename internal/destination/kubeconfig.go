@@ -22,7 +22,6 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// kubeAccess is a cluster, and who is to be known there.
 type kubeAccess struct {
 	server  string
 	options httpclient.Options
@@ -78,7 +77,6 @@ type kubeUser struct {
 // maxKubeFile is more than any kubeconfig, token or certificate has, in bytes.
 const maxKubeFile = 1 << 20
 
-// kubeProblem is something that is to be mended in the kubeconfig.
 func kubeProblem(format string, args ...any) *SetupError {
 	return &SetupError{sanitize.Line(fmt.Sprintf(format, args...)), "see 'kubectl config view --minify'; KUBECONFIG names another file"}
 }
@@ -260,7 +258,6 @@ func readPEM(data, file, dir string, read func(string) ([]byte, error)) ([]byte,
 	return read(resolveIn(dir, file))
 }
 
-// resolveIn resolves a path in a file that is in dir.
 func resolveIn(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return path

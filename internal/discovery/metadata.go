@@ -72,7 +72,6 @@ func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, e
 	return m, nil
 }
 
-// noMetadataError names each URL that was tried, and what came of it.
 type noMetadataError struct {
 	urls   []string
 	errors []error

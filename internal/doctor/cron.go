@@ -51,7 +51,6 @@ func ExamineUnderCron(ctx context.Context, a *app.App, names []string) ([]Findin
 	}), nil
 }
 
-// explainCron prints the conditions of the checks on stderr.
 func explainCron(a *app.App) {
 	a.Note("As in a cron job: a session without a terminal, SHELL=/bin/sh, PATH=/usr/bin:/bin, and of your variables only %s.", strings.Join(cronVariables, ", "))
 	var needed, withheld []string
@@ -110,7 +109,6 @@ var (
 	windowsVariables = []string{"SystemRoot", "SYSTEMROOT", "AppData", "APPDATA", "LocalAppData", "LOCALAPPDATA", "USERPROFILE"}
 )
 
-// cronEnviron is the part of this environment that a cron job would have.
 func cronEnviron(environ map[string]string) map[string]string {
 	cron := map[string]string{"SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
 	names := append(append([]string{}, cronVariables...), folderVariables...)

@@ -80,7 +80,6 @@ func Examine(ctx context.Context, a *app.App, names []string) ([]Finding, error)
 	return e.findings, nil
 }
 
-// example is the profile in commands that would help any of them.
 func (e *examination) example() string {
 	if len(e.profiles) == 0 {
 		return "github"
@@ -103,7 +102,6 @@ func (e *examination) configuration(names []string) error {
 	return err
 }
 
-// projectFile checks the .fob.toml that selects a profile here.
 func (e *examination) projectFile() {
 	const check = "project file"
 	_, err := config.Named("", e.app.Getenv, func(others *atomicfile.OthersError) {

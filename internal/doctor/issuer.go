@@ -63,7 +63,6 @@ func issuerFix(profile, issuer string, err, failure error) string {
 	return fmt.Sprintf("check the issuer URL: its metadata should be at %s/.well-known/openid-configuration", strings.TrimSuffix(sanitize.Line(issuer), "/"))
 }
 
-// features names in fixed words what a server says that it supports.
 func features(m *discovery.Metadata) string {
 	var names []string
 	for _, feature := range []struct {

@@ -40,13 +40,11 @@ func isPlain(name string) bool {
 	return slices.Contains(plainFields, name) || slices.ContainsFunc(plainEndings, func(ending string) bool { return strings.HasSuffix(name, ending) })
 }
 
-// exchange is a request and its answer in a trace.
 type exchange struct {
 	ctx     context.Context
 	secrets []string // as they were sent: an answer may repeat them anywhere
 }
 
-// traced does a round trip, and shows request and answer.
 func traced(req *http.Request, roundTrip func(*http.Request) (*http.Response, error)) (*http.Response, error) {
 	e := &exchange{ctx: req.Context()}
 	e.learn(req.Header)
@@ -116,7 +114,6 @@ func (e *exchange) body(arrow, contentType string, text []byte) {
 	}
 }
 
-// text is a value as the trace shows it.
 func (e *exchange) text(plain bool, value string) string {
 	if !plain {
 		e.secrets = append(e.secrets, value)
@@ -136,7 +133,6 @@ func (e *exchange) text(plain bool, value string) string {
 	return value
 }
 
-// url leaves host, path and the plain parameters.
 func (e *exchange) url(u *url.URL) string {
 	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
 	if u.RawQuery == "" {

@@ -32,7 +32,6 @@ type Result struct {
 // Progress is called with what has been scanned so far.
 type Progress func(files int, bytes int64)
 
-// collector adds up what several goroutines scan.
 type collector struct {
 	mu       sync.Mutex
 	result   Result
@@ -77,7 +76,6 @@ func (s *Scanner) Files(ctx context.Context, roots []string, progress Progress) 
 // ErrNoFile is what is neither a file nor a folder: its reader could wait for ever.
 var ErrNoFile = errors.New("it is neither a file nor a folder")
 
-// candidate is a file to look through, or why a folder is not.
 type candidate struct {
 	path string
 	err  error
@@ -109,7 +107,6 @@ func skipDir(entry fs.DirEntry) error {
 	return nil
 }
 
-// scanAll looks through the files that list sends, several at once.
 func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan<- candidate) error) (Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

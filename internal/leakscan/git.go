@@ -52,7 +52,6 @@ func meansRepository(entry string) bool {
 	}, name)
 }
 
-// gitOutput runs a short command of git's and returns what it prints.
 func gitOutput(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	c := git(ctx, dir, args...)
 	var stdout, stderr bytes.Buffer
@@ -216,7 +215,6 @@ func findOrigins(ctx context.Context, dir string, findings []Finding) error {
 	return nil
 }
 
-// origin is where a blob was added.
 type origin struct{ commit, path string }
 
 // readChanges reads commits and, of each, ":MODE MODE NAME NAME STATUS" and a path for

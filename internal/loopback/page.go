@@ -18,7 +18,6 @@ import (
 //go:embed page.html
 var pageTemplate string
 
-// page is what differs between the two ends of a login.
 type page struct{ tone, title, text string }
 
 var (

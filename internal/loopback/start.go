@@ -60,7 +60,6 @@ func (c *callback) hasCookie(req *http.Request) bool {
 
 func isEqual(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// serveStart redirects the first visitor to the server.
 func (c *callback) serveStart(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case !isVisit(req.Header):
@@ -90,13 +89,11 @@ func isVisit(h http.Header) bool {
 	return dest == "" || dest == "document"
 }
 
-// answer is a callback, and the request whose state it has.
 type answer struct {
 	request *oauth.AuthorizationRequest
 	query   url.Values
 }
 
-// match finds the request that a callback's state belongs to.
 func (c *callback) match(query string) (answer, bool) {
 	q, err := url.ParseQuery(query)
 	if err != nil {

@@ -150,7 +150,6 @@ func (c *Client) Push(ctx context.Context, r *AuthorizationRequest) error {
 	return err
 }
 
-// randomText is 32 random bytes in base64url.
 func randomText() string { return oauth2.GenerateVerifier() }
 
 // URL is what the browser opens.

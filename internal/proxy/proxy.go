@@ -104,7 +104,6 @@ func (p *Proxy) BaseURL() secret.Secret {
 	return secret.New("http://" + p.listener.Addr().String() + "/" + p.secret.Reveal())
 }
 
-// target is where a request goes, and which way it came.
 type target struct {
 	url    *url.URL
 	origin Origin
@@ -190,7 +189,6 @@ func (p *Proxy) isSecret(given string) bool {
 	return subtle.ConstantTimeCompare([]byte(given), []byte(p.secret.Reveal())) == 1
 }
 
-// password reads a header of the scheme Basic (RFC 7617).
 func password(header string) string {
 	scheme, encoded, _ := strings.Cut(header, " ")
 	decoded, err := base64.StdEncoding.DecodeString(encoded)

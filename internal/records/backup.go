@@ -223,7 +223,6 @@ func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (o
 	return out, nil
 }
 
-// find is the login or secret of a name that a configuration has.
 func find(a *app.App, cfg *config.Config, kind Kind, name string) (Record, bool) {
 	if kind == Login {
 		p, known := cfg.Profiles[name]

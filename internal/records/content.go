@@ -23,7 +23,6 @@ type content interface {
 	Remove(ctx context.Context) error
 }
 
-// revision is a record at one time.
 type revision struct {
 	credstore.Size
 	savedAt time.Time        // of a login
@@ -34,7 +33,6 @@ func (r revision) equals(other revision) bool {
 	return bytes.Equal(r.record.Head, other.record.Head) && bytes.Equal(r.record.Body, other.record.Body)
 }
 
-// login is a login in one storage.
 type login struct {
 	credstore.Entry
 	*session.Session

@@ -50,7 +50,6 @@ func ForSecret(err error, name string) error {
 	return &Error{err, name}
 }
 
-// errorf returns an error that begins with the secret's name.
 func (s *Secret) errorf(err error) error {
 	return ForSecret(fmt.Errorf("secret %q: %w", s.Name, err), s.Name)
 }
@@ -155,7 +154,6 @@ func (s *Secret) Set(ctx context.Context, value secret.Secret) error {
 	})
 }
 
-// save writes the record; a value that is new has no SetAt yet.
 func (s *Secret) save(ctx context.Context, h Held) error {
 	if h.SetAt.IsZero() {
 		h.SetAt = s.Now().UTC()
@@ -182,7 +180,6 @@ func (s *Secret) Remove(ctx context.Context) error {
 	})
 }
 
-// locked runs change under the secret's lock.
 func (s *Secret) locked(ctx context.Context, change func() error) error {
 	if err := config.CheckSecretName(s.Name); err != nil {
 		return err

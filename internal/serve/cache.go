@@ -69,7 +69,6 @@ func (e *entry) use(now time.Time) {
 	e.last.Store(apikey.Milliseconds(now))
 }
 
-// used returns what was counted since it was asked last.
 func (e *entry) used() apikey.Use {
 	return apikey.Use{ID: e.record.ID, Count: e.count.Swap(0), Last: apikey.FromMilliseconds(e.last.Load())}
 }
@@ -92,7 +91,6 @@ func (c *cache) fresh() bool {
 	return heard >= 0 && time.Since(c.started)-time.Duration(heard) <= c.MaxStale
 }
 
-// cached returns a key that is in memory, or the entry for unknown ids.
 func (c *cache) cached(id string) *entry {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -368,7 +366,6 @@ func (c *cache) drop(id keyID) {
 	}
 }
 
-// used collects the uses of all keys that are held.
 func (c *cache) used() {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

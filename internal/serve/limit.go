@@ -7,7 +7,6 @@ import (
 	"time"
 )
 
-// bucket is a token bucket: it fills at a rate, up to a most.
 type bucket struct {
 	mu   sync.Mutex
 	rate float64 // a second
@@ -16,7 +15,6 @@ type bucket struct {
 	at   time.Time
 }
 
-// take takes one token, or returns how long it is until there is one.
 func (b *bucket) take(now time.Time) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -28,7 +26,6 @@ func (b *bucket) take(now time.Time) (wait time.Duration) {
 	return time.Duration(math.Ceil((1 - b.have) / b.rate * float64(time.Second)))
 }
 
-// empty reports whether there is no token, and takes none.
 func (b *bucket) empty(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

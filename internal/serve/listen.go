@@ -132,7 +132,6 @@ func (c *Certificate) load() error {
 	return nil
 }
 
-// modified is when the later of the two files was written.
 func (c *Certificate) modified() time.Time {
 	var latest time.Time
 	for _, path := range []string{c.certFile, c.keyFile} {

@@ -16,7 +16,6 @@ const (
 	headerAPIKey        = "X-Api-Key"
 )
 
-// requestHeader is the part of a request's header that fob uses.
 type requestHeader struct {
 	authorization, apiKey []string
 	ambiguous             bool // a name with underscores, which some take for the other

@@ -185,7 +185,6 @@ func (s *Server) writeMetrics(w http.ResponseWriter) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// age is how long ago the registry was heard of, or since the start.
 func (c *cache) age() time.Duration {
 	return time.Since(c.started) - time.Duration(max(0, c.heard.Load()))
 }

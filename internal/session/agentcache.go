@@ -76,7 +76,6 @@ func (s *Session) readForCache(ctx context.Context) ([]byte, error) {
 	return plain, nil
 }
 
-// parseAgentRecord reads a cached record of this login, and clears plain.
 func (s *Session) parseAgentRecord(plain []byte) (r agentRecord, ok bool) {
 	defer clear(plain)
 	ok = json.Unmarshal(plain, &r) == nil && r.Context == s.context() && r.Backend == s.Store.Backend()

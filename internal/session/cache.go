@@ -119,7 +119,6 @@ func (f cacheFile) write(content []byte) error {
 	return atomicfile.Write(f.path, content)
 }
 
-// drop deletes the file, if it is there.
 func (f cacheFile) drop() error {
 	err := os.Remove(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -164,7 +163,6 @@ func (s *Session) accept(response *oauth.TokenResponse, t Target, usual string, 
 	return s.newAccessToken(access, scope, refreshable), nil
 }
 
-// newAccessToken is what is stored of a token endpoint's response.
 func (s *Session) newAccessToken(t oauth.AccessToken, scope string, refreshable bool) *accessToken {
 	expires := t.ExpiresAt
 	if expires.IsZero() && refreshable {

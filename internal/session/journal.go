@@ -18,7 +18,6 @@ import (
 // journalIntent is the journal between request and response.
 const journalIntent = "fob is refreshing\n"
 
-// rotation is what a refresh changes of a record.
 type rotation struct {
 	RefreshToken     sealedSecret `json:"refresh_token"`
 	RefreshExpiresAt time.Time    `json:"refresh_expires_at,omitzero"`

@@ -220,7 +220,6 @@ func (s *Session) identify(ctx context.Context, login Login, idTokens *idtoken.V
 	}, id, nil
 }
 
-// undo revokes tokens that were not stored.
 func undo(ctx context.Context, login Login) error {
 	token, hint := login.Response.RefreshToken, oauth.HintRefreshToken
 	if token.IsZero() {

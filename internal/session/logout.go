@@ -114,7 +114,6 @@ func (s *Session) revoke(ctx context.Context, r *record) ([]Step, error) {
 // A registered client outlives its login: a logout leaves a record with only the client, so that
 // the next login uses it again, and it can be removed at the server.
 
-// withoutLogin is what a logout leaves of a record.
 func (r *record) withoutLogin() *record {
 	return &record{
 		head: head{Version: recordVersion, CacheKey: sealedSecret{newCacheKey()}, LoggedOut: true},

@@ -134,7 +134,6 @@ func parseHead(plain []byte) (head, error) {
 	return h, nil
 }
 
-// parseRecord reads a whole record, as parseHead reads its head.
 func parseRecord(stored credstore.Record) (*record, error) {
 	h, err := parseHead(stored.Head)
 	if err != nil {
@@ -160,7 +159,6 @@ func (h head) cacheKey() (seal.Key, error) {
 	return key, nil
 }
 
-// client uses the endpoints that were pinned at login.
 func (s *Session) client(r *record) (*oauth.Client, error) {
 	c := &oauth.Client{
 		HTTP: s.HTTP, Metadata: r.Metadata, Now: s.Clock.Now,
@@ -180,7 +178,6 @@ func (s *Session) client(r *record) (*oauth.Client, error) {
 	return c, c.UseAuthMethod(r.AuthMethod)
 }
 
-// verifier checks a client's id_tokens by the known keys.
 func verifier(c *oauth.Client, keys *idtoken.KeySet) *idtoken.Verifier {
 	return &idtoken.Verifier{
 		HTTP: c.HTTP, Issuer: c.Metadata.Issuer, JWKSURI: c.Metadata.JWKSURI, ClientID: c.ClientID,

@@ -63,7 +63,6 @@ func (s *Session) EnvToken(ctx context.Context, env EnvRefreshToken, opts TokenO
 	return s.cacheToken(h, fresh, opts)
 }
 
-// resource is the target's, else the profile's first.
 func (s *Session) resource(t Target) string {
 	if t.Resource == "" && len(s.Profile.Resources) > 0 {
 		return s.Profile.Resources[0]

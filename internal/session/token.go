@@ -96,7 +96,6 @@ func (s *Session) ended(h head, opts TokenOptions) error {
 	return fmt.Errorf("the login of profile %q was ended at the server: %w", s.Profile.Name, ErrLoginRequired)
 }
 
-// whole is the complete record.
 func (s *Session) whole(ctx context.Context, stored credstore.Record) (*record, error) {
 	if stored.Body == nil {
 		return s.load(ctx)
@@ -210,7 +209,6 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 	return token, err
 }
 
-// cached returns the cached token if it will do.
 func (s *Session) cached(h head, opts TokenOptions) (*Token, error) {
 	if opts.ForceRefresh {
 		return nil, nil

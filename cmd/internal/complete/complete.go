@@ -133,7 +133,6 @@ func (c Values) Proxied(_ *cobra.Command, args []string, _ string) ([]string, co
 	return c.credentials(), noFiles
 }
 
-// platformCredentials offers [PLATFORM=]PROFILE.
 func (c Values) platformCredentials(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	return withPrefix(word[:strings.Index(word, "=")+1], c.credentials()), noFiles
 }
@@ -191,7 +190,6 @@ func (c Values) grantedScopes(ctx context.Context, p config.Profile) []string {
 	return strings.Fields(s.Status(ctx).Scope)
 }
 
-// resources offers the APIs in the profile.
 func (c Values) resources(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return withoutSpecial(c.profile(args).Resources), noFiles
 }
@@ -234,7 +232,6 @@ func (c Values) keysInUse(ctx context.Context) (inUse []apikey.Record) {
 	return inUse
 }
 
-// keyValues offers what keys in use have.
 func (c Values) keyValues(of func(apikey.Record) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) (values []string, _ cobra.ShellCompDirective) {
 		for _, r := range c.keysInUse(cmd.Context()) {
@@ -277,7 +274,6 @@ func (c Values) Secrets(_ *cobra.Command, args []string, _ string) (names []stri
 	return names, noFiles
 }
 
-// destinations offers those of the secrets, then the platforms.
 func (c Values) destinations(_ *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 	cfg := c.config()
 	for _, name := range cfg.SecretNames() {

@@ -52,7 +52,6 @@ func (g *Registrar) ImportList(ctx context.Context, list *keylist.Reader, opts I
 	}
 }
 
-// read reads one line and completes its record.
 func (i *Importer) read(ctx context.Context, list *keylist.Reader, prepare func(*keylist.Line) error) (apikey.Record, error) {
 	line, at, err := list.Read()
 	if err != nil {

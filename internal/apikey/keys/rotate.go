@@ -409,7 +409,6 @@ func (g *Registrar) retire(tx apikey.Tx, rotation apikey.Rotation) error {
 	return tx.PutRotation(rotation)
 }
 
-// earlierOf returns the earlier time. a may be zero, which is never.
 func earlierOf(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
 		return b

@@ -45,7 +45,6 @@ type pack struct {
 	windowAt int64
 }
 
-// packed is an object in a pack: complete, or a delta to its base.
 type packed struct {
 	at, end int64 // where its header begins and its compressed data ends
 	size    int64 // of the data, uncompressed
@@ -56,7 +55,6 @@ type packed struct {
 	child, sibling int32
 }
 
-// openPack opens a pack and its index. The caller closes it.
 func openPack(path string, open OpenFunc) (*pack, error) {
 	index, err := readIndexFile(strings.TrimSuffix(path, ".pack")+".idx", open)
 	if err != nil {
@@ -97,7 +95,6 @@ func readPack(file io.ReaderAt, size int64, index []byte) (*pack, error) {
 	return p, p.readHeaders(size - nameSize)
 }
 
-// readIndex reads an index of version 2.
 func (p *pack) readIndex(index []byte) error {
 	const start, trailer = 8 + 256*4, 2 * nameSize
 	if len(index) < start+trailer || string(index[:8]) != "\xfftOc\x00\x00\x00\x02" {
@@ -214,7 +211,6 @@ func (p *pack) head(o *packed) []byte {
 	return p.window[from:max(from, min(from+headerSize, int64(len(p.window)), o.end-p.windowAt))]
 }
 
-// objectAt returns the index of the object that begins at an offset.
 func (p *pack) objectAt(offset int64) (int, bool) {
 	return slices.BinarySearchFunc(p.objects, offset, func(o packed, at int64) int { return cmp.Compare(o.at, at) })
 }
