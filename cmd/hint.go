@@ -102,10 +102,10 @@ func keyHint(err error) string {
 func loginHint(err error, s subject) string {
 	foreign := "something other than fob wrote this: look at it, then " + s.logout() + " and " + s.login("")
 	return cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(credstore.ErrAbsent, "keep the login in an encrypted file: "+s.login("--storage file")+"; 'fob doctor' says what is missing"),
-		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again; on a machine where nobody can: "+s.login("--storage file")),
+		cli.HintOn(credstore.ErrAbsent, "keep the login in an encrypted file: "+s.login("--storage file")+"; 'fob doctor' shows what is missing"),
+		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again; without a desktop: "+s.login("--storage file")),
 		cli.HintOn(credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"),
-		cli.HintOn(credstore.ErrNotWritten, "the login before is intact. Allow the write if the keyring asks; in files, see to space and permissions"),
+		cli.HintOn(credstore.ErrNotWritten, "the previous login is intact. Allow the write if the keyring asks; for files, check free space and permissions"),
 		cli.HintOn(credstore.ErrRefused, "see what the keyring complains of, then try again; or "+s.login("--storage file")),
 		cli.HintOn(credstore.ErrTooLarge, "no storage takes a login of more than 132 KiB: ask the server for smaller tokens"),
 		cli.HintOn(credstore.ErrNoKey, "give the key as when the login was saved: set FOB_SEAL_KEY, or key_file in config.toml. The login itself is whole"),
@@ -115,15 +115,15 @@ func loginHint(err error, s subject) string {
 		cli.HintOn(seal.ErrFormat, foreign),
 		cli.HintOn(credstore.ErrCorrupt, foreign),
 		cli.HintOn(atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"),
-		cli.HintOn(credstore.ErrUnusable, "see to the permissions and the disk of fob's data folder, then try again"),
+		cli.HintOn(credstore.ErrUnusable, "check the permissions and the disk of fob's data folder, then try again"),
 		cli.HintOn(session.ErrLoginRequired, "run "+s.login("")),
-		cli.HintOn(ci.ErrUnknownPlace, "say where it comes from: "+s.setting("--identity github")+", or gitlab, env:NAME, file:PATH, command"),
+		cli.HintOn(ci.ErrUnknownPlace, "set where it comes from: "+s.setting("--identity github")+", or gitlab, env:NAME, file:PATH, command"),
 		cli.HintOn(ci.ErrNotPermitted, "in the workflow: 'permissions: {id-token: write, contents: read}'; below 'fob exec', give that --keep-identity"),
 		cli.HintOn(ci.ErrAbsent, "let the job have one, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}'; below 'fob exec', give that --keep-identity"),
 		cli.HintOn(ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"),
 		cli.HintOn(ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: "+s.setting("--identity-audience AUDIENCE")),
 		cli.HintOn(ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"),
-		cli.HintOn(jwt.ErrKey, "see to the profile's private_key_file: one private key, in PEM or as a JWK"),
+		cli.HintOn(jwt.ErrKey, "check the profile's private_key_file: it must contain one private key, in PEM or as a JWK"),
 		cli.HintOn(oauth.ErrNoClientKey, "name its file: "+s.setting("--private-key-file FILE")+"; or "+s.login("--private-key-stdin")),
 		cli.HintOn(loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"),
 		cli.HintOn(loopback.ErrOpenedTwice, "run "+s.login("--no-browser")+" and open the URL yourself: another user may have opened the page first"),
@@ -161,7 +161,7 @@ func typedHint(err error, s subject) string {
 	case errors.As(err, new(*config.StorageError)):
 		return "choose 'keyring' or 'file', or 'none' where nothing is to be kept"
 	case errors.As(err, new(*config.ParseError)):
-		return "mend it with an editor; nothing was changed"
+		return "fix it with an editor; nothing was changed"
 	case oauth.RefusesClient(err):
 		return "see the client ID and how the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
 	case oauth.HasCode(err, "invalid_scope"):
@@ -212,7 +212,7 @@ func deliveryHint(err error) string {
 	case errors.Is(err, destination.ErrValue):
 		return "nothing was delivered anywhere; choose another destination, or a value that it takes"
 	case errors.As(err, new(*destination.CommandError)):
-		return "run the command by hand: the value comes on its stdin; it stands under [commands] in the configuration"
+		return "run the command by hand: it is under [commands] in config.toml, and reads the value from stdin"
 	case answered:
 		return answerHint(answer)
 	case errors.Is(err, destination.ErrNotDelivered) && (errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, httpclient.ErrRedirect)):
@@ -225,7 +225,7 @@ func answerHint(answer *destination.AnswerError) string {
 	limited := answer.Status == http.StatusForbidden || answer.Status == http.StatusTooManyRequests
 	switch {
 	case limited && answer.RetryAfter > 0:
-		return "the platform wants a pause: try again in " + cli.Roughly(answer.RetryAfter)
+		return "the platform is rate limiting: try again in " + cli.Roughly(answer.RetryAfter)
 	case answer.Status == http.StatusUnauthorized:
 		return "the platform does not know the credential: give another with --as, or log in again"
 	case answer.Status == http.StatusForbidden:
@@ -233,13 +233,13 @@ func answerHint(answer *destination.AnswerError) string {
 	case answer.Status == http.StatusNotFound:
 		return "see the destination's name; many platforms answer so, too, where the credential may not look"
 	case answer.Status == http.StatusConflict || answer.Status == http.StatusPreconditionFailed:
-		return "somebody else writes there: try again"
+		return "another process writes there: try again"
 	case answer.Status == http.StatusTooManyRequests:
-		return "the platform wants a pause: try again later"
+		return "the platform is rate limiting: try again later"
 	case answer.Status >= http.StatusInternalServerError:
 		return "the platform is not well: try again later"
 	}
-	return "mend what the platform names, or choose another destination; nothing was changed there"
+	return "fix what the platform names, or choose another destination; nothing was changed there"
 }
 
 func secretHint(err error) string {

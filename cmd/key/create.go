@@ -244,7 +244,7 @@ func revokeUndelivered(ctx context.Context, g *keys.Registrar, records []apikey.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if _, err := g.Revoke(ctx, ids, "it could not be "+verb); err != nil {
-		return cli.WithHint(fmt.Errorf("%s could not be %s: %w; and not revoked: %w", what, verb, cause, err), "revoke what nobody has: 'fob key revoke %s'", strings.Join(ids, " "))
+		return cli.WithHint(fmt.Errorf("%s could not be %s: %w; and not revoked: %w", what, verb, cause, err), "revoke the undelivered key: 'fob key revoke %s'", strings.Join(ids, " "))
 	}
 	if printed > 0 {
 		what += fmt.Sprintf(" (after the first %d)", printed)

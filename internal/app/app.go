@@ -133,7 +133,7 @@ func (a *App) SaveProfile(p config.Profile) error {
 // that another user could have written is skipped with one warning.
 func (a *App) Choice(args []string) (config.Choice, error) {
 	return config.Named(cli.FirstArg(args), a.Getenv, func(others *atomicfile.OthersError) {
-		if line := "skipping " + config.ProjectFile + ": " + sanitize.Line(others.Error()) + "; 'fob doctor' says how to fix it"; !slices.Contains(a.opened.skipped, line) {
+		if line := "skipping " + config.ProjectFile + ": " + sanitize.Line(others.Error()) + "; 'fob doctor' shows how to fix it"; !slices.Contains(a.opened.skipped, line) {
 			a.opened.skipped = append(a.opened.skipped, line)
 			a.Warn(line)
 		}

@@ -26,7 +26,7 @@ func Loopback(ctx context.Context, listen Listen, host string, bad State, wanted
 	if bad == OK {
 		return Fine(check, "not on this machine (%s); no profile needs it", sanitize.Line(err.Error()))
 	}
-	f := Failed(check, err, "bring the loopback interface up for "+host+": "+wanted)
+	f := Failed(check, err, "enable the loopback interface for "+host+": "+wanted)
 	f.State = bad
 	return f
 }

@@ -75,7 +75,7 @@ func TestFlowAuthorizationCode_RFC8252_OIDCProvider_NoBrowser(t *testing.T) {
 			t.Error(err)
 		}
 		r := login.end()
-		if r.status != 0 || !strings.Contains(r.stderr, "Open this URL in a browser:") || !strings.Contains(r.stderr, "add --device to the same command") {
+		if r.status != 0 || !strings.Contains(r.stderr, "Open this URL in a browser:") || !strings.Contains(r.stderr, "run the same command with --device") {
 			t.Errorf("in %s: exit status %d\n%s", name, r.status, r.stderr)
 		}
 	}
@@ -307,7 +307,7 @@ func TestFlowRegistration_RFC7591_RFC7592_OIDCProvider(t *testing.T) {
 func TestFlowRegistration_RFC7592_OIDCProvider_FailedLogin(t *testing.T) {
 	t.Parallel()
 	f := newFlow(t, providerOptions{}, overTLS)
-	f.refused(1, "nobody finished the login", f.loginArgs("work", "--no-browser", "--timeout", "1s")...)
+	f.refused(1, "the login was not finished in the browser", f.loginArgs("work", "--no-browser", "--timeout", "1s")...)
 	if f.p.count("registered") != 1 || f.p.count("unregistered") != 1 {
 		t.Errorf("%d clients registered, %d removed", f.p.count("registered"), f.p.count("unregistered"))
 	}

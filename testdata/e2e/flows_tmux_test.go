@@ -80,7 +80,7 @@ func TestFlowDevice_RFC8628_OIDCProvider_QRCode(t *testing.T) {
 		if shown := term.shown(); strings.Count(shown, "█") < 100 || !strings.Contains(shown, "▀") || !strings.Contains(shown, "▄") {
 			f.Errorf("there is no QR code in\n%s", shown)
 		}
-		term.find(`the code is good for \d+`)
+		term.find(`the code expires in \d+`)
 		f.enter(f.p.issuer+"/device", userCode, "", "Sign-in Success")
 		if status := term.status(); status != 0 || !strings.Contains(term.shown(), "Logged in to work as Ada Lovelace") {
 			f.Errorf("exit status %d\n%s", status, term.shown())
