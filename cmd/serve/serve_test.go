@@ -205,6 +205,11 @@ func TestServe(t *testing.T) {
 		_ = resp.Body.Close()
 		return resp.StatusCode
 	}
+	for status(addresses[1], "/readyz", "") != http.StatusOK { // the registry is read after the sockets are open
+		if t.Context().Err() != nil {
+			t.Fatal("it is never ready")
+		}
+	}
 	for _, test := range []struct {
 		listener int
 		path     string
