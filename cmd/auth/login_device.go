@@ -14,7 +14,7 @@ import (
 )
 
 // deviceLogin shows a code that a person enters in a browser on any device (RFC 8628).
-// It opens no browser itself: whoever sees the code must know that a login is going
+// It opens no browser itself: the user who sees the code must know that a login is going
 // on (§5.4).
 func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	device, err := attempt.client.AuthorizeDevice(ctx, attempt.params)

@@ -249,7 +249,7 @@ func noteChanges(a *app.App, before, after config.Profile, asDefault bool) {
 }
 
 // checkSettings refuses settings that a login could not be used with. Files are read
-// only where they are newly named: another setting may mend the rest.
+// only where they are newly named: another setting may fix the rest.
 func checkSettings(ctx context.Context, a *app.App, cfg *config.Config, before, after config.Profile) error {
 	files := func(p config.Profile) [3]string {
 		return [3]string{p.CAFile, p.CertificateFile, p.CertificateKeyFile}

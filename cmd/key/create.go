@@ -237,7 +237,7 @@ func noteCreated(a *app.App, r apikey.Record, quiet bool) {
 	a.Note("Created key %s; %s.%s", appkeys.Text(r), expiry, cli.TextIf(!quiet, " It is not shown again."))
 }
 
-// revokeUndelivered revokes keys that were neither printed nor delivered: nobody has them.
+// revokeUndelivered revokes keys that were neither printed nor delivered.
 func revokeUndelivered(ctx context.Context, g *keys.Registrar, records []apikey.Record, printed int, verb string, cause error) error {
 	ids := recordIDs(records)
 	what := cli.Plural(len(ids), "key", "keys")

@@ -68,6 +68,7 @@ type claimSet struct {
 	Email             string   `json:"email"`
 }
 
+// audience is a string or an array of strings (OIDC Core §2).
 type audience []string
 
 func (a *audience) UnmarshalJSON(text []byte) error {

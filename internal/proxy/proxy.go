@@ -189,6 +189,7 @@ func (p *Proxy) isSecret(given string) bool {
 	return subtle.ConstantTimeCompare([]byte(given), []byte(p.secret.Reveal())) == 1
 }
 
+// password reads a header of the scheme Basic (RFC 7617).
 func password(header string) string {
 	scheme, encoded, _ := strings.Cut(header, " ")
 	decoded, err := base64.StdEncoding.DecodeString(encoded)
