@@ -185,7 +185,7 @@ func TestVaultRefuses(t *testing.T) {
 		"no token":         {"VAULT_TOKEN=", "team/kv/app#KEY", "there is no credential", "log in there"},
 		"in the clear":     {"VAULT_ADDR=http://vault.example", "team/kv/app#KEY", "is not an https address", "use its https address"},
 		"a login between":  {"VAULT_ADDR=" + page.URL, "team/kv/app#KEY", "a page for people", "see the platform's address"},
-		"too large for it": {"VAULT_ADDR=" + full.URL, "team/kv/app#KEY", "answered 413", "mend what the platform names"},
+		"too large for it": {"VAULT_ADDR=" + full.URL, "team/kv/app#KEY", "answered 413", "fix what the platform names"},
 		"no address":       {"VAULT_ADDR=", "team/kv/app#KEY", "no address of Vault is configured", "set VAULT_ADDR"},
 	} {
 		m := newVaultMachine(t, v, c.env)
