@@ -14,32 +14,32 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// cache holds the records of keys that were asked for, and forgets each when the
-// registry's log says that it was changed.
+// cache holds the records of recently checked keys, and drops each record when the
+// registry's change log names it.
 type cache struct {
 	Options
 	metrics *metrics
 	uses    *uses
 
-	slots chan struct{} // of lookups
+	slots chan struct{} // bounds concurrent lookups
 
 	started time.Time
-	heard   atomic.Int64           // when the registry was asked last with success, since started
-	seen    int64                  // the last change that was taken in
-	pepper  atomic.Pointer[string] // the id of that which new digests are made with
-	unknown atomic.Pointer[entry]  // stands for an unknown id, and has that pepper
-	unsure  atomic.Bool            // whether it is still that pepper
-	asking  atomic.Bool            // for it
+	heard   atomic.Int64           // start of the last successful poll, relative to started; -1 before the first
+	seen    int64                  // position in the registry's change log
+	pepper  atomic.Pointer[string] // id of the pepper for new digests
+	unknown atomic.Pointer[entry]  // returned for unknown ids; hashed with the current pepper
+	unsure  atomic.Bool            // whether the current pepper may have changed
+	asking  atomic.Bool            // whether the current pepper is being queried
 
 	mu      sync.RWMutex
-	epoch   int64 // how many rounds of changes were taken in
+	epoch   int64 // incremented whenever entries are dropped
 	entries map[keyID]*entry
-	limits  map[keyID]*bucket   // of keys that have one: what was used counts, whatever is forgotten
-	texts   map[string][]string // header values, one for all keys that share it
+	limits  map[keyID]*bucket   // survive dropped entries, so that a key's budget is not refilled
+	texts   map[string][]string // header values, shared by keys
 }
 
-// keyID is an id that lies in the table itself: what a check looks at is seldom in the
-// processor's caches, and each place in memory costs it a tenth of a microsecond.
+// keyID is an id stored inline in the map: following a pointer costs each check a cache
+// miss, about 0.1 µs.
 type keyID [apikey.IDLength]byte
 
 func idOf(text string) (id keyID) {
@@ -47,23 +47,23 @@ func idOf(text string) (id keyID) {
 	return id
 }
 
-// entry is a key in memory, with the headers that its answer has: what every check needs
-// stands together.
+// entry is a cached key with the response headers of a check. The fields that every check
+// reads come first, to share cache lines.
 type entry struct {
 	id     [1]string
 	pepper *apikey.Pepper
-	limit  *bucket // nil: none
+	limit  *bucket // nil: unlimited
 	owner  []string
 	env    []string
 	scopes []string
 
-	count atomic.Int64 // of uses that were not written down yet
-	last  atomic.Int64 // milliseconds since 1970
+	count atomic.Int64 // uses not yet reported to the registry
+	last  atomic.Int64 // last use, milliseconds since 1970
 
 	record apikey.Record
 }
 
-// use counts a use: it is written down later, or when the entry is dropped.
+// use counts a use, to be reported later or when the entry is dropped.
 func (e *entry) use(now time.Time) {
 	e.count.Add(1)
 	e.last.Store(apikey.Milliseconds(now))
@@ -76,7 +76,7 @@ func (e *entry) used() apikey.Use {
 func newCache(o Options, m *metrics, u *uses) *cache {
 	c := &cache{
 		Options: o, metrics: m, uses: u, slots: make(chan struct{}, maxLookups), started: time.Now(),
-		seen:    math.MaxInt64, // no key is in memory yet: of the log only the end matters, however long it is
+		seen:    math.MaxInt64, // nothing is cached yet, so only the end of the log matters
 		entries: make(map[keyID]*entry), limits: make(map[keyID]*bucket), texts: make(map[string][]string),
 	}
 	c.heard.Store(-1)
@@ -84,8 +84,8 @@ func newCache(o Options, m *metrics, u *uses) *cache {
 	return c
 }
 
-// fresh reports whether the registry was heard of lately. It goes by the monotonic
-// clock: a clock that is set makes nothing older or younger.
+// fresh reports whether a poll succeeded within MaxStale. It uses the monotonic clock:
+// setting the system clock must not make the cache older or younger.
 func (c *cache) fresh() bool {
 	heard := c.heard.Load()
 	return heard >= 0 && time.Since(c.started)-time.Duration(heard) <= c.MaxStale
@@ -100,14 +100,14 @@ func (c *cache) cached(id string) *entry {
 	return c.unknown.Load()
 }
 
-// maxLookups is how many keys are looked up at once: whatever strangers ask for, there
-// are connections to the registry left to hear of changes by.
+// maxLookups bounds concurrent key lookups, so that requests with unknown keys cannot use
+// up the registry connections that polling needs.
 const maxLookups = 4
 
-// turn waits for a slot, and gives the time for one lookup. Who goes away does not cut it
-// off then: that would cost the registry's connection.
+// turn waits for a lookup slot and returns a context for one lookup. A client that
+// disconnects does not cancel the lookup, since that would close the registry connection.
 func (c *cache) turn(ctx context.Context) (lookup context.Context, done func(), err error) {
-	waiting, cancel := context.WithTimeout(ctx, c.patience()/2) // and all ends before writeTimeout
+	waiting, cancel := context.WithTimeout(ctx, c.patience()/2) // half, so that wait and lookup fit into writeTimeout
 	defer cancel()
 	select {
 	case c.slots <- struct{}{}:
@@ -120,8 +120,8 @@ func (c *cache) turn(ctx context.Context) (lookup context.Context, done func(), 
 
 var errTooMany = errors.New("too many keys are being looked up")
 
-// load asks the registry for a key and keeps it. An unknown one is nobody, and is not
-// kept: there are more of those than any memory holds.
+// load looks up a key in the registry and caches it. Unknown ids are not cached: an
+// attacker could send any number of them.
 func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 	ctx, done, err := c.turn(ctx)
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.epoch != epoch { // a change came in meanwhile: the record may be the one before it
+	if c.epoch != epoch { // the key may have changed since it was read
 		return e, nil
 	}
 	if there := c.entries[idOf(id)]; there != nil {
@@ -163,7 +163,7 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 
 func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 	e := &entry{record: r, id: [1]string{r.ID}, owner: c.shared(headerText(r.Owner)), env: c.shared(r.Environment), scopes: c.shared(strings.Join(r.Scopes, " "))}
-	// What is of no use here goes, and what many keys have alike is held once.
+	// Drop what checks do not need, and share equal strings between keys.
 	e.record.Note, e.record.Metadata, e.record.Predecessor, e.record.Destinations = "", nil, "", nil
 	e.record.Owner, e.record.Environment = c.shared(r.Owner)[0], e.env[0]
 	e.record.Scopes = c.sharedFields(e.scopes[0])
@@ -184,8 +184,8 @@ func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 	return e, nil
 }
 
-// limitOf is the bucket of a key, as long as its rate is the same: a change of anything
-// else of the key, or another key in its place in memory, fills none.
+// limitOf returns a key's bucket. It is only replaced when the rate changes: editing or
+// evicting the key must not refill it.
 func (c *cache) limitOf(id keyID, rate apikey.Rate) *bucket {
 	want := &bucket{rate: float64(rate.Count) / rate.Per.Seconds(), most: float64(rate.Count)}
 	c.mu.Lock()
@@ -198,10 +198,10 @@ func (c *cache) limitOf(id keyID, rate apikey.Rate) *bucket {
 	return want
 }
 
-// maxTexts bounds the texts that are held once.
+// maxTexts bounds the shared texts.
 const maxTexts = 100_000
 
-// shared is a list of one text, the same for all who ask for that text.
+// shared returns a list with one text, the same list for equal texts.
 func (c *cache) shared(text string) []string {
 	return c.sharedBy(text, func() []string { return []string{strings.Clone(text)} })
 }
@@ -224,8 +224,7 @@ func (c *cache) sharedBy(name string, list func() []string) []string {
 	return made
 }
 
-// headerText is a text as a header can carry it: what is not visible ASCII, and %,
-// is percent-encoded.
+// headerText percent-encodes a text unless it is visible ASCII without %.
 func headerText(text string) string {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c > '~' || c == '%' {
@@ -235,18 +234,18 @@ func headerText(text string) string {
 	return text
 }
 
-// How often the registry is asked what was changed.
+// Bounds of the interval between two polls.
 const (
 	maxPoll = 200 * time.Millisecond
 	minPoll = 10 * time.Millisecond
-	// maxChanges is how many changes are taken in at once.
+	// maxChanges is the number of changes read per poll.
 	maxChanges = 1000
 )
 
-// patience is how long the registry may take to answer one question.
+// patience is the timeout of one registry call.
 func (c *cache) patience() time.Duration { return min(max(c.MaxStale, time.Second), 5*time.Second) }
 
-// follow takes in the registry's changes until ctx ends.
+// follow polls the registry for changes until ctx ends.
 func (c *cache) follow(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(min(max(c.MaxStale/5, minPoll), maxPoll))
 	defer tick.Stop()
@@ -267,8 +266,8 @@ func (c *cache) follow(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// catchUp asks until there is no change left. The registry is heard of as of the
-// moment of the question, not of the answer.
+// catchUp reads the change log to its end. The cache is as fresh as the start of the poll,
+// not its end.
 func (c *cache) catchUp(ctx context.Context) error {
 	for {
 		asked := time.Since(c.started)
@@ -277,7 +276,7 @@ func (c *cache) catchUp(ctx context.Context) error {
 			return err
 		}
 		news := last - c.seen
-		if news < 0 { // the start, or another registry's log
+		if news < 0 { // at the start, or when the registry was replaced
 			c.forget(nil)
 		} else if len(ids) > 0 {
 			c.forget(ids)
@@ -286,7 +285,7 @@ func (c *cache) catchUp(ctx context.Context) error {
 			c.unsure.Store(true)
 		}
 		c.seen = last
-		if news < maxChanges { // that was all, and not as many as are told at once
+		if news < maxChanges { // fewer than one batch: the log's end is reached
 			c.heard.Store(int64(asked))
 			c.askForPepper(ctx)
 			return nil
@@ -300,8 +299,8 @@ func (c *cache) changed(ctx context.Context) (ids []string, last int64, err erro
 	return c.Keys.Changed(ctx, c.seen, maxChanges)
 }
 
-// askForPepper learns which pepper is used after a change, aside: where it lies may be
-// slow to open, and what else is changed waits for nobody.
+// askForPepper refreshes the current pepper after a change, in the background: the pepper's
+// storage may be slow, and polling must go on.
 func (c *cache) askForPepper(ctx context.Context) {
 	if !c.unsure.Load() || !c.asking.CompareAndSwap(false, true) {
 		return
@@ -321,8 +320,8 @@ func (c *cache) askForPepper(ctx context.Context) {
 	}()
 }
 
-// pepperUnknown makes the hash of an unknown id take the time of one with today's pepper. If
-// that pepper cannot be read, the next change tries again: no request fails for it.
+// pepperUnknown makes checks of unknown ids take as long as those of known ones, by hashing
+// with the same pepper. If the pepper is unreadable, the next change retries.
 func (c *cache) pepperUnknown(ctx context.Context, id string) {
 	had := ""
 	if p := c.unknown.Load().pepper; p != nil {
@@ -342,7 +341,7 @@ func (c *cache) pepperUnknown(ctx context.Context, id string) {
 	c.unknown.Store(next)
 }
 
-// forget drops keys that were changed; nil drops all.
+// forget drops the given keys; nil drops all.
 func (c *cache) forget(ids []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -358,7 +357,7 @@ func (c *cache) forget(ids []string) {
 	}
 }
 
-// drop forgets a key, and not how often it was used.
+// drop removes a key, but still reports its uses.
 func (c *cache) drop(id keyID) {
 	if e := c.entries[id]; e != nil {
 		c.uses.add(e.used())
@@ -382,8 +381,8 @@ func (c *cache) len() int {
 	return len(c.entries)
 }
 
-// RememberPeppers returns find with a memory: where peppers lie is slow to open, and they
-// never change.
+// RememberPeppers wraps find with a cache: pepper storage may be slow, and peppers never
+// change.
 func RememberPeppers(find func(ctx context.Context, id string) (apikey.Pepper, error)) func(context.Context, string) (apikey.Pepper, error) {
 	var mu sync.Mutex
 	known := make(map[string]apikey.Pepper)

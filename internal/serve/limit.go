@@ -9,7 +9,7 @@ import (
 
 type bucket struct {
 	mu   sync.Mutex
-	rate float64 // a second
+	rate float64 // per second
 	most float64
 	have float64
 	at   time.Time
@@ -33,7 +33,7 @@ func (b *bucket) empty(now time.Time) bool {
 	return b.have < 1
 }
 
-// fill adds what has come since. A clock that was set back adds nothing.
+// fill adds the tokens since the last call. A clock that was set back adds none.
 func (b *bucket) fill(now time.Time) {
 	if b.at.IsZero() {
 		b.have = b.most
@@ -43,7 +43,7 @@ func (b *bucket) fill(now time.Time) {
 	b.at = now
 }
 
-// limiter has a bucket for each address, and forgets some when there are too many.
+// limiter has a bucket per client address, and evicts some when there are too many.
 type limiter struct {
 	rate float64
 	now  func() time.Time
@@ -52,14 +52,14 @@ type limiter struct {
 	buckets map[netip.Addr]*bucket
 }
 
-// maxAddresses bounds the memory that strangers' addresses take: 10 MiB.
+// maxAddresses bounds the limiter's memory to about 10 MiB.
 const maxAddresses = 1 << 16
 
 func newLimiter(perSecond int, now func() time.Time) *limiter {
 	return &limiter{rate: float64(perSecond), now: now, buckets: make(map[netip.Addr]*bucket)}
 }
 
-// of returns the bucket of an address; IPv6 addresses of one /64 share theirs.
+// of returns the bucket of an address; the IPv6 addresses of a /64 share one.
 func (l *limiter) of(address netip.Addr) *bucket {
 	if address = address.Unmap(); address.Is6() {
 		if prefix, err := address.Prefix(64); err == nil {
@@ -77,7 +77,7 @@ func (l *limiter) of(address netip.Addr) *bucket {
 	return b
 }
 
-// makeRoom forgets any entries of a map until one more fits.
+// makeRoom deletes arbitrary entries until one more fits.
 func makeRoom[K comparable, V any](m map[K]V, most int) {
 	for key := range m {
 		if len(m) < most {
@@ -87,7 +87,7 @@ func makeRoom[K comparable, V any](m map[K]V, most int) {
 	}
 }
 
-// blocked reports whether an address has shown too many keys that are not good.
+// blocked reports whether an address has sent too many invalid keys.
 func (l *limiter) blocked(address netip.Addr) bool { return l.rate > 0 && l.of(address).empty(l.now()) }
 
 func (l *limiter) failed(address netip.Addr) {

@@ -19,18 +19,18 @@ import (
 	"github.com/fobcli/fob/internal/unixsocket"
 )
 
-// The bounds of what a client may take of the server.
+// Limits for each client.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second
 	writeTimeout      = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 32 << 10
-	// MaxConnections is how many are open at once; more wait.
+	// MaxConnections is the number of open connections; further ones wait.
 	MaxConnections = 4096
 )
 
-// HTTPServer serves a handler with bounds on time and size for every client.
+// HTTPServer returns a server for handler with limits on time and size.
 func HTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -43,14 +43,14 @@ func HTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// ErrListen means that the server cannot listen where it should.
+// ErrListen is returned when the server cannot listen on its address.
 var ErrListen = errors.New("cannot listen")
 
-// Systemd stands for the socket that systemd passes.
+// Systemd is the address that selects the socket passed by systemd.
 const Systemd = "systemd"
 
-// Listen listens at HOST:PORT, unix:/PATH, or on the socket that systemd has opened
-// ("systemd", sd_listen_fds(3)).
+// Listen listens on HOST:PORT, unix:/PATH, or the socket passed by systemd ("systemd",
+// sd_listen_fds(3)).
 func Listen(ctx context.Context, where string, getenv func(string) string) (net.Listener, error) {
 	var l net.Listener
 	var err error
@@ -68,17 +68,17 @@ func Listen(ctx context.Context, where string, getenv func(string) string) (net.
 	return &limited{Listener: l, slots: make(chan struct{}, MaxConnections)}, nil
 }
 
-// Exposed reports whether other machines can connect to a listener. It goes by the address
-// that was bound: a name may resolve to any address, an empty host is all of them, and what
-// systemd passes is named nowhere else.
+// Exposed reports whether other machines can connect to a listener. It checks the bound
+// address, because a host name may resolve to any address, an empty host means all
+// addresses, and a systemd socket is configured elsewhere.
 func Exposed(l net.Listener) bool {
 	address, isTCP := l.Addr().(*net.TCPAddr)
 	return isTCP && !address.IP.IsLoopback()
 }
 
-// listenUnix makes a socket that this user and group may ask.
+// listenUnix creates a socket that its owner and group can connect to.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	if runtime.GOOS == "windows" { // a mode does not say there who may connect
+	if runtime.GOOS == "windows" { // file modes do not restrict connections there
 		return nil, errors.New("unix sockets are not supported on Windows: use --listen 127.0.0.1:8089")
 	}
 	return unixsocket.Listen(ctx, path, 0o660)
@@ -96,18 +96,18 @@ func fromSystemd(getenv func(string) string) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-// Certificate is a TLS certificate in files that may be renewed while it is used.
+// Certificate is a TLS certificate that is reloaded when its files change.
 type Certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	changed time.Time // of the files that current was read from
+	changed time.Time // modification time of the files that current was read from
 	looked  time.Time
 }
 
-// LoadCertificate reads a certificate and its key, in PEM.
+// LoadCertificate reads a certificate and its key in PEM format.
 func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
 	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log}
 	return c, c.load()
@@ -144,7 +144,7 @@ func (c *Certificate) modified() time.Time {
 
 const lookEvery = time.Second
 
-// Listener answers over TLS, with the certificate as the files have it.
+// Listener serves TLS with the certificate that is currently in the files.
 func (c *Certificate) Listener(l net.Listener) net.Listener {
 	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: c.get})
 }
@@ -157,7 +157,7 @@ func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	c.looked = time.Now()
 	if modified := c.modified(); !modified.Equal(c.changed) {
-		if err := c.load(); err != nil { // half written, perhaps: the one before is still good
+		if err := c.load(); err != nil { // the files may be half written: use the previous one
 			c.log.Warn("the renewed certificate cannot be used", "error", err.Error())
 		} else {
 			c.log.Info("the certificate was renewed")
@@ -181,7 +181,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	return newConn(c, func() { <-l.slots }), nil
 }
 
-// conn is a connection that gives its slot back, and whose deadlines cost little.
+// conn is a connection that releases its slot when closed and sets few deadlines.
 type conn struct {
 	net.Conn
 	reads, writes deadline
@@ -223,24 +223,24 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// deadline is that of a connection's reads, or of its writes. net/http wants eight for
-// each request, of which nearly all are over before anything has waited: the connection,
-// which has to set a timer, hears only of one that a read or a write begins under.
+// deadline is the read or the write deadline of a connection. net/http sets eight per
+// request, and nearly all are replaced before anything blocks. Setting one on the socket
+// costs a timer, so that is only done when a read or write starts.
 type deadline struct {
-	set  func(time.Time) error // the connection's own
+	set  func(time.Time) error // sets the socket's deadline
 	born time.Time
 
 	mu     sync.Mutex
 	wanted time.Time
-	known  time.Time // to the connection
-	busy   int       // reads or writes that are under way
+	known  time.Time // the deadline set on the socket
+	busy   int       // reads or writes in progress
 }
 
-// deadlineSlack is how much sooner than requested a deadline may be: that of an idle
-// connection, which each request moves a little, is then set only once a second.
+// deadlineSlack is how much too early the socket's deadline may be. Each request moves the
+// idle deadline a little: this way it is only set once per second.
 const deadlineSlack = time.Second
 
-// want notes a deadline; what is under way hears of it at once.
+// want records a deadline, and sets it if a read or write is in progress.
 func (d *deadline) want(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -251,11 +251,11 @@ func (d *deadline) want(t time.Time) error {
 	return nil
 }
 
-// begin lets a read or a write begin, under the deadline that is wanted.
+// begin starts a read or write under the recorded deadline.
 func (d *deadline) begin() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.wanted.IsZero() && d.wanted.Before(d.born) { // net/http's way to call a read off
+	if !d.wanted.IsZero() && d.wanted.Before(d.born) { // a time in the past: net/http interrupts the read
 		return os.ErrDeadlineExceeded
 	}
 	if sooner := d.wanted.Sub(d.known); sooner < 0 || sooner >= deadlineSlack {

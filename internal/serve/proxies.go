@@ -11,7 +11,7 @@ import (
 //go:embed proxies
 var proxies embed.FS
 
-// Proxies lists the reverse proxies whose configuration ProxyConfig knows.
+// Proxies lists the reverse proxies that ProxyConfig supports.
 func Proxies() []string {
 	files, _ := proxies.ReadDir("proxies")
 	var names []string
@@ -24,8 +24,8 @@ func Proxies() []string {
 	return names
 }
 
-// ProxyConfig returns the files that make a reverse proxy ask fob at HOST:PORT, one
-// behind the other.
+// ProxyConfig returns the concatenated configuration files that make a reverse proxy check
+// keys with fob at HOST:PORT.
 func ProxyConfig(proxy, address string) string {
 	var b strings.Builder
 	_, port, _ := net.SplitHostPort(address)

@@ -18,11 +18,11 @@ const (
 
 type requestHeader struct {
 	authorization, apiKey []string
-	ambiguous             bool // a name with underscores, which some take for the other
-	inURL                 bool // a key stands in a URL that a proxy forwards
+	ambiguous             bool // a header name with underscores, which some servers treat as hyphens
+	inURL                 bool // a forwarded URL contains a key
 }
 
-// readHeader reads all of it in one pass: this runs for every request.
+// readHeader reads the headers in one pass, because it runs for every request.
 func readHeader(h http.Header) (s requestHeader) {
 	for name, values := range h {
 		switch name {
@@ -47,8 +47,8 @@ func readHeader(h http.Header) (s requestHeader) {
 	return s
 }
 
-// key is the one key of a request. Whatever a proxy and a service might read in
-// different ways is none: two headers, two keys in one, a name with underscores.
+// key returns the request's only key. It rejects what a proxy and a service might interpret
+// differently: two headers, two keys in one header, a name with underscores.
 func (s *requestHeader) key() (string, outcome) {
 	switch {
 	case s.ambiguous, len(s.authorization)+len(s.apiKey) > 1:
@@ -60,7 +60,7 @@ func (s *requestHeader) key() (string, outcome) {
 	}
 	scheme, key, _ := strings.Cut(s.authorization[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", noKey // of another scheme, which the service itself may know
+		return "", noKey // another scheme, which the service behind may handle
 	}
 	return oneKey(strings.TrimLeft(key, " "))
 }
@@ -72,7 +72,7 @@ func oneKey(key string) (string, outcome) {
 	return key, allowed
 }
 
-// inURL reports whether a key stands where servers write it into their logs.
+// inURL reports whether a URL contains a key, which servers would log.
 func inURL(uri string) bool {
 	if apikey.LooksLikeKey(uri) {
 		return true
@@ -81,8 +81,8 @@ func inURL(uri string) bool {
 	return err == nil && apikey.LooksLikeKey(decoded)
 }
 
-// peer is the address of the other side, and whether it is trusted to set forwarded
-// headers. Whoever may write to a socket of this machine is, and has no address.
+// peer returns the address of the connected client, and whether it may set forwarded
+// headers. Clients of a unix socket have no address and are trusted.
 func (s *Server) peer(r *http.Request) (address netip.Addr, isProxy bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	return peer.Addr(), err != nil || s.trusts(peer.Addr())
@@ -92,10 +92,10 @@ func (s *Server) trusts(address netip.Addr) bool {
 	return slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address.Unmap()) })
 }
 
-// client is the address that guesses are counted for: the peer's, or the one that a
-// trusted proxy says it has from its client. X-Forwarded-For is read from behind: each
-// trusted proxy has added who asked it, and what stands before the first stranger anybody
-// may have written.
+// client returns the address that failed attempts are counted for: the peer's, or the one a
+// trusted proxy reports. X-Forwarded-For is read from its end, because each trusted proxy
+// appends the address it saw, and everything before the first untrusted address may be
+// forged.
 func (s *Server) client(r *http.Request) netip.Addr {
 	peer, isProxy := s.peer(r)
 	if !isProxy {
@@ -114,11 +114,11 @@ func (s *Server) client(r *http.Request) netip.Addr {
 	return peer
 }
 
-// needOf finds what the request needs: by the rules, or as it says itself.
+// needOf returns what the request needs, by the rules or by its query.
 func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
 	isEnvoy := r.URL.Path != verifyPath
 	switch {
-	case len(s.Rules) == 0 && isEnvoy: // the query is the client's
+	case len(s.Rules) == 0 && isEnvoy: // Envoy forwards the client's query
 		return apikey.Need{}, noRule
 	case len(s.Rules) == 0:
 		return s.needs.of(r.URL.RawQuery)
@@ -129,7 +129,7 @@ func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
 	uri, named := forwarded(r, "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url")
 	method, _ := forwarded(r, "X-Forwarded-Method", "X-Original-Method")
 	if isEnvoy {
-		uri, named = strings.CutPrefix(r.RequestURI, verifyPath) // Envoy writes it as it is
+		uri, named = strings.CutPrefix(r.RequestURI, verifyPath) // Envoy keeps the original path
 		method = r.Method
 	}
 	if !named {
@@ -138,8 +138,8 @@ func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
 	return s.needOfRoute(method, uri)
 }
 
-// forwarded returns the value of those headers, and whether there is one; "" if they
-// differ, as when a client has sent one that the proxy does not set.
+// forwarded returns the common value of headers, and whether any is set. It returns "" if
+// they differ, as when the client sent one that the proxy does not set.
 func forwarded(r *http.Request, names ...string) (value string, found bool) {
 	for _, name := range names {
 		for _, v := range r.Header[name] {
@@ -152,7 +152,7 @@ func forwarded(r *http.Request, names ...string) (value string, found bool) {
 	return value, found
 }
 
-// needs remembers what queries mean: a proxy sends the same few again and again.
+// needs caches parsed queries: a proxy sends the same few again and again.
 type needs struct {
 	mu    sync.RWMutex
 	known map[string]apikey.Need
@@ -183,8 +183,8 @@ func (n *needs) of(query string) (apikey.Need, outcome) {
 	return need, allowed
 }
 
-// parseNeed reads ?env=live&scope=orders:read&scope=…; several scopes may also stand
-// in one, with blanks between them. What it does not know it refuses.
+// parseNeed parses ?env=live&scope=orders:read&scope=…; one scope parameter may list
+// several, separated by spaces. It rejects other parameters.
 func parseNeed(query string) (apikey.Need, bool) {
 	var need apikey.Need
 	values, err := url.ParseQuery(query)

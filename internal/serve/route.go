@@ -13,14 +13,14 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Rule says what a route needs.
+// Rule is what requests to a route need.
 type Rule struct {
-	Path    string   // /orders covers /orders/ too, /orders/* both and all below
-	Methods []string // empty: all; GET covers HEAD
+	Path    string   // /orders also matches /orders/; /orders/* matches both and everything below
+	Methods []string // empty: all; GET includes HEAD
 	Need    apikey.Need
 }
 
-// CheckPath reports why no request can match a rule's path.
+// CheckPath returns an error if no request can match a rule's path.
 func CheckPath(path string) error {
 	prefix, _ := strings.CutSuffix(path, "*")
 	switch {
@@ -35,7 +35,7 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// route is a rule, with its path as readPath returns those of requests.
+// route is a rule with its path normalized as readPath does for requests.
 type route struct {
 	Rule
 	path, folded string
@@ -61,8 +61,8 @@ func (r *route) coversFolded(folded string) bool {
 	return covers(folded) || strings.Contains(folded, "+") && covers(trimPluses(folded))
 }
 
-// trimPluses returns a folded path as those read it that take a plus for a space, trim that
-// and merge slashes.
+// trimPluses returns a folded path as read by services that decode a plus as a space, trim
+// it and merge slashes.
 func trimPluses(folded string) string {
 	trimmed := "/"
 	for segment := range strings.SplitSeq(folded, "/") {
@@ -79,9 +79,9 @@ func (r *route) coversMethod(method string) bool {
 	})
 }
 
-// needOfRoute returns what the first rule for a request needs. A path that is a
-// rule's only when folded is refused: a service that ignores case takes it for the
-// rule's, and one that does not for another.
+// needOfRoute returns what the first matching rule needs. A path that matches a rule only
+// when folded is rejected: services differ in whether they would treat it as the rule's
+// path.
 func (s *Server) needOfRoute(method, uri string) (apikey.Need, outcome) {
 	path, folded, ok := readPath(uri)
 	if !ok {
@@ -103,7 +103,8 @@ func (s *Server) needOfRoute(method, uri string) (apikey.Need, outcome) {
 	return apikey.Need{}, noRule
 }
 
-// warnOfSpellings logs rules that grant what an earlier one guards, but for the spelling.
+// warnOfSpellings logs rules that grant more than an earlier rule for the same path spelled
+// differently.
 func (s *Server) warnOfSpellings() {
 	for j := range s.routes {
 		for i := range s.routes[:j] {
@@ -116,7 +117,7 @@ func (s *Server) warnOfSpellings() {
 	}
 }
 
-// grantsMore reports whether a request may need less by r than by an earlier rule.
+// grantsMore reports whether r may need less than the earlier rule guard.
 func (r *route) grantsMore(guard *route) bool {
 	if len(r.Methods) > 0 && !slices.ContainsFunc(r.Methods, guard.coversMethod) {
 		return false
@@ -131,12 +132,11 @@ func (r *route) respells(guard *route) bool {
 	return inCase || inSlash
 }
 
-// readPath returns a URI's path decoded and with a slash at its end, and that folded. It
-// accepts only what no common parser cuts, resolves, merges, trims or decodes to anything
-// else.
+// readPath returns a URI's path decoded, with a slash at its end, and the same path folded.
+// It accepts only paths that all common parsers read in the same way.
 func readPath(uri string) (path, folded string, ok bool) {
 	raw, _, _ := strings.Cut(uri, "?")
-	if !strings.HasPrefix(raw, "/") { // the absolute form, and X-Original-URL of some proxies
+	if !strings.HasPrefix(raw, "/") { // absolute form, or X-Original-URL of some proxies
 		scheme, rest, _ := strings.Cut(raw, "://")
 		host, below, found := strings.Cut(rest, "/")
 		if !found || host == "" || strings.ContainsFunc(host, isNotHost) || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
@@ -162,8 +162,8 @@ func isAlphanumeric(c rune) bool {
 
 func isNotHost(c rune) bool { return !isAlphanumeric(c) && !strings.ContainsRune(".-_:[]", c) }
 
-// isPlainlyEscaped reports whether a path escapes what must be, and nothing that stands
-// for itself: routers that match paths undecoded take /%61dmin for another path.
+// isPlainlyEscaped reports whether only those characters are escaped that must be: some
+// routers match paths undecoded, for which /%61dmin is not /admin.
 func isPlainlyEscaped(raw string) bool {
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
@@ -182,7 +182,7 @@ func isPlainlyEscaped(raw string) bool {
 	return true
 }
 
-// checkPath returns a decoded path as readPath does.
+// checkPath is readPath for a decoded path.
 func checkPath(decoded string) (path, folded string, ok bool) {
 	path = withSlash(decoded)
 	folded = foldPath(path)
@@ -203,21 +203,21 @@ func checkPath(decoded string) (path, folded string, ok bool) {
 	return path, folded, true
 }
 
-// isControlOrDecomposed reports also the parts of which Unicode composes characters (in
-// Latin, Japanese and Korean): some services do so, and a rule has the composed form.
+// isControlOrDecomposed also reports combining characters (Latin, Japanese, Korean): some
+// services compose them, and would then match a rule that fob does not.
 func isControlOrDecomposed(r rune) bool {
 	return unicode.IsControl(r) || '\u0300' <= r && r <= '\u036f' || '\u1100' <= r && r <= '\u11ff' || r == '\u3099' || r == '\u309a'
 }
 
-// isBlank reports whether some trim a character: white space, and JavaScript also the
+// isBlank reports whether services may trim a character: white space, and in JavaScript the
 // byte order mark.
 func isBlank(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }
 
 func withSlash(path string) string { return strings.TrimSuffix(path, "/") + "/" }
 
-// foldPath returns s without what some services do not distinguish: case (as seen by whoever
-// compares lower or upper case), ASCII and its full-width forms (Windows), a space and a
-// plus (form decoding), and invisible characters (HFS+).
+// foldPath removes what some services do not distinguish: case (lower or upper case may be
+// compared), full-width ASCII (Windows), space and plus (form decoding), and invisible
+// characters (HFS+).
 func foldPath(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

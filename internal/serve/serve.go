@@ -1,6 +1,5 @@
-// Package serve checks API keys over HTTP: for a reverse proxy that asks before it
-// lets a request through (forward auth), and for services that introspect tokens
-// (RFC 7662). It answers as RFC 6750 says.
+// Package serve checks API keys over HTTP, for reverse proxies (forward auth) and for
+// services that introspect tokens (RFC 7662). Responses follow RFC 6750.
 package serve
 
 import (
@@ -17,7 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Keys is what a Server needs of the registry.
+// Keys is the part of the registry that a Server uses.
 type Keys interface {
 	Key(ctx context.Context, id string) (apikey.Record, error)
 	Changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error)
@@ -25,40 +24,40 @@ type Keys interface {
 	Use(ctx context.Context, uses []apikey.Use) error
 }
 
-// Options say how a Server behaves.
+// Options configures a Server.
 type Options struct {
 	Keys    Keys
 	Peppers func(ctx context.Context, id string) (apikey.Pepper, error)
-	// RequirePepper treats a key as unknown whose hash has no pepper, or one that Peppers
-	// does not know.
+	// RequirePepper treats keys as unknown whose hash has no pepper, or one that Peppers
+	// does not find.
 	RequirePepper bool
-	// Rehash makes a verified key's digest again with the present pepper; may be nil.
+	// Rehash replaces a verified key's digest by one with the current pepper; may be nil.
 	Rehash func(ctx context.Context, text string, r apikey.Record) error
-	// AddPepper calls Rehash also for a key whose hash has none.
+	// AddPepper calls Rehash for keys without a pepper too.
 	AddPepper bool
 	Now       func() time.Time
 	Log       *slog.Logger
 
-	// MaxStale is how long keys in memory are trusted without a word from the registry;
-	// then every key is refused.
+	// MaxStale is how long cached keys are trusted while the registry is unreachable. After
+	// that, every key is refused.
 	MaxStale time.Duration
-	// CacheSize is how many keys are held in memory.
+	// CacheSize is the number of cached keys.
 	CacheSize int
-	// Rules say what routes need, the first that matches; without any, ?env= and ?scope=
-	// of the request to fob do.
+	// Rules are what routes need; the first match applies. Without rules, the query
+	// parameters env and scope apply.
 	Rules []Rule
-	// TrustedProxies may say, in forwarded headers, whom and what they ask for.
+	// TrustedProxies may set forwarded headers.
 	TrustedProxies []netip.Prefix
-	// OnlyAuthStatuses answers with 200, 401 and 403 alone: nginx's auth_request makes
-	// 500 of all else.
+	// OnlyAuthStatuses restricts responses to 200, 401 and 403: nginx's auth_request turns
+	// any other status into 500.
 	OnlyAuthStatuses bool
-	// Guesses is how many keys that are not good an address may show in a second.
+	// Guesses is the number of invalid keys per second that an address may send.
 	Guesses int
-	// SplitInternal leaves /metrics and /introspect to the handler of Internal.
+	// SplitInternal serves /metrics and /introspect only on the Internal handler.
 	SplitInternal bool
 }
 
-// Server answers the checks. Run keeps it up to date.
+// Server checks keys. Run keeps its cache up to date.
 type Server struct {
 	Options
 	cache   *cache
@@ -68,17 +67,17 @@ type Server struct {
 	needs   needs
 	routes  []route
 
-	rehashing atomic.Bool // one key's digest at a time
+	rehashing atomic.Bool // one key at a time
 }
 
-// The defaults of Options.
+// Defaults of Options.
 const (
 	DefaultMaxStale  = time.Second
 	DefaultCacheSize = 100_000
 	DefaultGuesses   = 100
 )
 
-// New makes a Server; nothing is asked of the registry before Run.
+// New returns a Server. The registry is not queried before Run.
 func New(o Options) *Server {
 	s := &Server{Options: o, uses: &uses{sums: make(map[string]apikey.Use)}, guesses: newLimiter(o.Guesses, o.Now)}
 	s.cache = newCache(o, &s.metrics, s.uses)
@@ -89,7 +88,7 @@ func New(o Options) *Server {
 	return s
 }
 
-// Run follows the registry's changes and writes down uses, until ctx ends.
+// Run follows the registry's changes and reports uses until ctx ends.
 func (s *Server) Run(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
@@ -100,12 +99,12 @@ func (s *Server) Run(ctx context.Context) {
 	<-done
 }
 
-// ServeHTTP serves all paths, but for /introspect and /metrics where these are split off.
+// ServeHTTP serves all paths, except /introspect and /metrics with SplitInternal.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.route(w, r, true, !s.SplitInternal)
 }
 
-// Internal serves /introspect and /metrics, for a listener of their own.
+// Internal serves /introspect and /metrics on a separate listener.
 func (s *Server) Internal() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.route(w, r, false, true) })
 }
@@ -114,7 +113,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, public, internal 
 	path := r.URL.Path
 	introspects := internal && path == "/introspect"
 	if !introspects && (r.ContentLength != 0 || len(r.TransferEncoding) > 0) {
-		// What a proxy and we might read as two requests must not share a connection.
+		// A proxy and net/http might disagree where a body ends (request smuggling).
 		w.Header().Set("Connection", "close")
 	}
 	switch {
@@ -133,7 +132,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, public, internal 
 	}
 }
 
-// verifyPath is where a proxy asks; Envoy puts the path that it asks about behind it.
+// verifyPath is the path for proxies. Envoy appends the original path to it.
 const (
 	verifyPath  = "/verify"
 	envoyPrefix = verifyPath + "/"
@@ -146,7 +145,7 @@ func writeText(w http.ResponseWriter, status int, body string) {
 	_, _ = w.Write([]byte(body))
 }
 
-// Header values that every answer shares; net/http does not change them.
+// Header values shared by all responses; net/http does not modify them.
 var (
 	plainText = []string{"text/plain; charset=utf-8"}
 	inJSON    = []string{"application/json"}
@@ -162,7 +161,7 @@ type metrics struct {
 
 func (m *metrics) count(o outcome) { m.checks[o].Add(1) }
 
-// writeMetrics answers in the text format of Prometheus, version 0.0.4.
+// writeMetrics writes the text format of Prometheus, version 0.0.4.
 func (s *Server) writeMetrics(w http.ResponseWriter) {
 	var b bytes.Buffer
 	fmt.Fprintln(&b, "# HELP fob_checks_total Checks of API keys, by how they ended.")

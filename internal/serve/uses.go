@@ -11,8 +11,8 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// uses sums up how often keys were used, and writes the sums down in batches: no check
-// waits for that.
+// uses counts how often keys were used and writes the counts in batches, so that no check
+// waits for the registry.
 type uses struct {
 	mu   sync.Mutex
 	sums map[string]apikey.Use
@@ -20,11 +20,11 @@ type uses struct {
 
 const (
 	usesEvery = 10 * time.Second
-	// usesBatch is how many keys' sums are written in one transaction: few, so that
-	// checks on the same core wait for a fraction of a millisecond.
+	// usesBatch is the number of keys per transaction: few, so that checks on the same core
+	// are delayed by less than a millisecond.
 	usesBatch = 50
 	usesPause = 25 * time.Millisecond // between two batches
-	// maxUses bounds the keys that are counted between two batches: use is approximate.
+	// maxUses bounds the memory: usage counts are approximate.
 	maxUses = 100_000
 )
 
@@ -42,7 +42,7 @@ func (u *uses) add(use apikey.Use) {
 	u.sums[use.ID] = use
 }
 
-// run collects and writes the sums down until ctx ends, and then once more.
+// run collects and writes the counts until ctx ends, and then once more.
 func (u *uses) run(ctx context.Context, collect func(), keys Keys, log *slog.Logger) {
 	tick := time.NewTicker(usesEvery)
 	defer tick.Stop()
@@ -69,7 +69,8 @@ func (u *uses) take() []apikey.Use {
 	return sums
 }
 
-// write writes the sums down, batch by batch. What ctx cuts off is kept for the last time.
+// write writes the counts in batches. What is left when ctx ends is written by the last
+// call.
 func (u *uses) write(ctx context.Context, pause time.Duration, keys Keys, log *slog.Logger) {
 	left := u.take()
 	for len(left) > 0 && ctx.Err() == nil {

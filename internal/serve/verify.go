@@ -19,21 +19,21 @@ type outcome int
 
 const (
 	allowed      outcome = iota
-	noKey                // none was shown
-	badRequest           // shown in a way that cannot be read for sure (RFC 6750 §3.1, invalid_request)
-	keyInURL             // shown where it is logged
-	invalidToken         // unknown, wrong, revoked, expired, disabled, of another environment
+	noKey                // the request has none
+	badRequest           // ambiguous or malformed (RFC 6750 §3.1, invalid_request)
+	keyInURL             // where servers log it
+	invalidToken         // unknown, wrong, revoked, expired, disabled, or of another environment
 	outOfScope           // insufficient_scope
-	noRule               // no rule says what the route needs
-	unclearPath          // the path, or its method, can be read in two ways
-	rateLimited          // the key's own limit
-	guessing             // the address showed too many bad keys
-	notWell              // the registry cannot be asked
+	noRule               // no rule matches the route
+	unclearPath          // path or method is ambiguous
+	rateLimited          // by the key's own limit
+	guessing             // the address sent too many invalid keys
+	notWell              // the registry is unavailable
 	outcomes     = iota
 )
 
-// responses has what each outcome looks like. Those with the same status have the same body,
-// so that a client without a valid key learns nothing.
+// responses are by outcome. Outcomes with the same status have the same body, so that a
+// client without a valid key learns nothing.
 var responses = [outcomes]struct {
 	name      string // in metrics and X-Fob-Reason
 	status    int
@@ -55,15 +55,15 @@ var responses = [outcomes]struct {
 
 type verdict struct {
 	outcome
-	entry *entry        // of a key whose secret was right
-	wait  time.Duration // until it is worth another try
-	need  []string      // the scopes that are lacking
+	entry *entry        // set if the secret was right
+	wait  time.Duration // for Retry-After
+	need  []string      // the required scopes
 }
 
-// verify answers the proxy's question whether a request may pass.
+// verify responds to a proxy that asks whether a request may pass.
 func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 	asked := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost
-	if !asked && r.URL.Path == verifyPath { // Envoy's questions have the request's own method
+	if !asked && r.URL.Path == verifyPath { // Envoy uses the original method
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		writeText(w, http.StatusMethodNotAllowed, "ask with GET, HEAD or POST\n")
 		return
@@ -109,8 +109,8 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	e := s.cache.cached(p.ID)
 	err = p.Check(&e.record, e.pepper, need, now)
 	if err != nil && reasonOf(err) == apikey.Unknown {
-		// The registry is asked also for a key in memory: a wrong secret and an unknown id
-		// take the same steps, and the time.
+		// Query the registry for cached ids too: a wrong secret and an unknown id must take
+		// the same time.
 		if s.guesses.blocked(s.client(r)) {
 			return verdict{outcome: guessing, wait: time.Second}
 		}
@@ -136,7 +136,7 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	return s.failed(r)
 }
 
-// reasonOf is why a key was refused; "" of another error.
+// reasonOf returns why a key was refused, or "" for other errors.
 func reasonOf(err error) apikey.Reason {
 	if refused, ok := errors.AsType[*apikey.RefusedError](err); ok {
 		return refused.Reason
@@ -144,7 +144,7 @@ func reasonOf(err error) apikey.Reason {
 	return ""
 }
 
-// accept takes a good key, if its own limit lets it.
+// accept counts a valid key's use, unless its rate limit is exceeded.
 func (s *Server) accept(ctx context.Context, text string, e *entry, now time.Time) verdict {
 	if e.limit != nil {
 		if wait := e.limit.take(now); wait > 0 {
@@ -191,14 +191,14 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 	}
 }
 
-// rehash makes the digest of a key again, aside, if another pepper is used today.
+// rehash replaces a key's digest in the background, if its pepper is not the current one.
 func (s *Server) rehash(ctx context.Context, text string, e *entry) {
 	present := s.cache.pepper.Load()
 	if s.Rehash == nil || present == nil || *present == e.record.Pepper || e.record.Pepper == "" && !s.AddPepper {
 		return
 	}
 	if !s.rehashing.CompareAndSwap(false, true) {
-		return // one at a time: the next use does it
+		return // retried at the next use
 	}
 	record := e.record
 	go func() {
@@ -211,17 +211,17 @@ func (s *Server) rehash(ctx context.Context, text string, e *entry) {
 	}()
 }
 
-// IntrospectScope is what a key needs to introspect others (RFC 7662 §2.1).
+// IntrospectScope is the scope that introspection requires (RFC 7662 §2.1).
 const IntrospectScope = "fob:introspect"
 
 // maxForm bounds the body of an introspection request, in bytes.
 const maxForm = 8 << 10
 
-// introspection is RFC 7662 §2.2. Of a key that is not active it says nothing more.
+// introspection is a response of RFC 7662 §2.2. For inactive keys, only Active is set.
 type introspection struct {
 	Active      bool   `json:"active"`
 	Scope       string `json:"scope,omitempty"`
-	ClientID    string `json:"client_id,omitempty"` // whom the key identifies
+	ClientID    string `json:"client_id,omitempty"` // the key's owner
 	Subject     string `json:"sub,omitempty"`
 	TokenType   string `json:"token_type,omitempty"`
 	ID          string `json:"jti,omitempty"`
@@ -230,8 +230,7 @@ type introspection struct {
 	ExpiresAt   int64  `json:"exp,omitempty"`
 }
 
-// introspect tells a service that holds a key with IntrospectScope what another key
-// is worth.
+// introspect describes a key to a service with IntrospectScope.
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -258,7 +257,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	switch v.outcome {
 	case notWell, guessing:
 		s.refuse(w, r, v)
-	case allowed, rateLimited: // its own limit is for its use, not for questions
+	case allowed, rateLimited: // rate limits apply to uses, not to introspection
 		s.answerJSON(w, http.StatusOK, introspected(v.entry))
 	default:
 		s.answerJSON(w, http.StatusOK, introspection{})
