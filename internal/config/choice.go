@@ -16,20 +16,19 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// ProjectFile lies in a project's folder and names the profile for it and all that
-// is below it. Others may have written it: it can choose among the profiles that are
-// there, and set nothing.
+// ProjectFile is a file in a project's folder that selects the profile for it and the
+// folders below. Others may have written it, so it can only select an existing profile.
 const ProjectFile = ".fob.toml"
 
 const maxProjectFile = 64 << 10
 
-// Choice is the name of a profile and what chose it. The zero value is none.
+// Choice is a profile's name and what selected it. The zero value is none.
 type Choice struct {
 	Name string
-	By   string // a constant, or the path of a ProjectFile
+	By   string // one of the constants below, or the path of a ProjectFile
 }
 
-// What chooses a profile, beside a ProjectFile.
+// What selects a profile, besides a ProjectFile.
 const (
 	ByArgument = "argument"
 	ByVariable = "FOB_PROFILE"
@@ -37,10 +36,10 @@ const (
 	BySole     = "only profile"
 )
 
-// Named is the profile that a call names: by its argument, else by FOB_PROFILE, else
-// by the nearest ProjectFile in the working directory or above, which is looked for
-// only then. A ProjectFile that fob cannot read or understand is a *ParseError. One that
-// another user could have written is passed to skipped, unless a CI job checked it out.
+// Named returns the profile named by the argument, else by FOB_PROFILE, else by the nearest
+// ProjectFile in the working directory or above. An unreadable or invalid ProjectFile is a
+// *ParseError. One that another user could have written is passed to skipped, unless a CI
+// job checked it out.
 func Named(arg string, getenv func(string) string, skipped func(*atomicfile.OthersError)) (Choice, error) {
 	if arg != "" {
 		return Choice{arg, ByArgument}, nil
@@ -102,8 +101,8 @@ func readProjectFile(path string, info fs.FileInfo, getenv func(string) string) 
 	return Choice{}, wrong
 }
 
-// unreadableError is the error of a project file that cannot be read. It is never treated as
-// missing: another profile would be used.
+// unreadableError is the error for an unreadable project file. Treating it as missing would
+// silently select another profile.
 func unreadableError(path string, err error) error {
 	if inFile, ok := errors.AsType[*fs.PathError](err); ok {
 		err = inFile.Err
@@ -111,8 +110,8 @@ func unreadableError(path string, err error) error {
 	return &ParseError{Path: sanitize.Line(path), Reason: strings.TrimPrefix(err.Error(), path+" ")}
 }
 
-// Select finds the profile that is meant, and what chose it: the one that is named,
-// else the default, else the only one. Otherwise the error is a *SelectError.
+// Select returns the named profile, else the default, else the only one, and what selected
+// it. Otherwise the error is a *SelectError.
 func (c *Config) Select(named Choice) (Profile, Choice, error) {
 	names := c.Names()
 	if named.Name == "" {
@@ -128,9 +127,10 @@ func (c *Config) Select(named Choice) (Profile, Choice, error) {
 	return p, named, nil
 }
 
-// SelectError means that it is not clear which profile is meant.
+// SelectError means that no profile was named and there is no default, or that the named
+// one does not exist.
 type SelectError struct {
-	Choice Choice // without a name: none was named
+	Choice Choice // without a name if none was named
 	Names  []string
 }
 

@@ -1,5 +1,5 @@
-// Package config is what the user sets: profiles, by hand or by command, the
-// presets of known providers, and where fob's files lie. It holds no secret.
+// Package config reads and edits the user's settings: profiles, the presets of known
+// providers, and the paths of fob's files. It contains no secrets.
 package config
 
 import (
@@ -19,28 +19,28 @@ type Config struct {
 	Default string `toml:"default" doc:"the profile to use where none is named"`
 	Storage string `toml:"storage" doc:"where new logins and secrets are stored: keyring, file or none" default:"keyring"`
 	KeyFile string `toml:"key_file" doc:"the file with the key of the encrypted files, outside fob's folders"`
-	// PassphraseCommand is a program and its arguments; it prints the file storage's
-	// passphrase.
+	// PassphraseCommand is a program with its arguments that prints the passphrase of the
+	// encrypted files.
 	PassphraseCommand []string `toml:"passphrase_command" doc:"a program with its arguments that prints the passphrase of the encrypted files"`
 	CAFile            string   `toml:"ca_file" doc:"certificates to trust besides the system's, in PEM"`
 	Keys              Keys     `toml:"keys"`
-	// Commands are programs and their arguments, by the names that others have for them:
-	// a registry, which more than this user may write, chooses no argument.
+	// Commands are programs with their arguments, by name. A registry refers to them by
+	// name, so that others with write access to it cannot choose arguments.
 	Commands    map[string][]string `toml:"commands" doc:"programs with their arguments, by name, for exec: destinations and rotations"`
 	Destination Destination         `toml:"destination"`
 	Serve       Serve               `toml:"serve"`
-	// EnvFiles are the references that env files below a folder may use unasked.
+	// EnvFiles are the references that env files in a folder may use without a question.
 	EnvFiles map[string][]string `toml:"env_files" doc:"references that env files in a folder may use without a question"`
 	Profiles map[string]Profile  `toml:"profile"`
 	Secrets  map[string]Secret   `toml:"secret"`
 
-	Paths Paths `toml:"-"` // where it and fob's other files lie
+	Paths Paths `toml:"-"` // where it and fob's other files are
 
 	storageVariable string // FOB_STORAGE
 	trust           trust
 }
 
-// ParseError is a configuration that fob does not understand, and where.
+// ParseError is a syntax error or an invalid setting in the configuration.
 type ParseError struct {
 	Path         string
 	Line, Column int // from 1; 0: unknown
@@ -54,9 +54,9 @@ func (e *ParseError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.Path, e.Line, e.Column, e.Reason)
 }
 
-// Load reads config.toml. A missing file is an empty Config; what fob does not
-// understand is a *ParseError. A file that another user could have written is an
-// *atomicfile.OthersError; one that asks for more than it is trusted with, a *TrustError.
+// Load reads config.toml; a missing file is an empty Config. Errors are a *ParseError, an
+// *atomicfile.OthersError if another user could have written the file, and a *TrustError if
+// it has settings that it is not trusted with.
 func Load(path string, getenv func(string) string) (*Config, error) {
 	text, trust, err := readTrusted(path, getenv)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -126,10 +126,10 @@ func parseError(path string, err error) *ParseError {
 // Names lists the profiles in alphabetical order.
 func (c *Config) Names() []string { return slices.Sorted(maps.Keys(c.Profiles)) }
 
-// Parse reads the text of a configuration, as Load does; name stands in its errors.
+// Parse parses a configuration; name is the file's name in errors.
 func Parse(name string, text []byte) (*Config, error) { return parse(name, text) }
 
-// Marshal writes profiles and secrets' settings as the text of a configuration.
+// Marshal returns a configuration file with the settings of profiles and secrets.
 func Marshal(profiles []Profile, secrets []Secret) []byte {
 	c := &Config{Profiles: map[string]Profile{}, Secrets: map[string]Secret{}}
 	for _, p := range profiles {

@@ -12,8 +12,8 @@ type Destination struct {
 	DotenvRoots []string          `toml:"dotenv_roots" doc:"folders below which fob may write .env files" default:"the working directory"`
 }
 
-// checkMachine refuses what would fail only when it is used: programs without a path or
-// a name, folders that depend on where fob is started.
+// checkMachine rejects commands without a name or a program's path, and folders that depend
+// on the working directory, before they are used.
 func (c *Config) checkMachine() error {
 	for name, argv := range c.Commands {
 		if err := CheckName(name); err != nil {

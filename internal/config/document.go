@@ -10,25 +10,25 @@ import (
 
 const byteOrderMark = "\ufeff"
 
-// document is the text of config.toml as a list of statements, each with the
-// blanks and comments before it, so that a change touches its own lines alone.
+// document is config.toml as a list of statements, each with the blanks and comments before
+// it, so that an edit touches only its own lines.
 type document struct {
 	statements []statement
-	tail       string // what stands behind the last statement
+	tail       string // text after the last statement
 	newline    string
 }
 
 type statement struct {
-	lead     string   // what stands before it: whole lines
-	text     string   // from the line's start to its end, newline included
-	table    []string // the table that a header opens, or that a key is in
+	lead     string   // whole lines before the statement
+	text     string   // from the line's start to its newline
+	table    []string // the header's table, or the one that contains the key
 	key      []string // nil: a header
-	valueAt  int      // where in text the value begins and ends
+	valueAt  int      // offsets of the value in text
 	valueTo  int
-	comments []string // in the value: between the lines of an array
+	comments []string // in the value, between the lines of an array
 }
 
-// newDocument takes a text apart that is known to be TOML.
+// newDocument splits a text that must be valid TOML.
 func newDocument(text []byte) *document {
 	d := &document{newline: "\n"}
 	if bytes.Contains(text, []byte("\r\n")) {
@@ -90,7 +90,7 @@ func commentsIn(value *unstable.Node) []string {
 	return comments
 }
 
-// set gives a key of a table a value, or removes it where the value is empty.
+// set sets a key of a table, or removes it if the value is empty.
 func (d *document) set(table []string, key, value string) {
 	at := slices.IndexFunc(d.statements, func(s statement) bool {
 		return s.key != nil && slices.Equal(slices.Concat(s.table, s.key), slices.Concat(table, []string{key}))
@@ -122,7 +122,7 @@ func (d *document) remove(at int) {
 	d.statements = slices.Delete(d.statements, at, at+1)
 }
 
-// insert puts a new key behind the last one of its table.
+// insert adds a key after the last one of its table.
 func (d *document) insert(table []string, key, value string) {
 	s := statement{table: table, key: []string{key}, text: key + " = " + value + d.newline, valueAt: len(key) + 3, valueTo: len(key) + 3 + len(value)}
 	last := -1
@@ -138,7 +138,7 @@ func (d *document) insert(table []string, key, value string) {
 	if last >= 0 {
 		d.endLine(last)
 	} else if len(d.statements) > 0 {
-		// The first lines of the file are about the file, not about this key.
+		// The comment at the top of the file is about the file, not about this key.
 		s.lead, d.statements[0].lead = d.statements[0].lead, d.newline
 	} else {
 		s.lead, d.tail = d.tail, ""
@@ -149,14 +149,14 @@ func (d *document) insert(table []string, key, value string) {
 	d.statements = slices.Insert(d.statements, last+1, s)
 }
 
-// endLine makes sure that another line can follow a statement.
+// endLine appends a newline to a statement that lacks one.
 func (d *document) endLine(at int) {
 	if s := &d.statements[at]; !strings.HasSuffix(s.text, "\n") {
 		s.text += d.newline
 	}
 }
 
-// addTable opens a table at the end of the document, unless it is there.
+// addTable appends a table to the document, unless it exists.
 func (d *document) addTable(table []string) {
 	if slices.ContainsFunc(d.statements, func(s statement) bool {
 		return slices.Equal(s.table, table) || s.key != nil && slices.Equal(slices.Concat(s.table, s.key), table)
@@ -177,7 +177,7 @@ func (d *document) addTable(table []string) {
 	d.statements = append(d.statements, statement{lead: lead, table: table, text: "[" + dotted(table) + "]" + d.newline})
 }
 
-// dotted writes the name of a table: what is no bare key is quoted.
+// dotted returns the name of a table, with quotes where TOML requires them.
 func dotted(table []string) string {
 	parts := make([]string, len(table))
 	for i, part := range table {
@@ -188,8 +188,8 @@ func dotted(table []string) string {
 	return strings.Join(parts, ".")
 }
 
-// removeTable deletes a table with its keys and the comments among them; what
-// stands before its header stays.
+// removeTable deletes a table with its keys and the comments between them, but not those
+// before its header.
 func (d *document) removeTable(table []string) {
 	in := func(s statement) bool { return slices.Equal(s.table, table) }
 	first := slices.IndexFunc(d.statements, in)

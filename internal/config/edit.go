@@ -18,14 +18,14 @@ import (
 	"github.com/fobcli/fob/internal/filelock"
 )
 
-// ErrEditByHand means that config.toml is written in a way that fob can read but
-// not change without touching more than it should.
+// ErrEditByHand means that config.toml is valid, but cannot be edited without changing
+// unrelated lines.
 var ErrEditByHand = errors.New("config.toml is written in a way that fob cannot change: edit it by hand")
 
 const editWait = 10 * time.Second
 
-// SaveProfile adds a profile or changes it. Comments, order and spelling of all
-// that stays the same survive.
+// SaveProfile adds or changes a profile. Comments, order and formatting of the rest are
+// preserved.
 func SaveProfile(path string, p Profile) error {
 	if err := CheckName(p.Name); err != nil {
 		return err
@@ -33,7 +33,7 @@ func SaveProfile(path string, p Profile) error {
 	return editFile(path, func(c *Config) { c.Profiles[p.Name] = p })
 }
 
-// RemoveProfile deletes a profile, and the default if it named it.
+// RemoveProfile deletes a profile, and the default if it is that profile.
 func RemoveProfile(path, name string) error {
 	return editFile(path, func(c *Config) {
 		delete(c.Profiles, name)
@@ -43,17 +43,17 @@ func RemoveProfile(path, name string) error {
 	})
 }
 
-// SetDefault names the profile to use where none is named.
+// SetDefault sets the default profile.
 func SetDefault(path, name string) error {
 	return editFile(path, func(c *Config) { c.Default = name })
 }
 
-// SetKeyFile names the key file of the file storage; "" leaves it to a passphrase.
+// SetKeyFile sets the key file of the file storage; "" means a passphrase.
 func SetKeyFile(path, keyFile string) error {
 	return editFile(path, func(c *Config) { c.KeyFile = keyFile })
 }
 
-// SetPepperStorage names the storage of the peppers.
+// SetPepperStorage sets the storage of the peppers.
 func SetPepperStorage(path, storage string) error {
 	return editFile(path, func(c *Config) { c.Keys.PepperStorage = storage })
 }
@@ -63,7 +63,7 @@ func SetRequirePepper(path string, require bool) error {
 	return editFile(path, func(c *Config) { c.Keys.RequirePepper = require })
 }
 
-// apply writes what differs between two configurations, the first of which the document has.
+// apply writes the difference between two configurations into the document.
 func (d *document) apply(before, after *Config) {
 	d.change(nil, *before, *after)
 	d.change([]string{"keys"}, before.Keys, after.Keys)
@@ -81,12 +81,12 @@ func applyTables[T any](d *document, kind string, before, after map[string]T) {
 		old, known := before[name]
 		d.change([]string{kind, name}, old, after[name])
 		if !known {
-			d.addTable([]string{kind, name}) // where every setting is empty
+			d.addTable([]string{kind, name}) // a profile or secret without settings
 		}
 	}
 }
 
-// change writes those settings of a table that are not as before.
+// change writes the settings of a table that differ.
 func (d *document) change(table []string, before, after any) {
 	old := settingsOf(before)
 	for i, s := range settingsOf(after) {
@@ -96,8 +96,8 @@ func (d *document) change(table []string, before, after any) {
 	}
 }
 
-// editFile applies a change to config.toml. A text that would then mean anything else is
-// not written.
+// editFile applies a change to config.toml, unless the result would differ in anything
+// else.
 func editFile(path string, change func(*Config)) error {
 	target, err := followLink(path)
 	if err != nil {
@@ -136,13 +136,13 @@ func editFile(path string, change func(*Config)) error {
 	return atomicfile.WriteMode(target, changed, modeOf(target))
 }
 
-// LockFile is what the processes that change a configuration share.
+// LockFile is the lock that processes take to change a configuration.
 func LockFile(path string) string {
 	return filepath.Join(filepath.Dir(path), ".locks", filepath.Base(path))
 }
 
-// followLink resolves a link, even to a missing file: a config.toml that is a link stays
-// one.
+// followLink resolves a link, even to a missing file, so that a config.toml that is a link
+// remains one.
 func followLink(path string) (string, error) {
 	target, err := filepath.EvalSymlinks(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -164,8 +164,8 @@ func modeOf(path string) fs.FileMode {
 	return 0o600
 }
 
-// isEquivalent reports whether both say the same. In a profile or a secret, an empty list is no
-// list.
+// isEquivalent reports whether two configurations have the same settings. An empty list in
+// a profile or a secret equals none.
 func (c *Config) isEquivalent(other *Config) bool {
 	rest := func(c Config) Config {
 		c.Profiles, c.Secrets, c.trust = nil, nil, trust{}
@@ -176,10 +176,10 @@ func (c *Config) isEquivalent(other *Config) bool {
 		maps.EqualFunc(c.Secrets, other.Secrets, func(s, t Secret) bool { return slices.Equal(settingsOf(s), settingsOf(t)) })
 }
 
-// setting is one key of a table with its value as TOML; "" is absent.
+// setting is a key of a table with its value as TOML; "" is absent.
 type setting struct{ key, value string }
 
-// settingsOf lists the plain settings of a table, by the toml tags of its fields.
+// settingsOf returns the plain settings of a table by the toml tags of its fields.
 func settingsOf(table any) []setting {
 	var settings []setting
 	v := reflect.ValueOf(table)
@@ -194,7 +194,7 @@ func settingsOf(table any) []setting {
 		case []string:
 			settings = append(settings, setting{key, quoteListTOML(value)})
 		case bool:
-			settings = append(settings, setting{key, map[bool]string{true: "true"}[value]}) // false is no setting
+			settings = append(settings, setting{key, map[bool]string{true: "true"}[value]}) // false is the same as absent
 		case time.Time:
 			settings = append(settings, setting{key, timeText(value)})
 		}
@@ -202,8 +202,8 @@ func settingsOf(table any) []setting {
 	return settings
 }
 
-// Changes names the settings that differ between two versions of a profile, as they
-// stand in config.toml.
+// Changes returns the names in config.toml of the settings that differ between two versions
+// of a profile.
 func Changes(before, after Profile) (set, removed []string) {
 	old := settingsOf(before)
 	for i, s := range settingsOf(after) {
@@ -218,7 +218,7 @@ func Changes(before, after Profile) (set, removed []string) {
 	return set, removed
 }
 
-// quoteTOML returns a TOML basic string; an empty one is no setting, "".
+// quoteTOML returns a TOML basic string, or "" for an empty one.
 func quoteTOML(s string) string {
 	if s == "" {
 		return ""

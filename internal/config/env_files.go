@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// How references to credentials start.
+// Prefixes of references to credentials.
 const (
 	TokenPrefix  = "token/"
 	SecretPrefix = "secret/"
 )
 
-// CheckReference refuses what is no reference, without looking whether it exists.
+// CheckReference rejects invalid references. It does not check whether the target exists.
 func CheckReference(text string) error {
 	if profile, isToken := strings.CutPrefix(text, TokenPrefix); isToken {
 		return CheckName(profile)
@@ -22,9 +22,9 @@ func CheckReference(text string) error {
 	return errors.New("a reference is token/PROFILE or secret/NAME")
 }
 
-// VetEnvFile reports whether a file of variables is in the workspace of a CI job. Its author
-// is that of the commit, as a configuration's there is: it may refer to credentials only
-// where the workflow trusts what it checks out, and the user's approvals mean nothing.
+// VetEnvFile reports whether an env file is in the workspace of a CI job, where whoever
+// wrote the commit controls it. There, it may only refer to credentials if the workflow
+// trusts its checkout, and the user's approvals do not apply.
 func VetEnvFile(path string, getenv func(string) string) (inWorkspace bool, err error) {
 	if !InWorkspace(path, getenv) {
 		return false, nil

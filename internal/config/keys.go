@@ -2,19 +2,17 @@ package config
 
 // Keys is the table [keys]: the API keys that the user issues.
 type Keys struct {
-	Registry     string   `toml:"registry" doc:"the registry of API keys: sqlite:/PATH or postgres://..." default:"registry.db in the data folder"`
-	Brand        string   `toml:"brand" doc:"what every key starts with" default:"fob"`
-	Environments []string `toml:"environments" doc:"the environments that keys are issued for" default:"test, dev, staging, live"`
-	// PepperStorage is where peppers were moved to: keyring or file.
-	PepperStorage string `toml:"pepper_storage" doc:"where the peppers were moved to: keyring or file"`
-	// RequirePepper refuses keys whose hash has no pepper. It is a setting of each machine
-	// that verifies: who can write rows of a shared registry must not be able to turn it off.
+	Registry      string   `toml:"registry" doc:"the registry of API keys: sqlite:/PATH or postgres://..." default:"registry.db in the data folder"`
+	Brand         string   `toml:"brand" doc:"what every key starts with" default:"fob"`
+	Environments  []string `toml:"environments" doc:"the environments that keys are issued for" default:"test, dev, staging, live"`
+	PepperStorage string   `toml:"pepper_storage" doc:"where the peppers were moved to: keyring or file"`
+	// RequirePepper refuses keys whose hash has no pepper. Each verifying machine has its
+	// own setting, so that nobody with write access to a shared registry can turn it off.
 	RequirePepper bool `toml:"require_pepper" doc:"refuse keys whose hash has no pepper"`
-	// AddPepper gives hashes that have no pepper the one in use, when their key is verified.
-	AddPepper bool `toml:"add_pepper" doc:"add the current pepper to hashes without one when their key is verified"`
+	AddPepper     bool `toml:"add_pepper" doc:"add the current pepper to hashes without one when their key is verified"`
 }
 
-// Serve is the table [serve]: what routes need where fob checks keys for a proxy.
+// Serve is the table [serve]: what routes require when fob checks keys for a proxy.
 type Serve struct {
 	Rules []ServeRule `toml:"rule"`
 }

@@ -9,7 +9,7 @@ import (
 	"runtime"
 )
 
-// Paths say where fob's files lie.
+// Paths are the paths of fob's files.
 type Paths struct {
 	Config  string // the file config.toml
 	Data    string // a folder: keys, locks, sealed files
@@ -17,8 +17,8 @@ type Paths struct {
 	Runtime string // a folder for sockets
 }
 
-// FindPaths follows the XDG base directories, and on Windows %AppData% and
-// %LocalAppData%. FOB_HOME moves everything; FOB_CONFIG names the file.
+// FindPaths returns the paths by the XDG base directories, or by %AppData% and
+// %LocalAppData% on Windows. FOB_HOME moves all of them, FOB_CONFIG only config.toml.
 func FindPaths(getenv func(string) string) (Paths, error) {
 	find := xdgPaths
 	switch {
@@ -34,7 +34,7 @@ func FindPaths(getenv func(string) string) (Paths, error) {
 
 func homePaths(getenv func(string) string) (Paths, error) {
 	home := filepath.Clean(getenv("FOB_HOME"))
-	if !filepath.IsAbs(home) { // each working directory would have logins of its own
+	if !filepath.IsAbs(home) { // else logins would depend on the working directory
 		return Paths{}, fmt.Errorf("FOB_HOME is not an absolute path: %q", home)
 	}
 	return Paths{filepath.Join(home, "config.toml"), filepath.Join(home, "data"), filepath.Join(home, "cache"), filepath.Join(home, "run")}, nil
@@ -51,13 +51,13 @@ func windowsPaths(getenv func(string) string) (Paths, error) {
 func xdgPaths(getenv func(string) string) (Paths, error) {
 	home := getenv("HOME")
 	base := func(name, fallback string) string {
-		if dir := getenv(name); filepath.IsAbs(dir) { // a relative one is invalid, by the specification
+		if dir := getenv(name); filepath.IsAbs(dir) { // the specification says to ignore relative paths
 			return dir
 		}
 		return filepath.Join(home, fallback)
 	}
 	config, data, cache := base("XDG_CONFIG_HOME", ".config"), base("XDG_DATA_HOME", ".local/share"), base("XDG_CACHE_HOME", ".cache")
-	if storage := getenv("FOB_STORAGE"); (storage == StorageNone || storage == formerNone) && !filepath.IsAbs(home) { // a CI job's container: nothing is kept, and nothing of it read
+	if storage := getenv("FOB_STORAGE"); (storage == StorageNone || storage == formerNone) && !filepath.IsAbs(home) { // in a CI job's container nothing is stored, so no home is needed
 		home = filepath.Join(os.TempDir(), fmt.Sprintf("fob-%d", os.Getuid()))
 		if data, cache = base("XDG_DATA_HOME", "data"), base("XDG_CACHE_HOME", "cache"); !filepath.IsAbs(config) {
 			return Paths{Data: filepath.Join(data, "fob"), Cache: filepath.Join(cache, "fob"), Runtime: filepath.Join(cache, "fob", "run")}, nil

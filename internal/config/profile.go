@@ -7,15 +7,14 @@ import (
 	"strings"
 )
 
-// Profile is one login's settings: a table [profile.NAME]. An empty field is a
-// setting that is not there.
+// Profile is a login's settings: a table [profile.NAME]. An empty field is absent.
 type Profile struct {
 	Name                    string   `toml:"-"`
 	Provider                string   `toml:"provider" doc:"a preset: see 'fob profile providers'"`
 	Issuer                  string   `toml:"issuer" doc:"the authorization server's URL"`
 	ClientID                string   `toml:"client_id" doc:"the OAuth client's ID"`
 	Scopes                  []string `toml:"scopes" doc:"the scopes to request"`
-	RedirectURI             string   `toml:"redirect_uri" doc:"a loopback URI; {issuer} is replaced by a hash of the issuer"` // may hold IssuerMark; see Redirect
+	RedirectURI             string   `toml:"redirect_uri" doc:"a loopback URI; {issuer} is replaced by a hash of the issuer"` // may contain IssuerMark; see Redirect
 	AuthorizationEndpoint   string   `toml:"authorization_endpoint" doc:"for a server without metadata"`
 	TokenEndpoint           string   `toml:"token_endpoint" doc:"for a server without metadata"`
 	RevocationEndpoint      string   `toml:"revocation_endpoint" doc:"for a server without metadata"`
@@ -33,7 +32,7 @@ type Profile struct {
 	CertificateFile             string   `toml:"certificate_file" doc:"the client's certificate for mutual TLS (RFC 8705), in PEM"`
 	CertificateKeyFile          string   `toml:"certificate_key_file" doc:"the key of the certificate, in PEM"`
 
-	// Of a machine that shows its own identity, with the grants token-exchange and
+	// For machines that prove their own identity, with the grants token-exchange and
 	// jwt-bearer.
 	Identity         string   `toml:"identity" doc:"where a machine's identity comes from: github, gitlab, env:NAME, file:PATH or command"`
 	IdentityCommand  []string `toml:"identity_command" doc:"a program with its arguments that prints the identity"`
@@ -41,7 +40,7 @@ type Profile struct {
 	SubjectTokenType string   `toml:"subject_token_type" doc:"the type of the identity (RFC 8693 section 3)" default:"a JWT"`
 	Audience         string   `toml:"audience" doc:"the audience of the access token (RFC 8693 section 2.1)"`
 
-	// Where other programs may show the tokens: see package helper.
+	// Which programs get the tokens: see package credhelper.
 	GitHosts    []string `toml:"git_hosts" doc:"URLs for which git gets the token"`
 	GitUsername string   `toml:"git_username" doc:"the user name that git sends with the token"`
 
@@ -51,18 +50,18 @@ type Profile struct {
 	KubernetesServers []string `toml:"kubernetes_servers" doc:"clusters for which kubectl gets the token; any if absent"`
 }
 
-// Authority names the server that a login belongs to: its issuer, or its token
-// endpoint where it has none.
+// Authority returns the server that issued the login: its issuer, or its token endpoint
+// without one.
 func (p Profile) Authority() string { return cmp.Or(p.Issuer, p.TokenEndpoint) }
 
-// ShowsJWT reports whether what a machine shows of itself must be a JWT.
+// ShowsJWT reports whether the machine's identity must be a JWT.
 func (p Profile) ShowsJWT() bool {
 	const kind = "urn:ietf:params:oauth:token-type:" // RFC 8693 §3
 	return p.Grant == GrantJWTBearer || slices.Contains([]string{"", kind + "jwt", kind + "id_token"}, p.SubjectTokenType)
 }
 
-// WithProvider fills what the profile leaves open from its provider's preset. A
-// profile that names a server of its own takes no endpoint and no host from it.
+// WithProvider fills empty settings from the provider's preset. A profile with its own
+// server gets no endpoints and no hosts from the preset.
 func (p Profile) WithProvider() Profile {
 	preset, ok := FindProvider(p.Provider)
 	if !ok {
@@ -93,11 +92,11 @@ func (p Profile) WithProvider() Profile {
 	return p
 }
 
-// The grants by which tokens are had, as a profile names them.
+// The grants that a profile can have.
 const (
-	GrantAuthorizationCode = "authorization_code" // RFC 6749 §4.1, or a device's (RFC 8628): a person logs in
+	GrantAuthorizationCode = "authorization_code" // RFC 6749 §4.1, or a device's (RFC 8628): a user logs in
 	GrantClientCredentials = "client_credentials" // RFC 6749 §4.4: the client logs in as itself
-	GrantTokenExchange     = "token-exchange"     // RFC 8693: a machine shows its own identity
+	GrantTokenExchange     = "token-exchange"     // RFC 8693: a machine proves its identity
 	GrantJWTBearer         = "jwt-bearer"         // RFC 7523 §2.1: likewise
 )
 
@@ -106,7 +105,8 @@ func Grants() []string {
 	return []string{GrantAuthorizationCode, GrantClientCredentials, GrantTokenExchange, GrantJWTBearer}
 }
 
-// ParseGrant is Profile.Grant for the name of a grant: empty where a person logs in.
+// ParseGrant returns the value of Profile.Grant for a grant: empty for authorization_code,
+// the default.
 func ParseGrant(name string) (string, error) {
 	switch {
 	case name == "", name == GrantAuthorizationCode:
@@ -119,8 +119,8 @@ func ParseGrant(name string) (string, error) {
 
 const maxName = 63
 
-// CheckName accepts the name of a profile: [a-z0-9][a-z0-9-]{0,62}. The name is
-// also a file's name.
+// CheckName rejects invalid profile names. Valid ones are [a-z0-9][a-z0-9-]{0,62}, because
+// they are also file names.
 func CheckName(name string) error {
 	ok := name != "" && len(name) <= maxName && name[0] != '-'
 	for _, r := range name {

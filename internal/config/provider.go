@@ -7,24 +7,24 @@ import (
 
 // What a revocation at a provider ends.
 const (
-	RevokesToken   = "token" // the token that is revoked, and what came of it
-	RevokesGrant   = "grant" // all that the user granted the client, other logins too
-	RevokesNothing = "none"  // there is no revocation that a terminal could ask for
+	RevokesToken   = "token" // the token
+	RevokesGrant   = "grant" // everything that the user granted the client, other logins too
+	RevokesNothing = "none"  // there is no revocation endpoint for terminals
 )
 
-// Provider is a preset: what fob knows of an OAuth server before it asks it. An
-// empty endpoint is one that the server's metadata names, or that it lacks.
+// Provider is a preset: what fob knows about an OAuth server in advance. Empty endpoints
+// are in the server's metadata, or do not exist.
 type Provider struct {
 	Name                  string `json:"name"`
 	Title                 string `json:"title"`
-	Issuer                string `json:"issuer,omitempty"` // may hold {placeholders}
+	Issuer                string `json:"issuer,omitempty"` // may contain {placeholders}
 	AuthorizationEndpoint string `json:"authorization_endpoint,omitempty"`
 	TokenEndpoint         string `json:"token_endpoint,omitempty"`
 	RevocationEndpoint    string `json:"revocation_endpoint,omitempty"`
 	UserinfoEndpoint      string `json:"userinfo_endpoint,omitempty"`
 
 	DeviceAuthorizationEndpoint string `json:"device_authorization_endpoint,omitempty"`
-	Device                      bool   `json:"device"` // fob login NAME --device works too
+	Device                      bool   `json:"device"` // whether fob login NAME --device works
 
 	Scopes                  []string          `json:"scopes,omitempty"`
 	AuthParams              map[string]string `json:"authorization_parameters,omitempty"`
@@ -43,10 +43,10 @@ type Provider struct {
 	Note                    string            `json:"note,omitempty"`
 }
 
-// Server is the one text that names the preset's server, as in Profile.Authority.
+// Server identifies the preset's server, like Profile.Authority.
 func (p Provider) Server() string { return cmp.Or(p.Issuer, p.TokenEndpoint) }
 
-// FindProvider finds a preset by its name.
+// FindProvider returns a preset by its name.
 func FindProvider(name string) (Provider, bool) {
 	all := Providers()
 	i := slices.IndexFunc(all, func(p Provider) bool { return p.Name == name })

@@ -3,15 +3,15 @@ package config
 import "cmp"
 
 const (
-	anyPort   = perIssuer                                               // where the port is left free (RFC 8252)
-	fixedPort = "http://localhost:8976" + sharedPath + "/" + IssuerMark // where redirects are compared whole
+	anyPort   = perIssuer                                               // for servers that ignore the port (RFC 8252)
+	fixedPort = "http://localhost:8976" + sharedPath + "/" + IssuerMark // for servers that compare it
 )
 
-// What a path that names the issuer needs at servers that do not compare it exactly: a
-// registered /callback would let those of all issuers through.
+// For servers that also accept paths below a registered redirect URI: registering only
+// /callback would accept the paths of all issuers.
 const wholePathNote = " Register the redirect URI with its whole path: paths below a registered one are accepted."
 
-// Providers are the presets, sorted by name.
+// Providers returns the presets, sorted by name.
 func Providers() []Provider {
 	all := []Provider{
 		{

@@ -8,25 +8,23 @@ import (
 	"strings"
 )
 
-// IssuerMark stands in a redirect URI for a hash of the profile's issuer. It is
-// replaced when the URI is used, so that a profile whose issuer is edited gets another
-// redirect with it.
+// IssuerMark is the part of a redirect URI that stands for a hash of the profile's issuer.
+// It is expanded on use, so that another issuer always gets another redirect URI.
 const IssuerMark = "{issuer}"
 
-// One redirect for all issuers lets a malicious one send the browser on to an honest
-// one and get its code (RFC 9700 §4.4): new profiles have perIssuer. A profile that has
-// a client and no setting is older, or written by hand, and has shared: that is what its
-// client is registered with.
+// If all issuers share a redirect URI, a malicious one can send the browser on to an honest
+// one and get its code (RFC 9700 §4.4), so new profiles use perIssuer. Profiles with a
+// client but without this setting were registered with shared.
 const (
 	sharedPath = "/callback"
 	shared     = "http://127.0.0.1" + sharedPath
 	perIssuer  = shared + "/" + IssuerMark
 )
 
-// issuerHashSize makes it hopeless to search for an issuer with the hash of another.
+// issuerHashSize is large enough that no second issuer with the same hash can be found.
 const issuerHashSize = 10 // bytes
 
-// expandRedirect leaves the mark where no issuer is known yet.
+// expandRedirect replaces the mark, unless the issuer is not known yet.
 func expandRedirect(uri, issuer string) string {
 	if issuer == "" || strings.Contains(issuer, "{") {
 		return uri
@@ -35,7 +33,7 @@ func expandRedirect(uri, issuer string) string {
 	return strings.ReplaceAll(uri, IssuerMark, hex.EncodeToString(sum[:issuerHashSize]))
 }
 
-// Redirect is the redirect URI to register for a profile, and to log in with.
+// Redirect returns the redirect URI to register and to log in with.
 func (p Profile) Redirect() string {
 	if p.ClientID == "" {
 		p.NameIssuer()
@@ -44,12 +42,12 @@ func (p Profile) Redirect() string {
 	return expandRedirect(cmp.Or(full.RedirectURI, shared), cmp.Or(full.Issuer, full.AuthorizationEndpoint))
 }
 
-// Redirect is the redirect URI to register for a preset.
+// Redirect returns the redirect URI to register for a preset.
 func (p Provider) Redirect() string {
 	return expandRedirect(p.RedirectURI, cmp.Or(p.Issuer, p.AuthorizationEndpoint))
 }
 
-// NameIssuer gives a login that has no redirect of its own one that names its issuer.
+// NameIssuer gives a login without a redirect URI one that contains its issuer.
 func (p *Profile) NameIssuer() {
 	if p.RedirectURI == "" && p.Grant == "" {
 		preset, _ := FindProvider(p.Provider)
@@ -57,9 +55,8 @@ func (p *Profile) NameIssuer() {
 	}
 }
 
-// SharesRedirect reports whether the redirect of a profile is that of another issuer
-// too: the one of all profiles that do not name theirs, or another profile's. It then
-// also returns the setting that names the issuer.
+// SharesRedirect reports whether a profile shares its redirect URI with other issuers. If
+// so, it returns the setting that makes it unique.
 func (c *Config) SharesRedirect(p Profile) (better string, ok bool) {
 	setting := cmp.Or(p.WithProvider().RedirectURI, shared)
 	if p.Grant != "" || p.ClientID == "" && p.RedirectURI == "" || strings.Contains(setting, IssuerMark) {
@@ -77,8 +74,8 @@ func (c *Config) SharesRedirect(p Profile) (better string, ok bool) {
 	return "", false
 }
 
-// withoutPort is what a server compares that leaves the port of a loopback address free
-// (RFC 8252 §7.3).
+// withoutPort returns a loopback URI as compared by servers that ignore the port (RFC 8252
+// §7.3).
 func withoutPort(raw string) url.URL {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Secret is what is not secret of a secret that somebody else has issued: a table
-// [secret."NAME"]. An empty field is a setting that is not there.
+// Secret is the settings of a secret issued by another party: a table [secret."NAME"]. An
+// empty field is absent.
 type Secret struct {
 	Name       string    `toml:"-"`
 	Storage    string    `toml:"storage" doc:"where it is stored: keyring or file" default:"as [storage]"`
@@ -21,14 +21,14 @@ type Secret struct {
 	RetireWith string    `toml:"retire_with" doc:"what ends the old value: a name in [commands]"`
 }
 
-// The parts of a secret's name, and its whole length: it is a file's name, too.
+// Limits of a secret's name, which is also a file name.
 const (
 	maxSecretParts = 4
 	maxSecretName  = 200
 )
 
-// CheckSecretName accepts the name of a secret: one to four names as profiles have
-// them, joined by slashes, as in stripe/prod.
+// CheckSecretName rejects invalid names. Valid ones are one to four profile names joined by
+// slashes, as in stripe/prod.
 func CheckSecretName(name string) error {
 	parts := strings.Split(name, "/")
 	ok := len(parts) <= maxSecretParts && len(name) <= maxSecretName
@@ -41,13 +41,13 @@ func CheckSecretName(name string) error {
 	return nil
 }
 
-// SecretVariable is the environment variable that overrides a stored secret.
+// SecretVariable returns the environment variable that overrides a stored secret.
 func SecretVariable(name string) string {
 	return "FOB_SECRET_" + strings.ToUpper(strings.NewReplacer("-", "_", "/", "_").Replace(name))
 }
 
-// SharingVariable is another configured secret with the variable of this one, or "": db/prod
-// and db-prod have the same.
+// SharingVariable returns another configured secret with the same variable, or "": db/prod
+// and db-prod share one.
 func (c *Config) SharingVariable(name string) string {
 	for _, other := range c.SecretNames() {
 		if other != name && SecretVariable(other) == SecretVariable(name) {
@@ -57,7 +57,7 @@ func (c *Config) SharingVariable(name string) string {
 	return ""
 }
 
-// SecretsEndingBy are those that have ended by a time, the first to end first.
+// SecretsEndingBy returns the secrets that expire by a time, the earliest first.
 func (c *Config) SecretsEndingBy(end time.Time) []Secret {
 	var ending []Secret
 	for _, name := range c.SecretNames() {
@@ -69,7 +69,6 @@ func (c *Config) SecretsEndingBy(end time.Time) []Secret {
 	return ending
 }
 
-// SecretNames lists the secrets in alphabetical order.
 func (c *Config) SecretNames() []string { return slices.Sorted(maps.Keys(c.Secrets)) }
 
 func (c *Config) checkSecrets() error {
@@ -78,7 +77,7 @@ func (c *Config) checkSecrets() error {
 			return err
 		}
 		s.Name = name
-		if at := s.Expires; at.Location() == time.Local { // it was written without an offset
+		if at := s.Expires; at.Location() == time.Local { // written without an offset
 			s.Expires = time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, time.UTC)
 		}
 		if !s.Expires.IsZero() && s.Expires.Year() < 2000 {
@@ -89,7 +88,7 @@ func (c *Config) checkSecrets() error {
 	return nil
 }
 
-// CheckNewSecret refuses a new name with the variable of a secret that there is.
+// CheckNewSecret rejects a name whose variable another secret has.
 func (c *Config) CheckNewSecret(name string) error {
 	other := c.SharingVariable(name)
 	if _, known := c.Secrets[name]; known || other == "" {
@@ -98,15 +97,15 @@ func (c *Config) CheckNewSecret(name string) error {
 	return fmt.Errorf("the secret %q %w %s with %q", name, ErrShared, SecretVariable(other), other)
 }
 
-// ErrShared means that a new secret would share its variable.
+// ErrShared means that two secrets would share a variable.
 var ErrShared = errors.New("would share the variable")
 
-// SaveSecret adds a secret's table or changes it, as SaveProfile does.
+// SaveSecret adds or changes a secret's table, like SaveProfile.
 func SaveSecret(path string, s Secret) error {
 	return saveSecret(path, s, (*Config).CheckNewSecret)
 }
 
-// RestoreSecret is SaveSecret also where two secrets of a backup share a variable.
+// RestoreSecret is SaveSecret without CheckNewSecret, for backups of older configurations.
 func RestoreSecret(path string, s Secret) error {
 	return saveSecret(path, s, func(*Config, string) error { return nil })
 }
@@ -124,8 +123,8 @@ func saveSecret(path string, s Secret, check func(*Config, string) error) error 
 	return cmp.Or(err, refused)
 }
 
-// ChangeSecret changes the table of a secret as it is by then; of one that is gone it makes
-// none.
+// ChangeSecret changes a secret's table as it is in the file now; it does not recreate a
+// deleted one.
 func ChangeSecret(path, name string, change func(*Secret)) error {
 	return editFile(path, func(c *Config) {
 		if s, known := c.Secrets[name]; known {
@@ -140,7 +139,7 @@ func RemoveSecret(path, name string) error {
 	return editFile(path, func(c *Config) { delete(c.Secrets, name) })
 }
 
-// timeText writes a time as TOML; no time is no setting.
+// timeText returns a time as TOML, or "" for the zero time.
 func timeText(t time.Time) string {
 	switch {
 	case t.IsZero():

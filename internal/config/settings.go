@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Setting is one line of the reference of config.toml.
+// Setting is a line of the reference of config.toml.
 type Setting struct {
-	Table   string // as in [keys], [profile.NAME] or [[serve.rule]]; empty: above all tables
+	Table   string // as in [keys], [profile.NAME] or [[serve.rule]]; empty: the top level
 	Key     string
 	Type    string // string, boolean, time, list, or table
 	Default string
 	Doc     string
 }
 
-// Settings are all settings of config.toml, by table.
+// Settings returns all settings of config.toml by table.
 func Settings() []Setting { return settingsIn("", reflect.TypeFor[Config]()) }
 
 func settingsIn(table string, t reflect.Type) []Setting {
@@ -66,12 +66,12 @@ func typeName(t reflect.Type) string {
 	return "string"
 }
 
-// Schema is the JSON Schema (draft 2020-12) of config.toml, for editors.
+// Schema returns the JSON Schema (draft 2020-12) of config.toml, for editors.
 func Schema() []byte {
 	schema := schemaOf(reflect.TypeFor[Config]())
 	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	schema["title"] = "fob's config.toml"
-	text, _ := json.MarshalIndent(schema, "", "  ") // of maps and strings: it cannot fail
+	text, _ := json.MarshalIndent(schema, "", "  ") // maps and strings: it cannot fail
 	return append(text, '\n')
 }
 

@@ -12,19 +12,18 @@ const (
 	StorageNone    = "none" // nothing is stored: each call gets its credential from the environment
 )
 
-const formerNone = "env" // what StorageNone was called first
+const formerNone = "env" // the former name of StorageNone
 
-// Storages are those that keep records.
+// Storages returns the storages that store records.
 func Storages() []string { return []string{StorageKeyring, StorageFile} }
 
-// StorageError is a name that no storage has.
+// StorageError is an invalid storage name.
 type StorageError struct{ Name string }
 
 func (e *StorageError) Error() string { return fmt.Sprintf("there is no storage %q", e.Name) }
 
-// StorageFor names the storage of a record: the one that is pinned with it, else
-// FOB_STORAGE, else the configured default, else the OS keyring. fob never falls back
-// to another one.
+// StorageFor returns the storage of a record: the pinned one, else FOB_STORAGE, else the
+// configured default, else the keyring. fob never falls back to another one on errors.
 func (c *Config) StorageFor(pinned string) (string, error) {
 	switch name := cmp.Or(pinned, c.storageVariable, c.Storage, StorageKeyring); name {
 	case StorageKeyring, StorageFile, StorageNone:
@@ -36,7 +35,7 @@ func (c *Config) StorageFor(pinned string) (string, error) {
 	}
 }
 
-// ProfilesIn are the profiles whose logins are in a storage.
+// ProfilesIn returns the profiles whose logins are in a storage.
 func (c *Config) ProfilesIn(storage string) []Profile {
 	var profiles []Profile
 	for _, name := range c.Names() {

@@ -16,18 +16,17 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// trust is what a configuration file may do. The zero value may do everything: the file
-// is the user's own, and no one else can write it. In the workspace of a CI job owner and
-// mode mean nothing (runners check out as another user, or with umask 0). There a file
-// is worth as much as the author of the commit, who may have opened a pull request.
+// trust is what a configuration file may do. The zero value allows everything, for a file
+// that only the user can write. In a CI job's workspace, owner and mode prove nothing: a
+// file there is as trustworthy as the commit's author, who may have opened a pull request.
 type trust struct {
 	path      string
-	workspace bool   // the file is in the workspace of a CI job
-	allowed   bool   // FOB_ALLOW_CONFIG_COMMANDS=1: the workflow trusts what it checks out
-	issuer    string // FOB_ISSUER: the workflow pins the server
+	workspace bool   // the file is in a CI job's workspace
+	allowed   bool   // FOB_ALLOW_CONFIG_COMMANDS=1: the workflow trusts its checkout
+	issuer    string // FOB_ISSUER: the server that the workflow pins
 }
 
-// TrustError is a configuration that is not trusted with what it asks for.
+// TrustError is a configuration with settings that it is not trusted with.
 type TrustError struct {
 	Path, Reason, Hint string // inert
 }
@@ -40,8 +39,8 @@ func (t trust) refuse(hint, format string, args ...any) error {
 
 const maxConfig = 16 << 20
 
-// readTrusted reads a configuration file and says what it may do. Of the folders above
-// it only the nearest counts: further up, sandboxes show root's as another user's.
+// readTrusted reads a configuration file and determines its trust. It only checks the
+// folder that contains it: in sandboxes, those above appear to have another owner.
 func readTrusted(path string, getenv func(string) string) ([]byte, trust, error) {
 	t := trust{path: path, issuer: getenv("FOB_ISSUER"), allowed: getenv("FOB_ALLOW_CONFIG_COMMANDS") == "1"}
 	if InWorkspace(path, getenv) {
@@ -52,11 +51,11 @@ func readTrusted(path string, getenv func(string) string) ([]byte, trust, error)
 		return text, t, err
 	}
 	text, err := atomicfile.ReadOwn(path, maxConfig)
-	missing := errors.Is(err, fs.ErrNotExist) // perhaps since another user took it away
+	missing := errors.Is(err, fs.ErrNotExist) // another user may have deleted it
 	if err != nil && !missing {
 		return nil, t, err
 	}
-	target, checkErr := atomicfile.CheckLinks(path) // one of another user could lead to any file of this one's
+	target, checkErr := atomicfile.CheckLinks(path) // a link made by another user could name any of this user's files
 	for _, dir := range slices.Compact([]string{filepath.Dir(path), filepath.Dir(target)}) {
 		folder, statErr := os.Stat(dir)
 		if checkErr = cmp.Or(checkErr, statErr); checkErr == nil {
@@ -76,8 +75,8 @@ func loadError(err error) error {
 	return fmt.Errorf("reading the configuration: %w", err)
 }
 
-// checkEvent refuses a file of the workspace in a job that has the repository's rights
-// and may have checked out a stranger's commit: the one that the event is about.
+// checkEvent rejects a workspace file in a GitHub job that has the repository's rights, but
+// may have checked out another person's commit.
 func (t trust) checkEvent(getenv func(string) string, hint string) error {
 	event := getenv("GITHUB_EVENT_NAME")
 	switch event {
@@ -92,8 +91,8 @@ func (t trust) checkEvent(getenv func(string) string, hint string) error {
 	return t.refuse(hint, "refused: this is a job for the event %s, which has the repository's rights, and the file is in its workspace, which may hold the commit of a fork", event)
 }
 
-// isFromFork reports whether a workflow_run is about a commit of another repository. An
-// event without this information counts as one.
+// isFromFork reports whether a workflow_run event is about another repository's commit. If
+// the event does not say, it returns true.
 func isFromFork(getenv func(string) string) bool {
 	type repository struct {
 		Name string `json:"full_name"`
@@ -117,11 +116,10 @@ func isFromFork(getenv func(string) string) bool {
 	return !strings.EqualFold(head.Name, own) // which may be a fork itself
 }
 
-// InWorkspace reports whether a path is in the workspace of the CI job that fob runs in:
-// below the folder that the CI system checks out into, or reached by a link that is.
-// Whoever fills that folder chooses either. Where a job's workspace is not known, it is the
-// repository of the working folder, or that folder; where a variable names one that is not
-// there (as in a container that has it mounted elsewhere), it can be anywhere.
+// InWorkspace reports whether a path is in the CI job's workspace, or reached through a
+// link in it. If the CI system does not name its workspace, that is the repository around
+// the working directory, or that directory. If the named folder does not exist (as in a
+// container that mounts it elsewhere), every path counts.
 func InWorkspace(path string, getenv func(string) string) bool {
 	names := []string{"GITHUB_WORKSPACE", "CI_PROJECT_DIR", "BUILD_SOURCESDIRECTORY", "BITBUCKET_CLONE_DIR", "BUILDKITE_BUILD_CHECKOUT_PATH",
 		"CODEBUILD_SRC_DIR", "DRONE_WORKSPACE", "CI_WORKSPACE", "TRAVIS_BUILD_DIR", "APPVEYOR_BUILD_FOLDER", "SEMAPHORE_GIT_DIR", "CIRRUS_WORKING_DIR",
@@ -155,9 +153,10 @@ func InWorkspace(path string, getenv func(string) string) bool {
 	return len(roots) > 0 && leadsThrough(path, roots)
 }
 
-// repository is the nearest folder of a repository, from the working folder up; else that.
+// repository returns the nearest repository around the working directory, or that
+// directory.
 func repository() string {
-	dir, _ := os.Getwd() // "" is not there
+	dir, _ := os.Getwd() // an error is handled as a missing folder
 	for at := dir; ; at = filepath.Dir(at) {
 		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
 			return at
@@ -168,15 +167,15 @@ func repository() string {
 	}
 }
 
-// leadsThrough reports whether a path ends below a root, or passes a link that is. It errs
-// on that side.
+// leadsThrough reports whether a path is below a root or passes a link that is. If unsure,
+// it returns true.
 func leadsThrough(path string, roots []fs.FileInfo) bool {
 	if !filepath.IsAbs(path) {
 		dir, err := os.Getwd()
 		if err != nil {
 			return true
 		}
-		path = dir + string(filepath.Separator) + path // Join would lose the link of "link/.."
+		path = dir + string(filepath.Separator) + path // Join would drop the link of "link/.."
 	}
 	errInside := errors.New("a link below a root")
 	target, err := atomicfile.FollowLinks(path, func(link string, _ fs.FileInfo) error {
@@ -191,7 +190,7 @@ func leadsThrough(path string, roots []fs.FileInfo) bool {
 	return isBelow(target, roots)
 }
 
-// isBelow compares folders as files: their names may have several spellings.
+// isBelow compares folders by identity, because a name may have several spellings.
 func isBelow(path string, roots []fs.FileInfo) bool {
 	for {
 		info, err := os.Stat(path)
@@ -208,10 +207,10 @@ func isBelow(path string, roots []fs.FileInfo) bool {
 
 const hintAllow = "if every author of what this job checks out may do that, set FOB_ALLOW_CONFIG_COMMANDS=1 in the workflow; otherwise keep the configuration outside of the checkout"
 
-// Vet refuses a profile before anything is read, run or sent for it: one whose server is
-// not the one that FOB_ISSUER pins, and in a CI job's workspace one that is not pinned,
-// or has settings that are not for the author of a commit to choose. The profile is as
-// it is configured, without what its provider adds.
+// Vet rejects a profile before anything is read, run or sent for it: if its server is not
+// the one in FOB_ISSUER, or, in a CI job's workspace, if no server is pinned or the profile
+// has settings that a commit's author must not choose. The profile must not be filled in
+// yet.
 func (c *Config) Vet(p Profile) error {
 	t := c.trust
 	if t.issuer == "" && !t.workspace {
@@ -223,7 +222,7 @@ func (c *Config) Vet(p Profile) error {
 	case t.issuer == "":
 		return t.refuse("pin the issuer in the workflow, as in FOB_ISSUER=https://sso.example.com",
 			"profile %q: the file is in the job's workspace, and FOB_ISSUER does not name the issuer that may get the job's credentials", p.Name)
-	case server != "" && server != t.issuer: // without one, nothing can be sent yet
+	case server != "" && server != t.issuer: // without a server, nothing can be sent yet
 		return t.refuse("correct the profile's issuer; or, if that has moved, FOB_ISSUER in the workflow",
 			"profile %q: its issuer is %.200q, and FOB_ISSUER is %.200q; nothing was sent", p.Name, server, t.issuer)
 	case endpoint != "":
@@ -237,7 +236,8 @@ func (c *Config) Vet(p Profile) error {
 	return nil
 }
 
-// unpinnedEndpoint is a setting that sends what is meant for the pinned server elsewhere.
+// unpinnedEndpoint returns a setting that sends credentials to another server than the
+// pinned one.
 func (p Profile) unpinnedEndpoint(issuer string) string {
 	for _, s := range settingsOf(p) {
 		if strings.HasSuffix(s.key, "_endpoint") && s.value != "" && s.value != quoteTOML(issuer) {
@@ -247,8 +247,8 @@ func (p Profile) unpinnedEndpoint(issuer string) string {
 	return ""
 }
 
-// beyondWorkspace is the first setting that runs a program, reads a file or says where
-// else secrets go: any that is not known to do none of that.
+// beyondWorkspace returns the first setting that may run a program, read a file or redirect
+// secrets. Unknown settings count too.
 func (p Profile) beyondWorkspace() string {
 	if slices.Contains([]string{"github", "gitlab"}, p.Identity) || strings.HasPrefix(p.Identity, "env:") {
 		p.Identity = ""
@@ -261,7 +261,7 @@ func (p Profile) beyondWorkspace() string {
 		"token_endpoint_auth_method", "client_assertion_audience", "git_username", "docker_username", "kubernetes_servers")
 }
 
-// beyondWorkspace is the same for what stands outside of profiles.
+// beyondWorkspace is the same for settings outside of profiles.
 func (c *Config) beyondWorkspace() string {
 	key := cmp.Or(otherSetting(*c, "default", "storage", "keys", "serve", "profile", "secret"),
 		otherSetting(c.Keys, "brand", "environments", "pepper_storage", "require_pepper"), otherSetting(c.Serve, "rule"))
@@ -271,7 +271,8 @@ func (c *Config) beyondWorkspace() string {
 	return key
 }
 
-// otherSetting returns the first setting of a table that is not among the harmless ones.
+// otherSetting returns the first setting of a table that is not in the list of harmless
+// ones.
 func otherSetting(table any, harmless ...string) string {
 	v := reflect.ValueOf(table)
 	for i := range v.NumField() {
