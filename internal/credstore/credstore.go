@@ -1,8 +1,8 @@
-// Package credstore keeps named records, sealed, in the OS keyring or in files,
-// and knows where the key of the seal comes from.
+// Package credstore stores named, sealed records in the OS keyring or in files, and
+// provides the seal key.
 //
-// Absent, locked, timed out, corrupt, tampered, wrong key and not found are
-// different errors. None of them may be read as another.
+// Absent, locked, timed out, corrupt, tampered, wrong key and not found are different
+// errors, and must never be mistaken for each other.
 package credstore
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/fobcli/fob/internal/trace"
 )
 
-// Why a record could not be read or written, beside the errors of package seal.
+// Why a record could not be read or written, besides the errors of package seal.
 var (
 	ErrNotFound   = errors.New("no such record")
 	ErrAbsent     = errors.New("there is no OS keyring here")
@@ -31,37 +31,37 @@ var (
 	ErrNotWritten = errors.New("the record was not saved")
 	ErrTooLarge   = errors.New("the record is too large for this storage")
 	ErrNoKey      = errors.New("the encrypted files need their key")
-	ErrUnusable   = errors.New("the storage cannot be used") // its files, that is
+	ErrUnusable   = errors.New("the storage cannot be used") // a storage in files
 )
 
-// Backend names where the records lie: "keyring" or "file".
+// Backend returns where the records are: "keyring" or "file".
 func (s *Store) Backend() string { return s.backend }
 
-// MaxRecord is the largest record that a Store takes, head and body together, in bytes:
-// a secret of 64 KiB and the one that replaces it, and what is said of them. Every
-// backend holds as much, so that a record can move between them.
+// MaxRecord is the maximum size of a record, head and body together, in bytes: a secret of
+// 64 KiB, its replacement and their settings. All backends have the same limit, so that
+// records can move between them.
 const MaxRecord = 132 << 10
 
-// Record is what a Store keeps under a name: a head that is read alone, and the
-// rest.
+// Record is what a Store stores under a name: a head that can be read separately, and a
+// body.
 type Record struct{ Head, Body []byte }
 
-// Store seals records and keeps them in one backend. One goroutine at a time uses
-// it, and the caller holds a lock while it changes a record.
+// Store seals records and stores them in one backend. It must not be used concurrently, and
+// changing a record requires the record's lock.
 type Store struct {
 	items   items
 	key     KeySource
 	dataDir string
-	backend string // "keyring" or "file", in the names of the files beside the records
+	backend string // "keyring" or "file"; part of file names next to the records
 }
 
-// items is a backend: it keeps sealed bytes under names. Calls with several names
-// may go on at once.
+// items is a backend: it stores sealed bytes by name. Calls for several names may run
+// concurrently.
 type items interface {
 	limit() int // bytes of the largest item; 0: any record fits one
 	get(ctx context.Context, names ...string) ([][]byte, error)
 	set(ctx context.Context, items ...item) error
-	delete(ctx context.Context, names ...string) (deleted int, err error) // passes over missing ones
+	delete(ctx context.Context, names ...string) (deleted int, err error) // skips missing ones
 }
 
 type item struct {
@@ -69,11 +69,11 @@ type item struct {
 	sealed []byte
 }
 
-// KeySource gives the seal key. With create it makes one where there is none yet;
-// without, a missing one is seal.ErrWrongKey or ErrNoKey, since nothing opens without it.
+// KeySource returns the seal key. With create, it creates a missing one; otherwise that is
+// seal.ErrWrongKey or ErrNoKey, because records cannot be opened without it.
 type KeySource func(ctx context.Context, create bool) (seal.Key, error)
 
-// Get returns a record as it was set for the same context.
+// Get returns a record; c must be the context that it was stored with.
 func (s *Store) Get(ctx context.Context, c seal.Context) (Record, error) {
 	for {
 		r, m, err := s.readHead(ctx, c)
@@ -84,23 +84,22 @@ func (s *Store) Get(ctx context.Context, c seal.Context) (Record, error) {
 		if err == nil || !errors.Is(err, ErrCorrupt) {
 			return r, err
 		}
-		// Who reads without a lock may have lost the pieces to a sibling's write.
+		// Without a lock, a concurrent write may have deleted the pieces: retry with the
+		// new head.
 		if _, now, headErr := s.readHead(ctx, c); headErr != nil || now != nil && *now == *m {
 			return Record{}, errors.Join(err, headErr)
 		}
 	}
 }
 
-// Peek returns a record's head. The body is nil where it would have to be read
-// for itself.
+// Peek returns a record's head. The body is nil if it would take further reads.
 func (s *Store) Peek(ctx context.Context, c seal.Context) (Record, error) {
 	r, _, err := s.readHead(ctx, c)
 	return r, err
 }
 
-// Set replaces a record and reads it back: a backend may say yes and keep
-// nothing, which is ErrNotWritten. A failure or a crash leaves the record before
-// whole.
+// Set replaces a record and reads it back: some backends report success but store nothing
+// (ErrNotWritten). After a failure or a crash, the previous record is intact.
 func (s *Store) Set(ctx context.Context, c seal.Context, r Record) error {
 	if len(r.Head)+len(r.Body) > MaxRecord {
 		return fmt.Errorf("%w: it has %d bytes, the limit is %d", ErrTooLarge, len(r.Head)+len(r.Body), MaxRecord)
@@ -136,8 +135,7 @@ func (s *Store) setVerified(ctx context.Context, items ...item) error {
 	return nil
 }
 
-// Delete removes a record and looks whether it is gone. A missing one is
-// ErrNotFound.
+// Delete removes a record and checks that it is gone. A missing one is ErrNotFound.
 func (s *Store) Delete(ctx context.Context, c seal.Context) error {
 	deleted, err := s.items.delete(ctx, itemName(c))
 	if err != nil {
@@ -158,15 +156,14 @@ func (s *Store) Delete(ctx context.Context, c seal.Context) error {
 	return nil
 }
 
-// Probe tries the storage with a record of its own of some bytes, and leaves
-// nothing.
+// Probe tests the storage with a temporary record of the given size.
 func (s *Store) Probe(ctx context.Context, size int) error {
 	name, body := make([]byte, 8), make([]byte, size)
 	_, _ = rand.Read(name)
 	_, _ = rand.Read(body)
 	c := seal.Context{Kind: "probe", Profile: hex.EncodeToString(name)}
 	err := s.Set(ctx, c, Record{Head: name, Body: body})
-	if err != nil { // it may be there, unread; Set's error counts
+	if err != nil { // the record may exist, unreadable; Set reports its own error
 		_, _ = s.items.delete(ctx, itemName(c))
 		_, _ = s.sweep(ctx, c, false)
 		return err
@@ -188,13 +185,13 @@ func itemNames(items []item) []string {
 	return list
 }
 
-// Size is what a record takes in the backend.
+// Size is the space that a record takes in the backend.
 type Size struct {
 	Items int // 1, or a head and its pieces
 	Bytes int // sealed, in all items
 }
 
-// Measure reads a whole record and returns its size.
+// Measure reads a record completely and returns its size.
 func (s *Store) Measure(ctx context.Context, c seal.Context) (Size, error) {
 	sealed, err := s.items.get(ctx, itemName(c))
 	if err != nil {
@@ -213,7 +210,7 @@ func (s *Store) Measure(ctx context.Context, c seal.Context) (Size, error) {
 	return size, err
 }
 
-// CheckKey tries the seal key, and makes none.
+// CheckKey checks that the seal key is available, without creating one.
 func (s *Store) CheckKey(ctx context.Context) error {
 	_, err := s.key(ctx, false)
 	return err

@@ -9,21 +9,20 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-// lockWait bounds the wait for another process that changes the same record.
+// lockWait bounds the wait for another process that is changing the same record.
 const lockWait = 30 * time.Second
 
-// Entry is one record with the lock that all who change it take.
+// Entry is a record with the lock that is required to change it.
 type Entry struct {
 	Store   *Store
 	Context seal.Context
-	Lock    string // the lock file, which guards the record in whatever storage it lies
+	Lock    string // the path of the lock file, the same in all storages
 
-	// Current reports, once the lock is held, whether the record still lies in Store:
-	// nil or the error to return. A nil func is not asked.
+	// Current is called under the lock, and returns an error if the record is no longer in
+	// Store. It may be nil.
 	Current func() error
 }
 
-// Acquire takes the record's lock. The caller releases it.
 func (e Entry) Acquire(ctx context.Context) (*filelock.Lock, error) {
 	lock, err := filelock.Acquire(ctx, e.Lock, lockWait)
 	if err != nil || e.Current == nil {
@@ -36,7 +35,7 @@ func (e Entry) Acquire(ctx context.Context) (*filelock.Lock, error) {
 	return lock, nil
 }
 
-// Locked runs a change of the record, one process at a time.
+// Locked runs change under the record's lock.
 func (e Entry) Locked(ctx context.Context, change func() error) error {
 	lock, err := e.Acquire(ctx)
 	if err != nil {
@@ -46,29 +45,28 @@ func (e Entry) Locked(ctx context.Context, change func() error) error {
 	return change()
 }
 
-// Get reads the record. It takes no lock: a write replaces it whole.
+// Get reads the record. It takes no lock, because writes are atomic.
 func (e Entry) Get(ctx context.Context) (Record, error) { return e.Store.Get(ctx, e.Context) }
 
-// Measure is what the record takes in its storage. Every piece of it is read.
+// Measure reads the record completely and returns its size.
 func (e Entry) Measure(ctx context.Context) (Size, error) { return e.Store.Measure(ctx, e.Context) }
 
-// Reseal seals the record again under the storage's present key. A missing one needs it
-// not.
+// Reseal seals the record with the storage's current key, if there is a record.
 func (e Entry) Reseal(ctx context.Context) error {
 	return e.Locked(ctx, func() error { return UnlessMissing(e.Store.Reseal(ctx, e.Context)) })
 }
 
-// Replace puts another record in the place of this one, whatever is there.
+// Replace stores a record, replacing any other.
 func (e Entry) Replace(ctx context.Context, r Record) error {
 	return e.Locked(ctx, func() error { return e.Store.Set(ctx, e.Context, r) })
 }
 
-// Remove deletes the record, if it is there.
+// Remove deletes the record, if there is one.
 func (e Entry) Remove(ctx context.Context) error {
 	return e.Locked(ctx, func() error { return UnlessMissing(e.Store.Delete(ctx, e.Context)) })
 }
 
-// UnlessMissing is err, or nil where there is no such record.
+// UnlessMissing returns err, or nil if it is ErrNotFound.
 func UnlessMissing(err error) error {
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -76,10 +74,9 @@ func UnlessMissing(err error) error {
 	return err
 }
 
-// MoveTo puts the record into another storage: it is copied there and read back, then
-// settle makes the configuration point there, and only then it is deleted here.
-// Wherever that stops, the storage that the configuration names has it. left says why
-// the old copy could not be deleted.
+// MoveTo moves the record to another storage: it copies it, reads it back, calls settle to
+// change the configuration, and deletes the original. If interrupted, the storage in the
+// configuration has the record. left is why the original could not be deleted.
 func (e Entry) MoveTo(ctx context.Context, to *Store, settle func() error) (left, err error) {
 	err = e.Locked(ctx, func() error {
 		r, err := e.Get(ctx)
@@ -98,12 +95,12 @@ func (e Entry) MoveTo(ctx context.Context, to *Store, settle func() error) (left
 	return left, err
 }
 
-// Check reads the whole record. With mend it deletes the pieces that a crash has left
-// and that no head names, and returns how many there were.
-func (e Entry) Check(ctx context.Context, mend bool) (orphans int, err error) {
+// Check reads the whole record. With repair, it deletes the pieces that a crash has left
+// and no head references, and returns their number.
+func (e Entry) Check(ctx context.Context, repair bool) (orphans int, err error) {
 	err = e.Locked(ctx, func() error {
 		_, err := e.Get(ctx)
-		if mend && (err == nil || errors.Is(err, ErrNotFound)) {
+		if repair && (err == nil || errors.Is(err, ErrNotFound)) {
 			var swept error
 			orphans, swept = e.Store.Sweep(ctx, e.Context)
 			err = errors.Join(err, swept)

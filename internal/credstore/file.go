@@ -13,14 +13,14 @@ import (
 
 const maxSealed = MaxRecord + 1024
 
-// FileOptions say where records lie as files, and what opens them.
+// FileOptions configures the storage in files.
 type FileOptions struct {
 	DataDir string
 	Key     KeySource
 }
 
-// NewFile is the storage in sealed files, DATA/records/<kind>/<name>, for
-// machines that have no keyring.
+// NewFile returns the storage in sealed files, DATA/records/KIND/NAME, for machines without
+// a keyring.
 func NewFile(o FileOptions) *Store {
 	return &Store{items: tracedItems{fileItems{filepath.Join(o.DataDir, "records")}, "file"}, key: o.Key, dataDir: o.DataDir, backend: "file"}
 }
@@ -67,12 +67,12 @@ func (f fileItems) delete(_ context.Context, names ...string) (deleted int, err 
 	return deleted, nil
 }
 
-// maxSmall bounds the files that hold a key, an id or parameters. It is larger
-// than they are, so that a line too many is told as damage.
+// maxSmall bounds files with a key, an id or parameters. It exceeds their size, so that
+// extra lines are reported as damage.
 const maxSmall = 4096
 
-// readFile reads a private file. A missing one is fs.ErrNotExist, and every other
-// failure ErrUnusable.
+// readFile reads a private file. A missing one is fs.ErrNotExist, any other failure
+// ErrUnusable.
 func readFile(path string, limit int64) ([]byte, error) {
 	data, err := atomicfile.Read(path, limit)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -81,8 +81,8 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// readOrCreate reads a small file of the data folder. With create a missing one is
-// made from fresh, and the first of many processes decides what is in it.
+// readOrCreate reads a small file of the data folder. With create, a missing one is created
+// with the content from fresh; if several processes do so, the first wins.
 func readOrCreate(path string, create bool, fresh func() []byte) ([]byte, error) {
 	data, err := readFile(path, maxSmall)
 	if !create || !errors.Is(err, fs.ErrNotExist) {
@@ -94,7 +94,7 @@ func readOrCreate(path string, create bool, fresh func() []byte) ([]byte, error)
 	return readFile(path, maxSmall)
 }
 
-// createOnce makes a file, unless another process has made it by now.
+// createOnce creates a file, unless another process has just created it.
 func createOnce(path string, data []byte) error {
 	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
 		return err
@@ -116,7 +116,7 @@ func writePrivate(path string, data []byte) error {
 	return nil
 }
 
-// remove deletes a file of the data folder, if it is there.
+// remove deletes a file of the data folder, if it exists.
 func remove(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
@@ -124,7 +124,7 @@ func remove(path string) error {
 	return nil
 }
 
-// resolve follows all links of a path, whose end need not be there yet.
+// resolve resolves all links of a path that may not exist.
 func resolve(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -139,9 +139,9 @@ func resolve(path string) (string, error) {
 	return filepath.Join(dir, filepath.Base(path)), err
 }
 
-// RemoveData deletes all that storages keep in a data folder: records in files, keys
-// and locks. The folder goes too if it holds nothing else. The OS keyring's items go
-// with their records.
+// RemoveData deletes everything that storages have in a data folder: records, keys and
+// locks, and the folder if it is then empty. Items in the OS keyring are deleted with their
+// records.
 func RemoveData(dataDir string) error {
 	var failed error
 	for _, name := range []string{"records", "pieces", "previous", "locks", "id", "seal.key", "seal.json"} {

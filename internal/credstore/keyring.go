@@ -16,18 +16,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// serviceName is the service of all fob's items in the keyring.
+// serviceName is the service of fob's items in the keyring.
 const serviceName = "fob"
 
-// KeyringOptions say whose keyring items these are.
+// KeyringOptions configures the storage in the OS keyring.
 type KeyringOptions struct {
-	DataDir string // holds the install's id and seal.key
+	DataDir string // contains the id of this installation and seal.key
 	Getenv  func(string) string
-	Notify  func(string) // shows a line to a person who may be unlocking the keyring
+	Notify  func(string) // prints a line while the keyring may be waiting for the user
 }
 
-// NewKeyring is the storage in the OS keyring: the Secret Service, the macOS
-// Keychain or the Windows Credential Manager. Nothing is touched before it is used.
+// NewKeyring returns the storage in the OS keyring: the Secret Service, the macOS Keychain
+// or the Windows Credential Manager. It does not access the keyring.
 func NewKeyring(o KeyringOptions) *Store {
 	backend := &keyringItems{
 		dataDir: o.DataDir,
@@ -40,30 +40,28 @@ func NewKeyring(o KeyringOptions) *Store {
 	return &Store{items: tracedItems{backend, "keyring"}, key: sealKeyFile(o.DataDir), dataDir: o.DataDir, backend: "keyring"}
 }
 
-// KeyringReachable tells, without asking it anything, whether there is a way to the
-// OS keyring: on Linux the address of a D-Bus session bus. Without one it is
-// ErrAbsent.
+// KeyringReachable returns ErrAbsent if there is no way to reach the OS keyring (on Linux,
+// no D-Bus session bus), without connecting to it.
 func KeyringReachable(getenv func(string) string) error {
 	return osKeyring{getenv: getenv}.reachable()
 }
 
-// KeyringMayAsk reports whether a look into the keyring could have it ask a person, or
-// whether it cannot be looked into.
+// KeyringMayAsk reports whether reading from the keyring may prompt the user, or fails.
 func KeyringMayAsk(getenv func(string) string) bool {
 	k := osKeyring{getenv}
 	return k.reachable() != nil || k.asking()
 }
 
-// keyringAPI is the OS keyring as this package uses it, so that tests can hang it.
+// keyringAPI is the part of the OS keyring used here, for tests to replace.
 type keyringAPI interface {
-	reachable() error                 // ErrAbsent where asking would hang or start a bus
-	state() keyringState              // asked only after a call was slow or failed
-	asking() bool                     // whether a slow call may be waiting for a person
+	reachable() error                 // ErrAbsent where a call would hang or start a bus
+	state() keyringState              // only called after a call was slow or failed
+	asking() bool                     // whether a slow call may be waiting for the user
 	session() (keyringSession, error) // ends with the process
 	keyringSession
 }
 
-// keyringSession reads and writes items, from several goroutines at a time.
+// keyringSession reads and writes items. It may be used concurrently.
 type keyringSession interface {
 	get(account string) (string, error)
 	set(account, value string) error
@@ -76,7 +74,7 @@ const (
 	stateUnknown keyringState = iota
 	stateOpen
 	stateLocked
-	stateMissing // the service answers, and has no keyring to keep anything in
+	stateMissing // the service responds, but has no keyring
 )
 
 type keyringItems struct {
@@ -84,19 +82,19 @@ type keyringItems struct {
 	notify  func(string)
 	os      keyringAPI
 
-	slow   time.Duration // after it, a person may be at work
-	wait   time.Duration // for an answer
-	unlock time.Duration // for a person who unlocks it
+	slow   time.Duration // after this, the keyring may be waiting for the user
+	wait   time.Duration // for a response
+	unlock time.Duration // for the user to unlock it
 
-	inSession keyringSession // once a call had several items
+	inSession keyringSession // created by the first call with several items
 
-	// stuck is set once a call did not come back or a person did not unlock: no
-	// second call, no second prompt. One goroutine at a time uses a store.
+	// stuck is set once a call did not return or the user did not unlock the keyring, to
+	// avoid another hang or prompt. A store is not used concurrently.
 	stuck error
 }
 
-// maxItem is what fits an item of every platform: 1,500 bytes are 2,000 characters.
-// Windows takes 2,560 bytes, and go-keyring on macOS 4,096 for a whole command.
+// maxItem fits into an item on every platform: its 1,500 bytes become 2,000 characters.
+// Windows allows 2,560 bytes, and go-keyring on macOS 4,096 for a whole command.
 const maxItem = 1500
 
 func (k *keyringItems) limit() int { return maxItem }
@@ -161,13 +159,12 @@ func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error)
 	return int(deleted.Load()), err
 }
 
-// maxConcurrent is how many items are read or written at a time: each takes a process on
-// macOS and a round trip elsewhere.
+// maxConcurrent bounds concurrent calls: each is a process on macOS, and a round trip
+// elsewhere.
 const maxConcurrent = 8
 
-// concurrently does n things: a single one as it is, several in a session, which then
-// stays. The first goes alone, since it may ask a person to unlock the keyring, and
-// then the others side by side. It returns the first error.
+// concurrently calls do for 0 to n-1, in one session if n > 1, and returns the first error.
+// The first call runs alone because it may prompt the user to unlock the keyring.
 func (k *keyringItems) concurrently(n int, do func(s keyringSession, i int) error) error {
 	if n == 0 {
 		return nil
@@ -204,14 +201,14 @@ func (k *keyringItems) concurrently(n int, do func(s keyringSession, i int) erro
 func (k *keyringItems) accounts(names []string, create bool) ([]string, error) {
 	id, err := installID(k.dataDir, create)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotFound // an install that has no id yet has no items either
+		return nil, ErrNotFound // without an id, nothing was stored
 	}
 	if err != nil {
 		return nil, err
 	}
 	accounts := make([]string, len(names))
 	for i, name := range names {
-		// By install too: two data folders never share an item.
+		// The id separates the items of different data folders.
 		accounts[i] = id + "/" + name
 	}
 	return accounts, nil
@@ -219,7 +216,7 @@ func (k *keyringItems) accounts(names []string, create bool) ([]string, error) {
 
 const idBytes = 8
 
-// installID reads the random name of this data folder, and makes it at first use.
+// installID returns the random id of a data folder, creating it at the first use.
 func installID(dataDir string, create bool) (string, error) {
 	path := filepath.Join(dataDir, "id")
 	id, err := readOrCreate(path, create, func() []byte {
@@ -236,8 +233,8 @@ func installID(dataDir string, create bool) (string, error) {
 	return string(id), nil
 }
 
-// call asks the keyring, unless an earlier call shows that it would only hang or
-// prompt again.
+// call calls the keyring, unless an earlier call has shown that it would hang or prompt
+// again.
 func (k *keyringItems) call(ctx context.Context, ask func() error) error {
 	if k.stuck != nil {
 		return k.stuck
@@ -250,7 +247,7 @@ func (k *keyringItems) call(ctx context.Context, ask func() error) error {
 	}
 	answers := make(chan error, 1)
 	go func() {
-		// go-keyring panics when the bus goes away under a prompt.
+		// go-keyring panics if the bus disappears during a prompt.
 		defer func() {
 			if recover() != nil {
 				answers <- ErrRefused
@@ -261,8 +258,8 @@ func (k *keyringItems) call(ctx context.Context, ask func() error) error {
 	return k.await(ctx, answers)
 }
 
-// await waits for the answer under a deadline, which is longer while a person may
-// be unlocking. A call that does not come back is abandoned with the process.
+// await waits for a response with a timeout, which is longer if the user may be unlocking
+// the keyring. A call that does not return is abandoned.
 func (k *keyringItems) await(ctx context.Context, answers <-chan error) error {
 	slow, deadline := time.After(k.slow), time.After(k.wait)
 	why := ErrTimeout
@@ -289,7 +286,7 @@ func (k *keyringItems) await(ctx context.Context, answers <-chan error) error {
 	}
 }
 
-// explain turns the keyring's error into one of this package's.
+// explain converts errors of the keyring to errors of this package.
 func (k *keyringItems) explain(err error) error {
 	switch {
 	case err == nil, errors.Is(err, ErrAbsent):

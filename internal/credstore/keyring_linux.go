@@ -16,12 +16,12 @@ import (
 	ss "github.com/zalando/go-keyring/secret_service"
 )
 
-// askWait bounds the questions about the keyring's state.
+// askWait bounds the queries of the keyring's state.
 const askWait = 500 * time.Millisecond
 
-// reachable looks for the address of a session bus. Without one, godbus would
-// start dbus-launch, and with it a bus that nobody else is on. godbus does not
-// look into XDG_RUNTIME_DIR, so it is told what was found there.
+// reachable looks for a session bus. Without an address, godbus would start a new bus with
+// dbus-launch. It does not look into XDG_RUNTIME_DIR, so the bus found there is passed to
+// it.
 func (k osKeyring) reachable() error {
 	address := k.getenv("DBUS_SESSION_BUS_ADDRESS")
 	if address != "" && !strings.HasPrefix(address, "autolaunch:") {
@@ -38,8 +38,8 @@ func (k osKeyring) reachable() error {
 	return fmt.Errorf("%w: this session has no D-Bus", ErrAbsent)
 }
 
-// serviceSession is one session with the Secret Service for several items. go-keyring
-// opens one for each, and asks for the collection every time.
+// serviceSession is a session with the Secret Service for several items; go-keyring would
+// open one for each.
 type serviceSession struct {
 	svc        *ss.SecretService
 	session    dbus.BusObject
@@ -80,14 +80,14 @@ func (s *serviceSession) get(account string) (string, error) {
 		return "", err
 	}
 	secret, err := s.svc.GetSecret(item, s.session.Path())
-	if err != nil { // an item may be locked for itself
+	if err != nil { // single items may be locked
 		return keyring.Get(serviceName, account)
 	}
 	return string(secret.Value), nil
 }
 
 func (s *serviceSession) set(account, value string) error {
-	label := "Password for '" + account + "' on '" + serviceName + "'" // go-keyring's
+	label := "Password for '" + account + "' on '" + serviceName + "'" // the label that go-keyring uses
 	return s.svc.CreateItem(s.collection, label, attributes(account), ss.NewSecret(s.session.Path(), value))
 }
 
@@ -99,8 +99,7 @@ func (s *serviceSession) delete(account string) error {
 	return s.svc.Delete(item)
 }
 
-// isAbsent tells the errors of a bus that is not there, or that nobody serves
-// secrets on, from those of a keyring.
+// isAbsent reports whether an error means that there is no bus, or no Secret Service on it.
 func isAbsent(err error) bool {
 	if busError, ok := errors.AsType[dbus.Error](err); ok {
 		return strings.HasPrefix(busError.Name, "org.freedesktop.DBus.Error.Spawn.") ||
@@ -111,8 +110,8 @@ func isAbsent(err error) bool {
 	return errors.As(err, &netError) || errors.Is(err, os.ErrNotExist)
 }
 
-// asking: a locked collection prompts. That a single item of an open one does is
-// not seen here: to search for locked items can itself prompt.
+// asking reports whether the collection is locked, which prompts. Locked single items are
+// not detected, because searching for them can prompt too.
 func (k osKeyring) asking() bool { return k.state() == stateLocked }
 
 const (
@@ -121,8 +120,8 @@ const (
 	loginCollection   = secretServicePath + "/collection/login"
 )
 
-// state asks about the collection that go-keyring uses: "login", or else the
-// default one. Its questions never prompt.
+// state returns the state of the collection that go-keyring uses: "login", or else the
+// default one. It never prompts.
 func (osKeyring) state() keyringState {
 	ctx, stop := context.WithTimeout(context.Background(), askWait)
 	defer stop()
@@ -140,7 +139,7 @@ func (osKeyring) state() keyringState {
 	switch {
 	case err != nil:
 		return stateUnknown
-	case path == "/": // the Secret Service's word for none
+	case path == "/": // the Secret Service's null value
 		return stateMissing
 	}
 	return collectionState(ctx, bus, path)

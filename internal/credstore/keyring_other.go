@@ -8,8 +8,9 @@ func (k osKeyring) session() (keyringSession, error) { return k, nil }
 
 func isAbsent(error) bool { return false }
 
-// state cannot be asked here.
+// state is unknown on this system.
 func (osKeyring) state() keyringState { return stateUnknown }
 
-// asking: macOS may ask for a password or for leave, and does not tell.
+// asking is always true: macOS may ask for a password or permission, without telling the
+// caller.
 func (osKeyring) asking() bool { return true }

@@ -8,14 +8,14 @@ import (
 
 func (osKeyring) reachable() error { return nil }
 
-// isAbsent tells a logon without a set of credentials: one over the network, such
-// as ssh with a key, or one for which a policy forbids to store any.
+// isAbsent reports whether the logon session cannot store credentials, as over the network
+// (ssh with a key) or by policy.
 func isAbsent(err error) bool { return errors.Is(err, windows.ERROR_NO_SUCH_LOGON_SESSION) }
 
-// state: the Credential Manager is as open as the user's logon.
+// state is unknown: the Credential Manager is unlocked while the user is logged on.
 func (osKeyring) state() keyringState { return stateUnknown }
 
-// asking: the Credential Manager never asks anybody.
+// asking is always false: the Credential Manager never prompts.
 func (osKeyring) asking() bool { return false }
 
 func (k osKeyring) session() (keyringSession, error) { return k, nil }

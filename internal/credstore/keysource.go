@@ -23,8 +23,8 @@ import (
 
 const keySize = 32
 
-// sealKeyFile is the key beside the keyring's records: DATA/seal.key, 32 bytes,
-// made at first use.
+// sealKeyFile returns the key of the keyring's records, DATA/seal.key with 32 bytes,
+// created at the first use.
 func sealKeyFile(dataDir string) KeySource {
 	path := sealKeyPath(dataDir)
 	return func(_ context.Context, create bool) (seal.Key, error) {
@@ -45,14 +45,14 @@ func sealKeyFile(dataDir string) KeySource {
 
 func sealKeyPath(dataDir string) string { return filepath.Join(dataDir, "seal.key") }
 
-// NextSealKey is a new key for the keyring's records; commit puts it in the place
-// of the present one (see BeginRekey).
+// NextSealKey returns a new key for the keyring's records; commit replaces the current one
+// (see BeginRekey).
 func NextSealKey(dataDir string) (key seal.Key, commit func() error) {
 	key = seal.NewKey()
 	return key, func() error { return writePrivate(sealKeyPath(dataDir), key.Bytes()) }
 }
 
-// EnvKey takes the key from a variable's value: 32 bytes in base64 or hex.
+// EnvKey returns the key in a variable: 32 bytes in base64 or hex.
 func EnvKey(name, value string) KeySource {
 	return func(context.Context, bool) (seal.Key, error) {
 		key, ok := parseKey(value)
@@ -63,9 +63,8 @@ func EnvKey(name, value string) KeySource {
 	}
 }
 
-// KeyFile takes the key from a file that the user keeps outside the data folder:
-// 32 bytes, raw or in base64 or hex. Its mode must be private. Where a key may
-// still be made, a missing one is a *KeyError that tells how.
+// KeyFile returns the key in a private file outside the data folder: 32 bytes, raw or in
+// base64 or hex. With create, a missing one is a *KeyError that explains how to create it.
 func KeyFile(path, dataDir string) KeySource {
 	return func(_ context.Context, create bool) (seal.Key, error) {
 		resolved, err := resolveKeyFile(path, dataDir)
@@ -97,9 +96,9 @@ func keyFromFile(path string, raw []byte) (seal.Key, error) {
 	return key, nil
 }
 
-// Credential takes the key from a file that a service manager has put there
-// (systemd.exec(5), LoadCredential=): 32 bytes, raw or in base64 or hex. It may
-// belong to root, and nobody else may read it.
+// Credential returns the key in a file provided by a service manager (systemd.exec(5),
+// LoadCredential=): 32 bytes, raw or in base64 or hex. The file may belong to root, but
+// others must not be able to read it.
 func Credential(path string) KeySource {
 	return func(context.Context, bool) (seal.Key, error) {
 		raw, err := atomicfile.ReadCredential(path, maxSmall)
@@ -110,7 +109,7 @@ func Credential(path string) KeySource {
 	}
 }
 
-// CheckKeyFile refuses a path where no key file may lie.
+// CheckKeyFile rejects paths that are unsuitable for a key file.
 func CheckKeyFile(path, dataDir string) error {
 	if !filepath.IsAbs(path) {
 		return &KeyError{Source: path, Reason: "is not an absolute path"}
@@ -119,7 +118,7 @@ func CheckKeyFile(path, dataDir string) error {
 	return err
 }
 
-// MakeKeyFile makes a key file with a random key, unless there is one already.
+// MakeKeyFile creates a key file with a random key, unless it exists.
 func MakeKeyFile(path, dataDir string) error {
 	if err := CheckKeyFile(path, dataDir); err != nil {
 		return err
@@ -128,7 +127,7 @@ func MakeKeyFile(path, dataDir string) error {
 	return createOnce(path, []byte(text))
 }
 
-// resolveKeyFile resolves a key file's links and refuses a file inside the data folder.
+// resolveKeyFile resolves links and rejects a file inside the data folder.
 func resolveKeyFile(path, dataDir string) (string, error) {
 	resolved, err := resolve(path)
 	if err != nil {
@@ -144,8 +143,7 @@ func resolveKeyFile(path, dataDir string) (string, error) {
 	return resolved, nil
 }
 
-// KeyError is a key that cannot be used. It names where the key came from and
-// never shows it.
+// KeyError is an unusable key. It contains where the key came from, but not the key.
 type KeyError struct{ Source, Reason string }
 
 func (e *KeyError) Error() string {
@@ -167,27 +165,25 @@ func parseKey(text string) (seal.Key, bool) {
 	return seal.Key{}, false
 }
 
-// PassphraseOptions say where the derivation's salt lies and who knows the
-// passphrase.
+// PassphraseOptions configures a key derived from a passphrase.
 type PassphraseOptions struct {
 	DataDir string
-	// Ask returns the passphrase; with confirm it is a new one.
+	// Ask returns the passphrase, or with confirm a new one.
 	Ask func(ctx context.Context, confirm bool) (secret.Secret, error)
 }
 
-// kdfParams is DATA/seal.json: how the key comes from the passphrase, and which
-// key must come out.
+// kdfParams is DATA/seal.json: how to derive the key, and its id.
 type kdfParams struct {
 	KDF       string `json:"kdf"`
 	Salt      []byte `json:"salt"`
 	Time      uint32 `json:"time"`
 	MemoryKiB uint32 `json:"memory_kib"`
 	Threads   uint8  `json:"threads"`
-	KeyID     string `json:"key_id"` // hex; tells a wrong passphrase from damage
+	KeyID     string `json:"key_id"` // hex; distinguishes a wrong passphrase from damage
 }
 
-// Argon2id as RFC 9106 §4 recommends where memory is scarce, and what a changed
-// seal.json may at most make fob spend.
+// Argon2id with the parameters of RFC 9106 §4 for little memory, and upper bounds in case
+// seal.json was modified.
 const (
 	argonTime, maxArgonTime           = 3, 10
 	argonMemoryKiB, maxArgonMemoryKiB = 64 << 10, 1 << 20
@@ -196,9 +192,9 @@ const (
 	derivationWait                    = time.Minute
 )
 
-// Passphrase derives the key from a passphrase with Argon2id, one process at a
-// time: a hundred scripts must not take a hundred times the memory. It asks once
-// in a process. A wrong passphrase is seal.ErrWrongKey.
+// Passphrase derives the key from a passphrase with Argon2id, in one process at a time to
+// bound the memory that many scripts use. It asks once per process. A wrong passphrase is
+// seal.ErrWrongKey.
 func Passphrase(o PassphraseOptions) KeySource {
 	var known *seal.Key
 	return func(ctx context.Context, create bool) (seal.Key, error) {
@@ -215,15 +211,15 @@ func Passphrase(o PassphraseOptions) KeySource {
 
 func (o PassphraseOptions) path() string { return filepath.Join(o.DataDir, "seal.json") }
 
-// isPresent reports whether a key is still the storage's: another process may have
-// set a new passphrase.
+// isPresent reports whether a key is still the current one: another process may have set a
+// new passphrase.
 func (o PassphraseOptions) isPresent(key seal.Key) bool {
 	params, err := readParams(o.path())
 	return err == nil && params.KeyID == keyID(key)
 }
 
-// NextPassphrase asks for a new passphrase; commit puts it in the place of the
-// present one (see BeginRekey).
+// NextPassphrase asks for a new passphrase; commit replaces the current one (see
+// BeginRekey).
 func NextPassphrase(ctx context.Context, o PassphraseOptions) (key seal.Key, commit func() error, err error) {
 	passphrase, err := o.Ask(ctx, true)
 	if err != nil {
@@ -237,8 +233,8 @@ func NextPassphrase(ctx context.Context, o PassphraseOptions) (key seal.Key, com
 	return key, func() error { return writePrivate(o.path(), append(text, '\n')) }, err
 }
 
-// ForgetPassphrase deletes the derivation's parameters, once another source gives
-// the key.
+// ForgetPassphrase deletes the derivation's parameters, after a switch to another kind of
+// key.
 func ForgetPassphrase(dataDir string) error {
 	return remove(PassphraseOptions{DataDir: dataDir}.path())
 }
@@ -293,8 +289,8 @@ func readParams(path string) (kdfParams, error) {
 	return p, nil
 }
 
-// firstParams pins salt, parameters and key id, unless a sibling did while a
-// person was being asked.
+// firstParams writes salt, parameters and key id, unless another process did so while the
+// user was being asked.
 func firstParams(path string, passphrase secret.Secret) (kdfParams, error) {
 	if siblings, err := readParams(path); !errors.Is(err, fs.ErrNotExist) {
 		return siblings, err

@@ -16,16 +16,16 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-// A record that fits one item is one, sealed. A larger one is a head of the same
-// name, and a body that is sealed for itself and cut into pieces:
+// A record that fits into one item is stored as one. A larger one is a head of the same
+// name, and a body that is sealed separately and split into pieces:
 //
-//	KIND/NAME        the head, and the manifest of the body
-//	KIND/NAME/a/0 …  the body; the next one is under b, the one after it under a
+//	KIND/NAME        the head, with the manifest of the body
+//	KIND/NAME/a/0 …  the body; the next version is under b, the one after that under a
 //
-// The pieces are written first, then the head that names them, then those before
-// are deleted: a crash leaves the old record or the new one, and pieces that no
-// head names. A keyring cannot be searched for those. DATA/pieces/KIND/NAME says
-// how far they may reach, and is written before they are.
+// The pieces are written first, then the head that references them, then the old pieces are
+// deleted: after a crash there is the old record or the new one, and maybe unreferenced
+// pieces. A keyring cannot be searched for those, so DATA/pieces/KIND/NAME contains an
+// upper bound of their numbers, written before them.
 
 // The first byte of an opened item.
 const (
@@ -41,8 +41,7 @@ type manifest struct {
 
 const manifestSize = 1 + 2 + sha256.Size
 
-// maxPieces bounds what a manifest may name: a record of MaxRecord in the
-// smallest items there are.
+// maxPieces bounds the pieces in a manifest: enough for MaxRecord in the smallest items.
 const maxPieces = 128
 
 func encodeInline(r Record) []byte {
@@ -57,8 +56,7 @@ func (m *manifest) appendTo(b []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(append(b, m.generation), m.count), m.sum[:]...)
 }
 
-// parseItem reads an opened item: a whole record, or a head and the manifest of
-// its body.
+// parseItem parses an opened item: a whole record, or a head and the manifest of its body.
 func parseItem(plain []byte) (Record, *manifest, error) {
 	damaged := fmt.Errorf("%w: it has an unknown layout", ErrCorrupt)
 	if len(plain) == 0 {
@@ -85,7 +83,7 @@ func parseItem(plain []byte) (Record, *manifest, error) {
 	return Record{}, nil, damaged
 }
 
-// readHead reads the item under the record's own name, and the body if it is in there.
+// readHead reads the item with the record's name, and the body if the item contains it.
 func (s *Store) readHead(ctx context.Context, c seal.Context) (Record, *manifest, error) {
 	sealed, err := s.items.get(ctx, itemName(c))
 	if err != nil {
@@ -116,7 +114,7 @@ func (s *Store) readBody(ctx context.Context, c seal.Context, m *manifest) ([]by
 	return s.open(ctx, bodyContext(c), sealed)
 }
 
-// bodyContext keeps a body from opening as a record of its own.
+// bodyContext prevents a body from being opened as a record.
 func bodyContext(c seal.Context) seal.Context {
 	c.Kind += "/body"
 	return c
@@ -154,15 +152,15 @@ func (s *Store) setInPieces(ctx context.Context, c seal.Context, key seal.Key, r
 	return s.replacePieces(ctx, c, head, pieces, m.generation, reach)
 }
 
-// isUnavailable tells a backend that does not answer from a record that is not
-// there or does not open, which may be replaced.
+// isUnavailable distinguishes a backend that does not respond from a record that is missing
+// or cannot be opened, and may thus be replaced.
 func isUnavailable(err error) bool {
 	replaceable := []error{ErrNotFound, ErrCorrupt, ErrNoKey, seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered}
 	return err != nil && !slices.ContainsFunc(replaceable, func(e error) bool { return errors.Is(err, e) })
 }
 
-// replacePieces writes pieces of a generation that no head names, then the head,
-// then deletes all other pieces.
+// replacePieces writes pieces of an unused generation, then the head, then deletes all
+// other pieces.
 func (s *Store) replacePieces(ctx context.Context, c seal.Context, head []byte, pieces []item, generation byte, reach int) error {
 	before := reach
 	if len(pieces) > reach {
@@ -179,7 +177,8 @@ func (s *Store) replacePieces(ctx context.Context, c seal.Context, head []byte, 
 	if err := s.setVerified(ctx, item{itemName(c), head}); err != nil {
 		return err
 	}
-	// The new record stands. What is left of the old one costs the next write.
+	// The new record is complete. Old pieces that cannot be deleted are left to the next
+	// write.
 	others := append(pieceNames(c, generation, len(pieces), before), pieceNames(c, otherGeneration(generation), 0, before)...)
 	if _, err := s.items.delete(ctx, others...); err != nil || reach == len(pieces) {
 		return nil //nolint:nilerr // the reach still covers them: they are swept another time
@@ -195,11 +194,11 @@ func otherGeneration(generation byte) byte {
 	return 'a'
 }
 
-// Sweep deletes the pieces that a crash has left and that no head names. It
-// returns how many there were.
+// Sweep deletes unreferenced pieces left by a crash, and returns their number.
 func (s *Store) Sweep(ctx context.Context, c seal.Context) (int, error) { return s.sweep(ctx, c, true) }
 
-// sweep deletes all pieces of a record but, where asked to, those that its head names.
+// sweep deletes all pieces of a record, with keepNamed except those that its head
+// references.
 func (s *Store) sweep(ctx context.Context, c seal.Context, keepNamed bool) (int, error) {
 	reach, err := s.reach(c)
 	if err != nil || reach == 0 {
@@ -225,7 +224,7 @@ func (s *Store) reachPath(c seal.Context) string {
 	return filepath.Join(s.dataDir, "pieces", c.Kind, c.Profile)
 }
 
-// reach returns a number that no piece's index reaches.
+// reach returns an upper bound for the numbers of pieces.
 func (s *Store) reach(c seal.Context) (int, error) {
 	if s.items.limit() == 0 {
 		return 0, nil

@@ -10,16 +10,15 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-// A new seal key comes into use in four steps, and a crash between any two of them
-// locks nobody out:
+// The seal key is replaced in four steps. A crash between any two of them loses nothing:
 //
-//  1. the old key, sealed under the new one, is written to DATA/previous/BACKEND;
+//  1. the old key, sealed with the new one, is written to DATA/previous/BACKEND;
 //  2. the key's source is switched to the new key;
-//  3. each record is sealed again under the new key, under its own lock;
-//  4. DATA/previous/BACKEND goes.
+//  3. each record is sealed with the new key, under its own lock;
+//  4. DATA/previous/BACKEND is deleted.
 //
-// After 1 the old key still opens all. From 2 on the new one does, through the
-// file where a record is not sealed again yet.
+// After 1, the old key still opens everything. From 2 on, the new one does: records that
+// are still sealed with the old key are opened through the file.
 
 func (s *Store) previousContext() seal.Context {
 	return seal.Context{Kind: "previous seal key", Profile: s.backend}
@@ -29,8 +28,7 @@ func (s *Store) previousPath() string {
 	return filepath.Join(s.dataDir, "previous", s.backend)
 }
 
-// open opens sealed bytes under the key, or under the one before it while records
-// are being sealed again.
+// open opens sealed bytes with the key, or with the previous one during a rekey.
 func (s *Store) open(ctx context.Context, c seal.Context, sealed []byte) ([]byte, error) {
 	key, err := s.key(ctx, false)
 	if err != nil {
@@ -48,8 +46,7 @@ func (s *Store) open(ctx context.Context, c seal.Context, sealed []byte) ([]byte
 	return plain, err
 }
 
-// previousKey is the key that was in use before this one, where not all records
-// are sealed again yet.
+// previousKey returns the previous key while a rekey is unfinished.
 func (s *Store) previousKey(key seal.Key) (seal.Key, bool) {
 	sealed, err := readFile(s.previousPath(), maxSmall)
 	if err != nil {
@@ -63,7 +60,7 @@ func (s *Store) previousKey(key seal.Key) (seal.Key, bool) {
 	return previous, err == nil
 }
 
-// Rekeying reports whether a change of the seal key was begun and not ended.
+// Rekeying reports whether a rekey is unfinished.
 func (s *Store) Rekeying() (bool, error) {
 	_, err := readFile(s.previousPath(), maxSmall)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,8 +69,8 @@ func (s *Store) Rekeying() (bool, error) {
 	return err == nil, err
 }
 
-// BeginRekey makes the present key readable under the next one, so that from now
-// on the source may be switched. Seal all records again, then call EndRekey.
+// BeginRekey seals the current key with the next one, so that the key source can then be
+// switched. Call Reseal for all records and EndRekey afterwards.
 func (s *Store) BeginRekey(ctx context.Context, next seal.Key) error {
 	present, err := s.key(ctx, true)
 	if err != nil {
@@ -82,10 +79,10 @@ func (s *Store) BeginRekey(ctx context.Context, next seal.Key) error {
 	return writePrivate(s.previousPath(), next.Seal(s.previousContext(), present.Bytes()))
 }
 
-// EndRekey forgets the previous key, once nothing is sealed under it.
+// EndRekey deletes the previous key, after all records were resealed.
 func (s *Store) EndRekey() error { return remove(s.previousPath()) }
 
-// Reseal seals a record again under the present key.
+// Reseal seals a record with the current key.
 func (s *Store) Reseal(ctx context.Context, c seal.Context) error {
 	r, err := s.Get(ctx, c)
 	if err != nil {
