@@ -9,15 +9,16 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// Why a request failed, as Judge tells.
+// Why a request failed; see Classify.
 var (
-	// ErrUnavailable is a network or server failure: another try may succeed.
+	// ErrUnavailable is a network or server failure that may be temporary.
 	ErrUnavailable = errors.New("the server is unavailable")
-	// ErrMalformed is an answer that the standards do not allow.
+	// ErrMalformed is a response that violates the standards.
 	ErrMalformed = errors.New("the server's answer is malformed")
 )
 
-// Classify marks errors that another try may fix, which are all but fob's own refusals.
+// Classify marks errors as ErrUnavailable if a retry may help, which are all except fob's
+// own refusals.
 func Classify(err error) error {
 	var status *StatusError
 	switch {
@@ -32,8 +33,8 @@ func Classify(err error) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, inertText(err))
 }
 
-// inertText returns the message of an error without the request's URL, which may have secret
-// parameters, and with the server's words made inert.
+// inertText returns an error's message without the request's URL, which may contain
+// secrets, and with the server's text sanitized.
 func inertText(err error) string {
 	if network, ok := errors.AsType[*url.Error](err); ok {
 		err = network.Err

@@ -1,6 +1,5 @@
-// Package httpclient is the one HTTP client of fob. It follows no redirect with a
-// request that carries secrets, reads no more than a megabyte, and ends every
-// exchange at a total deadline.
+// Package httpclient is fob's only HTTP client. It does not follow redirects of requests
+// with secrets, limits bodies to a megabyte, and has a timeout for whole exchanges.
 package httpclient
 
 import (
@@ -22,7 +21,7 @@ import (
 	"github.com/fobcli/fob/internal/trace"
 )
 
-// Why an exchange was given up, beside the errors of the network.
+// Why an exchange was aborted, besides network errors.
 var (
 	ErrTooLarge = errors.New("the answer is too large")
 	ErrRedirect = errors.New("refused a redirect")
@@ -33,28 +32,28 @@ const (
 	maxRedirects   = 3
 	defaultTimeout = 30 * time.Second
 
-	// A process that lives long, such as the agent, makes a client for each request that
-	// it serves, and nobody closes it. A few requests in a row share a connection. Node
-	// ends an idle one after 5 s: the code of a login could be sent to it at that moment.
+	// Connections are only reused for a few requests in a row: long-lived processes such as
+	// the agent create a client per request and never close it. Shorter than Node's 5 s, so
+	// that a login's code is not sent on a connection that the server is closing.
 	idleTimeout = 4 * time.Second
 )
 
-// Options set up a client. The zero value is a good one.
+// Options configures a client. The zero value is usable.
 type Options struct {
 	CAFile string // PEM certificates to trust besides the system's
-	// The client's own certificate with its key, in PEM, for servers that ask for one.
+	// A client certificate with its key, in PEM, for mutual TLS.
 	CertificateFile, CertificateKeyFile string
-	// What a platform's own settings say of its servers, such as a kubeconfig.
+	// A platform's own settings for its servers, such as those of a kubeconfig.
 	Roots       []byte           // in PEM: trusted instead of the system's and CAFile's
 	Certificate *tls.Certificate // in place of CertificateFile
-	ServerName  string           // whose certificate it must be; empty: the URL's host
+	ServerName  string           // expected in the server's certificate; empty: the URL's host
 
 	Timeout   time.Duration // for a whole exchange with its body; 0 is 30 s
 	UserAgent string
 }
 
-// New makes a client. It honours the proxy variables, and has no way to turn
-// certificate checks off.
+// New returns a client. It honours the proxy variables, and cannot disable certificate
+// verification.
 func New(o Options) (*http.Client, error) {
 	transport, err := NewTransport(o)
 	if err != nil {
@@ -70,8 +69,8 @@ func New(o Options) (*http.Client, error) {
 	}, nil
 }
 
-// NewTransport makes what is below New's client: it bounds no body and no exchange as a
-// whole.
+// NewTransport returns the transport of New's client, without limits for bodies and whole
+// exchanges.
 func NewTransport(o Options) (*http.Transport, error) {
 	roots, err := rootsOf(o)
 	if err != nil {
@@ -94,8 +93,8 @@ func NewTransport(o Options) (*http.Transport, error) {
 
 const maxKeyFile, maxCertificates = 64 << 10, 16 << 20
 
-// certificateOf reads the client's certificate, if there is one. Its key must be private
-// to the user.
+// certificateOf reads the client certificate, if there is one. Its key file must be
+// private.
 func certificateOf(o Options) (*tls.Certificate, error) {
 	if o.Certificate != nil || o.CertificateFile == "" {
 		return o.Certificate, nil
@@ -115,15 +114,15 @@ func certificateOf(o Options) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// presentCertificate returns the client certificate to any server that asks for one,
-// whatever CAs it names: a self-signed one matches none of them (RFC 8705 §2.2).
+// presentCertificate returns the client certificate to any server that requests one: a
+// self-signed one matches none of the CAs that a server lists (RFC 8705 §2.2).
 func presentCertificate(certificate *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return cmp.Or(certificate, &tls.Certificate{}), nil
 	}
 }
 
-// rootsOf returns the sole roots that are given, else those of rootsWith.
+// rootsOf returns Options.Roots if set, else rootsWith.
 func rootsOf(o Options) (*x509.CertPool, error) {
 	if o.Roots == nil {
 		return rootsWith(o.CAFile)
@@ -135,8 +134,8 @@ func rootsOf(o Options) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// rootsWith returns the system's roots and those of a file, or nil for the
-// system's alone, which Go loads when it needs them.
+// rootsWith returns the system's roots and those in a file, or nil for only the system's,
+// which Go then loads when needed.
 func rootsWith(caFile string) (*x509.CertPool, error) {
 	if caFile == "" {
 		return nil, nil
@@ -155,8 +154,8 @@ func rootsWith(caFile string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// checkRedirect lets a GET without secrets go on, from https to https or on the
-// same loopback host, and nothing else.
+// checkRedirect only allows redirects of GET requests without secrets, from https to https
+// or within a loopback host.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	switch {
@@ -172,8 +171,8 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	return redirectTo(next.URL)
 }
 
-// WithoutRedirects is a client that follows none. Its requests hold credentials in
-// headers that net/http knows nothing of, and would take along to another host.
+// WithoutRedirects returns a client that follows no redirects, for requests with
+// credentials in headers that net/http would send to other hosts.
 func WithoutRedirects(hc *http.Client) *http.Client {
 	own := *hc
 	own.CheckRedirect = func(next *http.Request, _ []*http.Request) error { return redirectTo(next.URL) }
@@ -184,7 +183,7 @@ func redirectTo(target *url.URL) error {
 	return fmt.Errorf("%w to %s://%s", ErrRedirect, sanitize.Line(target.Scheme), sanitize.Line(target.Host))
 }
 
-// boundedTransport limits the size of each body and adds fob's user agent.
+// boundedTransport limits the size of bodies and adds fob's user agent.
 type boundedTransport struct {
 	next      http.RoundTripper
 	userAgent string
@@ -208,7 +207,7 @@ func (b *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	return resp, nil
 }
 
-// cappedBody fails, where io.LimitReader would end a body as if it were whole.
+// cappedBody returns an error at the limit, where io.LimitReader would return EOF.
 type cappedBody struct {
 	io.ReadCloser
 	left int
@@ -228,7 +227,7 @@ func (c *cappedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// StatusError is an answer with another status than 200.
+// StatusError is a response with a status other than 200.
 type StatusError struct {
 	Status int
 	Host   string
@@ -239,8 +238,8 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s answered %d %s", sanitize.Line(e.Host), e.Status, http.StatusText(e.Status))
 }
 
-// IsTemporary reports whether another try may get a better status: 5xx, 408 and 429
-// (RFC 9110 §15.5.9, §15.6, RFC 6585 §4).
+// IsTemporary reports whether a retry may succeed: 5xx, 408 and 429 (RFC 9110 §15.5.9,
+// §15.6, RFC 6585 §4).
 func IsTemporary(status int) bool {
 	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
@@ -254,7 +253,7 @@ func GetJSON(ctx context.Context, hc *http.Client, rawURL string, v any) error {
 	return DoJSON(hc, req, v)
 }
 
-// DoJSON is GetJSON for a request that is made already.
+// DoJSON is GetJSON for a prepared request.
 func DoJSON(hc *http.Client, req *http.Request, v any) error {
 	req.Header.Set("Accept", "application/json")
 	resp, err := hc.Do(req)

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// ticks is how finely WithRunningTimeout measures.
+// ticks is the resolution of WithRunningTimeout.
 const ticks = 20
 
-// WithRunningTimeout is context.WithTimeout by the time for which this process
-// runs. A clock goes on while the process is stopped (Ctrl-Z, a frozen container),
-// and would throw away the answer that has come meanwhile: the only one, where it
-// brings a rotated refresh token. A timeout of 0 is none; context.Cause tells one.
+// WithRunningTimeout is like context.WithTimeout, but only counts time while the process is
+// running. After Ctrl-Z or in a frozen container, a wall-clock timeout would discard a
+// response that has arrived in the meantime, perhaps with a rotated refresh token. 0 means
+// no timeout; context.Cause returns its error.
 func WithRunningTimeout(parent context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	if timeout > 0 {
@@ -25,8 +25,8 @@ func WithRunningTimeout(parent context.Context, timeout time.Duration) (context.
 	return ctx, func() { cancel(context.Canceled) }
 }
 
-// waitRunning waits until this process has been running for a while, and reports false if
-// ctx ends before.
+// waitRunning waits until this process has been running for a while. It returns false if
+// ctx ends first.
 func waitRunning(ctx context.Context, while time.Duration) bool {
 	period := max(while/ticks, time.Nanosecond)
 	ticker := time.NewTicker(period)
@@ -39,7 +39,7 @@ func waitRunning(ctx context.Context, while time.Duration) bool {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		if now.Sub(last) < 2*period { // else it was stopped, and what came meanwhile is still to be read
+		if now.Sub(last) < 2*period { // else the process was stopped, and data that arrived meanwhile is still to be read
 			left--
 		}
 		last = now

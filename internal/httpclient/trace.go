@@ -18,8 +18,8 @@ import (
 	"github.com/fobcli/fob/internal/trace"
 )
 
-// What a trace shows as it is: everything that is not listed may be a secret, and is
-// redacted. Names are those of the OAuth and OpenID specifications and of HTTP.
+// What a trace shows: everything else may be a secret and is redacted. Names are those of
+// the OAuth and OpenID specifications and of HTTP.
 var (
 	plainHeaders = []string{"Accept", "Cache-Control", "Content-Length", "Content-Type", "Date", "Retry-After", "Server", "User-Agent"}
 	plainFields  = []string{
@@ -32,7 +32,7 @@ var (
 
 const (
 	redacted   = "[redacted]"
-	shortest   = 8        // secret that is looked for where it may be repeated: what is shorter may be any word
+	shortest   = 8        // minimum length of secrets that are searched for: shorter ones may be any word
 	traceLimit = 16 << 10 // bytes of a body
 )
 
@@ -42,7 +42,7 @@ func isPlain(name string) bool {
 
 type exchange struct {
 	ctx     context.Context
-	secrets []string // as they were sent: an answer may repeat them anywhere
+	secrets []string // as they were sent: a response may repeat them
 }
 
 func traced(req *http.Request, roundTrip func(*http.Request) (*http.Response, error)) (*http.Response, error) {
@@ -76,7 +76,7 @@ func traced(req *http.Request, roundTrip func(*http.Request) (*http.Response, er
 	return resp, nil
 }
 
-// learn notes the secrets in headers, to find them where they are repeated.
+// learn records the secrets in headers, to redact them where they are repeated.
 func (e *exchange) learn(headers http.Header) {
 	for name, values := range headers {
 		for _, value := range values {
@@ -84,7 +84,7 @@ func (e *exchange) learn(headers http.Header) {
 		}
 	}
 	request := http.Request{Header: headers}
-	if _, password, ok := request.BasicAuth(); ok { // a server may repeat what it has decoded (RFC 6749 §2.3.1)
+	if _, password, ok := request.BasicAuth(); ok { // a server may repeat them decoded (RFC 6749 §2.3.1)
 		e.secrets = append(e.secrets, password)
 		if decoded, err := url.QueryUnescape(password); err == nil {
 			e.secrets = append(e.secrets, decoded)
@@ -98,7 +98,7 @@ func (e *exchange) headers(arrow string, headers http.Header) {
 	}
 }
 
-// headerName looks for secrets in any case: net/http changes that of names.
+// headerName redacts secrets in any case, because net/http changes the case of names.
 func (e *exchange) headerName(name string) string {
 	for _, secret := range e.secrets {
 		if len(secret) >= shortest && strings.Contains(strings.ToLower(name), strings.ToLower(secret)) {
@@ -117,7 +117,7 @@ func (e *exchange) body(arrow, contentType string, text []byte) {
 func (e *exchange) text(plain bool, value string) string {
 	if !plain {
 		e.secrets = append(e.secrets, value)
-		for part := range strings.FieldsSeq(value) { // of a header, behind its scheme
+		for part := range strings.FieldsSeq(value) { // of a header, after its scheme
 			e.secrets = append(e.secrets, part)
 		}
 		return redacted
@@ -149,7 +149,7 @@ func (e *exchange) document(contentType string, text []byte) string {
 	switch {
 	case kind == "application/x-www-form-urlencoded":
 		if form, err := url.ParseQuery(string(text)); err == nil {
-			e.form(form) // learns the secrets that other fields may repeat
+			e.form(form) // records secrets that other fields may repeat
 			return e.form(form)
 		}
 	case strings.HasSuffix(kind, "json"):
@@ -173,9 +173,9 @@ func (e *exchange) form(form url.Values) string {
 	return strings.Join(parts, "&")
 }
 
-// json redacts every value but those of plain fields, booleans and null. named: the fields
-// of value may be plain. Below the outermost object only those of a JWK Set's keys are: other
-// names are the user's own, as in a vault.
+// json redacts all values except those of plain fields, booleans and null. named allows
+// plain fields in value: the outermost object and the keys of a JWK Set have standard
+// names; other names may be the user's, as in a vault.
 func (e *exchange) json(name string, value any, named bool) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -201,7 +201,7 @@ func (e *exchange) json(name string, value any, named bool) any {
 	return value // a boolean or null
 }
 
-// tracedBody keeps what was read of a body until its end.
+// tracedBody records what is read of a body.
 type tracedBody struct {
 	io.ReadCloser
 	read bytes.Buffer

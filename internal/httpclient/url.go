@@ -10,10 +10,10 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-const maxURL = 8 << 10 // bytes; nobody need take more than 8,000 (RFC 9110 §4.1)
+const maxURL = 8 << 10 // bytes; RFC 9110 §4.1 recommends to support at least 8,000
 
-// CheckURL accepts an https URL, or an http one of a loopback host, that holds
-// nothing a launcher, a shell or a log could take for something else.
+// CheckURL accepts an https URL, or an http one of a loopback host, without characters that
+// a launcher, a shell or a log could misinterpret.
 func CheckURL(raw string) error {
 	if raw == "" {
 		return errors.New("there is no URL")
