@@ -127,9 +127,9 @@ func overviewSecrets(a *app.App, cfg *config.Config) string {
 	case len(ending) == 0:
 		return fmt.Sprint(len(cfg.Secrets))
 	case ending[0].Expires.After(a.Now()):
-		return fmt.Sprintf("%d, %s ends %s", len(cfg.Secrets), ending[0].Name, cli.LeftText(ending[0].Expires, a.Now()))
+		return fmt.Sprintf("%d, %s expires %s", len(cfg.Secrets), ending[0].Name, cli.LeftText(ending[0].Expires, a.Now()))
 	}
-	return fmt.Sprintf("%d, %s has ended", len(cfg.Secrets), ending[0].Name)
+	return fmt.Sprintf("%d, %s has expired", len(cfg.Secrets), ending[0].Name)
 }
 
 // nextStep is the one command that helps most: first what has ended, then what is there.

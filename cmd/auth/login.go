@@ -68,7 +68,7 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
 	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or a token response, from stdin")
 	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's current login first")
 	flags.BoolVar(&opts.switchAccount, "switch-account", false, "replace another account's login without asking")
-	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "time to wait for the browser")
+	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "`DURATION` to wait for the browser")
 	usage.Exclusive(c, "client-secret-stdin", "client-secret-file")
 	usage.Exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")
 	usage.Exclusive(c, "private-key-file", "private-key-stdin")

@@ -92,16 +92,16 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 	if opts.json {
 		return a.PrintJSON(all)
 	}
-	noteEndingSecrets(a, cfg)
+	noteExpiringSecrets(a, cfg)
 	if len(all) == 0 {
 		a.Note("There are no profiles yet. Create one: fob login github")
 		return nil
 	}
-	rows := [][]string{{"PROFILE", "", "STATE", "ACCOUNT", "TOKEN ENDS", "LOGIN ENDS", "STORAGE", "SERVER", "PROBLEM"}}
+	rows := [][]string{{"PROFILE", "", "STATE", "ACCOUNT", "TOKEN EXPIRES", "LOGIN EXPIRES", "STORAGE", "SERVER", "PROBLEM"}}
 	for _, s := range all {
 		rows = append(rows, []string{s.Profile, cli.TextIf(s.Selected, "*"), string(s.State), s.Account.String(), cli.LeftText(s.ExpiresAt, a.Now()), cli.LeftText(s.LoginExpiresAt, a.Now()), s.Storage, s.Server, sanitize.Line(s.Problem)})
 	}
-	if err := a.PrintTable(rows, "SERVER", "STORAGE", "LOGIN ENDS", "TOKEN ENDS", "ACCOUNT"); err != nil {
+	if err := a.PrintTable(rows, "SERVER", "STORAGE", "LOGIN EXPIRES", "TOKEN EXPIRES", "ACCOUNT"); err != nil {
 		return err
 	}
 	explainSelection(a, unnamed)
@@ -198,12 +198,12 @@ func statusOf(ctx context.Context, a *app.App, cfg *config.Config, p config.Prof
 	return status, err
 }
 
-// noteEndingSecrets names those that 'fob secret list --exit-code' would find.
-func noteEndingSecrets(a *app.App, cfg *config.Config) {
+// noteExpiringSecrets names those that 'fob secret list --exit-code' would find.
+func noteExpiringSecrets(a *app.App, cfg *config.Config) {
 	for _, s := range cfg.SecretsEndingBy(a.Now().Add(app.SecretExpiring)) {
-		end := "has ended"
+		end := "has expired"
 		if s.Expires.After(a.Now()) {
-			end = "ends " + cli.LeftText(s.Expires, a.Now())
+			end = "expires " + cli.LeftText(s.Expires, a.Now())
 		}
 		a.Note("The secret %q %s.", s.Name, end)
 	}
@@ -223,8 +223,8 @@ func printStatus(a *app.App, s app.LoginStatus) error {
 		{"scopes", strings.Join(s.Scopes, " ")},
 		{"storage", s.Storage},
 		{"logged in", cli.TimeText(s.LoggedInAt)},
-		{"token ends", cli.UntilText(s.ExpiresAt, a.Now())},
-		{"login ends", cli.UntilText(s.LoginExpiresAt, a.Now())},
+		{"token expires", cli.UntilText(s.ExpiresAt, a.Now())},
+		{"login expires", cli.UntilText(s.LoginExpiresAt, a.Now())},
 	}
 	return a.PrintTable(cli.WithoutEmptyValues(rows))
 }

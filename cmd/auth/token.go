@@ -59,7 +59,7 @@ FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.
 		},
 	}
 	flags := c.Flags()
-	flags.DurationVar(&opts.minTTL, "min-ttl", session.DefaultMinTTL, "minimum remaining lifetime of the token")
+	flags.DurationVar(&opts.minTTL, "min-ttl", session.DefaultMinTTL, "minimum `DURATION` that the token remains valid")
 	flags.BoolVar(&opts.forceRefresh, "force-refresh", false, "refresh even if the cached token is valid")
 	flags.StringArrayVar(&opts.scopes, "scope", nil, "request only these `SCOPES`")
 	flags.StringVar(&opts.resource, "resource", "", "request a token for the API at this `URL`")

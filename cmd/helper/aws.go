@@ -65,7 +65,7 @@ The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.
 	flags := c.Flags()
 	flags.StringVar(&opts.role.RoleARN, "role-arn", "", "the `ARN` of the role")
 	flags.StringVar(&opts.role.SessionName, "session-name", "", "session `NAME` in AWS's logs (default fob-PROFILE)")
-	flags.DurationVar(&opts.role.Duration, "duration", 0, "lifetime of the credentials, 15m to 12h")
+	flags.DurationVar(&opts.role.Duration, "duration", 0, "`DURATION` of the credentials, 15m to 12h")
 	flags.StringVar(&opts.region, "region", "", "`REGION` of the token service")
 	flags.StringVar(&opts.endpoint, "endpoint", "", "`URL` of the token service (AWS_ENDPOINT_URL_STS)")
 	flags.BoolVar(&opts.fresh, "fresh", false, "request new credentials even if cached ones are valid")

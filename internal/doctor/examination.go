@@ -293,7 +293,7 @@ func (e *examination) loginFinding(profile string, status session.Status) Findin
 	case slices.Contains([]session.State{session.StateLoggedOut, session.StateExpired, session.StateEnded}, status.State):
 		return Warn(loginCheck, string(status.State), again)
 	case !end.IsZero() && end.Sub(now) < loginEndsSoon:
-		return Warn(loginCheck, "the login ends "+cli.LeftText(end, now), again)
+		return Warn(loginCheck, "the login expires "+cli.LeftText(end, now), again)
 	}
 	return Fine(loginCheck, "%s", status.State)
 }

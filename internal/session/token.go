@@ -106,14 +106,14 @@ func (s *Session) whole(ctx context.Context, stored credstore.Record) (*record, 
 // endWarning is how long before its end a login is warned about.
 const endWarning = 3 * 24 * time.Hour
 
-// warnOfEnd warns that the login ends soon, if the server has said when. One that is only
+// warnOfEnd warns that the login expires soon, if the server has said when. One that is only
 // valid for days, and renewed by every refresh, is not worth a warning.
 func (s *Session) warnOfEnd(h head) {
 	left, given := h.RefreshExpiresAt.Sub(s.Clock.Now()), h.RefreshExpiresAt.Sub(h.RefreshSaidAt)
 	if h.RefreshExpiresAt.IsZero() || left > endWarning || left <= 0 || given < 2*endWarning {
 		return
 	}
-	s.Warn(fmt.Sprintf("the login of profile %q ends at %s: run 'fob login %s' before", s.Profile.Name, h.RefreshExpiresAt.UTC().Format(time.RFC3339), s.Profile.Name))
+	s.Warn(fmt.Sprintf("the login of profile %q expires at %s: run 'fob login %s' before", s.Profile.Name, h.RefreshExpiresAt.UTC().Format(time.RFC3339), s.Profile.Name))
 }
 
 // fixedToken returns the one access token of a login without a refresh token.
