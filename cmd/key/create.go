@@ -58,7 +58,7 @@ replacements: see 'fob help destinations'.
 	opts.Register(c, "deliver the key to")
 	c.Flags().StringVar(&opts.environment, "env", "test", "the key's `ENVIRONMENT`")
 	c.Flags().IntVar(&opts.count, "count", 1, "create `N` keys")
-	c.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask for the note of a live key")
+	c.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask questions")
 	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the key")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object per line")
@@ -176,19 +176,19 @@ func checkDraft(draft *apikey.Record, command string) error {
 	return nil
 }
 
-// askLiveKeyNote asks for the note of a live key: on the day of a compromise it says what has
-// to be changed.
+// askLiveKeyNote asks, on a terminal, for the note of a live key: after a compromise, the note
+// names what has to be changed.
 func askLiveKeyNote(ctx context.Context, a *app.App, draft *apikey.Record, opts createOptions) error {
 	if draft.Environment != liveEnvironment || draft.Note != "" || opts.yes {
 		return nil
 	}
-	note, err := a.AskFor(ctx, "Where is this live key used?", func(note string) error {
+	note, err := a.AskOptional(ctx, "Where is this live key used (Enter for no note)?", func(note string) error {
 		noted := *draft
 		noted.Note = note
 		return checkDraft(&noted, "create")
 	})
 	if errors.Is(err, cli.ErrNoTerminal) {
-		return cli.WithHint(cli.Usagef("a live key needs a note about where it is used"), "add --note, as in --note 'web server, Frankfurt', or --yes for none")
+		return nil
 	}
 	draft.Note = note
 	return err

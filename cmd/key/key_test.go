@@ -142,7 +142,6 @@ func TestCreate_Refusals(t *testing.T) {
 		{"--owner shop --count 2 --to exec:broken", "--count"},
 		{"--owner shop --to exec:absent", "exec"},
 		{"--owner shop --to nowhere", "destination"},
-		{"--owner shop --env live", "--note"},
 	} {
 		_, _, err := run(m, "", append([]string{"create"}, strings.Fields(test.args)...)...)
 		wantError(t, test.args, err, true, test.text)

@@ -234,6 +234,16 @@ func (s *IO) AskFor(ctx context.Context, question string, check func(string) err
 	})
 }
 
+// AskOptional is AskFor, but Enter skips the question.
+func (s *IO) AskOptional(ctx context.Context, question string, check func(string) error) (string, error) {
+	return AskUntil(s, func() (string, error) { return s.ask(ctx, question) }, func(answer string) (string, error) {
+		if answer == "" {
+			return "", nil
+		}
+		return answer, check(answer)
+	})
+}
+
 // AnyAnswer accepts every answer but an empty one.
 func AnyAnswer(string) error { return nil }
 
