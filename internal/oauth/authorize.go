@@ -19,11 +19,11 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// ErrStray is a callback that is not of this login: forged, or of another one.
+// ErrStray is a callback that does not belong to this login.
 var ErrStray = errors.New("it is not of this login")
 
-// AuthorizationError is the server's or the user's no (RFC 6749 §4.1.2.1). Its
-// texts come from the server; Error shows them made inert.
+// AuthorizationError is an error in the callback, from the server or because the user
+// refused (RFC 6749 §4.1.2.1). The texts are the server's; Error sanitizes them.
 type AuthorizationError struct{ Code, Description string }
 
 func (e *AuthorizationError) Error() string {
@@ -34,14 +34,14 @@ func (e *AuthorizationError) Error() string {
 	return text
 }
 
-// AuthorizationParams are what a login asks for, in a browser or on a device.
+// AuthorizationParams are what a login requests, in a browser or on a device.
 type AuthorizationParams struct {
 	Scopes    []string
 	Resources []string          // what tokens may be for (RFC 8707); the first access token is for the first
-	Extra     map[string]string // a server's own
+	Extra     map[string]string // parameters of a particular server
 }
 
-// Target is what the first access token is for.
+// Target returns what the first access token is for.
 func (p AuthorizationParams) Target() Target {
 	target := Target{Scope: strings.Join(p.Scopes, " ")}
 	if len(p.Resources) > 0 {
@@ -50,7 +50,7 @@ func (p AuthorizationParams) Target() Target {
 	return target
 }
 
-// form is all but the scopes.
+// form returns all parameters except the scopes.
 func (p AuthorizationParams) form() url.Values {
 	form := url.Values{}
 	for name, value := range p.Extra {
@@ -62,23 +62,23 @@ func (p AuthorizationParams) form() url.Values {
 	return form
 }
 
-// AuthorizationRequest is one login: what is sent to the browser, and what the
-// callback must match.
+// AuthorizationRequest is one login: what the browser is sent, and what the callback must
+// match.
 type AuthorizationRequest struct {
 	RedirectURI string
-	Nonce       string // empty where no id_token was asked for
+	Nonce       string // empty without id_toke
 
 	url          string
-	resource     string // what the first access token is for (RFC 8707); empty: the server chooses
+	resource     string // of the first access token (RFC 8707); empty: the server chooses
 	state        secret.Secret
 	codeVerifier secret.Secret
 	issuer       string
 	issRequired  bool // RFC 9207 §2.4
 }
 
-// NewAuthorizationRequest makes a login with fresh state, PKCE S256 verifier
-// (RFC 7636) and, for the scope openid, nonce; where tokens are to be bound to a
-// key, the code is too (RFC 9449 §10).
+// NewAuthorizationRequest starts a login with a new state, PKCE S256 verifier (RFC 7636)
+// and, for the scope openid, nonce. If tokens are bound to a key, so is the code (RFC 9449
+// §10).
 func (c *Client) NewAuthorizationRequest(redirectURI string, params AuthorizationParams) (*AuthorizationRequest, error) {
 	r := &AuthorizationRequest{
 		RedirectURI:  redirectURI,
@@ -111,8 +111,8 @@ func (c *Client) NewAuthorizationRequest(redirectURI string, params Authorizatio
 	return r, err
 }
 
-// withParams adds parameters to a URL: a resource may come more than once (RFC
-// 8707 §2), all others replace what is there.
+// withParams adds parameters to a URL. A resource may be repeated (RFC 8707 §2); all others
+// replace existing ones.
 func withParams(raw string, params url.Values) (string, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -124,8 +124,8 @@ func withParams(raw string, params url.Values) (string, error) {
 	return u.String(), nil
 }
 
-// Push hands the request to the server directly, so that the browser carries a
-// reference alone (RFC 9126).
+// Push sends the request directly to the server, so that the URL only contains a reference
+// (RFC 9126).
 func (c *Client) Push(ctx context.Context, r *AuthorizationRequest) error {
 	u, err := url.Parse(r.url)
 	if err != nil {
@@ -152,11 +152,11 @@ func (c *Client) Push(ctx context.Context, r *AuthorizationRequest) error {
 
 func randomText() string { return oauth2.GenerateVerifier() }
 
-// URL is what the browser opens.
+// URL is for the browser.
 func (r *AuthorizationRequest) URL() string { return r.url }
 
-// MatchState compares the callback's state in constant time. It comes before
-// anything else in the callback is looked at; what does not match is ErrStray.
+// MatchState compares the callback's state in constant time, and must be called before
+// anything else in the callback is used. A mismatch is ErrStray.
 func (r *AuthorizationRequest) MatchState(q url.Values) error {
 	states := q["state"]
 	if len(states) != 1 || subtle.ConstantTimeCompare([]byte(states[0]), []byte(r.state.Reveal())) != 1 {
@@ -165,9 +165,8 @@ func (r *AuthorizationRequest) MatchState(q url.Values) error {
 	return nil
 }
 
-// Code returns the authorization code of a callback whose state matches. A
-// duplicate parameter, a wrong or missing iss (RFC 9207 §2.4) and an error answer
-// end the login.
+// Code returns the authorization code of a callback whose state matches. A duplicate
+// parameter, a wrong or missing iss (RFC 9207 §2.4) or an error response fails the login.
 func (r *AuthorizationRequest) Code(q url.Values) (string, error) {
 	if err := r.MatchState(q); err != nil {
 		return "", err
@@ -189,9 +188,8 @@ func (r *AuthorizationRequest) Code(q url.Values) (string, error) {
 	return q.Get("code"), nil
 }
 
-// ParsePasted reads the redirect URL that a user copied from a browser. Scheme,
-// host, port and path must be the redirect URI's; the rest is then checked as a
-// callback is.
+// ParsePasted parses a redirect URL that the user copied from a browser. Scheme, host, port
+// and path must be those of the redirect URI; the rest is checked like a callback.
 func (r *AuthorizationRequest) ParsePasted(line string) (url.Values, error) {
 	pasted, err := url.Parse(strings.TrimSpace(line))
 	if err != nil {
@@ -213,8 +211,8 @@ func (r *AuthorizationRequest) ParsePasted(line string) (url.Values, error) {
 	return q, r.MatchState(q)
 }
 
-// AsVisited is a URL's host and path as a browser sends them: it leaves out the
-// port 80, and never the path.
+// AsVisited returns a URL's host and path as a browser sends them: without port 80, and
+// with a path.
 func AsVisited(u *url.URL) (host, path string) {
 	return strings.TrimSuffix(u.Host, ":80"), cmp.Or(u.EscapedPath(), "/")
 }

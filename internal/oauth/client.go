@@ -1,6 +1,6 @@
-// Package oauth is the protocol of an OAuth client: its registration, the ways to a
-// token (an authorization code with PKCE, a device, a client's own or a machine's
-// identity), how tokens are bound to a key, userinfo and revocation.
+// Package oauth implements an OAuth client: registration, grants (authorization code with
+// PKCE, device, client credentials, token exchange, JWT bearer), tokens bound to a key,
+// userinfo and revocation.
 package oauth
 
 import (
@@ -24,23 +24,23 @@ type Client struct {
 	ClientID     string
 	ClientSecret secret.Secret // zero for a public client
 	ClientKey    jwt.Key       // of private_key_jwt
-	AuthMethod   string        // one of AuthMethods, as UseAuthMethod settles; empty is AuthNone
-	// AssertionAudience is who a client's JWTs are for: AudienceIssuer, also if empty, or
+	AuthMethod   string        // one of AuthMethods, set by UseAuthMethod; empty is AuthNone
+	// AssertionAudience is the audience of a client's JWTs: AudienceIssuer, the default, or
 	// AudienceEndpoint.
 	AssertionAudience string
-	DPoPKey           jwt.Key // what tokens are bound to (RFC 9449); zero: bearer tokens
+	DPoPKey           jwt.Key // binds tokens (RFC 9449); zero: bearer tokens
 	Now               func() time.Time
 
-	skew       time.Duration // of the server's clock, as its last answer showed it
-	dpopNonce  string        // as the server's last answer gave it (RFC 9449 §8)
-	retryAfter time.Duration // as the server's last answer asked; 0: it did not
+	skew       time.Duration // of the server's clock, by its last response
+	dpopNonce  string        // from the server's last response (RFC 9449 §8)
+	retryAfter time.Duration // from the server's last response; 0: none
 
-	sent []secret.Secret // in the last request: its answer may repeat them
+	sent []secret.Secret // in the last request: the response may repeat them
 }
 
-// learn takes from an answer how far the server's clock (RFC 9110 §6.6.1) is from
-// this machine's, how long to wait before the next request (§10.2.3, in seconds), and
-// the nonce of the next DPoP proof.
+// learn records from a response the difference between the server's clock (RFC 9110 §6.6.1)
+// and this machine's, the time before the next request (§10.2.3, in seconds), and the nonce
+// for the next DPoP proof.
 func (c *Client) learn(h http.Header) {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		c.skew = date.Sub(c.Now())
@@ -51,15 +51,14 @@ func (c *Client) learn(h http.Header) {
 	}
 }
 
-// ServerNow is the time at the server. What it dates is judged by its own clock.
+// ServerNow returns the time by the server's clock, to validate what it dated.
 func (c *Client) ServerNow() time.Time { return c.Now().Add(c.skew) }
 
-// CheckURL accepts an address that fob may talk to, or send a person to (see
-// httpclient.CheckURL).
+// CheckURL accepts a URL for requests or for the browser (see httpclient.CheckURL).
 func CheckURL(raw string) error { return httpclient.CheckURL(raw) }
 
-// CheckResource accepts a resource indicator: an absolute URI without a fragment (RFC
-// 8707 §2), which need not be an address. An address must be one that CheckURL accepts.
+// CheckResource accepts a resource indicator: an absolute URI without a fragment (RFC 8707
+// §2). If it is an http(s) URL, CheckURL must accept it.
 func CheckResource(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme == "" || u.Scheme == "https" || u.Scheme == "http" {

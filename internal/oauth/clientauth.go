@@ -13,8 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// The client authentication methods that fob speaks (RFC 7591 §2, RFC 7523 §2.2,
-// RFC 8705 §2).
+// The supported client authentication methods (RFC 7591 §2, RFC 7523 §2.2, RFC 8705 §2).
 const (
 	AuthNone          = "none"
 	AuthBasic         = "client_secret_basic"
@@ -25,25 +24,24 @@ const (
 	AuthSelfSignedTLS = "self_signed_tls_client_auth"
 )
 
-// AuthMethods returns the client authentication methods that fob speaks.
+// AuthMethods returns the supported client authentication methods.
 func AuthMethods() []string {
 	return []string{AuthNone, AuthBasic, AuthPost, AuthSecretJWT, AuthKeyJWT, AuthTLS, AuthSelfSignedTLS}
 }
 
-// The ways in which a client may not be able to authenticate.
+// Why a client cannot authenticate.
 var (
 	ErrNoClientSecret = errors.New("it needs a client secret")
 	ErrNoClientKey    = errors.New("it needs a private key")
 )
 
-// minHMACKey is what HS256 needs (RFC 7518 §3.2), in bytes.
+// minHMACKey is the minimum for HS256 in bytes (RFC 7518 §3.2).
 const minHMACKey = 32
 
-// UseAuthMethod settles how the client authenticates at the token endpoint. An
-// empty method is chosen: by the key or the secret that there is; with a secret
-// basic, unless the server lists methods and basic is not among them (RFC 8414 §2).
-// A certificate needs none: it is shown with every request, and the two methods that
-// are named after it say no more than AuthNone does (RFC 8705 §2).
+// UseAuthMethod sets how the client authenticates at the token endpoint. An empty method
+// selects one by the key or secret; with a secret, basic unless the server does not list it
+// (RFC 8414 §2). With a certificate there is nothing to select: it is sent with every
+// request, and its two methods equal AuthNone (RFC 8705 §2).
 func (c *Client) UseAuthMethod(method string) error {
 	method = cmp.Or(method, c.chooseAuthMethod())
 	var err error
@@ -84,10 +82,10 @@ func (c *Client) chooseAuthMethod() string {
 	return AuthPost
 }
 
-// authenticate adds to a request's form and header what proves the client.
+// authenticate adds the client's authentication to a request's form and header.
 func (c *Client) authenticate(endpoint string, form url.Values, header http.Header) error {
 	if c.AuthMethod == AuthBasic {
-		// Both parts are form-encoded first (RFC 6749 §2.3.1).
+		// RFC 6749 §2.3.1: both parts are form-encoded.
 		r := http.Request{Header: header}
 		r.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.ClientSecret.Reveal()))
 		return nil
@@ -107,22 +105,22 @@ func (c *Client) authenticate(endpoint string, form url.Values, header http.Head
 	return nil
 }
 
-// assertionLifetime is for one request, with a margin for two clocks.
+// assertionLifetime is enough for one request and two clocks that differ.
 const assertionLifetime = 2 * time.Minute
 
-// Who a client's JWT is for (RFC 7523 §3).
+// Audiences of a client's JWT (RFC 7523 §3).
 const (
-	// AudienceIssuer is the server by its issuer, as FAPI 2.0 wants it.
+	// AudienceIssuer is the server's issuer, as FAPI 2.0 requires.
 	AudienceIssuer = "issuer"
-	// AudienceEndpoint is the URL that the JWT is sent to, and no other: whoever is there
-	// can show it to nobody else. It is what servers want that do not know their issuer.
+	// AudienceEndpoint is the URL that the JWT is sent to: who receives it cannot use it
+	// elsewhere. Servers without an issuer require it.
 	AudienceEndpoint = "endpoint"
 )
 
-// AssertionAudiences returns what AssertionAudience may be.
+// AssertionAudiences returns the values of AssertionAudience.
 func AssertionAudiences() []string { return []string{AudienceIssuer, AudienceEndpoint} }
 
-// clientAssertion is a JWT by which the client proves itself, once (RFC 7523 §3).
+// clientAssertion returns a JWT that authenticates the client once (RFC 7523 §3).
 func (c *Client) clientAssertion(endpoint string) (string, error) {
 	now := c.ServerNow()
 	audience := cmp.Or(c.Metadata.Issuer, endpoint)

@@ -14,28 +14,27 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// GrantDeviceCode is the grant of a login on another device (RFC 8628 §3.4).
+// GrantDeviceCode is the grant for a login on another device (RFC 8628 §3.4).
 const GrantDeviceCode = "urn:ietf:params:oauth:grant-type:device_code"
 
-// ErrDeviceExpired means that nobody entered the user code in time.
+// ErrDeviceExpired means that the user code was not entered in time.
 var ErrDeviceExpired = errors.New("the code has expired before the login was finished")
 
-// Bounds on what a server may ask of a device that polls (RFC 8628 §3.2, §3.5).
+// Limits of what a server may require of a polling device (RFC 8628 §3.2, §3.5).
 const (
 	defaultInterval   = 5 * time.Second
-	maxBackoff        = time.Minute // by which a failing connection lengthens the interval
+	maxBackoff        = time.Minute // added to the interval while the server is unavailable
 	slowDownBy        = 5 * time.Second
 	defaultCodeLife   = 5 * time.Minute
 	maxCodeLife       = 30 * time.Minute
 	maxUserCodeLength = 64
 )
 
-// DeviceAuthorization is a login that a person finishes on any device (RFC 8628
-// §3.2).
+// DeviceAuthorization is a login to finish on any device (RFC 8628 §3.2).
 type DeviceAuthorization struct {
-	UserCode                string // made inert
+	UserCode                string // inert
 	VerificationURI         string
-	VerificationURIComplete string // holds the user code; empty where the server gives none
+	VerificationURIComplete string // contains the user code; empty if the server sends none
 	ExpiresAt               time.Time
 
 	deviceCode secret.Secret
@@ -67,8 +66,8 @@ func (c *Client) AuthorizeDevice(ctx context.Context, params AuthorizationParams
 	return d, nil
 }
 
-// parseDeviceAuthorization bounds every number, and refuses addresses that a person
-// should not be sent to.
+// parseDeviceAuthorization limits all numbers and rejects URLs that are unsuitable for a
+// user.
 func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization, error) {
 	var answer struct {
 		DeviceCode              string          `json:"device_code"`
@@ -94,7 +93,7 @@ func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization,
 		if err := CheckURL(complete); err != nil {
 			return nil, fmt.Errorf("%w: its verification_uri_complete: %w", ErrMalformed, err)
 		}
-		// A person reads one address, and a phone would be led to another.
+		// The user reads one URL: the QR code must not lead to another host.
 		if !sameHost(complete, answer.VerificationURI) {
 			answer.VerificationURIComplete = ""
 		}
@@ -106,14 +105,15 @@ func parseDeviceAuthorization(body []byte, now time.Time) (*DeviceAuthorization,
 		VerificationURIComplete: answer.VerificationURIComplete,
 		ExpiresAt:               now.Add(life),
 		deviceCode:              secret.New(answer.DeviceCode),
-		// The server's is a minimum: only the end of the code bounds it.
+		// The server's interval is a minimum, so its only upper bound is the code's
+		// lifetime.
 		interval: max(cmp.Or(parseSeconds(answer.Interval, life), defaultInterval), time.Second),
 	}, nil
 }
 
-// DeviceToken asks for the token until the person has finished, the code expires
-// (ErrDeviceExpired) or ctx ends, never sooner than the server allows. A server that
-// cannot be reached is asked again, less and less often (RFC 8628 §3.5).
+// DeviceToken polls for the token until the user has finished, the code expires
+// (ErrDeviceExpired) or ctx ends. While the server is unavailable it polls less and less
+// often (RFC 8628 §3.5).
 func (c *Client) DeviceToken(ctx context.Context, d *DeviceAuthorization) (*TokenResponse, error) {
 	ctx, cancel := context.WithDeadlineCause(ctx, time.Now().Add(d.ExpiresAt.Sub(c.Now())), ErrDeviceExpired)
 	defer cancel()
@@ -123,7 +123,7 @@ func (c *Client) DeviceToken(ctx context.Context, d *DeviceAuthorization) (*Toke
 			return nil, context.Cause(ctx)
 		case <-time.After(max(interval, c.retryAfter)):
 		}
-		if !c.Now().Before(d.ExpiresAt) { // the interval ends with the code
+		if !c.Now().Before(d.ExpiresAt) { // the interval was cut to the code's lifetime
 			return nil, ErrDeviceExpired
 		}
 		response, err := c.grant(ctx, Target{Resource: d.resource}.form(url.Values{
@@ -139,7 +139,7 @@ func (c *Client) DeviceToken(ctx context.Context, d *DeviceAuthorization) (*Toke
 	}
 }
 
-// nextPoll is how long to wait after an answer, or the error that ends the login.
+// nextPoll returns the time before the next poll, or the error that ends the login.
 func nextPoll(interval time.Duration, err error) (time.Duration, error) {
 	if errors.Is(err, ErrUnavailable) {
 		return interval + min(interval, maxBackoff), nil // RFC 8628 §3.5: exponential, then by a minute

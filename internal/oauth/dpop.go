@@ -11,9 +11,9 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Proof is a DPoP proof for one request (RFC 9449 §4.2): method and URL are the
-// request's, accessToken is the one beside it (zero at the token endpoint), nonce
-// is as the server gave it, or empty.
+// Proof returns a DPoP proof for one request (RFC 9449 §4.2) with method and URL.
+// accessToken is the one in the request (zero at the token endpoint), nonce the server's or
+// empty.
 func (c *Client) Proof(method, rawURL, nonce string, accessToken secret.Secret) (string, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -36,8 +36,8 @@ func (c *Client) Proof(method, rawURL, nonce string, accessToken secret.Secret) 
 	return c.DPoPKey.SignJWT(jwt.Header{Type: "dpop+jwt", EmbedKey: true}, claims, nil)
 }
 
-// wantsNonce reports whether an answer of the token endpoint asks for the same
-// request with the nonce that came with it (RFC 9449 §8).
+// wantsNonce reports whether the token endpoint requires the request to be repeated with
+// the nonce in its response (RFC 9449 §8).
 func (c *Client) wantsNonce(status int, body []byte) bool {
 	return status == http.StatusBadRequest && c.dpopNonce != "" && HasCode(c.errorAnswer(status, body), "use_dpop_nonce")
 }

@@ -12,24 +12,24 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Why a request to the authorization server failed, beside *Error.
+// Why a request to the authorization server failed, besides *Error.
 var (
-	// ErrUnavailable is a network or server failure: another try may succeed.
+	// ErrUnavailable is a network or server failure that may be temporary.
 	ErrUnavailable = httpclient.ErrUnavailable
-	// ErrMalformed is an answer that the standards do not allow.
+	// ErrMalformed is a response that violates the standards.
 	ErrMalformed = httpclient.ErrMalformed
-	// ErrRefused is a 401 or 403 without the error that RFC 6749 §5.2 wants.
+	// ErrRefused is a 401 or 403 without the error that RFC 6749 §5.2 requires.
 	ErrRefused = errors.New("the server refused this without a reason")
 	// ErrUnsupported is something that the server does not offer.
 	ErrUnsupported = errors.New("the server does not support this")
-	// ErrTokenRefused is an access token that a resource does not take (RFC 6750 §3.1).
+	// ErrTokenRefused is an access token that a resource server refused (RFC 6750 §3.1).
 	ErrTokenRefused = errors.New("the access token was refused")
-	// ErrWrongSubject is a userinfo answer about somebody else (OIDC Core §5.3.2).
+	// ErrWrongSubject is a userinfo response about another account (OIDC Core §5.3.2).
 	ErrWrongSubject = errors.New("the userinfo is about another account")
 )
 
-// Error is the server's own error answer (RFC 6749 §5.2). Its texts come from the
-// server; Error shows them made inert.
+// Error is an error response of the server (RFC 6749 §5.2). The texts are the server's;
+// Error sanitizes them.
 type Error struct {
 	Status      int
 	Code        string
@@ -46,9 +46,9 @@ func (e *Error) Error() string {
 
 const minSecret = 8 // bytes
 
-// withoutSecrets takes out of a refusal what a server repeats of the request: its words are
-// shown, and stand in logs that others read. They are searched once more as they are shown,
-// without what is invisible. What is short may be a word of theirs.
+// withoutSecrets removes secrets of the request that a server repeats in its error texts,
+// which end up in logs. It also searches the sanitized text, from which invisible
+// characters were removed. Short secrets may be ordinary words and are not removed.
 func withoutSecrets(err error, secrets []secret.Secret) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -69,21 +69,22 @@ func withoutSecrets(err error, secrets []secret.Secret) error {
 	return err
 }
 
-// IsInvalidGrant reports whether the server has refused the grant itself: a code
-// or refresh token that is expired, revoked or not this client's.
+// IsInvalidGrant reports whether the server refused the grant itself: a code or refresh
+// token that is expired, revoked or issued to another client.
 func IsInvalidGrant(err error) bool { return HasCode(err, "invalid_grant") }
 
-// RefusesClient reports whether the server does not take the client, as it proves
-// itself or for what it asks (RFC 6749 §5.2).
+// RefusesClient reports whether the server refused the client's authentication or its use
+// of the grant (RFC 6749 §5.2).
 func RefusesClient(err error) bool { return HasCode(err, "invalid_client", "unauthorized_client") }
 
-// HasCode reports whether the server has answered with one of these error codes.
+// HasCode reports whether the server responded with one of these error codes.
 func HasCode(err error, codes ...string) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && slices.Contains(codes, e.Code)
 }
 
-// statusError judges an answer that is neither a success nor an OAuth error.
+// statusError returns the error for a response that is neither a success nor an OAuth
+// error.
 func statusError(status int) error {
 	kind := ErrMalformed
 	switch {

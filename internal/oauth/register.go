@@ -18,19 +18,18 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Registration is a client that fob has registered for itself (RFC 7591 §3.2.1).
+// Registration is a client that fob has registered (RFC 7591 §3.2.1).
 type Registration struct {
 	ClientID      string
 	ClientSecret  secret.Secret // zero for a public client
 	AuthMethod    string        // as registered
-	ManagementURI string        // where it is removed again (RFC 7592); empty: nowhere
+	ManagementURI string        // to remove the client (RFC 7592); empty: not supported
 	AccessToken   secret.Secret // for the ManagementURI
 }
 
-// Register makes a native client of the server, with one loopback redirect. It is a
-// public one, unless the server lists its methods and none is not among them: then a
-// secret of this machine's own is asked for (RFC 8252 §8.5). ErrUnsupported: the
-// server registers nobody.
+// Register registers a native client with one loopback redirect. It is a public one, unless
+// the server lists its authentication methods without none: then each machine gets its own
+// secret (RFC 8252 §8.5). ErrUnsupported: the server has no registration.
 func Register(ctx context.Context, hc *http.Client, m *discovery.Metadata, redirectURI string, grantTypes []string) (*Registration, error) {
 	if m.RegistrationEndpoint == "" {
 		return nil, fmt.Errorf("%w: it registers no clients", ErrUnsupported)
@@ -66,7 +65,7 @@ func Register(ctx context.Context, hc *http.Client, m *discovery.Metadata, redir
 	return parseRegistration(body, m.RegistrationEndpoint)
 }
 
-// registeredMethod is how a new client is to prove itself, by what the server supports.
+// registeredMethod selects an authentication method that the server supports.
 func registeredMethod(supported []string) string {
 	for _, method := range []string{AuthNone, AuthBasic, AuthPost} {
 		if slices.Contains(supported, method) {
@@ -89,8 +88,8 @@ func sendRequest(hc *http.Client, req *http.Request) (int, []byte, error) {
 	return resp.StatusCode, body, nil
 }
 
-// parseRegistration takes a management URI on the endpoint's own host alone: the
-// access token must not go anywhere else.
+// parseRegistration only accepts a management URI on the endpoint's host: the
+// registration's access token must not be sent elsewhere.
 func parseRegistration(body []byte, endpoint string) (*Registration, error) {
 	var answer struct {
 		ClientID      string `json:"client_id"`
@@ -120,9 +119,9 @@ func sameHost(a, b string) bool {
 	return err == nil && otherErr == nil && u.Scheme == v.Scheme && u.Host == v.Host
 }
 
-// sameSite tells two addresses of one owner, as far as names show it: the same host, or
-// hosts below one domain. A server that names another's login page and, as the new
-// client's ID, one which is known there, would be sent that login's code (RFC 9700 §4.4).
+// sameSite reports whether two URLs have the same host, or hosts in the same registered
+// domain. A malicious server could otherwise name another server's login page and a client
+// ID known there, and be sent that login's code (RFC 9700 §4.4).
 func sameSite(a, b string) bool {
 	u, err := url.Parse(a)
 	v, otherErr := url.Parse(b)
@@ -133,8 +132,8 @@ func sameSite(a, b string) bool {
 	return strings.EqualFold(u.Hostname(), v.Hostname()) || site != "" && site == siteOf(v.Hostname())
 }
 
-// siteOf is the domain that somebody has registered: two labels, three below the likes
-// of co.uk. It is empty for an address and for a name of one label.
+// siteOf returns the registered domain of a host: two labels, or three for suffixes like
+// co.uk. It is empty for IP addresses and names of one label.
 func siteOf(host string) string {
 	labels := strings.Split(strings.ToLower(strings.TrimSuffix(host, ".")), ".")
 	last := len(labels) - 1
@@ -151,8 +150,8 @@ func siteOf(host string) string {
 	return strings.Join(labels[from:], ".")
 }
 
-// Unregister removes the client from the server (RFC 7592 §2.3). ErrUnsupported:
-// the server has not said where.
+// Unregister removes the client from the server (RFC 7592 §2.3). ErrUnsupported: the server
+// returned no management URI.
 func (r *Registration) Unregister(ctx context.Context, hc *http.Client) error {
 	if r.ManagementURI == "" {
 		return ErrUnsupported

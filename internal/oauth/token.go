@@ -20,17 +20,16 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// maxLifetime bounds what a server may claim of a token or a login.
+// maxLifetime bounds the lifetime that a server may claim for a token or a login.
 const maxLifetime = 365 * 24 * time.Hour
 
-// The types of access tokens (RFC 6750, RFC 9449), as an Authorization header
-// names them.
+// Types of access tokens (RFC 6750, RFC 9449), as in an Authorization header.
 const (
 	TypeBearer = "Bearer"
 	TypeDPoP   = "DPoP"
 )
 
-// AccessToken is an access token that fob accepts.
+// AccessToken is a validated access token.
 type AccessToken struct {
 	Value     secret.Secret
 	Type      string // TypeBearer or TypeDPoP
@@ -38,15 +37,15 @@ type AccessToken struct {
 	ExpiresAt time.Time // zero: the server did not say
 }
 
-// TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1).
-// It is parsed field by field and judges nothing, so that a rotated refresh token
-// can be saved before anything else in the answer is looked at.
+// TokenResponse is a success response of the token endpoint (RFC 6749 §5.1). Its fields are
+// parsed separately on use, so that a rotated refresh token can be saved before anything
+// else is validated.
 type TokenResponse struct {
 	RefreshToken secret.Secret // zero: absent or empty
 
 	fields     map[string]json.RawMessage
 	receivedAt time.Time
-	bound      bool // tokens were asked for that are bound to the DPoP key
+	bound      bool // tokens bound to the DPoP key were requested
 }
 
 // Exchange redeems an authorization code with its verifier (RFC 7636 §4.5).
@@ -59,7 +58,7 @@ func (c *Client) Exchange(ctx context.Context, r *AuthorizationRequest, code str
 	}))
 }
 
-// Refresh makes one request with a refresh token (RFC 6749 §6).
+// Refresh sends one request with a refresh token (RFC 6749 §6).
 func (c *Client) Refresh(ctx context.Context, refreshToken secret.Secret, want Target) (*TokenResponse, error) {
 	return c.grant(ctx, want.form(url.Values{
 		"grant_type":    {"refresh_token"},
@@ -67,16 +66,16 @@ func (c *Client) Refresh(ctx context.Context, refreshToken secret.Secret, want T
 	}))
 }
 
-// ClientCredentials asks for a token for the client itself (RFC 6749 §4.4).
+// ClientCredentials requests a token for the client itself (RFC 6749 §4.4).
 func (c *Client) ClientCredentials(ctx context.Context, want Target) (*TokenResponse, error) {
 	return c.grant(ctx, want.form(url.Values{"grant_type": {"client_credentials"}}))
 }
 
-// Target is what an access token is for. The zero value leaves it to the server.
+// Target is what an access token is for. The zero value leaves that to the server.
 type Target struct {
-	Scope    string // separated by blanks
+	Scope    string // space-separated
 	Resource string // a resource indicator (RFC 8707)
-	Audience string // a server's own name for the like, as many servers know it (RFC 8693 §2.1)
+	Audience string // another name for a resource, common in token exchange (RFC 8693 §2.1)
 }
 
 func (t Target) form(form url.Values) url.Values {
@@ -88,7 +87,7 @@ func (t Target) form(form url.Values) url.Values {
 	return form
 }
 
-// grant is the one POST that serves every grant.
+// grant sends the POST request of every grant.
 func (c *Client) grant(ctx context.Context, form url.Values) (*TokenResponse, error) {
 	status, body, err := c.postWithProof(ctx, c.Metadata.TokenEndpoint, form)
 	if err != nil {
@@ -105,9 +104,8 @@ func (c *Client) grant(ctx context.Context, form url.Values) (*TokenResponse, er
 	return r, nil
 }
 
-// postWithProof posts with a DPoP proof, where tokens are bound to a key, and once
-// more where the server wants its nonce in it: it says so before it looks at the
-// grant.
+// postWithProof posts with a DPoP proof if tokens are bound to a key. If the server
+// requires its nonce in the proof, it posts again: the server checks that before the grant.
 func (c *Client) postWithProof(ctx context.Context, endpoint string, form url.Values) (int, []byte, error) {
 	if c.DPoPKey.IsZero() {
 		return c.post(ctx, endpoint, form, nil)
@@ -126,8 +124,8 @@ func (c *Client) postWithProof(ctx context.Context, endpoint string, form url.Va
 	}
 }
 
-// post sends a form with the client's authentication, once, and returns status
-// and body. A process that was stopped meanwhile still takes the answer.
+// post sends a form with the client's authentication, once, and returns status and body. A
+// response that arrived while the process was stopped is still read.
 func (c *Client) post(ctx context.Context, endpoint string, form url.Values, header http.Header) (int, []byte, error) {
 	hc := *c.HTTP
 	ctx, stop := httpclient.WithRunningTimeout(ctx, hc.Timeout)
@@ -135,7 +133,7 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	hc.Timeout = 0
 	sent := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
 	maps.Copy(sent, header)
-	form = maps.Clone(form) // what proves the client is for this request alone
+	form = maps.Clone(form) // the caller's form must not get the authenticatio
 	if err := c.authenticate(endpoint, form, sent); err != nil {
 		return 0, nil, err
 	}
@@ -145,7 +143,7 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	}
 	req.Header = sent
 	c.sent = secretsIn(form, sent)
-	req.GetBody = nil // never sent again, by a redirect or a lost connection
+	req.GetBody = nil // prevents redirects and net/http's retries
 	resp, err := hc.Do(req)
 	if err != nil {
 		return 0, nil, httpclient.Classify(contextCause(ctx, err))
@@ -159,7 +157,7 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	return resp.StatusCode, body, nil
 }
 
-// secretsIn returns what is secret in a request.
+// secretsIn returns the secrets in a request.
 func secretsIn(form url.Values, header http.Header) []secret.Secret {
 	var secrets []secret.Secret
 	for _, name := range []string{
@@ -174,7 +172,7 @@ func secretsIn(form url.Values, header http.Header) []secret.Secret {
 	return secrets
 }
 
-// contextCause returns why ctx has ended, if it has, and else err: HTTP/2 reports "canceled"
+// contextCause returns why ctx has ended, if it has, else err: HTTP/2 reports "canceled"
 // for any cause.
 func contextCause(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
@@ -183,12 +181,12 @@ func contextCause(ctx context.Context, err error) error {
 	return &url.Error{Op: "Post", Err: context.Cause(ctx)}
 }
 
-// errorAnswer returns the error that a server has answered the last request with.
+// errorAnswer returns the error in the response to the last request.
 func (c *Client) errorAnswer(status int, body []byte) error {
 	return withoutSecrets(errorAnswer(status, body), c.sent)
 }
 
-// errorAnswer reads RFC 6749 §5.2, else judges by the status.
+// errorAnswer parses RFC 6749 §5.2, or else returns an error for the status.
 func errorAnswer(status int, body []byte) error {
 	var answer struct {
 		Error       string `json:"error"`
@@ -200,8 +198,8 @@ func errorAnswer(status int, body []byte) error {
 	return &Error{Status: status, Code: answer.Error, Description: answer.Description}
 }
 
-// parseTokenResponse needs a JSON object without an error in it: GitHub and Slack
-// send their errors with status 200.
+// parseTokenResponse requires a JSON object without an error in it: GitHub and Slack send
+// errors with status 200.
 func parseTokenResponse(body []byte, now time.Time) (*TokenResponse, error) {
 	r := &TokenResponse{receivedAt: now}
 	if err := json.Unmarshal(body, &r.fields); err != nil || r.fields == nil {
@@ -214,8 +212,8 @@ func parseTokenResponse(body []byte, now time.Time) (*TokenResponse, error) {
 	return r, nil
 }
 
-// GivenToken takes a token that a user brings: one access token, or the JSON of a
-// token response.
+// GivenToken parses a token from the user: an access token, or the JSON of a token
+// response.
 func (c *Client) GivenToken(text secret.Secret) (*TokenResponse, error) {
 	given := strings.TrimSpace(text.Reveal())
 	if strings.HasPrefix(given, "{") {
@@ -240,9 +238,9 @@ func (r *TokenResponse) text(name string) string {
 	return value
 }
 
-// AccessToken judges the access token: its type must be the one asked for, Bearer
-// or DPoP, and its characters those of RFC 6750 §2.1 and the like, so that nothing
-// can be smuggled into a header or a script.
+// AccessToken validates the access token: its type must be the requested one, and its
+// characters those of RFC 6750 §2.1 and similar ones, so that it cannot inject anything
+// into a header or a script.
 func (r *TokenResponse) AccessToken() (AccessToken, error) {
 	value := r.text("access_token")
 	if value == "" {
@@ -263,8 +261,8 @@ func (r *TokenResponse) AccessToken() (AccessToken, error) {
 	}, nil
 }
 
-// tokenType is Bearer or DPoP. A bearer token in place of one that is bound to a
-// key is refused: RFC 9449 §5 leaves that to the client.
+// tokenType returns Bearer or DPoP. A bearer token instead of a bound one is refused, which
+// RFC 9449 §5 leaves to the client.
 func (r *TokenResponse) tokenType() (string, error) {
 	said := r.text("token_type")
 	absent := len(r.fields["token_type"]) == 0 || string(r.fields["token_type"]) == "null"
@@ -279,24 +277,23 @@ func (r *TokenResponse) tokenType() (string, error) {
 	return "", fmt.Errorf("%w: a token_type other than Bearer", ErrUnsupported)
 }
 
-// IDToken returns the id_token, or "".
 func (r *TokenResponse) IDToken() string { return r.text("id_token") }
 
-// Scope returns the scopes as granted, separated by spaces, or "" where the
-// server did not say. GitHub separates them by commas.
+// Scope returns the granted scopes, separated by spaces, or "" if the server did not say.
+// GitHub separates them by commas.
 func (r *TokenResponse) Scope() string {
 	return strings.Join(strings.FieldsFunc(r.text("scope"), func(c rune) bool { return c == ' ' || c == ',' }), " ")
 }
 
-// RefreshExpiry is when the refresh token, and with it the login, ends: Keycloak
-// and Microsoft say refresh_expires_in, GitHub refresh_token_expires_in. Zero:
-// the server did not say.
+// RefreshExpiry returns when the refresh token, and with it the login, expires, or zero if
+// the server did not say. Keycloak and Microsoft call it refresh_expires_in, GitHub
+// refresh_token_expires_in.
 func (r *TokenResponse) RefreshExpiry() time.Time {
 	return cmp.Or(r.timeAfter("refresh_expires_in"), r.timeAfter("refresh_token_expires_in"))
 }
 
-// timeAfter returns the time that is a field's number of seconds after the response, or the
-// zero time.
+// timeAfter returns the time that is a field's number of seconds after the response, or
+// zero.
 func (r *TokenResponse) timeAfter(name string) time.Time {
 	if lasts := parseSeconds(r.fields[name], maxLifetime); lasts > 0 {
 		return r.receivedAt.Add(lasts)
@@ -304,8 +301,8 @@ func (r *TokenResponse) timeAfter(name string) time.Time {
 	return time.Time{}
 }
 
-// parseSeconds reads a number of seconds, which servers write as a number, a string, a
-// float or with an exponent, up to a limit. What is unusable is 0.
+// parseSeconds parses a number of seconds, up to a limit. Servers send it as a number, a
+// string, a float or with an exponent. Invalid values are 0.
 func parseSeconds(field json.RawMessage, limit time.Duration) time.Duration {
 	seconds, err := strconv.ParseFloat(strings.Trim(string(field), `"`), 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) || !(seconds > 0) {
@@ -314,12 +311,11 @@ func parseSeconds(field json.RawMessage, limit time.Duration) time.Duration {
 	return time.Duration(min(seconds, limit.Seconds()) * float64(time.Second))
 }
 
-// TokenTypeJWT is the kind of token that a machine's identity is, where the server has
-// no other name for it (RFC 8693 §3).
+// TokenTypeJWT is the default type of a machine's identity token (RFC 8693 §3).
 const TokenTypeJWT = "urn:ietf:params:oauth:token-type:jwt"
 
-// TokenExchange gives a subject's token, of the named kind, for an access token (RFC
-// 8693 §2.1).
+// TokenExchange exchanges a subject's token of the given type for an access token (RFC 8693
+// §2.1).
 func (c *Client) TokenExchange(ctx context.Context, subject secret.Secret, tokenType string, want Target) (*TokenResponse, error) {
 	return c.grant(ctx, want.form(url.Values{
 		"grant_type":           {"urn:ietf:params:oauth:grant-type:token-exchange"},
@@ -329,7 +325,7 @@ func (c *Client) TokenExchange(ctx context.Context, subject secret.Secret, token
 	}))
 }
 
-// JWTBearer gives a JWT about a subject for an access token (RFC 7523 §2.1).
+// JWTBearer exchanges a JWT about a subject for an access token (RFC 7523 §2.1).
 func (c *Client) JWTBearer(ctx context.Context, assertion secret.Secret, want Target) (*TokenResponse, error) {
 	return c.grant(ctx, want.form(url.Values{
 		"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"},
@@ -343,8 +339,8 @@ const (
 	HintAccessToken  = "access_token"
 )
 
-// Revoke ends a token at the server (RFC 7009). ErrUnsupported: the server offers
-// no revocation, or none for this kind of token.
+// Revoke revokes a token at the server (RFC 7009). ErrUnsupported: the server has no
+// revocation, or none for this kind of token.
 func (c *Client) Revoke(ctx context.Context, token secret.Secret, hint string) error {
 	if c.Metadata.RevocationEndpoint == "" {
 		return ErrUnsupported
@@ -356,7 +352,7 @@ func (c *Client) Revoke(ctx context.Context, token secret.Secret, hint string) e
 	if err != nil {
 		return err
 	}
-	// RFC 7009 says 200; 204 is what some servers send instead.
+	// RFC 7009 requires 200; some servers send 204.
 	if status == http.StatusOK || status == http.StatusNoContent {
 		return nil
 	}
@@ -367,9 +363,9 @@ func (c *Client) Revoke(ctx context.Context, token secret.Secret, hint string) e
 	return err
 }
 
-// EndSessionURL is the page where a person ends their session at the server in a
-// browser (OpenID Connect RP-Initiated Logout §2), or "". It holds no id_token: what
-// a launcher is given, every process can read.
+// EndSessionURL returns the page where the user ends their browser session at the server
+// (OpenID Connect RP-Initiated Logout §2), or "". It contains no id_token, because the
+// browser's arguments are visible to other processes.
 func EndSessionURL(m *discovery.Metadata, clientID string) (string, error) {
 	if m.EndSessionEndpoint == "" {
 		return "", nil

@@ -12,7 +12,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Userinfo names an account (OIDC Core §5.3). All of it is the server's text.
+// Userinfo identifies an account (OIDC Core §5.3). All of it is text from the server.
 type Userinfo struct {
 	Subject           string `json:"sub"`
 	Name              string `json:"name"`
@@ -20,13 +20,14 @@ type Userinfo struct {
 	Email             string `json:"email"`
 	Login             string `json:"login"` // GitHub's name for preferred_username
 
-	// What servers call the sub that do not speak OpenID Connect. Names can change hands.
+	// The sub of servers without OpenID Connect. A name would not do, because it can be
+	// reassigned.
 	ID        identifier `json:"id"`
 	AccountID identifier `json:"account_id"`
 	UUID      identifier `json:"uuid"`
 }
 
-// identifier is a string or a number, without its rounding; anything else is ignored.
+// identifier is a string or a number, kept exactly; anything else is ignored.
 type identifier string
 
 func (i *identifier) UnmarshalJSON(text []byte) error {
@@ -39,9 +40,9 @@ func (i *identifier) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Userinfo asks whose access token this is. An answer about another subject than
-// the given one is ErrWrongSubject; an empty subject matches any. ErrTokenRefused:
-// the token is not good there.
+// Userinfo returns the account of an access token. A response about another subject than
+// the given one is ErrWrongSubject; an empty subject matches any. ErrTokenRefused: the
+// server refused the token.
 func (c *Client) Userinfo(ctx context.Context, accessToken secret.Secret, subject string) (*Userinfo, error) {
 	var info Userinfo
 	err := c.getWithToken(ctx, c.Metadata.UserinfoEndpoint, accessToken, &info)
@@ -59,8 +60,8 @@ func (c *Client) Userinfo(ctx context.Context, accessToken secret.Secret, subjec
 	return &info, nil
 }
 
-// getWithToken reads a resource's JSON with an access token, and once more where it
-// wants its nonce in the DPoP proof (RFC 9449 §9).
+// getWithToken reads a resource's JSON with an access token. If the server requires its
+// nonce in the DPoP proof, it tries again (RFC 9449 §9).
 func (c *Client) getWithToken(ctx context.Context, endpoint string, accessToken secret.Secret, v any) error {
 	nonce := ""
 	for {
@@ -82,8 +83,8 @@ func (c *Client) getWithToken(ctx context.Context, endpoint string, accessToken 
 	}
 }
 
-// present adds an access token to a request: as a bearer's (RFC 6750 §2.1), or with
-// the proof that it is bound to.
+// present adds an access token to a request: as a bearer token (RFC 6750 §2.1), or with a
+// DPoP proof.
 func (c *Client) present(req *http.Request, accessToken secret.Secret, nonce string) error {
 	if c.DPoPKey.IsZero() {
 		req.Header.Set("Authorization", TypeBearer+" "+accessToken.Reveal())
