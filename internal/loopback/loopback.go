@@ -1,5 +1,5 @@
-// Package loopback receives the callback of a login on this machine's loopback
-// addresses (RFC 8252 §7.3), and shows the browser how the login went.
+// Package loopback receives the callback of a login on a loopback address (RFC 8252 §7.3),
+// and shows the result in the browser.
 package loopback
 
 import (
@@ -23,30 +23,29 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// ErrPortInUse means that the redirect's fixed port is taken.
+// ErrPortInUse means that the redirect URI's fixed port is in use.
 var ErrPortInUse = errors.New("the redirect's port is in use")
 
 const (
 	maxTries       = 10 // to find a port that is free in both address families
 	maxQuery       = 8 << 10
 	maxHeader      = 16 << 10
-	maxSilent      = 64 // connections that have not asked anything yet
+	maxSilent      = 64 // connections that have not sent a request yet
 	headerTimeout  = 10 * time.Second
 	farewellBudget = 2 * time.Second // for the page to reach the browser
 )
 
-// Listener receives the callback of one login on this machine's loopback
-// addresses. It is bound once, before the browser opens, and held.
+// Listener receives the callback of one login. It binds the port before the browser is
+// opened.
 type Listener struct {
-	redirect  *url.URL // with the port that is bound
+	redirect  *url.URL // with the bound port
 	start     string   // the last segment of the start page's path, unguessable
 	listeners []net.Listener
 	callback  *callback // while Serve runs
 }
 
-// Listen binds the redirect URI: http, a loopback host, any path. Without
-// a port any free one is taken: RFC 8252 §7.3 leaves it free. localhost is bound on
-// both address families.
+// Listen binds the redirect URI: http, a loopback host, any path. Without a port it uses
+// any free one (RFC 8252 §7.3). localhost is bound on both address families.
 func Listen(redirectURI string) (*Listener, error) {
 	u, parseErr := url.Parse(redirectURI)
 	if err := cmp.Or(CheckRedirectURI(redirectURI), parseErr); err != nil {
@@ -60,15 +59,14 @@ func Listen(redirectURI string) (*Listener, error) {
 			return l, nil
 		}
 		err = errors.Join(err, l.Close())
-		// A port that is free in one address family may be taken in the other.
+		// A port that is free in one address family may be in use in the other.
 		if u.Port() != "" || !errors.Is(err, ErrPortInUse) || try == maxTries {
 			return nil, err
 		}
 	}
 }
 
-// CheckRedirectURI accepts http on a loopback host (RFC 8252 §7.3) without
-// parameters.
+// CheckRedirectURI accepts http URIs on a loopback host (RFC 8252 §7.3) without parameters.
 func CheckRedirectURI(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || oauth.CheckURL(raw) != nil || u.Scheme != "http" || strings.Contains(raw, "?") ||
@@ -89,7 +87,7 @@ func (l *Listener) bind() error {
 		var config net.ListenConfig
 		listener, err := config.Listen(context.Background(), "tcp", net.JoinHostPort(host, port))
 		if err != nil && i > 0 && !isInUse(err) {
-			continue // this machine has one family alone
+			continue // this machine has only one family
 		}
 		if isInUse(err) {
 			return fmt.Errorf("%w: %s", ErrPortInUse, net.JoinHostPort(host, port))
@@ -105,14 +103,13 @@ func (l *Listener) bind() error {
 }
 
 func isInUse(err error) bool {
-	const wsaAddrInUse = syscall.Errno(10048) // Windows has a number of its own (WSAEADDRINUSE)
+	const wsaAddrInUse = syscall.Errno(10048) // WSAEADDRINUSE, Windows' own number
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaAddrInUse)
 }
 
-// RedirectURI is the redirect with the port that is bound.
+// RedirectURI returns the redirect URI with the bound port.
 func (l *Listener) RedirectURI() string { return l.redirect.String() }
 
-// Close gives the port back.
 func (l *Listener) Close() error {
 	var failed error
 	for _, listener := range l.listeners {
@@ -123,26 +120,25 @@ func (l *Listener) Close() error {
 	return failed
 }
 
-// Login is one login that a Listener waits for. Its two requests are two ways in, each
-// with a state, a nonce and a verifier of its own; the first that comes back counts.
+// Login is a login that a Listener waits for. It has up to two requests, each with its own
+// state, nonce and verifier; the first callback counts.
 type Login struct {
-	// Shown is the request whose URL the user sees. Its state is in no program's
-	// arguments, so that any browser may bring the callback, or the user may paste it.
+	// Shown is the request whose URL is printed. Its state is in no program's arguments, so
+	// any browser may send the callback, or the user may paste it.
 	Shown *oauth.AuthorizationRequest
-	// Launched is the request that the start page leads to; nil: no browser is launched.
+	// Launched is the request that the start page redirects to; nil: no browser is opened.
 	Launched *oauth.AuthorizationRequest
 
-	Pasted <-chan string // redirect URLs, treated as the callback; may be nil
-	Warn   func(string)  // shows one line to the user
+	Pasted <-chan string // redirect URLs, handled like the callback; may be nil
+	Warn   func(string)  // prints one line
 	// Finish redeems the authorization code of a request and stores the login.
 	Finish func(ctx context.Context, r *oauth.AuthorizationRequest, code string) error
 }
 
-// Serve waits for the callback of a login, redeems it once with Finish, shows the
-// browser how that went, closes the port and returns Finish's error. Requests
-// that are not of this login get a plain 4xx and change nothing; a second visitor of
-// the start page ends it with ErrOpenedTwice. Finish does not outlive Serve, and does
-// not end with the browser's request.
+// Serve waits for the callback, calls Finish once, shows the result in the browser, closes
+// the port and returns Finish's error. Requests that do not belong to the login get a 4xx
+// and change nothing; a second visitor of the start page ends the login with
+// ErrOpenedTwice. Finish runs to its end, even if the browser disconnects.
 func (l *Listener) Serve(ctx context.Context, login Login) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -157,28 +153,28 @@ func (l *Listener) Serve(ctx context.Context, login Login) error {
 	if err == nil {
 		code, err = a.request.Code(a.query)
 	}
-	if err == nil { // here, since net/http would swallow a panic of Finish
+	if err == nil { // in this goroutine, because net/http would swallow a panic of Finish
 		err = login.Finish(ctx, a.request, code)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), ErrOpenedTwice) {
 		err = ErrOpenedTwice // which may have interrupted the exchange
 	}
-	// The page follows the outcome: success is shown for a login that is stored.
+	// The page shows success only after the login was stored.
 	c.outcome <- err
-	if c.taken.Load() { // the browser waits for it
+	if c.taken.Load() { // the browser is waiting
 		select {
 		case <-c.shown:
 		case <-time.After(farewellBudget):
 		}
 	}
-	// Not Shutdown: it would wait for the spare connections that browsers open.
+	// Shutdown would wait for the idle connections that browsers open in advance.
 	_ = server.Close()
-	_ = l.Close() // the server may not have taken it yet
+	_ = l.Close() // the server may not know the listener yet
 	return err
 }
 
-// ShowQuestion sends the browser back to the terminal, where Finish asks something.
-// Only Finish calls it, once.
+// ShowQuestion shows a page that refers to the terminal, where Finish asks a question.
+// Finish may call it once.
 func (l *Listener) ShowQuestion() { l.callback.outcome <- errQuestion }
 
 var errQuestion = errors.New("there is a question in the terminal")
@@ -186,17 +182,17 @@ var errQuestion = errors.New("there is a question in the terminal")
 type callback struct {
 	host, path string
 	startPath  string
-	cookie     http.Cookie // of the browser that has opened the start page
+	cookie     http.Cookie // of the browser that opened the start page
 	login      Login
 	stop       context.CancelCauseFunc
 	checkPeer  func(*http.Request) error
-	warnOnce   sync.Once // a visitor cannot fill the terminal
+	warnOnce   sync.Once // visitors must not be able to flood the terminal
 
 	opened  atomic.Bool   // the start page
-	taken   atomic.Bool   // the callback has come
-	arrived chan answer   // receives it
-	outcome chan error    // receives how the login ended, for the page; errQuestion may come before
-	shown   chan struct{} // closed when the page is on its way
+	taken   atomic.Bool   // whether there is a callback
+	arrived chan answer   // delivers the callback
+	outcome chan error    // delivers the result to the page; may be preceded by errQuestio
+	shown   chan struct{} // closed when the page has been sent
 }
 
 func newCallback(l *Listener, login Login, stop context.CancelCauseFunc) *callback {
@@ -214,15 +210,14 @@ func (c *callback) server() *http.Server {
 		ReadTimeout:                  headerTimeout,
 		MaxHeaderBytes:               maxHeader,
 		ConnState:                    new(silentConns).track,
-		DisableGeneralOptionsHandler: true, // it would answer "OPTIONS *" with 200
+		DisableGeneralOptionsHandler: true, // it would respond 200 to "OPTIONS *"
 		ErrorLog:                     discardLog,
 	}
 	server.SetKeepAlivesEnabled(false)
 	return server
 }
 
-// wait returns the first callback whose state matches, from the browser or
-// pasted.
+// wait returns the first callback with a matching state, from the browser or pasted.
 func (c *callback) wait(ctx context.Context) (answer, error) {
 	pasted := c.login.Pasted
 	for {
@@ -287,12 +282,12 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// examine turns away whatever is neither the callback nor the start page. All that it
-// turns away gets the same page.
+// examine rejects requests that are neither the callback nor the start page, all with the
+// same page.
 func (c *callback) examine(req *http.Request) (path string, status int) {
 	host, path := oauth.AsVisited(&url.URL{Host: req.Host, Path: req.URL.Path, RawPath: req.URL.RawPath})
 	switch {
-	case host != c.host: // a page that was rebound to this address by DNS
+	case host != c.host: // DNS rebinding
 		return "", http.StatusMisdirectedRequest
 	case path != c.path && (c.login.Launched == nil || !isEqual(path, c.startPath)):
 		return "", http.StatusNotFound
@@ -304,8 +299,8 @@ func (c *callback) examine(req *http.Request) (path string, status int) {
 	return path, http.StatusOK
 }
 
-// silentConns limits the connections that have not sent a request yet: if there are too
-// many, the oldest is closed, so that the browser can always connect.
+// silentConns limits connections without a request by closing the oldest, so that the
+// browser can always connect.
 type silentConns struct {
 	mu    sync.Mutex
 	conns []net.Conn // guarded by mu; the oldest first

@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// The page that the browser shows at the end. Its text is fixed: nothing that a
-// server or a request said stands in it.
+// The page that the browser shows at the end. Its text is fixed: nothing from a server or a
+// request is in it.
 //
 //go:embed page.html
 var pageTemplate string
@@ -34,7 +34,7 @@ func (p page) html() string {
 	return strings.NewReplacer("{tone}", p.tone, "{title}", p.title, "{text}", p.text).Replace(pageTemplate)
 }
 
-// contentSecurityPolicy allows the page's own style, by its hash, and nothing else.
+// contentSecurityPolicy allows only the page's own style, by its hash.
 var contentSecurityPolicy = sync.OnceValue(func() string {
 	_, rest, _ := strings.Cut(pageTemplate, "<style>")
 	style, _, _ := strings.Cut(rest, "</style>")
@@ -43,7 +43,7 @@ var contentSecurityPolicy = sync.OnceValue(func() string {
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 })
 
-// setPageHeaders are for every answer of the loopback listener.
+// setPageHeaders sets the headers of every response.
 func setPageHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", contentSecurityPolicy())
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -53,8 +53,8 @@ func setPageHeaders(h http.Header) {
 	h.Set("Connection", "close")
 }
 
-// writeStray answers what does not belong to the login, which still waits. What came in the
-// address, perhaps a code, does not stay there: the browser goes on to a page without it.
+// writeStray responds to a request that does not belong to the login, which goes on. If the
+// URL has a query, perhaps with a code, it redirects to remove that from the address bar.
 func writeStray(w http.ResponseWriter, req *http.Request, status int) {
 	if req.URL.RawQuery != "" {
 		w.Header().Set("Refresh", "0; url=/")
@@ -62,7 +62,7 @@ func writeStray(w http.ResponseWriter, req *http.Request, status int) {
 	writePage(w, status, strayPage)
 }
 
-// writePage sends a page that is whole before the connection may be closed.
+// writePage sends a complete page before the connection may be closed.
 func writePage(w http.ResponseWriter, status int, p page) {
 	text := p.html()
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// checkOwner refuses a connection that is not this user's. Not root's either: a service
-// that connects to where others tell it to would lend them its uid.
+// checkOwner rejects connections of other users. Root is no exception: a service that
+// connects wherever it is told would otherwise act for other users.
 func checkOwner(from, to netip.AddrPort) error {
 	uid, found := ownerOf(from, to)
 	return judgeOwner(uid, found, os.Geteuid(), inWSL)
@@ -30,10 +30,10 @@ func judgeOwner(uid int, found bool, own int, inWSL func() bool) error {
 	return fmt.Errorf("it belongs to the user with uid %d", uid)
 }
 
-// ownerOf is the uid of the socket that is connected from one address to another. A
-// socket of both families is listed with the IPv6 ones also for an IPv4 address.
+// ownerOf returns the uid of the socket that is connected between two addresses. A
+// dual-stack socket is listed in the IPv6 table even for an IPv4 address.
 func ownerOf(from, to netip.AddrPort) (uid int, found bool) {
-	const tries = 3 // the kernel's list may miss a socket while others come and go
+	const tries = 3 // the kernel's list may miss a socket while others open and close
 	for try := 0; try < tries && !found; try++ {
 		uid, found = ownerIn("/proc/net/tcp", tableAddr(from.Addr().Unmap().AsSlice(), from.Port())+" "+tableAddr(to.Addr().Unmap().AsSlice(), to.Port()))
 		if !found {
@@ -44,8 +44,8 @@ func ownerOf(from, to netip.AddrPort) (uid int, found bool) {
 	return uid, found
 }
 
-// ownerIn looks for an established connection: "local remote 01 queues timer retransmits
-// uid …". One that was closed is listed as root's.
+// ownerIn searches a table for an established connection: "local remote 01 queues timer
+// retransmits uid …". A closed one is listed as root's.
 func ownerIn(table, connection string) (uid int, found bool) {
 	f, err := os.Open(table)
 	if err != nil {
@@ -63,7 +63,7 @@ func ownerIn(table, connection string) (uid int, found bool) {
 	return 0, false
 }
 
-// tableAddr writes an address as the tables have it: as words in the machine's order.
+// tableAddr formats an address as the tables do: as words in host byte order.
 func tableAddr(ip []byte, port uint16) string {
 	words := ""
 	for word := range slices.Chunk(ip, 4) {
@@ -72,8 +72,8 @@ func tableAddr(ip []byte, port uint16) string {
 	return fmt.Sprintf("%s:%04X", words, port)
 }
 
-// inWSL reports whether this Linux runs inside Windows. It asks the kernel: variables
-// are lost under sudo.
+// inWSL reports whether this Linux runs in WSL, by the kernel's name because sudo drops
+// variables.
 func inWSL() bool {
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	return err == nil && strings.Contains(strings.ToLower(string(release)), "microsoft")

@@ -13,38 +13,37 @@ import (
 	"github.com/fobcli/fob/internal/oauth"
 )
 
-// The arguments of the program that opens the browser can be read by every user of
-// many systems. They hold the start page's URL and nothing else of the login. The
-// page sends its first visitor on to the server, with a cookie that the callback must
-// return, and ends the login when a second visitor comes. By itself that leaves the
-// login to whoever is faster, so that each system adds what it has:
+// On many systems, all users can read the arguments of the program that opens the browser.
+// Therefore they only contain the URL of a start page. It redirects its first visitor to
+// the server, with a cookie that the callback must return, and ends the login when a second
+// visitor comes. Another user who is faster than the browser is stopped by measures of each
+// system:
 //
 //   - Linux: both connections must belong to this user (peer_linux.go).
-//   - WSL: Windows browsers come through a relay, as root or without an owner. Both are
-//     accepted there: a user who can start Windows programs is root of the distribution
-//     by 'wsl.exe -u root', and other Windows users do not see its processes.
-//   - macOS: ps shows all arguments, so that the URL is not among them: osascript reads
-//     it from stdin and hands it over in an Apple event. With $BROWSER it is an argument,
-//     and the faster visitor is a risk that remains.
-//   - Windows: there is no launcher, and a process's command line can be read only by
-//     its own user and administrators.
+//   - WSL: Windows browsers connect through a relay, as root or without an owner, so both
+//     are accepted. A user who can start Windows programs can become root with
+//     'wsl.exe -u root', and other Windows users do not see its processes.
+//   - macOS: ps shows all arguments, so osascript reads the URL from stdin and sends it in
+//     an Apple event. With $BROWSER it is an argument, and this risk remains.
+//   - Windows: there is no launcher, and only its own user and administrators can read a
+//     process's command line.
 //
-// A private file in place of the page would need none of this, but browsers from snap
-// and flatpak cannot read one.
+// A private file instead of the page would avoid all this, but browsers from snap and
+// flatpak cannot read one.
 
-// ErrOpenedTwice means that two visitors have opened a login's start page: one of them
-// has read its URL from the launcher's arguments.
+// ErrOpenedTwice means that a login's start page was opened by two visitors: one of them
+// read its URL in the launcher's arguments.
 var ErrOpenedTwice = errors.New("the login page was opened twice, by the browser and by something else")
 
-// startCookie is sent below the callback's path, where the start page is too. Cookies
-// know no port, so that the name holds it: logins may run side by side. Lax: the way back
-// is a navigation that another site begins. Not Secure: browsers differ on whether http
-// on loopback is.
+// startCookie is limited to the callback's path, which the start page is below. Its name
+// contains the port, because cookies are shared by all ports. It is Lax because the
+// callback is a navigation from another site, and not Secure because browsers differ on
+// whether http on loopback is.
 func startCookie(port, path string) http.Cookie {
 	return http.Cookie{Name: "fob-login-" + port, Value: rand.Text(), Path: path, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 }
 
-// StartURL is what the launched browser opens.
+// StartURL returns the URL for the launched browser.
 func (l *Listener) StartURL() string { return "http://" + l.redirect.Host + l.startPath() }
 
 func (l *Listener) startPath() string {
@@ -77,8 +76,8 @@ func (c *callback) serveStart(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// isVisit turns away what fetches a page before, or without, showing it: that must
-// not use it up.
+// isVisit rejects requests that prefetch or preview a page, which must not count as the
+// visit.
 func isVisit(h http.Header) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if h.Get(name) != "" {
@@ -107,8 +106,8 @@ func (c *callback) match(query string) (answer, bool) {
 	return answer{}, false
 }
 
-// admit refuses the connections of other users, as far as the system tells. They end
-// nothing: a user who can be told apart could else stop every login.
+// admit rejects connections of other users, if the system can tell. They do not end the
+// login: otherwise other users could stop every login.
 func (c *callback) admit(w http.ResponseWriter, req *http.Request) bool {
 	err := c.checkPeer(req)
 	if err != nil {
@@ -122,7 +121,7 @@ func (c *callback) refuse(w http.ResponseWriter, status int, why string) {
 	http.Error(w, "This is not the browser in which the login began. The terminal says more.", status)
 }
 
-// checkPeer asks the system whose connection a request came by.
+// checkPeer checks the owner of a request's connection.
 func checkPeer(req *http.Request) error {
 	to, ok := req.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	from, err := netip.ParseAddrPort(req.RemoteAddr)
