@@ -14,20 +14,20 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// ErrOpaque is a token that says nothing to anybody but the server.
+// ErrOpaque is a token that is not a JWT, so that only its server can read it.
 var ErrOpaque = errors.New("the token is opaque: it is not a JWT, and only its server can read it")
 
 // MaxInspected bounds the token that is decoded, in bytes.
 const MaxInspected = 256 << 10
 
-// inspection is what a JWT says (RFC 7519 §3). Nothing of it is verified.
+// inspection is the content of a JWT (RFC 7519 §3), unverified.
 type inspection struct {
 	Header map[string]any `json:"header"`
 	Claims map[string]any `json:"claims"`
 }
 
-// DecodeJWT reads the compact form of a signed JWT (RFC 7515 §7.1). No part of what it
-// cannot read is shown.
+// DecodeJWT decodes the compact form of a signed JWT (RFC 7515 §7.1). Its errors contain no
+// part of the token.
 func DecodeJWT(token secret.Secret) (*inspection, error) {
 	text := token.Reveal()
 	if len(text) > MaxInspected || strings.Count(text, ".") != 2 {
@@ -52,7 +52,7 @@ func DecodeJWT(token secret.Secret) (*inspection, error) {
 	return &seen, nil
 }
 
-// TimeOf reads the claims that are times: seconds since 1970 (RFC 7519 §2).
+// TimeOf returns the time in a claim that is one: seconds since 1970 (RFC 7519 §2).
 func TimeOf(name string, value json.Number) (time.Time, bool) {
 	seconds, err := value.Float64()
 	if err != nil || !slices.Contains([]string{"exp", "nbf", "iat", "auth_time", "updated_at"}, name) || math.Abs(seconds) > 1e11 {

@@ -1,5 +1,5 @@
-// Package jwt holds private signing keys, and signs JWTs with them: a client's own
-// key (RFC 7523), and the key that DPoP binds tokens to (RFC 9449).
+// Package jwt signs JWTs with private keys: a client's own key (RFC 7523), and the key that
+// DPoP binds tokens to (RFC 9449).
 package jwt
 
 import (
@@ -23,18 +23,18 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// ErrKey is a text that holds no private key that fob can sign with.
+// ErrKey is a text that does not contain a supported private key.
 var ErrKey = errors.New("it is not a private key in PEM or JWK")
 
 const minRSABits = 2048
 
-// Key is a private signing key. It does not print itself; the zero value is none.
+// Key is a private signing key that never prints itself. The zero value is none.
 type Key struct {
-	// The text is the key as a JWK (RFC 7517), so that fmt meets a Secret.
+	// The key as a JWK (RFC 7517), in a Secret because of fmt.
 	text secret.Secret
 }
 
-// Generate makes a key on P-256, which every server that knows ES256 takes.
+// Generate returns a new P-256 key, which every server with ES256 supports.
 func Generate() (Key, error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -43,8 +43,8 @@ func Generate() (Key, error) {
 	return newKey(jose.JSONWebKey{Key: private})
 }
 
-// Parse reads a private key: a JWK, or PEM of PKCS #8, PKCS #1 or SEC 1. What is
-// anything else is ErrKey; no part of the text stands in it.
+// Parse parses a private key: a JWK, or PEM of PKCS #8, PKCS #1 or SEC 1. Anything else is
+// ErrKey, without any part of the text.
 func Parse(text secret.Secret) (Key, error) {
 	raw := strings.TrimSpace(text.Reveal())
 	if strings.HasPrefix(raw, "{") {
@@ -87,7 +87,7 @@ func orErrKey[K any](key K, err error) (any, error) {
 	return key, nil
 }
 
-// newKey refuses keys that cannot sign, or not safely: public, symmetric and weak ones.
+// newKey rejects keys that cannot sign safely: public, symmetric and weak ones.
 func newKey(key jose.JSONWebKey) (Key, error) {
 	switch private := key.Key.(type) {
 	case *rsa.PrivateKey:
@@ -106,10 +106,9 @@ func newKey(key jose.JSONWebKey) (Key, error) {
 	return Key{secret.New(string(text))}, nil
 }
 
-// IsZero reports whether there is no key.
 func (k Key) IsZero() bool { return k.text.IsZero() }
 
-// Private is the key as a JWK, to be kept; Parse reads it.
+// Private returns the key as a JWK to store; Parse reads it.
 func (k Key) Private() secret.Secret { return k.text }
 
 func (k Key) unpack() (jose.JSONWebKey, error) {
@@ -120,7 +119,7 @@ func (k Key) unpack() (jose.JSONWebKey, error) {
 	return key, nil
 }
 
-// Thumbprint is the key's SHA-256 thumbprint in base64url (RFC 7638).
+// Thumbprint returns the key's SHA-256 thumbprint in base64url (RFC 7638).
 func (k Key) Thumbprint() (string, error) {
 	key, err := k.unpack()
 	if err != nil {
@@ -130,14 +129,14 @@ func (k Key) Thumbprint() (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum), err
 }
 
-// Header is what a JWT's header says beside its algorithm.
+// Header is a JWT's header without its algorithm.
 type Header struct {
 	Type     string // typ
-	EmbedKey bool   // the public key as jwk, in place of kid (RFC 9449 §4.2)
+	EmbedKey bool   // the public key as jwk, instead of kid (RFC 9449 §4.2)
 }
 
-// SignJWT signs claims with the first algorithm that fits the key and that the
-// verifier supports; an empty list supports all.
+// SignJWT signs claims with the first algorithm that suits the key and that the verifier
+// supports; an empty list means all.
 func (k Key) SignJWT(h Header, claims any, supported []string) (string, error) {
 	key, err := k.unpack()
 	if err != nil {
@@ -150,12 +149,12 @@ func (k Key) SignJWT(h Header, claims any, supported []string) (string, error) {
 	options := (&jose.SignerOptions{EmbedJWK: h.EmbedKey}).WithType(jose.ContentType(h.Type))
 	signing := key.Key
 	if !h.EmbedKey && key.KeyID != "" {
-		signing = key // brings its kid
+		signing = key // includes its kid
 	}
 	return sign(jose.SigningKey{Algorithm: algorithm, Key: signing}, options, claims)
 }
 
-// SignWithSecret signs claims with HMAC-SHA-256 under a shared secret (RFC 7518 §3.2).
+// SignWithSecret signs claims with HMAC-SHA-256 and a shared secret (RFC 7518 §3.2).
 func SignWithSecret(key secret.Secret, claims any) (string, error) {
 	options := (&jose.SignerOptions{}).WithType("JWT")
 	return sign(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(key.Reveal())}, options, claims)
@@ -177,8 +176,8 @@ func sign(key jose.SigningKey, options *jose.SignerOptions, claims any) (string,
 	return signed.CompactSerialize()
 }
 
-// chooseAlgorithm returns the key's own alg, or else the most common one of its type, among
-// the supported ones.
+// chooseAlgorithm returns the key's alg, or the most common one of its type, if it is
+// supported.
 func chooseAlgorithm(key jose.JSONWebKey, supported []string) (jose.SignatureAlgorithm, error) {
 	algorithms := algorithmsOf(key)
 	for _, algorithm := range algorithms {
