@@ -1,4 +1,4 @@
-// Package idtoken checks id_tokens: what they claim, and their signature by the issuer's
+// Package idtoken verifies id_tokens: their claims, and their signature by the issuer's
 // keys, which a login pins.
 package idtoken
 
@@ -23,29 +23,29 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// clockLeeway is how far the server's clock may be from ours.
+// clockLeeway is the tolerated difference between the server's clock and ours.
 const clockLeeway = 2 * time.Minute
 
 var (
 	// ErrRefused is an id_token that must not be trusted.
 	ErrRefused = errors.New("the id_token was refused")
-	// ErrUnknownKey is an id_token whose key the issuer does not name, as far as it may
-	// be asked just now.
+	// ErrUnknownKey is an id_token whose key is not among the issuer's, as far as those can
+	// be fetched now.
 	ErrUnknownKey = errors.New("the id_token is signed with a key that is not known")
 )
 
-// Verifier checks the id_tokens of one issuer for one client.
+// Verifier verifies the id_tokens of one issuer for one client.
 type Verifier struct {
 	HTTP      *http.Client
 	Issuer    string
-	JWKSURI   string // where the issuer names its keys; empty: it names none
+	JWKSURI   string // the issuer's; empty: it has none
 	ClientID  string
-	Keys      *KeySet // the issuer's, as far as they are known; a check may renew them
+	Keys      *KeySet // the issuer's known keys; a verification may renew them
 	Now       func() time.Time
-	ServerNow func() time.Time // by the issuer's clock, which dates its tokens
+	ServerNow func() time.Time // by the issuer's clock
 }
 
-// Token is what a checked id_token says of the account (OIDC Core §2).
+// Token is the account in a verified id_token (OIDC Core §2).
 type Token struct {
 	Subject           string
 	Name              string
@@ -80,8 +80,8 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*[]string)(a))
 }
 
-// signatureAlgorithms are those of a key pair. HS* would make a public key, which
-// anybody knows, or the client secret a signing key; none is no signature.
+// signatureAlgorithms are asymmetric. HS* would accept a public key or the client secret as
+// the signing key, and none is no signature.
 var signatureAlgorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
@@ -89,9 +89,9 @@ var signatureAlgorithms = []jose.SignatureAlgorithm{
 
 func refusedError(why string) error { return fmt.Errorf("%w: %s", ErrRefused, why) }
 
-// Verify checks an id_token as OIDC Core §3.1.3.7 says: signature, iss,
-// aud, azp, exp, iat, nonce, and at_hash where there is one. Any failure is ErrRefused,
-// but for a key set that cannot be read.
+// Verify verifies an id_token by OIDC Core §3.1.3.7: signature, iss, aud, azp, exp, iat,
+// nonce, and at_hash if present. Failures are ErrRefused, unless the key set cannot be
+// read.
 func (v *Verifier) Verify(ctx context.Context, raw, nonce string, accessToken secret.Secret) (*Token, error) {
 	if raw == "" {
 		return nil, refusedError("the server sent none")
@@ -135,8 +135,8 @@ func (c *claimSet) token() *Token {
 	}
 }
 
-// parseSigned takes the compact form alone: three parts, known algorithm. base64 would
-// pass over line breaks, which would be printed with the rest.
+// parseSigned only accepts the compact form: three parts, known algorithm. base64 would
+// skip line breaks, which would be printed with the token.
 func parseSigned(raw string) (*jose.JSONWebSignature, error) {
 	if strings.Count(raw, ".") != 2 || !sanitize.IsVisibleASCII(raw) {
 		return nil, refusedError("it is not a signed JWT")
@@ -148,7 +148,7 @@ func parseSigned(raw string) (*jose.JSONWebSignature, error) {
 	return token, nil
 }
 
-// checkClaims judges what every id_token must say, whenever it comes.
+// checkClaims checks the claims that every id_token must have.
 func (v *Verifier) checkClaims(claims *claimSet, token *jose.JSONWebSignature, accessToken secret.Secret) error {
 	now := v.ServerNow()
 	algorithm := jose.SignatureAlgorithm(token.Signatures[0].Header.Algorithm)
@@ -173,7 +173,7 @@ func (v *Verifier) checkClaims(claims *claimSet, token *jose.JSONWebSignature, a
 	return nil
 }
 
-// maxTime is the last second of the year 9999: nothing writes a later one down.
+// maxTime is the last second of the year 9999, the maximum of most time formats.
 const maxTime = 253402300799
 
 func unixTime(t float64) time.Time { return time.Unix(int64(min(max(t, 0), maxTime)), 0).UTC() }
@@ -195,11 +195,10 @@ func matchesHash(atHash string, algorithm jose.SignatureAlgorithm, accessToken s
 	return subtle.ConstantTimeCompare([]byte(atHash), []byte(want)) == 1
 }
 
-// VerifyRefreshed checks the id_token of a refresh (OIDC Core §12.2): as that
-// of the login, with the same iss and sub. It came straight from the token endpoint,
-// so that TLS stands for its signature too (§3.1.3.7, 6): where the key that signed
-// it cannot be learned just now, the error is ErrUnknownKey, and the login is as good
-// as before.
+// VerifyRefreshed verifies the id_token of a refresh (OIDC Core §12.2): like Verify, with
+// the login's iss and sub. The token came directly from the token endpoint, so TLS may
+// replace its signature (§3.1.3.7, 6): if its key cannot be fetched now, the error is
+// ErrUnknownKey, and the login remains valid.
 func (v *Verifier) VerifyRefreshed(ctx context.Context, raw, subject string, accessToken secret.Secret) (*Token, error) {
 	token, err := parseSigned(raw)
 	if err != nil {

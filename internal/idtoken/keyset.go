@@ -13,8 +13,8 @@ import (
 	"github.com/fobcli/fob/internal/httpclient"
 )
 
-// KeySet is the issuer's public signing keys, as they were fetched once. A login
-// keeps them, so that a refresh need not ask for them.
+// KeySet is the issuer's public signing keys. A login stores them, so that a refresh need
+// not fetch them.
 type KeySet struct {
 	Keys      []jose.JSONWebKey `json:"keys"`
 	FetchedAt time.Time         `json:"fetched_at"`
@@ -22,16 +22,16 @@ type KeySet struct {
 
 const (
 	maxKeys = 16 // of a set, so that a record stays small
-	// refetchAfter is how old a set must be before an unknown key makes fob ask again.
+	// refetchAfter is the minimum age of a set before an unknown key causes another fetch.
 	refetchAfter = time.Minute
-	// maxRSABits bounds the work of one check, as TLS does: it takes minutes with a key
-	// of the size that an answer may have.
+	// maxRSABits bounds the time of a verification, as in TLS: with the largest key that
+	// fits into a response, it would take minutes.
 	maxRSABits = 8192
 )
 
-// verifySignature checks a signature against the issuer's keys and returns what was
-// signed. An unknown key costs one more fetch: the issuer may have rotated its keys
-// since, or in between. ErrUnknownKey: it is still unknown, or may not be asked for.
+// verifySignature verifies a signature with the issuer's keys and returns the payload. For
+// an unknown key, it fetches the keys once more, because the issuer may have rotated them.
+// ErrUnknownKey: it is still unknown, or no fetch is allowed.
 func (v *Verifier) verifySignature(ctx context.Context, token *jose.JSONWebSignature) ([]byte, error) {
 	if v.JWKSURI == "" {
 		return nil, refusedError("the server names no keys to check it with")
@@ -58,7 +58,7 @@ func (v *Verifier) verifySignature(ctx context.Context, token *jose.JSONWebSigna
 	}
 }
 
-// fetchesAllowed is how often the keys may be asked for now.
+// fetchesAllowed returns how often the keys may be fetched now.
 func (v *Verifier) fetchesAllowed() int {
 	switch {
 	case v.Keys == nil:
@@ -69,8 +69,7 @@ func (v *Verifier) fetchesAllowed() int {
 	return 1
 }
 
-// fetchKeys reads the issuer's key set. Keys of a kind that fob does not know, or does
-// not check with, are passed over.
+// fetchKeys fetches the issuer's keys. Unsupported ones are skipped.
 func (v *Verifier) fetchKeys(ctx context.Context) error {
 	var set struct{ Keys []json.RawMessage }
 	if err := httpclient.GetJSON(ctx, v.HTTP, v.JWKSURI, &set); err != nil {
@@ -82,21 +81,21 @@ func (v *Verifier) fetchKeys(ctx context.Context) error {
 		if key.UnmarshalJSON(wholeCoordinates(raw)) != nil || !isVerificationKey(key) || len(v.Keys.Keys) == maxKeys {
 			continue
 		}
-		key.Certificates, key.CertificatesURL = nil, nil // no part of what is checked
+		key.Certificates, key.CertificatesURL = nil, nil // not used for verificatio
 		key.CertificateThumbprintSHA1, key.CertificateThumbprintSHA256 = nil, nil
 		v.Keys.Keys = append(v.Keys.Keys, key)
 	}
 	return nil
 }
 
-// isVerificationKey reports whether signatures may be verified with a key.
+// isVerificationKey reports whether a key is supported for verifying signatures.
 func isVerificationKey(key jose.JSONWebKey) bool {
 	public, isRSA := key.Key.(*rsa.PublicKey)
 	return key.IsPublic() && (key.Use == "" || key.Use == "sig") && (!isRSA || public.N.BitLen() <= maxRSABits)
 }
 
-// wholeCoordinates gives a point on a curve back the zero bytes that some servers drop
-// from the front of its coordinates (RFC 7518 §6.2.1.2 wants them): one key in 128.
+// wholeCoordinates restores leading zero bytes of elliptic curve coordinates (required by
+// RFC 7518 §6.2.1.2) that some servers drop, in one key of 128.
 func wholeCoordinates(raw json.RawMessage) json.RawMessage {
 	var key map[string]any
 	if json.Unmarshal(raw, &key) != nil {
@@ -122,8 +121,8 @@ func wholeCoordinates(raw json.RawMessage) json.RawMessage {
 	return whole
 }
 
-// candidates are the keys that a header may mean: that of its kid, or all of its
-// algorithm where it names none.
+// candidates returns the keys that a header may refer to: the one with its kid, or without
+// kid all with its algorithm.
 func (s *KeySet) candidates(header jose.Header) []jose.JSONWebKey {
 	var keys []jose.JSONWebKey
 	for _, key := range s.Keys {
