@@ -1,5 +1,5 @@
-// Package discovery reads what servers say of themselves: an authorization server its
-// metadata, an API the authorization servers that it trusts.
+// Package discovery fetches the metadata of authorization servers and of APIs that name
+// theirs.
 package discovery
 
 import (
@@ -14,11 +14,11 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// ErrOtherIssuer is metadata that names another issuer than the one asked.
+// ErrOtherIssuer is metadata of another issuer than the requested one.
 var ErrOtherIssuer = fmt.Errorf("%w: it is another issuer's", httpclient.ErrMalformed)
 
-// Metadata is what an authorization server says of itself (RFC 8414 §2, OpenID
-// Connect Discovery §3).
+// Metadata is an authorization server's metadata (RFC 8414 §2, OpenID Connect Discovery
+// §3).
 type Metadata struct {
 	Issuer                            string   `json:"issuer,omitempty"`
 	AuthorizationEndpoint             string   `json:"authorization_endpoint,omitempty"`
@@ -38,21 +38,21 @@ type Metadata struct {
 	EndSessionEndpoint                string   `json:"end_session_endpoint,omitempty"`              // OIDC RP-Initiated Logout §2.1
 	// TokenEndpointAuthSigningAlgorithms are for private_key_jwt and client_secret_jwt.
 	TokenEndpointAuthSigningAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
-	// MTLSEndpointAliases are the endpoints for a client with a certificate (RFC 8705 §5).
+	// MTLSEndpointAliases are the endpoints for clients with a certificate (RFC 8705 §5).
 	MTLSEndpointAliases map[string]string `json:"mtls_endpoint_aliases,omitempty"`
-	// IssParameterSupported: the callback carries iss (RFC 9207 §3).
+	// IssParameterSupported means that callbacks contain iss (RFC 9207 §3).
 	IssParameterSupported bool `json:"authorization_response_iss_parameter_supported,omitempty"`
-	// OpenID tells that the document is an OpenID provider's.
+	// OpenID is set if the document is an OpenID provider's.
 	OpenID bool `json:"openid,omitempty"`
 }
 
-// Discover reads the issuer's metadata: OpenID Connect Discovery first, then RFC
-// 8414. The issuer in it must equal the given one byte for byte (RFC 8414 §3.3).
+// Discover fetches the issuer's metadata, by OpenID Connect Discovery, then by RFC 8414.
+// The issuer in it must equal the given one byte for byte (RFC 8414 §3.3).
 func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, error) {
 	if err := httpclient.CheckURL(issuer); err != nil {
 		return nil, err
 	}
-	// Anybody could be the issuer of a server that repeats what it is asked (RFC 8414 §2).
+	// A server that repeats the query in its response could claim any issuer (RFC 8414 §2).
 	if strings.Contains(issuer, "?") {
 		return nil, fmt.Errorf("%q has a query, and an issuer has none", sanitize.Line(issuer))
 	}
@@ -91,8 +91,7 @@ func (e *noMetadataError) Error() string {
 
 func (e *noMetadataError) Unwrap() []error { return e.errors }
 
-// wellKnown puts a well-known name between host and path (RFC 8414 §3.1, RFC 9728
-// §3.1).
+// wellKnown inserts a well-known name between host and path (RFC 8414 §3.1, RFC 9728 §3.1).
 func wellKnown(identifier, name string) string {
 	u, err := url.Parse(identifier)
 	if err != nil {
@@ -117,8 +116,8 @@ func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string
 	return &m, m.checkPlainHTTP()
 }
 
-// checkPlainHTTP refuses endpoints on this machine's loopback addresses that a server
-// elsewhere names: its client's requests would reach what listens here alone.
+// checkPlainHTTP rejects loopback endpoints in the metadata of a remote server, which could
+// make fob send requests to local services.
 func (m *Metadata) checkPlainHTTP() error {
 	for _, endpoint := range m.endpoints() {
 		for _, where := range []string{*endpoint.url, m.MTLSEndpointAliases[endpoint.name]} {
@@ -130,14 +129,13 @@ func (m *Metadata) checkPlainHTTP() error {
 	return nil
 }
 
-// isDowngrade reports whether metadata that was fetched with https contains an http URL,
-// which may only be a loopback address.
+// isDowngrade reports whether metadata fetched with https contains an http URL.
 func isDowngrade(from, to string) bool {
 	return strings.HasPrefix(strings.ToLower(from), "https:") && strings.HasPrefix(strings.ToLower(to), "http:")
 }
 
-// Pinned is the part of the metadata that a login goes on with: who the server is
-// and where its endpoints are.
+// Pinned returns the part of the metadata that a login stores: the issuer and its
+// endpoints.
 func (m *Metadata) Pinned() *Metadata {
 	return &Metadata{
 		Issuer:             m.Issuer,
@@ -152,8 +150,8 @@ func (m *Metadata) Pinned() *Metadata {
 	}
 }
 
-// ForCertificate is the metadata for a client that authenticates by a certificate:
-// its endpoints may be other ones.
+// ForCertificate returns the metadata for a client with a certificate, which may have other
+// endpoints.
 func (m *Metadata) ForCertificate() (*Metadata, error) {
 	aliased := *m
 	for _, endpoint := range aliased.endpoints() {
@@ -184,8 +182,8 @@ func (m *Metadata) endpoints() []endpoint {
 	}
 }
 
-// Check refuses metadata without a token endpoint, or with any endpoint that fob
-// must not talk to.
+// Check rejects metadata without a token endpoint, or with an endpoint that fob must not
+// contact.
 func (m *Metadata) Check() error {
 	for _, endpoint := range m.endpoints() {
 		if *endpoint.url == "" && !endpoint.required {
@@ -198,15 +196,15 @@ func (m *Metadata) Check() error {
 	return nil
 }
 
-// ProtectedResource is what an API says of itself (RFC 9728 §2).
+// ProtectedResource is an API's metadata (RFC 9728 §2).
 type ProtectedResource struct {
 	Resource             string   `json:"resource"`
-	AuthorizationServers []string `json:"authorization_servers"` // issuers, one at least
+	AuthorizationServers []string `json:"authorization_servers"` // issuers, at least one
 	ScopesSupported      []string `json:"scopes_supported"`
 }
 
-// DiscoverResource asks an API which authorization servers it trusts. The resource
-// in the answer must equal the given one byte for byte (RFC 9728 §3.3).
+// DiscoverResource fetches an API's metadata with the authorization servers that it trusts.
+// The resource in it must equal the given one byte for byte (RFC 9728 §3.3).
 func DiscoverResource(ctx context.Context, hc *http.Client, resource string) (*ProtectedResource, error) {
 	if err := httpclient.CheckURL(resource); err != nil {
 		return nil, err
