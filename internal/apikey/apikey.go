@@ -1,6 +1,5 @@
-// Package apikey is the API keys that fob's user issues: their format, how they
-// are hashed and verified, what they may do, and how they are replaced. It keeps
-// nothing itself: a Registry does.
+// Package apikey implements API keys: their format, how they are hashed and verified, what
+// they may do, and how they are replaced. A Registry stores them.
 //
 // A key is in one of five states:
 //
@@ -8,13 +7,13 @@
 //	              │
 //	disabled ◄──► active ──── rotate ───► retiring
 //	    │         │    │                   │   │
-//	    │  revoke │    │ expires_at        │   │ the overlap is over,
+//	    │  revoke │    │ expires_at        │   │ end of overlap,
 //	    ▼         ▼    ▼                   │   ▼ or revoke
 //	  revoked ◄───┘  expired ◄─────────────┘  revoked
 //
-// Revoked is for ever: RevokedAt is a fact, whatever the clock says. The end of an
-// overlap becomes such a fact at the next change of the registry. Expired and
-// retiring are what the clock (UTC) makes of ExpiresAt and RetiresAt.
+// Revoked is final: it is recorded in RevokedAt, independent of the clock. The end of an
+// overlap is recorded there at the next change of the registry. Expired and retiring are
+// computed from ExpiresAt, RetiresAt and the time.
 package apikey
 
 import (
@@ -34,27 +33,27 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// A key is <brand>_<environment>_<id>_<secret><crc>, in ASCII without a character
-// that ends a word, so that a double-click selects all of it.
+// A key is <brand>_<environment>_<id>_<secret><crc>, in ASCII without word separators, so
+// that a double-click selects all of it.
 const (
 	secretLength   = 32 // 190.5 random bits
-	checksumLength = 6  // CRC-32/IEEE of all before it, in base 62
+	checksumLength = 6  // CRC-32/IEEE of everything before it, in base 62
 	maxBrand       = 12
 	maxEnvironment = 12
 
-	// IDLength is how many characters an id has: the format version, then 65.5 random bits.
+	// IDLength is the length of an id: the format version, then 65.5 random bits.
 	IDLength = 12
-	// MaxLength is how many bytes the longest key has.
+	// MaxLength is the length of the longest key in bytes.
 	MaxLength = maxBrand + 1 + maxEnvironment + 1 + IDLength + 1 + secretLength + checksumLength
 
-	// The first character of an id says how the key is made.
+	// The first character of an id is where the key was issued.
 	versionImported = '0' // elsewhere: the rest is derived from the key's digest
 	versionMinted   = '1' // here, in this format
 )
 
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// Why a text is no key of this format.
+// Why a text is not a key in this format.
 var (
 	ErrFormat   = errors.New("this is not an API key of fob's format")
 	ErrChecksum = errors.New("the key's checksum is wrong: a character was lost or changed")
@@ -67,15 +66,14 @@ type Parts struct {
 	ID          string // 12 characters: its name in the registry, in logs and in commands
 }
 
-// Minted is a new key. Its text is nowhere else.
+// Minted is a new key, the only copy of its text.
 type Minted struct {
 	Parts
 	Key    secret.Secret
 	Digest Digest
 }
 
-// Mint makes a key of a brand ([a-z][a-z0-9]{1,11}) for an environment
-// ([a-z0-9]{2,12}).
+// Mint creates a key of a brand ([a-z][a-z0-9]{1,11}) for an environment ([a-z0-9]{2,12}).
 func Mint(brand, environment string) (Minted, error) {
 	if err := CheckBrand(brand); err != nil {
 		return Minted{}, err
@@ -94,8 +92,8 @@ func Mint(brand, environment string) (Minted, error) {
 	}, nil
 }
 
-// randomText draws characters of the alphabet, each with the same chance: a byte
-// that would favour the first few is drawn again.
+// randomText returns random characters, each equally likely: bytes that would favour some
+// of them are skipped.
 func randomText(length int) string {
 	text := make([]byte, 0, length)
 	var block [64]byte
@@ -112,8 +110,8 @@ func randomText(length int) string {
 	}
 }
 
-// checksum is a filter against typos and chance finds; it authorises nothing. It is
-// crc32.ChecksumIEEE, which would need a copy of the text on the heap.
+// checksum detects typos and random matches; it proves nothing. It equals
+// crc32.ChecksumIEEE without copying the text to the heap.
 func checksum(text string) (digits [checksumLength]byte) {
 	crc := ^uint32(0)
 	for ; len(text) >= 4; text = text[4:] {
@@ -127,8 +125,7 @@ func checksum(text string) (digits [checksumLength]byte) {
 	return digits
 }
 
-// crcTables are what each byte of four does to a CRC-32: hash/crc32 takes four at a time
-// as well, and needs a copy of the text on the heap for it.
+// crcTables process four bytes at a time, like hash/crc32.
 var crcTables = func() (t [4]crc32.Table) {
 	t[0] = *crc32.IEEETable
 	for i := range t[0] {
@@ -139,7 +136,7 @@ var crcTables = func() (t [4]crc32.Table) {
 	return t
 }()
 
-// putBase62 fills digits with n, the last digit last, zeros in front.
+// putBase62 writes n with leading zeros.
 func putBase62(digits []byte, n uint64) {
 	for i := len(digits) - 1; i >= 0; i-- {
 		digits[i] = alphabet[n%62]
@@ -147,8 +144,8 @@ func putBase62(digits []byte, n uint64) {
 	}
 }
 
-// Parse reads the public parts of a key and checks its checksum. It allocates
-// nothing. The errors are ErrFormat and ErrChecksum.
+// Parse parses the public parts of a key and checks its checksum, without allocating. The
+// errors are ErrFormat and ErrChecksum.
 func Parse(text string) (Parts, error) {
 	if len(text) > MaxLength {
 		return Parts{}, ErrFormat
@@ -167,8 +164,8 @@ func Parse(text string) (Parts, error) {
 	return Parts{Brand: brand, Environment: environment, ID: id}, nil
 }
 
-// LooksLikeKey reports whether a text has something of a key's shape in it, whatever
-// stands around it: such a text must never be shown, kept or logged.
+// LooksLikeKey reports whether a text contains something like a key. Such a text must never
+// be shown, stored or logged.
 func LooksLikeKey(text string) bool {
 	for at := 0; ; at++ {
 		next := strings.IndexByte(text[at:], '_')
@@ -189,7 +186,7 @@ var (
 	errID          = errors.New("a key's id is 12 characters of 0-9, A-Z and a-z")
 )
 
-// CheckBrand refuses what no key can start with.
+// CheckBrand rejects invalid brands.
 func CheckBrand(brand string) error {
 	if !isLower(brand, maxBrand) || brand[0] <= '9' {
 		return errBrand
@@ -197,7 +194,7 @@ func CheckBrand(brand string) error {
 	return nil
 }
 
-// CheckEnvironment refuses what no key can have as its environment.
+// CheckEnvironment rejects invalid environments.
 func CheckEnvironment(environment string) error {
 	if !isLower(environment, maxEnvironment) {
 		return errEnvironment
@@ -205,7 +202,7 @@ func CheckEnvironment(environment string) error {
 	return nil
 }
 
-// CheckID refuses what cannot be the id of a key.
+// CheckID rejects invalid key ids.
 func CheckID(id string) error {
 	if !isBase62(id, IDLength) {
 		return errID
@@ -236,20 +233,20 @@ func isBase62(text string, length int) bool {
 	return all&1 == 1
 }
 
-// base62Bits has a bit for each byte of the alphabet: a processor cannot foresee a
-// branch on random text, and half of them would be surprises.
+// base62Bits has a bit for each byte of the alphabet, to avoid branches: on random text,
+// the processor would mispredict half of them.
 var base62Bits = [4]uint64{(1<<10 - 1) << '0', (1<<26-1)<<('A'&63) | (1<<26-1)<<('a'&63)}
 
-// Format is what new keys look like.
+// Format is the format of new keys.
 type Format struct {
 	Brand        string
 	Environments []string
 }
 
-// DefaultFormat is that of a user who has set none.
+// DefaultFormat is the format unless the user configures one.
 var DefaultFormat = Format{Brand: "fob", Environments: []string{"test", "dev", "staging", "live"}}
 
-// Check refuses a format that no key can have.
+// Check rejects formats that are not valid.
 func (f Format) Check() error {
 	if err := CheckBrand(f.Brand); err != nil {
 		return fmt.Errorf("brand %.80q: %w", f.Brand, err)
@@ -265,26 +262,26 @@ func (f Format) Check() error {
 	return nil
 }
 
-// Digest is all that a registry keeps of a key's text: its SHA-256, or with a
-// pepper its HMAC-SHA-256 (RFC 2104). 190 random bits need no slow hash.
+// Digest is what a registry stores of a key's text: its SHA-256, or with a pepper its
+// HMAC-SHA-256 (RFC 2104). 190 random bits need no slow hash.
 type Digest [sha256.Size]byte
 
-// DigestOf is the SHA-256 of a key's whole text. It allocates nothing for a key of
-// fob's format.
+// DigestOf returns the SHA-256 of a key's text, without allocating for keys in fob's
+// format.
 func DigestOf(text string) Digest {
 	var buffer [MaxLength]byte
 	return sha256.Sum256(append(buffer[:0], text...))
 }
 
-// Pepper is a secret that a digest cannot be checked without: who has the registry
-// alone cannot even try a key.
+// Pepper is a secret without which no digest can be verified: a stolen registry does not
+// even allow guessing keys.
 type Pepper struct {
 	ID     string // its name in the registry's rows
 	Secret []byte // 32 bytes
 }
 
-// Hash is the digest of a key's whole text: its HMAC-SHA-256 under the pepper, or
-// without one (nil) its SHA-256.
+// Hash returns the HMAC-SHA-256 of a key's text with the pepper, or its SHA-256 without one
+// (nil).
 func Hash(text string, pepper *Pepper) Digest {
 	if pepper == nil {
 		return DigestOf(text)
@@ -301,7 +298,7 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 var errDigest = errors.New("a SHA-256 is 64 hexadecimal digits, or 32 bytes in base64")
 
-// ParseDigest reads a SHA-256 in hex or base64.
+// ParseDigest parses a SHA-256 in hex or base64.
 func ParseDigest(text string) (Digest, error) {
 	for _, decode := range []func(string) ([]byte, error){
 		hex.DecodeString, base64.StdEncoding.DecodeString, base64.URLEncoding.DecodeString,
@@ -314,25 +311,25 @@ func ParseDigest(text string) (Digest, error) {
 	return Digest{}, errDigest
 }
 
-// ImportedID names a key that was made elsewhere by its own SHA-256, so that it is
-// found by what it is, and imported twice is imported once.
+// ImportedID derives the id of a key issued elsewhere from its SHA-256, so that it can be
+// looked up by its text, and importing it twice adds it once.
 func ImportedID(d Digest) string {
 	id := make([]byte, IDLength)
 	putBase62(id, binary.BigEndian.Uint64(d[:]))
-	id[0] = versionImported // 62^11 is more than 2^64: no digit is lost
+	id[0] = versionImported // 62^11 exceeds 2^64: no digit is lost
 	return string(id)
 }
 
-// MayHaveID reports whether a text of this SHA-256 may be looked up under an id: another row
-// would only be in the way of the key that has the id.
+// MayHaveID reports whether a key with this SHA-256 may have an id. Other keys must not be
+// able to take an imported key's id.
 func MayHaveID(id string, d Digest) bool {
 	return id[0] == versionMinted || id == ImportedID(d)
 }
 
-// minPepper is how many bytes a pepper has at least (RFC 2104 §3: the hash's length).
+// minPepper is the minimum length of a pepper in bytes (RFC 2104 §3: the hash's length).
 const minPepper = 32
 
-// ParsePepper reads the secret of a pepper in hex or base64.
+// ParsePepper parses a pepper's secret in hex or base64.
 func ParsePepper(text string) ([]byte, error) {
 	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
 		if value, err := decode(text); err == nil && len(value) >= minPepper {
@@ -342,7 +339,7 @@ func ParsePepper(text string) ([]byte, error) {
 	return nil, errors.New("invalid pepper")
 }
 
-// NewPepper draws the secret of a pepper: 32 bytes.
+// NewPepper returns a random pepper of 32 bytes.
 func NewPepper() []byte {
 	value := make([]byte, sha256.Size)
 	_, _ = rand.Read(value) // never fails: crypto/rand ends the program first

@@ -11,40 +11,40 @@ import (
 	"time"
 )
 
-// Event is what a change says of itself.
+// Event describes a change.
 type Event struct {
 	At     time.Time // UTC, to the millisecond
-	Actor  string    // who says to have done it: user@host
+	Actor  string    // user@host, as claimed by the client
 	Action string
-	Detail string // for people
+	Detail string // for humans
 }
 
-// The actions of the audit log.
+// Actions in the audit log.
 const (
 	ActionCreate  = "create"
 	ActionImport  = "import"
 	ActionUpdate  = "update"
-	ActionRotate  = "rotate"  // the successor was minted
-	ActionDeliver = "deliver" // the successor went where it is used
-	ActionAbandon = "abandon" // a rotation that did not come to its end: the successor is revoked
-	ActionRetire  = "retire"  // the old key has a successor, and an end
+	ActionRotate  = "rotate"  // a replacement was issued
+	ActionDeliver = "deliver" // the replacement was delivered to its destinations
+	ActionAbandon = "abandon" // an unfinished rotation was abandoned, and its replacement revoked
+	ActionRetire  = "retire"  // the old key was replaced, and will expire
 	ActionRevoke  = "revoke"
-	ActionRehash  = "rehash" // the digest was made again with the present pepper
-	ActionPepper  = "pepper" // another pepper is used from now on: its id is the detail
+	ActionRehash  = "rehash" // the digest was replaced by one with the current pepper
+	ActionPepper  = "pepper" // the current pepper changed: its id is the detail
 )
 
-// Entry is a line of the audit log, which is also the feed of changes: sequence
-// numbers have no gap, and each entry's hash covers the one before it.
+// Entry is an entry of the audit log, which is also the change log. Sequence numbers have
+// no gaps, and each entry's hash covers the previous entry.
 type Entry struct {
 	Seq int64 // from 1
 	Event
-	KeyID  string // "" if it is of no single key
+	KeyID  string // "" if it is about no single key
 	KeySum Digest // of the key's record after the change
 	Hash   Digest
 }
 
-// Head is the last entry of a log: who has kept it can prove that nothing up to it
-// was changed or cut. It is written SEQ:HASH.
+// Head is the last entry of a log. A stored head proves later that nothing up to it was
+// changed or removed. It is written SEQ:HASH.
 type Head struct {
 	Seq  int64
 	Hash Digest
@@ -52,7 +52,7 @@ type Head struct {
 
 func (h Head) String() string { return fmt.Sprintf("%d:%s", h.Seq, h.Hash) }
 
-// ParseHead reads what Head.String wrote.
+// ParseHead parses the output of Head.String.
 func ParseHead(text string) (Head, error) {
 	seq, hash, _ := strings.Cut(text, ":")
 	n, err := strconv.ParseInt(seq, 10, 64)
@@ -63,8 +63,8 @@ func ParseHead(text string) (Head, error) {
 	return Head{Seq: n, Hash: Digest(raw)}, nil
 }
 
-// Next links an entry about a key behind the head, which becomes its own. A nil
-// record is an entry about no key.
+// Next appends an entry about a key, which becomes the head. A nil record is an entry about
+// no key.
 func (h *Head) Next(e Event, r *Record) Entry {
 	entry := Entry{Seq: h.Seq + 1, Event: e}
 	if r != nil {
@@ -75,7 +75,8 @@ func (h *Head) Next(e Event, r *Record) Entry {
 	return entry
 }
 
-// hash is SHA-256 of the hash before and every field, each text behind its length.
+// hash returns the SHA-256 of the previous hash and of all fields, each text after its
+// length.
 func (e *Entry) hash(before Digest) Digest {
 	b := make([]byte, 0, 512)
 	b = append(b, before[:]...)
@@ -88,14 +89,14 @@ func (e *Entry) hash(before Digest) Digest {
 	return sha256.Sum256(append(b, e.KeySum[:]...))
 }
 
-// Logged is an entry, and what its key's record says today.
+// Logged is an entry with its key's current record.
 type Logged struct {
 	Entry
 	RecordSeq int64   // the entry that the record names as its last; 0: there is no record
-	Record    *Record // if this is that entry
+	Record    *Record // if RecordSeq is this entry
 }
 
-// TamperedError says where a log was changed by something other than fob.
+// TamperedError is where a log was changed by something other than fob.
 type TamperedError struct {
 	Seq    int64
 	Reason string
@@ -105,24 +106,24 @@ func (e *TamperedError) Error() string {
 	return fmt.Sprintf("the audit log is not what fob wrote, at entry %d: %s", e.Seq, e.Reason)
 }
 
-// LogEnd is what a registry says of itself, for the log to be held against.
+// LogEnd is a registry's current state, to compare with its log.
 type LogEnd struct {
 	Head   Head
-	Keys   int64  // how many it names
-	Pepper string // the id of the one that it uses
+	Keys   int64  // number of keys
+	Pepper string // id of the current pepper
 }
 
-// Auditor checks a log entry by entry, from the first.
+// Auditor verifies a log entry by entry, from the first.
 type Auditor struct {
-	Since *Head // kept from an earlier check; nil if none was
+	Since *Head // from an earlier check; may be nil
 
 	head      Head
-	pepper    string // the last one that an entry tells of
-	added     int64  // keys, by their entries
-	accounted int64  // keys whose record is what their last entry says
+	pepper    string // the last one in an entry
+	added     int64  // keys added by entries
+	accounted int64  // keys whose record matches their last entry
 }
 
-// Check takes the next entry. Its error is a *TamperedError.
+// Check verifies the next entry. The error is a *TamperedError.
 func (a *Auditor) Check(l Logged) error {
 	switch {
 	case l.Seq != a.head.Seq+1:
@@ -149,7 +150,7 @@ func (a *Auditor) Check(l Logged) error {
 	return nil
 }
 
-// Finish is called behind the last entry and returns the head to keep.
+// Finish is called after the last entry and returns the head to store.
 func (a *Auditor) Finish(end LogEnd) (Head, error) {
 	switch {
 	case a.Since != nil && a.Since.Seq > a.head.Seq:

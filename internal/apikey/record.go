@@ -14,16 +14,16 @@ import (
 	"unicode/utf8"
 )
 
-// Record is what a registry knows of a key. Times are in UTC, to the millisecond;
-// the zero time is never.
+// Record is a registry's record of a key. Times are in UTC, to the millisecond; the zero
+// time is never.
 type Record struct {
 	ID     string
 	Digest Digest
-	Pepper string // the id of the pepper in Digest; "" without
+	Pepper string // id of the pepper in Digest; "" without
 
 	Disabled  bool
 	ExpiresAt time.Time
-	RetiresAt time.Time // the end of the overlap with its successor
+	RetiresAt time.Time // end of the overlap with the replacement
 	RevokedAt time.Time
 
 	Owner       string
@@ -35,18 +35,18 @@ type Record struct {
 
 	CreatedAt time.Time
 
-	Predecessor string // the id of the key that this one replaces
+	Predecessor string // id of the key that this one replaces
 
-	Destinations []string // where the key is delivered, in the order that they were named
+	Destinations []string // where the key is delivered, in the order in which they were named
 
-	LastUsedAt time.Time // about; kept beside the key, in no audit entry
+	LastUsedAt time.Time // approximate; not part of audit entries
 	Uses       int64
 }
 
-// State is what a key is at a moment.
+// State is a key's state at some time.
 type State string
 
-// The states of a key; the package's documentation has their diagram.
+// States of a key; the package documentation has a diagram.
 const (
 	Active   State = "active"
 	Disabled State = "disabled"
@@ -55,10 +55,10 @@ const (
 	Expired  State = "expired"
 )
 
-// States lists all, for completion and checks.
+// States returns all states.
 func States() []State { return []State{Active, Disabled, Retiring, Revoked, Expired} }
 
-// State returns what the key is at a moment.
+// State returns the key's state.
 func (r *Record) State(now time.Time) State {
 	switch {
 	case !r.RevokedAt.IsZero() || isPast(r.RetiresAt, now):
@@ -75,7 +75,7 @@ func (r *Record) State(now time.Time) State {
 
 func isPast(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
 
-// Ends is when the key stops being accepted; the zero time is never.
+// Ends returns when the key stops being accepted; the zero time is never.
 func (r *Record) Ends() time.Time {
 	switch {
 	case r.RetiresAt.IsZero():
@@ -86,7 +86,7 @@ func (r *Record) Ends() time.Time {
 	return r.ExpiresAt
 }
 
-// The bounds of what people may write into a record, in bytes.
+// Limits of a record's texts, in bytes.
 const (
 	maxOwner    = 200
 	maxNote     = 1000
@@ -96,7 +96,7 @@ const (
 	maxDestination  = 512
 )
 
-// Check refuses a record that no registry may hold.
+// Check rejects invalid records.
 func (r *Record) Check() error {
 	if err := CheckID(r.ID); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (r *Record) Check() error {
 	return r.CheckDraft()
 }
 
-// CheckDraft is Check for a record that has no id yet.
+// CheckDraft is Check for a record without id.
 func (r *Record) CheckDraft() error {
 	if err := CheckEnvironment(r.Environment); err != nil {
 		return fmt.Errorf("environment %.80q: %w", r.Environment, err)
@@ -140,17 +140,17 @@ func (r *Record) CheckDraft() error {
 		return err
 	}
 	for _, at := range []time.Time{r.CreatedAt, r.ExpiresAt, r.RetiresAt, r.RevokedAt} {
-		if at.UTC().Year() > 9999 { // RFC 3339 cannot write it, and no JSON
+		if at.UTC().Year() > 9999 { // not representable in RFC 3339 and JSON
 			return errors.New("a time is behind the year 9999")
 		}
 	}
 	return checkMetadata(r.Metadata)
 }
 
-// CheckReason refuses what the audit log cannot show of a change.
+// CheckReason rejects reasons that the audit log cannot store.
 func CheckReason(why string) error { return checkText("the reason", why, maxNote) }
 
-// checkDestinations refuses what cannot be a destination, whatever platforms there are.
+// checkDestinations checks the form of destinations, independent of the known platforms.
 func checkDestinations(names []string) error {
 	if len(names) > maxDestinations {
 		return fmt.Errorf("%d destinations: a key has at most %d", len(names), maxDestinations)
@@ -183,8 +183,8 @@ func checkMetadata(metadata map[string]string) error {
 	return nil
 }
 
-// checkText refuses what could not be shown as it is: these texts stand in tables,
-// logs and audits, where nothing may look like something else.
+// checkText rejects texts with characters that could disguise something: they are shown in
+// tables, logs and audits.
 func checkText(what, text string, most int) error {
 	if len(text) > most {
 		return fmt.Errorf("%s has %d bytes: at most %d", what, len(text), most)
@@ -202,8 +202,8 @@ func checkText(what, text string, most int) error {
 	return nil
 }
 
-// sum is a digest of all that a change may change, for the audit log: who edits the
-// row alone is found out.
+// sum returns a digest of everything that a change may modify, for the audit log. It
+// reveals rows that were edited directly.
 func (r *Record) sum() Digest {
 	h := sha256.New()
 	write := func(parts ...string) {
@@ -221,11 +221,11 @@ func (r *Record) sum() Digest {
 	for _, t := range []time.Time{r.CreatedAt, r.ExpiresAt, r.RetiresAt, r.RevokedAt} {
 		write(strconv.FormatInt(Milliseconds(t), 10))
 	}
-	write(r.Destinations...) // last, and no number: no other record has these parts
+	write(r.Destinations...) // last and without a count: no other record has the same sequence of parts
 	return Digest(h.Sum(nil))
 }
 
-// Milliseconds is a time since 1970 as registries keep it; 0 is never.
+// Milliseconds returns a time as registries store it, since 1970; 0 is never.
 func Milliseconds(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -233,7 +233,7 @@ func Milliseconds(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// FromMilliseconds is the time that Milliseconds was made of.
+// FromMilliseconds is the inverse of Milliseconds.
 func FromMilliseconds(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
@@ -249,7 +249,7 @@ type Rate struct {
 
 var rateUnits = map[string]time.Duration{"s": time.Second, "min": time.Minute, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
 
-// ParseRate reads COUNT/UNIT, the unit being s, min, h or d.
+// ParseRate parses COUNT/UNIT with the unit s, min, h or d.
 func ParseRate(text string) (Rate, error) {
 	count, unit, _ := strings.Cut(text, "/")
 	n, err := strconv.Atoi(count)
@@ -260,20 +260,18 @@ func ParseRate(text string) (Rate, error) {
 	return Rate{Count: n, Per: per}, nil
 }
 
-// Phase is how far a rotation has come.
+// Phase is the progress of a rotation.
 //
 //	minted ──► delivering ──► checked ──► overlap ──► retired
 //	   └───────────┴─────────► abandoned
 //
-// Only digests are kept, so a rotation that stopped before overlap is never taken
-// up where it was: the next one abandons it, delivers another successor everywhere
-// and only then revokes the abandoned one, which may be in use where it arrived. One
-// that has come to checked waits for the old key's end alone. Until overlap the old
-// key is as it was, unless it is compromised: that one ends soon, whatever happens.
+// Only digests are stored, so a rotation that was interrupted before checked cannot be
+// resumed: the next one abandons it, delivers another key everywhere and only then revokes
+// the abandoned one, which may be in use where it was delivered. Until overlap the old key
+// is unchanged, unless it is compromised: then it expires soon, whatever happens.
 type Phase string
 
-// The phases of a rotation. At most one of a key is open: neither retired nor
-// abandoned.
+// Phases of a rotation. A key has at most one open rotation: neither retired nor abandoned.
 const (
 	PhaseMinted     Phase = "minted"
 	PhaseDelivering Phase = "delivering"
@@ -283,24 +281,24 @@ const (
 	PhaseAbandoned  Phase = "abandoned"
 )
 
-// Known reports whether a rotation can be so far.
+// Known reports whether a phase is valid.
 func (p Phase) Known() bool {
 	return slices.Contains([]Phase{PhaseMinted, PhaseDelivering, PhaseChecked, PhaseOverlap, PhaseRetired, PhaseAbandoned}, p)
 }
 
-// Rotation is the recorded replacement of one key by another.
+// Rotation is the recorded replacement of a key by another.
 type Rotation struct {
 	Old, New    string // ids
 	Phase       Phase
 	Compromised bool
 	StartedAt   time.Time
-	LeasedUntil time.Time // until then no other fob takes it over
-	ArrivedAt   time.Time // when the successor was everywhere
-	DueAt       time.Time // the end of the overlap
+	LeasedUntil time.Time // until then no other process takes it over
+	ArrivedAt   time.Time // when the replacement was delivered everywhere
+	DueAt       time.Time // end of the overlap
 	Deliveries  []Delivery
 }
 
-// Delivery is one destination of a successor.
+// Delivery is a destination of a replacement.
 type Delivery struct {
 	Destination string         `json:"destination"`
 	Status      DeliveryStatus `json:"status"`
@@ -308,21 +306,21 @@ type Delivery struct {
 	Error       string         `json:"error,omitempty"`
 }
 
-// Open reports whether the key has no other rotation beside this one.
+// Open reports whether the rotation is neither retired nor abandoned.
 func (r *Rotation) Open() bool { return r.Phase != PhaseRetired && r.Phase != PhaseAbandoned }
 
-// Arrived reports whether the successor is, or may be, somewhere already.
+// Arrived reports whether the replacement is, or may be, at some destination.
 func (r *Rotation) Arrived() bool {
 	return slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.Status == DeliveryDone || d.Status == DeliveryUnknown })
 }
 
-// DeliveryStatus is how a delivery went.
+// DeliveryStatus is the result of a delivery.
 type DeliveryStatus string
 
-// The statuses of a delivery.
+// Statuses of a delivery.
 const (
 	DeliveryPending DeliveryStatus = "pending"
 	DeliveryDone    DeliveryStatus = "done"
 	DeliveryFailed  DeliveryStatus = "failed"
-	DeliveryUnknown DeliveryStatus = "unknown" // it was cut short, and may have arrived
+	DeliveryUnknown DeliveryStatus = "unknown" // it was interrupted, and may have succeeded
 )

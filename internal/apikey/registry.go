@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Why a registry did not do what was asked.
+// Errors of a registry.
 var (
 	ErrNotFound = errors.New("there is no such key in the registry")
 
@@ -20,74 +20,73 @@ var (
 	ErrDamaged     = errors.New("the registry is damaged")
 	ErrUnusable    = errors.New("the registry cannot be used")
 
-	// ErrUnknownPepper means that a record names a pepper that the verifier does not have.
+	// ErrUnknownPepper means that a record's pepper is not available to the verifier.
 	ErrUnknownPepper = errors.New("pepper not found on this machine")
 )
 
-// Registry keeps the records of keys, and with each change an entry of the audit
-// log. All methods may be called by many goroutines and many processes at once.
+// Registry stores the records of keys, and an entry in the audit log for each change. All
+// methods may be called concurrently, by any number of processes.
 type Registry interface {
 	// Key returns a key's record, or ErrNotFound.
 	Key(ctx context.Context, id string) (Record, error)
-	// Keys returns records in the order of their ids. It narrows them by the filter
-	// as far as it can; Filter.Match decides.
+	// Keys returns records in the order of their ids. It applies the filter only as far as
+	// it can: check results with Filter.Match.
 	Keys(ctx context.Context, f Filter) iter.Seq2[Record, error]
-	// Rotations returns all rotations of a key, the first first.
+	// Rotations returns all rotations of a key, the oldest first.
 	Rotations(ctx context.Context, old string) ([]Rotation, error)
-	// OpenRotations returns all rotations that are neither retired nor abandoned, and
-	// have not come to their overlap: one that is under way, or that stopped.
+	// OpenRotations returns all rotations that have not reached their overlap: in progress
+	// or interrupted.
 	OpenRotations(ctx context.Context) ([]Rotation, error)
-	// Pepper returns the id of the pepper that digests are to be made with, or "".
+	// Pepper returns the id of the current pepper, or "".
 	Pepper(ctx context.Context) (string, error)
-	// Change runs do in one transaction that no other change runs beside. It may run
-	// do again. When do fails nothing was changed.
+	// Change runs do in a transaction, exclusively. It may run do again. If do fails,
+	// nothing was changed.
 	Change(ctx context.Context, do func(Tx) error) error
-	// Use adds to what is known of keys' use. Unknown keys are left out.
+	// Use adds to the recorded uses of keys, ignoring unknown keys.
 	Use(ctx context.Context, uses []Use) error
-	// Changed returns the ids of keys that were changed behind a sequence number, at most
-	// so many, and the number of the last one that it tells of. It is cheap to ask
-	// often; whoever asks again gives that number.
+	// Changed returns the ids of keys changed after a sequence number, at most that many,
+	// and the sequence number to continue from. It is cheap enough for polling.
 	Changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error)
-	// Log hands over the entries behind a sequence number, all of one moment, each
-	// with what the key's row says at that moment.
+	// Log returns the entries after a sequence number with the key's current row, in one
+	// consistent snapshot.
 	Log(ctx context.Context, after int64, each func(Logged) error) (LogEnd, error)
 	Close() error
 }
 
-// Tx is a change of a registry.
+// Tx is a transaction that changes a registry.
 type Tx interface {
 	Key(id string) (Record, error)
-	// Insert adds new keys, with an entry each, and returns the ids that were there
-	// before; those it leaves alone.
+	// Insert adds new keys, with an entry each. It skips ids that already exist and returns
+	// them.
 	Insert(e Event, records []Record) (there []string, err error)
-	// Put replaces a key's record, with its entry.
+	// Put replaces a key's record, and adds an entry.
 	Put(e Event, r Record) error
-	// Rotations returns all rotations of a key, the first first.
+	// Rotations returns all rotations of a key, the oldest first.
 	Rotations(old string) ([]Rotation, error)
 	PutRotation(r Rotation) error
-	// Due returns rotations whose overlap is over.
+	// Due returns rotations whose overlap has ended.
 	Due(now time.Time) ([]Rotation, error)
 	SetPepper(e Event, id string) error
 }
 
-// Filter says which keys are meant. The zero Filter means all.
+// Filter selects keys. The zero Filter selects all.
 type Filter struct {
 	IDs         []string
 	Owner       string
 	Environment string
-	Scope       string // granted, as it is written
+	Scope       string // a granted scope, exactly as writte
 	States      []State
-	EndsBefore  time.Time // and is not over yet
+	EndsBefore  time.Time // excludes keys that have already ended
 	UnusedSince time.Time
 }
 
-// IsZero reports whether the filter means all keys.
+// IsZero reports whether the filter selects all keys.
 func (f *Filter) IsZero() bool {
 	return len(f.IDs) == 0 && f.Owner == "" && f.Environment == "" && f.Scope == "" && len(f.States) == 0 &&
 		f.EndsBefore.IsZero() && f.UnusedSince.IsZero()
 }
 
-// Match reports whether the filter means a key.
+// Match reports whether the filter selects a key.
 func (f *Filter) Match(r *Record, now time.Time) bool {
 	state := r.State(now)
 	ends := r.Ends()

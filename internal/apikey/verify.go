@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// Reason says why a key was refused.
+// Reason is why a key was refused.
 type Reason string
 
-// The reasons. Who holds no valid key learns the first four alone, and an unknown
-// id and a wrong secret are one.
+// Reasons. Clients without a valid key only see the first four, and cannot tell an unknown
+// id from a wrong secret.
 const (
 	Malformed        Reason = "malformed"
 	Mistyped         Reason = "mistyped" // the checksum is wrong
@@ -27,7 +27,7 @@ const (
 // RefusedError is a key that must not be accepted.
 type RefusedError struct {
 	Reason Reason
-	Detail string // more, for the key's owner; may be empty
+	Detail string // details for the key's owner; may be empty
 }
 
 func (e *RefusedError) Error() string {
@@ -37,20 +37,20 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the key is refused: %s (%s)", e.Reason, e.Detail)
 }
 
-// Need is what a key is asked for. The zero Need asks for a valid key of any kind.
+// Need is what a request needs. The zero Need is satisfied by any valid key.
 type Need struct {
 	Environment string
 	Scopes      []string // all of them
 }
 
-// Presented is a key that somebody shows.
+// Presented is a key in a request.
 type Presented struct {
-	ID   string // to look it up by
+	ID   string // for lookup
 	text string
 }
 
-// Present reads a key without asking any registry. A key that was made elsewhere is
-// known by its digest.
+// Present parses a key without using a registry. The id of a key issued elsewhere is
+// derived from its digest.
 func Present(text string, need Need) (Presented, error) {
 	parts, err := Parse(text)
 	switch {
@@ -66,15 +66,15 @@ func Present(text string, need Need) (Presented, error) {
 	return Presented{ID: ImportedID(DigestOf(text)), text: text}, nil
 }
 
-// MinLength is how many bytes a key has at least, wherever it was made: a shorter one
-// could be guessed from its SHA-256.
+// MinLength is the minimum length of a key, wherever it was issued: shorter ones could be
+// guessed from their SHA-256.
 const MinLength = 20
 
-// maxImported is how many a key may have that was made elsewhere.
+// maxImported is the maximum length of keys issued elsewhere.
 const maxImported = 1024
 
-// CheckImported refuses a text that cannot be a key from elsewhere: it has 20 to
-// 1,024 visible ASCII characters.
+// CheckImported rejects texts that cannot be keys issued elsewhere: those have 20 to 1,024
+// visible ASCII characters.
 func CheckImported(text string) error {
 	if len(text) < MinLength || len(text) > maxImported {
 		return fmt.Errorf("a key has %d to %d characters", MinLength, maxImported)
@@ -87,12 +87,12 @@ func CheckImported(text string) error {
 	return nil
 }
 
-// Check decides on a key, with its record at hand (the zero Record: there is none)
-// and the pepper of the record (nil: it has none). A record is never nil: an unknown
-// id takes the very steps that a wrong secret takes, and the time. The error is a
-// *RefusedError; without one nothing is allocated.
+// Check verifies a key with its record (the zero Record if there is none) and the record's
+// pepper (nil if it has none). The record is never nil, so that an unknown id takes the
+// same steps and time as a wrong secret. The error is a *RefusedError. Success allocates
+// nothing.
 func (p Presented) Check(r *Record, pepper *Pepper, need Need, now time.Time) error {
-	// The zero digest is that of no key; the id is looked at all the same, and last.
+	// The zero digest matches no key; the id is checked too, and last.
 	if !Hash(p.text, pepper).Equal(r.Digest) || r.ID == "" {
 		return errUnknown
 	}
@@ -101,7 +101,7 @@ func (p Presented) Check(r *Record, pepper *Pepper, need Need, now time.Time) er
 
 var errUnknown = &RefusedError{Reason: Unknown}
 
-// permits decides on what a key whose secret was right may do.
+// permits checks what a key with the right secret may do.
 func (r *Record) permits(need Need, now time.Time) error {
 	switch r.State(now) {
 	case Revoked:
@@ -125,14 +125,14 @@ func (r *Record) permits(need Need, now time.Time) error {
 	return &RefusedError{OutOfScope, detail}
 }
 
-// maxScopes bounds what one key may carry; maxScope is a scope's length.
+// maxScopes bounds the scopes of a key, maxScope the length of one.
 const (
 	maxScopes = 64
 	maxScope  = 100
 )
 
-// CheckScope refuses what is no scope: resource:action, of a-z, 0-9, '.', '-' and
-// '_' each, or '*' for all at that level.
+// CheckScope rejects invalid scopes. Valid ones are resource:action, each of a-z, 0-9, '.',
+// '-' and '_', or '*' for everything at that level.
 func CheckScope(scope string) error {
 	resource, action, found := strings.Cut(scope, ":")
 	if found && isScopeLevel(resource) && isScopeLevel(action) && len(scope) <= maxScope {
@@ -144,7 +144,7 @@ func CheckScope(scope string) error {
 	return fmt.Errorf("invalid scope %.80q: use resource:action, such as orders:read or orders:*", scope)
 }
 
-// suggestScope corrects the most common mistakes in a scope; "" if it has none of them.
+// suggestScope corrects the most common mistakes in a scope, or returns "".
 func suggestScope(scope string) string {
 	if scope == "*" {
 		return "*:*"
@@ -182,7 +182,7 @@ func scopeCovers(granted, needed string) bool {
 	return (resource == "*" || resource == neededResource) && (action == "*" || action == neededAction)
 }
 
-// missingScope returns the first needed scope that none of the granted ones covers.
+// missingScope returns the first needed scope that no granted one covers.
 func missingScope(granted, needed []string) (string, bool) {
 	for _, need := range needed {
 		if !slices.ContainsFunc(granted, func(grant string) bool { return scopeCovers(grant, need) }) {

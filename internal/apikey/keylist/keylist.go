@@ -1,5 +1,5 @@
-// Package keylist reads and writes lists of API keys: JSON lines, as fob exports
-// them, and CSV. A list holds hashes; one to import may hold the keys themselves.
+// Package keylist reads and writes lists of API keys: JSON lines, as exported by fob, and
+// CSV. A list contains hashes; one to import may contain keys.
 package keylist
 
 import (
@@ -21,7 +21,7 @@ import (
 
 // Line is a key in a list. Times are RFC 3339; a zero time is never.
 type Line struct {
-	Key         string            `json:"key,omitempty"`  // the whole key, in a list to import alone
+	Key         string            `json:"key,omitempty"`  // the key itself, only in a list to import
 	Hash        string            `json:"hash,omitempty"` // its SHA-256, or with a pepper its HMAC-SHA-256
 	Pepper      string            `json:"pepper,omitempty"`
 	ID          string            `json:"id,omitempty"`
@@ -43,14 +43,13 @@ type Line struct {
 
 const maxLine = 64 << 10
 
-// LineError is a line that is not understood.
+// LineError is an invalid line.
 type LineError struct {
 	Line int // from 1
 	Err  error
 }
 
-// Error leaves out each word that is as long as a key: one may stand in any column, and
-// under any name.
+// Error omits words that are as long as a key: any column, or its name, may contain one.
 func (e *LineError) Error() string {
 	words := strings.Split(e.Err.Error(), " ")
 	for i, word := range words {
@@ -69,8 +68,8 @@ type Reader struct {
 	next func() (Line, error)
 }
 
-// NewReader finds out whether the list is in JSON lines or in CSV, whose first line
-// names its columns.
+// NewReader detects whether the list is in JSON lines or in CSV, whose first line has the
+// columns' names.
 func NewReader(r io.Reader) (*Reader, error) {
 	buffered := bufio.NewReaderSize(r, maxLine)
 	start, err := buffered.Peek(1)
@@ -95,8 +94,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return list, list.startCSV(buffered)
 }
 
-// Read returns the next line and its number. The end is io.EOF; an error of a line
-// is a *LineError.
+// Read returns the next line and its number, or io.EOF. An error of a line is a *LineError.
 func (r *Reader) Read() (Line, int, error) {
 	l, err := r.next()
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -225,8 +223,8 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 	return nil
 }
 
-// lineLimiter limits the bytes of one CSV record, including quoted line breaks: a quote that
-// is never closed must not swallow the rest of the file.
+// lineLimiter limits the size of a CSV record, including quoted line breaks: an unclosed
+// quote must not swallow the rest of the file.
 type lineLimiter struct {
 	io.Reader
 	left int
@@ -241,8 +239,8 @@ func (b *lineLimiter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// explainCSV returns the line of a CSV error, which else is line, and the error without
-// the line's text, in which a key may stand.
+// explainCSV returns the line number of a CSV error, or line, and the error without the
+// line's text, which may contain a key.
 func explainCSV(err error, line int) (int, error) {
 	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
 		return parse.StartLine, parse.Err
@@ -250,7 +248,7 @@ func explainCSV(err error, line int) (int, error) {
 	return line, err
 }
 
-// Record is the line as a record: complete but for what Importer.Complete adds.
+// Record returns the line as a record, which Importer.Complete then completes.
 func (l *Line) Record() (apikey.Record, error) {
 	r := apikey.Record{
 		ID: l.ID, Pepper: l.Pepper, Owner: l.Owner, Environment: l.Environment, Scopes: l.Scopes, Rate: l.Rate, Note: l.Note,
@@ -258,7 +256,7 @@ func (l *Line) Record() (apikey.Record, error) {
 		RetiresAt: wholeMilliseconds(l.RetiresAt), RevokedAt: wholeMilliseconds(l.RevokedAt), Predecessor: l.Predecessor, Destinations: l.Destinations,
 	}
 	for _, at := range []time.Time{l.CreatedAt, l.ExpiresAt, l.RetiresAt, l.RevokedAt} {
-		if !at.IsZero() && apikey.Milliseconds(at) <= 0 { // registries have no such time: it would be never
+		if !at.IsZero() && apikey.Milliseconds(at) <= 0 { // registries would store it as never
 			return r, errors.New("a time is at the start of 1970 or before: leave it out where it means never")
 		}
 	}
@@ -277,14 +275,13 @@ func (l *Line) Record() (apikey.Record, error) {
 
 func wholeMilliseconds(t time.Time) time.Time { return apikey.FromMilliseconds(apikey.Milliseconds(t)) }
 
-// Writer writes a list in JSON lines. It never writes a key.
+// Writer writes a list in JSON lines, without keys.
 type Writer struct {
 	to      io.Writer
 	encoder *json.Encoder
 	line    bytes.Buffer
 }
 
-// NewWriter writes to w.
 func NewWriter(w io.Writer) *Writer {
 	list := &Writer{to: w}
 	list.encoder = json.NewEncoder(&list.line)

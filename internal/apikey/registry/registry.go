@@ -1,4 +1,4 @@
-// Package registry opens the registry of keys that the user has chosen.
+// Package registry opens the configured registry of keys.
 package registry
 
 import (
@@ -13,14 +13,14 @@ import (
 	"github.com/fobcli/fob/internal/apikey/registry/sqlstore"
 )
 
-// ErrScheme means that a registry's name is of no kind that fob knows.
+// ErrScheme means that a registry's URL has an unknown scheme.
 var ErrScheme = errors.New("a registry is sqlite:/PATH or postgres://HOST/DATABASE")
 
-// ErrInsecure means that a registry would be reached in a way that others can read.
+// ErrInsecure means that the connection to a registry would not be private.
 var ErrInsecure = postgres.ErrInsecure
 
-// Open opens a registry by its name: sqlite: and an absolute path, or a postgres URL. With create it
-// makes a missing one; without, that is apikey.ErrNoRegistry.
+// Open opens a registry by its URL: sqlite: with an absolute path, or a postgres URL. With
+// create it creates a missing one; otherwise that is apikey.ErrNoRegistry.
 func Open(ctx context.Context, dsn string, create bool) (apikey.Registry, error) {
 	var store *sqlstore.Store
 	err := ErrScheme
@@ -35,7 +35,7 @@ func Open(ctx context.Context, dsn string, create bool) (apikey.Registry, error)
 	return store, nil
 }
 
-// IsShared reports whether a name is that of a registry which many machines share.
+// IsShared reports whether a registry is used by several machines.
 func IsShared(dsn string) bool {
 	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
 }

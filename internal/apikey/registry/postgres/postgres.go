@@ -1,5 +1,4 @@
-// Package postgres is the registry in PostgreSQL or CockroachDB, which many machines
-// share.
+// Package postgres is the registry in PostgreSQL or CockroachDB, for many machines.
 package postgres
 
 import (
@@ -30,15 +29,15 @@ var migrations embed.FS
 
 const maxConnections = 8
 
-// connectTimeout is how long a server may take to answer.
+// connectTimeout is the timeout for connecting to a server.
 const connectTimeout = 10 * time.Second
 
-// ErrInsecure means that the connection would show the keys' digests to the network.
+// ErrInsecure means that the connection would expose the keys' digests to the network.
 var ErrInsecure = errors.New("the connection to the registry would not be private")
 
-// Open opens the registry that a URL names (postgres://…). With create it makes a
-// missing one; without, that is apikey.ErrNoRegistry. Over a network the server
-// must prove who it is (sslmode=verify-full, the default here).
+// Open opens the registry at a URL (postgres://…). With create it creates a missing one;
+// otherwise that is apikey.ErrNoRegistry. Over a network, the server's certificate is
+// verified (sslmode=verify-full, the default here).
 func Open(ctx context.Context, dsn string, create bool) (*sqlstore.Store, error) {
 	config, err := parse(dsn)
 	if err != nil {
@@ -50,7 +49,7 @@ func Open(ctx context.Context, dsn string, create bool) (*sqlstore.Store, error)
 	return sqlstore.Open(ctx, db, dialect, create)
 }
 
-// parse reads the URL. Its errors show no part of it: there is a password in it.
+// parse parses the URL. Its errors do not contain the URL, because it may have a password.
 func parse(dsn string) (*pgx.ConnConfig, error) {
 	if !strings.Contains(dsn, "sslmode=") {
 		dsn = withSSLMode(dsn)
@@ -75,12 +74,12 @@ func parse(dsn string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// isPrivate reports whether a host is this machine, or has to prove who it is.
+// isPrivate reports whether a host is this machine, or its certificate is verified.
 func isPrivate(host string, config *tls.Config) bool {
 	return isLocal(host) || config != nil && !config.InsecureSkipVerify
 }
 
-// withSSLMode asks for a server that proves who it is, unless it is on this machine.
+// withSSLMode requires a verified certificate, unless the server is on this machine.
 func withSSLMode(dsn string) string {
 	mode := "sslmode=verify-full"
 	if config, err := pgx.ParseConfig(dsn); err == nil && isLocal(config.Host) {
@@ -93,8 +92,7 @@ func withSSLMode(dsn string) string {
 	return dsn + separator + mode
 }
 
-// isLocal reports whether a host is this machine: a socket's folder, or a loopback
-// address.
+// isLocal reports whether a host is this machine: a socket's folder, or a loopback address.
 func isLocal(host string) bool {
 	if strings.HasPrefix(host, "/") || host == "localhost" {
 		return true
@@ -106,14 +104,14 @@ func isLocal(host string) bool {
 var dialect = sqlstore.Dialect{
 	Migrations:    migrations,
 	HeadForUpdate: "SELECT seq, hash FROM audit_head FOR UPDATE",
-	Parameters:    16_000, // it takes 65,535; each statement is a round trip
+	Parameters:    16_000, // the protocol allows 65,535; each statement is a round trip
 	Snapshot:      sql.LevelRepeatableRead,
 	Retry:         isRetryable,
 	Lost:          isConnectionLost,
 	Explain:       explain,
 }
 
-// codeOf is the SQLSTATE of an error of the server, or "".
+// codeOf returns the SQLSTATE of an error of the server, or "".
 func codeOf(err error) string {
 	if failed, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return failed.Code
@@ -121,8 +119,8 @@ func codeOf(err error) string {
 	return ""
 }
 
-// isRetryable reports that another transaction was in the way, or another fob created the
-// same table.
+// isRetryable reports conflicts with another transaction, or with another process that
+// creates the same table.
 func isRetryable(err error) bool {
 	switch codeOf(err) {
 	case "40001", "40P01", // serialization_failure, deadlock_detected
@@ -132,7 +130,8 @@ func isRetryable(err error) bool {
 	return false
 }
 
-// isConnectionLost reports that the connection is closed or the server is shutting down.
+// isConnectionLost reports whether the connection was closed or the server is shutting
+// down.
 func isConnectionLost(err error) bool {
 	var network net.Error
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) ||
@@ -140,7 +139,7 @@ func isConnectionLost(err error) bool {
 		codeOf(err) == "" && pgconn.SafeToRetry(err)
 }
 
-// explain says which of the registry's troubles an error of PostgreSQL is.
+// explain converts errors of PostgreSQL to errors of package apikey.
 func explain(err error) error {
 	_, isConnect := errors.AsType[*pgconn.ConnectError](err)
 	code := codeOf(err)

@@ -1,4 +1,4 @@
-// Package sqlite is the registry in a file of this machine.
+// Package sqlite is the registry in a local file.
 package sqlite
 
 import (
@@ -24,21 +24,21 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// busyTimeout is how long a process waits for the others' changes, in milliseconds.
+// busyTimeout is how long to wait for other processes' changes, in milliseconds.
 const busyTimeout = 30_000
 
-// Open opens the registry at path: a file of this user, mode 0600, in a folder that
-// nobody else can write to. With create it makes a missing one, and its private
-// folder; without, that is apikey.ErrNoRegistry.
+// Open opens the registry at path: a file of this user, mode 0600, in a folder that only
+// this user can write to. With create it creates a missing one and its private folder;
+// otherwise that is apikey.ErrNoRegistry.
 func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error) {
-	path = filepath.Clean(path) // "//HOST/…" is another file in a URI
+	path = filepath.Clean(path) // "//HOST/…" would be another file in a URI
 	err := atomicfile.Check(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !create:
 		return nil, apikey.ErrNoRegistry
 	case errors.Is(err, fs.ErrNotExist):
 		err = makeFile(path)
-	case err == nil: // SQLite takes over whatever journal lies beside the file
+	case err == nil: // SQLite applies any journal next to the file
 		err = atomicfile.MkdirPrivate(filepath.Dir(path))
 	}
 	if err != nil {
@@ -46,11 +46,11 @@ func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error
 	}
 	store, err := open(ctx, dsn(path, create), maxConnections, dialect, create)
 	if errors.Is(err, errNoIndex) {
-		// A full disk has no room for the index that processes share: keys must be
-		// verified all the same. Alone, a process has it in its own memory.
+		// On a full disk, the index shared by processes cannot be created, but keys must
+		// still be verified. A single process can have it in memory.
 		alone := dialect
 		alone.OneConnection = true
-		// Pragmas that open the file must not come before this one.
+		// This pragma must be the first that accesses the file.
 		store, err = open(ctx, dsnWith(path, "locking_mode(exclusive)"), 1, alone, create)
 	}
 	return store, err
@@ -67,12 +67,11 @@ func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect, 
 
 const maxConnections = 4
 
-// errNoIndex is a registry whose shared index cannot be made (SQLITE_IOERR_SHMSIZE
-// and its like).
+// errNoIndex means that the shared index cannot be created (SQLITE_IOERR_SHMSIZE and
+// similar).
 var errNoIndex = fmt.Errorf("%w: there is no room for its index", apikey.ErrFull)
 
-// makeFile makes an empty file before SQLite does, which would leave it to the umask
-// who may read it.
+// makeFile creates an empty file with a private mode; SQLite would create it by the umask.
 func makeFile(path string) error {
 	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
 		return err
@@ -83,14 +82,14 @@ func makeFile(path string) error {
 	return nil
 }
 
-// The new ids of a batch lie all over the index: what the cache does not hold is read
-// again for each batch, and each checkpoint writes nearly as many pages as the log has.
+// The random ids of a batch are spread over the index: pages that do not fit into the cache
+// are read again for each batch, and each checkpoint writes nearly all of them.
 const (
 	cacheSize  = 24 << 10 // KiB
-	checkpoint = 16_000   // pages of 4 KiB: so long may the log become
+	checkpoint = 16_000   // pages of 4 KiB: the maximum length of the log
 )
 
-// dsn sets what a connection needs. Write-ahead logging stays in the file once set.
+// dsn returns the settings of a connection. Write-ahead logging is stored in the file.
 func dsn(path string, create bool) string {
 	pragmas := []string{fmt.Sprintf("cache_size(-%d)", cacheSize), fmt.Sprintf("wal_autocheckpoint(%d)", checkpoint)}
 	if create {
@@ -101,15 +100,15 @@ func dsn(path string, create bool) string {
 
 func dsnWith(path string, pragmas ...string) string {
 	query := url.Values{
-		"mode":    {"rw"}, // never make one
+		"mode":    {"rw"}, // do not create the file
 		"_txlock": {"immediate"},
 		"_pragma": append(pragmas, fmt.Sprintf("busy_timeout(%d)", busyTimeout), "foreign_keys(1)", "synchronous(full)"),
 	}
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String()
 }
 
-// maxParameters of a statement: SQLite looks each name up among all before it, which
-// takes a quarter of a second with 8,000.
+// maxParameters bounds a statement's parameters: SQLite compares each name with all before
+// it, which takes a quarter of a second for 8,000.
 const maxParameters = 68
 
 var dialect = sqlstore.Dialect{
@@ -122,12 +121,13 @@ var dialect = sqlstore.Dialect{
 	Explain:       explain,
 }
 
-// retry: another fob made the same table. For all else busy_timeout waits.
+// isRetryable reports that another process created the same table. Other conflicts are left
+// to busy_timeout.
 func isRetryable(err error) bool {
 	return codeOf(err)&0xff == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "already exists")
 }
 
-// codeOf is the extended result code of SQLite, or -1.
+// codeOf returns the extended result code of SQLite, or -1.
 func codeOf(err error) int {
 	if failed, ok := errors.AsType[*sqlite.Error](err); ok {
 		return failed.Code()
@@ -135,7 +135,7 @@ func codeOf(err error) int {
 	return -1
 }
 
-// explain says which of the registry's troubles an error of SQLite is.
+// explain converts errors of SQLite to errors of package apikey.
 func explain(err error) error {
 	kind := apikey.ErrUnusable
 	code := codeOf(err)
@@ -146,7 +146,7 @@ func explain(err error) error {
 	case sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP:
 		kind = errNoIndex // in shared memory
 	}
-	switch code & 0xff { // without what SQLite says beside it
+	switch code & 0xff { // without the extended part
 	case sqlite3.SQLITE_ERROR:
 		if strings.Contains(err.Error(), "no such table: registry") {
 			return apikey.ErrNoRegistry

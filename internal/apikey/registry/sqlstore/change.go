@@ -15,8 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Change implements apikey.Registry: whoever holds the one row of audit_head
-// changes the registry, alone.
+// Change implements apikey.Registry. The lock on the row of audit_head serializes changes.
 func (s *Store) Change(ctx context.Context, do func(apikey.Tx) error) error {
 	return s.retry(ctx, func() error { return s.tryChange(ctx, do) })
 }
@@ -49,14 +48,14 @@ func (s *Store) tryChange(ctx context.Context, do func(apikey.Tx) error) error {
 	return err
 }
 
-// errUnknownOutcome is a commit whose answer was lost.
+// errUnknownOutcome is a commit whose response was lost.
 var errUnknownOutcome = fmt.Errorf("%w, and whether the change was made is not known", apikey.ErrUnavailable)
 
-// settleWait is how long a lost commit's database may take to come back.
+// settleWait bounds the wait for a database after a lost commit.
 const settleWait = 10 * time.Second
 
-// settle finds out whether a commit happened whose answer was lost: then its last
-// entry stands in the log.
+// settle checks, by the change's last entry in the log, whether a commit without response
+// succeeded.
 func (s *Store) settle(ctx context.Context, head apikey.Head, lost error) error {
 	deadline := time.Now().Add(settleWait)
 	for {
@@ -83,7 +82,7 @@ type change struct {
 	ctx        context.Context
 	tx         *sql.Tx
 	head       apikey.Head
-	parameters int // of one statement at most
+	parameters int // maximum per statement
 }
 
 func (c *change) exec(query string, args ...any) (sql.Result, error) {
@@ -110,7 +109,7 @@ func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, erro
 			skipped = append(skipped, r.ID)
 			continue
 		}
-		there[r.ID] = keyHash{r.Digest, r.Pepper} // twice in one batch is once
+		there[r.ID] = keyHash{r.Digest, r.Pepper} // a duplicate in the batch is inserted once
 		values, err := keyValues(r)
 		if err != nil {
 			return nil, err
@@ -125,8 +124,8 @@ func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, erro
 	return skipped, c.insertRows(insertEntries, entryFields, entries)
 }
 
-// insertRows inserts rows of a width, as many at once as a statement has parameters
-// for. That statement is read once.
+// insertRows inserts rows, as many per statement as its parameters allow. The statement is
+// prepared once.
 func (c *change) insertRows(insert string, width int, values []any) error {
 	most := c.parameters / width * width
 	if len(values) > most {
@@ -148,14 +147,14 @@ func (c *change) insertRows(insert string, width int, values []any) error {
 	return err
 }
 
-// keyHash is the hash of a key and its pepper: the hashes of one key with two peppers are
-// different and not comparable.
+// keyHash is a key's hash with its pepper: hashes with different peppers are not
+// comparable.
 type keyHash struct {
 	digest apikey.Digest
 	pepper string
 }
 
-// existing returns the hashes of the records that the registry has, by their ids.
+// existing returns the hashes of those records that are in the registry, by id.
 func (c *change) existing(records []apikey.Record) (map[string]keyHash, error) {
 	there := make(map[string]keyHash)
 	for some := range slices.Chunk(records, c.parameters) {
@@ -189,7 +188,7 @@ func (c *change) addExisting(there map[string]keyHash, records []apikey.Record) 
 	return rows.Err()
 }
 
-// placeholders writes ($1,$2),($3,$4): count in all, width in each row.
+// placeholders returns ($1,$2),($3,$4): count in all, width in each row.
 func placeholders(count, width int) string {
 	var b strings.Builder
 	for i := range count {

@@ -1,5 +1,5 @@
-// Package sqlstore is the registry in a SQL database: the statements that SQLite,
-// PostgreSQL and CockroachDB all take. What differs between them is in a Dialect.
+// Package sqlstore is the registry in a SQL database, with statements for SQLite,
+// PostgreSQL and CockroachDB. Their differences are in a Dialect.
 package sqlstore
 
 import (
@@ -17,23 +17,23 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Dialect is what one database does in its own way.
+// Dialect is what differs between databases.
 type Dialect struct {
-	Migrations embed.FS // migrations/*.sql in the order of their names, each its own transaction
-	// HeadForUpdate reads seq and hash of audit_head and keeps others from changing it.
+	Migrations embed.FS // migrations/*.sql in the order of their names, each its own transactio
+	// HeadForUpdate selects seq and hash of audit_head, and locks it.
 	HeadForUpdate string
-	// Parameters is how many a statement should have at most: 17 or more.
+	// Parameters is the maximum number of parameters of a statement: 17 or more.
 	Parameters int
-	// DataVersion asks, on one connection, for a number that differs once another
-	// connection has changed something; "" where no question is cheaper than the head's.
+	// DataVersion is a query whose result differs after another connection has changed
+	// something, or "" if that is not cheaper than selecting the head.
 	DataVersion string
-	// OneConnection: there is no second one, and none may be kept.
+	// OneConnection means that the only connection is exclusive.
 	OneConnection bool
-	// Snapshot is the isolation in which all reads see one moment.
+	// Snapshot is the isolation level for reads of one snapshot.
 	Snapshot sql.IsolationLevel
-	// Retry reports that a transaction failed for another's sake and may be run again.
+	// Retry reports that a transaction failed because of another one and may be repeated.
 	Retry func(error) bool
-	// Lost reports that the connection went away, so that a commit may have happened.
+	// Lost reports that the connection was lost, so that a commit may have succeeded.
 	Lost func(error) bool
 	// Explain wraps an error of the driver in one of package apikey's.
 	Explain func(error) error
@@ -47,8 +47,8 @@ type Store struct {
 	watch   watcher
 }
 
-// Open takes a database over. With create it makes or brings up to date what is
-// there; without, a missing registry is apikey.ErrNoRegistry.
+// Open uses a database, which the Store then owns. With create it creates or migrates the
+// registry; otherwise a missing one is apikey.ErrNoRegistry.
 func Open(ctx context.Context, db *sql.DB, d Dialect, create bool) (*Store, error) {
 	s := &Store{db: db, dialect: d}
 	err := s.migrate(ctx, create)
@@ -62,7 +62,6 @@ func Open(ctx context.Context, db *sql.DB, d Dialect, create bool) (*Store, erro
 	return s, nil
 }
 
-// Close lets the database go.
 func (s *Store) Close() error {
 	s.watch.close()
 	s.lookup.Close()
@@ -76,7 +75,7 @@ func (s *Store) explain(err error) error {
 	return s.dialect.Explain(err)
 }
 
-// migrate brings the schema to the last of the migrations.
+// migrate runs the missing migrations.
 func (s *Store) migrate(ctx context.Context, create bool) error {
 	files, err := s.dialect.Migrations.ReadDir("migrations")
 	if err != nil {
@@ -108,7 +107,7 @@ func (s *Store) schemaVersion(ctx context.Context) (version int, err error) {
 	return version, err
 }
 
-// step runs one migration, unless another fob has done so meanwhile.
+// step runs one migration, unless another process has done so.
 func (s *Store) step(ctx context.Context, from int, file string) error {
 	text, err := s.dialect.Migrations.ReadFile(file)
 	if err != nil {
@@ -123,7 +122,7 @@ func (s *Store) step(ctx context.Context, from int, file string) error {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }()
-		if from > 0 { // whoever changes the row first does the step
+		if from > 0 { // who updates the row first runs the step
 			if taken, err := setSchemaVersion(ctx, tx, from); !taken || err != nil {
 				return err
 			}
@@ -145,7 +144,7 @@ func (s *Store) step(ctx context.Context, from int, file string) error {
 	})
 }
 
-// setSchemaVersion counts a migration, unless another fob has done so.
+// setSchemaVersion records a migration, unless another process has done so.
 func setSchemaVersion(ctx context.Context, tx *sql.Tx, from int) (done bool, err error) {
 	result, err := tx.ExecContext(ctx, "UPDATE registry SET schema_version = $1 WHERE schema_version = $2", from+1, from)
 	if err != nil {
@@ -155,10 +154,10 @@ func setSchemaVersion(ctx context.Context, tx *sql.Tx, from int) (done bool, err
 	return changed == 1, err
 }
 
-// maxAttempts bounds how often a transaction that others disturb is run again.
+// maxAttempts bounds the retries of a transaction.
 const maxAttempts = 20
 
-// retry runs do again as long as it fails for another transaction's sake.
+// retry repeats do as long as it fails because of other transactions.
 func (s *Store) retry(ctx context.Context, do func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := do()
@@ -177,7 +176,7 @@ const keyColumns = "id, digest, pepper, owner, environment, scopes, rate, note, 
 
 const keyFields = 16
 
-// scanKey reads keyColumns and the key's use, and whatever stands before them.
+// scanKey scans the columns in before, then keyColumns and the key's use.
 func scanKey(row interface{ Scan(dest ...any) error }, before ...any) (apikey.Record, error) {
 	var r apikey.Record
 	var digest []byte

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// watcher is a connection of its own that polls for changes, so that it is never waiting for
-// another query.
+// watcher polls for changes on its own connection, so that it never waits for other
+// queries.
 type watcher struct {
 	mu      sync.Mutex
 	conn    *sql.Conn
@@ -59,8 +59,8 @@ func (s *Store) watching(ctx context.Context) (querier, error) {
 	return s.watch.conn, nil
 }
 
-// changed asks for the head of the log (kind 0) and for what stands behind a number, in
-// one question: far away, each takes its time.
+// changed selects the head of the log (kind 0) and the changes after a number in one query,
+// to save a round trip.
 func (s *Store) changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error) {
 	conn, err := s.watching(ctx)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *Store) headNow(ctx context.Context, conn querier) (head int64, err erro
 	w := &s.watch
 	var version int64
 	err = conn.QueryRowContext(ctx, s.dialect.DataVersion).Scan(&version)
-	if err == nil && version != w.version { // only then can the head be another
+	if err == nil && version != w.version { // otherwise the head is the same
 		err = conn.QueryRowContext(ctx, "SELECT seq FROM audit_head").Scan(&w.head)
 		w.version = version
 	}
