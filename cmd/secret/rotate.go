@@ -32,6 +32,7 @@ type rotateOptions struct {
 	expires         string
 	resume, abandon bool
 	yes, dryRun     bool
+	confirmed       string // the command line with --yes
 }
 
 func newRotateCmd(a *app.App) *cobra.Command {
@@ -46,7 +47,8 @@ revoked, and --resume continues.
 
 --with names a command under [commands] in config.toml that prints the new value, or
 gitlab, where an access token replaces itself. The command of --retire-with reads the
-old value on stdin; without it, revoke the old value at its issuer yourself.
+old value on stdin; without it, revoke the old value at its issuer yourself. Without a
+terminal, such as from cron, a rotation with commands requires --yes.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob secret rotate stripe/prod <new.txt
@@ -56,7 +58,7 @@ old value on stdin; without it, revoke the old value at its issuer yourself.
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.name = args[0]
+			opts.name, opts.confirmed = args[0], usage.Confirmed(cmd, args)
 			return runRotate(cmd.Context(), a, opts)
 		},
 	}
@@ -197,7 +199,7 @@ func (r *rotation) confirm(ctx context.Context) error {
 	if r.opts.yes || r.issuer.RotateWith == "" && r.issuer.RetireWith == "" {
 		return nil
 	}
-	unasked := cli.WithHint(cli.Usagef("refusing to replace the secret %q without confirmation (not a terminal)", r.opts.name), hintDryRun)
+	unasked := unconfirmed("replace the secret", r.opts.name, r.opts.confirmed)
 	return r.a.Confirm(ctx, fmt.Sprintf("Replace the secret %q%s, and revoke the old value?", r.opts.name, r.delivered()), unasked)
 }
 
@@ -210,7 +212,7 @@ func (r *rotation) delivered() string {
 
 func (r *rotation) abandon(ctx context.Context) error {
 	if !r.opts.yes {
-		unasked := cli.WithHint(cli.Usagef("refusing to discard a value of %q without confirmation (not a terminal)", r.opts.name), hintDryRun)
+		unasked := unconfirmed("discard a value of", r.opts.name, r.opts.confirmed)
 		if err := r.a.Confirm(ctx, fmt.Sprintf("Abandon the rotation of %q, and discard the other value?", r.opts.name), unasked); err != nil {
 			return err
 		}

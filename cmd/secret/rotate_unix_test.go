@@ -103,8 +103,9 @@ func TestRotate_FailedDelivery(t *testing.T) {
 			t.Errorf("%s", listed)
 		}
 		if abandon {
-			if _, _, err := run(m, "", "rotate", "db", "--abandon"); !cli.IsUsage(err) {
-				t.Errorf("without confirmation: %v", err)
+			_, _, err := run(m, "", "rotate", "db", "--abandon", "--expires", "30d")
+			if !cli.IsUsage(err) || !strings.Contains(cli.CarriedHint(err), "secret rotate db --abandon --expires 30d --yes'") {
+				t.Errorf("without confirmation: %v, hint %q", err, cli.CarriedHint(err))
 			}
 			mustRun(t, m, "", "rotate", "db", "--abandon", "--yes")
 			if value(t, m) != "one" || droppedValue(m) != "" {

@@ -41,5 +41,8 @@ func oneSecretArg(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// hintDryRun is the hint where a confirmation is required and not possible.
-const hintDryRun = "check what it would do with --dry-run, then use --yes"
+// unconfirmed is the error where a confirmation is required and not possible.
+func unconfirmed(what, name, confirmed string) error {
+	return cli.WithHint(cli.Usagef("refusing to %s %q without confirmation (not a terminal)", what, name),
+		"check what it would do with --dry-run, then run '%s'", confirmed)
+}
