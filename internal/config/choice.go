@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -142,6 +141,12 @@ func (e *SelectError) Error() string {
 	if e.Choice.Name == "" {
 		return "which profile? " + known
 	}
-	by := map[string]string{ByArgument: "the argument", ByDefault: "the configuration's default"}[e.Choice.By]
-	return fmt.Sprintf("there is no profile %.80q (named by %s); %s", e.Choice.Name, cmp.Or(by, sanitize.Line(e.Choice.By)), known)
+	by := " (named by " + sanitize.Line(e.Choice.By) + ")"
+	switch e.Choice.By {
+	case ByArgument: // or in one, such as token/NAME: the user sees it
+		by = ""
+	case ByDefault:
+		by = " (named by 'default' in config.toml)"
+	}
+	return fmt.Sprintf("there is no profile %.80q%s; %s", e.Choice.Name, by, known)
 }

@@ -125,10 +125,10 @@ func TestSelect(t *testing.T) {
 		{withDefault, Choice{"a", "/p/.fob.toml"}, "/p/.fob.toml", ""},
 		{one, Choice{}, BySole, ""},
 		{two, Choice{}, "", "which profile? there are: a, b"},
-		{two, Choice{"c", ByArgument}, "", `no profile "c" (named by the argument); there are: a, b`},
+		{two, Choice{"c", ByArgument}, "", `no profile "c"; there are: a, b`},
 		{one, Choice{"c", ByVariable}, "", `no profile "c" (named by FOB_PROFILE)`},
 		{one, Choice{"c", "/\x1b/.fob.toml"}, "", `no profile "c" (named by //.fob.toml)`},
-		{lost, Choice{}, "", `no profile "c" (named by the configuration's default)`},
+		{lost, Choice{}, "", `no profile "c" (named by 'default' in config.toml)`},
 		{&Config{}, Choice{}, "", "there are none yet"},
 	} {
 		p, choice, err := test.config.Select(test.named)
