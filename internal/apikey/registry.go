@@ -37,6 +37,8 @@ type Registry interface {
 	// OpenRotations returns all rotations that have not reached their overlap: in progress
 	// or interrupted.
 	OpenRotations(ctx context.Context) ([]Rotation, error)
+	// ID returns the registry's own id, which is the same at every address.
+	ID(ctx context.Context) (string, error)
 	// Pepper returns the id of the current pepper, or "".
 	Pepper(ctx context.Context) (string, error)
 	// Change runs do in a transaction, exclusively. It may run do again. If do fails,

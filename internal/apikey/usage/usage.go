@@ -19,9 +19,19 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 )
 
-// Spool is a file in a folder that may be deleted at any time: last use is known
+// Spool is a registry's file in a folder that may be deleted at any time: last use is known
 // approximately.
-type Spool struct{ Dir string }
+type Spool struct {
+	Dir      string
+	Registry string // its id; "" is the spool that older versions had for all registries
+}
+
+func (s Spool) path() string {
+	if s.Registry == "" {
+		return filepath.Join(s.Dir, fileName)
+	}
+	return filepath.Join(s.Dir, fileName+"-"+s.Registry)
+}
 
 const (
 	fileName = "key-uses"
@@ -33,7 +43,7 @@ const (
 
 // Add notes a use, and reports whether it is time to Fold.
 func (s Spool) Add(u apikey.Use) (full bool, err error) {
-	path := filepath.Join(s.Dir, fileName)
+	path := s.path()
 	first := false
 	f, err := openSpool(path, os.O_APPEND|os.O_WRONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,7 +71,7 @@ func (s Spool) Add(u apikey.Use) (full bool, err error) {
 	return info.Size() > maxSize || err == nil && u.Last.Sub(started) > maxAge, nil
 }
 
-// Remove deletes what was collected.
+// Remove deletes what was collected for all registries.
 func (s Spool) Remove() error {
 	spools, err := filepath.Glob(filepath.Join(s.Dir, fileName+"*"))
 	for _, path := range spools {
@@ -108,8 +118,8 @@ func parseUse(line []byte) (apikey.Use, bool) {
 // Fold hands what was collected over to keep, and forgets it. What keep refuses is
 // lost: it is not worth a second file.
 func (s Spool) Fold(ctx context.Context, keep func(context.Context, []apikey.Use) error) error {
-	taken := filepath.Join(s.Dir, fileName+"."+strconv.Itoa(os.Getpid()))
-	err := os.Rename(filepath.Join(s.Dir, fileName), taken)
+	taken := s.path() + "." + strconv.Itoa(os.Getpid())
+	err := os.Rename(s.path(), taken)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -47,6 +47,30 @@ func TestUsesAreSummed(t *testing.T) {
 	}
 }
 
+func TestRegistriesHaveTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	a, b, old := Spool{Dir: dir, Registry: "a"}, Spool{Dir: dir, Registry: "b"}, Spool{Dir: dir}
+	for _, s := range []Spool{a, old} {
+		if _, err := s.Add(apikey.Use{ID: "1AAAAAAAAAAA", Last: noon}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range []Spool{b, a, old} {
+		if got := folded(t, s); len(got) == 1 == (s == b) {
+			t.Errorf("%q: %v", s.Registry, got)
+		}
+	}
+	if _, err := a.Add(apikey.Use{ID: "1AAAAAAAAAAA", Last: noon}); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Error(left)
+	}
+}
+
 func TestFullByAgeAndBySize(t *testing.T) {
 	s := Spool{Dir: t.TempDir()}
 	if full, err := s.Add(apikey.Use{ID: "1AAAAAAAAAAA", Last: noon}); full || err != nil {

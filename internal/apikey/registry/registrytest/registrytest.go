@@ -64,6 +64,7 @@ func Run(t *testing.T, d Driver) {
 		{"G55_ForgedRotations", testForgedRotations},
 		{"G58_TimesOfALife", testTimesOfALife},
 		{"Use", testUse},
+		{"ID", testID},
 		{"NewerSchema", testNewerSchema},
 		{"NoRegistry", testNoRegistry},
 		{"G56_HostileNames", testHostileNames},
@@ -434,6 +435,33 @@ func testUse(t *testing.T, f *fixture) {
 	}
 	if f.audited(t) != before {
 		t.Error("use is no change")
+	}
+}
+
+func testID(t *testing.T, f *fixture) {
+	ids := map[string]bool{}
+	id := func(f *fixture) string {
+		id, err := f.open(t).Registry.ID(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[id] = true
+		return id
+	}
+	if first := id(f); first != id(f) || first == id(newFixture(t, f.driver)) {
+		t.Error("the ids of one registry differ, or those of two do not", ids)
+	}
+	// One that an older fob has made gets an id.
+	f.key(t, draft)
+	f.forge(t, "ALTER TABLE registry DROP COLUMN id", "UPDATE registry SET schema_version = 2")
+	if upgraded := id(f); len(ids) != 3 || upgraded != id(f) {
+		t.Error(ids)
+	}
+	for _, planted := range []string{"", "../../registry.db", strings.Repeat("0", 40)} {
+		f.forge(t, "UPDATE registry SET id = '"+planted+"'")
+		if got, err := f.Registry.ID(t.Context()); !errors.Is(err, apikey.ErrDamaged) {
+			t.Error(planted, got, err)
+		}
 	}
 }
 

@@ -274,6 +274,15 @@ func prefixed(prefix, columns string) string {
 	return prefix + strings.ReplaceAll(columns, ", ", ", "+prefix)
 }
 
+// ID implements apikey.Registry. It becomes a part of a file's name.
+func (s *Store) ID(ctx context.Context) (id string, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT id FROM registry").Scan(&id)
+	if err == nil && (len(id) < 32 || len(id) > 36 || strings.Trim(id, "0123456789abcdef-") != "") {
+		return "", fmt.Errorf("%w: its id is invalid", apikey.ErrDamaged)
+	}
+	return id, s.explain(err)
+}
+
 // Pepper implements apikey.Registry.
 func (s *Store) Pepper(ctx context.Context) (id string, err error) {
 	err = s.db.QueryRowContext(ctx, "SELECT pepper FROM registry").Scan(&id)
