@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 
 	"github.com/fobcli/fob/internal/sanitize"
@@ -13,6 +14,8 @@ import (
 var (
 	// ErrUnavailable is a network or server failure that may be temporary.
 	ErrUnavailable = errors.New("the server is unavailable")
+	// ErrUnreachable is the ErrUnavailable of a request that was never sent.
+	ErrUnreachable = fmt.Errorf("%w", ErrUnavailable)
 	// ErrMalformed is a response that violates the standards.
 	ErrMalformed = errors.New("the server's answer is malformed")
 )
@@ -27,6 +30,9 @@ func Classify(err error) error {
 		return err
 	}
 	var network *url.Error
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		return fmt.Errorf("%w: %s", ErrUnreachable, inertText(err))
+	}
 	if errors.As(err, &network) || status != nil {
 		return fmt.Errorf("%w: %s", ErrUnavailable, inertText(err))
 	}

@@ -140,7 +140,7 @@ func (c *Client) Push(ctx context.Context, r *AuthorizationRequest) error {
 	}
 	switch {
 	case status != http.StatusCreated && status != http.StatusOK:
-		return fmt.Errorf("pushing the authorization request: %w", c.errorAnswer(status, body))
+		return fmt.Errorf("pushing the authorization request: %w", c.responseError(status, body))
 	case json.Unmarshal(body, &answer) != nil || !sanitize.IsVisibleASCII(answer.RequestURI):
 		return fmt.Errorf("%w: it pushed no request_uri", ErrMalformed)
 	}

@@ -185,7 +185,7 @@ func TestA8StolenCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err) // all that a client can check is right
 	}
-	if r, err := c.Exchange(t.Context(), victim, code); !IsInvalidGrant(err) || r != nil {
+	if r, err := c.Exchange(t.Context(), victim, code); !EndsLogin(err) || r != nil {
 		t.Errorf("A8: the server takes another's verifier: %v, %v", r, err)
 	}
 }

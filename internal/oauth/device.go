@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"time"
 
@@ -55,8 +54,8 @@ func (c *Client) AuthorizeDevice(ctx context.Context, params AuthorizationParams
 	if err != nil {
 		return nil, err
 	}
-	if status != http.StatusOK {
-		return nil, c.errorAnswer(status, body)
+	if !isSuccess(status) {
+		return nil, c.responseError(status, body)
 	}
 	d, err := parseDeviceAuthorization(body, c.Now())
 	if err != nil {
@@ -126,37 +125,38 @@ func (c *Client) DeviceToken(ctx context.Context, d *DeviceAuthorization) (*Toke
 		if !c.Now().Before(d.ExpiresAt) { // the interval was cut to the code's lifetime
 			return nil, ErrDeviceExpired
 		}
-		response, err := c.grant(ctx, Target{Resource: d.resource}.form(url.Values{
+		response, err := c.grantOnce(ctx, Target{Resource: d.resource}.form(url.Values{
 			"grant_type":  {GrantDeviceCode},
 			"device_code": {d.deviceCode.Reveal()},
 		}))
 		if ctx.Err() != nil && err != nil {
 			return nil, context.Cause(ctx)
 		}
-		if interval, err = nextPoll(interval, err); err != nil || response != nil {
-			return response, err
+		if err == nil {
+			return response, nil
+		}
+		if interval, err = nextPoll(interval, err); err != nil {
+			return nil, err
 		}
 	}
 }
 
 // nextPoll returns the time before the next poll, or the error that ends the login.
 func nextPoll(interval time.Duration, err error) (time.Duration, error) {
+	if refusal, ok := errors.AsType[*Error](err); ok {
+		switch refusal.Code {
+		case "authorization_pending":
+			return interval, nil
+		case "slow_down":
+			return interval + slowDownBy, nil
+		case "expired_token":
+			return interval, ErrDeviceExpired
+		case "access_denied", "authorization_declined": // Microsoft's
+			return interval, &AuthorizationError{Code: refusal.Code, Description: refusal.Description}
+		}
+	}
 	if errors.Is(err, ErrUnavailable) {
 		return interval + min(interval, maxBackoff), nil // RFC 8628 §3.5: exponential, then by a minute
-	}
-	refusal, ok := errors.AsType[*Error](err)
-	if !ok {
-		return interval, err
-	}
-	switch refusal.Code {
-	case "authorization_pending":
-		return interval, nil
-	case "slow_down":
-		return interval + slowDownBy, nil
-	case "expired_token":
-		return interval, ErrDeviceExpired
-	case "access_denied":
-		return interval, &AuthorizationError{Code: refusal.Code, Description: refusal.Description}
 	}
 	return interval, err
 }

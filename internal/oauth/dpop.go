@@ -39,5 +39,5 @@ func (c *Client) Proof(method, rawURL, nonce string, accessToken secret.Secret) 
 // wantsNonce reports whether the token endpoint requires the request to be repeated with
 // the nonce in its response (RFC 9449 §8).
 func (c *Client) wantsNonce(status int, body []byte) bool {
-	return status == http.StatusBadRequest && c.dpopNonce != "" && HasCode(c.errorAnswer(status, body), "use_dpop_nonce")
+	return status == http.StatusBadRequest && c.dpopNonce != "" && HasCode(c.responseError(status, body), "use_dpop_nonce")
 }

@@ -1,9 +1,12 @@
 package oauth
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -50,11 +53,14 @@ const minSecret = 8 // bytes
 // which end up in logs. It also searches the sanitized text, from which invisible
 // characters were removed. Short secrets may be ordinary words and are not removed.
 func withoutSecrets(err error, secrets []secret.Secret) error {
-	e, ok := errors.AsType[*Error](err)
-	if !ok {
-		return err
+	var texts []*string
+	if e, ok := errors.AsType[*Error](err); ok {
+		texts = []*string{&e.Code, &e.Description}
 	}
-	for _, text := range []*string{&e.Code, &e.Description} {
+	if e, ok := errors.AsType[*statusError](err); ok {
+		texts = []*string{&e.message}
+	}
+	for _, text := range texts {
 		for _, s := range secrets {
 			value := s.Reveal()
 			if len(value) < minSecret {
@@ -69,13 +75,36 @@ func withoutSecrets(err error, secrets []secret.Secret) error {
 	return err
 }
 
-// IsInvalidGrant reports whether the server refused the grant itself: a code or refresh
-// token that is expired, revoked or issued to another client.
-func IsInvalidGrant(err error) bool { return HasCode(err, "invalid_grant") }
+// Is makes a refusal for now one of ErrUnavailable.
+func (e *Error) Is(target error) bool {
+	return target == ErrUnavailable &&
+		(httpclient.IsTemporary(e.Status) || e.Code == "temporarily_unavailable" || e.Code == "server_error")
+}
 
-// RefusesClient reports whether the server refused the client's authentication or its use
-// of the grant (RFC 6749 §5.2).
-func RefusesClient(err error) bool { return HasCode(err, "invalid_client", "unauthorized_client") }
+// EndsLogin reports whether the server has refused the grant itself for good: a code or
+// refresh token that is expired, revoked or not this client's. Beside invalid_grant, servers
+// use the codes of OpenID Connect Core §3.1.2.6 and their own.
+func EndsLogin(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || errors.Is(e, ErrUnavailable) {
+		return false
+	}
+	switch e.Code {
+	case "invalid_grant", "interaction_required", "login_required", "consent_required",
+		"bad_refresh_token",                      // GitHub
+		"invalid_refresh_token", "token_revoked": // Slack
+		return true
+	case "unauthorized_client": // Atlassian
+		return strings.Contains(strings.ToLower(e.Description), "refresh_token is invalid")
+	}
+	return false
+}
+
+// RefusesClient reports whether the server does not take the client, as it proves
+// itself or for what it asks (RFC 6749 §5.2).
+func RefusesClient(err error) bool {
+	return HasCode(err, "invalid_client", "unauthorized_client") && !EndsLogin(err)
+}
 
 // HasCode reports whether the server responded with one of these error codes.
 func HasCode(err error, codes ...string) bool {
@@ -83,17 +112,93 @@ func HasCode(err error, codes ...string) bool {
 	return ok && slices.Contains(codes, e.Code)
 }
 
-// statusError returns the error for a response that is neither a success nor an OAuth
-// error.
-func statusError(status int) error {
-	kind := ErrMalformed
-	switch {
-	case status >= 300 && status < 400:
-		kind = httpclient.ErrRedirect
-	case httpclient.IsTemporary(status):
-		kind = ErrUnavailable
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		kind = ErrRefused
+// responseError returns the error that a server has answered the last request with.
+func (c *Client) responseError(status int, body []byte) error {
+	return withoutSecrets(responseError(status, body), c.sent)
+}
+
+// responseError reads a refusal as RFC 6749 §5.2 has it, or else judges by the status.
+func responseError(status int, body []byte) error {
+	fields := readObject(body)
+	code := textOf(fields["error"])
+	if code != "" && (status < 300 || status >= 400) && status < 500 {
+		return &Error{Status: status, Code: code, Description: textOf(fields["error_description"])}
 	}
-	return fmt.Errorf("%w: it answered %d %s", kind, status, http.StatusText(status))
+	return &statusError{status, messageOf(fields)}
+}
+
+// statusError is a response that is neither a success nor an OAuth error.
+type statusError struct {
+	status  int
+	message string // from the server
+}
+
+func (e *statusError) Error() string {
+	text := fmt.Sprintf("%v: it answered %d %s", e.Unwrap(), e.status, http.StatusText(e.status))
+	if e.message != "" {
+		text += ": " + sanitize.Line(e.message)
+	}
+	return text
+}
+
+func (e *statusError) Unwrap() error {
+	switch {
+	case e.status >= 300 && e.status < 400:
+		return httpclient.ErrRedirect
+	case httpclient.IsTemporary(e.status):
+		return ErrUnavailable
+	case e.status == http.StatusUnauthorized, e.status == http.StatusForbidden:
+		return ErrRefused
+	}
+	return ErrMalformed
+}
+
+func isSuccess(status int) bool { return status >= 200 && status < 300 }
+
+// readObject returns the members of a response: of a JSON object, also after a byte order
+// mark, or of a form, which GitHub and old servers send.
+func readObject(body []byte) map[string]json.RawMessage {
+	var fields map[string]json.RawMessage
+	body = bytes.TrimPrefix(body, []byte("\ufeff"))
+	if json.Unmarshal(body, &fields) == nil {
+		return fields
+	}
+	form, err := url.ParseQuery(strings.TrimSpace(string(body)))
+	if err != nil || !form.Has("access_token") && !form.Has("refresh_token") && !form.Has("error") {
+		return nil
+	}
+	fields = make(map[string]json.RawMessage, len(form))
+	for name := range form {
+		fields[name], _ = json.Marshal(form.Get(name))
+	}
+	return fields
+}
+
+// textOf returns a JSON string's text, and "" for any other value.
+func textOf(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) != nil {
+		return ""
+	}
+	return text
+}
+
+// messageOf finds what a server says in a form that is not RFC 6749's: {"message":…},
+// {"error":{"message":…}} or {"errors":[…]}.
+func messageOf(fields map[string]json.RawMessage) string {
+	for _, name := range []string{"error_description", "message", "error", "errors", "detail", "title"} {
+		value := fields[name]
+		if text := textOf(value); text != "" {
+			return text
+		}
+		var object map[string]json.RawMessage
+		if json.Unmarshal(value, &object) == nil && object != nil {
+			return messageOf(object)
+		}
+		var list []json.RawMessage
+		if json.Unmarshal(value, &list) == nil && len(list) > 0 {
+			return messageOf(map[string]json.RawMessage{"error": list[0]})
+		}
+	}
+	return ""
 }

@@ -59,8 +59,8 @@ func Register(ctx context.Context, hc *http.Client, m *discovery.Metadata, redir
 	if err != nil {
 		return nil, err
 	}
-	if status != http.StatusCreated && status != http.StatusOK {
-		return nil, errorAnswer(status, body)
+	if !isSuccess(status) {
+		return nil, responseError(status, body)
 	}
 	return parseRegistration(body, m.RegistrationEndpoint)
 }
@@ -165,10 +165,10 @@ func (r *Registration) Unregister(ctx context.Context, hc *http.Client) error {
 	switch {
 	case err != nil:
 		return err
-	case status == http.StatusNoContent || status == http.StatusOK:
+	case isSuccess(status):
 		return nil
 	case status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented:
 		return ErrUnsupported
 	}
-	return withoutSecrets(errorAnswer(status, body), []secret.Secret{r.AccessToken})
+	return withoutSecrets(responseError(status, body), []secret.Secret{r.AccessToken})
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,21 +88,34 @@ func (t Target) form(form url.Values) url.Values {
 	return form
 }
 
-// grant sends the POST request of every grant.
+// grant makes the request that serves every grant. A server that takes no request now, and
+// says until when, is asked once more. With an error, the response is nil unless a refresh
+// token came with the refusal.
 func (c *Client) grant(ctx context.Context, form url.Values) (*TokenResponse, error) {
+	latest := time.Now().Add(c.HTTP.Timeout / 2)
+	response, err := c.grantOnce(ctx, form)
+	if !errors.Is(err, ErrUnavailable) || c.retryAfter == 0 || response != nil || time.Now().Add(c.retryAfter).After(latest) {
+		return response, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, err
+	case <-time.After(c.retryAfter):
+		return c.grantOnce(ctx, form)
+	}
+}
+
+func (c *Client) grantOnce(ctx context.Context, form url.Values) (*TokenResponse, error) {
 	status, body, err := c.postWithProof(ctx, c.Metadata.TokenEndpoint, form)
 	if err != nil {
+		c.retryAfter = 0
 		return nil, err
 	}
-	if status != http.StatusOK {
-		return nil, c.errorAnswer(status, body)
+	response, err := parseTokenResponse(status, body, c.Now())
+	if response != nil {
+		response.bound = !c.DPoPKey.IsZero()
 	}
-	r, err := parseTokenResponse(body, c.Now())
-	if err != nil {
-		return nil, withoutSecrets(err, c.sent)
-	}
-	r.bound = !c.DPoPKey.IsZero()
-	return r, nil
+	return response, withoutSecrets(err, c.sent)
 }
 
 // postWithProof posts with a DPoP proof if tokens are bound to a key. If the server
@@ -181,35 +195,20 @@ func contextCause(ctx context.Context, err error) error {
 	return &url.Error{Op: "Post", Err: context.Cause(ctx)}
 }
 
-// errorAnswer returns the error in the response to the last request.
-func (c *Client) errorAnswer(status int, body []byte) error {
-	return withoutSecrets(errorAnswer(status, body), c.sent)
-}
-
-// errorAnswer parses RFC 6749 §5.2, or else returns an error for the status.
-func errorAnswer(status int, body []byte) error {
-	var answer struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-	}
-	if json.Unmarshal(body, &answer) != nil || answer.Error == "" || status >= 500 || status < 400 && status != http.StatusOK {
-		return statusError(status)
-	}
-	return &Error{Status: status, Code: answer.Error, Description: answer.Description}
-}
-
-// parseTokenResponse requires a JSON object without an error in it: GitHub and Slack send
-// errors with status 200.
-func parseTokenResponse(body []byte, now time.Time) (*TokenResponse, error) {
-	r := &TokenResponse{receivedAt: now}
-	if err := json.Unmarshal(body, &r.fields); err != nil || r.fields == nil {
-		return nil, fmt.Errorf("%w: no JSON object came from the token endpoint", ErrMalformed)
-	}
+// parseTokenResponse reads a response, whose status is 201 at some servers. A refusal may
+// have any status, too; its response is nil unless it contains a refresh token.
+func parseTokenResponse(status int, body []byte, now time.Time) (*TokenResponse, error) {
+	r := &TokenResponse{fields: readObject(body), receivedAt: now}
 	r.RefreshToken = secret.New(r.text("refresh_token"))
-	if r.text("access_token") == "" && r.text("error") != "" {
-		return nil, errorAnswer(http.StatusOK, body)
+	switch {
+	case isSuccess(status) && r.fields == nil:
+		return nil, fmt.Errorf("%w: no JSON object came from the token endpoint", ErrMalformed)
+	case isSuccess(status) && (r.text("access_token") != "" || r.fields["error"] == nil && messageOf(r.fields) == ""):
+		return r, nil
+	case r.RefreshToken.IsZero():
+		r = nil
 	}
-	return r, nil
+	return r, responseError(status, body)
 }
 
 // GivenToken parses a token from the user: an access token, or the JSON of a token
@@ -217,7 +216,7 @@ func parseTokenResponse(body []byte, now time.Time) (*TokenResponse, error) {
 func (c *Client) GivenToken(text secret.Secret) (*TokenResponse, error) {
 	given := strings.TrimSpace(text.Reveal())
 	if strings.HasPrefix(given, "{") {
-		return parseTokenResponse([]byte(given), c.Now())
+		return parseTokenResponse(http.StatusOK, []byte(given), c.Now())
 	}
 	value, err := json.Marshal(given)
 	if err != nil {
@@ -231,11 +230,7 @@ func (c *Client) GivenToken(text secret.Secret) (*TokenResponse, error) {
 
 // text returns a field that is a JSON string, and "" for any other.
 func (r *TokenResponse) text(name string) string {
-	var value string
-	if json.Unmarshal(r.fields[name], &value) != nil {
-		return ""
-	}
-	return value
+	return textOf(r.fields[name])
 }
 
 // AccessToken validates the access token: its type must be the requested one, and its
@@ -265,13 +260,13 @@ func (r *TokenResponse) AccessToken() (AccessToken, error) {
 // RFC 9449 §5 leaves to the client.
 func (r *TokenResponse) tokenType() (string, error) {
 	said := r.text("token_type")
-	absent := len(r.fields["token_type"]) == 0 || string(r.fields["token_type"]) == "null"
+	absent := said == "" && slices.Contains([]string{"", "null", `""`}, string(r.fields["token_type"]))
 	switch {
 	case r.bound && strings.EqualFold(said, TypeDPoP):
 		return TypeDPoP, nil
 	case r.bound:
 		return "", fmt.Errorf("%w: it gave a token that is not bound to the DPoP key", ErrUnsupported)
-	case absent || strings.EqualFold(said, TypeBearer):
+	case absent || strings.EqualFold(said, TypeBearer) || strings.EqualFold(said, "BearerToken"): // Apigee's
 		return TypeBearer, nil
 	}
 	return "", fmt.Errorf("%w: a token_type other than Bearer", ErrUnsupported)
@@ -352,11 +347,10 @@ func (c *Client) Revoke(ctx context.Context, token secret.Secret, hint string) e
 	if err != nil {
 		return err
 	}
-	// RFC 7009 requires 200; some servers send 204.
-	if status == http.StatusOK || status == http.StatusNoContent {
+	if isSuccess(status) { // RFC 7009 says 200; some servers send 204
 		return nil
 	}
-	err = c.errorAnswer(status, body)
+	err = c.responseError(status, body)
 	if HasCode(err, "unsupported_token_type") {
 		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}

@@ -47,7 +47,7 @@ func TestB16OneRequestWhateverComes(t *testing.T) {
 		t.Run("B16 "+name, func(t *testing.T) {
 			c, requests := answering(t, test.handler)
 			_, err := c.Refresh(t.Context(), someToken, Target{})
-			if !errors.Is(err, test.want) || IsInvalidGrant(err) {
+			if !errors.Is(err, test.want) || EndsLogin(err) {
 				t.Errorf("%v, want %v", err, test.want)
 			}
 			if requests.Load() != 1 {
@@ -120,7 +120,7 @@ func TestB20Lifetimes(t *testing.T) {
 		`,"expires_in":1.8e3`: 30 * time.Minute, `,"expires_in":1e400`: maxLifetime, `,"expires_in":99999999999999`: maxLifetime, `,"expires_in":"Infinity"`: maxLifetime,
 		`,"expires_in":-5`: 0, `,"expires_in":0`: 0, `,"expires_in":null`: 0, `,"expires_in":"soon"`: 0, `,"expires_in":{}`: 0, `,"expires_in":true`: 0, `,"expires_in":"NaN"`: 0, ``: 0,
 	} {
-		r, err := parseTokenResponse([]byte(`{"access_token":"at","refresh_token":"rt"`+field+`}`), now)
+		r, err := parseTokenResponse(http.StatusOK, []byte(`{"access_token":"at","refresh_token":"rt"`+field+`}`), now)
 		if err != nil {
 			t.Errorf("B20 %s: %v", field, err)
 			continue
@@ -156,7 +156,7 @@ func TestTokenFields(t *testing.T) {
 		`{"token_type":"Bearer"}`:                      ErrMalformed,
 		`{"access_token":"at","error":"not an error"}`: nil,
 	} {
-		r, err := parseTokenResponse([]byte(answer), time.Now())
+		r, err := parseTokenResponse(200, []byte(answer), time.Now())
 		if err != nil {
 			t.Errorf("%s: %v", answer, err)
 			continue
@@ -169,12 +169,12 @@ func TestTokenFields(t *testing.T) {
 
 func TestB23RefreshTokenAbsentOrEmpty(t *testing.T) {
 	for _, answer := range []string{`{"access_token":"at"}`, `{"access_token":"at","refresh_token":""}`, `{"access_token":"at","refresh_token":null}`} {
-		if r, err := parseTokenResponse([]byte(answer), time.Now()); err != nil || !r.RefreshToken.IsZero() {
+		if r, err := parseTokenResponse(200, []byte(answer), time.Now()); err != nil || !r.RefreshToken.IsZero() {
 			t.Errorf("B23 %s: %v", answer, err)
 		}
 	}
 	// Whatever else is wrong with an answer, its refresh token can be saved.
-	if r, err := parseTokenResponse([]byte(`{"refresh_token":"rotated","access_token":"a\nb","token_type":[],"expires_in":{}}`), time.Now()); err != nil || r.RefreshToken.Reveal() != "rotated" {
+	if r, err := parseTokenResponse(200, []byte(`{"refresh_token":"rotated","access_token":"a\nb","token_type":[],"expires_in":{}}`), time.Now()); err != nil || r.RefreshToken.Reveal() != "rotated" {
 		t.Errorf("B23: %v", err)
 	}
 }
@@ -196,13 +196,13 @@ func TestB25ErrorAnswers(t *testing.T) {
 		})
 		_, err := c.Refresh(t.Context(), someToken, Target{})
 		var e *Error
-		if !errors.As(err, &e) || IsInvalidGrant(err) != test.invalid || errors.Is(err, ErrUnavailable) {
+		if !errors.As(err, &e) || EndsLogin(err) != test.invalid || errors.Is(err, ErrUnavailable) {
 			t.Errorf("B25 %d %s: %v", test.status, test.body, err)
 		}
 	}
 	for _, status := range []int{401, 403} { // glewlwyd names no error
 		c, _ := answering(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
-		if _, err := c.Refresh(t.Context(), someToken, Target{}); !errors.Is(err, ErrRefused) || errors.Is(err, ErrMalformed) || IsInvalidGrant(err) {
+		if _, err := c.Refresh(t.Context(), someToken, Target{}); !errors.Is(err, ErrRefused) || errors.Is(err, ErrMalformed) || EndsLogin(err) {
 			t.Errorf("B25 %d and no more: %v", status, err)
 		}
 	}
@@ -414,7 +414,7 @@ func FuzzTokenResponse(f *testing.F) {
 	f.Add([]byte(goodAnswer))
 	f.Add([]byte(`{"access_token":"a","expires_in":"1e999","scope":7,"id_token":{}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := parseTokenResponse(body, time.Now())
+		r, err := parseTokenResponse(200, body, time.Now())
 		if err != nil {
 			return
 		}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,12 +24,17 @@ type rotation struct {
 	RefreshExpiresAt time.Time    `json:"refresh_expires_at,omitzero"`
 	RefreshSaidAt    time.Time    `json:"refresh_said_at,omitzero"`
 	Scope            string       `json:"scope,omitempty"`
+
+	PreviousRefreshToken sealedSecret `json:"previous_refresh_token,omitzero"`
 }
 
 // newRotation keeps of the record what the response does not change. The scope of a narrower
 // token is not the login's (RFC 6749 §6).
-func newRotation(r *record, response *oauth.TokenResponse, t Target, now time.Time) rotation {
+func newRotation(r *record, response *oauth.TokenResponse, refused bool, t Target, now time.Time) rotation {
 	next := rotation{RefreshToken: r.RefreshToken, RefreshExpiresAt: r.RefreshExpiresAt, RefreshSaidAt: r.RefreshSaidAt, Scope: r.Scope}
+	if refused { // a new token may have come all the same
+		next.PreviousRefreshToken = cmp.Or(r.PreviousRefreshToken, r.RefreshToken)
+	}
 	if !response.RefreshToken.IsZero() {
 		next.RefreshToken.Secret = response.RefreshToken
 	}
@@ -43,11 +49,12 @@ func newRotation(r *record, response *oauth.TokenResponse, t Target, now time.Ti
 
 func (n rotation) apply(r *record) {
 	r.RefreshToken, r.RefreshExpiresAt, r.RefreshSaidAt, r.Scope = n.RefreshToken, n.RefreshExpiresAt, n.RefreshSaidAt, n.Scope
+	r.PreviousRefreshToken = n.PreviousRefreshToken
 	r.Ended = false // the server has just honoured it
 }
 
 func (n rotation) changes(r *record) bool {
-	return r.Ended || n.RefreshToken != r.RefreshToken || !n.RefreshExpiresAt.Equal(r.RefreshExpiresAt) || n.Scope != r.Scope
+	return r.Ended || n.RefreshToken != r.RefreshToken || n.PreviousRefreshToken != r.PreviousRefreshToken || !n.RefreshExpiresAt.Equal(r.RefreshExpiresAt) || n.Scope != r.Scope
 }
 
 // recover puts the rotated token of an interrupted refresh into the record. It reports

@@ -67,11 +67,13 @@ type body struct {
 	Grant        string              `json:"grant_type,omitempty"` // config.GrantClientCredentials, or a person's
 	Resource     string              `json:"resource,omitempty"`   // of the tokens, where none is named
 	RefreshToken sealedSecret        `json:"refresh_token,omitzero"`
-	AccessToken  *accessToken        `json:"access_token,omitempty"` // of a login that cannot refresh
-	Scope        string              `json:"scope,omitempty"`
-	Account      Account             `json:"account"`
-	LoggedInAt   time.Time           `json:"logged_in_at"`
-	SavedAt      time.Time           `json:"saved_at"` // which of two copies is later
+	// PreviousRefreshToken is the last that worked, if RefreshToken came with a refusal.
+	PreviousRefreshToken sealedSecret `json:"previous_refresh_token,omitzero"`
+	AccessToken          *accessToken `json:"access_token,omitempty"` // of a login that cannot refresh
+	Scope                string       `json:"scope,omitempty"`
+	Account              Account      `json:"account"`
+	LoggedInAt           time.Time    `json:"logged_in_at"`
+	SavedAt              time.Time    `json:"saved_at"` // which of two copies is later
 }
 
 // renews reports whether the login can get fresh access tokens without a person.

@@ -45,7 +45,7 @@ func (s *Session) EnvToken(ctx context.Context, env EnvRefreshToken, opts TokenO
 		return nil, err
 	}
 	response, err := client.Refresh(ctx, env.Value, oauth.Target{Scope: opts.Scope, Resource: s.resource(opts.Target)})
-	if oauth.IsInvalidGrant(err) {
+	if oauth.EndsLogin(err) {
 		err = fmt.Errorf("the server refuses the refresh token in %s (%w): %w", env.Variable, err, ErrLoginRequired)
 		return nil, errors.Join(err, s.dropCaches())
 	}

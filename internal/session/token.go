@@ -11,6 +11,7 @@ import (
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
@@ -223,16 +224,21 @@ func (s *Session) cached(h head, opts TokenOptions) (*Token, error) {
 // refresh makes the one request. If the refresh token is refused, and the record has another
 // one by now, it tries that.
 func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
+	used := r.RefreshToken
 	token, err := s.refreshOnce(ctx, r, opts)
-	if !oauth.IsInvalidGrant(err) {
+	if !oauth.EndsLogin(err) {
 		return token, err
 	}
 	again, loadErr := s.load(ctx)
 	if loadErr != nil {
 		return nil, loadErr
 	}
-	if again.RefreshToken.Reveal() != r.RefreshToken.Reveal() && !again.RefreshToken.IsZero() {
-		if token, err = s.refreshOnce(ctx, again, opts); !oauth.IsInvalidGrant(err) {
+	for _, other := range []sealedSecret{again.RefreshToken, again.PreviousRefreshToken} {
+		if other.IsZero() || other == used {
+			continue
+		}
+		again.RefreshToken = other
+		if token, err = s.refreshOnce(ctx, again, opts); !oauth.EndsLogin(err) {
 			return token, err
 		}
 	}
@@ -262,12 +268,15 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 	response, err := client.Refresh(ctx, r.RefreshToken.Secret, opts.request(r))
 	if err != nil {
 		err = fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err)
-		if errors.As(err, new(*oauth.Error)) { // else the server may have rotated the token all the same
+		if response != nil {
+			return nil, errors.Join(err, s.saveRotation(ctx, r, response, true, opts.Target))
+		}
+		if errors.As(err, new(*oauth.Error)) || errors.Is(err, httpclient.ErrUnreachable) { // else the server may have rotated the token all the same
 			err = errors.Join(err, s.journal().drop())
 		}
 		return nil, err
 	}
-	saveErr := s.saveRotation(ctx, r, response, opts.Target)
+	saveErr := s.saveRotation(ctx, r, response, false, opts.Target)
 	idTokens := verifier(client, r.Keys)
 	fresh, err := s.judge(ctx, idTokens, r, response, opts.Target)
 	if err != nil {
@@ -321,8 +330,8 @@ func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Toke
 
 // saveRotation saves what the response changes in the login, before anything else in it is
 // checked: first in the journal, then in the record.
-func (s *Session) saveRotation(ctx context.Context, r *record, response *oauth.TokenResponse, t Target) error {
-	next := newRotation(r, response, t, s.Clock.Now())
+func (s *Session) saveRotation(ctx context.Context, r *record, response *oauth.TokenResponse, refused bool, t Target) error {
+	next := newRotation(r, response, refused, t, s.Clock.Now())
 	if !next.changes(r) {
 		return s.journal().drop()
 	}
