@@ -375,6 +375,10 @@ func TestH64ErrorsHoldNoEscapedSecret(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 			_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
 		},
+		"as a message": func(w http.ResponseWriter, text string) {
+			w.WriteHeader(http.StatusBadGateway)
+			_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{map[string]string{"message": text}}})
+		},
 	} {
 		c, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
 			_, encoded, _ := r.BasicAuth()
