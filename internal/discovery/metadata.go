@@ -4,6 +4,7 @@ package discovery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -62,7 +63,7 @@ func Discover(ctx context.Context, hc *http.Client, issuer string) (*Metadata, e
 		m.OpenID = true
 		return m, nil
 	}
-	if _, answered := errors.AsType[*httpclient.StatusError](err); !answered {
+	if _, answered := errors.AsType[*httpclient.StatusError](err); !answered && !errors.Is(err, httpclient.ErrNotJSON) {
 		return nil, err
 	}
 	m, oauthErr := fetchMetadata(ctx, hc, issuer, second)
@@ -107,26 +108,13 @@ func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string
 		return nil, httpclient.Classify(err)
 	}
 	m.OpenID = false
+	if m.Issuer == "" {
+		return nil, fmt.Errorf("%w: its metadata have no issuer", httpclient.ErrMalformed)
+	}
 	if m.Issuer != issuer {
 		return nil, fmt.Errorf("%w: it calls itself %q, not %q", ErrOtherIssuer, sanitize.Line(m.Issuer), sanitize.Line(issuer))
 	}
-	if err := m.Check(); err != nil {
-		return nil, err
-	}
-	return &m, m.checkPlainHTTP()
-}
-
-// checkPlainHTTP rejects loopback endpoints in the metadata of a remote server, which could
-// make fob send requests to local services.
-func (m *Metadata) checkPlainHTTP() error {
-	for _, endpoint := range m.endpoints() {
-		for _, where := range []string{*endpoint.url, m.MTLSEndpointAliases[endpoint.name]} {
-			if isDowngrade(m.Issuer, where) {
-				return fmt.Errorf("%w: its %s: %q is not https", httpclient.ErrMalformed, endpoint.name, sanitize.Line(where))
-			}
-		}
-	}
-	return nil
+	return &m, m.Check()
 }
 
 // isDowngrade reports whether metadata fetched with https contains an http URL.
@@ -170,7 +158,7 @@ type endpoint struct {
 
 func (m *Metadata) endpoints() []endpoint {
 	return []endpoint{
-		{"authorization_endpoint", &m.AuthorizationEndpoint, false},
+		{"authorization_endpoint", &m.AuthorizationEndpoint, m.AuthorizationEndpoint != ""},
 		{"token_endpoint", &m.TokenEndpoint, true},
 		{"revocation_endpoint", &m.RevocationEndpoint, false},
 		{"userinfo_endpoint", &m.UserinfoEndpoint, false},
@@ -182,15 +170,43 @@ func (m *Metadata) endpoints() []endpoint {
 	}
 }
 
-// Check rejects metadata without a token endpoint, or with an endpoint that fob must not
-// contact.
+// Check refuses metadata without a usable token endpoint, or with an authorization endpoint
+// that is not usable. Other endpoints that fob must not talk to are removed.
 func (m *Metadata) Check() error {
 	for _, endpoint := range m.endpoints() {
-		if *endpoint.url == "" && !endpoint.required {
-			continue
+		if m.checkEndpoint(m.MTLSEndpointAliases[endpoint.name]) != nil {
+			delete(m.MTLSEndpointAliases, endpoint.name)
 		}
-		if err := httpclient.CheckURL(*endpoint.url); err != nil {
+		if err := m.checkEndpoint(*endpoint.url); err == nil {
+			continue
+		} else if endpoint.required {
 			return fmt.Errorf("%w: its %s: %w", httpclient.ErrMalformed, endpoint.name, err)
+		}
+		*endpoint.url = ""
+	}
+	return nil
+}
+
+// checkEndpoint also refuses an address on this machine that a server elsewhere names: it
+// would reach services that only this machine can connect to.
+func (m *Metadata) checkEndpoint(where string) error {
+	if isDowngrade(m.Issuer, where) {
+		return fmt.Errorf("%q is not https", sanitize.Line(where))
+	}
+	return httpclient.CheckURL(where)
+}
+
+// UnmarshalJSON reads each member by itself: one of the wrong type counts as absent.
+func (m *Metadata) UnmarshalJSON(document []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(document, &members); err != nil {
+		return err
+	}
+	type plain Metadata
+	for name, value := range members {
+		member, err := json.Marshal(map[string]json.RawMessage{name: value})
+		if err == nil && json.Unmarshal(member, new(plain)) == nil {
+			_ = json.Unmarshal(member, (*plain)(m))
 		}
 	}
 	return nil

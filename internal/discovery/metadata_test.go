@@ -130,8 +130,9 @@ func TestD39HTTPSLeadsToNoLoopback(t *testing.T) {
 		if value = inside; field == "mtls_endpoint_aliases" {
 			value = map[string]string{"token_endpoint": inside}
 		}
-		if _, err := Discover(t.Context(), server.Client(), server.URL); !errors.Is(err, httpclient.ErrMalformed) {
-			t.Errorf("D39 %s: %v", field, err)
+		m, err := Discover(t.Context(), server.Client(), server.URL)
+		if known, _ := json.Marshal(m); err == nil && strings.Contains(string(known), "127.0.0.1:2375") || err != nil && !errors.Is(err, httpclient.ErrMalformed) {
+			t.Errorf("D39 %s: %s, %v", field, known, err)
 		}
 	}
 	field = ""
@@ -175,5 +176,66 @@ func TestDiscover_NamesBothURLsThatItTried(t *testing.T) {
 	var status *httpclient.StatusError
 	if err == nil || err.Error() != want || !errors.As(err, &status) {
 		t.Errorf("%v", err)
+	}
+}
+
+// odd is a server with metadata as the given members have it.
+func odd(t *testing.T, members string) *authservertest.Scripted {
+	t.Helper()
+	return authservertest.StartScripted(t, map[string][]authservertest.Response{
+		"/.well-known/openid-configuration": {{Body: `{"issuer":"ISSUER","token_endpoint":"ISSUER/token","authorization_endpoint":"ISSUER/authorize"` + members + `}`}},
+	})
+}
+
+func TestDiscover_IgnoresOddOptionalMembers(t *testing.T) {
+	for _, members := range []string{
+		`,"scopes_supported":"openid profile"`, `,"scopes_supported":["openid",7]`, `,"revocation_endpoint":null`, `,"revocation_endpoint":{}`,
+		`,"code_challenge_methods_supported":true`, `,"require_pushed_authorization_requests":"false"`, `,"mtls_endpoint_aliases":[]`,
+		`,"userinfo_endpoint":"/userinfo"`, `,"userinfo_endpoint":"http://elsewhere.example/userinfo"`, `,"end_session_endpoint":""`,
+		`,"registration_endpoint":"not a URL"`, `,"device_authorization_endpoint":"javascript:x"`, `,"jwks_uri":"http://elsewhere.example"`,
+		`,"mtls_endpoint_aliases":{"token_endpoint":"http://elsewhere.example"}`,
+	} {
+		server := odd(t, members)
+		m, err := Discover(t.Context(), server.Client(), server.URL)
+		if err != nil || m.TokenEndpoint != server.URL+"/token" {
+			t.Errorf("%s: %v", members, err)
+			continue
+		}
+		for _, endpoint := range append(m.endpoints(), endpoint{url: new(string)}) {
+			if *endpoint.url != "" && !strings.HasPrefix(*endpoint.url, server.URL) {
+				t.Errorf("%s: the %s is %q", members, endpoint.name, *endpoint.url)
+			}
+		}
+		if _, err := m.ForCertificate(); err != nil {
+			t.Errorf("%s: %v", members, err)
+		}
+	}
+}
+
+func TestDiscover_NamesTheRequiredMember(t *testing.T) {
+	for members, want := range map[string]string{
+		`,"token_endpoint":7`:                          "token_endpoint",
+		`,"token_endpoint":"/token"`:                   "token_endpoint",
+		`,"authorization_endpoint":"http://a.example"`: "authorization_endpoint",
+		`,"issuer":["x"]`:                              "issuer",
+	} {
+		name, _, _ := strings.Cut(members[2:], `"`)
+		body := `{"issuer":"ISSUER","token_endpoint":"ISSUER/token","authorization_endpoint":"ISSUER/authorize"`
+		body = strings.Replace(body, `"`+name+`"`, `"was"`, 1) + members + "}"
+		server := authservertest.StartScripted(t, map[string][]authservertest.Response{"/.well-known/openid-configuration": {{Body: body}}})
+		if _, err := Discover(t.Context(), server.Client(), server.URL); !errors.Is(err, httpclient.ErrMalformed) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", members, err)
+		}
+	}
+}
+
+// Servers of single-page applications answer every path with the application.
+func TestDiscover_ContinuesAfterAPage(t *testing.T) {
+	server := authservertest.StartScripted(t, map[string][]authservertest.Response{
+		"/.well-known/openid-configuration":       {{Header: http.Header{"Content-Type": {"text/html"}}, Body: "<!doctype html><title>Home</title>"}},
+		"/.well-known/oauth-authorization-server": {{Body: "\ufeff" + `{"issuer":"ISSUER","token_endpoint":"ISSUER/token"}`}},
+	})
+	if m, err := Discover(t.Context(), server.Client(), server.URL); err != nil || m.OpenID {
+		t.Errorf("%+v, %v", m, err)
 	}
 }

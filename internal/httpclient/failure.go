@@ -18,6 +18,8 @@ var (
 	ErrUnreachable = fmt.Errorf("%w", ErrUnavailable)
 	// ErrMalformed is a response that violates the standards.
 	ErrMalformed = errors.New("the server's answer is malformed")
+	// ErrNotJSON is the ErrMalformed of a page, or of JSON of the wrong types.
+	ErrNotJSON = errors.New("did not answer with the JSON that was asked for")
 )
 
 // Classify marks errors as ErrUnavailable if a retry may help, which are all except fob's
@@ -28,6 +30,9 @@ func Classify(err error) error {
 	case errors.As(err, &status) && !IsTemporary(status.Status),
 		errors.Is(err, ErrTooLarge), errors.Is(err, ErrRedirect), errors.Is(err, context.Canceled):
 		return err
+	}
+	if errors.Is(err, ErrNotJSON) {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	var network *url.Error
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {

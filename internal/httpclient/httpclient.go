@@ -3,6 +3,7 @@
 package httpclient
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -227,7 +228,7 @@ func (c *cappedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// StatusError is a response with a status other than 200.
+// StatusError is a response with a status other than 2xx.
 type StatusError struct {
 	Status int
 	Host   string
@@ -244,7 +245,7 @@ func IsTemporary(status int) bool {
 	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// GetJSON reads a JSON document into v. Any status but 200 is a *StatusError.
+// GetJSON reads a JSON document into v. Any status but 2xx is a *StatusError.
 func GetJSON(ctx context.Context, hc *http.Client, rawURL string, v any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
 	if err != nil {
@@ -261,15 +262,15 @@ func DoJSON(hc *http.Client, req *http.Request, v any) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return &StatusError{Status: resp.StatusCode, Host: req.URL.Host, Header: resp.Header}
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return fmt.Errorf("reading from %s: %w", req.URL.Host, err)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return fmt.Errorf("%s did not answer with the JSON that was asked for", sanitize.Line(req.URL.Host))
+	if err := json.Unmarshal(bytes.TrimPrefix(body, []byte("\ufeff")), v); err != nil {
+		return fmt.Errorf("%s %w", sanitize.Line(req.URL.Host), ErrNotJSON)
 	}
 	return nil
 }
