@@ -177,7 +177,7 @@ var settingsGroups = []struct {
 	flags []string
 }{
 	{"Client authentication:", []string{
-		"token-endpoint-auth-method", "client-assertion-audience", "private-key-file", "certificate-file", "certificate-key-file",
+		"token-endpoint-auth-method", "client-assertion-audience", "trusted-audience", "private-key-file", "certificate-file", "certificate-key-file",
 	}},
 	{"A machine's identity instead of a login:", []string{"identity", "identity-audience", "audience"}},
 	{"Endpoints of a server without metadata:", []string{

@@ -22,6 +22,7 @@ import (
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
@@ -132,7 +133,6 @@ func loginHint(err error, s subject) string {
 		cli.HintOn(session.ErrReplaced, "try again: nothing is lost"),
 		cli.HintOn(filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"),
 		cli.HintOn(httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"),
-		cli.HintOn(discovery.ErrOtherIssuer, "if that is the server you mean, name it as it calls itself, to the last slash: --issuer URL"),
 		cli.HintOn(oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
 		cli.HintOn(oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"),
 	})
@@ -148,6 +148,12 @@ func typedHint(err error, s subject) string {
 	}
 	if others, ok := errors.AsType[*atomicfile.OthersError](err); ok {
 		return othersHint(others)
+	}
+	if untrusted, ok := errors.AsType[*idtoken.AudienceError](err); ok {
+		return "if that audience may see who you are, trust it (trusted_audiences in config.toml): " + s.login("--trusted-audience "+sanitize.ShellQuote(untrusted.Audience))
+	}
+	if other, ok := errors.AsType[*discovery.OtherIssuerError](err); ok {
+		return otherIssuerHint(other, s)
 	}
 	if selection, ok := errors.AsType[*config.SelectError](err); ok {
 		if near := cli.Nearest(selection.Choice.Name, selection.Names); near != "" {
@@ -174,6 +180,16 @@ func typedHint(err error, s subject) string {
 		return "the server binds tokens to keys: " + s.login("--dpop")
 	}
 	return ""
+}
+
+func otherIssuerHint(other *discovery.OtherIssuerError, s subject) string {
+	switch other.Named {
+	case strings.TrimSuffix(other.Asked, "/"):
+		return "write the issuer without the slash at its end: " + s.login("--issuer "+sanitize.ShellQuote(other.Named))
+	case other.Asked + "/":
+		return "write the issuer with a slash at its end: " + s.login("--issuer "+sanitize.ShellQuote(other.Named))
+	}
+	return "if you know that server, use the issuer as it names itself: " + s.login("--issuer URL")
 }
 
 func othersHint(others *atomicfile.OthersError) string {

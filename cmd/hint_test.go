@@ -20,7 +20,6 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/destination"
-	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/jwt"
@@ -41,7 +40,7 @@ func hintedErrors() []error {
 		credstore.ErrNoKey, credstore.ErrCorrupt, credstore.ErrUnusable, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, seal.ErrFormat, atomicfile.ErrUnsafe,
 		session.ErrLoginRequired, session.ErrUnbound, session.ErrMoved, session.ErrReplaced, filelock.ErrTimeout, httpclient.ErrRedirect, jwt.ErrKey,
 		ci.ErrUnknownPlace, ci.ErrNotPermitted, ci.ErrAbsent, ci.ErrMalformed, ci.ErrAudience, ci.ErrCommand, loopback.ErrPortInUse, loopback.ErrOpenedTwice,
-		oauth.ErrNoClientKey, oauth.ErrRefused, oauth.ErrUnavailable, discovery.ErrOtherIssuer,
+		oauth.ErrNoClientKey, oauth.ErrRefused, oauth.ErrUnavailable,
 		&oauth.Error{Code: "invalid_client"}, &oauth.Error{Code: "invalid_scope"}, &oauth.Error{Code: "invalid_target"}, &oauth.Error{Code: "invalid_dpop_proof"},
 		&oauth.AuthorizationError{}, &config.ParseError{}, &config.SelectError{}, &config.StorageError{Name: "x"}, &config.TrustError{Hint: "trust it"},
 		&apikey.TamperedError{}, &records.PeppersError{}, destination.ErrNoCredential, destination.ErrValue, &destination.CommandError{}, &destination.SetupError{Hint: "set it up"},

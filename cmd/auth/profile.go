@@ -90,6 +90,7 @@ type profileJSON struct {
 
 	Grant             string   `json:"grant,omitempty" label:"grant"`
 	Resources         []string `json:"resources,omitempty" label:"resources"`
+	TrustedAudiences  []string `json:"trusted_audiences,omitempty" label:"trusted audiences"`
 	DPoP              bool     `json:"dpop,omitempty" label:"tokens"`
 	AuthMethod        string   `json:"token_endpoint_auth_method,omitempty" label:"client authentication"`
 	AssertionAudience string   `json:"client_assertion_audience,omitempty" label:"assertion audience"`
@@ -115,7 +116,7 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 	return profileJSON{
 		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
 		Scopes: full.Scopes, RedirectURI: cli.TextIf(p.Grant == "", p.Redirect()), Storage: p.Storage, CAFile: p.CAFile,
-		Grant: p.Grant, Resources: p.Resources, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod, AssertionAudience: full.ClientAssertionAudience,
+		Grant: p.Grant, Resources: p.Resources, TrustedAudiences: p.TrustedAudiences, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod, AssertionAudience: full.ClientAssertionAudience,
 		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
 		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
 		SubjectTokenType: p.SubjectTokenType, Audience: p.Audience,

@@ -57,6 +57,7 @@ func profileSettings(p *config.Profile) []setting {
 		{"identity", &p.Identity, "`SOURCE`: github, gitlab, env:NAME, file:PATH, command", []string{"github", "gitlab", "env:", "file:", "command"}, isIdentity},
 		{"identity-audience", &p.IdentityAudience, "`AUDIENCE` of the identity (default: issuer)", nil, nil},
 		{"audience", &p.Audience, "`AUDIENCE` of the access token", nil, nil},
+		{"trusted-audience", &p.TrustedAudiences, "`AUDIENCE` that an id_token may also have", nil, nil},
 		{"authorization-endpoint", &p.AuthorizationEndpoint, "`URL` for the browser", nil, isURL},
 		{"token-endpoint", &p.TokenEndpoint, "`URL` that issues tokens", nil, isURL},
 		{"revocation-endpoint", &p.RevocationEndpoint, "`URL` that revokes tokens", nil, isURL},

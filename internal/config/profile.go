@@ -26,6 +26,7 @@ type Profile struct {
 	DeviceAuthorizationEndpoint string   `toml:"device_authorization_endpoint" doc:"for a server without metadata"`
 	Grant                       string   `toml:"grant" doc:"how it gets tokens: authorization_code, client_credentials, token-exchange or jwt-bearer" default:"authorization_code"` // as ParseGrant gives it; empty: a person logs in
 	Resources                   []string `toml:"resources" doc:"APIs that tokens are for (RFC 8707)"`
+	TrustedAudiences            []string `toml:"trusted_audiences" doc:"audiences that an id_token may have besides the client"`
 	DPoP                        bool     `toml:"dpop" doc:"bind tokens to a key of this login (RFC 9449)"`
 	PrivateKeyFile              string   `toml:"private_key_file" doc:"the client's private key, in PEM or as a JWK"`
 	ClientAssertionAudience     string   `toml:"client_assertion_audience" doc:"the audience of the client's JWTs: issuer or endpoint" default:"issuer"`

@@ -25,7 +25,7 @@ func TestI71_EverySettingIsJudged(t *testing.T) {
 		},
 			[]string{"ca_file", "commands", "destination", "env_files", "key_file", "passphrase_command"}},
 		"[profile.NAME]": {Profile{}, func(table any) string { return table.(Profile).beyondWorkspace() },
-			[]string{"ca_file", "certificate_file", "certificate_key_file", "docker_registries", "git_hosts", "identity", "identity_command", "private_key_file", "subject_token_type"}},
+			[]string{"ca_file", "certificate_file", "certificate_key_file", "docker_registries", "git_hosts", "identity", "identity_command", "private_key_file", "subject_token_type", "trusted_audiences"}},
 		"[keys]": {Keys{}, func(table any) string { return (&Config{Keys: table.(Keys)}).beyondWorkspace() },
 			[]string{"add_pepper", "registry"}},
 		"[serve]": {Serve{}, func(table any) string { return (&Config{Serve: table.(Serve)}).beyondWorkspace() },

@@ -4,7 +4,6 @@ package discovery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,8 +14,14 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// ErrOtherIssuer is metadata of another issuer than the requested one.
-var ErrOtherIssuer = fmt.Errorf("%w: it is another issuer's", httpclient.ErrMalformed)
+// OtherIssuerError is metadata that name another issuer than the one asked (RFC 8414 §3.3).
+type OtherIssuerError struct{ Asked, Named string }
+
+func (e *OtherIssuerError) Error() string {
+	return fmt.Sprintf("%v: it is another issuer's: it calls itself %q, not %q", httpclient.ErrMalformed, sanitize.Line(e.Named), sanitize.Line(e.Asked))
+}
+
+func (e *OtherIssuerError) Unwrap() error { return httpclient.ErrMalformed }
 
 // Metadata is an authorization server's metadata (RFC 8414 §2, OpenID Connect Discovery
 // §3).
@@ -112,7 +117,7 @@ func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string
 		return nil, fmt.Errorf("%w: its metadata have no issuer", httpclient.ErrMalformed)
 	}
 	if m.Issuer != issuer {
-		return nil, fmt.Errorf("%w: it calls itself %q, not %q", ErrOtherIssuer, sanitize.Line(m.Issuer), sanitize.Line(issuer))
+		return nil, &OtherIssuerError{Asked: issuer, Named: m.Issuer}
 	}
 	return &m, m.Check()
 }
@@ -196,20 +201,10 @@ func (m *Metadata) checkEndpoint(where string) error {
 	return httpclient.CheckURL(where)
 }
 
-// UnmarshalJSON reads each member by itself: one of the wrong type counts as absent.
+// UnmarshalJSON ignores members of the wrong type.
 func (m *Metadata) UnmarshalJSON(document []byte) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(document, &members); err != nil {
-		return err
-	}
 	type plain Metadata
-	for name, value := range members {
-		member, err := json.Marshal(map[string]json.RawMessage{name: value})
-		if err == nil && json.Unmarshal(member, new(plain)) == nil {
-			_ = json.Unmarshal(member, (*plain)(m))
-		}
-	}
-	return nil
+	return httpclient.UnmarshalMembers(document, (*plain)(m))
 }
 
 // ProtectedResource is an API's metadata (RFC 9728 §2).

@@ -51,7 +51,7 @@ func TestD38IssuerMustMatch(t *testing.T) {
 	server, hc := start(t, authservertest.Options{})
 	for _, fault := range []string{"discovery-issuer", "discovery-slash", "discovery-case"} {
 		injectFault(t, server, fault)
-		if _, err := Discover(t.Context(), hc, server.Issuer()); !errors.Is(err, httpclient.ErrMalformed) || !errors.Is(err, ErrOtherIssuer) {
+		if _, err := Discover(t.Context(), hc, server.Issuer()); !errors.Is(err, httpclient.ErrMalformed) || !errors.As(err, new(*OtherIssuerError)) {
 			t.Errorf("D38 %s: %v", fault, err)
 		}
 	}
@@ -85,7 +85,7 @@ func TestD40Bounded(t *testing.T) {
 		}
 	}
 	injectFault(t, server, "discovery-no-token")
-	if _, err := Discover(t.Context(), hc, server.Issuer()); !errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, ErrOtherIssuer) {
+	if _, err := Discover(t.Context(), hc, server.Issuer()); !errors.Is(err, httpclient.ErrMalformed) || errors.As(err, new(*OtherIssuerError)) {
 		t.Errorf("no token endpoint: %v", err)
 	}
 }

@@ -274,3 +274,19 @@ func DoJSON(hc *http.Client, req *http.Request, v any) error {
 	}
 	return nil
 }
+
+// UnmarshalMembers reads a JSON object into v, each member by itself: one of the wrong type
+// counts as absent, as servers have odd ideas of members that fob may not even need.
+func UnmarshalMembers[T any](document []byte, v *T) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(document, &members); err != nil {
+		return err
+	}
+	for name, value := range members {
+		member, err := json.Marshal(map[string]json.RawMessage{name: value})
+		if err == nil && json.Unmarshal(member, new(T)) == nil {
+			_ = json.Unmarshal(member, v)
+		}
+	}
+	return nil
+}

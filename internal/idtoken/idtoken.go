@@ -40,7 +40,8 @@ type Verifier struct {
 	Issuer    string
 	JWKSURI   string // the issuer's; empty: it has none
 	ClientID  string
-	Keys      *KeySet // the issuer's known keys; a verification may renew them
+	Audiences []string // besides the client, trusted with its id_tokens
+	Keys      *KeySet  // the issuer's, as far as they are known; a check may renew them
 	Now       func() time.Time
 	ServerNow func() time.Time // by the issuer's clock
 }
@@ -55,17 +56,25 @@ type Token struct {
 }
 
 type claimSet struct {
-	Issuer            string   `json:"iss"`
-	Subject           string   `json:"sub"`
-	Audience          audience `json:"aud"`
-	AuthorizedParty   string   `json:"azp"`
-	Expiry            *float64 `json:"exp"`
-	IssuedAt          *float64 `json:"iat"`
-	Nonce             string   `json:"nonce"`
-	AccessTokenHash   *string  `json:"at_hash"`
-	Name              string   `json:"name"`
-	PreferredUsername string   `json:"preferred_username"`
-	Email             string   `json:"email"`
+	Issuer            string    `json:"iss"`
+	Subject           string    `json:"sub"`
+	Audience          audience  `json:"aud"`
+	AuthorizedParty   string    `json:"azp"`
+	Expiry            *float64  `json:"exp"`
+	IssuedAt          *float64  `json:"iat"`
+	Nonce             string    `json:"nonce"`
+	AccessTokenHash   *string   `json:"at_hash"`
+	Name              displayed `json:"name"`
+	PreferredUsername displayed `json:"preferred_username"`
+	Email             displayed `json:"email"`
+}
+
+// displayed is a claim that nothing depends on: one that is not a string is ignored.
+type displayed string
+
+func (d *displayed) UnmarshalJSON(text []byte) error {
+	_ = json.Unmarshal(text, (*string)(d))
+	return nil
 }
 
 // audience is a string or an array of strings (OIDC Core §2).
@@ -85,6 +94,25 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 var signatureAlgorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+}
+
+// AudienceError is the ErrRefused of an id_token that is also for an audience that the
+// client does not trust (OIDC Core §3.1.3.7, 3).
+type AudienceError struct{ Audience string }
+
+func (e *AudienceError) Error() string {
+	return fmt.Sprintf("%v: it is also for %q, which is not a trusted audience", ErrRefused, sanitize.Line(e.Audience))
+}
+
+func (e *AudienceError) Unwrap() error { return ErrRefused }
+
+func (v *Verifier) untrusted(all []string) string {
+	for _, one := range all {
+		if one != v.ClientID && !slices.Contains(v.Audiences, one) {
+			return one
+		}
+	}
+	return ""
 }
 
 func refusedError(why string) error { return fmt.Errorf("%w: %s", ErrRefused, why) }
@@ -130,7 +158,7 @@ func parseClaims(payload []byte) (*claimSet, error) {
 
 func (c *claimSet) token() *Token {
 	return &Token{
-		Subject: c.Subject, Name: c.Name, PreferredUsername: c.PreferredUsername, Email: c.Email,
+		Subject: c.Subject, Name: string(c.Name), PreferredUsername: string(c.PreferredUsername), Email: string(c.Email),
 		ExpiresAt: unixTime(*c.Expiry),
 	}
 }
@@ -159,8 +187,8 @@ func (v *Verifier) checkClaims(claims *claimSet, token *jose.JSONWebSignature, a
 		return refusedError("it has no sub")
 	case !slices.Contains(claims.Audience, v.ClientID):
 		return refusedError("aud is another client")
-	case len(claims.Audience) > 1 && claims.AuthorizedParty == "":
-		return refusedError("several aud, and no azp")
+	case v.untrusted(claims.Audience) != "":
+		return &AudienceError{v.untrusted(claims.Audience)}
 	case claims.AuthorizedParty != "" && claims.AuthorizedParty != v.ClientID:
 		return refusedError("azp is another client")
 	case claims.Expiry == nil || !now.Add(-clockLeeway).Before(unixTime(*claims.Expiry)):

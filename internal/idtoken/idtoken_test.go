@@ -148,6 +148,39 @@ func TestB20AnIDTokenForEverIsStored(t *testing.T) {
 	}
 }
 
+func TestC36OtherAudiencesMustBeTrusted(t *testing.T) {
+	for _, azp := range []any{nil, "fob"} {
+		claims := map[string]any{"aud": []string{"fob", "https://api.example", "account"}}
+		if azp != nil {
+			claims["azp"] = azp
+		}
+		v, raw := signedHere(t, claims)
+		for name, test := range map[string]struct {
+			trusted []string
+			refused string
+		}{
+			"none":  {nil, "https://api.example"},
+			"one":   {[]string{"https://api.example"}, "account"},
+			"both":  {[]string{"account", "https://api.example"}, ""},
+			"other": {[]string{"https://api.example/", "accounts"}, "https://api.example"},
+		} {
+			v.Audiences = test.trusted
+			_, err := v.Verify(t.Context(), raw, "", secret.Secret{})
+			var refused *AudienceError
+			if errors.As(err, &refused) != (test.refused != "") || refused != nil && (refused.Audience != test.refused || !errors.Is(err, ErrRefused)) {
+				t.Errorf("C36 %s trusted, azp %v: %v", name, azp, err)
+			}
+		}
+	}
+}
+
+func TestVerify_DisplayedClaimsDecideNothing(t *testing.T) {
+	v, raw := signedHere(t, map[string]any{"email": false, "name": []int{1}, "preferred_username": map[string]any{}})
+	if id, err := v.Verify(t.Context(), raw, "", secret.Secret{}); err != nil || id.Email != "" || id.Name != "" {
+		t.Errorf("%+v, %v", id, err)
+	}
+}
+
 // The names are those of the OpenID Foundation's relying-party tests, without
 // their prefix oidcc-client-test.
 func TestIDTokensThatAreRefused(t *testing.T) {
@@ -166,7 +199,7 @@ func TestIDTokensThatAreRefused(t *testing.T) {
 		"C32 -idtoken-sig-none":             "id-token-none",
 		"C36 expired":                       "id-token-expired",
 		"C36 no exp":                        "id-token-no-exp",
-		"C36 extra aud without azp":         "id-token-aud-extra",
+		"C36 extra aud":                     "id-token-aud-extra",
 		"C36 another azp":                   "id-token-azp",
 		"C36 from the future":               "id-token-future",
 		"C37 HS256 with the RSA public key": "id-token-hs256-with-rsa",

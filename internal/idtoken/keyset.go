@@ -78,11 +78,9 @@ func (v *Verifier) fetchKeys(ctx context.Context) error {
 	v.Keys = &KeySet{FetchedAt: v.Now().UTC()}
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
-		if key.UnmarshalJSON(wholeCoordinates(raw)) != nil || !isVerificationKey(key) || len(v.Keys.Keys) == maxKeys {
+		if key.UnmarshalJSON(verificationMembers(raw)) != nil || !isVerificationKey(key) || len(v.Keys.Keys) == maxKeys {
 			continue
 		}
-		key.Certificates, key.CertificatesURL = nil, nil // not used for verificatio
-		key.CertificateThumbprintSHA1, key.CertificateThumbprintSHA256 = nil, nil
 		v.Keys.Keys = append(v.Keys.Keys, key)
 	}
 	return nil
@@ -94,31 +92,36 @@ func isVerificationKey(key jose.JSONWebKey) bool {
 	return key.IsPublic() && (key.Use == "" || key.Use == "sig") && (!isRSA || public.N.BitLen() <= maxRSABits)
 }
 
-// wholeCoordinates restores leading zero bytes of elliptic curve coordinates (required by
-// RFC 7518 §6.2.1.2) that some servers drop, in one key of 128.
-func wholeCoordinates(raw json.RawMessage) json.RawMessage {
-	var key map[string]any
-	if json.Unmarshal(raw, &key) != nil {
+// verificationMembers returns the members of a key that verify signatures: what is odd in the
+// others, such as certificates, must not make it unusable. Coordinates on a curve get back the
+// leading zero bytes that some servers drop (RFC 7518 §6.2.1.2): it affects one key in 128.
+func verificationMembers(raw json.RawMessage) json.RawMessage {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(raw, &all) != nil {
 		return raw
 	}
-	curve, _ := key["crv"].(string)
-	size, known := map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}[curve]
-	if !known {
-		return raw
+	names := []string{"kty", "kid", "use", "alg", "n", "e"}
+	if string(all["kty"]) != `"RSA"` {
+		names = append(names, "crv", "x", "y")
 	}
-	for _, name := range []string{"x", "y"} {
-		text, _ := key[name].(string)
-		coordinate, err := base64.RawURLEncoding.DecodeString(text)
-		if err != nil || len(coordinate) > size {
-			return raw
+	key := make(map[string]string, len(names))
+	for _, name := range names {
+		var text string
+		if json.Unmarshal(all[name], &text) == nil {
+			key[name] = text
 		}
-		key[name] = base64.RawURLEncoding.EncodeToString(append(make([]byte, size-len(coordinate)), coordinate...))
 	}
-	whole, err := json.Marshal(key)
+	size := map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}[key["crv"]]
+	for _, name := range []string{"x", "y"} {
+		if coordinate, err := base64.RawURLEncoding.DecodeString(key[name]); err == nil && len(coordinate) < size {
+			key[name] = base64.RawURLEncoding.EncodeToString(append(make([]byte, size-len(coordinate)), coordinate...))
+		}
+	}
+	plain, err := json.Marshal(key)
 	if err != nil {
 		return raw
 	}
-	return whole
+	return plain
 }
 
 // candidates returns the keys that a header may refer to: the one with its kid, or without

@@ -10,10 +10,13 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/fobcli/fob/internal/authservertest"
 )
 
 // glewlwyd publishes such keys.
@@ -45,17 +48,31 @@ func TestShortCoordinatesOfAKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		var read jose.JSONWebKey
-		if err := read.UnmarshalJSON(wholeCoordinates(short)); err != nil || !private.PublicKey.Equal(read.Key) || read.KeyID != "k" || read.Use != "sig" {
+		if err := read.UnmarshalJSON(verificationMembers(short)); err != nil || !private.PublicKey.Equal(read.Key) || read.KeyID != "k" || read.Use != "sig" {
 			t.Errorf("%s: %v", short, err)
 		}
 		return
 	}
 }
 
-func TestOtherKeysStayAsTheyAre(t *testing.T) {
-	for _, raw := range []string{`{"kty":"RSA","n":"AQAB","e":"AQAB"}`, `{"kty":"EC","crv":"P-256","x":"!","y":"AA"}`, `{"crv":"P-999","x":"AA"}`, `[]`, `null`, `{"crv":7}`} {
-		if got := wholeCoordinates(json.RawMessage(raw)); string(got) != raw {
-			t.Errorf("%s became %s", raw, got)
+func TestKeySet_IgnoresOddMembersThatVerifyNothing(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(jose.JSONWebKey{Key: private.Public(), KeyID: "good", Use: "sig"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, odd := range []string{
+		`"x5c":["not a certificate"]`, `"x5c":"MIIB"`, `"x5t":"AA"`, `"x5t":7`, `"x5t#S256":"!"`, `"x5u":":"`, `"crv":""`, `"crv":7`, `"key_ops":"verify"`, `"x":"!"`, `"d":null`,
+	} {
+		server := authservertest.StartScripted(t, map[string][]authservertest.Response{
+			"/jwks": {{Body: `{"keys":[7,null,{"kty":"EC","crv":"P-999","x":"AA","kid":"good"},{"kty":"EC","crv":"P-256","x":"!","y":"AA"},` + strings.Replace(string(text), "{", "{"+odd+",", 1) + `]}`}},
+		})
+		v := &Verifier{HTTP: server.Client(), JWKSURI: server.URL + "/jwks", Now: time.Now}
+		if err := v.fetchKeys(t.Context()); err != nil || len(v.Keys.Keys) != 1 || !private.PublicKey.Equal(v.Keys.Keys[0].Key) {
+			t.Errorf("%s: %v", odd, err)
 		}
 	}
 }

@@ -27,7 +27,13 @@ type Userinfo struct {
 	UUID      identifier `json:"uuid"`
 }
 
-// identifier is a string or a number, kept exactly; anything else is ignored.
+// UnmarshalJSON ignores members of the wrong type: most are only displayed.
+func (u *Userinfo) UnmarshalJSON(document []byte) error {
+	type plain Userinfo
+	return httpclient.UnmarshalMembers(document, (*plain)(u))
+}
+
+// identifier is a string or a number, without its rounding; anything else is ignored.
 type identifier string
 
 func (i *identifier) UnmarshalJSON(text []byte) error {

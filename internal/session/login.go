@@ -63,7 +63,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if err != nil {
 		return nil, err
 	}
-	idTokens := verifier(login.Client, nil)
+	idTokens := s.verifier(login.Client, nil)
 	account, id, err := s.identify(ctx, login, idTokens, access.Value)
 	if err != nil {
 		return nil, err

@@ -180,10 +180,10 @@ func (s *Session) client(r *record) (*oauth.Client, error) {
 	return c, c.UseAuthMethod(r.AuthMethod)
 }
 
-func verifier(c *oauth.Client, keys *idtoken.KeySet) *idtoken.Verifier {
+func (s *Session) verifier(c *oauth.Client, keys *idtoken.KeySet) *idtoken.Verifier {
 	return &idtoken.Verifier{
 		HTTP: c.HTTP, Issuer: c.Metadata.Issuer, JWKSURI: c.Metadata.JWKSURI, ClientID: c.ClientID,
-		Keys: keys, Now: c.Now, ServerNow: c.ServerNow,
+		Audiences: s.Profile.TrustedAudiences, Keys: keys, Now: c.Now, ServerNow: c.ServerNow,
 	}
 }
 

@@ -277,7 +277,7 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 		return nil, err
 	}
 	saveErr := s.saveRotation(ctx, r, response, false, opts.Target)
-	idTokens := verifier(client, r.Keys)
+	idTokens := s.verifier(client, r.Keys)
 	fresh, err := s.judge(ctx, idTokens, r, response, opts.Target)
 	if err != nil {
 		return nil, errors.Join(saveErr, fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err))
