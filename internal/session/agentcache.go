@@ -49,8 +49,9 @@ func (s *Session) peekRecord(ctx context.Context) (credstore.Record, error) {
 	return opened.Record, nil
 }
 
-// readForCache reads a record, and caches it if nobody had its lock meanwhile: every
-// change to a record takes it. A keyring may ask the user, so the lock is released first.
+// readForCache reads a record, and caches it unless another process had the lock meanwhile:
+// every change to a record takes it. A keyring may ask the user, so the lock is released
+// first.
 func (s *Session) readForCache(ctx context.Context) ([]byte, error) {
 	var mark filelock.Mark
 	if lock, err := filelock.TryAcquire(s.lockPath()); err == nil {

@@ -24,7 +24,7 @@ import (
 // maxCacheFile limits what is read; a token endpoint's response is under 1 MiB.
 const maxCacheFile = 2 << 20
 
-// cacheFile is a private file beside a login's record, sealed under the cache key in it: a
+// cacheFile is a private file next to a login's record, sealed under the cache key in it: a
 // cached token, or the journal of a refresh.
 type cacheFile struct {
 	path    string
@@ -40,7 +40,7 @@ func (s *Session) cache(t Target) cacheFile {
 	return c
 }
 
-// apart is another file beside this one, for what.
+// apart returns a second file next to this one, named by a hash of what.
 func (f cacheFile) apart(what string) cacheFile {
 	sum := sha256.Sum256([]byte(what))
 	suffix := fmt.Sprintf(".%x", sum[:targetLength])
@@ -49,8 +49,8 @@ func (f cacheFile) apart(what string) cacheFile {
 	return f
 }
 
-// RemoveFiles deletes the files beside the records, of all profiles. Folders with other files
-// stay.
+// RemoveFiles deletes the files next to the records of all profiles. Folders with other
+// files stay.
 func RemoveFiles(paths config.Paths) error {
 	err := errors.Join(os.RemoveAll(filepath.Join(paths.Cache, "tokens")), os.RemoveAll(filepath.Join(paths.Data, "journal")))
 	_ = os.Remove(paths.Cache) // only if it is empty
@@ -70,7 +70,7 @@ func (s *Session) dropCaches() error {
 	return err
 }
 
-// dropFiles deletes all that lies beside the login's record.
+// dropFiles deletes all files next to the login's record.
 func (s *Session) dropFiles() error { return errors.Join(s.dropCaches(), s.journal().drop()) }
 
 // journal is the write-ahead file of a refresh (see journal.go).
@@ -148,9 +148,9 @@ func (f cacheFile) readToken(h head) (*accessToken, error) {
 // defaultLifetime is assumed for an access token without an expiry that can be refreshed.
 const defaultLifetime = 5 * time.Minute
 
-// accept checks the access token in a response, for any grant. One with more scopes than the
-// target is oauth.ErrUnsupported. If neither the server nor the target names scopes, they are
-// those of usual (RFC 6749 §5.1).
+// accept checks the access token in a response, for any grant. One with more scopes than
+// the target is oauth.ErrUnsupported. If neither the server nor the target names scopes,
+// they are those of usual (RFC 6749 §5.1).
 func (s *Session) accept(response *oauth.TokenResponse, t Target, usual string, refreshable bool) (*accessToken, error) {
 	access, err := response.AccessToken()
 	if err != nil {
@@ -184,7 +184,8 @@ func (t *accessToken) withIDToken(raw string, checked *idtoken.Token) {
 	}
 }
 
-// forIDToken has the expiry of the id_token, for a caller that needs that.
+// forIDToken returns the token with the id_token's expiry, for a caller that needs the
+// id_token.
 func (t *accessToken) forIDToken() *accessToken {
 	if t.IDToken.IsZero() {
 		return nil
@@ -233,19 +234,19 @@ func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
 // Role is what another service grants for a token of the login, such as an AWS role. Its
 // credentials are cached beside the login's tokens, and expire with the login.
 type Role struct {
-	Key          string        // tells it from other roles
-	MinTTL       time.Duration // for which the credentials must be valid
+	Key          string        // distinguishes roles
+	MinTTL       time.Duration // minimum remaining validity
 	ForceRefresh bool
 	Fetch        func(ctx context.Context) (credentials secret.Secret, expires time.Time, err error)
 }
 
-// RoleCredentials returns the cached credentials if they are still valid, else new ones.
-// However many processes of this login want them at once, Fetch is called once.
+// RoleCredentials returns the cached credentials if they are still valid, else new ones. If
+// several processes of this login need them at once, Fetch is called once.
 func (s *Session) RoleCredentials(ctx context.Context, r Role) (secret.Secret, error) {
 	if value, err := s.cachedRole(ctx, r); err != nil || !value.IsZero() {
 		return value, err
 	}
-	// Not the login's lock: Fetch takes that for its token.
+	// A separate lock: Fetch takes the login's lock for its token.
 	lock, err := filelock.Acquire(ctx, filepath.Join(s.Paths.Data, "locks", s.Profile.Name+".kept.lock"), lockWait)
 	if err != nil {
 		return secret.Secret{}, err
@@ -272,7 +273,7 @@ func (s *Session) roleFile(r Role) cacheFile {
 	return s.cacheFile(s.Paths.Cache, "tokens", "kept").apart("kept\n" + r.Key)
 }
 
-// cachedRole is the zero Secret where nothing that is still valid is cached.
+// cachedRole returns the zero Secret if no valid credentials are cached.
 func (s *Session) cachedRole(ctx context.Context, r Role) (secret.Secret, error) {
 	h, _, err := s.peek(ctx)
 	if err == nil {

@@ -50,7 +50,7 @@ func newRotation(r *record, response *oauth.TokenResponse, refused bool, t Targe
 func (n rotation) apply(r *record) {
 	r.RefreshToken, r.RefreshExpiresAt, r.RefreshSaidAt, r.Scope = n.RefreshToken, n.RefreshExpiresAt, n.RefreshSaidAt, n.Scope
 	r.PreviousRefreshToken = n.PreviousRefreshToken
-	r.Ended = false // the server has just honoured it
+	r.Ended = false // the server has just accepted it
 }
 
 func (n rotation) changes(r *record) bool {

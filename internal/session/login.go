@@ -26,16 +26,16 @@ type Login struct {
 	Response  *oauth.TokenResponse
 	Scopes    []string // as requested
 	Resource  string   // of the tokens, as requested; empty: the server chooses
-	Grant     string   // config.GrantClientCredentials; empty: a person's
-	Nonce     string   // of the request; empty: no id_token is due
+	Grant     string   // config.GrantClientCredentials; empty: a user's logi
+	Nonce     string   // of the request; empty: no id_token is expected
 	KeyInFile bool     // the client's key is in a file, and not stored
 
 	Registration *oauth.Registration // made for this login; nil: none
 	Brought      bool                // the user's own token: it is not revoked if it cannot be stored
 
-	// Before is whose login the profile has in another storage or under another client.
+	// Before is the account that the profile has in another storage or with another client.
 	Before Account
-	// Switch is asked before the login replaces that of another account; nil refuses.
+	// Switch is called before the login replaces that of another account; nil refuses.
 	Switch func(ctx context.Context, from, to Account) error
 }
 
@@ -47,9 +47,9 @@ type Saved struct {
 	Token       Token
 }
 
-// Save checks who logged in, stores the login and replaces the one before, whose cached access
-// tokens no longer open. A login that cannot be stored is ended at the server, and the one
-// before stays.
+// Save checks who logged in, stores the login and replaces the previous one, whose cached
+// access tokens no longer open. A login that cannot be stored is revoked at the server, and
+// the previous one stays.
 func (s *Session) Save(ctx context.Context, login Login) (*Saved, error) {
 	saved, err := s.checkAndStore(ctx, login)
 	if err != nil && !login.Brought {
@@ -104,7 +104,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 		},
 	}
 	if login.Grant == config.GrantClientCredentials {
-		r.RefreshToken = sealedSecret{} // RFC 6749 §4.4.3 knows none
+		r.RefreshToken = sealedSecret{} // RFC 6749 §4.4.3: there should be none
 	}
 	if !login.KeyInFile {
 		r.ClientKey = sealedSecret{login.Client.ClientKey.Private()}
@@ -123,8 +123,8 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 // ErrOtherAccount means that a login would replace that of another account.
 var ErrOtherAccount = errors.New("the profile is logged in with another account")
 
-// maySwitch asks if the account changes, also from or to an unidentified one; a client's own
-// login has none.
+// maySwitch calls Switch if the account changes, also from or to an unidentified one; a
+// client's own login has no account.
 func (l Login) maySwitch(ctx context.Context, from, to Account) error {
 	switch {
 	case from == Account{} || from.same(to) || l.Grant == config.GrantClientCredentials:
@@ -150,7 +150,8 @@ func (s *Session) StoredAccount(ctx context.Context) (Account, error) {
 	return Account{}, err
 }
 
-// replace replaces the record under the login's lock, if it is still of the account before.
+// replace replaces the record under the login's lock, if it is still the previous
+// account's.
 func (s *Session) replace(ctx context.Context, r *record, token *accessToken, before Account, registered *oauth.Registration) error {
 	lock, err := s.lock(ctx)
 	if err != nil {
@@ -175,7 +176,7 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 	if err := s.save(ctx, r); err != nil {
 		return err
 	}
-	// From here the login is stored: a failing cache costs a refresh.
+	// From here on the login is stored: a failing cache only costs a refresh.
 	cached := s.dropCaches()
 	if r.renews() {
 		cached = errors.Join(cached, s.cache(Target{}).seal(r.head, token))
@@ -186,8 +187,8 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 	return nil
 }
 
-// identify returns who logged in: by the id_token if there is one, and by the userinfo endpoint
-// if that says more. An endpoint that cannot be reached leaves the name empty.
+// identify returns who logged in: from the id_token if there is one, and from the userinfo
+// endpoint if that has more. If the endpoint is unavailable, the name stays empty.
 func (s *Session) identify(ctx context.Context, login Login, idTokens *idtoken.Verifier, access secret.Secret) (Account, *idtoken.Token, error) {
 	if login.Grant == config.GrantClientCredentials {
 		return Account{}, nil, nil
@@ -240,14 +241,14 @@ func newCacheKey() secret.Secret {
 	return secret.New(base64.StdEncoding.EncodeToString(seal.NewKey().Bytes()))
 }
 
-// Credentials are a client's, at the server.
+// Credentials are a client's credentials at the server.
 type Credentials struct {
 	Secret     secret.Secret
 	Key        jwt.Key
 	Registered bool // fob has registered the client
 }
 
-// Credentials returns those of the stored login, for a new login of the same client. They are
+// Credentials returns the stored login's, for a new login of the same client. They are
 // empty if no login can be read.
 func (s *Session) Credentials(ctx context.Context) Credentials {
 	r, err := s.loadAny(ctx)
@@ -258,9 +259,9 @@ func (s *Session) Credentials(ctx context.Context) Credentials {
 	return Credentials{Secret: r.ClientSecret.Secret, Key: key, Registered: r.Registration != nil}
 }
 
-// RegisterClient registers fob at a server, with the device grant too if the server has it: a
-// later login may use it. Some servers name that grant and refuse it (glewlwyd): they are asked
-// again without, unless this login needs it.
+// RegisterClient registers fob at a server, with the device grant if the server lists it: a
+// later login may use it. Some servers list that grant and refuse it (glewlwyd): it then
+// tries without, unless this login needs it.
 func RegisterClient(ctx context.Context, hc *http.Client, m *discovery.Metadata, redirect string, needsDevice bool) (*oauth.Registration, error) {
 	grants := []string{config.GrantAuthorizationCode, "refresh_token"}
 	if needsDevice || m.DeviceAuthorizationEndpoint != "" {
@@ -272,9 +273,9 @@ func RegisterClient(ctx context.Context, hc *http.Client, m *discovery.Metadata,
 	return oauth.Register(ctx, hc, m, redirect, grants)
 }
 
-// TryGiven tries a token that the user provides, and returns the tokens to save. A refresh
-// proves a refresh token, and makes other copies of it worthless if the server rotates. The
-// userinfo endpoint, if there is one, is asked about an access token.
+// TryGiven checks a token from the user, and returns the tokens to store. A refresh proves
+// a refresh token, and invalidates other copies of it if the server rotates. An access
+// token is checked at the userinfo endpoint, if there is one.
 func TryGiven(ctx context.Context, client *oauth.Client, given *oauth.TokenResponse) (*oauth.TokenResponse, error) {
 	if !given.RefreshToken.IsZero() {
 		fresh, err := client.Refresh(ctx, given.RefreshToken, oauth.Target{})

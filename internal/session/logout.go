@@ -10,10 +10,10 @@ import (
 	"github.com/fobcli/fob/internal/oauth"
 )
 
-// Step is one thing that a logout revoked at the server, or failed to.
+// Step is a token or registration that a logout revoked at the server, or failed to.
 type Step struct {
 	Token string // StepRefreshToken, StepAccessToken or StepRegistration
-	Err   error  // nil: done. oauth.ErrUnsupported: the server has no way
+	Err   error  // nil: done. oauth.ErrUnsupported: the server has no way to do it
 }
 
 // What a logout revokes.
@@ -23,8 +23,8 @@ const (
 	StepRegistration = "client registration"
 )
 
-// Revoke ends the login at the server and keeps its record here, for a login that is about
-// to be replaced. Should that fail, the record shows that it has ended.
+// Revoke ends the login at the server and leaves its record here, for a login that is about
+// to be replaced. If that fails, the record says that the login has ended.
 func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
 	lock, r, err := s.lockRecord(ctx, s.load)
 	if err != nil {
@@ -35,8 +35,8 @@ func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
 	if err != nil || !slices.ContainsFunc(steps, func(step Step) bool { return step.Err == nil }) {
 		return steps, err
 	}
-	// Some token was revoked: nothing cached may be used any more. The record stays usable if
-	// the token that renews it was not.
+	// A token was revoked, so nothing cached may be used any more. The record stays usable
+	// if the token that renews it was not revoked.
 	own := StepRefreshToken
 	if r.RefreshToken.IsZero() {
 		own = StepAccessToken
@@ -48,9 +48,9 @@ func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
 	return steps, s.dropCaches()
 }
 
-// Logout ends the login at the server, then deletes it here, even if the server refused. What
-// is needed to remove a client that fob has registered stays, unless unregister removes it
-// now. A record that cannot be read stays, since its tokens could never be revoked otherwise;
+// Logout ends the login at the server, then deletes it here, even if the server refused.
+// What is needed to remove a client that fob registered stays, unless unregister removes it
+// now. An unreadable record stays too, since its tokens could otherwise never be revoked;
 // Forget deletes it.
 func (s *Session) Logout(ctx context.Context, unregister bool) ([]Step, error) {
 	lock, r, err := s.lockRecord(ctx, s.loadAny)
@@ -77,8 +77,8 @@ func (s *Session) Logout(ctx context.Context, unregister bool) ([]Step, error) {
 	return steps, errors.Join(s.save(ctx, r.withoutLogin()), s.dropFiles())
 }
 
-// Forget deletes the login only from this machine. It requires no key, so that a record that
-// does not open is deleted, too.
+// Forget deletes the login only from this machine. It needs no key, so that it can delete
+// records that cannot be opened.
 func (s *Session) Forget(ctx context.Context) error {
 	return s.Entry().Locked(ctx, func() error { return s.forget(ctx) })
 }
@@ -111,8 +111,8 @@ func (s *Session) revoke(ctx context.Context, r *record) ([]Step, error) {
 	return steps, nil
 }
 
-// A registered client outlives its login: a logout leaves a record with only the client, so that
-// the next login uses it again, and it can be removed at the server.
+// A registered client outlives its login: a logout leaves a record with only the client, so
+// that the next login uses it again, and it can be removed at the server.
 
 func (r *record) withoutLogin() *record {
 	return &record{

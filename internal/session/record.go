@@ -17,17 +17,17 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Account is who is logged in, as the server names them. Every field may be
-// empty, and all of it is text from the server: pass it through sanitize.
+// Account is who is logged in, as named by the server. Every field may be empty, and all of
+// it is text from the server: pass it through sanitize.
 type Account struct {
 	Subject string `json:"sub,omitempty"`
 	Name    string `json:"name,omitempty"`
 	Email   string `json:"email,omitempty"`
 
-	Stored bool `json:"-"` // a person's stored login, which may not name the account
+	Stored bool `json:"-"` // a user's stored login, which may not name the account
 }
 
-// same compares by name only where the server has no identifiers.
+// same compares names only if the server has no identifiers.
 func (a Account) same(b Account) bool {
 	return a.Subject == b.Subject && (a.Subject != "" || a.Name == b.Name && a.Email == b.Email)
 }
@@ -42,16 +42,16 @@ type record struct {
 	body
 }
 
-// head is what a cached token call needs. Its size does not depend on the server, so that it
-// fits the smallest item of any keyring.
+// head is what a cached token call needs. Its size does not depend on the server, so that
+// it fits into the smallest item of any keyring.
 type head struct {
 	Version          int          `json:"v"`
 	CacheKey         sealedSecret `json:"cache_key"`            // base64
-	Refreshes        bool         `json:"refreshes"`            // can get fresh access tokens without a person
+	Refreshes        bool         `json:"refreshes"`            // can get fresh access tokens without the user
 	LoggedOut        bool         `json:"logged_out,omitempty"` // only the registration of the client is left
 	Ended            bool         `json:"ended,omitempty"`      // the server has refused its refresh token, or revoked it
 	RefreshExpiresAt time.Time    `json:"refresh_expires_at,omitzero"`
-	RefreshSaidAt    time.Time    `json:"refresh_said_at,omitzero"` // when the server said so
+	RefreshSaidAt    time.Time    `json:"refresh_said_at,omitzero"` // when the server sent RefreshExpiresAt
 }
 
 type body struct {
@@ -64,8 +64,8 @@ type body struct {
 	DPoPKey      sealedSecret        `json:"dpop_key,omitzero"`   // what the tokens are bound to, as a JWK
 	Registration *registration       `json:"registration,omitempty"`
 	Keys         *idtoken.KeySet     `json:"keys,omitempty"`       // the issuer's, pinned
-	Grant        string              `json:"grant_type,omitempty"` // config.GrantClientCredentials, or a person's
-	Resource     string              `json:"resource,omitempty"`   // of the tokens, where none is named
+	Grant        string              `json:"grant_type,omitempty"` // config.GrantClientCredentials; empty: a user's logi
+	Resource     string              `json:"resource,omitempty"`   // default of the tokens
 	RefreshToken sealedSecret        `json:"refresh_token,omitzero"`
 	// PreviousRefreshToken is the last that worked, if RefreshToken came with a refusal.
 	PreviousRefreshToken sealedSecret `json:"previous_refresh_token,omitzero"`
@@ -73,10 +73,10 @@ type body struct {
 	Scope                string       `json:"scope,omitempty"`
 	Account              Account      `json:"account"`
 	LoggedInAt           time.Time    `json:"logged_in_at"`
-	SavedAt              time.Time    `json:"saved_at"` // which of two copies is later
+	SavedAt              time.Time    `json:"saved_at"` // to find the later of two copies
 }
 
-// renews reports whether the login can get fresh access tokens without a person.
+// renews reports whether the login can get fresh access tokens without the user.
 func (b *body) renews() bool {
 	return !b.RefreshToken.IsZero() || b.Grant == config.GrantClientCredentials
 }
@@ -93,10 +93,10 @@ type accessToken struct {
 	Type      string       `json:"token_type"`
 	Scope     string       `json:"scope,omitempty"`
 	IssuedAt  time.Time    `json:"issued_at"`
-	ExpiresAt time.Time    `json:"expires_at,omitzero"` // zero: the server did not say
+	ExpiresAt time.Time    `json:"expires_at,omitzero"` // zero: unknow
 	Uptime    Uptime       `json:"uptime,omitzero"`     // when it was issued
 
-	IDToken          sealedSecret `json:"id_token,omitzero"` // that came with it
+	IDToken          sealedSecret `json:"id_token,omitzero"` // from the same response
 	IDTokenExpiresAt time.Time    `json:"id_token_expires_at,omitzero"`
 }
 
@@ -187,7 +187,7 @@ func (s *Session) verifier(c *oauth.Client, keys *idtoken.KeySet) *idtoken.Verif
 	}
 }
 
-// clientKey is the one sealed with the login, else the one in the profile's file.
+// clientKey returns the key sealed with the login, else the one in the profile's file.
 func (s *Session) clientKey(r *record) (jwt.Key, error) {
 	if r.ClientKey.IsZero() {
 		return s.KeyFile()

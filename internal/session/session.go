@@ -1,10 +1,10 @@
-// Package session is one login's life: it stores the result of a login, returns fresh access
+// Package session manages logins: it stores the result of a login, returns fresh access
 // tokens, refreshes them under a lock that all processes share, and ends the login at the
 // server and on this machine.
 //
-// A login is one sealed record in the credential store. The access tokens of a login that can
-// refresh are in cache files, sealed under a key from the record: losing a cache costs a
-// request, losing the record a login.
+// A login is one sealed record in the credential store. The access tokens of a login that
+// can refresh are in cache files, sealed under a key from the record: losing a cache costs
+// a request, losing the record a login.
 package session
 
 import (
@@ -36,7 +36,7 @@ type Session struct {
 	Store   *credstore.Store
 	HTTP    *http.Client
 	Clock   Clock
-	Warn    func(string) // shows one line to the user
+	Warn    func(string) // prints one line
 
 	// Current is called under the lock, and returns ErrMoved if the login is no longer in
 	// Store. It may be nil.
@@ -56,8 +56,8 @@ func (s *Session) context() seal.Context {
 	}
 }
 
-// lock takes the login's lock. The lock file is beside the data, so that two data folders
-// share neither.
+// lock takes the login's lock. The lock file is next to the data, so that data folders
+// share no locks.
 func (s *Session) lock(ctx context.Context) (*filelock.Lock, error) { return s.Entry().Acquire(ctx) }
 
 // lockRecord takes the login's lock and reads its record, as load does, or loadAny.
@@ -96,7 +96,7 @@ func (s *Session) loadAny(ctx context.Context) (*record, error) {
 	return parseRecord(stored)
 }
 
-// peek reads the head of the login's record, and the rest if that costs nothing.
+// peek reads the head of the login's record, and the body if that needs no further read.
 func (s *Session) peek(ctx context.Context) (head, credstore.Record, error) {
 	stored, err := s.peekRecord(ctx)
 	if err != nil {
@@ -128,13 +128,13 @@ func (s *Session) save(ctx context.Context, r *record) error {
 	return nil
 }
 
-// Clock is the time, and how long the machine has been up.
+// Clock is the current time and the machine's uptime.
 type Clock struct {
 	Now    func() time.Time
 	Uptime func() Uptime
 }
 
-// SystemClock is the machine's own. Its times have no monotonic reading, which would stop
+// SystemClock is the machine's clock. Its times have no monotonic reading, which would stop
 // while a laptop sleeps.
 func SystemClock() Clock {
 	return Clock{Now: func() time.Time { return time.Now().Round(0) }, Uptime: systemUptime}
@@ -147,12 +147,12 @@ type Uptime struct {
 	Time time.Duration `json:"time"` // nanoseconds since then
 }
 
-// setBack is how far the time may be before an earlier one: clocks are adjusted.
+// setBack is how far the time may be before an earlier one, because clocks are adjusted.
 const setBack = 5 * time.Second
 
-// since is how long ago a moment was, by the clock that says longer: the time may have been
-// set back, and the uptime stops in a paused virtual machine. It is unknown if the time is
-// before the moment and the machine was rebooted in between.
+// since returns how long ago a moment was, by the clock that says longer: the time may have
+// been set back, and the uptime stops in a paused virtual machine. It is unknown if the
+// time is before the moment and the machine was rebooted since.
 func (c Clock) since(moment time.Time, up Uptime) (age time.Duration, known bool) {
 	age = c.Now().Sub(moment)
 	now := c.Uptime()

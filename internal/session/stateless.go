@@ -22,8 +22,8 @@ type EnvRefreshToken struct {
 }
 
 // EnvToken is Token for a refresh token in the environment. All processes share one cached
-// access token, sealed under a key derived from the refresh token. If the server replaces
-// that, the variable is used up, with a warning.
+// access token, sealed under a key derived from the refresh token. If the server rotates
+// the refresh token, the variable no longer works, and EnvToken prints a warning.
 func (s *Session) EnvToken(ctx context.Context, env EnvRefreshToken, opts TokenOptions) (*Token, error) {
 	h, err := env.head()
 	if err != nil {
@@ -70,12 +70,12 @@ func (s *Session) resource(t Target) string {
 	return t.Resource
 }
 
-// ErrUnbound means that a profile requires tokens that are bound to a key (RFC 9449), and no
-// login has a key.
+// ErrUnbound means that a profile requires tokens bound to a key (RFC 9449), and there is
+// no login with a key.
 var ErrUnbound = errors.New("its tokens are to be bound to a key, and no login holds one")
 
-// keylessClient is the client of a profile for which nothing is stored: a public one, or
-// one whose key is in a file.
+// keylessClient returns the client of a profile for which nothing is stored: a public one,
+// or one whose key is in a file.
 func (s *Session) keylessClient(ctx context.Context) (*oauth.Client, error) {
 	if s.Profile.DPoP {
 		return nil, fmt.Errorf("profile %q: %w", s.Profile.Name, ErrUnbound)
@@ -93,7 +93,7 @@ func (s *Session) keylessClient(ctx context.Context) (*oauth.Client, error) {
 	return client, client.UseAuthMethod(s.Profile.TokenEndpointAuthMethod)
 }
 
-// Identity is a machine's own, for which each call mints a token.
+// Identity is a machine's own identity, from which each call gets a token.
 type Identity struct {
 	Grant     string // config.GrantTokenExchange or config.GrantJWTBearer
 	Token     secret.Secret

@@ -15,7 +15,7 @@ type State string
 const (
 	StateValid       State = "valid"          // its access token is fresh
 	StateRefreshable State = "refreshable"    // the next token call refreshes
-	StateExpired     State = "expired"        // only a new login helps
+	StateExpired     State = "expired"        // requires a new logi
 	StateEnded       State = "login required" // likewise: the server has ended it
 	StateLoggedOut   State = "logged out"     // there is no record
 	StateUnreadable  State = "unreadable"     // the record cannot be read
@@ -26,19 +26,19 @@ type Status struct {
 	State            State
 	Account          Account
 	Scope            string    // space-separated, as granted
-	AccessExpiresAt  time.Time // zero: no access token at hand, or without an expiry
-	RefreshExpiresAt time.Time // the login's own end; zero: the server did not say
+	AccessExpiresAt  time.Time // zero: there is no access token, or it has no expiry
+	RefreshExpiresAt time.Time // end of the login itself; zero: unknow
 	LoggedInAt       time.Time
 	SavedAt          time.Time // when the record last changed
-	Refreshes        bool      // can get fresh access tokens without a person; assumed if unreadable
+	Refreshes        bool      // can get fresh access tokens without the user; assumed if unreadable
 	Registered       bool      // fob has registered the client, and can remove it
-	Grant            string    // config.GrantClientCredentials, or empty: a person's
+	Grant            string    // config.GrantClientCredentials; empty: a user's logi
 	DPoP             bool      // the tokens are bound to a key
 	EndSessionURL    string    // a page that ends the browser's session; empty: the server has none
 	Err              error     // why the state is StateUnreadable
 }
 
-// endSessionURL omits what is not a URL: nothing depends on it.
+// endSessionURL returns "" if the server's page is not a URL: nothing depends on it.
 func endSessionURL(r *record) string {
 	page, err := oauth.EndSessionURL(r.Metadata, r.ClientID)
 	if err != nil || oauth.CheckURL(page) != nil || r.Grant != "" {

@@ -12,7 +12,8 @@ import (
 // its lock: start again, with the profile as it is now.
 var ErrMoved = errors.New("the login has moved to another storage")
 
-// Entry is the login's record, for what is done with every record. Its lock is the login's.
+// Entry returns the login's record for operations common to all records. Its lock is the
+// login's.
 func (s *Session) Entry() credstore.Entry {
 	return credstore.Entry{Store: s.Store, Context: s.context(), Lock: s.lockPath(), Current: s.Current}
 }
@@ -30,7 +31,7 @@ func (s *Session) Export(ctx context.Context) (credstore.Record, error) {
 	return r.marshal()
 }
 
-// Import stores a login's record from Export, and replaces the one before.
+// Import stores a login's record from Export, replacing any other.
 func (s *Session) Import(ctx context.Context, stored credstore.Record) error {
 	r, err := parseRecord(stored)
 	if err != nil {
@@ -47,12 +48,12 @@ func (s *Session) Import(ctx context.Context, stored credstore.Record) error {
 // Repairs are what Check has repaired, or would repair, in a login's storage.
 type Repairs struct {
 	Recovered bool // a rotated token that was only in the journal
-	Orphans   int  // pieces that no record names
-	Cache     bool // a cache that does not open
+	Orphans   int  // unreferenced pieces
+	Cache     bool // a cache that cannot be opened
 }
 
-// Check reads a whole login and the files beside it. With repair it recovers what a crash has
-// left, and loses nothing; the error is damage that remains.
+// Check reads a login completely and the files next to it. With repair it recovers what a
+// crash has left, without losing anything; the error is damage that remains.
 func (s *Session) Check(ctx context.Context, repair bool) (found Repairs, err error) {
 	lock, err := s.lock(ctx)
 	if err != nil {

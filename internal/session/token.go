@@ -18,8 +18,8 @@ import (
 	"github.com/fobcli/fob/internal/trace"
 )
 
-// DefaultMinTTL is how long a printed token is valid at least, or a tenth of its lifetime if
-// that is shorter.
+// DefaultMinTTL is the minimum remaining validity of a printed token, or a tenth of its
+// lifetime if that is shorter.
 const DefaultMinTTL = 60 * time.Second
 
 // TokenOptions select an access token.
@@ -27,7 +27,7 @@ type TokenOptions struct {
 	Target
 	MinTTL       *time.Duration // nil: DefaultMinTTL
 	ForceRefresh bool
-	WantIDToken  bool // the id_token must be fresh
+	WantIDToken  bool // the id_token must be fresh too
 }
 
 // Token is a fresh access token.
@@ -35,7 +35,7 @@ type Token struct {
 	Value     secret.Secret
 	Type      string        // oauth.TypeBearer or oauth.TypeDPoP
 	Scope     string        // space-separated, as granted
-	ExpiresAt time.Time     // zero: the server did not say
+	ExpiresAt time.Time     // zero: unknow
 	IDToken   secret.Secret // zero: none
 
 	IDTokenExpiresAt time.Time
@@ -54,9 +54,9 @@ func (o TokenOptions) accepts(t *accessToken, c Clock) bool {
 	return t.outlives(c, min(DefaultMinTTL, t.lifetime()/10))
 }
 
-// Token returns a fresh access token: the cached one, without lock, write or network, if that
-// will do, else one from a refresh that all processes of this login share. ErrLoginRequired is
-// returned only if the server, or the absence of a record, is definite about it.
+// Token returns a fresh access token: the cached one, without lock, write or network, or
+// else one from a refresh that all processes of this login share. It only returns
+// ErrLoginRequired if the server refused the login, or there is no record.
 func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) {
 	h, stored, err := s.peek(ctx)
 	if err == nil {
@@ -88,8 +88,8 @@ func (s *Session) Token(ctx context.Context, opts TokenOptions) (*Token, error) 
 	return s.refreshLocked(ctx, h, opts)
 }
 
-// ended reports a login that has ended. Only a forced refresh asks the server again: it may
-// have refused by mistake.
+// ended returns an error if the login has ended. Only a forced refresh tries again, in case
+// the server refused by mistake.
 func (s *Session) ended(h head, opts TokenOptions) error {
 	if !h.Ended || opts.ForceRefresh && h.Refreshes {
 		return nil
@@ -107,8 +107,8 @@ func (s *Session) whole(ctx context.Context, stored credstore.Record) (*record, 
 // endWarning is how long before its end a login is warned about.
 const endWarning = 3 * 24 * time.Hour
 
-// warnOfEnd warns that the login expires soon, if the server has said when. One that is only
-// valid for days, and renewed by every refresh, is not worth a warning.
+// warnOfEnd warns that the login expires soon, if the server said when. Logins that last only
+// days and are renewed by every refresh are not worth a warning.
 func (s *Session) warnOfEnd(h head) {
 	left, given := h.RefreshExpiresAt.Sub(s.Clock.Now()), h.RefreshExpiresAt.Sub(h.RefreshSaidAt)
 	if h.RefreshExpiresAt.IsZero() || left > endWarning || left <= 0 || given < 2*endWarning {
@@ -117,7 +117,7 @@ func (s *Session) warnOfEnd(h head) {
 	s.Warn(fmt.Sprintf("the login of profile %q expires at %s: run 'fob login %s' before", s.Profile.Name, h.RefreshExpiresAt.UTC().Format(time.RFC3339), s.Profile.Name))
 }
 
-// fixedToken returns the one access token of a login without a refresh token.
+// fixedToken returns the only access token of a login without a refresh token.
 func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
 	switch {
 	case opts.ForceRefresh:
@@ -164,7 +164,7 @@ func (s *Session) Try(ctx context.Context) (*Token, error) {
 	case errors.Is(err, oauth.ErrUnavailable):
 		return nil, err
 	}
-	return token, nil // the account itself is not needed
+	return token, nil // only the check matters
 }
 
 // refreshLocked refreshes under the login's lock, unless another process did meanwhile.
@@ -185,7 +185,7 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 	if err != nil {
 		return nil, err
 	}
-	if r.CacheKey.Reveal() != seen.CacheKey.Reveal() { // a new login came in between
+	if r.CacheKey.Reveal() != seen.CacheKey.Reveal() { // there was a new login meanwhile
 		if !r.renews() {
 			return s.fixedToken(r, opts)
 		}
@@ -221,7 +221,7 @@ func (s *Session) cached(h head, opts TokenOptions) (*Token, error) {
 	return cached.token(), nil
 }
 
-// refresh makes the one request. If the refresh token is refused, and the record has another
+// refresh sends one request. If the refresh token is refused, and the record has another
 // one by now, it tries that.
 func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
 	used := r.RefreshToken
@@ -246,8 +246,8 @@ func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*T
 	return nil, errors.Join(err, s.markEnded(ctx, again))
 }
 
-// markEnded records that only a new login helps, and drops the access tokens: the server
-// revokes those, too. It must be called under the lock.
+// markEnded records that a new login is required, and drops the access tokens, which the
+// server revokes too. It must be called under the lock.
 func (s *Session) markEnded(ctx context.Context, r *record) error {
 	err := s.dropCaches()
 	if r.Ended {
@@ -282,7 +282,7 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 	if err != nil {
 		return nil, errors.Join(saveErr, fmt.Errorf("refreshing the login of profile %q: %w", s.Profile.Name, err))
 	}
-	if idTokens.Keys != r.Keys { // a new one had to be learned
+	if idTokens.Keys != r.Keys { // new keys were fetched
 		r.Keys = idTokens.Keys
 		saveErr = errors.Join(saveErr, s.save(ctx, r))
 	}
@@ -307,7 +307,7 @@ func (s *Session) cacheToken(h head, fresh *accessToken, opts TokenOptions) (*To
 	return fresh.token(), nil
 }
 
-// mint gets a token by the client's own credentials. The record does not change.
+// mint gets a token with the client's credentials, without changing the record.
 func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
 	client, err := s.client(r)
 	if err != nil {
@@ -344,7 +344,7 @@ func (s *Session) saveRotation(ctx context.Context, r *record, response *oauth.T
 }
 
 // judge checks the response's access token and id_token. An id_token whose key cannot be
-// learned now is dropped.
+// fetched now is dropped.
 func (s *Session) judge(ctx context.Context, idTokens *idtoken.Verifier, r *record, response *oauth.TokenResponse, t Target) (*accessToken, error) {
 	fresh, err := s.accept(response, t, r.Scope, true)
 	if err != nil {
@@ -366,11 +366,12 @@ func (t *accessToken) token() *Token {
 	return &Token{Value: t.Value.Secret, Type: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt, IDToken: t.IDToken.Secret, IDTokenExpiresAt: t.IDTokenExpiresAt}
 }
 
-// ErrReplaced means that a token is no longer the login's: get both again.
+// ErrReplaced means that the login has other tokens now: get token and proof again.
 var ErrReplaced = errors.New("the login or its token was replaced in between")
 
-// Proof is a DPoP proof for one request with a token that Token has just returned for a target
-// (see oauth.Client.Proof), or ErrReplaced if that is not bound to the login's key any more.
+// Proof returns a DPoP proof for one request with a token that Token has just returned for
+// a target (see oauth.Client.Proof), or ErrReplaced if the token is not bound to the
+// login's key any more.
 func (s *Session) Proof(ctx context.Context, token *Token, t Target, method, url, nonce string) (string, error) {
 	r, err := s.load(ctx)
 	if err != nil {
@@ -392,21 +393,21 @@ func (s *Session) Proof(ctx context.Context, token *Token, t Target, method, url
 	return client.Proof(method, url, nonce, token.Value)
 }
 
-// Target is what an access token is for, if not what the login was made for: fewer scopes (RFC
-// 6749 §6), or another of its resources (RFC 8707). The zero value is the login's own.
+// Target is what an access token is for, if not the login's default: fewer scopes (RFC 6749
+// §6), or another of its resources (RFC 8707). The zero value is the default.
 type Target struct {
-	Scope    string // separated by blanks
+	Scope    string // space-separated
 	Resource string
 }
 
-// NewTarget normalizes a target, whatever the order of its scopes.
+// NewTarget returns a normalized target, independent of the order of scopes.
 func NewTarget(scopes []string, resource string) Target {
 	scopes = strings.Fields(strings.Join(scopes, " "))
 	slices.Sort(scopes)
 	return Target{strings.Join(slices.Compact(scopes), " "), resource}
 }
 
-// request is the target in a request. A login for a resource stays with it.
+// request returns the target to send. A login for a resource never uses another.
 func (t Target) request(r *record) oauth.Target {
 	want := oauth.Target{Scope: t.Scope, Resource: cmp.Or(t.Resource, r.Resource)}
 	if want.Scope == "" && r.Grant == config.GrantClientCredentials {

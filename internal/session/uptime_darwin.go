@@ -12,7 +12,7 @@ func systemUptime() Uptime {
 		return Uptime{}
 	}
 	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil { // goes on in sleep here
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil { // includes sleep on this system
 		return Uptime{}
 	}
 	return Uptime{Boot: boot, Time: time.Duration(now.Nano())}

@@ -2,5 +2,5 @@
 
 package session
 
-// systemUptime is not asked for here: the time that was set counts alone.
+// systemUptime is unknown here: Clock then depends on the time only.
 func systemUptime() Uptime { return Uptime{} }
