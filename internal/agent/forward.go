@@ -102,7 +102,8 @@ const (
 	confirmPause = 2 * time.Second // after a refusal, before the next question
 )
 
-// maxWaiting is how many lines wait for the end of a question: another machine can make more.
+// maxWaiting bounds the lines that wait for a question to end: another machine can send any
+// number.
 const maxWaiting = 100
 
 var (
@@ -167,7 +168,8 @@ func (c *Confirmer) setOpen(open bool) {
 	c.waiting, c.dropped = nil, 0
 }
 
-// Note shows a line, but not within an open question, as part of which it could be read.
+// Note prints a line, but not during a question, where it could be mistaken for a part of
+// it.
 func (c *Confirmer) Note(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 // copied to Go's heap, so that overwriting the key forgets everything.
 type Memory struct {
 	forgetAfter time.Duration
-	elapsed     func() time.Duration // since some moment, including sleep
+	elapsed     func() time.Duration // since a fixed moment, including sleep
 
 	opening singleflight.Group
 
