@@ -18,8 +18,8 @@ import (
 	"github.com/fobcli/fob/internal/trace"
 )
 
-// agentToken gets a token from the agent, or nil if none runs or it cannot serve this
-// profile: fob then does without.
+// agentToken gets a token from the agent, or nil if none is running or it cannot serve this
+// profile: fob then gets it itself.
 func (a *App) agentToken(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
 	path, named, err := a.AgentSocket()
 	if err != nil || path == "" {
@@ -95,7 +95,7 @@ type AgentError struct {
 	Status int
 }
 
-// NewAgentError replaces an exit status that no failure has.
+// NewAgentError returns a failure's error, with ExitFailed if its status is not an error's.
 func NewAgentError(f *agent.Failure) error {
 	err := &AgentError{sanitize.Lines(f.Error), f.Status}
 	if !slices.Contains([]int{cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused}, f.Status) {

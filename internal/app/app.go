@@ -1,5 +1,5 @@
-// Package app is what all commands work with: streams, environment, clock, the configuration, and what each opens
-// of it: sessions, stores, secrets, HTTP clients.
+// Package app is what all commands use: streams, environment, clock, configuration, and
+// constructors for sessions, stores, secrets and HTTP clients.
 package app
 
 import (
@@ -25,37 +25,37 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// App is what every command works with: streams, environment, clock, and
-// constructors of the packages below, called when a command needs one.
+// App is shared by all commands of a process: streams, environment, clock, and constructors
+// of the packages below, called when a command needs one.
 type App struct {
 	*cli.IO
 	Environ map[string]string
 	Clock   session.Clock
 
-	MakesConfig bool // this command may make the file that FOB_CONFIG names
+	MakesConfig bool // this command may create the file in FOB_CONFIG
 
 	Hint   func(error) string // what to do next
 	Status func(error) int    // the exit status
 
 	AgentCache session.AgentCache // of a running agent; nil elsewhere
 
-	Removers []func(ctx context.Context, dryRun bool) // what a purge removes outside fob's own folders
+	Removers []func(ctx context.Context, dryRun bool) // further cleanups of a purge, outside fob's own folders
 
 	opened *opened
 }
 
-// opened is what an App has read and opened. Several goroutines may ask for it at once.
+// opened is what an App has read and opened. It may be used concurrently.
 type opened struct {
 	mu         sync.Mutex
 	config     *config.Config
-	configFile fs.FileInfo                 // as it was read; nil: there was none
-	stores     map[string]*credstore.Store // by name: one passphrase, one deadline for all profiles
-	skipped    []string                    // what has been warned of
+	configFile fs.FileInfo                 // when it was read; nil: missing
+	stores     map[string]*credstore.Store // by name, so that all profiles share a passphrase and a deadline
+	skipped    []string                    // warnings already printed
 }
 
 func newOpened() *opened { return &opened{stores: make(map[string]*credstore.Store)} }
 
-// New makes what a command works with. environ is what fob was started with.
+// New returns an App. environ is the environment that fob was started with.
 func New(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *App {
 	a := &App{Environ: environ, Hint: cli.CarriedHint, Status: func(error) int { return cli.ExitFailed }, Clock: session.SystemClock(), opened: newOpened()}
 	a.IO = &cli.IO{
@@ -66,7 +66,7 @@ func New(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *
 	return a
 }
 
-// Paths are the places of fob's files; FOB_HOME moves all of them.
+// Paths returns the paths of fob's files; FOB_HOME moves all of them.
 func (a *App) Paths() (config.Paths, error) {
 	paths, err := config.FindPaths(a.Getenv)
 	if err != nil {
@@ -75,9 +75,9 @@ func (a *App) Paths() (config.Paths, error) {
 	return paths, nil
 }
 
-// Config is the configuration, which is read again only once its file has changed. One
-// that FOB_CONFIG names must be there, but for the commands that make it: a slip would
-// read as a machine without profiles.
+// Config returns the configuration, reading it again only if the file has changed. A file
+// in FOB_CONFIG must exist, except for commands that create it: otherwise a typo would look
+// like a machine without profiles.
 func (a *App) Config() (*config.Config, error) {
 	paths, err := a.Paths()
 	if err != nil {
@@ -102,8 +102,8 @@ func (a *App) Config() (*config.Config, error) {
 	return cfg, nil
 }
 
-// isUnchanged compares what is known of a file before and now; nil is none. fob replaces
-// the file, and an editor that writes into it changes its time.
+// isUnchanged compares a file's metadata; nil is a missing file. fob replaces the file, and
+// editors change its time.
 func isUnchanged(before, now fs.FileInfo) bool {
 	if before == nil || now == nil {
 		return before == nil && now == nil
@@ -111,8 +111,8 @@ func isUnchanged(before, now fs.FileInfo) bool {
 	return os.SameFile(before, now) && before.ModTime().Equal(now.ModTime()) && before.Size() == now.Size()
 }
 
-// SaveProfile writes the settings of a profile to config.toml. Next to a second profile, the
-// first one stays the default: 'fob token' in a script goes on as before.
+// SaveProfile writes a profile's settings to config.toml. When a second profile is added,
+// the first one becomes the default, so that 'fob token' in scripts keeps working.
 func (a *App) SaveProfile(p config.Profile) error {
 	cfg, err := a.Config()
 	if err != nil {
@@ -129,8 +129,8 @@ func (a *App) SaveProfile(p config.Profile) error {
 	return config.SetDefault(cfg.Paths.Config, first)
 }
 
-// Choice is the profile that a call names, by its argument or its surroundings. A .fob.toml
-// that another user could have written is skipped with one warning.
+// Choice returns the profile selected by an argument or the environment. A .fob.toml that
+// another user could have written is skipped with a warning.
 func (a *App) Choice(args []string) (config.Choice, error) {
 	return config.Named(cli.FirstArg(args), a.Getenv, func(others *atomicfile.OthersError) {
 		if line := "skipping " + config.ProjectFile + ": " + sanitize.Line(others.Error()) + "; 'fob doctor' shows how to fix it"; !slices.Contains(a.opened.skipped, line) {
@@ -140,8 +140,8 @@ func (a *App) Choice(args []string) (config.Choice, error) {
 	})
 }
 
-// Profile finds the profile that is meant: the argument, FOB_PROFILE, .fob.toml in
-// the working directory or above, the configured default, or the only one.
+// Profile returns the selected profile: by the argument, FOB_PROFILE, .fob.toml in the
+// working directory or above, the configured default, or the only one.
 func (a *App) Profile(args []string) (config.Profile, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -158,8 +158,8 @@ func (a *App) Profile(args []string) (config.Profile, error) {
 	return p, err
 }
 
-// Session opens the login of a profile. Nothing is read before it is used, but the
-// certificates for its server.
+// Session returns a profile's session. It only reads the server's CA file; the login is
+// read on use.
 func (a *App) Session(p config.Profile) (*session.Session, error) {
 	s, err := a.LocalSession(p)
 	if err == nil {
@@ -168,7 +168,7 @@ func (a *App) Session(p config.Profile) (*session.Session, error) {
 	return s, err
 }
 
-// LocalSession is Session for what asks no server. It needs no certificate.
+// LocalSession is Session for operations without a server. It needs no CA file.
 func (a *App) LocalSession(p config.Profile) (*session.Session, error) {
 	store, err := a.ProfileStore(p)
 	if err != nil {
@@ -181,14 +181,14 @@ func (a *App) LocalSession(p config.Profile) (*session.Session, error) {
 	return s, err
 }
 
-// unstored is a session that has nothing to read: its credential comes from elsewhere.
+// unstored returns a session without a store, for credentials from elsewhere.
 func (a *App) unstored(p config.Profile) (*session.Session, error) {
 	paths, err := a.Paths()
 	return &session.Session{Profile: p.WithProvider(), Paths: paths, Clock: a.Clock, Warn: a.Warn}, err
 }
 
-// HTTPClient is the one for a profile's server: nothing is read, run or sent for a profile
-// that the configuration is not trusted with. The zero Profile is for other servers.
+// HTTPClient returns a client for a profile's server, unless the configuration is not
+// trusted with the profile (config.Vet). The zero Profile is for other servers.
 func (a *App) HTTPClient(p config.Profile) (*http.Client, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -209,7 +209,7 @@ func (a *App) HTTPClient(p config.Profile) (*http.Client, error) {
 	return hc, WrongCertificates(err)
 }
 
-// WrongCertificates says what to do about files that no client could be made with.
+// WrongCertificates adds a hint to errors about certificate files.
 func WrongCertificates(err error) error {
 	if err == nil || errors.Is(err, atomicfile.ErrUnsafe) {
 		return err
@@ -233,7 +233,7 @@ func (a *App) ProfileStore(p config.Profile) (*credstore.Store, error) {
 	return a.Store(name)
 }
 
-// Store opens a storage by its name, once.
+// Store opens a storage by its name, once per process.
 func (a *App) Store(name string) (*credstore.Store, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -258,10 +258,10 @@ func (a *App) Store(name string) (*credstore.Store, error) {
 	return store, nil
 }
 
-// Rekeyed forgets the open stores: the key of one has changed.
+// Rekeyed closes the stores after a change of a storage's key.
 func (a *App) Rekeyed(storage, dataDir string, key seal.Key) {
 	a.opened.stores = make(map[string]*credstore.Store)
-	if storage == config.StorageFile { // whose key is not asked for again
+	if storage == config.StorageFile { // so that the key is not asked for agai
 		known := func(context.Context, bool) (seal.Key, error) { return key, nil }
 		a.opened.stores[storage] = credstore.NewFile(credstore.FileOptions{DataDir: dataDir, Key: known})
 	}
@@ -279,7 +279,8 @@ func IsUsage(err error) bool {
 	return cli.IsUsage(err) || errors.Is(err, config.ErrEditByHand) || errors.Is(err, secretstore.ErrValue)
 }
 
-// OwnClient makes HTTP clients for platforms that have certificates of their own.
+// OwnClient returns a constructor of HTTP clients for platforms with certificates of their
+// own.
 func OwnClient(caFile string) func(httpclient.Options) (*http.Client, error) {
 	return func(o httpclient.Options) (*http.Client, error) {
 		o.CAFile = cmp.Or(o.CAFile, caFile)
@@ -288,5 +289,5 @@ func OwnClient(caFile string) func(httpclient.Options) (*http.Client, error) {
 	}
 }
 
-// RegistryFile is this machine's own registry, in fob's data folder.
+// RegistryFile is the name of this machine's registry in the data folder.
 const RegistryFile = "registry.db"

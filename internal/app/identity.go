@@ -38,7 +38,7 @@ func (a *App) identityToken(ctx context.Context, p config.Profile, want session.
 	return token, refusedIdentity(err, p)
 }
 
-// ErrNotRun means that the identity command was not to be run.
+// ErrNotRun means that the identity command must not be run now.
 var ErrNotRun = errors.New("the identity command was not run")
 
 // JobIdentity is the identity for a profile, which may be the zero Profile, and the client
@@ -47,7 +47,7 @@ var ErrNotRun = errors.New("the identity command was not run")
 func (a *App) JobIdentity(ctx context.Context, p config.Profile, mayRun bool) (secret.Secret, *http.Client, error) {
 	source, err := ci.ParseSource(p.Identity)
 	if err != nil {
-		return secret.Secret{}, nil, cli.Usagef("profile %q: identity: %s", p.Name, err) // which says what to choose
+		return secret.Secret{}, nil, cli.Usagef("profile %q: identity: %s", p.Name, err) // the error lists the choices
 	}
 	hc, err := a.HTTPClient(p)
 	if err != nil {

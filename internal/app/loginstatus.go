@@ -16,14 +16,14 @@ import (
 // LoginStatus is what `fob status --json` prints of one profile.
 type LoginStatus struct {
 	Profile        string        `json:"profile"`
-	Selected       bool          `json:"selected"`              // the profile of calls that name none
+	Selected       bool          `json:"selected"`              // the default for calls without a profile
 	SelectedBy     string        `json:"selected_by,omitempty"` // FOB_PROFILE, a path, default or only profile
 	State          session.State `json:"state"`
 	Account        Account       `json:"account,omitzero"`
 	Server         string        `json:"server"`
 	ClientID       string        `json:"client_id"`
 	Scopes         []string      `json:"scopes,omitempty"`
-	Grant          string        `json:"grant,omitempty"`      // empty: a person has logged in
+	Grant          string        `json:"grant,omitempty"`      // empty: a user has logged i
 	DPoP           bool          `json:"dpop,omitempty"`       // tokens are bound to a key
 	Registered     bool          `json:"registered,omitempty"` // fob has registered the client
 	Storage        string        `json:"storage"`
@@ -81,7 +81,7 @@ func LocalStatus(ctx context.Context, a *App, cfg *config.Config, p config.Profi
 // QuickStatuses returns the logins, with the part of their state that can be read without
 // asking the user, and before ctx ended.
 func QuickStatuses(ctx context.Context, a *App, cfg *config.Config) []LoginStatus {
-	var unnamed config.Choice // the profile of calls that name none
+	var unnamed config.Choice // the default for calls without a profile
 	if named, err := a.Choice(nil); err == nil {
 		_, unnamed, _ = cfg.Select(named)
 	}
@@ -127,7 +127,7 @@ func (s *LoginStatus) Select(choice config.Choice) {
 	}
 }
 
-// Failure is the error that a command about this login alone ends with.
+// Failure is the error of a command about only this login.
 func (s LoginStatus) Failure() error {
 	if s.Err != nil {
 		return s.Err

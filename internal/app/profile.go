@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// ProfilesNamed are the profiles of the names, or all where none is named.
+// ProfilesNamed returns the named profiles, or all if there are no names.
 func ProfilesNamed(cfg *config.Config, names []string) ([]config.Profile, error) {
 	if len(names) == 0 {
 		names = cfg.Names()
@@ -29,14 +29,14 @@ func ProfilesNamed(cfg *config.Config, names []string) ([]config.Profile, error)
 	return profiles, nil
 }
 
-// PathExists reports whether there is a file of any type, also a dangling link.
+// PathExists reports whether there is a file of any type, including a dangling link.
 func PathExists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
 
-// ForgetElsewhere deletes the login before from a storage that the profile has
-// left: what no profile points to is never found again.
+// ForgetElsewhere deletes the previous login from the storage that the profile used before:
+// without a profile that refers to it, it would never be found again.
 func ForgetElsewhere(ctx context.Context, a *App, cfg *config.Config, before, after config.Profile) {
 	from, err := cfg.StorageFor(before.Storage)
 	if err != nil || from == after.Storage {
@@ -56,7 +56,7 @@ func Subtract(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
 }
 
-// ProviderNames are the names of the presets.
+// ProviderNames returns the names of the presets.
 func ProviderNames() []string {
 	var names []string
 	for _, p := range config.Providers() {
@@ -65,7 +65,7 @@ func ProviderNames() []string {
 	return names
 }
 
-// CheckStorage refuses what is not a storage that can be written to.
+// CheckStorage rejects anything but a writable storage.
 func CheckStorage(name string) error {
 	if !slices.Contains(config.Storages(), name) {
 		return cli.WithHint(&config.StorageError{Name: name}, "choose 'keyring' or 'file'")

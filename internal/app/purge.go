@@ -14,8 +14,8 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// Purge deletes what is left of fob on this machine once every login and secret is gone, but
-// for the registry of API keys: services need it.
+// Purge deletes the rest of fob's files after every login and secret was deleted, except
+// for the registry of API keys, which services need.
 func Purge(ctx context.Context, a *App, dryRun bool) error {
 	paths, err := a.Paths()
 	if err != nil {
@@ -46,7 +46,7 @@ func Purge(ctx context.Context, a *App, dryRun bool) error {
 		return nil
 	}
 	rest := ""
-	if lock := config.LockFile(paths.Config); PathExists(lock) { // another fob may wait for it, and would then lock a file that nobody else sees
+	if lock := config.LockFile(paths.Config); PathExists(lock) { // a process waiting for it would lock a deleted file
 		rest = ", and the empty lock file " + lock
 	}
 	a.Note("Nothing of fob is left on this machine but the program%s.", rest)

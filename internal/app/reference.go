@@ -43,7 +43,7 @@ func (a *App) CheckExists(reference string) error {
 	return err
 }
 
-// Referenced is the value of a reference.
+// Referenced returns the value of a reference.
 func (a *App) Referenced(ctx context.Context, reference string) (secret.Secret, error) {
 	if err := CheckReference(reference); err != nil {
 		return secret.Secret{}, err
@@ -60,7 +60,8 @@ func (a *App) Referenced(ctx context.Context, reference string) (secret.Secret, 
 }
 
 // ReadRefs reads the file of --env-file, whose references the user must have allowed, then
-// the variables of --env, which take precedence: they were typed, which is consent.
+// the variables of --env. Those take precedence, and need no approval because the user
+// typed them.
 func (a *App) ReadRefs(ctx context.Context, variables []string, file string) ([]envfile.Variable, error) {
 	var refs []envfile.Variable
 	if file != "" {
@@ -83,8 +84,8 @@ func (a *App) ReadRefs(ctx context.Context, variables []string, file string) ([]
 	return refs, nil
 }
 
-// Resolve replaces references by their values, each of which is read once. secrets are the
-// texts to mask: the values, and the lines of those that have several.
+// Resolve replaces references by their values, reading each once. secrets are the texts to
+// mask: the values, and the lines of multi-line values.
 func (a *App) Resolve(ctx context.Context, refs []envfile.Variable) (added map[string]string, secrets []string, err error) {
 	added = make(map[string]string)
 	values := make(map[string]secret.Secret)
@@ -110,8 +111,8 @@ func (a *App) Resolve(ctx context.Context, refs []envfile.Variable) (added map[s
 	return added, secrets, nil
 }
 
-// linesToMask are a value and its lines, which programs print one by one. Very short lines
-// would mask other text.
+// linesToMask returns a value and its lines, which programs may print separately. Very
+// short lines are left out, since they would match other text.
 func linesToMask(value secret.Secret) []string {
 	const shortest = 4
 	all := []string{value.Reveal()}
@@ -123,7 +124,7 @@ func linesToMask(value secret.Secret) []string {
 	return all
 }
 
-// TokenOf is the token that 'fob token NAME' prints.
+// TokenOf returns the token that 'fob token NAME' prints.
 func (a *App) TokenOf(ctx context.Context, name string) (*session.Token, error) {
 	if err := config.CheckName(name); err != nil {
 		return nil, cli.AsUsage(err)

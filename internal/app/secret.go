@@ -52,7 +52,7 @@ func (a *App) SealedSecret(s config.Secret) (*secretstore.Secret, error) {
 			return err
 		}
 		now, known := cfg.Secrets[s.Name]
-		if !known { // not yet or no longer: the storage is right
+		if !known { // new or deleted: the storage is right
 			return nil
 		}
 		if moved, err := cfg.StorageFor(now.Storage); err != nil || moved != in {

@@ -2,12 +2,12 @@ package app
 
 // EnvVariable is an environment variable that fob reads.
 type EnvVariable struct {
-	Name   string // one that ends in _ stands for all that begin so
+	Name   string // a trailing _ means a prefix
 	Doc    string
-	Secret bool // what it holds stays with fob: no child inherits it
+	Secret bool // contains a secret: removed from the environment of childre
 }
 
-// Variables are all of fob's own variables, in alphabetical order.
+// Variables are all of fob's variables, in alphabetical order.
 var Variables = []EnvVariable{
 	{"FOB_AGENT", "the socket of an agent, or \"off\"", false},
 	{"FOB_ALLOW_CONFIG_COMMANDS", "1 trusts the configuration in a CI job's workspace", false},

@@ -11,7 +11,7 @@ func userAgent() string { return "fob/" + Version() }
 // release is set by the linker when a release is built.
 var release string
 
-// Version is the release, else what the build knows of its source.
+// Version returns the release, or else what the build knows about its source.
 func Version() string {
 	if release != "" {
 		return release
@@ -23,7 +23,7 @@ func Version() string {
 	return info.Main.Version
 }
 
-// VersionLine is what 'fob version' prints.
+// VersionLine returns what 'fob version' prints.
 func VersionLine() string {
 	return fmt.Sprintf("fob %s %s/%s", Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/fobcli/fob/internal/apikey/registry"
 )
 
-// MaxCounted is where Count stops: more keys take too long.
+// MaxCounted is where Count stops, because counting takes time.
 const MaxCounted = 10_000
 
-// Counts are the numbers of keys in a registry. More than MaxCounted are not counted to the end.
+// Counts are the numbers of keys in a registry, up to MaxCounted.
 type Counts struct{ All, Active int }
 
 // Count counts the keys of a registry.

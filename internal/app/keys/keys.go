@@ -126,8 +126,7 @@ func Pepper(ctx context.Context, a *app.App, id string) (apikey.Pepper, error) {
 	return apikey.Pepper{ID: id, Secret: value}, nil
 }
 
-// ReadID reads a whole key and returns its id if it is one of the registry's,
-// whatever its state.
+// ReadID reads a whole key and returns its id if the registry has the key, in any state.
 func ReadID(ctx context.Context, a *app.App, g *keys.Registrar) (string, error) {
 	text, err := Read(ctx, a)
 	if err != nil {
