@@ -35,7 +35,7 @@ func currentUser() (*windows.SID, error) {
 }
 
 // privateAttributes are those of a file or folder that only this user, SYSTEM and the
-// administrators can use. It inherits nothing; what is made in such a folder inherits
+// administrators can access. It inherits nothing; files created in such a folder inherit
 // the same list.
 func privateAttributes(inheritance string) (*windows.SecurityAttributes, error) {
 	user, err := currentUser()
@@ -85,14 +85,14 @@ func MkdirAll(dir string) error {
 	return nil
 }
 
-// checkOwner refuses what another user owns or has a right to. For a folder that
-// includes reading: files that SQLite makes in it inherit its list.
+// checkOwner rejects files that other users own or have access to. For a folder, that
+// includes reading, because files that SQLite creates in it inherit its list.
 func checkOwner(f *os.File, path string, info fs.FileInfo, _ fs.FileMode) error {
 	return checkAccess(f, path, info, harmless)
 }
 
-// checkOthers is the check of ReadOwn: others may read. What they may put into a folder
-// counts, since it inherits the folder's list.
+// checkOthers is the check of ReadOwn: others may read. For a folder, the list that new
+// files inherit counts.
 func checkOthers(f *os.File, path string, info fs.FileInfo) error {
 	err := checkAccess(f, path, info, reading)
 	var unsafe *unsafeError
@@ -128,14 +128,14 @@ func checkAccess(f *os.File, path string, info fs.FileInfo, allowed windows.ACCE
 	return checkDescriptor(descriptor, user.String(), path, info.IsDir(), allowed)
 }
 
-// checkDescriptor refuses an owner who is not trusted, and a list that gives anyone else
+// checkDescriptor rejects an owner who is not trusted, and a list that grants anyone else
 // who is not trusted more than the allowed rights.
 func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string, isDir bool, allowed windows.ACCESS_MASK) error {
 	owner, _, err := descriptor.Owner()
 	if err != nil || owner == nil || !slices.Contains([]string{user, sidSystem, sidAdministrators, sidInstaller}, owner.String()) {
 		return &unsafeError{path + " belongs to another user", `takeown /f "` + path + `"`}
 	}
-	// A missing list, unlike an empty one, lets everybody in.
+	// A missing list, unlike an empty one, grants everyone full access.
 	list, _, err := descriptor.DACL()
 	if err != nil || list == nil {
 		return &unsafeError{path + " is open to everybody (no access list)", makePrivate(path, user, nil, isDir)}
@@ -167,15 +167,15 @@ func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string,
 	return nil
 }
 
-// trusted are the user, those who can read every file anyway, and names for the
-// file's own creator (S-1-3-0) and owner (S-1-3-4). What a list grants to an app
-// container (S-1-15-…), Windows grants only if the user has the same right.
+// trusted reports whether a SID is the user, an account that can read every file anyway, or
+// a placeholder for the file's creator (S-1-3-0) or owner (S-1-3-4). Grants to an app
+// container (S-1-15-…) only apply if the user has the same right.
 func trusted(sid, user string) bool {
 	return slices.Contains([]string{user, sidSystem, sidAdministrators, sidInstaller, "S-1-3-0", "S-1-3-4"}, sid) || strings.HasPrefix(sid, "S-1-15-")
 }
 
-// makePrivate is the command that gives a file or folder the list that fob gives to new
-// ones. SIDs are names in every language of Windows.
+// makePrivate returns the command that sets the access list of fob's new files. SIDs work
+// in every language of Windows.
 func makePrivate(path, user string, others []string, isDir bool) string {
 	right := ":F"
 	if isDir {

@@ -1,6 +1,6 @@
-// Package atomicfile reads and writes private files that are either whole or
-// absent: written beside their place, synced, moved there, and the folder synced.
-// What another user could have planted or can read is refused.
+// Package atomicfile reads and writes private files atomically: a temp file is written,
+// synced and renamed, and the folder synced. Files that another user could have planted or
+// can read are refused.
 package atomicfile
 
 import (
@@ -16,20 +16,19 @@ import (
 	"time"
 )
 
-// ErrUnsafe means that another user could read, change or have planted a file:
-// it is a link or no regular file, has another owner, or its mode or access list is
-// too loose.
+// ErrUnsafe means that another user could read, change or have planted a file: it is a link
+// or not a regular file, has another owner, or its mode or access list is too permissive.
 var ErrUnsafe = errors.New("unsafe file")
 
-// unsafeError is an ErrUnsafe that a command fixes.
+// unsafeError is an ErrUnsafe with the command that fixes it.
 type unsafeError struct{ what, fix string }
 
 func (e *unsafeError) Error() string { return ErrUnsafe.Error() + ": " + e.what }
 
 func (*unsafeError) Unwrap() error { return ErrUnsafe }
 
-// Fix is the command that makes the file or folder in an ErrUnsafe or *OthersError private,
-// or "".
+// Fix returns the command that makes the file or folder of an ErrUnsafe or *OthersError
+// private, or "".
 func Fix(err error) string {
 	if others, ok := errors.AsType[*OthersError](err); ok && others.list != nil {
 		return others.list.fix
@@ -45,9 +44,8 @@ const (
 	dirMode  = 0o700
 )
 
-// MkdirPrivate makes a folder of mode 0700, and its parents. One that is there
-// already must be a folder of this user that nobody else can write to (on Windows:
-// nor read).
+// MkdirPrivate creates a folder of mode 0700 and its parents. An existing one must be this
+// user's, and others must not be able to write to it (on Windows: nor read).
 func MkdirPrivate(dir string) error {
 	made := MkdirAll(dir)
 	info, err := os.Lstat(dir)
@@ -62,16 +60,16 @@ func MkdirPrivate(dir string) error {
 	return checkOwner(nil, dir, info, 0o022)
 }
 
-// Write puts data at path, with mode 0600.
+// Write writes data to path atomically, with mode 0600.
 func Write(path string, data []byte) error { return WriteMode(path, data, fileMode) }
 
-// WriteMode is Write with another mode, for files that hold no secret.
+// WriteMode is Write with another mode, for files without secrets.
 func WriteMode(path string, data []byte, mode fs.FileMode) error {
 	return place(path, data, mode, rename)
 }
 
-// Create is Write for the first of many writers: the others get fs.ErrExist, and
-// none sees a file that is not whole.
+// Create is Write for the first of several writers; the others get fs.ErrExist. Readers
+// never see an incomplete file.
 func Create(path string, data []byte) error {
 	return place(path, data, fileMode, renameNew)
 }
@@ -93,9 +91,9 @@ func Touch(path string) error {
 	return f.Close()
 }
 
-// place writes a temp file beside path and has put move it there. The folder is
-// opened once, so that nobody can swap it between the steps. A failure leaves
-// path as it was, and no temp file.
+// place writes a temp file next to path and moves it there with put. The folder is opened
+// once, so that it cannot be swapped in between. If it fails, path is unchanged and the
+// temp file deleted.
 func place(path string, data []byte, mode fs.FileMode, put func(dir *os.Root, temp, name string) error) error {
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
@@ -132,8 +130,8 @@ func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-// Read returns a private file of at most limit bytes. A missing one is
-// fs.ErrNotExist; one that is not this user's alone is ErrUnsafe.
+// Read returns a private file of at most limit bytes. A missing one is fs.ErrNotExist; one
+// that others can access is ErrUnsafe.
 func Read(path string, limit int64) ([]byte, error) {
 	return read(openNoFollow, path, limit, checkFile)
 }
@@ -162,19 +160,19 @@ func read(open func(string) (*os.File, error), path string, limit int64, check f
 	return data, nil
 }
 
-// ReadPublic returns a file of at most limit bytes that holds no secret, wherever a link
-// leads and whoever owns it: also a pipe, for whose other side it waits. Unlike os.ReadFile
-// it stays out of the way of a sibling's Write.
+// ReadPublic returns a file without secrets of at most limit bytes, with any owner,
+// following links. It also reads pipes, waiting for the writer. Unlike os.ReadFile, it does
+// not block a concurrent Write on Windows.
 func ReadPublic(path string, limit int64) ([]byte, error) {
 	return read(openFollow, path, limit, func(*os.File, string, fs.FileInfo) error { return nil })
 }
 
-// OthersError means that another user than root owns or can write a file or folder.
+// OthersError means that a user other than root owns or can write a file or folder.
 type OthersError struct {
 	Path    string
 	Foreign bool // on Unix: it belongs to another user
 	Mode    fs.FileMode
-	list    *unsafeError // on Windows: what its owner and access list are
+	list    *unsafeError // on Windows: its owner and access list
 }
 
 func (e *OthersError) Error() string {
@@ -189,8 +187,8 @@ func (e *OthersError) Error() string {
 	return fmt.Sprintf("%s can be written by other users (mode %04o)", e.Path, e.Mode.Perm())
 }
 
-// ReadOwn returns a file of at most limit bytes whose text is obeyed, wherever a link
-// leads: *OthersError where another user could have written it.
+// ReadOwn returns a file of at most limit bytes whose content fob acts on, following links.
+// If another user could have written it, the error is *OthersError.
 func ReadOwn(path string, limit int64) ([]byte, error) {
 	return read(openAtOnce, path, limit, func(f *os.File, path string, info fs.FileInfo) error {
 		if mode := info.Mode(); !mode.IsRegular() && mode&fs.ModeDevice == 0 {
@@ -200,14 +198,14 @@ func ReadOwn(path string, limit int64) ([]byte, error) {
 	})
 }
 
-// CheckOthers refuses a file, link or folder as ReadOwn does.
+// CheckOthers rejects a file, link or folder like ReadOwn.
 func CheckOthers(path string, info fs.FileInfo) error { return checkOthers(nil, path, info) }
 
-// CheckLinks is CheckOthers for each link that a path passes: its owner chooses where it
-// leads. It returns the path without links, up to the first part that is missing.
+// CheckLinks is CheckOthers for each link in a path, since its owner chooses the target. It
+// returns the path without links, up to the first part that does not exist.
 func CheckLinks(path string) (string, error) {
 	target, err := FollowLinks(path, func(link string, info fs.FileInfo) error {
-		if filepath.Dir(link) == "/" { // root's there, which sandboxes show as another user's
+		if filepath.Dir(link) == "/" { // root's, but sandboxes show another owner
 			return nil
 		}
 		return CheckOthers(link, info)
@@ -218,12 +216,12 @@ func CheckLinks(path string) (string, error) {
 	return target, err
 }
 
-// FollowLinks follows a path as the kernel does, and passes each link on it to visit. It
-// returns the path without links, or with fs.ErrNotExist the first part that is missing.
+// FollowLinks resolves a path like the kernel, and passes each link to visit. It returns
+// the path without links, or with fs.ErrNotExist the first part that does not exist.
 func FollowLinks(path string, visit func(link string, info fs.FileInfo) error) (string, error) {
 	at, rest := splitPath(path)
 	for links := 0; len(rest) > 0; {
-		next := filepath.Join(at, rest[0]) // at has no links: its .. is the kernel's
+		next := filepath.Join(at, rest[0]) // at has no links, so Join resolves .. correctly
 		rest = rest[1:]
 		info, err := os.Lstat(next)
 		if err != nil {
@@ -256,7 +254,7 @@ func FollowLinks(path string, visit func(link string, info fs.FileInfo) error) (
 	return at, nil
 }
 
-// splitPath cuts a path into the folder that it starts from and its parts.
+// splitPath splits a path into its root and its parts.
 func splitPath(path string) (root string, parts []string) {
 	root = filepath.VolumeName(path)
 	path = filepath.ToSlash(path[len(root):])
@@ -266,17 +264,18 @@ func splitPath(path string) (root string, parts []string) {
 	return cmp.Or(root, "."), strings.Split(path, "/")
 }
 
-// isLink knows a symbolic link, and a junction of Windows.
+// isLink reports symbolic links, and junctions on Windows.
 func isLink(mode fs.FileMode) bool { return mode&(fs.ModeSymlink|fs.ModeIrregular) != 0 }
 
-// IsBelow reports whether a path is root or below it. Both are absolute and without links.
+// IsBelow reports whether a path is root or below it. Both must be absolute and without
+// links.
 func IsBelow(path, root string) bool {
 	inside, err := filepath.Rel(root, path)
 	return err == nil && filepath.IsLocal(inside)
 }
 
-// ReadRegular returns a regular file of at most limit bytes that others keep: wherever
-// a link leads, whoever owns it and whoever may read it.
+// ReadRegular returns a regular file of at most limit bytes, with any owner and mode,
+// following links.
 func ReadRegular(path string, limit int64) ([]byte, error) {
 	return read(openAtOnce, path, limit, func(_ *os.File, path string, info fs.FileInfo) error {
 		if !info.Mode().IsRegular() {
@@ -286,14 +285,14 @@ func ReadRegular(path string, limit int64) ([]byte, error) {
 	})
 }
 
-// ReadCredential is Read for a file that a service manager hands over: it may
-// belong to root and be readable through an access list, which shows as its group.
+// ReadCredential is Read for a file from a service manager: it may belong to root and be
+// readable through an access list, which appears as its group.
 func ReadCredential(path string, limit int64) ([]byte, error) {
 	return read(openNoFollow, path, limit, checkCredential)
 }
 
-// Append adds lines to a regular file that is there and that others read, on lines of
-// their own: all of them, or none. A link is not followed.
+// Append adds whole lines to an existing regular file of other programs: all of them, or
+// none. It does not follow a link.
 func Append(path string, lines []byte) error {
 	before, err := LstatRegular(path)
 	if err != nil {
@@ -330,7 +329,7 @@ func appendLines(f *os.File, size int64, lines []byte) error {
 	return nil
 }
 
-// LstatRegular refuses a file as Append does, without opening it.
+// LstatRegular returns a file's info, or the error that Append would.
 func LstatRegular(path string) (fs.FileInfo, error) {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {
@@ -339,7 +338,7 @@ func LstatRegular(path string) (fs.FileInfo, error) {
 	return info, err
 }
 
-// Check refuses a file as Read does, without opening it.
+// Check returns the error that Read would, without opening the file.
 func Check(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -348,8 +347,7 @@ func Check(path string) error {
 	return checkFile(nil, path, info)
 }
 
-// CheckDir refuses a folder that another user could have planted, write to or look
-// into.
+// CheckDir rejects a folder that another user could have planted, or can read or write.
 func CheckDir(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
@@ -368,8 +366,8 @@ func checkFile(f *os.File, path string, info fs.FileInfo) error {
 	return checkOwner(f, path, info, 0o077)
 }
 
-// LeftBehind counts the temp files under a folder that writes before a time have
-// left, since they were killed; with remove it deletes them.
+// LeftBehind counts the temp files below a folder that killed processes left before a time;
+// with remove it deletes them.
 func LeftBehind(dir string, before time.Time, remove bool) (int, error) {
 	n := 0
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -392,7 +390,7 @@ func LeftBehind(dir string, before time.Time, remove bool) (int, error) {
 	return n, err
 }
 
-// isTemp knows the names that place gives: a dot, the name, a dot and rand.Text.
+// isTemp recognizes the names of place's temp files: a dot, the name, a dot and rand.Text.
 func isTemp(name string) bool {
 	at := strings.LastIndexByte(name, '.')
 	return at > 1 && name[0] == '.' && len(name)-at-1 == len(rand.Text()) && strings.Trim(name[at+1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openNoFollow opens a file for reading, and neither follows a link at its end
-// nor waits for a pipe's other side.
+// openNoFollow opens a file for reading, without following a link or waiting for a pipe's
+// writer.
 func openNoFollow(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ELOOP) {
@@ -24,7 +24,7 @@ func openNoFollow(path string) (*os.File, error) {
 
 func openFollow(path string) (*os.File, error) { return os.Open(path) }
 
-// openAtOnce follows links, and does not wait for a pipe's other side.
+// openAtOnce follows links, but does not wait for a pipe's writer.
 func openAtOnce(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 }
@@ -36,7 +36,7 @@ func createNew(dir *os.Root, name string) (*os.File, error) {
 	return dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 }
 
-// checkOwner refuses what has another owner, or any bit of forbidden in its mode.
+// checkOwner rejects files of another owner, or with any bit of forbidden in their mode.
 func checkOwner(_ *os.File, path string, info fs.FileInfo, forbidden fs.FileMode) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(stat.Uid) != os.Geteuid() {
@@ -48,10 +48,11 @@ func checkOwner(_ *os.File, path string, info fs.FileInfo, forbidden fs.FileMode
 	return nil
 }
 
-// checkOthers is the check of ReadOwn. Some groups are not other users: root's, and the one
-// that has the user's own number, which Debian, Fedora and others give each user alone, with
-// a umask that lets it write. What others put into a sticky folder has an owner of its own.
-// A link is as good as its owner; a device stays the same whoever writes to it.
+// checkOthers is the check of ReadOwn. Root's group does not count as other users, nor does
+// the group with the user's own number: on Debian, Fedora and others, each user has one,
+// with a umask that makes files writable for it. In a sticky folder, others cannot replace
+// the user's files. For a link only the owner matters; a device is the same for all
+// writers.
 func checkOthers(_ *os.File, path string, info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	mode := info.Mode()
@@ -69,8 +70,8 @@ func checkOthers(_ *os.File, path string, info fs.FileInfo) error {
 	return nil
 }
 
-// renameNew is a rename that replaces nothing: a hard link is refused where the
-// name is taken, in one step.
+// renameNew is a rename that does not replace: creating a hard link atomically fails if the
+// name exists.
 func renameNew(dir *os.Root, temp, name string) error {
 	if err := dir.Link(temp, name); err != nil {
 		return err
@@ -82,8 +83,8 @@ func rename(dir *os.Root, temp, name string) error { return dir.Rename(temp, nam
 
 func remove(dir *os.Root, name string) error { return dir.Remove(name) }
 
-// syncDir makes the new name last. Some network file systems cannot sync a folder
-// (EINVAL), and keep names in their own way.
+// syncDir makes the new name durable. Some network file systems cannot sync a folder
+// (EINVAL) and do not need it.
 func syncDir(dir *os.Root) error {
 	d, err := dir.Open(".")
 	if err != nil {
@@ -96,8 +97,8 @@ func syncDir(dir *os.Root) error {
 	return errors.Join(err, d.Close())
 }
 
-// checkCredential accepts a file of this user's or of root's that others can neither
-// write nor read, a group's members apart (see ReadCredential).
+// checkCredential accepts a file of this user or root that others can neither write nor
+// read, except for members of its group (see ReadCredential).
 func checkCredential(_ *os.File, path string, info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	switch {

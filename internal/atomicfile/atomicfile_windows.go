@@ -21,8 +21,8 @@ func openFollow(path string) (*os.File, error) {
 
 func openAtOnce(path string) (*os.File, error) { return openFollow(path) }
 
-// openShared lets a sibling replace the file meanwhile, and is let in while one
-// does: Windows forbids both for os.Open's handles.
+// openShared opens a file so that other processes can replace it meanwhile: Windows does
+// not allow that with os.Open.
 func openShared(path string, access, flags uint32) (*os.File, error) {
 	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
 	return create(path, access, share, nil, windows.OPEN_EXISTING, flags)
@@ -40,9 +40,9 @@ func create(path string, access, share uint32, attributes *windows.SecurityAttri
 	return os.NewFile(uintptr(handle), path), nil
 }
 
-// renameNew is a rename that replaces nothing. Unlike a hard link it is one step,
-// and any file system can do it. A path is as good as the folder's handle here:
-// Windows moves no folder, nor one above it, while such a handle is open.
+// renameNew is a rename that does not replace. Unlike hard links, all file systems support
+// it. The path is as safe as a handle: Windows does not move a folder or its parents while
+// such a handle is open.
 func renameNew(dir *os.Root, temp, name string) error {
 	from, err := windows.UTF16PtrFromString(filepath.Join(dir.Name(), temp))
 	if err != nil {
@@ -61,9 +61,9 @@ func rename(dir *os.Root, temp, name string) error {
 
 const renameWait, renameRetry = time.Second, 5 * time.Millisecond
 
-// patiently tries a rename again while somebody has one of the files open: a virus
-// scanner or an indexer looks at new files for a moment, and a file system
-// without POSIX renames lets no reader's file be replaced.
+// patiently retries a rename while another process has one of the files open: virus
+// scanners and indexers open new files for a moment, and file systems without POSIX renames
+// do not replace a file that is being read.
 func patiently(rename func() error) error {
 	deadline := time.After(renameWait)
 	for {
@@ -79,11 +79,10 @@ func patiently(rename func() error) error {
 	}
 }
 
-// remove does not use the folder's own: its delete goes through a call that
-// Wine 8 lacks, and os.Remove through one that it has.
+// remove avoids os.Root's method, which uses a call that Wine 8 lacks.
 func remove(dir *os.Root, name string) error { return os.Remove(filepath.Join(dir.Name(), name)) }
 
-// syncDir has nothing to do: Windows cannot sync a folder.
+// syncDir does nothing: Windows cannot sync a folder.
 func syncDir(*os.Root) error { return nil }
 
 func checkCredential(f *os.File, path string, info fs.FileInfo) error {
