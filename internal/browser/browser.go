@@ -14,10 +14,10 @@ import (
 	"github.com/fobcli/fob/internal/process"
 )
 
-// Launcher starts $BROWSER, or what the system opens URLs with.
+// Launcher starts $BROWSER, or the system's program for URLs.
 type Launcher struct {
 	Getenv func(string) string
-	Output io.Writer // what the browser or its launcher prints
+	Output io.Writer // output of the browser or its launcher
 }
 
 // IsAvailable reports whether a browser on this machine could show the user a page that leads
@@ -31,7 +31,7 @@ func (l Launcher) IsAvailable() bool {
 	case runtime.GOOS != "linux":
 		return true
 	case l.Getenv("WSL_DISTRO_NAME") != "", l.inContainer():
-		return false // in WSL, what opens a URL is often a browser in the terminal, or none
+		return false // in WSL, URLs are often opened by a browser in the terminal, or not at all
 	}
 	return l.Getenv("DISPLAY") != "" || l.Getenv("WAYLAND_DISPLAY") != ""
 }
@@ -55,8 +55,8 @@ func (l Launcher) Open(url string) error {
 	_, notFound := exec.LookPath(command)
 	switch {
 	case command == "" && runtime.GOOS == "darwin":
-		// Every user of a Mac sees the arguments of 'open'. If osascript is forbidden, the user
-		// still has the URL that fob prints.
+		// All users of a Mac can see the arguments of 'open'. If osascript is forbidden,
+		// the user still has the URL that fob prints.
 		argv, stdin = []string{"/usr/bin/osascript", "-"}, openLocation(url)
 	case command == "":
 		browser.Stdout, browser.Stderr = l.Output, l.Output
@@ -71,7 +71,7 @@ func (l Launcher) Open(url string) error {
 	return child.Run()
 }
 
-// openLocation is the AppleScript that opens a URL.
+// openLocation returns AppleScript that opens a URL.
 func openLocation(url string) string {
 	return `open location "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(url) + "\"\n"
 }
