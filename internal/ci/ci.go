@@ -1,7 +1,6 @@
-// Package ci finds the identity token of the CI job or machine that fob runs in: a
-// short-lived JWT which says who the job is, to be exchanged for an access token
-// (RFC 8693, RFC 7523). Nothing is kept: each call asks or reads anew. It also knows how
-// a job hands variables on to its later steps.
+// Package ci gets the identity token of the CI job or machine: a short-lived JWT to be
+// exchanged for an access token (RFC 8693, RFC 7523). Nothing is stored. It also passes
+// variables to later steps of a job.
 package ci
 
 import (
@@ -30,18 +29,18 @@ var (
 	ErrAbsent       = errors.New("there is no identity token")
 	ErrMalformed    = errors.New("invalid identity token")
 	ErrAudience     = errors.New("the identity token is for another server")
-	ErrUnavailable  = errors.New("the CI's server is unavailable") // another try may help
+	ErrUnavailable  = errors.New("the CI's server is unavailable") // a retry may help
 	ErrCommand      = errors.New("the identity command failed")
 )
 
-// Source says where the identity token comes from: one of the constants, or
-// "env:NAME" or "file:PATH".
+// Source is where the identity token comes from: one of the constants, or "env:NAME" or
+// "file:PATH".
 type Source string
 
-// The sources.
+// Sources.
 const (
 	Detect  Source = ""        // the CI system that the job runs in
-	GitHub  Source = "github"  // GitHub Actions gives one to jobs that may write id-token
+	GitHub  Source = "github"  // GitHub Actions, in jobs with the permission id-token: write
 	GitLab  Source = "gitlab"  // the variable GitLabVariable, which a job's id_tokens set
 	Command Source = "command" // what a program prints
 
@@ -49,13 +48,13 @@ const (
 	fromFile     = "file:"
 )
 
-// GitLabVariable is the name that a GitLab job's id_tokens should have.
+// GitLabVariable is the name for the token in a GitLab job's id_tokens.
 const GitLabVariable = "FOB_ID_TOKEN"
 
-// maxToken bounds what is read, in bytes. A header takes less.
+// maxToken bounds a token, in bytes. A header can take less.
 const maxToken = 64 << 10
 
-// ParseSource checks the text of a source.
+// ParseSource parses a source.
 func ParseSource(text string) (Source, error) {
 	switch s := Source(text); s {
 	case Detect, GitHub, GitLab, Command:
@@ -79,27 +78,27 @@ func ParseSource(text string) (Source, error) {
 	return "", fmt.Errorf("there is no source %q: choose github, gitlab, env:NAME, file:PATH or command", sanitize.Line(text))
 }
 
-// Variable is the variable that holds the identity of a source, if it names one.
+// Variable returns the variable that contains the identity, for such a source.
 func (s Source) Variable() (name string, ok bool) { return strings.CutPrefix(string(s), fromVariable) }
 
-// MintsIdentity reports whether a program can get the identity of a CI job with this
-// variable, whatever the configuration says.
+// MintsIdentity reports whether a variable lets a program get the identity of a CI job, in
+// any configuration.
 func MintsIdentity(name string) bool {
 	return name == GitLabVariable || name == requestURL || name == requestToken
 }
 
 const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
-// Machine is the job or machine that fob runs in.
+// Machine is the job or machine that fob runs on.
 type Machine struct {
 	Getenv func(string) string
 	HTTP   *http.Client // of httpclient
-	Stderr io.Writer    // takes what the identity command says beside the token
+	Stderr io.Writer    // gets the stderr of the identity command
 }
 
-// IdentityToken gets the token. The audience is for GitHub alone, and may be empty;
-// elsewhere whoever makes the token sets it. The command is Command's program with
-// its arguments. No error holds any part of what was read.
+// IdentityToken gets the token. The audience is only for GitHub, and may be empty;
+// elsewhere it is set by whatever creates the token. command is the program of Command with
+// its arguments. Errors contain nothing that was read.
 func (m Machine) IdentityToken(ctx context.Context, s Source, audience string, command []string) (secret.Secret, error) {
 	if s == Detect {
 		s = System(m.Getenv)
@@ -123,7 +122,7 @@ func (m Machine) IdentityToken(ctx context.Context, s Source, audience string, c
 	return secret.Secret{}, fmt.Errorf("there is no source %q", sanitize.Line(string(s)))
 }
 
-// System is the CI system that this is a job of, GitHub or GitLab, else Detect.
+// System returns the CI system that runs this job, GitHub or GitLab, else Detect.
 func System(getenv func(string) string) Source {
 	switch {
 	case getenv("GITHUB_ACTIONS") == "true":
@@ -152,7 +151,8 @@ func readTokenFile(path string) (secret.Secret, error) {
 	return parseToken(text, path)
 }
 
-// parseToken removes the newline after a token and checks it; from names its source.
+// parseToken removes the newline after a token and checks it; from is its source, for
+// errors.
 func parseToken(text []byte, from string) (secret.Secret, error) {
 	value := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	why := ""
@@ -169,8 +169,8 @@ func parseToken(text []byte, from string) (secret.Secret, error) {
 	return secret.Secret{}, fmt.Errorf("%w: %s %s", ErrMalformed, from, why)
 }
 
-// The variables by which GitHub Actions lets a job ask for its identity token. They
-// are there only where the job's permissions say "id-token: write".
+// The variables with which a GitHub Actions job requests its identity token. They only
+// exist with the permission "id-token: write".
 const (
 	requestURL   = "ACTIONS_ID_TOKEN_REQUEST_URL"
 	requestToken = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
@@ -182,7 +182,7 @@ func (m Machine) askGitHub(ctx context.Context, audience string) (secret.Secret,
 		return secret.Secret{}, fmt.Errorf("%w: %s and %s are not set", ErrNotPermitted, requestURL, requestToken)
 	}
 	u, err := url.Parse(where)
-	if err != nil || httpclient.CheckURL(where) != nil { // whose error would show it
+	if err != nil || httpclient.CheckURL(where) != nil { // the error would contain the URL
 		return secret.Secret{}, fmt.Errorf("%s is not an https URL", requestURL)
 	}
 	if audience != "" {
@@ -206,8 +206,8 @@ func (m Machine) askGitHub(ctx context.Context, audience string) (secret.Secret,
 	return parseToken([]byte(answer.Value), "the answer of "+sanitize.Line(u.Host))
 }
 
-// requestError tells what another try may mend from an answer that holds no token. The
-// request's URL, which names the job, is dropped.
+// requestError classifies the error of a response without a token. It drops the request's
+// URL, which identifies the job.
 func requestError(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
@@ -225,15 +225,15 @@ func requestError(err error) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, sanitize.Line(err.Error()))
 }
 
-// A program that asks a server needs a moment; one that hangs must not hang fob. Its
-// own children get commandFarewell to let go of stdout.
+// A program that queries a server needs some time; one that hangs must not hang fob. Its
+// children get commandFarewell to close stdout.
 const (
 	commandTimeout  = time.Minute
 	commandFarewell = 2 * time.Second
 )
 
-// run runs the identity command, without a shell and without stdin, and takes what it
-// prints as the token.
+// run runs the identity command, without a shell and without stdin, and returns its output
+// as the token.
 func (m Machine) run(ctx context.Context, argv []string) (secret.Secret, error) {
 	if len(argv) == 0 || argv[0] == "" {
 		return secret.Secret{}, fmt.Errorf("%w: the profile names none", ErrCommand)
@@ -256,10 +256,10 @@ func (m Machine) run(ctx context.Context, argv []string) (secret.Secret, error) 
 	return parseToken(stdout.text, fmt.Sprintf("the output of %q", argv[0]))
 }
 
-// boundedBuffer fails a write beyond its bound, and says so once.
+// boundedBuffer rejects writes beyond its bound.
 type boundedBuffer struct {
 	text []byte
-	left int // bytes; negative: there was more
+	left int // bytes; negative: exceeded
 	full func()
 }
 

@@ -11,20 +11,20 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Why a variable is not handed on.
+// Why a variable is not exported.
 var (
 	ErrName  = errors.New("a variable of that name could change what later steps run")
 	ErrValue = errors.New("the value cannot be handed on")
 )
 
-// Variable is what later steps of a job get.
+// Variable is exported to later steps of a job.
 type Variable struct {
 	Name  string
 	Value secret.Secret
 }
 
-// The names that shells, loaders, interpreters, build tools, clients and the CI system itself
-// act on. No such list is ever complete: a program may act on any name.
+// Names that shells, loaders, interpreters, build tools, clients and the CI system itself
+// use. The list cannot be complete: a program may use any name.
 var (
 	reservedNames = []string{
 		"PATH", "PATHEXT", "HOME", "PWD", "OLDPWD", "SHELL", "COMSPEC", "ENV", "BASH_ENV", "BASHOPTS", "SHELLOPTS", "IFS", "PS1", "PS4", "GLOBIGNORE", "EXECIGNORE",
@@ -43,7 +43,7 @@ var (
 		"LD_", "DYLD_", "BASH_FUNC_", "GLIBC_", "MALLOC_", "XDG_", "DBUS_", "GITHUB_", "RUNNER_", "ACTIONS_", "INPUT_", "STATE_", "CI_", "SYSTEM_", "FOB_", "NPM_CONFIG_", "BUNDLE_",
 		"GIT_CONFIG", "COR_", "CORECLR_", "SUDO_", "SSH_ASKPASS", "SSH_SK_", "SSH_PKCS11_", "SSL_CERT_", "TF_CLI_", "AWS_ENDPOINT_URL", "AWS_CONTAINER_", "AWS_EC2_METADATA_",
 	}
-	toolPrefixes = []string{ // of tools that read credentials of such names, too
+	toolPrefixes = []string{ // of tools that also read credentials from variables
 		"GIT_", "PYTHON", "PYTEST_", "PIP_", "PIPENV_", "UV_", "CONDA_", "POETRY_REPOSITORIES_", "PERL5", "PERL_", "LUA_", "NODE_", "DENO_", "BUN_", "YARN_", "PNPM_", "COREPACK_",
 		"NVM_", "VOLTA_", "ELECTRON_", "PLAYWRIGHT_", "PUPPETEER_", "TURBO_", "TS_NODE_", "RUST", "CARGO", "CGO_", "CMAKE_", "CCACHE_", "SCCACHE_", "PKG_CONFIG", "GCC_", "DOTNET_",
 		"NUGET_", "MSBUILD", "COMPOSER_", "PHP_", "GEM_", "R_", "JULIA_", "ERL_", "ELIXIR_", "MIX_", "HEX_", "CABAL_", "STACK_", "OPAM", "OCAML", "JAVA_", "JDK_", "GRADLE_HOME",
@@ -57,8 +57,8 @@ var (
 	fobCredentials     = []string{"FOB_TOKEN", "FOB_REFRESH_TOKEN_", "FOB_SECRET_"}
 )
 
-// CheckName refuses a name that is known to change what later steps run, or whom they
-// trust. Windows and npm know no capitals.
+// CheckName rejects names that are known to change which programs later steps run, or which
+// servers they trust. Windows and npm ignore case.
 func CheckName(name string) error {
 	name = strings.ToUpper(name)
 	begins := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
@@ -83,8 +83,8 @@ func checkText(v Variable) error {
 	return nil
 }
 
-// GitHubFile is what the file of GITHUB_ENV or GITHUB_OUTPUT takes. No value ends early:
-// the delimiters are random.
+// GitHubFile returns lines for the file GITHUB_ENV or GITHUB_OUTPUT. The delimiters are
+// random, so that no value can contain one.
 func GitHubFile(variables []Variable) (string, error) {
 	var b strings.Builder
 	for _, v := range variables {
@@ -102,8 +102,8 @@ func GitHubFile(variables []Variable) (string, error) {
 
 const maxGitLabReport = 5 << 10
 
-// GitLabReport is a dotenv report. GitLab takes lines as they are: it knows no quotes,
-// cuts blanks off, and its runner puts variables in the place of $NAME.
+// GitLabReport returns a dotenv report. GitLab takes lines literally: there are no quotes,
+// surrounding spaces are removed, and its runner expands $NAME.
 func GitLabReport(variables []Variable) (string, error) {
 	var b strings.Builder
 	for _, v := range variables {
@@ -126,14 +126,14 @@ func GitLabReport(variables []Variable) (string, error) {
 	return b.String(), nil
 }
 
-// isLineBreak knows what Ruby or a shell may take for the end of a line.
+// isLineBreak reports whether Ruby or a shell may treat a character as the end of a line.
 func isLineBreak(r rune) bool {
 	return r == '\n' || r == '\r' || r == '\v' || r == '\f' || r == 0x85 || r == 0x2028 || r == 0x2029
 }
 
-// MaskCommand is the line that makes the job's log hide a token, for either stream of
-// the step: GitHub's and Azure's runners act on it wherever it appears, and do not
-// show it. Other systems, GitLab among them, mask only what is configured beforehand.
+// MaskCommand returns the line that makes the job's log hide a token, on either stream of
+// the step: GitHub's and Azure's runners process it and do not show it. Other systems such
+// as GitLab only mask what is configured in advance.
 func MaskCommand(getenv func(string) string, token secret.Secret) (line string, known bool) {
 	switch {
 	case token.IsZero():
@@ -146,11 +146,11 @@ func MaskCommand(getenv func(string) string, token secret.Secret) (line string, 
 	return "", false
 }
 
-// GitHubMask is the workflow command by which GitHub's runner hides a text in the log.
+// GitHubMask returns the workflow command that makes GitHub's runner hide a text in the
+// log.
 func GitHubMask(text string) string { return "::add-mask::" + escapeCommand(text, "%25") }
 
-// escapeCommand escapes text for a runner's command: an unescaped line break would begin a
-// line of its own.
+// escapeCommand escapes text for a runner's command: a line break would end the command.
 func escapeCommand(text, percent string) string {
 	return strings.NewReplacer("%", percent, "\r", "%0D", "\n", "%0A").Replace(text)
 }
