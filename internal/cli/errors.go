@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// StatusError is a failure with a status of exec's own.
+// StatusError is a failure with its own exit status.
 type StatusError struct {
 	error
 	Status int
@@ -13,19 +13,19 @@ type StatusError struct {
 
 func (e *StatusError) Unwrap() error { return e.error }
 
-// WithStatus gives a failure an exit status of its own.
+// WithStatus sets a failure's exit status.
 func WithStatus(err error, status int) error { return &StatusError{err, status} }
 
-// SilentStatus is a status without a word: a child's, which fob passes on, or that of an
-// answer which says on stdout what there is to say.
+// SilentStatus is an exit status without a message: a child's, or that of a result which
+// was printed.
 type SilentStatus struct{ Status int }
 
 func (e *SilentStatus) Error() string { return fmt.Sprintf("exit status %d", e.Status) }
 
-// Silent ends fob with a status and without a word.
+// Silent returns a SilentStatus.
 func Silent(status int) error { return &SilentStatus{status} }
 
-// The exit statuses of every command.
+// Exit statuses of all commands.
 const (
 	ExitDone          = 0
 	ExitFailed        = 1
@@ -39,7 +39,7 @@ const (
 	ExitInterrupted   = 130
 )
 
-// ExitMeanings are the lines that a command's help shows of its statuses.
+// ExitMeanings are the descriptions of exit statuses in a command's help.
 var ExitMeanings = map[int]string{
 	ExitDone:          "done",
 	ExitFailed:        "failed",
@@ -53,16 +53,16 @@ var ExitMeanings = map[int]string{
 	ExitInterrupted:   "interrupted",
 }
 
-// ErrorHint is what to do next about an error, whoever meets it.
+// ErrorHint is a hint for an error.
 type ErrorHint struct {
 	Target error
 	Hint   string
 }
 
-// HintOn is what to do next about an error.
+// HintOn returns an ErrorHint.
 func HintOn(target error, hint string) ErrorHint { return ErrorHint{target, hint} }
 
-// HintFor is the first row's that an error matches.
+// HintFor returns the hint of the first matching row.
 func HintFor(err error, rows []ErrorHint) string {
 	for _, row := range rows {
 		if errors.Is(err, row.Target) {
@@ -72,11 +72,11 @@ func HintFor(err error, rows []ErrorHint) string {
 	return ""
 }
 
-// ErrUnfinished matches errors that say what an unfinished command leaves behind, which is
-// shown after an interruption too.
+// ErrUnfinished matches errors that describe the state left by an unfinished command. They
+// are printed after an interruption too.
 var ErrUnfinished = errors.New("as it is now")
 
-// Unfinishedf says what an unfinished command leaves behind; see ErrUnfinished.
+// Unfinishedf returns an error that matches ErrUnfinished.
 func Unfinishedf(format string, args ...any) error {
 	return &unfinishedError{fmt.Errorf(format, args...)}
 }
@@ -85,21 +85,21 @@ type unfinishedError struct{ error }
 
 func (*unfinishedError) Is(target error) bool { return target == ErrUnfinished }
 
-// Failures are those of several profiles. Each is shown with its own hint.
+// Failures are errors of several profiles. Each is printed with its own hint.
 type Failures []error
 
 func (f Failures) Error() string { return errors.Join(f...).Error() }
 
 func (f Failures) Unwrap() []error { return f }
 
-// Of puts the name of the profile before its failure, and into the hint.
+// Of adds the failure of a profile, whose name it adds to message and hint.
 func (f *Failures) Of(profile string, err error) {
 	if err != nil {
 		*f = append(*f, ForProfile(fmt.Errorf("%s: %w", profile, err), profile))
 	}
 }
 
-// Err is nil where nothing has failed.
+// Err returns nil if there are no failures.
 func (f Failures) Err() error {
 	if len(f) == 0 {
 		return nil
@@ -107,7 +107,7 @@ func (f Failures) Err() error {
 	return f
 }
 
-// HintError carries what to do next beside what went wrong.
+// HintError is an error with a hint.
 type HintError struct {
 	error
 	Hint string
@@ -115,7 +115,7 @@ type HintError struct {
 
 func (e *HintError) Unwrap() error { return e.error }
 
-// WithHint adds what to do next to an error; nil stays nil.
+// WithHint adds a hint to an error; nil stays nil.
 func WithHint(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
@@ -123,7 +123,7 @@ func WithHint(err error, format string, args ...any) error {
 	return &HintError{error: err, Hint: fmt.Sprintf(format, args...)}
 }
 
-// ProfileError is a failure of one profile, whose name its hint needs.
+// ProfileError is a failure of a profile, whose name the hint needs.
 type ProfileError struct {
 	error
 	Profile string
@@ -131,7 +131,7 @@ type ProfileError struct {
 
 func (e *ProfileError) Unwrap() error { return e.error }
 
-// ForProfile says which profile a failure is about.
+// ForProfile adds a profile's name to a failure.
 func ForProfile(err error, name string) error {
 	if err == nil {
 		return nil
@@ -139,7 +139,7 @@ func ForProfile(err error, name string) error {
 	return &ProfileError{error: err, Profile: name}
 }
 
-// CarriedHint is the hint that an error carries, or "".
+// CarriedHint returns an error's own hint, or "".
 func CarriedHint(err error) string {
 	if hinted, ok := errors.AsType[*HintError](err); ok {
 		return hinted.Hint
@@ -147,26 +147,27 @@ func CarriedHint(err error) string {
 	return ""
 }
 
-// UsageError is a call that fob does not understand, or cannot do as asked. What it was
-// made of is not unwrapped: the status is that of wrong usage.
+// UsageError is an invalid call. It does not unwrap, so that its exit status is that of
+// wrong usage.
 type UsageError struct{ error }
 
-// IsUsage reports an error in how fob was called.
+// IsUsage reports whether an error is an invalid call.
 func IsUsage(err error) bool {
 	_, is := errors.AsType[*UsageError](err)
 	return is
 }
 
-// AsUsage makes a usage error of another one.
+// AsUsage turns an error into a usage error.
 func AsUsage(err error) error { return &UsageError{err} }
 
-// Usagef makes an error in how fob was called: exit status 2.
+// Usagef returns a usage error: exit status 2.
 func Usagef(format string, args ...any) error {
 	return &UsageError{fmt.Errorf(format, args...)}
 }
 
-// FindingsError is what a search was for: no failure, and a status of its own.
+// FindingsError is the result of a search that found something: not a failure, but with its
+// own exit status.
 type FindingsError struct{ error }
 
-// Findings ends a search that has found something: exit status 3.
+// Findings returns a FindingsError: exit status 3.
 func Findings(what string) error { return &FindingsError{errors.New(what)} }

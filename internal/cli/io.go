@@ -44,23 +44,22 @@ func OutliveBrokenPipe() func() {
 // maxInput bounds what is read from stdin, a file or a prompt.
 const maxInput = 64 << 10
 
-// IO are where a command reads, and where it writes.
+// IO is the streams of a command, and how it asks and prints.
 type IO struct {
 	In         io.Reader
-	Typed      <-chan string // lines from stdin, where something reads it already
+	Typed      <-chan string // lines from stdin, if something reads it already
 	Out, Err   Stream
 	Getenv     func(string) string
 	Now        func() time.Time
-	Unattended bool // no question is asked, even on a terminal
+	Unattended bool // no questions, even on a terminal
 
-	Notes func(line string) // gets what Note would show, if the person is elsewhere
+	Notes func(line string) // gets the output of Note if the user is elsewhere
 }
 
-// ErrNoTerminal is a question that could not be asked.
+// ErrNoTerminal means that a question needs a terminal.
 var ErrNoTerminal = errors.New("there is no terminal to ask on")
 
-// Note writes one line for the person at the terminal. Where that is too narrow, it is
-// broken between words; elsewhere it stays one line.
+// Note prints a line to the user. It wraps it on a terminal, but not elsewhere.
 func (s *IO) Note(format string, args ...any) {
 	if s.Notes != nil {
 		for line := range strings.Lines(Sprintf(format, args...)) {
@@ -75,7 +74,7 @@ func (s *IO) Note(format string, args ...any) {
 // Warn prints a warning.
 func (s *IO) Warn(line string) { s.Note("warning: %s", sanitize.Lines(line)) }
 
-// ShowError shows what failed, and what to do next.
+// ShowError prints an error and its hint.
 func (s *IO) ShowError(err error, hint string) {
 	t := s.ErrTerminal()
 	s.Note("%s %s", t.Red("error:"), err)
@@ -84,16 +83,16 @@ func (s *IO) ShowError(err error, hint string) {
 	}
 }
 
-// PrintCommand writes a command for a CI runner, which must reach it as it is.
+// PrintCommand prints a command for a CI runner, unchanged.
 func (s *IO) PrintCommand(line string) { fmt.Fprintln(s.Err.Raw(), line) }
 
-// PrintJSON writes v to stdout, over several lines.
+// PrintJSON prints v to stdout as indented JSON.
 func (s *IO) PrintJSON(v any) error { return s.writeJSON(v, "  ") }
 
-// PrintLine writes v to stdout as one line of JSON.
+// PrintLine prints v to stdout as one line of JSON.
 func (s *IO) PrintLine(v any) error { return s.writeJSON(v, "") }
 
-// writeJSON may be given anything: see sanitize.JSON.
+// writeJSON escapes harmful text: see sanitize.JSON.
 func (s *IO) writeJSON(v any, indent string) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
@@ -106,13 +105,14 @@ func (s *IO) writeJSON(v any, indent string) error {
 	return err
 }
 
-// Style colours words on a terminal and leaves them alone elsewhere.
+// Style colours words on a terminal, and does nothing elsewhere.
 type Style struct{ on bool }
 
-// ErrTerminal is the style of stderr.
+// ErrTerminal returns the style of stderr.
 func (s *IO) ErrTerminal() Style { return s.StyleOf(s.Err) }
 
-// StyleOf is the style of a stream: colours on a terminal only, and none with NO_COLOR.
+// StyleOf returns the style of a stream: colours only on a terminal, and none with
+// NO_COLOR.
 func (s *IO) StyleOf(out Stream) Style {
 	return Style{on: IsTerminal(out) && s.Getenv("NO_COLOR") == "" && s.Getenv("TERM") != "dumb"}
 }
@@ -131,7 +131,7 @@ func (s Style) Red(text string) Painted { return s.paint("1;31", text) }
 // Yellow marks a warning.
 func (s Style) Yellow(text string) Painted { return s.paint("33", text) }
 
-// Green marks what is well.
+// Green marks what is in order.
 func (s Style) Green(text string) Painted { return s.paint("32", text) }
 
 // Cyan marks a hint.
@@ -262,8 +262,8 @@ func (s *IO) expandHome(path string) string {
 	return filepath.Join(home, rest)
 }
 
-// AskSecret reads a line without echo from the terminal itself, so that a
-// script's stdin and stdout stay its own.
+// AskSecret reads a line without echo from the terminal itself, independent of stdin and
+// stdout.
 func (s *IO) AskSecret(ctx context.Context, question string) (secret.Secret, error) {
 	if s.Unattended || s.Getenv("CI") != "" {
 		return secret.Secret{}, ErrNoTerminal
@@ -279,13 +279,13 @@ func (s *IO) AskSecret(ctx context.Context, question string) (secret.Secret, err
 	})
 }
 
-// readHidden reads a line from a terminal and leaves the terminal as it was.
+// readHidden reads a line from a terminal and restores its settings.
 func (s *IO) readHidden(ctx context.Context, tty *os.File, question string, read func(*os.File) (string, error)) (secret.Secret, error) {
 	state, err := term.GetState(int(tty.Fd()))
 	if err != nil {
 		return secret.Secret{}, ErrNoTerminal
 	}
-	// Ctrl-C returns before the read does: put the echo back then too.
+	// Ctrl-C ends this function before the read: restore the echo then too.
 	defer func() { _ = term.Restore(int(tty.Fd()), state) }()
 	_ = s.Err.Printf("%s ", question)
 	line, err := Await(ctx, func() (string, error) { return read(tty) })
@@ -293,8 +293,8 @@ func (s *IO) readHidden(ctx context.Context, tty *os.File, question string, read
 	return secret.New(line), err
 }
 
-// SecretOnStdin reads a secret from stdin: to its end, or where that is a terminal a
-// line without echo.
+// SecretOnStdin reads a secret from stdin: to its end, or on a terminal one line without
+// echo.
 func (s *IO) SecretOnStdin(ctx context.Context, question string) (secret.Secret, error) {
 	tty, ok := s.In.(*os.File)
 	if !ok || !IsTerminal(tty) {
@@ -308,7 +308,7 @@ func (s *IO) SecretOnStdin(ctx context.Context, question string) (secret.Secret,
 }
 
 // Await runs a read that cannot be cancelled, and stops waiting for it when ctx ends: fob
-// then exits, and the read with it.
+// then exits.
 func Await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -328,10 +328,11 @@ func Await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	}
 }
 
-// minPassphrase is the length for files that may be copied, and then guessed at for years.
+// minPassphrase is in characters: encrypted files may be copied, and then guessed at for
+// years.
 const minPassphrase = 12
 
-// CheckNewPassphrase is the one rule for what opens fob's files and backups.
+// CheckNewPassphrase checks the length of a passphrase for fob's files and backups.
 func CheckNewPassphrase(passphrase secret.Secret) error {
 	if utf8.RuneCountInString(passphrase.Reveal()) < minPassphrase {
 		return WithHint(Usagef("the passphrase is too short"), "take %d characters or more, for instance five words", minPassphrase)
@@ -339,8 +340,8 @@ func CheckNewPassphrase(passphrase secret.Secret) error {
 	return nil
 }
 
-// AskNewPassphrase asks for a new passphrase, and for the same once more: a slip would
-// not show before it is too late.
+// AskNewPassphrase asks for a new passphrase twice, because a typo would only be noticed
+// too late.
 func (s *IO) AskNewPassphrase(ctx context.Context, question string) (secret.Secret, error) {
 	ask := func() (secret.Secret, error) { return s.AskSecret(ctx, question) }
 	return AskUntil(s, ask, func(given secret.Secret) (secret.Secret, error) {
@@ -364,8 +365,8 @@ func NewPassphraseIn(path string) (secret.Secret, error) {
 	return passphrase, err
 }
 
-// OpenArgument opens a file that the user named. A shell's <(…) is a pipe that is open
-// already; another pipe is refused, because its other side may never come.
+// OpenArgument opens a file named by the user. A shell's <(…) is a pipe with a writer;
+// other pipes are rejected, because a writer may never come.
 func OpenArgument(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -382,7 +383,7 @@ func OpenArgument(path string) (*os.File, error) {
 	return f, nil
 }
 
-// ReadSecretFile reads a secret from a file, without the newline at its end.
+// ReadSecretFile reads a secret from a file, without a newline at its end.
 func ReadSecretFile(path string) (secret.Secret, error) {
 	f, err := OpenArgument(path)
 	if err != nil {
@@ -392,7 +393,7 @@ func ReadSecretFile(path string) (secret.Secret, error) {
 	return ReadSecret(f, path)
 }
 
-// ReadSecret reads a secret to the end of a stream; from names it in errors.
+// ReadSecret reads a secret to the end of a stream; from is its name in errors.
 func ReadSecret(r io.Reader, from string) (secret.Secret, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
 	if err != nil {

@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// ReadPasted reads lines from a terminal or a pipe until it ends. On a terminal
-// it reads byte by byte and without echo: line mode cuts a line at 1,024 bytes
-// on macOS, and a redirect URL holds a code. The returned function puts the
-// terminal back as it was.
+// ReadPasted reads lines from a terminal or a pipe until it ends. On a terminal it reads
+// byte by byte and without echo: line mode cuts lines at 1,024 bytes on macOS, and a
+// redirect URL contains a code. The returned function restores the terminal.
 func ReadPasted(in io.Reader) (<-chan string, func()) {
 	lines := make(chan string)
 	restore := func() {}
@@ -33,8 +32,8 @@ func ReadPasted(in io.Reader) (<-chan string, func()) {
 	return lines, restore
 }
 
-// readSecretLines reads one line, or all lines of a text in PEM: the shell would get those
-// after the first.
+// readSecretLines reads one line, or all lines of a text in PEM: the shell would get the
+// rest.
 func readSecretLines(line func() (string, error)) (string, error) {
 	text, err := line()
 	if err != nil || !strings.HasPrefix(text, "-----BEGIN ") {
@@ -53,11 +52,11 @@ func readSecretLines(line func() (string, error)) (string, error) {
 	return "", errors.New("what was entered begins with -----BEGIN and does not end")
 }
 
-// What a terminal in bracketed paste mode, as another program may have left it, puts
-// around a paste.
+// What a terminal in bracketed paste mode, perhaps left on by another program, adds around
+// a paste.
 const pasteStart, pasteEnd = "\x1b[200~", "\x1b[201~"
 
-// pastedLine reads to the next CR or LF. What is over maxInput is dropped.
+// pastedLine reads to the next CR or LF, dropping what exceeds maxInput.
 func pastedLine(r io.ByteReader) (string, error) {
 	var line []byte
 	for {

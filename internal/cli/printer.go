@@ -10,26 +10,25 @@ import (
 )
 
 // Stream is stdout or stderr. It is deliberately not an io.Writer: text that a server, a
-// registry, a repository or another machine may have written reaches a terminal or a CI
-// job's log only through printf, which makes it inert. What has to stay exact (a token, a
-// protocol, the output of a child process) takes raw, and the list in printer_test.go
-// names each function that may.
+// registry, a repository or another machine may have written must only reach a terminal or
+// a CI log through Printf, which sanitizes it. Output that must be exact (a token, a
+// protocol, a child's output) uses Raw; printer_test.go lists the functions that may.
 type Stream struct{ w io.Writer }
 
-// NewStream makes a stream of a writer.
+// NewStream returns a stream that writes to w.
 func NewStream(w io.Writer) Stream { return Stream{w} }
 
-// Raw is the writer below, for text that has to stay exact.
+// Raw returns the underlying writer, for output that must be exact.
 func (s Stream) Raw() io.Writer { return s.w }
 
-// Printf formats its arguments as inertf does.
+// Printf is like fmt.Printf, with the arguments sanitized as by Sprintf.
 func (s Stream) Printf(format string, args ...any) error {
 	return s.Print(Sprintf(format, args...))
 }
 
-// Print writes a text whose parts are inert. Without a terminal there are no colours, and
-// the text as a whole is made inert too: two harmless parts can make a command for a CI
-// runner where they meet.
+// Print prints a text whose parts are sanitized. If it is not to a terminal, colours are
+// removed and the whole text is sanitized again: two harmless parts together can be a
+// command for a CI runner.
 func (s Stream) Print(text string) error {
 	if !IsTerminal(s) {
 		text = sanitize.Text(text)
@@ -38,11 +37,11 @@ func (s Stream) Print(text string) error {
 	return err
 }
 
-// Painted is text with colours, or with a layout of its own, that fob made itself.
+// Painted is text with fob's own colours or layout.
 type Painted string
 
-// Sprintf is fmt.Sprintf with inert arguments: each becomes one line, but errors may have
-// several, and painted text stays as it is.
+// Sprintf is fmt.Sprintf with sanitized arguments: each becomes one line, except that
+// errors may have several and Painted text is unchanged.
 func Sprintf(format string, args ...any) string {
 	for i, arg := range args {
 		args[i] = inertArg{arg}
@@ -64,8 +63,8 @@ func (a inertArg) Format(f fmt.State, verb rune) {
 	_, _ = io.WriteString(f, text)
 }
 
-// inertRows makes each cell of a table one harmless line. Its blanks stay: no line of a table
-// is longer than the terminal is wide.
+// inertRows makes each cell of a table one harmless line. It keeps spaces, because table
+// lines are not wider than the terminal.
 func inertRows(rows [][]string) [][]string {
 	inert := make([][]string, len(rows))
 	for i, row := range rows {
@@ -82,7 +81,7 @@ type inertWriter struct {
 	inert func([]byte) []byte
 }
 
-// NewInertWriter makes all text inert on its way to w.
+// NewInertWriter returns a writer that sanitizes text for w.
 func NewInertWriter(w io.Writer, inert func([]byte) []byte) io.Writer { return inertWriter{w, inert} }
 
 func (i inertWriter) Write(text []byte) (int, error) {
@@ -90,8 +89,8 @@ func (i inertWriter) Write(text []byte) (int, error) {
 	return len(text), err
 }
 
-// InertCompletion is for the completions' descriptions. Backticks mark the name of a flag's
-// value for --help, and a shell shows them as they are.
+// InertCompletion sanitizes the descriptions of completions, and removes the backticks that
+// mark a flag's value for --help.
 func InertCompletion(text []byte) []byte {
 	return []byte(sanitize.Text(string(bytes.ReplaceAll(text, []byte("`"), nil))))
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// Progress shows on a terminal how far long work has come; elsewhere nothing.
+// Progress shows the progress of long work on a terminal.
 type Progress struct {
 	s     *IO
 	verb  string
-	total int64 // 0: not known
+	total int64 // 0: unknow
 	shown time.Time
 }
 
-// NewProgress starts a progress bar; end it.
+// NewProgress starts a progress bar; call End.
 func (s *IO) NewProgress(verb string, total int64) *Progress {
 	return &Progress{s: s, verb: verb, total: total, shown: s.Now()}
 }
@@ -29,7 +29,7 @@ const (
 	progressBar   = 30 // characters
 )
 
-// At shows how much of the total is done.
+// At shows how much is done.
 func (p *Progress) At(done int64, what string) {
 	now := p.s.Now()
 	if !IsTerminal(p.s.Err) || now.Sub(p.shown) < progressEvery {
@@ -53,7 +53,7 @@ func (p *Progress) End() {
 	}
 }
 
-// Progress tells a person at the terminal what takes a while.
+// Progress prints a line about slow work, only on a terminal.
 func (s *IO) Progress(format string, args ...any) {
 	if IsTerminal(s.Err) {
 		s.Note(format, args...)
@@ -63,7 +63,7 @@ func (s *IO) Progress(format string, args ...any) {
 // CountingReader counts what is read. Size is the size of a file, and 0 otherwise.
 type CountingReader struct {
 	io.Reader
-	ctx         context.Context // its end ends the waiting for input, too
+	ctx         context.Context // its end also interrupts a Read
 	Count, Size int64
 }
 
@@ -80,7 +80,7 @@ func NewCountingReader(ctx context.Context, r io.Reader) *CountingReader {
 
 func (c *CountingReader) Read(p []byte) (int, error) {
 	text, err := Await(c.ctx, func() (string, error) {
-		own := make([]byte, len(p)) // p is the caller's again once the waiting has ended
+		own := make([]byte, len(p)) // p must not be written to after Read has returned
 		n, err := c.Reader.Read(own)
 		return string(own[:n]), err
 	})
@@ -89,8 +89,8 @@ func (c *CountingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CountDown prints format on the terminal every second, with the time that is left until end.
-// stop wipes the line away.
+// CountDown prints format on the terminal every second, with the time left until end. stop
+// removes the line.
 func (s *IO) CountDown(ctx context.Context, format string, end time.Time) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

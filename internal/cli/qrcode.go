@@ -6,7 +6,8 @@ import (
 	"rsc.io/qr"
 )
 
-// QRCode draws a text for a phone to scan, if the terminal has room and characters for it.
+// QRCode returns a QR code of a text, if the terminal has enough space and the characters
+// for it.
 func (s *IO) QRCode(text string) (picture Painted, fits bool) {
 	columns, rows := SizeOf(s.Err)
 	if !s.isUnicode() {
@@ -16,7 +17,7 @@ func (s *IO) QRCode(text string) (picture Painted, fits bool) {
 }
 
 func drawQRCode(text string, columns, rows int) (picture Painted, fits bool) {
-	const margin = 2 // modules; scanners want light around the code
+	const margin = 2 // modules; scanners need a light margi
 	code, err := qr.Encode(text, qr.L)
 	if err != nil {
 		return "", false
@@ -28,7 +29,8 @@ func drawQRCode(text string, columns, rows int) (picture Painted, fits bool) {
 	var b strings.Builder
 	for y := 0; y < size; y += 2 {
 		for x := range size {
-			// Light is drawn, so that it is right on a dark terminal; scanners read both.
+			// Light modules are drawn, as dark terminals need; scanners read inverted codes
+			// too.
 			b.WriteString(map[[2]bool]string{
 				{false, false}: "█", {false, true}: "▀", {true, false}: "▄", {true, true}: " ",
 			}[[2]bool{code.Black(x-margin, y-margin), code.Black(x-margin, y+1-margin)}])

@@ -8,12 +8,12 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// How values are written for programs that read them as text.
+// Quoting of values for programs.
 
-// Shells are those that quoteFor knows.
+// Shells are the shells that ExportLine supports.
 var Shells = []string{"sh", "fish", "powershell"}
 
-// DefaultShell is the one that most likely reads what fob prints.
+// DefaultShell returns the shell that most likely reads fob's output.
 func DefaultShell() string {
 	if runtime.GOOS == "windows" {
 		return "powershell"
@@ -21,34 +21,34 @@ func DefaultShell() string {
 	return "sh"
 }
 
-// ExportLine sets an environment variable in a shell.
+// ExportLine returns the line that sets an environment variable in a shell.
 func ExportLine(shell, name, value string) string {
 	switch shell {
 	case "fish":
 		return fmt.Sprintf("set -gx %s '%s'\n", name, strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value))
 	case "powershell":
-		// PowerShell takes typographic quotes for quotes.
+		// PowerShell also accepts typographic quotes.
 		quoted := strings.NewReplacer("'", "''", "‘", "‘‘", "’", "’’", "‚", "‚‚", "‛", "‛‛").Replace(value)
 		return fmt.Sprintf("$env:%s = '%s'\n", name, quoted)
 	}
 	return fmt.Sprintf("export %s=%s\n", name, QuoteSh(value))
 }
 
-// QuoteSh makes one word of a text, for a POSIX shell.
+// QuoteSh quotes a text as one word for a POSIX shell.
 func QuoteSh(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// InertPath is a path as it can be shown: whole, and on one line.
+// InertPath sanitizes a path to one line, without shortening it.
 func InertPath(path string) string {
 	return sanitize.Lines(strings.ReplaceAll(path, "\n", " "))
 }
 
-// CurlHeader is a header in a configuration for curl -K.
+// CurlHeader returns a header for a configuration of curl -K.
 func CurlHeader(name, value string) string {
 	return fmt.Sprintf("header = \"%s: %s\"\n", name, strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value))
 }
 
-// NetrcLine is what a .netrc has for a host. A password that is no single word is quoted,
-// as curl and wget read it.
+// NetrcLine returns the entry of a host for .netrc. Passwords with special characters are
+// quoted, as curl and wget expect.
 func NetrcLine(host, login, password string) string {
 	if strings.ContainsAny(password, " \t\"\\#'") {
 		password = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(password) + `"`
@@ -56,5 +56,5 @@ func NetrcLine(host, login, password string) string {
 	return fmt.Sprintf("machine %s login %s password %s\n", host, login, password)
 }
 
-// NetrcLogin is the name that servers take beside a token: most look at the token alone.
+// NetrcLogin is a user name that servers accept with a token: most ignore it.
 const NetrcLogin = "oauth2"

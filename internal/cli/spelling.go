@@ -1,7 +1,7 @@
 package cli
 
-// Nearest returns the known word that is most like word: at most two characters differ,
-// and at most half of a short word. If there is none, it returns "".
+// Nearest returns the known word that is most similar to word: at most two characters
+// differ, and at most half of a short word. If there is none, it returns "".
 func Nearest(word string, known []string) string {
 	best, least := "", min(2, len(word)/2)+1
 	for _, candidate := range known {

@@ -12,8 +12,8 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// PrintTable writes aligned rows to stdout. Where a terminal is too narrow, the columns with
-// the dispensable headings, the least important first, are shortened and then left out, and
+// PrintTable prints aligned rows to stdout. If the terminal is too narrow, the columns with
+// the dispensable headings, the least important first, are shortened and then omitted, and
 // the last column is wrapped.
 func (s *IO) PrintTable(rows [][]string, dispensable ...string) error {
 	width, _ := SizeOf(s.Out)
@@ -28,7 +28,8 @@ func (s *IO) PrintTable(rows [][]string, dispensable ...string) error {
 	return nil
 }
 
-// paintStates paints the state in each line of a table that has a column for it.
+// paintStates returns a function that paints the state in the lines of a table with such a
+// column.
 func paintStates(rows [][]string, on Style) func(line string) Painted {
 	column := -1
 	if len(rows) > 0 {
@@ -53,7 +54,8 @@ func paintStates(rows [][]string, on Style) func(line string) Painted {
 	}
 }
 
-// state paints what is well green, what soon needs a person yellow, and what has ended red.
+// state paints good states green, those that soon need attention yellow, and ended ones
+// red.
 func (s Style) state(text string) Painted {
 	switch text {
 	case "valid", "refreshable", "active", "ok":
@@ -66,13 +68,13 @@ func (s Style) state(text string) Painted {
 	return Painted(text)
 }
 
-// The least that is left of a cell: of one that is shortened, and of one that is wrapped.
+// Minimum widths of a shortened and of a wrapped cell.
 const (
 	minCellWidth = 10
 	minWrapWidth = 20
 )
 
-// fitColumns makes rows fit a width, if dispensable columns allow it; 0 is wide enough.
+// fitColumns fits rows into a width, as far as dispensable columns allow; 0 is unlimited.
 func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]string, gone []string) {
 	if width == 0 || len(rows) == 0 {
 		return rows, nil
@@ -89,7 +91,7 @@ func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]stri
 		}
 	}
 	shown := make([]bool, len(natural))
-	left := width + 2 // each column has two blanks before it, but the first
+	left := width + 2 // all columns but the first have two spaces before them
 	show := func(column int) {
 		if column >= 0 && !shown[column] && (least[column]+2 <= left || !slices.Contains(dispensable, rows[0][column])) {
 			shown[column] = true
@@ -104,7 +106,7 @@ func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]stri
 	for _, heading := range slices.Backward(dispensable) {
 		show(slices.Index(rows[0], heading))
 	}
-	for column := range natural { // what is left over goes to the columns in order
+	for column := range natural { // the rest goes to the columns in order
 		if more := min(natural[column]-least[column], left); shown[column] && more > 0 {
 			least[column] += more
 			left -= more
@@ -114,7 +116,7 @@ func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]stri
 		var fitted []string
 		for column, cell := range row {
 			if shown[column] && column == last && !slices.Contains(dispensable, rows[0][column]) {
-				fitted = append(fitted, cell) // it is wrapped
+				fitted = append(fitted, cell) // to be wrapped
 			} else if shown[column] {
 				fitted = append(fitted, Truncate(cell, least[column]))
 			}
@@ -129,8 +131,7 @@ func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]stri
 	return kept, gone
 }
 
-// WrapLast breaks the last column of a table so that its lines are at most width
-// wide.
+// WrapLast wraps the last column so that lines are at most width wide.
 func WrapLast(rows [][]string, width int) [][]string {
 	if width == 0 || len(rows) == 0 {
 		return rows
@@ -165,7 +166,7 @@ func columnWidths(rows [][]string) []int {
 	return widths
 }
 
-// PrintPainted is PrintTable with colours for each aligned line.
+// PrintPainted is PrintTable with a function that paints each aligned line.
 func (s *IO) PrintPainted(rows [][]string, paint func(line string) Painted) error {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -184,7 +185,7 @@ func (s *IO) PrintPainted(rows [][]string, paint func(line string) Painted) erro
 	return nil
 }
 
-// withoutEmptyColumns drops the columns that have nothing below their heading.
+// withoutEmptyColumns removes columns that are empty below their heading.
 func withoutEmptyColumns(rows [][]string) [][]string {
 	if len(rows) < 2 {
 		return rows
@@ -201,12 +202,12 @@ func withoutEmptyColumns(rows [][]string) [][]string {
 	return kept
 }
 
-// WithoutEmptyValues drops the rows whose second cell is empty.
+// WithoutEmptyValues removes rows whose second cell is empty.
 func WithoutEmptyValues(rows [][]string) [][]string {
 	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 }
 
-// InertRow makes each cell one harmless line.
+// InertRow sanitizes each cell to one line.
 func InertRow(cells ...string) []string {
 	for i, cell := range cells {
 		cells[i] = sanitize.Line(cell)
@@ -222,7 +223,7 @@ func TextIf(ok bool, text string) string {
 	return text
 }
 
-// Truncate shortens a line to width characters, or not at all if width is 0.
+// Truncate shortens a line to width characters; 0 is unlimited.
 func Truncate(line string, width int) string {
 	runes := []rune(line)
 	if width == 0 || len(runes) <= width {
@@ -232,7 +233,7 @@ func Truncate(line string, width int) string {
 }
 
 // Wrap breaks a text between words, and words that are too long, into lines of at most
-// width characters; 0 leaves it whole.
+// width characters; 0 is unlimited.
 func Wrap(text string, width int) []string {
 	if width <= 0 {
 		return []string{text}
@@ -289,7 +290,7 @@ func fillLines(words []string, width int) []string {
 	return lines
 }
 
-// shownWidth is how many characters of a text are shown: those of its colours are not.
+// shownWidth returns the width of a text without its colours.
 func shownWidth(text string) int {
 	width, hidden := 0, false
 	for _, r := range text {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ForgetTyped drops what was typed and not yet read (tcflush(3)).
+// ForgetTyped discards typed input that was not read yet (tcflush(3)).
 func ForgetTyped(tty *os.File) {
 	const input = 1 // FREAD
 	_ = unix.IoctlSetPointerInt(int(tty.Fd()), unix.TIOCFLUSH, input)

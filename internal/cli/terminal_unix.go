@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hiddenSecret reads a line without echo, however long it is, or a text in PEM; the
-// caller puts the terminal back.
+// hiddenSecret reads a line of any length, or a text in PEM, without echo; the caller
+// restores the terminal.
 func hiddenSecret(tty *os.File) (string, error) {
 	readByteByByte(tty)
 	r := bufio.NewReader(tty)
@@ -23,8 +23,8 @@ func hiddenSecret(tty *os.File) (string, error) {
 	return text, err
 }
 
-// readByteByByte turns line mode and echo off. Ctrl-C still interrupts, and
-// output still ends its lines as before.
+// readByteByByte turns line mode and echo off. Ctrl-C still interrupts, and output is
+// unaffected.
 func readByteByByte(tty *os.File) (restore func()) {
 	fd := int(tty.Fd())
 	before, err := unix.IoctlGetTermios(fd, getTermios)

@@ -14,10 +14,10 @@ func hiddenSecret(console *os.File) (string, error) {
 	})
 }
 
-// readByteByByte has nothing to do: a Windows console's lines are long enough.
+// readByteByByte does nothing: a Windows console's lines are long enough.
 func readByteByByte(*os.File) (restore func()) { return func() {} }
 
-// ForgetTyped has no meaning here: only an agent asks again and again.
+// ForgetTyped does nothing: only an agent asks repeatedly, and there is none on Windows.
 func ForgetTyped(*os.File) {}
 
 func openTerminal() (*os.File, error) { return os.OpenFile("CONIN$", os.O_RDWR, 0) }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// AgoText shows how far a time is, in either direction.
+// AgoText returns how far a time is in the past or future.
 func AgoText(t, now time.Time) string {
 	if left := t.Sub(now); left > 0 {
 		return "in " + Roughly(left)
@@ -14,8 +14,8 @@ func AgoText(t, now time.Time) string {
 	return Roughly(now.Sub(t)) + " ago"
 }
 
-// ParseWhen reads a time to come: a span from now, a date or a time; never is the
-// zero time.
+// ParseWhen parses a future time: a span from now, a date or a time; never is the zero
+// time.
 func ParseWhen(text string, now time.Time) (time.Time, error) {
 	if text == "never" {
 		return time.Time{}, nil
@@ -34,10 +34,10 @@ func ParseWhen(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, WithHint(Usagef("%q is not a time in the future", text), "as in 90d, 12h, 2027-01-31, 2027-01-31T12:00:00Z, or never")
 }
 
-// maxSpan is a hundred years: more is a slip.
+// maxSpan is a hundred years; more is a typo.
 const maxSpan = 100 * 366 * 24 * time.Hour
 
-// ParseSpan reads a duration; beside Go's units it takes d and w.
+// ParseSpan parses a duration, with the units d and w in addition to Go's.
 func ParseSpan(text string) (time.Duration, error) {
 	unit := map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour}[text[max(0, len(text)-1):]]
 	span, err := time.ParseDuration(text)
@@ -52,7 +52,7 @@ func ParseSpan(text string) (time.Duration, error) {
 	return span, nil
 }
 
-// DayText is a time's day, which is enough of a time long ago.
+// DayText returns a time's day, which is enough for a time long ago.
 func DayText(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -60,10 +60,10 @@ func DayText(t time.Time) string {
 	return t.UTC().Format(time.DateOnly)
 }
 
-// UTCSeconds is a time as it is printed: in UTC, to the second.
+// UTCSeconds returns a time as it is printed: in UTC, to the second.
 func UTCSeconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-// TimeText shows a time in UTC; the zero time is "".
+// TimeText returns a time in UTC, or "" for the zero time.
 func TimeText(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -71,7 +71,7 @@ func TimeText(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
-// UntilText shows a time and how far it is.
+// UntilText returns a time and how far away it is.
 func UntilText(t, now time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -79,7 +79,7 @@ func UntilText(t, now time.Time) string {
 	return fmt.Sprintf("%s (%s)", TimeText(t), LeftText(t, now))
 }
 
-// LeftText shows how far a time is.
+// LeftText returns how far away a time is.
 func LeftText(t, now time.Time) string {
 	switch left := t.Sub(now); {
 	case t.IsZero():
@@ -94,7 +94,7 @@ func LeftText(t, now time.Time) string {
 // Roughly returns a duration in its largest sensible unit.
 func Roughly(d time.Duration) string {
 	const day = 24 * time.Hour
-	switch { // rounded: 90 days that began a moment ago are 90 days
+	switch { // rounded, so that 90 days that began a moment ago are 90 days
 	case d.Round(time.Hour) >= 2*day:
 		return fmt.Sprintf("%d days", d.Round(day)/day)
 	case d.Round(time.Minute) >= 2*time.Hour:
