@@ -16,16 +16,16 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// WebIdentity asks AWS's Security Token Service for the credentials of a role
-// (AssumeRoleWithWebIdentity). The token proves who asks: the request is not signed.
+// WebIdentity requests the credentials of a role from AWS's Security Token Service
+// (AssumeRoleWithWebIdentity). The request is authenticated by the token and not signed.
 type WebIdentity struct {
 	RoleARN     string
-	SessionName string        // stands in AWS's logs
-	Duration    time.Duration // 0: as the service likes
+	SessionName string        // appears in AWS's logs
+	Duration    time.Duration // 0: the service's default
 	Token       secret.Secret
 }
 
-// The bounds that the service sets.
+// Limits of the service.
 const (
 	minRoleDuration = 15 * time.Minute
 	maxRoleDuration = 12 * time.Hour
@@ -34,13 +34,13 @@ const (
 	accountDigits   = 12
 )
 
-// SessionName is what stands in AWS's logs for a profile.
+// SessionName returns a profile's name in AWS's logs.
 func SessionName(profile string) string {
 	name := "fob-" + profile
 	return name[:min(len(name), maxSessionName)]
 }
 
-// Check refuses what the service would.
+// Check rejects what the service would reject.
 func (r WebIdentity) Check() error {
 	parts := strings.SplitN(r.RoleARN, ":", 6)
 	if len(parts) != 6 || parts[0] != "arn" || suffixOf(parts[1]) == "" || parts[2] != "iam" || parts[3] != "" ||
@@ -59,15 +59,15 @@ func (r WebIdentity) Check() error {
 
 const sessionNameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+=,.@-"
 
-// suffixOf is the domain of a partition of AWS, or "".
+// suffixOf returns the domain of an AWS partition, or "".
 func suffixOf(partition string) string {
 	return map[string]string{
 		"aws": "amazonaws.com", "aws-us-gov": "amazonaws.com", "aws-cn": "amazonaws.com.cn",
 	}[partition]
 }
 
-// Endpoint is the service's address in a region. Without one it is that of the
-// partition's first, and an error where none is known.
+// Endpoint returns the service's URL in a region. Without a region it is the partition's
+// default, or an error if that is unknown.
 func (r WebIdentity) Endpoint(region string) (string, error) {
 	partition := strings.SplitN(r.RoleARN, ":", 3)[1]
 	if region == "" && partition == "aws" {
@@ -79,7 +79,7 @@ func (r WebIdentity) Endpoint(region string) (string, error) {
 	return "https://sts." + region + "." + suffixOf(partition) + "/", nil
 }
 
-// Form is the body of the request.
+// Form returns the body of the request.
 func (r WebIdentity) Form() url.Values {
 	form := url.Values{
 		"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"},
@@ -91,10 +91,10 @@ func (r WebIdentity) Form() url.Values {
 	return form
 }
 
-// STSError is what the service answers in place of credentials.
+// STSError is an error response of the service.
 type STSError struct {
 	Status        int
-	Code, Message string // inert, without the token
+	Code, Message string // inert, without the toke
 }
 
 func (e *STSError) Error() string {
@@ -107,10 +107,10 @@ func (e *STSError) Error() string {
 	return text
 }
 
-// errAnswer is a success without credentials that can be used.
+// errAnswer is a success response without usable credentials.
 var errAnswer = errors.New("what AWS answered are no credentials")
 
-// awsCredentials is what a credential_process prints, and what is kept of it.
+// awsCredentials is the output of a credential_process, as printed and cached.
 type awsCredentials struct {
 	Version         int
 	AccessKeyId     string //nolint:revive // the key's name in the protocol
@@ -119,7 +119,7 @@ type awsCredentials struct {
 	Expiration      time.Time
 }
 
-// ReadSTS reads the service's answer: credentials as WriteAWS takes them, and their end.
+// ReadSTS parses the service's response: credentials for WriteAWS, and when they expire.
 func (r WebIdentity) ReadSTS(status int, body []byte) (secret.Secret, time.Time, error) {
 	var answer struct {
 		Result struct{ Credentials awsCredentials } `xml:"AssumeRoleWithWebIdentityResult"`
@@ -145,7 +145,7 @@ func (r WebIdentity) ReadSTS(status int, body []byte) (secret.Secret, time.Time,
 	return secret.New(string(text)), c.Expiration, err
 }
 
-// WriteAWS prints credentials as a credential_process does.
+// WriteAWS prints credentials in the format of a credential_process.
 func WriteAWS(w io.Writer, credentials secret.Secret) error {
 	_, err := io.WriteString(w, credentials.Reveal()+"\n")
 	return err

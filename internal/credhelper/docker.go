@@ -10,14 +10,14 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// NotFoundInDocker is what docker reads on stdout, to the letter, where there is no
-// credential: it goes on without one.
+// NotFoundInDocker is exactly what docker expects on stdout if there is no credential; it
+// then continues without one.
 const NotFoundInDocker = "credentials not found in native keychain"
 
 const maxRegistry = 8 << 10
 
-// ReadRegistry reads the one line that docker writes: the registry's name. It is as
-// docker wrote it, and the place that it means; the zero Place is no registry.
+// ReadRegistry reads the line that docker writes, a registry's name. It returns the name
+// unchanged, and its Place, which is zero if the name is invalid.
 func ReadRegistry(r io.Reader) (name string, place Place, err error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxRegistry+1))
 	if err != nil {
@@ -30,8 +30,8 @@ func ReadRegistry(r io.Reader) (name string, place Place, err error) {
 	return name, registryPlace(name), nil
 }
 
-// registryPlace knows the names that docker gives a registry: ghcr.io, localhost:5000,
-// https://index.docker.io/v1/. A registry has no part of its own.
+// registryPlace parses docker's names of registries: ghcr.io, localhost:5000,
+// https://index.docker.io/v1/. A registry has no path.
 func registryPlace(name string) Place {
 	scheme, rest, found := strings.Cut(name, "://")
 	if !found {
@@ -45,7 +45,7 @@ func registryPlace(name string) Place {
 	return Place{}
 }
 
-// ParseRegistry reads a registry as a configuration names it.
+// ParseRegistry parses a registry in a configuration.
 func ParseRegistry(name string) (Place, error) {
 	place := registryPlace(name)
 	if place == (Place{}) || place.scheme != "https" {
@@ -54,7 +54,7 @@ func ParseRegistry(name string) (Place, error) {
 	return place, nil
 }
 
-// WriteDocker answers for a registry, by the name that docker gave it.
+// WriteDocker prints a credential for a registry, with docker's name of it.
 func WriteDocker(w io.Writer, name string, c Credential) error {
 	token := c.Token.Reveal()
 	if !sanitize.IsVisibleASCII(token) {
@@ -63,7 +63,7 @@ func WriteDocker(w io.Writer, name string, c Credential) error {
 	return writeJSON(w, struct{ ServerURL, Username, Secret string }{name, c.Name(), token})
 }
 
-// ListDocker writes the registries that are answered for, with the usernames.
+// ListDocker prints registries with their usernames.
 func ListDocker(w io.Writer, registries map[string]string) error { return writeJSON(w, registries) }
 
 func writeJSON(w io.Writer, v any) error {

@@ -19,33 +19,33 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Credential is what is answered.
+// Credential is a credential for another program.
 type Credential struct {
-	Username  string // that goes with the token; empty: any will do
+	Username  string // for the token; empty: any works
 	Token     secret.Secret
-	ExpiresAt time.Time // zero: nobody knows
+	ExpiresAt time.Time // zero: unknow
 }
 
-// AnyUsername stands in where a host takes every name beside a token.
+// AnyUsername is used with hosts that accept any name with a token.
 const AnyUsername = "oauth2"
 
-// Name is the username that is answered.
+// Name returns the username to print.
 func (c Credential) Name() string { return cmp.Or(c.Username, AnyUsername) }
 
-// GitRequest is one description of a credential, as git writes it (gitcredentials(7)).
+// GitRequest is git's description of a credential (gitcredentials(7)).
 type GitRequest struct {
 	Place    Place
 	Username string
-	Refused  secret.Secret // with erase: the token that the host did not take; zero: not said
+	Refused  secret.Secret // with erase: the token that the host refused; zero: unknow
 
-	authtype bool     // git takes a header as it stands: 2.46 and later
-	schemes  []string // that the host has offered, in lower case
+	authtype bool     // git supports whole headers: 2.46 and later
+	schemes  []string // offered by the host, in lower case
 }
 
 const maxGitLines = 256
 
-// ReadGit reads a description up to a blank line or the end. Its values hold no control
-// character, no key but a list comes twice, and no line is cut off.
+// ReadGit reads a description up to an empty line or the end. It rejects values with
+// control characters, keys other than lists that are repeated, and incomplete lines.
 func ReadGit(r io.Reader) (*GitRequest, error) {
 	values, lists, err := readAttributes(r)
 	if err != nil {
@@ -72,7 +72,7 @@ func ReadGit(r io.Reader) (*GitRequest, error) {
 	return q, nil
 }
 
-// readAttributes reads lines of key=value. An empty value starts a list anew.
+// readAttributes reads lines of key=value. An empty value resets a list.
 func readAttributes(r io.Reader) (values map[string]string, lists map[string][]string, err error) {
 	values, lists = make(map[string]string), make(map[string][]string)
 	lines := bufio.NewReader(io.LimitReader(r, maxInput))
@@ -117,8 +117,8 @@ func addAttribute(values map[string]string, lists map[string][]string, line stri
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// WriteGit writes the answer. To a git that takes a header as it stands, it is marked as
-// one that no other helper should keep; any other git gets username and password.
+// WriteGit prints the credential: for git with authtype as a header that other helpers must
+// not store, otherwise as username and password.
 func (q *GitRequest) WriteGit(w io.Writer, c Credential) error {
 	token := c.Token.Reveal()
 	if !sanitize.IsVisibleASCII(token) || strings.ContainsFunc(c.Username, isControl) {
@@ -141,8 +141,8 @@ func (q *GitRequest) WriteGit(w io.Writer, c Credential) error {
 	return err
 }
 
-// takesBearer follows what the host has offered. Where git does not say, a host at which
-// tokens go with a username takes them as a password.
+// takesBearer reports whether to send a bearer token, by what the host has offered. If git
+// does not say, hosts with a username for tokens expect a password.
 func (q *GitRequest) takesBearer(c Credential) bool {
 	if len(q.schemes) > 0 {
 		return slices.Contains(q.schemes, "bearer")
@@ -150,19 +150,19 @@ func (q *GitRequest) takesBearer(c Credential) bool {
 	return c.Username == ""
 }
 
-// QuitGit tells git to ask nobody else, and not to prompt.
+// QuitGit makes git stop: no other helper, no prompt.
 func QuitGit(w io.Writer) error {
 	_, err := io.WriteString(w, "quit=1\n")
 	return err
 }
 
-// CapabilitiesOfGit answers git's question what the helper can do.
+// CapabilitiesOfGit prints what the helper supports.
 func CapabilitiesOfGit(w io.Writer) error {
 	_, err := io.WriteString(w, "version 0\ncapability authtype\n")
 	return err
 }
 
-// tokenIn finds the token in a header that WriteGit has made.
+// tokenIn returns the token in a header from WriteGit.
 func tokenIn(authtype, credential string) secret.Secret {
 	if !strings.EqualFold(authtype, "basic") {
 		return secret.New(credential)
@@ -177,14 +177,14 @@ func tokenIn(authtype, credential string) secret.Secret {
 
 // GitConfig adds fob to git's configuration and removes it, by calling git.
 type GitConfig struct {
-	Local   bool                      // the repository of the working folder; else the user's configuration
+	Local   bool                      // the repository of the working directory; else the user's configuratio
 	Environ []string                  // for git
-	DryRun  func(args []string) error // if set, it gets the arguments of each call that would change something
-	Changes int                       // calls that changed something, or would
+	DryRun  func(args []string) error // if set, called with the arguments of each change instead
+	Changes int                       // number of changes made, or that would be made
 }
 
-// Install makes fob the helper for the places of the rules, beside other programs. With a
-// profile, fob answers only with that one.
+// Install configures fob as the helper for the places of the rules, besides other helpers.
+// With a profile, fob only uses that one.
 func (g *GitConfig) Install(ctx context.Context, rules []Rule, fob, profile string) error {
 	helper := "!'" + strings.ReplaceAll(fob, "'", `'\''`) + "'" + gitHelperWords
 	if profile != "" {
@@ -195,7 +195,7 @@ func (g *GitConfig) Install(ctx context.Context, rules []Rule, fob, profile stri
 		if err := g.add(ctx, section+".helper", helper); err != nil {
 			return err
 		}
-		if r.Place.IsPart() { // git names the path only if told to
+		if r.Place.IsPart() { // git only passes the path if this is set
 			if err := g.set(ctx, section+".useHttpPath", "true"); err != nil {
 				return err
 			}
@@ -211,7 +211,7 @@ func (g *GitConfig) add(ctx context.Context, key, helper string) error {
 		return err
 	}
 	for _, value := range present {
-		if isOwnHelper(value) { // a fob that has moved, or for another profile
+		if isOwnHelper(value) { // fob was moved, or it is for another profile
 			if err := g.change(ctx, "--fixed-value", "--unset-all", key, value); err != nil {
 				return err
 			}
@@ -220,7 +220,7 @@ func (g *GitConfig) add(ctx context.Context, key, helper string) error {
 	return g.change(ctx, "--add", key, helper)
 }
 
-// Uninstall removes what Install has added, whatever the rules are by now.
+// Uninstall removes everything that Install has added, for any rules.
 func (g *GitConfig) Uninstall(ctx context.Context) error {
 	entries, err := g.list(ctx, g.scope(), "--get-regexp", `^credential\..*\.helper$`)
 	if err != nil {
@@ -260,7 +260,7 @@ func (g *GitConfig) unset(ctx context.Context, key string) error {
 	return g.change(ctx, "--unset-all", key)
 }
 
-// OtherHelpers returns the helpers that git passes the credentials of every host to.
+// OtherHelpers returns the helpers that git calls for every host.
 func (g *GitConfig) OtherHelpers(ctx context.Context) ([]string, error) {
 	helpers, err := g.list(ctx, "--get-all", "credential.helper")
 	return slices.DeleteFunc(helpers, func(helper string) bool { return helper == "" }), err
@@ -268,7 +268,7 @@ func (g *GitConfig) OtherHelpers(ctx context.Context) ([]string, error) {
 
 const gitHelperWords = " helper git"
 
-// isOwnHelper recognizes a helper that Install has added, for any fob and profile.
+// isOwnHelper recognizes helpers added by Install, for any fob and profile.
 func isOwnHelper(value string) bool {
 	command, shell := strings.CutPrefix(value, "!'")
 	program, options, found := strings.Cut(command, "'"+gitHelperWords)
@@ -288,7 +288,7 @@ func (g *GitConfig) values(ctx context.Context, key string) ([]string, error) {
 	return g.list(ctx, g.scope(), "--get-all", key)
 }
 
-// list calls git config for entries, of which there may be none.
+// list returns the output lines of git config, none if there are no entries.
 func (g *GitConfig) list(ctx context.Context, args ...string) ([]string, error) {
 	const notFound = 1 // git config's exit status
 	out, err := g.git(ctx, append([]string{"config", "--null"}, args...))

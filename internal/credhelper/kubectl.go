@@ -11,27 +11,27 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// ExecInfo is the variable in which kubectl says what it asks for.
+// ExecInfo is the variable with kubectl's request.
 const ExecInfo = "KUBERNETES_EXEC_INFO"
 
-// The versions of the protocol, which differ in nothing that fob says.
+// Versions of the protocol, which do not differ in what fob prints.
 const (
 	execV1      = "client.authentication.k8s.io/v1"
 	execV1beta1 = "client.authentication.k8s.io/v1beta1"
 )
 
-const maxExecInfo = 1 << 20 // the cluster's certificates are in it
+const maxExecInfo = 1 << 20 // it contains the cluster's certificates
 
-// KubectlRequest is an ExecCredential with a spec, as client-go writes it.
+// KubectlRequest is an ExecCredential with a spec, as written by client-go.
 type KubectlRequest struct {
-	Server     string // the cluster's URL; empty: kubectl did not say
-	Unverified bool   // kubectl does not look at the cluster's certificate
+	Server     string // the cluster's URL; empty: unknow
+	Unverified bool   // kubectl does not verify the cluster's certificate
 
 	version string
 }
 
-// ReadExecInfo reads what kubectl asks for; without it a version is answered that every
-// kubectl since 1.22 knows.
+// ReadExecInfo parses kubectl's request. Without one, the version is one that every kubectl
+// since 1.22 supports.
 func ReadExecInfo(text string) (*KubectlRequest, error) {
 	if text == "" {
 		return &KubectlRequest{version: execV1}, nil
@@ -58,7 +58,7 @@ func ReadExecInfo(text string) (*KubectlRequest, error) {
 	return &KubectlRequest{info.Spec.Cluster.Server, info.Spec.Cluster.Unverified, info.APIVersion}, nil
 }
 
-// WriteKubectl answers with a token, in the version that was asked for.
+// WriteKubectl prints a token, in the requested version.
 func (q *KubectlRequest) WriteKubectl(w io.Writer, c Credential) error {
 	token := c.Token.Reveal()
 	if !sanitize.IsVisibleASCII(token) {

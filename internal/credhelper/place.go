@@ -1,6 +1,6 @@
-// Package credhelper speaks the protocols in which other programs ask for credentials:
-// git's, docker's, kubectl's and aws's. It reads what is asked and writes the answer;
-// where the credential comes from is told to it.
+// Package credhelper implements the protocols in which git, docker, kubectl and aws request
+// credentials. It parses requests and formats responses; the caller provides the
+// credential.
 package credhelper
 
 import (
@@ -14,22 +14,22 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// ErrInput is what no program sends that speaks the protocol. Nothing is answered.
+// ErrInput is input that violates the protocol.
 var ErrInput = errors.New("the input is not understood")
 
-// maxInput bounds what is read of a program; more is ErrInput.
+// maxInput bounds a program's input; more is ErrInput.
 const maxInput = 64 << 10
 
-// Place is where a credential may be shown: a scheme, a host and a port, which are
-// compared exactly, and maybe a path that all else lies below. The zero value is none.
+// Place is where a credential may be sent: scheme, host and port, which must match exactly,
+// and optionally a path prefix. The zero value matches nothing.
 type Place struct {
 	scheme string
 	host   string // in lower case, always with its port
-	path   string // without a slash at its ends; empty: the whole host
+	path   string // without slashes at its ends; empty: the whole host
 }
 
-// NewPlace is the place that a program names. One that could be read in two ways is
-// the zero Place, and a path that leads out of itself is no path.
+// NewPlace returns the place that a program names, or the zero Place if it is ambiguous or
+// its path leads outside of itself.
 func NewPlace(scheme, host, path string) Place {
 	port := map[string]string{"https": "443", "http": "80"}[scheme]
 	if port == "" {
@@ -48,8 +48,8 @@ func NewPlace(scheme, host, path string) Place {
 	return Place{scheme, name + ":" + port, cleanPath(path)}
 }
 
-// ParsePlace reads a place as a configuration names it: https://git.example.com:8443,
-// or https://git.example.com/team.
+// ParsePlace parses a place in a configuration: https://git.example.com:8443, or
+// https://git.example.com/team.
 func ParsePlace(text string) (Place, error) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	host, path, _ := strings.Cut(rest, "/")
@@ -60,7 +60,7 @@ func ParsePlace(text string) (Place, error) {
 	return p, nil
 }
 
-// cutPort takes host and port apart; the brackets of an IPv6 address stay.
+// cutPort splits host and port, keeping the brackets of an IPv6 address.
 func cutPort(host string) (name, port string, found bool) {
 	colon := strings.LastIndexByte(host, ':')
 	if colon < 0 || strings.HasSuffix(host, "]") {
@@ -69,10 +69,10 @@ func cutPort(host string) (name, port string, found bool) {
 	return host[:colon], host[colon+1:], true
 }
 
-const maxHost = 253 // characters of a name in DNS
+const maxHost = 253 // maximum of a DNS name
 
-// hostName is a host in the one way in which it is compared, or "". A trailing dot, a
-// user name, an escape and every letter outside ASCII make another host, or none.
+// hostName normalizes a host for comparison, or returns "" for an invalid one. A trailing
+// dot, a user name, an escape or a letter outside ASCII makes it another host, or invalid.
 func hostName(name string) string {
 	if bracketed, ok := strings.CutPrefix(name, "["); ok {
 		address, err := netip.ParseAddr(strings.TrimSuffix(bracketed, "]"))
@@ -102,7 +102,8 @@ func hostName(name string) string {
 	return string(lower)
 }
 
-// cleanPath is "" for a path that a client or server would take for another one.
+// cleanPath normalizes a path, or returns "" if a client or server could read it as another
+// one.
 func cleanPath(path string) string {
 	path = strings.Trim(path, "/")
 	for segment := range strings.SplitSeq(path, "/") {
@@ -113,13 +114,13 @@ func cleanPath(path string) string {
 	return path
 }
 
-// covers reports whether a credential for p may be shown at asked.
+// covers reports whether a credential for p may be used at asked.
 func (p Place) covers(asked Place) bool {
 	return p != Place{} && p.scheme == asked.scheme && p.host == asked.host &&
 		(p.path == "" || p.path == asked.path || strings.HasPrefix(asked.path, p.path+"/"))
 }
 
-// String is the place as ParsePlace reads it, without the port that goes without saying.
+// String returns the place in the format of ParsePlace, without the default port.
 func (p Place) String() string {
 	if p == (Place{}) {
 		return "no host"
@@ -131,19 +132,19 @@ func (p Place) String() string {
 	return p.scheme + "://" + host
 }
 
-// IsPart reports whether the place is a part of its host.
+// IsPart reports whether the place is only part of its host.
 func (p Place) IsPart() bool { return p.path != "" }
 
-// Rule says whose credential may be shown at a place.
+// Rule is the profile for a place.
 type Rule struct {
 	Place    Place
 	Profile  string
-	Username string // that the place knows the profile by
+	Username string // of the profile at the place
 }
 
-// Choose finds the rules that hold at a place: those of the longest path, and of
-// several profiles those of the user who is named. More than one profile is for the
-// caller to refuse.
+// Choose returns the rules that apply at a place: those with the longest path, and among
+// several profiles those of the given user. If more than one profile is left, the caller
+// must refuse.
 func Choose(rules []Rule, asked Place, username string) []Rule {
 	var found []Rule
 	for _, r := range rules {
