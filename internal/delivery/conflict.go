@@ -14,9 +14,9 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// CheckConflicts refuses to deliver to destinations of another key or secret, unless forced.
-// Those among known are the value's own already. What a command of the configuration does
-// with a value is not known: it never conflicts.
+// CheckConflicts refuses destinations that another key or secret is delivered to, unless
+// forced. Those among known already belong to this one. Commands never conflict, because
+// what they do with a value is unknown.
 func CheckConflicts(ctx context.Context, a *app.App, names, known []string, force bool) error {
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return strings.HasPrefix(name, "exec:") || slices.Contains(known, name)

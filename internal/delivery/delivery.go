@@ -1,4 +1,4 @@
-// Package delivery finds destinations by their names, with a credential each, and delivers to all.
+// Package delivery parses destinations, finds a credential for each, and delivers to all.
 package delivery
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Destinations parses the names of destinations. A name that is there twice counts once.
+// Destinations parses the names of destinations, ignoring duplicates.
 func Destinations(a *app.App, names, as []string) ([]destination.Destination, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -65,7 +65,7 @@ func newMachine(a *app.App, as []string) (destination.Machine, error) {
 	if here, err := os.Getwd(); err == nil && len(roots) == 0 {
 		roots = []string{here}
 	}
-	var reading sync.Mutex // deliveries ask at once, and a store is for one goroutine at a time
+	var reading sync.Mutex // deliveries are concurrent, but a store must not be used concurrently
 	return destination.Machine{
 		HTTP: client, Client: app.OwnClient(cfg.CAFile), Getenv: a.Getenv, Now: a.Now, URLs: cfg.Destination.URL, Commands: cfg.Commands,
 		Environ: os.Environ(), DotenvRoots: roots, LockDir: filepath.Join(cfg.Paths.Data, "locks"),
@@ -84,8 +84,8 @@ func newMachine(a *app.App, as []string) (destination.Machine, error) {
 	}, nil
 }
 
-// credentialsOf says by platform what is shown to it; "" is any platform. The command
-// line wins over the configuration.
+// credentialsOf returns the credential for each platform; "" is any platform. The command
+// line takes precedence over the configuration.
 func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 	chosen := make(map[string]string)
 	for platform, source := range cfg.Destination.As {
@@ -110,7 +110,7 @@ func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 	return chosen, nil
 }
 
-// Platforms are the kinds of destinations, by the names that they begin with.
+// Platforms returns the kinds of destinations, by the prefixes of their names.
 func Platforms() []string {
 	var names []string
 	for _, kind := range destination.Kinds() {
@@ -120,8 +120,8 @@ func Platforms() []string {
 	return names
 }
 
-// CheckCredentials refuses a login or secret of --as that does not exist: a mistake must be
-// found before a key is created. It reads none of them.
+// CheckCredentials rejects a login or secret of --as that does not exist, before a key is
+// created. It does not read them.
 func CheckCredentials(a *app.App, as []string) error {
 	named, err := credentialsOf(&config.Config{}, as)
 	if err != nil {
@@ -194,7 +194,7 @@ func DeliverAll(ctx context.Context, a *app.App, to []destination.Destination, v
 	return delivered, failed
 }
 
-// AddNames adds the names of destinations that are not there yet.
+// AddNames adds the names of destinations that are missing.
 func AddNames(names, more []string) []string {
 	for _, name := range more {
 		if !slices.Contains(names, name) {

@@ -72,8 +72,8 @@ func (d *StdoutDestination) Deliver(_ context.Context, key apikey.Minted, r apik
 	return PrintNewKey(d.A, key, r, d.JSON)
 }
 
-// KeyDestinations parses the names of a key's destinations, and refuses those that would not
-// take such a key, before it is created.
+// KeyDestinations parses the names of a key's destinations, and rejects those that cannot
+// store such a key, before it is created.
 func KeyDestinations(a *app.App, names, as []string, environment string) ([]destination.Destination, error) {
 	to, err := Destinations(a, names, as)
 	if err != nil || len(to) == 0 {
@@ -112,8 +112,8 @@ func NoteDeliveries(a *app.App, rotated keys.Rotated) {
 	}
 }
 
-// Errors returns the failed deliveries of a rotation, each with its hint, and what
-// they leave behind.
+// Errors returns the failed deliveries of a rotation, each with its hint, and the state
+// that they leave.
 func Errors(err error, rotated keys.Rotated, revoking bool) error {
 	if len(rotated.Failed) == 0 {
 		return err
