@@ -1,5 +1,5 @@
-// Package envfile reads files of variables that refer to credentials (fob://secret/NAME,
-// fob://token/PROFILE), and remembers which references the user has allowed.
+// Package envfile parses files of variables that refer to credentials (fob://secret/NAME,
+// fob://token/PROFILE), and records which references the user has allowed.
 package envfile
 
 import (
@@ -19,27 +19,27 @@ import (
 	"github.com/fobcli/fob/internal/config"
 )
 
-// Scheme is in front of a reference within a text.
+// Scheme is the prefix of a reference within a text.
 const Scheme = "fob://"
 
 // Variable is a variable for a program: a text, with references in it.
 type Variable struct{ Name, Value string }
 
-// File is an env file as it was read once: what is allowed is what is used.
+// File is an env file. It is read once, so that what was allowed is what is used.
 type File struct {
-	Path      string // absolute, as it was named; "" of a pipe
-	Target    string // where the links in Path lead
+	Path      string // absolute, as given; "" for a pipe
+	Target    string // Path with its links resolved
 	Variables []Variable
 }
 
-// SyntaxError is a line that is not understood.
+// SyntaxError is an invalid line.
 type SyntaxError struct{ What, Hint string }
 
 func (e *SyntaxError) Error() string { return e.What }
 
 const maxFile = 16 << 20
 
-// Read reads an env file, and waits for the other side of a pipe.
+// Read reads an env file. For a pipe, it waits for the writer.
 func Read(path string) (*File, error) {
 	f := &File{}
 	from := path
@@ -59,7 +59,7 @@ func Read(path string) (*File, error) {
 	return f, err
 }
 
-// Uses says which variable gets which credential, sorted, each as NAME=REFERENCE.
+// Uses returns which variable gets which credential, sorted, each as NAME=REFERENCE.
 func (f *File) Uses() []string {
 	var uses []string
 	for _, v := range f.Variables {
@@ -74,8 +74,8 @@ func (f *File) Uses() []string {
 	return slices.Compact(uses)
 }
 
-// Parse reads lines NAME=VALUE; name stands in errors. Quotes around a whole value are
-// removed; # starts a comment at the start of a line.
+// Parse parses lines NAME=VALUE; name is the file's name in errors. Quotes around a whole
+// value are removed; # at the start of a line starts a comment.
 func Parse(name string, text []byte) ([]Variable, error) {
 	var variables []Variable
 	lines := bufio.NewScanner(bytes.NewReader(text))
@@ -114,8 +114,8 @@ func IsName(name string) bool {
 	return name != "" && strings.IndexByte(digits, name[0]) < 0 && strings.Trim(name, letters+digits+"_") == ""
 }
 
-// wrongReference finds what begins as a reference and is none: a program would take it for
-// the password itself. No more of the text is shown, where a password may stand.
+// wrongReference returns an invalid reference, which a program would otherwise get as its
+// password. It returns no more of the text, because there may be a password in it.
 func wrongReference(text string) string {
 	for text != "" {
 		before, reference, behind := CutReference(text)
@@ -131,8 +131,8 @@ func wrongReference(text string) string {
 	return ""
 }
 
-// CutReference finds the first reference in a text, without its scheme; there may be
-// none. It ends where no name goes on.
+// CutReference splits a text at its first reference, which has no scheme in the result and
+// may be "". It ends at the first character that names cannot have.
 func CutReference(text string) (before, reference, behind string) {
 	for at := range text {
 		rest, found := strings.CutPrefix(text[at:], Scheme)
@@ -151,18 +151,18 @@ func CutReference(text string) (before, reference, behind string) {
 }
 
 // Approvals is a private folder with a file for each path and set of references that the
-// user has allowed. Another file, another variable or another reference is another set, and
-// so is a link to an allowed file: a clone may hold one, and get the credentials by it.
+// user has allowed. Changing the path, a variable or a reference requires a new approval.
+// So does a link to an allowed file: a clone may contain one to get the credentials.
 type Approvals struct{ Dir string }
 
-// approval is what is allowed, and the name of the file that says so.
+// approval returns an approval's content, and the path of the file that contains it.
 func (a Approvals) approval(f *File) (path, text string) {
 	text = strconv.Quote(f.Path) + "\n" + strconv.Quote(f.Target) + "\n" + strings.Join(f.Uses(), "\n") + "\n"
 	sum := sha256.Sum256([]byte(text))
 	return filepath.Join(a.Dir, hex.EncodeToString(sum[:])), text
 }
 
-// Has reports whether the user has allowed a file to use what it refers to.
+// Has reports whether the user has allowed a file's references.
 func (a Approvals) Has(f *File) (bool, error) {
 	path, text := a.approval(f)
 	stored, err := atomicfile.Read(path, int64(len(text)))
@@ -172,7 +172,7 @@ func (a Approvals) Has(f *File) (bool, error) {
 	return string(stored) == text, err
 }
 
-// Add allows it from now on.
+// Add allows a file's references.
 func (a Approvals) Add(f *File) error {
 	if err := atomicfile.MkdirPrivate(a.Dir); err != nil {
 		return err
@@ -182,8 +182,8 @@ func (a Approvals) Add(f *File) error {
 }
 
 // NotAllowedBy returns what a file uses and an allow list (references by folder) does not
-// cover. A folder's references are for all files below it, and for no link that leads there
-// from outside.
+// include. A folder's references apply to all files below it, but not to links from
+// outside.
 func (f *File) NotAllowedBy(list map[string][]string) []string {
 	var allowed []string
 	for folder, references := range list {
