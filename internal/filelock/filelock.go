@@ -1,6 +1,6 @@
-// Package filelock is a lock that processes share: a file beside the data that it
-// guards. Lock files are never deleted but by a purge, since a process that waits for a
-// deleted one would hold a lock that nobody else sees.
+// Package filelock is a lock shared by processes: a file next to the data that it guards.
+// Lock files are only deleted by a purge, because a process waiting for a deleted one would
+// lock a file that no other process sees.
 package filelock
 
 import (
@@ -19,23 +19,22 @@ import (
 	"github.com/fobcli/fob/internal/trace"
 )
 
-// ErrTimeout means that another process holds the lock, and did until the wait was over.
+// ErrTimeout means that another process held the lock for the whole wait.
 var ErrTimeout = errors.New("timed out waiting for a lock")
 
-// Lock is a held lock.
+// Lock is a lock that this process has.
 type Lock struct {
-	Mark Mark // that this holder has left
+	Mark Mark // of this owner
 
 	file *flock.Flock
 }
 
-// Mark tells one holder of a lock from all others: each leaves its own on the lock file,
-// before it does anything else. Who remembers what a lock guards, and the mark of when
-// it was read, finds by the mark of today whether another may have changed it since.
+// Mark identifies an owner of a lock: each writes its own mark to the lock file before
+// anything else. Data that was read while the lock had some mark is unchanged while it
+// still has that mark.
 type Mark int64
 
-// LastMark is the mark of who took the lock last. A lock file that is not there is
-// fs.ErrNotExist.
+// LastMark returns the mark of the last owner. A missing lock file is fs.ErrNotExist.
 func LastMark(path string) (Mark, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -44,8 +43,8 @@ func LastMark(path string) (Mark, error) {
 	return Mark(info.ModTime().UnixNano()), nil
 }
 
-// Acquire takes the lock at path, and makes its private folder where needed. It
-// waits at most for wait (ErrTimeout) or until ctx ends (ctx's error).
+// Acquire takes the lock at path, creating its private folder if needed. It waits at most
+// for wait (ErrTimeout) or until ctx ends (ctx's error).
 func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error) {
 	file, err := open(path)
 	if err != nil {
@@ -88,7 +87,7 @@ func open(path string) (*flock.Flock, error) {
 	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	// Who could open a loose or foreign lock file could hold it for ever.
+	// With access to the lock file, another user could hold the lock forever.
 	err := atomicfile.Check(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = atomicfile.Touch(path)
@@ -123,7 +122,7 @@ func markLock(file *flock.Flock) (*Lock, error) {
 // maxTimeStep is the coarsest resolution of a file system's timestamps (FAT).
 const maxTimeStep = 2 * time.Second
 
-// leaveMark returns the mark as the file system keeps it.
+// leaveMark writes a mark and returns it as rounded by the file system.
 func leaveMark(path string, m Mark) (Mark, error) {
 	if err := os.Chtimes(path, time.Time{}, time.Unix(0, int64(m))); err != nil {
 		return 0, err
@@ -131,13 +130,13 @@ func leaveMark(path string, m Mark) (Mark, error) {
 	return LastMark(path)
 }
 
-// waitForLock blocks in the system, which wakes one process at a time: hundreds of processes
-// that poll would leave the owner no time to work.
+// waitForLock blocks in the system, which wakes one process at a time: hundreds of polling
+// processes would slow down the owner.
 func waitForLock(ctx context.Context, file *flock.Flock) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// Who has the turn may wait for a file that a purge took away.
+	// The file may be one that a purge has deleted.
 	if free, _ := file.TryLock(); free {
 		return nil
 	}
@@ -147,14 +146,14 @@ func waitForLock(ctx context.Context, file *flock.Flock) error {
 	}
 	locked := make(chan error, 1)
 	go func() {
-		defer giveBack() // not before the system is done, even if nobody waits any more
+		defer giveBack() // when the system call returns, even if this call gave up before
 		locked <- lockUninterrupted(file)
 	}()
 	select {
 	case err := <-locked:
 		return err
 	case <-ctx.Done():
-		go func() { // the lock may still come, to nobody
+		go func() { // the lock may still be granted: release it
 			if <-locked == nil {
 				_ = file.Close()
 			}
@@ -171,5 +170,5 @@ func lockUninterrupted(file *flock.Flock) error {
 	}
 }
 
-// Release gives the lock back.
+// Release releases the lock.
 func (l *Lock) Release() { _ = l.file.Close() }

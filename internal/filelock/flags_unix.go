@@ -8,5 +8,5 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFlags never follow a link that somebody put in the lock's place.
+// openFlags do not follow a link in place of the lock file.
 const openFlags = os.O_CREATE | os.O_RDWR | unix.O_NOFOLLOW

@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// turns are those of the paths that somebody in this process waits for. A wait in the
-// system cannot be given up, and blocks a thread and an open file until the lock comes:
-// one such wait at each path has the turn, and all others wait for it in Go.
+// turns are by path. A system call that waits for a lock cannot be cancelled, and uses a
+// thread and an open file. So only one goroutine per path, the one whose turn it is, waits
+// in the system; the others wait for their turn in Go.
 var turns = struct {
 	sync.Mutex
 	at map[string]*turn
 }{at: make(map[string]*turn)}
 
 type turn struct {
-	taken chan struct{} // is full while somebody has the turn
-	users int           // who have it or wait for it; the last one takes the entry away
+	taken chan struct{} // full while a goroutine has the tur
+	users int           // goroutines that have the turn or wait for it; the last one deletes the entry
 }
 
-// takeTurn waits for the turn at path until ctx ends. Who got it must call giveBack.
+// takeTurn waits for the turn at path until ctx ends. Call giveBack afterwards.
 func takeTurn(ctx context.Context, path string) (giveBack func(), err error) {
 	t := joinTurn(path)
 	select {
