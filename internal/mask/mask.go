@@ -1,4 +1,4 @@
-// Package mask keeps secrets out of a stream of output.
+// Package mask removes secrets from a stream of output.
 package mask
 
 import (
@@ -8,20 +8,19 @@ import (
 	"slices"
 )
 
-// placeholder stands where a secret stood.
+// placeholder replaces secrets.
 const placeholder = "***"
 
-// Writer writes a stream on, with every secret in it replaced by "***", also one that
-// comes in pieces, and of two that begin alike the longer. Close writes what it has held
-// back.
+// Writer copies a stream, replacing secrets by "***" even if they arrive in pieces; if one
+// secret is a prefix of another, the longer one wins. Close writes the rest.
 type Writer struct {
 	to      io.Writer
 	secrets [][]byte  // the longest first
-	first   [256]bool // bytes that secrets begin with
+	first   [256]bool // first bytes of secrets
 	held    []byte    // may be the beginning of a secret
 }
 
-// NewWriter masks secrets; empty ones are left out.
+// NewWriter returns a Writer that masks secrets; empty ones are ignored.
 func NewWriter(to io.Writer, secrets []string) *Writer {
 	w := &Writer{to: to}
 	for _, secret := range secrets {
@@ -42,8 +41,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// mask writes a text, and holds back an end of it that may be a secret's beginning
-// unless nothing follows.
+// mask writes a text, except for an end that may be the beginning of a secret, unless this
+// is the last text.
 func (w *Writer) mask(text []byte, last bool) error {
 	var out []byte
 	at := 0
@@ -70,8 +69,8 @@ func (w *Writer) mask(text []byte, last bool) error {
 	return err
 }
 
-// secretAt is how long the secret is that a text begins with; unfinished: it may begin a
-// longer one, of which the rest has not come yet.
+// secretAt returns the length of the secret at the start of a text. unfinished means that
+// the text may be the beginning of a longer one.
 func (w *Writer) secretAt(text []byte) (length int, unfinished bool) {
 	for _, secret := range w.secrets {
 		if bytes.HasPrefix(text, secret) {
