@@ -8,13 +8,13 @@ import (
 	"unsafe"
 )
 
-// HideVariables overwrites the values of variables in the environment that the system
-// shows to others, of which Go has made a copy of its own. Linux shows it to root alone
-// once Protect has run, macOS to all programs of the user (KERN_PROCARGS2 in sysctl(3)).
-// known are all variables that the process was started with.
+// HideVariables overwrites the values of variables in the environment that other processes
+// may read; Go has its own copy. Linux shows it only to root after Protect, macOS to all
+// programs of the user (KERN_PROCARGS2 in sysctl(3)). known are all variables that the
+// process was started with.
 //
-// The environment is on the stack, where the arguments end (execve(2) puts it there), and
-// ends where there is no NAME=VALUE of a known name.
+// The environment is on the stack after the arguments (execve(2)), and ends where there is
+// no NAME=VALUE with a known name.
 func HideVariables(known map[string]string, hidden func(name string) bool) {
 	last := os.Args[len(os.Args)-1]
 	at := unsafe.Add(unsafe.Pointer(unsafe.StringData(last)), len(last)+1)
@@ -29,7 +29,7 @@ func HideVariables(known map[string]string, hidden func(name string) bool) {
 		}
 		if hidden(string(name)) {
 			for i := range value {
-				value[i] = '*' // no NUL, at which a later call would end
+				value[i] = '*' // not NUL, which would end a later call early
 			}
 		}
 		at = unsafe.Add(at, length+1)

@@ -1,5 +1,5 @@
-// Package process keeps what fob has in memory, and what it was started with, from other
-// programs of the same user, and starts fob's children, which are ordinary processes.
+// Package process protects fob's memory and environment from other programs of the same
+// user, and starts fob's children, which are ordinary processes.
 package process
 
 import (
@@ -9,7 +9,7 @@ import (
 )
 
 // Cmd is an exec.Cmd whose child gets the limits that fob was started with. It has only
-// those of its methods that are here: CombinedOutput, for one, starts without the limits.
+// these methods, because others such as CombinedOutput would start without the limits.
 type Cmd exec.Cmd
 
 // Command is exec.CommandContext for all children of fob.

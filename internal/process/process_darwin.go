@@ -13,8 +13,8 @@ var core struct {
 	callers unix.Rlimit
 }
 
-// Protect keeps debuggers from the process (PT_DENY_ATTACH in ptrace(2)), and has it
-// write no core file. The hard limit stays, so that children get back the soft one.
+// Protect prevents debuggers from attaching (PT_DENY_ATTACH in ptrace(2)), and core files.
+// It does not change the hard limit, so that the soft one can be restored for children.
 func Protect() error {
 	if err := unix.Getrlimit(unix.RLIMIT_CORE, &core.callers); err != nil {
 		return err
@@ -29,9 +29,9 @@ func writeNoCore() error {
 	return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Max: core.callers.Max})
 }
 
-// WithCallersLimits runs a function that starts a child, or becomes another program. The
-// child of a fork inherits fob's limits of that moment, so they are the caller's for as
-// long as the fork takes; if fob crashes in that moment, it may write a core file.
+// WithCallersLimits runs a function that starts a child or executes another program, with
+// the caller's limits. A child inherits the limits at its fork, so they are restored during
+// the fork; a crash at that moment may write a core file.
 func WithCallersLimits(start func() error) error {
 	core.Lock()
 	defer core.Unlock()

@@ -1,11 +1,12 @@
 package process
 
-// Protect does nothing: on Windows every program of a user may open the user's other
-// processes, and the owner of a process can always give that right back to itself.
+// Protect does nothing: on Windows, a program may open all processes of its user, and a
+// process's owner can always restore that right.
 func Protect() error { return nil }
 
-// WithCallersLimits runs a function that starts a child. There are no limits here.
+// WithCallersLimits runs start. There are no limits here.
 func WithCallersLimits(start func() error) error { return start() }
 
-// HideVariables does nothing: whoever may read the environment may read the memory, too.
+// HideVariables does nothing: programs that can read the environment can also read the
+// memory.
 func HideVariables(map[string]string, func(name string) bool) {}

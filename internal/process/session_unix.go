@@ -4,5 +4,5 @@ package process
 
 import "syscall"
 
-// OwnSession starts a child in a session of its own, without this terminal.
+// OwnSession starts a child in its own session, without this terminal.
 func OwnSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

@@ -1,6 +1,6 @@
-// Package early makes the process undumpable on Linux before main starts, as
-// process.Protect does there. Main imports it only for that.
+// Package early makes the process undumpable on Linux before main starts, like
+// process.Protect. It is only imported for that.
 //
-// Go initializes a package once those that it imports are initialized, ties by path. This
-// one imports only syscall, so that it precedes os and nearly all others.
+// Go initializes packages in the order of their imports, ties by path. This one imports
+// only syscall, so that it precedes os and nearly all others.
 package early
