@@ -13,11 +13,10 @@ import (
 // Origin is a scheme, a host and, unless it is the scheme's own, a port (RFC 6454 §4).
 type Origin struct{ Scheme, Host string }
 
-// ErrOrigin is a text that is no host which a credential may be sent to.
+// ErrOrigin is a text that is not a host to which a credential may be sent.
 var ErrOrigin = errors.New("use HOST or HOST:PORT for https; http:// is only for loopback addresses")
 
-// ParseOrigin reads HOST, HOST:PORT or a URL of no more than that. https is meant where
-// nothing is said.
+// ParseOrigin parses HOST, HOST:PORT or a URL of only that. The default scheme is https.
 func ParseOrigin(text string) (Origin, error) {
 	if !strings.Contains(text, "://") {
 		text = "https://" + text
@@ -43,8 +42,8 @@ func ParseOrigin(text string) (Origin, error) {
 	return Origin{u.Scheme, host}, nil
 }
 
-// authority is a URL's host in lower case, with its port unless that is http's or https's
-// own: a program that speaks to a proxy writes http for both.
+// authority returns a URL's host in lower case, with its port unless that is the default of
+// http or https: a client of a proxy writes http for both.
 func authority(u *url.URL) string {
 	host, port := strings.ToLower(u.Hostname()), u.Port()
 	if port != "" && port != "443" && port != "80" {
@@ -56,9 +55,10 @@ func authority(u *url.URL) string {
 	return host
 }
 
-// Exceptions is a list of hosts that need no proxy (NO_PROXY) without what may stand for
-// one that is allowed: a program would ask that by itself, in plain text where https is
-// meant. Programs read such lists in many ways, and what one of them could match is out.
+// Exceptions removes from a list of hosts without proxy (NO_PROXY) everything that might
+// match an allowed host: a program would connect to that directly, even unencrypted where
+// https is required. Programs interpret such lists in different ways, so any possible match
+// counts.
 func Exceptions(list string, allow []Origin) string {
 	entries := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	return strings.Join(slices.DeleteFunc(entries, func(entry string) bool {

@@ -1,5 +1,5 @@
-// Package proxy adds a credential to requests for some hosts, on behalf of a program that
-// never sees it. It listens for that program alone, which knows a secret of this run.
+// Package proxy adds a credential to requests for some hosts, so that a program can use the
+// credential without seeing it. Only that program knows the secret for this proxy.
 package proxy
 
 import (
@@ -23,31 +23,30 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Options say what a Proxy lets through.
+// Options configures a Proxy.
 type Options struct {
 	// Allow are the origins that requests may go to.
 	Allow []Origin
-	// Authorize sets the credential in a request's header, in the place of any that the
-	// program has sent.
+	// Authorize sets the credential in a request's header, replacing one from the program.
 	Authorize func(context.Context, http.Header) error
-	// Refused is told when a host answers 401; may be nil.
+	// Refused is called when a host responds 401; may be nil.
 	Refused func()
-	// Transport verifies TLS; its time-outs hold.
+	// Transport verifies TLS and has timeouts.
 	Transport http.RoundTripper
-	// Log is told of each request once it was answered; it may be called at any time.
+	// Log is called after each request, concurrently.
 	Log func(Entry)
 }
 
-// Entry is a request that was answered. What it says is as the program sent it.
+// Entry is a completed request. Its texts are the program's.
 type Entry struct {
 	Method, Host, Path string // without the query
 	Status             int
-	Err                error // why there is no answer of the host's
+	Err                error // why the host did not respond
 }
 
-// Proxy is a server on a loopback address. Requests come in two ways: in absolute form,
-// as to any HTTP proxy (RFC 9112 §3.2.2), with the secret as its password; and below a
-// base URL that has the secret in it, /SECRET/HOST/PATH.
+// Proxy is a server on a loopback address. It accepts requests in absolute form, like any
+// HTTP proxy (RFC 9112 §3.2.2), with the secret as the password, and requests below a base
+// URL that contains the secret: /SECRET/HOST/PATH.
 type Proxy struct {
 	opts     Options
 	origins  map[string]Origin // by host and port
@@ -57,17 +56,17 @@ type Proxy struct {
 	secret   secret.Secret
 }
 
-// The bounds of what the program may take.
+// Limits for the program.
 const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
 )
 
-// username is the user name that the secret is the password of.
+// username is the user name that belongs to the secret.
 const username = "fob"
 
-// Listen makes a proxy on a port of its own of 127.0.0.1; Serve answers there.
+// Listen creates a proxy on a free port of 127.0.0.1. Call Serve.
 func Listen(ctx context.Context, opts Options) (*Proxy, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -83,7 +82,7 @@ func Listen(ctx context.Context, opts Options) (*Proxy, error) {
 	return p, nil
 }
 
-// Serve answers until Close.
+// Serve handles requests until Close.
 func (p *Proxy) Serve() error {
 	if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -91,15 +90,15 @@ func (p *Proxy) Serve() error {
 	return nil
 }
 
-// Close ends all connections.
+// Close closes all connections.
 func (p *Proxy) Close() error { return p.server.Close() }
 
-// URL is that of the proxy with its secret, as in HTTP_PROXY.
+// URL returns the proxy's URL with its secret, for HTTP_PROXY.
 func (p *Proxy) URL() secret.Secret {
 	return secret.New("http://" + username + ":" + p.secret.Reveal() + "@" + p.listener.Addr().String())
 }
 
-// BaseURL is below which "/HOST/PATH" is the path of a host.
+// BaseURL returns the URL below which /HOST/PATH is a path of a host.
 func (p *Proxy) BaseURL() secret.Secret {
 	return secret.New("http://" + p.listener.Addr().String() + "/" + p.secret.Reveal())
 }
@@ -133,8 +132,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), targetKey{}, t)))
 }
 
-// targetOf decides where a request may go. A method that shows the request's headers in
-// the answer (TRACE) would show the credential, and a tunnel (CONNECT) takes none.
+// targetOf returns where a request goes. It rejects TRACE, whose response would contain the
+// credential, and CONNECT, because a credential cannot be added to a tunnel.
 func (p *Proxy) targetOf(r *http.Request) (target, error) {
 	t := target{}
 	var err error
@@ -165,12 +164,12 @@ func (p *Proxy) targetOf(r *http.Request) (target, error) {
 	return t, nil
 }
 
-// isOwn reports that a request in absolute form is for the base URL: the program sends
-// those to its proxy, too.
+// isOwn reports whether a request in absolute form is for the base URL: programs send those
+// to the proxy too.
 func (p *Proxy) isOwn(r *http.Request) bool { return r.URL.Host == p.listener.Addr().String() }
 
-// rewriteBaseURL reads /SECRET/HOST/PATH. The Host must be this address: a page in a browser
-// whose name was made to resolve to it (DNS rebinding) has another one.
+// rewriteBaseURL parses /SECRET/HOST/PATH. The Host header must be this address: with DNS
+// rebinding, a browser sends another one.
 func (p *Proxy) rewriteBaseURL(r *http.Request) (*url.URL, error) {
 	given, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	if r.Host != p.listener.Addr().String() || !p.isSecret(given) {
@@ -189,7 +188,7 @@ func (p *Proxy) isSecret(given string) bool {
 	return subtle.ConstantTimeCompare([]byte(given), []byte(p.secret.Reveal())) == 1
 }
 
-// password reads a header of the scheme Basic (RFC 7617).
+// password parses a header with the scheme Basic (RFC 7617).
 func password(header string) string {
 	scheme, encoded, _ := strings.Cut(header, " ")
 	decoded, err := base64.StdEncoding.DecodeString(encoded)
@@ -203,23 +202,23 @@ func password(header string) string {
 	return word
 }
 
-// rewrite makes the request for the host. httputil has taken out what is between the
-// program and the proxy alone, its password included.
+// rewrite builds the request for the host. httputil has removed hop-by-hop headers,
+// including the proxy's password.
 func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	t := targetOf(r.In)
 	out := *t.url
 	out.Scheme, out.Host = t.origin.Scheme, t.origin.Host
 	r.Out.URL, r.Out.Host = &out, ""
-	maps.DeleteFunc(r.Out.Header, func(_ string, values []string) bool { // Referer tells of the base URL
+	maps.DeleteFunc(r.Out.Header, func(_ string, values []string) bool { // Referer may contain the base URL
 		return slices.ContainsFunc(values, func(value string) bool { return strings.Contains(value, p.secret.Reveal()) })
 	})
-	if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") { // what comes in another protocol nobody could tell of
+	if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") { // other protocols could not be logged
 		r.Out.Header.Del("Upgrade")
 		r.Out.Header.Del("Connection")
 	}
 	if err := p.opts.Authorize(r.Out.Context(), r.Out.Header); err != nil {
 		ctx, cancel := context.WithCancelCause(r.Out.Context())
-		cancel(err) // the transport sends nothing then
+		cancel(err) // then the transport sends nothing
 		r.Out = r.Out.WithContext(ctx)
 	}
 }
@@ -238,8 +237,8 @@ func (p *Proxy) handleResponse(resp *http.Response) error {
 	return nil
 }
 
-// redirect lets the program come back to this proxy for a host that is allowed. To any
-// other it goes by itself, without the credential.
+// redirect makes the program send redirected requests to this proxy if the host is allowed.
+// Other hosts are requested directly, without the credential.
 func (p *Proxy) redirect(header http.Header, t target, next *url.URL) {
 	origin, allowed := p.origins[authority(next)]
 	if !allowed || next.User != nil || next.Scheme != origin.Scheme {
@@ -271,7 +270,7 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Proxy-Authenticate", `Basic realm="fob"`)
 	}
 	entry := Entry{Method: r.Method, Host: r.URL.Host, Status: status, Err: err}
-	if r.URL.IsAbs() && !p.isOwn(r) { // else the secret may stand in it
+	if r.URL.IsAbs() && !p.isOwn(r) { // otherwise it may contain the secret
 		entry.Path = r.URL.EscapedPath()
 	}
 	p.opts.Log(entry)
