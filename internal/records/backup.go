@@ -26,10 +26,10 @@ var (
 	ErrCutOff     = errors.New("damaged or cut off")
 )
 
-// MaxBackup bounds a backup's file: a thousand of the largest records.
+// MaxBackup bounds a backup file: a thousand of the largest records.
 const MaxBackup = 128 << 20
 
-// Backup is what the encrypted file contains. In plaintext it exists only in memory.
+// Backup is the content of the encrypted file. It is never written unencrypted.
 type Backup struct {
 	Version int           `json:"fob_backup"`
 	MadeAt  time.Time     `json:"made_at"`
@@ -49,10 +49,10 @@ type backupEntry struct {
 	Body []byte `json:"body"`
 }
 
-// NewBackup is a backup without records.
+// NewBackup returns a backup without records.
 func NewBackup(now time.Time) *Backup { return &Backup{Version: 1, MadeAt: now.UTC()} }
 
-// Add puts a record into the backup.
+// Add adds a record to the backup.
 func (b *Backup) Add(ctx context.Context, r Record) error {
 	c, err := r.open(r.Storage, true)
 	if err != nil {
@@ -74,7 +74,7 @@ func (b *Backup) Add(ctx context.Context, r Record) error {
 	return nil
 }
 
-// Encrypt returns the backup's file, in the age format.
+// Encrypt returns the backup file, in the age format.
 func (b *Backup) Encrypt(passphrase secret.Secret) ([]byte, error) {
 	text, err := b.marshal()
 	if err != nil {
@@ -105,13 +105,13 @@ type Backed struct {
 	stored credstore.Record
 }
 
-// ReadBackup opens a backup's file.
+// ReadBackup decrypts a backup file.
 func ReadBackup(a *app.App, file []byte, passphrase secret.Secret) ([]Backed, error) {
 	identity, err := age.NewScryptIdentity(passphrase.Reveal())
 	if err != nil {
 		return nil, cli.AsUsage(err)
 	}
-	identity.SetMaxWorkFactor(20) // 1 GiB: the most that a hostile file can cost
+	identity.SetMaxWorkFactor(20) // 1 GiB: limits the cost of a malicious file
 	plain, err := age.Decrypt(bytes.NewReader(file), identity)
 	switch {
 	case errors.As(err, new(*age.NoIdentityMatchError)):
@@ -160,20 +160,20 @@ func parseBackup(a *app.App, text []byte) ([]Backed, error) {
 	return all, nil
 }
 
-// RestoreOptions say how a record of a backup is restored.
+// RestoreOptions configures the restoring of a record.
 type RestoreOptions struct {
-	Storage string // "": as FOB_STORAGE or its settings name it
-	Force   bool   // replace what is stored here
+	Storage string // "": by FOB_STORAGE or its settings
+	Force   bool   // replace existing records
 	DryRun  bool
 }
 
-// Restored is what became of a record of a backup.
+// Restored is the result of restoring a record.
 type Restored struct {
 	Storage     string
-	Kept        bool     // what is stored here was not replaced
+	Kept        bool     // the existing record was not replaced
 	KeptPeppers []string // likewise
-	Left        error    // why the record before could not be deleted from the storage that it was in
-	SharedWith  string   // the other secret that the secret's variable belongs to
+	Left        error    // why the previous record could not be deleted from another storage
+	SharedWith  string   // another secret with the same variable
 }
 
 // Restore stores a record of a backup, and its settings.
@@ -232,8 +232,8 @@ func find(a *app.App, cfg *config.Config, kind Kind, name string) (Record, bool)
 	return newSecret(a, cfg, s), known
 }
 
-// restorePeppers adds the peppers of a backup to those of this machine. They stay together
-// in one storage.
+// restorePeppers adds the peppers of a backup to those of this machine, which all stay in
+// one storage.
 func (b Backed) restorePeppers(ctx context.Context, a *app.App, opts RestoreOptions) (out Restored, err error) {
 	peppers, err := parsePeppers(b.stored)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// content is a record in one storage. Where nothing is stored, the error is IsMissing.
+// content is a record in one storage. If nothing is stored, the error is IsMissing.
 type content interface {
-	// Read reads all of it, without a lock.
+	// Read reads the whole record, without a lock.
 	Read(ctx context.Context) (revision, error)
 	// Check reads it and the files beside it; with repair it cleans up after crashes.
 	Check(ctx context.Context, repair bool) (session.Repairs, error)
@@ -51,11 +51,11 @@ func (l login) Read(ctx context.Context) (revision, error) {
 }
 
 func (l login) Check(ctx context.Context, repair bool) (session.Repairs, error) {
-	l.Warn = func(string) {} // the result has it
+	l.Warn = func(string) {} // the result includes it
 	return l.Session.Check(ctx, repair)
 }
 
-// MoveTo first takes up what an interrupted refresh has left, as Export does.
+// MoveTo first recovers an interrupted refresh, like Export.
 func (l login) MoveTo(ctx context.Context, to content, settle func() error) (left, err error) {
 	if _, err := l.Export(ctx); err != nil {
 		return nil, err
@@ -63,10 +63,10 @@ func (l login) MoveTo(ctx context.Context, to content, settle func() error) (lef
 	return l.Entry.MoveTo(ctx, to.(login).Entry.Store, settle)
 }
 
-// sealed is a secret, or the peppers. Entry has the other methods.
+// sealed is a secret or the peppers. Entry has the other methods.
 type sealed struct {
 	credstore.Entry
-	check func(credstore.Record) error // refuses what fob would not read
+	check func(credstore.Record) error // rejects unreadable content
 }
 
 func (s sealed) Export(ctx context.Context) (credstore.Record, error) {

@@ -28,17 +28,17 @@ func (r Record) remove(ctx context.Context, storage string) error {
 	return c.Remove(ctx)
 }
 
-// Status is what is printed of a stored record.
+// Status is the status of a stored record, as printed.
 type Status struct {
 	Profile string `json:"profile,omitempty"` // of a login
-	Record  string `json:"record,omitempty"`  // what else it is
+	Record  string `json:"record,omitempty"`  // name of another record
 	Items   int    `json:"items"`             // keyring items, or files
 	Bytes   int    `json:"bytes"`             // sealed
 	Health  string `json:"health"`
 	Problem string `json:"problem,omitempty"`
 }
 
-// Status opens the record and changes nothing. The error is why that failed.
+// Status reads the record without changing anything. The error is why that failed.
 func (r Record) Status(ctx context.Context) (Status, error) {
 	here, err := r.read(ctx, r.Storage)
 	out := Status{Record: r.Label, Items: here.Items, Bytes: here.Bytes, Health: "ok"}
@@ -63,7 +63,7 @@ type Findings struct {
 }
 
 // Check reads the whole record. With repair it recovers what a crash left unsaved, and
-// deletes what no record needs; the error is damage that stays.
+// deletes unreferenced pieces; the error is damage that remains.
 func (r Record) Check(ctx context.Context, repair bool) (found Findings, err error) {
 	defer func() { err = r.wrap(err) }()
 	c, err := r.open(r.Storage, true)
@@ -86,8 +86,8 @@ func (r Record) Check(ctx context.Context, repair bool) (found Findings, err err
 	return found, nil
 }
 
-// checkCopy finds a copy of the record in the storage that the configuration does not
-// name. With repair it deletes one that is not newer.
+// checkCopy looks for a copy of the record in the other storage. With repair it deletes one
+// that is not newer.
 func (r Record) checkCopy(ctx context.Context, here revision, repair bool) (storage string, err error) {
 	storage = map[string]string{config.StorageKeyring: config.StorageFile, config.StorageFile: config.StorageKeyring}[r.Storage]
 	there, err := r.read(ctx, storage)
@@ -103,15 +103,15 @@ func (r Record) checkCopy(ctx context.Context, here revision, repair bool) (stor
 	return storage, r.remove(ctx, storage)
 }
 
-// Moved is what became of a record that was to move.
+// Moved is the result of moving a record.
 type Moved struct {
-	Already bool  // it was there
+	Already bool  // it was there already
 	Missing bool  // nothing is stored: only the configuration has changed
-	Left    error // why the old record could not be deleted
+	Left    error // why the original could not be deleted
 }
 
-// Move puts the record into another storage. Wherever it stops, the storage that the
-// configuration names has the record.
+// Move moves the record to another storage. If interrupted, the storage in the
+// configuration has the record.
 func (r Record) Move(ctx context.Context, storage string) (moved Moved, err error) {
 	defer func() { err = r.wrap(err) }()
 	if r.Storage == storage {
@@ -132,8 +132,8 @@ func (r Record) Move(ctx context.Context, storage string) (moved Moved, err erro
 	return moved, cli.WithHint(err, "it stays in %q, unchanged; run 'fob doctor' to find the cause", r.Storage)
 }
 
-// Rekey makes a new key the one of a storage: commit switches the key's source to it. Until
-// FinishRekey has sealed the records under it, they open under the old one.
+// Rekey replaces a storage's key; commit switches the key's source to it. Until FinishRekey
+// has sealed the records with it, they are opened with the old one.
 func Rekey(ctx context.Context, a *app.App, storage string, key seal.Key, commit func() error) error {
 	cfg, err := a.Config()
 	if err != nil {
@@ -153,9 +153,9 @@ func Rekey(ctx context.Context, a *app.App, storage string, key seal.Key, commit
 	return nil
 }
 
-// FinishRekey seals every record of a storage under its present key, and forgets the key
-// before. The peppers are looked for whatever storage the configuration names for them:
-// FOB_STORAGE may have been another one when they were added.
+// FinishRekey seals every record of a storage with its current key, and deletes the old
+// key. It looks for peppers independent of the configuration: FOB_STORAGE may have been
+// different when they were added.
 func FinishRekey(ctx context.Context, a *app.App, storage string) error {
 	cfg, err := a.Config()
 	if err != nil {

@@ -16,19 +16,19 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// PeppersContext is what the record of all peppers is sealed for.
+// PeppersContext is the seal context of the record with all peppers.
 var PeppersContext = seal.Context{Kind: "pepper", Profile: "peppers"}
 
-// PeppersStorage is where peppers are added: as pinned by a move, else the default.
+// PeppersStorage returns the storage for new peppers: pinned by a move, or the default.
 func PeppersStorage(cfg *config.Config) (string, error) {
 	return cfg.StorageFor(cfg.Keys.PepperStorage)
 }
 
-// newPeppers is the record of this machine's peppers in a storage, which need not be the
-// one that the configuration names.
+// newPeppers returns the record of this machine's peppers in a storage, which may differ
+// from the configured one.
 func newPeppers(a *app.App, cfg *config.Config, storage string) Record {
 	return Record{
-		Kind: Peppers, Label: "key peppers", Storage: storage, // no profile or secret can have that name
+		Kind: Peppers, Label: "key peppers", Storage: storage, // not a valid name of a profile or secret
 		open: func(storage string, _ bool) (content, error) {
 			store, err := a.Store(storage)
 			entry := credstore.Entry{Store: store, Context: PeppersContext, Lock: filepath.Join(cfg.Paths.Data, "locks", "peppers")}
@@ -54,8 +54,8 @@ func withPeppers(ctx context.Context, a *app.App, cfg *config.Config, records []
 	return append(records, peppers)
 }
 
-// PeppersError is why the peppers could not be read. What helps with a login, to start
-// over, would make every key worthless that needs them.
+// PeppersError is why the peppers could not be read. Unlike a login they must not be
+// recreated: all keys that need them would become invalid.
 type PeppersError struct{ Err error }
 
 func (e *PeppersError) Error() string { return "the peppers of this machine: " + e.Err.Error() }

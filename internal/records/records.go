@@ -1,4 +1,4 @@
-// Package records moves, checks, seals again, backs up and restores what fob stores: logins,
+// Package records moves, checks, reseals, backs up and restores what fob stores: logins,
 // secrets that others issued, and the peppers of API keys.
 package records
 
@@ -20,7 +20,7 @@ import (
 // Kind is what a record contains.
 type Kind int
 
-// The kinds of records.
+// Kinds of records.
 const (
 	Login Kind = iota
 	Secret
@@ -32,14 +32,14 @@ type Record struct {
 	Kind    Kind
 	Name    string // of the profile or the secret
 	Label   string // in messages and arguments
-	Storage string // where the configuration says that it is
+	Storage string // by the configuratio
 
 	profile config.Profile // of a login
 	secret  config.Secret  // the settings of a secret
 
 	open  func(storage string, current bool) (content, error) // current: no change once the configuration names another storage
-	pin   func(storage string) error                          // makes the configuration name the storage
-	named func(error) error                                   // adds the record's name, for the message and the hint
+	pin   func(storage string) error                          // sets the storage in the configuratio
+	named func(error) error                                   // adds the record's name to message and hint
 	newer func(there, here revision) bool
 }
 
@@ -93,8 +93,8 @@ func newSecret(a *app.App, cfg *config.Config, s config.Secret) Record {
 	}
 }
 
-// storageOf is the storage that a record's settings lead to. Opening it reports a
-// misspelt one.
+// storageOf returns the storage of a record with these settings. An invalid one is reported
+// when it is opened.
 func storageOf(cfg *config.Config, pinned string) string {
 	if storage, err := cfg.StorageFor(pinned); err == nil {
 		return storage
@@ -102,7 +102,7 @@ func storageOf(cfg *config.Config, pinned string) string {
 	return pinned
 }
 
-// Missing is what is reported of a record that is not stored.
+// Missing returns the text for a record that is not stored.
 func (r Record) Missing() string {
 	if r.Kind == Login {
 		return "not logged in"
@@ -123,7 +123,7 @@ func (r Record) wrap(err error) error {
 	return r.named(err)
 }
 
-// Select returns the records that arguments name; without arguments all that there are.
+// Select returns the records named by arguments, or all without arguments.
 func Select(ctx context.Context, a *app.App, args []string) ([]Record, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -160,7 +160,7 @@ func In(ctx context.Context, a *app.App, storage string) ([]Record, error) {
 	return withPeppers(ctx, a, cfg, configuredIn(a, cfg, storage), storage), nil
 }
 
-// configured are the records that config.toml has a table of: every login, and the secrets
+// configured returns the records with a table in config.toml: every login, and the secrets
 // that are not in the environment.
 func configured(a *app.App, cfg *config.Config) []Record {
 	var all []Record
@@ -179,7 +179,7 @@ func configuredIn(a *app.App, cfg *config.Config, storage string) []Record {
 	return slices.DeleteFunc(configured(a, cfg), func(r Record) bool { return r.Storage != storage })
 }
 
-// Count is how many records of each kind there are, in words.
+// Count returns the number of records of each kind, in words.
 func Count(records []Record) string {
 	count := map[Kind]int{}
 	for _, r := range records {
