@@ -1,4 +1,4 @@
-// Package sanitize makes text from elsewhere inert before a person sees it.
+// Package sanitize makes text from other parties harmless before it is shown.
 package sanitize
 
 import (
@@ -9,18 +9,16 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine is how many characters of a remote text are shown.
+// MaxLine is the maximum length of remote text in characters.
 const MaxLine = 200
 
-// Line returns s as one harmless line of at most MaxLine characters, with "…"
-// behind it where s was longer. Line breaks and runs of blanks become one space:
-// many blanks would fill a terminal's line and fake the next. Controls (C0, C1),
-// invisible characters, invalid UTF-8 and what makes a command of a CI system are
-// dropped.
+// Line returns s as one harmless line of at most MaxLine characters, shortened with "…".
+// Line breaks and runs of spaces become one space, because many spaces could fill the line
+// and fake the next. Control characters (C0, C1), invisible characters, invalid UTF-8 and
+// commands for CI systems are removed.
 func Line(s string) string { return cleanLine(s, MaxLine) }
 
-// Lines is Line for a text of several lines, which may be long: what is to be shown
-// whole, and of which a part came from elsewhere.
+// Lines is Line for a text of several lines without a limit on its length.
 func Lines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {
@@ -29,7 +27,8 @@ func Lines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// Part is Line for a part of a line, which is not cut. A blank at either end stays.
+// Part is Line for a part of a line, without a limit on its length. It keeps a space at
+// either end.
 func Part(s string) string {
 	text := cleanLine(s, len(s))
 	if first, _ := utf8.DecodeRuneInString(s); text != "" && unicode.IsSpace(first) {
@@ -41,10 +40,10 @@ func Part(s string) string {
 	return text
 }
 
-// Text is Lines for a text with a layout: tabs and runs of blanks stay.
+// Text is Lines for a text with a layout: it keeps tabs and runs of spaces.
 func Text(s string) string {
 	kept := strings.Builder{}
-	count, last := 0, rune(0) // of the line, without the blanks that it begins with
+	count, last := 0, rune(0) // of the line, without leading spaces
 	for i, r := range s {
 		switch {
 		case r == '\n':
@@ -66,13 +65,13 @@ func Text(s string) string {
 	return kept.String()
 }
 
-// minRedacted is the shortest secret that is redacted: shorter ones are parts of other
-// words.
+// minRedacted is the minimum length of secrets that are redacted: shorter ones are parts of
+// ordinary words.
 const minRedacted = 4
 
 // RedactLine is Line for a text that may contain secrets, which it replaces by "***". It
-// searches again after removing invisible characters and before cutting: a program may write
-// UTF-16, with a NUL after each letter.
+// searches again after removing invisible characters and before shortening: a program may
+// write UTF-16, with a NUL after each letter.
 func RedactLine(s string, secrets ...string) string {
 	return Line(Redact(Lines(Redact(s, secrets...)), secrets...))
 }
@@ -114,15 +113,15 @@ func cleanLine(s string, most int) string {
 	return kept.String()
 }
 
-// completesCommand reports whether r completes what CI runners take for a command in a
-// job's log: ##vso[…], ##[…] and ##teamcity[…] wherever they stand, ::…:: where a line
-// begins. One that a server wrote could set a variable of the job's next steps.
+// completesCommand reports whether r completes what CI runners treat as a command in a
+// job's log: ##vso[…], ##[…] and ##teamcity[…] anywhere, ::…:: at the start of a line. A
+// command from a server could set a variable of the job's next steps.
 func completesCommand(last, r rune, count int) bool {
 	return last == r && (r == '#' || r == ':' && count == 1)
 }
 
-// JSON returns JSON that stays exact, and that may be shown: what a terminal or a CI
-// runner could act on, or the eye not see, is written as \u escapes.
+// JSON returns equivalent JSON with \u escapes for characters that terminals or CI runners
+// act on, or that are invisible.
 func JSON(text []byte) []byte {
 	inert := make([]byte, 0, len(text))
 	for _, r := range string(text) {
@@ -139,14 +138,14 @@ func JSON(text []byte) []byte {
 	return inert
 }
 
-// IsVisibleASCII reports whether s is one or more visible ASCII characters (VCHAR of
-// RFC 5234 §B.1): what a token, a scope or a client's ID may be, with nothing that a
-// header, a log, a script or a CI runner could take for something else.
+// IsVisibleASCII reports whether s is one or more visible ASCII characters (VCHAR of RFC
+// 5234 §B.1), as required of tokens, scopes and client IDs, and does not look like a CI
+// runner's command.
 func IsVisibleASCII(s string) bool {
 	return s != "" && !strings.HasPrefix(s, "::") && !strings.Contains(s, "##") && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// isVisible is false for controls, format characters (bidi, zero-width, tags), and for
+// isVisible returns false for controls, format characters (bidi, zero-width, tags), and for
 // fillers and selectors, which Unicode counts as letters or marks.
 func isVisible(r rune) bool {
 	const blankBraille = '\u2800'
@@ -154,8 +153,8 @@ func isVisible(r rune) bool {
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// ShellQuote makes a path one word of a command that is shown: whole, and also where it
-// has characters that are not to be shown.
+// ShellQuote quotes a path as one word of a command, without shortening it, and escapes
+// invisible characters.
 func ShellQuote(path string) string {
 	if strings.Contains(path, "\n") || Lines(path) != path {
 		var b strings.Builder
