@@ -1,13 +1,12 @@
-// Package seal is fob's envelope: it seals and opens bytes under a key, bound to
-// what they are for.
+// Package seal encrypts and authenticates bytes with a key, bound to their purpose.
 //
 // Version 1 is
 //
 //	"fob1" | alg(1) | keyID(8) | contextID(8) | nonce(24) | ciphertext and tag
 //
-// alg 1 is XChaCha20-Poly1305 under HKDF-SHA256(key, kind). The header and the
-// context are authenticated. Key and context stand in the header as hashes, so
-// that a wrong key, an edited profile and tampering are told apart.
+// alg 1 is XChaCha20-Poly1305 with HKDF-SHA256(key, kind). The header and the context are
+// authenticated. The header contains hashes of key and context, so that a wrong key, an
+// edited profile and tampering have different errors.
 package seal
 
 import (
@@ -25,7 +24,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Why an envelope does not open.
+// Why an envelope cannot be opened.
 var (
 	ErrFormat       = errors.New("not a sealed fob record")
 	ErrWrongKey     = errors.New("sealed under another key")
@@ -44,18 +43,17 @@ const (
 	idSize      = 8
 )
 
-// Key is 32 secret bytes. The zero value is no key: to use it panics, since
-// everybody knows it.
+// Key is 32 secret bytes. Using the zero value panics.
 type Key struct{ value secret.Secret }
 
-// NewKey makes a random key.
+// NewKey returns a random key.
 func NewKey() Key {
 	key := make([]byte, chacha20poly1305.KeySize)
-	_, _ = rand.Read(key) // never fails, by its documentation
+	_, _ = rand.Read(key) // never fails, by its documentatio
 	return Key{secret.New(string(key))}
 }
 
-// KeyFromBytes takes 32 bytes as a key.
+// KeyFromBytes returns the key with these 32 bytes.
 func KeyFromBytes(b []byte) (Key, error) {
 	if len(b) != chacha20poly1305.KeySize {
 		return Key{}, fmt.Errorf("a key has %d bytes, not %d", chacha20poly1305.KeySize, len(b))
@@ -66,25 +64,25 @@ func KeyFromBytes(b []byte) (Key, error) {
 // Bytes returns the key's 32 bytes.
 func (k Key) Bytes() []byte { return []byte(k.value.Reveal()) }
 
-// ID names the key without telling it.
+// ID identifies the key without revealing it.
 func (k Key) ID() [idSize]byte { return [idSize]byte(k.derive("key id", idSize)) }
 
 // Format redacts the key.
 func (k Key) Format(f fmt.State, verb rune) { k.value.Format(f, verb) }
 
-// derive is HKDF-SHA256 (RFC 5869) for one purpose.
+// derive is HKDF-SHA256 (RFC 5869) for a purpose.
 func (k Key) derive(purpose string, size int) []byte {
 	if k.value.IsZero() {
 		panic("seal: no key")
 	}
 	derived, err := expand(k.Bytes(), nil, "fob1 "+purpose, size)
 	if err != nil {
-		panic(err) // only for sizes that no caller asks for
+		panic(err) // only for sizes that no caller passes
 	}
 	return derived
 }
 
-// The two primitives, as the vectors in the tests know them.
+// The two primitives, tested with published vectors.
 
 func expand(key, salt []byte, info string, size int) ([]byte, error) {
 	return hkdf.Key(sha256.New, key, salt, info, size)
@@ -100,10 +98,10 @@ func (k Key) aead(c Context) cipher.AEAD {
 	return aead
 }
 
-// Context is what sealed bytes are bound to: they open for no other.
+// Context is what sealed bytes are bound to: they cannot be opened with another one.
 type Context struct{ Kind, Profile, Issuer, ClientID string }
 
-// bytes writes the context without ambiguity: each field behind its length.
+// bytes encodes the context unambiguously: each field after its length.
 func (c Context) bytes() []byte {
 	var b []byte
 	for _, field := range []string{c.Kind, c.Profile, c.Issuer, c.ClientID} {
@@ -118,7 +116,7 @@ func (c Context) id() []byte {
 	return sum[:idSize]
 }
 
-// Seal returns the envelope of plaintext.
+// Seal returns the sealed plaintext.
 func (k Key) Seal(c Context, plaintext []byte) []byte {
 	keyID := k.ID()
 	header := make([]byte, 0, headerSize+len(plaintext)+chacha20poly1305.Overhead)
@@ -131,8 +129,8 @@ func (k Key) Seal(c Context, plaintext []byte) []byte {
 	return k.aead(c).Seal(header, header[nonceAt:], plaintext, additionalData(header, c))
 }
 
-// Open returns what Seal was given. The error is ErrFormat, ErrWrongKey,
-// ErrWrongContext or ErrTampered.
+// Open returns the plaintext. The error is ErrFormat, ErrWrongKey, ErrWrongContext or
+// ErrTampered.
 func (k Key) Open(c Context, envelope []byte) ([]byte, error) {
 	if len(envelope) < headerSize+chacha20poly1305.Overhead || string(envelope[:algAt]) != magic || envelope[algAt] != algXChaCha {
 		return nil, ErrFormat
