@@ -1,4 +1,4 @@
-// Package secret holds text that must not be shown by accident.
+// Package secret contains a type for text that must not be shown by accident.
 package secret
 
 import (
@@ -13,8 +13,8 @@ const redacted = "[redacted]"
 // Secret is a string that redacts itself in fmt, JSON, text encodings and slog.
 // The zero value is no secret.
 type Secret struct {
-	// fmt asks no method of a secret in an unexported field: it prints what is
-	// inside. A handle is an address there, and still compares by its text.
+	// fmt does not call methods of a secret in an unexported field, but prints its fields.
+	// For a handle that is an address, and handles still compare by text.
 	value unique.Handle[string]
 }
 
@@ -26,7 +26,7 @@ func New(value string) Secret {
 	return Secret{unique.Make(value)}
 }
 
-// Reveal returns the text, for the one place that needs it.
+// Reveal returns the text.
 func (s Secret) Reveal() string {
 	if s.IsZero() {
 		return ""
