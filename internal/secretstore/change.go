@@ -8,20 +8,20 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Change stores another value of a secret together with its settings.
+// Change is a new value of a secret together with its settings.
 type Change struct {
 	Path          string // of config.toml
 	Before, After config.Secret
 	IsNew         bool    // there is no Before
-	Old, New      *Secret // where Before and After say that it is stored; Old is nil if that cannot be opened
+	Old, New      *Secret // as stored by Before and After; Old is nil if it cannot be opened
 }
 
-// Moves reports whether the value gets into another storage.
+// Moves reports whether the value moves to another storage.
 func (c Change) Moves() bool { return !c.IsNew && c.Old != nil && c.Old.Store != c.New.Store }
 
-// Save writes the settings first: a value that no table names would never be found again.
-// A value that moves is written first instead, so that the settings always name a whole
-// one; the old one is the caller's to delete.
+// Save stores the settings first: without settings, the value would never be found again.
+// If the value moves, it is stored first instead, so that the settings always refer to a
+// complete one; the caller deletes the old one.
 func (c Change) Save(ctx context.Context, value secret.Secret) error {
 	if c.Moves() {
 		if held, err := c.Old.Get(ctx); err == nil && held.Stage != AtRest {

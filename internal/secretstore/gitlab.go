@@ -17,7 +17,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// gitlabPath rotates the token that the request is made with, whatever kind it is.
+// gitlabPath rotates the token in the request, of any kind.
 const gitlabPath = "/api/v4/personal_access_tokens/self/rotate"
 
 // GitLab rotates an access token with the token itself. The old one is revoked when the
@@ -61,7 +61,7 @@ func judgeGitLab(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnanswered, httpclient.Classify(err))
 }
 
-// readGitLab takes the new value from the response before anything else is judged.
+// readGitLab reads the new value from the response before anything else is checked.
 func readGitLab(resp *http.Response, answer []byte, readErr error, old secret.Secret) (minted Minted, expires time.Time, err error) {
 	var said struct {
 		Token     string

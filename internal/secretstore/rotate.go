@@ -8,17 +8,17 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// A rotation goes through these stages. Each is saved before the next step outside, so that
-// the process that resumes it knows what may have happened, and has both values while either
-// may be needed:
+// A rotation has these stages. Each is saved before the next external step, so that the
+// process that resumes the rotation knows what may have happened, and has both values while
+// either may be needed:
 //
 //	at rest → asked → delivering → retiring → at rest
 //
-// In asked, the issuer may have created a value that nobody has. In delivering, the new value
-// is stored and the old one is valid, unless its issuer revoked it. In retiring, every
-// destination has the new value, and the old one may be revoked.
+// In asked, the issuer may have created a value that was not received. In delivering, the
+// new value is stored and the old one is valid, unless its issuer revoked it. In retiring,
+// every destination has the new value, and the old one may be revoked.
 
-// Stage is how far a rotation has come.
+// Stage is the progress of a rotation.
 type Stage string
 
 // The stages of a rotation.
@@ -29,7 +29,8 @@ const (
 	Retiring   Stage = "retiring"
 )
 
-// holdsTwo reports whether there are two values, one of which a new value would lose.
+// holdsTwo reports whether there are two values, one of which would be lost by storing a
+// new one.
 func (s Stage) holdsTwo() bool { return s == Delivering || s == Retiring }
 
 // ErrUnanswered means that the issuer was asked for a value and its response was lost: it may
@@ -44,18 +45,18 @@ type Minted struct {
 
 // Steps are what a rotation does outside of the storage.
 type Steps struct {
-	// Mint gets a new value; after ErrUnanswered there may be one. nil: the rotation must
-	// have one already.
+	// Mint gets a new value; if it fails with ErrUnanswered, there may be one. nil: the
+	// rotation must already have one.
 	Mint func(ctx context.Context, old secret.Secret) (Minted, error)
-	// Asks says that Mint asks an issuer, which may act although its response is lost.
+	// Asks means that Mint asks an issuer, which may act even if its response is lost.
 	Asks bool
-	// Deliver puts the value wherever it is needed. Twice is as good as once.
+	// Deliver delivers the value to all destinations. It must be idempotent.
 	Deliver func(ctx context.Context, value secret.Secret) error
-	// Retire revokes a value at its issuer; may be nil. Twice is as good as once.
+	// Retire revokes a value at its issuer; may be nil. It must be idempotent.
 	Retire func(ctx context.Context, old secret.Secret) error
 }
 
-// UnkeptError is a new value that could not be stored. It is nowhere else.
+// UnkeptError is a new value that could not be stored, the only copy.
 type UnkeptError struct {
 	Minted
 	Cause error
@@ -93,8 +94,8 @@ func (s *Secret) Resume(ctx context.Context, steps Steps) error {
 	})
 }
 
-// Abandon ends an unfinished rotation: with the old value while a destination lacks the new
-// one, then with the new value.
+// Abandon ends an unfinished rotation: while a destination lacks the new value, with the
+// old one, otherwise with the new one.
 func (s *Secret) Abandon(ctx context.Context) error {
 	return s.step(ctx, func(h Held) error {
 		if h.Stage == AtRest {
@@ -104,8 +105,8 @@ func (s *Secret) Abandon(ctx context.Context) error {
 	})
 }
 
-// CheckStage refuses to begin a rotation where one is open, and to continue where none is;
-// canAsk says that the issuer can be asked again for a value.
+// CheckStage refuses to begin a rotation during another one, and to continue if there is
+// none; canAsk means that the issuer can be asked for another value.
 func (s *Secret) CheckStage(stage Stage, resume, abandon, canAsk bool) error {
 	switch {
 	case stage == AtRest && (resume || abandon):
@@ -130,7 +131,7 @@ func (s *Secret) step(ctx context.Context, change func(Held) error) error {
 
 func (s *Secret) mint(ctx context.Context, h Held, steps Steps) error {
 	if steps.Asks && h.Stage != Asked {
-		h.Stage = Asked // this also shows that the storage works
+		h.Stage = Asked // this also tests the storage
 		if err := s.save(ctx, h); err != nil {
 			return err
 		}
@@ -149,14 +150,14 @@ func (s *Secret) mint(ctx context.Context, h Held, steps Steps) error {
 		}
 		return err
 	}
-	// The new value is stored before anything else is judged, also after an interrupt.
+	// The new value is stored before anything else is checked, even after an interrupt.
 	next := Held{Value: h.Value, SetAt: h.SetAt, other: minted.Value, Stage: Delivering}
 	if minted.OldEnded {
 		next = Held{Value: minted.Value, Stage: Delivering}
 	}
 	keeping := context.WithoutCancel(ctx)
 	if saveErr := s.save(keeping, next); saveErr != nil {
-		if saveErr = s.save(keeping, next); saveErr != nil { // a lock, a busy disk: retry once
+		if saveErr = s.save(keeping, next); saveErr != nil { // a lock or a busy disk: retry once
 			return &UnkeptError{minted, saveErr}
 		}
 	}

@@ -17,24 +17,25 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// MaxValue is how many bytes a secret has at most.
+// MaxValue is the maximum size of a secret in bytes.
 const MaxValue = 64 << 10
 
 var (
-	// ErrNoValue means that there is no secret of that name in the storage. No other
-	// failure is ever reported as this one.
+	// ErrNoValue means that the storage has no secret of that name. Other failures never
+	// match it.
 	ErrNoValue = errors.New("no value is stored")
 	// ErrOpen means that a rotation is unfinished.
 	ErrOpen = errors.New("a rotation is unfinished")
 	// ErrNotOpen means that there is no rotation to continue.
 	ErrNotOpen = errors.New("no rotation is unfinished")
-	// ErrSame is a new value that is the old one: revoking that would revoke it.
+	// ErrSame is a new value that equals the old one, so that revoking the old one would
+	// revoke it.
 	ErrSame = errors.New("the new value is the same as the old one")
-	// ErrValue is a value that a secret cannot have.
+	// ErrValue is an invalid value.
 	ErrValue = errors.New("invalid secret value")
 )
 
-// Error is a failure with one secret. It reads like its cause; a hint needs the name.
+// Error is a failure with a secret. It prints like its cause; hints need the name.
 type Error struct {
 	error
 	Name string
@@ -58,16 +59,16 @@ func (s *Secret) errorf(err error) error {
 type Secret struct {
 	Name  string
 	Store *credstore.Store
-	Dir   string // of the locks
+	Dir   string // folder of the lock files
 	Now   func() time.Time
 
 	// Current is credstore.Entry's.
 	Current func() error
 }
 
-// Entry is the secret's record.
+// Entry returns the secret's record.
 func (s *Secret) Entry() credstore.Entry {
-	flat := strings.ReplaceAll(s.Name, "/", ".") // a slash would make folders, and pieces of other records
+	flat := strings.ReplaceAll(s.Name, "/", ".") // a slash would mean folders, and pieces of other records
 	return credstore.Entry{
 		Store:   s.Store,
 		Context: seal.Context{Kind: "secret", Profile: flat},
@@ -76,29 +77,29 @@ func (s *Secret) Entry() credstore.Entry {
 	}
 }
 
-// Held is what is stored of a secret.
+// Held is the stored state of a secret.
 type Held struct {
 	Value secret.Secret
 	SetAt time.Time
 	Stage Stage // of its rotation
 
-	other secret.Secret // the next value, or the one before, as Stage says
+	other secret.Secret // the next value, or the previous one, depending on Stage
 }
 
-// OldEnded reports whether the issuer revoked the previous value, before this one was
+// OldEnded reports whether the issuer revoked the previous value before this one was
 // delivered everywhere.
 func (h Held) OldEnded() bool { return h.Stage == Delivering && h.other.IsZero() }
 
-// recordVersion grows when an older fob could no longer read a record rightly.
+// recordVersion is raised when an older fob could no longer read a record correctly.
 const recordVersion = 1
 
-// header is what stands before the values in a record. Later versions read its JSON:
-// fields are added, never renamed.
+// header precedes the values in a record. Later versions read its JSON: fields are added,
+// never renamed.
 type header struct {
 	Version int       `json:"v"`
 	SetAt   time.Time `json:"set_at"`
 	Stage   Stage     `json:"stage,omitempty"`
-	Size    int       `json:"size"` // of the value, in bytes; the other one is behind it
+	Size    int       `json:"size"` // of the value, in bytes; the other one follows
 }
 
 func (h Held) marshal() (credstore.Record, error) {
@@ -106,7 +107,7 @@ func (h Held) marshal() (credstore.Record, error) {
 	return credstore.Record{Head: text, Body: []byte(h.Value.Reveal() + h.other.Reveal())}, err
 }
 
-// parse reads an opened record. No part of it stands in an error.
+// parse parses an opened record. Its errors contain no part of it.
 func parse(r credstore.Record) (Held, error) {
 	var h header
 	err := json.Unmarshal(r.Head, &h)
@@ -136,8 +137,8 @@ func (s *Secret) Get(ctx context.Context) (Held, error) {
 	return h, ForSecret(err, s.Name)
 }
 
-// Set replaces the value. If a rotation is open, it returns ErrOpen: the other value may be
-// needed.
+// Set replaces the value. During a rotation it returns ErrOpen, because the other value may
+// be needed.
 func (s *Secret) Set(ctx context.Context, value secret.Secret) error {
 	if err := CheckValue(value); err != nil {
 		return ForSecret(err, s.Name)
@@ -148,7 +149,7 @@ func (s *Secret) Set(ctx context.Context, value secret.Secret) error {
 			return s.errorf(ErrOpen)
 		}
 		if err != nil && !errors.Is(err, ErrNoValue) {
-			return err // it may be readable another day: only Remove deletes it
+			return err // it may be readable later: only Remove deletes it
 		}
 		return s.save(ctx, Held{Value: value})
 	})
@@ -168,8 +169,7 @@ func (s *Secret) save(ctx context.Context, h Held) error {
 	return nil
 }
 
-// Remove deletes the secret, with both values if a rotation is open, and also if it cannot be
-// read.
+// Remove deletes the secret, even during a rotation or if it cannot be read.
 func (s *Secret) Remove(ctx context.Context) error {
 	return s.locked(ctx, func() error {
 		err := s.Store.Delete(ctx, s.Entry().Context)
@@ -187,7 +187,7 @@ func (s *Secret) locked(ctx context.Context, change func() error) error {
 	return ForSecret(s.Entry().Locked(ctx, change), s.Name)
 }
 
-// CheckValue refuses what cannot be a secret, and what a mistake makes of one.
+// CheckValue rejects invalid values and likely mistakes.
 func CheckValue(value secret.Secret) error {
 	text := value.Reveal()
 	switch {
@@ -203,14 +203,14 @@ func CheckValue(value secret.Secret) error {
 	return nil
 }
 
-// IsLater reports whether a record was written after another one, as far as is known.
+// IsLater reports whether a record was written after another one, if known.
 func IsLater(r, other credstore.Record) bool {
 	this, err := parse(r)
 	that, otherErr := parse(other)
 	return err != nil || otherErr != nil || this.SetAt.After(that.SetAt) || this.Stage != that.Stage
 }
 
-// CheckRecord refuses a record that Get would not read.
+// CheckRecord rejects a record that Get could not read.
 func CheckRecord(r credstore.Record) error {
 	_, err := parse(r)
 	return err
