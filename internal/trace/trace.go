@@ -1,5 +1,5 @@
-// Package trace shows what fob does while it does it: requests, storage, locks and caches,
-// for --debug and FOB_DEBUG. A context carries it; without one nothing is formatted.
+// Package trace prints what fob does for --debug and FOB_DEBUG: requests, storage, locks
+// and caches. It is enabled by the context; otherwise nothing is formatted.
 package trace
 
 import (
@@ -10,22 +10,22 @@ import (
 
 type key struct{}
 
-// With returns a context whose trace goes to show, line by line.
+// With returns a context with tracing, which calls show for each line.
 func With(ctx context.Context, show func(line string)) context.Context {
 	return context.WithValue(ctx, key{}, show)
 }
 
-// On reports whether anyone reads the trace.
+// On reports whether tracing is enabled.
 func On(ctx context.Context) bool { return ctx.Value(key{}) != nil }
 
-// Printf adds a line. No argument may hold a secret as a string.
+// Printf prints a line. Arguments must not contain a secret as a string.
 func Printf(ctx context.Context, format string, args ...any) {
 	if show, ok := ctx.Value(key{}).(func(string)); ok {
 		show(fmt.Sprintf(format, args...))
 	}
 }
 
-// Outcome is an error, or "ok", and how long it took since start.
+// Outcome returns an error's text, or "ok", and the time since start.
 func Outcome(err error, start time.Time) string {
 	text := "ok"
 	if err != nil {
