@@ -1,5 +1,4 @@
-// Package unixsocket listens on Unix sockets, and replaces those of processes that have
-// ended.
+// Package unixsocket listens on Unix sockets, replacing those of processes that have ended.
 package unixsocket
 
 import (
@@ -12,17 +11,17 @@ import (
 	"time"
 )
 
-// Why nobody can listen at a path.
+// Why a path cannot be listened on.
 var (
 	ErrInUse     = errors.New("another program listens there")
 	ErrNotSocket = errors.New("something other than a socket is there")
 )
 
-// dialTimeout is how long a program that listens may take to be connected to.
+// dialTimeout bounds the connection to a possible listener.
 const dialTimeout = 2 * time.Second
 
-// Listen makes a socket with a mode. Of what is at the path it replaces only a socket that
-// refuses connections: any other failure to connect leaves open whether a process has it.
+// Listen creates a socket with a mode. It only replaces an existing socket that refuses
+// connections: after any other failure to connect, a process may still be listening.
 func Listen(ctx context.Context, path string, mode fs.FileMode) (net.Listener, error) {
 	info, err := os.Lstat(path)
 	switch {
