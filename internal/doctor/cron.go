@@ -21,14 +21,14 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// ExamineUnderCron makes the checks in a child with the environment of a cron job.
+// ExamineUnderCron runs the checks in a child with the environment of a cron job.
 func ExamineUnderCron(ctx context.Context, a *app.App, names []string) ([]Finding, error) {
 	if _, err := a.Paths(); err != nil {
 		return nil, err
 	}
 	cfg, err := a.Config()
 	if err != nil {
-		cfg = &config.Config{} // the child finds that
+		cfg = &config.Config{} // the child reports the error
 	} else if _, err := app.ProfilesNamed(cfg, names); err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func ExamineUnderCron(ctx context.Context, a *app.App, names []string) ([]Findin
 		return nil, ctx.Err()
 	}
 	var report Report
-	if err == nil || errors.As(err, new(*exec.ExitError)) { // what was found makes it exit with 1, too
+	if err == nil || errors.As(err, new(*exec.ExitError)) { // with findings, it exits with 1
 		err = json.Unmarshal(out, &report)
 	}
 	if err != nil {
@@ -72,8 +72,8 @@ func explainCron(a *app.App) {
 	}
 }
 
-// explainCronFailures changes the findings on logins that a cron job cannot read, because it
-// has no keyring or no key: they describe that, and how to fix it for cron.
+// explainCronFailures replaces the findings on logins that a cron job cannot read because
+// it has no keyring or no key, with an explanation and a fix for cron.
 func explainCronFailures(findings []Finding, inKeyring func(profile string) bool) []Finding {
 	const (
 		toFile = "store the login in an encrypted file with a key file (key_file in config.toml): 'fob storage migrate --to file'"
@@ -101,11 +101,11 @@ func explainCronFailures(findings []Finding, inKeyring func(profile string) bool
 // cronFarewell is how long an interrupted child has to clean up.
 const cronFarewell = 2 * time.Second
 
-// cronVariables are what cron sets, and those of fob's folders, which a crontab can.
+// cronVariables are set by cron; fob's folder variables can be set in a crontab.
 var (
 	cronVariables   = []string{"HOME", "LOGNAME", "USER"}
 	folderVariables = []string{"FOB_HOME", "FOB_CONFIG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"}
-	// Windows starts nothing without the first, and fob finds its folders by the others.
+	// Windows cannot start programs without the first, and fob's folders are in the others.
 	windowsVariables = []string{"SystemRoot", "SYSTEMROOT", "AppData", "APPDATA", "LocalAppData", "LOCALAPPDATA", "USERPROFILE"}
 )
 
@@ -123,9 +123,9 @@ func cronEnviron(environ map[string]string) map[string]string {
 	return cron
 }
 
-// runUnderCron runs fob itself with cron's environment, in a session of its own, so
-// that there is no terminal to ask on, and returns what it prints on stdout and on
-// stderr. The error is an *exec.ExitError where it ran and failed.
+// runUnderCron runs fob itself with cron's environment, in its own session without a
+// terminal, and returns its stdout and stderr. If it ran and failed, the error is an
+// *exec.ExitError.
 func runUnderCron(ctx context.Context, a *app.App, args ...string) (stdout, stderr []byte, err error) {
 	self, err := os.Executable()
 	if err != nil {

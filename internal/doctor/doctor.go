@@ -1,6 +1,6 @@
-// Package doctor finds what keeps fob from working on this machine. Each check is a small
-// function over plain inputs; its finding has a state, a detail and, unless all is well, a
-// fix. No check changes anything, starts a program or shows a secret.
+// Package doctor finds what prevents fob from working on this machine. Each check is a
+// small function of plain inputs; its finding has a state, a detail and, if there is a
+// problem, a fix. Checks change nothing, start no programs and show no secrets.
 package doctor
 
 import (
@@ -12,18 +12,18 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// State is how a check ended.
+// State is the result of a check.
 type State string
 
-// The states of a finding.
+// States of a finding.
 const (
 	OK         State = "ok"
-	Warning    State = "warning" // works now, and will fail or surprise later
+	Warning    State = "warning" // works now, but will fail or surprise later
 	Problem    State = "problem"
 	NotChecked State = "not checked"
 )
 
-// Finding is what one check saw.
+// Finding is the result of one check.
 type Finding struct {
 	Check   string `json:"check"`
 	Profile string `json:"profile,omitempty"`
@@ -32,20 +32,20 @@ type Finding struct {
 	Fix     string `json:"fix"` // a command or a sentence; empty if there is nothing to do
 }
 
-// Report is all that was found.
+// Report contains all findings.
 type Report struct {
 	OK       bool      `json:"ok"` // no problem and no warning
 	Findings []Finding `json:"findings"`
 }
 
-// NewReport is the report of findings. What was not checked does not count: the finding that
-// prevented it does.
+// NewReport returns a report of findings. Skipped checks do not count, because the finding
+// that prevented them does.
 func NewReport(findings []Finding) Report {
 	bad := func(f Finding) bool { return f.State == Problem || f.State == Warning }
 	return Report{OK: !slices.ContainsFunc(findings, bad), Findings: findings}
 }
 
-// Summary counts what is not well, e.g. "1 problem and 2 warnings".
+// Summary counts problems and warnings, e.g. "1 problem and 2 warnings".
 func (r Report) Summary() string {
 	var parts []string
 	for _, state := range []State{Problem, Warning} {
@@ -57,23 +57,23 @@ func (r Report) Summary() string {
 	return strings.Join(parts, " and ")
 }
 
-// Fine is a finding with nothing to do.
+// Fine returns a finding without a problem.
 func Fine(check, format string, args ...any) Finding {
 	return Finding{Check: check, State: OK, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Skipped is a check that was not made, and why.
+// Skipped returns the finding of a skipped check, with the reason.
 func Skipped(check, format string, args ...any) Finding {
 	return Finding{Check: check, State: NotChecked, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Warn is something that works now, and will fail or surprise later.
+// Warn returns a finding about something that works now, but will fail or surprise later.
 func Warn(check, detail, fix string) Finding {
 	return Finding{Check: check, State: Warning, Detail: detail, Fix: fix}
 }
 
-// Failed is a problem. The error's text may come from a server, a keyring or a file name,
-// and is made inert.
+// Failed returns a problem. The error's text may come from a server, a keyring or a file
+// name, and is sanitized.
 func Failed(check string, err error, fix string) Finding {
 	return Finding{Check: check, State: Problem, Detail: sanitize.Line(err.Error()), Fix: fix}
 }

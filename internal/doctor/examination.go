@@ -25,7 +25,7 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// The checks that are looked up again, or made in two places.
+// Names of checks that are used more than once.
 const (
 	configurationCheck = "configuration"
 	keyringCheck       = "keyring"
@@ -40,7 +40,7 @@ const (
 	loginEndsSoon   = 3 * 24 * time.Hour
 )
 
-// examination is one run of the doctor: what it looks at, and what it has found.
+// examination is one run of the doctor.
 type examination struct {
 	app      *app.App
 	paths    config.Paths
@@ -51,7 +51,7 @@ type examination struct {
 
 func (e *examination) add(findings ...Finding) { e.findings = append(e.findings, findings...) }
 
-// Examine makes all checks: the machine first, then each profile.
+// Examine runs all checks: of the machine, then of each profile.
 func Examine(ctx context.Context, a *app.App, names []string) ([]Finding, error) {
 	paths, err := a.Paths()
 	if err != nil {
@@ -112,8 +112,8 @@ func (e *examination) projectFile() {
 	}
 }
 
-// storages tries each storage that a profile or a secret uses, or that the first one
-// would.
+// storages tests each storage that a profile or a secret uses, or that the first one would
+// use.
 func (e *examination) storages(ctx context.Context) {
 	var tried []string
 	try := func(profile, pinned string) {
@@ -157,7 +157,7 @@ func (e *examination) storage(ctx context.Context, name string) {
 func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 	unreachable := credstore.KeyringReachable(e.app.Getenv)
 	if runtime.GOOS == "linux" {
-		// KeyringReachable leaves there what it found, for the D-Bus library.
+		// KeyringReachable has set this variable to what it found, for the D-Bus library.
 		e.add(DBus(unreachable, os.Getenv("DBUS_SESSION_BUS_ADDRESS"), e.example()))
 	}
 	path := filepath.Join(e.paths.Data, "seal.key")
@@ -176,7 +176,7 @@ func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store)
 	fresh := source == app.PassphraseSource && !app.PathExists(filepath.Join(e.paths.Data, "seal.json")) && !app.PathExists(filepath.Join(e.paths.Data, "records"))
 	err := e.sealKey(ctx, store, fileKeyCheck, source, fresh)
 	switch {
-	case fresh: // a probe would ask for a new passphrase
+	case fresh: // a test would ask for a new passphrase
 		e.add(Skipped(check, "the first login sets the passphrase"))
 	case err != nil:
 		e.add(Skipped(check, "no key to seal with"))
@@ -217,8 +217,8 @@ func (e *examination) loopbacks(ctx context.Context) {
 	)
 }
 
-// eachProfile reads the logins one after the other, since a store serves one caller
-// at a time, and then asks the issuers at once. The findings keep the profiles' order.
+// eachProfile reads the logins sequentially, since a store must not be used concurrently,
+// and then queries the issuers concurrently. The findings are in the order of the profiles.
 func (e *examination) eachProfile(ctx context.Context) {
 	found := make([][]Finding, len(e.profiles))
 	for i, p := range e.profiles {
@@ -244,8 +244,8 @@ func (e *examination) eachProfile(ctx context.Context) {
 	}
 }
 
-// profile checks what this machine has of a profile: its CA file and its login. It uses no
-// network, and no HTTP client, which a broken CA file would prevent.
+// profile checks a profile's CA file and login. It uses no network and no HTTP client,
+// which a broken CA file would prevent.
 func (e *examination) profile(ctx context.Context, p config.Profile) []Finding {
 	if err := e.cfg.Vet(p); err != nil {
 		return []Finding{Failed(configurationCheck, err, e.app.Hint(err))}
@@ -270,7 +270,7 @@ func (e *examination) profile(ctx context.Context, p config.Profile) []Finding {
 	return found
 }
 
-// redirect reports a redirect that the profile's issuer shares with others.
+// redirect reports a redirect URI that the profile's issuer shares with others.
 func (e *examination) redirect(p config.Profile, registered bool) Finding {
 	const check = "redirect"
 	better, shared := e.cfg.SharesRedirect(p)
@@ -325,7 +325,7 @@ func (e *examination) secrets(ctx context.Context) {
 	}
 }
 
-// issuer asks a profile's server, where it is one that describes itself.
+// issuer checks a profile's server, if it has metadata.
 func (e *examination) issuer(ctx context.Context, p config.Profile) []Finding {
 	full := p.WithProvider()
 	if full.AuthorizationEndpoint != "" && full.TokenEndpoint != "" || full.Issuer == "" {
@@ -341,8 +341,8 @@ func (e *examination) issuer(ctx context.Context, p config.Profile) []Finding {
 	return Issuer(ctx, hc, p.Name, full.Issuer, e.app.Now)
 }
 
-// fixOf is the hint that a command would print for the error, with the profile's name in it,
-// or a general one.
+// fixOf returns the hint that a command would print for the error, with the profile's name
+// in it, or a general one.
 func (e *examination) fixOf(err error, profile string) string {
 	hint := cli.CarriedHint(err)
 	if hint == "" && errors.As(err, new(*credstore.KeyError)) {

@@ -16,14 +16,14 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// Folder checks a folder of fob's and everything in it, as fob does before it reads: owned
-// by this user, files 0600 and folders 0700, no links.
+// Folder checks one of fob's folders and everything in it, as fob does before reading:
+// owned by this user, files 0600 and folders 0700, no links.
 func Folder(check, dir string) Finding {
 	entries, unsafe := 0, 0
 	var worst error
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && path != dir: // a sibling's temp file
+		case errors.Is(err, fs.ErrNotExist) && path != dir: // a temp file of another process
 			return nil
 		case err != nil:
 			return err
@@ -59,13 +59,13 @@ func Folder(check, dir string) Finding {
 	return Fine(check, "%s: private, %d entries", dir, entries)
 }
 
-// Below these a file system is called full, or soon full.
+// Below these, a file system is reported as full or nearly full.
 const (
 	leastSpace = 1 << 20
 	lowSpace   = 50 << 20
 )
 
-// FreeSpace looks at the file system of a folder that need not be there yet.
+// FreeSpace checks the file system of a folder that may not exist yet.
 func FreeSpace(check, dir string) Finding {
 	free, err := freeBytes(dir)
 	for parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != filepath.Dir(parent); parent = filepath.Dir(parent) {
@@ -95,8 +95,8 @@ func judgeSpace(check, dir string, free uint64) Finding {
 // maxCAFile bounds a CA file; the bundles of whole systems have a quarter of a megabyte.
 const maxCAFile = 16 << 20
 
-// CAFile looks at the certificates that are trusted besides the system's. fix says how to
-// name a good file.
+// CAFile checks the certificates that are trusted besides the system's. fix is how to
+// configure another file.
 func CAFile(path string, now time.Time, fix string) Finding {
 	const check = "CA file"
 	text, err := readRegular(path, maxCAFile)
@@ -132,7 +132,7 @@ func CAFile(path string, now time.Time, fix string) Finding {
 	return Fine(check, "%s: certificates: %d, none expired", path, count)
 }
 
-// readRegular reads a file, and hangs on no pipe.
+// readRegular reads a file, without hanging on a pipe.
 func readRegular(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// issuerWait bounds one issuer: two documents at most are asked for.
+// issuerWait bounds the check of one issuer, with at most two requests.
 const issuerWait = 20 * time.Second
 
-// Issuer asks a profile's issuer for its metadata, and learns the time there from
-// the same answer. The findings are about the issuer and about the clock.
+// Issuer fetches the metadata of a profile's issuer, and compares the clocks by the same
+// response. The findings are about the issuer and about the clock.
 func Issuer(ctx context.Context, hc *http.Client, profile, issuer string, now func() time.Time) []Finding {
 	ctx, stop := context.WithTimeout(ctx, issuerWait)
 	defer stop()
@@ -37,7 +37,7 @@ func Issuer(ctx context.Context, hc *http.Client, profile, issuer string, now fu
 	return []Finding{Fine(issuerCheck, "%s supports %s", sanitize.Line(metadata.Issuer), cmp.Or(features(metadata), "nothing that it announces")), clock}
 }
 
-// issuerFix says what to do about an issuer that could not be asked. failure is the
+// issuerFix returns what to do about an issuer that could not be queried. failure is the
 // network's own error, which is more precise than the protocol's.
 func issuerFix(profile, issuer string, err, failure error) string {
 	invalid, _ := errors.AsType[x509.CertificateInvalidError](failure)
@@ -85,14 +85,14 @@ func features(m *discovery.Metadata) string {
 	return strings.Join(names, ", ")
 }
 
-// Differences of clocks that are reported. A refresh decides by the server's
-// clock, and the checks of an id_token by this machine's.
+// Clock differences that are reported. A refresh depends on the server's clock, and the
+// checks of an id_token on this machine's.
 const (
 	someSkew = 30 * time.Second
 	muchSkew = 5 * time.Minute
 )
 
-// judgeClock looks at how far this machine's clock is ahead of the server's.
+// judgeClock checks how far this machine's clock is ahead of the server's.
 func judgeClock(ahead time.Duration, err error) Finding {
 	const check = "clock"
 	if err != nil {
@@ -113,8 +113,8 @@ func judgeClock(ahead time.Duration, err error) Finding {
 	return f
 }
 
-// exchange watches what passes an HTTP client: the clock of the last answer, and
-// the last failure of the network.
+// exchange records the clock in the last response and the last network failure of an HTTP
+// client.
 type exchange struct {
 	next http.RoundTripper
 	now  func() time.Time
@@ -139,8 +139,8 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// dateOf is when a server sent an answer. Date has whole seconds, so half a one
-// is likely to be missing; a cache in between adds the age of its copy.
+// dateOf returns when a server sent a response. Date has whole seconds, so half a second is
+// added on average; a cache in between adds the age of its copy.
 func dateOf(header http.Header) (time.Time, bool) {
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// Listen is net.ListenConfig's.
+// Listen is the type of net.ListenConfig.Listen.
 type Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
-// Loopback tries to bind a free port on a loopback address, as a login does. bad is
-// the state where that fails, and wanted says who needs the address.
+// Loopback binds a free port on a loopback address, like a login. bad is the state if that
+// fails, and wanted is what needs the address.
 func Loopback(ctx context.Context, listen Listen, host string, bad State, wanted string) Finding {
 	check := "loopback " + host
 	listener, err := listen(ctx, "tcp", net.JoinHostPort(host, "0"))
@@ -31,8 +31,8 @@ func Loopback(ctx context.Context, listen Listen, host string, bad State, wanted
 	return f
 }
 
-// Browser looks for what would open the login page, without starting it. goos is
-// runtime.GOOS and look exec.LookPath.
+// Browser looks for the program that would open the login page, without starting it. goos
+// is runtime.GOOS and look exec.LookPath.
 func Browser(getenv func(string) string, look func(string) (string, error), goos, profile string) Finding {
 	const check = "browser"
 	without := "'fob login " + profile + " --no-browser'"
@@ -62,7 +62,7 @@ func Browser(getenv func(string) string, look func(string) (string, error), goos
 	return Warn(check, "there is a display, and none of "+strings.Join(launchers, ", "), "install xdg-utils, set BROWSER, or use "+without)
 }
 
-// browserVariable reads BROWSER as the launcher does: a path, or a command line.
+// browserVariable interprets BROWSER like the launcher: a path, or a command line.
 func browserVariable(check, command string, look func(string) (string, error)) Finding {
 	path, err := look(command)
 	if fields := strings.Fields(command); err != nil && len(fields) > 0 {
@@ -74,10 +74,10 @@ func browserVariable(check, command string, look func(string) (string, error)) F
 	return Fine(check, "BROWSER: %s", sanitize.Line(path))
 }
 
-// proxyVariables in net/http's order: the first spelling that is set counts.
+// proxyVariables are in net/http's order: the first spelling that is set applies.
 var proxyVariables = [][2]string{{"HTTPS_PROXY", "https_proxy"}, {"HTTP_PROXY", "http_proxy"}}
 
-// Proxy shows the proxy variables as net/http reads them, without any user name or
+// Proxy reports the proxy variables as net/http interprets them, without user name and
 // password.
 func Proxy(getenv func(string) string) Finding {
 	const check = "proxy"
@@ -112,10 +112,10 @@ func firstVariable(getenv func(string) string, names [2]string) (name, value str
 	return names[1], getenv(names[1])
 }
 
-// parseProxy returns scheme, host and port of a proxy's URL. Its errors do not
-// quote the value: there may be a password in it.
+// parseProxy returns scheme, host and port of a proxy's URL. Its errors do not quote the
+// value, because it may contain a password.
 func parseProxy(value string) (string, error) {
-	if !strings.Contains(value, "://") { // as net/http: host:port alone is an HTTP proxy
+	if !strings.Contains(value, "://") { // for net/http, host:port is an HTTP proxy
 		value = "http://" + value
 	}
 	u, err := url.Parse(value)

@@ -32,7 +32,7 @@ func KeyringLock(roundTrip error, profile string) Finding {
 	return Fine(check, "unlocked")
 }
 
-// RoundTrip judges a record of size bytes that was written, read back and deleted.
+// RoundTrip reports on a record of size bytes that was written, read back and deleted.
 func RoundTrip(check string, size int, err error, fix string) Finding {
 	if err != nil {
 		return Failed(check, err, fix)
@@ -40,7 +40,7 @@ func RoundTrip(check string, size int, err error, fix string) Finding {
 	return Fine(check, "a record of %d bytes was written, read back and deleted", size)
 }
 
-// SealKey judges the key of a storage. A fresh storage has none yet.
+// SealKey reports on the key of a storage. A fresh storage has none yet.
 func SealKey(check, source string, fresh bool, err error, fix string) Finding {
 	switch {
 	case err != nil && fresh:
