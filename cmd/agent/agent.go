@@ -150,7 +150,7 @@ func noteMissingKey(a *app.App, s *agent.Status) {
 	}
 }
 
-// detachAgent starts the agent in a session of its own, without this terminal.
+// detachAgent starts the agent in its own session, without this terminal.
 func detachAgent(ctx context.Context, a *app.App, path string, opts agentOptions) error {
 	if _, err := agent.Ask(ctx, path, agent.Request{Do: agent.DoStatus}, app.NoteLine(a)); err == nil {
 		a.Note("An agent already listens on %s.", path)
@@ -188,7 +188,7 @@ func detachAgent(ctx context.Context, a *app.App, path string, opts agentOptions
 	return err
 }
 
-// detached is a child that is fob itself, with this environment without its secrets.
+// detached returns a child that runs fob itself, with this environment without its secrets.
 func detached(ctx context.Context, a *app.App, args ...string) (*process.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -238,8 +238,8 @@ func awaitAgent(ctx context.Context, path string, ended <-chan struct{}) (*agent
 	}
 }
 
-// filesKey is the key of the sealed files if the agent cannot find it: from FOB_SEAL_KEY,
-// which the agent does not inherit, or from a typed passphrase; else nil.
+// filesKey returns the key of the sealed files if the agent cannot find it: from
+// FOB_SEAL_KEY, which the agent does not inherit, or from a typed passphrase; else nil.
 func filesKey(ctx context.Context, a *app.App) ([]byte, error) {
 	source, err := filesKeySource(a)
 	if err != nil || source.Open == nil {
@@ -255,8 +255,8 @@ func filesKey(ctx context.Context, a *app.App) ([]byte, error) {
 	return key.Bytes(), nil
 }
 
-// filesKeySource is the source of filesKey. Its Open is nil if there is none, or no login in
-// files.
+// filesKeySource returns the source for filesKey. Its Open is nil if there is none, or no
+// login in files.
 func filesKeySource(a *app.App) (app.KeySource, error) {
 	cfg, err := a.Config()
 	if err != nil || !usesFiles(cfg) {

@@ -14,7 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/process"
 )
 
-// tooSoon is how fast an answer must come to have been typed before the question was read.
+// tooSoon is the minimum time to read a question: faster answers were typed before it.
 const tooSoon = 300 * time.Millisecond
 
 // newConfirmer asks on this terminal, else with the program that ssh uses (SSH_ASKPASS in
@@ -40,8 +40,8 @@ func newConfirmer(a *app.App, gone func()) (*agent.Confirmer, error) {
 	}, show), nil
 }
 
-// confirmLines asks on one terminal. What was typed before a question could be read is not
-// an answer to it.
+// confirmLines asks on one terminal. Lines typed before a question could be read do not
+// answer it.
 func confirmLines(a *app.App, gone func()) func(context.Context, string) bool {
 	lines := make(chan string)
 	go func() {

@@ -110,7 +110,7 @@ func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) 
 	})
 }
 
-// forwardSocket is the named socket, else one beside the agent's own.
+// forwardSocket returns the named socket, else one next to the agent's own.
 func forwardSocket(args []string, upstream string) (string, error) {
 	if len(args) == 0 {
 		return filepath.Join(filepath.Dir(upstream), app.ForwardSocketName), nil

@@ -45,7 +45,7 @@ func (t tokens) Token(ctx context.Context, r agent.Request, note func(string)) (
 	return app.NewAgentToken(token, r.IDToken), nil
 }
 
-// Failure lets the client do without the agent if it may have what the agent lacks: a
+// Failure makes the client work without the agent if it may have what the agent lacks: a
 // terminal, another environment, a key.
 func (t tokens) Failure(r agent.Request, err error) *agent.Failure {
 	err = cli.ForProfile(err, r.Profile)
@@ -61,7 +61,7 @@ func (t tokens) NeedsKey() bool {
 	return err == nil && source.Open != nil
 }
 
-// elapsed is a clock that runs while the machine sleeps, and is never set back.
+// elapsed returns a clock that runs while the machine sleeps, and is never set back.
 func elapsed(a *app.App) func() time.Duration {
 	start := time.Now()
 	return func() time.Duration {
