@@ -24,11 +24,11 @@ type execOptions struct {
 	variables []string
 	file      string
 	mask      bool
-	identity  bool // pass the CI job's identity on
+	identity  bool // pass on the CI job's identity
 	argv      []string
 }
 
-// The statuses of exec's own failures, as in env(1); all others are the child's.
+// Exit statuses of exec's own failures, as in env(1); all others are the child's.
 const (
 	exitExecFailed      = 125
 	exitNotExecutable   = 126
@@ -127,7 +127,7 @@ func findProgram(name string) (string, error) {
 	return "", cli.WithStatus(cli.WithHint(fmt.Errorf("program not found: %q", name), "check PATH, or give the program's path"), exitCommandNotFound)
 }
 
-// runChild runs the program as a child, where fob cannot be replaced by it.
+// runChild runs the program as a child, where the program cannot replace fob.
 func runChild(ctx context.Context, a *app.App, path string, opts execOptions, environ, secrets []string) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, forwardedSignals()...)

@@ -15,7 +15,8 @@ import (
 	"github.com/fobcli/fob/internal/process"
 )
 
-// canReplaceProcess: terminal, signals and status are the program's own.
+// canReplaceProcess is true: the program replaces fob, with its terminal, signals and exit
+// status.
 const canReplaceProcess = true
 
 func replaceProcess(path string, argv, environ []string) error {

@@ -6,10 +6,10 @@ import (
 	"syscall"
 )
 
-// canReplaceProcess: a Windows process cannot become another.
+// canReplaceProcess is false: Windows has no exec(3).
 const canReplaceProcess = false
 
 func replaceProcess(string, []string, []string) error { return errors.ErrUnsupported }
 
-// forwardedSignals are the signals that the program gets from fob.
+// forwardedSignals are passed on to a child.
 func forwardedSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }

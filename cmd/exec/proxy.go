@@ -31,7 +31,7 @@ type proxyOptions struct {
 	baseURLs []string
 	header   string
 	quiet    bool
-	identity bool   // pass the CI job's identity on
+	identity bool   // pass on the CI job's identity
 	source   string // a reference
 	argv     []string
 }
@@ -143,8 +143,9 @@ func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
 	return origins, nil
 }
 
-// proxyVariables lead the program to the proxy, for https too: requests past the proxy are
-// neither refused nor logged. curl and others read only the lower-case names.
+// proxyVariables configure the program to use the proxy, for https too: requests that
+// bypass the proxy are neither refused nor logged. curl and others only read the lower-case
+// names.
 func proxyVariables(a *app.App, p *proxy.Proxy, origins []proxy.Origin, baseURLs []string) (map[string]string, error) {
 	added := make(map[string]string)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
@@ -204,7 +205,7 @@ func requestLog(a *app.App, quiet bool) func(proxy.Entry) {
 // secretLifetime is how long a secret, whose expiry is unknown, is cached.
 const secretLifetime = time.Hour
 
-// cachedCredential is a credential in memory, for as long as it is valid.
+// cachedCredential is a credential in memory while it is valid.
 type cachedCredential struct {
 	a         *app.App
 	reference string
