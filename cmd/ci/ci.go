@@ -168,7 +168,7 @@ func checkExportVariables(refs []envfile.Variable) error {
 	return nil
 }
 
-// gitHubFile is the file that the runner reads after the step. It must exist.
+// gitHubFile returns the file that the runner reads after the step. It must exist.
 func gitHubFile(a *app.App, output bool) (string, error) {
 	name := "GITHUB_ENV"
 	if output {
@@ -215,7 +215,7 @@ func exportText(format string, added map[string]string) (string, error) {
 	return b.String(), nil
 }
 
-// maskAll has the runner mask the values in its log, before anything else is written. If
+// maskAll makes the runner mask the values in its log, before anything else is written. If
 // stdout is for a shell, the commands go to stderr: the runner reads both.
 func maskAll(a *app.App, format string, texts []string) error {
 	for _, text := range texts {

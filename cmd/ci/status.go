@@ -64,7 +64,7 @@ type ciStatusJSON struct {
 	Hints     []string        `json:"hints"`
 }
 
-// identityClaims are the claims by which servers distinguish jobs, made inert.
+// identityClaims are the claims by which servers distinguish jobs, sanitized.
 type identityClaims struct {
 	Issuer      string    `json:"issuer"`
 	Subject     string    `json:"subject"`
@@ -82,11 +82,11 @@ func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) er
 		return err
 	}
 	refusal, source := err, p
-	if !app.ShowsIdentity(p) { // an identity would not be for its server
+	if !app.ShowsIdentity(p) { // the identity would be for another server
 		source = config.Profile{}
 	}
 	identity, _, problem := a.JobIdentity(ctx, source, false)
-	if !identity.IsZero() { // also one that would not be sent
+	if !identity.IsZero() { // even if it would not be sent
 		seen, opaque := jwt.DecodeJWT(identity)
 		if problem = cmp.Or(problem, opaque); opaque == nil {
 			status.Identity = newIdentityClaims(seen.Claims)
@@ -105,12 +105,12 @@ func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) er
 		err = printCIStatus(a, status)
 	}
 	if err == nil && problem != nil && (refusal != nil || app.ShowsIdentity(p)) && !errors.Is(problem, jwt.ErrOpaque) {
-		err = cli.Silent(a.Status(problem)) // it is shown already
+		err = cli.Silent(a.Status(problem)) // it was printed already
 	}
 	return err
 }
 
-// ciSettings are what other commands would use here. The status is returned even if the
+// ciSettings returns what other commands would use here. The status is returned even if the
 // configuration is refused.
 func ciSettings(a *app.App, args []string) (*ciStatusJSON, config.Profile, error) {
 	paths, err := a.Paths()
