@@ -40,8 +40,8 @@ type serveOptions struct {
 	verbose          bool
 }
 
-// The memory of serve: garbage collection delays requests, so it runs rarely, as long as
-// all stays below a base plus so much per key.
+// Memory settings of serve: garbage collection delays requests, so it is infrequent while
+// the memory is below a base plus an amount per key.
 const (
 	serveGCPercent = 1000
 	baseMemory     = 64 << 20
@@ -128,7 +128,7 @@ func runServe(ctx context.Context, a *app.App, opts serveOptions) error {
 	if err != nil {
 		return err
 	}
-	if g.RequirePepper { // perhaps set by hand, or rows were added since
+	if g.RequirePepper { // may be set manually, or rows were added since
 		var counting sync.WaitGroup
 		defer counting.Wait()
 		ctx, cancel := context.WithCancel(ctx)
@@ -220,7 +220,7 @@ func listenAll(ctx context.Context, a *app.App, opts serveOptions, log *slog.Log
 		listener, err := listen(ctx, a, flag[0], flag[1], certificate != nil || opts.plainHTTP)
 		if err != nil {
 			for _, open := range listeners {
-				_ = open.Close() // removes a Unix socket
+				_ = open.Close() // deletes a Unix socket
 			}
 			return nil, err
 		}
@@ -235,7 +235,7 @@ func listenAll(ctx context.Context, a *app.App, opts serveOptions, log *slog.Log
 	return listeners, nil
 }
 
-// listen opens one listener. One that other machines can reach must be allowed.
+// listen opens one listener. If other machines can reach it, that must be allowed.
 func listen(ctx context.Context, a *app.App, flag, where string, anywhere bool) (net.Listener, error) {
 	listener, err := serve.Listen(ctx, where, a.Getenv)
 	if errors.As(err, new(*net.AddrError)) {
@@ -257,7 +257,7 @@ func listen(ctx context.Context, a *app.App, flag, where string, anywhere bool) 
 const shutdownWait = 10 * time.Second
 
 // serveUntil serves on all listeners, the second being the internal one, until ctx ends. It
-// finishes the requests in flight and stores which keys were used.
+// finishes the requests in flight and stores the uses of keys.
 func serveUntil(ctx context.Context, s *serve.Server, listeners []net.Listener, log *slog.Logger) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	finished := make(chan struct{})
