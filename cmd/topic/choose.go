@@ -6,7 +6,7 @@ import (
 	"github.com/fobcli/fob/cmd/internal/usage"
 )
 
-// Choose is the page behind 'fob help choose'.
+// Choose is the page for 'fob help choose'.
 func Choose() *cobra.Command {
 	return &cobra.Command{
 		Use:   "choose",

@@ -10,7 +10,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 )
 
-// Config is the page behind 'fob help config'.
+// Config is the page for 'fob help config'.
 func Config() *cobra.Command {
 	return page("config", "The settings of config.toml", `config.toml holds what is not secret: profiles, and settings for all of them. 'fob
 help files' names its path, and FOB_CONFIG another one. Commands such as 'fob login'

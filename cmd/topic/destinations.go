@@ -9,7 +9,7 @@ import (
 	"github.com/fobcli/fob/internal/destination"
 )
 
-// Destinations is the page behind 'fob help destinations'.
+// Destinations is the page for 'fob help destinations'.
 func Destinations() *cobra.Command {
 	var b strings.Builder
 	b.WriteString("A destination is a place that fob delivers a key or a secret to, and keeps\ncurrent from then on: 'fob key create --to', 'fob secret push --to'.\n\n")

@@ -10,7 +10,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-// Environment is the page behind 'fob help environment'.
+// Environment is the page for 'fob help environment'.
 func Environment() *cobra.Command {
 	var b strings.Builder
 	b.WriteString("The environment variables that fob reads. A flag overrides its variable, and a\nvariable overrides config.toml.\n\n")

@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-// ExitCodes is the page behind 'fob help exit-codes'.
+// ExitCodes is the page for 'fob help exit-codes'.
 func ExitCodes() *cobra.Command {
 	var b strings.Builder
 	b.WriteString("The exit statuses of fob. They are the same for all commands; each command's help\nlists those that it uses.\n\n")

@@ -2,7 +2,7 @@ package topic
 
 import "github.com/spf13/cobra"
 
-// Files is the page behind 'fob help files'.
+// Files is the page for 'fob help files'.
 func Files() *cobra.Command {
 	return page("files", "Where fob keeps its files", `Where fob keeps its files. FOB_HOME moves all of them below one folder.
 

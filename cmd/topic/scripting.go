@@ -2,7 +2,7 @@ package topic
 
 import "github.com/spf13/cobra"
 
-// Scripting is the page behind 'fob help scripting'.
+// Scripting is the page for 'fob help scripting'.
 func Scripting() *cobra.Command {
 	return page("scripting", "How to use fob in scripts", `How to use fob in scripts.
 

@@ -1,4 +1,4 @@
-// Package topic is the pages of 'fob help' that belong to no command.
+// Package topic contains the pages of 'fob help' that belong to no command.
 package topic
 
 import (
@@ -7,7 +7,7 @@ import (
 	"github.com/fobcli/fob/cmd/internal/usage"
 )
 
-// All are the topics, in alphabetical order.
+// All returns the topics in alphabetical order.
 func All() []*cobra.Command {
 	return []*cobra.Command{Choose(), Config(), Destinations(), Environment(), ExitCodes(), Files(), Scripting()}
 }
