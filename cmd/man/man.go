@@ -16,13 +16,13 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-// Manual is what the pages are made of.
+// Manual is the content of the pages.
 type Manual struct {
 	Root func() *cobra.Command         // with all commands and topics
 	Help func(c *cobra.Command) string // the text of a page
 }
 
-// New makes 'fob man'.
+// New returns 'fob man'.
 func New(a *app.App, m Manual) *cobra.Command {
 	var install string
 	c := &cobra.Command{
@@ -72,7 +72,7 @@ func installPages(a *app.App, pages map[string]string, folder string) error {
 	return nil
 }
 
-// Pages returns all man pages, by their paths below a folder such as /usr/share/man.
+// Pages returns all man pages by their paths below a folder such as /usr/share/man.
 func (m Manual) Pages(date time.Time) map[string]string {
 	pages := make(map[string]string)
 	for all := []*cobra.Command{m.Root()}; len(all) > 0; all = all[1:] {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// section is 1 for commands and 7 for the topics of 'fob help'; empty is no page.
+// section returns 1 for commands and 7 for topics of 'fob help', or "" for no page.
 func section(c *cobra.Command) string {
 	switch {
 	case c.IsAdditionalHelpTopicCommand():
@@ -22,12 +22,12 @@ func section(c *cobra.Command) string {
 
 func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
 
-// page is a command's help in roff. The same date gives the same bytes.
+// page returns a command's help in roff. The same date gives the same bytes.
 func page(c *cobra.Command, help string, date time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH \"%s\" %s %s \"fob %s\" \"fob manual\"\n", escape(strings.ToUpper(pageName(c))), section(c), date.UTC().Format(time.DateOnly), escape(c.Root().Version))
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n.SH DESCRIPTION\n", escape(pageName(c)), escape(c.Short))
-	between := "" // no request where a section has just begun
+	between := "" // roff request between parts, none after a section header
 	for part := range strings.SplitSeq(strings.Trim(help, "\n"), "\n\n") {
 		if title, text, found := cutTitle(part); found {
 			fmt.Fprintf(&b, ".SH %s\n", escape(strings.ToUpper(title)))
@@ -47,7 +47,7 @@ func page(c *cobra.Command, help string, date time.Time) string {
 	return b.String()
 }
 
-// cutTitle splits a part of the help that has a title, in a line of its own or before its text.
+// cutTitle splits off the title of a part of the help, on its own line or before the text.
 func cutTitle(part string) (title, text string, found bool) {
 	for _, known := range []string{"Usage:", "Exit statuses:"} {
 		if text, found := strings.CutPrefix(part, known); found {
@@ -67,7 +67,7 @@ func lines(text string) string {
 	return b.String()
 }
 
-// escape keeps a line as it is, so that it can be copied from the page.
+// escape escapes a line so that it is shown unchanged and can be copied from the page.
 func escape(line string) string {
 	var b strings.Builder
 	if line != "" && strings.ContainsRune(".'", rune(line[0])) {
