@@ -1,4 +1,4 @@
-// Package completion writes the scripts that complete fob's commands in a shell.
+// Package completion prints the scripts that complete fob's commands in a shell.
 package completion
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/cmd/internal/usage"
 )
 
-// Adjust gives cobra's completion command fob's help, and its own script for bash.
+// Adjust replaces the help of cobra's completion command, and its script for bash.
 func Adjust(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	c, _, err := root.Find([]string{"completion", "bash"})
@@ -44,8 +44,8 @@ func helpFor(shell string) (long, example string) {
 	return long, "  fob completion powershell | Out-String | Invoke-Expression\n  fob completion powershell >>$PROFILE"
 }
 
-// Bash writes the script for bash. cobra's needs the bash-completion package, which
-// a server may not have: without it the words are those before the cursor.
+// Bash writes the script for bash. cobra's requires the bash-completion package, which a
+// server may lack: without it, the words are those before the cursor.
 func Bash(root *cobra.Command, w io.Writer) error {
 	var script bytes.Buffer
 	if err := root.GenBashCompletionV2(&script, true); err != nil {
