@@ -1,5 +1,5 @@
-// Command fob is a credential manager for the terminal: it logs in to OAuth
-// providers, keeps the logins sealed and prints fresh access tokens.
+// Command fob is a credential manager for the terminal: it logs in to OAuth providers,
+// stores the logins encrypted and prints fresh access tokens.
 package main
 
 import (

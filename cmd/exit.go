@@ -37,7 +37,7 @@ func reportError(ctx context.Context, a *app.App, err error) int {
 		a.Note("interrupted")
 	}
 	for _, one := range several {
-		if ctx.Err() == nil || errors.Is(one, cli.ErrUnfinished) { // what an interrupted command leaves behind
+		if ctx.Err() == nil || errors.Is(one, cli.ErrUnfinished) { // the state left by an interrupted command
 			a.ShowError(one, a.Hint(one))
 		}
 	}
@@ -47,7 +47,7 @@ func reportError(ctx context.Context, a *app.App, err error) int {
 	return exitOf(err)
 }
 
-// exitOf is the one table from errors to exit statuses. The first match counts.
+// exitOf maps errors to exit statuses. The first match applies.
 func exitOf(err error) int {
 	if failed, ok := errors.AsType[*cli.StatusError](err); ok {
 		return failed.Status

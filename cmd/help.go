@@ -19,7 +19,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 )
 
-// setHelp gives all commands one form of help: text, usage, examples, what comes below,
+// setHelp gives all commands the same form of help: text, usage, examples, subcommands,
 // flags.
 func setHelp(a *app.App, root *cobra.Command) {
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) {
@@ -78,7 +78,7 @@ func manual() cmdman.Manual {
 	return cmdman.Manual{Root: Root, Help: func(c *cobra.Command) string { return helpText(c, usage.MaxWidth, cli.Style{}) }}
 }
 
-// ManPages returns all man pages, by their paths below a folder such as /usr/share/man.
+// ManPages returns all man pages by their paths below a folder such as /usr/share/man.
 func ManPages(date time.Time) map[string]string { return manual().Pages(date) }
 
 func helpText(c *cobra.Command, width int, on cli.Style) string {
@@ -113,8 +113,8 @@ func helpText(c *cobra.Command, width int, on cli.Style) string {
 	return strings.Join(parts, "\n\n")
 }
 
-// flagList is pflag's list, broken for a width, and without the room for short names
-// where no flag has one.
+// flagList returns pflag's list wrapped for a width, without the column of short names if
+// no flag has one.
 func flagList(c *cobra.Command, width int) string {
 	const gap = "   " // between a name and its text
 	list := "\n" + c.LocalFlags().FlagUsages()
@@ -133,7 +133,7 @@ func flagList(c *cobra.Command, width int) string {
 	return b.String()
 }
 
-// hideFlags leaves out of the list what every command has, and what has a page of its own.
+// hideFlags hides the flags that every command has, and those with their own page.
 func hideFlags(c *cobra.Command) {
 	hidden := []string{"help", "version"}
 	if c.Annotations[usage.MoreFlags] != "" {
@@ -171,7 +171,7 @@ func listTopics(c *cobra.Command, width int) string {
 	return "  " + strings.Join(cli.Wrap(strings.Join(names, ", "), width-2), "\n  ")
 }
 
-// settingsGroups are the flags of 'login' and 'profile set' that few need.
+// settingsGroups are rarely needed flags of 'login' and 'profile set'.
 var settingsGroups = []struct {
 	title string
 	flags []string
@@ -188,8 +188,8 @@ var settingsGroups = []struct {
 	}},
 }
 
-// newSettingsCmd is the page behind 'fob help settings'. Its text is made when it is
-// asked for: it costs as much as a seventh of fob's start.
+// newSettingsCmd is the page for 'fob help settings'. Its text is only built on demand,
+// because that takes a seventh of fob's start-up time.
 func newSettingsCmd() *cobra.Command {
 	c := &cobra.Command{Use: "settings", Short: "Settings of a login that few need", Args: usage.NoArgs}
 	c.SetHelpFunc(func(c *cobra.Command, args []string) {

@@ -1,5 +1,5 @@
 // Package cmd is the root of fob's command line: the table of commands, help, the overview,
-// and the way from an error to its exit status and hint. Each family of commands has a
+// and the mapping from errors to exit statuses and hints. Each family of commands is in a
 // folder below it.
 package cmd
 
@@ -58,7 +58,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return cli.ExitDone
 }
 
-// expandLinkName returns the command that the name of a link to fob stands for.
+// expandLinkName returns the command for the name of a link to fob.
 func expandLinkName(program string, args []string) []string {
 	if strings.TrimSuffix(filepath.Base(program), ".exe") == cmdhelper.DockerProgram {
 		return append([]string{"helper", "docker"}, args...)
@@ -71,15 +71,15 @@ type group struct {
 	commands  []command
 }
 
-// command is made when it is called by its name: to make them all takes a quarter of
-// fob's start.
+// command constructs a command on demand: constructing all of them takes a quarter of fob's
+// start-up time.
 type command struct {
 	name  string
 	make  func(*app.App) *cobra.Command
 	alias string
 }
 
-// command makes it, with the short names that users type: 'fob key ls'.
+// command constructs it, with its aliases: 'fob key ls'.
 func (c command) command(a *app.App) *cobra.Command {
 	made := c.make(a)
 	if c.alias != "" {
@@ -131,13 +131,13 @@ func groups() []group {
 	}
 }
 
-// Root is all of fob's commands, for the tool that writes man pages and completions.
+// Root returns all commands, for man pages and completions.
 func Root() *cobra.Command {
 	return newRootCmd(app.New(strings.NewReader(""), io.Discard, io.Discard, nil), nil)
 }
 
-// newRootCmd is fob for a call: with the command that it names, or with all of them where
-// its first word is none.
+// newRootCmd returns fob's root command: with only the called command, or with all if the
+// first word is not a command.
 func newRootCmd(a *app.App, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fob",
@@ -187,11 +187,11 @@ func addCommands(root *cobra.Command, a *app.App, args []string) {
 	root.AddCommand(append(topic.All(), newSettingsCmd())...)
 }
 
-// addDebug gives every command --debug, which is FOB_DEBUG=1 for one call.
+// addDebug adds --debug to every command, which is FOB_DEBUG=1 for one call.
 func addDebug(root *cobra.Command, a *app.App) {
 	on := !slices.Contains([]string{"", "0", "false"}, a.Getenv("FOB_DEBUG"))
 	root.PersistentFlags().BoolVar(&on, "debug", on, "show requests, storage, locks and caches on stderr, without secrets (FOB_DEBUG=1)")
-	_ = root.PersistentFlags().MarkHidden("debug") // every page would show it
+	_ = root.PersistentFlags().MarkHidden("debug") // it would be on every page
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
 		if on {
 			cmd.SetContext(trace.With(cmd.Context(), func(line string) { a.Note("debug: %s", line) }))

@@ -1,4 +1,4 @@
-// Package usage checks how commands are called: arguments, flags, and what help says of both.
+// Package usage checks arguments and flags, and formats help.
 package usage
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 )
 
-// wrong is a usage error whose hint is the command's help.
+// wrong returns a usage error with the command's help as its hint.
 func wrong(cmd *cobra.Command, format string, args ...any) error {
 	return cli.WithHint(cli.Usagef(format, args...), "see '%s --help'", cmd.CommandPath())
 }
@@ -50,7 +50,7 @@ func CheckNames(names []string) error {
 	return nil
 }
 
-// addCheck adds a check of the flags to those that a command has.
+// addCheck adds a check of a command's flags.
 func addCheck(c *cobra.Command, check func(cmd *cobra.Command) error) {
 	before := c.PreRunE
 	c.PreRunE = func(cmd *cobra.Command, args []string) error {
@@ -63,7 +63,7 @@ func addCheck(c *cobra.Command, check func(cmd *cobra.Command) error) {
 	}
 }
 
-// Exclusive refuses flags that exclude each other.
+// Exclusive rejects calls with more than one of these flags.
 func Exclusive(c *cobra.Command, flags ...string) {
 	addCheck(c, func(cmd *cobra.Command) error {
 		var given []string
@@ -82,8 +82,8 @@ func Exclusive(c *cobra.Command, flags ...string) {
 // HintEmpty is the hint for a flag whose value is empty.
 const HintEmpty = "pass a value, or leave it out; in a script, check that the variable is set"
 
-// RefuseEmpty refuses flags with an empty value, if they select or restrict something: an unset
-// variable in a script would select everything.
+// RefuseEmpty rejects empty values of flags that select or restrict something: with an
+// unset variable in a script, they would select everything.
 func RefuseEmpty(c *cobra.Command, flags ...string) {
 	addCheck(c, func(cmd *cobra.Command) error {
 		for _, name := range flags {

@@ -21,13 +21,13 @@ func (f *DestinationFlags) Register(c *cobra.Command, to string) {
 	RefuseEmpty(c, "to", "as")
 }
 
-// What to write where a setting names no host.
+// Hints for places without a host.
 const (
 	HintHost     = "use https://HOST, optionally with a port and a path; http is only for loopback addresses"
 	HintRegistry = "use the registry's HOST, optionally with a port: ghcr.io, registry.example.com:5000"
 )
 
-// URLPlace reads a host or cluster that a configuration names.
+// URLPlace parses a host or cluster in a configuration.
 func URLPlace(text string) (credhelper.Place, error) {
 	if err := oauth.CheckURL(text); err != nil {
 		return credhelper.Place{}, err
@@ -35,14 +35,14 @@ func URLPlace(text string) (credhelper.Place, error) {
 	return credhelper.ParsePlace(text)
 }
 
-// AddReferenceFlags adds what readRefs reads.
+// AddReferenceFlags adds --env and --env-file; see app.ReadRefs.
 func AddReferenceFlags(c *cobra.Command, variables *[]string, file *string) {
 	c.Flags().StringArrayVar(variables, "env", nil, "`NAME=token/PROFILE` or NAME=secret/NAME; repeatable")
 	c.Flags().StringVar(file, "env-file", "", "`FILE` with lines NAME=VALUE, see above")
 }
 
 // ForceFlag adds --force: a destination stores one value, so that a second key or secret
-// overwrites the first, which may be nowhere else.
+// overwrites the first, which may be the only copy.
 func ForceFlag(c *cobra.Command, force *bool) {
 	c.Flags().BoolVar(force, "force", false, "deliver where another key or secret goes too")
 }

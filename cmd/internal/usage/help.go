@@ -13,7 +13,7 @@ import (
 // MaxWidth is the width of help, unless the terminal is narrower.
 const MaxWidth = 80
 
-// ShowHelp is what a command does that only has others below it.
+// ShowHelp runs a command that only has subcommands.
 func ShowHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // ExitHelp lists a command's exit statuses for its help, in few lines.
@@ -36,6 +36,5 @@ func ExitHelp(statuses ...int) string {
 	return strings.Join(lines, "\n")
 }
 
-// MoreFlags is the annotation of a command with which its help says where its other
-// flags are explained.
+// MoreFlags is the annotation of a command with the topic that explains its other flags.
 const MoreFlags = "more flags"

@@ -10,8 +10,8 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// checkKeyIDs refuses arguments that are no ids, and above all whole keys: those are
-// now in the shell's history and were in the list of processes.
+// checkKeyIDs rejects arguments that are not ids, in particular whole keys: those are now
+// in the shell's history and were in the list of processes.
 func checkKeyIDs(ids []string) error {
 	for _, id := range ids {
 		if apikey.CheckID(id) == nil {
@@ -42,7 +42,7 @@ func OneKeyID(cmd *cobra.Command, args []string) error {
 	return KeyIDs(1)(cmd, args)
 }
 
-// NoKeyArgs is noArgs for commands that a key might be given to by mistake.
+// NoKeyArgs is NoArgs for commands that may be called with a key by mistake.
 func NoKeyArgs(cmd *cobra.Command, args []string) error {
 	if slices.ContainsFunc(args, func(arg string) bool { return apikey.LooksLikeKey(arg) || len(arg) >= 20 }) {
 		return checkKeyIDs(args)

@@ -12,13 +12,13 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-// NoSuchCommand is the argument check of commands that only have others below them: it
-// suggests what was meant.
+// NoSuchCommand is the argument check of commands that only have subcommands: it suggests
+// similar ones.
 func NoSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if args[0] == "auth" && len(args) > 1 { // as gh calls it
+	if args[0] == "auth" && len(args) > 1 { // as in gh
 		if c, _, err := cmd.Find(args[1:]); err == nil && c != cmd {
 			return cli.WithHint(cli.Usagef("there is no command %q", args[0]), "did you mean '%s'?", c.CommandPath())
 		}
@@ -31,7 +31,7 @@ func NoSuchCommand(cmd *cobra.Command, args []string) error {
 	})
 }
 
-// HelpOn is the call that explains a command.
+// HelpOn returns the call that explains a command.
 func HelpOn(c *cobra.Command) string {
 	return c.Root().Name() + " help" + strings.TrimPrefix(c.CommandPath(), c.Root().Name())
 }
@@ -48,8 +48,8 @@ func UnknownCommand(cmd *cobra.Command, word string, call func(*cobra.Command) s
 	return cli.WithHint(err, "did you mean '%s'?", strings.Join(near, "', or '"))
 }
 
-// nearCommands returns the commands that a word may mean: one below, by its spelling or its
-// start, else those further down that have this name.
+// nearCommands returns commands that a word may stand for: a subcommand with a similar
+// spelling or that prefix, else those further down with this name.
 func nearCommands(cmd *cobra.Command, word string) (near []*cobra.Command) {
 	var names []string
 	for _, sub := range cmd.Commands() {
@@ -69,7 +69,8 @@ func nearCommands(cmd *cobra.Command, word string) (near []*cobra.Command) {
 	return near
 }
 
-// nearWord returns the known word with the nearest spelling, else the only one that starts so.
+// nearWord returns the known word with the nearest spelling, else the only one with that
+// prefix.
 func nearWord(word string, known []string) string {
 	if near := cli.Nearest(word, known); near != "" || len(word) < 2 {
 		return near
@@ -81,7 +82,7 @@ func nearWord(word string, known []string) string {
 	return known[0]
 }
 
-// WrongFlag says what is wrong with a flag, or with the command that would have had it.
+// WrongFlag explains an invalid flag.
 func WrongFlag(cmd *cobra.Command, err error) error {
 	var unknown interface {
 		GetSpecifiedName() string
@@ -98,7 +99,7 @@ func WrongFlag(cmd *cobra.Command, err error) error {
 	if strings.Contains(err.Error(), "time: ") {
 		return cli.WithHint(cli.Usagef("%s", err), "write a duration with its unit: 10s, 5m, 2h")
 	}
-	// Both kinds of errors that have these methods are told apart by their text alone.
+	// Both kinds of errors with these methods differ only in their text.
 	if !errors.As(err, &unknown) || !strings.HasPrefix(err.Error(), "unknown ") {
 		return wrong(cmd, "%s", err)
 	}
@@ -106,7 +107,7 @@ func WrongFlag(cmd *cobra.Command, err error) error {
 		return NoSuchCommand(cmd, cmd.Flags().Args())
 	}
 	word := unknown.GetSpecifiedName()
-	if short := unknown.GetSpecifiedShortnames(); len(short) > 1 { // one dash before a whole word
+	if short := unknown.GetSpecifiedShortnames(); len(short) > 1 { // one dash before a long flag
 		word = short
 	}
 	var names []string
