@@ -72,7 +72,7 @@ func TestReportError(t *testing.T) {
 	}{
 		"a child's status":                 {cli.Silent(42), false, 42, ""},
 		"one":                              {first, false, cli.ExitFailed, "error: the first\nhint: do this\n"},
-		"several":                          {cli.Failures{first, session.ErrLoginRequired}, false, cli.ExitLoginRequired, "error: the first\nhint: do this\nerror: " + session.ErrLoginRequired.Error() + "\nhint: run 'fob login PROFILE'\n"},
+		"several":                          {cli.Failures{first, session.ErrLoginRequired}, false, cli.ExitLoginRequired, "error: the first\nhint: do this\nerror: " + session.ErrLoginRequired.Error() + "\nhint: run 'fob login'\n"},
 		"findings":                         {cli.Findings("3 keys found"), false, cli.ExitFindings, "3 keys found\n"},
 		"interrupted":                      {first, true, cli.ExitInterrupted, "interrupted\n"},
 		"interrupted, with something left": {cli.Failures{first, unfinished}, true, cli.ExitInterrupted, "interrupted\nerror: 2 keys are not rotated\n"},

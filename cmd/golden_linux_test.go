@@ -24,8 +24,8 @@ func TestScreensGolden(t *testing.T) {
 	const (
 		work = "[profile.work]\nissuer = \"https://sso.example.com\"\nclient_id = \"fob\"\nscopes = [\"openid\", \"email\"]\n"
 		home = "[profile.home]\nprovider = \"github\"\nclient_id = \"gh\"\n"
-		ci   = "[profile.deploy]\nissuer = \"https://sso.example.com\"\nclient_id = \"deploy\"\ngrant = \"token-exchange\"\nidentity = \"gitlab\"\n"
-		job  = `{"iss":"https://gitlab.com","sub":"project_path:acme/app:ref_type:branch:ref:main","aud":"https://sso.example.com","project_path":"acme/app","ref":"main","environment":"live","exp":1772370000}`
+		ci   = "[profile.deploy]\nissuer = \"https://deploy.example.com\"\nclient_id = \"deploy\"\ngrant = \"token-exchange\"\nidentity = \"gitlab\"\n"
+		job  = `{"iss":"https://gitlab.com","sub":"project_path:acme/app:ref_type:branch:ref:main","aud":"https://deploy.example.com","project_path":"acme/app","ref":"main","environment":"live","exp":1772370000}`
 	)
 	encode := base64.RawURLEncoding.EncodeToString
 	identity := "FOB_ID_TOKEN=" + encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte(job)) + ".c2ln"

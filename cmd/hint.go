@@ -13,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/apikey/registry"
+	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/cli"
@@ -39,7 +40,7 @@ func hintOf(err error) string {
 	if hint := cmp.Or(cli.CarriedHint(err), pepperHint(err), secretHint(err)); hint != "" {
 		return hint
 	}
-	s := subject{profile: "PROFILE"}
+	var s subject
 	if failed, ok := errors.AsType[*cmdauth.LoginError](err); ok {
 		s, err = subject{failed.Profile, true}, failed
 	} else if failed, ok := errors.AsType[*cli.ProfileError](err); ok {
@@ -49,6 +50,7 @@ func hintOf(err error) string {
 	return cmp.Or(deliveryHint(err), keyHint(err), cli.TextIf(fix != "", "make it private: '"+fix+"'"), loginHint(err, s), typedHint(err, s))
 }
 
+// subject is the profile that a hint is about; without a name, commands use the default.
 type subject struct {
 	profile string
 	inLogin bool // its login failed: the hint repeats that command, which may have had other flags
@@ -61,14 +63,19 @@ func (s subject) login(flags string) string {
 	case s.inLogin:
 		return "the same command with '" + flags + "'"
 	}
-	return "'" + strings.TrimSpace("fob login "+s.profile+" "+flags) + "'"
+	return s.call("login", flags)
 }
 
-func (s subject) setting(flags string) string {
-	return "'fob profile set " + s.profile + " " + flags + "'"
+func (s subject) setting(flags string) string { return s.call("profile set", flags) }
+
+// restore advises to delete a record that cannot be opened only if there is no backup.
+func (s subject) restore() string {
+	return "restore a backup with 'fob storage restore fob.age'; only without one, delete the login with " + s.call("logout", "--local") + " and run " + s.login("")
 }
 
-func (s subject) logout() string { return "'fob logout " + s.profile + " --local'" }
+func (s subject) call(command, flags string) string {
+	return "'" + strings.Join(strings.Fields("fob "+command+" "+s.profile+" "+flags), " ") + "'"
+}
 
 func keyID(err error) string {
 	if failed, ok := errors.AsType[*keys.KeyError](err); ok {
@@ -81,61 +88,73 @@ func keyHint(err error) string {
 	id := keyID(err)
 	return cli.HintFor(err, []cli.ErrorHint{
 		cli.HintOn(apikey.ErrNotFound, "run 'fob key list' for the keys of the registry"),
-		cli.HintOn(apikey.ErrNoRegistry, "the first 'fob key create' or 'fob key import' creates it; set FOB_REGISTRY if it is elsewhere"),
+		cli.HintOn(apikey.ErrNoRegistry, "create the first key with 'fob key create --owner shop', or set FOB_REGISTRY if the registry is elsewhere"),
 		cli.HintOn(apikey.ErrNewerSchema, "update fob on this machine"),
 		cli.HintOn(apikey.ErrFull, "free some disk space; the registry is unchanged"),
-		cli.HintOn(apikey.ErrDamaged, "restore a backup of it, or a list of 'fob key export' with 'fob key import'"),
+		cli.HintOn(apikey.ErrDamaged, "restore a backup of the registry, or import the last export: 'fob key import <keys.jsonl'"),
 		cli.HintOn(apikey.ErrUnusable, "check FOB_REGISTRY, and the permissions of what it names"),
-		cli.HintOn(apikey.ErrBusy, "other programs are using the registry: try again"),
+		cli.HintOn(apikey.ErrBusy, "try again: other programs are using the registry"),
 		cli.HintOn(apikey.ErrUnavailable, "check that the database runs and can be reached, then try again; no change was saved in part"),
 		cli.HintOn(keys.ErrNoPepper, "run 'fob key pepper add p1', then 'fob key pepper use p1'; a list to import names it in the 'pepper' column"),
 		cli.HintOn(keys.ErrRotated, "rotate its replacement; to revoke the old key now, run 'fob key revoke "+id+"'"),
 		cli.HintOn(keys.ErrRotating, "wait until it is done; if it was killed, run this again then"),
 		cli.HintOn(keys.ErrTakenOver, "use the key that the other fob printed"),
 		cli.HintOn(keys.ErrStillUsed, "run 'fob key show "+id+"' to see when it was last used; 'fob key rotate --resume "+id+" --force' revokes it"),
-		cli.HintOn(keys.ErrNotDelivered, "the old key is unchanged, except with --compromised; run it again"),
-		cli.HintOn(keys.ErrNotRotatable, "create a new key with 'fob key create'"),
-		cli.HintOn(keys.ErrRevoked, "create a new key with 'fob key create'"),
-		cli.HintOn(registry.ErrInsecure, "remove sslmode or set it to verify-full, and name the server's CA with sslrootcert=FILE"),
+		cli.HintOn(keys.ErrNotDelivered, "run the same command again; the old key is unchanged, except with --compromised"),
+		cli.HintOn(keys.ErrNotRotatable, "create a new key with 'fob key create --owner shop'"),
+		cli.HintOn(keys.ErrRevoked, "create a new key with 'fob key create --owner shop'"),
+		cli.HintOn(registry.ErrInsecure, "remove sslmode or set it to verify-full; for a private CA, add sslrootcert with the file of its certificate"),
 	})
 }
 
 func loginHint(err error, s subject) string {
-	foreign := "something other than fob wrote this: look at it, then " + s.logout() + " and " + s.login("")
-	return cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(credstore.ErrAbsent, "keep the login in an encrypted file: "+s.login("--storage file")+"; 'fob doctor' shows what is missing"),
-		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again; without a desktop: "+s.login("--storage file")),
-		cli.HintOn(credstore.ErrTimeout, "the keyring did not answer: see whether it waits for you to unlock it, then try again"),
-		cli.HintOn(credstore.ErrNotWritten, "the previous login is intact. Allow the write if the keyring asks; for files, check free space and permissions"),
-		cli.HintOn(credstore.ErrRefused, "see what the keyring complains of, then try again; or "+s.login("--storage file")),
-		cli.HintOn(credstore.ErrTooLarge, "no storage takes a login of more than 132 KiB: ask the server for smaller tokens"),
-		cli.HintOn(credstore.ErrNoKey, "give the key as when the login was saved: set FOB_SEAL_KEY, or key_file in config.toml. The login itself is whole"),
-		cli.HintOn(seal.ErrWrongKey, "try again with the key or passphrase that the login was saved under; only if it is lost start over: "+s.logout()+", then "+s.login("")),
-		cli.HintOn(seal.ErrWrongContext, "the profile's issuer or client ID was changed after the login: change it back, or run "+s.login("")),
-		cli.HintOn(seal.ErrTampered, "the stored login was changed by something other than fob: find out what, then "+s.logout()+" and "+s.login("")),
-		cli.HintOn(seal.ErrFormat, foreign),
-		cli.HintOn(credstore.ErrCorrupt, foreign),
-		cli.HintOn(atomicfile.ErrUnsafe, "another user or program could read or change it: set its owner and mode (files 0600, folders 0700), or remove it"),
-		cli.HintOn(credstore.ErrUnusable, "check the permissions and the disk of fob's data folder, then try again"),
+	return cmp.Or(storageHint(err, s), cli.HintFor(err, []cli.ErrorHint{
 		cli.HintOn(session.ErrLoginRequired, "run "+s.login("")),
-		cli.HintOn(ci.ErrUnknownPlace, "set where it comes from: "+s.setting("--identity github")+", or gitlab, env:NAME, file:PATH, command"),
-		cli.HintOn(ci.ErrNotPermitted, "in the workflow: 'permissions: {id-token: write, contents: read}'; below 'fob exec', give that --keep-identity"),
-		cli.HintOn(ci.ErrAbsent, "let the job have one, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}'; below 'fob exec', give that --keep-identity"),
-		cli.HintOn(ci.ErrMalformed, "see what the profile's identity names: one token, and nothing else, must come from there"),
-		cli.HintOn(ci.ErrAudience, "make it for the issuer, in GitLab 'id_tokens: {FOB_ID_TOKEN: {aud: ISSUER}}'; if the server expects another: "+s.setting("--identity-audience AUDIENCE")),
-		cli.HintOn(ci.ErrCommand, "set identity_command = [\"PROGRAM\", \"ARGUMENT\"] in config.toml, and try it by hand: it prints one token on stdout"),
+		cli.HintOn(ci.ErrUnknownPlace, "run it in a job of GitHub Actions or GitLab CI, or name the identity's source: "+s.setting("--identity env:CI_TOKEN")),
+		cli.HintOn(ci.ErrNotPermitted, "add 'permissions: {id-token: write, contents: read}' to the job, which a pull request from a fork never gets; within 'fob exec', add --keep-identity to it"),
+		cli.HintOn(ci.ErrAbsent, "add 'id_tokens: {FOB_ID_TOKEN: {aud: "+identityServer(err)+"}}' to the GitLab job; within 'fob exec', add --keep-identity to it"),
+		cli.HintOn(ci.ErrMalformed, "check what the profile's identity names: it must contain one token, and nothing else"),
+		cli.HintOn(ci.ErrAudience, "request it for the profile's server, in GitLab with 'id_tokens: {FOB_ID_TOKEN: {aud: "+identityServer(err)+"}}'; or set the profile's identity_audience to what the server expects"),
+		cli.HintOn(ci.ErrCommand, "run the identity_command of config.toml by hand: it must print one token on stdout"),
 		cli.HintOn(jwt.ErrKey, "check the profile's private_key_file: it must contain one private key, in PEM or as a JWK"),
-		cli.HintOn(oauth.ErrNoClientKey, "name its file: "+s.setting("--private-key-file FILE")+"; or "+s.login("--private-key-stdin")),
-		cli.HintOn(loopback.ErrPortInUse, "end the program that holds it, or choose another port with --redirect-uri"),
+		cli.HintOn(oauth.ErrNoClientKey, "name its file with "+s.setting("--private-key-file key.pem")+", or run "+s.login("--private-key-stdin")),
+		cli.HintOn(loopback.ErrPortInUse, "stop the program that uses the port, or choose another port with --redirect-uri"),
 		cli.HintOn(loopback.ErrOpenedTwice, "run "+s.login("--no-browser")+" and open the URL yourself: another user may have opened the page first"),
-		cli.HintOn(session.ErrUnbound, "take bearer tokens: "+s.setting("--dpop=false")+"; or keep a login on this machine: "+s.login("")),
+		cli.HintOn(session.ErrUnbound, "use bearer tokens: "+s.setting("--dpop=false")+"; or store a login on this machine: "+s.login("")),
 		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
 		cli.HintOn(session.ErrReplaced, "try again: nothing is lost"),
-		cli.HintOn(filelock.ErrTimeout, "another fob is busy or stopped with this login: see 'ps', then try again"),
-		cli.HintOn(httpclient.ErrRedirect, "the endpoint has moved; fob sends no secret to another address. Log in again to learn the new one"),
-		cli.HintOn(oauth.ErrRefused, "see whether the server knows this client, this redirect URI (some compare the port too: --redirect-uri) and the way the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
+		cli.HintOn(filelock.ErrTimeout, "wait for the other fob that uses this login, or find it with 'ps -ef', then try again"),
+		cli.HintOn(oauth.ErrRefused, "check the client ID, the redirect URI (some servers compare the port too: --redirect-uri) and the client authentication (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
 		cli.HintOn(oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"),
+	}))
+}
+
+// storageHint is about a login that cannot be read or stored.
+func storageHint(err error, s subject) string {
+	return cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(credstore.ErrAbsent, "run "+s.login("--storage file")+" to use an encrypted file; in a script, also set FOB_PASSPHRASE_FILE. 'fob doctor' shows what the keyring lacks"),
+		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again; without a desktop, run "+s.login("--storage file")),
+		cli.HintOn(credstore.ErrTimeout, "unlock the keyring if it waits for that, then try again"),
+		cli.HintOn(credstore.ErrNotWritten, "allow the write if the keyring asks, or check free space and permissions, then try again; the previous login is unchanged"),
+		cli.HintOn(credstore.ErrRefused, "fix what the keyring reports, then try again; or run "+s.login("--storage file")),
+		cli.HintOn(credstore.ErrTooLarge, "ask the server for smaller tokens: no storage takes a login of more than 132 KiB"),
+		cli.HintOn(credstore.ErrNoKey, "set FOB_SEAL_KEY, or key_file in config.toml, to the key that the login was saved with; the login is unchanged"),
+		cli.HintOn(seal.ErrWrongKey, "try again with the key or passphrase that the login was saved with; if it is lost, "+s.restore()),
+		cli.HintOn(seal.ErrWrongContext, "change the issuer and the client of the profile back, or run "+s.login("")+" to log in with the new ones"),
+		cli.HintOn(seal.ErrTampered, "find out what changed the stored login, then "+s.restore()),
+		cli.HintOn(seal.ErrFormat, s.restore()),
+		cli.HintOn(credstore.ErrCorrupt, s.restore()),
+		cli.HintOn(atomicfile.ErrUnsafe, "set its owner and mode so that no other user can read or change it (files 0600, folders 0700)"),
+		cli.HintOn(credstore.ErrUnusable, "check the permissions and the disk of fob's data folder, then try again"),
 	})
+}
+
+// identityServer is the audience that an identity should have.
+func identityServer(err error) string {
+	if identity, ok := errors.AsType[*app.IdentityError](err); ok {
+		return identity.Server
+	}
+	return "https://sso.example.com"
 }
 
 // typedHint is the hint where it depends on what the error contains.
@@ -156,63 +175,77 @@ func typedHint(err error, s subject) string {
 		return otherIssuerHint(other, s)
 	}
 	if selection, ok := errors.AsType[*config.SelectError](err); ok {
-		if near := cli.Nearest(selection.Choice.Name, selection.Names); near != "" {
-			return fmt.Sprintf("did you mean '%s'?", near)
-		}
-		return "name one, or make one the default: " + s.setting("--default")
+		return selectHint(selection)
 	}
 	switch {
 	case errors.As(err, new(*apikey.TamperedError)):
-		return "see who can write the registry's database; an earlier 'fob key export' shows what a record was, and a key in doubt is best revoked"
+		return "find out who can write to the registry's database, and revoke the keys in doubt; an earlier 'fob key export' shows what a record was"
 	case errors.As(err, new(*config.StorageError)):
-		return "choose 'keyring' or 'file', or 'none' where nothing is to be kept"
+		return "choose keyring or file, or none to store nothing"
 	case errors.As(err, new(*config.ParseError)):
 		return "fix it with an editor; nothing was changed"
+	case errors.Is(err, httpclient.ErrRedirect) && s.inLogin:
+		return "check the server's URLs: fob sends no secret to another address"
+	case errors.Is(err, httpclient.ErrRedirect):
+		return "run " + s.login("") + " to learn the server's new address: fob sends no secret to another one"
 	case oauth.RefusesClient(err):
-		return "see the client ID and how the client proves itself (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
+		return "check the client ID and the client authentication (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
+	case oauth.HasCode(err, "invalid_scope") && s.inLogin:
+		return "request scopes that the server knows with --scope"
 	case oauth.HasCode(err, "invalid_scope"):
-		return "'fob status " + s.profile + "' lists the scopes that were granted; a login with --scope asks for others"
+		return "run " + s.call("status", "") + " for the scopes that were granted; a login with --scope requests others"
 	case errors.As(err, new(*oauth.AuthorizationError)):
-		return "if you did not refuse, ask who runs the server whether this client may have these scopes; then run " + s.login("")
+		return "approve the request in the browser; if the server refused it, ask its operator whether this client may have these scopes"
 	case oauth.HasCode(err, "invalid_target"):
-		return "name what the server knows; a login with --resource asks for a token of another API"
+		return "name an API that the server knows; a login with --resource requests a token of another one"
 	case oauth.HasCode(err, "invalid_dpop_proof"):
-		return "the server binds tokens to keys: " + s.login("--dpop")
+		return "run " + s.login("--dpop") + ": the server binds tokens to keys"
 	}
 	return ""
 }
 
 func otherIssuerHint(other *discovery.OtherIssuerError, s subject) string {
+	command := s.login("--issuer " + sanitize.ShellQuote(other.Named))
 	switch other.Named {
 	case strings.TrimSuffix(other.Asked, "/"):
-		return "write the issuer without the slash at its end: " + s.login("--issuer "+sanitize.ShellQuote(other.Named))
+		return "write the issuer without the slash at its end: " + command
 	case other.Asked + "/":
-		return "write the issuer with a slash at its end: " + s.login("--issuer "+sanitize.ShellQuote(other.Named))
+		return "write the issuer with a slash at its end: " + command
 	}
-	return "if you know that server, use the issuer as it names itself: " + s.login("--issuer URL")
+	return "check that you mean the server that calls itself so, then run " + command
+}
+
+func selectHint(selection *config.SelectError) string {
+	if near := cli.Nearest(selection.Choice.Name, selection.Names); near != "" {
+		return fmt.Sprintf("did you mean '%s'?", near)
+	}
+	if selection.Choice.Name != "" || len(selection.Names) == 0 {
+		return "run 'fob status' for the profiles that there are"
+	}
+	return "name one, or make one the default: 'fob profile set " + selection.Names[0] + " --default'"
 }
 
 func othersHint(others *atomicfile.OthersError) string {
 	path := sanitize.ShellQuote(others.Path)
 	switch {
 	case others.Mode&fs.ModeSymlink != 0:
-		return "its owner can point it at any file: use the file that it leads to, or remove it: rm " + path
+		return "use the file that it leads to, which its owner can change at any time, or remove it: rm " + path
 	case others.Foreign:
-		return fmt.Sprintf("look at what it holds; if you trust it, make it yours: sudo chown %d %s", os.Geteuid(), path)
+		return fmt.Sprintf("check what it contains; if you trust it, make it yours: sudo chown %d %s", os.Geteuid(), path)
 	}
-	return "look at what it holds, then run 'chmod go-w " + path + "'"
+	return "check what it contains, then run 'chmod go-w " + path + "'"
 }
 
 func refusedKeyHint(reason apikey.Reason, id string) string {
 	return map[apikey.Reason]string{
 		apikey.Malformed:        "put only the key on stdin, in ASCII: no second line, no 'Bearer', no quotes",
-		apikey.Mistyped:         "the checksum does not match: copy the whole key again",
+		apikey.Mistyped:         "copy the whole key again: its checksum does not match",
 		apikey.Unknown:          "copy the whole key again, and check that FOB_REGISTRY names the registry that has it",
 		apikey.OtherEnvironment: "check --env, and which key it is: its second word is the environment",
-		apikey.IsDisabled:       "to accept it again, run 'fob key update " + id + " --disabled=false'",
-		apikey.OutOfScope:       "to set all its scopes, run 'fob key update " + id + " --scope SCOPE'",
-		apikey.IsExpired:        "to extend it, run 'fob key update " + id + " --expires 90d'; for a new key, 'fob key create'",
-		apikey.IsRevoked:        "a revoked key stays revoked: for a new key, run 'fob key create'",
+		apikey.IsDisabled:       "run 'fob key update " + id + " --disabled=false' to accept it again",
+		apikey.OutOfScope:       "run 'fob key show " + id + "' for its scopes; 'fob key update' with --scope sets all of them",
+		apikey.IsExpired:        "run 'fob key update " + id + " --expires 90d' to extend it, or 'fob key create --owner shop' for a new key",
+		apikey.IsRevoked:        "create a new key with 'fob key create --owner shop': a revoked key stays revoked",
 	}[reason]
 }
 
@@ -224,15 +257,15 @@ func deliveryHint(err error) string {
 	answer, answered := errors.AsType[*destination.AnswerError](err)
 	switch {
 	case errors.Is(err, destination.ErrNoCredential):
-		return "log in there and give --as PROFILE, or set the variable; 'as' under [destination] in the configuration does it for good"
+		return "log in there and add --as with that profile, or set the variable; 'as' under [destination] in config.toml does it for good"
 	case errors.Is(err, destination.ErrValue):
-		return "nothing was delivered anywhere; choose another destination, or a value that it takes"
+		return "choose another destination, or a value that it accepts; nothing was delivered"
 	case errors.As(err, new(*destination.CommandError)):
 		return "run the command by hand: it is under [commands] in config.toml, and reads the value from stdin"
 	case answered:
 		return answerHint(answer)
 	case errors.Is(err, destination.ErrNotDelivered) && (errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, httpclient.ErrRedirect)):
-		return "see the platform's address: something else answers there, such as a login or a proxy in between"
+		return "check the platform's address: something else responds there, such as a login page or a proxy"
 	}
 	return ""
 }
@@ -241,26 +274,26 @@ func answerHint(answer *destination.AnswerError) string {
 	limited := answer.Status == http.StatusForbidden || answer.Status == http.StatusTooManyRequests
 	switch {
 	case limited && answer.RetryAfter > 0:
-		return "the platform is rate limiting: try again in " + cli.Roughly(answer.RetryAfter)
+		return "try again in " + cli.Roughly(answer.RetryAfter) + ": the platform is rate limiting"
 	case answer.Status == http.StatusUnauthorized:
-		return "the platform does not know the credential: give another with --as, or log in again"
+		return "log in to the platform again, or use another credential with --as: it rejected this one"
 	case answer.Status == http.StatusForbidden:
-		return "the credential may not write there: ask for the permission or the scope that it lacks"
+		return "ask for the permission or the scope that the credential lacks: it may not write there"
 	case answer.Status == http.StatusNotFound:
-		return "see the destination's name; many platforms answer so, too, where the credential may not look"
+		return "check the destination's name; many platforms also respond like this if the credential may not read it"
 	case answer.Status == http.StatusConflict || answer.Status == http.StatusPreconditionFailed:
-		return "another process writes there: try again"
+		return "try again: another process is writing there"
 	case answer.Status == http.StatusTooManyRequests:
-		return "the platform is rate limiting: try again later"
+		return "try again later: the platform is rate limiting"
 	case answer.Status >= http.StatusInternalServerError:
-		return "the platform is not well: try again later"
+		return "try again later: the platform failed"
 	}
-	return "fix what the platform names, or choose another destination; nothing was changed there"
+	return "fix what the platform reports, or choose another destination; nothing was changed there"
 }
 
 func secretHint(err error) string {
 	if errors.As(err, new(*secretstore.OutputError)) {
-		return "the command must print the new value, and nothing else"
+		return "fix the command: it must print the new value, and nothing else"
 	}
 	failed, ok := errors.AsType[*secretstore.Error](err)
 	if !ok {
@@ -269,8 +302,8 @@ func secretHint(err error) string {
 	name := failed.Name
 	hint := cli.HintFor(err, []cli.ErrorHint{
 		cli.HintOn(secretstore.ErrNoValue, "run 'fob secret set "+name+"'"),
-		cli.HintOn(secretstore.ErrOpen, "to continue it, run 'fob secret rotate "+name+" --resume'; to keep the value that 'get' prints, 'fob secret rotate "+name+" --abandon'"),
-		cli.HintOn(secretstore.ErrNotOpen, "to start one, run 'fob secret rotate "+name+"'"),
+		cli.HintOn(secretstore.ErrOpen, "run 'fob secret rotate "+name+" --resume' to continue it, or 'fob secret rotate "+name+" --abandon' to keep the value that 'get' prints"),
+		cli.HintOn(secretstore.ErrNotOpen, "run 'fob secret rotate "+name+"' to start one"),
 		cli.HintOn(config.ErrShared, "choose another name, as in 'fob secret set "+name+"-2'"),
 		cli.HintOn(secretstore.ErrUnanswered, "check at the issuer whether there is a new value, then run 'fob secret set "+name+"'; or ask again with 'fob secret rotate "+name+"'"),
 		cli.HintOn(secretstore.ErrSame, "get a new value from its issuer first"),
@@ -278,7 +311,7 @@ func secretHint(err error) string {
 		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
 	})
 	if hint == "" && isForeign(err) {
-		return sealedHint(err) + "; to start over, run 'fob secret remove " + name + "'"
+		return sealedHint(err) + "; only without one, delete it with 'fob secret remove " + name + "'"
 	}
 	return cmp.Or(hint, sealedHint(err))
 }
@@ -287,7 +320,7 @@ func pepperHint(err error) string {
 	if !errors.As(err, new(*records.PeppersError)) {
 		return ""
 	}
-	return cmp.Or(sealedHint(err), "nothing is lost; run 'fob doctor' to find what is wrong with the storage")
+	return cmp.Or(sealedHint(err), "run 'fob doctor' to find what is wrong with the storage; nothing is lost")
 }
 
 func isForeign(err error) bool {
@@ -297,12 +330,12 @@ func isForeign(err error) bool {
 // sealedHint says how to read a record that no new login can replace.
 func sealedHint(err error) string {
 	if isForeign(err) {
-		return "find out what changed it; if there is a backup, run 'fob storage restore'"
+		return "find out what changed it, then restore a backup with 'fob storage restore fob.age'"
 	}
 	return cli.HintFor(err, []cli.ErrorHint{
 		cli.HintOn(seal.ErrWrongKey, "use the key or passphrase that it was saved with: FOB_SEAL_KEY, or key_file in config.toml"),
 		cli.HintOn(credstore.ErrNoKey, "use the key or passphrase that it was saved with: FOB_SEAL_KEY, or key_file in config.toml"),
-		cli.HintOn(credstore.ErrAbsent, "use encrypted files: 'storage = \"file\"' in config.toml, or FOB_STORAGE=file; run 'fob doctor' to see what is missing"),
+		cli.HintOn(credstore.ErrAbsent, "set FOB_STORAGE=file, or 'storage = \"file\"' in config.toml, to use encrypted files; 'fob doctor' shows what the keyring lacks"),
 		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again"),
 		cli.HintOn(credstore.ErrTimeout, "unlock the keyring, then try again"),
 	})

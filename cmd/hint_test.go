@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/jwt"
@@ -40,9 +42,9 @@ func hintedErrors() []error {
 		credstore.ErrNoKey, credstore.ErrCorrupt, credstore.ErrUnusable, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, seal.ErrFormat, atomicfile.ErrUnsafe,
 		session.ErrLoginRequired, session.ErrUnbound, session.ErrMoved, session.ErrReplaced, filelock.ErrTimeout, httpclient.ErrRedirect, jwt.ErrKey,
 		ci.ErrUnknownPlace, ci.ErrNotPermitted, ci.ErrAbsent, ci.ErrMalformed, ci.ErrAudience, ci.ErrCommand, loopback.ErrPortInUse, loopback.ErrOpenedTwice,
-		oauth.ErrNoClientKey, oauth.ErrRefused, oauth.ErrUnavailable,
+		oauth.ErrNoClientKey, oauth.ErrRefused, oauth.ErrUnavailable, &discovery.OtherIssuerError{Named: "https://sso.example.com/"},
 		&oauth.Error{Code: "invalid_client"}, &oauth.Error{Code: "invalid_scope"}, &oauth.Error{Code: "invalid_target"}, &oauth.Error{Code: "invalid_dpop_proof"},
-		&oauth.AuthorizationError{}, &config.ParseError{}, &config.SelectError{}, &config.StorageError{Name: "x"}, &config.TrustError{Hint: "trust it"},
+		&oauth.AuthorizationError{}, &config.ParseError{}, &config.SelectError{}, &config.SelectError{Names: []string{"work"}}, &config.SelectError{Choice: config.Choice{Name: "x"}, Names: []string{"work", "home"}}, &config.StorageError{Name: "x"}, &config.TrustError{Hint: "trust it"},
 		&apikey.TamperedError{}, &records.PeppersError{}, destination.ErrNoCredential, destination.ErrValue, &destination.CommandError{}, &destination.SetupError{Hint: "set it up"},
 	}
 	for _, reason := range []apikey.Reason{apikey.Malformed, apikey.Mistyped, apikey.Unknown, apikey.OtherEnvironment, apikey.IsDisabled, apikey.OutOfScope, apikey.IsExpired, apikey.IsRevoked} {
@@ -62,6 +64,7 @@ func TestHintOf_CommandsExist(t *testing.T) {
 	command := regexp.MustCompile(`'fob ([^']*)'`)
 	commands := 0
 	for _, cause := range hintedErrors() {
+		cause = keys.ForKey(cause, "1OOivdDZfQCU")
 		for i, err := range []error{cause, fmt.Errorf("work: %w", cli.ForProfile(cause, "work")), cmdauth.NewLoginError(cause, "work")} {
 			hint := hintOf(err)
 			if hint == "" || strings.Contains(hint, "%!") {
@@ -69,6 +72,9 @@ func TestHintOf_CommandsExist(t *testing.T) {
 			}
 			if i > 0 && strings.Contains(hint, "PROFILE'") || strings.Contains(hint, "''") {
 				t.Errorf("%T %v: %s", cause, cause, hint)
+			}
+			if wrong := wrongForm(hint); wrong != "" {
+				t.Errorf("%T %v: %s: %s", cause, cause, wrong, hint)
 			}
 			for _, call := range command.FindAllStringSubmatch(hint, -1) {
 				commands++
@@ -87,6 +93,40 @@ func TestHintOf_CommandsExist(t *testing.T) {
 	}
 }
 
+// wrongForm says what is wrong with the form of a hint, which is an imperative.
+func wrongForm(hint string) string {
+	imperatives := "add allow approve ask change check choose compare copy create find fix free get log make name put remove request restore rotate run set stop trust try unlock update use wait"
+	first, _, _ := strings.Cut(hint, " ")
+	switch deletion := strings.Index(hint, "logout"); {
+	case !slices.Contains(strings.Fields(imperatives), first) && !strings.HasPrefix(hint, "did you mean '"):
+		return "it does not start with an imperative"
+	case strings.HasSuffix(hint, "."):
+		return "it ends with a full stop"
+	case regexp.MustCompile(`'[^']*\b(PROFILE|NAME|ID|ISSUER|AUDIENCE|FOLDER|URL|SCOPE|FILE)\b[^']*'`).MatchString(hint):
+		return "a command in it has to be completed"
+	case deletion >= 0 && (!strings.Contains(hint[:deletion], "'fob storage restore ") || !strings.Contains(hint[:deletion], "only without one")):
+		return "it advises to delete before it advises to restore"
+	}
+	return ""
+}
+
+// A test of the form can fail.
+func TestWrongForm(t *testing.T) {
+	for hint, right := range map[string]bool{
+		"run 'fob login work'":                          true,
+		"did you mean 'work'?":                          true,
+		"see the platform's address":                    false,
+		"the platform is not well: try again later":     false,
+		"run 'fob login PROFILE'":                       false,
+		"run 'fob login work'.":                         false,
+		"find out what, then 'fob logout work --local'": false,
+	} {
+		if wrong := wrongForm(hint); (wrong == "") != right {
+			t.Errorf("%q: %q", hint, wrong)
+		}
+	}
+}
+
 func TestHintOf(t *testing.T) {
 	absent := fmt.Errorf("no D-Bus: %w", credstore.ErrAbsent)
 	for name, test := range map[string]struct {
@@ -94,7 +134,7 @@ func TestHintOf(t *testing.T) {
 		want string
 	}{
 		"the error's own":            {cli.WithHint(absent, "do that"), "do that"},
-		"no profile is known":        {session.ErrLoginRequired, "run 'fob login PROFILE'"},
+		"no profile is known":        {session.ErrLoginRequired, "run 'fob login'"},
 		"a profile":                  {cli.ForProfile(session.ErrLoginRequired, "work"), "run 'fob login work'"},
 		"a login":                    {cmdauth.NewLoginError(session.ErrLoginRequired, "work"), "run the same command"},
 		"a login, with a flag":       {cmdauth.NewLoginError(absent, "work"), "the same command with '--storage file'"},
@@ -105,7 +145,7 @@ func TestHintOf(t *testing.T) {
 		"a file of another user":     {&atomicfile.OthersError{Path: "/x", Foreign: true}, "sudo chown "},
 		"a file that others write":   {&atomicfile.OthersError{Path: "/x", Mode: 0o666}, "'chmod go-w /x'"},
 		"a rate limit with its time": {&destination.AnswerError{Status: http.StatusTooManyRequests, RetryAfter: 5 * time.Minute}, "in 5 min"},
-		"a login page in between":    {fmt.Errorf("%w: %w", destination.ErrNotDelivered, httpclient.ErrMalformed), "see the platform's address"},
+		"a login page in between":    {fmt.Errorf("%w: %w", destination.ErrNotDelivered, httpclient.ErrMalformed), "check the platform's address"},
 		"a secret's name":            {secretstore.ForSecret(secretstore.ErrNoValue, "stripe/prod"), "'fob secret set stripe/prod'"},
 		"an unknown error":           {errors.New("x"), ""},
 	} {

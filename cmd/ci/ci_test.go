@@ -173,10 +173,13 @@ func TestStatus(t *testing.T) {
 		},
 		"no identity": {
 			config: fmt.Sprintf(ciProfile, "gitlab"), environ: []string{"GITLAB_CI=true"}, fails: true,
-			hint: "GitLab: the job needs 'id_tokens:",
+			hint: "the root's, for there is no identity token",
 		},
 		"outside of a job": {
-			config: fmt.Sprintf(ciProfile, ""), fails: true, hint: "run it in a job of GitHub Actions or GitLab CI",
+			config: fmt.Sprintf(ciProfile, ""), fails: true, hint: "the root's, for this is not a CI job",
+		},
+		"outside of a job, with a login": {
+			config: "[profile.work]\nprovider = \"github\"\n", hint: "run it in a job of GitHub Actions or GitLab CI",
 		},
 		"a command is not run": {
 			config: fmt.Sprintf(ciProfile, "command") + "identity_command = [\"false\", \"x\"]\n",
@@ -199,6 +202,7 @@ func TestStatus(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := cmdtest.New(t, test.config, test.environ...)
 			a.Status = func(error) int { return 7 }
+			a.Hint = func(err error) string { return "the root's, for " + err.Error() }
 			stdout, _, err := a.Run(New, append([]string{"status", "--json"}, test.args...)...)
 			var silent *cli.SilentStatus
 			if (err != nil) != test.fails || err != nil && (!errors.As(err, &silent) || silent.Status != 7) {

@@ -167,12 +167,8 @@ func (s *ciStatusJSON) advise(a *app.App, p config.Profile, problem error) {
 	switch {
 	case errors.Is(problem, jwt.ErrOpaque):
 		hint("the identity is not a JWT: only its server can read it")
-	case errors.Is(problem, ci.ErrUnknownPlace):
-		hint("run it in a job of GitHub Actions or GitLab CI, or name the identity's source: 'fob profile set PROFILE --identity …'")
-	case errors.Is(problem, ci.ErrNotPermitted):
-		hint("GitHub: the job needs 'permissions: {id-token: write, contents: read}'; a pull request from a fork never gets an identity; within 'fob exec', add --keep-identity to it")
-	case errors.Is(problem, ci.ErrAbsent) && s.System == string(ci.GitLab):
-		hint("GitLab: the job needs 'id_tokens: {FOB_ID_TOKEN: {aud: https://sso.example.com}}', where aud is what the server expects; within 'fob exec', add --keep-identity to it")
+	case errors.Is(problem, ci.ErrUnknownPlace) && !app.ShowsIdentity(p):
+		hint("run it in a job of GitHub Actions or GitLab CI")
 	case problem != nil && a.Hint(problem) != "":
 		hint(a.Hint(cli.ForProfile(problem, p.Name)))
 	}

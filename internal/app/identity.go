@@ -38,6 +38,14 @@ func (a *App) identityToken(ctx context.Context, p config.Profile, want session.
 	return token, refusedIdentity(err, p)
 }
 
+// IdentityError is a missing or unusable identity, and the server that it would be for.
+type IdentityError struct {
+	error
+	Server string
+}
+
+func (e *IdentityError) Unwrap() error { return e.error }
+
 // ErrNotRun means that the identity command must not be run now.
 var ErrNotRun = errors.New("the identity command was not run")
 
@@ -61,6 +69,9 @@ func (a *App) JobIdentity(ctx context.Context, p config.Profile, mayRun bool) (s
 	identity, err := machine.IdentityToken(ctx, source, cmp.Or(p.IdentityAudience, p.Authority()), p.IdentityCommand)
 	if err == nil && p.Name != "" && p.ShowsJWT() {
 		err = CheckAudience(identity, p)
+	}
+	if err != nil && p.Authority() != "" {
+		err = &IdentityError{err, p.Authority()}
 	}
 	return identity, hc, err
 }
@@ -93,5 +104,5 @@ func refusedIdentity(err error, p config.Profile) error {
 	if !oauth.HasCode(err, "invalid_request", "invalid_grant") {
 		return err
 	}
-	return cli.WithHint(err, "check which audience the server expects: 'fob profile set %s --identity-audience AUDIENCE'; and that it trusts the identity's issuer", p.Name)
+	return cli.WithHint(err, "compare the issuer, subject and audience that 'fob ci status %s' shows with those that the server trusts", p.Name)
 }

@@ -14,11 +14,11 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// OtherIssuerError is metadata that name another issuer than the one asked (RFC 8414 §3.3).
-type OtherIssuerError struct{ Asked, Named string }
+// OtherIssuerError is metadata that names another issuer than the requested one.
+type OtherIssuerError struct{ Named, Asked string }
 
 func (e *OtherIssuerError) Error() string {
-	return fmt.Sprintf("%v: it is another issuer's: it calls itself %q, not %q", httpclient.ErrMalformed, sanitize.Line(e.Named), sanitize.Line(e.Asked))
+	return fmt.Sprintf("%s: it is another issuer's: it calls itself %q, not %q", httpclient.ErrMalformed, e.Named, e.Asked)
 }
 
 func (e *OtherIssuerError) Unwrap() error { return httpclient.ErrMalformed }
@@ -117,7 +117,7 @@ func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string
 		return nil, fmt.Errorf("%w: its metadata have no issuer", httpclient.ErrMalformed)
 	}
 	if m.Issuer != issuer {
-		return nil, &OtherIssuerError{Asked: issuer, Named: m.Issuer}
+		return nil, &OtherIssuerError{Named: sanitize.Line(m.Issuer), Asked: sanitize.Line(issuer)}
 	}
 	return &m, m.Check()
 }

@@ -42,9 +42,10 @@ func Issuer(ctx context.Context, hc *http.Client, profile, issuer string, now fu
 func issuerFix(profile, issuer string, err, failure error) string {
 	invalid, _ := errors.AsType[x509.CertificateInvalidError](failure)
 	network, _ := errors.AsType[net.Error](failure)
+	var other *discovery.OtherIssuerError
 	switch {
-	case errors.As(err, new(*discovery.OtherIssuerError)):
-		return "use the issuer as the server writes it, byte for byte: 'fob login " + profile + " --issuer URL'; if it names a server that you do not know, do not log in"
+	case errors.As(err, &other):
+		return "use the issuer as the server writes it, byte for byte: 'fob login " + profile + " --issuer " + sanitize.ShellQuote(other.Named) + "'; if it names a server that you do not know, do not log in"
 	case errors.As(failure, new(x509.UnknownAuthorityError)):
 		return "trust the authority that signed the server's certificate: 'fob login " + profile + " --ca-file FILE'"
 	case invalid.Reason == x509.Expired:

@@ -179,13 +179,13 @@ func TestVaultRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		env, to, want, hint string
 	}{
-		"a wrong token":    {"VAULT_TOKEN=hvs.canary-wrong", "team/kv/app#KEY", `answered 403 Forbidden: ["permission denied"]`, "the credential may not write there"},
-		"another mount":    {"A=b", "secret/app#KEY", "answered 403 Forbidden", "the credential may not write there"},
+		"a wrong token":    {"VAULT_TOKEN=hvs.canary-wrong", "team/kv/app#KEY", `answered 403 Forbidden: ["permission denied"]`, "it may not write there"},
+		"another mount":    {"A=b", "secret/app#KEY", "answered 403 Forbidden", "it may not write there"},
 		"no mount's path":  {"A=b", "team#KEY", "is not a destination", "write vault:MOUNT/PATH#FIELD"},
 		"no token":         {"VAULT_TOKEN=", "team/kv/app#KEY", "there is no credential", "log in there"},
 		"in the clear":     {"VAULT_ADDR=http://vault.example", "team/kv/app#KEY", "is not an https address", "use its https address"},
-		"a login between":  {"VAULT_ADDR=" + page.URL, "team/kv/app#KEY", "a page for people", "see the platform's address"},
-		"too large for it": {"VAULT_ADDR=" + full.URL, "team/kv/app#KEY", "answered 413", "fix what the platform names"},
+		"a login between":  {"VAULT_ADDR=" + page.URL, "team/kv/app#KEY", "a page for people", "check the platform's address"},
+		"too large for it": {"VAULT_ADDR=" + full.URL, "team/kv/app#KEY", "answered 413", "fix what the platform reports"},
 		"no address":       {"VAULT_ADDR=", "team/kv/app#KEY", "no address of Vault is configured", "set VAULT_ADDR"},
 	} {
 		m := newVaultMachine(t, v, c.env)
