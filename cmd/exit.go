@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
 
 	"github.com/fobcli/fob/internal/apikey"
@@ -71,6 +72,7 @@ func exitOf(err error) int {
 		{cli.ExitUnavailable, []error{apikey.ErrUnavailable}},
 		{cli.ExitUsage, []error{session.ErrUnbound}},
 		{cli.ExitUnavailable, []error{oauth.ErrUnavailable, ci.ErrUnavailable, context.DeadlineExceeded}},
+		{cli.ExitUsage, []error{fs.ErrNotExist}}, // a file that the user named: fob's own have errors of their own
 	} {
 		if slices.ContainsFunc(row.sentinels, func(sentinel error) bool { return errors.Is(err, sentinel) }) {
 			return row.status

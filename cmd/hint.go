@@ -182,6 +182,8 @@ func typedHint(err error, s subject) string {
 		return "find out who can write to the registry's database, and revoke the keys in doubt; an earlier 'fob key export' shows what a record was"
 	case errors.As(err, new(*config.StorageError)):
 		return "choose keyring or file, or none to store nothing"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the path: a file to read must exist, and so must the folder of a file to write"
 	case errors.As(err, new(*config.ParseError)):
 		return "fix it with an editor; nothing was changed"
 	case errors.Is(err, httpclient.ErrRedirect) && s.inLogin:

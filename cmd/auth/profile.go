@@ -260,6 +260,11 @@ func checkSettings(ctx context.Context, a *app.App, cfg *config.Config, before, 
 			return err
 		}
 	}
+	if after.PrivateKeyFile != before.PrivateKeyFile && after.PrivateKeyFile != "" {
+		if _, err := (&session.Session{Profile: after}).KeyFile(); err != nil {
+			return err
+		}
+	}
 	return checkStorageChange(ctx, a, cfg, before, after)
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -115,6 +116,11 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	}
 	if slices.Contains(opts.paths, "") {
 		return cli.WithHint(cli.Usagef("a path is empty"), usage.HintEmpty)
+	}
+	for _, path := range opts.paths {
+		if _, err := os.Stat(path); err != nil {
+			return withScanHint(err)
+		}
 	}
 	format, err := appkeys.Format(a)
 	if err != nil {

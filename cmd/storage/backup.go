@@ -164,7 +164,7 @@ func runRestore(ctx context.Context, a *app.App, opts restoreOptions) error {
 func readBackup(ctx context.Context, a *app.App, opts restoreOptions) ([]records.Backed, error) {
 	sealed, err := cli.OpenArgument(opts.file)
 	if err != nil {
-		return nil, cli.AsUsage(err)
+		return nil, cli.WithHint(err, "name a file that 'fob storage backup' wrote")
 	}
 	defer sealed.Close()
 	file, err := io.ReadAll(io.LimitReader(sealed, records.MaxBackup))
