@@ -112,6 +112,9 @@ func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, 
 	if err := checkTokenKind(opts.token); err != nil {
 		return "", err
 	}
+	if opts.role.RoleARN == "" {
+		return "", cli.WithHint(cli.Usagef("--role-arn is required"), "name the role: 'fob helper aws %s --role-arn arn:aws:iam::ACCOUNT:role/NAME'", p.Name)
+	}
 	opts.role.SessionName = cmp.Or(opts.role.SessionName, credhelper.SessionName(p.Name))
 	if err := opts.role.Check(); err != nil {
 		return "", cli.WithHint(cli.AsUsage(err), "use --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
