@@ -51,6 +51,9 @@ func (e Entry) Get(ctx context.Context) (Record, error) { return e.Store.Get(ctx
 // Measure reads the record completely and returns its size.
 func (e Entry) Measure(ctx context.Context) (Size, error) { return e.Store.Measure(ctx, e.Context) }
 
+// Probe tests the storage with another record.
+func (e Entry) Probe(ctx context.Context) error { return e.Store.Probe(ctx, 1) }
+
 // Reseal seals the record with the storage's current key, if there is a record.
 func (e Entry) Reseal(ctx context.Context) error {
 	return e.Locked(ctx, func() error { return UnlessMissing(e.Store.Reseal(ctx, e.Context)) })

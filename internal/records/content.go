@@ -21,6 +21,7 @@ type content interface {
 	Export(ctx context.Context) (credstore.Record, error)
 	Import(ctx context.Context, stored credstore.Record) error
 	Remove(ctx context.Context) error
+	Probe(ctx context.Context) error // tests the storage
 }
 
 type revision struct {

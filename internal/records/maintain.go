@@ -126,8 +126,10 @@ func (r Record) Move(ctx context.Context, storage string) (moved Moved, err erro
 		return moved, err
 	}
 	moved.Left, err = c.MoveTo(ctx, to, func() error { return r.pin(storage) })
-	if IsMissing(err) {
-		return Moved{Missing: true}, r.pin(storage)
+	if IsMissing(err) { // nothing was written there: the storage may not exist
+		if err = to.Probe(ctx); err == nil {
+			return Moved{Missing: true}, r.pin(storage)
+		}
 	}
 	return moved, cli.WithHint(err, "it stays in %q, unchanged; run 'fob doctor' to find the cause", r.Storage)
 }

@@ -144,6 +144,27 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// Where the other storage is not available, nothing changes: not even where a login that is
+// not stored will be.
+func TestMove_Unavailable(t *testing.T) {
+	m := newMachine(t)
+	m.keyring = credstore.NewFile(credstore.FileOptions{DataDir: t.TempDir(), Key: func(context.Context, bool) (seal.Key, error) { return seal.Key{}, credstore.ErrNoKey }})
+	for _, label := range labels {
+		for _, stored := range []bool{true, false} {
+			r := m.record(label)
+			if !stored {
+				if err := r.remove(t.Context(), "file"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			moved, err := r.Move(t.Context(), "keyring")
+			if !errors.Is(err, credstore.ErrNoKey) || moved.Missing || m.record(label).Storage != "file" {
+				t.Errorf("%s, stored %v: %+v, %v", label, stored, moved, err)
+			}
+		}
+	}
+}
+
 // A move stops anywhere: the record stays where the configuration says, and a check
 // deletes the copy.
 func TestMove_Interrupted(t *testing.T) {
