@@ -55,7 +55,7 @@ replacements: see 'fob help destinations'.
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCreate(cmd.Context(), a, opts) },
 	}
 	opts.register(c)
-	opts.Register(c, "deliver the key to")
+	opts.RegisterForKeys(c, "deliver the key to")
 	c.Flags().StringVar(&opts.environment, "env", "test", "the key's `ENVIRONMENT`")
 	c.Flags().IntVar(&opts.count, "count", 1, "create `N` keys")
 	c.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask questions")
@@ -98,6 +98,9 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 	if err := askLiveKeyNote(ctx, a, &draft, opts); err != nil {
 		return err
 	}
+	if err := delivery.AllowFolders(ctx, a, opts.To, opts.AllowFolder, !opts.yes); err != nil {
+		return err
+	}
 	first := isFirstRegistry(ctx, a)
 	g, err := appkeys.Open(ctx, a, true)
 	if err != nil {
@@ -127,7 +130,7 @@ func newKeyDestinations(a *app.App, draft *apikey.Record, opts createOptions) ([
 	case opts.count > 1 && len(opts.To) > 0:
 		return nil, cli.WithHint(cli.Usagef("--to delivers one key, and --count is %d", opts.count), "create keys with destinations one by one")
 	}
-	dests, err := delivery.KeyDestinations(a, opts.To, opts.As, draft.Environment)
+	dests, err := delivery.KeyDestinations(a, nil, opts.To, opts.As, draft.Environment)
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ its replacements are delivered there too.
 		ValidArgsFunction: complete.New(a).KeyID,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], opts) },
 	}
-	opts.Register(c, "deliver the key to")
+	opts.RegisterForKeys(c, "deliver the key to")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show where it would be delivered, and do nothing")
 	usage.ForceFlag(c, &opts.force)
 	return c
@@ -56,18 +56,18 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 	if err != nil {
 		return err
 	}
-	names := opts.To
-	if len(names) == 0 {
-		names = r.Destinations
+	var recorded []string
+	if len(opts.To) == 0 {
+		recorded = r.Destinations
 	}
-	if len(names) == 0 {
+	if len(opts.To)+len(recorded) == 0 {
 		return cli.WithHint(cli.Usagef("key %s has no destination", id), "add --to DESTINATION: see 'fob help destinations'")
 	}
-	dests, err := delivery.KeyDestinations(a, names, opts.As, r.Environment)
+	dests, err := delivery.KeyDestinations(a, recorded, opts.To, opts.As, r.Environment)
 	if err != nil {
 		return err
 	}
-	names = delivery.DestinationNames(dests)
+	names := delivery.DestinationNames(dests)
 	if err := delivery.CheckConflicts(ctx, a, names, r.Destinations, opts.force); err != nil {
 		return err
 	}
@@ -76,6 +76,9 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 			a.Note("would deliver key %s to %s.", id, name)
 		}
 		return nil
+	}
+	if err := delivery.AllowFolders(ctx, a, opts.To, opts.AllowFolder, true); err != nil {
+		return err
 	}
 	text, err := appkeys.Read(ctx, a)
 	if err != nil {

@@ -59,7 +59,7 @@ If interrupted, run it again: keys that were rotated in the last 12 hours are sk
 		},
 	}
 	opts.register(a, c)
-	opts.Register(c, "also deliver the new key to")
+	opts.RegisterForKeys(c, "also deliver the new key to")
 	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "how long both are valid: a `TIME`")
 	c.Flags().BoolVar(&opts.compromised, "compromised", false, "treat the key as leaked: revoke it within 30 s")
 	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "with --compromised: revoke it only after delivery")
@@ -98,6 +98,9 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 	if opts.dryRun {
 		run.printPlan(records)
 		return nil
+	}
+	if err := delivery.AllowFolders(ctx, a, opts.To, opts.AllowFolder, !opts.yes); err != nil {
+		return err
 	}
 	defer cli.OutliveBrokenPipe()()
 	return run.rotateAll(ctx, records)
@@ -157,11 +160,11 @@ func (run *rotation) findDestinations(ctx context.Context, records []apikey.Reco
 				return err
 			}
 		}
-		names := append(delivery.DeliveredNames(r, rotations), run.opts.To...)
-		if run.dests[r.ID], err = delivery.KeyDestinations(run.a, names, run.opts.As, r.Environment); err != nil {
+		recorded := delivery.DeliveredNames(r, rotations)
+		if run.dests[r.ID], err = delivery.KeyDestinations(run.a, recorded, run.opts.To, run.opts.As, r.Environment); err != nil {
 			return fmt.Errorf("key %s: %w", r.ID, err)
 		}
-		if run.opts.quiet && len(names) == 0 {
+		if run.opts.quiet && len(run.dests[r.ID]) == 0 {
 			return cli.WithHint(cli.Usagef("key %s has no destination: with --quiet, the new key would be lost", r.ID), "add --to DESTINATION, or remove --quiet")
 		}
 	}

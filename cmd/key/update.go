@@ -18,9 +18,10 @@ import (
 
 type updateOptions struct {
 	keyFlags
-	to       []string
-	disabled bool
-	json     bool
+	to          []string
+	allowFolder bool
+	disabled    bool
+	json        bool
 }
 
 func newUpdateCmd(a *app.App) *cobra.Command {
@@ -42,6 +43,7 @@ them; --meta NAME= removes a name. --to does not deliver the key: see 'fob key p
 	}
 	opts.register(c)
 	c.Flags().StringArrayVar(&opts.to, "to", nil, "the key's `DESTINATION` from now on (repeatable)")
+	usage.AllowFolderFlag(c, &opts.allowFolder)
 	c.Flags().BoolVar(&opts.disabled, "disabled", false, "refuse the key; --disabled=false accepts it again")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	return c
@@ -62,8 +64,11 @@ func runUpdate(ctx context.Context, a *app.App, id string, opts updateOptions) e
 	if err := checkDraft(&draft, "update"); err != nil {
 		return err
 	}
-	dests, err := delivery.KeyDestinations(a, withoutEmpty(opts.to), nil, draft.Environment)
+	dests, err := delivery.KeyDestinations(a, nil, withoutEmpty(opts.to), nil, draft.Environment)
 	if err != nil {
+		return err
+	}
+	if err := delivery.AllowFolders(ctx, a, withoutEmpty(opts.to), opts.allowFolder, true); err != nil {
 		return err
 	}
 	g, err := appkeys.Open(ctx, a, false)

@@ -23,7 +23,7 @@ of a login: --as work for all, --as github=work for one. In config.toml:
   [destination]
   as = { github = "token/work", gitlab = "secret/gitlab" }
   url = { gitlab = "https://git.example.com" }   # where it is your own
-  dotenv_roots = ["/srv/web"]
+  dotenv_roots = ["/srv/web"]   # the default is the working directory
 
   [commands]
   deploy = ["/usr/local/bin/put-secret", "web"]  # exec:deploy

@@ -9,7 +9,7 @@ import (
 type Destination struct {
 	As          map[string]string `toml:"as" doc:"the credential for a platform, by its name: token/PROFILE or secret/NAME"`
 	URL         map[string]string `toml:"url" doc:"the address of a self-hosted platform, by its name"`
-	DotenvRoots []string          `toml:"dotenv_roots" doc:"folders below which fob may write .env files" default:"the working directory"`
+	DotenvRoots []string          `toml:"dotenv_roots" doc:"folders below which destinations in a registry may write .env files" default:"the working directory"`
 }
 
 // checkMachine rejects commands without a name or a program's path, and folders that depend

@@ -63,10 +63,18 @@ func SetRequirePepper(path string, require bool) error {
 	return editFile(path, func(c *Config) { c.Keys.RequirePepper = require })
 }
 
+// AllowDotenv adds a folder to those below which a registry's destinations may write .env files.
+func AllowDotenv(path, folder string) error {
+	return editFile(path, func(c *Config) {
+		c.Destination.DotenvRoots = append(slices.Clone(c.Destination.DotenvRoots), folder)
+	})
+}
+
 // apply writes the difference between two configurations into the document.
 func (d *document) apply(before, after *Config) {
 	d.change(nil, *before, *after)
 	d.change([]string{"keys"}, before.Keys, after.Keys)
+	d.change([]string{"destination"}, before.Destination, after.Destination)
 	applyTables(d, "profile", before.Profiles, after.Profiles)
 	applyTables(d, "secret", before.Secrets, after.Secrets)
 }

@@ -71,6 +71,8 @@ func TestEdits(t *testing.T) {
 		"into a last table":  {"[profile.new]\nissuer = \"i\"", func(p string) error { return SaveProfile(p, Profile{Name: "new", Issuer: "i", ClientID: "x"}) }, "[profile.new]\nissuer = \"i\"\nclient_id = \"x\"\n"},
 		"dotted keys":        {"[profile]\nnew.client_id = \"y\" # c\n", add, "[profile]\nnew.client_id = \"x\" # c\n"},
 		"default, empty":     {"", func(p string) error { return SetDefault(p, "a") }, "default = \"a\"\n"},
+		"a dotenv root":      {"", func(p string) error { return AllowDotenv(p, "/srv/a b") }, "[destination]\ndotenv_roots = [\"/srv/a b\"]\n"},
+		"another root":       {"[destination]\nas = { github = \"token/work\" }\ndotenv_roots = [\"/srv\"] # mine\n", func(p string) error { return AllowDotenv(p, "/opt") }, "[destination]\nas = { github = \"token/work\" }\ndotenv_roots = [\"/srv\", \"/opt\"] # mine\n"},
 		"default, on top":    {"# mine\n\n[profile.a]\nissuer = \"i\"\n", func(p string) error { return SetDefault(p, "a") }, "# mine\n\ndefault = \"a\"\n\n[profile.a]\nissuer = \"i\"\n"},
 		"default, changed":   {"storage = 'file' # s\ndefault = 'b'   # d\n", func(p string) error { return SetDefault(p, "a") }, "storage = 'file' # s\ndefault = \"a\"   # d\n"},
 		"removed":            {"default = \"new\"\n# about new\n[profile.new]\n# inside\nclient_id = \"x\"\n\n# about b\n[profile.b]\nissuer = \"i\"\n", func(p string) error { return RemoveProfile(p, "new") }, "# about new\n\n# about b\n[profile.b]\nissuer = \"i\"\n"},

@@ -20,9 +20,16 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Destinations parses the names of destinations, ignoring duplicates.
+// Destinations parses the names of destinations that the user has typed or configured. A name
+// that is there twice counts once.
 func Destinations(a *app.App, names, as []string) ([]destination.Destination, error) {
-	if len(names) == 0 {
+	return destinations(a, nil, names, as)
+}
+
+// destinations also parses names that a registry has recorded, which may be shared: their
+// files must be below dotenv_roots, unless the user has typed the same name.
+func destinations(a *app.App, recorded, typed, as []string) ([]destination.Destination, error) {
+	if len(recorded)+len(typed) == 0 {
 		return nil, nil
 	}
 	if err := CheckCredentials(a, as); err != nil {
@@ -32,19 +39,40 @@ func Destinations(a *app.App, names, as []string) ([]destination.Destination, er
 	if err != nil {
 		return nil, err
 	}
+	m.AnyFolder = true
+	chosen, err := parse(nil, typed, m)
+	if err != nil {
+		return nil, err
+	}
 	var all []destination.Destination
-	seen := make(map[string]bool)
+	for _, name := range recorded {
+		m.AnyFolder = slices.Contains(DestinationNames(chosen), name)
+		if all, err = parse(all, []string{name}, m); err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range chosen {
+		all = add(all, d)
+	}
+	return all, nil
+}
+
+func parse(all []destination.Destination, names []string, m destination.Machine) ([]destination.Destination, error) {
 	for _, name := range names {
 		d, err := destination.Parse(name, m)
 		if err != nil {
 			return nil, hintOfDestination(err)
 		}
-		if !seen[d.Name()] {
-			all = append(all, d)
-		}
-		seen[d.Name()] = true
+		all = add(all, d)
 	}
 	return all, nil
+}
+
+func add(all []destination.Destination, d destination.Destination) []destination.Destination {
+	if slices.Contains(DestinationNames(all), d.Name()) {
+		return all
+	}
+	return append(all, d)
 }
 
 func newMachine(a *app.App, as []string) (destination.Machine, error) {

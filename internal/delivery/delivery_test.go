@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -134,6 +135,7 @@ func TestDestinations(t *testing.T) {
 	}{
 		{nil, []string{"absent"}, nil, ""}, // what is not delivered needs no credential
 		{[]string{"exec:run", "github:a/b#KEY", "exec:run"}, nil, []string{"exec:run", "github:a/b#KEY"}, ""},
+		{[]string{"dotenv:/tmp/.env#KEY", "dotenv:/tmp/../tmp/.env#KEY"}, nil, []string{"dotenv:/tmp/.env#KEY"}, ""}, // typed: the folder is not checked
 		{[]string{"github:a/b#KEY"}, []string{"work"}, []string{"github:a/b#KEY"}, ""},
 		{[]string{"github:a/b#KEY"}, []string{"github=token/work"}, []string{"github:a/b#KEY"}, ""},
 		{[]string{"github:a/b#KEY"}, []string{"absent"}, nil, "absent"},
@@ -272,14 +274,30 @@ func TestStdoutDestination(t *testing.T) {
 // A destination that does not take such a key is refused before there is a key.
 func TestKeyDestinations(t *testing.T) {
 	m := apptest.New(t, "")
-	dests, err := KeyDestinations(m.App, []string{m.Dotenv("KEY")}, nil, "test")
+	dests, err := KeyDestinations(m.App, nil, []string{m.Dotenv("KEY")}, nil, "test")
 	if err != nil || len(dests) != 1 {
 		t.Errorf("%v %v", dests, err)
 	}
-	if _, err := KeyDestinations(m.App, []string{"dotenv:/elsewhere/.env#KEY"}, nil, "test"); err == nil {
-		t.Error("a file outside of dotenv_roots")
-	}
-	if _, err := KeyDestinations(m.App, []string{m.Dotenv("KEY")}, nil, "no environment"); err == nil {
+	if _, err := KeyDestinations(m.App, nil, []string{m.Dotenv("KEY")}, nil, "no environment"); err == nil {
 		t.Error("a key of an invalid environment")
+	}
+}
+
+// A registry may be shared: what it names must be below dotenv_roots, unless the user types it.
+func TestKeyDestinations_Recorded(t *testing.T) {
+	m, elsewhere := apptest.New(t, ""), "dotenv:"+filepath.ToSlash(filepath.Join(t.TempDir(), ".env"))+"#KEY"
+	for _, test := range []struct {
+		recorded, typed, want []string
+	}{
+		{[]string{m.Dotenv("KEY")}, nil, []string{m.Dotenv("KEY")}},
+		{[]string{elsewhere}, nil, nil},
+		{[]string{elsewhere}, []string{m.Dotenv("KEY")}, nil},
+		{[]string{elsewhere, m.Dotenv("A")}, []string{m.Dotenv("B"), elsewhere}, []string{elsewhere, m.Dotenv("A"), m.Dotenv("B")}},
+	} {
+		dests, err := KeyDestinations(m.App, test.recorded, test.typed, nil, "test")
+		refused := err != nil && strings.Contains(err.Error(), "dotenv_roots")
+		if !slices.Equal(DestinationNames(dests), test.want) || refused != (test.want == nil) {
+			t.Errorf("%q %q: %q, %v", test.recorded, test.typed, DestinationNames(dests), err)
+		}
 	}
 }

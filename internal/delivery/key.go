@@ -72,10 +72,10 @@ func (d *StdoutDestination) Deliver(_ context.Context, key apikey.Minted, r apik
 	return PrintNewKey(d.A, key, r, d.JSON)
 }
 
-// KeyDestinations parses the names of a key's destinations, and rejects those that cannot
-// store such a key, before it is created.
-func KeyDestinations(a *app.App, names, as []string, environment string) ([]destination.Destination, error) {
-	to, err := Destinations(a, names, as)
+// KeyDestinations parses the names of a key's destinations, recorded in the registry or typed
+// by the user, and refuses those that would not take such a key, before it is created.
+func KeyDestinations(a *app.App, recorded, typed, as []string, environment string) ([]destination.Destination, error) {
+	to, err := destinations(a, recorded, typed, as)
 	if err != nil || len(to) == 0 {
 		return nil, err
 	}

@@ -47,8 +47,9 @@ type Machine struct {
 	Commands map[string][]string
 	// Environ is what those programs find in their environment.
 	Environ []string
-	// DotenvRoots are the folders, absolute, that dotenv: may write below.
+	// DotenvRoots are the folders, absolute, that dotenv: may write below, unless AnyFolder.
 	DotenvRoots []string
+	AnyFolder   bool // the user has typed the destination
 	// LockDir is a private folder for the locks of files.
 	LockDir string
 }
@@ -59,6 +60,7 @@ type NameError struct {
 	Reason string
 	Usage  string // how such a destination is written; may be empty
 	Hint   string // what to do where it is written well, and not allowed; may be empty
+	Folder string // that dotenv_roots does not allow, and nothing else is wrong; may be empty
 }
 
 func (e *NameError) Error() string {
@@ -97,7 +99,7 @@ type Kind struct {
 }
 
 var kinds = []Kind{
-	{"dotenv", "dotenv:PATH#NAME", "a line of a .env file below the working folder or one of dotenv_roots", parseDotenv},
+	{"dotenv", "dotenv:PATH#NAME", "a line of a .env file. A rotation writes only below dotenv_roots", parseDotenv},
 	{"github", "github:OWNER/REPO[@ENVIRONMENT]#NAME", "a secret of GitHub Actions; an organization's: org:NAME. GH_TOKEN", parseGitHub},
 	{"gitlab", "gitlab:GROUP/PROJECT[@SCOPE]#NAME", "a CI/CD variable, masked and hidden; a group's: group:NAME. GITLAB_TOKEN", parseGitLab},
 	{"gitea", "gitea:OWNER/REPO#NAME", "a secret of Gitea's or Forgejo's actions. GITEA_URL, GITEA_TOKEN", parseGitea},

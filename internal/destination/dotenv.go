@@ -15,6 +15,7 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -43,12 +44,12 @@ func parseDotenv(m Machine, p location) (Destination, error) {
 		return nil, p.lacking("there is no such folder", "make its folder first: fob makes the file, and no folder")
 	}
 	// The registry may be shared, and its words choose no file of this machine.
-	if !slices.ContainsFunc(m.DotenvRoots, func(root string) bool {
+	if !m.AnyFolder && !slices.ContainsFunc(m.DotenvRoots, func(root string) bool {
 		target, err := filepath.EvalSymlinks(root)
 		return err == nil && atomicfile.IsBelow(folder, target)
 	}) {
-		return nil, p.lacking("the file is neither below the working folder nor below one of dotenv_roots in the configuration",
-			`allow its folder in config.toml: 'dotenv_roots = ["/FOLDER"]' under [destination]`)
+		return nil, &NameError{Name: sanitize.Line(p.name), Reason: "its folder is not below one of dotenv_roots, by default the working directory", Folder: folder,
+			Hint: "name it with --to, and allow its folder with --allow-folder; or add the folder to dotenv_roots under [destination] in config.toml"}
 	}
 	return d, nil
 }

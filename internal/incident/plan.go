@@ -60,7 +60,7 @@ func (run *incident) confirm(ctx context.Context, what string) error {
 // to are reported, and do not keep the key from being revoked.
 func (run *incident) findDestinations(k *leakedKey) {
 	for _, name := range k.record.Destinations {
-		to, err := delivery.KeyDestinations(run.a, []string{name}, run.opts.As, k.record.Environment)
+		to, err := delivery.KeyDestinations(run.a, []string{name}, nil, run.opts.As, k.record.Environment)
 		if err != nil {
 			k.unusable = append(k.unusable, &destination.Error{Destination: name, Err: err})
 			continue

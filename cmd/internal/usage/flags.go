@@ -11,8 +11,9 @@ import (
 
 // DestinationFlags are the flags of commands that deliver.
 type DestinationFlags struct {
-	To []string
-	As []string
+	To          []string
+	As          []string
+	AllowFolder bool
 }
 
 func (f *DestinationFlags) Register(c *cobra.Command, to string) {
@@ -39,6 +40,19 @@ func URLPlace(text string) (credhelper.Place, error) {
 func AddReferenceFlags(c *cobra.Command, variables *[]string, file *string) {
 	c.Flags().StringArrayVar(variables, "env", nil, "`NAME=token/PROFILE` or NAME=secret/NAME; repeatable")
 	c.Flags().StringVar(file, "env-file", "", "`FILE` with lines NAME=VALUE, see above")
+}
+
+// RegisterForKeys adds the flags of commands that deliver keys: the registry stores their
+// destinations.
+func (f *DestinationFlags) RegisterForKeys(c *cobra.Command, to string) {
+	f.Register(c, to)
+	AllowFolderFlag(c, &f.AllowFolder)
+}
+
+// AllowFolderFlag adds --allow-folder: a registry may be shared, so that what it names needs
+// this machine's consent.
+func AllowFolderFlag(c *cobra.Command, allow *bool) {
+	c.Flags().BoolVar(allow, "allow-folder", false, "allow rotations to write .env files there")
 }
 
 // ForceFlag adds --force: a destination stores one value, so that a second key or secret

@@ -1,0 +1,62 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/sanitize"
+)
+
+// AllowFolders notes which files among typed destinations a later rotation, which finds them
+// in the registry, could not write. With allow, or a yes on a terminal, their folders are
+// added to dotenv_roots.
+func AllowFolders(ctx context.Context, a *app.App, typed []string, allow, ask bool) error {
+	if len(typed) == 0 {
+		return nil
+	}
+	m, err := newMachine(a, nil)
+	if err != nil {
+		return err
+	}
+	var folders []string
+	for _, name := range typed {
+		_, err := destination.Parse(name, m)
+		if wrong, ok := errors.AsType[*destination.NameError](err); ok && wrong.Folder != "" {
+			folders = AddNames(folders, []string{wrong.Folder})
+		}
+	}
+	for _, folder := range folders {
+		if err := allowFolder(ctx, a, folder, allow, ask); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func allowFolder(ctx context.Context, a *app.App, folder string, allow, ask bool) error {
+	shown := sanitize.Line(folder)
+	if !allow && ask {
+		answer, err := a.AskOptional(ctx, "Allow later rotations to write below "+shown+"? [y/N]", cli.AnyAnswer)
+		if err != nil && !errors.Is(err, cli.ErrNoTerminal) {
+			return err
+		}
+		allow = cli.IsYes(answer)
+	}
+	if !allow {
+		a.Note("Later rotations on this machine cannot write below %s: allow it with --allow-folder, or add it to dotenv_roots in config.toml.", shown)
+		return nil
+	}
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	if err := config.AllowDotenv(cfg.Paths.Config, folder); err != nil {
+		return err
+	}
+	a.Note("Added %s to dotenv_roots%s.", shown, cli.TextIf(len(cfg.Destination.DotenvRoots) == 0, ": it replaces the default, the working directory"))
+	return nil
+}
