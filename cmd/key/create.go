@@ -25,6 +25,7 @@ import (
 type createOptions struct {
 	keyFlags
 	usage.DestinationFlags
+	allowFolder bool
 	environment string
 	count       int
 	quiet       bool
@@ -55,7 +56,8 @@ replacements: see 'fob help destinations'.
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCreate(cmd.Context(), a, opts) },
 	}
 	opts.register(c)
-	opts.RegisterForKeys(c, "deliver the key to")
+	opts.Register(c, "deliver the key to")
+	usage.AllowFolderFlag(c, &opts.allowFolder)
 	c.Flags().StringVar(&opts.environment, "env", "test", "the key's `ENVIRONMENT`")
 	c.Flags().IntVar(&opts.count, "count", 1, "create `N` keys")
 	c.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask questions")
@@ -98,7 +100,7 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 	if err := askLiveKeyNote(ctx, a, &draft, opts); err != nil {
 		return err
 	}
-	if err := delivery.AllowFolders(ctx, a, opts.To, opts.AllowFolder, !opts.yes); err != nil {
+	if err := delivery.AllowFolders(ctx, a, opts.To, opts.allowFolder, !opts.yes); err != nil {
 		return err
 	}
 	first := isFirstRegistry(ctx, a)

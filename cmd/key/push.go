@@ -19,8 +19,9 @@ import (
 
 type pushOptions struct {
 	usage.DestinationFlags
-	dryRun bool
-	force  bool
+	allowFolder bool
+	dryRun      bool
+	force       bool
 }
 
 func newPushCmd(a *app.App) *cobra.Command {
@@ -40,7 +41,8 @@ its replacements are delivered there too.
 		ValidArgsFunction: complete.New(a).KeyID,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], opts) },
 	}
-	opts.RegisterForKeys(c, "deliver the key to")
+	opts.Register(c, "deliver the key to")
+	usage.AllowFolderFlag(c, &opts.allowFolder)
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show where it would be delivered, and do nothing")
 	usage.ForceFlag(c, &opts.force)
 	return c
@@ -77,7 +79,7 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 		}
 		return nil
 	}
-	if err := delivery.AllowFolders(ctx, a, opts.To, opts.AllowFolder, true); err != nil {
+	if err := delivery.AllowFolders(ctx, a, opts.To, opts.allowFolder, true); err != nil {
 		return err
 	}
 	text, err := appkeys.Read(ctx, a)

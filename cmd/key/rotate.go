@@ -24,6 +24,7 @@ import (
 type rotateOptions struct {
 	bulkFlags
 	usage.DestinationFlags
+	allowFolder bool
 	overlap     string
 	compromised bool
 	keep        bool
@@ -59,7 +60,8 @@ If interrupted, run it again: keys that were rotated in the last 12 hours are sk
 		},
 	}
 	opts.register(a, c)
-	opts.RegisterForKeys(c, "also deliver the new key to")
+	opts.Register(c, "also deliver the new key to")
+	usage.AllowFolderFlag(c, &opts.allowFolder)
 	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "how long both are valid: a `TIME`")
 	c.Flags().BoolVar(&opts.compromised, "compromised", false, "treat the key as leaked: revoke it within 30 s")
 	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "with --compromised: revoke it only after delivery")
@@ -99,7 +101,7 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 		run.printPlan(records)
 		return nil
 	}
-	if err := delivery.AllowFolders(ctx, a, opts.To, opts.AllowFolder, !opts.yes); err != nil {
+	if err := delivery.AllowFolders(ctx, a, opts.To, opts.allowFolder, !opts.yes); err != nil {
 		return err
 	}
 	defer cli.OutliveBrokenPipe()()

@@ -39,40 +39,22 @@ func destinations(a *app.App, recorded, typed, as []string) ([]destination.Desti
 	if err != nil {
 		return nil, err
 	}
-	m.AnyFolder = true
-	chosen, err := parse(nil, typed, m)
-	if err != nil {
-		return nil, err
-	}
 	var all []destination.Destination
-	for _, name := range recorded {
-		m.AnyFolder = slices.Contains(DestinationNames(chosen), name)
-		if all, err = parse(all, []string{name}, m); err != nil {
-			return nil, err
-		}
-	}
-	for _, d := range chosen {
-		all = add(all, d)
-	}
-	return all, nil
-}
-
-func parse(all []destination.Destination, names []string, m destination.Machine) ([]destination.Destination, error) {
-	for _, name := range names {
+	own := 0 // how many of them are typed
+	for i, name := range slices.Concat(typed, recorded) {
+		m.AnyFolder = i < len(typed) || slices.Contains(DestinationNames(all), name)
 		d, err := destination.Parse(name, m)
 		if err != nil {
 			return nil, hintOfDestination(err)
 		}
-		all = add(all, d)
+		if !slices.Contains(DestinationNames(all), d.Name()) {
+			all = append(all, d)
+		}
+		if i < len(typed) {
+			own = len(all)
+		}
 	}
-	return all, nil
-}
-
-func add(all []destination.Destination, d destination.Destination) []destination.Destination {
-	if slices.Contains(DestinationNames(all), d.Name()) {
-		return all
-	}
-	return append(all, d)
+	return slices.Concat(all[own:], all[:own]), nil
 }
 
 func newMachine(a *app.App, as []string) (destination.Machine, error) {

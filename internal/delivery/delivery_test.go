@@ -292,7 +292,7 @@ func TestKeyDestinations_Recorded(t *testing.T) {
 		{[]string{m.Dotenv("KEY")}, nil, []string{m.Dotenv("KEY")}},
 		{[]string{elsewhere}, nil, nil},
 		{[]string{elsewhere}, []string{m.Dotenv("KEY")}, nil},
-		{[]string{elsewhere, m.Dotenv("A")}, []string{m.Dotenv("B"), elsewhere}, []string{elsewhere, m.Dotenv("A"), m.Dotenv("B")}},
+		{[]string{elsewhere, m.Dotenv("A")}, []string{m.Dotenv("B"), elsewhere}, []string{m.Dotenv("A"), m.Dotenv("B"), elsewhere}},
 	} {
 		dests, err := KeyDestinations(m.App, test.recorded, test.typed, nil, "test")
 		refused := err != nil && strings.Contains(err.Error(), "dotenv_roots")

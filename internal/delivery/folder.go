@@ -22,17 +22,16 @@ func AllowFolders(ctx context.Context, a *app.App, typed []string, allow, ask bo
 	if err != nil {
 		return err
 	}
-	var folders []string
 	for _, name := range typed {
 		_, err := destination.Parse(name, m)
-		if wrong, ok := errors.AsType[*destination.NameError](err); ok && wrong.Folder != "" {
-			folders = AddNames(folders, []string{wrong.Folder})
+		wrong, ok := errors.AsType[*destination.NameError](err)
+		if !ok || wrong.Folder == "" {
+			continue
 		}
-	}
-	for _, folder := range folders {
-		if err := allowFolder(ctx, a, folder, allow, ask); err != nil {
+		if err := allowFolder(ctx, a, wrong.Folder, allow, ask); err != nil {
 			return err
 		}
+		m.DotenvRoots = append(m.DotenvRoots, wrong.Folder) // once is enough
 	}
 	return nil
 }

@@ -11,9 +11,8 @@ import (
 
 // DestinationFlags are the flags of commands that deliver.
 type DestinationFlags struct {
-	To          []string
-	As          []string
-	AllowFolder bool
+	To []string
+	As []string
 }
 
 func (f *DestinationFlags) Register(c *cobra.Command, to string) {
@@ -40,13 +39,6 @@ func URLPlace(text string) (credhelper.Place, error) {
 func AddReferenceFlags(c *cobra.Command, variables *[]string, file *string) {
 	c.Flags().StringArrayVar(variables, "env", nil, "`NAME=token/PROFILE` or NAME=secret/NAME; repeatable")
 	c.Flags().StringVar(file, "env-file", "", "`FILE` with lines NAME=VALUE, see above")
-}
-
-// RegisterForKeys adds the flags of commands that deliver keys: the registry stores their
-// destinations.
-func (f *DestinationFlags) RegisterForKeys(c *cobra.Command, to string) {
-	f.Register(c, to)
-	AllowFolderFlag(c, &f.AllowFolder)
 }
 
 // AllowFolderFlag adds --allow-folder: a registry may be shared, so that what it names needs
