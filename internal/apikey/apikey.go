@@ -44,7 +44,9 @@ const (
 	// IDLength is the length of an id: the format version, then 65.5 random bits.
 	IDLength = 12
 	// MaxLength is the length of the longest key in bytes.
-	MaxLength = maxBrand + 1 + maxEnvironment + 1 + IDLength + 1 + secretLength + checksumLength
+	MaxLength = maxBrand + 1 + maxEnvironment + BehindEnvironment
+	// BehindEnvironment is the length of what follows the environment in bytes.
+	BehindEnvironment = 1 + IDLength + 1 + secretLength + checksumLength
 
 	// The first character of an id is where the key was issued.
 	versionImported = '0' // elsewhere: the rest is derived from the key's digest

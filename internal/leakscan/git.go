@@ -152,12 +152,10 @@ func (s *Scanner) scanPacks(ctx context.Context, dir string, c *collector) (rest
 	}
 	large, err := packs.Walk(ctx, func(o gitpack.Object, text []byte) {
 		var found []Finding
-		for _, m := range s.find(text, true) {
-			line, column := advance(text[:m.start], 1, 1)
-			f := m.finding(text, line, column)
+		s.scanText(text, len(text), place{line: 1, column: 1}, func(f Finding) {
 			f.Path = o.Name()
 			found = append(found, f)
-		}
+		})
 		c.add(Result{Findings: found, Files: 1, Bytes: int64(len(text))})
 	})
 	return append(large, loose...), err

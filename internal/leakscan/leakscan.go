@@ -1,39 +1,49 @@
-// Package leakscan finds API keys where they must not be: in files, in git's history and
-// in streams. It never shows what it finds.
+// Package leakscan finds API keys where they must not be: in files, in a git history and
+// in streams. It never shows a key.
 package leakscan
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Finding is a key that stands where it was looked for.
+// Finding is a key and where it was found.
 type Finding struct {
 	apikey.Parts
 	Key    secret.Secret
 	Path   string // of the file; "" for a stream
-	Commit string // in git's history: where it came in
+	Commit string // in a git history: the first that has it
 	Line   int    // from 1
-	Column int    // in bytes, from 1
+	Column int    // in characters, from 1
 }
 
-// Scanner looks for the keys of some brands. What has a key's shape and a wrong
-// checksum is none.
-type Scanner struct{ brands [][]byte }
+// Scanner finds the keys of some brands. Text that looks like a key and has a wrong
+// checksum is not one.
+type Scanner struct {
+	brands []string  // each with the "_" behind it
+	last   [256]bool // the characters before that, and zero: see keyBefore
+	forms  []form
+}
 
-// NewScanner looks for the keys of brands, one at least.
+// NewScanner returns a scanner for the keys of brands, at least one.
 func NewScanner(brands []string) (*Scanner, error) {
 	s := &Scanner{}
 	for _, brand := range brands {
 		if err := apikey.CheckBrand(brand); err != nil {
 			return nil, err
 		}
-		s.brands = append(s.brands, []byte(brand+"_"))
+		if prefix := brand + "_"; !slices.Contains(s.brands, prefix) {
+			s.brands = append(s.brands, prefix)
+			s.last[brand[len(brand)-1]], s.last[0] = true, true
+			s.forms = append(s.forms, encodedForms(prefix)...)
+		}
 	}
 	if len(s.brands) == 0 {
 		return nil, errors.New("there is no brand to look for")
@@ -42,87 +52,89 @@ func NewScanner(brands []string) (*Scanner, error) {
 }
 
 type match struct {
-	start, end int
-	parts      apikey.Parts
+	start int
+	key   string
+	parts apikey.Parts
 }
 
-func (m match) finding(text []byte, line, column int) Finding {
-	return Finding{Parts: m.parts, Key: secret.New(string(text[m.start:m.end])), Line: line, Column: column}
-}
-
-// find returns the keys in a text, in their order. A key is one only where no letter or
-// digit stands before or behind it. last reports that the text ends there.
-func (s *Scanner) find(text []byte, last bool) []match {
+// find returns the keys in a text, in their order. A key has no boundaries: its parts have
+// fixed lengths, and the checksum tells it from other text.
+func (s *Scanner) find(text []byte) []match {
 	var found []match
 	for at := 0; ; {
 		// The mark behind a brand is rarer than the letters in it.
 		next := bytes.IndexByte(text[at:], '_')
 		if next < 0 {
-			return found
+			break
 		}
 		at += next + 1
-		start, branded := s.startOfKey(text, at)
-		if !branded {
+		if at < 2 || !s.last[text[at-2]] {
 			continue
 		}
-		end := endOfKey(text, at)
-		if end == len(text) && !last {
-			continue // it may go on: the next piece has it whole
-		}
-		if parts, err := apikey.Parse(string(text[start:end])); err == nil {
-			found = append(found, match{start, end, parts})
-			at = end
+		if m, ok := s.keyBefore(text, at); ok {
+			found = append(found, m)
+			at = max(at, m.start+len(m.key)) // in UTF-16 some of it is read again
 		}
 	}
-}
-
-// startOfKey is where a key must begin whose brand ends at a place, if one does.
-func (s *Scanner) startOfKey(text []byte, at int) (start int, branded bool) {
-	for _, brand := range s.brands {
-		start = at - len(brand)
-		if start >= 0 && (start == 0 || !isWord(text[start-1])) && string(text[start:at]) == string(brand) {
-			return start, true
-		}
+	for i := range s.forms {
+		found = s.forms[i].find(text, found)
 	}
-	return 0, false
+	slices.SortFunc(found, func(a, b match) int { return cmp.Compare(a.start, b.start) })
+	return found
 }
 
-// endOfKey is where a key must end whose brand ends at a place: behind the third
-// part, or where that cannot be.
-func endOfKey(text []byte, at int) int {
-	parts := 0
-	for end := at; end < len(text) && end-at < apikey.MaxLength; end++ {
-		if isWord(text[end]) {
+// keyBefore returns the key whose brand ends before a place. In UTF-16, of either byte
+// order, there is a zero between any two of its characters.
+func (s *Scanner) keyBefore(text []byte, at int) (match, bool) {
+	decode, width := decodePlain, 1
+	if text[at-2] == 0 {
+		decode, width = decodeUTF16, 2
+	}
+	for _, prefix := range s.brands {
+		start := at - 1 - width*(len(prefix)-1)
+		if start < 0 || width == 1 && string(text[start:at]) != prefix {
 			continue
 		}
-		if text[end] != '_' || parts == 2 {
-			return end
+		if m, ok := keyAt(text, start, prefix, decode); ok {
+			return m, true
 		}
-		parts++
 	}
-	return min(len(text), at+apikey.MaxLength)
+	return match{}, false
 }
 
-func isWord(c byte) bool {
-	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+// keyAt returns the key of a brand that begins at a place, as decode reads it.
+func keyAt(text []byte, start int, prefix string, decode decoder) (match, bool) {
+	var buffer [apikey.MaxLength]byte
+	text = text[start:min(len(text), start+maxEncoded)]
+	if string(decode(text, buffer[:0:len(prefix)])) != prefix {
+		return match{}, false
+	}
+	decoded := decode(text, buffer[:0])
+	environment := bytes.IndexByte(decoded[len(prefix):], '_')
+	end := len(prefix) + environment + apikey.BehindEnvironment
+	if environment < 0 || end > len(decoded) {
+		return match{}, false
+	}
+	key := string(decoded[:end])
+	parts, err := apikey.Parse(key)
+	return match{start, key, parts}, err == nil
 }
 
 const (
 	// chunkSize is how much of a stream is in memory.
 	chunkSize = 1 << 20
-	// overlap is what of one chunk is looked at again with the next: a key, and what
-	// stands before and behind it.
-	overlap = apikey.MaxLength + 2
+	// maxEncoded is how many bytes an encoded key has at most.
+	maxEncoded = 4 * apikey.MaxLength
 )
 
-// Scan looks through a stream and hands over what it finds. buffer is used again and
-// again; nil makes one.
+// Scan reads a stream and calls found for each key. buffer is used again and again; nil
+// makes one.
 func (s *Scanner) Scan(ctx context.Context, r io.Reader, buffer []byte, found func(Finding)) ([]byte, error) {
 	if buffer == nil {
 		buffer = make([]byte, chunkSize)
 	}
-	line, column := 1, 1 // of the buffer's first byte
-	kept, seen := 0, 0   // bytes from the chunk before; up to where keys were found
+	at := place{line: 1, column: 1} // of the buffer's first byte
+	kept := 0                       // bytes of the chunk before
 	for {
 		if err := ctx.Err(); err != nil {
 			return buffer, err
@@ -133,29 +145,47 @@ func (s *Scanner) Scan(ctx context.Context, r io.Reader, buffer []byte, found fu
 		if err != nil && !last {
 			return buffer, err
 		}
-		at := 0
-		for _, m := range s.find(text, last) {
-			if m.start < seen {
-				continue // found with the chunk before
-			}
-			l, c := advance(text[:m.start], line, column)
-			found(m.finding(text, l, c))
-			at = max(at, m.end)
+		cut := len(text)
+		if !last { // the rest is scanned with the next chunk
+			cut = max(0, len(text)-maxEncoded)
 		}
+		at = s.scanText(text, cut, at, found)
 		if last {
 			return buffer, nil
 		}
-		cut := max(0, len(text)-overlap)
-		line, column = advance(text[:cut], line, column)
 		kept = copy(buffer, text[cut:])
-		seen = max(0, at-cut)
 	}
 }
 
-// advance moves a place in a text on behind a part of it.
-func advance(part []byte, line, column int) (int, int) {
-	if n := bytes.Count(part, []byte{'\n'}); n > 0 {
-		return line + n, len(part) - bytes.LastIndexByte(part, '\n')
+// scanText calls found for the keys that begin before a cut in a text, and returns the
+// cut's place. at is the place of the text's first byte.
+func (s *Scanner) scanText(text []byte, cut int, at place, found func(Finding)) place {
+	done := 0
+	for _, m := range s.find(text) {
+		if m.start >= cut {
+			break
+		}
+		at = at.after(text[done:m.start])
+		done = m.start
+		found(Finding{Parts: m.parts, Key: secret.New(m.key), Line: at.line, Column: at.column})
 	}
-	return line, column + len(part)
+	return at.after(text[done:cut])
+}
+
+// place is where in a text something is.
+type place struct{ line, column int }
+
+// after returns the place behind a part of a text that begins here.
+func (p place) after(part []byte) place {
+	if n := bytes.Count(part, []byte{'\n'}); n > 0 {
+		p.line += n
+		p.column = 1
+		part = part[bytes.LastIndexByte(part, '\n')+1:]
+	}
+	for _, c := range part {
+		if c != 0 && c&0xC0 != 0x80 { // neither half of UTF-16, nor inside a character of UTF-8
+			p.column++
+		}
+	}
+	return p
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/quick"
 
 	"github.com/fobcli/fob/internal/apikey"
 )
@@ -43,9 +44,9 @@ func scanned(t *testing.T, s *Scanner, text string) []Finding {
 	return found
 }
 
-func TestWhereAKeyIsFound(t *testing.T) {
+func TestScan_Contexts(t *testing.T) {
 	k, other := key(t, "acme"), key(t, "acme")
-	s := scanner(t, "acme")
+	s := scanner(t, "acme", "me")
 	for text, want := range map[string]int{
 		k:                            1,
 		"API_KEY_" + k:               1,
@@ -53,10 +54,19 @@ func TestWhereAKeyIsFound(t *testing.T) {
 		"Bearer " + k + "\n":         1,
 		k + "," + other:              2,
 		k + " " + other:              2,
-		k + "_x":                     1, // more than the expression finds: the checksum is no accident
-		k + "x":                      0,
-		"x" + k:                      0,
+		k + other:                    2,
+		k + "_x":                     1,
+		k + "x":                      1,
+		"x" + k:                      1,
+		"9" + k + "9":                1,
 		"é" + k + "é":                1,
+		`{"log":"a\n` + k + `"}`:     1,
+		`{"log":"a\t` + k + `\n"}`:   1,
+		`{"url":"k\u003d` + k + `"}`: 1,
+		"\x1b[31m" + k + "\x1b[0m":   1,
+		"\x1b[1;31m" + k:             1,
+		"?key%3D" + k + "%26b":       1,
+		"?q=k=3D" + k:                1,
 		k[:len(k)-1]:                 0,
 		k[:len(k)-1] + "~":           0,
 		key(t, "other"):              0,
@@ -64,6 +74,7 @@ func TestWhereAKeyIsFound(t *testing.T) {
 		"acme_live_acme_live_" + k:   1,
 		strings.Repeat("acme_", 100): 0,
 		"\x00" + k + "\x00":          1,
+		"a\x00_" + k:                 1,
 	} {
 		if got := scanned(t, s, text); len(got) != want {
 			t.Errorf("%q: %d found, not %d", text, len(got), want)
@@ -71,20 +82,44 @@ func TestWhereAKeyIsFound(t *testing.T) {
 	}
 }
 
-func TestTheExpressionOfTheRulesAgrees(t *testing.T) {
+// A key is found in its place, whatever is before and behind it.
+func TestScan_AnyBytesAroundAKey(t *testing.T) {
+	k := key(t, "acme")
+	s := scanner(t, "acme", "other")
+	check := func(before, behind []byte) bool {
+		text := string(before) + k + string(behind)
+		for _, f := range scanned(t, s, text) {
+			if f.Key.Reveal() == k && f.Line == 1+bytes.Count(before, []byte{'\n'}) {
+				return true
+			}
+		}
+		t.Errorf("not found behind %q and before %q", before, behind)
+		return false
+	}
+	for i := range 256 {
+		check([]byte{byte(i)}, []byte{byte(i)})
+		check([]byte{'_', byte(i)}, nil)
+		check([]byte("acme_"+string(rune(i))), []byte("_acme_"))
+	}
+	if err := quick.Check(check, &quick.Config{MaxCount: 5000}); err != nil {
+		t.Error(err)
+	}
+	for cut := range k { // part of a key
+		check([]byte(k[:cut]), []byte(k[cut:]))
+	}
+}
+
+// Other scanners find no key that fob does not.
+func TestExpression_FindsTheSameKeys(t *testing.T) {
 	k, other := key(t, "acme"), key(t, "acme")
 	s := scanner(t, "acme")
-	expression := regexp.MustCompile(Expression("acme")) //nolint:forbidigo // what the rules hold
-	for _, text := range []string{k, "API_KEY_" + k, k + "," + other, k + " " + other, "x" + k, k + "x", `"` + k + `"`} {
-		var want []string
-		for _, m := range expression.FindAllStringSubmatch(text, -1) {
-			want = append(want, m[1])
-		}
+	expression := regexp.MustCompile(Expression("acme")) //nolint:forbidigo // as in the rules
+	for _, text := range []string{k, "API_KEY_" + k, k + "," + other, k + other, "x" + k, k + "x", `"` + k + `"`, `\n` + k, "%3D" + k, "\x1b[31m" + k} {
 		var got []string
 		for _, f := range scanned(t, s, text) {
 			got = append(got, f.Key.Reveal())
 		}
-		if !slices.Equal(got, want) {
+		if want := expression.FindAllString(text, -1); !slices.Equal(got, want) {
 			t.Errorf("%q: %d found, not %d", text, len(got), len(want))
 		}
 	}
@@ -95,11 +130,11 @@ func TestTheExpressionOfTheRulesAgrees(t *testing.T) {
 func TestKeysAcrossChunks(t *testing.T) {
 	k := key(t, "acme")
 	s := scanner(t, "acme")
-	for _, at := range []int{0, 1, chunkSize - 100, chunkSize - len(k) - 1, chunkSize - len(k), chunkSize - len(k)/2, chunkSize - 1, chunkSize, chunkSize + 1, 2*chunkSize - overlap} {
+	for _, at := range []int{0, 1, chunkSize - 100, chunkSize - len(k) - 1, chunkSize - len(k), chunkSize - len(k)/2, chunkSize - 1, chunkSize, chunkSize + 1, 2*chunkSize - maxEncoded} {
 		text := []byte(strings.Repeat("some text\n", 3*chunkSize/10))
 		copy(text[at:], " "+k+" ")
 		var found []Finding
-		_, err := s.Scan(t.Context(), iotest.OneByteReader(bytes.NewReader(text[max(0, at-10):])), make([]byte, 2*overlap), func(f Finding) { found = append(found, f) })
+		_, err := s.Scan(t.Context(), iotest.OneByteReader(bytes.NewReader(text[max(0, at-10):])), make([]byte, 2*maxEncoded), func(f Finding) { found = append(found, f) })
 		if err != nil || len(found) != 1 || found[0].Key.Reveal() != k {
 			t.Fatalf("small pieces, at %d: %d found, %v", at, len(found), err)
 		}
@@ -363,7 +398,7 @@ func FuzzScan(f *testing.F) {
 			}
 			return n
 		}
-		if whole, pieces := count(nil), count(make([]byte, 2*overlap)); whole != pieces {
+		if whole, pieces := count(nil), count(make([]byte, 2*maxEncoded)); whole != pieces {
 			t.Errorf("%d in one piece, %d in many", whole, pieces)
 		}
 	})

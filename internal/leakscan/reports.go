@@ -98,8 +98,8 @@ func (s *Scanner) reported(e *reportEntry) []Reported {
 	}
 	texts := []string{e.Secret, e.Match, e.Raw, e.RawV2, e.Redacted, e.Key}
 	for _, text := range texts {
-		for _, m := range s.find([]byte(text), true) {
-			add(m.parts.ID, secret.New(text[m.start:m.end]))
+		for _, m := range s.find([]byte(text)) {
+			add(m.parts.ID, secret.New(m.key))
 		}
 	}
 	if len(found) > 0 {
@@ -129,7 +129,7 @@ func (s *Scanner) ids(text string) []string {
 	var ids []string
 	for _, brand := range s.brands {
 		for rest := text; ; {
-			_, behind, found := strings.Cut(rest, string(brand))
+			_, behind, found := strings.Cut(rest, brand)
 			if !found {
 				break
 			}
@@ -145,6 +145,10 @@ func (s *Scanner) ids(text string) []string {
 		}
 	}
 	return ids
+}
+
+func isWord(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }
 
 // SARIF is a log of findings in the Static Analysis Results Interchange Format 2.1.0
@@ -191,11 +195,10 @@ func (f Finding) Masked() string { return fmt.Sprintf("%s_%s_%s_…", f.Brand, f
 // Formats lists the scanners that Rules knows.
 func Formats() []string { return []string{"gitleaks", "betterleaks", "trufflehog", "github"} }
 
-// Expression matches the keys of a brand and captures each in its first group. What
-// stands before and behind is not taken: the second of two beside each other matches
-// too, and so does API_KEY_acme_….
+// Expression matches the keys of a brand. It has no boundaries, so that a key behind a
+// letter, a JSON escape or another key is found.
 func Expression(brand string) string {
-	return fmt.Sprintf(`(?:^|[^0-9A-Za-z])(%s_[a-z0-9]{2,12}_[0-9A-Za-z]{12}_[0-9A-Za-z]{38})\b`, brand)
+	return brand + `_[a-z0-9]{2,12}_[0-9A-Za-z]{12}_[0-9A-Za-z]{38}`
 }
 
 // Rules writes rules for a scanner that find the keys of some brands.
@@ -221,7 +224,6 @@ func gitleaksRule(brand string) string {
 id = "%[1]s-api-key"
 description = "API key of %[1]s"
 regex = '''%[2]s'''
-secretGroup = 1
 keywords = ["%[1]s_"]
 
 `, brand, Expression(brand))
@@ -235,12 +237,13 @@ func trufflehogRule(brand string) string {
 `, brand, Expression(brand))
 }
 
-// githubRule are the fields of a custom pattern of GitHub's secret scanning.
+// githubRule returns the fields of a custom pattern of GitHub's secret scanning, which by
+// default requires boundaries.
 func githubRule(brand string) string {
-	return fmt.Sprintf(`Pattern name:    %[1]s API key
-Secret format:   %[1]s_[a-z0-9]{2,12}_[0-9A-Za-z]{12}_[0-9A-Za-z]{38}
-Before secret:   \A|[^0-9A-Za-z]
-After secret:    \z|[^0-9A-Za-z]
+	return fmt.Sprintf(`Pattern name:    %s API key
+Secret format:   %s
+Before secret:   \A|[\s\S]
+After secret:    \z|[\s\S]
 
-`, brand)
+`, brand, Expression(brand))
 }

@@ -29,10 +29,9 @@ func TestRules(t *testing.T) {
 func TestRules_AreValidConfigurations(t *testing.T) {
 	var gitleaks struct {
 		Rules []struct {
-			ID          string   `toml:"id"`
-			Regex       string   `toml:"regex"`
-			SecretGroup int      `toml:"secretGroup"`
-			Keywords    []string `toml:"keywords"`
+			ID       string   `toml:"id"`
+			Regex    string   `toml:"regex"`
+			Keywords []string `toml:"keywords"`
 		} `toml:"rules"`
 	}
 	text, err := Rules("gitleaks", []string{"acme", "other"})
@@ -42,7 +41,7 @@ func TestRules_AreValidConfigurations(t *testing.T) {
 	if err := toml.Unmarshal([]byte(text), &gitleaks); err != nil {
 		t.Fatal(err)
 	}
-	if len(gitleaks.Rules) != 2 || gitleaks.Rules[0].Regex != Expression("acme") || gitleaks.Rules[1].ID != "other-api-key" || gitleaks.Rules[0].SecretGroup != 1 || gitleaks.Rules[0].Keywords[0] != "acme_" {
+	if len(gitleaks.Rules) != 2 || gitleaks.Rules[0].Regex != Expression("acme") || gitleaks.Rules[1].ID != "other-api-key" || gitleaks.Rules[0].Keywords[0] != "acme_" {
 		t.Errorf("gitleaks: %+v", gitleaks)
 	}
 	var trufflehog struct {
