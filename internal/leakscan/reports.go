@@ -212,6 +212,8 @@ func Rules(format string, brands []string) (string, error) {
 	var b strings.Builder
 	if format == "trufflehog" {
 		b.WriteString("detectors:\n")
+	} else if format != "github" { // without this, the scanner's own rules are off
+		b.WriteString("[extend]\nuseDefault = true\n\n")
 	}
 	for _, brand := range brands {
 		b.WriteString(write(brand))

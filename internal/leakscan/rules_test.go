@@ -28,6 +28,9 @@ func TestRules(t *testing.T) {
 
 func TestRules_AreValidConfigurations(t *testing.T) {
 	var gitleaks struct {
+		Extend struct {
+			UseDefault bool `toml:"useDefault"`
+		} `toml:"extend"`
 		Rules []struct {
 			ID       string   `toml:"id"`
 			Regex    string   `toml:"regex"`
@@ -41,7 +44,7 @@ func TestRules_AreValidConfigurations(t *testing.T) {
 	if err := toml.Unmarshal([]byte(text), &gitleaks); err != nil {
 		t.Fatal(err)
 	}
-	if len(gitleaks.Rules) != 2 || gitleaks.Rules[0].Regex != Expression("acme") || gitleaks.Rules[1].ID != "other-api-key" || gitleaks.Rules[0].Keywords[0] != "acme_" {
+	if !gitleaks.Extend.UseDefault || len(gitleaks.Rules) != 2 || gitleaks.Rules[0].Regex != Expression("acme") || gitleaks.Rules[1].ID != "other-api-key" || gitleaks.Rules[0].Keywords[0] != "acme_" {
 		t.Errorf("gitleaks: %+v", gitleaks)
 	}
 	var trufflehog struct {

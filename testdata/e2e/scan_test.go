@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,8 +130,8 @@ func ids(keys ...string) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// byGitleaks are the keys that gitleaks finds by the exported rules.
-func (r *repository) byGitleaks(args ...string) []string {
+// findByGitleaks returns what gitleaks finds with the exported rules, by rule.
+func (r *repository) findByGitleaks(args ...string) map[string][]string {
 	r.t.Helper()
 	rules, report := filepath.Join(r.home, "rules.toml"), filepath.Join(r.home, "report.json")
 	if err := os.WriteFile(rules, []byte(r.ok("rules", "--format", "gitleaks")), 0o600); err != nil {
@@ -141,14 +142,16 @@ func (r *repository) byGitleaks(args ...string) []string {
 	if err := json.Unmarshal([]byte(readText(r.t, report)), &found); err != nil {
 		r.t.Fatal(err)
 	}
-	var keys []string
+	byRule := make(map[string][]string)
 	for _, f := range found {
-		if f.RuleID != "acme-api-key" {
-			r.t.Errorf("found by %q", f.RuleID)
-		}
-		keys = append(keys, f.Secret)
+		byRule[f.RuleID] = append(byRule[f.RuleID], f.Secret)
 	}
-	return keys
+	return byRule
+}
+
+func (r *repository) byGitleaks(args ...string) []string {
+	r.t.Helper()
+	return r.findByGitleaks(args...)["acme-api-key"]
 }
 
 // byFob are the ids of the keys that fob finds; all are live.
@@ -194,6 +197,18 @@ func TestGitleaksFindsWhatFobFinds(t *testing.T) {
 	}
 	if got, want := ids(r.byGitleaks("dir", r.dir)...), ids(append(inFiles, forged)...); !slices.Equal(got, want) {
 		t.Errorf("in the files gitleaks finds %v, not %v", got, want)
+	}
+}
+
+// The exported rules are used beside gitleaks' own.
+func TestGitleaksKeepsItsOwnRules(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	key, other := r.key("ours"), "ghp_"+rand.Text()+"aB3dE6gH9j"
+	r.write("config.yml", "token: %s\nkey: %s\n", other, key)
+	found := r.findByGitleaks("dir", r.dir)
+	if !slices.Equal(found["acme-api-key"], []string{key}) || !slices.Equal(found["github-pat"], []string{other}) {
+		t.Errorf("%q", found)
 	}
 }
 
