@@ -142,7 +142,7 @@ func newRootCmd(a *app.App, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fob",
 		Short: "Log in to OAuth providers, use the tokens in scripts, issue API keys",
-		Long: `fob keeps logins, API keys and secrets for scripts and machines.
+		Long: `fob stores logins, API keys and secrets for scripts and machines.
 
 A profile is a login. A key is one that you issue. A secret is one that was issued to you. A destination is where either is delivered.`,
 		SilenceErrors: true,

@@ -18,7 +18,7 @@ import (
 )
 
 // firstSteps is what fob says on a machine where it has nothing yet.
-const firstSteps = `fob keeps logins, API keys and secrets for scripts and machines.
+const firstSteps = `fob stores logins, API keys and secrets for scripts and machines.
 
   fob login github                log in, and use its tokens in scripts
   fob key create --owner shop     issue an API key of a service of your own

@@ -100,7 +100,7 @@ func checkCluster(asked *credhelper.KubectlRequest, p config.Profile, servers []
 		}
 		switch {
 		case asked.Server == "":
-			return cli.WithHint(errors.New("kubectl did not name the cluster"), "set provideClusterInfo: true in the kubeconfig, beside 'command'")
+			return cli.WithHint(errors.New("kubectl did not name the cluster"), "set provideClusterInfo: true in the kubeconfig, next to 'command'")
 		case len(credhelper.Choose(rules, cluster, "")) == 0:
 			return cli.WithHint(errors.New("the token of profile "+p.Name+" is not for "+cluster.String()), "check --server in the kubeconfig, and 'fob profile show %s'", p.Name)
 		case asked.Unverified:

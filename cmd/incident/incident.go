@@ -19,7 +19,7 @@ func New(a *app.App) *cobra.Command {
 (gitleaks, TruffleHog, 'fob scan', GitHub's alerts). Each live key gets a replacement,
 which is delivered to all its destinations, or printed after the old key's id if it
 has none. The leaked key is revoked within 30 s whatever fails. A Markdown report
-says what happened when, according to the audit log.
+lists what happened when, according to the audit log.
 
 A report with only an id, or with another secret, may be an attempt to have a good key
 revoked. Such keys are replaced only after interactive confirmation, even with --yes.

@@ -4,7 +4,7 @@ import "github.com/spf13/cobra"
 
 // Files is the page for 'fob help files'.
 func Files() *cobra.Command {
-	return page("files", "Where fob keeps its files", `Where fob keeps its files. FOB_HOME moves all of them below one folder.
+	return page("files", "Where fob stores its files", `Where fob stores its files. FOB_HOME moves all of them below one folder.
 
   ~/.config/fob/config.toml   profiles and settings; nothing secret
   ~/.local/share/fob/

@@ -197,7 +197,7 @@ func checkText(what, text string, most int) error {
 		return fmt.Errorf("%s has a character that cannot be shown: %U", what, c)
 	}
 	if LooksLikeKey(text) {
-		return fmt.Errorf("%s has what looks like a key in it: the registry keeps no key", what)
+		return fmt.Errorf("%s has what looks like a key in it: the registry must not contain keys", what)
 	}
 	return nil
 }

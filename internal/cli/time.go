@@ -26,7 +26,7 @@ func ParseWhen(text string, now time.Time) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if at, err := time.Parse(layout, text); err == nil {
 			if !at.After(now) {
-				return at, WithHint(Usagef("%s is over", text), "give a time to come, or 'never'")
+				return at, WithHint(Usagef("%s is in the past", text), "use a future time, or 'never'")
 			}
 			return at.UTC(), nil
 		}

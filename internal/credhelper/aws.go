@@ -108,7 +108,7 @@ func (e *STSError) Error() string {
 }
 
 // errAnswer is a success response without usable credentials.
-var errAnswer = errors.New("what AWS answered are no credentials")
+var errAnswer = errors.New("AWS's response has no credentials")
 
 // awsCredentials is the output of a credential_process, as printed and cached.
 type awsCredentials struct {

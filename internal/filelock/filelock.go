@@ -110,7 +110,7 @@ func markLock(file *flock.Flock) (*Lock, error) {
 		lock.Mark, err = leaveMark(file.Path(), last+Mark(maxTimeStep))
 	}
 	if err == nil && lock.Mark == last {
-		err = errors.New("the file system keeps no times")
+		err = errors.New("the file system does not store timestamps")
 	}
 	if err != nil {
 		lock.Release()

@@ -206,7 +206,7 @@ func TestRunningTimeout(t *testing.T) {
 	ctx, stop := WithRunningTimeout(t.Context(), 20*time.Millisecond)
 	defer stop()
 	<-ctx.Done()
-	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) || !strings.Contains(cause.Error(), "no whole answer came within 20ms") {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) || !strings.Contains(cause.Error(), "no complete response within 20ms") {
 		t.Errorf("the cause is %v", cause)
 	}
 	ctx, stop = WithRunningTimeout(t.Context(), time.Hour)

@@ -18,7 +18,7 @@ func WithRunningTimeout(parent context.Context, timeout time.Duration) (context.
 	if timeout > 0 {
 		go func() {
 			if waitRunning(ctx, timeout) {
-				cancel(fmt.Errorf("no whole answer came within %s: %w", timeout, context.DeadlineExceeded))
+				cancel(fmt.Errorf("no complete response within %s: %w", timeout, context.DeadlineExceeded))
 			}
 		}()
 	}

@@ -233,7 +233,7 @@ func TestB27TheDeadlineHasItsNameWithHTTP2(t *testing.T) {
 	c.HTTP, c.Metadata.TokenEndpoint = server.Client(), server.URL
 	c.HTTP.Timeout = 100 * time.Millisecond
 	_, err := c.Refresh(t.Context(), someToken, Target{})
-	if !errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "no whole answer came within 100ms") {
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "no complete response within 100ms") {
 		t.Errorf("B27: %v", err)
 	}
 }

@@ -198,24 +198,3 @@ func TestDocsSizes(t *testing.T) {
 		t.Errorf("CONTRIBUTING.md has %d bytes", size)
 	}
 }
-
-// TestDocsVocabulary: one word for one thing, and none of the odd ones.
-func TestDocsVocabulary(t *testing.T) {
-	odd := regexp.MustCompile(`(?i)\b(mends?|mended|nobody|somebody|whoever|whomever|tells?|told|is meant|are meant|sees? to|lies? in|lie beside|` +
-		`held by|successors?|left alone|goes before|cut short|takes? up|took up|is no \w+|stands? in|beside|` +
-		`alone|passed over|pass over|keepers?)\b`)
-	allowed := regexp.MustCompile(`(?i)there is no \w+`)
-	pages := docPages(t)
-	for _, path := range []string{"CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"} {
-		pages[path] = readAll(t, path)
-	}
-	for path, page := range pages {
-		n := 0
-		for line := range strings.Lines(regexp.MustCompile("(?s)```text.*?```|`[^`\n]*`").ReplaceAllString(page, "")) {
-			n++
-			if found := odd.FindString(allowed.ReplaceAllString(line, "")); found != "" {
-				t.Errorf("%s: %q in %q", path, found, strings.TrimSpace(line))
-			}
-		}
-	}
-}

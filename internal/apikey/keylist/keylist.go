@@ -262,7 +262,7 @@ func (l *Line) Record() (apikey.Record, error) {
 	}
 	switch {
 	case l.Key != "" && (l.Hash != "" || l.ID != "" || l.Pepper != ""):
-		return r, errors.New("a key needs no hash, pepper or id beside it")
+		return r, errors.New("a line with a key needs no hash, pepper or id")
 	case l.Key == "" && l.Hash == "":
 		return r, errors.New("there is neither a key nor a hash")
 	case l.Hash != "":

@@ -283,7 +283,7 @@ func rotations(ctx context.Context, q querier, where string, args ...any) ([]api
 		r.StartedAt, r.LeasedUntil = apikey.FromMilliseconds(started), apikey.FromMilliseconds(leased)
 		r.ArrivedAt, r.DueAt = apikey.FromMilliseconds(arrived), apikey.FromMilliseconds(due)
 		if err := json.Unmarshal([]byte(deliveries), &r.Deliveries); err != nil {
-			return nil, fmt.Errorf("the rotation of %.12q: %w: its deliveries are no JSON", r.Old, apikey.ErrDamaged)
+			return nil, fmt.Errorf("the rotation of %.12q: %w: its deliveries are not JSON", r.Old, apikey.ErrDamaged)
 		}
 		if apikey.CheckID(r.Old) != nil || apikey.CheckID(r.New) != nil || !r.Phase.Known() {
 			return nil, fmt.Errorf("the rotation of %.12q: %w", r.Old, apikey.ErrDamaged)
