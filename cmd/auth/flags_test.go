@@ -82,8 +82,10 @@ func TestLogin_Options(t *testing.T) {
 		"work --issuer http://sso.example.com": {"--issuer: ", "https URL"},
 		"okta":                                 {"the preset requires your server's address", "fob login okta --issuer https://"},
 		"github":                               {`profile "github" has no client ID`, "register an application at https://github.com/"},
-		"work --no-browser --device":           {"--no-browser and --device exclude each other", ""},
-		"work --with-token --device":           {"--with-token and --device exclude each other", ""},
+		"github --device":                      {`profile "github" has no client ID`, "with the device flow enabled, then add --client-id"},
+		"svc --grant client_credentials " + issuer:                                                  {`profile "svc" has no client ID`, "with the grant type client_credentials, then"},
+		"work --no-browser --device":                                                                {"--no-browser and --device exclude each other", ""},
+		"work --with-token --device":                                                                {"--with-token and --device exclude each other", ""},
 		"work --client-secret-stdin --with-token":                                                   {"exclude each other", ""},
 		"work --client-secret-stdin --client-secret-file x":                                         {"exclude each other", ""},
 		"work --private-key-file x --private-key-stdin":                                             {"exclude each other", ""},
@@ -98,6 +100,26 @@ func TestLogin_Options(t *testing.T) {
 	a := cmdtest.New(t, "", "FOB_STORAGE=none")
 	_, _, err := a.Run(NewLogin, "work", issuer, "--client-id", "x")
 	checkUsage(t, "FOB_STORAGE=none", err, "the storage 'none' stores no logins", "unset FOB_STORAGE")
+}
+
+// What a client must be registered with depends on the flow.
+func TestClientNeeds(t *testing.T) {
+	for name, test := range map[string]struct {
+		p           config.Profile
+		device      bool
+		needs, note string
+	}{
+		"a browser":       {config.Profile{Provider: "github"}, false, "the redirect URI http://127.0.0.1/callback/", "whole path"},
+		"a device":        {config.Profile{Provider: "github"}, true, "the device flow enabled", "Enable Device Flow"},
+		"another server":  {config.Profile{Issuer: "https://sso.example.com"}, true, "the device flow enabled", ""},
+		"a machine":       {config.Profile{Provider: "auth0", Grant: config.GrantClientCredentials}, false, "the grant type client_credentials", ""},
+		"a google device": {config.Profile{Provider: "google"}, true, "the device flow enabled", "Limited Input"},
+	} {
+		needs, note := clientNeeds(test.p, test.device)
+		if !strings.HasPrefix(needs, test.needs) || !strings.Contains(note, test.note) || test.note == "" && note != "" || test.device && strings.Contains(needs+note, "redirect") {
+			t.Errorf("%s: %q, %q", name, needs, note)
+		}
+	}
 }
 
 func TestNeedsSecret(t *testing.T) {

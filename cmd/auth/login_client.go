@@ -22,15 +22,15 @@ import (
 func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) error {
 	p := &attempt.profile
 	if m.RegistrationEndpoint == "" {
-		if err := completeClient(ctx, a, p); err != nil {
+		if err := completeClient(ctx, a, p, opts.device); err != nil {
 			return err
 		}
 	} else {
-		redirect := p.Redirect()
-		registration, err := session.RegisterClient(ctx, attempt.session.HTTP, m, redirect, opts.device)
+		registration, err := session.RegisterClient(ctx, attempt.session.HTTP, m, p.Redirect(), opts.device)
 		if err != nil {
+			needs, _ := clientNeeds(*p, opts.device)
 			return cli.WithHint(fmt.Errorf("register fob as a client: %w", err),
-				"register one yourself with the redirect URI %s, then add --client-id ID to the same command", redirect)
+				"register one yourself with %s, then add --client-id ID to the same command", needs)
 		}
 		p.ClientID, attempt.registration = registration.ClientID, registration
 		a.Note("Registered fob as a client of %s: %s", sanitize.Line(p.Issuer), sanitize.Line(p.ClientID))
@@ -61,6 +61,9 @@ func oauthClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *disc
 		c.ClientSecret, method = attempt.registration.ClientSecret, attempt.registration.AuthMethod
 	} else if err = readCredentials(ctx, a, attempt.session, full, opts, c); err != nil {
 		return nil, err
+	}
+	if c.ClientSecret.IsZero() && isPublicDevice(full, opts.device) {
+		method = oauth.AuthNone
 	}
 	if full.DPoP {
 		if c.DPoPKey, err = jwt.Generate(); err != nil {
@@ -109,7 +112,7 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 		c.ClientSecret, err = cli.ReadSecretFile(opts.clientSecretFile)
 		return cli.WithHint(err, "--client-secret-file names a file that holds the secret, and nothing else")
 	}
-	if c.ClientSecret, c.ClientKey = kept.Secret, kept.Key; !kept.Secret.IsZero() || !kept.Key.IsZero() || !needsSecret(p) {
+	if c.ClientSecret, c.ClientKey = kept.Secret, kept.Key; !kept.Secret.IsZero() || !kept.Key.IsZero() || !needsSecret(p) || isPublicDevice(p, opts.device) {
 		return nil
 	}
 	ask := func() (secret.Secret, error) { return a.AskSecret(ctx, "Client secret:") }
@@ -123,6 +126,12 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 		return cli.WithHint(cli.Usagef("this client requires a secret"), "use --client-secret-stdin or --client-secret-file")
 	}
 	return err
+}
+
+// isPublicDevice reports a login whose flow needs no secret, though the provider's others do.
+func isPublicDevice(p config.Profile, device bool) bool {
+	provider, _ := config.FindProvider(p.Provider)
+	return device && provider.DevicePublic
 }
 
 // needsSecret tells the clients that are known to have a secret.

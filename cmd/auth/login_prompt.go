@@ -40,7 +40,7 @@ func loginProfile(ctx context.Context, a *app.App, opts loginOptions) (config.Pr
 	if mayRegister(p) {
 		return p, nil // the server is asked first
 	}
-	return p, completeClient(ctx, a, &p)
+	return p, completeClient(ctx, a, &p, opts.device)
 }
 
 // mayRegister tells the profiles whose server may give them a client ID: those of a
@@ -147,19 +147,29 @@ func fillTemplate(ctx context.Context, a *app.App, template string) (string, err
 	}
 }
 
-func completeClient(ctx context.Context, a *app.App, p *config.Profile) error {
+// clientNeeds is what to register a client with, and what else the preset says of that.
+func clientNeeds(p config.Profile, device bool) (needs, note string) {
+	provider, _ := config.FindProvider(p.Provider)
+	switch {
+	case p.Grant != "":
+		return "the grant type " + p.Grant, ""
+	case device:
+		return "the device flow enabled", provider.DeviceNote
+	}
+	return "the redirect URI " + p.Redirect(), provider.Note
+}
+
+func completeClient(ctx context.Context, a *app.App, p *config.Profile, device bool) error {
 	if p.ClientID != "" {
 		return nil
 	}
 	provider, _ := config.FindProvider(p.Provider)
-	redirect := p.Redirect()
+	where := cmp.Or(provider.RegisterAt, "your server")
+	needs, note := clientNeeds(*p, device)
 	if a.Interactive() {
-		if provider.RegisterAt != "" {
-			a.Note("%s identifies an application by its client ID. Register one at\n  %s", provider.Title, provider.RegisterAt)
-		}
-		a.Note("with the redirect URI\n  %s", redirect)
-		if provider.Note != "" {
-			a.Note("%s", provider.Note)
+		a.Note("A client ID identifies an application to the server. Register one at\n  %s\nwith %s", where, needs)
+		if note != "" {
+			a.Note("%s", note)
 		}
 		id, err := a.AskFor(ctx, "Client ID:", cli.AnyAnswer)
 		if err != nil && !cli.IsUsage(err) {
@@ -168,9 +178,8 @@ func completeClient(ctx context.Context, a *app.App, p *config.Profile) error {
 		p.ClientID = id
 	}
 	if p.ClientID == "" {
-		where := cmp.Or(provider.RegisterAt, "your server")
 		return cli.WithHint(cli.Usagef("profile %q has no client ID", p.Name),
-			"register an application at %s with the redirect URI %s, then add --client-id ID to the same command", where, redirect)
+			"register an application at %s with %s, then add --client-id ID to the same command", where, needs)
 	}
 	return nil
 }

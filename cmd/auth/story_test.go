@@ -10,6 +10,7 @@ import (
 
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -158,6 +159,18 @@ func TestLogin_Device(t *testing.T) {
 	if _, _, err := f.run(NewLogin, "svc", "--issuer", f.issuer.Issuer(), "--client-id", "fob-service", "--device"); !oauth.RefusesClient(err) {
 		t.Error(err)
 	}
+}
+
+// GitHub's device flow needs no secret, and its browser flow does.
+func TestLogin_DeviceWithoutSecret(t *testing.T) {
+	f := newFixture(t, authservertest.Options{DeviceInterval: 1})
+	args := []string{"work", "--provider", "github", "--issuer", f.issuer.Issuer(), "--client-id", "fob-test", "--scope", "openid offline_access"}
+	_, _, err := f.run(NewLogin, append(args, "--no-browser")...)
+	if !cli.IsUsage(errors.Unwrap(err)) || !strings.Contains(err.Error(), "this client requires a secret") {
+		t.Error(err)
+	}
+	f.must(NewLogin, append(args, "--device")...)
+	f.must(NewRefresh, "work")
 }
 
 func TestLogin_IdentityStoresNothing(t *testing.T) {

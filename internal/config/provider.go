@@ -24,7 +24,9 @@ type Provider struct {
 	UserinfoEndpoint      string `json:"userinfo_endpoint,omitempty"`
 
 	DeviceAuthorizationEndpoint string `json:"device_authorization_endpoint,omitempty"`
-	Device                      bool   `json:"device"` // whether fob login NAME --device works
+	Device                      bool   `json:"device"`                  // whether fob login NAME --device works
+	DevicePublic                bool   `json:"device_public,omitempty"` // and needs no client secret
+	DeviceNote                  string `json:"device_note,omitempty"`   // what to set up for it, in place of Note
 
 	Scopes                  []string          `json:"scopes,omitempty"`
 	AuthParams              map[string]string `json:"authorization_parameters,omitempty"`

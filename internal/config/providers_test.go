@@ -27,6 +27,9 @@ func TestPresetsAreComplete(t *testing.T) {
 			if p.TokenEndpoint != "" && (p.RevocationEndpoint == "") != (p.Revocation == RevokesNothing) {
 				t.Error("its revocation and its revocation endpoint do not fit")
 			}
+			if p.Device == (p.DeviceNote == "") || p.DevicePublic && !p.SecretRequired {
+				t.Error("the device flow and what to set up for it do not fit")
+			}
 			if p.SecretRequired == (p.TokenEndpointAuthMethod == "") {
 				t.Error("a secret goes with an authentication method")
 			}
