@@ -106,13 +106,17 @@ func completeServer(ctx context.Context, a *app.App, p *config.Profile) error {
 	case full.TokenEndpoint != "" && (full.AuthorizationEndpoint != "" || full.DeviceAuthorizationEndpoint != "" || full.Grant != ""):
 		return nil
 	case template == "":
-		issuer, err := a.AskFor(ctx, "Issuer URL of the server:", checkIssuer)
+		question, hint := "Issuer URL of the server:", fmt.Sprintf("name it with 'fob login %s --issuer https://sso.example.com', or use a preset: 'fob login github'", p.Name)
+		if near := cli.Nearest(p.Name, app.ProviderNames()); near != "" {
+			hint = fmt.Sprintf("did you mean 'fob login %s'?", near)
+			question = fmt.Sprintf("There is no preset %q; %s %s", p.Name, hint, question)
+		}
+		issuer, err := a.AskFor(ctx, question, checkIssuer)
 		if errors.As(err, new(*cli.HintError)) {
 			return err
 		}
 		if err != nil {
-			return cli.WithHint(cli.Usagef("profile %q has no server", p.Name),
-				"fob login %s --issuer URL --client-id ID, or a preset: fob login github", p.Name)
+			return cli.WithHint(cli.Usagef("profile %q has no server", p.Name), "%s", hint)
 		}
 		p.Issuer = issuer
 	case strings.Contains(template, "{"):

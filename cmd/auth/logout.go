@@ -16,6 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -35,6 +36,7 @@ func NewLogout(a *app.App) *cobra.Command {
 machine. The profile's settings stay for the next 'fob login PROFILE', and so does
 a client that fob registered, unless --unregister is set. If the server fails to
 revoke a token, the login is deleted here all the same, and the exit status is 1.
+Without a PROFILE, fob asks before it logs out of the default.
 
 Your browser may still be signed in at the server: --end-session opens the page
 that signs it out. --purge deletes the settings and the registered client too;
@@ -74,9 +76,12 @@ func runLogout(ctx context.Context, a *app.App, opts logoutOptions) error {
 		return err
 	}
 	if opts.purge {
-		if err := checkPurge(ctx, a, cfg, profiles, opts); err != nil {
-			return err
-		}
+		err = checkPurge(ctx, a, cfg, profiles, opts)
+	} else if !opts.all && len(opts.args) == 0 && !opts.yes && !opts.dryRun {
+		err = confirmUnnamed(ctx, a, cfg)
+	}
+	if err != nil {
+		return err
 	}
 	if !opts.all {
 		_, err := logout(ctx, a, cfg, profiles[0], opts)
@@ -93,6 +98,22 @@ func runLogout(ctx context.Context, a *app.App, opts logoutOptions) error {
 		failed = append(failed, purgeAll(ctx, a, cfg, left, opts.dryRun)...)
 	}
 	return failed.Err()
+}
+
+// confirmUnnamed asks before a logout of a profile that the call does not name, unless it is
+// the only one.
+func confirmUnnamed(ctx context.Context, a *app.App, cfg *config.Config) error {
+	named, err := a.Choice(nil)
+	if err != nil {
+		return err
+	}
+	_, chosen, err := cfg.Select(named)
+	if err != nil || chosen.By == config.ByVariable || chosen.By == config.BySole {
+		return err
+	}
+	what := fmt.Sprintf("log out of %s (selected by %s)", chosen.Name, sanitize.Line(chosen.By))
+	unasked := cli.WithHint(cli.Usagef("refusing to %s without confirmation (not a terminal)", what), "run 'fob logout %s', or add --yes", chosen.Name)
+	return a.Confirm(ctx, "This would "+what+". Continue?", unasked)
 }
 
 // selectProfiles returns the profiles of a call: those that it names, all, or the one that calls

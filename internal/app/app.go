@@ -153,7 +153,7 @@ func (a *App) Profile(args []string) (config.Profile, error) {
 	}
 	p, _, err := cfg.Select(named)
 	if errors.As(err, new(*config.SelectError)) && len(cfg.Profiles) == 0 {
-		return p, cli.WithHint(err, "run 'fob login github', or 'fob login NAME --issuer URL --client-id ID'")
+		return p, cli.WithHint(err, "run 'fob login github', or name a server: 'fob login work --issuer https://sso.example.com'")
 	}
 	return p, err
 }
