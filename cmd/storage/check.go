@@ -88,7 +88,7 @@ func check(ctx context.Context, a *app.App, r records.Record, repair bool) error
 	}
 	switch {
 	case err != nil:
-		a.Note("%s: damaged or unreadable.", r.Label)
+		a.Note("%s: %s.", r.Label, records.Trouble(err))
 	case found.Missing:
 		a.Note("%s: %s.", r.Label, r.Missing())
 	case ok:

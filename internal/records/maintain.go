@@ -8,6 +8,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -55,6 +56,29 @@ func (r Record) Status(ctx context.Context) (Status, error) {
 	return out, r.wrap(err)
 }
 
+// Trouble is what is wrong with a record, in words: damage is told from a storage or key that
+// is only missing here.
+func Trouble(err error) string {
+	for _, kind := range []struct {
+		err  error
+		text string
+	}{
+		{seal.ErrWrongKey, "sealed under another key"},
+		{seal.ErrWrongContext, "sealed for another profile, issuer or client"},
+		{seal.ErrTampered, "damaged"},
+		{seal.ErrFormat, "damaged"},
+		{credstore.ErrCorrupt, "damaged"},
+		{errCopy, "stored twice"},
+	} {
+		if errors.Is(err, kind.err) {
+			return kind.text
+		}
+	}
+	return "cannot be read here"
+}
+
+var errCopy = errors.New("there is another copy")
+
 // Findings are what a check of a record has repaired, or would repair.
 type Findings struct {
 	session.Repairs
@@ -95,7 +119,7 @@ func (r Record) checkCopy(ctx context.Context, here revision, repair bool) (stor
 	case err != nil:
 		return "", nil //nolint:nilerr // not there, or a storage that is not in use
 	case r.newer(there, here):
-		return "", cli.WithHint(fmt.Errorf("there is another copy in %q, which may be newer", storage),
+		return "", cli.WithHint(fmt.Errorf("%w in %q, which may be newer", errCopy, storage),
 			"nothing was deleted; to use that copy, set the record's storage = %q in config.toml", storage)
 	case !repair:
 		return storage, nil

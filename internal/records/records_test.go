@@ -3,6 +3,7 @@ package records
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -215,6 +216,22 @@ func TestCheck_NewerCopyStays(t *testing.T) {
 			t.Errorf("%s: %v", label, err)
 		}
 		m.isIn(r, "keyring", "file")
+	}
+}
+
+func TestTrouble(t *testing.T) {
+	for want, errs := range map[string][]error{
+		"damaged":                  {credstore.ErrCorrupt, seal.ErrFormat, seal.ErrTampered, fmt.Errorf("%w: %w", credstore.ErrCorrupt, seal.ErrFormat)},
+		"sealed under another key": {seal.ErrWrongKey},
+		"sealed for another profile, issuer or client": {seal.ErrWrongContext},
+		"cannot be read here":                          {credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrNoKey, credstore.ErrUnusable, errors.New("other")},
+		"stored twice":                                 {errCopy},
+	} {
+		for _, err := range errs {
+			if got := Trouble(fmt.Errorf("work: %w", err)); got != want {
+				t.Errorf("%v: %s, want %s", err, got, want)
+			}
+		}
 	}
 }
 
