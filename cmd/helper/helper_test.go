@@ -342,7 +342,9 @@ func TestInstallGit_Failures(t *testing.T) {
 		problem      string
 		hint         string
 	}{
-		"no host":          {"[profile.x]\nissuer = \"https://sso.example.com\"\nclient_id = \"x\"\n", os.Getenv("PATH"), []string{"git"}, "no profile has a git host", "--git-host"},
+		"no host": {"[profile.x]\nissuer = \"https://sso.example.com\"\nclient_id = \"x\"\n", os.Getenv("PATH"), []string{"git"}, "no profile has a git host", "--git-host"},
+		"two profiles": {"[profile.a]\nissuer = \"https://a.example.com\"\ngit_hosts = [\"https://git.example.com\"]\n[profile.b]\nissuer = \"https://b.example.com\"\ngit_hosts = [\"https://git.example.com\"]\n",
+			os.Getenv("PATH"), []string{"git", "--dry-run"}, `profiles "a" and "b" are both for https://git.example.com`, "'fob helper install git --profile b'"},
 		"no git":           {profiles, t.TempDir(), []string{"git"}, "git", "install git"},
 		"no repository":    {profiles, os.Getenv("PATH"), []string{"git", "--local"}, "git", "--local requires a repository"},
 		"local and global": {profiles, os.Getenv("PATH"), []string{"git", "--local", "--global"}, "--global and --local", ""},

@@ -30,7 +30,8 @@ func newHelperInstallCmd(a *app.App) *cobra.Command {
 		Short: "Use fob as git's credential helper",
 		Long: `Add fob to git's configuration for each host of the profiles (git_hosts, see
 'fob profile show'). Other helpers stay, and a second call changes nothing.
-With --profile, git uses only that profile, for its hosts.
+With --profile, git uses only that profile, for its hosts. A host has one profile: to
+replace it, uninstall fob first.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
 		Example: `  fob helper install git
@@ -75,6 +76,9 @@ func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
 	if err != nil {
 		return err
 	}
+	if first, second, found := credhelper.Conflict(rules); found {
+		return bothFor(first, second, first.Place)
+	}
 	if len(rules) == 0 {
 		return cli.WithHint(cli.Usagef("no profile has a git host"), "add one: 'fob profile set PROFILE --git-host https://HOST'; the presets github, gitlab and bitbucket have theirs")
 	}
@@ -87,6 +91,9 @@ func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
 		return err
 	}
 	if err := git.Install(ctx, rules, filepath.ToSlash(self), opts.profile); err != nil {
+		if used, ok := errors.AsType[*credhelper.UsedError](err); ok {
+			return cli.WithHint(cli.AsUsage(err), "to replace it, run 'fob helper uninstall git %s', then this command again", used.Scope)
+		}
 		return gitHint(err)
 	}
 	if git.Changes == 0 {

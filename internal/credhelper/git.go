@@ -183,12 +183,16 @@ type GitConfig struct {
 	Changes int                       // number of changes made, or that would be made
 }
 
-// Install configures fob as the helper for the places of the rules, besides other helpers.
-// With a profile, fob only uses that one.
+// Install makes fob the helper for the places of the rules, beside other programs. With a
+// profile, fob answers only with that one; it is a *UsedError if git uses another profile
+// for one of the places.
 func (g *GitConfig) Install(ctx context.Context, rules []Rule, fob, profile string) error {
 	helper := "!'" + strings.ReplaceAll(fob, "'", `'\''`) + "'" + gitHelperWords
 	if profile != "" {
 		helper += " --profile " + profile
+		if err := g.checkUnused(ctx, rules, profile); err != nil {
+			return err
+		}
 	}
 	for _, r := range rules {
 		section := "credential." + r.Place.String()
@@ -204,6 +208,36 @@ func (g *GitConfig) Install(ctx context.Context, rules []Rule, fob, profile stri
 	return nil
 }
 
+// UsedError means that git uses fob with another profile for a place.
+type UsedError struct {
+	Place   Place
+	Profile string
+	Scope   string // --global or --local
+}
+
+func (e *UsedError) Error() string {
+	return fmt.Sprintf("git already uses profile %q for %s", e.Profile, e.Place)
+}
+
+// checkUnused returns a *UsedError for a place with another profile. For a repository, the
+// user's configuration counts too: git asks its helpers first.
+func (g *GitConfig) checkUnused(ctx context.Context, rules []Rule, profile string) error {
+	for _, scope := range slices.Compact([]string{"--global", g.scope()}) {
+		for _, r := range rules {
+			present, err := g.list(ctx, scope, "--get-all", "credential."+r.Place.String()+".helper")
+			if err != nil {
+				return err
+			}
+			for _, value := range present {
+				if other, own := ownHelper(value); own && other != "" && other != profile {
+					return &UsedError{r.Place, other, scope}
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // add makes helper the only one of fob's helpers among the values of a key.
 func (g *GitConfig) add(ctx context.Context, key, helper string) error {
 	present, err := g.values(ctx, key)
@@ -211,7 +245,7 @@ func (g *GitConfig) add(ctx context.Context, key, helper string) error {
 		return err
 	}
 	for _, value := range present {
-		if isOwnHelper(value) { // fob was moved, or it is for another profile
+		if _, own := ownHelper(value); own { // a fob that has moved, or for another profile
 			if err := g.change(ctx, "--fixed-value", "--unset-all", key, value); err != nil {
 				return err
 			}
@@ -228,7 +262,7 @@ func (g *GitConfig) Uninstall(ctx context.Context) error {
 	}
 	for _, entry := range entries {
 		key, value, _ := strings.Cut(entry, "\n")
-		if !isOwnHelper(value) {
+		if _, own := ownHelper(value); !own {
 			continue
 		}
 		if err := g.change(ctx, "--fixed-value", "--unset-all", key, value); err != nil {
@@ -268,13 +302,14 @@ func (g *GitConfig) OtherHelpers(ctx context.Context) ([]string, error) {
 
 const gitHelperWords = " helper git"
 
-// isOwnHelper recognizes helpers added by Install, for any fob and profile.
-func isOwnHelper(value string) bool {
+// ownHelper recognizes a helper that Install has added, for any fob, and returns its profile.
+func ownHelper(value string) (profile string, own bool) {
 	command, shell := strings.CutPrefix(value, "!'")
 	program, options, found := strings.Cut(command, "'"+gitHelperWords)
 	profile, named := strings.CutPrefix(options, " --profile ")
-	return shell && found && program != "" &&
+	own = shell && found && program != "" &&
 		(options == "" || named && profile != "" && strings.Trim(profile, "abcdefghijklmnopqrstuvwxyz0123456789-") == "")
+	return profile, own
 }
 
 func (g *GitConfig) scope() string {

@@ -77,6 +77,52 @@ func TestGitConfig_InstallAndUninstall(t *testing.T) {
 	}
 }
 
+// git asks every helper of a host in turn: a second profile would be installed, and not used.
+func TestGitConfig_OneProfileOfAHost(t *testing.T) {
+	g, get := newGit(t)
+	t.Chdir(t.TempDir())
+	if _, err := g.git(t.Context(), []string{"init", "-q"}); err != nil {
+		t.Fatal(err)
+	}
+	const host, other = "https://git.example.com", "https://other.example.com"
+	for _, step := range []struct {
+		profile, url string
+		local        bool
+		used         string
+	}{
+		{"work", host, false, ""},
+		{"work", host, false, ""},
+		{"home", other, false, ""},
+		{"home", host, false, "work --global"},
+		{"home", host, true, "work --global"},
+		{"work", host, true, ""},
+		{"work", other, true, "home --global"},
+		{"", host, false, ""},
+		{"home", host, true, "work --local"},
+	} {
+		g.Local, g.Changes = step.local, 0
+		err := g.Install(t.Context(), places(t, "https://new.example.com", step.url), "/bin/fob", step.profile)
+		var used *UsedError
+		switch {
+		case step.used == "" && err != nil:
+			t.Errorf("%+v: %v", step, err)
+		case step.used == "":
+		case !errors.As(err, &used) || used.Profile+" "+used.Scope != step.used || used.Place.String() != step.url || g.Changes > 0:
+			t.Errorf("%+v: %v after %d changes", step, err, g.Changes)
+		}
+		if step.used == "" { // for the next step
+			g.Local = step.local
+			if err := g.change(t.Context(), "--unset-all", "credential.https://new.example.com.helper"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	g.Local = false
+	if got := get("credential." + host + ".helper"); got != "!'/bin/fob' helper git" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestGitConfig_DryRunChangesNothing(t *testing.T) {
 	g, get := newGit(t)
 	var lines []string
@@ -151,7 +197,7 @@ func TestGitConfig_ReportsTheFirstLineOfGit(t *testing.T) {
 	}
 }
 
-func TestIsOwnHelper(t *testing.T) {
+func TestOwnHelper(t *testing.T) {
 	for value, want := range map[string]bool{
 		"!'/usr/bin/fob' helper git":                        true,
 		"!'/opt/it'\\''s/fob' helper git":                   true,
@@ -165,7 +211,7 @@ func TestIsOwnHelper(t *testing.T) {
 		"!'/usr/bin/fob' helper git && '/bin/x' helper git": false,
 		"store": false, "": false,
 	} {
-		if got := isOwnHelper(value); got != want {
+		if _, got := ownHelper(value); got != want {
 			t.Errorf("%q: %v", value, got)
 		}
 	}
