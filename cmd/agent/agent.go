@@ -61,7 +61,7 @@ it over ssh. FOB_AGENT is the path of another socket, or "off".
 	lock := newAgentOrderCmd(a, agent.DoLock, "Lock the agent: forget everything",
 		`Overwrite the key of the agent's memory: it forgets everything, and refuses all
 requests until 'fob agent unlock'. The lock covers only the agent: commands here still
-open logins themselves.`, "The agent is locked, and has forgotten everything.")
+open logins themselves.`, "The agent is locked, and has forgotten everything. Commands on this machine still open logins themselves.")
 	stop := newAgentOrderCmd(a, agent.DoStop, "Stop the agent",
 		"Stop the agent. It finishes the requests in progress, then forgets everything.", "The agent has stopped.")
 	c.AddCommand(newAgentStatusCmd(a), lock, newAgentUnlockCmd(a), newAgentForwardCmd(a), stop)

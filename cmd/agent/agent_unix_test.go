@@ -78,8 +78,8 @@ func TestAgent_StatusLockUnlockStop(t *testing.T) {
 		stdout, stderr string // parts of them
 	}{
 		{[]string{"status"}, "the key of the sealed files", ""},
-		{[]string{"lock"}, "", "The agent is locked, and has forgotten everything."},
-		{[]string{"status"}, "nothing: it is locked, see 'fob agent unlock'", ""},
+		{[]string{"lock"}, "", "The agent is locked, and has forgotten everything. Commands on this machine still open logins themselves."},
+		{[]string{"status"}, "nothing: it is locked ('fob agent unlock' unlocks it); commands on this machine open logins themselves", ""},
 		{[]string{"unlock"}, "", "The agent is unlocked."},
 		{[]string{"status"}, "the key of the sealed files", ""},
 		{[]string{"stop"}, "", "The agent has stopped."},
@@ -294,7 +294,7 @@ func TestCacheText(t *testing.T) {
 		{agent.Status{}, "nothing yet"},
 		{agent.Status{Profiles: []string{"a", "b"}, Files: true}, "a, b, the key of the sealed files"},
 		{agent.Status{Profiles: []string{"a"}, NeedsKey: true}, "a; the key of the sealed files is missing: 'fob agent unlock'"},
-		{agent.Status{Profiles: []string{"a"}, Locked: true}, "nothing: it is locked, see 'fob agent unlock'"},
+		{agent.Status{Profiles: []string{"a"}, Locked: true}, "nothing: it is locked ('fob agent unlock' unlocks it); commands on this machine open logins themselves"},
 	} {
 		if got := cacheText(&test.status); got != test.want {
 			t.Errorf("%+v: %q", test.status, got)

@@ -101,7 +101,7 @@ func cacheText(status *agent.Status) string {
 	}
 	switch {
 	case status.Locked:
-		return "nothing: it is locked, see 'fob agent unlock'"
+		return "nothing: it is locked ('fob agent unlock' unlocks it); commands on this machine open logins themselves"
 	case status.NeedsKey:
 		return text + "; the key of the sealed files is missing: 'fob agent unlock'"
 	}

@@ -28,7 +28,7 @@ func newAgentForwardCmd(a *app.App) *cobra.Command {
 		Use:   "forward [SOCKET] --profile NAME",
 		Short: "Provide access tokens to another machine over ssh",
 		Long: `Open another socket of the agent on this machine for 'ssh -R', until Ctrl-C, and print
-the command. The other machine gets access tokens of the named profiles, and nothing
+what to run. The other machine gets access tokens of the named profiles, and nothing
 else: no id_token, no tokens for other scopes or APIs, no early refresh, no control over
 the agent. Each request is logged here.
 
@@ -100,8 +100,9 @@ func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) 
 	if err != nil {
 		return err
 	}
-	a.Note("Providing tokens of %s on %s, until Ctrl-C.", strings.Join(opts.profiles, ", "), path)
-	a.Note("Run ssh -R /tmp/fob.sock:%s HOST, and there FOB_AGENT=/tmp/fob.sock fob token %s", path, opts.profiles[0])
+	a.Note("Providing tokens of %s until Ctrl-C.", strings.Join(opts.profiles, ", "))
+	a.Note("Add to your ssh command: -R /tmp/fob.sock:%s", sanitize.ShellQuote(path))
+	a.Note("Then run there: FOB_AGENT=/tmp/fob.sock fob token %s", opts.profiles[0])
 	return agent.Serve(ctx, listener, forwardPlaces, func(request context.Context, r agent.Request, note func(string)) agent.Answer {
 		request, cancel := context.WithCancel(request)
 		defer cancel()
