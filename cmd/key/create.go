@@ -97,6 +97,9 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 		printCreatePlan(a, draft, opts.count)
 		return nil
 	}
+	if err := delivery.CheckReady(ctx, a, draft.Destinations, opts.As, "no key was created"); err != nil {
+		return err
+	}
 	if err := askLiveKeyNote(ctx, a, &draft, opts); err != nil {
 		return err
 	}

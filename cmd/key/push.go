@@ -79,6 +79,9 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 		}
 		return nil
 	}
+	if err := delivery.CheckReady(ctx, a, names, opts.As, "nothing was delivered"); err != nil && !delivery.MayHaveArrived(err) {
+		return err
+	}
 	if err := delivery.AllowFolders(ctx, a, opts.To, opts.allowFolder, true); err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 	}
 	if opts.dryRun {
 		run.printPlan(records)
-		return nil
+		return run.failed.Err()
 	}
 	if err := delivery.AllowFolders(ctx, a, opts.To, opts.allowFolder, !opts.yes); err != nil {
 		return err
@@ -163,6 +163,9 @@ func (run *rotation) findDestinations(ctx context.Context, records []apikey.Reco
 			}
 		}
 		recorded := delivery.DeliveredNames(r, rotations)
+		if run.opts.compromised {
+			recorded = run.usable(r, recorded)
+		}
 		if run.dests[r.ID], err = delivery.KeyDestinations(run.a, recorded, run.opts.To, run.opts.As, r.Environment); err != nil {
 			return fmt.Errorf("key %s: %w", r.ID, err)
 		}
@@ -171,6 +174,18 @@ func (run *rotation) findDestinations(ctx context.Context, records []apikey.Reco
 		}
 	}
 	return nil
+}
+
+// usable leaves out the recorded destinations that this machine cannot deliver to, which must
+// not keep a leaked key valid.
+func (run *rotation) usable(r apikey.Record, recorded []string) []string {
+	return slices.DeleteFunc(recorded, func(name string) bool {
+		_, err := delivery.KeyDestinations(run.a, []string{name}, run.opts.To, run.opts.As, r.Environment)
+		if err != nil {
+			run.failed = append(run.failed, fmt.Errorf("key %s: %w", r.ID, err))
+		}
+		return err != nil
+	})
 }
 
 func (run *rotation) printPlan(records []apikey.Record) {
@@ -199,7 +214,11 @@ func (run *rotation) rotateAll(ctx context.Context, records []apikey.Record) err
 		if err := run.rotate(ctx, r); err != nil {
 			run.bar.End()
 			if !run.isBulk {
-				return err
+				failures, ok := errors.AsType[cli.Failures](err)
+				if !ok {
+					failures = cli.Failures{err}
+				}
+				return append(run.failed, failures...)
 			}
 			return interruptedError(ctx, run.a, err, fmt.Sprintf("%d of %d keys were rotated", run.done, len(records)), "run it again: rotated keys are skipped")
 		}
@@ -218,7 +237,14 @@ func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
 	if !run.opts.quiet {
 		opts.Last = &delivery.StdoutDestination{A: run.a, Bar: run.bar, Many: run.isBulk, JSON: run.opts.json}
 	}
-	rotated, err := run.g.Rotate(ctx, r.ID, opts)
+	var rotated keys.Rotated
+	var err error
+	if !run.opts.compromised && !run.opts.resume {
+		err = delivery.CheckReady(ctx, run.a, delivery.DestinationNames(run.dests[r.ID]), run.opts.As, "key "+r.ID+" is unchanged")
+	}
+	if err == nil {
+		rotated, err = run.g.Rotate(ctx, r.ID, opts)
+	}
 	run.bar.End()
 	delivery.NoteDeliveries(run.a, rotated)
 	switch {

@@ -80,6 +80,9 @@ func runPush(ctx context.Context, a *app.App, name string, opts pushOptions) err
 		}
 		return nil
 	}
+	if err := delivery.CheckReady(ctx, a, delivery.DestinationNames(dests), opts.As, "nothing was delivered"); err != nil && !delivery.MayHaveArrived(err) {
+		return err
+	}
 	delivered, failed := delivery.DeliverAll(ctx, a, dests, held.Value, opts.json)
 	if known && !opts.once {
 		err := config.ChangeSecret(cfg.Paths.Config, name, func(s *config.Secret) { s.To = delivery.AddNames(s.To, delivered) })

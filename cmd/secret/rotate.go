@@ -105,6 +105,11 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 	if err := r.confirm(ctx); err != nil {
 		return err
 	}
+	if !opts.resume {
+		if err := delivery.CheckReady(ctx, a, delivery.DestinationNames(r.dests), opts.as, fmt.Sprintf("the secret %q is unchanged", opts.name)); err != nil {
+			return err
+		}
+	}
 	steps, err := r.steps(ctx)
 	if err != nil {
 		return err

@@ -74,6 +74,11 @@ func Create(path string, data []byte) error {
 	return place(path, data, fileMode, renameNew)
 }
 
+// Probe reports whether Write could write beside path, which stays as it is.
+func Probe(path string) error {
+	return place(path, nil, fileMode, func(dir *os.Root, temp, _ string) error { return remove(dir, temp) })
+}
+
 // Touch creates an empty private file unless something is at path already.
 func Touch(path string) error {
 	dir, err := os.OpenRoot(filepath.Dir(path))

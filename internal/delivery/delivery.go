@@ -165,6 +165,30 @@ func hintOfDestination(err error) error {
 	return cli.WithHint(cli.AsUsage(err), "%s", cmp.Or(wrong.Hint, hint))
 }
 
+// CheckReady finds out, without changing anything, whether destinations would take a value:
+// credentials, names and permissions as far as a read shows them. outcome is what is left if not.
+func CheckReady(ctx context.Context, a *app.App, names, as []string, outcome string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	m, err := newMachine(a, as)
+	if err != nil {
+		return err
+	}
+	m.AnyFolder, m.ReadOnly = true, true
+	dests := make([]destination.Destination, len(names))
+	for i, name := range names {
+		if dests[i], err = destination.Parse(name, m); err != nil {
+			return hintOfDestination(err)
+		}
+	}
+	failed := cli.Failures(slices.DeleteFunc(destination.DeliverAll(ctx, dests, secret.New("check")), func(err error) bool { return err == nil }))
+	if len(failed) > 0 {
+		failed = append(failed, cli.WithHint(cli.Unfinishedf("%s", outcome), "fix the errors above, then try again"))
+	}
+	return failed.Err()
+}
+
 // Deliver delivers a value to all destinations.
 func Deliver(ctx context.Context, a *app.App, to []destination.Destination, value secret.Secret) error {
 	_, failed := DeliverAll(ctx, a, to, value, false)

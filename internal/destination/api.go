@@ -27,6 +27,8 @@ type api struct {
 	header http.Header // of every request: who asks, which version
 	hide   []string    // secrets that no message may repeat
 	now    func() time.Time
+
+	readOnly bool
 }
 
 // newAPI refuses an address that a credential must not go to: it takes https, or http
@@ -39,7 +41,7 @@ func newAPI(m Machine, base string) (*api, error) {
 	if host := u.Hostname(); u.Scheme != "https" && (u.Scheme != "http" || host != "localhost" && host != "127.0.0.1" && host != "::1") {
 		return nil, &SetupError{sanitize.Line(base) + " is not an https address: the credential could be intercepted", "use its https address; http is only for this machine"}
 	}
-	return &api{http: httpclient.WithoutRedirects(m.HTTP), base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now}, nil
+	return &api{http: httpclient.WithoutRedirects(m.HTTP), base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now, readOnly: m.ReadOnly}, nil
 }
 
 // connect is newAPI with the user's credential for a platform, for the delivery of a value.
@@ -112,6 +114,9 @@ const (
 // read). The path begins with a slash, its segments escaped. Failures that may pass are
 // tried again: every call here can be made twice.
 func (a *api) do(ctx context.Context, method, path string, in, out any) error {
+	if a.readOnly && method != http.MethodGet {
+		return errReadOnly
+	}
 	var body []byte
 	if in != nil {
 		var err error

@@ -189,6 +189,9 @@ func (c *awsClient) write(ctx context.Context, base awsVersion, field string, va
 
 // call makes one call. AWS answers 400 to all that it refuses.
 func (c *awsClient) call(ctx context.Context, action string, in map[string]any, out any) error {
+	if c.readOnly && action != "GetSecretValue" {
+		return errReadOnly
+	}
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err

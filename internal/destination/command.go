@@ -23,6 +23,7 @@ type command struct {
 	name    string
 	argv    []string
 	environ []string
+	dry     bool
 }
 
 func parseCommand(m Machine, p location) (Destination, error) {
@@ -30,7 +31,7 @@ func parseCommand(m Machine, p location) (Destination, error) {
 	if len(argv) == 0 || argv[0] == "" {
 		return nil, p.lacking("the configuration has no command of that name under [commands]", `name it in config.toml: under [commands], a line NAME = ["PROGRAM", "ARGUMENT"]`)
 	}
-	return &command{p.name, argv, m.Environ}, nil
+	return &command{p.name, argv, m.Environ, m.ReadOnly}, nil
 }
 
 func (c *command) Name() string { return c.name }
@@ -40,6 +41,10 @@ func (c *command) Check(secret.Secret) error { return nil }
 // Deliver runs the program with the value on its stdin, as it is, and no line break
 // behind. A status other than 0 means that nothing was delivered.
 func (c *command) Deliver(ctx context.Context, value secret.Secret) error {
+	if c.dry {
+		_, err := exec.LookPath(c.argv[0])
+		return err
+	}
 	_, err := Run(ctx, c.argv, c.environ, value)
 	return err
 }

@@ -50,6 +50,8 @@ type Machine struct {
 	// DotenvRoots are the folders, absolute, that dotenv: may write below, unless AnyFolder.
 	DotenvRoots []string
 	AnyFolder   bool // the user has typed the destination
+	// ReadOnly has Deliver stop before it would change anything: it only checks what it reads.
+	ReadOnly bool
 	// LockDir is a private folder for the locks of files.
 	LockDir string
 }
@@ -80,6 +82,8 @@ var (
 	ErrNotDelivered = errors.New("not delivered")
 	// ErrNoCredential means that nothing says who delivers.
 	ErrNoCredential = errors.New("there is no credential for the platform")
+	// errReadOnly is a delivery that would now write, where Machine.ReadOnly does not allow it.
+	errReadOnly = errors.New("nothing is written")
 	// ErrValue is a value that a platform does not take.
 	ErrValue = errors.New("the value cannot be delivered")
 )
@@ -245,7 +249,7 @@ func DeliverAll(ctx context.Context, to []Destination, value secret.Secret) []er
 			if err == nil {
 				err = d.Deliver(bounded, value)
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, errReadOnly) {
 				failed[i] = &Error{d.Name(), err}
 			}
 			return nil // the others go on

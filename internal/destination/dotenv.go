@@ -23,6 +23,7 @@ import (
 type dotenv struct {
 	path, variable string
 	lockDir        string
+	readOnly       bool
 }
 
 const (
@@ -38,7 +39,7 @@ func parseDotenv(m Machine, p location) (Destination, error) {
 	if err != nil {
 		return nil, p.refuse("it has no absolute path here")
 	}
-	d := &dotenv{path, p.field, m.LockDir}
+	d := &dotenv{path, p.field, m.LockDir, m.ReadOnly}
 	folder, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err != nil {
 		return nil, p.lacking("there is no such folder", "make its folder first: fob makes the file, and no folder")
@@ -89,6 +90,9 @@ func (d *dotenv) Deliver(ctx context.Context, value secret.Secret) error {
 	}
 	if len(changed) > maxDotenv { // nothing could be delivered there any more
 		return fmt.Errorf("%s would have more than %d bytes; nothing was changed", d.path, maxDotenv)
+	}
+	if d.readOnly {
+		return atomicfile.Probe(d.path)
 	}
 	return atomicfile.Write(d.path, changed)
 }

@@ -60,6 +60,9 @@ func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
 	if err != nil {
 		return err
 	}
+	if g.ReadOnly { // an older Gitea has no list of secrets
+		return a.do(ctx, http.MethodGet, g.path, nil, nil)
+	}
 	in := map[string]string{"data": value.Reveal()}
 	description, err := g.description(ctx, a)
 	if err != nil {

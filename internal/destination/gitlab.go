@@ -72,6 +72,9 @@ func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
 	if err != nil {
 		return err
 	}
+	if g.ReadOnly {
+		return a.do(ctx, http.MethodGet, g.path+"?per_page=1", nil, nil)
+	}
 	if err = g.change(ctx, a, value); !isAnswer(err, http.StatusNotFound) {
 		return err
 	}

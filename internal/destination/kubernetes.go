@@ -84,6 +84,9 @@ func (k *kubernetesKey) Deliver(ctx context.Context, value secret.Secret) error 
 	// The answer would be the whole Secret, and may be more than fob reads.
 	a.header.Set("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
 	query := url.Values{"fieldManager": {k.fieldManager}, "force": {"true"}, "fieldValidation": {"Strict"}}
+	if k.ReadOnly {
+		query.Set("dryRun", "All")
+	}
 	path := "/api/v1/namespaces/" + k.namespace + "/secrets/" + k.of + "?" + query.Encode()
 	// JSON is YAML; neither a namespace nor a name nor base64 has anything to escape.
 	body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"%s","namespace":"%s"},"data":{"%s":"%s"}}`,

@@ -2,7 +2,10 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
@@ -32,6 +35,7 @@ func (run *incident) plan(ctx context.Context) (todo []*leakedKey, err error) {
 	if run.opts.DryRun {
 		return nil, nil
 	}
+	run.warnUnready(ctx, slices.Concat(todo, doubtful))
 	if len(todo) > 0 && !run.opts.Yes {
 		if err := run.confirm(ctx, cli.Plural(len(todo), "live key", "live keys")); err != nil {
 			return nil, err
@@ -49,6 +53,27 @@ func (run *incident) plan(ctx context.Context) (todo []*leakedKey, err error) {
 		todo = append(todo, k)
 	}
 	return todo, nil
+}
+
+// readyWait is how long destinations are asked while a leaked key is accepted.
+const readyWait = 5 * time.Second
+
+// warnUnready warns of destinations that will not take the new keys. The leaked keys do not
+// stay valid for that.
+func (run *incident) warnUnready(ctx context.Context, todo []*leakedKey) {
+	var names []string
+	for _, k := range todo {
+		for _, d := range k.dests {
+			names = append(names, d.Name())
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	if failed, ok := errors.AsType[cli.Failures](delivery.CheckReady(ctx, run.a, names, run.opts.As, "the leaked keys are revoked all the same")); ok {
+		for _, err := range failed {
+			run.a.Warn(err.Error())
+		}
+	}
 }
 
 func (run *incident) confirm(ctx context.Context, what string) error {
