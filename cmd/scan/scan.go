@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -77,36 +78,6 @@ or in lefthook.yml:
 
 var ScanFormats = []string{"text", "json", "sarif"}
 
-type foundKey struct {
-	leakscan.Finding
-	state   apikey.State // "" if the registry does not have it, or was not asked
-	record  apikey.Record
-	checked bool
-}
-
-func (f *foundKey) live() bool { return f.state == apikey.Active || f.state == apikey.Retiring }
-
-func (f *foundKey) stateText() string {
-	switch {
-	case !f.checked:
-		return "not checked"
-	case f.state == "":
-		return "not of this registry"
-	case f.live():
-		return "LIVE: " + sanitize.Line(f.record.Owner)
-	}
-	return string(f.state) + ": " + sanitize.Line(f.record.Owner)
-}
-
-func (f *foundKey) location() string {
-	path := cmp.Or(sanitize.Line(f.Path), "stdin")
-	where := fmt.Sprintf("%s:%d:%d", path, f.Line, f.Column)
-	if f.Commit != "" {
-		where += " in " + f.Commit[:min(12, len(f.Commit))]
-	}
-	return where
-}
-
 func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	if !slices.Contains(ScanFormats, opts.format) {
 		return cli.WithHint(cli.Usagef("unknown format %q", opts.format), "the formats are text, json and sarif")
@@ -152,7 +123,7 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 		a.Warn(fmt.Sprintf("%d more were skipped", more))
 	}
 	a.Note("Scanned %s, %s.", cli.Plural(result.Files, "file", "files"), bytesText(result.Bytes))
-	return scanVerdict(found)
+	return verdict(found)
 }
 
 func withScanHint(err error) error {
@@ -181,7 +152,10 @@ func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions
 	case opts.stdin:
 		var result leakscan.Result
 		input := cli.NewCountingReader(ctx, a.In)
-		_, err := s.Scan(ctx, input, nil, func(f leakscan.Finding) { result.Findings = append(result.Findings, f) })
+		_, err := s.Scan(ctx, input, nil, func(f leakscan.Finding) {
+			f.Kind = leakscan.Stdin
+			result.Findings = append(result.Findings, f)
+		})
 		result.Files, result.Bytes = 1, input.Count
 		return result, err
 	case opts.git:
@@ -196,15 +170,29 @@ func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions
 	return s.Files(ctx, opts.paths, progress)
 }
 
-// judgeFindings looks each finding up in the registry, by its digest: a checksum can be
-// forged.
+// foundKey is a finding, and what the registry knows about the key.
+type foundKey struct {
+	leakscan.Finding
+	*judgment
+}
+
+// judgment is about a key, wherever it was found.
+type judgment struct {
+	state   apikey.State // "" if the registry does not have the key, or was not asked
+	record  apikey.Record
+	checked bool
+}
+
+func (j *judgment) live() bool { return j.state == apikey.Active || j.state == apikey.Retiring }
+
+// judgeFindings sorts findings, and looks each key up in the registry.
 func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding, noRegistry bool) ([]foundKey, error) {
 	slices.SortFunc(findings, func(x, y leakscan.Finding) int {
 		return cmp.Or(strings.Compare(x.Path, y.Path), strings.Compare(x.Commit, y.Commit), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 	})
 	found := make([]foundKey, len(findings))
 	for i, f := range findings {
-		found[i].Finding = f
+		found[i] = foundKey{f, &judgment{}}
 	}
 	if noRegistry || len(found) == 0 {
 		return found, nil
@@ -217,126 +205,52 @@ func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding,
 		return nil, cli.WithHint(fmt.Errorf("%s found, but not which are live: %w", cli.Plural(len(found), "key", "keys"), err), "skip the registry with --no-registry")
 	}
 	defer g.Close()
+	return found, judgeKeys(ctx, g, a.Now(), found)
+}
+
+// judgeKeys looks each key up once, by its digest: a checksum can be forged.
+func judgeKeys(ctx context.Context, g *keys.Registrar, now time.Time, found []foundKey) error {
+	known := make(map[string]*judgment)
 	for i := range found {
-		if err := judgeFinding(ctx, a, g, &found[i]); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
-}
-
-func judgeFinding(ctx context.Context, a *app.App, g *keys.Registrar, f *foundKey) error {
-	r, err := g.Prove(ctx, f.Key.Reveal())
-	if err != nil && !errors.As(err, new(*apikey.RefusedError)) {
-		return err
-	}
-	if f.checked = true; r.ID != "" {
-		f.record, f.state = r, r.State(a.Now())
-	}
-	return nil
-}
-
-type findingJSON struct {
-	Key         string       `json:"key"` // without its secret
-	ID          string       `json:"id"`
-	Environment string       `json:"environment"`
-	Path        string       `json:"path,omitempty"`
-	Line        int          `json:"line"`
-	Column      int          `json:"column"`
-	Commit      string       `json:"commit,omitempty"`
-	Checked     bool         `json:"checked"`
-	Live        bool         `json:"live"`
-	State       apikey.State `json:"state,omitempty"`
-	Owner       string       `json:"owner,omitempty"`
-}
-
-func printFindings(a *app.App, found []foundKey, format string) error {
-	switch format {
-	case "json":
-		list := make([]findingJSON, len(found))
-		for i, f := range found {
-			list[i] = findingJSON{
-				Key: f.Masked(), ID: f.ID, Environment: f.Environment, Path: f.Path, Line: f.Line, Column: f.Column, Commit: f.Commit,
-				Checked: f.checked, Live: f.live(), State: f.state, Owner: f.record.Owner,
+		f := &found[i]
+		text := f.Key.Reveal()
+		if known[text] == nil {
+			r, err := g.Prove(ctx, text)
+			if err != nil && !errors.As(err, new(*apikey.RefusedError)) {
+				return err
 			}
+			j := &judgment{checked: true}
+			if r.ID != "" {
+				j.record, j.state = r, r.State(now)
+			}
+			known[text] = j
 		}
-		return a.PrintJSON(list)
-	case "sarif":
-		findings := make([]leakscan.Finding, len(found))
-		for i := range found {
-			findings[i] = found[i].Finding
-		}
-		return a.PrintJSON(leakscan.SARIF(app.Version(), findings, func(i int) (string, bool) {
-			return "API key " + found[i].Masked() + ", " + found[i].stateText(), found[i].live()
-		}))
-	}
-	for _, f := range found {
-		if err := a.Out.Printf("%s: %s %s\n", f.location(), f.Masked(), f.stateText()); err != nil {
-			return err
-		}
+		f.judgment = known[text]
 	}
 	return nil
 }
 
-// scanVerdict returns the findings as an error, with what to do about live keys.
-func scanVerdict(found []foundKey) error {
+// verdict returns the findings as an error, with what to do about live keys.
+func verdict(found []foundKey) error {
 	if len(found) == 0 {
 		return nil
 	}
-	live := len(found) - len(slices.DeleteFunc(slices.Clone(found), func(f foundKey) bool { return f.live() }))
+	live := 0
+	var ids []string
+	for i := range found {
+		if f := &found[i]; f.live() {
+			live++
+			if len(ids) < maxInHint && !slices.Contains(ids, f.ID) {
+				ids = append(ids, f.ID)
+			}
+		}
+	}
 	what := cli.Plural(len(found), "key", "keys") + " found"
 	if live > 0 {
-		what += fmt.Sprintf(", %d of them live: 'fob key rotate ID --compromised' replaces one", live)
+		what += fmt.Sprintf(", %d of them live: run 'fob key rotate %s --compromised'", live, strings.Join(ids, " "))
 	}
 	return cli.Findings(what)
 }
 
-func bytesText(n int64) string {
-	switch {
-	case n >= 10<<20:
-		return fmt.Sprintf("%d MiB", n>>20)
-	case n >= 10<<10:
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d bytes", n)
-}
-
-func NewRules(a *app.App) *cobra.Command {
-	var format string
-	var brands []string
-	c := &cobra.Command{
-		Use:   "rules",
-		Short: "Print rules for other secret scanners",
-		Long: `Print rules for the configured brand, and for those of --brand, in the format of
-gitleaks, betterleaks or TruffleHog, or as the fields of a custom pattern for GitHub's
-secret scanning.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitInterrupted),
-		Example: `  fob rules --format gitleaks >.gitleaks.toml
-  fob rules --format trufflehog --brand acme`,
-		Args: usage.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return runRules(a, format, brands) },
-	}
-	c.Flags().StringVar(&format, "format", "gitleaks", "`SCANNER`: "+strings.Join(leakscan.Formats(), ", "))
-	c.Flags().StringArrayVar(&brands, "brand", nil, "add this `BRAND`; repeatable")
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(leakscan.Formats(), cobra.ShellCompDirectiveNoFileComp))
-	return c
-}
-
-func runRules(a *app.App, format string, brands []string) error {
-	configured, err := appkeys.Format(a)
-	if err != nil {
-		return err
-	}
-	for _, brand := range brands {
-		if err := apikey.CheckBrand(brand); err != nil {
-			return cli.AsUsage(err)
-		}
-	}
-	text, err := leakscan.Rules(format, append([]string{configured.Brand}, brands...))
-	if err != nil {
-		return cli.AsUsage(err)
-	}
-	_, err = fmt.Fprint(a.Out.Raw(), text)
-	return err
-}
+// maxInHint is how many keys a hint names.
+const maxInHint = 5

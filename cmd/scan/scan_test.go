@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -136,11 +137,12 @@ func TestFoundKey_Text(t *testing.T) {
 		found          foundKey
 		where, verdict string
 	}{
-		{foundKey{Finding: leakscan.Finding{Line: 1, Column: 2}}, "stdin:1:2", "not checked"},
-		{foundKey{Finding: leakscan.Finding{Path: "a\x1b", Line: 1, Column: 2, Commit: commit}, checked: true}, "a:1:2 in " + commit[:12], "not of this registry"},
-		{foundKey{checked: true, state: apikey.Active, record: apikey.Record{Owner: "shop\x1b"}}, "stdin:0:0", "LIVE: shop"},
-		{foundKey{checked: true, state: apikey.Retiring, record: apikey.Record{Owner: "shop"}}, "stdin:0:0", "LIVE: shop"},
-		{foundKey{checked: true, state: apikey.Expired, record: apikey.Record{Owner: "shop"}}, "stdin:0:0", "expired: shop"},
+		{foundKey{leakscan.Finding{Kind: leakscan.Stdin, Line: 1, Column: 2}, &judgment{}}, "stdin:1:2", "not checked"},
+		{foundKey{leakscan.Finding{Kind: leakscan.CommitMessage, Line: 1, Column: 2, Commit: commit}, &judgment{}}, "commit message:1:2 in " + commit[:12], "not checked"},
+		{foundKey{leakscan.Finding{Kind: leakscan.File, Path: "a\x1b", Line: 1, Column: 2, Commit: commit}, &judgment{checked: true}}, "a:1:2 in " + commit[:12], "not of this registry"},
+		{foundKey{leakscan.Finding{Kind: leakscan.Stdin}, &judgment{checked: true, state: apikey.Active, record: apikey.Record{Owner: "shop\x1b"}}}, "stdin:0:0", "LIVE: shop"},
+		{foundKey{leakscan.Finding{Kind: leakscan.Stdin}, &judgment{checked: true, state: apikey.Retiring, record: apikey.Record{Owner: "shop"}}}, "stdin:0:0", "LIVE: shop"},
+		{foundKey{leakscan.Finding{Kind: leakscan.Stdin}, &judgment{checked: true, state: apikey.Expired, record: apikey.Record{Owner: "shop"}}}, "stdin:0:0", "expired: shop"},
 	} {
 		if got := test.found.location(); got != test.where {
 			t.Errorf("%q, not %q", got, test.where)
@@ -189,10 +191,64 @@ func TestScan_SARIFOfLongPaths(t *testing.T) {
 	var out strings.Builder
 	a := app.New(strings.NewReader(""), &out, &strings.Builder{}, nil)
 	err := printFindings(a, []foundKey{
-		{Finding: leakscan.Finding{Path: folder + "a", Line: 1, Column: 1}, checked: true, state: apikey.Active},
-		{Finding: leakscan.Finding{Path: folder + "b", Line: 1, Column: 1}, checked: true, state: apikey.Revoked},
+		{leakscan.Finding{Kind: leakscan.File, Path: folder + "a", Line: 1, Column: 1}, &judgment{checked: true, state: apikey.Active}},
+		{leakscan.Finding{Kind: leakscan.File, Path: folder + "b", Line: 1, Column: 1}, &judgment{checked: true, state: apikey.Revoked}},
 	}, "sarif")
 	if err != nil || strings.Count(out.String(), `"level": "error"`) != 1 || strings.Count(out.String(), `"level": "warning"`) != 1 {
 		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// countingRegistry counts what it is asked about keys.
+type countingRegistry struct {
+	apikey.Registry
+	asked int
+}
+
+func (r *countingRegistry) Key(ctx context.Context, id string) (apikey.Record, error) {
+	r.asked++
+	return r.Registry.Key(ctx, id)
+}
+
+func TestScan_AsksTheRegistryOncePerKey(t *testing.T) {
+	a := cmdtest.New(t, "")
+	_, live, revoked := plant(t, a)
+	g, err := appkeys.Open(t.Context(), a.App, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	counting := &countingRegistry{Registry: g.Registry}
+	g.Registry = counting
+	found := make([]foundKey, 200_000)
+	for i := range found {
+		found[i].Key = live.Key
+		if i%2 == 1 {
+			found[i].Key = revoked.Key
+		}
+	}
+	if err := judgeKeys(t.Context(), g, a.Now(), found); err != nil {
+		t.Fatal(err)
+	}
+	if counting.asked != 2 || !found[199_998].live() || found[199_999].state != apikey.Revoked {
+		t.Errorf("asked %d times; %+v", counting.asked, found[199_998].judgment)
+	}
+}
+
+func TestVerdict_NamesTheLiveKeys(t *testing.T) {
+	finding := func(id string, state apikey.State) foundKey {
+		return foundKey{leakscan.Finding{Parts: apikey.Parts{ID: id}}, &judgment{checked: true, state: state}}
+	}
+	for want, found := range map[string][]foundKey{
+		"1 key found": {finding("1A", apikey.Revoked)},
+		"3 keys found, 2 of them live: run 'fob key rotate 1A --compromised'":    {finding("1A", apikey.Active), finding("1A", apikey.Active), finding("1B", apikey.Expired)},
+		"2 keys found, 2 of them live: run 'fob key rotate 1A 1B --compromised'": {finding("1A", apikey.Active), finding("1B", apikey.Retiring)},
+	} {
+		if err := verdict(found); err == nil || err.Error() != want {
+			t.Errorf("%v, not %s", err, want)
+		}
+	}
+	if err := verdict(nil); err != nil {
+		t.Error(err)
 	}
 }

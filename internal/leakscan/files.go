@@ -146,7 +146,7 @@ func (s *Scanner) scanFile(ctx context.Context, path string, buffer []byte) (Res
 		defer f.Close()
 		r.Bytes = info.Size()
 		buffer, err = s.Scan(ctx, f, buffer, func(finding Finding) {
-			finding.Path = path
+			finding.Kind, finding.Path = File, path
 			r.Findings = append(r.Findings, finding)
 		})
 	}

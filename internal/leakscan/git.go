@@ -52,14 +52,28 @@ func meansRepository(entry string) bool {
 	}, name)
 }
 
-func gitOutput(ctx context.Context, dir string, args ...string) ([]byte, error) {
+func gitOutput(ctx context.Context, dir string, args ...string) (out []byte, err error) {
+	err = gitRead(ctx, dir, func(r *bufio.Reader) { out, _ = io.ReadAll(r) }, args...)
+	return out, err
+}
+
+// gitRead calls read with the output of git, which it must read to the end.
+func gitRead(ctx context.Context, dir string, read func(*bufio.Reader), args ...string) error {
 	c := git(ctx, dir, args...)
-	var stdout, stderr bytes.Buffer
-	c.Stdout, c.Stderr = &stdout, &stderr
-	if err := c.Run(); err != nil {
-		return nil, gitError(err, stderr.String())
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		return err
 	}
-	return stdout.Bytes(), nil
+	if err := c.Start(); err != nil {
+		return gitError(err, "it could not be started")
+	}
+	read(bufio.NewReader(stdout))
+	if err := c.Wait(); err != nil {
+		return gitError(err, stderr.String())
+	}
+	return nil
 }
 
 func gitError(err error, stderr string) error {
@@ -90,7 +104,12 @@ func (s *Scanner) Unignored(ctx context.Context, dir string, progress Progress) 
 
 // Staged looks through what the next commit would bring in.
 func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
-	out, err := gitOutput(ctx, dir, "diff", "--cached", "--no-renames", "--ignore-submodules", "--no-ext-diff", "--no-textconv", "--raw", "-z", "--no-abbrev", "--diff-filter=ACMRT")
+	var names, paths []string
+	err := gitRead(ctx, dir, func(r *bufio.Reader) {
+		readChanges(r, func(_, name, path string) {
+			names, paths = append(names, name), append(paths, path)
+		})
+	}, "diff", "--cached", "--no-renames", "--ignore-submodules", "--no-ext-diff", "--no-textconv", "--raw", "-z", "--no-abbrev", "--diff-filter=ACMRT")
 	if err != nil {
 		// Outside a repository, 'git diff' takes other options and reports these.
 		if _, outside := gitOutput(ctx, dir, "rev-parse", "--git-dir"); outside != nil {
@@ -98,10 +117,6 @@ func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
 		}
 		return Result{}, err
 	}
-	var names, paths []string
-	readChanges(string(out), func(_, name, path string) {
-		names, paths = append(names, name), append(paths, path)
-	})
 	if len(names) == 0 {
 		return Result{}, nil
 	}
@@ -109,7 +124,7 @@ func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
 	batches <- names
 	close(batches)
 	var c collector
-	err = s.scanObjects(ctx, dir, batches, &c, func(i int, _ string) string { return paths[i] })
+	err = s.scanObjects(ctx, dir, batches, &c, func(i int, _, _ string) (Kind, string) { return File, paths[i] })
 	return c.result, err
 }
 
@@ -153,7 +168,7 @@ func (s *Scanner) scanPacks(ctx context.Context, dir string, c *collector) (rest
 	large, err := packs.Walk(ctx, func(o gitpack.Object, text []byte) {
 		var found []Finding
 		s.scanText(text, len(text), place{line: 1, column: 1}, func(f Finding) {
-			f.Path = o.Name()
+			f.Kind, f.Path = kindOf(o.Type()), o.Name()
 			found = append(found, f)
 		})
 		c.add(Result{Findings: found, Files: 1, Bytes: int64(len(text))})
@@ -181,55 +196,71 @@ func objectsFolder(ctx context.Context, dir string) (string, error) {
 	return folder, nil
 }
 
-// findOrigins puts the first commit that a blob came in with, and the file's name there,
-// in the place of the blob's name. Commits and tags themselves keep theirs.
+// findOrigins replaces the names of blobs by the first commit that has them and the file's
+// path there. Commits and tags keep their own names.
 func findOrigins(ctx context.Context, dir string, findings []Finding) error {
 	places := make(map[string]origin)
 	for _, f := range findings {
 		places[f.Path] = origin{commit: f.Path}
 	}
-	const atOnce = 500 // arguments are bounded
-	for some := range slices.Chunk(slices.Sorted(maps.Keys(places)), atOnce) {
-		args := []string{"log", "--all", "--reverse", "-m", "--no-renames", "--no-ext-diff", "--no-textconv", "--format=%H", "--raw", "-z", "--no-abbrev"}
-		for _, name := range some {
+	if len(places) == 0 {
+		return nil
+	}
+	args := []string{"log", "--all", "--reverse", "-m", "--no-renames", "--no-ext-diff", "--no-textconv", "--format=%H", "--raw", "-z", "--no-abbrev"}
+	const most = 500 // arguments are bounded; of more, the whole log is read
+	if len(places) <= most {
+		for _, name := range slices.Sorted(maps.Keys(places)) {
 			args = append(args, "--find-object="+name)
 		}
-		out, err := gitOutput(ctx, dir, args...)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err == nil { // else the log is damaged, and the blob's name is what there is
-			readChanges(string(out), func(commit, name, path string) {
-				if known, wanted := places[name]; wanted && known.path == "" {
-					places[name] = origin{commit, path}
-				}
-			})
-		}
+	}
+	_ = gitRead(ctx, dir, func(r *bufio.Reader) { // in a damaged log, the blob's name is what there is
+		readChanges(r, func(commit, name, path string) {
+			if known, wanted := places[name]; wanted && known.path == "" {
+				places[name] = origin{commit, path}
+			}
+		})
+	}, args...)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	for i := range findings {
 		f := &findings[i]
 		f.Commit, f.Path = places[f.Path].commit, places[f.Path].path
+		if f.Kind == Blob && f.Path != "" {
+			f.Kind = File
+		}
 	}
 	return nil
+}
+
+func kindOf(objectType string) Kind {
+	switch objectType {
+	case "commit":
+		return CommitMessage
+	case "tag":
+		return TagMessage
+	}
+	return Blob
 }
 
 type origin struct{ commit, path string }
 
 // readChanges reads commits and, of each, ":MODE MODE NAME NAME STATUS" and a path for
 // every file that it changed. Paths may hold anything but NUL.
-func readChanges(log string, changed func(commit, name, path string)) {
-	commit := ""
-	for log != "" {
-		var field, path string
-		field, log, _ = strings.Cut(log, "\x00")
-		field = strings.TrimLeft(field, "\n")
+func readChanges(r *bufio.Reader, changed func(commit, name, path string)) {
+	for commit := ""; ; {
+		field, err := r.ReadString(0)
+		if err != nil {
+			return
+		}
+		field = strings.Trim(field, "\n\x00")
 		if !strings.HasPrefix(field, ":") {
 			commit = field
 			continue
 		}
-		path, log, _ = strings.Cut(log, "\x00")
+		path, _ := r.ReadString(0)
 		if words := strings.Fields(field); len(words) == 5 && words[1] != submodule {
-			changed(commit, words[3], path)
+			changed(commit, words[3], strings.TrimSuffix(path, "\x00"))
 		}
 	}
 }
@@ -264,7 +295,7 @@ func (s *Scanner) scanBatches(ctx context.Context, dir string, c *collector, lis
 	})
 	for range min(maxReaders, runtime.GOMAXPROCS(0)) {
 		group.Go(func() error {
-			return s.scanObjects(ctx, dir, batches, c, func(_ int, name string) string { return name })
+			return s.scanObjects(ctx, dir, batches, c, func(_ int, objectType, name string) (Kind, string) { return kindOf(objectType), name })
 		})
 	}
 	return group.Wait()
@@ -279,35 +310,24 @@ func send(ctx context.Context, batches chan<- []string, batch []string) {
 
 // listObjects sends the names of all objects but trees, in the order of the packs.
 func listObjects(ctx context.Context, dir string, batches chan<- []string) error {
-	c := git(ctx, dir, "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := c.Start(); err != nil {
-		return gitError(err, "it could not be started")
-	}
 	var batch []string
-	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		if kind, name, _ := strings.Cut(lines.Text(), " "); kind != "tree" {
-			if batch = append(batch, name); len(batch) == batchSize {
-				send(ctx, batches, batch)
-				batch = nil
+	err := gitRead(ctx, dir, func(r *bufio.Reader) {
+		for lines := bufio.NewScanner(r); lines.Scan(); {
+			if kind, name, _ := strings.Cut(lines.Text(), " "); kind != "tree" {
+				if batch = append(batch, name); len(batch) == batchSize {
+					send(ctx, batches, batch)
+					batch = nil
+				}
 			}
 		}
-	}
+	}, "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
 	send(ctx, batches, batch)
-	if err := c.Wait(); err != nil {
-		return gitError(err, stderr.String())
-	}
-	return nil
+	return err
 }
 
-// scanObjects scans the objects in batches of names with one git process. path returns
-// the path of the findings in the i-th object.
-func (s *Scanner) scanObjects(ctx context.Context, dir string, batches <-chan []string, c *collector, path func(i int, name string) string) error {
+// scanObjects scans the objects in batches of names with one git process. place returns
+// the kind and the path of the findings in the i-th object.
+func (s *Scanner) scanObjects(ctx context.Context, dir string, batches <-chan []string, c *collector, place placeFunc) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	cat := git(ctx, dir, "cat-file", "--batch", "--buffer")
@@ -335,7 +355,7 @@ func (s *Scanner) scanObjects(ctx context.Context, dir string, batches <-chan []
 		}
 	}()
 	growPipe(stdout)
-	if err := s.readObjects(ctx, bufio.NewReaderSize(stdout, 1<<16), c, path); err != nil {
+	if err := s.readObjects(ctx, bufio.NewReaderSize(stdout, 1<<16), c, place); err != nil {
 		cancel()
 		_ = cat.Wait()
 		return err
@@ -347,8 +367,10 @@ func (s *Scanner) scanObjects(ctx context.Context, dir string, batches <-chan []
 	return nil
 }
 
+type placeFunc func(i int, objectType, name string) (Kind, string)
+
 // readObjects reads "NAME TYPE SIZE", the object and a line break, for each.
-func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, c *collector, path func(i int, name string) string) error {
+func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, c *collector, place placeFunc) error {
 	var buffer []byte
 	for i := 0; ; i++ {
 		head, err := r.ReadString('\n')
@@ -375,7 +397,7 @@ func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, c *collector
 		}
 		var found []Finding
 		buffer, err = s.Scan(ctx, io.LimitReader(r, size), buffer, func(f Finding) {
-			f.Path = path(i, fields[0])
+			f.Kind, f.Path = place(i, fields[1], fields[0])
 			found = append(found, f)
 		})
 		if err != nil {

@@ -8,20 +8,46 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/secret"
+)
+
+// Kind is what a key was found in.
+type Kind string
+
+// In a git history, a blob is a file that no commit has.
+const (
+	File          Kind = "file"
+	Stdin         Kind = "stdin"
+	CommitMessage Kind = "commit message"
+	TagMessage    Kind = "tag message"
+	Blob          Kind = "blob"
 )
 
 // Finding is a key and where it was found.
 type Finding struct {
 	apikey.Parts
 	Key    secret.Secret
-	Path   string // of the file; "" for a stream
-	Commit string // in a git history: the first that has it
+	Kind   Kind
+	Path   string // of a file
+	Commit string // in a git history: the first that has the key; of a tag or a blob, its own name
 	Line   int    // from 1
 	Column int    // in characters, from 1
+}
+
+// Place is where a key was found, without its line, as a path: not every place is a file.
+func (f *Finding) Place() string {
+	switch f.Kind {
+	case File:
+		return filepath.ToSlash(filepath.Clean(f.Path))
+	case Stdin:
+		return string(Stdin)
+	}
+	return "git/" + strings.ReplaceAll(string(f.Kind), " ", "-") + "/" + f.Commit
 }
 
 // Scanner finds the keys of some brands. Text that looks like a key and has a wrong

@@ -216,11 +216,11 @@ func TestHistoryFindsWhatIsNoLongerThere(t *testing.T) {
 	for _, f := range result.Findings {
 		switch f.Key.Reveal() {
 		case gone:
-			if f.Path != "config/prod.env" || len(f.Commit) != 40 || f.Line != 1 || f.Column != 5 {
+			if f.Kind != File || f.Path != "config/prod.env" || len(f.Commit) != 40 || f.Line != 1 || f.Column != 5 {
 				t.Errorf("%+v", f)
 			}
 		case message, unreachable:
-			if f.Commit == "" {
+			if want := map[string]Kind{message: CommitMessage, unreachable: Blob}[f.Key.Reveal()]; f.Kind != want || f.Commit == "" || f.Path != "" {
 				t.Errorf("%+v", f)
 			}
 		default:

@@ -1,14 +1,11 @@
 package leakscan
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/pelletier/go-toml/v2"
 	"go.yaml.in/yaml/v3"
-
-	"github.com/fobcli/fob/internal/apikey"
 )
 
 func TestRules(t *testing.T) {
@@ -62,32 +59,6 @@ func TestRules_AreValidConfigurations(t *testing.T) {
 	}
 	if len(trufflehog.Detectors) != 2 || trufflehog.Detectors[0].Regex.Key != Expression("acme") || trufflehog.Detectors[1].Keywords[0] != "other_" {
 		t.Errorf("trufflehog: %+v", trufflehog)
-	}
-}
-
-func TestSARIF(t *testing.T) {
-	parts := apikey.Parts{Brand: "acme", Environment: "live", ID: "1OOivdDZfQCU"}
-	findings := []Finding{
-		{Parts: parts, Path: "a file#1.env", Line: 3, Column: 5},
-		{Parts: parts}, // in a stream
-	}
-	text, err := json.Marshal(SARIF("1.2.3", findings, func(i int) (string, bool) { return findings[i].Masked(), i == 0 }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	const location = `"locations":[{"physicalLocation":{"artifactLocation":{"uri":"a%20file%231.env"},"region":{"startColumn":5,"startLine":3}}}],`
-	for _, want := range []string{
-		`"version":"2.1.0"`, `"name":"fob","rules":[{"id":"api-key"`, `"version":"1.2.3"`,
-		`{"level":"error",` + location + `"message":{"text":"acme_live_1OOivdDZfQCU_…"},"partialFingerprints":{"keyId":"1OOivdDZfQCU"},"ruleId":"api-key"}`,
-		`{"level":"warning","message":`,
-	} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("no %s in\n%s", want, text)
-		}
-	}
-	none, err := json.Marshal(SARIF("1.2.3", nil, nil))
-	if err != nil || !strings.Contains(string(none), `"results":[]`) {
-		t.Errorf("without findings, results is not a list: %s, %v", none, err)
 	}
 }
 

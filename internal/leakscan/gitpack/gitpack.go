@@ -36,6 +36,12 @@ type Packs []*pack
 type Object struct {
 	pack   *pack
 	packed *packed
+	kind   uint8
+}
+
+// Type is the object's type as git names it.
+func (o Object) Type() string {
+	return map[uint8]string{kindCommit: "commit", kindBlob: "blob", kindTag: "tag"}[o.kind]
 }
 
 // Name is the object's name in hexadecimal digits.
@@ -145,12 +151,12 @@ func (p *pack) walk(ctx context.Context, before Packs, visit func(Object, []byte
 				if !before.contain(p.name(o.name)) {
 					mu.Lock()
 					defer mu.Unlock()
-					large = append(large, Object{p, o}.Name())
+					large = append(large, Object{pack: p, packed: o}.Name())
 				}
 			}
 			u.visit = func(o *packed, text []byte) error {
 				if !before.contain(p.name(o.name)) {
-					visit(Object{p, o}, text)
+					visit(Object{p, o, u.kind}, text)
 				}
 				return ctx.Err()
 			}

@@ -27,7 +27,10 @@ const (
 
 // Some of the object types in gitformat-pack(5).
 const (
+	kindCommit      = 1
 	kindTree        = 2
+	kindBlob        = 3
+	kindTag         = 4
 	kindOffsetDelta = 6
 	kindNameDelta   = 7
 )

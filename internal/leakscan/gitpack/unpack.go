@@ -17,6 +17,7 @@ type unpacker struct {
 	inflater   io.ReadCloser
 	levels     [][]byte // texts of the chain down to the current object
 	chain      int64    // bytes in them
+	kind       uint8    // of the chain's objects
 	visit      func(o *packed, text []byte) error
 	skip       func(o *packed) // an object that is too large
 }
@@ -77,6 +78,7 @@ func (u *unpacker) root(i int32) error {
 	if u.levels[0], err = u.inflate(&u.objects[i], u.levels[0]); err != nil {
 		return err
 	}
+	u.kind = u.objects[i].kind
 	return u.descend(i, 0)
 }
 

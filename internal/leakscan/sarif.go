@@ -1,0 +1,45 @@
+package leakscan
+
+import "net/url"
+
+// SARIF returns findings as a log in the Static Analysis Results Interchange Format 2.1.0
+// (OASIS), with what GitHub's code scanning requires. describe is called for each finding
+// with its number.
+func SARIF(version string, findings []Finding, describe func(i int) (message string, live bool)) any {
+	results := make([]any, len(findings))
+	for i := range findings {
+		f := &findings[i]
+		message, live := describe(i)
+		level := "warning"
+		if live {
+			level = "error"
+		}
+		results[i] = map[string]any{
+			"ruleId": "api-key", "level": level, "message": sarifText(message),
+			"locations": []any{map[string]any{"physicalLocation": map[string]any{
+				"artifactLocation": map[string]string{"uri": (&url.URL{Path: f.Place()}).String()},
+				"region":           map[string]int{"startLine": f.Line, "startColumn": f.Column},
+			}}},
+			"partialFingerprints": map[string]string{"keyId": f.ID},
+			"properties":          map[string]string{"kind": string(f.Kind), "commit": f.Commit},
+		}
+	}
+	const advice = "Replace a live key with 'fob incident', then remove it from where it was found."
+	rule := map[string]any{
+		"id": "api-key", "name": "APIKey", "shortDescription": sarifText("An API key is where others can read it"),
+		"fullDescription": sarifText("The text is a whole API key with a valid checksum."),
+		"help":            sarifText(advice),
+		"properties":      map[string]any{"security-severity": "9.0", "precision": "very-high", "tags": []string{"security"}},
+	}
+	return map[string]any{
+		"version": "2.1.0",
+		"$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+		"runs": []any{map[string]any{
+			"tool":       map[string]any{"driver": map[string]any{"name": "fob", "version": version, "rules": []any{rule}}},
+			"columnKind": "unicodeCodePoints",
+			"results":    results,
+		}},
+	}
+}
+
+func sarifText(text string) map[string]string { return map[string]string{"text": text} }
