@@ -15,11 +15,12 @@ func New(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "incident",
 		Short: "Replace leaked API keys",
-		Long: `Read a leaked key from a prompt or stdin, or all keys in a scanner's JSON report
-(gitleaks, TruffleHog, 'fob scan', GitHub's alerts). Each live key gets a replacement,
-which is delivered to all its destinations, or printed after the old key's id if it
-has none. The leaked key is revoked within 30 s whatever fails. A Markdown report
-lists what happened when, according to the audit log.
+		Long: `Read a leaked key from a prompt or stdin, or all keys in a scanner's report
+(gitleaks, betterleaks, TruffleHog, ggshield, detect-secrets, 'fob scan', GitHub's
+alerts, SARIF). Each live key gets a replacement, which is delivered to all its
+destinations, or printed after the old key's id if it has none. The leaked key is
+revoked within 30 s whatever fails. A Markdown report lists what happened when,
+according to the audit log.
 
 A report with only an id, or with another secret, may be an attempt to have a good key
 revoked. Such keys are replaced only after interactive confirmation, even with --yes.

@@ -15,6 +15,7 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
+	"github.com/fobcli/fob/internal/leakreport"
 )
 
 // Options are the flags of 'fob incident'.
@@ -58,11 +59,12 @@ type incident struct {
 	started  time.Time
 	keys     []*leakedKey // of this registry
 	unknown  int          // keys of other registries
+	hidden   []leakreport.Finding
 	declined int
 }
 
 // Run reads a report, asks, replaces the leaked keys and writes what was done.
-func Run(ctx context.Context, a *app.App, opts Options) error {
+func Run(ctx context.Context, a *app.App, opts Options) (err error) {
 	if err := delivery.CheckCredentials(a, opts.As); err != nil { // later, the new key could not be delivered
 		return err
 	}
@@ -73,6 +75,7 @@ func Run(ctx context.Context, a *app.App, opts Options) error {
 	defer g.Close()
 	appkeys.FoldUses(ctx, a, g)
 	run := &incident{a: a, g: g, opts: opts, started: a.Now()}
+	defer func() { err = run.withHidden(err) }()
 	if opts.Output == "" {
 		run.opts.Output = "incident-" + a.Now().UTC().Format("20060102T150405Z") + ".md"
 	}

@@ -130,7 +130,7 @@ func TestRun_RefusesBeforeItActs(t *testing.T) {
 		{"of another registry", stranger.Key.Reveal(), Options{Yes: true}, ""},
 		{"an unknown login", text, Options{Yes: true, As: []string{"absent"}}, "absent"},
 		{"no report", "", Options{Yes: true, Report: "absent.json"}, "absent.json"},
-		{"a report that is not JSON", "<html>", Options{Yes: true, Report: "-"}, "JSON"},
+		{"a report that is not JSON", "<html>", Options{Yes: true, Report: "-"}, "not JSON"},
 		{"an invalid brand", "[]", Options{Yes: true, Report: "-", Brands: []string{"A!"}}, "brand"},
 	} {
 		report, err := s.run(test.stdin, test.opts)

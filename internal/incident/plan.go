@@ -136,7 +136,9 @@ func (run *incident) noteNothing() error {
 			"run it on a terminal, or with a report that has the whole keys")
 	}
 	if len(run.keys) == 0 && run.unknown == 0 {
-		run.a.Note("The report has no keys of this brand.")
+		if len(run.hidden) == 0 {
+			run.a.Note("The report has no keys of this brand.")
+		}
 		return nil
 	}
 	run.a.Note("No key is live: nothing to do.")

@@ -9,7 +9,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/leakscan"
+	"github.com/fobcli/fob/internal/leakreport"
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
@@ -50,7 +50,7 @@ func (run *incident) read(ctx context.Context) error {
 	return nil
 }
 
-func locationText(r leakscan.Reported) string {
+func locationText(r leakreport.Finding) string {
 	where := sanitize.Line(r.Path)
 	if r.Line > 0 {
 		where += fmt.Sprintf(":%d", r.Line)
@@ -62,7 +62,7 @@ func locationText(r leakscan.Reported) string {
 }
 
 // prove finds out whether the report has the whole key: its hash decides, not the checksum.
-func (run *incident) prove(ctx context.Context, k *leakedKey, r leakscan.Reported) error {
+func (run *incident) prove(ctx context.Context, k *leakedKey, r leakreport.Finding) error {
 	if r.Key.IsZero() || k.proven() {
 		return nil
 	}
@@ -77,7 +77,7 @@ func (run *incident) prove(ctx context.Context, k *leakedKey, r leakscan.Reporte
 	return nil
 }
 
-func (run *incident) reported(ctx context.Context) ([]leakscan.Reported, error) {
+func (run *incident) reported(ctx context.Context) ([]leakreport.Finding, error) {
 	if run.opts.Report == "" {
 		key, err := appkeys.Read(ctx, run.a)
 		if err != nil {
@@ -87,15 +87,17 @@ func (run *incident) reported(ctx context.Context) ([]leakscan.Reported, error) 
 		if err != nil {
 			return nil, err
 		}
-		return []leakscan.Reported{{ID: presented.ID, Key: key}}, nil
+		return []leakreport.Finding{{ID: presented.ID, Key: key}}, nil
 	}
 	format, err := appkeys.Format(run.a)
 	if err != nil {
 		return nil, err
 	}
-	scanner, err := leakscan.NewScanner(append([]string{format.Brand}, run.opts.Brands...))
-	if err != nil {
-		return nil, cli.AsUsage(err)
+	brands := append([]string{format.Brand}, run.opts.Brands...)
+	for _, brand := range brands {
+		if err := apikey.CheckBrand(brand); err != nil {
+			return nil, cli.AsUsage(err)
+		}
 	}
 	input := run.a.In
 	if run.opts.Report != "-" {
@@ -106,9 +108,11 @@ func (run *incident) reported(ctx context.Context) ([]leakscan.Reported, error) 
 		defer file.Close()
 		input = file
 	}
-	reported, err := scanner.Report(cli.NewCountingReader(ctx, input))
-	if errors.Is(err, leakscan.ErrReport) {
-		return nil, cli.WithHint(fmt.Errorf("%s: %w", sanitize.Line(run.opts.Report), err), "use a report in JSON: 'gitleaks --report-format json', 'trufflehog --json', 'fob scan --format json'")
+	report, err := leakreport.Read(ctx, cli.NewCountingReader(ctx, input), brands)
+	if err != nil {
+		return nil, cli.WithHint(fmt.Errorf("%s: %w", sanitize.Line(run.opts.Report), err), "use %s", leakreport.Formats)
 	}
-	return reported, err
+	run.hidden = report.Hidden
+	run.showHidden(report.Others)
+	return report.Findings, nil
 }

@@ -172,6 +172,9 @@ func (run *incident) leftToDo() []string {
 			lines = append(lines, fmt.Sprintf("Check the service's logs for what was done with %s (last used %s), and by whom.", codeSpan(k.record.ID), clockText(k.record.LastUsedAt)))
 		}
 	}
+	for _, f := range run.hidden {
+		lines = append(lines, fmt.Sprintf("Find out which key is at %s: the scanner's report hides it (rule %s).", codeSpan(locationText(f)), codeSpan(f.Rule)))
+	}
 	return append(lines,
 		"Remove the old keys from where they were found. In a git history they remain, but are revoked.",
 		"Find out how they got there. A hook with "+codeSpan("fob scan --staged")+" prevents the next leak.")

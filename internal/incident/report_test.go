@@ -11,7 +11,7 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
-	"github.com/fobcli/fob/internal/leakscan"
+	"github.com/fobcli/fob/internal/leakreport"
 )
 
 func TestOutcome(t *testing.T) {
@@ -68,7 +68,7 @@ func TestMarkdown_IsInert(t *testing.T) {
 	hostile := "a`b|c\n# d @e [f](g)\x1b[31m"
 	k := &leakedKey{
 		record:   apikey.Record{ID: "old", Owner: hostile, Scopes: []string{hostile}, Destinations: []string{hostile}},
-		found:    []string{locationText(leakscan.Reported{Path: hostile, Line: 7, Commit: "c0ffeec0ffeec0ffee"})},
+		found:    []string{locationText(leakreport.Finding{Path: hostile, Line: 7, Commit: "c0ffeec0ffeec0ffee"})},
 		unusable: []error{errors.New(hostile)},
 		replaced: keys.Rotated{New: apikey.Record{ID: "next"}, Rotation: apikey.Rotation{Deliveries: []apikey.Delivery{{Destination: hostile, Status: apikey.DeliveryFailed, Error: hostile}}}},
 	}
