@@ -12,7 +12,7 @@ import (
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
-	"github.com/fobcli/fob/internal/envfile"
+	"github.com/fobcli/fob/internal/dotenv"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
@@ -58,7 +58,7 @@ func tokenText(tokenType, value string, opts tokenOptions) string {
 // checkTokenForm refuses what would not be the one line that it looks like.
 func checkTokenForm(opts tokenOptions) error {
 	switch {
-	case opts.env != "" && !envfile.IsName(opts.env):
+	case opts.env != "" && !dotenv.IsName(opts.env):
 		return cli.WithHint(cli.Usagef("invalid variable name %q", sanitize.Line(opts.env)), "use letters, digits and _, and do not start with a digit")
 	case !slices.Contains(cli.Shells, opts.shell):
 		return cli.WithHint(cli.Usagef("unknown shell %q", sanitize.Line(opts.shell)), "choose one of %s", strings.Join(cli.Shells, ", "))

@@ -19,7 +19,7 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/destination"
+	"github.com/fobcli/fob/internal/dotenv"
 	"github.com/fobcli/fob/internal/envfile"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
@@ -209,7 +209,7 @@ func exportText(format string, added map[string]string) (string, error) {
 		case strings.ContainsRune(value, '\r'):
 			return "", fmt.Errorf("%s: %w: a .env file cannot contain a carriage return", v.Name, ci.ErrValue)
 		default:
-			b.WriteString(destination.DotenvLine(v.Name, value) + "\n")
+			b.WriteString(dotenv.Line(v.Name, value) + "\n")
 		}
 	}
 	return b.String(), nil

@@ -37,7 +37,7 @@ func TestExport_Formats(t *testing.T) {
 		},
 		"dotenv": {
 			args: []string{"--format", "dotenv", "--file", "FILE"},
-			file: "PEM=\"-----BEGIN\\nab'c\\$d\\n-----END\\n\"\nTOKEN=canary-token\n", stderr: "Exported 2 variables: PEM, TOKEN.\n",
+			file: "PEM=\"-----BEGIN\nab'c\\$d\n-----END\n\"\nTOKEN=canary-token\n", stderr: "Exported 2 variables: PEM, TOKEN.\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

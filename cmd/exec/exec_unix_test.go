@@ -121,7 +121,7 @@ func TestAllow(t *testing.T) {
 		"no credential":   {[]string{a.Write("plain.env", "A=b\n")}, "", "Nothing to allow: "},
 		"a missing file":  {[]string{uses + "x"}, "env file", ""},
 		"what is no file": {[]string{a.Home}, "env file", ""},
-		"a wrong line":    {[]string{a.Write("wrong.env", "A\n")}, "is not NAME=VALUE", ""},
+		"a wrong line":    {[]string{a.Write("wrong.env", "A\n")}, "wrong.env:1: not NAME=VALUE", ""},
 		"no argument":     {nil, "one env file", ""},
 		"several":         {[]string{uses, uses}, "one env file", ""},
 	} {

@@ -17,7 +17,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
-	"github.com/fobcli/fob/internal/envfile"
+	"github.com/fobcli/fob/internal/dotenv"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/proxy"
@@ -164,7 +164,7 @@ func proxyVariables(a *app.App, p *proxy.Proxy, origins []proxy.Origin, baseURLs
 		}
 		host, path, _ := strings.Cut(rest, "/")
 		origin, err := proxy.ParseOrigin(scheme + "://" + host)
-		if !envfile.IsName(name) || err != nil {
+		if !dotenv.IsName(name) || err != nil {
 			return nil, cli.WithHint(cli.Usagef("--base-url is not NAME=HOST/PATH"), "as in --base-url API_URL=api.example.com/v1")
 		}
 		if !slices.Contains(origins, origin) {

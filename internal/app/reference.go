@@ -6,6 +6,7 @@ import (
 
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/dotenv"
 	"github.com/fobcli/fob/internal/envfile"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/session"
@@ -76,7 +77,7 @@ func (a *App) ReadRefs(ctx context.Context, variables []string, file string) ([]
 	}
 	for _, variable := range variables {
 		name, source, _ := strings.Cut(variable, "=")
-		if !envfile.IsName(name) || CheckReference(source) != nil {
+		if !dotenv.IsName(name) || CheckReference(source) != nil {
 			return nil, cli.WithHint(cli.Usagef("--env is not NAME=token/PROFILE or NAME=secret/NAME"), "as in --env GH_TOKEN=token/github; set other variables in the shell")
 		}
 		refs = append(refs, envfile.Variable{Name: name, Value: envfile.Scheme + source})

@@ -90,7 +90,7 @@ func TestReadRefs(t *testing.T) {
 			t.Errorf("%q: %v", variable, err)
 		}
 	}
-	for text, problem := range map[string]string{"A\n": "is not NAME=VALUE", "A=fob://tokens/x\n": "neither", "A=fob://token/work\n": "without confirmation"} {
+	for text, problem := range map[string]string{"A\n": "not NAME=VALUE", "A=fob://tokens/x\n": "neither", "A=fob://token/work\n": "without confirmation"} {
 		f.write(".env", text)
 		if _, err := f.ReadRefs(t.Context(), nil, f.path(".env")); !IsUsage(err) || !strings.Contains(err.Error(), problem) || cli.CarriedHint(err) == "" {
 			t.Errorf("%q: %v", text, err)

@@ -210,12 +210,6 @@ func checkText(value secret.Secret, most int, platform string) error {
 	return nil
 }
 
-// isIdentifier reports whether text is a name as variables have it: letters, digits
-// and _, no digit in front.
-func isIdentifier(text string) bool {
-	return text != "" && (text[0] < '0' || text[0] > '9') && strings.Trim(text, wordCharacters) == ""
-}
-
 const wordCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 const (

@@ -15,34 +15,6 @@ func machine(t *testing.T) Machine {
 	return Machine{Getenv: func(string) string { return "" }, DotenvRoots: []string{t.TempDir()}, LockDir: filepath.Join(t.TempDir(), "locks")}
 }
 
-func TestSetVariable(t *testing.T) {
-	for _, c := range []struct{ name, before, value, after string }{
-		{"an empty file", "", "v", "A=v\n"},
-		{"added at the end", "# why\nB=1", "v", "# why\nB=1\nA=v\n"},
-		{"in place, with its comment above", "# why\nA=old # no\nB=1\n", "v", "# why\nA=v\nB=1\n"},
-		{"export and blanks stay", "  export A = old\n", "v", "  export A =v\n"},
-		{"each time that it stands", "A=1\nB=2\nA=3\n", "v", "A=v\nB=2\nA=v\n"},
-		{"another that ends alike", "AA=1\nXA=2\n", "v", "AA=1\nXA=2\nA=v\n"},
-		{"a comment that looks like it", "#A='x\nB=1\n", "v", "#A='x\nB=1\nA=v\n"},
-		{"lines as Windows ends them", "B=1\r\nA=2\r\n", "v", "B=1\r\nA=v\r\n"},
-		{"an old value of several lines", "A=\"one\ntwo\\\"\nA=no\n\"\nB=1\n", "v", "A=v\nB=1\n"},
-		{"another's value of several lines", "B='\nA=not this\n'\n", "v", "B='\nA=not this\n'\nA=v\n"},
-		{"blanks", "", "a b", "A='a b'\n"},
-		{"a dollar", "", "a$b", "A='a$b'\n"},
-		{"quotes of both kinds", "", `a'b"$`, "A=\"a'b\\\"\\$\"\n"},
-		{"several lines", "", "a\nb", "A=\"a\\nb\"\n"},
-		{"nothing", "A=1\n", "", "A=''\n"},
-	} {
-		got, err := setVariable([]byte(c.before), "A", c.value)
-		if err != nil || string(got) != c.after {
-			t.Errorf("%s: %q, %v; want %q", c.name, got, err, c.after)
-		}
-	}
-	if _, err := setVariable([]byte("B=\"open\nA=1\n"), "A", "v"); err == nil {
-		t.Error("a file with an open quote was written")
-	}
-}
-
 func TestDotenvIsWrittenByManyAtOnce(t *testing.T) {
 	m := machine(t)
 	path := filepath.Join(m.DotenvRoots[0], ".env")

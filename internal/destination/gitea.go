@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/fobcli/fob/internal/dotenv"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -29,7 +30,7 @@ func parseGitea(m Machine, p location) (Destination, error) {
 	if g.base == "" {
 		return nil, p.lacking("no address of Gitea is configured", "set GITEA_URL, or 'gitea' under [destination.url] in the configuration")
 	}
-	if upper := strings.ToUpper(p.field); !isIdentifier(p.field) || strings.HasPrefix(upper, "GITEA_") || strings.HasPrefix(upper, "GITHUB_") || upper == "CI" {
+	if upper := strings.ToUpper(p.field); !dotenv.IsName(p.field) || strings.HasPrefix(upper, "GITEA_") || strings.HasPrefix(upper, "GITHUB_") || upper == "CI" {
 		return nil, p.refuse("a secret's name has letters, digits and _, starts neither with a digit nor with GITEA_ or GITHUB_, and is not CI")
 	}
 	if org, isOrg := strings.CutPrefix(p.where, "org:"); isOrg && isSlug(org) {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/nacl/box"
 
+	"github.com/fobcli/fob/internal/dotenv"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -35,7 +36,7 @@ const (
 
 func parseGitHub(m Machine, p location) (Destination, error) {
 	g := &github{Machine: m, location: p}
-	if upper := strings.ToUpper(p.field); !isIdentifier(p.field) || strings.HasPrefix(upper, "GITHUB_") {
+	if upper := strings.ToUpper(p.field); !dotenv.IsName(p.field) || strings.HasPrefix(upper, "GITHUB_") {
 		return nil, p.refuse("a secret's name has letters, digits and _, and starts neither with a digit nor with GITHUB_")
 	}
 	g.field = strings.ToUpper(p.field) // GitHub keeps it so

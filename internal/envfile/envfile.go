@@ -3,8 +3,6 @@
 package envfile
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/dotenv"
 )
 
 // Scheme is the prefix of a reference within a text.
@@ -55,7 +54,7 @@ func Read(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.Variables, err = Parse(path, text)
+	f.Variables, err = Parse(path, string(text))
 	return f, err
 }
 
@@ -74,33 +73,24 @@ func (f *File) Uses() []string {
 	return slices.Compact(uses)
 }
 
-// Parse parses lines NAME=VALUE; name is the file's name in errors. Quotes around a whole
-// value are removed; # at the start of a line starts a comment.
-func Parse(name string, text []byte) ([]Variable, error) {
+// Parse reads the text of a file; its name is for errors.
+func Parse(name, text string) ([]Variable, error) {
+	found, err := dotenv.Parse(text)
+	if wrong, ok := errors.AsType[*dotenv.SyntaxError](err); ok {
+		return nil, &SyntaxError{fmt.Sprintf("%s:%d: %s", name, wrong.Line, wrong.Reason), `put the whole value in quotes, 'like this' or "like this"; comments start with #`}
+	}
 	var variables []Variable
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for number := 1; lines.Scan(); number++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || line[0] == '#' {
-			continue
+	for _, v := range found {
+		if strings.ContainsRune(v.Value, 0) {
+			return nil, &SyntaxError{fmt.Sprintf("%s:%d: the value contains a NUL byte", name, v.Line), "no variable can hold one: encode the value, for example in base64"}
 		}
-		variable, value, found := strings.Cut(strings.TrimPrefix(line, "export "), "=")
-		if !found || !IsName(variable) {
-			return nil, &SyntaxError{fmt.Sprintf("%s:%d is not NAME=VALUE", name, number), "comments start with #"}
-		}
-		if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
-			value = value[1 : n-1]
-		}
-		if strings.ContainsRune(value, 0) {
-			return nil, &SyntaxError{What: fmt.Sprintf("%s:%d: the value contains a NUL byte", name, number)}
-		}
-		if wrong := wrongReference(value); wrong != "" {
-			return nil, &SyntaxError{fmt.Sprintf("%s:%d: %s is neither fob://token/PROFILE nor fob://secret/NAME", name, number, wrong),
+		if wrong := wrongReference(v.Value); wrong != "" {
+			return nil, &SyntaxError{fmt.Sprintf("%s:%d: %s is neither fob://token/PROFILE nor fob://secret/NAME", name, v.Line, wrong),
 				"'fob status' and 'fob secret list' show the names that there are"}
 		}
-		variables = append(variables, Variable{variable, value})
+		variables = append(variables, Variable{v.Name, v.Value})
 	}
-	return variables, lines.Err()
+	return variables, err
 }
 
 const (
@@ -108,11 +98,6 @@ const (
 	smallLetters = "abcdefghijklmnopqrstuvwxyz"
 	letters      = smallLetters + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
-
-// IsName reports whether a text can be the name of a variable.
-func IsName(name string) bool {
-	return name != "" && strings.IndexByte(digits, name[0]) < 0 && strings.Trim(name, letters+digits+"_") == ""
-}
 
 // wrongReference returns an invalid reference, which a program would otherwise get as its
 // password. It returns no more of the text, because there may be a password in it.

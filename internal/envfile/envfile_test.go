@@ -11,6 +11,7 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/dotenv"
 )
 
 func TestCutReference(t *testing.T) {
@@ -261,14 +262,14 @@ func FuzzEnvFile(f *testing.F) {
 	f.Add("A=fob://tokn/work\nB=\x00\n=\n1=x\n")
 	f.Add("A=fob://fob://token/a/fob://secret/b/\nA=\"")
 	f.Fuzz(func(t *testing.T, text string) {
-		variables, err := Parse("f", []byte(text))
+		variables, err := Parse("f", text)
 		if err != nil {
 			return
 		}
 		file := &File{Path: "/f", Variables: variables}
 		around := &File{Path: "/f"}
 		for _, v := range variables {
-			if !IsName(v.Name) || strings.ContainsAny(v.Value, "\x00\n") {
+			if !dotenv.IsName(v.Name) || strings.Contains(v.Value, "\x00") {
 				t.Fatalf("%q", v)
 			}
 			var whole strings.Builder

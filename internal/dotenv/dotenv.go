@@ -1,0 +1,220 @@
+// Package dotenv reads and writes .env files, by the rules that shells and the common
+// libraries share.
+package dotenv
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const (
+	bom     = "\ufeff"
+	blanks  = " \t"
+	digits  = "0123456789"
+	letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+// Variable is an assignment, and the line on which it begins.
+type Variable struct {
+	Name, Value string
+	Line        int
+}
+
+// SyntaxError is a line that cannot be read.
+type SyntaxError struct {
+	Line   int
+	Reason string
+}
+
+func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
+
+var (
+	errNoAssignment = errors.New("not NAME=VALUE")
+	errUnclosed     = errors.New("a quote is not closed")
+	errBehindQuote  = errors.New("text after the closing quote")
+)
+
+// IsName reports whether a text can be the name of a variable.
+func IsName(name string) bool {
+	return name != "" && strings.IndexByte(digits, name[0]) < 0 && strings.Trim(name, letters+digits+"_") == ""
+}
+
+// Parse returns the variables of a file in their order.
+//
+// A value may be in single quotes, where no character is special, or in double quotes,
+// where \\ \" \$ \` \n and \r are; both may span lines. Any other value ends before a blank
+// and a #, which begin a comment.
+func Parse(text string) ([]Variable, error) {
+	var variables []Variable
+	number := 1
+	for rest := strings.TrimPrefix(text, bom); rest != ""; {
+		var s statement
+		var err error
+		s, rest, err = cut(rest)
+		if err == nil && s.isAssignment && !IsName(s.name) {
+			err = errNoAssignment
+		}
+		if err != nil {
+			return nil, &SyntaxError{number, err.Error()}
+		}
+		if s.isAssignment {
+			variables = append(variables, Variable{s.name, unquote(s.raw), number})
+		}
+		number += strings.Count(s.text(), "\n")
+	}
+	return variables, nil
+}
+
+// Set sets a variable in the text of a file: wherever it is assigned, or else at the end.
+// Nothing else changes. The value contains neither NUL nor CR.
+func Set(text, name, value string) (string, error) {
+	var b strings.Builder
+	rest, hasBOM := strings.CutPrefix(text, bom)
+	if hasBOM {
+		b.WriteString(bom)
+	}
+	isSet := false
+	for number := 1; rest != ""; {
+		var s statement
+		var err error
+		s, rest, err = cut(rest)
+		isIt := s.isAssignment && s.name == name
+		if errors.Is(err, errUnclosed) || isIt && err != nil {
+			return "", &SyntaxError{number, err.Error()}
+		}
+		number += strings.Count(s.text(), "\n")
+		if isIt {
+			isSet = true
+			s.raw = quote(value, strings.TrimSpace(s.after) != "")
+		}
+		b.WriteString(s.text())
+	}
+	if isSet {
+		return b.String(), nil
+	}
+	end := "\n"
+	if strings.Contains(text, "\r\n") {
+		end = "\r\n"
+	}
+	if text != "" && text != bom && !strings.HasSuffix(text, "\n") {
+		b.WriteString(end)
+	}
+	return b.String() + Line(name, value) + end, nil
+}
+
+// Line is an assignment without its line ending. The value contains neither NUL nor CR.
+func Line(name, value string) string { return name + "=" + quote(value, false) }
+
+// statement is an assignment, a comment or an empty line. The value is raw, with its quotes;
+// a comment on the same line and the line ending are after it.
+type statement struct {
+	before, raw, after string
+	name               string
+	isAssignment       bool
+}
+
+func (s statement) text() string { return s.before + s.raw + s.after }
+
+// cut cuts the first statement off a text, whole also where it returns an error, unless a
+// quote is not closed.
+func cut(text string) (s statement, rest string, err error) {
+	line := text[:lineEnd(text, 0)]
+	left, value, found := strings.Cut(line, "=")
+	comment := strings.TrimSpace(line)
+	switch {
+	case comment == "" || comment[0] == '#':
+		return statement{before: line}, text[len(line):], nil
+	case !found:
+		return statement{before: line}, text[len(line):], errNoAssignment
+	}
+	s = statement{name: nameOf(left), isAssignment: true}
+	unquoted := strings.TrimRight(value[:commentStart(value)], blanks+"\r\n")
+	start := len(left) + 1 + len(unquoted) - len(strings.TrimLeft(unquoted, blanks))
+	end := len(left) + 1 + len(unquoted)
+	if start < end && (text[start] == '"' || text[start] == '\'') {
+		if end = closingQuote(text, start) + 1; end == 0 {
+			return s, "", errUnclosed
+		}
+		line = text[:lineEnd(text, end-1)]
+		if !isComment(line[end:]) {
+			err = errBehindQuote
+		}
+	}
+	s.before, s.raw, s.after = text[:start], text[start:end], line[end:]
+	return s, text[len(line):], err
+}
+
+// nameOf returns what is left of a =, without a leading export.
+func nameOf(left string) string {
+	name := strings.TrimSpace(left)
+	if exported, found := strings.CutPrefix(name, "export"); found && strings.TrimLeft(exported, blanks) != exported {
+		name = strings.TrimLeft(exported, blanks)
+	}
+	return name
+}
+
+func lineEnd(text string, from int) int {
+	if i := strings.IndexByte(text[from:], '\n'); i >= 0 {
+		return from + i + 1
+	}
+	return len(text)
+}
+
+// closingQuote returns where the quote that opens at start is closed, or -1.
+func closingQuote(text string, start int) int {
+	for i := start + 1; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && text[start] == '"':
+			i++
+		case text[i] == text[start]:
+			return i
+		}
+	}
+	return -1
+}
+
+// isComment reports whether the rest of a line after a quoted value is empty or a comment.
+// Without a blank before it, shells take a # as a part of the value.
+func isComment(text string) bool {
+	trimmed := strings.TrimSpace(text)
+	return trimmed == "" || trimmed[0] == '#' && text[0] != '#'
+}
+
+// commentStart returns where the comment after an unquoted value begins, or the length of the text.
+func commentStart(text string) int {
+	for i := 1; i < len(text); i++ {
+		if text[i] == '#' && strings.IndexByte(blanks, text[i-1]) >= 0 {
+			return i
+		}
+	}
+	return len(text)
+}
+
+// quote quotes a value, if it must, in the way that most readers understand (see NotReadBy).
+func quote(value string, must bool) string {
+	switch {
+	case !must && value != "" && strings.Trim(value, letters+digits+"_-./:@%+,") == "":
+		return value
+	case !needsEscapes(value):
+		return "'" + value + "'"
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(value) + `"`
+}
+
+// needsEscapes reports whether a value cannot be in single quotes. Many readers take \' as
+// an escaped quote there.
+func needsEscapes(value string) bool {
+	return strings.Contains(value, "'") || strings.HasSuffix(value, `\`)
+}
+
+func unquote(raw string) string {
+	if raw == "" || raw[0] != '"' && raw[0] != '\'' {
+		return raw
+	}
+	value := strings.ReplaceAll(raw[1:len(raw)-1], "\r\n", "\n")
+	if raw[0] == '\'' {
+		return value
+	}
+	return strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\$`, "$", "\\`", "`", `\n`, "\n", `\r`, "\r").Replace(value)
+}
