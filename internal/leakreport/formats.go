@@ -19,8 +19,7 @@ type finding struct {
 }
 
 // object is a finding, or a document of findings, of any known scanner. Their names for the
-// same thing differ, and no two of them mean different things. Lists have pointers, so that a
-// list of nulls costs little memory.
+// same thing differ, and no two of them mean different things.
 type object struct {
 	// gitleaks and betterleaks
 	RuleID        string
@@ -51,12 +50,12 @@ type object struct {
 	} `json:"first_location_detected"`
 
 	// SARIF
-	Version *string
-	Runs    []*sarifRun
+	Version string
+	Runs    []sarifRun
 
 	// detect-secrets
 	PluginsUsed *json.RawMessage `json:"plugins_used"`
-	Results     map[string][]*struct {
+	Results     map[string][]struct {
 		Type       string
 		LineNumber int   `json:"line_number"`
 		IsSecret   *bool `json:"is_secret"` // false: a person found that it is none
@@ -67,158 +66,124 @@ type object struct {
 
 type sarifRun struct {
 	Tool struct {
-		Driver struct{ Rules []*struct{ ID string } }
+		Driver struct{ Rules []struct{ ID string } }
 	}
-	Results []*struct {
+	Results []struct {
 		RuleID    string
 		RuleIndex *int
 		Message   struct{ Text string }
-		Locations []*struct {
-			PhysicalLocation struct {
-				ArtifactLocation struct{ URI string }
-				Region           struct {
-					StartLine int
-					Snippet   struct{ Text string }
-				}
-				ContextRegion struct{ Snippet struct{ Text string } }
-			}
-		}
+		Locations []sarifLocation
+
 		PartialFingerprints struct{ CommitSHA string }
 	}
 }
 
+type sarifLocation struct {
+	PhysicalLocation struct {
+		ArtifactLocation struct{ URI string }
+		Region           struct {
+			StartLine int
+			Snippet   struct{ Text string }
+		}
+		ContextRegion struct{ Snippet struct{ Text string } }
+	}
+}
+
 type ggshieldScan struct {
-	ID             string
-	Type           string
+	ID, Type       string
 	TotalIncidents *int `json:"total_incidents"`
-	Entities       []*struct {
+	Entities       []struct {
 		Filename  string
-		Incidents []*struct {
+		Incidents []struct {
 			Type        string
-			Occurrences []*struct {
+			Occurrences []struct {
 				Match     string
 				LineStart int `json:"line_start"`
 			}
 		}
 	} `json:"entities_with_incidents"`
-	Scans []*ggshieldScan
+	Scans []ggshieldScan
 }
 
 // findings returns what an object reports, if it is of a known format.
 func (o *object) findings() (found []finding, known bool) {
 	switch {
-	case o.Version != nil && *o.Version == "2.1.0" && o.Runs != nil:
-		return o.sarif(), true
+	case o.Version == "2.1.0" && o.Runs != nil:
+		for _, run := range o.Runs {
+			found = append(found, run.findings()...)
+		}
 	case o.PluginsUsed != nil && o.Results != nil:
-		return o.detectSecrets(), true
+		for _, path := range slices.Sorted(maps.Keys(o.Results)) {
+			for _, result := range o.Results[path] {
+				if result.IsSecret == nil || *result.IsSecret {
+					found = append(found, finding{rule: result.Type, path: path, line: result.LineNumber})
+				}
+			}
+		}
 	case o.TotalIncidents != nil:
-		o.ggshieldScan.ID = value(o.ID)
-		return o.ggshield(), true
+		found = o.ggshieldScan.findings()
 	case o.DetectorName != nil:
-		return []finding{o.truffleHog()}, true
+		found = []finding{o.truffleHog()}
 	case o.SecretType != nil:
-		return []finding{{
-			rule: *o.SecretType + " " + o.DisplayName, secrets: []string{value(o.Secret)},
-			path: cmp.Or(o.First.Path, o.HTMLURL), commit: o.First.CommitSHA, line: o.First.StartLine,
-		}}, true
+		found = []finding{{rule: *o.SecretType + " " + o.DisplayName, path: cmp.Or(o.First.Path, o.HTMLURL), commit: o.First.CommitSHA, line: o.First.StartLine}}
+		if o.Secret != nil {
+			found[0].secrets = []string{*o.Secret}
+		}
 	case o.Secret != nil && o.File != nil:
-		return []finding{{rule: o.RuleID, secrets: []string{*o.Secret}, context: []string{o.Match}, path: *o.File, commit: o.Commit, line: o.StartLine}}, true
+		found = []finding{{rule: o.RuleID, secrets: []string{*o.Secret}, context: []string{o.Match}, path: *o.File, commit: o.Commit, line: o.StartLine}}
 	case o.Key != nil && o.ID != nil:
-		return []finding{{secrets: []string{*o.Key}, path: o.Path, commit: o.Commit, line: o.Line}}, true
+		found = []finding{{secrets: []string{*o.Key}, path: o.Path, commit: o.Commit, line: o.Line}}
+	default:
+		return nil, o.Level != nil && o.TS != nil && o.Msg != nil
 	}
-	return nil, o.Level != nil && o.TS != nil && o.Msg != nil
-}
-
-func value(text *string) string {
-	if text == nil {
-		return ""
-	}
-	return *text
+	return found, true
 }
 
 func (o *object) truffleHog() finding {
 	f := finding{rule: *o.DetectorName + " " + o.ExtraData["name"], secrets: []string{o.Raw, o.RawV2}, context: []string{o.Redacted}}
-	for _, source := range slices.Sorted(maps.Keys(o.SourceMetadata.Data)) {
+	for _, data := range o.SourceMetadata.Data { // of one source
 		var at struct {
 			Commit, File, Link string
 			Line               int
 		}
-		if json.Unmarshal(o.SourceMetadata.Data[source], &at) == nil { // some sources have other fields
-			f.path, f.commit, f.line = cmp.Or(at.File, at.Link), at.Commit, at.Line
-		}
+		_ = json.Unmarshal(data, &at) // some sources have other fields
+		f.path, f.commit, f.line = cmp.Or(at.File, at.Link), at.Commit, at.Line
 	}
 	return f
 }
 
-func (o *object) sarif() (found []finding) {
-	for _, run := range o.Runs {
-		if run == nil {
-			continue
+func (run *sarifRun) findings() (found []finding) {
+	for _, result := range run.Results {
+		rule, rules := result.RuleID, run.Tool.Driver.Rules
+		if i := result.RuleIndex; rule == "" && i != nil && *i >= 0 && *i < len(rules) {
+			rule = rules[*i].ID
 		}
-		for _, result := range run.Results {
-			if result == nil {
-				continue
-			}
-			f := finding{rule: result.RuleID, context: []string{result.Message.Text}, commit: result.PartialFingerprints.CommitSHA}
-			if i := result.RuleIndex; f.rule == "" && i != nil && *i >= 0 && *i < len(run.Tool.Driver.Rules) && run.Tool.Driver.Rules[*i] != nil {
-				f.rule = run.Tool.Driver.Rules[*i].ID
-			}
-			found = append(found, f)
-			for i, location := range result.Locations {
-				if location == nil {
-					continue
-				}
-				at := location.PhysicalLocation
-				f.path, f.line = at.ArtifactLocation.URI, at.Region.StartLine
-				if path, err := url.PathUnescape(f.path); err == nil {
-					f.path = path
-				}
-				f.secrets, f.context = []string{at.Region.Snippet.Text}, []string{result.Message.Text, at.ContextRegion.Snippet.Text}
-				if i == 0 {
-					found = found[:len(found)-1]
-				}
-				found = append(found, f)
-			}
+		if len(result.Locations) == 0 {
+			result.Locations = make([]sarifLocation, 1)
+		}
+		for _, location := range result.Locations {
+			at := location.PhysicalLocation
+			path, _ := url.PathUnescape(at.ArtifactLocation.URI)
+			found = append(found, finding{
+				rule: rule, secrets: []string{at.Region.Snippet.Text}, context: []string{result.Message.Text, at.ContextRegion.Snippet.Text},
+				path: cmp.Or(path, at.ArtifactLocation.URI), commit: result.PartialFingerprints.CommitSHA, line: at.Region.StartLine,
+			})
 		}
 	}
 	return found
 }
 
-func (o *object) detectSecrets() (found []finding) {
-	for _, path := range slices.Sorted(maps.Keys(o.Results)) {
-		for _, result := range o.Results[path] {
-			if result != nil && (result.IsSecret == nil || *result.IsSecret) {
-				found = append(found, finding{rule: result.Type, path: path, line: result.LineNumber})
-			}
-		}
-	}
-	return found
-}
-
-func (s *ggshieldScan) ggshield() (found []finding) {
-	commit := ""
-	if s.Type == "commit" {
-		commit = s.ID
-	}
+func (s *ggshieldScan) findings() (found []finding) {
+	commit := map[bool]string{true: s.ID}[s.Type == "commit"]
 	for _, entity := range s.Entities {
-		if entity == nil {
-			continue
-		}
 		for _, incident := range entity.Incidents {
-			if incident == nil {
-				continue
-			}
 			for _, at := range incident.Occurrences {
-				if at != nil {
-					found = append(found, finding{rule: incident.Type, secrets: []string{at.Match}, path: entity.Filename, commit: commit, line: at.LineStart})
-				}
+				found = append(found, finding{rule: incident.Type, secrets: []string{at.Match}, path: entity.Filename, commit: commit, line: at.LineStart})
 			}
 		}
 	}
 	for _, scan := range s.Scans {
-		if scan != nil {
-			found = append(found, scan.ggshield()...)
-		}
+		found = append(found, scan.findings()...)
 	}
 	return found
 }

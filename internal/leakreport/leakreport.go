@@ -4,11 +4,13 @@ package leakreport
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,16 +39,14 @@ type Report struct {
 	Others   int       // findings of something else
 }
 
-// FormatError is a file that is not a report of a known format.
-type FormatError struct{ Read string } // what it is instead
-
-func (e *FormatError) Error() string { return "not a report that fob reads: " + e.Read }
+// ErrFormat is a file that is not a report of a known format.
+var ErrFormat = errors.New("not a report that fob reads")
 
 const (
 	// maxSize is how many bytes of a report are read.
 	maxSize = 64 << 20
-	// maxObjects bounds what the JSON of a report needs in memory.
-	maxObjects = 1 << 20
+	// maxValues bounds what the JSON of a report needs in memory: its objects, and its nulls.
+	maxValues = 1 << 20
 	// maxNesting is how deep lists of findings are nested: GitHub's pages are a list of lists.
 	maxNesting = 2
 )
@@ -59,32 +59,19 @@ func Read(ctx context.Context, r io.Reader, brands []string) (Report, error) {
 		return Report{}, err
 	}
 	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	switch {
 	case err != nil:
 		return Report{}, err
-	case len(text) > maxSize:
-		return Report{}, fmt.Errorf("the report has more than %d MiB", maxSize>>20)
-	case bytes.Count(text, []byte("{")) > maxObjects:
-		return Report{}, fmt.Errorf("the report has more than %d JSON objects", maxObjects)
+	case len(text) > maxSize || bytes.Count(text, []byte("{")) > maxValues || bytes.Count(text, []byte("null")) > maxValues:
+		return Report{}, fmt.Errorf("the report has more than %d MiB, or more than %d values", maxSize>>20, maxValues)
 	case len(bytes.TrimSpace(text)) == 0:
-		return Report{}, &FormatError{"the file is empty"}
+		return Report{}, fmt.Errorf("%w: the file is empty", ErrFormat)
 	}
 	reader := reader{ctx: ctx, scanner: scanner, brands: brands, buffer: make([]byte, 64<<10)}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	for {
-		var value json.RawMessage
-		err := decoder.Decode(&value)
-		if errors.Is(err, io.EOF) {
-			return reader.report, nil
-		}
-		if err != nil {
-			return Report{}, &FormatError{"the file is not JSON"}
-		}
-		if err := reader.value(value, 0); err != nil {
-			return Report{}, err
-		}
+	if err := reader.values(bytes.TrimPrefix(text, []byte("\ufeff")), 0); err != nil {
+		return Report{}, err
 	}
+	return reader.report, nil
 }
 
 // reader collects what a report says.
@@ -96,38 +83,45 @@ type reader struct {
 	report  Report
 }
 
-// value reads a finding, a document, or a list of them.
-func (r *reader) value(value json.RawMessage, depth int) error {
-	switch {
-	case value[0] == '{':
-		return r.object(value)
-	case value[0] != '[':
-		return &FormatError{"it has a JSON value that is not an object"}
-	case depth == maxNesting:
-		return &FormatError{"its lists are nested too deep"}
+// values reads findings, documents, or lists of them.
+func (r *reader) values(text []byte, depth int) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if depth > 0 {
+		_, _ = decoder.Token() // the bracket of a list
 	}
-	decoder := json.NewDecoder(bytes.NewReader(value))
-	_, err := decoder.Token()
-	for err == nil && decoder.More() {
-		var element json.RawMessage
-		if err = decoder.Decode(&element); err == nil {
-			err = r.value(element, depth+1)
+	for depth == 0 || decoder.More() {
+		var value json.RawMessage
+		err := decoder.Decode(&value)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("%w: the file is not JSON", ErrFormat)
+		}
+		switch {
+		case value[0] == '{':
+			err = r.object(value)
+		case value[0] == '[' && depth < maxNesting:
+			err = r.values(value, depth+1)
+		default:
+			err = fmt.Errorf("%w: it has a JSON value that is not an object", ErrFormat)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
-func (r *reader) object(value json.RawMessage) error {
+func (r *reader) object(value []byte) error {
 	var o object
-	if err := json.Unmarshal(value, &o); err != nil {
-		return &FormatError{"it has " + describe(value)}
-	}
+	err := json.Unmarshal(value, &o)
 	findings, known := o.findings()
-	if !known && o.Version != nil && o.Runs != nil {
-		return &FormatError{"it is SARIF of another version than 2.1.0"}
-	}
-	if !known {
-		return &FormatError{"it has " + describe(value)}
+	switch {
+	case err == nil && !known && o.Runs != nil:
+		return fmt.Errorf("%w: it is SARIF of another version than 2.1.0", ErrFormat)
+	case err != nil || !known:
+		return fmt.Errorf("%w: it has an object with %s", ErrFormat, members(value))
 	}
 	for _, f := range findings {
 		if err := r.add(f); err != nil {
@@ -137,27 +131,15 @@ func (r *reader) object(value json.RawMessage) error {
 	return nil
 }
 
-// describe names an unknown object by its members. Only plain names are shown: others may be
+// members names the members of an unknown object. Only plain names are shown: others may be
 // secrets.
-func describe(value json.RawMessage) string {
-	var names []string
-	decoder := json.NewDecoder(bytes.NewReader(value))
-	_, _ = decoder.Token()
-	for decoder.More() && len(names) < 5 {
-		token, err := decoder.Token()
-		name, _ := token.(string)
-		var skipped json.RawMessage
-		if err != nil || decoder.Decode(&skipped) != nil {
-			break
-		}
-		if len(name) <= 30 && strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz_") == "" {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return "an object of another kind"
-	}
-	return "an object with " + strings.Join(names, ", ")
+func members(value []byte) string {
+	var all map[string]json.RawMessage
+	_ = json.Unmarshal(value, &all)
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool {
+		return len(name) > 30 || strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz_") != ""
+	})
+	return cmp.Or(strings.Join(names[:min(5, len(names))], ", "), "unknown members")
 }
 
 // add finds the keys in a finding: whole ones, else the ids of others. What a scanner masked is
@@ -196,14 +178,10 @@ func (r *reader) add(f finding) error {
 // ids finds keys by their start: BRAND_ENV_ID.
 func (r *reader) ids(text string, add func(string, secret.Secret)) {
 	for _, brand := range r.brands {
-		for rest := text; ; {
-			_, after, found := strings.Cut(rest, brand+"_")
-			if !found {
-				break
-			}
-			rest = after
-			_, id, _ := strings.Cut(after, "_")
-			if end := strings.IndexFunc(id, func(c rune) bool { return !isWord(c) }); end >= 0 {
+		_, rest, found := strings.Cut(text, brand+"_")
+		for ; found; _, rest, found = strings.Cut(rest, brand+"_") {
+			_, id, _ := strings.Cut(rest, "_")
+			if end := strings.IndexFunc(id, isOther); end >= 0 {
 				id = id[:end]
 			}
 			if apikey.CheckID(id) == nil {
@@ -213,8 +191,9 @@ func (r *reader) ids(text string, add func(string, secret.Secret)) {
 	}
 }
 
-func isWord(c rune) bool {
-	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+// isOther reports whether a character is neither a letter nor a digit.
+func isOther(c rune) bool {
+	return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
 }
 
 // hidden reports whether a finding without a readable key may be a key: its secret is masked,
@@ -228,10 +207,9 @@ func (f *finding) hidden(brands []string) bool {
 	if !masked {
 		return false
 	}
-	words := strings.FieldsFunc(strings.ToLower(f.rule), func(c rune) bool { return !isWord(c) })
-	generic := len(words) == 0 || slices.ContainsFunc([]string{"generic", "entropy", "keyword", "password", "custom"}, func(word string) bool {
-		return strings.Contains(strings.ToLower(f.rule), word)
-	})
+	rule := strings.ToLower(f.rule)
+	words := strings.FieldsFunc(rule, isOther)
+	generic := len(words) == 0 || slices.ContainsFunc([]string{"generic", "entropy", "keyword", "password", "custom"}, func(word string) bool { return strings.Contains(rule, word) })
 	return slices.ContainsFunc(brands, func(brand string) bool {
 		return slices.Contains(words, brand) || strings.HasPrefix(start, brand+"_") || generic && strings.HasPrefix(brand+"_", start)
 	})

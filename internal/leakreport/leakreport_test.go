@@ -99,8 +99,8 @@ func TestRead_Masks(t *testing.T) {
 
 func TestRead_NoFindings(t *testing.T) {
 	for _, input := range []string{
-		"[]", "[]\n[]", `{"version":"2.1.0","runs":[]}`, `{"version":"2.1.0","runs":[null,{"results":[null,{"ruleId":"x","ruleIndex":7,"message":{"text":"y"},"locations":[null]}]}]}`,
-		`{"plugins_used":[],"results":{"a":[null]}}`, `{"id":"x","type":"path_scan","total_incidents":0,"scans":[null],"entities_with_incidents":[null,{"incidents":[null,{"occurrences":[null]}]}]}`,
+		"[]", "[]\n[]", `{"version":"2.1.0","runs":[]}`, `{"version":"2.1.0","runs":[null,{"results":null},{"results":[{"ruleId":"x","ruleIndex":7,"message":{"text":"y"}}]}]}`,
+		`{"plugins_used":[],"results":{"a":null}}`, `{"id":"x","type":"path_scan","total_incidents":0,"scans":[null],"entities_with_incidents":[null,{"incidents":[null,{"occurrences":null}]}]}`,
 		`{"level":"info-0","ts":"2026","msg":"finished scanning"}`, `[{"Secret":"other_live_1OOivdDZfQCU_x","File":"a"}]`,
 	} {
 		if report, err := Read(t.Context(), strings.NewReader(input), []string{"acme"}); err != nil || len(report.Findings)+len(report.Hidden) > 0 {
@@ -123,22 +123,21 @@ func TestRead_OtherFiles(t *testing.T) {
 		`["hunter22"]`:                        "not an object",
 		"null":                                "not an object",
 		"[null]":                              "not an object",
-		"[[[[]]]]":                            "nested too deep",
-		"{}":                                  "an object of another kind",
-		`{"hunter22":1}`:                      "an object of another kind",
+		"[[[[]]]]":                            "not an object",
+		"{}":                                  "an object with unknown members",
+		`{"hunter22":1}`:                      "an object with unknown members",
 		`{"findings":[],"tool":"x"}`:          "an object with findings, tool",
-		`{"RuleID":1,"Secret":2,"File":3}`:    "an object with RuleID, Secret, File",
+		`{"RuleID":1,"Secret":2,"File":3}`:    "an object with File, RuleID, Secret",
 		`[{"Secret":"x","File":"a"},{"a":1}]`: "an object with a",
 		`{"version":"2.0.0","runs":[]}`:       "SARIF of another version",
 		`{"version":"2.1.0"}`:                 "an object with version",
 	} {
 		report, err := Read(t.Context(), strings.NewReader(input), []string{"acme"})
-		var format *FormatError
-		if !errors.As(err, &format) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") || report.Findings != nil {
+		if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") || report.Findings != nil {
 			t.Errorf("%s: %v", input, err)
 		}
 	}
-	for _, large := range []string{strings.Repeat(" ", maxSize+1), strings.Repeat("{}", maxObjects+1)} {
+	for _, large := range []string{strings.Repeat(" ", maxSize+1), strings.Repeat("{}", maxValues+1), "[" + strings.Repeat("null,", maxValues+1)} {
 		if _, err := Read(t.Context(), strings.NewReader(large), []string{"acme"}); err == nil || !strings.Contains(err.Error(), "more than") {
 			t.Errorf("too large: %v", err)
 		}
