@@ -44,7 +44,10 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 	a := app.New(stdin, stdout, stderr, app.TakeEnviron())
 	a.Hint, a.Status = hintOf, exitOf
-	a.Removers = append(a.Removers, func(ctx context.Context, dryRun bool) { cmdhelper.PurgeGit(ctx, a, dryRun) })
+	a.Removers = append(a.Removers, func(ctx context.Context, dryRun bool) {
+		cmdhelper.PurgeGit(ctx, a, dryRun)
+		cmdhelper.PurgeDocker(a, dryRun)
+	})
 	args = expandLinkName(os.Args[0], args)
 	root := newRootCmd(a, args)
 	root.SetArgs(args)

@@ -3,6 +3,8 @@ package helper
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 
 	"github.com/spf13/cobra"
 
@@ -45,6 +47,30 @@ needed, since fob stores logins, not passwords.
 		},
 	}
 	return c
+}
+
+// PurgeDocker removes docker's link to fob for a purge. Another program of that name stays.
+func PurgeDocker(a *app.App, dryRun bool) {
+	path, err := exec.LookPath(DockerProgram)
+	if err != nil {
+		return
+	}
+	_, err = os.Readlink(path)
+	program, _ := executablePath()
+	self, _ := os.Stat(program)
+	linked, _ := os.Stat(path)
+	switch own := err == nil && os.SameFile(linked, self); {
+	case !own:
+		a.Note("%s was not removed: it is not a link to this fob.", path)
+	case dryRun:
+		a.Note("would remove docker's link to fob: %s.", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			a.Warn(fmt.Sprintf("docker's link to fob was not removed: %v", err))
+			return
+		}
+		a.Note("Removed docker's link to fob: %s.", path)
+	}
 }
 
 func runHelperDocker(ctx context.Context, a *app.App, operation string) error {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/fobcli/fob/cmd/internal/cmdtest"
+	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/credhelper"
 	"github.com/fobcli/fob/internal/httpclient"
@@ -358,5 +359,39 @@ func TestInstallGit_Failures(t *testing.T) {
 				t.Errorf("%v, hint %q", err, cli.CarriedHint(err))
 			}
 		})
+	}
+}
+
+// A purge removes a link to this fob, and leaves other programs of its name.
+func TestPurgeDocker(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	path := filepath.Join(dir, DockerProgram)
+	self, err := executablePath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		place  func() error
+		dryRun bool
+		note   string
+		left   bool
+	}{
+		"nothing":         {func() error { return nil }, false, "", false},
+		"a link":          {func() error { return os.Symlink(self, path) }, false, "Removed docker's link to fob: " + path, false},
+		"a dry run":       {func() error { return os.Symlink(self, path) }, true, "would remove docker's link to fob: " + path, true},
+		"another program": {func() error { return os.WriteFile(path, []byte("#!/bin/sh\n"), 0o700) }, false, "was not removed", true},
+		"another's link":  {func() error { return os.Symlink("/bin/sh", path) }, false, "was not removed", true},
+	} {
+		_ = os.Remove(path)
+		if err := test.place(); err != nil {
+			t.Fatal(err)
+		}
+		a := cmdtest.New(t, "")
+		PurgeDocker(a.App, test.dryRun)
+		stderr := a.Stderr()
+		if !strings.Contains(stderr, test.note) || test.note == "" && stderr != "" || app.PathExists(path) != test.left {
+			t.Errorf("%s: %q", name, stderr)
+		}
 	}
 }
