@@ -136,10 +136,11 @@ func overviewSecrets(a *app.App, cfg *config.Config) string {
 func nextStep(a *app.App, cfg *config.Config, logins []app.LoginStatus, keys bool) string {
 	for _, s := range logins {
 		switch s.State {
-		case session.StateExpired, session.StateEnded, session.StateLoggedOut:
+		case session.StateExpired, session.StateEnded, session.StateLoggedOut, session.StateUnreadable:
+			if s.State == session.StateUnreadable || s.Storage == config.StorageNone { // where no login helps
+				return "fob status " + s.Profile
+			}
 			return "fob login " + s.Profile
-		case session.StateUnreadable:
-			return "fob status " + s.Profile
 		}
 	}
 	if ending := cfg.SecretsEndingBy(a.Now().Add(app.SecretExpiring)); len(ending) > 0 {

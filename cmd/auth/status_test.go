@@ -3,9 +3,12 @@ package auth
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/cmd/internal/cmdtest"
 	"github.com/fobcli/fob/internal/app"
@@ -32,6 +35,11 @@ provider = "github"
 client_id = "gh"
 `
 
+// pinned is a profile whose login is in a storage of its own.
+func pinned(name, storage string) string {
+	return fmt.Sprintf("[profile.%s]\nissuer = \"https://sso.example.com\"\nclient_id = \"fob\"\nstorage = %q\n", name, storage)
+}
+
 // Each state that is known without a request, and the error that the command ends with.
 func TestStatus_States(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -47,12 +55,14 @@ func TestStatus_States(t *testing.T) {
 		"a token before a refresh":  {"work", []string{"FOB_REFRESH_TOKEN_WORK=x", "FOB_TOKEN_WORK=x"}, session.StateValid, "env: FOB_TOKEN_WORK", false},
 		"a token of another":        {"work", []string{"FOB_TOKEN_OLD=x", "FOB_TOKEN=x"}, session.StateLoggedOut, "file", true},
 		"no storage":                {"work", []string{"FOB_STORAGE=none"}, session.StateLoggedOut, "none", true},
-		"an unknown storage":        {"work", []string{"FOB_STORAGE=cloud"}, session.StateUnreadable, "", true},
+		"no storage, for a pin":     {"pinned", []string{"FOB_STORAGE=none"}, session.StateLoggedOut, "none", true},
+		"an unknown storage":        {"lost", nil, session.StateUnreadable, "cloud", true},
+		"an identity, no storage":   {"ci", []string{"FOB_STORAGE=none"}, session.StateRefreshable, "nothing: the machine's identity", false},
 		"an identity":               {"ci", nil, session.StateRefreshable, "nothing: the machine's identity", false},
 		"an identity, but a token":  {"ci", []string{"FOB_TOKEN_CI=x"}, session.StateValid, "env: FOB_TOKEN_CI", false},
 		"a preset's server is show": {"old", nil, session.StateLoggedOut, "file", true},
 	} {
-		a := cmdtest.New(t, threeProfiles, test.environ...)
+		a := cmdtest.New(t, threeProfiles+pinned("pinned", "file")+pinned("lost", "cloud"), test.environ...)
 		stdout, _, err := a.Run(NewStatus, test.profile, "--json")
 		var s app.LoginStatus
 		if err := json.Unmarshal([]byte(stdout), &s); err != nil {
@@ -184,5 +194,16 @@ func TestSelectProfiles(t *testing.T) {
 		if got := strings.Join(names, " "); err == nil && got != test.want {
 			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+// A misspelt FOB_STORAGE is refused, not ignored: also by commands that would not use it.
+func TestMisspeltStorage(t *testing.T) {
+	for call, newCmd := range map[string]func(*app.App) *cobra.Command{
+		"": NewStatus, "work": NewToken, "pinned": NewStatus, "--all": NewLogout, "github --client-id x": NewLogin, "list": NewProfile,
+	} {
+		a := cmdtest.New(t, threeProfiles+pinned("pinned", "file"), "FOB_STORAGE=flie")
+		_, _, err := a.Run(newCmd, strings.Fields(call)...)
+		checkUsage(t, call, err, `FOB_STORAGE: there is no storage "flie"`, "")
 	}
 }

@@ -161,6 +161,24 @@ func TestLogin_Device(t *testing.T) {
 	}
 }
 
+// With FOB_STORAGE=none no stored login is used or shown as if it could be.
+func TestLogin_NotUsedWithoutStorage(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.login()
+	f.Environ["FOB_STORAGE"] = "none"
+	_, _, err := f.run(NewToken, "work")
+	if !errors.Is(err, session.ErrLoginRequired) || !strings.Contains(cli.CarriedHint(err), "FOB_TOKEN_WORK") {
+		t.Error(err)
+	}
+	if s := f.status("work"); s.State != session.StateLoggedOut || s.Storage != "none" {
+		t.Errorf("%+v", s)
+	}
+	_, _, err = f.run(NewStatus, "work")
+	if !strings.Contains(cli.CarriedHint(err), "FOB_TOKEN_WORK") {
+		t.Error(err)
+	}
+}
+
 // GitHub's device flow needs no secret, and its browser flow does.
 func TestLogin_DeviceWithoutSecret(t *testing.T) {
 	f := newFixture(t, authservertest.Options{DeviceInterval: 1})

@@ -53,11 +53,11 @@ func LocalStatus(ctx context.Context, a *App, cfg *config.Config, p config.Profi
 			out.State = session.StateRefreshable
 		}
 		return out, nil
-	case storage == config.StorageNone:
-		out.State = session.StateLoggedOut
-		return out, nil
 	case ShowsIdentity(p):
 		out.State, out.Grant, out.Scopes, out.Storage = session.StateRefreshable, p.Grant, p.Scopes, "nothing: the machine's identity"
+		return out, nil
+	case storage == config.StorageNone, cfg.StoresNothing():
+		out.State, out.Storage, out.Err = session.StateLoggedOut, config.StorageNone, errNotInEnviron(p.Name)
 		return out, nil
 	}
 	s, err := a.LocalSession(p)
@@ -112,7 +112,7 @@ func ReadsWithoutPrompt(a *App, p config.Profile) bool {
 	switch variable, _ := a.TokenVariable(p.Name); {
 	case err != nil:
 		return false
-	case variable != "" || storage == config.StorageNone || ShowsIdentity(p):
+	case variable != "" || storage == config.StorageNone || cfg.StoresNothing() || ShowsIdentity(p):
 		return true
 	case storage == config.StorageKeyring:
 		return !credstore.KeyringMayAsk(a.Getenv)

@@ -24,11 +24,16 @@ func (a *App) Token(ctx context.Context, p config.Profile, want session.TokenOpt
 	if ShowsIdentity(p) && a.Getenv(Variable("FOB_TOKEN_", p.Name)) == "" {
 		return a.identityToken(ctx, p, want)
 	}
+	cfg, err := a.Config()
 	switch name, refreshes := a.TokenVariable(p.Name); {
+	case err != nil:
+		return nil, err
 	case refreshes:
 		return a.refreshFromEnv(ctx, p, name, want)
 	case name != "":
 		return a.TokenFromEnv(p.Name, want)
+	case cfg.StoresNothing():
+		return nil, errNotInEnviron(p.Name)
 	}
 	if token, err := a.agentToken(ctx, p, want); token != nil || err != nil {
 		return token, err

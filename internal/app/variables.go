@@ -24,7 +24,7 @@ var Variables = []EnvVariable{
 	{"FOB_REGISTRY", "the registry of API keys: sqlite:/PATH or postgres://...", true},
 	{"FOB_SEAL_KEY", "the key of the encrypted files", true},
 	{"FOB_SECRET_", "the value of a secret, instead of the stored one", true},
-	{"FOB_STORAGE", "where new logins are stored: keyring, file or none", false},
+	{"FOB_STORAGE", "where new logins are stored: keyring or file; none ignores stored ones", false},
 	{"FOB_TOKEN", "an access token where no profile is named", true},
 	{"FOB_TOKEN_", "an access token for a profile", true},
 }

@@ -402,7 +402,7 @@ func ReadSecret(r io.Reader, from string) (secret.Secret, error) {
 	value := strings.TrimRight(string(text), "\r\n")
 	switch {
 	case value == "":
-		return secret.Secret{}, Usagef("there is no secret in %s", from)
+		return secret.Secret{}, WithHint(Usagef("there is no secret in %s: it is empty", from), "put the secret there; in a script, check the command before the pipe")
 	case len(text) > maxInput:
 		return secret.Secret{}, Usagef("more than %d bytes in %s", maxInput, from)
 	}

@@ -67,6 +67,9 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 		return nil, err
 	}
 	c.trust, c.storageVariable = trust, getenv("FOB_STORAGE")
+	if _, err := c.StorageFor(c.storageVariable); c.storageVariable != "" && err != nil {
+		return nil, fmt.Errorf("FOB_STORAGE: %w", err)
+	}
 	if trust.workspace && !trust.allowed {
 		if key := c.beyondWorkspace(); key != "" {
 			return nil, trust.refuse(hintAllow, "a configuration in the workspace of a CI job may not set %s", key)

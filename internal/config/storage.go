@@ -35,6 +35,11 @@ func (c *Config) StorageFor(pinned string) (string, error) {
 	}
 }
 
+// StoresNothing reports FOB_STORAGE=none: also logins that are stored elsewhere are not used.
+func (c *Config) StoresNothing() bool {
+	return c.storageVariable == StorageNone || c.storageVariable == formerNone
+}
+
 // ProfilesIn returns the profiles whose logins are in a storage.
 func (c *Config) ProfilesIn(storage string) []Profile {
 	var profiles []Profile
