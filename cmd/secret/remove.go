@@ -14,10 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-type removeOptions struct {
-	yes, dryRun bool
-	confirmed   string // the command line with --yes
-}
+type removeOptions struct{ yes, dryRun bool }
 
 func newRemoveCmd(a *app.App) *cobra.Command {
 	var opts removeOptions
@@ -32,10 +29,7 @@ destinations remain, and the secret stays valid until you revoke it at its issue
   fob secret remove stripe/test --dry-run`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.confirmed = usage.Confirmed(cmd, args)
-			return runRemove(cmd.Context(), a, args[0], opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runRemove(cmd.Context(), a, args[0], opts) },
 	}
 	c.Flags().BoolVar(&opts.yes, "yes", false, "do not ask for confirmation")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be deleted, and do nothing")
@@ -62,7 +56,7 @@ func runRemove(ctx context.Context, a *app.App, name string, opts removeOptions)
 		return nil
 	}
 	if !opts.yes {
-		if err := a.Confirm(ctx, fmt.Sprintf("Delete the secret %q?", s.Name), unconfirmed("delete the secret", s.Name, opts.confirmed)); err != nil {
+		if err := a.Confirm(ctx, fmt.Sprintf("Delete the secret %q?", s.Name), unconfirmed("delete the secret", s.Name)); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,6 @@ type rotateOptions struct {
 	expires         string
 	resume, abandon bool
 	yes, dryRun     bool
-	confirmed       string // the command line with --yes
 }
 
 func newRotateCmd(a *app.App) *cobra.Command {
@@ -58,7 +57,7 @@ terminal, such as from cron, a rotation with commands requires --yes.
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.name, opts.confirmed = args[0], usage.Confirmed(cmd, args)
+			opts.name = args[0]
 			return runRotate(cmd.Context(), a, opts)
 		},
 	}
@@ -204,7 +203,7 @@ func (r *rotation) confirm(ctx context.Context) error {
 	if r.opts.yes || r.issuer.RotateWith == "" && r.issuer.RetireWith == "" {
 		return nil
 	}
-	unasked := unconfirmed("replace the secret", r.opts.name, r.opts.confirmed)
+	unasked := unconfirmed("replace the secret", r.opts.name)
 	return r.a.Confirm(ctx, fmt.Sprintf("Replace the secret %q%s, and revoke the old value?", r.opts.name, r.delivered()), unasked)
 }
 
@@ -217,7 +216,7 @@ func (r *rotation) delivered() string {
 
 func (r *rotation) abandon(ctx context.Context) error {
 	if !r.opts.yes {
-		unasked := unconfirmed("discard a value of", r.opts.name, r.opts.confirmed)
+		unasked := unconfirmed("discard a value of", r.opts.name)
 		if err := r.a.Confirm(ctx, fmt.Sprintf("Abandon the rotation of %q, and discard the other value?", r.opts.name), unasked); err != nil {
 			return err
 		}

@@ -2,12 +2,15 @@
 package secret
 
 import (
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 func New(a *app.App) *cobra.Command {
@@ -41,8 +44,13 @@ func oneSecretArg(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// unconfirmed is the error where a confirmation is required and not possible.
-func unconfirmed(what, name, confirmed string) error {
+// unconfirmed is the error where a confirmation is required and not possible. Its hint is the
+// call with --yes.
+func unconfirmed(what, name string) error {
+	confirmed := "fob"
+	for _, arg := range os.Args[1:] {
+		confirmed += " " + sanitize.ShellQuote(arg)
+	}
 	return cli.WithHint(cli.Usagef("refusing to %s %q without confirmation (not a terminal)", what, name),
-		"check what it would do with --dry-run, then run '%s'", confirmed)
+		"check what it would do with --dry-run, then run '%s --yes'", confirmed)
 }

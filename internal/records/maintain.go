@@ -59,20 +59,13 @@ func (r Record) Status(ctx context.Context) (Status, error) {
 // Trouble is what is wrong with a record, in words: damage is told from a storage or key that
 // is only missing here.
 func Trouble(err error) string {
-	for _, kind := range []struct {
-		err  error
-		text string
-	}{
-		{seal.ErrWrongKey, "sealed under another key"},
-		{seal.ErrWrongContext, "sealed for another profile, issuer or client"},
-		{seal.ErrTampered, "damaged"},
-		{seal.ErrFormat, "damaged"},
-		{credstore.ErrCorrupt, "damaged"},
-		{errCopy, "stored twice"},
-	} {
-		if errors.Is(err, kind.err) {
-			return kind.text
+	for _, kind := range []error{seal.ErrWrongKey, seal.ErrWrongContext, errCopy} {
+		if errors.Is(err, kind) {
+			return kind.Error()
 		}
+	}
+	if errors.Is(err, credstore.ErrCorrupt) || errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrFormat) {
+		return "damaged"
 	}
 	return "cannot be read here"
 }

@@ -225,7 +225,7 @@ func TestTrouble(t *testing.T) {
 		"sealed under another key": {seal.ErrWrongKey},
 		"sealed for another profile, issuer or client": {seal.ErrWrongContext},
 		"cannot be read here":                          {credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrNoKey, credstore.ErrUnusable, errors.New("other")},
-		"stored twice":                                 {errCopy},
+		"there is another copy":                        {errCopy},
 	} {
 		for _, err := range errs {
 			if got := Trouble(fmt.Errorf("work: %w", err)); got != want {

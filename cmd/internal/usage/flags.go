@@ -2,11 +2,9 @@ package usage
 
 import (
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/fobcli/fob/internal/credhelper"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // DestinationFlags are the flags of commands that deliver.
@@ -51,29 +49,4 @@ func AllowFolderFlag(c *cobra.Command, allow *bool) {
 // overwrites the first, which may be the only copy.
 func ForceFlag(c *cobra.Command, force *bool) {
 	c.Flags().BoolVar(force, "force", false, "deliver where another key or secret goes too")
-}
-
-// Confirmed returns the command line of a command with --yes added, for a hint.
-func Confirmed(cmd *cobra.Command, args []string) string {
-	line := cmd.CommandPath()
-	for _, arg := range args {
-		line += " " + sanitize.ShellQuote(arg)
-	}
-	cmd.Flags().Visit(func(flag *pflag.Flag) {
-		values := []string{flag.Value.String()}
-		if repeatable, ok := flag.Value.(pflag.SliceValue); ok {
-			values = repeatable.GetSlice()
-		}
-		for _, value := range values {
-			line += " --" + flag.Name
-			switch flag.NoOptDefVal { // of a boolean flag "true"
-			case "":
-				line += " " + sanitize.ShellQuote(value)
-			case value:
-			default:
-				line += "=" + value
-			}
-		}
-	})
-	return line + " --yes"
 }

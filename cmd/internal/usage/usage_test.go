@@ -101,27 +101,6 @@ func TestExclusive_RunsTheChecksBefore(t *testing.T) {
 	}
 }
 
-func TestConfirmed(t *testing.T) {
-	root, c := &cobra.Command{Use: "fob"}, &cobra.Command{Use: "push NAME"}
-	var got string
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		got = Confirmed(cmd, args)
-		return nil
-	}
-	c.Flags().StringArray("to", nil, "")
-	c.Flags().String("with", "", "")
-	c.Flags().Bool("once", false, "")
-	c.Flags().Bool("force", true, "")
-	root.AddCommand(c)
-	root.SetArgs([]string{"push", "--once", "db prod", "--to", "exec:a", "--with=false", "--to", "exec:b", "--force=false"})
-	if err := root.Execute(); err != nil {
-		t.Fatal(err)
-	}
-	if want := "fob push 'db prod' --force=false --once --to exec:a --to exec:b --with false --yes"; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-}
-
 func TestExitHelp(t *testing.T) {
 	got := ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitInterrupted)
 	const want = "Exit statuses: 0 done, 1 failed, 2 wrong usage, 3 something was found,\n  4 login required, 5 server unreachable, 130 interrupted"
