@@ -30,14 +30,10 @@ func reportError(ctx context.Context, a *app.App, err error) int {
 		a.Note("%s", found)
 		return cli.ExitFindings
 	}
-	several, ok := errors.AsType[cli.Failures](err)
-	if !ok {
-		several = cli.Failures{err}
-	}
 	if ctx.Err() != nil {
 		a.Note("interrupted")
 	}
-	for _, one := range several {
+	for _, one := range cli.FailuresIn(err) {
 		if ctx.Err() == nil || errors.Is(one, cli.ErrUnfinished) { // the state left by an interrupted command
 			a.ShowError(one, a.Hint(one))
 		}

@@ -106,8 +106,11 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 	if err := delivery.AllowFolders(ctx, a, opts.To, opts.allowFolder, !opts.yes); err != nil {
 		return err
 	}
-	first := isFirstRegistry(ctx, a)
-	g, err := appkeys.Open(ctx, a, true)
+	g, err := appkeys.Open(ctx, a, false)
+	first := errors.Is(err, apikey.ErrNoRegistry)
+	if first {
+		g, err = appkeys.Open(ctx, a, true)
+	}
 	if err != nil {
 		return err
 	}
@@ -120,7 +123,7 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 	if err != nil {
 		return err
 	}
-	if first {
+	if _, own, err := appkeys.RegistryName(a); first && own && err == nil {
 		a.Note("The registry of keys is on this machine only. To share it, set FOB_REGISTRY to a")
 		a.Note("PostgreSQL database, and move the keys with 'fob key export' and 'fob key import'.")
 	}
@@ -262,17 +265,4 @@ func revokeUndelivered(ctx context.Context, g *keys.Registrar, records []apikey.
 		return cli.WithHint(err, "check where stdout goes, then try again")
 	}
 	return cli.WithHint(err, "fix the errors above, then try again")
-}
-
-// isFirstRegistry reports whether this machine's own registry is about to be created.
-func isFirstRegistry(ctx context.Context, a *app.App) bool {
-	if _, own, err := appkeys.RegistryName(a); err != nil || !own {
-		return false
-	}
-	isFirst := true
-	err := appkeys.IfAny(ctx, a, func(*keys.Registrar) error {
-		isFirst = false
-		return nil
-	})
-	return err == nil && isFirst
 }

@@ -214,11 +214,7 @@ func (run *rotation) rotateAll(ctx context.Context, records []apikey.Record) err
 		if err := run.rotate(ctx, r); err != nil {
 			run.bar.End()
 			if !run.isBulk {
-				failures, ok := errors.AsType[cli.Failures](err)
-				if !ok {
-					failures = cli.Failures{err}
-				}
-				return append(run.failed, failures...)
+				return append(run.failed, cli.FailuresIn(err)...)
 			}
 			return interruptedError(ctx, run.a, err, fmt.Sprintf("%d of %d keys were rotated", run.done, len(records)), "run it again: rotated keys are skipped")
 		}

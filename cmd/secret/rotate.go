@@ -295,10 +295,7 @@ func (r *rotation) failure(ctx context.Context, err error) error {
 	if readErr != nil {
 		return errors.Join(err, readErr)
 	}
-	var failed cli.Failures
-	if !errors.As(err, &failed) {
-		failed = cli.Failures{err}
-	}
+	failed := cli.FailuresIn(err)
 	name, resume := r.opts.name, "fix the errors above, then run 'fob secret rotate %s --resume'"
 	switch {
 	case held.Stage == secretstore.Delivering:

@@ -92,6 +92,14 @@ func (f Failures) Error() string { return errors.Join(f...).Error() }
 
 func (f Failures) Unwrap() []error { return f }
 
+// FailuresIn returns the failures that an error joins, or the error alone.
+func FailuresIn(err error) Failures {
+	if several, ok := errors.AsType[Failures](err); ok {
+		return several
+	}
+	return Failures{err}
+}
+
 // Of adds the failure of a profile, whose name it adds to message and hint.
 func (f *Failures) Of(profile string, err error) {
 	if err != nil {

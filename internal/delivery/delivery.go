@@ -23,12 +23,12 @@ import (
 // Destinations parses the names of destinations that the user has typed or configured. A name
 // that is there twice counts once.
 func Destinations(a *app.App, names, as []string) ([]destination.Destination, error) {
-	return destinations(a, nil, names, as)
+	return destinations(a, nil, names, as, false)
 }
 
 // destinations also parses names that a registry has recorded, which may be shared: their
 // files must be below dotenv_roots, unless the user has typed the same name.
-func destinations(a *app.App, recorded, typed, as []string) ([]destination.Destination, error) {
+func destinations(a *app.App, recorded, typed, as []string, readOnly bool) ([]destination.Destination, error) {
 	if len(recorded)+len(typed) == 0 {
 		return nil, nil
 	}
@@ -39,6 +39,7 @@ func destinations(a *app.App, recorded, typed, as []string) ([]destination.Desti
 	if err != nil {
 		return nil, err
 	}
+	m.ReadOnly = readOnly
 	var all []destination.Destination
 	own := 0 // how many of them are typed
 	for i, name := range slices.Concat(typed, recorded) {
@@ -168,19 +169,9 @@ func hintOfDestination(err error) error {
 // CheckReady finds out, without changing anything, whether destinations would take a value:
 // credentials, names and permissions as far as a read shows them. outcome is what is left if not.
 func CheckReady(ctx context.Context, a *app.App, names, as []string, outcome string) error {
-	if len(names) == 0 {
-		return nil
-	}
-	m, err := newMachine(a, as)
+	dests, err := destinations(a, nil, names, as, true)
 	if err != nil {
 		return err
-	}
-	m.AnyFolder, m.ReadOnly = true, true
-	dests := make([]destination.Destination, len(names))
-	for i, name := range names {
-		if dests[i], err = destination.Parse(name, m); err != nil {
-			return hintOfDestination(err)
-		}
 	}
 	failed := cli.Failures(slices.DeleteFunc(destination.DeliverAll(ctx, dests, secret.New("check")), func(err error) bool { return err == nil }))
 	if len(failed) > 0 {

@@ -18,6 +18,10 @@ func AllowFolders(ctx context.Context, a *app.App, typed []string, allow, ask bo
 	if len(typed) == 0 {
 		return nil
 	}
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
 	m, err := newMachine(a, nil)
 	if err != nil {
 		return err
@@ -28,34 +32,16 @@ func AllowFolders(ctx context.Context, a *app.App, typed []string, allow, ask bo
 		if !ok || wrong.Folder == "" {
 			continue
 		}
-		if err := allowFolder(ctx, a, wrong.Folder, allow, ask); err != nil {
-			return err
-		}
 		m.DotenvRoots = append(m.DotenvRoots, wrong.Folder) // once is enough
-	}
-	return nil
-}
-
-func allowFolder(ctx context.Context, a *app.App, folder string, allow, ask bool) error {
-	shown := sanitize.Line(folder)
-	if !allow && ask {
-		answer, err := a.AskOptional(ctx, "Allow later rotations to write below "+shown+"? [y/N]", cli.AnyAnswer)
-		if err != nil && !errors.Is(err, cli.ErrNoTerminal) {
+		shown := sanitize.Line(wrong.Folder)
+		if !allow && (!ask || a.Confirm(ctx, "Allow later rotations to write below "+shown+"?", cli.ErrNoTerminal) != nil) {
+			a.Note("Later rotations on this machine cannot write below %s: allow it with --allow-folder, or add it to dotenv_roots in config.toml.", shown)
+			continue
+		}
+		if err := config.AllowDotenv(cfg.Paths.Config, wrong.Folder); err != nil {
 			return err
 		}
-		allow = cli.IsYes(answer)
+		a.Note("Added %s to dotenv_roots%s.", shown, cli.TextIf(len(cfg.Destination.DotenvRoots) == 0, ": it replaces the default, the working directory"))
 	}
-	if !allow {
-		a.Note("Later rotations on this machine cannot write below %s: allow it with --allow-folder, or add it to dotenv_roots in config.toml.", shown)
-		return nil
-	}
-	cfg, err := a.Config()
-	if err != nil {
-		return err
-	}
-	if err := config.AllowDotenv(cfg.Paths.Config, folder); err != nil {
-		return err
-	}
-	a.Note("Added %s to dotenv_roots%s.", shown, cli.TextIf(len(cfg.Destination.DotenvRoots) == 0, ": it replaces the default, the working directory"))
 	return nil
 }

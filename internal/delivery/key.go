@@ -75,7 +75,7 @@ func (d *StdoutDestination) Deliver(_ context.Context, key apikey.Minted, r apik
 // KeyDestinations parses the names of a key's destinations, recorded in the registry or typed
 // by the user, and refuses those that would not take such a key, before it is created.
 func KeyDestinations(a *app.App, recorded, typed, as []string, environment string) ([]destination.Destination, error) {
-	to, err := destinations(a, recorded, typed, as)
+	to, err := destinations(a, recorded, typed, as, false)
 	if err != nil || len(to) == 0 {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package incident
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -69,9 +68,9 @@ func (run *incident) warnUnready(ctx context.Context, todo []*leakedKey) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	if failed, ok := errors.AsType[cli.Failures](delivery.CheckReady(ctx, run.a, names, run.opts.As, "the leaked keys are revoked all the same")); ok {
-		for _, err := range failed {
-			run.a.Warn(err.Error())
+	if err := delivery.CheckReady(ctx, run.a, names, run.opts.As, "the leaked keys are revoked all the same"); err != nil {
+		for _, one := range cli.FailuresIn(err) {
+			run.a.Warn(one.Error())
 		}
 	}
 }
