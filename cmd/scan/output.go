@@ -45,23 +45,39 @@ type findingJSON struct {
 	Kind        leakscan.Kind `json:"kind"`
 }
 
-func printFindings(a *app.App, found []foundKey, format string) error {
+// unreadJSON is what was not scanned. That of a submodule is as expected.
+type unreadJSON struct {
+	Kind                string `json:"kind"`
+	Path                string `json:"path"`
+	Error               string `json:"error"`
+	ExecutionSuccessful bool   `json:"executionSuccessful"`
+}
+
+const notScanned = "not scanned"
+
+func printFindings(a *app.App, found []foundKey, r leakscan.Result, format string) error {
 	switch format {
 	case "json":
-		list := make([]findingJSON, len(found))
+		list := make([]any, len(found))
 		for i, f := range found {
 			list[i] = findingJSON{
 				Key: f.Masked(), ID: f.ID, Environment: f.Environment, Path: f.Path, Line: f.Line, Column: f.Column, Commit: f.Commit,
 				Checked: f.checked, Live: f.live(), State: f.state, Owner: f.record.Owner, Kind: f.Kind,
 			}
 		}
+		for _, u := range r.Unread {
+			list = append(list, unreadJSON{notScanned, u.Path, u.Err.Error(), false})
+		}
+		for _, path := range r.Submodules {
+			list = append(list, unreadJSON{notScanned, path, "a submodule", true})
+		}
 		return a.PrintJSON(list)
 	case "sarif":
-		findings := make([]leakscan.Finding, len(found))
+		r.Findings = make([]leakscan.Finding, len(found))
 		for i := range found {
-			findings[i] = found[i].Finding
+			r.Findings[i] = found[i].Finding
 		}
-		return a.PrintJSON(leakscan.SARIF(app.Version(), findings, func(i int) (string, bool) {
+		return a.PrintJSON(leakscan.SARIF(app.Version(), r, func(i int) (string, bool) {
 			return "API key " + found[i].Masked() + ", " + found[i].stateText(), found[i].live()
 		}))
 	}
@@ -71,6 +87,20 @@ func printFindings(a *app.App, found []foundKey, format string) error {
 		}
 	}
 	return nil
+}
+
+// noteUnread warns of what was not scanned.
+func noteUnread(a *app.App, r leakscan.Result) {
+	const most = 10
+	for _, u := range r.Unread[:min(most, len(r.Unread))] {
+		a.Warn(notScanned + ": " + sanitize.Line(u.String()))
+	}
+	if more := len(r.Unread) - most; more > 0 {
+		a.Warn(fmt.Sprintf("%d more were not scanned", more))
+	}
+	for _, path := range r.Submodules {
+		a.Note("Not scanned: submodule %s.", path)
+	}
 }
 
 func bytesText(n int64) string {

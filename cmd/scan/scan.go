@@ -33,6 +33,7 @@ type scanOptions struct {
 	brands     []string
 	format     string
 	noRegistry bool
+	incomplete bool
 }
 
 func New(a *app.App) *cobra.Command {
@@ -71,6 +72,7 @@ or in lefthook.yml:
 	flags.StringArrayVar(&opts.brands, "brand", nil, "also find keys of this `BRAND`; repeatable")
 	flags.StringVar(&opts.format, "format", "text", "output `FORMAT`: text, json or sarif")
 	flags.BoolVar(&opts.noRegistry, "no-registry", false, "do not look up which keys are live")
+	flags.BoolVar(&opts.incomplete, "allow-incomplete", false, "succeed although something could not be scanned")
 	usage.Exclusive(c, "git", "staged", "stdin", "gitignore")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(ScanFormats, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -113,17 +115,19 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := printFindings(a, found, opts.format); err != nil {
+	if err := printFindings(a, found, result, opts.format); err != nil {
 		return err
 	}
-	for _, why := range result.Skipped[:min(10, len(result.Skipped))] {
-		a.Warn("skipped: " + sanitize.Line(why))
-	}
-	if more := len(result.Skipped) - 10; more > 0 {
-		a.Warn(fmt.Sprintf("%d more were skipped", more))
-	}
+	noteUnread(a, result)
 	a.Note("Scanned %s, %s.", cli.Plural(result.Files, "file", "files"), bytesText(result.Bytes))
-	return verdict(found)
+	if err := verdict(found); err != nil {
+		return err
+	}
+	if n := len(result.Unread); n > 0 && !opts.incomplete {
+		return cli.WithHint(fmt.Errorf("the scan is incomplete: see the %s above", cli.Plural(n, "warning", "warnings")),
+			"fix what it names ('git fetch --unshallow', 'git lfs fetch --all', permissions), or use --allow-incomplete")
+	}
+	return nil
 }
 
 func withScanHint(err error) error {

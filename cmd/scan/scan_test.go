@@ -112,15 +112,16 @@ func TestScan_Usage(t *testing.T) {
 		usage   bool
 		hint    string
 	}{
-		"an unknown format": {[]string{"--format", "xml"}, `unknown format "xml"`, true, "text, json and sarif"},
-		"stdin and a path":  {[]string{"--stdin", dir}, "too many paths", true, "--help"},
-		"git and two paths": {[]string{"--git", dir, dir}, "too many paths", true, "--help"},
-		"git and staged":    {[]string{"--git", "--staged"}, "--git and --staged", true, ""},
-		"an empty path":     {[]string{""}, "a path is empty", true, "variable is set"},
-		"a wrong brand":     {[]string{"--brand", "A B", dir}, "a brand is", true, ""},
-		"a missing path":    {[]string{filepath.Join(dir, "none")}, "none", false, "name existing files and folders"},
-		"no repository":     {[]string{"--git", dir}, "is in no git repository", false, "name a git repository"},
-		"a device":          {[]string{os.DevNull}, "neither a file nor a folder", false, "--stdin"},
+		"an unknown format":      {[]string{"--format", "xml"}, `unknown format "xml"`, true, "text, json and sarif"},
+		"stdin and a path":       {[]string{"--stdin", dir}, "too many paths", true, "--help"},
+		"git and two paths":      {[]string{"--git", dir, dir}, "too many paths", true, "--help"},
+		"git and staged":         {[]string{"--git", "--staged"}, "--git and --staged", true, ""},
+		"an empty path":          {[]string{""}, "a path is empty", true, "variable is set"},
+		"a wrong brand":          {[]string{"--brand", "A B", dir}, "a brand is", true, ""},
+		"a missing path":         {[]string{filepath.Join(dir, "none")}, "none", false, "name existing files and folders"},
+		"git and a missing path": {[]string{"--git", filepath.Join(dir, "none")}, "none", false, "name existing files and folders"},
+		"no repository":          {[]string{"--git", dir}, "is in no git repository", false, "name a git repository"},
+		"a device":               {[]string{os.DevNull}, "neither a file nor a folder", false, "--stdin"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := cmdtest.New(t, "").Run(New, test.args...)
@@ -193,7 +194,7 @@ func TestScan_SARIFOfLongPaths(t *testing.T) {
 	err := printFindings(a, []foundKey{
 		{leakscan.Finding{Kind: leakscan.File, Path: folder + "a", Line: 1, Column: 1}, &judgment{checked: true, state: apikey.Active}},
 		{leakscan.Finding{Kind: leakscan.File, Path: folder + "b", Line: 1, Column: 1}, &judgment{checked: true, state: apikey.Revoked}},
-	}, "sarif")
+	}, leakscan.Result{}, "sarif")
 	if err != nil || strings.Count(out.String(), `"level": "error"`) != 1 || strings.Count(out.String(), `"level": "warning"`) != 1 {
 		t.Errorf("%v\n%s", err, out.String())
 	}

@@ -28,9 +28,10 @@ type object struct {
 	StartLine     int
 
 	// fob
-	Key, ID *string
-	Path    string
-	Line    int
+	Key, ID             *string
+	Path                string
+	Line                int
+	ExecutionSuccessful *json.RawMessage // of what was not scanned
 
 	// TruffleHog, and its log
 	DetectorName         *string
@@ -134,7 +135,7 @@ func (o *object) findings() (found []finding, known bool) {
 	case o.Key != nil && o.ID != nil:
 		found = []finding{{secrets: []string{*o.Key}, path: o.Path, commit: o.Commit, line: o.Line}}
 	default:
-		return nil, o.Level != nil && o.TS != nil && o.Msg != nil
+		return nil, o.ExecutionSuccessful != nil || o.Level != nil && o.TS != nil && o.Msg != nil
 	}
 	return found, true
 }

@@ -21,12 +21,28 @@ var archives = map[string]bool{
 	".woff": true, ".woff2": true, ".ttf": true, ".otf": true, ".pdf": true, ".deb": true, ".rpm": true, ".apk": true, ".whl": true,
 }
 
-// Result is what a scan has seen.
+// Result is what a scan found, and what it could not scan.
 type Result struct {
-	Findings []Finding
-	Files    int      // or blobs
-	Bytes    int64    // of them
-	Skipped  []string // what could not be read, and why
+	Findings   []Finding
+	Files      int   // or blobs
+	Bytes      int64 // of them
+	Unread     []Unread
+	Submodules []string // of a git repository: they are repositories of their own
+}
+
+// Unread is something that should have been scanned and was not.
+type Unread struct {
+	Path string
+	Err  error
+}
+
+func (u Unread) String() string { return u.Path + ": " + u.Err.Error() }
+
+func unread(path string, err error) Unread {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok { // it has the path, too
+		err = failed.Err
+	}
+	return Unread{path, err}
 }
 
 // Progress is called with what has been scanned so far.
@@ -36,13 +52,14 @@ type collector struct {
 	mu       sync.Mutex
 	result   Result
 	progress Progress
+	contents contents
 }
 
 func (c *collector) add(r Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.result.Findings = append(c.result.Findings, r.Findings...)
-	c.result.Skipped = append(c.result.Skipped, r.Skipped...)
+	c.result.Unread = append(c.result.Unread, r.Unread...)
 	c.result.Files += r.Files
 	c.result.Bytes += r.Bytes
 	if c.progress != nil {
@@ -50,17 +67,15 @@ func (c *collector) add(r Result) {
 	}
 }
 
-// Files looks through files, and folders with all below them but .git. Links are not
-// followed, but for those that are named.
+// Files scans files, and folders with all that is below them except .git. Links are
+// followed only if they are named.
 func (s *Scanner) Files(ctx context.Context, roots []string, progress Progress) (Result, error) {
 	return s.scanAll(ctx, progress, func(found chan<- candidate) error {
 		for _, root := range roots {
 			info, err := os.Stat(root)
 			switch {
-			case err != nil:
-				return err
-			case info.Mode().IsRegular():
-				found <- candidate{path: root}
+			case err != nil || info.Mode().IsRegular():
+				found <- candidate{root, err}
 			case !info.IsDir():
 				return fmt.Errorf("%s: %w", root, ErrNoFile)
 			default:
@@ -86,8 +101,6 @@ func walk(ctx context.Context, root string, found chan<- candidate) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil && path == root:
-			return err
 		case err != nil:
 			found <- candidate{path, err}
 			return skipDir(entry)
@@ -125,13 +138,12 @@ func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan
 				if ctx.Err() != nil {
 					continue // drain
 				}
-				var r Result
-				if file.err != nil {
-					r.Skipped = []string{file.err.Error()}
-				} else {
-					r, buffer = s.scanFile(ctx, file.path, buffer)
+				if file.err == nil {
+					buffer, file.err = s.scanFile(ctx, c, file.path, buffer)
 				}
-				c.add(r)
+				if file.err != nil && !errors.Is(file.err, fs.ErrNotExist) { // one that is gone needs no scan
+					c.add(Result{Unread: []Unread{unread(file.path, file.err)}})
+				}
 			}
 		})
 	}
@@ -139,21 +151,27 @@ func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan
 	return c.result, errors.Join(ctx.Err(), listErr)
 }
 
-func (s *Scanner) scanFile(ctx context.Context, path string, buffer []byte) (Result, []byte) {
-	r := Result{Files: 1}
+func (s *Scanner) scanFile(ctx context.Context, c *collector, path string, buffer []byte) ([]byte, error) {
 	f, info, err := openRegular(path)
-	if err == nil {
-		defer f.Close()
-		r.Bytes = info.Size()
-		buffer, err = s.Scan(ctx, f, buffer, func(finding Finding) {
-			finding.Kind, finding.Path = File, path
-			r.Findings = append(r.Findings, finding)
-		})
-	}
 	if err != nil {
-		r.Skipped = []string{err.Error()}
+		return buffer, err
 	}
-	return r, buffer
+	defer f.Close()
+	r := Result{Files: 1, Bytes: info.Size()}
+	buffer, err = s.Scan(ctx, f, buffer, r.collect(File, path))
+	if err == nil && info.Size() < maxPointer {
+		s.scanContent(ctx, c, filepath.Dir(path), buffer[:info.Size()], File, path)
+	}
+	c.add(r)
+	return buffer, err
+}
+
+// collect returns a function that adds what is found in a place.
+func (r *Result) collect(kind Kind, path string) func(Finding) {
+	return func(f Finding) {
+		f.Kind, f.Path = kind, path
+		r.Findings = append(r.Findings, f)
+	}
 }
 
 // openRegular opens a file. It may have become a pipe since it was listed, or be a link to

@@ -93,7 +93,7 @@ func (s *Scanner) Unignored(ctx context.Context, dir string, progress Progress) 
 	return s.scanAll(ctx, progress, func(found chan<- candidate) error {
 		for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
 			if name != "" {
-				if err := walk(ctx, cmp.Or(dir, ".")+"/"+name, found); err != nil && ctx.Err() != nil {
+				if err := walk(ctx, filepath.Join(dir, name), found); err != nil {
 					return err
 				}
 			}
@@ -102,14 +102,19 @@ func (s *Scanner) Unignored(ctx context.Context, dir string, progress Progress) 
 	})
 }
 
-// Staged looks through what the next commit would bring in.
+// Staged scans what the next commit adds.
 func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
+	var c collector
 	var names, paths []string
 	err := gitRead(ctx, dir, func(r *bufio.Reader) {
-		readChanges(r, func(_, name, path string) {
-			names, paths = append(names, name), append(paths, path)
+		readChanges(r, func(_ string, changed change) {
+			if changed.mode == submodule {
+				c.result.Submodules = append(c.result.Submodules, changed.path)
+				return
+			}
+			names, paths = append(names, changed.name), append(paths, changed.path)
 		})
-	}, "diff", "--cached", "--no-renames", "--ignore-submodules", "--no-ext-diff", "--no-textconv", "--raw", "-z", "--no-abbrev", "--diff-filter=ACMRT")
+	}, "diff", "--cached", "--no-renames", "--ignore-submodules=dirty", "--no-ext-diff", "--no-textconv", "--raw", "-z", "--no-abbrev", "--diff-filter=ACMRT")
 	if err != nil {
 		// Outside a repository, 'git diff' takes other options and reports these.
 		if _, outside := gitOutput(ctx, dir, "rev-parse", "--git-dir"); outside != nil {
@@ -118,12 +123,11 @@ func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
 		return Result{}, err
 	}
 	if len(names) == 0 {
-		return Result{}, nil
+		return c.result, nil
 	}
 	batches := make(chan []string, 1)
 	batches <- names
 	close(batches)
-	var c collector
 	err = s.scanObjects(ctx, dir, batches, &c, func(i int, _, _ string) (Kind, string) { return File, paths[i] })
 	return c.result, err
 }
@@ -144,10 +148,54 @@ func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (R
 	case len(rest) > 0:
 		err = s.scanNamed(ctx, dir, rest, c)
 	}
-	if err != nil {
-		return c.result, err
+	if err == nil {
+		err = findOrigins(ctx, dir, &c.result)
 	}
-	return c.result, findOrigins(ctx, dir, c.result.Findings)
+	if err == nil {
+		c.result.Unread = append(c.result.Unread, missingObjects(ctx, dir)...)
+		err = ctx.Err()
+	}
+	_ = gitRead(ctx, dir, func(r *bufio.Reader) { // without a commit there is none
+		eachLine(r, 0, func(line string) {
+			if head, path, _ := strings.Cut(line, "\t"); strings.HasPrefix(head, submodule) {
+				c.result.Submodules = append(c.result.Submodules, path)
+			}
+		})
+	}, "ls-tree", "-r", "-z", "--full-tree", "HEAD")
+	return c.result, err
+}
+
+// missingObjects returns that a repository is a shallow or partial clone, if it lacks objects.
+func missingObjects(ctx context.Context, dir string) (all []Unread) {
+	name := cmp.Or(dir, ".")
+	if out, _ := gitOutput(ctx, dir, "rev-parse", "--is-shallow-repository"); string(out) == "true\n" {
+		all = append(all, Unread{name, errors.New("a shallow clone: older commits are missing")})
+	}
+	if out, _ := gitOutput(ctx, dir, "config", "--get-regexp", `^(remote\..*\.promisor|extensions\.partialclone)$`); len(out) == 0 {
+		return all
+	}
+	missing := 0
+	err := gitRead(ctx, dir, func(r *bufio.Reader) {
+		eachLine(r, '\n', func(line string) {
+			if strings.HasPrefix(line, "?") {
+				missing++
+			}
+		})
+	}, "rev-list", "--objects", "--all", "--no-object-names", "--missing=print")
+	if err != nil || missing > 0 {
+		all = append(all, Unread{name, fmt.Errorf("a partial clone: %d objects are missing", missing)})
+	}
+	return all
+}
+
+func eachLine(r *bufio.Reader, end byte, do func(line string)) {
+	for {
+		line, err := r.ReadString(end)
+		if err != nil {
+			return
+		}
+		do(line[:len(line)-1])
+	}
 }
 
 // scanPacks scans the packs without git, and returns the names of the other objects.
@@ -166,12 +214,11 @@ func (s *Scanner) scanPacks(ctx context.Context, dir string, c *collector) (rest
 		return nil, err
 	}
 	large, err := packs.Walk(ctx, func(o gitpack.Object, text []byte) {
-		var found []Finding
-		s.scanText(text, len(text), place{line: 1, column: 1}, func(f Finding) {
-			f.Kind, f.Path = kindOf(o.Type()), o.Name()
-			found = append(found, f)
-		})
-		c.add(Result{Findings: found, Files: 1, Bytes: int64(len(text))})
+		r := Result{Files: 1, Bytes: int64(len(text))}
+		kind, name := kindOf(o.Type()), o.Name()
+		s.scanText(text, len(text), place{line: 1, column: 1}, r.collect(kind, name))
+		s.scanContent(ctx, c, dir, text, kind, name)
+		c.add(r)
 	})
 	return append(large, loose...), err
 }
@@ -198,37 +245,44 @@ func objectsFolder(ctx context.Context, dir string) (string, error) {
 
 // findOrigins replaces the names of blobs by the first commit that has them and the file's
 // path there. Commits and tags keep their own names.
-func findOrigins(ctx context.Context, dir string, findings []Finding) error {
-	places := make(map[string]origin)
-	for _, f := range findings {
-		places[f.Path] = origin{commit: f.Path}
+func findOrigins(ctx context.Context, dir string, r *Result) error {
+	origins := make(map[string]origin)
+	for _, f := range r.Findings {
+		origins[f.Path] = origin{commit: f.Path}
 	}
-	if len(places) == 0 {
+	for _, u := range r.Unread {
+		origins[u.Path] = origin{}
+	}
+	if len(origins) == 0 {
 		return nil
 	}
 	args := []string{"log", "--all", "--reverse", "-m", "--no-renames", "--no-ext-diff", "--no-textconv", "--format=%H", "--raw", "-z", "--no-abbrev"}
 	const most = 500 // arguments are bounded; of more, the whole log is read
-	if len(places) <= most {
-		for _, name := range slices.Sorted(maps.Keys(places)) {
+	if len(origins) <= most {
+		for _, name := range slices.Sorted(maps.Keys(origins)) {
 			args = append(args, "--find-object="+name)
 		}
 	}
 	_ = gitRead(ctx, dir, func(r *bufio.Reader) { // in a damaged log, the blob's name is what there is
-		readChanges(r, func(commit, name, path string) {
-			if known, wanted := places[name]; wanted && known.path == "" {
-				places[name] = origin{commit, path}
+		readChanges(r, func(commit string, changed change) {
+			if known, wanted := origins[changed.name]; wanted && known.path == "" {
+				origins[changed.name] = origin{commit, changed.path}
 			}
 		})
 	}, args...)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	for i := range findings {
-		f := &findings[i]
-		f.Commit, f.Path = places[f.Path].commit, places[f.Path].path
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		f.Commit, f.Path = origins[f.Path].commit, origins[f.Path].path
 		if f.Kind == Blob && f.Path != "" {
 			f.Kind = File
 		}
+	}
+	for i := range r.Unread {
+		u := &r.Unread[i]
+		u.Path = cmp.Or(origins[u.Path].path, u.Path)
 	}
 	return nil
 }
@@ -245,24 +299,23 @@ func kindOf(objectType string) Kind {
 
 type origin struct{ commit, path string }
 
+// change is what a commit has in the place of a file.
+type change struct{ mode, name, path string }
+
 // readChanges reads commits and, of each, ":MODE MODE NAME NAME STATUS" and a path for
 // every file that it changed. Paths may hold anything but NUL.
-func readChanges(r *bufio.Reader, changed func(commit, name, path string)) {
-	for commit := ""; ; {
-		field, err := r.ReadString(0)
-		if err != nil {
+func readChanges(r *bufio.Reader, changed func(commit string, c change)) {
+	commit, head := "", ""
+	eachLine(r, 0, func(field string) {
+		if words := strings.Fields(head); len(words) == 5 { // the path is next
+			changed(commit, change{words[1], words[3], field})
+			head = ""
 			return
 		}
-		field = strings.Trim(field, "\n\x00")
-		if !strings.HasPrefix(field, ":") {
-			commit = field
-			continue
+		if head = strings.TrimLeft(field, "\n"); !strings.HasPrefix(head, ":") {
+			commit, head = head, ""
 		}
-		path, _ := r.ReadString(0)
-		if words := strings.Fields(field); len(words) == 5 && words[1] != submodule {
-			changed(commit, words[3], strings.TrimSuffix(path, "\x00"))
-		}
-	}
+	})
 }
 
 // submodule is the mode of a commit of another repository.
@@ -312,14 +365,14 @@ func send(ctx context.Context, batches chan<- []string, batch []string) {
 func listObjects(ctx context.Context, dir string, batches chan<- []string) error {
 	var batch []string
 	err := gitRead(ctx, dir, func(r *bufio.Reader) {
-		for lines := bufio.NewScanner(r); lines.Scan(); {
-			if kind, name, _ := strings.Cut(lines.Text(), " "); kind != "tree" {
+		eachLine(r, '\n', func(line string) {
+			if kind, name, _ := strings.Cut(line, " "); kind != "tree" {
 				if batch = append(batch, name); len(batch) == batchSize {
 					send(ctx, batches, batch)
 					batch = nil
 				}
 			}
-		}
+		})
 	}, "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
 	send(ctx, batches, batch)
 	return err
@@ -355,7 +408,7 @@ func (s *Scanner) scanObjects(ctx context.Context, dir string, batches <-chan []
 		}
 	}()
 	growPipe(stdout)
-	if err := s.readObjects(ctx, bufio.NewReaderSize(stdout, 1<<16), c, place); err != nil {
+	if err := s.readObjects(ctx, bufio.NewReaderSize(stdout, 1<<16), dir, c, place); err != nil {
 		cancel()
 		_ = cat.Wait()
 		return err
@@ -370,7 +423,7 @@ func (s *Scanner) scanObjects(ctx context.Context, dir string, batches <-chan []
 type placeFunc func(i int, objectType, name string) (Kind, string)
 
 // readObjects reads "NAME TYPE SIZE", the object and a line break, for each.
-func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, c *collector, place placeFunc) error {
+func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, dir string, c *collector, place placeFunc) error {
 	var buffer []byte
 	for i := 0; ; i++ {
 		head, err := r.ReadString('\n')
@@ -382,7 +435,9 @@ func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, c *collector
 		}
 		fields := strings.Fields(head)
 		if len(fields) != 3 {
-			c.add(Result{Skipped: []string{strings.TrimSpace(head)}})
+			name, _, _ := strings.Cut(head, " ")
+			_, path := place(i, "", name)
+			c.add(Result{Unread: []Unread{{path, errors.New("the object is missing")}}})
 			continue
 		}
 		size, err := strconv.ParseInt(fields[2], 10, 64)
@@ -395,17 +450,18 @@ func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, c *collector
 			}
 			continue
 		}
-		var found []Finding
-		buffer, err = s.Scan(ctx, io.LimitReader(r, size), buffer, func(f Finding) {
-			f.Kind, f.Path = place(i, fields[1], fields[0])
-			found = append(found, f)
-		})
+		kind, path := place(i, fields[1], fields[0])
+		found := Result{Files: 1, Bytes: size}
+		buffer, err = s.Scan(ctx, io.LimitReader(r, size), buffer, found.collect(kind, path))
 		if err != nil {
 			return err
 		}
 		if _, err := r.Discard(1); err != nil {
 			return fmt.Errorf("%w: it ended early: %w", ErrGit, err)
 		}
-		c.add(Result{Findings: found, Files: 1, Bytes: size})
+		if size < maxPointer {
+			s.scanContent(ctx, c, dir, buffer[:size], kind, path)
+		}
+		c.add(found)
 	}
 }

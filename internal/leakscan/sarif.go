@@ -5,10 +5,10 @@ import "net/url"
 // SARIF returns findings as a log in the Static Analysis Results Interchange Format 2.1.0
 // (OASIS), with what GitHub's code scanning requires. describe is called for each finding
 // with its number.
-func SARIF(version string, findings []Finding, describe func(i int) (message string, live bool)) any {
-	results := make([]any, len(findings))
-	for i := range findings {
-		f := &findings[i]
+func SARIF(version string, r Result, describe func(i int) (message string, live bool)) any {
+	results := make([]any, len(r.Findings))
+	for i := range r.Findings {
+		f := &r.Findings[i]
 		message, live := describe(i)
 		level := "warning"
 		if live {
@@ -31,13 +31,23 @@ func SARIF(version string, findings []Finding, describe func(i int) (message str
 		"help":            sarifText(advice),
 		"properties":      map[string]any{"security-severity": "9.0", "precision": "very-high", "tags": []string{"security"}},
 	}
+	notices := []any{}
+	for _, u := range r.Unread {
+		notices = append(notices, map[string]any{"level": "error", "message": sarifText("not scanned: " + u.String())})
+	}
+	for _, path := range r.Submodules {
+		notices = append(notices, map[string]any{"level": "note", "message": sarifText("not scanned: submodule " + path)})
+	}
 	return map[string]any{
 		"version": "2.1.0",
 		"$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
 		"runs": []any{map[string]any{
 			"tool":       map[string]any{"driver": map[string]any{"name": "fob", "version": version, "rules": []any{rule}}},
 			"columnKind": "unicodeCodePoints",
-			"results":    results,
+			"invocations": []any{map[string]any{
+				"executionSuccessful": len(r.Unread) == 0, "toolExecutionNotifications": notices,
+			}},
+			"results": results,
 		}},
 	}
 }

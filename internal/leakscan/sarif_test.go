@@ -10,9 +10,9 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-func sarifOf(t *testing.T, findings []Finding) (text []byte, log map[string]any) {
+func sarifOf(t *testing.T, r Result) (text []byte, log map[string]any) {
 	t.Helper()
-	text, err := json.Marshal(SARIF("1.2.3", findings, func(i int) (string, bool) { return findings[i].Masked(), i == 0 }))
+	text, err := json.Marshal(SARIF("1.2.3", r, func(i int) (string, bool) { return r.Findings[i].Masked(), i == 0 }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +64,13 @@ func checkSARIF(t *testing.T, log any) {
 	if severity := at[string](t, rule, "properties", "security-severity"); severity != "9.0" {
 		t.Errorf("security-severity %q", severity)
 	}
+	invocation := at[map[string]any](t, run, "invocations", 0)
+	at[bool](t, invocation, "executionSuccessful")
+	for i := range at[[]any](t, invocation, "toolExecutionNotifications") {
+		if at[string](t, invocation, "toolExecutionNotifications", i, "message", "text") == "" {
+			t.Errorf("notification %d has no text", i)
+		}
+	}
 	for i, result := range at[[]any](t, run, "results") {
 		if at[string](t, result, "ruleId") != at[string](t, rule, "id") || at[string](t, result, "message", "text") == "" {
 			t.Errorf("result %d: %v", i, result)
@@ -94,7 +101,7 @@ func TestSARIF(t *testing.T) {
 		{Parts: parts, Kind: TagMessage, Commit: "c0ffee", Line: 6, Column: 1},
 		{Parts: parts, Kind: Blob, Commit: "c0ffee", Line: 1, Column: 1},
 	}
-	text, log := sarifOf(t, findings)
+	text, log := sarifOf(t, Result{Findings: findings})
 	checkSARIF(t, log)
 	for _, want := range []string{
 		`"uri":"a%20file%231.env"},"region":{"startColumn":5,"startLine":3}`, `"uri":"stdin"`, `"uri":"git/commit-message/c0ffee"`, `"uri":"git/tag-message/c0ffee"`, `"uri":"git/blob/c0ffee"`,
@@ -105,9 +112,18 @@ func TestSARIF(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
-	text, log = sarifOf(t, nil)
+	text, log = sarifOf(t, Result{Unread: []Unread{{"a", ErrNoContent}}, Submodules: []string{"sub"}})
 	checkSARIF(t, log)
 	if !strings.Contains(string(text), `"results":[]`) {
 		t.Errorf("without findings, results is not a list: %s", text)
+	}
+	if at[bool](t, log, "runs", 0, "invocations", 0, "executionSuccessful") {
+		t.Error("a scan that lacks a file is successful")
+	}
+	const path = "toolExecutionNotifications"
+	for i, want := range []string{"not scanned: a: its Git LFS content is missing", "not scanned: submodule sub"} {
+		if got := at[string](t, log, "runs", 0, "invocations", 0, path, i, "message", "text"); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
 	}
 }

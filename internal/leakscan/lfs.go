@@ -1,0 +1,85 @@
+package leakscan
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// ErrNoContent is a file of Git LFS of which a repository has only the pointer.
+var ErrNoContent = errors.New("its Git LFS content is missing")
+
+// maxPointer is the size of a Git LFS pointer, by its specification.
+const maxPointer = 1024
+
+// pointerTarget returns the name of the content that a Git LFS pointer stands for, or "".
+func pointerTarget(text []byte) string {
+	if len(text) >= maxPointer || !bytes.HasPrefix(text, []byte("version https://git-lfs.github.com/spec/")) {
+		return ""
+	}
+	_, rest, _ := bytes.Cut(text, []byte("\noid sha256:"))
+	name, _, _ := bytes.Cut(rest, []byte("\n"))
+	if raw, err := hex.DecodeString(string(name)); err != nil || len(raw) != 32 {
+		return ""
+	}
+	return string(name)
+}
+
+// contents finds the contents of Git LFS files: it remembers where repositories have them.
+type contents struct {
+	mu      sync.Mutex
+	folders map[string]string // by a folder in the repository
+}
+
+func (c *contents) path(ctx context.Context, dir, name string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.folders == nil {
+		c.folders = make(map[string]string)
+	}
+	folder, known := c.folders[dir]
+	if !known {
+		out, err := gitOutput(ctx, dir, "rev-parse", "--git-common-dir")
+		if err != nil {
+			return "", err
+		}
+		if folder = strings.TrimSuffix(string(out), "\n"); !filepath.IsAbs(folder) {
+			folder = filepath.Join(dir, folder)
+		}
+		c.folders[dir] = folder
+	}
+	return filepath.Join(folder, "lfs", "objects", name[:2], name[2:4], name), nil
+}
+
+// scanContent scans the content of a Git LFS file whose pointer is in a repository; dir is
+// a folder there.
+func (s *Scanner) scanContent(ctx context.Context, c *collector, dir string, pointer []byte, kind Kind, path string) {
+	name := pointerTarget(pointer)
+	if name == "" {
+		return
+	}
+	var r Result
+	where, err := c.contents.path(ctx, dir, name)
+	if err == nil {
+		r, err = s.scanContentFile(ctx, where, kind, path)
+	}
+	if err != nil {
+		r.Unread = []Unread{{path, ErrNoContent}}
+	}
+	c.add(r)
+}
+
+func (s *Scanner) scanContentFile(ctx context.Context, where string, kind Kind, path string) (r Result, err error) {
+	f, info, err := openRegular(where)
+	if err != nil {
+		return r, err
+	}
+	defer f.Close()
+	r.Bytes = info.Size()
+	_, err = s.Scan(ctx, f, nil, r.collect(kind, path))
+	return r, err
+}
