@@ -38,7 +38,8 @@ func scanner(t testing.TB, brands ...string) *Scanner {
 func scanned(t *testing.T, s *Scanner, text string) []Finding {
 	t.Helper()
 	var found []Finding
-	if _, err := s.Scan(t.Context(), strings.NewReader(text), nil, func(f Finding) { found = append(found, f) }); err != nil {
+	buffer := make([]byte, min(chunkSize, len(text)+2*maxEncoded))
+	if _, err := s.Scan(t.Context(), strings.NewReader(text), buffer, func(f Finding) { found = append(found, f) }); err != nil {
 		t.Fatal(err)
 	}
 	return found
