@@ -31,6 +31,7 @@ for_e2e() {
 	need chromium chromium
 	need node nodejs
 	need npm npm
+	/usr/bin/python3 -c 'import dotenv' 2>/dev/null || need python3-dotenv python3-dotenv
 	need gh gh
 	need strace strace
 	need tmux tmux

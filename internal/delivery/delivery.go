@@ -187,9 +187,10 @@ func Deliver(ctx context.Context, a *app.App, to []destination.Destination, valu
 }
 
 type deliveryJSON struct {
-	Destination string `json:"destination"`
-	Delivered   bool   `json:"delivered"`
-	Problem     string `json:"problem,omitempty"`
+	Destination string   `json:"destination"`
+	Delivered   bool     `json:"delivered"`
+	Problem     string   `json:"problem,omitempty"`
+	NotReadBy   []string `json:"not_read_by,omitempty"`
 }
 
 // DeliverAll delivers a value to all destinations, prints the results, and returns the names
@@ -207,8 +208,13 @@ func DeliverAll(ctx context.Context, a *app.App, to []destination.Destination, v
 			continue
 		}
 		delivered = append(delivered, to[i].Name())
-		if !asJSON {
-			a.Note("Delivered to %s.", to[i].Name())
+		shown[i].NotReadBy = destination.NotReadBy(to[i], value)
+		if asJSON {
+			continue
+		}
+		a.Note("Delivered to %s.", to[i].Name())
+		if readers := strings.Join(shown[i].NotReadBy, ", "); readers != "" {
+			a.Note("This value is not read correctly by %s. If one of them reads the file, store the secret in base64, and decode it in the program.", readers)
 		}
 	}
 	if asJSON {

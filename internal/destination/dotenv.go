@@ -96,3 +96,12 @@ func (d *dotenvFile) Deliver(ctx context.Context, value secret.Secret) error {
 	}
 	return atomicfile.Write(d.path, []byte(changed))
 }
+
+// NotReadBy returns which common readers of a .env file read another value than the one that
+// is delivered.
+func NotReadBy(d Destination, value secret.Secret) []string {
+	if _, isFile := d.(*dotenvFile); !isFile {
+		return nil
+	}
+	return dotenv.NotReadBy(value.Reveal())
+}

@@ -3,11 +3,13 @@ module github.com/fobcli/fob/testdata/e2e
 go 1.26.4
 
 require (
+	github.com/compose-spec/compose-go/v2 v2.10.0
 	github.com/fobcli/fob v0.0.0
 	github.com/getkin/kin-openapi v0.133.0
 	github.com/google/go-containerregistry v0.22.1
 	github.com/hashicorp/vault-plugin-secrets-kv v0.25.0
 	github.com/hashicorp/vault/sdk v0.25.1
+	github.com/joho/godotenv v1.5.1
 	github.com/rhysd/actionlint v1.7.12
 	go.yaml.in/yaml/v4 v4.0.0-rc.3
 	modernc.org/sqlite v1.62.0
