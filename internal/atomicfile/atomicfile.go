@@ -65,18 +65,33 @@ func Write(path string, data []byte) error { return WriteMode(path, data, fileMo
 
 // WriteMode is Write with another mode, for files without secrets.
 func WriteMode(path string, data []byte, mode fs.FileMode) error {
-	return place(path, data, mode, rename)
+	return place(path, data, mode, nil, rename)
+}
+
+// Replace is Write for a file of other programs: one that exists keeps its owner, group and
+// mode, or is not replaced. On Windows it becomes private.
+func Replace(path string, data []byte) error { return replace(path, data, rename) }
+
+// Probe reports whether Replace could replace path, which stays as it is.
+func Probe(path string) error {
+	return replace(path, nil, func(dir *os.Root, temp, _ string) error { return remove(dir, temp) })
+}
+
+func replace(path string, data []byte, put func(dir *os.Root, temp, name string) error) error {
+	like, err := LstatRegular(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return place(path, data, fileMode, nil, put)
+	}
+	if err != nil {
+		return err
+	}
+	return place(path, data, like.Mode().Perm(), like, put)
 }
 
 // Create is Write for the first of several writers; the others get fs.ErrExist. Readers
 // never see an incomplete file.
 func Create(path string, data []byte) error {
-	return place(path, data, fileMode, renameNew)
-}
-
-// Probe reports whether Write could write beside path, which stays as it is.
-func Probe(path string) error {
-	return place(path, nil, fileMode, func(dir *os.Root, temp, _ string) error { return remove(dir, temp) })
+	return place(path, data, fileMode, nil, renameNew)
 }
 
 // Touch creates an empty private file unless something is at path already.
@@ -96,10 +111,10 @@ func Touch(path string) error {
 	return f.Close()
 }
 
-// place writes a temp file next to path and moves it there with put. The folder is opened
-// once, so that it cannot be swapped in between. If it fails, path is unchanged and the
-// temp file deleted.
-func place(path string, data []byte, mode fs.FileMode, put func(dir *os.Root, temp, name string) error) error {
+// place writes a temp file next to path, with the owner of like unless that is nil, and moves
+// it there with put. The folder is opened once, so that it cannot be swapped in between. If it
+// fails, path is unchanged and the temp file deleted.
+func place(path string, data []byte, mode fs.FileMode, like fs.FileInfo, put func(dir *os.Root, temp, name string) error) error {
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -107,7 +122,7 @@ func place(path string, data []byte, mode fs.FileMode, put func(dir *os.Root, te
 	defer func() { _ = dir.Close() }()
 	name := filepath.Base(path)
 	temp := "." + name + "." + rand.Text()
-	err = writeNew(dir, temp, data, mode)
+	err = writeNew(dir, temp, data, mode, like)
 	if err == nil {
 		err = put(dir, temp, name)
 	}
@@ -120,12 +135,15 @@ func place(path string, data []byte, mode fs.FileMode, put func(dir *os.Root, te
 	return syncDir(dir)
 }
 
-func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
+func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode, like fs.FileInfo) error {
 	f, err := createNew(dir, name)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
+	if err == nil && like != nil {
+		err = setOwner(f, like)
+	}
 	if err == nil {
 		err = f.Chmod(mode)
 	}

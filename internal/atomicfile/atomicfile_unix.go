@@ -70,6 +70,22 @@ func checkOthers(_ *os.File, path string, info fs.FileInfo) error {
 	return nil
 }
 
+// setOwner gives a new file the owner and group of another. Only root can choose any.
+func setOwner(f *os.File, like fs.FileInfo) error {
+	want, ok := like.Sys().(*syscall.Stat_t)
+	info, err := f.Stat()
+	if err != nil || !ok {
+		return err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid == want.Uid && stat.Gid == want.Gid {
+		return nil
+	}
+	if err := f.Chown(int(want.Uid), int(want.Gid)); err != nil {
+		return fmt.Errorf("its owner and group (%d:%d) cannot be preserved: run fob as root or as that user, with that group; nothing was changed: %w", want.Uid, want.Gid, err)
+	}
+	return nil
+}
+
 // renameNew is a rename that does not replace: creating a hard link atomically fails if the
 // name exists.
 func renameNew(dir *os.Root, temp, name string) error {

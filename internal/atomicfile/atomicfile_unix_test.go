@@ -4,8 +4,10 @@ package atomicfile
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -232,7 +234,7 @@ func TestF51FullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	limit := before
-	limit.Cur = 4096
+	limit.Cur = 512 << 10 // `go test` writes a log meanwhile
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
 		t.Fatal(err)
 	}
@@ -278,5 +280,46 @@ func TestF50UnsafeFoldersAreFound(t *testing.T) {
 	}
 	if err := CheckDir(filepath.Join(private, "nowhere")); !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
 		t.Errorf("CheckDir() of none = %v", err)
+	}
+}
+
+// A service that reads a file which root replaces must be able to read it afterwards.
+func TestReplace_KeepsOwnerGroupAndMode(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	check := func(uid, gid int, mode fs.FileMode, text string) {
+		t.Helper()
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stat := info.Sys().(*syscall.Stat_t)
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != text || info.Mode() != mode || int(stat.Uid) != uid || int(stat.Gid) != gid {
+			t.Errorf("%q, mode %v, %d:%d, %v", got, info.Mode(), stat.Uid, stat.Gid, err)
+		}
+		onlyFile(t, dir, "f")
+	}
+	if err := errors.Join(Probe(path), Replace(path, []byte("new"))); err != nil {
+		t.Fatal(err)
+	}
+	uid, gid := os.Geteuid(), os.Getegid()
+	check(uid, gid, 0o600, "new")
+	modes := []fs.FileMode{0o640, 0o644, 0o400, 0o660}
+	for i, mode := range modes {
+		if uid == 0 {
+			uid, gid = 1000+i, 2000+i
+		}
+		if err := errors.Join(os.Chown(path, uid, gid), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		text := mode.String()
+		if err := errors.Join(Replace(path, []byte(text)), Probe(path)); err != nil {
+			t.Fatal(err)
+		}
+		check(uid, gid, mode, text)
+		if os.Geteuid() == 0 {
+			uid = 0
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -118,5 +119,27 @@ func TestF51AFailedCreateLeavesNothing(t *testing.T) {
 			}
 			onlyFile(t, dir)
 		})
+	}
+}
+
+// Whoever cannot give a file back to its owner does not replace it.
+func TestReplace_RefusesWhatItCannotPreserve(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can create another user's file")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := errors.Join(os.WriteFile(path, []byte("old"), 0o640), os.Chown(path, 0, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	for name, do := range map[string]func() error{"Replace": func() error { return Replace(path, []byte("new")) }, "Probe": func() error { return Probe(path) }} {
+		err := underFault(t, unix.SYS_FCHOWN, unix.EPERM, do)
+		if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "owner and group (0:1000) cannot be preserved") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != "old" {
+			t.Errorf("%s: the old file is %q, %v", name, got, err)
+		}
+		onlyFile(t, dir, "f")
 	}
 }

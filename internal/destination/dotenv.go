@@ -21,9 +21,9 @@ import (
 
 // dotenvFile is a line NAME=VALUE of a file, in a folder that this machine allows.
 type dotenvFile struct {
-	path, variable string
-	lockDir        string
-	readOnly       bool
+	location
+	path    string
+	machine Machine
 }
 
 const (
@@ -39,23 +39,36 @@ func parseDotenv(m Machine, p location) (Destination, error) {
 	if err != nil {
 		return nil, p.refuse("it has no absolute path here")
 	}
-	d := &dotenvFile{path, p.field, m.LockDir, m.ReadOnly}
-	folder, err := filepath.EvalSymlinks(filepath.Dir(path))
-	if err != nil {
-		return nil, p.lacking("there is no such folder", "make its folder first: fob makes the file, and no folder")
-	}
-	// The registry may be shared, and its words choose no file of this machine.
-	if !m.AnyFolder && !slices.ContainsFunc(m.DotenvRoots, func(root string) bool {
-		target, err := filepath.EvalSymlinks(root)
-		return err == nil && atomicfile.IsBelow(folder, target)
-	}) {
-		return nil, &NameError{Name: sanitize.Line(p.name), Reason: "its folder is not below one of dotenv_roots, by default the working directory", Folder: folder,
-			Hint: "name it with --to, and allow its folder with --allow-folder; or add the folder to dotenv_roots under [destination] in config.toml"}
-	}
-	return d, nil
+	d := &dotenvFile{p, path, m}
+	_, err = d.target()
+	return d, err
 }
 
-func (d *dotenvFile) Name() string { return "dotenv:" + d.path + "#" + d.variable }
+// target returns the file that the path leads to, through links. The registry may be shared,
+// so that what it says chooses no file of this machine.
+func (d *dotenvFile) target() (string, error) {
+	folder, err := filepath.EvalSymlinks(filepath.Dir(d.path))
+	if err != nil {
+		return "", d.lacking("there is no such folder", "make its folder first: fob makes the file, and no folder")
+	}
+	target := filepath.Join(folder, filepath.Base(d.path))
+	if _, err := os.Lstat(target); err == nil {
+		if target, err = filepath.EvalSymlinks(target); err != nil {
+			return "", d.lacking("it is a link that leads to no file", "create the file that the link names")
+		}
+	}
+	folder = filepath.Dir(target)
+	if !d.machine.AnyFolder && !slices.ContainsFunc(d.machine.DotenvRoots, func(root string) bool {
+		root, err := filepath.EvalSymlinks(root)
+		return err == nil && atomicfile.IsBelow(folder, root)
+	}) {
+		return "", &NameError{Name: sanitize.Line(d.name), Reason: "its folder is not below one of dotenv_roots, by default the working directory", Folder: folder,
+			Hint: "name it with --to, and allow its folder with --allow-folder; or add the folder to dotenv_roots under [destination] in config.toml"}
+	}
+	return target, nil
+}
+
+func (d *dotenvFile) Name() string { return "dotenv:" + d.path + "#" + d.field }
 
 func (d *dotenvFile) Check(value secret.Secret) error {
 	if strings.ContainsAny(value.Reveal(), "\x00\r") {
@@ -67,34 +80,34 @@ func (d *dotenvFile) Check(value secret.Secret) error {
 	return nil
 }
 
-// Deliver writes the file anew, whole or not at all, mode 0600, with one line changed or
-// added. Comments and all other lines stay as they are.
+// Deliver replaces the file, completely or not at all, with one line changed or added. The
+// file's owner, group and mode are preserved, and so is a link to it.
 func (d *dotenvFile) Deliver(ctx context.Context, value secret.Secret) error {
-	sum := sha256.Sum256([]byte(d.path))
-	lock, err := filelock.Acquire(ctx, filepath.Join(d.lockDir, fmt.Sprintf("dotenv-%x.lock", sum[:8])), dotenvLockWait)
+	path, err := d.target()
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(path))
+	lock, err := filelock.Acquire(ctx, filepath.Join(d.machine.LockDir, fmt.Sprintf("dotenv-%x.lock", sum[:8])), dotenvLockWait)
 	if err != nil {
 		return err
 	}
 	defer lock.Release()
-	info, err := os.Lstat(d.path)
-	if err == nil && !info.Mode().IsRegular() { // a link may lead out of the roots
-		return fmt.Errorf("%s is not a regular file", d.path)
-	}
-	text, err := atomicfile.ReadRegular(d.path, maxDotenv)
+	text, err := atomicfile.ReadRegular(path, maxDotenv)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	changed, err := dotenv.Set(string(text), d.variable, value.Reveal())
+	changed, err := dotenv.Set(string(text), d.field, value.Reveal())
 	if wrong, ok := errors.AsType[*dotenv.SyntaxError](err); ok {
-		return fmt.Errorf("%s:%d: %s; nothing was changed", d.path, wrong.Line, wrong.Reason)
+		return fmt.Errorf("%s:%d: %s; nothing was changed", path, wrong.Line, wrong.Reason)
 	}
 	if len(changed) > maxDotenv { // nothing could be delivered there any more
-		return fmt.Errorf("%s would have more than %d bytes; nothing was changed", d.path, maxDotenv)
+		return fmt.Errorf("%s would have more than %d bytes; nothing was changed", path, maxDotenv)
 	}
-	if d.readOnly {
-		return atomicfile.Probe(d.path)
+	if d.machine.ReadOnly {
+		return atomicfile.Probe(path)
 	}
-	return atomicfile.Write(d.path, []byte(changed))
+	return atomicfile.Replace(path, []byte(changed))
 }
 
 // NotReadBy returns which common readers of a .env file read another value than the one that

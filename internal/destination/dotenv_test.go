@@ -38,7 +38,7 @@ func TestDotenvIsWrittenByManyAtOnce(t *testing.T) {
 	if strings.Count(string(text), "=value-") != 20 || !strings.HasPrefix(string(text), "# mine\n") {
 		t.Errorf("the file is %q", text)
 	}
-	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
+	if info, _ := os.Stat(path); info.Mode().Perm() != 0o644 {
 		t.Errorf("its mode is %v", info.Mode())
 	}
 }
@@ -74,15 +74,50 @@ func TestF50DotenvStaysBelowItsRoots(t *testing.T) {
 	if err := errors.Join(os.WriteFile(target, []byte("B=1\n"), 0o600), os.Symlink(target, filepath.Join(root, ".env"))); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := Parse("dotenv:"+root+"/.env#A", m); !isNameErrorOf(err, outside) {
+		t.Errorf("a link that leads out: %v", err)
+	}
+	m.AnyFolder = true
 	d, err := Parse("dotenv:"+root+"/.env#A", m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Deliver(t.Context(), secret.New("v")); err == nil {
-		t.Error("a link was written through")
+	d.(*dotenvFile).machine.AnyFolder = false // as if the link had come after the check
+	if err := d.Deliver(t.Context(), secret.New("v")); !isNameErrorOf(err, outside) {
+		t.Errorf("a link that leads out since it was checked: %v", err)
 	}
 	if text, _ := os.ReadFile(target); string(text) != "B=1\n" {
 		t.Errorf("the link's target is %q", text)
+	}
+}
+
+func isNameErrorOf(err error, folder string) bool {
+	wrong, ok := errors.AsType[*NameError](err)
+	return ok && wrong.Folder == folder
+}
+
+func TestDotenv_LinkIsFollowed(t *testing.T) {
+	m := machine(t)
+	root := m.DotenvRoots[0]
+	target, link := filepath.Join(root, "shared", "target"), filepath.Join(root, ".env")
+	if err := errors.Join(os.Mkdir(filepath.Dir(target), 0o700), os.WriteFile(target, []byte("B=1\n"), 0o640),
+		os.Symlink(filepath.Join("shared", "target"), link), os.Symlink("absent", filepath.Join(root, "dangling"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliver(t, m, "dotenv:"+link+"#A", "v"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(target); err != nil || string(text) != "B=1\nA=v\n" {
+		t.Errorf("the target is %q, %v", text, err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != filepath.Join("shared", "target") {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+	if info, err := os.Stat(target); err != nil || info.Mode() != 0o640 {
+		t.Errorf("the target's mode is %v, %v", info.Mode(), err)
+	}
+	if _, err := Parse("dotenv:"+root+"/dangling#A", m); !errors.As(err, new(*NameError)) {
+		t.Errorf("a link that leads nowhere: %v", err)
 	}
 }
 
