@@ -22,6 +22,9 @@ destinations, or printed after the old key's id if it has none. The leaked key i
 revoked within 30 s whatever fails. A Markdown report lists what happened when,
 according to the audit log.
 
+Another value is compared with the stored secrets and logins: fob names a secret,
+revokes a login after confirmation, and names the service of a well-known token.
+
 A report with only an id, or with another secret, may be an attempt to have a good key
 revoked. Such keys are replaced only after interactive confirmation, even with --yes.
 

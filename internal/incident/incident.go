@@ -16,6 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/leakreport"
+	"github.com/fobcli/fob/internal/secret"
 )
 
 // Options are the flags of 'fob incident'.
@@ -56,6 +57,7 @@ type incident struct {
 	a        *app.App
 	g        *keys.Registrar
 	opts     Options
+	value    secret.Secret // without a report
 	started  time.Time
 	keys     []*leakedKey // of this registry
 	unknown  int          // keys of other registries
@@ -68,13 +70,19 @@ func Run(ctx context.Context, a *app.App, opts Options) (err error) {
 	if err := delivery.CheckCredentials(a, opts.As); err != nil { // later, the new key could not be delivered
 		return err
 	}
+	var value secret.Secret
+	if opts.Report == "" {
+		if value, err = appkeys.Read(ctx, a); err != nil {
+			return err
+		}
+	}
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
-		return err
+		return notAKey(ctx, a, opts, value, err)
 	}
 	defer g.Close()
 	appkeys.FoldUses(ctx, a, g)
-	run := &incident{a: a, g: g, opts: opts, started: a.Now()}
+	run := &incident{a: a, g: g, opts: opts, value: value, started: a.Now()}
 	defer func() { err = run.withHidden(err) }()
 	if opts.Output == "" {
 		run.opts.Output = "incident-" + a.Now().UTC().Format("20060102T150405Z") + ".md"
@@ -83,7 +91,7 @@ func Run(ctx context.Context, a *app.App, opts Options) (err error) {
 		return err
 	}
 	if err := run.read(ctx); err != nil {
-		return err
+		return notAKey(ctx, a, opts, value, err)
 	}
 	todo, err := run.plan(ctx)
 	if err != nil || opts.DryRun {

@@ -79,15 +79,8 @@ func (run *incident) prove(ctx context.Context, k *leakedKey, r leakreport.Findi
 
 func (run *incident) reported(ctx context.Context) ([]leakreport.Finding, error) {
 	if run.opts.Report == "" {
-		key, err := appkeys.Read(ctx, run.a)
-		if err != nil {
-			return nil, err
-		}
-		presented, err := apikey.Present(key.Reveal(), apikey.Need{})
-		if err != nil {
-			return nil, err
-		}
-		return []leakreport.Finding{{ID: presented.ID, Key: key}}, nil
+		presented, err := apikey.Present(run.value.Reveal(), apikey.Need{})
+		return []leakreport.Finding{{ID: presented.ID, Key: run.value}}, err
 	}
 	format, err := appkeys.Format(run.a)
 	if err != nil {

@@ -178,6 +178,8 @@ func cmdIssuer(ts *testscript.TestScript, _ bool, args []string) {
 			opts.DPoPRequired = true
 		case "registration":
 			opts.Registration = true
+		case "no-revocation":
+			opts.NoRevocation = true
 		case "jwt":
 			opts.JWTAccessTokens = true
 		case "tls":

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,6 +90,13 @@ type Held struct {
 // OldEnded reports whether the issuer revoked the previous value before this one was
 // delivered everywhere.
 func (h Held) OldEnded() bool { return h.Stage == Delivering && h.other.IsZero() }
+
+// Is reports whether a value is the secret's, or the other one of its rotation.
+func (h Held) Is(value secret.Secret) bool {
+	return slices.ContainsFunc([]secret.Secret{h.Value, h.other}, func(own secret.Secret) bool {
+		return !own.IsZero() && secret.New(strings.TrimSpace(own.Reveal())) == value
+	})
+}
 
 // recordVersion is raised when an older fob could no longer read a record correctly.
 const recordVersion = 1

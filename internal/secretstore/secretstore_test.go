@@ -232,3 +232,16 @@ func TestIssuer_Steps(t *testing.T) {
 		t.Errorf("%+v", steps)
 	}
 }
+
+// A value is the secret's if it is one of the two of a rotation. Blank around it does not count.
+func TestHeld_Is(t *testing.T) {
+	held := Held{Value: secret.New("old\n"), other: secret.New("new")}
+	for text, want := range map[string]bool{"old": true, "new": true, "ol": false, "oldnew": false, "": false} {
+		if held.Is(secret.New(text)) != want {
+			t.Errorf("%q: %t", text, !want)
+		}
+	}
+	if (Held{}).Is(secret.Secret{}) {
+		t.Error("nothing is the value of no secret")
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/secret"
 )
 
 // Step is a token or registration that a logout revoked at the server, or failed to.
@@ -24,14 +25,15 @@ const (
 )
 
 // Revoke ends the login at the server and leaves its record here, for a login that is about
-// to be replaced. If that fails, the record says that the login has ended.
-func (s *Session) Revoke(ctx context.Context) ([]Step, error) {
+// to be replaced. If that fails, the record says that the login has ended. The leaked access
+// tokens are revoked before the login's own one.
+func (s *Session) Revoke(ctx context.Context, leaked ...secret.Secret) ([]Step, error) {
 	lock, r, err := s.lockRecord(ctx, s.load)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Release()
-	steps, err := s.revoke(ctx, r)
+	steps, err := s.revoke(ctx, r, leaked...)
 	if err != nil || !slices.ContainsFunc(steps, func(step Step) bool { return step.Err == nil }) {
 		return steps, err
 	}
@@ -88,7 +90,7 @@ func (s *Session) forget(ctx context.Context) error {
 }
 
 // revoke revokes the refresh token first: most servers revoke its access tokens with it.
-func (s *Session) revoke(ctx context.Context, r *record) ([]Step, error) {
+func (s *Session) revoke(ctx context.Context, r *record, tokens ...secret.Secret) ([]Step, error) {
 	if _, err := s.recover(ctx, r); err != nil {
 		return nil, err
 	}
@@ -105,8 +107,11 @@ func (s *Session) revoke(ctx context.Context, r *record) ([]Step, error) {
 		// A cache file that cannot be read has no token to revoke.
 		access, _ = s.cache(Target{}).readToken(r.head)
 	}
-	if access != nil && access.outlives(s.Clock, 0) {
-		steps = append(steps, Step{StepAccessToken, client.Revoke(ctx, access.Value.Secret, oauth.HintAccessToken)})
+	if access != nil && access.outlives(s.Clock, 0) && !slices.Contains(tokens, access.Value.Secret) {
+		tokens = append(tokens, access.Value.Secret)
+	}
+	for _, token := range tokens {
+		steps = append(steps, Step{StepAccessToken, client.Revoke(ctx, token, oauth.HintAccessToken)})
 	}
 	return steps, nil
 }

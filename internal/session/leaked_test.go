@@ -1,0 +1,100 @@
+package session
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/authservertest"
+	"github.com/fobcli/fob/internal/secret"
+)
+
+// holds returns which token of the login a text is.
+func (f *fixture) holds(text string) string {
+	f.t.Helper()
+	token, err := f.Holds(f.t.Context(), secret.New(text))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return token
+}
+
+func TestHolds(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	if token := f.holds("x"); token != "" {
+		t.Errorf("without a login: %q", token)
+	}
+	f.mustLogin()
+	access := f.token(TokenOptions{})
+	narrow := f.token(TokenOptions{Target: NewTarget([]string{"openid"}, "")})
+	r, err := f.load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{access: StepAccessToken, narrow: StepAccessToken, r.RefreshToken.Reveal(): StepRefreshToken, "x": "", access + " ": ""} {
+		if token := f.holds(text); token != want {
+			t.Errorf("%q, not %q", token, want)
+		}
+	}
+}
+
+// A refresh token that only the journal has belongs to the login, too.
+func TestHolds_Journal(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.mustLogin()
+	f.failSaves = true
+	if _, err := f.Token(t.Context(), force); err == nil {
+		t.Fatal("it was saved")
+	}
+	tokens := f.server.IssuedTokens()
+	found := 0
+	for _, token := range tokens {
+		if f.holds(token) == StepRefreshToken {
+			found++
+		}
+	}
+	if found != 2 {
+		t.Errorf("%d refresh tokens of %d tokens are the login's", found, len(tokens))
+	}
+}
+
+// A file that cannot be trusted or read is an error, and not another value.
+func TestHolds_Unreadable(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.mustLogin()
+	path := f.cache(Target{}).path
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(t.TempDir(), "x"), path); err != nil {
+		t.Skip(err) // Windows
+	}
+	if token, err := f.Holds(t.Context(), secret.New("x")); !errors.Is(err, atomicfile.ErrUnsafe) {
+		t.Errorf("%q, %v", token, err)
+	}
+}
+
+// The leaked access token is revoked where only the cache of a target has it, and the login with it.
+func TestRevoke_LeakedAccessToken(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.mustLogin()
+	access := f.token(TokenOptions{})
+	narrow := f.token(TokenOptions{Target: NewTarget([]string{"openid"}, "")})
+	for _, leaked := range []string{narrow, access} {
+		before := f.server.Count("revocation")
+		steps, err := f.Revoke(t.Context(), secret.New(leaked))
+		if err != nil || f.server.Introspect(leaked) || len(steps) != f.server.Count("revocation")-before {
+			t.Errorf("%v, %v, still active: %t", steps, err, f.server.Introspect(leaked))
+		}
+		for _, step := range steps {
+			if step.Err != nil {
+				t.Error(step)
+			}
+		}
+	}
+	if state := f.Status(t.Context()).State; state != StateEnded {
+		t.Errorf("the login is %s", state)
+	}
+}
