@@ -85,6 +85,7 @@ bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; docs/benchmar
 
 soak: setup ## Fuzz for hours, kill and stop fob, put it under load; writes testdata/soak.md
 	sh testdata/fuzz.sh 10m
+	FOB_MODEL_STEPS=20000 go test -count=1 -timeout 90m -run 'TestRegistry/G55_Model' ./internal/apikey/registry/...
 	cd testdata/e2e && FOB_SOAK=$(CURDIR)/testdata/soak.md go test -tags soak -count=1 -timeout 90m -run 'F52|F53Five|F54|G55Killed|CachedTokens|ServeADay|Real' ./...
 
 pictures: setup ## Make the README's pictures from the real program

@@ -96,7 +96,8 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 	if _, err := g.Update(ctx, id, func(r *apikey.Record) { r.Destinations = delivery.AddNames(r.Destinations, names) }); err != nil {
 		return err
 	}
-	return delivery.Deliver(ctx, a, dests, text)
+	delivered, failed := delivery.DeliverAll(ctx, a, dests, text, false)
+	return errors.Join(failed.Err(), g.Delivered(context.WithoutCancel(ctx), id, delivered))
 }
 
 // checkIsKey refuses a text that is not that key, and a revoked or expired key.

@@ -18,7 +18,6 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
-	"github.com/fobcli/fob/internal/destination"
 )
 
 type rotateOptions struct {
@@ -66,7 +65,7 @@ If interrupted, run it again: keys that were rotated in the last 12 hours are sk
 	c.Flags().BoolVar(&opts.compromised, "compromised", false, "treat the key as leaked: revoke it within 30 s")
 	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "with --compromised: revoke it only after delivery")
 	c.Flags().BoolVar(&opts.resume, "resume", false, "continue unfinished rotations")
-	c.Flags().BoolVar(&opts.force, "force", false, "revoke the old key even if it is still used")
+	c.Flags().BoolVar(&opts.force, "force", false, "take over from another fob; revoke a key that is still used")
 	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the new key")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object per line")
 	usage.Exclusive(c, "overlap", "compromised")
@@ -94,7 +93,7 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 		return err
 	}
 	run.isBulk = len(records) > 1
-	if err := run.findDestinations(ctx, records); err != nil {
+	if records, err = run.findDestinations(records); err != nil {
 		return err
 	}
 	if opts.dryRun {
@@ -113,8 +112,8 @@ type rotation struct {
 	g       *keys.Registrar
 	opts    rotateOptions
 	overlap time.Duration
-	phases  map[string]apikey.Phase // how far the resumed rotations came, by the old key
-	dests   map[string][]destination.Destination
+	open    []keys.Unfinished
+	dests   map[string][]keys.Destination
 	isBulk  bool
 	bar     *cli.Progress
 
@@ -126,14 +125,22 @@ type rotation struct {
 // selectKeys returns the keys to rotate; there may be none to resume.
 func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, err error) {
 	if run.opts.resume {
-		records, run.phases, err = run.g.Unfinished(ctx, run.opts.ids)
-		if err == nil && len(records) == 0 {
+		if run.open, err = run.g.Unfinished(ctx, run.opts.ids...); err != nil {
+			return nil, err
+		}
+		for _, u := range run.open {
+			records = append(records, u.Old)
+		}
+		if len(records) == 0 {
 			run.a.Note("No unfinished rotations.")
 		}
-		return records, err
+		return records, nil
 	}
 	selected, err := run.opts.selectKeys(ctx, run.a, run.g, "rotate")
 	if err != nil {
+		return nil, err
+	}
+	if run.open, err = run.g.Unfinished(ctx); err != nil {
 		return nil, err
 	}
 	records = selected
@@ -148,57 +155,58 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 	return records, run.opts.confirm(ctx, run.a, records, "rotate")
 }
 
-// findDestinations reads all destinations of all keys before the first key is rotated.
-func (run *rotation) findDestinations(ctx context.Context, records []apikey.Record) error {
+// findDestinations reads all destinations of all keys before the first key is rotated, and
+// returns the keys that have them. To resume, one that fails does not stop the others.
+func (run *rotation) findDestinations(records []apikey.Record) (ready []apikey.Record, err error) {
 	if len(run.opts.To) > 0 && run.isBulk {
-		return cli.WithHint(cli.Usagef("--to delivers one key, and %d are selected", len(records)), "rotate keys with new destinations one by one")
+		return nil, cli.WithHint(cli.Usagef("--to delivers one key, and %d are selected", len(records)), "rotate keys with new destinations one by one")
 	}
-	run.dests = make(map[string][]destination.Destination)
+	run.dests = make(map[string][]keys.Destination)
 	for _, r := range records {
-		var rotations []apikey.Rotation
-		var err error
-		if run.opts.resume {
-			if rotations, err = run.g.Registry.Rotations(ctx, r.ID); err != nil {
-				return err
-			}
+		u := keys.UnfinishedOf(r.ID, run.open)
+		whatever := run.opts.compromised || u != nil && u.Rotation.Compromised
+		if run.dests[r.ID], err = delivery.ForRotation(run.a, keys.Destinations(r, run.open), run.opts.To, run.opts.As, r.Environment, whatever); err != nil {
+			err = fmt.Errorf("key %s: %w", r.ID, err)
+		} else if run.opts.quiet && len(run.dests[r.ID]) == 0 {
+			err = cli.WithHint(cli.Usagef("key %s has no destination: with --quiet, the new key would be lost", r.ID), "add --to DESTINATION, or remove --quiet")
 		}
-		recorded := delivery.DeliveredNames(r, rotations)
-		if run.opts.compromised {
-			recorded = run.usable(r, recorded)
-		}
-		if run.dests[r.ID], err = delivery.KeyDestinations(run.a, recorded, run.opts.To, run.opts.As, r.Environment); err != nil {
-			return fmt.Errorf("key %s: %w", r.ID, err)
-		}
-		if run.opts.quiet && len(run.dests[r.ID]) == 0 {
-			return cli.WithHint(cli.Usagef("key %s has no destination: with --quiet, the new key would be lost", r.ID), "add --to DESTINATION, or remove --quiet")
+		switch {
+		case err == nil:
+			ready = append(ready, r)
+		case !run.opts.resume || !run.isBulk:
+			return nil, err
+		default:
+			run.failed = append(run.failed, err)
 		}
 	}
-	return nil
+	return ready, nil
 }
 
-// usable leaves out the recorded destinations that this machine cannot deliver to, which must
-// not keep a leaked key valid.
-func (run *rotation) usable(r apikey.Record, recorded []string) []string {
-	return slices.DeleteFunc(recorded, func(name string) bool {
-		_, err := delivery.KeyDestinations(run.a, []string{name}, run.opts.To, run.opts.As, r.Environment)
-		if err != nil {
-			run.failed = append(run.failed, fmt.Errorf("key %s: %w", r.ID, err))
-		}
-		return err != nil
-	})
+func destinationNames(to []keys.Destination) []string {
+	names := make([]string, len(to))
+	for i, d := range to {
+		names[i] = d.Name()
+	}
+	return names
 }
 
 func (run *rotation) printPlan(records []apikey.Record) {
 	for _, r := range records {
 		where := ""
-		if names := delivery.DestinationNames(run.dests[r.ID]); len(names) > 0 {
+		names := destinationNames(run.dests[r.ID])
+		for _, d := range run.dests[r.ID] {
+			if err := delivery.Unusable(d); err != nil {
+				run.failed = append(run.failed, fmt.Errorf("key %s: %w", r.ID, err))
+			}
+		}
+		if len(names) > 0 {
 			where = ", and deliver the new one to " + strings.Join(cli.InertRow(names...), ", ")
 		}
-		switch phase, resumed := run.phases[r.ID]; {
-		case phase == apikey.PhaseChecked:
+		switch u := keys.UnfinishedOf(r.ID, run.open); {
+		case u != nil && u.Rotation.Phase == apikey.PhaseChecked:
 			run.a.Note("would revoke %s: its replacement is delivered.", appkeys.Text(r))
-		case resumed:
-			run.a.Note("would resume the rotation of %s (%s)%s.", appkeys.Text(r), phase, where)
+		case u != nil:
+			run.a.Note("would resume the rotation of %s (%s)%s.", appkeys.Text(u.Old), u.Rotation.Phase, where)
 		default:
 			printPlan(run.a, "rotate", r, where)
 		}
@@ -226,17 +234,14 @@ func (run *rotation) rotateAll(ctx context.Context, records []apikey.Record) err
 }
 
 func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
-	opts := keys.RotateOptions{Overlap: run.overlap, Compromised: run.opts.compromised, KeepUntilDelivered: run.opts.keep, Force: run.opts.force}
-	for _, d := range run.dests[r.ID] {
-		opts.To = append(opts.To, delivery.DestinationOfKeys(d))
-	}
+	opts := keys.RotateOptions{Overlap: run.overlap, Compromised: run.opts.compromised, KeepUntilDelivered: run.opts.keep, Force: run.opts.force, To: run.dests[r.ID]}
 	if !run.opts.quiet {
 		opts.Last = &delivery.StdoutDestination{A: run.a, Bar: run.bar, Many: run.isBulk, JSON: run.opts.json}
 	}
 	var rotated keys.Rotated
 	var err error
 	if !run.opts.compromised && !run.opts.resume {
-		err = delivery.CheckReady(ctx, run.a, delivery.DestinationNames(run.dests[r.ID]), run.opts.As, "key "+r.ID+" is unchanged")
+		err = delivery.CheckReady(ctx, run.a, destinationNames(run.dests[r.ID]), run.opts.As, "key "+r.ID+" is unchanged")
 	}
 	if err == nil {
 		rotated, err = run.g.Rotate(ctx, r.ID, opts)
@@ -259,13 +264,20 @@ func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
 	if run.isBulk && isUnprinted && !run.opts.compromised && !rotated.Rotation.Arrived() {
 		return err // stdout is closed
 	}
-	err = delivery.Errors(err, rotated, run.opts.compromised && !run.opts.keep)
-	var failures cli.Failures
-	if errors.As(err, &failures) && run.isBulk && !isUnprinted && ctx.Err() == nil {
-		run.failed = append(run.failed, failures...)
-		return nil
+	err = delivery.Errors(err, rotated)
+	if !run.isBulk || isUnprinted || ctx.Err() != nil {
+		return err
 	}
-	return err
+	var failures cli.Failures
+	switch ofKey := (*keys.KeyError)(nil); {
+	case errors.As(err, &failures):
+		run.failed = append(run.failed, failures...)
+	case errors.As(err, &ofKey): // the other keys may be rotated
+		run.failed = append(run.failed, err)
+	default:
+		return err
+	}
+	return nil
 }
 
 func (run *rotation) printSummary() {

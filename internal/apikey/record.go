@@ -78,12 +78,24 @@ func isPast(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) 
 // Ends returns when the key stops being accepted; the zero time is never.
 func (r *Record) Ends() time.Time {
 	switch {
+	case !r.RevokedAt.IsZero():
+		return r.RevokedAt
 	case r.RetiresAt.IsZero():
 		return r.ExpiresAt
 	case r.ExpiresAt.IsZero() || r.RetiresAt.Before(r.ExpiresAt):
 		return r.RetiresAt
 	}
 	return r.ExpiresAt
+}
+
+// Revoke ends the key. None of its times is later.
+func (r *Record) Revoke(at time.Time) {
+	if r.RevokedAt.IsZero() || at.Before(r.RevokedAt) {
+		r.RevokedAt = at
+	}
+	if r.RetiresAt.After(at) {
+		r.RetiresAt = at
+	}
 }
 
 // Limits of a record's texts, in bytes.
@@ -265,10 +277,13 @@ func ParseRate(text string) (Rate, error) {
 //	minted ──► delivering ──► checked ──► overlap ──► retired
 //	   └───────────┴─────────► abandoned
 //
-// Only digests are stored, so a rotation that was interrupted before checked cannot be
-// resumed: the next one abandons it, delivers another key everywhere and only then revokes
-// the abandoned one, which may be in use where it was delivered. Until overlap the old key
-// is unchanged, unless it is compromised: then it expires soon, whatever happens.
+// Only digests are kept, so a rotation that stopped before checked is continued with
+// another replacement, which is delivered everywhere; then those before it, which may be in
+// use where they were delivered, are revoked. One that has come to checked waits only for
+// the old key's end. Until overlap the old key is as it was, unless it is compromised: that
+// one ends soon, whatever happens, and the rotation stays open until every destination has
+// a replacement. A new key that is to be delivered has a rotation of its own, in which Old
+// and New are the same.
 type Phase string
 
 // Phases of a rotation. A key has at most one open rotation: neither retired nor abandoned.
@@ -305,6 +320,9 @@ type Delivery struct {
 	Attempt     int            `json:"attempt"`
 	Error       string         `json:"error,omitempty"`
 }
+
+// Unfinished reports whether the rotation is under way, or was interrupted.
+func (r *Rotation) Unfinished() bool { return r.Open() && r.Phase != PhaseOverlap }
 
 // Open reports whether the rotation is neither retired nor abandoned.
 func (r *Rotation) Open() bool { return r.Phase != PhaseRetired && r.Phase != PhaseAbandoned }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -194,13 +195,6 @@ func TestAddNames(t *testing.T) {
 	}
 }
 
-func TestDeliveredNames(t *testing.T) {
-	rotations := []apikey.Rotation{{Deliveries: []apikey.Delivery{{Destination: "b"}, {Destination: StdoutName}}}, {Deliveries: []apikey.Delivery{{Destination: "a"}, {Destination: "c"}}}}
-	if got := DeliveredNames(apikey.Record{Destinations: []string{"a"}}, rotations); !slices.Equal(got, []string{"a", "b", "c"}) {
-		t.Errorf("%q", got)
-	}
-}
-
 func TestKeyDestination_MarksWhatMayHaveArrived(t *testing.T) {
 	for _, test := range []struct {
 		err  error
@@ -222,33 +216,33 @@ func TestKeyDestination_MarksWhatMayHaveArrived(t *testing.T) {
 // Each outcome of a failed rotation names the keys, and a command that works as it stands.
 func TestDeliveryErrors(t *testing.T) {
 	failed := []*keys.DeliveryError{{Destination: "b:bad", Err: errors.New("403 Forbidden")}}
-	printed := apikey.Delivery{Destination: StdoutName, Status: apikey.DeliveryDone}
-	arrived := apikey.Delivery{Destination: "a:good", Status: apikey.DeliveryDone}
+	arrived := []apikey.Delivery{{Destination: "a:good", Status: apikey.DeliveryDone}}
+	now := time.Now()
 	for _, test := range []struct {
-		name     string
-		rotation apikey.Rotation
-		revoking bool
-		hint     string
+		name       string
+		old        apikey.Record
+		rotation   apikey.Rotation
+		text, hint string
 	}{
-		{"revoked, and the new key was printed", apikey.Rotation{Phase: apikey.PhaseRetired, Deliveries: []apikey.Delivery{printed}}, true, "fob key push new"},
-		{"revoked, and it was not", apikey.Rotation{Phase: apikey.PhaseRetired}, true, "fob key rotate new --compromised"},
-		{"partly delivered", apikey.Rotation{Phase: apikey.PhaseDelivering, Deliveries: []apikey.Delivery{arrived}}, false, "fob key rotate --resume old"},
-		{"nowhere, and revoked soon", apikey.Rotation{Phase: apikey.PhaseDelivering}, true, "fob key create"},
-		{"nowhere", apikey.Rotation{Phase: apikey.PhaseAbandoned}, false, "run it again"},
+		{"revoked", apikey.Record{RevokedAt: now}, apikey.Rotation{Phase: apikey.PhaseDelivering, Deliveries: arrived}, "old is revoked", "fob key rotate --resume old"},
+		{"revoked soon", apikey.Record{RetiresAt: now}, apikey.Rotation{Phase: apikey.PhaseDelivering}, "within 30 s", "fob key rotate --resume old"},
+		{"partly delivered", apikey.Record{}, apikey.Rotation{Phase: apikey.PhaseDelivering, Deliveries: arrived}, "still valid, and so is new", "fob key rotate --resume old"},
+		{"nowhere", apikey.Record{}, apikey.Rotation{Phase: apikey.PhaseAbandoned}, "still valid", "run it again"},
 	} {
-		rotated := keys.Rotated{Old: apikey.Record{ID: "old"}, New: apikey.Record{ID: "new"}, Rotation: test.rotation, Failed: failed}
+		test.old.ID = "old"
+		rotated := keys.Rotated{Old: test.old, New: apikey.Record{ID: "new"}, Rotation: test.rotation, Failed: failed}
 		var failures cli.Failures
-		err := Errors(errors.New("joined"), rotated, test.revoking)
+		err := Errors(errors.New("joined"), rotated)
 		if !errors.As(err, &failures) || len(failures) != 2 || !errors.Is(failures[0], keys.ErrNotDelivered) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		if left := failures[1]; !errors.Is(left, cli.ErrUnfinished) || !strings.Contains(left.Error(), "old") || !strings.Contains(cli.CarriedHint(left), test.hint) {
+		if left := failures[1]; !errors.Is(left, cli.ErrUnfinished) || !strings.Contains(left.Error(), test.text) || !strings.Contains(cli.CarriedHint(left), test.hint) {
 			t.Errorf("%s: %v (hint %q)", test.name, left, cli.CarriedHint(left))
 		}
 	}
 	other := errors.New("registry is read-only")
-	if err := Errors(other, keys.Rotated{}, false); !errors.Is(err, other) {
+	if err := Errors(other, keys.Rotated{}); !errors.Is(err, other) {
 		t.Errorf("without a failed delivery: %v", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -90,17 +89,45 @@ func KeyDestinations(a *app.App, recorded, typed, as []string, environment strin
 	return to, destination.CheckAll(to, like.Key)
 }
 
-// DeliveredNames returns the destinations of a key and its rotations, without stdout.
-func DeliveredNames(r apikey.Record, rotations []apikey.Rotation) []string {
-	names := slices.Clone(r.Destinations)
-	for _, rotation := range rotations {
-		for _, d := range rotation.Deliveries {
-			if d.Destination != StdoutName {
-				names = AddNames(names, []string{d.Destination})
+// ForRotation returns the destinations of a replacement. A recorded one that this machine
+// cannot deliver to is an error, or, with leaked, fails when its turn comes: it must not keep
+// a leaked key valid.
+func ForRotation(a *app.App, recorded, typed, as []string, environment string, leaked bool) ([]keys.Destination, error) {
+	var all []keys.Destination
+	to, err := KeyDestinations(a, recorded, typed, as, environment)
+	if err != nil && leaked {
+		for _, name := range recorded {
+			one, err := KeyDestinations(a, []string{name}, nil, as, environment)
+			if err != nil {
+				all = append(all, unusable{name, err})
+			} else {
+				all = append(all, keyDestination{one[0]})
 			}
 		}
+		to, err = KeyDestinations(a, nil, typed, as, environment)
 	}
-	return names
+	for _, d := range to {
+		all = append(all, keyDestination{d})
+	}
+	return all, err
+}
+
+// unusable is a destination that this machine cannot deliver to.
+type unusable struct {
+	name string
+	err  error
+}
+
+func (u unusable) Name() string { return u.name }
+
+func (u unusable) Deliver(context.Context, apikey.Minted, apikey.Record) error { return u.err }
+
+// Unusable returns why this machine cannot deliver to a destination of ForRotation, or nil.
+func Unusable(d keys.Destination) error {
+	if u, ok := d.(unusable); ok {
+		return &destination.Error{Destination: u.name, Err: u.err}
+	}
+	return nil
 }
 
 // NoteDeliveries notes the destinations that have the new key of a rotation.
@@ -112,9 +139,9 @@ func NoteDeliveries(a *app.App, rotated keys.Rotated) {
 	}
 }
 
-// Errors returns the failed deliveries of a rotation, each with its hint, and the state
-// that they leave.
-func Errors(err error, rotated keys.Rotated, revoking bool) error {
+// Errors returns the failed deliveries of a rotation, each with its hint, and what they leave
+// behind.
+func Errors(err error, rotated keys.Rotated) error {
 	if len(rotated.Failed) == 0 {
 		return err
 	}
@@ -122,25 +149,27 @@ func Errors(err error, rotated keys.Rotated, revoking bool) error {
 	for _, one := range rotated.Failed {
 		failed = append(failed, one)
 	}
-	old, next := rotated.Old.ID, rotated.New.ID
-	printed := slices.ContainsFunc(rotated.Rotation.Deliveries, func(d apikey.Delivery) bool {
-		return d.Destination == StdoutName && d.Status == apikey.DeliveryDone
-	})
-	var left error
-	switch ended := rotated.Rotation.Phase == apikey.PhaseRetired; {
-	case ended && printed:
-		left = cli.WithHint(cli.Unfinishedf("key %s is revoked, and its replacement %s was not delivered everywhere", old, next),
-			"deliver the printed key with 'fob key push %s <FILE', to some destinations only with --to", next)
-	case ended:
-		left = cli.WithHint(cli.Unfinishedf("key %s is revoked, and its replacement %s was not printed", old, next),
-			"run 'fob key rotate %s --compromised' for another replacement", next)
-	case rotated.Rotation.Arrived():
-		left = cli.WithHint(cli.Unfinishedf("key %s is still valid, and so is %s where it was or may have been delivered", old, next),
-			"fix the errors above, then run 'fob key rotate --resume %s' to deliver a new replacement everywhere", old)
-	case revoking:
-		left = cli.WithHint(cli.Unfinishedf("key %s will be revoked within 30 s, and has no replacement", old), "create one with 'fob key create'")
-	default:
-		left = cli.WithHint(cli.Unfinishedf("key %s is still valid", old), "fix the errors above, then run it again")
+	old, next, phase := rotated.Old, rotated.New.ID, rotated.Rotation.Phase
+	if phase == apikey.PhaseAbandoned {
+		return append(failed, cli.WithHint(cli.Unfinishedf("key %s is still valid", old.ID), "fix the errors above, then run it again"))
 	}
-	return append(failed, left)
+	left, verb := "", "delivered everywhere"
+	if len(rotated.Failed) == 1 && rotated.Failed[0].Destination == StdoutName {
+		verb = "printed"
+	}
+	switch {
+	case !old.RevokedAt.IsZero():
+		left = fmt.Sprintf("key %s is revoked, and its replacement %s was not %s", old.ID, next, verb)
+	case !old.RetiresAt.IsZero():
+		left = fmt.Sprintf("key %s will be revoked within 30 s, and its replacement %s was not %s", old.ID, next, verb)
+	default:
+		left = fmt.Sprintf("key %s is still valid, and so is %s where it was or may have been delivered", old.ID, next)
+	}
+	hint := fmt.Sprintf("fix the errors above, then run 'fob key rotate --resume %s' to deliver a new replacement everywhere", old.ID)
+	for _, d := range rotated.Rotation.Deliveries {
+		if d.Destination == StdoutName && d.Status == apikey.DeliveryDone {
+			hint += fmt.Sprintf(", or 'fob key push %s <FILE' to deliver the printed one", next)
+		}
+	}
+	return append(failed, cli.WithHint(cli.Unfinishedf("%s", left), "%s", hint))
 }

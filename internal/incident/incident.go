@@ -167,7 +167,7 @@ func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
 			failed = append(failed, fmt.Errorf("key %s: %w", k.replaced.New.ID, err))
 		}
 		if k.failed != nil {
-			err := delivery.Errors(k.failed, k.replaced, true)
+			err := delivery.Errors(k.failed, k.replaced)
 			var several cli.Failures
 			if !errors.As(err, &several) {
 				several = cli.Failures{keys.ForKey(err, k.record.ID)}

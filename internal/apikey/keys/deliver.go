@@ -35,13 +35,14 @@ const (
 
 // deliverAll brings the successor to all destinations, and notes each step. All are
 // tried, whatever fails.
-func (g *Registrar) deliverAll(ctx context.Context, done *Rotated, key apikey.Minted, opts RotateOptions) error {
-	if opts.endsSoon() {
+func (g *Registrar) deliverAll(ctx context.Context, s *started) error {
+	opts, done := s.opts, &s.Rotated
+	if len(s.leaked) > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, compromisedWait)
 		defer cancel()
 	}
-	d := &deliveries{g: g, done: done, key: key, failed: make([]*DeliveryError, len(opts.To)+1)}
+	d := &deliveries{g: g, done: done, key: s.minted, failed: make([]*DeliveryError, len(opts.To)+1)}
 	var group errgroup.Group
 	group.SetLimit(maxDeliveries)
 	for i, to := range opts.To {
@@ -52,7 +53,7 @@ func (g *Registrar) deliverAll(ctx context.Context, done *Rotated, key apikey.Mi
 	}
 	_ = group.Wait()
 	everywhere := !slices.ContainsFunc(d.failed, func(e *DeliveryError) bool { return e != nil })
-	if opts.Last != nil && (opts.Compromised || everywhere && d.unnoted == nil) {
+	if opts.Last != nil && (opts.Compromised || s.isFirst() || everywhere && d.unnoted == nil) {
 		d.deliver(ctx, len(opts.To), opts.Last)
 	}
 	done.Failed = slices.DeleteFunc(d.failed, func(e *DeliveryError) bool { return e == nil })
@@ -76,6 +77,9 @@ type deliveries struct {
 func (d *deliveries) deliver(ctx context.Context, i int, to Destination) {
 	err := ctx.Err()
 	if err == nil {
+		err = d.g.checkOwner(ctx, &d.done.Rotation)
+	}
+	if err == nil {
 		bounded, cancel := context.WithTimeout(ctx, deliveryWait)
 		err = to.Deliver(bounded, d.key, d.done.New)
 		cancel()
@@ -94,6 +98,22 @@ func (d *deliveries) deliver(ctx context.Context, i int, to Destination) {
 	if len(d.done.Rotation.Deliveries) > 1 { // the end of the rotation notes the only one
 		d.unnoted = errors.Join(d.unnoted, d.g.noteDelivery(ctx, &d.done.Rotation, *at))
 	}
+}
+
+// checkOwner refuses to go on with a rotation that another fob has taken over.
+func (g *Registrar) checkOwner(ctx context.Context, rotation *apikey.Rotation) error {
+	rotations, err := g.Registry.Rotations(ctx, rotation.Old)
+	if err != nil {
+		return err
+	}
+	return checkOwns(rotation, rotations)
+}
+
+func checkOwns(rotation *apikey.Rotation, rotations []apikey.Rotation) error {
+	if slices.ContainsFunc(rotations, func(r apikey.Rotation) bool { return r.Open() && r.New == rotation.New }) {
+		return nil
+	}
+	return &KeyError{rotation.Old, fmt.Errorf("%w, and revokes %s", ErrTakenOver, rotation.New)}
 }
 
 // DeliveryError is a destination that does not have the successor, as far as fob knows.

@@ -36,27 +36,60 @@ func (g *Registrar) Find(ctx context.Context, id string) (apikey.Record, error) 
 	return records[0], nil
 }
 
-// Unfinished returns the keys whose rotation is open, all or those of the ids, and how far
-// each has come.
-func (g *Registrar) Unfinished(ctx context.Context, ids []string) ([]apikey.Record, map[string]apikey.Phase, error) {
+// Unfinished is a rotation that is under way, or was interrupted.
+type Unfinished struct {
+	Old, New apikey.Record // the same for a new key that is not delivered yet
+	Rotation apikey.Rotation
+}
+
+// Is reports whether a key is the old or the new one of the rotation.
+func (u *Unfinished) Is(id string) bool { return u.Old.ID == id || u.New.ID == id }
+
+// UnfinishedOf returns the unfinished rotation of a key, or nil.
+func UnfinishedOf(id string, open []Unfinished) *Unfinished {
+	for i := range open {
+		if open[i].Is(id) {
+			return &open[i]
+		}
+	}
+	return nil
+}
+
+// Destinations returns where a key is delivered: while it is being replaced, that is what its
+// replacement has.
+func Destinations(r apikey.Record, open []Unfinished) []string {
+	if u := UnfinishedOf(r.ID, open); u != nil {
+		return u.New.Destinations
+	}
+	return r.Destinations
+}
+
+// Unfinished returns the unfinished rotations, all or those of the ids.
+func (g *Registrar) Unfinished(ctx context.Context, ids ...string) ([]Unfinished, error) {
 	open, err := g.Registry.OpenRotations(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var records []apikey.Record
-	phases := make(map[string]apikey.Phase)
+	var all []Unfinished
 	for _, rotation := range open {
-		if len(ids) > 0 && !slices.Contains(ids, rotation.Old) {
-			continue
+		isNested := func(r apikey.Rotation) bool { return r.New == rotation.Old && r.Old != rotation.Old }
+		if slices.ContainsFunc(open, isNested) {
+			continue // that one replaces this one's keys too
 		}
-		r, err := g.Find(ctx, rotation.Old)
+		u := Unfinished{Rotation: rotation}
+		u.Old, err = g.Find(ctx, rotation.Old)
+		if err == nil {
+			u.New, err = g.Find(ctx, rotation.New)
+		}
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		records = append(records, r)
-		phases[r.ID] = rotation.Phase
+		isGenuine := u.New.Predecessor == u.Old.ID || u.New.ID == u.Old.ID
+		if isGenuine && (len(ids) == 0 || slices.ContainsFunc(ids, u.Is)) {
+			all = append(all, u)
+		}
 	}
-	return records, phases, nil
+	return all, nil
 }
 
 // History returns the ids of the keys before and after one, the oldest first, and
@@ -74,7 +107,7 @@ func (g *Registrar) History(ctx context.Context, r apikey.Record) (chain []strin
 		chain = append([]string{id}, chain...)
 		id = before.Predecessor
 	}
-	if rotations, err = g.Registry.Rotations(ctx, r.ID); err != nil {
+	if rotations, err = g.rotationsOf(ctx, r.ID); err != nil {
 		return nil, nil, err
 	}
 	for next := rotations; len(next) > 0; {
@@ -83,9 +116,15 @@ func (g *Registrar) History(ctx context.Context, r apikey.Record) (chain []strin
 			break
 		}
 		chain = append(chain, last.New)
-		if next, err = g.Registry.Rotations(ctx, last.New); err != nil {
+		if next, err = g.rotationsOf(ctx, last.New); err != nil {
 			return nil, nil, err
 		}
 	}
 	return chain, rotations, nil
+}
+
+// rotationsOf returns the rotations of a key, without the first delivery that is done.
+func (g *Registrar) rotationsOf(ctx context.Context, id string) ([]apikey.Rotation, error) {
+	rotations, err := g.Registry.Rotations(ctx, id)
+	return slices.DeleteFunc(rotations, func(r apikey.Rotation) bool { return r.New == r.Old && !r.Open() }), err
 }

@@ -28,6 +28,11 @@ type Registrar struct {
 	// AddPepper lets Rehash give a hash without a pepper one. It accepts what whoever
 	// writes the registry has put there, for the machines that require a pepper too.
 	AddPepper bool
+	// LockDir is where a process proves to others of this machine that it still rotates; ""
+	// without.
+	LockDir string
+	// Wait waits a moment for another fob; nil is a short time.
+	Wait func(context.Context) error
 }
 
 // ErrNoPepper means that a hash would have no pepper where one is required.
@@ -202,30 +207,49 @@ func (i *Importer) Complete(ctx context.Context, text string, r apikey.Record) (
 // ErrRevoked means that a key is to be changed that is over for good.
 var ErrRevoked = errors.New("the key is revoked for good")
 
-// Update changes a key's record. Its id, digest, environment and end by revocation
-// are not for change to touch.
+// Update changes a key's record; while it is being replaced, that of the replacement too. Its
+// id, digest, environment and end by revocation are not for change to touch.
 func (g *Registrar) Update(ctx context.Context, id string, change func(*apikey.Record)) (apikey.Record, error) {
 	var r apikey.Record
-	err := g.change(ctx, func(tx apikey.Tx) error {
-		before, err := tx.Key(id)
-		if err != nil {
+	err := g.change(ctx, func(tx apikey.Tx) (err error) {
+		if r, err = tx.Key(id); err != nil {
 			return notFound(id, err)
 		}
-		if before.State(g.now()) == apikey.Revoked {
+		ids := []string{id}
+		old, open, err := g.unfinishedAt(tx, r)
+		switch {
+		case err == nil && open.New != "":
+			ids = append(ids, old.ID, open.New)
+		case r.State(g.now()) == apikey.Revoked:
 			return &KeyError{id, ErrRevoked}
 		}
-		r = before
-		change(&r)
-		if err := r.Check(); err != nil {
-			return err
+		slices.Sort(ids)
+		for _, id := range slices.Compact(ids) {
+			if err := g.updateOne(tx, id, change); err != nil {
+				return err
+			}
 		}
-		detail := changedFields(&before, &r)
-		if detail == "" {
-			return nil
-		}
-		return tx.Put(g.event(apikey.ActionUpdate, detail), r)
+		r, err = tx.Key(id)
+		return err
 	})
 	return r, err
+}
+
+func (g *Registrar) updateOne(tx apikey.Tx, id string, change func(*apikey.Record)) error {
+	before, err := tx.Key(id)
+	if err != nil {
+		return err
+	}
+	after := before
+	change(&after)
+	if err := after.Check(); err != nil {
+		return err
+	}
+	detail := changedFields(&before, &after)
+	if detail == "" {
+		return nil
+	}
+	return tx.Put(g.event(apikey.ActionUpdate, detail), after)
 }
 
 // changedFields names the fields that differ between two records of a key.
@@ -269,7 +293,7 @@ func (g *Registrar) Revoke(ctx context.Context, ids []string, why string) (revok
 			if !r.RevokedAt.IsZero() {
 				continue
 			}
-			r.RevokedAt = g.now()
+			r.Revoke(g.now())
 			if err := tx.Put(g.event(apikey.ActionRevoke, why), r); err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/filelock"
 )
 
 const (
@@ -34,7 +36,7 @@ type RotateOptions struct {
 	Compromised bool          // the old key dies at once, wherever the new one arrived
 	// KeepUntilDelivered lets a compromised key, too, live until the new one is everywhere.
 	KeepUntilDelivered bool
-	Force              bool          // the old key may end while it is still used
+	Force              bool          // take over from another fob; revoke the old key while it is still used
 	To                 []Destination // all at once
 	Last               Destination   // once all of To have it, or the key is compromised; may be nil
 }
@@ -49,43 +51,78 @@ func (o *RotateOptions) destinations() []Destination {
 	return append(slices.Clone(o.To), o.Last)
 }
 
-// Rotated is a key and its successor.
+// Rotated is a key and its replacement. For a new key, both are the same.
 type Rotated struct {
 	Old, New apikey.Record
 	Rotation apikey.Rotation
 	Failed   []*DeliveryError // in the order of the destinations
 }
 
-// Rotate mints a successor with the same rights, delivers it to every destination
-// and then ends the old key: after the overlap, or at once. Whatever happens on the
-// way, one of the two is valid. A delivery that fails leaves the old key as it is
-// (ErrNotDelivered), unless it is compromised: then the error comes after its end. A
-// rotation that stopped is taken up by another successor, or by the old key's end
-// where that alone was left.
+// started is a rotation that this process works at.
+type started struct {
+	Rotated
+	opts   RotateOptions
+	minted apikey.Minted
+	leaked []apikey.Record // to be revoked whatever fails
+	lease  *filelock.Lock
+}
+
+// isFirst reports that a new key is delivered, and replaces none.
+func (s *started) isFirst() bool { return s.Old.ID == s.New.ID }
+
+// Rotate mints a replacement with the same rights, delivers it to every destination,
+// and then revokes the old key: after the overlap, or at once. A delivery that fails leaves
+// the old key valid (ErrNotDelivered), unless it is compromised: then the error comes after
+// its revocation. An unfinished rotation, also one that made this key, is continued with
+// another replacement, or by revoking the old key if only that was left.
 func (g *Registrar) Rotate(ctx context.Context, id string, opts RotateOptions) (Rotated, error) {
-	done, minted, err := g.startRotation(ctx, id, &opts)
+	s, err := g.start(ctx, id, opts)
 	if err != nil {
-		return done, err
+		return s.Rotated, err
 	}
+	return g.complete(ctx, s)
+}
+
+// CreateAndDeliver mints a key like the draft, and delivers it. Until it is delivered
+// everywhere, its rotation is open: then another key replaces it. A key that was delivered
+// nowhere is revoked.
+func (g *Registrar) CreateAndDeliver(ctx context.Context, draft apikey.Record, opts RotateOptions) (Rotated, error) {
+	s := &started{opts: opts}
+	pepper, err := g.presentPepper(ctx)
+	if err != nil {
+		return s.Rotated, err
+	}
+	if s.minted, s.New, err = g.mint(draft, pepper); err != nil {
+		return s.Rotated, err
+	}
+	s.Old, s.Rotation = s.New, g.newRotation(s.New.ID, s.New.ID, &opts)
+	s.lease = g.lockLease(s.New.ID)
+	err = g.change(ctx, func(tx apikey.Tx) error {
+		return cmp.Or(insertNew(tx, g.event(apikey.ActionCreate, ""), []apikey.Record{s.New}), tx.PutRotation(s.Rotation))
+	})
+	if err != nil {
+		g.unlockLease(s.New.ID, s.lease)
+		return s.Rotated, err
+	}
+	return g.complete(ctx, s)
+}
+
+// complete delivers the replacement, and records how that ended.
+func (g *Registrar) complete(ctx context.Context, s *started) (Rotated, error) {
+	defer func() { g.unlockLease(s.New.ID, s.lease) }()
 	var failed error
-	if done.Rotation.Phase != apikey.PhaseChecked {
-		failed = g.deliverAll(ctx, &done, minted, opts)
+	if s.Rotation.Phase != apikey.PhaseChecked {
+		failed = g.deliverAll(ctx, s)
 	}
 	stopped := ctx.Err() != nil
 	// From here on Ctrl-C must not leave the rotation open.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease/2)
 	defer cancel()
-	switch {
-	case failed == nil, opts.endsSoon() && !stopped:
-		err := g.endOld(ctx, &done, opts)
-		if errors.Is(err, apikey.ErrUnavailable) {
-			err = fmt.Errorf("replacement %s was delivered, and the end of %s could not be saved: %w", done.New.ID, id, err)
-		}
-		return done, errors.Join(failed, err)
-	case done.Rotation.Arrived():
-		return done, errors.Join(failed, g.release(ctx, done.Rotation))
+	err := g.finish(ctx, s, failed, stopped)
+	if errors.Is(err, apikey.ErrUnavailable) && failed == nil {
+		err = fmt.Errorf("replacement %s was delivered, and the end of %s could not be saved: %w", s.New.ID, s.Old.ID, err)
 	}
-	return done, errors.Join(failed, g.abandon(ctx, done.Rotation))
+	return s.Rotated, errors.Join(failed, err)
 }
 
 // resumeWindow is how long a replacement counts as the work of an interrupted bulk rotation
@@ -119,58 +156,101 @@ func (g *Registrar) isJustMade(ctx context.Context, r apikey.Record, compromised
 	}
 	rotations, err := g.Registry.Rotations(ctx, r.Predecessor)
 	ours := func(rotation apikey.Rotation) bool {
-		return rotation.New == r.ID && (rotation.Compromised || !compromised)
+		return rotation.New == r.ID && !rotation.Unfinished() && (rotation.Compromised || !compromised || rotation.Phase == apikey.PhaseAbandoned)
 	}
 	return slices.ContainsFunc(rotations, ours), err
 }
 
-// startRotation records the rotation with its successor. One that lacks nothing but
-// the old key's end is returned as it is.
-func (g *Registrar) startRotation(ctx context.Context, id string, opts *RotateOptions) (Rotated, apikey.Minted, error) {
-	var done Rotated
-	var minted apikey.Minted
+// start records the rotation with its replacement. While another fob works at it, a leaked
+// key is waited for as long as it is valid.
+func (g *Registrar) start(ctx context.Context, id string, opts RotateOptions) (*started, error) {
+	s := &started{}
 	pepper, err := g.presentPepper(ctx)
 	if err != nil {
-		return done, minted, err
+		return s, err
 	}
-	err = g.change(ctx, func(tx apikey.Tx) error {
-		old, err := tx.Key(id)
-		if err != nil {
-			return notFound(id, err)
-		}
-		stopped, err := g.mayRotate(tx, old)
-		if err != nil {
+	for takeOver := opts.Force; ; {
+		var leased *leasedError
+		var closed []apikey.Rotation
+		err := g.change(ctx, func(tx apikey.Tx) (err error) {
+			g.unlockLease(s.New.ID, s.lease) // of an attempt that was rolled back
+			*s = started{opts: opts}
+			if closed, err = g.tryStart(tx, id, s, takeOver, pepper); errors.As(err, &leased) {
+				return nil // the end of a leaked key is saved all the same
+			}
 			return err
-		}
-		// The log vouches for records alone: a compromised key's has its end.
-		opts.Compromised = opts.Compromised || stopped.Compromised && !old.RetiresAt.IsZero()
-		if stopped.Phase == apikey.PhaseChecked {
-			stopped.LeasedUntil = g.now().Add(lease)
-			next, err := tx.Key(stopped.New)
-			done = Rotated{Old: old, New: next, Rotation: stopped}
-			return errors.Join(notFound(stopped.New, err), tx.PutRotation(stopped))
-		}
-		if opts.endsSoon() {
-			if err := g.scheduleEnd(tx, &old); err != nil {
-				return err
+		})
+		switch {
+		case err != nil:
+			g.unlockLease(s.New.ID, s.lease)
+			return s, err
+		case leased == nil:
+			for _, r := range closed {
+				g.unlockLease(r.New, nil)
+			}
+			return s, nil
+		case len(s.leaked) == 0:
+			return s, &KeyError{leased.key, leased}
+		case !g.now().Before(s.leaked[0].Ends()):
+			takeOver = true
+		default:
+			if err := g.wait(ctx); err != nil {
+				return s, err
 			}
 		}
-		var successor apikey.Record
-		if minted, successor, err = g.mint(g.successor(old, opts.To), pepper); err != nil {
-			return err
-		}
-		if err := insertNew(tx, g.event(apikey.ActionRotate, "it replaces "+id), []apikey.Record{successor}); err != nil {
-			return err
-		}
-		done = Rotated{Old: old, New: successor, Rotation: g.newRotation(id, successor.ID, opts)}
-		return tx.PutRotation(done.Rotation)
-	})
-	return done, minted, err
+	}
 }
 
-func (g *Registrar) newRotation(old, successor string, opts *RotateOptions) apikey.Rotation {
+// tryStart returns the rotations that this one takes the place of.
+func (g *Registrar) tryStart(tx apikey.Tx, id string, s *started, takeOver bool, pepper *apikey.Pepper) ([]apikey.Rotation, error) {
+	key, err := tx.Key(id)
+	if err != nil {
+		return nil, notFound(id, err)
+	}
+	old, open, err := g.unfinishedAt(tx, key)
+	if err != nil {
+		return nil, err
+	}
+	base := old // the record as it was last updated
+	if open.New != "" {
+		if base, err = tx.Key(open.New); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.endLeaked(tx, s, key, &old, open); err != nil {
+		return nil, err
+	}
+	if !takeOver && g.isLeased(open) {
+		return nil, &leasedError{old.ID, open.LeasedUntil}
+	}
+	s.Old = old
+	if open.Phase == apikey.PhaseChecked && id == old.ID && base.RevokedAt.IsZero() && undelivered(&open, &base) == "" {
+		open.LeasedUntil = g.now().Add(lease)
+		s.New, s.Rotation = base, open
+		return nil, tx.PutRotation(open)
+	}
+	closed, err := g.replacements(tx, old.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range closed {
+		r.Phase = apikey.PhaseAbandoned
+		if err := tx.PutRotation(r); err != nil {
+			return nil, err
+		}
+	}
+	if s.minted, s.New, err = g.mint(g.successor(base, old.ID, s.opts.To), pepper); err != nil {
+		return nil, err
+	}
+	s.lease = g.lockLease(s.New.ID)
+	s.Rotation = g.newRotation(old.ID, s.New.ID, &s.opts)
+	insert := insertNew(tx, g.event(apikey.ActionRotate, "it replaces "+old.ID), []apikey.Record{s.New})
+	return closed, cmp.Or(insert, tx.PutRotation(s.Rotation))
+}
+
+func (g *Registrar) newRotation(old, next string, opts *RotateOptions) apikey.Rotation {
 	rotation := apikey.Rotation{
-		Old: old, New: successor, Phase: apikey.PhaseMinted, Compromised: opts.Compromised,
+		Old: old, New: next, Phase: apikey.PhaseMinted, Compromised: opts.Compromised,
 		StartedAt: g.now(), LeasedUntil: g.now().Add(lease),
 	}
 	for _, to := range opts.destinations() {
@@ -179,66 +259,46 @@ func (g *Registrar) newRotation(old, successor string, opts *RotateOptions) apik
 	return rotation
 }
 
-// scheduleEnd sets the end of a compromised key before anything else is tried, so that no
+// endLeaked sets the end of each leaked key before anything else is tried, so that no
 // failure, and no kill, leaves it valid.
-func (g *Registrar) scheduleEnd(tx apikey.Tx, old *apikey.Record) error {
-	if old.State(g.now()) == apikey.Revoked {
+func (g *Registrar) endLeaked(tx apikey.Tx, s *started, key apikey.Record, old *apikey.Record, open apikey.Rotation) error {
+	if key.ID != old.ID { // only an unfinished replacement has leaked, and the key before it is replaced anyway
+		if s.opts.endsSoon() {
+			if err := g.scheduleEnd(tx, &key); err != nil {
+				return err
+			}
+			s.leaked = append(s.leaked, key)
+		}
+		s.opts.Force = s.opts.Force || s.opts.Compromised
+		s.opts.Compromised = false
+	}
+	if open.Compromised {
+		// The audit log covers records only: a key that ends soon has its end there.
+		s.opts.KeepUntilDelivered = !s.opts.endsSoon() && old.RetiresAt.IsZero()
+		s.opts.Compromised = true
+	}
+	if !s.opts.endsSoon() {
+		return nil
+	}
+	err := g.scheduleEnd(tx, old)
+	s.leaked = append(s.leaked, *old)
+	return err
+}
+
+func (g *Registrar) scheduleEnd(tx apikey.Tx, r *apikey.Record) error {
+	if end := r.RetiresAt; r.State(g.now()) == apikey.Revoked || !end.IsZero() && end.Before(g.now().Add(compromisedEnd)) {
 		return nil // by a rotation that stopped
 	}
-	old.RetiresAt = earlierOf(old.RetiresAt, g.now().Add(compromisedEnd))
-	return tx.Put(g.event(apikey.ActionRetire, "compromised; it ends at "+old.RetiresAt.Format(time.RFC3339)+" at the latest"), *old)
-}
-
-// mayRotate refuses a key that has a successor, is on the way to one, or is not in
-// use. It closes a rotation that stopped, and returns it.
-func (g *Registrar) mayRotate(tx apikey.Tx, old apikey.Record) (stopped apikey.Rotation, err error) {
-	rotations, err := tx.Rotations(old.ID)
-	if err != nil {
-		return stopped, err
-	}
-	for _, open := range rotations {
-		switch {
-		case open.Phase == apikey.PhaseOverlap, open.Phase == apikey.PhaseRetired:
-			return stopped, &KeyError{old.ID, fmt.Errorf("%w; its replacement is %s", ErrRotated, open.New)}
-		case !open.Open():
-			continue
-		case g.isLeased(open):
-			return stopped, &KeyError{old.ID, fmt.Errorf("%w, until %s at the latest", ErrRotating, open.LeasedUntil.Format(time.TimeOnly+" UTC"))}
-		case open.Phase == apikey.PhaseChecked && g.isSuccessor(tx, open.New, old.ID):
-			return open, nil
-		}
-		open.Phase = apikey.PhaseAbandoned
-		if err := tx.PutRotation(open); err != nil {
-			return stopped, err
-		}
-		stopped = open
-	}
-	state := old.State(g.now())
-	if state == apikey.Active || state == apikey.Disabled || stopped.Compromised && !old.RetiresAt.IsZero() && old.RevokedAt.IsZero() {
-		return stopped, nil
-	}
-	return stopped, fmt.Errorf("key %s is %s: %w", old.ID, state, ErrNotRotatable)
-}
-
-// isLeased reports whether another fob may be at it. No lease is longer than two: its
-// clock was ahead.
-func (g *Registrar) isLeased(open apikey.Rotation) bool {
-	left := open.LeasedUntil.Sub(g.now())
-	return left > 0 && left <= 2*lease
-}
-
-// isSuccessor reports whether a key's own record says that it replaces another.
-func (g *Registrar) isSuccessor(tx apikey.Tx, id, old string) bool {
-	next, err := tx.Key(id)
-	return err == nil && next.Predecessor == old && next.RevokedAt.IsZero()
+	r.RetiresAt = g.now().Add(compromisedEnd)
+	return tx.Put(g.event(apikey.ActionRetire, "compromised; it ends at "+r.RetiresAt.Format(time.RFC3339)+" at the latest"), *r)
 }
 
 // successor is the draft of a key that replaces another: it may do the same, for as
 // long again, and goes where the other went and to what is new.
-func (g *Registrar) successor(old apikey.Record, to []Destination) apikey.Record {
+func (g *Registrar) successor(old apikey.Record, predecessor string, to []Destination) apikey.Record {
 	next := apikey.Record{
 		Owner: old.Owner, Environment: old.Environment, Scopes: old.Scopes, Rate: old.Rate,
-		Note: old.Note, Metadata: old.Metadata, Disabled: old.Disabled, Predecessor: old.ID,
+		Note: old.Note, Metadata: old.Metadata, Disabled: old.Disabled, Predecessor: predecessor,
 		Destinations: slices.Clone(old.Destinations),
 	}
 	for _, d := range to {
@@ -250,168 +310,4 @@ func (g *Registrar) successor(old apikey.Record, to []Destination) apikey.Record
 		next.ExpiresAt = g.now().Add(old.ExpiresAt.Sub(old.CreatedAt))
 	}
 	return next
-}
-
-// continueRotation changes the registry if the rotation still belongs to this process.
-func (g *Registrar) continueRotation(ctx context.Context, rotation apikey.Rotation, do func(tx apikey.Tx, old, next apikey.Record) error) error {
-	return g.change(ctx, func(tx apikey.Tx) error {
-		rotations, err := tx.Rotations(rotation.Old)
-		if err != nil {
-			return err
-		}
-		ours := func(r apikey.Rotation) bool { return r.Open() && r.New == rotation.New }
-		if !slices.ContainsFunc(rotations, ours) {
-			return &KeyError{rotation.Old, fmt.Errorf("%w, and revokes %s", ErrTakenOver, rotation.New)}
-		}
-		old, err := tx.Key(rotation.Old)
-		if err != nil {
-			return notFound(rotation.Old, err)
-		}
-		next, err := tx.Key(rotation.New)
-		if err != nil {
-			return notFound(rotation.New, err)
-		}
-		return do(tx, old, next)
-	})
-}
-
-// endOld gives the old key its end, now that its successor has arrived, and those
-// successors that did not come so far.
-func (g *Registrar) endOld(ctx context.Context, done *Rotated, opts RotateOptions) error {
-	if done.Rotation.ArrivedAt.IsZero() {
-		done.Rotation.ArrivedAt = g.now()
-	}
-	if opts.Overlap <= 0 && !opts.Compromised && !opts.Force {
-		if used, err := g.usedSince(ctx, done.Old.ID, done.Rotation.ArrivedAt); used || err != nil {
-			done.Rotation.Phase = apikey.PhaseChecked
-			return errors.Join(g.release(ctx, done.Rotation), err, errIfUsed(used, done.Old.ID))
-		}
-	}
-	err := g.continueRotation(ctx, done.Rotation, func(tx apikey.Tx, old, next apikey.Record) error {
-		if !next.RevokedAt.IsZero() {
-			return fmt.Errorf("replacement %s: %w; %s is unchanged", next.ID, ErrRevoked, old.ID)
-		}
-		if place := newDestination(old, next); place != "" && !opts.endsSoon() {
-			return fmt.Errorf("%w to %s, which was noted meanwhile", ErrNotDelivered, place)
-		}
-		rotation := done.Rotation
-		at, event := g.now(), g.event(apikey.ActionRevoke, next.ID+" replaces it")
-		switch {
-		case opts.Compromised || opts.Overlap <= 0:
-			if opts.Compromised {
-				event.Detail = "compromised; " + event.Detail
-			}
-			rotation.Phase, rotation.DueAt = apikey.PhaseRetired, at
-			old.RevokedAt = earlierOf(old.RevokedAt, at)
-		default:
-			rotation.Phase, rotation.DueAt = apikey.PhaseOverlap, at.Add(opts.Overlap)
-			old.RetiresAt = rotation.DueAt
-			event = g.event(apikey.ActionRetire, fmt.Sprintf("%s replaces it; it ends at %s", next.ID, old.RetiresAt.Format(time.RFC3339)))
-		}
-		done.Old, done.New, done.Rotation = old, next, rotation
-		return errors.Join(g.revokeAbandoned(tx, old.ID), tx.Put(event, old), tx.PutRotation(rotation))
-	})
-	if errors.Is(err, ErrNotDelivered) {
-		done.Rotation.Phase = apikey.PhaseDelivering
-		return errors.Join(err, g.release(ctx, done.Rotation))
-	}
-	return err
-}
-
-// newDestination returns a destination that the old key got after its replacement was made,
-// or "": the replacement was not delivered there.
-func newDestination(old, next apikey.Record) string {
-	for _, place := range old.Destinations {
-		if !slices.Contains(next.Destinations, place) {
-			return place
-		}
-	}
-	return ""
-}
-
-// usedSince reports whether the registry knows of a use of a key behind a moment.
-func (g *Registrar) usedSince(ctx context.Context, id string, since time.Time) (bool, error) {
-	for r, err := range g.Registry.Keys(ctx, apikey.Filter{IDs: []string{id}}) {
-		return r.LastUsedAt.After(since), err
-	}
-	return false, nil
-}
-
-func errIfUsed(used bool, id string) error {
-	if !used {
-		return nil
-	}
-	return &KeyError{id, fmt.Errorf("%w since its replacement was delivered", ErrStillUsed)}
-}
-
-// revokeAbandoned ends the successors of rotations that were given up.
-func (g *Registrar) revokeAbandoned(tx apikey.Tx, old string) error {
-	rotations, err := tx.Rotations(old)
-	if err != nil {
-		return err
-	}
-	for _, r := range rotations {
-		if r.Phase != apikey.PhaseAbandoned {
-			continue
-		}
-		next, err := tx.Key(r.New)
-		if err != nil {
-			return notFound(r.New, err)
-		}
-		if next.Predecessor != old {
-			continue // the log vouches for records alone: this rotation is not fob's
-		}
-		if err := g.revokeSuccessor(tx, next); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (g *Registrar) revokeSuccessor(tx apikey.Tx, next apikey.Record) error {
-	if !next.RevokedAt.IsZero() {
-		return nil
-	}
-	next.RevokedAt = g.now()
-	return tx.Put(g.event(apikey.ActionAbandon, "the rotation of "+next.Predecessor+" did not come to its end"), next)
-}
-
-// abandon gives a rotation up whose successor has arrived nowhere.
-func (g *Registrar) abandon(ctx context.Context, rotation apikey.Rotation) error {
-	return g.continueRotation(ctx, rotation, func(tx apikey.Tx, _, next apikey.Record) error {
-		rotation.Phase = apikey.PhaseAbandoned
-		return errors.Join(g.revokeSuccessor(tx, next), tx.PutRotation(rotation))
-	})
-}
-
-// release leaves a rotation as far as it is to whoever tries it next.
-func (g *Registrar) release(ctx context.Context, rotation apikey.Rotation) error {
-	return g.continueRotation(ctx, rotation, func(tx apikey.Tx, _, _ apikey.Record) error {
-		rotation.LeasedUntil = time.Time{}
-		return tx.PutRotation(rotation)
-	})
-}
-
-// retire writes down that an overlap is over, if the key's record says so too: the log
-// vouches for records alone.
-func (g *Registrar) retire(tx apikey.Tx, rotation apikey.Rotation) error {
-	old, err := tx.Key(rotation.Old)
-	if err != nil {
-		return notFound(rotation.Old, err)
-	}
-	if old.RevokedAt.IsZero() && old.State(g.now()) == apikey.Revoked {
-		old.RevokedAt = old.RetiresAt
-		if err := tx.Put(g.event(apikey.ActionRevoke, "the overlap with "+rotation.New+" has ended"), old); err != nil {
-			return err
-		}
-	}
-	rotation.Phase = apikey.PhaseRetired
-	return tx.PutRotation(rotation)
-}
-
-func earlierOf(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -77,7 +77,10 @@ func RegistrarOf(a *app.App, r apikey.Registry) (*keys.Registrar, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &keys.Registrar{Registry: r, Format: format, Actor: actor(), Now: a.Now, Peppers: func(ctx context.Context, id string) (apikey.Pepper, error) { return Pepper(ctx, a, id) }, RequirePepper: cfg.Keys.RequirePepper, AddPepper: cfg.Keys.AddPepper}, nil
+	return &keys.Registrar{
+		Registry: r, Format: format, Actor: actor(), Now: a.Now, Peppers: func(ctx context.Context, id string) (apikey.Pepper, error) { return Pepper(ctx, a, id) },
+		RequirePepper: cfg.Keys.RequirePepper, AddPepper: cfg.Keys.AddPepper, LockDir: filepath.Join(cfg.Paths.Data, "locks"),
+	}, nil
 }
 
 // Format returns the format of new keys, as configured or the default.

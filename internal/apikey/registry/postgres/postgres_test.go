@@ -48,6 +48,7 @@ func TestRegistry(t *testing.T) {
 			t.Cleanup(func() { db.Close() })
 			return db
 		},
+		ModelSteps: 500,
 	})
 }
 

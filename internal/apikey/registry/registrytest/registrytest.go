@@ -25,6 +25,8 @@ type Driver struct {
 	Open func(ctx context.Context, dsn string, create bool) (apikey.Registry, error)
 	// DB opens the database behind it, to do what fob never does.
 	DB func(t *testing.T, dsn string) *sql.DB
+	// ModelSteps is how many operations the model test tries; FOB_MODEL_STEPS overrides it.
+	ModelSteps int
 }
 
 // Run runs the suite.
@@ -54,6 +56,11 @@ func Run(t *testing.T, d Driver) {
 		{"ManyDestinations", testManyDestinations},
 		{"G55_RotateCrowd", testRotateCrowd},
 		{"G55_StillToRotate", testStillToRotate},
+		{"G55_LeaseOfADeadProcess", testLeaseOfADeadProcess},
+		{"G55_LostLease", testLostLease},
+		{"G55_NestedRotations", testNestedRotations},
+		{"G55_TimesOfARevokedKey", testTimesOfARevokedKey},
+		{"G55_Model", testModel},
 		{"ChangesFromManyProcesses", testManyChanges},
 		{"FirstUseByMany", testFirstUse},
 		{"Changed", testChanged},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -48,7 +50,7 @@ func testRotate(t *testing.T, f *fixture) {
 	f.rotate(t, id, keys.RotateOptions{}, keys.ErrRotated)
 	f.pass(24 * time.Hour)
 	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
-	third := f.rotate(t, next.ID, keys.RotateOptions{}, nil)
+	third := f.rotate(t, next.ID, keys.RotateOptions{To: []keys.Destination{to}}, nil)
 	if third.New.Predecessor != next.ID || f.record(t, next.ID).RevokedAt.IsZero() {
 		t.Error("without an overlap the old key ends at once")
 	}
@@ -64,6 +66,10 @@ func testRotateCompromised(t *testing.T, f *fixture) {
 	f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour, Compromised: true, To: []keys.Destination{bad, good}}, keys.ErrNotDelivered)
 	f.refused(t, old, apikey.IsRevoked, apikey.Need{})
 	f.refused(t, good.got[0], "", apikey.Need{})
+	bad.err = nil
+	f.rotate(t, id, keys.RotateOptions{To: []keys.Destination{bad, good}}, nil)
+	f.refused(t, good.got[0], apikey.IsRevoked, apikey.Need{})
+	f.refused(t, bad.got[0], "", apikey.Need{})
 	f.rotate(t, id, keys.RotateOptions{Compromised: true}, keys.ErrRotated)
 	f.audited(t)
 }
@@ -112,11 +118,20 @@ func (killed) Name() string { return "killed" }
 
 func (killed) Deliver(context.Context, apikey.Minted, apikey.Record) error { panic("killed") }
 
-// crash starts a rotation that is killed once all of its other destinations have the key.
-func (f *fixture) crash(t *testing.T, id string, opts keys.RotateOptions) {
-	defer func() { _ = recover() }()
+// crash starts a rotation that is killed once all of its other destinations have the key,
+// and returns the replacement.
+func (f *fixture) crash(t *testing.T, id string, opts keys.RotateOptions) (replacement string) {
+	t.Helper()
 	opts.Last = killed{}
-	_, _ = f.Rotate(t.Context(), id, opts)
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = f.Rotate(t.Context(), id, opts)
+	}()
+	rotations, err := f.Registry.Rotations(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rotations[len(rotations)-1].New
 }
 
 func testRotationStopped(t *testing.T, f *fixture) {
@@ -168,6 +183,111 @@ func testLeaseOfAClockAhead(t *testing.T, f *fixture) {
 	f.pass(-365 * 24 * time.Hour)
 	f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour}, nil)
 	f.audited(t)
+}
+
+// The death of a process on this machine is proved by its lock file: the lease ends with it.
+func testLeaseOfADeadProcess(t *testing.T, f *fixture) {
+	f.LockDir = t.TempDir()
+	place := &fakeDestination{name: "place:there"}
+	opts := keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{place}}
+	_, id := f.key(t, draft)
+	var meanwhile error
+	f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{slowDestination{func() {
+		_, meanwhile = f.open(t).Rotate(t.Context(), id, opts)
+	}}}}, nil)
+	if !errors.Is(meanwhile, keys.ErrRotating) {
+		t.Errorf("while the other lives: %v", meanwhile)
+	}
+	if left, _ := os.ReadDir(f.LockDir); len(left) > 0 {
+		t.Errorf("%d lock files are left", len(left))
+	}
+	_, id = f.key(t, draft)
+	dead := *f.Registrar
+	killed := &fixture{Registrar: &dead, driver: f.driver, dsn: f.dsn}
+	killed.crash(t, id, opts) // its deferred functions delete the file
+	open, err := f.Unfinished(t.Context(), id)
+	if err != nil || len(open) != 1 {
+		t.Fatal(open, err)
+	}
+	f.rotate(t, id, opts, keys.ErrRotating)
+	if err := os.WriteFile(filepath.Join(f.LockDir, "rotation-"+open[0].New.ID), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.rotate(t, id, opts, nil)
+	f.audited(t)
+}
+
+// While another fob works at it, a leaked key is waited for as long as it is valid; --force
+// does not wait. The other delivers and changes nothing more.
+func testLostLease(t *testing.T, f *fixture) {
+	place, last := &fakeDestination{name: "place:slow"}, &fakeDestination{name: "place:last"}
+	for _, force := range []bool{false, true} {
+		old, id := f.key(t, draft)
+		var waited time.Duration
+		other := f.open(t)
+		other.Wait = func(context.Context) error { waited += time.Second; f.pass(time.Second); return nil }
+		var taken keys.Rotated
+		var takenErr error
+		lost := f.rotate(t, id, keys.RotateOptions{Compromised: true, Last: last, To: []keys.Destination{slowDestination{func() {
+			taken, takenErr = other.Rotate(t.Context(), id, keys.RotateOptions{Compromised: true, Force: force, To: []keys.Destination{place}})
+		}}}}, keys.ErrTakenOver)
+		if takenErr != nil || len(last.got) > 0 || waited > 30*time.Second || force != (waited == 0) {
+			t.Errorf("force %t: %v, waited %s, delivered %d", force, takenErr, waited, len(last.got))
+		}
+		f.refused(t, old, apikey.IsRevoked, apikey.Need{})
+		if live := f.record(t, taken.New.ID); live.State(f.now()) != apikey.Active || f.record(t, lost.New.ID).RevokedAt.IsZero() {
+			t.Error("the wrong replacement is active")
+		}
+	}
+	f.audited(t)
+}
+
+// Rotations of an older fob: one of the unfinished replacement of another.
+func testNestedRotations(t *testing.T, f *fixture) {
+	_, id := f.key(t, draft)
+	place := &fakeDestination{name: "place:there"}
+	first := f.crash(t, id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{place}})
+	_, other := f.key(t, draft)
+	f.pass(time.Minute)
+	second := f.crash(t, other, keys.RotateOptions{Compromised: true})
+	err := f.Registry.Change(t.Context(), func(tx apikey.Tx) error {
+		r, err := tx.Key(second)
+		r.Predecessor = first
+		return errors.Join(err, tx.Put(apikey.Event{Action: apikey.ActionUpdate}, r))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.forge(t, fmt.Sprintf("UPDATE rotation SET old_id = '%s' WHERE new_id = '%s'", first, second))
+	f.pass(time.Minute)
+	open, err := f.Unfinished(t.Context())
+	if err != nil || len(open) != 1 || open[0].Old.ID != id {
+		t.Fatal(len(open), err)
+	}
+	done := f.rotate(t, second, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{place}}, nil)
+	if done.Old.ID != id || done.New.Predecessor != id {
+		t.Errorf("%s replaces %s", done.New.ID, done.Old.ID)
+	}
+	for _, gone := range []string{first, second} {
+		if f.record(t, gone).RevokedAt.IsZero() {
+			t.Errorf("%s is active", gone)
+		}
+	}
+	f.audited(t)
+}
+
+// No time of a revoked key is in the future.
+func testTimesOfARevokedKey(t *testing.T, f *fixture) {
+	like := draft
+	like.ExpiresAt = f.now().Add(time.Hour)
+	_, id := f.key(t, like)
+	f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour}, nil)
+	if _, err := f.Revoke(t.Context(), []string{id}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.record(t, id); r.RevokedAt.After(f.now()) || r.RetiresAt.After(f.now()) || r.Ends().After(f.now()) {
+		t.Errorf("revoked %s, retires %s, ends %s", r.RevokedAt, r.RetiresAt, r.Ends())
+	}
 }
 
 func testKeepUntilDelivered(t *testing.T, f *fixture) {
@@ -340,7 +460,7 @@ func testRotateCrowd(t *testing.T, f *fixture) {
 	var taken error
 	_, err := f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{slowDestination{func() {
 		f.pass(time.Hour)
-		_, taken = other.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour})
+		_, taken = other.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{&fakeDestination{name: "place:slow"}}})
 	}}}})
 	if taken != nil || !errors.Is(err, keys.ErrTakenOver) {
 		t.Error(fmt.Errorf("%w; %w", taken, err))

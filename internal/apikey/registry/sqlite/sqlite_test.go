@@ -25,5 +25,6 @@ func TestRegistry(t *testing.T) {
 			t.Cleanup(func() { db.Close() })
 			return db
 		},
+		ModelSteps: 1600,
 	})
 }

@@ -1,0 +1,360 @@
+package keys
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+)
+
+// continueRotation changes the registry if the rotation still belongs to this process.
+func (g *Registrar) continueRotation(ctx context.Context, rotation apikey.Rotation, do func(tx apikey.Tx, old, next apikey.Record) error) error {
+	return g.change(ctx, func(tx apikey.Tx) error {
+		rotations, err := tx.Rotations(rotation.Old)
+		if err != nil {
+			return err
+		}
+		if err := checkOwns(&rotation, rotations); err != nil {
+			return err
+		}
+		old, err := tx.Key(rotation.Old)
+		if err != nil {
+			return notFound(rotation.Old, err)
+		}
+		next, err := tx.Key(rotation.New)
+		if err != nil {
+			return notFound(rotation.New, err)
+		}
+		return do(tx, old, next)
+	})
+}
+
+// finish records how the deliveries ended. If the replacement is everywhere, it revokes the
+// old key or starts its overlap, and revokes the replacements before this one. Leaked keys
+// are revoked whatever failed.
+func (g *Registrar) finish(ctx context.Context, s *started, failed error, stopped bool) error {
+	if failed == nil && s.Rotation.ArrivedAt.IsZero() {
+		s.Rotation.ArrivedAt = g.now()
+	}
+	if failed == nil && !s.isFirst() && s.opts.Overlap <= 0 && !s.opts.Compromised && !s.opts.Force {
+		if used, err := g.usedSince(ctx, s.Old.ID, s.Rotation.ArrivedAt); used || err != nil {
+			s.Rotation.Phase = apikey.PhaseChecked
+			return errors.Join(g.release(ctx, s), err, errIfUsed(used, s.Old.ID))
+		}
+	}
+	var incomplete error
+	done := s.Rotated
+	err := g.continueRotation(ctx, s.Rotation, func(tx apikey.Tx, old, next apikey.Record) error {
+		rotation := s.Rotation
+		if incomplete = failed; failed == nil {
+			incomplete = checkComplete(&rotation, &next)
+		}
+		for _, leaked := range s.leaked {
+			r := &leaked
+			if leaked.ID == old.ID {
+				r = &old
+			}
+			if stopped || r == &old && incomplete == nil { // retireOld revokes it
+				continue
+			}
+			if err := g.revokeLeaked(tx, r); err != nil {
+				return err
+			}
+		}
+		var err error
+		switch {
+		case incomplete == nil:
+			err = g.retireOld(tx, s, &rotation, &old, next)
+		case rotation.Arrived() || len(s.leaked) > 0 || rotation.Phase == apikey.PhaseChecked:
+			rotation.Phase = apikey.PhaseDelivering
+		default:
+			err = g.abandon(tx, &rotation, old, next)
+		}
+		rotation.LeasedUntil = time.Time{}
+		done.Old, done.New, done.Rotation = old, next, rotation
+		return cmp.Or(err, tx.PutRotation(rotation))
+	})
+	if err == nil {
+		s.Rotated = done
+	}
+	if failed == nil {
+		err = errors.Join(incomplete, err)
+	}
+	return err
+}
+
+// checkComplete refuses a replacement that was revoked, or that is not everywhere.
+func checkComplete(rotation *apikey.Rotation, next *apikey.Record) error {
+	if !next.RevokedAt.IsZero() {
+		return fmt.Errorf("%w: replacement %s was revoked meanwhile", ErrNotDelivered, next.ID)
+	}
+	if place := undelivered(rotation, next); place != "" {
+		return fmt.Errorf("%w to %s, which was added meanwhile", ErrNotDelivered, place)
+	}
+	return nil
+}
+
+// undelivered returns a destination of a replacement that does not have it, or "".
+func undelivered(rotation *apikey.Rotation, next *apikey.Record) string {
+	for _, place := range next.Destinations {
+		done := func(d apikey.Delivery) bool { return d.Destination == place && d.Status == apikey.DeliveryDone }
+		if !slices.ContainsFunc(rotation.Deliveries, done) {
+			return place
+		}
+	}
+	return ""
+}
+
+// revokeLeaked revokes a leaked key as it is now.
+func (g *Registrar) revokeLeaked(tx apikey.Tx, r *apikey.Record) (err error) {
+	if *r, err = tx.Key(r.ID); err != nil || !r.RevokedAt.IsZero() {
+		return err
+	}
+	r.Revoke(g.now())
+	return tx.Put(g.event(apikey.ActionRevoke, "compromised"), *r)
+}
+
+// retireOld revokes the old key, or starts its overlap, now that its replacement is
+// everywhere.
+func (g *Registrar) retireOld(tx apikey.Tx, s *started, rotation *apikey.Rotation, old *apikey.Record, next apikey.Record) error {
+	at := g.now()
+	rotation.Phase, rotation.DueAt = apikey.PhaseRetired, at
+	if s.isFirst() {
+		return nil
+	}
+	event := g.event(apikey.ActionRevoke, next.ID+" replaces it")
+	if s.opts.Compromised {
+		event.Detail = "compromised; " + event.Detail
+	}
+	switch {
+	case old.State(at) == apikey.Revoked && !old.RevokedAt.IsZero():
+		return g.revokeReplacements(tx, old.ID, next.ID)
+	case s.opts.Compromised, s.opts.Overlap <= 0, old.State(at) == apikey.Revoked:
+		old.Revoke(at)
+	default:
+		rotation.Phase, rotation.DueAt = apikey.PhaseOverlap, at.Add(s.opts.Overlap)
+		old.RetiresAt = rotation.DueAt
+		event = g.event(apikey.ActionRetire, fmt.Sprintf("%s replaces it; it ends at %s", next.ID, old.RetiresAt.Format(time.RFC3339)))
+	}
+	return cmp.Or(g.revokeReplacements(tx, old.ID, next.ID), tx.Put(event, *old))
+}
+
+// Delivered records that a key was delivered by hand, which may be all that its rotation
+// lacked.
+func (g *Registrar) Delivered(ctx context.Context, id string, places []string) error {
+	return g.change(ctx, func(tx apikey.Tx) error {
+		next, err := tx.Key(id)
+		if err != nil {
+			return notFound(id, err)
+		}
+		old, open, err := g.unfinishedAt(tx, next)
+		if err != nil || open.New != id || g.isLeased(open) {
+			return nil // there is nothing to add
+		}
+		for _, place := range places {
+			open.Deliveries = slices.DeleteFunc(open.Deliveries, func(d apikey.Delivery) bool { return d.Destination == place })
+			open.Deliveries = append(open.Deliveries, apikey.Delivery{Destination: place, Status: apikey.DeliveryDone, Attempt: 1})
+		}
+		if checkComplete(&open, &next) != nil {
+			return tx.PutRotation(open)
+		}
+		open.Phase, open.ArrivedAt = apikey.PhaseChecked, g.now()
+		if s := (&started{Rotated: Rotated{Old: old, New: next}}); s.isFirst() || old.State(g.now()) == apikey.Revoked {
+			if err := g.retireOld(tx, s, &open, &old, next); err != nil {
+				return err
+			}
+		}
+		return tx.PutRotation(open)
+	})
+}
+
+// abandon ends a rotation whose replacement was delivered nowhere, unless the old key, or
+// another replacement, needs one.
+func (g *Registrar) abandon(tx apikey.Tx, rotation *apikey.Rotation, old, next apikey.Record) error {
+	others, err := g.replacements(tx, old.ID)
+	if err != nil {
+		return err
+	}
+	rotation.Phase = apikey.PhaseDelivering
+	for _, r := range others {
+		other, err := g.replacement(tx, r)
+		if err != nil || r.New != next.ID && other.ID != "" && other.RevokedAt.IsZero() {
+			return err
+		}
+	}
+	if state := old.State(g.now()); state != apikey.Active && state != apikey.Disabled {
+		return nil
+	}
+	rotation.Phase = apikey.PhaseAbandoned
+	return g.revokeReplacement(tx, next)
+}
+
+// release leaves a rotation as far as it is to whoever continues it.
+func (g *Registrar) release(ctx context.Context, s *started) error {
+	return g.continueRotation(ctx, s.Rotation, func(tx apikey.Tx, _, _ apikey.Record) error {
+		s.Rotation.LeasedUntil = time.Time{}
+		return tx.PutRotation(s.Rotation)
+	})
+}
+
+// usedSince reports whether the registry knows of a use of a key behind a moment.
+func (g *Registrar) usedSince(ctx context.Context, id string, since time.Time) (bool, error) {
+	for r, err := range g.Registry.Keys(ctx, apikey.Filter{IDs: []string{id}}) {
+		return r.LastUsedAt.After(since), err
+	}
+	return false, nil
+}
+
+func errIfUsed(used bool, id string) error {
+	if !used {
+		return nil
+	}
+	return &KeyError{id, fmt.Errorf("%w since its replacement was delivered", ErrStillUsed)}
+}
+
+// unfinishedAt returns the first key that an unfinished rotation is to replace, from any of
+// its replacements, and that rotation.
+func (g *Registrar) unfinishedAt(tx apikey.Tx, key apikey.Record) (old apikey.Record, open apikey.Rotation, err error) {
+	for old = key; ; {
+		before, found, err := g.unfinishedBefore(tx, old)
+		if err != nil {
+			return old, open, err
+		}
+		if !found {
+			break
+		}
+		old = before
+	}
+	rotations, err := tx.Rotations(old.ID)
+	if err != nil {
+		return old, open, err
+	}
+	for _, r := range rotations {
+		switch {
+		case r.New == old.ID && !r.Open(), r.Phase == apikey.PhaseAbandoned:
+		case r.Phase == apikey.PhaseOverlap, r.Phase == apikey.PhaseRetired:
+			return old, open, &KeyError{old.ID, fmt.Errorf("%w; its replacement is %s", ErrRotated, r.New)}
+		default:
+			if next, err := g.replacement(tx, r); err != nil || next.ID != "" {
+				return old, r, err
+			}
+		}
+	}
+	if state := old.State(g.now()); state != apikey.Active && state != apikey.Disabled {
+		return old, open, &KeyError{old.ID, fmt.Errorf("%w: it is %s", ErrNotRotatable, state)}
+	}
+	return old, open, nil
+}
+
+// unfinishedBefore returns the key that this one was to replace, if that rotation did not
+// finish.
+func (g *Registrar) unfinishedBefore(tx apikey.Tx, key apikey.Record) (before apikey.Record, found bool, err error) {
+	if key.Predecessor == "" {
+		return before, false, nil
+	}
+	rotations, err := tx.Rotations(key.Predecessor)
+	if err != nil {
+		return before, false, err
+	}
+	before, err = tx.Key(key.Predecessor)
+	if errors.Is(err, apikey.ErrNotFound) {
+		return before, false, nil // it was not imported with its replacement
+	}
+	open := false
+	for _, r := range rotations {
+		if r.New != before.ID && (r.Phase == apikey.PhaseOverlap || r.Phase == apikey.PhaseRetired) {
+			return before, false, err
+		}
+		open = open || r.Open()
+		found = found || r.New == key.ID && (r.Open() || key.RevokedAt.IsZero())
+	}
+	state := before.State(g.now())
+	isEarlier := !before.CreatedAt.After(key.CreatedAt) // no chain ends where it begins
+	return before, found && isEarlier && (open || state == apikey.Active || state == apikey.Disabled), err
+}
+
+// replacement returns the key that a rotation made, if that key's own record says so.
+func (g *Registrar) replacement(tx apikey.Tx, r apikey.Rotation) (apikey.Record, error) {
+	next, err := tx.Key(r.New)
+	if errors.Is(err, apikey.ErrNotFound) || err == nil && next.Predecessor != r.Old && r.New != r.Old {
+		return apikey.Record{}, nil // the audit log covers records only: this rotation is not fob's
+	}
+	return next, err
+}
+
+// replacements returns the rotations of a key that made replacements and did not finish,
+// and those of the replacements.
+func (g *Registrar) replacements(tx apikey.Tx, old string) (all []apikey.Rotation, err error) {
+	ids := []string{old}
+	for i := 0; i < len(ids); i++ {
+		rotations, err := tx.Rotations(ids[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rotations {
+			if r.Phase == apikey.PhaseOverlap || r.Phase == apikey.PhaseRetired {
+				continue
+			}
+			all = append(all, r)
+			next, err := g.replacement(tx, r)
+			if err != nil {
+				return nil, err
+			}
+			if next.ID != "" && !slices.Contains(ids, next.ID) {
+				ids = append(ids, next.ID)
+			}
+		}
+	}
+	return all, nil
+}
+
+// revokeReplacements revokes the replacements of a key that came before the last one.
+func (g *Registrar) revokeReplacements(tx apikey.Tx, old, last string) error {
+	rotations, err := g.replacements(tx, old)
+	if err != nil {
+		return err
+	}
+	for _, r := range rotations {
+		next, err := g.replacement(tx, r)
+		if err == nil && next.ID != "" && next.ID != last && next.ID != old {
+			err = g.revokeReplacement(tx, next)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Registrar) revokeReplacement(tx apikey.Tx, next apikey.Record) error {
+	if !next.RevokedAt.IsZero() {
+		return nil
+	}
+	next.Revoke(g.now())
+	detail := "it was delivered nowhere"
+	if next.Predecessor != "" {
+		detail = "the rotation of " + next.Predecessor + " did not come to its end"
+	}
+	return tx.Put(g.event(apikey.ActionAbandon, detail), next)
+}
+
+// retire writes down that an overlap is over, if the key's record says so too: the log
+// vouches for records alone.
+func (g *Registrar) retire(tx apikey.Tx, rotation apikey.Rotation) error {
+	old, err := tx.Key(rotation.Old)
+	if err != nil {
+		return notFound(rotation.Old, err)
+	}
+	if old.RevokedAt.IsZero() && old.State(g.now()) == apikey.Revoked {
+		old.Revoke(old.RetiresAt)
+		if err := tx.Put(g.event(apikey.ActionRevoke, "the overlap with "+rotation.New+" is over"), old); err != nil {
+			return err
+		}
+	}
+	rotation.Phase = apikey.PhaseRetired
+	return tx.PutRotation(rotation)
+}

@@ -1,0 +1,85 @@
+package keys
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/filelock"
+)
+
+// leasedError means that another fob works at the rotation of a key.
+type leasedError struct {
+	key   string
+	until time.Time
+}
+
+func (e *leasedError) Error() string {
+	return ErrRotating.Error() + ", until " + e.until.UTC().Format(time.TimeOnly) + " UTC at the latest"
+}
+
+func (e *leasedError) Unwrap() error { return ErrRotating }
+
+// isLeased reports whether another fob may work at a rotation. No lease is longer than two:
+// the other's clock was ahead.
+func (g *Registrar) isLeased(open apikey.Rotation) bool {
+	left := open.LeasedUntil.Sub(g.now())
+	return left > 0 && left <= 2*lease && !g.isDead(open.New)
+}
+
+// isDead reports whether the fob that delivers a key ran here, and does not any more: each
+// locks a file of its own, and the system unlocks that when the process dies.
+func (g *Registrar) isDead(id string) bool {
+	if g.LockDir == "" {
+		return false
+	}
+	if _, err := os.Lstat(g.leaseFile(id)); err != nil {
+		return false // it may run on another machine
+	}
+	lock, err := filelock.TryAcquire(g.leaseFile(id))
+	if err != nil {
+		return false
+	}
+	lock.Release()
+	return true
+}
+
+func (g *Registrar) leaseFile(id string) string { return filepath.Join(g.LockDir, "rotation-"+id) }
+
+// lockLease proves to others here that this process lives. Without the file, they wait for
+// the end of the lease.
+func (g *Registrar) lockLease(id string) *filelock.Lock {
+	if g.LockDir == "" {
+		return nil
+	}
+	lock, err := filelock.TryAcquire(g.leaseFile(id))
+	if err != nil {
+		return nil
+	}
+	return lock
+}
+
+// unlockLease deletes a lock file. Nobody waits for it, and no other key has its name.
+func (g *Registrar) unlockLease(id string, lock *filelock.Lock) {
+	if lock != nil {
+		lock.Release()
+	}
+	if g.LockDir != "" && id != "" {
+		_ = os.Remove(g.leaseFile(id))
+	}
+}
+
+// wait waits a moment for another fob.
+func (g *Registrar) wait(ctx context.Context) error {
+	if g.Wait != nil {
+		return g.Wait(ctx)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(200 * time.Millisecond):
+		return nil
+	}
+}
