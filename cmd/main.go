@@ -84,11 +84,11 @@ type command struct {
 
 // command constructs it, with its aliases: 'fob key ls'.
 func (c command) command(a *app.App) *cobra.Command {
-	made := c.make(a)
+	cmd := c.make(a)
 	if c.alias != "" {
-		made.Aliases = []string{c.alias}
+		cmd.Aliases = []string{c.alias}
 	}
-	for _, sub := range made.Commands() {
+	for _, sub := range cmd.Commands() {
 		switch sub.Name() {
 		case "list":
 			sub.Aliases = []string{"ls"}
@@ -96,7 +96,7 @@ func (c command) command(a *app.App) *cobra.Command {
 			sub.Aliases = []string{"rm"}
 		}
 	}
-	return made
+	return cmd
 }
 
 func groups() []group {

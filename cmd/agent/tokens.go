@@ -33,7 +33,7 @@ func (t tokens) Token(ctx context.Context, r agent.Request, note func(string)) (
 	if err != nil {
 		return nil, err
 	}
-	if whole := p.WithProvider(); r.Issuer != "" && (whole.Authority() != r.Issuer || whole.ClientID != r.ClientID) {
+	if profile := p.WithProvider(); r.Issuer != "" && (profile.Authority() != r.Issuer || profile.ClientID != r.ClientID) {
 		return nil, agent.ErrOtherProfile
 	}
 	token, err := a.Token(ctx, p, session.TokenOptions{
