@@ -73,7 +73,7 @@ func TestAskAndAnswer(t *testing.T) {
 // An answer may take longer than a client's patience, as long as the agent lives.
 func TestASlowAnswerIsWaitedForAndADeadAgentIsNot(t *testing.T) {
 	path := start(t, func(context.Context, Request, func(string)) Answer {
-		<-time.After(patience + time.Second)
+		<-time.After(aliveTimeout + time.Second)
 		return Answer{Token: &Token{AccessToken: "late"}}
 	})
 	if a, err := Ask(t.Context(), path, Request{Do: DoToken}, nil); err != nil || a.Token.AccessToken != "late" {
@@ -85,7 +85,7 @@ func TestASlowAnswerIsWaitedForAndADeadAgentIsNot(t *testing.T) {
 	}
 	defer silent.Close()
 	begun := time.Now()
-	if _, err := Ask(t.Context(), silent.Addr().String(), Request{Do: DoToken}, nil); !errors.Is(err, ErrNoAnswer) || time.Since(begun) > 3*patience {
+	if _, err := Ask(t.Context(), silent.Addr().String(), Request{Do: DoToken}, nil); !errors.Is(err, ErrNoAnswer) || time.Since(begun) > 3*aliveTimeout {
 		t.Errorf("a stopped agent: %v after %s", err, time.Since(begun))
 	}
 }
@@ -261,7 +261,7 @@ func TestG60Flood(t *testing.T) {
 	}
 	begun := time.Now()
 	_, err := Ask(t.Context(), path, Request{Do: DoToken, Profile: "work"}, func(string) {})
-	if took := time.Since(begun); took > 2*patience || err != nil && !errors.Is(err, ErrNoAnswer) {
+	if took := time.Since(begun); took > 2*aliveTimeout || err != nil && !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("within the flood: %v after %s", err, took)
 	}
 	for _, conn := range flood {

@@ -15,8 +15,8 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 )
 
-// patience is how long a client waits for a sign of life: the agent may be suspended.
-const patience = 2 * time.Second
+// aliveTimeout is how long a client waits for a sign of life: the agent may be suspended.
+const aliveTimeout = 2 * time.Second
 
 // The limits of a response. A token endpoint's response is under 1 MiB; the user may be
 // asked, and a server after that.
@@ -50,11 +50,11 @@ func Ask(ctx context.Context, path string, r Request, note func(line string)) (A
 	if err != nil {
 		return Answer{}, err
 	}
-	_ = conn.SetWriteDeadline(time.Now().Add(patience))
+	_ = conn.SetWriteDeadline(time.Now().Add(aliveTimeout))
 	if _, err := conn.Write(append(line, '\n')); err != nil {
 		return Answer{}, unanswered(ctx, err)
 	}
-	a, err := readAnswer(conn, func() { _ = conn.SetReadDeadline(time.Now().Add(patience)) }, note)
+	a, err := readAnswer(conn, func() { _ = conn.SetReadDeadline(time.Now().Add(aliveTimeout)) }, note)
 	if err != nil {
 		return Answer{}, unanswered(ctx, err)
 	}

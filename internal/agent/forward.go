@@ -43,12 +43,12 @@ func (f *Forwarder) Answer(ctx context.Context, r Request, _ func(string)) Answe
 	switch {
 	case err != nil:
 		f.note("%s: %s", r.Profile, sanitize.Line(err.Error()))
-		return cannot("the remote agent does not respond", "on the other machine, see 'fob agent status'")
+		return fallbackAnswer("the remote agent does not respond", "on the other machine, see 'fob agent status'")
 	case answer.Failure != nil:
 		f.note("%s: %s", r.Profile, sanitize.Line(answer.Failure.Error))
 		return Answer{Failure: withoutDetails(answer.Failure)}
 	case answer.Token == nil:
-		return cannot("the remote agent speaks a different protocol version", "on the other machine, restart it: 'fob agent stop', then 'fob agent --detach'")
+		return fallbackAnswer("the remote agent speaks a different protocol version", "on the other machine, restart it: 'fob agent stop', then 'fob agent --detach'")
 	}
 	f.note("%s: provided a token.", r.Profile)
 	return answer

@@ -55,7 +55,7 @@ func (h *Handler) Answer(ctx context.Context, r Request, note func(string)) Answ
 			defer func() { <-h.places }()
 			return h.token(ctx, r, note)
 		default:
-			return cannot("the agent is busy", "try again")
+			return fallbackAnswer("the agent is busy", "try again")
 		}
 	case DoStatus:
 	case DoLock:
@@ -66,13 +66,13 @@ func (h *Handler) Answer(ctx context.Context, r Request, note func(string)) Answ
 	case DoStop:
 		h.stop()
 	default:
-		return cannot("the agent speaks a different protocol version", "restart it: 'fob agent stop', then 'fob agent --detach'")
+		return fallbackAnswer("the agent speaks a different protocol version", "restart it: 'fob agent stop', then 'fob agent --detach'")
 	}
 	return Answer{Status: h.Status()}
 }
 
-// cannot leaves the request to the client.
-func cannot(reason, hint string) Answer {
+// fallbackAnswer leaves the request to the client.
+func fallbackAnswer(reason, hint string) Answer {
 	return Answer{Failure: &Failure{Error: reason, Hint: hint, Status: cli.ExitFailed, Fallback: true}}
 }
 
@@ -91,10 +91,10 @@ func (h *Handler) Status() *Status {
 }
 
 func (h *Handler) token(ctx context.Context, r Request, note func(string)) Answer {
-	locked := cannot("the agent is locked", "run 'fob agent unlock'")
+	locked := fallbackAnswer("the agent is locked", "run 'fob agent unlock'")
 	switch {
 	case r.Home != h.home:
-		return cannot("the agent serves the logins of another folder", "set FOB_HOME and FOB_STORAGE as when it was started, or FOB_AGENT=off")
+		return fallbackAnswer("the agent serves the logins of another folder", "set FOB_HOME and FOB_STORAGE as when it was started, or FOB_AGENT=off")
 	case h.memory.Locked():
 		return locked
 	}
@@ -107,7 +107,7 @@ func (h *Handler) token(ctx context.Context, r Request, note func(string)) Answe
 	case h.memory.Locked(): // meanwhile
 		return locked
 	case errors.Is(err, ErrOtherProfile):
-		return cannot(err.Error(), "rename the profile, or set FOB_AGENT=off")
+		return fallbackAnswer(err.Error(), "rename the profile, or set FOB_AGENT=off")
 	case err != nil:
 		return Answer{Failure: h.tokens.Failure(r, err)}
 	}

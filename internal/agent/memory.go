@@ -67,8 +67,8 @@ func (m *Memory) Get(name string) []byte {
 		return nil
 	}
 	opened, ok := secretbox.Open(nil, cached.sealed[nonceSize:], (*[nonceSize]byte)(cached.sealed), m.key())
-	plain, own := bytes.CutPrefix(opened, named(name))
-	if !ok || !own {
+	plain, found := bytes.CutPrefix(opened, namePrefix(name))
+	if !ok || !found {
 		return nil
 	}
 	cached.used = m.elapsed()
@@ -85,11 +85,11 @@ func (m *Memory) Put(name string, plain []byte) {
 	}
 	var nonce [nonceSize]byte
 	_, _ = rand.Read(nonce[:])
-	m.items[name] = item{secretbox.Seal(nonce[:], append(named(name), plain...), &nonce, m.key()), m.elapsed()}
+	m.items[name] = item{secretbox.Seal(nonce[:], append(namePrefix(name), plain...), &nonce, m.key()), m.elapsed()}
 }
 
-// named is the prefix that binds sealed bytes to their name.
-func named(name string) []byte { return append([]byte(name), 0) }
+// namePrefix is the prefix that binds sealed bytes to their name.
+func namePrefix(name string) []byte { return append([]byte(name), 0) }
 
 // Open returns what open returns. Concurrent calls for one name share one call of open,
 // which may ask the user and runs to its end, even if all callers give up.
@@ -150,7 +150,7 @@ func (m *Memory) Names() []string {
 
 // ForgetUntil forgets what is not used for a while, until done is closed.
 func (m *Memory) ForgetUntil(done <-chan struct{}) {
-	tick := time.NewTicker(max(m.forgetAfter/looks, time.Second))
+	tick := time.NewTicker(max(m.forgetAfter/sweepsPerPeriod, time.Second))
 	defer tick.Stop()
 	for {
 		select {
@@ -164,8 +164,8 @@ func (m *Memory) ForgetUntil(done <-chan struct{}) {
 	}
 }
 
-// looks is how often ForgetUntil checks within forgetAfter.
-const looks = 10
+// sweepsPerPeriod is how often ForgetUntil checks within forgetAfter.
+const sweepsPerPeriod = 10
 
 // Close forgets everything and frees the page.
 func (m *Memory) Close() error {

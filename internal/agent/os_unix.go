@@ -71,7 +71,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	if info.Mode().Type() != fs.ModeSocket || info.Mode().Perm()&0o077 != 0 || !ok || int(owner.Uid) != os.Geteuid() {
 		return nil, fmt.Errorf("%w: other users could use the agent's socket %s", atomicfile.ErrUnsafe, path)
 	}
-	conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "unix", path)
+	conn, err := (&net.Dialer{Timeout: aliveTimeout}).DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}
@@ -98,16 +98,16 @@ func checkPeer(conn net.Conn, users ...int) error {
 	return nil
 }
 
-// longest is the longest path of a socket on any system (sun_path in unix(7)), in bytes.
-const longest = 103
+// maxSocketPath is the longest path of a socket on any system (sun_path in unix(7)), in bytes.
+const maxSocketPath = 103
 
 // CheckPath reports why a socket cannot have this path.
 func CheckPath(path string) error {
 	switch {
 	case !filepath.IsAbs(path):
 		return fmt.Errorf("%q is not an absolute path", path)
-	case len(path) > longest:
-		return fmt.Errorf("%s is longer than the %d bytes that a socket's path may have", path, longest)
+	case len(path) > maxSocketPath:
+		return fmt.Errorf("%s is longer than the %d bytes that a socket's path may have", path, maxSocketPath)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ const (
 	requestTimeout = 2 * time.Second
 	aliveEvery     = 500 * time.Millisecond
 	writeTimeout   = 2 * time.Second
-	acceptAgain    = 50 * time.Millisecond
+	acceptRetry    = 50 * time.Millisecond
 )
 
 // Answerer responds to a request. note shows a line at the client; ctx ends when the client
@@ -45,7 +45,7 @@ func Serve(ctx context.Context, l net.Listener, places int, answer Answerer) err
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("the agent's socket: %w", err)
 		case err != nil: // out of files: another connection will end
-			<-time.After(acceptAgain)
+			<-time.After(acceptRetry)
 			continue
 		}
 		select {
