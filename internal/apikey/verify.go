@@ -138,8 +138,8 @@ func CheckScope(scope string) error {
 	if found && isScopeLevel(resource) && isScopeLevel(action) && len(scope) <= maxScope {
 		return nil
 	}
-	if near := suggestScope(scope); near != "" {
-		return fmt.Errorf("invalid scope %.80q: did you mean %s?", scope, near)
+	if suggestion := suggestScope(scope); suggestion != "" {
+		return fmt.Errorf("invalid scope %.80q: did you mean %s?", scope, suggestion)
 	}
 	return fmt.Errorf("invalid scope %.80q: use resource:action, such as orders:read or orders:*", scope)
 }

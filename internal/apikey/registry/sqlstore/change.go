@@ -94,7 +94,7 @@ func (c *change) Key(id string) (apikey.Record, error) {
 }
 
 func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, error) {
-	there, err := c.existing(records)
+	existing, err := c.existing(records)
 	if err != nil {
 		return nil, err
 	}
@@ -102,14 +102,14 @@ func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, erro
 	var keys, entries []any
 	for i := range records {
 		r := &records[i]
-		if before, known := there[r.ID]; known {
+		if before, known := existing[r.ID]; known {
 			if before.pepper == r.Pepper && !before.digest.Equal(r.Digest) {
 				return nil, fmt.Errorf("key %s is there already, with another digest", r.ID)
 			}
 			skipped = append(skipped, r.ID)
 			continue
 		}
-		there[r.ID] = keyHash{r.Digest, r.Pepper} // a duplicate in the batch is inserted once
+		existing[r.ID] = keyHash{r.Digest, r.Pepper} // a duplicate in the batch is inserted once
 		values, err := keyValues(r)
 		if err != nil {
 			return nil, err
@@ -129,13 +129,13 @@ func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, erro
 func (c *change) insertRows(insert string, width int, values []any) error {
 	most := c.parameters / width * width
 	if len(values) > most {
-		many, err := c.tx.PrepareContext(c.ctx, insert+placeholders(most, width))
+		statement, err := c.tx.PrepareContext(c.ctx, insert+placeholders(most, width))
 		if err != nil {
 			return err
 		}
-		defer many.Close()
+		defer statement.Close()
 		for ; len(values) >= most; values = values[most:] {
-			if _, err := many.ExecContext(c.ctx, values[:most]...); err != nil {
+			if _, err := statement.ExecContext(c.ctx, values[:most]...); err != nil {
 				return err
 			}
 		}
@@ -156,16 +156,16 @@ type keyHash struct {
 
 // existing returns the hashes of those records that are in the registry, by id.
 func (c *change) existing(records []apikey.Record) (map[string]keyHash, error) {
-	there := make(map[string]keyHash)
+	hashes := make(map[string]keyHash)
 	for some := range slices.Chunk(records, c.parameters) {
-		if err := c.addExisting(there, some); err != nil {
+		if err := c.addExisting(hashes, some); err != nil {
 			return nil, err
 		}
 	}
-	return there, nil
+	return hashes, nil
 }
 
-func (c *change) addExisting(there map[string]keyHash, records []apikey.Record) error {
+func (c *change) addExisting(hashes map[string]keyHash, records []apikey.Record) error {
 	ids := make([]any, len(records))
 	for i := range records {
 		ids[i] = records[i].ID
@@ -183,7 +183,7 @@ func (c *change) addExisting(there map[string]keyHash, records []apikey.Record) 
 			return err
 		}
 		copy(h.digest[:], digest)
-		there[id] = h
+		hashes[id] = h
 	}
 	return rows.Err()
 }
