@@ -91,7 +91,7 @@ func cachedKey(cache session.AgentCache, source credstore.KeySource) credstore.K
 func (a *App) ForRequest(cache session.AgentCache, note func(line string)) *App {
 	one, terminal := *a, *a.IO
 	terminal.In, terminal.Notes, terminal.Unattended = strings.NewReader(""), note, true
-	one.IO, one.AgentCache, one.opened = &terminal, cache, newOpened()
+	one.IO, one.AgentCache, one.opened = &terminal, cache, newResources()
 	return &one
 }
 

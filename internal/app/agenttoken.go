@@ -29,9 +29,9 @@ func (a *App) agentToken(ctx context.Context, p config.Profile, want session.Tok
 	if err != nil {
 		return nil, err
 	}
-	whole, alone := p.WithProvider(), !isElsewhere(p)
+	profile, configured := p.WithProvider(), !isElsewhere(p)
 	answer, err := agent.Ask(ctx, path, agent.Request{
-		Do: agent.DoToken, Home: home, Profile: p.Name, Issuer: whole.Authority(), ClientID: whole.ClientID, Scope: want.Scope,
+		Do: agent.DoToken, Home: home, Profile: p.Name, Issuer: profile.Authority(), ClientID: profile.ClientID, Scope: want.Scope,
 		Resource: want.Resource, MinTTL: want.MinTTL, ForceRefresh: want.ForceRefresh, IDToken: want.WantIDToken,
 	}, NoteLine(a))
 	trace.Printf(ctx, "agent %s: %s", path, agentOutcome(answer, err))
@@ -39,11 +39,11 @@ func (a *App) agentToken(ctx context.Context, p config.Profile, want session.Tok
 	case unsafe && !named: // perhaps run as root with another user's environment
 		a.Warn(err.Error() + ": it is not used")
 		return nil, nil
-	case err != nil && alone && !unsafe && ctx.Err() == nil:
+	case err != nil && configured && !unsafe && ctx.Err() == nil:
 		return nil, nil
 	case err != nil:
 		return nil, cli.WithHint(err, "check that an agent runs at FOB_AGENT (%s), or set FOB_AGENT=off", path)
-	case answer.Failure != nil && answer.Failure.Fallback && alone:
+	case answer.Failure != nil && answer.Failure.Fallback && configured:
 		return nil, nil
 	case answer.Failure != nil:
 		return nil, NewAgentError(answer.Failure)

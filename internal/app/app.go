@@ -41,11 +41,11 @@ type App struct {
 
 	Removers []func(ctx context.Context, dryRun bool) // further cleanups of a purge, outside fob's own folders
 
-	opened *opened
+	opened *resources
 }
 
-// opened is what an App has read and opened. It may be used concurrently.
-type opened struct {
+// resources is what an App has read and opened. It may be used concurrently.
+type resources struct {
 	mu         sync.Mutex
 	config     *config.Config
 	configFile fs.FileInfo                 // when it was read; nil: missing
@@ -53,11 +53,11 @@ type opened struct {
 	skipped    []string                    // warnings already printed
 }
 
-func newOpened() *opened { return &opened{stores: make(map[string]*credstore.Store)} }
+func newResources() *resources { return &resources{stores: make(map[string]*credstore.Store)} }
 
 // New returns an App. environ is the environment that fob was started with.
 func New(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *App {
-	a := &App{Environ: environ, Hint: cli.CarriedHint, Status: func(error) int { return cli.ExitFailed }, Clock: session.SystemClock(), opened: newOpened()}
+	a := &App{Environ: environ, Hint: cli.CarriedHint, Status: func(error) int { return cli.ExitFailed }, Clock: session.SystemClock(), opened: newResources()}
 	a.IO = &cli.IO{
 		In: stdin, Out: cli.NewStream(stdout), Err: cli.NewStream(stderr),
 		Getenv: func(name string) string { return a.Environ[variableName(name)] },
@@ -174,15 +174,15 @@ func (a *App) LocalSession(p config.Profile) (*session.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := a.unstored(p)
+	s, err := a.sessionWithoutStore(p)
 	if err == nil {
 		s.Store, s.AgentCache = store, a.AgentCache
 	}
 	return s, err
 }
 
-// unstored returns a session without a store, for credentials from elsewhere.
-func (a *App) unstored(p config.Profile) (*session.Session, error) {
+// sessionWithoutStore returns a session without a store, for credentials from elsewhere.
+func (a *App) sessionWithoutStore(p config.Profile) (*session.Session, error) {
 	paths, err := a.Paths()
 	return &session.Session{Profile: p.WithProvider(), Paths: paths, Clock: a.Clock, Warn: a.Warn}, err
 }

@@ -28,18 +28,18 @@ func TakeEnviron() map[string]string {
 		name, value, _ := strings.Cut(entry, "=")
 		name = variableName(name)
 		environ[name] = value
-		if staysWithFob(name) {
+		if isWithheld(name) {
 			os.Unsetenv(name)
 			withheld = true
 		}
 	}
 	if withheld {
-		process.HideVariables(environ, staysWithFob)
+		process.HideVariables(environ, isWithheld)
 	}
 	return environ
 }
 
-func staysWithFob(name string) bool { return HoldsSecret(name) || ci.MintsIdentity(name) }
+func isWithheld(name string) bool { return HoldsSecret(name) || ci.MintsIdentity(name) }
 
 // withholdIdentities removes the variables with the profiles' identities, as TakeEnviron
 // removes those that are known without a configuration.

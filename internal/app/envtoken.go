@@ -73,7 +73,7 @@ func (a *App) TokenFromEnv(named string, opts session.TokenOptions) (*session.To
 
 // refreshFromEnv gets an access token with the refresh token of a variable.
 func (a *App) refreshFromEnv(ctx context.Context, p config.Profile, name string, want session.TokenOptions) (*session.Token, error) {
-	s, err := a.unstored(p)
+	s, err := a.sessionWithoutStore(p)
 	if err == nil {
 		s.HTTP, err = a.HTTPClient(p)
 	}

@@ -27,7 +27,7 @@ func (a *App) identityToken(ctx context.Context, p config.Profile, want session.
 	if err != nil {
 		return nil, err
 	}
-	s, err := a.unstored(p)
+	s, err := a.sessionWithoutStore(p)
 	if err != nil {
 		return nil, err
 	}

@@ -50,8 +50,8 @@ func (a *App) Referenced(ctx context.Context, reference string) (secret.Secret, 
 		return secret.Secret{}, err
 	}
 	if name, isSecret := strings.CutPrefix(reference, SecretReference); isSecret {
-		held, err := a.HeldSecret(ctx, name)
-		return held.Value, err
+		stored, err := a.HeldSecret(ctx, name)
+		return stored.Value, err
 	}
 	token, err := a.TokenOf(ctx, strings.TrimPrefix(reference, TokenReference))
 	if err != nil {

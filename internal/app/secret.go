@@ -112,15 +112,15 @@ func (a *App) HeldSecret(ctx context.Context, name string) (secretstore.Held, er
 	if err != nil {
 		return secretstore.Held{}, err
 	}
-	held, err := v.Get(ctx)
+	stored, err := v.Get(ctx)
 	if err != nil {
-		return held, err
+		return stored, err
 	}
 	if end := settings.Expires; !end.IsZero() && end.Sub(a.Now()) <= secretEndsSoon {
 		expires := map[bool]string{true: "expires", false: "expired"}[end.After(a.Now())]
 		a.Warn(fmt.Sprintf("the secret %q %s at %s: replace it with 'fob secret rotate %s'", name, expires, end.Format(time.RFC3339), name))
 	}
-	return held, nil
+	return stored, nil
 }
 
 // secretEndsSoon is how long before its expiry every use of a secret prints a warning.
@@ -155,20 +155,20 @@ func (a *App) ShownSecret(ctx context.Context, cfg *config.Config, s config.Secr
 		return out
 	}
 	out.Storage, _ = cfg.StorageFor(s.Storage)
-	var held secretstore.Held
+	var stored secretstore.Held
 	v, err := a.SealedSecret(s)
 	if err == nil {
-		held, err = v.Get(ctx)
+		stored, err = v.Get(ctx)
 	}
 	switch {
 	case errors.Is(err, secretstore.ErrNoValue):
 		out.Problem = "no value"
 	case err != nil:
 		out.Problem, out.Failure = err.Error(), err
-	case held.Stage != secretstore.AtRest:
+	case stored.Stage != secretstore.AtRest:
 		out.Problem = fmt.Sprintf("unfinished rotation: run 'fob secret rotate %s --resume'", s.Name)
 	}
-	out.SetAt, out.Rotation = cli.UTCSeconds(held.SetAt), string(held.Stage)
+	out.SetAt, out.Rotation = cli.UTCSeconds(stored.SetAt), string(stored.Stage)
 	return out
 }
 

@@ -23,7 +23,7 @@ import (
 )
 
 // RegistryName returns the configured registry, and whether it is this machine's own.
-func RegistryName(a *app.App) (dsn string, own bool, err error) {
+func RegistryName(a *app.App) (dsn string, isLocal bool, err error) {
 	cfg, err := a.Config()
 	if err != nil {
 		return "", false, err
