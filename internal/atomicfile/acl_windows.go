@@ -19,11 +19,11 @@ const (
 	// sidInstaller owns what Windows itself installs, such as C:\ and C:\Program Files.
 	sidInstaller = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
 
-	// harmless are the rights that neither reveal nor change what is in a file or folder.
-	harmless = windows.READ_CONTROL | windows.SYNCHRONIZE | windows.FILE_READ_ATTRIBUTES | windows.FILE_READ_EA |
+	// harmlessRights are the rights that neither reveal nor change what is in a file or folder.
+	harmlessRights = windows.READ_CONTROL | windows.SYNCHRONIZE | windows.FILE_READ_ATTRIBUTES | windows.FILE_READ_EA |
 		windows.FILE_EXECUTE | windows.GENERIC_EXECUTE
 
-	reading = harmless | windows.FILE_READ_DATA | windows.GENERIC_READ
+	readRights = harmlessRights | windows.FILE_READ_DATA | windows.GENERIC_READ
 )
 
 func currentUser() (*windows.SID, error) {
@@ -88,13 +88,13 @@ func MkdirAll(dir string) error {
 // checkOwner rejects files that other users own or have access to. For a folder, that
 // includes reading, because files that SQLite creates in it inherit its list.
 func checkOwner(f *os.File, path string, info fs.FileInfo, _ fs.FileMode) error {
-	return checkAccess(f, path, info, harmless)
+	return checkAccess(f, path, info, harmlessRights)
 }
 
 // checkOthers is the check of ReadOwn: others may read. For a folder, the list that new
 // files inherit counts.
 func checkOthers(f *os.File, path string, info fs.FileInfo) error {
-	err := checkAccess(f, path, info, reading)
+	err := checkAccess(f, path, info, readRights)
 	var unsafe *unsafeError
 	if !errors.As(err, &unsafe) {
 		return err
@@ -153,13 +153,13 @@ func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string,
 		if kind != windows.ACCESS_ALLOWED_ACE_TYPE {
 			return &unsafeError{path + " has an access list with conditions", `icacls "` + path + `" /reset`}
 		}
-		if sid := (*windows.SID)(unsafe.Pointer(&entry.SidStart)).String(); !trusted(sid, user) {
+		if sid := (*windows.SID)(unsafe.Pointer(&entry.SidStart)).String(); !isTrusted(sid, user) {
 			others = append(others, sid)
 		}
 	}
 	if len(others) > 0 {
 		open := "is open to others"
-		if allowed == reading {
+		if allowed == readRights {
 			open = "can be written by others"
 		}
 		return &unsafeError{fmt.Sprintf("%s %s (%s)", path, open, strings.Join(others, ", ")), makePrivate(path, user, others, isDir)}
@@ -167,10 +167,10 @@ func checkDescriptor(descriptor *windows.SECURITY_DESCRIPTOR, user, path string,
 	return nil
 }
 
-// trusted reports whether a SID is the user, an account that can read every file anyway, or
+// isTrusted reports whether a SID is the user, an account that can read every file anyway, or
 // a placeholder for the file's creator (S-1-3-0) or owner (S-1-3-4). Grants to an app
 // container (S-1-15-…) only apply if the user has the same right.
-func trusted(sid, user string) bool {
+func isTrusted(sid, user string) bool {
 	return slices.Contains([]string{user, sidSystem, sidAdministrators, sidInstaller, "S-1-3-0", "S-1-3-4"}, sid) || strings.HasPrefix(sid, "S-1-15-")
 }
 

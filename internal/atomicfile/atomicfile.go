@@ -47,13 +47,13 @@ const (
 // MkdirPrivate creates a folder of mode 0700 and its parents. An existing one must be this
 // user's, and others must not be able to write to it (on Windows: nor read).
 func MkdirPrivate(dir string) error {
-	made := MkdirAll(dir)
+	mkdirErr := MkdirAll(dir)
 	info, err := os.Lstat(dir)
 	switch {
 	case err == nil && !info.IsDir(): // a dangling link makes MkdirAll fail too
 		return fmt.Errorf("%w: %s is not a folder", ErrUnsafe, dir)
-	case made != nil:
-		return made
+	case mkdirErr != nil:
+		return mkdirErr
 	case err != nil:
 		return err
 	}
@@ -65,7 +65,7 @@ func Write(path string, data []byte) error { return WriteMode(path, data, fileMo
 
 // WriteMode is Write with another mode, for files without secrets.
 func WriteMode(path string, data []byte, mode fs.FileMode) error {
-	return place(path, data, mode, nil, rename)
+	return writeTemp(path, data, mode, nil, rename)
 }
 
 // Replace is Write for a file of other programs: one that exists keeps its owner, group and
@@ -80,18 +80,18 @@ func Probe(path string) error {
 func replace(path string, data []byte, put func(dir *os.Root, temp, name string) error) error {
 	like, err := LstatRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return place(path, data, fileMode, nil, put)
+		return writeTemp(path, data, fileMode, nil, put)
 	}
 	if err != nil {
 		return err
 	}
-	return place(path, data, like.Mode().Perm(), like, put)
+	return writeTemp(path, data, like.Mode().Perm(), like, put)
 }
 
 // Create is Write for the first of several writers; the others get fs.ErrExist. Readers
 // never see an incomplete file.
 func Create(path string, data []byte) error {
-	return place(path, data, fileMode, nil, renameNew)
+	return writeTemp(path, data, fileMode, nil, renameNew)
 }
 
 // Touch creates an empty private file unless something is at path already.
@@ -111,10 +111,10 @@ func Touch(path string) error {
 	return f.Close()
 }
 
-// place writes a temp file next to path, with the owner of like unless that is nil, and moves
+// writeTemp writes a temp file next to path, with the owner of like unless that is nil, and moves
 // it there with put. The folder is opened once, so that it cannot be swapped in between. If it
 // fails, path is unchanged and the temp file deleted.
-func place(path string, data []byte, mode fs.FileMode, like fs.FileInfo, put func(dir *os.Root, temp, name string) error) error {
+func writeTemp(path string, data []byte, mode fs.FileMode, like fs.FileInfo, put func(dir *os.Root, temp, name string) error) error {
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -213,7 +213,7 @@ func (e *OthersError) Error() string {
 // ReadOwn returns a file of at most limit bytes whose content fob acts on, following links.
 // If another user could have written it, the error is *OthersError.
 func ReadOwn(path string, limit int64) ([]byte, error) {
-	return read(openAtOnce, path, limit, func(f *os.File, path string, info fs.FileInfo) error {
+	return read(openNonblocking, path, limit, func(f *os.File, path string, info fs.FileInfo) error {
 		if mode := info.Mode(); !mode.IsRegular() && mode&fs.ModeDevice == 0 {
 			return fmt.Errorf("%s is not a regular file", path)
 		}
@@ -254,7 +254,7 @@ func FollowLinks(path string, visit func(link string, info fs.FileInfo) error) (
 			at = next
 			continue
 		}
-		to, err := os.Readlink(next)
+		target, err := os.Readlink(next)
 		if err != nil && info.Mode()&fs.ModeIrregular != 0 { // such as a file in a cloud
 			at = next
 			continue
@@ -268,7 +268,7 @@ func FollowLinks(path string, visit func(link string, info fs.FileInfo) error) (
 		if err != nil {
 			return "", err
 		}
-		root, names := splitPath(to)
+		root, names := splitPath(target)
 		if root != "." {
 			at = root
 		}
@@ -300,7 +300,7 @@ func IsBelow(path, root string) bool {
 // ReadRegular returns a regular file of at most limit bytes, with any owner and mode,
 // following links.
 func ReadRegular(path string, limit int64) ([]byte, error) {
-	return read(openAtOnce, path, limit, func(_ *os.File, path string, info fs.FileInfo) error {
+	return read(openNonblocking, path, limit, func(_ *os.File, path string, info fs.FileInfo) error {
 		if !info.Mode().IsRegular() {
 			return fmt.Errorf("%s is not a regular file", path)
 		}
@@ -413,7 +413,7 @@ func LeftBehind(dir string, before time.Time, remove bool) (int, error) {
 	return n, err
 }
 
-// isTemp recognizes the names of place's temp files: a dot, the name, a dot and rand.Text.
+// isTemp recognizes the names of writeTemp's files: a dot, the name, a dot and rand.Text.
 func isTemp(name string) bool {
 	at := strings.LastIndexByte(name, '.')
 	return at > 1 && name[0] == '.' && len(name)-at-1 == len(rand.Text()) && strings.Trim(name[at+1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""

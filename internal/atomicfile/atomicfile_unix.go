@@ -24,8 +24,8 @@ func openNoFollow(path string) (*os.File, error) {
 
 func openFollow(path string) (*os.File, error) { return os.Open(path) }
 
-// openAtOnce follows links, but does not wait for a pipe's writer.
-func openAtOnce(path string) (*os.File, error) {
+// openNonblocking follows links, but does not wait for a pipe's writer.
+func openNonblocking(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 }
 

@@ -19,7 +19,7 @@ func openFollow(path string) (*os.File, error) {
 	return openShared(path, windows.GENERIC_READ, windows.FILE_ATTRIBUTE_NORMAL)
 }
 
-func openAtOnce(path string) (*os.File, error) { return openFollow(path) }
+func openNonblocking(path string) (*os.File, error) { return openFollow(path) }
 
 // openShared opens a file so that other processes can replace it meanwhile: Windows does
 // not allow that with os.Open.
@@ -52,19 +52,19 @@ func renameNew(dir *os.Root, temp, name string) error {
 	if err != nil {
 		return err
 	}
-	return patiently(func() error { return windows.MoveFileEx(from, to, windows.MOVEFILE_WRITE_THROUGH) })
+	return retryRename(func() error { return windows.MoveFileEx(from, to, windows.MOVEFILE_WRITE_THROUGH) })
 }
 
 func rename(dir *os.Root, temp, name string) error {
-	return patiently(func() error { return dir.Rename(temp, name) })
+	return retryRename(func() error { return dir.Rename(temp, name) })
 }
 
 const renameWait, renameRetry = time.Second, 5 * time.Millisecond
 
-// patiently retries a rename while another process has one of the files open: virus
+// retryRename retries a rename while another process has one of the files open: virus
 // scanners and indexers open new files for a moment, and file systems without POSIX renames
 // do not replace a file that is being read.
-func patiently(rename func() error) error {
+func retryRename(rename func() error) error {
 	deadline := time.After(renameWait)
 	for {
 		err := rename()

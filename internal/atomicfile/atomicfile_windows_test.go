@@ -141,11 +141,11 @@ func TestI77_AccessLists(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		err = checkDescriptor(descriptor, user, `C:\x`, false, reading)
+		err = checkDescriptor(descriptor, user, `C:\x`, false, readRights)
 		if refused := errors.Is(err, ErrUnsafe); refused != (test.fails != "" && !test.readOnly) {
 			t.Errorf("%s, as what others may read: %v", test.name, err)
 		}
-		err = checkDescriptor(descriptor, user, `C:\x`, false, harmless)
+		err = checkDescriptor(descriptor, user, `C:\x`, false, harmlessRights)
 		if test.fails == "" {
 			if err != nil {
 				t.Errorf("%s: %v", test.name, err)
@@ -175,7 +175,7 @@ func TestI77_NullAccessList(t *testing.T) {
 	if err := errors.Join(descriptor.SetOwner(user, false), descriptor.SetDACL(nil, true, false)); err != nil {
 		t.Fatal(err)
 	}
-	for _, allowed := range []windows.ACCESS_MASK{harmless, reading} {
+	for _, allowed := range []windows.ACCESS_MASK{harmlessRights, readRights} {
 		err := checkDescriptor(descriptor, user.String(), `C:\x`, false, allowed)
 		if !errors.Is(err, ErrUnsafe) || !strings.Contains(Fix(err), "/inheritance:r") {
 			t.Errorf("a null list: %v", err)
@@ -211,7 +211,7 @@ func TestI77_NewFilesInheritNothing(t *testing.T) {
 		if err != nil || list.AceCount != 3 {
 			t.Fatalf("%s, %v", descriptor, err)
 		}
-		if err := checkDescriptor(descriptor, user, "x", isDir, harmless); err != nil {
+		if err := checkDescriptor(descriptor, user, "x", isDir, harmlessRights); err != nil {
 			t.Error(err)
 		}
 		if text := descriptor.String(); strings.Count(text, "(A;"+inheritance+";FA;;;") != 3 {
