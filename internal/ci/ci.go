@@ -109,7 +109,7 @@ func (m Machine) IdentityToken(ctx context.Context, s Source, audience string, c
 	case s == Detect:
 		return secret.Secret{}, ErrUnknownPlace
 	case s == GitHub:
-		return m.askGitHub(ctx, audience)
+		return m.requestGitHub(ctx, audience)
 	case s == GitLab:
 		return m.variable(GitLabVariable)
 	case s == Command:
@@ -176,19 +176,19 @@ const (
 	requestToken = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 )
 
-func (m Machine) askGitHub(ctx context.Context, audience string) (secret.Secret, error) {
-	where, given := m.Getenv(requestURL), m.Getenv(requestToken)
-	if where == "" || given == "" {
+func (m Machine) requestGitHub(ctx context.Context, audience string) (secret.Secret, error) {
+	address, token := m.Getenv(requestURL), m.Getenv(requestToken)
+	if address == "" || token == "" {
 		return secret.Secret{}, fmt.Errorf("%w: %s and %s are not set", ErrNotPermitted, requestURL, requestToken)
 	}
-	u, err := url.Parse(where)
-	if err != nil || httpclient.CheckURL(where) != nil { // the error would contain the URL
+	u, err := url.Parse(address)
+	if err != nil || httpclient.CheckURL(address) != nil { // the error would contain the URL
 		return secret.Secret{}, fmt.Errorf("%s is not an https URL", requestURL)
 	}
 	if audience != "" {
 		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&audience="+url.QueryEscape(audience), "&")
 	}
-	bearer, err := parseToken([]byte(given), "the variable "+requestToken)
+	bearer, err := parseToken([]byte(token), "the variable "+requestToken)
 	if err != nil {
 		return secret.Secret{}, err
 	}
