@@ -161,8 +161,8 @@ type UsageError struct{ error }
 
 // IsUsage reports whether an error is an invalid call.
 func IsUsage(err error) bool {
-	_, is := errors.AsType[*UsageError](err)
-	return is
+	_, ok := errors.AsType[*UsageError](err)
+	return ok
 }
 
 // AsUsage turns an error into a usage error.

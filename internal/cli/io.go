@@ -147,7 +147,7 @@ func IsTerminal(in any) bool {
 }
 
 func fileOf(in any) (*os.File, bool) {
-	if s, is := in.(Stream); is {
+	if s, ok := in.(Stream); ok {
 		in = s.w
 	}
 	f, ok := in.(*os.File)

@@ -80,9 +80,9 @@ func NewCountingReader(ctx context.Context, r io.Reader) *CountingReader {
 
 func (c *CountingReader) Read(p []byte) (int, error) {
 	text, err := Await(c.ctx, func() (string, error) {
-		own := make([]byte, len(p)) // p must not be written to after Read has returned
-		n, err := c.Reader.Read(own)
-		return string(own[:n]), err
+		buffer := make([]byte, len(p)) // p must not be written to after Read has returned
+		n, err := c.Reader.Read(buffer)
+		return string(buffer[:n]), err
 	})
 	n := copy(p, text)
 	c.Count += int64(n)

@@ -17,13 +17,13 @@ import (
 // the last column is wrapped.
 func (s *IO) PrintTable(rows [][]string, dispensable ...string) error {
 	width, _ := SizeOf(s.Out)
-	kept, gone := fitColumns(withoutEmptyColumns(inertRows(rows)), width, dispensable)
-	kept = WrapLast(kept, width)
-	if err := s.PrintPainted(kept, paintStates(kept, s.StyleOf(s.Out))); err != nil {
+	shown, omitted := fitColumns(withoutEmptyColumns(inertRows(rows)), width, dispensable)
+	shown = WrapLast(shown, width)
+	if err := s.PrintPainted(shown, paintStates(shown, s.StyleOf(s.Out))); err != nil {
 		return err
 	}
-	if len(gone) > 0 {
-		s.Note("Not shown at this width: %s. --json shows everything.", strings.Join(gone, ", "))
+	if len(omitted) > 0 {
+		s.Note("Not shown at this width: %s. --json shows everything.", strings.Join(omitted, ", "))
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ const (
 )
 
 // fitColumns fits rows into a width, as far as dispensable columns allow; 0 is unlimited.
-func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]string, gone []string) {
+func fitColumns(rows [][]string, width int, dispensable []string) (fitting [][]string, omitted []string) {
 	if width == 0 || len(rows) == 0 {
 		return rows, nil
 	}
@@ -121,14 +121,14 @@ func fitColumns(rows [][]string, width int, dispensable []string) (kept [][]stri
 				fitted = append(fitted, Truncate(cell, least[column]))
 			}
 		}
-		kept = append(kept, fitted)
+		fitting = append(fitting, fitted)
 	}
 	for _, heading := range dispensable {
 		if column := slices.Index(rows[0], heading); column >= 0 && !shown[column] {
-			gone = append(gone, heading)
+			omitted = append(omitted, heading)
 		}
 	}
-	return kept, gone
+	return fitting, omitted
 }
 
 // WrapLast wraps the last column so that lines are at most width wide.
