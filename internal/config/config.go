@@ -71,7 +71,7 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 		return nil, fmt.Errorf("FOB_STORAGE: %w", err)
 	}
 	if trust.workspace && !trust.allowed {
-		if key := c.beyondWorkspace(); key != "" {
+		if key := c.untrustedSetting(); key != "" {
 			return nil, trust.refuse(hintAllow, "a configuration in the workspace of a CI job may not set %s", key)
 		}
 	}
@@ -98,8 +98,8 @@ func parse(path string, text []byte) (*Config, error) {
 		if p.Grant, err = ParseGrant(p.Grant); err != nil {
 			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: %s", name, err)}
 		}
-		if who := p.ClientAssertionAudience; who != "" && who != "issuer" && who != "endpoint" {
-			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: client_assertion_audience is issuer or endpoint, not %.80q", name, who)}
+		if audience := p.ClientAssertionAudience; audience != "" && audience != "issuer" && audience != "endpoint" {
+			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: client_assertion_audience is issuer or endpoint, not %.80q", name, audience)}
 		}
 		p.Name = name
 		c.Profiles[name] = p

@@ -174,11 +174,11 @@ func (d *document) addTable(table []string) {
 		lead = strings.TrimRight(lead, "\r\n") + d.newline + d.newline
 	}
 	d.tail = ""
-	d.statements = append(d.statements, statement{lead: lead, table: table, text: "[" + dotted(table) + "]" + d.newline})
+	d.statements = append(d.statements, statement{lead: lead, table: table, text: "[" + quoteTable(table) + "]" + d.newline})
 }
 
-// dotted returns the name of a table, with quotes where TOML requires them.
-func dotted(table []string) string {
+// quoteTable returns the name of a table, with quotes where TOML requires them.
+func quoteTable(table []string) string {
 	parts := make([]string, len(table))
 	for i, part := range table {
 		if parts[i] = part; strings.Contains(part, "/") {

@@ -81,7 +81,7 @@ func (d *document) apply(before, after *Config) {
 
 func applyTables[T any](d *document, kind string, before, after map[string]T) {
 	for name := range before {
-		if _, kept := after[name]; !kept {
+		if _, found := after[name]; !found {
 			d.removeTable([]string{kind, name})
 		}
 	}

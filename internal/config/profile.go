@@ -87,7 +87,7 @@ func (p Profile) WithProvider() Profile {
 	}
 	p.GitUsername = cmp.Or(p.GitUsername, preset.GitUsername)
 	p.DockerUsername = cmp.Or(p.DockerUsername, preset.DockerUsername)
-	p.RedirectURI = cmp.Or(p.RedirectURI, strings.TrimSuffix(preset.RedirectURI, "/"+IssuerMark)) // see shared
+	p.RedirectURI = cmp.Or(p.RedirectURI, strings.TrimSuffix(preset.RedirectURI, "/"+IssuerMark)) // see sharedRedirect
 	p.TokenEndpointAuthMethod = cmp.Or(p.TokenEndpointAuthMethod, preset.TokenEndpointAuthMethod)
 	p.ClientAssertionAudience = cmp.Or(p.ClientAssertionAudience, preset.ClientAssertionAudience)
 	return p

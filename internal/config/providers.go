@@ -3,8 +3,8 @@ package config
 import "cmp"
 
 const (
-	anyPort   = perIssuer                                               // for servers that ignore the port (RFC 8252)
-	fixedPort = "http://localhost:8976" + sharedPath + "/" + IssuerMark // for servers that compare it
+	anyPortRedirect   = issuerRedirect                                          // for servers that ignore the port (RFC 8252)
+	fixedPortRedirect = "http://localhost:8976" + sharedPath + "/" + IssuerMark // for servers that compare it
 )
 
 // For servers that also accept paths below a registered redirect URI: registering only
@@ -83,7 +83,7 @@ func Providers() []Provider {
 			Scopes:                  []string{"read:user"},
 			SecretRequired:          true,
 			TokenEndpointAuthMethod: "client_secret_post",
-			RedirectURI:             anyPort,
+			RedirectURI:             anyPortRedirect,
 			GitHosts:                []string{"https://github.com"},
 			GitUsername:             "x-access-token",
 			DockerRegistries:        []string{"ghcr.io"},
@@ -101,7 +101,7 @@ func Providers() []Provider {
 			Title:            "GitLab.com",
 			Issuer:           "https://gitlab.com",
 			Scopes:           []string{"openid", "profile", "email"},
-			RedirectURI:      anyPort,
+			RedirectURI:      anyPortRedirect,
 			GitHosts:         []string{"https://gitlab.com"},
 			GitUsername:      "oauth2",
 			DockerRegistries: []string{"registry.gitlab.com"},
@@ -121,7 +121,7 @@ func Providers() []Provider {
 			AuthParams:              map[string]string{"access_type": "offline", "prompt": "consent"},
 			SecretRequired:          true,
 			TokenEndpointAuthMethod: "client_secret_post",
-			RedirectURI:             anyPort,
+			RedirectURI:             anyPortRedirect,
 			DockerUsername:          "oauth2accesstoken",
 			Device:                  true,
 			DeviceNote:              "Make a client of the type TVs and Limited Input devices.",
@@ -136,7 +136,7 @@ func Providers() []Provider {
 			Issuer:      "https://{host}/realms/{realm}",
 			Scopes:      []string{"openid", "profile", "email", "offline_access"},
 			AuthParams:  map[string]string{"prompt": "consent"},
-			RedirectURI: anyPort,
+			RedirectURI: anyPortRedirect,
 			Device:      true,
 			DeviceNote:  "Make a public client with the OAuth 2.0 Device Authorization Grant.",
 			Revocation:  RevokesToken,
@@ -200,7 +200,7 @@ func Providers() []Provider {
 		},
 	}
 	for i := range all {
-		all[i].RedirectURI = cmp.Or(all[i].RedirectURI, fixedPort)
+		all[i].RedirectURI = cmp.Or(all[i].RedirectURI, fixedPortRedirect)
 		all[i].Verified = "from documentation, 2026-11-23"
 	}
 	return all

@@ -13,12 +13,12 @@ import (
 const IssuerMark = "{issuer}"
 
 // If all issuers share a redirect URI, a malicious one can send the browser on to an honest
-// one and get its code (RFC 9700 §4.4), so new profiles use perIssuer. Profiles with a
-// client but without this setting were registered with shared.
+// one and get its code (RFC 9700 §4.4), so new profiles use issuerRedirect. Profiles with a
+// client but without this setting were registered with sharedRedirect.
 const (
-	sharedPath = "/callback"
-	shared     = "http://127.0.0.1" + sharedPath
-	perIssuer  = shared + "/" + IssuerMark
+	sharedPath     = "/callback"
+	sharedRedirect = "http://127.0.0.1" + sharedPath
+	issuerRedirect = sharedRedirect + "/" + IssuerMark
 )
 
 // issuerHashSize is large enough that no second issuer with the same hash can be found.
@@ -39,7 +39,7 @@ func (p Profile) Redirect() string {
 		p.NameIssuer()
 	}
 	full := p.WithProvider()
-	return expandRedirect(cmp.Or(full.RedirectURI, shared), cmp.Or(full.Issuer, full.AuthorizationEndpoint))
+	return expandRedirect(cmp.Or(full.RedirectURI, sharedRedirect), cmp.Or(full.Issuer, full.AuthorizationEndpoint))
 }
 
 // Redirect returns the redirect URI to register for a preset.
@@ -51,14 +51,14 @@ func (p Provider) Redirect() string {
 func (p *Profile) NameIssuer() {
 	if p.RedirectURI == "" && p.Grant == "" {
 		preset, _ := FindProvider(p.Provider)
-		p.RedirectURI = cmp.Or(preset.RedirectURI, perIssuer)
+		p.RedirectURI = cmp.Or(preset.RedirectURI, issuerRedirect)
 	}
 }
 
 // SharesRedirect reports whether a profile shares its redirect URI with other issuers. If
 // so, it returns the setting that makes it unique.
 func (c *Config) SharesRedirect(p Profile) (better string, ok bool) {
-	setting := cmp.Or(p.WithProvider().RedirectURI, shared)
+	setting := cmp.Or(p.WithProvider().RedirectURI, sharedRedirect)
 	if p.Grant != "" || p.ClientID == "" && p.RedirectURI == "" || strings.Contains(setting, IssuerMark) {
 		return "", false
 	}

@@ -82,7 +82,7 @@ func TestI70_SharedRedirects(t *testing.T) {
 	if _, shared := c.SharesRedirect(Profile{Issuer: "https://sso.example.com"}); shared {
 		t.Error("a profile without a client gets a redirect of its own")
 	}
-	if better, shared := c.SharesRedirect(Profile{Provider: "slack", ClientID: "x"}); !shared || better != fixedPort {
+	if better, shared := c.SharesRedirect(Profile{Provider: "slack", ClientID: "x"}); !shared || better != fixedPortRedirect {
 		t.Errorf("an older profile of a preset: %q, %v", better, shared)
 	}
 }

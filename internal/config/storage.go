@@ -12,7 +12,7 @@ const (
 	StorageNone    = "none" // nothing is stored: each call gets its credential from the environment
 )
 
-const formerNone = "env" // the former name of StorageNone
+const oldStorageNone = "env" // the former name of StorageNone
 
 // Storages returns the storages that store records.
 func Storages() []string { return []string{StorageKeyring, StorageFile} }
@@ -28,7 +28,7 @@ func (c *Config) StorageFor(pinned string) (string, error) {
 	switch name := cmp.Or(pinned, c.storageVariable, c.Storage, StorageKeyring); name {
 	case StorageKeyring, StorageFile, StorageNone:
 		return name, nil
-	case formerNone:
+	case oldStorageNone:
 		return StorageNone, nil
 	default:
 		return "", &StorageError{name}

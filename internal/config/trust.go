@@ -109,11 +109,11 @@ func isFromFork(getenv func(string) string) bool {
 	if err != nil || json.Unmarshal(text, &event) != nil {
 		return true
 	}
-	head, own := event.Run.Head, cmp.Or(event.Own.Name, getenv("GITHUB_REPOSITORY"))
-	if head.Name == "" || own == "" {
+	head, name := event.Run.Head, cmp.Or(event.Own.Name, getenv("GITHUB_REPOSITORY"))
+	if head.Name == "" || name == "" {
 		return head.Fork == nil || *head.Fork
 	}
-	return !strings.EqualFold(head.Name, own) // which may be a fork itself
+	return !strings.EqualFold(head.Name, name) // which may be a fork itself
 }
 
 // InWorkspace reports whether a path is in the CI job's workspace, or reached through a
@@ -150,7 +150,7 @@ func InWorkspace(path string, getenv func(string) string) bool {
 		}
 		roots = append(roots, info)
 	}
-	return len(roots) > 0 && leadsThrough(path, roots)
+	return len(roots) > 0 && passesThrough(path, roots)
 }
 
 // repository returns the nearest repository around the working directory, or that
@@ -167,9 +167,9 @@ func repository() string {
 	}
 }
 
-// leadsThrough reports whether a path is below a root or passes a link that is. If unsure,
+// passesThrough reports whether a path is below a root or passes a link that is. If unsure,
 // it returns true.
-func leadsThrough(path string, roots []fs.FileInfo) bool {
+func passesThrough(path string, roots []fs.FileInfo) bool {
 	if !filepath.IsAbs(path) {
 		dir, err := os.Getwd()
 		if err != nil {
@@ -217,7 +217,7 @@ func (c *Config) Vet(p Profile) error {
 		return nil
 	}
 	server := p.WithProvider().Authority()
-	endpoint, setting := p.unpinnedEndpoint(t.issuer), p.beyondWorkspace()
+	endpoint, setting := p.unpinnedEndpoint(t.issuer), p.untrustedSetting()
 	switch {
 	case t.issuer == "":
 		return t.refuse("pin the issuer in the workflow, as in FOB_ISSUER=https://sso.example.com",
@@ -247,9 +247,9 @@ func (p Profile) unpinnedEndpoint(issuer string) string {
 	return ""
 }
 
-// beyondWorkspace returns the first setting that may run a program, read a file or redirect
+// untrustedSetting returns the first setting that may run a program, read a file or redirect
 // secrets. Unknown settings count too.
-func (p Profile) beyondWorkspace() string {
+func (p Profile) untrustedSetting() string {
 	if slices.Contains([]string{"github", "gitlab"}, p.Identity) || strings.HasPrefix(p.Identity, "env:") {
 		p.Identity = ""
 	}
@@ -261,8 +261,8 @@ func (p Profile) beyondWorkspace() string {
 		"token_endpoint_auth_method", "client_assertion_audience", "git_username", "docker_username", "kubernetes_servers")
 }
 
-// beyondWorkspace is the same for settings outside of profiles.
-func (c *Config) beyondWorkspace() string {
+// untrustedSetting is the same for settings outside of profiles.
+func (c *Config) untrustedSetting() string {
 	key := cmp.Or(otherSetting(*c, "default", "storage", "keys", "serve", "profile", "secret"),
 		otherSetting(c.Keys, "brand", "environments", "pepper_storage", "require_pepper"), otherSetting(c.Serve, "rule"))
 	for _, name := range c.SecretNames() {

@@ -21,17 +21,17 @@ func TestI71_EverySettingIsJudged(t *testing.T) {
 		"config.toml": {Config{}, func(table any) string {
 			c := table.(Config)
 			c.Keys = Keys{} // which has a case of its own
-			return c.beyondWorkspace()
+			return c.untrustedSetting()
 		},
 			[]string{"ca_file", "commands", "destination", "env_files", "key_file", "passphrase_command"}},
-		"[profile.NAME]": {Profile{}, func(table any) string { return table.(Profile).beyondWorkspace() },
+		"[profile.NAME]": {Profile{}, func(table any) string { return table.(Profile).untrustedSetting() },
 			[]string{"ca_file", "certificate_file", "certificate_key_file", "docker_registries", "git_hosts", "identity", "identity_command", "private_key_file", "subject_token_type", "trusted_audiences"}},
-		"[keys]": {Keys{}, func(table any) string { return (&Config{Keys: table.(Keys)}).beyondWorkspace() },
+		"[keys]": {Keys{}, func(table any) string { return (&Config{Keys: table.(Keys)}).untrustedSetting() },
 			[]string{"add_pepper", "registry"}},
-		"[serve]": {Serve{}, func(table any) string { return (&Config{Serve: table.(Serve)}).beyondWorkspace() },
+		"[serve]": {Serve{}, func(table any) string { return (&Config{Serve: table.(Serve)}).untrustedSetting() },
 			nil},
 		"[secret.NAME]": {Secret{}, func(table any) string {
-			return (&Config{Secrets: map[string]Secret{"x": table.(Secret)}}).beyondWorkspace()
+			return (&Config{Secrets: map[string]Secret{"x": table.(Secret)}}).untrustedSetting()
 		}, []string{"retire_with", "rotate_with", "to"}},
 	} {
 		var refused []string
@@ -97,7 +97,7 @@ func TestI71_IdentitiesOfAWorkspace(t *testing.T) {
 		{Profile{SubjectTokenType: kind + "JWT"}, "subject_token_type"},
 		{Profile{Grant: GrantJWTBearer, SubjectTokenType: "unused"}, ""},
 	} {
-		if got := test.p.beyondWorkspace(); got != test.want {
+		if got := test.p.untrustedSetting(); got != test.want {
 			t.Errorf("%+v: %q, not %q", test.p, got, test.want)
 		}
 	}
