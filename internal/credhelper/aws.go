@@ -127,8 +127,8 @@ func (r WebIdentity) ReadSTS(status int, body []byte) (secret.Secret, time.Time,
 	}
 	err := xml.Unmarshal(body, &answer)
 	if status != http.StatusOK {
-		token, said := r.Token.Reveal(), answer.Error
-		return secret.Secret{}, time.Time{}, &STSError{status, sanitize.RedactLine(said.Code, token), sanitize.RedactLine(said.Message, token)}
+		token, failure := r.Token.Reveal(), answer.Error
+		return secret.Secret{}, time.Time{}, &STSError{status, sanitize.RedactLine(failure.Code, token), sanitize.RedactLine(failure.Message, token)}
 	}
 	c := answer.Result.Credentials
 	c.Version = 1

@@ -78,13 +78,13 @@ func readAttributes(r io.Reader) (values map[string]string, lists map[string][]s
 	lines := bufio.NewReader(io.LimitReader(r, maxInput))
 	for count := 0; ; count++ {
 		line, err := lines.ReadString('\n')
-		line, whole := strings.CutSuffix(line, "\n")
+		line, complete := strings.CutSuffix(line, "\n")
 		switch {
 		case err == io.EOF && line == "", err == nil && line == "":
 			return values, lists, nil
 		case err != nil && err != io.EOF:
 			return nil, nil, err
-		case !whole:
+		case !complete:
 			return nil, nil, fmt.Errorf("%w: its last line is cut off, or it has more than %d bytes", ErrInput, maxInput)
 		case count == maxGitLines:
 			return nil, nil, fmt.Errorf("%w: it has more than %d lines", ErrInput, maxGitLines)
