@@ -108,15 +108,15 @@ func (s *Store) Set(ctx context.Context, c seal.Context, r Record) error {
 	if err != nil {
 		return err
 	}
-	whole := key.Seal(c, encodeInline(r))
-	reach, err := s.reach(c)
+	inline := key.Seal(c, encodeInline(r))
+	reach, err := s.pieceBound(c)
 	if err != nil {
 		return err
 	}
-	if fits := s.items.limit() == 0 || len(whole) <= s.items.limit(); fits && reach == 0 {
-		return s.setVerified(ctx, item{itemName(c), whole})
+	if fits := s.items.limit() == 0 || len(inline) <= s.items.limit(); fits && reach == 0 {
+		return s.setVerified(ctx, item{itemName(c), inline})
 	} else if fits {
-		return s.replacePieces(ctx, c, whole, nil, 'a', reach)
+		return s.replacePieces(ctx, c, inline, nil, 'a', reach)
 	}
 	return s.setInPieces(ctx, c, key, r, reach)
 }

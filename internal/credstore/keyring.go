@@ -86,11 +86,11 @@ type keyringItems struct {
 	wait   time.Duration // for a response
 	unlock time.Duration // for the user to unlock it
 
-	inSession keyringSession // created by the first call with several items
+	session keyringSession // created by the first call with several items
 
-	// stuck is set once a call did not return or the user did not unlock the keyring, to
+	// stuckErr is set once a call did not return or the user did not unlock the keyring, to
 	// avoid another hang or prompt. A store is not used concurrently.
-	stuck error
+	stuckErr error
 }
 
 // maxItem fits into an item on every platform: its 1,500 bytes become 2,000 characters.
@@ -106,7 +106,7 @@ func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, erro
 	}
 	texts := make([]string, len(accounts))
 	err = k.call(ctx, func() error {
-		return k.concurrently(len(accounts), func(s keyringSession, i int) (err error) {
+		return k.forEach(len(accounts), func(s keyringSession, i int) (err error) {
 			texts[i], err = s.get(accounts[i])
 			return err
 		})
@@ -129,7 +129,7 @@ func (k *keyringItems) set(ctx context.Context, items ...item) error {
 		return err
 	}
 	return k.call(ctx, func() error {
-		return k.concurrently(len(items), func(s keyringSession, i int) error {
+		return k.forEach(len(items), func(s keyringSession, i int) error {
 			return s.set(accounts[i], base64.RawURLEncoding.EncodeToString(items[i].sealed))
 		})
 	})
@@ -145,7 +145,7 @@ func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error)
 	}
 	var deleted atomic.Int32
 	err = k.call(ctx, func() error {
-		return k.concurrently(len(accounts), func(s keyringSession, i int) error {
+		return k.forEach(len(accounts), func(s keyringSession, i int) error {
 			err := s.delete(accounts[i])
 			if errors.Is(err, keyring.ErrNotFound) {
 				return nil
@@ -163,20 +163,20 @@ func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error)
 // elsewhere.
 const maxConcurrent = 8
 
-// concurrently calls do for 0 to n-1, in one session if n > 1, and returns the first error.
+// forEach calls do for 0 to n-1, in one session if n > 1, and returns the first error.
 // The first call runs alone because it may prompt the user to unlock the keyring.
-func (k *keyringItems) concurrently(n int, do func(s keyringSession, i int) error) error {
+func (k *keyringItems) forEach(n int, do func(s keyringSession, i int) error) error {
 	if n == 0 {
 		return nil
 	}
-	if n > 1 && k.inSession == nil {
+	if n > 1 && k.session == nil {
 		session, err := k.os.session()
 		if err != nil {
 			return err
 		}
-		k.inSession = session
+		k.session = session
 	}
-	s := k.inSession
+	s := k.session
 	if s == nil {
 		s = k.os
 	}
@@ -236,8 +236,8 @@ func installID(dataDir string, create bool) (string, error) {
 // call calls the keyring, unless an earlier call has shown that it would hang or prompt
 // again.
 func (k *keyringItems) call(ctx context.Context, ask func() error) error {
-	if k.stuck != nil {
-		return k.stuck
+	if k.stuckErr != nil {
+		return k.stuckErr
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -268,19 +268,19 @@ func (k *keyringItems) await(ctx context.Context, answers <-chan error) error {
 		case answer := <-answers:
 			err := k.explain(answer)
 			if errors.Is(err, ErrLocked) {
-				k.stuck = err
+				k.stuckErr = err
 			}
 			return err
 		case <-ctx.Done():
-			k.stuck = ctx.Err()
-			return k.stuck
+			k.stuckErr = ctx.Err()
+			return k.stuckErr
 		case <-slow:
 			if k.os.asking() {
 				k.notify("The OS keyring may be waiting for you: look for a window that asks to unlock it or to allow the access.")
 				deadline, why = time.After(k.unlock-k.slow), ErrLocked
 			}
 		case <-deadline:
-			k.stuck = why
+			k.stuckErr = why
 			return why
 		}
 	}

@@ -198,7 +198,7 @@ const (
 func Passphrase(o PassphraseOptions) KeySource {
 	var known *seal.Key
 	return func(ctx context.Context, create bool) (seal.Key, error) {
-		if known != nil && o.isPresent(*known) {
+		if known != nil && o.isCurrent(*known) {
 			return *known, nil
 		}
 		key, err := o.key(ctx, create)
@@ -211,9 +211,9 @@ func Passphrase(o PassphraseOptions) KeySource {
 
 func (o PassphraseOptions) path() string { return filepath.Join(o.DataDir, "seal.json") }
 
-// isPresent reports whether a key is still the current one: another process may have set a
+// isCurrent reports whether a key is still the current one: another process may have set a
 // new passphrase.
-func (o PassphraseOptions) isPresent(key seal.Key) bool {
+func (o PassphraseOptions) isCurrent(key seal.Key) bool {
 	params, err := readParams(o.path())
 	return err == nil && params.KeyID == keyID(key)
 }

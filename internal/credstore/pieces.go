@@ -165,7 +165,7 @@ func (s *Store) replacePieces(ctx context.Context, c seal.Context, head []byte, 
 	before := reach
 	if len(pieces) > reach {
 		reach = len(pieces)
-		if err := s.setReach(c, reach); err != nil {
+		if err := s.setPieceBound(c, reach); err != nil {
 			return err
 		}
 	}
@@ -181,9 +181,9 @@ func (s *Store) replacePieces(ctx context.Context, c seal.Context, head []byte, 
 	// write.
 	others := append(pieceNames(c, generation, len(pieces), before), pieceNames(c, otherGeneration(generation), 0, before)...)
 	if _, err := s.items.delete(ctx, others...); err != nil || reach == len(pieces) {
-		return nil //nolint:nilerr // the reach still covers them: they are swept another time
+		return nil //nolint:nilerr // the bound still includes them, so that a later sweep deletes them
 	}
-	_ = s.setReach(c, len(pieces))
+	_ = s.setPieceBound(c, len(pieces))
 	return nil
 }
 
@@ -200,7 +200,7 @@ func (s *Store) Sweep(ctx context.Context, c seal.Context) (int, error) { return
 // sweep deletes all pieces of a record, with keepNamed except those that its head
 // references.
 func (s *Store) sweep(ctx context.Context, c seal.Context, keepNamed bool) (int, error) {
-	reach, err := s.reach(c)
+	reach, err := s.pieceBound(c)
 	if err != nil || reach == 0 {
 		return 0, err
 	}
@@ -217,19 +217,19 @@ func (s *Store) sweep(ctx context.Context, c seal.Context, keepNamed bool) (int,
 	if err != nil {
 		return deleted, err
 	}
-	return deleted, s.setReach(c, int(named.count))
+	return deleted, s.setPieceBound(c, int(named.count))
 }
 
-func (s *Store) reachPath(c seal.Context) string {
+func (s *Store) pieceBoundPath(c seal.Context) string {
 	return filepath.Join(s.dataDir, "pieces", c.Kind, c.Profile)
 }
 
-// reach returns an upper bound for the numbers of pieces.
-func (s *Store) reach(c seal.Context) (int, error) {
+// pieceBound returns an upper bound for the numbers of pieces.
+func (s *Store) pieceBound(c seal.Context) (int, error) {
 	if s.items.limit() == 0 {
 		return 0, nil
 	}
-	text, err := readFile(s.reachPath(c), maxSmall)
+	text, err := readFile(s.pieceBoundPath(c), maxSmall)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -243,8 +243,8 @@ func (s *Store) reach(c seal.Context) (int, error) {
 	return n, nil
 }
 
-func (s *Store) setReach(c seal.Context, n int) error {
-	path := s.reachPath(c)
+func (s *Store) setPieceBound(c seal.Context, n int) error {
+	path := s.pieceBoundPath(c)
 	if n == 0 {
 		return remove(path)
 	}

@@ -76,7 +76,7 @@ func TestNoPieceIsLeft(t *testing.T) {
 	if err := s.Delete(t.Context(), work); err != nil || len(m.items) != 0 {
 		t.Errorf("Delete() = %v, and left %d items", err, len(m.items))
 	}
-	if n, err := s.reach(work); n != 0 || err != nil {
+	if n, err := s.pieceBound(work); n != 0 || err != nil {
 		t.Errorf("and a reach of %d, %v", n, err)
 	}
 }
