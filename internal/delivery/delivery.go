@@ -102,11 +102,11 @@ func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 	for platform, source := range cfg.Destination.As {
 		chosen[platform] = source
 	}
-	for _, given := range as {
-		platform, source, found := strings.Cut(given, "=")
+	for _, option := range as {
+		platform, source, found := strings.Cut(option, "=")
 		switch {
 		case !found:
-			platform, source = "", given
+			platform, source = "", option
 			clear(chosen)
 		case !slices.Contains(Platforms(), platform):
 			return nil, cli.WithHint(cli.Usagef("--as: unknown platform %.40q", sanitize.Line(platform)), "the platforms are %s", strings.Join(Platforms(), ", "))
