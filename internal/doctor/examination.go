@@ -195,7 +195,7 @@ func (e *examination) sealKey(ctx context.Context, store *credstore.Store, check
 // loopbacks tries both address families. The default redirect uses IPv4; IPv6 may be
 // missing unless a profile's redirect uses it.
 func (e *examination) loopbacks(ctx context.Context) {
-	bad, wanted := OK, ""
+	bad, reason := OK, ""
 	for _, p := range e.profiles {
 		redirect, err := url.Parse(p.WithProvider().RedirectURI)
 		if err != nil {
@@ -203,17 +203,17 @@ func (e *examination) loopbacks(ctx context.Context) {
 		}
 		switch redirect.Hostname() {
 		case "::1":
-			bad, wanted = Problem, fmt.Sprintf("the redirect of profile %q is there", p.Name)
+			bad, reason = Problem, fmt.Sprintf("the redirect of profile %q is there", p.Name)
 		case "localhost":
 			if bad == OK {
-				bad, wanted = Warning, fmt.Sprintf("the redirect of profile %q is on localhost, which a browser may look for there", p.Name)
+				bad, reason = Warning, fmt.Sprintf("the redirect of profile %q is on localhost, which a browser may look for there", p.Name)
 			}
 		}
 	}
 	listen := new(net.ListenConfig).Listen
 	e.add(
 		Loopback(ctx, listen, "127.0.0.1", Problem, "logins listen there for the browser"),
-		Loopback(ctx, listen, "::1", bad, wanted),
+		Loopback(ctx, listen, "::1", bad, reason),
 	)
 }
 

@@ -120,9 +120,9 @@ type exchange struct {
 	next http.RoundTripper
 	now  func() time.Time
 
-	failed error
-	ahead  time.Duration
-	dated  bool
+	failed  error
+	ahead   time.Duration
+	hasDate bool
 }
 
 func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -135,7 +135,7 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if date, ok := dateOf(resp.Header); ok {
 		middle := start.Add(end.Sub(start) / 2)
-		e.ahead, e.dated = middle.Sub(date), true
+		e.ahead, e.hasDate = middle.Sub(date), true
 	}
 	return resp, nil
 }
@@ -156,7 +156,7 @@ func dateOf(header http.Header) (time.Time, bool) {
 
 func (e *exchange) clock() (time.Duration, error) {
 	switch {
-	case e.dated:
+	case e.hasDate:
 		return e.ahead, nil
 	case e.failed != nil:
 		return 0, errors.New("the issuer was not reached")
