@@ -175,9 +175,9 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 // WithoutRedirects returns a client that follows no redirects, for requests with
 // credentials in headers that net/http would send to other hosts.
 func WithoutRedirects(hc *http.Client) *http.Client {
-	own := *hc
-	own.CheckRedirect = func(next *http.Request, _ []*http.Request) error { return redirectTo(next.URL) }
-	return &own
+	client := *hc
+	client.CheckRedirect = func(next *http.Request, _ []*http.Request) error { return redirectTo(next.URL) }
+	return &client
 }
 
 func redirectTo(target *url.URL) error {
