@@ -225,8 +225,8 @@ func TestA7ReplayAfterTheExchange(t *testing.T) {
 	if got := c.answer(goodCallback(r).Encode()).Code; got != http.StatusOK {
 		t.Errorf("A7: the first got %d", got)
 	}
-	if got := c.answer(goodCallback(r).Encode()).Code; got != http.StatusGone || len(c.arrived) != 1 {
-		t.Errorf("A7: the replay got %d, %d arrived", got, len(c.arrived))
+	if got := c.answer(goodCallback(r).Encode()).Code; got != http.StatusGone || len(c.answers) != 1 {
+		t.Errorf("A7: the replay got %d, %d arrived", got, len(c.answers))
 	}
 }
 
@@ -240,8 +240,8 @@ func checkCallback(t *testing.T, query string) {
 	status := c.answer(query).Code
 	q, err := url.ParseQuery(query)
 	ours := err == nil && len(query) <= maxQuery && slices.Equal(q["state"], []string{stateOf(r)})
-	if ours != (status == http.StatusOK) || ours != (len(c.arrived) == 1) || !ours && status != http.StatusBadRequest && status != http.StatusRequestURITooLong {
-		t.Errorf("%q got %d, %d arrived", query, status, len(c.arrived))
+	if ours != (status == http.StatusOK) || ours != (len(c.answers) == 1) || !ours && status != http.StatusBadRequest && status != http.StatusRequestURITooLong {
+		t.Errorf("%q got %d, %d arrived", query, status, len(c.answers))
 	}
 	code, err := r.Code(q)
 	clear := slices.Equal(q["state"], []string{stateOf(r)}) && len(q["code"]) == 1 && slices.Equal(q["iss"], []string{"https://sso.example.com"}) && !q.Has("error")
@@ -316,7 +316,7 @@ func TestAfterAPasteNoPageIsWaitedFor(t *testing.T) {
 		t.Errorf("wait() = %v, %v", a.query, err)
 	}
 	select {
-	case <-c.shown:
+	case <-c.pageSent:
 	default:
 		t.Error("farewell would wait for a page that does not come")
 	}

@@ -161,9 +161,9 @@ func (l *Listener) Serve(ctx context.Context, login Login) error {
 	}
 	// The page shows success only after the login was stored.
 	c.outcome <- err
-	if c.taken.Load() { // the browser is waiting
+	if c.received.Load() { // the browser is waiting
 		select {
-		case <-c.shown:
+		case <-c.pageSent:
 		case <-time.After(farewellBudget):
 		}
 	}
@@ -188,11 +188,11 @@ type callback struct {
 	checkPeer  func(*http.Request) error
 	warnOnce   sync.Once // visitors must not be able to flood the terminal
 
-	opened  atomic.Bool   // the start page
-	taken   atomic.Bool   // whether there is a callback
-	arrived chan answer   // delivers the callback
-	outcome chan error    // delivers the result to the page; may be preceded by errQuestio
-	shown   chan struct{} // closed when the page has been sent
+	opened   atomic.Bool   // the start page
+	received atomic.Bool   // whether there is a callback
+	answers  chan answer   // delivers the callback
+	outcome  chan error    // delivers the result to the page; may be preceded by errQuestio
+	pageSent chan struct{} // closed when the page has been sent
 }
 
 func newCallback(l *Listener, login Login, stop context.CancelCauseFunc) *callback {
@@ -200,7 +200,7 @@ func newCallback(l *Listener, login Login, stop context.CancelCauseFunc) *callba
 	return &callback{
 		host: host, path: path, startPath: l.startPath(), cookie: startCookie(l.redirect.Port(), path),
 		login: login, stop: stop, checkPeer: checkPeer,
-		arrived: make(chan answer, 1), outcome: make(chan error, 2), shown: make(chan struct{}),
+		answers: make(chan answer, 1), outcome: make(chan error, 2), pageSent: make(chan struct{}),
 	}
 }
 
@@ -222,7 +222,7 @@ func (c *callback) wait(ctx context.Context) (answer, error) {
 	pasted := c.login.Pasted
 	for {
 		select {
-		case a := <-c.arrived:
+		case a := <-c.answers:
 			return a, nil
 		case <-ctx.Done():
 			return answer{}, ctx.Err()
@@ -236,8 +236,8 @@ func (c *callback) wait(ctx context.Context) (answer, error) {
 				c.login.Warn(fmt.Sprintf("That URL is not this login's redirect: %s.", err))
 				continue
 			}
-			if !c.taken.Swap(true) { // else the browser was first
-				close(c.shown) // there is no page
+			if !c.received.Swap(true) { // else the browser was first
+				close(c.pageSent) // there is no page
 				return answer{c.login.Shown, q}, nil
 			}
 		}
@@ -266,12 +266,12 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case launched && !c.hasCookie(req):
 		c.refuse(w, http.StatusBadRequest, "The browser came back without the cookie of this login. Allow cookies for "+c.host+", or open the URL above.")
 		return
-	case c.taken.Swap(true):
+	case c.received.Swap(true):
 		writePage(w, http.StatusGone, answeredPage)
 		return
 	}
-	defer close(c.shown)
-	c.arrived <- a
+	defer close(c.pageSent)
+	c.answers <- a
 	switch err := <-c.outcome; {
 	case errors.Is(err, errQuestion):
 		writePage(w, http.StatusOK, questionPage)

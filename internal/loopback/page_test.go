@@ -56,7 +56,7 @@ func TestThePageIsOnItsWayBeforeThePortIsClosed(t *testing.T) {
 		c := newTestCallback(r)
 		c.outcome <- end
 		w := c.answer(goodCallback(r).Encode())
-		<-c.shown
+		<-c.pageSent
 		if !w.Flushed || w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) {
 			t.Errorf("%v: flushed: %t, %s of %d bytes", end, w.Flushed, w.Header().Get("Content-Length"), w.Body.Len())
 		}

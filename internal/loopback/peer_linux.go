@@ -18,9 +18,9 @@ func checkOwner(from, to netip.AddrPort) error {
 	return judgeOwner(uid, found, os.Geteuid(), inWSL)
 }
 
-func judgeOwner(uid int, found bool, own int, inWSL func() bool) error {
+func judgeOwner(uid int, found bool, self int, inWSL func() bool) error {
 	switch {
-	case found && uid == own:
+	case found && uid == self:
 		return nil
 	case (!found || uid == 0) && inWSL(): // see start.go
 		return nil

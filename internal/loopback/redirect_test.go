@@ -78,7 +78,7 @@ func TestI70_OtherPathsAreNotFound(t *testing.T) {
 		req := httptest.NewRequest(http.MethodGet, path, nil)
 		req.Host, req.URL.RawQuery = "127.0.0.1:5", goodCallback(r).Encode()
 		w := httptest.NewRecorder()
-		if c.ServeHTTP(w, req); w.Code != http.StatusNotFound || len(c.arrived) != 0 {
+		if c.ServeHTTP(w, req); w.Code != http.StatusNotFound || len(c.answers) != 0 {
 			t.Errorf("%s got %d", path, w.Code)
 		}
 		if _, err := r.ParsePasted("http://127.0.0.1:5" + path + "?" + goodCallback(r).Encode()); err == nil {

@@ -67,7 +67,7 @@ func (c *callback) serveStart(w http.ResponseWriter, req *http.Request) {
 	case !c.hasCookie(req) && c.opened.Swap(true):
 		writePage(w, http.StatusGone, failurePage)
 		c.stop(ErrOpenedTwice) // which closes this connection too
-	case c.taken.Load():
+	case c.received.Load():
 		writePage(w, http.StatusGone, answeredPage)
 	default:
 		http.SetCookie(w, &c.cookie)

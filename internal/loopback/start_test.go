@@ -338,8 +338,8 @@ func TestI69_ConnectionsOfOthersAreRefused(t *testing.T) {
 		}
 	}
 	cookie := c.cookie.Name + "=" + c.cookie.Value
-	if w := c.get("/callback?"+goodCallback(c.login.Launched).Encode(), cookie); w.Code != http.StatusForbidden || len(c.arrived) != 0 {
-		t.Errorf("the callback: %d, %d arrived", w.Code, len(c.arrived))
+	if w := c.get("/callback?"+goodCallback(c.login.Launched).Encode(), cookie); w.Code != http.StatusForbidden || len(c.answers) != 0 {
+		t.Errorf("the callback: %d, %d arrived", w.Code, len(c.answers))
 	}
 	if len(notes) != 1 || !strings.Contains(notes[0], "uid 4711") {
 		t.Errorf("the user was told %q", notes)
