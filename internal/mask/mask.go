@@ -17,7 +17,7 @@ type Writer struct {
 	to      io.Writer
 	secrets [][]byte  // the longest first
 	first   [256]bool // first bytes of secrets
-	held    []byte    // may be the beginning of a secret
+	pending []byte    // may be the beginning of a secret
 }
 
 // NewWriter returns a Writer that masks secrets; empty ones are ignored.
@@ -35,7 +35,7 @@ func NewWriter(to io.Writer, secrets []string) *Writer {
 
 // Write implements io.Writer.
 func (w *Writer) Write(p []byte) (int, error) {
-	if err := w.mask(append(w.held, p...), false); err != nil {
+	if err := w.mask(append(w.pending, p...), false); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -53,7 +53,7 @@ func (w *Writer) mask(text []byte, last bool) error {
 		}
 		switch {
 		case unfinished && !last:
-			w.held = bytes.Clone(text[at:])
+			w.pending = bytes.Clone(text[at:])
 			_, err := w.to.Write(out)
 			return err
 		case length > 0:
@@ -64,7 +64,7 @@ func (w *Writer) mask(text []byte, last bool) error {
 			at++
 		}
 	}
-	w.held = nil
+	w.pending = nil
 	_, err := w.to.Write(out)
 	return err
 }
@@ -82,4 +82,4 @@ func (w *Writer) secretAt(text []byte) (length int, unfinished bool) {
 }
 
 // Close writes what was held back.
-func (w *Writer) Close() error { return w.mask(w.held, true) }
+func (w *Writer) Close() error { return w.mask(w.pending, true) }
