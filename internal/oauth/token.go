@@ -259,14 +259,14 @@ func (r *TokenResponse) AccessToken() (AccessToken, error) {
 // tokenType returns Bearer or DPoP. A bearer token instead of a bound one is refused, which
 // RFC 9449 §5 leaves to the client.
 func (r *TokenResponse) tokenType() (string, error) {
-	said := r.text("token_type")
-	absent := said == "" && slices.Contains([]string{"", "null", `""`}, string(r.fields["token_type"]))
+	name := r.text("token_type")
+	absent := name == "" && slices.Contains([]string{"", "null", `""`}, string(r.fields["token_type"]))
 	switch {
-	case r.bound && strings.EqualFold(said, TypeDPoP):
+	case r.bound && strings.EqualFold(name, TypeDPoP):
 		return TypeDPoP, nil
 	case r.bound:
 		return "", fmt.Errorf("%w: it gave a token that is not bound to the DPoP key", ErrUnsupported)
-	case absent || strings.EqualFold(said, TypeBearer) || strings.EqualFold(said, "BearerToken"): // Apigee's
+	case absent || strings.EqualFold(name, TypeBearer) || strings.EqualFold(name, "BearerToken"): // Apigee's
 		return TypeBearer, nil
 	}
 	return "", fmt.Errorf("%w: a token_type other than Bearer", ErrUnsupported)
