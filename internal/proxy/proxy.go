@@ -104,9 +104,9 @@ func (p *Proxy) BaseURL() secret.Secret {
 }
 
 type target struct {
-	url    *url.URL
-	origin Origin
-	based  bool // by the base URL
+	url        *url.URL
+	origin     Origin
+	viaBaseURL bool // by the base URL
 }
 
 type targetKey struct{}
@@ -118,10 +118,10 @@ func targetOf(r *http.Request) target {
 
 type refusal struct {
 	status int
-	why    string
+	reason string
 }
 
-func (r *refusal) Error() string { return r.why }
+func (r *refusal) Error() string { return r.reason }
 
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t, err := p.targetOf(r)
@@ -148,7 +148,7 @@ func (p *Proxy) targetOf(r *http.Request) (target, error) {
 		}
 		t.url = r.URL
 	default:
-		t.based = true
+		t.viaBaseURL = true
 		if t.url, err = p.rewriteBaseURL(r); err != nil {
 			return t, err
 		}
@@ -246,7 +246,7 @@ func (p *Proxy) redirect(header http.Header, t target, next *url.URL) {
 	}
 	next.Scheme = "http"
 	location := next.String()
-	if t.based {
+	if t.viaBaseURL {
 		location = p.BaseURL().Reveal() + strings.TrimPrefix(location, "http:/")
 	}
 	header.Set("Location", location)
