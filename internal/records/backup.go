@@ -259,7 +259,7 @@ func (b Backed) restorePeppers(ctx context.Context, a *app.App, opts RestoreOpti
 	}
 	err = ChangePeppers(ctx, a, func(here map[string][]byte) error {
 		for name, value := range peppers {
-			if before, there := here[name]; there && !opts.Force && !bytes.Equal(before, value) {
+			if before, exists := here[name]; exists && !opts.Force && !bytes.Equal(before, value) {
 				out.KeptPeppers = append(out.KeptPeppers, name)
 				continue
 			}

@@ -107,11 +107,11 @@ func (r Record) Check(ctx context.Context, repair bool) (found Findings, err err
 // that is not newer.
 func (r Record) checkCopy(ctx context.Context, here revision, repair bool) (storage string, err error) {
 	storage = map[string]string{config.StorageKeyring: config.StorageFile, config.StorageFile: config.StorageKeyring}[r.Storage]
-	there, err := r.read(ctx, storage)
+	other, err := r.read(ctx, storage)
 	switch {
 	case err != nil:
 		return "", nil //nolint:nilerr // not there, or a storage that is not in use
-	case r.newer(there, here):
+	case r.newer(other, here):
 		return "", cli.WithHint(fmt.Errorf("%w in %q, which may be newer", errCopy, storage),
 			"nothing was deleted; to use that copy, set the record's storage = %q in config.toml", storage)
 	case !repair:
@@ -138,13 +138,13 @@ func (r Record) Move(ctx context.Context, storage string) (moved Moved, err erro
 	if err != nil {
 		return moved, err
 	}
-	to, err := r.open(storage, false)
+	target, err := r.open(storage, false)
 	if err != nil {
 		return moved, err
 	}
-	moved.Left, err = c.MoveTo(ctx, to, func() error { return r.pin(storage) })
+	moved.Left, err = c.MoveTo(ctx, target, func() error { return r.pin(storage) })
 	if IsMissing(err) { // nothing was written there: the storage may not exist
-		if err = to.Probe(ctx); err == nil {
+		if err = target.Probe(ctx); err == nil {
 			return Moved{Missing: true}, r.pin(storage)
 		}
 	}
