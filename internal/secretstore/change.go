@@ -24,7 +24,7 @@ func (c Change) Moves() bool { return !c.IsNew && c.Old != nil && c.Old.Store !=
 // complete one; the caller deletes the old one.
 func (c Change) Save(ctx context.Context, value secret.Secret) error {
 	if c.Moves() {
-		if held, err := c.Old.Get(ctx); err == nil && held.Stage != AtRest {
+		if stored, err := c.Old.Get(ctx); err == nil && stored.Stage != AtRest {
 			return c.New.errorf(ErrOpen)
 		}
 		c.New.Current = nil // the settings name the new storage only afterwards

@@ -45,15 +45,15 @@ func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret
 	req.Header.Set("PRIVATE-TOKEN", old.Reveal())
 	resp, err := hc.Do(req)
 	if err != nil {
-		return minted, expires, judgeGitLab(err)
+		return minted, expires, classifyGitLabError(err)
 	}
 	defer resp.Body.Close()
 	answer, readErr := io.ReadAll(resp.Body)
 	return readGitLab(resp, answer, readErr, old)
 }
 
-// judgeGitLab distinguishes a request that was not sent from one whose response was lost.
-func judgeGitLab(err error) error {
+// classifyGitLabError distinguishes a request that was not sent from one whose response was lost.
+func classifyGitLabError(err error) error {
 	var operation *net.OpError
 	if errors.Is(err, httpclient.ErrRedirect) || errors.As(err, &operation) && operation.Op == "dial" {
 		return httpclient.Classify(err)
@@ -63,17 +63,17 @@ func judgeGitLab(err error) error {
 
 // readGitLab reads the new value from the response before anything else is checked.
 func readGitLab(resp *http.Response, answer []byte, readErr error, old secret.Secret) (minted Minted, expires time.Time, err error) {
-	var said struct {
+	var token struct {
 		Token     string
 		ExpiresAt string `json:"expires_at"`
 		Message   any
 		Error     any
 	}
-	parseErr := json.Unmarshal(answer, &said)
-	expires, _ = time.Parse(time.DateOnly, said.ExpiresAt)
-	minted = Minted{Value: secret.New(said.Token), OldEnded: true}
+	parseErr := json.Unmarshal(answer, &token)
+	expires, _ = time.Parse(time.DateOnly, token.ExpiresAt)
+	minted = Minted{Value: secret.New(token.Token), OldEnded: true}
 	switch status := resp.StatusCode; {
-	case said.Token != "":
+	case token.Token != "":
 		return minted, expires, nil
 	case status >= 200 && status <= 299, httpclient.IsTemporary(status) && status != http.StatusTooManyRequests:
 		return minted, expires, fmt.Errorf("%w: GitLab answered %d without a token", ErrUnanswered, status)
@@ -81,7 +81,7 @@ func readGitLab(resp *http.Response, answer []byte, readErr error, old secret.Se
 		return minted, expires, fmt.Errorf("GitLab answered %d %s", status, http.StatusText(status))
 	}
 	text := fmt.Sprintf("GitLab answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	for _, found := range []any{said.Message, said.Error} {
+	for _, found := range []any{token.Message, token.Error} {
 		if line, isText := found.(string); isText && line != "" {
 			text += ": " + sanitize.RedactLine(line, old.Reveal())
 		}

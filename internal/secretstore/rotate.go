@@ -29,9 +29,9 @@ const (
 	Retiring   Stage = "retiring"
 )
 
-// holdsTwo reports whether there are two values, one of which would be lost by storing a
+// hasTwoValues reports whether there are two values, one of which would be lost by storing a
 // new one.
-func (s Stage) holdsTwo() bool { return s == Delivering || s == Retiring }
+func (s Stage) hasTwoValues() bool { return s == Delivering || s == Retiring }
 
 // ErrUnanswered means that the issuer was asked for a value and its response was lost: it may
 // have created one, and revoked the old one.
@@ -70,7 +70,7 @@ func (e *UnkeptError) Unwrap() error { return e.Cause }
 // continues from there; nothing is retired while a delivery has failed.
 func (s *Secret) Rotate(ctx context.Context, steps Steps) error {
 	return s.step(ctx, func(h Held) error {
-		if h.Stage.holdsTwo() {
+		if h.Stage.hasTwoValues() {
 			return s.errorf(ErrOpen)
 		}
 		return s.mint(ctx, h, steps)
@@ -111,7 +111,7 @@ func (s *Secret) CheckStage(stage Stage, resume, abandon, canAsk bool) error {
 	switch {
 	case stage == AtRest && (resume || abandon):
 		return s.errorf(ErrNotOpen)
-	case stage.holdsTwo() && !resume && !abandon:
+	case stage.hasTwoValues() && !resume && !abandon:
 		return s.errorf(ErrOpen)
 	case stage == Asked && resume && !canAsk:
 		return s.errorf(ErrUnanswered)

@@ -153,7 +153,7 @@ func (s *Secret) Set(ctx context.Context, value secret.Secret) error {
 	}
 	return s.locked(ctx, func() error {
 		before, err := s.Get(ctx)
-		if err == nil && before.Stage.holdsTwo() {
+		if err == nil && before.Stage.hasTwoValues() {
 			return s.errorf(ErrOpen)
 		}
 		if err != nil && !errors.Is(err, ErrNoValue) {
