@@ -23,13 +23,13 @@ type cache struct {
 
 	slots chan struct{} // bounds concurrent lookups
 
-	started time.Time
-	heard   atomic.Int64           // start of the last successful poll, relative to started; -1 before the first
-	seen    int64                  // position in the registry's change log
-	pepper  atomic.Pointer[string] // id of the pepper for new digests
-	unknown atomic.Pointer[entry]  // returned for unknown ids; hashed with the current pepper
-	unsure  atomic.Bool            // whether the current pepper may have changed
-	asking  atomic.Bool            // whether the current pepper is being queried
+	started       time.Time
+	lastPoll      atomic.Int64           // start of the last successful poll, relative to started; -1 before the first
+	position      int64                  // position in the registry's change log
+	pepper        atomic.Pointer[string] // id of the pepper for new digests
+	unknown       atomic.Pointer[entry]  // returned for unknown ids; hashed with the current pepper
+	pepperStale   atomic.Bool            // whether the current pepper may have changed
+	pepperLoading atomic.Bool            // whether the current pepper is being queried
 
 	mu      sync.RWMutex
 	epoch   int64 // incremented whenever entries are dropped
@@ -69,17 +69,17 @@ func (e *entry) use(now time.Time) {
 	e.last.Store(apikey.Milliseconds(now))
 }
 
-func (e *entry) used() apikey.Use {
+func (e *entry) takeUse() apikey.Use {
 	return apikey.Use{ID: e.record.ID, Count: e.count.Swap(0), Last: apikey.FromMilliseconds(e.last.Load())}
 }
 
 func newCache(o Options, m *metrics, u *uses) *cache {
 	c := &cache{
 		Options: o, metrics: m, uses: u, slots: make(chan struct{}, maxLookups), started: time.Now(),
-		seen:    math.MaxInt64, // nothing is cached yet, so only the end of the log matters
-		entries: make(map[keyID]*entry), limits: make(map[keyID]*bucket), texts: make(map[string][]string),
+		position: math.MaxInt64, // nothing is cached yet, so only the end of the log matters
+		entries:  make(map[keyID]*entry), limits: make(map[keyID]*bucket), texts: make(map[string][]string),
 	}
-	c.heard.Store(-1)
+	c.lastPoll.Store(-1)
 	c.unknown.Store(&entry{})
 	return c
 }
@@ -87,7 +87,7 @@ func newCache(o Options, m *metrics, u *uses) *cache {
 // fresh reports whether a poll succeeded within MaxStale. It uses the monotonic clock:
 // setting the system clock must not make the cache older or younger.
 func (c *cache) fresh() bool {
-	heard := c.heard.Load()
+	heard := c.lastPoll.Load()
 	return heard >= 0 && time.Since(c.started)-time.Duration(heard) <= c.MaxStale
 }
 
@@ -104,17 +104,17 @@ func (c *cache) cached(id string) *entry {
 // up the registry connections that polling needs.
 const maxLookups = 4
 
-// turn waits for a lookup slot and returns a context for one lookup. A client that
+// acquireLookup waits for a lookup slot and returns a context for one lookup. A client that
 // disconnects does not cancel the lookup, since that would close the registry connection.
-func (c *cache) turn(ctx context.Context) (lookup context.Context, done func(), err error) {
-	waiting, cancel := context.WithTimeout(ctx, c.patience()/2) // half, so that wait and lookup fit into writeTimeout
+func (c *cache) acquireLookup(ctx context.Context) (lookup context.Context, done func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, c.callTimeout()/2) // half, so that wait and lookup fit into writeTimeout
 	defer cancel()
 	select {
 	case c.slots <- struct{}{}:
 	case <-waiting.Done():
 		return nil, nil, errTooMany
 	}
-	lookup, cancelLookup := context.WithTimeout(context.WithoutCancel(ctx), c.patience())
+	lookup, cancelLookup := context.WithTimeout(context.WithoutCancel(ctx), c.callTimeout())
 	return lookup, func() { cancelLookup(); <-c.slots }, nil
 }
 
@@ -123,7 +123,7 @@ var errTooMany = errors.New("too many keys are being looked up")
 // load looks up a key in the registry and caches it. Unknown ids are not cached: an
 // attacker could send any number of them.
 func (c *cache) load(ctx context.Context, id string) (*entry, error) {
-	ctx, done, err := c.turn(ctx)
+	ctx, done, err := c.acquireLookup(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -148,8 +148,8 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 	if c.epoch != epoch { // the key may have changed since it was read
 		return e, nil
 	}
-	if there := c.entries[idOf(id)]; there != nil {
-		return there, nil
+	if existing := c.entries[idOf(id)]; existing != nil {
+		return existing, nil
 	}
 	for other := range c.entries {
 		if len(c.entries) < c.CacheSize {
@@ -162,10 +162,10 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 }
 
 func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
-	e := &entry{record: r, id: [1]string{r.ID}, owner: c.shared(headerText(r.Owner)), env: c.shared(r.Environment), scopes: c.shared(strings.Join(r.Scopes, " "))}
+	e := &entry{record: r, id: [1]string{r.ID}, owner: c.sharedText(headerText(r.Owner)), env: c.sharedText(r.Environment), scopes: c.sharedText(strings.Join(r.Scopes, " "))}
 	// Drop what checks do not need, and share equal strings between keys.
 	e.record.Note, e.record.Metadata, e.record.Predecessor, e.record.Destinations = "", nil, "", nil
-	e.record.Owner, e.record.Environment = c.shared(r.Owner)[0], e.env[0]
+	e.record.Owner, e.record.Environment = c.sharedText(r.Owner)[0], e.env[0]
 	e.record.Scopes = c.sharedFields(e.scopes[0])
 	if r.Rate != "" {
 		rate, err := apikey.ParseRate(r.Rate)
@@ -187,11 +187,11 @@ func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 // limitOf returns a key's bucket. It is only replaced when the rate changes: editing or
 // evicting the key must not refill it.
 func (c *cache) limitOf(id keyID, rate apikey.Rate) *bucket {
-	want := &bucket{rate: float64(rate.Count) / rate.Per.Seconds(), most: float64(rate.Count)}
+	want := &bucket{rate: float64(rate.Count) / rate.Per.Seconds(), capacity: float64(rate.Count)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if there := c.limits[id]; there != nil && there.rate == want.rate && there.most == want.most {
-		return there
+	if existing := c.limits[id]; existing != nil && existing.rate == want.rate && existing.capacity == want.capacity {
+		return existing
 	}
 	makeRoom(c.limits, c.CacheSize)
 	c.limits[id] = want
@@ -201,27 +201,27 @@ func (c *cache) limitOf(id keyID, rate apikey.Rate) *bucket {
 // maxTexts bounds the shared texts.
 const maxTexts = 100_000
 
-// shared returns a list with one text, the same list for equal texts.
-func (c *cache) shared(text string) []string {
-	return c.sharedBy(text, func() []string { return []string{strings.Clone(text)} })
+// sharedText returns a list with one text, the same list for equal texts.
+func (c *cache) sharedText(text string) []string {
+	return c.sharedList(text, func() []string { return []string{strings.Clone(text)} })
 }
 
 func (c *cache) sharedFields(text string) []string {
-	return c.sharedBy("\x00"+text, func() []string { return strings.Fields(text) })
+	return c.sharedList("\x00"+text, func() []string { return strings.Fields(text) })
 }
 
-func (c *cache) sharedBy(name string, list func() []string) []string {
+func (c *cache) sharedList(name string, list func() []string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if there, ok := c.texts[name]; ok {
-		return there
+	if existing, ok := c.texts[name]; ok {
+		return existing
 	}
 	if len(c.texts) >= maxTexts {
 		clear(c.texts)
 	}
-	made := list()
-	c.texts[name] = made
-	return made
+	created := list()
+	c.texts[name] = created
+	return created
 }
 
 // headerText percent-encodes a text unless it is visible ASCII without %.
@@ -242,8 +242,8 @@ const (
 	maxChanges = 1000
 )
 
-// patience is the timeout of one registry call.
-func (c *cache) patience() time.Duration { return min(max(c.MaxStale, time.Second), 5*time.Second) }
+// callTimeout is the timeout of one registry call.
+func (c *cache) callTimeout() time.Duration { return min(max(c.MaxStale, time.Second), 5*time.Second) }
 
 // follow polls the registry for changes until ctx ends.
 func (c *cache) follow(ctx context.Context, log *slog.Logger) {
@@ -251,7 +251,7 @@ func (c *cache) follow(ctx context.Context, log *slog.Logger) {
 	defer tick.Stop()
 	well := true
 	for ctx.Err() == nil {
-		err := c.catchUp(ctx)
+		err := c.poll(ctx)
 		if (err == nil) != well && ctx.Err() == nil {
 			if well = err == nil; well {
 				log.Info("the registry answers again")
@@ -266,63 +266,63 @@ func (c *cache) follow(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// catchUp reads the change log to its end. The cache is as fresh as the start of the poll,
+// poll reads the change log to its end. The cache is as fresh as the start of the poll,
 // not its end.
-func (c *cache) catchUp(ctx context.Context) error {
+func (c *cache) poll(ctx context.Context) error {
 	for {
 		asked := time.Since(c.started)
 		ids, last, err := c.changed(ctx)
 		if err != nil {
 			return err
 		}
-		news := last - c.seen
+		news := last - c.position
 		if news < 0 { // at the start, or when the registry was replaced
 			c.forget(nil)
 		} else if len(ids) > 0 {
 			c.forget(ids)
 		}
 		if news != 0 {
-			c.unsure.Store(true)
+			c.pepperStale.Store(true)
 		}
-		c.seen = last
+		c.position = last
 		if news < maxChanges { // fewer than one batch: the log's end is reached
-			c.heard.Store(int64(asked))
-			c.askForPepper(ctx)
+			c.lastPoll.Store(int64(asked))
+			c.refreshPepper(ctx)
 			return nil
 		}
 	}
 }
 
 func (c *cache) changed(ctx context.Context) (ids []string, last int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.patience())
+	ctx, cancel := context.WithTimeout(ctx, c.callTimeout())
 	defer cancel()
-	return c.Keys.Changed(ctx, c.seen, maxChanges)
+	return c.Keys.Changed(ctx, c.position, maxChanges)
 }
 
-// askForPepper refreshes the current pepper after a change, in the background: the pepper's
+// refreshPepper refreshes the current pepper after a change, in the background: the pepper's
 // storage may be slow, and polling must go on.
-func (c *cache) askForPepper(ctx context.Context) {
-	if !c.unsure.Load() || !c.asking.CompareAndSwap(false, true) {
+func (c *cache) refreshPepper(ctx context.Context) {
+	if !c.pepperStale.Load() || !c.pepperLoading.CompareAndSwap(false, true) {
 		return
 	}
 	go func() {
-		defer c.asking.Store(false)
-		c.unsure.Store(false)
-		asked, cancel := context.WithTimeout(ctx, c.patience())
+		defer c.pepperLoading.Store(false)
+		c.pepperStale.Store(false)
+		asked, cancel := context.WithTimeout(ctx, c.callTimeout())
 		defer cancel()
 		id, err := c.Keys.Pepper(asked)
 		if err != nil {
-			c.unsure.Store(true)
+			c.pepperStale.Store(true)
 			return
 		}
 		c.pepper.Store(&id)
-		c.pepperUnknown(ctx, id)
+		c.updateUnknown(ctx, id)
 	}()
 }
 
-// pepperUnknown makes checks of unknown ids take as long as those of known ones, by hashing
+// updateUnknown makes checks of unknown ids take as long as those of known ones, by hashing
 // with the same pepper. If the pepper is unreadable, the next change retries.
-func (c *cache) pepperUnknown(ctx context.Context, id string) {
+func (c *cache) updateUnknown(ctx context.Context, id string) {
 	had := ""
 	if p := c.unknown.Load().pepper; p != nil {
 		had = p.ID
@@ -360,17 +360,17 @@ func (c *cache) forget(ids []string) {
 // drop removes a key, but still reports its uses.
 func (c *cache) drop(id keyID) {
 	if e := c.entries[id]; e != nil {
-		c.uses.add(e.used())
+		c.uses.add(e.takeUse())
 		delete(c.entries, id)
 	}
 }
 
-func (c *cache) used() {
+func (c *cache) collectUses() {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, e := range c.entries {
 		if e.count.Load() > 0 {
-			c.uses.add(e.used())
+			c.uses.add(e.takeUse())
 		}
 	}
 }
@@ -389,7 +389,7 @@ func RememberPeppers(find func(ctx context.Context, id string) (apikey.Pepper, e
 	return func(ctx context.Context, id string) (apikey.Pepper, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if pepper, is := known[id]; is {
+		if pepper, ok := known[id]; ok {
 			return pepper, nil
 		}
 		pepper, err := find(ctx, id)

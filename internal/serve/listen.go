@@ -58,14 +58,14 @@ func Listen(ctx context.Context, where string, getenv func(string) string) (net.
 	case isUnix:
 		l, err = listenUnix(ctx, path)
 	case where == Systemd:
-		l, err = fromSystemd(getenv)
+		l, err = systemdListener(getenv)
 	default:
 		l, err = new(net.ListenConfig).Listen(ctx, "tcp", where)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w at %s: %w", ErrListen, where, err)
 	}
-	return &limited{Listener: l, slots: make(chan struct{}, MaxConnections)}, nil
+	return &limitedListener{Listener: l, slots: make(chan struct{}, MaxConnections)}, nil
 }
 
 // Exposed reports whether other machines can connect to a listener. It checks the bound
@@ -87,7 +87,7 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 // firstSystemdFD is SD_LISTEN_FDS_START.
 const firstSystemdFD = 3
 
-func fromSystemd(getenv func(string) string) (net.Listener, error) {
+func systemdListener(getenv func(string) string) (net.Listener, error) {
 	if getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || getenv("LISTEN_FDS") != "1" {
 		return nil, errors.New("systemd has passed no socket, or more than one")
 	}
@@ -101,10 +101,10 @@ type Certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
-	mu      sync.Mutex
-	current *tls.Certificate
-	changed time.Time // modification time of the files that current was read from
-	looked  time.Time
+	mu         sync.Mutex
+	current    *tls.Certificate
+	modifiedAt time.Time // modification time of the files that current was read from
+	checkedAt  time.Time
 }
 
 // LoadCertificate reads a certificate and its key in PEM format.
@@ -128,7 +128,7 @@ func (c *Certificate) load() error {
 	if err != nil {
 		return err
 	}
-	c.current, c.changed = &pair, c.modified()
+	c.current, c.modifiedAt = &pair, c.modified()
 	return nil
 }
 
@@ -142,7 +142,7 @@ func (c *Certificate) modified() time.Time {
 	return latest
 }
 
-const lookEvery = time.Second
+const checkInterval = time.Second
 
 // Listener serves TLS with the certificate that is currently in the files.
 func (c *Certificate) Listener(l net.Listener) net.Listener {
@@ -152,11 +152,11 @@ func (c *Certificate) Listener(l net.Listener) net.Listener {
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked) < lookEvery {
+	if time.Since(c.checkedAt) < checkInterval {
 		return c.current, nil
 	}
-	c.looked = time.Now()
-	if modified := c.modified(); !modified.Equal(c.changed) {
+	c.checkedAt = time.Now()
+	if modified := c.modified(); !modified.Equal(c.modifiedAt) {
 		if err := c.load(); err != nil { // the files may be half written: use the previous one
 			c.log.Warn("the renewed certificate cannot be used", "error", err.Error())
 		} else {
@@ -166,12 +166,12 @@ func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.current, nil
 }
 
-type limited struct {
+type limitedListener struct {
 	net.Listener
 	slots chan struct{}
 }
 
-func (l *limited) Accept() (net.Conn, error) {
+func (l *limitedListener) Accept() (net.Conn, error) {
 	l.slots <- struct{}{}
 	c, err := l.Listener.Accept()
 	if err != nil {
@@ -211,11 +211,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *conn) SetReadDeadline(t time.Time) error  { return c.reads.want(t) }
-func (c *conn) SetWriteDeadline(t time.Time) error { return c.writes.want(t) }
+func (c *conn) SetReadDeadline(t time.Time) error  { return c.reads.request(t) }
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.writes.request(t) }
 
 func (c *conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.reads.want(t), c.writes.want(t))
+	return errors.Join(c.reads.request(t), c.writes.request(t))
 }
 
 func (c *conn) Close() error {
@@ -230,23 +230,23 @@ type deadline struct {
 	set  func(time.Time) error // sets the socket's deadline
 	born time.Time
 
-	mu     sync.Mutex
-	wanted time.Time
-	known  time.Time // the deadline set on the socket
-	busy   int       // reads or writes in progress
+	mu        sync.Mutex
+	requested time.Time
+	applied   time.Time // the deadline set on the socket
+	active    int       // reads or writes in progress
 }
 
 // deadlineSlack is how much too early the socket's deadline may be. Each request moves the
 // idle deadline a little: this way it is only set once per second.
 const deadlineSlack = time.Second
 
-// want records a deadline, and sets it if a read or write is in progress.
-func (d *deadline) want(t time.Time) error {
+// request records a deadline, and sets it if a read or write is in progress.
+func (d *deadline) request(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.wanted = t
-	if d.busy > 0 {
-		return d.tell()
+	d.requested = t
+	if d.active > 0 {
+		return d.apply()
 	}
 	return nil
 }
@@ -255,28 +255,28 @@ func (d *deadline) want(t time.Time) error {
 func (d *deadline) begin() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.wanted.IsZero() && d.wanted.Before(d.born) { // a time in the past: net/http interrupts the read
+	if !d.requested.IsZero() && d.requested.Before(d.born) { // a time in the past: net/http interrupts the read
 		return os.ErrDeadlineExceeded
 	}
-	if sooner := d.wanted.Sub(d.known); sooner < 0 || sooner >= deadlineSlack {
-		if err := d.tell(); err != nil {
+	if sooner := d.requested.Sub(d.applied); sooner < 0 || sooner >= deadlineSlack {
+		if err := d.apply(); err != nil {
 			return err
 		}
 	}
-	d.busy++
+	d.active++
 	return nil
 }
 
 func (d *deadline) end() {
 	d.mu.Lock()
-	d.busy--
+	d.active--
 	d.mu.Unlock()
 }
 
-func (d *deadline) tell() error {
-	if err := d.set(d.wanted); err != nil {
+func (d *deadline) apply() error {
+	if err := d.set(d.requested); err != nil {
 		return err
 	}
-	d.known = d.wanted
+	d.applied = d.requested
 	return nil
 }

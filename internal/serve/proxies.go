@@ -29,14 +29,14 @@ func Proxies() []string {
 func ProxyConfig(proxy, address string) string {
 	var b strings.Builder
 	_, port, _ := net.SplitHostPort(address)
-	ours := strings.NewReplacer("127.0.0.1:8089", address, "8089", port)
+	replacer := strings.NewReplacer("127.0.0.1:8089", address, "8089", port)
 	files, _ := proxies.ReadDir("proxies")
 	for _, file := range files {
 		if name, _, _ := strings.Cut(file.Name(), "."); name != proxy {
 			continue
 		}
 		text, _ := proxies.ReadFile(path.Join("proxies", file.Name()))
-		b.WriteString(ours.Replace(string(text)))
+		b.WriteString(replacer.Replace(string(text)))
 	}
 	return b.String()
 }

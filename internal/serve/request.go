@@ -56,16 +56,16 @@ func (s *requestHeader) key() (string, outcome) {
 	case len(s.authorization)+len(s.apiKey) == 0:
 		return "", noKey
 	case len(s.apiKey) == 1:
-		return oneKey(s.apiKey[0])
+		return parseKey(s.apiKey[0])
 	}
 	scheme, key, _ := strings.Cut(s.authorization[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", noKey // another scheme, which the service behind may handle
 	}
-	return oneKey(strings.TrimLeft(key, " "))
+	return parseKey(strings.TrimLeft(key, " "))
 }
 
-func oneKey(key string) (string, outcome) {
+func parseKey(key string) (string, outcome) {
 	if key == "" || strings.IndexByte(key, ',') >= 0 || strings.IndexByte(key, ' ') >= 0 || strings.IndexByte(key, '\t') >= 0 {
 		return "", badRequest
 	}
@@ -121,7 +121,7 @@ func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
 	case len(s.Rules) == 0 && isEnvoy: // Envoy forwards the client's query
 		return apikey.Need{}, noRule
 	case len(s.Rules) == 0:
-		return s.needs.of(r.URL.RawQuery)
+		return s.needs.parse(r.URL.RawQuery)
 	}
 	if _, isProxy := s.peer(r); !isProxy {
 		return apikey.Need{}, noRule
@@ -154,18 +154,18 @@ func forwarded(r *http.Request, names ...string) (value string, found bool) {
 
 // needs caches parsed queries: a proxy sends the same few again and again.
 type needs struct {
-	mu    sync.RWMutex
-	known map[string]apikey.Need
+	mu     sync.RWMutex
+	parsed map[string]apikey.Need
 }
 
 const maxNeeds = 1000
 
-func (n *needs) of(query string) (apikey.Need, outcome) {
+func (n *needs) parse(query string) (apikey.Need, outcome) {
 	if query == "" {
 		return apikey.Need{}, allowed
 	}
 	n.mu.RLock()
-	need, known := n.known[query]
+	need, known := n.parsed[query]
 	n.mu.RUnlock()
 	if known {
 		return need, allowed
@@ -176,10 +176,10 @@ func (n *needs) of(query string) (apikey.Need, outcome) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.known == nil || len(n.known) >= maxNeeds {
-		n.known = make(map[string]apikey.Need)
+	if n.parsed == nil || len(n.parsed) >= maxNeeds {
+		n.parsed = make(map[string]apikey.Need)
 	}
-	n.known[strings.Clone(query)] = need
+	n.parsed[strings.Clone(query)] = need
 	return need, allowed
 }
 
@@ -191,15 +191,15 @@ func parseNeed(query string) (apikey.Need, bool) {
 	if err != nil {
 		return need, false
 	}
-	for name, given := range values {
+	for name, list := range values {
 		switch name {
 		case "env":
-			if len(given) != 1 || apikey.CheckEnvironment(given[0]) != nil {
+			if len(list) != 1 || apikey.CheckEnvironment(list[0]) != nil {
 				return need, false
 			}
-			need.Environment = strings.Clone(given[0])
+			need.Environment = strings.Clone(list[0])
 		case "scope":
-			for _, scope := range strings.Fields(strings.Join(given, " ")) {
+			for _, scope := range strings.Fields(strings.Join(list, " ")) {
 				if apikey.CheckScope(scope) != nil {
 					return need, false
 				}

@@ -103,9 +103,9 @@ func (s *Server) needOfRoute(method, uri string) (apikey.Need, outcome) {
 	return apikey.Need{}, noRule
 }
 
-// warnOfSpellings logs rules that grant more than an earlier rule for the same path spelled
+// warnAboutSpellings logs rules that grant more than an earlier rule for the same path spelled
 // differently.
-func (s *Server) warnOfSpellings() {
+func (s *Server) warnAboutSpellings() {
 	for j := range s.routes {
 		for i := range s.routes[:j] {
 			guard, later := &s.routes[i], &s.routes[j]

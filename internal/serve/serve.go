@@ -84,7 +84,7 @@ func New(o Options) *Server {
 	for _, rule := range o.Rules {
 		s.routes = append(s.routes, newRoute(rule))
 	}
-	s.warnOfSpellings()
+	s.warnAboutSpellings()
 	return s
 }
 
@@ -93,7 +93,7 @@ func (s *Server) Run(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.uses.run(ctx, s.cache.used, s.Keys, s.Log)
+		s.uses.run(ctx, s.cache.collectUses, s.Keys, s.Log)
 	}()
 	s.cache.follow(ctx, s.Log)
 	<-done
@@ -185,5 +185,5 @@ func (s *Server) writeMetrics(w http.ResponseWriter) {
 }
 
 func (c *cache) age() time.Duration {
-	return time.Since(c.started) - time.Duration(max(0, c.heard.Load()))
+	return time.Since(c.started) - time.Duration(max(0, c.lastPoll.Load()))
 }

@@ -712,7 +712,7 @@ func TestUsesAreWrittenDownAtTheEnd(t *testing.T) {
 	for range 3 {
 		f.bearer("/verify", text)
 	}
-	f.server.cache.used()
+	f.server.cache.collectUses()
 	f.server.uses.write(t.Context(), 0, f.keys, f.server.Log)
 	for r, err := range f.keys.Keys(t.Context(), apikey.Filter{IDs: []string{id}}) {
 		if err != nil || r.Uses != 3 || !r.LastUsedAt.Equal(f.now()) {
@@ -754,14 +754,14 @@ func TestStartsAtTheEndOfTheLog(t *testing.T) {
 	o := f.server.Options
 	o.Keys = k
 	c := New(o).cache
-	if err := c.catchUp(t.Context()); err != nil || !c.fresh() || k.ids != 0 {
+	if err := c.poll(t.Context()); err != nil || !c.fresh() || k.ids != 0 {
 		t.Errorf("%v, fresh: %t, %d changes read", err, c.fresh(), k.ids)
 	}
 	_, id := f.key(t, draft)
 	if _, err := f.Revoke(t.Context(), []string{id}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.catchUp(t.Context()); err != nil || k.ids != 2 {
+	if err := c.poll(t.Context()); err != nil || k.ids != 2 {
 		t.Errorf("%v, %d changes read", err, k.ids)
 	}
 }

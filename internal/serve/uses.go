@@ -19,7 +19,7 @@ type uses struct {
 }
 
 const (
-	usesEvery = 10 * time.Second
+	usesInterval = 10 * time.Second
 	// usesBatch is the number of keys per transaction: few, so that checks on the same core
 	// are delayed by less than a millisecond.
 	usesBatch = 50
@@ -44,7 +44,7 @@ func (u *uses) add(use apikey.Use) {
 
 // run collects and writes the counts until ctx ends, and then once more.
 func (u *uses) run(ctx context.Context, collect func(), keys Keys, log *slog.Logger) {
-	tick := time.NewTicker(usesEvery)
+	tick := time.NewTicker(usesInterval)
 	defer tick.Stop()
 	for {
 		select {

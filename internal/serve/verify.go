@@ -18,18 +18,18 @@ import (
 type outcome int
 
 const (
-	allowed      outcome = iota
-	noKey                // the request has none
-	badRequest           // ambiguous or malformed (RFC 6750 §3.1, invalid_request)
-	keyInURL             // where servers log it
-	invalidToken         // unknown, wrong, revoked, expired, disabled, or of another environment
-	outOfScope           // insufficient_scope
-	noRule               // no rule matches the route
-	unclearPath          // path or method is ambiguous
-	rateLimited          // by the key's own limit
-	guessing             // the address sent too many invalid keys
-	notWell              // the registry is unavailable
-	outcomes     = iota
+	allowed         outcome = iota
+	noKey                   // the request has none
+	badRequest              // ambiguous or malformed (RFC 6750 §3.1, invalid_request)
+	keyInURL                // where servers log it
+	invalidToken            // unknown, wrong, revoked, expired, disabled, or of another environment
+	outOfScope              // insufficient_scope
+	noRule                  // no rule matches the route
+	unclearPath             // path or method is ambiguous
+	rateLimited             // by the key's own limit
+	tooManyFailures         // the address sent too many invalid keys
+	unavailable             // the registry is unavailable
+	outcomes        = iota
 )
 
 // responses are by outcome. Outcomes with the same status have the same body, so that a
@@ -40,17 +40,17 @@ var responses = [outcomes]struct {
 	challenge string // WWW-Authenticate
 	body      string
 }{
-	allowed:      {"allowed", http.StatusOK, "", ""},
-	noKey:        {"no_key", http.StatusUnauthorized, `Bearer realm="fob"`, `{"error":"no API key: send it as 'Authorization: Bearer KEY'"}`},
-	badRequest:   {"invalid_request", http.StatusUnauthorized, `Bearer realm="fob", error="invalid_request", error_description="send one key, once"`, `{"error":"invalid_request","error_description":"send one key, once, in one header"}`},
-	keyInURL:     {"key_in_url", http.StatusBadRequest, `Bearer realm="fob", error="invalid_request", error_description="the key is in the URL, where it is logged"`, `{"error":"invalid_request","error_description":"the key is in the URL, where servers log it: replace it, and send the new one as 'Authorization: Bearer KEY'"}`},
-	invalidToken: {"invalid_token", http.StatusUnauthorized, `Bearer realm="fob", error="invalid_token"`, `{"error":"invalid_token"}`},
-	outOfScope:   {"insufficient_scope", http.StatusForbidden, `Bearer realm="fob", error="insufficient_scope"`, `{"error":"insufficient_scope"}`},
-	noRule:       {"no_rule", http.StatusForbidden, "", `{"error":"forbidden"}`},
-	unclearPath:  {"unclear_path", http.StatusBadRequest, "", `{"error":"invalid_request","error_description":"ambiguous path, or differs from a rule only in letter case"}`},
-	rateLimited:  {"rate_limited", http.StatusTooManyRequests, "", `{"error":"rate_limited"}`},
-	guessing:     {"too_many_failures", http.StatusTooManyRequests, "", `{"error":"too_many_failures"}`},
-	notWell:      {"unavailable", http.StatusServiceUnavailable, "", `{"error":"unavailable"}`},
+	allowed:         {"allowed", http.StatusOK, "", ""},
+	noKey:           {"no_key", http.StatusUnauthorized, `Bearer realm="fob"`, `{"error":"no API key: send it as 'Authorization: Bearer KEY'"}`},
+	badRequest:      {"invalid_request", http.StatusUnauthorized, `Bearer realm="fob", error="invalid_request", error_description="send one key, once"`, `{"error":"invalid_request","error_description":"send one key, once, in one header"}`},
+	keyInURL:        {"key_in_url", http.StatusBadRequest, `Bearer realm="fob", error="invalid_request", error_description="the key is in the URL, where it is logged"`, `{"error":"invalid_request","error_description":"the key is in the URL, where servers log it: replace it, and send the new one as 'Authorization: Bearer KEY'"}`},
+	invalidToken:    {"invalid_token", http.StatusUnauthorized, `Bearer realm="fob", error="invalid_token"`, `{"error":"invalid_token"}`},
+	outOfScope:      {"insufficient_scope", http.StatusForbidden, `Bearer realm="fob", error="insufficient_scope"`, `{"error":"insufficient_scope"}`},
+	noRule:          {"no_rule", http.StatusForbidden, "", `{"error":"forbidden"}`},
+	unclearPath:     {"unclear_path", http.StatusBadRequest, "", `{"error":"invalid_request","error_description":"ambiguous path, or differs from a rule only in letter case"}`},
+	rateLimited:     {"rate_limited", http.StatusTooManyRequests, "", `{"error":"rate_limited"}`},
+	tooManyFailures: {"too_many_failures", http.StatusTooManyRequests, "", `{"error":"too_many_failures"}`},
+	unavailable:     {"unavailable", http.StatusServiceUnavailable, "", `{"error":"unavailable"}`},
 }
 
 type verdict struct {
@@ -99,7 +99,7 @@ func (s *Server) judge(r *http.Request) verdict {
 
 func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	if !s.cache.fresh() {
-		return verdict{outcome: notWell, wait: time.Second}
+		return verdict{outcome: unavailable, wait: time.Second}
 	}
 	p, err := apikey.Present(text, need)
 	if err != nil {
@@ -112,12 +112,12 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 		// Query the registry for cached ids too: a wrong secret and an unknown id must take
 		// the same time.
 		if s.guesses.blocked(s.client(r)) {
-			return verdict{outcome: guessing, wait: time.Second}
+			return verdict{outcome: tooManyFailures, wait: time.Second}
 		}
 		if e, err = s.cache.load(r.Context(), p.ID); err != nil {
 			s.Log.Error("a key could not be looked up", "key_id", p.ID, "error", err.Error())
 			if !s.RequirePepper || !errors.Is(err, apikey.ErrUnknownPepper) {
-				return verdict{outcome: notWell, wait: time.Second}
+				return verdict{outcome: unavailable, wait: time.Second}
 			}
 			e = s.cache.unknown.Load()
 		}
@@ -159,7 +159,7 @@ func (s *Server) accept(ctx context.Context, text string, e *entry, now time.Tim
 func (s *Server) failed(r *http.Request) verdict {
 	client := s.client(r)
 	if s.guesses.blocked(client) {
-		return verdict{outcome: guessing, wait: time.Second}
+		return verdict{outcome: tooManyFailures, wait: time.Second}
 	}
 	s.guesses.failed(client)
 	return verdict{outcome: invalidToken}
@@ -248,23 +248,23 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, caller)
 		return
 	}
-	token, ok := tokenOf(w, r)
+	token, ok := formToken(w, r)
 	if !ok {
 		s.answerJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_request", "error_description": "send token=KEY as a form"})
 		return
 	}
 	v := s.check(r, token, apikey.Need{})
 	switch v.outcome {
-	case notWell, guessing:
+	case unavailable, tooManyFailures:
 		s.refuse(w, r, v)
 	case allowed, rateLimited: // rate limits apply to uses, not to introspection
-		s.answerJSON(w, http.StatusOK, introspected(v.entry))
+		s.answerJSON(w, http.StatusOK, newIntrospection(v.entry))
 	default:
 		s.answerJSON(w, http.StatusOK, introspection{})
 	}
 }
 
-func introspected(e *entry) introspection {
+func newIntrospection(e *entry) introspection {
 	i := introspection{
 		Active: true, Scope: e.scopes[0], ClientID: e.record.Owner, Subject: e.record.Owner, TokenType: "api_key", ID: e.record.ID,
 		Environment: e.record.Environment, IssuedAt: e.record.CreatedAt.Unix(),
@@ -275,7 +275,7 @@ func introspected(e *entry) introspection {
 	return i
 }
 
-func tokenOf(w http.ResponseWriter, r *http.Request) (string, bool) {
+func formToken(w http.ResponseWriter, r *http.Request) (string, bool) {
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 	if err != nil || !strings.EqualFold(strings.TrimSpace(media), "application/x-www-form-urlencoded") {
