@@ -35,13 +35,13 @@ type cacheFile struct {
 func (s *Session) cache(t Target) cacheFile {
 	c := s.cacheFile(s.Paths.Cache, "tokens", "access-token")
 	if t != (Target{}) {
-		return c.apart(t.Scope + "\n" + t.Resource)
+		return c.variant(t.Scope + "\n" + t.Resource)
 	}
 	return c
 }
 
-// apart returns a second file next to this one, named by a hash of what.
-func (f cacheFile) apart(what string) cacheFile {
+// variant returns a second file next to this one, named by a hash of what.
+func (f cacheFile) variant(what string) cacheFile {
 	sum := sha256.Sum256([]byte(what))
 	suffix := fmt.Sprintf(".%x", sum[:targetLength])
 	f.path += suffix
@@ -270,7 +270,7 @@ func (s *Session) RoleCredentials(ctx context.Context, r Role) (secret.Secret, e
 }
 
 func (s *Session) roleFile(r Role) cacheFile {
-	return s.cacheFile(s.Paths.Cache, "tokens", "kept").apart("kept\n" + r.Key)
+	return s.cacheFile(s.Paths.Cache, "tokens", "kept").variant("kept\n" + r.Key)
 }
 
 // cachedRole returns the zero Secret if no valid credentials are cached.

@@ -76,7 +76,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if err := login.maySwitch(ctx, before, account); err != nil {
 		return nil, err
 	}
-	if before.Stored && account.Subject == "" && before.same(account) && login.Grant != config.GrantClientCredentials {
+	if before.Stored && account.Subject == "" && before.isSame(account) && login.Grant != config.GrantClientCredentials {
 		s.Warn("this may not be the account of the previous login: the server does not identify it")
 	}
 	scope := cmp.Or(login.Response.Scope(), strings.Join(login.Scopes, " "))
@@ -109,7 +109,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if !login.KeyInFile {
 		r.ClientKey = sealedSecret{login.Client.ClientKey.Private()}
 	}
-	token := s.newAccessToken(access, scope, r.renews())
+	token := s.newAccessToken(access, scope, r.isRenewable())
 	token.withIDToken(login.Response.IDToken(), id)
 	if id != nil {
 		r.Keys = idTokens.Keys
@@ -117,7 +117,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if err := s.replace(ctx, r, token, before, login.Registration); err != nil {
 		return nil, err
 	}
-	return &Saved{Account: account, Scope: scope, Refreshable: r.renews(), Token: *token.token()}, nil
+	return &Saved{Account: account, Scope: scope, Refreshable: r.isRenewable(), Token: *token.token()}, nil
 }
 
 // ErrOtherAccount means that a login would replace that of another account.
@@ -127,7 +127,7 @@ var ErrOtherAccount = errors.New("the profile is logged in with another account"
 // client's own login has no account.
 func (l Login) maySwitch(ctx context.Context, from, to Account) error {
 	switch {
-	case from == Account{} || from.same(to) || l.Grant == config.GrantClientCredentials:
+	case from == Account{} || from.isSame(to) || l.Grant == config.GrantClientCredentials:
 		return nil
 	case l.Switch == nil:
 		return ErrOtherAccount
@@ -162,7 +162,7 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 	if err != nil {
 		return err
 	}
-	if now.Stored && !now.same(before) && !now.same(r.Account) {
+	if now.Stored && !now.isSame(before) && !now.isSame(r.Account) {
 		return ErrReplaced
 	}
 	if registered != nil {
@@ -170,7 +170,7 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 	} else if old, err := s.loadAny(ctx); err == nil && old.ClientID == r.ClientID {
 		r.Registration = old.Registration
 	}
-	if !r.renews() {
+	if !r.isRenewable() {
 		r.AccessToken = token
 	}
 	if err := s.save(ctx, r); err != nil {
@@ -178,7 +178,7 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 	}
 	// From here on the login is stored: a failing cache only costs a refresh.
 	cached := s.dropCaches()
-	if r.renews() {
+	if r.isRenewable() {
 		cached = errors.Join(cached, s.cache(Target{}).seal(r.head, token))
 	}
 	if err := errors.Join(cached, s.journal().drop()); err != nil {

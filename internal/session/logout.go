@@ -39,11 +39,11 @@ func (s *Session) Revoke(ctx context.Context, leaked ...secret.Secret) ([]Step, 
 	}
 	// A token was revoked, so nothing cached may be used any more. The record stays usable
 	// if the token that renews it was not revoked.
-	own := StepRefreshToken
+	renewing := StepRefreshToken
 	if r.RefreshToken.IsZero() {
-		own = StepAccessToken
+		renewing = StepAccessToken
 	}
-	ended := slices.ContainsFunc(steps, func(step Step) bool { return step.Token == own && step.Err == nil })
+	ended := slices.ContainsFunc(steps, func(step Step) bool { return step.Token == renewing && step.Err == nil })
 	if ended && r.Grant != config.GrantClientCredentials {
 		return steps, s.markEnded(context.WithoutCancel(ctx), r)
 	}

@@ -27,8 +27,8 @@ type Account struct {
 	Stored bool `json:"-"` // a user's stored login, which may not name the account
 }
 
-// same compares names only if the server has no identifiers.
-func (a Account) same(b Account) bool {
+// isSame compares names only if the server has no identifiers.
+func (a Account) isSame(b Account) bool {
 	return a.Subject == b.Subject && (a.Subject != "" || a.Name == b.Name && a.Email == b.Email)
 }
 
@@ -76,8 +76,8 @@ type body struct {
 	SavedAt              time.Time    `json:"saved_at"` // to find the later of two copies
 }
 
-// renews reports whether the login can get fresh access tokens without the user.
-func (b *body) renews() bool {
+// isRenewable reports whether the login can get fresh access tokens without the user.
+func (b *body) isRenewable() bool {
 	return !b.RefreshToken.IsZero() || b.Grant == config.GrantClientCredentials
 }
 
@@ -115,7 +115,7 @@ func (s *sealedSecret) UnmarshalJSON(text []byte) error {
 }
 
 func (r *record) marshal() (stored credstore.Record, err error) {
-	r.Refreshes = r.renews()
+	r.Refreshes = r.isRenewable()
 	if stored.Head, err = json.Marshal(r.head); err != nil {
 		return stored, err
 	}

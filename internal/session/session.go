@@ -147,8 +147,8 @@ type Uptime struct {
 	Time time.Duration `json:"time"` // nanoseconds since then
 }
 
-// setBack is how far the time may be before an earlier one, because clocks are adjusted.
-const setBack = 5 * time.Second
+// clockTolerance is how far the time may be before an earlier one, because clocks are adjusted.
+const clockTolerance = 5 * time.Second
 
 // since returns how long ago a moment was, by the clock that says longer: the time may have
 // been set back, and the uptime stops in a paused virtual machine. It is unknown if the
@@ -159,5 +159,5 @@ func (c Clock) since(moment time.Time, up Uptime) (age time.Duration, known bool
 	if up.Boot != "" && now.Boot == up.Boot {
 		return max(age, now.Time-up.Time), true
 	}
-	return max(age, 0), age >= -setBack
+	return max(age, 0), age >= -clockTolerance
 }

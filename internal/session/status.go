@@ -66,7 +66,7 @@ func (s *Session) Status(ctx context.Context) Status {
 		EndSessionURL:    endSessionURL(r),
 		LoggedInAt:       r.LoggedInAt,
 		SavedAt:          r.SavedAt,
-		Refreshes:        r.renews(),
+		Refreshes:        r.isRenewable(),
 		Grant:            r.Grant,
 		DPoP:             !r.DPoPKey.IsZero(),
 	}
@@ -85,7 +85,7 @@ func (s *Session) Status(ctx context.Context) Status {
 	switch {
 	case access != nil && access.outlives(s.Clock, 0):
 		status.State, status.AccessExpiresAt = StateValid, access.ExpiresAt
-	case !r.renews() || ended:
+	case !r.isRenewable() || ended:
 		status.State = StateExpired
 	default:
 		status.State = StateRefreshable

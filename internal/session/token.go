@@ -110,8 +110,8 @@ const endWarning = 3 * 24 * time.Hour
 // warnOfEnd warns that the login expires soon, if the server said when. Logins that last only
 // days and are renewed by every refresh are not worth a warning.
 func (s *Session) warnOfEnd(h head) {
-	left, given := h.RefreshExpiresAt.Sub(s.Clock.Now()), h.RefreshExpiresAt.Sub(h.RefreshSaidAt)
-	if h.RefreshExpiresAt.IsZero() || left > endWarning || left <= 0 || given < 2*endWarning {
+	left, lifetime := h.RefreshExpiresAt.Sub(s.Clock.Now()), h.RefreshExpiresAt.Sub(h.RefreshSaidAt)
+	if h.RefreshExpiresAt.IsZero() || left > endWarning || left <= 0 || lifetime < 2*endWarning {
 		return
 	}
 	s.Warn(fmt.Sprintf("the login of profile %q expires at %s: run 'fob login %s' before", s.Profile.Name, h.RefreshExpiresAt.UTC().Format(time.RFC3339), s.Profile.Name))
@@ -186,7 +186,7 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 		return nil, err
 	}
 	if r.CacheKey.Reveal() != seen.CacheKey.Reveal() { // there was a new login meanwhile
-		if !r.renews() {
+		if !r.isRenewable() {
 			return s.fixedToken(r, opts)
 		}
 		if token, err := s.cached(r.head, opts); token != nil || err != nil {
@@ -378,7 +378,7 @@ func (s *Session) Proof(ctx context.Context, token *Token, t Target, method, url
 		return "", err
 	}
 	current := r.AccessToken
-	if r.renews() {
+	if r.isRenewable() {
 		if current, err = s.cache(t).readToken(r.head); err != nil {
 			return "", err
 		}
