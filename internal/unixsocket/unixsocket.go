@@ -31,7 +31,7 @@ func Listen(ctx context.Context, path string, mode fs.FileMode) (net.Listener, e
 	case info.Mode().Type() != fs.ModeSocket:
 		return nil, ErrNotSocket
 	default:
-		if err := removeDead(ctx, path); err != nil {
+		if err := removeStale(ctx, path); err != nil {
 			return nil, err
 		}
 	}
@@ -45,7 +45,7 @@ func Listen(ctx context.Context, path string, mode fs.FileMode) (net.Listener, e
 	return l, nil
 }
 
-func removeDead(ctx context.Context, path string) error {
+func removeStale(ctx context.Context, path string) error {
 	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = conn.Close()
