@@ -37,7 +37,7 @@ func (c *Config) StorageFor(pinned string) (string, error) {
 
 // StoresNothing reports FOB_STORAGE=none: also logins that are stored elsewhere are not used.
 func (c *Config) StoresNothing() bool {
-	return c.storageVariable == StorageNone || c.storageVariable == formerNone
+	return c.storageVariable == StorageNone || c.storageVariable == oldStorageNone
 }
 
 // ProfilesIn returns the profiles whose logins are in a storage.
