@@ -10,10 +10,8 @@ import (
 	"testing"
 
 	"github.com/fobcli/fob/cmd/internal/cmdtest"
-	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
-	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -156,40 +154,6 @@ func TestRekey(t *testing.T) {
 	opens("the key file")
 	if cfg, _ := a.Config(); cfg.KeyFile != next {
 		t.Errorf("config.toml names %q", cfg.KeyFile)
-	}
-}
-
-func TestBackup(t *testing.T) {
-	a := newApp(t)
-	phrase, file := a.Write("phrase", "correct horse battery staple\n"), filepath.Join(a.Home, "b.age")
-	for args, want := range map[string]string{
-		"":                             "--output is required",
-		"--output " + file + " work":   "work: ",
-		"--output " + file + " nobody": `"nobody"`,
-		"--output " + phrase + " --passphrase-file " + phrase: "already exists",
-		"--output " + file: "no terminal",
-	} {
-		if _, _, err := a.Run(New, append([]string{"backup"}, strings.Fields(args)...)...); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("backup %s: %v, want %q", args, err, want)
-		}
-	}
-	_, notes, err := a.Run(New, "backup", "--output", file, "--passphrase-file", phrase)
-	if err != nil || notes != "work: skipped, not logged in.\n1 secret backed up.\n" {
-		t.Fatalf("%q, %v", notes, err)
-	}
-	other := cmdtest.New(t, "")
-	for _, test := range []struct{ flag, want string }{
-		{"--dry-run", "secret/stripe: would be restored to \"file\".\n"},
-		{"--storage=file", "secret/stripe: restored to \"file\".\n"},
-		{"--storage=file", "secret/stripe: already exists, not replaced; --force replaces it.\n"},
-	} {
-		if _, notes, err := other.Run(New, "restore", file, "--passphrase-file", phrase, test.flag); err != nil || notes != test.want {
-			t.Errorf("restore %s: %q, %v", test.flag, notes, err)
-		}
-	}
-	_, _, err = other.Run(New, "restore", phrase, "--passphrase-file", phrase)
-	if !errors.Is(err, records.ErrNotBackup) || !strings.Contains(err.Error(), phrase) || cli.CarriedHint(err) == "" {
-		t.Errorf("another file: %v", err)
 	}
 }
 
