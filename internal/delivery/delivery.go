@@ -173,7 +173,7 @@ func CheckReady(ctx context.Context, a *app.App, names, as []string, outcome str
 	if err != nil {
 		return err
 	}
-	failed := cli.Failures(slices.DeleteFunc(destination.DeliverAll(ctx, dests, secret.New("check")), func(err error) bool { return err == nil }))
+	failed := cli.Failures(slices.DeleteFunc(destination.DeliverAll(ctx, dests, secret.New("fob-check-value")), func(err error) bool { return err == nil }))
 	if len(failed) > 0 {
 		failed = append(failed, cli.WithHint(cli.Unfinishedf("%s", outcome), "fix the errors above, then try again"))
 	}
