@@ -46,7 +46,7 @@ With FOB_STORAGE=none the job stores nothing.`,
 
 type ciExportOptions struct {
 	variables []string
-	envFile   string
+	envFiles  []string
 	format    string
 	output    bool
 	file      string
@@ -85,12 +85,12 @@ are known to change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) are re
 		Args: usage.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCIExport(cmd.Context(), a, opts) },
 	}
-	usage.AddReferenceFlags(c, &opts.variables, &opts.envFile)
+	usage.AddReferenceFlags(c, &opts.variables, &opts.envFiles)
 	flags := c.Flags()
 	flags.StringVar(&opts.format, "format", "", "`FORMAT`: "+strings.Join(exportFormats, ", ")+"; by default that of the CI system")
 	flags.BoolVar(&opts.output, "output", false, "GitHub: set outputs of this step, not variables")
 	flags.StringVar(&opts.file, "file", "", "GitLab, dotenv: write this `FILE`, mode 0600")
-	usage.RefuseEmpty(c, "format", "file", "env-file")
+	usage.RefuseEmpty(c, "format", "file")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(exportFormats, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -100,7 +100,7 @@ func runCIExport(ctx context.Context, a *app.App, opts ciExportOptions) error {
 	if err != nil {
 		return err
 	}
-	refs, err := a.ReadRefs(ctx, opts.variables, opts.envFile)
+	refs, err := a.ReadRefs(ctx, opts.variables, opts.envFiles)
 	if err != nil {
 		return err
 	}

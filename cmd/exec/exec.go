@@ -22,7 +22,7 @@ import (
 
 type execOptions struct {
 	variables []string
-	file      string
+	files     []string
 	mask      bool
 	identity  bool // pass on the CI job's identity
 	argv      []string
@@ -65,7 +65,7 @@ program then has no terminal.
 	}
 	c.SetFlagErrorFunc(wrongExecFlag)
 	c.Flags().SetInterspersed(false)
-	usage.AddReferenceFlags(c, &opts.variables, &opts.file)
+	usage.AddReferenceFlags(c, &opts.variables, &opts.files)
 	c.Flags().BoolVar(&opts.mask, "mask", false, "replace tokens and secrets in the output by ***")
 	addKeepIdentityFlag(c, &opts.identity)
 	return c
@@ -96,7 +96,7 @@ func runExec(ctx context.Context, a *app.App, opts execOptions) error {
 	if err != nil {
 		return err
 	}
-	refs, err := a.ReadRefs(ctx, opts.variables, opts.file)
+	refs, err := a.ReadRefs(ctx, opts.variables, opts.files)
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func TestAllow(t *testing.T) {
 			}
 		})
 	}
-	if refs, err := a.ReadRefs(t.Context(), nil, uses); err != nil || len(refs) != 1 {
+	if refs, err := a.ReadRefs(t.Context(), nil, []string{uses}); err != nil || len(refs) != 1 {
 		t.Errorf("an allowed file: %q, %v", refs, err)
 	}
 }

@@ -33,7 +33,7 @@ func TestI80_EnvFileIsConfirmedOnceOnATerminal(t *testing.T) {
 		if _, err := io.WriteString(person, answer); err != nil {
 			t.Fatal(err)
 		}
-		_, err := a.ReadRefs(t.Context(), nil, file)
+		_, err := a.ReadRefs(t.Context(), nil, []string{file})
 		return err
 	}
 	for _, test := range []struct {

@@ -60,12 +60,15 @@ func (a *App) Referenced(ctx context.Context, reference string) (secret.Secret, 
 	return token.Value, nil
 }
 
-// ReadRefs reads the file of --env-file, whose references the user must have allowed, then
-// the variables of --env. Those take precedence, and need no approval because the user
-// typed them.
-func (a *App) ReadRefs(ctx context.Context, variables []string, file string) ([]envfile.Variable, error) {
+// ReadRefs reads the files of --env-file, whose references the user must have allowed, then
+// the variables of --env, which need no approval because the user typed them. The last
+// variable of a name takes precedence.
+func (a *App) ReadRefs(ctx context.Context, variables, files []string) ([]envfile.Variable, error) {
 	var refs []envfile.Variable
-	if file != "" {
+	for _, file := range files {
+		if file == "" {
+			return nil, cli.WithHint(cli.Usagef("--env-file is empty"), "pass a file, or leave it out; in a script, check that the variable is set")
+		}
 		f, err := ReadEnvFile(ctx, file)
 		if err != nil {
 			return nil, err
@@ -73,7 +76,7 @@ func (a *App) ReadRefs(ctx context.Context, variables []string, file string) ([]
 		if err := checkAllowed(ctx, a, file, f); err != nil {
 			return nil, err
 		}
-		refs = f.Variables
+		refs = append(refs, f.Variables...)
 	}
 	for _, variable := range variables {
 		name, source, _ := strings.Cut(variable, "=")
@@ -90,7 +93,14 @@ func (a *App) ReadRefs(ctx context.Context, variables []string, file string) ([]
 func (a *App) Resolve(ctx context.Context, refs []envfile.Variable) (added map[string]string, secrets []string, err error) {
 	added = make(map[string]string)
 	values := make(map[string]secret.Secret)
-	for _, ref := range refs {
+	last := make(map[string]int)
+	for i, ref := range refs {
+		last[ref.Name] = i
+	}
+	for i, ref := range refs {
+		if last[ref.Name] != i {
+			continue
+		}
 		var text strings.Builder
 		for rest := ref.Value; rest != ""; {
 			before, reference, behind := envfile.CutReference(rest)

@@ -80,23 +80,24 @@ func TestResolve(t *testing.T) {
 func TestReadRefs(t *testing.T) {
 	f := newFixture(t, "")
 	f.write(".env", "A=plain\nexport B='quoted'\n# comment\n")
-	refs, err := f.ReadRefs(t.Context(), []string{"C=token/work", "A=secret/db/prod"}, f.path(".env"))
-	want := []envfile.Variable{{Name: "A", Value: "plain"}, {Name: "B", Value: "quoted"}, {Name: "C", Value: "fob://token/work"}, {Name: "A", Value: "fob://secret/db/prod"}}
+	f.write("more.env", "B=later\n")
+	refs, err := f.ReadRefs(t.Context(), []string{"C=token/work", "A=secret/db/prod"}, []string{f.path(".env"), f.path("more.env")})
+	want := []envfile.Variable{{Name: "A", Value: "plain"}, {Name: "B", Value: "quoted"}, {Name: "B", Value: "later"}, {Name: "C", Value: "fob://token/work"}, {Name: "A", Value: "fob://secret/db/prod"}}
 	if err != nil || !slices.Equal(refs, want) { // the last one of a name counts
 		t.Errorf("%q, %v", refs, err)
 	}
 	for _, variable := range []string{"", "A", "A=", "=token/work", "A=work", "A=fob://token/work", "1A=token/work", "A B=token/work", "A=token/work x"} {
-		if _, err := f.ReadRefs(t.Context(), []string{variable}, ""); !IsUsage(err) || cli.CarriedHint(err) == "" {
+		if _, err := f.ReadRefs(t.Context(), []string{variable}, nil); !IsUsage(err) || cli.CarriedHint(err) == "" {
 			t.Errorf("%q: %v", variable, err)
 		}
 	}
 	for text, problem := range map[string]string{"A\n": "not NAME=VALUE", "A=fob://tokens/x\n": "neither", "A=fob://token/work\n": "without confirmation"} {
 		f.write(".env", text)
-		if _, err := f.ReadRefs(t.Context(), nil, f.path(".env")); !IsUsage(err) || !strings.Contains(err.Error(), problem) || cli.CarriedHint(err) == "" {
+		if _, err := f.ReadRefs(t.Context(), nil, []string{f.path(".env")}); !IsUsage(err) || !strings.Contains(err.Error(), problem) || cli.CarriedHint(err) == "" {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if _, err := f.ReadRefs(t.Context(), nil, f.path("missing")); !IsUsage(err) {
+	if _, err := f.ReadRefs(t.Context(), nil, []string{f.path("missing")}); !IsUsage(err) {
 		t.Errorf("a missing file: %v", err)
 	}
 }
@@ -130,7 +131,7 @@ func TestReadRefs_AllowedFiles(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			refs, err := f.ReadRefs(t.Context(), nil, f.path(".env"))
+			refs, err := f.ReadRefs(t.Context(), nil, []string{f.path(".env")})
 			if (err == nil) != (test.hint == "") || err == nil && len(refs) != 2 {
 				t.Fatalf("%q, %v", refs, err)
 			}

@@ -34,9 +34,9 @@ func URLPlace(text string) (credhelper.Place, error) {
 }
 
 // AddReferenceFlags adds --env and --env-file; see app.ReadRefs.
-func AddReferenceFlags(c *cobra.Command, variables *[]string, file *string) {
+func AddReferenceFlags(c *cobra.Command, variables, files *[]string) {
 	c.Flags().StringArrayVar(variables, "env", nil, "`NAME=token/PROFILE` or NAME=secret/NAME; repeatable")
-	c.Flags().StringVar(file, "env-file", "", "`FILE` with lines NAME=VALUE, see above")
+	c.Flags().StringArrayVar(files, "env-file", nil, "`FILE` with lines NAME=VALUE, see above; repeatable")
 }
 
 // AllowFolderFlag adds --allow-folder: a registry may be shared, so that what it names needs
