@@ -74,6 +74,10 @@ func (f *foreign) compareSecret(ctx context.Context, settings config.Secret) {
 }
 
 func (f *foreign) compareLogin(ctx context.Context, p config.Profile) {
+	if name, _ := f.a.TokenVariable(p.Name); name != "" && secret.New(f.a.Getenv(name)) == f.value {
+		f.found = true
+		f.failed = append(f.failed, cli.WithHint(fmt.Errorf("nothing was revoked: it is the token in %s", name), "revoke it at %s, then set %s to a new one", sanitize.Line(p.WithProvider().Authority()), name))
+	}
 	var token string
 	s, err := f.a.LocalSession(p)
 	if err == nil {

@@ -30,6 +30,10 @@ func TestRun_NotOurKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := config.SaveProfile(cfg.Paths.Config, config.Profile{Name: "work", Issuer: "https://sso.example.com", ClientID: "fob"}); err != nil {
+		t.Fatal(err)
+	}
+	s.Environ["FOB_TOKEN_WORK"] = "token-of-the-environment"
 	s.Environ["FOB_SECRET_SHOP_STRIPE"] = "in-the-environment-only"
 	stranger, err := apikey.Mint("fob", "live")
 	if err != nil {
@@ -38,6 +42,7 @@ func TestRun_NotOurKey(t *testing.T) {
 	for _, test := range []struct{ stdin, text, hint string }{
 		{value + "\n", `the secret "shop/stripe"`, "'fob secret rotate shop/stripe'"},
 		{"in-the-environment-only", `the secret "shop/stripe"`, "'fob secret rotate shop/stripe'"},
+		{"token-of-the-environment", "the token in FOB_TOKEN_WORK", "https://sso.example.com"},
 		{"ghp_" + strings.Repeat("a", 36), "GitHub", "https://github.com/settings/tokens"},
 		{"AKIAIOSFODNN7EXAMPLE", "AWS", "https://console.aws.amazon.com/"},
 		{"nobody-knows-this-value", "unknown", "FOB_REGISTRY"},
