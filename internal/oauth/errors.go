@@ -19,6 +19,8 @@ import (
 var (
 	// ErrUnavailable is a network or server failure that may be temporary.
 	ErrUnavailable = httpclient.ErrUnavailable
+	// ErrUnreachable is the ErrUnavailable of a request that was never sent.
+	ErrUnreachable = httpclient.ErrUnreachable
 	// ErrMalformed is a response that violates the standards.
 	ErrMalformed = httpclient.ErrMalformed
 	// ErrRefused is a 401 or 403 without the error that RFC 6749 §5.2 requires.

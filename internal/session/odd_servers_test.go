@@ -132,13 +132,13 @@ func TestRefresh_TemporaryRefusalLeavesTheLoginUnchanged(t *testing.T) {
 
 func TestRefresh_HonoursRetryAfterWithinTheDeadline(t *testing.T) {
 	soon := http.Header{"Retry-After": {"1"}}
-	f, server := atOddServer(t, authservertest.Response{Status: 429, Header: soon}, authservertest.Response{Body: rotated})
+	patient, _ := atOddServer(t, authservertest.Response{Status: 429, Header: soon}, authservertest.Response{Body: rotated})
 	start := time.Now()
-	if f.token(TokenOptions{}) != "access" || time.Since(start) < time.Second {
+	if patient.token(TokenOptions{}) != "access" || time.Since(start) < time.Second {
 		t.Errorf("asked again after %v", time.Since(start))
 	}
 	late := http.Header{"Retry-After": {"3600"}}
-	f, server = atOddServer(t, authservertest.Response{Status: 429, Header: late}, authservertest.Response{Body: rotated})
+	f, server := atOddServer(t, authservertest.Response{Status: 429, Header: late}, authservertest.Response{Body: rotated})
 	if _, err := f.Token(t.Context(), TokenOptions{}); !errors.Is(err, oauth.ErrUnavailable) || len(server.Forms("/token")) != 1 {
 		t.Errorf("%v after %d requests", err, len(server.Forms("/token")))
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
-	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
@@ -271,7 +270,7 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 		if response != nil {
 			return nil, errors.Join(err, s.saveRotation(ctx, r, response, true, opts.Target))
 		}
-		if errors.As(err, new(*oauth.Error)) || errors.Is(err, httpclient.ErrUnreachable) { // else the server may have rotated the token all the same
+		if errors.As(err, new(*oauth.Error)) || errors.Is(err, oauth.ErrUnreachable) { // else the server may have rotated the token all the same
 			err = errors.Join(err, s.journal().drop())
 		}
 		return nil, err
