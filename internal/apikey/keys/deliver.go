@@ -13,28 +13,28 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// ErrMayHaveArrived is a delivery that was cut short, or whose answer was lost.
+// ErrMayHaveArrived is a delivery that was interrupted, or whose response was lost.
 var ErrMayHaveArrived = errors.New("it may have arrived all the same")
 
-// Destination is where a successor is delivered. Deliver's error is ErrMayHaveArrived
-// where it does not know: then the successor is not revoked before another is there.
+// Destination is where a new key is delivered. Deliver returns ErrMayHaveArrived if it
+// cannot know whether the key is there: then the key is not revoked before another one is.
 type Destination interface {
 	Name() string
 	Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error
 }
 
 const (
-	// maxDeliveries is how many are under way at once.
+	// maxDeliveries bounds concurrent deliveries.
 	maxDeliveries = 10
-	// deliveryWait is how long one may take. It is well below the lease, which each
-	// that is done renews.
+	// deliveryWait is the timeout of one delivery. It is well below the lease, which each
+	// finished delivery renews.
 	deliveryWait = 20 * time.Second
-	// compromisedWait is how long all may take where the old key must end.
+	// compromisedWait is the timeout of all deliveries if the old key must be revoked.
 	compromisedWait = compromisedEnd - 5*time.Second
 )
 
-// deliverAll brings the successor to all destinations, and notes each step. All are
-// tried, whatever fails.
+// deliverAll delivers the new key to all destinations, whatever fails, and records each
+// step.
 func (g *Registrar) deliverAll(ctx context.Context, s *started) error {
 	opts, done := s.opts, &s.Rotated
 	if len(s.leaked) > 0 {
@@ -48,7 +48,7 @@ func (g *Registrar) deliverAll(ctx context.Context, s *started) error {
 	for i, to := range opts.To {
 		group.Go(func() error {
 			d.deliver(ctx, i, to)
-			return nil // the others go on
+			return nil // do not stop the others
 		})
 	}
 	_ = group.Wait()
@@ -67,9 +67,9 @@ func (g *Registrar) deliverAll(ctx context.Context, s *started) error {
 type deliveries struct {
 	g      *Registrar
 	key    apikey.Minted
-	failed []*DeliveryError // by destination; nil: it arrived
+	failed []*DeliveryError // by destination; nil: delivered
 
-	mu      sync.Mutex // guards what follows, and has one note at a time
+	mu      sync.Mutex // guards the following, and serializes notes
 	done    *Rotated
 	unnoted error
 }
@@ -95,12 +95,12 @@ func (d *deliveries) deliver(ctx context.Context, i int, to Destination) {
 		}
 		d.failed[i] = &DeliveryError{to.Name(), err}
 	}
-	if len(d.done.Rotation.Deliveries) > 1 { // the end of the rotation notes the only one
+	if len(d.done.Rotation.Deliveries) > 1 { // a single one is recorded at the end of the rotatio
 		d.unnoted = errors.Join(d.unnoted, d.g.noteDelivery(ctx, &d.done.Rotation, *at))
 	}
 }
 
-// checkOwner refuses to go on with a rotation that another fob has taken over.
+// checkOwner returns an error if another process has taken over the rotation.
 func (g *Registrar) checkOwner(ctx context.Context, rotation *apikey.Rotation) error {
 	rotations, err := g.Registry.Rotations(ctx, rotation.Old)
 	if err != nil {
@@ -116,7 +116,7 @@ func checkOwns(rotation *apikey.Rotation, rotations []apikey.Rotation) error {
 	return &KeyError{rotation.Old, fmt.Errorf("%w, and revokes %s", ErrTakenOver, rotation.New)}
 }
 
-// DeliveryError is a destination that does not have the successor, as far as fob knows.
+// DeliveryError is a destination that does not have the new key, as far as known.
 type DeliveryError struct {
 	Destination string
 	Err         error
@@ -128,8 +128,8 @@ func (e *DeliveryError) Error() string {
 
 func (e *DeliveryError) Unwrap() []error { return []error{ErrNotDelivered, e.Err} }
 
-// noteDelivery records how far the deliveries have come, and renews the lease. What
-// ends the deliveries does not end it.
+// noteDelivery records the progress of the deliveries, and renews the lease, even if the
+// deliveries were cancelled.
 func (g *Registrar) noteDelivery(ctx context.Context, rotation *apikey.Rotation, last apikey.Delivery) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliveryWait)
 	defer cancel()

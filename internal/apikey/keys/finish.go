@@ -33,9 +33,9 @@ func (g *Registrar) continueRotation(ctx context.Context, rotation apikey.Rotati
 	})
 }
 
-// finish records how the deliveries ended. If the replacement is everywhere, it revokes the
-// old key or starts its overlap, and revokes the replacements before this one. Leaked keys
-// are revoked whatever failed.
+// finish records the result of the deliveries. If the replacement is everywhere, it revokes
+// the old key or starts its overlap, and revokes earlier replacements. Leaked keys are
+// always revoked.
 func (g *Registrar) finish(ctx context.Context, s *started, failed error, stopped bool) error {
 	if failed == nil && s.Rotation.ArrivedAt.IsZero() {
 		s.Rotation.ArrivedAt = g.now()
@@ -87,7 +87,7 @@ func (g *Registrar) finish(ctx context.Context, s *started, failed error, stoppe
 	return err
 }
 
-// checkComplete refuses a replacement that was revoked, or that is not everywhere.
+// checkComplete rejects a replacement that was revoked, or is not everywhere.
 func checkComplete(rotation *apikey.Rotation, next *apikey.Record) error {
 	if !next.RevokedAt.IsZero() {
 		return fmt.Errorf("%w: replacement %s was revoked meanwhile", ErrNotDelivered, next.ID)
@@ -143,8 +143,7 @@ func (g *Registrar) retireOld(tx apikey.Tx, s *started, rotation *apikey.Rotatio
 	return cmp.Or(g.revokeReplacements(tx, old.ID, next.ID), tx.Put(event, *old))
 }
 
-// Delivered records that a key was delivered by hand, which may be all that its rotation
-// lacked.
+// Delivered records that a key was delivered manually, which may complete its rotation.
 func (g *Registrar) Delivered(ctx context.Context, id string, places []string) error {
 	return g.change(ctx, func(tx apikey.Tx) error {
 		next, err := tx.Key(id)
@@ -193,7 +192,7 @@ func (g *Registrar) abandon(tx apikey.Tx, rotation *apikey.Rotation, old, next a
 	return g.revokeReplacement(tx, next)
 }
 
-// release leaves a rotation as far as it is to whoever continues it.
+// release leaves an unfinished rotation to any process that continues it.
 func (g *Registrar) release(ctx context.Context, s *started) error {
 	return g.continueRotation(ctx, s.Rotation, func(tx apikey.Tx, _, _ apikey.Record) error {
 		s.Rotation.LeasedUntil = time.Time{}
@@ -201,7 +200,7 @@ func (g *Registrar) release(ctx context.Context, s *started) error {
 	})
 }
 
-// usedSince reports whether the registry knows of a use of a key behind a moment.
+// usedSince reports whether the registry has a use of a key after a time.
 func (g *Registrar) usedSince(ctx context.Context, id string, since time.Time) (bool, error) {
 	for r, err := range g.Registry.Keys(ctx, apikey.Filter{IDs: []string{id}}) {
 		return r.LastUsedAt.After(since), err
@@ -216,8 +215,8 @@ func errIfUsed(used bool, id string) error {
 	return &KeyError{id, fmt.Errorf("%w since its replacement was delivered", ErrStillUsed)}
 }
 
-// unfinishedAt returns the first key that an unfinished rotation is to replace, from any of
-// its replacements, and that rotation.
+// unfinishedAt returns the first key that an unfinished rotation replaces, starting from
+// any of its replacements, and that rotation.
 func (g *Registrar) unfinishedAt(tx apikey.Tx, key apikey.Record) (old apikey.Record, open apikey.Rotation, err error) {
 	for old = key; ; {
 		before, found, err := g.unfinishedBefore(tx, old)
@@ -250,8 +249,8 @@ func (g *Registrar) unfinishedAt(tx apikey.Tx, key apikey.Record) (old apikey.Re
 	return old, open, nil
 }
 
-// unfinishedBefore returns the key that this one was to replace, if that rotation did not
-// finish.
+// unfinishedBefore returns the key that this one was to replace, if that rotation is
+// unfinished.
 func (g *Registrar) unfinishedBefore(tx apikey.Tx, key apikey.Record) (before apikey.Record, found bool, err error) {
 	if key.Predecessor == "" {
 		return before, false, nil
@@ -273,11 +272,12 @@ func (g *Registrar) unfinishedBefore(tx apikey.Tx, key apikey.Record) (before ap
 		found = found || r.New == key.ID && (r.Open() || key.RevokedAt.IsZero())
 	}
 	state := before.State(g.now())
-	isEarlier := !before.CreatedAt.After(key.CreatedAt) // no chain ends where it begins
+	isEarlier := !before.CreatedAt.After(key.CreatedAt) // prevents cycles
 	return before, found && isEarlier && (open || state == apikey.Active || state == apikey.Disabled), err
 }
 
-// replacement returns the key that a rotation made, if that key's own record says so.
+// replacement returns the key that a rotation created, if that key's own record confirms
+// it.
 func (g *Registrar) replacement(tx apikey.Tx, r apikey.Rotation) (apikey.Record, error) {
 	next, err := tx.Key(r.New)
 	if errors.Is(err, apikey.ErrNotFound) || err == nil && next.Predecessor != r.Old && r.New != r.Old {
@@ -286,8 +286,8 @@ func (g *Registrar) replacement(tx apikey.Tx, r apikey.Rotation) (apikey.Record,
 	return next, err
 }
 
-// replacements returns the rotations of a key that made replacements and did not finish,
-// and those of the replacements.
+// replacements returns the unfinished rotations of a key that created replacements, and
+// those of the replacements.
 func (g *Registrar) replacements(tx apikey.Tx, old string) (all []apikey.Rotation, err error) {
 	ids := []string{old}
 	for i := 0; i < len(ids); i++ {
@@ -312,7 +312,7 @@ func (g *Registrar) replacements(tx apikey.Tx, old string) (all []apikey.Rotatio
 	return all, nil
 }
 
-// revokeReplacements revokes the replacements of a key that came before the last one.
+// revokeReplacements revokes the earlier replacements of a key.
 func (g *Registrar) revokeReplacements(tx apikey.Tx, old, last string) error {
 	rotations, err := g.replacements(tx, old)
 	if err != nil {
@@ -342,8 +342,8 @@ func (g *Registrar) revokeReplacement(tx apikey.Tx, next apikey.Record) error {
 	return tx.Put(g.event(apikey.ActionAbandon, detail), next)
 }
 
-// retire writes down that an overlap is over, if the key's record says so too: the log
-// vouches for records alone.
+// retire records that an overlap has ended, if the key's record confirms it: the audit log
+// covers records only.
 func (g *Registrar) retire(tx apikey.Tx, rotation apikey.Rotation) error {
 	old, err := tx.Key(rotation.Old)
 	if err != nil {

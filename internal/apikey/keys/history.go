@@ -36,9 +36,9 @@ func (g *Registrar) Find(ctx context.Context, id string) (apikey.Record, error) 
 	return records[0], nil
 }
 
-// Unfinished is a rotation that is under way, or was interrupted.
+// Unfinished is a rotation in progress, or an interrupted one.
 type Unfinished struct {
-	Old, New apikey.Record // the same for a new key that is not delivered yet
+	Old, New apikey.Record // the same for a new key that was not delivered yet
 	Rotation apikey.Rotation
 }
 
@@ -55,8 +55,8 @@ func UnfinishedOf(id string, open []Unfinished) *Unfinished {
 	return nil
 }
 
-// Destinations returns where a key is delivered: while it is being replaced, that is what its
-// replacement has.
+// Destinations returns where a key is delivered: during a rotation, the destinations of its
+// replacement.
 func Destinations(r apikey.Record, open []Unfinished) []string {
 	if u := UnfinishedOf(r.ID, open); u != nil {
 		return u.New.Destinations
@@ -74,7 +74,7 @@ func (g *Registrar) Unfinished(ctx context.Context, ids ...string) ([]Unfinished
 	for _, rotation := range open {
 		isNested := func(r apikey.Rotation) bool { return r.New == rotation.Old && r.Old != rotation.Old }
 		if slices.ContainsFunc(open, isNested) {
-			continue // that one replaces this one's keys too
+			continue // a later rotation replaces these keys too
 		}
 		u := Unfinished{Rotation: rotation}
 		u.Old, err = g.Find(ctx, rotation.Old)
@@ -92,14 +92,14 @@ func (g *Registrar) Unfinished(ctx context.Context, ids ...string) ([]Unfinished
 	return all, nil
 }
 
-// History returns the ids of the keys before and after one, the oldest first, and
-// the rotations of that one.
+// History returns the ids of the keys before and after one, the oldest first, and that
+// key's rotations.
 func (g *Registrar) History(ctx context.Context, r apikey.Record) (chain []string, rotations []apikey.Rotation, err error) {
 	chain = []string{r.ID}
 	for id := r.Predecessor; id != "" && !slices.Contains(chain, id); {
 		before, err := g.Registry.Key(ctx, id)
 		if errors.Is(err, apikey.ErrNotFound) {
-			break // it was not imported with its successor
+			break // its replacement was not imported
 		}
 		if err != nil {
 			return nil, nil, err
@@ -123,7 +123,7 @@ func (g *Registrar) History(ctx context.Context, r apikey.Record) (chain []strin
 	return chain, rotations, nil
 }
 
-// rotationsOf returns the rotations of a key, without the first delivery that is done.
+// rotationsOf returns the rotations of a key, without a finished first delivery.
 func (g *Registrar) rotationsOf(ctx context.Context, id string) ([]apikey.Rotation, error) {
 	rotations, err := g.Registry.Rotations(ctx, id)
 	return slices.DeleteFunc(rotations, func(r apikey.Rotation) bool { return r.New == r.Old && !r.Open() }), err

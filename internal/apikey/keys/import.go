@@ -12,15 +12,15 @@ import (
 // Imported counts the keys of a list.
 type Imported struct{ Read, Added int }
 
-// ImportOptions say how a list is imported.
+// ImportOptions configures an import.
 type ImportOptions struct {
-	DryRun   bool                      // check the lines, and add no key
+	DryRun   bool                      // check the lines without adding keys
 	Prepare  func(*keylist.Line) error // completes each line
 	Progress func(Imported)            // after each batch
 }
 
-// ImportList adds the keys of a list, batch by batch. What it returns is right also if it
-// fails: the batches before are added.
+// ImportList adds the keys of a list in batches. The counts are correct even after an
+// error, because earlier batches were added.
 func (g *Registrar) ImportList(ctx context.Context, list *keylist.Reader, opts ImportOptions) (done Imported, err error) {
 	importer := g.Importer()
 	batch := make([]apikey.Record, 0, BatchSize)

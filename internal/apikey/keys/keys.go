@@ -1,5 +1,5 @@
-// Package keys applies the rules of API keys to a registry: every key is made,
-// changed, verified, replaced and ended here, and each change says who made it.
+// Package keys applies the rules of API keys to a registry: it creates, changes, verifies,
+// replaces and revokes keys, and records who made each change.
 package keys
 
 import (
@@ -14,41 +14,42 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Registrar applies the rules to a registry: all changes of keys go through it.
+// Registrar applies the rules to a registry. All changes of keys use it.
 type Registrar struct {
 	Registry apikey.Registry
 	Format   apikey.Format
-	Actor    string // who says to change things: user@host
+	Actor    string // for the audit log: user@host
 	Now      func() time.Time
-	// Peppers finds a pepper by its id. It is asked only where a digest has one.
+	// Peppers finds a pepper by its id, for digests with a pepper.
 	Peppers func(ctx context.Context, id string) (apikey.Pepper, error)
-	// RequirePepper adds and verifies no record without a pepper. It comes from this machine's
-	// configuration: a registry that others write must not be able to turn it off.
+	// RequirePepper rejects records without a pepper. It comes from this machine's
+	// configuration, because others with write access to the registry must not be able to
+	// turn it off.
 	RequirePepper bool
-	// AddPepper lets Rehash give a hash without a pepper one. It accepts what whoever
-	// writes the registry has put there, for the machines that require a pepper too.
+	// AddPepper allows Rehash to add a pepper to a hash without one, for machines that
+	// require a pepper. It thereby accepts hashes that anyone with write access to the
+	// registry may have added.
 	AddPepper bool
-	// LockDir is where a process proves to others of this machine that it still rotates; ""
-	// without.
+	// LockDir is a folder for locks, by which processes on this machine see that this one
+	// is still rotating; may be "".
 	LockDir string
-	// Wait waits a moment for another fob; nil is a short time.
+	// Wait waits for another process; nil is a short time.
 	Wait func(context.Context) error
 }
 
 // ErrNoPepper means that a hash would have no pepper where one is required.
 var ErrNoPepper = errors.New("the hash has no pepper, which require_pepper in config.toml requires")
 
-// Close lets the registry go.
 func (g *Registrar) Close() { _ = g.Registry.Close() }
 
-// now is the time as registries keep it.
+// now returns the time as stored in registries.
 func (g *Registrar) now() time.Time { return g.Now().UTC().Truncate(time.Millisecond) }
 
 func (g *Registrar) event(action, detail string) apikey.Event {
 	return apikey.Event{At: g.now(), Actor: g.Actor, Action: action, Detail: detail}
 }
 
-// pepper finds a pepper; that without an id is nil.
+// pepper finds a pepper; without an id it returns nil.
 func (g *Registrar) pepper(ctx context.Context, id string) (*apikey.Pepper, error) {
 	if id == "" {
 		return nil, nil
@@ -57,7 +58,7 @@ func (g *Registrar) pepper(ctx context.Context, id string) (*apikey.Pepper, erro
 	return &p, err
 }
 
-// presentPepper finds the pepper that new digests are made with.
+// presentPepper finds the current pepper, which is used for new digests.
 func (g *Registrar) presentPepper(ctx context.Context) (*apikey.Pepper, error) {
 	id, err := g.Registry.Pepper(ctx)
 	if err == nil && id == "" && g.RequirePepper {
@@ -69,8 +70,8 @@ func (g *Registrar) presentPepper(ctx context.Context) (*apikey.Pepper, error) {
 	return g.pepper(ctx, id)
 }
 
-// change is Registry.Change, and writes down first which overlaps are over: from
-// then on no clock can bring those keys back.
+// change is Registry.Change, but first records which overlaps have ended: after that,
+// setting back a clock cannot make those keys valid again.
 func (g *Registrar) change(ctx context.Context, do func(apikey.Tx) error) error {
 	return g.Registry.Change(ctx, func(tx apikey.Tx) error {
 		due, err := tx.Due(g.now())
@@ -86,10 +87,10 @@ func (g *Registrar) change(ctx context.Context, do func(apikey.Tx) error) error 
 	})
 }
 
-// BatchSize is how many keys a bulk operation changes in one transaction.
+// BatchSize is the number of keys per transaction of a bulk operation.
 const BatchSize = 500
 
-// Create mints keys like the draft and adds them, all or none. At most BatchSize.
+// Create creates up to BatchSize keys like the draft, all or none.
 func (g *Registrar) Create(ctx context.Context, draft apikey.Record, count int) ([]apikey.Minted, []apikey.Record, error) {
 	pepper, err := g.presentPepper(ctx)
 	if err != nil {
@@ -106,7 +107,7 @@ func (g *Registrar) Create(ctx context.Context, draft apikey.Record, count int) 
 	return minted, records, err
 }
 
-// mint makes a key and its record, which is like the draft.
+// mint creates a key and its record, from a draft.
 func (g *Registrar) mint(draft apikey.Record, pepper *apikey.Pepper) (apikey.Minted, apikey.Record, error) {
 	m, err := apikey.Mint(g.Format.Brand, draft.Environment)
 	if err != nil {
@@ -128,8 +129,8 @@ func insertNew(tx apikey.Tx, e apikey.Event, records []apikey.Record) error {
 	return err
 }
 
-// Import adds keys that were issued before, at most BatchSize, and returns how many
-// were new. Those that are there already, with the same digest, stay as they are.
+// Import adds up to BatchSize keys that were issued before, and returns the number of new
+// ones. Existing ones with the same digest are unchanged.
 func (g *Registrar) Import(ctx context.Context, records []apikey.Record) (added int, err error) {
 	err = g.change(ctx, func(tx apikey.Tx) error {
 		there, err := tx.Insert(g.event(apikey.ActionImport, ""), records)
@@ -145,8 +146,8 @@ type Importer struct {
 	pepper func(context.Context) (*apikey.Pepper, error)
 }
 
-// Importer asks for the pepper once, when it is first needed: a million keys are not
-// to ask the keyring a million times.
+// Importer returns an Importer that finds the pepper once, when it is first needed, instead
+// of for each of a million keys.
 func (g *Registrar) Importer() *Importer {
 	var pepper *apikey.Pepper
 	asked := false
@@ -159,8 +160,8 @@ func (g *Registrar) Importer() *Importer {
 	}}
 }
 
-// Complete completes a key's record: by its text, or by its digest and, if it was
-// fob's, its id.
+// Complete completes a key's record by its text, or by its digest and, for fob's own keys,
+// its id.
 func (i *Importer) Complete(ctx context.Context, text string, r apikey.Record) (apikey.Record, error) {
 	if text != "" {
 		if err := apikey.CheckImported(text); err != nil {
@@ -204,11 +205,11 @@ func (i *Importer) Complete(ctx context.Context, text string, r apikey.Record) (
 	return r, r.Check()
 }
 
-// ErrRevoked means that a key is to be changed that is over for good.
+// ErrRevoked means that a revoked key was to be changed.
 var ErrRevoked = errors.New("the key is revoked for good")
 
-// Update changes a key's record; while it is being replaced, that of the replacement too. Its
-// id, digest, environment and end by revocation are not for change to touch.
+// Update changes a key's record, and that of its replacement during a rotation. change must
+// not modify id, digest, environment and RevokedAt.
 func (g *Registrar) Update(ctx context.Context, id string, change func(*apikey.Record)) (apikey.Record, error) {
 	var r apikey.Record
 	err := g.change(ctx, func(tx apikey.Tx) (err error) {
@@ -252,7 +253,7 @@ func (g *Registrar) updateOne(tx apikey.Tx, id string, change func(*apikey.Recor
 	return tx.Put(g.event(apikey.ActionUpdate, detail), after)
 }
 
-// changedFields names the fields that differ between two records of a key.
+// changedFields returns the names of the fields that differ between two records.
 func changedFields(before, after *apikey.Record) string {
 	var names []string
 	for _, field := range []struct {
@@ -277,8 +278,8 @@ func changedFields(before, after *apikey.Record) string {
 	return strings.Join(names, ", ")
 }
 
-// Revoke ends keys for good, all or none, and returns those that it ended: others
-// were revoked before. At most BatchSize.
+// Revoke revokes up to BatchSize keys, all or none, and returns those that were not revoked
+// before.
 func (g *Registrar) Revoke(ctx context.Context, ids []string, why string) (revoked []string, err error) {
 	if err := apikey.CheckReason(why); err != nil {
 		return nil, err
@@ -304,8 +305,8 @@ func (g *Registrar) Revoke(ctx context.Context, ids []string, why string) (revok
 	return revoked, err
 }
 
-// SetPepper makes new digests with another pepper from now on; keys that are there
-// follow when they are next verified.
+// SetPepper sets the pepper of new digests. Existing keys get it when they are next
+// verified.
 func (g *Registrar) SetPepper(ctx context.Context, id string) error {
 	return g.change(ctx, func(tx apikey.Tx) error { return tx.SetPepper(g.event(apikey.ActionPepper, id), id) })
 }
@@ -324,8 +325,8 @@ func (g *Registrar) WithoutPepper(ctx context.Context) (ids []string, err error)
 	return ids, nil
 }
 
-// NeedsPepper counts the keys that cannot be verified without a pepper, and reports
-// whether new hashes are made with it.
+// NeedsPepper counts the keys that cannot be verified without a pepper, and reports whether
+// it is the current one.
 func (g *Registrar) NeedsPepper(ctx context.Context, id string) (count int, inUse bool, err error) {
 	present, err := g.Registry.Pepper(ctx)
 	if err != nil {
@@ -342,7 +343,7 @@ func (g *Registrar) NeedsPepper(ctx context.Context, id string) (count int, inUs
 	return count, present == id, nil
 }
 
-// KeyError is a failure with one key, whose id hints need.
+// KeyError is a failure with a key, whose id hints need.
 type KeyError struct {
 	ID  string
 	Err error
@@ -352,7 +353,7 @@ func (e *KeyError) Error() string { return "key " + e.ID + ": " + e.Err.Error() 
 
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// ForKey adds the id of a key to an error that does not have it.
+// ForKey adds a key's id to an error, unless it has one.
 func ForKey(err error, id string) error {
 	if known, ok := errors.AsType[*KeyError](err); ok && known.ID == id {
 		return err

@@ -10,7 +10,7 @@ import (
 	"github.com/fobcli/fob/internal/filelock"
 )
 
-// leasedError means that another fob works at the rotation of a key.
+// leasedError means that another process is rotating a key.
 type leasedError struct {
 	key   string
 	until time.Time
@@ -22,15 +22,15 @@ func (e *leasedError) Error() string {
 
 func (e *leasedError) Unwrap() error { return ErrRotating }
 
-// isLeased reports whether another fob may work at a rotation. No lease is longer than two:
-// the other's clock was ahead.
+// isLeased reports whether another process may be rotating a key. A lease longer than two
+// was set by a clock that was ahead, and does not count.
 func (g *Registrar) isLeased(open apikey.Rotation) bool {
 	left := open.LeasedUntil.Sub(g.now())
 	return left > 0 && left <= 2*lease && !g.isDead(open.New)
 }
 
-// isDead reports whether the fob that delivers a key ran here, and does not any more: each
-// locks a file of its own, and the system unlocks that when the process dies.
+// isDead reports whether the process that delivers a key ran on this machine and has ended:
+// each locks its own file, and the system releases that lock.
 func (g *Registrar) isDead(id string) bool {
 	if g.LockDir == "" {
 		return false
@@ -48,8 +48,8 @@ func (g *Registrar) isDead(id string) bool {
 
 func (g *Registrar) leaseFile(id string) string { return filepath.Join(g.LockDir, "rotation-"+id) }
 
-// lockLease proves to others here that this process lives. Without the file, they wait for
-// the end of the lease.
+// lockLease shows other processes on this machine that this one is alive. Without the file,
+// they wait for the end of the lease.
 func (g *Registrar) lockLease(id string) *filelock.Lock {
 	if g.LockDir == "" {
 		return nil
@@ -61,7 +61,7 @@ func (g *Registrar) lockLease(id string) *filelock.Lock {
 	return lock
 }
 
-// unlockLease deletes a lock file. Nobody waits for it, and no other key has its name.
+// unlockLease deletes a lock file. No process waits for it, and no other key has its name.
 func (g *Registrar) unlockLease(id string, lock *filelock.Lock) {
 	if lock != nil {
 		lock.Release()
@@ -71,7 +71,7 @@ func (g *Registrar) unlockLease(id string, lock *filelock.Lock) {
 	}
 }
 
-// wait waits a moment for another fob.
+// wait waits a moment for another process.
 func (g *Registrar) wait(ctx context.Context) error {
 	if g.Wait != nil {
 		return g.Wait(ctx)

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// lease is how long a rotation may be silent before another fob takes it over.
+	// lease is how long a rotation may be silent before another process takes it over.
 	lease = time.Minute
-	// compromisedEnd is when a compromised key ends at the latest, from the start of its
-	// rotation: also if fob is killed.
+	// compromisedEnd is how long a compromised key may remain valid after the start of its
+	// rotation, even if fob is killed.
 	compromisedEnd = 30 * time.Second
 )
 
@@ -30,18 +30,18 @@ var (
 	ErrStillUsed    = errors.New("the old key is still used")
 )
 
-// RotateOptions say how a key is replaced.
+// RotateOptions configures a rotation.
 type RotateOptions struct {
 	Overlap     time.Duration // how long the old key stays valid
-	Compromised bool          // the old key dies at once, wherever the new one arrived
-	// KeepUntilDelivered lets a compromised key, too, live until the new one is everywhere.
+	Compromised bool          // revoke the old key at once, wherever the new one was delivered
+	// KeepUntilDelivered leaves a compromised key valid until the new one is everywhere.
 	KeepUntilDelivered bool
-	Force              bool          // take over from another fob; revoke the old key while it is still used
-	To                 []Destination // all at once
-	Last               Destination   // once all of To have it, or the key is compromised; may be nil
+	Force              bool          // take over from another process; revoke the old key even if it is still used
+	To                 []Destination // all concurrently
+	Last               Destination   // after all of To, or if the key is compromised; may be nil
 }
 
-// endsSoon reports that the old key ends whatever happens.
+// endsSoon reports whether the old key is revoked even if deliveries fail.
 func (o *RotateOptions) endsSoon() bool { return o.Compromised && !o.KeepUntilDelivered }
 
 func (o *RotateOptions) destinations() []Destination {
@@ -58,22 +58,22 @@ type Rotated struct {
 	Failed   []*DeliveryError // in the order of the destinations
 }
 
-// started is a rotation that this process works at.
+// started is a rotation in this process.
 type started struct {
 	Rotated
 	opts   RotateOptions
 	minted apikey.Minted
-	leaked []apikey.Record // to be revoked whatever fails
+	leaked []apikey.Record // revoked whatever fails
 	lease  *filelock.Lock
 }
 
-// isFirst reports that a new key is delivered, and replaces none.
+// isFirst reports whether this delivers a new key, without an old one.
 func (s *started) isFirst() bool { return s.Old.ID == s.New.ID }
 
-// Rotate mints a replacement with the same rights, delivers it to every destination,
-// and then revokes the old key: after the overlap, or at once. A delivery that fails leaves
-// the old key valid (ErrNotDelivered), unless it is compromised: then the error comes after
-// its revocation. An unfinished rotation, also one that made this key, is continued with
+// Rotate creates a replacement with the same rights, delivers it to every destination, and
+// then revokes the old key: after the overlap, or at once. If a delivery fails, the old key
+// stays valid (ErrNotDelivered), unless it is compromised: then the error is returned after
+// revoking it. An unfinished rotation, even one that created this key, is continued with
 // another replacement, or by revoking the old key if only that was left.
 func (g *Registrar) Rotate(ctx context.Context, id string, opts RotateOptions) (Rotated, error) {
 	s, err := g.start(ctx, id, opts)
@@ -83,9 +83,9 @@ func (g *Registrar) Rotate(ctx context.Context, id string, opts RotateOptions) (
 	return g.complete(ctx, s)
 }
 
-// CreateAndDeliver mints a key like the draft, and delivers it. Until it is delivered
-// everywhere, its rotation is open: then another key replaces it. A key that was delivered
-// nowhere is revoked.
+// CreateAndDeliver creates a key like the draft, and delivers it. Until it is everywhere,
+// its rotation is unfinished, and is continued by replacing the key. If it was delivered
+// nowhere, it is revoked.
 func (g *Registrar) CreateAndDeliver(ctx context.Context, draft apikey.Record, opts RotateOptions) (Rotated, error) {
 	s := &started{opts: opts}
 	pepper, err := g.presentPepper(ctx)
@@ -107,7 +107,7 @@ func (g *Registrar) CreateAndDeliver(ctx context.Context, draft apikey.Record, o
 	return g.complete(ctx, s)
 }
 
-// complete delivers the replacement, and records how that ended.
+// complete delivers the replacement, and records the result.
 func (g *Registrar) complete(ctx context.Context, s *started) (Rotated, error) {
 	defer func() { g.unlockLease(s.New.ID, s.lease) }()
 	var failed error
@@ -115,7 +115,7 @@ func (g *Registrar) complete(ctx context.Context, s *started) (Rotated, error) {
 		failed = g.deliverAll(ctx, s)
 	}
 	stopped := ctx.Err() != nil
-	// From here on Ctrl-C must not leave the rotation open.
+	// From here on, Ctrl-C must not leave the rotation open.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease/2)
 	defer cancel()
 	err := g.finish(ctx, s, failed, stopped)
@@ -129,13 +129,13 @@ func (g *Registrar) complete(ctx context.Context, s *started) (Rotated, error) {
 // that is run again.
 const resumeWindow = 12 * time.Hour
 
-// StillToRotate leaves out of the keys that a bulk rotation means what a rotation
-// has just made, and a successor that ends when the key before it is rotated. Of
-// compromised keys, only a rotation that knew it counts.
+// StillToRotate filters the keys of a bulk rotation that is run again: it skips keys that
+// were just created by a rotation, and replacements that are revoked when their old key is
+// rotated. For compromised keys, only rotations of compromised keys count.
 func (g *Registrar) StillToRotate(ctx context.Context, keys []apikey.Record, compromised bool) ([]apikey.Record, error) {
-	meant := make(map[string]bool, len(keys))
+	selected := make(map[string]bool, len(keys))
 	for i := range keys {
-		meant[keys[i].ID] = true
+		selected[keys[i].ID] = true
 	}
 	var still []apikey.Record
 	for _, r := range keys {
@@ -143,7 +143,7 @@ func (g *Registrar) StillToRotate(ctx context.Context, keys []apikey.Record, com
 		if err != nil {
 			return nil, err
 		}
-		if !made && !meant[r.Predecessor] {
+		if !made && !selected[r.Predecessor] {
 			still = append(still, r)
 		}
 	}
@@ -161,8 +161,8 @@ func (g *Registrar) isJustMade(ctx context.Context, r apikey.Record, compromised
 	return slices.ContainsFunc(rotations, ours), err
 }
 
-// start records the rotation with its replacement. While another fob works at it, a leaked
-// key is waited for as long as it is valid.
+// start records the rotation with its replacement. While another process is rotating a
+// leaked key, it waits as long as the key is valid.
 func (g *Registrar) start(ctx context.Context, id string, opts RotateOptions) (*started, error) {
 	s := &started{}
 	pepper, err := g.presentPepper(ctx)
@@ -173,10 +173,10 @@ func (g *Registrar) start(ctx context.Context, id string, opts RotateOptions) (*
 		var leased *leasedError
 		var closed []apikey.Rotation
 		err := g.change(ctx, func(tx apikey.Tx) (err error) {
-			g.unlockLease(s.New.ID, s.lease) // of an attempt that was rolled back
+			g.unlockLease(s.New.ID, s.lease) // from an attempt that was rolled back
 			*s = started{opts: opts}
 			if closed, err = g.tryStart(tx, id, s, takeOver, pepper); errors.As(err, &leased) {
-				return nil // the end of a leaked key is saved all the same
+				return nil // the end of a leaked key is saved nevertheless
 			}
 			return err
 		})
@@ -201,7 +201,7 @@ func (g *Registrar) start(ctx context.Context, id string, opts RotateOptions) (*
 	}
 }
 
-// tryStart returns the rotations that this one takes the place of.
+// tryStart returns the rotations that this one replaces.
 func (g *Registrar) tryStart(tx apikey.Tx, id string, s *started, takeOver bool, pepper *apikey.Pepper) ([]apikey.Rotation, error) {
 	key, err := tx.Key(id)
 	if err != nil {
@@ -259,10 +259,10 @@ func (g *Registrar) newRotation(old, next string, opts *RotateOptions) apikey.Ro
 	return rotation
 }
 
-// endLeaked sets the end of each leaked key before anything else is tried, so that no
-// failure, and no kill, leaves it valid.
+// endLeaked records the end of each leaked key first, so that it applies after any failure
+// or kill.
 func (g *Registrar) endLeaked(tx apikey.Tx, s *started, key apikey.Record, old *apikey.Record, open apikey.Rotation) error {
-	if key.ID != old.ID { // only an unfinished replacement has leaked, and the key before it is replaced anyway
+	if key.ID != old.ID { // only an unfinished replacement leaked, and the old key is replaced anyway
 		if s.opts.endsSoon() {
 			if err := g.scheduleEnd(tx, &key); err != nil {
 				return err
@@ -273,7 +273,8 @@ func (g *Registrar) endLeaked(tx apikey.Tx, s *started, key apikey.Record, old *
 		s.opts.Compromised = false
 	}
 	if open.Compromised {
-		// The audit log covers records only: a key that ends soon has its end there.
+		// The audit log covers records only: a key that ends soon has its end in its
+		// record.
 		s.opts.KeepUntilDelivered = !s.opts.endsSoon() && old.RetiresAt.IsZero()
 		s.opts.Compromised = true
 	}
@@ -287,14 +288,14 @@ func (g *Registrar) endLeaked(tx apikey.Tx, s *started, key apikey.Record, old *
 
 func (g *Registrar) scheduleEnd(tx apikey.Tx, r *apikey.Record) error {
 	if end := r.RetiresAt; r.State(g.now()) == apikey.Revoked || !end.IsZero() && end.Before(g.now().Add(compromisedEnd)) {
-		return nil // by a rotation that stopped
+		return nil // by an interrupted rotatio
 	}
 	r.RetiresAt = g.now().Add(compromisedEnd)
 	return tx.Put(g.event(apikey.ActionRetire, "compromised; it ends at "+r.RetiresAt.Format(time.RFC3339)+" at the latest"), *r)
 }
 
-// successor is the draft of a key that replaces another: it may do the same, for as
-// long again, and goes where the other went and to what is new.
+// successor returns the draft of a replacement: with the same rights and lifetime, for the
+// old key's destinations and new ones.
 func (g *Registrar) successor(old apikey.Record, predecessor string, to []Destination) apikey.Record {
 	next := apikey.Record{
 		Owner: old.Owner, Environment: old.Environment, Scopes: old.Scopes, Rate: old.Rate,
@@ -306,7 +307,7 @@ func (g *Registrar) successor(old apikey.Record, predecessor string, to []Destin
 			next.Destinations = append(next.Destinations, d.Name())
 		}
 	}
-	if next.ExpiresAt = old.ExpiresAt; old.ExpiresAt.After(old.CreatedAt) { // a list may say otherwise
+	if next.ExpiresAt = old.ExpiresAt; old.ExpiresAt.After(old.CreatedAt) { // an imported key may have an earlier one
 		next.ExpiresAt = g.now().Add(old.ExpiresAt.Sub(old.CreatedAt))
 	}
 	return next

@@ -7,13 +7,13 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Verify looks a key up and decides on it. The record is the zero apikey.Record unless the
-// key's secret was right, whatever the decision.
+// Verify looks up a key and verifies it. The record is zero unless the key's secret was
+// right, even if the key is refused.
 func (g *Registrar) Verify(ctx context.Context, text string, need apikey.Need) (apikey.Record, error) {
 	return g.verify(ctx, text, need, g.RequirePepper)
 }
 
-// Prove is Verify for what ends or reports a leaked key. RequirePepper does not count:
+// Prove is Verify for revoking or reporting a leaked key. It ignores RequirePepper, because
 // other machines may accept the key.
 func (g *Registrar) Prove(ctx context.Context, text string) (apikey.Record, error) {
 	return g.verify(ctx, text, apikey.Need{}, false)
@@ -29,7 +29,7 @@ func (g *Registrar) verify(ctx context.Context, text string, need apikey.Need, p
 	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
 		return apikey.Record{}, err
 	}
-	// A known id asks what an unknown one has to: a question more or less tells them apart.
+	// Query for unknown ids too, so that their time does not differ.
 	present, err := g.Registry.Pepper(ctx)
 	if err != nil {
 		return apikey.Record{}, err
@@ -48,9 +48,9 @@ func (g *Registrar) verify(ctx context.Context, text string, need apikey.Need, p
 	return r, err
 }
 
-// Rehash makes a verified key's digest again if another pepper is used today. Nothing
-// of fob's goes back to none: a registry that says so was changed by somebody else. One
-// without a pepper stays so, but for AddPepper.
+// Rehash replaces a verified key's digest by one with the current pepper. It never removes
+// a pepper: a registry without a current pepper after it had one was modified by others. A
+// digest without a pepper only gets one with AddPepper.
 func (g *Registrar) Rehash(ctx context.Context, text string, r apikey.Record) error {
 	if r.Pepper == "" && !g.AddPepper {
 		return nil
@@ -67,7 +67,7 @@ func (g *Registrar) Rehash(ctx context.Context, text string, r apikey.Record) er
 	return g.change(ctx, func(tx apikey.Tx) error {
 		today, err := tx.Key(r.ID)
 		if err != nil || today.Digest != r.Digest {
-			return err // another fob was first
+			return err // another process was first
 		}
 		today.Digest, today.Pepper = next, present
 		return tx.Put(g.event(apikey.ActionRehash, ""), today)
