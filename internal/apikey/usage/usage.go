@@ -1,5 +1,5 @@
-// Package usage collects the uses of API keys on this machine until there are enough
-// for a batch, so that no verification waits for the registry to be written.
+// Package usage collects the uses of API keys on this machine and adds them to the registry
+// in batches, so that no verification waits for a write.
 package usage
 
 import (
@@ -19,11 +19,11 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 )
 
-// Spool is a registry's file in a folder that may be deleted at any time: last use is known
-// approximately.
+// Spool is a registry's file in a folder that may be deleted at any time: usage is
+// approximate.
 type Spool struct {
 	Dir      string
-	Registry string // its id; "" is the spool that older versions had for all registries
+	Registry string // its id; "" is the spool of older versions, for all registries
 }
 
 func (s Spool) path() string {
@@ -35,13 +35,13 @@ func (s Spool) path() string {
 
 const (
 	fileName = "key-uses"
-	// maxSize is how large the file grows before it is folded: 2,500 uses.
+	// maxSize is the size at which the file is folded: 2,500 uses.
 	maxSize = 64 << 10
-	// maxAge is how long a use may be unknown to the registry.
+	// maxAge is how long a use may be missing in the registry.
 	maxAge = 10 * time.Minute
 )
 
-// Add notes a use, and reports whether it is time to Fold.
+// Add records a use, and reports whether to call Fold.
 func (s Spool) Add(u apikey.Use) (full bool, err error) {
 	path := s.path()
 	first := false
@@ -71,7 +71,7 @@ func (s Spool) Add(u apikey.Use) (full bool, err error) {
 	return info.Size() > maxSize || err == nil && u.Last.Sub(started) > maxAge, nil
 }
 
-// Remove deletes what was collected for all registries.
+// Remove deletes the spools of all registries.
 func (s Spool) Remove() error {
 	spools, err := filepath.Glob(filepath.Join(s.Dir, fileName+"*"))
 	for _, path := range spools {
@@ -115,19 +115,19 @@ func parseUse(line []byte) (apikey.Use, bool) {
 	return apikey.Use{ID: string(id), Count: 1, Last: apikey.FromMilliseconds(ms)}, true
 }
 
-// Fold hands what was collected over to keep, and forgets it. What keep refuses is
-// lost: it is not worth a second file.
-func (s Spool) Fold(ctx context.Context, keep func(context.Context, []apikey.Use) error) error {
-	taken := s.path() + "." + strconv.Itoa(os.Getpid())
-	err := os.Rename(s.path(), taken)
+// Fold passes the collected uses to store, and deletes them, even if store fails: they are
+// not worth a second file.
+func (s Spool) Fold(ctx context.Context, store func(context.Context, []apikey.Use) error) error {
+	spool := s.path() + "." + strconv.Itoa(os.Getpid())
+	err := os.Rename(s.path(), spool)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	text, err := atomicfile.Read(taken, 100*maxSize)
-	if err = errors.Join(err, os.Remove(taken)); err != nil {
+	text, err := atomicfile.Read(spool, 100*maxSize)
+	if err = errors.Join(err, os.Remove(spool)); err != nil {
 		return err
 	}
 	sums := make(map[string]apikey.Use)
@@ -143,5 +143,5 @@ func (s Spool) Fold(ctx context.Context, keep func(context.Context, []apikey.Use
 	if len(sums) == 0 {
 		return nil
 	}
-	return keep(ctx, slices.Collect(maps.Values(sums)))
+	return store(ctx, slices.Collect(maps.Values(sums)))
 }
