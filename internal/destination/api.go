@@ -23,16 +23,16 @@ import (
 
 type api struct {
 	http   *http.Client
-	base   string      // without a slash behind
-	header http.Header // of every request: who asks, which version
-	hide   []string    // secrets that no message may repeat
+	base   string      // without a trailing slash
+	header http.Header // of every request: credential, API versio
+	hide   []string    // secrets that messages must not contai
 	now    func() time.Time
 
 	readOnly bool
 }
 
-// newAPI refuses an address that a credential must not go to: it takes https, or http
-// on this machine.
+// newAPI rejects URLs that a credential must not be sent to: only https, or http on this
+// machine.
 func newAPI(m Machine, base string) (*api, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -59,28 +59,28 @@ func (m Machine) connect(ctx context.Context, base, scheme, prefix string, value
 	return a, nil
 }
 
-// authorize shows a credential with every request, and hides it in messages.
+// authorize adds a credential to every request, and hides it in messages.
 func (a *api) authorize(prefix string, credential secret.Secret) {
 	a.header.Set("Authorization", prefix+credential.Reveal())
 	a.conceal(credential)
 }
 
-// conceal hides a secret in messages, also as JSON and base64 write it, and each of its
-// words: a platform may repeat one line of many.
+// conceal hides a secret in messages, also in JSON and base64, and each of its words,
+// because a platform may repeat one line of many.
 func (a *api) conceal(s secret.Secret) {
 	text := s.Reveal()
-	inJSON, _ := json.Marshal(text) // no string fails
+	inJSON, _ := json.Marshal(text) // cannot fail for a string
 	a.hide = append(a.hide, text, string(inJSON[1:len(inJSON)-1]), base64.StdEncoding.EncodeToString([]byte(text)))
 	a.hide = append(a.hide, withLines(text)...)
 }
 
-// AnswerError is an answer that says that nothing was delivered.
+// AnswerError is a response that means that nothing was delivered.
 type AnswerError struct {
 	Host       string
 	Status     int
 	Message    string        // the platform's, inert, without the value; may be empty
-	RetryAfter time.Duration // as the platform asks; 0: it does not say
-	body       []byte        // for the platform's own code; never shown
+	RetryAfter time.Duration // from the response; 0: unknow
+	body       []byte        // for the platform's own code; never show
 }
 
 func (e *AnswerError) Error() string {
@@ -91,7 +91,7 @@ func (e *AnswerError) Error() string {
 	return text
 }
 
-// Unwrap lets an answer that may be better next time be ErrUnavailable.
+// Unwrap returns ErrUnavailable if a retry may succeed.
 func (e *AnswerError) Unwrap() error {
 	if httpclient.IsTemporary(e.Status) {
 		return httpclient.ErrUnavailable
@@ -104,15 +104,15 @@ func isAnswer(err error, statuses ...int) bool {
 	return errors.As(err, &answer) && slices.Contains(statuses, answer.Status)
 }
 
-// The tries after a failure that may pass, and the longest wait for one.
+// Number of attempts, and the longest wait between them.
 const (
 	maxTries = 3
 	maxWait  = 10 * time.Second
 )
 
-// do sends in as JSON (nil: no body) and reads the answer into out (nil: none is
-// read). The path begins with a slash, its segments escaped. Failures that may pass are
-// tried again: every call here can be made twice.
+// do sends in as JSON (nil: no body) and reads the response into out (nil: not read). The
+// path begins with a slash, its segments escaped. After temporary failures it retries,
+// because every call here is idempotent.
 func (a *api) do(ctx context.Context, method, path string, in, out any) error {
 	if a.readOnly && method != http.MethodGet {
 		return errReadOnly
@@ -140,7 +140,7 @@ func (a *api) send(ctx context.Context, method, path, contentType string, body [
 	}
 }
 
-// pause waits, and reports whether there is time left to go on.
+// pause waits, unless the deadline would pass before.
 func pause(ctx context.Context, wait time.Duration) bool {
 	if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) < wait {
 		return false
@@ -176,7 +176,7 @@ func (a *api) once(ctx context.Context, method, path, contentType string, body [
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
-	if err != nil { // the network's, as if no answer had begun
+	if err != nil { // a network error, as if there was no response
 		return httpclient.Classify(&url.Error{Op: method, Err: err})
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
@@ -194,8 +194,8 @@ func (a *api) once(ctx context.Context, method, path, contentType string, body [
 	return nil
 }
 
-// retryAfter reads the header of that name (RFC 9110 §10.2.3), or when a spent limit
-// begins anew, as GitHub and GitLab say it.
+// retryAfter reads the Retry-After header (RFC 9110 §10.2.3), or when a rate limit is
+// reset, as sent by GitHub and GitLab.
 func (a *api) retryAfter(h http.Header) time.Duration {
 	for _, prefix := range []string{"X-Ratelimit-", "Ratelimit-"} {
 		at, err := strconv.ParseInt(h.Get(prefix+"Reset"), 10, 64)
@@ -215,7 +215,7 @@ func (a *api) retryAfter(h http.Header) time.Duration {
 
 const maxMessage = 16 << 10
 
-// messageIn finds what a platform says of its refusal. A page of HTML says nothing.
+// messageIn returns a platform's error message, or "" for HTML.
 func (a *api) messageIn(body []byte) string {
 	var answer struct {
 		Message, Error any
@@ -233,7 +233,7 @@ func (a *api) messageIn(body []byte) string {
 			}
 			text = string(inJSON)
 		}
-		if len(text) > maxMessage { // hiding what is ours in it would take its time
+		if len(text) > maxMessage { // redacting more would take too long
 			return ""
 		}
 		if text != "" {

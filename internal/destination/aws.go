@@ -26,8 +26,8 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// awsField is a key of a secret in AWS Secrets Manager that is a JSON object, as its
-// console makes them. The other keys stay.
+// awsField is a key of a secret in AWS Secrets Manager that is a JSON object, as created by
+// its console. Other keys are preserved.
 type awsField struct {
 	Machine
 	location
@@ -35,9 +35,9 @@ type awsField struct {
 }
 
 const (
-	// maxAWSValue is what Secrets Manager keeps of a secret, in bytes.
+	// maxAWSValue is the maximum size of a secret in Secrets Manager, in bytes.
 	maxAWSValue = 65536
-	// maxAWSTries are the writes that others may get ahead of.
+	// maxAWSTries bounds the attempts if other writers interfere.
 	maxAWSTries = 10
 	maxAWSFile  = 1 << 20
 	awsScheme   = "aws-secretsmanager"
@@ -45,8 +45,8 @@ const (
 )
 
 func parseAWS(m Machine, p location) (Destination, error) {
-	// An ARN could name another's account, which may let everybody write: whoever writes
-	// destinations into a registry would have keys delivered there.
+	// An ARN could name another account, with a secret that everyone may write to or read.
+	// Registries, which others may write to, must not deliver keys there.
 	if strings.Trim(strings.ToLower(p.where), "abcdefghijklmnopqrstuvwxyz0123456789/_+=.@-") != "" {
 		return nil, p.refuse("a secret's name has letters, digits and /_+=.@-; an ARN is not taken")
 	}
@@ -54,7 +54,7 @@ func parseAWS(m Machine, p location) (Destination, error) {
 	if region == "" {
 		return nil, p.lacking("nothing says in which region it is", "set AWS_REGION, or 'region' in the AWS profile")
 	}
-	if strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" { // it becomes a part of a host's name
+	if strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" { // it becomes part of a host name
 		return nil, p.refuse("%q is not a region", sanitize.Line(region))
 	}
 	domain := ".amazonaws.com"
@@ -101,8 +101,8 @@ type awsVersion struct {
 	fields map[string]json.RawMessage
 }
 
-// Deliver writes a version beside the current one, and makes it the current one if that
-// is still the one that it has read: no writer's key is lost.
+// Deliver adds a version next to the current one, and makes it the current one if that is
+// still the one it has read, so that no other writer's key is lost.
 func (f *awsField) Deliver(ctx context.Context, value secret.Secret) error {
 	c, err := f.connect(ctx)
 	if err != nil {
@@ -111,7 +111,7 @@ func (f *awsField) Deliver(ctx context.Context, value secret.Secret) error {
 	c.conceal(value)
 	for try := 1; ; try++ {
 		done, err := c.put(ctx, f.field, value)
-		if err != nil && awsCode(err) != "InvalidParameterException" { // so it calls another current one
+		if err != nil && awsCode(err) != "InvalidParameterException" { // the error if another version is current
 			return err
 		}
 		if done {
@@ -130,14 +130,15 @@ func (c *awsClient) put(ctx context.Context, field string, value secret.Secret) 
 	}
 	written, err := c.write(ctx, base, field, value)
 	if err != nil || base.ID == "" {
-		return false, err // the first version is the current one, if no other was first
+		return false, err // the first version is the current one, unless there was another writer
 	}
 	in := map[string]any{"SecretId": c.name, "VersionStage": "AWSCURRENT", "MoveToVersionId": written, "RemoveFromVersionId": base.ID}
 	err = c.call(ctx, "UpdateSecretVersionStage", in, nil)
 	return err == nil, err
 }
 
-// hasField reports whether a value is there already, by a try whose answer was lost.
+// hasField reports whether the value is already there, by an attempt whose response was
+// lost.
 func hasField(fields map[string]json.RawMessage, field string, value secret.Secret) bool {
 	var text string
 	return json.Unmarshal(fields[field], &text) == nil && text == value.Reveal()
@@ -161,17 +162,17 @@ func (c *awsClient) current(ctx context.Context) (awsVersion, error) {
 	return v, nil
 }
 
-// write makes the secret where there is none, else a version beside the current one.
+// write creates the secret, or a version next to the current one.
 func (c *awsClient) write(ctx context.Context, base awsVersion, field string, value secret.Secret) (id string, err error) {
 	fields := make(map[string]json.RawMessage)
 	maps.Copy(fields, base.fields)
-	fields[field], _ = json.Marshal(value.Reveal()) // no string fails
+	fields[field], _ = json.Marshal(value.Reveal()) // cannot fail for a string
 	text, err := json.Marshal(fields)
 	if err != nil {
 		return "", err
 	}
-	// A call that is made twice is one to AWS by this. It is seen by people who may not
-	// see values, so that it is no hash of one.
+	// AWS ignores repeated calls with the same token. It is visible to people who must not
+	// see values, so it must not be a hash of one.
 	in := map[string]any{"ClientRequestToken": newUUID(), "SecretString": string(text)}
 	var out awsVersion
 	if base.ID == "" {
@@ -180,14 +181,14 @@ func (c *awsClient) write(ctx context.Context, base awsVersion, field string, va
 		if awsCode(err) != "ResourceExistsException" {
 			return out.ID, err
 		}
-		delete(in, "Name") // another was first, or there is a secret without a value
+		delete(in, "Name") // another writer was first, or the secret has no value
 	}
 	in["SecretId"], in["VersionStages"] = c.name, []string{awsStage}
 	err = c.call(ctx, "PutSecretValue", in, &out)
 	return out.ID, err
 }
 
-// call makes one call. AWS answers 400 to all that it refuses.
+// call makes one call. AWS responds 400 to everything that it refuses.
 func (c *awsClient) call(ctx context.Context, action string, in map[string]any, out any) error {
 	if c.readOnly && action != "GetSecretValue" {
 		return errReadOnly
@@ -230,12 +231,12 @@ func awsCode(err error) string {
 
 func newUUID() string {
 	var b [16]byte
-	_, _ = cryptorand.Read(b[:]) // it never fails
+	_, _ = cryptorand.Read(b[:]) // never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// key is the environment's, else that of a profile in AWS's own files.
+// key returns the environment's credential, or that of a profile in AWS's own files.
 func (f *awsField) key(ctx context.Context) (awsKey, error) {
 	chosen, err := f.chosenCredential(ctx, awsScheme)
 	if err != nil {
@@ -279,15 +280,15 @@ func awsProfile(m Machine) map[string]string {
 		}
 		text, err := atomicfile.ReadRegular(cmp.Or(path, filepath.Join(home, ".aws", file.name)), maxAWSFile)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			continue // it will be missed
+			continue // reported later as missing
 		}
 		readSection(settings, text, file.section)
 	}
 	return settings
 }
 
-// readSection takes one section of a file as AWS writes them. Lines that are indented
-// belong to the setting above, and are none of ours.
+// readSection reads a section of a file in AWS's format. It ignores indented lines, which
+// belong to the setting above.
 func readSection(settings map[string]string, text []byte, section string) {
 	inside := false
 	for line := range bytes.Lines(text) {
@@ -307,17 +308,17 @@ func readSection(settings map[string]string, text []byte, section string) {
 
 type awsKey struct {
 	id             string
-	secret, access secret.Secret // the latter is a session's token; often none
+	secret, access secret.Secret // session is the token of temporary credentials
 }
 
-// sigV4 is a request as AWS signs it, Signature Version 4: without a query.
+// sigV4 is a request to sign with AWS Signature Version 4, without a query.
 type sigV4 struct {
 	method, host, path string
 	region, service    string
 	body               []byte
 }
 
-// sign adds the time and the signature to headers, all of which it covers.
+// sign adds the time and the signature to headers, all of which are signed.
 func (r sigV4) sign(header http.Header, key awsKey, at time.Time) {
 	at = at.UTC()
 	header.Set("X-Amz-Date", at.Format("20060102T150405Z"))

@@ -17,8 +17,8 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// command delivers by a program of this machine's own configuration: whoever names it,
-// in a registry that others may write, chooses no argument.
+// command runs a program in this machine's configuration. Registries, which others may
+// write to, name it but cannot choose arguments.
 type command struct {
 	name    string
 	argv    []string
@@ -38,8 +38,8 @@ func (c *command) Name() string { return c.name }
 
 func (c *command) Check(secret.Secret) error { return nil }
 
-// Deliver runs the program with the value on its stdin, as it is, and no line break
-// behind. A status other than 0 means that nothing was delivered.
+// Deliver runs the program with exactly the value on its stdin. Any exit status but 0 means
+// that nothing was delivered.
 func (c *command) Deliver(ctx context.Context, value secret.Secret) error {
 	if c.dry {
 		_, err := exec.LookPath(c.argv[0])
@@ -50,21 +50,21 @@ func (c *command) Deliver(ctx context.Context, value secret.Secret) error {
 }
 
 const (
-	// commandFarewell is how long a program may take to end, once it is told to.
+	// commandFarewell is how long a program may take to end after SIGTERM.
 	commandFarewell = 2 * time.Second
-	// maxOutput is how many bytes of a program's output are kept.
+	// maxOutput bounds the stored output of a program, in bytes.
 	maxOutput = 64 << 10
 )
 
-// Run runs a program of the configuration with a value on its stdin, and returns what
-// it prints. The error has the end of its complaints, without the value.
+// Run runs a program of the configuration with a value on its stdin, and returns its
+// output. The error contains the last line on its stderr, without the value.
 func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdout []byte, err error) {
 	var out, complaints cappedBuffer
 	c := process.Command(ctx, argv[0], argv[1:]...)
 	c.Env = slices.Clone(environ)
 	c.Stdout, c.Stderr = &out, &complaints
 	c.Cancel = func() error {
-		// What the program holds half-written it can put in order, but for Windows.
+		// SIGTERM allows the program to clean up; Windows does not have it.
 		if err := c.Process.Signal(syscall.SIGTERM); err == nil {
 			return nil
 		}
@@ -92,7 +92,7 @@ func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdo
 	return nil, fmt.Errorf("%s cannot be run: %w", sanitize.Line(argv[0]), err)
 }
 
-// atomicPipe is how much every system's pipe takes without a reader.
+// atomicPipe is how much a pipe accepts without a reader on all systems.
 const atomicPipe = 4096
 
 // pipeWith returns a pipe that contains all of the value: a program that outlives a killed
@@ -107,7 +107,7 @@ func pipeWith(value string) (*os.File, error) {
 		return errors.Join(err, w.Close())
 	}
 	if len(value) > atomicPipe {
-		go func() { _ = write() }() // a longer one is written beside the program
+		go func() { _ = write() }() // a longer value is written while the program runs
 		return r, nil
 	}
 	if err := write(); err != nil {
@@ -117,7 +117,7 @@ func pipeWith(value string) (*os.File, error) {
 	return r, nil
 }
 
-// withLines are a value and its lines, as a program may print them one by one.
+// withLines returns a value and its lines, as programs may print them separately.
 func withLines(value string) []string { return append([]string{value}, strings.Fields(value)...) }
 
 // CommandError is a program that ended with a status other than 0.
@@ -149,8 +149,8 @@ func (c *cappedBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lastLine is the last line that is whole, inert: of a secret that is cut off, nobody could
-// tell that it is one.
+// lastLine returns the last complete line, inert: a secret that was cut off could not be
+// recognized and hidden.
 func (c *cappedBuffer) lastLine(secrets []string) string {
 	text := string(c.kept)
 	if c.over {

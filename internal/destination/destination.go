@@ -1,6 +1,6 @@
-// Package destination delivers credentials to where machines need them: CI systems,
-// secret managers, clusters, files. Each platform is one small file with the few REST
-// calls that it takes; no platform's own library is linked.
+// Package destination delivers credentials to CI systems, secret managers, clusters and
+// files. Each platform is one small file with the few REST calls that it needs, without the
+// platform's library.
 package destination
 
 import (
@@ -20,71 +20,72 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// Destination is a place for one credential.
+// Destination is where a credential is delivered.
 type Destination interface {
-	// Name is how users and the registry write it; Parse reads it.
+	// Name returns the name for users and the registry, as parsed by Parse.
 	Name() string
-	// Check refuses a value that the platform would not take, without asking it.
+	// Check rejects values that the platform would reject, without network.
 	Check(value secret.Secret) error
-	// Deliver puts the credential there, in place of what is there. Twice is as good
-	// as once. The error has no part of the value in it.
+	// Deliver stores the credential, replacing any other. It must be idempotent. The error
+	// contains no part of the value.
 	Deliver(ctx context.Context, value secret.Secret) error
 }
 
-// Machine is what destinations use of the machine that delivers.
+// Machine is what destinations use of the delivering machine.
 type Machine struct {
 	HTTP *http.Client
-	// Client makes one for a platform that has certificates of its own; nil does, too.
+	// Client returns a client for a platform with its own certificates; may be nil.
 	Client func(httpclient.Options) (*http.Client, error)
 	Getenv func(string) string
 	Now    func() time.Time
-	// Credential returns what the user chose to show to the platforms of a scheme; a
-	// zero Secret means that the platform's usual variables count.
+	// Credential returns the credential that the user chose for a scheme, or the zero
+	// Secret to use the platform's usual variables.
 	Credential func(ctx context.Context, scheme string) (secret.Secret, error)
-	// URLs are the addresses of self-hosted platforms, by scheme.
+	// URLs are the URLs of self-hosted platforms, by scheme.
 	URLs map[string]string
-	// Commands are programs with their arguments, by the name that exec: has for them.
+	// Commands are programs with their arguments, by their names in exec: destinations.
 	Commands map[string][]string
-	// Environ is what those programs find in their environment.
+	// Environ is the environment of those programs.
 	Environ []string
-	// DotenvRoots are the folders, absolute, that dotenv: may write below, unless AnyFolder.
+	// DotenvRoots are the absolute paths of the folders in which dotenv: may write, unless
+	// AnyFolder.
 	DotenvRoots []string
-	AnyFolder   bool // the user has typed the destination
-	// ReadOnly has Deliver stop before it would change anything: it only checks what it reads.
+	AnyFolder   bool // the user typed the destinatio
+	// ReadOnly makes Deliver stop before changing anything: it only checks what it reads.
 	ReadOnly bool
 	// LockDir is a private folder for the locks of files.
 	LockDir string
 }
 
-// NameError is a destination whose name its platform could not have.
+// NameError is an invalid name of a destination.
 type NameError struct {
 	Name   string // inert
 	Reason string
-	Usage  string // how such a destination is written; may be empty
-	Hint   string // what to do where it is written well, and not allowed; may be empty
-	Folder string // that dotenv_roots does not allow, and nothing else is wrong; may be empty
+	Usage  string // the syntax of such a destination; may be empty
+	Hint   string // what to do if the syntax is valid, but not allowed; may be empty
+	Folder string // set if the only error is that dotenv_roots does not allow it
 }
 
 func (e *NameError) Error() string {
 	return fmt.Sprintf("%q is not a destination: %s", e.Name, e.Reason)
 }
 
-// SetupError is what this machine's settings for a platform lack.
+// SetupError is what is missing in this machine's settings for a platform.
 type SetupError struct {
 	Problem, Hint string // inert
 }
 
 func (e *SetupError) Error() string { return e.Problem }
 
-// Why nothing was delivered, beside what platforms answer.
+// Why nothing was delivered, besides responses of platforms.
 var (
-	// ErrNotDelivered is every failure of a delivery, as *Error.
+	// ErrNotDelivered matches every failed delivery, as *Error.
 	ErrNotDelivered = errors.New("not delivered")
-	// ErrNoCredential means that nothing says who delivers.
+	// ErrNoCredential means that there is no credential for the platform.
 	ErrNoCredential = errors.New("there is no credential for the platform")
-	// errReadOnly is a delivery that would now write, where Machine.ReadOnly does not allow it.
+	// errReadOnly is a delivery that stopped because of Machine.ReadOnly.
 	errReadOnly = errors.New("nothing is written")
-	// ErrValue is a value that a platform does not take.
+	// ErrValue is a value that a platform cannot store.
 	ErrValue = errors.New("the value cannot be delivered")
 )
 
@@ -97,8 +98,8 @@ func (p location) Name() string { return p.name }
 // Kind is a kind of destination, for help.
 type Kind struct {
 	scheme string
-	Usage  string // how it is written
-	About  string // what is set, and who may set it
+	Usage  string // its syntax
+	About  string // what is set, and the permissions that this needs
 	parse  func(Machine, location) (Destination, error)
 }
 
@@ -113,7 +114,7 @@ var kinds = []Kind{
 	{"exec", "exec:NAME", "a program under [commands] in config.toml, with the value on its stdin", parseCommand},
 }
 
-// Kinds are the kinds that there are.
+// Kinds returns all kinds of destinations.
 func Kinds() []Kind { return slices.Clone(kinds) }
 
 func usages() string {
@@ -124,11 +125,11 @@ func usages() string {
 	return strings.Join(all, ", ")
 }
 
-// maxName is how many bytes a name has at most.
+// maxName bounds a name, in bytes.
 const maxName = 512
 
-// Parse reads a destination's name. What its platform would refuse is refused here
-// (*NameError), before anything is minted for it; nothing is asked of the network.
+// Parse parses a destination's name. It rejects what the platform would reject
+// (*NameError), before a key is created for it, and uses no network.
 func Parse(name string, m Machine) (Destination, error) {
 	p := location{name: name}
 	refused := func(reason, usage string) error {
@@ -164,7 +165,7 @@ func (p location) refuse(format string, args ...any) error {
 	return &NameError{Name: sanitize.Line(p.name), Reason: fmt.Sprintf(format, args...)}
 }
 
-// lacking is a *NameError about a place that has all but what the hint tells to set up.
+// lacking returns a *NameError about a place that only needs the setup in the hint.
 func (p location) lacking(reason, hint string) error {
 	return &NameError{Name: sanitize.Line(p.name), Reason: reason, Hint: hint}
 }
@@ -177,7 +178,7 @@ func (m Machine) chosenCredential(ctx context.Context, scheme string) (secret.Se
 	return m.Credential(ctx, scheme)
 }
 
-// credential is what the user chose for a platform, else the first of the platform's
+// credential returns what the user chose for a platform, else the first of the platform's
 // usual variables that is set.
 func (m Machine) credential(ctx context.Context, scheme string, variables ...string) (secret.Secret, error) {
 	if chosen, err := m.chosenCredential(ctx, scheme); err != nil || !chosen.IsZero() {
@@ -191,7 +192,7 @@ func (m Machine) credential(ctx context.Context, scheme string, variables ...str
 	return secret.Secret{}, fmt.Errorf("%w: %s needs --as PROFILE, or %s", ErrNoCredential, scheme, strings.Join(variables, " or "))
 }
 
-// client is the machine's, unless the platform has certificates of its own.
+// client returns the machine's client, unless the platform has its own certificates.
 func (m Machine) client(o httpclient.Options) (*http.Client, error) {
 	if m.Client == nil {
 		return httpclient.New(o)
@@ -199,7 +200,7 @@ func (m Machine) client(o httpclient.Options) (*http.Client, error) {
 	return m.Client(o)
 }
 
-// checkText refuses what JSON cannot hold: it would be changed without a word.
+// checkText rejects text that JSON would change silently.
 func checkText(value secret.Secret, most int, platform string) error {
 	if n := len(value.Reveal()); n == 0 || n > most {
 		return fmt.Errorf("%w: %s takes 1 to %d bytes, and it has %d", ErrValue, platform, most, n)
@@ -213,13 +214,13 @@ func checkText(value secret.Secret, most int, platform string) error {
 const wordCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 const (
-	// maxDeliveries is how many are under way at once.
+	// maxDeliveries bounds concurrent deliveries.
 	maxDeliveries = 10
-	// deliveryWait is how long one may take.
+	// deliveryWait is the timeout of one delivery.
 	deliveryWait = 20 * time.Second
 )
 
-// CheckAll refuses a value that one of the destinations would not take.
+// CheckAll rejects a value that one of the destinations would reject.
 func CheckAll(to []Destination, value secret.Secret) error {
 	for _, d := range to {
 		if err := d.Check(value); err != nil {
@@ -229,8 +230,8 @@ func CheckAll(to []Destination, value secret.Secret) error {
 	return nil
 }
 
-// DeliverAll delivers a value to all destinations, several at a time, and returns what
-// became of each, in their order. All are tried, whatever fails.
+// DeliverAll delivers a value to all destinations, several at a time, and returns their
+// results in order. A failure does not stop the others.
 func DeliverAll(ctx context.Context, to []Destination, value secret.Secret) []error {
 	failed := make([]error, len(to))
 	var group errgroup.Group
@@ -246,14 +247,14 @@ func DeliverAll(ctx context.Context, to []Destination, value secret.Secret) []er
 			if err != nil && !errors.Is(err, errReadOnly) {
 				failed[i] = &Error{d.Name(), err}
 			}
-			return nil // the others go on
+			return nil // do not stop the others
 		})
 	}
 	_ = group.Wait()
 	return failed
 }
 
-// Error is a destination that does not have the value, as far as is known.
+// Error is a destination that does not have the value, as far as known.
 type Error struct {
 	Destination string
 	Err         error
@@ -261,5 +262,5 @@ type Error struct {
 
 func (e *Error) Error() string { return "not delivered to " + e.Destination + ": " + e.Err.Error() }
 
-// Unwrap lets every such error be ErrNotDelivered.
+// Unwrap makes every such error match ErrNotDelivered.
 func (e *Error) Unwrap() []error { return []error{ErrNotDelivered, e.Err} }

@@ -44,8 +44,8 @@ func parseDotenv(m Machine, p location) (Destination, error) {
 	return d, err
 }
 
-// target returns the file that the path leads to, through links. The registry may be shared,
-// so that what it says chooses no file of this machine.
+// target returns the file that the path leads to, through links. Others may write to the
+// registry, so its names must not be able to choose any file of this machine.
 func (d *dotenvFile) target() (string, error) {
 	folder, err := filepath.EvalSymlinks(filepath.Dir(d.path))
 	if err != nil {
@@ -101,7 +101,7 @@ func (d *dotenvFile) Deliver(ctx context.Context, value secret.Secret) error {
 	if wrong, ok := errors.AsType[*dotenv.SyntaxError](err); ok {
 		return fmt.Errorf("%s:%d: %s; nothing was changed", path, wrong.Line, wrong.Reason)
 	}
-	if len(changed) > maxDotenv { // nothing could be delivered there any more
+	if len(changed) > maxDotenv { // the file would be too large for further deliveries
 		return fmt.Errorf("%s would have more than %d bytes; nothing was changed", path, maxDotenv)
 	}
 	if d.machine.ReadOnly {
@@ -110,8 +110,7 @@ func (d *dotenvFile) Deliver(ctx context.Context, value secret.Secret) error {
 	return atomicfile.Replace(path, []byte(changed))
 }
 
-// NotReadBy returns which common readers of a .env file read another value than the one that
-// is delivered.
+// NotReadBy returns which common readers of .env files would not read the delivered value.
 func NotReadBy(d Destination, value secret.Secret) []string {
 	if _, isFile := d.(*dotenvFile); !isFile {
 		return nil

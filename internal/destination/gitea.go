@@ -14,8 +14,8 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// gitea is a secret of the actions of a repository or an organization, in Gitea or
-// Forgejo: PUT /repos/{owner}/{repo}/actions/secrets/{name}.
+// gitea is an actions secret of a repository or an organization in Gitea or Forgejo: PUT
+// /repos/{owner}/{repo}/actions/secrets/{name}.
 type gitea struct {
 	Machine
 	location
@@ -55,13 +55,13 @@ func (g *gitea) Check(value secret.Secret) error {
 	return nil
 }
 
-// Deliver keeps the secret's description, which Gitea would empty.
+// Deliver preserves the secret's description, which Gitea would clear.
 func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
 	a, err := g.connect(ctx, g.base, "gitea", "token ", value, "GITEA_TOKEN", "FORGEJO_TOKEN")
 	if err != nil {
 		return err
 	}
-	if g.ReadOnly { // an older Gitea has no list of secrets
+	if g.ReadOnly { // older Gitea versions have no list of secrets
 		return a.do(ctx, http.MethodGet, g.path, nil, nil)
 	}
 	in := map[string]string{"data": value.Reveal()}
@@ -77,7 +77,7 @@ func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
 
 const maxGiteaPages = 20
 
-// description is what the secret's list says of it. An older Gitea, and Forgejo, have
+// description returns the secret's description. Older Gitea versions and Forgejo have
 // neither a list nor descriptions.
 func (g *gitea) description(ctx context.Context, a *api) (string, error) {
 	for page := 1; page <= maxGiteaPages; page++ {
@@ -98,7 +98,7 @@ func (g *gitea) description(ctx context.Context, a *api) (string, error) {
 	return "", nil
 }
 
-// isSlug reports whether text can be one segment of a path: what platforms call owners,
+// isSlug reports whether text can be one segment of a path, as the names of owners,
 // repositories and projects.
 func isSlug(text string) bool {
 	return text != "" && text != "." && text != ".." && strings.Trim(text, wordCharacters+"-.") == ""

@@ -19,18 +19,18 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// github is a secret of GitHub Actions: of a repository, of one of its environments, or
-// of an organization. GitHub takes it in a box that it alone can open.
+// github is a secret of GitHub Actions: of a repository, an environment or an organization.
+// It is sealed for GitHub's public key.
 type github struct {
 	Machine
 	location
-	path string // in the API, of the secrets
+	path string // of the secrets, in the API
 	org  bool
 }
 
 const (
 	githubURL = "https://api.github.com"
-	// maxGitHubValue is what a secret may have, in bytes, before it is sealed.
+	// maxGitHubValue is the maximum size of a secret in bytes, before it is sealed.
 	maxGitHubValue = 48 << 10
 )
 
@@ -39,7 +39,7 @@ func parseGitHub(m Machine, p location) (Destination, error) {
 	if upper := strings.ToUpper(p.field); !dotenv.IsName(p.field) || strings.HasPrefix(upper, "GITHUB_") {
 		return nil, p.refuse("a secret's name has letters, digits and _, and starts neither with a digit nor with GITHUB_")
 	}
-	g.field = strings.ToUpper(p.field) // GitHub keeps it so
+	g.field = strings.ToUpper(p.field) // GitHub stores names in upper case
 	g.name = strings.TrimSuffix(p.name, p.field) + g.field
 	if org, isOrg := strings.CutPrefix(p.where, "org:"); isOrg {
 		if !isSlug(org) {
@@ -67,8 +67,8 @@ func (g *github) Check(value secret.Secret) error {
 	return checkText(value, maxGitHubValue, "GitHub")
 }
 
-// Deliver asks for the key to seal with, and sends the box. GitHub may have changed its
-// key between the two (422): then it is asked for once more.
+// Deliver fetches the public key, and sends the sealed value. If GitHub changed the key in
+// between (422), it tries again.
 func (g *github) Deliver(ctx context.Context, value secret.Secret) error {
 	base := cmp.Or(g.URLs["github"], g.Getenv("GITHUB_API_URL"), githubURL)
 	a, err := g.connect(ctx, base, "github", "Bearer ", value, "GH_TOKEN", "GITHUB_TOKEN")
@@ -88,8 +88,8 @@ func (g *github) Deliver(ctx context.Context, value secret.Secret) error {
 type githubSecret struct {
 	EncryptedValue string `json:"encrypted_value"` // a sealed box, in base64
 	KeyID          string `json:"key_id"`
-	Visibility     string `json:"visibility,omitempty"`              // of an organization's
-	Repositories   []int  `json:"selected_repository_ids,omitempty"` // where that is "selected"
+	Visibility     string `json:"visibility,omitempty"`              // of an organization's secret
+	Repositories   []int  `json:"selected_repository_ids,omitempty"` // if visibility is "selected"
 }
 
 func (g *github) put(ctx context.Context, a *api, value secret.Secret) error {
@@ -113,8 +113,8 @@ func (g *github) put(ctx context.Context, a *api, value secret.Secret) error {
 	return a.do(ctx, http.MethodPut, g.path+g.field, in, nil)
 }
 
-// keepVisibility leaves an organization's secret to whom it is shown, which every PUT
-// sets anew. A new one is for its private repositories.
+// keepVisibility preserves the visibility of an organization's secret, which every PUT
+// sets. A new one is visible to its private repositories.
 func (g *github) keepVisibility(ctx context.Context, a *api, in *githubSecret) error {
 	var there struct {
 		Visibility string `json:"visibility"`
@@ -145,8 +145,7 @@ func (g *github) keepVisibility(ctx context.Context, a *api, in *githubSecret) e
 	}
 }
 
-// sealFor makes a box for a public key in base64 that only its owner opens
-// (libsodium's crypto_box_seal).
+// sealFor seals a text for a public key in base64 (libsodium's crypto_box_seal).
 func sealFor(publicKey string, value secret.Secret) (string, error) {
 	raw, err := base64.StdEncoding.DecodeString(publicKey)
 	if err != nil || len(raw) != 32 {

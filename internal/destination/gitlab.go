@@ -11,20 +11,19 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// gitlab is a CI/CD variable of a project or a group. One that fob makes is masked and
-// hidden, for protected branches and tags alone, and taken as it is; one that is there
-// stays what it is but for its value.
+// gitlab is a CI/CD variable of a project or a group. A new one is masked, hidden, raw, and
+// only for protected branches and tags; of an existing one, only the value changes.
 type gitlab struct {
 	Machine
 	location
-	path  string // in the API, of the variables
+	path  string // of the variables, in the API
 	scope string // of environments; "": all
 	group bool
 }
 
 const (
 	gitlabURL = "https://gitlab.com"
-	// The bounds of a variable that GitLab masks in logs, in characters.
+	// Limits of a variable that GitLab masks in logs, in characters.
 	minGitLabValue, maxGitLabValue = 8, 10_000
 	maxGitLabName                  = 255
 )
@@ -56,7 +55,7 @@ func parseGitLab(m Machine, p location) (Destination, error) {
 	return g, nil
 }
 
-// Check refuses what GitLab could not mask: it would stand in job logs.
+// Check rejects values that GitLab cannot mask, which would appear in job logs.
 func (g *gitlab) Check(value secret.Secret) error {
 	text := value.Reveal()
 	if n := len([]rune(text)); n < minGitLabValue || n > maxGitLabValue || strings.ContainsAny(text, " \t\r\n\x00") {
@@ -66,7 +65,7 @@ func (g *gitlab) Check(value secret.Secret) error {
 	return checkText(value, len(text), "GitLab")
 }
 
-// Deliver changes the variable, and makes it where there is none.
+// Deliver changes the variable, or creates it.
 func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
 	a, err := g.connect(ctx, GitLabURL(g.URLs, g.Getenv)+"/api/v4", "gitlab", "Bearer ", value, "GITLAB_TOKEN")
 	if err != nil {
@@ -80,16 +79,16 @@ func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
 	}
 	variable := gitlabVariable{Key: g.field, Value: value.Reveal(), EnvironmentScope: g.scope, Masked: true, MaskedAndHidden: true, Protected: true, Raw: true}
 	err = a.do(ctx, http.MethodPost, g.path, variable, nil)
-	if isAnswer(err, http.StatusBadRequest) && strings.Contains(err.Error(), "has already been taken") { // by another, in between
+	if isAnswer(err, http.StatusBadRequest) && strings.Contains(err.Error(), "has already been taken") { // by another process, in betwee
 		return g.change(ctx, a, value)
 	}
 	return err
 }
 
-// GitLabURL is where GitLab is: as configured, as its own variables say, or gitlab.com.
+// GitLabURL returns GitLab's URL: configured, from GitLab's own variables, or gitlab.com.
 func GitLabURL(configured map[string]string, getenv func(string) string) string {
 	base := cmp.Or(configured["gitlab"], getenv("GITLAB_HOST"), getenv("CI_SERVER_URL"), gitlabURL)
-	if !strings.Contains(base, "://") { // GITLAB_HOST may be a name alone
+	if !strings.Contains(base, "://") { // GITLAB_HOST may be only a host
 		base = "https://" + base
 	}
 	return strings.TrimRight(base, "/")
@@ -108,7 +107,7 @@ type gitlabVariable struct {
 
 func (g *gitlab) change(ctx context.Context, a *api, value secret.Secret) error {
 	path := g.path + "/" + g.field
-	if scope := cmp.Or(g.scope, "*"); !g.group || g.scope != "" { // several may have the name
+	if scope := cmp.Or(g.scope, "*"); !g.group || g.scope != "" { // several variables may have the name
 		path += "?" + url.Values{"filter[environment_scope]": {scope}}.Encode()
 	}
 	return a.do(ctx, http.MethodPut, path, map[string]string{"value": value.Reveal()}, nil)

@@ -51,7 +51,7 @@ type namedUser struct {
 }
 
 type kubeCluster struct {
-	dir        string // that its paths start from
+	dir        string // base of relative paths
 	Server     string
 	ServerName string `yaml:"tls-server-name"`
 	CAData     string `yaml:"certificate-authority-data"`
@@ -74,14 +74,14 @@ type kubeUser struct {
 	Exec            *kubeExec
 }
 
-// maxKubeFile is more than any kubeconfig, token or certificate has, in bytes.
+// maxKubeFile exceeds the size of any kubeconfig, token or certificate, in bytes.
 const maxKubeFile = 1 << 20
 
 func kubeProblem(format string, args ...any) *SetupError {
 	return &SetupError{sanitize.Line(fmt.Sprintf(format, args...)), "see 'kubectl config view --minify'; KUBECONFIG names another file"}
 }
 
-// kubeconfigPaths are the files that kubectl would read, in its order.
+// kubeconfigPaths returns the files that kubectl reads, in its order.
 func kubeconfigPaths(m Machine) []string {
 	if list := m.Getenv("KUBECONFIG"); list != "" {
 		return slices.DeleteFunc(filepath.SplitList(list), func(path string) bool { return path == "" })
@@ -92,7 +92,8 @@ func kubeconfigPaths(m Machine) []string {
 	return nil
 }
 
-// access finds the cluster. With a chosen token nothing of the kubeconfig's user counts.
+// access returns how to access the cluster. With a chosen token, the kubeconfig's user is
+// ignored.
 func (k *kubernetesKey) access(ctx context.Context, chosen secret.Secret) (kubeAccess, error) {
 	config, err := readKubeconfig(k.kubeconfigPaths)
 	if errors.Is(err, fs.ErrNotExist) && k.context == "" && k.Getenv("KUBERNETES_SERVICE_HOST") != "" {
@@ -122,7 +123,7 @@ func (k *kubernetesKey) access(ctx context.Context, chosen secret.Secret) (kubeA
 	return access, user.show(&access)
 }
 
-// inCluster is the account of the pod that fob runs in.
+// inCluster returns the access of the pod that fob runs in.
 func (k *kubernetesKey) inCluster(chosen secret.Secret) (kubeAccess, error) {
 	access := kubeAccess{server: "https://" + net.JoinHostPort(k.Getenv("KUBERNETES_SERVICE_HOST"), cmp.Or(k.Getenv("KUBERNETES_SERVICE_PORT"), "443")), token: chosen}
 	var err error
@@ -133,8 +134,8 @@ func (k *kubernetesKey) inCluster(chosen secret.Secret) (kubeAccess, error) {
 	return access, err
 }
 
-// readKubeconfig puts several files together as kubectl does: the first that says
-// something counts. None at all is fs.ErrNotExist.
+// readKubeconfig merges files like kubectl: the first one with a setting applies. If there
+// are none, it returns fs.ErrNotExist.
 func readKubeconfig(paths []string) (*kubeconfig, error) {
 	var all *kubeconfig
 	for _, path := range paths {
@@ -146,7 +147,7 @@ func readKubeconfig(paths []string) (*kubeconfig, error) {
 			return nil, kubeProblem("%v", err)
 		}
 		var one kubeconfig
-		if yaml.Unmarshal(text, &one) != nil { // what the parser says may repeat a token
+		if yaml.Unmarshal(text, &one) != nil { // the parser's error may contain a toke
 			return nil, kubeProblem("%s is not a kubeconfig", path)
 		}
 		dir, err := filepath.Abs(filepath.Dir(path))
@@ -196,7 +197,7 @@ func (c *kubeconfig) choose(context string) (kubeCluster, kubeUser, error) {
 	return cluster, user, nil
 }
 
-// options trust the cluster's own CA, and nothing that would make it another's.
+// options trust the cluster's own CA, without settings for another server.
 func (c *kubeCluster) options() (httpclient.Options, error) {
 	o := httpclient.Options{ServerName: c.ServerName}
 	switch {
@@ -210,7 +211,7 @@ func (c *kubeCluster) options() (httpclient.Options, error) {
 	return o, err
 }
 
-// show puts into the access how the user proves who they are.
+// show adds the user's credential to the access.
 func (u *kubeUser) show(access *kubeAccess) error {
 	switch {
 	case u.AuthProvider != nil:
@@ -235,7 +236,7 @@ func (u *kubeUser) show(access *kubeAccess) error {
 		}
 		access.options.Certificate = &pair
 	}
-	if u.TokenFile != "" { // it is the newer one where there are both
+	if u.TokenFile != "" { // takes precedence over the toke
 		access.token, err = readKubeToken(resolveIn(u.dir, u.TokenFile))
 		return err
 	}
@@ -243,7 +244,7 @@ func (u *kubeUser) show(access *kubeAccess) error {
 	return nil
 }
 
-// readPEM returns PEM that is in the kubeconfig in base64, or in a file.
+// readPEM returns PEM from base64 in the kubeconfig, or from a file.
 func readPEM(data, file, dir string, read func(string) ([]byte, error)) ([]byte, error) {
 	if data != "" {
 		text, err := base64.StdEncoding.DecodeString(data)
@@ -278,7 +279,7 @@ func readKubeToken(path string) (secret.Secret, error) {
 	return secret.New(strings.TrimSpace(string(text))), err
 }
 
-// kubeExec is a program of the user's own kubeconfig that knows who they are.
+// kubeExec is a program in the user's kubeconfig that prints a credential.
 type kubeExec struct {
 	APIVersion         string `yaml:"apiVersion"`
 	Command            string
@@ -289,7 +290,7 @@ type kubeExec struct {
 	ProvideClusterInfo bool   `yaml:"provideClusterInfo"`
 }
 
-// execCredential is what the program is told, and what it answers:
+// execCredential is the program's input and output:
 // https://kubernetes.io/docs/reference/config-api/client-authentication.v1/.
 type execCredential struct {
 	APIVersion string `json:"apiVersion"`
@@ -305,7 +306,7 @@ type execCredential struct {
 	} `json:"status,omitempty"`
 }
 
-// run asks the program. It has no terminal: it cannot ask anybody.
+// run runs the program, without a terminal for questions.
 func (e *kubeExec) run(ctx context.Context, environ []string, dir string, cluster kubeCluster) (kubeUser, error) {
 	var user kubeUser
 	question := execCredential{APIVersion: e.APIVersion, Kind: "ExecCredential"}
@@ -333,7 +334,7 @@ func (e *kubeExec) run(ctx context.Context, environ []string, dir string, cluste
 		environ = append(environ, variable.Name+"="+variable.Value)
 	}
 	program := e.Command
-	if filepath.Base(program) != program { // a name alone is looked for in PATH
+	if filepath.Base(program) != program { // only a name is looked up in PATH
 		program = resolveIn(dir, program)
 	}
 	out, err := Run(ctx, append([]string{program}, e.Args...), append(environ, "KUBERNETES_EXEC_INFO="+string(info)), secret.Secret{})
@@ -346,7 +347,7 @@ func (e *kubeExec) run(ctx context.Context, environ []string, dir string, cluste
 		return user, kubeProblem("the kubeconfig's plugin did not print an ExecCredential of %s", e.APIVersion)
 	}
 	user.Token = answer.Status.Token
-	// They come in PEM, and not in base64 as in a kubeconfig.
+	// The program prints PEM, a kubeconfig contains base64 of it.
 	user.CertificateData = base64.StdEncoding.EncodeToString([]byte(answer.Status.CertificateData))
 	user.KeyData = base64.StdEncoding.EncodeToString([]byte(answer.Status.KeyData))
 	return user, nil

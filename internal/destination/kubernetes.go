@@ -14,7 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// kubernetesKey is one key of a Secret. Whatever else is in the Secret stays.
+// kubernetesKey is one key of a Secret. The other keys are preserved.
 type kubernetesKey struct {
 	Machine
 	location
@@ -26,14 +26,14 @@ type kubernetesKey struct {
 }
 
 const (
-	// maxSecret is what Kubernetes keeps of a Secret, in bytes.
+	// maxSecret is the maximum size of a Secret, in bytes.
 	maxSecret = 1 << 20
-	// serviceAccount is where a pod finds who it is.
+	// serviceAccount is where a pod finds its credential.
 	serviceAccount  = "/var/run/secrets/kubernetes.io/serviceaccount"
 	maxFieldManager = 128 // characters
 )
 
-// parseKubernetes takes a context in front, which may have slashes, colons and @ in it.
+// parseKubernetes expects a context first, which may contain slashes, colons and @.
 func parseKubernetes(m Machine, p location) (Destination, error) {
 	k := &kubernetesKey{Machine: m, location: p, account: serviceAccount, kubeconfigPaths: kubeconfigPaths(m)}
 	where := p.where
@@ -57,8 +57,8 @@ func parseKubernetes(m Machine, p location) (Destination, error) {
 	return k, nil
 }
 
-// fieldManager is one for each key: what a manager applies no more is taken away, so
-// that one for all keys would leave the last one alone.
+// fieldManager returns a name for each key: the server deletes what a manager no longer
+// applies, so a common name would delete all keys but the last.
 func fieldManager(key string) string {
 	if name := "fob-" + key; len(name) <= maxFieldManager {
 		return name
@@ -73,22 +73,22 @@ func (k *kubernetesKey) Check(value secret.Secret) error {
 	return nil
 }
 
-// Deliver applies a Secret that has this key alone, on the server: it makes the Secret
-// where there is none, and asks for no right to read one.
+// Deliver applies a Secret with only this key on the server, which creates a missing
+// Secret. This needs no permission to read Secrets.
 func (k *kubernetesKey) Deliver(ctx context.Context, value secret.Secret) error {
 	a, err := k.api(ctx)
 	if err != nil {
 		return err
 	}
 	a.conceal(value)
-	// The answer would be the whole Secret, and may be more than fob reads.
+	// The response would be the whole Secret, which may exceed the limit.
 	a.header.Set("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
 	query := url.Values{"fieldManager": {k.fieldManager}, "force": {"true"}, "fieldValidation": {"Strict"}}
 	if k.ReadOnly {
 		query.Set("dryRun", "All")
 	}
 	path := "/api/v1/namespaces/" + k.namespace + "/secrets/" + k.of + "?" + query.Encode()
-	// JSON is YAML; neither a namespace nor a name nor base64 has anything to escape.
+	// JSON is YAML; namespace, name and base64 need no escaping.
 	body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"%s","namespace":"%s"},"data":{"%s":"%s"}}`,
 		k.of, k.namespace, k.field, base64.StdEncoding.EncodeToString([]byte(value.Reveal())))
 	var applied struct{ Metadata struct{ Name string } }
@@ -103,8 +103,8 @@ func (k *kubernetesKey) Deliver(ctx context.Context, value secret.Secret) error 
 	}
 }
 
-// api knows who asks: whoever was chosen, else the user of the kubeconfig, else the
-// account of the pod that fob runs in.
+// api uses the chosen credential, else the kubeconfig's user, else the account of the pod
+// that fob runs in.
 func (k *kubernetesKey) api(ctx context.Context) (*api, error) {
 	chosen, err := k.chosenCredential(ctx, "kubernetes")
 	if err != nil {
@@ -131,7 +131,7 @@ func (k *kubernetesKey) api(ctx context.Context) (*api, error) {
 	return a, nil
 }
 
-// isSubdomain reports whether text is a name as RFC 1123 has it.
+// isSubdomain reports whether text is a subdomain name of RFC 1123.
 func isSubdomain(text string) bool {
 	for _, label := range strings.Split(text, ".") {
 		if label == "" || strings.Trim(label, "-") != label || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {

@@ -23,7 +23,7 @@ import (
 )
 
 // vaultField is a field of a secret in the KV engine, version 2, of HashiCorp Vault or
-// OpenBao. Its other fields stay as they are.
+// OpenBao. Other fields are preserved.
 type vaultField struct {
 	Machine
 	location
@@ -31,9 +31,10 @@ type vaultField struct {
 }
 
 const (
-	// maxVaultValue is what Vault's own storage keeps of one entry, in bytes.
+	// maxVaultValue is the maximum size of an entry in Vault's integrated storage, in
+	// bytes.
 	maxVaultValue = 1 << 20
-	// maxVaultTries are the writes that others may get ahead of.
+	// maxVaultTries bounds the attempts if other writers interfere.
 	maxVaultTries     = 10
 	maxVaultTokenFile = 64 << 10
 )
@@ -59,8 +60,8 @@ func (v *vaultField) Check(value secret.Secret) error {
 	return checkText(value, maxVaultValue, "Vault")
 }
 
-// Deliver writes a new version if none has come since the one that it read, and reads
-// again otherwise: no writer's field is lost.
+// Deliver writes a new version if the one it read is still the latest, and otherwise reads
+// again, so that no other writer's field is lost.
 func (v *vaultField) Deliver(ctx context.Context, value secret.Secret) error {
 	a, err := v.api(ctx)
 	if err != nil {
@@ -96,16 +97,16 @@ func (v *vaultField) api(ctx context.Context) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Vault takes it as X-Vault-Token, too, which other programs do not know to hide.
+	// Vault also accepts X-Vault-Token, but other programs do not know to hide that.
 	a.authorize("Bearer ", token)
-	a.header.Set("X-Vault-Request", "true") // an agent in between may insist
+	a.header.Set("X-Vault-Request", "true") // required by some agents
 	if namespace := cmp.Or(m.Getenv("VAULT_NAMESPACE"), m.Getenv("BAO_NAMESPACE")); namespace != "" {
 		a.header.Set("X-Vault-Namespace", namespace)
 	}
 	return a, nil
 }
 
-// token is what was chosen, or Vault's own login of this machine.
+// token returns the chosen token, or that of Vault's own login on this machine.
 func (v *vaultField) token(ctx context.Context) (secret.Secret, error) {
 	token, err := v.credential(ctx, "vault", "VAULT_TOKEN", "BAO_TOKEN")
 	home := v.Getenv("HOME")
@@ -122,8 +123,8 @@ func (v *vaultField) token(ctx context.Context) (secret.Secret, error) {
 	return token, cmp.Or(readErr, err)
 }
 
-// path is where the secret's versions are in the API. Mounts may have slashes in their
-// names, so the server is asked where this one ends, as its own program does.
+// path returns the path of the secret's versions in the API. The names of mounts may
+// contain slashes, so the server is asked where this one ends, as Vault's own program does.
 func (v *vaultField) path(ctx context.Context, a *api) (string, error) {
 	var answer struct {
 		Data struct {
@@ -134,7 +135,7 @@ func (v *vaultField) path(ctx context.Context, a *api) (string, error) {
 	err := a.do(ctx, http.MethodGet, "/v1/sys/internal/ui/mounts/"+escapePath(v.where), nil, &answer)
 	mount, _, _ := strings.Cut(v.where, "/")
 	switch {
-	case isAnswer(err, http.StatusNotFound): // something in between lets only secrets through
+	case isAnswer(err, http.StatusNotFound): // a proxy may only let requests for secrets through
 	case err != nil:
 		return "", err
 	case answer.Data.Options.Version != "2":
@@ -150,7 +151,7 @@ func (v *vaultField) path(ctx context.Context, a *api) (string, error) {
 	return "/v1/" + escapePath(mount) + "/data/" + escapePath(path), nil
 }
 
-// vaultVersion is a version of a secret. The other fields are kept to the letter.
+// vaultVersion is a version of a secret. The other fields are stored verbatim.
 type vaultVersion struct {
 	Data struct {
 		Data     map[string]json.RawMessage
@@ -169,7 +170,7 @@ func (v *vaultField) put(ctx context.Context, a *api, path string, value secret.
 	}
 	fields := make(map[string]json.RawMessage)
 	maps.Copy(fields, latest.Data.Data)
-	fields[v.field], _ = json.Marshal(value.Reveal()) // no string fails
+	fields[v.field], _ = json.Marshal(value.Reveal()) // cannot fail for a string
 	in := map[string]any{"data": fields, "options": map[string]int{"cas": latest.Data.Metadata.Version}}
 	var written struct{ Data struct{ Version int } }
 	if err := a.do(ctx, http.MethodPost, path, in, &written); err != nil {
@@ -181,8 +182,8 @@ func (v *vaultField) put(ctx context.Context, a *api, path string, value secret.
 	return nil
 }
 
-// readVault reads the latest version. One that was deleted or destroyed is empty, and
-// answered with the same 404 as one that never was.
+// readVault reads the latest version. A deleted or destroyed one is empty; its response is
+// 404, like that for a missing one.
 func readVault(ctx context.Context, a *api, path string) (vaultVersion, error) {
 	var latest vaultVersion
 	err := a.do(ctx, http.MethodGet, path, nil, &latest)
@@ -197,7 +198,7 @@ func readVault(ctx context.Context, a *api, path string) (vaultVersion, error) {
 	return latest, nil
 }
 
-// escapePath keeps the slashes.
+// escapePath escapes a path except for its slashes.
 func escapePath(path string) string {
 	segments := strings.Split(path, "/")
 	for i := range segments {
