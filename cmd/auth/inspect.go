@@ -14,7 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// printInspection shows what a token says. It is sent nowhere.
+// printInspection prints the content of a token, which is not sent anywhere.
 func printInspection(a *app.App, token secret.Secret, asJSON bool) error {
 	seen, err := jwt.DecodeJWT(token)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package auth is the commands of a login: login, token, refresh, status, logout, profile.
+// Package auth contains the commands for logins: login, token, refresh, status, logout,
+// profile.
 package auth
 
 import (
@@ -76,21 +77,21 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
 	return c
 }
 
-// loginAttempt is a login for which everything is settled but the person's yes.
+// loginAttempt is a prepared login that only waits for the user.
 type loginAttempt struct {
 	profile      config.Profile // as it will be saved
 	session      *session.Session
 	client       *oauth.Client
 	params       oauth.AuthorizationParams
-	registration *oauth.Registration // that was made for this login
-	unpushed     bool                // the server takes no pushed request from this client
+	registration *oauth.Registration // made for this logi
+	unpushed     bool                // the server accepts no pushed request from this client
 	revoked      bool                // the previous login, by --revoke-old
 
-	before        session.Account // of the profile's login in another storage or under another client
+	before        session.Account // of the profile's login in another storage or with another client
 	switchAccount func(ctx context.Context, from, to session.Account) error
 }
 
-// login is what a finished attempt brings to the session.
+// login returns what to store after a successful attempt.
 func (t *loginAttempt) login(response *oauth.TokenResponse) session.Login {
 	return session.Login{
 		Client: t.client, Response: response, Scopes: t.params.Scopes, Resource: t.params.Target().Resource, Grant: t.profile.Grant,
@@ -180,8 +181,8 @@ func saveLoginProfile(ctx context.Context, a *app.App, attempt *loginAttempt) er
 	return nil
 }
 
-// prepareLogin settles everything that can fail before the browser opens. Of that
-// only a registration is seen at the server, so that it comes last.
+// prepareLogin does everything that can fail before the browser opens. A registration, the
+// only visible effect at the server, comes last.
 func prepareLogin(ctx context.Context, a *app.App, p config.Profile, opts loginOptions) (*loginAttempt, error) {
 	s, err := chooseStorage(ctx, a, &p, opts.profile.Storage != "")
 	if err != nil {
@@ -206,8 +207,8 @@ func prepareLogin(ctx context.Context, a *app.App, p config.Profile, opts loginO
 	return attempt, nil
 }
 
-// confirmSwitch asks before a login replaces that of another account: another user
-// may have completed the login.
+// confirmSwitch asks before a login replaces that of another account, because another user
+// may have completed it.
 func confirmSwitch(a *app.App, profile string, opts loginOptions) func(ctx context.Context, from, to session.Account) error {
 	return func(ctx context.Context, from, to session.Account) error {
 		if opts.switchAccount {
@@ -228,8 +229,8 @@ func confirmSwitch(a *app.App, profile string, opts loginOptions) func(ctx conte
 	}
 }
 
-// accountInOtherStorage returns the account that the profile has in a storage other than the
-// one this login uses. A storage that fob does not know has none.
+// accountInOtherStorage returns the account of the profile's login in another storage than
+// this login's. An unknown storage has none.
 func accountInOtherStorage(ctx context.Context, a *app.App, p config.Profile, opts loginOptions) (session.Account, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -266,8 +267,8 @@ func noMetadataHint(err error) error {
 
 const scopesHint = "separate scopes with spaces, not commas: --scope 'openid email'"
 
-// commaHint says how scopes are separated, where a server does not know those that
-// were asked for. Some take commas, so that nothing is refused beforehand.
+// commaHint explains how to separate scopes, if the server did not recognize the requested
+// ones. Some servers accept commas, so fob does not reject them in advance.
 func commaHint(err error, scopes []string) error {
 	if oauth.HasCode(err, "invalid_scope") && strings.Contains(strings.Join(scopes, " "), ",") {
 		return cli.WithHint(err, scopesHint)
@@ -275,7 +276,7 @@ func commaHint(err error, scopes []string) error {
 	return err
 }
 
-// LoginError is a failed login, whose hint is to repeat the command: it may have had flags.
+// LoginError is a failed login. Its hint is to repeat the command, with its flags.
 type LoginError struct {
 	error
 	Profile string
@@ -286,7 +287,7 @@ func NewLoginError(err error, profile string) *LoginError { return &LoginError{e
 
 func (e *LoginError) Unwrap() error { return e.error }
 
-// previousLoginText says what happened to the login that this one would have replaced.
+// previousLoginText returns the state of the login that this one would have replaced.
 func (t *loginAttempt) previousLoginText(ctx context.Context) string {
 	switch state := t.session.Status(context.WithoutCancel(ctx)).State; {
 	case t.revoked:
@@ -297,7 +298,7 @@ func (t *loginAttempt) previousLoginText(ctx context.Context) string {
 	return ""
 }
 
-// revokeOld ends the present login at the server, while its tokens are still known.
+// revokeOld ends the previous login at the server, before its tokens are overwritten.
 func revokeOld(ctx context.Context, a *app.App, attempt *loginAttempt) error {
 	if account := attempt.session.Status(ctx).Account; account != (session.Account{}) {
 		a.Note("Revoking the login of %s first (--revoke-old): it ends even if the new login fails.", accountText(account))
@@ -314,7 +315,7 @@ func revokeOld(ctx context.Context, a *app.App, attempt *loginAttempt) error {
 	return err
 }
 
-// printWelcome says who is logged in, and where the login differs from the request.
+// printWelcome prints who is logged in, and where the login differs from the request.
 func printWelcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 	t := a.ErrTerminal()
 	who := cli.Painted("")

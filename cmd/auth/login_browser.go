@@ -14,14 +14,14 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// redirectHintAfter is when a waiting login says what may be wrong.
+// redirectHintAfter is when a waiting login prints likely causes.
 const redirectHintAfter = 20 * time.Second
 
-// errBrowserTimeout ends a login if the browser does not come before --timeout has passed.
+// errBrowserTimeout ends a login if there is no callback within --timeout.
 var errBrowserTimeout = errors.New("the login was not finished in the browser")
 
-// browserLogin runs the authorization code flow on a loopback address
-// (RFC 8252) until the browser, or a pasted URL, brings the code.
+// browserLogin runs the authorization code flow with a loopback address (RFC 8252) until it
+// gets the code from the browser or a pasted URL.
 func browserLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	redirect := attempt.profile.Redirect()
 	listener, err := loopback.Listen(redirect)
@@ -48,7 +48,7 @@ func browserLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts l
 	var saved *session.Saved
 	login.Finish = func(ctx context.Context, request *oauth.AuthorizationRequest, code string) error {
 		hint.Stop()
-		timeout.Stop() // requests have limits of their own, and a question none
+		timeout.Stop() // requests have their own timeouts, and questions none
 		response, err := attempt.client.Exchange(ctx, request, code)
 		if err != nil {
 			return err
@@ -72,9 +72,9 @@ func browserLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts l
 	return saved, err
 }
 
-// loopbackLogin makes the requests of a login: one whose URL is shown, and where a
-// browser is launched one that only its start page leads to. Both are made before
-// anything is shown, so that a refusal ends the login here.
+// loopbackLogin creates the requests of a login: one whose URL is shown, and if a browser
+// is launched, one for its start page. Both are created before anything is shown, so that
+// an error ends the login first.
 func loopbackLogin(ctx context.Context, a *app.App, attempt *loginAttempt, redirectURI string, opts loginOptions) (*loopback.Login, error) {
 	shown, err := authorizationRequest(ctx, a, attempt, redirectURI)
 	if err != nil {
@@ -87,9 +87,9 @@ func loopbackLogin(ctx context.Context, a *app.App, attempt *loginAttempt, redir
 	return login, err
 }
 
-// authorizationRequest is what the browser opens. It is handed to the server directly
-// where that is offered (RFC 9126). A server that does not take it from this client,
-// and does not insist, gets it from the browser.
+// authorizationRequest creates the request for the browser. It is pushed to the server if
+// supported (RFC 9126). A server that does not accept that from this client, and does not
+// require it, gets it from the browser.
 func authorizationRequest(ctx context.Context, a *app.App, attempt *loginAttempt, redirectURI string) (*oauth.AuthorizationRequest, error) {
 	metadata := attempt.client.Metadata
 	if metadata.AuthorizationEndpoint == "" {
@@ -101,7 +101,7 @@ func authorizationRequest(ctx context.Context, a *app.App, attempt *loginAttempt
 	}
 	if metadata.PushedAuthorizationEndpoint != "" && !attempt.unpushed {
 		err := attempt.client.Push(ctx, request)
-		// A client that shows something is refused for that: the code would be too.
+		// A refused client secret would be refused with the code too.
 		public := attempt.client.AuthMethod == oauth.AuthNone
 		if oauth.RefusesClient(err) && (public || oauth.HasCode(err, "unauthorized_client")) && !metadata.PushedAuthorizationRequired {
 			attempt.unpushed = true
@@ -116,8 +116,8 @@ func authorizationRequest(ctx context.Context, a *app.App, attempt *loginAttempt
 	return request, nil
 }
 
-// showLogin opens the browser, or shows the URL and takes the redirect URL that
-// is pasted back. restore puts the terminal back as it was.
+// showLogin opens the browser, or shows the URL and reads the redirect URL that is pasted
+// back. restore restores the terminal.
 func showLogin(ctx context.Context, a *app.App, attempt *loginAttempt, login *loopback.Login, listener *loopback.Listener, opts loginOptions) (restore func()) {
 	a.Note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", listener.RedirectURI(), opts.timeout)
 	if login.Launched != nil {

@@ -17,8 +17,7 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// register makes fob a client of the server where it can be had, and else asks for a
-// client ID.
+// register registers fob at the server if possible, or else asks for a client ID.
 func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) error {
 	p := &attempt.profile
 	if m.RegistrationEndpoint == "" {
@@ -40,7 +39,7 @@ func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discove
 	return err
 }
 
-// unregisterUnused removes the client that was registered for a login which failed.
+// unregisterUnused removes the client that was registered for a failed login.
 func unregisterUnused(ctx context.Context, attempt *loginAttempt) error {
 	if attempt.registration == nil {
 		return nil
@@ -82,8 +81,8 @@ func oauthClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *disc
 	return c, nil
 }
 
-// readCredentials takes the client's secret or key from stdin or a file, from the login
-// before of the same client, or from a prompt where one is needed.
+// readCredentials reads the client's secret or key from stdin or a file, from the previous
+// login of the same client, or from a prompt if required.
 func readCredentials(ctx context.Context, a *app.App, s *session.Session, p config.Profile, opts loginOptions, c *oauth.Client) error {
 	kept := s.Credentials(ctx)
 	var err error
@@ -128,13 +127,14 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 	return err
 }
 
-// isPublicDevice reports a login whose flow needs no secret, though the provider's others do.
+// isPublicDevice reports a login that needs no secret, although the provider's other flows
+// do.
 func isPublicDevice(p config.Profile, device bool) bool {
 	provider, _ := config.FindProvider(p.Provider)
 	return device && provider.DevicePublic
 }
 
-// needsSecret tells the clients that are known to have a secret.
+// needsSecret reports whether the client is known to have a secret.
 func needsSecret(p config.Profile) bool {
 	provider, _ := config.FindProvider(p.Provider)
 	switch p.TokenEndpointAuthMethod {

@@ -13,9 +13,9 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// deviceLogin shows a code that a person enters in a browser on any device (RFC 8628).
-// It opens no browser itself: the user who sees the code must know that a login is going
-// on (§5.4).
+// deviceLogin shows a code that the user enters in a browser on any device (RFC 8628). It
+// does not open the browser: whoever sees the code must know that a login is in progress
+// (§5.4).
 func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	device, err := attempt.client.AuthorizeDevice(ctx, attempt.params)
 	if errors.Is(err, oauth.ErrUnsupported) {
@@ -44,12 +44,12 @@ func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts lo
 	case err != nil:
 		return nil, err
 	}
-	// From here nothing may stop the login: Ctrl-C would throw away what has come.
+	// From here on Ctrl-C must not interrupt the login: the tokens would be lost.
 	return attempt.session.Save(context.WithoutCancel(ctx), attempt.login(response))
 }
 
-// deviceTimeout lets the code expire before the default timeout: a server may require an
-// interval that is longer.
+// deviceTimeout is not shorter than the code's lifetime: a server may require a long
+// polling interval.
 func (o loginOptions) deviceTimeout(codeLife time.Duration) time.Duration {
 	if o.profile.given("timeout") {
 		return o.timeout
@@ -58,7 +58,8 @@ func (o loginOptions) deviceTimeout(codeLife time.Duration) time.Duration {
 }
 
 func showCode(a *app.App, device *oauth.DeviceAuthorization) {
-	// The URL and the code come last: on a small terminal the QR code scrolls them away.
+	// The URL and the code come last: on a small terminal the QR code would scroll them
+	// away.
 	if picture, fits := a.QRCode(cmp.Or(device.VerificationURIComplete, device.VerificationURI)); fits {
 		a.Note("%s\nScan the QR code%s, or:", picture, map[bool]string{true: ", which includes the user code"}[device.VerificationURIComplete != ""])
 	}

@@ -17,14 +17,14 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// loginProfile is the profile to log in with: the stored one, or a new one by
-// its preset, with the flags laid over it and what is missing asked for.
+// loginProfile returns the profile to log in with: the stored one, or a new one from its
+// preset, with the flags applied. It asks for missing settings.
 func loginProfile(ctx context.Context, a *app.App, opts loginOptions) (config.Profile, error) {
 	p, err := startProfile(a, opts)
 	if err != nil {
 		return p, err
 	}
-	unregistered := p.ClientID == "" // no server knows its redirect yet
+	unregistered := p.ClientID == "" // no server knows its redirect URI yet
 	if err := opts.profile.apply(&p); err != nil {
 		return p, err
 	}
@@ -38,19 +38,19 @@ func loginProfile(ctx context.Context, a *app.App, opts loginOptions) (config.Pr
 		return p, err
 	}
 	if mayRegister(p) {
-		return p, nil // the server is asked first
+		return p, nil // registration is tried first
 	}
 	return p, completeClient(ctx, a, &p, opts.device)
 }
 
-// mayRegister tells the profiles whose server may give them a client ID: those of a
-// person at a server that fob does not know otherwise.
+// mayRegister reports whether to try registration at the profile's server: for a user's
+// login without client ID, unless a preset says otherwise.
 func mayRegister(p config.Profile) bool {
 	return p.ClientID == "" && p.Provider == "" && p.Grant == "" && p.Issuer != ""
 }
 
-// findIssuer asks the API that the tokens are for, where nothing else names a server
-// (RFC 9728).
+// findIssuer gets the issuer from the API that the tokens are for, if nothing else names a
+// server (RFC 9728).
 func findIssuer(ctx context.Context, a *app.App, p *config.Profile) error {
 	full := p.WithProvider()
 	if len(p.Resources) == 0 || full.Issuer != "" || full.TokenEndpoint != "" {
@@ -151,7 +151,7 @@ func fillTemplate(ctx context.Context, a *app.App, template string) (string, err
 	}
 }
 
-// clientNeeds is what to register a client with, and what else the preset says of that.
+// clientNeeds returns how to register a client, and the preset's notes on that.
 func clientNeeds(p config.Profile, device bool) (needs, note string) {
 	provider, _ := config.FindProvider(p.Provider)
 	switch {
@@ -188,12 +188,12 @@ func completeClient(ctx context.Context, a *app.App, p *config.Profile, device b
 	return nil
 }
 
-// probeSize is enough to see whether the storage keeps anything at all.
+// probeSize is enough to test whether the storage stores anything.
 const probeSize = 8
 
-// chooseStorage settles where the login will lie, and tries it, before the
-// browser opens. Where there is no keyring, a person may choose the encrypted
-// file; a script is told how to. The choice is pinned in the profile.
+// chooseStorage selects the login's storage and tests it before the browser opens. If there
+// is no keyring, the user may choose the encrypted file; in a script, the error explains
+// how. The choice is pinned in the profile.
 func chooseStorage(ctx context.Context, a *app.App, p *config.Profile, byFlag bool) (*session.Session, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -223,8 +223,8 @@ func chooseStorage(ctx context.Context, a *app.App, p *config.Profile, byFlag bo
 	return s, s.Store.Probe(ctx, probeSize)
 }
 
-// askStorage asks what to do without a keyring. It returns nil for the
-// encrypted file, and why otherwise.
+// askStorage asks what to do without a keyring. It returns nil for the encrypted file, or
+// else the error.
 func askStorage(ctx context.Context, a *app.App, why error) error {
 	a.Note(`%s.
 The login can be stored in an encrypted file instead, opened by
@@ -249,7 +249,7 @@ The login can be stored in an encrypted file instead, opened by
 	return why
 }
 
-// askKeyFile makes the configuration name a key file, and the file if need be.
+// askKeyFile sets a key file in the configuration, and creates it if it is missing.
 func askKeyFile(ctx context.Context, a *app.App) error {
 	paths, err := a.Paths()
 	if err != nil {

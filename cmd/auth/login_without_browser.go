@@ -10,7 +10,7 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// clientLogin proves the client's credentials by a first token (RFC 6749 §4.4).
+// clientLogin tests the client's credentials with a first token (RFC 6749 §4.4).
 func clientLogin(ctx context.Context, attempt *loginAttempt) (*session.Saved, error) {
 	response, err := attempt.client.ClientCredentials(ctx, attempt.params.Target())
 	if err != nil {
@@ -43,7 +43,7 @@ func tokenLogin(ctx context.Context, a *app.App, attempt *loginAttempt) (*sessio
 	return attempt.session.Save(ctx, login)
 }
 
-// keepIdentityProfile saves a profile once its server is known to be there.
+// keepIdentityProfile saves a profile after its server was found.
 func keepIdentityProfile(ctx context.Context, a *app.App, p config.Profile) error {
 	hc, err := a.HTTPClient(p)
 	if err != nil {

@@ -100,8 +100,8 @@ func runLogout(ctx context.Context, a *app.App, opts logoutOptions) error {
 	return failed.Err()
 }
 
-// confirmUnnamed asks before a logout of a profile that the call does not name, unless it is
-// the only one.
+// confirmUnnamed asks before a logout from a profile that was not named, unless it is the
+// only one.
 func confirmUnnamed(ctx context.Context, a *app.App, cfg *config.Config) error {
 	named, err := a.Choice(nil)
 	if err != nil {
@@ -116,8 +116,7 @@ func confirmUnnamed(ctx context.Context, a *app.App, cfg *config.Config) error {
 	return a.Confirm(ctx, "This would "+what+". Continue?", unasked)
 }
 
-// selectProfiles returns the profiles of a call: those that it names, all, or the one that calls
-// without a name use.
+// selectProfiles returns the profiles of a call: the named ones, all, or the default one.
 func selectProfiles(a *app.App, names []string, all bool) ([]config.Profile, error) {
 	if all && len(names) > 0 {
 		return nil, cli.Usagef("--all and the name of a profile exclude each other")
@@ -133,8 +132,8 @@ func selectProfiles(a *app.App, names []string, all bool) ([]config.Profile, err
 	return app.ProfilesNamed(cfg, names)
 }
 
-// logout ends one profile's login. gone: nothing of it is left on this machine,
-// whatever the server said.
+// logout ends a profile's login. gone means that nothing of it is left on this machine,
+// whatever the server's response.
 func logout(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, opts logoutOptions) (gone bool, err error) {
 	provider, _ := config.FindProvider(p.Provider)
 	revokes := !opts.local && provider.Revocation != config.RevokesNothing
@@ -152,14 +151,14 @@ func logout(ctx context.Context, a *app.App, cfg *config.Config, p config.Profil
 	default:
 		gone, err = forgetLogin(ctx, a, p, provider, opts)
 	}
-	if !gone || !opts.purge || opts.all { // --all --purge removes the configuration whole
+	if !gone || !opts.purge || opts.all { // --all --purge removes the whole configuratio
 		return gone, err
 	}
 	return gone, errors.Join(err, config.RemoveProfile(cfg.Paths.Config, p.Name))
 }
 
-// keepsRecord reports whether a profile whose grant stores nothing has a login all the
-// same, from before its grant was changed. A machine without a keyring has none in it.
+// keepsRecord reports whether a profile whose grant stores nothing still has a login, from
+// before its grant was changed. Without a keyring there is none.
 func keepsRecord(ctx context.Context, a *app.App, p config.Profile) bool {
 	s, err := a.LocalSession(p)
 	if err != nil {
@@ -169,7 +168,7 @@ func keepsRecord(ctx context.Context, a *app.App, p config.Profile) bool {
 	return status.State != session.StateLoggedOut && !errors.Is(status.Err, credstore.ErrAbsent) || status.Registered
 }
 
-// forgetLogin deletes a login here, and says what stays at the server.
+// forgetLogin deletes a login on this machine, and prints what remains at the server.
 func forgetLogin(ctx context.Context, a *app.App, p config.Profile, provider config.Provider, opts logoutOptions) (gone bool, err error) {
 	s, err := a.LocalSession(p)
 	if err != nil {
@@ -211,7 +210,7 @@ func endLogin(ctx context.Context, a *app.App, p config.Profile, provider config
 	gone = !unregister || !s.Status(ctx).Registered
 	page := status.EndSessionURL
 	if unregister && gone {
-		page = withoutClientID(page) // the server knows it no more
+		page = withoutClientID(page) // the client was removed
 	}
 	endSession(ctx, a, page, opts)
 	if unregister && gone && !opts.purge {
@@ -232,8 +231,8 @@ func withoutClientID(page string) string {
 	return u.String()
 }
 
-// endSession shows or opens the page on which a person ends their session at the
-// server (OpenID Connect RP-Initiated Logout).
+// endSession prints or opens the page where the user ends the session at the server (OpenID
+// Connect RP-Initiated Logout).
 func endSession(ctx context.Context, a *app.App, page string, opts logoutOptions) {
 	switch {
 	case page == "" && opts.endSession:
@@ -261,7 +260,7 @@ func logoutPlan(revokes bool, opts logoutOptions) string {
 	return plan
 }
 
-// warnGrantMates names the other profiles that a revocation ends too, where the
+// warnGrantMates names the other profiles whose logins a revocation ends too, if the
 // provider revokes everything that the user granted to the client.
 func warnGrantMates(a *app.App, cfg *config.Config, p config.Profile, provider config.Provider, revokes bool) {
 	if !revokes || provider.Revocation != config.RevokesGrant {
@@ -275,8 +274,8 @@ func warnGrantMates(a *app.App, cfg *config.Config, p config.Profile, provider c
 	}
 }
 
-// reportSteps says what became of each token. A token that could have been
-// revoked and was not is the returned error.
+// reportSteps prints the result for each token. It returns an error if a token could have
+// been revoked and was not.
 func reportSteps(a *app.App, p config.Profile, provider config.Provider, steps []session.Step) error {
 	var failed error
 	for _, step := range steps {
@@ -292,7 +291,7 @@ func reportSteps(a *app.App, p config.Profile, provider config.Provider, steps [
 			continue
 		case unsupported && isClient:
 			reason = ": the server does not support it."
-		case !isClient && oauth.HasCode(step.Err, "unsupported_token_type"): // RFC 7009 §2.2.1: often of access tokens that are JWTs
+		case !isClient && oauth.HasCode(step.Err, "unsupported_token_type"): // RFC 7009 §2.2.1: often the case for access tokens that are JWTs
 			reason = ": the server revokes no tokens of this kind; it is valid until it expires."
 		case unsupported:
 			reason = ": the server offers no revocation." + revokeByHandHint(provider)
@@ -302,7 +301,7 @@ func reportSteps(a *app.App, p config.Profile, provider config.Provider, steps [
 		a.Note("%s: %s not %s%s", p.Name, step.Token, done, cmp.Or(reason, "."))
 	}
 	if failed != nil {
-		// Without the causes: the exit status is 1 whatever they were.
+		// Without the causes, so that the exit status is 1.
 		return cli.WithHint(errors.New(failed.Error()), "it is valid until it expires; revoke it in the account's settings%s", revokeByHandHint(provider))
 	}
 	return nil

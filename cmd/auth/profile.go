@@ -76,7 +76,8 @@ func listProfiles(a *app.App, asJSON bool) error {
 	return a.PrintTable(rows, "CLIENT ID", "SERVER")
 }
 
-// profileJSON is what `fob profile list|show --json` prints, and by its labels `show`.
+// profileJSON is the output of `fob profile list|show --json`; its labels are those of
+// `show`.
 type profileJSON struct {
 	Name        string   `json:"name" label:"profile"`
 	Default     bool     `json:"default"`
@@ -249,8 +250,8 @@ func noteChanges(a *app.App, before, after config.Profile, asDefault bool) {
 	}
 }
 
-// checkSettings refuses settings that a login could not be used with. Files are read
-// only where they are newly named: another setting may fix the rest.
+// checkSettings rejects settings that no login could be used with. It only reads files that
+// are newly set: another setting may fix the rest.
 func checkSettings(ctx context.Context, a *app.App, cfg *config.Config, before, after config.Profile) error {
 	files := func(p config.Profile) [3]string {
 		return [3]string{p.CAFile, p.CertificateFile, p.CertificateKeyFile}
@@ -268,7 +269,8 @@ func checkSettings(ctx context.Context, a *app.App, cfg *config.Config, before, 
 	return checkStorageChange(ctx, a, cfg, before, after)
 }
 
-// checkStorageChange refuses to point a profile away from where its login lies.
+// checkStorageChange refuses to change the storage setting of a profile with a login
+// elsewhere.
 func checkStorageChange(ctx context.Context, a *app.App, cfg *config.Config, before, after config.Profile) error {
 	to, err := cfg.StorageFor(after.Storage)
 	if err != nil {

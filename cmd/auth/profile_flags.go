@@ -17,21 +17,21 @@ import (
 	"github.com/fobcli/fob/internal/oauth"
 )
 
-// ProfileFlags are the settings of a profile, as `login` and `profile set` take them.
+// ProfileFlags are the settings of a profile as flags of `login` and `profile set`.
 type ProfileFlags struct {
 	config.Profile
-	given func(flag string) bool // one that is not leaves the stored setting as it is
+	given func(flag string) bool // whether a flag was used; otherwise the stored setting is unchanged
 }
 
 type setting struct {
 	flag    string
 	field   any // *string, *[]string or *bool
 	usage   string
-	choices []string                       // to complete; without a check there is nothing else
-	check   func(flag, value string) error // of each value that is not empty
+	choices []string                       // for completion; without check, there are no other values
+	check   func(flag, value string) error // called for each value that is not empty
 }
 
-// profileSettings are the flags for the fields of a profile, in the order of need.
+// profileSettings returns the flags for the fields of a profile, most used first.
 func profileSettings(p *config.Profile) []setting {
 	isURL := checkWith(oauth.CheckURL, "use an https URL; http is only for loopback addresses")
 	isResource := checkWith(oauth.CheckResource, "use the API's identifier: an https URL, or another absolute URI")
@@ -91,9 +91,9 @@ func (f *ProfileFlags) Register(c *cobra.Command) {
 	}
 }
 
-// apply changes a profile to what the flags say. An empty value removes a setting.
+// apply applies the flags to a profile. An empty value removes a setting.
 func (f *ProfileFlags) apply(p *config.Profile) error {
-	// The profile may be used in another folder than this one.
+	// The profile may be used from another folder, so paths must be absolute.
 	for _, file := range []*string{&f.CAFile, &f.PrivateKeyFile, &f.CertificateFile, &f.CertificateKeyFile} {
 		if *file == "" {
 			continue
@@ -165,7 +165,7 @@ func withoutEmpty(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
 }
 
-// checkWith returns a check of a flag's value that uses the function which reads it.
+// checkWith returns a check that parses a flag's value.
 func checkWith(read func(string) error, hint string) func(flag, value string) error {
 	return func(flag, value string) error {
 		if err := read(value); err != nil {

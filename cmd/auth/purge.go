@@ -13,7 +13,8 @@ import (
 	"github.com/fobcli/fob/internal/records"
 )
 
-// checkPurge refuses a purge that would make keys unusable, and asks before any other.
+// checkPurge refuses a purge that would make keys unusable, and otherwise asks for
+// confirmation.
 func checkPurge(ctx context.Context, a *app.App, cfg *config.Config, profiles []config.Profile, opts logoutOptions) error {
 	what := ""
 	if opts.all {
@@ -34,12 +35,12 @@ func checkPurge(ctx context.Context, a *app.App, cfg *config.Config, profiles []
 	return a.Confirm(ctx, fmt.Sprintf("This revokes and deletes %s. Continue?", what), unasked)
 }
 
-// purgeAll deletes the secrets once the logins are gone, then everything else.
+// purgeAll deletes the secrets after the logins, then everything else.
 func purgeAll(ctx context.Context, a *app.App, cfg *config.Config, loginsLeft, dryRun bool) (failed cli.Failures) {
 	left := loginsLeft
 	for _, name := range cfg.SecretNames() {
 		switch {
-		case loginsLeft: // which may need the same key
+		case loginsLeft: // they may need the same key
 		case dryRun:
 			a.Note("secret %s: would be deleted here; it is valid until you revoke it at its issuer.", name)
 		default:
@@ -60,11 +61,11 @@ func purgeAll(ctx context.Context, a *app.App, cfg *config.Config, loginsLeft, d
 	return failed
 }
 
-// checkPeppers refuses to delete peppers: the registry's keys cannot be verified without. A
-// storage that cannot be opened counts as empty.
+// checkPeppers refuses to delete peppers, without which the registry's keys cannot be
+// verified. A storage that cannot be opened counts as empty.
 func checkPeppers(ctx context.Context, a *app.App, cfg *config.Config) error {
 	now, _ := records.PeppersStorage(cfg)
-	for _, storage := range []string{now, config.StorageFile} { // FOB_STORAGE may have been another when they were added
+	for _, storage := range []string{now, config.StorageFile} { // FOB_STORAGE may have been different when they were added
 		if !slices.Contains(config.Storages(), storage) {
 			continue
 		}

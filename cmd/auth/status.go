@@ -108,8 +108,8 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 	return nil
 }
 
-// unnamedProfile returns the profile of calls that name none, and what selects it; the zero
-// value if that is ambiguous.
+// unnamedProfile returns the default profile and what selects it, or the zero value if that
+// is ambiguous.
 func unnamedProfile(a *app.App, cfg *config.Config) config.Choice {
 	named, err := a.Choice(nil)
 	if err == nil && named.Name == "" && a.Getenv("FOB_TOKEN") != "" {
@@ -130,7 +130,7 @@ func unnamedProfile(a *app.App, cfg *config.Config) config.Choice {
 
 func explainSelection(a *app.App, unnamed config.Choice) {
 	switch unnamed.By {
-	case "", config.BySole: // there is nothing to tell
+	case "", config.BySole: // not worth mentioning
 	case config.ByDefault:
 		a.Note("%s is the default profile.", unnamed.Name)
 	default:
@@ -138,8 +138,7 @@ func explainSelection(a *app.App, unnamed config.Choice) {
 	}
 }
 
-// checkAtServer gets a token that the server has just vouched for, and says so. No cache
-// answers for it.
+// checkAtServer gets a token that the server has just confirmed, not a cached one.
 func checkAtServer(ctx context.Context, a *app.App, p config.Profile) (*session.Token, error) {
 	variable, refreshes := a.TokenVariable(p.Name)
 	if variable != "" && !refreshes {
@@ -175,7 +174,7 @@ func tryAtServer(ctx context.Context, a *app.App, s *session.Session) (*session.
 	return token, err
 }
 
-// statusOf is the status of a profile's login, with --check after its server was asked.
+// statusOf returns the status of a profile's login, with --check after querying its server.
 func statusOf(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, opts statusOptions) (app.LoginStatus, error) {
 	if !opts.check {
 		return app.LocalStatus(ctx, a, cfg, p)
@@ -198,7 +197,7 @@ func statusOf(ctx context.Context, a *app.App, cfg *config.Config, p config.Prof
 	return status, err
 }
 
-// noteExpiringSecrets names those that 'fob secret list --exit-code' would find.
+// noteExpiringSecrets lists the secrets that 'fob secret list --exit-code' would report.
 func noteExpiringSecrets(a *app.App, cfg *config.Config) {
 	for _, s := range cfg.SecretsEndingBy(a.Now().Add(app.SecretExpiring)) {
 		end := "has expired"

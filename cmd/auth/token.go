@@ -19,14 +19,14 @@ type tokenOptions struct {
 	args                  []string
 	minTTL                time.Duration
 	minTTLGiven           bool
-	emptyFlag             string // --scope or --resource, given without a value
+	emptyFlag             string // --scope or --resource without a value
 	forceRefresh, idToken bool
 	scopes                []string
 	resource              string
 
 	header, curlConfig, json, inspect, mask bool
 	netrc                                   string // the host
-	env, shell                              string // the variable, and the shell to set it in
+	env, shell                              string // the variable, and the shell to set it i
 	dpopMethod, dpopURL, dpopNonce          string
 }
 
@@ -84,7 +84,7 @@ FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.
 	return c
 }
 
-// tokenArgs takes a profile, and with --dpop the URL of a request behind it.
+// tokenArgs accepts a profile, and with --dpop the URL of a request after it.
 func tokenArgs(opts *tokenOptions) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		opts.args = args
@@ -144,8 +144,8 @@ func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
 	return printToken(a, token, opts)
 }
 
-// emptyTarget names a flag that was to ask for less than the whole login and names
-// nothing, as an unset variable does.
+// emptyTarget returns a flag that should restrict the token, but is empty, as with an unset
+// variable.
 func emptyTarget(cmd *cobra.Command, opts tokenOptions) string {
 	for flag, value := range map[string]string{"scope": strings.Join(opts.scopes, " "), "resource": opts.resource} {
 		if cmd.Flags().Changed(flag) && strings.TrimSpace(value) == "" {

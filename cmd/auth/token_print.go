@@ -19,7 +19,7 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// The forms in which 'fob token' prints a token.
+// Output formats of 'fob token'.
 
 func printToken(a *app.App, token *session.Token, opts tokenOptions) error {
 	value := token.Value
@@ -55,7 +55,7 @@ func tokenText(tokenType, value string, opts tokenOptions) string {
 	return value + "\n"
 }
 
-// checkTokenForm refuses what would not be the one line that it looks like.
+// checkTokenForm rejects values that would change the format of the printed line.
 func checkTokenForm(opts tokenOptions) error {
 	switch {
 	case opts.env != "" && !dotenv.IsName(opts.env):
@@ -68,8 +68,8 @@ func checkTokenForm(opts tokenOptions) error {
 	return nil
 }
 
-// printBound prints the headers of one request with a token that is bound to a key
-// (RFC 9449 §7.1). Another process may replace the token before its proof is made.
+// printBound prints the headers of one request with a token bound to a key (RFC 9449 §7.1).
+// It tries again if another process replaces the token before its proof is created.
 func printBound(ctx context.Context, a *app.App, p config.Profile, want session.TokenOptions, opts tokenOptions) error {
 	const tries = 3
 	for try := 1; ; try++ {
@@ -121,7 +121,7 @@ func newTokenJSON(token *session.Token, idToken bool) tokenJSON {
 	return out
 }
 
-// maskInLog names to the CI system the text its log must not show.
+// maskInLog makes the CI system mask a text in its log.
 func maskInLog(a *app.App, token secret.Secret) {
 	line, known := ci.MaskCommand(a.Getenv, token)
 	if !known {
