@@ -34,7 +34,7 @@ type createOptions struct {
 	yes, json   bool
 }
 
-// liveEnvironment is where a leaked key does harm.
+// liveEnvironment is the environment in which a leaked key does harm.
 const liveEnvironment = "live"
 
 func newCreateCmd(a *app.App) *cobra.Command {
@@ -69,7 +69,7 @@ replacements: see 'fob help destinations'.
 	return c
 }
 
-// maxCount is a limit that only a typing error exceeds.
+// maxCount is a limit that only typing errors exceed.
 const maxCount = 1_000_000
 
 func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
@@ -130,7 +130,7 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 	return nil
 }
 
-// newKeyDestinations completes the draft and refuses what no key can have or go to.
+// newKeyDestinations completes the draft, and rejects invalid keys and destinations.
 func newKeyDestinations(a *app.App, draft *apikey.Record, opts createOptions) ([]destination.Destination, error) {
 	switch {
 	case opts.quiet && len(opts.To) == 0:

@@ -77,7 +77,7 @@ func (f *keyFlags) apply(r *apikey.Record, now time.Time) error {
 	return nil
 }
 
-// withoutEmpty leaves out empty values: a flag with one means none.
+// withoutEmpty removes empty values: a flag with one means none.
 func withoutEmpty(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
 }
@@ -148,8 +148,8 @@ func checkScope(scope string) error {
 	return nil
 }
 
-// checkEnvironment refuses an environment that is not configured: with a typing error there
-// would be a set of keys of its own. Empty is none.
+// checkEnvironment rejects an environment that is not configured, which may be a typing
+// error. Empty is none.
 func checkEnvironment(a *app.App, name string) error {
 	if name == "" {
 		return nil
@@ -177,8 +177,8 @@ func (f *bulkFlags) register(a *app.App, c *cobra.Command) {
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show which keys would change, and do nothing")
 }
 
-// selectKeys returns the keys that a bulk command is to change: those of the ids, or those
-// that the flags select and that are in a state for it.
+// selectKeys returns the keys for a bulk command: those of the ids, or those that the flags
+// select and whose state allows the change.
 func (f *bulkFlags) selectKeys(ctx context.Context, a *app.App, g *keys.Registrar, verb string) ([]apikey.Record, error) {
 	filter, err := f.filter(a, f.ids)
 	if err != nil {
@@ -194,13 +194,13 @@ func (f *bulkFlags) selectKeys(ctx context.Context, a *app.App, g *keys.Registra
 	return records, err
 }
 
-// canChange leaves out the keys that a bulk command has nothing to do with, so that it can
-// be run again after it was interrupted.
+// canChange excludes keys that need no change, so that an interrupted bulk command can be
+// run again.
 func canChange(verb string, state apikey.State) bool {
 	return state == apikey.Active || state == apikey.Disabled || verb == "revoke" && state == apikey.Retiring
 }
 
-// confirm asks before keys are changed that no id names.
+// confirm asks before changing keys that were not named by id.
 func (f *bulkFlags) confirm(ctx context.Context, a *app.App, records []apikey.Record, verb string) error {
 	if len(records) == 0 {
 		return cli.WithHint(errors.New("no keys match"), "run 'fob key list' with the same flags to see all of them, and their states")
@@ -229,8 +229,8 @@ func printPlan(a *app.App, verb string, r apikey.Record, more string) {
 	}
 }
 
-// interruptedError adds to the error of a command that changes many keys what was done before it,
-// and how to continue.
+// interruptedError adds to the error of a bulk command what was done before it, and how to
+// continue.
 func interruptedError(ctx context.Context, a *app.App, err error, done, next string) error {
 	if ctx.Err() != nil {
 		a.Note("%s.", done)

@@ -89,7 +89,7 @@ func runImport(ctx context.Context, a *app.App, opts importOptions) error {
 	return err
 }
 
-// emptyRegistry is used where there is none: records can be completed, and not stored.
+// emptyRegistry is used if there is none: records can be completed, but not stored.
 type emptyRegistry struct{ apikey.Registry }
 
 func (emptyRegistry) Pepper(context.Context) (string, error) { return "", nil }

@@ -1,4 +1,4 @@
-// Package key is the commands for API keys that the user issues.
+// Package key contains the commands for API keys that the user issues.
 package key
 
 import (

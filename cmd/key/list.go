@@ -93,8 +93,8 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 	return nil
 }
 
-// keyOrder compares keys by what --sort names; nil is the registry's order. A time that a key
-// does not have comes last.
+// keyOrder returns the comparison for --sort; nil is the registry's order. Keys without the
+// time come last.
 func keyOrder(by string) (func(r, s apikey.Record) int, error) {
 	soonest := func(t, u time.Time) int {
 		switch {
@@ -228,7 +228,7 @@ func keyRows(r apikey.Record, chain []string, rotations []apikey.Rotation, now t
 	for _, name := range r.Destinations {
 		rows = append(rows, []string{"destination", sanitize.Line(name)})
 	}
-	if n := len(rotations); n > 0 && len(rotations[n-1].Deliveries) > 1 { // a single one adds nothing to the phase
+	if n := len(rotations); n > 0 && len(rotations[n-1].Deliveries) > 1 { // a single delivery adds nothing to the phase
 		for _, d := range rotations[n-1].Deliveries {
 			rows = append(rows, []string{"delivery", strings.TrimSpace(fmt.Sprintf("%s: %s %s", sanitize.Line(d.Destination), d.Status, sanitize.Line(d.Error)))})
 		}

@@ -249,14 +249,14 @@ func runPepperRequire(ctx context.Context, a *app.App, require bool) error {
 	return nil
 }
 
-// checkPeppered refuses a registry with keys that require_pepper would refuse.
+// checkPeppered refuses to require peppers in a registry with keys without one.
 func checkPeppered(ctx context.Context, g *keys.Registrar) error {
 	ids, err := g.WithoutPepper(ctx)
 	if err != nil || len(ids) == 0 {
 		return err
 	}
 	hint := fmt.Sprintf("run 'fob key rotate %s' to replace one of them; 'fob key export' shows which keys have a pepper", sanitize.Line(ids[0]))
-	if used, err := g.Registry.Pepper(ctx); err != nil || used == "" { // a rotation would add no pepper
+	if used, err := g.Registry.Pepper(ctx); err != nil || used == "" { // a rotation would not add a pepper
 		hint = "run 'fob key pepper add p1', then 'fob key pepper use p1'"
 	}
 	return cli.WithHint(fmt.Errorf("%s without a pepper would be refused", cli.Plural(len(ids), "key", "keys")), "%s", hint)
@@ -301,7 +301,7 @@ func runPepperRemove(ctx context.Context, a *app.App, name string, force bool) e
 	return nil
 }
 
-// checkUnused refuses a pepper that keys need, or that new hashes are made with.
+// checkUnused refuses to remove a pepper that keys or new hashes need.
 func checkUnused(ctx context.Context, g *keys.Registrar, name string) error {
 	count, inUse, err := g.NeedsPepper(ctx, name)
 	if err != nil || count == 0 && !inUse {

@@ -92,7 +92,7 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 	if err := checkIsKey(ctx, g, id, text.Reveal()); err != nil {
 		return err
 	}
-	// Saved first: a rotation has to reach wherever the key may have arrived.
+	// Saved first: rotations must deliver to all places where the key may have arrived.
 	if _, err := g.Update(ctx, id, func(r *apikey.Record) { r.Destinations = delivery.AddNames(r.Destinations, names) }); err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 	return errors.Join(failed.Err(), g.Delivered(context.WithoutCancel(ctx), id, delivered))
 }
 
-// checkIsKey refuses a text that is not that key, and a revoked or expired key.
+// checkIsKey rejects a text that is not that key, and a revoked or expired key.
 func checkIsKey(ctx context.Context, g *keys.Registrar, id, text string) error {
 	r, err := g.Verify(ctx, text, apikey.Need{})
 	var refused *apikey.RefusedError

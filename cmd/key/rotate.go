@@ -117,7 +117,7 @@ type rotation struct {
 	isBulk  bool
 	bar     *cli.Progress
 
-	done, before int // rotated now, and by an earlier run
+	done, before int // rotated now, and by an earlier ru
 	last         keys.Rotated
 	failed       cli.Failures
 }
@@ -144,7 +144,7 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 		return nil, err
 	}
 	records = selected
-	if len(run.opts.ids) == 0 { // leave out what an earlier run of the same command has made
+	if len(run.opts.ids) == 0 { // skip what an earlier run of the same command has created
 		if records, err = run.g.StillToRotate(ctx, selected, run.opts.compromised); err != nil {
 			return nil, err
 		}
@@ -155,7 +155,7 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 	return records, run.opts.confirm(ctx, run.a, records, "rotate")
 }
 
-// findDestinations reads all destinations of all keys before the first key is rotated, and
+// findDestinations parses all destinations of all keys before the first key is rotated, and
 // returns the keys that have them. To resume, one that fails does not stop the others.
 func (run *rotation) findDestinations(records []apikey.Record) (ready []apikey.Record, err error) {
 	if len(run.opts.To) > 0 && run.isBulk {
@@ -213,8 +213,8 @@ func (run *rotation) printPlan(records []apikey.Record) {
 	}
 }
 
-// rotateAll rotates the keys one by one. A failed delivery does not stop the others;
-// whatever else fails ends the run.
+// rotateAll rotates the keys one by one. A failed delivery does not stop the others; any
+// other error ends the run.
 func (run *rotation) rotateAll(ctx context.Context, records []apikey.Record) error {
 	run.bar = run.a.NewProgress("rotating", int64(len(records)))
 	defer run.bar.End()
