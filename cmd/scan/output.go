@@ -45,7 +45,7 @@ type findingJSON struct {
 	Kind        leakscan.Kind `json:"kind"`
 }
 
-// unreadJSON is what was not scanned. That of a submodule is as expected.
+// unreadJSON is something that was not scanned, which is expected for a submodule.
 type unreadJSON struct {
 	Kind                string `json:"kind"`
 	Path                string `json:"path"`

@@ -1,4 +1,4 @@
-// Package scan has the commands that find keys: scan, rules.
+// Package scan contains the commands that find keys: scan, rules.
 package scan
 
 import (
@@ -148,7 +148,7 @@ func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions
 	progress := func(files int, bytes int64) {
 		bar.At(int64(files), fmt.Sprintf("%d files, %s", files, bytesText(bytes)))
 	}
-	if _, err := a.Config(); err != nil { // hides the identities that it names from git
+	if _, err := a.Config(); err != nil { // removes the variables with identities from git's environment
 		return leakscan.Result{}, err
 	}
 	dir := cli.FirstArg(opts.paths)
@@ -182,7 +182,7 @@ type foundKey struct {
 
 // judgment is about a key, wherever it was found.
 type judgment struct {
-	state   apikey.State // "" if the registry does not have the key, or was not asked
+	state   apikey.State // "" if the registry does not have the key, or was not queried
 	record  apikey.Record
 	checked bool
 }
@@ -212,7 +212,7 @@ func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding,
 	return found, judgeKeys(ctx, g, a.Now(), found)
 }
 
-// judgeKeys looks each key up once, by its digest: a checksum can be forged.
+// judgeKeys looks up each key once, by its digest, since checksums can be forged.
 func judgeKeys(ctx context.Context, g *keys.Registrar, now time.Time, found []foundKey) error {
 	known := make(map[string]*judgment)
 	for i := range found {
