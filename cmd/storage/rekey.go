@@ -59,12 +59,12 @@ finishes the change.
 	return c
 }
 
-// nextKey is a new key and how its source is switched to it.
+// nextKey is a new key and how to switch its source to it.
 type nextKey struct {
 	key    seal.Key
 	source string
 	commit func() error // makes the source return the key
-	after  func() error // once no record needs the old one
+	after  func() error // called once no record needs the old key
 }
 
 func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
@@ -90,7 +90,7 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 		}
 		return err
 	}
-	if err := finishRekey(ctx, a, opts.storage, true); err != nil { // the one before
+	if err := finishRekey(ctx, a, opts.storage, true); err != nil { // a previous, unfinished change
 		return err
 	}
 	next, err := chooseNextKey(ctx, a, cfg.Paths, opts)
@@ -111,7 +111,7 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 	return nil
 }
 
-// checkNextKey refuses what cannot be done, before the user is asked and files are made.
+// checkNextKey rejects impossible changes, before asking the user and creating files.
 func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 	given := opts.passphrase || opts.passphraseFile != "" || opts.keyFile != "" || opts.sealKeyStdin
 	switch {
@@ -121,7 +121,7 @@ func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 		return nil
 	case !given:
 		return cli.WithHint(cli.Usagef("the source of the new key is required"), "use --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
-	case a.Getenv("FOB_SEAL_KEY") != "": // it takes precedence over the new source: no record would open
+	case a.Getenv("FOB_SEAL_KEY") != "": // it takes precedence over the new source, so that no record could be opened
 		return overridesError("FOB_SEAL_KEY")
 	case opts.keyFile != "":
 		return credstore.CheckKeyFile(opts.keyFile, cfg.Paths.Data)

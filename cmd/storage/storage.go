@@ -1,4 +1,4 @@
-// Package storage is the commands for what fob stores.
+// Package storage contains the commands for what fob stores.
 package storage
 
 import (
@@ -131,7 +131,7 @@ func printStatus(a *app.App, all []storageJSON) error {
 	return a.PrintTable(rows)
 }
 
-// each calls do for every record, also after failures, and returns these joined.
+// each calls do for every record, even after failures, and returns the joined errors.
 func each[R any](ctx context.Context, all []R, do func(R) error) error {
 	var failed error
 	for _, r := range all {
