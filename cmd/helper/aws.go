@@ -132,7 +132,7 @@ func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, 
 	return endpoint, nil
 }
 
-// assumeRole makes the one request. The client's certificate is only for the issuer.
+// assumeRole sends the request. The client's certificate is only for the issuer.
 func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint string, role credhelper.WebIdentity) (credentials secret.Secret, expires time.Time, err error) {
 	hc, err := a.HTTPClient(config.Profile{CAFile: p.CAFile})
 	if err != nil {

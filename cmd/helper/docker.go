@@ -96,7 +96,7 @@ func runHelperDocker(ctx context.Context, a *app.App, operation string) error {
 		return nil
 	case rule == nil:
 		fmt.Fprintln(a.Out.Raw(), credhelper.NotFoundInDocker)
-		return cli.Silent(cli.ExitFailed) // docker has read why
+		return cli.Silent(cli.ExitFailed) // docker has read the reaso
 	case operation == "erase":
 		return dropRefused(ctx, a, rule.Profile, secret.Secret{})
 	}
@@ -113,9 +113,9 @@ func dockerHosts() hosts {
 	}}
 }
 
-// listRegistries lists the registries as the profiles spell them.
+// listRegistries lists the registries as spelled in the profiles.
 func listRegistries(a *app.App) error {
-	if _, err := dockerHosts().rules(a, ""); err != nil { // none is listed that is invalid
+	if _, err := dockerHosts().rules(a, ""); err != nil { // invalid ones are not listed
 		return err
 	}
 	cfg, err := a.Config()

@@ -88,7 +88,7 @@ func runHelperGit(ctx context.Context, a *app.App, operation, profile string) er
 	case err == nil:
 		err = answerGit(ctx, a, asked, rule)
 	}
-	if err != nil { // or git would go on and ask for a password
+	if err != nil { // otherwise git would ask for a password
 		return errors.Join(err, credhelper.QuitGit(a.Out.Raw()))
 	}
 	return nil

@@ -1,4 +1,4 @@
-// Package helper has the commands that other programs call for credentials.
+// Package helper contains the commands that other programs call for credentials.
 package helper
 
 import (
@@ -36,7 +36,7 @@ themselves. Each gets tokens only for the hosts of a profile.`,
 	return c
 }
 
-// hosts is where a profile's tokens may be sent, as one protocol names it.
+// hosts returns where a profile's tokens may be sent, for one protocol.
 type hosts struct {
 	setting, hint string
 	parse         func(string) (credhelper.Place, error)
@@ -68,7 +68,7 @@ func (h hosts) rules(a *app.App, profile string) (rules []credhelper.Rule, err e
 	return rules, nil
 }
 
-// rule is the one rule for a place, or nil.
+// rule returns the only rule for a place, or nil.
 func (h hosts) rule(a *app.App, profile string, asked credhelper.Place, username string) (*credhelper.Rule, error) {
 	rules, err := h.rules(a, profile)
 	if err != nil {
@@ -104,7 +104,7 @@ func credential(ctx context.Context, a *app.App, p config.Profile, kind string) 
 	}
 	cfg, err := a.Config()
 	if err == nil {
-		err = cfg.Vet(p) // also for a token in the environment: the profile says who gets it
+		err = cfg.Vet(p) // also for a token in the environment, because the profile determines who gets it
 	}
 	if err != nil {
 		return c, err
@@ -124,7 +124,7 @@ func credential(ctx context.Context, a *app.App, p config.Profile, kind string) 
 	return credhelper.Credential{Token: token.Value, ExpiresAt: token.ExpiresAt}, nil
 }
 
-// accessFor is the access token for a rule, under its username.
+// accessFor returns the access token for a rule, with its username.
 func accessFor(ctx context.Context, a *app.App, rule *credhelper.Rule) (credhelper.Credential, error) {
 	p, err := a.Profile([]string{rule.Profile})
 	if err != nil {
@@ -148,14 +148,14 @@ func checkTokenKind(kind string) error {
 	return nil
 }
 
-// dropRefused forgets the token that a host has refused; the login stays.
+// dropRefused deletes the cached token that a host has refused; the login stays.
 func dropRefused(ctx context.Context, a *app.App, profile string, refused secret.Secret) error {
 	p, err := a.Profile([]string{profile})
 	if err != nil {
 		return err
 	}
 	s, err := storedLogin(a, p)
-	if s == nil || err != nil { // nothing is cached that the next call would use
+	if s == nil || err != nil { // there is no cache that the next call would use
 		return err
 	}
 	err = s.DropToken(ctx, refused)
@@ -165,7 +165,8 @@ func dropRefused(ctx context.Context, a *app.App, profile string, refused secret
 	return cli.ForProfile(err, p.Name)
 }
 
-// storedLogin is nil where the environment or the machine's identity answers for a profile.
+// storedLogin returns nil if the profile's tokens come from the environment or the
+// machine's identity.
 func storedLogin(a *app.App, p config.Profile) (*session.Session, error) {
 	if name, _ := a.TokenVariable(p.Name); name != "" || app.ShowsIdentity(p) {
 		return nil, nil
@@ -180,8 +181,8 @@ func inputHint(err error, program string) error {
 	return err
 }
 
-// executablePath is the absolute path under which fob was called. Links are not followed:
-// package managers replace their targets.
+// executablePath returns the absolute path with which fob was called. Links are not
+// resolved, because package managers replace their targets.
 func executablePath() (string, error) {
 	path, err := exec.LookPath(os.Args[0])
 	if err != nil {

@@ -81,7 +81,7 @@ func runHelperKubectl(ctx context.Context, a *app.App, opts kubectlOptions) erro
 	return asked.WriteKubectl(a.Out.Raw(), c)
 }
 
-// checkCluster refuses a cluster that is not among those of the profile, or not among those
+// checkCluster rejects a cluster that is not among those of the profile, or not among those
 // of the flag: a kubeconfig may come from anyone.
 func checkCluster(asked *credhelper.KubectlRequest, p config.Profile, servers []string) error {
 	cluster, err := usage.URLPlace(asked.Server)
