@@ -128,7 +128,7 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 	return nil
 }
 
-// planRotation finds out all that can be known before anything is done.
+// planRotation checks everything that can be checked before anything is done.
 func planRotation(ctx context.Context, a *app.App, opts rotateOptions) (*rotation, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -309,7 +309,7 @@ func (r *rotation) failure(ctx context.Context, err error) error {
 	return failed.Err()
 }
 
-// printUnsaved prints a value that could not be stored, and is nowhere else.
+// printUnsaved prints a value that could not be stored, the only copy.
 func (r *rotation) printUnsaved(unkept *secretstore.UnkeptError) error {
 	if _, err := fmt.Fprintln(r.a.Out.Raw(), unkept.Value.Reveal()); err != nil {
 		return errors.Join(unkept, err)

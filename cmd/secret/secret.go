@@ -1,4 +1,4 @@
-// Package secret is the commands for secrets that others issued.
+// Package secret contains the commands for secrets that others issued.
 package secret
 
 import (
@@ -32,8 +32,8 @@ A name may have several parts, as in stripe/test and stripe/prod.`,
 	return c
 }
 
-// oneSecretArg accepts the name of one secret. An invalid name may be the secret itself, and
-// is not shown.
+// oneSecretArg accepts the name of one secret. An invalid name may be the secret itself, so
+// it is not shown.
 func oneSecretArg(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return cli.WithHint(cli.Usagef("'%s' needs the name of one secret", cmd.CommandPath()), "use a name as in stripe or stripe/prod; the secret itself is read from stdin or a prompt")
@@ -44,8 +44,8 @@ func oneSecretArg(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// unconfirmed is the error where a confirmation is required and not possible. Its hint is the
-// call with --yes.
+// unconfirmed returns the error for a required confirmation without a terminal. Its hint is
+// the call with --yes.
 func unconfirmed(what, name string) error {
 	confirmed := "fob"
 	for _, arg := range os.Args[1:] {

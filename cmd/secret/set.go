@@ -127,7 +127,7 @@ func warnOverridden(a *app.App, name string) {
 	}
 }
 
-// applySettings puts the flags that were given into a secret's settings.
+// applySettings applies the flags to a secret's settings.
 func applySettings(a *app.App, cfg *config.Config, s config.Secret, opts setOptions) (config.Secret, error) {
 	var err error
 	if opts.expires != "" {
