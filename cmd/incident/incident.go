@@ -1,4 +1,4 @@
-// Package incident is the command that replaces leaked keys.
+// Package incident contains the command that replaces leaked keys.
 package incident
 
 import (
