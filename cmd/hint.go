@@ -34,7 +34,7 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// hintOf says what to do next: the hint that an error carries, else the general one for
+// hintOf returns what to do next: the hint that an error carries, else the general one for
 // its kind, with the name of the profile that it is about.
 func hintOf(err error) string {
 	if hint := cmp.Or(cli.CarriedHint(err), pepperHint(err), secretHint(err)); hint != "" {
@@ -53,7 +53,7 @@ func hintOf(err error) string {
 // subject is the profile that a hint is about; without a name, commands use the default.
 type subject struct {
 	profile string
-	inLogin bool // its login failed: the hint repeats that command, which may have had other flags
+	inLogin bool // the login failed: the hint repeats that command, which may have had other flags
 }
 
 func (s subject) login(flags string) string {
@@ -68,7 +68,7 @@ func (s subject) login(flags string) string {
 
 func (s subject) setting(flags string) string { return s.call("profile set", flags) }
 
-// restore advises to delete a record that cannot be opened only if there is no backup.
+// restore advises deleting a record that cannot be opened only if there is no backup.
 func (s subject) restore() string {
 	return "restore a backup with 'fob storage restore fob.age'; only without one, delete the login with " + s.call("logout", "--local") + " and run " + s.login("")
 }
@@ -129,7 +129,7 @@ func loginHint(err error, s subject) string {
 	}))
 }
 
-// storageHint is about a login that cannot be read or stored.
+// storageHint returns the hint for a login that cannot be read or stored.
 func storageHint(err error, s subject) string {
 	return cli.HintFor(err, []cli.ErrorHint{
 		cli.HintOn(credstore.ErrAbsent, "run "+s.login("--storage file")+" to use an encrypted file; in a script, also set FOB_PASSPHRASE_FILE. 'fob doctor' shows what the keyring lacks"),
@@ -149,7 +149,7 @@ func storageHint(err error, s subject) string {
 	})
 }
 
-// identityServer is the audience that an identity should have.
+// identityServer returns the expected audience of an identity.
 func identityServer(err error) string {
 	if identity, ok := errors.AsType[*app.IdentityError](err); ok {
 		return identity.Server
@@ -157,7 +157,7 @@ func identityServer(err error) string {
 	return "https://sso.example.com"
 }
 
-// typedHint is the hint where it depends on what the error contains.
+// typedHint returns a hint that depends on the content of the error.
 func typedHint(err error, s subject) string {
 	if refused, ok := errors.AsType[*apikey.RefusedError](err); ok {
 		return refusedKeyHint(refused.Reason, keyID(err))
@@ -251,7 +251,7 @@ func refusedKeyHint(reason apikey.Reason, id string) string {
 	}[reason]
 }
 
-// deliveryHint says what to do about a platform that did not take a value.
+// deliveryHint returns what to do about a platform that refused a value.
 func deliveryHint(err error) string {
 	if setup, ok := errors.AsType[*destination.SetupError](err); ok {
 		return setup.Hint
@@ -329,7 +329,7 @@ func isForeign(err error) bool {
 	return errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrWrongContext) || errors.Is(err, credstore.ErrCorrupt)
 }
 
-// sealedHint says how to read a record that no new login can replace.
+// sealedHint returns how to read a record that no new login can replace.
 func sealedHint(err error) string {
 	if isForeign(err) {
 		return "find out what changed it, then restore a backup with 'fob storage restore fob.age'"

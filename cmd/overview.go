@@ -17,7 +17,7 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// firstSteps is what fob says on a machine where it has nothing yet.
+// firstSteps is printed on a machine without any logins, keys and secrets.
 const firstSteps = `fob stores logins, API keys and secrets for scripts and machines.
 
   fob login github                log in, and use its tokens in scripts
@@ -28,12 +28,12 @@ const firstSteps = `fob stores logins, API keys and secrets for scripts and mach
 
 `
 
-// overviewTimeout is how long fob without arguments waits for files. Later results are left
-// out.
+// overviewTimeout bounds the reading of files by fob without arguments. Later results are
+// omitted.
 const overviewTimeout = 300 * time.Millisecond
 
-// runOverview shows the state of things and what to do next. It asks no server and
-// no user, and what cannot be read is no failure.
+// runOverview prints the state and what to do next. It queries no servers, does not prompt,
+// and omits what cannot be read.
 func runOverview(ctx context.Context, a *app.App) error {
 	ctx, cancel := context.WithTimeout(ctx, overviewTimeout)
 	defer cancel()
@@ -97,7 +97,7 @@ func stateText(s app.LoginStatus, now time.Time) string {
 	return "logged in"
 }
 
-// overviewKeys counts the keys in a registry on this machine; "" if there is none.
+// overviewKeys returns the number of keys in this machine's registry, or "" without one.
 func overviewKeys(ctx context.Context, a *app.App) string {
 	dsn, _, err := appkeys.RegistryName(a)
 	switch {
@@ -132,12 +132,12 @@ func overviewSecrets(a *app.App, cfg *config.Config) string {
 	return fmt.Sprintf("%d, %s has expired", len(cfg.Secrets), ending[0].Name)
 }
 
-// nextStep is the one command that helps most: first what has ended, then what is there.
+// nextStep returns the most useful command: first for what has ended, then by what exists.
 func nextStep(a *app.App, cfg *config.Config, logins []app.LoginStatus, keys bool) string {
 	for _, s := range logins {
 		switch s.State {
 		case session.StateExpired, session.StateEnded, session.StateLoggedOut, session.StateUnreadable:
-			if s.State == session.StateUnreadable || s.Storage == config.StorageNone { // where no login helps
+			if s.State == session.StateUnreadable || s.Storage == config.StorageNone { // no login helps
 				return "fob status " + s.Profile
 			}
 			return "fob login " + s.Profile
