@@ -239,7 +239,7 @@ func (g *Registrar) tryStart(tx apikey.Tx, id string, s *started, takeOver bool,
 			return nil, err
 		}
 	}
-	if s.minted, s.New, err = g.mint(g.successor(base, old.ID, s.opts.To), pepper); err != nil {
+	if s.minted, s.New, err = g.mint(g.replacementDraft(base, old.ID, s.opts.To), pepper); err != nil {
 		return nil, err
 	}
 	s.lease = g.lockLease(s.New.ID)
@@ -294,9 +294,9 @@ func (g *Registrar) scheduleEnd(tx apikey.Tx, r *apikey.Record) error {
 	return tx.Put(g.event(apikey.ActionRetire, "compromised; it ends at "+r.RetiresAt.Format(time.RFC3339)+" at the latest"), *r)
 }
 
-// successor returns the draft of a replacement: with the same rights and lifetime, for the
+// replacementDraft returns the draft of a replacement: with the same rights and lifetime, for the
 // old key's destinations and new ones.
-func (g *Registrar) successor(old apikey.Record, predecessor string, to []Destination) apikey.Record {
+func (g *Registrar) replacementDraft(old apikey.Record, predecessor string, to []Destination) apikey.Record {
 	next := apikey.Record{
 		Owner: old.Owner, Environment: old.Environment, Scopes: old.Scopes, Rate: old.Rate,
 		Note: old.Note, Metadata: old.Metadata, Disabled: old.Disabled, Predecessor: predecessor,
