@@ -77,11 +77,16 @@ func (s subject) call(command, flags string) string {
 	return "'" + strings.Join(strings.Fields("fob "+command+" "+s.profile+" "+flags), " ") + "'"
 }
 
-func keyID(err error) string {
-	if failed, ok := errors.AsType[*keys.KeyError](err); ok {
-		return failed.ID
+// typed is the hint for an error of one type; "" for any other error.
+func typed[E error](err error, hint func(E) string) string {
+	if e, ok := errors.AsType[E](err); ok {
+		return hint(e)
 	}
-	return "ID"
+	return ""
+}
+
+func keyID(err error) string {
+	return cmp.Or(typed(err, func(e *keys.KeyError) string { return e.ID }), "ID")
 }
 
 func keyHint(err error) string {
@@ -108,29 +113,7 @@ func keyHint(err error) string {
 }
 
 func loginHint(err error, s subject) string {
-	return cmp.Or(storageHint(err, s), cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(session.ErrLoginRequired, "run "+s.login("")),
-		cli.HintOn(ci.ErrUnknownPlace, "run it in a job of GitHub Actions or GitLab CI, or name the identity's source: "+s.setting("--identity env:CI_TOKEN")),
-		cli.HintOn(ci.ErrNotPermitted, "add 'permissions: {id-token: write, contents: read}' to the job, which a pull request from a fork never gets; within 'fob exec', add --keep-identity to it"),
-		cli.HintOn(ci.ErrAbsent, "add 'id_tokens: {FOB_ID_TOKEN: {aud: "+identityServer(err)+"}}' to the GitLab job; within 'fob exec', add --keep-identity to it"),
-		cli.HintOn(ci.ErrMalformed, "check what the profile's identity names: it must contain one token, and nothing else"),
-		cli.HintOn(ci.ErrAudience, "request it for the profile's server, in GitLab with 'id_tokens: {FOB_ID_TOKEN: {aud: "+identityServer(err)+"}}'; or set the profile's identity_audience to what the server expects"),
-		cli.HintOn(ci.ErrCommand, "run the identity_command of config.toml by hand: it must print one token on stdout"),
-		cli.HintOn(jwt.ErrKey, "check the profile's private_key_file: it must contain one private key, in PEM or as a JWK"),
-		cli.HintOn(oauth.ErrNoClientKey, "name its file with "+s.setting("--private-key-file key.pem")+", or run "+s.login("--private-key-stdin")),
-		cli.HintOn(loopback.ErrPortInUse, "stop the program that uses the port, or choose another port with --redirect-uri"),
-		cli.HintOn(loopback.ErrOpenedTwice, "run "+s.login("--no-browser")+" and open the URL yourself: another user may have opened the page first"),
-		cli.HintOn(session.ErrUnbound, "use bearer tokens: "+s.setting("--dpop=false")+"; or store a login on this machine: "+s.login("")),
-		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
-		cli.HintOn(session.ErrReplaced, "try again: nothing is lost"),
-		cli.HintOn(filelock.ErrTimeout, "wait for the other fob that uses this login, or find it with 'ps -ef', then try again"),
-		cli.HintOn(oauth.ErrRefused, "check the client ID, the redirect URI (some servers compare the port too: --redirect-uri) and the client authentication (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
-		cli.HintOn(oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"),
-	}))
-}
-
-// storageHint returns the hint for a login that cannot be read or stored.
-func storageHint(err error, s subject) string {
+	server := cmp.Or(typed(err, func(e *app.IdentityError) string { return e.Server }), "https://sso.example.com")
 	return cli.HintFor(err, []cli.ErrorHint{
 		cli.HintOn(credstore.ErrAbsent, "run "+s.login("--storage file")+" to use an encrypted file; in a script, also set FOB_PASSPHRASE_FILE. 'fob doctor' shows what the keyring lacks"),
 		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again; without a desktop, run "+s.login("--storage file")),
@@ -146,64 +129,50 @@ func storageHint(err error, s subject) string {
 		cli.HintOn(credstore.ErrCorrupt, s.restore()),
 		cli.HintOn(atomicfile.ErrUnsafe, "set its owner and mode so that no other user can read or change it (files 0600, folders 0700)"),
 		cli.HintOn(credstore.ErrUnusable, "check the permissions and the disk of fob's data folder, then try again"),
+		cli.HintOn(session.ErrLoginRequired, "run "+s.login("")),
+		cli.HintOn(ci.ErrUnknownPlace, "run it in a job of GitHub Actions or GitLab CI, or name the identity's source: "+s.setting("--identity env:CI_TOKEN")),
+		cli.HintOn(ci.ErrNotPermitted, "add 'permissions: {id-token: write, contents: read}' to the job, which a pull request from a fork never gets; within 'fob exec', add --keep-identity to it"),
+		cli.HintOn(ci.ErrAbsent, "add 'id_tokens: {FOB_ID_TOKEN: {aud: "+server+"}}' to the GitLab job; within 'fob exec', add --keep-identity to it"),
+		cli.HintOn(ci.ErrMalformed, "check what the profile's identity names: it must contain one token, and nothing else"),
+		cli.HintOn(ci.ErrAudience, "request it for the profile's server, in GitLab with 'id_tokens: {FOB_ID_TOKEN: {aud: "+server+"}}'; or set the profile's identity_audience to what the server expects"),
+		cli.HintOn(ci.ErrCommand, "run the identity_command of config.toml by hand: it must print one token on stdout"),
+		cli.HintOn(jwt.ErrKey, "check the profile's private_key_file: it must contain one private key, in PEM or as a JWK"),
+		cli.HintOn(oauth.ErrNoClientKey, "name its file with "+s.setting("--private-key-file key.pem")+", or run "+s.login("--private-key-stdin")),
+		cli.HintOn(loopback.ErrPortInUse, "stop the program that uses the port, or choose another port with --redirect-uri"),
+		cli.HintOn(loopback.ErrOpenedTwice, "run "+s.login("--no-browser")+" and open the URL yourself: another user may have opened the page first"),
+		cli.HintOn(session.ErrUnbound, "use bearer tokens: "+s.setting("--dpop=false")+"; or store a login on this machine: "+s.login("")),
+		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
+		cli.HintOn(session.ErrReplaced, "try again: nothing is lost"),
+		cli.HintOn(filelock.ErrTimeout, "wait for the other fob that uses this login, or find it with 'ps -ef', then try again"),
+		cli.HintOn(oauth.ErrRefused, "check the client ID, the redirect URI (some servers compare the port too: --redirect-uri) and the client authentication (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
+		cli.HintOn(oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"),
 	})
 }
 
-// identityServer returns the expected audience of an identity.
-func identityServer(err error) string {
-	if identity, ok := errors.AsType[*app.IdentityError](err); ok {
-		return identity.Server
-	}
-	return "https://sso.example.com"
-}
-
-// typedHint returns a hint that depends on the content of the error.
+// typedHint returns the hint where it depends on what the error contains.
 func typedHint(err error, s subject) string {
-	if refused, ok := errors.AsType[*apikey.RefusedError](err); ok {
-		return refusedKeyHint(refused.Reason, keyID(err))
-	}
-	if trust, ok := errors.AsType[*config.TrustError](err); ok {
-		return trust.Hint
-	}
-	if others, ok := errors.AsType[*atomicfile.OthersError](err); ok {
-		return othersHint(others)
-	}
-	if untrusted, ok := errors.AsType[*idtoken.AudienceError](err); ok {
-		return "if that audience may see who you are, trust it (trusted_audiences in config.toml): " + s.login("--trusted-audience "+sanitize.ShellQuote(untrusted.Audience))
-	}
-	if other, ok := errors.AsType[*discovery.OtherIssuerError](err); ok {
-		return otherIssuerHint(other, s)
-	}
-	if selection, ok := errors.AsType[*config.SelectError](err); ok {
-		return selectHint(selection)
-	}
-	switch {
-	case errors.As(err, new(*apikey.TamperedError)):
-		return "find out who can write to the registry's database, and revoke the keys in doubt; an earlier 'fob key export' shows what a record was"
-	case errors.As(err, new(*config.StorageError)):
-		return "choose keyring or file, or none to store nothing"
-	case errors.Is(err, fs.ErrNotExist):
-		return "check the path: a file to read must exist, and so must the folder of a file to write"
-	case errors.As(err, new(*config.ParseError)):
-		return "fix it with an editor; nothing was changed"
-	case errors.Is(err, httpclient.ErrRedirect) && s.inLogin:
-		return "check the server's URLs: fob sends no secret to another address"
-	case errors.Is(err, httpclient.ErrRedirect):
-		return "run " + s.login("") + " to learn the server's new address: fob sends no secret to another one"
-	case oauth.RefusesClient(err):
-		return "check the client ID and the client authentication (--token-endpoint-auth-method; with a key also --client-assertion-audience)"
-	case oauth.HasCode(err, "invalid_scope") && s.inLogin:
-		return "request scopes that the server knows with --scope"
-	case oauth.HasCode(err, "invalid_scope"):
-		return "run " + s.call("status", "") + " for the scopes that were granted; a login with --scope requests others"
-	case errors.As(err, new(*oauth.AuthorizationError)):
-		return "approve the request in the browser; if the server refused it, ask its operator whether this client may have these scopes"
-	case oauth.HasCode(err, "invalid_target"):
-		return "name an API that the server knows; a login with --resource requests a token of another one"
-	case oauth.HasCode(err, "invalid_dpop_proof"):
-		return "run " + s.login("--dpop") + ": the server binds tokens to keys"
-	}
-	return ""
+	return cmp.Or(
+		typed(err, func(e *apikey.RefusedError) string { return refusedKeyHint(e.Reason, keyID(err)) }),
+		typed(err, func(e *config.TrustError) string { return e.Hint }),
+		typed(err, othersHint),
+		typed(err, func(e *idtoken.AudienceError) string {
+			return "trust that audience (trusted_audiences in config.toml) only if it may see who you are: " + s.login("--trusted-audience "+sanitize.ShellQuote(e.Audience))
+		}),
+		typed(err, func(e *discovery.OtherIssuerError) string { return otherIssuerHint(e, s) }),
+		typed(err, selectHint),
+		cli.TextIf(errors.As(err, new(*apikey.TamperedError)), "find out who can write to the registry's database, and revoke the keys in doubt; an earlier 'fob key export' shows what a record was"),
+		cli.TextIf(errors.As(err, new(*config.StorageError)), "choose keyring or file, or none to store nothing"),
+		cli.TextIf(errors.Is(err, fs.ErrNotExist), "check the path: a file to read must exist, and so must the folder of a file to write"),
+		cli.TextIf(errors.As(err, new(*config.ParseError)), "fix it with an editor; nothing was changed"),
+		cli.TextIf(errors.Is(err, httpclient.ErrRedirect) && s.inLogin, "check the server's URLs: fob sends no secret to another address"),
+		cli.TextIf(errors.Is(err, httpclient.ErrRedirect), "run "+s.login("")+" to learn the server's new address: fob sends no secret to another one"),
+		cli.TextIf(oauth.RefusesClient(err), "check the client ID and the client authentication (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
+		cli.TextIf(oauth.HasCode(err, "invalid_scope") && s.inLogin, "request scopes that the server knows with --scope"),
+		cli.TextIf(oauth.HasCode(err, "invalid_scope"), "run "+s.call("status", "")+" for the scopes that were granted; a login with --scope requests others"),
+		cli.TextIf(errors.As(err, new(*oauth.AuthorizationError)), "approve the request in the browser; if the server refused it, ask its operator whether this client may have these scopes"),
+		cli.TextIf(oauth.HasCode(err, "invalid_target"), "name an API that the server knows; a login with --resource requests a token of another one"),
+		cli.TextIf(oauth.HasCode(err, "invalid_dpop_proof"), "run "+s.login("--dpop")+": the server binds tokens to keys"),
+	)
 }
 
 func otherIssuerHint(other *discovery.OtherIssuerError, s subject) string {
@@ -253,44 +222,28 @@ func refusedKeyHint(reason apikey.Reason, id string) string {
 
 // deliveryHint returns what to do about a platform that refused a value.
 func deliveryHint(err error) string {
-	if setup, ok := errors.AsType[*destination.SetupError](err); ok {
-		return setup.Hint
-	}
-	answer, answered := errors.AsType[*destination.AnswerError](err)
-	switch {
-	case errors.Is(err, destination.ErrNoCredential):
-		return "log in there and add --as with that profile, or set the variable; 'as' under [destination] in config.toml does it for good"
-	case errors.Is(err, destination.ErrValue):
-		return "choose another destination, or a value that it accepts; nothing was delivered"
-	case errors.As(err, new(*destination.CommandError)):
-		return "run the command by hand: it is under [commands] in config.toml, and reads the value from stdin"
-	case answered:
-		return answerHint(answer)
-	case errors.Is(err, destination.ErrNotDelivered) && (errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, httpclient.ErrRedirect)):
-		return "check the platform's address: something else responds there, such as a login page or a proxy"
-	}
-	return ""
+	return cmp.Or(
+		typed(err, func(e *destination.SetupError) string { return e.Hint }),
+		cli.TextIf(errors.Is(err, destination.ErrNoCredential), "log in there and add --as with that profile, or set the variable; 'as' under [destination] in config.toml does it for good"),
+		cli.TextIf(errors.Is(err, destination.ErrValue), "choose another destination, or a value that it accepts; nothing was delivered"),
+		cli.TextIf(errors.As(err, new(*destination.CommandError)), "run the command by hand: it is under [commands] in config.toml, and reads the value from stdin"),
+		typed(err, answerHint),
+		cli.TextIf(errors.Is(err, destination.ErrNotDelivered) && (errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, httpclient.ErrRedirect)), "check the platform's address: something else responds there, such as a login page or a proxy"),
+	)
 }
 
 func answerHint(answer *destination.AnswerError) string {
 	limited := answer.Status == http.StatusForbidden || answer.Status == http.StatusTooManyRequests
-	switch {
-	case limited && answer.RetryAfter > 0:
-		return "try again in " + cli.Roughly(answer.RetryAfter) + ": the platform is rate limiting"
-	case answer.Status == http.StatusUnauthorized:
-		return "log in to the platform again, or use another credential with --as: it rejected this one"
-	case answer.Status == http.StatusForbidden:
-		return "ask for the permission or the scope that the credential lacks: it may not write there"
-	case answer.Status == http.StatusNotFound:
-		return "check the destination's name; many platforms also respond like this if the credential may not read it"
-	case answer.Status == http.StatusConflict || answer.Status == http.StatusPreconditionFailed:
-		return "try again: another process is writing there"
-	case answer.Status == http.StatusTooManyRequests:
-		return "try again later: the platform is rate limiting"
-	case answer.Status >= http.StatusInternalServerError:
-		return "try again later: the platform failed"
-	}
-	return "fix what the platform reports, or choose another destination; nothing was changed there"
+	return cmp.Or(
+		cli.TextIf(limited && answer.RetryAfter > 0, "try again in "+cli.Roughly(answer.RetryAfter)+": the platform is rate limiting"),
+		cli.TextIf(answer.Status == http.StatusUnauthorized, "log in to the platform again, or use another credential with --as: it rejected this one"),
+		cli.TextIf(answer.Status == http.StatusForbidden, "ask for the permission or the scope that the credential lacks: it may not write there"),
+		cli.TextIf(answer.Status == http.StatusNotFound, "check the destination's name; many platforms also respond like this if the credential may not read it"),
+		cli.TextIf(answer.Status == http.StatusConflict || answer.Status == http.StatusPreconditionFailed, "try again: another process is writing there"),
+		cli.TextIf(answer.Status == http.StatusTooManyRequests, "try again later: the platform is rate limiting"),
+		cli.TextIf(answer.Status >= http.StatusInternalServerError, "try again later: the platform failed"),
+		"fix what the platform reports, or choose another destination; nothing was changed there",
+	)
 }
 
 func secretHint(err error) string {

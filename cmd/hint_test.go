@@ -24,6 +24,7 @@ import (
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/httpclient"
+	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
@@ -44,7 +45,7 @@ func hintedErrors() []error {
 		ci.ErrUnknownPlace, ci.ErrNotPermitted, ci.ErrAbsent, ci.ErrMalformed, ci.ErrAudience, ci.ErrCommand, loopback.ErrPortInUse, loopback.ErrOpenedTwice,
 		oauth.ErrNoClientKey, oauth.ErrRefused, oauth.ErrUnavailable, &discovery.OtherIssuerError{Named: "https://sso.example.com/"},
 		&oauth.Error{Code: "invalid_client"}, &oauth.Error{Code: "invalid_scope"}, &oauth.Error{Code: "invalid_target"}, &oauth.Error{Code: "invalid_dpop_proof"},
-		&oauth.AuthorizationError{}, &config.ParseError{}, &config.SelectError{}, &config.SelectError{Names: []string{"work"}}, &config.SelectError{Choice: config.Choice{Name: "x"}, Names: []string{"work", "home"}}, &config.StorageError{Name: "x"}, &config.TrustError{Hint: "trust it"},
+		&oauth.AuthorizationError{}, &idtoken.AudienceError{Audience: "https://other.example.com"}, fs.ErrNotExist, &config.ParseError{}, &config.SelectError{}, &config.SelectError{Names: []string{"work"}}, &config.SelectError{Choice: config.Choice{Name: "x"}, Names: []string{"work", "home"}}, &config.StorageError{Name: "x"}, &config.TrustError{Hint: "trust it"},
 		&apikey.TamperedError{}, &records.PeppersError{}, destination.ErrNoCredential, destination.ErrValue, &destination.CommandError{}, &destination.SetupError{Hint: "set it up"},
 	}
 	for _, reason := range []apikey.Reason{apikey.Malformed, apikey.Mistyped, apikey.Unknown, apikey.OtherEnvironment, apikey.IsDisabled, apikey.OutOfScope, apikey.IsExpired, apikey.IsRevoked} {
