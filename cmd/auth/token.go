@@ -19,7 +19,6 @@ type tokenOptions struct {
 	args                  []string
 	minTTL                time.Duration
 	minTTLGiven           bool
-	emptyFlag             string // --scope or --resource without a value
 	forceRefresh, idToken bool
 	scopes                []string
 	resource              string
@@ -54,7 +53,6 @@ FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.
 		ValidArgsFunction: complete.New(a).Profiles,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opts.minTTLGiven = cmd.Flags().Changed("min-ttl")
-			opts.emptyFlag = emptyTarget(cmd, opts)
 			return runToken(cmd.Context(), a, opts)
 		},
 	}
@@ -78,7 +76,7 @@ FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.
 	usage.Exclusive(c, "header", "curl-config", "netrc", "env", "inspect", "dpop")
 	usage.Exclusive(c, "json", "dpop")
 	usage.Exclusive(c, "id-token", "header", "curl-config", "netrc")
-	usage.RefuseEmpty(c, "netrc", "env")
+	usage.RefuseEmpty(c, "netrc", "env", "scope", "resource")
 	_ = c.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(cli.Shells, cobra.ShellCompDirectiveNoFileComp))
 	usage.Exclusive(c, "id-token", "dpop")
 	return c
@@ -144,22 +142,8 @@ func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
 	return printToken(a, token, opts)
 }
 
-// emptyTarget returns a flag that should restrict the token, but is empty, as with an unset
-// variable.
-func emptyTarget(cmd *cobra.Command, opts tokenOptions) string {
-	for flag, value := range map[string]string{"scope": strings.Join(opts.scopes, " "), "resource": opts.resource} {
-		if cmd.Flags().Changed(flag) && strings.TrimSpace(value) == "" {
-			return flag
-		}
-	}
-	return ""
-}
-
 func tokenRequest(a *app.App, opts tokenOptions) (session.TokenOptions, error) {
 	want := session.TokenOptions{Target: session.NewTarget(opts.scopes, opts.resource), ForceRefresh: opts.forceRefresh, WantIDToken: opts.idToken}
-	if opts.emptyFlag != "" {
-		return want, cli.WithHint(cli.Usagef("--%s is empty", opts.emptyFlag), "name one, or leave it out for a token for all that the login is for")
-	}
 	if opts.resource != "" {
 		if err := oauth.CheckResource(opts.resource); err != nil {
 			return want, cli.WithHint(cli.Usagef("--resource: %s", err), "use the API's identifier: an https URL, or another absolute URI")

@@ -2,9 +2,11 @@
 package usage
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -87,7 +89,12 @@ const HintEmpty = "pass a value, or leave it out; in a script, check that the va
 func RefuseEmpty(c *cobra.Command, flags ...string) {
 	addCheck(c, func(cmd *cobra.Command) error {
 		for _, name := range flags {
-			if flag := cmd.Flags().Lookup(name); flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
+			flag := cmd.Flags().Lookup(name)
+			values := []string{flag.Value.String()}
+			if repeatable, ok := flag.Value.(pflag.SliceValue); ok {
+				values = repeatable.GetSlice()
+			}
+			if flag.Changed && slices.ContainsFunc(values, func(value string) bool { return strings.TrimSpace(value) == "" }) {
 				return cli.WithHint(cli.Usagef("--%s is empty", name), HintEmpty)
 			}
 		}

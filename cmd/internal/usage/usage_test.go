@@ -20,7 +20,8 @@ func newTree() *cobra.Command {
 	login.Flags().Bool("quiet", false, "")
 	login.Flags().Int("count", 0, "")
 	login.Flags().Duration("timeout", 0, "")
-	RefuseEmpty(login, "issuer")
+	login.Flags().StringArray("scope", nil, "")
+	RefuseEmpty(login, "issuer", "scope")
 	Exclusive(login, "quiet", "count")
 	key := &cobra.Command{Use: "key", RunE: run, Args: NoSuchCommand}
 	key.AddCommand(&cobra.Command{Use: "create", RunE: run, Args: NoKeyArgs}, &cobra.Command{Use: "rotate", RunE: run, Args: KeyIDs(1)},
@@ -47,6 +48,8 @@ func TestUsage(t *testing.T) {
 		"login --quiet":                         {},
 		"login --issuer=":                       {"--issuer is empty", HintEmpty},
 		"login --issuer=x":                      {},
+		"login --scope=x --scope=":              {"--scope is empty", HintEmpty},
+		"login --scope=x --scope=y":             {},
 		"login --isuer x":                       {"unknown flag: --isuer", "did you mean '--issuer'? See 'fob login --help'"},
 		"login -quiet":                          {"unknown shorthand flag", "did you mean '--quiet'? See 'fob login --help'"},
 		"login --nothing-like-it":               {"unknown flag", "see 'fob login --help'"},
