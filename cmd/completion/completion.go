@@ -25,23 +25,15 @@ func Adjust(root *cobra.Command) {
 	all.Example = "  source <(fob completion bash)\n  fob completion zsh >\"${fpath[1]}/_fob\"\n  fob completion fish >~/.config/fish/completions/fob.fish"
 	for _, shell := range all.Commands() {
 		shell.Short = "Print the completion script for " + shell.Name()
-		shell.Long, shell.Example = helpFor(shell.Name())
+		shell.Long = shell.Short + ". The first example loads it in\nthe current shell, the others in every new one."
+		shell.Example = map[string]string{
+			"bash":       "  source <(fob completion bash)\n  echo 'source <(fob completion bash)' >>~/.bashrc",
+			"zsh":        "  source <(fob completion zsh)\n  fob completion zsh >\"${fpath[1]}/_fob\"\n  echo 'autoload -U compinit; compinit' >>~/.zshrc",
+			"fish":       "  fob completion fish | source\n  fob completion fish >~/.config/fish/completions/fob.fish",
+			"powershell": "  fob completion powershell | Out-String | Invoke-Expression\n  fob completion powershell >>$PROFILE",
+		}[shell.Name()]
 		shell.Flags().Lookup("no-descriptions").Usage = "complete without descriptions"
 	}
-}
-
-// helpFor returns how to load the script in a shell: now, and in every new one.
-func helpFor(shell string) (long, example string) {
-	long = "Print the script that completes fob's commands, flags and names in " + shell + ". The first\nexample loads it in the current shell, the second in every new one."
-	switch shell {
-	case "bash":
-		return long, "  source <(fob completion bash)\n  echo 'source <(fob completion bash)' >>~/.bashrc"
-	case "zsh":
-		return long + " zsh completes only\nif ~/.zshrc contains 'autoload -U compinit; compinit'.", "  source <(fob completion zsh)\n  fob completion zsh >\"${fpath[1]}/_fob\""
-	case "fish":
-		return long, "  fob completion fish | source\n  fob completion fish >~/.config/fish/completions/fob.fish"
-	}
-	return long, "  fob completion powershell | Out-String | Invoke-Expression\n  fob completion powershell >>$PROFILE"
 }
 
 // Bash writes the script for bash. cobra's requires the bash-completion package, which a
