@@ -123,13 +123,10 @@ func overviewSecrets(a *app.App, cfg *config.Config) string {
 		return ""
 	}
 	ending := cfg.SecretsEndingBy(a.Now().Add(app.SecretExpiring))
-	switch {
-	case len(ending) == 0:
+	if len(ending) == 0 {
 		return fmt.Sprint(len(cfg.Secrets))
-	case ending[0].Expires.After(a.Now()):
-		return fmt.Sprintf("%d, %s expires %s", len(cfg.Secrets), ending[0].Name, cli.LeftText(ending[0].Expires, a.Now()))
 	}
-	return fmt.Sprintf("%d, %s has expired", len(cfg.Secrets), ending[0].Name)
+	return fmt.Sprintf("%d, %s %s", len(cfg.Secrets), ending[0].Name, cli.ExpiryText(ending[0].Expires, a.Now()))
 }
 
 // nextStep returns the most useful command: first for what has ended, then by what exists.

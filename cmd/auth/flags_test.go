@@ -125,19 +125,23 @@ func TestClientNeeds(t *testing.T) {
 
 func TestNeedsSecret(t *testing.T) {
 	for _, test := range []struct {
-		p    config.Profile
-		want bool
+		p      config.Profile
+		device bool
+		want   bool
 	}{
-		{config.Profile{}, false},
-		{config.Profile{TokenEndpointAuthMethod: oauth.AuthBasic}, true},
-		{config.Profile{TokenEndpointAuthMethod: oauth.AuthPost}, true},
-		{config.Profile{TokenEndpointAuthMethod: oauth.AuthSecretJWT}, true},
-		{config.Profile{TokenEndpointAuthMethod: oauth.AuthNone, Provider: "google"}, false},
-		{config.Profile{Grant: config.GrantClientCredentials}, true},
-		{config.Profile{Grant: config.GrantClientCredentials, CertificateFile: "c.pem"}, false},
-		{config.Profile{Provider: "google"}, true},
+		{config.Profile{}, false, false},
+		{config.Profile{TokenEndpointAuthMethod: oauth.AuthBasic}, false, true},
+		{config.Profile{TokenEndpointAuthMethod: oauth.AuthPost}, false, true},
+		{config.Profile{TokenEndpointAuthMethod: oauth.AuthSecretJWT}, false, true},
+		{config.Profile{TokenEndpointAuthMethod: oauth.AuthNone, Provider: "google"}, false, false},
+		{config.Profile{Grant: config.GrantClientCredentials}, false, true},
+		{config.Profile{Grant: config.GrantClientCredentials, CertificateFile: "c.pem"}, false, false},
+		{config.Profile{Provider: "google"}, false, true},
+		{config.Profile{Provider: "google"}, true, true},
+		{config.Profile{Provider: "github"}, false, true},
+		{config.Profile{Provider: "github"}, true, false},
 	} {
-		if got := needsSecret(test.p); got != test.want {
+		if got := needsSecret(test.p, test.device); got != test.want {
 			t.Errorf("%+v: %t", test.p, got)
 		}
 	}

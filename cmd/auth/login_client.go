@@ -61,7 +61,7 @@ func oauthClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *disc
 	} else if err = readCredentials(ctx, a, attempt.session, full, opts, c); err != nil {
 		return nil, err
 	}
-	if c.ClientSecret.IsZero() && isPublicDevice(full, opts.device) {
+	if opts.device && c.ClientSecret.IsZero() && needsSecret(full, false) && !needsSecret(full, true) {
 		method = oauth.AuthNone
 	}
 	if full.DPoP {
@@ -111,7 +111,7 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 		c.ClientSecret, err = cli.ReadSecretFile(opts.clientSecretFile)
 		return cli.WithHint(err, "--client-secret-file names a file that holds the secret, and nothing else")
 	}
-	if c.ClientSecret, c.ClientKey = kept.Secret, kept.Key; !kept.Secret.IsZero() || !kept.Key.IsZero() || !needsSecret(p) || isPublicDevice(p, opts.device) {
+	if c.ClientSecret, c.ClientKey = kept.Secret, kept.Key; !kept.Secret.IsZero() || !kept.Key.IsZero() || !needsSecret(p, opts.device) {
 		return nil
 	}
 	ask := func() (secret.Secret, error) { return a.AskSecret(ctx, "Client secret:") }
@@ -127,16 +127,12 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 	return err
 }
 
-// isPublicDevice reports a login that needs no secret, although the provider's other flows
-// do.
-func isPublicDevice(p config.Profile, device bool) bool {
+// needsSecret tells the clients that are known to have a secret.
+func needsSecret(p config.Profile, device bool) bool {
 	provider, _ := config.FindProvider(p.Provider)
-	return device && provider.DevicePublic
-}
-
-// needsSecret reports whether the client is known to have a secret.
-func needsSecret(p config.Profile) bool {
-	provider, _ := config.FindProvider(p.Provider)
+	if device && provider.DevicePublic {
+		return false
+	}
 	switch p.TokenEndpointAuthMethod {
 	case oauth.AuthBasic, oauth.AuthPost, oauth.AuthSecretJWT:
 		return true

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -70,13 +69,6 @@ func refresh(ctx context.Context, a *app.App, p config.Profile, all bool) error 
 	if err != nil {
 		return err
 	}
-	a.Note("%s: refreshed%s.", p.Name, validUntilText(token))
+	a.Note("%s: refreshed%s.", p.Name, cli.TextIf(!token.ExpiresAt.IsZero(), ", valid until "+cli.TimeText(token.ExpiresAt)))
 	return nil
-}
-
-func validUntilText(token *session.Token) string {
-	if token.ExpiresAt.IsZero() {
-		return ""
-	}
-	return fmt.Sprintf(", valid until %s", cli.TimeText(token.ExpiresAt))
 }

@@ -200,11 +200,7 @@ func statusOf(ctx context.Context, a *app.App, cfg *config.Config, p config.Prof
 // noteExpiringSecrets lists the secrets that 'fob secret list --exit-code' would report.
 func noteExpiringSecrets(a *app.App, cfg *config.Config) {
 	for _, s := range cfg.SecretsEndingBy(a.Now().Add(app.SecretExpiring)) {
-		end := "has expired"
-		if s.Expires.After(a.Now()) {
-			end = "expires " + cli.LeftText(s.Expires, a.Now())
-		}
-		a.Note("The secret %q %s.", s.Name, end)
+		a.Note("The secret %q %s.", s.Name, cli.ExpiryText(s.Expires, a.Now()))
 	}
 }
 

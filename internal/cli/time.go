@@ -91,6 +91,14 @@ func LeftText(t, now time.Time) string {
 	}
 }
 
+// ExpiryText says when a thing expires: "expires in 3 days", or "has expired".
+func ExpiryText(t, now time.Time) string {
+	if !t.After(now) {
+		return "has expired"
+	}
+	return "expires " + LeftText(t, now)
+}
+
 // Roughly returns a duration in its largest sensible unit.
 func Roughly(d time.Duration) string {
 	const day = 24 * time.Hour

@@ -84,3 +84,12 @@ func TestUTCSeconds(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestExpiryText(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for at, want := range map[time.Time]string{now.Add(72 * time.Hour): "expires in 3 days", now: "has expired", now.Add(-time.Hour): "has expired"} {
+		if got := ExpiryText(at, now); got != want {
+			t.Errorf("%s: %q", at, got)
+		}
+	}
+}

@@ -305,7 +305,6 @@ func (e *examination) secrets(ctx context.Context) {
 	for _, name := range e.cfg.SecretNames() {
 		s := e.cfg.Secrets[name]
 		shown := e.app.ShownSecret(ctx, e.cfg, s)
-		left := s.Expires.Sub(e.app.Now())
 		fix := "replace it: 'fob secret rotate " + name + "'"
 		switch {
 		case shown.Failure != nil:
@@ -314,10 +313,8 @@ func (e *examination) secrets(ctx context.Context) {
 			e.add(Warn(check, name+": "+shown.Problem, "continue it: 'fob secret rotate "+name+" --resume'"))
 		case shown.Problem != "":
 			e.add(Warn(check, name+": "+shown.Problem, "set it again: 'fob secret set "+name+"'"))
-		case !s.Expires.IsZero() && left <= 0:
-			e.add(Warn(check, name+" has expired", fix))
-		case !s.Expires.IsZero() && left <= app.SecretExpiring:
-			e.add(Warn(check, name+" expires "+cli.LeftText(s.Expires, e.app.Now()), fix))
+		case !s.Expires.IsZero() && s.Expires.Sub(e.app.Now()) <= app.SecretExpiring:
+			e.add(Warn(check, name+" "+cli.ExpiryText(s.Expires, e.app.Now()), fix))
 		}
 	}
 	if len(e.cfg.Secrets) > 0 && len(e.findings) == before {
