@@ -77,18 +77,14 @@ func (h hosts) rule(a *app.App, profile string, asked credhelper.Place, username
 	found := credhelper.Choose(rules, asked, username)
 	for _, r := range found[min(1, len(found)):] {
 		if r.Profile != found[0].Profile {
-			return nil, bothFor(found[0], r, asked)
+			return nil, cli.WithHint(cli.Usagef("profiles %q and %q are both for %s", found[0].Profile, r.Profile, asked),
+				"remove it from one profile, see 'fob profile set --help'; for git, 'fob helper install git --profile %s' selects one", r.Profile)
 		}
 	}
 	if len(found) == 0 {
 		return nil, nil
 	}
 	return &found[0], nil
-}
-
-func bothFor(first, second credhelper.Rule, place credhelper.Place) error {
-	return cli.WithHint(cli.Usagef("profiles %q and %q are both for %s", first.Profile, second.Profile, place),
-		"remove it from one profile, see 'fob profile set --help'; for git, 'fob helper install git --profile %s' selects one", second.Profile)
 }
 
 // The kinds of tokens that a helper prints.

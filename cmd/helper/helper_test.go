@@ -336,6 +336,26 @@ func TestInstallGit(t *testing.T) {
 	}
 }
 
+// A user name in the URL of a repository selects one of a host's profiles.
+func TestInstallGit_UserNames(t *testing.T) {
+	host := func(profile, username string) string {
+		return fmt.Sprintf("[profile.%s]\nissuer = \"https://a.example.com\"\ngit_hosts = [\"https://git.example.com\"]\ngit_username = %q\n", profile, username)
+	}
+	for name, test := range map[string]struct {
+		config string
+		fails  bool
+	}{
+		"different user names": {host("a", "ada") + host("b", "bob"), false},
+		"one user name":        {host("a", "ada") + host("b", "ada"), true},
+		"one without":          {host("a", "ada") + host("b", ""), true},
+	} {
+		_, _, err := cmdtest.New(t, test.config).Run(New, "install", "git", "--dry-run")
+		if cli.IsUsage(err) != test.fails {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestInstallGit_Failures(t *testing.T) {
 	for name, test := range map[string]struct {
 		config, path string

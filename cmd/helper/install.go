@@ -76,8 +76,10 @@ func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
 	if err != nil {
 		return err
 	}
-	if first, second, found := credhelper.Conflict(rules); found {
-		return bothFor(first, second, first.Place)
+	for _, r := range rules {
+		if _, err := gitHosts().rule(a, opts.profile, r.Place, r.Username); err != nil {
+			return err
+		}
 	}
 	if len(rules) == 0 {
 		return cli.WithHint(cli.Usagef("no profile has a git host"), "add one: 'fob profile set PROFILE --git-host https://HOST'; the presets github, gitlab and bitbucket have theirs")

@@ -141,12 +141,9 @@ func (e *SelectError) Error() string {
 	if e.Choice.Name == "" {
 		return "which profile? " + known
 	}
-	by := " (named by " + sanitize.Line(e.Choice.By) + ")"
-	switch e.Choice.By {
-	case ByArgument: // or in one, such as token/NAME: the user sees it
-		by = ""
-	case ByDefault:
-		by = " (named by 'default' in config.toml)"
+	by, fixed := map[string]string{ByArgument: "", ByDefault: " (named by 'default' in config.toml)"}[e.Choice.By]
+	if !fixed { // an argument is not named: the user sees it, or token/NAME
+		by = " (named by " + sanitize.Line(e.Choice.By) + ")"
 	}
 	return fmt.Sprintf("there is no profile %.80q%s; %s", e.Choice.Name, by, known)
 }

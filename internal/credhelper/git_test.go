@@ -126,27 +126,6 @@ func TestTheUsernameTellsProfilesOfOneHostApart(t *testing.T) {
 	}
 }
 
-func TestConflict(t *testing.T) {
-	shared, part := place("https://shared.example.com"), place("https://shared.example.com/team")
-	for name, test := range map[string]struct {
-		rules []Rule
-		want  bool
-	}{
-		"none":                   {nil, false},
-		"one profile, twice":     {[]Rule{{shared, "a", ""}, {shared, "a", ""}}, false},
-		"two profiles":           {[]Rule{{shared, "a", ""}, {part, "c", ""}, {shared, "b", ""}}, true},
-		"one of them has a name": {[]Rule{{shared, "a", "ada"}, {shared, "b", ""}}, true},
-		"the same user name":     {[]Rule{{shared, "a", "x"}, {shared, "b", "x"}}, true},
-		"different user names":   {[]Rule{{shared, "a", "ada"}, {shared, "b", "bob"}}, false},
-		"another part of a host": {[]Rule{{shared, "a", ""}, {part, "b", ""}}, false},
-	} {
-		first, second, found := Conflict(test.rules)
-		if found != test.want || found && (first.Profile != "a" || second.Profile != "b") {
-			t.Errorf("%s: %v, %v, %v", name, first, second, found)
-		}
-	}
-}
-
 func TestPlacesOfAConfiguration(t *testing.T) {
 	for _, wrong := range []string{"", "github.com", "https://", "https:///x", "ssh://github.com", "https://github.com.", "https://a@github.com", "https://github.com/a/../b", "https://github.com/a?b", "https://*.github.com", "https://github.com/%61"} {
 		if p, err := ParsePlace(wrong); err == nil {

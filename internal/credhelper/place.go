@@ -142,19 +142,6 @@ type Rule struct {
 	Username string // of the profile at the place
 }
 
-// Conflict returns two rules of different profiles for one place that no user name tells apart.
-func Conflict(rules []Rule) (first, second Rule, found bool) {
-	for i, second := range rules {
-		for _, first := range rules[:i] {
-			named := first.Username != "" && second.Username != "" && first.Username != second.Username
-			if first.Place == second.Place && first.Profile != second.Profile && !named {
-				return first, second, true
-			}
-		}
-	}
-	return Rule{}, Rule{}, false
-}
-
 // Choose returns the rules that apply at a place: those with the longest path, and among
 // several profiles those of the given user. If more than one profile is left, the caller
 // must refuse.
