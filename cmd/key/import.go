@@ -73,6 +73,8 @@ func runImport(ctx context.Context, a *app.App, opts importOptions) error {
 	added := cli.Plural(done.Added, "key was", "keys were") + " imported"
 	var line *keylist.LineError
 	switch {
+	case err == nil && done.Read == 0:
+		return cli.WithHint(cli.Usagef("there are no keys on stdin"), "run 'fob key import <FILE'")
 	case err == nil && opts.dryRun:
 		a.Note("would import %s, except those that are in the registry.", cli.Plural(done.Read, "key", "keys"))
 	case err == nil:

@@ -257,7 +257,7 @@ func checkPeppered(ctx context.Context, g *keys.Registrar) error {
 	}
 	hint := fmt.Sprintf("run 'fob key rotate %s' to replace one of them; 'fob key export' shows which keys have a pepper", sanitize.Line(ids[0]))
 	if used, err := g.Registry.Pepper(ctx); err != nil || used == "" { // a rotation would not add a pepper
-		hint = "run 'fob key pepper add p1', then 'fob key pepper use p1'"
+		hint = fmt.Sprintf("run 'fob key pepper add p1' and 'fob key pepper use p1', then replace the keys: 'fob key rotate %s'", sanitize.Line(ids[0]))
 	}
 	return cli.WithHint(fmt.Errorf("%s without a pepper would be refused", cli.Plural(len(ids), "key", "keys")), "%s", hint)
 }

@@ -193,7 +193,7 @@ func readValue(ctx context.Context, a *app.App, name string) (secret.Secret, err
 	}
 	value := secret.New(strings.TrimSuffix(string(text), "\n"))
 	if err := secretstore.CheckValue(value); err != nil {
-		return value, cli.WithHint(cli.AsUsage(err), "put the secret itself on stdin, at most 64 KiB without NUL bytes; convert Windows line endings with tr -d '\\r'")
+		return value, cli.WithHint(cli.AsUsage(err), "pipe the secret itself, as in 'fob secret set %s <FILE'; at most 64 KiB without NUL bytes. Convert Windows line endings with tr -d '\\r'", name)
 	}
 	return value, nil
 }

@@ -226,22 +226,17 @@ func AskUntil[T any](s *IO, ask func() (T, error), check func(T) (T, error)) (T,
 
 // AskFor reads a line that check accepts from the terminal; see AskUntil.
 func (s *IO) AskFor(ctx context.Context, question string, check func(string) error) (string, error) {
-	return AskUntil(s, func() (string, error) { return s.ask(ctx, question) }, func(answer string) (string, error) {
+	return s.AskOptional(ctx, question, func(answer string) error {
 		if answer == "" {
-			return "", Usagef("nothing was entered")
+			return Usagef("nothing was entered")
 		}
-		return answer, check(answer)
+		return check(answer)
 	})
 }
 
-// AskOptional is AskFor, but Enter skips the question.
+// AskOptional is AskFor, but check decides about an empty answer, too.
 func (s *IO) AskOptional(ctx context.Context, question string, check func(string) error) (string, error) {
-	return AskUntil(s, func() (string, error) { return s.ask(ctx, question) }, func(answer string) (string, error) {
-		if answer == "" {
-			return "", nil
-		}
-		return answer, check(answer)
-	})
+	return AskUntil(s, func() (string, error) { return s.ask(ctx, question) }, func(answer string) (string, error) { return answer, check(answer) })
 }
 
 // AnyAnswer accepts every answer but an empty one.
@@ -402,7 +397,7 @@ func ReadSecret(r io.Reader, from string) (secret.Secret, error) {
 	value := strings.TrimRight(string(text), "\r\n")
 	switch {
 	case value == "":
-		return secret.Secret{}, WithHint(Usagef("there is no secret in %s: it is empty", from), "put the secret there; in a script, check the command before the pipe")
+		return secret.Secret{}, WithHint(Usagef("%s is empty", from), "put the secret there; in a script, check the command before the pipe")
 	case len(text) > maxInput:
 		return secret.Secret{}, Usagef("more than %d bytes in %s", maxInput, from)
 	}

@@ -150,7 +150,7 @@ func Parse(name string, m Machine) (Destination, error) {
 			continue
 		}
 		if strings.Contains(kind.Usage, "#") == (p.field == "") || p.where == "" {
-			return nil, refused("write "+kind.Usage, kind.Usage)
+			return nil, refused("it has too few or too many parts", kind.Usage)
 		}
 		d, err := kind.parse(m, p)
 		if wrong, ok := errors.AsType[*NameError](err); ok && wrong.Usage == "" {

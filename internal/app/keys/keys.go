@@ -153,7 +153,7 @@ func Read(ctx context.Context, a *app.App) (secret.Secret, error) {
 		return strings.TrimSpace(given.Reveal()), err
 	})
 	if err != nil {
-		err = cli.WithHint(err, "put only the key on stdin, as in <FILE")
+		err = cli.WithHint(err, `put only the key on stdin, as in <key.txt, or printf %%s "$KEY" | fob …`)
 	}
 	return secret.New(text), err
 }
