@@ -34,7 +34,7 @@ func TestAPersonSaysWhichUnprovenKeyHasLeaked(t *testing.T) {
 		ids = append(ids, strings.Split(key, "_")[2])
 	}
 	report := filepath.Join(dir, "leaks.json")
-	text := fmt.Sprintf(`[{"Match":"fob_test_%s_redacted","File":"a"},{"Match":"fob_test_%s_redacted","File":"b"}]`, ids[0], ids[1])
+	text := fmt.Sprintf(`[{"RuleID":"fob-api-key","Secret":"REDACTED","Match":"fob_test_%s_redacted","File":"a"},{"RuleID":"fob-api-key","Secret":"REDACTED","Match":"fob_test_%s_redacted","File":"b"}]`, ids[0], ids[1])
 	if err := os.WriteFile(report, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestAPersonSaysWhichUnprovenKeyHasLeaked(t *testing.T) {
 	}()
 	printed, err := fob(program, program, "incident", "--report", report, "--yes", "--output", filepath.Join(dir, "incident.md"))
 	if !strings.HasPrefix(printed, ids[1]+" fob_test_") || strings.Count(printed, "\n") != 1 || err == nil || !strings.Contains(err.Error(), "1 key skipped: not confirmed") {
-		t.Errorf("%q, %v", printed, err)
+		t.Fatalf("%q, %v", printed, err)
 	}
 	if screen := <-answered; !strings.Contains(screen, "not proven to be leaked") || !strings.Contains(screen, "Replace key "+ids[0]) {
 		t.Error(screen)
