@@ -63,7 +63,7 @@ If interrupted, run it again: keys that were rotated in the last 12 hours are sk
 	usage.AllowFolderFlag(c, &opts.allowFolder)
 	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "how long both are valid: a `TIME`")
 	c.Flags().BoolVar(&opts.compromised, "compromised", false, "treat the key as leaked: revoke it within 30 s")
-	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "with --compromised: revoke it only after delivery")
+	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "with --compromised: revoke after delivery")
 	c.Flags().BoolVar(&opts.resume, "resume", false, "continue unfinished rotations")
 	c.Flags().BoolVar(&opts.force, "force", false, "take over from another fob; revoke a key that is still used")
 	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the new key")
