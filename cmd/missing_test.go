@@ -52,6 +52,7 @@ func TestMissingFile_IsWrongUsage(t *testing.T) {
 		{"profile set work", "--private-key-file", ""},
 		{"scan", "", ""},
 		{"scan --git", "", ""},
+		{"scan", "--baseline", file},
 		{"serve --listen 127.0.0.1:0", "--tls-cert", "--tls-key " + file},
 		{"serve --listen 127.0.0.1:0", "--tls-key", "--tls-cert " + file},
 		{"storage backup", "--output", "--passphrase-file " + file},

@@ -3,6 +3,7 @@ package scan
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/app"
@@ -10,16 +11,19 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-func (j *judgment) stateText() string {
+func (f *foundKey) stateText() string {
+	state := string(f.state)
 	switch {
-	case !j.checked:
+	case !f.checked:
 		return "not checked"
-	case j.state == "":
+	case f.state == "":
 		return "not of this registry"
-	case j.live():
-		return "LIVE: " + sanitize.Line(j.record.Owner)
+	case f.destination != "":
+		state = "at its destination"
+	case f.live():
+		state = "LIVE"
 	}
-	return string(j.state) + ": " + sanitize.Line(j.record.Owner)
+	return state + ": " + sanitize.Line(f.record.Owner)
 }
 
 func (f *foundKey) location() string {
@@ -34,15 +38,17 @@ type findingJSON struct {
 	Key         string        `json:"key"` // without its secret
 	ID          string        `json:"id"`
 	Environment string        `json:"environment"`
+	Kind        leakscan.Kind `json:"kind"`
 	Path        string        `json:"path,omitempty"`
 	Line        int           `json:"line"`
 	Column      int           `json:"column"`
 	Commit      string        `json:"commit,omitempty"`
+	Fingerprint string        `json:"fingerprint"`
 	Checked     bool          `json:"checked"`
 	Live        bool          `json:"live"`
 	State       apikey.State  `json:"state,omitempty"`
 	Owner       string        `json:"owner,omitempty"`
-	Kind        leakscan.Kind `json:"kind"`
+	Destination string        `json:"destination,omitempty"` // if it was found there
 }
 
 // unreadJSON is something that was not scanned, which is expected for a submodule.
@@ -61,8 +67,8 @@ func printFindings(a *app.App, found []foundKey, r leakscan.Result, format strin
 		list := make([]any, len(found))
 		for i, f := range found {
 			list[i] = findingJSON{
-				Key: f.Masked(), ID: f.ID, Environment: f.Environment, Path: f.Path, Line: f.Line, Column: f.Column, Commit: f.Commit,
-				Checked: f.checked, Live: f.live(), State: f.state, Owner: f.record.Owner, Kind: f.Kind,
+				Key: f.Masked(), ID: f.ID, Environment: f.Environment, Kind: f.Kind, Path: f.Path, Line: f.Line, Column: f.Column, Commit: f.Commit,
+				Fingerprint: f.Fingerprint(), Checked: f.checked, Live: f.live(), State: f.state, Owner: f.record.Owner, Destination: f.destination,
 			}
 		}
 		for _, u := range r.Unread {
@@ -73,6 +79,7 @@ func printFindings(a *app.App, found []foundKey, r leakscan.Result, format strin
 		}
 		return a.PrintJSON(list)
 	case "sarif":
+		found = slices.DeleteFunc(slices.Clone(found), func(f foundKey) bool { return f.destination != "" })
 		r.Findings = make([]leakscan.Finding, len(found))
 		for i := range found {
 			r.Findings[i] = found[i].Finding

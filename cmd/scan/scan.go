@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/leakscan"
 	"github.com/fobcli/fob/internal/sanitize"
@@ -34,6 +36,8 @@ type scanOptions struct {
 	format     string
 	noRegistry bool
 	incomplete bool
+	live       bool
+	baseline   string
 }
 
 func New(a *app.App) *cobra.Command {
@@ -45,10 +49,13 @@ func New(a *app.App) *cobra.Command {
 of them are live. A key is never shown whole, and text with a wrong checksum is not
 reported. Compressed files (zip, gz, png, …) are skipped.
 
+A key is ignored if 'fob:allow' is behind it on its line, if it is in the --baseline, or
+if .fobignore has its path or its fingerprint (from --format json). A key in the .env file
+that it was delivered to is listed, but is not a finding.
+
 The exit status is 3 if a key was found. As a hook, in .pre-commit-config.yaml:
 
-  repos: [{repo: local, hooks: [{id: fob, name: fob, language: system,
-    entry: fob scan --staged, pass_filenames: false}]}]
+  repos: [{repo: https://github.com/fobcli/fob, rev: v0.1.0, hooks: [{id: fob-system}]}]
 
 or in lefthook.yml:
 
@@ -73,7 +80,10 @@ or in lefthook.yml:
 	flags.StringVar(&opts.format, "format", "text", "output `FORMAT`: text, json or sarif")
 	flags.BoolVar(&opts.noRegistry, "no-registry", false, "do not look up which keys are live")
 	flags.BoolVar(&opts.incomplete, "allow-incomplete", false, "succeed although something could not be scanned")
+	flags.BoolVar(&opts.live, "live", false, "exit with 3 only if a live key is found")
+	flags.StringVar(&opts.baseline, "baseline", "", "skip what is in `FILE`, an earlier JSON report")
 	usage.Exclusive(c, "git", "staged", "stdin", "gitignore")
+	usage.Exclusive(c, "live", "no-registry")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(ScanFormats, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -103,6 +113,10 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	if err != nil {
 		return cli.AsUsage(err)
 	}
+	ignored, err := readIgnored(ctx, opts)
+	if err != nil {
+		return err
+	}
 	result, err := scan(ctx, a, scanner, opts)
 	if errors.Is(err, leakscan.ErrNoRepository) {
 		return cli.WithHint(fmt.Errorf("%s %w", cmp.Or(sanitize.Line(cli.FirstArg(opts.paths)), "this folder"), leakscan.ErrNoRepository),
@@ -111,7 +125,10 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	if err != nil {
 		return withScanHint(err)
 	}
-	found, err := judgeFindings(ctx, a, result.Findings, opts.noRegistry)
+	before := len(result.Findings)
+	result.Findings = slices.DeleteFunc(result.Findings, func(f leakscan.Finding) bool { return ignored.Finding(&f) })
+	result.Unread = slices.DeleteFunc(result.Unread, func(u leakscan.Unread) bool { return ignored.Path(u.Path) })
+	found, err := judgeFindings(ctx, a, result.Findings, opts)
 	if err != nil {
 		return err
 	}
@@ -119,8 +136,11 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 		return err
 	}
 	noteUnread(a, result)
+	if n := before - len(result.Findings); n > 0 {
+		a.Note("Ignored %s: see %s, --baseline, and fob:allow.", cli.Plural(n, "key", "keys"), ignoreFile)
+	}
 	a.Note("Scanned %s, %s.", cli.Plural(result.Files, "file", "files"), bytesText(result.Bytes))
-	if err := verdict(found); err != nil {
+	if err := verdict(found, opts.live); err != nil {
 		return err
 	}
 	if n := len(result.Unread); n > 0 && !opts.incomplete {
@@ -128,6 +148,36 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 			"fix what it names ('git fetch --unshallow', 'git lfs fetch --all', permissions), or use --allow-incomplete")
 	}
 	return nil
+}
+
+const (
+	ignoreFile = ".fobignore"
+	maxIgnored = 64 << 20 // bytes of such a file, or of a baseline
+)
+
+// readIgnored reads the baseline, and the ignore file of the work tree or the current folder.
+func readIgnored(ctx context.Context, opts scanOptions) (ignored leakscan.Ignored, err error) {
+	file := ignoreFile
+	if opts.git || opts.staged {
+		file = filepath.Join(leakscan.Top(ctx, cli.FirstArg(opts.paths)), ignoreFile)
+	}
+	text, err := atomicfile.ReadRegular(file, maxIgnored)
+	if err == nil {
+		err = ignored.AddLines(string(text))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ignored, cli.WithHint(cli.AsUsage(fmt.Errorf("%s: %w", sanitize.Line(file), err)), "fix the file; see 'fob scan --help'")
+	}
+	if opts.baseline == "" {
+		return ignored, nil
+	}
+	if text, err = atomicfile.ReadRegular(opts.baseline, maxIgnored); err == nil {
+		err = ignored.AddReport(text)
+	}
+	if err != nil {
+		return ignored, cli.WithHint(cli.AsUsage(fmt.Errorf("%s: %w", sanitize.Line(opts.baseline), err)), "create it with 'fob scan --format json >FILE'")
+	}
+	return ignored, nil
 }
 
 func withScanHint(err error) error {
@@ -178,6 +228,7 @@ func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions
 type foundKey struct {
 	leakscan.Finding
 	*judgment
+	destination string // of the key, if it was found there
 }
 
 // judgment is about a key, wherever it was found.
@@ -190,26 +241,49 @@ type judgment struct {
 func (j *judgment) live() bool { return j.state == apikey.Active || j.state == apikey.Retiring }
 
 // judgeFindings sorts findings, and looks each key up in the registry.
-func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding, noRegistry bool) ([]foundKey, error) {
+func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding, opts scanOptions) ([]foundKey, error) {
 	slices.SortFunc(findings, func(x, y leakscan.Finding) int {
 		return cmp.Or(strings.Compare(x.Path, y.Path), strings.Compare(x.Commit, y.Commit), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 	})
 	found := make([]foundKey, len(findings))
 	for i, f := range findings {
-		found[i] = foundKey{f, &judgment{}}
+		found[i] = foundKey{Finding: f, judgment: &judgment{}}
 	}
-	if noRegistry || len(found) == 0 {
+	if opts.noRegistry || len(found) == 0 {
 		return found, nil
 	}
 	g, err := appkeys.Open(ctx, a, false)
-	if errors.Is(err, apikey.ErrNoRegistry) {
+	if errors.Is(err, apikey.ErrNoRegistry) && !opts.live {
 		return found, nil
 	}
 	if err != nil {
 		return nil, cli.WithHint(fmt.Errorf("%s found, but not which are live: %w", cli.Plural(len(found), "key", "keys"), err), "skip the registry with --no-registry")
 	}
 	defer g.Close()
-	return found, judgeKeys(ctx, g, a.Now(), found)
+	if err := judgeKeys(ctx, g, a.Now(), found); err != nil {
+		return nil, err
+	}
+	for i := range found {
+		if f := &found[i]; f.Kind == leakscan.File && !opts.git && !opts.staged { // in git, it is a leak
+			f.destination = destinationAt(f.record.Destinations, f.Path)
+		}
+	}
+	return found, nil
+}
+
+// destinationAt returns the destination that is a file, or "".
+func destinationAt(destinations []string, path string) string {
+	for _, name := range destinations {
+		file, found := strings.CutPrefix(name, "dotenv:")
+		if !found {
+			continue
+		}
+		there, err := os.Stat(file[:max(0, strings.LastIndexByte(file, '#'))])
+		if here, errHere := os.Stat(path); err == nil && errHere == nil && os.SameFile(there, here) {
+			return name
+		}
+	}
+	return ""
 }
 
 // judgeKeys looks up each key once, by its digest, since checksums can be forged.
@@ -234,22 +308,27 @@ func judgeKeys(ctx context.Context, g *keys.Registrar, now time.Time, found []fo
 	return nil
 }
 
-// verdict returns the findings as an error, with what to do about live keys.
-func verdict(found []foundKey) error {
-	if len(found) == 0 {
-		return nil
-	}
-	live := 0
+// verdict returns the findings as an error, with what to do about live keys. With onlyLive,
+// others are no reason to fail.
+func verdict(found []foundKey, onlyLive bool) error {
+	all, live := 0, 0
 	var ids []string
 	for i := range found {
-		if f := &found[i]; f.live() {
+		f := &found[i]
+		if f.destination != "" {
+			continue
+		}
+		if all++; f.live() {
 			live++
 			if len(ids) < maxInHint && !slices.Contains(ids, f.ID) {
 				ids = append(ids, f.ID)
 			}
 		}
 	}
-	what := cli.Plural(len(found), "key", "keys") + " found"
+	if all == 0 || onlyLive && live == 0 {
+		return nil
+	}
+	what := cli.Plural(all, "key", "keys") + " found"
 	if live > 0 {
 		what += fmt.Sprintf(", %d of them live: run 'fob key rotate %s --compromised'", live, strings.Join(ids, " "))
 	}

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/fobcli/fob/cmd/internal/cmdtest"
 	"github.com/fobcli/fob/internal/apikey"
@@ -138,12 +141,12 @@ func TestFoundKey_Text(t *testing.T) {
 		found          foundKey
 		where, verdict string
 	}{
-		{foundKey{leakscan.Finding{Kind: leakscan.Stdin, Line: 1, Column: 2}, &judgment{}}, "stdin:1:2", "not checked"},
-		{foundKey{leakscan.Finding{Kind: leakscan.CommitMessage, Line: 1, Column: 2, Commit: commit}, &judgment{}}, "commit message:1:2 in " + commit[:12], "not checked"},
-		{foundKey{leakscan.Finding{Kind: leakscan.File, Path: "a\x1b", Line: 1, Column: 2, Commit: commit}, &judgment{checked: true}}, "a:1:2 in " + commit[:12], "not of this registry"},
-		{foundKey{leakscan.Finding{Kind: leakscan.Stdin}, &judgment{checked: true, state: apikey.Active, record: apikey.Record{Owner: "shop\x1b"}}}, "stdin:0:0", "LIVE: shop"},
-		{foundKey{leakscan.Finding{Kind: leakscan.Stdin}, &judgment{checked: true, state: apikey.Retiring, record: apikey.Record{Owner: "shop"}}}, "stdin:0:0", "LIVE: shop"},
-		{foundKey{leakscan.Finding{Kind: leakscan.Stdin}, &judgment{checked: true, state: apikey.Expired, record: apikey.Record{Owner: "shop"}}}, "stdin:0:0", "expired: shop"},
+		{foundKey{Finding: leakscan.Finding{Kind: leakscan.Stdin, Line: 1, Column: 2}, judgment: &judgment{}}, "stdin:1:2", "not checked"},
+		{foundKey{Finding: leakscan.Finding{Kind: leakscan.CommitMessage, Line: 1, Column: 2, Commit: commit}, judgment: &judgment{}}, "commit message:1:2 in " + commit[:12], "not checked"},
+		{foundKey{Finding: leakscan.Finding{Kind: leakscan.File, Path: "a\x1b", Line: 1, Column: 2, Commit: commit}, judgment: &judgment{checked: true}}, "a:1:2 in " + commit[:12], "not of this registry"},
+		{foundKey{Finding: leakscan.Finding{Kind: leakscan.Stdin}, judgment: &judgment{checked: true, state: apikey.Active, record: apikey.Record{Owner: "shop\x1b"}}}, "stdin:0:0", "LIVE: shop"},
+		{foundKey{Finding: leakscan.Finding{Kind: leakscan.Stdin}, judgment: &judgment{checked: true, state: apikey.Retiring, record: apikey.Record{Owner: "shop"}}}, "stdin:0:0", "LIVE: shop"},
+		{foundKey{Finding: leakscan.Finding{Kind: leakscan.Stdin}, judgment: &judgment{checked: true, state: apikey.Expired, record: apikey.Record{Owner: "shop"}}}, "stdin:0:0", "expired: shop"},
 	} {
 		if got := test.found.location(); got != test.where {
 			t.Errorf("%q, not %q", got, test.where)
@@ -192,8 +195,8 @@ func TestScan_SARIFOfLongPaths(t *testing.T) {
 	var out strings.Builder
 	a := app.New(strings.NewReader(""), &out, &strings.Builder{}, nil)
 	err := printFindings(a, []foundKey{
-		{leakscan.Finding{Kind: leakscan.File, Path: folder + "a", Line: 1, Column: 1}, &judgment{checked: true, state: apikey.Active}},
-		{leakscan.Finding{Kind: leakscan.File, Path: folder + "b", Line: 1, Column: 1}, &judgment{checked: true, state: apikey.Revoked}},
+		{Finding: leakscan.Finding{Kind: leakscan.File, Path: folder + "a", Line: 1, Column: 1}, judgment: &judgment{checked: true, state: apikey.Active}},
+		{Finding: leakscan.Finding{Kind: leakscan.File, Path: folder + "b", Line: 1, Column: 1}, judgment: &judgment{checked: true, state: apikey.Revoked}},
 	}, leakscan.Result{}, "sarif")
 	if err != nil || strings.Count(out.String(), `"level": "error"`) != 1 || strings.Count(out.String(), `"level": "warning"`) != 1 {
 		t.Errorf("%v\n%s", err, out.String())
@@ -238,18 +241,68 @@ func TestScan_AsksTheRegistryOncePerKey(t *testing.T) {
 
 func TestVerdict_NamesTheLiveKeys(t *testing.T) {
 	finding := func(id string, state apikey.State) foundKey {
-		return foundKey{leakscan.Finding{Parts: apikey.Parts{ID: id}}, &judgment{checked: true, state: state}}
+		return foundKey{Finding: leakscan.Finding{Parts: apikey.Parts{ID: id}}, judgment: &judgment{checked: true, state: state}}
 	}
 	for want, found := range map[string][]foundKey{
 		"1 key found": {finding("1A", apikey.Revoked)},
 		"3 keys found, 2 of them live: run 'fob key rotate 1A --compromised'":    {finding("1A", apikey.Active), finding("1A", apikey.Active), finding("1B", apikey.Expired)},
 		"2 keys found, 2 of them live: run 'fob key rotate 1A 1B --compromised'": {finding("1A", apikey.Active), finding("1B", apikey.Retiring)},
 	} {
-		if err := verdict(found); err == nil || err.Error() != want {
+		if err := verdict(found, false); err == nil || err.Error() != want {
 			t.Errorf("%v, not %s", err, want)
 		}
 	}
-	if err := verdict(nil); err != nil {
+	if err := verdict(nil, false); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestVerdict_OnlyLive(t *testing.T) {
+	dead := foundKey{judgment: &judgment{checked: true, state: apikey.Revoked}}
+	there := foundKey{judgment: &judgment{checked: true, state: apikey.Active}, destination: "dotenv:/x#Y"}
+	if err := verdict([]foundKey{dead, there}, true); err != nil {
+		t.Error(err)
+	}
+	if err := verdict([]foundKey{dead, there}, false); err == nil || err.Error() != "1 key found" {
+		t.Error(err)
+	}
+}
+
+// What cannot be judged may be live.
+func TestScan_LiveNeedsARegistry(t *testing.T) {
+	a := cmdtest.New(t, "")
+	dir, _, _ := plant(t, a)
+	if _, _, err := cmdtest.New(t, "").Run(New, "--live", dir); !errors.Is(err, apikey.ErrNoRegistry) {
+		t.Errorf("%v", err)
+	}
+	if _, _, err := cmdtest.New(t, "").Run(New, "--live", t.TempDir()); err != nil {
+		t.Errorf("without keys: %v", err)
+	}
+}
+
+// The repository's hooks for pre-commit have what it requires, and run a command that exists.
+func TestPreCommitHooks(t *testing.T) {
+	text, err := os.ReadFile("../../.pre-commit-hooks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hooks []struct {
+		ID, Name, Description, Entry, Language string
+
+		PassFilenames *bool `yaml:"pass_filenames"`
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&hooks); err != nil || len(hooks) != 2 {
+		t.Fatalf("%+v, %v", hooks, err)
+	}
+	for _, h := range hooks {
+		args, isScan := strings.CutPrefix(h.Entry, "fob scan ")
+		if h.ID == "" || h.Name == "" || h.Language == "" || !isScan || h.PassFilenames == nil || *h.PassFilenames {
+			t.Errorf("%+v", h)
+		}
+		if err := New(cmdtest.New(t, "").App).ParseFlags(strings.Fields(args)); err != nil {
+			t.Errorf("%s: %v", h.Entry, err)
+		}
 	}
 }

@@ -31,6 +31,7 @@ type object struct {
 	Key, ID             *string
 	Path                string
 	Line                int
+	Destination         string           // of a key that was found there: no leak
 	ExecutionSuccessful *json.RawMessage // of what was not scanned
 
 	// TruffleHog, and its log
@@ -132,8 +133,9 @@ func (o *object) findings() (found []finding, known bool) {
 		}
 	case o.Secret != nil && o.File != nil:
 		found = []finding{{rule: o.RuleID, secrets: []string{*o.Secret}, context: []string{o.Match}, path: *o.File, commit: o.Commit, line: o.StartLine}}
-	case o.Key != nil && o.ID != nil:
+	case o.Key != nil && o.ID != nil && o.Destination == "":
 		found = []finding{{secrets: []string{*o.Key}, path: o.Path, commit: o.Commit, line: o.Line}}
+	case o.Key != nil && o.ID != nil:
 	default:
 		return nil, o.ExecutionSuccessful != nil || o.Level != nil && o.TS != nil && o.Msg != nil
 	}

@@ -129,7 +129,50 @@ func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
 	batches <- names
 	close(batches)
 	err = s.scanObjects(ctx, dir, batches, &c, func(i int, _, _ string) (Kind, string) { return File, paths[i] })
+	if err == nil {
+		err = keepAdded(ctx, dir, &c.result)
+	}
 	return c.result, err
+}
+
+// keepAdded removes the findings in lines that the next commit does not add.
+func keepAdded(ctx context.Context, dir string, r *Result) (err error) {
+	added := make(map[string]map[int]bool)
+	for _, f := range r.Findings {
+		if added[f.Path] == nil && err == nil {
+			added[f.Path], err = addedLines(ctx, dir, f.Path)
+		}
+	}
+	r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool { return err == nil && !f.content && !added[f.Path][f.Line] })
+	return err
+}
+
+// addedLines returns the lines of a staged file that the next commit adds.
+func addedLines(ctx context.Context, dir, path string) (map[int]bool, error) {
+	lines := make(map[int]bool)
+	err := gitRead(ctx, dir, func(r *bufio.Reader) {
+		eachLine(r, '\n', func(line string) {
+			var first, count int
+			if _, hunk, found := strings.Cut(line, " +"); found && strings.HasPrefix(line, "@@ -") {
+				if n, _ := fmt.Sscanf(hunk, "%d,%d ", &first, &count); n == 1 {
+					count = 1
+				}
+				for i := range count {
+					lines[first+i] = true
+				}
+			}
+		})
+	}, "diff", "--cached", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--text", "-U0", "--inter-hunk-context=0", "--", ":(top,literal)"+path)
+	return lines, err
+}
+
+// Top returns the top folder of a work tree, or without one the folder itself.
+func Top(ctx context.Context, dir string) string {
+	out, err := gitOutput(ctx, dir, "rev-parse", "--show-toplevel")
+	if err != nil {
+		return dir
+	}
+	return strings.TrimSuffix(string(out), "\n")
 }
 
 // History scans every blob, commit and tag of a repository once, also those that no branch

@@ -37,6 +37,9 @@ type Finding struct {
 	Commit string // in a git history: the first that has the key; of a tag or a blob, its own name
 	Line   int    // from 1
 	Column int    // in characters, from 1
+
+	Allowed bool // by "fob:allow" behind the key, on its line
+	content bool // it is in the content of a Git LFS file
 }
 
 // Place is where a key was found, without its line, as a path: not every place is a file.
@@ -49,6 +52,9 @@ func (f *Finding) Place() string {
 	}
 	return "git/" + strings.ReplaceAll(string(f.Kind), " ", "-") + "/" + f.Commit
 }
+
+// Fingerprint is a key in a place, on whatever line.
+func (f *Finding) Fingerprint() string { return f.Place() + ":" + f.ID }
 
 // Scanner finds the keys of some brands. Text that looks like a key and has a wrong
 // checksum is not one.
@@ -193,7 +199,8 @@ func (s *Scanner) scanText(text []byte, cut int, at place, found func(Finding)) 
 		}
 		at = at.after(text[done:m.start])
 		done = m.start
-		found(Finding{Parts: m.parts, Key: secret.New(m.key), Line: at.line, Column: at.column})
+		behind, _, _ := bytes.Cut(text[m.start:min(len(text), m.start+maxEncoded)], []byte("\n"))
+		found(Finding{Parts: m.parts, Key: secret.New(m.key), Line: at.line, Column: at.column, Allowed: bytes.Contains(behind, []byte("fob:allow"))})
 	}
 	return at.after(text[done:cut])
 }

@@ -81,5 +81,8 @@ func (s *Scanner) scanContentFile(ctx context.Context, where string, kind Kind, 
 	defer f.Close()
 	r.Bytes = info.Size()
 	_, err = s.Scan(ctx, f, nil, r.collect(kind, path))
+	for i := range r.Findings {
+		r.Findings[i].content = true
+	}
 	return r, err
 }

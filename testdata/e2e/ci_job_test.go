@@ -606,23 +606,34 @@ func TestDocsHooks(t *testing.T) {
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readText(t, "../../docs/scan.md"), 2)
 	var commit struct {
 		Repos []struct {
-			Repo  string
-			Hooks []struct {
-				ID, Name, Language, Entry string
-				PassFilenames             *bool `yaml:"pass_filenames"`
-			}
+			Repo, Rev string
+			Hooks     []struct{ ID string }
 		}
+	}
+	var hooks []struct {
+		ID, Name, Description, Language, Entry string
+		PassFilenames                          bool `yaml:"pass_filenames"`
 	}
 	var left map[string]struct {
 		Commands map[string]struct{ Run string }
 	}
-	if err := errors.Join(strictYAML(blocks[0][1], &commit), strictYAML(blocks[1][1], &left)); err != nil {
+	if err := errors.Join(strictYAML(blocks[0][1], &commit), strictYAML(blocks[1][1], &left), strictYAML(readText(t, "../../.pre-commit-hooks.yaml"), &hooks)); err != nil {
 		t.Fatal(err)
 	}
 	const run = "fob scan --staged"
-	hook := commit.Repos[0].Hooks[0]
-	if commit.Repos[0].Repo != "local" || hook.ID == "" || hook.Name == "" || hook.Language != "system" || hook.Entry != run || hook.PassFilenames == nil || *hook.PassFilenames {
-		t.Errorf("pre-commit: %+v", commit)
+	repo := commit.Repos[0]
+	if repo.Repo != "https://github.com/fobcli/fob" || repo.Rev == "" || len(hooks) == 0 {
+		t.Errorf("pre-commit: %+v, %+v", commit, hooks)
+	}
+	documented := false
+	for _, hook := range hooks {
+		documented = documented || hook.ID == repo.Hooks[0].ID
+		if hook.Entry != run {
+			t.Errorf("pre-commit: %+v", hook)
+		}
+	}
+	if !documented {
+		t.Errorf("pre-commit: there is no hook %q", repo.Hooks[0].ID)
 	}
 	if left["pre-commit"].Commands["fob"].Run != run {
 		t.Errorf("lefthook: %+v", left)
