@@ -71,7 +71,7 @@ func newCIExportCmd(a *app.App) *cobra.Command {
 prefer 'fob exec', which passes them to no other.
 
 In GitHub Actions the values are masked in the log first, then appended to GITHUB_ENV,
-or with --output to GITHUB_OUTPUT. In GitLab they are written to --file, which the job
+or with --output to GITHUB_OUTPUT. In GitLab they are added to --file, which the job
 declares as 'artifacts: reports: dotenv' with 'access: none'.
 
 Nothing is written unless every value is available and can be exported. Names that
@@ -89,7 +89,7 @@ are known to change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) are re
 	flags := c.Flags()
 	flags.StringVar(&opts.format, "format", "", "`FORMAT`: "+strings.Join(exportFormats, ", ")+"; by default that of the CI system")
 	flags.BoolVar(&opts.output, "output", false, "GitHub: set outputs of this step, not variables")
-	flags.StringVar(&opts.file, "file", "", "GitLab, dotenv: write this `FILE`, mode 0600")
+	flags.StringVar(&opts.file, "file", "", "GitLab: add to this `FILE`; dotenv: write it; mode 0600")
 	usage.RefuseEmpty(c, "format", "file")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(exportFormats, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -117,7 +117,11 @@ func runCIExport(ctx context.Context, a *app.App, opts ciExportOptions) error {
 	if err != nil {
 		return err
 	}
-	text, err := exportText(format, added)
+	before, err := reportBefore(format, target)
+	if err != nil {
+		return err
+	}
+	text, err := exportText(format, before, added)
 	if err != nil {
 		return cli.WithHint(err, "use 'fob exec', which passes any value without a NUL byte")
 	}
@@ -187,7 +191,19 @@ func gitHubFile(a *app.App, output bool) (string, error) {
 	return path, nil
 }
 
-func exportText(format string, added map[string]string) (string, error) {
+// reportBefore returns what the job has written to its report.
+func reportBefore(format, path string) (string, error) {
+	if format != exportGitLab {
+		return "", nil
+	}
+	text, err := atomicfile.ReadRegular(path, ci.MaxGitLabReport)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return string(text), err
+}
+
+func exportText(format, before string, added map[string]string) (string, error) {
 	variables := make([]ci.Variable, 0, len(added))
 	for _, name := range slices.Sorted(maps.Keys(added)) {
 		variables = append(variables, ci.Variable{Name: name, Value: secret.New(added[name])})
@@ -196,7 +212,7 @@ func exportText(format string, added map[string]string) (string, error) {
 	case exportGitHub:
 		return ci.GitHubFile(variables)
 	case exportGitLab:
-		return ci.GitLabReport(variables)
+		return ci.GitLabReport(before, variables)
 	}
 	var b strings.Builder
 	for _, v := range variables {

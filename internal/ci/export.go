@@ -100,12 +100,19 @@ func GitHubFile(variables []Variable) (string, error) {
 	return b.String(), nil
 }
 
-const maxGitLabReport = 5 << 10
+// MaxGitLabReport is the size in bytes that a dotenv report must not reach.
+const MaxGitLabReport = 5 << 10
 
-// GitLabReport returns a dotenv report. GitLab takes lines literally: there are no quotes,
-// surrounding spaces are removed, and its runner expands $NAME.
-func GitLabReport(variables []Variable) (string, error) {
+// GitLabReport returns a dotenv report with what the job has written to it before, except for
+// variables of the same names. GitLab takes lines literally: there are no quotes, surrounding
+// spaces are removed, and its runner expands $NAME.
+func GitLabReport(before string, variables []Variable) (string, error) {
 	var b strings.Builder
+	for line := range strings.Lines(before) {
+		if !slices.ContainsFunc(variables, func(v Variable) bool { return strings.HasPrefix(line, v.Name+"=") }) {
+			b.WriteString(strings.TrimSuffix(line, "\n") + "\n")
+		}
+	}
 	for _, v := range variables {
 		if err := checkText(v); err != nil {
 			return "", err
@@ -120,8 +127,8 @@ func GitLabReport(variables []Variable) (string, error) {
 		}
 		fmt.Fprintf(&b, "%s=%s\n", v.Name, v.Value.Reveal())
 	}
-	if b.Len() >= maxGitLabReport {
-		return "", fmt.Errorf("%w: a dotenv report has less than %d bytes", ErrValue, maxGitLabReport)
+	if b.Len() >= MaxGitLabReport {
+		return "", fmt.Errorf("%w: a dotenv report has less than %d bytes", ErrValue, MaxGitLabReport)
 	}
 	return b.String(), nil
 }

@@ -43,7 +43,7 @@ func FuzzH64NoValueIsReadAsAnotherVariable(f *testing.F) {
 				t.Errorf("%q and %q are read as %q", first, second, got)
 			}
 		}
-		text, err := GitLabReport(variables)
+		text, err := GitLabReport("", variables)
 		if err == nil && (strings.Count(text, "\n") != 2 || text != "A="+first+"\nB="+second+"\n") {
 			t.Errorf("%q and %q make a report of %q", first, second, text)
 		}
@@ -60,7 +60,7 @@ func TestH64DelimitersAreNotRepeated(t *testing.T) {
 }
 
 func TestValuesThatCannotBeHandedOn(t *testing.T) {
-	write := map[string]func([]Variable) (string, error){"GitHub": GitHubFile, "GitLab": GitLabReport}
+	write := map[string]func([]Variable) (string, error){"GitHub": GitHubFile, "GitLab": func(variables []Variable) (string, error) { return GitLabReport("", variables) }}
 	for value, system := range map[string]string{
 		"canary\x00": "GitHub", "canary\xff": "GitHub", "\x00canary": "GitLab", "canary\xff ": "GitLab", "canary\nB=1": "GitLab", "canary\rB=1": "GitLab",
 		" canary": "GitLab", "canary\t": "GitLab", "canary$HOME": "GitLab", "canary\u2028B=1": "GitLab", "canary\u0085": "GitLab", strings.Repeat("canary", 1000): "GitLab",
@@ -109,5 +109,21 @@ func TestI81_NamesThatProgramsObeyAreRefused(t *testing.T) {
 		if err := CheckName(strings.ToLower(name)); !errors.Is(err, ErrName) {
 			t.Errorf("%s may be handed on in lower case: %v", name, err)
 		}
+	}
+}
+
+func TestGitLabReport_AppendsToWhatTheJobWrote(t *testing.T) {
+	variables := []Variable{{"A", secret.New("new")}, {"B", secret.New("2")}}
+	for before, want := range map[string]string{
+		"":                         "A=new\nB=2\n",
+		"VERSION=1\n":              "VERSION=1\nA=new\nB=2\n",
+		"A=old\r\nAA=1\nVERSION=1": "AA=1\nVERSION=1\nA=new\nB=2\n",
+	} {
+		if got, err := GitLabReport(before, variables); err != nil || got != want {
+			t.Errorf("%q: %q, %v", before, got, err)
+		}
+	}
+	if _, err := GitLabReport(strings.Repeat("X=1\n", MaxGitLabReport/4), variables); !errors.Is(err, ErrValue) {
+		t.Errorf("a report that is full: %v", err)
 	}
 }
