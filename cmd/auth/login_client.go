@@ -127,7 +127,7 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 	return err
 }
 
-// needsSecret tells the clients that are known to have a secret.
+// needsSecret reports whether the client is known to have a secret for the flow.
 func needsSecret(p config.Profile, device bool) bool {
 	provider, _ := config.FindProvider(p.Provider)
 	if device && provider.DevicePublic {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -13,6 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/secret"
 )
 
 type newKeyJSONLine struct {
@@ -35,8 +37,15 @@ type keyDestination struct{ destination.Destination }
 func DestinationOfKeys(d destination.Destination) keys.Destination { return keyDestination{d} }
 
 // Deliver implements keys.Destination.
-func (d keyDestination) Deliver(ctx context.Context, key apikey.Minted, _ apikey.Record) error {
-	err := d.Destination.Deliver(ctx, key.Key)
+func (d keyDestination) Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error {
+	deliver := d.Destination.Deliver
+	if replacer, ok := d.Destination.(destination.Replacer); ok && r.Predecessor != "" {
+		deliver = func(ctx context.Context, value secret.Secret) error {
+			format, _, _ := strings.Cut(value.Reveal(), r.ID)
+			return replacer.Replace(ctx, format+r.Predecessor+"_", value)
+		}
+	}
+	err := deliver(ctx, key.Key)
 	if MayHaveArrived(err) {
 		return fmt.Errorf("%w; %w", err, keys.ErrMayHaveArrived)
 	}

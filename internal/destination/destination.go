@@ -31,6 +31,12 @@ type Destination interface {
 	Deliver(ctx context.Context, value secret.Secret) error
 }
 
+// Replacer is a destination where a key may be in other places than the named one.
+type Replacer interface {
+	// Replace is Deliver, and replaces the key that begins with old everywhere.
+	Replace(ctx context.Context, old string, value secret.Secret) error
+}
+
 // Machine is what destinations use of the delivering machine.
 type Machine struct {
 	HTTP *http.Client

@@ -83,6 +83,12 @@ func (d *dotenvFile) Check(value secret.Secret) error {
 // Deliver replaces the file, completely or not at all, with one line changed or added. The
 // file's owner, group and mode are preserved, and so is a link to it.
 func (d *dotenvFile) Deliver(ctx context.Context, value secret.Secret) error {
+	return d.Replace(ctx, "", value)
+}
+
+// Replace implements Replacer. An interrupted rotation may have left another key than the old
+// one: what the variable contained is replaced everywhere, too.
+func (d *dotenvFile) Replace(ctx context.Context, old string, value secret.Secret) error {
 	path, err := d.target()
 	if err != nil {
 		return err
@@ -97,7 +103,11 @@ func (d *dotenvFile) Deliver(ctx context.Context, value secret.Secret) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	changed, err := dotenv.Set(string(text), d.field, value.Reveal())
+	changed, key := string(text), value.Reveal()
+	if current := dotenv.Get(changed, d.field); old != "" && len(current) == len(key) && strings.Trim(current, wordCharacters) == "" {
+		changed = dotenv.ReplaceKey(changed, current, key)
+	}
+	changed, err = dotenv.Set(dotenv.ReplaceKey(changed, old, key), d.field, key)
 	if wrong, ok := errors.AsType[*dotenv.SyntaxError](err); ok {
 		return fmt.Errorf("%s:%d: %s; nothing was changed", path, wrong.Line, wrong.Reason)
 	}

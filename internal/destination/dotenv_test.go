@@ -131,3 +131,30 @@ func TestNamesThatAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// Also what an interrupted rotation has left behind is replaced; other values are not.
+func TestDotenv_ReplaceLeavesNoOldKey(t *testing.T) {
+	m := machine(t)
+	path := filepath.Join(m.DotenvRoots[0], ".env")
+	old, abandoned, key := "fob_test_1AAA_xxxx", "fob_test_1BBB_yyyy", "fob_test_1CCC_zzzz"
+	if err := os.WriteFile(path, []byte("# was "+old+"\nA="+abandoned+"\nB="+abandoned+"\nC=fob_test_1DDD_xxxx\nD=short\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Parse("dotenv:"+path+"#A", m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.(Replacer).Replace(t.Context(), "fob_test_1AAA_", secret.New(key)); err != nil {
+		t.Fatal(err)
+	}
+	want := "# was " + key + "\nA=" + key + "\nB=" + key + "\nC=fob_test_1DDD_xxxx\nD=short\n"
+	if text, err := os.ReadFile(path); err != nil || string(text) != want {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := d.Deliver(t.Context(), secret.New("fob_test_1EEE_xxxx")); err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := os.ReadFile(path); strings.Count(string(text), key) != 2 {
+		t.Errorf("a delivery without a rotation: %q", text)
+	}
+}

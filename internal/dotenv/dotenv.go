@@ -11,6 +11,7 @@ import (
 const (
 	bom     = "\ufeff"
 	blanks  = " \t"
+	space   = blanks + "\r\n"
 	digits  = "0123456789"
 	letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
@@ -86,7 +87,7 @@ func Set(text, name, value string) (string, error) {
 		number += strings.Count(s.text(), "\n")
 		if isIt {
 			isSet = true
-			s.raw = quote(value, strings.TrimSpace(s.after) != "")
+			s.raw = quote(value, strings.Trim(s.after, space) != "")
 		}
 		b.WriteString(s.text())
 	}
@@ -101,6 +102,36 @@ func Set(text, name, value string) (string, error) {
 		b.WriteString(end)
 	}
 	return b.String() + Line(name, value) + end, nil
+}
+
+// Get returns the last value of a variable, or "". It skips lines that cannot be read.
+func Get(text, name string) (value string) {
+	for rest := strings.TrimPrefix(text, bom); rest != ""; {
+		var s statement
+		if s, rest, _ = cut(rest); s.isAssignment && s.name == name {
+			value = unquote(s.raw)
+		}
+	}
+	return value
+}
+
+// ReplaceKey replaces a key wherever it is in a text, comments included. Both keys have the same
+// length and consist of letters, digits and _; old is the old one or its beginning.
+func ReplaceKey(text, old, value string) string {
+	var b strings.Builder
+	for behind := len(value) - len(old); old != "" && behind >= 0; {
+		before, rest, found := strings.Cut(text, old)
+		if !found {
+			break
+		}
+		replacement := old
+		if behind <= len(rest) && strings.Trim(rest[:behind], letters+digits) == "" {
+			replacement, rest = value, rest[behind:]
+		}
+		b.WriteString(before + replacement)
+		text = rest
+	}
+	return b.String() + text
 }
 
 // Line is an assignment without its line ending. The value contains neither NUL nor CR.
@@ -129,7 +160,7 @@ func cut(text string) (s statement, rest string, err error) {
 		return statement{before: line}, text[len(line):], errNoAssignment
 	}
 	s = statement{name: nameOf(left), isAssignment: true}
-	unquoted := strings.TrimRight(value[:commentStart(value)], blanks+"\r\n")
+	unquoted := strings.TrimRight(value[:commentStart(value)], space)
 	start := len(left) + 1 + len(unquoted) - len(strings.TrimLeft(unquoted, blanks))
 	end := len(left) + 1 + len(unquoted)
 	if start < end && (text[start] == '"' || text[start] == '\'') {
@@ -177,7 +208,7 @@ func closingQuote(text string, start int) int {
 // isComment reports whether the rest of a line after a quoted value is empty or a comment.
 // Without a blank before it, shells take a # as a part of the value.
 func isComment(text string) bool {
-	trimmed := strings.TrimSpace(text)
+	trimmed := strings.Trim(text, space)
 	return trimmed == "" || trimmed[0] == '#' && text[0] != '#'
 }
 

@@ -112,6 +112,30 @@ func TestSet(t *testing.T) {
 	}
 }
 
+func TestGet(t *testing.T) {
+	for text, want := range map[string]string{"": "", "B=1": "", "A=1\nwhat\nA='2' # c\nB=3": "2", "\ufeffA=1\nB='open": "1", "#A=1": ""} {
+		if got := Get(text, "A"); got != want {
+			t.Errorf("%q: %q, not %q", text, got, want)
+		}
+	}
+}
+
+func TestReplaceKey(t *testing.T) {
+	for _, c := range []struct{ text, old, after string }{
+		{"A=k_old_secret\n", "k_old_", "A=k_new_hidden\n"},
+		{"# k_old_secret, k_old_secre, k_old_sec-et\nB=\"x:k_old_secretk_old_secret\"", "k_old_", "# k_new_hidden, k_old_secre, k_old_sec-et\nB=\"x:k_new_hiddenk_new_hidden\""},
+		{"k_old_k_old_secret", "k_old_", "k_old_k_new_hidden"},
+		{"A=k_old_secret", "k_old_secret", "A=k_new_hidden"},
+		{"A=k_old_secret", "k_old_secret_longer", "A=k_old_secret"},
+		{"A=k_old_secret", "", "A=k_old_secret"},
+		{"", "k_old_", ""},
+	} {
+		if got := ReplaceKey(c.text, c.old, "k_new_hidden"); got != c.after {
+			t.Errorf("%q: %q, not %q", c.text, got, c.after)
+		}
+	}
+}
+
 func TestNotReadBy(t *testing.T) {
 	for value, want := range map[string]string{
 		"":           "",
@@ -159,6 +183,9 @@ func FuzzSet(f *testing.F) {
 		again, err := Set(changed, "A", value)
 		if err != nil || again != changed {
 			t.Fatalf("%q, then %q, %v", changed, again, err)
+		}
+		if got := Get(changed, "A"); got != value {
+			t.Fatalf("%q: %q, not %q", changed, got, value)
 		}
 		after, err := Parse(changed)
 		if (err == nil) != (unread == nil) {
