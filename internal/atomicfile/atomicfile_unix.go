@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -70,18 +71,26 @@ func checkOthers(_ *os.File, path string, info fs.FileInfo) error {
 	return nil
 }
 
-// setOwner gives a new file the owner and group of another. Only root can choose any.
+// setOwner gives a new file the owner, group and access list of one beside it. Only root can
+// choose any. Without the list, the mode's bits for the group would mean more than before.
 func setOwner(f *os.File, like fs.FileInfo) error {
 	want, ok := like.Sys().(*syscall.Stat_t)
 	info, err := f.Stat()
 	if err != nil || !ok {
 		return err
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid == want.Uid && stat.Gid == want.Gid {
-		return nil
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || stat.Uid != want.Uid || stat.Gid != want.Gid {
+		err = f.Chown(int(want.Uid), int(want.Gid))
 	}
-	if err := f.Chown(int(want.Uid), int(want.Gid)); err != nil {
+	if err != nil {
 		return fmt.Errorf("its owner and group (%d:%d) cannot be preserved: run fob as root or as that user, with that group; nothing was changed: %w", want.Uid, want.Gid, err)
+	}
+	list := make([]byte, 64<<10) // the most that Linux stores
+	const attribute = "system.posix_acl_access"
+	n, err := unix.Lgetxattr(filepath.Join(filepath.Dir(f.Name()), like.Name()), attribute, list)
+	if err == nil { // only on Linux
+		return unix.Fsetxattr(int(f.Fd()), attribute, list[:n], 0)
 	}
 	return nil
 }

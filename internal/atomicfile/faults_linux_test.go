@@ -1,6 +1,8 @@
 package atomicfile
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -119,6 +121,43 @@ func TestF51AFailedCreateLeavesNothing(t *testing.T) {
 			}
 			onlyFile(t, dir)
 		})
+	}
+}
+
+// The group's bits of the mode are those of the access list's mask: without the list, the
+// group could read what it could not.
+func TestReplace_KeepsAccessList(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const attribute = "system.posix_acl_access"
+	list := []byte{2, 0, 0, 0}
+	entry := func(tag, permissions byte, id uint32) {
+		list = append(list, tag, 0, permissions, 0)
+		list = binary.LittleEndian.AppendUint32(list, id)
+	}
+	entry(1, 6, 1<<32-1)    // the owner reads and writes
+	entry(2, 4, 1000)       // user 1000 reads
+	entry(4, 0, 1<<32-1)    // the group does nothing
+	entry(0x10, 4, 1<<32-1) // the mask
+	entry(0x20, 0, 1<<32-1) // others do nothing
+	if err := unix.Setxattr(path, attribute, list, 0); errors.Is(err, unix.ENOTSUP) {
+		t.Log("this file system has no access lists")
+		return
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(path, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 1<<10)
+	n, err := unix.Getxattr(path, attribute, got)
+	if err != nil || !bytes.Equal(got[:max(n, 0)], list) {
+		t.Errorf("the list is %x, not %x, %v", got[:max(n, 0)], list, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }
 
