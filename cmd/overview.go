@@ -43,7 +43,7 @@ func runOverview(ctx context.Context, a *app.App) error {
 		a.ShowError(err, a.Hint(err))
 		return printNextStep(a, out, "fob doctor")
 	}
-	keys := overviewKeys(ctx, a)
+	keys, unfinished := overviewKeys(ctx, a)
 	if len(cfg.Profiles)+len(cfg.Secrets) == 0 && keys == "" {
 		_ = a.Out.Print(firstSteps)
 		return printNextStep(a, out, "fob login github")
@@ -72,6 +72,9 @@ func runOverview(ctx context.Context, a *app.App) error {
 	if len(counts) > 0 {
 		_ = a.Out.Print("\n")
 	}
+	if unfinished {
+		return printNextStep(a, out, "fob key rotate --resume")
+	}
 	return printNextStep(a, out, nextStep(a, cfg, logins, keys != ""))
 }
 
@@ -97,25 +100,31 @@ func stateText(s app.LoginStatus, now time.Time) string {
 	return "logged in"
 }
 
-// overviewKeys returns the number of keys in this machine's registry, or "" without one.
-func overviewKeys(ctx context.Context, a *app.App) string {
+// overviewKeys returns the number of keys in this machine's registry, or "" without one, and
+// whether a rotation is unfinished.
+func overviewKeys(ctx context.Context, a *app.App) (text string, unfinished bool) {
 	dsn, _, err := appkeys.RegistryName(a)
 	switch {
 	case err != nil:
-		return ""
+		return "", false
 	case registry.IsShared(dsn):
-		return "in a shared registry"
+		return "in a shared registry", false
 	}
 	counts, err := cli.Await(ctx, func() (appkeys.Counts, error) { return appkeys.Count(ctx, dsn, a.Now()) })
 	switch {
 	case errors.Is(err, apikey.ErrNoRegistry):
-		return ""
+		return "", false
 	case err != nil:
-		return "in a registry that could not be opened"
+		return "in a registry that could not be opened", false
 	case counts.All > appkeys.MaxCounted:
-		return fmt.Sprintf("more than %d", appkeys.MaxCounted)
+		text = fmt.Sprintf("more than %d", appkeys.MaxCounted)
+	default:
+		text = fmt.Sprintf("%d, %d active", counts.All, counts.Active)
 	}
-	return fmt.Sprintf("%d, %d active", counts.All, counts.Active)
+	if counts.Unfinished > 0 {
+		text += fmt.Sprintf(", %s unfinished", cli.Plural(counts.Unfinished, "rotation", "rotations"))
+	}
+	return text, counts.Unfinished > 0
 }
 
 func overviewSecrets(a *app.App, cfg *config.Config) string {

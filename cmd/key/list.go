@@ -14,6 +14,7 @@ import (
 	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
@@ -81,9 +82,14 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 	if opts.limit > 0 && opts.limit < len(records) {
 		listed = records[:opts.limit]
 	}
-	if err := printKeys(a, listed, opts.json); err != nil {
+	open, err := g.Unfinished(ctx)
+	if err != nil {
 		return err
 	}
+	if err := printKeys(a, listed, open, opts.json); err != nil {
+		return err
+	}
+	appkeys.NoteUnfinished(a, open)
 	if more := len(records) - len(listed); more > 0 {
 		a.Note("%s more; --limit 0 lists all.", cli.Plural(more, "key", "keys"))
 	}
@@ -118,11 +124,11 @@ func keyOrder(by string) (func(r, s apikey.Record) int, error) {
 	return nil, cli.WithHint(cli.Usagef("invalid --sort %q", by), "use created, expires, used or owner")
 }
 
-func printKeys(a *app.App, records []apikey.Record, asJSON bool) error {
+func printKeys(a *app.App, records []apikey.Record, open []keys.Unfinished, asJSON bool) error {
 	if asJSON {
 		list := make([]appkeys.JSON, len(records))
 		for i, r := range records {
-			list[i] = appkeys.NewJSON(r, a.Now())
+			list[i] = keyJSON(a, r, open)
 		}
 		return a.PrintJSON(list)
 	}
@@ -142,6 +148,14 @@ func printKeys(a *app.App, records []apikey.Record, asJSON bool) error {
 		))
 	}
 	return a.PrintTable(rows, "NOTE", "USED", "SCOPES", "ENV", "EXPIRES")
+}
+
+func keyJSON(a *app.App, r apikey.Record, open []keys.Unfinished) appkeys.JSON {
+	k := appkeys.NewJSON(r, a.Now())
+	if u := keys.UnfinishedOf(r.ID, open); u != nil {
+		k.Unfinished = u.Rotation.Phase
+	}
+	return k
 }
 
 func inertCell(text string, width int) string { return cli.Truncate(sanitize.Line(text), width) }
@@ -194,14 +208,22 @@ func runShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	shown := shownKeyJSON{JSON: appkeys.NewJSON(r, a.Now()), Pepper: r.Pepper, Chain: chain}
+	open, err := g.Unfinished(ctx, id)
+	if err != nil {
+		return err
+	}
+	shown := shownKeyJSON{JSON: keyJSON(a, r, open), Pepper: r.Pepper, Chain: chain}
 	for _, rotation := range rotations {
 		shown.Rotations = append(shown.Rotations, rotationJSON{rotation.New, rotation.Phase, rotation.Deliveries})
 	}
 	if asJSON {
 		return a.PrintJSON(shown)
 	}
-	return a.PrintTable(keyRows(r, chain, rotations, a.Now()))
+	if err := a.PrintTable(keyRows(r, chain, rotations, a.Now())); err != nil {
+		return err
+	}
+	appkeys.NoteUnfinished(a, open)
+	return nil
 }
 
 func keyRows(r apikey.Record, chain []string, rotations []apikey.Rotation, now time.Time) [][]string {

@@ -65,7 +65,7 @@ If interrupted, run it again: keys that were rotated in the last 12 hours are sk
 	c.Flags().BoolVar(&opts.compromised, "compromised", false, "treat the key as leaked: revoke it within 30 s")
 	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "with --compromised: revoke after delivery")
 	c.Flags().BoolVar(&opts.resume, "resume", false, "continue unfinished rotations")
-	c.Flags().BoolVar(&opts.force, "force", false, "take over from another fob; revoke a key that is still used")
+	c.Flags().BoolVar(&opts.force, "force", false, "take over, and revoke a key that is still used")
 	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the new key")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object per line")
 	usage.Exclusive(c, "overlap", "compromised")
@@ -230,7 +230,17 @@ func (run *rotation) rotateAll(ctx context.Context, records []apikey.Record) err
 	}
 	run.bar.End()
 	run.printSummary()
+	if !run.opts.resume {
+		appkeys.NoteUnfinished(run.a, run.others(records))
+	}
 	return run.failed.Err()
+}
+
+// others returns the unfinished rotations of other keys.
+func (run *rotation) others(records []apikey.Record) []keys.Unfinished {
+	return slices.DeleteFunc(slices.Clone(run.open), func(u keys.Unfinished) bool {
+		return slices.ContainsFunc(records, func(r apikey.Record) bool { return u.Is(r.ID) })
+	})
 }
 
 func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,21 +28,24 @@ type Options struct {
 	Brands []string
 	Yes    bool
 	DryRun bool
+	Force  bool
 	JSON   bool
 }
 
 // leakedKey is a key of the registry that was found where it must not be.
 type leakedKey struct {
-	record   apikey.Record
-	text     string   // the whole key, if the report has it and its hash matches
-	found    []string // where, inert
-	dests    []keys.Destination
-	unusable []error // destinations that this machine cannot deliver to
+	record apikey.Record
+	text   string           // the whole key, if the report has it and its hash matches
+	found  []string         // where, inert
+	open   *keys.Unfinished // its unfinished rotation, or nil
+	dests  []keys.Destination
 
 	replaced keys.Rotated
 	revoked  bool // only revoked: it had been replaced before
 	failed   error
+	declined bool
 	refused  bool // checked afterwards
+	accepted bool // after all that was tried
 }
 
 func (k *leakedKey) proven() bool { return k.text != "" }
@@ -84,9 +88,6 @@ func Run(ctx context.Context, a *app.App, opts Options) (err error) {
 	appkeys.FoldUses(ctx, a, g)
 	run := &incident{a: a, g: g, opts: opts, value: value, started: a.Now()}
 	defer func() { err = run.withHidden(err) }()
-	if opts.Output == "" {
-		run.opts.Output = "incident-" + a.Now().UTC().Format("20060102T150405Z") + ".md"
-	}
 	if err := run.mayWrite(); err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func (run *incident) replace(ctx context.Context, todo []*leakedKey) {
 }
 
 func (run *incident) replaceOne(ctx context.Context, k *leakedKey, bar *cli.Progress) {
-	opts := keys.RotateOptions{Compromised: true, To: k.dests}
+	opts := keys.RotateOptions{Compromised: true, Force: run.opts.Force, To: k.dests}
 	if len(k.dests) == 0 {
 		opts.Last = &delivery.StdoutDestination{A: run.a, Bar: bar, Many: true, JSON: run.opts.JSON}
 	}
@@ -144,6 +145,8 @@ func (run *incident) replaceOne(ctx context.Context, k *leakedKey, bar *cli.Prog
 		var refused *apikey.RefusedError
 		k.refused = errors.As(err, &refused)
 	}
+	after, err := run.g.Find(ctx, k.record.ID)
+	k.accepted = !k.refused && (err != nil || k.proven() || after.State(run.a.Now()) != apikey.Revoked)
 }
 
 // note prints what happened to each key.
@@ -152,30 +155,42 @@ func (run *incident) note(todo []*leakedKey) {
 		switch {
 		case k.revoked:
 			run.a.Note("Revoked %s, which had been replaced before.", appkeys.Text(k.record))
-		case k.replaced.Rotation.Phase == apikey.PhaseRetired:
+		case k.replaced.New.ID != "" && !k.accepted:
 			run.a.Note("Revoked %s; %s replaces it.", appkeys.Text(k.record), k.replaced.New.ID)
 		}
 		delivery.NoteDeliveries(run.a, k.replaced)
 	}
 }
 
+// problems returns what is left to do with a key, each with its hint: first that it is still
+// accepted.
+func (k *leakedKey) problems() (left cli.Failures) {
+	if k.accepted {
+		left = append(left, cli.WithHint(fmt.Errorf("key %s is still accepted", k.record.ID), "revoke it: 'fob key revoke %s'", k.record.ID))
+	}
+	if k.failed != nil {
+		err := delivery.Errors(k.failed, k.replaced)
+		several, ok := errors.AsType[cli.Failures](err)
+		if !ok {
+			several = cli.Failures{keys.ForKey(err, k.record.ID)}
+		}
+		left = append(left, several...)
+	}
+	return left
+}
+
+// byUrgency returns the keys, those first that are still accepted.
+func byUrgency(all []*leakedKey) []*leakedKey {
+	return slices.SortedStableFunc(slices.Values(all), func(a, b *leakedKey) int {
+		return map[bool]int{true: 1}[b.accepted] - map[bool]int{true: 1}[a.accepted]
+	})
+}
+
 // verdict joins what is left to do, each with its hint, and the loss of the report.
 func (run *incident) verdict(todo []*leakedKey, unwritten error) error {
 	var failed cli.Failures
-	for _, k := range todo {
-		for _, err := range k.unusable {
-			failed = append(failed, fmt.Errorf("key %s: %w", k.replaced.New.ID, err))
-		}
-		if k.failed != nil {
-			err := delivery.Errors(k.failed, k.replaced)
-			var several cli.Failures
-			if !errors.As(err, &several) {
-				several = cli.Failures{keys.ForKey(err, k.record.ID)}
-			}
-			failed = append(failed, several...)
-		} else if k.proven() && !k.refused {
-			failed = append(failed, cli.WithHint(fmt.Errorf("key %s is still accepted", k.record.ID), "revoke it: 'fob key revoke %s'", k.record.ID))
-		}
+	for _, k := range byUrgency(todo) {
+		failed = append(failed, k.problems()...)
 	}
 	if run.declined > 0 {
 		failed = append(failed, run.noteNothing())

@@ -15,6 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/app/apptest"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/destination"
 )
 
@@ -209,7 +210,7 @@ func TestRun_FailedDelivery(t *testing.T) {
 	if !errors.As(err, &failures) || len(failures) != 3 { // both destinations, and what is left
 		t.Errorf("%v", err)
 	}
-	for _, want := range []string{"exec:broken", "exec:absent", "fob key rotate 1", "`failed`", "`done`"} {
+	for _, want := range []string{"exec:broken", "exec:absent", "fob key rotate --resume " + id, "`failed`", "`done`"} {
 		if !strings.Contains(report, want) {
 			t.Errorf("no %q in\n%s", want, report)
 		}
@@ -277,10 +278,9 @@ func TestVerdict(t *testing.T) {
 	}{
 		{"replaced", leakedKey{record: r, text: "x", refused: true}, 0, nil, 0, ""},
 		{"replaced, unproven", leakedKey{record: r}, 0, nil, 0, ""},
-		{"still accepted", leakedKey{record: r, text: "x"}, 0, nil, 1, "fob key revoke old"},
+		{"still accepted", leakedKey{record: r, text: "x", accepted: true}, 0, nil, 1, "fob key revoke old"},
 		{"failed", leakedKey{record: r, failed: keys.ErrRotating}, 0, nil, 1, "key old: another"},
 		{"failed, with the id", leakedKey{record: r, failed: &keys.KeyError{ID: "old", Err: keys.ErrRotating}}, 0, nil, 1, "key old: another"},
-		{"an unusable destination", leakedKey{record: r, unusable: []error{errors.New("exec:absent")}}, 0, nil, 1, "exec:absent"},
 		{"declined", leakedKey{record: r}, 2, nil, 1, "2 keys"},
 		{"the report is lost", leakedKey{record: r}, 0, errors.New("disk full"), 1, "disk full"},
 	} {
@@ -312,16 +312,15 @@ func TestPlan(t *testing.T) {
 		{"revoked", leakedKey{record: apikey.Record{ID: "revoked", RevokedAt: now}, text: "x"}, false, 0},
 		{"expired", leakedKey{record: apikey.Record{ID: "expired", ExpiresAt: now}, text: "x"}, false, 0},
 	} {
-		run := &incident{a: s.App, opts: Options{Yes: true}, keys: []*leakedKey{&test.key}}
+		run := &incident{a: s.App, opts: Options{Yes: true}, keys: []*leakedKey{&test.key}, g: s.g}
 		todo, err := run.plan(t.Context())
 		if err != nil || (len(todo) == 1) != test.replaced || run.declined != test.declined {
 			t.Errorf("%s: %d to replace, %d declined, %v", test.name, len(todo), run.declined, err)
 		}
 	}
 	k := &leakedKey{record: active}
-	(&incident{a: s.App}).findDestinations(k)
-	if len(k.dests) != 1 || len(k.unusable) != 1 || !errors.Is(k.unusable[0], destination.ErrNotDelivered) {
-		t.Errorf("%v %v", k.dests, k.unusable)
+	if err := (&incident{a: s.App}).findDestinations(k, nil); err != nil || len(k.dests) != 2 || delivery.Unusable(k.dests[0]) != nil || !errors.Is(delivery.Unusable(k.dests[1]), destination.ErrNotDelivered) {
+		t.Errorf("%v, %v", k.dests, err)
 	}
 }
 

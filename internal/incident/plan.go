@@ -7,22 +7,29 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/delivery"
-	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // plan prints what would be done, asks for confirmation, and returns the keys to replace.
 func (run *incident) plan(ctx context.Context) (todo []*leakedKey, err error) {
+	open, err := run.g.Unfinished(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var doubtful []*leakedKey
 	for _, k := range run.keys {
-		run.findDestinations(k)
+		k.open = keys.UnfinishedOf(k.record.ID, open)
+		if err := run.findDestinations(k, open); err != nil {
+			return nil, err
+		}
 		run.show(k)
 		switch {
-		case !k.live(run.a.Now()):
-		case k.proven():
+		case !k.live(run.a.Now()) && k.open == nil:
+		case k.proven(), !k.live(run.a.Now()): // an unfinished replacement is replaced anyway
 			todo = append(todo, k)
 		default:
 			doubtful = append(doubtful, k)
@@ -44,6 +51,7 @@ func (run *incident) plan(ctx context.Context) (todo []*leakedKey, err error) {
 		err := run.confirm(ctx, "key "+k.record.ID+", which is not proven to be leaked")
 		if err != nil && ctx.Err() == nil {
 			run.declined++
+			k.declined = true
 			continue
 		}
 		if err != nil {
@@ -63,7 +71,9 @@ func (run *incident) warnUnready(ctx context.Context, todo []*leakedKey) {
 	var names []string
 	for _, k := range todo {
 		for _, d := range k.dests {
-			names = append(names, d.Name())
+			if delivery.Unusable(d) == nil {
+				names = append(names, d.Name())
+			}
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyWait)
@@ -82,20 +92,16 @@ func (run *incident) confirm(ctx context.Context, what string) error {
 
 // findDestinations reads the destinations of a key. Those that this machine cannot deliver
 // to are reported, and do not keep the key from being revoked.
-func (run *incident) findDestinations(k *leakedKey) {
-	for _, name := range k.record.Destinations {
-		to, err := delivery.KeyDestinations(run.a, []string{name}, nil, run.opts.As, k.record.Environment)
-		if err != nil {
-			k.unusable = append(k.unusable, &destination.Error{Destination: name, Err: err})
-			continue
-		}
-		k.dests = append(k.dests, delivery.DestinationOfKeys(to[0]))
-	}
+func (run *incident) findDestinations(k *leakedKey, open []keys.Unfinished) (err error) {
+	k.dests, err = delivery.ForRotation(run.a, keys.Destinations(k.record, open), nil, run.opts.As, k.record.Environment, true)
+	return err
 }
 
 func (run *incident) show(k *leakedKey) {
 	state := string(k.record.State(run.a.Now())) + ", nothing to do"
 	switch {
+	case k.open != nil && !k.live(run.a.Now()):
+		state = fmt.Sprintf("%s, and its rotation is unfinished (%s): a new replacement is delivered everywhere", k.record.State(run.a.Now()), k.open.Rotation.Phase)
 	case k.live(run.a.Now()) && k.proven():
 		state = "LIVE"
 	case k.live(run.a.Now()):
@@ -108,16 +114,17 @@ func (run *incident) show(k *leakedKey) {
 	if more := len(k.found) - 5; more > 0 {
 		run.a.Note("  and at %d more", more)
 	}
-	if !k.live(run.a.Now()) {
+	if !k.live(run.a.Now()) && k.open == nil {
 		return
 	}
 	for _, d := range k.dests {
+		if err := delivery.Unusable(d); err != nil {
+			run.a.Warn(err.Error())
+			continue
+		}
 		run.a.Note("  delivered to %s", sanitize.Line(d.Name()))
 	}
-	for _, err := range k.unusable {
-		run.a.Warn(err.Error())
-	}
-	if len(k.record.Destinations) == 0 {
+	if len(k.dests) == 0 {
 		run.a.Note("  no destination; the new key is printed%s", noteText(k.record, sanitize.Line))
 	}
 }

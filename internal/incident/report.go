@@ -3,7 +3,9 @@ package incident
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -16,22 +18,45 @@ import (
 )
 
 // unfinishedReport is in the report while keys are replaced: an output that cannot be written
-// is noticed before, and if fob is killed, the user reads how to continue.
-const unfinishedReport = "# Incident: unfinished\n\n'fob incident' did not finish. Run it again with another --output; 'fob key audit' lists what was done.\n"
+// is noticed before, and if fob is killed, the user reads how to continue. The next run
+// overwrites it.
+const unfinishedReport = "# Incident: unfinished\n\n'fob incident' did not finish. Run the same command again; 'fob key audit' lists what was done.\n"
 
+// mayWrite refuses a report that would overwrite a file of someone else.
 func (run *incident) mayWrite() error {
-	if _, err := os.Lstat(run.opts.Output); err == nil {
+	if run.opts.Output == "" {
+		return nil
+	}
+	if _, err := os.Lstat(run.opts.Output); err == nil && !isUnfinishedReport(run.opts.Output) {
 		return cli.WithHint(cli.Usagef("%s already exists", sanitize.Line(run.opts.Output)), "choose another file with --output")
 	}
 	return nil
 }
 
+func isUnfinishedReport(path string) bool {
+	text, err := atomicfile.Read(path, int64(len(unfinishedReport)))
+	return err == nil && string(text) == unfinishedReport
+}
+
+// reserve writes the unfinished report, without --output to a file with a name of its own.
 func (run *incident) reserve() error {
-	err := atomicfile.Create(run.opts.Output, []byte(unfinishedReport))
-	if err != nil {
+	path := run.opts.Output
+	name := "incident-" + run.started.UTC().Format("20060102T150405Z")
+	for try := 1; ; try++ {
+		if run.opts.Output == "" {
+			path = name + ".md"
+		}
+		err := atomicfile.Create(path, []byte(unfinishedReport))
+		switch isTaken := errors.Is(err, fs.ErrExist); {
+		case isTaken && run.opts.Output == "" && try < 100:
+			name = fmt.Sprintf("incident-%s-%d", run.started.UTC().Format("20060102T150405Z"), try+1)
+			continue
+		case isTaken && isUnfinishedReport(path), err == nil:
+			run.opts.Output = path
+			return nil
+		}
 		return cli.WithHint(fmt.Errorf("no key was replaced: the report cannot be written: %w", err), "choose another file with --output")
 	}
-	return nil
 }
 
 func (run *incident) write(ctx context.Context) error {
@@ -84,15 +109,16 @@ func (run *incident) markdown(log timeLine) []byte {
 
 // outcome says what happened to a key.
 func (k *leakedKey) outcome(now time.Time) string {
-	switch {
-	case k.revoked, k.replaced.Rotation.Phase == apikey.PhaseRetired:
-		if k.refused {
-			return "revoked, and refused when checked"
-		}
+	switch tried := k.revoked || k.failed != nil || k.replaced.New.ID != ""; {
+	case k.accepted:
+		return "**still accepted**"
+	case tried && k.failed != nil:
+		return "revoked, **not replaced everywhere**"
+	case tried && k.refused:
+		return "revoked, and refused when checked"
+	case tried:
 		return "revoked"
-	case k.failed != nil:
-		return "**not replaced**"
-	case k.live(now):
+	case k.declined:
 		return "**skipped**: not proven to be leaked"
 	}
 	return string(k.record.State(now)) + " before"
@@ -107,9 +133,6 @@ func (run *incident) writeDeliveries(b *bytes.Buffer) {
 				text += ": " + codeSpan(d.Error)
 			}
 			fmt.Fprintf(b, "- %s to %s: %s\n", codeSpan(k.replaced.New.ID), codeSpan(d.Destination), text)
-		}
-		for _, err := range k.unusable {
-			fmt.Fprintf(b, "- %s: %s\n", codeSpan(k.replaced.New.ID), codeSpan(err.Error()))
 		}
 	}
 	if b.Len() == before {
@@ -155,17 +178,18 @@ func (run *incident) timeLine(ctx context.Context) (timeLine, error) {
 	return log, nil
 }
 
-// leftToDo lists what fob cannot do.
+// leftToDo lists what fob cannot do: the problems that stderr has, then what is for people.
 func (run *incident) leftToDo() []string {
 	var lines []string
-	for _, k := range run.keys {
+	for _, k := range byUrgency(run.keys) {
+		for _, err := range k.problems() {
+			lines = append(lines, strings.TrimSuffix(codeSpan(err.Error())+": "+codeSpan(run.hint(err)), ": "))
+		}
 		next := k.replaced.New.ID
 		switch {
-		case len(k.replaced.Failed) > 0 || len(k.unusable) > 0:
-			lines = append(lines, fmt.Sprintf("Deliver the replacement of %s to the destinations that failed: fix the errors above, then run %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+next+" --overlap 0s")))
-		case len(k.record.Destinations) == 0 && next != "":
+		case len(k.dests) == 0 && next != "" && k.failed == nil:
 			lines = append(lines, fmt.Sprintf("Deliver %s to what uses %s%s.", codeSpan(next), codeSpan(k.record.ID), noteText(k.record, codeSpan)))
-		case k.live(run.a.Now()) && k.failed == nil && next == "" && !k.revoked:
+		case k.declined:
 			lines = append(lines, fmt.Sprintf("Find out whether %s leaked. If so, run %s.", codeSpan(k.record.ID), codeSpan("fob key rotate "+k.record.ID+" --compromised")))
 		}
 		if k.record.Uses > 0 {
@@ -198,4 +222,11 @@ func clockText(t time.Time) string {
 		return "never"
 	}
 	return t.UTC().Format(time.DateTime)
+}
+
+func (run *incident) hint(err error) string {
+	if run.a.Hint == nil {
+		return cli.CarriedHint(err)
+	}
+	return run.a.Hint(err)
 }

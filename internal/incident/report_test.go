@@ -16,13 +16,14 @@ import (
 
 func TestOutcome(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	retired := keys.Rotated{Rotation: apikey.Rotation{Phase: apikey.PhaseRetired}}
+	retired := keys.Rotated{New: apikey.Record{ID: "next"}, Rotation: apikey.Rotation{Phase: apikey.PhaseRetired}}
 	seen := map[string]string{}
 	for name, k := range map[string]leakedKey{
 		"replaced and refused": {replaced: retired, refused: true},
 		"replaced":             {replaced: retired},
 		"failed":               {failed: errors.New("x")},
-		"skipped":              {},
+		"still accepted":       {failed: errors.New("x"), accepted: true},
+		"skipped":              {declined: true},
 		"revoked before":       {record: apikey.Record{RevokedAt: now}},
 		"expired before":       {record: apikey.Record{ExpiresAt: now}},
 	} {
@@ -41,18 +42,20 @@ func TestOutcome(t *testing.T) {
 func TestLeftToDo(t *testing.T) {
 	s := newSite(t)
 	next := keys.Rotated{New: apikey.Record{ID: "next"}}
-	failed := keys.Rotated{New: apikey.Record{ID: "next"}, Failed: []*keys.DeliveryError{{Destination: "b"}}}
+	failed := keys.Rotated{Old: apikey.Record{ID: "old"}, New: apikey.Record{ID: "next"}, Failed: []*keys.DeliveryError{{Destination: "b", Err: errors.New("x")}}}
+	dests := []keys.Destination{fake{name: "a"}}
 	for _, test := range []struct {
 		name  string
 		key   leakedKey
 		lines int // beside the two for every incident
 		text  string
 	}{
-		{"delivered", leakedKey{record: apikey.Record{ID: "old", Destinations: []string{"a"}}, replaced: next}, 0, ""},
-		{"not delivered", leakedKey{record: apikey.Record{ID: "old", Destinations: []string{"b"}}, replaced: failed}, 1, "`fob key rotate next --overlap 0s`"},
+		{"delivered", leakedKey{record: apikey.Record{ID: "old", Destinations: []string{"a"}}, dests: dests, replaced: next}, 0, ""},
+		{"not delivered", leakedKey{record: apikey.Record{ID: "old", Destinations: []string{"b"}}, dests: dests, replaced: failed, failed: failed.Failed[0]}, 2, "not delivered to b"},
+		{"still accepted", leakedKey{record: apikey.Record{ID: "old"}, dests: dests, failed: keys.ErrRotating, accepted: true}, 2, "`key old is still accepted`: `revoke it: 'fob key revoke old'`"},
 		{"without destination", leakedKey{record: apikey.Record{ID: "old", Note: "rack | 1"}, replaced: next}, 1, "`rack \\| 1`"},
-		{"skipped", leakedKey{record: apikey.Record{ID: "old"}}, 1, "`fob key rotate old --compromised`"},
-		{"used", leakedKey{record: apikey.Record{ID: "old", Uses: 3, Destinations: []string{"a"}}, replaced: next}, 1, "old"},
+		{"skipped", leakedKey{record: apikey.Record{ID: "old"}, declined: true}, 1, "`fob key rotate old --compromised`"},
+		{"used", leakedKey{record: apikey.Record{ID: "old", Uses: 3, Destinations: []string{"a"}}, dests: dests, replaced: next}, 1, "old"},
 		{"revoked before", leakedKey{record: apikey.Record{ID: "old", RevokedAt: s.Time}}, 0, ""},
 	} {
 		lines := (&incident{a: s.App, keys: []*leakedKey{&test.key}}).leftToDo()
@@ -69,7 +72,7 @@ func TestMarkdown_IsInert(t *testing.T) {
 	k := &leakedKey{
 		record:   apikey.Record{ID: "old", Owner: hostile, Scopes: []string{hostile}, Destinations: []string{hostile}},
 		found:    []string{locationText(leakreport.Finding{Path: hostile, Line: 7, Commit: "c0ffeec0ffeec0ffee"})},
-		unusable: []error{errors.New(hostile)},
+		failed:   errors.New(hostile),
 		replaced: keys.Rotated{New: apikey.Record{ID: "next"}, Rotation: apikey.Rotation{Deliveries: []apikey.Delivery{{Destination: hostile, Status: apikey.DeliveryFailed, Error: hostile}}}},
 	}
 	run := &incident{a: s.App, g: &keys.Registrar{Actor: hostile}, started: s.Time, keys: []*leakedKey{k}, unknown: 2}
@@ -128,16 +131,19 @@ func TestMarkdown_Golden(t *testing.T) {
 	now := s.Time
 	replaced := &leakedKey{
 		record: apikey.Record{ID: "1OOivdDZfQCU", Owner: "shop", Environment: "live", Scopes: []string{"orders:read"}, Uses: 12, LastUsedAt: now.Add(-time.Hour), Destinations: []string{"github:acme/web#API_KEY", "exec:pager"}},
+		dests:  []keys.Destination{fake{name: "exec:pager"}},
 		text:   "x", refused: true, found: []string{"config.py:2 in c0ffeec0ffee", "old.env:1"},
 		replaced: keys.Rotated{
+			Old:    apikey.Record{ID: "1OOivdDZfQCU", RevokedAt: now},
 			New:    apikey.Record{ID: "1zzOivdDZfQC"},
-			Failed: []*keys.DeliveryError{{Destination: "exec:pager"}},
-			Rotation: apikey.Rotation{Phase: apikey.PhaseRetired, Deliveries: []apikey.Delivery{
+			Failed: []*keys.DeliveryError{{Destination: "exec:pager", Err: errors.New("pager ended with status 3")}},
+			Rotation: apikey.Rotation{Phase: apikey.PhaseDelivering, Deliveries: []apikey.Delivery{
 				{Destination: "github:acme/web#API_KEY", Status: apikey.DeliveryDone}, {Destination: "exec:pager", Status: apikey.DeliveryFailed, Error: "pager ended with status 3"},
 			}},
 		},
 	}
-	skipped := &leakedKey{record: apikey.Record{ID: "1AAivdDZfQCU", Owner: "shop", Environment: "test"}}
+	replaced.failed = replaced.replaced.Failed[0]
+	skipped := &leakedKey{declined: true, record: apikey.Record{ID: "1AAivdDZfQCU", Owner: "shop", Environment: "test"}}
 	run := &incident{a: s.App, g: &keys.Registrar{Actor: "ada@laptop"}, started: now.Add(-time.Minute), keys: []*leakedKey{replaced, skipped}, unknown: 1}
 	log := timeLine{[]apikey.Entry{
 		{Seq: 7, Event: apikey.Event{At: now, Actor: "ada@laptop", Action: "rotate", Detail: "it replaces 1OOivdDZfQCU"}, KeyID: "1zzOivdDZfQC"},

@@ -12,7 +12,7 @@ import (
 const MaxCounted = 10_000
 
 // Counts are the numbers of keys in a registry, up to MaxCounted.
-type Counts struct{ All, Active int }
+type Counts struct{ All, Active, Unfinished int }
 
 // Count counts the keys of a registry.
 func Count(ctx context.Context, dsn string, now time.Time) (c Counts, err error) {
@@ -21,6 +21,11 @@ func Count(ctx context.Context, dsn string, now time.Time) (c Counts, err error)
 		return c, err
 	}
 	defer func() { _ = r.Close() }()
+	open, err := r.OpenRotations(ctx)
+	if err != nil {
+		return c, err
+	}
+	c.Unfinished = len(open)
 	for record, err := range r.Keys(ctx, apikey.Filter{}) {
 		if err != nil {
 			return c, err

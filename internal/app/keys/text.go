@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
+	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/sanitize"
 )
@@ -28,6 +30,7 @@ type JSON struct {
 	RevokedAt    time.Time         `json:"revoked_at,omitzero"`
 	Predecessor  string            `json:"predecessor,omitempty"`
 	Destinations []string          `json:"destinations,omitempty"`
+	Unfinished   apikey.Phase      `json:"unfinished,omitempty"` // of the key's rotation
 	LastUsedAt   time.Time         `json:"last_used_at,omitzero"`
 	Uses         int64             `json:"uses,omitempty"`
 }
@@ -56,4 +59,19 @@ func ScopesText(scopes []string) string {
 // Text describes a key within a sentence.
 func Text(r apikey.Record) string {
 	return fmt.Sprintf("%s (%s, %s)", sanitize.Line(r.ID), sanitize.Line(r.Environment), sanitize.Line(r.Owner))
+}
+
+// NoteUnfinished notes the unfinished rotations, which nobody should forget.
+func NoteUnfinished(a *app.App, open []keys.Unfinished) {
+	const most = 5
+	for _, u := range open[:min(most, len(open))] {
+		what := "rotation"
+		if u.Old.ID == u.New.ID {
+			what = "delivery"
+		}
+		a.Note("The %s of %s is unfinished (%s): run 'fob key rotate --resume %s'.", what, Text(u.Old), u.Rotation.Phase, sanitize.Line(u.Old.ID))
+	}
+	if more := len(open) - most; more > 0 {
+		a.Note("And %s: 'fob key rotate --resume' finishes all.", cli.Plural(more, "more rotation", "more rotations"))
+	}
 }
