@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -153,31 +152,51 @@ func printCreatePlan(a *app.App, draft apikey.Record, count int) {
 	}
 }
 
-// createAndDeliver creates one key and delivers it. A key that was neither delivered nor
-// printed is revoked.
+// createAndDeliver creates one key and delivers it. Until it is everywhere, its delivery is
+// unfinished; a key that was neither delivered nor printed is revoked.
 func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, dests []destination.Destination, opts createOptions) error {
 	defer cli.OutliveBrokenPipe()()
-	minted, records, err := g.Create(ctx, draft, 1)
-	if err != nil {
-		return err
-	}
-	key, r := minted[0], records[0]
-	failed := delivery.Deliver(ctx, a, dests, key.Key)
-	var failures cli.Failures
-	if errors.As(failed, &failures) && len(failures) == len(dests) && opts.quiet && !slices.ContainsFunc(failures, delivery.MayHaveArrived) {
-		return append(failures, revokeUndelivered(ctx, g, records, 0, "delivered", errors.New("see the errors above")))
+	bar := a.NewProgress("delivering", int64(len(dests)))
+	var rotate keys.RotateOptions
+	for _, d := range dests {
+		rotate.To = append(rotate.To, delivery.DestinationOfKeys(d))
 	}
 	if !opts.quiet {
-		if err := delivery.PrintNewKey(a, key, r, opts.json); err != nil {
-			return append(failures, cli.WithHint(cli.Unfinishedf("key %s was created and could not be printed: %s", r.ID, err), "check where stdout goes, then run 'fob key rotate %s' for a new key", r.ID))
+		rotate.Last = &delivery.StdoutDestination{A: a, Bar: bar, JSON: opts.json}
+	}
+	created, err := g.CreateAndDeliver(ctx, draft, rotate)
+	bar.End()
+	for _, d := range created.Rotation.Deliveries {
+		if d.Status == apikey.DeliveryDone && d.Destination != delivery.StdoutName {
+			a.Note("Delivered to %s.", d.Destination)
 		}
 	}
-	if failed != nil {
-		return append(failures, cli.WithHint(cli.Unfinishedf("key %s was created, and was not delivered everywhere", r.ID),
-			"deliver the printed key with 'fob key push %s <FILE', or a new one with 'fob key rotate %s --overlap 0s'", r.ID, r.ID))
+	if err == nil {
+		noteCreated(a, created.New, opts.quiet)
+		return nil
 	}
-	noteCreated(a, r, opts.quiet)
-	return nil
+	if len(created.Failed) == 0 {
+		return err
+	}
+	return undelivered(created)
+}
+
+// undelivered returns the failed deliveries of a new key, and what they leave behind.
+func undelivered(created keys.Rotated) error {
+	var failures cli.Failures
+	for _, one := range created.Failed {
+		if one.Destination == delivery.StdoutName {
+			failures = append(failures, cli.WithHint(fmt.Errorf("the key could not be printed: %w", one.Err), "check where stdout goes"))
+		} else {
+			failures = append(failures, &destination.Error{Destination: one.Destination, Err: one.Err})
+		}
+	}
+	id := created.New.ID
+	if created.Rotation.Phase == apikey.PhaseAbandoned {
+		return append(failures, cli.WithHint(cli.Unfinishedf("1 key could not be delivered, and was revoked"), "fix the errors above, then try again"))
+	}
+	return append(failures, cli.WithHint(cli.Unfinishedf("key %s was created, and was not delivered everywhere", id),
+		"fix the errors above, then run 'fob key rotate --resume %s' to deliver a replacement everywhere", id))
 }
 
 func checkDraft(draft *apikey.Record, command string) error {

@@ -69,7 +69,7 @@ func (g *Registrar) finish(ctx context.Context, s *started, failed error, stoppe
 		switch {
 		case incomplete == nil:
 			err = g.retireOld(tx, s, &rotation, &old, next)
-		case rotation.Arrived() || len(s.leaked) > 0 || rotation.Phase == apikey.PhaseChecked:
+		case s.needsNext(&rotation) || len(s.leaked) > 0 || rotation.Phase == apikey.PhaseChecked:
 			rotation.Phase = apikey.PhaseDelivering
 		default:
 			err = g.abandon(tx, &rotation, old, next)
@@ -85,6 +85,15 @@ func (g *Registrar) finish(ctx context.Context, s *started, failed error, stoppe
 		err = errors.Join(incomplete, err)
 	}
 	return err
+}
+
+// needsNext reports whether a replacement that is not everywhere must be replaced, not
+// revoked: something may use it. A new key that no destination has for certain is in no use.
+func (s *started) needsNext(rotation *apikey.Rotation) bool {
+	if !s.isFirst() {
+		return rotation.Arrived()
+	}
+	return slices.ContainsFunc(rotation.Deliveries, func(d apikey.Delivery) bool { return d.Status == apikey.DeliveryDone })
 }
 
 // checkComplete rejects a replacement that was revoked, or is not everywhere.
