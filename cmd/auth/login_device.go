@@ -14,7 +14,7 @@ import (
 )
 
 // deviceLogin shows a code that the user enters in a browser on any device (RFC 8628). It
-// does not open the browser: whoever sees the code must know that a login is in progress
+// does not open the browser: users who see the code must know that a login is in progress
 // (§5.4).
 func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	device, err := attempt.client.AuthorizeDevice(ctx, attempt.params)

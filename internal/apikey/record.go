@@ -88,7 +88,7 @@ func (r *Record) Ends() time.Time {
 	return r.ExpiresAt
 }
 
-// Revoke ends the key. None of its times is later.
+// Revoke records a revocation, unless there is an earlier one, and ends a later overlap.
 func (r *Record) Revoke(at time.Time) {
 	if r.RevokedAt.IsZero() || at.Before(r.RevokedAt) {
 		r.RevokedAt = at
@@ -277,7 +277,7 @@ func ParseRate(text string) (Rate, error) {
 //	minted ──► delivering ──► checked ──► overlap ──► retired
 //	   └───────────┴─────────► abandoned
 //
-// Only digests are kept, so a rotation that stopped before checked is continued with
+// Only digests are stored, so a rotation that stopped before checked is continued with
 // another replacement, which is delivered everywhere; then those before it, which may be in
 // use where they were delivered, are revoked. One that has come to checked waits only for
 // the old key's end. Until overlap the old key is as it was, unless it is compromised: that

@@ -11,8 +11,8 @@ import (
 // Reason is why a key was refused.
 type Reason string
 
-// Reasons. Clients without a valid key only see the first four, and cannot tell an unknown
-// id from a wrong secret.
+// Reasons. Clients without a valid key only see the first four; an unknown id and a wrong
+// secret look the same to them.
 const (
 	Malformed        Reason = "malformed"
 	Mistyped         Reason = "mistyped" // the checksum is wrong

@@ -92,7 +92,7 @@ func (f Failures) Error() string { return errors.Join(f...).Error() }
 
 func (f Failures) Unwrap() []error { return f }
 
-// FailuresIn returns the failures that an error joins, or the error alone.
+// FailuresIn returns the failures that an error joins, or only the error.
 func FailuresIn(err error) Failures {
 	if several, ok := errors.AsType[Failures](err); ok {
 		return several

@@ -22,8 +22,8 @@ func CheckReference(text string) error {
 	return errors.New("a reference is token/PROFILE or secret/NAME")
 }
 
-// VetEnvFile reports whether an env file is in the workspace of a CI job, where whoever
-// wrote the commit controls it. There, it may only refer to credentials if the workflow
+// VetEnvFile reports whether an env file is in the workspace of a CI job, where the
+// commit's author controls it. There, it may only refer to credentials if the workflow
 // trusts its checkout, and the user's approvals do not apply.
 func VetEnvFile(path string, getenv func(string) string) (inWorkspace bool, err error) {
 	if !InWorkspace(path, getenv) {

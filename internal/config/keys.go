@@ -7,7 +7,7 @@ type Keys struct {
 	Environments  []string `toml:"environments" doc:"the environments that keys are issued for" default:"test, dev, staging, live"`
 	PepperStorage string   `toml:"pepper_storage" doc:"where the peppers were moved to: keyring or file"`
 	// RequirePepper refuses keys whose hash has no pepper. Each verifying machine has its
-	// own setting, so that nobody with write access to a shared registry can turn it off.
+	// own setting, so that write access to a shared registry is not enough to turn it off.
 	RequirePepper bool `toml:"require_pepper" doc:"refuse keys whose hash has no pepper"`
 	AddPepper     bool `toml:"add_pepper" doc:"add the current pepper to hashes without one when their key is verified"`
 }

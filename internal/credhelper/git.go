@@ -183,7 +183,7 @@ type GitConfig struct {
 	Changes int                       // number of changes made, or that would be made
 }
 
-// Install makes fob the helper for the places of the rules, beside other programs. With a
+// Install makes fob the helper for the places of the rules, besides other helpers. With a
 // profile, fob answers only with that one; it is a *UsedError if git uses another profile
 // for one of the places.
 func (g *GitConfig) Install(ctx context.Context, rules []Rule, fob, profile string) error {

@@ -164,7 +164,7 @@ func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error)
 const maxConcurrent = 8
 
 // forEach calls do for 0 to n-1, in one session if n > 1, and returns the first error.
-// The first call runs alone because it may prompt the user to unlock the keyring.
+// The first call runs before all others, since it may prompt the user to unlock the keyring.
 func (k *keyringItems) forEach(n int, do func(s keyringSession, i int) error) error {
 	if n == 0 {
 		return nil

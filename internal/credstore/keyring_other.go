@@ -11,6 +11,6 @@ func isAbsent(error) bool { return false }
 // state is unknown on this system.
 func (osKeyring) state() keyringState { return stateUnknown }
 
-// asking is always true: macOS may ask for a password or permission, without telling the
-// caller.
+// asking is always true: macOS may ask for a password or permission, which is not
+// visible here.
 func (osKeyring) asking() bool { return true }

@@ -90,7 +90,7 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 }
 
 // signatureAlgorithms are asymmetric. HS* would accept a public key or the client secret as
-// the signing key, and none is no signature.
+// the signing key, and none has no signature.
 var signatureAlgorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,

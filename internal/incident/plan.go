@@ -91,7 +91,7 @@ func (run *incident) confirm(ctx context.Context, what string) error {
 }
 
 // findDestinations reads the destinations of a key. Those that this machine cannot deliver
-// to are reported, and do not keep the key from being revoked.
+// to are reported, and do not prevent its revocation.
 func (run *incident) findDestinations(k *leakedKey, open []keys.Unfinished) (err error) {
 	k.dests, err = delivery.ForRotation(run.a, keys.Destinations(k.record, open), nil, run.opts.As, k.record.Environment, true)
 	return err

@@ -107,7 +107,7 @@ func (run *incident) markdown(log timeLine) []byte {
 	return b.Bytes()
 }
 
-// outcome says what happened to a key.
+// outcome returns what happened to a key.
 func (k *leakedKey) outcome(now time.Time) string {
 	switch tried := k.revoked || k.failed != nil || k.replaced.New.ID != ""; {
 	case k.accepted:
@@ -208,8 +208,8 @@ func writeRow(b *bytes.Buffer, cells ...string) {
 	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
 }
 
-// codeSpan returns text in a Markdown code span: it makes no link, mentions nobody, and ends
-// no cell of a table.
+// codeSpan returns text in a Markdown code span: it cannot contain links or mentions, or end
+// a table cell.
 func codeSpan(text string) string {
 	if text == "" {
 		return ""

@@ -32,7 +32,7 @@ type Finding struct {
 	Line   int // from 1; 0: unknown
 }
 
-// Report is what a file says of the keys of some brands.
+// Report is the keys of some brands in a file.
 type Report struct {
 	Findings []Finding
 	Hidden   []Finding // a key of these brands, or what may be one, whose id the report hides
@@ -143,7 +143,7 @@ func members(value []byte) string {
 }
 
 // add finds the keys in a finding: whole ones, else the ids of others. What a scanner masked is
-// kept if it may be a key.
+// included if it may be a key.
 func (r *reader) add(f finding) error {
 	place := Finding{Rule: f.rule, Path: f.path, Commit: f.commit, Line: f.line}
 	var found []Finding

@@ -23,7 +23,7 @@ func encodedForms(prefix string) []form {
 	forms := []form{
 		{prefix, []byte(digits), []int{0}, decodeHex},
 		{prefix, []byte(strings.ToUpper(digits)), []int{0}, decodeHex},
-		{prefix, []byte("%5"), []int{name, 3 * name}, decodePercent}, // of "_" alone, or of all
+		{prefix, []byte("%5"), []int{name, 3 * name}, decodePercent}, // of only "_", or of all
 	}
 	for shift := range 3 {
 		// Without the characters that have bits of the bytes before and behind.

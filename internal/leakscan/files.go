@@ -13,8 +13,7 @@ import (
 	"syscall"
 )
 
-// archives are files whose names tell that what is in them is packed: a key in there
-// would not be found, and the rest is a waste of time.
+// archives are extensions of compressed files, in which no key would be found.
 var archives = map[string]bool{
 	".zip": true, ".gz": true, ".tgz": true, ".bz2": true, ".xz": true, ".zst": true, ".7z": true, ".rar": true, ".jar": true, ".war": true,
 	".png": true, ".jpg": true, ".jpeg": true, ".gif": true, ".webp": true, ".ico": true, ".mp3": true, ".mp4": true, ".mov": true, ".webm": true,

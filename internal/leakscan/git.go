@@ -25,7 +25,7 @@ import (
 // ErrGit means that git did not do what was asked of it.
 var ErrGit = errors.New("git failed")
 
-// ErrNoRepository is said of a folder.
+// ErrNoRepository means that a folder is not in a git repository.
 var ErrNoRepository = errors.New("is in no git repository")
 
 // git is a command in a repository: that of a folder, or for "" that which the working

@@ -90,7 +90,7 @@ type match struct {
 }
 
 // find returns the keys in a text, in their order. A key has no boundaries: its parts have
-// fixed lengths, and the checksum tells it from other text.
+// fixed lengths, and the checksum distinguishes it from other text.
 func (s *Scanner) find(text []byte) []match {
 	var found []match
 	for at := 0; ; {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// checkOwner rejects connections of other users. Root is no exception: a service that
-// connects wherever it is told would otherwise act for other users.
+// checkOwner rejects connections of other users. That includes root, since a service
+// that connects to any given address would otherwise act for other users.
 func checkOwner(from, to netip.AddrPort) error {
 	uid, found := ownerOf(from, to)
 	return judgeOwner(uid, found, os.Geteuid(), inWSL)

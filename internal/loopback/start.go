@@ -106,7 +106,7 @@ func (c *callback) match(query string) (answer, bool) {
 	return answer{}, false
 }
 
-// admit rejects connections of other users, if the system can tell. They do not end the
+// admit rejects connections of other users, if the system reports the owner. They do not end the
 // login: otherwise other users could stop every login.
 func (c *callback) admit(w http.ResponseWriter, req *http.Request) bool {
 	err := c.checkPeer(req)

@@ -84,7 +84,7 @@ func (e *Error) Is(target error) bool {
 }
 
 // EndsLogin reports whether the server has refused the grant itself for good: a code or
-// refresh token that is expired, revoked or not this client's. Beside invalid_grant, servers
+// refresh token that is expired, revoked or not this client's. Besides invalid_grant, servers
 // use the codes of OpenID Connect Core §3.1.2.6 and their own.
 func EndsLogin(err error) bool {
 	e, ok := errors.AsType[*Error](err)

@@ -14,7 +14,7 @@ import (
 type content interface {
 	// Read reads the whole record, without a lock.
 	Read(ctx context.Context) (revision, error)
-	// Check reads it and the files beside it; with repair it cleans up after crashes.
+	// Check reads it and the files next to it; with repair it cleans up after crashes.
 	Check(ctx context.Context, repair bool) (session.Repairs, error)
 	Reseal(ctx context.Context) error
 	MoveTo(ctx context.Context, to content, settle func() error) (left, err error)

@@ -56,8 +56,8 @@ func (r Record) Status(ctx context.Context) (Status, error) {
 	return out, r.wrap(err)
 }
 
-// Trouble is what is wrong with a record, in words: damage is told from a storage or key that
-// is only missing here.
+// Trouble describes what is wrong with a record. Damage differs from a storage or key that is
+// not available here.
 func Trouble(err error) string {
 	for _, kind := range []error{seal.ErrWrongKey, seal.ErrWrongContext, errCopy} {
 		if errors.Is(err, kind) {

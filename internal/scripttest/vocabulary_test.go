@@ -101,6 +101,13 @@ func TestVocabulary(t *testing.T) {
 			})
 		})
 	})
+	t.Run("comments", func(t *testing.T) {
+		eachSource(t, func(path string, fset *token.FileSet, f *ast.File) {
+			for _, group := range f.Comments {
+				v.check(t, path, fset.Position(group.Pos()).Line, group.Text())
+			}
+		})
+	})
 }
 
 // eachSource parses the program's Go files, without tests and the packages for tests.

@@ -11,7 +11,7 @@ import (
 const redacted = "[redacted]"
 
 // Secret is a string that redacts itself in fmt, JSON, text encodings and slog.
-// The zero value is no secret.
+// The zero value is empty.
 type Secret struct {
 	// fmt does not call methods of a secret in an unexported field, but prints its fields.
 	// For a handle that is an address, and handles still compare by text.

@@ -232,7 +232,7 @@ func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
 }
 
 // Role is what another service grants for a token of the login, such as an AWS role. Its
-// credentials are cached beside the login's tokens, and expire with the login.
+// credentials are cached next to the login's tokens, and expire with the login.
 type Role struct {
 	Key          string        // distinguishes roles
 	MinTTL       time.Duration // minimum remaining validity

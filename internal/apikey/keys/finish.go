@@ -360,7 +360,7 @@ func (g *Registrar) retire(tx apikey.Tx, rotation apikey.Rotation) error {
 	}
 	if old.RevokedAt.IsZero() && old.State(g.now()) == apikey.Revoked {
 		old.Revoke(old.RetiresAt)
-		if err := tx.Put(g.event(apikey.ActionRevoke, "the overlap with "+rotation.New+" is over"), old); err != nil {
+		if err := tx.Put(g.event(apikey.ActionRevoke, "the overlap with "+rotation.New+" has ended"), old); err != nil {
 			return err
 		}
 	}
