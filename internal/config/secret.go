@@ -69,6 +69,7 @@ func (c *Config) SecretsEndingBy(end time.Time) []Secret {
 	return ending
 }
 
+// SecretNames returns the names of all secrets, sorted.
 func (c *Config) SecretNames() []string { return slices.Sorted(maps.Keys(c.Secrets)) }
 
 func (c *Config) checkSecrets() error {

@@ -23,6 +23,7 @@ type Entry struct {
 	Current func() error
 }
 
+// Acquire takes the record's lock.
 func (e Entry) Acquire(ctx context.Context) (*filelock.Lock, error) {
 	lock, err := filelock.Acquire(ctx, e.Lock, lockWait)
 	if err != nil || e.Current == nil {

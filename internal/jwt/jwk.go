@@ -106,6 +106,7 @@ func newKey(key jose.JSONWebKey) (Key, error) {
 	return Key{secret.New(string(text))}, nil
 }
 
+// IsZero reports whether there is no key.
 func (k Key) IsZero() bool { return k.text.IsZero() }
 
 // Private returns the key as a JWK to store; Parse reads it.

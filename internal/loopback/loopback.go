@@ -110,6 +110,7 @@ func isInUse(err error) bool {
 // RedirectURI returns the redirect URI with the bound port.
 func (l *Listener) RedirectURI() string { return l.redirect.String() }
 
+// Close closes the port.
 func (l *Listener) Close() error {
 	var failed error
 	for _, listener := range l.listeners {

@@ -272,6 +272,7 @@ func (r *TokenResponse) tokenType() (string, error) {
 	return "", fmt.Errorf("%w: a token_type other than Bearer", ErrUnsupported)
 }
 
+// IDToken returns the id_token, or "".
 func (r *TokenResponse) IDToken() string { return r.text("id_token") }
 
 // Scope returns the granted scopes, separated by spaces, or "" if the server did not say.

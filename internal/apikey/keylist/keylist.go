@@ -282,6 +282,7 @@ type Writer struct {
 	line    bytes.Buffer
 }
 
+// NewWriter returns a Writer for w.
 func NewWriter(w io.Writer) *Writer {
 	list := &Writer{to: w}
 	list.encoder = json.NewEncoder(&list.line)

@@ -40,6 +40,7 @@ type Registrar struct {
 // ErrNoPepper means that a hash would have no pepper where one is required.
 var ErrNoPepper = errors.New("the hash has no pepper, which require_pepper in config.toml requires")
 
+// Close closes the registry.
 func (g *Registrar) Close() { _ = g.Registry.Close() }
 
 // now returns the time as stored in registries.

@@ -62,6 +62,7 @@ func Open(ctx context.Context, db *sql.DB, d Dialect, create bool) (*Store, erro
 	return s, nil
 }
 
+// Close closes the database.
 func (s *Store) Close() error {
 	s.watch.close()
 	s.lookup.Close()
