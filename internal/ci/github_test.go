@@ -66,7 +66,6 @@ func TestB16HostileAnswersOfGitHub(t *testing.T) {
 		"refused":          {403, "canary", nil},
 		"server error":     {500, "canary", ErrUnavailable},
 		"gateway":          {503, `{"value":"` + canary + `"}`, ErrUnavailable},
-		"created, not 200": {201, `{"value":"` + canary + `"}`, nil},
 	} {
 		requests := 0
 		m, _ := github(t, func(w http.ResponseWriter, _ *http.Request) {
