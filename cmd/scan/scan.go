@@ -309,7 +309,7 @@ func judgeKeys(ctx context.Context, g *keys.Registrar, now time.Time, found []fo
 }
 
 // verdict returns the findings as an error, with what to do about live keys. With onlyLive,
-// others are no reason to fail.
+// only those are failures.
 func verdict(found []foundKey, onlyLive bool) error {
 	all, live := 0, 0
 	var ids []string

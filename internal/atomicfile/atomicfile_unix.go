@@ -71,8 +71,8 @@ func checkOthers(_ *os.File, path string, info fs.FileInfo) error {
 	return nil
 }
 
-// setOwner gives a new file the owner, group and access list of one beside it. Only root can
-// choose any. Without the list, the mode's bits for the group would mean more than before.
+// setOwner copies owner, group and access list of another file to a new one. Only root can
+// set any owner. Without the list, the mode's group bits would grant more than before.
 func setOwner(f *os.File, like fs.FileInfo) error {
 	want, ok := like.Sys().(*syscall.Stat_t)
 	info, err := f.Stat()

@@ -61,7 +61,7 @@ func Text(r apikey.Record) string {
 	return fmt.Sprintf("%s (%s, %s)", sanitize.Line(r.ID), sanitize.Line(r.Environment), sanitize.Line(r.Owner))
 }
 
-// NoteUnfinished notes the unfinished rotations, which nobody should forget.
+// NoteUnfinished prints the unfinished rotations as a reminder.
 func NoteUnfinished(a *app.App, open []keys.Unfinished) {
 	const most = 5
 	for _, u := range open[:min(most, len(open))] {
