@@ -160,8 +160,11 @@ func (g *Registrar) Delivered(ctx context.Context, id string, places []string) e
 			return notFound(id, err)
 		}
 		old, open, err := g.unfinishedAt(tx, next)
-		if err != nil || open.New != id || g.isLeased(open) {
-			return nil // there is nothing to add
+		switch {
+		case errors.Is(err, ErrRotated), errors.Is(err, ErrNotRotatable):
+			return nil
+		case err != nil || open.New != id || g.isLeased(open):
+			return err
 		}
 		for _, place := range places {
 			open.Deliveries = slices.DeleteFunc(open.Deliveries, func(d apikey.Delivery) bool { return d.Destination == place })

@@ -119,7 +119,7 @@ func (p *process) effect() error {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	if p.left == 0 {
-		p.killed, p.Registrar.LockDir = true, "" // the system unlocks the file, and deletes nothing
+		p.killed, p.LockDir = true, "" // the system unlocks the file, and deletes nothing
 	}
 	p.left--
 	if p.killed {
@@ -392,7 +392,7 @@ func (w *world) create(t *testing.T, p *process) {
 	w.note("create %s for %s: %v", done.New.ID, like.Destinations, err)
 }
 
-func (w *world) rotate(t *testing.T, p *process, id string, opts keys.RotateOptions) keys.Rotated {
+func (w *world) rotate(t *testing.T, p *process, id string, opts keys.RotateOptions) {
 	opts.To = w.deliveries(p, w.destinations(t, id))
 	if len(opts.To) == 1 && w.rng.IntN(4) == 0 { // it sleeps, and another fob takes over
 		other := w.newProcess(false, -1)
@@ -404,7 +404,6 @@ func (w *world) rotate(t *testing.T, p *process, id string, opts keys.RotateOpti
 	}
 	done, err := p.Rotate(context.Background(), id, opts)
 	w.note("rotate %s to %s, compromised %t, overlap %s, force %t, here %t, killed %t: %v", id, done.New.ID, opts.Compromised, opts.Overlap, opts.Force, p.LockDir != "", p.killed, err)
-	return done
 }
 
 // incident does what 'fob incident' does.
