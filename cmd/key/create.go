@@ -130,14 +130,14 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 }
 
 // newKeyDestinations completes the draft, and rejects invalid keys and destinations.
-func newKeyDestinations(a *app.App, draft *apikey.Record, opts createOptions) ([]destination.Destination, error) {
+func newKeyDestinations(a *app.App, draft *apikey.Record, opts createOptions) ([]keys.Destination, error) {
 	switch {
 	case opts.quiet && len(opts.To) == 0:
 		return nil, cli.WithHint(cli.Usagef("--quiet needs a destination: the key would be lost"), "add --to DESTINATION, or remove --quiet")
 	case opts.count > 1 && len(opts.To) > 0:
 		return nil, cli.WithHint(cli.Usagef("--to delivers one key, and --count is %d", opts.count), "create keys with destinations one by one")
 	}
-	dests, err := delivery.KeyDestinations(a, nil, opts.To, opts.As, draft.Environment)
+	dests, err := delivery.ForRotation(a, nil, opts.To, opts.As, draft.Environment, false)
 	if err != nil {
 		return nil, err
 	}
@@ -154,13 +154,10 @@ func printCreatePlan(a *app.App, draft apikey.Record, count int) {
 
 // createAndDeliver creates one key and delivers it. Until it is everywhere, its delivery is
 // unfinished; a key that was neither delivered nor printed is revoked.
-func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, dests []destination.Destination, opts createOptions) error {
+func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, dests []keys.Destination, opts createOptions) error {
 	defer cli.OutliveBrokenPipe()()
 	bar := a.NewProgress("delivering", int64(len(dests)))
-	var rotate keys.RotateOptions
-	for _, d := range dests {
-		rotate.To = append(rotate.To, delivery.DestinationOfKeys(d))
-	}
+	rotate := keys.RotateOptions{To: dests}
 	if !opts.quiet {
 		rotate.Last = &delivery.StdoutDestination{A: a, Bar: bar, JSON: opts.json}
 	}
@@ -243,7 +240,7 @@ func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey
 		for i := range minted {
 			if err := delivery.PrintNewKey(a, minted[i], records[i], opts.json); err != nil {
 				bar.End()
-				return revokeUndelivered(ctx, g, records[i:], made+i, "printed", err)
+				return revokeUnprinted(ctx, g, records[i:], made+i, err)
 			}
 		}
 		made += len(minted)
@@ -267,21 +264,18 @@ func noteCreated(a *app.App, r apikey.Record, quiet bool) {
 	a.Note("Created key %s; %s.%s", appkeys.Text(r), expiry, cli.TextIf(!quiet, " It is not shown again."))
 }
 
-// revokeUndelivered revokes keys that were neither printed nor delivered.
-func revokeUndelivered(ctx context.Context, g *keys.Registrar, records []apikey.Record, printed int, verb string, cause error) error {
+// revokeUnprinted revokes keys that were not printed.
+func revokeUnprinted(ctx context.Context, g *keys.Registrar, records []apikey.Record, printed int, cause error) error {
 	ids := recordIDs(records)
 	what := cli.Plural(len(ids), "key", "keys")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if _, err := g.Revoke(ctx, ids, "it could not be "+verb); err != nil {
-		return cli.WithHint(fmt.Errorf("%s could not be %s: %w; and not revoked: %w", what, verb, cause, err), "revoke the undelivered key: 'fob key revoke %s'", strings.Join(ids, " "))
+	if _, err := g.Revoke(ctx, ids, "it could not be printed"); err != nil {
+		return cli.WithHint(fmt.Errorf("%s could not be printed: %w; and not revoked: %w", what, cause, err), "revoke the undelivered key: 'fob key revoke %s'", strings.Join(ids, " "))
 	}
 	if printed > 0 {
 		what += fmt.Sprintf(" (after the first %d)", printed)
 	}
-	err := cli.Unfinishedf("%s could not be %s, and %s revoked: %s", what, verb, map[bool]string{true: "was", false: "were"}[len(ids) == 1], cause)
-	if verb == "printed" {
-		return cli.WithHint(err, "check where stdout goes, then try again")
-	}
-	return cli.WithHint(err, "fix the errors above, then try again")
+	wasRevoked := map[bool]string{true: "was", false: "were"}[len(ids) == 1] + " revoked"
+	return cli.WithHint(cli.Unfinishedf("%s could not be printed, and %s: %s", what, wasRevoked, cause), "check where stdout goes, then try again")
 }

@@ -182,18 +182,10 @@ func (run *rotation) findDestinations(records []apikey.Record) (ready []apikey.R
 	return ready, nil
 }
 
-func destinationNames(to []keys.Destination) []string {
-	names := make([]string, len(to))
-	for i, d := range to {
-		names[i] = d.Name()
-	}
-	return names
-}
-
 func (run *rotation) printPlan(records []apikey.Record) {
 	for _, r := range records {
 		where := ""
-		names := destinationNames(run.dests[r.ID])
+		names := delivery.DestinationNames(run.dests[r.ID])
 		for _, d := range run.dests[r.ID] {
 			if err := delivery.Unusable(d); err != nil {
 				run.failed = append(run.failed, fmt.Errorf("key %s: %w", r.ID, err))
@@ -251,7 +243,7 @@ func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
 	var rotated keys.Rotated
 	var err error
 	if !run.opts.compromised && !run.opts.resume {
-		err = delivery.CheckReady(ctx, run.a, destinationNames(run.dests[r.ID]), run.opts.As, "key "+r.ID+" is unchanged")
+		err = delivery.CheckReady(ctx, run.a, delivery.DestinationNames(run.dests[r.ID]), run.opts.As, "key "+r.ID+" is unchanged")
 	}
 	if err == nil {
 		rotated, err = run.g.Rotate(ctx, r.ID, opts)

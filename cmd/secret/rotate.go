@@ -267,7 +267,8 @@ func (r *rotation) deliver(ctx context.Context, value secret.Secret) error {
 	if err := destination.CheckAll(r.dests, value); err != nil {
 		return err
 	}
-	return delivery.Deliver(ctx, r.a, r.dests, value)
+	_, failed := delivery.DeliverAll(ctx, r.a, r.dests, value, false)
+	return failed.Err()
 }
 
 // saveExpiry saves when the new value expires, which may differ from the old one's expiry.

@@ -180,12 +180,6 @@ func CheckReady(ctx context.Context, a *app.App, names, as []string, outcome str
 	return failed.Err()
 }
 
-// Deliver delivers a value to all destinations.
-func Deliver(ctx context.Context, a *app.App, to []destination.Destination, value secret.Secret) error {
-	_, failed := DeliverAll(ctx, a, to, value, false)
-	return failed.Err()
-}
-
 type deliveryJSON struct {
 	Destination string   `json:"destination"`
 	Delivered   bool     `json:"delivered"`
@@ -236,7 +230,7 @@ func AddNames(names, more []string) []string {
 }
 
 // DestinationNames returns the names of destinations as they are recorded.
-func DestinationNames(to []destination.Destination) []string {
+func DestinationNames[D interface{ Name() string }](to []D) []string {
 	names := make([]string, len(to))
 	for i, d := range to {
 		names[i] = d.Name()

@@ -122,8 +122,8 @@ func TestDeliverAll(t *testing.T) {
 			t.Errorf("%s: %v", m.Out.String(), err)
 		}
 	}
-	if err := Deliver(t.Context(), apptest.New(t, "").App, nil, secret.New("x")); err != nil {
-		t.Errorf("to no destination: %v", err)
+	if _, failed := DeliverAll(t.Context(), apptest.New(t, "").App, nil, secret.New("x"), false); failed.Err() != nil {
+		t.Errorf("to no destination: %v", failed)
 	}
 }
 
@@ -206,7 +206,7 @@ func TestKeyDestination_MarksWhatMayHaveArrived(t *testing.T) {
 		{fmt.Errorf("put: %w", context.DeadlineExceeded), true},
 		{fmt.Errorf("put: %w", httpclient.ErrUnavailable), true},
 	} {
-		err := DestinationOfKeys(&fake{err: test.err}).Deliver(t.Context(), apikey.Minted{}, apikey.Record{})
+		err := keyDestination{&fake{err: test.err}}.Deliver(t.Context(), apikey.Minted{}, apikey.Record{})
 		if errors.Is(err, keys.ErrMayHaveArrived) != test.want || !errors.Is(err, test.err) {
 			t.Errorf("%v: %v", test.err, err)
 		}

@@ -33,9 +33,6 @@ func PrintNewKey(a *app.App, key apikey.Minted, r apikey.Record, asJSON bool) er
 
 type keyDestination struct{ destination.Destination }
 
-// DestinationOfKeys returns a destination of keys.
-func DestinationOfKeys(d destination.Destination) keys.Destination { return keyDestination{d} }
-
 // Deliver implements keys.Destination.
 func (d keyDestination) Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error {
 	deliver := d.Destination.Deliver
@@ -98,7 +95,7 @@ func KeyDestinations(a *app.App, recorded, typed, as []string, environment strin
 	return to, destination.CheckAll(to, like.Key)
 }
 
-// ForRotation returns the destinations of a replacement. A recorded one that this machine
+// ForRotation returns the destinations of a new key or a replacement. A recorded one that this machine
 // cannot deliver to is an error, or, with leaked, fails when its turn comes: it must not keep
 // a leaked key valid.
 func ForRotation(a *app.App, recorded, typed, as []string, environment string, leaked bool) ([]keys.Destination, error) {

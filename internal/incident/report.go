@@ -183,7 +183,7 @@ func (run *incident) leftToDo() []string {
 	var lines []string
 	for _, k := range byUrgency(run.keys) {
 		for _, err := range k.problems() {
-			lines = append(lines, strings.TrimSuffix(codeSpan(err.Error())+": "+codeSpan(run.hint(err)), ": "))
+			lines = append(lines, strings.TrimSuffix(codeSpan(err.Error())+": "+codeSpan(run.a.Hint(err)), ": "))
 		}
 		next := k.replaced.New.ID
 		switch {
@@ -222,11 +222,4 @@ func clockText(t time.Time) string {
 		return "never"
 	}
 	return t.UTC().Format(time.DateTime)
-}
-
-func (run *incident) hint(err error) string {
-	if run.a.Hint == nil {
-		return cli.CarriedHint(err)
-	}
-	return run.a.Hint(err)
 }
