@@ -41,9 +41,14 @@ func (g *Registrar) finish(ctx context.Context, s *started, failed error, stoppe
 		s.Rotation.ArrivedAt = g.now()
 	}
 	if failed == nil && !s.isFirst() && s.opts.Overlap <= 0 && !s.opts.Compromised && !s.opts.Force {
-		if used, err := g.usedSince(ctx, s.Old.ID, s.Rotation.ArrivedAt); used || err != nil {
-			s.Rotation.Phase = apikey.PhaseChecked
-			return errors.Join(g.release(ctx, s), err, errIfUsed(used, s.Old.ID))
+		old, err := g.Find(ctx, s.Old.ID)
+		if err == nil && old.LastUsedAt.After(s.Rotation.ArrivedAt) {
+			err = &KeyError{old.ID, fmt.Errorf("%w since its replacement was delivered", ErrStillUsed)}
+		}
+		if err != nil { // any process can continue it
+			s.Rotation.Phase, s.Rotation.LeasedUntil = apikey.PhaseChecked, time.Time{}
+			put := func(tx apikey.Tx, _, _ apikey.Record) error { return tx.PutRotation(s.Rotation) }
+			return errors.Join(g.continueRotation(ctx, s.Rotation, put), err)
 		}
 	}
 	var incomplete error
@@ -54,15 +59,19 @@ func (g *Registrar) finish(ctx context.Context, s *started, failed error, stoppe
 			incomplete = checkComplete(&rotation, &next)
 		}
 		for _, leaked := range s.leaked {
-			r := &leaked
-			if leaked.ID == old.ID {
-				r = &old
-			}
-			if stopped || r == &old && incomplete == nil { // retireOld revokes it
+			isOld := leaked.ID == old.ID
+			if stopped || isOld && incomplete == nil { // retireOld revokes it
 				continue
 			}
-			if err := g.revokeLeaked(tx, r); err != nil {
+			r, err := tx.Key(leaked.ID)
+			if err == nil {
+				err = revoke(tx, &r, g.event(apikey.ActionRevoke, "compromised"))
+			}
+			if err != nil {
 				return err
+			}
+			if isOld {
+				old = r
 			}
 		}
 		var err error
@@ -116,15 +125,6 @@ func undelivered(rotation *apikey.Rotation, next *apikey.Record) string {
 		}
 	}
 	return ""
-}
-
-// revokeLeaked revokes a leaked key as it is now.
-func (g *Registrar) revokeLeaked(tx apikey.Tx, r *apikey.Record) (err error) {
-	if *r, err = tx.Key(r.ID); err != nil || !r.RevokedAt.IsZero() {
-		return err
-	}
-	r.Revoke(g.now())
-	return tx.Put(g.event(apikey.ActionRevoke, "compromised"), *r)
 }
 
 // retireOld revokes the old key, or starts its overlap, now that its replacement is
@@ -191,40 +191,14 @@ func (g *Registrar) abandon(tx apikey.Tx, rotation *apikey.Rotation, old, next a
 		return err
 	}
 	rotation.Phase = apikey.PhaseDelivering
-	for _, r := range others {
-		other, err := g.replacement(tx, r)
-		if err != nil || r.New != next.ID && other.ID != "" && other.RevokedAt.IsZero() {
-			return err
-		}
+	if slices.ContainsFunc(others, func(r replacement) bool { return r.New != next.ID && r.key.ID != "" && r.key.RevokedAt.IsZero() }) {
+		return nil
 	}
 	if state := old.State(g.now()); state != apikey.Active && state != apikey.Disabled {
 		return nil
 	}
 	rotation.Phase = apikey.PhaseAbandoned
-	return g.revokeReplacement(tx, next)
-}
-
-// release leaves an unfinished rotation to any process that continues it.
-func (g *Registrar) release(ctx context.Context, s *started) error {
-	return g.continueRotation(ctx, s.Rotation, func(tx apikey.Tx, _, _ apikey.Record) error {
-		s.Rotation.LeasedUntil = time.Time{}
-		return tx.PutRotation(s.Rotation)
-	})
-}
-
-// usedSince reports whether the registry has a use of a key after a time.
-func (g *Registrar) usedSince(ctx context.Context, id string, since time.Time) (bool, error) {
-	for r, err := range g.Registry.Keys(ctx, apikey.Filter{IDs: []string{id}}) {
-		return r.LastUsedAt.After(since), err
-	}
-	return false, nil
-}
-
-func errIfUsed(used bool, id string) error {
-	if !used {
-		return nil
-	}
-	return &KeyError{id, fmt.Errorf("%w since its replacement was delivered", ErrStillUsed)}
+	return g.revokeReplacement(tx, &next)
 }
 
 // unfinishedAt returns the first key that an unfinished rotation replaces, starting from
@@ -298,9 +272,15 @@ func (g *Registrar) replacement(tx apikey.Tx, r apikey.Rotation) (apikey.Record,
 	return next, err
 }
 
-// replacements returns the unfinished rotations of a key that created replacements, and
-// those of the replacements.
-func (g *Registrar) replacements(tx apikey.Tx, old string) (all []apikey.Rotation, err error) {
+// replacement is an unfinished rotation, and the key that it created; zero if that key's
+// own record does not confirm it.
+type replacement struct {
+	apikey.Rotation
+	key apikey.Record
+}
+
+// replacements returns the replacements of a key, and those of the replacements.
+func (g *Registrar) replacements(tx apikey.Tx, old string) (all []replacement, err error) {
 	ids := []string{old}
 	for i := 0; i < len(ids); i++ {
 		rotations, err := tx.Rotations(ids[i])
@@ -311,11 +291,11 @@ func (g *Registrar) replacements(tx apikey.Tx, old string) (all []apikey.Rotatio
 			if r.Phase == apikey.PhaseOverlap || r.Phase == apikey.PhaseRetired {
 				continue
 			}
-			all = append(all, r)
 			next, err := g.replacement(tx, r)
 			if err != nil {
 				return nil, err
 			}
+			all = append(all, replacement{r, next})
 			if next.ID != "" && !slices.Contains(ids, next.ID) {
 				ids = append(ids, next.ID)
 			}
@@ -326,32 +306,30 @@ func (g *Registrar) replacements(tx apikey.Tx, old string) (all []apikey.Rotatio
 
 // revokeReplacements revokes the earlier replacements of a key.
 func (g *Registrar) revokeReplacements(tx apikey.Tx, old, last string) error {
-	rotations, err := g.replacements(tx, old)
-	if err != nil {
-		return err
-	}
-	for _, r := range rotations {
-		next, err := g.replacement(tx, r)
-		if err == nil && next.ID != "" && next.ID != last && next.ID != old {
-			err = g.revokeReplacement(tx, next)
-		}
-		if err != nil {
-			return err
+	all, err := g.replacements(tx, old)
+	for _, r := range all {
+		if r.key.ID != "" && r.key.ID != last && r.key.ID != old {
+			err = cmp.Or(err, g.revokeReplacement(tx, &r.key))
 		}
 	}
-	return nil
+	return err
 }
 
-func (g *Registrar) revokeReplacement(tx apikey.Tx, next apikey.Record) error {
-	if !next.RevokedAt.IsZero() {
-		return nil
-	}
-	next.Revoke(g.now())
+func (g *Registrar) revokeReplacement(tx apikey.Tx, next *apikey.Record) error {
 	detail := "it was delivered nowhere"
 	if next.Predecessor != "" {
 		detail = "the rotation of " + next.Predecessor + " did not come to its end"
 	}
-	return tx.Put(g.event(apikey.ActionAbandon, detail), next)
+	return revoke(tx, next, g.event(apikey.ActionAbandon, detail))
+}
+
+// revoke revokes a key that is not revoked yet.
+func revoke(tx apikey.Tx, r *apikey.Record, event apikey.Event) error {
+	if !r.RevokedAt.IsZero() {
+		return nil
+	}
+	r.Revoke(event.At)
+	return tx.Put(event, *r)
 }
 
 // retire records that an overlap has ended, if the key's record confirms it: the audit log

@@ -171,7 +171,7 @@ func (g *Registrar) start(ctx context.Context, id string, opts RotateOptions) (*
 	}
 	for takeOver := opts.Force; ; {
 		var leased *leasedError
-		var closed []apikey.Rotation
+		var closed []replacement
 		err := g.change(ctx, func(tx apikey.Tx) (err error) {
 			g.unlockLease(s.New.ID, s.lease) // from an attempt that was rolled back
 			*s = started{opts: opts}
@@ -202,7 +202,7 @@ func (g *Registrar) start(ctx context.Context, id string, opts RotateOptions) (*
 }
 
 // tryStart returns the rotations that this one replaces.
-func (g *Registrar) tryStart(tx apikey.Tx, id string, s *started, takeOver bool, pepper *apikey.Pepper) ([]apikey.Rotation, error) {
+func (g *Registrar) tryStart(tx apikey.Tx, id string, s *started, takeOver bool, pepper *apikey.Pepper) ([]replacement, error) {
 	key, err := tx.Key(id)
 	if err != nil {
 		return nil, notFound(id, err)
@@ -235,7 +235,7 @@ func (g *Registrar) tryStart(tx apikey.Tx, id string, s *started, takeOver bool,
 	}
 	for _, r := range closed {
 		r.Phase = apikey.PhaseAbandoned
-		if err := tx.PutRotation(r); err != nil {
+		if err := tx.PutRotation(r.Rotation); err != nil {
 			return nil, err
 		}
 	}
