@@ -450,7 +450,6 @@ func (s *Scanner) scanObjects(ctx context.Context, dir string, batches <-chan []
 			}
 		}
 	}()
-	growPipe(stdout)
 	if err := s.readObjects(ctx, bufio.NewReaderSize(stdout, 1<<16), dir, c, place); err != nil {
 		cancel()
 		_ = cat.Wait()

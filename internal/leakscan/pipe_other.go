@@ -1,7 +1,0 @@
-//go:build !linux
-
-package leakscan
-
-import "io"
-
-func growPipe(io.Reader) {}
