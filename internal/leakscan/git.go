@@ -125,10 +125,7 @@ func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
 	if len(names) == 0 {
 		return c.result, nil
 	}
-	batches := make(chan []string, 1)
-	batches <- names
-	close(batches)
-	err = s.scanObjects(ctx, dir, batches, &c, func(i int, _, _ string) (Kind, string) { return File, paths[i] })
+	err = s.scanObjects(ctx, dir, names, &c, func(i int, _, _ string) (Kind, string) { return File, paths[i] })
 	if err == nil {
 		err = keepAdded(ctx, dir, &c.result)
 	}
@@ -187,8 +184,9 @@ func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (R
 		return c.result, fmt.Errorf("%w: %w", ErrGit, err)
 	case err != nil: // git reads all of it, or reports what is wrong
 		c.result = Result{}
-		err = s.scanBatches(ctx, dir, c, listObjects)
-	case len(rest) > 0:
+		rest, err = listObjects(ctx, dir)
+	}
+	if err == nil {
 		err = s.scanNamed(ctx, dir, rest, c)
 	}
 	if err == nil {
@@ -364,66 +362,36 @@ func readChanges(r *bufio.Reader, changed func(commit string, c change)) {
 // submodule is the mode of a commit of another repository.
 const submodule = "160000"
 
-const (
-	// maxReaders is how many git processes unpack objects side by side.
-	maxReaders = 4
-	// batchSize is how many objects one of them is asked for at once: a delta and its base
-	// are near each other.
-	batchSize = 512
-)
+// maxReaders is how many git processes unpack objects side by side.
+const maxReaders = 4
 
+// scanNamed scans objects. The findings have their names as paths.
 func (s *Scanner) scanNamed(ctx context.Context, dir string, names []string, c *collector) error {
-	return s.scanBatches(ctx, dir, c, func(ctx context.Context, _ string, batches chan<- []string) error {
-		for batch := range slices.Chunk(names, batchSize) {
-			send(ctx, batches, batch)
-		}
-		return nil
-	})
-}
-
-// scanBatches scans the objects that list sends. The findings have their names as paths.
-func (s *Scanner) scanBatches(ctx context.Context, dir string, c *collector, list func(ctx context.Context, dir string, batches chan<- []string) error) error {
-	batches := make(chan []string)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		defer close(batches)
-		return list(ctx, dir, batches)
-	})
-	for range min(maxReaders, runtime.GOMAXPROCS(0)) {
+	readers := min(maxReaders, runtime.GOMAXPROCS(0))
+	for part := range slices.Chunk(names, 1+len(names)/readers) { // a delta and its base are near each other
 		group.Go(func() error {
-			return s.scanObjects(ctx, dir, batches, c, func(_ int, objectType, name string) (Kind, string) { return kindOf(objectType), name })
+			return s.scanObjects(ctx, dir, part, c, func(_ int, objectType, name string) (Kind, string) { return kindOf(objectType), name })
 		})
 	}
 	return group.Wait()
 }
 
-func send(ctx context.Context, batches chan<- []string, batch []string) {
-	select {
-	case batches <- batch:
-	case <-ctx.Done():
-	}
-}
-
-// listObjects sends the names of all objects but trees, in the order of the packs.
-func listObjects(ctx context.Context, dir string, batches chan<- []string) error {
-	var batch []string
-	err := gitRead(ctx, dir, func(r *bufio.Reader) {
+// listObjects returns the names of all objects but trees, in the order of the packs.
+func listObjects(ctx context.Context, dir string) (names []string, err error) {
+	err = gitRead(ctx, dir, func(r *bufio.Reader) {
 		eachLine(r, '\n', func(line string) {
 			if kind, name, _ := strings.Cut(line, " "); kind != "tree" {
-				if batch = append(batch, name); len(batch) == batchSize {
-					send(ctx, batches, batch)
-					batch = nil
-				}
+				names = append(names, name)
 			}
 		})
 	}, "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
-	send(ctx, batches, batch)
-	return err
+	return names, err
 }
 
-// scanObjects scans the objects in batches of names with one git process. place returns
+// scanObjects scans the objects of some names with one git process. place returns
 // the kind and the path of the findings in the i-th object.
-func (s *Scanner) scanObjects(ctx context.Context, dir string, batches <-chan []string, c *collector, place placeFunc) error {
+func (s *Scanner) scanObjects(ctx context.Context, dir string, names []string, c *collector, place placeFunc) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	cat := git(ctx, dir, "cat-file", "--batch", "--buffer")
@@ -444,11 +412,7 @@ func (s *Scanner) scanObjects(ctx context.Context, dir string, batches <-chan []
 	go func() {
 		defer close(asked)
 		defer stdin.Close()
-		for batch := range batches {
-			if _, err := io.WriteString(stdin, strings.Join(batch, "\n")+"\n"); err != nil {
-				return
-			}
-		}
+		_, _ = io.WriteString(stdin, strings.Join(names, "\n")+"\n") // what git did not read, its output lacks
 	}()
 	if err := s.readObjects(ctx, bufio.NewReaderSize(stdout, 1<<16), dir, c, place); err != nil {
 		cancel()

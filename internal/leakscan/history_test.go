@@ -25,7 +25,11 @@ func found(r Result) []string {
 func byGit(t *testing.T, s *Scanner, dir string) Result {
 	t.Helper()
 	var c collector
-	if err := s.scanBatches(t.Context(), dir, &c, listObjects); err != nil {
+	names, err := listObjects(t.Context(), dir)
+	if err == nil {
+		err = s.scanNamed(t.Context(), dir, names, &c)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := findOrigins(t.Context(), dir, &c.result); err != nil {
