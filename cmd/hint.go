@@ -155,6 +155,9 @@ func typedHint(err error, s subject) string {
 		typed(err, func(e *apikey.RefusedError) string { return refusedKeyHint(e.Reason, keyID(err)) }),
 		typed(err, func(e *config.TrustError) string { return e.Hint }),
 		typed(err, othersHint),
+		typed(err, func(e *credstore.KeyError) string {
+			return cli.TextIf(e.Reason == "", "use the key that the storage was created with; for a new storage, create one with 'openssl rand -base64 32'")
+		}),
 		typed(err, func(e *idtoken.AudienceError) string {
 			return "trust that audience (trusted_audiences in config.toml) only if it may see who you are: " + s.login("--trusted-audience "+sanitize.ShellQuote(e.Audience))
 		}),

@@ -130,7 +130,7 @@ func TestLogin_WithToken(t *testing.T) {
 		t.Errorf("%q, want %q", copied, token)
 	}
 	for text, want := range map[string]string{
-		"two words\n": "the token on stdin", "": "no secret in stdin", `{"token_type":"Bearer"}`: "the token on stdin",
+		"two words\n": "the token on stdin", "": "stdin is empty", `{"token_type":"Bearer"}`: "the token on stdin",
 		`{"refresh_token":"unknown"}`: "check the refresh token", "unknown": "check the token",
 	} {
 		f.In = strings.NewReader(text)

@@ -76,7 +76,7 @@ func TestLogin_AsksForTheServer(t *testing.T) {
 		shown   string
 	}{
 		"any":           {config.Profile{Name: "work"}, []string{"https://sso.example.com"}, "https://sso.example.com", "Issuer URL of the server: "},
-		"another try":   {config.Profile{Name: "work"}, []string{"", "sso", "https://sso.example.com"}, "https://sso.example.com", "Not that: "},
+		"another try":   {config.Profile{Name: "work"}, []string{"", "sso", "https://sso.example.com"}, "https://sso.example.com", "Try again: "},
 		"a preset's":    {config.Profile{Name: "k", Provider: "keycloak"}, []string{"sso.example.com", "acme"}, "https://sso.example.com/realms/acme", "The realm in https://{host}/realms/{realm}: "},
 		"near a preset": {config.Profile{Name: "gihub"}, []string{"https://sso.example.com"}, "https://sso.example.com", `There is no preset "gihub"; did you mean 'fob login github'? Issuer URL of the server: `},
 	} {

@@ -95,7 +95,7 @@ func TestBackup_Refusals(t *testing.T) {
 		"an unknown login":  {newApp(t), "--output OUT nobody", `"nobody"`, ""},
 		"nothing is stored": {cmdtest.New(t, ""), "--output OUT", "no login and no secret", "run 'fob status' to see the logins, 'fob secret list' to see the secrets"},
 		"a damaged record":  {damaged, "--output OUT", credstore.ErrCorrupt.Error(), ""},
-		"no terminal":       {newApp(t), "--output OUT", "no terminal", "use --passphrase-file"},
+		"no terminal":       {newApp(t), "--output OUT", "not a terminal", "use --passphrase-file FILE"},
 	} {
 		out := filepath.Join(test.a.Home, "b.age")
 		_, _, err := test.a.Run(New, append([]string{"backup"}, strings.Fields(strings.ReplaceAll(test.args, "OUT", out))...)...)
@@ -181,8 +181,8 @@ func TestRestore_Failures(t *testing.T) {
 		"a missing file":   {[]string{file + "x"}, file + "x", nameOne, false}, // exitOf makes it wrong usage
 		"a folder":         {[]string{a.Home}, "not a regular file", nameOne, true},
 		"a storage":        {[]string{file, "--storage", "disk"}, `"disk"`, "choose 'keyring' or 'file'", false},
-		"no terminal":      {[]string{file}, "no terminal", "use --passphrase-file", true},
-		"an empty phrase":  {[]string{file, "--passphrase-file", empty}, "there is no secret in", "", true},
+		"no terminal":      {[]string{file}, "not a terminal", "use --passphrase-file FILE", true},
+		"an empty phrase":  {[]string{file, "--passphrase-file", empty}, empty + " is empty", "write the secret to it; in a script, check the command that produces it", true},
 		"wrong passphrase": {[]string{file, "--passphrase-file", wrong}, file + ": wrong passphrase", "nothing was changed; try again", false},
 		"cut off":          {[]string{cut, "--passphrase-file", good}, cut + ": damaged or cut off", "nothing was changed; copy the backup again", false},
 		"another file":     {[]string{text, "--passphrase-file", good}, text + ": " + records.ErrNotBackup.Error(), "nothing was changed; 'fob storage backup' writes one", false},

@@ -187,7 +187,7 @@ func newPassphrase(ctx context.Context, a *app.App, path, question string) (secr
 
 func passphraseError(err error) error {
 	if errors.Is(err, cli.ErrNoTerminal) {
-		return cli.WithHint(cli.AsUsage(err), "use --passphrase-file")
+		return cli.WithHint(cli.AsUsage(err), "use --passphrase-file FILE")
 	}
 	return err
 }

@@ -57,7 +57,7 @@ type IO struct {
 }
 
 // ErrNoTerminal means that a question needs a terminal.
-var ErrNoTerminal = errors.New("there is no terminal to ask on")
+var ErrNoTerminal = errors.New("cannot ask for input: not a terminal")
 
 // Note prints a line to the user. It wraps it on a terminal, but not elsewhere.
 func (s *IO) Note(format string, args ...any) {
@@ -196,7 +196,7 @@ func (s *IO) Confirm(ctx context.Context, question string, unasked error) error 
 	case err != nil:
 		return err
 	case !IsYes(answer):
-		return errors.New("nothing was done")
+		return errors.New("not confirmed; nothing was changed")
 	}
 	return nil
 }
@@ -220,7 +220,7 @@ func AskUntil[T any](s *IO, ask func() (T, error), check func(T) (T, error)) (T,
 		if answer, err = check(answer); err == nil || try == maxTries || !IsUsage(err) {
 			return answer, err
 		}
-		s.Note("Not that: %s.", err)
+		s.Note("Try again: %s.", err)
 	}
 }
 
@@ -330,7 +330,7 @@ const minPassphrase = 12
 // CheckNewPassphrase checks the length of a passphrase for fob's files and backups.
 func CheckNewPassphrase(passphrase secret.Secret) error {
 	if utf8.RuneCountInString(passphrase.Reveal()) < minPassphrase {
-		return WithHint(Usagef("the passphrase is too short"), "take %d characters or more, for instance five words", minPassphrase)
+		return WithHint(Usagef("the passphrase has fewer than %d characters", minPassphrase), "use a longer one, for instance five words")
 	}
 	return nil
 }
@@ -343,9 +343,9 @@ func (s *IO) AskNewPassphrase(ctx context.Context, question string) (secret.Secr
 		if err := CheckNewPassphrase(given); err != nil {
 			return given, err
 		}
-		again, err := s.AskSecret(ctx, "The same again:")
+		again, err := s.AskSecret(ctx, "Repeat the passphrase:")
 		if err == nil && again.Reveal() != given.Reveal() {
-			err = Usagef("the two passphrases differ; nothing was changed")
+			err = Usagef("the two passphrases differ")
 		}
 		return given, err
 	})
@@ -397,7 +397,7 @@ func ReadSecret(r io.Reader, from string) (secret.Secret, error) {
 	value := strings.TrimRight(string(text), "\r\n")
 	switch {
 	case value == "":
-		return secret.Secret{}, WithHint(Usagef("%s is empty", from), "put the secret there; in a script, check the command before the pipe")
+		return secret.Secret{}, WithHint(Usagef("%s is empty", from), "write the secret to it; in a script, check the command that produces it")
 	case len(text) > maxInput:
 		return secret.Secret{}, Usagef("more than %d bytes in %s", maxInput, from)
 	}

@@ -37,7 +37,7 @@ func TestAQuestionIsAskedAgainAfterASlip(t *testing.T) {
 		if got != c.want || asked != c.asked || (err == nil) != (c.want != "") {
 			t.Errorf("%q: %q, asked %d times: %v", c.answers, got, asked, err)
 		}
-		if said := strings.Count(stderr.String(), "Not that: it is not right."); said != min(asked, len(c.answers))-1 {
+		if said := strings.Count(stderr.String(), "Try again: it is not right."); said != min(asked, len(c.answers))-1 {
 			t.Errorf("%q: said %d times", c.answers, said)
 		}
 	}

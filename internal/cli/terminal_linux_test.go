@@ -167,7 +167,7 @@ func TestAskFor_OnATerminal(t *testing.T) {
 	if answer, err := s.AskFor(t.Context(), "Which way?", check); err != nil || answer != "right" {
 		t.Errorf("%q, %v", answer, err)
 	}
-	want := "Which way? Not that: nothing was entered.\nWhich way? Not that: \"left\" is wrong.\nWhich way? "
+	want := "Which way? Try again: nothing was entered.\nWhich way? Try again: \"left\" is wrong.\nWhich way? "
 	if got := shown(t, user, "is wrong.\r\nWhich way? "); got != want {
 		t.Errorf("%q", got)
 	}

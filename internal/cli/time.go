@@ -31,7 +31,7 @@ func ParseWhen(text string, now time.Time) (time.Time, error) {
 			return at.UTC(), nil
 		}
 	}
-	return time.Time{}, WithHint(Usagef("%q is not a time in the future", text), "as in 90d, 12h, 2027-01-31, 2027-01-31T12:00:00Z, or never")
+	return time.Time{}, WithHint(Usagef("invalid time %q", text), "use 90d, 12h, 2027-01-31, 2027-01-31T12:00:00Z, or never")
 }
 
 // maxSpan is a hundred years; more is a typo.

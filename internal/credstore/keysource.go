@@ -73,7 +73,7 @@ func KeyFile(path, dataDir string) KeySource {
 		}
 		raw, err := readFile(resolved, maxSmall)
 		if errors.Is(err, fs.ErrNotExist) && create {
-			return seal.Key{}, &KeyError{Source: path, Reason: "does not exist: make it with '(umask 077 && head -c 32 /dev/urandom | base64 > FILE)'"}
+			return seal.Key{}, &KeyError{Source: path, Reason: "does not exist: create it with '(umask 077 && head -c 32 /dev/urandom | base64 > FILE)'"}
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return seal.Key{}, fmt.Errorf("%w: the key file %s is gone", ErrUnusable, path)

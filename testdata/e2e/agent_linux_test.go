@@ -147,7 +147,7 @@ func TestAgentAndAPerson(t *testing.T) {
 	first.env = append(first.env, "FOB_PASSPHRASE_FILE="+typed)
 	first.loginAt(i)
 	token := first.ok("token", "work")
-	if r := m.fob("", "token", "work"); r.status != 2 || !strings.Contains(r.stderr, "no terminal to ask on") {
+	if r := m.fob("", "token", "work"); r.status != 2 || !strings.Contains(r.stderr, "not a terminal") {
 		t.Fatalf("without the passphrase: %d\n%s", r.status, r.stderr)
 	}
 
