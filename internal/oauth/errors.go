@@ -187,7 +187,13 @@ func textOf(value json.RawMessage) string {
 
 // messageOf finds what a server says in a form that is not RFC 6749's: {"message":…},
 // {"error":{"message":…}} or {"errors":[…]}.
-func messageOf(fields map[string]json.RawMessage) string {
+func messageOf(fields map[string]json.RawMessage) string { return messageIn(fields, 4) }
+
+// messageIn looks at most so many levels deep: each of them parses the rest again.
+func messageIn(fields map[string]json.RawMessage, levels int) string {
+	if levels == 0 {
+		return ""
+	}
 	for _, name := range []string{"error_description", "message", "error", "errors", "detail", "title"} {
 		value := fields[name]
 		if text := textOf(value); text != "" {
@@ -195,11 +201,11 @@ func messageOf(fields map[string]json.RawMessage) string {
 		}
 		var object map[string]json.RawMessage
 		if json.Unmarshal(value, &object) == nil && object != nil {
-			return messageOf(object)
+			return messageIn(object, levels-1)
 		}
 		var list []json.RawMessage
 		if json.Unmarshal(value, &list) == nil && len(list) > 0 {
-			return messageOf(map[string]json.RawMessage{"error": list[0]})
+			return messageIn(map[string]json.RawMessage{"error": list[0]}, levels-1)
 		}
 	}
 	return ""

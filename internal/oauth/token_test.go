@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +92,21 @@ func TestB18LargeBodies(t *testing.T) {
 		c, _ := answering(t, handler)
 		if _, err := c.Refresh(t.Context(), someToken, Target{}); !errors.Is(err, httpclient.ErrTooLarge) {
 			t.Errorf("B18 %s: %v", name, err)
+		}
+	}
+}
+
+// A refusal whose text is nested as deep as JSON may be takes no minutes to read.
+func TestB18_NestedErrorText(t *testing.T) {
+	const levels = 300
+	for open, end := range map[string]string{`{"error":`: "}", `{"errors":[`: "]}"} {
+		body := strings.Repeat(open, levels) + `"` + strings.Repeat("x", 512<<10) + `"` + strings.Repeat(end, levels)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := responseError(http.StatusBadRequest, []byte(body))
+		runtime.ReadMemStats(&after)
+		if parsed := after.TotalAlloc - before.TotalAlloc; err == nil || parsed > 32<<20 {
+			t.Errorf("%s: %d MiB were allocated: %v", open, parsed>>20, err)
 		}
 	}
 }
