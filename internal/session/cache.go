@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -60,12 +61,30 @@ func RemoveFiles(paths config.Paths) error {
 // targetLength is how many bytes of a hash distinguish the targets of one login.
 const targetLength = 16
 
-// dropCaches deletes the cached tokens of all targets. No profile's name has a dot.
+// caches returns the cached tokens of all targets. No profile's name has a dot.
+func (s *Session) caches() ([]cacheFile, error) {
+	usual := s.cache(Target{})
+	all := []cacheFile{usual}
+	entries, err := os.ReadDir(filepath.Dir(usual.path))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	for _, entry := range entries {
+		if hash, found := strings.CutPrefix(entry.Name(), s.Profile.Name+"."); found {
+			c := usual
+			c.path += "." + hash
+			c.context.Kind += "." + hash
+			all = append(all, c)
+		}
+	}
+	return all, err
+}
+
+// dropCaches deletes the cached tokens of all targets.
 func (s *Session) dropCaches() error {
-	path := s.cache(Target{}).path
-	others, err := filepath.Glob(path + ".*")
-	for _, other := range append(others, path) {
-		err = errors.Join(err, cacheFile{path: other}.drop())
+	all, err := s.caches()
+	for _, c := range all {
+		err = errors.Join(err, c.drop())
 	}
 	return err
 }

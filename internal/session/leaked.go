@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
-	"strings"
 
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
@@ -36,11 +34,8 @@ func (s *Session) Holds(ctx context.Context, value secret.Secret) (token string,
 	if r.AccessToken != nil && value == r.AccessToken.Value.Secret {
 		return StepAccessToken, nil
 	}
-	usual := s.cache(Target{})
-	others, err := filepath.Glob(usual.path + ".*")
-	for _, path := range append(others, usual.path) {
-		cache := cacheFile{path, usual.context}
-		cache.context.Kind += strings.TrimPrefix(path, usual.path)
+	all, err := s.caches()
+	for _, cache := range all {
 		cached, readErr := cache.readToken(r.head)
 		if err = errors.Join(err, readErr); cached != nil && value == cached.Value.Secret {
 			return StepAccessToken, nil

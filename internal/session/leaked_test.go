@@ -40,6 +40,23 @@ func TestHolds(t *testing.T) {
 	}
 }
 
+// A folder whose name is a pattern hides no cached token, and none survives there.
+func TestI82_FolderThatIsAPattern(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	f.Paths.Cache = filepath.Join(t.TempDir(), "cache[1]")
+	f.mustLogin()
+	narrow := f.token(TokenOptions{Target: NewTarget([]string{"openid"}, "")})
+	if token := f.holds(narrow); token != StepAccessToken {
+		t.Errorf("%q", token)
+	}
+	if err := f.dropCaches(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(filepath.Join(f.Paths.Cache, "tokens")); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+}
+
 // A refresh token that only the journal has belongs to the login, too.
 func TestHolds_Journal(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
