@@ -60,7 +60,7 @@ func exitOf(err error) int {
 		{cli.ExitStorage, []error{
 			credstore.ErrNotFound, credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrRefused, credstore.ErrUnusable,
 			credstore.ErrCorrupt, credstore.ErrNotWritten, credstore.ErrTooLarge, credstore.ErrNoKey,
-			seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, atomicfile.ErrUnsafe,
+			seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, atomicfile.ErrUnsafe, filelock.ErrUnwritable,
 		}},
 		{cli.ExitUsage, []error{registry.ErrInsecure, config.ErrShared}},
 		{cli.ExitStorage, []error{apikey.ErrNoRegistry, apikey.ErrNewerSchema, apikey.ErrFull, apikey.ErrDamaged, apikey.ErrUnusable}},

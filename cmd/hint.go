@@ -143,6 +143,7 @@ func loginHint(err error, s subject) string {
 		cli.HintOn(session.ErrUnbound, "use bearer tokens: "+s.setting("--dpop=false")+"; or store a login on this machine: "+s.login("")),
 		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
 		cli.HintOn(session.ErrReplaced, "try again: nothing is lost"),
+		cli.HintOn(filelock.ErrUnwritable, "make fob's folders writable, or set FOB_HOME to a folder that is; a machine that stores nothing sets FOB_STORAGE=none and "+app.Variable("FOB_REFRESH_TOKEN_", cmp.Or(s.profile, "work"))),
 		cli.HintOn(filelock.ErrTimeout, "wait for the other fob that uses this login, or find it with 'ps -ef', then try again"),
 		cli.HintOn(oauth.ErrRefused, "check the client ID, the redirect URI (some servers compare the port too: --redirect-uri) and the client authentication (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
 		cli.HintOn(oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"),

@@ -15,6 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
@@ -202,6 +203,9 @@ func endLogin(ctx context.Context, a *app.App, p config.Profile, provider config
 		return true, nil
 	}
 	reportErr := reportSteps(a, p, provider, steps)
+	if errors.Is(err, filelock.ErrUnwritable) {
+		return false, cli.ForProfile(err, p.Name)
+	}
 	if err != nil {
 		err = cli.WithHint(cli.ForProfile(err, p.Name), "to delete the login here without revoking it: 'fob logout %s --local'", p.Name)
 		return false, errors.Join(err, reportErr)

@@ -57,7 +57,7 @@ func xdgPaths(getenv func(string) string) (Paths, error) {
 		return filepath.Join(home, fallback)
 	}
 	config, data, cache := base("XDG_CONFIG_HOME", ".config"), base("XDG_DATA_HOME", ".local/share"), base("XDG_CACHE_HOME", ".cache")
-	if storage := getenv("FOB_STORAGE"); (storage == StorageNone || storage == oldStorageNone) && !filepath.IsAbs(home) { // in a CI job's container nothing is stored, so no home is needed
+	if storage := getenv("FOB_STORAGE"); (storage == StorageNone || storage == oldStorageNone) && (!filepath.IsAbs(home) || home == "/") { // in a CI job's container nothing is stored, so no home is needed
 		home = filepath.Join(os.TempDir(), fmt.Sprintf("fob-%d", os.Getuid()))
 		if data, cache = base("XDG_DATA_HOME", "data"), base("XDG_CACHE_HOME", "cache"); !filepath.IsAbs(config) {
 			return Paths{Data: filepath.Join(data, "fob"), Cache: filepath.Join(cache, "fob"), Runtime: filepath.Join(cache, "fob", "run")}, nil

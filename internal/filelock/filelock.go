@@ -22,6 +22,9 @@ import (
 // ErrTimeout means that another process held the lock for the whole wait.
 var ErrTimeout = errors.New("timed out waiting for a lock")
 
+// ErrUnwritable means that the lock file cannot be written, as in a read-only home folder.
+var ErrUnwritable = errors.New("fob's files cannot be written")
+
 // Lock is a lock that this process has.
 type Lock struct {
 	Mark Mark // of this owner
@@ -48,7 +51,7 @@ func LastMark(path string) (Mark, error) {
 func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error) {
 	file, err := open(path)
 	if err != nil {
-		return nil, err
+		return nil, classify(err)
 	}
 	waiting, stop := context.WithTimeout(ctx, wait)
 	defer stop()
@@ -65,18 +68,27 @@ func Acquire(ctx context.Context, path string, wait time.Duration) (*Lock, error
 	case waiting.Err() != nil:
 		return nil, fmt.Errorf("%w: another process has had %s for %s", ErrTimeout, path, wait)
 	}
-	return nil, fmt.Errorf("locking %s: %w", path, err)
+	return nil, fmt.Errorf("locking %s: %w", path, classify(err))
+}
+
+func classify(err error) error {
+	for _, unwritable := range []error{fs.ErrPermission, fs.ErrNotExist, syscall.EROFS, syscall.ENOTDIR} {
+		if errors.Is(err, unwritable) {
+			return fmt.Errorf("%w: %w", ErrUnwritable, err)
+		}
+	}
+	return err
 }
 
 // TryAcquire is Acquire without a wait.
 func TryAcquire(path string) (*Lock, error) {
 	file, err := open(path)
 	if err != nil {
-		return nil, err
+		return nil, classify(err)
 	}
 	switch free, err := file.TryLock(); {
 	case err != nil:
-		return nil, fmt.Errorf("locking %s: %w", path, err)
+		return nil, fmt.Errorf("locking %s: %w", path, classify(err))
 	case !free:
 		return nil, fmt.Errorf("%w: another process has %s", ErrTimeout, path)
 	}
@@ -114,7 +126,7 @@ func markLock(file *flock.Flock) (*Lock, error) {
 	}
 	if err != nil {
 		lock.Release()
-		return nil, fmt.Errorf("locking %s: %w", file.Path(), err)
+		return nil, fmt.Errorf("locking %s: %w", file.Path(), classify(err))
 	}
 	return lock, nil
 }

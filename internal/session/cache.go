@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -151,7 +152,7 @@ func (f cacheFile) drop() error {
 // written is an error.
 func (f cacheFile) readToken(h head) (*accessToken, error) {
 	content, err := f.read()
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // HOME=/dev/null
 		return nil, nil
 	}
 	if err != nil {

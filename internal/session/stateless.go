@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -33,10 +34,12 @@ func (s *Session) EnvToken(ctx context.Context, env EnvRefreshToken, opts TokenO
 		return token, err
 	}
 	lock, err := s.lock(ctx)
-	if err != nil {
+	switch {
+	case err == nil:
+		defer lock.Release()
+	case !errors.Is(err, filelock.ErrUnwritable): // without a writable folder nothing is shared either
 		return nil, err
 	}
-	defer lock.Release()
 	if token, err := s.cached(h, opts); token != nil || err != nil {
 		return token, err
 	}
