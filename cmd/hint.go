@@ -165,6 +165,7 @@ func typedHint(err error, s subject) string {
 		typed(err, func(e *discovery.OtherIssuerError) string { return otherIssuerHint(e, s) }),
 		typed(err, selectHint),
 		cli.TextIf(errors.As(err, new(*apikey.TamperedError)), "find out who can write to the registry's database, and revoke the keys in doubt; an earlier 'fob key export' shows what a record was"),
+		cli.TextIf(errors.Is(err, sanitize.ErrUTF16), "save it as UTF-8; in PowerShell, with 'Out-File -Encoding utf8'"),
 		cli.TextIf(errors.As(err, new(*config.StorageError)), "choose keyring or file, or none to store nothing"),
 		cli.TextIf(errors.Is(err, fs.ErrNotExist), "check the path: a file to read must exist, and so must the folder of a file to write"),
 		cli.TextIf(errors.As(err, new(*config.ParseError)), "fix it with an editor; nothing was changed"),

@@ -161,7 +161,7 @@ func readIgnored(ctx context.Context, opts scanOptions) (ignored leakscan.Ignore
 	if opts.git || opts.staged {
 		file = filepath.Join(leakscan.Top(ctx, cli.FirstArg(opts.paths)), ignoreFile)
 	}
-	text, err := atomicfile.ReadRegular(file, maxIgnored)
+	text, err := readList(file)
 	if err == nil {
 		err = ignored.AddLines(string(text))
 	}
@@ -171,13 +171,21 @@ func readIgnored(ctx context.Context, opts scanOptions) (ignored leakscan.Ignore
 	if opts.baseline == "" {
 		return ignored, nil
 	}
-	if text, err = atomicfile.ReadRegular(opts.baseline, maxIgnored); err == nil {
+	if text, err = readList(opts.baseline); err == nil {
 		err = ignored.AddReport(text)
 	}
 	if err != nil {
 		return ignored, cli.WithHint(cli.AsUsage(fmt.Errorf("%s: %w", sanitize.Line(opts.baseline), err)), "create it with 'fob scan --format json >FILE'")
 	}
 	return ignored, nil
+}
+
+func readList(path string) ([]byte, error) {
+	text, err := atomicfile.ReadRegular(path, maxIgnored)
+	if err != nil {
+		return nil, err
+	}
+	return sanitize.Decode(text)
 }
 
 func withScanHint(err error) error {

@@ -162,8 +162,8 @@ func TestGet(t *testing.T) {
 	if _, stderr := mustRun(t, m, "two", "set", "stripe/prod"); !strings.Contains(stderr, "FOB_SECRET_STRIPE_PROD") {
 		t.Errorf("no warning: %s", stderr)
 	}
-	mustRun(t, m, "\xff\xfe", "set", "binary")
-	if stdout, _ := mustRun(t, m, "", "get", "binary"); stdout != "\xff\xfe\n" {
+	mustRun(t, m, "\xfe\x80", "set", "binary")
+	if stdout, _ := mustRun(t, m, "", "get", "binary"); stdout != "\xfe\x80\n" {
 		t.Errorf("%q", stdout)
 	}
 	if _, _, err := run(m, "", "get", "binary", "--json"); err == nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/delivery"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/secretstore"
 )
@@ -187,7 +188,7 @@ func readValue(ctx context.Context, a *app.App, name string) (secret.Secret, err
 		}
 		return value, err
 	}
-	text, err := io.ReadAll(io.LimitReader(a.In, secretstore.MaxValue+2))
+	text, err := io.ReadAll(io.LimitReader(sanitize.NewReader(a.In), secretstore.MaxValue+2))
 	if err != nil {
 		return secret.Secret{}, fmt.Errorf("reading a secret from stdin: %w", err)
 	}

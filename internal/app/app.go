@@ -276,7 +276,7 @@ func IsUsage(err error) bool {
 			return true
 		}
 	}
-	return cli.IsUsage(err) || errors.Is(err, config.ErrEditByHand) || errors.Is(err, secretstore.ErrValue)
+	return cli.IsUsage(err) || errors.Is(err, config.ErrEditByHand) || errors.Is(err, secretstore.ErrValue) || errors.Is(err, sanitize.ErrUTF16)
 }
 
 // OwnClient returns a constructor of HTTP clients for platforms with certificates of their

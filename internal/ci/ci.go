@@ -148,6 +148,9 @@ func readTokenFile(path string) (secret.Secret, error) {
 	if err != nil {
 		return secret.Secret{}, fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
+	if text, err = sanitize.Decode(text); err != nil {
+		return secret.Secret{}, fmt.Errorf("%w: %s: %w", ErrMalformed, path, err)
+	}
 	return parseToken(text, path)
 }
 

@@ -390,7 +390,7 @@ func ReadSecretFile(path string) (secret.Secret, error) {
 
 // ReadSecret reads a secret to the end of a stream; from is its name in errors.
 func ReadSecret(r io.Reader, from string) (secret.Secret, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	text, err := io.ReadAll(io.LimitReader(sanitize.NewReader(r), maxInput+1))
 	if err != nil {
 		return secret.Secret{}, fmt.Errorf("reading a secret from %s: %w", from, err)
 	}

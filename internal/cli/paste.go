@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // ReadPasted reads lines from a terminal or a pipe until it ends. On a terminal it reads
@@ -13,13 +15,15 @@ import (
 // redirect URL contains a code. The returned function restores the terminal.
 func ReadPasted(in io.Reader) (<-chan string, func()) {
 	lines := make(chan string)
-	restore := func() {}
+	restore, typed := func() {}, in
 	if f, ok := in.(*os.File); ok && IsTerminal(f) {
 		restore = readByteByByte(f)
+	} else {
+		typed = sanitize.NewReader(in)
 	}
 	go func() {
 		defer close(lines)
-		for r := bufio.NewReader(in); ; {
+		for r := bufio.NewReader(typed); ; {
 			line, err := pastedLine(r)
 			if line != "" {
 				lines <- line

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -89,8 +90,9 @@ func keyFromFile(path string, raw []byte) (seal.Key, error) {
 	if key, err := seal.KeyFromBytes(raw); err == nil {
 		return key, nil
 	}
-	key, ok := parseKey(string(raw))
-	if !ok {
+	text, err := sanitize.Decode(raw)
+	key, ok := parseKey(string(text))
+	if err != nil || !ok {
 		return seal.Key{}, &KeyError{Source: path}
 	}
 	return key, nil

@@ -108,8 +108,10 @@ func certificateOf(o Options) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate's key: %w", err)
 	}
+	chain, chainErr := sanitize.Decode(chain)
+	key, keyErr := sanitize.Decode(key)
 	pair, err := tls.X509KeyPair(chain, key)
-	if err != nil {
+	if err := cmp.Or(chainErr, keyErr, err); err != nil {
 		return nil, fmt.Errorf("%s and %s do not hold a certificate and its key in PEM", o.CertificateFile, o.CertificateKeyFile)
 	}
 	return &pair, nil
@@ -149,7 +151,7 @@ func rootsWith(caFile string) (*x509.CertPool, error) {
 	if err != nil {
 		roots = x509.NewCertPool()
 	}
-	if !roots.AppendCertsFromPEM(pem) {
+	if pem, err = sanitize.Decode(pem); err != nil || !roots.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("the CA file %s holds no PEM certificate", caFile)
 	}
 	return roots, nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/leakscan"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -58,7 +59,7 @@ func Read(ctx context.Context, r io.Reader, brands []string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+	text, err := io.ReadAll(io.LimitReader(sanitize.NewReader(r), maxSize+1))
 	switch {
 	case err != nil:
 		return Report{}, err
@@ -68,7 +69,7 @@ func Read(ctx context.Context, r io.Reader, brands []string) (Report, error) {
 		return Report{}, fmt.Errorf("%w: the file is empty", ErrFormat)
 	}
 	reader := reader{ctx: ctx, scanner: scanner, brands: brands, buffer: make([]byte, 64<<10)}
-	if err := reader.values(bytes.TrimPrefix(text, []byte("\ufeff")), 0); err != nil {
+	if err := reader.values(text, 0); err != nil {
 		return Report{}, err
 	}
 	return reader.report, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -208,6 +209,9 @@ func (s *Session) KeyFile() (jwt.Key, error) {
 	text, err := atomicfile.ReadCredential(path, maxKeyFile)
 	if err != nil {
 		return jwt.Key{}, fmt.Errorf("reading the private key: %w", err)
+	}
+	if text, err = sanitize.Decode(text); err != nil {
+		return jwt.Key{}, fmt.Errorf("the private key in %s: %w", path, err)
 	}
 	key, err := jwt.Parse(secret.New(string(text)))
 	if err != nil {

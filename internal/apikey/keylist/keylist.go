@@ -71,7 +71,7 @@ type Reader struct {
 // NewReader detects whether the list is in JSON lines or in CSV, whose first line has the
 // columns' names.
 func NewReader(r io.Reader) (*Reader, error) {
-	buffered := bufio.NewReaderSize(r, maxLine)
+	buffered := bufio.NewReaderSize(sanitize.NewReader(r), maxLine)
 	start, err := buffered.Peek(1)
 	for err == nil && (start[0] == '\n' || start[0] == '\r' || start[0] == ' ') {
 		_, _ = buffered.Discard(1)
@@ -192,7 +192,7 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 	}
 	names := slices.Clone(head)
 	for i, name := range names {
-		names[i] = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")))
+		names[i] = strings.ToLower(strings.TrimSpace(name))
 		if columns[names[i]] == nil {
 			known := strings.Join(slices.Sorted(maps.Keys(columns)), ", ")
 			return &LineError{1, fmt.Errorf("the first line names the columns, and there is no column number %d of that name: there are %s", i+1, known)}
