@@ -83,7 +83,8 @@ type loginAttempt struct {
 	session      *session.Session
 	client       *oauth.Client
 	params       oauth.AuthorizationParams
-	registration *oauth.Registration // made for this logi
+	registration *oauth.Registration // made for this login
+	restore      func() error        // undoes that the registration was stored; nil: it was not
 	unpushed     bool                // the server accepts no pushed request from this client
 	revoked      bool                // the previous login, by --revoke-old
 
@@ -194,16 +195,10 @@ func prepareLogin(ctx context.Context, a *app.App, p config.Profile, opts loginO
 	}
 	session.CompleteScopes(ctx, s.HTTP, &p, metadata)
 	attempt := &loginAttempt{profile: p, session: s}
-	if p.ClientID == "" {
-		if err := register(ctx, a, attempt, metadata, opts); err != nil {
-			return nil, err
-		}
-	}
-	full := attempt.profile.WithProvider()
-	if attempt.client, err = oauthClient(ctx, a, attempt, metadata, opts); err != nil {
+	if err := identifyClient(ctx, a, attempt, metadata, opts); err != nil {
 		return nil, errors.Join(err, unregisterUnused(ctx, attempt))
 	}
-	attempt.params = session.AuthorizationParams(full, metadata)
+	attempt.params = session.AuthorizationParams(attempt.profile.WithProvider(), metadata)
 	return attempt, nil
 }
 

@@ -17,6 +17,59 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
+// identifyClient registers a client if the profile has none, or the server has forgotten
+// the one that fob registered.
+func identifyClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) (err error) {
+	p := &attempt.profile
+	if p.ClientID == "" {
+		if err := register(ctx, a, attempt, m, opts); err != nil {
+			return err
+		}
+	}
+	if attempt.client, err = oauthClient(ctx, a, attempt, m, opts); err != nil {
+		return err
+	}
+	if attempt.registration != nil {
+		return keepRegistration(ctx, a, attempt)
+	}
+	if m.RegistrationEndpoint == "" || !attempt.session.Credentials(ctx).Registered || !attempt.client.IsForgotten(ctx, p.Redirect()) {
+		return nil
+	}
+	a.Note("The server no longer knows the client that fob registered.")
+	if attempt.session.Status(ctx).State == session.StateLoggedOut { // only the client is stored
+		if err := attempt.session.Forget(ctx); err != nil {
+			return err
+		}
+	}
+	p.ClientID = ""
+	return identifyClient(ctx, a, attempt, m, opts)
+}
+
+// keepRegistration stores a new client before the browser opens, so that an interrupted
+// login is repeated with it. A profile that has a login keeps that until it is replaced.
+func keepRegistration(ctx context.Context, a *app.App, attempt *loginAttempt) error {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	before, known := cfg.Profiles[attempt.profile.Name]
+	if known && before.ClientID != "" && attempt.session.Status(ctx).State != session.StateLoggedOut {
+		return nil
+	}
+	saved, err := attempt.session.SaveClient(ctx, attempt.client, attempt.registration)
+	if err != nil || !saved {
+		return err
+	}
+	attempt.restore = func() error {
+		err := attempt.session.Forget(context.WithoutCancel(ctx))
+		if before.ClientID = ""; known {
+			return errors.Join(err, a.SaveProfile(before))
+		}
+		return errors.Join(err, config.RemoveProfile(cfg.Paths.Config, attempt.profile.Name))
+	}
+	return a.SaveProfile(attempt.profile)
+}
+
 // register registers fob at the server if possible, or else asks for a client ID.
 func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) error {
 	p := &attempt.profile
@@ -39,13 +92,17 @@ func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discove
 	return err
 }
 
-// unregisterUnused removes the client that was registered for a failed login.
+// unregisterUnused removes the client that was registered for a failed login. One that the
+// server does not remove is used by the next login.
 func unregisterUnused(ctx context.Context, attempt *loginAttempt) error {
 	if attempt.registration == nil {
 		return nil
 	}
 	err := attempt.registration.Unregister(context.WithoutCancel(ctx), attempt.session.HTTP)
-	if err == nil || errors.Is(err, oauth.ErrUnsupported) {
+	switch {
+	case err == nil && attempt.restore != nil:
+		return attempt.restore()
+	case err == nil, errors.Is(err, oauth.ErrUnsupported), attempt.restore != nil:
 		return nil
 	}
 	return fmt.Errorf("the client that was registered for it was not removed: %w", err)

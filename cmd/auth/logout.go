@@ -152,6 +152,14 @@ func logout(ctx context.Context, a *app.App, cfg *config.Config, p config.Profil
 	default:
 		gone, err = forgetLogin(ctx, a, p, provider, opts)
 	}
+	if opts.all && opts.purge && revokes { // whatever the server's response, nothing is left
+		if err != nil {
+			a.Warn(fmt.Sprintf("%s: %s%s", p.Name, sanitize.Line(err.Error()), revokeByHandHint(provider)))
+		}
+		if err = nil; !gone {
+			gone, err = forgetLogin(ctx, a, p, provider, opts)
+		}
+	}
 	if !gone || !opts.purge || opts.all { // --all --purge removes the whole configuratio
 		return gone, err
 	}
@@ -176,8 +184,15 @@ func forgetLogin(ctx context.Context, a *app.App, p config.Profile, provider con
 		return false, err
 	}
 	s.Current = func() error { return a.StillIn(s.Store, p.Name) }
+	registered := s.Status(ctx).Registered
 	if err := s.Forget(ctx); err != nil {
 		return false, cli.ForProfile(err, p.Name)
+	}
+	if registered && !opts.purge { // the next login registers another one
+		p.ClientID = ""
+		if err := a.SaveProfile(p); err != nil {
+			return true, err
+		}
 	}
 	a.Note("%s: deleted here, not revoked at the server.", p.Name)
 	if !opts.local {
@@ -293,6 +308,8 @@ func reportSteps(a *app.App, p config.Profile, provider config.Provider, steps [
 		case step.Err == nil:
 			a.Note("%s: %s %s.", p.Name, step.Token, done)
 			continue
+		case errors.Is(step.Err, session.ErrClientGone):
+			reason = ": the server no longer knows the client, which ended its logins."
 		case unsupported && isClient:
 			reason = ": the server does not support it."
 		case !isClient && oauth.HasCode(step.Err, "unsupported_token_type"): // RFC 7009 §2.2.1: often the case for access tokens that are JWTs

@@ -26,6 +26,7 @@ type fault struct {
 	drop     bool             // the connection, after a refresh was done
 	hold     bool             // the answer to a refresh that was done, until Release
 	rotate   bool             // the server's keys, when it is injected
+	forget   bool             // the registered clients, when it is injected
 }
 
 func statusAnswer(code int) func(http.ResponseWriter, *http.Request) {
@@ -300,6 +301,10 @@ func (s *Server) InjectFault(name string, times int) error {
 	defer s.mu.Unlock()
 	if f.hold {
 		s.hold()
+	}
+	if f.forget {
+		maps.DeleteFunc(s.clients, func(_ string, c Client) bool { return c.registration != "" })
+		return nil
 	}
 	s.faults[name] += times
 	return nil

@@ -23,7 +23,7 @@ func TestEachFaultShowsAsOftenAsItIsArmed(t *testing.T) {
 		switch name {
 		case "token-slow", "token-held":
 			continue // have no end: see TestClosingDoesNotWaitForSlowAnswers and TestAHeldAnswerWaits
-		case "signing-key-rotation", "signing-key-rotation-just-before-signing", "refreshed-id-token-unknown-kid":
+		case "signing-key-rotation", "signing-key-rotation-just-before-signing", "refreshed-id-token-unknown-kid", "forget-clients":
 			continue // are for good: see TestKeyRotation
 		case "discovery-no-mtls-aliases":
 			continue // is for TLS: see TestMutualTLS

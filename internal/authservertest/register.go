@@ -19,6 +19,7 @@ func registrationFaults() map[string]fault {
 		"register-client-id-escape": {endpoint: "register", change: setField("client_id", "fob\x1b[31m\nerror: all is well")},
 		"register-no-client-id":     {endpoint: "register", change: dropField("client_id")},
 		"register-uri-elsewhere":    {endpoint: "register", change: setField("registration_client_uri", "http://evil.example/register/1")},
+		"forget-clients":            {forget: true},
 		"unregister-500":            {endpoint: "unregister", answer: statusAnswer(500)},
 	}
 }

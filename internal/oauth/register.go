@@ -3,6 +3,7 @@ package oauth
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -150,7 +151,17 @@ func siteOf(host string) string {
 	return strings.Join(labels[from:], ".")
 }
 
-// Unregister removes the client from the server (RFC 7592 §2.3). ErrUnsupported: the server
+// IsForgotten reports whether the server no longer knows the client: it checks the client
+// before the code, which it cannot have issued (RFC 6749 §4.1.3).
+func (c *Client) IsForgotten(ctx context.Context, redirectURI string) bool {
+	request, err := c.NewAuthorizationRequest(redirectURI, AuthorizationParams{})
+	if err == nil {
+		_, err = c.Exchange(ctx, request, rand.Text())
+	}
+	return HasCode(err, "invalid_client")
+}
+
+// Unregister removes the client from the server (RFC 7592 §2.3), if it still knows it. ErrUnsupported: the server
 // returned no management URI.
 func (r *Registration) Unregister(ctx context.Context, hc *http.Client) error {
 	if r.ManagementURI == "" {
@@ -165,7 +176,7 @@ func (r *Registration) Unregister(ctx context.Context, hc *http.Client) error {
 	switch {
 	case err != nil:
 		return err
-	case isSuccess(status):
+	case isSuccess(status), status == http.StatusUnauthorized, status == http.StatusNotFound, status == http.StatusGone: // RFC 7592 §2.3: 401 for a client that does not exist
 		return nil
 	case status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented:
 		return ErrUnsupported

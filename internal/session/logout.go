@@ -100,7 +100,7 @@ func (s *Session) revoke(ctx context.Context, r *record, tokens ...secret.Secret
 	}
 	var steps []Step
 	if !r.RefreshToken.IsZero() {
-		steps = append(steps, Step{StepRefreshToken, client.Revoke(ctx, r.RefreshToken.Secret, oauth.HintRefreshToken)})
+		steps = append(steps, Step{StepRefreshToken, r.revoked(client.Revoke(ctx, r.RefreshToken.Secret, oauth.HintRefreshToken))})
 	}
 	access := r.AccessToken
 	if access == nil {
@@ -111,9 +111,19 @@ func (s *Session) revoke(ctx context.Context, r *record, tokens ...secret.Secret
 		tokens = append(tokens, access.Value.Secret)
 	}
 	for _, token := range tokens {
-		steps = append(steps, Step{StepAccessToken, client.Revoke(ctx, token, oauth.HintAccessToken)})
+		steps = append(steps, Step{StepAccessToken, r.revoked(client.Revoke(ctx, token, oauth.HintAccessToken))})
 	}
 	return steps, nil
+}
+
+// ErrClientGone means that the server no longer knows the client that fob registered.
+var ErrClientGone = errors.New("the server no longer knows the client that fob registered")
+
+func (r *record) revoked(err error) error {
+	if r.Registration != nil && oauth.HasCode(err, "invalid_client") {
+		return ErrClientGone
+	}
+	return err
 }
 
 // A registered client outlives its login: a logout leaves a record with only the client, so
@@ -127,6 +137,23 @@ func (r *record) withoutLogin() *record {
 			Registration: r.Registration,
 		},
 	}
+}
+
+// SaveClient stores a client that was registered for a login, if nothing is stored for the
+// profile: an interrupted login is then repeated with the same client.
+func (s *Session) SaveClient(ctx context.Context, c *oauth.Client, registered *oauth.Registration) (saved bool, err error) {
+	err = s.Entry().Locked(ctx, func() error {
+		if _, err := s.loadAny(ctx); !errors.Is(err, ErrLoginRequired) {
+			return nil //nolint:nilerr // what is stored stays, readable or not
+		}
+		saved = true
+		r := &record{body: body{
+			Metadata: c.Metadata.Pinned(), AuthMethod: c.AuthMethod, ClientID: c.ClientID, ClientSecret: sealedSecret{c.ClientSecret},
+			Registration: &registration{URI: registered.ManagementURI, AccessToken: sealedSecret{registered.AccessToken}},
+		}}
+		return s.save(ctx, r.withoutLogin())
+	})
+	return saved, err
 }
 
 func (s *Session) unregister(ctx context.Context, r *record) Step {

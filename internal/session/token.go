@@ -225,6 +225,9 @@ func (s *Session) cached(h head, opts TokenOptions) (*Token, error) {
 func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
 	used := r.RefreshToken
 	token, err := s.refreshOnce(ctx, r, opts)
+	if r.Registration != nil && oauth.HasCode(err, "invalid_client") {
+		return nil, fmt.Errorf("the server no longer accepts the client that fob registered for profile %q (%w): %w", s.Profile.Name, err, ErrLoginRequired)
+	}
 	if !oauth.EndsLogin(err) {
 		return token, err
 	}
