@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
@@ -28,7 +29,8 @@ func (s *Session) Holds(ctx context.Context, value secret.Secret) (token string,
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, seal.ErrWrongKey) {
 		return "", fmt.Errorf("the journal of profile %q: %w", s.Profile.Name, err)
 	}
-	if value == r.RefreshToken.Secret || value == next.RefreshToken.Secret {
+	refresh := []sealedSecret{r.RefreshToken, r.PreviousRefreshToken, next.RefreshToken, next.PreviousRefreshToken}
+	if slices.Contains(refresh, sealedSecret{value}) {
 		return StepRefreshToken, nil
 	}
 	if r.AccessToken != nil && value == r.AccessToken.Value.Secret {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -113,5 +114,36 @@ func TestRevoke_LeakedAccessToken(t *testing.T) {
 	}
 	if state := f.Status(t.Context()).State; state != StateEnded {
 		t.Errorf("the login is %s", state)
+	}
+}
+
+// Of a token that came with a refusal and the one before it, nobody knows which one works: both
+// are the login's, and a logout revokes both.
+func TestB30_RevokesTheTokenThatWorkedBefore(t *testing.T) {
+	f, server := atOddServer(t, authservertest.Response{Status: 400, Body: `{"error":"invalid_scope","refresh_token":"second"}`})
+	server.Answer("/revoke", authservertest.Response{})
+	if _, err := f.Token(t.Context(), TokenOptions{}); err == nil {
+		t.Fatal("no refusal")
+	}
+	r := f.stored()
+	r.Metadata.RevocationEndpoint = server.URL + "/revoke"
+	if err := f.save(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range []string{"first", "second"} {
+		if found := f.holds(token); found != StepRefreshToken {
+			t.Errorf("%s is %q", token, found)
+		}
+	}
+	steps, err := f.Logout(t.Context(), false)
+	if err != nil || len(steps) != 2 || steps[0].Err != nil || steps[1].Err != nil {
+		t.Errorf("%v, %v", steps, err)
+	}
+	var revoked []string
+	for _, form := range server.Forms("/revoke") {
+		revoked = append(revoked, form.Get("token"))
+	}
+	if !slices.Equal(revoked, []string{"second", "first"}) {
+		t.Errorf("revoked: %q", revoked)
 	}
 }

@@ -99,8 +99,10 @@ func (s *Session) revoke(ctx context.Context, r *record, tokens ...secret.Secret
 		return nil, err
 	}
 	var steps []Step
-	if !r.RefreshToken.IsZero() {
-		steps = append(steps, Step{StepRefreshToken, r.revoked(client.Revoke(ctx, r.RefreshToken.Secret, oauth.HintRefreshToken))})
+	for _, token := range []sealedSecret{r.RefreshToken, r.PreviousRefreshToken} {
+		if !token.IsZero() {
+			steps = append(steps, Step{StepRefreshToken, r.revoked(client.Revoke(ctx, token.Secret, oauth.HintRefreshToken))})
+		}
 	}
 	access := r.AccessToken
 	if access == nil {
