@@ -45,17 +45,20 @@ func New(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "scan [PATH…]",
 		Short: "Find API keys in files, git history and streams",
-		Long: `Find API keys of your brand where they must not be, and look up in the registry which
-of them are live. A key is never shown whole, and text with a wrong checksum is not
-reported. Compressed files (zip, gz, png, …) are skipped.
+		Long: `Find leaked API keys of your brand, and look up in the registry which of them are live.
+A key is never printed in full, and text with a wrong checksum is not reported. Compressed
+files (zip, gz, png, …) are skipped.
 
-A key is ignored if 'fob:allow' is behind it on its line, if it is in the --baseline, or
-if .fobignore has its path or its fingerprint (from --format json). A key in the .env file
+A key is ignored if 'fob:allow' follows it on its line, if it is in the --baseline, or if
+.fobignore has its path or its fingerprint (from --format json). A key in the .env file
 that it was delivered to is listed, but is not a finding.
 
 The exit status is 3 if a key was found. As a hook, in .pre-commit-config.yaml:
 
-  repos: [{repo: https://github.com/fobcli/fob, rev: v0.1.0, hooks: [{id: fob-system}]}]
+  repos:
+    - repo: https://github.com/fobcli/fob
+      rev: v0.1.0
+      hooks: [{id: fob-system}]
 
 or in lefthook.yml:
 
@@ -120,7 +123,7 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	result, err := scan(ctx, a, scanner, opts)
 	if errors.Is(err, leakscan.ErrNoRepository) {
 		return cli.WithHint(fmt.Errorf("%s %w", cmp.Or(sanitize.Line(cli.FirstArg(opts.paths)), "this folder"), leakscan.ErrNoRepository),
-			"name a git repository, or run it in one; without --git, --staged and --gitignore, fob scans any folder")
+			"run it in a git repository, or name one; without --git, --staged and --gitignore, fob scans any folder")
 	}
 	if err != nil {
 		return withScanHint(err)
@@ -175,7 +178,7 @@ func readIgnored(ctx context.Context, opts scanOptions) (ignored leakscan.Ignore
 		err = ignored.AddReport(text)
 	}
 	if err != nil {
-		return ignored, cli.WithHint(cli.AsUsage(fmt.Errorf("%s: %w", sanitize.Line(opts.baseline), err)), "create it with 'fob scan --format json >FILE'")
+		return ignored, cli.WithHint(cli.AsUsage(fmt.Errorf("reading the baseline: %w", err)), "create it with 'fob scan --format json >FILE'")
 	}
 	return ignored, nil
 }
@@ -338,7 +341,7 @@ func verdict(found []foundKey, onlyLive bool) error {
 	}
 	what := cli.Plural(all, "key", "keys") + " found"
 	if live > 0 {
-		what += fmt.Sprintf(", %d of them live: run 'fob key rotate %s --compromised'", live, strings.Join(ids, " "))
+		what += fmt.Sprintf(", %d live: run 'fob key rotate %s --compromised'", live, strings.Join(ids, " "))
 	}
 	return cli.Findings(what)
 }

@@ -57,10 +57,10 @@ func TestScan_Formats(t *testing.T) {
 		want    []string
 		verdict string
 	}{
-		"text":      {nil, []string{"config.yml:2:6: ", "_… LIVE: shop\n", "notes.txt:1:5: ", "_… revoked: shop\n"}, "2 keys found, 1 of them live"},
+		"text":      {nil, []string{"config.yml:2:6: ", "_… LIVE: shop\n", "notes.txt:1:5: ", "_… revoked: shop\n"}, "2 keys found, 1 live"},
 		"not asked": {[]string{"--no-registry"}, []string{"_… not checked\n"}, "2 keys found"},
-		"json":      {[]string{"--format", "json"}, []string{`"live": true`, `"live": false`, `"state": "revoked"`, `"owner": "shop"`, live.ID, revoked.ID}, "2 keys found, 1 of them live"},
-		"sarif":     {[]string{"--format", "sarif"}, []string{`"level": "error"`, `"level": "warning"`, "LIVE: shop"}, "2 keys found, 1 of them live"},
+		"json":      {[]string{"--format", "json"}, []string{`"live": true`, `"live": false`, `"state": "revoked"`, `"owner": "shop"`, live.ID, revoked.ID}, "2 keys found, 1 live"},
+		"sarif":     {[]string{"--format", "sarif"}, []string{`"level": "error"`, `"level": "warning"`, "LIVE: shop"}, "2 keys found, 1 live"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stdout, stderr, err := a.Run(New, append(test.args, dir)...)
@@ -123,7 +123,7 @@ func TestScan_Usage(t *testing.T) {
 		"a wrong brand":          {[]string{"--brand", "A B", dir}, "a brand is", true, ""},
 		"a missing path":         {[]string{filepath.Join(dir, "none")}, "none", false, "name existing files and folders"},
 		"git and a missing path": {[]string{"--git", filepath.Join(dir, "none")}, "none", false, "name existing files and folders"},
-		"no repository":          {[]string{"--git", dir}, "is in no git repository", false, "name a git repository"},
+		"no repository":          {[]string{"--git", dir}, "is not in a git repository", false, "run it in a git repository"},
 		"a device":               {[]string{os.DevNull}, "neither a file nor a folder", false, "--stdin"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -245,8 +245,8 @@ func TestVerdict_NamesTheLiveKeys(t *testing.T) {
 	}
 	for want, found := range map[string][]foundKey{
 		"1 key found": {finding("1A", apikey.Revoked)},
-		"3 keys found, 2 of them live: run 'fob key rotate 1A --compromised'":    {finding("1A", apikey.Active), finding("1A", apikey.Active), finding("1B", apikey.Expired)},
-		"2 keys found, 2 of them live: run 'fob key rotate 1A 1B --compromised'": {finding("1A", apikey.Active), finding("1B", apikey.Retiring)},
+		"3 keys found, 2 live: run 'fob key rotate 1A --compromised'":    {finding("1A", apikey.Active), finding("1A", apikey.Active), finding("1B", apikey.Expired)},
+		"2 keys found, 2 live: run 'fob key rotate 1A 1B --compromised'": {finding("1A", apikey.Active), finding("1B", apikey.Retiring)},
 	} {
 		if err := verdict(found, false); err == nil || err.Error() != want {
 			t.Errorf("%v, not %s", err, want)

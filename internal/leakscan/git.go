@@ -26,7 +26,7 @@ import (
 var ErrGit = errors.New("git failed")
 
 // ErrNoRepository means that a folder is not in a git repository.
-var ErrNoRepository = errors.New("is in no git repository")
+var ErrNoRepository = errors.New("is not in a git repository")
 
 // git is a command in a repository: that of a folder, or for "" that which the working
 // folder and the variables of a hook mean. Its configuration may be hostile: what would

@@ -23,7 +23,7 @@ func Rules(format string, brands []string) (string, error) {
 		"gitleaks": gitleaksRule, "betterleaks": gitleaksRule, "trufflehog": trufflehogRule, "github": githubRule,
 	}[format]
 	if write == nil {
-		return "", fmt.Errorf("there is no format %.40q: there are %s", format, strings.Join(Formats(), ", "))
+		return "", fmt.Errorf("unknown format %.40q: use one of %s", format, strings.Join(Formats(), ", "))
 	}
 	var b strings.Builder
 	if format == "trufflehog" {
