@@ -130,7 +130,9 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	}
 	before := len(result.Findings)
 	result.Findings = slices.DeleteFunc(result.Findings, func(f leakscan.Finding) bool { return ignored.Finding(&f) })
-	result.Unread = slices.DeleteFunc(result.Unread, func(u leakscan.Unread) bool { return ignored.Path(u.Path) })
+	result.Unread = slices.DeleteFunc(result.Unread, func(u leakscan.Unread) bool {
+		return !slices.Contains(opts.paths, u.Path) && ignored.Path(u.Path) // a named repository may be a shallow clone
+	})
 	found, err := judgeFindings(ctx, a, result.Findings, opts)
 	if err != nil {
 		return err
@@ -163,6 +165,9 @@ func readIgnored(ctx context.Context, opts scanOptions) (ignored leakscan.Ignore
 	file := ignoreFile
 	if opts.git || opts.staged {
 		file = filepath.Join(leakscan.Top(ctx, cli.FirstArg(opts.paths)), ignoreFile)
+	}
+	if ignored.Folder, err = filepath.Abs(filepath.Dir(file)); err != nil {
+		return ignored, err
 	}
 	text, err := readList(file)
 	if err == nil {

@@ -13,6 +13,8 @@ import (
 
 // Ignored is which findings are known and not reported. The zero value ignores none.
 type Ignored struct {
+	Folder string // absolute: where relative paths, and the patterns, begin
+
 	patterns     []string // of paths
 	fingerprints map[string]bool
 }
@@ -69,8 +71,15 @@ func (ig *Ignored) Finding(f *Finding) bool {
 }
 
 // Path reports whether a path, or a folder that it is in, is ignored. A pattern without a
-// slash, except at its end, matches a name in any folder.
+// slash, except at its end, matches a name in any folder. What is not below the Folder is not
+// ignored: the names of the folders above it mean nothing.
 func (ig *Ignored) Path(name string) bool {
+	if filepath.IsAbs(name) {
+		name, _ = filepath.Rel(ig.Folder, name) // if there is none, it is ""
+	}
+	if !filepath.IsLocal(name) {
+		return false
+	}
 	for name = filepath.ToSlash(filepath.Clean(name)); name != "." && name != "/"; name = path.Dir(name) {
 		for _, pattern := range ig.patterns {
 			target := name
