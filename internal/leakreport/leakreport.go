@@ -46,7 +46,8 @@ var ErrFormat = errors.New("not a report that fob reads")
 const (
 	// maxSize is how many bytes of a report are read.
 	maxSize = 64 << 20
-	// maxValues bounds what the JSON of a report needs in memory: its objects, and its nulls.
+	// maxValues bounds what the JSON of a report needs in memory: its objects, and the
+	// elements of its arrays, each of which may become a structure.
 	maxValues = 1 << 20
 	// maxNesting is how deep lists of findings are nested: GitHub's pages are a list of lists.
 	maxNesting = 2
@@ -63,7 +64,7 @@ func Read(ctx context.Context, r io.Reader, brands []string) (Report, error) {
 	switch {
 	case err != nil:
 		return Report{}, err
-	case len(text) > maxSize || bytes.Count(text, []byte("{")) > maxValues || bytes.Count(text, []byte("null")) > maxValues:
+	case len(text) > maxSize || bytes.Count(text, []byte("{")) > maxValues || elements(text) > maxValues:
 		return Report{}, fmt.Errorf("the report has more than %d MiB, or more than %d values", maxSize>>20, maxValues)
 	case len(bytes.TrimSpace(text)) == 0:
 		return Report{}, fmt.Errorf("%w: the file is empty", ErrFormat)
@@ -73,6 +74,32 @@ func Read(ctx context.Context, r io.Reader, brands []string) (Report, error) {
 		return Report{}, err
 	}
 	return reader.report, nil
+}
+
+// elements counts the elements of all arrays in JSON: an empty one counts as one.
+func elements(text []byte) (n int) {
+	var open []byte // the brackets around a character
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[':
+			open = append(open, c)
+			n++
+		case c == '{':
+			open = append(open, c)
+		case len(open) == 0:
+		case c == ']', c == '}':
+			open = open[:len(open)-1]
+		case c == ',' && open[len(open)-1] == '[':
+			n++
+		}
+	}
+	return n
 }
 
 // reader collects what a report says.

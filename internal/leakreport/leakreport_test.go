@@ -147,6 +147,20 @@ func TestRead_OtherFiles(t *testing.T) {
 	}
 }
 
+// Each element of an array would become a structure of 50 to 100 bytes.
+func TestH62_ReportOfManyElements(t *testing.T) {
+	for _, start := range []string{`{"version":"2.1.0","runs":[`, `{"version":"2.1.0","runs":[{"results":[`, `{"total_incidents":1,"scans":[`, `{"plugins_used":[],"results":{"\"":[`} {
+		for _, element := range []string{"1, ", "[],", `"",`, `"\\",`} {
+			if _, err := Read(t.Context(), strings.NewReader(start+strings.Repeat(element, maxValues+1)), []string{"acme"}); err == nil || !strings.Contains(err.Error(), "more than") {
+				t.Errorf("%s%s: %v", start, element, err)
+			}
+		}
+	}
+	if text := `{"a":["[,",{"b":1,"c":[1,2]}],"d\"[,":"[,","e":[[],[3]]}`; elements([]byte(text)) != 8 {
+		t.Errorf("%s: %d", text, elements([]byte(text)))
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.*")
 	if err != nil {
