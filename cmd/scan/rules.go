@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/cmd/internal/usage"
-	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
@@ -40,11 +39,6 @@ func runRules(a *app.App, format string, brands []string) error {
 	configured, err := appkeys.Format(a)
 	if err != nil {
 		return err
-	}
-	for _, brand := range brands {
-		if err := apikey.CheckBrand(brand); err != nil {
-			return cli.AsUsage(err)
-		}
 	}
 	text, err := leakscan.Rules(format, append([]string{configured.Brand}, brands...))
 	if err != nil {

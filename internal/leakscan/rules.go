@@ -3,6 +3,8 @@ package leakscan
 import (
 	"fmt"
 	"strings"
+
+	"github.com/fobcli/fob/internal/apikey"
 )
 
 // Masked is a key without its secret: what may be shown of it.
@@ -19,49 +21,39 @@ func Expression(brand string) string {
 
 // Rules writes rules for a scanner that find the keys of some brands.
 func Rules(format string, brands []string) (string, error) {
-	write := map[string]func(brand string) string{
-		"gitleaks": gitleaksRule, "betterleaks": gitleaksRule, "trufflehog": trufflehogRule, "github": githubRule,
-	}[format]
-	if write == nil {
-		return "", fmt.Errorf("unknown format %.40q: use one of %s", format, strings.Join(Formats(), ", "))
-	}
-	var b strings.Builder
-	if format == "trufflehog" {
-		b.WriteString("detectors:\n")
-	} else if format != "github" { // without this, the scanner's own rules are off
-		b.WriteString("[extend]\nuseDefault = true\n\n")
-	}
-	for _, brand := range brands {
-		b.WriteString(write(brand))
-	}
-	return b.String(), nil
-}
-
-func gitleaksRule(brand string) string {
-	return fmt.Sprintf(`[[rules]]
+	var rules, rule string // a rule has the brand and its expression
+	switch format {
+	case "gitleaks", "betterleaks": // without this, the scanner's own rules are off
+		rules = "[extend]\nuseDefault = true\n\n"
+		rule = `[[rules]]
 id = "%[1]s-api-key"
 description = "API key of %[1]s"
 regex = '''%[2]s'''
 keywords = ["%[1]s_"]
 
-`, brand, Expression(brand))
-}
-
-func trufflehogRule(brand string) string {
-	return fmt.Sprintf(`  - name: %[1]s API key
+`
+	case "trufflehog":
+		rules = "detectors:\n"
+		rule = `  - name: %[1]s API key
     keywords: ["%[1]s_"]
     regex:
       key: '%[2]s'
-`, brand, Expression(brand))
-}
-
-// githubRule returns the fields of a custom pattern of GitHub's secret scanning, which by
-// default requires boundaries.
-func githubRule(brand string) string {
-	return fmt.Sprintf(`Pattern name:    %s API key
+`
+	case "github": // the fields of a custom pattern, which by default requires boundaries
+		rule = `Pattern name:    %s API key
 Secret format:   %s
 Before secret:   \A|[\s\S]
 After secret:    \z|[\s\S]
 
-`, brand, Expression(brand))
+`
+	default:
+		return "", fmt.Errorf("unknown format %.40q: use one of %s", format, strings.Join(Formats(), ", "))
+	}
+	for _, brand := range brands {
+		if err := apikey.CheckBrand(brand); err != nil {
+			return "", err
+		}
+		rules += fmt.Sprintf(rule, brand, Expression(brand))
+	}
+	return rules, nil
 }
