@@ -16,6 +16,7 @@ import (
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/dotenv"
 	"github.com/fobcli/fob/internal/httpclient"
@@ -221,7 +222,7 @@ func (h *cachedCredential) get(ctx context.Context) (secret.Secret, error) {
 	if !h.value.IsZero() && h.a.Now().Before(h.until) {
 		return h.value, nil
 	}
-	profile, isToken := strings.CutPrefix(h.reference, app.TokenReference)
+	profile, isToken := strings.CutPrefix(h.reference, config.TokenPrefix)
 	if !isToken {
 		value, err := h.a.Referenced(ctx, h.reference)
 		h.value, h.until = value, h.a.Now().Add(secretLifetime)

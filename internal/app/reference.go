@@ -12,13 +12,6 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// The prefixes of references to credentials: token/PROFILE and secret/NAME, and within a
-// text fob:// before them.
-const (
-	TokenReference  = config.TokenPrefix
-	SecretReference = config.SecretPrefix
-)
-
 // CheckReference checks the form of a reference, not whether it exists.
 func CheckReference(text string) error {
 	if err := config.CheckReference(text); err != nil {
@@ -29,14 +22,14 @@ func CheckReference(text string) error {
 
 // CheckExists checks that a reference's profile or secret exists, without reading it.
 func (a *App) CheckExists(reference string) error {
-	if name, isSecret := strings.CutPrefix(reference, SecretReference); isSecret {
+	if name, isSecret := strings.CutPrefix(reference, config.SecretPrefix); isSecret {
 		if value, err := a.secretFromEnv(name); err != nil || value != "" {
 			return err
 		}
 		_, err := a.secretSettings(name)
 		return err
 	}
-	name := strings.TrimPrefix(reference, TokenReference)
+	name := strings.TrimPrefix(reference, config.TokenPrefix)
 	if a.Getenv(Variable("FOB_TOKEN_", name)) != "" {
 		return nil
 	}
@@ -49,11 +42,11 @@ func (a *App) Referenced(ctx context.Context, reference string) (secret.Secret, 
 	if err := CheckReference(reference); err != nil {
 		return secret.Secret{}, err
 	}
-	if name, isSecret := strings.CutPrefix(reference, SecretReference); isSecret {
+	if name, isSecret := strings.CutPrefix(reference, config.SecretPrefix); isSecret {
 		stored, err := a.HeldSecret(ctx, name)
 		return stored.Value, err
 	}
-	token, err := a.TokenOf(ctx, strings.TrimPrefix(reference, TokenReference))
+	token, err := a.TokenOf(ctx, strings.TrimPrefix(reference, config.TokenPrefix))
 	if err != nil {
 		return secret.Secret{}, err
 	}

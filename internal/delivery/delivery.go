@@ -151,12 +151,12 @@ func CredentialReference(source string) string {
 	if strings.Contains(source, "/") {
 		return source
 	}
-	return app.TokenReference + source
+	return config.TokenPrefix + source
 }
 
 func hintOfDestination(err error) error {
-	var wrong *destination.NameError
-	if !errors.As(err, &wrong) {
+	wrong, ok := errors.AsType[*destination.NameError](err)
+	if !ok {
 		return err
 	}
 	hint := "see 'fob help destinations'"

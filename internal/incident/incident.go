@@ -142,8 +142,7 @@ func (run *incident) replaceOne(ctx context.Context, k *leakedKey, bar *cli.Prog
 	}
 	if k.proven() {
 		_, err := run.g.Prove(ctx, k.text)
-		var refused *apikey.RefusedError
-		k.refused = errors.As(err, &refused)
+		k.refused = errors.As(err, new(*apikey.RefusedError))
 	}
 	after, err := run.g.Find(ctx, k.record.ID)
 	k.accepted = !k.refused && (err != nil || k.proven() || after.State(run.a.Now()) != apikey.Revoked)

@@ -67,8 +67,7 @@ func (run *incident) prove(ctx context.Context, k *leakedKey, r leakreport.Findi
 		return nil
 	}
 	record, err := run.g.Prove(ctx, r.Key.Reveal())
-	var refused *apikey.RefusedError
-	if err != nil && !errors.As(err, &refused) {
+	if err != nil && !errors.As(err, new(*apikey.RefusedError)) {
 		return err
 	}
 	if record.ID == k.record.ID {

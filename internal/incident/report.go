@@ -2,6 +2,7 @@ package incident
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,16 +41,13 @@ func isUnfinishedReport(path string) bool {
 
 // reserve writes the unfinished report, without --output to a file with a name of its own.
 func (run *incident) reserve() error {
-	path := run.opts.Output
 	name := "incident-" + run.started.UTC().Format("20060102T150405Z")
-	for try := 1; ; try++ {
-		if run.opts.Output == "" {
-			path = name + ".md"
-		}
+	path := cmp.Or(run.opts.Output, name+".md")
+	for try := 2; ; try++ {
 		err := atomicfile.Create(path, []byte(unfinishedReport))
 		switch isTaken := errors.Is(err, fs.ErrExist); {
-		case isTaken && run.opts.Output == "" && try < 100:
-			name = fmt.Sprintf("incident-%s-%d", run.started.UTC().Format("20060102T150405Z"), try+1)
+		case isTaken && run.opts.Output == "" && try <= 100:
+			path = fmt.Sprintf("%s-%d.md", name, try)
 			continue
 		case isTaken && isUnfinishedReport(path), err == nil:
 			run.opts.Output = path

@@ -68,7 +68,7 @@ func newLogin(a *app.App, cfg *config.Config, p config.Profile) Record {
 
 func newSecret(a *app.App, cfg *config.Config, s config.Secret) Record {
 	return Record{
-		Kind: Secret, Name: s.Name, Label: app.SecretReference + s.Name, Storage: storageOf(cfg, s.Storage), secret: s,
+		Kind: Secret, Name: s.Name, Label: config.SecretPrefix + s.Name, Storage: storageOf(cfg, s.Storage), secret: s,
 		open: func(storage string, current bool) (content, error) {
 			s.Storage = storage
 			v, err := a.SealedSecret(s)
@@ -85,7 +85,7 @@ func newSecret(a *app.App, cfg *config.Config, s config.Secret) Record {
 			return config.RestoreSecret(cfg.Paths.Config, s)
 		},
 		named: func(err error) error {
-			return secretstore.ForSecret(fmt.Errorf("%s%s: %w", app.SecretReference, s.Name, err), s.Name)
+			return secretstore.ForSecret(fmt.Errorf("%s%s: %w", config.SecretPrefix, s.Name, err), s.Name)
 		},
 		newer: func(there, here revision) bool {
 			return !there.equals(here) && secretstore.IsLater(there.record, here.record)
@@ -134,7 +134,7 @@ func Select(ctx context.Context, a *app.App, args []string) ([]Record, error) {
 	}
 	var all []Record
 	for _, arg := range slices.Compact(slices.Sorted(slices.Values(args))) {
-		if name, isSecret := strings.CutPrefix(arg, app.SecretReference); isSecret {
+		if name, isSecret := strings.CutPrefix(arg, config.SecretPrefix); isSecret {
 			s, err := app.KnownSecret(cfg, name)
 			if err != nil {
 				return nil, err

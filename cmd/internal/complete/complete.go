@@ -70,7 +70,7 @@ func (c Values) flagCompletion(cmd *cobra.Command, flag *pflag.Flag) cobra.Compl
 		return c.destinations
 	case flag.Name == "as":
 		return c.platformCredentials
-	case strings.HasPrefix(placeholder, "NAME="+app.TokenReference):
+	case strings.HasPrefix(placeholder, "NAME="+config.TokenPrefix):
 		return c.variables
 	case flag.Name == "scope" && ofKeys:
 		return c.keyValues(func(r apikey.Record) []string { return r.Scopes })
@@ -117,7 +117,7 @@ func (c Values) Logins(_ *cobra.Command, args []string, _ string) (names []strin
 // credentials returns the names of the profiles, and of the secrets as secret/NAME.
 func (c Values) credentials() []string {
 	cfg := c.config()
-	return slices.Concat(cfg.Names(), withPrefix(app.SecretReference, cfg.SecretNames()))
+	return slices.Concat(cfg.Names(), withPrefix(config.SecretPrefix, cfg.SecretNames()))
 }
 
 // Records offers what usage.RecordArgs accepts.

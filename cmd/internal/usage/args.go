@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 )
@@ -105,7 +104,7 @@ func RefuseEmpty(c *cobra.Command, flags ...string) {
 // RecordArgs accepts profiles, and secrets as secret/NAME.
 func RecordArgs(_ *cobra.Command, args []string) error {
 	for _, arg := range args {
-		if name, isSecret := strings.CutPrefix(arg, app.SecretReference); isSecret {
+		if name, isSecret := strings.CutPrefix(arg, config.SecretPrefix); isSecret {
 			if err := config.CheckSecretName(name); err != nil {
 				return cli.AsUsage(err)
 			}

@@ -136,8 +136,7 @@ func ReadID(ctx context.Context, a *app.App, g *keys.Registrar) (string, error) 
 		return "", err
 	}
 	r, err := g.Prove(ctx, text.Reveal())
-	var refused *apikey.RefusedError
-	if r.ID == "" || err != nil && !errors.As(err, &refused) {
+	if r.ID == "" || err != nil && !errors.As(err, new(*apikey.RefusedError)) {
 		return "", err
 	}
 	return r.ID, nil
