@@ -59,9 +59,16 @@ func gitOutput(ctx context.Context, dir string, args ...string) (out []byte, err
 
 // gitRead calls read with the output of git, which it must read to the end.
 func gitRead(ctx context.Context, dir string, read func(*bufio.Reader), args ...string) error {
+	return gitPipe(ctx, dir, "", func(r *bufio.Reader) error { read(r); return nil }, args...)
+}
+
+// gitPipe is gitRead with input for git. If read fails, git is killed.
+func gitPipe(ctx context.Context, dir, input string, read func(*bufio.Reader) error, args ...string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	c := git(ctx, dir, args...)
 	var stderr bytes.Buffer
-	c.Stderr = &stderr
+	c.Stdin, c.Stderr = strings.NewReader(input), &stderr
 	stdout, err := c.StdoutPipe()
 	if err != nil {
 		return err
@@ -69,7 +76,11 @@ func gitRead(ctx context.Context, dir string, read func(*bufio.Reader), args ...
 	if err := c.Start(); err != nil {
 		return gitError(err, "it could not be started")
 	}
-	read(bufio.NewReader(stdout))
+	if err := read(bufio.NewReaderSize(stdout, 1<<16)); err != nil {
+		cancel()
+		_ = c.Wait()
+		return err
+	}
 	if err := c.Wait(); err != nil {
 		return gitError(err, stderr.String())
 	}
@@ -389,41 +400,12 @@ func listObjects(ctx context.Context, dir string) (names []string, err error) {
 	return names, err
 }
 
-// scanObjects scans the objects of some names with one git process. place returns
-// the kind and the path of the findings in the i-th object.
+// scanObjects scans the objects of some names with one git process. place returns the kind
+// and the path of the findings in the i-th object.
 func (s *Scanner) scanObjects(ctx context.Context, dir string, names []string, c *collector, place placeFunc) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	cat := git(ctx, dir, "cat-file", "--batch", "--buffer")
-	var stderr bytes.Buffer
-	cat.Stderr = &stderr
-	stdin, err := cat.StdinPipe()
-	if err != nil {
-		return err
-	}
-	stdout, err := cat.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cat.Start(); err != nil {
-		return gitError(err, "it could not be started")
-	}
-	asked := make(chan struct{})
-	go func() {
-		defer close(asked)
-		defer stdin.Close()
-		_, _ = io.WriteString(stdin, strings.Join(names, "\n")+"\n") // what git did not read, its output lacks
-	}()
-	if err := s.readObjects(ctx, bufio.NewReaderSize(stdout, 1<<16), dir, c, place); err != nil {
-		cancel()
-		_ = cat.Wait()
-		return err
-	}
-	if err := cat.Wait(); err != nil {
-		return gitError(err, stderr.String())
-	}
-	<-asked
-	return nil
+	return gitPipe(ctx, dir, strings.Join(names, "\n")+"\n", func(r *bufio.Reader) error {
+		return s.readObjects(ctx, r, dir, c, place)
+	}, "cat-file", "--batch", "--buffer")
 }
 
 type placeFunc func(i int, objectType, name string) (Kind, string)
