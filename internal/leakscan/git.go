@@ -53,16 +53,28 @@ func meansRepository(entry string) bool {
 }
 
 func gitOutput(ctx context.Context, dir string, args ...string) (out []byte, err error) {
-	err = gitRead(ctx, dir, func(r *bufio.Reader) { out, _ = io.ReadAll(r) }, args...)
+	err = gitPipe(ctx, dir, "", func(r *bufio.Reader) error {
+		out, _ = io.ReadAll(r) // git's exit status tells whether that is all
+		return nil
+	}, args...)
 	return out, err
 }
 
-// gitRead calls read with the output of git, which it must read to the end.
-func gitRead(ctx context.Context, dir string, read func(*bufio.Reader), args ...string) error {
-	return gitPipe(ctx, dir, "", func(r *bufio.Reader) error { read(r); return nil }, args...)
+// gitLines calls do with each part of the output of git that ends with a character.
+func gitLines(ctx context.Context, dir string, end byte, do func(line string), args ...string) error {
+	return gitPipe(ctx, dir, "", func(r *bufio.Reader) error {
+		for {
+			line, err := r.ReadString(end)
+			if err != nil {
+				return nil //nolint:nilerr // git's exit status tells whether that was all
+			}
+			do(line[:len(line)-1])
+		}
+	}, args...)
 }
 
-// gitPipe is gitRead with input for git. If read fails, git is killed.
+// gitPipe calls read with the output of git, which it must read to the end. If read fails, git
+// is killed.
 func gitPipe(ctx context.Context, dir, input string, read func(*bufio.Reader) error, args ...string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -117,15 +129,13 @@ func (s *Scanner) Unignored(ctx context.Context, dir string, progress Progress) 
 func (s *Scanner) Staged(ctx context.Context, dir string) (Result, error) {
 	var c collector
 	var names, paths []string
-	err := gitRead(ctx, dir, func(r *bufio.Reader) {
-		readChanges(r, func(_ string, changed change) {
-			if changed.mode == submodule {
-				c.result.Submodules = append(c.result.Submodules, changed.path)
-				return
-			}
-			names, paths = append(names, changed.name), append(paths, changed.path)
-		})
-	}, "diff", "--cached", "--no-renames", "--ignore-submodules=dirty", "--no-ext-diff", "--no-textconv", "--raw", "-z", "--no-abbrev", "--diff-filter=ACMRT")
+	err := gitLines(ctx, dir, 0, eachChange(func(_ string, changed change) {
+		if changed.mode == submodule {
+			c.result.Submodules = append(c.result.Submodules, changed.path)
+			return
+		}
+		names, paths = append(names, changed.name), append(paths, changed.path)
+	}), "diff", "--cached", "--no-renames", "--ignore-submodules=dirty", "--no-ext-diff", "--no-textconv", "--raw", "-z", "--no-abbrev", "--diff-filter=ACMRT")
 	if err != nil {
 		// Outside a repository, 'git diff' takes other options and reports these.
 		if _, outside := gitOutput(ctx, dir, "rev-parse", "--git-dir"); outside != nil {
@@ -158,18 +168,16 @@ func keepAdded(ctx context.Context, dir string, r *Result) (err error) {
 // addedLines returns the lines of a staged file that the next commit adds.
 func addedLines(ctx context.Context, dir, path string) (map[int]bool, error) {
 	lines := make(map[int]bool)
-	err := gitRead(ctx, dir, func(r *bufio.Reader) {
-		eachLine(r, '\n', func(line string) {
-			var first, count int
-			if _, hunk, found := strings.Cut(line, " +"); found && strings.HasPrefix(line, "@@ -") {
-				if n, _ := fmt.Sscanf(hunk, "%d,%d ", &first, &count); n == 1 {
-					count = 1
-				}
-				for i := range count {
-					lines[first+i] = true
-				}
+	err := gitLines(ctx, dir, '\n', func(line string) {
+		var first, count int
+		if _, hunk, found := strings.Cut(line, " +"); found && strings.HasPrefix(line, "@@ -") {
+			if n, _ := fmt.Sscanf(hunk, "%d,%d ", &first, &count); n == 1 {
+				count = 1
 			}
-		})
+			for i := range count {
+				lines[first+i] = true
+			}
+		}
 	}, "diff", "--cached", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--text", "-U0", "--inter-hunk-context=0", "--", ":(top,literal)"+path)
 	return lines, err
 }
@@ -207,12 +215,10 @@ func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (R
 		c.result.Unread = append(c.result.Unread, missingObjects(ctx, dir)...)
 		err = ctx.Err()
 	}
-	_ = gitRead(ctx, dir, func(r *bufio.Reader) { // without a commit there is none
-		eachLine(r, 0, func(line string) {
-			if head, path, _ := strings.Cut(line, "\t"); strings.HasPrefix(head, submodule) {
-				c.result.Submodules = append(c.result.Submodules, path)
-			}
-		})
+	_ = gitLines(ctx, dir, 0, func(line string) { // without a commit there is none
+		if head, path, _ := strings.Cut(line, "\t"); strings.HasPrefix(head, submodule) {
+			c.result.Submodules = append(c.result.Submodules, path)
+		}
 	}, "ls-tree", "-r", "-z", "--full-tree", "HEAD")
 	return c.result, err
 }
@@ -227,27 +233,15 @@ func missingObjects(ctx context.Context, dir string) (all []Unread) {
 		return all
 	}
 	missing := 0
-	err := gitRead(ctx, dir, func(r *bufio.Reader) {
-		eachLine(r, '\n', func(line string) {
-			if strings.HasPrefix(line, "?") {
-				missing++
-			}
-		})
+	err := gitLines(ctx, dir, '\n', func(line string) {
+		if strings.HasPrefix(line, "?") {
+			missing++
+		}
 	}, "rev-list", "--objects", "--all", "--no-object-names", "--missing=print")
 	if err != nil || missing > 0 {
 		all = append(all, Unread{name, fmt.Errorf("a partial clone: %d objects are missing", missing)})
 	}
 	return all
-}
-
-func eachLine(r *bufio.Reader, end byte, do func(line string)) {
-	for {
-		line, err := r.ReadString(end)
-		if err != nil {
-			return
-		}
-		do(line[:len(line)-1])
-	}
 }
 
 // scanPacks scans the packs without git, and returns the names of the other objects.
@@ -315,13 +309,11 @@ func findOrigins(ctx context.Context, dir string, r *Result) error {
 			args = append(args, "--find-object="+name)
 		}
 	}
-	_ = gitRead(ctx, dir, func(r *bufio.Reader) { // in a damaged log, the blob's name is what there is
-		readChanges(r, func(commit string, changed change) {
-			if known, wanted := origins[changed.name]; wanted && known.path == "" {
-				origins[changed.name] = origin{commit, changed.path}
-			}
-		})
-	}, args...)
+	_ = gitLines(ctx, dir, 0, eachChange(func(commit string, changed change) { // in a damaged log, the blob's name is what there is
+		if known, wanted := origins[changed.name]; wanted && known.path == "" {
+			origins[changed.name] = origin{commit, changed.path}
+		}
+	}), args...)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -354,11 +346,11 @@ type origin struct{ commit, path string }
 // change is what a commit has in the place of a file.
 type change struct{ mode, name, path string }
 
-// readChanges reads commits and, of each, ":MODE MODE NAME NAME STATUS" and a path for
-// every file that it changed. Paths may hold anything but NUL.
-func readChanges(r *bufio.Reader, changed func(commit string, c change)) {
+// eachChange returns a function that reads commits and, of each, ":MODE MODE NAME NAME STATUS"
+// and a path for every file that it changed. Paths may hold anything but NUL.
+func eachChange(changed func(commit string, c change)) func(field string) {
 	commit, head := "", ""
-	eachLine(r, 0, func(field string) {
+	return func(field string) {
 		if words := strings.Fields(head); len(words) == 5 { // the path is next
 			changed(commit, change{words[1], words[3], field})
 			head = ""
@@ -367,7 +359,7 @@ func readChanges(r *bufio.Reader, changed func(commit string, c change)) {
 		if head = strings.TrimLeft(field, "\n"); !strings.HasPrefix(head, ":") {
 			commit, head = head, ""
 		}
-	})
+	}
 }
 
 // submodule is the mode of a commit of another repository.
@@ -390,12 +382,10 @@ func (s *Scanner) scanNamed(ctx context.Context, dir string, names []string, c *
 
 // listObjects returns the names of all objects but trees, in the order of the packs.
 func listObjects(ctx context.Context, dir string) (names []string, err error) {
-	err = gitRead(ctx, dir, func(r *bufio.Reader) {
-		eachLine(r, '\n', func(line string) {
-			if kind, name, _ := strings.Cut(line, " "); kind != "tree" {
-				names = append(names, name)
-			}
-		})
+	err = gitLines(ctx, dir, '\n', func(line string) {
+		if kind, name, _ := strings.Cut(line, " "); kind != "tree" {
+			names = append(names, name)
+		}
 	}, "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
 	return names, err
 }
