@@ -92,22 +92,22 @@ func keyID(err error) string {
 func keyHint(err error) string {
 	id := keyID(err)
 	return cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(apikey.ErrNotFound, "run 'fob key list' for the keys of the registry"),
+		cli.HintOn(apikey.ErrNotFound, "run 'fob key list' to see the keys in the registry"),
 		cli.HintOn(apikey.ErrNoRegistry, "create the first key with 'fob key create --owner shop', or set FOB_REGISTRY if the registry is elsewhere"),
 		cli.HintOn(apikey.ErrNewerSchema, "update fob on this machine"),
 		cli.HintOn(apikey.ErrFull, "free some disk space; the registry is unchanged"),
 		cli.HintOn(apikey.ErrDamaged, "restore a backup of the registry, or import the last export: 'fob key import <keys.jsonl'"),
 		cli.HintOn(apikey.ErrUnusable, "check FOB_REGISTRY, and the permissions of what it names"),
 		cli.HintOn(apikey.ErrBusy, "try again: other programs are using the registry"),
-		cli.HintOn(apikey.ErrUnavailable, "check that the database runs and can be reached, then try again; no change was saved in part"),
+		cli.HintOn(apikey.ErrUnavailable, "check that the database is running and reachable, then try again; no change was partly saved"),
 		cli.HintOn(keys.ErrNoPepper, "run 'fob key pepper add p1', then 'fob key pepper use p1'; a list to import names it in the 'pepper' column"),
 		cli.HintOn(keys.ErrRotated, "rotate its replacement; to revoke the old key now, run 'fob key revoke "+id+"'"),
 		cli.HintOn(keys.ErrRotating, "wait until it is done; 'fob key rotate "+id+" --force' takes over at once"),
 		cli.HintOn(keys.ErrTakenOver, "run 'fob key show "+id+"' to see the replacement that the other fob made"),
 		cli.HintOn(keys.ErrStillUsed, "run 'fob key show "+id+"' to see when it was last used; 'fob key rotate --resume "+id+" --force' revokes it"),
 		cli.HintOn(keys.ErrNotDelivered, "run the same command again; the old key is unchanged, except with --compromised"),
-		cli.HintOn(keys.ErrNotRotatable, "create a new key with 'fob key create --owner shop'"),
-		cli.HintOn(keys.ErrRevoked, "create a new key with 'fob key create --owner shop'"),
+		cli.HintOn(keys.ErrNotRotatable, "create a new key with 'fob key create --owner OWNER'"),
+		cli.HintOn(keys.ErrRevoked, "create a new key with 'fob key create --owner OWNER'"),
 		cli.HintOn(registry.ErrInsecure, "remove sslmode or set it to verify-full; for a private CA, add sslrootcert with the file of its certificate"),
 	})
 }
@@ -120,7 +120,7 @@ func loginHint(err error, s subject) string {
 		cli.HintOn(credstore.ErrTimeout, "unlock the keyring if it waits for that, then try again"),
 		cli.HintOn(credstore.ErrNotWritten, "allow the write if the keyring asks, or check free space and permissions, then try again; the previous login is unchanged"),
 		cli.HintOn(credstore.ErrRefused, "fix what the keyring reports, then try again; or run "+s.login("--storage file")),
-		cli.HintOn(credstore.ErrTooLarge, "ask the server for smaller tokens: no storage takes a login of more than 132 KiB"),
+		cli.HintOn(credstore.ErrTooLarge, "ask the server for smaller tokens: no storage accepts a login of more than 132 KiB"),
 		cli.HintOn(credstore.ErrNoKey, "set FOB_SEAL_KEY, or key_file in config.toml, to the key that the login was saved with; the login is unchanged"),
 		cli.HintOn(seal.ErrWrongKey, "try again with the key or passphrase that the login was saved with; if it is lost, "+s.restore()),
 		cli.HintOn(seal.ErrWrongContext, "change the issuer and the client of the profile back, or run "+s.login("")+" to log in with the new ones"),
@@ -173,9 +173,9 @@ func typedHint(err error, s subject) string {
 		cli.TextIf(errors.Is(err, httpclient.ErrRedirect), "run "+s.login("")+" to learn the server's new address: fob sends no secret to another one"),
 		cli.TextIf(oauth.RefusesClient(err), "check the client ID and the client authentication (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
 		cli.TextIf(oauth.HasCode(err, "invalid_scope") && s.inLogin, "request scopes that the server knows with --scope"),
-		cli.TextIf(oauth.HasCode(err, "invalid_scope"), "run "+s.call("status", "")+" for the scopes that were granted; a login with --scope requests others"),
+		cli.TextIf(oauth.HasCode(err, "invalid_scope"), "run "+s.call("status", "")+" to see the scopes that were granted; to request others, log in again with --scope"),
 		cli.TextIf(errors.As(err, new(*oauth.AuthorizationError)), "approve the request in the browser; if the server refused it, ask its operator whether this client may have these scopes"),
-		cli.TextIf(oauth.HasCode(err, "invalid_target"), "name an API that the server knows; a login with --resource requests a token of another one"),
+		cli.TextIf(oauth.HasCode(err, "invalid_target"), "name an API that this login was granted; to use another one, log in again with --resource"),
 		cli.TextIf(oauth.HasCode(err, "invalid_dpop_proof"), "run "+s.login("--dpop")+": the server binds tokens to keys"),
 	)
 }
@@ -188,7 +188,7 @@ func otherIssuerHint(other *discovery.OtherIssuerError, s subject) string {
 	case other.Asked + "/":
 		return "write the issuer with a slash at its end: " + command
 	}
-	return "check that you mean the server that calls itself so, then run " + command
+	return "check that this is the server you mean, then run " + command
 }
 
 func selectHint(selection *config.SelectError) string {
@@ -196,7 +196,7 @@ func selectHint(selection *config.SelectError) string {
 		return fmt.Sprintf("did you mean '%s'?", near)
 	}
 	if selection.Choice.Name != "" || len(selection.Names) == 0 {
-		return "run 'fob status' for the profiles that there are"
+		return "run 'fob status' to list the profiles"
 	}
 	return "name one, or make one the default: 'fob profile set " + selection.Names[0] + " --default'"
 }
@@ -217,11 +217,11 @@ func refusedKeyHint(reason apikey.Reason, id string) string {
 		apikey.Malformed:        "put only the key on stdin, in ASCII: no second line, no 'Bearer', no quotes",
 		apikey.Mistyped:         "copy the whole key again: its checksum does not match",
 		apikey.Unknown:          "copy the whole key again, and check that FOB_REGISTRY names the registry that has it",
-		apikey.OtherEnvironment: "check --env, and which key it is: its second word is the environment",
+		apikey.OtherEnvironment: "check --env, and that it is the right key: its second part is its environment",
 		apikey.IsDisabled:       "run 'fob key update " + id + " --disabled=false' to accept it again",
-		apikey.OutOfScope:       "run 'fob key show " + id + "' for its scopes; 'fob key update' with --scope sets all of them",
-		apikey.IsExpired:        "run 'fob key update " + id + " --expires 90d' to extend it, or 'fob key create --owner shop' for a new key",
-		apikey.IsRevoked:        "create a new key with 'fob key create --owner shop': a revoked key stays revoked",
+		apikey.OutOfScope:       "run 'fob key show " + id + "' to see its scopes; 'fob key update' with --scope replaces all of them",
+		apikey.IsExpired:        "run 'fob key update " + id + " --expires 90d' to extend it, or create a new key with 'fob key create --owner OWNER'",
+		apikey.IsRevoked:        "create a new key with 'fob key create --owner OWNER': a revoked key stays revoked",
 	}[reason]
 }
 
@@ -229,11 +229,11 @@ func refusedKeyHint(reason apikey.Reason, id string) string {
 func deliveryHint(err error) string {
 	return cmp.Or(
 		typed(err, func(e *destination.SetupError) string { return e.Hint }),
-		cli.TextIf(errors.Is(err, destination.ErrNoCredential), "log in there and add --as with that profile, or set the variable; 'as' under [destination] in config.toml does it for good"),
+		cli.TextIf(errors.Is(err, destination.ErrNoCredential), "set the variable, or log in to the platform and add --as with that profile; to make it permanent, set 'as' under [destination] in config.toml"),
 		cli.TextIf(errors.Is(err, destination.ErrValue), "choose another destination, or a value that it accepts; nothing was delivered"),
 		cli.TextIf(errors.As(err, new(*destination.CommandError)), "run the command by hand: it is under [commands] in config.toml, and reads the value from stdin"),
 		typed(err, answerHint),
-		cli.TextIf(errors.Is(err, destination.ErrNotDelivered) && (errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, httpclient.ErrRedirect)), "check the platform's address: something else responds there, such as a login page or a proxy"),
+		cli.TextIf(errors.Is(err, destination.ErrNotDelivered) && (errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, httpclient.ErrRedirect)), "check the platform's address: something else responds at it, such as a login page or a proxy"),
 	)
 }
 

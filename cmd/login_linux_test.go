@@ -71,7 +71,7 @@ func TestI69_AnotherAccountIsAskedAbout(t *testing.T) {
 		person, program := ptytest.Open(t)
 		go func() {
 			s := &screen{t: t, person: person}
-			url := s.until(`(?s)\n  (http://\S+)\r\n.*paste its address here`)
+			url := s.until(`(?s)\n  (http://\S+)\r\n.*paste the address of that page here`)
 			back, err := authservertest.Redirect(t.Context(), url, http.DefaultClient)
 			if err != nil {
 				t.Error(err)

@@ -18,7 +18,7 @@ import (
 func printInspection(a *app.App, token secret.Secret, asJSON bool) error {
 	seen, err := jwt.DecodeJWT(token)
 	if err != nil {
-		return cli.WithHint(err, "'fob status' shows when it expires; only its server can decode it")
+		return cli.WithHint(err, "run 'fob status' to see when it expires")
 	}
 	if asJSON {
 		return a.PrintJSON(seen)

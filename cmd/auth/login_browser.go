@@ -126,7 +126,7 @@ func showLogin(ctx context.Context, a *app.App, attempt *loginAttempt, login *lo
 		return func() {}
 	}
 	a.Note("Open this URL in a browser:\n\n  %s\n", login.Shown.URL())
-	a.Note("On another machine the last page does not load: paste its address here.")
+	a.Note("If the browser is on another machine, its last page does not load: paste the address of that page here.")
 	if attempt.client.Metadata.DeviceAuthorizationEndpoint != "" {
 		a.Note("Or press Ctrl-C and run the same command with --device.")
 	}

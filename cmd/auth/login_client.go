@@ -166,7 +166,7 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 		return err
 	case opts.clientSecretFile != "":
 		c.ClientSecret, err = cli.ReadSecretFile(opts.clientSecretFile)
-		return cli.WithHint(err, "--client-secret-file names a file that holds the secret, and nothing else")
+		return cli.WithHint(err, "pass --client-secret-file a file that contains only the secret")
 	}
 	if c.ClientSecret, c.ClientKey = kept.Secret, kept.Key; !kept.Secret.IsZero() || !kept.Key.IsZero() || !needsSecret(p, opts.device) {
 		return nil

@@ -66,9 +66,9 @@ func findIssuer(ctx context.Context, a *app.App, p *config.Profile) error {
 			"name the server: fob login %s --issuer URL --resource %s", p.Name, sanitize.Line(p.Resources[0]))
 	}
 	p.Issuer = resource.AuthorizationServers[0]
-	a.Note("%s trusts %s.", sanitize.Line(p.Resources[0]), sanitize.Line(p.Issuer))
+	a.Note("%s uses the authorization server %s.", sanitize.Line(p.Resources[0]), sanitize.Line(p.Issuer))
 	if others := len(resource.AuthorizationServers) - 1; others > 0 {
-		a.Note("It names %d more; choose another with --issuer.", others)
+		a.Note("It names %d more; to choose another, use --issuer.", others)
 	}
 	return nil
 }
@@ -226,7 +226,7 @@ func chooseStorage(ctx context.Context, a *app.App, p *config.Profile, byFlag bo
 // askStorage asks what to do without a keyring. It returns nil for the encrypted file, or
 // else the error.
 func askStorage(ctx context.Context, a *app.App, why error) error {
-	a.Note(`%s.
+	a.Note(`Cannot use the OS keyring: %s.
 The login can be stored in an encrypted file instead, opened by
   1  a passphrase, asked for when a token is needed
   2  a key file outside fob's folders

@@ -22,7 +22,7 @@ func clientLogin(ctx context.Context, attempt *loginAttempt) (*session.Saved, er
 func tokenLogin(ctx context.Context, a *app.App, attempt *loginAttempt) (*session.Saved, error) {
 	text, err := a.SecretOnStdin(ctx, "Token, or the JSON of a token response in one line:")
 	if err != nil {
-		return nil, cli.WithHint(err, "pipe one access token in, or the JSON of a token response")
+		return nil, cli.WithHint(err, "pipe in one access token, or the JSON of a token response")
 	}
 	given, err := attempt.client.GivenToken(text)
 	if err == nil && given.RefreshToken.IsZero() {

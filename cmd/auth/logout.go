@@ -120,7 +120,7 @@ func confirmUnnamed(ctx context.Context, a *app.App, cfg *config.Config) error {
 // selectProfiles returns the profiles of a call: the named ones, all, or the default one.
 func selectProfiles(a *app.App, names []string, all bool) ([]config.Profile, error) {
 	if all && len(names) > 0 {
-		return nil, cli.Usagef("--all and the name of a profile exclude each other")
+		return nil, cli.Usagef("--all and a profile cannot be combined")
 	}
 	if !all && len(names) <= 1 {
 		p, err := a.Profile(names)

@@ -91,10 +91,10 @@ func TestLogout_Local(t *testing.T) {
 	}
 	for _, flag := range []string{"--unregister", "--end-session"} {
 		_, _, err := f.run(NewLogout, "work", "--local", flag)
-		checkUsage(t, flag, err, "exclude each other", "fob logout --help")
+		checkUsage(t, flag, err, "cannot be combined", "fob logout --help")
 	}
 	_, _, err := f.run(NewLogout, "work", "--all")
-	checkUsage(t, "--all", err, "exclude each other", "")
+	checkUsage(t, "--all", err, "cannot be combined", "")
 }
 
 // One profile's settings go with --purge; the others stay.

@@ -237,7 +237,7 @@ func runProfileSet(ctx context.Context, a *app.App, args []string, flags Profile
 func noteChanges(a *app.App, before, after config.Profile, asDefault bool) {
 	set, removed := config.Changes(before, after)
 	if asDefault {
-		a.Note("%s: is the default profile now.", after.Name)
+		a.Note("%s: is now the default profile.", after.Name)
 	}
 	if len(set) > 0 {
 		a.Note("%s: set %s.", after.Name, strings.Join(set, ", "))

@@ -195,7 +195,7 @@ func checkRedirect(_, uri string) error {
 		return cli.WithHint(cli.Usagef("--redirect-uri: unknown placeholder in %q", uri), "the only placeholder is %s", config.IssuerMark)
 	}
 	if err := loopback.CheckRedirectURI(filled); err != nil {
-		return cli.WithHint(cli.AsUsage(err), "the browser must come back to this machine, for instance to http://127.0.0.1/callback/%s", config.IssuerMark)
+		return cli.WithHint(cli.AsUsage(err), "use an address of this machine, such as http://127.0.0.1/callback/%s", config.IssuerMark)
 	}
 	return nil
 }

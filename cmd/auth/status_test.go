@@ -182,7 +182,7 @@ func TestSelectProfiles(t *testing.T) {
 		"two":            {[]string{"old", "ci"}, false, "old ci", ""},
 		"one twice":      {[]string{"old", "old"}, false, "old", ""},
 		"all":            {nil, true, "ci old work", ""},
-		"all and one":    {[]string{"old"}, true, "", "exclude each other"},
+		"all and one":    {[]string{"old"}, true, "", "cannot be combined"},
 		"one is not one": {[]string{"old", "x"}, false, "", `no profile "x"`},
 	} {
 		profiles, err := selectProfiles(a.App, test.names, test.all)

@@ -87,13 +87,13 @@ func tokenArgs(opts *tokenOptions) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		opts.args = args
 		if opts.dpopMethod == "" && opts.dpopNonce != "" {
-			return cli.WithHint(cli.Usagef("--dpop-nonce is for the proof that --dpop makes"), "fob token PROFILE --dpop GET --dpop-nonce NONCE https://api.example.com/me")
+			return cli.WithHint(cli.Usagef("--dpop-nonce requires --dpop"), "run 'fob token PROFILE --dpop GET --dpop-nonce NONCE https://api.example.com/me'")
 		}
 		if opts.dpopMethod == "" {
 			return usage.AtMostProfile(cmd, args)
 		}
 		if len(args) == 0 || len(args) > 2 || !strings.Contains(args[len(args)-1], ":") {
-			return cli.WithHint(cli.Usagef("--dpop is for one request"), "fob token PROFILE --dpop GET https://api.example.com/me")
+			return cli.WithHint(cli.Usagef("--dpop requires a method and a URL"), "run 'fob token PROFILE --dpop GET https://api.example.com/me'")
 		}
 		opts.dpopURL, opts.args = args[len(args)-1], args[:len(args)-1]
 		if err := oauth.CheckURL(opts.dpopURL); err != nil {

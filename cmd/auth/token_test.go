@@ -57,14 +57,14 @@ func TestToken_Options(t *testing.T) {
 		"--netrc https://example.com":    {"https://example.com", "--netrc api.example.com"},
 		"--env 1X":                       {`"1X"`, "letters, digits and _"},
 		"--env X --shell csh":            {`"csh"`, "fish"},
-		"--header --json":                {"--header and --json exclude each other", ""},
-		"--id-token --header":            {"--id-token and --header exclude each other", ""},
-		"--inspect --env X":              {"--env and --inspect exclude each other", ""},
-		"--dpop GET":                     {"--dpop is for one request", "fob token PROFILE --dpop GET https://"},
-		"--dpop GET work":                {"--dpop is for one request", ""},
+		"--header --json":                {"--header and --json cannot be combined", ""},
+		"--id-token --header":            {"--id-token and --header cannot be combined", ""},
+		"--inspect --env X":              {"--env and --inspect cannot be combined", ""},
+		"--dpop GET":                     {"--dpop requires a method and a URL", "run 'fob token PROFILE --dpop GET https://"},
+		"--dpop GET work":                {"--dpop requires a method and a URL", ""},
 		"--dpop GET http://example.com":  {"the URL of the request", "https URL"},
 		"--dpop get https://example.com": {`"get"`, "GET, POST"},
-		"--dpop-nonce x":                 {"--dpop-nonce is for the proof", ""},
+		"--dpop-nonce x":                 {"--dpop-nonce requires --dpop", ""},
 	} {
 		_, _, err := cmdtest.New(t, "", "FOB_TOKEN=x").Run(NewToken, strings.Fields(call)...)
 		checkUsage(t, call, err, want.err, want.hint)

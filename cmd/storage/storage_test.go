@@ -103,7 +103,7 @@ func TestRekey_Refusals(t *testing.T) {
 		{"FOB_SEAL_KEY=", "", "source of the new key is required"},
 		{"FOB_SEAL_KEY=", "--storage keyring --passphrase", "makes the keyring's key itself"},
 		{"FOB_SEAL_KEY=", "--storage none --passphrase", `"none"`},
-		{"FOB_SEAL_KEY=", "--passphrase --key-file k", "exclude each other"},
+		{"FOB_SEAL_KEY=", "--passphrase --key-file k", "cannot be combined"},
 		{"FOB_SEAL_KEY=", "--key-file HOME/data/k", "data folder"},
 		{"FOB_SEAL_KEY=", "--passphrase-file missing", "missing"},
 		{"FOB_MIN_TTL=", "--key-file k", "FOB_SEAL_KEY is set"}, // cmdtest sets it

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrOpaque is a token that is not a JWT, so that only its server can read it.
-var ErrOpaque = errors.New("the token is opaque: it is not a JWT, and only its server can read it")
+var ErrOpaque = errors.New("the token is opaque, not a JWT: only its server can decode it")
 
 // MaxInspected bounds the token that is decoded, in bytes.
 const MaxInspected = 256 << 10

@@ -71,7 +71,7 @@ func CheckRedirectURI(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || oauth.CheckURL(raw) != nil || u.Scheme != "http" || strings.Contains(raw, "?") ||
 		!slices.Contains([]string{"127.0.0.1", "::1", "localhost"}, u.Hostname()) {
-		return fmt.Errorf("the redirect URI %q is not http on 127.0.0.1, [::1] or localhost, without parameters", sanitize.Line(raw))
+		return fmt.Errorf("invalid redirect URI %q: it must be http on 127.0.0.1, [::1] or localhost, without parameters", sanitize.Line(raw))
 	}
 	return nil
 }

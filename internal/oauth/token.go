@@ -242,7 +242,7 @@ func (r *TokenResponse) AccessToken() (AccessToken, error) {
 		return AccessToken{}, fmt.Errorf("%w: there is no access_token in it", ErrMalformed)
 	}
 	if !sanitize.IsVisibleASCII(value) {
-		return AccessToken{}, fmt.Errorf("%w: the access_token holds a character that no token has", ErrMalformed)
+		return AccessToken{}, fmt.Errorf("%w: the access_token contains an invalid character", ErrMalformed)
 	}
 	kind, err := r.tokenType()
 	if err != nil {

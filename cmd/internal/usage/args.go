@@ -74,7 +74,7 @@ func Exclusive(c *cobra.Command, flags ...string) {
 			}
 		}
 		if len(given) > 1 {
-			return wrong(cmd, "%s exclude each other", strings.Join(given, " and "))
+			return wrong(cmd, "%s cannot be combined", strings.Join(given, " and "))
 		}
 		return nil
 	})

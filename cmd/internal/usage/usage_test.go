@@ -44,7 +44,7 @@ func TestUsage(t *testing.T) {
 		"logout work":                           {},
 		"storage work secret/stripe":            {},
 		"storage secret/Str*pe":                 {"Str*pe", ""},
-		"login --quiet --count 2":               {"--quiet and --count exclude each other", "see 'fob login --help'"},
+		"login --quiet --count 2":               {"--quiet and --count cannot be combined", "see 'fob login --help'"},
 		"login --quiet":                         {},
 		"login --issuer=":                       {"--issuer is empty", HintEmpty},
 		"login --issuer=x":                      {},
