@@ -39,7 +39,7 @@ revoked. Such keys are replaced only after interactive confirmation, even with -
 	flags.StringVar(&opts.Report, "report", "", "a scanner's report: `FILE`, or - for stdin")
 	flags.StringVarP(&opts.Output, "output", "o", "", "write the report to `FILE` (default incident-TIME.md)")
 	flags.StringArrayVar(&opts.Brands, "brand", nil, "also replace keys of this `BRAND` (repeatable)")
-	flags.StringArrayVar(&opts.As, "as", nil, "login for the platform: `[PLATFORM=]PROFILE`")
+	flags.StringArrayVar(&opts.As, "as", nil, "log in to the platform as `[PLATFORM=]PROFILE`")
 	flags.BoolVarP(&opts.Yes, "yes", "y", false, "do not ask about keys that are proven to be leaked")
 	flags.BoolVar(&opts.DryRun, "dry-run", false, "show what would be done, and do nothing")
 	flags.BoolVar(&opts.Force, "force", false, "take over from another fob that has not finished")

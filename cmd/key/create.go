@@ -249,7 +249,7 @@ func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey
 	}
 	bar.End()
 	if opts.count > 1 {
-		a.Note("Created %d keys for %s. They are not shown again.", opts.count, last.Owner)
+		a.Note("Created %d keys for %s. They cannot be shown again.", opts.count, last.Owner)
 		return nil
 	}
 	noteCreated(a, last, false)
@@ -261,7 +261,7 @@ func noteCreated(a *app.App, r apikey.Record, quiet bool) {
 	if !r.ExpiresAt.IsZero() {
 		expiry = "it expires at " + cli.TimeText(r.ExpiresAt)
 	}
-	a.Note("Created key %s; %s.%s", appkeys.Text(r), expiry, cli.TextIf(!quiet, " It is not shown again."))
+	a.Note("Created key %s; %s.%s", appkeys.Text(r), expiry, cli.TextIf(!quiet, " It cannot be shown again."))
 }
 
 // revokeUnprinted revokes keys that were not printed.

@@ -33,10 +33,10 @@ type keyFlags struct {
 func (f *keyFlags) register(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.owner, "owner", "", "the key's `OWNER`: an application, team or customer")
-	flags.StringArrayVar(&f.scopes, "scope", nil, "what it may do, as RESOURCE:ACTION: a `SCOPE` (repeatable)")
+	flags.StringArrayVar(&f.scopes, "scope", nil, "`SCOPE` of the key, as RESOURCE:ACTION (repeatable)")
 	flags.StringVar(&f.expires, "expires", "", "`WHEN` it expires: 90d, 12h, 2027-01-31 or never")
-	flags.StringVar(&f.rate, "rate", "", "rate limit, as in 100/s: `COUNT/UNIT` (s, min, h, d)")
-	flags.StringVar(&f.note, "note", "", "where it is used, and for what: a `NOTE`")
+	flags.StringVar(&f.rate, "rate", "", "rate limit `COUNT/UNIT`, as in 100/s (s, min, h, d)")
+	flags.StringVar(&f.note, "note", "", "`NOTE` about where the key is used, and for what")
 	flags.StringArrayVar(&f.meta, "meta", nil, "metadata of your own: `NAME=VALUE` (repeatable)")
 	f.changed = flags.Changed
 }
@@ -203,7 +203,7 @@ func canChange(verb string, state apikey.State) bool {
 // confirm asks before changing keys that were not named by id.
 func (f *bulkFlags) confirm(ctx context.Context, a *app.App, records []apikey.Record, verb string) error {
 	if len(records) == 0 {
-		return cli.WithHint(errors.New("no keys match"), "run 'fob key list' with the same flags to see all of them, and their states")
+		return cli.WithHint(errors.New("no keys match"), "run 'fob key list' to see all keys and their states")
 	}
 	if len(f.ids) > 0 || f.yes || f.dryRun {
 		return nil

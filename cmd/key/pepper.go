@@ -91,7 +91,7 @@ func runPepperAdd(ctx context.Context, a *app.App, name string, fromStdin bool) 
 }
 
 func readPepper(ctx context.Context, a *app.App) ([]byte, error) {
-	const hint = "32 random bytes or more, in hex or base64, as 'openssl rand -hex 32' prints them"
+	const hint = "use 32 random bytes or more, in hex or base64, as printed by 'openssl rand -hex 32'"
 	text, err := a.SecretOnStdin(ctx, "Pepper, in hex or base64:")
 	if err != nil {
 		return nil, cli.WithHint(err, hint)
@@ -148,7 +148,7 @@ func findPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
 func newPepperExportCmd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "export NAME",
-		Short: "Print a pepper, for another machine or a safe",
+		Short: "Print a pepper, to copy it or to back it up",
 		Long: `Print a pepper in hex on stdout, unless that is a terminal. Keys that were hashed with
 it cannot be verified without it.
 
@@ -307,6 +307,9 @@ func checkUnused(ctx context.Context, g *keys.Registrar, name string) error {
 	if err != nil || count == 0 && !inUse {
 		return err
 	}
-	return cli.WithHint(fmt.Errorf("%s cannot be verified without the pepper %q, or new hashes use it", cli.Plural(count, "key", "keys"), name),
-		"to remove it anyway, use --force")
+	err = fmt.Errorf("%s cannot be verified without the pepper %q", cli.Plural(count, "key", "keys"), name)
+	if count == 0 {
+		err = fmt.Errorf("new hashes use the pepper %q", name)
+	}
+	return cli.WithHint(err, "use --force to remove it anyway")
 }

@@ -61,7 +61,7 @@ If interrupted, run it again: keys that were rotated in the last 12 hours are sk
 	opts.register(a, c)
 	opts.Register(c, "also deliver the new key to")
 	usage.AllowFolderFlag(c, &opts.allowFolder)
-	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "how long both are valid: a `TIME`")
+	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "keep the old key valid for this `TIME`")
 	c.Flags().BoolVar(&opts.compromised, "compromised", false, "treat the key as leaked: revoke it within 30 s")
 	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "with --compromised: revoke after delivery")
 	c.Flags().BoolVar(&opts.resume, "resume", false, "continue unfinished rotations")
@@ -150,7 +150,7 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 		}
 	}
 	if skipped := len(selected) - len(records); skipped > 0 {
-		run.a.Note("Skipped %s that a rotation has just created. To rotate them too, use their ids.", cli.Plural(skipped, "key", "keys"))
+		run.a.Note("Skipped %s created by a recent rotation; to rotate such keys too, use their ids.", cli.Plural(skipped, "key", "keys"))
 	}
 	return records, run.opts.confirm(ctx, run.a, records, "rotate")
 }
@@ -258,7 +258,7 @@ func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
 		run.done++
 		run.last = rotated
 		if !run.isBulk {
-			run.a.Note("Key %s replaces %s. %s%s", appkeys.Text(rotated.New), r.ID, run.shownOnce("It is"), oldKeyText("The old key", "is", rotated))
+			run.a.Note("Key %s replaces %s. %s%s", appkeys.Text(rotated.New), r.ID, run.shownOnce("It"), oldKeyText("The old key", "is", rotated))
 		}
 		return nil
 	}
@@ -285,17 +285,17 @@ func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
 func (run *rotation) printSummary() {
 	switch {
 	case run.isBulk && run.done == 1:
-		run.a.Note("Rotated 1 key. %s%s", run.shownOnce("It is"), oldKeyText("The old key", "is", run.last))
+		run.a.Note("Rotated 1 key. %s%s", run.shownOnce("The new key"), oldKeyText("The old key", "is", run.last))
 	case run.isBulk && run.done > 1:
-		run.a.Note("Rotated %d keys. %s%s", run.done, run.shownOnce("They are"), oldKeyText("The old keys", "are", run.last))
+		run.a.Note("Rotated %d keys. %s%s", run.done, run.shownOnce("The new keys"), oldKeyText("The old keys", "are", run.last))
 	}
 	if run.before > 0 {
-		run.a.Note("Skipped %s: rotated before.", cli.Plural(run.before, "key", "keys"))
+		run.a.Note("Skipped %s that had already been rotated.", cli.Plural(run.before, "key", "keys"))
 	}
 }
 
 func (run *rotation) shownOnce(subject string) string {
-	return cli.TextIf(!run.opts.quiet, subject+" not shown again. ")
+	return cli.TextIf(!run.opts.quiet, subject+" cannot be shown again. ")
 }
 
 func oldKeyText(subject, verb string, rotated keys.Rotated) string {

@@ -65,7 +65,7 @@ terminal, such as from cron, a rotation with commands requires --yes.
 	flags.StringVar(&opts.with, "with", "", "the `COMMAND` that prints the new value, or gitlab")
 	flags.BoolVar(&opts.fromStdin, "stdin", false, "read the new value from stdin or a prompt")
 	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that revokes the old value")
-	flags.StringArrayVar(&opts.as, "as", nil, "login for the platform: `[PLATFORM=]PROFILE`")
+	flags.StringArrayVar(&opts.as, "as", nil, "log in to the platform as `[PLATFORM=]PROFILE`")
 	flags.StringVar(&opts.expires, "expires", "", "`WHEN` the new value expires: 90d, 2027-01-31 or never")
 	flags.BoolVar(&opts.resume, "resume", false, "continue an unfinished rotation")
 	flags.BoolVar(&opts.abandon, "abandon", false, "abandon an unfinished rotation")

@@ -48,11 +48,11 @@ func parseAWS(m Machine, p location) (Destination, error) {
 	// An ARN could name another account, with a secret that everyone may write to or read.
 	// Registries, which others may write to, must not deliver keys there.
 	if strings.Trim(strings.ToLower(p.where), "abcdefghijklmnopqrstuvwxyz0123456789/_+=.@-") != "" {
-		return nil, p.refuse("a secret's name has letters, digits and /_+=.@-; an ARN is not taken")
+		return nil, p.refuse("a secret's name has letters, digits and /_+=.@-; ARNs are not accepted")
 	}
 	region := cmp.Or(m.Getenv("AWS_REGION"), m.Getenv("AWS_DEFAULT_REGION"), awsProfile(m)["region"])
 	if region == "" {
-		return nil, p.lacking("nothing says in which region it is", "set AWS_REGION, or 'region' in the AWS profile")
+		return nil, p.lacking("no AWS region is configured", "set AWS_REGION, or 'region' in the AWS profile")
 	}
 	if strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" { // it becomes part of a host name
 		return nil, p.refuse("%q is not a region", sanitize.Line(region))

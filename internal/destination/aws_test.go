@@ -183,7 +183,7 @@ func TestAWSProfiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for profile, want := range map[string]string{"": "eu-west-1 A S=+/ ", "work": "us-east-2 B T U", "sso": "no key of its own", "none": "nothing says in which region"} {
+	for profile, want := range map[string]string{"": "eu-west-1 A S=+/ ", "work": "us-east-2 B T U", "sso": "no key of its own", "none": "no AWS region is configured"} {
 		m := machine(t)
 		m.Getenv = func(name string) string { return map[string]string{"HOME": home, "AWS_PROFILE": profile}[name] }
 		got := ""

@@ -29,7 +29,7 @@ type command struct {
 func parseCommand(m Machine, p location) (Destination, error) {
 	argv := m.Commands[p.where]
 	if len(argv) == 0 || argv[0] == "" {
-		return nil, p.lacking("the configuration has no command of that name under [commands]", `name it in config.toml: under [commands], a line NAME = ["PROGRAM", "ARGUMENT"]`)
+		return nil, p.lacking("there is no such command under [commands] in config.toml", `add a line under [commands] in config.toml: NAME = ["PROGRAM", "ARGUMENT"]`)
 	}
 	return &command{p.name, argv, m.Environ, m.ReadOnly}, nil
 }

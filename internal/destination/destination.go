@@ -73,6 +73,9 @@ type NameError struct {
 }
 
 func (e *NameError) Error() string {
+	if e.Hint != "" || e.Folder != "" {
+		return fmt.Sprintf("cannot deliver to %q: %s", e.Name, e.Reason)
+	}
 	return fmt.Sprintf("%q is not a destination: %s", e.Name, e.Reason)
 }
 
@@ -142,7 +145,7 @@ func Parse(name string, m Machine) (Destination, error) {
 		return &NameError{Name: sanitize.Line(name), Reason: reason, Usage: usage}
 	}
 	if len(name) > maxName || name != sanitize.Lines(name) || strings.Contains(name, "\n") {
-		return nil, refused("it is too long, or has characters that no name has", "")
+		return nil, refused("it is too long, or contains invalid characters", "")
 	}
 	var found bool
 	if p.scheme, p.where, found = strings.Cut(name, ":"); !found {
@@ -164,7 +167,7 @@ func Parse(name string, m Machine) (Destination, error) {
 		}
 		return d, err
 	}
-	return nil, refused("there is no platform of that name", "one of "+usages())
+	return nil, refused("unknown platform", "one of "+usages())
 }
 
 func (p location) refuse(format string, args ...any) error {

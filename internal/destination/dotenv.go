@@ -33,11 +33,11 @@ const (
 
 func parseDotenv(m Machine, p location) (Destination, error) {
 	if !dotenv.IsName(p.field) {
-		return nil, p.refuse("a variable's name has letters, digits and _, and no digit in front")
+		return nil, p.refuse("a variable's name has letters, digits and _, and does not start with a digit")
 	}
 	path, err := filepath.Abs(p.where)
 	if err != nil {
-		return nil, p.refuse("it has no absolute path here")
+		return nil, p.refuse("its absolute path cannot be determined")
 	}
 	d := &dotenvFile{p, path, m}
 	_, err = d.target()
@@ -49,12 +49,12 @@ func parseDotenv(m Machine, p location) (Destination, error) {
 func (d *dotenvFile) target() (string, error) {
 	folder, err := filepath.EvalSymlinks(filepath.Dir(d.path))
 	if err != nil {
-		return "", d.lacking("there is no such folder", "make its folder first: fob makes the file, and no folder")
+		return "", d.lacking("its folder does not exist", "create the folder first: fob creates the file, but no folders")
 	}
 	target := filepath.Join(folder, filepath.Base(d.path))
 	if _, err := os.Lstat(target); err == nil {
 		if target, err = filepath.EvalSymlinks(target); err != nil {
-			return "", d.lacking("it is a link that leads to no file", "create the file that the link names")
+			return "", d.lacking("it is a broken symbolic link", "create the file that the link points to")
 		}
 	}
 	folder = filepath.Dir(target)

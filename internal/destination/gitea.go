@@ -28,10 +28,10 @@ const maxGiteaValue = 64 << 10
 func parseGitea(m Machine, p location) (Destination, error) {
 	g := &gitea{Machine: m, location: p, base: cmp.Or(m.URLs["gitea"], m.Getenv("GITEA_URL"), m.Getenv("FORGEJO_URL"))}
 	if g.base == "" {
-		return nil, p.lacking("no address of Gitea is configured", "set GITEA_URL, or 'gitea' under [destination.url] in the configuration")
+		return nil, p.lacking("no address of Gitea is configured", "set GITEA_URL, or 'gitea' under [destination.url] in config.toml")
 	}
 	if upper := strings.ToUpper(p.field); !dotenv.IsName(p.field) || strings.HasPrefix(upper, "GITEA_") || strings.HasPrefix(upper, "GITHUB_") || upper == "CI" {
-		return nil, p.refuse("a secret's name has letters, digits and _, starts neither with a digit nor with GITEA_ or GITHUB_, and is not CI")
+		return nil, p.refuse("a secret's name has letters, digits and _, does not start with a digit, GITEA_ or GITHUB_, and is not CI")
 	}
 	if org, isOrg := strings.CutPrefix(p.where, "org:"); isOrg && isSlug(org) {
 		g.path = "/api/v1/orgs/" + url.PathEscape(org)
@@ -39,7 +39,7 @@ func parseGitea(m Machine, p location) (Destination, error) {
 	}
 	owner, repo, _ := strings.Cut(p.where, "/")
 	if !isSlug(owner) || !isSlug(repo) {
-		return nil, p.refuse("it is OWNER/REPO or org:NAME before the #")
+		return nil, p.refuse("the part before the # is not OWNER/REPO or org:NAME")
 	}
 	g.path = "/api/v1/repos/" + url.PathEscape(owner) + "/" + url.PathEscape(repo)
 	return g, nil

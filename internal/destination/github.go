@@ -37,7 +37,7 @@ const (
 func parseGitHub(m Machine, p location) (Destination, error) {
 	g := &github{Machine: m, location: p}
 	if upper := strings.ToUpper(p.field); !dotenv.IsName(p.field) || strings.HasPrefix(upper, "GITHUB_") {
-		return nil, p.refuse("a secret's name has letters, digits and _, and starts neither with a digit nor with GITHUB_")
+		return nil, p.refuse("a secret's name has letters, digits and _, and does not start with a digit or GITHUB_")
 	}
 	g.field = strings.ToUpper(p.field) // GitHub stores names in upper case
 	g.name = strings.TrimSuffix(p.name, p.field) + g.field
@@ -51,7 +51,7 @@ func parseGitHub(m Machine, p location) (Destination, error) {
 	where, environment, hasEnvironment := strings.Cut(p.where, "@")
 	owner, repo, _ := strings.Cut(where, "/")
 	if !isSlug(owner) || !isSlug(repo) || hasEnvironment && (environment == "" || environment == "." || environment == "..") {
-		return nil, p.refuse("it is OWNER/REPO, OWNER/REPO@ENVIRONMENT or org:NAME before the #")
+		return nil, p.refuse("the part before the # is not OWNER/REPO, OWNER/REPO@ENVIRONMENT or org:NAME")
 	}
 	g.path = "/repos/" + owner + "/" + repo + "/actions/secrets/"
 	if hasEnvironment {

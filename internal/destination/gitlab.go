@@ -35,13 +35,13 @@ func parseGitLab(m Machine, p location) (Destination, error) {
 	}
 	where, scope, hasScope := strings.Cut(p.where, "@")
 	if g.scope = scope; hasScope && scope == "" {
-		return nil, p.refuse("the scope behind the @ is empty")
+		return nil, p.refuse("the scope after the @ is empty")
 	}
 	path, group := strings.CutPrefix(where, "group:")
 	segments := strings.Split(path, "/")
 	for _, segment := range segments {
 		if !isSlug(segment) {
-			return nil, p.refuse("it is GROUP/PROJECT or group:GROUP before the #")
+			return nil, p.refuse("the part before the # is not GROUP/PROJECT or group:GROUP")
 		}
 	}
 	if g.group = group; group {
@@ -49,7 +49,7 @@ func parseGitLab(m Machine, p location) (Destination, error) {
 		return g, nil
 	}
 	if len(segments) < 2 {
-		return nil, p.refuse("a project is in a group or a user's: GROUP/PROJECT")
+		return nil, p.refuse("a project belongs to a group or a user: GROUP/PROJECT")
 	}
 	g.path = "/projects/" + url.PathEscape(path) + "/variables"
 	return g, nil

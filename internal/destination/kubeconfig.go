@@ -78,7 +78,7 @@ type kubeUser struct {
 const maxKubeFile = 1 << 20
 
 func kubeProblem(format string, args ...any) *SetupError {
-	return &SetupError{sanitize.Line(fmt.Sprintf(format, args...)), "see 'kubectl config view --minify'; KUBECONFIG names another file"}
+	return &SetupError{sanitize.Line(fmt.Sprintf(format, args...)), "check it with 'kubectl config view --minify', or set KUBECONFIG to another file"}
 }
 
 // kubeconfigPaths returns the files that kubectl reads, in its order.

@@ -45,10 +45,10 @@ func parseKubernetes(m Machine, p location) (Destination, error) {
 	}
 	k.namespace, k.of, _ = strings.Cut(where, "/")
 	if len(k.namespace) > 63 || strings.Contains(k.namespace, ".") || !isSubdomain(k.namespace) {
-		return nil, p.refuse("a namespace has at most 63 lower-case letters, digits and -, and none of the latter at its ends")
+		return nil, p.refuse("a namespace has at most 63 lower-case letters, digits and -, and does not start or end with -")
 	}
 	if !isSubdomain(k.of) {
-		return nil, p.refuse("a Secret's name has lower-case letters, digits, - and ., and none of the latter two at its ends")
+		return nil, p.refuse("a Secret's name has lower-case letters, digits, - and ., and does not start or end with - or .")
 	}
 	if !isSlug(p.field) || len(p.field) > 253 || strings.HasPrefix(p.field, "..") {
 		return nil, p.refuse("a key of a Secret has at most 253 letters, digits, -, _ and .")

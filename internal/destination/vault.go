@@ -42,7 +42,7 @@ const (
 func parseVault(m Machine, p location) (Destination, error) {
 	v := &vaultField{m, p, cmp.Or(m.URLs["vault"], m.Getenv("VAULT_ADDR"), m.Getenv("BAO_ADDR"))}
 	if v.base == "" {
-		return nil, p.lacking("no address of Vault is configured", "set VAULT_ADDR, or 'vault' under [destination.url] in the configuration")
+		return nil, p.lacking("no address of Vault is configured", "set VAULT_ADDR, or 'vault' under [destination.url] in config.toml")
 	}
 	segments := strings.Split(p.where, "/")
 	for _, segment := range segments {
@@ -51,7 +51,7 @@ func parseVault(m Machine, p location) (Destination, error) {
 		}
 	}
 	if len(segments) < 2 {
-		return nil, p.refuse("it is MOUNT/PATH before the #")
+		return nil, p.refuse("the part before the # is not MOUNT/PATH")
 	}
 	return v, nil
 }

@@ -14,7 +14,7 @@ type DestinationFlags struct {
 }
 
 func (f *DestinationFlags) Register(c *cobra.Command, to string) {
-	c.Flags().StringArrayVar(&f.To, "to", nil, to+": a `DESTINATION` (repeatable), see 'fob help destinations'")
+	c.Flags().StringArrayVar(&f.To, "to", nil, to+" this `DESTINATION` (repeatable), see 'fob help destinations'")
 	c.Flags().StringArrayVar(&f.As, "as", nil, "log in to the platform as `[PLATFORM=]PROFILE`")
 	RefuseEmpty(c, "to", "as")
 }
@@ -48,5 +48,5 @@ func AllowFolderFlag(c *cobra.Command, allow *bool) {
 // ForceFlag adds --force: a destination stores one value, so that a second key or secret
 // overwrites the first, which may be the only copy.
 func ForceFlag(c *cobra.Command, force *bool) {
-	c.Flags().BoolVar(force, "force", false, "deliver where another key or secret goes too")
+	c.Flags().BoolVar(force, "force", false, "overwrite another key or secret at a destination")
 }

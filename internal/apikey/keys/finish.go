@@ -147,7 +147,7 @@ func (g *Registrar) retireOld(tx apikey.Tx, s *started, rotation *apikey.Rotatio
 	default:
 		rotation.Phase, rotation.DueAt = apikey.PhaseOverlap, at.Add(s.opts.Overlap)
 		old.RetiresAt = rotation.DueAt
-		event = g.event(apikey.ActionRetire, fmt.Sprintf("%s replaces it; it ends at %s", next.ID, old.RetiresAt.Format(time.RFC3339)))
+		event = g.event(apikey.ActionRetire, fmt.Sprintf("%s replaces it; it expires at %s", next.ID, old.RetiresAt.Format(time.RFC3339)))
 	}
 	return cmp.Or(g.revokeReplacements(tx, old.ID, next.ID), tx.Put(event, *old))
 }

@@ -291,7 +291,7 @@ func (g *Registrar) scheduleEnd(tx apikey.Tx, r *apikey.Record) error {
 		return nil // by an interrupted rotatio
 	}
 	r.RetiresAt = g.now().Add(compromisedEnd)
-	return tx.Put(g.event(apikey.ActionRetire, "compromised; it ends at "+r.RetiresAt.Format(time.RFC3339)+" at the latest"), *r)
+	return tx.Put(g.event(apikey.ActionRetire, "compromised; it expires at "+r.RetiresAt.Format(time.RFC3339)+" at the latest"), *r)
 }
 
 // replacementDraft returns the draft of a replacement: with the same rights and lifetime, for the
