@@ -122,7 +122,7 @@ func completeServer(ctx context.Context, a *app.App, p *config.Profile) error {
 	case strings.Contains(template, "{"):
 		filled, err := fillTemplate(ctx, a, template)
 		if err != nil {
-			return cli.WithHint(cli.Usagef("the preset requires your server's address"), "fob login %s --issuer %s", p.Name, template)
+			return cli.WithHint(cli.Usagef("the preset requires your server's address"), "run 'fob login %s --issuer %s'", p.Name, template)
 		}
 		p.Issuer = filled
 	}

@@ -162,7 +162,7 @@ func exportFormat(a *app.App, opts ciExportOptions) (string, error) {
 
 func checkExportVariables(refs []envfile.Variable) error {
 	if len(refs) == 0 {
-		return cli.WithHint(cli.Usagef("nothing to export"), "fob ci export --env NAME=token/PROFILE")
+		return cli.WithHint(cli.Usagef("nothing to export"), "run 'fob ci export --env NAME=token/PROFILE'")
 	}
 	for _, ref := range refs {
 		if err := ci.CheckName(ref.Name); err != nil {

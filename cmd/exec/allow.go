@@ -30,7 +30,7 @@ workflow allows such files by FOB_ALLOW_CONFIG_COMMANDS=1.
 		Example: `  fob allow .env.fob`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return cli.WithHint(cli.Usagef("'%s' takes one env file", cmd.CommandPath()), "as in 'fob allow .env.fob'")
+				return cli.WithHint(cli.Usagef("'%s' takes one env file", cmd.CommandPath()), "run 'fob allow .env.fob'")
 			}
 			return nil
 		},

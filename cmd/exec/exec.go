@@ -90,7 +90,7 @@ func execFailed(err error) error {
 
 func runExec(ctx context.Context, a *app.App, opts execOptions) error {
 	if len(opts.argv) == 0 {
-		return cli.WithHint(cli.Usagef("no program to run"), "fob exec --env NAME=token/PROFILE -- COMMAND")
+		return cli.WithHint(cli.Usagef("no program to run"), "run 'fob exec --env NAME=token/PROFILE -- COMMAND'")
 	}
 	path, err := findProgram(opts.argv[0])
 	if err != nil {

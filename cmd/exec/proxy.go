@@ -63,7 +63,7 @@ ignores HTTPS_PROXY and ALL_PROXY connects directly, without the token.
 				opts.source, opts.argv = args[0], args[1:]
 			}
 			if cmd.ArgsLenAtDash() > 1 {
-				return execFailed(cli.WithHint(cli.Usagef("expected one PROFILE before --"), "fob proxy PROFILE --allow HOST -- COMMAND"))
+				return execFailed(cli.WithHint(cli.Usagef("expected one PROFILE before --"), "run 'fob proxy PROFILE --allow HOST -- COMMAND'"))
 			}
 			return execFailed(runProxy(cmd.Context(), a, opts))
 		},
@@ -81,14 +81,14 @@ ignores HTTPS_PROXY and ALL_PROXY connects directly, without the token.
 
 func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	if opts.source == "" || len(opts.argv) == 0 {
-		return cli.WithHint(cli.Usagef("PROFILE and COMMAND are required"), "fob proxy PROFILE --allow HOST -- COMMAND")
+		return cli.WithHint(cli.Usagef("PROFILE and COMMAND are required"), "run 'fob proxy PROFILE --allow HOST -- COMMAND'")
 	}
 	opts.source = delivery.CredentialReference(opts.source)
 	if err := app.CheckReference(opts.source); err != nil {
 		return cli.WithHint(cli.AsUsage(err), "name a profile, or secret/NAME")
 	}
 	if strings.Trim(strings.ToLower(opts.header), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return cli.WithHint(cli.Usagef("--header is not the name of a header"), "as in --header X-API-Key")
+		return cli.WithHint(cli.Usagef("--header is not the name of a header"), "use --header X-API-Key")
 	}
 	origins, err := allowedOrigins(opts.allow)
 	if err != nil {
@@ -137,7 +137,7 @@ func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
 	for _, text := range allow {
 		origin, err := proxy.ParseOrigin(text)
 		if err != nil {
-			return nil, cli.WithHint(cli.Usagef("--allow %s: %s", sanitize.Line(text), err), "as in --allow api.example.com")
+			return nil, cli.WithHint(cli.Usagef("--allow %s: %s", sanitize.Line(text), err), "use --allow api.example.com")
 		}
 		origins = append(origins, origin)
 	}
@@ -166,7 +166,7 @@ func proxyVariables(a *app.App, p *proxy.Proxy, origins []proxy.Origin, baseURLs
 		host, path, _ := strings.Cut(rest, "/")
 		origin, err := proxy.ParseOrigin(scheme + "://" + host)
 		if !dotenv.IsName(name) || err != nil {
-			return nil, cli.WithHint(cli.Usagef("--base-url is not NAME=HOST/PATH"), "as in --base-url API_URL=api.example.com/v1")
+			return nil, cli.WithHint(cli.Usagef("--base-url is not NAME=HOST/PATH"), "use --base-url API_URL=api.example.com/v1")
 		}
 		if !slices.Contains(origins, origin) {
 			return nil, cli.WithHint(cli.Usagef("--base-url %s: the host is not allowed", name), "%s", hintOfBaseURL(name, origin, path, origins))

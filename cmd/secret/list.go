@@ -69,7 +69,7 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 		err = printSecrets(a, all, opts)
 	}
 	if err == nil && opts.exitCode && len(ending) > 0 {
-		err = cli.Findings(cli.Plural(len(ending), "secret", "secrets") + " expired, or will soon")
+		err = cli.Findings(cli.Plural(len(ending), "secret", "secrets") + " expired or expiring soon")
 	}
 	return err
 }

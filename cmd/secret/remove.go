@@ -52,7 +52,7 @@ func runRemove(ctx context.Context, a *app.App, name string, opts removeOptions)
 		a.Note("The copy at %s is not deleted.", sanitize.Line(name))
 	}
 	if opts.dryRun {
-		a.Note("would delete the secret %q.", s.Name)
+		a.Note("Would delete the secret %q.", s.Name)
 		return nil
 	}
 	if !opts.yes {

@@ -235,7 +235,7 @@ func (r *rotation) steps(ctx context.Context) (secretstore.Steps, error) {
 	if steps.Mint != nil || r.opts.resume {
 		return steps, nil
 	}
-	value, err := readValue(ctx, r.a, r.opts.name)
+	value, err := readValue(ctx, r.a, "rotate", r.opts.name)
 	if err != nil {
 		return steps, err
 	}

@@ -36,10 +36,10 @@ A name may have several parts, as in stripe/test and stripe/prod.`,
 // it is not shown.
 func oneSecretArg(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return cli.WithHint(cli.Usagef("'%s' needs the name of one secret", cmd.CommandPath()), "use a name as in stripe or stripe/prod; the secret itself is read from stdin or a prompt")
+		return cli.WithHint(cli.Usagef("'%s' needs the name of one secret", cmd.CommandPath()), "run '%s stripe/prod', with the name of a secret, never with its value", cmd.CommandPath())
 	}
 	if config.CheckSecretName(args[0]) != nil {
-		return cli.WithHint(cli.Usagef("invalid name of a secret"), "use a name as in stripe or stripe/prod (a-z, 0-9 and -, at most four parts); the secret itself is read from stdin or a prompt")
+		return cli.WithHint(cli.Usagef("invalid secret name"), "use a name such as stripe or stripe/prod (a-z, 0-9 and -, at most four parts); the value is read from stdin or a prompt")
 	}
 	return nil
 }

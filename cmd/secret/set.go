@@ -98,7 +98,7 @@ func runSet(ctx context.Context, a *app.App, opts setOptions) error {
 	if opts.keep {
 		return config.SaveSecret(cfg.Paths.Config, after)
 	}
-	value, err := readValue(ctx, a, opts.name)
+	value, err := readValue(ctx, a, "set", opts.name)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func checkCommands(cfg *config.Config, rotateWith, retireWith string) error {
 	return nil
 }
 
-func readValue(ctx context.Context, a *app.App, name string) (secret.Secret, error) {
+func readValue(ctx context.Context, a *app.App, command, name string) (secret.Secret, error) {
 	if cli.IsTerminal(a.In) {
 		value, err := a.SecretOnStdin(ctx, "Value of "+name+":")
 		if err == nil {
@@ -194,7 +194,7 @@ func readValue(ctx context.Context, a *app.App, name string) (secret.Secret, err
 	}
 	value := secret.New(strings.TrimSuffix(string(text), "\n"))
 	if err := secretstore.CheckValue(value); err != nil {
-		return value, cli.WithHint(cli.AsUsage(err), "pipe the secret itself, as in 'fob secret set %s <FILE'; at most 64 KiB without NUL bytes. Convert Windows line endings with tr -d '\\r'", name)
+		return value, cli.WithHint(cli.AsUsage(err), "pipe the value, as in 'fob secret %s %s <FILE': at most 64 KiB, without NUL bytes; convert Windows line endings with tr -d '\\r'", command, name)
 	}
 	return value, nil
 }

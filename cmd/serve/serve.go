@@ -167,7 +167,7 @@ func serverOptions(a *app.App, opts serveOptions) (serve.Options, error) {
 	for _, network := range opts.trusted {
 		prefix, err := netip.ParsePrefix(network)
 		if err != nil {
-			return o, cli.WithHint(cli.Usagef("%q is not a network", network), "as in 127.0.0.1/32, 10.0.0.0/8, ::1/128")
+			return o, cli.WithHint(cli.Usagef("%q is not a network", network), "use a network such as 127.0.0.1/32, 10.0.0.0/8, ::1/128")
 		}
 		o.TrustedProxies = append(o.TrustedProxies, prefix.Masked())
 	}

@@ -74,7 +74,7 @@ func (a *App) ReadRefs(ctx context.Context, variables, files []string) ([]envfil
 	for _, variable := range variables {
 		name, source, _ := strings.Cut(variable, "=")
 		if !dotenv.IsName(name) || CheckReference(source) != nil {
-			return nil, cli.WithHint(cli.Usagef("--env is not NAME=token/PROFILE or NAME=secret/NAME"), "as in --env GH_TOKEN=token/github; set other variables in the shell")
+			return nil, cli.WithHint(cli.Usagef("--env is not NAME=token/PROFILE or NAME=secret/NAME"), "use --env GH_TOKEN=token/github; set other variables in the shell")
 		}
 		refs = append(refs, envfile.Variable{Name: name, Value: envfile.Scheme + source})
 	}

@@ -47,7 +47,7 @@ func ParseSpan(text string) (time.Duration, error) {
 		span = time.Duration(min(max(n, -1), int(maxSpan/unit)+1)) * unit
 	}
 	if err != nil || span < 0 || span > maxSpan {
-		return 0, WithHint(Usagef("%q is not a duration", text), "as in 30m, 24h, 14d, 6w")
+		return 0, WithHint(Usagef("%q is not a duration", text), "use 30m, 24h, 14d, 6w")
 	}
 	return span, nil
 }

@@ -139,12 +139,12 @@ func (p *Proxy) targetOf(r *http.Request) (target, error) {
 	var err error
 	switch {
 	case r.Method == http.MethodConnect:
-		return t, &refusal{http.StatusMethodNotAllowed, "CONNECT is not for this proxy, which has to see the request: write http:// before the host, and it goes on over https, or use the base URL"}
+		return t, &refusal{http.StatusMethodNotAllowed, "this proxy cannot add a credential to https:// requests: write http://, which it sends on over https, or use --base-url"}
 	case r.Method == http.MethodTrace:
 		return t, &refusal{http.StatusMethodNotAllowed, "TRACE would show the credential"}
 	case r.URL.IsAbs() && !p.isOwn(r):
 		if !p.isSecret(password(r.Header.Get("Proxy-Authorization"))) {
-			return t, &refusal{http.StatusProxyAuthRequired, "the proxy's password is wrong: use HTTP_PROXY as fob has set it"}
+			return t, &refusal{http.StatusProxyAuthRequired, "the proxy's password is wrong: use HTTP_PROXY as fob set it"}
 		}
 		t.url = r.URL
 	default:
@@ -173,7 +173,7 @@ func (p *Proxy) isOwn(r *http.Request) bool { return r.URL.Host == p.listener.Ad
 func (p *Proxy) rewriteBaseURL(r *http.Request) (*url.URL, error) {
 	given, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	if r.Host != p.listener.Addr().String() || !p.isSecret(given) {
-		return nil, &refusal{http.StatusForbidden, "the base URL is wrong: use it as fob has set it"}
+		return nil, &refusal{http.StatusForbidden, "the base URL is wrong: use it as fob set it"}
 	}
 	host, path, _ := strings.Cut(rest, "/")
 	u, err := url.Parse("http://" + host + "/" + path)
@@ -258,7 +258,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 		err = cause
 	}
 	p.opts.Log(Entry{Method: r.Method, Host: t.origin.Host, Path: t.url.EscapedPath(), Status: http.StatusBadGateway, Err: err})
-	writeError(w, http.StatusBadGateway, "there is no answer of "+t.origin.Host)
+	writeError(w, http.StatusBadGateway, "no response from "+t.origin.Host)
 }
 
 func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, err error) {
