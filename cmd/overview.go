@@ -85,6 +85,9 @@ func printNextStep(a *app.App, out cli.Style, command string) error {
 func stateText(s app.LoginStatus, now time.Time) string {
 	switch s.State {
 	case "":
+		if s.Storage == config.StorageFile {
+			return "stored in an encrypted file"
+		}
 		return "stored in the " + s.Storage
 	case session.StateExpired, session.StateEnded:
 		return "login required"

@@ -39,8 +39,8 @@ func New(a *app.App) *cobra.Command {
 		Use:   "agent",
 		Short: "Cache open logins for scripts and other machines",
 		Long: `Cache opened logins in memory, for 'fob token' and all other commands that need a
-token: they are faster, and need no passphrase each time. The agent is optional: without
-it every command opens the login itself. Refresh tokens are not cached: they are read
+token: they are faster, and need no passphrase each time. Secrets are not cached. The
+agent is optional: without it every command opens the login itself. Refresh tokens are not cached: they are read
 only for a refresh, and nothing is refreshed early.
 
 Logins that are not used for a while are forgotten; 'fob agent lock' forgets them all.

@@ -34,14 +34,14 @@ func NewLogout(a *app.App) *cobra.Command {
 		Use:   "logout [PROFILE]",
 		Short: "Revoke a login at the server and delete it here",
 		Long: `Revoke the refresh token and the access token, and delete the login from this
-machine. The profile's settings stay for the next 'fob login PROFILE', and so does
+machine. The profile's settings remain for the next 'fob login PROFILE', and so does
 a client that fob registered, unless --unregister is set. If the server fails to
 revoke a token, the login is deleted here all the same, and the exit status is 1.
-Without a PROFILE, fob asks before it logs out of the default.
+Without a PROFILE, fob asks before it logs out of the default of several profiles.
 
 Your browser may still be signed in at the server: --end-session opens the page
 that signs it out. --purge deletes the settings and the registered client too;
-'fob logout --all --purge' deletes all that fob stores but a registry of API keys.
+'fob logout --all --purge' deletes all that fob stores except a registry of API keys.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob logout work

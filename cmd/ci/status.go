@@ -225,7 +225,7 @@ func printCIStatus(a *app.App, s *ciStatusJSON) error {
 		{"config", s.Config},
 		{"storage", s.Storage},
 		{"profile", s.Profile},
-		{"chosen by", s.ProfileBy},
+		{"selected by", s.ProfileBy},
 		{"grant", s.Grant},
 		{"variable", s.Variable},
 		{"would send", s.Sends},

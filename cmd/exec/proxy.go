@@ -44,13 +44,13 @@ func NewProxy(a *app.App) *cobra.Command {
 		Short: "Run a program behind a proxy that adds a token",
 		Long: `Run a program with a proxy on a loopback port, whose password only this program gets.
 The proxy sends requests to the allowed hosts over https with a fresh token, and
-refuses all others. Scripts, build tools and AI agents can so use a credential that
-they cannot leak. PROFILE may also be secret/NAME, for an API key in a --header.
+refuses all others, so that scripts, build tools and AI agents can use a credential
+that they cannot leak. PROFILE may also be secret/NAME, for an API key in a --header.
 
 The program finds the proxy by HTTP_PROXY, and writes http:// in place of https://, or
-uses the address in a variable that --base-url names. A HOST may have a port; http://
-is only for hosts on this machine. https:// (CONNECT) is refused: the proxy could not
-read it. Each request is logged to stderr. This is not a firewall: a program that
+uses the address in a variable that --base-url names. A HOST may have a port. For a
+server on this machine without TLS, use --allow http://127.0.0.1:8080. https:// (CONNECT)
+is refused: the proxy could not read it. Each request is logged to stderr. This is not a firewall: a program that
 ignores HTTPS_PROXY and ALL_PROXY connects directly, without the token.
 
 ` + execExitHelp,

@@ -33,11 +33,11 @@ type keyFlags struct {
 func (f *keyFlags) register(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.owner, "owner", "", "the key's `OWNER`: an application, team or customer")
-	flags.StringArrayVar(&f.scopes, "scope", nil, "`SCOPE` of the key, as RESOURCE:ACTION (repeatable)")
+	flags.StringArrayVar(&f.scopes, "scope", nil, "a `SCOPE` of the key, such as orders:read; repeatable")
 	flags.StringVar(&f.expires, "expires", "", "`WHEN` it expires: 90d, 12h, 2027-01-31 or never")
-	flags.StringVar(&f.rate, "rate", "", "rate limit `COUNT/UNIT`, as in 100/s (s, min, h, d)")
-	flags.StringVar(&f.note, "note", "", "`NOTE` about where the key is used, and for what")
-	flags.StringArrayVar(&f.meta, "meta", nil, "metadata of your own: `NAME=VALUE` (repeatable)")
+	flags.StringVar(&f.rate, "rate", "", "rate limit: `COUNT/UNIT`, such as 100/s (s, min, h, d)")
+	flags.StringVar(&f.note, "note", "", "a `NOTE`: where the key is used, and for what")
+	flags.StringArrayVar(&f.meta, "meta", nil, "metadata of your own: `NAME=VALUE`; repeatable")
 	f.changed = flags.Changed
 }
 

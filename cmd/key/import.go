@@ -47,7 +47,7 @@ Keys that are in the registry are skipped: an interrupted import can be run agai
 	}
 	c.Flags().StringVar(&opts.owner, "owner", "", "`OWNER` for lines without one")
 	c.Flags().StringVar(&opts.environment, "env", "", "`ENVIRONMENT` for lines without one")
-	c.Flags().StringArrayVar(&opts.scopes, "scope", nil, "`SCOPE` for lines without scopes (repeatable)")
+	c.Flags().StringArrayVar(&opts.scopes, "scope", nil, "`SCOPE` for lines without scopes; repeatable")
 	usage.RefuseEmpty(c, "owner", "env")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "check all lines, and do nothing")
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)

@@ -45,7 +45,7 @@ there are any, for cron:
 		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), a, opts) },
 	}
 	opts.register(a, c)
-	c.Flags().StringVar(&opts.sort, "sort", "created", "sort by `FIELD`: created, expires, used or owner")
+	c.Flags().StringVar(&opts.sort, "sort", "created", "sort `ORDER`: created, expires, used or owner")
 	c.Flags().IntVar(&opts.limit, "limit", 0, "list at most `N` keys, 0 for all")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	_ = c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions([]string{"created", "expires", "used", "owner"}, cobra.ShellCompDirectiveNoFileComp))

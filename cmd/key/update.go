@@ -42,7 +42,7 @@ them; --meta NAME= removes a name. --to does not deliver the key: see 'fob key p
 		RunE:              func(cmd *cobra.Command, args []string) error { return runUpdate(cmd.Context(), a, args[0], opts) },
 	}
 	opts.register(c)
-	c.Flags().StringArrayVar(&opts.to, "to", nil, "the key's `DESTINATION` from now on (repeatable)")
+	c.Flags().StringArrayVar(&opts.to, "to", nil, "replace the destinations by this `DESTINATION`; repeatable")
 	usage.AllowFolderFlag(c, &opts.allowFolder)
 	c.Flags().BoolVar(&opts.disabled, "disabled", false, "refuse the key; --disabled=false accepts it again")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")

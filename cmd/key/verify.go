@@ -36,7 +36,7 @@ every given scope. Otherwise it is refused with status 8.
 		RunE: func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), a, opts) },
 	}
 	c.Flags().StringVar(&opts.need.Environment, "env", "", "the `ENVIRONMENT` that the key must have")
-	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have (repeatable)")
+	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have; repeatable")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, also for a refused key")
 	usage.RefuseEmpty(c, "env")
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)

@@ -57,7 +57,7 @@ changes them and not the value. Copies are not updated: see 'fob secret push', o
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.expires, "expires", "", "`WHEN` it expires at its issuer: 90d, 2027-01-31 or never")
-	flags.StringArrayVar(&opts.to, "to", nil, "add a `DESTINATION` for push and rotate (repeatable)")
+	flags.StringArrayVar(&opts.to, "to", nil, "add a `DESTINATION` for push and rotate; repeatable")
 	flags.StringVar(&opts.storage, "storage", "", "where to store it: `STORAGE` is keyring or file")
 	flags.StringVar(&opts.rotateWith, "rotate-with", "", "the `COMMAND` that prints a new value, or gitlab")
 	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that revokes an old value")

@@ -13,7 +13,7 @@ import (
 // Config is the page for 'fob help config'.
 func Config() *cobra.Command {
 	return page("config", "The settings of config.toml", `config.toml holds what is not secret: profiles, and settings for all of them. 'fob
-help files' names its path, and FOB_CONFIG another one. Commands such as 'fob login'
+help files' shows its path; FOB_CONFIG names another file. Commands such as 'fob login'
 and 'fob profile set' write it; comments and order survive.
 
 'fob help config --all' lists every setting with its type and default, and

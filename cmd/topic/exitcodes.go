@@ -24,7 +24,7 @@ A file or folder that you named and that is missing is wrong usage.
 'fob exec' and 'fob proxy' exit with the status of the program that they ran; 125
 means that fob failed, 126 that the program cannot be run, 127 that there is none.
 
-In a script, 4 needs a person ('fob login'), 5 and 7 are worth another try:
+In a script, 4 requires a new login ('fob login'); after 5 and 7, try again:
 
   token=$(fob token work) || case $? in
     4) echo 'log in again: fob login work' >&2; exit 1 ;;

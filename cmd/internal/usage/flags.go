@@ -14,7 +14,7 @@ type DestinationFlags struct {
 }
 
 func (f *DestinationFlags) Register(c *cobra.Command, to string) {
-	c.Flags().StringArrayVar(&f.To, "to", nil, to+" this `DESTINATION` (repeatable), see 'fob help destinations'")
+	c.Flags().StringArrayVar(&f.To, "to", nil, to+" a `DESTINATION`, see 'fob help destinations'; repeatable")
 	c.Flags().StringArrayVar(&f.As, "as", nil, "log in to the platform as `[PLATFORM=]PROFILE`")
 	RefuseEmpty(c, "to", "as")
 }
@@ -36,7 +36,7 @@ func URLPlace(text string) (credhelper.Place, error) {
 // AddReferenceFlags adds --env and --env-file; see app.ReadRefs.
 func AddReferenceFlags(c *cobra.Command, variables, files *[]string) {
 	c.Flags().StringArrayVar(variables, "env", nil, "`NAME=token/PROFILE` or NAME=secret/NAME; repeatable")
-	c.Flags().StringArrayVar(files, "env-file", nil, "`FILE` with lines NAME=VALUE, see above; repeatable")
+	c.Flags().StringArrayVar(files, "env-file", nil, "`FILE` with lines NAME=VALUE or NAME=fob://token/PROFILE; repeatable")
 }
 
 // AllowFolderFlag adds --allow-folder: a registry may be shared, so that what it names needs
