@@ -117,7 +117,7 @@ type rotation struct {
 	isBulk  bool
 	bar     *cli.Progress
 
-	done, before int // rotated now, and by an earlier ru
+	done, before int // rotated now, and by an earlier run
 	last         keys.Rotated
 	failed       cli.Failures
 }

@@ -335,3 +335,29 @@ func TestShow_FirstLocations(t *testing.T) {
 		t.Errorf("%s", shown)
 	}
 }
+
+// A leaked replacement that another one has replaced since, in a rotation that is not
+// finished: the incident is not over before that rotation is.
+func TestRun_ResumesTheRotationOfAnEarlierReplacement(t *testing.T) {
+	s := newSite(t)
+	_, id := s.issue(apikey.Record{Destinations: []string{s.Dotenv("KEY"), "exec:broken"}})
+	to, err := delivery.ForRotation(s.App, []string{s.Dotenv("KEY"), "exec:broken"}, nil, nil, "live", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.g.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, To: to}); !errors.Is(err, keys.ErrNotDelivered) {
+		t.Fatal(err)
+	}
+	leaked := strings.TrimSpace(strings.TrimPrefix(s.Env(), "KEY="))
+	for range 3 { // each delivers a newer replacement to the file
+		if _, err := s.run(leaked, Options{Yes: true}); !errors.Is(err, keys.ErrNotDelivered) {
+			t.Errorf("%v\n%s", err, s.Err.String())
+		}
+		if open, err := s.g.Unfinished(t.Context(), strings.Split(leaked, "_")[2]); err != nil || len(open) != 1 || open[0].Old.ID != id {
+			t.Errorf("%v %v", open, err)
+		}
+	}
+	if s.state(strings.Split(leaked, "_")[2]) != apikey.Revoked || s.state(id) != apikey.Active {
+		t.Error("not the leaked key alone is revoked")
+	}
+}

@@ -255,11 +255,12 @@ func (g *Registrar) unfinishedBefore(tx apikey.Tx, key apikey.Record) (before ap
 			return before, false, err
 		}
 		open = open || r.Open()
-		found = found || r.New == key.ID && (r.Open() || key.RevokedAt.IsZero())
+		found = found || r.New == key.ID
 	}
 	state := before.State(g.now())
 	isEarlier := !before.CreatedAt.After(key.CreatedAt) // prevents cycles
-	return before, found && isEarlier && (open || state == apikey.Active || state == apikey.Disabled), err
+	isInUse := key.RevokedAt.IsZero() && (state == apikey.Active || state == apikey.Disabled)
+	return before, found && isEarlier && (open || isInUse), err
 }
 
 // replacement returns the key that a rotation created, if that key's own record confirms

@@ -40,10 +40,13 @@ func (g *Registrar) Find(ctx context.Context, id string) (apikey.Record, error) 
 type Unfinished struct {
 	Old, New apikey.Record // the same for a new key that was not delivered yet
 	Rotation apikey.Rotation
+	earlier  []string // replacements of the same key, which may still be at a destination
 }
 
-// Is reports whether a key is the old or the new one of the rotation.
-func (u *Unfinished) Is(id string) bool { return u.Old.ID == id || u.New.ID == id }
+// Is reports whether a key is the old one of the rotation, or one of its replacements.
+func (u *Unfinished) Is(id string) bool {
+	return u.Old.ID == id || u.New.ID == id || slices.Contains(u.earlier, id)
+}
 
 // UnfinishedOf returns the unfinished rotation of a key, or nil.
 func UnfinishedOf(id string, open []Unfinished) *Unfinished {
@@ -83,6 +86,13 @@ func (g *Registrar) Unfinished(ctx context.Context, ids ...string) ([]Unfinished
 		}
 		if err != nil {
 			return nil, err
+		}
+		rotations, err := g.Registry.Rotations(ctx, rotation.Old)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rotations {
+			u.earlier = append(u.earlier, r.New)
 		}
 		isGenuine := u.New.Predecessor == u.Old.ID || u.New.ID == u.Old.ID
 		if isGenuine && (len(ids) == 0 || slices.ContainsFunc(ids, u.Is)) {

@@ -288,7 +288,7 @@ func (g *Registrar) endLeaked(tx apikey.Tx, s *started, key apikey.Record, old *
 
 func (g *Registrar) scheduleEnd(tx apikey.Tx, r *apikey.Record) error {
 	if end := r.RetiresAt; r.State(g.now()) == apikey.Revoked || !end.IsZero() && end.Before(g.now().Add(compromisedEnd)) {
-		return nil // by an interrupted rotatio
+		return nil // by an interrupted rotation
 	}
 	r.RetiresAt = g.now().Add(compromisedEnd)
 	return tx.Put(g.event(apikey.ActionRetire, "compromised; it expires at "+r.RetiresAt.Format(time.RFC3339)+" at the latest"), *r)
