@@ -119,28 +119,41 @@ func authorizationRequest(ctx context.Context, a *app.App, attempt *loginAttempt
 // showLogin opens the browser, or shows the URL and reads the redirect URL that is pasted
 // back. restore restores the terminal.
 func showLogin(ctx context.Context, a *app.App, attempt *loginAttempt, login *loopback.Login, listener *loopback.Listener, opts loginOptions) (restore func()) {
+	undo := func() {}
+	paste := func() (lines <-chan string) {
+		a.Note("If the browser is on another machine, its last page does not load: paste the address of that page here.")
+		lines, undo = cli.ReadPasted(a.In)
+		a.Typed = lines
+		return lines
+	}
 	a.Note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", listener.RedirectURI(), opts.timeout)
 	if login.Launched != nil {
 		a.Note("Opening the browser. If nothing appears, open this URL:\n\n  %s\n", login.Shown.URL())
-		go openBrowser(ctx, a, listener.StartURL())
-		return func() {}
+		unlaunched := make(chan struct{})
+		login.Unlaunched, login.Paste = unlaunched, paste
+		go func() {
+			if !openBrowser(ctx, a, listener.StartURL()) {
+				close(unlaunched)
+			}
+		}()
+		return func() { undo() }
 	}
 	a.Note("Open this URL in a browser:\n\n  %s\n", login.Shown.URL())
-	a.Note("If the browser is on another machine, its last page does not load: paste the address of that page here.")
+	login.Pasted = paste()
 	if attempt.client.Metadata.DeviceAuthorizationEndpoint != "" {
 		a.Note("Or press Ctrl-C and run the same command with --device.")
 	}
-	login.Pasted, restore = cli.ReadPasted(a.In)
-	a.Typed = login.Pasted
-	return restore
+	return undo
 }
 
 func browserOf(a *app.App) browser.Launcher {
 	return browser.Launcher{Getenv: a.Getenv, Output: a.Err.Raw()}
 }
 
-func openBrowser(ctx context.Context, a *app.App, url string) {
-	if err := browserOf(a).Open(url); err != nil && ctx.Err() == nil {
+func openBrowser(ctx context.Context, a *app.App, url string) (opened bool) {
+	err := browserOf(a).Open(url)
+	if err != nil && ctx.Err() == nil {
 		a.Note("The browser could not be started (%s): open the URL yourself.", err)
 	}
+	return err == nil
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os/exec"
 	"slices"
 	"strings"
 
+	"github.com/fobcli/fob/internal/browser"
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
@@ -62,11 +64,13 @@ func Browser(getenv func(string) string, look func(string) (string, error), goos
 	return Warn(check, "there is a display, and none of "+strings.Join(launchers, ", "), "install xdg-utils, set BROWSER, or use "+without)
 }
 
-// browserVariable interprets BROWSER like the launcher: a path, or a command line.
+// browserVariable interprets BROWSER like the launcher.
 func browserVariable(check, command string, look func(string) (string, error)) Finding {
-	path, err := look(command)
-	if fields := strings.Fields(command); err != nil && len(fields) > 0 {
-		path, err = look(fields[0])
+	path, err := "", exec.ErrNotFound
+	for _, words := range browser.Commands(command, look) {
+		if path, err = look(words[0]); err == nil {
+			break
+		}
 	}
 	if err != nil {
 		return Warn(check, fmt.Sprintf("BROWSER is %q, which is not found", sanitize.Line(command)), "set BROWSER to a program in PATH, or unset it")

@@ -131,6 +131,9 @@ type Login struct {
 	Launched *oauth.AuthorizationRequest
 
 	Pasted <-chan string // redirect URLs, handled like the callback; may be nil
+
+	Unlaunched <-chan struct{}      // the browser could not be started: Paste is called; may be nil
+	Paste      func() <-chan string // returns Pasted
 	Warn   func(string)  // prints one line
 	// Finish redeems the authorization code of a request and stores the login.
 	Finish func(ctx context.Context, r *oauth.AuthorizationRequest, code string) error
@@ -220,9 +223,11 @@ func (c *callback) server() *http.Server {
 
 // wait returns the first callback with a matching state, from the browser or pasted.
 func (c *callback) wait(ctx context.Context) (answer, error) {
-	pasted := c.login.Pasted
+	pasted, unlaunched := c.login.Pasted, c.login.Unlaunched
 	for {
 		select {
+		case <-unlaunched:
+			pasted, unlaunched = c.login.Paste(), nil
 		case a := <-c.answers:
 			return a, nil
 		case <-ctx.Done():

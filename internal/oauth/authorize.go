@@ -191,7 +191,7 @@ func (r *AuthorizationRequest) Code(q url.Values) (string, error) {
 // ParsePasted parses a redirect URL that the user copied from a browser. Scheme, host, port
 // and path must be those of the redirect URI; the rest is checked like a callback.
 func (r *AuthorizationRequest) ParsePasted(line string) (url.Values, error) {
-	pasted, err := url.Parse(strings.TrimSpace(line))
+	pasted, err := url.Parse(strings.Trim(line, " \t\r\n<>\"'"))
 	if err != nil {
 		return nil, errors.New("it is not a URL")
 	}

@@ -229,6 +229,7 @@ func TestPastedRedirectURLs(t *testing.T) {
 		{redirect: "http://127.0.0.1:5/callback", change: "state=", to: "x=%zz&state="},
 		{redirect: "http://127.0.0.1:5/callback", change: "http://127.0.0.1:5/callback?"},
 		{redirect: "http://127.0.0.1:5/callback", change: "http", to: "\x00http"},
+		{redirect: "http://127.0.0.1:5/callback", change: "http", to: `<"http`, good: true},
 	} {
 		r := newRequest(test.redirect)
 		line := strings.Replace(test.redirect+"?"+goodCallback(r).Encode(), test.change, test.to, 1)
