@@ -6,27 +6,27 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // ErrUTF16 is UTF-16 that cannot be decoded.
-var ErrUTF16 = errors.New("it is UTF-16 without a byte order mark, or damaged")
+var ErrUTF16 = errors.New("it is UTF-16 without a byte order mark, damaged, or longer than 256 MiB")
+
+const maxUTF16 = 256 << 20
 
 // NewReader returns a reader of a secret or list that programs on Windows may have written:
 // it removes a byte order mark, and decodes UTF-16 with the line ends that PowerShell writes.
-func NewReader(r io.Reader) io.Reader {
-	return &reader{src: bufio.NewReader(r)}
-}
+func NewReader(r io.Reader) io.Reader { return &reader{Reader: r} }
 
 // Decode is NewReader for a text in memory.
 func Decode(text []byte) ([]byte, error) { return io.ReadAll(NewReader(bytes.NewReader(text))) }
 
 type reader struct {
-	src   *bufio.Reader
+	io.Reader
 	begun bool
-	order binary.ByteOrder // of UTF-16; nil: the text needs no decoding
-	rest  []byte
 }
 
 func (r *reader) Read(p []byte) (int, error) {
@@ -36,72 +36,46 @@ func (r *reader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if r.order == nil {
-		return r.src.Read(p)
-	}
-	for len(r.rest) == 0 {
-		if err := r.decode(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
+	return r.Reader.Read(p)
 }
 
 func (r *reader) begin() error {
-	start, _ := r.src.Peek(2)
-	switch {
+	src := bufio.NewReader(r.Reader)
+	r.Reader = src
+	switch start, _ := src.Peek(2); {
 	case len(start) < 2:
 	case start[0] == 0xff && start[1] == 0xfe:
-		r.order = binary.LittleEndian
+		return r.decode(binary.LittleEndian)
 	case start[0] == 0xfe && start[1] == 0xff:
-		r.order = binary.BigEndian
+		return r.decode(binary.BigEndian)
 	case start[0] == 0xef && start[1] == 0xbb:
-		if start, _ = r.src.Peek(3); len(start) == 3 && start[2] == 0xbf {
-			_, _ = r.src.Discard(3)
+		if start, _ = src.Peek(3); string(start) == "\ufeff" {
+			_, _ = src.Discard(3)
 		}
 	case (start[0] == 0) != (start[1] == 0):
-		if start, _ = r.src.Peek(4); len(start) == 4 && (start[2] == 0) == (start[0] == 0) && (start[3] == 0) == (start[1] == 0) {
+		if start, _ = src.Peek(4); len(start) == 4 && (start[2] == 0) == (start[0] == 0) && (start[3] == 0) == (start[1] == 0) {
 			return ErrUTF16 // two ASCII characters
 		}
 	}
-	if r.order != nil {
-		_, _ = r.src.Discard(2)
-	}
 	return nil
 }
 
-// decode reads one character.
-func (r *reader) decode() error {
-	char, err := r.unit()
+func (r *reader) decode(order binary.ByteOrder) error {
+	text, err := io.ReadAll(io.LimitReader(r.Reader, maxUTF16+1))
 	if err != nil {
 		return err
 	}
-	if utf16.IsSurrogate(char) {
-		low, err := r.unit()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if char = utf16.DecodeRune(char, low); char == utf8.RuneError {
-			return ErrUTF16
-		}
-	}
-	if char == 0 {
+	if len(text) > maxUTF16 || len(text)%2 != 0 {
 		return ErrUTF16
 	}
-	if next, _ := r.src.Peek(2); char == '\r' && len(next) == 2 && r.order.Uint16(next) == '\n' {
-		return nil
+	units := make([]uint16, 0, len(text)/2)
+	for unit := range slices.Chunk(text[2:], 2) { // after the mark
+		units = append(units, order.Uint16(unit))
 	}
-	r.rest = utf8.AppendRune(r.rest[:0], char)
+	decoded := string(utf16.Decode(units))
+	if strings.ContainsAny(decoded, "\x00"+string(utf8.RuneError)) {
+		return ErrUTF16
+	}
+	r.Reader = strings.NewReader(strings.ReplaceAll(decoded, "\r\n", "\n"))
 	return nil
-}
-
-func (r *reader) unit() (rune, error) {
-	var raw [2]byte
-	_, err := io.ReadFull(r.src, raw[:])
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = ErrUTF16
-	}
-	return rune(r.order.Uint16(raw[:])), err
 }
