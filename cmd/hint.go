@@ -171,6 +171,9 @@ func typedHint(err error, s subject) string {
 		cli.TextIf(errors.As(err, new(*config.ParseError)), "fix it with an editor; nothing was changed"),
 		cli.TextIf(errors.Is(err, httpclient.ErrRedirect) && s.inLogin, "check the server's URLs: fob sends no secret to another address"),
 		cli.TextIf(errors.Is(err, httpclient.ErrRedirect), "run "+s.login("")+" to learn the server's new address: fob sends no secret to another one"),
+		typed(err, func(e *oauth.Error) string {
+			return cli.TextIf(s.inLogin && strings.Contains(e.Description, "redirect"), "register the redirect URI with the client, or name the registered one: "+s.login("--redirect-uri http://127.0.0.1:8765/callback"))
+		}),
 		cli.TextIf(oauth.RefusesClient(err), "check the client ID and the client authentication (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
 		cli.TextIf(oauth.HasCode(err, "invalid_scope") && s.inLogin, "request scopes that the server knows with --scope"),
 		cli.TextIf(oauth.HasCode(err, "invalid_scope"), "run "+s.call("status", "")+" to see the scopes that were granted; to request others, log in again with --scope"),

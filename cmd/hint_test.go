@@ -29,6 +29,7 @@ import (
 	"github.com/fobcli/fob/internal/loopback"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/records"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secretstore"
 	"github.com/fobcli/fob/internal/session"
@@ -41,7 +42,7 @@ func hintedErrors() []error {
 		keys.ErrNoPepper, keys.ErrRotated, keys.ErrRotating, keys.ErrTakenOver, keys.ErrStillUsed, keys.ErrNotDelivered, keys.ErrNotRotatable, keys.ErrRevoked,
 		registry.ErrInsecure, credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrNotWritten, credstore.ErrRefused, credstore.ErrTooLarge,
 		credstore.ErrNoKey, credstore.ErrCorrupt, credstore.ErrUnusable, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, seal.ErrFormat, atomicfile.ErrUnsafe,
-		session.ErrLoginRequired, session.ErrUnbound, session.ErrMoved, session.ErrReplaced, filelock.ErrTimeout, httpclient.ErrRedirect, jwt.ErrKey,
+		session.ErrLoginRequired, session.ErrUnbound, session.ErrMoved, session.ErrReplaced, filelock.ErrTimeout, filelock.ErrUnwritable, sanitize.ErrUTF16, httpclient.ErrRedirect, jwt.ErrKey,
 		ci.ErrUnknownPlace, ci.ErrNotPermitted, ci.ErrAbsent, ci.ErrMalformed, ci.ErrAudience, ci.ErrCommand, loopback.ErrPortInUse, loopback.ErrOpenedTwice,
 		oauth.ErrNoClientKey, oauth.ErrRefused, oauth.ErrUnavailable, &discovery.OtherIssuerError{Named: "https://sso.example.com/"},
 		&oauth.Error{Code: "invalid_client"}, &oauth.Error{Code: "invalid_scope"}, &oauth.Error{Code: "invalid_target"}, &oauth.Error{Code: "invalid_dpop_proof"},
@@ -96,11 +97,13 @@ func TestHintOf_CommandsExist(t *testing.T) {
 
 // wrongForm says what is wrong with the form of a hint, which is an imperative.
 func wrongForm(hint string) string {
-	imperatives := "add allow approve ask change check choose compare copy create find fix free get log make name put remove request restore rotate run set stop trust try unlock update use wait"
+	imperatives := "add allow approve ask change check choose compare copy create find fix free get log make name put remove register request restore rotate run save set stop trust try unlock update use wait"
 	first, _, _ := strings.Cut(hint, " ")
 	switch deletion := strings.Index(hint, "logout"); {
 	case !slices.Contains(strings.Fields(imperatives), first) && !strings.HasPrefix(hint, "did you mean '"):
 		return "it does not start with an imperative"
+	case strings.Contains(hint, "seal.key"):
+		return "it names the key, without which every login is lost"
 	case strings.HasSuffix(hint, "."):
 		return "it ends with a full stop"
 	case regexp.MustCompile(`'[^']*\b(PROFILE|NAME|ID|ISSUER|AUDIENCE|FOLDER|URL|SCOPE|FILE)\b[^']*'`).MatchString(hint):
@@ -120,6 +123,7 @@ func TestWrongForm(t *testing.T) {
 		"the platform is not well: try again later":     false,
 		"run 'fob login PROFILE'":                       false,
 		"run 'fob login work'.":                         false,
+		"remove seal.key, then try again":               false,
 		"find out what, then 'fob logout work --local'": false,
 	} {
 		if wrong := wrongForm(hint); (wrong == "") != right {
@@ -141,6 +145,7 @@ func TestHintOf(t *testing.T) {
 		"a login, with a flag":       {cmdauth.NewLoginError(absent, "work"), "the same command with '--storage file'"},
 		"a login, with its own":      {cmdauth.NewLoginError(cli.WithHint(absent, "do that"), "work"), "do that"},
 		"only the login's cause":     {errors.Join(cmdauth.NewLoginError(oauth.ErrUnavailable, "work"), apikey.ErrBusy), "check the network"},
+		"a redirect":                 {cmdauth.NewLoginError(&oauth.Error{Code: "invalid_request", Description: "The requested redirect_uri is missing in the client configuration."}, "work"), "register the redirect URI with the client, or name the registered one: the same command with '--redirect-uri "},
 		"a slip":                     {&config.SelectError{Choice: config.Choice{Name: "worc"}, Names: []string{"home", "work"}}, "did you mean 'work'?"},
 		"a link of another user":     {&atomicfile.OthersError{Path: "/a b", Mode: fs.ModeSymlink}, "rm '/a b'"},
 		"a file of another user":     {&atomicfile.OthersError{Path: "/x", Foreign: true}, "sudo chown "},

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type loginOptions struct {
 	clientSecretFile                   string
 	device, noBrowser, withToken       bool
 	revokeOld, switchAccount           bool
+	loginHint, prompt                  string
 	timeout                            time.Duration
 }
 
@@ -69,6 +71,8 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
 	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or a token response, from stdin")
 	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's current login first")
 	flags.BoolVar(&opts.switchAccount, "switch-account", false, "replace another account's login without asking")
+	flags.StringVar(&opts.loginHint, "login-hint", "", "`ACCOUNT` to propose, such as an email address")
+	flags.StringVar(&opts.prompt, "prompt", "", "`PAGE` the server must show, such as select_account")
 	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "`DURATION` to wait for the browser")
 	usage.Exclusive(c, "client-secret-stdin", "client-secret-file")
 	usage.Exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")
@@ -199,7 +203,27 @@ func prepareLogin(ctx context.Context, a *app.App, p config.Profile, opts loginO
 		return nil, errors.Join(err, unregisterUnused(ctx, attempt))
 	}
 	attempt.params = session.AuthorizationParams(attempt.profile.WithProvider(), metadata)
+	attempt.params.Extra = opts.accountParams(attempt.params.Extra)
 	return attempt, nil
+}
+
+// accountParams adds which account is to log in. Consent, without which there may be no
+// refresh token, is still requested.
+func (o loginOptions) accountParams(params map[string]string) map[string]string {
+	for name, value := range map[string]string{"login_hint": o.loginHint, "prompt": o.prompt} {
+		if value == "" {
+			continue
+		}
+		if before := params[name]; before == "consent" && value != "none" && !strings.Contains(value, before) {
+			value += " " + before
+		}
+		params = maps.Clone(params)
+		if params == nil {
+			params = make(map[string]string)
+		}
+		params[name] = value
+	}
+	return params
 }
 
 // confirmSwitch asks before a login replaces that of another account, because another user

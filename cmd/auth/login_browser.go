@@ -39,7 +39,7 @@ func browserLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts l
 	timeout := time.AfterFunc(opts.timeout, func() { stop(errBrowserTimeout) })
 	defer timeout.Stop()
 	hint := time.AfterFunc(redirectHintAfter, func() {
-		a.Note("Still waiting. If the page complains about the redirect, register this redirect URI with the client:\n  %s", redirect)
+		a.Note("Still waiting. If the page complains about the redirect, register this redirect URI with the client, or name the registered one with --redirect-uri:\n  %s", redirect)
 	})
 	defer hint.Stop()
 	restore := showLogin(waiting, a, attempt, login, listener, opts)

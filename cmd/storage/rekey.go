@@ -90,11 +90,21 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 		}
 		return err
 	}
-	if err := finishRekey(ctx, a, opts.storage, true); err != nil { // a previous, unfinished change
-		return err
+	unused := opts.storage == config.StorageFile && a.FileKey(cfg).IsUnused(cfg.Paths.Data)
+	if !unused {
+		if err := finishRekey(ctx, a, opts.storage, true); err != nil { // a previous, unfinished change
+			return err
+		}
 	}
 	next, err := chooseNextKey(ctx, a, cfg.Paths, opts)
 	if err != nil {
+		return err
+	}
+	if unused {
+		err = errors.Join(next.commit(), next.after())
+		if err == nil {
+			a.Note("Nothing was sealed yet. Source of the key: %s.", next.source)
+		}
 		return err
 	}
 	if err := records.Rekey(ctx, a, opts.storage, next.key, next.commit); err != nil {

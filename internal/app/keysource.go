@@ -47,6 +47,11 @@ func (a *App) FileKey(cfg *config.Config) KeySource {
 	return KeySource{PassphraseSource, credstore.Passphrase(credstore.PassphraseOptions{DataDir: cfg.Paths.Data, Ask: ask})}
 }
 
+// IsUnused reports that the encrypted files have no key yet.
+func (s KeySource) IsUnused(dataDir string) bool {
+	return s.Name == PassphraseSource && !PathExists(filepath.Join(dataDir, "seal.json")) && !PathExists(filepath.Join(dataDir, "records"))
+}
+
 // askPassphrase gets the passphrase of the encrypted files: from the file that
 // FOB_PASSPHRASE_FILE names, from the configured command, else from the terminal,
 // twice for a new one.
@@ -70,7 +75,7 @@ func askPassphrase(ctx context.Context, terminal *cli.IO, command []string, conf
 	}
 	if errors.Is(err, cli.ErrNoTerminal) {
 		return passphrase, cli.WithHint(cli.Usagef("the encrypted file needs its key: %s", err),
-			"set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file or passphrase_command in the configuration")
+			"run 'fob storage rekey --key-file ~/fob.key' if nothing is stored in it yet; or set FOB_SEAL_KEY or FOB_PASSPHRASE_FILE, or key_file or passphrase_command in config.toml")
 	}
 	return passphrase, err
 }

@@ -38,6 +38,9 @@ func registryPlace(name string) Place {
 		scheme, rest = "https", name
 	}
 	host, path, _ := strings.Cut(rest, "/")
+	if host == "docker.io" { // docker's name of its hub in images
+		host = "index.docker.io"
+	}
 	switch strings.TrimSuffix(path, "/") {
 	case "", "v1", "v2":
 		return NewPlace(scheme, host, "")

@@ -19,7 +19,7 @@ var registries = []Rule{
 func TestRegistries(t *testing.T) {
 	for name, want := range map[string]string{
 		"ghcr.io": "github", "https://ghcr.io": "github", "GHCR.io:443\n": "github", "https://ghcr.io/v2/": "github",
-		"https://index.docker.io/v1/": "hub", "registry.example.com:5000": "work",
+		"https://index.docker.io/v1/": "hub", "index.docker.io": "hub", "docker.io": "hub", "https://docker.io/v2/": "hub", "registry.example.com:5000": "work",
 		// H63
 		"ghcr.io.evil.test": "", "evil-ghcr.io": "", "ghcr.io.": "", "ghcr.io:5000": "", "http://ghcr.io": "", "ghcr.io@evil.test": "",
 		"evil.test/ghcr.io": "", "ghcr.io/evil": "", "ghcr.io/v2/../x": "", "gh\u0441r.io": "", "https://ghcr.io?x": "", "ssh://ghcr.io": "",

@@ -67,7 +67,7 @@ func Examine(ctx context.Context, a *app.App, names []string) ([]Finding, error)
 		FreeSpace("data space", paths.Data),
 		FreeSpace("cache space", paths.Cache),
 	)
-	e.storages(ctx)
+	e.storages(ctx, len(names) == 0)
 	e.loopbacks(ctx)
 	e.add(Browser(a.Getenv, exec.LookPath, runtime.GOOS, e.example()), Proxy(a.Getenv))
 	if e.cfg.CAFile != "" {
@@ -112,9 +112,9 @@ func (e *examination) projectFile() {
 	}
 }
 
-// storages tests each storage that a profile or a secret uses, or that the first one would
-// use.
-func (e *examination) storages(ctx context.Context) {
+// storages tests each storage that a profile or, if all are examined, a secret uses, or that
+// the first one would use.
+func (e *examination) storages(ctx context.Context, all bool) {
 	var tried []string
 	try := func(profile, pinned string) {
 		name, err := e.cfg.StorageFor(pinned)
@@ -133,7 +133,9 @@ func (e *examination) storages(ctx context.Context) {
 		try(p.Name, p.Storage)
 	}
 	for _, name := range e.cfg.SecretNames() {
-		try("", e.cfg.Secrets[name].Storage)
+		if all {
+			try("", e.cfg.Secrets[name].Storage)
+		}
 	}
 	if len(e.profiles)+len(e.cfg.Secrets) == 0 {
 		try("", "")
@@ -172,9 +174,9 @@ func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 
 func (e *examination) encryptedFile(ctx context.Context, store *credstore.Store) {
 	const check = "encrypted file"
-	source := e.app.FileKey(e.cfg).Name
-	fresh := source == app.PassphraseSource && !app.PathExists(filepath.Join(e.paths.Data, "seal.json")) && !app.PathExists(filepath.Join(e.paths.Data, "records"))
-	err := e.sealKey(ctx, store, fileKeyCheck, source, fresh)
+	source := e.app.FileKey(e.cfg)
+	fresh := source.IsUnused(e.paths.Data)
+	err := e.sealKey(ctx, store, fileKeyCheck, source.Name, fresh)
 	switch {
 	case fresh: // a test would ask for a new passphrase
 		e.add(Skipped(check, "the first login sets the passphrase"))

@@ -134,7 +134,7 @@ type Login struct {
 
 	Unlaunched <-chan struct{}      // the browser could not be started: Paste is called; may be nil
 	Paste      func() <-chan string // returns Pasted
-	Warn   func(string)  // prints one line
+	Warn       func(string)         // prints one line
 	// Finish redeems the authorization code of a request and stores the login.
 	Finish func(ctx context.Context, r *oauth.AuthorizationRequest, code string) error
 }

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,7 +149,7 @@ func (r Record) Move(ctx context.Context, storage string) (moved Moved, err erro
 			return Moved{Missing: true}, r.pin(storage)
 		}
 	}
-	return moved, cli.WithHint(err, "it stays in %q, unchanged; run 'fob doctor' to find the cause", r.Storage)
+	return moved, cli.WithHint(err, "it stays in %q, unchanged; %s", r.Storage, cmp.Or(cli.CarriedHint(err), "run 'fob doctor' to find the cause"))
 }
 
 // Rekey replaces a storage's key; commit switches the key's source to it. Until FinishRekey
