@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -65,64 +66,105 @@ func Write(path string, data []byte) error { return WriteMode(path, data, fileMo
 
 // WriteMode is Write with another mode, for files without secrets.
 func WriteMode(path string, data []byte, mode fs.FileMode) error {
-	return writeTemp(path, data, mode, nil, rename)
+	return writeIn(path, data, mode, rename)
 }
 
-// Replace is Write for a file of other programs: one that exists keeps its owner, group and
-// mode, or is not replaced. On Windows it becomes private.
-func Replace(path string, data []byte) error { return replace(path, data, rename) }
-
-// Probe reports whether Replace could replace path, which stays as it is.
-func Probe(path string) error {
-	return replace(path, nil, func(dir *os.Root, temp, _ string) error { return remove(dir, temp) })
+// Replace replaces a file of other programs by what change returns for its content of at most
+// limit bytes, nil if there is none. It keeps its owner, group and mode, or is not replaced. On
+// Windows it becomes private. Another user who can write to the folder cannot make it read
+// another file: what is read, and whose owner and mode the new one gets, is one file.
+func Replace(path string, limit int64, change func(text []byte) ([]byte, error)) error {
+	return replace(path, limit, change, rename)
 }
 
-func replace(path string, data []byte, put func(dir *os.Root, temp, name string) error) error {
-	like, err := LstatRegular(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return writeTemp(path, data, fileMode, nil, put)
+// Probe returns the error that Replace would. The file stays as it is.
+func Probe(path string, limit int64, change func(text []byte) ([]byte, error)) error {
+	return replace(path, limit, change, func(dir *os.Root, temp, _ string) error { return remove(dir, temp) })
+}
+
+func replace(path string, limit int64, change func(text []byte) ([]byte, error), put func(dir *os.Root, temp, name string) error) error {
+	return inFolder(path, func(dir *os.Root, name string) error {
+		var text []byte
+		mode := fs.FileMode(fileMode)
+		like, info, err := openRegular(dir, name)
+		if err == nil {
+			defer like.Close()
+			mode = info.Mode().Perm()
+			text, err = readAll(like, path, limit)
+		}
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			text, err = change(text)
+		}
+		if err != nil {
+			return err
+		}
+		return writeTemp(dir, path, text, mode, like, put)
+	})
+}
+
+// openRegular opens a regular file for reading. It does not follow a link.
+func openRegular(dir *os.Root, name string) (*os.File, fs.FileInfo, error) {
+	before, err := dir.Lstat(name)
+	if err == nil && !before.Mode().IsRegular() {
+		err = fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, filepath.Join(dir.Name(), name))
 	}
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !os.SameFile(before, info) {
+		err = fmt.Errorf("%w: %s was replaced", ErrUnsafe, f.Name())
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
+}
+
+// inFolder opens the folder of a path once, so that it cannot be swapped in between.
+func inFolder(path string, do func(dir *os.Root, name string) error) error {
+	dir, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	return writeTemp(path, data, like.Mode().Perm(), like, put)
+	defer func() { _ = dir.Close() }()
+	return do(dir, filepath.Base(path))
+}
+
+func writeIn(path string, data []byte, mode fs.FileMode, put func(dir *os.Root, temp, name string) error) error {
+	return inFolder(path, func(dir *os.Root, _ string) error { return writeTemp(dir, path, data, mode, nil, put) })
 }
 
 // Create is Write for the first of several writers; the others get fs.ErrExist. Readers
 // never see an incomplete file.
 func Create(path string, data []byte) error {
-	return writeTemp(path, data, fileMode, nil, renameNew)
+	return writeIn(path, data, fileMode, renameNew)
 }
 
 // Touch creates an empty private file unless something is at path already.
 func Touch(path string) error {
-	dir, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = dir.Close() }()
-	f, err := createNew(dir, filepath.Base(path))
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return f.Close()
+	return inFolder(path, func(dir *os.Root, name string) error {
+		f, err := createNew(dir, name)
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
 }
 
 // writeTemp writes a temp file next to path, with the owner of like unless that is nil, and moves
-// it there with put. The folder is opened once, so that it cannot be swapped in between. If it
-// fails, path is unchanged and the temp file deleted.
-func writeTemp(path string, data []byte, mode fs.FileMode, like fs.FileInfo, put func(dir *os.Root, temp, name string) error) error {
-	dir, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = dir.Close() }()
+// it there with put. If it fails, path is unchanged and the temp file deleted.
+func writeTemp(dir *os.Root, path string, data []byte, mode fs.FileMode, like *os.File, put func(dir *os.Root, temp, name string) error) error {
 	name := filepath.Base(path)
 	temp := "." + name + "." + rand.Text()
-	err = writeNew(dir, temp, data, mode, like)
+	err := writeNew(dir, temp, data, mode, like)
 	if err == nil {
 		err = put(dir, temp, name)
 	}
@@ -135,7 +177,7 @@ func writeTemp(path string, data []byte, mode fs.FileMode, like fs.FileInfo, put
 	return syncDir(dir)
 }
 
-func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode, like fs.FileInfo) error {
+func writeNew(dir *os.Root, name string, data []byte, mode fs.FileMode, like *os.File) error {
 	f, err := createNew(dir, name)
 	if err != nil {
 		return err
@@ -173,6 +215,10 @@ func read(open func(string) (*os.File, error), path string, limit int64, check f
 	if err := check(f, path, info); err != nil {
 		return nil, err
 	}
+	return readAll(f, path, limit)
+}
+
+func readAll(f *os.File, path string, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -73,9 +72,13 @@ func checkOthers(_ *os.File, path string, info fs.FileInfo) error {
 
 // setOwner copies owner, group and access list of another file to a new one. Only root can
 // set any owner. Without the list, the mode's group bits would grant more than before.
-func setOwner(f *os.File, like fs.FileInfo) error {
-	want, ok := like.Sys().(*syscall.Stat_t)
+func setOwner(f, like *os.File) error {
+	before, err := like.Stat()
+	if err != nil {
+		return err
+	}
 	info, err := f.Stat()
+	want, ok := before.Sys().(*syscall.Stat_t)
 	if err != nil || !ok {
 		return err
 	}
@@ -88,7 +91,7 @@ func setOwner(f *os.File, like fs.FileInfo) error {
 	}
 	list := make([]byte, 64<<10) // the most that Linux stores
 	const attribute = "system.posix_acl_access"
-	n, err := unix.Lgetxattr(filepath.Join(filepath.Dir(f.Name()), like.Name()), attribute, list)
+	n, err := unix.Fgetxattr(int(like.Fd()), attribute, list)
 	if err == nil { // only on Linux
 		return unix.Fsetxattr(int(f.Fd()), attribute, list[:n], 0)
 	}

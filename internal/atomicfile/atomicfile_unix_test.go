@@ -283,6 +283,10 @@ func TestF50UnsafeFoldersAreFound(t *testing.T) {
 	}
 }
 
+func replaceBy(text string) func([]byte) ([]byte, error) {
+	return func([]byte) ([]byte, error) { return []byte(text), nil }
+}
+
 // A service that reads a file which root replaces must be able to read it afterwards.
 func TestReplace_KeepsOwnerGroupAndMode(t *testing.T) {
 	dir := t.TempDir()
@@ -300,7 +304,7 @@ func TestReplace_KeepsOwnerGroupAndMode(t *testing.T) {
 		}
 		onlyFile(t, dir, "f")
 	}
-	if err := errors.Join(Probe(path), Replace(path, []byte("new"))); err != nil {
+	if err := errors.Join(Probe(path, 100, replaceBy("probed")), Replace(path, 100, replaceBy("new"))); err != nil {
 		t.Fatal(err)
 	}
 	uid, gid := os.Geteuid(), os.Getegid()
@@ -313,11 +317,10 @@ func TestReplace_KeepsOwnerGroupAndMode(t *testing.T) {
 		if err := errors.Join(os.Chown(path, uid, gid), os.Chmod(path, mode)); err != nil {
 			t.Fatal(err)
 		}
-		text := mode.String()
-		if err := errors.Join(Replace(path, []byte(text)), Probe(path)); err != nil {
+		if err := errors.Join(Replace(path, 100, replaceBy(mode.String())), Probe(path, 100, replaceBy("probed"))); err != nil {
 			t.Fatal(err)
 		}
-		check(uid, gid, mode, text)
+		check(uid, gid, mode, mode.String())
 		if os.Geteuid() == 0 {
 			uid = 0
 		}

@@ -89,4 +89,4 @@ func checkCredential(f *os.File, path string, info fs.FileInfo) error {
 	return checkFile(f, path, info)
 }
 
-func setOwner(*os.File, fs.FileInfo) error { return nil }
+func setOwner(_, _ *os.File) error { return nil }

@@ -148,7 +148,7 @@ func TestReplace_KeepsAccessList(t *testing.T) {
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	if err := Replace(path, []byte("new")); err != nil {
+	if err := Replace(path, 100, replaceBy("new")); err != nil {
 		t.Fatal(err)
 	}
 	got := make([]byte, 1<<10)
@@ -171,7 +171,10 @@ func TestReplace_RefusesWhatItCannotPreserve(t *testing.T) {
 	if err := errors.Join(os.WriteFile(path, []byte("old"), 0o640), os.Chown(path, 0, 1000)); err != nil {
 		t.Fatal(err)
 	}
-	for name, do := range map[string]func() error{"Replace": func() error { return Replace(path, []byte("new")) }, "Probe": func() error { return Probe(path) }} {
+	for name, do := range map[string]func() error{
+		"Replace": func() error { return Replace(path, 100, replaceBy("new")) },
+		"Probe":   func() error { return Probe(path, 100, replaceBy("new")) },
+	} {
 		err := underFault(t, unix.SYS_FCHOWN, unix.EPERM, do)
 		if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "owner and group (0:1000) cannot be preserved") {
 			t.Errorf("%s: %v", name, err)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,25 +98,26 @@ func (d *dotenvFile) Replace(ctx context.Context, old string, value secret.Secre
 		return err
 	}
 	defer lock.Release()
-	text, err := atomicfile.ReadRegular(path, maxDotenv)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	changed, key := string(text), value.Reveal()
-	if current := dotenv.Get(changed, d.field); old != "" && len(current) == len(key) && strings.Trim(current, wordCharacters) == "" {
-		changed = dotenv.ReplaceKey(changed, current, key)
-	}
-	changed, err = dotenv.Set(dotenv.ReplaceKey(changed, old, key), d.field, key)
-	if wrong, ok := errors.AsType[*dotenv.SyntaxError](err); ok {
-		return fmt.Errorf("%s:%d: %s; nothing was changed", path, wrong.Line, wrong.Reason)
-	}
-	if len(changed) > maxDotenv { // the file would be too large for further deliveries
-		return fmt.Errorf("%s would have more than %d bytes; nothing was changed", path, maxDotenv)
-	}
+	replace := atomicfile.Replace
 	if d.machine.ReadOnly {
-		return atomicfile.Probe(path)
+		replace = atomicfile.Probe
 	}
-	return atomicfile.Replace(path, []byte(changed))
+	return replace(path, maxDotenv, func(text []byte) ([]byte, error) { return d.changed(path, string(text), old, value.Reveal()) })
+}
+
+// changed returns the text of the file with a new key.
+func (d *dotenvFile) changed(path, text, old, key string) ([]byte, error) {
+	if current := dotenv.Get(text, d.field); old != "" && len(current) == len(key) && strings.Trim(current, wordCharacters) == "" {
+		text = dotenv.ReplaceKey(text, current, key)
+	}
+	text, err := dotenv.Set(dotenv.ReplaceKey(text, old, key), d.field, key)
+	if wrong, ok := errors.AsType[*dotenv.SyntaxError](err); ok {
+		return nil, fmt.Errorf("%s:%d: %s; nothing was changed", path, wrong.Line, wrong.Reason)
+	}
+	if len(text) > maxDotenv { // the file would be too large for further deliveries
+		return nil, fmt.Errorf("%s would have more than %d bytes; nothing was changed", path, maxDotenv)
+	}
+	return []byte(text), err
 }
 
 // NotReadBy returns which common readers of .env files would not read the delivered value.
