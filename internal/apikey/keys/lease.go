@@ -32,18 +32,14 @@ func (g *Registrar) isLeased(open apikey.Rotation) bool {
 // isDead reports whether the process that delivers a key ran on this machine and has ended:
 // each locks its own file, and the system releases that lock.
 func (g *Registrar) isDead(id string) bool {
-	if g.LockDir == "" {
-		return false
-	}
 	if _, err := os.Lstat(g.leaseFile(id)); err != nil {
 		return false // it may run on another machine
 	}
-	lock, err := filelock.TryAcquire(g.leaseFile(id))
-	if err != nil {
-		return false
+	lock := g.lockLease(id)
+	if lock != nil {
+		lock.Release()
 	}
-	lock.Release()
-	return true
+	return lock != nil
 }
 
 func (g *Registrar) leaseFile(id string) string { return filepath.Join(g.LockDir, "rotation-"+id) }

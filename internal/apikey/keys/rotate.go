@@ -44,13 +44,6 @@ type RotateOptions struct {
 // endsSoon reports whether the old key is revoked even if deliveries fail.
 func (o *RotateOptions) endsSoon() bool { return o.Compromised && !o.KeepUntilDelivered }
 
-func (o *RotateOptions) destinations() []Destination {
-	if o.Last == nil {
-		return o.To
-	}
-	return append(slices.Clone(o.To), o.Last)
-}
-
 // Rotated is a key and its replacement. For a new key, both are the same.
 type Rotated struct {
 	Old, New apikey.Record
@@ -253,8 +246,10 @@ func (g *Registrar) newRotation(old, next string, opts *RotateOptions) apikey.Ro
 		Old: old, New: next, Phase: apikey.PhaseMinted, Compromised: opts.Compromised,
 		StartedAt: g.now(), LeasedUntil: g.now().Add(lease),
 	}
-	for _, to := range opts.destinations() {
-		rotation.Deliveries = append(rotation.Deliveries, apikey.Delivery{Destination: to.Name(), Status: apikey.DeliveryPending})
+	for _, to := range append(slices.Clone(opts.To), opts.Last) {
+		if to != nil { // opts.Last
+			rotation.Deliveries = append(rotation.Deliveries, apikey.Delivery{Destination: to.Name(), Status: apikey.DeliveryPending})
+		}
 	}
 	return rotation
 }
