@@ -160,7 +160,7 @@ func logout(ctx context.Context, a *app.App, cfg *config.Config, p config.Profil
 			gone, err = forgetLogin(ctx, a, p, provider, opts)
 		}
 	}
-	if !gone || !opts.purge || opts.all { // --all --purge removes the whole configuratio
+	if !gone || !opts.purge || opts.all { // --all --purge removes the whole configuration
 		return gone, err
 	}
 	return gone, errors.Join(err, config.RemoveProfile(cfg.Paths.Config, p.Name))

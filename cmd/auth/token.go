@@ -25,7 +25,7 @@ type tokenOptions struct {
 
 	header, curlConfig, json, inspect, mask bool
 	netrc                                   string // the host
-	env, shell                              string // the variable, and the shell to set it i
+	env, shell                              string // the variable, and the shell to set it in
 	dpopMethod, dpopURL, dpopNonce          string
 }
 

@@ -96,7 +96,7 @@ func runHelperDocker(ctx context.Context, a *app.App, operation string) error {
 		return nil
 	case rule == nil:
 		fmt.Fprintln(a.Out.Raw(), credhelper.NotFoundInDocker)
-		return cli.Silent(cli.ExitFailed) // docker has read the reaso
+		return cli.Silent(cli.ExitFailed) // docker has read the reason
 	case operation == "erase":
 		return dropRefused(ctx, a, rule.Profile, secret.Secret{})
 	}

@@ -76,7 +76,7 @@ type Filter struct {
 	IDs         []string
 	Owner       string
 	Environment string
-	Scope       string // a granted scope, exactly as writte
+	Scope       string // a granted scope, exactly as written
 	States      []State
 	EndsBefore  time.Time // excludes keys that have already ended
 	UnusedSince time.Time

@@ -261,7 +261,7 @@ func (a *App) Store(name string) (*credstore.Store, error) {
 // Rekeyed closes the stores after a change of a storage's key.
 func (a *App) Rekeyed(storage, dataDir string, key seal.Key) {
 	a.opened.stores = make(map[string]*credstore.Store)
-	if storage == config.StorageFile { // so that the key is not asked for agai
+	if storage == config.StorageFile { // so that the key is not asked for again
 		known := func(context.Context, bool) (seal.Key, error) { return key, nil }
 		a.opened.stores[storage] = credstore.NewFile(credstore.FileOptions{DataDir: dataDir, Key: known})
 	}

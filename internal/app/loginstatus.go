@@ -23,7 +23,7 @@ type LoginStatus struct {
 	Server         string        `json:"server"`
 	ClientID       string        `json:"client_id"`
 	Scopes         []string      `json:"scopes,omitempty"`
-	Grant          string        `json:"grant,omitempty"`      // empty: a user has logged i
+	Grant          string        `json:"grant,omitempty"`      // empty: a user has logged in
 	DPoP           bool          `json:"dpop,omitempty"`       // tokens are bound to a key
 	Registered     bool          `json:"registered,omitempty"` // fob has registered the client
 	Storage        string        `json:"storage"`

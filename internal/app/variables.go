@@ -4,7 +4,7 @@ package app
 type EnvVariable struct {
 	Name   string // a trailing _ means a prefix
 	Doc    string
-	Secret bool // contains a secret: removed from the environment of childre
+	Secret bool // contains a secret: removed from the environment of children
 }
 
 // Variables are all of fob's variables, in alphabetical order.

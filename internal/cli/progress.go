@@ -15,7 +15,7 @@ import (
 type Progress struct {
 	s     *IO
 	verb  string
-	total int64 // 0: unknow
+	total int64 // 0: unknown
 	shown time.Time
 }
 

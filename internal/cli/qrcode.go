@@ -17,7 +17,7 @@ func (s *IO) QRCode(text string) (picture Painted, fits bool) {
 }
 
 func drawQRCode(text string, columns, rows int) (picture Painted, fits bool) {
-	const margin = 2 // modules; scanners need a light margi
+	const margin = 2 // modules; scanners need a light margin
 	code, err := qr.Encode(text, qr.L)
 	if err != nil {
 		return "", false

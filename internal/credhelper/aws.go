@@ -94,7 +94,7 @@ func (r WebIdentity) Form() url.Values {
 // STSError is an error response of the service.
 type STSError struct {
 	Status        int
-	Code, Message string // inert, without the toke
+	Code, Message string // inert, without the token
 }
 
 func (e *STSError) Error() string {

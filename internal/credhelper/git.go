@@ -23,7 +23,7 @@ import (
 type Credential struct {
 	Username  string // for the token; empty: any works
 	Token     secret.Secret
-	ExpiresAt time.Time // zero: unknow
+	ExpiresAt time.Time // zero: unknown
 }
 
 // AnyUsername is used with hosts that accept any name with a token.
@@ -36,7 +36,7 @@ func (c Credential) Name() string { return cmp.Or(c.Username, AnyUsername) }
 type GitRequest struct {
 	Place    Place
 	Username string
-	Refused  secret.Secret // with erase: the token that the host refused; zero: unknow
+	Refused  secret.Secret // with erase: the token that the host refused; zero: unknown
 
 	authtype bool     // git supports whole headers: 2.46 and later
 	schemes  []string // offered by the host, in lower case
@@ -177,7 +177,7 @@ func tokenIn(authtype, credential string) secret.Secret {
 
 // GitConfig adds fob to git's configuration and removes it, by calling git.
 type GitConfig struct {
-	Local   bool                      // the repository of the working directory; else the user's configuratio
+	Local   bool                      // the repository of the working directory; else the user's configuration
 	Environ []string                  // for git
 	DryRun  func(args []string) error // if set, called with the arguments of each change instead
 	Changes int                       // number of changes made, or that would be made

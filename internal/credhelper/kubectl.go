@@ -24,7 +24,7 @@ const maxExecInfo = 1 << 20 // it contains the cluster's certificates
 
 // KubectlRequest is an ExecCredential with a spec, as written by client-go.
 type KubectlRequest struct {
-	Server     string // the cluster's URL; empty: unknow
+	Server     string // the cluster's URL; empty: unknown
 	Unverified bool   // kubectl does not verify the cluster's certificate
 
 	version string

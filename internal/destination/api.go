@@ -24,8 +24,8 @@ import (
 type api struct {
 	http   *http.Client
 	base   string      // without a trailing slash
-	header http.Header // of every request: credential, API versio
-	hide   []string    // secrets that messages must not contai
+	header http.Header // of every request: credential, API version
+	hide   []string    // secrets that messages must not contain
 	now    func() time.Time
 
 	readOnly bool
@@ -79,8 +79,8 @@ type AnswerError struct {
 	Host       string
 	Status     int
 	Message    string        // the platform's, inert, without the value; may be empty
-	RetryAfter time.Duration // from the response; 0: unknow
-	body       []byte        // for the platform's own code; never show
+	RetryAfter time.Duration // from the response; 0: unknown
+	body       []byte        // for the platform's own code; never shown
 }
 
 func (e *AnswerError) Error() string {

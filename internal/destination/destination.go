@@ -56,7 +56,7 @@ type Machine struct {
 	// DotenvRoots are the absolute paths of the folders in which dotenv: may write, unless
 	// AnyFolder.
 	DotenvRoots []string
-	AnyFolder   bool // the user typed the destinatio
+	AnyFolder   bool // the user typed the destination
 	// ReadOnly makes Deliver stop before changing anything: it only checks what it reads.
 	ReadOnly bool
 	// LockDir is a private folder for the locks of files.

@@ -79,7 +79,7 @@ func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
 	}
 	variable := gitlabVariable{Key: g.field, Value: value.Reveal(), EnvironmentScope: g.scope, Masked: true, MaskedAndHidden: true, Protected: true, Raw: true}
 	err = a.do(ctx, http.MethodPost, g.path, variable, nil)
-	if isAnswer(err, http.StatusBadRequest) && strings.Contains(err.Error(), "has already been taken") { // by another process, in betwee
+	if isAnswer(err, http.StatusBadRequest) && strings.Contains(err.Error(), "has already been taken") { // by another process, in between
 		return g.change(ctx, a, value)
 	}
 	return err

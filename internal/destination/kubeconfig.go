@@ -147,7 +147,7 @@ func readKubeconfig(paths []string) (*kubeconfig, error) {
 			return nil, kubeProblem("%v", err)
 		}
 		var one kubeconfig
-		if yaml.Unmarshal(text, &one) != nil { // the parser's error may contain a toke
+		if yaml.Unmarshal(text, &one) != nil { // the parser's error may contain a token
 			return nil, kubeProblem("%s is not a kubeconfig", path)
 		}
 		dir, err := filepath.Abs(filepath.Dir(path))
@@ -236,7 +236,7 @@ func (u *kubeUser) show(access *kubeAccess) error {
 		}
 		access.options.Certificate = &pair
 	}
-	if u.TokenFile != "" { // takes precedence over the toke
+	if u.TokenFile != "" { // takes precedence over the token
 		access.token, err = readKubeToken(resolveIn(u.dir, u.TokenFile))
 		return err
 	}

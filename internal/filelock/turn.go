@@ -14,7 +14,7 @@ var turns = struct {
 }{at: make(map[string]*turn)}
 
 type turn struct {
-	taken chan struct{} // full while a goroutine has the tur
+	taken chan struct{} // full while a goroutine has the turn
 	users int           // goroutines that have the turn or wait for it; the last one deletes the entry
 }
 

@@ -195,7 +195,7 @@ type callback struct {
 	opened   atomic.Bool   // the start page
 	received atomic.Bool   // whether there is a callback
 	answers  chan answer   // delivers the callback
-	outcome  chan error    // delivers the result to the page; may be preceded by errQuestio
+	outcome  chan error    // delivers the result to the page; may be preceded by errQuestion
 	pageSent chan struct{} // closed when the page has been sent
 }
 

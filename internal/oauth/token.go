@@ -147,7 +147,7 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	hc.Timeout = 0
 	sent := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
 	maps.Copy(sent, header)
-	form = maps.Clone(form) // the caller's form must not get the authenticatio
+	form = maps.Clone(form) // the caller's form must not get the authentication
 	if err := c.authenticate(endpoint, form, sent); err != nil {
 		return 0, nil, err
 	}

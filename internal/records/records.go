@@ -32,13 +32,13 @@ type Record struct {
 	Kind    Kind
 	Name    string // of the profile or the secret
 	Label   string // in messages and arguments
-	Storage string // by the configuratio
+	Storage string // by the configuration
 
 	profile config.Profile // of a login
 	secret  config.Secret  // the settings of a secret
 
 	open  func(storage string, current bool) (content, error) // current: no change once the configuration names another storage
-	pin   func(storage string) error                          // sets the storage in the configuratio
+	pin   func(storage string) error                          // sets the storage in the configuration
 	named func(error) error                                   // adds the record's name to message and hint
 	newer func(there, here revision) bool
 }

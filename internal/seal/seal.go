@@ -49,7 +49,7 @@ type Key struct{ value secret.Secret }
 // NewKey returns a random key.
 func NewKey() Key {
 	key := make([]byte, chacha20poly1305.KeySize)
-	_, _ = rand.Read(key) // never fails, by its documentatio
+	_, _ = rand.Read(key) // never fails, by its documentation
 	return Key{secret.New(string(key))}
 }
 

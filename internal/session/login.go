@@ -26,7 +26,7 @@ type Login struct {
 	Response  *oauth.TokenResponse
 	Scopes    []string // as requested
 	Resource  string   // of the tokens, as requested; empty: the server chooses
-	Grant     string   // config.GrantClientCredentials; empty: a user's logi
+	Grant     string   // config.GrantClientCredentials; empty: a user's login
 	Nonce     string   // of the request; empty: no id_token is expected
 	KeyInFile bool     // the client's key is in a file, and not stored
 

@@ -65,7 +65,7 @@ type body struct {
 	DPoPKey      sealedSecret        `json:"dpop_key,omitzero"`   // what the tokens are bound to, as a JWK
 	Registration *registration       `json:"registration,omitempty"`
 	Keys         *idtoken.KeySet     `json:"keys,omitempty"`       // the issuer's, pinned
-	Grant        string              `json:"grant_type,omitempty"` // config.GrantClientCredentials; empty: a user's logi
+	Grant        string              `json:"grant_type,omitempty"` // config.GrantClientCredentials; empty: a user's login
 	Resource     string              `json:"resource,omitempty"`   // default of the tokens
 	RefreshToken sealedSecret        `json:"refresh_token,omitzero"`
 	// PreviousRefreshToken is the last that worked, if RefreshToken came with a refusal.
@@ -94,7 +94,7 @@ type accessToken struct {
 	Type      string       `json:"token_type"`
 	Scope     string       `json:"scope,omitempty"`
 	IssuedAt  time.Time    `json:"issued_at"`
-	ExpiresAt time.Time    `json:"expires_at,omitzero"` // zero: unknow
+	ExpiresAt time.Time    `json:"expires_at,omitzero"` // zero: unknown
 	Uptime    Uptime       `json:"uptime,omitzero"`     // when it was issued
 
 	IDToken          sealedSecret `json:"id_token,omitzero"` // from the same response

@@ -15,7 +15,7 @@ type State string
 const (
 	StateValid       State = "valid"          // its access token is fresh
 	StateRefreshable State = "refreshable"    // the next token call refreshes
-	StateExpired     State = "expired"        // requires a new logi
+	StateExpired     State = "expired"        // requires a new login
 	StateEnded       State = "login required" // likewise: the server has ended it
 	StateLoggedOut   State = "logged out"     // there is no record
 	StateUnreadable  State = "unreadable"     // the record cannot be read
@@ -27,12 +27,12 @@ type Status struct {
 	Account          Account
 	Scope            string    // space-separated, as granted
 	AccessExpiresAt  time.Time // zero: there is no access token, or it has no expiry
-	RefreshExpiresAt time.Time // end of the login itself; zero: unknow
+	RefreshExpiresAt time.Time // end of the login itself; zero: unknown
 	LoggedInAt       time.Time
 	SavedAt          time.Time // when the record last changed
 	Refreshes        bool      // can get fresh access tokens without the user; assumed if unreadable
 	Registered       bool      // fob has registered the client, and can remove it
-	Grant            string    // config.GrantClientCredentials; empty: a user's logi
+	Grant            string    // config.GrantClientCredentials; empty: a user's login
 	DPoP             bool      // the tokens are bound to a key
 	EndSessionURL    string    // a page that ends the browser's session; empty: the server has none
 	Err              error     // why the state is StateUnreadable

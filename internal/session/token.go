@@ -34,7 +34,7 @@ type Token struct {
 	Value     secret.Secret
 	Type      string        // oauth.TypeBearer or oauth.TypeDPoP
 	Scope     string        // space-separated, as granted
-	ExpiresAt time.Time     // zero: unknow
+	ExpiresAt time.Time     // zero: unknown
 	IDToken   secret.Secret // zero: none
 
 	IDTokenExpiresAt time.Time

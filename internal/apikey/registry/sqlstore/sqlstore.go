@@ -19,7 +19,7 @@ import (
 
 // Dialect is what differs between databases.
 type Dialect struct {
-	Migrations embed.FS // migrations/*.sql in the order of their names, each its own transactio
+	Migrations embed.FS // migrations/*.sql in the order of their names, each its own transaction
 	// HeadForUpdate selects seq and hash of audit_head, and locks it.
 	HeadForUpdate string
 	// Parameters is the maximum number of parameters of a statement: 17 or more.
