@@ -28,11 +28,11 @@ func New(a *app.App) *cobra.Command {
 		Short: "Find what keeps fob from working here",
 		Long: `Check what logins and tokens need: storage, files and disks, loopback addresses, the
 browser, proxy and CA settings, and for each PROFILE (default: all) its login, its issuer
-and the clock. Storage is tried with a record that is deleted again. Nothing is refreshed,
-and no browser is started.
+and the clock. fob tests the storage by writing, reading and deleting a record. Nothing
+is refreshed, and no browser is started.
 
 With --cron the checks run as in a cron job: without a terminal and with cron's few
-variables. A keyring, for example, works here and fails there.
+variables. A keyring, for example, may work here and fail there.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitInterrupted) + `
 
@@ -84,7 +84,7 @@ func runDoctor(ctx context.Context, a *app.App, opts doctorOptions) error {
 // printFindings prints a table with each fix below its problem. The last column is wrapped:
 // the end of a detail matters.
 func printFindings(a *app.App, findings []doctor.Finding) error {
-	heading := []string{"STATE", "CHECK", "PROFILE", "SEEN"}
+	heading := []string{"STATE", "CHECK", "PROFILE", "RESULT"}
 	rows := [][]string{heading}
 	for _, f := range findings {
 		rows = append(rows, []string{string(f.State), f.Check, f.Profile, f.Detail})

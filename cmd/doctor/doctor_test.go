@@ -102,7 +102,7 @@ func TestDoctor_JSON(t *testing.T) {
 func TestDoctor_Table(t *testing.T) {
 	stdout, _, err := newApp(t, profiles).Run(New, "work")
 	lines := strings.Split(stdout, "\n")
-	if err == nil || strings.Join(strings.Fields(lines[0]), " ") != "STATE CHECK PROFILE SEEN" {
+	if err == nil || strings.Join(strings.Fields(lines[0]), " ") != "STATE CHECK PROFILE RESULT" {
 		t.Fatalf("%v\n%s", err, stdout)
 	}
 	for i, line := range lines {

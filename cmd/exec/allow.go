@@ -24,7 +24,7 @@ Where files are deployed, config.toml can allow references by folder instead:
   "/srv/shop" = ["secret/db/prod", "token/work"]
 
 In the workspace of a CI job approvals and [env_files] are ignored: there the
-workflow allows such files by FOB_ALLOW_CONFIG_COMMANDS=1.
+workflow allows such files with FOB_ALLOW_CONFIG_COMMANDS=1.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
 		Example: `  fob allow .env.fob`,

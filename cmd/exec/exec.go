@@ -18,6 +18,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/mask"
 	"github.com/fobcli/fob/internal/process"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 type execOptions struct {
@@ -122,7 +123,7 @@ func findProgram(name string) (string, error) {
 		return path, nil
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return "", cli.WithStatus(cli.WithHint(fmt.Errorf("%s cannot be run: permission denied", name), "make it executable: chmod +x"), exitNotExecutable)
+		return "", cli.WithStatus(cli.WithHint(fmt.Errorf("%s cannot be run: permission denied", name), "make it executable: chmod +x %s", sanitize.ShellQuote(name)), exitNotExecutable)
 	}
 	return "", cli.WithStatus(cli.WithHint(fmt.Errorf("program not found: %q", name), "check PATH, or give the program's path"), exitCommandNotFound)
 }

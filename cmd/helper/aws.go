@@ -42,7 +42,7 @@ func newHelperAWSCmd(a *app.App) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "aws [PROFILE] --role-arn ARN",
 		Short: "Print AWS credentials for the AWS CLI and SDKs",
-		Long: `Print a role's credentials as a credential_process does. Configure it in ~/.aws/config:
+		Long: `Print temporary credentials of a role, as a credential_process. Configure it in ~/.aws/config:
 
   [profile deploy]
   credential_process = fob helper aws work --role-arn ROLE

@@ -58,7 +58,7 @@ func addProfileFlag(a *app.App, c *cobra.Command, profile *string, text string) 
 func oneOf(known []string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 || !slices.Contains(known, args[0]) {
-			return cli.WithHint(cli.Usagef("'%s' expects one of %s", cmd.CommandPath(), strings.Join(known, ", ")), "see '%s --help'", cmd.CommandPath())
+			return cli.WithHint(cli.Usagef("'%s' expects %s", cmd.CommandPath(), strings.Join(known, ", ")), "see '%s --help'", cmd.CommandPath())
 		}
 		return nil
 	}

@@ -85,7 +85,7 @@ func TestGit_FailureStopsGit(t *testing.T) {
 		"an unknown profile":  {profiles, "protocol=https\nhost=git.example.com:8443\n\n", []string{"--profile", "none"}, nil, quit, `"none"`},
 		"a host that is none": {strings.ReplaceAll(profiles, "https://git.example.com:8443", "git.example.com"), "protocol=https\nhost=x\n\n", nil, nil, quit, "git_hosts of profile"},
 		"what git never says": {profiles, "protocol=https\rhost=git.example.com\n\n", nil, nil, "", "control character"},
-		"an unfinished line":  {profiles, "protocol=https\nhost=git.example.com", nil, nil, "", "not understood"},
+		"an unfinished line":  {profiles, "protocol=https\nhost=git.example.com", nil, nil, "", "invalid input"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := cmdtest.New(t, test.config, append([]string{"FOB_TOKEN_WORK=x"}, test.environ...)...)
@@ -305,7 +305,7 @@ func TestInstallGit(t *testing.T) {
 	}
 	a := newApp(t)
 	stdout, stderr, err := a.Run(New, "install", "git", "--dry-run")
-	if err != nil || !strings.Contains(stdout, "git config --global") || strings.Contains(stderr, "git uses fob now") || read() != "" {
+	if err != nil || !strings.Contains(stdout, "git config --global") || strings.Contains(stderr, "git now uses fob") || read() != "" {
 		t.Errorf("a dry run: %q, %q, %v, and git has %q", stdout, stderr, err, read())
 	}
 	for _, test := range []struct {
@@ -313,7 +313,7 @@ func TestInstallGit(t *testing.T) {
 		note string
 		has  bool
 	}{
-		{[]string{"install", "git"}, "git uses fob now", true},
+		{[]string{"install", "git"}, "git now uses fob", true},
 		{[]string{"install", "git"}, "git uses fob already", true},
 		{[]string{"uninstall", "git"}, "git no longer uses fob", false},
 		{[]string{"uninstall", "git"}, "git does not use fob.", false},
@@ -369,7 +369,7 @@ func TestInstallGit_Failures(t *testing.T) {
 		"no git":           {profiles, t.TempDir(), []string{"git"}, "git", "install git"},
 		"no repository":    {profiles, os.Getenv("PATH"), []string{"git", "--local"}, "git", "--local requires a repository"},
 		"local and global": {profiles, os.Getenv("PATH"), []string{"git", "--local", "--global"}, "--global and --local", ""},
-		"another program":  {profiles, os.Getenv("PATH"), []string{"hg"}, "expects one of git", ""},
+		"another program":  {profiles, os.Getenv("PATH"), []string{"hg"}, "expects git", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("PATH", test.path)

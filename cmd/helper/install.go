@@ -101,7 +101,7 @@ func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
 	if git.Changes == 0 {
 		a.Note("git uses fob already.")
 	} else if !opts.dryRun {
-		a.Note("git uses fob now; 'fob helper uninstall git' undoes this.")
+		a.Note("git now uses fob; 'fob helper uninstall git' undoes this.")
 	}
 	others, err := git.OtherHelpers(ctx)
 	if len(others) > 0 {

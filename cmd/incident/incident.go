@@ -19,13 +19,13 @@ func New(a *app.App) *cobra.Command {
 (gitleaks, betterleaks, TruffleHog, ggshield, detect-secrets, 'fob scan', GitHub's
 alerts, SARIF). Each live key gets a replacement, which is delivered to all its
 destinations, or printed after the old key's id if it has none. The leaked key is
-revoked within 30 s whatever fails. A Markdown report lists what happened when,
+revoked within 30 s, even if a delivery fails. A Markdown report lists what happened when,
 according to the audit log. If fob was interrupted, run the same command again.
 
-Another value is compared with the stored secrets and logins: fob names a secret,
+Any other value is compared with the stored secrets and logins: fob names a secret,
 revokes a login after confirmation, and names the service of a well-known token.
 
-A report with only an id, or with another secret, may be an attempt to have a good key
+A report that has only a key's id, or another secret, may be forged to get a good key
 revoked. Such keys are replaced only after interactive confirmation, even with --yes.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
@@ -42,7 +42,7 @@ revoked. Such keys are replaced only after interactive confirmation, even with -
 	flags.StringArrayVar(&opts.As, "as", nil, "login for the platform: `[PLATFORM=]PROFILE`")
 	flags.BoolVarP(&opts.Yes, "yes", "y", false, "do not ask about keys that are proven to be leaked")
 	flags.BoolVar(&opts.DryRun, "dry-run", false, "show what would be done, and do nothing")
-	flags.BoolVar(&opts.Force, "force", false, "take over from another fob that has not finished")
+	flags.BoolVar(&opts.Force, "force", false, "take over from another fob that is still running")
 	flags.BoolVar(&opts.JSON, "json", false, "print keys as JSON, one object per line")
 	usage.RefuseEmpty(c, "report", "output", "as")
 	return c

@@ -44,8 +44,8 @@ func newCreateCmd(a *app.App) *cobra.Command {
 		Long: `Create an API key and print it on stdout. It cannot be printed again: the registry
 only stores a hash. With --count there is one key per line, with --json one object.
 
-With --to the key is also delivered to where it is used, and so will be all its
-replacements: see 'fob help destinations'.
+With --to, fob also delivers the key, and later each of its replacements, to where it
+is used: see 'fob help destinations'.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key create --owner billing --env test --scope orders:read --expires 90d

@@ -215,12 +215,12 @@ func newPepperRequireCmd(a *app.App) *cobra.Command {
 		Use:   "require",
 		Short: "Refuse keys without a pepper on this machine",
 		Long: `Set require_pepper under [keys] in config.toml: on this machine, keys whose hash
-has no pepper are refused as unknown ones are, and none are created or imported.
+has no pepper are refused like unknown keys, and none are created or imported.
 Every machine that verifies keys needs the setting: a setting in the registry
 could be turned off by anyone who can write to it.
 
-It fails while the registry has such keys that are not revoked. A key gets the
-pepper in use by 'fob key rotate', or with add_pepper when it is next verified.
+It fails while the registry has such keys that are not revoked. 'fob key rotate'
+gives a key the pepper in use; with add_pepper, so does its next verification.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key pepper require

@@ -68,7 +68,8 @@ func New(a *app.App) *cobra.Command {
 		Long: `Verify keys for a reverse proxy: GET /verify with a request's Authorization or
 X-API-Key header, and ?env= and ?scope= for what is required. 200 allows it, with
 X-Fob-Owner and other headers; 401, 403 and 429 refuse it. A key that is revoked
-anywhere is refused within a second. While the registry is unavailable, all are.
+anywhere is refused within a second. While the registry is unavailable, every key
+is refused.
 
 POST /introspect (RFC 7662) is for services that have a key with the scope
 fob:introspect. /healthz, /readyz and /metrics are for monitoring. In the

@@ -13,7 +13,7 @@ func Choose() *cobra.Command {
 		Short: "Which one do I need: an API key, or OAuth?",
 		Long: `Which one do I need?
 
-  You run a service, and programs of others call it.
+  You run a service, and other people's programs call it.
       Give each program an API key: it identifies the application, and you can
       revoke it. It does not identify the person.
         fob key create --owner billing --env live --scope orders:read
@@ -27,7 +27,7 @@ func Choose() *cobra.Command {
 
   A machine calls an API, and there is no user to log in.
       If the API takes OAuth, let the machine log in as itself.
-        fob login ci --issuer URL --grant client_credentials
+        fob login ci --issuer URL --client-id ID --grant client_credentials
       In GitHub Actions or GitLab it needs no secret at all.
         fob login ci --issuer URL --grant token-exchange --identity github
 

@@ -12,9 +12,9 @@ import (
 
 // Config is the page for 'fob help config'.
 func Config() *cobra.Command {
-	return page("config", "The settings of config.toml", `config.toml holds what is not secret: profiles, and settings for all of them. 'fob
-help files' shows its path; FOB_CONFIG names another file. Commands such as 'fob login'
-and 'fob profile set' write it; comments and order survive.
+	return page("config", "The settings of config.toml", `config.toml contains profiles and other settings, and no secrets. 'fob help files'
+shows where it is; FOB_CONFIG overrides that. Commands such as 'fob login' and 'fob
+profile set' edit it, and preserve your comments and the order.
 
 'fob help config --all' lists every setting with its type and default, and
 'fob help config --schema' prints a JSON Schema for editors.

@@ -26,7 +26,7 @@ func Environment() *cobra.Command {
 NAME is a profile or a secret in capitals, with _ for - and /. No program that fob
 starts inherits a variable that holds a secret.
 
-Besides: BROWSER, NO_COLOR, SSH_ASKPASS, SOURCE_DATE_EPOCH, the XDG base
+fob also reads BROWSER, NO_COLOR, SSH_ASKPASS, SOURCE_DATE_EPOCH, the XDG base
 directories, the proxy variables, and those of CI systems and destinations.`)
 	return page("environment", "The environment variables that fob reads", b.String())
 }

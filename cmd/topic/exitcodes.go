@@ -19,10 +19,10 @@ func ExitCodes() *cobra.Command {
 		fmt.Fprintf(&b, "  %3d  %s\n", status, cli.ExitMeanings[status])
 	}
 	b.WriteString(`
-A file or folder that you named and that is missing is wrong usage.
+A file or folder that you named, but that does not exist, is wrong usage.
 
 'fob exec' and 'fob proxy' exit with the status of the program that they ran; 125
-means that fob failed, 126 that the program cannot be run, 127 that there is none.
+means that fob failed, 126 that the program cannot be run, 127 that it was not found.
 
 In a script, 4 requires a new login ('fob login'); after 5 and 7, try again:
 

@@ -9,7 +9,7 @@ func Files() *cobra.Command {
   ~/.config/fob/config.toml   profiles and settings; nothing secret
   ~/.local/share/fob/
       records/                sealed logins, secrets, peppers (storage "file")
-      seal.key                the key of what is in the OS keyring
+      seal.key                the key that seals what is in the OS keyring
       registry.db             the registry of API keys, unless another is named
       locks/                  one lock per login
       env-files/              the env files that 'fob allow' has approved
@@ -18,9 +18,11 @@ func Files() *cobra.Command {
   .fob.toml                   in a project: the profile to use below it
 
 The XDG variables move the first three. On Windows they are %AppData%\fob and
-%LocalAppData%\fob. Back up config.toml, and with 'fob storage backup' what is
-sealed: a copy of only the folders does not open on another machine, because the
+%LocalAppData%\fob.
+
+Back up config.toml by copying it, and what is sealed with 'fob storage backup'. A
+copy of the folders is not enough: another machine cannot open it, because the
 keyring or the passphrase is missing there.
 
-'fob logout --all --purge' removes everything, but keeps a registry of API keys.`)
+'fob logout --all --purge' removes everything except a registry of API keys.`)
 }

@@ -6,9 +6,9 @@ import "github.com/spf13/cobra"
 func Scripting() *cobra.Command {
 	return page("scripting", "How to use fob in scripts", `How to use fob in scripts.
 
-stdout is the result and nothing else; messages and prompts go to stderr. Without a
-terminal fob never asks: it fails with a hint that names the flag or the variable to
-set. Commands that print data take --json, whose members are only ever added.
+The result goes to stdout, messages and prompts to stderr. Without a terminal, fob
+never asks: it fails with a hint that names the flag or the variable to set. Commands
+that print data accept --json; later versions only ever add members to it.
 
   fob token work --header | curl -H @- https://api.example.com/me
   fob exec --env API_TOKEN=token/work -- ./deploy
@@ -17,8 +17,8 @@ set. Commands that print data take --json, whose members are only ever added.
 Do not put a token in an argument, as in curl -H "Authorization: Bearer $token": other
 users see the arguments of every program.
 
-For a job that runs for longer than a token lives, ask again for each request, or use
-'fob proxy'. 'fob refresh --all' in a weekly cron job keeps unused logins alive;
+If a job runs for longer than a token is valid, run 'fob token' again for each
+request, or use 'fob proxy'. 'fob refresh --all' in a weekly cron job keeps unused logins alive;
 'fob doctor --cron' checks that the job can read them.
 
 'fob help exit-codes' lists the statuses, 'fob help environment' the variables.`)

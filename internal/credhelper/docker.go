@@ -52,7 +52,7 @@ func registryPlace(name string) Place {
 func ParseRegistry(name string) (Place, error) {
 	place := registryPlace(name)
 	if place == (Place{}) || place.scheme != "https" {
-		return Place{}, fmt.Errorf("%q is not the name of a registry: write HOST, maybe with a port", sanitize.Line(name))
+		return Place{}, fmt.Errorf("%q is not the name of a registry: write HOST or HOST:PORT", sanitize.Line(name))
 	}
 	return place, nil
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrInput is input that violates the protocol.
-var ErrInput = errors.New("the input is not understood")
+var ErrInput = errors.New("invalid input")
 
 // maxInput bounds a program's input; more is ErrInput.
 const maxInput = 64 << 10
@@ -55,7 +55,7 @@ func ParsePlace(text string) (Place, error) {
 	host, path, _ := strings.Cut(rest, "/")
 	p := NewPlace(scheme, host, path)
 	if p == (Place{}) || p.path != strings.Trim(path, "/") {
-		return Place{}, fmt.Errorf("%q is not the URL of a host: write https://HOST, maybe with a port and a path", sanitize.Line(text))
+		return Place{}, fmt.Errorf("%q is not the URL of a host: write https://HOST, optionally with a port and a path", sanitize.Line(text))
 	}
 	return p, nil
 }

@@ -118,7 +118,7 @@ var kinds = []Kind{
 	{"gitlab", "gitlab:GROUP/PROJECT[@SCOPE]#NAME", "a CI/CD variable, masked and hidden; a group's: group:NAME. GITLAB_TOKEN", parseGitLab},
 	{"gitea", "gitea:OWNER/REPO#NAME", "a secret of Gitea's or Forgejo's actions. GITEA_URL, GITEA_TOKEN", parseGitea},
 	{"vault", "vault:MOUNT/PATH#FIELD", "a field in Vault's or OpenBao's KV, version 2. VAULT_ADDR, VAULT_TOKEN", parseVault},
-	{"kubernetes", "kubernetes:[CONTEXT@]NAMESPACE/NAME#KEY", "a key of a Secret; by your kubeconfig, or inside of the cluster", parseKubernetes},
+	{"kubernetes", "kubernetes:[CONTEXT@]NAMESPACE/NAME#KEY", "a key of a Secret; with your kubeconfig, or from inside the cluster", parseKubernetes},
 	{awsScheme, awsScheme + ":SECRET#KEY", "a key of a secret that is a JSON object. AWS's own variables", parseAWS},
 	{"exec", "exec:NAME", "a program under [commands] in config.toml, with the value on its stdin", parseCommand},
 }

@@ -71,7 +71,7 @@ func TestE41CronCannotReachTheKeyring(t *testing.T) {
 }
 
 func TestFindingsFitTheTerminal(t *testing.T) {
-	rows := [][]string{{"STATE", "CHECK", "PROFILE", "SEEN"}, {"not checked", "issuer", "", strings.Repeat("wörter ", 30)}, {"", "", "", "fix: " + strings.Repeat("x", 90)}}
+	rows := [][]string{{"STATE", "CHECK", "PROFILE", "RESULT"}, {"not checked", "issuer", "", strings.Repeat("wörter ", 30)}, {"", "", "", "fix: " + strings.Repeat("x", 90)}}
 	for _, width := range []int{45, 60, 80, 200} {
 		for _, row := range cli.WrapLast(rows, width) {
 			if len(row) != 3 || len("not checked  issuer  ")+len([]rune(row[2])) > width {

@@ -86,7 +86,7 @@ func Parse(name, text string) ([]Variable, error) {
 		}
 		if wrong := wrongReference(v.Value); wrong != "" {
 			return nil, &SyntaxError{fmt.Sprintf("%s:%d: %s is neither fob://token/PROFILE nor fob://secret/NAME", name, v.Line, wrong),
-				"'fob status' and 'fob secret list' show the names that there are"}
+				"write fob://token/PROFILE or fob://secret/NAME; 'fob status' and 'fob secret list' show the names"}
 		}
 		variables = append(variables, Variable{v.Name, v.Value})
 	}

@@ -63,7 +63,7 @@ func Listen(ctx context.Context, where string, getenv func(string) string) (net.
 		l, err = new(net.ListenConfig).Listen(ctx, "tcp", where)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w at %s: %w", ErrListen, where, err)
+		return nil, fmt.Errorf("%w on %s: %w", ErrListen, where, err)
 	}
 	return &limitedListener{Listener: l, slots: make(chan struct{}, MaxConnections)}, nil
 }
@@ -89,7 +89,7 @@ const firstSystemdFD = 3
 
 func systemdListener(getenv func(string) string) (net.Listener, error) {
 	if getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || getenv("LISTEN_FDS") != "1" {
-		return nil, errors.New("systemd has passed no socket, or more than one")
+		return nil, errors.New("systemd passed no socket, or more than one")
 	}
 	f := os.NewFile(firstSystemdFD, "systemd")
 	defer f.Close()

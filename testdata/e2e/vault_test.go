@@ -182,7 +182,7 @@ func TestVaultRefuses(t *testing.T) {
 		"a wrong token":    {"VAULT_TOKEN=hvs.canary-wrong", "team/kv/app#KEY", `answered 403 Forbidden: ["permission denied"]`, "it may not write there"},
 		"another mount":    {"A=b", "secret/app#KEY", "answered 403 Forbidden", "it may not write there"},
 		"no mount's path":  {"A=b", "team#KEY", "is not a destination", "write vault:MOUNT/PATH#FIELD"},
-		"no token":         {"VAULT_TOKEN=", "team/kv/app#KEY", "there is no credential", "log in there"},
+		"no token":         {"VAULT_TOKEN=", "team/kv/app#KEY", "there is no credential", "log in to the platform"},
 		"in the clear":     {"VAULT_ADDR=http://vault.example", "team/kv/app#KEY", "is not an https address", "use its https address"},
 		"a login between":  {"VAULT_ADDR=" + page.URL, "team/kv/app#KEY", "a page for people", "check the platform's address"},
 		"too large for it": {"VAULT_ADDR=" + full.URL, "team/kv/app#KEY", "answered 413", "fix what the platform reports"},

@@ -195,7 +195,7 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 		names[i] = strings.ToLower(strings.TrimSpace(name))
 		if columns[names[i]] == nil {
 			known := strings.Join(slices.Sorted(maps.Keys(columns)), ", ")
-			return &LineError{1, fmt.Errorf("the first line names the columns, and there is no column number %d of that name: there are %s", i+1, known)}
+			return &LineError{1, fmt.Errorf("column %d has an unknown name; the first line must name the columns: %s", i+1, known)}
 		}
 	}
 	if !slices.Contains(names, "key") && !slices.Contains(names, "hash") {
