@@ -39,7 +39,8 @@ to one file, encrypted with a passphrase in the age format. 'fob storage restore
 'age --decrypt' opens it.
 
 Use it to move to another machine. Two machines cannot share a login if the server
-rotates refresh tokens: it ends the login on both.
+rotates refresh tokens: it ends the login on both. So delete it on the old machine with
+'fob logout PROFILE --local', which does not revoke it.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob storage backup --output fob.age
@@ -90,7 +91,7 @@ func runBackup(ctx context.Context, a *app.App, opts backupOptions) error {
 	}
 	a.Note("%s backed up.", records.Count(b.Records))
 	if len(b.Logins) > 0 {
-		a.Note("Log out on one of the two machines: a server that rotates refresh tokens ends a login that two machines use.")
+		a.Note("After restoring a login on another machine, delete it here with 'fob logout PROFILE --local': a server that rotates refresh tokens ends a login that two machines use.")
 	}
 	return nil
 }
