@@ -54,7 +54,7 @@ func meansRepository(entry string) bool {
 
 func gitOutput(ctx context.Context, dir string, args ...string) (out []byte, err error) {
 	err = gitPipe(ctx, dir, "", func(r *bufio.Reader) error {
-		out, _ = io.ReadAll(r) // git's exit status tells whether that is all
+		out, _ = io.ReadAll(r) // git's exit status shows whether that is all
 		return nil
 	}, args...)
 	return out, err
