@@ -26,20 +26,31 @@ func (e *leasedError) Unwrap() error { return ErrRotating }
 // was set by a clock that was ahead, and does not count.
 func (g *Registrar) isLeased(open apikey.Rotation) bool {
 	left := open.LeasedUntil.Sub(g.now())
-	return left > 0 && left <= 2*lease && !g.isDead(open.New)
+	isHere, isAlive := g.deliverer(open.New)
+	return left > 0 && left <= 2*lease && (isAlive || !isHere)
 }
 
-// isDead reports whether the process that delivers a key ran on this machine and has ended:
-// each locks its own file, and the system releases that lock.
-func (g *Registrar) isDead(id string) bool {
+// deliverer reports whether the process that delivers a key ran on this machine, and whether
+// it still does: each locks its own file, and the system releases that lock.
+func (g *Registrar) deliverer(id string) (isHere, isAlive bool) {
 	if _, err := os.Lstat(g.leaseFile(id)); err != nil {
-		return false // it may run on another machine
+		return false, false // it may run on another machine
 	}
 	lock := g.lockLease(id)
 	if lock != nil {
 		lock.Release()
 	}
-	return lock != nil
+	return true, lock == nil
+}
+
+// outlast waits until a process on this machine whose rotation was taken over has ended: a
+// delivery that it had begun before could overwrite a later one.
+func (g *Registrar) outlast(ctx context.Context, id string) {
+	for end := g.now().Add(deliveryWait); g.now().Before(end); {
+		if _, isAlive := g.deliverer(id); !isAlive || g.wait(ctx) != nil {
+			return
+		}
+	}
 }
 
 func (g *Registrar) leaseFile(id string) string { return filepath.Join(g.LockDir, "rotation-"+id) }

@@ -179,6 +179,7 @@ func (g *Registrar) start(ctx context.Context, id string, opts RotateOptions) (*
 			return s, err
 		case leased == nil:
 			for _, r := range closed {
+				g.outlast(ctx, r.New)
 				g.unlockLease(r.New, nil)
 			}
 			return s, nil

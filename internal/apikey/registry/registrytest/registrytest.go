@@ -58,6 +58,7 @@ func Run(t *testing.T, d Driver) {
 		{"G55_StillToRotate", testStillToRotate},
 		{"G55_LeaseOfADeadProcess", testLeaseOfADeadProcess},
 		{"G55_LostLease", testLostLease},
+		{"G55_TakeOverDuringDelivery", testTakeOverDuringDelivery},
 		{"G55_NestedRotations", testNestedRotations},
 		{"G55_TimesOfARevokedKey", testTimesOfARevokedKey},
 		{"G55_Model", testModel},

@@ -242,6 +242,41 @@ func testLostLease(t *testing.T, f *fixture) {
 	f.audited(t)
 }
 
+// A delivery that a fob on this machine has begun before its rotation was taken over would
+// overwrite that of the other, which waits for its end.
+func testTakeOverDuringDelivery(t *testing.T, f *fixture) {
+	_, id := f.key(t, draft)
+	begun, release, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	var delivered []string // guarded by the channels
+	first, second := f.open(t), f.open(t)
+	first.LockDir = t.TempDir()
+	second.LockDir = first.LockDir
+	deliver := func(name string) keys.RotateOptions {
+		to := slowDestination{func() {
+			if name == "first" {
+				close(begun)
+				<-release
+			}
+			delivered = append(delivered, name)
+		}}
+		return keys.RotateOptions{Compromised: true, Force: true, To: []keys.Destination{to}}
+	}
+	go func() {
+		_, err := first.Rotate(context.Background(), id, deliver("first"))
+		done <- err
+	}()
+	<-begun
+	var lost error
+	second.Wait = func(context.Context) error { close(release); lost = <-done; return nil }
+	if _, err := second.Rotate(t.Context(), id, deliver("second")); err != nil {
+		t.Error(err)
+	}
+	if !errors.Is(lost, keys.ErrTakenOver) || !slices.Equal(delivered, []string{"first", "second"}) {
+		t.Errorf("%v, delivered by %s", lost, delivered)
+	}
+	f.audited(t)
+}
+
 // Rotations of an older fob: one of the unfinished replacement of another.
 func testNestedRotations(t *testing.T, f *fixture) {
 	_, id := f.key(t, draft)
