@@ -76,7 +76,7 @@ func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdo
 		return nil, err
 	}
 	c.Stdin = stdin
-	err = c.Run()
+	err = c.RunTied()
 	_ = stdin.Close()
 	var exit *exec.ExitError
 	switch {
@@ -96,7 +96,7 @@ func Run(ctx context.Context, argv, environ []string, value secret.Secret) (stdo
 const atomicPipe = 4096
 
 // pipeWith returns a pipe that contains all of the value: a program that outlives a killed
-// fob reads all of it or is never started, so it cannot store a part.
+// fob (not on Linux) reads all of it or is never started, so it cannot store a part.
 func pipeWith(value string) (*os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
