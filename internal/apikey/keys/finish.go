@@ -204,14 +204,16 @@ func (g *Registrar) abandon(tx apikey.Tx, rotation *apikey.Rotation, old, next a
 // unfinishedAt returns the first key that an unfinished rotation replaces, starting from
 // any of its replacements, and that rotation.
 func (g *Registrar) unfinishedAt(tx apikey.Tx, key apikey.Record) (old apikey.Record, open apikey.Rotation, err error) {
+	seen := []string{key.ID} // forged records may be each other's replacements
 	for old = key; ; {
 		before, found, err := g.unfinishedBefore(tx, old)
 		if err != nil {
 			return old, open, err
 		}
-		if !found {
+		if !found || slices.Contains(seen, before.ID) {
 			break
 		}
+		seen = append(seen, before.ID)
 		old = before
 	}
 	rotations, err := tx.Rotations(old.ID)
@@ -258,7 +260,7 @@ func (g *Registrar) unfinishedBefore(tx apikey.Tx, key apikey.Record) (before ap
 		found = found || r.New == key.ID
 	}
 	state := before.State(g.now())
-	isEarlier := !before.CreatedAt.After(key.CreatedAt) // prevents cycles
+	isEarlier := !before.CreatedAt.After(key.CreatedAt)
 	isInUse := key.RevokedAt.IsZero() && (state == apikey.Active || state == apikey.Disabled)
 	return before, found && isEarlier && (open || isInUse), err
 }

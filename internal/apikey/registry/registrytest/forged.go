@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -71,6 +72,30 @@ func testForgedRotations(t *testing.T, f *fixture) {
 	f.rotate(t, id, keys.RotateOptions{}, nil)
 	f.refused(t, victim, "", apikey.Need{})
 	f.audited(t)
+}
+
+// Forged records that replace each other, or themselves, must not keep a leaked key valid by
+// making its rotation endless.
+func testForgedCycle(t *testing.T, f *fixture) {
+	const rotation = "INSERT INTO rotation (new_id, old_id, phase, compromised, started_at, leased_until, due_at, deliveries) VALUES ('%s', '%s', 'delivering', FALSE, 1, 1, 1, '[]')"
+	for _, length := range []int{1, 2, 3} {
+		var texts, ids []string
+		for range length {
+			text, id := f.key(t, draft)
+			texts, ids = append(texts, text), append(ids, id)
+		}
+		for i, id := range ids {
+			before := ids[(i+length-1)%length]
+			f.forge(t, fmt.Sprintf("UPDATE api_key SET predecessor = '%s' WHERE id = '%s'", before, id), fmt.Sprintf(rotation, id, before))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := f.Rotate(ctx, ids[0], keys.RotateOptions{Compromised: true})
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%d keys: %v", length, err)
+		}
+		f.refused(t, texts[0], apikey.IsRevoked, apikey.Need{})
+	}
 }
 
 // A list may have a key that ends before it was made: its successor must be good.

@@ -70,6 +70,7 @@ func Run(t *testing.T, d Driver) {
 		{"Pepper", testPepper},
 		{"PepperTakenAway", testPepperTakenAway},
 		{"G55_ForgedRotations", testForgedRotations},
+		{"G55_ForgedCycle", testForgedCycle},
 		{"G58_TimesOfALife", testTimesOfALife},
 		{"Use", testUse},
 		{"ID", testID},
