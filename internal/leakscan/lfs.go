@@ -23,6 +23,7 @@ func pointerTarget(text []byte) string {
 	}
 	_, rest, _ := bytes.Cut(text, []byte("\noid sha256:"))
 	name, _, _ := bytes.Cut(rest, []byte("\n"))
+	name = bytes.TrimSuffix(name, []byte("\r")) // git may have converted the line endings
 	if raw, err := hex.DecodeString(string(name)); err != nil || len(raw) != 32 {
 		return ""
 	}

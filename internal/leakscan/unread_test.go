@@ -136,3 +136,15 @@ func TestSubmodulesAreNamed(t *testing.T) {
 	check(func() (Result, error) { return s.History(t.Context(), r.dir, nil) })
 	check(func() (Result, error) { return s.History(t.Context(), filepath.Join(r.dir, "a sub", ".."), nil) })
 }
+
+// git may convert the line endings of a pointer, which git-lfs still takes for one: its missing
+// content must not count as scanned.
+func TestI84_PointerWithConvertedLines(t *testing.T) {
+	name := strings.Repeat("0a", 32)
+	text := "version https://git-lfs.github.com/spec/v1\noid sha256:" + name + "\nsize 12\n"
+	for _, text := range []string{text, strings.ReplaceAll(text, "\n", "\r\n")} {
+		if got := pointerTarget([]byte(text)); got != name {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
