@@ -267,18 +267,11 @@ func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
 		return err // stdout is closed
 	}
 	err = delivery.Errors(err, rotated)
-	if !run.isBulk || isUnprinted || ctx.Err() != nil {
+	isOfKey := errors.As(err, new(cli.Failures)) || errors.As(err, new(*keys.KeyError)) // others may be rotated
+	if !run.isBulk || isUnprinted || ctx.Err() != nil || !isOfKey {
 		return err
 	}
-	var failures cli.Failures
-	switch ofKey := (*keys.KeyError)(nil); {
-	case errors.As(err, &failures):
-		run.failed = append(run.failed, failures...)
-	case errors.As(err, &ofKey): // the other keys may be rotated
-		run.failed = append(run.failed, err)
-	default:
-		return err
-	}
+	run.failed = append(run.failed, cli.FailuresIn(err)...)
 	return nil
 }
 
