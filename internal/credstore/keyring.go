@@ -32,7 +32,7 @@ func NewKeyring(o KeyringOptions) *Store {
 	backend := &keyringItems{
 		dataDir: o.DataDir,
 		notify:  o.Notify,
-		os:      osKeyring{getenv: o.Getenv},
+		os:      osKeyring{o.Getenv, new(atomic.Bool)},
 		slow:    1500 * time.Millisecond,
 		wait:    5 * time.Second,
 		unlock:  60 * time.Second,
@@ -48,7 +48,7 @@ func KeyringReachable(getenv func(string) string) error {
 
 // KeyringMayAsk reports whether reading from the keyring may prompt the user, or fails.
 func KeyringMayAsk(getenv func(string) string) bool {
-	k := osKeyring{getenv}
+	k := osKeyring{getenv: getenv}
 	return k.reachable() != nil || k.asking()
 }
 
@@ -58,7 +58,6 @@ type keyringAPI interface {
 	state() keyringState              // only called after a call was slow or failed
 	asking() bool                     // whether a slow call may be waiting for the user
 	session() (keyringSession, error) // ends with the process
-	keyringSession
 }
 
 // keyringSession reads and writes items. It may be used concurrently.
@@ -86,7 +85,7 @@ type keyringItems struct {
 	wait   time.Duration // for a response
 	unlock time.Duration // for the user to unlock it
 
-	session keyringSession // created by the first call with several items
+	session keyringSession // created by the first call
 
 	// stuckErr is set once a call did not return or the user did not unlock the keyring, to
 	// avoid another hang or prompt. A store is not used concurrently.
@@ -163,13 +162,12 @@ func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error)
 // elsewhere.
 const maxConcurrent = 8
 
-// forEach calls do for 0 to n-1, in one session if n > 1, and returns the first error.
-// The first call runs before all others, since it may prompt the user to unlock the keyring.
+// forEach calls do for 0 to n-1 in one session, and returns the first error. The first call runs before all others, since it may prompt the user to unlock the keyring.
 func (k *keyringItems) forEach(n int, do func(s keyringSession, i int) error) error {
 	if n == 0 {
 		return nil
 	}
-	if n > 1 && k.session == nil {
+	if k.session == nil {
 		session, err := k.os.session()
 		if err != nil {
 			return err
@@ -177,10 +175,10 @@ func (k *keyringItems) forEach(n int, do func(s keyringSession, i int) error) er
 		k.session = session
 	}
 	s := k.session
-	if s == nil {
-		s = k.os
-	}
 	if err := do(s, 0); err != nil || n == 1 {
+		if !errors.Is(err, keyring.ErrNotFound) && err != nil {
+			k.session = nil // the service may have been restarted
+		}
 		return err
 	}
 	var others errgroup.Group
@@ -289,7 +287,7 @@ func (k *keyringItems) await(ctx context.Context, answers <-chan error) error {
 // explain converts errors of the keyring to errors of this package.
 func (k *keyringItems) explain(err error) error {
 	switch {
-	case err == nil, errors.Is(err, ErrAbsent):
+	case err == nil, errors.Is(err, ErrAbsent), errors.Is(err, ErrLocked):
 		return err
 	case errors.Is(err, keyring.ErrNotFound):
 		return ErrNotFound
@@ -308,8 +306,7 @@ func (k *keyringItems) explain(err error) error {
 	}
 }
 
-type osKeyring struct{ getenv func(string) string }
-
-func (osKeyring) get(account string) (string, error) { return keyring.Get(serviceName, account) }
-func (osKeyring) set(account, value string) error    { return keyring.Set(serviceName, account, value) }
-func (osKeyring) delete(account string) error        { return keyring.Delete(serviceName, account) }
+type osKeyring struct {
+	getenv    func(string) string
+	prompting *atomic.Bool // whether single items are being unlocked; nil: unknown
+}

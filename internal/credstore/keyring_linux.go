@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -41,12 +42,13 @@ func (k osKeyring) reachable() error {
 // serviceSession is a session with the Secret Service for several items; go-keyring would
 // open one for each.
 type serviceSession struct {
-	svc        *ss.SecretService
-	session    dbus.BusObject
-	collection dbus.BusObject
+	svc         *ss.SecretService
+	session     dbus.BusObject
+	collections []dbus.BusObject // the default one, then "login", where older versions wrote
+	prompting   *atomic.Bool
 }
 
-func (osKeyring) session() (keyringSession, error) {
+func (k osKeyring) session() (keyringSession, error) {
 	svc, err := ss.NewSecretService()
 	if err != nil {
 		return nil, err
@@ -55,48 +57,143 @@ func (osKeyring) session() (keyringSession, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &serviceSession{svc, session, svc.GetLoginCollection()}
-	return s, svc.Unlock(s.collection.Path())
+	s := &serviceSession{svc: svc, session: session, prompting: k.prompting}
+	var path dbus.ObjectPath
+	err = svc.Object(secretService, secretServicePath).Call("org.freedesktop.Secret.Service.ReadAlias", 0, "default").Store(&path)
+	if err != nil || path == "/" {
+		s.collections = []dbus.BusObject{svc.GetLoginCollection()}
+		return s, nil
+	}
+	s.collections = []dbus.BusObject{svc.Object(secretService, path)}
+	if path != loginCollection && svc.CheckCollectionPath(loginCollection) == nil {
+		s.collections = append(s.collections, svc.Object(secretService, loginCollection))
+	}
+	return s, nil
 }
 
 func attributes(account string) map[string]string {
 	return map[string]string{"service": serviceName, "username": account}
 }
 
-func (s *serviceSession) find(account string) (dbus.ObjectPath, error) {
-	found, err := s.svc.SearchItems(s.collection, attributes(account))
-	if err == nil && len(found) == 0 {
-		err = keyring.ErrNotFound
+// find returns all items with these attributes. A locked collection may show none.
+func (s *serviceSession) find(attributes map[string]string) (items []dbus.ObjectPath, err error) {
+	for _, unlock := range []bool{false, true} {
+		for _, collection := range s.collections {
+			if unlock {
+				if err := s.svc.Unlock(collection.Path()); err != nil {
+					return nil, err
+				}
+			}
+			found, err := s.svc.SearchItems(collection, attributes)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, found...)
+		}
+		if len(items) > 0 {
+			return items, nil
+		}
 	}
-	if err != nil {
-		return "", err
-	}
-	return found[0], nil
+	return nil, keyring.ErrNotFound
 }
 
-func (s *serviceSession) get(account string) (string, error) {
-	item, err := s.find(account)
-	if err != nil {
-		return "", err
+// unlocked calls do, and once more after unlocking single items: all of fob's at once, so
+// that the user is asked once.
+func (s *serviceSession) unlocked(do func() error) error {
+	err := do()
+	if busError, ok := errors.AsType[dbus.Error](err); !ok || busError.Name != "org.freedesktop.Secret.Error.IsLocked" {
+		return err
 	}
-	secret, err := s.svc.GetSecret(item, s.session.Path())
-	if err != nil { // single items may be locked
-		return keyring.Get(serviceName, account)
-	}
-	return string(secret.Value), nil
-}
-
-func (s *serviceSession) set(account, value string) error {
-	label := "Password for '" + account + "' on '" + serviceName + "'" // the label that go-keyring uses
-	return s.svc.CreateItem(s.collection, label, attributes(account), ss.NewSecret(s.session.Path(), value))
-}
-
-func (s *serviceSession) delete(account string) error {
-	item, err := s.find(account)
+	items, err := s.find(map[string]string{"service": serviceName})
 	if err != nil {
 		return err
 	}
-	return s.svc.Delete(item)
+	var already []dbus.ObjectPath
+	var prompt dbus.ObjectPath
+	if err := s.svc.Object(secretService, secretServicePath).Call("org.freedesktop.Secret.Service.Unlock", 0, items).Store(&already, &prompt); err != nil {
+		return err
+	}
+	if prompt != "/" {
+		if err := s.prompt(prompt); err != nil {
+			return err
+		}
+	}
+	return do()
+}
+
+func (s *serviceSession) prompt(path dbus.ObjectPath) error {
+	const prompt = "org.freedesktop.Secret.Prompt"
+	s.prompting.Store(true)
+	defer s.prompting.Store(false)
+	match := []dbus.MatchOption{dbus.WithMatchObjectPath(path), dbus.WithMatchInterface(prompt)}
+	if err := s.svc.AddMatchSignal(match...); err != nil {
+		return err
+	}
+	defer func() { _ = s.svc.RemoveMatchSignal(match...) }()
+	signals := make(chan *dbus.Signal, 8)
+	s.svc.Signal(signals)
+	defer s.svc.RemoveSignal(signals)
+	if err := s.svc.Object(secretService, path).Call(prompt+".Prompt", 0, "").Err; err != nil {
+		return err
+	}
+	for signal := range signals {
+		if signal.Path == path && signal.Name == prompt+".Completed" && len(signal.Body) > 0 {
+			if dismissed, _ := signal.Body[0].(bool); dismissed {
+				return ErrLocked
+			}
+			return nil
+		}
+	}
+	return ErrRefused // the bus is gone
+}
+
+func (s *serviceSession) get(account string) (value string, err error) {
+	items, err := s.find(attributes(account))
+	if err != nil {
+		return "", err
+	}
+	err = s.unlocked(func() error {
+		secret, err := s.svc.GetSecret(items[0], s.session.Path())
+		if err == nil {
+			value = string(secret.Value)
+		}
+		return err
+	})
+	return value, err
+}
+
+// set writes to an existing item: some services add a second one instead of replacing it.
+func (s *serviceSession) set(account, value string) error {
+	secret := ss.NewSecret(s.session.Path(), value)
+	items, err := s.find(attributes(account))
+	if errors.Is(err, keyring.ErrNotFound) {
+		label := "Password for '" + account + "' on '" + serviceName + "'" // the label that go-keyring uses
+		return s.svc.CreateItem(s.collections[0], label, attributes(account), secret)
+	}
+	if err != nil {
+		return err
+	}
+	err = s.unlocked(func() error {
+		return s.svc.Object(secretService, items[0]).Call("org.freedesktop.Secret.Item.SetSecret", 0, secret).Err
+	})
+	return errors.Join(err, s.deleteItems(items[1:]))
+}
+
+func (s *serviceSession) delete(account string) error {
+	items, err := s.find(attributes(account))
+	if err != nil {
+		return err
+	}
+	return s.deleteItems(items)
+}
+
+func (s *serviceSession) deleteItems(items []dbus.ObjectPath) error {
+	for _, item := range items {
+		if err := s.unlocked(func() error { return s.svc.Delete(item) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // isAbsent reports whether an error means that there is no bus, or no Secret Service on it.
@@ -110,9 +207,11 @@ func isAbsent(err error) bool {
 	return errors.As(err, &netError) || errors.Is(err, os.ErrNotExist)
 }
 
-// asking reports whether the collection is locked, which prompts. Locked single items are
-// not detected, because searching for them can prompt too.
-func (k osKeyring) asking() bool { return k.state() == stateLocked }
+// asking reports whether the collection is locked, or single items are being unlocked, which
+// prompts.
+func (k osKeyring) asking() bool {
+	return k.prompting != nil && k.prompting.Load() || k.state() == stateLocked
+}
 
 const (
 	secretService     = "org.freedesktop.secrets"
@@ -120,8 +219,7 @@ const (
 	loginCollection   = secretServicePath + "/collection/login"
 )
 
-// state returns the state of the collection that go-keyring uses: "login", or else the
-// default one. It never prompts.
+// state returns the state of the default collection, or else of "login". It never prompts.
 func (osKeyring) state() keyringState {
 	ctx, stop := context.WithTimeout(context.Background(), askWait)
 	defer stop()
@@ -130,19 +228,17 @@ func (osKeyring) state() keyringState {
 		return stateUnknown
 	}
 	defer func() { _ = bus.Close() }()
-	if state := collectionState(ctx, bus, loginCollection); state != stateUnknown {
-		return state
-	}
-	var path dbus.ObjectPath
+	path := dbus.ObjectPath("/") // the Secret Service's null value
 	err = bus.Object(secretService, secretServicePath).
 		CallWithContext(ctx, "org.freedesktop.Secret.Service.ReadAlias", 0, "default").Store(&path)
-	switch {
-	case err != nil:
-		return stateUnknown
-	case path == "/": // the Secret Service's null value
+	if path != "/" {
+		return collectionState(ctx, bus, path)
+	}
+	state := collectionState(ctx, bus, loginCollection)
+	if state == stateUnknown && err == nil {
 		return stateMissing
 	}
-	return collectionState(ctx, bus, path)
+	return state
 }
 
 func collectionState(ctx context.Context, bus *dbus.Conn, path dbus.ObjectPath) keyringState {

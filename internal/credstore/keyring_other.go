@@ -4,8 +4,6 @@ package credstore
 
 func (osKeyring) reachable() error { return nil }
 
-func (k osKeyring) session() (keyringSession, error) { return k, nil }
-
 func isAbsent(error) bool { return false }
 
 // state is unknown on this system.

@@ -17,5 +17,3 @@ func (osKeyring) state() keyringState { return stateUnknown }
 
 // asking is always false: the Credential Manager never prompts.
 func (osKeyring) asking() bool { return false }
-
-func (k osKeyring) session() (keyringSession, error) { return k, nil }

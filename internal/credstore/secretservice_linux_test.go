@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,7 @@ const (
 	ssBase       = "org.freedesktop.Secret."
 	ssService    = dbus.ObjectPath("/org/freedesktop/secrets")
 	ssCollection = dbus.ObjectPath("/org/freedesktop/secrets/collection/login")
-	ssItems      = "/org/freedesktop/secrets/collection/login/"
+	ssOther      = dbus.ObjectPath("/org/freedesktop/secrets/collection/passwords")
 	ssPrompt     = dbus.ObjectPath("/org/freedesktop/secrets/prompt/1")
 )
 
@@ -41,7 +42,14 @@ type fakeSecretService struct {
 	answer  bool // whether the prompt to unlock is ever answered: with "dismissed"
 	dismiss bool // whether writes prompt, and the prompt is dismissed
 	prompts int
+
+	lockedItems map[string]bool   // by name; one prompt unlocks all that it is asked for
+	asked       []dbus.ObjectPath // what the open prompt unlocks
+	other       bool              // whether the default collection is not "login"
+	duplicates  bool              // whether CreateItem adds an item instead of replacing one
 }
+
+var ssLockedError = dbus.NewError(ssBase+"Error.IsLocked", nil)
 
 // privateBus starts a D-Bus daemon without any service and points the process's
 // environment at it.
@@ -98,6 +106,8 @@ func startSecretService(t *testing.T) *fakeSecretService {
 		{map[string]any{"Get": f.property}, ssService, "org.freedesktop.DBus.Properties"},
 		{map[string]any{"Get": f.property}, ssCollection, "org.freedesktop.DBus.Properties"},
 		{map[string]any{"SearchItems": f.search, "CreateItem": f.create}, ssCollection, ssBase + "Collection"},
+		{map[string]any{"SearchItems": f.search, "CreateItem": f.create}, ssOther, ssBase + "Collection"},
+		{map[string]any{"Get": f.property}, ssOther, "org.freedesktop.DBus.Properties"},
 		{map[string]any{"Prompt": f.prompt}, ssPrompt, ssBase + "Prompt"},
 		{map[string]any{"Close": func() *dbus.Error { return nil }}, ssService + "/session", ssBase + "Session"},
 	} {
@@ -105,8 +115,10 @@ func startSecretService(t *testing.T) *fakeSecretService {
 			t.Fatal(err)
 		}
 	}
-	if err := bus.ExportSubtreeMethodTable(map[string]any{"GetSecret": f.secret, "Delete": f.remove}, ssCollection, ssBase+"Item"); err != nil {
-		t.Fatal(err)
+	for _, collection := range []dbus.ObjectPath{ssCollection, ssOther} {
+		if err := bus.ExportSubtreeMethodTable(map[string]any{"GetSecret": f.secret, "SetSecret": f.setSecret, "Delete": f.remove}, collection, ssBase+"Item"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if reply, err := bus.RequestName("org.freedesktop.secrets", dbus.NameFlagDoNotQueue); err != nil || reply != dbus.RequestNameReplyPrimaryOwner {
 		t.Fatalf("owning the name: %v, %v", reply, err)
@@ -135,7 +147,7 @@ func (f *fakeSecretService) property(_, name string) (dbus.Variant, *dbus.Error)
 	case f.none:
 		return dbus.MakeVariant([]dbus.ObjectPath{}), nil
 	}
-	return dbus.MakeVariant([]dbus.ObjectPath{ssCollection}), nil
+	return dbus.MakeVariant([]dbus.ObjectPath{ssCollection, ssOther}), nil
 }
 
 func (f *fakeSecretService) unlock(paths []dbus.ObjectPath) ([]dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
@@ -145,6 +157,9 @@ func (f *fakeSecretService) unlock(paths []dbus.ObjectPath) ([]dbus.ObjectPath, 
 	case f.none:
 		return nil, "/", nil
 	case f.Locked:
+		return nil, ssPrompt, nil
+	case slices.ContainsFunc(paths, func(path dbus.ObjectPath) bool { return f.lockedItems[string(path)] }):
+		f.asked = paths
 		return nil, ssPrompt, nil
 	}
 	return paths, "/", nil
@@ -156,6 +171,9 @@ func (f *fakeSecretService) alias(string) (dbus.ObjectPath, *dbus.Error) {
 	if f.none {
 		return "/", nil
 	}
+	if f.other {
+		return ssOther, nil
+	}
 	return ssCollection, nil
 }
 
@@ -163,32 +181,53 @@ func ssItemName(attributes map[string]string) string {
 	return strings.NewReplacer("/", "_", "-", "_").Replace(attributes["username"])
 }
 
-func (f *fakeSecretService) search(attributes map[string]string) ([]dbus.ObjectPath, *dbus.Error) {
+func (f *fakeSecretService) search(message dbus.Message, attributes map[string]string) (found []dbus.ObjectPath, _ *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	name := ssItemName(attributes)
-	if _, ok := f.items[name]; !ok {
-		return nil, nil
+	name := f.named(message) + "/" + ssItemName(attributes)
+	for item := range f.items {
+		if strings.TrimRight(item, "+") == name || attributes["username"] == "" && strings.HasPrefix(item, name) {
+			found = append(found, dbus.ObjectPath(strings.ReplaceAll(item, "+", "_dup")))
+		}
 	}
-	return []dbus.ObjectPath{dbus.ObjectPath(ssItems + name)}, nil
+	slices.Sort(found)
+	return found, nil
 }
 
-func (f *fakeSecretService) create(properties map[string]dbus.Variant, secret ssSecret, _ bool) (dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
+func (f *fakeSecretService) create(message dbus.Message, properties map[string]dbus.Variant, secret ssSecret, _ bool) (dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.dismiss {
 		return "/", ssPrompt, nil
 	}
 	attributes, _ := properties[ssBase+"Item.Attributes"].Value().(map[string]string)
-	name := ssItemName(attributes)
+	name := f.named(message) + "/" + ssItemName(attributes)
 	f.items[name] = secret.Value
-	return dbus.ObjectPath(ssItems + name), "/", nil
+	if f.duplicates {
+		f.items[name+"+"] = secret.Value
+	}
+	return dbus.ObjectPath(name), "/", nil
 }
 
 func (f *fakeSecretService) secret(message dbus.Message, session dbus.ObjectPath) (ssSecret, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if name := f.named(message); f.Locked || f.lockedItems[name] {
+		return ssSecret{}, ssLockedError
+	}
 	return ssSecret{Session: session, Value: f.items[f.named(message)], ContentType: "text/plain"}, nil
+}
+
+func (f *fakeSecretService) setSecret(message dbus.Message, secret ssSecret) *dbus.Error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch name := f.named(message); {
+	case f.Locked || f.lockedItems[name]:
+		return ssLockedError
+	case !f.dismiss:
+		f.items[name] = secret.Value
+	}
+	return nil
 }
 
 func (f *fakeSecretService) remove(message dbus.Message) (dbus.ObjectPath, *dbus.Error) {
@@ -203,7 +242,7 @@ func (f *fakeSecretService) remove(message dbus.Message) (dbus.ObjectPath, *dbus
 
 func (f *fakeSecretService) named(message dbus.Message) string {
 	path, _ := message.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
-	return strings.TrimPrefix(string(path), ssItems)
+	return strings.ReplaceAll(string(path), "_dup", "+")
 }
 
 // unlockNow is a person who answers the prompt that is open.
@@ -216,6 +255,12 @@ func (f *fakeSecretService) prompt(string) *dbus.Error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.prompts++
+	if f.asked != nil {
+		for _, path := range f.asked {
+			delete(f.lockedItems, string(path))
+		}
+		go func() { _ = f.bus.Emit(ssPrompt, ssBase+"Prompt.Completed", false, dbus.MakeVariant(f.asked)) }()
+	}
 	if f.answer || f.dismiss {
 		go func() {
 			_ = f.bus.Emit(ssPrompt, ssBase+"Prompt.Completed", true, dbus.MakeVariant([]dbus.ObjectPath{}))
