@@ -90,6 +90,20 @@ func TestI66_KeePassXCServesFob(t *testing.T) {
 	if got := run("", dir+"/fob", "secret", "get", "shop"); strings.TrimSpace(got) != "canary" {
 		t.Errorf("KeePassXC returns %q", got)
 	}
+	long := strings.Repeat("longer than an item. ", 400) // in several pieces
+	for _, value := range []string{"second", long, "third"} {
+		run(value, dir+"/fob", "secret", "set", "shop")
+		if got := run("", dir+"/fob", "secret", "get", "shop"); strings.TrimSpace(got) != strings.TrimSpace(value) {
+			t.Errorf("KeePassXC returns %d bytes of %q, not %d", len(got), got[:min(len(got), 40)], len(value))
+		}
+	}
+	run("", dir+"/fob", "secret", "remove", "shop", "--yes")
+	if said, err := as(dir+"/fob", "secret", "get", "shop").CombinedOutput(); err == nil {
+		t.Errorf("after its removal: %s", said)
+	}
+	if items := run("", "dbus-send", "--session", "--print-reply=literal", "--dest=org.freedesktop.secrets", "/org/freedesktop/secrets/aliases/default", "org.freedesktop.DBus.Properties.Get", "string:org.freedesktop.Secret.Collection", "string:Items"); strings.Contains(items, "/collection/") {
+		t.Errorf("KeePassXC still has %s", items)
+	}
 }
 
 const nobody = 65534 // whom the bus knows by name
