@@ -54,18 +54,18 @@ func TestB16HostileAnswersOfGitHub(t *testing.T) {
 		body   string
 		want   error
 	}{
-		"HTML":             {200, "<html>canary</html>", ErrMalformed},
-		"empty":            {200, "", ErrMalformed},
-		"cut off":          {200, `{"value":"` + canary, ErrMalformed},
-		"another type":     {200, `{"value":["` + canary + `"]}`, ErrMalformed},
-		"no value":         {200, `{}`, ErrMalformed},
-		"CR LF":            {200, `{"value":"` + canary + `\r\nX-Evil: 1"}`, ErrMalformed},
-		"ESC":              {200, `{"value":"` + canary + `\u001b[31m"}`, ErrMalformed},
-		"large":            {200, `{"value":"` + strings.Repeat("canary", 20000) + `"}`, ErrMalformed},
-		"1 MiB":            {200, `{"value":"` + strings.Repeat("canary", 200000) + `"}`, httpclient.ErrTooLarge},
-		"refused":          {403, "canary", nil},
-		"server error":     {500, "canary", ErrUnavailable},
-		"gateway":          {503, `{"value":"` + canary + `"}`, ErrUnavailable},
+		"HTML":         {200, "<html>canary</html>", ErrMalformed},
+		"empty":        {200, "", ErrMalformed},
+		"cut off":      {200, `{"value":"` + canary, ErrMalformed},
+		"another type": {200, `{"value":["` + canary + `"]}`, ErrMalformed},
+		"no value":     {200, `{}`, ErrMalformed},
+		"CR LF":        {200, `{"value":"` + canary + `\r\nX-Evil: 1"}`, ErrMalformed},
+		"ESC":          {200, `{"value":"` + canary + `\u001b[31m"}`, ErrMalformed},
+		"large":        {200, `{"value":"` + strings.Repeat("canary", 20000) + `"}`, ErrMalformed},
+		"1 MiB":        {200, `{"value":"` + strings.Repeat("canary", 200000) + `"}`, httpclient.ErrTooLarge},
+		"refused":      {403, "canary", nil},
+		"server error": {500, "canary", ErrUnavailable},
+		"gateway":      {503, `{"value":"` + canary + `"}`, ErrUnavailable},
 	} {
 		requests := 0
 		m, _ := github(t, func(w http.ResponseWriter, _ *http.Request) {
