@@ -171,13 +171,13 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	return resp.StatusCode, body, nil
 }
 
-// secretsIn returns the secrets in a request.
+// secretsIn returns the secrets in a request, also as its body has them.
 func secretsIn(form url.Values, header http.Header) []secret.Secret {
 	var secrets []secret.Secret
 	for _, name := range []string{
 		"refresh_token", "token", "code", "code_verifier", "device_code", "subject_token", "assertion", "client_secret", "client_assertion",
 	} {
-		secrets = append(secrets, secret.New(form.Get(name)))
+		secrets = append(secrets, secret.New(form.Get(name)), secret.New(url.QueryEscape(form.Get(name))))
 	}
 	if _, encoded, basic := (&http.Request{Header: header}).BasicAuth(); basic {
 		decoded, _ := url.QueryUnescape(encoded)

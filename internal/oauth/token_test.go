@@ -399,11 +399,11 @@ func TestH64ErrorsHoldNoEscapedSecret(t *testing.T) {
 		c, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
 			_, encoded, _ := r.BasicAuth()
 			decoded, _ := url.QueryUnescape(encoded)
-			answer(w, r.FormValue("refresh_token")+" "+encoded+" "+decoded+" "+r.Header.Get("Authorization"))
+			answer(w, r.FormValue("refresh_token")+" "+encoded+" "+decoded+" "+r.Header.Get("Authorization")+" "+url.QueryEscape(canary))
 		})
 		c.ClientSecret, c.AuthMethod = secret.New(password), AuthBasic
 		_, err := c.Refresh(t.Context(), secret.New(canary), Target{})
-		if err == nil || strings.Count(err.Error(), "[redacted]") != 4 {
+		if err == nil || strings.Count(err.Error(), "[redacted]") != 5 {
 			t.Errorf("H64 %s: %v", name, err)
 		}
 	}
