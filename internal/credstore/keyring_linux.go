@@ -58,9 +58,9 @@ func (k osKeyring) session() (keyringSession, error) {
 		return nil, err
 	}
 	s := &serviceSession{svc: svc, session: session, prompting: k.prompting}
-	var path dbus.ObjectPath
-	err = svc.Object(secretService, secretServicePath).Call("org.freedesktop.Secret.Service.ReadAlias", 0, "default").Store(&path)
-	if err != nil || path == "/" {
+	path := dbus.ObjectPath("/") // the Secret Service's null value
+	_ = svc.Object(secretService, secretServicePath).Call("org.freedesktop.Secret.Service.ReadAlias", 0, "default").Store(&path)
+	if path == "/" {
 		s.collections = []dbus.BusObject{svc.GetLoginCollection()}
 		return s, nil
 	}
