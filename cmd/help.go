@@ -176,8 +176,8 @@ var settingsGroups = []struct {
 	title string
 	flags []string
 }{
-	{"Client authentication:", []string{
-		"token-endpoint-auth-method", "client-assertion-audience", "trusted-audience", "private-key-file", "certificate-file", "certificate-key-file",
+	{"Client authentication, TLS and tokens:", []string{
+		"token-endpoint-auth-method", "client-assertion-audience", "private-key-file", "certificate-file", "certificate-key-file", "ca-file", "dpop", "trusted-audience",
 	}},
 	{"A machine's identity instead of a login:", []string{"identity", "identity-audience", "audience"}},
 	{"Endpoints of a server without metadata:", []string{

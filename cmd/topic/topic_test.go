@@ -23,7 +23,7 @@ func TestEveryVariableIsInTheTable(t *testing.T) {
 	}
 	for _, folder := range []string{"../../cmd", "../../internal"} {
 		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
-			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") || filepath.Base(path) == "variables.go" {
+			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") || filepath.Base(path) == "variables.go" || strings.Contains(path, "registrytest") {
 				return err
 			}
 			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)

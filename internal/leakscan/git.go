@@ -66,7 +66,7 @@ func gitLines(ctx context.Context, dir string, end byte, do func(line string), a
 		for {
 			line, err := r.ReadString(end)
 			if err != nil {
-				return nil //nolint:nilerr // git's exit status tells whether that was all
+				return nil //nolint:nilerr // git's exit status shows whether that is all
 			}
 			do(line[:len(line)-1])
 		}
