@@ -234,7 +234,7 @@ func deliveryHint(err error) string {
 		typed(err, func(e *destination.SetupError) string { return e.Hint }),
 		cli.TextIf(errors.Is(err, destination.ErrNoCredential), "set the variable, or log in to the platform and add --as with that profile; to make it permanent, set 'as' under [destination] in config.toml"),
 		cli.TextIf(errors.Is(err, destination.ErrValue), "choose another destination, or a value that it accepts; nothing was delivered"),
-		cli.TextIf(errors.As(err, new(*destination.CommandError)), "run the command by hand: it is under [commands] in config.toml, and reads the value from stdin"),
+		cli.TextIf(errors.As(err, new(*destination.CommandError)), "fix the command: it is under [commands] in config.toml, and reads the value from stdin"),
 		typed(err, answerHint),
 		cli.TextIf(errors.Is(err, destination.ErrNotDelivered) && (errors.Is(err, httpclient.ErrMalformed) || errors.Is(err, httpclient.ErrRedirect)), "check the platform's address: something else responds at it, such as a login page or a proxy"),
 	)

@@ -4,7 +4,6 @@ package incident
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -99,7 +98,10 @@ func Run(ctx context.Context, a *app.App, opts Options) (err error) {
 		return err
 	}
 	if len(todo) == 0 {
-		return run.noteNothing()
+		err := run.noteNothing()
+		if err != nil || !isUnfinishedReport(run.opts.Output) {
+			return err
+		}
 	}
 	if err := run.reserve(); err != nil {
 		return err
@@ -154,7 +156,7 @@ func (run *incident) note(todo []*leakedKey) {
 		switch {
 		case k.revoked:
 			run.a.Note("Revoked %s, which had been replaced before.", appkeys.Text(k.record))
-		case k.replaced.New.ID != "" && !k.accepted:
+		case k.replaced.New.ID != "" && !k.accepted && !errors.Is(k.failed, keys.ErrTakenOver):
 			run.a.Note("Revoked %s; %s replaces it.", appkeys.Text(k.record), k.replaced.New.ID)
 		}
 		delivery.NoteDeliveries(run.a, k.replaced)
@@ -165,7 +167,7 @@ func (run *incident) note(todo []*leakedKey) {
 // accepted.
 func (k *leakedKey) problems() (left cli.Failures) {
 	if k.accepted {
-		left = append(left, cli.WithHint(fmt.Errorf("key %s is still accepted", k.record.ID), "revoke it: 'fob key revoke %s'", k.record.ID))
+		left = append(left, cli.WithHint(cli.Unfinishedf("key %s is still accepted", k.record.ID), "revoke it: 'fob key revoke %s'", k.record.ID))
 	}
 	if k.failed != nil {
 		err := delivery.Errors(k.failed, k.replaced)

@@ -336,6 +336,27 @@ func TestShow_FirstLocations(t *testing.T) {
 	}
 }
 
+// If fob was killed while it wrote the report, the same command with that file completes it.
+func TestRun_CompletesAnUnfinishedReport(t *testing.T) {
+	s := newSite(t)
+	text, id := s.issue(apikey.Record{Destinations: []string{s.Dotenv("KEY")}})
+	if _, err := s.run(text, Options{Yes: true}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "report.md")
+	if err := os.WriteFile(path, []byte(unfinishedReport), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.In = strings.NewReader(text)
+	if err := Run(t.Context(), s.App, Options{Yes: true, Output: path}); err != nil {
+		t.Fatal(err)
+	}
+	report, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(report), "| revoked before |") || !strings.Contains(string(report), "`revoke` | `"+id+"`") {
+		t.Errorf("%v\n%s", err, report)
+	}
+}
+
 // A leaked replacement that another one has replaced since, in a rotation that is not
 // finished: the incident is not over before that rotation is.
 func TestRun_ResumesTheRotationOfAnEarlierReplacement(t *testing.T) {

@@ -19,9 +19,9 @@ import (
 )
 
 // unfinishedReport is in the report while keys are replaced: an output that cannot be written
-// is noticed before, and if fob is killed, the user reads how to continue. The next run
-// overwrites it.
-const unfinishedReport = "# Incident: unfinished\n\n'fob incident' did not finish. Run the same command again; 'fob key audit' lists what was done.\n"
+// is noticed before, and if fob is killed, the user reads how to continue. A run with it as
+// its output overwrites it.
+const unfinishedReport = "# Incident: unfinished\n\n'fob incident' did not finish. Run the same command again, with this file as --output; 'fob key audit' lists what was done.\n"
 
 // mayWrite refuses a report that would overwrite a file of someone else.
 func (run *incident) mayWrite() error {

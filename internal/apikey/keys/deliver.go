@@ -95,7 +95,7 @@ func (d *deliveries) deliver(ctx context.Context, i int, to Destination) {
 		}
 		d.failed[i] = &DeliveryError{to.Name(), err}
 	}
-	if len(d.done.Rotation.Deliveries) > 1 { // a single one is recorded at the end of the rotation
+	if len(d.done.Rotation.Deliveries) > 1 && !errors.Is(d.unnoted, ErrTakenOver) { // a single one is recorded at the end of the rotation
 		d.unnoted = errors.Join(d.unnoted, d.g.noteDelivery(ctx, &d.done.Rotation, *at))
 	}
 }

@@ -107,6 +107,9 @@ func (g *Registrar) complete(ctx context.Context, s *started) (Rotated, error) {
 	if s.Rotation.Phase != apikey.PhaseChecked {
 		failed = g.deliverAll(ctx, s)
 	}
+	if errors.Is(failed, ErrTakenOver) {
+		return s.Rotated, failed
+	}
 	stopped := ctx.Err() != nil
 	// From here on, Ctrl-C must not leave the rotation open.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease/2)
