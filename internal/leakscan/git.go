@@ -161,7 +161,13 @@ func keepAdded(ctx context.Context, dir string, r *Result) (err error) {
 			added[f.Path], err = addedLines(ctx, dir, f.Path)
 		}
 	}
-	r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool { return err == nil && !f.content && !added[f.Path][f.Line] })
+	r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool {
+		isAdded := f.content || err != nil
+		for line := f.Line; line <= f.Line+f.more; line++ {
+			isAdded = isAdded || added[f.Path][line]
+		}
+		return !isAdded
+	})
 	return err
 }
 

@@ -40,6 +40,7 @@ type Finding struct {
 
 	Allowed bool // by "fob:allow" behind the key, on its line
 	content bool // it is in the content of a Git LFS file
+	more    int  // lines that it continues on, if its encoded text is wrapped
 }
 
 // Place is where a key was found, without its line, as a path: not every place is a file.
@@ -87,6 +88,7 @@ type match struct {
 	start int
 	key   string
 	parts apikey.Parts
+	more  int // lines
 }
 
 // find returns the keys in a text, in their order. A key has no boundaries: its parts have
@@ -149,7 +151,16 @@ func keyAt(text []byte, start int, prefix string, decode decoder) (match, bool) 
 	}
 	key := string(decoded[:end])
 	parts, err := apikey.Parse(key)
-	return match{start, key, parts}, err == nil
+	if err != nil {
+		return match{}, false
+	}
+	m := match{start: start, key: key, parts: parts}
+	for i, c := range text {
+		if c == '\n' && len(decode(text[:i], buffer[:0])) < end {
+			m.more++
+		}
+	}
+	return m, true
 }
 
 const (
@@ -200,7 +211,7 @@ func (s *Scanner) scanText(text []byte, cut int, at place, found func(Finding)) 
 		at = at.after(text[done:m.start])
 		done = m.start
 		behind, _, _ := bytes.Cut(text[m.start:min(len(text), m.start+maxEncoded)], []byte("\n"))
-		found(Finding{Parts: m.parts, Key: secret.New(m.key), Line: at.line, Column: at.column, Allowed: bytes.Contains(behind, []byte("fob:allow"))})
+		found(Finding{Parts: m.parts, Key: secret.New(m.key), Line: at.line, Column: at.column, more: m.more, Allowed: bytes.Contains(behind, []byte("fob:allow"))})
 	}
 	return at.after(text[done:cut])
 }

@@ -2,6 +2,7 @@ package leakscan
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -146,5 +147,29 @@ func TestI84_PointerWithConvertedLines(t *testing.T) {
 		if got := pointerTarget([]byte(text)); got != name {
 			t.Errorf("%q: %q", text, got)
 		}
+	}
+}
+
+// A key that begins on an unchanged line and is completed by an added one is new.
+func TestI84_StagedEndOfAWrappedKey(t *testing.T) {
+	r := newRepository(t)
+	encoded := base64.StdEncoding.EncodeToString([]byte("user: x\nkey: " + key(t, "acme") + "\n"))
+	write(t, filepath.Join(r.dir, "a"), encoded[:40]+"\n")
+	r.git("add", "a")
+	r.git("commit", "-q", "-m", "first")
+	for text, want := range map[string]int{encoded[:40] + "\n" + encoded[40:80] + "\n" + encoded[80:] + "\n": 1, encoded[:40] + "\nother\n": 0} {
+		write(t, filepath.Join(r.dir, "a"), text)
+		r.git("add", "a")
+		if result, err := scanner(t, "acme").Staged(t.Context(), r.dir); err != nil || len(result.Findings) != want {
+			t.Errorf("%q: %+v, %v", text, result.Findings, err)
+		}
+	}
+	write(t, filepath.Join(r.dir, "a"), encoded[:40]+"\n"+encoded[40:]+"\n")
+	r.git("add", "a")
+	r.git("commit", "-q", "-m", "second")
+	write(t, filepath.Join(r.dir, "a"), encoded[:40]+"\n"+encoded[40:]+"\nmore\n")
+	r.git("add", "a")
+	if result, err := scanner(t, "acme").Staged(t.Context(), r.dir); err != nil || len(result.Findings) != 0 {
+		t.Errorf("unchanged: %+v, %v", result.Findings, err)
 	}
 }
