@@ -179,9 +179,10 @@ var settingsGroups = []struct {
 	{"Client authentication, TLS and tokens:", []string{
 		"token-endpoint-auth-method", "client-assertion-audience", "private-key-file", "certificate-file", "certificate-key-file", "ca-file", "dpop", "trusted-audience",
 	}},
+	{"Extensions of the protocol:", []string{"dpop", "via", "authorization-details"}},
 	{"A machine's identity instead of a login:", []string{"identity", "identity-audience", "audience"}},
-	{"Endpoints of a server without metadata:", []string{
-		"authorization-endpoint", "token-endpoint", "revocation-endpoint", "userinfo-endpoint", "device-authorization-endpoint",
+	{"The redirect URI, and endpoints of a server without metadata:", []string{
+		"redirect-uri", "authorization-endpoint", "token-endpoint", "revocation-endpoint", "userinfo-endpoint", "device-authorization-endpoint",
 	}},
 	{"Hosts that 'fob helper' may send the tokens to:", []string{
 		"git-host", "git-username", "docker-registry", "docker-username", "kubernetes-server",

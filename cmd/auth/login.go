@@ -19,6 +19,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/sanitize"
@@ -33,13 +34,16 @@ type loginOptions struct {
 	device, noBrowser, withToken       bool
 	revokeOld, switchAccount           bool
 	loginHint, prompt                  string
+	byURL                              bool // the profile is named by its API
+	challengeFile                      string
+	challenge                          *discovery.Challenge
 	timeout                            time.Duration
 }
 
 func NewLogin(a *app.App) *cobra.Command {
 	var opts loginOptions
 	c := &cobra.Command{
-		Use:   "login [PROFILE]",
+		Use:   "login [PROFILE | URL]",
 		Short: "Log in with a browser and store the login",
 		Long: `Log in to an OAuth 2.0 or OpenID Connect server, and store the login in the OS
 keyring. 'fob login github' uses a preset. fob asks for missing settings.
@@ -54,10 +58,9 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
   fob login work --issuer https://sso.example.com/realms/acme --client-id fob
   fob login api --resource https://api.example.com
   fob login svc --issuer URL --client-id svc --grant client_credentials`,
-		Args:              usage.AtMostProfile,
+		Args:              loginArgs(&opts),
 		ValidArgsFunction: complete.New(a).Logins,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runLogin(cmd.Context(), a, opts)
 		},
 	}
@@ -73,12 +76,28 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
 	flags.BoolVar(&opts.switchAccount, "switch-account", false, "replace another account's login without asking")
 	flags.StringVar(&opts.loginHint, "login-hint", "", "`ACCOUNT` to propose, such as an email address")
 	flags.StringVar(&opts.prompt, "prompt", "", "`PAGE` the server must show, such as select_account")
+	flags.StringVar(&opts.challengeFile, "challenge", "", "get what an API's refusal in `FILE` requires")
 	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "`DURATION` to wait for the browser")
 	usage.Exclusive(c, "client-secret-stdin", "client-secret-file")
 	usage.Exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")
 	usage.Exclusive(c, "private-key-file", "private-key-stdin")
 	usage.Exclusive(c, "no-browser", "with-token", "device")
 	return c
+}
+
+// loginArgs takes a profile, or the URL of an API, whose profile is named after the host.
+func loginArgs(opts *loginOptions) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		opts.args = args
+		if len(args) != 1 || !strings.Contains(args[0], "://") {
+			return usage.AtMostProfile(cmd, args)
+		}
+		if cmd.Flags().Changed("resource") {
+			return cli.WithHint(cli.Usagef("both a URL and --resource"), "fob login NAME --resource URL")
+		}
+		opts.byURL, opts.args = true, []string{config.NameOf(args[0])}
+		return cmd.Flags().Set("resource", args[0])
+	}
 }
 
 // loginAttempt is a prepared login that only waits for the user.
@@ -99,7 +118,7 @@ type loginAttempt struct {
 // login returns what to store after a successful attempt.
 func (t *loginAttempt) login(response *oauth.TokenResponse) session.Login {
 	return session.Login{
-		Client: t.client, Response: response, Scopes: t.params.Scopes, Resource: t.params.Target().Resource, Grant: t.profile.Grant,
+		Client: t.client, Response: response, Scopes: t.params.Scopes, Resource: t.params.Target().Resource, Grant: t.profile.Grant, ACRValues: t.params.Extra["acr_values"],
 		KeyInFile: t.profile.PrivateKeyFile != "", Registration: t.registration, Before: t.before, Switch: t.switchAccount,
 	}
 }
@@ -109,7 +128,13 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 		return cli.WithHint(cli.Usagef("--timeout is %s", opts.timeout), "write it like 90s or 5m")
 	}
 	a.MakesConfig = true
-	p, err := loginProfile(ctx, a, opts)
+	var err error
+	if opts.challengeFile != "" {
+		if opts.challenge, err = app.ReadChallenge(a, opts.challengeFile); err != nil {
+			return err
+		}
+	}
+	p, api, err := loginProfile(ctx, a, opts)
 	if err != nil {
 		return err
 	}
@@ -119,12 +144,12 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	if app.ShowsIdentity(p) {
 		return keepIdentityProfile(ctx, a, p)
 	}
-	attempt, err := prepareLogin(ctx, a, p, opts)
+	attempt, err := prepareLogin(ctx, a, p, api, opts)
 	if err != nil {
 		return NewLoginError(err, p.Name)
 	}
 	attempt.switchAccount = confirmSwitch(a, p.Name, opts)
-	if attempt.before, err = accountInOtherStorage(ctx, a, attempt.profile, opts); err != nil {
+	if attempt.before, err = app.AccountElsewhere(ctx, a, attempt.profile, opts.switchAccount); err != nil {
 		return errors.Join(cli.ForProfile(err, p.Name), unregisterUnused(ctx, attempt))
 	}
 	if opts.revokeOld {
@@ -163,7 +188,7 @@ func logIn(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOpt
 	switch {
 	case opts.withToken:
 		return tokenLogin(ctx, a, attempt)
-	case attempt.profile.Grant == config.GrantClientCredentials:
+	case config.IsUnattended(attempt.profile.Grant):
 		return clientLogin(ctx, attempt)
 	case opts.device:
 		return deviceLogin(ctx, a, attempt, opts)
@@ -188,7 +213,7 @@ func saveLoginProfile(ctx context.Context, a *app.App, attempt *loginAttempt) er
 
 // prepareLogin does everything that can fail before the browser opens. A registration, the
 // only visible effect at the server, comes last.
-func prepareLogin(ctx context.Context, a *app.App, p config.Profile, opts loginOptions) (*loginAttempt, error) {
+func prepareLogin(ctx context.Context, a *app.App, p config.Profile, api *discovery.ProtectedResource, opts loginOptions) (*loginAttempt, error) {
 	s, err := chooseStorage(ctx, a, &p, opts.profile.Storage != "")
 	if err != nil {
 		return nil, err
@@ -197,12 +222,12 @@ func prepareLogin(ctx context.Context, a *app.App, p config.Profile, opts loginO
 	if err != nil {
 		return nil, noMetadataHint(err)
 	}
-	session.CompleteScopes(ctx, s.HTTP, &p, metadata)
+	session.CompleteScopes(&p, metadata, api, opts.challenge != nil)
 	attempt := &loginAttempt{profile: p, session: s}
 	if err := identifyClient(ctx, a, attempt, metadata, opts); err != nil {
 		return nil, errors.Join(err, unregisterUnused(ctx, attempt))
 	}
-	attempt.params = session.AuthorizationParams(attempt.profile.WithProvider(), metadata)
+	attempt.params = session.AuthorizationParams(attempt.profile.WithProvider(), metadata, api)
 	attempt.params.Extra = opts.accountParams(attempt.params.Extra)
 	return attempt, nil
 }
@@ -246,30 +271,6 @@ func confirmSwitch(a *app.App, profile string, opts loginOptions) func(ctx conte
 		}
 		return errors.New("not confirmed")
 	}
-}
-
-// accountInOtherStorage returns the account of the profile's login in another storage than
-// this login's. An unknown storage has none.
-func accountInOtherStorage(ctx context.Context, a *app.App, p config.Profile, opts loginOptions) (session.Account, error) {
-	cfg, err := a.Config()
-	if err != nil {
-		return session.Account{}, err
-	}
-	before, known := cfg.Profiles[p.Name]
-	storage, _ := cfg.StorageFor(before.Storage)
-	if opts.switchAccount || !known || storage == "" || storage == config.StorageNone ||
-		storage == p.Storage && before.ClientID == p.ClientID && before.WithProvider().Authority() == p.WithProvider().Authority() {
-		return session.Account{}, nil
-	}
-	s, err := a.LocalSession(before)
-	if err != nil {
-		return session.Account{}, err
-	}
-	account, err := s.StoredAccount(ctx)
-	if err != nil && storage != p.Storage {
-		err = cli.WithHint(err, "make the storage %q readable, or replace the login of any account: 'fob login %s --storage %s --switch-account'", storage, p.Name, p.Storage)
-	}
-	return account, err
 }
 
 func accountText(of session.Account) string {
@@ -357,7 +358,7 @@ func printWelcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 		a.Note("The server also granted: %s", sanitize.Line(strings.Join(extra, " ")))
 	}
 	switch end := saved.Token.ExpiresAt; {
-	case attempt.profile.Grant == config.GrantClientCredentials:
+	case config.IsUnattended(attempt.profile.Grant):
 		a.Note("fob fetches a token when one is needed.")
 	case saved.Refreshable:
 	case end.IsZero():

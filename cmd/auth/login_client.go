@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,10 +71,18 @@ func keepRegistration(ctx context.Context, a *app.App, attempt *loginAttempt) er
 	return a.SaveProfile(attempt.profile)
 }
 
-// register registers fob at the server if possible, or else asks for a client ID.
+// register makes fob a client of the server: by the document about it, whose redirect URIs
+// are only safe with iss (RFC 9207), or by registration. Otherwise it asks for a client ID.
 func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) error {
 	p := &attempt.profile
-	if m.RegistrationEndpoint == "" {
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	document := cmp.Or(cfg.ClientIDMetadataURL, app.ClientIDMetadataURL())
+	if m.ClientIDMetadataDocumentSupported && m.IssParameterSupported && document != "" {
+		p.UseMetadataURL(document)
+	} else if m.RegistrationEndpoint == "" {
 		if err := completeClient(ctx, a, p, opts.device); err != nil {
 			return err
 		}
@@ -110,7 +119,7 @@ func unregisterUnused(ctx context.Context, attempt *loginAttempt) error {
 
 func oauthClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *discovery.Metadata, opts loginOptions) (*oauth.Client, error) {
 	full := attempt.profile.WithProvider()
-	c := &oauth.Client{HTTP: attempt.session.HTTP, Metadata: m, ClientID: full.ClientID, AssertionAudience: full.ClientAssertionAudience, Now: a.Now}
+	c := &oauth.Client{HTTP: attempt.session.HTTP, Metadata: m, ClientID: full.ClientID, IssRequired: full.RequiresIss(), AssertionAudience: full.ClientAssertionAudience, Now: a.Now}
 	method := full.TokenEndpointAuthMethod
 	var err error
 	if attempt.registration != nil {

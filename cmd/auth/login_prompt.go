@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/app"
@@ -13,64 +14,40 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
 
 // loginProfile returns the profile to log in with: the stored one, or a new one from its
-// preset, with the flags applied. It asks for missing settings.
-func loginProfile(ctx context.Context, a *app.App, opts loginOptions) (config.Profile, error) {
+// preset, with the flags applied. It asks for missing settings. The API may be nil.
+func loginProfile(ctx context.Context, a *app.App, opts loginOptions) (config.Profile, *discovery.ProtectedResource, error) {
 	p, err := startProfile(a, opts)
 	if err != nil {
-		return p, err
+		return p, nil, err
 	}
 	unregistered := p.ClientID == "" // no server knows its redirect URI yet
 	if err := opts.profile.apply(&p); err != nil {
-		return p, err
+		return p, nil, err
 	}
 	if unregistered {
 		p.NameIssuer()
 	}
-	if err := findIssuer(ctx, a, &p); err != nil {
-		return p, err
+	api, err := app.FollowAPI(ctx, a, &p, opts.challenge, opts.profile.given)
+	if err != nil {
+		return p, nil, err
 	}
 	if err := completeServer(ctx, a, &p); err != nil {
-		return p, err
+		return p, nil, err
 	}
 	if mayRegister(p) {
-		return p, nil // registration is tried first
+		return p, api, nil // registration is tried first
 	}
-	return p, completeClient(ctx, a, &p, opts.device)
+	return p, api, completeClient(ctx, a, &p, opts.device)
 }
 
 // mayRegister reports whether to try registration at the profile's server: for a user's
 // login without client ID, unless a preset says otherwise.
 func mayRegister(p config.Profile) bool {
 	return p.ClientID == "" && p.Provider == "" && p.Grant == "" && p.Issuer != ""
-}
-
-// findIssuer gets the issuer from the API that the tokens are for, if nothing else names a
-// server (RFC 9728).
-func findIssuer(ctx context.Context, a *app.App, p *config.Profile) error {
-	full := p.WithProvider()
-	if len(p.Resources) == 0 || full.Issuer != "" || full.TokenEndpoint != "" {
-		return nil
-	}
-	hc, err := a.HTTPClient(*p)
-	if err != nil {
-		return err
-	}
-	resource, err := discovery.DiscoverResource(ctx, hc, p.Resources[0])
-	if err != nil {
-		return cli.WithHint(fmt.Errorf("discover the authorization server of %s: %w", sanitize.Line(p.Resources[0]), err),
-			"name the server: fob login %s --issuer URL --resource %s", p.Name, sanitize.Line(p.Resources[0]))
-	}
-	p.Issuer = resource.AuthorizationServers[0]
-	a.Note("%s uses the authorization server %s.", sanitize.Line(p.Resources[0]), sanitize.Line(p.Issuer))
-	if others := len(resource.AuthorizationServers) - 1; others > 0 {
-		a.Note("It names %d more; to choose another, use --issuer.", others)
-	}
-	return nil
 }
 
 func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
@@ -90,6 +67,10 @@ func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
 		return config.Profile{}, cli.AsUsage(err)
 	}
 	if p, ok := cfg.Profiles[name]; ok {
+		if opts.byURL && !slices.ContainsFunc(p.Resources, func(resource string) bool { return discovery.Contains(resource, opts.profile.Resources[0]) }) {
+			return p, cli.WithHint(cli.Usagef("profile %q is for another API", name), "name this one: fob login NAME --resource %s", opts.profile.Resources[0])
+		}
+		p.Resources = slices.Clone(p.Resources)
 		return p, nil
 	}
 	p, flags := config.Profile{Name: name}, opts.profile

@@ -10,11 +10,11 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// clientLogin tests the client's credentials with a first token (RFC 6749 §4.4).
+// clientLogin is a login without a user, which gets a first token.
 func clientLogin(ctx context.Context, attempt *loginAttempt) (*session.Saved, error) {
-	response, err := attempt.client.ClientCredentials(ctx, attempt.params.Target())
+	response, err := attempt.session.Mint(ctx, attempt.client, attempt.profile.Grant, attempt.params.Target())
 	if err != nil {
-		return nil, fmt.Errorf("check the client's credentials: %w", err)
+		return nil, fmt.Errorf("get a first token: %w", err)
 	}
 	return attempt.session.Save(ctx, attempt.login(response))
 }

@@ -90,6 +90,8 @@ type profileJSON struct {
 	CAFile      string   `json:"ca_file,omitempty" label:"CA file"`
 
 	Grant             string   `json:"grant,omitempty" label:"grant"`
+	Via               string   `json:"via,omitempty" label:"via"`
+	Details           string   `json:"authorization_details,omitempty" label:"details"`
 	Resources         []string `json:"resources,omitempty" label:"resources"`
 	TrustedAudiences  []string `json:"trusted_audiences,omitempty" label:"trusted audiences"`
 	DPoP              bool     `json:"dpop,omitempty" label:"tokens"`
@@ -117,7 +119,7 @@ func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
 	return profileJSON{
 		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
 		Scopes: full.Scopes, RedirectURI: cli.TextIf(p.Grant == "", p.Redirect()), Storage: p.Storage, CAFile: p.CAFile,
-		Grant: p.Grant, Resources: p.Resources, TrustedAudiences: p.TrustedAudiences, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod, AssertionAudience: full.ClientAssertionAudience,
+		Grant: p.Grant, Via: p.Via, Details: p.AuthorizationDetails, Resources: p.Resources, TrustedAudiences: p.TrustedAudiences, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod, AssertionAudience: full.ClientAssertionAudience,
 		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
 		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
 		SubjectTokenType: p.SubjectTokenType, Audience: p.Audience,

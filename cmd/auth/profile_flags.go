@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,6 +55,8 @@ func profileSettings(p *config.Profile) []setting {
 		{"certificate-file", &p.CertificateFile, "`FILE` with a certificate for mutual TLS", nil, nil},
 		{"certificate-key-file", &p.CertificateKeyFile, "`FILE` with the certificate's key", nil, nil},
 		{"dpop", &p.DPoP, "bind tokens to a key of this login (RFC 9449)", nil, nil},
+		{"via", &p.Via, "`PROFILE` whose login gets the tokens (ID-JAG)", nil, checkWith(config.CheckName, "name the profile of the company's login")},
+		{"authorization-details", &p.AuthorizationDetails, "`FILE` with authorization_details, in JSON (RFC 9396)", nil, nil},
 		{"identity", &p.Identity, "`SOURCE`: github, gitlab, env:NAME, file:PATH, command", []string{"github", "gitlab", "env:", "file:", "command"}, isIdentity},
 		{"identity-audience", &p.IdentityAudience, "`AUDIENCE` of the identity (default: issuer)", nil, nil},
 		{"audience", &p.Audience, "`AUDIENCE` of the access token", nil, nil},
@@ -104,6 +107,15 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 		}
 		*file = absolute
 	}
+	if f.AuthorizationDetails != "" {
+		text, err := os.ReadFile(f.AuthorizationDetails)
+		if err == nil {
+			f.AuthorizationDetails, err = oauth.ParseDetails(text)
+		}
+		if err != nil {
+			return cli.WithHint(cli.Usagef("--authorization-details: %s", err), `write it like [{"type":"payment_initiation"}]`)
+		}
+	}
 	server, grant := p.WithProvider().Authority(), p.Grant
 	settings := profileSettings(&f.Profile)
 	for i, s := range profileSettings(p) {
@@ -131,6 +143,9 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 	if f.given("scope") {
 		p.Scopes = strings.Fields(strings.Join(f.Scopes, " "))
 	}
+	if f.given("via") {
+		p.Grant = map[bool]string{true: config.GrantIDJAG}[f.Via != ""]
+	}
 	var err error
 	if p.Grant, err = config.ParseGrant(p.Grant); err != nil {
 		return err
@@ -139,6 +154,8 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 		p.NameIssuer()
 	}
 	switch {
+	case (p.Grant == config.GrantIDJAG) != (p.Via != ""):
+		return cli.WithHint(cli.Usagef("the grant %s and --via require each other", config.GrantIDJAG), "name the profile of the company's login: --via NAME")
 	case app.ShowsIdentity(*p) && p.DPoP:
 		return cli.WithHint(cli.Usagef("the grant %s cannot bind tokens to a key", p.Grant), "leave out --dpop, or set --dpop=false")
 	case !app.ShowsIdentity(*p) && f.Identity != "":

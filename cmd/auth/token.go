@@ -19,6 +19,7 @@ type tokenOptions struct {
 	args                  []string
 	minTTL                time.Duration
 	minTTLGiven           bool
+	challengeFile         string
 	forceRefresh, idToken bool
 	scopes                []string
 	resource              string
@@ -61,6 +62,7 @@ FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.
 	flags.BoolVar(&opts.forceRefresh, "force-refresh", false, "refresh even if the cached token is valid")
 	flags.StringArrayVar(&opts.scopes, "scope", nil, "request only these `SCOPES`")
 	flags.StringVar(&opts.resource, "resource", "", "request a token for the API at this `URL`")
+	flags.StringVar(&opts.challengeFile, "challenge", "", "print one that satisfies an API's refusal in `FILE`")
 	flags.BoolVar(&opts.idToken, "id-token", false, "print the OpenID Connect id_token instead")
 	flags.BoolVar(&opts.inspect, "inspect", false, "print the claims of a JWT, not the token")
 	flags.BoolVar(&opts.header, "header", false, "print an Authorization header, for curl -H @-")
@@ -75,6 +77,7 @@ FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.
 	usage.Exclusive(c, "header", "curl-config", "netrc", "env", "json")
 	usage.Exclusive(c, "header", "curl-config", "netrc", "env", "inspect", "dpop")
 	usage.Exclusive(c, "json", "dpop")
+	usage.Exclusive(c, "challenge", "scope", "dpop")
 	usage.Exclusive(c, "id-token", "header", "curl-config", "netrc")
 	usage.RefuseEmpty(c, "netrc", "env", "scope", "resource")
 	_ = c.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(cli.Shells, cobra.ShellCompDirectiveNoFileComp))
@@ -122,6 +125,9 @@ func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
 	if err != nil {
 		return err
 	}
+	if given != nil && opts.challengeFile != "" {
+		return cli.WithHint(cli.Usagef("the token in the environment cannot be replaced"), "leave out --challenge, or unset the variable")
+	}
 	if given != nil && opts.dpopMethod != "" {
 		return cli.WithHint(cli.Usagef("the token in the environment is not bound to a key"), "leave out --dpop, or unset the variable")
 	}
@@ -135,7 +141,7 @@ func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
 	if opts.dpopMethod != "" {
 		return cli.ForProfile(printBound(ctx, a, p, want, opts), p.Name)
 	}
-	token, err := a.Token(ctx, p, want)
+	token, err := app.TokenForFile(ctx, a, p, want, opts.challengeFile)
 	if err != nil {
 		return cli.ForProfile(err, p.Name)
 	}

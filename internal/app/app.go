@@ -164,6 +164,7 @@ func (a *App) Session(p config.Profile) (*session.Session, error) {
 	s, err := a.LocalSession(p)
 	if err == nil {
 		s.HTTP, err = a.HTTPClient(p)
+		s.Assert = assertVia(a, p.Via)
 	}
 	return s, err
 }

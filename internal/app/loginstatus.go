@@ -140,3 +140,27 @@ func (s LoginStatus) Failure() error {
 	}
 	return nil
 }
+
+// AccountElsewhere returns the account of the profile's login in another storage than
+// this login's. An unknown storage has none.
+func AccountElsewhere(ctx context.Context, a *App, p config.Profile, mayReplace bool) (session.Account, error) {
+	cfg, err := a.Config()
+	if err != nil {
+		return session.Account{}, err
+	}
+	before, known := cfg.Profiles[p.Name]
+	storage, _ := cfg.StorageFor(before.Storage)
+	if mayReplace || !known || storage == "" || storage == config.StorageNone ||
+		storage == p.Storage && before.ClientID == p.ClientID && before.WithProvider().Authority() == p.WithProvider().Authority() {
+		return session.Account{}, nil
+	}
+	s, err := a.LocalSession(before)
+	if err != nil {
+		return session.Account{}, err
+	}
+	account, err := s.StoredAccount(ctx)
+	if err != nil && storage != p.Storage {
+		err = cli.WithHint(err, "make the storage %q readable, or replace the login of any account: 'fob login %s --storage %s --switch-account'", storage, p.Name, p.Storage)
+	}
+	return account, err
+}

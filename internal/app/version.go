@@ -11,6 +11,13 @@ func userAgent() string { return "fob/" + Version() }
 // release is set by the linker when a release is built.
 var release string
 
+// clientIDMetadataURL is set by the linker once the project has a site that serves
+// docs/client-metadata.json: at a domain of somebody else, it would hand them the logins.
+var clientIDMetadataURL string
+
+// ClientIDMetadataURL returns the URL of the document about fob as a client, or "".
+func ClientIDMetadataURL() string { return clientIDMetadataURL }
+
 // Version returns the release, or else what the build knows about its source.
 func Version() string {
 	if release != "" {

@@ -60,6 +60,7 @@ func clients(issuer string) map[string]Client {
 		{ID: "fob-key", PublicKey: clientKey().Public(), AuthMethod: "private_key_jwt", RedirectURIs: redirect, Grants: both},
 		{ID: "fob-tls", Subject: clientSubject, AuthMethod: "tls_client_auth", RedirectURIs: redirect, Grants: both},
 		{ID: "fob-self-signed", Certificates: selfSigned(), AuthMethod: "self_signed_tls_client_auth", RedirectURIs: redirect, Grants: both},
+		{ID: "https://fob.example/client-metadata.json", AuthMethod: "none", RedirectURIs: redirect[:1], Grants: person}, // its document is not fetched
 		{ID: "fob-ci", AuthMethod: "none", Grants: []string{grantExchange, grantAssertion}},
 	} {
 		known[c.ID] = c

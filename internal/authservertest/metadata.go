@@ -42,6 +42,9 @@ func (s *Server) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 	if s.opts.Registration {
 		m["registration_endpoint"] = url + "/register"
 	}
+	if s.opts.ClientURLs {
+		m["client_id_metadata_document_supported"] = true
+	}
 	if s.opts.TLS {
 		s.addMutualTLS(m)
 	}

@@ -48,6 +48,7 @@ type Options struct {
 	DPoPNonce    bool // wants its own nonce in proofs
 	DPoPRequired bool // gives no bearer tokens
 	Registration bool // lets clients register themselves
+	ClientURLs   bool // supports client IDs that are the URL of a document
 
 	NoRefreshedIDToken bool // a refresh answers with none
 	JWTAccessTokens    bool // RFC 9068 in place of opaque ones

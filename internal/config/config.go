@@ -23,7 +23,9 @@ type Config struct {
 	// encrypted files.
 	PassphraseCommand []string `toml:"passphrase_command" doc:"a program with its arguments that prints the passphrase of the encrypted files"`
 	CAFile            string   `toml:"ca_file" doc:"certificates to trust besides the system's, in PEM"`
-	Keys              Keys     `toml:"keys"`
+	// ClientIDMetadataURL is a document about this client, whose URL is its client ID.
+	ClientIDMetadataURL string `toml:"client_id_metadata_url" doc:"an https URL with a document about fob, to use as its client ID at servers that support it"`
+	Keys                Keys   `toml:"keys"`
 	// Commands are programs with their arguments, by name. A registry refers to them by
 	// name, so that others with write access to it cannot choose arguments.
 	Commands    map[string][]string `toml:"commands" doc:"programs with their arguments, by name, for exec: destinations and rotations"`
@@ -84,6 +86,9 @@ func parse(path string, text []byte) (*Config, error) {
 	if err := decoder.DisallowUnknownFields().Decode(c); err != nil {
 		return nil, parseError(path, err)
 	}
+	if c.ClientIDMetadataURL != "" && !IsMetadataURL(c.ClientIDMetadataURL) {
+		return nil, &ParseError{Path: path, Reason: "client_id_metadata_url must be an https URL with a path"}
+	}
 	if err := errors.Join(c.checkMachine(), c.checkSecrets()); err != nil {
 		return nil, &ParseError{Path: path, Reason: err.Error()}
 	}
@@ -97,6 +102,9 @@ func parse(path string, text []byte) (*Config, error) {
 		var err error
 		if p.Grant, err = ParseGrant(p.Grant); err != nil {
 			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: %s", name, err)}
+		}
+		if (p.Grant == GrantIDJAG) != (p.Via != "") {
+			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: the grant %s and via require each other", name, GrantIDJAG)}
 		}
 		if audience := p.ClientAssertionAudience; audience != "" && audience != "issuer" && audience != "endpoint" {
 			return nil, &ParseError{Path: path, Reason: fmt.Sprintf("profile %q: client_assertion_audience is issuer or endpoint, not %.80q", name, audience)}

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -24,7 +25,7 @@ type Profile struct {
 	CAFile                  string   `toml:"ca_file" doc:"certificates to trust for its server, in PEM"`
 
 	DeviceAuthorizationEndpoint string   `toml:"device_authorization_endpoint" doc:"for a server without metadata"`
-	Grant                       string   `toml:"grant" doc:"how it gets tokens: authorization_code, client_credentials, token-exchange or jwt-bearer" default:"authorization_code"` // as ParseGrant gives it; empty: a person logs in
+	Grant                       string   `toml:"grant" doc:"how it gets tokens: authorization_code, client_credentials, token-exchange, jwt-bearer or id-jag" default:"authorization_code"` // as ParseGrant gives it; empty: a person logs in
 	Resources                   []string `toml:"resources" doc:"APIs that tokens are for (RFC 8707)"`
 	TrustedAudiences            []string `toml:"trusted_audiences" doc:"audiences that an id_token may have besides the client"`
 	DPoP                        bool     `toml:"dpop" doc:"bind tokens to a key of this login (RFC 9449)"`
@@ -32,6 +33,12 @@ type Profile struct {
 	ClientAssertionAudience     string   `toml:"client_assertion_audience" doc:"the audience of the client's JWTs: issuer or endpoint" default:"issuer"`
 	CertificateFile             string   `toml:"certificate_file" doc:"the client's certificate for mutual TLS (RFC 8705), in PEM"`
 	CertificateKeyFile          string   `toml:"certificate_key_file" doc:"the key of the certificate, in PEM"`
+
+	// With the grant id-jag, an id_token of another profile takes the place of a login.
+	Via string `toml:"via" doc:"the profile of the company's login that gets tokens for this one, with the grant id-jag"`
+
+	// AuthorizationDetails is a JSON array.
+	AuthorizationDetails string `toml:"authorization_details" doc:"what the tokens may do, in JSON (RFC 9396)"`
 
 	// For machines that prove their own identity, with the grants token-exchange and
 	// jwt-bearer.
@@ -99,12 +106,17 @@ const (
 	GrantClientCredentials = "client_credentials" // RFC 6749 §4.4: the client logs in as itself
 	GrantTokenExchange     = "token-exchange"     // RFC 8693: a machine proves its identity
 	GrantJWTBearer         = "jwt-bearer"         // RFC 7523 §2.1: likewise
+	GrantIDJAG             = "id-jag"             // draft-ietf-oauth-identity-assertion-authz-grant: see Profile.Via
 )
 
 // Grants lists the grants that a profile may name.
 func Grants() []string {
-	return []string{GrantAuthorizationCode, GrantClientCredentials, GrantTokenExchange, GrantJWTBearer}
+	return []string{GrantAuthorizationCode, GrantClientCredentials, GrantTokenExchange, GrantJWTBearer, GrantIDJAG}
 }
+
+// IsUnattended reports whether the client gets tokens with what it has stored, so that no
+// user logs in.
+func IsUnattended(grant string) bool { return grant == GrantClientCredentials || grant == GrantIDJAG }
 
 // ParseGrant returns the value of Profile.Grant for a grant: empty for authorization_code,
 // the default.
@@ -119,6 +131,21 @@ func ParseGrant(name string) (string, error) {
 }
 
 const maxName = 63
+
+// NameOf returns the name for a profile of the API at a URL: its host.
+func NameOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	name := strings.Map(func(r rune) rune {
+		if r == '-' || 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(u.Host))
+	return strings.Trim(name[:min(len(name), maxName)], "-")
+}
 
 // CheckName rejects invalid profile names. Valid ones are [a-z0-9][a-z0-9-]{0,62}, because
 // they are also file names.

@@ -55,11 +55,38 @@ func (p *Profile) NameIssuer() {
 	}
 }
 
+// IsMetadataURL reports whether a client ID is the URL of a document about the client.
+func IsMetadataURL(clientID string) bool {
+	u, err := url.Parse(clientID)
+	return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Fragment == "" && len(u.Path) > 1 && !strings.Contains(u.Path, "/.")
+}
+
+// UseMetadataURL makes a document's URL the client ID. The document lists the redirect URIs
+// for all issuers, so that none can contain the issuer: such a login requires iss instead.
+func (p *Profile) UseMetadataURL(clientID string) {
+	p.ClientID = clientID
+	if p.RedirectURI == issuerRedirect {
+		p.RedirectURI = sharedRedirect
+	}
+}
+
+// MoveTo makes a profile one at another issuer, where it has no client yet.
+func (p *Profile) MoveTo(issuer string) {
+	p.Issuer, p.ClientID, p.RedirectURI, p.TokenEndpointAuthMethod = issuer, "", "", ""
+	p.NameIssuer()
+}
+
+// RequiresIss reports whether only iss in the callback tells the profile's issuer from
+// another one, as the redirect URI of a client known by its URL does not.
+func (p Profile) RequiresIss() bool {
+	return IsMetadataURL(p.ClientID) && !strings.Contains(p.RedirectURI, IssuerMark)
+}
+
 // SharesRedirect reports whether a profile shares its redirect URI with other issuers. If
 // so, it returns the setting that makes it unique.
 func (c *Config) SharesRedirect(p Profile) (better string, ok bool) {
 	setting := cmp.Or(p.WithProvider().RedirectURI, sharedRedirect)
-	if p.Grant != "" || p.ClientID == "" && p.RedirectURI == "" || strings.Contains(setting, IssuerMark) {
+	if p.Grant != "" || p.RequiresIss() || p.ClientID == "" && p.RedirectURI == "" || strings.Contains(setting, IssuerMark) {
 		return "", false
 	}
 	better = strings.TrimSuffix(setting, "/") + "/" + IssuerMark

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"encoding/json"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -84,5 +87,41 @@ func TestI70_SharedRedirects(t *testing.T) {
 	}
 	if better, shared := c.SharesRedirect(Profile{Provider: "slack", ClientID: "x"}); !shared || better != fixedPortRedirect {
 		t.Errorf("an older profile of a preset: %q, %v", better, shared)
+	}
+}
+
+// The document lists the redirect URI of every login that uses it.
+func TestClientMetadata_ListsTheRedirect(t *testing.T) {
+	text, err := os.ReadFile("../../docs/client-metadata.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		ClientID     string   `json:"client_id"`
+		RedirectURIs []string `json:"redirect_uris"`
+	}
+	if err := json.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	p := Profile{Issuer: "https://sso.example.com"}
+	p.NameIssuer()
+	p.UseMetadataURL(document.ClientID)
+	if !IsMetadataURL(p.ClientID) || !slices.Contains(document.RedirectURIs, p.Redirect()) || !p.RequiresIss() {
+		t.Errorf("%+v does not list %s", document, p.Redirect())
+	}
+	typed := Profile{ClientID: p.ClientID, RedirectURI: issuerRedirect}
+	if typed.RequiresIss() {
+		t.Error("iss is required although the redirect URI names the issuer")
+	}
+}
+
+func TestIsMetadataURL(t *testing.T) {
+	for id, want := range map[string]bool{
+		"https://x.example/client.json": true, "https://x.example": false, "https://x.example/": false, "http://x.example/c": false,
+		"https://u@x.example/c": false, "https://x.example/c#f": false, "https://x.example/../c": false, "fob": false,
+	} {
+		if IsMetadataURL(id) != want {
+			t.Errorf("%s: %v", id, !want)
+		}
 	}
 }

@@ -256,7 +256,7 @@ func (p Profile) untrustedSetting() string {
 	if p.ShowsJWT() {
 		p.SubjectTokenType = ""
 	}
-	return otherSetting(p, "provider", "issuer", "client_id", "scopes", "redirect_uri", "storage", "grant", "resources", "dpop", "audience", "identity_audience",
+	return otherSetting(p, "provider", "issuer", "client_id", "scopes", "redirect_uri", "storage", "grant", "resources", "authorization_details", "dpop", "audience", "identity_audience",
 		"authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint", "device_authorization_endpoint", // see unpinnedEndpoint
 		"token_endpoint_auth_method", "client_assertion_audience", "git_username", "docker_username", "kubernetes_servers")
 }

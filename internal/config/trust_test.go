@@ -23,9 +23,9 @@ func TestI71_EverySettingIsJudged(t *testing.T) {
 			c.Keys = Keys{} // which has a case of its own
 			return c.untrustedSetting()
 		},
-			[]string{"ca_file", "commands", "destination", "env_files", "key_file", "passphrase_command"}},
+			[]string{"ca_file", "client_id_metadata_url", "commands", "destination", "env_files", "key_file", "passphrase_command"}},
 		"[profile.NAME]": {Profile{}, func(table any) string { return table.(Profile).untrustedSetting() },
-			[]string{"ca_file", "certificate_file", "certificate_key_file", "docker_registries", "git_hosts", "identity", "identity_command", "private_key_file", "subject_token_type", "trusted_audiences"}},
+			[]string{"ca_file", "certificate_file", "certificate_key_file", "docker_registries", "git_hosts", "identity", "identity_command", "private_key_file", "subject_token_type", "trusted_audiences", "via"}},
 		"[keys]": {Keys{}, func(table any) string { return (&Config{Keys: table.(Keys)}).untrustedSetting() },
 			[]string{"add_pepper", "registry"}},
 		"[serve]": {Serve{}, func(table any) string { return (&Config{Serve: table.(Serve)}).untrustedSetting() },

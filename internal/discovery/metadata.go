@@ -1,5 +1,5 @@
 // Package discovery fetches the metadata of authorization servers and of APIs that name
-// theirs.
+// theirs, and parses an API's challenges.
 package discovery
 
 import (
@@ -48,6 +48,9 @@ type Metadata struct {
 	MTLSEndpointAliases map[string]string `json:"mtls_endpoint_aliases,omitempty"`
 	// IssParameterSupported means that callbacks contain iss (RFC 9207 §3).
 	IssParameterSupported bool `json:"authorization_response_iss_parameter_supported,omitempty"`
+	// ClientIDMetadataDocumentSupported means that a client ID may be the URL of a document
+	// about the client (draft-ietf-oauth-client-id-metadata-document).
+	ClientIDMetadataDocumentSupported bool `json:"client_id_metadata_document_supported,omitempty"`
 	// OpenID is set if the document is an OpenID provider's.
 	OpenID bool `json:"openid,omitempty"`
 }
@@ -205,38 +208,4 @@ func (m *Metadata) checkEndpoint(where string) error {
 func (m *Metadata) UnmarshalJSON(document []byte) error {
 	type plain Metadata
 	return httpclient.UnmarshalMembers(document, (*plain)(m))
-}
-
-// ProtectedResource is an API's metadata (RFC 9728 §2).
-type ProtectedResource struct {
-	Resource             string   `json:"resource"`
-	AuthorizationServers []string `json:"authorization_servers"` // issuers, at least one
-	ScopesSupported      []string `json:"scopes_supported"`
-}
-
-// DiscoverResource fetches an API's metadata with the authorization servers that it trusts.
-// The resource in it must equal the given one byte for byte (RFC 9728 §3.3).
-func DiscoverResource(ctx context.Context, hc *http.Client, resource string) (*ProtectedResource, error) {
-	if err := httpclient.CheckURL(resource); err != nil {
-		return nil, err
-	}
-	var p ProtectedResource
-	if err := httpclient.GetJSON(ctx, hc, wellKnown(resource, "oauth-protected-resource"), &p); err != nil {
-		return nil, httpclient.Classify(err)
-	}
-	if p.Resource != resource {
-		return nil, fmt.Errorf("%w: it calls itself %q, not %q", httpclient.ErrMalformed, sanitize.Line(p.Resource), sanitize.Line(resource))
-	}
-	if len(p.AuthorizationServers) == 0 {
-		return nil, fmt.Errorf("%w: it names no authorization server", httpclient.ErrMalformed)
-	}
-	for _, issuer := range p.AuthorizationServers {
-		if err := httpclient.CheckURL(issuer); err != nil {
-			return nil, fmt.Errorf("%w: its authorization server: %w", httpclient.ErrMalformed, err)
-		}
-		if isDowngrade(resource, issuer) {
-			return nil, fmt.Errorf("%w: its authorization server: %q is not https", httpclient.ErrMalformed, sanitize.Line(issuer))
-		}
-	}
-	return &p, nil
 }

@@ -136,11 +136,11 @@ func TestD39HTTPSLeadsToNoLoopback(t *testing.T) {
 		}
 	}
 	field = ""
-	if _, err := DiscoverResource(t.Context(), server.Client(), server.URL); err != nil {
+	if _, err := FindResource(t.Context(), server.Client(), server.URL, &Challenge{}); err != nil {
 		t.Fatal(err)
 	}
 	field, value = "authorization_servers", []string{server.URL, "http://localhost:8080"}
-	if _, err := DiscoverResource(t.Context(), server.Client(), server.URL); !errors.Is(err, httpclient.ErrMalformed) {
+	if _, err := FindResource(t.Context(), server.Client(), server.URL, &Challenge{}); !errors.Is(err, httpclient.ErrMalformed) {
 		t.Errorf("D39 %s: %v", field, err)
 	}
 }

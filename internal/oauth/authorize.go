@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/subtle"
@@ -38,12 +39,13 @@ func (e *AuthorizationError) Error() string {
 type AuthorizationParams struct {
 	Scopes    []string
 	Resources []string          // what tokens may be for (RFC 8707); the first access token is for the first
+	Details   string            // authorization_details, in JSON (RFC 9396)
 	Extra     map[string]string // parameters of a particular server
 }
 
 // Target returns what the first access token is for.
 func (p AuthorizationParams) Target() Target {
-	target := Target{Scope: strings.Join(p.Scopes, " ")}
+	target := Target{Scope: strings.Join(p.Scopes, " "), Details: p.Details}
 	if len(p.Resources) > 0 {
 		target.Resource = p.Resources[0]
 	}
@@ -56,10 +58,34 @@ func (p AuthorizationParams) form() url.Values {
 	for name, value := range p.Extra {
 		form.Set(name, value)
 	}
+	if p.Details != "" {
+		form.Set(detailsParam, p.Details)
+	}
 	if len(p.Resources) > 0 {
 		form["resource"] = p.Resources
 	}
 	return form
+}
+
+const detailsParam = "authorization_details"
+
+// ParseDetails checks the JSON of authorization_details (RFC 9396 §2), and returns it
+// without spaces.
+func ParseDetails(text []byte) (string, error) {
+	var details []struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(text, &details); err != nil || len(details) == 0 {
+		return "", errors.New("authorization_details must be a JSON array of objects")
+	}
+	for i, detail := range details {
+		if detail.Type == "" {
+			return "", fmt.Errorf("authorization_details: object %d has no type", i+1)
+		}
+	}
+	var b bytes.Buffer
+	err := json.Compact(&b, text)
+	return b.String(), err
 }
 
 // AuthorizationRequest is one login: what the browser is sent, and what the callback must
@@ -86,7 +112,7 @@ func (c *Client) NewAuthorizationRequest(redirectURI string, params Authorizatio
 		state:        secret.New(randomText()),
 		codeVerifier: secret.New(oauth2.GenerateVerifier()),
 		issuer:       c.Metadata.Issuer,
-		issRequired:  c.Metadata.IssParameterSupported,
+		issRequired:  c.Metadata.IssParameterSupported || c.IssRequired,
 	}
 	config := oauth2.Config{
 		ClientID:    c.ClientID,

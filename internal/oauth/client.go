@@ -28,6 +28,7 @@ type Client struct {
 	// AssertionAudience is the audience of a client's JWTs: AudienceIssuer, the default, or
 	// AudienceEndpoint.
 	AssertionAudience string
+	IssRequired       bool    // callbacks must contain iss, whatever the metadata promise
 	DPoPKey           jwt.Key // binds tokens (RFC 9449); zero: bearer tokens
 	Now               func() time.Time
 

@@ -77,10 +77,11 @@ type Target struct {
 	Scope    string // space-separated
 	Resource string // a resource indicator (RFC 8707)
 	Audience string // another name for a resource, common in token exchange (RFC 8693 §2.1)
+	Details  string // authorization_details, in JSON (RFC 9396 §6)
 }
 
 func (t Target) form(form url.Values) url.Values {
-	for name, value := range map[string]string{"scope": t.Scope, "resource": t.Resource, "audience": t.Audience} {
+	for name, value := range map[string]string{"scope": t.Scope, "resource": t.Resource, "audience": t.Audience, detailsParam: t.Details} {
 		if value != "" {
 			form.Set(name, value)
 		}
@@ -319,6 +320,27 @@ func (c *Client) TokenExchange(ctx context.Context, subject secret.Secret, token
 		"subject_token_type":   {tokenType},
 		"requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
 	}))
+}
+
+const tokenTypeIDJAG = "urn:ietf:params:oauth:token-type:id-jag"
+
+// IDJAG exchanges an id_token for an assertion that the user of this client may use at the
+// server in want.Audience (draft-ietf-oauth-identity-assertion-authz-grant §4.3).
+func (c *Client) IDJAG(ctx context.Context, idToken secret.Secret, want Target) (secret.Secret, error) {
+	response, err := c.grant(ctx, want.form(url.Values{
+		"grant_type":           {"urn:ietf:params:oauth:grant-type:token-exchange"},
+		"subject_token":        {idToken.Reveal()},
+		"subject_token_type":   {"urn:ietf:params:oauth:token-type:id_token"},
+		"requested_token_type": {tokenTypeIDJAG},
+	}))
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	// Anything else, such as an access token of this server, must not be sent to the other.
+	if value := response.text("access_token"); response.text("issued_token_type") == tokenTypeIDJAG && sanitize.IsVisibleASCII(value) {
+		return secret.New(value), nil
+	}
+	return secret.Secret{}, fmt.Errorf("%w: it issued no ID-JAG", ErrUnsupported)
 }
 
 // JWTBearer exchanges a JWT about a subject for an access token (RFC 7523 §2.1).

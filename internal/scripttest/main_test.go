@@ -178,6 +178,10 @@ func cmdIssuer(ts *testscript.TestScript, _ bool, args []string) {
 			opts.DPoPRequired = true
 		case "registration":
 			opts.Registration = true
+		case "client-urls":
+			opts.ClientURLs = true
+		case "no-iss":
+			opts.NoIss = true
 		case "no-revocation":
 			opts.NoRevocation = true
 		case "jwt":

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
@@ -27,6 +30,7 @@ type Login struct {
 	Scopes    []string // as requested
 	Resource  string   // of the tokens, as requested; empty: the server chooses
 	Grant     string   // config.GrantClientCredentials; empty: a user's login
+	ACRValues string   // as requested
 	Nonce     string   // of the request; empty: no id_token is expected
 	KeyInFile bool     // the client's key is in a file, and not stored
 
@@ -76,7 +80,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if err := login.maySwitch(ctx, before, account); err != nil {
 		return nil, err
 	}
-	if before.Stored && account.Subject == "" && before.isSame(account) && login.Grant != config.GrantClientCredentials {
+	if before.Stored && account.Subject == "" && before.isSame(account) && !config.IsUnattended(login.Grant) {
 		s.Warn("this may not be the account of the previous login: the server does not identify it")
 	}
 	scope := cmp.Or(login.Response.Scope(), strings.Join(login.Scopes, " "))
@@ -99,15 +103,19 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 			Resource:     login.Resource,
 			RefreshToken: sealedSecret{login.Response.RefreshToken},
 			Scope:        scope,
+			ACRValues:    login.ACRValues,
 			Account:      account,
 			LoggedInAt:   now,
 		},
 	}
-	if login.Grant == config.GrantClientCredentials {
+	if config.IsUnattended(login.Grant) {
 		r.RefreshToken = sealedSecret{} // RFC 6749 §4.4.3: there should be none
 	}
 	if !login.KeyInFile {
 		r.ClientKey = sealedSecret{login.Client.ClientKey.Private()}
+	}
+	if id == nil && login.Brought {
+		id = broughtIDToken(login)
 	}
 	token := s.newAccessToken(access, scope, r.isRenewable())
 	token.withIDToken(login.Response.IDToken(), id)
@@ -120,6 +128,20 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	return &Saved{Account: account, Scope: scope, Refreshable: r.isRenewable(), Token: *token.token()}, nil
 }
 
+// broughtIDToken returns the expiry of an id_token from the user, which only its own issuer
+// will judge, or nil.
+func broughtIDToken(login Login) *idtoken.Token {
+	seen, err := jwt.DecodeJWT(secret.New(login.Response.IDToken()))
+	if err != nil || seen.Claims["iss"] != login.Client.Metadata.Issuer {
+		return nil
+	}
+	expires, err := strconv.ParseFloat(fmt.Sprint(seen.Claims["exp"]), 64)
+	if err != nil {
+		return nil
+	}
+	return &idtoken.Token{ExpiresAt: time.Unix(int64(expires), 0).UTC()}
+}
+
 // ErrOtherAccount means that a login would replace that of another account.
 var ErrOtherAccount = errors.New("the profile is logged in with another account")
 
@@ -127,7 +149,7 @@ var ErrOtherAccount = errors.New("the profile is logged in with another account"
 // client's own login has no account.
 func (l Login) maySwitch(ctx context.Context, from, to Account) error {
 	switch {
-	case from == Account{} || from.isSame(to) || l.Grant == config.GrantClientCredentials:
+	case from == Account{} || from.isSame(to) || config.IsUnattended(l.Grant):
 		return nil
 	case l.Switch == nil:
 		return ErrOtherAccount
@@ -190,7 +212,7 @@ func (s *Session) replace(ctx context.Context, r *record, token *accessToken, be
 // identify returns who logged in: from the id_token if there is one, and from the userinfo
 // endpoint if that has more. If the endpoint is unavailable, the name stays empty.
 func (s *Session) identify(ctx context.Context, login Login, idTokens *idtoken.Verifier, access secret.Secret) (Account, *idtoken.Token, error) {
-	if login.Grant == config.GrantClientCredentials {
+	if config.IsUnattended(login.Grant) {
 		return Account{}, nil, nil
 	}
 	var account Account
@@ -203,7 +225,8 @@ func (s *Session) identify(ctx context.Context, login Login, idTokens *idtoken.V
 		}
 		account = Account{Subject: id.Subject, Name: cmp.Or(id.Name, id.PreferredUsername), Email: id.Email}
 	}
-	if account.Email != "" || metadata.UserinfoEndpoint == "" {
+	// A token for an API, without the scope openid, is refused there (OIDC Core §5.3).
+	if account.Email != "" || metadata.UserinfoEndpoint == "" || metadata.OpenID && login.Resource != "" && !slices.Contains(login.Scopes, "openid") {
 		return account, id, nil
 	}
 	info, err := login.Client.Userinfo(ctx, access, account.Subject)
@@ -257,6 +280,11 @@ func (s *Session) Credentials(ctx context.Context) Credentials {
 	}
 	key, _ := jwt.Parse(r.ClientKey.Secret)
 	return Credentials{Secret: r.ClientSecret.Secret, Key: key, Registered: r.Registration != nil}
+}
+
+// OwnsClient reports whether fob chose the profile's client, and may choose another.
+func (s *Session) OwnsClient(ctx context.Context) bool {
+	return s.Profile.ClientID == "" || config.IsMetadataURL(s.Profile.ClientID) || s.Credentials(ctx).Registered
 }
 
 // RegisterClient registers fob at a server, with the device grant if the server lists it: a

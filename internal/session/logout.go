@@ -44,7 +44,7 @@ func (s *Session) Revoke(ctx context.Context, leaked ...secret.Secret) ([]Step, 
 		renewing = StepAccessToken
 	}
 	ended := slices.ContainsFunc(steps, func(step Step) bool { return step.Token == renewing && step.Err == nil })
-	if ended && r.Grant != config.GrantClientCredentials {
+	if ended && !config.IsUnattended(r.Grant) {
 		return steps, s.markEnded(context.WithoutCancel(ctx), r)
 	}
 	return steps, s.dropCaches()

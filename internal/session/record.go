@@ -72,6 +72,7 @@ type body struct {
 	PreviousRefreshToken sealedSecret `json:"previous_refresh_token,omitzero"`
 	AccessToken          *accessToken `json:"access_token,omitempty"` // of a login that cannot refresh
 	Scope                string       `json:"scope,omitempty"`
+	ACRValues            string       `json:"acr_values,omitempty"` // how the user authenticated, as requested
 	Account              Account      `json:"account"`
 	LoggedInAt           time.Time    `json:"logged_in_at"`
 	SavedAt              time.Time    `json:"saved_at"` // to find the later of two copies
@@ -79,7 +80,7 @@ type body struct {
 
 // isRenewable reports whether the login can get fresh access tokens without the user.
 func (b *body) isRenewable() bool {
-	return !b.RefreshToken.IsZero() || b.Grant == config.GrantClientCredentials
+	return !b.RefreshToken.IsZero() || config.IsUnattended(b.Grant)
 }
 
 // registration is the client that fob has registered for this login (RFC 7592).
@@ -146,7 +147,7 @@ func parseRecord(stored credstore.Record) (*record, error) {
 	if err := json.Unmarshal(stored.Body, &r.body); err != nil || r.Metadata == nil {
 		return nil, errForeignRecord
 	}
-	r.Account.Stored = r.Grant != config.GrantClientCredentials
+	r.Account.Stored = !config.IsUnattended(r.Grant)
 	return &r, nil
 }
 

@@ -3,8 +3,10 @@ package session
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/discovery"
@@ -47,6 +49,8 @@ func ServerMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*di
 	return m.ForCertificate()
 }
 
+const offlineAccess = "offline_access"
+
 // defaultScopes are the profile's or its preset's, else what a login with a name and a refresh
 // token requires, as far as the server supports it.
 func defaultScopes(p config.Profile, m *discovery.Metadata) []string {
@@ -54,7 +58,7 @@ func defaultScopes(p config.Profile, m *discovery.Metadata) []string {
 		return p.Scopes
 	}
 	var scopes []string
-	for _, scope := range []string{"openid", "profile", "email", "offline_access"} {
+	for _, scope := range []string{"openid", "profile", "email", offlineAccess} {
 		if slices.Contains(m.ScopesSupported, scope) || len(m.ScopesSupported) == 0 && m.OpenID {
 			scopes = append(scopes, scope)
 		}
@@ -62,32 +66,60 @@ func defaultScopes(p config.Profile, m *discovery.Metadata) []string {
 	return scopes
 }
 
-// CompleteScopes adds the scopes that an API names for itself, if it trusts the server and no
-// others are configured, to those of a login with a name and a refresh token.
-func CompleteScopes(ctx context.Context, hc *http.Client, p *config.Profile, m *discovery.Metadata) {
-	if len(p.Resources) == 0 || len(p.WithProvider().Scopes) > 0 || p.Grant != "" {
+// CompleteScopes sets the scopes of a login to an API: the configured ones, else those that
+// the API requires, with offline_access where the server supports it. To step up, it adds
+// those of the challenge. Without the API's metadata it only steps up.
+func CompleteScopes(p *config.Profile, m *discovery.Metadata, api *discovery.ProtectedResource, stepUp bool) {
+	if api == nil || p.Grant != "" && p.Grant != config.GrantIDJAG {
 		return
 	}
-	resource, err := discovery.DiscoverResource(ctx, hc, p.Resources[0])
-	if err != nil || !slices.Contains(resource.AuthorizationServers, p.WithProvider().Issuer) {
-		return // it is not bound to say anything
+	scopes := defaultScopes(p.WithProvider(), m)
+	if api.Resource != "" {
+		if scopes = p.WithProvider().Scopes; len(scopes) == 0 {
+			scopes = api.Scopes()
+			if p.Grant == "" && slices.Contains(m.ScopesSupported, offlineAccess) {
+				scopes = union(scopes, []string{offlineAccess})
+			}
+		}
+		p.Scopes = scopes
 	}
-	// A scope has no spaces or control characters (RFC 6749 §3.3).
-	scopes := slices.DeleteFunc(slices.Clone(resource.ScopesSupported), func(s string) bool { return !sanitize.IsVisibleASCII(s) })
-	if len(scopes) > 0 {
-		more := slices.DeleteFunc(defaultScopes(*p, m), func(s string) bool { return slices.Contains(scopes, s) })
-		p.Scopes = append(scopes, more...)
+	if stepUp && len(api.Challenge.Scopes) > 0 {
+		p.Scopes = union(scopes, api.Challenge.Scopes)
 	}
 }
 
+func union(scopes, more []string) []string {
+	return append(slices.Clone(scopes), slices.DeleteFunc(slices.Clone(more), func(scope string) bool { return slices.Contains(scopes, scope) })...)
+}
+
 // AuthorizationParams are what a profile's login requests. The parameters are the preset's;
-// otherwise OIDC Core §11 requires prompt=consent for offline_access.
-func AuthorizationParams(p config.Profile, m *discovery.Metadata) oauth.AuthorizationParams {
-	params := oauth.AuthorizationParams{Scopes: defaultScopes(p, m), Resources: p.Resources}
+// otherwise OIDC Core §11 requires prompt=consent for offline_access. An API that names its
+// scopes, or none, is asked for nothing else.
+func AuthorizationParams(p config.Profile, m *discovery.Metadata, api *discovery.ProtectedResource) oauth.AuthorizationParams {
+	params := oauth.AuthorizationParams{Scopes: p.Scopes, Resources: p.Resources, Details: p.AuthorizationDetails}
+	if api == nil || api.Resource == "" {
+		params.Scopes = defaultScopes(p, m)
+	}
 	if provider, ok := config.FindProvider(p.Provider); ok && len(provider.AuthParams) > 0 {
-		params.Extra = provider.AuthParams
-	} else if m.OpenID && slices.Contains(params.Scopes, "offline_access") {
+		params.Extra = maps.Clone(provider.AuthParams)
+	} else if m.OpenID && slices.Contains(params.Scopes, offlineAccess) {
 		params.Extra = map[string]string{"prompt": "consent"}
 	}
+	if api != nil && api.Challenge != nil {
+		addStepUp(&params, api.Challenge)
+	}
 	return params
+}
+
+// addStepUp requests the authentication that an API requires (RFC 9470 §4).
+func addStepUp(params *oauth.AuthorizationParams, c *discovery.Challenge) {
+	if params.Extra == nil {
+		params.Extra = map[string]string{}
+	}
+	if c.ACRValues != "" {
+		params.Extra["acr_values"] = c.ACRValues
+	}
+	if c.MaxAge >= 0 {
+		params.Extra["max_age"] = strconv.Itoa(int(c.MaxAge.Seconds()))
+	}
 }

@@ -25,7 +25,7 @@ func TestWhatALoginAsksFor(t *testing.T) {
 		{"a preset's parameters", config.Profile{Provider: "microsoft", Scopes: []string{"offline_access"}}, openID, []string{"offline_access"}, "select_account"},
 	} {
 		test.profile.Resources = []string{"https://a.example", "https://b.example"}
-		got := AuthorizationParams(test.profile, test.server)
+		got := AuthorizationParams(test.profile, test.server, nil)
 		if !slices.Equal(got.Scopes, test.scopes) || got.Extra["prompt"] != test.prompt || got.Target().Resource != "https://a.example" || len(got.Resources) != 2 {
 			t.Errorf("%s: %+v", test.name, got)
 		}

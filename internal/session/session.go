@@ -18,7 +18,9 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/filelock"
+	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/seal"
+	"github.com/fobcli/fob/internal/secret"
 )
 
 // ErrLoginRequired means that only a new login helps: there is none, or the server has ended
@@ -37,6 +39,10 @@ type Session struct {
 	HTTP    *http.Client
 	Clock   Clock
 	Warn    func(string) // prints one line
+
+	// Assert returns the assertion of another profile's login for a server and a target, with
+	// the grant config.GrantIDJAG.
+	Assert func(ctx context.Context, issuer string, want oauth.Target) (secret.Secret, error)
 
 	// Current is called under the lock, and returns ErrMoved if the login is no longer in
 	// Store. It may be nil.

@@ -110,7 +110,7 @@ func (s *Session) IdentityToken(ctx context.Context, identity Identity, opts Tok
 	if err != nil {
 		return nil, err
 	}
-	want := oauth.Target{Scope: cmp.Or(opts.Scope, strings.Join(s.Profile.Scopes, " ")), Resource: s.resource(opts.Target), Audience: identity.Audience}
+	want := oauth.Target{Scope: cmp.Or(opts.Scope, strings.Join(s.Profile.Scopes, " ")), Resource: s.resource(opts.Target), Audience: identity.Audience, Details: s.Profile.AuthorizationDetails}
 	var response *oauth.TokenResponse
 	if identity.Grant == config.GrantJWTBearer {
 		response, err = client.JWTBearer(ctx, identity.Token, want)

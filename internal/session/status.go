@@ -26,6 +26,7 @@ type Status struct {
 	State            State
 	Account          Account
 	Scope            string    // space-separated, as granted
+	ACRValues        string    // how the user authenticated, as requested; empty: unknown
 	AccessExpiresAt  time.Time // zero: there is no access token, or it has no expiry
 	RefreshExpiresAt time.Time // end of the login itself; zero: unknown
 	LoggedInAt       time.Time
@@ -61,6 +62,7 @@ func (s *Session) Status(ctx context.Context) Status {
 	status := Status{
 		Account:          r.Account,
 		Scope:            r.Scope,
+		ACRValues:        r.ACRValues,
 		RefreshExpiresAt: r.RefreshExpiresAt,
 		Registered:       r.Registration != nil,
 		EndSessionURL:    endSessionURL(r),

@@ -13,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/idtoken"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/trace"
 )
@@ -192,7 +193,7 @@ func (s *Session) refreshLocked(ctx context.Context, seen head, opts TokenOption
 			return token, err
 		}
 	}
-	if r.Grant == config.GrantClientCredentials {
+	if config.IsUnattended(r.Grant) {
 		return s.mint(ctx, r, opts)
 	}
 	// From here to the save nothing may interrupt the exchange: Ctrl-C would lose a refresh
@@ -309,14 +310,47 @@ func (s *Session) cacheToken(h head, fresh *accessToken, opts TokenOptions) (*To
 	return fresh.token(), nil
 }
 
-// mint gets a token with the client's credentials, without changing the record.
+// Mint requests a token without a user: for the client itself (RFC 6749 §4.4), or for the
+// user of another profile (draft-ietf-oauth-identity-assertion-authz-grant).
+func (s *Session) Mint(ctx context.Context, client *oauth.Client, grant string, want oauth.Target) (*oauth.TokenResponse, error) {
+	if grant != config.GrantIDJAG {
+		return client.ClientCredentials(ctx, want)
+	}
+	issuer := client.Metadata.Issuer
+	assertion, err := s.Assert(ctx, issuer, want)
+	if err != nil {
+		return nil, fmt.Errorf("get an assertion for %s from profile %q: %w", sanitize.Line(issuer), s.Profile.Via, err)
+	}
+	response, err := client.JWTBearer(ctx, assertion, want)
+	if err != nil {
+		return nil, fmt.Errorf("exchange the assertion of profile %q at %s: %w", s.Profile.Via, sanitize.Line(issuer), err)
+	}
+	return response, nil
+}
+
+// IDJAG returns an assertion about the user of this login for another server, which its
+// own server issues for the login's id_token.
+func (s *Session) IDJAG(ctx context.Context, idToken secret.Secret, want oauth.Target) (secret.Secret, error) {
+	r, err := s.load(ctx)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	client, err := s.client(r)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	return client.IDJAG(ctx, idToken, want)
+}
+
+// mint gets a token without a user and without changing the record.
 func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Token, error) {
 	client, err := s.client(r)
 	if err != nil {
 		return nil, err
 	}
 	want := opts.request(r)
-	response, err := client.ClientCredentials(ctx, want)
+	want.Details = s.Profile.AuthorizationDetails
+	response, err := s.Mint(ctx, client, r.Grant, want)
 	if oauth.RefusesClient(err) {
 		err = fmt.Errorf("the server refuses the client of profile %q (%w): %w", s.Profile.Name, err, ErrLoginRequired)
 	}
@@ -412,7 +446,7 @@ func NewTarget(scopes []string, resource string) Target {
 // request returns the target to send. A login for a resource never uses another.
 func (t Target) request(r *record) oauth.Target {
 	want := oauth.Target{Scope: t.Scope, Resource: cmp.Or(t.Resource, r.Resource)}
-	if want.Scope == "" && r.Grant == config.GrantClientCredentials {
+	if want.Scope == "" && config.IsUnattended(r.Grant) {
 		want.Scope = r.Scope
 	}
 	return want
