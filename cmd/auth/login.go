@@ -78,6 +78,7 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
 	flags.StringVar(&opts.prompt, "prompt", "", "`PAGE` the server must show, such as select_account")
 	flags.StringVar(&opts.challengeFile, "challenge", "", "get what an API's refusal in `FILE` requires")
 	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "`DURATION` to wait for the browser")
+	flags.Lookup("timeout").DefValue = "5m"
 	usage.Exclusive(c, "client-secret-stdin", "client-secret-file")
 	usage.Exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")
 	usage.Exclusive(c, "private-key-file", "private-key-stdin")

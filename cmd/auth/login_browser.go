@@ -126,7 +126,7 @@ func showLogin(ctx context.Context, a *app.App, attempt *loginAttempt, login *lo
 		a.Typed = lines
 		return lines
 	}
-	a.Note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", listener.RedirectURI(), opts.timeout)
+	a.Note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", listener.RedirectURI(), cli.Roughly(opts.timeout))
 	if login.Launched != nil {
 		a.Note("Opening the browser. If nothing appears, open this URL:\n\n  %s\n", login.Shown.URL())
 		unlaunched := make(chan struct{})

@@ -182,7 +182,11 @@ func checkCommands(cfg *config.Config, rotateWith, retireWith string) error {
 
 func readValue(ctx context.Context, a *app.App, command, name string) (secret.Secret, error) {
 	if cli.IsTerminal(a.In) {
-		value, err := a.SecretOnStdin(ctx, "Value of "+name+":")
+		prompt := "Value of " + name + ":"
+		if command == "rotate" {
+			prompt = "New value of " + name + ":"
+		}
+		value, err := a.SecretOnStdin(ctx, prompt)
 		if err == nil {
 			err = secretstore.CheckValue(value)
 		}
