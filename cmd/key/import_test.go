@@ -30,7 +30,7 @@ func TestImport(t *testing.T) {
 		{"the second line", "key,owner\nsk_live_of_another_system_1,a\n,b\n", []string{"--env", "live"}, 1, 3, "1 key before"},
 		{"a pepper's name", `{"hash":"` + digest + `","owner":"a","environment":"live","pepper":"../x"}`, nil, 0, 1, "pepper"},
 		{"an array", `[{"key":"x"}]`, nil, 0, 1, "array"},
-		{"an unknown column", "key,color\nx,red\n", nil, 0, 1, "column number 2"},
+		{"an unknown column", "key,color\nx,red\n", nil, 0, 1, "column 2"},
 		{"an unknown field", `{"colour":"red"}`, nil, 0, 1, "colour"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

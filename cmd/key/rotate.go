@@ -152,6 +152,9 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 	if skipped := len(selected) - len(records); skipped > 0 {
 		run.a.Note("Skipped %s created by a recent rotation; to rotate such keys too, use their ids.", cli.Plural(skipped, "key", "keys"))
 	}
+	if len(records) == 0 && len(selected) > 0 {
+		return nil, nil
+	}
 	return records, run.opts.confirm(ctx, run.a, records, "rotate")
 }
 
