@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -96,25 +95,8 @@ func (f *ProfileFlags) Register(c *cobra.Command) {
 
 // apply applies the flags to a profile. An empty value removes a setting.
 func (f *ProfileFlags) apply(p *config.Profile) error {
-	// The profile may be used from another folder, so paths must be absolute.
-	for _, file := range []*string{&f.CAFile, &f.PrivateKeyFile, &f.CertificateFile, &f.CertificateKeyFile} {
-		if *file == "" {
-			continue
-		}
-		absolute, err := filepath.Abs(*file)
-		if err != nil {
-			return err
-		}
-		*file = absolute
-	}
-	if f.AuthorizationDetails != "" {
-		text, err := os.ReadFile(f.AuthorizationDetails)
-		if err == nil {
-			f.AuthorizationDetails, err = oauth.ParseDetails(text)
-		}
-		if err != nil {
-			return cli.WithHint(cli.Usagef("--authorization-details: %s", err), `write it like [{"type":"payment_initiation"}]`)
-		}
+	if err := f.resolveFiles(); err != nil {
+		return err
 	}
 	server, grant := p.WithProvider().Authority(), p.Grant
 	settings := profileSettings(&f.Profile)
@@ -162,6 +144,21 @@ func (f *ProfileFlags) apply(p *config.Profile) error {
 		return cli.WithHint(cli.Usagef("--identity requires a grant that uses it"), "add --grant %s or --grant %s", config.GrantTokenExchange, config.GrantJWTBearer)
 	}
 	return nil
+}
+
+// resolveFiles makes paths absolute, because the profile may be used from another folder. It
+// reads the file that is not stored as a path.
+func (f *ProfileFlags) resolveFiles() (err error) {
+	for _, file := range []*string{&f.CAFile, &f.PrivateKeyFile, &f.CertificateFile, &f.CertificateKeyFile} {
+		if *file == "" {
+			continue
+		}
+		if *file, err = filepath.Abs(*file); err != nil {
+			return err
+		}
+	}
+	f.AuthorizationDetails, err = app.ReadDetails(f.AuthorizationDetails)
+	return err
 }
 
 func (s setting) checkValues(values ...string) error {

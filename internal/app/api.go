@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
+	"os"
 	"strings"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 
 // ReadChallenge reads an API's refusal from a file, or for - from stdin.
 func ReadChallenge(a *App, file string) (*discovery.Challenge, error) {
-	var from io.Reader = a.In
+	from := a.In
 	if file != "-" {
 		f, err := cli.OpenArgument(file)
 		if err != nil {
@@ -34,6 +33,21 @@ func ReadChallenge(a *App, file string) (*discovery.Challenge, error) {
 		return nil, cli.WithHint(cli.Usagef("--challenge: %s", err), "pass the head of the API's response, as 'curl -sD - -o /dev/null URL' prints it")
 	}
 	return challenge, nil
+}
+
+// ReadDetails reads authorization_details (RFC 9396) from a file, if one is named.
+func ReadDetails(file string) (details string, err error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	if err == nil {
+		details, err = oauth.ParseDetails(text)
+	}
+	if err != nil {
+		return "", cli.WithHint(cli.Usagef("--authorization-details: %s", err), `write it like [{"type":"payment_initiation"}]`)
+	}
+	return details, nil
 }
 
 // FollowAPI asks the API that the tokens are for which servers it trusts (RFC 9728). A
@@ -63,7 +77,7 @@ func FollowAPI(ctx context.Context, a *App, p *config.Profile, challenge *discov
 	case isNew:
 		p.Issuer = api.AuthorizationServers[0]
 	case err != nil, !api.Trusts(full.Issuer) && given("issuer"):
-		return unknown, nil // an API need not say anything
+		return unknown, nil //nolint:nilerr // an API need not say anything
 	case api.Trusts(full.Issuer):
 	case !ownsClient(ctx, a, *p):
 		a.Note("%s no longer lists %s. To log in at its new server: fob login %s --issuer %s --client-id ID",
@@ -122,7 +136,7 @@ func TokenFor(ctx context.Context, a *App, p config.Profile, want session.TokenO
 		if challenge.MaxAge >= 0 && a.Now().Sub(status.LoggedInAt) > max(challenge.MaxAge, time.Minute) {
 			return nil, stepUp("the API requires a login within the last %s", challenge.MaxAge)
 		}
-		if challenge.ACRValues != "" && len(Subtract(strings.Fields(challenge.ACRValues), strings.Fields(status.ACRValues))) == len(strings.Fields(challenge.ACRValues)) {
+		if wanted := strings.Fields(challenge.ACRValues); len(wanted) > 0 && len(Subtract(wanted, strings.Fields(status.ACRValues))) == len(wanted) {
 			return nil, stepUp("the API requires a login with the authentication %s", challenge.ACRValues)
 		}
 	}
@@ -148,7 +162,7 @@ func movedTo(ctx context.Context, a *App, p config.Profile, challenge *discovery
 		return ""
 	}
 	api, err := discovery.FindResource(ctx, hc, p.Resources[0], challenge)
-	if err != nil || slices.Contains(api.AuthorizationServers, p.WithProvider().Issuer) {
+	if err != nil || api.Trusts(p.WithProvider().Issuer) {
 		return ""
 	}
 	return api.AuthorizationServers[0]

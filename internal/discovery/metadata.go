@@ -182,10 +182,10 @@ func (m *Metadata) endpoints() []endpoint {
 // that is not usable. Other endpoints that fob must not talk to are removed.
 func (m *Metadata) Check() error {
 	for _, endpoint := range m.endpoints() {
-		if m.checkEndpoint(m.MTLSEndpointAliases[endpoint.name]) != nil {
+		if checkNamed(m.Issuer, m.MTLSEndpointAliases[endpoint.name]) != nil {
 			delete(m.MTLSEndpointAliases, endpoint.name)
 		}
-		if err := m.checkEndpoint(*endpoint.url); err == nil {
+		if err := checkNamed(m.Issuer, *endpoint.url); err == nil {
 			continue
 		} else if endpoint.required {
 			return fmt.Errorf("%w: its %s: %w", httpclient.ErrMalformed, endpoint.name, err)
@@ -195,13 +195,13 @@ func (m *Metadata) Check() error {
 	return nil
 }
 
-// checkEndpoint also refuses an address on this machine that a server elsewhere names: it
-// would reach services that only this machine can connect to.
-func (m *Metadata) checkEndpoint(where string) error {
-	if isDowngrade(m.Issuer, where) {
-		return fmt.Errorf("%q is not https", sanitize.Line(where))
+// checkNamed refuses a URL that a server names and fob must not request, such as an address
+// on this machine that a server elsewhere names.
+func checkNamed(by, named string) error {
+	if isDowngrade(by, named) {
+		return fmt.Errorf("%q is not https", sanitize.Line(named))
 	}
-	return httpclient.CheckURL(where)
+	return httpclient.CheckURL(named)
 }
 
 // UnmarshalJSON ignores members of the wrong type.

@@ -145,12 +145,3 @@ func originOf(raw string) string {
 	}
 	return u.Scheme + "://" + u.Host
 }
-
-// checkNamed refuses a URL that an API names and fob must not request: a server elsewhere
-// must not lead to what only this machine can connect to.
-func checkNamed(by, named string) error {
-	if isDowngrade(by, named) {
-		return fmt.Errorf("%q is not https", sanitize.Line(named))
-	}
-	return httpclient.CheckURL(named)
-}

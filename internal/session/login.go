@@ -114,9 +114,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if !login.KeyInFile {
 		r.ClientKey = sealedSecret{login.Client.ClientKey.Private()}
 	}
-	if id == nil && login.Brought {
-		id = broughtIDToken(login)
-	}
+	id = cmp.Or(id, broughtIDToken(login))
 	token := s.newAccessToken(access, scope, r.isRenewable())
 	token.withIDToken(login.Response.IDToken(), id)
 	if id != nil {
@@ -132,7 +130,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 // will judge, or nil.
 func broughtIDToken(login Login) *idtoken.Token {
 	seen, err := jwt.DecodeJWT(secret.New(login.Response.IDToken()))
-	if err != nil || seen.Claims["iss"] != login.Client.Metadata.Issuer {
+	if err != nil || !login.Brought || seen.Claims["iss"] != login.Client.Metadata.Issuer {
 		return nil
 	}
 	expires, err := strconv.ParseFloat(fmt.Sprint(seen.Claims["exp"]), 64)

@@ -105,21 +105,17 @@ func AuthorizationParams(p config.Profile, m *discovery.Metadata, api *discovery
 	} else if m.OpenID && slices.Contains(params.Scopes, offlineAccess) {
 		params.Extra = map[string]string{"prompt": "consent"}
 	}
-	if api != nil && api.Challenge != nil {
-		addStepUp(&params, api.Challenge)
+	if api == nil || api.Challenge == nil {
+		return params
 	}
-	return params
-}
-
-// addStepUp requests the authentication that an API requires (RFC 9470 §4).
-func addStepUp(params *oauth.AuthorizationParams, c *discovery.Challenge) {
 	if params.Extra == nil {
 		params.Extra = map[string]string{}
 	}
-	if c.ACRValues != "" {
-		params.Extra["acr_values"] = c.ACRValues
+	if acr := api.Challenge.ACRValues; acr != "" { // RFC 9470 §4
+		params.Extra["acr_values"] = acr
 	}
-	if c.MaxAge >= 0 {
-		params.Extra["max_age"] = strconv.Itoa(int(c.MaxAge.Seconds()))
+	if age := api.Challenge.MaxAge; age >= 0 {
+		params.Extra["max_age"] = strconv.Itoa(int(age.Seconds()))
 	}
+	return params
 }
