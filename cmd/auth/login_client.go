@@ -33,7 +33,8 @@ func identifyClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *d
 	if attempt.registration != nil {
 		return keepRegistration(ctx, a, attempt)
 	}
-	if m.RegistrationEndpoint == "" || !attempt.session.Credentials(ctx).Registered || !attempt.client.IsForgotten(ctx, p.Redirect()) {
+	// Whoever steps up has just used the client.
+	if opts.challenge != nil || m.RegistrationEndpoint == "" || !attempt.session.Credentials(ctx).Registered || !attempt.client.IsForgotten(ctx, p.Redirect()) {
 		return nil
 	}
 	a.Note("The server no longer knows the client that fob registered.")
