@@ -41,11 +41,14 @@ func TestMissingFile_IsWrongUsage(t *testing.T) {
 		{"exec", "--env-file", "-- true"},
 		{"incident", "--output", "--yes"},
 		{"incident", "--report", ""},
+		{"login hub", "--authorization-details", "--provider github --client-id fob"},
+		{"login hub", "--challenge", "--provider github --client-id fob"},
 		{"login hub", "--ca-file", "--provider github --client-id fob"},
 		{"login hub", "--certificate-file", "--provider github --client-id fob --certificate-key-file " + file},
 		{"login hub", "--certificate-key-file", "--provider github --client-id fob --certificate-file " + file},
 		{"login hub", "--private-key-file", "--provider github --client-id fob"},
 		{"login hub", "--client-secret-file", "--provider github --client-id fob"},
+		{"profile set work", "--authorization-details", ""},
 		{"profile set work", "--ca-file", ""},
 		{"profile set work", "--certificate-file", "--certificate-key-file " + file},
 		{"profile set work", "--certificate-key-file", "--certificate-file " + file},
@@ -60,6 +63,7 @@ func TestMissingFile_IsWrongUsage(t *testing.T) {
 		{"storage rekey", "--passphrase-file", ""},
 		{"storage restore", "", "--passphrase-file " + file},
 		{"storage restore " + file, "--passphrase-file", ""},
+		{"token work", "--challenge", ""},
 	} {
 		args := strings.Fields(test.command + " " + test.flag)
 		for n := range args {

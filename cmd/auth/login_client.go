@@ -33,7 +33,7 @@ func identifyClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *d
 	if attempt.registration != nil {
 		return keepRegistration(ctx, a, attempt)
 	}
-	// Whoever steps up has just used the client.
+	// A client that was just challenged is known to the server.
 	if opts.challenge != nil || m.RegistrationEndpoint == "" || !attempt.session.Credentials(ctx).Registered || !attempt.client.IsForgotten(ctx, p.Redirect()) {
 		return nil
 	}

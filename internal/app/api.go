@@ -23,7 +23,7 @@ func ReadChallenge(a *App, file string) (*discovery.Challenge, error) {
 	if file != "-" {
 		f, err := cli.OpenArgument(file)
 		if err != nil {
-			return nil, cli.AsUsage(err)
+			return nil, err
 		}
 		defer f.Close()
 		from = f

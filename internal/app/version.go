@@ -12,7 +12,7 @@ func userAgent() string { return "fob/" + Version() }
 var release string
 
 // clientIDMetadataURL is set by the linker once the project has a site that serves
-// docs/client-metadata.json: at a domain of somebody else, it would hand them the logins.
+// docs/client-metadata.json: the owner of that domain could redirect logins.
 var clientIDMetadataURL string
 
 // ClientIDMetadataURL returns the URL of the document about fob as a client, or "".

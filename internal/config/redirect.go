@@ -76,8 +76,8 @@ func (p *Profile) MoveTo(issuer string) {
 	p.NameIssuer()
 }
 
-// RequiresIss reports whether only iss in the callback tells the profile's issuer from
-// another one, as the redirect URI of a client known by its URL does not.
+// RequiresIss reports whether only iss in the callback distinguishes the profile's issuer
+// from another one, as the redirect URI of a client known by its URL does not.
 func (p Profile) RequiresIss() bool {
 	return IsMetadataURL(p.ClientID) && !strings.Contains(p.RedirectURI, IssuerMark)
 }

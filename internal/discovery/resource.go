@@ -121,8 +121,8 @@ func fetchResource(ctx context.Context, hc *http.Client, resource, place string)
 
 // describes reports whether metadata from a place may be used for an API (RFC 9728 §3.3):
 // they must name its URL, or else be at the well-known place of the resource that they
-// name, of which the API is a part. Any other document could request tokens for a resource
-// of somebody else.
+// name, of which the API is a part. Any other document could request tokens for
+// another's resource.
 func (p *ProtectedResource) describes(resource, place string) bool {
 	if p.Resource == resource {
 		return true

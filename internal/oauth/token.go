@@ -325,9 +325,9 @@ func (c *Client) TokenExchange(ctx context.Context, subject secret.Secret, token
 const tokenTypeIDJAG = "urn:ietf:params:oauth:token-type:id-jag"
 
 // IDJAG exchanges an id_token for an assertion that the user of this client may use at the
-// server in want.Audience (draft-ietf-oauth-identity-assertion-authz-grant §4.3).
-func (c *Client) IDJAG(ctx context.Context, idToken secret.Secret, want Target) (secret.Secret, error) {
-	response, err := c.grant(ctx, want.form(url.Values{
+// server in target.Audience (draft-ietf-oauth-identity-assertion-authz-grant §4.3).
+func (c *Client) IDJAG(ctx context.Context, idToken secret.Secret, target Target) (secret.Secret, error) {
+	response, err := c.grant(ctx, target.form(url.Values{
 		"grant_type":           {"urn:ietf:params:oauth:grant-type:token-exchange"},
 		"subject_token":        {idToken.Reveal()},
 		"subject_token_type":   {"urn:ietf:params:oauth:token-type:id_token"},
