@@ -156,18 +156,18 @@ func suggestScope(scope string) string {
 		}
 		return ""
 	}
-	mended := strings.ToLower(scope)
-	if !strings.Contains(mended, ":") {
+	corrected := strings.ToLower(scope)
+	if !strings.Contains(corrected, ":") {
 		for _, separator := range []string{"/", ".", "_", "-"} {
-			if strings.Count(mended, separator) == 1 {
-				mended = strings.Replace(mended, separator, ":", 1)
+			if strings.Count(corrected, separator) == 1 {
+				corrected = strings.Replace(corrected, separator, ":", 1)
 				break
 			}
 		}
 	}
-	resource, action, found := strings.Cut(mended, ":")
-	if mended != scope && found && isScopeLevel(resource) && isScopeLevel(action) {
-		return mended
+	resource, action, found := strings.Cut(corrected, ":")
+	if corrected != scope && found && isScopeLevel(resource) && isScopeLevel(action) {
+		return corrected
 	}
 	return ""
 }
