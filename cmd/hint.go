@@ -184,14 +184,11 @@ func typedHint(err error, s subject) string {
 }
 
 func otherIssuerHint(other *discovery.OtherIssuerError, s subject) string {
-	command := s.login("--issuer " + sanitize.ShellQuote(other.Named))
-	switch other.Named {
-	case strings.TrimSuffix(other.Asked, "/"):
-		return "write the issuer without the slash at its end: " + command
-	case other.Asked + "/":
-		return "write the issuer with a slash at its end: " + command
-	}
-	return "check that this is the server you mean, then run " + command
+	return cmp.Or(
+		cli.TextIf(other.Named == strings.TrimSuffix(other.Asked, "/"), "write the issuer without the slash at its end: "),
+		cli.TextIf(other.Named == other.Asked+"/", "write the issuer with a slash at its end: "),
+		"check that this is the server you mean, then run ",
+	) + s.login("--issuer "+sanitize.ShellQuote(other.Named))
 }
 
 func selectHint(selection *config.SelectError) string {

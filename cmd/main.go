@@ -31,6 +31,7 @@ import (
 	cmdserve "github.com/fobcli/fob/cmd/serve"
 	cmdstorage "github.com/fobcli/fob/cmd/storage"
 	"github.com/fobcli/fob/cmd/topic"
+	"github.com/fobcli/fob/cmd/version"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/trace"
@@ -129,7 +130,7 @@ func groups() []group {
 			{"storage", cmdstorage.New, ""},
 			{"doctor", cmddoctor.New, ""},
 			{"man", func(a *app.App) *cobra.Command { return cmdman.New(a, manual()) }, ""},
-			{"version", newVersionCmd, ""},
+			{"version", version.New, ""},
 		}},
 	}
 }

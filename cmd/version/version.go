@@ -1,4 +1,5 @@
-package cmd
+// Package version has the command that prints fob's version.
+package version
 
 import (
 	"runtime"
@@ -10,7 +11,8 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 )
 
-func newVersionCmd(a *app.App) *cobra.Command {
+// New returns the command 'fob version'.
+func New(a *app.App) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "version",
