@@ -54,6 +54,7 @@ func exitOf(err error) int {
 		sentinels []error
 	}{
 		{cli.ExitInterrupted, []error{context.Canceled}},
+		{cli.ExitUnavailable, []error{apikey.ErrUnavailable}},
 		{cli.ExitFailed, []error{keys.ErrNotDelivered, destination.ErrNotDelivered}}, // whatever the cause
 		{cli.ExitLoginRequired, []error{session.ErrLoginRequired}},
 		{cli.ExitLockTimeout, []error{filelock.ErrTimeout}},
@@ -65,7 +66,6 @@ func exitOf(err error) int {
 		{cli.ExitUsage, []error{registry.ErrInsecure, config.ErrShared}},
 		{cli.ExitStorage, []error{apikey.ErrNoRegistry, apikey.ErrNewerSchema, apikey.ErrFull, apikey.ErrDamaged, apikey.ErrUnusable}},
 		{cli.ExitLockTimeout, []error{apikey.ErrBusy}},
-		{cli.ExitUnavailable, []error{apikey.ErrUnavailable}},
 		{cli.ExitUsage, []error{session.ErrUnbound}},
 		{cli.ExitUnavailable, []error{oauth.ErrUnavailable, ci.ErrUnavailable, context.DeadlineExceeded}},
 		{cli.ExitUsage, []error{fs.ErrNotExist}}, // a file that the user named: fob's own have errors of their own

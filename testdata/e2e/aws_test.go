@@ -158,7 +158,7 @@ func TestAWSSecretsManager(t *testing.T) {
 		"a value that is no object": {"A=b", "plain#KEY", "not a JSON object", "name another secret", false},
 		"a wrong secret key":        {"AWS_SECRET_ACCESS_KEY=canary", "shop/prod#KEY", "answered 400", "give a key that is good", true},
 		"an unknown key":            {"AWS_ACCESS_KEY_ID=AKIDOTHER", "shop/prod#KEY", "answered 400", "give a key that is good", true},
-		"no key":                    {"AWS_ACCESS_KEY_ID=", "shop/prod#KEY", "there is no credential", "log in to the platform", true},
+		"no key":                    {"AWS_ACCESS_KEY_ID=", "shop/prod#KEY", "there is no credential", "set the variable", true},
 	} {
 		other := newAWSMachine(t, server, c.env)
 		r := pushTo(other, "aws-secretsmanager:"+c.to)

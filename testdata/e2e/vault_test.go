@@ -179,10 +179,10 @@ func TestVaultRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		env, to, want, hint string
 	}{
-		"a wrong token":    {"VAULT_TOKEN=hvs.canary-wrong", "team/kv/app#KEY", `answered 403 Forbidden: ["permission denied"]`, "it may not write there"},
-		"another mount":    {"A=b", "secret/app#KEY", "answered 403 Forbidden", "it may not write there"},
+		"a wrong token":    {"VAULT_TOKEN=hvs.canary-wrong", "team/kv/app#KEY", `answered 403 Forbidden: ["permission denied"]`, "ask for the permission or the scope that the credential lacks"},
+		"another mount":    {"A=b", "secret/app#KEY", "answered 403 Forbidden", "ask for the permission or the scope that the credential lacks"},
 		"no mount's path":  {"A=b", "team#KEY", "is not a destination", "write vault:MOUNT/PATH#FIELD"},
-		"no token":         {"VAULT_TOKEN=", "team/kv/app#KEY", "there is no credential", "log in to the platform"},
+		"no token":         {"VAULT_TOKEN=", "team/kv/app#KEY", "there is no credential", "set the variable"},
 		"in the clear":     {"VAULT_ADDR=http://vault.example", "team/kv/app#KEY", "is not an https address", "use its https address"},
 		"a login between":  {"VAULT_ADDR=" + page.URL, "team/kv/app#KEY", "a page for people", "check the platform's address"},
 		"too large for it": {"VAULT_ADDR=" + full.URL, "team/kv/app#KEY", "answered 413", "fix what the platform reports"},
