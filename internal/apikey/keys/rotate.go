@@ -223,7 +223,7 @@ func (g *Registrar) tryStart(tx apikey.Tx, id string, s *started, takeOver bool,
 	s.Old = old
 	if open.Phase == apikey.PhaseChecked && id == old.ID && base.RevokedAt.IsZero() && undelivered(&open, &base) == "" {
 		open.LeasedUntil = g.now().Add(lease)
-		s.New, s.Rotation = base, open
+		s.New, s.Rotation, s.lease = base, open, g.lockLease(base.ID)
 		return nil, tx.PutRotation(open)
 	}
 	closed, err := g.replacements(tx, old.ID)

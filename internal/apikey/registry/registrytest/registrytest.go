@@ -57,6 +57,7 @@ func Run(t *testing.T, d Driver) {
 		{"G55_RotateCrowd", testRotateCrowd},
 		{"G55_StillToRotate", testStillToRotate},
 		{"G55_LeaseOfADeadProcess", testLeaseOfADeadProcess},
+		{"G55_KilledWhileRevoking", testKilledWhileRevoking},
 		{"G55_LostLease", testLostLease},
 		{"G55_TakeOverDuringDelivery", testTakeOverDuringDelivery},
 		{"G55_NestedRotations", testNestedRotations},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -215,6 +216,24 @@ func testLeaseOfADeadProcess(t *testing.T, f *fixture) {
 	}
 	f.rotate(t, id, opts, nil)
 	f.audited(t)
+}
+
+// A process that only revokes the old key proves its death like one that delivers.
+func testKilledWhileRevoking(t *testing.T, f *fixture) {
+	w := newWorld(t, f, rand.New(rand.NewPCG(1, 1)))
+	_, id := f.key(t, draft)
+	if err := f.Registry.Use(t.Context(), []apikey.Use{{ID: id, Count: 1, Last: f.now().Add(time.Second)}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.newProcess(true, -1).Rotate(t.Context(), id, keys.RotateOptions{}); !errors.Is(err, keys.ErrStillUsed) {
+		t.Fatal(err)
+	}
+	if _, err := w.newProcess(true, 1).Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour}); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	if _, err := w.newProcess(true, -1).Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour}); err != nil {
+		t.Error(err)
+	}
 }
 
 // While another fob works at it, a leaked key is waited for as long as it is valid; --force
