@@ -161,7 +161,7 @@ func TestReplace_KeepsAccessList(t *testing.T) {
 	}
 }
 
-// Whoever cannot give a file back to its owner does not replace it.
+// A user who cannot give a file back to its owner does not replace it.
 func TestReplace_RefusesWhatItCannotPreserve(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can create another user's file")

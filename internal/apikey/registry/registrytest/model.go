@@ -457,7 +457,7 @@ func (w *world) resume(t *testing.T, p *process) {
 	}
 }
 
-// checkInUse: while nobody has revoked a key or has had it revoked, each place has a good one.
+// checkInUse: unless a key was revoked on request, each place has a valid one.
 func (w *world) checkInUse(t *testing.T) {
 	t.Helper()
 	byID := make(map[string]apikey.Record)
