@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zalando/go-keyring"
@@ -23,6 +24,7 @@ type memoryKeyring struct {
 	mu      sync.Mutex // guards items
 	items   map[string]string
 	hang    chan struct{} // not nil: every call waits for it
+	delay   time.Duration // of every write
 	limit   int
 	deaf    bool // takes items and gives none back
 	prompts bool // a slow call waits for a person
@@ -81,6 +83,7 @@ func (m *memoryKeyring) set(account, value string) error {
 	if m.limit > 0 && len(value) > m.limit {
 		return keyring.ErrSetDataTooBig
 	}
+	time.Sleep(m.delay)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.change(); err != nil {
@@ -182,6 +185,27 @@ func TestF49WrongKeyIsNotTampering(t *testing.T) {
 	if _, err := inFiles(dir, fixedKey(seal.NewKey())).Get(t.Context(), work); !errors.Is(err, seal.ErrWrongKey) {
 		t.Errorf("F49: %v", err)
 	}
+}
+
+// TestSlowKeyring: gnome-keyring writes its whole file for each item, which takes longer
+// than the wait for a response if the items are many and the disk is slow.
+func TestSlowKeyring(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memoryKeyring{items: map[string]string{}, delay: time.Second}
+		s := inMemory(dir, m)
+		s.items.(*keyringItems).wait = 5 * time.Second
+		record := bytes.Repeat([]byte("x"), 128<<10)
+		if err := s.Set(t.Context(), work, Record{Body: record}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Get(t.Context(), work); err != nil || !bytes.Equal(got.Body, record) {
+			t.Errorf("Get() = %d bytes, %v", len(got.Body), err)
+		}
+		if len(m.items) < 10 {
+			t.Errorf("only %d items", len(m.items))
+		}
+	})
 }
 
 func TestE42HungKeyring(t *testing.T) {

@@ -82,10 +82,11 @@ type keyringItems struct {
 	os      keyringAPI
 
 	slow   time.Duration // after this, the keyring may be waiting for the user
-	wait   time.Duration // for a response
+	wait   time.Duration // for a response, of each item
 	unlock time.Duration // for the user to unlock it
 
 	session keyringSession // created by the first call
+	calls   atomic.Int64   // that have returned
 
 	// stuckErr is set once a call did not return or the user did not unlock the keyring, to
 	// avoid another hang or prompt. A store is not used concurrently.
@@ -181,6 +182,7 @@ func (k *keyringItems) forEach(n int, do func(s keyringSession, i int) error) er
 		}
 		return err
 	}
+	k.calls.Add(1)
 	var others errgroup.Group
 	others.SetLimit(maxConcurrent)
 	for i := 1; i < n; i++ {
@@ -190,6 +192,7 @@ func (k *keyringItems) forEach(n int, do func(s keyringSession, i int) error) er
 					err = ErrRefused
 				}
 			}()
+			defer k.calls.Add(1)
 			return do(s, i)
 		})
 	}
@@ -257,10 +260,11 @@ func (k *keyringItems) call(ctx context.Context, ask func() error) error {
 }
 
 // await waits for a response with a timeout, which is longer if the user may be unlocking
-// the keyring. A call that does not return is abandoned.
+// the keyring, and starts again as long as items are read or written. A call that does not
+// return is abandoned.
 func (k *keyringItems) await(ctx context.Context, answers <-chan error) error {
 	slow, deadline := time.After(k.slow), time.After(k.wait)
-	why := ErrTimeout
+	why, before := ErrTimeout, k.calls.Load()
 	for {
 		select {
 		case answer := <-answers:
@@ -278,6 +282,10 @@ func (k *keyringItems) await(ctx context.Context, answers <-chan error) error {
 				deadline, why = time.After(k.unlock-k.slow), ErrLocked
 			}
 		case <-deadline:
+			if calls := k.calls.Load(); calls != before {
+				before, deadline = calls, time.After(k.wait)
+				continue
+			}
 			k.stuckErr = why
 			return why
 		}
