@@ -32,10 +32,15 @@ func (m *machine) startBus() {
 func (m *machine) startKeyring() {
 	m.t.Helper()
 	m.startBus()
+	log, err := os.Create(m.keyringLog())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { _ = log.Close() })
 	const tries = 3 // on a busy machine it can come up locked, for good
 	for range tries {
 		daemon := exec.Command("gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets")
-		daemon.Stdin = strings.NewReader("the user's password")
+		daemon.Stdin, daemon.Stdout, daemon.Stderr = strings.NewReader("the user's password"), log, log
 		m.startDaemon(daemon)
 		m.untilOwned(true) // it serves once the bus knows its name
 		if m.keyringOpens() {
@@ -44,8 +49,10 @@ func (m *machine) startKeyring() {
 		_ = daemon.Process.Kill()
 		m.untilOwned(false)
 	}
-	m.t.Fatal("gnome-keyring does not unlock")
+	m.t.Fatalf("gnome-keyring does not unlock\n%s", readText(m.t, m.keyringLog()))
 }
+
+func (m *machine) keyringLog() string { return filepath.Join(m.home, "gnome-keyring.log") }
 
 // untilOwned waits until somebody, or nobody, is the Secret Service.
 func (m *machine) untilOwned(owned bool) {
