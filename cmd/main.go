@@ -143,6 +143,7 @@ func Root() *cobra.Command {
 // newRootCmd returns fob's root command: with only the called command, or with all if the
 // first word is not a command.
 func newRootCmd(a *app.App, args []string) *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "fob",
 		Short: "Log in to OAuth providers, use the tokens in scripts, issue API keys",
@@ -153,13 +154,18 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 		SilenceUsage:  true,
 
 		Args: usage.NoSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runOverview(cmd.Context(), a) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return a.Out.Printf("%s\n", app.VersionLine())
+			}
+			return runOverview(cmd.Context(), a)
+		},
 	}
 	root.SetIn(a.In)
 	root.SetOut(a.Out.Raw())
 	root.SetErr(a.Err.Raw())
-	root.Version = app.Version() // for --version
-	root.SetVersionTemplate(app.VersionLine() + "\n")
+	// Not cobra's: with text/template, the linker keeps all exported methods.
+	root.Flags().BoolVarP(&version, "version", "v", false, "print fob's version")
 	root.SetFlagErrorFunc(usage.WrongFlag)
 	addDebug(root, a)
 	addCommands(root, a, args)

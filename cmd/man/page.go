@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/app"
 )
 
 // section returns 1 for commands and 7 for topics of 'fob help', or "" for no page.
@@ -25,7 +27,7 @@ func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath
 // page returns a command's help in roff. The same date gives the same bytes.
 func page(c *cobra.Command, help string, date time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, ".TH \"%s\" %s %s \"fob %s\" \"fob manual\"\n", escape(strings.ToUpper(pageName(c))), section(c), date.UTC().Format(time.DateOnly), escape(c.Root().Version))
+	fmt.Fprintf(&b, ".TH \"%s\" %s %s \"fob %s\" \"fob manual\"\n", escape(strings.ToUpper(pageName(c))), section(c), date.UTC().Format(time.DateOnly), escape(app.Version()))
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n.SH DESCRIPTION\n", escape(pageName(c)), escape(c.Short))
 	between := "" // roff request between parts, none after a section header
 	for part := range strings.SplitSeq(strings.Trim(help, "\n"), "\n\n") {

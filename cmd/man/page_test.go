@@ -25,11 +25,11 @@ func TestRoffShowsALineAsItIs(t *testing.T) {
 }
 
 func TestPage(t *testing.T) {
-	root := &cobra.Command{Use: "fob", Version: "1.2.3"}
+	root := &cobra.Command{Use: "fob"}
 	c := &cobra.Command{Use: "x", Short: "Do it", Run: func(*cobra.Command, []string) {}}
 	root.AddCommand(c)
 	help := "Do it well.\n\nExit statuses: 0 done,\n  1 failed\n\nUsage: fob x [flags]\n\nExamples:\n  fob x --now\n\nFlags:\n  --now   at once\n"
-	want := `.TH "FOB\-X" 1 2026-09-21 "fob 1.2.3" "fob manual"
+	want := `.TH "FOB\-X" 1 2026-09-21 "fob dev" "fob manual"
 .SH NAME
 fob\-x \- Do it
 .SH DESCRIPTION

@@ -3,6 +3,7 @@
 package scripttest
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -42,6 +43,22 @@ func TestBannedDependencies(t *testing.T) {
 	for _, dep := range linked {
 		if why, ok := banned[dep]; ok {
 			t.Errorf("fob links %s: %s", dep, why)
+		}
+	}
+}
+
+// A reachable reflect.Value.MethodByName turns off the linker's dead-code elimination, and
+// every exported method of every package is linked.
+func TestDeadCodeElimination(t *testing.T) {
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w -dumpdep", "-o", t.TempDir()+"/fob", ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as a release is built
+	out, err := build.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "main.main -> ") {
+		t.Fatalf("%v\n%.2000s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "<ReflectMethod>") {
+			t.Fatalf("dead-code elimination is off: %s", line)
 		}
 	}
 }
