@@ -23,15 +23,10 @@ import (
 // approximate.
 type Spool struct {
 	Dir      string
-	Registry string // its id; "" is the spool of older versions, for all registries
+	Registry string // its id
 }
 
-func (s Spool) path() string {
-	if s.Registry == "" {
-		return filepath.Join(s.Dir, fileName)
-	}
-	return filepath.Join(s.Dir, fileName+"-"+s.Registry)
-}
+func (s Spool) path() string { return filepath.Join(s.Dir, fileName+"-"+s.Registry) }
 
 const (
 	fileName = "key-uses"
@@ -44,31 +39,29 @@ const (
 // Add records a use, and reports whether to call Fold.
 func (s Spool) Add(u apikey.Use) (full bool, err error) {
 	path := s.path()
-	first := false
-	f, err := openSpool(path, os.O_APPEND|os.O_WRONLY)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := atomicfile.MkdirPrivate(s.Dir); err != nil {
-			return false, err
-		}
-		if err := atomicfile.Touch(path); err != nil {
-			return false, err
-		}
-		first = true
-		f, err = openSpool(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE)
+	if err := errors.Join(atomicfile.MkdirPrivate(s.Dir), atomicfile.Touch(path)); err != nil {
+		return false, err
 	}
+	if err := atomicfile.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // another process may have just folded it
+		return false, err
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	if _, err := fmt.Fprintf(f, "%s %d\n", u.ID, apikey.Milliseconds(u.Last)); err != nil || first {
+	if _, err := fmt.Fprintf(f, "%s %d\n", u.ID, apikey.Milliseconds(u.Last)); err != nil {
 		return false, err
 	}
 	info, err := f.Stat()
 	if err != nil {
 		return false, err
 	}
-	started, err := startOf(path)
-	return info.Size() > maxSize || err == nil && u.Last.Sub(started) > maxAge, nil
+	start := make([]byte, 40)
+	n, _ := f.ReadAt(start, 0)
+	line, _, _ := bytes.Cut(start[:n], []byte("\n"))
+	first, known := parseUse(line)
+	return info.Size() > maxSize || known && u.Last.Sub(first.Last) > maxAge, nil
 }
 
 // Remove deletes the spools of all registries.
@@ -78,32 +71,6 @@ func (s Spool) Remove() error {
 		err = errors.Join(err, os.Remove(path))
 	}
 	return err
-}
-
-func openSpool(path string, flag int) (*os.File, error) {
-	if err := atomicfile.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	return os.OpenFile(path, flag, 0o600)
-}
-
-func startOf(path string) (time.Time, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return time.Time{}, err
-	}
-	defer f.Close()
-	var line [40]byte
-	n, err := f.Read(line[:])
-	if err != nil {
-		return time.Time{}, err
-	}
-	first, _, _ := bytes.Cut(line[:n], []byte("\n"))
-	u, ok := parseUse(first)
-	if !ok {
-		return time.Time{}, fs.ErrInvalid
-	}
-	return u.Last, nil
 }
 
 func parseUse(line []byte) (apikey.Use, bool) {

@@ -49,13 +49,11 @@ func TestUsesAreSummed(t *testing.T) {
 
 func TestRegistriesHaveTheirOwn(t *testing.T) {
 	dir := t.TempDir()
-	a, b, old := Spool{Dir: dir, Registry: "a"}, Spool{Dir: dir, Registry: "b"}, Spool{Dir: dir}
-	for _, s := range []Spool{a, old} {
-		if _, err := s.Add(apikey.Use{ID: "1AAAAAAAAAAA", Last: noon}); err != nil {
-			t.Fatal(err)
-		}
+	a, b := Spool{Dir: dir, Registry: "a"}, Spool{Dir: dir, Registry: "b"}
+	if _, err := a.Add(apikey.Use{ID: "1AAAAAAAAAAA", Last: noon}); err != nil {
+		t.Fatal(err)
 	}
-	for _, s := range []Spool{b, a, old} {
+	for _, s := range []Spool{b, a} {
 		if got := folded(t, s); len(got) == 1 == (s == b) {
 			t.Errorf("%q: %v", s.Registry, got)
 		}
@@ -63,7 +61,7 @@ func TestRegistriesHaveTheirOwn(t *testing.T) {
 	if _, err := a.Add(apikey.Use{ID: "1AAAAAAAAAAA", Last: noon}); err != nil {
 		t.Fatal(err)
 	}
-	if err := old.Remove(); err != nil {
+	if err := b.Remove(); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
@@ -110,7 +108,7 @@ func TestManyAtOnce(t *testing.T) {
 
 func TestGarbageIsLeftOut(t *testing.T) {
 	s := Spool{Dir: t.TempDir()}
-	if err := os.WriteFile(filepath.Join(s.Dir, fileName), []byte("x\n' OR 1=1 -- 5\n1AAAAAAAAAAA x\n1AAAAAAAAAAA 5\n"), 0o600); err != nil {
+	if err := os.WriteFile(s.path(), []byte("x\n' OR 1=1 -- 5\n1AAAAAAAAAAA x\n1AAAAAAAAAAA 5\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := folded(t, s); len(got) != 1 || got[0].Count != 1 {
@@ -120,7 +118,7 @@ func TestGarbageIsLeftOut(t *testing.T) {
 
 func TestF50UnsafeFileIsRefused(t *testing.T) {
 	s := Spool{Dir: t.TempDir()}
-	if err := os.Symlink("/etc/passwd", filepath.Join(s.Dir, fileName)); err != nil {
+	if err := os.Symlink("/etc/passwd", s.path()); err != nil {
 		t.Skip(err)
 	}
 	if _, err := s.Add(apikey.Use{ID: "1AAAAAAAAAAA", Last: noon}); err == nil {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
-	"github.com/fobcli/fob/internal/apikey/usage"
 	"github.com/fobcli/fob/internal/app/apptest"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
@@ -233,36 +232,5 @@ func TestNoteUse(t *testing.T) {
 	FoldUses(t.Context(), m.App, g)
 	if r, err := g.Find(t.Context(), id); err != nil || r.Uses != 2 || !r.LastUsedAt.Equal(m.Time) || m.Err.Len() > 0 {
 		t.Errorf("%d uses, %v, %s", r.Uses, err, m.Err.String())
-	}
-}
-
-// Uses that an older fob noted, without their registry, are added only where all the keys are.
-func TestFoldUses_Unassigned(t *testing.T) {
-	for _, foreign := range []bool{false, true} {
-		m := apptest.New(t, "")
-		g, err := Open(t.Context(), m.App, true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer g.Close()
-		_, created, err := g.Create(t.Context(), apikey.Record{Owner: "shop", Environment: "test"}, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		old := usage.Spool{Dir: filepath.Join(m.Home, "cache")}
-		ids, want := []string{created[0].ID}, int64(1)
-		if foreign {
-			ids, want = append(ids, "1AAAAAAAAAAA"), 0
-		}
-		for _, id := range ids {
-			if _, err := old.Add(apikey.Use{ID: id, Count: 1, Last: m.Time}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		FoldUses(t.Context(), m.App, g)
-		FoldUses(t.Context(), m.App, g)
-		if r, err := g.Find(t.Context(), created[0].ID); err != nil || r.Uses != want || strings.Count(m.Err.String(), "Discarded") != int(1-want) {
-			t.Errorf("%d uses, %v, %s", r.Uses, err, m.Err.String())
-		}
 	}
 }
