@@ -173,7 +173,7 @@ func (c *awsClient) write(ctx context.Context, base awsVersion, field string, va
 	}
 	// AWS ignores repeated calls with the same token. It is visible to people who must not
 	// see values, so it must not be a hash of one.
-	in := map[string]any{"ClientRequestToken": newUUID(), "SecretString": string(text)}
+	in := map[string]any{"ClientRequestToken": cryptorand.Text() + cryptorand.Text(), "SecretString": string(text)}
 	var out awsVersion
 	if base.ID == "" {
 		in["Name"] = c.name
@@ -229,16 +229,9 @@ func awsCode(err error) string {
 	return body.Type[strings.LastIndexByte(body.Type, '#')+1:]
 }
 
-func newUUID() string {
-	var b [16]byte
-	_, _ = cryptorand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
 // key returns the environment's credential, or that of a profile in AWS's own files.
 func (f *awsField) key(ctx context.Context) (awsKey, error) {
-	chosen, err := f.chosenCredential(ctx, awsScheme)
+	chosen, err := f.Credential(ctx, awsScheme)
 	if err != nil {
 		return awsKey{}, err
 	}

@@ -20,10 +20,9 @@ import (
 // command runs a program in this machine's configuration. Registries, which others may
 // write to, name it but cannot choose arguments.
 type command struct {
-	name    string
-	argv    []string
-	environ []string
-	dry     bool
+	Machine
+	location
+	argv []string
 }
 
 func parseCommand(m Machine, p location) (Destination, error) {
@@ -31,21 +30,19 @@ func parseCommand(m Machine, p location) (Destination, error) {
 	if len(argv) == 0 || argv[0] == "" {
 		return nil, p.lacking("there is no such command under [commands] in config.toml", `add a line under [commands] in config.toml: NAME = ["PROGRAM", "ARGUMENT"]`)
 	}
-	return &command{p.name, argv, m.Environ, m.ReadOnly}, nil
+	return &command{m, p, argv}, nil
 }
-
-func (c *command) Name() string { return c.name }
 
 func (c *command) Check(secret.Secret) error { return nil }
 
 // Deliver runs the program with exactly the value on its stdin. Any exit status but 0 means
 // that nothing was delivered.
 func (c *command) Deliver(ctx context.Context, value secret.Secret) error {
-	if c.dry {
+	if c.ReadOnly {
 		_, err := exec.LookPath(c.argv[0])
 		return err
 	}
-	_, err := Run(ctx, c.argv, c.environ, value)
+	_, err := Run(ctx, c.argv, c.Environ, value)
 	return err
 }
 

@@ -40,7 +40,7 @@ type Replacer interface {
 // Machine is what destinations use of the delivering machine.
 type Machine struct {
 	HTTP *http.Client
-	// Client returns a client for a platform with its own certificates; may be nil.
+	// Client returns a client for a platform with its own certificates.
 	Client func(httpclient.Options) (*http.Client, error)
 	Getenv func(string) string
 	Now    func() time.Time
@@ -179,18 +179,10 @@ func (p location) lacking(reason, hint string) error {
 	return &NameError{Name: sanitize.Line(p.name), Reason: reason, Hint: hint}
 }
 
-// chosenCredential returns the credential that the user chose for a platform, if any.
-func (m Machine) chosenCredential(ctx context.Context, scheme string) (secret.Secret, error) {
-	if m.Credential == nil {
-		return secret.Secret{}, nil
-	}
-	return m.Credential(ctx, scheme)
-}
-
 // credential returns what the user chose for a platform, else the first of the platform's
 // usual variables that is set.
 func (m Machine) credential(ctx context.Context, scheme string, variables ...string) (secret.Secret, error) {
-	if chosen, err := m.chosenCredential(ctx, scheme); err != nil || !chosen.IsZero() {
+	if chosen, err := m.Credential(ctx, scheme); err != nil || !chosen.IsZero() {
 		return chosen, err
 	}
 	for _, name := range variables {
@@ -199,14 +191,6 @@ func (m Machine) credential(ctx context.Context, scheme string, variables ...str
 		}
 	}
 	return secret.Secret{}, fmt.Errorf("%w: %s needs --as PROFILE, or %s", ErrNoCredential, scheme, strings.Join(variables, " or "))
-}
-
-// client returns the machine's client, unless the platform has its own certificates.
-func (m Machine) client(o httpclient.Options) (*http.Client, error) {
-	if m.Client == nil {
-		return httpclient.New(o)
-	}
-	return m.Client(o)
 }
 
 // checkText rejects text that JSON would change silently.

@@ -1,6 +1,7 @@
 package destination
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,11 +9,16 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
 )
 
 func machine(t *testing.T) Machine {
-	return Machine{Getenv: func(string) string { return "" }, DotenvRoots: []string{t.TempDir()}, LockDir: filepath.Join(t.TempDir(), "locks")}
+	return Machine{
+		Client: httpclient.New, Getenv: func(string) string { return "" },
+		Credential:  func(context.Context, string) (secret.Secret, error) { return secret.Secret{}, nil },
+		DotenvRoots: []string{t.TempDir()}, LockDir: filepath.Join(t.TempDir(), "locks"),
+	}
 }
 
 func TestDotenvIsWrittenByManyAtOnce(t *testing.T) {

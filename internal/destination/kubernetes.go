@@ -106,7 +106,7 @@ func (k *kubernetesKey) Deliver(ctx context.Context, value secret.Secret) error 
 // api uses the chosen credential, else the kubeconfig's user, else the account of the pod
 // that fob runs in.
 func (k *kubernetesKey) api(ctx context.Context) (*api, error) {
-	chosen, err := k.chosenCredential(ctx, "kubernetes")
+	chosen, err := k.Credential(ctx, "kubernetes")
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (k *kubernetesKey) api(ctx context.Context) (*api, error) {
 		return nil, err
 	}
 	m := k.Machine
-	if m.HTTP, err = m.client(access.options); err != nil {
+	if m.HTTP, err = m.Client(access.options); err != nil {
 		return nil, kubeProblem("the certificates that the kubeconfig names cannot be used: %v", err)
 	}
 	a, err := newAPI(m, access.server)

@@ -89,7 +89,7 @@ func (v *vaultField) api(ctx context.Context) (*api, error) {
 	}
 	m := v.Machine
 	if ca := cmp.Or(m.Getenv("VAULT_CACERT"), m.Getenv("BAO_CACERT")); ca != "" {
-		if m.HTTP, err = m.client(httpclient.Options{CAFile: ca}); err != nil {
+		if m.HTTP, err = m.Client(httpclient.Options{CAFile: ca}); err != nil {
 			return nil, &SetupError{sanitize.Line(err.Error()), "VAULT_CACERT names a file of certificates in PEM"}
 		}
 	}
