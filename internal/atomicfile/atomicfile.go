@@ -49,16 +49,11 @@ const (
 // user's, and others must not be able to write to it (on Windows: nor read).
 func MkdirPrivate(dir string) error {
 	mkdirErr := MkdirAll(dir)
-	info, err := os.Lstat(dir)
-	switch {
-	case err == nil && !info.IsDir(): // a dangling link makes MkdirAll fail too
-		return fmt.Errorf("%w: %s is not a folder", ErrUnsafe, dir)
-	case mkdirErr != nil:
+	err := checkDir(dir, 0o022)
+	if mkdirErr != nil && !errors.Is(err, ErrUnsafe) { // a dangling link makes MkdirAll fail too
 		return mkdirErr
-	case err != nil:
-		return err
 	}
-	return checkOwner(nil, dir, info, 0o022)
+	return err
 }
 
 // Write writes data to path atomically, with mode 0600.
@@ -86,7 +81,7 @@ func replace(path string, limit int64, change func(text []byte) ([]byte, error),
 	return inFolder(path, func(dir *os.Root, name string) error {
 		var text []byte
 		mode := fs.FileMode(fileMode)
-		like, info, err := openRegular(dir, name)
+		like, info, err := openRegular(dir, name, os.O_RDONLY)
 		if err == nil {
 			defer like.Close()
 			mode = info.Mode().Perm()
@@ -102,8 +97,8 @@ func replace(path string, limit int64, change func(text []byte) ([]byte, error),
 	})
 }
 
-// openRegular opens a regular file for reading. It does not follow a link.
-func openRegular(dir *os.Root, name string) (*os.File, fs.FileInfo, error) {
+// openRegular opens a regular file. It does not follow a link.
+func openRegular(dir *os.Root, name string, flag int) (*os.File, fs.FileInfo, error) {
 	before, err := dir.Lstat(name)
 	if err == nil && !before.Mode().IsRegular() {
 		err = fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, filepath.Join(dir.Name(), name))
@@ -111,7 +106,7 @@ func openRegular(dir *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := dir.OpenFile(name, flag|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -363,23 +358,13 @@ func ReadCredential(path string, limit int64) ([]byte, error) {
 // Append adds whole lines to an existing regular file of other programs: all of them, or
 // none. It does not follow a link.
 func Append(path string, lines []byte) error {
-	before, err := LstatRegular(path)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-	case !os.SameFile(before, info):
-		err = fmt.Errorf("%w: %s was replaced", ErrUnsafe, path)
-	default:
-		err = appendLines(f, info.Size(), lines)
-	}
-	return errors.Join(err, f.Close())
+	return inFolder(path, func(dir *os.Root, name string) error {
+		f, info, err := openRegular(dir, name, os.O_RDWR|os.O_APPEND)
+		if err != nil {
+			return err
+		}
+		return errors.Join(appendLines(f, info.Size(), lines), f.Close())
+	})
 }
 
 func appendLines(f *os.File, size int64, lines []byte) error {
@@ -417,7 +402,9 @@ func Check(path string) error {
 }
 
 // CheckDir rejects a folder that another user could have planted, or can read or write.
-func CheckDir(dir string) error {
+func CheckDir(dir string) error { return checkDir(dir, 0o077) }
+
+func checkDir(dir string, forbidden fs.FileMode) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
 		return err
@@ -425,7 +412,7 @@ func CheckDir(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%w: %s is not a folder", ErrUnsafe, dir)
 	}
-	return checkOwner(nil, dir, info, 0o077)
+	return checkOwner(nil, dir, info, forbidden)
 }
 
 func checkFile(f *os.File, path string, info fs.FileInfo) error {
