@@ -116,27 +116,12 @@ func randomText(length int) string {
 // crc32.ChecksumIEEE without copying the text to the heap.
 func checksum(text string) (digits [checksumLength]byte) {
 	crc := ^uint32(0)
-	for ; len(text) >= 4; text = text[4:] {
-		crc ^= uint32(text[0]) | uint32(text[1])<<8 | uint32(text[2])<<16 | uint32(text[3])<<24
-		crc = crcTables[3][byte(crc)] ^ crcTables[2][byte(crc>>8)] ^ crcTables[1][byte(crc>>16)] ^ crcTables[0][crc>>24]
-	}
 	for i := range len(text) {
-		crc = crcTables[0][byte(crc)^text[i]] ^ crc>>8
+		crc = crc32.IEEETable[byte(crc)^text[i]] ^ crc>>8
 	}
 	putBase62(digits[:], uint64(^crc))
 	return digits
 }
-
-// crcTables process four bytes at a time, like hash/crc32.
-var crcTables = func() (t [4]crc32.Table) {
-	t[0] = *crc32.IEEETable
-	for i := range t[0] {
-		for k := 1; k < len(t); k++ {
-			t[k][i] = t[0][byte(t[k-1][i])] ^ t[k-1][i]>>8
-		}
-	}
-	return t
-}()
 
 // putBase62 writes n with leading zeros.
 func putBase62(digits []byte, n uint64) {
