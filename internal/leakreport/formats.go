@@ -2,7 +2,6 @@ package leakreport
 
 import (
 	"cmp"
-	"encoding/json"
 	"maps"
 	"net/url"
 	"slices"
@@ -18,175 +17,139 @@ type finding struct {
 	line    int
 }
 
-// object is a finding, or a document of findings, of any known scanner. Their names for the
-// same thing differ, and no two of them mean different things.
-type object struct {
-	// gitleaks and betterleaks
-	RuleID        string
-	Secret, File  *string // GitHub's secret is null if hidden
-	Match, Commit string
-	StartLine     int
-
-	// fob
-	Key, ID             *string
-	Path                string
-	Line                int
-	Destination         string           // of a key that was found there: no leak
-	ExecutionSuccessful *json.RawMessage // of what was not scanned
-
-	// TruffleHog, and its log
-	DetectorName         *string
-	Raw, RawV2, Redacted string
-	ExtraData            map[string]string
-	SourceMetadata       struct{ Data map[string]json.RawMessage }
-	Level, TS, Msg       *json.RawMessage
-
-	// GitHub's alerts
-	SecretType  *string `json:"secret_type"`
-	DisplayName string  `json:"secret_type_display_name"`
-	HTMLURL     string  `json:"html_url"`
-	First       struct {
-		Path      string
-		StartLine int    `json:"start_line"`
-		CommitSHA string `json:"commit_sha"`
-	} `json:"first_location_detected"`
-
-	// SARIF
-	Version string
-	Runs    []sarifRun
-
-	// detect-secrets
-	PluginsUsed *json.RawMessage `json:"plugins_used"`
-	Results     map[string][]struct {
-		Type       string
-		LineNumber int   `json:"line_number"`
-		IsSecret   *bool `json:"is_secret"` // false: a person found that it is none
-	}
-
-	ggshieldScan
+// value is a value in a report. One that is missing or null is empty.
+type value struct {
+	json  any
+	wrong *bool // set where a value has another type than a format requires
 }
 
-type sarifRun struct {
-	Tool struct {
-		Driver struct{ Rules []struct{ ID string } }
-	}
-	Results []struct {
-		RuleID    string
-		RuleIndex *int
-		Message   struct{ Text string }
-		Locations []sarifLocation
-
-		PartialFingerprints struct{ CommitSHA string }
-	}
+func as[T any](v value) T {
+	typed, ok := v.json.(T)
+	*v.wrong = *v.wrong || !ok && v.json != nil
+	return typed
 }
 
-type sarifLocation struct {
-	PhysicalLocation struct {
-		ArtifactLocation struct{ URI string }
-		Region           struct {
-			StartLine int
-			Snippet   struct{ Text string }
-		}
-		ContextRegion struct{ Snippet struct{ Text string } }
+func (v value) members() map[string]any { return as[map[string]any](v) }
+
+func (v value) at(path ...string) value {
+	for _, name := range path {
+		v.json = v.members()[name]
 	}
+	return v
 }
 
-type ggshieldScan struct {
-	ID, Type       string
-	TotalIncidents *int `json:"total_incidents"`
-	Entities       []struct {
-		Filename  string
-		Incidents []struct {
-			Type        string
-			Occurrences []struct {
-				Match     string
-				LineStart int `json:"line_start"`
-			}
-		}
-	} `json:"entities_with_incidents"`
-	Scans []ggshieldScan
+func (v value) text(path ...string) string { return as[string](v.at(path...)) }
+
+func (v value) number(path ...string) int { return int(as[float64](v.at(path...))) }
+
+func (v value) list(path ...string) []value {
+	elements := as[[]any](v.at(path...))
+	values := make([]value, len(elements))
+	for i := range elements {
+		values[i] = value{elements[i], v.wrong}
+	}
+	return values
 }
 
-// findings returns what an object reports, if it is of a known format.
-func (o *object) findings() (found []finding, known bool) {
+func (v value) has(names ...string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return v.at(name).json == nil })
+}
+
+// findings returns what an object reports: a finding, or a document of findings, if it is of
+// a known format.
+func (v value) findings() (found []finding, known bool) {
 	switch {
-	case o.Version == "2.1.0" && o.Runs != nil:
-		for _, run := range o.Runs {
-			found = append(found, run.findings()...)
+	case v.has("version", "runs") && v.text("version") == "2.1.0":
+		for _, run := range v.list("runs") {
+			found = append(found, run.sarif()...)
 		}
-	case o.PluginsUsed != nil && o.Results != nil:
-		for _, path := range slices.Sorted(maps.Keys(o.Results)) {
-			for _, result := range o.Results[path] {
-				if result.IsSecret == nil || *result.IsSecret {
-					found = append(found, finding{rule: result.Type, path: path, line: result.LineNumber})
-				}
-			}
-		}
-	case o.TotalIncidents != nil:
-		found = o.ggshieldScan.findings()
-	case o.DetectorName != nil:
-		found = []finding{o.truffleHog()}
-	case o.SecretType != nil:
-		found = []finding{{rule: *o.SecretType + " " + o.DisplayName, path: cmp.Or(o.First.Path, o.HTMLURL), commit: o.First.CommitSHA, line: o.First.StartLine}}
-		if o.Secret != nil {
-			found[0].secrets = []string{*o.Secret}
-		}
-	case o.Secret != nil && o.File != nil:
-		found = []finding{{rule: o.RuleID, secrets: []string{*o.Secret}, context: []string{o.Match}, path: *o.File, commit: o.Commit, line: o.StartLine}}
-	case o.Key != nil && o.ID != nil && o.Destination == "":
-		found = []finding{{secrets: []string{*o.Key}, path: o.Path, commit: o.Commit, line: o.Line}}
-	case o.Key != nil && o.ID != nil:
-	default:
-		return nil, o.ExecutionSuccessful != nil || o.Level != nil && o.TS != nil && o.Msg != nil
+	case v.has("plugins_used", "results"):
+		found = v.detectSecrets()
+	case v.has("total_incidents"):
+		found = v.ggshield()
+	case v.has("DetectorName"):
+		found = []finding{v.truffleHog()}
+	case v.has("secret_type"): // GitHub's alerts
+		at := v.at("first_location_detected")
+		found = []finding{{
+			rule: v.text("secret_type") + " " + v.text("secret_type_display_name"), secrets: []string{v.text("secret")},
+			path: cmp.Or(at.text("path"), v.text("html_url")), commit: at.text("commit_sha"), line: at.number("start_line"),
+		}}
+	case v.has("Secret", "File"): // gitleaks and betterleaks
+		found = []finding{{
+			rule: v.text("RuleID"), secrets: []string{v.text("Secret")}, context: []string{v.text("Match")},
+			path: v.text("File"), commit: v.text("Commit"), line: v.number("StartLine"),
+		}}
+	case v.has("key", "id") && v.text("destination") == "": // fob; at its destination, a key is no leak
+		found = []finding{{secrets: []string{v.text("key")}, path: v.text("path"), commit: v.text("commit"), line: v.number("line")}}
+	default: // keys at their destinations, what fob did not scan, and TruffleHog's log
+		return nil, v.has("key", "id") || v.has("executionSuccessful") || v.has("level", "ts", "msg")
 	}
 	return found, true
 }
 
-func (o *object) truffleHog() finding {
-	f := finding{rule: *o.DetectorName + " " + o.ExtraData["name"], secrets: []string{o.Raw, o.RawV2}, context: []string{o.Redacted}}
-	for _, data := range o.SourceMetadata.Data { // of one source
-		var at struct {
-			Commit, File, Link string
-			Line               int
+func (v value) detectSecrets() (found []finding) {
+	for _, path := range slices.Sorted(maps.Keys(v.at("results").members())) {
+		for _, result := range v.list("results", path) {
+			if result.at("is_secret").json != false { // a person found that it is none
+				found = append(found, finding{rule: result.text("type"), path: path, line: result.number("line_number")})
+			}
 		}
-		_ = json.Unmarshal(data, &at) // some sources have other fields
-		f.path, f.commit, f.line = cmp.Or(at.File, at.Link), at.Commit, at.Line
+	}
+	return found
+}
+
+func (v value) truffleHog() finding {
+	f := finding{
+		rule:    v.text("DetectorName") + " " + v.text("ExtraData", "name"),
+		secrets: []string{v.text("Raw"), v.text("RawV2")}, context: []string{v.text("Redacted")},
+	}
+	for _, source := range v.at("SourceMetadata", "Data").members() { // there is one
+		at := value{source, new(bool)} // some sources have other members
+		f.path, f.commit, f.line = cmp.Or(at.text("file"), at.text("link")), at.text("commit"), at.number("line")
 	}
 	return f
 }
 
-func (run *sarifRun) findings() (found []finding) {
-	for _, result := range run.Results {
-		rule, rules := result.RuleID, run.Tool.Driver.Rules
-		if i := result.RuleIndex; rule == "" && i != nil && *i >= 0 && *i < len(rules) {
-			rule = rules[*i].ID
+func (v value) sarif() (found []finding) {
+	rules := v.list("tool", "driver", "rules")
+	for _, result := range v.list("results") {
+		rule := result.text("ruleId")
+		if i := result.number("ruleIndex"); rule == "" && result.has("ruleIndex") && i >= 0 && i < len(rules) {
+			rule = rules[i].text("id")
 		}
-		if len(result.Locations) == 0 {
-			result.Locations = make([]sarifLocation, 1)
+		locations := result.list("locations")
+		if len(locations) == 0 {
+			locations = []value{{wrong: v.wrong}}
 		}
-		for _, location := range result.Locations {
-			at := location.PhysicalLocation
-			path, _ := url.PathUnescape(at.ArtifactLocation.URI)
+		for _, location := range locations {
+			at := location.at("physicalLocation")
+			address := at.text("artifactLocation", "uri")
+			path, _ := url.PathUnescape(address)
 			found = append(found, finding{
-				rule: rule, secrets: []string{at.Region.Snippet.Text}, context: []string{result.Message.Text, at.ContextRegion.Snippet.Text},
-				path: cmp.Or(path, at.ArtifactLocation.URI), commit: result.PartialFingerprints.CommitSHA, line: at.Region.StartLine,
+				rule: rule, secrets: []string{at.text("region", "snippet", "text")},
+				context: []string{result.text("message", "text"), at.text("contextRegion", "snippet", "text")},
+				path:    cmp.Or(path, address), commit: result.text("partialFingerprints", "commitSha"), line: at.number("region", "startLine"),
 			})
 		}
 	}
 	return found
 }
 
-func (s *ggshieldScan) findings() (found []finding) {
-	commit := map[bool]string{true: s.ID}[s.Type == "commit"]
-	for _, entity := range s.Entities {
-		for _, incident := range entity.Incidents {
-			for _, at := range incident.Occurrences {
-				found = append(found, finding{rule: incident.Type, secrets: []string{at.Match}, path: entity.Filename, commit: commit, line: at.LineStart})
+func (v value) ggshield() (found []finding) {
+	commit := map[bool]string{true: v.text("id")}[v.text("type") == "commit"]
+	for _, entity := range v.list("entities_with_incidents") {
+		for _, incident := range entity.list("incidents") {
+			for _, at := range incident.list("occurrences") {
+				found = append(found, finding{
+					rule: incident.text("type"), secrets: []string{at.text("match")},
+					path: entity.text("filename"), commit: commit, line: at.number("line_start"),
+				})
 			}
 		}
 	}
-	for _, scan := range s.Scans {
-		found = append(found, scan.findings()...)
+	for _, scan := range v.list("scans") {
+		found = append(found, scan.ggshield()...)
 	}
 	return found
 }

@@ -46,9 +46,9 @@ var ErrFormat = errors.New("not a report that fob reads")
 const (
 	// maxSize is how many bytes of a report are read.
 	maxSize = 64 << 20
-	// maxValues bounds what the JSON of a report needs in memory: its objects, and the
-	// elements of its arrays, each of which may become a structure.
-	maxValues = 1 << 20
+	// maxValues bounds what the JSON of a report needs in memory. An object needs that of
+	// eight other values.
+	maxValues = 4 << 20
 	// maxNesting is how deep lists of findings are nested: GitHub's pages are a list of lists.
 	maxNesting = 2
 )
@@ -64,21 +64,29 @@ func Read(ctx context.Context, r io.Reader, brands []string) (Report, error) {
 	switch {
 	case err != nil:
 		return Report{}, err
-	case len(text) > maxSize || bytes.Count(text, []byte("{")) > maxValues || elements(text) > maxValues:
+	case len(text) > maxSize || countValues(text) > maxValues:
 		return Report{}, fmt.Errorf("the report has more than %d MiB, or more than %d values", maxSize>>20, maxValues)
 	case len(bytes.TrimSpace(text)) == 0:
 		return Report{}, fmt.Errorf("%w: the file is empty", ErrFormat)
 	}
 	reader := reader{ctx: ctx, scanner: scanner, brands: brands, buffer: make([]byte, 64<<10)}
-	if err := reader.values(text, 0); err != nil {
-		return Report{}, err
+	for decoder := json.NewDecoder(bytes.NewReader(text)); ; {
+		v := value{wrong: new(bool)}
+		err := decoder.Decode(&v.json)
+		switch {
+		case errors.Is(err, io.EOF):
+			return reader.report, nil
+		case err != nil:
+			return Report{}, fmt.Errorf("%w: the file is not JSON", ErrFormat)
+		}
+		if err := reader.read(v, 0); err != nil {
+			return Report{}, err
+		}
 	}
-	return reader.report, nil
 }
 
-// elements counts the elements of all arrays in JSON: an empty one counts as one.
-func elements(text []byte) (n int) {
-	var open []byte // the brackets around a character
+// countValues counts the values in JSON roughly, as maxValues says.
+func countValues(text []byte) (n int) {
 	quoted := false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -87,15 +95,9 @@ func elements(text []byte) (n int) {
 		case c == '"':
 			quoted = !quoted
 		case quoted:
-		case c == '[':
-			open = append(open, c)
-			n++
 		case c == '{':
-			open = append(open, c)
-		case len(open) == 0:
-		case c == ']', c == '}':
-			open = open[:len(open)-1]
-		case c == ',' && open[len(open)-1] == '[':
+			n += 8
+		case c == '[', c == ',':
 			n++
 		}
 	}
@@ -111,45 +113,29 @@ type reader struct {
 	report  Report
 }
 
-// values reads findings, documents, or lists of them.
-func (r *reader) values(text []byte, depth int) error {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if depth > 0 {
-		_, _ = decoder.Token() // the bracket of a list
+// read reads a finding, a document, or a list of them.
+func (r *reader) read(v value, depth int) error {
+	if _, isObject := v.json.(map[string]any); isObject {
+		return r.object(v)
 	}
-	for depth == 0 || decoder.More() {
-		var value json.RawMessage
-		err := decoder.Decode(&value)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("%w: the file is not JSON", ErrFormat)
-		}
-		switch {
-		case value[0] == '{':
-			err = r.object(value)
-		case value[0] == '[' && depth < maxNesting:
-			err = r.values(value, depth+1)
-		default:
-			err = fmt.Errorf("%w: it has a JSON value that is not an object", ErrFormat)
-		}
-		if err != nil {
+	if _, isList := v.json.([]any); !isList || depth == maxNesting {
+		return fmt.Errorf("%w: it has a JSON value that is not an object", ErrFormat)
+	}
+	for _, element := range v.list() {
+		if err := r.read(element, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *reader) object(value []byte) error {
-	var o object
-	err := json.Unmarshal(value, &o)
-	findings, known := o.findings()
+func (r *reader) object(object value) error {
+	findings, known := object.findings()
 	switch {
-	case err == nil && !known && o.Runs != nil:
+	case !known && object.has("runs"):
 		return fmt.Errorf("%w: it is SARIF of another version than 2.1.0", ErrFormat)
-	case err != nil || !known:
-		return fmt.Errorf("%w: it has an object with %s", ErrFormat, members(value))
+	case !known || *object.wrong:
+		return fmt.Errorf("%w: it has an object with %s", ErrFormat, plainNames(object.members()))
 	}
 	for _, f := range findings {
 		if err := r.add(f); err != nil {
@@ -159,12 +145,9 @@ func (r *reader) object(value []byte) error {
 	return nil
 }
 
-// members names the members of an unknown object. Only plain names are shown: others may be
-// secrets.
-func members(value []byte) string {
-	var all map[string]json.RawMessage
-	_ = json.Unmarshal(value, &all)
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool {
+// plainNames names members of an unknown object, without those that may be secrets.
+func plainNames(members map[string]any) string {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(members)), func(name string) bool {
 		return len(name) > 30 || strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz_") != ""
 	})
 	return cmp.Or(strings.Join(names[:min(5, len(names))], ", "), "unknown members")
@@ -205,16 +188,15 @@ func (r *reader) add(f finding) error {
 
 // ids finds keys by their start: BRAND_ENV_ID.
 func (r *reader) ids(text string, add func(string, secret.Secret)) {
-	for _, brand := range r.brands {
-		_, rest, found := strings.Cut(text, brand+"_")
-		for ; found; _, rest, found = strings.Cut(rest, brand+"_") {
-			_, id, _ := strings.Cut(rest, "_")
-			if end := strings.IndexFunc(id, isOther); end >= 0 {
-				id = id[:end]
-			}
-			if apikey.CheckID(id) == nil {
-				add(id, secret.Secret{})
-			}
+	parts := strings.Split(text, "_")
+	for i := 2; i < len(parts); i++ {
+		id := parts[i]
+		if end := strings.IndexFunc(id, isOther); end >= 0 {
+			id = id[:end]
+		}
+		isOurs := slices.ContainsFunc(r.brands, func(brand string) bool { return strings.HasSuffix(parts[i-2], brand) })
+		if isOurs && apikey.CheckID(id) == nil {
+			add(id, secret.Secret{})
 		}
 	}
 }
