@@ -60,8 +60,8 @@ func (f *form) find(text []byte, found []match) []match {
 	}
 }
 
-// decoder appends the characters of a key to into, as far as it has room and they are
-// encoded text.
+// decoder writes the characters of a key into an empty buffer, as far as it has room and they
+// are encoded text.
 type decoder func(text, into []byte) []byte
 
 func decodePlain(text, into []byte) []byte {
@@ -76,36 +76,23 @@ func decodeUTF16(text, into []byte) []byte {
 }
 
 func decodeHex(text, into []byte) []byte {
-	for ; len(text) >= 2 && len(into) < cap(into); text = text[2:] {
-		c, ok := hexByte(text)
-		if !ok {
-			break
-		}
-		into = append(into, c)
-	}
-	return into
+	n, _ := hex.Decode(into[:cap(into)], text[:2*min(len(text)/2, cap(into))]) // up to what is no digit
+	return into[:n]
 }
 
 func decodePercent(text, into []byte) []byte {
 	for len(text) > 0 && len(into) < cap(into) {
-		c, width := text[0], 1
-		if c == '%' && len(text) >= 3 {
-			if decoded, ok := hexByte(text[1:]); ok {
-				c, width = decoded, 3
+		c, width := []byte{text[0]}, 1
+		if text[0] == '%' && len(text) >= 3 {
+			if _, err := hex.Decode(c, text[1:3]); err == nil {
+				width = 3
 			}
 		}
-		into = append(into, c)
+		into = append(into, c...)
 		text = text[width:]
 	}
 	return into
 }
-
-func hexByte(text []byte) (byte, bool) {
-	high, low := strings.IndexByte(hexDigits, text[0]|0x20), strings.IndexByte(hexDigits, text[1]|0x20)
-	return byte(high<<4 | low), high >= 0 && low >= 0
-}
-
-const hexDigits = "0123456789abcdef"
 
 // decodeBase64 returns a decoder for a text that begins with bits of the byte before it.
 // Lines may be wrapped.

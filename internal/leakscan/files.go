@@ -102,21 +102,13 @@ func walk(ctx context.Context, root string, found chan<- candidate) error {
 			return ctx.Err()
 		case err != nil:
 			found <- candidate{path, err}
-			return skipDir(entry)
 		case entry.IsDir() && entry.Name() == ".git" && path != root:
-			return skipDir(entry)
+			return filepath.SkipDir
 		case entry.Type().IsRegular() && !archives[strings.ToLower(filepath.Ext(path))]:
 			found <- candidate{path: path}
 		}
 		return nil
 	})
-}
-
-func skipDir(entry fs.DirEntry) error {
-	if entry != nil && entry.IsDir() {
-		return filepath.SkipDir
-	}
-	return nil
 }
 
 func (s *Scanner) scanAll(ctx context.Context, progress Progress, list func(chan<- candidate) error) (Result, error) {

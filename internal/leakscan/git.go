@@ -338,13 +338,7 @@ func findOrigins(ctx context.Context, dir string, r *Result) error {
 }
 
 func kindOf(objectType string) Kind {
-	switch objectType {
-	case "commit":
-		return CommitMessage
-	case "tag":
-		return TagMessage
-	}
-	return Blob
+	return cmp.Or(map[string]Kind{"commit": CommitMessage, "tag": TagMessage}[objectType], Blob)
 }
 
 type origin struct{ commit, path string }

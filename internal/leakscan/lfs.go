@@ -31,29 +31,23 @@ func pointerTarget(text []byte) string {
 }
 
 // contents finds the contents of Git LFS files: it remembers where repositories have them.
-type contents struct {
-	mu      sync.Mutex
-	folders map[string]string // by a folder in the repository
-}
+type contents struct{ folders sync.Map } // by a folder in the repository
 
 func (c *contents) path(ctx context.Context, dir, name string) (string, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.folders == nil {
-		c.folders = make(map[string]string)
-	}
-	folder, known := c.folders[dir]
+	folder, known := c.folders.Load(dir)
 	if !known {
 		out, err := gitOutput(ctx, dir, "rev-parse", "--git-common-dir")
 		if err != nil {
 			return "", err
 		}
-		if folder = strings.TrimSuffix(string(out), "\n"); !filepath.IsAbs(folder) {
-			folder = filepath.Join(dir, folder)
+		common := strings.TrimSuffix(string(out), "\n")
+		if !filepath.IsAbs(common) {
+			common = filepath.Join(dir, common)
 		}
-		c.folders[dir] = folder
+		folder = common
+		c.folders.Store(dir, common)
 	}
-	return filepath.Join(folder, "lfs", "objects", name[:2], name[2:4], name), nil
+	return filepath.Join(folder.(string), "lfs", "objects", name[:2], name[2:4], name), nil
 }
 
 // scanContent scans the content of a Git LFS file whose pointer is in a repository; dir is
