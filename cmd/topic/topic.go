@@ -9,7 +9,15 @@ import (
 
 // All returns the topics in alphabetical order.
 func All() []*cobra.Command {
-	return []*cobra.Command{Choose(), Config(), Destinations(), Environment(), ExitCodes(), Files(), Scripting()}
+	return []*cobra.Command{
+		page("choose", "Which one do I need: an API key, or OAuth?", chooseText),
+		page("config", "The settings of config.toml", configText),
+		page("destinations", "Where keys and secrets can be delivered", destinationsText()),
+		page("environment", "The environment variables that fob reads", environmentText()),
+		page("exit-codes", "What the exit status means", exitCodesText()),
+		page("files", "Where fob stores its files", filesText),
+		page("scripting", "How to use fob in scripts", scriptingText),
+	}
 }
 
 func page(use, short, long string) *cobra.Command {

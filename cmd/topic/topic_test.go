@@ -59,7 +59,7 @@ func TestEveryVariableIsInTheTable(t *testing.T) {
 	if !slices.IsSortedFunc(app.Variables, func(v, w app.EnvVariable) int { return strings.Compare(v.Name, w.Name) }) {
 		t.Error("app.Variables is not in alphabetical order")
 	}
-	text := Environment().Long
+	text := environmentText()
 	for _, v := range app.Variables {
 		if !strings.Contains(text, "  "+v.Name) {
 			t.Errorf("'fob help environment' lacks %s", v.Name)
@@ -83,7 +83,7 @@ func TestSettingsListsEverySetting(t *testing.T) {
 
 // The example in 'fob help config' is one that fob reads.
 func TestTheConfigurationInTheHelpIsRead(t *testing.T) {
-	_, example, _ := strings.Cut(Config().Long, "\n\n  default = ")
+	_, example, _ := strings.Cut(configText, "\n\n  default = ")
 	if _, err := config.Parse("help", []byte("default = "+example)); err != nil {
 		t.Error(err)
 	}
