@@ -5,9 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -99,7 +97,7 @@ const maxCAFile = 16 << 20
 // configure another file.
 func CAFile(path string, now time.Time, fix string) Finding {
 	const check = "CA file"
-	text, err := readRegular(path, maxCAFile)
+	text, err := atomicfile.ReadRegular(path, maxCAFile)
 	if err != nil {
 		return Failed(check, err, fix)
 	}
@@ -130,25 +128,4 @@ func CAFile(path string, now time.Time, fix string) Finding {
 		return f
 	}
 	return Fine(check, "%s: certificates: %d, none expired", path, count)
-}
-
-// readRegular reads a file, without hanging on a pipe.
-func readRegular(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err == nil && int64(len(text)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", path, limit)
-	}
-	return text, err
 }
