@@ -32,9 +32,7 @@ func (a *App) identityToken(ctx context.Context, p config.Profile, want session.
 		return nil, err
 	}
 	s.HTTP = hc
-	token, err := s.IdentityToken(ctx, session.Identity{
-		Grant: p.Grant, Token: identity, TokenType: p.SubjectTokenType, Audience: p.Audience,
-	}, want)
+	token, err := s.IdentityToken(ctx, identity, want)
 	return token, refusedIdentity(err, p)
 }
 

@@ -96,26 +96,19 @@ func (s *Session) keylessClient(ctx context.Context) (*oauth.Client, error) {
 	return client, client.UseAuthMethod(s.Profile.TokenEndpointAuthMethod)
 }
 
-// Identity is a machine's own identity, from which each call gets a token.
-type Identity struct {
-	Grant     string // config.GrantTokenExchange or config.GrantJWTBearer
-	Token     secret.Secret
-	TokenType string // for an exchange; empty: a JWT
-	Audience  string
-}
-
-// IdentityToken exchanges a machine's identity for an access token. Nothing is stored.
-func (s *Session) IdentityToken(ctx context.Context, identity Identity, opts TokenOptions) (*Token, error) {
+// IdentityToken exchanges a machine's own identity for an access token, with the profile's
+// grant. Nothing is stored.
+func (s *Session) IdentityToken(ctx context.Context, identity secret.Secret, opts TokenOptions) (*Token, error) {
 	client, err := s.keylessClient(ctx)
 	if err != nil {
 		return nil, err
 	}
-	want := oauth.Target{Scope: cmp.Or(opts.Scope, strings.Join(s.Profile.Scopes, " ")), Resource: s.resource(opts.Target), Audience: identity.Audience, Details: s.Profile.AuthorizationDetails}
+	want := oauth.Target{Scope: cmp.Or(opts.Scope, strings.Join(s.Profile.Scopes, " ")), Resource: s.resource(opts.Target), Audience: s.Profile.Audience, Details: s.Profile.AuthorizationDetails}
 	var response *oauth.TokenResponse
-	if identity.Grant == config.GrantJWTBearer {
-		response, err = client.JWTBearer(ctx, identity.Token, want)
+	if s.Profile.Grant == config.GrantJWTBearer {
+		response, err = client.JWTBearer(ctx, identity, want)
 	} else {
-		response, err = client.TokenExchange(ctx, identity.Token, cmp.Or(identity.TokenType, oauth.TokenTypeJWT), want)
+		response, err = client.TokenExchange(ctx, identity, cmp.Or(s.Profile.SubjectTokenType, oauth.TokenTypeJWT), want)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("exchanging the machine's identity for a token: %w", err)
