@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	cmdauth "github.com/fobcli/fob/cmd/auth"
 	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -39,7 +38,7 @@ func TestExitOf(t *testing.T) {
 			&atomicfile.OthersError{}, config.ErrEditByHand, config.ErrShared, secretstore.ErrValue, registry.ErrInsecure, session.ErrUnbound,
 		},
 		cli.ExitFindings:      {cli.Findings("found"), &apikey.TamperedError{}},
-		cli.ExitLoginRequired: {session.ErrLoginRequired, cmdauth.NewLoginError(session.ErrLoginRequired, "work"), app.NewAgentError(&agent.Failure{Status: cli.ExitLoginRequired})},
+		cli.ExitLoginRequired: {session.ErrLoginRequired, cli.ForLogin(session.ErrLoginRequired, "work"), app.NewAgentError(&agent.Failure{Status: cli.ExitLoginRequired})},
 		cli.ExitUnavailable:   {oauth.ErrUnavailable, ci.ErrUnavailable, apikey.ErrUnavailable, context.DeadlineExceeded},
 		cli.ExitStorage: {
 			credstore.ErrNotFound, credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrRefused, credstore.ErrUnusable, credstore.ErrCorrupt,

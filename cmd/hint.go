@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 
-	cmdauth "github.com/fobcli/fob/cmd/auth"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/apikey/registry"
@@ -41,10 +40,10 @@ func hintOf(err error) string {
 		return hint
 	}
 	var s subject
-	if failed, ok := errors.AsType[*cmdauth.LoginError](err); ok {
-		s, err = subject{failed.Profile, true}, failed
-	} else if failed, ok := errors.AsType[*cli.ProfileError](err); ok {
-		s.profile = failed.Profile
+	if failed, ok := errors.AsType[*cli.ProfileError](err); ok {
+		if s = (subject{failed.Profile, failed.InLogin}); s.inLogin {
+			err = failed // not what undoing the login has failed with
+		}
 	}
 	fix := atomicfile.Fix(err)
 	return cmp.Or(deliveryHint(err), keyHint(err), cli.TextIf(fix != "", "make it private: '"+fix+"'"), loginHint(err, s), typedHint(err, s))

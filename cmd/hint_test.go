@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	cmdauth "github.com/fobcli/fob/cmd/auth"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/apikey/registry"
@@ -67,7 +66,7 @@ func TestHintOf_CommandsExist(t *testing.T) {
 	commands := 0
 	for _, cause := range hintedErrors() {
 		cause = keys.ForKey(cause, "1OOivdDZfQCU")
-		for i, err := range []error{cause, fmt.Errorf("work: %w", cli.ForProfile(cause, "work")), cmdauth.NewLoginError(cause, "work")} {
+		for i, err := range []error{cause, fmt.Errorf("work: %w", cli.ForProfile(cause, "work")), cli.ForLogin(cause, "work")} {
 			hint := hintOf(err)
 			if hint == "" || strings.Contains(hint, "%!") {
 				t.Errorf("%T %v has the hint %q", cause, cause, hint)
@@ -141,11 +140,11 @@ func TestHintOf(t *testing.T) {
 		"the error's own":            {cli.WithHint(absent, "do that"), "do that"},
 		"no profile is known":        {session.ErrLoginRequired, "run 'fob login'"},
 		"a profile":                  {cli.ForProfile(session.ErrLoginRequired, "work"), "run 'fob login work'"},
-		"a login":                    {cmdauth.NewLoginError(session.ErrLoginRequired, "work"), "run the same command"},
-		"a login, with a flag":       {cmdauth.NewLoginError(absent, "work"), "the same command with '--storage file'"},
-		"a login, with its own":      {cmdauth.NewLoginError(cli.WithHint(absent, "do that"), "work"), "do that"},
-		"only the login's cause":     {errors.Join(cmdauth.NewLoginError(oauth.ErrUnavailable, "work"), apikey.ErrBusy), "check the network"},
-		"a redirect":                 {cmdauth.NewLoginError(&oauth.Error{Code: "invalid_request", Description: "The requested redirect_uri is missing in the client configuration."}, "work"), "register the redirect URI with the client, or name the registered one: the same command with '--redirect-uri "},
+		"a login":                    {cli.ForLogin(session.ErrLoginRequired, "work"), "run the same command"},
+		"a login, with a flag":       {cli.ForLogin(absent, "work"), "the same command with '--storage file'"},
+		"a login, with its own":      {cli.ForLogin(cli.WithHint(absent, "do that"), "work"), "do that"},
+		"only the login's cause":     {errors.Join(cli.ForLogin(oauth.ErrUnavailable, "work"), apikey.ErrBusy), "check the network"},
+		"a redirect":                 {cli.ForLogin(&oauth.Error{Code: "invalid_request", Description: "The requested redirect_uri is missing in the client configuration."}, "work"), "register the redirect URI with the client, or name the registered one: the same command with '--redirect-uri "},
 		"a slip":                     {&config.SelectError{Choice: config.Choice{Name: "worc"}, Names: []string{"home", "work"}}, "did you mean 'work'?"},
 		"a link of another user":     {&atomicfile.OthersError{Path: "/a b", Mode: fs.ModeSymlink}, "rm '/a b'"},
 		"a file of another user":     {&atomicfile.OthersError{Path: "/x", Foreign: true}, "sudo chown "},

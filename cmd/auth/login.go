@@ -147,7 +147,7 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	}
 	attempt, err := prepareLogin(ctx, a, p, api, opts)
 	if err != nil {
-		return NewLoginError(err, p.Name)
+		return cli.ForLogin(err, p.Name)
 	}
 	attempt.switchAccount = confirmSwitch(a, p.Name, opts)
 	if attempt.before, err = app.AccountElsewhere(ctx, a, attempt.profile, opts.switchAccount); err != nil {
@@ -155,12 +155,12 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	}
 	if opts.revokeOld {
 		if err := revokeOld(ctx, a, attempt); err != nil {
-			return NewLoginError(err, p.Name)
+			return cli.ForLogin(err, p.Name)
 		}
 	}
 	saved, err := logIn(ctx, a, attempt, opts)
 	if err != nil {
-		err = NewLoginError(commaHint(err, attempt.params.Scopes), p.Name)
+		err = cli.ForLogin(commaHint(err, attempt.params.Scopes), p.Name)
 		if left := attempt.previousLoginText(ctx); ctx.Err() != nil && left != "" {
 			err = cli.Unfinishedf("%s", left)
 		} else if left != "" {
@@ -296,17 +296,6 @@ func commaHint(err error, scopes []string) error {
 	}
 	return err
 }
-
-// LoginError is a failed login. Its hint is to repeat the command, with its flags.
-type LoginError struct {
-	error
-	Profile string
-}
-
-// NewLoginError returns the failure of a login to a profile.
-func NewLoginError(err error, profile string) *LoginError { return &LoginError{err, profile} }
-
-func (e *LoginError) Unwrap() error { return e.error }
 
 // previousLoginText returns the state of the login that this one would have replaced.
 func (t *loginAttempt) previousLoginText(ctx context.Context) string {

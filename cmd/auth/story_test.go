@@ -59,8 +59,8 @@ func TestLogin_FailureKeepsTheOldLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, err := f.run(NewLogin, "work", "--no-browser")
-	failed, ok := errors.AsType[*LoginError](err)
-	if !ok || failed.Profile != "work" || !strings.Contains(err.Error(), "the previous login is unchanged") {
+	failed, ok := errors.AsType[*cli.ProfileError](err)
+	if !ok || failed.Profile != "work" || !failed.InLogin || !strings.Contains(err.Error(), "the previous login is unchanged") {
 		t.Errorf("%v", err)
 	}
 	if after, _ := f.must(NewToken, "work"); after != before {
@@ -106,7 +106,7 @@ func TestLogin_ClientCredentials(t *testing.T) {
 	args := []string{"svc", "--issuer", f.issuer.Issuer(), "--client-id", "fob-service", "--grant", "client_credentials", "--client-secret-stdin"}
 	f.In = strings.NewReader("wrong\n")
 	_, _, err := f.run(NewLogin, args...)
-	if _, ok := errors.AsType[*LoginError](err); !ok || !oauth.RefusesClient(err) || strings.Contains(err.Error(), "wrong") {
+	if failed, ok := errors.AsType[*cli.ProfileError](err); !ok || !failed.InLogin || !oauth.RefusesClient(err) || strings.Contains(err.Error(), "wrong") {
 		t.Errorf("%v", err)
 	}
 	f.In = strings.NewReader(authservertest.ClientSecret + "\n")

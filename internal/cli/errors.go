@@ -135,6 +135,7 @@ func WithHint(err error, format string, args ...any) error {
 type ProfileError struct {
 	error
 	Profile string
+	InLogin bool // the hint is to repeat the command, with its flags
 }
 
 func (e *ProfileError) Unwrap() error { return e.error }
@@ -145,6 +146,11 @@ func ForProfile(err error, name string) error {
 		return nil
 	}
 	return &ProfileError{error: err, Profile: name}
+}
+
+// ForLogin is ForProfile for the failure of a login.
+func ForLogin(err error, name string) error {
+	return &ProfileError{error: err, Profile: name, InLogin: true}
 }
 
 // CarriedHint returns an error's own hint, or "".
