@@ -18,24 +18,14 @@ import (
 )
 
 func NewProfile(a *app.App) *cobra.Command {
-	c := &cobra.Command{
+	return usage.Group(&cobra.Command{
 		Use:   "profile",
 		Short: "List, show and change profiles",
 		Long: `A profile is one login: its server, its client, its scopes and its storage. 'fob
 login NAME' creates one; these commands show and change it.`,
 		Example: `  fob profile list
   fob profile set work --scope "openid offline_access" --default`,
-		Args: usage.NoSuchCommand,
-		RunE: usage.ShowHelp,
-	}
-	c.AddCommand(
-		newProfileListCmd(a),
-		newProfileShowCmd(a),
-		newProfileSetCmd(a),
-		newProfileRemoveCmd(a),
-		newProfileProvidersCmd(a),
-	)
-	return c
+	}, newProfileListCmd(a), newProfileShowCmd(a), newProfileSetCmd(a), newProfileRemoveCmd(a), newProfileProvidersCmd(a))
 }
 
 func newProfileListCmd(a *app.App) *cobra.Command {

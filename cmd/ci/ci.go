@@ -26,7 +26,7 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	c := &cobra.Command{
+	return usage.Group(&cobra.Command{
 		Use:   "ci",
 		Short: "Show a CI job's identity, export tokens",
 		Long: `Show a CI job's identity, and export tokens to its later steps.
@@ -37,11 +37,7 @@ profile with the grant token-exchange or jwt-bearer, in the file that FOB_CONFIG
 With FOB_STORAGE=none the job stores nothing.`,
 		Example: `  fob ci status
   fob ci export --env API_TOKEN=token/ci`,
-		Args: usage.NoSuchCommand,
-		RunE: usage.ShowHelp,
-	}
-	c.AddCommand(newCIExportCmd(a), newCIStatusCmd(a))
-	return c
+	}, newCIExportCmd(a), newCIStatusCmd(a))
 }
 
 type ciExportOptions struct {

@@ -22,18 +22,14 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	c := &cobra.Command{
+	return usage.Group(&cobra.Command{
 		Use:   "helper",
 		Short: "Provide tokens to git, docker, kubectl and AWS",
 		Long: `Provide fresh tokens to other programs when they need one, so that they store none
 themselves. Each gets tokens only for the hosts of a profile.`,
 		Example: `  fob helper install git
   git clone https://github.com/acme/private.git`,
-		Args: usage.NoSuchCommand,
-		RunE: usage.ShowHelp,
-	}
-	c.AddCommand(newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperAWSCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
-	return c
+	}, newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperAWSCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
 }
 
 // hosts returns where a profile's tokens may be sent, for one protocol.

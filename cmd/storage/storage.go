@@ -16,7 +16,7 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	c := &cobra.Command{
+	return usage.Group(&cobra.Command{
 		Use:   "storage",
 		Short: "Show, move and back up stored logins and secrets",
 		Long: `Show, move and back up stored logins and secrets. They are sealed in the OS keyring,
@@ -29,11 +29,7 @@ command takes its credential from the environment.`,
 		Example: `  fob storage status
   fob storage migrate --to file
   fob storage backup --output fob-backup.age`,
-		Args: usage.NoSuchCommand,
-		RunE: usage.ShowHelp,
-	}
-	c.AddCommand(newStatus(a), newMigrate(a), newCheck(a), newRekey(a), newBackup(a), newRestore(a))
-	return c
+	}, newStatus(a), newMigrate(a), newCheck(a), newRekey(a), newBackup(a), newRestore(a))
 }
 
 func newStatus(a *app.App) *cobra.Command {

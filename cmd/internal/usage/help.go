@@ -16,6 +16,13 @@ const MaxWidth = 80
 // ShowHelp runs a command that only has subcommands.
 func ShowHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
+// Group makes a command one that only has these subcommands.
+func Group(c *cobra.Command, subcommands ...*cobra.Command) *cobra.Command {
+	c.Args, c.RunE = NoSuchCommand, ShowHelp
+	c.AddCommand(subcommands...)
+	return c
+}
+
 // ExitHelp lists a command's exit statuses for its help, in few lines.
 func ExitHelp(statuses ...int) string {
 	var items []string
