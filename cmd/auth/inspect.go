@@ -48,18 +48,12 @@ func sortedNames(part map[string]any, first ...string) []string {
 }
 
 func claimText(a *app.App, name string, value any) string {
-	switch v := value.(type) {
-	case string:
-		return sanitize.Line(v)
-	case json.Number:
-		if at, ok := jwt.TimeOf(name, v); ok {
-			return fmt.Sprintf("%s (%s)", cli.TimeText(at), cli.AgoText(at, a.Now()))
-		}
-		return sanitize.Line(v.String())
+	if at, ok := jwt.TimeOf(name, value); ok {
+		return fmt.Sprintf("%s (%s)", cli.TimeText(at), cli.AgoText(at, a.Now()))
 	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		return ""
+	if text, ok := value.(string); ok {
+		return sanitize.Line(text)
 	}
+	text, _ := json.Marshal(value) // it was decoded from JSON
 	return sanitize.Line(string(text))
 }

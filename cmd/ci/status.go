@@ -3,7 +3,6 @@ package ci
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -198,10 +197,8 @@ func newIdentityClaims(claims map[string]any) *identityClaims {
 	for _, one := range audiences[:min(10, len(audiences))] {
 		id.Audience = append(id.Audience, sanitize.Line(fmt.Sprint(one)))
 	}
-	if number, ok := claims["exp"].(json.Number); ok {
-		if at, ok := jwt.TimeOf("exp", number); ok {
-			id.ExpiresAt = at.UTC()
-		}
+	if at, ok := jwt.TimeOf("exp", claims["exp"]); ok {
+		id.ExpiresAt = at.UTC()
 	}
 	return id
 }

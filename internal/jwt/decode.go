@@ -53,8 +53,9 @@ func DecodeJWT(token secret.Secret) (*inspection, error) {
 }
 
 // TimeOf returns the time in a claim that is one: seconds since 1970 (RFC 7519 §2).
-func TimeOf(name string, value json.Number) (time.Time, bool) {
-	seconds, err := value.Float64()
+func TimeOf(name string, value any) (time.Time, bool) {
+	number, _ := value.(json.Number)
+	seconds, err := number.Float64()
 	if err != nil || !slices.Contains([]string{"exp", "nbf", "iat", "auth_time", "updated_at"}, name) || math.Abs(seconds) > 1e11 {
 		return time.Time{}, false
 	}

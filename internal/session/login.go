@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
@@ -133,11 +131,11 @@ func broughtIDToken(login Login) *idtoken.Token {
 	if err != nil || !login.Brought || seen.Claims["iss"] != login.Client.Metadata.Issuer {
 		return nil
 	}
-	expires, err := strconv.ParseFloat(fmt.Sprint(seen.Claims["exp"]), 64)
-	if err != nil {
+	expires, ok := jwt.TimeOf("exp", seen.Claims["exp"])
+	if !ok {
 		return nil
 	}
-	return &idtoken.Token{ExpiresAt: time.Unix(int64(expires), 0).UTC()}
+	return &idtoken.Token{ExpiresAt: expires.UTC()}
 }
 
 // ErrOtherAccount means that a login would replace that of another account.
