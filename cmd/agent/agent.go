@@ -259,7 +259,7 @@ func filesKey(ctx context.Context, a *app.App) ([]byte, error) {
 // login in files.
 func filesKeySource(a *app.App) (app.KeySource, error) {
 	cfg, err := a.Config()
-	if err != nil || !usesFiles(cfg) {
+	if err != nil || !cfg.UsesStorage(config.StorageFile) {
 		return app.KeySource{}, err
 	}
 	source := a.FileKey(cfg)
@@ -268,10 +268,4 @@ func filesKeySource(a *app.App) (app.KeySource, error) {
 		return app.KeySource{}, nil
 	}
 	return source, nil
-}
-
-// usesFiles reports whether any login is in files, or the next one would be.
-func usesFiles(cfg *config.Config) bool {
-	next, _ := cfg.StorageFor("")
-	return next == config.StorageFile || len(cfg.ProfilesIn(config.StorageFile)) > 0
 }

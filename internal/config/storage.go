@@ -3,6 +3,8 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // The storages that the configuration may name.
@@ -40,14 +42,11 @@ func (c *Config) StoresNothing() bool {
 	return c.storageVariable == StorageNone || c.storageVariable == oldStorageNone
 }
 
-// ProfilesIn returns the profiles whose logins are in a storage.
-func (c *Config) ProfilesIn(storage string) []Profile {
-	var profiles []Profile
-	for _, name := range c.Names() {
-		p := c.Profiles[name]
-		if in, err := c.StorageFor(p.Storage); err == nil && in == storage {
-			profiles = append(profiles, p)
-		}
+// UsesStorage reports whether a profile's login is in a storage, or the next one would be.
+func (c *Config) UsesStorage(storage string) bool {
+	in := func(p Profile) bool {
+		name, err := c.StorageFor(p.Storage)
+		return err == nil && name == storage
 	}
-	return profiles
+	return in(Profile{}) || slices.ContainsFunc(slices.Collect(maps.Values(c.Profiles)), in)
 }
