@@ -125,11 +125,6 @@ func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string
 	return &m, m.Check()
 }
 
-// isDowngrade reports whether metadata fetched with https contains an http URL.
-func isDowngrade(from, to string) bool {
-	return strings.HasPrefix(strings.ToLower(from), "https:") && strings.HasPrefix(strings.ToLower(to), "http:")
-}
-
 // Pinned returns the part of the metadata that a login stores: the issuer and its
 // endpoints.
 func (m *Metadata) Pinned() *Metadata {
@@ -195,10 +190,10 @@ func (m *Metadata) Check() error {
 	return nil
 }
 
-// checkNamed refuses a URL that a server names and fob must not request, such as an address
-// on this machine that a server elsewhere names.
+// checkNamed refuses a URL that a server names and fob must not request: http where the
+// server has https, such as an address on this machine that a server elsewhere names.
 func checkNamed(by, named string) error {
-	if isDowngrade(by, named) {
+	if strings.HasPrefix(strings.ToLower(by), "https:") && strings.HasPrefix(strings.ToLower(named), "http:") {
 		return fmt.Errorf("%q is not https", sanitize.Line(named))
 	}
 	return httpclient.CheckURL(named)
