@@ -64,7 +64,7 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, loadError(err)
 	}
-	c, err := parse(path, text)
+	c, err := Parse(path, text)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,8 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 	return c, nil
 }
 
-func parse(path string, text []byte) (*Config, error) {
+// Parse parses a configuration; path is the file's name in errors.
+func Parse(path string, text []byte) (*Config, error) {
 	c := &Config{Profiles: map[string]Profile{}, Secrets: map[string]Secret{}}
 	decoder := toml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte(byteOrderMark))))
 	if err := decoder.DisallowUnknownFields().Decode(c); err != nil {
@@ -136,9 +137,6 @@ func parseError(path string, err error) *ParseError {
 
 // Names lists the profiles in alphabetical order.
 func (c *Config) Names() []string { return slices.Sorted(maps.Keys(c.Profiles)) }
-
-// Parse parses a configuration; name is the file's name in errors.
-func Parse(name string, text []byte) (*Config, error) { return parse(name, text) }
 
 // Marshal returns a configuration file with the settings of profiles and secrets.
 func Marshal(profiles []Profile, secrets []Secret) []byte {

@@ -125,7 +125,7 @@ func editFile(path string, change func(*Config)) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	before, err := parse(path, text)
+	before, err := Parse(path, text)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func editFile(path string, change func(*Config)) error {
 	d := newDocument(text)
 	d.apply(before, &after)
 	changed := d.bytes()
-	if got, err := parse(path, changed); err != nil || !got.isEquivalent(&after) {
+	if got, err := Parse(path, changed); err != nil || !got.isEquivalent(&after) {
 		return fmt.Errorf("%w: %s", ErrEditByHand, path)
 	}
 	if bytes.Equal(changed, text) {
