@@ -55,7 +55,9 @@ func traced(req *http.Request, roundTrip func(*http.Request) (*http.Response, er
 		if err = errors.Join(err, req.Body.Close()); err != nil {
 			return nil, err
 		}
-		e.body(">", req.Header.Get("Content-Type"), text)
+		if len(text) > 0 {
+			trace.Printf(e.ctx, "> %s", e.document(req.Header.Get("Content-Type"), text))
+		}
 		req.Body = io.NopCloser(bytes.NewReader(text))
 	}
 	start := time.Now()
@@ -106,12 +108,6 @@ func (e *exchange) headerName(name string) string {
 		}
 	}
 	return name
-}
-
-func (e *exchange) body(arrow, contentType string, text []byte) {
-	if len(text) > 0 {
-		trace.Printf(e.ctx, "%s %s", arrow, e.document(contentType, text))
-	}
 }
 
 func (e *exchange) text(plain bool, value string) string {
