@@ -23,7 +23,6 @@ import (
 const backupQuestion = "Passphrase of the backup:"
 
 type backupOptions struct {
-	args           []string
 	file           string
 	passphraseFile string
 	force          bool
@@ -47,10 +46,7 @@ rotates refresh tokens: it ends the login on both. So delete it on the old machi
   fob storage backup --output fob.age --passphrase-file phrase.txt work`,
 		Args:              usage.RecordArgs,
 		ValidArgsFunction: complete.New(a).Records,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
-			return runBackup(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runBackup(cmd.Context(), a, args, opts) },
 	}
 	c.Flags().StringVarP(&opts.file, "output", "o", "", "write to `FILE`, or - for stdout")
 	c.Flags().StringVar(&opts.passphraseFile, "passphrase-file", "", "read the backup's passphrase from a `FILE`")
@@ -58,18 +54,18 @@ rotates refresh tokens: it ends the login on both. So delete it on the old machi
 	return c
 }
 
-func runBackup(ctx context.Context, a *app.App, opts backupOptions) error {
+func runBackup(ctx context.Context, a *app.App, args []string, opts backupOptions) error {
 	if opts.file == "" {
 		return cli.WithHint(cli.Usagef("--output is required"), "use --output FILE, or - for stdout")
 	}
-	all, err := records.Select(ctx, a, opts.args)
+	all, err := records.Select(ctx, a, args)
 	if err != nil {
 		return err
 	}
 	b := records.NewBackup(a.Now())
 	for _, r := range all {
 		err := b.Add(ctx, r)
-		if records.IsMissing(err) && len(opts.args) == 0 {
+		if records.IsMissing(err) && len(args) == 0 {
 			a.Note("%s: skipped, %s.", r.Label, r.Missing())
 		} else if err != nil {
 			return err

@@ -21,7 +21,6 @@ import (
 const tempFileAge = time.Minute
 
 type checkOptions struct {
-	args   []string
 	dryRun bool
 }
 
@@ -41,17 +40,14 @@ change of the key or move to another storage, unused pieces of records, temp fil
   fob storage check work --dry-run`,
 		Args:              usage.RecordArgs,
 		ValidArgsFunction: complete.New(a).Records,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
-			return runCheck(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runCheck(cmd.Context(), a, args, opts) },
 	}
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "report, and repair nothing")
 	return c
 }
 
-func runCheck(ctx context.Context, a *app.App, opts checkOptions) error {
-	all, err := records.Select(ctx, a, opts.args)
+func runCheck(ctx context.Context, a *app.App, args []string, opts checkOptions) error {
+	all, err := records.Select(ctx, a, args)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 )
 
 type migrateOptions struct {
-	args   []string
 	to     string
 	dryRun bool
 }
@@ -36,10 +35,7 @@ interruption it is in the storage that config.toml names.
   fob storage migrate --to keyring --dry-run`,
 		Args:              usage.RecordArgs,
 		ValidArgsFunction: complete.New(a).Records,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
-			return runMigrate(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runMigrate(cmd.Context(), a, args, opts) },
 	}
 	c.Flags().StringVar(&opts.to, "to", "", "the `STORAGE`: keyring or file")
 	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be moved, and move nothing")
@@ -47,14 +43,14 @@ interruption it is in the storage that config.toml names.
 	return c
 }
 
-func runMigrate(ctx context.Context, a *app.App, opts migrateOptions) error {
+func runMigrate(ctx context.Context, a *app.App, args []string, opts migrateOptions) error {
 	if opts.to == "" {
 		return cli.WithHint(cli.Usagef("--to is required"), "use --to keyring or --to file")
 	}
 	if err := app.CheckStorage(opts.to); err != nil {
 		return err
 	}
-	all, err := records.Select(ctx, a, opts.args)
+	all, err := records.Select(ctx, a, args)
 	if err != nil {
 		return err
 	}

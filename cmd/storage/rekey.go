@@ -43,9 +43,7 @@ finishes the change.
   fob storage rekey --key-file /media/stick/fob.key
   fob storage rekey --storage keyring`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runRekey(cmd.Context(), a, opts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runRekey(cmd.Context(), a, opts) },
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.storage, "storage", config.StorageFile, "the `STORAGE`: keyring or file")

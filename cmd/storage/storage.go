@@ -44,9 +44,7 @@ each secret and the peppers of API keys. Every record is opened; nothing is chan
 		Example: `  fob storage status
   fob storage status --json`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runStatus(cmd.Context(), a, asJSON)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runStatus(cmd.Context(), a, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
