@@ -25,7 +25,6 @@ import (
 )
 
 type awsOptions struct {
-	args     []string
 	role     credhelper.WebIdentity
 	region   string
 	endpoint string
@@ -57,10 +56,7 @@ The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.
   fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
-			return runHelperAWS(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runHelperAWS(cmd.Context(), a, args, opts) },
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.role.RoleARN, "role-arn", "", "the `ARN` of the role")
@@ -74,8 +70,8 @@ The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.
 	return c
 }
 
-func runHelperAWS(ctx context.Context, a *app.App, opts awsOptions) error {
-	p, err := a.Profile(opts.args)
+func runHelperAWS(ctx context.Context, a *app.App, args []string, opts awsOptions) error {
+	p, err := a.Profile(args)
 	if err != nil {
 		return err
 	}

@@ -42,9 +42,7 @@ needed, since fob stores logins, not passwords.
   echo registry.example.com | docker-credential-fob get`,
 		ValidArgs: dockerOperations,
 		Args:      oneOf(dockerOperations),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runHelperDocker(cmd.Context(), a, args[0])
-		},
+		RunE:      func(cmd *cobra.Command, args []string) error { return runHelperDocker(cmd.Context(), a, args[0]) },
 	}
 	return c
 }

@@ -38,9 +38,7 @@ the login is stored already.
   printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill`,
 		ValidArgs: gitOperations,
 		Args:      oneOf(gitOperations),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runHelperGit(cmd.Context(), a, args[0], profile)
-		},
+		RunE:      func(cmd *cobra.Command, args []string) error { return runHelperGit(cmd.Context(), a, args[0], profile) },
 	}
 	addProfileFlag(a, c, &profile, "use only this `PROFILE`")
 	return c

@@ -15,7 +15,6 @@ import (
 )
 
 type kubectlOptions struct {
-	args    []string
 	servers []string
 	token   string
 }
@@ -48,10 +47,7 @@ clusters get it, and kubectl must name the cluster and verify its certificate.
   fob profile set work --kubernetes-server https://k8s.example.com:6443`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
-			return runHelperKubectl(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runHelperKubectl(cmd.Context(), a, args, opts) },
 	}
 	c.Flags().StringArrayVar(&opts.servers, "server", nil, "print tokens only for the cluster at this `URL`; repeatable")
 	addTokenFlag(c, &opts.token)
@@ -59,7 +55,7 @@ clusters get it, and kubectl must name the cluster and verify its certificate.
 	return c
 }
 
-func runHelperKubectl(ctx context.Context, a *app.App, opts kubectlOptions) error {
+func runHelperKubectl(ctx context.Context, a *app.App, args []string, opts kubectlOptions) error {
 	if err := checkTokenKind(opts.token); err != nil {
 		return err
 	}
@@ -67,7 +63,7 @@ func runHelperKubectl(ctx context.Context, a *app.App, opts kubectlOptions) erro
 	if err != nil {
 		return inputHint(err, "kubectl")
 	}
-	p, err := a.Profile(opts.args)
+	p, err := a.Profile(args)
 	if err != nil {
 		return err
 	}
