@@ -52,9 +52,7 @@ it over ssh. FOB_AGENT is the path of another socket, or "off".
   fob agent --forget-after 10m
   fob agent lock`,
 		Args: usage.NoSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runAgent(cmd.Context(), a, opts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runAgent(cmd.Context(), a, opts) },
 	}
 	c.Flags().BoolVar(&opts.detach, "detach", false, "run in the background; return once the agent is ready")
 	c.Flags().DurationVar(&opts.forgetAfter, "forget-after", defaultForgetAfter, "forget logins that were not used for this `TIME`")

@@ -195,7 +195,7 @@ func TestForward(t *testing.T) {
 	defer stop()
 	ended := make(chan error, 1)
 	socket := filepath.Join(filepath.Dir(path), app.ForwardSocketName)
-	go func() { ended <- runAgentForward(ctx, c.App, agentForwardOptions{profiles: []string{"work"}}) }()
+	go func() { ended <- runAgentForward(ctx, c.App, nil, agentForwardOptions{profiles: []string{"work"}}) }()
 	await(t, socket, ended)
 	remote := cmdtest.New(t, "", "FOB_AGENT="+socket)
 	if stdout, _, err := remote.Run(New, "status"); err != nil || !strings.Contains(stdout, "forwarded") || !strings.Contains(stdout, "work") || strings.Contains(stdout, "home") {

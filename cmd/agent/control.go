@@ -49,9 +49,7 @@ agent the exit status is 1.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
 		Example: "  fob agent status --json",
 		Args:    usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runAgentStatus(cmd.Context(), a, asJSON)
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runAgentStatus(cmd.Context(), a, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
@@ -137,9 +135,7 @@ typed here and not sent.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitRefused, cli.ExitInterrupted),
 		Example: "  fob agent unlock",
 		Args:    usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return unlockAgent(cmd.Context(), a)
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return unlockAgent(cmd.Context(), a) },
 	}
 }
 

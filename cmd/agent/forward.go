@@ -17,7 +17,6 @@ import (
 )
 
 type agentForwardOptions struct {
-	args     []string
 	profiles []string
 	confirm  bool
 }
@@ -41,10 +40,7 @@ SSH_ASKPASS. 'fob agent lock' stops all of them.
   ssh -R /tmp/fob.sock:$HOME/.fob-forward.sock build.example.com
   FOB_AGENT=/tmp/fob.sock fob token work`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
-			return runAgentForward(cmd.Context(), a, opts)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return runAgentForward(cmd.Context(), a, args, opts) },
 	}
 	c.Flags().StringArrayVar(&opts.profiles, "profile", nil, "provide tokens of this `PROFILE`; repeatable")
 	c.Flags().BoolVar(&opts.confirm, "confirm", false, "confirm each token")
@@ -55,7 +51,7 @@ SSH_ASKPASS. 'fob agent lock' stops all of them.
 // forwardPlaces is how many requests of another machine are served at once.
 const forwardPlaces = 16
 
-func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) error {
+func runAgentForward(ctx context.Context, a *app.App, args []string, opts agentForwardOptions) error {
 	if len(opts.profiles) == 0 {
 		return cli.WithHint(cli.Usagef("--profile is required"), "name the profiles for the other machine: --profile work")
 	}
@@ -89,7 +85,7 @@ func runAgentForward(ctx context.Context, a *app.App, opts agentForwardOptions) 
 	if _, err := askAgent(ctx, a, agent.Request{Do: agent.DoStatus}); err != nil {
 		return err
 	}
-	path, err := forwardSocket(opts.args, upstream)
+	path, err := forwardSocket(args, upstream)
 	if err != nil {
 		return err
 	}

@@ -40,9 +40,7 @@ identity and there is none, or it would not be sent.
   fob ci status deploy --json`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runCIStatus(cmd.Context(), a, args, asJSON)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runCIStatus(cmd.Context(), a, args, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c

@@ -16,7 +16,6 @@ import (
 )
 
 type doctorOptions struct {
-	args []string
 	cron bool
 	json bool
 }
@@ -42,23 +41,20 @@ The status is 0 only if there is neither a problem nor a warning.`,
   fob doctor --json`,
 		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
 		ValidArgsFunction: complete.New(a).MoreProfiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
-			return runDoctor(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runDoctor(cmd.Context(), a, args, opts) },
 	}
 	c.Flags().BoolVar(&opts.cron, "cron", false, "check what a cron job on this machine can use")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	return c
 }
 
-func runDoctor(ctx context.Context, a *app.App, opts doctorOptions) error {
+func runDoctor(ctx context.Context, a *app.App, args []string, opts doctorOptions) error {
 	var findings []doctor.Finding
 	var err error
 	if opts.cron {
-		findings, err = doctor.ExamineUnderCron(ctx, a, opts.args)
+		findings, err = doctor.ExamineUnderCron(ctx, a, args)
 	} else {
-		findings, err = doctor.Examine(ctx, a, opts.args)
+		findings, err = doctor.Examine(ctx, a, args)
 	}
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func TestInterruptedDoctor(t *testing.T) {
 	stop()
 	var stdout strings.Builder
 	a := app.New(strings.NewReader(""), &stdout, io.Discard, map[string]string{"FOB_HOME": t.TempDir(), "FOB_STORAGE": "file"})
-	if err := runDoctor(ctx, a, doctorOptions{}); !errors.Is(err, context.Canceled) || stdout.Len() != 0 {
+	if err := runDoctor(ctx, a, nil, doctorOptions{}); !errors.Is(err, context.Canceled) || stdout.Len() != 0 {
 		t.Errorf("runDoctor() = %v, and printed %q", err, stdout.String())
 	}
 }

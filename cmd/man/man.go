@@ -34,9 +34,7 @@ them already; SOURCE_DATE_EPOCH sets their date.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
 		Example: `  fob man key create | man -l -
   fob man --install ~/.local/share/man`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			return run(a, m, args, install)
-		},
+		RunE: func(_ *cobra.Command, args []string) error { return run(a, m, args, install) },
 	}
 	c.Flags().StringVar(&install, "install", "", "write all pages below this `FOLDER`")
 	usage.RefuseEmpty(c, "install")

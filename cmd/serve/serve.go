@@ -83,9 +83,7 @@ would cross the network unencrypted. --plain-http allows it.
   fob serve --listen unix:/run/fob/fob.sock --proxy nginx
   fob serve --print-config nginx`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runServe(cmd.Context(), a, opts)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), a, opts) },
 	}
 	flags := c.Flags()
 	flags.StringVar(&opts.listen, "listen", defaultListen, "`HOST:PORT`, unix:/PATH or systemd")
