@@ -60,9 +60,7 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
   fob login svc --issuer URL --client-id svc --grant client_credentials`,
 		Args:              loginArgs(&opts),
 		ValidArgsFunction: complete.New(a).Logins,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runLogin(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, _ []string) error { return runLogin(cmd.Context(), a, opts) },
 	}
 	opts.profile.Register(c)
 	flags := c.Flags()

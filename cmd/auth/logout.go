@@ -22,7 +22,6 @@ import (
 )
 
 type logoutOptions struct {
-	args                   []string
 	all, local, purge      bool
 	unregister, endSession bool
 	yes, dryRun            bool
@@ -49,10 +48,7 @@ that signs it out. --purge deletes the settings and the registered client too;
   fob logout --all --purge`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
-			return runLogout(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runLogout(cmd.Context(), a, args, opts) },
 	}
 	flags := c.Flags()
 	flags.BoolVar(&opts.all, "all", false, "log out of every profile")
@@ -67,8 +63,8 @@ that signs it out. --purge deletes the settings and the registered client too;
 	return c
 }
 
-func runLogout(ctx context.Context, a *app.App, opts logoutOptions) error {
-	profiles, err := selectProfiles(a, opts.args, opts.all)
+func runLogout(ctx context.Context, a *app.App, args []string, opts logoutOptions) error {
+	profiles, err := selectProfiles(a, args, opts.all)
 	if err != nil {
 		return err
 	}
@@ -78,7 +74,7 @@ func runLogout(ctx context.Context, a *app.App, opts logoutOptions) error {
 	}
 	if opts.purge {
 		err = checkPurge(ctx, a, cfg, profiles, opts)
-	} else if !opts.all && len(opts.args) == 0 && !opts.yes && !opts.dryRun {
+	} else if !opts.all && len(args) == 0 && !opts.yes && !opts.dryRun {
 		err = confirmUnnamed(ctx, a, cfg)
 	}
 	if err != nil {

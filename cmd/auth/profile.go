@@ -294,9 +294,7 @@ revokes the login.
 		Example:           "  fob logout work && fob profile remove work",
 		Args:              usage.OneProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runProfileRemove(cmd.Context(), a, args)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runProfileRemove(cmd.Context(), a, args) },
 	}
 }
 

@@ -13,13 +13,8 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-type refreshOptions struct {
-	args []string
-	all  bool
-}
-
 func NewRefresh(a *app.App) *cobra.Command {
-	var opts refreshOptions
+	var all bool
 	c := &cobra.Command{
 		Use:   "refresh [PROFILE...]",
 		Short: "Refresh logins before they expire",
@@ -32,26 +27,23 @@ skips profiles without a login, and logins that cannot be refreshed.
   fob refresh --all`,
 		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
 		ValidArgsFunction: complete.New(a).MoreProfiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
-			return runRefresh(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runRefresh(cmd.Context(), a, args, all) },
 	}
-	c.Flags().BoolVar(&opts.all, "all", false, "refresh every login")
+	c.Flags().BoolVar(&all, "all", false, "refresh every login")
 	return c
 }
 
-func runRefresh(ctx context.Context, a *app.App, opts refreshOptions) error {
-	profiles, err := selectProfiles(a, opts.args, opts.all)
+func runRefresh(ctx context.Context, a *app.App, args []string, all bool) error {
+	profiles, err := selectProfiles(a, args, all)
 	if err != nil {
 		return err
 	}
 	if len(profiles) == 1 {
-		return cli.ForProfile(refresh(ctx, a, profiles[0], opts.all), profiles[0].Name)
+		return cli.ForProfile(refresh(ctx, a, profiles[0], all), profiles[0].Name)
 	}
 	var failed cli.Failures
 	for _, p := range profiles {
-		failed.Of(p.Name, refresh(ctx, a, p, opts.all))
+		failed.Of(p.Name, refresh(ctx, a, p, all))
 	}
 	return failed.Err()
 }

@@ -18,7 +18,6 @@ import (
 )
 
 type statusOptions struct {
-	args        []string
 	json, check bool
 }
 
@@ -40,25 +39,22 @@ always exits with 0.
   fob status work --check`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.args = args
-			return runStatus(cmd.Context(), a, opts)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runStatus(cmd.Context(), a, args, opts) },
 	}
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	c.Flags().BoolVar(&opts.check, "check", false, "refresh the login at its server, or try its token")
 	return c
 }
 
-func runStatus(ctx context.Context, a *app.App, opts statusOptions) error {
+func runStatus(ctx context.Context, a *app.App, args []string, opts statusOptions) error {
 	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	if len(opts.args) == 0 {
+	if len(args) == 0 {
 		return listStatus(ctx, a, cfg, opts)
 	}
-	p, err := a.Profile(opts.args)
+	p, err := a.Profile(args)
 	if err != nil {
 		return err
 	}
