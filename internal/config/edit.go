@@ -190,13 +190,12 @@ type setting struct{ key, value string }
 // settingsOf returns the plain settings of a table by the toml tags of its fields.
 func settingsOf(table any) []setting {
 	var settings []setting
-	v := reflect.ValueOf(table)
-	for i := range v.NumField() {
-		key := v.Type().Field(i).Tag.Get("toml")
+	for field, v := range reflect.ValueOf(table).Fields() {
+		key := field.Tag.Get("toml")
 		if key == "" || key == "-" {
 			continue
 		}
-		switch value := v.Field(i).Interface().(type) {
+		switch value := v.Interface().(type) {
 		case string:
 			settings = append(settings, setting{key, quoteTOML(value)})
 		case []string:

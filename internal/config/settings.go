@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -20,36 +21,22 @@ func Settings() []Setting { return settingsIn("", reflect.TypeFor[Config]()) }
 
 func settingsIn(table string, t reflect.Type) []Setting {
 	var here, below []Setting
-	for f := range fields(t) {
+	for f := range t.Fields() {
 		key, doc := f.Tag.Get("toml"), f.Tag.Get("doc")
-		if doc != "" {
+		path := strings.TrimPrefix(table+"."+key, ".")
+		switch kind := f.Type.Kind(); {
+		case key == "" || key == "-":
+		case doc != "":
 			here = append(here, Setting{table, key, typeName(f.Type), f.Tag.Get("default"), doc})
-			continue
-		}
-		path := key
-		if table != "" {
-			path = table + "." + key
-		}
-		switch f.Type.Kind() {
-		case reflect.Map:
+		case kind == reflect.Map:
 			below = append(below, settingsIn(path+".NAME", f.Type.Elem())...)
-		case reflect.Slice:
+		case kind == reflect.Slice:
 			below = append(below, settingsIn("["+path+"]", f.Type.Elem())...)
 		default:
 			below = append(below, settingsIn(path, f.Type)...)
 		}
 	}
 	return append(here, below...)
-}
-
-func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if f := t.Field(i); f.IsExported() && f.Tag.Get("toml") != "-" && !yield(f) {
-				return
-			}
-		}
-	}
 }
 
 func typeName(t reflect.Type) string {
@@ -87,12 +74,16 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem())}
 	case t.Kind() == reflect.Struct:
 		properties := map[string]any{}
-		for f := range fields(t) {
+		for f := range t.Fields() {
+			key := f.Tag.Get("toml")
+			if key == "" || key == "-" {
+				continue
+			}
 			property := schemaOf(f.Type)
 			if doc := f.Tag.Get("doc"); doc != "" {
 				property["description"] = doc
 			}
-			properties[f.Tag.Get("toml")] = property
+			properties[key] = property
 		}
 		return map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
 	}

@@ -11,7 +11,10 @@ import (
 func TestEverySettingIsDocumented(t *testing.T) {
 	var count func(reflect.Type) int
 	count = func(typ reflect.Type) (n int) {
-		for f := range fields(typ) {
+		for f := range typ.Fields() {
+			if !f.IsExported() || f.Tag.Get("toml") == "-" {
+				continue
+			}
 			below := f.Type
 			for below.Kind() == reflect.Map || below.Kind() == reflect.Slice {
 				below = below.Elem()

@@ -274,10 +274,9 @@ func (c *Config) untrustedSetting() string {
 // otherSetting returns the first setting of a table that is not in the list of harmless
 // ones.
 func otherSetting(table any, harmless ...string) string {
-	v := reflect.ValueOf(table)
-	for i := range v.NumField() {
-		key := v.Type().Field(i).Tag.Get("toml")
-		if key != "-" && !v.Field(i).IsZero() && !slices.Contains(harmless, key) {
+	for field, value := range reflect.ValueOf(table).Fields() {
+		key := field.Tag.Get("toml")
+		if key != "-" && !value.IsZero() && !slices.Contains(harmless, key) {
 			return key
 		}
 	}
