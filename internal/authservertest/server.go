@@ -32,7 +32,7 @@ type Options struct {
 	LoginLifetime  time.Duration // of refresh tokens, said as refresh_expires_in; 0: unsaid
 	TokenSize      int           // of refresh tokens, at least, in characters
 	NoRotation     bool
-	Grace          bool          // an old refresh token is good once more, as at servers that expect lost answers
+	Grace          time.Duration // how long a used refresh token remains valid, for responses that were lost
 	Latency        time.Duration // of the token endpoint
 	NoRefreshToken bool
 	NoOpenID       bool // RFC 8414 metadata alone, and no id_token

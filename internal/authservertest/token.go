@@ -1,6 +1,7 @@
 package authservertest
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"maps"
@@ -31,8 +32,8 @@ type family struct {
 }
 
 type refreshToken struct {
-	uses       int // that were answered with a successor
-	generation int // rotations since the login
+	used       time.Time // first, with a successor in the response; zero: not yet
+	generation int       // rotations since the login
 	family     *family
 }
 
@@ -181,7 +182,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, by tokenClient) 
 		return
 	}
 	if !s.opts.NoRotation {
-		old.uses++ // here, under the lock: of two at once, one comes too late
+		old.used = cmp.Or(old.used, time.Now()) // here, under the lock: of two at once, one comes too late
 	}
 	m := s.tokens(i)
 	s.mu.Unlock()
@@ -191,7 +192,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, by tokenClient) 
 	s.faultTokens(m, by)
 	if kept, _ := m["refresh_token"].(string); kept == "" {
 		s.mu.Lock()
-		old.uses = 0 // no successor, or a fault took it: the server goes on with the old one
+		old.used = time.Time{} // no successor, or a fault took it: the server goes on with the old one
 		s.mu.Unlock()
 	}
 	if _, drops := s.take("drop", nil); drops {
@@ -266,7 +267,7 @@ func (s *Server) faultTokens(m map[string]any, by tokenClient) {
 // isSpent reports whether a refresh token must not be used again. The caller has locked
 // s.mu.
 func (s *Server) isSpent(t *refreshToken) bool {
-	return t.uses > 1 || t.uses == 1 && !s.opts.Grace
+	return !t.used.IsZero() && time.Since(t.used) >= s.opts.Grace
 }
 
 // mayRefresh: a login is kept alive with offline_access alone, where that exists.

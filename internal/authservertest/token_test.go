@@ -161,12 +161,14 @@ func TestATokenWithoutSuccessorStaysGood(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	t.Run("grace once", func(t *testing.T) {
-		s := start(t, Options{Grace: true})
-		form := refreshing(s.login(t).text("refresh_token"))
-		for i, want := range []int{200, 200, 400} {
-			if r := s.post("/token", form); r.status != want {
-				t.Errorf("use %d: %+v", i+1, r)
+	t.Run("grace period", func(t *testing.T) {
+		for grace, want := range map[time.Duration][]int{time.Hour: {200, 200, 200}, time.Nanosecond: {200, 400, 400}} {
+			s := start(t, Options{Grace: grace})
+			form := refreshing(s.login(t).text("refresh_token"))
+			for i, want := range want {
+				if r := s.post("/token", form); r.status != want {
+					t.Errorf("grace %s, use %d: %+v", grace, i+1, r)
+				}
 			}
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fobcli/fob/internal/authservertest"
 	"github.com/fobcli/fob/internal/config"
@@ -46,7 +47,7 @@ func TestAFailedSaveLosesNothing(t *testing.T) {
 }
 
 func TestB26AnswerLostAfterTheServerRotated(t *testing.T) {
-	f := newFixture(t, authservertest.Options{Grace: true})
+	f := newFixture(t, authservertest.Options{Grace: time.Hour})
 	f.mustLogin()
 	f.injectFault("drop-after-rotate")
 	if _, err := f.Token(t.Context(), force); !errors.Is(err, oauth.ErrUnavailable) {

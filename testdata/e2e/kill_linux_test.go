@@ -79,7 +79,7 @@ func TestF52KilledAtEveryEffect(t *testing.T) {
 	for _, grace := range []bool{true, false} {
 		var flags []string
 		if grace {
-			flags = []string{"-grace"}
+			flags = []string{"-grace", "1h"}
 		}
 		server := startIssuer(t, flags...)
 		for _, sc := range scenarios {

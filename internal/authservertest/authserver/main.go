@@ -1,6 +1,6 @@
 // Command authserver runs the test issuer for the demo, or plays its browser.
 //
-//	authserver [-listen ADDRESS] [-token-lifetime DURATION] [-grace] [-no-rotation] [-latency DURATION]
+//	authserver [-listen ADDRESS] [-token-lifetime DURATION] [-grace DURATION] [-no-rotation] [-latency DURATION]
 //	    [-par] [-require-par] [-registration] [-dpop-nonce] [-jwt-access-tokens] [-device-interval SECONDS]
 //	    [-tls -ca-file FILE]
 //	authserver approve URL
@@ -36,7 +36,7 @@ func run() error {
 	var opts authservertest.Options
 	flag.StringVar(&opts.Addr, "listen", "127.0.0.1:0", "the loopback `address`")
 	flag.DurationVar(&opts.TokenLifetime, "token-lifetime", time.Hour, "how long access tokens live")
-	flag.BoolVar(&opts.Grace, "grace", false, "take an old refresh token once more")
+	flag.DurationVar(&opts.Grace, "grace", 0, "how long a used refresh token remains valid")
 	flag.BoolVar(&opts.NoRotation, "no-rotation", false, "never rotate refresh tokens")
 	flag.DurationVar(&opts.Latency, "latency", 0, "how long the token endpoint takes")
 	flag.IntVar(&opts.TokenSize, "token-size", 0, "make refresh tokens of this many `characters`")
