@@ -183,7 +183,20 @@ func checkFlow(p config.Profile, opts loginOptions) error {
 	return nil
 }
 
+// logIn runs the flow that was chosen, without offline_access if the server refuses that
+// and the user did not request it.
 func logIn(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
+	saved, err := runFlow(ctx, a, attempt, opts)
+	scopes := app.Subtract(attempt.params.Scopes, []string{session.OfflineAccess})
+	if !oauth.HasCode(err, "invalid_scope") || len(scopes) == len(attempt.params.Scopes) || len(attempt.profile.Scopes) > 0 {
+		return saved, err
+	}
+	a.Note("The server refuses the scope offline_access: fob logs in without it.")
+	attempt.params.Scopes = scopes
+	return runFlow(ctx, a, attempt, opts)
+}
+
+func runFlow(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	switch {
 	case opts.withToken:
 		return tokenLogin(ctx, a, attempt)
@@ -336,7 +349,11 @@ func printWelcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 	}
 	name := attempt.profile.Name
 	a.Note("Logged in to %s%s. The login is stored in %s.", t.Bold(name), who, place)
-	if missing := app.Subtract(attempt.params.Scopes, strings.Fields(saved.Scope)); len(missing) > 0 {
+	missing := app.Subtract(attempt.params.Scopes, strings.Fields(saved.Scope))
+	if saved.Refreshable { // GitHub and others do not list a scope that is not one of the token's
+		missing = app.Subtract(missing, []string{session.OfflineAccess})
+	}
+	if len(missing) > 0 {
 		a.Note("The server did not grant: %s", sanitize.Line(strings.Join(missing, " ")))
 		if strings.Contains(strings.Join(missing, " "), ",") {
 			a.Note("hint: %s", scopesHint)
@@ -348,6 +365,8 @@ func printWelcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 	switch end := saved.Token.ExpiresAt; {
 	case config.IsUnattended(attempt.profile.Grant):
 		a.Note("fob fetches a token when one is needed.")
+	case saved.Refreshable && !attempt.client.Metadata.OpenID && slices.Contains(attempt.params.Scopes, session.OfflineAccess):
+		a.Note("The server issued a refresh token: fob refreshes the access token when it expires.")
 	case saved.Refreshable:
 	case end.IsZero():
 		a.Note("The server issued no refresh token: fob uses this token until the server refuses it.")

@@ -80,7 +80,7 @@ func Providers() []Provider {
 
 			DeviceAuthorizationEndpoint: "https://github.com/login/device/code",
 
-			Scopes:                  []string{"read:user"},
+			Scopes:                  []string{"read:user", "offline_access"},
 			SecretRequired:          true,
 			TokenEndpointAuthMethod: "client_secret_post",
 			RedirectURI:             anyPortRedirect,
@@ -94,7 +94,8 @@ func Providers() []Provider {
 			Revocation:              RevokesNothing,
 			RevokeAt:                "https://github.com/settings/applications",
 			RegisterAt:              "https://github.com/settings/applications/new",
-			Note:                    "The token of an OAuth app does not expire; that of a GitHub App does, and is refreshed." + wholePathNote,
+			Note:                    "With offline_access, tokens of an OAuth app expire after 8 hours and are refreshed, like those of a GitHub App; without it they do not expire. An app takes up to 10 redirect URIs: register this one with its whole path, and turn its wildcard off, which accepts paths below it.",
+			Verified:                "from documentation, 2026-11-30",
 		},
 		{
 			Name:             "gitlab",
@@ -201,7 +202,7 @@ func Providers() []Provider {
 	}
 	for i := range all {
 		all[i].RedirectURI = cmp.Or(all[i].RedirectURI, fixedPortRedirect)
-		all[i].Verified = "from documentation, 2026-11-23"
+		all[i].Verified = cmp.Or(all[i].Verified, "from documentation, 2026-11-23")
 	}
 	return all
 }

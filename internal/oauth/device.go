@@ -54,8 +54,8 @@ func (c *Client) AuthorizeDevice(ctx context.Context, params AuthorizationParams
 	if err != nil {
 		return nil, err
 	}
-	if !isSuccess(status) {
-		return nil, c.responseError(status, body)
+	if err := c.responseError(status, body); !isSuccess(status) || errors.As(err, new(*Error)) { // GitHub refuses with 200
+		return nil, err
 	}
 	d, err := parseDeviceAuthorization(body, c.Now())
 	if err != nil {

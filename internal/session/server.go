@@ -49,7 +49,8 @@ func ServerMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*di
 	return m.ForCertificate()
 }
 
-const offlineAccess = "offline_access"
+// OfflineAccess is the scope that asks for a refresh token (OIDC Core §11).
+const OfflineAccess = "offline_access"
 
 // defaultScopes are the profile's or its preset's, else what a login with a name and a refresh
 // token requires, as far as the server supports it.
@@ -58,7 +59,7 @@ func defaultScopes(p config.Profile, m *discovery.Metadata) []string {
 		return p.Scopes
 	}
 	var scopes []string
-	for _, scope := range []string{"openid", "profile", "email", offlineAccess} {
+	for _, scope := range []string{"openid", "profile", "email", OfflineAccess} {
 		if slices.Contains(m.ScopesSupported, scope) || len(m.ScopesSupported) == 0 && m.OpenID {
 			scopes = append(scopes, scope)
 		}
@@ -77,8 +78,8 @@ func CompleteScopes(p *config.Profile, m *discovery.Metadata, api *discovery.Pro
 	if api.Resource != "" {
 		if scopes = p.WithProvider().Scopes; len(scopes) == 0 {
 			scopes = api.Scopes()
-			if p.Grant == "" && slices.Contains(m.ScopesSupported, offlineAccess) {
-				scopes = union(scopes, []string{offlineAccess})
+			if p.Grant == "" && slices.Contains(m.ScopesSupported, OfflineAccess) {
+				scopes = union(scopes, []string{OfflineAccess})
 			}
 		}
 		p.Scopes = scopes
@@ -102,7 +103,7 @@ func AuthorizationParams(p config.Profile, m *discovery.Metadata, api *discovery
 	}
 	if provider, ok := config.FindProvider(p.Provider); ok && len(provider.AuthParams) > 0 {
 		params.Extra = maps.Clone(provider.AuthParams)
-	} else if m.OpenID && slices.Contains(params.Scopes, offlineAccess) {
+	} else if m.OpenID && slices.Contains(params.Scopes, OfflineAccess) {
 		params.Extra = map[string]string{"prompt": "consent"}
 	}
 	if api == nil || api.Challenge == nil {
