@@ -96,7 +96,7 @@ would cross the network unencrypted. --plain-http allows it.
 	flags.StringVar(&opts.printConfig, "print-config", "", "print a configuration for `PROXY`: "+strings.Join(serve.Proxies(), ", "))
 	flags.DurationVar(&opts.maxStale, "max-stale", serve.DefaultMaxStale, "refuse all keys after this `TIME` without the registry")
 	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "cache `N` keys")
-	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "`N` invalid keys per address; 0: no limit")
+	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "`N` unknown keys per address; 0: no limit")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "log each refusal")
 	usage.RefuseEmpty(c, "listen", "internal-listen")
 	usage.Exclusive(c, "plain-http", "tls-cert")

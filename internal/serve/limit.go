@@ -87,7 +87,7 @@ func makeRoom[K comparable, V any](m map[K]V, most int) {
 	}
 }
 
-// blocked reports whether an address has sent too many invalid keys.
+// blocked reports whether an address has sent too many unknown keys.
 func (l *limiter) blocked(address netip.Addr) bool {
 	return l.rate > 0 && l.bucketOf(address).empty(l.now())
 }

@@ -27,7 +27,7 @@ const (
 	noRule                  // no rule matches the route
 	unclearPath             // path or method is ambiguous
 	rateLimited             // by the key's own limit
-	tooManyFailures         // the address sent too many invalid keys
+	tooManyFailures         // the address sent too many unknown keys
 	unavailable             // the registry is unavailable
 	outcomes        = iota
 )
@@ -102,6 +102,11 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 		return verdict{outcome: unavailable, wait: time.Second}
 	}
 	p, err := apikey.Present(text, need)
+	misplaced := reasonOf(err) == apikey.OtherEnvironment
+	if misplaced { // looked up too: only keys that match no record are guesses
+		need = apikey.Need{}
+		p, err = apikey.Present(text, need)
+	}
 	if err != nil {
 		return s.failed(r)
 	}
@@ -123,6 +128,9 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 		}
 		err = p.Check(&e.record, e.pepper, need, now)
 	}
+	if err == nil && misplaced {
+		err = &apikey.RefusedError{Reason: apikey.OtherEnvironment}
+	}
 	if err == nil {
 		return s.accept(r.Context(), text, e, now)
 	}
@@ -130,10 +138,11 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	case apikey.OutOfScope:
 		return verdict{outcome: outOfScope, entry: e, need: need.Scopes}
 	case apikey.Unknown:
+		return s.failed(r)
 	default:
 		s.Log.Info("refused", "key_id", p.ID, "reason", string(reason))
+		return verdict{outcome: invalidToken}
 	}
-	return s.failed(r)
 }
 
 // reasonOf returns why a key was refused, or "" for other errors.
@@ -156,6 +165,7 @@ func (s *Server) accept(ctx context.Context, text string, e *entry, now time.Tim
 	return verdict{entry: e}
 }
 
+// failed counts a key that matches no record against its address.
 func (s *Server) failed(r *http.Request) verdict {
 	client := s.client(r)
 	if s.guesses.blocked(client) {
