@@ -150,7 +150,7 @@ func (s statement) text() string { return s.before + s.raw + s.after }
 // cut cuts the first statement off a text, whole also where it returns an error, unless a
 // quote is not closed.
 func cut(text string) (s statement, rest string, err error) {
-	line := text[:lineEnd(text, 0)]
+	line := firstLine(text)
 	left, value, found := strings.Cut(line, "=")
 	comment := strings.TrimSpace(line)
 	switch {
@@ -160,14 +160,18 @@ func cut(text string) (s statement, rest string, err error) {
 		return statement{before: line}, text[len(line):], errNoAssignment
 	}
 	s = statement{name: nameOf(left), isAssignment: true}
-	unquoted := strings.TrimRight(value[:commentStart(value)], space)
+	unquoted := value
+	for _, comment := range []string{" #", "\t#"} {
+		unquoted, _, _ = strings.Cut(unquoted, comment)
+	}
+	unquoted = strings.TrimRight(unquoted, space)
 	start := len(left) + 1 + len(unquoted) - len(strings.TrimLeft(unquoted, blanks))
 	end := len(left) + 1 + len(unquoted)
 	if start < end && (text[start] == '"' || text[start] == '\'') {
 		if end = closingQuote(text, start) + 1; end == 0 {
 			return s, "", errUnclosed
 		}
-		line = text[:lineEnd(text, end-1)]
+		line = text[:end+len(firstLine(text[end:]))]
 		if !isComment(line[end:]) {
 			err = errBehindQuote
 		}
@@ -185,12 +189,8 @@ func nameOf(left string) string {
 	return name
 }
 
-func lineEnd(text string, from int) int {
-	if i := strings.IndexByte(text[from:], '\n'); i >= 0 {
-		return from + i + 1
-	}
-	return len(text)
-}
+// firstLine returns the first line of a text, with its ending.
+func firstLine(text string) string { return strings.SplitAfterN(text, "\n", 2)[0] }
 
 // closingQuote returns where the quote that opens at start is closed, or -1.
 func closingQuote(text string, start int) int {
@@ -210,16 +210,6 @@ func closingQuote(text string, start int) int {
 func isComment(text string) bool {
 	trimmed := strings.Trim(text, space)
 	return trimmed == "" || trimmed[0] == '#' && text[0] != '#'
-}
-
-// commentStart returns where the comment after an unquoted value begins, or the length of the text.
-func commentStart(text string) int {
-	for i := 1; i < len(text); i++ {
-		if text[i] == '#' && strings.IndexByte(blanks, text[i-1]) >= 0 {
-			return i
-		}
-	}
-	return len(text)
 }
 
 // quote quotes a value, if it must, in the way that most readers understand (see NotReadBy).
