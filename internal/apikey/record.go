@@ -14,33 +14,33 @@ import (
 	"unicode/utf8"
 )
 
-// Record is a registry's record of a key. Times are in UTC, to the millisecond; the zero
-// time is never.
+// Record is a registry's record of a key; in JSON, as it is exported. Times are in UTC, to the
+// millisecond; the zero time is never.
 type Record struct {
-	ID     string
-	Digest Digest
-	Pepper string // id of the pepper in Digest; "" without
+	ID     string `json:"id,omitempty"`
+	Digest Digest `json:"-"`
+	Pepper string `json:"pepper,omitempty"` // id of the pepper in Digest; "" without
 
-	Disabled  bool
-	ExpiresAt time.Time
-	RetiresAt time.Time // end of the overlap with the replacement
-	RevokedAt time.Time
+	Disabled  bool      `json:"disabled,omitempty"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	RetiresAt time.Time `json:"retires_at,omitzero"` // end of the overlap with the replacement
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
 
-	Owner       string
-	Environment string
-	Scopes      []string
-	Rate        string // "100/s"; "" without a limit
-	Note        string
-	Metadata    map[string]string
+	Owner       string            `json:"owner,omitempty"`
+	Environment string            `json:"environment,omitempty"`
+	Scopes      []string          `json:"scopes,omitempty"`
+	Rate        string            `json:"rate,omitempty"` // "100/s"; "" without a limit
+	Note        string            `json:"note,omitempty"`
+	Metadata    map[string]string `json:"metadata,omitempty"`
 
-	CreatedAt time.Time
+	CreatedAt time.Time `json:"created_at,omitzero"`
 
-	Predecessor string // id of the key that this one replaces
+	Predecessor string `json:"predecessor,omitempty"` // id of the key that this one replaces
 
-	Destinations []string // where the key is delivered, in the order in which they were named
+	Destinations []string `json:"destinations,omitempty"` // where the key is delivered, in the order in which they were named
 
-	LastUsedAt time.Time // approximate; not part of audit entries
-	Uses       int64
+	LastUsedAt time.Time `json:"-"` // approximate; not part of audit entries
+	Uses       int64     `json:"-"`
 }
 
 // State is a key's state at some time.

@@ -19,26 +19,11 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// Line is a key in a list. Times are RFC 3339; a zero time is never.
+// Line is a key in a list. Times are RFC 3339.
 type Line struct {
-	Key         string            `json:"key,omitempty"`  // the key itself, only in a list to import
-	Hash        string            `json:"hash,omitempty"` // its SHA-256, or with a pepper its HMAC-SHA-256
-	Pepper      string            `json:"pepper,omitempty"`
-	ID          string            `json:"id,omitempty"`
-	Owner       string            `json:"owner,omitempty"`
-	Environment string            `json:"environment,omitempty"`
-	Scopes      []string          `json:"scopes,omitempty"`
-	Rate        string            `json:"rate,omitempty"`
-	Note        string            `json:"note,omitempty"`
-	Metadata    map[string]string `json:"metadata,omitempty"`
-	CreatedAt   time.Time         `json:"created_at,omitzero"`
-	ExpiresAt   time.Time         `json:"expires_at,omitzero"`
-	Disabled    bool              `json:"disabled,omitempty"`
-	RetiresAt   time.Time         `json:"retires_at,omitzero"`
-	RevokedAt   time.Time         `json:"revoked_at,omitzero"`
-	Predecessor string            `json:"predecessor,omitempty"`
-	// Destinations are where the key is delivered.
-	Destinations []string `json:"destinations,omitempty"`
+	Key  string `json:"key,omitempty"`  // the key itself, only in a list to import
+	Hash string `json:"hash,omitempty"` // its SHA-256, or with a pepper its HMAC-SHA-256
+	apikey.Record
 }
 
 const maxLine = 64 << 10
@@ -129,7 +114,7 @@ func parseJSON(text []byte) (Line, error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&l); err != nil {
 		if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return l, fmt.Errorf("%q is no %s", kind.Field, kind.Type)
+			return l, fmt.Errorf("%q is no %s", strings.TrimPrefix(kind.Field, "Record."), kind.Type)
 		}
 		if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
 			return l, fmt.Errorf("there is no field %.80s", name)
@@ -248,32 +233,25 @@ func explainCSV(err error, line int) (int, error) {
 	return line, err
 }
 
-// Record returns the line as a record, which Importer.Complete then completes.
-func (l *Line) Record() (apikey.Record, error) {
-	r := apikey.Record{
-		ID: l.ID, Pepper: l.Pepper, Owner: l.Owner, Environment: l.Environment, Scopes: l.Scopes, Rate: l.Rate, Note: l.Note,
-		Metadata: l.Metadata, CreatedAt: wholeMilliseconds(l.CreatedAt), ExpiresAt: wholeMilliseconds(l.ExpiresAt), Disabled: l.Disabled,
-		RetiresAt: wholeMilliseconds(l.RetiresAt), RevokedAt: wholeMilliseconds(l.RevokedAt), Predecessor: l.Predecessor, Destinations: l.Destinations,
-	}
-	for _, at := range []time.Time{l.CreatedAt, l.ExpiresAt, l.RetiresAt, l.RevokedAt} {
-		if !at.IsZero() && apikey.Milliseconds(at) <= 0 { // registries would store it as never
-			return r, errors.New("a time is at the start of 1970 or before: leave it out where it means never")
+// Finish completes the line's record as far as it can, before Importer.Complete, and rejects what
+// a registry cannot store.
+func (l *Line) Finish() (err error) {
+	for _, at := range []*time.Time{&l.CreatedAt, &l.ExpiresAt, &l.RetiresAt, &l.RevokedAt} {
+		if !at.IsZero() && apikey.Milliseconds(*at) <= 0 { // registries would store it as never
+			return errors.New("a time is at the start of 1970 or before: leave it out where it means never")
 		}
+		*at = apikey.FromMilliseconds(apikey.Milliseconds(*at))
 	}
 	switch {
 	case l.Key != "" && (l.Hash != "" || l.ID != "" || l.Pepper != ""):
-		return r, errors.New("a line with a key needs no hash, pepper or id")
+		return errors.New("a line with a key needs no hash, pepper or id")
 	case l.Key == "" && l.Hash == "":
-		return r, errors.New("there is neither a key nor a hash")
+		return errors.New("there is neither a key nor a hash")
 	case l.Hash != "":
-		digest, err := apikey.ParseDigest(l.Hash)
-		r.Digest = digest
-		return r, err
+		l.Digest, err = apikey.ParseDigest(l.Hash)
 	}
-	return r, nil
+	return err
 }
-
-func wholeMilliseconds(t time.Time) time.Time { return apikey.FromMilliseconds(apikey.Milliseconds(t)) }
 
 // Writer writes a list in JSON lines, without keys.
 type Writer struct {
@@ -293,11 +271,7 @@ func NewWriter(w io.Writer) *Writer {
 // Write adds a key's line.
 func (w *Writer) Write(r apikey.Record) error {
 	w.line.Reset()
-	err := w.encoder.Encode(Line{
-		Hash: r.Digest.String(), Pepper: r.Pepper, ID: r.ID, Owner: r.Owner, Environment: r.Environment, Scopes: r.Scopes, Rate: r.Rate,
-		Note: r.Note, Metadata: r.Metadata, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, Disabled: r.Disabled, RetiresAt: r.RetiresAt,
-		RevokedAt: r.RevokedAt, Predecessor: r.Predecessor, Destinations: r.Destinations,
-	})
+	err := w.encoder.Encode(Line{Hash: r.Digest.String(), Record: r})
 	if err == nil {
 		_, err = w.to.Write(sanitize.JSON(w.line.Bytes()))
 	}

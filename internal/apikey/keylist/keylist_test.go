@@ -89,6 +89,12 @@ func TestAKeyInAnyColumnIsNotShown(t *testing.T) {
 	}
 }
 
+func TestRead_NamesTheFieldOfAWrongType(t *testing.T) {
+	if _, _, err := read(`{"owner":1}`); err == nil || err.Error() != `line 1: "owner" is no string` {
+		t.Error(err)
+	}
+}
+
 // A time that registries write as never must not make a key that was over good again.
 func TestG58NoTimeBecomesNever(t *testing.T) {
 	for _, text := range []string{
@@ -97,7 +103,7 @@ func TestG58NoTimeBecomesNever(t *testing.T) {
 	} {
 		lines, _, err := read(text)
 		if err == nil {
-			_, err = lines[0].Record()
+			err = lines[0].Finish()
 		}
 		if err == nil {
 			t.Errorf("%q was understood", text)
@@ -106,8 +112,8 @@ func TestG58NoTimeBecomesNever(t *testing.T) {
 }
 
 func TestRecordRefuses(t *testing.T) {
-	for _, l := range []Line{{}, {Key: "k", Hash: hash}, {Key: "k", ID: "1AAAAAAAAAAA"}, {Hash: "abc"}} {
-		if _, err := l.Record(); err == nil {
+	for _, l := range []Line{{}, {Key: "k", Hash: hash}, {Key: "k", Record: apikey.Record{ID: "1AAAAAAAAAAA"}}, {Hash: "abc"}} {
+		if err := l.Finish(); err == nil {
 			t.Errorf("%+v", l)
 		}
 	}
@@ -135,10 +141,10 @@ func TestWriteAndRead(t *testing.T) {
 	if err != nil || len(lines) != 1 {
 		t.Fatal(err)
 	}
-	got, err := lines[0].Record()
-	if err != nil {
+	if err := lines[0].Finish(); err != nil {
 		t.Fatal(err)
 	}
+	got := lines[0].Record
 	var head apikey.Head
 	other := apikey.Head{}
 	event := apikey.Event{At: at}
@@ -155,7 +161,7 @@ func FuzzReader(f *testing.F) {
 		for n := 0; err == nil; n++ {
 			var l Line
 			if l, _, err = list.Read(); err == nil {
-				_, _ = l.Record()
+				_ = l.Finish()
 			}
 			if n > len(text) {
 				t.Fatal("more lines than characters")

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -57,12 +58,10 @@ func (i *Importer) read(ctx context.Context, list *keylist.Reader, prepare func(
 	if err != nil {
 		return apikey.Record{}, err
 	}
-	if err = prepare(&line); err == nil {
+	if err = cmp.Or(prepare(&line), line.Finish()); err == nil {
 		var r apikey.Record
-		if r, err = line.Record(); err == nil {
-			if r, err = i.Complete(ctx, line.Key, r); err == nil {
-				return r, nil
-			}
+		if r, err = i.Complete(ctx, line.Key, line.Record); err == nil {
+			return r, nil
 		}
 	}
 	return apikey.Record{}, &keylist.LineError{Line: at, Err: err}
