@@ -141,25 +141,16 @@ func (g *Registrar) Import(ctx context.Context, records []apikey.Record) (added 
 	return added, err
 }
 
-// Importer completes the records of keys that were issued before.
+// Importer completes the records of keys that were issued before. It finds the pepper once,
+// when it is first needed, instead of for each of a million keys.
 type Importer struct {
 	g      *Registrar
-	pepper func(context.Context) (*apikey.Pepper, error)
+	pepper *apikey.Pepper
+	asked  bool
 }
 
-// Importer returns an Importer that finds the pepper once, when it is first needed, instead
-// of for each of a million keys.
-func (g *Registrar) Importer() *Importer {
-	var pepper *apikey.Pepper
-	asked := false
-	return &Importer{g, func(ctx context.Context) (_ *apikey.Pepper, err error) {
-		if !asked {
-			pepper, err = g.presentPepper(ctx)
-			asked = err == nil
-		}
-		return pepper, err
-	}}
-}
+// Importer returns an Importer for the registry.
+func (g *Registrar) Importer() *Importer { return &Importer{g: g} }
 
 // Complete completes a key's record by its text, or by its digest and, for fob's own keys,
 // its id.
@@ -168,9 +159,12 @@ func (i *Importer) Complete(ctx context.Context, text string, r apikey.Record) (
 		if err := apikey.CheckImported(text); err != nil {
 			return r, err
 		}
-		pepper, err := i.pepper(ctx)
-		if err != nil {
-			return r, err
+		if !i.asked {
+			var err error
+			if i.pepper, err = i.g.presentPepper(ctx); err != nil {
+				return r, err
+			}
+			i.asked = true
 		}
 		parts, err := apikey.Parse(text)
 		switch {
@@ -183,9 +177,9 @@ func (i *Importer) Complete(ctx context.Context, text string, r apikey.Record) (
 		default:
 			r.ID, r.Environment = parts.ID, parts.Environment
 		}
-		r.Digest = apikey.Hash(text, pepper)
-		if pepper != nil {
-			r.Pepper = pepper.ID
+		r.Digest = apikey.Hash(text, i.pepper)
+		if i.pepper != nil {
+			r.Pepper = i.pepper.ID
 		}
 	}
 	if r.ID == "" {

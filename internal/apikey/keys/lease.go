@@ -10,18 +10,6 @@ import (
 	"github.com/fobcli/fob/internal/filelock"
 )
 
-// leasedError means that another process is rotating a key.
-type leasedError struct {
-	key   string
-	until time.Time
-}
-
-func (e *leasedError) Error() string {
-	return ErrRotating.Error() + ", until " + e.until.UTC().Format(time.TimeOnly) + " UTC at the latest"
-}
-
-func (e *leasedError) Unwrap() error { return ErrRotating }
-
 // isLeased reports whether another process may be rotating a key. A lease longer than two
 // was set by a clock that was ahead, and does not count.
 func (g *Registrar) isLeased(open apikey.Rotation) bool {

@@ -166,15 +166,16 @@ func (g *Registrar) start(ctx context.Context, id string, opts RotateOptions) (*
 		return s, err
 	}
 	for takeOver := opts.Force; ; {
-		var leased *leasedError
+		var leased error
 		var closed []replacement
-		err := g.change(ctx, func(tx apikey.Tx) (err error) {
+		err := g.change(ctx, func(tx apikey.Tx) error {
 			g.unlockLease(s.New.ID, s.lease) // from an attempt that was rolled back
 			*s = started{opts: opts}
-			if closed, err = g.tryStart(tx, id, s, takeOver, pepper); errors.As(err, &leased) {
+			closed, leased = g.tryStart(tx, id, s, takeOver, pepper)
+			if errors.Is(leased, ErrRotating) {
 				return nil // the end of a leaked key is saved nevertheless
 			}
-			return err
+			return leased
 		})
 		switch {
 		case err != nil:
@@ -187,7 +188,7 @@ func (g *Registrar) start(ctx context.Context, id string, opts RotateOptions) (*
 			}
 			return s, nil
 		case len(s.leaked) == 0:
-			return s, &KeyError{leased.key, leased}
+			return s, leased
 		case !g.now().Before(s.leaked[0].Ends()):
 			takeOver = true
 		default:
@@ -218,7 +219,7 @@ func (g *Registrar) tryStart(tx apikey.Tx, id string, s *started, takeOver bool,
 		return nil, err
 	}
 	if !takeOver && g.isLeased(open) {
-		return nil, &leasedError{old.ID, open.LeasedUntil}
+		return nil, &KeyError{old.ID, fmt.Errorf("%w, until %s UTC at the latest", ErrRotating, open.LeasedUntil.UTC().Format(time.TimeOnly))}
 	}
 	s.Old = old
 	if open.Phase == apikey.PhaseChecked && id == old.ID && base.RevokedAt.IsZero() && undelivered(&open, &base) == "" {
