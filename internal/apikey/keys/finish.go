@@ -183,15 +183,17 @@ func (g *Registrar) Delivered(ctx context.Context, id string, places []string) e
 	})
 }
 
-// abandon ends a rotation whose replacement was delivered nowhere, unless the old key, or
-// another replacement, needs one.
+// abandon ends a rotation whose replacement was delivered nowhere, unless the old key, or a
+// destination that has another replacement, needs one.
 func (g *Registrar) abandon(tx apikey.Tx, rotation *apikey.Rotation, old, next apikey.Record) error {
 	others, err := g.replacements(tx, old.ID)
 	if err != nil {
 		return err
 	}
 	rotation.Phase = apikey.PhaseDelivering
-	if slices.ContainsFunc(others, func(r replacement) bool { return r.New != next.ID && r.key.ID != "" && r.key.RevokedAt.IsZero() }) {
+	if slices.ContainsFunc(others, func(r replacement) bool {
+		return r.New != next.ID && r.key.ID != "" && (r.Arrived() || r.key.RevokedAt.IsZero())
+	}) {
 		return nil
 	}
 	if state := old.State(g.now()); state != apikey.Active && state != apikey.Disabled {

@@ -272,7 +272,7 @@ func (g *Registrar) endLeaked(tx apikey.Tx, s *started, key apikey.Record, old *
 		s.opts.Force = s.opts.Force || s.opts.Compromised
 		s.opts.Compromised = false
 	}
-	if open.Compromised {
+	if open.Compromised || open.New != "" && !old.RetiresAt.IsZero() { // as an interrupted process recorded
 		// The audit log covers records only: a key that ends soon has its end in its
 		// record.
 		s.opts.KeepUntilDelivered = !s.opts.endsSoon() && old.RetiresAt.IsZero()
