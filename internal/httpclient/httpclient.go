@@ -81,10 +81,15 @@ func NewTransport(o Options) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	// To any server that requests one: a self-signed one matches none of the CAs that a
+	// server lists (RFC 8705 §2.2).
+	present := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return cmp.Or(certificate, &tls.Certificate{}), nil
+	}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: o.ServerName, GetClientCertificate: presentCertificate(certificate)},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: o.ServerName, GetClientCertificate: present},
 		TLSHandshakeTimeout:    10 * time.Second,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: 64 << 10,
@@ -117,33 +122,20 @@ func certificateOf(o Options) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// presentCertificate returns the client certificate to any server that requests one: a
-// self-signed one matches none of the CAs that a server lists (RFC 8705 §2.2).
-func presentCertificate(certificate *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		return cmp.Or(certificate, &tls.Certificate{}), nil
-	}
-}
-
-// rootsOf returns Options.Roots if set, else rootsWith.
+// rootsOf returns Options.Roots if set, else the system's roots and those in CAFile, or nil
+// for only the system's, which Go then loads when needed.
 func rootsOf(o Options) (*x509.CertPool, error) {
-	if o.Roots == nil {
-		return rootsWith(o.CAFile)
+	if o.Roots != nil {
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(o.Roots) {
+			return nil, errors.New("the CA's certificate is not in PEM")
+		}
+		return roots, nil
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(o.Roots) {
-		return nil, errors.New("the CA's certificate is not in PEM")
-	}
-	return roots, nil
-}
-
-// rootsWith returns the system's roots and those in a file, or nil for only the system's,
-// which Go then loads when needed.
-func rootsWith(caFile string) (*x509.CertPool, error) {
-	if caFile == "" {
+	if o.CAFile == "" {
 		return nil, nil
 	}
-	pem, err := atomicfile.ReadRegular(caFile, maxCertificates)
+	pem, err := atomicfile.ReadRegular(o.CAFile, maxCertificates)
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA file: %w", err)
 	}
@@ -152,7 +144,7 @@ func rootsWith(caFile string) (*x509.CertPool, error) {
 		roots = x509.NewCertPool()
 	}
 	if pem, err = sanitize.Decode(pem); err != nil || !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("the CA file %s holds no PEM certificate", caFile)
+		return nil, fmt.Errorf("the CA file %s holds no PEM certificate", o.CAFile)
 	}
 	return roots, nil
 }
