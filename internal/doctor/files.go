@@ -76,17 +76,13 @@ func FreeSpace(check, dir string) Finding {
 }
 
 func judgeSpace(check, dir string, free uint64) Finding {
-	f := Fine(check, "%d MiB free for %s", free>>20, dir)
-	switch {
-	case free < leastSpace:
-		f.State = Problem
-		f.Detail = fmt.Sprintf("%d KiB free for %s: the next refresh may not be saved", free>>10, dir)
-	case free < lowSpace:
-		f.State = Warning
-	default:
-		return f
+	if free >= lowSpace {
+		return Fine(check, "%d MiB free for %s", free>>20, dir)
 	}
-	f.Fix = "free space on that disk, or move fob's files with FOB_HOME"
+	f := Warn(check, fmt.Sprintf("%d MiB free for %s", free>>20, dir), "free space on that disk, or move fob's files with FOB_HOME")
+	if free < leastSpace {
+		f.State, f.Detail = Problem, fmt.Sprintf("%d KiB free for %s: the next refresh may not be saved", free>>10, dir)
+	}
 	return f
 }
 

@@ -106,8 +106,7 @@ func judgeClock(ahead time.Duration, err error) Finding {
 	if by <= someSkew {
 		return Fine(check, "within %s of the server's", someSkew)
 	}
-	f := Finding{Check: check, State: Warning, Detail: fmt.Sprintf("%s %s the server's", by.Round(time.Second), way),
-		Fix: "set this machine's clock, for instance 'timedatectl set-ntp true'"}
+	f := Warn(check, fmt.Sprintf("%s %s the server's", by.Round(time.Second), way), "set this machine's clock, for instance 'timedatectl set-ntp true'")
 	if by > muchSkew {
 		f.State = Problem
 	}
