@@ -343,12 +343,8 @@ func printWelcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 	if name := app.NewAccount(saved.Account).String(); name != "" {
 		who = " as " + t.Bold(name)
 	}
-	place := "the OS keyring"
-	if attempt.profile.Storage == config.StorageFile {
-		place = "an encrypted file"
-	}
 	name := attempt.profile.Name
-	a.Note("Logged in to %s%s. The login is stored in %s.", t.Bold(name), who, place)
+	a.Note("Logged in to %s%s. The login is stored in %s.", t.Bold(name), who, app.StorageText(attempt.profile.Storage))
 	missing := app.Subtract(attempt.params.Scopes, strings.Fields(saved.Scope))
 	if saved.Refreshable { // GitHub and others do not list a scope that is not one of the token's
 		missing = app.Subtract(missing, []string{session.OfflineAccess})

@@ -113,9 +113,8 @@ func newTokenJSON(token *session.Token, idToken bool) tokenJSON {
 	if idToken {
 		return tokenJSON{IDToken: token.IDToken.Reveal()}
 	}
-	out := tokenJSON{AccessToken: token.Value.Reveal(), TokenType: token.Type, Scope: token.Scope}
+	out := tokenJSON{AccessToken: token.Value.Reveal(), TokenType: token.Type, Scope: token.Scope, ExpiresAt: cli.UTCSeconds(token.ExpiresAt)}
 	if !token.ExpiresAt.IsZero() {
-		out.ExpiresAt = token.ExpiresAt.UTC().Truncate(time.Second)
 		out.ExpiresOn = token.ExpiresAt.Unix()
 	}
 	return out
