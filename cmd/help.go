@@ -102,9 +102,9 @@ func helpText(c *cobra.Command, width int, on cli.Style) string {
 	}
 	add("Examples:", c.Example)
 	for _, g := range c.Groups() {
-		add(g.Title, listCommands(c, func(sub *cobra.Command) bool { return sub.GroupID == g.ID && sub.IsAvailableCommand() }))
+		add(g.Title, listCommands(c, g.ID))
 	}
-	add("Commands:", listCommands(c, func(sub *cobra.Command) bool { return sub.GroupID == "" && sub.IsAvailableCommand() }))
+	add("Commands:", listCommands(c, ""))
 	add("Topics, for 'fob help':", listTopics(c, width))
 	if c.HasAvailableLocalFlags() {
 		add("Flags:", flagList(c, width))
@@ -148,10 +148,10 @@ func hideFlags(c *cobra.Command) {
 	}
 }
 
-func listCommands(c *cobra.Command, isListed func(*cobra.Command) bool) string {
+func listCommands(c *cobra.Command, group string) string {
 	var b strings.Builder
 	for _, sub := range c.Commands() {
-		if isListed(sub) {
+		if sub.GroupID == group && sub.IsAvailableCommand() {
 			fmt.Fprintf(&b, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), sub.Short)
 		}
 	}
