@@ -25,23 +25,20 @@ func ServerMetadata(ctx context.Context, hc *http.Client, p config.Profile) (*di
 		}
 		m = discovered
 	}
-	for _, explicit := range []struct {
-		url   string
-		field *string
-	}{
-		{p.AuthorizationEndpoint, &m.AuthorizationEndpoint},
-		{p.TokenEndpoint, &m.TokenEndpoint},
-		{p.RevocationEndpoint, &m.RevocationEndpoint},
-		{p.UserinfoEndpoint, &m.UserinfoEndpoint},
-		{p.DeviceAuthorizationEndpoint, &m.DeviceAuthorizationEndpoint},
+	for endpoint, explicit := range map[*string]string{
+		&m.AuthorizationEndpoint:       p.AuthorizationEndpoint,
+		&m.TokenEndpoint:               p.TokenEndpoint,
+		&m.RevocationEndpoint:          p.RevocationEndpoint,
+		&m.UserinfoEndpoint:            p.UserinfoEndpoint,
+		&m.DeviceAuthorizationEndpoint: p.DeviceAuthorizationEndpoint,
 	} {
-		if explicit.url == "" {
+		if explicit == "" {
 			continue
 		}
-		if err := oauth.CheckURL(explicit.url); err != nil {
+		if err := oauth.CheckURL(explicit); err != nil {
 			return nil, err
 		}
-		*explicit.field = explicit.url
+		*endpoint = explicit
 	}
 	if p.CertificateFile == "" {
 		return m, nil
