@@ -23,8 +23,7 @@ type Client struct {
 	Certificates []string         // of self_signed_tls_client_auth: SHA-256, as in x5t#S256
 	DPoP         bool             // dpop_bound_access_tokens: it takes no other (RFC 9449 §5.2)
 
-	registration string         // the token that it may unregister with (RFC 7592)
-	metadata     map[string]any // as registered
+	registration string // the token that it may unregister with (RFC 7592)
 }
 
 // ClientSecret is the secret of the clients that have one. Its characters are

@@ -60,7 +60,7 @@ func (s *Server) checkProof(w http.ResponseWriter, r *http.Request, accessToken 
 		w.Header().Set("DPoP-Nonce", rand.Text())
 		return "", "use_dpop_nonce", "always another nonce"
 	}
-	if s.opts.DPoPNonce && c.Nonce != s.dpopNonce() {
+	if s.opts.DPoPNonce && c.Nonce != s.nonce {
 		return "", "use_dpop_nonce", "the proof has not the current nonce"
 	}
 	return base64.RawURLEncoding.EncodeToString(sum), "", ""
@@ -86,18 +86,4 @@ func (s *Server) checkProofClaims(r *http.Request, header jose.Header, c claims,
 		return "the proof is for another access token"
 	}
 	return ""
-}
-
-// dpopNonce is the nonce that proofs must have (RFC 9449 §8).
-func (s *Server) dpopNonce() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.nonce
-}
-
-// RenewDPoPNonce makes the server want another nonce from now on.
-func (s *Server) RenewDPoPNonce() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.nonce = rand.Text()
 }

@@ -50,34 +50,22 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	c := Client{
 		ID: s.newSecret("client"), AuthMethod: asked.AuthMethod, RedirectURIs: asked.RedirectURIs, Grants: asked.GrantTypes,
-		DPoP: asked.DPoP, registration: s.newSecret("registration"), metadata: metadata,
+		DPoP: asked.DPoP, registration: s.newSecret("registration"),
 	}
 	s.issued = slices.DeleteFunc(s.issued, func(one string) bool { return one == c.ID }) // is no secret
 	if c.AuthMethod == "client_secret_basic" {
 		c.Secret = s.newSecret("client-secret")
+		metadata["client_secret"], metadata["client_secret_expires_at"] = c.Secret, 0
 	}
-	maps.Copy(metadata, map[string]any{
-		"token_endpoint_auth_method": asked.AuthMethod, "grant_types": asked.GrantTypes,
-		"response_types": asked.ResponseTypes, "application_type": asked.ApplicationType,
-	})
 	s.clients[c.ID] = c
 	s.mu.Unlock()
-	m := s.registered(c)
-	m["client_id_issued_at"] = time.Now().Unix()
-	s.answerStatus(w, http.StatusCreated, "register", m)
-}
-
-// registered is a client's registration as the server answers it (RFC 7592 §3).
-func (s *Server) registered(c Client) map[string]any {
-	m := maps.Clone(c.metadata)
-	m["client_id"] = c.ID
-	m["registration_access_token"] = c.registration
-	m["registration_client_uri"] = s.Issuer() + "/register/" + c.ID
-	if c.Secret != "" {
-		m["client_secret"] = c.Secret
-		m["client_secret_expires_at"] = 0
-	}
-	return m
+	maps.Copy(metadata, map[string]any{
+		"client_id": c.ID, "client_id_issued_at": time.Now().Unix(),
+		"token_endpoint_auth_method": asked.AuthMethod, "grant_types": asked.GrantTypes,
+		"response_types": asked.ResponseTypes, "application_type": asked.ApplicationType,
+		"registration_access_token": c.registration, "registration_client_uri": s.Issuer() + "/register/" + c.ID,
+	})
+	s.answerStatus(w, http.StatusCreated, "register", metadata)
 }
 
 func (a registration) check() (name, problem string) {
@@ -106,28 +94,12 @@ func (a registration) check() (name, problem string) {
 	return "invalid_client_metadata", problem
 }
 
-// registrationOf is the client that a request to its own registration is about; else
-// it has answered (RFC 7592 §2).
-func (s *Server) registrationOf(w http.ResponseWriter, r *http.Request) (Client, bool) {
-	c, known := s.client(r.PathValue("id"))
-	if known && c.registration != "" && r.Header.Get("Authorization") == "Bearer "+c.registration {
-		return c, true
-	}
-	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-	writeError(w, http.StatusUnauthorized, "invalid_token", "not the registration's token")
-	return Client{}, false
-}
-
-func (s *Server) serveRegistration(w http.ResponseWriter, r *http.Request) {
-	if c, ok := s.registrationOf(w, r); ok {
-		s.answer(w, "registration", s.registered(c))
-	}
-}
-
 // serveUnregister forgets a client and ends all that came of its logins (RFC 7592 §2.3).
 func (s *Server) serveUnregister(w http.ResponseWriter, r *http.Request) {
-	c, ok := s.registrationOf(w, r)
-	if !ok {
+	c, known := s.client(r.PathValue("id"))
+	if !known || c.registration == "" || r.Header.Get("Authorization") != "Bearer "+c.registration {
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		writeError(w, http.StatusUnauthorized, "invalid_token", "not the registration's token")
 		return
 	}
 	s.mu.Lock()

@@ -58,17 +58,6 @@ func narrowResources(granted, asked []string) (list []string, within bool) {
 	return asked, !slices.ContainsFunc(asked, func(one string) bool { return !slices.Contains(granted, one) })
 }
 
-// Audience is what an access token is for: the resources that were asked for, the
-// issuer's own API where none were; nil for a token of nobody's.
-func (s *Server) Audience(token string) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t, ok := s.access[token]; ok {
-		return slices.Clone(t.audience)
-	}
-	return nil
-}
-
 // serveAPI is a protected resource.
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	metadata := s.http.URL + "/.well-known/oauth-protected-resource" + r.URL.Path

@@ -56,8 +56,9 @@ type Options struct {
 
 // Server is a running authorization server.
 type Server struct {
-	opts Options
-	http *httptest.Server
+	opts  Options
+	http  *httptest.Server
+	nonce string // that proofs must have (RFC 9449 §8)
 
 	mu      sync.Mutex // guards all below but the atomics
 	faults  map[string]int
@@ -71,7 +72,6 @@ type Server struct {
 	pushed  map[string]*pushed
 	devices map[string]*deviceGrant
 	seen    map[string]bool // jti of assertions and proofs
-	nonce   string          // that proofs must have
 
 	families int           // how many logins there have been
 	released chan struct{} // closed when a held answer may go
@@ -133,7 +133,7 @@ func (s *Server) routes() http.Handler {
 			defer func(began time.Time) { s.share.Add(int64(time.Since(began))) }(time.Now())
 			s.count(name)
 			if s.opts.DPoPNonce {
-				w.Header().Set("DPoP-Nonce", s.dpopNonce())
+				w.Header().Set("DPoP-Nonce", s.nonce)
 			}
 			if !s.faultAnswers(name, w, r) {
 				handler(w, r)
@@ -165,7 +165,6 @@ func (s *Server) routes() http.Handler {
 	}
 	if s.opts.Registration {
 		at("POST", base+"/register", "register", s.serveRegister)
-		at("GET", base+"/register/{id}", "registration", s.serveRegistration)
 		at("DELETE", base+"/register/{id}", "unregister", s.serveUnregister)
 	}
 	at("GET", "/test/identity", "identity", s.serveIdentity)
@@ -184,24 +183,16 @@ func (s *Server) testRoutes(mux *http.ServeMux) {
 		fmt.Fprint(w, strings.Join(append(s.IssuedTokens(), ""), "\n"))
 	})
 	mux.HandleFunc("POST /test/origin", func(w http.ResponseWriter, r *http.Request) {
-		family, generation, ok := s.Origin(r.FormValue("token"))
-		answerAboutToken(w, map[string]int{"family": family, "generation": generation}, ok)
-	})
-	mux.HandleFunc("POST /test/audience", func(w http.ResponseWriter, r *http.Request) {
-		audience := s.Audience(r.FormValue("token"))
-		answerAboutToken(w, audience, audience != nil)
+		family, generation, known := s.Origin(r.FormValue("token"))
+		if !known {
+			http.Error(w, "unknown access token", http.StatusNotFound)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]int{"family": family, "generation": generation})
 	})
 	mux.HandleFunc("POST /test/release", func(http.ResponseWriter, *http.Request) { s.Release() })
 	mux.HandleFunc("GET /test/share", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, s.Share().Nanoseconds()) })
 	mux.HandleFunc("POST /test/share", func(http.ResponseWriter, *http.Request) { s.share.Store(0) })
-}
-
-func answerAboutToken(w http.ResponseWriter, about any, known bool) {
-	if !known {
-		http.Error(w, "unknown access token", http.StatusNotFound)
-		return
-	}
-	_ = json.NewEncoder(w).Encode(about)
 }
 
 // answer sends a JSON document, changed by the faults injected for name.
@@ -237,7 +228,7 @@ func (s *Server) countGrant(r *http.Request) {
 // Count is how many requests an endpoint has seen: discovery, authorize, consent,
 // token, token/code, token/refresh, token/device, token/client-credentials,
 // token/exchange, token/jwt-bearer, revocation, userinfo, jwks, device, device-page,
-// device-consent, par, register, registration, unregister, resource,
+// device-consent, par, register, unregister, resource,
 // resource-metadata, identity, end-session. token/refused are the refreshes that
 // ended in invalid_grant, signed-out the sessions that did end.
 func (s *Server) Count(name string) int {
