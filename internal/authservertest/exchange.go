@@ -21,7 +21,6 @@ const tokenType = "urn:ietf:params:oauth:token-type:"
 func exchangeFaults() map[string]fault {
 	return map[string]fault{
 		"exchange-invalid-target": {endpoint: "exchange", answer: errorAnswer("invalid_target")},
-		"identity-empty":          {endpoint: "identity", change: setField("value", "")},
 		"identity-crlf":           {endpoint: "identity", change: setField("value", "a\r\nX-Evil: 1")},
 	}
 }

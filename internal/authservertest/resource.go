@@ -11,13 +11,11 @@ import (
 func resourceFaults() map[string]fault {
 	of := func(change func(map[string]any)) fault { return fault{endpoint: "resource-metadata", change: change} }
 	return map[string]fault{
-		"resource-metadata-other":         of(setField("resource", "https://evil.example/api")),
-		"resource-metadata-no-servers":    of(dropField("authorization_servers")),
-		"resource-metadata-empty-servers": of(setField("authorization_servers", []string{})),
-		"resource-metadata-javascript":    of(setField("authorization_servers", []string{"javascript:alert(1)"})),
-		"resource-metadata-http":          of(setField("authorization_servers", []string{"http://sso.example.com"})),
-		"resource-metadata-escape":        of(setField("authorization_servers", []string{"https://x/\x1b[31m\u202e\n"})),
-		"resource-metadata-404":           {endpoint: "resource-metadata", answer: statusAnswer(404)},
+		"resource-metadata-other":      of(setField("resource", "https://evil.example/api")),
+		"resource-metadata-no-servers": of(dropField("authorization_servers")),
+		"resource-metadata-javascript": of(setField("authorization_servers", []string{"javascript:alert(1)"})),
+		"resource-metadata-escape":     of(setField("authorization_servers", []string{"https://x/\x1b[31m\u202e\n"})),
+		"resource-metadata-404":        {endpoint: "resource-metadata", answer: statusAnswer(404)},
 	}
 }
 
