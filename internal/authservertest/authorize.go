@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"html/template"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -125,7 +124,9 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "This request is wrong.", http.StatusBadRequest)
 		return
 	}
-	q, problem := s.authorizationParams(withoutParam(r.PostForm, "answer"))
+	answer := r.PostForm.Get("answer")
+	r.PostForm.Del("answer")
+	q, problem := s.authorizationParams(r.PostForm)
 	if problem == "" && s.checkResources(q["resource"]) != "" {
 		problem = "unknown resource"
 	}
@@ -136,7 +137,7 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "This request is wrong: "+problem, http.StatusBadRequest)
 		return
 	}
-	if r.PostForm.Get("answer") == "yes" {
+	if answer == "yes" {
 		s.sendBack(w, r, q, url.Values{"code": {s.newCode(q)}})
 	} else {
 		s.sendBack(w, r, q, url.Values{"error": {"access_denied"}, "error_description": {"The user said no"}})
@@ -152,12 +153,6 @@ func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, q, back url.Va
 		f.query(back)
 	}
 	http.Redirect(w, r, q.Get("redirect_uri")+"?"+back.Encode(), http.StatusSeeOther)
-}
-
-func withoutParam(q url.Values, name string) url.Values {
-	rest := maps.Clone(q)
-	rest.Del(name)
-	return rest
 }
 
 func (s *Server) newCode(q url.Values) string {

@@ -111,10 +111,3 @@ func (s *Server) isNewJTI(kind, jti string) bool {
 	s.seen[kind+jti] = true
 	return true
 }
-
-// unverifiedClaims reads the claims of a JWT without verifying it.
-func unverifiedClaims(token *jose.JSONWebSignature) claims {
-	var c claims
-	_ = json.Unmarshal(token.UnsafePayloadWithoutVerification(), &c)
-	return c
-}

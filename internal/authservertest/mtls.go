@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -108,11 +109,10 @@ func (s *Server) checkCertificate(client Client, connection *tls.ConnectionState
 // boundThumbprint returns the thumbprint of the certificate that a client's access tokens
 // are bound to (RFC 8705 §3), or "".
 func boundThumbprint(client Client, connection *tls.ConnectionState) string {
-	switch client.AuthMethod {
-	case "tls_client_auth", "self_signed_tls_client_auth":
-		return thumbprint(connection.PeerCertificates[0].Raw)
+	if !strings.HasSuffix(client.AuthMethod, "tls_client_auth") {
+		return ""
 	}
-	return ""
+	return thumbprint(connection.PeerCertificates[0].Raw)
 }
 
 // presentsCertificate reports whether the client of a connection has the certificate with
