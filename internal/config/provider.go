@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"slices"
+	"sync"
 )
 
 // What a revocation at a provider ends.
@@ -48,9 +49,11 @@ type Provider struct {
 // Server identifies the preset's server, like Profile.Authority.
 func (p Provider) Server() string { return cmp.Or(p.Issuer, p.TokenEndpoint) }
 
-// FindProvider returns a preset by its name.
+var presets = sync.OnceValue(Providers) // built once per process, not once per profile
+
+// FindProvider returns a preset by its name. All callers share its lists and maps.
 func FindProvider(name string) (Provider, bool) {
-	all := Providers()
+	all := presets()
 	i := slices.IndexFunc(all, func(p Provider) bool { return p.Name == name })
 	if i < 0 {
 		return Provider{}, false

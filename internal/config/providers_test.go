@@ -59,3 +59,10 @@ func TestPresetsAreComplete(t *testing.T) {
 		t.Errorf("the presets are %v", names)
 	}
 }
+
+// Each profile of config.toml looks up its preset.
+func TestFindProvider_BuildsNothing(t *testing.T) {
+	if n := testing.AllocsPerRun(10, func() { FindProvider("slack") }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
