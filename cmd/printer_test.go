@@ -44,6 +44,7 @@ var rawWriters = map[string]string{
 	"internal/cli.IO.PrintCommand":     "a command for the CI runner",
 	"internal/app.commandOutput":       "the output of passphrase_command",
 	"internal/cli.IO.writeJSON":        "JSON, by sanitize.JSON",
+	"internal/cli.PrintJSONList":       "JSON, by sanitize.JSON",
 }
 
 // nameOf is a function's name, and for a method its receiver's type before it.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -92,17 +93,43 @@ func (s *IO) PrintJSON(v any) error { return s.writeJSON(v, "  ") }
 // PrintLine prints v to stdout as one line of JSON.
 func (s *IO) PrintLine(v any) error { return s.writeJSON(v, "") }
 
-// writeJSON escapes harmful text: see sanitize.JSON.
 func (s *IO) writeJSON(v any, indent string) error {
+	text, err := inertJSON(v, "", indent)
+	if err == nil {
+		_, err = s.Out.Raw().Write(text)
+	}
+	return err
+}
+
+// PrintJSONList prints a list as PrintJSON does, but each element as soon as it is there.
+func PrintJSONList[T any](s *IO, list iter.Seq2[T, error]) error {
+	out := bufio.NewWriter(s.Out.Raw())
+	before, after := "[\n  ", "[]\n"
+	for v, err := range list {
+		var text []byte
+		if err == nil {
+			text, err = inertJSON(v, "  ", "  ")
+		}
+		if err == nil {
+			_, err = out.WriteString(before + strings.TrimSpace(string(text)))
+		}
+		if err != nil {
+			return errors.Join(out.Flush(), err)
+		}
+		before, after = ",\n  ", "\n]\n"
+	}
+	_, _ = out.WriteString(after) // Flush returns its error
+	return out.Flush()
+}
+
+// inertJSON encodes v and escapes harmful text: see sanitize.JSON.
+func inertJSON(v any, prefix, indent string) ([]byte, error) {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
-	enc.SetIndent("", indent)
+	enc.SetIndent(prefix, indent)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	_, err := s.Out.Raw().Write(sanitize.JSON(text.Bytes()))
-	return err
+	err := enc.Encode(v)
+	return sanitize.JSON(text.Bytes()), err
 }
 
 // Style colours words on a terminal, and does nothing elsewhere.

@@ -205,6 +205,42 @@ func TestPrintJSON(t *testing.T) {
 	}
 }
 
+func TestPrintJSONList(t *testing.T) {
+	broken := errors.New("broken")
+	for n := range 4 {
+		list := make([]map[string]any, n)
+		for i := range list {
+			list[i] = map[string]any{"name": "a#<b>", "keys": []int{i}}
+		}
+		s, stdout, _ := newIO()
+		if err := s.PrintJSON(list); err != nil {
+			t.Fatal(err)
+		}
+		want := stdout.String()
+		stdout.Reset()
+		err := PrintJSONList(s, func(yield func(map[string]any, error) bool) {
+			for _, v := range list {
+				if !yield(v, nil) {
+					t.Fatal("stopped")
+				}
+			}
+		})
+		if err != nil || stdout.String() != want {
+			t.Errorf("%q instead of %q, %v", stdout, want, err)
+		}
+	}
+	s, stdout, _ := newIO()
+	err := PrintJSONList(s, func(yield func(string, error) bool) {
+		for stdout.Len() == 0 {
+			yield("printed before the list is complete", nil)
+		}
+		yield("", broken)
+	})
+	if !errors.Is(err, broken) {
+		t.Error(err)
+	}
+}
+
 func TestFirstArg(t *testing.T) {
 	if FirstArg(nil) != "" || FirstArg([]string{"a", "b"}) != "a" {
 		t.Error("not the first argument")

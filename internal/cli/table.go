@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"unicode/utf8"
 
 	"github.com/fobcli/fob/internal/sanitize"
@@ -16,42 +15,98 @@ import (
 // the dispensable headings, the least important first, are shortened and then omitted, and
 // the last column is wrapped.
 func (s *IO) PrintTable(rows [][]string, dispensable ...string) error {
-	width, _ := SizeOf(s.Out)
-	shown, omitted := fitColumns(withoutEmptyColumns(inertRows(rows)), width, dispensable)
-	shown = WrapLast(shown, width)
-	if err := s.PrintPainted(shown, paintStates(shown, s.StyleOf(s.Out))); err != nil {
+	t := s.NewTable(dispensable...)
+	t.rows = rows
+	return t.End()
+}
+
+// Table is PrintTable for any number of rows: it prints them as they are added. The first
+// page decides which columns are shown, and how wide they are.
+type Table struct {
+	s           *IO
+	dispensable []string
+	rows        [][]string // not printed yet
+	shown       []int      // the columns; nil before the first page
+	widths      []int
+	shortened   []bool // which columns are shortened
+	omitted     []string
+	state       int // the column with a state, or -1
+}
+
+// tablePage is the number of rows that decide about the columns.
+const tablePage = 200
+
+// NewTable returns a table without rows.
+func (s *IO) NewTable(dispensable ...string) *Table { return &Table{s: s, dispensable: dispensable} }
+
+// Add adds a row. The first one has the headings.
+func (t *Table) Add(row ...string) error {
+	t.rows = append(t.rows, row)
+	if len(t.rows) <= tablePage {
+		return nil
+	}
+	return t.print()
+}
+
+// End prints what is left.
+func (t *Table) End() error {
+	if t.shown == nil { // a column that is empty in the first page may have values later
+		t.rows = withoutEmptyColumns(t.rows)
+	}
+	if err := t.print(); err != nil {
 		return err
 	}
-	if len(omitted) > 0 {
-		s.Note("Not shown at this width: %s. --json shows everything.", strings.Join(omitted, ", "))
+	if len(t.omitted) > 0 {
+		t.s.Note("Not shown at this width: %s. --json shows everything.", strings.Join(t.omitted, ", "))
 	}
 	return nil
 }
 
-// paintStates returns a function that paints the state in the lines of a table with such a
-// column.
-func paintStates(rows [][]string, on Style) func(line string) Painted {
-	column := -1
-	if len(rows) > 0 {
-		column = slices.IndexFunc(rows[0], func(heading string) bool { return heading == "STATE" || heading == "HEALTH" })
+func (t *Table) print() error {
+	rows := inertRows(t.rows)
+	t.rows = nil
+	if len(rows) == 0 {
+		return nil
 	}
-	next := -1
-	return func(line string) Painted {
+	width, _ := SizeOf(t.s.Out)
+	if t.shown == nil {
+		t.shown, t.widths, t.omitted = fitColumns(rows, width, t.dispensable)
+		t.state = slices.IndexFunc(t.shown, func(column int) bool { return rows[0][column] == "STATE" || rows[0][column] == "HEALTH" })
+		for _, column := range t.shown {
+			t.shortened = append(t.shortened, width > 0 && slices.Contains(t.dispensable, rows[0][column]))
+		}
+	}
+	for n, row := range rows {
+		rows[n] = make([]string, len(t.shown))
+		for i, column := range t.shown {
+			if rows[n][i] = row[column]; t.shortened[i] {
+				rows[n][i] = Truncate(row[column], t.widths[i])
+			}
+		}
+	}
+	rows = wrapLast(rows, t.widths, width)
+	next, style := -1, t.s.StyleOf(t.s.Out)
+	return t.s.printLines(rows, t.widths, func(line string) Painted {
 		next++
-		if column < 0 || next >= len(rows) {
-			return Painted(line)
-		}
-		state, start := rows[next][column], 0
-		for _, width := range columnWidths(rows)[:column] {
-			start += width + 2
-		}
-		runes := []rune(line)
-		end := start + utf8.RuneCountInString(state)
-		if end > len(runes) {
-			return Painted(line)
-		}
-		return Painted(string(runes[:start])) + on.state(state) + Painted(string(runes[end:]))
+		return t.paintState(line, rows[next], style)
+	})
+}
+
+// paintState paints the state in the line of a row.
+func (t *Table) paintState(line string, row []string, style Style) Painted {
+	if t.state < 0 {
+		return Painted(line)
 	}
+	start := 0
+	for i, cell := range row[:t.state] {
+		start += max(t.widths[i], utf8.RuneCountInString(cell)) + 2
+	}
+	runes := []rune(line)
+	end := start + utf8.RuneCountInString(row[t.state])
+	if end > len(runes) {
+		return Painted(line)
+	}
+	return Painted(string(runes[:start])) + style.state(row[t.state]) + Painted(string(runes[end:]))
 }
 
 // state paints good states green, those that soon need attention yellow, and ended ones
@@ -74,12 +129,13 @@ const (
 	minWrapWidth = 20
 )
 
-// fitColumns fits rows into a width, as far as dispensable columns allow; 0 is unlimited.
-func fitColumns(rows [][]string, width int, dispensable []string) (fitting [][]string, omitted []string) {
-	if width == 0 || len(rows) == 0 {
-		return rows, nil
-	}
+// fitColumns returns the columns of rows that fit into a width, as far as dispensable ones
+// allow, with their widths; 0 is unlimited.
+func fitColumns(rows [][]string, width int, dispensable []string) (fitting, widths []int, omitted []string) {
 	natural := columnWidths(rows)
+	if width == 0 {
+		width = math.MaxInt32
+	}
 	least := slices.Clone(natural)
 	last := len(natural) - 1
 	for column, heading := range rows[0] {
@@ -112,38 +168,39 @@ func fitColumns(rows [][]string, width int, dispensable []string) (fitting [][]s
 			left -= more
 		}
 	}
-	for _, row := range rows {
-		var fitted []string
-		for column, cell := range row {
-			if shown[column] && column == last && !slices.Contains(dispensable, rows[0][column]) {
-				fitted = append(fitted, cell) // to be wrapped
-			} else if shown[column] {
-				fitted = append(fitted, Truncate(cell, least[column]))
-			}
+	for column := range natural {
+		if shown[column] {
+			fitting, widths = append(fitting, column), append(widths, least[column])
 		}
-		fitting = append(fitting, fitted)
 	}
 	for _, heading := range dispensable {
 		if column := slices.Index(rows[0], heading); column >= 0 && !shown[column] {
 			omitted = append(omitted, heading)
 		}
 	}
-	return fitting, omitted
+	return fitting, widths, omitted
 }
 
 // WrapLast wraps the last column so that lines are at most width wide.
 func WrapLast(rows [][]string, width int) [][]string {
-	if width == 0 || len(rows) == 0 {
+	if len(rows) == 0 {
 		return rows
 	}
 	kept := withoutEmptyColumns(rows)
-	last := len(kept[0]) - 1
+	return wrapLast(kept, columnWidths(kept), width)
+}
+
+func wrapLast(rows [][]string, widths []int, width int) [][]string {
+	if width == 0 {
+		return rows
+	}
+	last := len(widths) - 1
 	left := width
-	for _, widest := range columnWidths(kept)[:last] {
+	for _, widest := range widths[:last] {
 		left -= widest + 2
 	}
 	var wrapped [][]string
-	for _, row := range kept {
+	for _, row := range rows {
 		for i, line := range Wrap(row[last], max(left, minWrapWidth)) {
 			next := make([]string, last+1)
 			if i == 0 {
@@ -168,17 +225,20 @@ func columnWidths(rows [][]string) []int {
 
 // PrintPainted is PrintTable with a function that paints each aligned line.
 func (s *IO) PrintPainted(rows [][]string, paint func(line string) Painted) error {
-	var b bytes.Buffer
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range withoutEmptyColumns(inertRows(rows)) {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+	if rows = withoutEmptyColumns(inertRows(rows)); len(rows) == 0 {
+		return nil
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
+	return s.printLines(rows, columnWidths(rows), paint)
+}
+
+func (s *IO) printLines(rows [][]string, widths []int, paint func(line string) Painted) error {
 	width, _ := SizeOf(s.Out)
-	for line := range strings.Lines(b.String()) {
-		if err := s.Out.Printf("%s\n", paint(Truncate(strings.TrimRight(line, " \n"), width))); err != nil {
+	for _, row := range inertRows(rows) {
+		var line strings.Builder
+		for i, cell := range row {
+			fmt.Fprintf(&line, "%-*s  ", widths[i], cell)
+		}
+		if err := s.Out.Printf("%s\n", paint(Truncate(strings.TrimRight(line.String(), " "), width))); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ func TestATableFitsATerminal(t *testing.T) {
 	}
 	least := []string{"SERVER", "STORAGE", "ACCOUNT"}
 	for width, want := range map[int][]string{0: nil, 200: nil, 120: nil, 80: nil, 75: nil, 74: {"SERVER"}, 63: {"SERVER"}, 62: {"SERVER", "STORAGE"}, 54: {"SERVER", "STORAGE"}, 50: {"SERVER", "STORAGE", "ACCOUNT"}} {
-		kept, gone := fitColumns(rows, width, least)
+		kept, gone := fitted(rows, width, least)
 		if !slices.Equal(gone, want) || len(kept[0]) != len(rows[0])-len(want) {
 			t.Errorf("%d: without %q", width, gone)
 		}
@@ -37,17 +37,34 @@ func TestATableFitsATerminal(t *testing.T) {
 			t.Errorf("%d: the lines have %d characters", width, needed-2)
 		}
 	}
-	if kept, _ := fitColumns(rows, 80, least); kept[1][1] != "refreshable" || !strings.HasSuffix(kept[1][4], "…") {
+	if kept, _ := fitted(rows, 80, least); kept[1][1] != "refreshable" || !strings.HasSuffix(kept[1][4], "…") {
 		t.Errorf("at 80: %q", kept[1])
 	}
 	// A wide column that goes leaves room for one of less importance.
 	wide := [][]string{{"ID", "A-VERY-LONG-HEADING", "NOTE"}, {"1", "x", "short"}}
-	if _, gone := fitColumns(wide, 20, []string{"NOTE", "A-VERY-LONG-HEADING"}); !slices.Equal(gone, []string{"A-VERY-LONG-HEADING"}) {
+	if _, _, gone := fitColumns(wide, 20, []string{"NOTE", "A-VERY-LONG-HEADING"}); !slices.Equal(gone, []string{"A-VERY-LONG-HEADING"}) {
 		t.Errorf("gone: %q", gone)
 	}
 	if len(rows[0]) != 6 || utf8.RuneCountInString(rows[1][4]) != 35 {
 		t.Error("the rows were changed")
 	}
+}
+
+// fitted returns the cells of the columns that fit.
+func fitted(rows [][]string, width int, dispensable []string) (cells [][]string, omitted []string) {
+	shown, widths, omitted := fitColumns(rows, width, dispensable)
+	for _, row := range rows {
+		var fit []string
+		for i, column := range shown {
+			if cell := row[column]; column == len(row)-1 {
+				fit = append(fit, cell)
+			} else {
+				fit = append(fit, Truncate(cell, widths[i]))
+			}
+		}
+		cells = append(cells, fit)
+	}
+	return cells, omitted
 }
 
 func TestFold(t *testing.T) {
@@ -186,17 +203,48 @@ func TestRowHelpers(t *testing.T) {
 }
 
 func TestStatesArePaintedOnATerminalOnly(t *testing.T) {
-	rows := [][]string{{"ID", "STATE", "NOTE"}, {"a", "active", "active"}, {"long-id", "revoked", ""}, {"b", "other", ""}}
-	lines := []string{"ID       STATE    NOTE", "a        active   active", "long-id  revoked", "b        other"}
-	for on, want := range map[bool][]string{
-		false: lines,
-		true:  {lines[0], "a        \x1b[32mactive\x1b[0m   active", "long-id  \x1b[1;31mrevoked\x1b[0m", lines[3]},
-	} {
-		paint := paintStates(rows, Style{on})
-		for i, line := range lines {
-			if got := string(paint(line)); got != want[i] {
-				t.Errorf("%t: %q", on, got)
+	rows := [][]string{{"a", "active", "active"}, {"long-id", "revoked", ""}, {"b", "other", ""}, {"longer-id", "active", ""}}
+	for i, want := range []string{"a        \x1b[32mactive\x1b[0m   active", "long-id  \x1b[1;31mrevoked\x1b[0m", "b        other", "longer-id  \x1b[32mactive\x1b[0m"} {
+		s, stdout, _ := newIO()
+		table := &Table{s: s, widths: []int{7, 7, 6}, state: 1}
+		err := s.printLines(rows[i:i+1], table.widths, func(line string) Painted {
+			if got := table.paintState(line, rows[i], Style{false}); string(got) != line {
+				t.Errorf("without a terminal: %q", got)
 			}
+			if got := table.paintState(line, rows[i], Style{true}); string(got) != want {
+				t.Errorf("%q instead of %q", got, want)
+			}
+			return Painted(line)
+		})
+		if err != nil || stdout.Len() == 0 {
+			t.Error(err)
 		}
+	}
+}
+
+// Rows are printed page by page; later ones have the columns and widths of the first page.
+func TestTable_PrintsWhileRowsAreAdded(t *testing.T) {
+	s, stdout, _ := newIO()
+	table := s.NewTable("NOTE")
+	add := func(cells ...string) {
+		if err := table.Add(cells...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("ID", "EMPTY", "NOTE")
+	const pages = 50
+	for i := range pages * tablePage {
+		add("first", "", "note")
+		if i == tablePage && stdout.Len() == 0 || len(table.rows) > tablePage {
+			t.Fatalf("%d rows were kept", len(table.rows))
+		}
+	}
+	add("longer than any before", "late", "note")
+	if err := table.End(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(stdout.String(), "\n")
+	if len(lines) != pages*tablePage+3 || lines[0] != "ID     EMPTY  NOTE" || lines[1] != "first         note" || lines[len(lines)-2] != "longer than any before  late   note" {
+		t.Errorf("%d lines: %q … %q", len(lines), lines[:2], lines[len(lines)-2])
 	}
 }
