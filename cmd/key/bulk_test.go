@@ -50,6 +50,29 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
+// A process that was killed after it had revoked many keys leaves only their records to
+// complete: the same command does that.
+func TestRevoke_KilledBeforeTheRecords(t *testing.T) {
+	m := apptest.New(t, "")
+	const count = keys.BatchSize + 2
+	mustRun(t, m, "", "create", "--owner", "shop", "--count", fmt.Sprint(count))
+	withRegistry(t, m, func(g *keys.Registrar) {
+		all, err := g.Select(t.Context(), apikey.Filter{Owner: "shop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := g.Revoke(t.Context(), recordIDs(all), "lost"); n != count || err != nil {
+			t.Fatal(n, err)
+		}
+	})
+	mustRun(t, m, "", "revoke", "--owner", "shop", "--yes")
+	if _, stderr := mustRun(t, m, "", "audit", "--verify"); !strings.Contains(stderr, fmt.Sprintf("%d changes", 2*count+3)) {
+		t.Errorf("not every revocation was recorded: %s", stderr)
+	}
+	_, _, err := run(m, "", "revoke", "--owner", "shop", "--yes")
+	wantError(t, "a third time", err, false, "fob key list")
+}
+
 func TestRotate(t *testing.T) {
 	m := apptest.New(t, "")
 	text, id := create(t, m, "--to", m.Dotenv("KEY"), "--scope", "a:read")

@@ -3,7 +3,6 @@ package key
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -67,6 +66,12 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 	if err != nil {
 		return err
 	}
+	if len(records) == 0 && !opts.dryRun { // an interrupted command may have revoked them
+		if settled, err := settle(ctx, a, g); settled > 0 || err != nil {
+			a.Note("Finished an interrupted revocation: %s.", cli.Plural(settled, "key", "keys"))
+			return err
+		}
+	}
 	if err := opts.confirm(ctx, a, records, "revoke"); err != nil {
 		return err
 	}
@@ -76,21 +81,30 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 		}
 		return nil
 	}
-	bar := a.NewProgress("revoking", int64(len(records)))
+	revoked, err := g.Revoke(ctx, recordIDs(records), opts.reason)
+	if err != nil {
+		return cli.WithHint(err, "run it again: revoked keys are skipped")
+	}
+	noteRevoked(a, records, revoked)
+	_, err = settle(ctx, a, g)
+	return err
+}
+
+// settle records with each key what revoked many of them.
+func settle(ctx context.Context, a *app.App, g *keys.Registrar) (total int, err error) {
+	bar := a.NewProgress("recording", 0)
 	defer bar.End()
-	var revoked int
-	for batch := range slices.Chunk(recordIDs(records), keys.BatchSize) {
-		done, err := g.Revoke(ctx, batch, opts.reason)
+	for {
+		count, err := g.Settle(ctx)
 		if err != nil {
 			bar.End()
-			return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were revoked", revoked, len(records)), "run it again: revoked keys are skipped")
+			return total, interruptedError(ctx, a, err, fmt.Sprintf("all keys are revoked, and %d of them recorded", total), "run it again: it records the others")
 		}
-		revoked += len(done)
-		bar.At(int64(revoked), "")
+		if total += count; count == 0 {
+			return total, nil
+		}
+		bar.At(int64(total), "")
 	}
-	bar.End()
-	noteRevoked(a, records, revoked)
-	return nil
 }
 
 func recordIDs(records []apikey.Record) []string {

@@ -31,6 +31,10 @@ const (
 	ActionRevoke  = "revoke"
 	ActionRehash  = "rehash" // the digest was replaced by one with the current pepper
 	ActionPepper  = "pepper" // the current pepper changed: its id is the detail
+	// ActionRevokeAll revoked many keys, and ActionSettle completed the records of some of
+	// them: the detail begins with their number.
+	ActionRevokeAll = "revoke-all"
+	ActionSettle    = "settle"
 )
 
 // Entry is an entry of the audit log, which is also the change log. Sequence numbers have
@@ -108,9 +112,10 @@ func (e *TamperedError) Error() string {
 
 // LogEnd is a registry's current state, to compare with its log.
 type LogEnd struct {
-	Head   Head
-	Keys   int64  // number of keys
-	Pepper string // id of the current pepper
+	Head    Head
+	Keys    int64  // number of keys
+	Pending int64  // number of revoked keys whose records do not show it yet
+	Pepper  string // id of the current pepper
 }
 
 // Auditor verifies a log entry by entry, from the first.
@@ -120,6 +125,7 @@ type Auditor struct {
 	head      Head
 	pepper    string // the last one in an entry
 	added     int64  // keys added by entries
+	pending   int64  // keys revoked by entries, whose records do not show it yet
 	accounted int64  // keys whose record matches their last entry
 }
 
@@ -146,6 +152,13 @@ func (a *Auditor) Check(l Logged) error {
 		a.added++
 	case ActionPepper:
 		a.pepper = l.Detail
+	case ActionRevokeAll, ActionSettle:
+		var count int64
+		_, _ = fmt.Sscan(l.Detail, &count)
+		if l.Action == ActionSettle {
+			count = -count
+		}
+		a.pending += count
 	}
 	return nil
 }
@@ -159,6 +172,8 @@ func (a *Auditor) Finish(end LogEnd) (Head, error) {
 		return a.head, a.tampered("the log does not end where the registry says: its tail was cut or added to")
 	case end.Keys != a.added || end.Keys != a.accounted:
 		return a.head, a.tampered("the log knows of %d keys, and of the last change of %d; the registry has %d", a.added, a.accounted, end.Keys)
+	case end.Pending != a.pending:
+		return a.head, a.tampered("the log knows of %d revocations that are not in their records yet; the registry has %d", a.pending, end.Pending)
 	case end.Pepper != a.pepper:
 		return a.head, a.tampered("the registry uses pepper %q, and the log knows of %q", end.Pepper, a.pepper)
 	}

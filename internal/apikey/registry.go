@@ -47,7 +47,8 @@ type Registry interface {
 	// Use adds to the recorded uses of keys, ignoring unknown keys.
 	Use(ctx context.Context, uses []Use) error
 	// Changed returns the ids of keys changed after a sequence number, at most that many,
-	// and the sequence number to continue from. It is cheap enough for polling.
+	// and the sequence number to continue from; AllKeys stands for any number of keys. It is
+	// cheap enough for polling.
 	Changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error)
 	// Log returns the entries after a sequence number with the key's current row, in one
 	// consistent snapshot.
@@ -55,14 +56,25 @@ type Registry interface {
 	Close() error
 }
 
+// AllKeys is no key's id.
+const AllKeys = "*"
+
 // Tx is a transaction that changes a registry.
 type Tx interface {
 	Key(id string) (Record, error)
+	// Keys returns the records of those ids that are in the registry.
+	Keys(ids []string) (map[string]Record, error)
 	// Insert adds new keys, with an entry each. It skips ids that already exist and returns
 	// them.
 	Insert(e Event, records []Record) (there []string, err error)
-	// Put replaces a key's record, and adds an entry.
-	Put(e Event, r Record) error
+	// Put replaces records that were read in this transaction, with an entry each.
+	Put(e Event, records ...Record) error
+	// RevokeAll revokes any number of keys in one quick change with one entry, and returns
+	// how many were not revoked before. Settle then completes their records.
+	RevokeAll(e Event, ids []string) (count int, err error)
+	// Settle returns keys that RevokeAll revoked, by time and detail: the caller must put
+	// the revocation in their records.
+	Settle(e Event, most int) (map[Event][]string, error)
 	// Rotations returns all rotations of a key, the oldest first.
 	Rotations(old string) ([]Rotation, error)
 	PutRotation(r Rotation) error

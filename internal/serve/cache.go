@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -276,7 +277,7 @@ func (c *cache) poll(ctx context.Context) error {
 			return err
 		}
 		news := last - c.position
-		if news < 0 { // at the start, or when the registry was replaced
+		if news < 0 || slices.Contains(ids, apikey.AllKeys) { // news < 0: at the start, or when the registry was replaced
 			c.forget(nil)
 		} else if len(ids) > 0 {
 			c.forget(ids)

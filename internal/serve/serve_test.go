@@ -366,6 +366,43 @@ func TestRevocationIsSeenWithinASecond(t *testing.T) {
 	}
 }
 
+// All keys of a bulk revocation are refused after its one quick change, long before the
+// record of each shows it.
+func TestRevokedInBulkIsRefusedBeforeTheRecordsAreComplete(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.CacheSize = 2 * keys.BatchSize })
+	good, _ := f.key(t, draft)
+	var texts, ids []string
+	for range 2 {
+		minted, records, err := f.Create(t.Context(), draft, keys.BatchSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range records {
+			texts, ids = append(texts, minted[i].Key.Reveal()), append(ids, records[i].ID)
+		}
+	}
+	for _, text := range append(texts, good) {
+		if status := f.bearer("/verify", text).StatusCode; status != 200 {
+			t.Fatal(status)
+		}
+	}
+	if n, err := f.Revoke(t.Context(), ids, ""); n != len(ids) || err != nil {
+		t.Fatal(n, err)
+	}
+	f.until(t, func() bool { return f.bearer("/verify", texts[len(texts)-1]).StatusCode == 401 })
+	for _, text := range texts {
+		if status := f.bearer("/verify", text).StatusCode; status != 401 {
+			t.Fatal(status)
+		}
+	}
+	if status := f.bearer("/verify", good).StatusCode; status != 200 {
+		t.Error(status)
+	}
+	if n, err := f.Settle(t.Context()); n != keys.BatchSize || err != nil {
+		t.Error("the records were complete:", n, err)
+	}
+}
+
 func TestFailsClosedWithoutTheRegistry(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.MaxStale = 100 * time.Millisecond })
 	text, _ := f.key(t, draft)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 )
 
 func testAudit(t *testing.T, f *fixture) {
@@ -40,6 +41,16 @@ func testTampering(t *testing.T, f *fixture) {
 	if _, err := f.audit(t, &early); err != nil {
 		t.Error("a saved head that is still good:", err)
 	}
+	many := append(make([]string, keys.BatchSize), other)
+	if n, err := f.Revoke(t.Context(), many, ""); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	f.forge(t, "DELETE FROM revocation")
+	if _, err := f.audit(t, nil); err == nil {
+		t.Error("a bulk revocation that was taken back was not found")
+	}
+	f.forge(t, "INSERT INTO revocation VALUES ('"+other+"', 1, '')")
+	head = f.audited(t)
 	for _, test := range []struct {
 		name   string
 		since  *apikey.Head

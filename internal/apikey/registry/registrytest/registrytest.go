@@ -40,6 +40,7 @@ func Run(t *testing.T, d Driver) {
 		{"Filter", testFilter},
 		{"Update", testUpdate},
 		{"Revoke", testRevoke},
+		{"RevokeMany", testRevokeMany},
 		{"G58_RevokedNeverRevives", testRevokedNeverRevives},
 		{"G58_Expiry", testExpiry},
 		{"Import", testImport},
@@ -290,15 +291,81 @@ func testRevoke(t *testing.T, f *fixture) {
 	}
 	f.refused(t, text, "", apikey.Need{}) // all or none
 	revoked, err := f.Revoke(t.Context(), []string{id, other}, "left the company")
-	if err != nil || len(revoked) != 2 {
+	if err != nil || revoked != 2 {
 		t.Fatal(revoked, err)
 	}
 	f.refused(t, text, apikey.IsRevoked, apikey.Need{})
-	if revoked, err := f.Revoke(t.Context(), []string{id}, ""); err != nil || len(revoked) != 0 {
+	if revoked, err := f.Revoke(t.Context(), []string{id}, ""); err != nil || revoked != 0 {
 		t.Error("revoked twice", revoked, err)
 	}
 	f.rotate(t, id, keys.RotateOptions{}, keys.ErrNotRotatable)
 	f.audited(t)
+}
+
+// Many keys are refused from one quick change on. Their records follow, also after the
+// process was killed, and meanwhile every way to read a key shows it as revoked.
+func testRevokeMany(t *testing.T, f *fixture) {
+	const count = 2*keys.BatchSize + 7
+	var ids, texts []string
+	for len(ids) < count {
+		minted, records, err := f.Create(t.Context(), draft, min(keys.BatchSize, count-len(ids)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range records {
+			ids, texts = append(ids, records[i].ID), append(texts, minted[i].Key.Reveal())
+		}
+	}
+	good, goodID := f.key(t, draft)
+	if n, err := f.Revoke(t.Context(), ids[:1], "first"); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	_, seen, err := f.Registry.Changed(t.Context(), 1<<62, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := f.now()
+	if n, err := f.Revoke(t.Context(), ids, "gone"); n != count-1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if changed, _, err := f.Registry.Changed(t.Context(), seen, 9); !slices.Equal(changed, []string{apikey.AllKeys}) || err != nil {
+		t.Error("not one change:", changed, err)
+	}
+	f.pass(time.Hour)
+	other := f.open(t)
+	for _, text := range []string{texts[0], texts[1], texts[count-1]} {
+		f.refused(t, text, apikey.IsRevoked, apikey.Need{})
+	}
+	if n, err := other.Revoke(t.Context(), ids[1:], ""); n != 0 || err != nil {
+		t.Error("revoked twice:", n, err)
+	}
+	if _, err := other.Update(t.Context(), ids[2], func(r *apikey.Record) { r.Note = "x" }); !errors.Is(err, keys.ErrRevoked) {
+		t.Error("a revoked key was changed:", err)
+	}
+	f.audited(t)
+	for round, want := range []int{keys.BatchSize, keys.BatchSize, 6, 0} {
+		if n, err := other.Settle(t.Context()); n != want || err != nil {
+			t.Fatal(round, n, err)
+		}
+		f.audited(t)
+		for r, err := range other.Registry.Keys(t.Context(), apikey.Filter{}) {
+			if err != nil || r.ID != goodID && !r.RevokedAt.Equal(began) || r.ID == goodID && !r.RevokedAt.IsZero() {
+				t.Fatal(round, r, err)
+			}
+		}
+	}
+	if _, err := f.Verify(t.Context(), good, apikey.Need{}); err != nil {
+		t.Error(err)
+	}
+	details := make(map[string]int)
+	if _, err := f.Registry.Log(t.Context(), 0, func(l apikey.Logged) error {
+		if l.Action != apikey.ActionCreate {
+			details[l.Action+" "+l.Detail]++
+		}
+		return nil
+	}); err != nil || details["revoke gone"] != count-1 || details["revoke first"] != 1 || details[fmt.Sprintf("revoke-all %d: gone", count-1)] != 1 {
+		t.Error(details, err)
+	}
 }
 
 func testRevokedNeverRevives(t *testing.T, f *fixture) {
@@ -463,7 +530,7 @@ func testID(t *testing.T, f *fixture) {
 	}
 	// One that an older fob has made gets an id.
 	f.key(t, draft)
-	f.forge(t, "ALTER TABLE registry DROP COLUMN id", "UPDATE registry SET schema_version = 2")
+	f.forge(t, "ALTER TABLE registry DROP COLUMN id", "DROP TABLE revocation", "UPDATE registry SET schema_version = 2")
 	if upgraded := id(f); len(ids) != 3 || upgraded != id(f) {
 		t.Error(ids)
 	}

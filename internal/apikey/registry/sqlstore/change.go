@@ -90,46 +90,98 @@ func (c *change) exec(query string, args ...any) (sql.Result, error) {
 }
 
 func (c *change) Key(id string) (apikey.Record, error) {
-	return scanKey(c.tx.QueryRowContext(c.ctx, "SELECT "+keyColumns+", 0, 0 FROM api_key WHERE id = $1", id))
+	return scanKey(c.tx.QueryRowContext(c.ctx, "SELECT "+readColumns+", 0, 0 FROM api_key WHERE id = $1", id))
 }
 
-func (c *change) Insert(e apikey.Event, records []apikey.Record) ([]string, error) {
-	existing, err := c.existing(records)
+// Keys returns the records of those ids that are in the registry.
+func (c *change) Keys(ids []string) (map[string]apikey.Record, error) {
+	records := make(map[string]apikey.Record)
+	for some := range slices.Chunk(ids, c.parameters) {
+		if err := c.addKeys(records, some); err != nil {
+			return nil, err
+		}
+	}
+	return records, nil
+}
+
+func (c *change) addKeys(records map[string]apikey.Record, ids []string) error {
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	rows, err := c.tx.QueryContext(c.ctx, "SELECT "+readColumns+", 0, 0 FROM api_key WHERE id IN "+placeholders(len(ids), len(ids)), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		r, err := scanKey(rows)
+		if err != nil {
+			return err
+		}
+		records[r.ID] = r
+	}
+	return rows.Err()
+}
+
+func (c *change) Insert(e apikey.Event, records []apikey.Record) (skipped []string, err error) {
+	ids := make([]string, len(records))
+	for i := range records {
+		ids[i] = records[i].ID
+	}
+	existing, err := c.Keys(ids)
 	if err != nil {
 		return nil, err
 	}
-	var skipped []string
-	var keys, entries []any
+	var added []apikey.Record
 	for i := range records {
 		r := &records[i]
-		if before, known := existing[r.ID]; known {
-			if before.pepper == r.Pepper && !before.digest.Equal(r.Digest) {
-				return nil, fmt.Errorf("key %s is there already, with another digest", r.ID)
-			}
+		before, known := existing[r.ID]
+		switch {
+		case known && before.Pepper == r.Pepper && !before.Digest.Equal(r.Digest): // with different peppers, they are not comparable
+			return nil, fmt.Errorf("key %s is there already, with another digest", r.ID)
+		case known:
 			skipped = append(skipped, r.ID)
-			continue
+		default:
+			existing[r.ID] = *r // a duplicate in the batch is inserted once
+			added = append(added, *r)
 		}
-		existing[r.ID] = keyHash{r.Digest, r.Pepper} // a duplicate in the batch is inserted once
-		values, err := keyValues(r)
+	}
+	return skipped, c.write(e, added, "")
+}
+
+func (c *change) Put(e apikey.Event, records ...apikey.Record) error {
+	replace := " ON CONFLICT (id) DO UPDATE SET seq = excluded.seq"
+	for column := range strings.SplitSeq(strings.TrimPrefix(keyColumns, "id, "), ", ") {
+		replace += ", " + column + " = excluded." + column
+	}
+	return c.write(e, records, replace)
+}
+
+// write inserts records with an entry each. conflict is what to do with existing ones.
+func (c *change) write(e apikey.Event, records []apikey.Record, conflict string) error {
+	var keys, entries []any
+	for i := range records {
+		values, err := keyValues(&records[i])
 		if err != nil {
-			return nil, err
+			return err
 		}
-		entry := c.head.Next(e, r)
+		entry := c.head.Next(e, &records[i])
 		keys = append(append(keys, values...), entry.Seq)
 		entries = append(entries, entryValues(&entry)...)
 	}
-	if err := c.insertRows("INSERT INTO api_key ("+keyColumns+", seq) VALUES ", keyFields+1, keys); err != nil {
-		return nil, err
+	if err := c.insertRows("INSERT INTO api_key ("+keyColumns+", seq) VALUES ", keyFields+1, keys, conflict); err != nil {
+		return err
 	}
-	return skipped, c.insertRows(insertEntries, entryFields, entries)
+	return c.insertRows(insertEntries, entryFields, entries, "")
 }
 
 // insertRows inserts rows, as many per statement as its parameters allow. The statement is
 // prepared once.
-func (c *change) insertRows(insert string, width int, values []any) error {
+func (c *change) insertRows(insert string, width int, values []any, conflict string) error {
 	most := c.parameters / width * width
 	if len(values) > most {
-		statement, err := c.tx.PrepareContext(c.ctx, insert+placeholders(most, width))
+		statement, err := c.tx.PrepareContext(c.ctx, insert+placeholders(most, width)+conflict)
 		if err != nil {
 			return err
 		}
@@ -143,49 +195,8 @@ func (c *change) insertRows(insert string, width int, values []any) error {
 	if len(values) == 0 {
 		return nil
 	}
-	_, err := c.exec(insert+placeholders(len(values), width), values...)
+	_, err := c.exec(insert+placeholders(len(values), width)+conflict, values...)
 	return err
-}
-
-// keyHash is a key's hash with its pepper: hashes with different peppers are not
-// comparable.
-type keyHash struct {
-	digest apikey.Digest
-	pepper string
-}
-
-// existing returns the hashes of those records that are in the registry, by id.
-func (c *change) existing(records []apikey.Record) (map[string]keyHash, error) {
-	hashes := make(map[string]keyHash)
-	for some := range slices.Chunk(records, c.parameters) {
-		if err := c.addExisting(hashes, some); err != nil {
-			return nil, err
-		}
-	}
-	return hashes, nil
-}
-
-func (c *change) addExisting(hashes map[string]keyHash, records []apikey.Record) error {
-	ids := make([]any, len(records))
-	for i := range records {
-		ids[i] = records[i].ID
-	}
-	rows, err := c.tx.QueryContext(c.ctx, "SELECT id, digest, pepper FROM api_key WHERE id IN "+placeholders(len(ids), len(ids)), ids...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		var digest []byte
-		var h keyHash
-		if err := rows.Scan(&id, &digest, &h.pepper); err != nil {
-			return err
-		}
-		copy(h.digest[:], digest)
-		hashes[id] = h
-	}
-	return rows.Err()
 }
 
 // placeholders returns ($1,$2),($3,$4): count in all, width in each row.
@@ -205,30 +216,71 @@ func placeholders(count, width int) string {
 	return b.String() + ")"
 }
 
-func (c *change) Put(e apikey.Event, r apikey.Record) error {
-	values, err := keyValues(&r)
+func (c *change) RevokeAll(e apikey.Event, ids []string) (count int, err error) {
+	for some := range slices.Chunk(ids, c.parameters-2) {
+		var args []any
+		for _, id := range some {
+			args = append(args, id)
+		}
+		query := fmt.Sprintf("INSERT INTO revocation (key_id, at, detail) SELECT id, CAST($%d AS BIGINT), $%d FROM api_key WHERE revoked_at = 0 AND id IN %s ON CONFLICT DO NOTHING",
+			len(args)+1, len(args)+2, placeholders(len(args), len(args)))
+		result, err := c.exec(query, append(args, apikey.Milliseconds(e.At), e.Detail)...)
+		if err != nil {
+			return 0, err
+		}
+		added, _ := result.RowsAffected() // both drivers know it
+		count += int(added)
+	}
+	return count, c.logCount(e, count)
+}
+
+func (c *change) Settle(e apikey.Event, most int) (map[apikey.Event][]string, error) {
+	rows, err := c.tx.QueryContext(c.ctx, "SELECT key_id, at, detail FROM revocation ORDER BY key_id LIMIT $1", most)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	entry := c.head.Next(e, &r)
-	result, err := c.exec(`UPDATE api_key SET digest = $2, pepper = $3, owner = $4, environment = $5, scopes = $6, rate = $7, note = $8,
-		metadata = $9, created_at = $10, expires_at = $11, disabled = $12, retires_at = $13, revoked_at = $14, predecessor = $15, destinations = $16,
-		seq = $17 WHERE id = $1`, append(values, entry.Seq)...)
-	if err != nil {
-		return err
+	defer rows.Close()
+	pending := make(map[apikey.Event][]string)
+	var last string
+	count := 0
+	for ; rows.Next(); count++ {
+		begun := apikey.Event{Action: apikey.ActionRevoke}
+		var at int64
+		if err := rows.Scan(&last, &at, &begun.Detail); err != nil {
+			return nil, err
+		}
+		begun.At = apikey.FromMilliseconds(at)
+		pending[begun] = append(pending[begun], last)
 	}
-	if changed, err := result.RowsAffected(); err != nil || changed != 1 {
-		return errors.Join(apikey.ErrNotFound, err)
+	if err := rows.Err(); err != nil || count == 0 {
+		return nil, err
 	}
-	return c.log(&entry)
+	if _, err := c.exec("DELETE FROM revocation WHERE key_id <= $1", last); err != nil {
+		return nil, err
+	}
+	return pending, c.logCount(e, count)
+}
+
+// logCount adds an entry about a number of keys.
+func (c *change) logCount(e apikey.Event, count int) error {
+	if count == 0 {
+		return nil
+	}
+	e.Detail = strings.TrimSuffix(fmt.Sprintf("%d: %s", count, e.Detail), ": ")
+	return c.log(e)
 }
 
 func (c *change) SetPepper(e apikey.Event, id string) error {
 	if _, err := c.exec("UPDATE registry SET pepper = $1", id); err != nil {
 		return err
 	}
+	return c.log(e)
+}
+
+// log adds an entry about no single key.
+func (c *change) log(e apikey.Event) error {
 	entry := c.head.Next(e, nil)
-	return c.log(&entry)
+	return c.insertRows(insertEntries, entryFields, entryValues(&entry), "")
 }
 
 const (
@@ -238,10 +290,6 @@ const (
 
 func entryValues(e *apikey.Entry) []any {
 	return []any{e.Seq, apikey.Milliseconds(e.At), e.Actor, e.Action, e.Detail, e.KeyID, e.KeySum[:], e.Hash[:]}
-}
-
-func (c *change) log(e *apikey.Entry) error {
-	return c.insertRows(insertEntries, entryFields, entryValues(e))
 }
 
 const rotationColumns = "new_id, old_id, phase, compromised, started_at, leased_until, arrived_at, due_at, deliveries"

@@ -53,7 +53,7 @@ func Open(ctx context.Context, db *sql.DB, d Dialect, create bool) (*Store, erro
 	s := &Store{db: db, dialect: d}
 	err := s.migrate(ctx, create)
 	if err == nil {
-		s.lookup, err = db.PrepareContext(ctx, "SELECT "+keyColumns+", 0, 0 FROM api_key WHERE id = $1")
+		s.lookup, err = db.PrepareContext(ctx, "SELECT "+readColumns+", 0, 0 FROM api_key WHERE id = $1")
 	}
 	if err != nil {
 		db.Close()
@@ -173,11 +173,18 @@ func (s *Store) retry(ctx context.Context, do func() error) error {
 	}
 }
 
-const keyColumns = "id, digest, pepper, owner, environment, scopes, rate, note, metadata, created_at, expires_at, disabled, retires_at, revoked_at, predecessor, destinations"
+const (
+	firstColumns = "id, digest, pepper, owner, environment, scopes, rate, note, metadata, created_at, expires_at, disabled, retires_at"
+	lastColumns  = "predecessor, destinations"
+	// keyColumns are the columns of a record.
+	keyColumns = firstColumns + ", revoked_at, " + lastColumns
+	// readColumns also select revocations that are not in the record yet.
+	readColumns = firstColumns + ", CASE WHEN revoked_at <> 0 THEN revoked_at ELSE COALESCE((SELECT at FROM revocation WHERE key_id = id), 0) END, " + lastColumns
+)
 
 const keyFields = 16
 
-// scanKey scans the columns in before, then keyColumns and the key's use.
+// scanKey scans the columns in before, then those of a record and the key's use.
 func scanKey(row interface{ Scan(dest ...any) error }, before ...any) (apikey.Record, error) {
 	var r apikey.Record
 	var digest []byte
@@ -235,7 +242,7 @@ func (s *Store) Key(ctx context.Context, id string) (apikey.Record, error) {
 
 // Keys implements apikey.Registry.
 func (s *Store) Keys(ctx context.Context, f apikey.Filter) iter.Seq2[apikey.Record, error] {
-	query := "SELECT " + prefixed("k.", keyColumns) + ", COALESCE(u.last_at, 0), COALESCE(u.uses, 0) FROM api_key k LEFT JOIN key_use u ON u.key_id = k.id"
+	query := "SELECT " + readColumns + ", COALESCE(u.last_at, 0), COALESCE(u.uses, 0) FROM api_key k LEFT JOIN key_use u ON u.key_id = k.id"
 	var where []string
 	var args []any
 	narrow := func(column, value string) {
@@ -327,7 +334,7 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 		return end, s.explain(err)
 	}
 	copy(end.Head.Hash[:], hash)
-	if err := tx.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM api_key), pepper FROM registry").Scan(&end.Keys, &end.Pepper); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM api_key), (SELECT COUNT(*) FROM revocation), pepper FROM registry").Scan(&end.Keys, &end.Pending, &end.Pepper); err != nil {
 		return end, s.explain(err)
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT "+prefixed("a.", logColumns)+", COALESCE(k.seq, 0), "+loggedColumns()+

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"sync"
+
+	"github.com/fobcli/fob/internal/apikey"
 )
 
 // watcher polls for changes on its own connection, so that it never waits for other
@@ -72,7 +74,7 @@ func (s *Store) changed(ctx context.Context, after int64, most int) (ids []strin
 		}
 	}
 	rows, err := conn.QueryContext(ctx, `SELECT 0, seq, '' FROM audit_head UNION ALL SELECT 1, seq, key_id FROM (
-		SELECT seq, key_id FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2) AS behind`, after, most)
+		SELECT seq, CASE WHEN action = '`+apikey.ActionRevokeAll+`' THEN '`+apikey.AllKeys+`' ELSE key_id END AS key_id FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2) AS behind`, after, most)
 	if err != nil {
 		return nil, 0, err
 	}
