@@ -60,7 +60,7 @@ func exitOf(err error) int {
 		{cli.ExitLockTimeout, []error{filelock.ErrTimeout}},
 		{cli.ExitStorage, []error{
 			credstore.ErrNotFound, credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrRefused, credstore.ErrUnusable,
-			credstore.ErrCorrupt, credstore.ErrNotWritten, credstore.ErrTooLarge, credstore.ErrNoKey,
+			credstore.ErrCorrupt, credstore.ErrNotWritten, credstore.ErrTooLarge, credstore.ErrNoKey, credstore.ErrKeyMissing, credstore.ErrKeyDamaged,
 			seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, atomicfile.ErrUnsafe, filelock.ErrUnwritable,
 		}},
 		{cli.ExitUsage, []error{registry.ErrInsecure, config.ErrShared}},

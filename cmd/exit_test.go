@@ -41,7 +41,7 @@ func TestExitOf(t *testing.T) {
 		cli.ExitLoginRequired: {session.ErrLoginRequired, cli.ForLogin(session.ErrLoginRequired, "work"), app.NewAgentError(&agent.Failure{Status: cli.ExitLoginRequired})},
 		cli.ExitUnavailable:   {oauth.ErrUnavailable, ci.ErrUnavailable, apikey.ErrUnavailable, context.DeadlineExceeded},
 		cli.ExitStorage: {
-			credstore.ErrNotFound, credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrRefused, credstore.ErrUnusable, credstore.ErrCorrupt,
+			credstore.ErrNotFound, credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrRefused, credstore.ErrUnusable, credstore.ErrCorrupt, credstore.ErrKeyMissing, credstore.ErrKeyDamaged,
 			credstore.ErrNotWritten, credstore.ErrTooLarge, credstore.ErrNoKey, seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered,
 			atomicfile.ErrUnsafe, apikey.ErrNoRegistry, apikey.ErrNewerSchema, apikey.ErrFull, apikey.ErrDamaged, apikey.ErrUnusable,
 			app.NewAgentError(&agent.Failure{Status: cli.ExitStorage}),

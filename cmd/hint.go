@@ -36,7 +36,7 @@ import (
 // hintOf returns what to do next: the hint that an error carries, else the general one for
 // its kind, with the name of the profile that it is about.
 func hintOf(err error) string {
-	if hint := cmp.Or(cli.CarriedHint(err), pepperHint(err), secretHint(err)); hint != "" {
+	if hint := cmp.Or(cli.CarriedHint(err), lostKeyHint(err), pepperHint(err), secretHint(err)); hint != "" {
 		return hint
 	}
 	var s subject
@@ -280,6 +280,19 @@ func pepperHint(err error) string {
 		return ""
 	}
 	return cmp.Or(sealedHint(err), "run 'fob doctor' to find what is wrong with the storage; nothing is lost")
+}
+
+func lostKeyHint(err error) string {
+	const restore = "restore a backup with 'fob storage restore fob.age --force'"
+	return cmp.Or(
+		typed(err, func(*credstore.OtherKeyError) string {
+			return "use the key or passphrase that it was saved with; if it is lost, " + restore
+		}),
+		cli.HintFor(err, []cli.ErrorHint{
+			cli.HintOn(credstore.ErrKeyMissing, "restore the key from a backup of that file; if there is none, "+restore),
+			cli.HintOn(credstore.ErrKeyDamaged, "restore the key from a backup of that file; if there is none, move it away and "+restore),
+		}),
+	)
 }
 
 func isForeign(err error) bool {

@@ -50,7 +50,7 @@ func (t tokens) Token(ctx context.Context, r agent.Request, note func(string)) (
 func (t tokens) Failure(r agent.Request, err error) *agent.Failure {
 	err = cli.ForProfile(err, r.Profile)
 	fallback := app.IsUsage(err)
-	for _, missing := range []error{credstore.ErrNoKey, credstore.ErrAbsent, seal.ErrWrongKey} {
+	for _, missing := range []error{credstore.ErrNoKey, credstore.ErrKeyMissing, credstore.ErrAbsent, seal.ErrWrongKey} {
 		fallback = fallback || errors.Is(err, missing)
 	}
 	return &agent.Failure{Error: sanitize.Lines(err.Error()), Hint: t.a.Hint(err), Status: t.a.Status(err), Fallback: fallback}

@@ -155,6 +155,11 @@ func runRestore(ctx context.Context, a *app.App, opts restoreOptions) error {
 	if err != nil {
 		return err
 	}
+	if opts.Force && !opts.DryRun {
+		if err := each(ctx, backed, func(r records.Backed) error { return r.Discard(ctx) }); err != nil {
+			return err
+		}
+	}
 	return each(ctx, backed, func(r records.Backed) error { return restore(ctx, a, r, opts.RestoreOptions) })
 }
 

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -45,5 +46,26 @@ func TestCheck_NoKeyring(t *testing.T) {
 	out, _, err := b.Run(New, "status")
 	if !errors.Is(err, credstore.ErrAbsent) || !strings.Contains(out, "unreadable") || !strings.Contains(out, "ok") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A new key for a keyring that cannot be used could not be finished: nothing is begun.
+func TestRekey_NoKeyring(t *testing.T) {
+	a := newApp(t)
+	for range 2 {
+		if _, _, err := a.Run(New, "rekey", "--storage", "keyring"); !errors.Is(err, credstore.ErrAbsent) {
+			t.Error(err)
+		}
+	}
+	if _, notes, err := a.Run(New, "check"); err != nil || notes != "work: not logged in.\nsecret/stripe: ok.\n" {
+		t.Errorf("%q, %v", notes, err)
+	}
+	// One that an older fob has begun ends where nothing can be in the keyring.
+	if err := os.Mkdir(a.Home+"/data/previous", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a.Write("data/previous/keyring", "sealed")
+	if _, notes, err := a.Run(New, "check"); err != nil || !strings.HasSuffix(notes, "keyring: an interrupted change of the key is finished.\n") {
+		t.Errorf("%q, %v", notes, err)
 	}
 }

@@ -93,6 +93,13 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 		if err := finishRekey(ctx, a, opts.storage, true); err != nil { // a previous, unfinished change
 			return err
 		}
+		store, err := a.Store(opts.storage)
+		if err == nil {
+			err = store.Probe(ctx, 1) // without the storage or its key, the change could not be finished
+		}
+		if err != nil {
+			return err
+		}
 	}
 	next, err := chooseNextKey(ctx, a, cfg.Paths, opts)
 	if err != nil {
@@ -134,7 +141,7 @@ func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 	case opts.keyFile != "":
 		return credstore.CheckKeyFile(opts.keyFile, cfg.Paths.Data)
 	case a.Getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.FileKey(cfg).Name != app.PassphraseSource:
-		return overridesError("the service manager's credential")
+		return overridesError("CREDENTIALS_DIRECTORY")
 	case opts.passphraseFile != "":
 		_, err := cli.NewPassphraseIn(opts.passphraseFile)
 		return err
@@ -143,7 +150,8 @@ func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 }
 
 func overridesError(name string) error {
-	return cli.WithHint(cli.Usagef("%s is set, and takes precedence over the new key", name), "use --seal-key-stdin to change its value")
+	return cli.WithHint(cli.Usagef("%s is set, and takes precedence over the new key", name),
+		"use --seal-key-stdin to change its value; for another source, copy the key to a private file outside fob's folders, set key_file in config.toml to that file, unset the variable, and run the same command again")
 }
 
 func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rekeyOptions) (next nextKey, err error) {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fobcli/fob/internal/seal"
@@ -31,6 +32,8 @@ var (
 	ErrNotWritten = errors.New("the record was not saved")
 	ErrTooLarge   = errors.New("the record is too large for this storage")
 	ErrNoKey      = errors.New("the encrypted files need their key")
+	ErrKeyMissing = errors.New("the seal key is missing")
+	ErrKeyDamaged = errors.New("the seal key is damaged")
 	ErrUnusable   = errors.New("the storage cannot be used") // a storage in files
 )
 
@@ -53,12 +56,15 @@ type Store struct {
 	key     KeySource
 	dataDir string
 	backend string // "keyring" or "file"; part of file names next to the records
+
+	proven atomic.Bool // the key has opened a record
 }
 
 // items is a backend: it stores sealed bytes by name. Calls for several names may run
 // concurrently.
 type items interface {
-	limit() int // bytes of the largest item; 0: any record fits one
+	names() []string // of records; some may be missing
+	limit() int      // bytes of the largest item; 0: any record fits one
 	get(ctx context.Context, names ...string) ([][]byte, error)
 	set(ctx context.Context, items ...item) error
 	delete(ctx context.Context, names ...string) (deleted int, err error) // skips missing ones
@@ -70,7 +76,7 @@ type item struct {
 }
 
 // KeySource returns the seal key. With create, it creates a missing one; otherwise that is
-// seal.ErrWrongKey or ErrNoKey, because records cannot be opened without it.
+// ErrKeyMissing or ErrNoKey, because records cannot be opened without it.
 type KeySource func(ctx context.Context, create bool) (seal.Key, error)
 
 // Get returns a record; c must be the context that it was stored with.
@@ -104,7 +110,7 @@ func (s *Store) Set(ctx context.Context, c seal.Context, r Record) error {
 	if len(r.Head)+len(r.Body) > MaxRecord {
 		return fmt.Errorf("%w: it has %d bytes, the limit is %d", ErrTooLarge, len(r.Head)+len(r.Body), MaxRecord)
 	}
-	key, err := s.key(ctx, true)
+	key, err := s.writingKey(ctx)
 	if err != nil {
 		return err
 	}

@@ -292,7 +292,7 @@ func TestProbeWritesAsMuchAsItSays(t *testing.T) {
 func TestCheckKeyMakesNone(t *testing.T) {
 	dir := t.TempDir()
 	s := inMemory(dir, &memoryKeyring{items: map[string]string{}})
-	if err := s.CheckKey(t.Context()); !errors.Is(err, seal.ErrWrongKey) {
+	if err := s.CheckKey(t.Context()); !errors.Is(err, ErrKeyMissing) {
 		t.Errorf("CheckKey() = %v", err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
@@ -360,7 +360,7 @@ func TestE46FirstRunRace(t *testing.T) {
 }
 
 func TestDamagedFilesOfTheKeyring(t *testing.T) {
-	for _, name := range []string{"id", "seal.key"} {
+	for name, damaged := range map[string]error{"id": ErrCorrupt, "seal.key": ErrKeyDamaged} {
 		dir := t.TempDir()
 		s := inMemory(dir, &memoryKeyring{items: map[string]string{}})
 		if err := s.Set(t.Context(), work, Record{}); err != nil {
@@ -379,10 +379,10 @@ func TestDamagedFilesOfTheKeyring(t *testing.T) {
 			if err := os.WriteFile(path, content, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Get(t.Context(), work); !errors.Is(err, ErrCorrupt) {
+			if _, err := s.Get(t.Context(), work); !errors.Is(err, damaged) {
 				t.Errorf("%s: %s: Get() = %v", name, what, err)
 			}
-			if err := s.Set(t.Context(), work, Record{}); !errors.Is(err, ErrCorrupt) {
+			if err := s.Set(t.Context(), work, Record{}); !errors.Is(err, damaged) {
 				t.Errorf("%s: %s: Set() = %v", name, what, err)
 			}
 			if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {

@@ -24,7 +24,7 @@ func TestSealKeyIsGone(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(t.Context(), work); !errors.Is(err, seal.ErrWrongKey) {
+	if _, err := s.Get(t.Context(), work); !errors.Is(err, ErrKeyMissing) {
 		t.Errorf("a key that is gone: %v", err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -169,7 +169,7 @@ func TestKeyFile(t *testing.T) {
 	if _, err := missing(t.Context(), true); !errors.As(err, &keyErr) || !strings.Contains(err.Error(), "head -c 32 /dev/urandom") {
 		t.Errorf("missing before the first use: %v", err)
 	}
-	if _, err := missing(t.Context(), false); !errors.Is(err, ErrUnusable) {
+	if _, err := missing(t.Context(), false); !errors.Is(err, ErrKeyMissing) {
 		t.Errorf("missing: %v", err)
 	}
 	for name, path := range map[string]string{

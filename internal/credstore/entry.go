@@ -3,6 +3,7 @@ package credstore
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/fobcli/fob/internal/filelock"
@@ -21,6 +22,22 @@ type Entry struct {
 	// Current is called under the lock, and returns an error if the record is no longer in
 	// Store. It may be nil.
 	Current func() error
+}
+
+// lockedRecord returns the record whose lock file has this name, which stays after the record
+// was deleted; "" if it is not a record's.
+func lockedRecord(file string) string {
+	name, isLock := strings.CutSuffix(file, ".lock")
+	secret, isSecret := strings.CutPrefix(name, "secret.")
+	switch {
+	case file == "peppers":
+		return "pepper/peppers"
+	case isLock && isSecret:
+		return "secret/" + secret
+	case isLock && !strings.Contains(name, "."):
+		return "login/" + name
+	}
+	return ""
 }
 
 // Acquire takes the record's lock.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/fobcli/fob/internal/atomicfile"
 )
@@ -30,6 +32,11 @@ type fileItems struct{ dir string }
 func (f fileItems) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
 
 func (fileItems) limit() int { return 0 }
+
+func (f fileItems) names() []string {
+	names, _ := fs.Glob(os.DirFS(f.dir), "*/*") // only a bad pattern is an error
+	return slices.DeleteFunc(names, func(name string) bool { return strings.Contains(name, "/.") })
+}
 
 func (f fileItems) get(_ context.Context, names ...string) ([][]byte, error) {
 	var all [][]byte

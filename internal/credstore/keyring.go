@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -98,6 +99,17 @@ type keyringItems struct {
 const maxItem = 1500
 
 func (k *keyringItems) limit() int { return maxItem }
+
+// names returns the records by their lock files: not every keyring can list its items.
+func (k *keyringItems) names() (names []string) {
+	files, _ := os.ReadDir(filepath.Join(k.dataDir, "locks"))
+	for _, file := range files {
+		if name := lockedRecord(file.Name()); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, error) {
 	accounts, err := k.accounts(names, false)

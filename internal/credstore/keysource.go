@@ -31,14 +31,14 @@ func sealKeyFile(dataDir string) KeySource {
 	return func(_ context.Context, create bool) (seal.Key, error) {
 		raw, err := readOrCreate(path, create, func() []byte { return seal.NewKey().Bytes() })
 		if errors.Is(err, fs.ErrNotExist) {
-			return seal.Key{}, fmt.Errorf("%w: %s is gone", seal.ErrWrongKey, path)
+			return seal.Key{}, fmt.Errorf("%w: %s", ErrKeyMissing, path)
 		}
 		if err != nil {
 			return seal.Key{}, err
 		}
 		key, err := seal.KeyFromBytes(raw)
 		if err != nil {
-			return seal.Key{}, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
+			return seal.Key{}, fmt.Errorf("%w: %s: %w", ErrKeyDamaged, path, err)
 		}
 		return key, nil
 	}
@@ -77,7 +77,7 @@ func KeyFile(path, dataDir string) KeySource {
 			return seal.Key{}, &KeyError{Source: path, Reason: "does not exist: create it with '(umask 077 && head -c 32 /dev/urandom | base64 > FILE)'"}
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return seal.Key{}, fmt.Errorf("%w: the key file %s is gone", ErrUnusable, path)
+			return seal.Key{}, fmt.Errorf("%w: %s", ErrKeyMissing, path)
 		}
 		if err != nil {
 			return seal.Key{}, err
@@ -282,11 +282,11 @@ func readParams(path string) (kdfParams, error) {
 		return p, err
 	}
 	if err := json.Unmarshal(text, &p); err != nil {
-		return p, fmt.Errorf("%w: %s was not written by fob", ErrCorrupt, path)
+		return p, fmt.Errorf("%w: %s was not written by fob", ErrKeyDamaged, path)
 	}
 	if p.KDF != "argon2id" || len(p.Salt) < saltSize || p.Time < 1 || p.Time > maxArgonTime ||
 		p.MemoryKiB < 8<<10 || p.MemoryKiB > maxArgonMemoryKiB || p.Threads < 1 || p.Threads > maxArgonThreads {
-		return p, fmt.Errorf("%w: %s has parameters that fob does not accept", ErrCorrupt, path)
+		return p, fmt.Errorf("%w: %s has parameters that fob does not accept", ErrKeyDamaged, path)
 	}
 	return p, nil
 }

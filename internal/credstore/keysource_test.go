@@ -119,7 +119,7 @@ func TestChangedParametersAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := &asker{passphrase: "x"}
-		if _, err := Passphrase(PassphraseOptions{dir, a.ask})(t.Context(), true); !errors.Is(err, ErrCorrupt) || a.asked != 0 {
+		if _, err := Passphrase(PassphraseOptions{dir, a.ask})(t.Context(), true); !errors.Is(err, ErrKeyDamaged) || a.asked != 0 {
 			t.Errorf("%s: %v, asked %d times", name, err, a.asked)
 		}
 	}

@@ -34,6 +34,14 @@ func (s *Store) open(ctx context.Context, c seal.Context, sealed []byte) ([]byte
 	if err != nil {
 		return nil, err
 	}
+	plain, err := s.openWith(key, c, sealed)
+	if err == nil {
+		s.proven.Store(true)
+	}
+	return plain, err
+}
+
+func (s *Store) openWith(key seal.Key, c seal.Context, sealed []byte) ([]byte, error) {
 	plain, err := key.Open(c, sealed)
 	if errors.Is(err, seal.ErrWrongKey) {
 		if previous, ok := s.previousKey(key); ok {
@@ -72,7 +80,7 @@ func (s *Store) Rekeying() (bool, error) {
 // BeginRekey seals the current key with the next one, so that the key source can then be
 // switched. Call Reseal for all records and EndRekey afterwards.
 func (s *Store) BeginRekey(ctx context.Context, next seal.Key) error {
-	present, err := s.key(ctx, true)
+	present, err := s.writingKey(ctx)
 	if err != nil {
 		return err
 	}

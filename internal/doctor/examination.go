@@ -162,10 +162,9 @@ func (e *examination) keyring(ctx context.Context, store *credstore.Store) {
 		// KeyringReachable has set this variable to what it found, for the D-Bus library.
 		e.add(DBus(unreachable, os.Getenv("DBUS_SESSION_BUS_ADDRESS"), e.example()))
 	}
-	path := filepath.Join(e.paths.Data, "seal.key")
-	_ = e.sealKey(ctx, store, "seal key", path, !app.PathExists(filepath.Join(e.paths.Data, "id")))
 	e.app.Progress("Trying the OS keyring...")
 	err := store.Probe(ctx, doctorProbeSize)
+	_ = e.sealKey(ctx, store, "seal key", filepath.Join(e.paths.Data, "seal.key"), false)
 	if runtime.GOOS == "linux" {
 		e.add(KeyringLock(err, e.example()))
 	}

@@ -223,6 +223,17 @@ func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (o
 	return out, nil
 }
 
+// Discard deletes what the record replaces and cannot be opened: it would prevent a new key
+// in place of a lost one.
+func (b Backed) Discard(ctx context.Context) (failed error) {
+	for _, storage := range config.Storages() {
+		if _, err := b.read(ctx, storage); isUnreadable(err) {
+			failed = errors.Join(failed, b.remove(ctx, storage))
+		}
+	}
+	return failed
+}
+
 func find(a *app.App, cfg *config.Config, kind Kind, name string) (Record, bool) {
 	if kind == Login {
 		p, known := cfg.Profiles[name]

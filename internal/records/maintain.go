@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -60,15 +62,20 @@ func (r Record) Status(ctx context.Context) (Status, error) {
 // Trouble describes what is wrong with a record. Damage differs from a storage or key that is
 // not available here.
 func Trouble(err error) string {
-	for _, kind := range []error{seal.ErrWrongKey, seal.ErrWrongContext, errCopy} {
+	for _, kind := range []error{credstore.ErrKeyMissing, credstore.ErrKeyDamaged, seal.ErrWrongKey, seal.ErrWrongContext, errCopy} {
 		if errors.Is(err, kind) {
 			return kind.Error()
 		}
 	}
-	if errors.Is(err, credstore.ErrCorrupt) || errors.Is(err, seal.ErrTampered) || errors.Is(err, seal.ErrFormat) {
+	if isUnreadable(err) {
 		return "damaged"
 	}
 	return "cannot be read here"
+}
+
+// isUnreadable reports a record that is damaged, or whose key is lost.
+func isUnreadable(err error) bool {
+	return slices.ContainsFunc([]error{credstore.ErrKeyMissing, seal.ErrWrongKey, credstore.ErrCorrupt, seal.ErrTampered, seal.ErrFormat}, func(target error) bool { return errors.Is(err, target) })
 }
 
 var errCopy = errors.New("there is another copy")
@@ -186,10 +193,14 @@ func FinishRekey(ctx context.Context, a *app.App, storage string) error {
 		return err
 	}
 	var failed error
+	none := !app.PathExists(filepath.Join(cfg.Paths.Data, "locks", "peppers")) // if there is no keyring either
 	for _, r := range append(configuredIn(a, cfg, storage), newPeppers(a, cfg, storage)) {
 		c, err := r.open(storage, true)
 		if err == nil {
 			err = c.Reseal(ctx)
+		}
+		if none && r.Kind == Peppers && errors.Is(err, credstore.ErrAbsent) {
+			continue
 		}
 		failed = errors.Join(failed, r.wrap(err))
 	}

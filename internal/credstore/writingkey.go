@@ -1,0 +1,62 @@
+package credstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fobcli/fob/internal/seal"
+)
+
+// OtherKeyError means that a record would be sealed under a key that opens no record, while
+// there are records under another one: the right key may still be found.
+type OtherKeyError struct{ Name string } // of such a record, as in login/work
+
+func (e *OtherKeyError) Error() string {
+	return fmt.Sprintf("%s is %s: nothing was saved", e.Name, seal.ErrWrongKey)
+}
+
+func (*OtherKeyError) Unwrap() error { return seal.ErrWrongKey }
+
+// writingKey returns the key to seal a record with. It creates a missing key only if no
+// record needs it.
+func (s *Store) writingKey(ctx context.Context) (seal.Key, error) {
+	key, err := s.key(ctx, false)
+	switch {
+	case errors.Is(err, ErrKeyMissing), errors.Is(err, ErrNoKey):
+		if s.checkOthers(ctx, seal.NewKey()) == nil {
+			break
+		}
+		if _, againErr := s.key(ctx, false); againErr != nil { // unless another process has just created it
+			return key, err
+		}
+	case err != nil:
+		return key, err
+	case !s.proven.Load():
+		if err := s.checkOthers(ctx, key); err != nil {
+			return key, err
+		}
+	}
+	return s.key(ctx, true)
+}
+
+// checkOthers returns an error if there are records, and the key opens none of them.
+func (s *Store) checkOthers(ctx context.Context, key seal.Key) error {
+	var other error
+	for _, name := range s.items.names() {
+		sealed, err := s.items.get(ctx, name)
+		if err == nil {
+			_, err = s.openWith(key, seal.Context{}, sealed[0])
+		}
+		switch {
+		case errors.Is(err, seal.ErrWrongContext): // it is the key
+			return nil
+		case errors.Is(err, seal.ErrWrongKey):
+			other = cmp.Or(other, error(&OtherKeyError{name}))
+		case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt):
+			other = cmp.Or(other, err)
+		}
+	}
+	return other
+}

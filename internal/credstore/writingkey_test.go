@@ -1,0 +1,168 @@
+package credstore
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/fobcli/fob/internal/seal"
+)
+
+// entryOf is a record with its lock, as all commands write it.
+func entryOf(s *Store, profile string) Entry {
+	c := work
+	c.Profile = profile
+	return Entry{Store: s, Context: c, Lock: filepath.Join(s.dataDir, "locks", profile+".lock")}
+}
+
+func mustReplace(t *testing.T, e Entry) {
+	t.Helper()
+	if err := e.Replace(t.Context(), Record{Body: []byte(e.Context.Profile)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lostKeys are storages with the record "work", and what loses their key.
+func lostKeys(t *testing.T) map[string]struct {
+	open func() *Store
+	key  string
+} {
+	keyring, m := t.TempDir(), &memoryKeyring{items: map[string]string{}}
+	passphrase := t.TempDir()
+	keyFile, path := t.TempDir(), filepath.Join(t.TempDir(), "fob.key")
+	if err := MakeKeyFile(path, keyFile); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]struct {
+		open func() *Store
+		key  string
+	}{
+		"keyring":  {func() *Store { return inMemory(keyring, m) }, filepath.Join(keyring, "seal.key")},
+		"key file": {func() *Store { return inFiles(keyFile, KeyFile(path, keyFile)) }, path},
+		"passphrase": {func() *Store {
+			return inFiles(passphrase, Passphrase(PassphraseOptions{passphrase, (&asker{passphrase: "correct horse"}).ask}))
+		}, filepath.Join(passphrase, "seal.json")},
+	}
+	for _, storage := range all {
+		mustReplace(t, entryOf(storage.open(), "work"))
+	}
+	return all
+}
+
+func TestSet_LostKey(t *testing.T) {
+	for name, storage := range lostKeys(t) {
+		t.Run(name, func(t *testing.T) {
+			good, err := os.ReadFile(storage.key)
+			if err == nil {
+				err = os.Remove(storage.key)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for what, change := range map[string]func(*Store) error{
+				"a new record": func(s *Store) error { return entryOf(s, "play").Replace(t.Context(), Record{}) },
+				"the same one": func(s *Store) error { return entryOf(s, "work").Replace(t.Context(), Record{}) },
+				"a test":       func(s *Store) error { return s.Probe(t.Context(), 8) },
+				"another key":  func(s *Store) error { return s.BeginRekey(t.Context(), seal.NewKey()) },
+			} {
+				if err := change(storage.open()); !errors.Is(err, ErrKeyMissing) && !errors.Is(err, ErrNoKey) {
+					t.Errorf("%s: %v", what, err)
+				}
+				if _, err := os.Stat(storage.key); !errors.Is(err, fs.ErrNotExist) {
+					t.Fatalf("%s has created a key: %v", what, err)
+				}
+			}
+			if err := os.WriteFile(storage.key, good, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := entryOf(storage.open(), "work").Get(t.Context()); err != nil || string(r.Body) != "work" {
+				t.Errorf("with the key again: %q, %v", r.Body, err)
+			}
+			mustReplace(t, entryOf(storage.open(), "play"))
+		})
+	}
+}
+
+// A deleted record needs no key.
+func TestSet_NoRecordNeedsTheKey(t *testing.T) {
+	for name, storage := range lostKeys(t) {
+		if name == "key file" { // which the user makes
+			continue
+		}
+		if err := os.Remove(storage.key); err != nil {
+			t.Fatal(err)
+		}
+		s := storage.open()
+		if err := entryOf(s, "work").Remove(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		mustReplace(t, entryOf(s, "play"))
+	}
+}
+
+func TestSet_AnotherKey(t *testing.T) {
+	dir := t.TempDir()
+	old := seal.NewKey()
+	mustReplace(t, entryOf(inFiles(dir, fixedKey(old)), "work"))
+	before, err := os.ReadFile(filepath.Join(dir, "records", "login", "work"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := inFiles(dir, fixedKey(seal.NewKey()))
+	for _, profile := range []string{"work", "play"} {
+		var other *OtherKeyError
+		if err := entryOf(s, profile).Replace(t.Context(), Record{}); !errors.As(err, &other) || !errors.Is(err, seal.ErrWrongKey) || other.Name != "login/work" {
+			t.Errorf("%s: %v", profile, err)
+		}
+	}
+	if now, err := os.ReadFile(filepath.Join(dir, "records", "login", "work")); err != nil || !bytes.Equal(now, before) {
+		t.Errorf("the record has changed, %v", err)
+	}
+	// During a change of the key, both keys open the records.
+	s = inFiles(dir, fixedKey(old))
+	next := seal.NewKey()
+	if err := s.BeginRekey(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	mustReplace(t, entryOf(inFiles(dir, fixedKey(next)), "play"))
+	// A damaged record needs no key.
+	if err := os.WriteFile(filepath.Join(dir, "records", "login", "work"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustReplace(t, entryOf(inFiles(dir, fixedKey(next)), "home"))
+}
+
+// A record that was opened proves its key: nothing else is read to write it.
+func TestSet_OpenedRecordProvesItsKey(t *testing.T) {
+	dir := t.TempDir()
+	key := fixedKey(seal.NewKey())
+	mustReplace(t, entryOf(inFiles(dir, key), "work"))
+	s := inFiles(dir, key)
+	reads := &countedItems{items: s.items}
+	s.items = reads
+	e := entryOf(s, "work")
+	if _, err := e.Get(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustReplace(t, e)
+	if reads.listed != 0 {
+		t.Errorf("the records were listed %d times", reads.listed)
+	}
+	mustReplace(t, entryOf(s, "play"))
+	if reads.listed != 0 {
+		t.Errorf("the records were listed %d times", reads.listed)
+	}
+}
+
+type countedItems struct {
+	items
+	listed int
+}
+
+func (c *countedItems) names() []string {
+	c.listed++
+	return c.items.names()
+}
