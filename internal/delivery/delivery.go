@@ -99,9 +99,7 @@ func newMachine(a *app.App, as []string) (destination.Machine, error) {
 // line takes precedence over the configuration.
 func credentialsOf(cfg *config.Config, as []string) (map[string]string, error) {
 	chosen := make(map[string]string)
-	for platform, source := range cfg.Destination.As {
-		chosen[platform] = source
-	}
+	maps.Copy(chosen, cfg.Destination.As)
 	for _, option := range as {
 		platform, source, found := strings.Cut(option, "=")
 		switch {

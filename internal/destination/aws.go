@@ -333,13 +333,9 @@ func (r sigV4) sign(header http.Header, key awsKey, at time.Time) {
 	text := strings.Join([]string{"AWS4-HMAC-SHA256", header.Get("X-Amz-Date"), scope, fmt.Sprintf("%x", sha256.Sum256([]byte(request)))}, "\n")
 	mac := []byte("AWS4" + key.secret.Reveal())
 	for _, part := range append(strings.Split(scope, "/"), text) {
-		mac = hmacSHA256(mac, part)
+		keyed := hmac.New(sha256.New, mac)
+		keyed.Write([]byte(part))
+		mac = keyed.Sum(nil)
 	}
 	header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%x", key.id, scope, all, mac))
-}
-
-func hmacSHA256(key []byte, text string) []byte {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(text))
-	return mac.Sum(nil)
 }

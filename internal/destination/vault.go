@@ -199,10 +199,4 @@ func readVault(ctx context.Context, a *api, path string) (vaultVersion, error) {
 }
 
 // escapePath escapes a path except for its slashes.
-func escapePath(path string) string {
-	segments := strings.Split(path, "/")
-	for i := range segments {
-		segments[i] = url.PathEscape(segments[i])
-	}
-	return strings.Join(segments, "/")
-}
+func escapePath(path string) string { return (&url.URL{Path: path}).EscapedPath() }
