@@ -251,25 +251,20 @@ func (g *Registrar) updateOne(tx apikey.Tx, id string, change func(*apikey.Recor
 // changedFields returns the names of the fields that differ between two records.
 func changedFields(before, after *apikey.Record) string {
 	var names []string
-	for _, field := range []struct {
-		name string
-		same bool
-	}{
-		{"owner", before.Owner == after.Owner},
-		{"scopes", slices.Equal(before.Scopes, after.Scopes)},
-		{"rate", before.Rate == after.Rate},
-		{"note", before.Note == after.Note},
-		{"destinations", slices.Equal(before.Destinations, after.Destinations)},
-		{"metadata", maps.Equal(before.Metadata, after.Metadata)},
-		{"expiry", before.ExpiresAt.Equal(after.ExpiresAt)},
-	} {
-		if !field.same {
-			names = append(names, field.name)
+	note := func(name string, isSame bool) {
+		if !isSame {
+			names = append(names, name)
 		}
 	}
-	if before.Disabled != after.Disabled {
-		names = append(names, map[bool]string{true: "disabled", false: "enabled"}[after.Disabled])
-	}
+	note("owner", before.Owner == after.Owner)
+	note("scopes", slices.Equal(before.Scopes, after.Scopes))
+	note("rate", before.Rate == after.Rate)
+	note("note", before.Note == after.Note)
+	note("destinations", slices.Equal(before.Destinations, after.Destinations))
+	note("metadata", maps.Equal(before.Metadata, after.Metadata))
+	note("expiry", before.ExpiresAt.Equal(after.ExpiresAt))
+	note("disabled", before.Disabled || !after.Disabled)
+	note("enabled", !before.Disabled || after.Disabled)
 	return strings.Join(names, ", ")
 }
 
