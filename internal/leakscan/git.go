@@ -265,9 +265,9 @@ func (s *Scanner) scanPacks(ctx context.Context, dir string, c *collector) (rest
 	if err != nil {
 		return nil, err
 	}
-	large, err := packs.Walk(ctx, func(o gitpack.Object, text []byte) {
+	large, err := packs.Walk(ctx, func(objectType, name string, text []byte) {
 		r := Result{Files: 1, Bytes: int64(len(text))}
-		kind, name := kindOf(o.Type()), o.Name()
+		kind := kindOf(objectType)
 		s.scanText(text, len(text), place{line: 1, column: 1}, r.collect(kind, name))
 		s.scanContent(ctx, c, dir, text, kind, name)
 		c.add(r)

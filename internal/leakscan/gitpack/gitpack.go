@@ -32,21 +32,6 @@ type OpenFunc func(path string) (*os.File, fs.FileInfo, error)
 // Packs are the packs of a repository.
 type Packs []*pack
 
-// Object is an object in a pack.
-type Object struct {
-	pack   *pack
-	packed *packed
-	kind   uint8
-}
-
-// Type is the object's type as git names it.
-func (o Object) Type() string {
-	return map[uint8]string{kindCommit: "commit", kindBlob: "blob", kindTag: "tag"}[o.kind]
-}
-
-// Name is the object's name in hexadecimal digits.
-func (o Object) Name() string { return hex.EncodeToString(o.pack.name(o.packed.name)) }
-
 // Open opens the packs in an objects folder whose names are SHA-1.
 func Open(objects string, open OpenFunc) (Packs, error) {
 	if _, err := os.Lstat(filepath.Join(objects, "info", "alternates")); !os.IsNotExist(err) {
@@ -121,10 +106,10 @@ func (packs Packs) Loose(objects string) ([]string, error) {
 	return loose, nil
 }
 
-// Walk calls visit with every object but trees, each once, from several goroutines. The
-// text is valid until visit returns. Walk returns the names of objects that were not
+// Walk calls visit with every object but trees, each once, from several goroutines; its type
+// is as git names it. The text is valid until visit returns. Walk returns the names of objects that were not
 // visited because they, or what they are made of, take too much memory.
-func (packs Packs) Walk(ctx context.Context, visit func(o Object, text []byte)) (large []string, err error) {
+func (packs Packs) Walk(ctx context.Context, visit func(objectType, name string, text []byte)) (large []string, err error) {
 	for i, p := range packs {
 		more, err := p.walk(ctx, packs[:i], visit)
 		if err != nil {
@@ -136,11 +121,12 @@ func (packs Packs) Walk(ctx context.Context, visit func(o Object, text []byte)) 
 }
 
 // walk is Packs.Walk for the objects that are not in the packs before.
-func (p *pack) walk(ctx context.Context, before Packs, visit func(Object, []byte)) (large []string, err error) {
+func (p *pack) walk(ctx context.Context, before Packs, visit func(objectType, name string, text []byte)) (large []string, err error) {
 	roots, err := p.roots()
 	if err != nil {
 		return nil, err
 	}
+	types := map[uint8]string{kindCommit: "commit", kindBlob: "blob", kindTag: "tag"}
 	var next atomic.Int64
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
@@ -148,15 +134,15 @@ func (p *pack) walk(ctx context.Context, before Packs, visit func(Object, []byte
 		group.Go(func() error {
 			u := &unpacker{pack: p}
 			u.skip = func(o *packed) {
-				if !before.contain(p.name(o.name)) {
+				if name := p.name(o.name); !before.contain(name) {
 					mu.Lock()
 					defer mu.Unlock()
-					large = append(large, Object{pack: p, packed: o}.Name())
+					large = append(large, hex.EncodeToString(name))
 				}
 			}
 			u.visit = func(o *packed, text []byte) error {
-				if !before.contain(p.name(o.name)) {
-					visit(Object{p, o, u.kind}, text)
+				if name := p.name(o.name); !before.contain(name) {
+					visit(types[u.kind], hex.EncodeToString(name), text)
 				}
 				return ctx.Err()
 			}

@@ -73,13 +73,13 @@ func TestPacks_WalkVisitsEachObjectOnce(t *testing.T) {
 		defer packs.Close()
 		var mu sync.Mutex
 		got := make(map[string]string)
-		large, err := packs.Walk(t.Context(), func(o Object, text []byte) {
+		large, err := packs.Walk(t.Context(), func(_, object string, text []byte) {
 			mu.Lock()
 			defer mu.Unlock()
-			if _, twice := got[o.Name()]; twice {
-				t.Errorf("%s: %s is visited twice", name, o.Name())
+			if _, twice := got[object]; twice {
+				t.Errorf("%s: %s is visited twice", name, object)
 			}
-			got[o.Name()] = string(text)
+			got[object] = string(text)
 		})
 		if err != nil || len(large) > 0 {
 			t.Errorf("%s: %v, %q are too large", name, err, large)
@@ -194,11 +194,11 @@ func TestPacks_WalkEndsWithItsContextAndErrors(t *testing.T) {
 	packs := Packs{chain(t, maxKept-1<<13, 3)}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := packs.Walk(ctx, func(Object, []byte) {}); !errors.Is(err, context.Canceled) {
+	if _, err := packs.Walk(ctx, func(_, _ string, _ []byte) {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	packs[0].objects[3].size++ // its delta is shorter
-	if _, err := packs.Walk(t.Context(), func(Object, []byte) {}); err == nil {
+	if _, err := packs.Walk(t.Context(), func(_, _ string, _ []byte) {}); err == nil {
 		t.Error("a damaged pack is no error")
 	}
 }
