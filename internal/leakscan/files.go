@@ -14,11 +14,7 @@ import (
 )
 
 // archives are extensions of compressed files, in which no key would be found.
-var archives = map[string]bool{
-	".zip": true, ".gz": true, ".tgz": true, ".bz2": true, ".xz": true, ".zst": true, ".7z": true, ".rar": true, ".jar": true, ".war": true,
-	".png": true, ".jpg": true, ".jpeg": true, ".gif": true, ".webp": true, ".ico": true, ".mp3": true, ".mp4": true, ".mov": true, ".webm": true,
-	".woff": true, ".woff2": true, ".ttf": true, ".otf": true, ".pdf": true, ".deb": true, ".rpm": true, ".apk": true, ".whl": true,
-}
+const archives = " .zip .gz .tgz .bz2 .xz .zst .7z .rar .jar .war .png .jpg .jpeg .gif .webp .ico .mp3 .mp4 .mov .webm .woff .woff2 .ttf .otf .pdf .deb .rpm .apk .whl "
 
 // Result is what a scan found, and what it could not scan.
 type Result struct {
@@ -104,7 +100,7 @@ func walk(ctx context.Context, root string, found chan<- candidate) error {
 			found <- candidate{path, err}
 		case entry.IsDir() && entry.Name() == ".git" && path != root:
 			return filepath.SkipDir
-		case entry.Type().IsRegular() && !archives[strings.ToLower(filepath.Ext(path))]:
+		case entry.Type().IsRegular() && !strings.Contains(archives, " "+strings.ToLower(filepath.Ext(path))+" "):
 			found <- candidate{path: path}
 		}
 		return nil
