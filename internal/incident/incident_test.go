@@ -319,7 +319,8 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	k := &leakedKey{record: active}
-	if err := (&incident{a: s.App}).findDestinations(k, nil); err != nil || len(k.dests) != 2 || delivery.Unusable(k.dests[0]) != nil || !errors.Is(delivery.Unusable(k.dests[1]), destination.ErrNotDelivered) {
+	run := &incident{a: s.App, opts: Options{DryRun: true}, keys: []*leakedKey{k}, g: s.g}
+	if _, err := run.plan(t.Context()); err != nil || len(k.dests) != 2 || delivery.Unusable(k.dests[0]) != nil || !errors.Is(delivery.Unusable(k.dests[1]), destination.ErrNotDelivered) {
 		t.Errorf("%v, %v", k.dests, err)
 	}
 }

@@ -23,7 +23,9 @@ func (run *incident) plan(ctx context.Context) (todo []*leakedKey, err error) {
 	var doubtful []*leakedKey
 	for _, k := range run.keys {
 		k.open = keys.UnfinishedOf(k.record.ID, open)
-		if err := run.findDestinations(k, open); err != nil {
+		// Those that this machine cannot deliver to do not prevent the revocation.
+		k.dests, err = delivery.ForRotation(run.a, keys.Destinations(k.record, open), nil, run.opts.As, k.record.Environment, true)
+		if err != nil {
 			return nil, err
 		}
 		run.show(k)
@@ -88,13 +90,6 @@ func (run *incident) warnUnready(ctx context.Context, todo []*leakedKey) {
 func (run *incident) confirm(ctx context.Context, what string) error {
 	unasked := cli.WithHint(cli.Usagef("refusing to replace %s without confirmation (not a terminal)", what), "check the plan with --dry-run, then use --yes")
 	return run.a.Confirm(ctx, fmt.Sprintf("Replace %s? What uses the old key stops working unless the new one is delivered.", what), unasked)
-}
-
-// findDestinations reads the destinations of a key. Those that this machine cannot deliver
-// to are reported, and do not prevent its revocation.
-func (run *incident) findDestinations(k *leakedKey, open []keys.Unfinished) (err error) {
-	k.dests, err = delivery.ForRotation(run.a, keys.Destinations(k.record, open), nil, run.opts.As, k.record.Environment, true)
-	return err
 }
 
 func (run *incident) show(k *leakedKey) {

@@ -58,9 +58,9 @@ func (run *incident) reserve() error {
 }
 
 func (run *incident) write(ctx context.Context) error {
-	log, err := run.timeLine(ctx)
+	entries, verdict, err := run.timeLine(ctx)
 	if err == nil {
-		err = atomicfile.Write(run.opts.Output, run.markdown(log))
+		err = atomicfile.Write(run.opts.Output, run.markdown(entries, verdict))
 	}
 	if err != nil {
 		return cli.WithHint(fmt.Errorf("the report could not be written: %w", err), "run 'fob key audit' for what happened")
@@ -70,7 +70,7 @@ func (run *incident) write(ctx context.Context) error {
 }
 
 // markdown returns the report. It has no secret in it, and what others wrote is only text.
-func (run *incident) markdown(log timeLine) []byte {
+func (run *incident) markdown(entries []apikey.Entry, verdict string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Incident of %s: leaked API keys\n\n", run.started.UTC().Format("2006-01-02 15:04 UTC"))
 	fmt.Fprintf(&b, "Handled by %s with fob %s, from %s to %s.\n\n", codeSpan(run.g.Actor), app.Version(), clockText(run.started), clockText(run.a.Now()))
@@ -94,10 +94,10 @@ func (run *incident) markdown(log timeLine) []byte {
 	b.WriteString("\n## Deliveries\n\n")
 	run.writeDeliveries(&b)
 	b.WriteString("\n## Timeline\n\nFrom the audit log, in UTC.\n\n| time | entry | user | action | key | detail |\n|---|---|---|---|---|---|\n")
-	for _, e := range log.entries {
+	for _, e := range entries {
 		writeRow(&b, e.At.Format(time.DateTime), fmt.Sprint(e.Seq), codeSpan(e.Actor), codeSpan(e.Action), codeSpan(e.KeyID), codeSpan(e.Detail))
 	}
-	fmt.Fprintf(&b, "\n%s\n", log.verdict)
+	fmt.Fprintf(&b, "\n%s\n", verdict)
 	b.WriteString("\n## Left to do\n\n")
 	for _, line := range run.leftToDo() {
 		fmt.Fprintf(&b, "- [ ] %s\n", line)
@@ -138,14 +138,8 @@ func (run *incident) writeDeliveries(b *bytes.Buffer) {
 	}
 }
 
-// timeLine is what the audit log says about the keys, and whether it can be trusted.
-type timeLine struct {
-	entries []apikey.Entry
-	verdict string
-}
-
-func (run *incident) timeLine(ctx context.Context) (timeLine, error) {
-	var log timeLine
+// timeLine returns what the audit log says about the keys, and whether it can be trusted.
+func (run *incident) timeLine(ctx context.Context) (entries []apikey.Entry, verdict string, err error) {
 	var auditor apikey.Auditor
 	var tampered error
 	ids := make(map[string]bool)
@@ -158,22 +152,21 @@ func (run *incident) timeLine(ctx context.Context) (timeLine, error) {
 			tampered = auditor.Check(l)
 		}
 		if ids[l.KeyID] {
-			log.entries = append(log.entries, l.Entry)
+			entries = append(entries, l.Entry)
 		}
 		return nil
 	})
 	if err != nil {
-		return log, err
+		return nil, "", err
 	}
 	head, err := auditor.Finish(end)
 	if tampered == nil {
 		tampered = err
 	}
-	log.verdict = "The whole log was verified. Its head is " + codeSpan(head.String()) + "."
 	if tampered != nil {
-		log.verdict = "**The log cannot be trusted:** " + codeSpan(tampered.Error()) + "."
+		return entries, "**The log cannot be trusted:** " + codeSpan(tampered.Error()) + ".", nil
 	}
-	return log, nil
+	return entries, "The whole log was verified. Its head is " + codeSpan(head.String()) + ".", nil
 }
 
 // leftToDo lists what fob cannot do: the problems that stderr has, then what is for people.

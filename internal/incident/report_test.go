@@ -76,7 +76,7 @@ func TestMarkdown_IsInert(t *testing.T) {
 		replaced: keys.Rotated{New: apikey.Record{ID: "next"}, Rotation: apikey.Rotation{Deliveries: []apikey.Delivery{{Destination: hostile, Status: apikey.DeliveryFailed, Error: hostile}}}},
 	}
 	run := &incident{a: s.App, g: &keys.Registrar{Actor: hostile}, started: s.Time, keys: []*leakedKey{k}, unknown: 2}
-	text := string(run.markdown(timeLine{[]apikey.Entry{{Event: apikey.Event{At: s.Time, Actor: hostile, Action: "rotate", Detail: hostile}, KeyID: "old"}}, "verified"}))
+	text := string(run.markdown([]apikey.Entry{{Event: apikey.Event{At: s.Time, Actor: hostile, Action: "rotate", Detail: hostile}, KeyID: "old"}}, "verified"))
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, "# d") && strings.HasPrefix(line, "#") || strings.ContainsAny(line, "\x1b") {
 			t.Errorf("%q", line)
@@ -104,13 +104,13 @@ func TestTimeLine_ReportsTampering(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := &incident{a: s.App, g: s.g, keys: []*leakedKey{{record: r}}}
-	log, err := run.timeLine(t.Context())
-	if err != nil || len(log.entries) != 1 || log.entries[0].KeyID != id || strings.Contains(log.verdict, "**") {
-		t.Errorf("%+v %v", log, err)
+	entries, verdict, err := run.timeLine(t.Context())
+	if err != nil || len(entries) != 1 || entries[0].KeyID != id || strings.Contains(verdict, "**") {
+		t.Errorf("%+v %s %v", entries, verdict, err)
 	}
 	s.g.Registry = tampered{s.g.Registry}
-	if log, err = run.timeLine(t.Context()); err != nil || !strings.Contains(log.verdict, "**") || len(log.entries) != 1 {
-		t.Errorf("%+v %v", log, err)
+	if entries, verdict, err = run.timeLine(t.Context()); err != nil || !strings.Contains(verdict, "**") || len(entries) != 1 {
+		t.Errorf("%+v %s %v", entries, verdict, err)
 	}
 }
 
@@ -145,11 +145,11 @@ func TestMarkdown_Golden(t *testing.T) {
 	replaced.failed = replaced.replaced.Failed[0]
 	skipped := &leakedKey{declined: true, record: apikey.Record{ID: "1AAivdDZfQCU", Owner: "shop", Environment: "test"}}
 	run := &incident{a: s.App, g: &keys.Registrar{Actor: "ada@laptop"}, started: now.Add(-time.Minute), keys: []*leakedKey{replaced, skipped}, unknown: 1}
-	log := timeLine{[]apikey.Entry{
+	entries := []apikey.Entry{
 		{Seq: 7, Event: apikey.Event{At: now, Actor: "ada@laptop", Action: "rotate", Detail: "it replaces 1OOivdDZfQCU"}, KeyID: "1zzOivdDZfQC"},
-	}, "The whole log was verified. Its head is `7:ab`."}
+	}
 	const path = "../../testdata/golden/incident.md"
-	got := run.markdown(log)
+	got := run.markdown(entries, "The whole log was verified. Its head is `7:ab`.")
 	if *update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
