@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 const (
@@ -238,4 +239,40 @@ func unquote(raw string) string {
 		return value
 	}
 	return strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\$`, "$", "\\`", "`", `\n`, "\n", `\r`, "\r").Replace(value)
+}
+
+// NotReadBy returns which common readers of .env files read another value than the one that
+// Line writes. The end-to-end tests compare it with the readers themselves.
+func NotReadBy(value string) []string {
+	isText, escapes, endsInBackslash := utf8.ValidString(value), needsEscapes(value), strings.HasSuffix(value, `\`)
+	escaped := func(characters string) bool { return escapes && strings.ContainsAny(value, characters) }
+	var readers []string
+	note := func(reader string, fails bool) {
+		if fails {
+			readers = append(readers, reader)
+		}
+	}
+	note("npm's dotenv", !isText || escaped("\\\"$`"))
+	note("node --env-file", !isText || escaped("\\\"$`"))
+	note("python-dotenv", !isText || escaped("$`") || endsInBackslash || !escapes && strings.Contains(value, `\\`) || isInterpolated(value))
+	note("Docker Compose", escaped("`"))
+	note("godotenv", escapes && strings.HasSuffix(value, `"`) || endsInBackslash)
+	note("fob exec --env-file", strings.Contains(value, "fob://"))
+	return readers
+}
+
+// isInterpolated reports whether python-dotenv replaces a ${NAME} or ${NAME:-DEFAULT}: it does
+// in single quotes, too.
+func isInterpolated(value string) bool {
+	for {
+		_, rest, found := strings.Cut(value, "${")
+		if !found {
+			return false
+		}
+		end := strings.IndexAny(rest, "}:")
+		if end >= 0 && (rest[end] == '}' || strings.HasPrefix(rest[end:], ":-") && strings.Contains(rest[end:], "}")) {
+			return true
+		}
+		value = rest
+	}
 }
