@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -37,14 +36,15 @@ func Open(objects string, open OpenFunc) (Packs, error) {
 	if _, err := os.Lstat(filepath.Join(objects, "info", "alternates")); !os.IsNotExist(err) {
 		return nil, ErrUnsupported // it borrows objects from another repository
 	}
-	paths, err := filepath.Glob(escapeGlob(objects) + "/pack/*.pack")
-	if err != nil || len(paths) > maxPacks {
+	folder := filepath.Join(objects, "pack")
+	names, err := fs.Glob(os.DirFS(folder), "*.pack")
+	if err != nil || len(names) > maxPacks {
 		return nil, ErrUnsupported
 	}
 	var packs Packs
 	count := 0
-	for _, path := range paths {
-		p, err := openPack(path, open)
+	for _, name := range names {
+		p, err := openPack(filepath.Join(folder, name), open)
 		if err != nil {
 			packs.Close()
 			return nil, err
@@ -56,14 +56,6 @@ func Open(objects string, open OpenFunc) (Packs, error) {
 		}
 	}
 	return packs, nil
-}
-
-// escapeGlob returns a pattern that matches only the path itself.
-func escapeGlob(path string) string {
-	if filepath.Separator == '\\' {
-		return path
-	}
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // Close closes the files.
