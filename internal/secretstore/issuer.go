@@ -120,21 +120,16 @@ func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("PRIVATE-TOKEN", old.Reveal())
 	resp, err := hc.Do(req)
-	if err != nil {
-		return minted, expires, classifyGitLabError(err)
+	var operation *net.OpError
+	switch {
+	case errors.Is(err, httpclient.ErrRedirect), errors.As(err, &operation) && operation.Op == "dial": // it was not sent
+		return minted, expires, httpclient.Classify(err)
+	case err != nil:
+		return minted, expires, fmt.Errorf("%w: %w", ErrUnanswered, httpclient.Classify(err))
 	}
 	defer resp.Body.Close()
 	answer, readErr := io.ReadAll(resp.Body)
 	return readGitLab(resp, answer, readErr, old)
-}
-
-// classifyGitLabError distinguishes a request that was not sent from one whose response was lost.
-func classifyGitLabError(err error) error {
-	var operation *net.OpError
-	if errors.Is(err, httpclient.ErrRedirect) || errors.As(err, &operation) && operation.Op == "dial" {
-		return httpclient.Classify(err)
-	}
-	return fmt.Errorf("%w: %w", ErrUnanswered, httpclient.Classify(err))
 }
 
 // readGitLab reads the new value from the response before anything else is checked.
@@ -148,15 +143,15 @@ func readGitLab(resp *http.Response, answer []byte, readErr error, old secret.Se
 	parseErr := json.Unmarshal(answer, &token)
 	expires, _ = time.Parse(time.DateOnly, token.ExpiresAt)
 	minted = Minted{Value: secret.New(token.Token), OldEnded: true}
+	text := fmt.Sprintf("GitLab answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	switch status := resp.StatusCode; {
 	case token.Token != "":
 		return minted, expires, nil
 	case status >= 200 && status <= 299, httpclient.IsTemporary(status) && status != http.StatusTooManyRequests:
 		return minted, expires, fmt.Errorf("%w: GitLab answered %d without a token", ErrUnanswered, status)
 	case readErr != nil || parseErr != nil:
-		return minted, expires, fmt.Errorf("GitLab answered %d %s", status, http.StatusText(status))
+		return minted, expires, errors.New(text)
 	}
-	text := fmt.Sprintf("GitLab answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	for _, found := range []any{token.Message, token.Error} {
 		if line, isText := found.(string); isText && line != "" {
 			text += ": " + sanitize.RedactLine(line, old.Reveal())
