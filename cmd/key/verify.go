@@ -13,7 +13,6 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
-	"github.com/fobcli/fob/internal/secret"
 )
 
 type verifyOptions struct {
@@ -81,7 +80,10 @@ func runVerify(ctx context.Context, a *app.App, opts verifyOptions) error {
 	if err := errors.Join(printVerdict(a, r, refused, opts.json), err); err != nil {
 		return err
 	}
-	afterVerify(ctx, a, g, text, r)
+	if err := g.Rehash(ctx, text.Reveal(), r); err != nil && !errors.Is(err, apikey.ErrUnusable) {
+		a.Warn("the key's hash could not be updated to the new pepper: " + err.Error())
+	}
+	appkeys.NoteUse(ctx, a, g, r.ID)
 	return nil
 }
 
@@ -112,11 +114,4 @@ func goodKeyText(r apikey.Record) string {
 		line += ", until " + cli.TimeText(ends)
 	}
 	return line + "."
-}
-
-func afterVerify(ctx context.Context, a *app.App, g *keys.Registrar, text secret.Secret, r apikey.Record) {
-	if err := g.Rehash(ctx, text.Reveal(), r); err != nil && !errors.Is(err, apikey.ErrUnusable) {
-		a.Warn("the key's hash could not be updated to the new pepper: " + err.Error())
-	}
-	appkeys.NoteUse(ctx, a, g, r.ID)
 }
