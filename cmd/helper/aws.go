@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -139,14 +138,9 @@ func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint stri
 		return credentials, expires, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := hc.Do(req)
-	var body []byte
-	if err == nil {
-		defer resp.Body.Close()
-		body, err = io.ReadAll(resp.Body)
-	}
+	resp, body, err := httpclient.Do(hc, req)
 	if err != nil {
-		return credentials, expires, fmt.Errorf("assuming the AWS role: %w", httpclient.Classify(err))
+		return credentials, expires, fmt.Errorf("assuming the AWS role: %w", err)
 	}
 	credentials, expires, err = role.ReadSTS(resp.StatusCode, body)
 	var refused *credhelper.STSError

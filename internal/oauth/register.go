@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -56,12 +55,12 @@ func Register(ctx context.Context, hc *http.Client, m *discovery.Metadata, redir
 	req.GetBody = nil
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	status, body, err := sendRequest(hc, req)
+	resp, body, err := httpclient.Do(hc, req)
 	if err != nil {
 		return nil, err
 	}
-	if !isSuccess(status) {
-		return nil, responseError(status, body)
+	if !isSuccess(resp.StatusCode) {
+		return nil, responseError(resp.StatusCode, body)
 	}
 	return parseRegistration(body, m.RegistrationEndpoint)
 }
@@ -74,19 +73,6 @@ func registeredMethod(supported []string) string {
 		}
 	}
 	return AuthNone
-}
-
-func sendRequest(hc *http.Client, req *http.Request) (int, []byte, error) {
-	resp, err := hc.Do(req)
-	if err != nil {
-		return 0, nil, httpclient.Classify(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, nil, httpclient.Classify(&url.Error{Op: req.Method, Err: err})
-	}
-	return resp.StatusCode, body, nil
 }
 
 // parseRegistration only accepts a management URI on the endpoint's host: the
@@ -172,14 +158,15 @@ func (r *Registration) Unregister(ctx context.Context, hc *http.Client) error {
 		return fmt.Errorf("%w: its registration_client_uri is not a URL", ErrMalformed)
 	}
 	req.Header.Set("Authorization", TypeBearer+" "+r.AccessToken.Reveal())
-	status, body, err := sendRequest(hc, req)
-	switch {
-	case err != nil:
+	resp, body, err := httpclient.Do(hc, req)
+	if err != nil {
 		return err
+	}
+	switch status := resp.StatusCode; {
 	case isSuccess(status), status == http.StatusUnauthorized, status == http.StatusNotFound, status == http.StatusGone: // RFC 7592 §2.3: 401 for a client that does not exist
 		return nil
 	case status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented:
 		return ErrUnsupported
 	}
-	return withoutSecrets(responseError(status, body), []secret.Secret{r.AccessToken})
+	return withoutSecrets(responseError(resp.StatusCode, body), []secret.Secret{r.AccessToken})
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -159,16 +158,11 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	req.Header = sent
 	c.sent = secretsIn(form, sent)
 	req.GetBody = nil // prevents redirects and net/http's retries
-	resp, err := hc.Do(req)
+	resp, body, err := httpclient.Do(&hc, req)
 	if err != nil {
-		return 0, nil, httpclient.Classify(contextCause(ctx, err))
+		return 0, nil, err
 	}
-	defer resp.Body.Close()
 	c.learn(resp.Header)
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, nil, httpclient.Classify(contextCause(ctx, &url.Error{Op: "Post", Err: err}))
-	}
 	return resp.StatusCode, body, nil
 }
 
@@ -185,15 +179,6 @@ func secretsIn(form url.Values, header http.Header) []secret.Secret {
 		secrets = append(secrets, secret.New(strings.TrimPrefix(header.Get("Authorization"), "Basic ")), secret.New(encoded), secret.New(decoded))
 	}
 	return secrets
-}
-
-// contextCause returns why ctx has ended, if it has, else err: HTTP/2 reports "canceled"
-// for any cause.
-func contextCause(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return &url.Error{Op: "Post", Err: context.Cause(ctx)}
 }
 
 // parseTokenResponse reads a response, whose status is 201 at some servers. A refusal may
