@@ -32,6 +32,7 @@ var rawWriters = map[string]string{
 	"cmd/helper.runHelperDocker":       "the protocol of docker",
 	"cmd/helper.runHelperGit":          "the protocol of git",
 	"cmd/helper.runHelperKubectl":      "the protocol of kubectl",
+	"cmd/helper.runHelperMCP":          "the protocol of MCP clients",
 	"cmd/key.runPepperExport":          "a pepper, in hex",
 	"cmd/key.runExport":                "JSON lines, which keylist makes inert",
 	"cmd/scan.runRules":                "a file for a scanner; brands are validated",

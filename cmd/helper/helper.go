@@ -24,12 +24,12 @@ import (
 func New(a *app.App) *cobra.Command {
 	return usage.Group(&cobra.Command{
 		Use:   "helper",
-		Short: "Provide tokens to git, docker, kubectl and AWS",
+		Short: "Provide tokens to git, docker, AWS, MCP clients",
 		Long: `Provide fresh tokens to other programs when they need one, so that they store none
-themselves. Each gets tokens only for the hosts of a profile.`,
+themselves. Each gets tokens only for the hosts of a profile, or for one profile.`,
 		Example: `  fob helper install git
   git clone https://github.com/acme/private.git`,
-	}, newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperAWSCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
+	}, newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperAWSCmd(a), newHelperMCPCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
 }
 
 // hosts returns where a profile's tokens may be sent, for one protocol.

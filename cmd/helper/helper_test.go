@@ -415,3 +415,53 @@ func TestPurgeDocker(t *testing.T) {
 		}
 	}
 }
+
+func TestMCP(t *testing.T) {
+	a := newApp(t)
+	if stdout, err := run(a, "", "mcp", "work"); err != nil || stdout != `{"Authorization":"Bearer work-token"}`+"\n" {
+		t.Errorf("%q, %v", stdout, err)
+	}
+	if stdout, err := run(a, "", "mcp", "nobody"); err == nil || stdout != "" {
+		t.Errorf("%q, %v", stdout, err)
+	}
+}
+
+// TestInstallMCP_PreservesTheFile: the client's file may be a link, and have any mode.
+func TestInstallMCP_PreservesTheFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "real.json")
+	if err := errors.Join(os.WriteFile(file, []byte(`{"b": 1, "a": 2}`), 0o640), os.Symlink(file, filepath.Join(dir, ".claude.json"))); err != nil {
+		t.Fatal(err)
+	}
+	a := newApp(t, "CLAUDE_CONFIG_DIR="+dir)
+	read := func() string {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	install := func(args ...string) (string, error) {
+		return run(a, "", append([]string{"install", "mcp", "work", "--client", "claude-code"}, args...)...)
+	}
+	if _, err := install(); !app.IsUsage(err) {
+		t.Errorf("without a URL: %v", err)
+	}
+	if shown, err := install("--url", "https://api.example.com", "--dry-run"); err != nil || !strings.HasPrefix(shown, "\"mcpServers\": {\n") || read() != `{"b": 1, "a": 2}` {
+		t.Errorf("dry run: %v\n%s\n%s", err, shown, read())
+	}
+	if _, err := install("--url", "https://api.example.com"); err != nil || !strings.HasSuffix(read(), `},"b": 1, "a": 2}`) {
+		t.Errorf("%v\n%s", err, read())
+	}
+	before, beforeErr := os.Stat(file)
+	if _, err := install("--url", "https://api.example.com"); err != nil {
+		t.Error(err)
+	}
+	after, err := os.Stat(file)
+	if errors.Join(beforeErr, err) != nil || !os.SameFile(before, after) || after.Mode().Perm() != 0o640 {
+		t.Errorf("the file was written again, or has the mode %v", after.Mode())
+	}
+	if _, err := install("--url", "https://other.example.com"); !errors.Is(err, credhelper.ErrInput) {
+		t.Error(err)
+	}
+}

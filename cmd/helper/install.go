@@ -27,8 +27,8 @@ func newHelperInstallCmd(a *app.App) *cobra.Command {
 	var opts installOptions
 	c := &cobra.Command{
 		Use:   "install git",
-		Short: "Use fob as git's credential helper",
-		Long: `Add fob to git's configuration for each host of the profiles (git_hosts, see
+		Short: "Use fob in git or a client of MCP servers",
+		Long: `With git: add fob to git's configuration for each host of the profiles (git_hosts, see
 'fob profile show'). Other helpers stay, and a second call changes nothing.
 With --profile, git uses only that profile, for its hosts. A host has one profile: to
 replace it, uninstall fob first.
@@ -43,6 +43,7 @@ replace it, uninstall fob first.
 	}
 	opts.register(c)
 	addProfileFlag(a, c, &opts.profile, "only the hosts of this `PROFILE`")
+	c.AddCommand(newInstallMCPCmd(a))
 	return c
 }
 

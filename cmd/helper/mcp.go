@@ -1,0 +1,132 @@
+package helper
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/usage"
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/atomicfile"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/credhelper"
+	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/sanitize"
+)
+
+const maxMCPFile = 64 << 20 // Claude Code's also has the history of its projects
+
+func newHelperMCPCmd(a *app.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "mcp [PROFILE]",
+		Short: "Print headers for a client of MCP servers",
+		Long: `Print a JSON object with the header Authorization, as Claude Code (headersHelper) and
+Codex (http_headers_helper) expect it. 'fob helper install mcp' configures them. They
+send the header to the server whose URL is next to the command in their file.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+		Example:           "  fob helper mcp work",
+		Args:              usage.AtMostProfile,
+		ValidArgsFunction: complete.New(a).Profiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runHelperMCP(cmd.Context(), a, args)
+		},
+	}
+}
+
+func runHelperMCP(ctx context.Context, a *app.App, args []string) error {
+	p, err := a.Profile(args)
+	if err != nil {
+		return err
+	}
+	c, err := credential(ctx, a, p, tokenAccess)
+	if err != nil {
+		return err
+	}
+	return credhelper.WriteMCP(a.Out.Raw(), c)
+}
+
+type mcpOptions struct {
+	args        []string
+	client, url string
+	dryRun      bool
+}
+
+func newInstallMCPCmd(a *app.App) *cobra.Command {
+	var opts mcpOptions
+	c := &cobra.Command{
+		Use:   "mcp [PROFILE] --client CLIENT",
+		Short: "Use fob in a client of MCP servers",
+		Long: `Add a server, named after the profile, to the user's settings of Claude Code or Codex,
+which get its tokens from 'fob helper mcp'. Nothing else in their file changes, and a
+second call changes nothing. To undo it, run 'claude mcp remove PROFILE' or 'codex mcp
+remove PROFILE'.
+
+` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
+		Example: `  fob helper install mcp work --client codex --dry-run
+  fob helper install mcp work --client claude-code --url https://mcp.example.com`,
+		Args:              usage.AtMostProfile,
+		ValidArgsFunction: complete.New(a).Profiles,
+		RunE: func(_ *cobra.Command, args []string) error {
+			opts.args = args
+			return runInstallMCP(a, opts)
+		},
+	}
+	c.Flags().StringVar(&opts.client, "client", "", "`CLIENT`: claude-code or codex")
+	c.Flags().StringVar(&opts.url, "url", "", "`URL` of the server (default: the profile's resource)")
+	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "print what would be added to the client's file")
+	_ = c.RegisterFlagCompletionFunc("client", cobra.FixedCompletions([]string{"claude-code", "codex"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+var errUnchanged = errors.New("unchanged")
+
+func runInstallMCP(a *app.App, opts mcpOptions) error {
+	client, known := credhelper.MCPClients()[opts.client]
+	if !known {
+		return cli.WithHint(cli.Usagef("unknown client %q", opts.client), "use --client claude-code or codex; for others see 'fob proxy --help'")
+	}
+	p, err := a.Profile(opts.args)
+	if err != nil {
+		return err
+	}
+	url := cmp.Or(append([]string{opts.url}, p.Resources...)...)
+	if err := oauth.CheckURL(url); err != nil {
+		return cli.WithHint(cli.Usagef("the server of profile %q: %s", p.Name, err), "name it: --url https://api.example.com/mcp")
+	}
+	home, err := os.UserHomeDir()
+	self, selfErr := executablePath()
+	if err := errors.Join(err, selfErr); err != nil {
+		return err
+	}
+	path := filepath.Join(cmp.Or(a.Getenv(client.Variable), filepath.Join(home, client.Folder)), client.File)
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	var added []byte
+	err = atomicfile.Replace(path, maxMCPFile, func(text []byte) (changed []byte, err error) {
+		changed, added, err = client.Add(text, p.Name, url, sanitize.ShellQuote(filepath.ToSlash(self))+" helper mcp "+p.Name)
+		if err == nil && (opts.dryRun || added == nil) {
+			err = errUnchanged
+		}
+		return changed, err
+	})
+	switch {
+	case errors.Is(err, errUnchanged) && added == nil:
+		a.Note("%s uses fob for the server %s already.", opts.client, p.Name)
+	case errors.Is(err, errUnchanged):
+		a.Note("would add this to %s:", path)
+		return a.Out.Print(sanitize.Lines(string(added)) + "\n")
+	case err != nil:
+		return cli.WithHint(fmt.Errorf("%s: %w", path, err), "add the server with %s itself, and 'fob helper mcp %s' as its helper", opts.client, p.Name)
+	default:
+		a.Note("%s now uses fob for the server %s.", opts.client, p.Name)
+	}
+	return nil
+}
