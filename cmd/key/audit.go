@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -126,29 +125,25 @@ type entryJSON struct {
 func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts auditOptions) error {
 	after := int64(0)
 	if opts.last > 0 && len(opts.ids) == 0 {
-		end, err := g.Registry.Log(ctx, math.MaxInt64, func(apikey.Logged) error { return nil })
+		_, last, err := g.Registry.Changed(ctx, math.MaxInt64, 1)
 		if err != nil {
 			return err
 		}
-		after = max(0, end.Head.Seq-opts.last)
+		after = max(0, last-opts.last)
 	}
-	rows := [][]string{{"SEQ", "TIME", "USER", "ACTION", "KEY", "DETAIL"}}
+	table := a.NewTable([]string{"SEQ", "TIME", "USER", "ACTION", "KEY", "DETAIL"}, "USER", "TIME")
 	_, err := g.Registry.Log(ctx, after, func(l apikey.Logged) error {
-		switch {
-		case len(opts.ids) > 0 && !slices.Contains(opts.ids, l.KeyID):
-			return nil
-		case opts.json:
+		if opts.json {
 			return a.PrintLine(entryJSON{l.Seq, cli.UTCSeconds(l.At), l.Actor, l.Action, l.KeyID, l.Detail, l.Hash.String()})
 		}
-		rows = append(rows, cli.InertRow(fmt.Sprint(l.Seq), l.At.Format(time.DateTime), l.Actor, l.Action, l.KeyID, l.Detail))
-		return nil
-	})
+		return table.Add(cli.InertRow(fmt.Sprint(l.Seq), l.At.Format(time.DateTime), l.Actor, l.Action, l.KeyID, l.Detail)...)
+	}, opts.ids...)
 	switch {
 	case err != nil || opts.json:
 		return err
-	case len(rows) == 1:
+	case table.IsEmpty():
 		a.Note("No entries.")
 		return nil
 	}
-	return a.PrintTable(rows, "USER", "TIME")
+	return table.End()
 }

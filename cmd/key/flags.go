@@ -129,7 +129,7 @@ func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
 		if err != nil {
 			return filter, err
 		}
-		filter.EndsBefore = a.Now().Add(span)
+		filter.EndsAfter, filter.EndsBefore = a.Now(), a.Now().Add(span)
 	}
 	if f.unused != "" {
 		span, err := cli.ParseSpan(f.unused)

@@ -155,14 +155,11 @@ func runExport(ctx context.Context, a *app.App, opts filterFlags) error {
 	buffered := bufio.NewWriter(a.Out.Raw())
 	list := keylist.NewWriter(buffered)
 	count := 0
-	for r, err := range g.Registry.Keys(ctx, filter) {
+	for r, err := range g.Matching(ctx, filter) {
+		if err == nil {
+			err = list.Write(r)
+		}
 		if err != nil {
-			return err
-		}
-		if !filter.Match(&r, a.Now()) {
-			continue
-		}
-		if err := list.Write(r); err != nil {
 			return err
 		}
 		count++

@@ -1,9 +1,9 @@
 package key
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -28,6 +28,9 @@ type listOptions struct {
 	json, exitCode bool
 }
 
+// listOrders are the values of --sort; the first is the registry's order.
+func listOrders() []string { return []string{"created", "expires", "used", "owner"} }
+
 func newListCmd(a *app.App) *cobra.Command {
 	var opts listOptions
 	c := &cobra.Command{
@@ -48,15 +51,14 @@ there are any, for cron:
 	c.Flags().StringVar(&opts.sort, "sort", "created", "sort `ORDER`: created, expires, used or owner")
 	c.Flags().IntVar(&opts.limit, "limit", 0, "list at most `N` keys, 0 for all")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
-	_ = c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions([]string{"created", "expires", "used", "owner"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(listOrders(), cobra.ShellCompDirectiveNoFileComp))
 	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with status 3 if a key is listed")
 	return c
 }
 
 func runList(ctx context.Context, a *app.App, opts listOptions) error {
-	order, err := keyOrder(opts.sort)
-	if err != nil {
-		return err
+	if !slices.Contains(listOrders(), opts.sort) {
+		return cli.WithHint(cli.Usagef("invalid --sort %q", opts.sort), "use created, expires, used or owner")
 	}
 	if opts.limit < 0 {
 		return cli.WithHint(cli.Usagef("invalid --limit %d", opts.limit), "use a number of keys, or 0 for all")
@@ -65,89 +67,72 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 	if err != nil {
 		return err
 	}
+	filter.Sort = strings.TrimPrefix(opts.sort, listOrders()[0])
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
 	appkeys.FoldUses(ctx, a, g)
-	records, err := g.Select(ctx, filter)
-	if err != nil {
-		return err
-	}
-	if order != nil {
-		slices.SortStableFunc(records, order)
-	}
-	listed := records
-	if opts.limit > 0 && opts.limit < len(records) {
-		listed = records[:opts.limit]
-	}
 	open, err := g.Unfinished(ctx)
 	if err != nil {
 		return err
+	}
+	count, more := 0, false
+	listed := func(yield func(apikey.Record, error) bool) {
+		for r, err := range g.Matching(ctx, filter) {
+			if more = err == nil && opts.limit > 0 && count == opts.limit; more || !yield(r, err) {
+				return
+			}
+			count++
+		}
 	}
 	if err := printKeys(a, listed, open, opts.json); err != nil {
 		return err
 	}
 	appkeys.NoteUnfinished(a, open)
-	if more := len(records) - len(listed); more > 0 {
-		a.Note("%s more; --limit 0 lists all.", cli.Plural(more, "key", "keys"))
+	found := cli.Plural(count, "key", "keys") + " found"
+	if more {
+		a.Note("There are more keys; --limit 0 lists all.")
+		found = "more than " + found
 	}
-	if opts.exitCode && len(records) > 0 {
-		return cli.Findings(cli.Plural(len(records), "key", "keys") + " found")
+	if opts.exitCode && count > 0 {
+		return cli.Findings(found)
 	}
 	return nil
 }
 
-// keyOrder returns the comparison for --sort; nil is the registry's order. Keys without the
-// time come last.
-func keyOrder(by string) (func(r, s apikey.Record) int, error) {
-	soonest := func(t, u time.Time) int {
-		switch {
-		case t.IsZero() == u.IsZero():
-			return t.Compare(u)
-		case t.IsZero():
-			return 1
-		}
-		return -1
-	}
-	switch by {
-	case "created":
-		return nil, nil
-	case "expires":
-		return func(r, s apikey.Record) int { return soonest(r.Ends(), s.Ends()) }, nil
-	case "used":
-		return func(r, s apikey.Record) int { return s.LastUsedAt.Compare(r.LastUsedAt) }, nil
-	case "owner":
-		return func(r, s apikey.Record) int { return cmp.Compare(r.Owner, s.Owner) }, nil
-	}
-	return nil, cli.WithHint(cli.Usagef("invalid --sort %q", by), "use created, expires, used or owner")
-}
-
-func printKeys(a *app.App, records []apikey.Record, open []keys.Unfinished, asJSON bool) error {
+func printKeys(a *app.App, records iter.Seq2[apikey.Record, error], open []keys.Unfinished, asJSON bool) error {
 	if asJSON {
-		list := make([]appkeys.JSON, len(records))
-		for i, r := range records {
-			list[i] = keyJSON(a, r, open)
+		return cli.PrintJSONList(a.IO, func(yield func(appkeys.JSON, error) bool) {
+			for r, err := range records {
+				if !yield(keyJSON(a, r, open), err) {
+					return
+				}
+			}
+		})
+	}
+	table := a.NewTable([]string{"ID", "OWNER", "ENV", "STATE", "EXPIRES", "USED", "SCOPES", "NOTE"}, "NOTE", "USED", "SCOPES", "ENV", "EXPIRES")
+	for r, err := range records {
+		if err != nil {
+			return err
 		}
-		return a.PrintJSON(list)
-	}
-	if len(records) == 0 {
-		a.Note("No keys match.")
-		return nil
-	}
-	rows := [][]string{{"ID", "OWNER", "ENV", "STATE", "EXPIRES", "USED", "SCOPES", "NOTE"}}
-	for _, r := range records {
 		used := ""
 		if !r.LastUsedAt.IsZero() {
 			used = cli.Roughly(a.Now().Sub(r.LastUsedAt)) + " ago"
 		}
-		rows = append(rows, cli.InertRow(
+		if err := table.Add(cli.InertRow(
 			r.ID, inertCell(r.Owner, 24), r.Environment, string(r.State(a.Now())), cli.LeftText(r.Ends(), a.Now()), used,
 			inertCell(appkeys.ScopesText(r.Scopes), 40), r.Note,
-		))
+		)...); err != nil {
+			return err
+		}
 	}
-	return a.PrintTable(rows, "NOTE", "USED", "SCOPES", "ENV", "EXPIRES")
+	if table.IsEmpty() {
+		a.Note("No keys match.")
+		return nil
+	}
+	return table.End()
 }
 
 func keyJSON(a *app.App, r apikey.Record, open []keys.Unfinished) appkeys.JSON {

@@ -77,7 +77,7 @@ func TestList_SortAndLimit(t *testing.T) {
 		for _, k := range list {
 			ids = append(ids, k.ID)
 		}
-		if !slices.Equal(ids, test.want) || strings.Contains(notes, "2 keys more") != (len(ids) == 1) {
+		if !slices.Equal(ids, test.want) || strings.Contains(notes, "There are more keys") != (len(ids) == 1) {
 			t.Errorf("%q: %q, not %q; %s", test.args, ids, test.want, notes)
 		}
 	}

@@ -113,7 +113,7 @@ func (e *TamperedError) Error() string {
 // LogEnd is a registry's current state, to compare with its log.
 type LogEnd struct {
 	Head    Head
-	Keys    int64  // number of keys
+	Keys    int64  // number of keys, with the whole log
 	Pending int64  // number of revoked keys whose records do not show it yet
 	Pepper  string // id of the current pepper
 }

@@ -29,8 +29,9 @@ var (
 type Registry interface {
 	// Key returns a key's record, or ErrNotFound.
 	Key(ctx context.Context, id string) (Record, error)
-	// Keys returns records in the order of their ids. It applies the filter only as far as
-	// it can: check results with Filter.Match.
+	// Keys returns records in the order of their ids, or as the filter sorts them. It applies
+	// the filter only as far as it can: check results with Filter.Match. A list of any length
+	// needs little memory.
 	Keys(ctx context.Context, f Filter) iter.Seq2[Record, error]
 	// Rotations returns all rotations of a key, the oldest first.
 	Rotations(ctx context.Context, old string) ([]Rotation, error)
@@ -51,8 +52,8 @@ type Registry interface {
 	// cheap enough for polling.
 	Changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error)
 	// Log returns the entries after a sequence number with the key's current row, in one
-	// consistent snapshot.
-	Log(ctx context.Context, after int64, each func(Logged) error) (LogEnd, error)
+	// consistent snapshot: all, or those of ids.
+	Log(ctx context.Context, after int64, each func(Logged) error, ids ...string) (LogEnd, error)
 	Close() error
 }
 
@@ -90,8 +91,11 @@ type Filter struct {
 	Environment string
 	Scope       string // a granted scope, exactly as written
 	States      []State
+	EndsAfter   time.Time // with EndsBefore: the present, so that a registry can skip keys that have ended
 	EndsBefore  time.Time // excludes keys that have already ended
 	UnusedSince time.Time
+
+	Sort string // expires, used or owner, then by id; "" is by id
 }
 
 // IsZero reports whether the filter selects all keys.

@@ -15,9 +15,7 @@ import (
 // the dispensable headings, the least important first, are shortened and then omitted, and
 // the last column is wrapped.
 func (s *IO) PrintTable(rows [][]string, dispensable ...string) error {
-	t := s.NewTable(dispensable...)
-	t.rows = rows
-	return t.End()
+	return (&Table{s: s, rows: rows, dispensable: dispensable}).End()
 }
 
 // Table is PrintTable for any number of rows: it prints them as they are added. The first
@@ -36,10 +34,15 @@ type Table struct {
 // tablePage is the number of rows that decide about the columns.
 const tablePage = 200
 
-// NewTable returns a table without rows.
-func (s *IO) NewTable(dispensable ...string) *Table { return &Table{s: s, dispensable: dispensable} }
+// NewTable returns a table without rows. dispensable is as in PrintTable.
+func (s *IO) NewTable(headings []string, dispensable ...string) *Table {
+	return &Table{s: s, rows: [][]string{headings}, dispensable: dispensable}
+}
 
-// Add adds a row. The first one has the headings.
+// IsEmpty reports whether no row was added.
+func (t *Table) IsEmpty() bool { return t.shown == nil && len(t.rows) == 1 }
+
+// Add adds a row.
 func (t *Table) Add(row ...string) error {
 	t.rows = append(t.rows, row)
 	if len(t.rows) <= tablePage {

@@ -225,13 +225,15 @@ func TestStatesArePaintedOnATerminalOnly(t *testing.T) {
 // Rows are printed page by page; later ones have the columns and widths of the first page.
 func TestTable_PrintsWhileRowsAreAdded(t *testing.T) {
 	s, stdout, _ := newIO()
-	table := s.NewTable("NOTE")
+	table := s.NewTable([]string{"ID", "EMPTY", "NOTE"}, "NOTE")
+	if !table.IsEmpty() {
+		t.Error("a table with headings only is not empty")
+	}
 	add := func(cells ...string) {
 		if err := table.Add(cells...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	add("ID", "EMPTY", "NOTE")
 	const pages = 50
 	for i := range pages * tablePage {
 		add("first", "", "note")
@@ -240,7 +242,7 @@ func TestTable_PrintsWhileRowsAreAdded(t *testing.T) {
 		}
 	}
 	add("longer than any before", "late", "note")
-	if err := table.End(); err != nil {
+	if err := table.End(); err != nil || table.IsEmpty() {
 		t.Fatal(err)
 	}
 	lines := strings.Split(stdout.String(), "\n")

@@ -42,11 +42,10 @@ func CheckConflicts(ctx context.Context, a *app.App, names, known []string, forc
 }
 
 func checkKeyConflicts(ctx context.Context, g *keys.Registrar, names []string) error {
-	records, err := g.Select(ctx, apikey.Filter{States: []apikey.State{apikey.Active, apikey.Disabled}})
-	if err != nil {
-		return fmt.Errorf("cannot check whether another key is delivered there: %w", err)
-	}
-	for _, r := range records {
+	for r, err := range g.Matching(ctx, apikey.Filter{States: []apikey.State{apikey.Active, apikey.Disabled}}) {
+		if err != nil {
+			return fmt.Errorf("cannot check whether another key is delivered there: %w", err)
+		}
 		if name := firstShared(names, r.Destinations); name != "" {
 			return cli.WithHint(cli.Usagef("key %s is delivered to %s, and would be overwritten", appkeys.Text(r), sanitize.Line(name)),
 				"choose another destination, or run 'fob key rotate %s' to replace that key, 'fob key revoke %s' to revoke it; --force overwrites it", r.ID, r.ID)

@@ -116,11 +116,11 @@ func TestTimeLine_ReportsTampering(t *testing.T) {
 
 type tampered struct{ apikey.Registry }
 
-func (r tampered) Log(ctx context.Context, after int64, each func(apikey.Logged) error) (apikey.LogEnd, error) {
+func (r tampered) Log(ctx context.Context, after int64, each func(apikey.Logged) error, ids ...string) (apikey.LogEnd, error) {
 	return r.Registry.Log(ctx, after, func(l apikey.Logged) error {
 		l.Actor = "somebody else"
 		return each(l)
-	})
+	}, ids...)
 }
 
 var update = flag.Bool("update", false, "write the golden file anew")

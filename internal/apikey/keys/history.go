@@ -3,21 +3,31 @@ package keys
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 
 	"github.com/fobcli/fob/internal/apikey"
 )
 
+// Matching returns the records that a filter matches, as the registry reads them.
+func (g *Registrar) Matching(ctx context.Context, filter apikey.Filter) iter.Seq2[apikey.Record, error] {
+	return func(yield func(apikey.Record, error) bool) {
+		for r, err := range g.Registry.Keys(ctx, filter) {
+			if (err != nil || filter.Match(&r, g.Now())) && !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
 // Select returns the records that a filter matches. An id without a record is an error.
 func (g *Registrar) Select(ctx context.Context, filter apikey.Filter) ([]apikey.Record, error) {
 	var records []apikey.Record
-	for r, err := range g.Registry.Keys(ctx, filter) {
+	for r, err := range g.Matching(ctx, filter) {
 		if err != nil {
 			return nil, err
 		}
-		if filter.Match(&r, g.Now()) {
-			records = append(records, r)
-		}
+		records = append(records, r)
 	}
 	for _, id := range filter.IDs {
 		if !slices.ContainsFunc(records, func(r apikey.Record) bool { return r.ID == id }) {

@@ -240,27 +240,43 @@ func (s *Store) Key(ctx context.Context, id string) (apikey.Record, error) {
 	return r, s.explain(err)
 }
 
-// Keys implements apikey.Registry.
+// Bounds of one statement about keys.
+const (
+	pageSize = 500
+	maxIDs   = 5000 // SQLite compares each parameter's name with all before it
+)
+
+// Keys implements apikey.Registry. In the order of the ids it reads page by page, so that no
+// statement is open while the caller is busy. Other orders are one statement.
 func (s *Store) Keys(ctx context.Context, f apikey.Filter) iter.Seq2[apikey.Record, error] {
-	query := "SELECT " + readColumns + ", COALESCE(u.last_at, 0), COALESCE(u.uses, 0) FROM api_key k LEFT JOIN key_use u ON u.key_id = k.id"
-	var where []string
-	var args []any
-	narrow := func(column, value string) {
-		if value != "" {
-			args = append(args, value)
-			where = append(where, fmt.Sprintf("k.%s = $%d", column, len(args)))
-		}
-	}
-	narrow("owner", f.Owner)
-	narrow("environment", f.Environment)
-	if len(f.IDs) == 1 {
-		narrow("id", f.IDs[0])
-	}
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
+	if !isPaged(f) {
+		return s.readKeys(ctx, f, "")
 	}
 	return func(yield func(apikey.Record, error) bool) {
-		rows, err := s.db.QueryContext(ctx, query+" ORDER BY k.id", args...)
+		for after, full := "", true; full; {
+			var page []apikey.Record
+			for r, err := range s.readKeys(ctx, f, after) {
+				if page, after = append(page, r), r.ID; err != nil {
+					yield(r, err)
+					return
+				}
+			}
+			for _, r := range page {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			full = len(page) == pageSize
+		}
+	}
+}
+
+func (s *Store) readKeys(ctx context.Context, f apikey.Filter, after string) iter.Seq2[apikey.Record, error] {
+	query, args := KeysQuery(f, after)
+	return func(yield func(apikey.Record, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		rows, err := s.db.QueryContext(ctx, query, args...)
 		if err != nil {
 			yield(apikey.Record{}, s.explain(err))
 			return
@@ -269,6 +285,7 @@ func (s *Store) Keys(ctx context.Context, f apikey.Filter) iter.Seq2[apikey.Reco
 		for rows.Next() {
 			r, err := scanKey(rows)
 			if !yield(r, s.explain(err)) || err != nil {
+				cancel() // otherwise Close reads the remaining rows
 				return
 			}
 		}
@@ -276,6 +293,53 @@ func (s *Store) Keys(ctx context.Context, f apikey.Filter) iter.Seq2[apikey.Reco
 			yield(apikey.Record{}, s.explain(err))
 		}
 	}
+}
+
+// ends is when a key that is not revoked ends, as the index api_key_ends has it; 0 is never.
+const ends = "CASE WHEN k.retires_at <> 0 AND (k.expires_at = 0 OR k.retires_at < k.expires_at) THEN k.retires_at ELSE k.expires_at END"
+
+// KeysQuery returns the query for a page of keys after an id or, in another order than that
+// of the ids, for all keys.
+func KeysQuery(f apikey.Filter, after string) (query string, args []any) {
+	query = "SELECT " + readColumns + ", COALESCE(u.last_at, 0), COALESCE(u.uses, 0) FROM api_key k LEFT JOIN key_use u ON u.key_id = k.id WHERE TRUE"
+	where := func(condition string, values ...any) {
+		for _, value := range values {
+			args = append(args, value)
+			condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(args)), 1)
+		}
+		query += " AND " + condition
+	}
+	if n := len(f.IDs); n > 0 && n <= maxIDs {
+		query, args = query+" AND k.id IN "+placeholders(n, n), anyOf(f.IDs)
+	}
+	if f.Owner != "" {
+		where("k.owner = ?", f.Owner)
+	}
+	if f.Environment != "" {
+		where("k.environment = ?", f.Environment)
+	}
+	if !f.EndsBefore.IsZero() {
+		where("k.revoked_at = 0 AND "+ends+" > ? AND "+ends+" < ?", apikey.Milliseconds(f.EndsAfter), apikey.Milliseconds(f.EndsBefore))
+	}
+	const expires = "CASE WHEN k.revoked_at <> 0 THEN k.revoked_at ELSE " + ends + " END"
+	order := map[string]string{"expires": expires + " = 0, " + expires + ", ", "used": "COALESCE(u.last_at, 0) DESC, ", "owner": "k.owner, "}[f.Sort]
+	if isPaged(f) {
+		where("k.id > ?", after)
+		return query + fmt.Sprintf(" ORDER BY k.id LIMIT %d", pageSize), args
+	}
+	return query + " ORDER BY " + order + "k.id", args
+}
+
+// isPaged reports whether the keys are read in the order of an index, so that each page
+// costs the same.
+func isPaged(f apikey.Filter) bool { return f.Sort == "" && f.EndsBefore.IsZero() }
+
+func anyOf(ids []string) []any {
+	values := make([]any, len(ids))
+	for i, id := range ids {
+		values[i] = id
+	}
+	return values
 }
 
 func prefixed(prefix, columns string) string {
@@ -322,7 +386,7 @@ func (s *Store) Use(ctx context.Context, uses []apikey.Use) error {
 }
 
 // Log implements apikey.Registry.
-func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) error) (apikey.LogEnd, error) {
+func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) error, ids ...string) (apikey.LogEnd, error) {
 	var end apikey.LogEnd
 	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: s.dialect.Snapshot})
 	if err != nil {
@@ -334,11 +398,12 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 		return end, s.explain(err)
 	}
 	copy(end.Head.Hash[:], hash)
-	if err := tx.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM api_key), (SELECT COUNT(*) FROM revocation), pepper FROM registry").Scan(&end.Keys, &end.Pending, &end.Pepper); err != nil {
+	const counts = "SELECT (SELECT COUNT(*) FROM api_key WHERE $1), (SELECT COUNT(*) FROM revocation), pepper FROM registry"
+	if err := tx.QueryRowContext(ctx, counts, after == 0 && len(ids) == 0).Scan(&end.Keys, &end.Pending, &end.Pepper); err != nil {
 		return end, s.explain(err)
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT "+prefixed("a.", logColumns)+", COALESCE(k.seq, 0), "+loggedColumns()+
-		" FROM audit_log a LEFT JOIN api_key k ON k.id = a.key_id WHERE a.seq > $1 ORDER BY a.seq", after)
+	query, args := LogQuery(after, ids)
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return end, s.explain(err)
 	}
@@ -353,6 +418,15 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 		}
 	}
 	return end, s.explain(rows.Err())
+}
+
+// LogQuery returns the query for the entries after a sequence number, all or those of ids.
+func LogQuery(after int64, ids []string) (query string, args []any) {
+	query = "SELECT " + prefixed("a.", logColumns) + ", COALESCE(k.seq, 0), " + loggedColumns() + " FROM audit_log a LEFT JOIN api_key k ON k.id = a.key_id WHERE "
+	if n := len(ids); n > 0 {
+		query += "a.key_id IN " + placeholders(n, n) + " AND "
+	}
+	return query + fmt.Sprintf("a.seq > $%d ORDER BY a.seq", len(ids)+1), append(anyOf(ids), after)
 }
 
 const logColumns = "seq, at, actor, action, detail, key_id, key_sum, hash"
