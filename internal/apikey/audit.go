@@ -31,10 +31,10 @@ const (
 	ActionRevoke  = "revoke"
 	ActionRehash  = "rehash" // the digest was replaced by one with the current pepper
 	ActionPepper  = "pepper" // the current pepper changed: its id is the detail
-	// ActionRevokeAll revoked many keys, and ActionSettle completed the records of some of
-	// them: the detail begins with their number.
+	// ActionRevokeAll revoked many keys, whose number begins the detail, and ActionRevoked
+	// completed the record of one of them.
 	ActionRevokeAll = "revoke-all"
-	ActionSettle    = "settle"
+	ActionRevoked   = "revoked"
 )
 
 // Entry is an entry of the audit log, which is also the change log. Sequence numbers have
@@ -152,13 +152,12 @@ func (a *Auditor) Check(l Logged) error {
 		a.added++
 	case ActionPepper:
 		a.pepper = l.Detail
-	case ActionRevokeAll, ActionSettle:
+	case ActionRevokeAll:
 		var count int64
 		_, _ = fmt.Sscan(l.Detail, &count)
-		if l.Action == ActionSettle {
-			count = -count
-		}
 		a.pending += count
+	case ActionRevoked:
+		a.pending--
 	}
 	return nil
 }

@@ -63,8 +63,6 @@ const AllKeys = "*"
 // Tx is a transaction that changes a registry.
 type Tx interface {
 	Key(id string) (Record, error)
-	// Keys returns the records of those ids that are in the registry.
-	Keys(ids []string) (map[string]Record, error)
 	// Insert adds new keys, with an entry each. It skips ids that already exist and returns
 	// them.
 	Insert(e Event, records []Record) (there []string, err error)
@@ -73,9 +71,8 @@ type Tx interface {
 	// RevokeAll revokes any number of keys in one quick change with one entry, and returns
 	// how many were not revoked before. Settle then completes their records.
 	RevokeAll(e Event, ids []string) (count int, err error)
-	// Settle returns keys that RevokeAll revoked, by time and detail: the caller must put
-	// the revocation in their records.
-	Settle(e Event, most int) (map[Event][]string, error)
+	// Settle completes the records of keys that RevokeAll revoked, with an entry each.
+	Settle(e Event, most int) (count int, err error)
 	// Rotations returns all rotations of a key, the oldest first.
 	Rotations(old string) ([]Rotation, error)
 	PutRotation(r Rotation) error

@@ -276,50 +276,35 @@ func (g *Registrar) Revoke(ctx context.Context, ids []string, why string) (count
 		return 0, err
 	}
 	err = g.change(ctx, func(tx apikey.Tx) (err error) {
-		event := g.event(apikey.ActionRevoke, why)
-		if len(ids) <= BatchSize {
-			count, err = revokeBatch(tx, event, event.At, ids)
+		if len(ids) > BatchSize {
+			count, err = tx.RevokeAll(g.event(apikey.ActionRevokeAll, why), ids)
 			return err
 		}
-		event.Action = apikey.ActionRevokeAll
-		count, err = tx.RevokeAll(event, ids)
-		return err
+		count = 0
+		for _, id := range ids {
+			r, err := tx.Key(id)
+			if err != nil {
+				return notFound(id, err)
+			}
+			if !r.RevokedAt.IsZero() {
+				continue
+			}
+			r.Revoke(g.now())
+			if err := tx.Put(g.event(apikey.ActionRevoke, why), r); err != nil {
+				return err
+			}
+			count++
+		}
+		return nil
 	})
 	return count, err
-}
-
-func revokeBatch(tx apikey.Tx, event apikey.Event, at time.Time, ids []string) (count int, err error) {
-	records, err := tx.Keys(ids)
-	if err != nil {
-		return 0, err
-	}
-	var revoked []apikey.Record
-	for _, id := range ids {
-		r, known := records[id]
-		if !known {
-			return 0, &KeyError{id, apikey.ErrNotFound}
-		}
-		if r.RevokedAt.IsZero() {
-			r.Revoke(at)
-			records[id] = r // for an id that is given twice
-			revoked = append(revoked, r)
-		}
-	}
-	return len(revoked), tx.Put(event, revoked...)
 }
 
 // Settle completes up to BatchSize records of keys that Revoke has revoked, also in a
 // process that was interrupted, and returns their number.
 func (g *Registrar) Settle(ctx context.Context) (count int, err error) {
-	err = g.change(ctx, func(tx apikey.Tx) error {
-		count = 0
-		pending, err := tx.Settle(g.event(apikey.ActionSettle, ""), BatchSize)
-		for revoked, ids := range pending {
-			count += len(ids)
-			if _, err := revokeBatch(tx, g.event(apikey.ActionRevoke, revoked.Detail), revoked.At, ids); err != nil {
-				return err
-			}
-		}
+	err = g.change(ctx, func(tx apikey.Tx) (err error) {
+		count, err = tx.Settle(g.event(apikey.ActionRevoked, ""), BatchSize)
 		return err
 	})
 	return count, err

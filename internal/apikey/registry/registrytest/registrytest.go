@@ -363,7 +363,7 @@ func testRevokeMany(t *testing.T, f *fixture) {
 			details[l.Action+" "+l.Detail]++
 		}
 		return nil
-	}); err != nil || details["revoke gone"] != count-1 || details["revoke first"] != 1 || details[fmt.Sprintf("revoke-all %d: gone", count-1)] != 1 {
+	}); err != nil || details["revoked gone"] != count-1 || details["revoke first"] != 1 || details[fmt.Sprintf("revoke-all %d: gone", count-1)] != 1 {
 		t.Error(details, err)
 	}
 }

@@ -115,7 +115,6 @@ var dialect = sqlstore.Dialect{
 	Migrations:    migrations,
 	HeadForUpdate: "SELECT seq, hash FROM audit_head", // 'begin immediate' has locked the file
 	Parameters:    maxParameters,
-	DataVersion:   "PRAGMA data_version",
 	Retry:         isRetryable,
 	Lost:          func(error) bool { return false },
 	Explain:       explain,

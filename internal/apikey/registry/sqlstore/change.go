@@ -93,49 +93,40 @@ func (c *change) Key(id string) (apikey.Record, error) {
 	return scanKey(c.tx.QueryRowContext(c.ctx, "SELECT "+readColumns+", 0, 0 FROM api_key WHERE id = $1", id))
 }
 
-// Keys returns the records of those ids that are in the registry.
-func (c *change) Keys(ids []string) (map[string]apikey.Record, error) {
-	records := make(map[string]apikey.Record)
-	for some := range slices.Chunk(ids, c.parameters) {
-		if err := c.addKeys(records, some); err != nil {
-			return nil, err
-		}
-	}
-	return records, nil
-}
-
-func (c *change) addKeys(records map[string]apikey.Record, ids []string) error {
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
-	}
-	rows, err := c.tx.QueryContext(c.ctx, "SELECT "+readColumns+", 0, 0 FROM api_key WHERE id IN "+placeholders(len(ids), len(ids)), args...)
+// records returns the records that a condition selects.
+func (c *change) records(where string, args ...any) (list []apikey.Record, err error) {
+	rows, err := c.tx.QueryContext(c.ctx, "SELECT "+readColumns+", 0, 0 FROM api_key WHERE "+where, args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		r, err := scanKey(rows)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		records[r.ID] = r
+		list = append(list, r)
 	}
-	return rows.Err()
+	return list, rows.Err()
 }
 
 func (c *change) Insert(e apikey.Event, records []apikey.Record) (skipped []string, err error) {
-	ids := make([]string, len(records))
-	for i := range records {
-		ids[i] = records[i].ID
-	}
-	existing, err := c.Keys(ids)
-	if err != nil {
-		return nil, err
+	existing := make(map[string]apikey.Record)
+	for some := range slices.Chunk(records, c.parameters) {
+		ids := make([]any, len(some))
+		for i := range some {
+			ids[i] = some[i].ID
+		}
+		found, err := c.records("id IN "+placeholders(len(ids), len(ids)), ids...)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range found {
+			existing[r.ID] = r
+		}
 	}
 	var added []apikey.Record
-	for i := range records {
-		r := &records[i]
+	for _, r := range records {
 		before, known := existing[r.ID]
 		switch {
 		case known && before.Pepper == r.Pepper && !before.Digest.Equal(r.Digest): // with different peppers, they are not comparable
@@ -143,8 +134,8 @@ func (c *change) Insert(e apikey.Event, records []apikey.Record) (skipped []stri
 		case known:
 			skipped = append(skipped, r.ID)
 		default:
-			existing[r.ID] = *r // a duplicate in the batch is inserted once
-			added = append(added, *r)
+			existing[r.ID] = r // a duplicate in the batch is inserted once
+			added = append(added, r)
 		}
 	}
 	return skipped, c.write(e, added, "")
@@ -231,43 +222,30 @@ func (c *change) RevokeAll(e apikey.Event, ids []string) (count int, err error) 
 		added, _ := result.RowsAffected() // both drivers know it
 		count += int(added)
 	}
-	return count, c.logCount(e, count)
+	e.Detail = fmt.Sprintf("%d: %s", count, e.Detail)
+	return count, c.log(e)
 }
 
-func (c *change) Settle(e apikey.Event, most int) (map[apikey.Event][]string, error) {
-	rows, err := c.tx.QueryContext(c.ctx, "SELECT key_id, at, detail FROM revocation ORDER BY key_id LIMIT $1", most)
-	if err != nil {
-		return nil, err
+func (c *change) Settle(e apikey.Event, most int) (count int, err error) {
+	err = c.tx.QueryRowContext(c.ctx, "SELECT detail FROM revocation ORDER BY key_id LIMIT 1").Scan(&e.Detail)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
 	}
-	defer rows.Close()
-	pending := make(map[apikey.Event][]string)
-	var last string
-	count := 0
-	for ; rows.Next(); count++ {
-		begun := apikey.Event{Action: apikey.ActionRevoke}
-		var at int64
-		if err := rows.Scan(&last, &at, &begun.Detail); err != nil {
-			return nil, err
-		}
-		begun.At = apikey.FromMilliseconds(at)
-		pending[begun] = append(pending[begun], last)
+	const some = "(SELECT key_id FROM revocation WHERE detail = $1 ORDER BY key_id LIMIT $2)"
+	var records []apikey.Record
+	if err == nil {
+		records, err = c.records("id IN "+some, e.Detail, most)
 	}
-	if err := rows.Err(); err != nil || count == 0 {
-		return nil, err
+	for i := range records {
+		records[i].Revoke(records[i].RevokedAt) // ends an overlap too
 	}
-	if _, err := c.exec("DELETE FROM revocation WHERE key_id <= $1", last); err != nil {
-		return nil, err
+	if err == nil {
+		err = c.Put(e, records...)
 	}
-	return pending, c.logCount(e, count)
-}
-
-// logCount adds an entry about a number of keys.
-func (c *change) logCount(e apikey.Event, count int) error {
-	if count == 0 {
-		return nil
+	if err == nil {
+		_, err = c.exec("DELETE FROM revocation WHERE key_id IN "+some, e.Detail, most)
 	}
-	e.Detail = strings.TrimSuffix(fmt.Sprintf("%d: %s", count, e.Detail), ": ")
-	return c.log(e)
+	return len(records), err
 }
 
 func (c *change) SetPepper(e apikey.Event, id string) error {

@@ -24,9 +24,6 @@ type Dialect struct {
 	HeadForUpdate string
 	// Parameters is the maximum number of parameters of a statement: 17 or more.
 	Parameters int
-	// DataVersion is a query whose result differs after another connection has changed
-	// something, or "" if that is not cheaper than selecting the head.
-	DataVersion string
 	// OneConnection means that the only connection is exclusive.
 	OneConnection bool
 	// Snapshot is the isolation level for reads of one snapshot.

@@ -11,10 +11,8 @@ import (
 // watcher polls for changes on its own connection, so that it never waits for other
 // queries.
 type watcher struct {
-	mu      sync.Mutex
-	conn    *sql.Conn
-	version int64
-	head    int64 // of the log, when version was read
+	mu   sync.Mutex
+	conn *sql.Conn
 }
 
 func (w *watcher) close() {
@@ -56,7 +54,7 @@ func (s *Store) watching(ctx context.Context) (querier, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.watch.conn, s.watch.version = conn, -1
+		s.watch.conn = conn
 	}
 	return s.watch.conn, nil
 }
@@ -67,11 +65,6 @@ func (s *Store) changed(ctx context.Context, after int64, most int) (ids []strin
 	conn, err := s.watching(ctx)
 	if err != nil {
 		return nil, 0, err
-	}
-	if s.dialect.DataVersion != "" && !s.dialect.OneConnection { // cheaper still
-		if head, err := s.headNow(ctx, conn); err != nil || head <= after {
-			return nil, head, err
-		}
 	}
 	rows, err := conn.QueryContext(ctx, `SELECT 0, seq, '' FROM audit_head UNION ALL SELECT 1, seq, key_id FROM (
 		SELECT seq, CASE WHEN action = '`+apikey.ActionRevokeAll+`' THEN '`+apikey.AllKeys+`' ELSE key_id END AS key_id FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2) AS behind`, after, most)
@@ -99,15 +92,4 @@ func (s *Store) changed(ctx context.Context, after int64, most int) (ids []strin
 		last = head
 	}
 	return ids, last, rows.Err()
-}
-
-func (s *Store) headNow(ctx context.Context, conn querier) (head int64, err error) {
-	w := &s.watch
-	var version int64
-	err = conn.QueryRowContext(ctx, s.dialect.DataVersion).Scan(&version)
-	if err == nil && version != w.version { // otherwise the head is the same
-		err = conn.QueryRowContext(ctx, "SELECT seq FROM audit_head").Scan(&w.head)
-		w.version = version
-	}
-	return w.head, err
 }
