@@ -26,9 +26,9 @@ func New(a *app.App) *cobra.Command {
 		Use:   "doctor [PROFILE...]",
 		Short: "Find what keeps fob from working here",
 		Long: `Check what logins and tokens need: storage, files and disks, loopback addresses, the
-browser, proxy and CA settings, and for each PROFILE (default: all) its login, its issuer
-and the clock. fob tests the storage by writing, reading and deleting a record. Nothing
-is refreshed, and no browser is started.
+browser, proxy and CA settings, the registry of API keys, and for each PROFILE (default:
+all) its login, its issuer and the clock. fob tests the storage by writing, reading and
+deleting a record. Nothing is refreshed, and no browser is started.
 
 With --cron the checks run as in a cron job: without a terminal and with cron's few
 variables. A keyring, for example, may work here and fail there.

@@ -51,6 +51,8 @@ type Registry interface {
 	// and the sequence number to continue from; AllKeys stands for any number of keys. It is
 	// cheap enough for polling.
 	Changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error)
+	// Check reads everything, and returns ErrDamaged if something cannot be read.
+	Check(ctx context.Context) error
 	// Log returns the entries after a sequence number with the key's current row, in one
 	// consistent snapshot: all, or those of ids.
 	Log(ctx context.Context, after int64, each func(Logged) error, ids ...string) (LogEnd, error)

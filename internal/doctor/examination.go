@@ -16,7 +16,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
@@ -76,6 +78,7 @@ func Examine(ctx context.Context, a *app.App, names []string) ([]Finding, error)
 	e.eachProfile(ctx)
 	if len(names) == 0 {
 		e.secrets(ctx)
+		e.registry(ctx)
 	}
 	return e.findings, nil
 }
@@ -320,6 +323,22 @@ func (e *examination) secrets(ctx context.Context) {
 	}
 	if len(e.cfg.Secrets) > 0 && len(e.findings) == before {
 		e.add(Fine(check, "%s can be read, and none expires soon", cli.Plural(len(e.cfg.Secrets), "secret", "secrets")))
+	}
+}
+
+// registry reads the registry of API keys, if there is one.
+func (e *examination) registry(ctx context.Context) {
+	const check = "registry"
+	err := appkeys.IfAny(ctx, e.app, func(g *keys.Registrar) error {
+		e.app.Progress("Reading the registry...")
+		err := g.Registry.Check(ctx)
+		if err == nil {
+			e.add(Fine(check, "everything in it can be read"))
+		}
+		return err
+	})
+	if err != nil {
+		e.add(Failed(check, err, e.fixOf(err, "")))
 	}
 }
 

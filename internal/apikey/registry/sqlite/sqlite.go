@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -34,35 +35,36 @@ func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error
 	path = filepath.Clean(path) // "//HOST/…" would be another file in a URI
 	err := atomicfile.Check(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && !create:
-		return nil, apikey.ErrNoRegistry
 	case errors.Is(err, fs.ErrNotExist):
-		err = makeFile(path)
+		err = makeFile(ctx, path, create)
 	case err == nil: // SQLite applies any journal next to the file
 		err = atomicfile.MkdirPrivate(filepath.Dir(path))
 	}
 	if err != nil {
 		return nil, err
 	}
-	store, err := open(ctx, dsn(path, create), maxConnections, dialect, create)
+	store, err := open(ctx, dsn(path, create), maxConnections, dialect)
 	if errors.Is(err, errNoIndex) {
 		// On a full disk, the index shared by processes cannot be created, but keys must
 		// still be verified. A single process can have it in memory.
 		alone := dialect
 		alone.OneConnection = true
 		// This pragma must be the first that accesses the file.
-		store, err = open(ctx, dsnWith(path, "locking_mode(exclusive)"), 1, alone, create)
+		store, err = open(ctx, dsnWith(path, "locking_mode(exclusive)"), 1, alone)
+	}
+	if errors.Is(err, apikey.ErrNoRegistry) { // also an empty file: fob creates none
+		err = fmt.Errorf("%w: %s is not a registry", apikey.ErrDamaged, path)
 	}
 	return store, err
 }
 
-func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect, create bool) (*sqlstore.Store, error) {
+func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect) (*sqlstore.Store, error) {
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(connections)
-	return sqlstore.Open(ctx, db, d, create)
+	return sqlstore.Open(ctx, db, d, false)
 }
 
 const maxConnections = 4
@@ -71,15 +73,50 @@ const maxConnections = 4
 // similar).
 var errNoIndex = fmt.Errorf("%w: there is no room for its index", apikey.ErrFull)
 
-// makeFile creates an empty file with a private mode; SQLite would create it by the umask.
-func makeFile(path string) error {
+// makeFile creates a missing registry with a private mode, whole from its first moment: an
+// existing file that is not a registry is damaged.
+func makeFile(ctx context.Context, path string, create bool) error {
+	if _, err := os.Lstat(path + "-wal"); err == nil {
+		return fmt.Errorf("%w: %s is missing, and its log %s-wal is not", apikey.ErrDamaged, path, filepath.Base(path))
+	}
+	if !create {
+		return apikey.ErrNoRegistry
+	}
 	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := atomicfile.Touch(path); err != nil {
+	empty, err := newRegistry(ctx)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Create(path, empty); err != nil && !errors.Is(err, fs.ErrExist) { // another process was first
 		return fmt.Errorf("%w: %w", apikey.ErrUnusable, err)
 	}
 	return nil
+}
+
+// newRegistry returns the contents of a registry without keys.
+func newRegistry(ctx context.Context) (file []byte, err error) {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	store, err := sqlstore.Open(ctx, db, dialect, true)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = store.Close() }()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	err = conn.Raw(func(c any) (err error) {
+		file, err = c.(interface{ Serialize() ([]byte, error) }).Serialize()
+		return err
+	})
+	return file, err
 }
 
 // The random ids of a batch are spread over the index: pages that do not fit into the cache
@@ -115,6 +152,7 @@ var dialect = sqlstore.Dialect{
 	Migrations:    migrations,
 	HeadForUpdate: "SELECT seq, hash FROM audit_head", // 'begin immediate' has locked the file
 	Parameters:    maxParameters,
+	Check:         "PRAGMA integrity_check(1)",
 	Retry:         isRetryable,
 	Lost:          func(error) bool { return false },
 	Explain:       explain,
@@ -144,11 +182,16 @@ func explain(err error) error {
 	switch code {
 	case sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP:
 		kind = errNoIndex // in shared memory
+	case sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ:
+		kind = apikey.ErrDamaged
 	}
 	switch code & 0xff { // without the extended part
 	case sqlite3.SQLITE_ERROR:
 		if strings.Contains(err.Error(), "no such table: registry") {
 			return apikey.ErrNoRegistry
+		}
+		if strings.Contains(err.Error(), "no such ") {
+			kind = apikey.ErrDamaged
 		}
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		kind = apikey.ErrBusy

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Dialect is what differs between databases.
@@ -24,6 +25,9 @@ type Dialect struct {
 	HeadForUpdate string
 	// Parameters is the maximum number of parameters of a statement: 17 or more.
 	Parameters int
+	// Check is a query that reads every row, and whatever else the database can check, and
+	// returns "ok" or what is damaged.
+	Check string
 	// OneConnection means that the only connection is exclusive.
 	OneConnection bool
 	// Snapshot is the isolation level for reads of one snapshot.
@@ -380,6 +384,28 @@ func (s *Store) Use(ctx context.Context, uses []apikey.Use) error {
 		}
 		return tx.Commit()
 	})
+}
+
+// Check implements apikey.Registry.
+func (s *Store) Check(ctx context.Context) error {
+	var result string
+	err := s.db.QueryRowContext(ctx, s.dialect.Check).Scan(&result)
+	if err == nil && result != "ok" {
+		err = fmt.Errorf("%w: %s", apikey.ErrDamaged, sanitize.Line(result))
+	}
+	if err == nil {
+		_, err = rotations(ctx, s.db, "new_id <> ''")
+	}
+	if err != nil {
+		return s.explain(err)
+	}
+	for _, err := range s.Keys(ctx, apikey.Filter{}) {
+		if err != nil {
+			return err
+		}
+	}
+	_, err = s.ID(ctx)
+	return err
 }
 
 // Log implements apikey.Registry.
