@@ -12,6 +12,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
@@ -75,6 +76,7 @@ func runStatus(ctx context.Context, a *app.App, args []string, opts statusOption
 }
 
 func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts statusOptions) error {
+	records.WarnOfOrphans(ctx, a)
 	all := []app.LoginStatus{}
 	unnamed := unnamedProfile(a, cfg)
 	for _, name := range cfg.Names() {

@@ -17,6 +17,7 @@ import (
 
 type doctorOptions struct {
 	cron bool
+	fix  bool
 	json bool
 }
 
@@ -31,7 +32,8 @@ all) its login, its issuer and the clock. fob tests the storage by writing, read
 deleting a record. Nothing is refreshed, and no browser is started.
 
 With --cron the checks run as in a cron job: without a terminal and with cron's few
-variables. A keyring, for example, may work here and fail there.
+variables. A keyring, for example, may work here and fail there. If config.toml was lost,
+--fix rebuilds the profiles and secrets in it from what is stored.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitInterrupted) + `
 
@@ -44,7 +46,9 @@ The status is 0 only if there is neither a problem nor a warning.`,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runDoctor(cmd.Context(), a, args, opts) },
 	}
 	c.Flags().BoolVar(&opts.cron, "cron", false, "check what a cron job on this machine can use")
+	c.Flags().BoolVar(&opts.fix, "fix", false, "rebuild lost settings from stored records")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
+	usage.Exclusive(c, "cron", "fix")
 	return c
 }
 
@@ -54,7 +58,7 @@ func runDoctor(ctx context.Context, a *app.App, args []string, opts doctorOption
 	if opts.cron {
 		findings, err = doctor.ExamineUnderCron(ctx, a, args)
 	} else {
-		findings, err = doctor.Examine(ctx, a, args)
+		findings, err = doctor.Examine(ctx, a, args, opts.fix)
 	}
 	if err != nil {
 		return err

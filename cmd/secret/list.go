@@ -11,6 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
@@ -52,6 +53,7 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 			return err
 		}
 	}
+	records.WarnOfOrphans(ctx, a)
 	ending := cfg.SecretsEndingBy(a.Now().Add(within))
 	all := []app.SecretJSON{}
 	for _, name := range cfg.SecretNames() {

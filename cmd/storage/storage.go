@@ -59,6 +59,7 @@ type storageJSON struct {
 }
 
 func runStatus(ctx context.Context, a *app.App, asJSON bool) error {
+	records.WarnOfOrphans(ctx, a)
 	all, failed := []storageJSON{}, error(nil)
 	for _, name := range config.Storages() {
 		storage, err := readStatus(ctx, a, name)

@@ -58,6 +58,7 @@ type Store struct {
 	backend string // "keyring" or "file"; part of file names next to the records
 
 	proven atomic.Bool // the key has opened a record
+	claims bool        // see Claims
 }
 
 // items is a backend: it stores sealed bytes by name. Calls for several names may run
@@ -214,6 +215,25 @@ func (s *Store) Measure(ctx context.Context, c seal.Context) (Size, error) {
 		size.Bytes += len(piece)
 	}
 	return size, err
+}
+
+// Claims returns the store for records whose issuer and client are unknown. What it reads is
+// not authenticated: use it only to find these, and then to open the record.
+func (s *Store) Claims() *Store {
+	return &Store{items: s.items, key: s.key, dataDir: s.dataDir, backend: s.backend, claims: true}
+}
+
+// Except returns the names of the records, as in login/work, except those that are known.
+func (s *Store) Except(ctx context.Context, isKnown func(name string) bool) (names []string, err error) {
+	for _, name := range slices.DeleteFunc(s.items.names(), isKnown) {
+		switch _, err := s.items.get(ctx, name); {
+		case err == nil:
+			names = append(names, name)
+		case !errors.Is(err, ErrNotFound):
+			return nil, err
+		}
+	}
+	return names, nil
 }
 
 // CheckKey checks that the seal key is available, without creating one.

@@ -42,10 +42,14 @@ func (s *Store) open(ctx context.Context, c seal.Context, sealed []byte) ([]byte
 }
 
 func (s *Store) openWith(key seal.Key, c seal.Context, sealed []byte) ([]byte, error) {
-	plain, err := key.Open(c, sealed)
+	open := seal.Key.Open
+	if s.claims {
+		open = seal.Key.Claim
+	}
+	plain, err := open(key, c, sealed)
 	if errors.Is(err, seal.ErrWrongKey) {
 		if previous, ok := s.previousKey(key); ok {
-			plain, err = previous.Open(c, sealed)
+			plain, err = open(previous, c, sealed)
 		}
 	}
 	if errors.Is(err, seal.ErrFormat) {

@@ -166,3 +166,51 @@ func (c *countedItems) names() []string {
 	c.listed++
 	return c.items.names()
 }
+
+// A record is found and read without its issuer and client, in one piece or in several.
+func TestClaims(t *testing.T) {
+	dir := t.TempDir()
+	s := inMemory(dir, &memoryKeyring{items: map[string]string{}})
+	e := entryOf(s, "work")
+	e.Context.Issuer, e.Context.ClientID = "https://sso.example.com", "fob"
+	for _, body := range [][]byte{[]byte("small"), bytes.Repeat([]byte("x"), 5*maxItem)} {
+		if err := e.Replace(t.Context(), Record{Head: []byte("h"), Body: body}); err != nil {
+			t.Fatal(err)
+		}
+		mustReplace(t, entryOf(s, "play"))
+		names, err := s.Except(t.Context(), func(name string) bool { return name == "login/play" })
+		if err != nil || len(names) != 1 || names[0] != "login/work" {
+			t.Fatalf("%q, %v", names, err)
+		}
+		unknown := seal.Context{Kind: "login", Profile: "work"}
+		if r, err := s.Claims().Get(t.Context(), unknown); err != nil || !bytes.Equal(r.Body, body) || string(r.Head) != "h" {
+			t.Errorf("%d bytes, %v", len(r.Body), err)
+		}
+		if _, err := s.Get(t.Context(), unknown); !errors.Is(err, seal.ErrWrongContext) {
+			t.Errorf("without its context: %v", err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "seal.key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inMemory(dir, &memoryKeyring{}).Except(t.Context(), func(string) bool { return false }); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "seal.key"), seal.NewKey().Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Claims().Get(t.Context(), e.Context); !errors.Is(err, seal.ErrWrongKey) {
+		t.Errorf("another key: %v", err)
+	}
+}
+
+func TestLockedRecord(t *testing.T) {
+	for file, want := range map[string]string{
+		"work.lock": "login/work", "secret.stripe.prod.lock": "secret/stripe.prod", "peppers": "pepper/peppers",
+		"work.kept.lock": "", "rotation-1OOivdDZfQCU": "", ".work.lock.ABC": "",
+	} {
+		if got := lockedRecord(file); got != want {
+			t.Errorf("%s: %q", file, got)
+		}
+	}
+}

@@ -23,6 +23,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -53,13 +54,17 @@ type examination struct {
 
 func (e *examination) add(findings ...Finding) { e.findings = append(e.findings, findings...) }
 
-// Examine runs all checks: of the machine, then of each profile.
-func Examine(ctx context.Context, a *app.App, names []string) ([]Finding, error) {
+// Examine runs all checks: of the machine, then of each profile. With fix, it writes missing
+// settings of stored records to config.toml.
+func Examine(ctx context.Context, a *app.App, names []string, fix bool) ([]Finding, error) {
 	paths, err := a.Paths()
 	if err != nil {
 		return nil, err
 	}
 	e := &examination{app: a, paths: paths}
+	if len(names) == 0 {
+		e.orphans(ctx, fix)
+	}
 	if err := e.configuration(names); err != nil {
 		return nil, err
 	}
@@ -103,6 +108,24 @@ func (e *examination) configuration(names []string) error {
 	e.profiles, err = app.ProfilesNamed(cfg, names)
 	e.add(Fine(configurationCheck, "%s, profiles: %d", e.paths.Config, len(cfg.Profiles)))
 	return err
+}
+
+// orphans finds records that config.toml does not name. If they cannot be searched for, the
+// checks of config.toml and of the storages report why.
+func (e *examination) orphans(ctx context.Context, fix bool) {
+	const check = "record"
+	all, _ := records.Orphans(ctx, e.app)
+	for _, r := range all {
+		text, err := r.Rebuild(ctx, e.app, fix)
+		switch {
+		case err != nil:
+			e.add(Failed(check, fmt.Errorf("%s has no settings in config.toml: %w", text, err), e.fixOf(err, "")))
+		case fix:
+			e.add(Fine(check, "%s has settings in config.toml again; those that only config.toml had, such as a redirect URI, files, hosts or destinations, have to be set again", text))
+		default:
+			e.add(Warn(check, text+" has no settings in config.toml", "restore config.toml from a backup, or run 'fob doctor --fix' to rebuild the settings from the record"))
+		}
+	}
 }
 
 func (e *examination) projectFile() {

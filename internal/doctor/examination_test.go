@@ -27,7 +27,7 @@ func find(t *testing.T, m *apptest.Machine, check string, profiles ...string) []
 		}
 		return "run 'fob login " + profile + "'"
 	}
-	all, err := Examine(t.Context(), m.App, profiles)
+	all, err := Examine(t.Context(), m.App, profiles, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestExamine_SecretsExpire(t *testing.T) {
 }
 
 func TestExamine_UnknownProfile(t *testing.T) {
-	if _, err := Examine(t.Context(), apptest.New(t, "").App, []string{"nobody"}); err == nil {
+	if _, err := Examine(t.Context(), apptest.New(t, "").App, []string{"nobody"}, false); err == nil {
 		t.Error("a profile that does not exist is examined")
 	}
 }

@@ -170,6 +170,9 @@ func Rekey(ctx context.Context, a *app.App, storage string, key seal.Key, commit
 	if err != nil {
 		return err
 	}
+	if err := checkOrphans(ctx, a, storage); err != nil {
+		return err
+	}
 	if err := store.BeginRekey(ctx, key); err != nil {
 		return err
 	}
@@ -192,7 +195,7 @@ func FinishRekey(ctx context.Context, a *app.App, storage string) error {
 	if err != nil {
 		return err
 	}
-	var failed error
+	failed := checkOrphans(ctx, a, storage)
 	none := !app.PathExists(filepath.Join(cfg.Paths.Data, "locks", "peppers")) // if there is no keyring either
 	for _, r := range append(configuredIn(a, cfg, storage), newPeppers(a, cfg, storage)) {
 		c, err := r.open(storage, true)

@@ -130,6 +130,7 @@ func Select(ctx context.Context, a *app.App, args []string) ([]Record, error) {
 		return nil, err
 	}
 	if len(args) == 0 {
+		WarnOfOrphans(ctx, a)
 		return withPeppers(ctx, a, cfg, configured(a, cfg), config.Storages()...), nil
 	}
 	var all []Record

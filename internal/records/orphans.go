@@ -1,0 +1,107 @@
+package records
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/session"
+)
+
+// Orphans returns the stored records that config.toml does not name. If FOB_CONFIG is set,
+// another configuration may name them.
+func Orphans(ctx context.Context, a *app.App) (all []Record, err error) {
+	cfg, err := a.Config()
+	if err != nil || a.Getenv("FOB_CONFIG") != "" || cfg.StoresNothing() {
+		return nil, err
+	}
+	for _, storage := range config.Storages() {
+		store, err := a.Store(storage)
+		if err != nil {
+			return nil, err
+		}
+		orphans := map[string]Record{}
+		names, err := store.Except(ctx, func(item string) bool {
+			r, isOrphan := orphan(ctx, a, cfg, storage, item)
+			orphans[item] = r
+			return !isOrphan
+		})
+		if err != nil && !errors.Is(err, credstore.ErrAbsent) {
+			return nil, err
+		}
+		for _, name := range names {
+			all = append(all, orphans[name])
+		}
+	}
+	return all, nil
+}
+
+func orphan(ctx context.Context, a *app.App, cfg *config.Config, storage, item string) (r Record, isOrphan bool) {
+	kind, name, _ := strings.Cut(item, "/")
+	switch kind {
+	case "login":
+		_, isNamed := cfg.Profiles[name]
+		return newLogin(a, cfg, config.Profile{Name: name, Storage: storage}), !isNamed
+	case "secret":
+		name = strings.ReplaceAll(name, ".", "/")
+		_, isNamed := cfg.Secrets[name]
+		return newSecret(a, cfg, config.Secret{Name: name, Storage: storage}), !isNamed
+	case PeppersContext.Kind:
+		named := storageOf(cfg, cfg.Keys.PepperStorage)
+		_, err := newPeppers(a, cfg, named).read(ctx, named)
+		return newPeppers(a, cfg, storage), named != storage && (IsMissing(err) || errors.Is(err, credstore.ErrAbsent))
+	}
+	return r, false
+}
+
+// Rebuild reads the settings of an orphan from its record, and with save writes them to
+// config.toml. text describes the record.
+func (r Record) Rebuild(ctx context.Context, a *app.App, save bool) (text string, err error) {
+	text = fmt.Sprintf("%s in %q", r.Label, r.Storage)
+	cfg, err := a.Config()
+	if err != nil {
+		return text, err
+	}
+	if r.Kind == Login {
+		store, err := a.Store(r.Storage)
+		if err != nil {
+			return text, err
+		}
+		p, err := session.ProfileOf(ctx, store, r.Name)
+		if err != nil {
+			return text, err
+		}
+		r = newLogin(a, cfg, p)
+		text = fmt.Sprintf("login %s (%s)", text, sanitize.Line(p.WithProvider().Authority()))
+	} else if _, err := r.read(ctx, r.Storage); err != nil {
+		return text, err
+	}
+	if save {
+		err = r.pin(r.Storage)
+	}
+	return text, err
+}
+
+// checkOrphans returns an error if a change of the storage's key would miss a record.
+func checkOrphans(ctx context.Context, a *app.App, storage string) error {
+	all, err := Orphans(ctx, a)
+	for _, r := range all {
+		if r.Storage == storage && r.Kind != Peppers {
+			return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, storage), "run 'fob doctor --fix' to rebuild them")
+		}
+	}
+	return err
+}
+
+// WarnOfOrphans warns about stored records that config.toml does not name.
+func WarnOfOrphans(ctx context.Context, a *app.App) {
+	if all, err := Orphans(ctx, a); err == nil && len(all) > 0 {
+		a.Warn(Count(all) + " stored without settings in config.toml: 'fob doctor' lists them")
+	}
+}
