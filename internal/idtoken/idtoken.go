@@ -145,7 +145,7 @@ func (v *Verifier) Verify(ctx context.Context, raw, nonce string, accessToken se
 	if err := v.checkClaims(claims, token, accessToken); err != nil {
 		return nil, err
 	}
-	return claims.token(), nil
+	return v.token(claims), nil
 }
 
 func parseClaims(payload []byte) (*claimSet, error) {
@@ -156,10 +156,10 @@ func parseClaims(payload []byte) (*claimSet, error) {
 	return &claims, nil
 }
 
-func (c *claimSet) token() *Token {
+func (v *Verifier) token(c *claimSet) *Token {
 	return &Token{
 		Subject: c.Subject, Name: string(c.Name), PreferredUsername: string(c.PreferredUsername), Email: string(c.Email),
-		ExpiresAt: unixTime(*c.Expiry),
+		ExpiresAt: unixTime(*c.Expiry).Add(v.Now().Sub(v.ServerNow()).Truncate(clockLeeway)), // by this machine's clock
 	}
 }
 
@@ -245,5 +245,5 @@ func (v *Verifier) VerifyRefreshed(ctx context.Context, raw, subject string, acc
 	if _, err := v.verifySignature(ctx, token); err != nil {
 		return nil, err
 	}
-	return claims.token(), nil
+	return v.token(claims), nil
 }

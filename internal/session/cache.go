@@ -225,6 +225,16 @@ func (t *accessToken) outlives(c Clock, minTTL time.Duration) bool {
 	return known && t.IssuedAt.Add(age).Add(minTTL).Before(t.ExpiresAt) // sums of durations overflow
 }
 
+// end returns when the token expires, by this machine's clock as it is now: a token that was
+// issued while the clock was a year ahead has no year left.
+func (t *accessToken) end(c Clock) time.Time {
+	age, known := c.since(t.IssuedAt, t.Uptime)
+	if back := age - c.Now().Sub(t.IssuedAt); known && back > clockTolerance && !t.ExpiresAt.IsZero() {
+		return t.ExpiresAt.Add(-back)
+	}
+	return t.ExpiresAt
+}
+
 func (t *accessToken) lifetime() time.Duration { return t.ExpiresAt.Sub(t.IssuedAt) }
 
 // DropToken deletes the cached access token if it is the refused one, or refused is zero, so

@@ -47,6 +47,38 @@ func TestATokenIsNotPrintedAfterItsEndWhateverTheClockSays(t *testing.T) {
 	}
 }
 
+// The clock was a year ahead when the token was issued, and is right again.
+func TestToken_IssuedInTheFuture(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for name, test := range map[string]struct {
+		before, after Uptime
+		refreshes     int
+	}{
+		"the uptime vouches for it":   {Uptime{"one", time.Hour}, Uptime{"one", time.Hour + 10*time.Minute}, 0},
+		"it has ended":                {Uptime{"one", time.Hour}, Uptime{"one", 3 * time.Hour}, 1},
+		"nothing vouches after boots": {Uptime{"one", time.Hour}, Uptime{"two", time.Minute}, 1},
+		"nothing vouches for it":      {Uptime{}, Uptime{}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, authservertest.Options{})
+			right := f.clock
+			f.clock, f.uptime = right.Add(year), test.before
+			f.mustLogin()
+			f.clock, f.uptime = right.Add(10*time.Minute), test.after
+			token, err := f.Token(t.Context(), TokenOptions{})
+			if err != nil || f.server.Count("token/refresh") != test.refreshes {
+				t.Fatalf("%d refreshes, %v", f.server.Count("token/refresh"), err)
+			}
+			if left := token.ExpiresAt.Sub(f.clock); left <= 0 || left > 2*time.Hour {
+				t.Errorf("it expires in %s", left)
+			}
+			if left := f.Status(t.Context()).AccessExpiresAt.Sub(f.clock); left <= 0 || left > 2*time.Hour {
+				t.Errorf("its status: it expires in %s", left)
+			}
+		})
+	}
+}
+
 func TestTheSystemClock(t *testing.T) {
 	c := SystemClock()
 	before := c.Uptime()
@@ -67,6 +99,16 @@ func TestALoginOnAMachineWhoseClockIsWrong(t *testing.T) {
 		f.token(TokenOptions{})
 		if f.server.Count("token/refresh") != 0 {
 			t.Errorf("%s: the new token is not used", wrong)
+		}
+		// So is that of a cached id_token, which names its end by the server's clock.
+		f.token(TokenOptions{WantIDToken: true})
+		if f.server.Count("token/refresh") != 0 {
+			t.Errorf("%s: the new id_token is not used", wrong)
+		}
+		f.clock = f.clock.Add(2 * time.Hour)
+		f.token(TokenOptions{WantIDToken: true})
+		if f.server.Count("token/refresh") != 1 {
+			t.Errorf("%s: an id_token of two hours ago is used", wrong)
 		}
 	}
 }

@@ -121,7 +121,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	if err := s.replace(ctx, r, token, before, login.Registration); err != nil {
 		return nil, err
 	}
-	return &Saved{Account: account, Scope: scope, Refreshable: r.isRenewable(), Token: *token.token()}, nil
+	return &Saved{Account: account, Scope: scope, Refreshable: r.isRenewable(), Token: *token.token(s.Clock)}, nil
 }
 
 // broughtIDToken returns the expiry of an id_token from the user, which only its own issuer

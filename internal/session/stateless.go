@@ -117,7 +117,7 @@ func (s *Session) IdentityToken(ctx context.Context, identity secret.Secret, opt
 	if err != nil {
 		return nil, err
 	}
-	return fresh.token(), nil
+	return fresh.token(s.Clock), nil
 }
 
 // head derives the cache's key from the refresh token: HKDF-SHA256 (RFC 5869).

@@ -86,7 +86,7 @@ func (s *Session) Status(ctx context.Context) Status {
 	ended := !r.RefreshExpiresAt.IsZero() && !s.Clock.Now().Before(r.RefreshExpiresAt)
 	switch {
 	case access != nil && access.outlives(s.Clock, 0):
-		status.State, status.AccessExpiresAt = StateValid, access.ExpiresAt
+		status.State, status.AccessExpiresAt = StateValid, access.end(s.Clock)
 	case !r.isRenewable() || ended:
 		status.State = StateExpired
 	default:

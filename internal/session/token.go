@@ -131,7 +131,7 @@ func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
 	case !opts.accepts(r.AccessToken, s.Clock):
 		s.Warn(fmt.Sprintf("the access token of profile %q expires at %s and cannot be refreshed", s.Profile.Name, r.AccessToken.ExpiresAt.UTC().Format(time.RFC3339)))
 	}
-	return r.AccessToken.token(), nil
+	return r.AccessToken.token(s.Clock), nil
 }
 
 // Try checks the token of a login that cannot be refreshed at the server. If it is refused,
@@ -218,7 +218,7 @@ func (s *Session) cached(h head, opts TokenOptions) (*Token, error) {
 	if err != nil || !opts.accepts(cached, s.Clock) {
 		return nil, err
 	}
-	return cached.token(), nil
+	return cached.token(s.Clock), nil
 }
 
 // refresh sends one request. If the refresh token is refused, and the record has another
@@ -307,7 +307,7 @@ func (s *Session) cacheToken(h head, fresh *accessToken, opts TokenOptions) (*To
 	case !opts.accepts(fresh, s.Clock):
 		s.Warn(fmt.Sprintf("the server's tokens are valid for only %s", fresh.lifetime()))
 	}
-	return fresh.token(), nil
+	return fresh.token(s.Clock), nil
 }
 
 // Mint requests a token without a user: for the client itself (RFC 6749 §4.4), or for the
@@ -398,8 +398,8 @@ func (s *Session) judge(ctx context.Context, idTokens *idtoken.Verifier, r *reco
 	return fresh, nil
 }
 
-func (t *accessToken) token() *Token {
-	return &Token{Value: t.Value.Secret, Type: t.Type, Scope: t.Scope, ExpiresAt: t.ExpiresAt, IDToken: t.IDToken.Secret, IDTokenExpiresAt: t.IDTokenExpiresAt}
+func (t *accessToken) token(c Clock) *Token {
+	return &Token{Value: t.Value.Secret, Type: t.Type, Scope: t.Scope, ExpiresAt: t.end(c), IDToken: t.IDToken.Secret, IDTokenExpiresAt: t.IDTokenExpiresAt}
 }
 
 // ErrReplaced means that the login has other tokens now: get token and proof again.
