@@ -9,30 +9,35 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Matching returns the records that a filter matches, as the registry reads them.
+// Matching returns the records that a filter matches, as the registry reads them. An id
+// without a record is an error at the end.
 func (g *Registrar) Matching(ctx context.Context, filter apikey.Filter) iter.Seq2[apikey.Record, error] {
 	return func(yield func(apikey.Record, error) bool) {
+		missing := slices.Clone(filter.IDs)
 		for r, err := range g.Registry.Keys(ctx, filter) {
+			missing = slices.DeleteFunc(missing, func(id string) bool { return id == r.ID })
 			if (err != nil || filter.Match(&r, g.Now())) && !yield(r, err) {
 				return
 			}
 		}
+		if len(missing) > 0 {
+			yield(apikey.Record{}, notFound(missing[0], apikey.ErrNotFound))
+		}
 	}
 }
 
-// Select returns the records that a filter matches. An id without a record is an error.
+// Select returns Matching as a list.
 func (g *Registrar) Select(ctx context.Context, filter apikey.Filter) ([]apikey.Record, error) {
-	var records []apikey.Record
-	for r, err := range g.Matching(ctx, filter) {
+	return Collect(g.Matching(ctx, filter))
+}
+
+// Collect returns the records of a sequence, or its first error.
+func Collect(sequence iter.Seq2[apikey.Record, error]) (records []apikey.Record, err error) {
+	for r, err := range sequence {
 		if err != nil {
 			return nil, err
 		}
 		records = append(records, r)
-	}
-	for _, id := range filter.IDs {
-		if !slices.ContainsFunc(records, func(r apikey.Record) bool { return r.ID == id }) {
-			return nil, notFound(id, apikey.ErrNotFound)
-		}
 	}
 	return records, nil
 }

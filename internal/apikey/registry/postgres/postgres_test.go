@@ -48,6 +48,9 @@ func TestRegistry(t *testing.T) {
 			t.Cleanup(func() { db.Close() })
 			return db
 		},
+		Explain:    "EXPLAIN ",
+		Analyze:    "ANALYZE",
+		KeysIndex:  "api_key_pkey",
 		ModelSteps: 500,
 	})
 }

@@ -24,7 +24,10 @@ type Driver struct {
 	// Open opens it as fob does.
 	Open func(ctx context.Context, dsn string, create bool) (apikey.Registry, error)
 	// DB opens the database behind it, to do what fob never does.
-	DB func(t *testing.T, dsn string) *sql.DB
+	DB        func(t *testing.T, dsn string) *sql.DB
+	Explain   string // before a query: its plan, in the last column
+	Analyze   string // counts the rows for the plans; may be ""
+	KeysIndex string // the index of the ids of the keys
 	// ModelSteps is how many operations the model test tries; FOB_MODEL_STEPS overrides it.
 	ModelSteps int
 }
@@ -38,6 +41,9 @@ func Run(t *testing.T, d Driver) {
 		{"CreateAndVerify", testCreateAndVerify},
 		{"Fields", testFields},
 		{"Filter", testFilter},
+		{"Sort", testSort},
+		{"KeysPageByPage", testKeysPageByPage},
+		{"Indexes", testIndexes},
 		{"Update", testUpdate},
 		{"Revoke", testRevoke},
 		{"RevokeMany", testRevokeMany},

@@ -25,6 +25,8 @@ func TestRegistry(t *testing.T) {
 			t.Cleanup(func() { db.Close() })
 			return db
 		},
+		Explain:    "EXPLAIN QUERY PLAN ",
+		KeysIndex:  "sqlite_autoindex_api_key_1",
 		ModelSteps: 1600,
 	})
 }
