@@ -199,16 +199,16 @@ func TestBulkFlags_ConfirmShowsTheFirstKeys(t *testing.T) {
 	for i := range records {
 		records[i].ID = fmt.Sprintf("id%d", i)
 	}
-	err := (&bulkFlags{}).confirm(t.Context(), m.App, records, "revoke")
+	err := (&bulkFlags{}).confirm(t.Context(), m.App, records, len(records), "revoke")
 	wantError(t, "not a terminal", err, true, "7 keys")
 	if shown := m.Err.String(); !strings.Contains(shown, "id4") || strings.Contains(shown, "id5") || !strings.Contains(shown, "2 more") {
 		t.Errorf("%s", shown)
 	}
 	for _, f := range []bulkFlags{{yes: true}, {dryRun: true}, {ids: []string{"id0"}}} {
-		if err := f.confirm(t.Context(), m.App, records, "revoke"); err != nil {
+		if err := f.confirm(t.Context(), m.App, records, len(records), "revoke"); err != nil {
 			t.Errorf("%+v: %v", f, err)
 		}
-		if err := f.confirm(t.Context(), m.App, nil, "revoke"); err == nil {
+		if err := f.confirm(t.Context(), m.App, nil, 0, "revoke"); err == nil {
 			t.Errorf("%+v: no keys match, and no error", f)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -177,9 +178,9 @@ func (f *bulkFlags) register(a *app.App, c *cobra.Command) {
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show which keys would change, and do nothing")
 }
 
-// selectKeys returns the keys for a bulk command: those of the ids, or those that the flags
+// matching returns the keys for a bulk command: those of the ids, or those that the flags
 // select and whose state allows the change.
-func (f *bulkFlags) selectKeys(ctx context.Context, a *app.App, g *keys.Registrar, verb string) ([]apikey.Record, error) {
+func (f *bulkFlags) matching(ctx context.Context, a *app.App, g *keys.Registrar, verb string) (iter.Seq2[apikey.Record, error], error) {
 	filter, err := f.filter(a, f.ids)
 	if err != nil {
 		return nil, err
@@ -187,11 +188,14 @@ func (f *bulkFlags) selectKeys(ctx context.Context, a *app.App, g *keys.Registra
 	if filter.IsZero() {
 		return nil, cli.WithHint(cli.Usagef("which keys?"), "name them by their ids, or select them with --owner, --env, --scope or --state")
 	}
-	records, err := g.Select(ctx, filter)
-	if err == nil && len(f.ids) == 0 && len(f.states) == 0 {
-		records = slices.DeleteFunc(records, func(r apikey.Record) bool { return !canChange(verb, r.State(a.Now())) })
-	}
-	return records, err
+	return func(yield func(apikey.Record, error) bool) {
+		for r, err := range g.Matching(ctx, filter) {
+			isIncluded := len(f.ids) > 0 || len(f.states) > 0 || canChange(verb, r.State(a.Now()))
+			if (err != nil || isIncluded) && !yield(r, err) {
+				return
+			}
+		}
+	}, nil
 }
 
 // canChange excludes keys that need no change, so that an interrupted bulk command can be
@@ -200,21 +204,24 @@ func canChange(verb string, state apikey.State) bool {
 	return state == apikey.Active || state == apikey.Disabled || verb == "revoke" && state == apikey.Retiring
 }
 
-// confirm asks before changing keys that were not named by id.
-func (f *bulkFlags) confirm(ctx context.Context, a *app.App, records []apikey.Record, verb string) error {
-	if len(records) == 0 {
+// maxShown is how many of the keys that flags select are shown before the question.
+const maxShown = 5
+
+// confirm asks before changing keys that were not named by id, of which some are shown.
+func (f *bulkFlags) confirm(ctx context.Context, a *app.App, some []apikey.Record, count int, verb string) error {
+	if count == 0 {
 		return cli.WithHint(errors.New("no keys match"), "run 'fob key list' to see all keys and their states")
 	}
 	if len(f.ids) > 0 || f.yes || f.dryRun {
 		return nil
 	}
-	const most = 5
-	what := cli.Plural(len(records), "key", "keys")
-	for _, r := range records[:min(most, len(records))] {
+	what := cli.Plural(count, "key", "keys")
+	some = some[:min(maxShown, len(some))]
+	for _, r := range some {
 		a.Note("  %s", appkeys.Text(r))
 	}
-	if len(records) > most {
-		a.Note("  and %d more", len(records)-most)
+	if count > len(some) {
+		a.Note("  and %d more", count-len(some))
 	}
 	unasked := cli.WithHint(cli.Usagef("refusing to %s %s without confirmation (not a terminal)", verb, what), "check which with --dry-run, then use --yes")
 	return a.Confirm(ctx, fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], what), unasked)

@@ -62,30 +62,40 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 		}
 		opts.ids = append(opts.ids, id)
 	}
-	records, err := opts.selectKeys(ctx, a, g, "revoke")
+	matching, err := opts.matching(ctx, a, g, "revoke")
 	if err != nil {
 		return err
 	}
-	if len(records) == 0 && !opts.dryRun { // an interrupted command may have revoked them
+	var ids []string
+	var some []apikey.Record
+	count := 0
+	for r, err := range matching {
+		if err != nil {
+			return err
+		}
+		if count++; count <= maxShown {
+			some = append(some, r)
+		}
+		if opts.dryRun {
+			printPlan(a, "revoke", r, "")
+		} else {
+			ids = append(ids, r.ID)
+		}
+	}
+	if count == 0 && !opts.dryRun { // an interrupted command may have revoked them
 		if settled, err := settle(ctx, a, g); settled > 0 || err != nil {
 			a.Note("Finished an interrupted revocation: %s.", cli.Plural(settled, "key", "keys"))
 			return err
 		}
 	}
-	if err := opts.confirm(ctx, a, records, "revoke"); err != nil {
+	if err := opts.confirm(ctx, a, some, count, "revoke"); err != nil || opts.dryRun {
 		return err
 	}
-	if opts.dryRun {
-		for _, r := range records {
-			printPlan(a, "revoke", r, "")
-		}
-		return nil
-	}
-	revoked, err := g.Revoke(ctx, recordIDs(records), opts.reason)
+	revoked, err := g.Revoke(ctx, ids, opts.reason)
 	if err != nil {
 		return cli.WithHint(err, "run it again: revoked keys are skipped")
 	}
-	noteRevoked(a, records, revoked)
+	noteRevoked(a, some[0], count, revoked)
 	_, err = settle(ctx, a, g)
 	return err
 }
@@ -115,12 +125,12 @@ func recordIDs(records []apikey.Record) []string {
 	return ids
 }
 
-func noteRevoked(a *app.App, records []apikey.Record, revoked int) {
-	switch before := len(records) - revoked; {
-	case len(records) == 1 && revoked == 1:
-		a.Note("Revoked key %s.", appkeys.Text(records[0]))
-	case len(records) == 1:
-		a.Note("Key %s was already revoked.", appkeys.Text(records[0]))
+func noteRevoked(a *app.App, first apikey.Record, count, revoked int) {
+	switch before := count - revoked; {
+	case count == 1 && revoked == 1:
+		a.Note("Revoked key %s.", appkeys.Text(first))
+	case count == 1:
+		a.Note("Key %s was already revoked.", appkeys.Text(first))
 	case before == 0:
 		a.Note("Revoked %d keys.", revoked)
 	default:

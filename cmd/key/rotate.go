@@ -136,7 +136,11 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 		}
 		return records, nil
 	}
-	selected, err := run.opts.selectKeys(ctx, run.a, run.g, "rotate")
+	matching, err := run.opts.matching(ctx, run.a, run.g, "rotate")
+	if err != nil {
+		return nil, err
+	}
+	selected, err := keys.Collect(matching)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +159,7 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 	if len(records) == 0 && len(selected) > 0 {
 		return nil, nil
 	}
-	return records, run.opts.confirm(ctx, run.a, records, "rotate")
+	return records, run.opts.confirm(ctx, run.a, records, len(records), "rotate")
 }
 
 // findDestinations parses all destinations of all keys before the first key is rotated, and
