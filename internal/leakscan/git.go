@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,7 +19,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fobcli/fob/internal/leakscan/gitpack"
 	"github.com/fobcli/fob/internal/process"
 )
 
@@ -201,18 +201,12 @@ func Top(ctx context.Context, dir string) string {
 // contains any more. A finding in a blob names the commit that added it.
 func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (Result, error) {
 	c := &collector{progress: progress}
-	rest, err := s.scanPacks(ctx, dir, c)
-	switch {
-	case ctx.Err() != nil:
-		return c.result, ctx.Err()
-	case errors.Is(err, ErrNoFile): // git would wait for a pipe, too
-		return c.result, fmt.Errorf("%w: %w", ErrGit, err)
-	case err != nil: // git reads all of it, or reports what is wrong
-		c.result = Result{}
-		rest, err = listObjects(ctx, dir)
+	if err := checkObjects(ctx, dir); err != nil {
+		return c.result, err
 	}
+	names, err := listObjects(ctx, dir)
 	if err == nil {
-		err = s.scanNamed(ctx, dir, rest, c)
+		err = s.scanNamed(ctx, dir, names, c)
 	}
 	if err == nil {
 		err = findOrigins(ctx, dir, &c.result)
@@ -248,51 +242,6 @@ func missingObjects(ctx context.Context, dir string) (all []Unread) {
 		all = append(all, Unread{name, fmt.Errorf("a partial clone: %d objects are missing", missing)})
 	}
 	return all
-}
-
-// scanPacks scans the packs without git, and returns the names of the other objects.
-func (s *Scanner) scanPacks(ctx context.Context, dir string, c *collector) (rest []string, err error) {
-	objects, err := objectsFolder(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	packs, err := gitpack.Open(objects, openRegular)
-	if err != nil {
-		return nil, err
-	}
-	defer packs.Close()
-	loose, err := packs.Loose(objects)
-	if err != nil {
-		return nil, err
-	}
-	large, err := packs.Walk(ctx, func(objectType, name string, text []byte) {
-		r := Result{Files: 1, Bytes: int64(len(text))}
-		kind := kindOf(objectType)
-		s.scanText(text, len(text), place{line: 1, column: 1}, r.collect(kind, name))
-		s.scanContent(ctx, c, dir, text, kind, name)
-		c.add(r)
-	})
-	return append(large, loose...), err
-}
-
-// objectsFolder returns the folder of a repository's objects, if it has only one and
-// their names are SHA-1.
-func objectsFolder(ctx context.Context, dir string) (string, error) {
-	if os.Getenv("GIT_ALTERNATE_OBJECT_DIRECTORIES") != "" {
-		return "", gitpack.ErrUnsupported
-	}
-	out, err := gitOutput(ctx, dir, "rev-parse", "--show-object-format", "--git-path", "objects")
-	if err != nil {
-		return "", err
-	}
-	format, folder, _ := strings.Cut(strings.TrimSuffix(string(out), "\n"), "\n")
-	if format != "sha1" {
-		return "", gitpack.ErrUnsupported
-	}
-	if !filepath.IsAbs(folder) {
-		folder = filepath.Join(dir, folder)
-	}
-	return folder, nil
 }
 
 // findOrigins replaces the names of blobs by the first commit that has them and the file's
@@ -380,6 +329,27 @@ func (s *Scanner) scanNamed(ctx context.Context, dir string, names []string, c *
 	return group.Wait()
 }
 
+// checkObjects refuses pipes and devices in the place of objects: git would wait for them.
+func checkObjects(ctx context.Context, dir string) error {
+	out, err := gitOutput(ctx, dir, "rev-parse", "--git-path", "objects")
+	if err != nil {
+		return err
+	}
+	objects := strings.TrimSuffix(string(out), "\n")
+	if !filepath.IsAbs(objects) {
+		objects = filepath.Join(dir, objects)
+	}
+	return filepath.WalkDir(objects, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || entry.Type().IsRegular() {
+			return err
+		}
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+			return fmt.Errorf("%w: %s: %w", ErrGit, path, ErrNoFile)
+		}
+		return nil
+	})
+}
+
 // listObjects returns the names of all objects but trees, in the order of the packs.
 func listObjects(ctx context.Context, dir string) (names []string, err error) {
 	err = gitLines(ctx, dir, '\n', func(line string) {
@@ -421,12 +391,6 @@ func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, dir string, 
 		size, err := strconv.ParseInt(fields[2], 10, 64)
 		if err != nil {
 			return fmt.Errorf("%w: an object of %q bytes", ErrGit, fields[2])
-		}
-		if fields[1] == "tree" { // a loose one
-			if _, err := io.CopyN(io.Discard, r, size+1); err != nil {
-				return fmt.Errorf("%w: it ended early: %w", ErrGit, err)
-			}
-			continue
 		}
 		kind, path := place(i, fields[1], fields[0])
 		found := Result{Files: 1, Bytes: size}

@@ -175,8 +175,9 @@ func TestFiles(t *testing.T) {
 
 // repository is a git repository with a history.
 type repository struct {
-	t   testing.TB
-	dir string
+	t    testing.TB
+	dir  string
+	keys []string // that growing has put in it
 }
 
 func (r repository) git(args ...string) string {
@@ -191,7 +192,7 @@ func (r repository) git(args ...string) string {
 }
 
 func newRepository(t testing.TB) repository {
-	r := repository{t, t.TempDir()}
+	r := repository{t: t, dir: t.TempDir()}
 	r.git("init", "-q", "-b", "main")
 	return r
 }

@@ -77,7 +77,7 @@ func TestLFS(t *testing.T) {
 func (r repository) clone(args ...string) repository {
 	r.t.Helper()
 	r.git("config", "uploadpack.allowFilter", "true")
-	c := repository{r.t, r.t.TempDir()}
+	c := repository{t: r.t, dir: r.t.TempDir()}
 	if out, err := exec.Command("git", append(append([]string{"clone", "-q", "--no-checkout"}, args...), "file://"+r.dir, c.dir)...).CombinedOutput(); err != nil {
 		r.t.Fatalf("%v\n%s", err, out)
 	}
