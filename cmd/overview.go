@@ -54,11 +54,11 @@ func runOverview(ctx context.Context, a *app.App) error {
 		for _, s := range logins {
 			rows = append(rows, []string{"  " + s.Profile + cli.TextIf(s.Selected, " *"), stateText(s, a.Now()), s.Account.String(), s.Server})
 		}
-		heading := func(line string) cli.Painted {
-			if line == "Logins" {
-				return out.Bold(line)
+		heading := func(column int, cell string) cli.Painted {
+			if column == 0 && cell == "Logins" {
+				return out.Bold(cell)
 			}
-			return cli.Painted(line)
+			return cli.Painted(cell)
 		}
 		if err := a.PrintPainted(rows, heading); err != nil {
 			return err

@@ -4,7 +4,6 @@ package doctor
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -81,27 +80,14 @@ func runDoctor(ctx context.Context, a *app.App, args []string, opts doctorOption
 	return nil
 }
 
-// printFindings prints a table with each fix below its problem. The last column is wrapped:
-// the end of a detail matters.
+// printFindings prints a table with each fix below its problem.
 func printFindings(a *app.App, findings []doctor.Finding) error {
-	heading := []string{"STATE", "CHECK", "PROFILE", "RESULT"}
-	rows := [][]string{heading}
+	rows := [][]string{{"STATE", "CHECK", "PROFILE", "RESULT"}}
 	for _, f := range findings {
 		rows = append(rows, []string{string(f.State), f.Check, f.Profile, f.Detail})
 		if f.Fix != "" {
 			rows = append(rows, []string{"", "", "", "fix: " + f.Fix})
 		}
 	}
-	width, _ := cli.SizeOf(a.Out)
-	return a.PrintPainted(cli.WrapLast(rows, width), func(line string) cli.Painted { return paintState(a, line) })
-}
-
-func paintState(a *app.App, line string) cli.Painted {
-	s := a.StyleOf(a.Out)
-	for state, paint := range map[doctor.State]func(string) cli.Painted{doctor.OK: s.Green, doctor.Warning: s.Yellow, doctor.Problem: s.Red} {
-		if rest, found := strings.CutPrefix(line, string(state)+" "); found {
-			return paint(string(state)) + cli.Painted(" "+rest)
-		}
-	}
-	return cli.Painted(line)
+	return a.PrintTable(rows)
 }

@@ -29,6 +29,7 @@ type Table struct {
 	shortened   []bool // which columns are shortened
 	omitted     []string
 	state       int // the column with a state, or -1
+	style       Style
 }
 
 // tablePage is the number of rows that decide about the columns.
@@ -74,6 +75,7 @@ func (t *Table) print() error {
 	width, _ := SizeOf(t.s.Out)
 	if t.shown == nil {
 		t.shown, t.widths, t.omitted = fitColumns(rows, width, t.dispensable)
+		t.style = t.s.StyleOf(t.s.Out)
 		t.state = slices.IndexFunc(t.shown, func(column int) bool { return rows[0][column] == "STATE" || rows[0][column] == "HEALTH" })
 		for _, column := range t.shown {
 			t.shortened = append(t.shortened, width > 0 && slices.Contains(t.dispensable, rows[0][column]))
@@ -87,29 +89,15 @@ func (t *Table) print() error {
 			}
 		}
 	}
-	rows = wrapLast(rows, t.widths, width)
-	next, style := -1, t.s.StyleOf(t.s.Out)
-	return t.s.printLines(rows, t.widths, func(line string) Painted {
-		next++
-		return t.paintState(line, rows[next], style)
-	})
+	return t.s.printLines(wrapLast(rows, t.widths, width), t.widths, t.paint)
 }
 
-// paintState paints the state in the line of a row.
-func (t *Table) paintState(line string, row []string, style Style) Painted {
-	if t.state < 0 {
-		return Painted(line)
+// paint paints a cell that contains a state.
+func (t *Table) paint(column int, cell string) Painted {
+	if column != t.state {
+		return Painted(cell)
 	}
-	start := 0
-	for i, cell := range row[:t.state] {
-		start += max(t.widths[i], utf8.RuneCountInString(cell)) + 2
-	}
-	runes := []rune(line)
-	end := start + utf8.RuneCountInString(row[t.state])
-	if end > len(runes) {
-		return Painted(line)
-	}
-	return Painted(string(runes[:start])) + style.state(row[t.state]) + Painted(string(runes[end:]))
+	return t.style.state(cell)
 }
 
 // state paints good states green, those that soon need attention yellow, and ended ones
@@ -118,9 +106,9 @@ func (s Style) state(text string) Painted {
 	switch text {
 	case "valid", "refreshable", "active", "ok":
 		return s.Green(text)
-	case "retiring", "disabled", "logged out", "no value", "not logged in":
+	case "retiring", "disabled", "logged out", "no value", "not logged in", "warning":
 		return s.Yellow(text)
-	case "expired", "login required", "revoked", "unreadable":
+	case "expired", "login required", "revoked", "unreadable", "problem":
 		return s.Red(text)
 	}
 	return Painted(text)
@@ -184,15 +172,7 @@ func fitColumns(rows [][]string, width int, dispensable []string) (fitting, widt
 	return fitting, widths, omitted
 }
 
-// WrapLast wraps the last column so that lines are at most width wide.
-func WrapLast(rows [][]string, width int) [][]string {
-	if len(rows) == 0 {
-		return rows
-	}
-	kept := withoutEmptyColumns(rows)
-	return wrapLast(kept, columnWidths(kept), width)
-}
-
+// wrapLast wraps the last column so that lines are at most width wide.
 func wrapLast(rows [][]string, widths []int, width int) [][]string {
 	if width == 0 {
 		return rows
@@ -226,22 +206,29 @@ func columnWidths(rows [][]string) []int {
 	return widths
 }
 
-// PrintPainted is PrintTable with a function that paints each aligned line.
-func (s *IO) PrintPainted(rows [][]string, paint func(line string) Painted) error {
+// PrintPainted prints aligned rows, with a function that paints each cell.
+func (s *IO) PrintPainted(rows [][]string, paint func(column int, cell string) Painted) error {
 	if rows = withoutEmptyColumns(inertRows(rows)); len(rows) == 0 {
 		return nil
 	}
 	return s.printLines(rows, columnWidths(rows), paint)
 }
 
-func (s *IO) printLines(rows [][]string, widths []int, paint func(line string) Painted) error {
-	width, _ := SizeOf(s.Out)
+// printLines does not paint a line that it shortens to the terminal's width.
+func (s *IO) printLines(rows [][]string, widths []int, paint func(column int, cell string) Painted) error {
+	terminal, _ := SizeOf(s.Out)
 	for _, row := range inertRows(rows) {
-		var line strings.Builder
-		for i, cell := range row {
-			fmt.Fprintf(&line, "%-*s  ", widths[i], cell)
+		var plain, painted strings.Builder
+		for column, cell := range row {
+			gap := strings.Repeat(" ", max(widths[column]-utf8.RuneCountInString(cell), 0)+2)
+			plain.WriteString(cell + gap)
+			painted.WriteString(string(paint(column, cell)) + gap)
 		}
-		if err := s.Out.Printf("%s\n", paint(Truncate(strings.TrimRight(line.String(), " "), width))); err != nil {
+		line, text := strings.TrimRight(painted.String(), " "), strings.TrimRight(plain.String(), " ")
+		if short := Truncate(text, terminal); short != text {
+			line = short
+		}
+		if err := s.Out.Printf("%s\n", Painted(line)); err != nil {
 			return err
 		}
 	}

@@ -23,14 +23,14 @@ func TestATableFitsATerminal(t *testing.T) {
 			t.Errorf("%d: without %q", width, gone)
 		}
 		said := ""
-		for _, row := range WrapLast(kept, width)[1:] {
+		for _, row := range wrapLast(kept, columnWidths(kept), width)[1:] {
 			said += row[len(row)-1] + " "
 		}
 		if !slices.Equal(Wrap(said, 1000), []string{problem}) {
 			t.Errorf("%d: %q", width, said)
 		}
 		needed := 0
-		for _, w := range columnWidths(WrapLast(kept, width)) {
+		for _, w := range columnWidths(wrapLast(kept, columnWidths(kept), width)) {
 			needed += w + 2
 		}
 		if width > 0 && needed-2 > width {
@@ -118,10 +118,10 @@ func TestPrintTable(t *testing.T) {
 	}
 }
 
-func TestPrintPainted_PaintsAlignedLines(t *testing.T) {
+func TestPrintPainted_PaintsAlignedCells(t *testing.T) {
 	s, stdout, _ := newIO()
-	err := s.PrintPainted([][]string{{"work", "valid"}, {"ci", "x"}}, func(line string) Painted { return Painted("<" + line + ">") })
-	if want := "<work  valid>\n<ci    x>\n"; err != nil || stdout.String() != want {
+	err := s.PrintPainted([][]string{{"work", "valid"}, {"ci", "x"}}, func(_ int, cell string) Painted { return Painted("<" + cell + ">") })
+	if want := "<work>  <valid>\n<ci>    <x>\n"; err != nil || stdout.String() != want {
 		t.Errorf("%q, %v", stdout, err)
 	}
 }
@@ -137,12 +137,20 @@ func TestWrapLast(t *testing.T) {
 		{26, [][]string{{"NAME", "PROBLEM"}, {"work", "one two three four"}, {"", "five six"}}},
 		{3, [][]string{{"NAME", "PROBLEM"}, {"work", "one two three four"}, {"", "five six"}}}, // never below minWrapWidth
 	} {
-		if got := WrapLast(rows, test.width); !slices.EqualFunc(got, test.want, slices.Equal[[]string]) {
+		if got := wrapLast(rows, columnWidths(rows), test.width); !slices.EqualFunc(got, test.want, slices.Equal[[]string]) {
 			t.Errorf("%d: %q", test.width, got)
 		}
 	}
-	if got := WrapLast(nil, 10); got != nil {
-		t.Errorf("no rows: %q", got)
+}
+
+func TestWrapLast_FitsTheTerminal(t *testing.T) {
+	rows := withoutEmptyColumns([][]string{{"STATE", "CHECK", "PROFILE", "RESULT"}, {"not checked", "issuer", "", strings.Repeat("wörter ", 30)}, {"", "", "", "fix: " + strings.Repeat("x", 90)}})
+	for _, width := range []int{45, 60, 80, 200} {
+		for _, row := range wrapLast(rows, columnWidths(rows), width) {
+			if len(row) != 3 || len("not checked  issuer  ")+len([]rune(row[2])) > width {
+				t.Errorf("at %d: %q", width, row)
+			}
+		}
 	}
 }
 
@@ -203,21 +211,16 @@ func TestRowHelpers(t *testing.T) {
 }
 
 func TestStatesArePaintedOnATerminalOnly(t *testing.T) {
-	rows := [][]string{{"a", "active", "active"}, {"long-id", "revoked", ""}, {"b", "other", ""}, {"longer-id", "active", ""}}
-	for i, want := range []string{"a        \x1b[32mactive\x1b[0m   active", "long-id  \x1b[1;31mrevoked\x1b[0m", "b        other", "longer-id  \x1b[32mactive\x1b[0m"} {
-		s, stdout, _ := newIO()
-		table := &Table{s: s, widths: []int{7, 7, 6}, state: 1}
-		err := s.printLines(rows[i:i+1], table.widths, func(line string) Painted {
-			if got := table.paintState(line, rows[i], Style{false}); string(got) != line {
-				t.Errorf("without a terminal: %q", got)
-			}
-			if got := table.paintState(line, rows[i], Style{true}); string(got) != want {
-				t.Errorf("%q instead of %q", got, want)
-			}
-			return Painted(line)
-		})
-		if err != nil || stdout.Len() == 0 {
-			t.Error(err)
+	if got := (&Table{state: 1}).paint(1, "active"); got != "active" {
+		t.Errorf("without a terminal: %q", got)
+	}
+	painted := &Table{state: 1, style: Style{true}}
+	if got := painted.paint(0, "active"); got != "active" {
+		t.Errorf("in another column: %q", got)
+	}
+	for state, want := range map[string]Painted{"active": "\x1b[32mactive\x1b[0m", "warning": "\x1b[33mwarning\x1b[0m", "revoked": "\x1b[1;31mrevoked\x1b[0m", "other": "other"} {
+		if got := painted.paint(1, state); got != want {
+			t.Errorf("%s: %q", state, got)
 		}
 	}
 }

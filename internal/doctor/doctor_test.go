@@ -2,12 +2,10 @@ package doctor
 
 import (
 	"io"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/fobcli/fob/internal/app"
-	"github.com/fobcli/fob/internal/cli"
 )
 
 func TestH64CronGetsNoSecret(t *testing.T) {
@@ -67,25 +65,5 @@ func TestE41CronCannotReachTheKeyring(t *testing.T) {
 	loggedOut := Finding{Check: "login", Profile: "work", State: Warning, Detail: "logged out", Fix: "y"}
 	if found := explainCronFailures([]Finding{{Check: "keyring", State: Problem}, loggedOut}, inKeyring); found[1] != loggedOut {
 		t.Errorf("a login that is none: %+v", found[1])
-	}
-}
-
-func TestFindingsFitTheTerminal(t *testing.T) {
-	rows := [][]string{{"STATE", "CHECK", "PROFILE", "RESULT"}, {"not checked", "issuer", "", strings.Repeat("wörter ", 30)}, {"", "", "", "fix: " + strings.Repeat("x", 90)}}
-	for _, width := range []int{45, 60, 80, 200} {
-		for _, row := range cli.WrapLast(rows, width) {
-			if len(row) != 3 || len("not checked  issuer  ")+len([]rune(row[2])) > width {
-				t.Errorf("at %d: %q", width, row)
-			}
-		}
-	}
-	if got := cli.WrapLast(rows, 0); len(got) != 3 {
-		t.Errorf("without a terminal: %q", got)
-	}
-	if got := cli.Wrap("one two  three fourfive", 5); !slices.Equal(got, []string{"one", "two", "three", "fourf", "ive"}) {
-		t.Errorf("wrap() = %q", got)
-	}
-	if got := cli.Wrap("", 5); len(got) != 1 {
-		t.Errorf("wrap() = %q", got)
 	}
 }
