@@ -34,9 +34,7 @@ send the header to the server whose URL is next to the command in their file.
 		Example:           "  fob helper mcp work",
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runHelperMCP(cmd.Context(), a, args)
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return runHelperMCP(cmd.Context(), a, args) },
 	}
 }
 
@@ -53,7 +51,6 @@ func runHelperMCP(ctx context.Context, a *app.App, args []string) error {
 }
 
 type mcpOptions struct {
-	args        []string
 	client, url string
 	dryRun      bool
 }
@@ -73,10 +70,7 @@ remove PROFILE'.
   fob helper install mcp work --client claude-code --url https://mcp.example.com`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE: func(_ *cobra.Command, args []string) error {
-			opts.args = args
-			return runInstallMCP(a, opts)
-		},
+		RunE:              func(_ *cobra.Command, args []string) error { return runInstallMCP(a, args, opts) },
 	}
 	c.Flags().StringVar(&opts.client, "client", "", "`CLIENT`: claude-code or codex")
 	c.Flags().StringVar(&opts.url, "url", "", "`URL` of the server (default: the profile's resource)")
@@ -87,12 +81,12 @@ remove PROFILE'.
 
 var errUnchanged = errors.New("unchanged")
 
-func runInstallMCP(a *app.App, opts mcpOptions) error {
+func runInstallMCP(a *app.App, args []string, opts mcpOptions) error {
 	client, known := credhelper.MCPClients()[opts.client]
 	if !known {
 		return cli.WithHint(cli.Usagef("unknown client %q", opts.client), "use --client claude-code or codex; for others see 'fob proxy --help'")
 	}
-	p, err := a.Profile(opts.args)
+	p, err := a.Profile(args)
 	if err != nil {
 		return err
 	}
