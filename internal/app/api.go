@@ -133,8 +133,8 @@ func TokenFor(ctx context.Context, a *App, p config.Profile, want session.TokenO
 		}
 		status := s.Status(ctx)
 		// A login takes a while, so that a shorter age could never be reached.
-		if challenge.MaxAge >= 0 && a.Now().Sub(status.LoggedInAt) > max(challenge.MaxAge, time.Minute) {
-			return nil, stepUp("the API requires a login within the last %s", challenge.MaxAge)
+		if challenge.MaxAge >= 0 && a.Now().Sub(status.AuthTime) > max(challenge.MaxAge, time.Minute) {
+			return nil, stepUp("the API requires a login within the last %s", cli.Roughly(challenge.MaxAge))
 		}
 		if wanted := strings.Fields(challenge.ACRValues); len(wanted) > 0 && len(Subtract(wanted, strings.Fields(status.ACRValues))) == len(wanted) {
 			return nil, stepUp("the API requires a login with the authentication %s", challenge.ACRValues)

@@ -125,6 +125,10 @@ func faults() map[string]fault {
 		"id-token-eve": {endpoint: "id-token", idToken: func(s *idTokenSpec) {
 			s.claims["sub"], s.claims["name"], s.claims["email"] = "eve", "Eve", "eve@example.com"
 		}},
+		"id-token-acr":            {endpoint: "id-token", idToken: setClaim("acr", "silver")},
+		"id-token-acr-odd":        {endpoint: "id-token", idToken: setClaim("acr", 2)},
+		"id-token-auth-time":      {endpoint: "id-token", idToken: setClaim("auth_time", time.Now().Add(-2*time.Hour).Unix())},
+		"id-token-auth-time-odd":  {endpoint: "id-token", idToken: setClaim("auth_time", "soon")},
 		"id-token-namesake":       {endpoint: "id-token", idToken: setClaim("sub", "another-ada")},
 		"id-token-none":           {endpoint: "id-token", idToken: func(s *idTokenSpec) { s.unsigned = true }},
 		"id-token-other-rs256":    {endpoint: "id-token", idToken: signedBy(jose.RS256, func() any { return keys().otherRSA }, "rsa")},

@@ -52,6 +52,8 @@ type Token struct {
 	Name              string
 	PreferredUsername string
 	Email             string
+	ACR               string    // how the user authenticated; empty: unknown
+	AuthTime          time.Time // when; zero: unknown
 	ExpiresAt         time.Time
 }
 
@@ -67,9 +69,11 @@ type claimSet struct {
 	Name              displayed `json:"name"`
 	PreferredUsername displayed `json:"preferred_username"`
 	Email             displayed `json:"email"`
+	ACR               displayed `json:"acr"`
+	AuthTime          any       `json:"auth_time"`
 }
 
-// displayed is a claim that nothing depends on: one that is not a string is ignored.
+// displayed is a claim that no login depends on: one that is not a string is ignored.
 type displayed string
 
 func (d *displayed) UnmarshalJSON(text []byte) error {
@@ -157,10 +161,15 @@ func parseClaims(payload []byte) (*claimSet, error) {
 }
 
 func (v *Verifier) token(c *claimSet) *Token {
-	return &Token{
+	ahead := v.Now().Sub(v.ServerNow()).Truncate(clockLeeway) // this machine's clock, which the times are by
+	t := &Token{
 		Subject: c.Subject, Name: string(c.Name), PreferredUsername: string(c.PreferredUsername), Email: string(c.Email),
-		ExpiresAt: unixTime(*c.Expiry).Add(v.Now().Sub(v.ServerNow()).Truncate(clockLeeway)), // by this machine's clock
+		ACR: string(c.ACR), ExpiresAt: unixTime(*c.Expiry).Add(ahead),
 	}
+	if seconds, known := c.AuthTime.(float64); known {
+		t.AuthTime = unixTime(seconds).Add(ahead)
+	}
+	return t
 }
 
 // parseSigned only accepts the compact form: three parts, known algorithm. base64 would

@@ -414,3 +414,23 @@ func keysOf(t *testing.T, key jwt.Key, at time.Time) *KeySet {
 	}
 	return &KeySet{Keys: []jose.JSONWebKey{*token.Signatures[0].Header.JSONWebKey}, FetchedAt: at}
 }
+
+// TestClaims_HowTheUserAuthenticated: claims of the wrong type are unknown, and decide nothing.
+func TestClaims_HowTheUserAuthenticated(t *testing.T) {
+	for text, want := range map[string]Token{
+		`{"exp":0}`: {},
+		`{"exp":0,"acr":"gold","auth_time":1800000000}`: {ACR: "gold", AuthTime: time.Unix(1800000000, 0).UTC()},
+		`{"exp":0,"acr":2,"auth_time":"soon"}`:          {},
+		`{"exp":0,"acr":null,"auth_time":null}`:         {},
+	} {
+		claims, err := parseClaims([]byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		v := Verifier{Now: time.Now, ServerNow: time.Now}
+		if got := v.token(claims); got.ACR != want.ACR || !got.AuthTime.Equal(want.AuthTime) {
+			t.Errorf("%s: %+v", text, got)
+		}
+	}
+}

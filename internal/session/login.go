@@ -116,7 +116,7 @@ func (s *Session) checkAndStore(ctx context.Context, login Login) (*Saved, error
 	token := s.newAccessToken(access, scope, r.isRenewable())
 	token.withIDToken(login.Response.IDToken(), id)
 	if id != nil {
-		r.Keys = idTokens.Keys
+		r.Keys, r.AuthTime, r.ACRValues = idTokens.Keys, id.AuthTime, cmp.Or(id.ACR, login.ACRValues)
 	}
 	if err := s.replace(ctx, r, token, before, login.Registration); err != nil {
 		return nil, err

@@ -72,7 +72,8 @@ type body struct {
 	PreviousRefreshToken sealedSecret `json:"previous_refresh_token,omitzero"`
 	AccessToken          *accessToken `json:"access_token,omitempty"` // of a login that cannot refresh
 	Scope                string       `json:"scope,omitempty"`
-	ACRValues            string       `json:"acr_values,omitempty"` // how the user authenticated, as requested
+	ACRValues            string       `json:"acr_values,omitempty"` // how the user authenticated; where the server did not say, as requested
+	AuthTime             time.Time    `json:"auth_time,omitzero"`   // when, by the server; zero: it did not say
 	Account              Account      `json:"account"`
 	LoggedInAt           time.Time    `json:"logged_in_at"`
 	SavedAt              time.Time    `json:"saved_at"` // to find the later of two copies

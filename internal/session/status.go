@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -26,7 +27,8 @@ type Status struct {
 	State            State
 	Account          Account
 	Scope            string    // space-separated, as granted
-	ACRValues        string    // how the user authenticated, as requested; empty: unknown
+	ACRValues        string    // how the user authenticated, or should have; empty: unknown
+	AuthTime         time.Time // when
 	AccessExpiresAt  time.Time // zero: there is no access token, or it has no expiry
 	RefreshExpiresAt time.Time // end of the login itself; zero: unknown
 	LoggedInAt       time.Time
@@ -63,6 +65,7 @@ func (s *Session) Status(ctx context.Context) Status {
 		Account:          r.Account,
 		Scope:            r.Scope,
 		ACRValues:        r.ACRValues,
+		AuthTime:         cmp.Or(r.AuthTime, r.LoggedInAt),
 		RefreshExpiresAt: r.RefreshExpiresAt,
 		Registered:       r.Registration != nil,
 		EndSessionURL:    endSessionURL(r),
