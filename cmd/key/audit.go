@@ -88,12 +88,11 @@ func runAudit(ctx context.Context, a *app.App, opts auditOptions) error {
 }
 
 func verifyLog(ctx context.Context, a *app.App, g *keys.Registrar, since *apikey.Head) error {
-	auditor := apikey.Auditor{Since: since}
-	bar := a.NewProgress("checking", 0)
-	defer bar.End()
 	if err := g.Registry.Check(ctx); err != nil {
 		return err
 	}
+	auditor := apikey.Auditor{Since: since}
+	bar := a.NewProgress("checking", 0)
 	end, err := g.Registry.Log(ctx, 0, func(l apikey.Logged) error {
 		bar.At(l.Seq, fmt.Sprintf("entry %d", l.Seq))
 		return auditor.Check(l)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -150,9 +151,19 @@ func TestG55DiskFull(t *testing.T) {
 			t.Errorf("%v: the old key is not good", args)
 		}
 	}
+	env := k.env
+	k.env = append(slices.Clone(env), "FOB_REGISTRY=sqlite:"+disk+"/new/registry.db")
+	if r := k.fob("", "key", "create", "--owner", "new"); r.status != 6 || !strings.Contains(r.stderr, "no space left for the registry") {
+		t.Errorf("a new registry: %d\n%s", r.status, r.stderr)
+	}
+	if r := k.fob("", "key", "list"); !strings.Contains(r.stderr, "no registry of keys yet") {
+		t.Errorf("a new registry: %d\n%s", r.status, r.stderr)
+	}
 	if err := os.Remove(disk + "/ballast"); err != nil {
 		t.Fatal(err)
 	}
+	k.ok("key", "create", "--owner", "new")
+	k.env = env
 	k.ok("key", "audit", "--verify")
 	k.ok("key", "rotate", id)
 }

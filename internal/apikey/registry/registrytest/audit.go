@@ -79,6 +79,22 @@ func testTampering(t *testing.T, f *fixture) {
 	}
 }
 
+// What no entry of the log covers must be readable too.
+func testCheck(t *testing.T, f *fixture) {
+	_, id := f.key(t, draft)
+	f.rotate(t, id, keys.RotateOptions{Overlap: time.Hour}, nil)
+	if err := f.Registry.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{"UPDATE rotation SET deliveries = '{'", "UPDATE rotation SET deliveries = '[]', phase = 'none'", "UPDATE registry SET id = ''"} {
+		f.forge(t, statement)
+		if err := f.Registry.Check(t.Context()); !errors.Is(err, apikey.ErrDamaged) {
+			t.Errorf("%s: %v", statement, err)
+		}
+		f.forge(t, "UPDATE rotation SET deliveries = '[]', phase = 'overlap'")
+	}
+}
+
 func milliseconds(at time.Time) string {
 	return strconv.FormatInt(apikey.Milliseconds(at), 10)
 }

@@ -75,6 +75,7 @@ func Run(t *testing.T, d Driver) {
 		{"Changed", testChanged},
 		{"Audit", testAudit},
 		{"AuditFindsTampering", testTampering},
+		{"Check", testCheck},
 		{"Pepper", testPepper},
 		{"PepperTakenAway", testPepperTakenAway},
 		{"G55_ForgedRotations", testForgedRotations},

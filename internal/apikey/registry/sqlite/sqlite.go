@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -89,10 +90,14 @@ func makeFile(ctx context.Context, path string, create bool) error {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Create(path, empty); err != nil && !errors.Is(err, fs.ErrExist) { // another process was first
-		return fmt.Errorf("%w: %w", apikey.ErrUnusable, err)
+	err = atomicfile.Create(path, empty)
+	switch {
+	case err == nil, errors.Is(err, fs.ErrExist): // another process was first
+		return nil
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w: %w", apikey.ErrFull, err)
 	}
-	return nil
+	return fmt.Errorf("%w: %w", apikey.ErrUnusable, err)
 }
 
 // newRegistry returns the contents of a registry without keys.
