@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"syscall"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -61,7 +62,7 @@ func exitOf(err error) int {
 		{cli.ExitStorage, []error{
 			credstore.ErrNotFound, credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrRefused, credstore.ErrUnusable,
 			credstore.ErrCorrupt, credstore.ErrNotWritten, credstore.ErrTooLarge, credstore.ErrNoKey, credstore.ErrKeyMissing, credstore.ErrKeyDamaged,
-			seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, atomicfile.ErrUnsafe, filelock.ErrUnwritable,
+			seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, atomicfile.ErrUnsafe, filelock.ErrUnwritable, syscall.ENOSPC, syscall.EROFS,
 		}},
 		{cli.ExitUsage, []error{registry.ErrInsecure, config.ErrShared}},
 		{cli.ExitStorage, []error{apikey.ErrNoRegistry, apikey.ErrNewerSchema, apikey.ErrFull, apikey.ErrDamaged, apikey.ErrUnusable}},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -117,6 +118,7 @@ func loginHint(err error, s subject) string {
 		cli.HintOn(credstore.ErrAbsent, "run "+s.login("--storage file")+" to use an encrypted file; in a script, also set FOB_PASSPHRASE_FILE. 'fob doctor' shows what the keyring lacks"),
 		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again; without a desktop, run "+s.login("--storage file")),
 		cli.HintOn(credstore.ErrTimeout, "unlock the keyring if it waits for that, then try again"),
+		cli.HintOn(syscall.ENOSPC, "free space on that disk, then try again; what was stored before is unchanged"),
 		cli.HintOn(credstore.ErrNotWritten, "allow the write if the keyring asks, or check free space and permissions, then try again; the previous login is unchanged"),
 		cli.HintOn(credstore.ErrRefused, "fix what the keyring reports, then try again; or run "+s.login("--storage file")),
 		cli.HintOn(credstore.ErrTooLarge, "ask the server for smaller tokens: no storage accepts a login of more than 132 KiB"),
@@ -143,6 +145,7 @@ func loginHint(err error, s subject) string {
 		cli.HintOn(session.ErrMoved, "try again: nothing is lost"),
 		cli.HintOn(session.ErrReplaced, "try again: nothing is lost"),
 		cli.HintOn(filelock.ErrUnwritable, "make fob's folders writable, or set FOB_HOME to a folder that is; a machine that stores nothing sets FOB_STORAGE=none and "+app.Variable("FOB_REFRESH_TOKEN_", cmp.Or(s.profile, "work"))),
+		cli.HintOn(syscall.EROFS, "make fob's folders writable, or set FOB_HOME to a folder that is; what was stored before is unchanged"),
 		cli.HintOn(filelock.ErrTimeout, "wait for the other fob that uses this login, or find it with 'ps -ef', then try again"),
 		cli.HintOn(oauth.ErrRefused, "check the client ID, the redirect URI (some servers compare the port too: --redirect-uri) and the client authentication (--token-endpoint-auth-method; with a key also --client-assertion-audience)"),
 		cli.HintOn(oauth.ErrUnavailable, "check the network, proxy and CA settings (--ca-file), then try again"),

@@ -67,7 +67,7 @@ func (s *Session) caches() ([]cacheFile, error) {
 	usual := s.cache(Target{})
 	all := []cacheFile{usual}
 	entries, err := os.ReadDir(filepath.Dir(usual.path))
-	if errors.Is(err, fs.ErrNotExist) {
+	if isMissing(err) {
 		err = nil
 	}
 	for _, entry := range entries {
@@ -140,11 +140,15 @@ func (f cacheFile) write(content []byte) error {
 }
 
 func (f cacheFile) drop() error {
-	err := os.Remove(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err := os.Remove(f.path); !isMissing(err) {
+		return err
 	}
-	return err
+	return nil
+}
+
+// isMissing reports that there is no file, also because its folder is a file (HOME=/dev/null).
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // readToken returns the token in a file, or nil if the file is missing, damaged or sealed
@@ -152,7 +156,7 @@ func (f cacheFile) drop() error {
 // written is an error.
 func (f cacheFile) readToken(h head) (*accessToken, error) {
 	content, err := f.read()
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // HOME=/dev/null
+	if isMissing(err) {
 		return nil, nil
 	}
 	if err != nil {

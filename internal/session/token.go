@@ -266,7 +266,7 @@ func (s *Session) refreshOnce(ctx context.Context, r *record, opts TokenOptions)
 		return nil, err
 	}
 	if err := s.journal().write([]byte(journalIntent)); err != nil {
-		return nil, fmt.Errorf("before refreshing the login of profile %q: %w", s.Profile.Name, err)
+		return nil, fmt.Errorf("before refreshing the login of profile %q: %w: %w", s.Profile.Name, credstore.ErrNotWritten, err)
 	}
 	response, err := client.Refresh(ctx, r.RefreshToken.Secret, opts.request(r))
 	if err != nil {

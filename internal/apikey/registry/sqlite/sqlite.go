@@ -53,10 +53,24 @@ func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error
 		// This pragma must be the first that accesses the file.
 		store, err = open(ctx, dsnWith(path, "locking_mode(exclusive)"), 1, alone)
 	}
+	if errors.Is(err, errNoLog) {
+		store, err = openFrozen(ctx, path)
+	}
 	if errors.Is(err, apikey.ErrNoRegistry) { // also an empty file: fob creates none
 		err = fmt.Errorf("%w: %s is not a registry", apikey.ErrDamaged, path)
 	}
 	return store, err
+}
+
+// openFrozen opens a registry on a read-only mount, so that keys can still be verified. It
+// returns errNoLog if there is a log, whose changes would be missing.
+func openFrozen(ctx context.Context, path string) (*sqlstore.Store, error) {
+	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+		return nil, errNoLog
+	}
+	d := dialect
+	d.Frozen = true
+	return open(ctx, strings.Replace(dsnWith(path), "mode=rw", "mode=ro&immutable=1", 1), maxConnections, d)
 }
 
 func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect) (*sqlstore.Store, error) {
@@ -73,6 +87,9 @@ const maxConnections = 4
 // errNoIndex means that the shared index cannot be created (SQLITE_IOERR_SHMSIZE and
 // similar).
 var errNoIndex = fmt.Errorf("%w: there is no room for its index", apikey.ErrFull)
+
+// errNoLog means that the log cannot be created next to the file (SQLITE_CANTOPEN).
+var errNoLog = fmt.Errorf("%w: its folder cannot be written", apikey.ErrUnusable)
 
 // makeFile creates a missing registry with a private mode, whole from its first moment: an
 // existing file that is not a registry is damaged.
@@ -200,6 +217,8 @@ func explain(err error) error {
 		}
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		kind = apikey.ErrBusy
+	case sqlite3.SQLITE_CANTOPEN:
+		kind = errNoLog
 	case sqlite3.SQLITE_FULL:
 		kind = apikey.ErrFull
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:

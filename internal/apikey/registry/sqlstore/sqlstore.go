@@ -30,6 +30,8 @@ type Dialect struct {
 	Check string
 	// OneConnection means that the only connection is exclusive.
 	OneConnection bool
+	// Frozen means that changes are not seen, so that there is no watching for them.
+	Frozen bool
 	// Snapshot is the isolation level for reads of one snapshot.
 	Snapshot sql.IsolationLevel
 	// Retry reports that a transaction failed because of another one and may be repeated.

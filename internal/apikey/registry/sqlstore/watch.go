@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"math"
 	"sync"
 
 	"github.com/fobcli/fob/internal/apikey"
@@ -62,6 +64,9 @@ func (s *Store) watching(ctx context.Context) (querier, error) {
 // changed selects the head of the log (kind 0) and the changes after a number in one query,
 // to save a round trip.
 func (s *Store) changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error) {
+	if s.dialect.Frozen && after < math.MaxInt64 { // not only the last number
+		return nil, 0, fmt.Errorf("%w: it is read-only, and changes would not be seen", apikey.ErrUnusable)
+	}
 	conn, err := s.watching(ctx)
 	if err != nil {
 		return nil, 0, err
