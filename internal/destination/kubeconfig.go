@@ -95,7 +95,7 @@ func kubeconfigPaths(m Machine) []string {
 // access returns how to access the cluster. With a chosen token, the kubeconfig's user is
 // ignored.
 func (k *kubernetesKey) access(ctx context.Context, chosen secret.Secret) (kubeAccess, error) {
-	config, err := readKubeconfig(k.kubeconfigPaths)
+	config, err := readKubeconfig(kubeconfigPaths(k.Machine))
 	if errors.Is(err, fs.ErrNotExist) && k.context == "" && k.Getenv("KUBERNETES_SERVICE_HOST") != "" {
 		return k.inCluster(chosen)
 	}

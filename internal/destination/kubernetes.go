@@ -18,11 +18,9 @@ import (
 type kubernetesKey struct {
 	Machine
 	location
-	context         string // of the kubeconfig; empty: its current one
-	namespace, of   string
-	account         string // the folder of the service account, in a cluster
-	fieldManager    string
-	kubeconfigPaths []string
+	context       string // of the kubeconfig; empty: its current one
+	namespace, of string
+	account       string // the folder of the service account, in a cluster
 }
 
 const (
@@ -35,7 +33,7 @@ const (
 
 // parseKubernetes expects a context first, which may contain slashes, colons and @.
 func parseKubernetes(m Machine, p location) (Destination, error) {
-	k := &kubernetesKey{Machine: m, location: p, account: serviceAccount, kubeconfigPaths: kubeconfigPaths(m)}
+	k := &kubernetesKey{Machine: m, location: p, account: serviceAccount}
 	where := p.where
 	if i := strings.LastIndexByte(where, '@'); i >= 0 {
 		k.context, where = where[:i], where[i+1:]
@@ -53,7 +51,6 @@ func parseKubernetes(m Machine, p location) (Destination, error) {
 	if !isSlug(p.field) || len(p.field) > 253 || strings.HasPrefix(p.field, "..") {
 		return nil, p.refuse("a key of a Secret has at most 253 letters, digits, -, _ and .")
 	}
-	k.fieldManager = fieldManager(p.field)
 	return k, nil
 }
 
@@ -83,7 +80,7 @@ func (k *kubernetesKey) Deliver(ctx context.Context, value secret.Secret) error 
 	a.conceal(value)
 	// The response would be the whole Secret, which may exceed the limit.
 	a.header.Set("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
-	query := url.Values{"fieldManager": {k.fieldManager}, "force": {"true"}, "fieldValidation": {"Strict"}}
+	query := url.Values{"fieldManager": {fieldManager(k.field)}, "force": {"true"}, "fieldValidation": {"Strict"}}
 	if k.ReadOnly {
 		query.Set("dryRun", "All")
 	}
