@@ -93,11 +93,7 @@ func Parse(name, text string) ([]Variable, error) {
 	return variables, err
 }
 
-const (
-	digits       = "0123456789"
-	smallLetters = "abcdefghijklmnopqrstuvwxyz"
-	letters      = smallLetters + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
+const nameCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
 // wrongReference returns an invalid reference, which a program would otherwise get as its
 // password. It returns no more of the text, because there may be a password in it.
@@ -106,7 +102,7 @@ func wrongReference(text string) string {
 		before, reference, behind := CutReference(text)
 		if at := strings.Index(before, Scheme); at >= 0 {
 			wrong := before[at+len(Scheme):]
-			return Scheme + wrong[:len(wrong)-len(strings.TrimLeft(wrong, letters+digits+"-_/"))]
+			return Scheme + wrong[:len(wrong)-len(strings.TrimLeft(wrong, nameCharacters+strings.ToUpper(nameCharacters)+"_/"))]
 		}
 		if reference != "" && config.CheckReference(reference) != nil {
 			return Scheme + reference
@@ -121,7 +117,7 @@ func wrongReference(text string) string {
 func CutReference(text string) (before, reference, behind string) {
 	for at := range text {
 		rest, found := strings.CutPrefix(text[at:], Scheme)
-		characters := smallLetters + digits + "-"
+		characters := nameCharacters
 		switch {
 		case found && strings.HasPrefix(rest, config.SecretPrefix):
 			characters += "/"
