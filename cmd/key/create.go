@@ -264,7 +264,6 @@ func noteCreated(a *app.App, r apikey.Record, quiet bool) {
 	a.Note("Created key %s; %s.%s", appkeys.Text(r), expiry, cli.TextIf(!quiet, " It cannot be shown again."))
 }
 
-// revokeUnprinted revokes keys that were not printed.
 func revokeUnprinted(ctx context.Context, g *keys.Registrar, records []apikey.Record, printed int, cause error) error {
 	ids := recordIDs(records)
 	what := cli.Plural(len(ids), "key", "keys")

@@ -96,7 +96,6 @@ func printFindings(a *app.App, found []foundKey, r leakscan.Result, format strin
 	return nil
 }
 
-// noteUnread warns of what was not scanned.
 func noteUnread(a *app.App, r leakscan.Result) {
 	const most = 10
 	for _, u := range r.Unread[:min(most, len(r.Unread))] {

@@ -128,7 +128,6 @@ func warnOverridden(a *app.App, name string) {
 	}
 }
 
-// applySettings applies the flags to a secret's settings.
 func applySettings(a *app.App, cfg *config.Config, s config.Secret, opts setOptions) (config.Secret, error) {
 	var err error
 	if opts.expires != "" {

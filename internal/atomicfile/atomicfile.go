@@ -196,7 +196,6 @@ func Read(path string, limit int64) ([]byte, error) {
 	return read(openNoFollow, path, limit, checkFile)
 }
 
-// read opens a file and reads it if it passes a check.
 func read(open func(string) (*os.File, error), path string, limit int64, check func(*os.File, string, fs.FileInfo) error) ([]byte, error) {
 	f, err := open(path)
 	if err != nil {
@@ -318,7 +317,6 @@ func FollowLinks(path string, visit func(link string, info fs.FileInfo) error) (
 	return at, nil
 }
 
-// splitPath splits a path into its root and its parts.
 func splitPath(path string) (root string, parts []string) {
 	root = filepath.VolumeName(path)
 	path = filepath.ToSlash(path[len(root):])

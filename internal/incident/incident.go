@@ -55,7 +55,6 @@ func (k *leakedKey) live(now time.Time) bool {
 	return state == apikey.Active || state == apikey.Retiring || state == apikey.Disabled
 }
 
-// incident is one run of 'fob incident'.
 type incident struct {
 	a        *app.App
 	g        *keys.Registrar
@@ -150,7 +149,6 @@ func (run *incident) replaceOne(ctx context.Context, k *leakedKey, bar *cli.Prog
 	k.accepted = !k.refused && (err != nil || k.proven() || after.State(run.a.Now()) != apikey.Revoked)
 }
 
-// note prints what happened to each key.
 func (run *incident) note(todo []*leakedKey) {
 	for _, k := range todo {
 		switch {

@@ -105,7 +105,6 @@ func (run *incident) markdown(entries []apikey.Entry, verdict string) []byte {
 	return b.Bytes()
 }
 
-// outcome returns what happened to a key.
 func (k *leakedKey) outcome(now time.Time) string {
 	switch tried := k.revoked || k.failed != nil || k.replaced.New.ID != ""; {
 	case k.accepted:

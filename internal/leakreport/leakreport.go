@@ -104,7 +104,6 @@ func countValues(text []byte) (n int) {
 	return n
 }
 
-// reader collects what a report says.
 type reader struct {
 	ctx     context.Context
 	scanner *leakscan.Scanner

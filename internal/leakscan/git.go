@@ -171,7 +171,6 @@ func keepAdded(ctx context.Context, dir string, r *Result) (err error) {
 	return err
 }
 
-// addedLines returns the lines of a staged file that the next commit adds.
 func addedLines(ctx context.Context, dir, path string) (map[int]bool, error) {
 	lines := make(map[int]bool)
 	err := gitLines(ctx, dir, '\n', func(line string) {

@@ -216,7 +216,6 @@ func (s *Scanner) scanText(text []byte, cut int, at place, found func(Finding)) 
 	return at.after(text[done:cut])
 }
 
-// place is where in a text something is.
 type place struct{ line, column int }
 
 // after returns the place behind a part of a text that begins here.

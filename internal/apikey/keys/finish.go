@@ -328,7 +328,6 @@ func (g *Registrar) revokeReplacement(tx apikey.Tx, next *apikey.Record) error {
 	return revoke(tx, next, g.event(apikey.ActionAbandon, detail))
 }
 
-// revoke revokes a key that is not revoked yet.
 func revoke(tx apikey.Tx, r *apikey.Record, event apikey.Event) error {
 	if !r.RevokedAt.IsZero() {
 		return nil

@@ -108,7 +108,6 @@ func (g *Registrar) Create(ctx context.Context, draft apikey.Record, count int) 
 	return minted, records, err
 }
 
-// mint creates a key and its record, from a draft.
 func (g *Registrar) mint(draft apikey.Record, pepper *apikey.Pepper) (apikey.Minted, apikey.Record, error) {
 	m, err := apikey.Mint(g.Format.Brand, draft.Environment)
 	if err != nil {
@@ -248,7 +247,6 @@ func (g *Registrar) updateOne(tx apikey.Tx, id string, change func(*apikey.Recor
 	return tx.Put(g.event(apikey.ActionUpdate, detail), after)
 }
 
-// changedFields returns the names of the fields that differ between two records.
 func changedFields(before, after *apikey.Record) string {
 	var names []string
 	note := func(name string, isSame bool) {

@@ -66,7 +66,6 @@ func (g *Registrar) unlockLease(id string, lock *filelock.Lock) {
 	}
 }
 
-// wait waits a moment for another process.
 func (g *Registrar) wait(ctx context.Context) error {
 	if g.Wait != nil {
 		return g.Wait(ctx)
