@@ -36,20 +36,17 @@ func git(ctx context.Context, dir string, args ...string) *process.Cmd {
 	environ := append(os.Environ(), "LC_ALL=C", "GIT_ALLOW_PROTOCOL=none", "GIT_NO_LAZY_FETCH=1", "GIT_TERMINAL_PROMPT=0")
 	if dir != "" {
 		fixed = append(fixed, "-C", dir)
-		environ = slices.DeleteFunc(environ, meansRepository)
+		environ = slices.DeleteFunc(environ, func(entry string) bool { // a hook's git finds its own repository by these
+			name, _, _ := strings.Cut(entry, "=")
+			return slices.Contains([]string{
+				"GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+				"GIT_NAMESPACE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_QUARANTINE_PATH",
+			}, name)
+		})
 	}
 	c := process.Command(ctx, "git", append(fixed, args...)...)
 	c.Env = environ
 	return c
-}
-
-// meansRepository knows the variables by which a hook's git finds its own repository.
-func meansRepository(entry string) bool {
-	name, _, _ := strings.Cut(entry, "=")
-	return slices.Contains([]string{
-		"GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-		"GIT_NAMESPACE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_QUARANTINE_PATH",
-	}, name)
 }
 
 func gitOutput(ctx context.Context, dir string, args ...string) (out []byte, err error) {
