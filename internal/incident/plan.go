@@ -136,12 +136,11 @@ func (run *incident) noteNothing() error {
 		return cli.WithHint(fmt.Errorf("%s: not confirmed", cli.Plural(run.declined, "key skipped", "keys skipped")),
 			"run it on a terminal, or with a report that has the whole keys")
 	}
-	if len(run.keys) == 0 && run.unknown == 0 {
-		if len(run.hidden) == 0 {
-			run.a.Note("The report has no keys of this brand.")
-		}
-		return nil
+	switch {
+	case len(run.keys) > 0 || run.unknown > 0:
+		run.a.Note("No key is live: nothing to do.")
+	case len(run.hidden) == 0:
+		run.a.Note("The report has no keys of this brand.")
 	}
-	run.a.Note("No key is live: nothing to do.")
 	return nil
 }
