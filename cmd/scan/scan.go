@@ -121,10 +121,6 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 		return err
 	}
 	result, err := scan(ctx, a, scanner, opts)
-	if errors.Is(err, leakscan.ErrNoRepository) {
-		return cli.WithHint(fmt.Errorf("%s %w", cmp.Or(sanitize.Line(cli.FirstArg(opts.paths)), "this folder"), leakscan.ErrNoRepository),
-			"run it in a git repository, or name one; without --git, --staged and --gitignore, fob scans any folder")
-	}
 	if err != nil {
 		return withScanHint(err)
 	}
@@ -198,6 +194,7 @@ func readList(path string) ([]byte, error) {
 
 func withScanHint(err error) error {
 	hint := cli.HintFor(err, []cli.ErrorHint{
+		cli.HintOn(leakscan.ErrNoRepository, "run it in a git repository, or name one; without --git, --staged and --gitignore, fob scans any folder"),
 		cli.HintOn(leakscan.ErrGit, "name a git repository: 'fob scan --git PATH'"),
 		cli.HintOn(leakscan.ErrNoFile, "use --stdin to scan a stream"),
 		cli.HintOn(fs.ErrNotExist, "name existing files and folders; without any, fob scans this folder"),

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fobcli/fob/internal/process"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // ErrGit means that git did not do what was asked of it.
@@ -83,7 +84,7 @@ func gitPipe(ctx context.Context, dir, input string, read func(*bufio.Reader) er
 		return err
 	}
 	if err := c.Start(); err != nil {
-		return gitError(err, "it could not be started")
+		return gitError(dir, err, "it could not be started")
 	}
 	if err := read(bufio.NewReaderSize(stdout, 1<<16)); err != nil {
 		cancel()
@@ -91,14 +92,14 @@ func gitPipe(ctx context.Context, dir, input string, read func(*bufio.Reader) er
 		return err
 	}
 	if err := c.Wait(); err != nil {
-		return gitError(err, stderr.String())
+		return gitError(dir, err, stderr.String())
 	}
 	return nil
 }
 
-func gitError(err error, stderr string) error {
+func gitError(dir string, err error, stderr string) error {
 	if strings.Contains(stderr, "fatal: not a git repository") {
-		return ErrNoRepository
+		return fmt.Errorf("%s %w", cmp.Or(sanitize.Line(dir), "this folder"), ErrNoRepository)
 	}
 	said, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
 	return fmt.Errorf("%w: %s (%w)", ErrGit, said, err)
