@@ -153,11 +153,10 @@ func runExport(ctx context.Context, a *app.App, opts filterFlags) error {
 	}
 	defer g.Close()
 	buffered := bufio.NewWriter(a.Out.Raw())
-	list := keylist.NewWriter(buffered)
 	count := 0
 	for r, err := range g.Matching(ctx, filter) {
 		if err == nil {
-			err = list.Write(r)
+			err = keylist.Write(buffered, r)
 		}
 		if err != nil {
 			return err

@@ -253,27 +253,14 @@ func (l *Line) Finish() (err error) {
 	return err
 }
 
-// Writer writes a list in JSON lines, without keys.
-type Writer struct {
-	to      io.Writer
-	encoder *json.Encoder
-	line    bytes.Buffer
-}
-
-// NewWriter returns a Writer for w.
-func NewWriter(w io.Writer) *Writer {
-	list := &Writer{to: w}
-	list.encoder = json.NewEncoder(&list.line)
-	list.encoder.SetEscapeHTML(false)
-	return list
-}
-
-// Write adds a key's line.
-func (w *Writer) Write(r apikey.Record) error {
-	w.line.Reset()
-	err := w.encoder.Encode(Line{Hash: r.Digest.String(), Record: r})
+// Write adds a key's line, without the key, to a list in JSON lines.
+func Write(w io.Writer, r apikey.Record) error {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(Line{Hash: r.Digest.String(), Record: r})
 	if err == nil {
-		_, err = w.to.Write(sanitize.JSON(w.line.Bytes()))
+		_, err = w.Write(sanitize.JSON(line.Bytes()))
 	}
 	return err
 }

@@ -131,7 +131,7 @@ func TestWriteAndRead(t *testing.T) {
 		Metadata: map[string]string{"x": "y"}, CreatedAt: at, ExpiresAt: at, Disabled: true, RetiresAt: at, RevokedAt: at, Predecessor: "1AAAAAAAAAAA",
 	}
 	var b bytes.Buffer
-	if err := NewWriter(&b).Write(want); err != nil {
+	if err := Write(&b, want); err != nil {
 		t.Fatal(err)
 	}
 	if apikey.LooksLikeKey(b.String()) {
