@@ -156,7 +156,7 @@ func runRestore(ctx context.Context, a *app.App, opts restoreOptions) error {
 		return err
 	}
 	if opts.Force && !opts.DryRun {
-		if err := each(ctx, backed, func(r records.Backed) error { return r.Discard(ctx) }); err != nil {
+		if err := records.Discard(ctx, a, backed, opts.RestoreOptions); err != nil {
 			return err
 		}
 	}

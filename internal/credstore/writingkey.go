@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fobcli/fob/internal/seal"
 )
@@ -41,10 +42,27 @@ func (s *Store) writingKey(ctx context.Context) (seal.Key, error) {
 	return s.key(ctx, true)
 }
 
-// checkOthers returns an error if there are records, and the key opens none of them.
-func (s *Store) checkOthers(ctx context.Context, key seal.Key) error {
+// CanReplace returns an error if replacing items would leave others that need another key
+// than the new ones.
+func (s *Store) CanReplace(ctx context.Context, items ...string) error {
+	key, err := s.key(ctx, false)
+	switch {
+	case errors.Is(err, ErrKeyMissing), errors.Is(err, ErrNoKey):
+		key = seal.NewKey()
+	case err != nil:
+		return err
+	}
+	return s.checkOthers(ctx, key, items...)
+}
+
+// checkOthers returns an error if there are records but for some items, and the key opens none
+// of them.
+func (s *Store) checkOthers(ctx context.Context, key seal.Key, but ...string) error {
 	var other error
 	for _, name := range s.items.names() {
+		if slices.Contains(but, name) {
+			continue
+		}
 		sealed, err := s.items.get(ctx, name)
 		if err == nil {
 			_, err = s.openWith(key, seal.Context{}, sealed[0])

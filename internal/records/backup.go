@@ -200,7 +200,7 @@ func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (o
 			return Restored{Kept: true}, nil //nolint:nilerr // one that cannot be read is kept, too
 		}
 	}
-	out.Storage, err = cfg.StorageFor(cmp.Or(opts.Storage, a.Getenv("FOB_STORAGE"), b.profile.Storage, b.secret.Storage))
+	out.Storage, err = b.target(a, opts)
 	if err != nil || opts.DryRun {
 		return out, err
 	}
@@ -223,11 +223,46 @@ func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (o
 	return out, nil
 }
 
-// Discard deletes what the record replaces and cannot be opened: it would prevent a new key
-// in place of a lost one.
-func (b Backed) Discard(ctx context.Context) (failed error) {
-	for _, storage := range config.Storages() {
-		if _, err := b.read(ctx, storage); isUnreadable(err) {
+// target returns the storage that the record is restored to.
+func (b Backed) target(a *app.App, opts RestoreOptions) (string, error) {
+	cfg, err := a.Config()
+	if err != nil || b.Kind == Peppers {
+		return b.Storage, err
+	}
+	return cfg.StorageFor(cmp.Or(opts.Storage, a.Getenv("FOB_STORAGE"), b.profile.Storage, b.secret.Storage))
+}
+
+// Discard deletes what a backup replaces and cannot be opened: it would prevent a new key in
+// place of a lost one. If other records need that key, it deletes nothing.
+func Discard(ctx context.Context, a *app.App, backed []Backed, opts RestoreOptions) error {
+	items := make(map[string][]string) // by storage
+	unreadable := make(map[string][]Backed)
+	for _, b := range backed {
+		storage, err := b.target(a, opts)
+		if err != nil {
+			return err
+		}
+		c, err := b.open(storage, false)
+		if err != nil {
+			return b.wrap(err)
+		}
+		items[storage] = append(items[storage], c.Item())
+		if _, err := c.Read(ctx); isUnreadable(err) {
+			unreadable[storage] = append(unreadable[storage], b)
+		}
+	}
+	for storage := range unreadable {
+		store, err := a.Store(storage)
+		if err != nil {
+			return err
+		}
+		if err := store.CanReplace(ctx, items[storage]...); err != nil {
+			return err
+		}
+	}
+	var failed error
+	for storage, all := range unreadable {
+		for _, b := range all {
 			failed = errors.Join(failed, b.remove(ctx, storage))
 		}
 	}

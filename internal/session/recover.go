@@ -10,21 +10,28 @@ import (
 	"github.com/fobcli/fob/internal/seal"
 )
 
-// ProfileOf returns the profile of a stored login, as far as its record has the settings.
+// ProfileOf returns the profile of a stored login, as far as its record has the settings. The
+// first read is not authenticated: only what the second one is bound to comes from it.
 func ProfileOf(ctx context.Context, store *credstore.Store, name string) (config.Profile, error) {
 	p := config.Profile{Name: name, Storage: store.Backend()}
 	stored, err := store.Claims().Get(ctx, seal.Context{Kind: "login", Profile: name})
 	if err != nil {
 		return p, err
 	}
-	r, err := parseRecord(stored)
+	claim, err := parseRecord(stored)
 	if err != nil {
 		return p, err
 	}
-	m := r.Metadata
-	p.ClientID, p.Issuer = r.ClientID, m.Issuer
-	if m.Issuer == "" {
-		p.TokenEndpoint, p.RevocationEndpoint, p.UserinfoEndpoint = m.TokenEndpoint, m.RevocationEndpoint, m.UserinfoEndpoint
+	p.ClientID, p.Issuer = claim.ClientID, claim.Metadata.Issuer
+	if p.Issuer == "" {
+		p.TokenEndpoint = claim.Metadata.TokenEndpoint
+	}
+	r, err := (&Session{Profile: p, Store: store}).loadAny(ctx)
+	if err != nil {
+		return p, err
+	}
+	if p.Issuer == "" {
+		p.RevocationEndpoint, p.UserinfoEndpoint = r.Metadata.RevocationEndpoint, r.Metadata.UserinfoEndpoint
 	}
 	for _, preset := range config.Providers() {
 		if (config.Profile{Provider: preset.Name}).WithProvider().Authority() == p.Authority() {
@@ -40,6 +47,5 @@ func ProfileOf(ctx context.Context, store *credstore.Store, name string) (config
 		return p, fmt.Errorf("its record does not name the profile of the setting via: %w", ErrLoginRequired)
 	}
 	p.NameIssuer()
-	_, err = (&Session{Profile: p.WithProvider(), Store: store}).loadAny(ctx) // authenticates all of this
-	return p, err
+	return p, nil
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/fobcli/fob/internal/authservertest"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/jwt"
 	"github.com/fobcli/fob/internal/oauth"
@@ -110,5 +112,47 @@ func TestProfileOf_Changed(t *testing.T) {
 		if p, err := ProfileOf(t.Context(), f.Store, "work"); err == nil {
 			t.Fatalf("byte %d changed: %+v", at, p)
 		}
+	}
+}
+
+// What the first read claims does not outlive it, even if the honest record is put back before
+// the second.
+func TestI85_ProfileOf_ChangedForOneRead(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	key, reads, put := seal.NewKey(), 0, func() {}
+	f.Store = credstore.NewFile(credstore.FileOptions{DataDir: f.Paths.Data, Key: func(context.Context, bool) (seal.Key, error) {
+		if reads++; reads == 1 { // the first read has read the file
+			put()
+		}
+		return key, nil
+	}})
+	f.mustLogin()
+	path := filepath.Join(f.Paths.Data, "records", "login", "work")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := f.Store.Get(t.Context(), f.context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := ProfileOf(t.Context(), f.Store, "work")
+	if err != nil || len(want.Scopes) == 0 {
+		t.Fatal(want, err)
+	}
+	at := len(good) - 16 - len(stored.Body) + bytes.Index(stored.Body, []byte(`"scope":"`)) + len(`"scope":"`)
+	changed := bytes.Clone(good)
+	changed[at] ^= 1
+	if err := os.WriteFile(path, changed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reads, put = 0, func() {
+		if err := os.WriteFile(path, good, 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	got, err := ProfileOf(t.Context(), f.Store, "work")
+	if err != nil || reads < 2 || !slices.Equal(got.Scopes, want.Scopes) {
+		t.Errorf("%d reads: %+v, %v", reads, got, err)
 	}
 }
