@@ -49,10 +49,7 @@ func (g *Registrar) lockLease(id string) *filelock.Lock {
 	if g.LockDir == "" {
 		return nil
 	}
-	lock, err := filelock.TryAcquire(g.leaseFile(id))
-	if err != nil {
-		return nil
-	}
+	lock, _ := filelock.TryAcquire(g.leaseFile(id))
 	return lock
 }
 
