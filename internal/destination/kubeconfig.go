@@ -137,7 +137,8 @@ func (k *kubernetesKey) inCluster(chosen secret.Secret) (kubeAccess, error) {
 // readKubeconfig merges files like kubectl: the first one with a setting applies. If there
 // are none, it returns fs.ErrNotExist.
 func readKubeconfig(paths []string) (*kubeconfig, error) {
-	var all *kubeconfig
+	var all kubeconfig
+	missing := fs.ErrNotExist
 	for _, path := range paths {
 		text, err := atomicfile.ReadRegular(path, maxKubeFile)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -160,18 +161,13 @@ func readKubeconfig(paths []string) (*kubeconfig, error) {
 		for i := range one.Users {
 			one.Users[i].User.dir = dir
 		}
-		if all == nil {
-			all = &kubeconfig{}
-		}
+		missing = nil
 		all.CurrentContext = cmp.Or(all.CurrentContext, one.CurrentContext)
 		all.Clusters = append(all.Clusters, one.Clusters...)
 		all.Contexts = append(all.Contexts, one.Contexts...)
 		all.Users = append(all.Users, one.Users...)
 	}
-	if all == nil {
-		return nil, fs.ErrNotExist
-	}
-	return all, nil
+	return &all, missing
 }
 
 func (c *kubeconfig) choose(context string) (kubeCluster, kubeUser, error) {
@@ -310,12 +306,10 @@ type execCredential struct {
 func (e *kubeExec) run(ctx context.Context, environ []string, dir string, cluster kubeCluster) (kubeUser, error) {
 	var user kubeUser
 	question := execCredential{APIVersion: e.APIVersion, Kind: "ExecCredential"}
-	switch e.APIVersion {
-	case "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1":
-	default:
+	switch version, isKnown := strings.CutPrefix(e.APIVersion, "client.authentication.k8s.io/"); {
+	case !isKnown || version != "v1" && version != "v1beta1":
 		return user, kubeProblem("the kubeconfig's plugin speaks %q, and not client.authentication.k8s.io/v1", e.APIVersion)
-	}
-	if e.Command == "" || e.InteractiveMode == "Always" {
+	case e.Command == "" || e.InteractiveMode == "Always":
 		return user, kubeProblem("the kubeconfig's plugin names no program, or one that asks a person")
 	}
 	if e.ProvideClusterInfo {
