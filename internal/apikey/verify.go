@@ -165,8 +165,7 @@ func suggestScope(scope string) string {
 			}
 		}
 	}
-	resource, action, found := strings.Cut(corrected, ":")
-	if corrected != scope && found && isScopeLevel(resource) && isScopeLevel(action) {
+	if corrected != scope && CheckScope(corrected) == nil {
 		return corrected
 	}
 	return ""
