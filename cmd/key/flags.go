@@ -89,23 +89,19 @@ type filterFlags struct {
 	expiring, unused          string
 }
 
+const stateNames = "active, disabled, retiring, revoked, expired"
+
 func (f *filterFlags) register(a *app.App, c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.owner, "owner", "", "only keys of this `OWNER`")
 	flags.StringVar(&f.environment, "env", "", "only keys of this `ENVIRONMENT`")
 	flags.StringVar(&f.scope, "scope", "", "only keys with this `SCOPE`")
-	flags.StringArrayVar(&f.states, "state", nil, "only in this `STATE`: active, disabled, retiring, revoked, expired")
+	flags.StringArrayVar(&f.states, "state", nil, "only in this `STATE`: "+stateNames)
 	flags.StringVar(&f.expiring, "expiring", "", "only keys that expire within this `TIME`, as in 14d")
 	flags.StringVar(&f.unused, "unused", "", "only keys unused for this `TIME`, as in 90d")
 	usage.RefuseEmpty(c, "owner", "env", "scope", "expiring", "unused")
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
-	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		var names []string
-		for _, state := range apikey.States() {
-			names = append(names, string(state))
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	})
+	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(strings.Split(stateNames, ", "), cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
