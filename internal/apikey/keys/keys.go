@@ -287,8 +287,7 @@ func (g *Registrar) Revoke(ctx context.Context, ids []string, why string) (count
 			if !r.RevokedAt.IsZero() {
 				continue
 			}
-			r.Revoke(g.now())
-			if err := tx.Put(g.event(apikey.ActionRevoke, why), r); err != nil {
+			if err := revoke(tx, &r, g.event(apikey.ActionRevoke, why)); err != nil {
 				return err
 			}
 			count++
