@@ -47,7 +47,7 @@ type collector struct {
 	mu       sync.Mutex
 	result   Result
 	progress Progress
-	contents contents
+	folders  sync.Map // of git, by a folder in the repository
 }
 
 func (c *collector) add(r Result) {

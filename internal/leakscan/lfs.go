@@ -7,7 +7,6 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
-	"sync"
 )
 
 // ErrNoContent is a file of Git LFS of which a repository has only the pointer.
@@ -30,10 +29,8 @@ func pointerTarget(text []byte) string {
 	return string(name)
 }
 
-// contents finds the contents of Git LFS files: it remembers where repositories have them.
-type contents struct{ folders sync.Map } // by a folder in the repository
-
-func (c *contents) path(ctx context.Context, dir, name string) (string, error) {
+// contentPath returns where a repository has the content of a Git LFS file; dir is a folder there.
+func (c *collector) contentPath(ctx context.Context, dir, name string) (string, error) {
 	folder, known := c.folders.Load(dir)
 	if !known {
 		out, err := gitOutput(ctx, dir, "rev-parse", "--git-common-dir")
@@ -58,7 +55,7 @@ func (s *Scanner) scanContent(ctx context.Context, c *collector, dir string, poi
 		return
 	}
 	var r Result
-	where, err := c.contents.path(ctx, dir, name)
+	where, err := c.contentPath(ctx, dir, name)
 	if err == nil {
 		r, err = s.scanContentFile(ctx, where, kind, path)
 	}
