@@ -138,11 +138,11 @@ func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint stri
 		return credentials, expires, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, body, err := httpclient.Do(hc, req)
+	resp, err := httpclient.Do(hc, req)
 	if err != nil {
 		return credentials, expires, fmt.Errorf("assuming the AWS role: %w", err)
 	}
-	credentials, expires, err = role.ReadSTS(resp.StatusCode, body)
+	credentials, expires, err = role.ReadSTS(resp.Status, resp.Body)
 	var refused *credhelper.STSError
 	switch {
 	case errors.As(err, &refused) && httpclient.IsTemporary(refused.Status):

@@ -239,22 +239,28 @@ func IsTemporary(status int) bool {
 	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// Do sends a request and reads the whole response, closing its body. The errors are those of
-// Classify.
-func Do(hc *http.Client, req *http.Request) (*http.Response, []byte, error) {
+// A Response has been read whole.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Do sends a request and reads the response. The errors are those of Classify.
+func Do(hc *http.Client, req *http.Request) (*Response, error) {
 	resp, err := hc.Do(req)
 	if err == nil {
 		defer resp.Body.Close()
 		body, readErr := io.ReadAll(resp.Body)
 		if readErr == nil {
-			return resp, body, nil
+			return &Response{resp.StatusCode, resp.Header, body}, nil
 		}
 		err = &url.Error{Op: req.Method, Err: readErr}
 	}
 	if ctx := req.Context(); ctx.Err() != nil { // HTTP/2 reports "canceled" for any cause
 		err = &url.Error{Op: req.Method, Err: context.Cause(ctx)}
 	}
-	return nil, nil, Classify(err)
+	return nil, Classify(err)
 }
 
 // GetJSON reads a JSON document into v. Any status but 2xx is a *StatusError.

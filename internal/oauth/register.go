@@ -55,14 +55,14 @@ func Register(ctx context.Context, hc *http.Client, m *discovery.Metadata, redir
 	req.GetBody = nil
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	resp, body, err := httpclient.Do(hc, req)
+	resp, err := httpclient.Do(hc, req)
 	if err != nil {
 		return nil, err
 	}
-	if !isSuccess(resp.StatusCode) {
-		return nil, responseError(resp.StatusCode, body)
+	if !isSuccess(resp.Status) {
+		return nil, responseError(resp.Status, resp.Body)
 	}
-	return parseRegistration(body, m.RegistrationEndpoint)
+	return parseRegistration(resp.Body, m.RegistrationEndpoint)
 }
 
 // registeredMethod selects an authentication method that the server supports.
@@ -158,15 +158,15 @@ func (r *Registration) Unregister(ctx context.Context, hc *http.Client) error {
 		return fmt.Errorf("%w: its registration_client_uri is not a URL", ErrMalformed)
 	}
 	req.Header.Set("Authorization", TypeBearer+" "+r.AccessToken.Reveal())
-	resp, body, err := httpclient.Do(hc, req)
+	resp, err := httpclient.Do(hc, req)
 	if err != nil {
 		return err
 	}
-	switch status := resp.StatusCode; {
+	switch status := resp.Status; {
 	case isSuccess(status), status == http.StatusUnauthorized, status == http.StatusNotFound, status == http.StatusGone: // RFC 7592 §2.3: 401 for a client that does not exist
 		return nil
 	case status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented:
 		return ErrUnsupported
 	}
-	return withoutSecrets(responseError(resp.StatusCode, body), []secret.Secret{r.AccessToken})
+	return withoutSecrets(responseError(resp.Status, resp.Body), []secret.Secret{r.AccessToken})
 }

@@ -158,12 +158,12 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values, hea
 	req.Header = sent
 	c.sent = secretsIn(form, sent)
 	req.GetBody = nil // prevents redirects and net/http's retries
-	resp, body, err := httpclient.Do(&hc, req)
+	resp, err := httpclient.Do(&hc, req)
 	if err != nil {
 		return 0, nil, err
 	}
 	c.learn(resp.Header)
-	return resp.StatusCode, body, nil
+	return resp.Status, resp.Body, nil
 }
 
 // secretsIn returns the secrets in a request, also as its body has them.
