@@ -248,5 +248,5 @@ func askKeyFile(ctx context.Context, a *app.App) error {
 	if err := credstore.MakeKeyFile(path, paths.Data); err != nil {
 		return err
 	}
-	return config.SetKeyFile(paths.Config, path)
+	return config.Edit(paths.Config, func(c *config.Config) { c.KeyFile = path })
 }

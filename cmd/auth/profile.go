@@ -212,7 +212,7 @@ func runProfileSet(ctx context.Context, a *app.App, args []string, flags Profile
 		return err
 	}
 	if asDefault {
-		if err := config.SetDefault(cfg.Paths.Config, after.Name); err != nil {
+		if err := config.Edit(cfg.Paths.Config, func(c *config.Config) { c.Default = after.Name }); err != nil {
 			return err
 		}
 	}

@@ -242,7 +242,7 @@ func runPepperRequire(ctx context.Context, a *app.App, require bool) error {
 	if err != nil {
 		return err
 	}
-	if err := config.SetRequirePepper(paths.Config, require); err != nil {
+	if err := config.Edit(paths.Config, func(c *config.Config) { c.Keys.RequirePepper = require }); err != nil {
 		return err
 	}
 	a.Note("Keys without a pepper are %s on this machine; restart 'fob serve' to apply it.", map[bool]string{true: "refused", false: "accepted"}[require])

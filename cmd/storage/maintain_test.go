@@ -134,7 +134,7 @@ func TestRekey_Passphrase(t *testing.T) {
 	if err := os.WriteFile(key, []byte(strings.Repeat("07", 32)), 0o600); err != nil { // the one of newApp
 		t.Fatal(err)
 	}
-	if err := config.SetKeyFile(filepath.Join(a.Home, "config.toml"), key); err != nil {
+	if err := config.Edit(filepath.Join(a.Home, "config.toml"), func(c *config.Config) { c.KeyFile = key }); err != nil {
 		t.Fatal(err)
 	}
 	phrase := a.Write("phrase", "correct horse battery staple\n")

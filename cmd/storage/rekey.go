@@ -164,7 +164,7 @@ func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rek
 	case opts.sealKeyStdin: // the user sets the variable
 		next.source = "FOB_SEAL_KEY (set it to the new value wherever fob runs)"
 		next.after = func() error {
-			return errors.Join(credstore.ForgetPassphrase(paths.Data), config.SetKeyFile(paths.Config, ""))
+			return errors.Join(credstore.ForgetPassphrase(paths.Data), config.Edit(paths.Config, func(c *config.Config) { c.KeyFile = "" }))
 		}
 		var value secret.Secret
 		if value, err = a.SecretOnStdin(ctx, "New value of FOB_SEAL_KEY:"); err == nil {
@@ -172,7 +172,7 @@ func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rek
 		}
 	case opts.keyFile != "":
 		next.source = opts.keyFile
-		next.commit = func() error { return config.SetKeyFile(paths.Config, opts.keyFile) }
+		next.commit = func() error { return config.Edit(paths.Config, func(c *config.Config) { c.KeyFile = opts.keyFile }) }
 		next.after = func() error { return credstore.ForgetPassphrase(paths.Data) }
 		if err = credstore.MakeKeyFile(opts.keyFile, paths.Data); err == nil {
 			next.key, err = credstore.KeyFile(opts.keyFile, paths.Data)(ctx, false)
@@ -187,7 +187,7 @@ func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rek
 			if err := save(); err != nil {
 				return err
 			}
-			return config.SetKeyFile(paths.Config, "")
+			return config.Edit(paths.Config, func(c *config.Config) { c.KeyFile = "" })
 		}
 	}
 	return next, err

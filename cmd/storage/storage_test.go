@@ -144,7 +144,7 @@ func TestRekey(t *testing.T) {
 	if err := os.WriteFile(path, []byte(value), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := config.SetKeyFile(filepath.Join(a.Home, "config.toml"), path); err != nil {
+	if err := config.Edit(filepath.Join(a.Home, "config.toml"), func(c *config.Config) { c.KeyFile = path }); err != nil {
 		t.Fatal(err)
 	}
 	next := filepath.Join(t.TempDir(), "next.key")

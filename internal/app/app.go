@@ -126,7 +126,7 @@ func (a *App) SaveProfile(p config.Profile) error {
 	}
 	first := cfg.Names()[0]
 	a.Note("%s stays the default profile; to change that: fob profile set %s --default", first, p.Name)
-	return config.SetDefault(cfg.Paths.Config, first)
+	return config.Edit(cfg.Paths.Config, func(c *config.Config) { c.Default = first })
 }
 
 // Choice returns the profile selected by an argument or the environment. A .fob.toml that

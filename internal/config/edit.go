@@ -24,49 +24,21 @@ var ErrEditByHand = errors.New("config.toml is written in a way that fob cannot 
 
 const editWait = 10 * time.Second
 
-// SaveProfile adds or changes a profile. Comments, order and formatting of the rest are
-// preserved.
+// SaveProfile adds or changes a profile.
 func SaveProfile(path string, p Profile) error {
 	if err := CheckName(p.Name); err != nil {
 		return err
 	}
-	return editFile(path, func(c *Config) { c.Profiles[p.Name] = p })
+	return Edit(path, func(c *Config) { c.Profiles[p.Name] = p })
 }
 
 // RemoveProfile deletes a profile, and the default if it is that profile.
 func RemoveProfile(path, name string) error {
-	return editFile(path, func(c *Config) {
+	return Edit(path, func(c *Config) {
 		delete(c.Profiles, name)
 		if c.Default == name {
 			c.Default = ""
 		}
-	})
-}
-
-// SetDefault sets the default profile.
-func SetDefault(path, name string) error {
-	return editFile(path, func(c *Config) { c.Default = name })
-}
-
-// SetKeyFile sets the key file of the file storage; "" means a passphrase.
-func SetKeyFile(path, keyFile string) error {
-	return editFile(path, func(c *Config) { c.KeyFile = keyFile })
-}
-
-// SetPepperStorage sets the storage of the peppers.
-func SetPepperStorage(path, storage string) error {
-	return editFile(path, func(c *Config) { c.Keys.PepperStorage = storage })
-}
-
-// SetRequirePepper sets whether keys without a pepper are refused on this machine.
-func SetRequirePepper(path string, require bool) error {
-	return editFile(path, func(c *Config) { c.Keys.RequirePepper = require })
-}
-
-// AllowDotenv adds a folder to those below which a registry's destinations may write .env files.
-func AllowDotenv(path, folder string) error {
-	return editFile(path, func(c *Config) {
-		c.Destination.DotenvRoots = append(slices.Clone(c.Destination.DotenvRoots), folder)
 	})
 }
 
@@ -104,15 +76,15 @@ func (d *document) change(table []string, before, after any) {
 	}
 }
 
-// editFile applies a change to config.toml, unless the result would differ in anything
-// else.
-func editFile(path string, change func(*Config)) error {
+// Edit applies a change to config.toml, unless the result would differ in anything else.
+// Comments, order and formatting of the rest are preserved. The change may replace lists,
+// but not their elements.
+func Edit(path string, change func(*Config)) error {
 	target, err := followLink(path)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(target)
-	if err := atomicfile.MkdirAll(dir); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(target)); err != nil {
 		return err
 	}
 	lock, err := filelock.Acquire(context.Background(), LockFile(target), editWait)

@@ -58,6 +58,9 @@ func TestSaveProfileIsSurgical(t *testing.T) {
 
 func TestEdits(t *testing.T) {
 	add := func(path string) error { return SaveProfile(path, Profile{Name: "new", ClientID: "x"}) }
+	allowDotenv := func(path, folder string) error {
+		return Edit(path, func(c *Config) { c.Destination.DotenvRoots = append(c.Destination.DotenvRoots, folder) })
+	}
 	for name, test := range map[string]struct {
 		before string
 		do     func(string) error
@@ -70,11 +73,11 @@ func TestEdits(t *testing.T) {
 		"comment at the end": {"default = \"a\"\n# end", add, "default = \"a\"\n# end\n\n[profile.new]\nclient_id = \"x\"\n"},
 		"into a last table":  {"[profile.new]\nissuer = \"i\"", func(p string) error { return SaveProfile(p, Profile{Name: "new", Issuer: "i", ClientID: "x"}) }, "[profile.new]\nissuer = \"i\"\nclient_id = \"x\"\n"},
 		"dotted keys":        {"[profile]\nnew.client_id = \"y\" # c\n", add, "[profile]\nnew.client_id = \"x\" # c\n"},
-		"default, empty":     {"", func(p string) error { return SetDefault(p, "a") }, "default = \"a\"\n"},
-		"a dotenv root":      {"", func(p string) error { return AllowDotenv(p, "/srv/a b") }, "[destination]\ndotenv_roots = [\"/srv/a b\"]\n"},
-		"another root":       {"[destination]\nas = { github = \"token/work\" }\ndotenv_roots = [\"/srv\"] # mine\n", func(p string) error { return AllowDotenv(p, "/opt") }, "[destination]\nas = { github = \"token/work\" }\ndotenv_roots = [\"/srv\", \"/opt\"] # mine\n"},
-		"default, on top":    {"# mine\n\n[profile.a]\nissuer = \"i\"\n", func(p string) error { return SetDefault(p, "a") }, "# mine\n\ndefault = \"a\"\n\n[profile.a]\nissuer = \"i\"\n"},
-		"default, changed":   {"storage = 'file' # s\ndefault = 'b'   # d\n", func(p string) error { return SetDefault(p, "a") }, "storage = 'file' # s\ndefault = \"a\"   # d\n"},
+		"default, empty":     {"", func(p string) error { return Edit(p, func(c *Config) { c.Default = "a" }) }, "default = \"a\"\n"},
+		"a dotenv root":      {"", func(p string) error { return allowDotenv(p, "/srv/a b") }, "[destination]\ndotenv_roots = [\"/srv/a b\"]\n"},
+		"another root":       {"[destination]\nas = { github = \"token/work\" }\ndotenv_roots = [\"/srv\"] # mine\n", func(p string) error { return allowDotenv(p, "/opt") }, "[destination]\nas = { github = \"token/work\" }\ndotenv_roots = [\"/srv\", \"/opt\"] # mine\n"},
+		"default, on top":    {"# mine\n\n[profile.a]\nissuer = \"i\"\n", func(p string) error { return Edit(p, func(c *Config) { c.Default = "a" }) }, "# mine\n\ndefault = \"a\"\n\n[profile.a]\nissuer = \"i\"\n"},
+		"default, changed":   {"storage = 'file' # s\ndefault = 'b'   # d\n", func(p string) error { return Edit(p, func(c *Config) { c.Default = "a" }) }, "storage = 'file' # s\ndefault = \"a\"   # d\n"},
 		"removed":            {"default = \"new\"\n# about new\n[profile.new]\n# inside\nclient_id = \"x\"\n\n# about b\n[profile.b]\nissuer = \"i\"\n", func(p string) error { return RemoveProfile(p, "new") }, "# about new\n\n# about b\n[profile.b]\nissuer = \"i\"\n"},
 		"a strange value":    {"", func(p string) error { return SaveProfile(p, Profile{Name: "new", ClientID: "a\"\\\n\té"}) }, "[profile.new]\nclient_id = \"a\\\"\\\\\\u000A\\u0009é\"\n"},
 		"nothing to do":      {"[profile.new]\nclient_id='x'", add, "[profile.new]\nclient_id='x'"},

@@ -18,14 +18,14 @@ func TestLinkedConfigIsWrittenThrough(t *testing.T) {
 	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
-	if err := SetDefault(link, "a"); err != nil {
+	if err := Edit(link, func(c *Config) { c.Default = "a" }); err != nil {
 		t.Fatal(err)
 	}
 	dangling := filepath.Join(filepath.Dir(link), "new.toml")
 	if err := os.Symlink("elsewhere.toml", dangling); err != nil {
 		t.Fatal(err)
 	}
-	if err := SetDefault(dangling, "a"); err != nil {
+	if err := Edit(dangling, func(c *Config) { c.Default = "a" }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(link), "elsewhere.toml")); err != nil {

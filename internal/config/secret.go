@@ -116,7 +116,7 @@ func saveSecret(path string, s Secret, check func(*Config, string) error) error 
 		return err
 	}
 	var refused error
-	err := editFile(path, func(c *Config) {
+	err := Edit(path, func(c *Config) {
 		if refused = check(c, s.Name); refused == nil {
 			c.Secrets[s.Name] = s
 		}
@@ -127,7 +127,7 @@ func saveSecret(path string, s Secret, check func(*Config, string) error) error 
 // ChangeSecret changes a secret's table as it is in the file now; it does not recreate a
 // deleted one.
 func ChangeSecret(path, name string, change func(*Secret)) error {
-	return editFile(path, func(c *Config) {
+	return Edit(path, func(c *Config) {
 		if s, known := c.Secrets[name]; known {
 			change(&s)
 			c.Secrets[name] = s
@@ -137,7 +137,7 @@ func ChangeSecret(path, name string, change func(*Secret)) error {
 
 // RemoveSecret deletes a secret's table.
 func RemoveSecret(path, name string) error {
-	return editFile(path, func(c *Config) { delete(c.Secrets, name) })
+	return Edit(path, func(c *Config) { delete(c.Secrets, name) })
 }
 
 // timeText returns a time as TOML, or "" for the zero time.

@@ -89,7 +89,10 @@ func AllowFolders(ctx context.Context, a *app.App, typed []string, allow, ask bo
 			a.Note("Later rotations on this machine cannot write below %s: allow it with --allow-folder, or add it to dotenv_roots in config.toml.", shown)
 			continue
 		}
-		if err := config.AllowDotenv(cfg.Paths.Config, wrong.Folder); err != nil {
+		err = config.Edit(cfg.Paths.Config, func(c *config.Config) {
+			c.Destination.DotenvRoots = append(c.Destination.DotenvRoots, wrong.Folder)
+		})
+		if err != nil {
 			return err
 		}
 		a.Note("Added %s to dotenv_roots%s.", shown, cli.TextIf(len(cfg.Destination.DotenvRoots) == 0, ": it replaces the default, the working directory"))

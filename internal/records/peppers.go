@@ -34,7 +34,9 @@ func newPeppers(a *app.App, cfg *config.Config, storage string) Record {
 			entry := credstore.Entry{Store: store, Context: PeppersContext, Lock: filepath.Join(cfg.Paths.Data, "locks", "peppers")}
 			return sealed{entry, checkPeppers}, err
 		},
-		pin:   func(storage string) error { return config.SetPepperStorage(cfg.Paths.Config, storage) },
+		pin: func(storage string) error {
+			return config.Edit(cfg.Paths.Config, func(c *config.Config) { c.Keys.PepperStorage = storage })
+		},
 		named: func(err error) error { return &PeppersError{err} },
 		newer: func(there, here revision) bool { return !there.equals(here) }, // unknown: keep both
 	}
