@@ -41,15 +41,6 @@ type Status struct {
 	Err              error     // why the state is StateUnreadable
 }
 
-// endSessionURL returns "" if the server's page is not a URL: nothing depends on it.
-func endSessionURL(r *record) string {
-	page, err := oauth.EndSessionURL(r.Metadata, r.ClientID)
-	if err != nil || oauth.CheckURL(page) != nil || r.Grant != "" {
-		return ""
-	}
-	return page
-}
-
 // Status reads the login without lock, network or write.
 func (s *Session) Status(ctx context.Context) Status {
 	r, err := s.loadAny(ctx)
@@ -68,12 +59,14 @@ func (s *Session) Status(ctx context.Context) Status {
 		AuthTime:         cmp.Or(r.AuthTime, r.LoggedInAt),
 		RefreshExpiresAt: r.RefreshExpiresAt,
 		Registered:       r.Registration != nil,
-		EndSessionURL:    endSessionURL(r),
 		LoggedInAt:       r.LoggedInAt,
 		SavedAt:          r.SavedAt,
 		Refreshes:        r.isRenewable(),
 		Grant:            r.Grant,
 		DPoP:             !r.DPoPKey.IsZero(),
+	}
+	if r.Grant == "" {
+		status.EndSessionURL = oauth.EndSessionURL(r.Metadata, r.ClientID)
 	}
 	if r.Ended {
 		status.State = StateEnded
