@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -41,11 +42,12 @@ func runRefresh(ctx context.Context, a *app.App, args []string, all bool) error 
 	if len(profiles) == 1 {
 		return cli.ForProfile(refresh(ctx, a, profiles[0], all), profiles[0].Name)
 	}
+	errs := app.ForEach(ctx, a, profiles, func(a *app.App, p config.Profile) error { return refresh(ctx, a, p, all) })
 	var failed cli.Failures
-	for _, p := range profiles {
-		failed.Of(p.Name, refresh(ctx, a, p, all))
+	for i, p := range profiles {
+		failed.Of(p.Name, errs[i])
 	}
-	return failed.Err()
+	return cmp.Or(ctx.Err(), failed.Err())
 }
 
 func refresh(ctx context.Context, a *app.App, p config.Profile, all bool) error {

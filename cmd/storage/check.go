@@ -54,7 +54,7 @@ func runCheck(ctx context.Context, a *app.App, args []string, opts checkOptions)
 	if len(all) == 0 {
 		a.Note("Nothing is stored yet. To log in: fob login github")
 	}
-	failed := each(ctx, all, func(r records.Record) error { return check(ctx, a, r, !opts.dryRun) })
+	failed := errors.Join(app.ForEach(ctx, a, all, func(a *app.App, r records.Record) error { return check(ctx, a, r, !opts.dryRun) })...)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -65,6 +65,9 @@ func runCheck(ctx context.Context, a *app.App, args []string, opts checkOptions)
 }
 
 func check(ctx context.Context, a *app.App, r records.Record, repair bool) error {
+	if own, err := records.Select(ctx, a, []string{r.Label}); err == nil {
+		r = own[0] // so that its warnings are a's; the peppers have none, and no argument names them
+	}
 	found, err := r.Check(ctx, repair)
 	done := map[bool]string{true: "is", false: "would be"}[repair]
 	ok := true

@@ -128,12 +128,12 @@ func printStatus(a *app.App, all []storageJSON) error {
 
 // each calls do for every record, even after failures, and returns the joined errors.
 func each[R any](ctx context.Context, all []R, do func(R) error) error {
-	var failed error
+	var failed []error
 	for _, r := range all {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		failed = errors.Join(failed, do(r))
+		failed = append(failed, do(r))
 	}
-	return failed
+	return errors.Join(failed...)
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -86,11 +87,12 @@ type keyringItems struct {
 	wait   time.Duration // for a response, of each item
 	unlock time.Duration // for the user to unlock it
 
+	mu      sync.Mutex     // one call at a time: the first may ask the user
 	session keyringSession // created by the first call
 	calls   atomic.Int64   // that have returned
 
 	// stuckErr is set once a call did not return or the user did not unlock the keyring, to
-	// avoid another hang or prompt. A store is not used concurrently.
+	// avoid another hang or prompt.
 	stuckErr error
 }
 
@@ -249,6 +251,8 @@ func installID(dataDir string, create bool) (string, error) {
 // call calls the keyring, unless an earlier call has shown that it would hang or prompt
 // again.
 func (k *keyringItems) call(ctx context.Context, ask func() error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.stuckErr != nil {
 		return k.stuckErr
 	}

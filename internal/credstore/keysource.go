@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/argon2"
@@ -198,8 +199,11 @@ const (
 // bound the memory that many scripts use. It asks once per process. A wrong passphrase is
 // seal.ErrWrongKey.
 func Passphrase(o PassphraseOptions) KeySource {
+	var mu sync.Mutex // so that concurrent calls ask once
 	var known *seal.Key
 	return func(ctx context.Context, create bool) (seal.Key, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		if known != nil && o.isCurrent(*known) {
 			return *known, nil
 		}
