@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/fobcli/fob/cmd/internal/cmdtest"
 	"github.com/fobcli/fob/internal/app"
+	"github.com/fobcli/fob/internal/session"
 )
 
 // withProfiles returns an App with profiles of a server, and a counter of how often it
@@ -52,6 +54,18 @@ func TestManyProfiles_OneParse(t *testing.T) {
 				t.Errorf("%d profiles, %q: parsed %d times, %v", count, test.args, *parses, err)
 			}
 		}
+	}
+}
+
+func TestToken_OnlyItsProfileIsParsed(t *testing.T) {
+	a, _, parses := withProfiles(t, 30, "https://sso.example.com/token")
+	a.Environ["FOB_TOKEN_P7"] = ""
+	a.Environ["FOB_REFRESH_TOKEN_P7"] = ""
+	if _, _, err := a.Run(NewToken, "p7"); !errors.Is(err, session.ErrLoginRequired) {
+		t.Error(err)
+	}
+	if cfg, err := a.Config(); err != nil || len(cfg.Profiles) != 1 || *parses != 1 {
+		t.Errorf("parsed %d times, %+v, %v", *parses, cfg, err)
 	}
 }
 

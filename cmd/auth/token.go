@@ -121,6 +121,7 @@ func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
 	if err != nil {
 		return err
 	}
+	a.OnlyProfile = named.Name
 	given, err := a.TokenFromEnv(named.Name, want)
 	if err != nil {
 		return err

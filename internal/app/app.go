@@ -32,7 +32,8 @@ type App struct {
 	Environ map[string]string
 	Clock   session.Clock
 
-	MakesConfig bool // this command may create the file in FOB_CONFIG
+	MakesConfig bool   // this command may create the file in FOB_CONFIG
+	OnlyProfile string // the only profile that this command needs; "": all
 
 	Hint   func(error) string // what to do next
 	Status func(error) int    // the exit status
@@ -92,7 +93,7 @@ func (a *App) Config() (*config.Config, error) {
 	if a.opened.config != nil && isUnchanged(a.opened.configFile, file) {
 		return a.opened.config, nil
 	}
-	cfg, err := config.Load(paths.Config, a.Getenv)
+	cfg, err := config.LoadFor(a.OnlyProfile, paths.Config, a.Getenv)
 	if err != nil {
 		return nil, err
 	}

@@ -59,12 +59,15 @@ func (e *ParseError) Error() string {
 // Load reads config.toml; a missing file is an empty Config. Errors are a *ParseError, an
 // *atomicfile.OthersError if another user could have written the file, and a *TrustError if
 // it has settings that it is not trusted with.
-func Load(path string, getenv func(string) string) (*Config, error) {
+func Load(path string, getenv func(string) string) (*Config, error) { return LoadFor("", path, getenv) }
+
+// LoadFor is Load for a command that is about one profile only: it may omit the others.
+func LoadFor(profile, path string, getenv func(string) string) (*Config, error) {
 	text, trust, err := readTrusted(path, getenv)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, loadError(err)
 	}
-	c, err := Parse(path, text)
+	c, err := Parse(path, withoutOthers(text, profile))
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +81,34 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// withoutOthers blanks the lines of all profiles but one. It returns the text as it is if
+// that profile is not found, or could refer to another one, or if a line that looks like a
+// table could be a part of a string. Variables with an identity are withheld for all profiles.
+func withoutOthers(text []byte, profile string) []byte {
+	header := []byte("[profile." + profile + "]")
+	for _, word := range []string{`"""`, "'''", "via", "identity"} {
+		if bytes.Contains(text, []byte(word)) {
+			return text
+		}
+	}
+	var kept []byte
+	found, other := false, false
+	for line := range bytes.Lines(text) {
+		if table := bytes.TrimLeft(line, " \t"); bytes.HasPrefix(table, []byte("[")) {
+			isThis := bytes.HasPrefix(table, header)
+			found, other = found || isThis, !isThis && bytes.HasPrefix(table, []byte("[profile."))
+		}
+		if other {
+			line = []byte("\n") // line numbers stay
+		}
+		kept = append(kept, line...)
+	}
+	if !found {
+		return text
+	}
+	return kept
 }
 
 // Parse parses a configuration; path is the file's name in errors.

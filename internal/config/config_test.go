@@ -92,6 +92,43 @@ func TestWithProvider(t *testing.T) {
 	}
 }
 
+// A command about one profile does not parse a thousand others.
+func TestLoadFor_OmitsOtherProfiles(t *testing.T) {
+	const (
+		before = "default = \"home\"\n[profile.home]\nissuer = \"https://home\"\nscopes = [\n  \"a\",\n]\n"
+		wanted = "  [profile.work] # mine\nissuer = \"https://work\"\n"
+		after  = "[profile.\"other\"]\nissuer = \"https://other\"\n[secret.x]\nto = [\"exec:a\"]\n[profile.last]\n"
+	)
+	for _, test := range []struct {
+		name, text, profile string
+		profiles            int
+	}{
+		{"others", before + wanted + after, "work", 1},
+		{"no profile", before + wanted + after, "", 4},
+		{"an unknown profile", before + wanted + after, "none", 4},
+		{"quoted", before + wanted + after, "other", 4},
+		{"strings of several lines", before + wanted + after + "client_id = '''\n[profile.x]\n'''\n", "work", 4},
+		{"another profile's login", before + wanted + "grant = \"id-jag\"\nvia = \"home\"\n" + after, "work", 4},
+		{"an identity to withhold", before + wanted + after + "identity = \"env:ID\"\n", "work", 4},
+	} {
+		path := write(t, test.text)
+		c, err := LoadFor(test.profile, path, env())
+		all, allErr := Load(path, env())
+		if err != nil || allErr != nil {
+			t.Errorf("%s: %v, %v", test.name, err, allErr)
+			continue
+		}
+		if len(c.Profiles) != test.profiles || len(all.Profiles) != 4 || c.Default != "home" || len(c.Secrets) != 1 || !reflect.DeepEqual(c.Profiles["work"], all.Profiles["work"]) {
+			t.Errorf("%s: %+v", test.name, c)
+		}
+	}
+	broken := write(t, before+wanted+"[secret.x]\nto = 1\n")
+	_, err := Load(broken, env())
+	if _, errFor := LoadFor("work", broken, env()); err == nil || errFor == nil || err.Error() != errFor.Error() {
+		t.Errorf("an error moved: %v, %v", err, errFor)
+	}
+}
+
 func BenchmarkLoad(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "config.toml")
 	for _, name := range []string{"a", "b", "c"} {
