@@ -29,6 +29,9 @@ var (
 // MaxBackup bounds a backup file: a thousand of the largest records.
 const MaxBackup = 128 << 20
 
+// workFactor of scrypt takes 64 MiB of memory, as does the passphrase of the encrypted files.
+const workFactor = 16
+
 // Backup is the content of the encrypted file. It is never written unencrypted.
 type Backup struct {
 	Version int           `json:"fob_backup"`
@@ -84,6 +87,7 @@ func (b *Backup) Encrypt(passphrase secret.Secret) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	recipient.SetWorkFactor(workFactor)
 	var file bytes.Buffer
 	w, err := age.Encrypt(&file, recipient)
 	if err != nil {

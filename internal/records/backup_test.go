@@ -46,6 +46,11 @@ func TestBackup_RoundTrip(t *testing.T) {
 	if err != nil || bytes.Contains(file, []byte("canary")) {
 		t.Fatal("it is not encrypted", err)
 	}
+	// Each unit of scrypt's work takes 1 KiB of memory, so that this is 2^16 KiB.
+	head, _, _ := bytes.Cut(file, []byte("\n---"))
+	if !bytes.Contains(head, []byte("\n-> scrypt ")) || !bytes.Contains(head, []byte(" 16\n")) {
+		t.Errorf("the key takes another amount of memory: %s", head)
+	}
 	m := apptest.New(t, "")
 	for want, test := range map[error]struct {
 		file       []byte
