@@ -90,24 +90,7 @@ func (c *change) exec(query string, args ...any) (sql.Result, error) {
 }
 
 func (c *change) Key(id string) (apikey.Record, error) {
-	return scanKey(c.tx.QueryRowContext(c.ctx, "SELECT "+readColumns+", 0, 0 FROM api_key WHERE id = $1", id))
-}
-
-// records returns the records that a condition selects.
-func (c *change) records(where string, args ...any) (list []apikey.Record, err error) {
-	rows, err := c.tx.QueryContext(c.ctx, "SELECT "+readColumns+", 0, 0 FROM api_key WHERE "+where, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		r, err := scanKey(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, r)
-	}
-	return list, rows.Err()
+	return scanKey(c.tx.QueryRowContext(c.ctx, selectKeys+"id = $1", id))
 }
 
 func (c *change) Insert(e apikey.Event, records []apikey.Record) (skipped []string, err error) {
@@ -117,11 +100,10 @@ func (c *change) Insert(e apikey.Event, records []apikey.Record) (skipped []stri
 		for i := range some {
 			ids[i] = some[i].ID
 		}
-		found, err := c.records("id IN "+placeholders(len(ids), len(ids)), ids...)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range found {
+		for r, err := range queryKeys(c.ctx, c.tx, selectKeys+"id IN "+placeholders(len(ids), len(ids)), ids...) {
+			if err != nil {
+				return nil, err
+			}
 			existing[r.ID] = r
 		}
 	}
@@ -209,10 +191,7 @@ func placeholders(count, width int) string {
 
 func (c *change) RevokeAll(e apikey.Event, ids []string) (count int, err error) {
 	for some := range slices.Chunk(ids, c.parameters-2) {
-		var args []any
-		for _, id := range some {
-			args = append(args, id)
-		}
+		args := anyOf(some)
 		query := fmt.Sprintf("INSERT INTO revocation (key_id, at, detail) SELECT id, CAST($%d AS BIGINT), $%d FROM api_key WHERE revoked_at = 0 AND id IN %s ON CONFLICT DO NOTHING",
 			len(args)+1, len(args)+2, placeholders(len(args), len(args)))
 		result, err := c.exec(query, append(args, apikey.Milliseconds(e.At), e.Detail)...)
@@ -231,17 +210,19 @@ func (c *change) Settle(e apikey.Event, most int) (count int, err error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
+	if err != nil {
+		return 0, err
+	}
 	const some = "(SELECT key_id FROM revocation WHERE detail = $1 ORDER BY key_id LIMIT $2)"
 	var records []apikey.Record
-	if err == nil {
-		records, err = c.records("id IN "+some, e.Detail, most)
+	for r, err := range queryKeys(c.ctx, c.tx, selectKeys+"id IN "+some, e.Detail, most) {
+		if err != nil {
+			return 0, err
+		}
+		r.Revoke(r.RevokedAt) // ends an overlap too
+		records = append(records, r)
 	}
-	for i := range records {
-		records[i].Revoke(records[i].RevokedAt) // ends an overlap too
-	}
-	if err == nil {
-		err = c.Put(e, records...)
-	}
+	err = c.Put(e, records...)
 	if err == nil {
 		_, err = c.exec("DELETE FROM revocation WHERE key_id IN "+some, e.Detail, most)
 	}

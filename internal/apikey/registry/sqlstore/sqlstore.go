@@ -56,7 +56,7 @@ func Open(ctx context.Context, db *sql.DB, d Dialect, create bool) (*Store, erro
 	s := &Store{db: db, dialect: d}
 	err := s.migrate(ctx, create)
 	if err == nil {
-		s.lookup, err = db.PrepareContext(ctx, "SELECT "+readColumns+", 0, 0 FROM api_key WHERE id = $1")
+		s.lookup, err = db.PrepareContext(ctx, selectKeys+"id = $1")
 	}
 	if err != nil {
 		db.Close()
@@ -183,6 +183,7 @@ const (
 	keyColumns = firstColumns + ", revoked_at, " + lastColumns
 	// readColumns also select revocations that are not in the record yet.
 	readColumns = firstColumns + ", CASE WHEN revoked_at <> 0 THEN revoked_at ELSE COALESCE((SELECT at FROM revocation WHERE key_id = id), 0) END, " + lastColumns
+	selectKeys  = "SELECT " + readColumns + ", 0, 0 FROM api_key WHERE "
 )
 
 const keyFields = 16
@@ -277,23 +278,34 @@ func (s *Store) Keys(ctx context.Context, f apikey.Filter) iter.Seq2[apikey.Reco
 func (s *Store) readKeys(ctx context.Context, f apikey.Filter, after string) iter.Seq2[apikey.Record, error] {
 	query, args := KeysQuery(f, after)
 	return func(yield func(apikey.Record, error) bool) {
+		for r, err := range queryKeys(ctx, s.db, query, args...) {
+			if !yield(r, s.explain(err)) {
+				return
+			}
+		}
+	}
+}
+
+// queryKeys returns the records that a query selects, up to the first error.
+func queryKeys(ctx context.Context, q querier, query string, args ...any) iter.Seq2[apikey.Record, error] {
+	return func(yield func(apikey.Record, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		rows, err := s.db.QueryContext(ctx, query, args...)
+		rows, err := q.QueryContext(ctx, query, args...)
 		if err != nil {
-			yield(apikey.Record{}, s.explain(err))
+			yield(apikey.Record{}, err)
 			return
 		}
 		defer rows.Close()
 		for rows.Next() {
 			r, err := scanKey(rows)
-			if !yield(r, s.explain(err)) || err != nil {
+			if !yield(r, err) || err != nil {
 				cancel() // otherwise Close reads the remaining rows
 				return
 			}
 		}
 		if err := rows.Err(); err != nil {
-			yield(apikey.Record{}, s.explain(err))
+			yield(apikey.Record{}, err)
 		}
 	}
 }
