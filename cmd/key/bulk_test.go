@@ -123,6 +123,18 @@ func TestRotate_QuietNeedsADestination(t *testing.T) {
 	wantError(t, "--to for two keys", err, true, "--to")
 }
 
+// Many leaked keys cannot all be replaced at once: how many are accepted meanwhile, and for
+// how long, is printed first.
+func TestRotate_ManyCompromised(t *testing.T) {
+	m := apptest.New(t, "")
+	_, first := create(t, m)
+	_, second := create(t, m)
+	_, stderr := mustRun(t, m, "", "rotate", first, second, "--compromised")
+	if !strings.Contains(stderr, "Replacing 2 keys one by one: each is accepted until its replacement is delivered, for at most 30 s of its turn.") {
+		t.Errorf("%s", stderr)
+	}
+}
+
 // A bulk rotation that is run again skips the keys that it has made.
 func TestRotate_BulkIsRepeatable(t *testing.T) {
 	m := apptest.New(t, "")

@@ -116,6 +116,9 @@ const maxReplacing = 4
 
 func (run *incident) replace(ctx context.Context, todo []*leakedKey) {
 	defer cli.OutliveBrokenPipe()()
+	if len(todo) > maxReplacing {
+		run.a.Note("Replacing %d keys, %d at a time: each is accepted until its replacement is delivered, for at most 30 s of its turn.", len(todo), maxReplacing)
+	}
 	bar := run.a.NewProgress("replacing", 0)
 	var group errgroup.Group
 	group.SetLimit(maxReplacing)
