@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -128,13 +129,10 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 		}
 		err = p.Check(&e.record, e.pepper, need, now)
 	}
-	if err == nil && misplaced {
-		err = &apikey.RefusedError{Reason: apikey.OtherEnvironment}
-	}
-	if err == nil {
+	if err == nil && !misplaced {
 		return s.accept(r.Context(), text, e, now)
 	}
-	switch reason := reasonOf(err); reason {
+	switch reason := cmp.Or(reasonOf(err), apikey.OtherEnvironment); reason {
 	case apikey.OutOfScope:
 		return verdict{outcome: outOfScope, entry: e, need: need.Scopes}
 	case apikey.Unknown:
