@@ -97,6 +97,9 @@ func (a *App) Config() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := cfg.Unknown(""); err != nil {
+		a.warnOnce(sanitize.Line(err.Error()) + ": skipped; was it written by a newer fob?")
+	}
 	cfg.Paths = paths
 	withholdIdentities(a.Environ, cfg)
 	a.opened.config, a.opened.configFile = cfg, file
@@ -134,11 +137,15 @@ func (a *App) SaveProfile(p config.Profile) error {
 // another user could have written is skipped with a warning.
 func (a *App) Choice(args []string) (config.Choice, error) {
 	return config.Named(cli.FirstArg(args), a.Getenv, func(others *atomicfile.OthersError) {
-		if line := "skipping " + config.ProjectFile + ": " + sanitize.Line(others.Error()) + "; 'fob doctor' shows how to fix it"; !slices.Contains(a.opened.skipped, line) {
-			a.opened.skipped = append(a.opened.skipped, line)
-			a.Warn(line)
-		}
+		a.warnOnce("skipping " + config.ProjectFile + ": " + sanitize.Line(others.Error()) + "; 'fob doctor' shows how to fix it")
 	})
+}
+
+func (a *App) warnOnce(line string) {
+	if !slices.Contains(a.opened.skipped, line) {
+		a.opened.skipped = append(a.opened.skipped, line)
+		a.Warn(line)
+	}
 }
 
 // Profile returns the selected profile: by the argument, FOB_PROFILE, .fob.toml in the

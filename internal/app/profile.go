@@ -12,11 +12,12 @@ import (
 )
 
 // ProfilesNamed returns the named profiles, or all if there are no names.
-func ProfilesNamed(cfg *config.Config, names []string) ([]config.Profile, error) {
+func ProfilesNamed(cfg *config.Config, names []string) (profiles []config.Profile, err error) {
 	if len(names) == 0 {
-		names = cfg.Names()
+		for _, name := range cfg.Names() {
+			profiles = append(profiles, cfg.Profiles[name])
+		}
 	}
-	var profiles []config.Profile
 	for _, name := range names {
 		p, _, err := cfg.Select(config.Choice{Name: name, By: config.ByArgument})
 		if err != nil {

@@ -123,7 +123,7 @@ func (c *Config) Select(named Choice) (Profile, Choice, error) {
 	if !ok {
 		return Profile{}, Choice{}, &SelectError{Choice: named, Names: names}
 	}
-	return p, named, nil
+	return p, named, c.Unknown(p.Name)
 }
 
 // SelectError means that no profile was named and there is no default, or that the named

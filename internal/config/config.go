@@ -4,6 +4,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,6 +38,8 @@ type Config struct {
 	Secrets  map[string]Secret   `toml:"secret"`
 
 	Paths Paths `toml:"-"` // where it and fob's other files are
+
+	unknown map[string]*ParseError // the first unknown setting of each profile; "": outside of the tables
 
 	storageVariable string // FOB_STORAGE
 	trust           trust
@@ -74,6 +77,9 @@ func LoadFor(profile, path string, getenv func(string) string) (*Config, error) 
 	c.trust, c.storageVariable = trust, getenv("FOB_STORAGE")
 	if _, err := c.StorageFor(c.storageVariable); c.storageVariable != "" && err != nil {
 		return nil, fmt.Errorf("FOB_STORAGE: %w", err)
+	}
+	if trust.workspace && len(c.unknown) > 0 {
+		return nil, slices.Collect(maps.Values(c.unknown))[0]
 	}
 	if trust.workspace && !trust.allowed {
 		if key := c.untrustedSetting(); key != "" {
@@ -115,7 +121,12 @@ func withoutOthers(text []byte, profile string) []byte {
 func Parse(path string, text []byte) (*Config, error) {
 	c := &Config{Profiles: map[string]Profile{}, Secrets: map[string]Secret{}}
 	decoder := toml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte(byteOrderMark))))
-	if err := decoder.DisallowUnknownFields().Decode(c); err != nil {
+	err := decoder.DisallowUnknownFields().Decode(c)
+	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
+		if refused := c.tolerate(path, strict); refused != nil {
+			return nil, refused
+		}
+	} else if err != nil {
 		return nil, parseError(path, err)
 	}
 	if c.ClientIDMetadataURL != "" && !IsMetadataURL(c.ClientIDMetadataURL) {
@@ -147,12 +158,41 @@ func Parse(path string, text []byte) (*Config, error) {
 	return c, nil
 }
 
+// tolerate accepts unknown settings of profiles, and outside of all tables: a newer fob may
+// have written them. The other tables decide who gets secrets.
+func (c *Config) tolerate(path string, strict *toml.StrictMissingError) (refused *ParseError) {
+	c.unknown = map[string]*ParseError{}
+	for _, one := range strict.Errors {
+		err, profile := unknownSetting(path, &one), ""
+		switch key := one.Key(); {
+		case key[0] == "profile" && len(key) > 2:
+			profile = key[1]
+		case len(key) > 1:
+			return err
+		}
+		c.unknown[profile] = cmp.Or(c.unknown[profile], err)
+	}
+	return nil
+}
+
+// Unknown returns an error if a profile has an unknown setting, or if there is one outside of
+// all tables, for the name "".
+func (c *Config) Unknown(profile string) error {
+	if err := c.unknown[profile]; err != nil {
+		return err
+	}
+	return nil
+}
+
+func unknownSetting(path string, err *toml.DecodeError) *ParseError {
+	line, column := err.Position()
+	return &ParseError{path, line, column, fmt.Sprintf("there is no setting %q", strings.Join(err.Key(), "."))}
+}
+
 func parseError(path string, err error) *ParseError {
 	var decode *toml.DecodeError
 	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
-		first := &strict.Errors[0]
-		line, column := first.Position()
-		return &ParseError{path, line, column, fmt.Sprintf("there is no setting %q", strings.Join(first.Key(), "."))}
+		return unknownSetting(path, &strict.Errors[0])
 	}
 	reason := strings.TrimPrefix(err.Error(), "toml: ")
 	if errors.As(err, &decode) {

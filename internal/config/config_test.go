@@ -54,7 +54,8 @@ func TestTheGrantOfAPersonIsNone(t *testing.T) {
 func TestLoadErrorsSayWhere(t *testing.T) {
 	for text, want := range map[string]string{
 		"default = work":                                ":1:11: ",
-		"# x\n[profile.work]\nisuer = \"x\"":            ":3:1: there is no setting \"profile.work.isuer\"",
+		"# x\n[keys]\nrequire_peper = true":             ":3:1: there is no setting \"keys.require_peper\"",
+		"[secret.a]\ntoo = []":                          ":2:1: there is no setting \"secret.a.too\"",
 		"[profile.work]\nscopes = \"a\"":                ":2:",
 		"[profile.\"Work!\"]":                           "invalid profile name",
 		"[profile.work]\nissuer = \"a\"\nissuer = 1":    ":3:",
@@ -140,5 +141,43 @@ func BenchmarkLoad(b *testing.B) {
 		if _, err := Load(path, env()); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A setting that a newer fob has written costs no more than its own profile.
+func TestLoad_UnknownSettings(t *testing.T) {
+	path := write(t, "new = 1\nnewer = 2\ndefault = \"work\"\n[profile.work]\nissuer = \"https://a.example\"\n[profile.play]\nisuer = \"x\"\nclient_id = \"c\"\n")
+	c, err := Load(path, env())
+	if err != nil || c.Profiles["work"].Issuer == "" || c.Profiles["play"].ClientID != "c" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	for name, want := range map[string]string{"": `:1:1: there is no setting "new"`, "play": `:7:1: there is no setting "profile.play.isuer"`, "work": "<nil>"} {
+		if got := fmt.Sprint(c.Unknown(name)); !strings.HasSuffix(got, want) {
+			t.Errorf("%q: %s", name, got)
+		}
+	}
+	if _, _, err := c.Select(Choice{"work", ByArgument}); err != nil {
+		t.Error(err)
+	}
+	var parse *ParseError
+	if _, _, err := c.Select(Choice{"play", ByArgument}); !errors.As(err, &parse) {
+		t.Error(err)
+	}
+	if err := c.Vet(c.Profiles["play"]); !errors.As(err, &parse) {
+		t.Error(err)
+	}
+	// Other changes keep it.
+	if err := SaveProfile(path, Profile{Name: "home", ClientID: "h"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := RemoveProfile(path, "home"); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = Load(path, env()); err != nil || c.Unknown("") == nil || c.Unknown("play") == nil {
+		t.Errorf("changed: %v, %v", c, err)
+	}
+	// In the workspace of a CI job it may be a commit's.
+	if _, err := Load(path, env("CI_PROJECT_DIR", filepath.Dir(path))); !errors.As(err, &parse) {
+		t.Errorf("in a workspace: %v", err)
 	}
 }

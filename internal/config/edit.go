@@ -148,7 +148,7 @@ func modeOf(path string) fs.FileMode {
 // a profile or a secret equals none.
 func (c *Config) isEquivalent(other *Config) bool {
 	rest := func(c Config) Config {
-		c.Profiles, c.Secrets, c.trust = nil, nil, trust{}
+		c.Profiles, c.Secrets, c.trust, c.unknown = nil, nil, trust{}, nil
 		return c
 	}
 	return reflect.DeepEqual(rest(*c), rest(*other)) &&

@@ -98,7 +98,7 @@ func TestWhatCannotBeEditedIsLeftAlone(t *testing.T) {
 	for name, text := range map[string]string{
 		"inline table": "profile = { new = { client_id = \"y\" } }\n",
 		"broken":       "default = \n",
-		"unknown":      "colour = \"blue\"\n",
+		"unknown":      "[keys]\ncolour = \"blue\"\n",
 	} {
 		path := write(t, text)
 		err := SaveProfile(path, Profile{Name: "new", ClientID: "x"})

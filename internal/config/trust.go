@@ -213,8 +213,8 @@ const hintAllow = "if every author of what this job checks out may do that, set 
 // yet.
 func (c *Config) Vet(p Profile) error {
 	t := c.trust
-	if t.issuer == "" && !t.workspace {
-		return nil
+	if err := c.Unknown(p.Name); err != nil || t.issuer == "" && !t.workspace {
+		return err
 	}
 	server := p.WithProvider().Authority()
 	endpoint, setting := p.unpinnedEndpoint(t.issuer), p.untrustedSetting()

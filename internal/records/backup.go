@@ -143,11 +143,17 @@ func parseBackup(a *app.App, text []byte) ([]Backed, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := settings.Unknown(""); err != nil {
+		return nil, err
+	}
 	settings.Paths = cfg.Paths
 	var all []Backed
 	for kind, entries := range [][]backupEntry{Login: b.Logins, Secret: b.Secrets} {
 		for _, entry := range entries {
 			r, known := find(a, settings, Kind(kind), entry.Name)
+			if err := settings.Unknown(entry.Name); err != nil {
+				return nil, err
+			}
 			if !known {
 				return nil, fmt.Errorf("%w: it lacks the settings of %q", ErrNotBackup, entry.Name)
 			}
