@@ -176,7 +176,9 @@ func readIgnored(ctx context.Context, opts scanOptions) (ignored leakscan.Ignore
 		return ignored, nil
 	}
 	if text, err = readList(opts.baseline); err == nil {
-		err = ignored.AddReport(text)
+		if err = ignored.AddReport(text); err != nil {
+			err = fmt.Errorf("%s: %w", sanitize.Line(opts.baseline), err)
+		}
 	}
 	if err != nil {
 		return ignored, cli.WithHint(cli.AsUsage(fmt.Errorf("reading the baseline: %w", err)), "create it with 'fob scan --format json >FILE'")
