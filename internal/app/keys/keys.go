@@ -10,10 +10,12 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/apikey/registry"
+	"github.com/fobcli/fob/internal/apikey/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
@@ -155,4 +157,68 @@ func Read(ctx context.Context, a *app.App) (secret.Secret, error) {
 		err = cli.WithHint(err, `put only the key on stdin, as in <key.txt, or printf %%s "$KEY" | fob …`)
 	}
 	return secret.New(text), err
+}
+
+// NoteUse adds a use of a key to a file, and FoldUses adds it to the registry later: that is
+// cheaper. The counts are approximate anyway.
+func NoteUse(ctx context.Context, a *app.App, g *keys.Registrar, id string) {
+	spool, err := spoolOf(ctx, a, g)
+	if err != nil {
+		return
+	}
+	if full, err := spool.Add(apikey.Use{ID: id, Count: 1, Last: a.Now()}); err == nil && full {
+		FoldUses(ctx, a, g)
+	}
+}
+
+// FoldUses adds the uses that were noted for a registry to it, in one batch.
+func FoldUses(ctx context.Context, a *app.App, g *keys.Registrar) {
+	spool, err := spoolOf(ctx, a, g)
+	if err == nil {
+		err = spool.Fold(ctx, g.Registry.Use)
+	}
+	if err != nil && ctx.Err() == nil {
+		a.Warn("the last use of keys is not up to date: " + err.Error())
+	}
+}
+
+func spoolOf(ctx context.Context, a *app.App, g *keys.Registrar) (usage.Spool, error) {
+	paths, err := a.Paths()
+	if err != nil {
+		return usage.Spool{}, err
+	}
+	id, err := g.Registry.ID(ctx)
+	return usage.Spool{Dir: paths.Cache, Registry: id}, err
+}
+
+// MaxCounted is where Count stops, because counting takes time.
+const MaxCounted = 10_000
+
+// Counts are the numbers of keys in a registry, up to MaxCounted.
+type Counts struct{ All, Active, Unfinished int }
+
+// Count counts the keys of a registry.
+func Count(ctx context.Context, dsn string, now time.Time) (c Counts, err error) {
+	r, err := registry.Open(ctx, dsn, false)
+	if err != nil {
+		return c, err
+	}
+	defer func() { _ = r.Close() }()
+	open, err := r.OpenRotations(ctx)
+	if err != nil {
+		return c, err
+	}
+	c.Unfinished = len(open)
+	for record, err := range r.Keys(ctx, apikey.Filter{}) {
+		if err != nil {
+			return c, err
+		}
+		if c.All++; c.All > MaxCounted {
+			break
+		}
+		if record.State(now) == apikey.Active {
+			c.Active++
+		}
+	}
+	return c, nil
 }
