@@ -188,12 +188,17 @@ func checkFlow(p config.Profile, opts loginOptions) error {
 func logIn(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	saved, err := runFlow(ctx, a, attempt, opts)
 	scopes := app.Subtract(attempt.params.Scopes, []string{session.OfflineAccess})
-	if !oauth.HasCode(err, "invalid_scope") || len(scopes) == len(attempt.params.Scopes) || len(attempt.profile.Scopes) > 0 {
+	if !refusesScope(err) || len(scopes) == len(attempt.params.Scopes) || len(attempt.profile.Scopes) > 0 {
 		return saved, err
 	}
 	a.Note("The server refuses the scope offline_access: fob logs in without it.")
 	attempt.params.Scopes = scopes
 	return runFlow(ctx, a, attempt, opts)
+}
+
+func refusesScope(err error) bool {
+	refused, inCallback := errors.AsType[*oauth.AuthorizationError](err)
+	return inCallback && refused.Code == "invalid_scope" || oauth.HasCode(err, "invalid_scope")
 }
 
 func runFlow(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
@@ -302,7 +307,7 @@ const scopesHint = "separate scopes with spaces, not commas: --scope 'openid ema
 // commaHint explains how to separate scopes, if the server did not recognize the requested
 // ones. Some servers accept commas, so fob does not reject them in advance.
 func commaHint(err error, scopes []string) error {
-	if oauth.HasCode(err, "invalid_scope") && strings.Contains(strings.Join(scopes, " "), ",") {
+	if refusesScope(err) && strings.Contains(strings.Join(scopes, " "), ",") {
 		return cli.WithHint(err, scopesHint)
 	}
 	return err

@@ -23,6 +23,7 @@ func TestAHintForCommas(t *testing.T) {
 		hinted bool
 	}{
 		{refused, []string{"openid,email"}, true},
+		{&oauth.AuthorizationError{Code: "invalid_scope"}, []string{"openid,email"}, true},
 		{refused, []string{"openid", "email"}, false},
 		{&oauth.Error{Code: "access_denied"}, []string{"openid,email"}, false},
 	} {
@@ -95,5 +96,26 @@ func TestLogin_AsksGitHubForRefresh(t *testing.T) {
 		if got := strings.Join(scopes, ", "); got != c.scopes {
 			t.Errorf("%s: requested %q", name, got)
 		}
+	}
+}
+
+// TestLogin_WithoutARefusedScope: the browser is sent to the server again.
+func TestLogin_WithoutARefusedScope(t *testing.T) {
+	f := newFixture(t, authservertest.Options{})
+	if err := f.issuer.InjectFault("invalid-scope", 1); err != nil {
+		t.Fatal(err)
+	}
+	notes := f.login()
+	if !strings.Contains(notes, "The server refuses the scope offline_access: fob logs in without it.") || !strings.Contains(notes, "The server issued no refresh token") {
+		t.Error(notes)
+	}
+	if n := f.issuer.Count("authorize"); n != 2 {
+		t.Errorf("%d authorization requests", n)
+	}
+	if err := f.issuer.InjectFault("invalid-scope", 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.run(NewLogin, "work", "--no-browser", "--scope", "openid offline_access"); !refusesScope(err) {
+		t.Errorf("a scope that the user named: %v", err)
 	}
 }

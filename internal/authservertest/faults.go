@@ -77,6 +77,7 @@ func signedBy(algorithm jose.SignatureAlgorithm, key func() any, kid string) fun
 func faults() map[string]fault {
 	table := map[string]fault{
 		"access-denied":   {endpoint: "callback", query: func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }},
+		"invalid-scope":   {endpoint: "callback", query: func(q url.Values) { q.Del("code"); q.Set("error", "invalid_scope") }},
 		"callback-script": {endpoint: "callback", query: func(q url.Values) { q.Del("code"); q.Set("error", "<script>\x1b[31m\u202e") }},
 
 		"token-500":       {endpoint: "token", answer: statusAnswer(500)},
