@@ -48,7 +48,7 @@ func (c MCPClient) Add(text []byte, name, url, command string) (changed, added [
 		return quoted
 	}
 	format := func(format string) []byte { return fmt.Appendf(nil, format, name, quote(url), quote(command)) }
-	var own, want map[string]any
+	own, want := map[string]any{}, map[string]any{}
 	if len(bytes.TrimSpace(text)) == 0 {
 		return format(c.formats[0]), format(c.formats[0]), nil
 	}
@@ -57,6 +57,8 @@ func (c MCPClient) Add(text []byte, name, url, command string) (changed, added [
 	}
 	server := own[c.servers].(map[string]any)[name]
 	switch present, _ := want[c.servers].(map[string]any); {
+	case want == nil:
+		return nil, nil, fmt.Errorf("%w: it is null", ErrInput)
 	case present == nil:
 		want[c.servers] = own[c.servers]
 	case reflect.DeepEqual(present[name], server):

@@ -2,8 +2,8 @@ package credhelper
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -42,6 +42,7 @@ func TestMCPClient_Add(t *testing.T) {
 
 		"no TOML":                 {"codex", "", table},
 		"comments":                {"codex", "# mine\nmodel = 'x' # why\n", "# mine\nmodel = 'x' # why\n\n" + table},
+		"only comments":           {"codex", "# mine\n", "# mine\n\n" + table},
 		"no newline":              {"codex", "model = 'x'", "model = 'x'\n" + table},
 		"another table":           {"codex", "[mcp_servers.a]\ncommand = 'x'\n[tui]\nx = 1\n", "[mcp_servers.a]\ncommand = 'x'\n[tui]\nx = 1\n\n" + table},
 		"an explicit super-table": {"codex", "[mcp_servers]\n[x]\n", "[mcp_servers]\n[x]\n\n" + table},
@@ -65,6 +66,7 @@ func TestMCPClient_AddRefuses(t *testing.T) {
 		"no JSON":                 {"claude-code", `{"x":`},
 		"a comment":               {"claude-code", "{ // mine\n}"},
 		"a list":                  {"claude-code", `[]`},
+		"null":                    {"claude-code", `null`},
 		"servers that are a list": {"claude-code", `{"mcpServers": []}`},
 		"servers that are null":   {"claude-code", `{"mcpServers": null}`},
 		"servers twice":           {"claude-code", `{"mcpServers": {"a": {}}, "mcpServers": []}`},
@@ -81,32 +83,34 @@ func TestMCPClient_AddRefuses(t *testing.T) {
 	}
 }
 
-// FuzzMCPClient_Add: whatever the file has, it stays.
+// FuzzMCPClient_Add: whatever the file has, it stays, and the server is added.
 func FuzzMCPClient_Add(f *testing.F) {
-	for _, text := range []string{`{}`, `{"mcpServers":{}}`, `{"a":{"mcpServers":{"x":1}},"mcpServers":{"y":[]}}`, `{"a":"{\"mcpServers\":{"}`} {
+	for _, text := range []string{
+		`{}`, `null`, `{"mcpServers":{}}`, `{"a":{"mcpServers":{"x":1}},"mcpServers":{"y":[]}}`, `{"a":"{\"mcpServers\":{"}`,
+		"# x", "a = 1", "[mcp_servers.x]\nurl = 'y'", "x = \"\"\"\n[mcp_servers]\"\"\"", "[[mcp_servers]]", "mcp_servers.x = {}",
+	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		changed, _, err := MCPClients()["claude-code"].Add([]byte(text), "work", mcpURL, mcpCommand)
-		if err != nil || strings.TrimSpace(text) == "" {
-			return
-		}
-		var before, after map[string]any
-		if json.Unmarshal([]byte(text), &before) != nil || json.Unmarshal(changed, &after) != nil {
-			t.Fatalf("%q became %q", text, changed)
-		}
-		servers, _ := after["mcpServers"].(map[string]any)
-		if _, known := servers["work"]; !known {
-			t.Fatalf("%q became %q", text, changed)
-		}
-		delete(servers, "work")
-		delete(before, "mcpServers")
-		if len(servers) == 0 {
-			delete(after, "mcpServers")
-		}
-		for name := range before {
-			if _, kept := after[name]; !kept {
-				t.Errorf("%q lost %q", text, name)
+		for name, client := range MCPClients() {
+			changed, added, err := client.Add([]byte(text), "work", mcpURL, mcpCommand)
+			if err != nil || added == nil {
+				continue
+			}
+			before, after := map[string]any{}, map[string]any{}
+			if strings.TrimSpace(text) != "" && client.parse([]byte(text), &before) != nil || client.parse(changed, &after) != nil {
+				t.Fatalf("%s: %q became %q", name, text, changed)
+			}
+			servers, _ := after[client.servers].(map[string]any)
+			if _, known := servers["work"]; !known {
+				t.Fatalf("%s: %q became %q", name, text, changed)
+			}
+			delete(servers, "work")
+			if before[client.servers] == nil {
+				delete(after, client.servers)
+			}
+			if fmt.Sprint(before) != fmt.Sprint(after) || strings.TrimSpace(text) != "" && len(changed) <= len(text) {
+				t.Errorf("%s: %q became %q", name, text, changed)
 			}
 		}
 	})
