@@ -511,7 +511,7 @@ func TestCheck_KnownKeysAreNotGuesses(t *testing.T) {
 	for range 1000 {
 		f.bearer("/verify?env=live", revoked)
 	}
-	if more := f.server.metrics.lookups.Load() - lookups; more != 0 {
+	if more := f.server.metrics.lookups.Load() - lookups; more > 1 { // one if its revocation is noticed only now
 		t.Errorf("1000 checks of a revoked key took %d lookups", more)
 	}
 	last := 0
