@@ -31,8 +31,8 @@ const (
 	ActionRevoke  = "revoke"
 	ActionRehash  = "rehash" // the digest was replaced by one with the current pepper
 	ActionPepper  = "pepper" // the current pepper changed: its id is the detail
-	// ActionRevokeAll revoked many keys, whose number begins the detail, and ActionRevoked
-	// completed the record of one of them.
+	// ActionRevokeAll revoked many keys, whose number begins the detail and whose Digest.With
+	// is the key sum. ActionRevoked completed the record of one of them, in the same order.
 	ActionRevokeAll = "revoke-all"
 	ActionRevoked   = "revoked"
 )
@@ -43,7 +43,7 @@ type Entry struct {
 	Seq int64 // from 1
 	Event
 	KeyID  string // "" if it is about no single key
-	KeySum Digest // of the key's record after the change
+	KeySum Digest // Record.Sum of the key after the change
 	Hash   Digest
 }
 
@@ -67,13 +67,9 @@ func ParseHead(text string) (Head, error) {
 	return Head{Seq: n, Hash: Digest(raw)}, nil
 }
 
-// Next appends an entry about a key, which becomes the head. A nil record is an entry about
-// no key.
-func (h *Head) Next(e Event, r *Record) Entry {
-	entry := Entry{Seq: h.Seq + 1, Event: e}
-	if r != nil {
-		entry.KeyID, entry.KeySum = r.ID, r.sum()
-	}
+// Next appends an entry, which becomes the head.
+func (h *Head) Next(e Event, keyID string, sum Digest) Entry {
+	entry := Entry{Seq: h.Seq + 1, Event: e, KeyID: keyID, KeySum: sum}
 	entry.Hash = entry.hash(h.Hash)
 	*h = Head{Seq: entry.Seq, Hash: entry.Hash}
 	return entry
@@ -113,9 +109,23 @@ func (e *TamperedError) Error() string {
 // LogEnd is a registry's current state, to compare with its log.
 type LogEnd struct {
 	Head    Head
-	Keys    int64  // number of keys, with the whole log
-	Pending int64  // number of revoked keys whose records do not show it yet
-	Pepper  string // id of the current pepper
+	Keys    int64     // number of keys, with the whole log
+	Pending []Pending // with the whole log, in the order of Settle
+	Pepper  string    // id of the current pepper
+}
+
+// Pending is a key that was revoked in bulk, whose record does not show it yet.
+type Pending struct {
+	Seq   int64 // of the ActionRevokeAll
+	At    time.Time
+	KeyID string
+}
+
+// With adds a key of a bulk revocation to the digest of those before it. It depends on
+// their order: a sum could be matched by other keys.
+func (d Digest) With(p Pending) Digest {
+	b := binary.BigEndian.AppendUint64(d[:], uint64(p.Seq))
+	return sha256.Sum256(append(binary.BigEndian.AppendUint64(b, uint64(Milliseconds(p.At))), p.KeyID...))
 }
 
 // Auditor verifies a log entry by entry, from the first.
@@ -125,8 +135,10 @@ type Auditor struct {
 	head      Head
 	pepper    string // the last one in an entry
 	added     int64  // keys added by entries
-	pending   int64  // keys revoked by entries, whose records do not show it yet
 	accounted int64  // keys whose record matches their last entry
+
+	unsettled []Entry // bulk revocations that not all records show yet
+	settled   Digest  // of the keys of the first one whose records do
 }
 
 // Check verifies the next entry. The error is a *TamperedError.
@@ -138,8 +150,10 @@ func (a *Auditor) Check(l Logged) error {
 		return a.tampered("the entry or the one before was edited")
 	case l.KeyID != "" && l.RecordSeq < l.Seq:
 		return a.tampered("the record of key %.12q is gone, or one from before was put back", l.KeyID)
-	case l.Record != nil && l.Record.sum() != l.KeySum:
+	case l.Record != nil && l.Record.Sum() != l.KeySum:
 		return a.tampered("the record of key %.12q was changed without an entry since", l.KeyID)
+	case l.Action == ActionRevoked && !a.settles(l):
+		return a.tampered("the record of key %.12q does not show when it was revoked", l.KeyID)
 	case a.Since != nil && l.Seq == a.Since.Seq && l.Hash != a.Since.Hash:
 		return a.tampered("it is another than when the head was saved: the log was rewritten")
 	}
@@ -153,17 +167,33 @@ func (a *Auditor) Check(l Logged) error {
 	case ActionPepper:
 		a.pepper = l.Detail
 	case ActionRevokeAll:
-		var count int64
-		_, _ = fmt.Sscan(l.Detail, &count)
-		a.pending += count
+		if l.KeySum != (Digest{}) { // otherwise all keys were revoked before
+			a.unsettled = append(a.unsettled, l.Entry)
+		}
 	case ActionRevoked:
-		a.pending--
+		a.settle(Pending{a.unsettled[0].Seq, a.unsettled[0].At, l.KeyID})
 	}
 	return nil
 }
 
+// settles reports whether an entry may complete the first bulk revocation.
+func (a *Auditor) settles(l Logged) bool {
+	return len(a.unsettled) > 0 && (l.Record == nil || !l.Record.RevokedAt.IsZero() && !l.Record.RevokedAt.After(a.unsettled[0].At))
+}
+
+// settle accounts for the next key of the first bulk revocation.
+func (a *Auditor) settle(p Pending) {
+	a.settled = a.settled.With(p)
+	if len(a.unsettled) > 0 && a.settled == a.unsettled[0].KeySum {
+		a.unsettled, a.settled = a.unsettled[1:], Digest{}
+	}
+}
+
 // Finish is called after the last entry and returns the head to store.
 func (a *Auditor) Finish(end LogEnd) (Head, error) {
+	for _, p := range end.Pending {
+		a.settle(p)
+	}
 	switch {
 	case a.Since != nil && a.Since.Seq > a.head.Seq:
 		return a.head, a.tampered("the log ends before the saved head, %d: its tail was cut", a.Since.Seq)
@@ -171,8 +201,8 @@ func (a *Auditor) Finish(end LogEnd) (Head, error) {
 		return a.head, a.tampered("the log does not end where the registry says: its tail was cut or added to")
 	case end.Keys != a.added || end.Keys != a.accounted:
 		return a.head, a.tampered("the log knows of %d keys, and of the last change of %d; the registry has %d", a.added, a.accounted, end.Keys)
-	case end.Pending != a.pending:
-		return a.head, a.tampered("the log knows of %d revocations that are not in their records yet; the registry has %d", a.pending, end.Pending)
+	case len(a.unsettled) > 0 || a.settled != Digest{}:
+		return a.head, a.tampered("the keys that were revoked in bulk are not those of the log")
 	case end.Pepper != a.pepper:
 		return a.head, a.tampered("the registry uses pepper %q, and the log knows of %q", end.Pepper, a.pepper)
 	}

@@ -214,9 +214,9 @@ func checkText(what, text string, most int) error {
 	return nil
 }
 
-// sum returns a digest of everything that a change may modify, for the audit log. It
+// Sum returns a digest of everything that a change may modify, for the audit log. It
 // reveals rows that were edited directly.
-func (r *Record) sum() Digest {
+func (r *Record) Sum() Digest {
 	h := sha256.New()
 	write := func(parts ...string) {
 		for _, part := range parts {

@@ -205,8 +205,8 @@ func TestParseRate(t *testing.T) {
 func TestAuditChain(t *testing.T) {
 	_, r := minted(t)
 	var head Head
-	first := head.Next(Event{At: noon, Actor: "ada", Action: ActionCreate}, &r)
-	second := head.Next(Event{At: noon, Actor: "ada", Action: ActionPepper}, nil)
+	first := head.Next(Event{At: noon, Actor: "ada", Action: ActionCreate}, r.ID, r.Sum())
+	second := head.Next(Event{At: noon, Actor: "ada", Action: ActionPepper}, "", Digest{})
 	if head.Seq != 2 || head.Hash != second.Hash || first.Hash == second.Hash {
 		t.Errorf("%+v", head)
 	}
@@ -230,7 +230,7 @@ func TestAuditChain(t *testing.T) {
 // Every field of a record that a change may change is in its sum.
 func TestSumCoversTheRecord(t *testing.T) {
 	_, r := minted(t)
-	before := r.sum()
+	before := r.Sum()
 	for name, change := range map[string]func(*Record){
 		"ID": func(r *Record) { r.ID += "x" }, "Digest": func(r *Record) { r.Digest[31]++ }, "Pepper": func(r *Record) { r.Pepper = "p" },
 		"Owner": func(r *Record) { r.Owner += "x" }, "Environment": func(r *Record) { r.Environment += "x" },
@@ -242,7 +242,7 @@ func TestSumCoversTheRecord(t *testing.T) {
 	} {
 		changed := r
 		change(&changed)
-		if changed.sum() == before {
+		if changed.Sum() == before {
 			t.Errorf("%s is not in the sum", name)
 		}
 	}

@@ -113,7 +113,7 @@ func fill(t *testing.T, dsn, table string) (file string) {
 	defer db.Close()
 	for _, statement := range []string{
 		"INSERT INTO api_key SELECT '1AAAAAAAAAAA', decode(repeat('00', 32), 'hex'), '', 'x', 'live', '', '', '', '', 0, 0, FALSE, 0, 0, '', 1",
-		"INSERT INTO key_use VALUES ('1AAAAAAAAAAA', 1, 1)", "INSERT INTO revocation VALUES ('1AAAAAAAAAAA', 1, '')",
+		"INSERT INTO key_use VALUES ('1AAAAAAAAAAA', 1, 1)", "INSERT INTO revocation VALUES ('1AAAAAAAAAAA', 1, 1)",
 		"INSERT INTO rotation VALUES ('1AAAAAAAAAAA', '1AAAAAAAAAAA', 'retired', FALSE, 1, 0, 0, '[]')",
 		"INSERT INTO audit_log VALUES (1, 0, '', '', '', '', '', '')", "CHECKPOINT",
 	} {

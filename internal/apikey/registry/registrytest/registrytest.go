@@ -75,6 +75,7 @@ func Run(t *testing.T, d Driver) {
 		{"Changed", testChanged},
 		{"Audit", testAudit},
 		{"AuditFindsTampering", testTampering},
+		{"AuditFindsTamperedBulkRevocation", testTamperedBulkRevocation},
 		{"Check", testCheck},
 		{"Pepper", testPepper},
 		{"PepperTakenAway", testPepperTakenAway},

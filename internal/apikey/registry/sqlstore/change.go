@@ -139,7 +139,7 @@ func (c *change) write(e apikey.Event, records []apikey.Record, conflict string)
 		if err != nil {
 			return err
 		}
-		entry := c.head.Next(e, &records[i])
+		entry := c.head.Next(e, records[i].ID, records[i].Sum())
 		keys = append(append(keys, values...), entry.Seq)
 		entries = append(entries, entryValues(&entry)...)
 	}
@@ -190,41 +190,87 @@ func placeholders(count, width int) string {
 }
 
 func (c *change) RevokeAll(e apikey.Event, ids []string) (count int, err error) {
+	seq := c.head.Seq + 1
 	for some := range slices.Chunk(ids, c.parameters-2) {
-		args := anyOf(some)
-		query := fmt.Sprintf("INSERT INTO revocation (key_id, at, detail) SELECT id, CAST($%d AS BIGINT), $%d FROM api_key WHERE revoked_at = 0 AND id IN %s ON CONFLICT DO NOTHING",
-			len(args)+1, len(args)+2, placeholders(len(args), len(args)))
-		result, err := c.exec(query, append(args, apikey.Milliseconds(e.At), e.Detail)...)
-		if err != nil {
+		query := fmt.Sprintf("INSERT INTO revocation (key_id, seq, at) SELECT id, CAST($%d AS BIGINT), CAST($%d AS BIGINT) FROM api_key WHERE revoked_at = 0 AND id IN %s ON CONFLICT DO NOTHING",
+			len(some)+1, len(some)+2, placeholders(len(some), len(some)))
+		if _, err := c.exec(query, append(anyOf(some), seq, apikey.Milliseconds(e.At))...); err != nil {
 			return 0, err
 		}
-		added, _ := result.RowsAffected() // both drivers know it
-		count += int(added)
 	}
-	e.Detail = fmt.Sprintf("%d: %s", count, e.Detail)
-	return count, c.log(e)
-}
-
-func (c *change) Settle(e apikey.Event, most int) (count int, err error) {
-	err = c.tx.QueryRowContext(c.ctx, "SELECT detail FROM revocation ORDER BY key_id LIMIT 1").Scan(&e.Detail)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+	var sum apikey.Digest
+	added, err := pending(c.ctx, c.tx, seq)
+	for _, p := range added {
+		sum = sum.With(p)
 	}
 	if err != nil {
 		return 0, err
 	}
-	const some = "(SELECT key_id FROM revocation WHERE detail = $1 ORDER BY key_id LIMIT $2)"
+	e.Detail = fmt.Sprintf("%d: %s", len(added), e.Detail)
+	return len(added), c.log(e, sum)
+}
+
+// pending returns the keys of bulk revocations, from one on, in the order of Settle.
+func pending(ctx context.Context, q querier, from int64) (list []apikey.Pending, err error) {
+	rows, err := q.QueryContext(ctx, "SELECT seq, at, key_id FROM revocation WHERE seq >= $1 ORDER BY seq, key_id", from)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p apikey.Pending
+		var at int64
+		if err := rows.Scan(&p.Seq, &at, &p.KeyID); err != nil {
+			return nil, err
+		}
+		p.At = apikey.FromMilliseconds(at)
+		list = append(list, p)
+	}
+	return list, rows.Err()
+}
+
+// Settle takes time and reason from the log, and refuses records that were edited since
+// their last entry: a new entry would hide that.
+func (c *change) Settle(e apikey.Event, most int) (count int, err error) {
+	var seq, at int64
+	err = c.tx.QueryRowContext(c.ctx, `SELECT v.seq, COALESCE(a.at, 0), COALESCE(a.detail, '') FROM revocation v
+		LEFT JOIN audit_log a ON a.seq = v.seq AND a.action = $1 ORDER BY v.seq LIMIT 1`, apikey.ActionRevokeAll).Scan(&seq, &at, &e.Detail)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case at <= 0:
+		return 0, &apikey.TamperedError{Seq: seq, Reason: "keys were revoked in bulk without it"}
+	}
+	_, e.Detail, _ = strings.Cut(e.Detail, ": ") // after their number
+	const some = "(SELECT key_id FROM revocation WHERE seq = $1 ORDER BY key_id LIMIT $2)"
+	rows, err := c.tx.QueryContext(c.ctx, "SELECT k.seq, (SELECT key_sum FROM audit_log a WHERE a.seq = k.seq AND a.key_id = k.id), "+
+		prefixed("k.", keyColumns)+", 0, 0 FROM api_key k WHERE k.id IN "+some+" ORDER BY k.id", seq, most)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
 	var records []apikey.Record
-	for r, err := range queryKeys(c.ctx, c.tx, selectKeys+"id IN "+some, e.Detail, most) {
+	for rows.Next() {
+		var last int64
+		var logged []byte
+		r, err := scanKey(rows, &last, &logged)
 		if err != nil {
 			return 0, err
 		}
-		r.Revoke(r.RevokedAt) // ends an overlap too
+		if sum := r.Sum(); !bytes.Equal(sum[:], logged) {
+			return 0, &apikey.TamperedError{Seq: last, Reason: fmt.Sprintf("the record of key %.12q was changed without an entry since", r.ID)}
+		}
+		r.Revoke(apikey.FromMilliseconds(at)) // ends an overlap too
 		records = append(records, r)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return 0, err
 	}
 	err = c.Put(e, records...)
 	if err == nil {
-		_, err = c.exec("DELETE FROM revocation WHERE key_id IN "+some, e.Detail, most)
+		_, err = c.exec("DELETE FROM revocation WHERE key_id IN "+some, seq, most)
 	}
 	return len(records), err
 }
@@ -233,12 +279,12 @@ func (c *change) SetPepper(e apikey.Event, id string) error {
 	if _, err := c.exec("UPDATE registry SET pepper = $1", id); err != nil {
 		return err
 	}
-	return c.log(e)
+	return c.log(e, apikey.Digest{})
 }
 
 // log adds an entry about no single key.
-func (c *change) log(e apikey.Event) error {
-	entry := c.head.Next(e, nil)
+func (c *change) log(e apikey.Event, sum apikey.Digest) error {
+	entry := c.head.Next(e, "", sum)
 	return c.insertRows(insertEntries, entryFields, entryValues(&entry), "")
 }
 

@@ -435,9 +435,15 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 		return end, s.explain(err)
 	}
 	copy(end.Head.Hash[:], hash)
-	const counts = "SELECT (SELECT COUNT(*) FROM api_key WHERE $1), (SELECT COUNT(*) FROM revocation), pepper FROM registry"
-	if err := tx.QueryRowContext(ctx, counts, after == 0 && len(ids) == 0).Scan(&end.Keys, &end.Pending, &end.Pepper); err != nil {
+	const counts = "SELECT (SELECT COUNT(*) FROM api_key WHERE $1), pepper FROM registry"
+	whole := after == 0 && len(ids) == 0
+	if err := tx.QueryRowContext(ctx, counts, whole).Scan(&end.Keys, &end.Pepper); err != nil {
 		return end, s.explain(err)
+	}
+	if whole {
+		if end.Pending, err = pending(ctx, tx, 0); err != nil {
+			return end, s.explain(err)
+		}
 	}
 	query, args := LogQuery(after, ids)
 	rows, err := tx.QueryContext(ctx, query, args...)

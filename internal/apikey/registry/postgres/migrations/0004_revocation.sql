@@ -1,6 +1,7 @@
 -- revocation: keys revoked in bulk, until their records show it
 CREATE TABLE revocation (
 	key_id TEXT    PRIMARY KEY,
-	at     BIGINT  NOT NULL,
-	detail TEXT    NOT NULL
+	seq    BIGINT  NOT NULL, -- the audit entry of the revocation
+	at     BIGINT  NOT NULL CHECK (at > 0),
+	UNIQUE (seq, key_id)
 );

@@ -1,6 +1,7 @@
 -- revocation: keys revoked in bulk, until their records show it
 CREATE TABLE revocation (
 	key_id TEXT    PRIMARY KEY,
-	at     INTEGER NOT NULL,
-	detail TEXT    NOT NULL
+	seq    INTEGER NOT NULL, -- the audit entry of the revocation
+	at     INTEGER NOT NULL CHECK (at > 0),
+	UNIQUE (seq, key_id)
 ) STRICT, WITHOUT ROWID;
