@@ -237,14 +237,8 @@ func printPlan(a *app.App, verb string, r apikey.Record, more string) {
 func interruptedError(ctx context.Context, a *app.App, err error, done, next string) error {
 	if ctx.Err() != nil {
 		a.Note("%s.", done)
-		if next != "" {
-			a.Note("To continue, %s.", next)
-		}
+		a.Note("To continue, %s.", next)
 		return err
 	}
-	err = fmt.Errorf("%s: %w", done, err)
-	if next == "" {
-		return err
-	}
-	return cli.WithHint(err, "%s", next)
+	return cli.WithHint(fmt.Errorf("%s: %w", done, err), "%s", next)
 }

@@ -86,7 +86,7 @@ func runImport(ctx context.Context, a *app.App, opts importOptions) error {
 	case errors.As(err, &line):
 		return cli.WithHint(fmt.Errorf("%w; %s imported", err, cli.Plural(done.Added, "key before it was", "keys before it were")), "fix the line and run it again: imported keys are skipped")
 	case done.Added > 0:
-		return interruptedError(ctx, a, err, added, "")
+		return fmt.Errorf("%s: %w", added, err)
 	}
 	return err
 }
