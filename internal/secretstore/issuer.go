@@ -128,19 +128,19 @@ func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret
 		return minted, expires, fmt.Errorf("%w: %w", ErrUnanswered, httpclient.Classify(err))
 	}
 	defer resp.Body.Close()
-	answer, readErr := io.ReadAll(resp.Body)
-	return readGitLab(resp, answer, readErr, old)
+	answer, _ := io.ReadAll(resp.Body) // without a token, an incomplete response is a lost one
+	return readGitLab(resp, answer, old)
 }
 
 // readGitLab reads the new value from the response before anything else is checked.
-func readGitLab(resp *http.Response, answer []byte, readErr error, old secret.Secret) (minted Minted, expires time.Time, err error) {
+func readGitLab(resp *http.Response, answer []byte, old secret.Secret) (minted Minted, expires time.Time, err error) {
 	var token struct {
 		Token     string
 		ExpiresAt string `json:"expires_at"`
 		Message   any
 		Error     any
 	}
-	parseErr := json.Unmarshal(answer, &token)
+	_ = json.Unmarshal(answer, &token)
 	expires, _ = time.Parse(time.DateOnly, token.ExpiresAt)
 	minted = Minted{Value: secret.New(token.Token), OldEnded: true}
 	text := fmt.Sprintf("GitLab answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
@@ -149,8 +149,6 @@ func readGitLab(resp *http.Response, answer []byte, readErr error, old secret.Se
 		return minted, expires, nil
 	case status >= 200 && status <= 299, httpclient.IsTemporary(status) && status != http.StatusTooManyRequests:
 		return minted, expires, fmt.Errorf("%w: GitLab answered %d without a token", ErrUnanswered, status)
-	case readErr != nil || parseErr != nil:
-		return minted, expires, errors.New(text)
 	}
 	for _, found := range []any{token.Message, token.Error} {
 		if line, isText := found.(string); isText && line != "" {
