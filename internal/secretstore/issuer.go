@@ -107,10 +107,7 @@ func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret
 	if !end.IsZero() {
 		in["expires_at"] = end.UTC().Format(time.DateOnly)
 	}
-	body, err := json.Marshal(in)
-	if err != nil {
-		return minted, expires, err
-	}
+	body, _ := json.Marshal(in) // cannot fail for texts
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return minted, expires, errors.New("the address of GitLab is invalid")
