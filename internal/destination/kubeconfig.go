@@ -319,10 +319,7 @@ func (e *kubeExec) run(ctx context.Context, environ []string, dir string, cluste
 		}
 		question.Spec.Cluster = map[string]any{"server": cluster.Server, "tls-server-name": cluster.ServerName, "certificate-authority-data": options.Roots}
 	}
-	info, err := json.Marshal(question)
-	if err != nil {
-		return user, err
-	}
+	info, _ := json.Marshal(question) // cannot fail for texts
 	environ = slices.Clone(environ)
 	for _, variable := range e.Env {
 		environ = append(environ, variable.Name+"="+variable.Value)
