@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,5 +123,34 @@ func TestChangedParametersAreBounded(t *testing.T) {
 		if _, err := Passphrase(PassphraseOptions{dir, a.ask})(t.Context(), true); !errors.Is(err, ErrKeyDamaged) || a.asked != 0 {
 			t.Errorf("%s: %v, asked %d times", name, err, a.asked)
 		}
+	}
+}
+
+// Several records are used at a time: the passphrase is asked for once, and the keyring gets
+// one call after the other.
+func TestStore_UsedConcurrently(t *testing.T) {
+	dir := t.TempDir()
+	right := &asker{passphrase: "correct horse"}
+	if err := inFiles(dir, Passphrase(PassphraseOptions{dir, right.ask})).Set(t.Context(), work, Record{Body: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*Store{
+		"files":   inFiles(dir, Passphrase(PassphraseOptions{dir, right.ask})),
+		"keyring": inMemory(t.TempDir(), &memoryKeyring{items: map[string]string{}}),
+	} {
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				c := seal.Context{Kind: "login", Profile: fmt.Sprintf("p%d", i)}
+				err := s.Set(t.Context(), c, Record{Body: []byte(c.Profile)})
+				if got, getErr := s.Get(t.Context(), c); err != nil || getErr != nil || string(got.Body) != c.Profile {
+					t.Errorf("%s: %q, %v, %v", name, got.Body, err, getErr)
+				}
+			})
+		}
+		all.Wait()
+	}
+	if right.asked != 2 || right.new != 1 {
+		t.Errorf("asked %d times, %d for a new one", right.asked, right.new)
 	}
 }
