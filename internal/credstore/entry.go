@@ -63,10 +63,10 @@ func (e Entry) Locked(ctx context.Context, change func() error) error {
 	return change()
 }
 
-// Get reads the record. It takes no lock, because writes are atomic.
 // Item returns the name of its item in the storage.
 func (e Entry) Item() string { return itemName(e.Context) }
 
+// Get reads the record. It takes no lock, because writes are atomic.
 func (e Entry) Get(ctx context.Context) (Record, error) { return e.Store.Get(ctx, e.Context) }
 
 // Measure reads the record completely and returns its size.

@@ -126,3 +126,45 @@ func TestE42ALockedKeyringNamesTheWayOut(t *testing.T) {
 		t.Error("storage status takes a locked keyring for a healthy one")
 	}
 }
+
+// As long as the keyring has a login, no command replaces a lost seal.key; and the login
+// survives the loss of config.toml.
+func TestLostSealKeyAndConfiguration(t *testing.T) {
+	t.Parallel()
+	i := startIssuer(t)
+	m := newMachineAt(t)
+	m.startKeyring()
+	m.loginAt(i)
+	key := filepath.Join(m.home, ".local/share/fob/seal.key")
+	good, err := os.ReadFile(key)
+	if err == nil {
+		err = os.Remove(key)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"token", "work", "--force-refresh"}, {"storage", "check"}, {"login", "play", "--issuer", i.url, "--client-id", "fob-e2e"}, {"storage", "rekey", "--storage", "keyring"}} {
+		if r := m.fob("", args...); r.status != 6 || !strings.Contains(r.stderr, "the seal key is missing") {
+			t.Errorf("%q: exit status %d\n%s", args, r.status, r.stderr)
+		}
+	}
+	if r := m.fob("", "doctor"); r.status != 1 || !strings.Contains(r.stdout, "the seal key is missing") {
+		t.Errorf("doctor: exit status %d\n%s", r.status, r.stdout)
+	}
+	if _, err := os.Stat(key); err == nil {
+		t.Fatal("there is a new key")
+	}
+	if err := os.WriteFile(key, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.ok("token", "work", "--force-refresh")
+
+	if err := os.Remove(filepath.Join(m.home, ".config/fob/config.toml")); err != nil {
+		t.Fatal(err)
+	}
+	if r := m.fob("", "status"); !strings.Contains(r.stderr, "1 login stored without settings in config.toml") {
+		t.Errorf("status: %s", r.stderr)
+	}
+	m.fob("", "doctor", "--fix")
+	m.ok("token", "work", "--force-refresh")
+}
