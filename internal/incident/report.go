@@ -158,14 +158,12 @@ func (run *incident) timeLine(ctx context.Context) (entries []apikey.Entry, verd
 	if err != nil {
 		return nil, "", err
 	}
-	head, err := auditor.Finish(end)
-	if tampered == nil {
-		tampered = err
+	head, unfinished := auditor.Finish(end)
+	verdict = "The whole log was verified. Its head is " + codeSpan(head.String()) + "."
+	if tampered = cmp.Or(tampered, unfinished); tampered != nil {
+		verdict = "**The log cannot be trusted:** " + codeSpan(tampered.Error()) + "."
 	}
-	if tampered != nil {
-		return entries, "**The log cannot be trusted:** " + codeSpan(tampered.Error()) + ".", nil
-	}
-	return entries, "The whole log was verified. Its head is " + codeSpan(head.String()) + ".", nil
+	return entries, verdict, nil
 }
 
 // leftToDo lists what fob cannot do: the problems that stderr has, then what is for people.
