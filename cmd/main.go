@@ -49,7 +49,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		cmdhelper.PurgeGit(ctx, a, dryRun)
 		cmdhelper.PurgeDocker(a, dryRun)
 	})
-	args = expandLinkName(os.Args[0], args)
+	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == cmdhelper.DockerProgram { // a link to fob
+		args = append([]string{"helper", "docker"}, args...)
+	}
 	root := newRootCmd(a, args)
 	root.SetArgs(args)
 	if complete.Requested(args) {
@@ -60,14 +62,6 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return reportError(ctx, a, err)
 	}
 	return cli.ExitDone
-}
-
-// expandLinkName returns the command for the name of a link to fob.
-func expandLinkName(program string, args []string) []string {
-	if strings.TrimSuffix(filepath.Base(program), ".exe") == cmdhelper.DockerProgram {
-		return append([]string{"helper", "docker"}, args...)
-	}
-	return args
 }
 
 type group struct {

@@ -131,11 +131,11 @@ func overviewKeys(ctx context.Context, a *app.App) (text string, unfinished bool
 }
 
 func overviewSecrets(a *app.App, cfg *config.Config) string {
-	if len(cfg.Secrets) == 0 {
-		return ""
-	}
 	ending := cfg.SecretsEndingBy(a.Now().Add(app.SecretExpiring))
-	if len(ending) == 0 {
+	switch {
+	case len(cfg.Secrets) == 0:
+		return ""
+	case len(ending) == 0:
 		return fmt.Sprint(len(cfg.Secrets))
 	}
 	return fmt.Sprintf("%d, %s %s", len(cfg.Secrets), ending[0].Name, cli.ExpiryText(ending[0].Expires, a.Now()))
