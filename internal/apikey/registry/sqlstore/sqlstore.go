@@ -334,7 +334,7 @@ func KeysQuery(f apikey.Filter, after string) (query string, args []any) {
 		where("k.environment = ?", f.Environment)
 	}
 	if !f.EndsBefore.IsZero() {
-		where("k.revoked_at = 0 AND "+ends+" > ? AND "+ends+" < ?", apikey.Milliseconds(f.EndsAfter), apikey.Milliseconds(f.EndsBefore))
+		where("k.revoked_at = 0 AND (k.expires_at <> 0 OR k.retires_at <> 0) AND "+ends+" > ? AND "+ends+" < ?", apikey.Milliseconds(f.EndsAfter), apikey.Milliseconds(f.EndsBefore))
 	}
 	const expires = "CASE WHEN k.revoked_at <> 0 THEN k.revoked_at ELSE " + ends + " END"
 	order := map[string]string{"expires": expires + " = 0, " + expires + ", ", "used": "COALESCE(u.last_at, 0) DESC, ", "owner": "k.owner, "}[f.Sort]
