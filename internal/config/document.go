@@ -90,10 +90,18 @@ func commentsIn(value *unstable.Node) []string {
 	return comments
 }
 
+// is reports whether the statement sets a key of a table, also by dotted keys.
+func (s *statement) is(table []string, key string) bool {
+	if len(s.key) == 1 {
+		return s.key[0] == key && slices.Equal(s.table, table)
+	}
+	return s.key != nil && slices.Equal(slices.Concat(s.table, s.key), slices.Concat(table, []string{key}))
+}
+
 // set sets a key of a table, or removes it if the value is empty.
 func (d *document) set(table []string, key, value string) {
 	at := slices.IndexFunc(d.statements, func(s statement) bool {
-		return s.key != nil && slices.Equal(slices.Concat(s.table, s.key), slices.Concat(table, []string{key}))
+		return s.is(table, key)
 	})
 	switch {
 	case at >= 0 && value == "":
@@ -159,7 +167,7 @@ func (d *document) endLine(at int) {
 // addTable appends a table to the document, unless it exists.
 func (d *document) addTable(table []string) {
 	if slices.ContainsFunc(d.statements, func(s statement) bool {
-		return slices.Equal(s.table, table) || s.key != nil && slices.Equal(slices.Concat(s.table, s.key), table)
+		return slices.Equal(s.table, table) || len(table) > 0 && s.is(table[:len(table)-1], table[len(table)-1])
 	}) {
 		return
 	}

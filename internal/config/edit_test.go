@@ -169,3 +169,17 @@ func FuzzSaveProfile(f *testing.F) {
 		}
 	})
 }
+
+// A backup writes the settings of every profile: twice as many take twice the work.
+func TestMarshal_IsLinear(t *testing.T) {
+	allocations := func(count int) float64 {
+		profiles := make([]Profile, count)
+		for i := range profiles {
+			profiles[i] = Profile{Name: fmt.Sprintf("p%d", i), Issuer: "https://sso.example.com", ClientID: "fob", Storage: "file"}
+		}
+		return testing.AllocsPerRun(3, func() { Marshal(profiles, nil) })
+	}
+	if few, many := allocations(50), allocations(100); many > 2.5*few {
+		t.Errorf("%v allocations for 50 profiles, %v for 100", few, many)
+	}
+}
