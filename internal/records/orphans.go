@@ -14,14 +14,21 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// Orphans returns the stored records that config.toml does not name. If FOB_CONFIG is set,
-// another configuration may name them.
-func Orphans(ctx context.Context, a *app.App) (all []Record, err error) {
+// Orphans returns the records in some storages that config.toml does not name. By default these
+// are both storages, but a keyring that may ask the user only if config.toml is empty, and none
+// if FOB_CONFIG is set: another configuration may name them.
+func Orphans(ctx context.Context, a *app.App, storages ...string) (all []Record, err error) {
 	cfg, err := a.Config()
-	if err != nil || a.Getenv("FOB_CONFIG") != "" || cfg.StoresNothing() {
+	if err != nil || len(storages) == 0 && (a.Getenv("FOB_CONFIG") != "" || cfg.StoresNothing()) {
 		return nil, err
 	}
-	for _, storage := range config.Storages() {
+	if len(storages) == 0 {
+		storages = []string{config.StorageFile}
+		if len(cfg.Profiles)+len(cfg.Secrets) == 0 || !credstore.KeyringMayAsk(a.Getenv) {
+			storages = config.Storages()
+		}
+	}
+	for _, storage := range storages {
 		store, err := a.Store(storage)
 		if err != nil {
 			return nil, err
@@ -90,10 +97,10 @@ func (r Record) Rebuild(ctx context.Context, a *app.App, save bool) (text string
 
 // checkOrphans returns an error if a change of the storage's key would miss a record.
 func checkOrphans(ctx context.Context, a *app.App, storage string) error {
-	all, err := Orphans(ctx, a)
+	all, err := Orphans(ctx, a, storage)
 	for _, r := range all {
-		if r.Storage == storage && r.Kind != Peppers {
-			return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, storage), "run 'fob doctor --fix' to rebuild them")
+		if r.Kind != Peppers {
+			return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, storage), "run 'fob doctor --fix' to rebuild them, or use the configuration that has them")
 		}
 	}
 	return err
