@@ -31,8 +31,8 @@ const (
 	ActionRevoke  = "revoke"
 	ActionRehash  = "rehash" // the digest was replaced by one with the current pepper
 	ActionPepper  = "pepper" // the current pepper changed: its id is the detail
-	// ActionRevokeAll revoked many keys, whose number begins the detail and whose Digest.With
-	// is the key sum. ActionRevoked completed the record of one of them, in the same order.
+	// ActionRevokeAll revoked many keys, whose number begins the detail and with whose
+	// Digest.With as its sum. ActionRevoked completed the record of one of them, in the same order.
 	ActionRevokeAll = "revoke-all"
 	ActionRevoked   = "revoked"
 )
@@ -117,16 +117,13 @@ type LogEnd struct {
 // Pending is a key that was revoked in bulk, whose record does not show it yet.
 type Pending struct {
 	Seq   int64 // of the ActionRevokeAll
-	At    time.Time
+	At    int64 // in milliseconds
 	KeyID string
 }
 
-// With adds a key of a bulk revocation to the digest of those before it. It depends on
-// their order: a sum could be matched by other keys.
-func (d Digest) With(p Pending) Digest {
-	b := binary.BigEndian.AppendUint64(d[:], uint64(p.Seq))
-	return sha256.Sum256(append(binary.BigEndian.AppendUint64(b, uint64(Milliseconds(p.At))), p.KeyID...))
-}
+// With adds a key to the digest of those before it. It depends on their order: a sum could
+// be matched by other keys.
+func (d Digest) With(keyID string) Digest { return sha256.Sum256(append(d[:], keyID...)) }
 
 // Auditor verifies a log entry by entry, from the first.
 type Auditor struct {
@@ -152,7 +149,7 @@ func (a *Auditor) Check(l Logged) error {
 		return a.tampered("the record of key %.12q is gone, or one from before was put back", l.KeyID)
 	case l.Record != nil && l.Record.Sum() != l.KeySum:
 		return a.tampered("the record of key %.12q was changed without an entry since", l.KeyID)
-	case l.Action == ActionRevoked && !a.settles(l):
+	case l.Action == ActionRevoked && l.Record != nil && (l.Record.RevokedAt.IsZero() || len(a.unsettled) > 0 && l.Record.RevokedAt.After(a.unsettled[0].At)):
 		return a.tampered("the record of key %.12q does not show when it was revoked", l.KeyID)
 	case a.Since != nil && l.Seq == a.Since.Seq && l.Hash != a.Since.Hash:
 		return a.tampered("it is another than when the head was saved: the log was rewritten")
@@ -167,23 +164,16 @@ func (a *Auditor) Check(l Logged) error {
 	case ActionPepper:
 		a.pepper = l.Detail
 	case ActionRevokeAll:
-		if l.KeySum != (Digest{}) { // otherwise all keys were revoked before
-			a.unsettled = append(a.unsettled, l.Entry)
-		}
+		a.unsettled = append(a.unsettled, l.Entry)
 	case ActionRevoked:
-		a.settle(Pending{a.unsettled[0].Seq, a.unsettled[0].At, l.KeyID})
+		a.settle(l.KeyID)
 	}
 	return nil
 }
 
-// settles reports whether an entry may complete the first bulk revocation.
-func (a *Auditor) settles(l Logged) bool {
-	return len(a.unsettled) > 0 && (l.Record == nil || !l.Record.RevokedAt.IsZero() && !l.Record.RevokedAt.After(a.unsettled[0].At))
-}
-
 // settle accounts for the next key of the first bulk revocation.
-func (a *Auditor) settle(p Pending) {
-	a.settled = a.settled.With(p)
+func (a *Auditor) settle(keyID string) {
+	a.settled = a.settled.With(keyID)
 	if len(a.unsettled) > 0 && a.settled == a.unsettled[0].KeySum {
 		a.unsettled, a.settled = a.unsettled[1:], Digest{}
 	}
@@ -191,8 +181,10 @@ func (a *Auditor) settle(p Pending) {
 
 // Finish is called after the last entry and returns the head to store.
 func (a *Auditor) Finish(end LogEnd) (Head, error) {
-	for _, p := range end.Pending {
-		a.settle(p)
+	pending := end.Pending
+	for len(pending) > 0 && len(a.unsettled) > 0 && pending[0].Seq == a.unsettled[0].Seq && pending[0].At == Milliseconds(a.unsettled[0].At) {
+		a.settle(pending[0].KeyID)
+		pending = pending[1:]
 	}
 	switch {
 	case a.Since != nil && a.Since.Seq > a.head.Seq:
@@ -201,7 +193,7 @@ func (a *Auditor) Finish(end LogEnd) (Head, error) {
 		return a.head, a.tampered("the log does not end where the registry says: its tail was cut or added to")
 	case end.Keys != a.added || end.Keys != a.accounted:
 		return a.head, a.tampered("the log knows of %d keys, and of the last change of %d; the registry has %d", a.added, a.accounted, end.Keys)
-	case len(a.unsettled) > 0 || a.settled != Digest{}:
+	case len(pending) > 0 || len(a.unsettled) > 0 || a.settled != Digest{}:
 		return a.head, a.tampered("the keys that were revoked in bulk are not those of the log")
 	case end.Pepper != a.pepper:
 		return a.head, a.tampered("the registry uses pepper %q, and the log knows of %q", end.Pepper, a.pepper)

@@ -198,13 +198,13 @@ func (c *change) RevokeAll(e apikey.Event, ids []string) (count int, err error) 
 			return 0, err
 		}
 	}
-	var sum apikey.Digest
 	added, err := pending(c.ctx, c.tx, seq)
-	for _, p := range added {
-		sum = sum.With(p)
-	}
-	if err != nil {
+	if err != nil || len(added) == 0 {
 		return 0, err
+	}
+	var sum apikey.Digest
+	for _, p := range added {
+		sum = sum.With(p.KeyID)
 	}
 	e.Detail = fmt.Sprintf("%d: %s", len(added), e.Detail)
 	return len(added), c.log(e, sum)
@@ -212,63 +212,45 @@ func (c *change) RevokeAll(e apikey.Event, ids []string) (count int, err error) 
 
 // pending returns the keys of bulk revocations, from one on, in the order of Settle.
 func pending(ctx context.Context, q querier, from int64) (list []apikey.Pending, err error) {
-	rows, err := q.QueryContext(ctx, "SELECT seq, at, key_id FROM revocation WHERE seq >= $1 ORDER BY seq, key_id", from)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err = queryRows(ctx, q, func(rows *sql.Rows) error {
 		var p apikey.Pending
-		var at int64
-		if err := rows.Scan(&p.Seq, &at, &p.KeyID); err != nil {
-			return nil, err
-		}
-		p.At = apikey.FromMilliseconds(at)
+		err := rows.Scan(&p.Seq, &p.At, &p.KeyID)
 		list = append(list, p)
-	}
-	return list, rows.Err()
+		return err
+	}, "SELECT seq, at, key_id FROM revocation WHERE seq >= $1 ORDER BY seq, key_id", from)
+	return list, err
 }
 
 // Settle takes time and reason from the log, and refuses records that were edited since
 // their last entry: a new entry would hide that.
 func (c *change) Settle(e apikey.Event, most int) (count int, err error) {
 	var seq, at int64
-	err = c.tx.QueryRowContext(c.ctx, `SELECT v.seq, COALESCE(a.at, 0), COALESCE(a.detail, '') FROM revocation v
-		LEFT JOIN audit_log a ON a.seq = v.seq AND a.action = $1 ORDER BY v.seq LIMIT 1`, apikey.ActionRevokeAll).Scan(&seq, &at, &e.Detail)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
+	err = c.tx.QueryRowContext(c.ctx, `SELECT a.seq, a.at, a.detail FROM revocation v JOIN audit_log a ON a.seq = v.seq
+		WHERE a.action = $1 AND a.at > 0 ORDER BY a.seq LIMIT 1`, apikey.ActionRevokeAll).Scan(&seq, &at, &e.Detail)
+	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
-	case err != nil:
-		return 0, err
-	case at <= 0:
-		return 0, &apikey.TamperedError{Seq: seq, Reason: "keys were revoked in bulk without it"}
 	}
-	_, e.Detail, _ = strings.Cut(e.Detail, ": ") // after their number
-	const some = "(SELECT key_id FROM revocation WHERE seq = $1 ORDER BY key_id LIMIT $2)"
-	rows, err := c.tx.QueryContext(c.ctx, "SELECT k.seq, (SELECT key_sum FROM audit_log a WHERE a.seq = k.seq AND a.key_id = k.id), "+
-		prefixed("k.", keyColumns)+", 0, 0 FROM api_key k WHERE k.id IN "+some+" ORDER BY k.id", seq, most)
 	if err != nil {
 		return 0, err
 	}
-	defer rows.Close()
+	_, e.Detail, _ = strings.Cut(e.Detail, ": ") // after their number
+	const some = "(SELECT key_id FROM revocation WHERE seq = $1 ORDER BY key_id LIMIT $2)"
 	var records []apikey.Record
-	for rows.Next() {
+	err = queryRows(c.ctx, c.tx, func(rows *sql.Rows) error {
 		var last int64
 		var logged []byte
 		r, err := scanKey(rows, &last, &logged)
-		if err != nil {
-			return 0, err
-		}
-		if sum := r.Sum(); !bytes.Equal(sum[:], logged) {
-			return 0, &apikey.TamperedError{Seq: last, Reason: fmt.Sprintf("the record of key %.12q was changed without an entry since", r.ID)}
+		if sum := r.Sum(); err == nil && !bytes.Equal(sum[:], logged) {
+			err = &apikey.TamperedError{Seq: last, Reason: fmt.Sprintf("the record of key %.12q was changed without an entry since", r.ID)}
 		}
 		r.Revoke(apikey.FromMilliseconds(at)) // ends an overlap too
 		records = append(records, r)
+		return err
+	}, "SELECT k.seq, (SELECT key_sum FROM audit_log a WHERE a.seq = k.seq AND a.key_id = k.id), "+prefixed("k.", keyColumns)+
+		", 0, 0 FROM api_key k WHERE k.id IN "+some+" ORDER BY k.id", seq, most)
+	if err == nil {
+		err = c.Put(e, records...)
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return 0, err
-	}
-	err = c.Put(e, records...)
 	if err == nil {
 		_, err = c.exec("DELETE FROM revocation WHERE key_id IN "+some, seq, most)
 	}
@@ -319,31 +301,26 @@ func (c *change) Due(now time.Time) ([]apikey.Rotation, error) {
 	return rotations(c.ctx, c.tx, "phase = 'overlap' AND due_at <= $1", apikey.Milliseconds(now))
 }
 
-func rotations(ctx context.Context, q querier, where string, args ...any) ([]apikey.Rotation, error) {
-	rows, err := q.QueryContext(ctx, "SELECT "+rotationColumns+" FROM rotation WHERE "+where+" ORDER BY started_at, new_id", args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []apikey.Rotation
-	for rows.Next() {
+func rotations(ctx context.Context, q querier, where string, args ...any) (list []apikey.Rotation, err error) {
+	err = queryRows(ctx, q, func(rows *sql.Rows) error {
 		var r apikey.Rotation
 		var started, leased, arrived, due int64
 		var deliveries string
 		if err := rows.Scan(&r.New, &r.Old, &r.Phase, &r.Compromised, &started, &leased, &arrived, &due, &deliveries); err != nil {
-			return nil, err
+			return err
 		}
 		r.StartedAt, r.LeasedUntil = apikey.FromMilliseconds(started), apikey.FromMilliseconds(leased)
 		r.ArrivedAt, r.DueAt = apikey.FromMilliseconds(arrived), apikey.FromMilliseconds(due)
 		if err := json.Unmarshal([]byte(deliveries), &r.Deliveries); err != nil {
-			return nil, fmt.Errorf("the rotation of %.12q: %w: its deliveries are not JSON", r.Old, apikey.ErrDamaged)
+			return fmt.Errorf("the rotation of %.12q: %w: its deliveries are not JSON", r.Old, apikey.ErrDamaged)
 		}
 		if apikey.CheckID(r.Old) != nil || apikey.CheckID(r.New) != nil || !r.Phase.Known() {
-			return nil, fmt.Errorf("the rotation of %.12q: %w", r.Old, apikey.ErrDamaged)
+			return fmt.Errorf("the rotation of %.12q: %w", r.Old, apikey.ErrDamaged)
 		}
 		list = append(list, r)
-	}
-	return list, rows.Err()
+		return nil
+	}, "SELECT "+rotationColumns+" FROM rotation WHERE "+where+" ORDER BY started_at, new_id", args...)
+	return list, err
 }
 
 func (c *change) PutRotation(r apikey.Rotation) error {

@@ -441,9 +441,10 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 		return end, s.explain(err)
 	}
 	if whole {
-		if end.Pending, err = pending(ctx, tx, 0); err != nil {
-			return end, s.explain(err)
-		}
+		end.Pending, err = pending(ctx, tx, 0)
+	}
+	if err != nil {
+		return end, s.explain(err)
 	}
 	query, args := LogQuery(after, ids)
 	rows, err := tx.QueryContext(ctx, query, args...)

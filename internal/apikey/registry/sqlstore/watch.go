@@ -36,6 +36,21 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// queryRows calls each for each row of a query.
+func queryRows(ctx context.Context, q querier, each func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // Changed implements apikey.Registry.
 func (s *Store) Changed(ctx context.Context, after int64, most int) ([]string, int64, error) {
 	s.watch.mu.Lock()
@@ -71,30 +86,24 @@ func (s *Store) changed(ctx context.Context, after int64, most int) (ids []strin
 	if err != nil {
 		return nil, 0, err
 	}
-	rows, err := conn.QueryContext(ctx, `SELECT 0, seq, '' FROM audit_head UNION ALL SELECT 1, seq, key_id FROM (
-		SELECT seq, CASE WHEN action = '`+apikey.ActionRevokeAll+`' THEN '`+apikey.AllKeys+`' ELSE key_id END AS key_id FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2) AS behind`, after, most)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer rows.Close()
 	var head int64
-	for rows.Next() {
+	err = queryRows(ctx, conn, func(rows *sql.Rows) error {
 		var kind, seq int64
 		var id string
-		if err := rows.Scan(&kind, &seq, &id); err != nil {
-			return nil, 0, err
-		}
+		err := rows.Scan(&kind, &seq, &id)
 		if kind == 0 {
 			head = seq
-			continue
+			return err
 		}
 		last = max(last, seq)
 		if id != "" {
 			ids = append(ids, id)
 		}
-	}
+		return err
+	}, `SELECT 0, seq, '' FROM audit_head UNION ALL SELECT 1, seq, key_id FROM (
+		SELECT seq, CASE WHEN action = '`+apikey.ActionRevokeAll+`' THEN '`+apikey.AllKeys+`' ELSE key_id END AS key_id FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2) AS behind`, after, most)
 	if last == 0 {
 		last = head
 	}
-	return ids, last, rows.Err()
+	return ids, last, err
 }
