@@ -156,6 +156,9 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 		if len(c.entries) < c.CacheSize {
 			break
 		}
+		if state := r.State(c.Now()); state == apikey.Revoked || state == apikey.Expired {
+			return e, nil // no valid key is dropped for it
+		}
 		c.drop(other)
 	}
 	c.entries[idOf(id)] = e

@@ -521,8 +521,30 @@ func TestCheck_KnownKeysAreNotGuesses(t *testing.T) {
 	if last != 429 {
 		t.Errorf("unknown keys still get %d", last)
 	}
-	if status := f.bearer("/verify", revoked).StatusCode; status != 401 {
-		t.Errorf("a revoked key gets %d from an address that guesses", status)
+}
+
+// An address that guesses must not learn which keys exist.
+func TestG57_GuesserSeesNoDifference(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Guesses = 10 }) // the clock stands still: no budget is refilled
+	good, _ := f.key(t, draft)
+	revoked, id := f.key(t, draft)
+	elsewhere := draft
+	elsewhere.Environment = "test"
+	misplaced, _ := f.key(t, elsewhere)
+	status := func(key string) int { return f.bearer("/verify?env=live", key).StatusCode }
+	if got := status(revoked); got != 200 {
+		t.Fatal(got)
+	}
+	if _, err := f.Revoke(t.Context(), []string{id}, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, func() bool { return status(revoked) == 401 }) // no poll drops a key after that
+	if got := []int{status(revoked), status(misplaced), status(good)}; !slices.Equal(got, []int{401, 401, 200}) {
+		t.Fatal(got)
+	}
+	f.until(t, func() bool { return status("nonsense-nonsense-nonsense") == 429 })
+	if got := []int{status(revoked), status(misplaced), status(good)}; !slices.Equal(got, []int{429, 429, 200}) {
+		t.Error(got)
 	}
 }
 
@@ -771,6 +793,28 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
+// Revoked keys, of which anyone may have many, drop no valid ones.
+func TestCache_RevokedKeysDropNoOthers(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.CacheSize = 10 })
+	minted, records, err := f.Create(t.Context(), draft, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var revoked []string
+	for _, r := range records[10:] {
+		revoked = append(revoked, r.ID)
+	}
+	if _, err := f.Revoke(t.Context(), revoked, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, func() bool { // the poll that reads of their creation drops them once
+		for _, m := range minted {
+			f.bearer("/verify", m.Key.Reveal())
+		}
+		return !slices.ContainsFunc(records[:10], func(r apikey.Record) bool { return f.server.cache.cached(r.ID).record.ID == "" })
+	})
+}
+
 func TestMetricsAndOtherPaths(t *testing.T) {
 	f := newFixture(t, nil)
 	text, _ := f.key(t, draft)
@@ -941,7 +985,7 @@ func TestG58ClockJumps(t *testing.T) {
 		if got := f.bearer("/verify", ending).StatusCode; got != want {
 			t.Errorf("G58 %s: a key that ends at %s: %d", at, like.ExpiresAt, got)
 		}
-		if got := f.bearer("/verify", revoked).StatusCode; got != 401 {
+		if got := f.bearer("/verify", revoked).StatusCode; got != 401 && got != 429 { // a clock that is set back forgives no guesses
 			t.Errorf("G58 %s: a revoked key: %d", at, got)
 		}
 		statuses("no-key-of-anybody-at-all", 1) // time that passes from here on counts for guesses too

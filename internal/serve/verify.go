@@ -139,6 +139,9 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 		return s.failed(r)
 	default:
 		s.Log.Info("refused", "key_id", p.ID, "reason", string(reason))
+		if s.guesses.blocked(s.client(r)) { // as for an unknown key
+			return verdict{outcome: tooManyFailures, wait: time.Second}
+		}
 		return verdict{outcome: invalidToken}
 	}
 }
