@@ -59,6 +59,8 @@ type Store struct {
 
 	proven atomic.Bool // the key has opened a record
 	claims bool        // see Claims
+
+	replaced []string // see Replacing
 }
 
 // items is a backend: it stores sealed bytes by name. Calls for several names may run

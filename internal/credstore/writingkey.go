@@ -26,11 +26,12 @@ func (s *Store) writingKey(ctx context.Context) (seal.Key, error) {
 	key, err := s.key(ctx, false)
 	switch {
 	case errors.Is(err, ErrKeyMissing), errors.Is(err, ErrNoKey):
-		if s.checkOthers(ctx, seal.NewKey()) == nil {
+		other := s.checkOthers(ctx, seal.NewKey())
+		if other == nil {
 			break
 		}
 		if _, againErr := s.key(ctx, false); againErr != nil { // unless another process has just created it
-			return key, err
+			return key, fmt.Errorf("%w; %w", err, other)
 		}
 	case err != nil:
 		return key, err
@@ -42,25 +43,15 @@ func (s *Store) writingKey(ctx context.Context) (seal.Key, error) {
 	return s.key(ctx, true)
 }
 
-// CanReplace returns an error if replacing items would leave others that need another key
-// than the new ones.
-func (s *Store) CanReplace(ctx context.Context, items ...string) error {
-	key, err := s.key(ctx, false)
-	switch {
-	case errors.Is(err, ErrKeyMissing), errors.Is(err, ErrNoKey):
-		key = seal.NewKey()
-	case err != nil:
-		return err
-	}
-	return s.checkOthers(ctx, key, items...)
-}
+// Replacing allows a key that does not open a record which is about to be replaced.
+func (s *Store) Replacing(c seal.Context) { s.replaced = append(s.replaced, itemName(c)) }
 
-// checkOthers returns an error if there are records but for some items, and the key opens none
-// of them.
-func (s *Store) checkOthers(ctx context.Context, key seal.Key, but ...string) error {
+// checkOthers returns an error if there are records but for those that are being replaced, and
+// the key opens none of them.
+func (s *Store) checkOthers(ctx context.Context, key seal.Key) error {
 	var other error
 	for _, name := range s.items.names() {
-		if slices.Contains(but, name) {
+		if slices.Contains(s.replaced, name) {
 			continue
 		}
 		sealed, err := s.items.get(ctx, name)

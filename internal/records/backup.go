@@ -16,6 +16,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -201,21 +202,26 @@ func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (o
 		return out, err
 	}
 	before, known := find(a, cfg, b.Kind, b.Name)
-	if known && !opts.Force {
-		c, err := before.open(before.Storage, false)
-		if err != nil {
-			return out, err
-		}
-		if _, err := c.Read(ctx); !IsMissing(err) {
-			return Restored{Kept: true}, nil //nolint:nilerr // one that cannot be read is kept, too
-		}
-	}
 	out.Storage, err = b.target(a, opts)
-	if err != nil || opts.DryRun {
+	if err != nil {
 		return out, err
 	}
 	c, err := b.open(out.Storage, false)
 	if err != nil {
+		return out, err
+	}
+	if !opts.Force {
+		_, stored := c.Read(ctx)
+		out.Kept = stored == nil || isUnreadable(stored) || errors.Is(stored, seal.ErrWrongContext)
+		if known && !out.Kept {
+			_, err := before.read(ctx, before.Storage)
+			out.Kept = !IsMissing(err) // also one that cannot be read
+		}
+		if stored == nil && !known && !opts.DryRun {
+			err = b.pin(out.Storage) // its settings were lost
+		}
+	}
+	if out.Kept || opts.DryRun {
 		return out, err
 	}
 	if err := c.Import(ctx, b.stored); err != nil {
@@ -242,11 +248,9 @@ func (b Backed) target(a *app.App, opts RestoreOptions) (string, error) {
 	return cfg.StorageFor(cmp.Or(opts.Storage, a.Getenv("FOB_STORAGE"), b.profile.Storage, b.secret.Storage))
 }
 
-// Discard deletes what a backup replaces and cannot be opened: it would prevent a new key in
-// place of a lost one. If other records need that key, it deletes nothing.
-func Discard(ctx context.Context, a *app.App, backed []Backed, opts RestoreOptions) error {
-	items := make(map[string][]string) // by storage
-	unreadable := make(map[string][]Backed)
+// Replacing allows a new key in place of a lost one, if it is needed only by records that the
+// backup replaces.
+func Replacing(a *app.App, backed []Backed, opts RestoreOptions) error {
 	for _, b := range backed {
 		storage, err := b.target(a, opts)
 		if err != nil {
@@ -256,27 +260,9 @@ func Discard(ctx context.Context, a *app.App, backed []Backed, opts RestoreOptio
 		if err != nil {
 			return b.wrap(err)
 		}
-		items[storage] = append(items[storage], c.Item())
-		if _, err := c.Read(ctx); isUnreadable(err) {
-			unreadable[storage] = append(unreadable[storage], b)
-		}
+		c.Replacing()
 	}
-	for storage := range unreadable {
-		store, err := a.Store(storage)
-		if err != nil {
-			return err
-		}
-		if err := store.CanReplace(ctx, items[storage]...); err != nil {
-			return err
-		}
-	}
-	var failed error
-	for storage, all := range unreadable {
-		for _, b := range all {
-			failed = errors.Join(failed, b.remove(ctx, storage))
-		}
-	}
-	return failed
+	return nil
 }
 
 func find(a *app.App, cfg *config.Config, kind Kind, name string) (Record, bool) {
@@ -296,17 +282,23 @@ func (b Backed) restorePeppers(ctx context.Context, a *app.App, opts RestoreOpti
 		return out, errors.Join(ErrNotBackup, err)
 	}
 	out.Storage = b.Storage
-	if opts.Storage != "" && opts.Storage != b.Storage {
-		here, err := ReadPeppers(ctx, a)
-		if err != nil {
-			return out, err
-		}
-		if len(here) == 0 {
-			out.Storage = opts.Storage
-		}
+	here, err := ReadPeppers(ctx, a)
+	lost := opts.Force && isUnreadable(err)
+	switch {
+	case err != nil && !lost:
+		return out, err
+	case opts.Storage != "" && len(here) == 0 && !lost:
+		out.Storage = opts.Storage
 	}
 	if opts.DryRun {
 		return out, nil
+	}
+	if lost {
+		c, err := b.open(out.Storage, false)
+		if err != nil {
+			return out, err
+		}
+		return out, c.Import(ctx, b.stored)
 	}
 	if out.Storage != b.Storage {
 		if err := b.pin(out.Storage); err != nil {
