@@ -70,7 +70,7 @@ func (s subject) setting(flags string) string { return s.call("profile set", fla
 
 // restore advises deleting a record that cannot be opened only if there is no backup.
 func (s subject) restore() string {
-	return "restore a backup with 'fob storage restore fob.age'; only without one, delete the login with " + s.call("logout", "--local") + " and run " + s.login("")
+	return "restore a backup with 'fob storage restore fob.age --force'; only without one, delete the login with " + s.call("logout", "--local") + " and run " + s.login("")
 }
 
 func (s subject) call(command, flags string) string {
@@ -286,7 +286,7 @@ func pepperHint(err error) string {
 }
 
 func lostKeyHint(err error) string {
-	const restore = "restore a backup with 'fob storage restore fob.age --force'"
+	const restore = "restore a backup with 'fob storage restore fob.age --force'; only without one, delete what is lost with 'fob logout --all --local' and 'fob secret remove'"
 	return cmp.Or(
 		typed(err, func(*credstore.OtherKeyError) string {
 			return "use the key or passphrase that it was saved with; if it is lost, " + restore
@@ -305,10 +305,10 @@ func isForeign(err error) bool {
 // sealedHint returns how to read a record that no new login can replace.
 func sealedHint(err error) string {
 	if isForeign(err) {
-		return "find out what changed it, then restore a backup with 'fob storage restore fob.age'"
+		return "find out what changed it, then restore a backup with 'fob storage restore fob.age --force'"
 	}
 	return cli.HintFor(err, []cli.ErrorHint{
-		cli.HintOn(seal.ErrWrongKey, "use the key or passphrase that it was saved with: FOB_SEAL_KEY, or key_file in config.toml"),
+		cli.HintOn(seal.ErrWrongKey, "use the key or passphrase that it was saved with: FOB_SEAL_KEY, or key_file in config.toml; for the keyring, restore the key in fob's data folder"),
 		cli.HintOn(credstore.ErrNoKey, "use the key or passphrase that it was saved with: FOB_SEAL_KEY, or key_file in config.toml"),
 		cli.HintOn(credstore.ErrAbsent, "set FOB_STORAGE=file, or 'storage = \"file\"' in config.toml, to use encrypted files; 'fob doctor' shows what the keyring lacks"),
 		cli.HintOn(credstore.ErrLocked, "unlock the keyring, then try again"),
