@@ -76,7 +76,7 @@ func decodeUTF16(text, into []byte) []byte {
 }
 
 func decodeHex(text, into []byte) []byte {
-	n, _ := hex.Decode(into[:cap(into)], text[:2*min(len(text)/2, cap(into))]) // up to what is no digit
+	n, _ := hex.Decode(into[:cap(into)], text[:2*min(len(text)/2, cap(into))]) // up to the first non-digit
 	return into[:n]
 }
 

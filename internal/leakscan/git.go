@@ -37,7 +37,7 @@ func git(ctx context.Context, dir string, args ...string) *process.Cmd {
 	environ := append(os.Environ(), "LC_ALL=C", "GIT_ALLOW_PROTOCOL=none", "GIT_NO_LAZY_FETCH=1", "GIT_TERMINAL_PROMPT=0")
 	if dir != "" {
 		fixed = append(fixed, "-C", dir)
-		environ = slices.DeleteFunc(environ, func(entry string) bool { // a hook's git finds its own repository by these
+		environ = slices.DeleteFunc(environ, func(entry string) bool { // git sets these for a hook, to the hook's own repository
 			name, _, _ := strings.Cut(entry, "=")
 			return slices.Contains([]string{
 				"GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -326,15 +326,21 @@ func (s *Scanner) scanNamed(ctx context.Context, dir string, names []string, c *
 	return group.Wait()
 }
 
-// checkObjects refuses pipes and devices in the place of objects: git would wait for them.
+// gitPath returns the path that 'git rev-parse' prints, which may be relative to dir.
+func gitPath(ctx context.Context, dir string, args ...string) (string, error) {
+	out, err := gitOutput(ctx, dir, append([]string{"rev-parse"}, args...)...)
+	path := strings.TrimSuffix(string(out), "\n")
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	return path, err
+}
+
+// checkObjects rejects pipes and devices in place of objects: git would wait for them.
 func checkObjects(ctx context.Context, dir string) error {
-	out, err := gitOutput(ctx, dir, "rev-parse", "--git-path", "objects")
+	objects, err := gitPath(ctx, dir, "--git-path", "objects")
 	if err != nil {
 		return err
-	}
-	objects := strings.TrimSuffix(string(out), "\n")
-	if !filepath.IsAbs(objects) {
-		objects = filepath.Join(dir, objects)
 	}
 	return filepath.WalkDir(objects, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || entry.Type().IsRegular() {

@@ -43,7 +43,7 @@ func growing(t testing.TB, commits int) repository {
 	return r
 }
 
-// Whatever way a repository is packed, all keys of all its objects are found.
+// However a repository is packed, all keys in all its objects are found.
 func TestHistory_FindsEveryKey(t *testing.T) {
 	s := scanner(t, "acme")
 	for name, pack := range map[string]func(r repository){
@@ -76,8 +76,7 @@ func TestHistory_FindsEveryKey(t *testing.T) {
 	}
 }
 
-// Repositories that are not as most are.
-func TestHistory_OfRareRepositories(t *testing.T) {
+func TestHistory_UnusualRepositories(t *testing.T) {
 	s := scanner(t, "acme")
 	large := newRepository(t)
 	write(t, large.dir+"/large", strings.Repeat("x\n", 8<<20)+key(t, "acme"))

@@ -177,7 +177,7 @@ func TestFiles(t *testing.T) {
 type repository struct {
 	t    testing.TB
 	dir  string
-	keys []string // that growing has put in it
+	keys []string // that growing wrote to it
 }
 
 func (r repository) git(args ...string) string {

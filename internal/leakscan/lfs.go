@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"path/filepath"
-	"strings"
 )
 
 // ErrNoContent is a file of Git LFS of which a repository has only the pointer.
@@ -29,17 +28,13 @@ func pointerTarget(text []byte) string {
 	return string(name)
 }
 
-// contentPath returns where a repository has the content of a Git LFS file; dir is a folder there.
+// contentPath returns where a repository stores the content of a Git LFS file; dir is a folder in it.
 func (c *collector) contentPath(ctx context.Context, dir, name string) (string, error) {
 	folder, known := c.folders.Load(dir)
 	if !known {
-		out, err := gitOutput(ctx, dir, "rev-parse", "--git-common-dir")
+		common, err := gitPath(ctx, dir, "--git-common-dir")
 		if err != nil {
 			return "", err
-		}
-		common := strings.TrimSuffix(string(out), "\n")
-		if !filepath.IsAbs(common) {
-			common = filepath.Join(dir, common)
 		}
 		folder = common
 		c.folders.Store(dir, common)
