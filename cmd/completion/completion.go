@@ -19,8 +19,8 @@ func Adjust(root *cobra.Command) {
 		return
 	}
 	c.RunE = func(cmd *cobra.Command, _ []string) error { return Bash(root, cmd.OutOrStdout()) }
-	all := c.Parent()
-	all.Short, all.Args, all.RunE = "Complete fob's commands in your shell", usage.NoSuchCommand, usage.ShowHelp
+	all := usage.Group(c.Parent())
+	all.Short = "Complete fob's commands in your shell"
 	all.Long = "Print the script that completes fob's commands, flags and names in a shell."
 	all.Example = "  source <(fob completion bash)\n  fob completion zsh >\"${fpath[1]}/_fob\"\n  fob completion fish >~/.config/fish/completions/fob.fish"
 	for _, shell := range all.Commands() {

@@ -9,7 +9,7 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	c := &cobra.Command{
+	return usage.Group(&cobra.Command{
 		Use:   "key",
 		Short: "Issue, verify, rotate and revoke API keys",
 		Long: `Issue API keys for the services that you run. The registry stores what each key may
@@ -21,10 +21,7 @@ share it. 'brand' and 'environments' under [keys] define what keys look like.`,
 		Example: `  fob key create --owner billing --env test --scope orders:read
   fob key verify --scope orders:read <key.txt
   fob key list --expiring 14d`,
-		Args: usage.NoSuchCommand,
-		RunE: usage.ShowHelp,
-	}
-	c.AddCommand(
+	},
 		newCreateCmd(a),
 		newListCmd(a),
 		newShowCmd(a),
@@ -38,5 +35,4 @@ share it. 'brand' and 'environments' under [keys] define what keys look like.`,
 		newAuditCmd(a),
 		newPepperCmd(a),
 	)
-	return c
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	c := &cobra.Command{
+	return usage.Group(&cobra.Command{
 		Use:   "secret",
 		Short: "Store, deliver and rotate secrets issued to you",
 		Long: `Store secrets that others issued to you (an API key of Stripe's, a password, a
@@ -25,11 +25,7 @@ A name may have several parts, as in stripe/test and stripe/prod.`,
 		Example: `  fob secret set stripe/prod --expires 90d
   fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop
   fob secret list`,
-		Args: usage.NoSuchCommand,
-		RunE: usage.ShowHelp,
-	}
-	c.AddCommand(newSetCmd(a), newGetCmd(a), newListCmd(a), newPushCmd(a), newRotateCmd(a), newRemoveCmd(a))
-	return c
+	}, newSetCmd(a), newGetCmd(a), newListCmd(a), newPushCmd(a), newRotateCmd(a), newRemoveCmd(a))
 }
 
 // oneSecretArg accepts the name of one secret. An invalid name may be the secret itself, so

@@ -13,12 +13,9 @@ import (
 // MaxWidth is the width of help, unless the terminal is narrower.
 const MaxWidth = 80
 
-// ShowHelp runs a command that only has subcommands.
-func ShowHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-
-// Group makes a command one that only has these subcommands.
+// Group makes c a command that only has subcommands: by itself, it shows its help.
 func Group(c *cobra.Command, subcommands ...*cobra.Command) *cobra.Command {
-	c.Args, c.RunE = NoSuchCommand, ShowHelp
+	c.Args, c.RunE = NoSuchCommand, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	c.AddCommand(subcommands...)
 	return c
 }
