@@ -27,7 +27,7 @@ func newHelperInstallCmd(a *app.App) *cobra.Command {
 	var opts installOptions
 	c := &cobra.Command{
 		Use:   "install git",
-		Short: "Use fob in git or a client of MCP servers",
+		Short: "Use fob in git or an MCP client",
 		Long: `With git: add fob to git's configuration for each host of the profiles (git_hosts, see
 'fob profile show'). Other helpers stay, and a second call changes nothing.
 With --profile, git uses only that profile, for its hosts. A host has one profile: to

@@ -20,12 +20,12 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-const maxMCPFile = 64 << 20 // Claude Code's also has the history of its projects
+const maxMCPFile = 64 << 20 // Claude Code's file also contains the history of its projects
 
 func newHelperMCPCmd(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "mcp [PROFILE]",
-		Short: "Print headers for a client of MCP servers",
+		Short: "Print headers for an MCP client",
 		Long: `Print a JSON object with the header Authorization, as Claude Code (headersHelper) and
 Codex (http_headers_helper) expect it. 'fob helper install mcp' configures them. They
 send the header to the server whose URL is next to the command in their file.
@@ -59,7 +59,7 @@ func newInstallMCPCmd(a *app.App) *cobra.Command {
 	var opts mcpOptions
 	c := &cobra.Command{
 		Use:   "mcp [PROFILE] --client CLIENT",
-		Short: "Use fob in a client of MCP servers",
+		Short: "Use fob in an MCP client",
 		Long: `Add a server, named after the profile, to the user's settings of Claude Code or Codex,
 which get its tokens from 'fob helper mcp'. Nothing else in their file changes, and a
 second call changes nothing. To undo it, run 'claude mcp remove PROFILE' or 'codex mcp
@@ -113,7 +113,7 @@ func runInstallMCP(a *app.App, args []string, opts mcpOptions) error {
 	})
 	switch {
 	case errors.Is(err, errUnchanged) && added == nil:
-		a.Note("%s uses fob for the server %s already.", opts.client, p.Name)
+		a.Note("%s already uses fob for the server %s.", opts.client, p.Name)
 	case errors.Is(err, errUnchanged):
 		a.Note("would add this to %s:", path)
 		return a.Out.Print(sanitize.Lines(string(added)) + "\n")

@@ -14,7 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// WriteMCP prints the headers that a client of MCP servers asks a helper for.
+// WriteMCP prints the headers that an MCP client asks a helper for.
 func WriteMCP(w io.Writer, c Credential) error {
 	return writeJSON(w, map[string]string{"Authorization": "Bearer " + c.Token.Reveal()})
 }
@@ -40,7 +40,7 @@ func MCPClients() map[string]MCPClient {
 }
 
 // Add adds a server to the text of the client's file. It returns the new text and what was
-// added, nil if the server is there already. If that is not possible without changing
+// added: nothing if the file already has the server. If that is not possible without changing
 // anything else, the error is ErrInput.
 func (c MCPClient) Add(text []byte, name, url, command string) (changed, added []byte, err error) {
 	quote := func(text string) []byte {
