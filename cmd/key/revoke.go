@@ -83,9 +83,12 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 		}
 	}
 	if count == 0 && !opts.dryRun { // an interrupted command may have revoked them
-		if settled, err := settle(ctx, a, g); settled > 0 || err != nil {
-			a.Note("Finished an interrupted revocation: %s.", cli.Plural(settled, "key", "keys"))
+		switch settled, err := settle(ctx, a, g); {
+		case err != nil:
 			return err
+		case settled > 0:
+			a.Note("Finished an interrupted revocation: %s.", cli.Plural(settled, "key", "keys"))
+			return nil
 		}
 	}
 	if err := opts.confirm(ctx, a, some, count, "revoke"); err != nil || opts.dryRun {
@@ -100,7 +103,7 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 	return err
 }
 
-// settle records with each key what revoked many of them.
+// settle completes the records of keys that were revoked in bulk.
 func settle(ctx context.Context, a *app.App, g *keys.Registrar) (total int, err error) {
 	bar := a.NewProgress("recording", 0)
 	defer bar.End()
