@@ -130,7 +130,7 @@ func TestRotate_ManyCompromised(t *testing.T) {
 	_, first := create(t, m)
 	_, second := create(t, m)
 	_, stderr := mustRun(t, m, "", "rotate", first, second, "--compromised")
-	if !strings.Contains(stderr, "Replacing 2 keys one by one: each is accepted until its replacement is delivered, for at most 30 s of its turn.") {
+	if !strings.Contains(stderr, "Replacing 2 keys one by one: each is accepted until its replacement is delivered, at most 30 s after its turn begins.") {
 		t.Errorf("%s", stderr)
 	}
 }

@@ -216,7 +216,7 @@ func (run *rotation) printPlan(records []apikey.Record) {
 // other error ends the run.
 func (run *rotation) rotateAll(ctx context.Context, records []apikey.Record) error {
 	if run.isBulk && run.opts.compromised && !run.opts.keep {
-		run.a.Note("Replacing %d keys one by one: each is accepted until its replacement is delivered, for at most 30 s of its turn.", len(records))
+		run.a.Note("Replacing %d keys one by one: each is accepted until its replacement is delivered, at most 30 s after its turn begins.", len(records))
 	}
 	run.bar = run.a.NewProgress("rotating", int64(len(records)))
 	defer run.bar.End()

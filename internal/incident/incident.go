@@ -117,7 +117,7 @@ const maxReplacing = 4
 func (run *incident) replace(ctx context.Context, todo []*leakedKey) {
 	defer cli.OutliveBrokenPipe()()
 	if len(todo) > maxReplacing {
-		run.a.Note("Replacing %d keys, %d at a time: each is accepted until its replacement is delivered, for at most 30 s of its turn.", len(todo), maxReplacing)
+		run.a.Note("Replacing %d keys, %d at a time: each is accepted until its replacement is delivered, at most 30 s after its turn begins.", len(todo), maxReplacing)
 	}
 	bar := run.a.NewProgress("replacing", 0)
 	var group errgroup.Group

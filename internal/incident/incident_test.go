@@ -255,7 +255,7 @@ func TestReplace_AllKeysAreReplacedWhateverFails(t *testing.T) {
 	}
 	run.replace(t.Context(), run.keys)
 	if said := s.Err.String(); !strings.Contains(said, "Replacing 6 keys, 4 at a time: each is accepted until its replacement is delivered") {
-		t.Errorf("how many keys are accepted meanwhile is not printed: %s", said)
+		t.Errorf("how long the keys are accepted is not printed: %s", said)
 	}
 	for i, k := range run.keys {
 		if !k.refused || k.replaced.New.ID == "" || (k.failed != nil) != (i%2 == 1) || s.state(k.record.ID) != apikey.Revoked {

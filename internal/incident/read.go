@@ -1,12 +1,11 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-
-	"cmp"
 
 	"github.com/fobcli/fob/internal/apikey"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
@@ -111,10 +110,10 @@ func (run *incident) reported(ctx context.Context) ([]leakreport.Finding, error)
 	return report.Findings, nil
 }
 
-// maxHidden is how many findings are listed on the terminal that a report hides.
+// maxHidden is how many hidden findings of a report are listed on the terminal.
 const maxHidden = 50
 
-// showHidden lists the findings of a report that may be keys, and whose ids it hides.
+// showHidden lists the findings that may be keys, but whose ids the report hides.
 func (run *incident) showHidden(others int) {
 	if n := len(run.hidden); n > 0 {
 		run.a.Note("The report hides %s that may be live:", cli.Plural(n, "key", "keys"))
@@ -130,7 +129,7 @@ func (run *incident) showHidden(others int) {
 	}
 }
 
-// withHidden adds to what a run ended with that the report hides keys.
+// withHidden adds to the result of a run that the report hides keys.
 func (run *incident) withHidden(err error) error {
 	if len(run.hidden) == 0 {
 		return err
