@@ -59,7 +59,7 @@ type Registry interface {
 	Close() error
 }
 
-// AllKeys is no key's id.
+// AllKeys stands for all keys in place of an id.
 const AllKeys = "*"
 
 // Tx is a transaction that changes a registry.

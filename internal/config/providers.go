@@ -86,7 +86,7 @@ func Providers() []Provider {
 			DeviceNote:       "Check Enable Device Flow in the application's settings. Its form requires a callback URL, which the device flow does not use.",
 			RevokeAt:         "https://github.com/settings/applications",
 			RegisterAt:       "https://github.com/settings/applications/new",
-			Note:             "With offline_access, tokens of an OAuth app expire after 8 hours and are refreshed, like those of a GitHub App; without it they do not expire. An app takes up to 10 redirect URIs: register this one with its whole path, and turn its wildcard off, which accepts paths below it.",
+			Note:             "With offline_access, tokens of an OAuth app expire after 8 hours and are refreshed, like those of a GitHub App; without it they do not expire. An app accepts up to 10 redirect URIs: register this one with its whole path, and turn its wildcard off, which accepts paths below it.",
 			Verified:         "from documentation, 2026-11-30",
 		},
 		{

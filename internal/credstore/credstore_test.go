@@ -83,7 +83,7 @@ func (m *memoryKeyring) set(account, value string) error {
 	if m.limit > 0 && len(value) > m.limit {
 		return keyring.ErrSetDataTooBig
 	}
-	time.Sleep(m.delay)
+	<-time.After(m.delay)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.change(); err != nil {

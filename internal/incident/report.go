@@ -163,7 +163,7 @@ func (run *incident) timeLine(ctx context.Context) (entries []apikey.Entry, verd
 	if tampered = cmp.Or(tampered, unfinished); tampered != nil {
 		verdict = "**The log cannot be trusted:** " + codeSpan(tampered.Error()) + "."
 	}
-	return entries, verdict, nil
+	return entries, verdict, nil //nolint:nilerr // the verdict names it
 }
 
 // leftToDo lists what fob cannot do: the problems that stderr has, then what is for people.

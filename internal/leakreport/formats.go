@@ -80,7 +80,7 @@ func (v value) findings() (found []finding, known bool) {
 			rule: v.text("RuleID"), secrets: []string{v.text("Secret")}, context: []string{v.text("Match")},
 			path: v.text("File"), commit: v.text("Commit"), line: v.number("StartLine"),
 		}}
-	case v.has("key", "id") && v.text("destination") == "": // fob; at its destination, a key is no leak
+	case v.has("key", "id") && v.text("destination") == "": // fob; a key at its destination is not a leak
 		found = []finding{{secrets: []string{v.text("key")}, path: v.text("path"), commit: v.text("commit"), line: v.number("line")}}
 	default: // keys at their destinations, what fob did not scan, and TruffleHog's log
 		return nil, v.has("key", "id") || v.has("executionSuccessful") || v.has("level", "ts", "msg")

@@ -102,7 +102,7 @@ func testTamperedBulkRevocation(t *testing.T, f *fixture) {
 		f.forge(t, strings.NewReplacer("[evil]", evilID, "[victim]", victim).Replace(forged))
 		for _, settled := range []bool{false, true} {
 			var tampered *apikey.TamperedError
-			if _, err := f.audit(t, nil); errors.As(err, &tampered) != (name != "nothing" && !(settled && name == "another time")) {
+			if _, err := f.audit(t, nil); errors.As(err, &tampered) != (name != "nothing" && (!settled || name != "another time")) {
 				t.Errorf("%s, settled %v: %v", name, settled, err)
 			}
 			var err error
