@@ -225,8 +225,8 @@ func (s *Store) Claims() *Store {
 	return &Store{items: s.items, key: s.key, dataDir: s.dataDir, backend: s.backend, claims: true}
 }
 
-// Except returns the names of the records, as in login/work, except those that are known.
-func (s *Store) Except(ctx context.Context, isKnown func(name string) bool) (names []string, err error) {
+// NamesExcept returns the names of the stored records, as in login/work, but not the known ones.
+func (s *Store) NamesExcept(ctx context.Context, isKnown func(name string) bool) (names []string, err error) {
 	for _, name := range slices.DeleteFunc(s.items.names(), isKnown) {
 		switch _, err := s.items.get(ctx, name); {
 		case err == nil:

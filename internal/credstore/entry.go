@@ -24,8 +24,8 @@ type Entry struct {
 	Current func() error
 }
 
-// lockedRecord returns the record whose lock file has this name, which stays after the record
-// was deleted; "" if it is not a record's.
+// lockedRecord returns the record that a lock file belongs to, or "". The file remains when the
+// record is deleted.
 func lockedRecord(file string) string {
 	name, isLock := strings.CutSuffix(file, ".lock")
 	secret, isSecret := strings.CutPrefix(name, "secret.")

@@ -89,7 +89,7 @@ type keyringItems struct {
 
 	mu      sync.Mutex     // one call at a time: the first may ask the user
 	session keyringSession // created by the first call
-	calls   atomic.Int64   // that have returned
+	calls   atomic.Int64   // the number of calls that have returned
 
 	// stuckErr is set once a call did not return or the user did not unlock the keyring, to
 	// avoid another hang or prompt.

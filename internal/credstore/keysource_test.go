@@ -126,8 +126,8 @@ func TestChangedParametersAreBounded(t *testing.T) {
 	}
 }
 
-// Several records are used at a time: the passphrase is asked for once, and the keyring gets
-// one call after the other.
+// If several records are used at a time, the passphrase is asked for once, and the keyring
+// gets one call after the other.
 func TestStore_UsedConcurrently(t *testing.T) {
 	dir := t.TempDir()
 	right := &asker{passphrase: "correct horse"}

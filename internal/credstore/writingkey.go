@@ -12,7 +12,7 @@ import (
 
 // OtherKeyError means that a record would be sealed under a key that opens no record, while
 // there are records under another one: the right key may still be found.
-type OtherKeyError struct{ Name string } // of such a record, as in login/work
+type OtherKeyError struct{ Name string } // a record under the other key, as in login/work
 
 func (e *OtherKeyError) Error() string {
 	return fmt.Sprintf("%s is %s: nothing was saved", e.Name, seal.ErrWrongKey)
@@ -46,7 +46,7 @@ func (s *Store) writingKey(ctx context.Context) (seal.Key, error) {
 // Replacing allows a key that does not open a record which is about to be replaced.
 func (s *Store) Replacing(c seal.Context) { s.replaced = append(s.replaced, itemName(c)) }
 
-// checkOthers returns an error if there are records but for those that are being replaced, and
+// checkOthers returns an error if there are records besides those that are being replaced, and
 // the key opens none of them.
 func (s *Store) checkOthers(ctx context.Context, key seal.Key) error {
 	var other error
@@ -59,7 +59,7 @@ func (s *Store) checkOthers(ctx context.Context, key seal.Key) error {
 			_, err = s.openWith(key, seal.Context{}, sealed[0])
 		}
 		switch {
-		case errors.Is(err, seal.ErrWrongContext): // it is the key
+		case errors.Is(err, seal.ErrWrongContext): // but the right key
 			return nil
 		case errors.Is(err, seal.ErrWrongKey):
 			other = cmp.Or(other, error(&OtherKeyError{name}))

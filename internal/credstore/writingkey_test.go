@@ -25,7 +25,7 @@ func mustReplace(t *testing.T, e Entry) {
 	}
 }
 
-// lostKeys are storages with the record "work", and what loses their key.
+// lostKeys are storages with the record "work", and how each loses its key.
 func lostKeys(t *testing.T) map[string]struct {
 	open func() *Store
 	key  string
@@ -89,7 +89,7 @@ func TestSet_LostKey(t *testing.T) {
 // A deleted record needs no key.
 func TestSet_NoRecordNeedsTheKey(t *testing.T) {
 	for name, storage := range lostKeys(t) {
-		if name == "key file" { // which the user makes
+		if name == "key file" { // only the user creates it
 			continue
 		}
 		if err := os.Remove(storage.key); err != nil {
@@ -178,7 +178,7 @@ func TestClaims(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustReplace(t, entryOf(s, "play"))
-		names, err := s.Except(t.Context(), func(name string) bool { return name == "login/play" })
+		names, err := s.NamesExcept(t.Context(), func(name string) bool { return name == "login/play" })
 		if err != nil || len(names) != 1 || names[0] != "login/work" {
 			t.Fatalf("%q, %v", names, err)
 		}
@@ -193,7 +193,7 @@ func TestClaims(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "seal.key")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := inMemory(dir, &memoryKeyring{}).Except(t.Context(), func(string) bool { return false }); err != nil {
+	if _, err := inMemory(dir, &memoryKeyring{}).NamesExcept(t.Context(), func(string) bool { return false }); err != nil {
 		t.Error(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "seal.key"), seal.NewKey().Bytes(), 0o600); err != nil {

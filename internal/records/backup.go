@@ -30,7 +30,7 @@ var (
 // MaxBackup bounds a backup file: a thousand of the largest records.
 const MaxBackup = 128 << 20
 
-// workFactor of scrypt takes 64 MiB of memory, as does the passphrase of the encrypted files.
+// workFactor makes scrypt use 64 MiB of memory, like the passphrase of the encrypted files.
 const workFactor = 16
 
 // Backup is the content of the encrypted file. It is never written unencrypted.

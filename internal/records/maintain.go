@@ -73,7 +73,7 @@ func Trouble(err error) string {
 	return "cannot be read here"
 }
 
-// isUnreadable reports a record that is damaged, or whose key is lost.
+// isUnreadable reports that a record is damaged, or its key lost.
 func isUnreadable(err error) bool {
 	return slices.ContainsFunc([]error{credstore.ErrKeyMissing, seal.ErrWrongKey, credstore.ErrCorrupt, seal.ErrTampered, seal.ErrFormat}, func(target error) bool { return errors.Is(err, target) })
 }
@@ -196,13 +196,13 @@ func FinishRekey(ctx context.Context, a *app.App, storage string) error {
 		return err
 	}
 	failed := checkOrphans(ctx, a, storage)
-	none := !app.PathExists(filepath.Join(cfg.Paths.Data, "locks", "peppers")) // if there is no keyring either
+	hasPeppers := app.PathExists(filepath.Join(cfg.Paths.Data, "locks", "peppers"))
 	for _, r := range append(configuredIn(a, cfg, storage), newPeppers(a, cfg, storage)) {
 		c, err := r.open(storage, true)
 		if err == nil {
 			err = c.Reseal(ctx)
 		}
-		if none && r.Kind == Peppers && errors.Is(err, credstore.ErrAbsent) {
+		if !hasPeppers && r.Kind == Peppers && errors.Is(err, credstore.ErrAbsent) {
 			continue
 		}
 		failed = errors.Join(failed, r.wrap(err))

@@ -34,7 +34,7 @@ func Orphans(ctx context.Context, a *app.App, storages ...string) (all []Record,
 			return nil, err
 		}
 		orphans := map[string]Record{}
-		names, err := store.Except(ctx, func(item string) bool {
+		names, err := store.NamesExcept(ctx, func(item string) bool {
 			r, isOrphan := orphan(ctx, a, cfg, storage, item)
 			orphans[item] = r
 			return !isOrphan
