@@ -114,7 +114,7 @@ func parseJSON(text []byte) (Line, error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&l); err != nil {
 		if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return l, fmt.Errorf("%q is no %s", strings.TrimPrefix(kind.Field, "Record."), kind.Type)
+			return l, fmt.Errorf("%q is not of type %s", strings.TrimPrefix(kind.Field, "Record."), kind.Type)
 		}
 		if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
 			return l, fmt.Errorf("there is no field %.80s", name)

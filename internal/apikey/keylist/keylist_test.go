@@ -90,7 +90,7 @@ func TestAKeyInAnyColumnIsNotShown(t *testing.T) {
 }
 
 func TestRead_NamesTheFieldOfAWrongType(t *testing.T) {
-	if _, _, err := read(`{"owner":1}`); err == nil || err.Error() != `line 1: "owner" is no string` {
+	if _, _, err := read(`{"owner":1}`); err == nil || err.Error() != `line 1: "owner" is not of type string` {
 		t.Error(err)
 	}
 }
