@@ -43,7 +43,7 @@ func hintOf(err error) string {
 	var s subject
 	if failed, ok := errors.AsType[*cli.ProfileError](err); ok {
 		if s = (subject{failed.Profile, failed.InLogin}); s.inLogin {
-			err = failed // not what undoing the login has failed with
+			err = failed // the cause, not a failed attempt to undo the login
 		}
 	}
 	fix := atomicfile.Fix(err)

@@ -158,7 +158,7 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 	root.SetIn(a.In)
 	root.SetOut(a.Out.Raw())
 	root.SetErr(a.Err.Raw())
-	// Not cobra's: with text/template, the linker keeps all exported methods.
+	// Cobra's own --version uses text/template, which makes the linker keep all exported methods.
 	root.Flags().BoolVarP(&version, "version", "v", false, "print fob's version")
 	root.SetFlagErrorFunc(usage.WrongFlag)
 	addDebug(root, a)

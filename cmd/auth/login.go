@@ -351,7 +351,7 @@ func printWelcome(a *app.App, attempt *loginAttempt, saved *session.Saved) {
 	name := attempt.profile.Name
 	a.Note("Logged in to %s%s. The login is stored in %s.", t.Bold(name), who, app.StorageText(attempt.profile.Storage))
 	missing := app.Subtract(attempt.params.Scopes, strings.Fields(saved.Scope))
-	if saved.Refreshable { // GitHub and others do not list a scope that is not one of the token's
+	if saved.Refreshable { // some servers, such as GitHub, do not list this scope
 		missing = app.Subtract(missing, []string{session.OfflineAccess})
 	}
 	if len(missing) > 0 {

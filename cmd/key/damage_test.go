@@ -57,8 +57,8 @@ func doctorFails(t *testing.T, m *apptest.Machine) bool {
 	return findings[i].State != doctor.OK
 }
 
-// Wherever random bytes are in the file: if a key cannot be read, neither the doctor nor a
-// check of the log says that all is well.
+// Wherever random bytes damage the file: if a key cannot be read, the doctor and a check of
+// the log report it.
 func TestDamage_EveryPageIsChecked(t *testing.T) {
 	m := apptest.New(t, "")
 	path := newRegistry(t, m)
@@ -85,7 +85,7 @@ func TestDamage_EveryPageIsChecked(t *testing.T) {
 		case verifyErr == nil && (listErr != nil || got != list):
 			t.Errorf("page %d: the log is verified, and the list fails: %v", at/page, listErr)
 		case listErr != nil && !unwell:
-			t.Errorf("page %d: the doctor says that all is well, and the list fails: %v", at/page, listErr)
+			t.Errorf("page %d: the doctor finds no problem, but the list fails: %v", at/page, listErr)
 		}
 		for _, err := range []error{listErr, verifyErr} {
 			if err != nil && !errors.Is(err, apikey.ErrDamaged) && !errors.As(err, new(*apikey.TamperedError)) {
@@ -118,7 +118,7 @@ func restore(t *testing.T, path string, content []byte) {
 	}
 }
 
-// A file that is not a registry is damage, never a reason to start anew.
+// A file that is not a registry is reported as damaged, and never replaced.
 func TestDamage_NothingIsReplaced(t *testing.T) {
 	m := apptest.New(t, "")
 	dir := filepath.Join(m.Home, "data")
@@ -137,7 +137,7 @@ func TestDamage_NothingIsReplaced(t *testing.T) {
 			t.Errorf("%s: the file was changed: %.20q %v", name, left, err)
 		}
 		if !doctorFails(t, m) {
-			t.Errorf("%s: the doctor says that all is well", name)
+			t.Errorf("%s: the doctor finds no problem", name)
 		}
 	}
 	if err := os.Rename(path, path+"-wal"); err != nil {

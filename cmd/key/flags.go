@@ -203,7 +203,7 @@ func canChange(verb string, state apikey.State) bool {
 // maxShown is how many of the keys that flags select are shown before the question.
 const maxShown = 5
 
-// confirm asks before changing keys that were not named by id, of which some are shown.
+// confirm asks before changing keys that were not named by id, and shows some of them.
 func (f *bulkFlags) confirm(ctx context.Context, a *app.App, some []apikey.Record, count int, verb string) error {
 	if count == 0 {
 		return cli.WithHint(errors.New("no keys match"), "run 'fob key list' to see all keys and their states")

@@ -18,7 +18,7 @@ import (
 
 const manyKeys = 2000
 
-// withManyKeys returns a machine with many keys of the owner big, and a database behind its
+// withManyKeys returns a machine with many keys of the owner big, and the database of its
 // registry. The key with the last id cannot be read.
 func withManyKeys(t *testing.T) (m *apptest.Machine, ids []string, db *sql.DB) {
 	t.Helper()

@@ -66,7 +66,7 @@ func runCheck(ctx context.Context, a *app.App, args []string, opts checkOptions)
 
 func check(ctx context.Context, a *app.App, r records.Record, repair bool) error {
 	if own, err := records.Select(ctx, a, []string{r.Label}); err == nil {
-		r = own[0] // so that its warnings are a's; the peppers have none, and no argument names them
+		r = own[0] // prints its warnings with this App; the peppers, which no argument names, have none
 	}
 	found, err := r.Check(ctx, repair)
 	done := map[bool]string{true: "is", false: "would be"}[repair]

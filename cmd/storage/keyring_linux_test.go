@@ -49,7 +49,7 @@ func TestCheck_NoKeyring(t *testing.T) {
 	}
 }
 
-// A new key for a keyring that cannot be used could not be finished: nothing is begun.
+// A change of the key could not be finished without the keyring, so it does not begin.
 func TestRekey_NoKeyring(t *testing.T) {
 	a := newApp(t)
 	for range 2 {
@@ -60,7 +60,7 @@ func TestRekey_NoKeyring(t *testing.T) {
 	if _, notes, err := a.Run(New, "check"); err != nil || notes != "work: not logged in.\nsecret/stripe: ok.\n" {
 		t.Errorf("%q, %v", notes, err)
 	}
-	// One that an older fob has begun ends where nothing can be in the keyring.
+	// One that an older fob began is finished if nothing can be in the keyring.
 	if err := os.Mkdir(a.Home+"/data/previous", 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func TestCheck_SeveralAtATime(t *testing.T) {
 // The errors of many records are joined once.
 func TestEach_JoinsOnce(t *testing.T) {
 	failed := each(context.Background(), make([]int, 1000), func(int) error { return os.ErrInvalid })
-	several, ok := failed.(interface{ Unwrap() []error }) //nolint:errorlint // its own shape
+	several, ok := failed.(interface{ Unwrap() []error }) //nolint:errorlint // this error, not one that it wraps
 	if !ok || len(several.Unwrap()) != 1000 {
 		t.Errorf("%T", failed)
 	}

@@ -90,7 +90,7 @@ Do not put a token in an argument, as in curl -H "Authorization: Bearer $token":
 users see the arguments of every program.
 
 If a job runs for longer than a token is valid, run 'fob token' again for each
-request, or use 'fob proxy'. 'fob refresh --all' in a weekly cron job keeps unused logins alive;
-'fob doctor --cron' checks that the job can read them.
+request, or use 'fob proxy'. 'fob refresh --all' in a weekly cron job keeps unused
+logins alive; 'fob doctor --cron' checks that the job can read them.
 
 'fob help exit-codes' lists the statuses, 'fob help environment' the variables.`

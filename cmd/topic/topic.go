@@ -114,7 +114,7 @@ func Settings() string {
 	return b.String()
 }
 
-// entry returns a line of a list, whose explanation begins at a column.
+// entry returns a line of a list, with the explanation from a column on.
 func entry(name, explanation string, column int) string {
 	lines := cli.Wrap(explanation, usage.MaxWidth-column)
 	return fmt.Sprintf("  %-*s%s\n", column-2, name, strings.Join(lines, "\n"+strings.Repeat(" ", column)))

@@ -31,8 +31,8 @@ const (
 	ActionRevoke  = "revoke"
 	ActionRehash  = "rehash" // the digest was replaced by one with the current pepper
 	ActionPepper  = "pepper" // the current pepper changed: its id is the detail
-	// ActionRevokeAll revoked many keys, whose number begins the detail and with whose
-	// Digest.With as its sum. ActionRevoked completed the record of one of them, in the same order.
+	// ActionRevokeAll revoked many keys: its detail begins with their number, and its key sum is
+	// Digest.With of all. Each ActionRevoked then completed one record, in the same order.
 	ActionRevokeAll = "revoke-all"
 	ActionRevoked   = "revoked"
 )
@@ -114,15 +114,15 @@ type LogEnd struct {
 	Pepper  string    // id of the current pepper
 }
 
-// Pending is a key that was revoked in bulk, whose record does not show it yet.
+// Pending is a key that was revoked in bulk, but whose record does not show it yet.
 type Pending struct {
 	Seq   int64 // of the ActionRevokeAll
 	At    int64 // in milliseconds
 	KeyID string
 }
 
-// With adds a key to the digest of those before it. It depends on their order: a sum could
-// be matched by other keys.
+// With adds a key of a bulk revocation to the digest of those before it. Their order counts,
+// because other keys could be chosen to match a plain sum.
 func (d Digest) With(keyID string) Digest { return sha256.Sum256(append(d[:], keyID...)) }
 
 // Auditor verifies a log entry by entry, from the first.
@@ -135,7 +135,7 @@ type Auditor struct {
 	accounted int64  // keys whose record matches their last entry
 
 	unsettled []Entry // bulk revocations that not all records show yet
-	settled   Digest  // of the keys of the first one whose records do
+	settled   Digest  // of the keys of the first one, as far as their records show it
 }
 
 // Check verifies the next entry. The error is a *TamperedError.

@@ -47,9 +47,9 @@ type Registry interface {
 	Change(ctx context.Context, do func(Tx) error) error
 	// Use adds to the recorded uses of keys, ignoring unknown keys.
 	Use(ctx context.Context, uses []Use) error
-	// Changed returns the ids of keys changed after a sequence number, at most that many,
-	// and the sequence number to continue from; AllKeys stands for any number of keys. It is
-	// cheap enough for polling.
+	// Changed returns the ids of keys changed after a sequence number, at most that many, and
+	// the sequence number to continue from. A bulk revocation counts as one change, with the
+	// id AllKeys. It is cheap enough for polling.
 	Changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error)
 	// Check reads everything, and returns ErrDamaged if something cannot be read.
 	Check(ctx context.Context) error
@@ -59,7 +59,7 @@ type Registry interface {
 	Close() error
 }
 
-// AllKeys stands for all keys in place of an id.
+// AllKeys stands for any number of keys in what Changed returns. No key has this id.
 const AllKeys = "*"
 
 // Tx is a transaction that changes a registry.

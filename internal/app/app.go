@@ -51,7 +51,7 @@ type resources struct {
 	config     *config.Config
 	configFile fs.FileInfo                 // when it was read; nil: missing
 	stores     map[string]*credstore.Store // by name, so that all profiles share a passphrase and a deadline
-	skipped    []string                    // warnings already printed
+	warned     []string                    // warnings already printed
 }
 
 func newResources() *resources { return &resources{stores: make(map[string]*credstore.Store)} }
@@ -142,8 +142,8 @@ func (a *App) Choice(args []string) (config.Choice, error) {
 }
 
 func (a *App) warnOnce(line string) {
-	if !slices.Contains(a.opened.skipped, line) {
-		a.opened.skipped = append(a.opened.skipped, line)
+	if !slices.Contains(a.opened.warned, line) {
+		a.opened.warned = append(a.opened.warned, line)
 		a.Warn(line)
 	}
 }

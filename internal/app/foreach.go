@@ -12,12 +12,12 @@ import (
 // maxAtOnce bounds how many records are used at a time.
 const maxAtOnce = 8
 
-// ForEach calls do for each item, several at a time, and returns the errors. Each call has an
-// App of its own, whose notes are printed in the order of the items. Once ctx ends, no call
-// is started.
+// ForEach calls do for each item, several at a time, and returns the errors. Each call gets
+// its own App; their notes are printed in the order of the items. After ctx ends, it starts
+// no more calls.
 func ForEach[T any](ctx context.Context, a *App, items []T, do func(a *App, item T) error) (errs []error) {
 	for _, name := range config.Storages() {
-		_, _ = a.Store(name) // opened first, their own notes and prompts are not delayed
+		_, _ = a.Store(name) // now, so that its notes and prompts are not delayed
 	}
 	for some := range slices.Chunk(items, maxAtOnce) {
 		failed, notes := make([]error, len(some)), make([][]string, len(some))

@@ -32,7 +32,7 @@ type family struct {
 }
 
 type refreshToken struct {
-	used       time.Time // first, with a successor in the response; zero: not yet
+	used       time.Time // when it was first replaced; zero: not yet
 	generation int       // rotations since the login
 	family     *family
 }
@@ -182,7 +182,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, by tokenClient) 
 		return
 	}
 	if !s.opts.NoRotation {
-		old.used = cmp.Or(old.used, time.Now()) // here, under the lock: of two at once, one comes too late
+		old.used = cmp.Or(old.used, time.Now()) // under the lock, so that of two requests at once only one succeeds
 	}
 	m := s.tokens(i)
 	s.mu.Unlock()
@@ -192,7 +192,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request, by tokenClient) 
 	s.faultTokens(m, by)
 	if kept, _ := m["refresh_token"].(string); kept == "" {
 		s.mu.Lock()
-		old.used = time.Time{} // no successor, or a fault took it: the server goes on with the old one
+		old.used = time.Time{} // there is no replacement, or a fault removed it: the old one remains valid
 		s.mu.Unlock()
 	}
 	if _, drops := s.take("drop", nil); drops {

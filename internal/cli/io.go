@@ -101,7 +101,7 @@ func (s *IO) writeJSON(v any, indent string) error {
 	return err
 }
 
-// PrintJSONList prints a list as PrintJSON does, but each element as soon as it is there.
+// PrintJSONList prints a list like PrintJSON, but element by element.
 func PrintJSONList[T any](s *IO, list iter.Seq2[T, error]) error {
 	out := bufio.NewWriter(s.Out.Raw())
 	before, after := "[\n  ", "[]\n"

@@ -32,7 +32,7 @@ type Table struct {
 	style       Style
 }
 
-// tablePage is the number of rows that decide about the columns.
+// tablePage is the number of rows in the first page.
 const tablePage = 200
 
 // NewTable returns a table without rows. dispensable is as in PrintTable.

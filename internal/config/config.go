@@ -39,7 +39,7 @@ type Config struct {
 
 	Paths Paths `toml:"-"` // where it and fob's other files are
 
-	unknown map[string]*ParseError // the first unknown setting of each profile; "": outside of the tables
+	unknown map[string]*ParseError // the first unknown setting of each profile, and of no table ("")
 
 	storageVariable string // FOB_STORAGE
 	trust           trust
@@ -89,9 +89,9 @@ func LoadFor(profile, path string, getenv func(string) string) (*Config, error) 
 	return c, nil
 }
 
-// withoutOthers blanks the lines of all profiles but one. It returns the text as it is if
-// that profile is not found, or could refer to another one, or if a line that looks like a
-// table could be a part of a string. Variables with an identity are withheld for all profiles.
+// withoutOthers blanks the lines of all profiles but one. It returns the text unchanged if
+// that profile is missing or could refer to another one, if a line that looks like a table
+// could be part of a string, or if there is an identity: children inherit that of no profile.
 func withoutOthers(text []byte, profile string) []byte {
 	header := []byte("[profile." + profile + "]")
 	for _, word := range []string{`"""`, "'''", "via", "identity"} {
@@ -107,7 +107,7 @@ func withoutOthers(text []byte, profile string) []byte {
 			found, other = found || isThis, !isThis && bytes.HasPrefix(table, []byte("[profile."))
 		}
 		if other {
-			line = []byte("\n") // line numbers stay
+			line = []byte("\n") // so that line numbers in errors are right
 		}
 		kept = append(kept, line...)
 	}

@@ -144,7 +144,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// A setting that a newer fob has written costs no more than its own profile.
+// A setting of a newer fob makes only its own profile unusable.
 func TestLoad_UnknownSettings(t *testing.T) {
 	path := write(t, "new = 1\nnewer = 2\ndefault = \"work\"\n[profile.work]\nissuer = \"https://a.example\"\n[profile.play]\nisuer = \"x\"\nclient_id = \"c\"\n")
 	c, err := Load(path, env())

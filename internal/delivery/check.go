@@ -2,11 +2,10 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"errors"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -62,9 +61,9 @@ func firstShared(names, others []string) string {
 	return ""
 }
 
-// AllowFolders notes which files among typed destinations a later rotation, which finds them
-// in the registry, could not write. With allow, or a yes on a terminal, their folders are
-// added to dotenv_roots.
+// AllowFolders reports the .env files among typed destinations that later rotations, which
+// find them in the registry, could not write. With allow, or after confirmation, it adds their
+// folders to dotenv_roots.
 func AllowFolders(ctx context.Context, a *app.App, typed []string, allow, ask bool) error {
 	if len(typed) == 0 {
 		return nil
@@ -83,7 +82,7 @@ func AllowFolders(ctx context.Context, a *app.App, typed []string, allow, ask bo
 		if !ok || wrong.Folder == "" {
 			continue
 		}
-		m.DotenvRoots = append(m.DotenvRoots, wrong.Folder) // once is enough
+		m.DotenvRoots = append(m.DotenvRoots, wrong.Folder) // ask once per folder
 		shown := sanitize.Line(wrong.Folder)
 		if !allow && (!ask || a.Confirm(ctx, "Allow later rotations to write below "+shown+"?", cli.ErrNoTerminal) != nil) {
 			a.Note("Later rotations on this machine cannot write below %s: allow it with --allow-folder, or add it to dotenv_roots in config.toml.", shown)

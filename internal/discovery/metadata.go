@@ -190,8 +190,8 @@ func (m *Metadata) Check() error {
 	return nil
 }
 
-// checkNamed refuses a URL that a server names and fob must not request: http where the
-// server has https, such as an address on this machine that a server elsewhere names.
+// checkNamed rejects a URL that a server names, if fob must not request it: http although the
+// server has https, for example an address on this machine.
 func checkNamed(by, named string) error {
 	if strings.HasPrefix(strings.ToLower(by), "https:") && strings.HasPrefix(strings.ToLower(named), "http:") {
 		return fmt.Errorf("%q is not https", sanitize.Line(named))

@@ -81,8 +81,8 @@ func NewTransport(o Options) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	// To any server that requests one: a self-signed one matches none of the CAs that a
-	// server lists (RFC 8705 §2.2).
+	// Any server that requests a certificate gets it: a self-signed one matches none of the
+	// CAs that servers list (RFC 8705 §2.2).
 	present := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return cmp.Or(certificate, &tls.Certificate{}), nil
 	}
@@ -239,7 +239,7 @@ func IsTemporary(status int) bool {
 	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// A Response has been read whole.
+// Response is a response with its whole body.
 type Response struct {
 	Status int
 	Header http.Header

@@ -58,25 +58,25 @@ type Token struct {
 }
 
 type claimSet struct {
-	Issuer            string    `json:"iss"`
-	Subject           string    `json:"sub"`
-	Audience          audience  `json:"aud"`
-	AuthorizedParty   string    `json:"azp"`
-	Expiry            *float64  `json:"exp"`
-	IssuedAt          *float64  `json:"iat"`
-	Nonce             string    `json:"nonce"`
-	AccessTokenHash   *string   `json:"at_hash"`
-	Name              displayed `json:"name"`
-	PreferredUsername displayed `json:"preferred_username"`
-	Email             displayed `json:"email"`
-	ACR               displayed `json:"acr"`
-	AuthTime          any       `json:"auth_time"`
+	Issuer            string       `json:"iss"`
+	Subject           string       `json:"sub"`
+	Audience          audience     `json:"aud"`
+	AuthorizedParty   string       `json:"azp"`
+	Expiry            *float64     `json:"exp"`
+	IssuedAt          *float64     `json:"iat"`
+	Nonce             string       `json:"nonce"`
+	AccessTokenHash   *string      `json:"at_hash"`
+	Name              optionalText `json:"name"`
+	PreferredUsername optionalText `json:"preferred_username"`
+	Email             optionalText `json:"email"`
+	ACR               optionalText `json:"acr"`
+	AuthTime          any          `json:"auth_time"`
 }
 
-// displayed is a claim that no login depends on: one that is not a string is ignored.
-type displayed string
+// optionalText is a claim that no login depends on: one that is not a string is ignored.
+type optionalText string
 
-func (d *displayed) UnmarshalJSON(text []byte) error {
+func (d *optionalText) UnmarshalJSON(text []byte) error {
 	_ = json.Unmarshal(text, (*string)(d))
 	return nil
 }
@@ -161,7 +161,7 @@ func parseClaims(payload []byte) (*claimSet, error) {
 }
 
 func (v *Verifier) token(c *claimSet) *Token {
-	ahead := v.Now().Sub(v.ServerNow()).Truncate(clockLeeway) // this machine's clock, which the times are by
+	ahead := v.Now().Sub(v.ServerNow()).Truncate(clockLeeway) // the result's times are by this machine's clock
 	t := &Token{
 		Subject: c.Subject, Name: string(c.Name), PreferredUsername: string(c.PreferredUsername), Email: string(c.Email),
 		ACR: string(c.ACR), ExpiresAt: unixTime(*c.Expiry).Add(ahead),

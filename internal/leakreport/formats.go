@@ -20,7 +20,7 @@ type finding struct {
 // value is a value in a report. One that is missing or null is empty.
 type value struct {
 	json  any
-	wrong *bool // set where a value has another type than a format requires
+	wrong *bool // set if a value does not have the type that a format requires
 }
 
 func as[T any](v value) T {
@@ -91,7 +91,7 @@ func (v value) findings() (found []finding, known bool) {
 func (v value) detectSecrets() (found []finding) {
 	for _, path := range slices.Sorted(maps.Keys(v.at("results").members())) {
 		for _, result := range v.list("results", path) {
-			if result.at("is_secret").json != false { // a person found that it is none
+			if result.at("is_secret").json != false { // marked as a false positive
 				found = append(found, finding{rule: result.text("type"), path: path, line: result.number("line_number")})
 			}
 		}

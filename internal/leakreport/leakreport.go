@@ -46,7 +46,7 @@ var ErrFormat = errors.New("not a report that fob reads")
 const (
 	// maxSize is how many bytes of a report are read.
 	maxSize = 64 << 20
-	// maxValues bounds what the JSON of a report needs in memory. An object needs that of
+	// maxValues bounds the memory that the JSON of a report needs. An object needs as much as
 	// eight other values.
 	maxValues = 4 << 20
 	// maxNesting is how deep lists of findings are nested: GitHub's pages are a list of lists.
@@ -85,7 +85,7 @@ func Read(ctx context.Context, r io.Reader, brands []string) (Report, error) {
 	}
 }
 
-// countValues counts the values in JSON roughly, as maxValues says.
+// countValues counts the values in JSON roughly, an object as eight.
 func countValues(text []byte) (n int) {
 	quoted := false
 	for i := 0; i < len(text); i++ {

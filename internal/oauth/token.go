@@ -366,7 +366,7 @@ func (c *Client) Revoke(ctx context.Context, token secret.Secret, hint string) e
 }
 
 // EndSessionURL returns the page where the user ends their browser session at the server
-// (OpenID Connect RP-Initiated Logout §2), or "" if it has none that is a URL. It contains no
+// (OpenID Connect RP-Initiated Logout §2), or "" if it names no valid URL. It contains no
 // id_token, because the browser's arguments are visible to other processes.
 func EndSessionURL(m *discovery.Metadata, clientID string) string {
 	page, err := withParams(m.EndSessionEndpoint, url.Values{"client_id": {clientID}})

@@ -129,7 +129,7 @@ func setup(env *testscript.Env) error {
 	if err := setupProgram(env); err != nil {
 		return err
 	}
-	env.Defer(func() { // what a script that failed has mounted
+	env.Defer(func() { // unmount what a failed script mounted
 		if mounts, _ := os.ReadFile("/proc/mounts"); bytes.Contains(mounts, []byte(env.WorkDir+"/home ")) {
 			_ = exec.Command("umount", "-l", env.WorkDir+"/home").Run()
 		}

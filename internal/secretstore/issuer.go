@@ -1,17 +1,16 @@
 package secretstore
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
-
-	"bytes"
-	"encoding/json"
-	"io"
-	"net"
 
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/sanitize"
@@ -93,11 +92,11 @@ func (i *Issuer) mintAtGitLab(ctx context.Context, old secret.Secret) (Minted, e
 	return minted, err
 }
 
-// gitlabPath rotates the token in the request, of any kind.
+// gitlabPath rotates the token that authenticates the request, whatever its kind.
 const gitlabPath = "/api/v4/personal_access_tokens/self/rotate"
 
-// GitLab rotates an access token with the token itself. The old one is revoked when the
-// response arrives. With a zero end, GitLab chooses a week.
+// GitLab rotates an access token, authenticated with the token itself. The old one is revoked
+// when the response arrives. Without an end, GitLab chooses a week.
 func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret, end time.Time) (minted Minted, expires time.Time, err error) {
 	address := strings.TrimRight(base, "/") + gitlabPath
 	if err := httpclient.CheckURL(address); err != nil {

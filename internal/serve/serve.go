@@ -51,7 +51,7 @@ type Options struct {
 	// OnlyAuthStatuses restricts responses to 200, 401 and 403: nginx's auth_request turns
 	// any other status into 500.
 	OnlyAuthStatuses bool
-	// Guesses is the number of keys per second without a record that an address may send.
+	// Guesses is how many unknown keys an address may send per second.
 	Guesses int
 	// SplitInternal serves /metrics and /introspect only on the Internal handler.
 	SplitInternal bool

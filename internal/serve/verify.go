@@ -104,7 +104,7 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	}
 	p, err := apikey.Present(text, need)
 	misplaced := reasonOf(err) == apikey.OtherEnvironment
-	if misplaced { // looked up too: only keys that match no record are guesses
+	if misplaced { // look it up nevertheless: only unknown keys count as guesses
 		need = apikey.Need{}
 		p, err = apikey.Present(text, need)
 	}
@@ -166,7 +166,7 @@ func (s *Server) accept(ctx context.Context, text string, e *entry, now time.Tim
 	return verdict{entry: e}
 }
 
-// failed counts a key that matches no record against its address.
+// failed counts an unknown key against the client's address.
 func (s *Server) failed(r *http.Request) verdict {
 	client := s.client(r)
 	if s.guesses.blocked(client) {

@@ -229,8 +229,8 @@ func (t *accessToken) outlives(c Clock, minTTL time.Duration) bool {
 	return known && t.IssuedAt.Add(age).Add(minTTL).Before(t.ExpiresAt) // sums of durations overflow
 }
 
-// end returns when the token expires, by this machine's clock as it is now: a token that was
-// issued while the clock was a year ahead has no year left.
+// end returns when the token expires, by this machine's clock as it is now: the stored expiry
+// is a year late if the clock was a year ahead when the token was issued.
 func (t *accessToken) end(c Clock) time.Time {
 	age, known := c.since(t.IssuedAt, t.Uptime)
 	if back := age - c.Now().Sub(t.IssuedAt); known && back > clockTolerance && !t.ExpiresAt.IsZero() {

@@ -11,7 +11,7 @@ import (
 )
 
 // ProfileOf returns the profile of a stored login, as far as its record has the settings. The
-// first read is not authenticated: only what the second one is bound to comes from it.
+// first read is not authenticated: it only provides what the second one is bound to.
 func ProfileOf(ctx context.Context, store *credstore.Store, name string) (config.Profile, error) {
 	p := config.Profile{Name: name, Storage: store.Backend()}
 	stored, err := store.Claims().Get(ctx, seal.Context{Kind: "login", Profile: name})

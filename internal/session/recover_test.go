@@ -76,7 +76,7 @@ func TestProfileOf(t *testing.T) {
 	}
 }
 
-// What a changed record claims is not believed.
+// The claims of a changed record are not used.
 func TestProfileOf_Changed(t *testing.T) {
 	f := newFixture(t, authservertest.Options{})
 	f.mustLogin()

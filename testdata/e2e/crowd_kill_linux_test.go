@@ -30,7 +30,7 @@ type killedCrowd struct {
 	calls   int
 	killed  int
 	slowest time.Duration
-	failed  []string  // what processes printed that were not killed
+	failed  []string  // the output of processes that failed without being killed
 	lost    int       // logins
 	named   int       // of these, those whose cause a process reported
 	login   time.Time // of the current login
@@ -173,7 +173,7 @@ func (c *killedCrowd) call(env []string) {
 	}
 }
 
-// result checks what a run must have, and returns its row.
+// result checks the counts of a run, and returns its row.
 func (c *killedCrowd) result() string {
 	opened, _ := os.ReadFile(c.browser)
 	refreshes, refused := c.server.count("token/refresh"), c.server.count("token/refused")

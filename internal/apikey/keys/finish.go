@@ -183,8 +183,8 @@ func (g *Registrar) Delivered(ctx context.Context, id string, places []string) e
 	})
 }
 
-// abandon ends a rotation whose replacement was delivered nowhere, unless the old key, or a
-// destination that has another replacement, needs one.
+// abandon ends a rotation with an undelivered replacement, unless the old key, or a
+// destination that has another replacement, still needs one.
 func (g *Registrar) abandon(tx apikey.Tx, rotation *apikey.Rotation, old, next apikey.Record) error {
 	others, err := g.replacements(tx, old.ID)
 	if err != nil {

@@ -297,8 +297,8 @@ func (g *Registrar) Revoke(ctx context.Context, ids []string, why string) (count
 	return count, err
 }
 
-// Settle completes up to BatchSize records of keys that Revoke has revoked, also in a
-// process that was interrupted, and returns their number.
+// Settle completes up to BatchSize records of keys that Revoke has revoked, including those
+// that an interrupted process left, and returns their number.
 func (g *Registrar) Settle(ctx context.Context) (count int, err error) {
 	err = g.change(ctx, func(tx apikey.Tx) (err error) {
 		count, err = tx.Settle(g.event(apikey.ActionRevoked, ""), BatchSize)

@@ -171,7 +171,7 @@ func NoteUse(ctx context.Context, a *app.App, g *keys.Registrar, id string) {
 	}
 }
 
-// FoldUses adds the uses that were noted for a registry to it, in one batch.
+// FoldUses adds the noted uses to the registry in one batch.
 func FoldUses(ctx context.Context, a *app.App, g *keys.Registrar) {
 	spool, err := spoolOf(ctx, a, g)
 	if err == nil {

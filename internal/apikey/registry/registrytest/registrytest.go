@@ -310,8 +310,8 @@ func testRevoke(t *testing.T, f *fixture) {
 	f.audited(t)
 }
 
-// Many keys are refused from one quick change on. Their records follow, also after the
-// process was killed, and meanwhile every way to read a key shows it as revoked.
+// One quick change revokes many keys. Settle completes their records, also after the process
+// was killed; until then, every way to read a key shows it as revoked.
 func testRevokeMany(t *testing.T, f *fixture) {
 	const count = 2*keys.BatchSize + 7
 	var ids, texts []string

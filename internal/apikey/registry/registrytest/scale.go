@@ -14,7 +14,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey/registry/sqlstore"
 )
 
-// fill imports keys of many owners, of which few end, and returns their ids.
+// fill imports keys of many owners, few of which expire, and returns their ids.
 func (f *fixture) fill(t *testing.T, batches int) (ids []string) {
 	t.Helper()
 	for batch := range batches {
@@ -37,8 +37,8 @@ func (f *fixture) fill(t *testing.T, batches int) (ids []string) {
 	return ids
 }
 
-// A list is not read before it is wanted: a change of its end, once its start was read,
-// shows, and a reader who stops leaves nothing open.
+// Lists are read lazily: a change to the last key shows even after the first was read, and a
+// reader that stops early leaves nothing open.
 func testKeysPageByPage(t *testing.T, f *fixture) {
 	all := len(f.fill(t, 3))
 	ids := f.ids(t, apikey.Filter{})
@@ -113,8 +113,7 @@ func testSort(t *testing.T, f *fixture) {
 	}
 }
 
-// Each question is answered with an index, so that its cost does not depend on the number of
-// other keys.
+// Each query uses an index, so that its cost does not depend on the number of other keys.
 func testIndexes(t *testing.T, f *fixture) {
 	ids := f.fill(t, 20)
 	keysQuery := func(filter apikey.Filter) func() (string, []any) {

@@ -56,14 +56,14 @@ func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error
 	if errors.Is(err, errNoLog) {
 		store, err = openFrozen(ctx, path)
 	}
-	if errors.Is(err, apikey.ErrNoRegistry) { // also an empty file: fob creates none
+	if errors.Is(err, apikey.ErrNoRegistry) { // or the file is empty: fob never creates such a file
 		err = fmt.Errorf("%w: %s is not a registry", apikey.ErrDamaged, path)
 	}
 	return store, err
 }
 
 // openFrozen opens a registry on a read-only mount, so that keys can still be verified. It
-// returns errNoLog if there is a log, whose changes would be missing.
+// returns errNoLog if there is a log, because its changes would be missing.
 func openFrozen(ctx context.Context, path string) (*sqlstore.Store, error) {
 	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
 		return nil, errNoLog
@@ -91,11 +91,11 @@ var errNoIndex = fmt.Errorf("%w: there is no room for its index", apikey.ErrFull
 // errNoLog means that the log cannot be created next to the file (SQLITE_CANTOPEN).
 var errNoLog = fmt.Errorf("%w: its folder cannot be written", apikey.ErrUnusable)
 
-// makeFile creates a missing registry with a private mode, whole from its first moment: an
-// existing file that is not a registry is damaged.
+// makeFile creates a missing registry with a private mode, in one step: a file that is not a
+// registry is therefore damaged, never unfinished.
 func makeFile(ctx context.Context, path string, create bool) error {
 	if _, err := os.Lstat(path + "-wal"); err == nil {
-		return fmt.Errorf("%w: %s is missing, and its log %s-wal is not", apikey.ErrDamaged, path, filepath.Base(path))
+		return fmt.Errorf("%w: %s is missing, but its log %s-wal exists", apikey.ErrDamaged, path, filepath.Base(path))
 	}
 	if !create {
 		return apikey.ErrNoRegistry

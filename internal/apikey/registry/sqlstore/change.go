@@ -112,7 +112,7 @@ func (c *change) Insert(e apikey.Event, records []apikey.Record) (skipped []stri
 		before, known := existing[r.ID]
 		switch {
 		case known && before.Pepper == r.Pepper && !before.Digest.Equal(r.Digest): // with different peppers, they are not comparable
-			return nil, fmt.Errorf("key %s is there already, with another digest", r.ID)
+			return nil, fmt.Errorf("key %s already exists with another digest", r.ID)
 		case known:
 			skipped = append(skipped, r.ID)
 		default:
@@ -210,7 +210,7 @@ func (c *change) RevokeAll(e apikey.Event, ids []string) (count int, err error) 
 	return len(added), c.log(e, sum)
 }
 
-// pending returns the keys of bulk revocations, from one on, in the order of Settle.
+// pending returns the keys of bulk revocations since an entry, in the order of Settle.
 func pending(ctx context.Context, q querier, from int64) (list []apikey.Pending, err error) {
 	err = queryRows(ctx, q, func(rows *sql.Rows) error {
 		var p apikey.Pending

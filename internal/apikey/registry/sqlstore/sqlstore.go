@@ -30,7 +30,7 @@ type Dialect struct {
 	Check string
 	// OneConnection means that the only connection is exclusive.
 	OneConnection bool
-	// Frozen means that changes are not seen, so that there is no watching for them.
+	// Frozen means that changes by others are not visible, so that watching is refused.
 	Frozen bool
 	// Snapshot is the isolation level for reads of one snapshot.
 	Snapshot sql.IsolationLevel
@@ -310,7 +310,7 @@ func queryKeys(ctx context.Context, q querier, query string, args ...any) iter.S
 	}
 }
 
-// ends is when a key that is not revoked ends, as the index api_key_ends has it; 0 is never.
+// ends is when an unrevoked key ends, 0 for never, exactly as in the index api_key_ends.
 const ends = "CASE WHEN k.retires_at <> 0 AND (k.expires_at = 0 OR k.retires_at < k.expires_at) THEN k.retires_at ELSE k.expires_at END"
 
 // KeysQuery returns the query for a page of keys after an id or, in another order than that

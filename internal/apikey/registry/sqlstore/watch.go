@@ -79,7 +79,7 @@ func (s *Store) watching(ctx context.Context) (querier, error) {
 // changed selects the head of the log (kind 0) and the changes after a number in one query,
 // to save a round trip.
 func (s *Store) changed(ctx context.Context, after int64, most int) (ids []string, last int64, err error) {
-	if s.dialect.Frozen && after < math.MaxInt64 { // not only the last number
+	if s.dialect.Frozen && after < math.MaxInt64 { // MaxInt64 only asks for the last number
 		return nil, 0, fmt.Errorf("%w: it is read-only, and changes would not be seen", apikey.ErrUnusable)
 	}
 	conn, err := s.watching(ctx)
