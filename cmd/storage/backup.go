@@ -156,7 +156,7 @@ func runRestore(ctx context.Context, a *app.App, opts restoreOptions) error {
 		return err
 	}
 	if opts.Force && !opts.DryRun {
-		if err := records.Replacing(a, backed, opts.RestoreOptions); err != nil {
+		if err := records.MarkReplaced(a, backed, opts.RestoreOptions); err != nil {
 			return err
 		}
 	}

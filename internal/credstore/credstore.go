@@ -60,7 +60,7 @@ type Store struct {
 	proven atomic.Bool // the key has opened a record
 	claims bool        // see Claims
 
-	replaced []string // see Replacing
+	replaced []string // see MarkReplaced
 }
 
 // items is a backend: it stores sealed bytes by name. Calls for several names may run

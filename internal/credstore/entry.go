@@ -63,8 +63,8 @@ func (e Entry) Locked(ctx context.Context, change func() error) error {
 	return change()
 }
 
-// Replacing announces that the record will be replaced; see Store.Replacing.
-func (e Entry) Replacing() { e.Store.Replacing(e.Context) }
+// MarkReplaced marks the record as about to be replaced: see Store.MarkReplaced.
+func (e Entry) MarkReplaced() { e.Store.MarkReplaced(e.Context) }
 
 // Get reads the record. It takes no lock, because writes are atomic.
 func (e Entry) Get(ctx context.Context) (Record, error) { return e.Store.Get(ctx, e.Context) }

@@ -43,8 +43,8 @@ func (s *Store) writingKey(ctx context.Context) (seal.Key, error) {
 	return s.key(ctx, true)
 }
 
-// Replacing allows a key that does not open a record which is about to be replaced.
-func (s *Store) Replacing(c seal.Context) { s.replaced = append(s.replaced, itemName(c)) }
+// MarkReplaced allows a key that does not open this record, because it is about to be replaced.
+func (s *Store) MarkReplaced(c seal.Context) { s.replaced = append(s.replaced, itemName(c)) }
 
 // checkOthers returns an error if there are records besides those that are being replaced, and
 // the key opens none of them.

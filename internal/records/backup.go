@@ -248,9 +248,9 @@ func (b Backed) target(a *app.App, opts RestoreOptions) (string, error) {
 	return cfg.StorageFor(cmp.Or(opts.Storage, a.Getenv("FOB_STORAGE"), b.profile.Storage, b.secret.Storage))
 }
 
-// Replacing allows a new key in place of a lost one, if it is needed only by records that the
-// backup replaces.
-func Replacing(a *app.App, backed []Backed, opts RestoreOptions) error {
+// MarkReplaced allows a new key in place of a lost one, if only records that the backup replaces
+// need the lost one.
+func MarkReplaced(a *app.App, backed []Backed, opts RestoreOptions) error {
 	for _, b := range backed {
 		storage, err := b.target(a, opts)
 		if err != nil {
@@ -260,7 +260,7 @@ func Replacing(a *app.App, backed []Backed, opts RestoreOptions) error {
 		if err != nil {
 			return b.wrap(err)
 		}
-		c.Replacing()
+		c.MarkReplaced()
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 // content is a record in one storage. If nothing is stored, the error is IsMissing.
 type content interface {
-	Replacing()
+	MarkReplaced()
 	// Read reads the whole record, without a lock.
 	Read(ctx context.Context) (revision, error)
 	// Check reads it and the files next to it; with repair it cleans up after crashes.

@@ -14,9 +14,9 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// Orphans returns the records in some storages that config.toml does not name. By default these
-// are both storages, but a keyring that may ask the user only if config.toml is empty, and none
-// if FOB_CONFIG is set: another configuration may name them.
+// Orphans returns the records in some storages that config.toml does not name. The default is
+// both storages, but a keyring that may prompt only if config.toml is empty, and no storage if
+// FOB_CONFIG is set, because another configuration may name the records.
 func Orphans(ctx context.Context, a *app.App, storages ...string) (all []Record, err error) {
 	cfg, err := a.Config()
 	if err != nil || len(storages) == 0 && (a.Getenv("FOB_CONFIG") != "" || cfg.StoresNothing()) {

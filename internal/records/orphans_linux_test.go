@@ -10,8 +10,8 @@ import (
 	"github.com/fobcli/fob/internal/credstore"
 )
 
-// A keyring that cannot be reached is not asked about records of encrypted files, nor does it
-// keep their key from being changed.
+// An unreachable keyring is not searched for records of encrypted files, and does not prevent a
+// change of their key.
 func TestOrphans_NoKeyring(t *testing.T) {
 	m := newMachine(t)
 	locks := filepath.Join(m.Home, "data", "locks")
