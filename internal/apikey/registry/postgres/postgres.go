@@ -103,7 +103,7 @@ func isLocal(host string) bool {
 
 var dialect = sqlstore.Dialect{
 	Migrations:    migrations,
-	HeadForUpdate: "SELECT seq, hash FROM audit_head FOR UPDATE",
+	HeadForUpdate: "SELECT seq, hash FROM log_head FOR UPDATE",
 	Parameters:    16_000, // the protocol allows 65,535; each statement is a round trip
 	Snapshot:      sql.LevelRepeatableRead,
 	Check: `SELECT CASE WHEN (SELECT COUNT(k::TEXT) FROM api_key k) + (SELECT COUNT(u::TEXT) FROM key_use u) + (SELECT COUNT(r::TEXT) FROM rotation r)

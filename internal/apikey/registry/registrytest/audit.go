@@ -58,8 +58,8 @@ func testTampering(t *testing.T, f *fixture) {
 		{"a revived key, as an entry before has it", &head, []string{"UPDATE api_key SET revoked_at = 0, seq = 1 WHERE id = '" + id + "'"},
 			[]string{"UPDATE api_key SET revoked_at = " + milliseconds(f.now()) + ", seq = 3 WHERE id = '" + id + "'"}},
 		{"a key moved to another entry", nil, []string{"UPDATE api_key SET seq = 99 WHERE id = '" + other + "'"}, []string{"UPDATE api_key SET seq = 2 WHERE id = '" + other + "'"}},
-		{"a moved head", nil, []string{"UPDATE audit_head SET seq = 2"}, []string{"UPDATE audit_head SET seq = 3"}},
-		{"a cut tail", &head, []string{"DELETE FROM audit_log WHERE seq = 3", "UPDATE audit_head SET seq = 2"}, nil},
+		{"a moved head", nil, []string{"UPDATE log_head SET seq = 2"}, []string{"UPDATE log_head SET seq = 3"}},
+		{"a cut tail", &head, []string{"DELETE FROM audit_log WHERE seq = 3", "UPDATE log_head SET seq = 2"}, nil},
 	} {
 		f.forge(t, test.do...)
 		var tampered *apikey.TamperedError

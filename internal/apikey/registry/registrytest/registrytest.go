@@ -84,6 +84,7 @@ func Run(t *testing.T, d Driver) {
 		{"G58_TimesOfALife", testTimesOfALife},
 		{"Use", testUse},
 		{"ID", testID},
+		{"OlderServer", testOlderServer},
 		{"NewerSchema", testNewerSchema},
 		{"NoRegistry", testNoRegistry},
 		{"G56_HostileNames", testHostileNames},
@@ -538,7 +539,7 @@ func testID(t *testing.T, f *fixture) {
 	}
 	// One that an older fob has made gets an id.
 	f.key(t, draft)
-	f.forge(t, "ALTER TABLE registry DROP COLUMN id", "DROP TABLE revocation", "UPDATE registry SET schema_version = 2")
+	f.downgrade(t)
 	if upgraded := id(f); len(ids) != 3 || upgraded != id(f) {
 		t.Error(ids)
 	}
@@ -547,6 +548,29 @@ func testID(t *testing.T, f *fixture) {
 		if got, err := f.Registry.ID(t.Context()); !errors.Is(err, apikey.ErrDamaged) {
 			t.Error(planted, got, err)
 		}
+	}
+}
+
+// downgrade makes the registry one of version 0.1.0.
+func (f *fixture) downgrade(t *testing.T) {
+	t.Helper()
+	f.forge(t, "ALTER TABLE registry DROP COLUMN id", "DROP TABLE revocation", "ALTER TABLE log_head RENAME TO audit_head", "UPDATE registry SET schema_version = 2")
+}
+
+// A server of an older version does not see bulk revocations: once they are possible, it must
+// not get news of the registry, and refuses every key.
+func testOlderServer(t *testing.T, f *fixture) {
+	f.downgrade(t)
+	older := f.driver.DB(t, f.dsn)
+	poll := func() error {
+		return older.QueryRow("SELECT seq FROM audit_head UNION ALL SELECT seq FROM audit_log WHERE seq > 9").Scan(new(int64))
+	}
+	if err := poll(); err != nil {
+		t.Fatal(err)
+	}
+	f.open(t)
+	if err := poll(); err == nil {
+		t.Error("it still sees the log")
 	}
 }
 

@@ -121,7 +121,7 @@ func testIndexes(t *testing.T, f *fixture) {
 	}
 	for index, query := range map[string]func() (string, []any){
 		f.driver.KeysIndex: keysQuery(apikey.Filter{}),
-		"api_key_owner":    keysQuery(apikey.Filter{Owner: "owner7"}),
+		"api_key_by_owner": keysQuery(apikey.Filter{Owner: "owner7"}),
 		"api_key_ends":     keysQuery(apikey.Filter{EndsAfter: f.now(), EndsBefore: f.now().Add(48 * time.Hour)}),
 		"audit_log_key":    func() (string, []any) { return sqlstore.LogQuery(0, ids[:1]) },
 	} {

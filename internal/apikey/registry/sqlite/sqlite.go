@@ -172,7 +172,7 @@ const maxParameters = 68
 
 var dialect = sqlstore.Dialect{
 	Migrations:    migrations,
-	HeadForUpdate: "SELECT seq, hash FROM audit_head", // 'begin immediate' has locked the file
+	HeadForUpdate: "SELECT seq, hash FROM log_head", // 'begin immediate' has locked the file
 	Parameters:    maxParameters,
 	Check:         "PRAGMA integrity_check(1)",
 	Retry:         isRetryable,

@@ -15,7 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// Change implements apikey.Registry. The lock on the row of audit_head serializes changes.
+// Change implements apikey.Registry. The lock on the row of log_head serializes changes.
 func (s *Store) Change(ctx context.Context, do func(apikey.Tx) error) error {
 	return s.retry(ctx, func() error { return s.tryChange(ctx, do) })
 }
@@ -37,7 +37,7 @@ func (s *Store) tryChange(ctx context.Context, do func(apikey.Tx) error) error {
 		return err
 	}
 	if c.head != before {
-		if _, err := c.exec("UPDATE audit_head SET seq = $1, hash = $2", c.head.Seq, c.head.Hash[:]); err != nil {
+		if _, err := c.exec("UPDATE log_head SET seq = $1, hash = $2", c.head.Seq, c.head.Hash[:]); err != nil {
 			return err
 		}
 	}

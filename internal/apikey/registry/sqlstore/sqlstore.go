@@ -21,7 +21,7 @@ import (
 // Dialect is what differs between databases.
 type Dialect struct {
 	Migrations embed.FS // migrations/*.sql in the order of their names, each its own transaction
-	// HeadForUpdate selects seq and hash of audit_head, and locks it.
+	// HeadForUpdate selects seq and hash of log_head, and locks it.
 	HeadForUpdate string
 	// Parameters is the maximum number of parameters of a statement: 17 or more.
 	Parameters int
@@ -431,7 +431,7 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 	}
 	defer func() { _ = tx.Rollback() }()
 	var hash []byte
-	if err := tx.QueryRowContext(ctx, "SELECT seq, hash FROM audit_head").Scan(&end.Head.Seq, &hash); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT seq, hash FROM log_head").Scan(&end.Head.Seq, &hash); err != nil {
 		return end, s.explain(err)
 	}
 	copy(end.Head.Hash[:], hash)

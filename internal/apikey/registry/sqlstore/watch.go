@@ -100,7 +100,7 @@ func (s *Store) changed(ctx context.Context, after int64, most int) (ids []strin
 			ids = append(ids, id)
 		}
 		return err
-	}, `SELECT 0, seq, '' FROM audit_head UNION ALL SELECT 1, seq, key_id FROM (
+	}, `SELECT 0, seq, '' FROM log_head UNION ALL SELECT 1, seq, key_id FROM (
 		SELECT seq, CASE WHEN action = '`+apikey.ActionRevokeAll+`' THEN '`+apikey.AllKeys+`' ELSE key_id END AS key_id FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2) AS behind`, after, most)
 	if last == 0 {
 		last = head

@@ -5,3 +5,6 @@ CREATE TABLE revocation (
 	at     BIGINT  NOT NULL CHECK (at > 0),
 	UNIQUE (seq, key_id)
 );
+
+-- An older server, which does not know the table above, must refuse every key.
+ALTER TABLE audit_head RENAME TO log_head;
