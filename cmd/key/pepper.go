@@ -187,7 +187,7 @@ func runPepperList(ctx context.Context, a *app.App) error {
 		return err
 	}
 	used := ""
-	err = appkeys.IfAny(ctx, a, func(g *keys.Registrar) (err error) {
+	err = appkeys.IfAny(ctx, a, apikey.ModeUse, func(g *keys.Registrar) (err error) {
 		used, err = g.Registry.Pepper(ctx)
 		return err
 	})
@@ -230,7 +230,7 @@ gives a key the pepper in use; with add_pepper, so does its next verification.
 
 func runPepperRequire(ctx context.Context, a *app.App, require bool) error {
 	if require {
-		if err := appkeys.IfAny(ctx, a, func(g *keys.Registrar) error { return checkPeppered(ctx, g) }); err != nil {
+		if err := appkeys.IfAny(ctx, a, apikey.ModeUse, func(g *keys.Registrar) error { return checkPeppered(ctx, g) }); err != nil {
 			return err
 		}
 	}
@@ -279,7 +279,7 @@ are such keys, --force is required.
 
 func runPepperRemove(ctx context.Context, a *app.App, name string, force bool) error {
 	if !force {
-		if err := appkeys.IfAny(ctx, a, func(g *keys.Registrar) error { return checkUnused(ctx, g, name) }); err != nil {
+		if err := appkeys.IfAny(ctx, a, apikey.ModeUse, func(g *keys.Registrar) error { return checkUnused(ctx, g, name) }); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ var (
 
 	ErrNoRegistry  = errors.New("there is no registry of keys yet")
 	ErrNewerSchema = errors.New("a newer fob has written the registry")
+	ErrOlderSchema = errors.New("an older fob has written the registry")
 	ErrUnavailable = errors.New("the registry's database cannot be reached")
 	ErrBusy        = errors.New("the registry was busy for too long")
 	ErrFull        = errors.New("there is no space left for the registry")
@@ -22,6 +23,16 @@ var (
 
 	// ErrUnknownPepper means that a record's pepper is not available to the verifier.
 	ErrUnknownPepper = errors.New("pepper not found on this machine")
+)
+
+// Mode is what opening a registry may change.
+type Mode int
+
+// Modes of opening.
+const (
+	ModeInspect Mode = iota // nothing; one of an older fob is ErrOlderSchema
+	ModeUse                 // updates one of an older fob
+	ModeCreate              // also creates a missing one, otherwise ErrNoRegistry
 )
 
 // Registry stores the records of keys, and an entry in the audit log for each change. All

@@ -37,7 +37,7 @@ func CheckConflicts(ctx context.Context, a *app.App, names, known []string, forc
 				"choose another destination, or remove it from 'to' in the secret's table of config.toml; --force overwrites it")
 		}
 	}
-	return appkeys.IfAny(ctx, a, func(g *keys.Registrar) error { return checkKeyConflicts(ctx, g, names) })
+	return appkeys.IfAny(ctx, a, apikey.ModeUse, func(g *keys.Registrar) error { return checkKeyConflicts(ctx, g, names) })
 }
 
 func checkKeyConflicts(ctx context.Context, g *keys.Registrar, names []string) error {

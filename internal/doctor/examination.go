@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
@@ -352,7 +353,7 @@ func (e *examination) secrets(ctx context.Context) {
 // registry reads the registry of API keys, if there is one.
 func (e *examination) registry(ctx context.Context) {
 	const check = "registry"
-	err := appkeys.IfAny(ctx, e.app, func(g *keys.Registrar) error {
+	err := appkeys.IfAny(ctx, e.app, apikey.ModeInspect, func(g *keys.Registrar) error {
 		e.app.Progress("Reading the registry...")
 		err := g.Registry.Check(ctx)
 		if err == nil {
@@ -360,7 +361,9 @@ func (e *examination) registry(ctx context.Context) {
 		}
 		return err
 	})
-	if err != nil {
+	if errors.Is(err, apikey.ErrOlderSchema) {
+		e.add(Warn(check, err.Error()+", which cannot use it after the next key command of this one", "update fob everywhere, then run 'fob key list'"))
+	} else if err != nil {
 		e.add(Failed(check, err, e.fixOf(err, "")))
 	}
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app/apptest"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
@@ -94,6 +97,32 @@ func TestExamine_SecretsExpire(t *testing.T) {
 		if found := find(t, m, "secret"); len(found) != 1 || found[0].Detail != want {
 			t.Errorf("expires %s: %+v, want %q", expires, found, want)
 		}
+	}
+}
+
+// An examination changes nothing, and older machines may share the registry.
+func TestExamine_OlderRegistryIsNotUpdated(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data", "registry.db")
+	m := apptest.New(t, "[keys]\nregistry = 'sqlite:"+path+"'\n")
+	r, err := registry.Open(t.Context(), "sqlite:"+path, apikey.ModeCreate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE registry SET schema_version = 3"); err != nil {
+		t.Fatal(err)
+	}
+	if got := find(t, m, "registry"); len(got) != 1 || got[0].State != Warning || !strings.Contains(got[0].Detail, "older fob") {
+		t.Errorf("%+v", got)
+	}
+	var version int
+	if err := db.QueryRow("SELECT schema_version FROM registry").Scan(&version); err != nil || version != 3 {
+		t.Error(version, err)
 	}
 }
 

@@ -89,7 +89,7 @@ func (f *fixture) pass(d time.Duration) {
 
 func newFixture(t testing.TB, change func(*Options)) *fixture {
 	t.Helper()
-	opened, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "data", "keys.db"), true)
+	opened, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "data", "keys.db"), apikey.ModeCreate)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (i *interrupted) Change(ctx context.Context, do func(apikey.Tx) error) erro
 
 func newRegistrar(t *testing.T) *keys.Registrar {
 	t.Helper()
-	r, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "registry.db"), true)
+	r, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "registry.db"), apikey.ModeCreate)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ type filled struct {
 
 func fill(b *testing.B, size int) *filled {
 	ctx := context.Background()
-	r, err := registry.Open(ctx, "sqlite:"+filepath.Join(b.TempDir(), "data", "registry.db"), true)
+	r, err := registry.Open(ctx, "sqlite:"+filepath.Join(b.TempDir(), "data", "registry.db"), apikey.ModeCreate)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func (a *asked) Pepper(ctx context.Context) (string, error) {
 }
 
 func TestG57UnknownIsAskedForAsWrongIs(t *testing.T) {
-	r, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "registry.db"), true)
+	r, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "registry.db"), apikey.ModeCreate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestG57UnknownIsAskedForAsWrongIs(t *testing.T) {
 // Where a pepper is required, a row without one is asked for, and refused, as an unknown
 // id is; who owns such a key can still prove it, to revoke it.
 func TestI79_RowWithoutPepperIsUnknown(t *testing.T) {
-	r, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "registry.db"), true)
+	r, err := registry.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "registry.db"), apikey.ModeCreate)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,15 +19,14 @@ var ErrScheme = errors.New("a registry is sqlite:/PATH or postgres://HOST/DATABA
 // ErrInsecure means that the connection to a registry would not be private.
 var ErrInsecure = postgres.ErrInsecure
 
-// Open opens a registry by its URL: sqlite: with an absolute path, or a postgres URL. With
-// create it creates a missing one; otherwise that is apikey.ErrNoRegistry.
-func Open(ctx context.Context, dsn string, create bool) (apikey.Registry, error) {
+// Open opens a registry by its URL: sqlite: with an absolute path, or a postgres URL.
+func Open(ctx context.Context, dsn string, mode apikey.Mode) (apikey.Registry, error) {
 	var store *sqlstore.Store
 	err := ErrScheme
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok && filepath.IsAbs(path) {
-		store, err = sqlite.Open(ctx, path, create)
+		store, err = sqlite.Open(ctx, path, mode)
 	} else if IsShared(dsn) {
-		store, err = postgres.Open(ctx, dsn, create)
+		store, err = postgres.Open(ctx, dsn, mode)
 	}
 	if err != nil {
 		return nil, err

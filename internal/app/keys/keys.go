@@ -38,6 +38,10 @@ func RegistryName(a *app.App) (dsn string, isLocal bool, err error) {
 
 // Open opens the registry; with create, a missing one is created. Close it.
 func Open(ctx context.Context, a *app.App, create bool) (*keys.Registrar, error) {
+	return open(ctx, a, map[bool]apikey.Mode{false: apikey.ModeUse, true: apikey.ModeCreate}[create])
+}
+
+func open(ctx context.Context, a *app.App, mode apikey.Mode) (*keys.Registrar, error) {
 	g, err := RegistrarOf(a, nil)
 	if err != nil {
 		return nil, err
@@ -46,7 +50,7 @@ func Open(ctx context.Context, a *app.App, create bool) (*keys.Registrar, error)
 	if err != nil {
 		return nil, err
 	}
-	g.Registry, err = registry.Open(ctx, dsn, create)
+	g.Registry, err = registry.Open(ctx, dsn, mode)
 	if errors.Is(err, registry.ErrScheme) {
 		return nil, cli.WithHint(cli.AsUsage(err), "use sqlite:/PATH or postgres://HOST/DATABASE: check FOB_REGISTRY, or 'registry' under [keys] in config.toml")
 	}
@@ -57,8 +61,8 @@ func Open(ctx context.Context, a *app.App, create bool) (*keys.Registrar, error)
 }
 
 // IfAny calls do with the registry, if there is one.
-func IfAny(ctx context.Context, a *app.App, do func(*keys.Registrar) error) error {
-	g, err := Open(ctx, a, false)
+func IfAny(ctx context.Context, a *app.App, mode apikey.Mode, do func(*keys.Registrar) error) error {
+	g, err := open(ctx, a, mode)
 	if errors.Is(err, apikey.ErrNoRegistry) {
 		return nil
 	}
@@ -199,7 +203,7 @@ type Counts struct{ All, Active, Unfinished int }
 
 // Count counts the keys of a registry.
 func Count(ctx context.Context, dsn string, now time.Time) (c Counts, err error) {
-	r, err := registry.Open(ctx, dsn, false)
+	r, err := registry.Open(ctx, dsn, apikey.ModeUse)
 	if err != nil {
 		return c, err
 	}

@@ -44,7 +44,7 @@ func TestOpen(t *testing.T) {
 	}
 	called := false
 	do := func(g *keys.Registrar) error { called = true; return nil }
-	if err := IfAny(t.Context(), m.App, do); err != nil || called {
+	if err := IfAny(t.Context(), m.App, apikey.ModeUse, do); err != nil || called {
 		t.Errorf("without a registry: %t, %v", called, err)
 	}
 	g, err := Open(t.Context(), m.App, true)
@@ -52,12 +52,12 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.Close()
-	if err := IfAny(t.Context(), m.App, do); err != nil || !called {
+	if err := IfAny(t.Context(), m.App, apikey.ModeUse, do); err != nil || !called {
 		t.Errorf("with a registry: %t, %v", called, err)
 	}
 	for dsn, text := range map[string]string{"mysql://h/d": "FOB_REGISTRY", "x": "FOB_REGISTRY"} {
 		m.Environ["FOB_REGISTRY"] = dsn
-		if err := IfAny(t.Context(), m.App, do); !cli.IsUsage(err) || !strings.Contains(cli.CarriedHint(err), text) {
+		if err := IfAny(t.Context(), m.App, apikey.ModeUse, do); !cli.IsUsage(err) || !strings.Contains(cli.CarriedHint(err), text) {
 			t.Errorf("%s: %v (hint %q)", dsn, err, cli.CarriedHint(err))
 		}
 	}

@@ -35,10 +35,9 @@ const connectTimeout = 10 * time.Second
 // ErrInsecure means that the connection would expose the keys' digests to the network.
 var ErrInsecure = errors.New("the connection to the registry would not be private")
 
-// Open opens the registry at a URL (postgres://…). With create it creates a missing one;
-// otherwise that is apikey.ErrNoRegistry. Over a network, the server's certificate is
+// Open opens the registry at a URL (postgres://…). Over a network, the server's certificate is
 // verified (sslmode=verify-full, the default here).
-func Open(ctx context.Context, dsn string, create bool) (*sqlstore.Store, error) {
+func Open(ctx context.Context, dsn string, mode apikey.Mode) (*sqlstore.Store, error) {
 	config, err := parse(dsn)
 	if err != nil {
 		return nil, err
@@ -46,7 +45,7 @@ func Open(ctx context.Context, dsn string, create bool) (*sqlstore.Store, error)
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(maxConnections)
 	db.SetConnMaxIdleTime(time.Minute)
-	return sqlstore.Open(ctx, db, dialect, create)
+	return sqlstore.Open(ctx, db, dialect, mode)
 }
 
 // parse parses the URL. Its errors do not contain the URL, because it may have a password.

@@ -39,8 +39,8 @@ func TestMain(m *testing.M) {
 func TestRegistry(t *testing.T) {
 	registrytest.Run(t, registrytest.Driver{
 		New: newDatabase,
-		Open: func(ctx context.Context, dsn string, create bool) (apikey.Registry, error) {
-			return postgres.Open(ctx, dsn, create)
+		Open: func(ctx context.Context, dsn string, mode apikey.Mode) (apikey.Registry, error) {
+			return postgres.Open(ctx, dsn, mode)
 		},
 		DB: func(t *testing.T, dsn string) *sql.DB {
 			db, err := sql.Open("pgx", dsn)
@@ -87,7 +87,7 @@ func TestCheck_DamagedPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for table, dsn := range registries {
-		registry, err := postgres.Open(t.Context(), dsn, false)
+		registry, err := postgres.Open(t.Context(), dsn, apikey.ModeUse)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestCheck_DamagedPage(t *testing.T) {
 // fill makes a registry with a row in every table, and returns the file of one table.
 func fill(t *testing.T, dsn, table string) (file string) {
 	t.Helper()
-	registry, err := postgres.Open(t.Context(), dsn, true)
+	registry, err := postgres.Open(t.Context(), dsn, apikey.ModeCreate)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ type Driver struct {
 	// New returns the name of a registry that is not there yet.
 	New func(t *testing.T) (dsn string)
 	// Open opens it as fob does.
-	Open func(ctx context.Context, dsn string, create bool) (apikey.Registry, error)
+	Open func(ctx context.Context, dsn string, mode apikey.Mode) (apikey.Registry, error)
 	// DB opens the database behind it, to do what fob never does.
 	DB        func(t *testing.T, dsn string) *sql.DB
 	Explain   string // before a query: its plan, in the last column
@@ -113,7 +113,7 @@ func newFixture(t *testing.T, d Driver) *fixture {
 // open opens the registry once more, as another process would.
 func (f *fixture) open(t *testing.T) *keys.Registrar {
 	t.Helper()
-	registry, err := f.driver.Open(t.Context(), f.dsn, true)
+	registry, err := f.driver.Open(t.Context(), f.dsn, apikey.ModeCreate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -467,7 +467,7 @@ func testFirstUse(t *testing.T, f *fixture) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			registry, err := f.driver.Open(t.Context(), dsn, true)
+			registry, err := f.driver.Open(t.Context(), dsn, apikey.ModeCreate)
 			if err != nil {
 				t.Error(err)
 				return
@@ -568,6 +568,12 @@ func testOlderServer(t *testing.T, f *fixture) {
 	if err := poll(); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := f.driver.Open(t.Context(), f.dsn, apikey.ModeInspect); !errors.Is(err, apikey.ErrOlderSchema) {
+		t.Error(err)
+	}
+	if err := poll(); err != nil {
+		t.Error("an inspection updated the registry:", err)
+	}
 	f.open(t)
 	if err := poll(); err == nil {
 		t.Error("it still sees the log")
@@ -576,16 +582,18 @@ func testOlderServer(t *testing.T, f *fixture) {
 
 func testNewerSchema(t *testing.T, f *fixture) {
 	f.forge(t, "UPDATE registry SET schema_version = 1000")
-	for _, create := range []bool{true, false} {
-		if _, err := f.driver.Open(t.Context(), f.dsn, create); !errors.Is(err, apikey.ErrNewerSchema) {
+	for _, mode := range []apikey.Mode{apikey.ModeInspect, apikey.ModeUse, apikey.ModeCreate} {
+		if _, err := f.driver.Open(t.Context(), f.dsn, mode); !errors.Is(err, apikey.ErrNewerSchema) {
 			t.Error(err)
 		}
 	}
 }
 
 func testNoRegistry(t *testing.T, f *fixture) {
-	if _, err := f.driver.Open(t.Context(), f.driver.New(t), false); !errors.Is(err, apikey.ErrNoRegistry) {
-		t.Error(err)
+	for _, mode := range []apikey.Mode{apikey.ModeInspect, apikey.ModeUse} {
+		if _, err := f.driver.Open(t.Context(), f.driver.New(t), mode); !errors.Is(err, apikey.ErrNoRegistry) {
+			t.Error(err)
+		}
 	}
 }
 

@@ -14,14 +14,14 @@ import (
 // that it would not see.
 func TestOpen_Frozen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "registry.db")
-	r, err := Open(t.Context(), path, true)
+	r, err := Open(t.Context(), path, apikey.ModeCreate)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	frozen, err := openFrozen(t.Context(), path)
+	frozen, err := openFrozen(t.Context(), path, apikey.ModeUse)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestOpen_Frozen(t *testing.T) {
 	if err := os.WriteFile(path+"-wal", []byte("log"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openFrozen(t.Context(), path); !errors.Is(err, errNoLog) {
+	if _, err := openFrozen(t.Context(), path, apikey.ModeUse); !errors.Is(err, errNoLog) {
 		t.Errorf("with a log: %v", err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // registryWith makes a registry with one key in it.
 func registryWith(t *testing.T, path string) (id string) {
 	t.Helper()
-	registry, err := sqlite.Open(t.Context(), path, true)
+	registry, err := sqlite.Open(t.Context(), path, apikey.ModeCreate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestF50PlantedLog(t *testing.T) {
 	if err := os.WriteFile(own+"-wal", wholeLog(t, foreign), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	registry, err := sqlite.Open(t.Context(), own, false)
+	registry, err := sqlite.Open(t.Context(), own, apikey.ModeUse)
 	if err == nil {
 		defer registry.Close()
 		if _, err := registry.Key(t.Context(), id); err == nil {
@@ -86,7 +86,7 @@ func TestF50NamesAreNoURIs(t *testing.T) {
 	for _, name := range []string{"registry.db", "a?mode=memory", "a?immutable=1#x", "%2e%2e", "a%00b", "file:x", "a b&c"} {
 		path := filepath.Join(t.TempDir(), name)
 		id := registryWith(t, path)
-		registry, err := sqlite.Open(t.Context(), "/"+path, false)
+		registry, err := sqlite.Open(t.Context(), "/"+path, apikey.ModeUse)
 		if err != nil {
 			t.Errorf("%q: %v", name, err)
 			continue

@@ -30,31 +30,30 @@ var migrations embed.FS
 const busyTimeout = 30_000
 
 // Open opens the registry at path: a file of this user, mode 0600, in a folder that only
-// this user can write to. With create it creates a missing one and its private folder;
-// otherwise that is apikey.ErrNoRegistry.
-func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error) {
+// this user can write to. A missing one is created with its private folder.
+func Open(ctx context.Context, path string, mode apikey.Mode) (*sqlstore.Store, error) {
 	path = filepath.Clean(path) // "//HOST/…" would be another file in a URI
 	err := atomicfile.Check(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = makeFile(ctx, path, create)
+		err = makeFile(ctx, path, mode)
 	case err == nil: // SQLite applies any journal next to the file
 		err = atomicfile.MkdirPrivate(filepath.Dir(path))
 	}
 	if err != nil {
 		return nil, err
 	}
-	store, err := open(ctx, dsn(path, create), maxConnections, dialect)
+	store, err := open(ctx, dsn(path, mode), maxConnections, dialect, mode)
 	if errors.Is(err, errNoIndex) {
 		// On a full disk, the index shared by processes cannot be created, but keys must
 		// still be verified. A single process can have it in memory.
 		alone := dialect
 		alone.OneConnection = true
 		// This pragma must be the first that accesses the file.
-		store, err = open(ctx, dsnWith(path, "locking_mode(exclusive)"), 1, alone)
+		store, err = open(ctx, dsnWith(path, "locking_mode(exclusive)"), 1, alone, mode)
 	}
 	if errors.Is(err, errNoLog) {
-		store, err = openFrozen(ctx, path)
+		store, err = openFrozen(ctx, path, mode)
 	}
 	if errors.Is(err, apikey.ErrNoRegistry) { // or the file is empty: fob never creates such a file
 		err = fmt.Errorf("%w: %s is not a registry", apikey.ErrDamaged, path)
@@ -64,22 +63,22 @@ func Open(ctx context.Context, path string, create bool) (*sqlstore.Store, error
 
 // openFrozen opens a registry on a read-only mount, so that keys can still be verified. It
 // returns errNoLog if there is a log, because its changes would be missing.
-func openFrozen(ctx context.Context, path string) (*sqlstore.Store, error) {
+func openFrozen(ctx context.Context, path string, mode apikey.Mode) (*sqlstore.Store, error) {
 	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
 		return nil, errNoLog
 	}
 	d := dialect
 	d.Frozen = true
-	return open(ctx, strings.Replace(dsnWith(path), "mode=rw", "mode=ro&immutable=1", 1), maxConnections, d)
+	return open(ctx, strings.Replace(dsnWith(path), "mode=rw", "mode=ro&immutable=1", 1), maxConnections, d, mode)
 }
 
-func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect) (*sqlstore.Store, error) {
+func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect, mode apikey.Mode) (*sqlstore.Store, error) {
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(connections)
-	return sqlstore.Open(ctx, db, d, false)
+	return sqlstore.Open(ctx, db, d, mode)
 }
 
 const maxConnections = 4
@@ -93,11 +92,11 @@ var errNoLog = fmt.Errorf("%w: its folder cannot be written", apikey.ErrUnusable
 
 // makeFile creates a missing registry with a private mode, in one step: a file that is not a
 // registry is therefore damaged, never unfinished.
-func makeFile(ctx context.Context, path string, create bool) error {
+func makeFile(ctx context.Context, path string, mode apikey.Mode) error {
 	if _, err := os.Lstat(path + "-wal"); err == nil {
 		return fmt.Errorf("%w: %s is missing, but its log %s-wal exists", apikey.ErrDamaged, path, filepath.Base(path))
 	}
-	if !create {
+	if mode != apikey.ModeCreate {
 		return apikey.ErrNoRegistry
 	}
 	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
@@ -124,7 +123,7 @@ func newRegistry(ctx context.Context) (file []byte, err error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	store, err := sqlstore.Open(ctx, db, dialect, true)
+	store, err := sqlstore.Open(ctx, db, dialect, apikey.ModeCreate)
 	if err != nil {
 		return nil, err
 	}
@@ -149,9 +148,9 @@ const (
 )
 
 // dsn returns the settings of a connection. Write-ahead logging is stored in the file.
-func dsn(path string, create bool) string {
+func dsn(path string, mode apikey.Mode) string {
 	pragmas := []string{fmt.Sprintf("cache_size(-%d)", cacheSize), fmt.Sprintf("wal_autocheckpoint(%d)", checkpoint)}
-	if create {
+	if mode == apikey.ModeCreate {
 		pragmas = append(pragmas, "journal_mode(wal)")
 	}
 	return dsnWith(path, pragmas...)

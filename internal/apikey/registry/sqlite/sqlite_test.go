@@ -14,8 +14,8 @@ import (
 func TestRegistry(t *testing.T) {
 	registrytest.Run(t, registrytest.Driver{
 		New: func(t *testing.T) string { return filepath.Join(t.TempDir(), "data", "registry.db") },
-		Open: func(ctx context.Context, path string, create bool) (apikey.Registry, error) {
-			return sqlite.Open(ctx, path, create)
+		Open: func(ctx context.Context, path string, mode apikey.Mode) (apikey.Registry, error) {
+			return sqlite.Open(ctx, path, mode)
 		},
 		DB: func(t *testing.T, path string) *sql.DB {
 			db, err := sql.Open("sqlite", path)

@@ -50,11 +50,10 @@ type Store struct {
 	watch   watcher
 }
 
-// Open uses a database, which the Store then owns. With create it creates or migrates the
-// registry; otherwise a missing one is apikey.ErrNoRegistry.
-func Open(ctx context.Context, db *sql.DB, d Dialect, create bool) (*Store, error) {
+// Open uses a database, which the Store then owns.
+func Open(ctx context.Context, db *sql.DB, d Dialect, mode apikey.Mode) (*Store, error) {
 	s := &Store{db: db, dialect: d}
-	err := s.migrate(ctx, create)
+	err := s.migrate(ctx, mode)
 	if err == nil {
 		s.lookup, err = db.PrepareContext(ctx, selectKeys+"id = $1")
 	}
@@ -80,19 +79,21 @@ func (s *Store) explain(err error) error {
 }
 
 // migrate runs the missing migrations.
-func (s *Store) migrate(ctx context.Context, create bool) error {
+func (s *Store) migrate(ctx context.Context, mode apikey.Mode) error {
 	files, err := s.dialect.Migrations.ReadDir("migrations")
 	if err != nil {
 		return err
 	}
 	version, err := s.schemaVersion(ctx)
 	switch {
-	case errors.Is(err, apikey.ErrNoRegistry) && create:
+	case errors.Is(err, apikey.ErrNoRegistry) && mode == apikey.ModeCreate:
 		version = 0
 	case err != nil:
 		return err
 	case version > len(files):
 		return fmt.Errorf("%w: its schema is version %d, and this fob knows %d", apikey.ErrNewerSchema, version, len(files))
+	case version < len(files) && mode == apikey.ModeInspect:
+		return apikey.ErrOlderSchema
 	}
 	for version < len(files) {
 		if err := s.step(ctx, version, path.Join("migrations", files[version].Name())); err != nil {
