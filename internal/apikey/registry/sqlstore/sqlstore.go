@@ -3,6 +3,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -431,38 +432,30 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 		return end, s.explain(err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	var hash []byte
-	if err := tx.QueryRowContext(ctx, "SELECT seq, hash FROM log_head").Scan(&end.Head.Seq, &hash); err != nil {
-		return end, s.explain(err)
-	}
-	copy(end.Head.Hash[:], hash)
-	const counts = "SELECT (SELECT COUNT(*) FROM api_key WHERE $1), pepper FROM registry"
 	whole := after == 0 && len(ids) == 0
-	if err := tx.QueryRowContext(ctx, counts, whole).Scan(&end.Keys, &end.Pepper); err != nil {
-		return end, s.explain(err)
-	}
-	if whole {
+	var hash []byte
+	err = tx.QueryRowContext(ctx, "SELECT h.seq, h.hash, (SELECT COUNT(*) FROM api_key WHERE $1), r.pepper FROM log_head h, registry r", whole).
+		Scan(&end.Head.Seq, &hash, &end.Keys, &end.Pepper)
+	copy(end.Head.Hash[:], hash)
+	if err == nil && whole {
 		end.Pending, err = pending(ctx, tx, 0)
 	}
 	if err != nil {
 		return end, s.explain(err)
 	}
+	var failed error
 	query, args := LogQuery(after, ids)
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return end, s.explain(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err = queryRows(ctx, tx, func(rows *sql.Rows) error {
 		l, err := scanLogged(rows)
-		if err != nil {
-			return end, s.explain(err)
+		if err == nil {
+			failed = each(l)
 		}
-		if err := each(l); err != nil {
-			return end, err
-		}
+		return cmp.Or(err, failed)
+	}, query, args...)
+	if failed != nil { // the caller's own error
+		return end, failed
 	}
-	return end, s.explain(rows.Err())
+	return end, s.explain(err)
 }
 
 // LogQuery returns the query for the entries after a sequence number, all or those of ids.
