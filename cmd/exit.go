@@ -19,6 +19,7 @@ import (
 	"github.com/fobcli/fob/internal/destination"
 	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/oauth"
+	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -36,7 +37,11 @@ func reportError(ctx context.Context, a *app.App, err error) int {
 	}
 	for _, one := range cli.FailuresIn(err) {
 		if ctx.Err() == nil || errors.Is(one, cli.ErrUnfinished) { // the state left by an interrupted command
-			a.ShowError(one, a.Hint(one))
+			hint := a.Hint(one)
+			if none, ok := errors.AsType[*config.SelectError](one); ok && len(none.Names) == 0 && records.WarnOfOrphans(ctx, a) {
+				hint = "run 'fob doctor' to list what is stored"
+			}
+			a.ShowError(one, hint)
 		}
 	}
 	if ctx.Err() != nil {

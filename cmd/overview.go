@@ -13,6 +13,8 @@ import (
 	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -44,7 +46,11 @@ func runOverview(ctx context.Context, a *app.App) error {
 		return printNextStep(a, out, "fob doctor")
 	}
 	keys, unfinished := overviewKeys(ctx, a)
-	if len(cfg.Profiles)+len(cfg.Secrets) == 0 && keys == "" {
+	empty := len(cfg.Profiles)+len(cfg.Secrets) == 0
+	if empty && (credstore.KeyringReachable(a.Getenv) != nil || !credstore.KeyringMayAsk(a.Getenv)) && records.WarnOfOrphans(ctx, a) {
+		return printNextStep(a, out, "fob doctor")
+	}
+	if empty && keys == "" {
 		_ = a.Out.Print(firstSteps)
 		return printNextStep(a, out, "fob login github")
 	}

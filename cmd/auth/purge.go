@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/app"
@@ -18,7 +17,7 @@ import (
 func checkPurge(ctx context.Context, a *app.App, cfg *config.Config, profiles []config.Profile, opts logoutOptions) error {
 	what := ""
 	if opts.all {
-		if err := checkPeppers(ctx, a, cfg); err != nil {
+		if err := checkPeppers(ctx, a); err != nil {
 			return err
 		}
 		what = "every login and setting of fob on this machine"
@@ -51,6 +50,16 @@ func purgeAll(ctx context.Context, a *app.App, cfg *config.Config, loginsLeft, d
 			a.Note("secret %s: deleted here.", name)
 		}
 	}
+	orphans, err := records.Orphans(ctx, a, config.Storages()...)
+	for _, r := range orphans {
+		a.Note("%s: without settings in config.toml, it is deleted here and not revoked.", r.Label)
+		if !left && !dryRun {
+			err = errors.Join(err, r.Remove(ctx, r.Storage))
+		}
+	}
+	if err != nil {
+		left, failed = true, append(failed, err)
+	}
 	if left {
 		return append(failed, cli.WithHint(errors.New("some of it was not deleted, and neither were the configuration and the keys"),
 			"see the errors above, then try again; 'fob logout --all --purge --local' contacts no server"))
@@ -63,12 +72,8 @@ func purgeAll(ctx context.Context, a *app.App, cfg *config.Config, loginsLeft, d
 
 // checkPeppers refuses to delete peppers, without which the registry's keys cannot be
 // verified. A storage that cannot be opened counts as empty.
-func checkPeppers(ctx context.Context, a *app.App, cfg *config.Config) error {
-	now, _ := records.PeppersStorage(cfg)
-	for _, storage := range []string{now, config.StorageFile} { // FOB_STORAGE may have been different when they were added
-		if !slices.Contains(config.Storages(), storage) {
-			continue
-		}
+func checkPeppers(ctx context.Context, a *app.App) error {
+	for _, storage := range config.Storages() { // they may be in any
 		store, err := a.Store(storage)
 		if err != nil {
 			continue

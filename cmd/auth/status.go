@@ -76,7 +76,7 @@ func runStatus(ctx context.Context, a *app.App, args []string, opts statusOption
 }
 
 func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts statusOptions) error {
-	records.WarnOfOrphans(ctx, a)
+	orphans := records.WarnOfOrphans(ctx, a)
 	all := []app.LoginStatus{}
 	unnamed := unnamedProfile(a, cfg)
 	for _, name := range cfg.Names() {
@@ -91,7 +91,7 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 		return a.PrintJSON(all)
 	}
 	noteExpiringSecrets(a, cfg)
-	if len(all) == 0 {
+	if len(all) == 0 && !orphans {
 		a.Note("There are no profiles yet. Create one: fob login github")
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 type doctorOptions struct {
 	cron bool
 	fix  bool
+	yes  bool
 	json bool
 }
 
@@ -32,7 +33,8 @@ deleting a record. Nothing is refreshed, and no browser is started.
 
 With --cron the checks run as in a cron job: without a terminal and with cron's few
 variables. A keyring, for example, may work here and fail there. If config.toml was lost,
---fix rebuilds the profiles and secrets in it from what is stored.
+--fix rebuilds the profiles and secrets in it from what is stored, after it has listed them
+and asked: one that you removed may have come back with an old copy of fob's folder.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitInterrupted) + `
 
@@ -46,6 +48,7 @@ The status is 0 only if there is neither a problem nor a warning.`,
 	}
 	c.Flags().BoolVar(&opts.cron, "cron", false, "check what a cron job on this machine can use")
 	c.Flags().BoolVar(&opts.fix, "fix", false, "rebuild lost settings from stored records")
+	c.Flags().BoolVar(&opts.yes, "yes", false, "do not ask for confirmation")
 	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	usage.Exclusive(c, "cron", "fix")
 	return c
@@ -57,7 +60,7 @@ func runDoctor(ctx context.Context, a *app.App, args []string, opts doctorOption
 	if opts.cron {
 		findings, err = doctor.ExamineUnderCron(ctx, a, args)
 	} else {
-		findings, err = doctor.Examine(ctx, a, args, opts.fix)
+		findings, err = doctor.Examine(ctx, a, args, opts.fix, opts.yes)
 	}
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 			return err
 		}
 	}
-	records.WarnOfOrphans(ctx, a)
+	orphans := records.WarnOfOrphans(ctx, a)
 	ending := cfg.SecretsEndingBy(a.Now().Add(within))
 	all := []app.SecretJSON{}
 	for _, name := range cfg.SecretNames() {
@@ -67,7 +67,7 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 	}
 	if opts.json {
 		err = a.PrintJSON(all)
-	} else {
+	} else if len(all) > 0 || !orphans {
 		err = printSecrets(a, all, opts)
 	}
 	if err == nil && opts.exitCode && len(ending) > 0 {

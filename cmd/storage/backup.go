@@ -156,9 +156,7 @@ func runRestore(ctx context.Context, a *app.App, opts restoreOptions) error {
 		return err
 	}
 	if opts.Force && !opts.DryRun {
-		if err := records.MarkReplaced(a, backed, opts.RestoreOptions); err != nil {
-			return err
-		}
+		records.MarkReplaced(a, backed, opts.RestoreOptions)
 	}
 	return each(ctx, backed, func(r records.Backed) error { return restore(ctx, a, r, opts.RestoreOptions) })
 }

@@ -51,10 +51,13 @@ func runCheck(ctx context.Context, a *app.App, args []string, opts checkOptions)
 	if err != nil {
 		return err
 	}
-	if len(all) == 0 {
+	orphans, err := records.Orphans(ctx, a)
+	if err == nil && len(orphans) > 0 && len(args) == 0 {
+		err = cli.WithHint(errors.New("config.toml lacks the settings of stored records"), "run 'fob doctor' to list them")
+	} else if len(all) == 0 {
 		a.Note("Nothing is stored yet. To log in: fob login github")
 	}
-	failed := errors.Join(app.ForEach(ctx, a, all, func(a *app.App, r records.Record) error { return check(ctx, a, r, !opts.dryRun) })...)
+	failed := errors.Join(err, errors.Join(app.ForEach(ctx, a, all, func(a *app.App, r records.Record) error { return check(ctx, a, r, !opts.dryRun) })...))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -59,7 +59,7 @@ type storageJSON struct {
 }
 
 func runStatus(ctx context.Context, a *app.App, asJSON bool) error {
-	records.WarnOfOrphans(ctx, a)
+	orphans := records.WarnOfOrphans(ctx, a)
 	all, failed := []storageJSON{}, error(nil)
 	for _, name := range config.Storages() {
 		storage, err := readStatus(ctx, a, name)
@@ -72,7 +72,7 @@ func runStatus(ctx context.Context, a *app.App, asJSON bool) error {
 		}
 	}
 	printed := a.PrintJSON
-	if !asJSON {
+	if !asJSON && (len(all) > 0 || !orphans) {
 		printed = func(any) error { return printStatus(a, all) }
 	}
 	return errors.Join(printed(all), failed)

@@ -134,7 +134,7 @@ type SelectError struct {
 }
 
 func (e *SelectError) Error() string {
-	known := "there are none yet"
+	known := "the configuration has none"
 	if len(e.Names) > 0 {
 		known = "there are: " + strings.Join(e.Names, ", ")
 	}

@@ -129,7 +129,7 @@ func TestSelect(t *testing.T) {
 		{one, Choice{"c", ByVariable}, "", `no profile "c" (named by FOB_PROFILE)`},
 		{one, Choice{"c", "/\x1b/.fob.toml"}, "", `no profile "c" (named by //.fob.toml)`},
 		{lost, Choice{}, "", `no profile "c" (named by 'default' in config.toml)`},
-		{&Config{}, Choice{}, "", "there are none yet"},
+		{&Config{}, Choice{}, "", "the configuration has none"},
 	} {
 		p, choice, err := test.config.Select(test.named)
 		if choice.By != test.want || p.Name != choice.Name || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {

@@ -229,7 +229,7 @@ func (s *Store) Claims() *Store {
 func (s *Store) NamesExcept(ctx context.Context, isKnown func(name string) bool) (names []string, err error) {
 	for _, name := range slices.DeleteFunc(s.items.names(), isKnown) {
 		switch _, err := s.items.get(ctx, name); {
-		case err == nil:
+		case err == nil, errors.Is(err, ErrCorrupt), errors.Is(err, ErrUnusable):
 			names = append(names, name)
 		case !errors.Is(err, ErrNotFound):
 			return nil, err

@@ -56,15 +56,17 @@ type examination struct {
 func (e *examination) add(findings ...Finding) { e.findings = append(e.findings, findings...) }
 
 // Examine runs all checks: of the machine, then of each profile. With fix, it writes missing
-// settings of stored records to config.toml.
-func Examine(ctx context.Context, a *app.App, names []string, fix bool) ([]Finding, error) {
+// settings of stored records to config.toml, after a confirmation or with yes.
+func Examine(ctx context.Context, a *app.App, names []string, fix, yes bool) ([]Finding, error) {
 	paths, err := a.Paths()
 	if err != nil {
 		return nil, err
 	}
 	e := &examination{app: a, paths: paths}
 	if len(names) == 0 {
-		e.orphans(ctx, fix)
+		if err := e.orphans(ctx, fix, yes); err != nil {
+			return nil, err
+		}
 	}
 	if err := e.configuration(names); err != nil {
 		return nil, err
@@ -113,20 +115,35 @@ func (e *examination) configuration(names []string) error {
 
 // orphans finds records that config.toml does not name. If they cannot be searched for, the
 // checks of config.toml and of the storages report why.
-func (e *examination) orphans(ctx context.Context, fix bool) {
+func (e *examination) orphans(ctx context.Context, fix, yes bool) error {
 	const check = "record"
+	lost := map[records.Kind]string{records.Login: "redirect_uri, files, identity and hosts", records.Secret: "to, expires, rotate_with and retire_with"}
 	all, _ := records.Orphans(ctx, e.app)
+	asks := false
+	for _, r := range all {
+		if text, err := r.Rebuild(ctx, e.app, false); fix && err == nil {
+			asks = !yes
+			e.app.Note("%s: its settings would be written to config.toml.", text)
+		}
+	}
+	if asks {
+		unasked := cli.WithHint(cli.Usagef("refusing to change config.toml without confirmation (not a terminal)"), "add --yes if all of these are yours")
+		if err := e.app.Confirm(ctx, "Continue?", unasked); err != nil {
+			return err
+		}
+	}
 	for _, r := range all {
 		text, err := r.Rebuild(ctx, e.app, fix)
 		switch {
 		case err != nil:
-			e.add(Failed(check, fmt.Errorf("%s has no settings in config.toml: %w", text, err), e.fixOf(err, "")))
+			e.add(Failed(check, fmt.Errorf("%s has no settings in config.toml: %w", text, err), e.fixOf(err, r.Name)))
 		case fix:
-			e.add(Fine(check, "%s has settings in config.toml again; those that only config.toml had, such as a redirect URI, files, hosts or destinations, have to be set again", text))
+			e.add(Fine(check, "%s has settings in config.toml again; set again what no record has: %s; 'default', [keys] and other tables", text, lost[r.Kind]))
 		default:
 			e.add(Warn(check, text+" has no settings in config.toml", "restore config.toml from a backup, or run 'fob doctor --fix' to rebuild the settings from the record"))
 		}
 	}
+	return nil
 }
 
 func (e *examination) projectFile() {

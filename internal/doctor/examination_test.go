@@ -30,7 +30,7 @@ func find(t *testing.T, m *apptest.Machine, check string, profiles ...string) []
 		}
 		return "run 'fob login " + profile + "'"
 	}
-	all, err := Examine(t.Context(), m.App, profiles, false)
+	all, err := Examine(t.Context(), m.App, profiles, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestExamine_OlderRegistryIsNotUpdated(t *testing.T) {
 }
 
 func TestExamine_UnknownProfile(t *testing.T) {
-	if _, err := Examine(t.Context(), apptest.New(t, "").App, []string{"nobody"}, false); err == nil {
+	if _, err := Examine(t.Context(), apptest.New(t, "").App, []string{"nobody"}, false, false); err == nil {
 		t.Error("a profile that does not exist is examined")
 	}
 }

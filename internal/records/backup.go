@@ -16,7 +16,6 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
-	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -212,7 +211,7 @@ func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (o
 	}
 	if !opts.Force {
 		_, stored := c.Read(ctx)
-		out.Kept = stored == nil || isUnreadable(stored) || errors.Is(stored, seal.ErrWrongContext)
+		out.Kept = stored == nil || isUnreadable(stored)
 		if known && !out.Kept {
 			_, err := before.read(ctx, before.Storage)
 			out.Kept = !IsMissing(err) // also one that cannot be read
@@ -231,7 +230,7 @@ func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (o
 		return out, err
 	}
 	if known && before.Storage != out.Storage {
-		out.Left = before.remove(ctx, before.Storage)
+		out.Left = before.Remove(ctx, before.Storage)
 	}
 	if now, err := a.Config(); err == nil && b.Kind == Secret {
 		out.SharedWith = now.SharingVariable(b.Name)
@@ -250,19 +249,13 @@ func (b Backed) target(a *app.App, opts RestoreOptions) (string, error) {
 
 // MarkReplaced allows a new key in place of a lost one, if only records that the backup replaces
 // need the lost one.
-func MarkReplaced(a *app.App, backed []Backed, opts RestoreOptions) error {
+func MarkReplaced(a *app.App, backed []Backed, opts RestoreOptions) {
 	for _, b := range backed {
 		storage, err := b.target(a, opts)
-		if err != nil {
-			return err
+		if c, openErr := b.open(storage, false); err == nil && openErr == nil { // else Restore fails, too
+			c.MarkReplaced()
 		}
-		c, err := b.open(storage, false)
-		if err != nil {
-			return b.wrap(err)
-		}
-		c.MarkReplaced()
 	}
-	return nil
 }
 
 func find(a *app.App, cfg *config.Config, kind Kind, name string) (Record, bool) {

@@ -190,7 +190,7 @@ func TestBackup_Missing(t *testing.T) {
 	m := newMachine(t)
 	for _, label := range labels[:2] {
 		r := m.record(label)
-		if err := r.remove(t.Context(), "file"); err != nil {
+		if err := r.Remove(t.Context(), "file"); err != nil {
 			t.Fatal(err)
 		}
 		if err := NewBackup(m.Now()).Add(t.Context(), r); !IsMissing(err) || !strings.Contains(err.Error(), label) {

@@ -24,7 +24,8 @@ func (r Record) read(ctx context.Context, storage string) (revision, error) {
 	return c.Read(ctx)
 }
 
-func (r Record) remove(ctx context.Context, storage string) error {
+// Remove deletes the record from a storage, if it is there.
+func (r Record) Remove(ctx context.Context, storage string) error {
 	c, err := r.open(storage, false)
 	if err != nil {
 		return err
@@ -73,9 +74,9 @@ func Trouble(err error) string {
 	return "cannot be read here"
 }
 
-// isUnreadable reports that a record is damaged, or its key lost.
+// isUnreadable reports that a record is damaged, its key lost, or its client another one.
 func isUnreadable(err error) bool {
-	return slices.ContainsFunc([]error{credstore.ErrKeyMissing, seal.ErrWrongKey, credstore.ErrCorrupt, seal.ErrTampered, seal.ErrFormat}, func(target error) bool { return errors.Is(err, target) })
+	return slices.ContainsFunc([]error{credstore.ErrKeyMissing, seal.ErrWrongKey, credstore.ErrCorrupt, seal.ErrTampered, seal.ErrFormat, seal.ErrWrongContext}, func(target error) bool { return errors.Is(err, target) })
 }
 
 var errCopy = errors.New("there is another copy")
@@ -125,7 +126,7 @@ func (r Record) checkCopy(ctx context.Context, here revision, repair bool) (stor
 	case !repair:
 		return storage, nil
 	}
-	return storage, r.remove(ctx, storage)
+	return storage, r.Remove(ctx, storage)
 }
 
 // Moved is the result of moving a record.

@@ -1,9 +1,11 @@
 package records
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/fobcli/fob/internal/app"
@@ -11,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -33,17 +36,17 @@ func Orphans(ctx context.Context, a *app.App, storages ...string) (all []Record,
 		if err != nil {
 			return nil, err
 		}
-		orphans := map[string]Record{}
 		names, err := store.NamesExcept(ctx, func(item string) bool {
-			r, isOrphan := orphan(ctx, a, cfg, storage, item)
-			orphans[item] = r
+			_, isOrphan := orphan(ctx, a, cfg, storage, item)
 			return !isOrphan
 		})
 		if err != nil && !errors.Is(err, credstore.ErrAbsent) {
 			return nil, err
 		}
-		for _, name := range names {
-			all = append(all, orphans[name])
+		for _, item := range names {
+			r, _ := orphan(ctx, a, cfg, storage, item)
+			r.path = filepath.Join(cfg.Paths.Data, "records", filepath.FromSlash(item))
+			all = append(all, r)
 		}
 	}
 	return all, nil
@@ -70,6 +73,7 @@ func orphan(ctx context.Context, a *app.App, cfg *config.Config, storage, item s
 // Rebuild reads the settings of an orphan from its record, and with save writes them to
 // config.toml. text describes the record.
 func (r Record) Rebuild(ctx context.Context, a *app.App, save bool) (text string, err error) {
+	defer func() { err = r.hintOrphan(err) }()
 	text = fmt.Sprintf("%s in %q", r.Label, r.Storage)
 	cfg, err := a.Config()
 	if err != nil {
@@ -95,20 +99,42 @@ func (r Record) Rebuild(ctx context.Context, a *app.App, save bool) (text string
 	return text, err
 }
 
+// hintOrphan adds to the error of an orphan that cannot be read how to get rid of it.
+func (r Record) hintOrphan(err error) error {
+	if !isUnreadable(err) && !errors.Is(err, credstore.ErrUnusable) || errors.Is(err, credstore.ErrKeyMissing) {
+		return err
+	}
+	away := map[Kind]string{Login: "replace it with 'fob login " + r.Name + "'", Secret: "replace it with 'fob secret set " + r.Name + "'"}[r.Kind]
+	if r.Storage == config.StorageFile {
+		away = "move the file away: " + sanitize.ShellQuote(r.path)
+	}
+	key := cli.TextIf(errors.Is(err, seal.ErrWrongKey), "use the key that it was saved with, or ")
+	return cli.WithHint(err, "%srestore a backup with 'fob storage restore fob.age --force'; only without one, %s", key, away)
+}
+
 // checkOrphans returns an error if a change of the storage's key would miss a record.
 func checkOrphans(ctx context.Context, a *app.App, storage string) error {
 	all, err := Orphans(ctx, a, storage)
 	for _, r := range all {
-		if r.Kind != Peppers {
-			return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, storage), "run 'fob doctor --fix' to rebuild them, or use the configuration that has them")
+		if _, err := r.Rebuild(ctx, a, false); r.Kind != Peppers && (!isUnreadable(err) || errors.Is(err, seal.ErrWrongContext)) { // else its key is another one
+			hint := cmp.Or(cli.CarriedHint(err), "run 'fob doctor --fix' to rebuild them, or use the configuration that has them")
+			return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, storage), "%s", hint)
 		}
 	}
 	return err
 }
 
-// WarnOfOrphans warns about stored records that config.toml does not name.
-func WarnOfOrphans(ctx context.Context, a *app.App) {
-	if all, err := Orphans(ctx, a); err == nil && len(all) > 0 {
-		a.Warn(Count(all) + " stored without settings in config.toml: 'fob doctor' lists them")
+// WarnOfOrphans warns about stored records that config.toml does not name, and reports
+// whether there are any.
+func WarnOfOrphans(ctx context.Context, a *app.App) bool {
+	all, err := Orphans(ctx, a)
+	if err != nil || len(all) == 0 {
+		return false
 	}
+	names := ""
+	for _, r := range all[:min(len(all), 5)] {
+		names += " " + sanitize.Line(r.Label)
+	}
+	a.Warn(fmt.Sprintf("%s stored without settings in config.toml: 'fob doctor' lists them (%s)", Count(all), names[1:]+cli.TextIf(len(all) > 5, " ...")))
+	return true
 }

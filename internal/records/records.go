@@ -36,6 +36,7 @@ type Record struct {
 
 	profile config.Profile // of a login
 	secret  config.Secret  // the settings of a secret
+	path    string         // of an orphan, in the storage of files
 
 	open  func(storage string, current bool) (content, error) // current: no change once the configuration names another storage
 	pin   func(storage string) error                          // sets the storage in the configuration
@@ -169,7 +170,7 @@ func configured(a *app.App, cfg *config.Config) []Record {
 		all = append(all, newLogin(a, cfg, cfg.Profiles[name]))
 	}
 	for _, name := range cfg.SecretNames() {
-		if r := newSecret(a, cfg, cfg.Secrets[name]); slices.Contains(config.Storages(), r.Storage) {
+		if r := newSecret(a, cfg, cfg.Secrets[name]); r.Storage != config.StorageNone {
 			all = append(all, r)
 		}
 	}

@@ -136,7 +136,7 @@ func TestMove(t *testing.T) {
 		if moved, err := r.Move(t.Context(), "keyring"); err != nil || !moved.Already {
 			t.Errorf("%s, again: %+v, %v", label, moved, err)
 		}
-		if err := r.remove(t.Context(), "keyring"); err != nil {
+		if err := r.Remove(t.Context(), "keyring"); err != nil {
 			t.Fatal(err)
 		}
 		if moved, err := r.Move(t.Context(), "file"); err != nil || !moved.Missing || m.record(label).Storage != "file" {
@@ -154,7 +154,7 @@ func TestMove_Unavailable(t *testing.T) {
 		for _, stored := range []bool{true, false} {
 			r := m.record(label)
 			if !stored {
-				if err := r.remove(t.Context(), "file"); err != nil {
+				if err := r.Remove(t.Context(), "file"); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -275,7 +275,7 @@ func TestStatus(t *testing.T) {
 		if status, err := r.Status(t.Context()); err != nil || status.Health != "ok" || status.Items != 1 || status.Bytes == 0 || status.Profile+status.Record != label {
 			t.Errorf("%s: %+v, %v", label, status, err)
 		}
-		if err := r.remove(t.Context(), "file"); err != nil {
+		if err := r.Remove(t.Context(), "file"); err != nil {
 			t.Fatal(err)
 		}
 		if status, err := r.Status(t.Context()); err != nil || status.Health != missing || status.Items != 0 {
