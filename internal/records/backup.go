@@ -276,22 +276,16 @@ func (b Backed) restorePeppers(ctx context.Context, a *app.App, opts RestoreOpti
 	}
 	out.Storage = b.Storage
 	here, err := ReadPeppers(ctx, a)
-	lost := opts.Force && isUnreadable(err)
 	switch {
-	case err != nil && !lost:
+	case opts.Force && isUnreadable(err):
+		return b.restore(ctx, a, opts)
+	case err != nil:
 		return out, err
-	case opts.Storage != "" && len(here) == 0 && !lost:
+	case opts.Storage != "" && len(here) == 0:
 		out.Storage = opts.Storage
 	}
 	if opts.DryRun {
 		return out, nil
-	}
-	if lost {
-		c, err := b.open(out.Storage, false)
-		if err != nil {
-			return out, err
-		}
-		return out, c.Import(ctx, b.stored)
 	}
 	if out.Storage != b.Storage {
 		if err := b.pin(out.Storage); err != nil {

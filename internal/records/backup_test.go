@@ -11,6 +11,7 @@ import (
 
 	"github.com/fobcli/fob/internal/app/apptest"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -132,6 +133,40 @@ func TestRestore_KeepsWhatIsHere(t *testing.T) {
 	}
 	if status, err := m.record("work").Status(t.Context()); err != nil || status.Health != "ok" {
 		t.Errorf("with --force: %+v, %v", status, err)
+	}
+}
+
+// Under another key, records are replaced only if the backup has all that need the old one.
+func TestRestore_LostKey(t *testing.T) {
+	m := newMachine(t)
+	all := m.parsed(m.backUp())
+	opts := RestoreOptions{Force: true}
+	before := m.Environ["FOB_SEAL_KEY"]
+	use := func(key string) {
+		m.Environ["FOB_SEAL_KEY"] = key
+		m.Rekeyed("", "", seal.Key{}) // as a new process
+	}
+	other := strings.Repeat("cd", 32)
+	use(other)
+	MarkReplaced(m.App, all[:2], opts)
+	for _, r := range all[:2] {
+		if _, err := r.Restore(t.Context(), m.App, opts); !errors.As(err, new(*credstore.OtherKeyError)) {
+			t.Errorf("%s: %v", r.Label, err)
+		}
+	}
+	use(before)
+	for _, label := range labels {
+		if status, err := m.record(label).Status(t.Context()); err != nil || status.Health != "ok" {
+			t.Errorf("with the old key, %s: %+v, %v", label, status, err)
+		}
+	}
+	use(other)
+	MarkReplaced(m.App, all, opts)
+	restoreAll(t, m.Machine, all, opts)
+	for _, label := range labels {
+		if status, err := m.record(label).Status(t.Context()); err != nil || status.Health != "ok" {
+			t.Errorf("with the new key, %s: %+v, %v", label, status, err)
+		}
 	}
 }
 

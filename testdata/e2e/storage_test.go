@@ -165,6 +165,17 @@ func TestLostSealKeyAndConfiguration(t *testing.T) {
 	if r := m.fob("", "status"); !strings.Contains(r.stderr, "1 login stored without settings in config.toml") {
 		t.Errorf("status: %s", r.stderr)
 	}
-	m.fob("", "doctor", "--fix")
+	m.fob("", "doctor", "--fix", "--yes")
 	m.ok("token", "work", "--force-refresh")
+
+	// A purge deletes what config.toml does not name from the keyring, too.
+	if err := os.Remove(filepath.Join(m.home, ".config/fob/config.toml")); err != nil {
+		t.Fatal(err)
+	}
+	if r := m.fob(""); !strings.Contains(r.stdout, "next: fob doctor") {
+		t.Errorf("fob: %s%s", r.stdout, r.stderr)
+	}
+	if r := m.fob("", "logout", "--all", "--purge", "--yes", "--debug"); r.status != 0 || !strings.Contains(r.stderr, "work: without settings") || !strings.Contains(r.stderr, "delete (1) login/work") {
+		t.Errorf("logout: exit status %d\n%s", r.status, r.stderr)
+	}
 }
