@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func runOverview(ctx context.Context, a *app.App) error {
 		a.ShowError(err, a.Hint(err))
 		return printNextStep(a, out, "fob doctor")
 	}
-	keys, unfinished := overviewKeys(ctx, a)
+	keys, resume := overviewKeys(ctx, a)
 	empty := len(cfg.Profiles)+len(cfg.Secrets) == 0
 	if empty && (credstore.KeyringReachable(a.Getenv) != nil || !credstore.KeyringMayAsk(a.Getenv)) && records.WarnOfOrphans(ctx, a) {
 		return printNextStep(a, out, "fob doctor")
@@ -78,10 +79,7 @@ func runOverview(ctx context.Context, a *app.App) error {
 	if len(counts) > 0 {
 		_ = a.Out.Print("\n")
 	}
-	if unfinished {
-		return printNextStep(a, out, "fob key rotate --resume")
-	}
-	return printNextStep(a, out, nextStep(a, cfg, logins, keys != ""))
+	return printNextStep(a, out, cmp.Or(resume, nextStep(a, cfg, logins, keys != "")))
 }
 
 func printNextStep(a *app.App, out cli.Style, command string) error {
@@ -110,21 +108,21 @@ func stateText(s app.LoginStatus, now time.Time) string {
 }
 
 // overviewKeys returns the number of keys in this machine's registry, or "" without one, and
-// whether a rotation is unfinished.
-func overviewKeys(ctx context.Context, a *app.App) (text string, unfinished bool) {
+// the command that finishes what was interrupted.
+func overviewKeys(ctx context.Context, a *app.App) (text, resume string) {
 	dsn, _, err := appkeys.RegistryName(a)
 	switch {
 	case err != nil:
-		return "", false
+		return "", ""
 	case registry.IsShared(dsn):
-		return "in a shared registry", false
+		return "in a shared registry", ""
 	}
 	counts, err := cli.Await(ctx, func() (appkeys.Counts, error) { return appkeys.Count(ctx, dsn, a.Now()) })
 	switch {
 	case errors.Is(err, apikey.ErrNoRegistry):
-		return "", false
+		return "", ""
 	case err != nil:
-		return "in a registry that could not be opened", false
+		return "unavailable: the registry cannot be opened", "fob doctor"
 	case counts.All > appkeys.MaxCounted:
 		text = fmt.Sprintf("more than %d", appkeys.MaxCounted)
 	default:
@@ -132,8 +130,13 @@ func overviewKeys(ctx context.Context, a *app.App) (text string, unfinished bool
 	}
 	if counts.Unfinished > 0 {
 		text += fmt.Sprintf(", %s unfinished", cli.Plural(counts.Unfinished, "rotation", "rotations"))
+		resume = "fob key rotate --resume"
 	}
-	return text, counts.Unfinished > 0
+	if counts.Pending > 0 {
+		text += fmt.Sprintf(", %s unfinished", cli.Plural(counts.Pending, "revocation", "revocations"))
+		resume = "fob key revoke --resume"
+	}
+	return text, resume
 }
 
 func overviewSecrets(a *app.App, cfg *config.Config) string {

@@ -9,7 +9,10 @@ import (
 
 	"github.com/fobcli/fob/cmd/internal/cmdtest"
 	"github.com/fobcli/fob/cmd/key"
+	"github.com/fobcli/fob/internal/apikey"
+	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/session"
 )
 
@@ -64,6 +67,25 @@ func TestOverview_Keys(t *testing.T) {
 	}
 	stdout, _, err := runOverviewOf(a)
 	if err != nil || stdout != "API keys  2, 2 active\n\nnext: fob key list\n" {
+		t.Errorf("%v\n%s", err, stdout)
+	}
+	g, err := appkeys.Open(t.Context(), a.App, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := keys.Collect(g.Registry.Keys(t.Context(), apikey.Filter{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := make([]string, keys.BatchSize)
+	for _, r := range records {
+		many = append(many, r.ID)
+	}
+	if _, err = g.Revoke(t.Context(), many, ""); err != nil {
+		t.Fatal(err)
+	}
+	g.Close()
+	if stdout, _, err = runOverviewOf(a); err != nil || stdout != "API keys  2, 0 active, 2 revocations unfinished\n\nnext: fob key revoke --resume\n" {
 		t.Errorf("%v\n%s", err, stdout)
 	}
 	a.Environ["FOB_REGISTRY"] = "postgres://db.example.com/fob"

@@ -109,6 +109,9 @@ func verifyLog(ctx context.Context, a *app.App, g *keys.Registrar, since *apikey
 		return err
 	}
 	a.Note("Verified the log of %s and the records of %s.", cli.Plural(int(head.Seq), "change", "changes"), cli.Plural(int(end.Keys), "key", "keys"))
+	if n := len(end.Pending); n > 0 {
+		a.Note("The revocation of %s is unfinished: run 'fob key revoke --resume' to add the audit entries.", cli.Plural(n, "key", "keys"))
+	}
 	if since == nil {
 		a.Note("Save this head elsewhere, and pass it to the next check with --head.")
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/app/apptest"
+	appkeys "github.com/fobcli/fob/internal/app/keys"
 	"github.com/fobcli/fob/internal/cli"
 )
 
@@ -65,7 +68,35 @@ func TestRevoke_KilledBeforeTheRecords(t *testing.T) {
 			t.Fatal(n, err)
 		}
 	})
-	mustRun(t, m, "", "revoke", "--owner", "shop", "--yes")
+	for command, want := range map[string]string{
+		"audit --verify":                "The revocation of 502 keys is unfinished: run 'fob key revoke --resume'",
+		"revoke --owner shop --dry-run": "would add the audit entries of 502 revoked keys",
+		"revoke --resume --dry-run":     "would add the audit entries of 502 revoked keys",
+	} {
+		if _, stderr := mustRun(t, m, "", strings.Fields(command)...); !strings.Contains(stderr, want) {
+			t.Errorf("%s: %s", command, stderr)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	withRegistry(t, m, func(g *keys.Registrar) {
+		g.Now = func() time.Time { cancel(); return m.Time } // an interruption while entries are added
+		var notes []string
+		m.Notes = func(line string) { notes = append(notes, line) }
+		if _, err := finish(ctx, m.App, g, false); !errors.Is(err, context.Canceled) || !slices.Contains(notes, "Revoked 502 keys; 0 have their audit entry. Run the same command again to add the rest.") {
+			t.Errorf("interrupted: %v, %q", err, notes)
+		}
+	})
+	m.Notes = nil
+	dsn := "sqlite:" + filepath.Join(m.Home, "data", "registry.db")
+	if counts, err := appkeys.Count(t.Context(), dsn, m.Time); err != nil || counts.Pending != count {
+		t.Errorf("%+v, %v", counts, err)
+	}
+	if _, stderr := mustRun(t, m, "", "revoke", "--owner", "shop", "--yes"); !strings.Contains(stderr, "Added the audit entries of 502 revoked keys.") {
+		t.Error(stderr)
+	}
+	if _, stderr := mustRun(t, m, "", "revoke", "--resume"); stderr != "No unfinished revocation.\n" {
+		t.Error(stderr)
+	}
 	if _, stderr := mustRun(t, m, "", "audit", "--verify"); !strings.Contains(stderr, fmt.Sprintf("%d changes", 2*count+1)) {
 		t.Errorf("not every revocation was recorded: %s", stderr)
 	}

@@ -2,7 +2,7 @@ package key
 
 import (
 	"context"
-	"fmt"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +19,7 @@ type revokeOptions struct {
 	bulkFlags
 	reason   string
 	keyStdin bool
+	resume   bool
 }
 
 func newRevokeCmd(a *app.App) *cobra.Command {
@@ -32,7 +33,8 @@ counted and confirmed first.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
 		Example: `  fob key revoke 1OOivdDZfQCU --reason 'the laptop was lost'
   fob key revoke --owner billing --env test
-  fob key revoke --key-stdin <found-in-a-log.txt`,
+  fob key revoke --key-stdin <found-in-a-log.txt
+  fob key revoke --resume`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,6 +45,7 @@ counted and confirmed first.
 	opts.register(a, c)
 	c.Flags().StringVar(&opts.reason, "reason", "", "`REASON` for the audit log")
 	c.Flags().BoolVar(&opts.keyStdin, "key-stdin", false, "revoke the key on stdin")
+	c.Flags().BoolVar(&opts.resume, "resume", false, "finish an interrupted revocation")
 	return c
 }
 
@@ -61,6 +64,13 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 			return err
 		}
 		opts.ids = append(opts.ids, id)
+	}
+	if opts.resume {
+		pending, err := finish(ctx, a, g, opts.dryRun)
+		if pending == 0 && err == nil {
+			a.Note("No unfinished revocation.")
+		}
+		return err
 	}
 	matching, err := opts.matching(ctx, a, g, "revoke")
 	if err != nil {
@@ -82,13 +92,9 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 			ids = append(ids, r.ID)
 		}
 	}
-	if count == 0 && !opts.dryRun { // an interrupted command may have revoked them
-		switch settled, err := settle(ctx, a, g); {
-		case err != nil:
+	if count == 0 { // an interrupted command may have revoked them
+		if pending, err := finish(ctx, a, g, opts.dryRun); pending > 0 || err != nil {
 			return err
-		case settled > 0:
-			a.Note("Finished an interrupted revocation: %s.", cli.Plural(settled, "key", "keys"))
-			return nil
 		}
 	}
 	if err := opts.confirm(ctx, a, some, count, "revoke"); err != nil || opts.dryRun {
@@ -96,28 +102,38 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 	}
 	revoked, err := g.Revoke(ctx, ids, opts.reason)
 	if err != nil {
-		return cli.WithHint(err, "run it again: revoked keys are skipped")
+		return err
 	}
 	noteRevoked(a, some[0], count, revoked)
-	_, err = settle(ctx, a, g)
+	_, err = finish(ctx, a, g, false)
 	return err
 }
 
-// settle completes the records of keys that were revoked in bulk.
-func settle(ctx context.Context, a *app.App, g *keys.Registrar) (total int, err error) {
-	bar := a.NewProgress("recording", 0)
-	defer bar.End()
-	for {
-		count, err := g.Settle(ctx)
-		if err != nil {
-			bar.End()
-			return total, interruptedError(ctx, a, err, fmt.Sprintf("all keys are revoked, and %d of them recorded", total), "run it again: it records the others")
-		}
-		if total += count; count == 0 {
-			return total, nil
-		}
-		bar.At(int64(total), "")
+// finish adds the audit entries of keys that were revoked in bulk, also by an interrupted
+// command, and returns how many had none.
+func finish(ctx context.Context, a *app.App, g *keys.Registrar, dryRun bool) (pending int, err error) {
+	end, err := g.Registry.Log(ctx, math.MaxInt64, nil)
+	pending = len(end.Pending)
+	switch {
+	case err != nil || pending == 0:
+		return 0, err
+	case dryRun:
+		a.Note("would add the audit entries of %s.", cli.Plural(pending, "revoked key", "revoked keys"))
+		return pending, nil
 	}
+	bar := a.NewProgress("recording", int64(pending))
+	defer bar.End()
+	done := 0
+	for count := 1; count > 0; done += count {
+		bar.At(int64(done), "")
+		if count, err = g.Settle(ctx); err != nil {
+			bar.End()
+			a.Note("Revoked %s; %d have their audit entry. Run the same command again to add the rest.", cli.Plural(pending, "key", "keys"), done)
+			return pending, err
+		}
+	}
+	a.Note("Added the audit entries of %s.", cli.Plural(done, "revoked key", "revoked keys"))
+	return pending, nil
 }
 
 func recordIDs(records []apikey.Record) []string {

@@ -110,7 +110,7 @@ func (e *TamperedError) Error() string {
 type LogEnd struct {
 	Head    Head
 	Keys    int64     // number of keys, with the whole log
-	Pending []Pending // with the whole log, in the order of Settle
+	Pending []Pending // in the order of Settle
 	Pepper  string    // id of the current pepper
 }
 

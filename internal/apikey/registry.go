@@ -81,7 +81,7 @@ type Tx interface {
 	Insert(e Event, records []Record) (there []string, err error)
 	// Put replaces records that were read in this transaction, with an entry each.
 	Put(e Event, records ...Record) error
-	// RevokeAll revokes any number of keys in one quick change with one entry, and returns
+	// RevokeAll revokes any number of keys in one transaction with one entry, and returns
 	// how many were not revoked before. Settle then completes their records.
 	RevokeAll(e Event, ids []string) (count int, err error)
 	// Settle completes the records of keys that RevokeAll revoked, with an entry each.

@@ -366,7 +366,7 @@ func TestRevocationIsSeenWithinASecond(t *testing.T) {
 	}
 }
 
-// All keys of a bulk revocation are refused after its one quick change, long before the
+// All keys of a bulk revocation are refused after its one transaction, long before the
 // record of each shows it.
 func TestRevokedInBulkIsRefusedBeforeTheRecordsAreComplete(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.CacheSize = 2 * keys.BatchSize })

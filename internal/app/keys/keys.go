@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -199,7 +200,7 @@ func spoolOf(ctx context.Context, a *app.App, g *keys.Registrar) (usage.Spool, e
 const MaxCounted = 10_000
 
 // Counts are the numbers of keys in a registry, up to MaxCounted.
-type Counts struct{ All, Active, Unfinished int }
+type Counts struct{ All, Active, Unfinished, Pending int }
 
 // Count counts the keys of a registry.
 func Count(ctx context.Context, dsn string, now time.Time) (c Counts, err error) {
@@ -212,7 +213,11 @@ func Count(ctx context.Context, dsn string, now time.Time) (c Counts, err error)
 	if err != nil {
 		return c, err
 	}
-	c.Unfinished = len(open)
+	end, err := r.Log(ctx, math.MaxInt64, nil)
+	if err != nil {
+		return c, err
+	}
+	c.Unfinished, c.Pending = len(open), len(end.Pending)
 	for record, err := range r.Keys(ctx, apikey.Filter{}) {
 		if err != nil {
 			return c, err

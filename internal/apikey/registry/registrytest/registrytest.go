@@ -311,7 +311,7 @@ func testRevoke(t *testing.T, f *fixture) {
 	f.audited(t)
 }
 
-// One quick change revokes many keys. Settle completes their records, also after the process
+// One transaction revokes many keys. Settle completes their records, also after the process
 // was killed; until then, every way to read a key shows it as revoked.
 func testRevokeMany(t *testing.T, f *fixture) {
 	const count = 2*keys.BatchSize + 7

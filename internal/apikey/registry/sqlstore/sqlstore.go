@@ -432,12 +432,11 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 		return end, s.explain(err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	whole := after == 0 && len(ids) == 0
 	var hash []byte
-	err = tx.QueryRowContext(ctx, "SELECT h.seq, h.hash, (SELECT COUNT(*) FROM api_key WHERE $1), r.pepper FROM log_head h, registry r", whole).
+	err = tx.QueryRowContext(ctx, "SELECT h.seq, h.hash, (SELECT COUNT(*) FROM api_key WHERE $1), r.pepper FROM log_head h, registry r", after == 0 && len(ids) == 0).
 		Scan(&end.Head.Seq, &hash, &end.Keys, &end.Pepper)
 	copy(end.Head.Hash[:], hash)
-	if err == nil && whole {
+	if err == nil {
 		end.Pending, err = pending(ctx, tx, 0)
 	}
 	if err != nil {
