@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,5 +117,46 @@ func checkPrinters(t *testing.T, path string, used map[string]bool) {
 			}
 			return true
 		})
+	}
+}
+
+// An exported field without a name would be in the JSON output under its name in Go.
+func TestJSON_FieldsAreNamed(t *testing.T) {
+	for _, top := range []string{"cmd", "internal"} {
+		_ = filepath.WalkDir(filepath.Join("..", top), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				t.Fatal(err)
+			}
+			readOnly := slices.Contains([]string{"kubectl.go", "issuer.go"}, filepath.Base(path)) // JSON of other programs
+			if filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") || readOnly {
+				return nil
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.StructType); ok {
+					checkJSONFields(t, path, s)
+				}
+				return true
+			})
+			return nil
+		})
+	}
+}
+
+func checkJSONFields(t *testing.T, path string, s *ast.StructType) {
+	t.Helper()
+	isNamed := func(f *ast.Field) bool { return f.Tag != nil && strings.Contains(f.Tag.Value, `json:"`) }
+	if !slices.ContainsFunc(s.Fields.List, isNamed) {
+		return
+	}
+	for _, f := range s.Fields.List {
+		for _, name := range f.Names {
+			if name.IsExported() && !isNamed(f) {
+				t.Errorf("%s: the field %s has no name in JSON", path, name)
+			}
+		}
 	}
 }

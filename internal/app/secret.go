@@ -141,7 +141,7 @@ type SecretJSON struct {
 	RetireWith   string    `json:"retire_with,omitempty"`
 	Problem      string    `json:"problem,omitempty"`
 
-	Failure error // why it cannot be read
+	Failure error `json:"-"` // why it cannot be read
 }
 
 // ShownSecret describes a secret. One that cannot be read is shown with the reason.
