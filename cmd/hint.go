@@ -194,7 +194,11 @@ func otherIssuerHint(other *discovery.OtherIssuerError, s subject) string {
 }
 
 func selectHint(selection *config.SelectError) string {
-	if near := cli.Nearest(selection.Choice.Name, selection.Names); near != "" {
+	near := cli.Nearest(selection.Choice.Name, selection.Names)
+	if selection.Choice.By == config.ByDefault && selection.Choice.Name != "" && len(selection.Names) > 0 {
+		return "choose another default: 'fob profile set " + cmp.Or(near, selection.Names[0]) + " --default'"
+	}
+	if near != "" {
 		return fmt.Sprintf("did you mean '%s'?", near)
 	}
 	if selection.Choice.Name != "" || len(selection.Names) == 0 {

@@ -46,6 +46,10 @@ func runOverview(ctx context.Context, a *app.App) error {
 		a.ShowError(err, a.Hint(err))
 		return printNextStep(a, out, "fob doctor")
 	}
+	_, err = a.Profile(nil)
+	if selected, ok := errors.AsType[*config.SelectError](err); ok && selected.Choice.Name != "" {
+		a.ShowError(err, a.Hint(err))
+	}
 	keys, resume := overviewKeys(ctx, a)
 	empty := len(cfg.Profiles)+len(cfg.Secrets) == 0
 	if empty && (credstore.KeyringReachable(a.Getenv) != nil || !credstore.KeyringMayAsk(a.Getenv)) && records.WarnOfOrphans(ctx, a) {

@@ -94,6 +94,13 @@ func TestOverview_Keys(t *testing.T) {
 	}
 }
 
+func TestOverview_UnknownDefault(t *testing.T) {
+	_, stderr, err := runOverviewOf(cmdtest.New(t, "default = \"wrok\"\n[profile.work]\nissuer = \"https://sso.example.com\"\nclient_id = \"fob\"\n"))
+	if err != nil || !strings.HasPrefix(stderr, `error: there is no profile "wrok"`) {
+		t.Errorf("%v, %q", err, stderr)
+	}
+}
+
 func TestOverview_BrokenConfiguration(t *testing.T) {
 	stdout, stderr, err := runOverviewOf(cmdtest.New(t, "[profile"))
 	if err != nil || stdout != "next: fob doctor\n" || !strings.HasPrefix(stderr, "error: ") {

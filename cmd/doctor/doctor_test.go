@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -68,6 +69,15 @@ func TestDoctor_Refusals(t *testing.T) {
 		stdout, _, err := newApp(t, profiles).Run(New, strings.Fields(args)...)
 		if err == nil || cli.IsUsage(err) != usage || !app.IsUsage(err) || stdout != "" {
 			t.Errorf("%s: %q, %v", args, stdout, err)
+		}
+	}
+}
+
+func TestDoctor_UnknownDefault(t *testing.T) {
+	const want = `problem[ ]+configuration[ ]+there is no profile "wrok"`
+	for _, a := range []*cmdtest.App{newApp(t, "default = \"wrok\"\n"+profiles), newApp(t, profiles, "FOB_PROFILE=wrok")} {
+		if stdout, _, err := a.Run(New); err == nil || !regexp.MustCompile(want).MatchString(stdout) {
+			t.Errorf("%v\n%s", err, stdout)
 		}
 	}
 }

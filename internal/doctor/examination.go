@@ -108,6 +108,10 @@ func (e *examination) configuration(names []string) error {
 		return nil
 	}
 	e.cfg = cfg
+	_, err = e.app.Profile(nil)
+	if selected, ok := errors.AsType[*config.SelectError](err); ok && selected.Choice.Name != "" {
+		e.add(Failed(configurationCheck, err, e.fixOf(err, "")))
+	}
 	e.profiles, err = app.ProfilesNamed(cfg, names)
 	e.add(Fine(configurationCheck, "%s, profiles: %d", e.paths.Config, len(cfg.Profiles)))
 	return err
