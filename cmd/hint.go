@@ -96,7 +96,7 @@ func keyHint(err error) string {
 		cli.HintOn(apikey.ErrNoRegistry, "create the first key with 'fob key create --owner shop', or set FOB_REGISTRY if the registry is elsewhere"),
 		cli.HintOn(apikey.ErrNewerSchema, "update fob on this machine"),
 		cli.HintOn(apikey.ErrFull, "free some disk space; the registry is unchanged"),
-		cli.HintOn(apikey.ErrDamaged, "restore a backup of the registry; without one, move the damaged file away and import the last export: 'fob key import <keys.jsonl'"),
+		cli.HintOn(apikey.ErrDamaged, "restore a backup of the registry; without one, save what 'fob key export >rescued.jsonl' can read, move the damaged file away, and import that or the last export: 'fob key import <rescued.jsonl'"),
 		cli.HintOn(apikey.ErrUnusable, "check FOB_REGISTRY, and the permissions of what it names"),
 		cli.HintOn(apikey.ErrBusy, "try again: other programs are using the registry"),
 		cli.HintOn(apikey.ErrUnavailable, "check that the database is running and reachable, then try again; no change was partly saved"),

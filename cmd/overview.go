@@ -159,7 +159,10 @@ func nextStep(a *app.App, cfg *config.Config, logins []app.LoginStatus, keys boo
 	for _, s := range logins {
 		switch s.State {
 		case session.StateExpired, session.StateEnded, session.StateLoggedOut, session.StateUnreadable:
-			if s.State == session.StateUnreadable || s.Storage == config.StorageNone { // no login helps
+			if s.State == session.StateUnreadable {
+				return "fob doctor " + s.Profile
+			}
+			if s.Storage == config.StorageNone { // no login helps
 				return "fob status " + s.Profile
 			}
 			return "fob login " + s.Profile

@@ -94,6 +94,13 @@ func TestOverview_Keys(t *testing.T) {
 	}
 }
 
+func TestOverview_UnreadableRegistry(t *testing.T) {
+	a := cmdtest.New(t, "", "FOB_REGISTRY=sqlite:/dev/null")
+	if stdout, _, err := runOverviewOf(a); err != nil || stdout != "API keys  unavailable: the registry cannot be opened\n\nnext: fob doctor\n" {
+		t.Errorf("%v\n%s", err, stdout)
+	}
+}
+
 func TestOverview_UnknownDefault(t *testing.T) {
 	_, stderr, err := runOverviewOf(cmdtest.New(t, "default = \"wrok\"\n[profile.work]\nissuer = \"https://sso.example.com\"\nclient_id = \"fob\"\n"))
 	if err != nil || !strings.HasPrefix(stderr, `error: there is no profile "wrok"`) {

@@ -91,6 +91,9 @@ func TestDamage_EveryPageIsChecked(t *testing.T) {
 			if err != nil && !errors.Is(err, apikey.ErrDamaged) && !errors.As(err, new(*apikey.TamperedError)) {
 				t.Errorf("page %d: %v", at/page, err)
 			}
+			if err != nil && (strings.Contains(err.Error(), "***") || errors.Is(err, apikey.ErrDamaged) && strings.Contains(err.Error(), " (11)") && !strings.Contains(err.Error(), path)) {
+				t.Errorf("page %d: no plain sentence, or one without the path: %v", at/page, err)
+			}
 		}
 		if verifyErr != nil {
 			damaged++

@@ -43,11 +43,11 @@ func Open(ctx context.Context, path string, mode apikey.Mode) (*sqlstore.Store, 
 	if err != nil {
 		return nil, err
 	}
-	store, err := open(ctx, dsn(path, mode), maxConnections, dialect, mode)
+	store, err := open(ctx, dsn(path, mode), maxConnections, dialect(path), mode)
 	if errors.Is(err, errNoIndex) {
 		// On a full disk, the index shared by processes cannot be created, but keys must
 		// still be verified. A single process can have it in memory.
-		alone := dialect
+		alone := dialect(path)
 		alone.OneConnection = true
 		// This pragma must be the first that accesses the file.
 		store, err = open(ctx, dsnWith(path, "locking_mode(exclusive)"), 1, alone, mode)
@@ -67,7 +67,7 @@ func openFrozen(ctx context.Context, path string, mode apikey.Mode) (*sqlstore.S
 	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
 		return nil, errNoLog
 	}
-	d := dialect
+	d := dialect(path)
 	d.Frozen = true
 	return open(ctx, strings.Replace(dsnWith(path), "mode=rw", "mode=ro&immutable=1", 1), maxConnections, d, mode)
 }
@@ -123,7 +123,7 @@ func newRegistry(ctx context.Context) (file []byte, err error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	store, err := sqlstore.Open(ctx, db, dialect, apikey.ModeCreate)
+	store, err := sqlstore.Open(ctx, db, dialect(":memory:"), apikey.ModeCreate)
 	if err != nil {
 		return nil, err
 	}
@@ -169,14 +169,17 @@ func dsnWith(path string, pragmas ...string) string {
 // it, which takes a quarter of a second for 8,000.
 const maxParameters = 68
 
-var dialect = sqlstore.Dialect{
-	Migrations:    migrations,
-	HeadForUpdate: "SELECT seq, hash FROM log_head", // 'begin immediate' has locked the file
-	Parameters:    maxParameters,
-	Check:         "PRAGMA integrity_check(1)",
-	Retry:         isRetryable,
-	Lost:          func(error) bool { return false },
-	Explain:       explain,
+func dialect(path string) sqlstore.Dialect {
+	const check = "SELECT iif(integrity_check = 'ok', 'ok', '%s: some of its pages or rows are not what SQLite wrote') FROM pragma_integrity_check LIMIT 1"
+	return sqlstore.Dialect{
+		Migrations:    migrations,
+		HeadForUpdate: "SELECT seq, hash FROM log_head", // 'begin immediate' has locked the file
+		Parameters:    maxParameters,
+		Check:         fmt.Sprintf(check, strings.ReplaceAll(path, "'", "''")),
+		Retry:         isRetryable,
+		Lost:          func(error) bool { return false },
+		Explain:       func(err error) error { return explain(path, err) },
+	}
 }
 
 // isRetryable reports that another process created the same table. Other conflicts are left
@@ -194,7 +197,7 @@ func codeOf(err error) int {
 }
 
 // explain converts errors of SQLite to errors of package apikey.
-func explain(err error) error {
+func explain(path string, err error) error {
 	kind := apikey.ErrUnusable
 	code := codeOf(err)
 	if code == -1 {
@@ -225,5 +228,5 @@ func explain(err error) error {
 	case sqlite3.SQLITE_INTERRUPT:
 		return context.Canceled
 	}
-	return fmt.Errorf("%w: %s", kind, sanitize.Line(err.Error()))
+	return fmt.Errorf("%w: %s", kind, sanitize.Line(path+": "+err.Error()))
 }
