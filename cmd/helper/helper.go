@@ -26,7 +26,8 @@ func New(a *app.App) *cobra.Command {
 		Use:   "helper",
 		Short: "Provide tokens to git, docker, AWS, MCP clients",
 		Long: `Provide fresh tokens to other programs when they need one, so that they store none
-themselves. Each gets tokens only for the hosts of a profile, or for one profile.`,
+themselves. git and docker get tokens for a profile's hosts; the others for the
+profile they name.`,
 		Example: `  fob helper install git
   git clone https://github.com/acme/private.git`,
 	}, newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperAWSCmd(a), newHelperMCPCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))

@@ -38,7 +38,7 @@ replace it, uninstall fob first.
   fob helper install git --profile work --local
   fob helper install git --dry-run`,
 		ValidArgs: []string{"git"},
-		Args:      oneOf([]string{"git"}),
+		Args:      oneOf([]string{"git", "mcp"}),
 		RunE:      func(cmd *cobra.Command, _ []string) error { return runInstallGit(cmd.Context(), a, opts) },
 	}
 	opts.register(c)

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +31,7 @@ func newHelperMCPCmd(a *app.App) *cobra.Command {
 		Short: "Print headers for an MCP client",
 		Long: `Print a JSON object with the header Authorization, as Claude Code (headersHelper) and
 Codex (http_headers_helper) expect it. 'fob helper install mcp' configures them. They
-send the header to the server whose URL is next to the command in their file.
+send the header to the URL configured beside the command.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example:           "  fob helper mcp work",
@@ -84,7 +87,8 @@ var errUnchanged = errors.New("unchanged")
 func runInstallMCP(a *app.App, args []string, opts mcpOptions) error {
 	client, known := credhelper.MCPClients()[opts.client]
 	if !known {
-		return cli.WithHint(cli.Usagef("unknown client %q", opts.client), "use --client claude-code or codex; for others see 'fob proxy --help'")
+		text := cmp.Or(cli.TextIf(opts.client == "", "--client is required"), fmt.Sprintf("unknown client %q", opts.client))
+		return cli.WithHint(cli.Usagef("%s", text), "use --client claude-code or codex; for others see 'fob proxy --help'")
 	}
 	p, err := a.Profile(args)
 	if err != nil {
@@ -104,14 +108,25 @@ func runInstallMCP(a *app.App, args []string, opts mcpOptions) error {
 		path = target
 	}
 	var added []byte
-	err = atomicfile.Replace(path, maxMCPFile, func(text []byte) (changed []byte, err error) {
-		changed, added, err = client.Add(text, p.Name, url, sanitize.ShellQuote(filepath.ToSlash(self))+" helper mcp "+p.Name)
+	change := func(text []byte) (changed []byte, err error) {
+		changed, added, err = client.Add(text, p.Name, url, mcpCommand(a, self, p.Name))
 		if err == nil && (opts.dryRun || added == nil) {
 			err = errUnchanged
 		}
 		return changed, err
-	})
+	}
+	if !opts.dryRun {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err == nil {
+		err = atomicfile.Replace(path, maxMCPFile, change)
+	}
+	if opts.dryRun && errors.Is(err, fs.ErrNotExist) { // its folder
+		_, err = change(nil)
+	}
 	switch {
+	case errors.Is(err, credhelper.ErrOtherServer):
+		return cli.WithHint(fmt.Errorf("%s: %w", path, err), "to replace it, run '%s mcp remove %s' first", strings.TrimSuffix(opts.client, "-code"), p.Name)
 	case errors.Is(err, errUnchanged) && added == nil:
 		a.Note("%s already uses fob for the server %s.", opts.client, p.Name)
 	case errors.Is(err, errUnchanged):
@@ -123,4 +138,16 @@ func runInstallMCP(a *app.App, args []string, opts mcpOptions) error {
 		a.Note("%s now uses fob for the server %s.", opts.client, p.Name)
 	}
 	return nil
+}
+
+func mcpCommand(a *app.App, self, profile string) string {
+	command := sanitize.ShellQuote(filepath.ToSlash(self)) + " helper mcp " + profile
+	switch home := a.Getenv("FOB_HOME"); {
+	case home == "":
+	case runtime.GOOS == "windows":
+		a.Warn("set FOB_HOME for all programs: the client runs fob without it")
+	default:
+		command = "env FOB_HOME=" + sanitize.ShellQuote(home) + " " + command
+	}
+	return command
 }

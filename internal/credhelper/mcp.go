@@ -19,6 +19,9 @@ func WriteMCP(w io.Writer, c Credential) error {
 	return writeJSON(w, map[string]string{"Authorization": "Bearer " + c.Token.Reveal()})
 }
 
+// ErrOtherServer means that the client uses a server of the same name in another way.
+var ErrOtherServer = errors.New("it has another server")
+
 // MCPClient is a program with a file of the MCP servers that it uses.
 type MCPClient struct {
 	Variable, Folder, File string // the folder is in the variable, or below the user's home
@@ -64,7 +67,7 @@ func (c MCPClient) Add(text []byte, name, url, command string) (changed, added [
 	case reflect.DeepEqual(present[name], server):
 		return text, nil, nil
 	case present[name] != nil:
-		return nil, nil, fmt.Errorf("%w: it has another server named %q", ErrInput, name)
+		return nil, nil, fmt.Errorf("%w: %w named %q", ErrInput, ErrOtherServer, name)
 	default:
 		present[name] = server
 	}
