@@ -17,8 +17,9 @@ import (
 func newGetCmd(a *app.App) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "get NAME",
-		Short: "Print a secret",
+		Use:        "get NAME",
+		SuggestFor: []string{"show"},
+		Short:      "Print a secret",
 		Long: `Print a secret and a newline. The variable FOB_SECRET_NAME overrides it (NAME in
 capitals, with _ for - and /).
 

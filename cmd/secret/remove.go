@@ -19,8 +19,9 @@ type removeOptions struct{ yes, dryRun bool }
 func newRemoveCmd(a *app.App) *cobra.Command {
 	var opts removeOptions
 	c := &cobra.Command{
-		Use:   "remove NAME",
-		Short: "Delete a secret from this machine",
+		Use:        "remove NAME",
+		SuggestFor: []string{"delete"},
+		Short:      "Delete a secret from this machine",
 		Long: `Delete a secret and its settings from this machine, after confirmation. Copies at its
 destinations remain, and the secret stays valid until you revoke it at its issuer.
 

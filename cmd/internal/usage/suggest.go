@@ -57,7 +57,7 @@ func nearCommands(cmd *cobra.Command, word string) (near []*cobra.Command) {
 	}
 	nearest := nearWord(word, names)
 	for _, sub := range cmd.Commands() {
-		if sub.Name() == nearest {
+		if sub.Name() == nearest || slices.Contains(sub.SuggestFor, word) {
 			return []*cobra.Command{sub}
 		}
 		for _, below := range sub.Commands() {
