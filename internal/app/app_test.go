@@ -437,19 +437,21 @@ func TestFileKey_Order(t *testing.T) {
 
 func TestPassphrase_Sources(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "passphrase")
-	if err := os.WriteFile(file, []byte("correct horse battery staple\n"), 0o600); err != nil {
+	empty := file + "-empty"
+	if err := errors.Join(os.WriteFile(empty, nil, 0o600), os.WriteFile(file, []byte("correct horse battery staple\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
 		environ, command string
 		confirm          bool
 		want             string // empty: an error
-		problem          string
+		problem, hint    string
 	}{
 		"file":                 {environ: "FOB_PASSPHRASE_FILE=" + file, want: "correct horse battery staple"},
 		"new from a file":      {environ: "FOB_PASSPHRASE_FILE=" + file, confirm: true, want: "correct horse battery staple"},
 		"file before command":  {environ: "FOB_PASSPHRASE_FILE=" + file, command: "echo other", want: "correct horse battery staple"},
-		"missing file":         {environ: "FOB_PASSPHRASE_FILE=" + file + "x", problem: "passphrasex"},
+		"missing file":         {environ: "FOB_PASSPHRASE_FILE=" + file + "x", problem: "passphrasex", hint: "check FOB_PASSPHRASE_FILE"},
+		"empty file":           {environ: "FOB_PASSPHRASE_FILE=" + empty, problem: "is empty", hint: "write the passphrase to the file"},
 		"command":              {command: "echo from the command", want: "from the command"},
 		"new one is too short": {command: "echo x", confirm: true, problem: "passphrase"},
 		"command fails":        {command: "false", problem: "passphrase_command"},
@@ -463,8 +465,8 @@ func TestPassphrase_Sources(t *testing.T) {
 			if got.Reveal() != test.want && test.want != "" || (err == nil) != (test.want != "") {
 				t.Fatalf("%q, %v", got.Reveal(), err)
 			}
-			if err != nil && !strings.Contains(err.Error(), test.problem) {
-				t.Error(err)
+			if err != nil && (!strings.Contains(err.Error(), test.problem) || !strings.Contains(cli.CarriedHint(err), test.hint)) {
+				t.Error(err, cli.CarriedHint(err))
 			}
 		})
 	}

@@ -58,12 +58,12 @@ func (s KeySource) IsUnused(dataDir string) bool {
 func askPassphrase(ctx context.Context, terminal *cli.IO, command []string, confirm bool) (passphrase secret.Secret, err error) {
 	path := terminal.Getenv("FOB_PASSPHRASE_FILE")
 	switch {
-	case path != "" && confirm:
-		return cli.NewPassphraseIn(path)
-	case path != "":
-		return cli.ReadSecretFile(path)
-	case len(command) > 0:
-		passphrase, err = commandOutput(ctx, terminal, command)
+	case path != "" || len(command) > 0:
+		if path == "" {
+			passphrase, err = commandOutput(ctx, terminal, command)
+		} else if passphrase, err = cli.ReadSecretFile(path); err != nil {
+			err = cli.WithHint(err, "check FOB_PASSPHRASE_FILE, or write the passphrase to the file")
+		}
 		if err == nil && confirm {
 			err = cli.CheckNewPassphrase(passphrase)
 		}
