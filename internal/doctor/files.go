@@ -41,7 +41,7 @@ func Folder(check, dir string) Finding {
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Fine(check, "%s does not exist yet: the first login makes it", dir)
+		return Fine(check, "%s does not exist yet: the first login creates it", dir)
 	case err != nil:
 		return Failed(check, err, "get access to "+dir)
 	case worst != nil:
