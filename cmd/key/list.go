@@ -122,7 +122,7 @@ func printKeys(a *app.App, records iter.Seq2[apikey.Record, error], open []keys.
 			used = cli.Roughly(a.Now().Sub(r.LastUsedAt)) + " ago"
 		}
 		if err := table.Add(cli.InertRow(
-			r.ID, inertCell(r.Owner, 24), r.Environment, string(r.State(a.Now())), cli.LeftText(r.Ends(), a.Now()), used,
+			r.ID, inertCell(r.Owner, 24), r.Environment, string(r.State(a.Now())), cli.TextIf(r.State(a.Now()) != apikey.Revoked, cli.LeftText(r.Ends(), a.Now())), used,
 			inertCell(appkeys.ScopesText(r.Scopes), 40), r.Note,
 		)...); err != nil {
 			return err

@@ -54,6 +54,15 @@ func TestList(t *testing.T) {
 	}
 }
 
+func TestList_RevokedKeysDoNotExpire(t *testing.T) {
+	m := apptest.New(t, "")
+	_, id := create(t, m, "--expires", "10d")
+	mustRun(t, m, "", "revoke", id)
+	if table, _ := mustRun(t, m, "", "list"); strings.Contains(table, "over") || strings.Contains(table, "days") {
+		t.Error(table)
+	}
+}
+
 func TestList_SortAndLimit(t *testing.T) {
 	m := apptest.New(t, "")
 	_, late := create(t, m, "--owner", "b", "--expires", "30d")
@@ -235,5 +244,9 @@ func TestAudit(t *testing.T) {
 	_, _, err := run(m, "", "audit", "--verify", "--head", "99:"+strings.TrimSpace(head)[2:])
 	if !errors.As(err, new(*apikey.TamperedError)) {
 		t.Errorf("a log that is shorter than before: %v", err)
+	}
+	_, _, err = run(m, "", "audit", "--verify", "--head", "1"+head[strings.Index(head, ":"):len(head)-1])
+	if err == nil || !strings.HasPrefix(err.Error(), "entry 1 differs from the saved head: ") {
+		t.Errorf("another log: %v", err)
 	}
 }

@@ -97,14 +97,9 @@ type Logged struct {
 }
 
 // TamperedError is where a log was changed by something other than fob.
-type TamperedError struct {
-	Seq    int64
-	Reason string
-}
+type TamperedError struct{ Reason string }
 
-func (e *TamperedError) Error() string {
-	return fmt.Sprintf("the audit log is not what fob wrote, at entry %d: %s", e.Seq, e.Reason)
-}
+func (e *TamperedError) Error() string { return e.Reason }
 
 // LogEnd is a registry's current state, to compare with its log.
 type LogEnd struct {
@@ -140,19 +135,19 @@ type Auditor struct {
 
 // Check verifies the next entry. The error is a *TamperedError.
 func (a *Auditor) Check(l Logged) error {
-	switch {
-	case l.Seq != a.head.Seq+1:
-		return a.tampered("it is missing; the next is %d", l.Seq)
+	switch next := a.head.Seq + 1; {
+	case l.Seq != next:
+		return a.tampered("entry %d of the audit log is missing: the next is %d", next, l.Seq)
 	case l.hash(a.head.Hash) != l.Hash:
-		return a.tampered("the entry or the one before was edited")
+		return a.tampered("entry %d of the audit log or the one before was edited", next)
 	case l.KeyID != "" && l.RecordSeq < l.Seq:
-		return a.tampered("the record of key %.12q is gone, or one from before was put back", l.KeyID)
+		return a.tampered("the record of key %.12q does not match entry %d of the audit log: it is gone, or an earlier one was put back", l.KeyID, next)
 	case l.Record != nil && l.Record.Sum() != l.KeySum:
-		return a.tampered("the record of key %.12q was changed without an entry since", l.KeyID)
+		return a.tampered("the record of key %.12q does not match entry %d of the audit log", l.KeyID, next)
 	case l.Action == ActionRevoked && l.Record != nil && (l.Record.RevokedAt.IsZero() || len(a.unsettled) > 0 && l.Record.RevokedAt.After(a.unsettled[0].At)):
-		return a.tampered("the record of key %.12q does not show when it was revoked", l.KeyID)
+		return a.tampered("the record of key %.12q does not match entry %d of the audit log: it does not show when the key was revoked", l.KeyID, next)
 	case a.Since != nil && l.Seq == a.Since.Seq && l.Hash != a.Since.Hash:
-		return a.tampered("it is another than when the head was saved: the log was rewritten")
+		return a.tampered("entry %d differs from the saved head: the log was rewritten, or is that of another registry", next)
 	}
 	a.head = Head{Seq: l.Seq, Hash: l.Hash}
 	if l.Record != nil {
@@ -188,19 +183,19 @@ func (a *Auditor) Finish(end LogEnd) (Head, error) {
 	}
 	switch {
 	case a.Since != nil && a.Since.Seq > a.head.Seq:
-		return a.head, a.tampered("the log ends before the saved head, %d: its tail was cut", a.Since.Seq)
+		return a.head, a.tampered("the audit log ends before the saved head, %d: its tail was cut", a.Since.Seq)
 	case end.Head != a.head:
-		return a.head, a.tampered("the log does not end where the registry says: its tail was cut or added to")
+		return a.head, a.tampered("the audit log does not end where the registry says: its tail was cut or added to")
 	case end.Keys != a.added || end.Keys != a.accounted:
-		return a.head, a.tampered("the log knows of %d keys, and of the last change of %d; the registry has %d", a.added, a.accounted, end.Keys)
+		return a.head, a.tampered("the audit log has %d keys, and the last change of %d; the registry has %d", a.added, a.accounted, end.Keys)
 	case len(pending) > 0 || len(a.unsettled) > 0 || a.settled != Digest{}:
-		return a.head, a.tampered("the keys that were revoked in bulk are not those of the log")
+		return a.head, a.tampered("the keys that were revoked in bulk are not those of the audit log")
 	case end.Pepper != a.pepper:
-		return a.head, a.tampered("the registry uses pepper %q, and the log knows of %q", end.Pepper, a.pepper)
+		return a.head, a.tampered("the registry uses pepper %q, and the audit log has %q", end.Pepper, a.pepper)
 	}
 	return a.head, nil
 }
 
 func (a *Auditor) tampered(format string, args ...any) error {
-	return &TamperedError{Seq: a.head.Seq + 1, Reason: fmt.Sprintf(format, args...)}
+	return &TamperedError{fmt.Sprintf(format, args...)}
 }

@@ -241,7 +241,7 @@ func (c *change) Settle(e apikey.Event, most int) (count int, err error) {
 		var logged []byte
 		r, err := scanKey(rows, &last, &logged)
 		if sum := r.Sum(); err == nil && !bytes.Equal(sum[:], logged) {
-			err = &apikey.TamperedError{Seq: last, Reason: fmt.Sprintf("the record of key %.12q was changed without an entry since", r.ID)}
+			err = &apikey.TamperedError{Reason: fmt.Sprintf("the record of key %.12q does not match entry %d of the audit log", r.ID, last)}
 		}
 		r.Revoke(apikey.FromMilliseconds(at)) // ends an overlap too
 		records = append(records, r)
