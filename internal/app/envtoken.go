@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/fobcli/fob/internal/cli"
@@ -89,6 +88,6 @@ func (a *App) refreshFromEnv(ctx context.Context, p config.Profile, name string,
 }
 
 func errNotInEnviron(profile string) error {
-	return cli.WithHint(fmt.Errorf("no token in the environment for profile %q: %w", profile, session.ErrLoginRequired),
+	return cli.WithHint(session.LoginRequired("no token in the environment for profile %q", profile),
 		"set %s or %s", Variable("FOB_TOKEN_", profile), Variable("FOB_REFRESH_TOKEN_", profile))
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -134,9 +133,9 @@ func (s LoginStatus) Failure() error {
 	}
 	switch s.State {
 	case session.StateLoggedOut, session.StateExpired:
-		return fmt.Errorf("profile %q is %s: %w", s.Profile, s.State, session.ErrLoginRequired)
+		return session.LoginRequired("profile %q is %s", s.Profile, s.State)
 	case session.StateEnded:
-		return fmt.Errorf("the login of profile %q was ended at the server: %w", s.Profile, session.ErrLoginRequired)
+		return session.LoginRequired("the login of profile %q was ended at the server", s.Profile)
 	}
 	return nil
 }

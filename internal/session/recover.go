@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
@@ -44,7 +43,7 @@ func ProfileOf(ctx context.Context, store *credstore.Store, name string) (config
 		p.Resources = []string{r.Resource}
 	}
 	if p.Grant == config.GrantIDJAG {
-		return p, fmt.Errorf("its record does not name the profile of the setting via: %w", ErrLoginRequired)
+		return p, LoginRequired("its record does not name the profile of the setting via")
 	}
 	p.NameIssuer()
 	return p, nil

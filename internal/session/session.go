@@ -27,6 +27,16 @@ import (
 // it. No other failure is reported as this one.
 var ErrLoginRequired = errors.New("login required")
 
+// LoginRequired returns an error that matches ErrLoginRequired.
+func LoginRequired(format string, args ...any) error {
+	return &loginError{fmt.Errorf(format, args...)}
+}
+
+type loginError struct{ error }
+
+func (*loginError) Is(target error) bool { return target == ErrLoginRequired }
+func (e *loginError) Unwrap() error      { return e.error }
+
 // lockWait limits the wait for another process that refreshes the same login.
 const lockWait = 30 * time.Second
 
@@ -117,7 +127,7 @@ func (s *Session) peek(ctx context.Context) (head, credstore.Record, error) {
 
 func (s *Session) loadError(err error) error {
 	if errors.Is(err, credstore.ErrNotFound) {
-		return fmt.Errorf("profile %q is not logged in: %w", s.Profile.Name, ErrLoginRequired)
+		return LoginRequired("profile %q is not logged in", s.Profile.Name)
 	}
 	return fmt.Errorf("reading the login of profile %q: %w", s.Profile.Name, err)
 }
