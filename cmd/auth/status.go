@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ profile. --check asks the servers: it refreshes each login, or tries its token.
 
 With a PROFILE, the exit status is 4 if it needs a new login, 6 if its storage
 cannot be read, and that of 'fob token' if --check fails. The list of all profiles
-always exits with 0.
+exits with 0, unless none can be read.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob status
@@ -88,7 +89,7 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 		all = append(all, status)
 	}
 	if opts.json {
-		return a.PrintJSON(all)
+		return errors.Join(a.PrintJSON(all), unreadable(all))
 	}
 	noteExpiringSecrets(a, cfg)
 	if len(all) == 0 && !orphans {
@@ -103,7 +104,15 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 		return err
 	}
 	explainSelection(a, unnamed)
-	return nil
+	return unreadable(all)
+}
+
+// unreadable returns the first login's error if no login can be read.
+func unreadable(all []app.LoginStatus) error {
+	if len(all) == 0 || slices.ContainsFunc(all, func(s app.LoginStatus) bool { return s.State != session.StateUnreadable }) {
+		return nil
+	}
+	return cli.ForProfile(all[0].Failure(), all[0].Profile)
 }
 
 // unnamedProfile returns the default profile and what selects it, or the zero value if that

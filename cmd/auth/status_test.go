@@ -104,6 +104,19 @@ func TestStatus_List(t *testing.T) {
 	}
 }
 
+// A list of logins that cannot be read is a failure, unlike one of ended logins.
+func TestStatus_NoneCanBeRead(t *testing.T) {
+	const profile = "[profile.b]\nissuer = \"https://b.example.com\"\nstorage = %q\n"
+	for storage, readable := range map[string]bool{"file": true, "cloud": false} {
+		for _, args := range [][]string{nil, {"--json"}} {
+			stdout, _, err := cmdtest.New(t, fmt.Sprintf(profile, storage)).Run(NewStatus, args...)
+			if (err == nil) != readable || !strings.Contains(stdout, "b") {
+				t.Errorf("%s %q: %v\n%s", storage, args, err, stdout)
+			}
+		}
+	}
+}
+
 func TestUnnamedProfile(t *testing.T) {
 	two := "[profile.a]\nissuer = \"https://a.example.com\"\n[profile.b]\nissuer = \"https://b.example.com\"\n"
 	for name, test := range map[string]struct {
