@@ -120,7 +120,7 @@ func TokenForFile(ctx context.Context, a *App, p config.Profile, want session.To
 // with the login that would get one.
 func TokenFor(ctx context.Context, a *App, p config.Profile, want session.TokenOptions, challenge *discovery.Challenge) (*session.Token, error) {
 	stepUp := func(format string, args ...any) error {
-		err := session.LoginRequired("%s", sanitize.Line(fmt.Sprintf(format, args...)))
+		err := fmt.Errorf("%s%.0w", sanitize.Line(fmt.Sprintf(format, args...)), session.ErrLoginRequired)
 		return cli.WithHint(err, "pass the same response to 'fob login %s --challenge -'", p.Name)
 	}
 	if server := movedTo(ctx, a, p, challenge); server != "" {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/fobcli/fob/internal/cli"
@@ -88,6 +89,6 @@ func (a *App) refreshFromEnv(ctx context.Context, p config.Profile, name string,
 }
 
 func errNotInEnviron(profile string) error {
-	return cli.WithHint(session.LoginRequired("no token in the environment for profile %q", profile),
+	return cli.WithHint(fmt.Errorf("no token in the environment for profile %q%.0w", profile, session.ErrLoginRequired),
 		"set %s or %s", Variable("FOB_TOKEN_", profile), Variable("FOB_REFRESH_TOKEN_", profile))
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -133,9 +134,9 @@ func (s LoginStatus) Failure() error {
 	}
 	switch s.State {
 	case session.StateLoggedOut, session.StateExpired:
-		return session.LoginRequired("profile %q is %s", s.Profile, s.State)
+		return fmt.Errorf("profile %q is %s%.0w", s.Profile, s.State, session.ErrLoginRequired)
 	case session.StateEnded:
-		return session.LoginRequired("the login of profile %q was ended at the server", s.Profile)
+		return fmt.Errorf("the login of profile %q was ended at the server%.0w", s.Profile, session.ErrLoginRequired)
 	}
 	return nil
 }

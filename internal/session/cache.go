@@ -252,7 +252,7 @@ func (s *Session) DropToken(ctx context.Context, refused secret.Secret) error {
 	if !h.Refreshes {
 		r, err := s.whole(ctx, stored)
 		if err == nil && r.AccessToken != nil && r.AccessToken.Value.Secret == refused {
-			err = LoginRequired("the access token of profile %q was refused, and the server gave no refresh token", s.Profile.Name)
+			err = fmt.Errorf("the access token of profile %q was refused, and the server gave no refresh token%.0w", s.Profile.Name, ErrLoginRequired)
 		}
 		return err
 	}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/fobcli/fob/internal/config"
@@ -43,7 +44,7 @@ func ProfileOf(ctx context.Context, store *credstore.Store, name string) (config
 		p.Resources = []string{r.Resource}
 	}
 	if p.Grant == config.GrantIDJAG {
-		return p, LoginRequired("its record does not name the profile of the setting via")
+		return p, fmt.Errorf("its record does not name the profile of the setting via%.0w", ErrLoginRequired)
 	}
 	p.NameIssuer()
 	return p, nil

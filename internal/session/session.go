@@ -24,18 +24,9 @@ import (
 )
 
 // ErrLoginRequired means that only a new login helps: there is none, or the server has ended
-// it. No other failure is reported as this one.
+// it. No other failure is reported as this one. It is wrapped with %.0w, without its text:
+// the sentence before says what is required.
 var ErrLoginRequired = errors.New("login required")
-
-// LoginRequired returns an error that matches ErrLoginRequired.
-func LoginRequired(format string, args ...any) error {
-	return &loginError{fmt.Errorf(format, args...)}
-}
-
-type loginError struct{ error }
-
-func (*loginError) Is(target error) bool { return target == ErrLoginRequired }
-func (e *loginError) Unwrap() error      { return e.error }
 
 // lockWait limits the wait for another process that refreshes the same login.
 const lockWait = 30 * time.Second
@@ -127,7 +118,7 @@ func (s *Session) peek(ctx context.Context) (head, credstore.Record, error) {
 
 func (s *Session) loadError(err error) error {
 	if errors.Is(err, credstore.ErrNotFound) {
-		return LoginRequired("profile %q is not logged in", s.Profile.Name)
+		return fmt.Errorf("profile %q is not logged in%.0w", s.Profile.Name, ErrLoginRequired)
 	}
 	return fmt.Errorf("reading the login of profile %q: %w", s.Profile.Name, err)
 }

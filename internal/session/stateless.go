@@ -49,7 +49,7 @@ func (s *Session) EnvToken(ctx context.Context, env EnvRefreshToken, opts TokenO
 	}
 	response, err := client.Refresh(ctx, env.Value, oauth.Target{Scope: opts.Scope, Resource: s.resource(opts.Target)})
 	if oauth.EndsLogin(err) {
-		err = LoginRequired("the server refuses the refresh token in %s (%w)", env.Variable, err)
+		err = fmt.Errorf("the server refuses the refresh token in %s (%w)%.0w", env.Variable, err, ErrLoginRequired)
 		return nil, errors.Join(err, s.dropCaches())
 	}
 	if err != nil {

@@ -94,7 +94,7 @@ func (s *Session) ended(h head, opts TokenOptions) error {
 	if !h.Ended || opts.ForceRefresh && h.Refreshes {
 		return nil
 	}
-	return LoginRequired("the login of profile %q was ended at the server", s.Profile.Name)
+	return fmt.Errorf("the login of profile %q was ended at the server%.0w", s.Profile.Name, ErrLoginRequired)
 }
 
 func (s *Session) whole(ctx context.Context, stored credstore.Record) (*record, error) {
@@ -121,13 +121,13 @@ func (s *Session) warnOfEnd(h head) {
 func (s *Session) fixedToken(r *record, opts TokenOptions) (*Token, error) {
 	switch {
 	case opts.ForceRefresh:
-		return nil, LoginRequired("the login of profile %q has no refresh token, so nothing can be refreshed", s.Profile.Name)
+		return nil, fmt.Errorf("the login of profile %q has no refresh token, so nothing can be refreshed%.0w", s.Profile.Name, ErrLoginRequired)
 	case opts.Target != (Target{}) && opts.Target != NewTarget([]string{r.Scope}, r.Resource):
-		return nil, LoginRequired("the login of profile %q has no refresh token, so it cannot get tokens for other scopes or APIs", s.Profile.Name)
+		return nil, fmt.Errorf("the login of profile %q has no refresh token, so it cannot get tokens for other scopes or APIs%.0w", s.Profile.Name, ErrLoginRequired)
 	case opts.WantIDToken && !opts.accepts(r.AccessToken, s.Clock):
-		return nil, LoginRequired("profile %q has no id_token that is still good, and the server gave no refresh token", s.Profile.Name)
+		return nil, fmt.Errorf("profile %q has no id_token that is still good, and the server gave no refresh token%.0w", s.Profile.Name, ErrLoginRequired)
 	case r.AccessToken == nil || !r.AccessToken.outlives(s.Clock, 0):
-		return nil, LoginRequired("the access token of profile %q has expired, and the server gave no refresh token", s.Profile.Name)
+		return nil, fmt.Errorf("the access token of profile %q has expired, and the server gave no refresh token%.0w", s.Profile.Name, ErrLoginRequired)
 	case !opts.accepts(r.AccessToken, s.Clock):
 		s.Warn(fmt.Sprintf("the access token of profile %q expires at %s and cannot be refreshed", s.Profile.Name, r.AccessToken.ExpiresAt.UTC().Format(time.RFC3339)))
 	}
@@ -159,7 +159,7 @@ func (s *Session) Try(ctx context.Context) (*Token, error) {
 	_, err = client.Userinfo(ctx, token.Value, "")
 	switch {
 	case errors.Is(err, oauth.ErrTokenRefused):
-		err = LoginRequired("the server has ended the login of profile %q (%w)", s.Profile.Name, err)
+		err = fmt.Errorf("the server has ended the login of profile %q (%w)%.0w", s.Profile.Name, err, ErrLoginRequired)
 		return nil, errors.Join(err, s.markEnded(context.WithoutCancel(ctx), r))
 	case errors.Is(err, oauth.ErrUnavailable):
 		return nil, err
@@ -227,7 +227,7 @@ func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*T
 	used := r.RefreshToken
 	token, err := s.refreshOnce(ctx, r, opts)
 	if r.Registration != nil && oauth.HasCode(err, "invalid_client") {
-		return nil, LoginRequired("the server no longer accepts the client that fob registered for profile %q (%w)", s.Profile.Name, err)
+		return nil, fmt.Errorf("the server no longer accepts the client that fob registered for profile %q (%w)%.0w", s.Profile.Name, err, ErrLoginRequired)
 	}
 	if !oauth.EndsLogin(err) {
 		return token, err
@@ -245,7 +245,7 @@ func (s *Session) refresh(ctx context.Context, r *record, opts TokenOptions) (*T
 			return token, err
 		}
 	}
-	err = LoginRequired("the server has ended the login of profile %q (%w)", s.Profile.Name, err)
+	err = fmt.Errorf("the server has ended the login of profile %q (%w)%.0w", s.Profile.Name, err, ErrLoginRequired)
 	return nil, errors.Join(err, s.markEnded(ctx, again))
 }
 
@@ -352,7 +352,7 @@ func (s *Session) mint(ctx context.Context, r *record, opts TokenOptions) (*Toke
 	want.Details = s.Profile.AuthorizationDetails
 	response, err := s.Mint(ctx, client, r.Grant, want)
 	if oauth.RefusesClient(err) {
-		err = LoginRequired("the server refuses the client of profile %q (%w)", s.Profile.Name, err)
+		err = fmt.Errorf("the server refuses the client of profile %q (%w)%.0w", s.Profile.Name, err, ErrLoginRequired)
 	}
 	if err != nil {
 		return nil, err
