@@ -158,10 +158,9 @@ func overviewSecrets(a *app.App, cfg *config.Config) string {
 func nextStep(a *app.App, cfg *config.Config, logins []app.LoginStatus, keys bool) string {
 	for _, s := range logins {
 		switch s.State {
-		case session.StateExpired, session.StateEnded, session.StateLoggedOut, session.StateUnreadable:
-			if s.State == session.StateUnreadable {
-				return "fob doctor " + s.Profile
-			}
+		case session.StateUnreadable:
+			return "fob doctor " + s.Profile
+		case session.StateExpired, session.StateEnded, session.StateLoggedOut:
 			if s.Storage == config.StorageNone { // no login helps
 				return "fob status " + s.Profile
 			}
