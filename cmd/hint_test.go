@@ -147,7 +147,7 @@ func TestHintOf(t *testing.T) {
 		"only the login's cause":     {errors.Join(cli.ForLogin(oauth.ErrUnavailable, "work"), apikey.ErrBusy), "check the network"},
 		"a redirect":                 {cli.ForLogin(&oauth.Error{Code: "invalid_request", Description: "The requested redirect_uri is missing in the client configuration."}, "work"), "register the redirect URI with the client, or name the registered one: the same command with '--redirect-uri "},
 		"a slip":                     {&config.SelectError{Choice: config.Choice{Name: "worc"}, Names: []string{"home", "work"}}, "did you mean 'work'?"},
-		"a slip in the default":      {&config.SelectError{Choice: config.Choice{Name: "wrok", By: config.ByDefault}, Names: []string{"home", "work"}}, "fob profile set work --default"},
+		"a slip in the default":      {&config.SelectError{Choice: config.Choice{Name: "worc", By: config.ByDefault}, Names: []string{"home", "work"}}, "fob profile set work --default"},
 		"a link of another user":     {&atomicfile.OthersError{Path: "/a b", Mode: fs.ModeSymlink}, "rm '/a b'"},
 		"a file of another user":     {&atomicfile.OthersError{Path: "/x", Foreign: true}, "sudo chown "},
 		"a file that others write":   {&atomicfile.OthersError{Path: "/x", Mode: 0o666}, "'chmod go-w /x'"},

@@ -102,8 +102,8 @@ func TestOverview_UnreadableRegistry(t *testing.T) {
 }
 
 func TestOverview_UnknownDefault(t *testing.T) {
-	_, stderr, err := runOverviewOf(cmdtest.New(t, "default = \"wrok\"\n[profile.work]\nissuer = \"https://sso.example.com\"\nclient_id = \"fob\"\n"))
-	if err != nil || !strings.HasPrefix(stderr, `error: there is no profile "wrok"`) {
+	_, stderr, err := runOverviewOf(cmdtest.New(t, "default = \"worc\"\n[profile.work]\nissuer = \"https://sso.example.com\"\nclient_id = \"fob\"\n"))
+	if err != nil || !strings.HasPrefix(stderr, `error: there is no profile "worc"`) {
 		t.Errorf("%v, %q", err, stderr)
 	}
 }

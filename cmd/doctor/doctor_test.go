@@ -74,8 +74,8 @@ func TestDoctor_Refusals(t *testing.T) {
 }
 
 func TestDoctor_UnknownDefault(t *testing.T) {
-	const want = `problem[ ]+configuration[ ]+there is no profile "wrok"`
-	for _, a := range []*cmdtest.App{newApp(t, "default = \"wrok\"\n"+profiles), newApp(t, profiles, "FOB_PROFILE=wrok")} {
+	const want = `problem[ ]+configuration[ ]+there is no profile "worc"`
+	for _, a := range []*cmdtest.App{newApp(t, "default = \"worc\"\n"+profiles), newApp(t, profiles, "FOB_PROFILE=worc")} {
 		if stdout, _, err := a.Run(New); err == nil || !regexp.MustCompile(want).MatchString(stdout) {
 			t.Errorf("%v\n%s", err, stdout)
 		}
