@@ -63,7 +63,7 @@ func runOverview(ctx context.Context, a *app.App) error {
 	if len(logins) > 0 {
 		rows := [][]string{{"Logins", "", "", ""}}
 		for _, s := range logins {
-			rows = append(rows, []string{"  " + s.Profile + cli.TextIf(s.Selected, " *"), stateText(s, a.Now()), s.Account.String(), s.Server})
+			rows = append(rows, []string{"  " + s.Profile + cli.TextIf(s.Selected, " *"), s.Summary(a.Now()), s.Account.String(), s.Server})
 		}
 		heading := func(column int, cell string) cli.Painted {
 			if column == 0 && cell == "Logins" {
@@ -88,27 +88,6 @@ func runOverview(ctx context.Context, a *app.App) error {
 
 func printNextStep(a *app.App, out cli.Style, command string) error {
 	return a.Out.Printf("%s %s\n", out.Cyan("next:"), command)
-}
-
-func stateText(s app.LoginStatus, now time.Time) string {
-	switch s.State {
-	case "":
-		if s.Storage == config.StorageFile {
-			return "stored in an encrypted file"
-		}
-		return "stored in the " + s.Storage
-	case session.StateExpired, session.StateEnded:
-		return "login required"
-	case session.StateLoggedOut, session.StateUnreadable:
-		return string(s.State)
-	}
-	switch {
-	case !s.LoginExpiresAt.IsZero():
-		return "logged in, expires " + cli.LeftText(s.LoginExpiresAt, now)
-	case !s.ExpiresAt.IsZero():
-		return "logged in, token expires " + cli.LeftText(s.ExpiresAt, now)
-	}
-	return "logged in"
 }
 
 // overviewKeys returns the number of keys in this machine's registry, or "" without one, and

@@ -123,13 +123,13 @@ func TestStateText(t *testing.T) {
 		"valid": {State: session.StateValid}, "with its end": {State: session.StateValid, ExpiresAt: now.Add(time.Hour)},
 		"with the login's": {State: session.StateRefreshable, ExpiresAt: now.Add(time.Hour), LoginExpiresAt: now.Add(48 * time.Hour)},
 	} {
-		text := stateText(s, now)
+		text := s.Summary(now)
 		if other := seen[text]; text == "" || other != "" {
 			t.Errorf("%s and %s: %q", name, other, text)
 		}
 		seen[text] = name
 	}
-	if a, b := stateText(app.LoginStatus{State: session.StateExpired}, now), stateText(app.LoginStatus{State: session.StateEnded}, now); a != b {
+	if a, b := (app.LoginStatus{State: session.StateExpired}).Summary(now), (app.LoginStatus{State: session.StateEnded}).Summary(now); a != b {
 		t.Errorf("%q, %q: the next step is the same", a, b)
 	}
 }

@@ -46,7 +46,7 @@ func newRegistry(t *testing.T, m *apptest.Machine) (path string) {
 func doctorFails(t *testing.T, m *apptest.Machine) bool {
 	t.Helper()
 	m.Hint = func(error) string { return "restore a backup" }
-	findings, err := doctor.Examine(t.Context(), m.App, nil, false)
+	findings, err := doctor.Examine(t.Context(), m.App, nil, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}

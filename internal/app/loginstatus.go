@@ -164,3 +164,25 @@ func AccountElsewhere(ctx context.Context, a *App, p config.Profile, mayReplace 
 	}
 	return account, err
 }
+
+// Summary describes the login in a few words.
+func (s LoginStatus) Summary(now time.Time) string {
+	switch s.State {
+	case "":
+		if s.Storage == config.StorageFile {
+			return "stored in an encrypted file"
+		}
+		return "stored in the " + s.Storage
+	case session.StateExpired, session.StateEnded:
+		return "login required"
+	case session.StateLoggedOut, session.StateUnreadable:
+		return string(s.State)
+	}
+	switch {
+	case !s.LoginExpiresAt.IsZero():
+		return "logged in, expires " + cli.LeftText(s.LoginExpiresAt, now)
+	case !s.ExpiresAt.IsZero():
+		return "logged in, token expires " + cli.LeftText(s.ExpiresAt, now)
+	}
+	return "logged in"
+}
