@@ -31,7 +31,7 @@ func newHelperMCPCmd(a *app.App) *cobra.Command {
 		Short: "Print headers for an MCP client",
 		Long: `Print a JSON object with the header Authorization, as Claude Code (headersHelper) and
 Codex (http_headers_helper) expect it. 'fob helper install mcp' configures them. They
-send the header to the URL configured beside the command.
+send the header to the URL configured with the command.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example:           "  fob helper mcp work",

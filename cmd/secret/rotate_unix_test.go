@@ -124,7 +124,7 @@ func TestRotate_FailedDelivery(t *testing.T) {
 		if value(t, m) != "two" || droppedValue(m) != "one" {
 			t.Errorf("resumed: %s, revoked %s", value(t, m), droppedValue(m))
 		}
-		if s := settings(t, m, "db"); !s.Expires.Equal(time.Date(2026, 12, 30, 0, 0, 0, 0, time.UTC)) {
+		if s := settings(t, m, "db"); !s.Expires.Equal(time.Date(2026, 12, 30, 12, 0, 0, 0, time.UTC)) {
 			t.Errorf("it expires at %s", s.Expires)
 		}
 	}
@@ -174,10 +174,10 @@ func TestRotate_AtGitLab(t *testing.T) {
 func TestParseExpiry(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 30, 15, 7, time.UTC)
 	for text, want := range map[string]time.Time{
-		"90d":                  time.Date(2027, 2, 28, 0, 0, 0, 0, time.UTC),
+		"90d":                  time.Date(2027, 2, 28, 12, 30, 15, 0, time.UTC),
 		"2h":                   time.Date(2026, 11, 30, 14, 30, 15, 0, time.UTC),
 		"2027-01-31":           time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
-		"2027-01-31T12:00:00Z": time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
+		"2027-01-31T12:00:00Z": time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC),
 		"never":                {},
 	} {
 		if got, err := parseExpiry(text, now); err != nil || !got.Equal(want) {

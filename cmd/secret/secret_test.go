@@ -101,7 +101,7 @@ func TestSet_Settings(t *testing.T) {
 	m := apptest.New(t, "[commands]\nnew = [\"true\"]\ndrop = [\"true\"]\n")
 	mustRun(t, m, "one", "set", "db", "--expires", "90d", "--to", m.Dotenv("DB"), "--rotate-with", "new", "--retire-with", "drop")
 	s := settings(t, m, "db")
-	if want := time.Date(2027, 2, 28, 0, 0, 0, 0, time.UTC); !s.Expires.Equal(want) || len(s.To) != 1 || s.RotateWith != "new" || s.RetireWith != "drop" || s.Storage != "file" {
+	if want := time.Date(2027, 2, 28, 12, 0, 0, 0, time.UTC); !s.Expires.Equal(want) || len(s.To) != 1 || s.RotateWith != "new" || s.RetireWith != "drop" || s.Storage != "file" {
 		t.Errorf("%+v", s)
 	}
 	if m.Env() != "" {

@@ -157,13 +157,9 @@ func applySettings(a *app.App, cfg *config.Config, s config.Secret, opts setOpti
 	return s, err
 }
 
-// parseExpiry reads when a secret expires: a day, or a time if that is less than a day away.
+// parseExpiry reads when a secret expires, to the second.
 func parseExpiry(text string, now time.Time) (time.Time, error) {
 	at, err := cli.ParseWhen(text, now)
-	const day = 24 * time.Hour
-	if err == nil && at.Sub(now) > day {
-		at = at.Truncate(day)
-	}
 	return at.Truncate(time.Second), err
 }
 

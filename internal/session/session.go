@@ -25,7 +25,7 @@ import (
 
 // ErrLoginRequired means that only a new login helps: there is none, or the server has ended
 // it. No other failure is reported as this one. It is wrapped with %.0w, without its text:
-// the sentence before says what is required.
+// the text before it names what is required.
 var ErrLoginRequired = errors.New("login required")
 
 // lockWait limits the wait for another process that refreshes the same login.
