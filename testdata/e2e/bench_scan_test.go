@@ -35,7 +35,7 @@ func BenchmarkScan(b *testing.B) {
 	small.generate(1_000)
 	fmt.Println("\n| what | measured | beside | ratio | spread of the ratio | wanted |")
 	fmt.Println("|---|---|---|---|---|---|")
-	const plain = "--max-decode-depth=0" // base64 and the like, which fob always decodes
+	const plain = "--max-decode-depth=0"      // base64 and the like, which fob always decodes
 	part := filepath.Join(tree, "golang.org") // of the whole tree, gitleaks decodes for an hour
 	r.compareScans("files: golang.org in Go's module cache, "+treeSize(b, part), []string{part}, "gitleaks", []string{"dir", part})
 	r.compareScans("files: Go's module cache, "+treeSize(b, tree), []string{tree}, "gitleaks, decoding turned off", []string{"dir", tree, plain})

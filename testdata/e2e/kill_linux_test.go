@@ -312,6 +312,13 @@ func (v *victim) left() (string, error) {
 	case !v.loggedIn && (next.status == 2 || next.status == 4) && now.stdout == "" && strings.Contains(next.stderr, "fob login"):
 		v.m.loginAt(v.server) // nothing must be in its way
 		return leftOld, nil
+	case !v.loggedIn && next.status == 2 && now.stdout == "" && strings.Contains(next.stderr, "fob doctor"):
+		doctor := v.m.fob("", "doctor", "--fix", "--yes") // the login is stored without its settings
+		if again := v.m.fob("", "token", "work", "--force-refresh"); again.status != 0 {
+			return "broken", fmt.Errorf("after 'fob doctor --fix': exit status %d\n%s\n%s", again.status, again.stderr, doctor.stdout)
+		}
+		v.m.loginAt(v.server)
+		return leftNew, nil
 	case next.status == 4 && strings.Contains(next.stderr, "interrupted before its response"):
 		if !v.refreshes || v.grace || !v.sent || v.journaled {
 			return leftLost, fmt.Errorf("the login is lost (request sent %v, answer kept %v)\n%s", v.sent, v.journaled, next.stderr)
@@ -379,8 +386,9 @@ const killReport = `## Killed at every effect (F52)
 Each command is killed with SIGKILL at each call that others can see, three times before it happens and three times
 after. A point stands for all calls of its kind. Then come 'fob token work' and two 'fob token work --force-refresh'.
 Old and new: the login goes on as it was before the command, or as the command would have left it. A first login has
-no old one: there fob says what to do, and a login works. Lost: the refresh had reached a server that takes no refresh
-token twice, its answer was not kept yet, and the next call says just that with exit status 4.
+no old one: there fob says what to do, and a login works, or 'fob doctor --fix' rebuilds its settings. Lost: the
+refresh had reached a server that takes no refresh token twice, its answer was not kept yet, and the next call says
+just that with exit status 4.
 
 | scenario | point | killed | old | new | lost |
 |---|---|---|---|---|---|
