@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fobcli/fob/internal/leakscan/gitpack"
 	"github.com/fobcli/fob/internal/process"
 	"github.com/fobcli/fob/internal/sanitize"
 )
@@ -201,9 +202,16 @@ func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (R
 	if err := checkObjects(ctx, dir); err != nil {
 		return c.result, err
 	}
-	names, err := listObjects(ctx, dir)
+	rest, err := s.scanPacks(ctx, dir, c)
+	switch {
+	case ctx.Err() != nil:
+		return c.result, ctx.Err()
+	case err != nil: // git reads all of it, or reports what is wrong
+		c.result = Result{}
+		rest, err = listObjects(ctx, dir)
+	}
 	if err == nil {
-		err = s.scanNamed(ctx, dir, names, c)
+		err = s.scanNamed(ctx, dir, rest, c)
 	}
 	if err == nil {
 		err = findOrigins(ctx, dir, &c.result)
@@ -239,6 +247,51 @@ func missingObjects(ctx context.Context, dir string) (all []Unread) {
 		all = append(all, Unread{name, fmt.Errorf("a partial clone: %d objects are missing", missing)})
 	}
 	return all
+}
+
+// scanPacks scans the packs without git, and returns the names of the other objects.
+func (s *Scanner) scanPacks(ctx context.Context, dir string, c *collector) (rest []string, err error) {
+	objects, err := objectsFolder(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	packs, err := gitpack.Open(objects, openRegular)
+	if err != nil {
+		return nil, err
+	}
+	defer packs.Close()
+	loose, err := packs.Loose(objects)
+	if err != nil {
+		return nil, err
+	}
+	large, err := packs.Walk(ctx, func(objectType, name string, text []byte) {
+		r := Result{Files: 1, Bytes: int64(len(text))}
+		kind := kindOf(objectType)
+		s.scanText(text, len(text), place{line: 1, column: 1}, r.collect(kind, name))
+		s.scanContent(ctx, c, dir, text, kind, name)
+		c.add(r)
+	})
+	return append(large, loose...), err
+}
+
+// objectsFolder returns the folder of a repository's objects, if it has only one and
+// their names are SHA-1.
+func objectsFolder(ctx context.Context, dir string) (string, error) {
+	if os.Getenv("GIT_ALTERNATE_OBJECT_DIRECTORIES") != "" {
+		return "", gitpack.ErrUnsupported
+	}
+	out, err := gitOutput(ctx, dir, "rev-parse", "--show-object-format", "--git-path", "objects")
+	if err != nil {
+		return "", err
+	}
+	format, folder, _ := strings.Cut(strings.TrimSuffix(string(out), "\n"), "\n")
+	if format != "sha1" {
+		return "", gitpack.ErrUnsupported
+	}
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join(dir, folder)
+	}
+	return folder, nil
 }
 
 // findOrigins replaces the names of blobs by the first commit that has them and the file's
@@ -394,6 +447,12 @@ func (s *Scanner) readObjects(ctx context.Context, r *bufio.Reader, dir string, 
 		size, err := strconv.ParseInt(fields[2], 10, 64)
 		if err != nil {
 			return fmt.Errorf("%w: an object of %q bytes", ErrGit, fields[2])
+		}
+		if fields[1] == "tree" { // a loose one
+			if _, err := io.CopyN(io.Discard, r, size+1); err != nil {
+				return fmt.Errorf("%w: it ended early: %w", ErrGit, err)
+			}
+			continue
 		}
 		kind, path := place(i, fields[1], fields[0])
 		found := Result{Files: 1, Bytes: size}
