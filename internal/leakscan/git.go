@@ -199,10 +199,11 @@ func Top(ctx context.Context, dir string) string {
 // contains any more. A finding in a blob names the commit that added it.
 func (s *Scanner) History(ctx context.Context, dir string, progress Progress) (Result, error) {
 	c := &collector{progress: progress}
-	if err := checkObjects(ctx, dir); err != nil {
+	objects, err := objectsFolder(ctx, dir)
+	if err != nil {
 		return c.result, err
 	}
-	rest, err := s.scanPacks(ctx, dir, c)
+	rest, err := s.scanPacks(ctx, dir, objects, c)
 	switch {
 	case ctx.Err() != nil:
 		return c.result, ctx.Err()
@@ -250,10 +251,13 @@ func missingObjects(ctx context.Context, dir string) (all []Unread) {
 }
 
 // scanPacks scans the packs without git, and returns the names of the other objects.
-func (s *Scanner) scanPacks(ctx context.Context, dir string, c *collector) (rest []string, err error) {
-	objects, err := objectsFolder(ctx, dir)
+func (s *Scanner) scanPacks(ctx context.Context, dir, objects string, c *collector) (rest []string, err error) {
+	format, err := gitOutput(ctx, dir, "rev-parse", "--show-object-format")
 	if err != nil {
 		return nil, err
+	}
+	if string(format) != "sha1\n" || os.Getenv("GIT_ALTERNATE_OBJECT_DIRECTORIES") != "" {
+		return nil, gitpack.ErrUnsupported
 	}
 	packs, err := gitpack.Open(objects, openRegular)
 	if err != nil {
@@ -272,26 +276,6 @@ func (s *Scanner) scanPacks(ctx context.Context, dir string, c *collector) (rest
 		c.add(r)
 	})
 	return append(large, loose...), err
-}
-
-// objectsFolder returns the folder of a repository's objects, if it has only one and
-// their names are SHA-1.
-func objectsFolder(ctx context.Context, dir string) (string, error) {
-	if os.Getenv("GIT_ALTERNATE_OBJECT_DIRECTORIES") != "" {
-		return "", gitpack.ErrUnsupported
-	}
-	out, err := gitOutput(ctx, dir, "rev-parse", "--show-object-format", "--git-path", "objects")
-	if err != nil {
-		return "", err
-	}
-	format, folder, _ := strings.Cut(strings.TrimSuffix(string(out), "\n"), "\n")
-	if format != "sha1" {
-		return "", gitpack.ErrUnsupported
-	}
-	if !filepath.IsAbs(folder) {
-		folder = filepath.Join(dir, folder)
-	}
-	return folder, nil
 }
 
 // findOrigins replaces the names of blobs by the first commit that has them and the file's
@@ -389,13 +373,14 @@ func gitPath(ctx context.Context, dir string, args ...string) (string, error) {
 	return path, err
 }
 
-// checkObjects rejects pipes and devices in place of objects: git would wait for them.
-func checkObjects(ctx context.Context, dir string) error {
+// objectsFolder returns the folder of a repository's objects. It rejects pipes and devices in
+// place of objects: git would wait for them.
+func objectsFolder(ctx context.Context, dir string) (string, error) {
 	objects, err := gitPath(ctx, dir, "--git-path", "objects")
 	if err != nil {
-		return err
+		return "", err
 	}
-	return filepath.WalkDir(objects, func(path string, entry fs.DirEntry, err error) error {
+	return objects, filepath.WalkDir(objects, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || entry.Type().IsRegular() {
 			return err
 		}
