@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -51,7 +50,7 @@ type resources struct {
 	config     *config.Config
 	configFile fs.FileInfo                 // when it was read; nil: missing
 	stores     map[string]*credstore.Store // by name, so that all profiles share a passphrase and a deadline
-	warned     []string                    // warnings already printed
+	warned     sync.Map                    // warnings already printed
 }
 
 func newResources() *resources { return &resources{stores: make(map[string]*credstore.Store)} }
@@ -142,8 +141,7 @@ func (a *App) Choice(args []string) (config.Choice, error) {
 }
 
 func (a *App) warnOnce(line string) {
-	if !slices.Contains(a.opened.warned, line) {
-		a.opened.warned = append(a.opened.warned, line)
+	if _, before := a.opened.warned.LoadOrStore(line, true); !before {
 		a.Warn(line)
 	}
 }
