@@ -52,6 +52,8 @@ type Options struct {
 
 	NoRefreshedIDToken bool // a refresh answers with none
 	JWTAccessTokens    bool // RFC 9068 in place of opaque ones
+
+	Front func(http.Handler) http.Handler // what a test puts in front of the server
 }
 
 // Server is a running authorization server.
@@ -97,7 +99,11 @@ func Start(opts Options) (*Server, error) {
 		pushed: map[string]*pushed{}, devices: map[string]*deviceGrant{}, seen: map[string]bool{},
 		nonce: rand.Text(), released: make(chan struct{}),
 	}
-	s.http = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s.routes(), ErrorLog: log.New(io.Discard, "", 0)}}
+	handler := s.routes()
+	if opts.Front != nil {
+		handler = opts.Front(handler)
+	}
+	s.http = &httptest.Server{Listener: listener, Config: &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}}
 	scheme := "http://"
 	if opts.TLS {
 		scheme = "https://"
