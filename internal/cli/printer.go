@@ -66,10 +66,10 @@ func (a inertArg) Format(f fmt.State, verb rune) {
 // inertRows makes each cell of a table one harmless line. It keeps spaces, because table
 // lines are not wider than the terminal.
 func inertRows(rows [][]string) [][]string {
-	inert := make([][]string, len(rows))
+	oneLine, inert := strings.NewReplacer("\n", " ", "\t", " "), make([][]string, len(rows))
 	for i, row := range rows {
 		for _, cell := range row {
-			inert[i] = append(inert[i], strings.NewReplacer("\n", " ", "\t", " ").Replace(sanitize.Text(cell)))
+			inert[i] = append(inert[i], oneLine.Replace(sanitize.Text(cell)))
 		}
 	}
 	return inert

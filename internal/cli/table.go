@@ -214,10 +214,12 @@ func (s *IO) PrintPainted(rows [][]string, paint func(column int, cell string) P
 	return s.printLines(rows, columnWidths(rows), paint)
 }
 
-// printLines does not paint a line that it shortens to the terminal's width.
+// printLines prints rows of sanitized cells at once. It does not paint a line that it shortens
+// to the terminal's width.
 func (s *IO) printLines(rows [][]string, widths []int, paint func(column int, cell string) Painted) error {
 	terminal, _ := SizeOf(s.Out)
-	for _, row := range inertRows(rows) {
+	var page strings.Builder
+	for _, row := range rows {
 		var plain, painted strings.Builder
 		for column, cell := range row {
 			gap := strings.Repeat(" ", max(widths[column]-utf8.RuneCountInString(cell), 0)+2)
@@ -228,11 +230,9 @@ func (s *IO) printLines(rows [][]string, widths []int, paint func(column int, ce
 		if short := Truncate(text, terminal); short != text {
 			line = short
 		}
-		if err := s.Out.Printf("%s\n", Painted(line)); err != nil {
-			return err
-		}
+		page.WriteString(line + "\n")
 	}
-	return nil
+	return s.Out.Print(page.String())
 }
 
 // withoutEmptyColumns removes columns that are empty below their heading.

@@ -118,6 +118,22 @@ func TestPrintTable(t *testing.T) {
 	}
 }
 
+type writeCounter struct{ writes int }
+
+func (c *writeCounter) Write(text []byte) (int, error) {
+	c.writes++
+	return len(text), nil
+}
+
+func TestPrintTable_WritesOnce(t *testing.T) {
+	s, _, _ := newIO()
+	count := &writeCounter{}
+	s.Out = NewStream(count)
+	if err := s.PrintTable(slices.Repeat([][]string{{"NAME", "STATE"}}, 1000)); err != nil || count.writes != 1 {
+		t.Errorf("%d writes, %v", count.writes, err)
+	}
+}
+
 func TestPrintPainted_PaintsAlignedCells(t *testing.T) {
 	s, stdout, _ := newIO()
 	err := s.PrintPainted([][]string{{"work", "valid"}, {"ci", "x"}}, func(_ int, cell string) Painted { return Painted("<" + cell + ">") })
