@@ -4,6 +4,7 @@
 package atomicfile
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"errors"
@@ -85,7 +86,7 @@ func replace(path string, limit int64, change func(text []byte) ([]byte, error),
 		if err == nil {
 			defer like.Close()
 			mode = info.Mode().Perm()
-			text, err = readAll(like, path, limit)
+			text, err = readAll(like, path, info.Size(), limit)
 		}
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			text, err = change(text)
@@ -209,18 +210,19 @@ func read(open func(string) (*os.File, error), path string, limit int64, check f
 	if err := check(f, path, info); err != nil {
 		return nil, err
 	}
-	return readAll(f, path, limit)
+	return readAll(f, path, info.Size(), limit)
 }
 
-func readAll(f *os.File, path string, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
+func readAll(f *os.File, path string, size, limit int64) ([]byte, error) {
+	var data bytes.Buffer
+	data.Grow(int(min(size, limit)) + bytes.MinRead) // one read for a regular file
+	if _, err := data.ReadFrom(io.LimitReader(f, limit+1)); err != nil {
 		return nil, err
 	}
-	if int64(len(data)) > limit {
+	if int64(data.Len()) > limit {
 		return nil, fmt.Errorf("%s has more than %d bytes", path, limit)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // ReadPublic returns a file without secrets of at most limit bytes, with any owner,

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -279,5 +280,16 @@ func TestWithoutRedirects(t *testing.T) {
 		if err == nil {
 			resp.Body.Close()
 		}
+	}
+}
+
+// A document whose members all have the right type is parsed once.
+func TestUnmarshalMembers_ParsesOnce(t *testing.T) {
+	type document struct{ A, B, C, D, E, F []string }
+	text := []byte(`{"a":["1"],"b":["2"],"c":["3"],"d":["4"],"e":["5"],"f":["6"]}`)
+	plain := testing.AllocsPerRun(5, func() { _ = json.Unmarshal(text, new(document)) })
+	var d document
+	if got := testing.AllocsPerRun(5, func() { _ = UnmarshalMembers(text, &d) }); got > plain+2 || len(d.F) != 1 {
+		t.Errorf("%v allocations instead of %v, %+v", got, plain, d)
 	}
 }
