@@ -208,6 +208,7 @@ func endLogin(ctx context.Context, a *app.App, p config.Profile, provider config
 	if opts.unregister && !status.Registered && status.State != session.StateUnreadable {
 		a.Note("%s: fob did not register its client; nothing to remove at the server.", p.Name)
 	}
+	page := s.EndSessionURL(ctx)
 	steps, err := s.Logout(ctx, unregister)
 	if errors.Is(err, session.ErrLoginRequired) {
 		a.Note("%s: not logged in; nothing to do.", p.Name)
@@ -223,7 +224,6 @@ func endLogin(ctx context.Context, a *app.App, p config.Profile, provider config
 	}
 	a.Note("%s: deleted here.", p.Name)
 	gone = !unregister || !s.Status(ctx).Registered
-	page := status.EndSessionURL
 	if unregister && gone {
 		page = withoutClientID(page) // the client was removed
 	}

@@ -95,12 +95,14 @@ func (s *Session) load(ctx context.Context) (*record, error) {
 }
 
 // loadAny is load, also for a registered client that is left after a logout.
-func (s *Session) loadAny(ctx context.Context) (*record, error) {
+func (s *Session) loadAny(ctx context.Context) (*record, error) { return s.loadAs(ctx, parseRecord) }
+
+func (s *Session) loadAs(ctx context.Context, parse func(credstore.Record) (*record, error)) (*record, error) {
 	stored, err := s.Store.Get(ctx, s.context())
 	if err != nil {
 		return nil, s.loadError(err)
 	}
-	return parseRecord(stored)
+	return parse(stored)
 }
 
 // peek reads the head of the login's record, and the body if that needs no further read.

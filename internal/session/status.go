@@ -42,13 +42,12 @@ type Status struct {
 	Registered       bool      // fob has registered the client, and can remove it
 	Grant            string    // config.GrantClientCredentials; empty: a user's login
 	DPoP             bool      // the tokens are bound to a key
-	EndSessionURL    string    // a page that ends the browser's session; empty: the server has none
 	Err              error     // why the state is StateUnreadable
 }
 
 // Status reads the login without lock, network or write.
 func (s *Session) Status(ctx context.Context) Status {
-	r, err := s.loadAny(ctx)
+	r, err := s.loadAs(ctx, parseSummary)
 	switch {
 	case errors.Is(err, ErrLoginRequired):
 		return Status{State: StateLoggedOut}
@@ -69,9 +68,6 @@ func (s *Session) Status(ctx context.Context) Status {
 		Refreshes:        r.isRenewable(),
 		Grant:            r.Grant,
 		DPoP:             !r.DPoPKey.IsZero(),
-	}
-	if r.Grant == "" {
-		status.EndSessionURL = oauth.EndSessionURL(r.Metadata, r.ClientID)
 	}
 	if r.Ended {
 		status.State = StateEnded
@@ -94,6 +90,15 @@ func (s *Session) Status(ctx context.Context) Status {
 		status.State = StateRefreshable
 	}
 	return status
+}
+
+// EndSessionURL returns a page that ends the browser's session, or "" if the server has none.
+func (s *Session) EndSessionURL(ctx context.Context) string {
+	r, err := s.load(ctx)
+	if err != nil || r.Grant != "" {
+		return ""
+	}
+	return oauth.EndSessionURL(r.Metadata, r.ClientID)
 }
 
 // Holds returns which token of the login a value is, StepRefreshToken or StepAccessToken, or "".
