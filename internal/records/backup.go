@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"time"
 
 	"filippo.io/age"
@@ -79,17 +80,19 @@ func (b *Backup) Add(ctx context.Context, r Record) error {
 
 // Encrypt returns the backup file, in the age format.
 func (b *Backup) Encrypt(passphrase secret.Secret) ([]byte, error) {
-	text, err := b.marshal()
-	if err != nil {
-		return nil, err
-	}
 	recipient, err := age.NewScryptRecipient(passphrase.Reveal())
 	if err != nil {
 		return nil, err
 	}
 	recipient.SetWorkFactor(workFactor)
+	debug.FreeOSMemory() // the key takes 64 MiB, beside what reading the records took
 	var file bytes.Buffer
 	w, err := age.Encrypt(&file, recipient)
+	if err != nil {
+		return nil, err
+	}
+	debug.FreeOSMemory()
+	text, err := b.marshal()
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +45,15 @@ func restoreAll(t *testing.T, m *apptest.Machine, all []Backed, opts RestoreOpti
 
 func TestBackup_RoundTrip(t *testing.T) {
 	passphrase := secret.New("correct horse battery staple")
-	file, err := newMachine(t).backUp().Encrypt(passphrase)
+	b := newMachine(t).backUp()
+	var heapBefore, heap runtime.MemStats
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	runtime.KeepAlive(make([]byte, 96<<20)) // as reading a thousand records leaves behind
+	runtime.ReadMemStats(&heapBefore)
+	file, err := b.Encrypt(passphrase)
+	if runtime.ReadMemStats(&heap); heap.HeapSys > heapBefore.HeapSys+32<<20 || heap.HeapAlloc > 32<<20 {
+		t.Errorf("the heap grew from %d MiB to %d MiB, of which %d MiB are left", heapBefore.HeapSys>>20, heap.HeapSys>>20, heap.HeapAlloc>>20)
+	}
 	if err != nil || bytes.Contains(file, []byte("canary")) {
 		t.Fatal("it is not encrypted", err)
 	}
