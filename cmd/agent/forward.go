@@ -119,8 +119,5 @@ func forwardSocket(args []string, upstream string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := agent.CheckPath(path); err != nil {
-		return "", cli.WithHint(cli.AsUsage(err), "choose a shorter path")
-	}
-	return path, nil
+	return path, cli.WithHint(cli.AsUsage(agent.CheckPath(path)), "choose a shorter path")
 }

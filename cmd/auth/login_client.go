@@ -155,10 +155,8 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 	var err error
 	switch {
 	case p.PrivateKeyFile != "" && !opts.privateKeyStdin:
-		if c.ClientKey, err = s.KeyFile(); err != nil {
-			return cli.WithHint(err, "use a private key in PEM or as a JWK that only you can read")
-		}
-		return nil
+		c.ClientKey, err = s.KeyFile()
+		return cli.WithHint(err, "use a private key in PEM or as a JWK that only you can read")
 	case opts.privateKeyStdin:
 		if cli.IsTerminal(a.In) {
 			return cli.WithHint(cli.Usagef("--private-key-stdin on a terminal would show the key"), "pipe the key in, or use --private-key-file")
@@ -167,10 +165,8 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 		if err != nil {
 			return err
 		}
-		if c.ClientKey, err = jwt.Parse(text); err != nil {
-			return cli.WithHint(cli.Usagef("the private key on stdin: %s", err), "give it in PEM or as a JWK")
-		}
-		return nil
+		c.ClientKey, err = jwt.Parse(text)
+		return cli.WithHint(cli.InvalidIn("the private key on stdin", err), "give it in PEM or as a JWK")
 	case opts.clientSecretStdin:
 		c.ClientSecret, err = a.SecretOnStdin(ctx, "Client secret:")
 		return err

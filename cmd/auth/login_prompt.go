@@ -111,10 +111,7 @@ func completeServer(ctx context.Context, a *app.App, p *config.Profile) error {
 }
 
 func checkIssuer(issuer string) error {
-	if err := oauth.CheckURL(issuer); err != nil {
-		return cli.WithHint(cli.Usagef("the issuer: %s", err), "use an https URL; http is only for loopback addresses")
-	}
-	return nil
+	return cli.WithHint(cli.InvalidIn("the issuer", oauth.CheckURL(issuer)), "use an https URL; http is only for loopback addresses")
 }
 
 func fillTemplate(ctx context.Context, a *app.App, template string) (string, error) {
@@ -237,10 +234,7 @@ func askKeyFile(ctx context.Context, a *app.App) error {
 		return err
 	}
 	path, err := a.AskPath(ctx, "Path of the key file (created if missing):", func(path string) error {
-		if err := credstore.CheckKeyFile(path, paths.Data); err != nil {
-			return cli.AsUsage(err)
-		}
-		return nil
+		return cli.AsUsage(credstore.CheckKeyFile(path, paths.Data))
 	})
 	if err != nil {
 		return err

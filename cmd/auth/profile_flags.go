@@ -182,10 +182,7 @@ func withoutEmpty(values []string) []string {
 // checkWith returns a check that parses a flag's value.
 func checkWith(read func(string) error, hint string) func(flag, value string) error {
 	return func(flag, value string) error {
-		if err := read(value); err != nil {
-			return cli.WithHint(cli.Usagef("--%s: %s", flag, err), "%s", hint)
-		}
-		return nil
+		return cli.WithHint(cli.InvalidIn("--"+flag, read(value)), "%s", hint)
 	}
 }
 
@@ -208,8 +205,5 @@ func checkRedirect(_, uri string) error {
 	if strings.ContainsAny(filled, "{}") {
 		return cli.WithHint(cli.Usagef("--redirect-uri: unknown placeholder in %q", uri), "the only placeholder is %s", config.IssuerMark)
 	}
-	if err := loopback.CheckRedirectURI(filled); err != nil {
-		return cli.WithHint(cli.AsUsage(err), "use an address of this machine, such as http://127.0.0.1/callback/%s", config.IssuerMark)
-	}
-	return nil
+	return cli.WithHint(cli.AsUsage(loopback.CheckRedirectURI(filled)), "use an address of this machine, such as http://127.0.0.1/callback/%s", config.IssuerMark)
 }

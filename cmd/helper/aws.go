@@ -115,16 +115,10 @@ func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, 
 		return "", cli.WithHint(cli.AsUsage(err), "use --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
 	}
 	if endpoint = cmp.Or(opts.endpoint, a.Getenv("AWS_ENDPOINT_URL_STS")); endpoint != "" {
-		if err := oauth.CheckURL(endpoint); err != nil {
-			return "", cli.WithHint(cli.Usagef("--endpoint: %s", err), "use an https URL; http is only for loopback addresses")
-		}
-		return endpoint, nil
+		return endpoint, cli.WithHint(cli.InvalidIn("--endpoint", oauth.CheckURL(endpoint)), "use an https URL; http is only for loopback addresses")
 	}
 	endpoint, err = opts.role.Endpoint(cmp.Or(opts.region, a.Getenv("AWS_REGION"), a.Getenv("AWS_DEFAULT_REGION")))
-	if err != nil {
-		return "", cli.WithHint(cli.AsUsage(err), "set --region, such as eu-central-1")
-	}
-	return endpoint, nil
+	return endpoint, cli.WithHint(cli.AsUsage(err), "set --region, such as eu-central-1")
 }
 
 // assumeRole sends the request. The client's certificate is only for the issuer.

@@ -197,10 +197,7 @@ func undelivered(created keys.Rotated) error {
 }
 
 func checkDraft(draft *apikey.Record, command string) error {
-	if err := draft.CheckDraft(); err != nil {
-		return cli.WithHint(cli.AsUsage(err), "see 'fob key %s --help'", command)
-	}
-	return nil
+	return cli.WithHint(cli.AsUsage(draft.CheckDraft()), "see 'fob key %s --help'", command)
 }
 
 // askLiveKeyNote asks, on a terminal, for the note of a live key: after a compromise, the note

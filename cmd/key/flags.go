@@ -139,10 +139,7 @@ func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
 }
 
 func checkScope(scope string) error {
-	if err := apikey.CheckScope(scope); err != nil {
-		return cli.WithHint(cli.AsUsage(err), "write it as 'fob key show ID' prints it, as in orders:read")
-	}
-	return nil
+	return cli.WithHint(cli.AsUsage(apikey.CheckScope(scope)), "write it as 'fob key show ID' prints it, as in orders:read")
 }
 
 // checkEnvironment rejects an environment that is not configured, which may be a typing

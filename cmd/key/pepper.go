@@ -93,10 +93,7 @@ func readPepper(ctx context.Context, a *app.App) ([]byte, error) {
 		return nil, cli.WithHint(err, hint)
 	}
 	value, err := apikey.ParsePepper(text.Reveal())
-	if err != nil {
-		return nil, cli.WithHint(cli.AsUsage(err), hint)
-	}
-	return value, nil
+	return value, cli.WithHint(cli.AsUsage(err), hint)
 }
 
 func newPepperUseCmd(a *app.App) *cobra.Command {

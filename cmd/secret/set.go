@@ -192,8 +192,5 @@ func readValue(ctx context.Context, a *app.App, command, name string) (secret.Se
 		return secret.Secret{}, fmt.Errorf("reading a secret from stdin: %w", err)
 	}
 	value := secret.New(strings.TrimSuffix(string(text), "\n"))
-	if err := secretstore.CheckValue(value); err != nil {
-		return value, cli.WithHint(cli.AsUsage(err), "pipe the value, as in 'fob secret %s %s <FILE': at most 64 KiB, without NUL bytes; convert Windows line endings with tr -d '\\r'", command, name)
-	}
-	return value, nil
+	return value, cli.WithHint(cli.AsUsage(secretstore.CheckValue(value)), "pipe the value, as in 'fob secret %s %s <FILE': at most 64 KiB, without NUL bytes; convert Windows line endings with tr -d '\\r'", command, name)
 }

@@ -29,10 +29,7 @@ func ReadChallenge(a *App, file string) (*discovery.Challenge, error) {
 		from = f
 	}
 	challenge, err := discovery.ReadChallenge(from)
-	if err != nil {
-		return nil, cli.WithHint(cli.Usagef("--challenge: %s", err), "pass the head of the API's response, as 'curl -sD - -o /dev/null URL' prints it")
-	}
-	return challenge, nil
+	return challenge, cli.WithHint(cli.InvalidIn("--challenge", err), "pass the head of the API's response, as 'curl -sD - -o /dev/null URL' prints it")
 }
 
 // ReadDetails reads authorization_details (RFC 9396) from a file, if one is named.
@@ -44,10 +41,7 @@ func ReadDetails(file string) (details string, err error) {
 	if err == nil {
 		details, err = oauth.ParseDetails(text)
 	}
-	if err != nil {
-		return "", cli.WithHint(cli.Usagef("--authorization-details: %s", err), `write it like [{"type":"payment_initiation"}]`)
-	}
-	return details, nil
+	return details, cli.WithHint(cli.InvalidIn("--authorization-details", err), `write it like [{"type":"payment_initiation"}]`)
 }
 
 // FollowAPI asks the API that the tokens are for which servers it trusts (RFC 9728). A

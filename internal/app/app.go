@@ -69,10 +69,7 @@ func New(stdin io.Reader, stdout, stderr io.Writer, environ map[string]string) *
 // Paths returns the paths of fob's files; FOB_HOME moves all of them.
 func (a *App) Paths() (config.Paths, error) {
 	paths, err := config.FindPaths(a.Getenv)
-	if err != nil {
-		return paths, cli.WithHint(cli.AsUsage(err), "set FOB_HOME to the absolute path of a folder for fob's files")
-	}
-	return paths, nil
+	return paths, cli.WithHint(cli.AsUsage(err), "set FOB_HOME to the absolute path of a folder for fob's files")
 }
 
 // Config returns the configuration, reading it again only if the file has changed. A file

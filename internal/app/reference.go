@@ -13,12 +13,7 @@ import (
 )
 
 // CheckReference checks the form of a reference, not whether it exists.
-func CheckReference(text string) error {
-	if err := config.CheckReference(text); err != nil {
-		return cli.AsUsage(err)
-	}
-	return nil
-}
+func CheckReference(text string) error { return cli.AsUsage(config.CheckReference(text)) }
 
 // CheckExists checks that a reference's profile or secret exists, without reading it.
 func (a *App) CheckExists(reference string) error {
@@ -146,8 +141,5 @@ func (a *App) TokenOf(ctx context.Context, name string) (*session.Token, error) 
 		return nil, err
 	}
 	token, err := a.Token(ctx, p, want)
-	if err != nil {
-		return nil, cli.ForProfile(err, name)
-	}
-	return token, nil
+	return token, cli.ForProfile(err, name)
 }

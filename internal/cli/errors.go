@@ -171,8 +171,21 @@ func IsUsage(err error) bool {
 	return ok
 }
 
-// AsUsage turns an error into a usage error.
-func AsUsage(err error) error { return &UsageError{err} }
+// AsUsage turns an error into a usage error; nil stays nil.
+func AsUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &UsageError{err}
+}
+
+// InvalidIn is AsUsage for what is wrong with a value, and names where that is.
+func InvalidIn(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return Usagef("%s: %w", what, err)
+}
 
 // Usagef returns a usage error: exit status 2.
 func Usagef(format string, args ...any) error {

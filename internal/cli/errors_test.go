@@ -48,6 +48,7 @@ func TestErrors_AreRecognizedInsideOthers(t *testing.T) {
 		{"profile", ForProfile(cause, "work"), &profile, "file does not exist", true},
 		{"usage", Usagef("no %s", "x"), &usage, "no x", false},
 		{"as usage", AsUsage(cause), &usage, "file does not exist", false},
+		{"in a value", InvalidIn("--from", cause), &usage, "--from: file does not exist", false},
 		{"findings", Findings("2 keys"), &findings, "2 keys", false},
 	} {
 		if test.err.Error() != test.text || errors.Is(test.err, cause) != test.cause {
@@ -64,6 +65,9 @@ func TestErrors_AreRecognizedInsideOthers(t *testing.T) {
 
 func TestErrors_NilStaysNil(t *testing.T) {
 	if err := WithHint(nil, "x"); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(AsUsage(nil), InvalidIn("x", nil)); err != nil {
 		t.Error(err)
 	}
 	if err := ForProfile(nil, "x"); err != nil {

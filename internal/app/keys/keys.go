@@ -101,10 +101,7 @@ func Format(a *app.App) (apikey.Format, error) {
 	if len(cfg.Keys.Environments) > 0 {
 		format.Environments = cfg.Keys.Environments
 	}
-	if err := format.Check(); err != nil {
-		return format, cli.WithHint(cli.Usagef("[keys] in config.toml: %s", err), "fix it with an editor; nothing was changed")
-	}
-	return format, nil
+	return format, cli.WithHint(cli.InvalidIn("[keys] in config.toml", format.Check()), "fix it with an editor; nothing was changed")
 }
 
 // actor is the user in the audit log, as the operating system reports it.
