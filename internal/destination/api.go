@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -44,13 +44,13 @@ func newAPI(m Machine, base string) (*api, error) {
 	return &api{http: httpclient.WithoutRedirects(m.HTTP), base: strings.TrimRight(base, "/"), header: make(http.Header), now: m.Now, readOnly: m.ReadOnly}, nil
 }
 
-// connect is newAPI with the user's credential for a platform, for the delivery of a value.
-func (m Machine) connect(ctx context.Context, base, scheme, prefix string, value secret.Secret, variables ...string) (*api, error) {
-	token, err := m.credential(ctx, scheme, variables...)
+// connect is newAPI with the user's credential for the platform, for the delivery of a value.
+func (r *rest) connect(ctx context.Context, prefix string, value secret.Secret, variables ...string) (*api, error) {
+	token, err := r.credential(ctx, r.scheme, variables...)
 	if err != nil {
 		return nil, err
 	}
-	a, err := newAPI(m, base)
+	a, err := newAPI(r.Machine, r.base)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,8 @@ func (e *AnswerError) Unwrap() error {
 }
 
 func isAnswer(err error, statuses ...int) bool {
-	var answer *AnswerError
-	return errors.As(err, &answer) && slices.Contains(statuses, answer.Status)
+	answer, ok := errors.AsType[*AnswerError](err)
+	return ok && slices.Contains(statuses, answer.Status)
 }
 
 // Number of attempts, and the longest wait between them.
@@ -153,6 +153,30 @@ func pause(ctx context.Context, wait time.Duration) bool {
 	}
 }
 
+// unlessLate calls write, and again as long as its error is that another writer was first.
+func unlessLate(ctx context.Context, tries int, isLate func(error) bool, write func() error) error {
+	for try := 1; ; try++ {
+		err := write()
+		if !isLate(err) || try == tries || !pause(ctx, rand.N(time.Duration(try)*50*time.Millisecond)) {
+			return err
+		}
+	}
+}
+
+// setField sets a field of a secret. It reports false if the value is already there, by an
+// attempt whose response was lost.
+func setField(fields map[string]json.RawMessage, field string, value secret.Secret) (map[string]json.RawMessage, bool) {
+	var text string
+	if json.Unmarshal(fields[field], &text) == nil && text == value.Reveal() {
+		return fields, false
+	}
+	if fields == nil {
+		fields = make(map[string]json.RawMessage)
+	}
+	fields[field], _ = json.Marshal(value.Reveal()) // cannot fail for a string
+	return fields, true
+}
+
 func (a *api) once(ctx context.Context, method, path, contentType string, body []byte, out any) error {
 	req, err := http.NewRequestWithContext(ctx, method, a.base+path, bytes.NewReader(body))
 	if err != nil {
@@ -170,25 +194,20 @@ func (a *api) once(ctx context.Context, method, path, contentType string, body [
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
 	}
-	resp, err := a.http.Do(req)
+	resp, err := httpclient.Do(a.http, req)
 	if err != nil {
-		return httpclient.Classify(err)
+		return err
 	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil { // a network error, as if there was no response
-		return httpclient.Classify(&url.Error{Op: method, Err: err})
+	if resp.Status < 200 || resp.Status > 299 {
+		return &AnswerError{req.URL.Host, resp.Status, a.messageIn(resp.Body), a.retryAfter(resp.Header), resp.Body}
 	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return &AnswerError{req.URL.Host, resp.StatusCode, a.messageIn(answer), a.retryAfter(resp.Header), answer}
-	}
-	if bytes.HasPrefix(bytes.TrimSpace(answer), []byte("<")) {
+	if bytes.HasPrefix(bytes.TrimSpace(resp.Body), []byte("<")) {
 		return fmt.Errorf("%w: %s answered with a page for people, as a login in between does", httpclient.ErrMalformed, sanitize.Line(req.URL.Host))
 	}
 	if out == nil {
 		return nil
 	}
-	if err := json.Unmarshal(answer, out); err != nil {
+	if err := json.Unmarshal(resp.Body, out); err != nil {
 		return fmt.Errorf("%w: %s did not answer with JSON", httpclient.ErrMalformed, sanitize.Line(req.URL.Host))
 	}
 	return nil

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -29,9 +28,8 @@ import (
 // awsField is a key of a secret in AWS Secrets Manager that is a JSON object, as created by
 // its console. Other keys are preserved.
 type awsField struct {
-	Machine
-	location
-	region, base string
+	rest
+	region string
 }
 
 const (
@@ -62,11 +60,7 @@ func parseAWS(m Machine, p location) (Destination, error) {
 		domain += ".cn"
 	}
 	base := cmp.Or(m.URLs[awsScheme], m.Getenv("AWS_ENDPOINT_URL_SECRETS_MANAGER"), m.Getenv("AWS_ENDPOINT_URL"), "https://secretsmanager."+region+domain)
-	return &awsField{m, p, region, base}, nil
-}
-
-func (f *awsField) Check(value secret.Secret) error {
-	return checkText(value, maxAWSValue, "AWS Secrets Manager")
+	return &awsField{rest{m, p, limits{platform: "AWS Secrets Manager", most: maxAWSValue}, base}, region}, nil
 }
 
 type awsClient struct {
@@ -106,39 +100,34 @@ func (f *awsField) Deliver(ctx context.Context, value secret.Secret) error {
 		return err
 	}
 	c.conceal(value)
-	for try := 1; ; try++ {
-		done, err := c.put(ctx, f.field, value)
-		if err != nil && awsCode(err) != "InvalidParameterException" { // the error if another version is current
-			return err
-		}
-		if done {
-			return nil
-		}
-		if try == maxAWSTries || !pause(ctx, rand.N(time.Duration(try)*50*time.Millisecond)) {
-			return cmp.Or[error](err, &AnswerError{Host: c.request.host, Status: http.StatusConflict, Message: "others write to the secret all the time"})
-		}
+	isLate := func(err error) bool {
+		return errors.Is(err, errNotCurrent) || awsCode(err) == "InvalidParameterException" // the error if another version is current
 	}
+	return unlessLate(ctx, maxAWSTries, isLate, func() error { return c.put(ctx, f.field, value) })
 }
 
-func (c *awsClient) put(ctx context.Context, field string, value secret.Secret) (done bool, err error) {
+// errNotCurrent is a first version that is not known to be the current one: there may have
+// been another writer.
+var errNotCurrent = errors.New("others write to the secret all the time")
+
+func (c *awsClient) put(ctx context.Context, field string, value secret.Secret) error {
 	base, err := c.current(ctx)
-	if err != nil || hasField(base.fields, field, value) {
-		return err == nil, err
+	if err != nil {
+		return err
 	}
-	written, err := c.write(ctx, base, field, value)
-	if err != nil || base.ID == "" {
-		return false, err // the first version is the current one, unless there was another writer
+	fields, changed := setField(base.fields, field, value)
+	if !changed {
+		return nil
+	}
+	written, err := c.write(ctx, base.ID, fields)
+	if err != nil {
+		return err
+	}
+	if base.ID == "" {
+		return errNotCurrent
 	}
 	in := map[string]any{"SecretId": c.name, "VersionStage": "AWSCURRENT", "MoveToVersionId": written, "RemoveFromVersionId": base.ID}
-	err = c.call(ctx, "UpdateSecretVersionStage", in, nil)
-	return err == nil, err
-}
-
-// hasField reports whether the value is already there, by an attempt whose response was
-// lost.
-func hasField(fields map[string]json.RawMessage, field string, value secret.Secret) bool {
-	var text string
-	return json.Unmarshal(fields[field], &text) == nil && text == value.Reveal()
+	return c.call(ctx, "UpdateSecretVersionStage", in, nil)
 }
 
 func (c *awsClient) current(ctx context.Context) (awsVersion, error) {
@@ -160,10 +149,7 @@ func (c *awsClient) current(ctx context.Context) (awsVersion, error) {
 }
 
 // write creates the secret, or a version next to the current one.
-func (c *awsClient) write(ctx context.Context, base awsVersion, field string, value secret.Secret) (id string, err error) {
-	fields := make(map[string]json.RawMessage)
-	maps.Copy(fields, base.fields)
-	fields[field], _ = json.Marshal(value.Reveal()) // cannot fail for a string
+func (c *awsClient) write(ctx context.Context, base string, fields map[string]json.RawMessage) (id string, err error) {
 	text, err := json.Marshal(fields)
 	if err != nil {
 		return "", err
@@ -172,7 +158,7 @@ func (c *awsClient) write(ctx context.Context, base awsVersion, field string, va
 	// see values, so it must not be a hash of one.
 	in := map[string]any{"ClientRequestToken": cryptorand.Text() + cryptorand.Text(), "SecretString": string(text)}
 	var out awsVersion
-	if base.ID == "" {
+	if base == "" {
 		in["Name"] = c.name
 		err = c.call(ctx, "CreateSecret", in, &out)
 		if awsCode(err) != "ResourceExistsException" {
@@ -214,11 +200,11 @@ func (c *awsClient) call(ctx context.Context, action string, in map[string]any, 
 }
 
 func awsCode(err error) string {
-	var answer *AnswerError
+	answer, ok := errors.AsType[*AnswerError](err)
 	var body struct {
 		Type string `json:"__type"`
 	}
-	if !errors.As(err, &answer) || json.Unmarshal(answer.body, &body) != nil {
+	if !ok || json.Unmarshal(answer.body, &body) != nil {
 		return ""
 	}
 	return body.Type[strings.LastIndexByte(body.Type, '#')+1:]

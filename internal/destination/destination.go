@@ -104,6 +104,36 @@ type location struct {
 
 func (p location) Name() string { return p.name }
 
+// rest is a destination at a platform with a REST API.
+type rest struct {
+	Machine
+	location
+	limits
+	base string // the URL of the API
+}
+
+// limits are what a platform takes as a value.
+type limits struct {
+	platform string
+	most     int  // bytes
+	isBytes  bool // else text, because JSON would change other bytes silently
+	inJobs   bool // a job's variable, which cannot contain a NUL
+}
+
+// Check implements Destination.
+func (l limits) Check(value secret.Secret) error {
+	text := value.Reveal()
+	switch n := len(text); {
+	case n == 0 || n > l.most:
+		return fmt.Errorf("%w: %s takes 1 to %d bytes, and it has %d", ErrValue, l.platform, l.most, n)
+	case !l.isBytes && !utf8.ValidString(text):
+		return fmt.Errorf("%w: %s takes text in UTF-8", ErrValue, l.platform)
+	case l.inJobs && strings.ContainsRune(text, 0):
+		return fmt.Errorf("%w: no job of %s can use a NUL", ErrValue, l.platform)
+	}
+	return nil
+}
+
 // Kind is a kind of destination, for help.
 type Kind struct {
 	scheme string
@@ -193,15 +223,19 @@ func (m Machine) credential(ctx context.Context, scheme string, variables ...str
 	return secret.Secret{}, fmt.Errorf("%w: %s needs --as PROFILE, or %s", ErrNoCredential, scheme, strings.Join(variables, " or "))
 }
 
-// checkText rejects text that JSON would change silently.
-func checkText(value secret.Secret, most int, platform string) error {
-	if n := len(value.Reveal()); n == 0 || n > most {
-		return fmt.Errorf("%w: %s takes 1 to %d bytes, and it has %d", ErrValue, platform, most, n)
+// repository returns the path of OWNER/REPO or org:NAME in the APIs of GitHub and Gitea.
+func repository(name string) (path string, ok bool) {
+	if org, isOrg := strings.CutPrefix(name, "org:"); isOrg {
+		return "/orgs/" + org, isSlug(org)
 	}
-	if !utf8.ValidString(value.Reveal()) {
-		return fmt.Errorf("%w: %s takes text in UTF-8", ErrValue, platform)
-	}
-	return nil
+	owner, repo, _ := strings.Cut(name, "/")
+	return "/repos/" + owner + "/" + repo, isSlug(owner) && isSlug(repo)
+}
+
+// isSlug reports whether text can be one segment of a path, as the names of owners,
+// repositories and projects.
+func isSlug(text string) bool {
+	return text != "" && text != "." && text != ".." && strings.Trim(text, wordCharacters+"-.") == ""
 }
 
 const wordCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"

@@ -17,47 +17,30 @@ import (
 // gitea is an actions secret of a repository or an organization in Gitea or Forgejo: PUT
 // /repos/{owner}/{repo}/actions/secrets/{name}.
 type gitea struct {
-	Machine
-	location
+	rest
 	path string // in the API
-	base string
 }
 
 const maxGiteaValue = 64 << 10
 
 func parseGitea(m Machine, p location) (Destination, error) {
-	g := &gitea{Machine: m, location: p, base: cmp.Or(m.URLs["gitea"], m.Getenv("GITEA_URL"), m.Getenv("FORGEJO_URL"))}
-	if g.base == "" {
+	base := cmp.Or(m.URLs["gitea"], m.Getenv("GITEA_URL"), m.Getenv("FORGEJO_URL"))
+	if base == "" {
 		return nil, p.lacking("no address of Gitea is configured", "set GITEA_URL, or 'gitea' under [destination.url] in config.toml")
 	}
 	if upper := strings.ToUpper(p.field); !dotenv.IsName(p.field) || strings.HasPrefix(upper, "GITEA_") || strings.HasPrefix(upper, "GITHUB_") || upper == "CI" {
 		return nil, p.refuse("a secret's name has letters, digits and _, does not start with a digit, GITEA_ or GITHUB_, and is not CI")
 	}
-	if org, isOrg := strings.CutPrefix(p.where, "org:"); isOrg && isSlug(org) {
-		g.path = "/api/v1/orgs/" + url.PathEscape(org)
-		return g, nil
-	}
-	owner, repo, _ := strings.Cut(p.where, "/")
-	if !isSlug(owner) || !isSlug(repo) {
+	path, ok := repository(p.where)
+	if !ok {
 		return nil, p.refuse("the part before the # is not OWNER/REPO or org:NAME")
 	}
-	g.path = "/api/v1/repos/" + url.PathEscape(owner) + "/" + url.PathEscape(repo)
-	return g, nil
-}
-
-func (g *gitea) Check(value secret.Secret) error {
-	if err := checkText(value, maxGiteaValue, "Gitea"); err != nil {
-		return err
-	}
-	if strings.ContainsRune(value.Reveal(), 0) {
-		return fmt.Errorf("%w: Gitea's actions cannot use a NUL", ErrValue)
-	}
-	return nil
+	return &gitea{rest{m, p, limits{platform: "Gitea", most: maxGiteaValue, inJobs: true}, base}, "/api/v1" + path}, nil
 }
 
 // Deliver preserves the secret's description, which Gitea would clear.
 func (g *gitea) Deliver(ctx context.Context, value secret.Secret) error {
-	a, err := g.connect(ctx, g.base, "gitea", "token ", value, "GITEA_TOKEN", "FORGEJO_TOKEN")
+	a, err := g.connect(ctx, "token ", value, "GITEA_TOKEN", "FORGEJO_TOKEN")
 	if err != nil {
 		return err
 	}
@@ -96,10 +79,4 @@ func (g *gitea) description(ctx context.Context, a *api) (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// isSlug reports whether text can be one segment of a path, as the names of owners,
-// repositories and projects.
-func isSlug(text string) bool {
-	return text != "" && text != "." && text != ".." && strings.Trim(text, wordCharacters+"-.") == ""
 }

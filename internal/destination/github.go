@@ -22,8 +22,7 @@ import (
 // github is a secret of GitHub Actions: of a repository, an environment or an organization.
 // It is sealed for GitHub's public key.
 type github struct {
-	Machine
-	location
+	rest
 	path string // of the secrets, in the API
 	org  bool
 }
@@ -35,53 +34,37 @@ const (
 )
 
 func parseGitHub(m Machine, p location) (Destination, error) {
-	g := &github{Machine: m, location: p}
 	if upper := strings.ToUpper(p.field); !dotenv.IsName(p.field) || strings.HasPrefix(upper, "GITHUB_") {
 		return nil, p.refuse("a secret's name has letters, digits and _, and does not start with a digit or GITHUB_")
 	}
-	g.field = strings.ToUpper(p.field) // GitHub stores names in upper case
-	g.name = strings.TrimSuffix(p.name, p.field) + g.field
-	if org, isOrg := strings.CutPrefix(p.where, "org:"); isOrg {
-		if !isSlug(org) {
-			return nil, p.refuse("an organization has letters, digits and -")
-		}
-		g.org, g.path = true, "/orgs/"+org+"/actions/secrets/"
-		return g, nil
-	}
 	where, environment, hasEnvironment := strings.Cut(p.where, "@")
-	owner, repo, _ := strings.Cut(where, "/")
-	if !isSlug(owner) || !isSlug(repo) || hasEnvironment && (environment == "" || environment == "." || environment == "..") {
+	path, ok := repository(where)
+	isOrg := strings.HasPrefix(where, "org:")
+	if !ok || hasEnvironment && (isOrg || environment == "" || environment == "." || environment == "..") {
 		return nil, p.refuse("the part before the # is not OWNER/REPO, OWNER/REPO@ENVIRONMENT or org:NAME")
 	}
-	g.path = "/repos/" + owner + "/" + repo + "/actions/secrets/"
 	if hasEnvironment {
-		g.path = "/repos/" + owner + "/" + repo + "/environments/" + url.PathEscape(environment) + "/secrets/"
+		path += "/environments/" + url.PathEscape(environment) + "/secrets/"
+	} else {
+		path += "/actions/secrets/"
 	}
-	return g, nil
-}
-
-func (g *github) Check(value secret.Secret) error {
-	if strings.ContainsRune(value.Reveal(), 0) {
-		return fmt.Errorf("%w: no job can use a NUL", ErrValue)
-	}
-	return checkText(value, maxGitHubValue, "GitHub")
+	upper := strings.ToUpper(p.field) // GitHub stores names in upper case
+	p.name, p.field = strings.TrimSuffix(p.name, p.field)+upper, upper
+	base := cmp.Or(m.URLs["github"], m.Getenv("GITHUB_API_URL"), githubURL)
+	return &github{rest{m, p, limits{platform: "GitHub", most: maxGitHubValue, inJobs: true}, base}, path, isOrg}, nil
 }
 
 // Deliver fetches the public key, and sends the sealed value. If GitHub changed the key in
 // between (422), it tries again.
 func (g *github) Deliver(ctx context.Context, value secret.Secret) error {
-	base := cmp.Or(g.URLs["github"], g.Getenv("GITHUB_API_URL"), githubURL)
-	a, err := g.connect(ctx, base, "github", "Bearer ", value, "GH_TOKEN", "GITHUB_TOKEN")
+	a, err := g.connect(ctx, "Bearer ", value, "GH_TOKEN", "GITHUB_TOKEN")
 	if err != nil {
 		return err
 	}
 	a.header.Set("Accept", "application/vnd.github+json")
 	a.header.Set("X-GitHub-Api-Version", "2022-11-28")
-	err = g.put(ctx, a, value)
-	if isAnswer(err, http.StatusUnprocessableEntity) {
-		err = g.put(ctx, a, value)
-	}
-	return err
+	isLate := func(err error) bool { return isAnswer(err, http.StatusUnprocessableEntity) }
+	return unlessLate(ctx, 2, isLate, func() error { return g.put(ctx, a, value) })
 }
 
 // githubSecret is the body of PUT …/actions/secrets/{secret_name}.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/fobcli/fob/internal/secret"
 )
@@ -14,8 +15,7 @@ import (
 // gitlab is a CI/CD variable of a project or a group. A new one is masked, hidden, raw, and
 // only for protected branches and tags; of an existing one, only the value changes.
 type gitlab struct {
-	Machine
-	location
+	rest
 	path  string // of the variables, in the API
 	scope string // of environments; "": all
 	group bool
@@ -29,12 +29,11 @@ const (
 )
 
 func parseGitLab(m Machine, p location) (Destination, error) {
-	g := &gitlab{Machine: m, location: p}
 	if len(p.field) > maxGitLabName || strings.Trim(p.field, wordCharacters) != "" {
 		return nil, p.refuse("a variable's name has letters, digits and _, %d at most", maxGitLabName)
 	}
 	where, scope, hasScope := strings.Cut(p.where, "@")
-	if g.scope = scope; hasScope && scope == "" {
+	if hasScope && scope == "" {
 		return nil, p.refuse("the scope after the @ is empty")
 	}
 	path, group := strings.CutPrefix(where, "group:")
@@ -44,15 +43,15 @@ func parseGitLab(m Machine, p location) (Destination, error) {
 			return nil, p.refuse("the part before the # is not GROUP/PROJECT or group:GROUP")
 		}
 	}
-	if g.group = group; group {
-		g.path = "/groups/" + url.PathEscape(path) + "/variables"
-		return g, nil
+	kind := "/groups/"
+	if !group {
+		kind = "/projects/"
 	}
-	if len(segments) < 2 {
+	if !group && len(segments) < 2 {
 		return nil, p.refuse("a project belongs to a group or a user: GROUP/PROJECT")
 	}
-	g.path = "/projects/" + url.PathEscape(path) + "/variables"
-	return g, nil
+	r := rest{m, p, limits{platform: "GitLab", most: utf8.UTFMax * maxGitLabValue}, GitLabURL(m.URLs, m.Getenv) + "/api/v4"}
+	return &gitlab{r, kind + url.PathEscape(path) + "/variables", scope, group}, nil
 }
 
 // Check rejects values that GitLab cannot mask, which would appear in job logs.
@@ -62,12 +61,12 @@ func (g *gitlab) Check(value secret.Secret) error {
 		return fmt.Errorf("%w: GitLab masks what is one line of %d to %d characters without blanks; another can be given in base64",
 			ErrValue, minGitLabValue, maxGitLabValue)
 	}
-	return checkText(value, len(text), "GitLab")
+	return g.limits.Check(value)
 }
 
 // Deliver changes the variable, or creates it.
 func (g *gitlab) Deliver(ctx context.Context, value secret.Secret) error {
-	a, err := g.connect(ctx, GitLabURL(g.URLs, g.Getenv)+"/api/v4", "gitlab", "Bearer ", value, "GITLAB_TOKEN")
+	a, err := g.connect(ctx, "Bearer ", value, "GITLAB_TOKEN")
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/secret"
@@ -16,8 +15,7 @@ import (
 
 // kubernetesKey is one key of a Secret. The other keys are preserved.
 type kubernetesKey struct {
-	Machine
-	location
+	rest
 	context       string // of the kubeconfig; empty: its current one
 	namespace, of string
 	account       string // the folder of the service account, in a cluster
@@ -33,7 +31,7 @@ const (
 
 // parseKubernetes expects a context first, which may contain slashes, colons and @.
 func parseKubernetes(m Machine, p location) (Destination, error) {
-	k := &kubernetesKey{Machine: m, location: p, account: serviceAccount}
+	k := &kubernetesKey{rest: rest{Machine: m, location: p, limits: limits{platform: "Kubernetes", most: maxSecret, isBytes: true}}, account: serviceAccount}
 	where := p.where
 	if i := strings.LastIndexByte(where, '@'); i >= 0 {
 		k.context, where = where[:i], where[i+1:]
@@ -63,13 +61,6 @@ func fieldManager(key string) string {
 	return fmt.Sprintf("fob-%x", sha256.Sum256([]byte(key)))
 }
 
-func (k *kubernetesKey) Check(value secret.Secret) error {
-	if n := len(value.Reveal()); n == 0 || n > maxSecret {
-		return fmt.Errorf("%w: Kubernetes takes 1 to %d bytes, and it has %d", ErrValue, maxSecret, n)
-	}
-	return nil
-}
-
 // Deliver applies a Secret with only this key on the server, which creates a missing
 // Secret. This needs no permission to read Secrets.
 func (k *kubernetesKey) Deliver(ctx context.Context, value secret.Secret) error {
@@ -89,15 +80,14 @@ func (k *kubernetesKey) Deliver(ctx context.Context, value secret.Secret) error 
 	body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"%s","namespace":"%s"},"data":{"%s":"%s"}}`,
 		k.of, k.namespace, k.field, base64.StdEncoding.EncodeToString([]byte(value.Reveal())))
 	var applied struct{ Metadata struct{ Name string } }
-	for try := 1; ; try++ {
-		err := a.send(ctx, http.MethodPatch, path, "application/apply-patch+yaml", []byte(body), &applied)
-		if err == nil && applied.Metadata.Name != k.of {
-			return fmt.Errorf("%w: it does not name the Secret", httpclient.ErrMalformed)
-		}
-		if !isAnswer(err, http.StatusConflict) || try == maxTries || !pause(ctx, time.Duration(try)*100*time.Millisecond) {
-			return err
-		}
+	isLate := func(err error) bool { return isAnswer(err, http.StatusConflict) }
+	err = unlessLate(ctx, maxTries, isLate, func() error {
+		return a.send(ctx, http.MethodPatch, path, "application/apply-patch+yaml", []byte(body), &applied)
+	})
+	if err == nil && applied.Metadata.Name != k.of {
+		err = fmt.Errorf("%w: it does not name the Secret", httpclient.ErrMalformed)
 	}
+	return err
 }
 
 // api uses the chosen credential, else the kubeconfig's user, else the account of the pod

@@ -8,13 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/httpclient"
@@ -24,11 +21,7 @@ import (
 
 // vaultField is a field of a secret in the KV engine, version 2, of HashiCorp Vault or
 // OpenBao. Other fields are preserved.
-type vaultField struct {
-	Machine
-	location
-	base string
-}
+type vaultField struct{ rest }
 
 const (
 	// maxVaultValue is the maximum size of an entry in Vault's integrated storage, in
@@ -40,8 +33,8 @@ const (
 )
 
 func parseVault(m Machine, p location) (Destination, error) {
-	v := &vaultField{m, p, cmp.Or(m.URLs["vault"], m.Getenv("VAULT_ADDR"), m.Getenv("BAO_ADDR"))}
-	if v.base == "" {
+	base := cmp.Or(m.URLs["vault"], m.Getenv("VAULT_ADDR"), m.Getenv("BAO_ADDR"))
+	if base == "" {
 		return nil, p.lacking("no address of Vault is configured", "set VAULT_ADDR, or 'vault' under [destination.url] in config.toml")
 	}
 	segments := strings.Split(p.where, "/")
@@ -53,11 +46,7 @@ func parseVault(m Machine, p location) (Destination, error) {
 	if len(segments) < 2 {
 		return nil, p.refuse("the part before the # is not MOUNT/PATH")
 	}
-	return v, nil
-}
-
-func (v *vaultField) Check(value secret.Secret) error {
-	return checkText(value, maxVaultValue, "Vault")
+	return &vaultField{rest{m, p, limits{platform: "Vault", most: maxVaultValue}, base}}, nil
 }
 
 // Deliver writes a new version if the one it read is still the latest, and otherwise reads
@@ -72,14 +61,11 @@ func (v *vaultField) Deliver(ctx context.Context, value secret.Secret) error {
 	if err != nil {
 		return err
 	}
-	for try := 1; ; try++ {
-		err := v.put(ctx, a, path, value)
-		var answer *AnswerError
-		late := errors.As(err, &answer) && answer.Status == http.StatusBadRequest && bytes.Contains(answer.body, []byte("check-and-set"))
-		if !late || try == maxVaultTries || !pause(ctx, rand.N(time.Duration(try)*50*time.Millisecond)) {
-			return err
-		}
+	isLate := func(err error) bool {
+		answer, ok := errors.AsType[*AnswerError](err)
+		return ok && answer.Status == http.StatusBadRequest && bytes.Contains(answer.body, []byte("check-and-set"))
 	}
+	return unlessLate(ctx, maxVaultTries, isLate, func() error { return v.put(ctx, a, path, value) })
 }
 
 func (v *vaultField) api(ctx context.Context) (*api, error) {
@@ -165,12 +151,10 @@ func (v *vaultField) put(ctx context.Context, a *api, path string, value secret.
 	if err != nil {
 		return err
 	}
-	if hasField(latest.Data.Data, v.field, value) {
+	fields, changed := setField(latest.Data.Data, v.field, value)
+	if !changed {
 		return nil
 	}
-	fields := make(map[string]json.RawMessage)
-	maps.Copy(fields, latest.Data.Data)
-	fields[v.field], _ = json.Marshal(value.Reveal()) // cannot fail for a string
 	in := map[string]any{"data": fields, "options": map[string]int{"cas": latest.Data.Metadata.Version}}
 	var written struct{ Data struct{ Version int } }
 	if err := a.do(ctx, http.MethodPost, path, in, &written); err != nil {
@@ -187,8 +171,8 @@ func (v *vaultField) put(ctx context.Context, a *api, path string, value secret.
 func readVault(ctx context.Context, a *api, path string) (vaultVersion, error) {
 	var latest vaultVersion
 	err := a.do(ctx, http.MethodGet, path, nil, &latest)
-	var answer *AnswerError
-	if !errors.As(err, &answer) || answer.Status != http.StatusNotFound {
+	answer, ok := errors.AsType[*AnswerError](err)
+	if !ok || answer.Status != http.StatusNotFound {
 		return latest, err
 	}
 	if json.Unmarshal(answer.body, &latest) != nil || len(latest.Errors) > 0 {
