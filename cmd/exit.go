@@ -12,7 +12,6 @@ import (
 	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
-	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
@@ -73,7 +72,7 @@ func exitOf(err error) int {
 		{cli.ExitStorage, []error{apikey.ErrNoRegistry, apikey.ErrNewerSchema, apikey.ErrFull, apikey.ErrDamaged, apikey.ErrUnusable}},
 		{cli.ExitLockTimeout, []error{apikey.ErrBusy}},
 		{cli.ExitUsage, []error{session.ErrUnbound}},
-		{cli.ExitUnavailable, []error{oauth.ErrUnavailable, ci.ErrUnavailable, context.DeadlineExceeded}},
+		{cli.ExitUnavailable, []error{oauth.ErrUnavailable, context.DeadlineExceeded}},
 		{cli.ExitUsage, []error{fs.ErrNotExist}}, // a file that the user named: fob's own have errors of their own
 	} {
 		if slices.ContainsFunc(row.sentinels, func(sentinel error) bool { return errors.Is(err, sentinel) }) {

@@ -14,7 +14,6 @@ import (
 	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
-	"github.com/fobcli/fob/internal/ci"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
@@ -39,7 +38,7 @@ func TestExitOf(t *testing.T) {
 		},
 		cli.ExitFindings:      {cli.Findings("found"), &apikey.TamperedError{}},
 		cli.ExitLoginRequired: {session.ErrLoginRequired, cli.ForLogin(session.ErrLoginRequired, "work"), app.NewAgentError(&agent.Failure{Status: cli.ExitLoginRequired})},
-		cli.ExitUnavailable:   {oauth.ErrUnavailable, ci.ErrUnavailable, apikey.ErrUnavailable, context.DeadlineExceeded},
+		cli.ExitUnavailable:   {oauth.ErrUnavailable, apikey.ErrUnavailable, context.DeadlineExceeded},
 		cli.ExitStorage: {
 			credstore.ErrNotFound, credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrRefused, credstore.ErrUnusable, credstore.ErrCorrupt, credstore.ErrKeyMissing, credstore.ErrKeyDamaged,
 			credstore.ErrNotWritten, credstore.ErrTooLarge, credstore.ErrNoKey, seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered,

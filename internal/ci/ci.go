@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -29,7 +28,6 @@ var (
 	ErrAbsent       = errors.New("there is no identity token")
 	ErrMalformed    = errors.New("invalid identity token")
 	ErrAudience     = errors.New("the identity token is for another server")
-	ErrUnavailable  = errors.New("the CI's server is unavailable") // a retry may help
 	ErrCommand      = errors.New("the identity command failed")
 )
 
@@ -203,29 +201,14 @@ func (m Machine) requestGitHub(ctx context.Context, audience string) (secret.Sec
 	var answer struct {
 		Value string `json:"value"`
 	}
-	if err := httpclient.DoJSON(m.HTTP, req, &answer); err != nil {
-		return secret.Secret{}, fmt.Errorf("asking GitHub for the job's identity token: %w", requestError(err))
+	err = httpclient.DoJSON(m.HTTP, req, &answer)
+	if errors.Is(err, httpclient.ErrNotJSON) {
+		err = fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if err != nil {
+		return secret.Secret{}, fmt.Errorf("asking GitHub for the job's identity token: %w", err)
 	}
 	return parseToken([]byte(answer.Value), "the answer of "+sanitize.Line(u.Host))
-}
-
-// requestError classifies the error of a response without a token. It drops the request's
-// URL, which identifies the job.
-func requestError(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
-	var status *httpclient.StatusError
-	var network net.Error
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, httpclient.ErrRedirect), errors.Is(err, httpclient.ErrTooLarge),
-		errors.As(err, &status) && !httpclient.IsTemporary(status.Status):
-		return err
-	case wrapped != nil, status != nil, errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: %s", ErrUnavailable, sanitize.Line(err.Error()))
-	}
-	return fmt.Errorf("%w: %s", ErrMalformed, sanitize.Line(err.Error()))
 }
 
 // A program that queries a server needs some time; one that hangs must not hang fob. Its

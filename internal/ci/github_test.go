@@ -64,8 +64,8 @@ func TestB16HostileAnswersOfGitHub(t *testing.T) {
 		"large":        {200, `{"value":"` + strings.Repeat("canary", 20000) + `"}`, ErrMalformed},
 		"1 MiB":        {200, `{"value":"` + strings.Repeat("canary", 200000) + `"}`, httpclient.ErrTooLarge},
 		"refused":      {403, "canary", nil},
-		"server error": {500, "canary", ErrUnavailable},
-		"gateway":      {503, `{"value":"` + canary + `"}`, ErrUnavailable},
+		"server error": {500, "canary", httpclient.ErrUnavailable},
+		"gateway":      {503, `{"value":"` + canary + `"}`, httpclient.ErrUnavailable},
 	} {
 		requests := 0
 		m, _ := github(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -75,7 +75,7 @@ func TestB16HostileAnswersOfGitHub(t *testing.T) {
 		})
 		got, err := m.IdentityToken(t.Context(), GitHub, "", nil)
 		check(t, name, got, err, "", cmp.Or(test.want, err))
-		if err == nil || requests != 1 || !errors.Is(test.want, ErrUnavailable) && errors.Is(err, ErrUnavailable) {
+		if err == nil || requests != 1 || !errors.Is(test.want, httpclient.ErrUnavailable) && errors.Is(err, httpclient.ErrUnavailable) {
 			t.Errorf("%s: %v after %d requests", name, err, requests)
 		}
 	}
@@ -106,7 +106,7 @@ func TestD39BearerIsSentNowhereElse(t *testing.T) {
 		m := job(t, where)
 		m.HTTP = &http.Client{Transport: unreachable{t}}
 		got, err := m.IdentityToken(t.Context(), GitHub, "", nil)
-		if err == nil || errors.Is(err, ErrUnavailable) {
+		if err == nil || errors.Is(err, httpclient.ErrUnavailable) {
 			t.Errorf("%q is accepted: %v", where, err)
 		}
 		check(t, where, got, err, "", err)
@@ -126,11 +126,11 @@ func TestGitHubDoesNotAnswer(t *testing.T) {
 		_, _ = io.WriteString(w, `{"value":"`+canary)
 	})
 	got, err := cut.IdentityToken(t.Context(), GitHub, "", nil)
-	check(t, "cut off", got, err, "", ErrUnavailable)
+	check(t, "cut off", got, err, "", httpclient.ErrUnavailable)
 	m, server := github(t, func(http.ResponseWriter, *http.Request) {})
 	server.Close()
 	got, err = m.IdentityToken(t.Context(), GitHub, "canary-audience", nil)
-	check(t, "closed", got, err, "", ErrUnavailable)
+	check(t, "closed", got, err, "", httpclient.ErrUnavailable)
 }
 
 func TestGitHubWithoutPermission(t *testing.T) {

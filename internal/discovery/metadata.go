@@ -113,7 +113,7 @@ func wellKnown(identifier, name string) string {
 func fetchMetadata(ctx context.Context, hc *http.Client, issuer, location string) (*Metadata, error) {
 	var m Metadata
 	if err := httpclient.GetJSON(ctx, hc, location, &m); err != nil {
-		return nil, httpclient.Classify(err)
+		return nil, err
 	}
 	m.OpenID = false
 	if m.Issuer == "" {

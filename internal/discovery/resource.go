@@ -103,7 +103,7 @@ func ask(ctx context.Context, hc *http.Client, resource string) *Challenge {
 func fetchResource(ctx context.Context, hc *http.Client, resource, place string) (*ProtectedResource, error) {
 	var p ProtectedResource
 	if err := httpclient.GetJSON(ctx, hc, place, &p); err != nil {
-		return nil, httpclient.Classify(err)
+		return nil, err
 	}
 	if !p.describes(resource, place) {
 		return nil, fmt.Errorf("%w: it calls itself %q, not %q", httpclient.ErrMalformed, sanitize.Line(p.Resource), sanitize.Line(resource))

@@ -10,7 +10,7 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-// Why a request failed; see Classify.
+// Why a request failed.
 var (
 	// ErrUnavailable is a network or server failure that may be temporary.
 	ErrUnavailable = errors.New("the server is unavailable")
@@ -22,33 +22,24 @@ var (
 	ErrNotJSON = errors.New("did not answer with the JSON that was asked for")
 )
 
-// Classify marks errors as ErrUnavailable if a retry may help, which are all except fob's
-// own refusals.
-func Classify(err error) error {
-	var status *StatusError
-	switch {
-	case errors.As(err, &status) && !IsTemporary(status.Status),
-		errors.Is(err, ErrTooLarge), errors.Is(err, ErrRedirect), errors.Is(err, context.Canceled):
+// classify marks errors of an exchange as ErrUnavailable, because a retry may help, except
+// fob's own refusals.
+func classify(err error) error {
+	err = withoutURL(err)
+	unavailable := ErrUnavailable
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		unavailable = ErrUnreachable
+	}
+	if errors.Is(err, ErrTooLarge) || errors.Is(err, ErrRedirect) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if errors.Is(err, ErrNotJSON) {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	var network *url.Error
-	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
-		return fmt.Errorf("%w: %s", ErrUnreachable, inertText(err))
-	}
-	if errors.As(err, &network) || status != nil {
-		return fmt.Errorf("%w: %s", ErrUnavailable, inertText(err))
-	}
-	return fmt.Errorf("%w: %s", ErrMalformed, inertText(err))
+	return fmt.Errorf("%w: %s", unavailable, sanitize.Line(err.Error()))
 }
 
-// inertText returns an error's message without the request's URL, which may contain
-// secrets, and with the server's text sanitized.
-func inertText(err error) string {
+// withoutURL removes the request's URL, which may contain secrets, from an error.
+func withoutURL(err error) error {
 	if network, ok := errors.AsType[*url.Error](err); ok {
-		err = network.Err
+		return network.Err
 	}
-	return sanitize.Line(err.Error())
+	return err
 }

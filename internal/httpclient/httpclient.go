@@ -246,7 +246,8 @@ type Response struct {
 	Body   []byte
 }
 
-// Do sends a request and reads the response. The errors are those of Classify.
+// Do sends a request and reads the response. A failure is ErrUnavailable, except fob's own
+// refusals and an interrupt.
 func Do(hc *http.Client, req *http.Request) (*Response, error) {
 	resp, err := hc.Do(req)
 	if err == nil {
@@ -255,15 +256,16 @@ func Do(hc *http.Client, req *http.Request) (*Response, error) {
 		if readErr == nil {
 			return &Response{resp.StatusCode, resp.Header, body}, nil
 		}
-		err = &url.Error{Op: req.Method, Err: readErr}
+		err = fmt.Errorf("reading from %s: %w", sanitize.Line(req.URL.Host), readErr)
 	}
 	if ctx := req.Context(); ctx.Err() != nil { // HTTP/2 reports "canceled" for any cause
-		err = &url.Error{Op: req.Method, Err: context.Cause(ctx)}
+		err = context.Cause(ctx)
 	}
-	return nil, Classify(err)
+	return nil, classify(err)
 }
 
-// GetJSON reads a JSON document into v. Any status but 2xx is a *StatusError.
+// GetJSON reads a JSON document into v. The errors are those of Do, *StatusError for any
+// status but 2xx unless it is temporary, and ErrNotJSON.
 func GetJSON(ctx context.Context, hc *http.Client, rawURL string, v any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
 	if err != nil {
@@ -275,20 +277,18 @@ func GetJSON(ctx context.Context, hc *http.Client, rawURL string, v any) error {
 // DoJSON is GetJSON for a prepared request.
 func DoJSON(hc *http.Client, req *http.Request, v any) error {
 	req.Header.Set("Accept", "application/json")
-	resp, err := hc.Do(req)
+	resp, err := Do(hc, req)
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return &StatusError{Status: resp.StatusCode, Host: req.URL.Host, Header: resp.Header}
+	switch status := (&StatusError{resp.Status, req.URL.Host, resp.Header}); {
+	case IsTemporary(resp.Status):
+		return fmt.Errorf("%w: %s", ErrUnavailable, status)
+	case resp.Status < 200 || resp.Status > 299:
+		return status
 	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return fmt.Errorf("reading from %s: %w", req.URL.Host, err)
-	}
-	if err := json.Unmarshal(bytes.TrimPrefix(body, []byte("\ufeff")), v); err != nil {
-		return fmt.Errorf("%s %w", sanitize.Line(req.URL.Host), ErrNotJSON)
+	if json.Unmarshal(bytes.TrimPrefix(resp.Body, []byte("\ufeff")), v) != nil {
+		return fmt.Errorf("%w: %s %w", ErrMalformed, sanitize.Line(req.URL.Host), ErrNotJSON)
 	}
 	return nil
 }

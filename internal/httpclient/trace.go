@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/trace"
 )
 
@@ -63,7 +64,7 @@ func traced(req *http.Request, roundTrip func(*http.Request) (*http.Response, er
 	start := time.Now()
 	resp, err := roundTrip(req)
 	if err != nil {
-		trace.Printf(e.ctx, "< %s", trace.Outcome(errors.New(inertText(err)), start))
+		trace.Printf(e.ctx, "< %s", trace.Outcome(errors.New(sanitize.Line(withoutURL(err).Error())), start))
 		return nil, err
 	}
 	trace.Printf(e.ctx, "< %d %s (%s)", resp.StatusCode, http.StatusText(resp.StatusCode), time.Since(start).Round(time.Millisecond/10))

@@ -73,7 +73,7 @@ func (v *Verifier) fetchesAllowed() int {
 func (v *Verifier) fetchKeys(ctx context.Context) error {
 	var set struct{ Keys []json.RawMessage }
 	if err := httpclient.GetJSON(ctx, v.HTTP, v.JWKSURI, &set); err != nil {
-		return fmt.Errorf("reading the server's keys: %w", httpclient.Classify(err))
+		return fmt.Errorf("reading the server's keys: %w", err)
 	}
 	v.Keys = &KeySet{FetchedAt: v.Now().UTC()}
 	for _, raw := range set.Keys {

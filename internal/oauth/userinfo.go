@@ -57,7 +57,7 @@ func (c *Client) Userinfo(ctx context.Context, accessToken secret.Secret, subjec
 	case errors.As(err, &status) && status.Status == http.StatusUnauthorized:
 		return nil, fmt.Errorf("%w by the userinfo endpoint", ErrTokenRefused)
 	case err != nil:
-		return nil, httpclient.Classify(err)
+		return nil, err
 	case subject != "" && info.Subject != subject:
 		return nil, ErrWrongSubject
 	}

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -115,32 +113,29 @@ func GitLab(ctx context.Context, hc *http.Client, base string, old secret.Secret
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("PRIVATE-TOKEN", old.Reveal())
-	resp, err := hc.Do(req)
-	var operation *net.OpError
+	resp, err := httpclient.Do(hc, req)
 	switch {
-	case errors.Is(err, httpclient.ErrRedirect), errors.As(err, &operation) && operation.Op == "dial": // it was not sent
-		return minted, expires, httpclient.Classify(err)
+	case errors.Is(err, httpclient.ErrRedirect), errors.Is(err, httpclient.ErrUnreachable): // it was not sent
+		return minted, expires, err
 	case err != nil:
-		return minted, expires, fmt.Errorf("%w: %w", ErrUnanswered, httpclient.Classify(err))
+		return minted, expires, fmt.Errorf("%w: %w", ErrUnanswered, err)
 	}
-	defer resp.Body.Close()
-	answer, _ := io.ReadAll(resp.Body) // without a token, an incomplete response is a lost one
-	return readGitLab(resp, answer, old)
+	return readGitLab(resp, old)
 }
 
 // readGitLab reads the new value from the response before anything else is checked.
-func readGitLab(resp *http.Response, answer []byte, old secret.Secret) (minted Minted, expires time.Time, err error) {
+func readGitLab(resp *httpclient.Response, old secret.Secret) (minted Minted, expires time.Time, err error) {
 	var token struct {
 		Token     string
 		ExpiresAt string `json:"expires_at"`
 		Message   any
 		Error     any
 	}
-	_ = json.Unmarshal(answer, &token)
+	_ = json.Unmarshal(resp.Body, &token)
 	expires, _ = time.Parse(time.DateOnly, token.ExpiresAt)
 	minted = Minted{Value: secret.New(token.Token), OldEnded: true}
-	text := fmt.Sprintf("GitLab answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	switch status := resp.StatusCode; {
+	text := fmt.Sprintf("GitLab answered %d %s", resp.Status, http.StatusText(resp.Status))
+	switch status := resp.Status; {
 	case token.Token != "":
 		return minted, expires, nil
 	case status >= 200 && status <= 299, httpclient.IsTemporary(status) && status != http.StatusTooManyRequests:
