@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -39,10 +40,7 @@ import (
 
 // Main runs fob with the given arguments and returns its exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends fob at once
-
+	ctx := untilSignal()
 	a := app.New(stdin, stdout, stderr, app.TakeEnviron())
 	a.Hint, a.Status = hintOf, exitOf
 	a.Removers = append(a.Removers, func(ctx context.Context, dryRun bool) {
@@ -62,6 +60,36 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return reportError(ctx, a, err)
 	}
 	return cli.ExitDone
+}
+
+// signalContext ends at Ctrl-C or SIGTERM. It catches them only when something first asks
+// whether it has ended, because that costs two threads: until then they simply end fob.
+type signalContext struct {
+	context.Context
+	catch func()
+}
+
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	return signalContext{ctx, sync.OnceFunc(func() {
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		go func() {
+			<-signals
+			cancel()
+			signal.Stop(signals) // a second Ctrl-C ends fob at once
+		}()
+	})}
+}
+
+func (c signalContext) Done() <-chan struct{} {
+	c.catch()
+	return c.Context.Done()
+}
+
+func (c signalContext) Err() error {
+	c.catch()
+	return c.Context.Err()
 }
 
 type group struct {

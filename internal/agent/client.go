@@ -30,22 +30,16 @@ const (
 // to note.
 // The error is ErrAbsent, ErrNoAnswer, atomicfile.ErrUnsafe or that of ctx.
 func Ask(ctx context.Context, path string, r Request, note func(line string)) (Answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxWait, fmt.Errorf("%w within %s", ErrNoAnswer, maxWait))
-	defer cancel()
-	conn, err := dial(ctx, path)
+	conn, err := dial(path)
 	switch {
-	case err != nil && ctx.Err() != nil:
-		return Answer{}, context.Cause(ctx)
-	case errors.Is(err, atomicfile.ErrUnsafe):
-		return Answer{}, err
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
 		return Answer{}, fmt.Errorf("%w: %s", ErrAbsent, path)
+	case errors.Is(err, atomicfile.ErrUnsafe):
+		return Answer{}, err
 	case err != nil:
-		return Answer{}, fmt.Errorf("%w: %w", ErrNoAnswer, err)
+		return Answer{}, unanswered(ctx, err)
 	}
 	defer func() { _ = conn.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
 	line, err := json.Marshal(r)
 	if err != nil {
 		return Answer{}, err
@@ -54,7 +48,15 @@ func Ask(ctx context.Context, path string, r Request, note func(line string)) (A
 	if _, err := conn.Write(append(line, '\n')); err != nil {
 		return Answer{}, unanswered(ctx, err)
 	}
-	a, err := readAnswer(conn, func() { _ = conn.SetReadDeadline(time.Now().Add(aliveTimeout)) }, note)
+	lines, cancel := 0, func() {}
+	defer func() { cancel() }()
+	a, err := readAnswer(conn, func() {
+		_ = conn.SetReadDeadline(time.Now().Add(aliveTimeout))
+		if lines++; lines == 2 { // one line is not worth what watching ctx costs
+			ctx, cancel = context.WithTimeoutCause(ctx, maxWait, fmt.Errorf("%w within %s", ErrNoAnswer, maxWait))
+			context.AfterFunc(ctx, func() { _ = conn.Close() })
+		}
+	}, note)
 	if err != nil {
 		return Answer{}, unanswered(ctx, err)
 	}

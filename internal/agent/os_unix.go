@@ -62,7 +62,7 @@ func (l *listener) Close() error {
 }
 
 // dial connects to a socket of this user only. It returns fs.ErrNotExist if there is none.
-func dial(ctx context.Context, path string) (net.Conn, error) {
+func dial(path string) (net.Conn, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	if info.Mode().Type() != fs.ModeSocket || info.Mode().Perm()&0o077 != 0 || !ok || int(owner.Uid) != os.Geteuid() {
 		return nil, fmt.Errorf("%w: other users could use the agent's socket %s", atomicfile.ErrUnsafe, path)
 	}
-	conn, err := (&net.Dialer{Timeout: aliveTimeout}).DialContext(ctx, "unix", path)
+	conn, err := net.DialTimeout("unix", path, aliveTimeout)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,6 @@ func RemoveLock(string) {}
 
 func Listen(context.Context, string) (net.Listener, error) { return nil, errUnsupported }
 
-func dial(context.Context, string) (net.Conn, error) { return nil, fs.ErrNotExist }
+func dial(string) (net.Conn, error) { return nil, fs.ErrNotExist }
 
 func checkPeer(net.Conn, ...int) error { return errUnsupported }

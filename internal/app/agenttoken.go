@@ -36,6 +36,8 @@ func (a *App) agentToken(ctx context.Context, p config.Profile, want session.Tok
 	}, NoteLine(a))
 	trace.Printf(ctx, "agent %s: %s", path, agentOutcome(answer, err))
 	switch unsafe := errors.Is(err, atomicfile.ErrUnsafe); {
+	case errors.Is(err, agent.ErrAbsent) && configured:
+		return nil, nil
 	case unsafe && !named: // perhaps run as root with another user's environment
 		a.Warn(err.Error() + ": it is not used")
 		return nil, nil

@@ -336,7 +336,7 @@ func Await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 		value T
 		err   error
 	}
-	answers := make(chan answer, 1)
+	answers, done := make(chan answer, 1), ctx.Done() // before read turns the echo off
 	go func() {
 		value, err := read()
 		answers <- answer{value, err}
@@ -344,7 +344,7 @@ func Await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	select {
 	case got := <-answers:
 		return got.value, got.err
-	case <-ctx.Done():
+	case <-done:
 		var none T
 		return none, ctx.Err()
 	}
