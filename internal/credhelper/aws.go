@@ -2,7 +2,6 @@ package credhelper
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -121,28 +120,42 @@ type awsCredentials struct {
 
 // ReadSTS parses the service's response: credentials for WriteAWS, and when they expire.
 func (r WebIdentity) ReadSTS(status int, body []byte) (secret.Secret, time.Time, error) {
-	var answer struct {
-		Result struct{ Credentials awsCredentials } `xml:"AssumeRoleWithWebIdentityResult"`
-		Error  struct{ Code, Message string }
-	}
-	err := xml.Unmarshal(body, &answer)
+	text := string(body)
 	if status != http.StatusOK {
-		token, failure := r.Token.Reveal(), answer.Error
-		return secret.Secret{}, time.Time{}, &STSError{status, sanitize.RedactLine(failure.Code, token), sanitize.RedactLine(failure.Message, token)}
+		token := r.Token.Reveal()
+		return secret.Secret{}, time.Time{}, &STSError{status, sanitize.RedactLine(element(text, "Error", "Code"), token), sanitize.RedactLine(element(text, "Error", "Message"), token)}
 	}
-	c := answer.Result.Credentials
-	c.Version = 1
-	c.Expiration = c.Expiration.UTC().Truncate(time.Second)
+	of := func(name string) string {
+		return element(text, "AssumeRoleWithWebIdentityResult", "Credentials", name)
+	}
+	expires, err := time.Parse(time.RFC3339, of("Expiration"))
+	c := awsCredentials{1, of("AccessKeyId"), of("SecretAccessKey"), of("SessionToken"), expires.UTC().Truncate(time.Second)}
 	for _, part := range []string{c.AccessKeyId, c.SecretAccessKey, c.SessionToken} {
 		if !sanitize.IsVisibleASCII(part) {
 			err = errAnswer
 		}
 	}
-	if err != nil || c.Expiration.IsZero() {
+	if err != nil || !strings.HasSuffix(strings.TrimSpace(text), "</AssumeRoleWithWebIdentityResponse>") {
 		return secret.Secret{}, time.Time{}, errAnswer
 	}
-	text, err := json.Marshal(c)
-	return secret.New(string(text)), c.Expiration, err
+	printed, err := json.Marshal(c)
+	return secret.New(string(printed)), c.Expiration, err
+}
+
+// element returns the text at a path of XML elements, or "" if that has unusual escapes. The
+// elements that fob reads have no attributes, so that encoding/xml, which takes memory at
+// every start, is not needed.
+func element(text string, path ...string) string {
+	found := false
+	for _, name := range path {
+		_, text, _ = strings.Cut(text, "<"+name+">")
+		text, _, found = strings.Cut(text, "</"+name+">")
+	}
+	text = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&#34;", `"`, "&apos;", "'", "&#39;", "'", "&amp;", "&").Replace(text)
+	if !found || strings.Contains(text, "&#") {
+		return ""
+	}
+	return text
 }
 
 // WriteAWS prints credentials in the format of a credential_process.

@@ -106,13 +106,17 @@ func TestAWSAnswersThatAreNoCredentials(t *testing.T) {
 }
 
 func TestAWSErrorsAreInertAndWithoutTheToken(t *testing.T) {
-	body := `<ErrorResponse><Error><Type>Sender</Type><Code>InvalidIdentityToken</Code><Message>the.web.token is not &#27;[31m good` + "\n" + `</Message></Error></ErrorResponse>`
-	_, _, err := role.ReadSTS(400, []byte(strings.Replace(body, "&#27;", "&#x85;", 1)))
+	body := `<ErrorResponse><Error><Type>Sender</Type><Code>InvalidIdentityToken</Code><Message>the.web.token is &amp;not&quot; ` + "\u0085[31m good\n" + `</Message></Error></ErrorResponse>`
+	_, _, err := role.ReadSTS(400, []byte(body))
 	var refused *STSError
-	if !errors.As(err, &refused) || refused.Code != "InvalidIdentityToken" || err.Error() != "AWS answered 400: InvalidIdentityToken: *** is not [31m good" {
+	if !errors.As(err, &refused) || refused.Code != "InvalidIdentityToken" || err.Error() != `AWS answered 400: InvalidIdentityToken: *** is &not" [31m good` {
 		t.Errorf("%v", err)
 	}
 	if _, _, err := role.ReadSTS(400, []byte("<E><Error><Message>the.\u200bweb.\u200btoken</Message></Error></E>")); strings.Contains(err.Error(), "token") {
+		t.Errorf("%v", err)
+	}
+	body = strings.Replace(body, "the.", "&#116;he.", 1)
+	if _, _, err := role.ReadSTS(400, []byte(body)); err.Error() != "AWS answered 400: InvalidIdentityToken" {
 		t.Errorf("%v", err)
 	}
 	if _, _, err := role.ReadSTS(503, []byte("<html>")); err == nil || err.Error() != "AWS answered 503" {
