@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	cmdauth "github.com/fobcli/fob/cmd/auth"
-	"github.com/fobcli/fob/cmd/completion"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	cmdman "github.com/fobcli/fob/cmd/man"
 	"github.com/fobcli/fob/cmd/topic"
@@ -26,8 +25,6 @@ func setHelp(a *app.App, root *cobra.Command) {
 		width, _ := cli.SizeOf(a.Out)
 		fmt.Fprintln(c.OutOrStdout(), helpText(c, min(cmp.Or(width, usage.MaxWidth), usage.MaxWidth), a.StyleOf(a.Out)))
 	})
-	root.SetHelpCommand(newHelpCmd())
-	completion.Adjust(root)
 }
 
 func newHelpCmd() *cobra.Command {

@@ -19,6 +19,7 @@ import (
 	cmdagent "github.com/fobcli/fob/cmd/agent"
 	cmdauth "github.com/fobcli/fob/cmd/auth"
 	cmdci "github.com/fobcli/fob/cmd/ci"
+	"github.com/fobcli/fob/cmd/completion"
 	cmddoctor "github.com/fobcli/fob/cmd/doctor"
 	cmdexec "github.com/fobcli/fob/cmd/exec"
 	cmdhelper "github.com/fobcli/fob/cmd/helper"
@@ -190,23 +191,31 @@ A profile is a login. A key is one that you issue. A secret is one that was issu
 	root.Flags().BoolVarP(&version, "version", "v", false, "print fob's version")
 	root.SetFlagErrorFunc(usage.WrongFlag)
 	addDebug(root, a)
-	addCommands(root, a, args)
 	setHelp(a, root)
+	if !addCalled(root, a, args) {
+		addAll(root, a)
+	}
 	return root
 }
 
-func addCommands(root *cobra.Command, a *app.App, args []string) {
+// addCalled adds only the called command, and reports whether there is one.
+func addCalled(root *cobra.Command, a *app.App, args []string) bool {
 	called := func(c command) bool {
 		return len(args) > 0 && (c.name == args[0] || c.alias != "" && c.alias == args[0])
 	}
-	all := groups()
-	for _, g := range all {
+	for _, g := range groups() {
 		if at := slices.IndexFunc(g.commands, called); at >= 0 {
+			root.CompletionOptions.DisableDefaultCmd = true
+			root.SetHelpCommand(&cobra.Command{Hidden: true}) // --help is enough
 			root.AddCommand(g.commands[at].command(a))
-			return
+			return true
 		}
 	}
-	for _, g := range all {
+	return false
+}
+
+func addAll(root *cobra.Command, a *app.App) {
+	for _, g := range groups() {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.commands {
 			sub := c.command(a)
@@ -217,6 +226,8 @@ func addCommands(root *cobra.Command, a *app.App, args []string) {
 	root.SetHelpCommandGroupID("machine")
 	root.SetCompletionCommandGroupID("machine")
 	root.AddCommand(append(topic.All(), newSettingsCmd())...)
+	root.SetHelpCommand(newHelpCmd())
+	completion.Adjust(root)
 }
 
 // addDebug adds --debug to every command, which is FOB_DEBUG=1 for one call.
