@@ -81,25 +81,11 @@ func hostName(name string) string {
 		}
 		return "[" + address.String() + "]"
 	}
-	if len(name) > maxHost {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	if len(name) > maxHost || strings.Trim(name, letters) != "" || slices.Contains(strings.Split(name, "."), "") {
 		return ""
 	}
-	lower := []byte(name)
-	for i, c := range lower {
-		switch {
-		case 'A' <= c && c <= 'Z':
-			lower[i] = c + 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return ""
-		}
-	}
-	for label := range strings.SplitSeq(string(lower), ".") {
-		if label == "" {
-			return ""
-		}
-	}
-	return string(lower)
+	return strings.ToLower(name)
 }
 
 // cleanPath normalizes a path, or returns "" if a client or server could read it as another
