@@ -137,11 +137,10 @@ func assumeRole(ctx context.Context, a *app.App, p config.Profile, endpoint stri
 		return credentials, expires, fmt.Errorf("assuming the AWS role: %w", err)
 	}
 	credentials, expires, err = role.ReadSTS(resp.Status, resp.Body)
-	var refused *credhelper.STSError
-	switch {
-	case errors.As(err, &refused) && httpclient.IsTemporary(refused.Status):
+	switch refused, ok := errors.AsType[*credhelper.STSError](err); {
+	case ok && httpclient.IsTemporary(refused.Status):
 		err = fmt.Errorf("%w: %w", httpclient.ErrUnavailable, err)
-	case errors.As(err, &refused):
+	case ok:
 		err = cli.WithHint(err, "see the role's trust policy: it must name the issuer, and the client ID as audience; 'fob token %s --id-token --inspect' shows both", p.Name)
 	}
 	return credentials, expires, err

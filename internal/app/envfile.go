@@ -94,11 +94,10 @@ func checkAllowed(ctx context.Context, a *App, path string, f *envfile.File) err
 // ReadEnvFile reads the file of --env-file.
 func ReadEnvFile(ctx context.Context, path string) (*envfile.File, error) {
 	f, err := cli.Await(ctx, func() (*envfile.File, error) { return envfile.Read(path) })
-	var syntax *envfile.SyntaxError
-	switch {
+	switch syntax, ok := errors.AsType[*envfile.SyntaxError](err); {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case errors.As(err, &syntax):
+	case ok:
 		return nil, cli.WithHint(cli.AsUsage(err), "%s", syntax.Hint)
 	case err != nil:
 		return nil, cli.WithHint(cli.Usagef("env file: %s", err), "name a file with lines NAME=VALUE")

@@ -327,9 +327,8 @@ func (g *GitConfig) values(ctx context.Context, key string) ([]string, error) {
 func (g *GitConfig) list(ctx context.Context, args ...string) ([]string, error) {
 	const notFound = 1 // git config's exit status
 	out, err := g.git(ctx, append([]string{"config", "--null"}, args...))
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit) && exit.ExitCode() == notFound:
+	switch exit, ok := errors.AsType[*exec.ExitError](err); {
+	case ok && exit.ExitCode() == notFound:
 		return nil, nil
 	case err != nil || out == "":
 		return nil, err

@@ -52,9 +52,8 @@ func (i *identifier) UnmarshalJSON(text []byte) error {
 func (c *Client) Userinfo(ctx context.Context, accessToken secret.Secret, subject string) (*Userinfo, error) {
 	var info Userinfo
 	err := c.getWithToken(ctx, c.Metadata.UserinfoEndpoint, accessToken, &info)
-	var status *httpclient.StatusError
-	switch {
-	case errors.As(err, &status) && status.Status == http.StatusUnauthorized:
+	switch status, ok := errors.AsType[*httpclient.StatusError](err); {
+	case ok && status.Status == http.StatusUnauthorized:
 		return nil, fmt.Errorf("%w by the userinfo endpoint", ErrTokenRefused)
 	case err != nil:
 		return nil, err

@@ -88,8 +88,7 @@ func WrongFlag(cmd *cobra.Command, err error) error {
 		GetSpecifiedName() string
 		GetSpecifiedShortnames() string
 	}
-	var number *strconv.NumError
-	if errors.As(err, &number) {
+	if number, ok := errors.AsType[*strconv.NumError](err); ok {
 		what, _, _ := strings.Cut(err.Error(), ": strconv.")
 		if number.Func == "ParseBool" {
 			return cli.WithHint(cli.Usagef("%s", what), "use true or false, or no value")
