@@ -56,14 +56,10 @@ agent the exit status is 1.
 }
 
 type agentStatusJSON struct {
-	Socket      string   `json:"socket"`
-	PID         int      `json:"pid,omitzero"`
-	Locked      bool     `json:"locked"`
-	Forwarded   bool     `json:"forwarded"`              // from another machine
-	Profiles    []string `json:"profiles"`               // cached; forwarded: available
-	Files       bool     `json:"files"`                  // the key of the sealed files is cached
-	NeedsKey    bool     `json:"needs_key"`              // it is required, and missing
-	ForgetAfter float64  `json:"forget_after,omitempty"` // seconds
+	Socket string `json:"socket"`
+	agent.Status
+	Forwarded   bool    `json:"forwarded"`              // from another machine
+	ForgetAfter float64 `json:"forget_after,omitempty"` // seconds
 }
 
 func runAgentStatus(ctx context.Context, a *app.App, asJSON bool) error {
@@ -76,9 +72,7 @@ func runAgentStatus(ctx context.Context, a *app.App, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		return a.PrintJSON(agentStatusJSON{
-			path, status.PID, status.Locked, status.Forwarded, status.Profiles, status.Files, status.NeedsKey, status.ForgetAfter.Seconds(),
-		})
+		return a.PrintJSON(agentStatusJSON{path, *status, status.Forwarded, status.ForgetAfter.Seconds()})
 	}
 	if status.Forwarded {
 		return a.PrintTable([][]string{{"listens on", path}, {"forwarded", strings.Join(status.Profiles, ", ")}})
