@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -128,10 +127,8 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 	}
 	a.MakesConfig = true
 	var err error
-	if opts.challengeFile != "" {
-		if opts.challenge, err = app.ReadChallenge(a, opts.challengeFile); err != nil {
-			return err
-		}
+	if opts.challenge, err = app.ReadChallenge(a, opts.challengeFile); err != nil {
+		return err
 	}
 	p, api, err := loginProfile(ctx, a, opts)
 	if err != nil {
@@ -245,27 +242,22 @@ func prepareLogin(ctx context.Context, a *app.App, p config.Profile, api *discov
 		return nil, errors.Join(err, unregisterUnused(ctx, attempt))
 	}
 	attempt.params = session.AuthorizationParams(attempt.profile.WithProvider(), metadata, api)
-	attempt.params.Extra = opts.accountParams(attempt.params.Extra)
+	opts.addAccount(attempt.params.Extra)
 	return attempt, nil
 }
 
-// accountParams adds which account is to log in. Consent, without which there may be no
-// refresh token, is still requested.
-func (o loginOptions) accountParams(params map[string]string) map[string]string {
-	for name, value := range map[string]string{"login_hint": o.loginHint, "prompt": o.prompt} {
-		if value == "" {
-			continue
-		}
-		if before := params[name]; before == "consent" && value != "none" && !strings.Contains(value, before) {
-			value += " " + before
-		}
-		params = maps.Clone(params)
-		if params == nil {
-			params = make(map[string]string)
-		}
-		params[name] = value
+// addAccount adds which account is to log in. Consent, without which there may be no refresh
+// token, is still requested.
+func (o loginOptions) addAccount(params map[string]string) {
+	if o.loginHint != "" {
+		params["login_hint"] = o.loginHint
 	}
-	return params
+	if o.prompt != "" {
+		if params["prompt"] == "consent" && o.prompt != "none" && !strings.Contains(o.prompt, "consent") {
+			o.prompt += " consent"
+		}
+		params["prompt"] = o.prompt
+	}
 }
 
 // confirmSwitch asks before a login replaces that of another account, because another user

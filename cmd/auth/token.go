@@ -142,7 +142,11 @@ func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
 	if opts.dpopMethod != "" {
 		return cli.ForProfile(printBound(ctx, a, p, want, opts), p.Name)
 	}
-	token, err := app.TokenForFile(ctx, a, p, want, opts.challengeFile)
+	challenge, err := app.ReadChallenge(a, opts.challengeFile)
+	if err != nil {
+		return err
+	}
+	token, err := app.TokenFor(ctx, a, p, want, challenge)
 	if err != nil {
 		return cli.ForProfile(err, p.Name)
 	}

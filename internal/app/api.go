@@ -17,10 +17,15 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// ReadChallenge reads an API's refusal from a file, or for - from stdin.
+// ReadChallenge reads an API's refusal from a file, or for - from stdin. It returns nil if no
+// file is named.
 func ReadChallenge(a *App, file string) (*discovery.Challenge, error) {
 	from := a.In
-	if file != "-" {
+	switch file {
+	case "":
+		return nil, nil
+	case "-":
+	default:
 		f, err := cli.OpenArgument(file)
 		if err != nil {
 			return nil, err
@@ -98,21 +103,12 @@ func ownsClient(ctx context.Context, a *App, p config.Profile) bool {
 	return err == nil && s.OwnsClient(ctx)
 }
 
-// TokenForFile returns a token that satisfies the challenge in a file, if there is one.
-func TokenForFile(ctx context.Context, a *App, p config.Profile, want session.TokenOptions, file string) (*session.Token, error) {
-	if file == "" {
+// TokenFor returns a token that satisfies an API's challenge, if there is one, or
+// session.ErrLoginRequired with the login that would get one.
+func TokenFor(ctx context.Context, a *App, p config.Profile, want session.TokenOptions, challenge *discovery.Challenge) (*session.Token, error) {
+	if challenge == nil {
 		return a.Token(ctx, p, want)
 	}
-	challenge, err := ReadChallenge(a, file)
-	if err != nil {
-		return nil, err
-	}
-	return TokenFor(ctx, a, p, want, challenge)
-}
-
-// TokenFor returns a token that satisfies an API's challenge, or session.ErrLoginRequired
-// with the login that would get one.
-func TokenFor(ctx context.Context, a *App, p config.Profile, want session.TokenOptions, challenge *discovery.Challenge) (*session.Token, error) {
 	stepUp := func(format string, args ...any) error {
 		err := fmt.Errorf("%s%.0w", sanitize.Line(fmt.Sprintf(format, args...)), session.ErrLoginRequired)
 		return cli.WithHint(err, "pass the same response to 'fob login %s --challenge -'", p.Name)

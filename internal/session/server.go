@@ -94,20 +94,17 @@ func union(scopes, more []string) []string {
 // otherwise OIDC Core §11 requires prompt=consent for offline_access. An API that names its
 // scopes, or none, is asked for nothing else.
 func AuthorizationParams(p config.Profile, m *discovery.Metadata, api *discovery.ProtectedResource) oauth.AuthorizationParams {
-	params := oauth.AuthorizationParams{Scopes: p.Scopes, Resources: p.Resources, Details: p.AuthorizationDetails}
+	params := oauth.AuthorizationParams{Scopes: p.Scopes, Resources: p.Resources, Details: p.AuthorizationDetails, Extra: map[string]string{}}
 	if api == nil || api.Resource == "" {
 		params.Scopes = defaultScopes(p, m)
 	}
 	if provider, ok := config.FindProvider(p.Provider); ok && len(provider.AuthParams) > 0 {
-		params.Extra = maps.Clone(provider.AuthParams)
+		maps.Copy(params.Extra, provider.AuthParams)
 	} else if m.OpenID && slices.Contains(params.Scopes, OfflineAccess) {
-		params.Extra = map[string]string{"prompt": "consent"}
+		params.Extra["prompt"] = "consent"
 	}
 	if api == nil || api.Challenge == nil {
 		return params
-	}
-	if params.Extra == nil {
-		params.Extra = map[string]string{}
 	}
 	if acr := api.Challenge.ACRValues; acr != "" { // RFC 9470 §4
 		params.Extra["acr_values"] = acr
