@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 
@@ -48,9 +49,10 @@ func listProfiles(a *app.App, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		all := []profileJSON{}
+		all := []map[string]any{}
 		for _, name := range cfg.Names() {
-			all = append(all, newProfileJSON(cfg, cfg.Profiles[name]))
+			_, shown := shownSettings(cfg, cfg.Profiles[name])
+			all = append(all, shown)
 		}
 		return a.PrintJSON(all)
 	}
@@ -66,75 +68,33 @@ func listProfiles(a *app.App, asJSON bool) error {
 	return a.PrintTable(rows, "CLIENT ID", "SERVER")
 }
 
-// profileJSON is the output of `fob profile list|show --json`; its labels are those of
-// `show`.
-type profileJSON struct {
-	Name        string   `json:"name" label:"profile"`
-	Default     bool     `json:"default"`
-	Provider    string   `json:"provider,omitempty" label:"provider"`
-	Server      string   `json:"server" label:"server"`
-	ClientID    string   `json:"client_id" label:"client ID"`
-	Scopes      []string `json:"scopes,omitempty" label:"scopes"`
-	RedirectURI string   `json:"redirect_uri,omitempty" label:"redirect"`
-	Storage     string   `json:"storage,omitempty" label:"storage"`
-	CAFile      string   `json:"ca_file,omitempty" label:"CA file"`
-
-	Grant             string   `json:"grant,omitempty" label:"grant"`
-	Via               string   `json:"via,omitempty" label:"via"`
-	Details           string   `json:"authorization_details,omitempty" label:"details"`
-	Resources         []string `json:"resources,omitempty" label:"resources"`
-	TrustedAudiences  []string `json:"trusted_audiences,omitempty" label:"trusted audiences"`
-	DPoP              bool     `json:"dpop,omitempty" label:"tokens"`
-	AuthMethod        string   `json:"token_endpoint_auth_method,omitempty" label:"client authentication"`
-	AssertionAudience string   `json:"client_assertion_audience,omitempty" label:"assertion audience"`
-	PrivateKeyFile    string   `json:"private_key_file,omitempty" label:"private key"`
-	CertificateFile   string   `json:"certificate_file,omitempty" label:"certificate"`
-	CertificateKey    string   `json:"certificate_key_file,omitempty" label:"certificate key"`
-
-	Identity         string   `json:"identity,omitempty" label:"identity"`
-	IdentityCommand  []string `json:"identity_command,omitempty" label:"identity command"`
-	IdentityAudience string   `json:"identity_audience,omitempty" label:"identity audience"`
-	SubjectTokenType string   `json:"subject_token_type,omitempty" label:"subject token type"`
-	Audience         string   `json:"audience,omitempty" label:"audience"`
-
-	GitHosts          []string `json:"git_hosts,omitempty" label:"git hosts"`
-	GitUsername       string   `json:"git_username,omitempty" label:"git username"`
-	DockerRegistries  []string `json:"docker_registries,omitempty" label:"docker registries"`
-	DockerUsername    string   `json:"docker_username,omitempty" label:"docker username"`
-	KubernetesServers []string `json:"kubernetes_servers,omitempty" label:"kubernetes servers"`
-}
-
-func newProfileJSON(cfg *config.Config, p config.Profile) profileJSON {
+// shownSettings returns what is set in a profile, by its names in config.toml and in their
+// order. The server stands for its endpoints.
+func shownSettings(cfg *config.Config, p config.Profile) (names []string, values map[string]any) {
 	full := p.WithProvider()
-	return profileJSON{
-		Name: p.Name, Default: p.Name == cfg.Default, Provider: p.Provider, Server: full.Authority(), ClientID: p.ClientID,
-		Scopes: full.Scopes, RedirectURI: cli.TextIf(p.Grant == "", p.Redirect()), Storage: p.Storage, CAFile: p.CAFile,
-		Grant: p.Grant, Via: p.Via, Details: p.AuthorizationDetails, Resources: p.Resources, TrustedAudiences: p.TrustedAudiences, DPoP: p.DPoP, AuthMethod: full.TokenEndpointAuthMethod, AssertionAudience: full.ClientAssertionAudience,
-		PrivateKeyFile: p.PrivateKeyFile, CertificateFile: p.CertificateFile, CertificateKey: p.CertificateKeyFile,
-		Identity: p.Identity, IdentityCommand: p.IdentityCommand, IdentityAudience: p.IdentityAudience,
-		SubjectTokenType: p.SubjectTokenType, Audience: p.Audience,
-		GitHosts: full.GitHosts, GitUsername: full.GitUsername, DockerRegistries: full.DockerRegistries, DockerUsername: full.DockerUsername,
-		KubernetesServers: p.KubernetesServers,
-	}
-}
-
-func (p profileJSON) rows() (rows [][]string) {
-	values := reflect.ValueOf(p)
-	for i, field := range reflect.VisibleFields(values.Type()) {
-		if label := field.Tag.Get("label"); label != "" {
-			text := ""
-			switch value := values.Field(i).Interface().(type) {
-			case string:
-				text = value
-			case []string:
-				text = strings.Join(value, " ")
-			case bool:
-				text = cli.TextIf(value, "bound to a key (DPoP)")
-			}
-			rows = append(rows, []string{label, text})
+	full.RedirectURI = cli.TextIf(p.Grant == "", p.Redirect())
+	names = []string{"name", "server"}
+	values = map[string]any{"name": p.Name, "default": p.Name == cfg.Default, "server": full.Authority(), "client_id": p.ClientID}
+	fields := reflect.ValueOf(full)
+	for i, field := range reflect.VisibleFields(fields.Type()) {
+		name := field.Tag.Get("toml")
+		if name != "-" && name != "issuer" && !strings.HasSuffix(name, "_endpoint") && !fields.Field(i).IsZero() {
+			names, values[name] = append(names, name), fields.Field(i).Interface()
 		}
 	}
-	return rows
+	return names, values
+}
+
+func settingRow(name string, value any) []string {
+	labels := map[string]string{"name": "profile", "client_id": "client ID", "redirect_uri": "redirect", "ca_file": "CA file", "dpop": "tokens"}
+	label := cmp.Or(labels[name], strings.ReplaceAll(name, "_", " "))
+	switch value := value.(type) {
+	case []string:
+		return []string{label, strings.Join(value, " ")}
+	case bool:
+		return []string{label, "bound to a key (DPoP)"}
+	}
+	return []string{label, fmt.Sprint(value)}
 }
 
 func newProfileShowCmd(a *app.App) *cobra.Command {
@@ -161,11 +121,15 @@ func showProfile(a *app.App, args []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	shown := newProfileJSON(cfg, p)
+	names, shown := shownSettings(cfg, p)
 	if asJSON {
 		return a.PrintJSON(shown)
 	}
-	return a.PrintTable(cli.WithoutEmptyValues(shown.rows()))
+	var rows [][]string
+	for _, name := range names {
+		rows = append(rows, settingRow(name, shown[name]))
+	}
+	return a.PrintTable(cli.WithoutEmptyValues(rows))
 }
 
 func newProfileSetCmd(a *app.App) *cobra.Command {

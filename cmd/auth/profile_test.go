@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,18 +15,28 @@ import (
 	"github.com/fobcli/fob/internal/config"
 )
 
-// TestProfileShowsEverySetting: what config.toml can hold, `fob profile show --json`
-// tells. An endpoint shows as the server.
+// What config.toml can hold, `fob profile show` shows. An endpoint shows as the server.
 func TestProfileShowsEverySetting(t *testing.T) {
-	shown := map[string]bool{}
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[profileJSON]()) {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		shown[name] = true
+	p := config.Profile{Name: "work"}
+	fields := reflect.ValueOf(&p).Elem()
+	for i := range fields.NumField() {
+		switch field := fields.Field(i).Addr().Interface().(type) {
+		case *string:
+			*field = "x"
+		case *[]string:
+			*field = []string{"x"}
+		case *bool:
+			*field = true
+		}
 	}
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[config.Profile]()) {
+	names, shown := shownSettings(&config.Config{}, p)
+	for _, field := range reflect.VisibleFields(fields.Type()) {
 		name := field.Tag.Get("toml")
-		if name != "-" && name != "issuer" && !strings.HasSuffix(name, "_endpoint") && !shown[name] {
-			t.Errorf("%s is not shown", name)
+		if name == "-" || name == "issuer" || name == "redirect_uri" || strings.HasSuffix(name, "_endpoint") { // a grant has no redirect
+			continue
+		}
+		if row := settingRow(name, shown[name]); !slices.Contains(names, name) || row[1] == "" {
+			t.Errorf("%s is not shown: %q", name, row)
 		}
 	}
 }
