@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -74,9 +73,6 @@ func newHelpCmd() *cobra.Command {
 func manual() cmdman.Manual {
 	return cmdman.Manual{Root: Root, Help: func(c *cobra.Command) string { return helpText(c, usage.MaxWidth, cli.Style{}) }}
 }
-
-// ManPages returns all man pages by their paths below a folder such as /usr/share/man.
-func ManPages(date time.Time) map[string]string { return manual().Pages(date) }
 
 func helpText(c *cobra.Command, width int, on cli.Style) string {
 	hideFlags(c)

@@ -47,7 +47,7 @@ func run(a *app.App, m Manual, args []string, install string) error {
 		date = time.Unix(epoch, 0)
 	}
 	if install != "" {
-		return installPages(a, m.Pages(date), install)
+		return m.install(a, date, install)
 	}
 	c, rest, err := m.Root().Find(args)
 	if err == nil && len(rest) > 0 {
@@ -59,26 +59,22 @@ func run(a *app.App, m Manual, args []string, install string) error {
 	return a.Out.Print(page(c, m.Help(c), date))
 }
 
-func installPages(a *app.App, pages map[string]string, folder string) error {
-	for name, page := range pages {
-		path := filepath.Join(folder, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), atomicfile.WriteMode(path, []byte(page), 0o644)); err != nil {
-			return err
-		}
-	}
-	a.Note("Installed %s below %s. Try: man fob", cli.Plural(len(pages), "page", "pages"), folder)
-	return nil
-}
-
-// Pages returns all man pages by their paths below a folder such as /usr/share/man.
-func (m Manual) Pages(date time.Time) map[string]string {
-	pages := make(map[string]string)
+// install writes all pages below a folder such as /usr/share/man.
+func (m Manual) install(a *app.App, date time.Time, folder string) error {
+	count := 0
 	for all := []*cobra.Command{m.Root()}; len(all) > 0; all = all[1:] {
 		c := all[0]
 		all = append(all, c.Commands()...)
-		if section := section(c); section != "" {
-			pages[filepath.Join("man"+section, pageName(c)+"."+section)] = page(c, m.Help(c), date)
+		section := section(c)
+		if section == "" {
+			continue
 		}
+		path := filepath.Join(folder, "man"+section, pageName(c)+"."+section)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), atomicfile.WriteMode(path, []byte(page(c, m.Help(c), date)), 0o644)); err != nil {
+			return err
+		}
+		count++
 	}
-	return pages
+	a.Note("Installed %s below %s. Try: man fob", cli.Plural(count, "page", "pages"), folder)
+	return nil
 }

@@ -37,7 +37,7 @@ func run(args []string) error {
 	date := time.Unix(epoch, 0).UTC()
 	switch {
 	case len(args) == 2 && args[0] == "share":
-		return writeShare(args[1], date)
+		return writeShare(args[1])
 	case len(args) == 3 && args[0] == "sbom":
 		return writeSBOM(args[1], args[2], date)
 	}

@@ -3,30 +3,27 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+	"strings"
 
 	"github.com/fobcli/fob/cmd"
 	"github.com/fobcli/fob/cmd/completion"
 )
 
 // writeShare writes what packages bring beside the program: man pages and completions.
-// The same version and date give the same bytes.
-func writeShare(dir string, date time.Time) error {
-	for name, page := range cmd.ManPages(date) {
-		var zipped bytes.Buffer
-		zip := gzip.NewWriter(&zipped)
-		if _, err := io.WriteString(zip, page); err != nil {
-			return err
-		}
-		if err := zip.Close(); err != nil {
-			return err
-		}
-		if err := writeShared(filepath.Join(dir, "man", name+".gz"), zipped.Bytes()); err != nil {
-			return err
-		}
+// The same version and SOURCE_DATE_EPOCH give the same bytes.
+func writeShare(dir string) error {
+	pages := filepath.Join(dir, "man")
+	if status := cmd.Main([]string{"man", "--install", pages}, strings.NewReader(""), os.Stdout, os.Stderr); status != 0 {
+		return fmt.Errorf("fob man --install: exit status %d", status)
+	}
+	if err := filepath.WalkDir(pages, zipPage); err != nil {
+		return err
 	}
 	root := cmd.Root()
 	for name, generate := range map[string]func(io.Writer) error{
@@ -44,6 +41,26 @@ func writeShare(dir string, date time.Time) error {
 		}
 	}
 	return nil
+}
+
+// zipPage replaces a man page by its compressed form.
+func zipPage(path string, entry fs.DirEntry, err error) error {
+	if err != nil || entry.IsDir() {
+		return err
+	}
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	if _, err := zip.Write(page); err != nil {
+		return err
+	}
+	if err := zip.Close(); err != nil {
+		return err
+	}
+	return errors.Join(writeShared(path+".gz", zipped.Bytes()), os.Remove(path))
 }
 
 func writeShared(path string, content []byte) error {
