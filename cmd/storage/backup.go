@@ -23,14 +23,13 @@ import (
 const backupQuestion = "Passphrase of the backup:"
 
 type backupOptions struct {
-	file           string
-	passphraseFile string
-	force          bool
+	File           string `flag:"output,o" help:"write to {FILE}, or - for stdout"`
+	PassphraseFile string `flag:"passphrase-file" help:"read the backup's passphrase from a {FILE}"`
+	Force          bool   `flag:"force" help:"overwrite an existing file"`
 }
 
 func newBackup(a *app.App) *cobra.Command {
-	var opts backupOptions
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "backup --output FILE [PROFILE|secret/NAME...]",
 		Short: "Write logins and secrets to an encrypted file",
 		Long: `Write logins and secrets (default: all, and the peppers of API keys) and their settings
@@ -46,16 +45,11 @@ rotates refresh tokens: it ends the login on both. So delete it on the old machi
   fob storage backup --output fob.age --passphrase-file phrase.txt work`,
 		Args:              usage.RecordArgs,
 		ValidArgsFunction: complete.New(a).Records,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runBackup(cmd.Context(), a, args, opts) },
-	}
-	c.Flags().StringVarP(&opts.file, "output", "o", "", "write to `FILE`, or - for stdout")
-	c.Flags().StringVar(&opts.passphraseFile, "passphrase-file", "", "read the backup's passphrase from a `FILE`")
-	c.Flags().BoolVar(&opts.force, "force", false, "overwrite an existing file")
-	return c
+	}, backupOptions{}, runBackup)
 }
 
 func runBackup(ctx context.Context, a *app.App, args []string, opts backupOptions) error {
-	if opts.file == "" {
+	if opts.File == "" {
 		return cli.WithHint(cli.Usagef("--output is required"), "use --output FILE, or - for stdout")
 	}
 	all, err := records.Select(ctx, a, args)
@@ -74,7 +68,7 @@ func runBackup(ctx context.Context, a *app.App, args []string, opts backupOption
 	if len(b.Records) == 0 {
 		return cli.WithHint(cli.Usagef("there is no login and no secret to back up"), "run 'fob status' to see the logins, 'fob secret list' to see the secrets")
 	}
-	passphrase, err := newPassphrase(ctx, a, opts.passphraseFile, backupQuestion)
+	passphrase, err := newPassphrase(ctx, a, opts.PassphraseFile, backupQuestion)
 	if err != nil {
 		return err
 	}
@@ -93,28 +87,29 @@ func runBackup(ctx context.Context, a *app.App, args []string, opts backupOption
 }
 
 func writeBackup(a *app.App, file []byte, opts backupOptions) error {
-	if opts.file == "-" {
+	if opts.File == "-" {
 		_, err := a.Out.Raw().Write(file)
 		return err
 	}
-	if opts.force {
-		return atomicfile.Write(opts.file, file)
+	if opts.Force {
+		return atomicfile.Write(opts.File, file)
 	}
-	err := atomicfile.Create(opts.file, file)
+	err := atomicfile.Create(opts.File, file)
 	if errors.Is(err, os.ErrExist) {
-		err = cli.WithHint(cli.Usagef("%s already exists", opts.file), "use another name, or --force to overwrite it")
+		err = cli.WithHint(cli.Usagef("%s already exists", opts.File), "use another name, or --force to overwrite it")
 	}
 	return err
 }
 
 type restoreOptions struct {
-	file, passphraseFile string
-	records.RestoreOptions
+	PassphraseFile string `flag:"passphrase-file" help:"read the backup's passphrase from a {FILE}"`
+	Storage        string `flag:"storage" help:"store everything in {STORAGE}: keyring or file"`
+	Force          bool   `flag:"force" help:"replace what this machine already has"`
+	DryRun         bool   `flag:"dry-run" help:"show what would be restored, and restore nothing"`
 }
 
 func newRestore(a *app.App) *cobra.Command {
-	var opts restoreOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Restore logins and secrets from a backup",
 		Long: `Restore the logins, secrets, peppers of API keys and settings from a file that
@@ -131,38 +126,31 @@ Each record is stored where its settings say, or in --storage.
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.file = args[0]
-			return runRestore(cmd.Context(), a, opts)
-		},
-	}
-	c.Flags().StringVar(&opts.passphraseFile, "passphrase-file", "", "read the backup's passphrase from a `FILE`")
-	c.Flags().StringVar(&opts.Storage, "storage", "", "store everything in `STORAGE`: keyring or file")
-	c.Flags().BoolVar(&opts.Force, "force", false, "replace what this machine already has")
-	c.Flags().BoolVar(&opts.DryRun, "dry-run", false, "show what would be restored, and restore nothing")
+	}, restoreOptions{}, runRestore)
 	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
 	return c
 }
 
-func runRestore(ctx context.Context, a *app.App, opts restoreOptions) error {
+func runRestore(ctx context.Context, a *app.App, args []string, opts restoreOptions) error {
 	if opts.Storage != "" {
 		if err := app.CheckStorage(opts.Storage); err != nil {
 			return err
 		}
 	}
 	a.MakesConfig = true
-	backed, err := readBackup(ctx, a, opts)
+	backed, err := readBackup(ctx, a, args[0], opts.PassphraseFile)
 	if err != nil {
 		return err
 	}
+	how := records.RestoreOptions{Storage: opts.Storage, Force: opts.Force, DryRun: opts.DryRun}
 	if opts.Force && !opts.DryRun {
-		records.MarkReplaced(a, backed, opts.RestoreOptions)
+		records.MarkReplaced(a, backed, how)
 	}
-	return each(ctx, backed, func(r records.Backed) error { return restore(ctx, a, r, opts.RestoreOptions) })
+	return each(ctx, backed, func(r records.Backed) error { return restore(ctx, a, r, how) })
 }
 
-func readBackup(ctx context.Context, a *app.App, opts restoreOptions) ([]records.Backed, error) {
-	sealed, err := cli.OpenArgument(opts.file)
+func readBackup(ctx context.Context, a *app.App, path, passphraseFile string) ([]records.Backed, error) {
+	sealed, err := cli.OpenArgument(path)
 	if err != nil {
 		return nil, cli.WithHint(err, "name a file that 'fob storage backup' wrote")
 	}
@@ -172,8 +160,8 @@ func readBackup(ctx context.Context, a *app.App, opts restoreOptions) ([]records
 		return nil, err
 	}
 	read := func() (secret.Secret, error) { return a.AskSecret(ctx, backupQuestion) }
-	if opts.passphraseFile != "" {
-		read = func() (secret.Secret, error) { return cli.ReadSecretFile(opts.passphraseFile) }
+	if passphraseFile != "" {
+		read = func() (secret.Secret, error) { return cli.ReadSecretFile(passphraseFile) }
 	}
 	passphrase, err := read()
 	if err != nil {
@@ -186,7 +174,7 @@ func readBackup(ctx context.Context, a *app.App, opts restoreOptions) ([]records
 		cli.HintOn(records.ErrCutOff, "nothing was changed; copy the backup again"),
 	} {
 		if errors.Is(err, hint.Target) {
-			return nil, cli.WithHint(fmt.Errorf("%s: %w", opts.file, err), "%s", hint.Hint)
+			return nil, cli.WithHint(fmt.Errorf("%s: %w", path, err), "%s", hint.Hint)
 		}
 	}
 	return backed, err

@@ -111,11 +111,11 @@ func TestBackup_Refusals(t *testing.T) {
 func TestBackup_ReplacesAFileOnlyByForce(t *testing.T) {
 	a := newApp(t)
 	path := a.Write("b.age", "older")
-	err := writeBackup(a.App, []byte("newer"), backupOptions{file: path})
+	err := writeBackup(a.App, []byte("newer"), backupOptions{File: path})
 	if text, _ := os.ReadFile(path); !cli.IsUsage(err) || !strings.Contains(cli.CarriedHint(err), "--force") || string(text) != "older" {
 		t.Errorf("%q, %v, hint %q", text, err, cli.CarriedHint(err))
 	}
-	err = writeBackup(a.App, []byte("newer"), backupOptions{file: path, force: true})
+	err = writeBackup(a.App, []byte("newer"), backupOptions{File: path, Force: true})
 	if text, _ := os.ReadFile(path); err != nil || string(text) != "newer" {
 		t.Errorf("with --force: %q, %v", text, err)
 	}

@@ -21,12 +21,11 @@ import (
 const tempFileAge = time.Minute
 
 type checkOptions struct {
-	dryRun bool
+	DryRun bool `flag:"dry-run" help:"report, and repair nothing"`
 }
 
 func newCheck(a *app.App) *cobra.Command {
-	var opts checkOptions
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "check [PROFILE|secret/NAME...]",
 		Short: "Open every record and clean up after crashes",
 		Long: `Open the whole record of each login and secret (default: all, and the peppers of API
@@ -40,10 +39,7 @@ change of the key or move to another storage, unused pieces of records, temp fil
   fob storage check work --dry-run`,
 		Args:              usage.RecordArgs,
 		ValidArgsFunction: complete.New(a).Records,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runCheck(cmd.Context(), a, args, opts) },
-	}
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "report, and repair nothing")
-	return c
+	}, checkOptions{}, runCheck)
 }
 
 func runCheck(ctx context.Context, a *app.App, args []string, opts checkOptions) error {
@@ -57,14 +53,14 @@ func runCheck(ctx context.Context, a *app.App, args []string, opts checkOptions)
 	} else if len(all) == 0 {
 		a.Note("Nothing is stored yet. To log in: fob login github")
 	}
-	failed := errors.Join(err, errors.Join(app.ForEach(ctx, a, all, func(a *app.App, r records.Record) error { return check(ctx, a, r, !opts.dryRun) })...))
+	failed := errors.Join(err, errors.Join(app.ForEach(ctx, a, all, func(a *app.App, r records.Record) error { return check(ctx, a, r, !opts.DryRun) })...))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	for _, storage := range config.Storages() {
-		failed = errors.Join(failed, finishRekey(ctx, a, storage, !opts.dryRun))
+		failed = errors.Join(failed, finishRekey(ctx, a, storage, !opts.DryRun))
 	}
-	return errors.Join(failed, checkTemps(a, !opts.dryRun))
+	return errors.Join(failed, checkTemps(a, !opts.DryRun))
 }
 
 func check(ctx context.Context, a *app.App, r records.Record, repair bool) error {

@@ -14,13 +14,12 @@ import (
 )
 
 type migrateOptions struct {
-	to     string
-	dryRun bool
+	To     string `flag:"to" help:"the {STORAGE}: keyring or file"`
+	DryRun bool   `flag:"dry-run" help:"show what would be moved, and move nothing"`
 }
 
 func newMigrate(a *app.App) *cobra.Command {
-	var opts migrateOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "migrate --to STORAGE [PROFILE|secret/NAME...]",
 		Short: "Move logins and secrets to another storage",
 		Long: `Move logins and secrets (default: all, and the peppers of API keys) to the OS keyring or
@@ -35,19 +34,16 @@ interruption it is in the storage that config.toml names.
   fob storage migrate --to keyring --dry-run`,
 		Args:              usage.RecordArgs,
 		ValidArgsFunction: complete.New(a).Records,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runMigrate(cmd.Context(), a, args, opts) },
-	}
-	c.Flags().StringVar(&opts.to, "to", "", "the `STORAGE`: keyring or file")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be moved, and move nothing")
+	}, migrateOptions{}, runMigrate)
 	_ = c.RegisterFlagCompletionFunc("to", complete.Storage)
 	return c
 }
 
 func runMigrate(ctx context.Context, a *app.App, args []string, opts migrateOptions) error {
-	if opts.to == "" {
+	if opts.To == "" {
 		return cli.WithHint(cli.Usagef("--to is required"), "use --to keyring or --to file")
 	}
-	if err := app.CheckStorage(opts.to); err != nil {
+	if err := app.CheckStorage(opts.To); err != nil {
 		return err
 	}
 	all, err := records.Select(ctx, a, args)
@@ -58,24 +54,24 @@ func runMigrate(ctx context.Context, a *app.App, args []string, opts migrateOpti
 }
 
 func migrate(ctx context.Context, a *app.App, r records.Record, opts migrateOptions) error {
-	if opts.dryRun && r.Storage != opts.to {
-		a.Note("%s: would move from %q to %q.", r.Label, r.Storage, opts.to)
+	if opts.DryRun && r.Storage != opts.To {
+		a.Note("%s: would move from %q to %q.", r.Label, r.Storage, opts.To)
 		return nil
 	}
-	if opts.dryRun {
-		a.Note("%s: already in %q.", r.Label, opts.to)
+	if opts.DryRun {
+		a.Note("%s: already in %q.", r.Label, opts.To)
 		return nil
 	}
-	moved, err := r.Move(ctx, opts.to)
+	moved, err := r.Move(ctx, opts.To)
 	switch {
 	case err != nil:
 		return err
 	case moved.Already:
-		a.Note("%s: already in %q.", r.Label, opts.to)
+		a.Note("%s: already in %q.", r.Label, opts.To)
 	case moved.Missing:
-		a.Note("%s: %s; its storage is now %q.", r.Label, r.Missing(), opts.to)
+		a.Note("%s: %s; its storage is now %q.", r.Label, r.Missing(), opts.To)
 	default:
-		a.Note("%s: moved to %q.", r.Label, opts.to)
+		a.Note("%s: moved to %q.", r.Label, opts.To)
 	}
 	if moved.Left != nil {
 		a.Warn(fmt.Sprintf("%s: the old record could not be deleted ('fob storage check' tries again): %s", r.Label, moved.Left))

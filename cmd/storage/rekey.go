@@ -19,17 +19,16 @@ import (
 )
 
 type rekeyOptions struct {
-	storage        string
-	passphrase     bool
-	passphraseFile string
-	keyFile        string
-	sealKeyStdin   bool
-	dryRun         bool
+	Storage        string `flag:"storage" help:"the {STORAGE}: keyring or file"`
+	Passphrase     bool   `flag:"passphrase" help:"new source: a passphrase that fob asks for"`
+	PassphraseFile string `flag:"passphrase-file" help:"new source: the passphrase in this {FILE}"`
+	KeyFile        string `flag:"key-file" help:"new source: the key in this {FILE}, created if absent"`
+	SealKeyStdin   bool   `flag:"seal-key-stdin" help:"new source: FOB_SEAL_KEY, whose value is read from stdin"`
+	DryRun         bool   `flag:"dry-run" help:"show what would be done, and do nothing"`
 }
 
 func newRekey(a *app.App) *cobra.Command {
-	var opts rekeyOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "rekey",
 		Short: "Seal every record under a new key",
 		Long: `Change the key that records are sealed under, or its source, and seal every record
@@ -43,15 +42,7 @@ finishes the change.
   fob storage rekey --key-file /media/stick/fob.key
   fob storage rekey --storage keyring`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runRekey(cmd.Context(), a, opts) },
-	}
-	flags := c.Flags()
-	flags.StringVar(&opts.storage, "storage", config.StorageFile, "the `STORAGE`: keyring or file")
-	flags.BoolVar(&opts.passphrase, "passphrase", false, "new source: a passphrase that fob asks for")
-	flags.StringVar(&opts.passphraseFile, "passphrase-file", "", "new source: the passphrase in this `FILE`")
-	flags.StringVar(&opts.keyFile, "key-file", "", "new source: the key in this `FILE`, created if absent")
-	flags.BoolVar(&opts.sealKeyStdin, "seal-key-stdin", false, "new source: FOB_SEAL_KEY, whose value is read from stdin")
-	flags.BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, and do nothing")
+	}, rekeyOptions{Storage: config.StorageFile}, runRekey)
 	usage.Exclusive(c, "passphrase", "passphrase-file", "key-file", "seal-key-stdin")
 	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
 	return c
@@ -65,35 +56,35 @@ type nextKey struct {
 	after  func() error // called once no record needs the old key
 }
 
-func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
-	if err := app.CheckStorage(opts.storage); err != nil {
+func runRekey(ctx context.Context, a *app.App, _ []string, opts rekeyOptions) error {
+	if err := app.CheckStorage(opts.Storage); err != nil {
 		return err
 	}
 	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	if opts.keyFile != "" {
-		if opts.keyFile, err = filepath.Abs(opts.keyFile); err != nil {
+	if opts.KeyFile != "" {
+		if opts.KeyFile, err = filepath.Abs(opts.KeyFile); err != nil {
 			return err
 		}
 	}
 	if err := checkNextKey(a, cfg, opts); err != nil {
 		return err
 	}
-	if opts.dryRun {
-		all, err := records.In(ctx, a, opts.storage)
+	if opts.DryRun {
+		all, err := records.In(ctx, a, opts.Storage)
 		if err == nil {
-			a.Note("Would seal %s in %q again.", records.Count(all), opts.storage)
+			a.Note("Would seal %s in %q again.", records.Count(all), opts.Storage)
 		}
 		return err
 	}
-	unused := opts.storage == config.StorageFile && a.FileKey(cfg).IsUnused(cfg.Paths.Data)
+	unused := opts.Storage == config.StorageFile && a.FileKey(cfg).IsUnused(cfg.Paths.Data)
 	if !unused {
-		if err := finishRekey(ctx, a, opts.storage, true); err != nil { // a previous, unfinished change
+		if err := finishRekey(ctx, a, opts.Storage, true); err != nil { // a previous, unfinished change
 			return err
 		}
-		store, err := a.Store(opts.storage)
+		store, err := a.Store(opts.Storage)
 		if err == nil {
 			err = store.Probe(ctx, 1) // without the storage or its key, the change could not be finished
 		}
@@ -112,38 +103,38 @@ func runRekey(ctx context.Context, a *app.App, opts rekeyOptions) error {
 		}
 		return err
 	}
-	if err := records.Rekey(ctx, a, opts.storage, next.key, next.commit); err != nil {
+	if err := records.Rekey(ctx, a, opts.Storage, next.key, next.commit); err != nil {
 		return err
 	}
-	err = records.FinishRekey(ctx, a, opts.storage)
+	err = records.FinishRekey(ctx, a, opts.Storage)
 	if err == nil {
 		err = next.after()
 	}
 	if err != nil {
 		return cli.WithHint(err, "nothing is lost; run 'fob storage check' with the new key to finish")
 	}
-	a.Note("Every record in %q is sealed under the new key. Source of the key: %s.", opts.storage, next.source)
+	a.Note("Every record in %q is sealed under the new key. Source of the key: %s.", opts.Storage, next.source)
 	return nil
 }
 
 // checkNextKey rejects impossible changes, before asking the user and creating files.
 func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
-	given := opts.passphrase || opts.passphraseFile != "" || opts.keyFile != "" || opts.sealKeyStdin
+	given := opts.Passphrase || opts.PassphraseFile != "" || opts.KeyFile != "" || opts.SealKeyStdin
 	switch {
-	case opts.storage == config.StorageKeyring && given:
+	case opts.Storage == config.StorageKeyring && given:
 		return cli.WithHint(cli.Usagef("fob makes the keyring's key itself"), "run 'fob storage rekey --storage keyring'")
-	case opts.storage == config.StorageKeyring || opts.sealKeyStdin:
+	case opts.Storage == config.StorageKeyring || opts.SealKeyStdin:
 		return nil
 	case !given:
 		return cli.WithHint(cli.Usagef("the source of the new key is required"), "use --passphrase, --passphrase-file, --key-file or --seal-key-stdin")
 	case a.Getenv("FOB_SEAL_KEY") != "": // it takes precedence over the new source, so that no record could be opened
 		return overridesError("FOB_SEAL_KEY")
-	case opts.keyFile != "":
-		return credstore.CheckKeyFile(opts.keyFile, cfg.Paths.Data)
+	case opts.KeyFile != "":
+		return credstore.CheckKeyFile(opts.KeyFile, cfg.Paths.Data)
 	case a.Getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.FileKey(cfg).Name != app.PassphraseSource:
 		return overridesError("CREDENTIALS_DIRECTORY")
-	case opts.passphraseFile != "":
-		_, err := cli.NewPassphraseIn(opts.passphraseFile)
+	case opts.PassphraseFile != "":
+		_, err := cli.NewPassphraseIn(opts.PassphraseFile)
 		return err
 	}
 	return nil
@@ -158,10 +149,10 @@ func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rek
 	next.commit = func() error { return nil }
 	next.after = next.commit
 	switch {
-	case opts.storage == config.StorageKeyring:
+	case opts.Storage == config.StorageKeyring:
 		next.source = "seal.key in fob's data folder"
 		next.key, next.commit = credstore.NextSealKey(paths.Data)
-	case opts.sealKeyStdin: // the user sets the variable
+	case opts.SealKeyStdin: // the user sets the variable
 		next.source = "FOB_SEAL_KEY (set it to the new value wherever fob runs)"
 		next.after = func() error {
 			return errors.Join(credstore.ForgetPassphrase(paths.Data), config.Edit(paths.Config, func(c *config.Config) { c.KeyFile = "" }))
@@ -170,18 +161,18 @@ func chooseNextKey(ctx context.Context, a *app.App, paths config.Paths, opts rek
 		if value, err = a.SecretOnStdin(ctx, "New value of FOB_SEAL_KEY:"); err == nil {
 			next.key, err = credstore.EnvKey("stdin", value.Reveal())(ctx, false)
 		}
-	case opts.keyFile != "":
-		next.source = opts.keyFile
-		next.commit = func() error { return config.Edit(paths.Config, func(c *config.Config) { c.KeyFile = opts.keyFile }) }
+	case opts.KeyFile != "":
+		next.source = opts.KeyFile
+		next.commit = func() error { return config.Edit(paths.Config, func(c *config.Config) { c.KeyFile = opts.KeyFile }) }
 		next.after = func() error { return credstore.ForgetPassphrase(paths.Data) }
-		if err = credstore.MakeKeyFile(opts.keyFile, paths.Data); err == nil {
-			next.key, err = credstore.KeyFile(opts.keyFile, paths.Data)(ctx, false)
+		if err = credstore.MakeKeyFile(opts.KeyFile, paths.Data); err == nil {
+			next.key, err = credstore.KeyFile(opts.KeyFile, paths.Data)(ctx, false)
 		}
 	default:
 		next.source = "the new passphrase"
 		var save func() error
 		next.key, save, err = credstore.NextPassphrase(ctx, credstore.PassphraseOptions{DataDir: paths.Data, Ask: func(ctx context.Context, _ bool) (secret.Secret, error) {
-			return newPassphrase(ctx, a, opts.passphraseFile, "New passphrase for fob's storage:")
+			return newPassphrase(ctx, a, opts.PassphraseFile, "New passphrase for fob's storage:")
 		}})
 		next.commit = func() error {
 			if err := save(); err != nil {

@@ -33,8 +33,7 @@ command takes its credential from the environment.`,
 }
 
 func newStatus(a *app.App) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "status",
 		Short: "Show the storages and what is in them",
 		Long: `Show each storage in use: the source of its key, and the size and health of each login,
@@ -44,10 +43,7 @@ each secret and the peppers of API keys. Every record is opened; nothing is chan
 		Example: `  fob storage status
   fob storage status --json`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runStatus(cmd.Context(), a, asJSON) },
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
+	}, usage.JSONFlag{}, runStatus)
 }
 
 type storageJSON struct {
@@ -58,7 +54,7 @@ type storageJSON struct {
 	Records   []records.Status `json:"records"` // secrets, and the peppers of API keys
 }
 
-func runStatus(ctx context.Context, a *app.App, asJSON bool) error {
+func runStatus(ctx context.Context, a *app.App, _ []string, opts usage.JSONFlag) error {
 	orphans := records.WarnOfOrphans(ctx, a)
 	all, failed := []storageJSON{}, error(nil)
 	for _, name := range config.Storages() {
@@ -72,7 +68,7 @@ func runStatus(ctx context.Context, a *app.App, asJSON bool) error {
 		}
 	}
 	printed := a.PrintJSON
-	if !asJSON && (len(all) > 0 || !orphans) {
+	if !opts.JSON && (len(all) > 0 || !orphans) {
 		printed = func(any) error { return printStatus(a, all) }
 	}
 	return errors.Join(printed(all), failed)

@@ -1,0 +1,65 @@
+package usage
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Command completes a command: its flags are the fields of an options struct, with which run
+// is called.
+//
+// A flag's field has the tags flag:"NAME" or flag:"NAME,SHORTHAND", and help, which has the
+// value's name in braces. What is in the field is the default. RefuseEmpty applies to a field
+// with the tag empty:"refused". Embedded structs may have further flags.
+func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Context, a A, args []string, options O) error) *cobra.Command {
+	addFlags(c, reflect.ValueOf(&options).Elem())
+	c.RunE = func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), a, args, options) }
+	return c
+}
+
+// Given reports whether a flag was given. Command sets a field of this type.
+type Given func(flag string) bool
+
+func addFlags(c *cobra.Command, options reflect.Value) {
+	flags := c.Flags()
+	for field, value := range options.Fields() {
+		if field.Anonymous {
+			addFlags(c, value)
+		}
+		if !field.IsExported() || field.Anonymous {
+			continue
+		}
+		name, short, _ := strings.Cut(field.Tag.Get("flag"), ",")
+		help := strings.NewReplacer("{", "`", "}", "`").Replace(field.Tag.Get("help"))
+		switch to := value.Addr().Interface().(type) {
+		case *Given:
+			*to = flags.Changed
+		case *bool:
+			flags.BoolVarP(to, name, short, *to, help)
+		case *string:
+			flags.StringVarP(to, name, short, *to, help)
+		case *[]string:
+			flags.StringArrayVarP(to, name, short, *to, help)
+		case *int:
+			flags.IntVarP(to, name, short, *to, help)
+		case *time.Duration:
+			flags.DurationVarP(to, name, short, *to, help)
+		default:
+			panic(fmt.Sprintf("--%s cannot be a %T", name, to))
+		}
+		if field.Tag.Get("empty") == "refused" {
+			RefuseEmpty(c, name)
+		}
+	}
+}
+
+// JSONFlag is the flag of commands that print data.
+type JSONFlag struct {
+	JSON bool `flag:"json" help:"print JSON"`
+}
+
