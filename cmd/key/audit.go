@@ -19,15 +19,14 @@ import (
 
 type auditOptions struct {
 	ids    []string
-	verify bool
-	head   string
-	last   int64
-	json   bool
+	Verify bool   `flag:"verify" help:"verify the log and print its head"`
+	Head   string `flag:"head" empty:"refused" help:"verify against this {HEAD} of an earlier check"`
+	Last   int    `flag:"last" help:"show the last {N} entries, 0 for all"`
+	JSON   bool   `flag:"json" help:"print JSON, one entry per line"`
 }
 
 func newAuditCmd(a *app.App) *cobra.Command {
-	var opts auditOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "audit [ID…]",
 		Short: "Show or verify the log of changes to API keys",
 		Long: `Show the changes to all keys, or to the given ones. Each entry's hash includes the
@@ -44,33 +43,25 @@ later check also detects a truncated or rewritten log.
   fob key audit --verify --head "$(cat head.txt)"`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.ids = args
-			switch {
-			case opts.head != "" && !opts.verify:
-				return cli.WithHint(cli.Usagef("--head needs --verify"), "use both")
-			case opts.verify && len(args) > 0:
-				return cli.WithHint(cli.Usagef("--verify checks the whole log, not single keys"), "remove the ids")
-			case opts.last < 0:
-				return cli.WithHint(cli.Usagef("--last must not be negative"), "use 0 for all entries")
-			}
-			return runAudit(cmd.Context(), a, opts)
-		},
-	}
-	c.Flags().BoolVar(&opts.verify, "verify", false, "verify the log and print its head")
-	c.Flags().StringVar(&opts.head, "head", "", "verify against this `HEAD` of an earlier check")
-	c.Flags().Int64Var(&opts.last, "last", 100, "show the last `N` entries, 0 for all")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one entry per line")
-	usage.RefuseEmpty(c, "head")
+	}, auditOptions{Last: 100}, runAudit)
 	usage.Exclusive(c, "verify", "json")
 	usage.Exclusive(c, "verify", "last")
 	return c
 }
 
-func runAudit(ctx context.Context, a *app.App, opts auditOptions) error {
+func runAudit(ctx context.Context, a *app.App, args []string, opts auditOptions) error {
+	opts.ids = args
+	switch {
+	case opts.Head != "" && !opts.Verify:
+		return cli.WithHint(cli.Usagef("--head needs --verify"), "use both")
+	case opts.Verify && len(args) > 0:
+		return cli.WithHint(cli.Usagef("--verify checks the whole log, not single keys"), "remove the ids")
+	case opts.Last < 0:
+		return cli.WithHint(cli.Usagef("--last must not be negative"), "use 0 for all entries")
+	}
 	var since *apikey.Head
-	if opts.head != "" {
-		head, err := apikey.ParseHead(opts.head)
+	if opts.Head != "" {
+		head, err := apikey.ParseHead(opts.Head)
 		if err != nil {
 			return cli.WithHint(cli.AsUsage(err), "use the whole line that an earlier check printed")
 		}
@@ -81,7 +72,7 @@ func runAudit(ctx context.Context, a *app.App, opts auditOptions) error {
 		return err
 	}
 	defer g.Close()
-	if opts.verify {
+	if opts.Verify {
 		return verifyLog(ctx, a, g, since)
 	}
 	return printLog(ctx, a, g, opts)
@@ -130,22 +121,22 @@ type entryJSON struct {
 
 func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts auditOptions) error {
 	after := int64(0)
-	if opts.last > 0 && len(opts.ids) == 0 {
+	if opts.Last > 0 && len(opts.ids) == 0 {
 		_, last, err := g.Registry.Changed(ctx, math.MaxInt64, 1)
 		if err != nil {
 			return err
 		}
-		after = max(0, last-opts.last)
+		after = max(0, last-int64(opts.Last))
 	}
 	table := a.NewTable([]string{"SEQ", "TIME", "USER", "ACTION", "KEY", "DETAIL"}, "USER", "TIME")
 	_, err := g.Registry.Log(ctx, after, func(l apikey.Logged) error {
-		if opts.json {
+		if opts.JSON {
 			return a.PrintLine(entryJSON{l.Seq, cli.UTCSeconds(l.At), l.Actor, l.Action, l.KeyID, l.Detail, l.Hash.String()})
 		}
 		return table.Add(cli.InertRow(fmt.Sprint(l.Seq), l.At.Format(time.DateTime), l.Actor, l.Action, l.KeyID, l.Detail)...)
 	}, opts.ids...)
 	switch {
-	case err != nil || opts.json:
+	case err != nil || opts.JSON:
 		return err
 	case table.IsEmpty():
 		a.Note("No entries.")

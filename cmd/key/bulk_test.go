@@ -244,7 +244,7 @@ func TestBulkFlags_ConfirmShowsTheFirstKeys(t *testing.T) {
 	if shown := m.Err.String(); !strings.Contains(shown, "id4") || strings.Contains(shown, "id5") || !strings.Contains(shown, "2 more") {
 		t.Errorf("%s", shown)
 	}
-	for _, f := range []bulkFlags{{yes: true}, {dryRun: true}, {ids: []string{"id0"}}} {
+	for _, f := range []bulkFlags{{Yes: true}, {DryRun: true}, {ids: []string{"id0"}}} {
 		if err := f.confirm(t.Context(), m.App, records, len(records), "revoke"); err != nil {
 			t.Errorf("%+v: %v", f, err)
 		}

@@ -23,22 +23,23 @@ import (
 
 type createOptions struct {
 	keyFlags
-	usage.DestinationFlags
-	allowFolder bool
-	environment string
-	count       int
-	quiet       bool
-	dryRun      bool
-	force       bool
-	yes, json   bool
+	usage.AsFlag
+	usage.AllowFolderFlag
+	usage.ForceFlag
+	To          []string `flag:"to" empty:"refused" help:"deliver the key to a {DESTINATION}, see 'fob help destinations'; repeatable"`
+	Environment string   `flag:"env" help:"the key's {ENVIRONMENT}"`
+	Count       int      `flag:"count" help:"create {N} keys"`
+	Yes         bool     `flag:"yes,y" help:"do not ask questions"`
+	Quiet       bool     `flag:"quiet,q" help:"do not print the key"`
+	DryRun      bool     `flag:"dry-run" help:"show what would be done, and do nothing"`
+	JSON        bool     `flag:"json" help:"print JSON, one object per line"`
 }
 
 // liveEnvironment is the environment in which a leaked key does harm.
 const liveEnvironment = "live"
 
 func newCreateCmd(a *app.App) *cobra.Command {
-	var opts createOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "create --owner OWNER",
 		Short: "Create an API key, and print it once",
 		Long: `Create an API key and print it on stdout. It cannot be printed again: the registry
@@ -52,18 +53,7 @@ is used: see 'fob help destinations'.
   fob key create --owner shop --env live --note 'web server, Frankfurt' >key.txt
   fob key create --owner shop --to github:acme/web#API_KEY --quiet`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runCreate(cmd.Context(), a, opts) },
-	}
-	opts.register(c)
-	opts.Register(c, "deliver the key to")
-	usage.AllowFolderFlag(c, &opts.allowFolder)
-	c.Flags().StringVar(&opts.environment, "env", "test", "the key's `ENVIRONMENT`")
-	c.Flags().IntVar(&opts.count, "count", 1, "create `N` keys")
-	c.Flags().BoolVarP(&opts.yes, "yes", "y", false, "do not ask questions")
-	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the key")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, and do nothing")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object per line")
-	usage.ForceFlag(c, &opts.force)
+	}, createOptions{Environment: "test", Count: 1}, runCreate)
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }
@@ -71,15 +61,15 @@ is used: see 'fob help destinations'.
 // maxCount is a limit that only typing errors exceed.
 const maxCount = 1_000_000
 
-func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
-	draft := apikey.Record{Environment: opts.environment}
+func runCreate(ctx context.Context, a *app.App, _ []string, opts createOptions) error {
+	draft := apikey.Record{Environment: opts.Environment}
 	if err := opts.apply(&draft, a.Now()); err != nil {
 		return err
 	}
 	if strings.TrimSpace(draft.Owner) == "" {
 		return cli.WithHint(cli.Usagef("--owner is required"), "use --owner OWNER: the application, team or customer that the key identifies")
 	}
-	if opts.count < 1 || opts.count > maxCount {
+	if opts.Count < 1 || opts.Count > maxCount {
 		return cli.Usagef("--count must be between 1 and %d", maxCount)
 	}
 	if err := checkEnvironment(a, draft.Environment); err != nil {
@@ -89,11 +79,11 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := delivery.CheckConflicts(ctx, a, draft.Destinations, nil, opts.force); err != nil {
+	if err := delivery.CheckConflicts(ctx, a, draft.Destinations, nil, opts.Force); err != nil {
 		return err
 	}
-	if opts.dryRun {
-		printCreatePlan(a, draft, opts.count)
+	if opts.DryRun {
+		printCreatePlan(a, draft, opts.Count)
 		return nil
 	}
 	if err := delivery.CheckReady(ctx, a, draft.Destinations, opts.As, "no key was created"); err != nil {
@@ -102,7 +92,7 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 	if err := askLiveKeyNote(ctx, a, &draft, opts); err != nil {
 		return err
 	}
-	if err := delivery.AllowFolders(ctx, a, opts.To, opts.allowFolder, !opts.yes); err != nil {
+	if err := delivery.AllowFolders(ctx, a, opts.To, opts.AllowFolder, !opts.Yes); err != nil {
 		return err
 	}
 	g, err := appkeys.Open(ctx, a, false)
@@ -132,10 +122,10 @@ func runCreate(ctx context.Context, a *app.App, opts createOptions) error {
 // newKeyDestinations completes the draft, and rejects invalid keys and destinations.
 func newKeyDestinations(a *app.App, draft *apikey.Record, opts createOptions) ([]keys.Destination, error) {
 	switch {
-	case opts.quiet && len(opts.To) == 0:
+	case opts.Quiet && len(opts.To) == 0:
 		return nil, cli.WithHint(cli.Usagef("--quiet needs a destination: the key would be lost"), "add --to DESTINATION, or remove --quiet")
-	case opts.count > 1 && len(opts.To) > 0:
-		return nil, cli.WithHint(cli.Usagef("--to delivers one key, and --count is %d", opts.count), "create keys with destinations one by one")
+	case opts.Count > 1 && len(opts.To) > 0:
+		return nil, cli.WithHint(cli.Usagef("--to delivers one key, and --count is %d", opts.Count), "create keys with destinations one by one")
 	}
 	dests, err := delivery.ForRotation(a, nil, opts.To, opts.As, draft.Environment, false)
 	if err != nil {
@@ -158,8 +148,8 @@ func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft 
 	defer cli.OutliveBrokenPipe()()
 	bar := a.NewProgress("delivering", int64(len(dests)))
 	rotate := keys.RotateOptions{To: dests}
-	if !opts.quiet {
-		rotate.Last = &delivery.StdoutDestination{A: a, Bar: bar, JSON: opts.json}
+	if !opts.Quiet {
+		rotate.Last = &delivery.StdoutDestination{A: a, Bar: bar, JSON: opts.JSON}
 	}
 	created, err := g.CreateAndDeliver(ctx, draft, rotate)
 	bar.End()
@@ -169,7 +159,7 @@ func createAndDeliver(ctx context.Context, a *app.App, g *keys.Registrar, draft 
 		}
 	}
 	if err == nil {
-		noteCreated(a, created.New, opts.quiet)
+		noteCreated(a, created.New, opts.Quiet)
 		return nil
 	}
 	if len(created.Failed) == 0 {
@@ -203,7 +193,7 @@ func checkDraft(draft *apikey.Record, command string) error {
 // askLiveKeyNote asks, on a terminal, for the note of a live key: after a compromise, the note
 // names what has to be changed.
 func askLiveKeyNote(ctx context.Context, a *app.App, draft *apikey.Record, opts createOptions) error {
-	if draft.Environment != liveEnvironment || draft.Note != "" || opts.yes {
+	if draft.Environment != liveEnvironment || draft.Note != "" || opts.Yes {
 		return nil
 	}
 	note, err := a.AskOptional(ctx, "Where is this live key used (Enter for no note)?", func(note string) error {
@@ -221,21 +211,21 @@ func askLiveKeyNote(ctx context.Context, a *app.App, draft *apikey.Record, opts 
 // createKeys creates keys in batches, and prints each after it was stored.
 func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey.Record, opts createOptions) error {
 	defer cli.OutliveBrokenPipe()()
-	bar := a.NewProgress("creating", int64(opts.count))
+	bar := a.NewProgress("creating", int64(opts.Count))
 	defer bar.End()
 	var last apikey.Record
-	for made := 0; made < opts.count; {
-		minted, records, err := g.Create(ctx, draft, min(keys.BatchSize, opts.count-made))
+	for made := 0; made < opts.Count; {
+		minted, records, err := g.Create(ctx, draft, min(keys.BatchSize, opts.Count-made))
 		if err != nil {
 			bar.End()
 			if made == 0 {
 				return err
 			}
-			next := fmt.Sprintf("create the others with '--count %d': the first ones were printed", opts.count-made)
-			return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were created", made, opts.count), next)
+			next := fmt.Sprintf("create the others with '--count %d': the first ones were printed", opts.Count-made)
+			return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were created", made, opts.Count), next)
 		}
 		for i := range minted {
-			if err := delivery.PrintNewKey(a, minted[i], records[i], opts.json); err != nil {
+			if err := delivery.PrintNewKey(a, minted[i], records[i], opts.JSON); err != nil {
 				bar.End()
 				return revokeUnprinted(ctx, g, records[i:], made+i, err)
 			}
@@ -245,8 +235,8 @@ func createKeys(ctx context.Context, a *app.App, g *keys.Registrar, draft apikey
 		bar.At(int64(made), "")
 	}
 	bar.End()
-	if opts.count > 1 {
-		a.Note("Created %d keys for %s. They cannot be shown again.", opts.count, last.Owner)
+	if opts.Count > 1 {
+		a.Note("Created %d keys for %s. They cannot be shown again.", opts.Count, last.Owner)
 		return nil
 	}
 	noteCreated(a, last, false)

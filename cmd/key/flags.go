@@ -22,48 +22,37 @@ import (
 )
 
 type keyFlags struct {
-	owner   string
-	scopes  []string
-	expires string
-	rate    string
-	note    string
-	meta    []string
-	changed func(flag string) bool
-}
-
-func (f *keyFlags) register(c *cobra.Command) {
-	flags := c.Flags()
-	flags.StringVar(&f.owner, "owner", "", "the key's `OWNER`: an application, team or customer")
-	flags.StringArrayVar(&f.scopes, "scope", nil, "a `SCOPE` of the key, such as orders:read; repeatable")
-	flags.StringVar(&f.expires, "expires", "", "`WHEN` it expires: 90d, 12h, 2027-01-31 or never")
-	flags.StringVar(&f.rate, "rate", "", "rate limit: `COUNT/UNIT`, such as 100/s (s, min, h, d)")
-	flags.StringVar(&f.note, "note", "", "a `NOTE`: where the key is used, and for what")
-	flags.StringArrayVar(&f.meta, "meta", nil, "metadata of your own: `NAME=VALUE`; repeatable")
-	f.changed = flags.Changed
+	Owner   string   `flag:"owner" help:"the key's {OWNER}: an application, team or customer"`
+	Scopes  []string `flag:"scope" help:"a {SCOPE} of the key, such as orders:read; repeatable"`
+	Expires string   `flag:"expires" help:"{WHEN} it expires: 90d, 12h, 2027-01-31 or never"`
+	Rate    string   `flag:"rate" help:"rate limit: {COUNT/UNIT}, such as 100/s (s, min, h, d)"`
+	Note    string   `flag:"note" help:"a {NOTE}: where the key is used, and for what"`
+	Meta    []string `flag:"meta" help:"metadata of your own: {NAME=VALUE}; repeatable"`
+	Given   usage.Given
 }
 
 func (f *keyFlags) apply(r *apikey.Record, now time.Time) error {
-	if f.changed("owner") {
-		r.Owner = f.owner
+	if f.Given("owner") {
+		r.Owner = f.Owner
 	}
-	if f.changed("scope") {
-		r.Scopes = withoutEmpty(f.scopes)
+	if f.Given("scope") {
+		r.Scopes = withoutEmpty(f.Scopes)
 	}
-	if f.changed("note") {
-		r.Note = f.note
+	if f.Given("note") {
+		r.Note = f.Note
 	}
-	if f.changed("rate") {
-		r.Rate = f.rate
+	if f.Given("rate") {
+		r.Rate = f.Rate
 	}
-	if f.changed("expires") {
-		at, err := cli.ParseWhen(f.expires, now)
+	if f.Given("expires") {
+		at, err := cli.ParseWhen(f.Expires, now)
 		if err != nil {
 			return err
 		}
 		r.ExpiresAt = at
 	}
 	r.Metadata = maps.Clone(r.Metadata)
-	for _, pair := range f.meta {
+	for _, pair := range f.Meta {
 		name, value, found := strings.Cut(pair, "=")
 		if !found || name == "" {
 			return cli.WithHint(cli.Usagef("invalid metadata %q", pair), "use --meta NAME=VALUE; --meta NAME= removes a name")
@@ -84,52 +73,51 @@ func withoutEmpty(values []string) []string {
 }
 
 type filterFlags struct {
-	owner, environment, scope string
-	states                    []string
-	expiring, unused          string
+	Owner       string   `flag:"owner" empty:"refused" help:"only keys of this {OWNER}"`
+	Environment string   `flag:"env" empty:"refused" help:"only keys of this {ENVIRONMENT}"`
+	Scope       string   `flag:"scope" empty:"refused" help:"only keys with this {SCOPE}"`
+	States      []string `flag:"state" help:"only in this {STATE}: active, disabled, retiring, revoked, expired"`
+	Expiring    string   `flag:"expiring" empty:"refused" help:"only keys that expire within this {TIME}, as in 14d"`
+	Unused      string   `flag:"unused" empty:"refused" help:"only keys unused for this {TIME}, as in 90d"`
 }
 
-const stateNames = "active, disabled, retiring, revoked, expired"
-
-func (f *filterFlags) register(a *app.App, c *cobra.Command) {
-	flags := c.Flags()
-	flags.StringVar(&f.owner, "owner", "", "only keys of this `OWNER`")
-	flags.StringVar(&f.environment, "env", "", "only keys of this `ENVIRONMENT`")
-	flags.StringVar(&f.scope, "scope", "", "only keys with this `SCOPE`")
-	flags.StringArrayVar(&f.states, "state", nil, "only in this `STATE`: "+stateNames)
-	flags.StringVar(&f.expiring, "expiring", "", "only keys that expire within this `TIME`, as in 14d")
-	flags.StringVar(&f.unused, "unused", "", "only keys unused for this `TIME`, as in 90d")
-	usage.RefuseEmpty(c, "owner", "env", "scope", "expiring", "unused")
+// filtered adds the completions of filterFlags to a command.
+func filtered(a *app.App, c *cobra.Command) *cobra.Command {
+	var names []string
+	for _, state := range apikey.States() {
+		names = append(names, string(state))
+	}
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
-	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(strings.Split(stateNames, ", "), cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
+	return c
 }
 
 func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
-	filter := apikey.Filter{IDs: ids, Owner: f.owner, Environment: f.environment, Scope: f.scope}
-	for _, name := range f.states {
+	filter := apikey.Filter{IDs: ids, Owner: f.Owner, Environment: f.Environment, Scope: f.Scope}
+	for _, name := range f.States {
 		state := apikey.State(name)
 		if !slices.Contains(apikey.States(), state) {
 			return filter, cli.WithHint(cli.Usagef("unknown state %q", name), "the states are active, disabled, retiring, revoked and expired")
 		}
 		filter.States = append(filter.States, state)
 	}
-	if f.scope != "" {
-		if err := checkScope(f.scope); err != nil {
+	if f.Scope != "" {
+		if err := checkScope(f.Scope); err != nil {
 			return filter, err
 		}
 	}
-	if err := checkEnvironment(a, f.environment); err != nil {
+	if err := checkEnvironment(a, f.Environment); err != nil {
 		return filter, err
 	}
-	if f.expiring != "" {
-		span, err := cli.ParseSpan(f.expiring)
+	if f.Expiring != "" {
+		span, err := cli.ParseSpan(f.Expiring)
 		if err != nil {
 			return filter, err
 		}
 		filter.EndsAfter, filter.EndsBefore = a.Now(), a.Now().Add(span)
 	}
-	if f.unused != "" {
-		span, err := cli.ParseSpan(f.unused)
+	if f.Unused != "" {
+		span, err := cli.ParseSpan(f.Unused)
 		if err != nil {
 			return filter, err
 		}
@@ -161,14 +149,9 @@ func checkEnvironment(a *app.App, name string) error {
 
 type bulkFlags struct {
 	filterFlags
-	ids         []string
-	yes, dryRun bool
-}
-
-func (f *bulkFlags) register(a *app.App, c *cobra.Command) {
-	f.filterFlags.register(a, c)
-	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask for confirmation")
-	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show which keys would change, and do nothing")
+	ids    []string
+	Yes    bool `flag:"yes,y" help:"do not ask for confirmation"`
+	DryRun bool `flag:"dry-run" help:"show which keys would change, and do nothing"`
 }
 
 // matching returns the keys for a bulk command: those of the ids, or those that the flags
@@ -183,7 +166,7 @@ func (f *bulkFlags) matching(ctx context.Context, a *app.App, g *keys.Registrar,
 	}
 	return func(yield func(apikey.Record, error) bool) {
 		for r, err := range g.Matching(ctx, filter) {
-			isIncluded := len(f.ids) > 0 || len(f.states) > 0 || canChange(verb, r.State(a.Now()))
+			isIncluded := len(f.ids) > 0 || len(f.States) > 0 || canChange(verb, r.State(a.Now()))
 			if (err != nil || isIncluded) && !yield(r, err) {
 				return
 			}
@@ -205,7 +188,7 @@ func (f *bulkFlags) confirm(ctx context.Context, a *app.App, some []apikey.Recor
 	if count == 0 {
 		return cli.WithHint(errors.New("no keys match"), "run 'fob key list' to see all keys and their states")
 	}
-	if len(f.ids) > 0 || f.yes || f.dryRun {
+	if len(f.ids) > 0 || f.Yes || f.DryRun {
 		return nil
 	}
 	what := cli.Plural(count, "key", "keys")

@@ -1,6 +1,7 @@
 package key
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/app/apptest"
 )
@@ -16,13 +18,16 @@ import (
 // parsed returns the flags of create and update after they were parsed.
 func parsed(t *testing.T, args ...string) *keyFlags {
 	t.Helper()
-	var f keyFlags
-	c := &cobra.Command{}
-	f.register(c)
-	if err := c.ParseFlags(args); err != nil {
+	var parsed keyFlags
+	c := usage.Command("", &cobra.Command{}, keyFlags{}, func(_ context.Context, _ string, _ []string, f keyFlags) error {
+		parsed = f
+		return nil
+	})
+	c.SetArgs(args)
+	if err := c.Execute(); err != nil {
 		t.Fatal(err)
 	}
-	return &f
+	return &parsed
 }
 
 func TestKeyFlags_Apply(t *testing.T) {
@@ -80,16 +85,16 @@ func TestFilterFlags_Filter(t *testing.T) {
 		want  apikey.Filter
 		text  string
 	}{
-		{filterFlags{owner: "shop", environment: "prod", scope: "a:read"}, apikey.Filter{Owner: "shop", Environment: "prod", Scope: "a:read"}, ""},
-		{filterFlags{states: []string{"active", "retiring"}}, apikey.Filter{States: []apikey.State{apikey.Active, apikey.Retiring}}, ""},
-		{filterFlags{expiring: "14d"}, apikey.Filter{EndsBefore: m.Time.Add(14 * 24 * time.Hour)}, ""},
-		{filterFlags{unused: "90d"}, apikey.Filter{UnusedSince: m.Time.Add(-90 * 24 * time.Hour)}, ""},
-		{filterFlags{states: []string{"dead"}}, apikey.Filter{}, "active, disabled"},
-		{filterFlags{environment: "live"}, apikey.Filter{}, "test, prod"},
-		{filterFlags{environment: "prdo"}, apikey.Filter{}, "prod"},
-		{filterFlags{scope: "a b"}, apikey.Filter{}, "scope"},
-		{filterFlags{expiring: "soon"}, apikey.Filter{}, "soon"},
-		{filterFlags{unused: "-1d"}, apikey.Filter{}, "-1d"},
+		{filterFlags{Owner: "shop", Environment: "prod", Scope: "a:read"}, apikey.Filter{Owner: "shop", Environment: "prod", Scope: "a:read"}, ""},
+		{filterFlags{States: []string{"active", "retiring"}}, apikey.Filter{States: []apikey.State{apikey.Active, apikey.Retiring}}, ""},
+		{filterFlags{Expiring: "14d"}, apikey.Filter{EndsBefore: m.Time.Add(14 * 24 * time.Hour)}, ""},
+		{filterFlags{Unused: "90d"}, apikey.Filter{UnusedSince: m.Time.Add(-90 * 24 * time.Hour)}, ""},
+		{filterFlags{States: []string{"dead"}}, apikey.Filter{}, "active, disabled"},
+		{filterFlags{Environment: "live"}, apikey.Filter{}, "test, prod"},
+		{filterFlags{Environment: "prdo"}, apikey.Filter{}, "prod"},
+		{filterFlags{Scope: "a b"}, apikey.Filter{}, "scope"},
+		{filterFlags{Expiring: "soon"}, apikey.Filter{}, "soon"},
+		{filterFlags{Unused: "-1d"}, apikey.Filter{}, "-1d"},
 	} {
 		got, err := test.flags.filter(m.App, nil)
 		wantError(t, test.text, err, true, test.text)

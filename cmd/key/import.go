@@ -21,14 +21,14 @@ import (
 )
 
 type importOptions struct {
-	owner, environment string
-	scopes             []string
-	dryRun             bool
+	Owner       string   `flag:"owner" empty:"refused" help:"{OWNER} for lines without one"`
+	Environment string   `flag:"env" empty:"refused" help:"{ENVIRONMENT} for lines without one"`
+	Scopes      []string `flag:"scope" help:"{SCOPE} for lines without scopes; repeatable"`
+	DryRun      bool     `flag:"dry-run" help:"check all lines, and do nothing"`
 }
 
 func newImportCmd(a *app.App) *cobra.Command {
-	var opts importOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "import",
 		Short: "Import keys that another system issued, from stdin",
 		Long: `Add keys from stdin to the registry: JSON lines, as 'fob key export' prints them, or
@@ -43,26 +43,20 @@ Keys that are in the registry are skipped: an interrupted import can be run agai
 		Example: `  fob key import --owner legacy --env live <keys.csv
   fob key import --dry-run <keys.jsonl`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runImport(cmd.Context(), a, opts) },
-	}
-	c.Flags().StringVar(&opts.owner, "owner", "", "`OWNER` for lines without one")
-	c.Flags().StringVar(&opts.environment, "env", "", "`ENVIRONMENT` for lines without one")
-	c.Flags().StringArrayVar(&opts.scopes, "scope", nil, "`SCOPE` for lines without scopes; repeatable")
-	usage.RefuseEmpty(c, "owner", "env")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "check all lines, and do nothing")
+	}, importOptions{}, runImport)
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }
 
-func runImport(ctx context.Context, a *app.App, opts importOptions) error {
+func runImport(ctx context.Context, a *app.App, _ []string, opts importOptions) error {
 	if cli.IsTerminal(a.In) {
 		return cli.WithHint(cli.Usagef("the keys are read from stdin"), "run 'fob key import <FILE'")
 	}
-	if err := checkEnvironment(a, opts.environment); err != nil {
+	if err := checkEnvironment(a, opts.Environment); err != nil {
 		return err
 	}
-	g, err := appkeys.Open(ctx, a, !opts.dryRun)
-	if opts.dryRun && errors.Is(err, apikey.ErrNoRegistry) {
+	g, err := appkeys.Open(ctx, a, !opts.DryRun)
+	if opts.DryRun && errors.Is(err, apikey.ErrNoRegistry) {
 		g, err = appkeys.RegistrarOf(a, emptyRegistry{})
 	}
 	if err != nil {
@@ -75,11 +69,11 @@ func runImport(ctx context.Context, a *app.App, opts importOptions) error {
 	switch {
 	case err == nil && done.Read == 0:
 		return cli.WithHint(cli.Usagef("there are no keys on stdin"), "run 'fob key import <FILE'")
-	case err == nil && opts.dryRun:
+	case err == nil && opts.DryRun:
 		a.Note("would import %s, except those that are in the registry.", cli.Plural(done.Read, "key", "keys"))
 	case err == nil:
 		a.Note("Imported %s; skipped %d already in the registry.", cli.Plural(done.Added, "key", "keys"), done.Read-done.Added)
-	case opts.dryRun:
+	case opts.DryRun:
 		return cli.WithHint(err, "%s", cmp.Or(a.Hint(err), "fix the list; nothing was imported"))
 	case ctx.Err() != nil:
 		return interruptedError(ctx, a, err, added, "run it again: imported keys are skipped")
@@ -107,16 +101,16 @@ func importKeys(ctx context.Context, a *app.App, g *keys.Registrar, opts importO
 		return keys.Imported{}, err
 	}
 	return g.ImportList(ctx, list, keys.ImportOptions{
-		DryRun: opts.dryRun, Prepare: opts.prepare,
+		DryRun: opts.DryRun, Prepare: opts.prepare,
 		Progress: func(done keys.Imported) { bar.At(input.Count, fmt.Sprintf("%d keys", done.Read)) },
 	})
 }
 
 func (o *importOptions) prepare(line *keylist.Line) error {
-	line.Owner = cmp.Or(line.Owner, o.owner)
-	line.Environment = cmp.Or(line.Environment, o.environment)
+	line.Owner = cmp.Or(line.Owner, o.Owner)
+	line.Environment = cmp.Or(line.Environment, o.Environment)
 	if len(line.Scopes) == 0 {
-		line.Scopes = o.scopes
+		line.Scopes = o.Scopes
 	}
 	if line.Pepper != "" && config.CheckName(line.Pepper) != nil {
 		return errors.New("the name of the pepper is invalid")
@@ -125,8 +119,7 @@ func (o *importOptions) prepare(line *keylist.Line) error {
 }
 
 func newExportCmd(a *app.App) *cobra.Command {
-	var opts filterFlags
-	c := &cobra.Command{
+	return filtered(a, usage.Command(a, &cobra.Command{
 		Use:   "export",
 		Short: "Export keys as JSON lines",
 		Long: `Print the records of all keys, or of those that the flags select, as JSON lines that
@@ -136,13 +129,10 @@ func newExportCmd(a *app.App) *cobra.Command {
 		Example: `  fob key export >keys.jsonl
   fob key export --env live --state active`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runExport(cmd.Context(), a, opts) },
-	}
-	opts.register(a, c)
-	return c
+	}, filterFlags{}, runExport))
 }
 
-func runExport(ctx context.Context, a *app.App, opts filterFlags) error {
+func runExport(ctx context.Context, a *app.App, _ []string, opts filterFlags) error {
 	filter, err := opts.filter(a, nil)
 	if err != nil {
 		return err

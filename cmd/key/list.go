@@ -23,17 +23,17 @@ import (
 
 type listOptions struct {
 	filterFlags
-	sort           string
-	limit          int
-	json, exitCode bool
+	usage.JSONFlag
+	Sort     string `flag:"sort" help:"sort {ORDER}: created, expires, used or owner"`
+	Limit    int    `flag:"limit" help:"list at most {N} keys, 0 for all"`
+	ExitCode bool   `flag:"exit-code" help:"exit with status 3 if a key is listed"`
 }
 
 // listOrders are the values of --sort; the first is the registry's order.
 func listOrders() []string { return []string{"created", "expires", "used", "owner"} }
 
 func newListCmd(a *app.App) *cobra.Command {
-	var opts listOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "list",
 		Short: "List API keys",
 		Long: `List all keys, or those that the flags select. With --exit-code the status is 3 if
@@ -45,29 +45,23 @@ there are any, for cron:
 		Example: `  fob key list --owner billing
   fob key list --unused 90d --state active --json`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), a, opts) },
-	}
-	opts.register(a, c)
-	c.Flags().StringVar(&opts.sort, "sort", "created", "sort `ORDER`: created, expires, used or owner")
-	c.Flags().IntVar(&opts.limit, "limit", 0, "list at most `N` keys, 0 for all")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
+	}, listOptions{Sort: "created"}, runList)
 	_ = c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(listOrders(), cobra.ShellCompDirectiveNoFileComp))
-	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with status 3 if a key is listed")
-	return c
+	return filtered(a, c)
 }
 
-func runList(ctx context.Context, a *app.App, opts listOptions) error {
-	if !slices.Contains(listOrders(), opts.sort) {
-		return cli.WithHint(cli.Usagef("invalid --sort %q", opts.sort), "use created, expires, used or owner")
+func runList(ctx context.Context, a *app.App, _ []string, opts listOptions) error {
+	if !slices.Contains(listOrders(), opts.Sort) {
+		return cli.WithHint(cli.Usagef("invalid --sort %q", opts.Sort), "use created, expires, used or owner")
 	}
-	if opts.limit < 0 {
-		return cli.WithHint(cli.Usagef("invalid --limit %d", opts.limit), "use a number of keys, or 0 for all")
+	if opts.Limit < 0 {
+		return cli.WithHint(cli.Usagef("invalid --limit %d", opts.Limit), "use a number of keys, or 0 for all")
 	}
 	filter, err := opts.filter(a, nil)
 	if err != nil {
 		return err
 	}
-	filter.Sort = strings.TrimPrefix(opts.sort, listOrders()[0])
+	filter.Sort = strings.TrimPrefix(opts.Sort, listOrders()[0])
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
 		return err
@@ -81,13 +75,13 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 	count, more := 0, false
 	listed := func(yield func(apikey.Record, error) bool) {
 		for r, err := range g.Matching(ctx, filter) {
-			if more = err == nil && opts.limit > 0 && count == opts.limit; more || !yield(r, err) {
+			if more = err == nil && opts.Limit > 0 && count == opts.Limit; more || !yield(r, err) {
 				return
 			}
 			count++
 		}
 	}
-	if err := printKeys(a, listed, open, opts.json); err != nil {
+	if err := printKeys(a, listed, open, opts.JSON); err != nil {
 		return err
 	}
 	appkeys.NoteUnfinished(a, open)
@@ -96,7 +90,7 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 		a.Note("There are more keys; --limit 0 lists all.")
 		found = "more than " + found
 	}
-	if opts.exitCode && count > 0 {
+	if opts.ExitCode && count > 0 {
 		return cli.Findings(found)
 	}
 	return nil
@@ -146,8 +140,7 @@ func keyJSON(a *app.App, r apikey.Record, open []keys.Unfinished) appkeys.JSON {
 func inertCell(text string, width int) string { return cli.Truncate(sanitize.Line(text), width) }
 
 func newShowCmd(a *app.App) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "show ID",
 		Short: "Show an API key's record",
 		Long: `Show a key's record, and the keys that it replaced and that replaced it. The key
@@ -158,10 +151,7 @@ itself is not stored.
   fob key show 1OOivdDZfQCU --json`,
 		Args:              usage.OneKeyID,
 		ValidArgsFunction: complete.New(a).KeyID,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runShow(cmd.Context(), a, args[0], asJSON) },
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
+	}, usage.JSONFlag{}, runShow)
 }
 
 // shownKeyJSON is a key with its rotations, and the keys before and after it.
@@ -178,7 +168,8 @@ type rotationJSON struct {
 	Deliveries []apikey.Delivery `json:"deliveries,omitempty"`
 }
 
-func runShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
+func runShow(ctx context.Context, a *app.App, args []string, opts usage.JSONFlag) error {
+	id := args[0]
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
 		return err
@@ -201,7 +192,7 @@ func runShow(ctx context.Context, a *app.App, id string, asJSON bool) error {
 	for _, rotation := range rotations {
 		shown.Rotations = append(shown.Rotations, rotationJSON{rotation.New, rotation.Phase, rotation.Deliveries})
 	}
-	if asJSON {
+	if opts.JSON {
 		return a.PrintJSON(shown)
 	}
 	if err := a.PrintTable(keyRows(r, chain, rotations, a.Now())); err != nil {

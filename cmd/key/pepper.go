@@ -33,9 +33,12 @@ keys, and never in the registry.`,
 	}, newPepperAddCmd(a), newPepperUseCmd(a), newPepperExportCmd(a), newPepperListCmd(a), newPepperRequireCmd(a), newPepperRemoveCmd(a))
 }
 
+type pepperAddOptions struct {
+	Stdin bool `flag:"stdin" help:"read it from stdin: 32 bytes or more, in hex or base64"`
+}
+
 func newPepperAddCmd(a *app.App) *cobra.Command {
-	var fromStdin bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "add NAME",
 		Short: "Add a pepper to this machine",
 		Long: `Create a pepper and store it on this machine; --stdin reads one, so that several
@@ -46,12 +49,7 @@ keys that use it cannot be verified.
 		Example: `  fob key pepper add p1
   fob key pepper add p1 --stdin <p1.hex`,
 		Args: pepperName,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runPepperAdd(cmd.Context(), a, args[0], fromStdin)
-		},
-	}
-	c.Flags().BoolVar(&fromStdin, "stdin", false, "read it from stdin: 32 bytes or more, in hex or base64")
-	return c
+	}, pepperAddOptions{}, runPepperAdd)
 }
 
 func pepperName(cmd *cobra.Command, args []string) error {
@@ -64,9 +62,9 @@ func pepperName(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func runPepperAdd(ctx context.Context, a *app.App, name string, fromStdin bool) error {
-	value := apikey.NewPepper()
-	if fromStdin {
+func runPepperAdd(ctx context.Context, a *app.App, args []string, opts pepperAddOptions) error {
+	name, value := args[0], apikey.NewPepper()
+	if opts.Stdin {
 		var err error
 		if value, err = readPepper(ctx, a); err != nil {
 			return err
@@ -202,9 +200,12 @@ func runPepperList(ctx context.Context, a *app.App) error {
 	return a.PrintTable(rows)
 }
 
+type pepperRequireOptions struct {
+	Off bool `flag:"off" help:"accept keys without a pepper again"`
+}
+
 func newPepperRequireCmd(a *app.App) *cobra.Command {
-	var off bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "require",
 		Short: "Refuse keys without a pepper on this machine",
 		Long: `Set require_pepper under [keys] in config.toml: on this machine, keys whose hash
@@ -219,14 +220,11 @@ gives a key the pepper in use; with add_pepper, so does its next verification.
 		Example: `  fob key pepper require
   fob key pepper require --off`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runPepperRequire(cmd.Context(), a, !off) },
-	}
-	c.Flags().BoolVar(&off, "off", false, "accept keys without a pepper again")
-	return c
+	}, pepperRequireOptions{}, runPepperRequire)
 }
 
-func runPepperRequire(ctx context.Context, a *app.App, require bool) error {
-	if require {
+func runPepperRequire(ctx context.Context, a *app.App, _ []string, opts pepperRequireOptions) error {
+	if !opts.Off {
 		if err := appkeys.IfAny(ctx, a, apikey.ModeUse, func(g *keys.Registrar) error { return checkPeppered(ctx, g) }); err != nil {
 			return err
 		}
@@ -235,10 +233,10 @@ func runPepperRequire(ctx context.Context, a *app.App, require bool) error {
 	if err != nil {
 		return err
 	}
-	if err := config.Edit(paths.Config, func(c *config.Config) { c.Keys.RequirePepper = require }); err != nil {
+	if err := config.Edit(paths.Config, func(c *config.Config) { c.Keys.RequirePepper = !opts.Off }); err != nil {
 		return err
 	}
-	a.Note("Keys without a pepper are %s on this machine; restart 'fob serve' to apply it.", map[bool]string{true: "refused", false: "accepted"}[require])
+	a.Note("Keys without a pepper are %s on this machine; restart 'fob serve' to apply it.", map[bool]string{false: "refused", true: "accepted"}[opts.Off])
 	return nil
 }
 
@@ -255,9 +253,12 @@ func checkPeppered(ctx context.Context, g *keys.Registrar) error {
 	return cli.WithHint(fmt.Errorf("%s without a pepper would be refused", cli.Plural(len(ids), "key", "keys")), "%s", hint)
 }
 
+type pepperRemoveOptions struct {
+	Force bool `flag:"force" help:"remove it even if keys need it"`
+}
+
 func newPepperRemoveCmd(a *app.App) *cobra.Command {
-	var force bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Remove a pepper from this machine",
 		Long: `Delete a pepper from this machine, which then cannot verify keys that need it: if there
@@ -266,16 +267,12 @@ are such keys, --force is required.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob key pepper remove p1`,
 		Args:    pepperName,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runPepperRemove(cmd.Context(), a, args[0], force)
-		},
-	}
-	c.Flags().BoolVar(&force, "force", false, "remove it even if keys need it")
-	return c
+	}, pepperRemoveOptions{}, runPepperRemove)
 }
 
-func runPepperRemove(ctx context.Context, a *app.App, name string, force bool) error {
-	if !force {
+func runPepperRemove(ctx context.Context, a *app.App, args []string, opts pepperRemoveOptions) error {
+	name := args[0]
+	if !opts.Force {
 		if err := appkeys.IfAny(ctx, a, apikey.ModeUse, func(g *keys.Registrar) error { return checkUnused(ctx, g, name) }); err != nil {
 			return err
 		}

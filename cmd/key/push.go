@@ -18,15 +18,15 @@ import (
 )
 
 type pushOptions struct {
-	usage.DestinationFlags
-	allowFolder bool
-	dryRun      bool
-	force       bool
+	To     []string `flag:"to" empty:"refused" help:"deliver the key to a {DESTINATION}, see 'fob help destinations'; repeatable"`
+	DryRun bool     `flag:"dry-run" help:"show where it would be delivered, and do nothing"`
+	usage.AsFlag
+	usage.AllowFolderFlag
+	usage.ForceFlag
 }
 
 func newPushCmd(a *app.App) *cobra.Command {
-	var opts pushOptions
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "push ID",
 		Short: "Deliver an existing API key to its destinations",
 		Long: `Read a key from stdin, check that it is this key, and deliver it to the given
@@ -39,16 +39,11 @@ its replacements are delivered there too.
   fob key push 1OOivdDZfQCU --dry-run`,
 		Args:              usage.OneKeyID,
 		ValidArgsFunction: complete.New(a).KeyID,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], opts) },
-	}
-	opts.Register(c, "deliver the key to")
-	usage.AllowFolderFlag(c, &opts.allowFolder)
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show where it would be delivered, and do nothing")
-	usage.ForceFlag(c, &opts.force)
-	return c
+	}, pushOptions{}, runPush)
 }
 
-func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error {
+func runPush(ctx context.Context, a *app.App, args []string, opts pushOptions) error {
+	id := args[0]
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
 		return err
@@ -70,10 +65,10 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 		return err
 	}
 	names := delivery.DestinationNames(dests)
-	if err := delivery.CheckConflicts(ctx, a, names, r.Destinations, opts.force); err != nil {
+	if err := delivery.CheckConflicts(ctx, a, names, r.Destinations, opts.Force); err != nil {
 		return err
 	}
-	if opts.dryRun {
+	if opts.DryRun {
 		for _, name := range names {
 			a.Note("would deliver key %s to %s.", id, name)
 		}
@@ -82,7 +77,7 @@ func runPush(ctx context.Context, a *app.App, id string, opts pushOptions) error
 	if err := delivery.CheckReady(ctx, a, names, opts.As, "nothing was delivered"); err != nil && !delivery.MayHaveArrived(err) {
 		return err
 	}
-	if err := delivery.AllowFolders(ctx, a, opts.To, opts.allowFolder, true); err != nil {
+	if err := delivery.AllowFolders(ctx, a, opts.To, opts.AllowFolder, true); err != nil {
 		return err
 	}
 	text, err := appkeys.Read(ctx, a)

@@ -17,14 +17,13 @@ import (
 
 type revokeOptions struct {
 	bulkFlags
-	reason   string
-	keyStdin bool
-	resume   bool
+	Reason   string `flag:"reason" help:"{REASON} for the audit log"`
+	KeyStdin bool   `flag:"key-stdin" help:"revoke the key on stdin"`
+	Resume   bool   `flag:"resume" help:"finish an interrupted revocation"`
 }
 
 func newRevokeCmd(a *app.App) *cobra.Command {
-	var opts revokeOptions
-	c := &cobra.Command{
+	return filtered(a, usage.Command(a, &cobra.Command{
 		Use:   "revoke [ID…]",
 		Short: "Revoke API keys",
 		Long: `Revoke keys, by their ids or by flags, at once and for good. Keys that flags select are
@@ -37,20 +36,12 @@ counted and confirmed first.
   fob key revoke --resume`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.ids = args
-			return runRevoke(cmd.Context(), a, opts)
-		},
-	}
-	opts.register(a, c)
-	c.Flags().StringVar(&opts.reason, "reason", "", "`REASON` for the audit log")
-	c.Flags().BoolVar(&opts.keyStdin, "key-stdin", false, "revoke the key on stdin")
-	c.Flags().BoolVar(&opts.resume, "resume", false, "finish an interrupted revocation")
-	return c
+	}, revokeOptions{}, runRevoke))
 }
 
-func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
-	if err := apikey.CheckReason(opts.reason); err != nil {
+func runRevoke(ctx context.Context, a *app.App, args []string, opts revokeOptions) error {
+	opts.ids = args
+	if err := apikey.CheckReason(opts.Reason); err != nil {
 		return cli.WithHint(cli.AsUsage(err), "use a short line of plain text")
 	}
 	g, err := appkeys.Open(ctx, a, false)
@@ -58,15 +49,15 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 		return err
 	}
 	defer g.Close()
-	if opts.keyStdin {
+	if opts.KeyStdin {
 		id, err := appkeys.ReadID(ctx, a, g)
 		if err != nil {
 			return err
 		}
 		opts.ids = append(opts.ids, id)
 	}
-	if opts.resume {
-		pending, err := finish(ctx, a, g, opts.dryRun)
+	if opts.Resume {
+		pending, err := finish(ctx, a, g, opts.DryRun)
 		if pending == 0 && err == nil {
 			a.Note("No unfinished revocation.")
 		}
@@ -86,21 +77,21 @@ func runRevoke(ctx context.Context, a *app.App, opts revokeOptions) error {
 		if count++; count <= maxShown {
 			some = append(some, r)
 		}
-		if opts.dryRun {
+		if opts.DryRun {
 			printPlan(a, "revoke", r, "")
 		} else {
 			ids = append(ids, r.ID)
 		}
 	}
 	if count == 0 { // an interrupted command may have revoked them
-		if pending, err := finish(ctx, a, g, opts.dryRun); pending > 0 || err != nil {
+		if pending, err := finish(ctx, a, g, opts.DryRun); pending > 0 || err != nil {
 			return err
 		}
 	}
-	if err := opts.confirm(ctx, a, some, count, "revoke"); err != nil || opts.dryRun {
+	if err := opts.confirm(ctx, a, some, count, "revoke"); err != nil || opts.DryRun {
 		return err
 	}
-	revoked, err := g.Revoke(ctx, ids, opts.reason)
+	revoked, err := g.Revoke(ctx, ids, opts.Reason)
 	if err != nil {
 		return err
 	}

@@ -22,20 +22,20 @@ import (
 
 type rotateOptions struct {
 	bulkFlags
-	usage.DestinationFlags
-	allowFolder bool
-	overlap     string
-	compromised bool
-	keep        bool
-	resume      bool
-	force       bool
-	quiet       bool
-	json        bool
+	usage.AsFlag
+	usage.AllowFolderFlag
+	To          []string `flag:"to" empty:"refused" help:"also deliver the new key to a {DESTINATION}, see 'fob help destinations'; repeatable"`
+	Overlap     string   `flag:"overlap" help:"keep the old key valid for this {TIME}"`
+	Compromised bool     `flag:"compromised" help:"treat the key as leaked: revoke it within 30 s"`
+	Keep        bool     `flag:"keep-until-delivered" help:"with --compromised: revoke after delivery"`
+	Resume      bool     `flag:"resume" help:"continue unfinished rotations"`
+	Force       bool     `flag:"force" help:"take over, and revoke a key that is still used"`
+	Quiet       bool     `flag:"quiet,q" help:"do not print the new key"`
+	JSON        bool     `flag:"json" help:"print JSON, one object per line"`
 }
 
 func newRotateCmd(a *app.App) *cobra.Command {
-	var opts rotateOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "rotate [ID…]",
 		Short: "Replace API keys",
 		Long: `Create a replacement with the same rights for each key, deliver it to all of the key's
@@ -53,32 +53,19 @@ If interrupted, run it again: keys that were rotated in the last 12 hours are sk
   fob key rotate --resume`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.ids = args
-			return runRotate(cmd.Context(), a, opts)
-		},
-	}
-	opts.register(a, c)
-	opts.Register(c, "also deliver the new key to")
-	usage.AllowFolderFlag(c, &opts.allowFolder)
-	c.Flags().StringVar(&opts.overlap, "overlap", "24h", "keep the old key valid for this `TIME`")
-	c.Flags().BoolVar(&opts.compromised, "compromised", false, "treat the key as leaked: revoke it within 30 s")
-	c.Flags().BoolVar(&opts.keep, "keep-until-delivered", false, "with --compromised: revoke after delivery")
-	c.Flags().BoolVar(&opts.resume, "resume", false, "continue unfinished rotations")
-	c.Flags().BoolVar(&opts.force, "force", false, "take over, and revoke a key that is still used")
-	c.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "do not print the new key")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, one object per line")
+	}, rotateOptions{Overlap: "24h"}, runRotate)
 	usage.Exclusive(c, "overlap", "compromised")
 	usage.Exclusive(c, "to", "resume")
-	return c
+	return filtered(a, c)
 }
 
-func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
-	overlap, err := cli.ParseSpan(opts.overlap)
+func runRotate(ctx context.Context, a *app.App, args []string, opts rotateOptions) error {
+	opts.ids = args
+	overlap, err := cli.ParseSpan(opts.Overlap)
 	if err != nil {
 		return err
 	}
-	if opts.keep && !opts.compromised && !opts.resume {
+	if opts.Keep && !opts.Compromised && !opts.Resume {
 		return cli.WithHint(cli.Usagef("--keep-until-delivered needs --compromised"), "remove it: without --compromised, the old key is valid until then anyway")
 	}
 	g, err := appkeys.Open(ctx, a, false)
@@ -96,11 +83,11 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 	if records, err = run.findDestinations(records); err != nil {
 		return err
 	}
-	if opts.dryRun {
+	if opts.DryRun {
 		run.printPlan(records)
 		return run.failed.Err()
 	}
-	if err := delivery.AllowFolders(ctx, a, opts.To, opts.allowFolder, !opts.yes); err != nil {
+	if err := delivery.AllowFolders(ctx, a, opts.To, opts.AllowFolder, !opts.Yes); err != nil {
 		return err
 	}
 	defer cli.OutliveBrokenPipe()()
@@ -124,7 +111,7 @@ type rotation struct {
 
 // selectKeys returns the keys to rotate; there may be none to resume.
 func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, err error) {
-	if run.opts.resume {
+	if run.opts.Resume {
 		if run.open, err = run.g.Unfinished(ctx, run.opts.ids...); err != nil {
 			return nil, err
 		}
@@ -149,7 +136,7 @@ func (run *rotation) selectKeys(ctx context.Context) (records []apikey.Record, e
 	}
 	records = selected
 	if len(run.opts.ids) == 0 { // skip what an earlier run of the same command has created
-		if records, err = run.g.StillToRotate(ctx, selected, run.opts.compromised); err != nil {
+		if records, err = run.g.StillToRotate(ctx, selected, run.opts.Compromised); err != nil {
 			return nil, err
 		}
 	}
@@ -171,16 +158,16 @@ func (run *rotation) findDestinations(records []apikey.Record) (ready []apikey.R
 	run.dests = make(map[string][]keys.Destination)
 	for _, r := range records {
 		u := keys.UnfinishedOf(r.ID, run.open)
-		whatever := run.opts.compromised || u != nil && u.Rotation.Compromised
+		whatever := run.opts.Compromised || u != nil && u.Rotation.Compromised
 		if run.dests[r.ID], err = delivery.ForRotation(run.a, keys.Destinations(r, run.open), run.opts.To, run.opts.As, r.Environment, whatever); err != nil {
 			err = fmt.Errorf("key %s: %w", r.ID, err)
-		} else if run.opts.quiet && len(run.dests[r.ID]) == 0 {
+		} else if run.opts.Quiet && len(run.dests[r.ID]) == 0 {
 			err = cli.WithHint(cli.Usagef("key %s has no destination: with --quiet, the new key would be lost", r.ID), "add --to DESTINATION, or remove --quiet")
 		}
 		switch {
 		case err == nil:
 			ready = append(ready, r)
-		case !run.opts.resume || !run.isBulk:
+		case !run.opts.Resume || !run.isBulk:
 			return nil, err
 		default:
 			run.failed = append(run.failed, err)
@@ -215,7 +202,7 @@ func (run *rotation) printPlan(records []apikey.Record) {
 // rotateAll rotates the keys one by one. A failed delivery does not stop the others; any
 // other error ends the run.
 func (run *rotation) rotateAll(ctx context.Context, records []apikey.Record) error {
-	if run.isBulk && run.opts.compromised && !run.opts.keep {
+	if run.isBulk && run.opts.Compromised && !run.opts.Keep {
 		run.a.Note("Replacing %d keys one by one: each is accepted until its replacement is delivered, at most 30 s after its turn begins.", len(records))
 	}
 	run.bar = run.a.NewProgress("rotating", int64(len(records)))
@@ -232,7 +219,7 @@ func (run *rotation) rotateAll(ctx context.Context, records []apikey.Record) err
 	}
 	run.bar.End()
 	run.printSummary()
-	if !run.opts.resume {
+	if !run.opts.Resume {
 		appkeys.NoteUnfinished(run.a, run.others(records))
 	}
 	return run.failed.Err()
@@ -246,13 +233,13 @@ func (run *rotation) others(records []apikey.Record) []keys.Unfinished {
 }
 
 func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
-	opts := keys.RotateOptions{Overlap: run.overlap, Compromised: run.opts.compromised, KeepUntilDelivered: run.opts.keep, Force: run.opts.force, To: run.dests[r.ID]}
-	if !run.opts.quiet {
-		opts.Last = &delivery.StdoutDestination{A: run.a, Bar: run.bar, Many: run.isBulk, JSON: run.opts.json}
+	opts := keys.RotateOptions{Overlap: run.overlap, Compromised: run.opts.Compromised, KeepUntilDelivered: run.opts.Keep, Force: run.opts.Force, To: run.dests[r.ID]}
+	if !run.opts.Quiet {
+		opts.Last = &delivery.StdoutDestination{A: run.a, Bar: run.bar, Many: run.isBulk, JSON: run.opts.JSON}
 	}
 	var rotated keys.Rotated
 	var err error
-	if !run.opts.compromised && !run.opts.resume {
+	if !run.opts.Compromised && !run.opts.Resume {
 		err = delivery.CheckReady(ctx, run.a, delivery.DestinationNames(run.dests[r.ID]), run.opts.As, "key "+r.ID+" is unchanged")
 	}
 	if err == nil {
@@ -273,7 +260,7 @@ func (run *rotation) rotate(ctx context.Context, r apikey.Record) error {
 		return nil
 	}
 	isUnprinted := slices.ContainsFunc(rotated.Failed, func(e *keys.DeliveryError) bool { return e.Destination == delivery.StdoutName })
-	if run.isBulk && isUnprinted && !run.opts.compromised && !rotated.Rotation.Arrived() {
+	if run.isBulk && isUnprinted && !run.opts.Compromised && !rotated.Rotation.Arrived() {
 		return err // stdout is closed
 	}
 	err = delivery.Errors(err, rotated)
@@ -298,7 +285,7 @@ func (run *rotation) printSummary() {
 }
 
 func (run *rotation) shownOnce(subject string) string {
-	return cli.TextIf(!run.opts.quiet, subject+" cannot be shown again. ")
+	return cli.TextIf(!run.opts.Quiet, subject+" cannot be shown again. ")
 }
 
 func oldKeyText(subject, verb string, rotated keys.Rotated) string {

@@ -18,15 +18,14 @@ import (
 
 type updateOptions struct {
 	keyFlags
-	to          []string
-	allowFolder bool
-	disabled    bool
-	json        bool
+	usage.AllowFolderFlag
+	usage.JSONFlag
+	To       []string `flag:"to" help:"replace the destinations by this {DESTINATION}; repeatable"`
+	Disabled bool     `flag:"disabled" help:"refuse the key; --disabled=false accepts it again"`
 }
 
 func newUpdateCmd(a *app.App) *cobra.Command {
-	var opts updateOptions
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "update ID",
 		Short: "Change or disable an API key",
 		Long: `Change what the flags name in a key's record. --disabled refuses the key until
@@ -39,18 +38,11 @@ them; --meta NAME= removes a name. --to does not deliver the key: see 'fob key p
   fob key update 1OOivdDZfQCU --expires never`,
 		Args:              usage.OneKeyID,
 		ValidArgsFunction: complete.New(a).KeyID,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runUpdate(cmd.Context(), a, args[0], opts) },
-	}
-	opts.register(c)
-	c.Flags().StringArrayVar(&opts.to, "to", nil, "replace the destinations by this `DESTINATION`; repeatable")
-	usage.AllowFolderFlag(c, &opts.allowFolder)
-	c.Flags().BoolVar(&opts.disabled, "disabled", false, "refuse the key; --disabled=false accepts it again")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
-	return c
+	}, updateOptions{}, runUpdate)
 }
 
-func runUpdate(ctx context.Context, a *app.App, id string, opts updateOptions) error {
-	if !slices.ContainsFunc([]string{"owner", "scope", "expires", "rate", "note", "meta", "to", "disabled"}, opts.changed) {
+func runUpdate(ctx context.Context, a *app.App, args []string, opts updateOptions) error {
+	if !slices.ContainsFunc([]string{"owner", "scope", "expires", "rate", "note", "meta", "to", "disabled"}, opts.Given) {
 		return cli.WithHint(cli.Usagef("nothing to change"), "see 'fob key update --help' for the flags")
 	}
 	// Errors in the flags are reported before anything is opened.
@@ -64,11 +56,11 @@ func runUpdate(ctx context.Context, a *app.App, id string, opts updateOptions) e
 	if err := checkDraft(&draft, "update"); err != nil {
 		return err
 	}
-	dests, err := delivery.KeyDestinations(a, nil, withoutEmpty(opts.to), nil, draft.Environment)
+	dests, err := delivery.KeyDestinations(a, nil, withoutEmpty(opts.To), nil, draft.Environment)
 	if err != nil {
 		return err
 	}
-	if err := delivery.AllowFolders(ctx, a, withoutEmpty(opts.to), opts.allowFolder, true); err != nil {
+	if err := delivery.AllowFolders(ctx, a, withoutEmpty(opts.To), opts.AllowFolder, true); err != nil {
 		return err
 	}
 	g, err := appkeys.Open(ctx, a, false)
@@ -76,19 +68,19 @@ func runUpdate(ctx context.Context, a *app.App, id string, opts updateOptions) e
 		return err
 	}
 	defer g.Close()
-	r, err := g.Update(ctx, id, func(r *apikey.Record) {
+	r, err := g.Update(ctx, args[0], func(r *apikey.Record) {
 		_ = opts.apply(r, a.Now())
-		if opts.changed("to") {
+		if opts.Given("to") {
 			r.Destinations = delivery.DestinationNames(dests)
 		}
-		if opts.changed("disabled") {
-			r.Disabled = opts.disabled
+		if opts.Given("disabled") {
+			r.Disabled = opts.Disabled
 		}
 	})
 	if err != nil {
 		return err
 	}
-	if opts.json {
+	if opts.JSON {
 		return a.PrintJSON(appkeys.NewJSON(r, a.Now()))
 	}
 	a.Note("Updated key %s: it is %s.", appkeys.Text(r), r.State(a.Now()))

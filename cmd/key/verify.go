@@ -16,13 +16,13 @@ import (
 )
 
 type verifyOptions struct {
-	need apikey.Need
-	json bool
+	Environment string   `flag:"env" empty:"refused" help:"the {ENVIRONMENT} that the key must have"`
+	Scopes      []string `flag:"scope" help:"a {SCOPE} that the key must have; repeatable"`
+	JSON        bool     `flag:"json" help:"print JSON, also for a refused key"`
 }
 
 func newVerifyCmd(a *app.App) *cobra.Command {
-	var opts verifyOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "verify",
 		Short: "Check the API key on stdin",
 		Long: `Check that the key on stdin is in the registry, active, of the environment, and has
@@ -32,12 +32,7 @@ every given scope. Otherwise it is refused with status 8.
 		Example: `  fob key verify --env live --scope orders:read <key.txt
   printf %s "$KEY" | fob key verify --json`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), a, opts) },
-	}
-	c.Flags().StringVar(&opts.need.Environment, "env", "", "the `ENVIRONMENT` that the key must have")
-	c.Flags().StringArrayVar(&opts.need.Scopes, "scope", nil, "a `SCOPE` that the key must have; repeatable")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON, also for a refused key")
-	usage.RefuseEmpty(c, "env")
+	}, verifyOptions{}, runVerify)
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }
@@ -49,14 +44,14 @@ type verdictJSON struct {
 	*appkeys.JSON
 }
 
-func runVerify(ctx context.Context, a *app.App, opts verifyOptions) error {
-	for _, scope := range opts.need.Scopes {
+func runVerify(ctx context.Context, a *app.App, _ []string, opts verifyOptions) error {
+	for _, scope := range opts.Scopes {
 		if err := checkScope(scope); err != nil {
 			return err
 		}
 	}
-	if env := opts.need.Environment; env != "" {
-		if err := apikey.CheckEnvironment(env); err != nil {
+	if opts.Environment != "" {
+		if err := apikey.CheckEnvironment(opts.Environment); err != nil {
 			return cli.WithHint(cli.AsUsage(err), "use a name as in test, live")
 		}
 	}
@@ -69,7 +64,7 @@ func runVerify(ctx context.Context, a *app.App, opts verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	r, err := g.Verify(ctx, text.Reveal(), opts.need)
+	r, err := g.Verify(ctx, text.Reveal(), apikey.Need{Environment: opts.Environment, Scopes: opts.Scopes})
 	var refused *apikey.RefusedError
 	if err != nil && !errors.As(err, &refused) {
 		return err
@@ -77,7 +72,7 @@ func runVerify(ctx context.Context, a *app.App, opts verifyOptions) error {
 	if refused != nil && r.ID != "" {
 		err = keys.ForKey(err, r.ID)
 	}
-	if err := errors.Join(printVerdict(a, r, refused, opts.json), err); err != nil {
+	if err := errors.Join(printVerdict(a, r, refused, opts.JSON), err); err != nil {
 		return err
 	}
 	if err := g.Rehash(ctx, text.Reveal(), r); err != nil && !errors.Is(err, apikey.ErrUnusable) {

@@ -15,8 +15,7 @@ import (
 )
 
 func newGetCmd(a *app.App) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:        "get NAME",
 		SuggestFor: []string{"show"},
 		Short:      "Print a secret",
@@ -31,10 +30,7 @@ program with 'fob exec'.
   KEY=$(fob secret get stripe/prod) || exit`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runGet(cmd.Context(), a, args[0], asJSON) },
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
+	}, usage.JSONFlag{}, runGet)
 }
 
 type valueJSON struct {
@@ -43,13 +39,14 @@ type valueJSON struct {
 	SetAt time.Time `json:"set_at,omitzero"`
 }
 
-func runGet(ctx context.Context, a *app.App, name string, asJSON bool) error {
+func runGet(ctx context.Context, a *app.App, args []string, opts usage.JSONFlag) error {
+	name := args[0]
 	held, err := a.HeldSecret(ctx, name)
 	if err != nil {
 		return err
 	}
 	value := held.Value.Reveal()
-	if !asJSON {
+	if !opts.JSON {
 		_, err = fmt.Fprintln(a.Out.Raw(), value)
 		return err
 	}

@@ -16,13 +16,13 @@ import (
 )
 
 type listOptions struct {
-	json, exitCode bool
-	expiring       string
+	usage.JSONFlag
+	ExitCode bool   `flag:"exit-code" help:"exit with status 3 if a secret expires soon"`
+	Expiring string `flag:"expiring" empty:"refused" help:"only secrets that expire within this {TIME}, as in 30d"`
 }
 
 func newListCmd(a *app.App) *cobra.Command {
-	var opts listOptions
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "list",
 		Short: "List secrets, their expiry and destinations",
 		Long: `List this machine's secrets, without their values. With --exit-code the status is 3 if
@@ -33,23 +33,17 @@ one expires within 14 days (or the time of --expiring), for cron.
   fob secret list --expiring 30d --exit-code
   fob secret list --json`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), a, opts) },
-	}
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
-	c.Flags().BoolVar(&opts.exitCode, "exit-code", false, "exit with status 3 if a secret expires soon")
-	c.Flags().StringVar(&opts.expiring, "expiring", "", "only secrets that expire within this `TIME`, as in 30d")
-	usage.RefuseEmpty(c, "expiring")
-	return c
+	}, listOptions{}, runList)
 }
 
-func runList(ctx context.Context, a *app.App, opts listOptions) error {
+func runList(ctx context.Context, a *app.App, _ []string, opts listOptions) error {
 	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
 	within := app.SecretExpiring
-	if opts.expiring != "" {
-		if within, err = cli.ParseSpan(opts.expiring); err != nil {
+	if opts.Expiring != "" {
+		if within, err = cli.ParseSpan(opts.Expiring); err != nil {
 			return err
 		}
 	}
@@ -58,19 +52,19 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 	all := []app.SecretJSON{}
 	for _, name := range cfg.SecretNames() {
 		s := cfg.Secrets[name]
-		if opts.expiring == "" || slices.ContainsFunc(ending, func(e config.Secret) bool { return e.Name == name }) {
+		if opts.Expiring == "" || slices.ContainsFunc(ending, func(e config.Secret) bool { return e.Name == name }) {
 			all = append(all, a.ShownSecret(ctx, cfg, s))
 		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if opts.json {
+	if opts.JSON {
 		err = a.PrintJSON(all)
 	} else if len(all) > 0 || !orphans {
 		err = printSecrets(a, all, opts)
 	}
-	if err == nil && opts.exitCode && len(ending) > 0 {
+	if err == nil && opts.ExitCode && len(ending) > 0 {
 		err = cli.Findings(cli.Plural(len(ending), "secret", "secrets") + " expired or expiring soon")
 	}
 	return err
@@ -78,8 +72,8 @@ func runList(ctx context.Context, a *app.App, opts listOptions) error {
 
 func printSecrets(a *app.App, all []app.SecretJSON, opts listOptions) error {
 	switch {
-	case len(all) == 0 && opts.expiring != "":
-		a.Note("No secret expires within %s.", opts.expiring)
+	case len(all) == 0 && opts.Expiring != "":
+		a.Note("No secret expires within %s.", opts.Expiring)
 		return nil
 	case len(all) == 0:
 		a.Note("No secrets yet. To store one, run 'fob secret set stripe/prod'.")

@@ -16,14 +16,16 @@ import (
 )
 
 type pushOptions struct {
-	usage.DestinationFlags
-	once, dryRun bool
-	force, json  bool
+	To     []string `flag:"to" empty:"refused" help:"deliver the secret to a {DESTINATION}, see 'fob help destinations'; repeatable"`
+	Once   bool     `flag:"once" help:"do not add new destinations to the settings"`
+	DryRun bool     `flag:"dry-run" help:"show where it would be delivered, and do nothing"`
+	JSON   bool     `flag:"json" help:"print the result of each destination as JSON"`
+	usage.AsFlag
+	usage.ForceFlag
 }
 
 func newPushCmd(a *app.App) *cobra.Command {
-	var opts pushOptions
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "push NAME",
 		Short: "Deliver a secret to its destinations",
 		Long: `Deliver a secret to the given destinations, by default to all in its settings. New
@@ -37,17 +39,11 @@ them cannot take such a value.
   fob secret push stripe/prod --dry-run`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], opts) },
-	}
-	opts.Register(c, "deliver the secret to")
-	c.Flags().BoolVar(&opts.once, "once", false, "do not add new destinations to the settings")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show where it would be delivered, and do nothing")
-	c.Flags().BoolVar(&opts.json, "json", false, "print the result of each destination as JSON")
-	usage.ForceFlag(c, &opts.force)
-	return c
+	}, pushOptions{}, runPush)
 }
 
-func runPush(ctx context.Context, a *app.App, name string, opts pushOptions) error {
+func runPush(ctx context.Context, a *app.App, args []string, opts pushOptions) error {
+	name := args[0]
 	cfg, err := a.Config()
 	if err != nil {
 		return err
@@ -64,7 +60,7 @@ func runPush(ctx context.Context, a *app.App, name string, opts pushOptions) err
 	if err != nil {
 		return err
 	}
-	if err := delivery.CheckConflicts(ctx, a, delivery.DestinationNames(dests), settings.To, opts.force); err != nil {
+	if err := delivery.CheckConflicts(ctx, a, delivery.DestinationNames(dests), settings.To, opts.Force); err != nil {
 		return err
 	}
 	held, err := a.HeldSecret(ctx, name)
@@ -74,7 +70,7 @@ func runPush(ctx context.Context, a *app.App, name string, opts pushOptions) err
 	if err := destination.CheckAll(dests, held.Value); err != nil {
 		return err
 	}
-	if opts.dryRun {
+	if opts.DryRun {
 		for _, d := range dests {
 			a.Note("would deliver the secret %q to %s.", name, d.Name())
 		}
@@ -83,8 +79,8 @@ func runPush(ctx context.Context, a *app.App, name string, opts pushOptions) err
 	if err := delivery.CheckReady(ctx, a, delivery.DestinationNames(dests), opts.As, "nothing was delivered"); err != nil && !delivery.MayHaveArrived(err) {
 		return err
 	}
-	delivered, failed := delivery.DeliverAll(ctx, a, dests, held.Value, opts.json)
-	if known && !opts.once {
+	delivered, failed := delivery.DeliverAll(ctx, a, dests, held.Value, opts.JSON)
+	if known && !opts.Once {
 		err := config.ChangeSecret(cfg.Paths.Config, name, func(s *config.Secret) { s.To = delivery.AddNames(s.To, delivered) })
 		if err != nil {
 			failed = append(failed, cli.WithHint(fmt.Errorf("the new destinations could not be saved: %w", err), "add them to 'to' in its table of config.toml"))

@@ -14,11 +14,13 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
-type removeOptions struct{ yes, dryRun bool }
+type removeOptions struct {
+	Yes    bool `flag:"yes" help:"do not ask for confirmation"`
+	DryRun bool `flag:"dry-run" help:"show what would be deleted, and do nothing"`
+}
 
 func newRemoveCmd(a *app.App) *cobra.Command {
-	var opts removeOptions
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:        "remove NAME",
 		SuggestFor: []string{"delete"},
 		Short:      "Delete a secret from this machine",
@@ -30,19 +32,15 @@ destinations remain, and the secret stays valid until you revoke it at its issue
   fob secret remove stripe/test --dry-run`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runRemove(cmd.Context(), a, args[0], opts) },
-	}
-	c.Flags().BoolVar(&opts.yes, "yes", false, "do not ask for confirmation")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be deleted, and do nothing")
-	return c
+	}, removeOptions{}, runRemove)
 }
 
-func runRemove(ctx context.Context, a *app.App, name string, opts removeOptions) error {
+func runRemove(ctx context.Context, a *app.App, args []string, opts removeOptions) error {
 	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	s, err := app.KnownSecret(cfg, name)
+	s, err := app.KnownSecret(cfg, args[0])
 	if err != nil {
 		return err
 	}
@@ -52,11 +50,11 @@ func runRemove(ctx context.Context, a *app.App, name string, opts removeOptions)
 	for _, name := range s.To {
 		a.Note("The copy at %s is not deleted.", sanitize.Line(name))
 	}
-	if opts.dryRun {
+	if opts.DryRun {
 		a.Note("Would delete the secret %q.", s.Name)
 		return nil
 	}
-	if !opts.yes {
+	if !opts.Yes {
 		if err := a.Confirm(ctx, fmt.Sprintf("Delete the secret %q?", s.Name), unconfirmed("delete the secret", s.Name)); err != nil {
 			return err
 		}

@@ -24,19 +24,20 @@ import (
 )
 
 type rotateOptions struct {
-	name            string
-	with            string
-	fromStdin       bool
-	retireWith      string
-	as              []string
-	expires         string
-	resume, abandon bool
-	yes, dryRun     bool
+	name       string
+	With       string `flag:"with" empty:"refused" help:"the {COMMAND} that prints the new value, or gitlab"`
+	FromStdin  bool   `flag:"stdin" help:"read the new value from stdin or a prompt"`
+	RetireWith string `flag:"retire-with" empty:"refused" help:"the {COMMAND} that revokes the old value"`
+	Expires    string `flag:"expires" empty:"refused" help:"{WHEN} the new value expires: 90d, 2027-01-31 or never"`
+	Resume     bool   `flag:"resume" help:"continue an unfinished rotation"`
+	Abandon    bool   `flag:"abandon" help:"abandon an unfinished rotation"`
+	Yes        bool   `flag:"yes" help:"do not ask for confirmation"`
+	DryRun     bool   `flag:"dry-run" help:"show what would be done, and do nothing"`
+	usage.AsFlag
 }
 
 func newRotateCmd(a *app.App) *cobra.Command {
-	var opts rotateOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "rotate NAME",
 		Short: "Replace a secret at all its destinations",
 		Long: `Take a new value from stdin, a prompt or --with, deliver it to all destinations of the
@@ -56,22 +57,7 @@ terminal, such as from cron, a rotation with commands requires --yes.
   fob secret rotate stripe/prod --resume`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.name = args[0]
-			return runRotate(cmd.Context(), a, opts)
-		},
-	}
-	flags := c.Flags()
-	flags.StringVar(&opts.with, "with", "", "the `COMMAND` that prints the new value, or gitlab")
-	flags.BoolVar(&opts.fromStdin, "stdin", false, "read the new value from stdin or a prompt")
-	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that revokes the old value")
-	flags.StringArrayVar(&opts.as, "as", nil, "log in to the platform as `[PLATFORM=]PROFILE`")
-	flags.StringVar(&opts.expires, "expires", "", "`WHEN` the new value expires: 90d, 2027-01-31 or never")
-	flags.BoolVar(&opts.resume, "resume", false, "continue an unfinished rotation")
-	flags.BoolVar(&opts.abandon, "abandon", false, "abandon an unfinished rotation")
-	flags.BoolVar(&opts.yes, "yes", false, "do not ask for confirmation")
-	flags.BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, and do nothing")
-	usage.RefuseEmpty(c, "with", "retire-with", "as", "expires")
+	}, rotateOptions{}, runRotate)
 	_ = c.RegisterFlagCompletionFunc("with", complete.New(a).Commands(secretstore.GitLabIssuer))
 	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
 	usage.Exclusive(c, "with", "stdin", "abandon")
@@ -90,22 +76,23 @@ type rotation struct {
 	issuer *secretstore.Issuer
 }
 
-func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
+func runRotate(ctx context.Context, a *app.App, args []string, opts rotateOptions) error {
+	opts.name = args[0]
 	r, err := planRotation(ctx, a, opts)
 	switch {
 	case err != nil:
 		return err
-	case opts.dryRun:
+	case opts.DryRun:
 		r.printPlan()
 		return nil
-	case opts.abandon:
+	case opts.Abandon:
 		return r.abandon(ctx)
 	}
 	if err := r.confirm(ctx); err != nil {
 		return err
 	}
-	if !opts.resume {
-		if err := delivery.CheckReady(ctx, a, delivery.DestinationNames(r.dests), opts.as, fmt.Sprintf("the secret %q is unchanged", opts.name)); err != nil {
+	if !opts.Resume {
+		if err := delivery.CheckReady(ctx, a, delivery.DestinationNames(r.dests), opts.As, fmt.Sprintf("the secret %q is unchanged", opts.name)); err != nil {
 			return err
 		}
 	}
@@ -114,7 +101,7 @@ func runRotate(ctx context.Context, a *app.App, opts rotateOptions) error {
 		return err
 	}
 	run := r.secret.Rotate
-	if opts.resume {
+	if opts.Resume {
 		run = r.secret.Resume
 	}
 	if err := run(ctx, steps); err != nil {
@@ -140,25 +127,25 @@ func planRotation(ctx context.Context, a *app.App, opts rotateOptions) (*rotatio
 	}
 	r := &rotation{a: a, opts: opts, path: cfg.Paths.Config}
 	r.issuer = &secretstore.Issuer{
-		RetireWith: cmp.Or(opts.retireWith, settings.RetireWith),
+		RetireWith: cmp.Or(opts.RetireWith, settings.RetireWith),
 		Run: func(ctx context.Context, command string, stdin secret.Secret) ([]byte, error) {
 			return destination.Run(ctx, cfg.Commands[command], os.Environ(), stdin)
 		},
 		HTTP:      func() (*http.Client, error) { return a.HTTPClient(config.Profile{}) },
 		GitLabURL: destination.GitLabURL(cfg.Destination.URL, a.Getenv),
 	}
-	if !opts.fromStdin {
-		r.issuer.RotateWith = cmp.Or(opts.with, settings.RotateWith)
+	if !opts.FromStdin {
+		r.issuer.RotateWith = cmp.Or(opts.With, settings.RotateWith)
 	}
 	if err := checkCommands(cfg, r.issuer.RotateWith, r.issuer.RetireWith); err != nil {
 		return nil, err
 	}
-	if opts.expires != "" {
-		if r.issuer.Expires, err = parseExpiry(opts.expires, a.Now()); err != nil {
+	if opts.Expires != "" {
+		if r.issuer.Expires, err = parseExpiry(opts.Expires, a.Now()); err != nil {
 			return nil, err
 		}
 	}
-	if r.dests, err = delivery.Destinations(a, settings.To, opts.as); err != nil {
+	if r.dests, err = delivery.Destinations(a, settings.To, opts.As); err != nil {
 		return nil, err
 	}
 	if r.secret, err = a.SealedSecret(settings); err != nil {
@@ -168,13 +155,13 @@ func planRotation(ctx context.Context, a *app.App, opts rotateOptions) (*rotatio
 		return nil, err
 	}
 	r.issuer.OldEnded = r.held.OldEnded()
-	return r, r.secret.CheckStage(r.held.Stage, opts.resume, opts.abandon, r.issuer.RotateWith != "")
+	return r, r.secret.CheckStage(r.held.Stage, opts.Resume, opts.Abandon, r.issuer.RotateWith != "")
 }
 
 func (r *rotation) printPlan() {
 	note, stage, with := r.a.Note, r.held.Stage, r.issuer.RotateWith
 	switch {
-	case r.opts.abandon:
+	case r.opts.Abandon:
 		note("would abandon the rotation of %q, and keep the value that 'get' prints.", r.opts.name)
 		return
 	case stage == secretstore.Delivering || stage == secretstore.Retiring:
@@ -200,7 +187,7 @@ func (r *rotation) printPlan() {
 }
 
 func (r *rotation) confirm(ctx context.Context) error {
-	if r.opts.yes || r.issuer.RotateWith == "" && r.issuer.RetireWith == "" {
+	if r.opts.Yes || r.issuer.RotateWith == "" && r.issuer.RetireWith == "" {
 		return nil
 	}
 	unasked := unconfirmed("replace the secret", r.opts.name)
@@ -215,7 +202,7 @@ func (r *rotation) delivered() string {
 }
 
 func (r *rotation) abandon(ctx context.Context) error {
-	if !r.opts.yes {
+	if !r.opts.Yes {
 		unasked := unconfirmed("discard a value of", r.opts.name)
 		if err := r.a.Confirm(ctx, fmt.Sprintf("Abandon the rotation of %q, and discard the other value?", r.opts.name), unasked); err != nil {
 			return err
@@ -232,7 +219,7 @@ func (r *rotation) abandon(ctx context.Context) error {
 func (r *rotation) steps(ctx context.Context) (secretstore.Steps, error) {
 	steps := r.issuer.Steps()
 	steps.Deliver = r.deliver
-	if steps.Mint != nil || r.opts.resume {
+	if steps.Mint != nil || r.opts.Resume {
 		return steps, nil
 	}
 	value, err := readValue(ctx, r.a, "rotate", r.opts.name)
@@ -256,10 +243,10 @@ func (r *rotation) deliver(ctx context.Context, value secret.Secret) error {
 	if err != nil {
 		return err
 	}
-	if r.dests, err = delivery.Destinations(r.a, settings.To, r.opts.as); err != nil {
+	if r.dests, err = delivery.Destinations(r.a, settings.To, r.opts.As); err != nil {
 		return err
 	}
-	if !r.opts.resume {
+	if !r.opts.Resume {
 		if err := r.saveExpiry(!settings.Expires.IsZero()); err != nil {
 			return err
 		}
@@ -274,7 +261,7 @@ func (r *rotation) deliver(ctx context.Context, value secret.Secret) error {
 // saveExpiry saves when the new value expires, which may differ from the old one's expiry.
 func (r *rotation) saveExpiry(hadExpiry bool) error {
 	end := r.issuer.Expires
-	if end.IsZero() && hadExpiry && r.opts.expires == "" {
+	if end.IsZero() && hadExpiry && r.opts.Expires == "" {
 		r.a.Note("The expiry of the new value is unknown; to set it, run 'fob secret set %s --keep --expires 90d'.", r.opts.name)
 	}
 	if !end.IsZero() {

@@ -23,18 +23,17 @@ import (
 
 type setOptions struct {
 	name       string
-	expires    string
-	to         []string
-	storage    string
-	rotateWith string
-	retireWith string
-	keep       bool
-	force      bool
+	Expires    string   `flag:"expires" empty:"refused" help:"{WHEN} it expires at its issuer: 90d, 2027-01-31 or never"`
+	To         []string `flag:"to" empty:"refused" help:"add a {DESTINATION} for push and rotate; repeatable"`
+	Storage    string   `flag:"storage" empty:"refused" help:"where to store it: {STORAGE} is keyring or file"`
+	RotateWith string   `flag:"rotate-with" empty:"refused" help:"the {COMMAND} that prints a new value, or gitlab"`
+	RetireWith string   `flag:"retire-with" empty:"refused" help:"the {COMMAND} that revokes an old value"`
+	Keep       bool     `flag:"keep" help:"only change the settings, not the value"`
+	usage.ForceFlag
 }
 
 func newSetCmd(a *app.App) *cobra.Command {
-	var opts setOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "set NAME",
 		Short: "Store a secret, or a new value of it",
 		Long: `Read a secret from stdin or a prompt and store it sealed. It may have several lines;
@@ -50,27 +49,15 @@ changes them and not the value. Copies are not updated: see 'fob secret push', o
   fob secret set stripe/prod --keep --to dotenv:/srv/shop/.env#STRIPE_KEY`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.name = args[0]
-			return runSet(cmd.Context(), a, opts)
-		},
-	}
-	flags := c.Flags()
-	flags.StringVar(&opts.expires, "expires", "", "`WHEN` it expires at its issuer: 90d, 2027-01-31 or never")
-	flags.StringArrayVar(&opts.to, "to", nil, "add a `DESTINATION` for push and rotate; repeatable")
-	flags.StringVar(&opts.storage, "storage", "", "where to store it: `STORAGE` is keyring or file")
-	flags.StringVar(&opts.rotateWith, "rotate-with", "", "the `COMMAND` that prints a new value, or gitlab")
-	flags.StringVar(&opts.retireWith, "retire-with", "", "the `COMMAND` that revokes an old value")
-	flags.BoolVar(&opts.keep, "keep", false, "only change the settings, not the value")
-	usage.ForceFlag(c, &opts.force)
-	usage.RefuseEmpty(c, "expires", "to", "storage", "rotate-with", "retire-with")
+	}, setOptions{}, runSet)
 	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
 	_ = c.RegisterFlagCompletionFunc("rotate-with", complete.New(a).Commands(secretstore.GitLabIssuer))
 	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
 	return c
 }
 
-func runSet(ctx context.Context, a *app.App, opts setOptions) error {
+func runSet(ctx context.Context, a *app.App, args []string, opts setOptions) error {
+	opts.name = args[0]
 	a.MakesConfig = true
 	cfg, err := a.Config()
 	if err != nil {
@@ -78,7 +65,7 @@ func runSet(ctx context.Context, a *app.App, opts setOptions) error {
 	}
 	before, known := cfg.Secrets[opts.name]
 	before.Name = opts.name
-	if !known && opts.keep {
+	if !known && opts.Keep {
 		_, err := app.KnownSecret(cfg, opts.name)
 		return err
 	}
@@ -92,10 +79,10 @@ func runSet(ctx context.Context, a *app.App, opts setOptions) error {
 	if after.Storage == config.StorageNone {
 		return cli.WithHint(cli.Usagef("the storage 'none' stores no secrets"), "set %s, or choose 'keyring' or 'file' with --storage", config.SecretVariable(opts.name))
 	}
-	if err := delivery.CheckConflicts(ctx, a, after.To, before.To, opts.force); err != nil {
+	if err := delivery.CheckConflicts(ctx, a, after.To, before.To, opts.Force); err != nil {
 		return err
 	}
-	if opts.keep {
+	if opts.Keep {
 		return config.SaveSecret(cfg.Paths.Config, after)
 	}
 	value, err := readValue(ctx, a, "set", opts.name)
@@ -130,28 +117,28 @@ func warnOverridden(a *app.App, name string) {
 
 func applySettings(a *app.App, cfg *config.Config, s config.Secret, opts setOptions) (config.Secret, error) {
 	var err error
-	if opts.expires != "" {
-		if s.Expires, err = parseExpiry(opts.expires, a.Now()); err != nil {
+	if opts.Expires != "" {
+		if s.Expires, err = parseExpiry(opts.Expires, a.Now()); err != nil {
 			return s, err
 		}
 	}
-	dests, err := delivery.Destinations(a, opts.to, nil)
+	dests, err := delivery.Destinations(a, opts.To, nil)
 	if err != nil {
 		return s, err
 	}
 	s.To = delivery.AddNames(s.To, delivery.DestinationNames(dests))
-	if err := checkCommands(cfg, opts.rotateWith, opts.retireWith); err != nil {
+	if err := checkCommands(cfg, opts.RotateWith, opts.RetireWith); err != nil {
 		return s, err
 	}
-	s.RotateWith, s.RetireWith = cmp.Or(opts.rotateWith, s.RotateWith), cmp.Or(opts.retireWith, s.RetireWith)
-	if opts.storage != "" {
-		if opts.keep {
-			return s, cli.WithHint(cli.Usagef("--keep cannot move the value to another storage"), "run 'fob storage migrate --to %s' to move it", opts.storage)
+	s.RotateWith, s.RetireWith = cmp.Or(opts.RotateWith, s.RotateWith), cmp.Or(opts.RetireWith, s.RetireWith)
+	if opts.Storage != "" {
+		if opts.Keep {
+			return s, cli.WithHint(cli.Usagef("--keep cannot move the value to another storage"), "run 'fob storage migrate --to %s' to move it", opts.Storage)
 		}
-		if err := app.CheckStorage(opts.storage); err != nil {
+		if err := app.CheckStorage(opts.Storage); err != nil {
 			return s, err
 		}
-		s.Storage = opts.storage
+		s.Storage = opts.Storage
 	}
 	s.Storage, err = cfg.StorageFor(s.Storage)
 	return s, err

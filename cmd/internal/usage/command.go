@@ -62,4 +62,3 @@ func addFlags(c *cobra.Command, options reflect.Value) {
 type JSONFlag struct {
 	JSON bool `flag:"json" help:"print JSON"`
 }
-

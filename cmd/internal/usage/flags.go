@@ -7,16 +7,9 @@ import (
 	"github.com/fobcli/fob/internal/oauth"
 )
 
-// DestinationFlags are the flags of commands that deliver.
-type DestinationFlags struct {
-	To []string
-	As []string
-}
-
-func (f *DestinationFlags) Register(c *cobra.Command, to string) {
-	c.Flags().StringArrayVar(&f.To, "to", nil, to+" a `DESTINATION`, see 'fob help destinations'; repeatable")
-	c.Flags().StringArrayVar(&f.As, "as", nil, "log in to the platform as `[PLATFORM=]PROFILE`")
-	RefuseEmpty(c, "to", "as")
+// AsFlag is --as, of commands that deliver.
+type AsFlag struct {
+	As []string `flag:"as" empty:"refused" help:"log in to the platform as {[PLATFORM=]PROFILE}"`
 }
 
 // Hints for places without a host.
@@ -39,14 +32,14 @@ func AddReferenceFlags(c *cobra.Command, variables, files *[]string) {
 	c.Flags().StringArrayVar(files, "env-file", nil, "`FILE` with lines NAME=VALUE or NAME=fob://token/PROFILE; repeatable")
 }
 
-// AllowFolderFlag adds --allow-folder: a registry may be shared, so that what it names needs
+// AllowFolderFlag is --allow-folder: a registry may be shared, so that what it names needs
 // this machine's consent.
-func AllowFolderFlag(c *cobra.Command, allow *bool) {
-	c.Flags().BoolVar(allow, "allow-folder", false, "allow rotations to write .env files there")
+type AllowFolderFlag struct {
+	AllowFolder bool `flag:"allow-folder" help:"allow rotations to write .env files there"`
 }
 
-// ForceFlag adds --force: a destination stores one value, so that a second key or secret
+// ForceFlag is --force: a destination stores one value, so that a second key or secret
 // overwrites the first, which may be the only copy.
-func ForceFlag(c *cobra.Command, force *bool) {
-	c.Flags().BoolVar(force, "force", false, "overwrite another key or secret at a destination")
+type ForceFlag struct {
+	Force bool `flag:"force" help:"overwrite another key or secret at a destination"`
 }
