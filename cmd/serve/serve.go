@@ -174,18 +174,31 @@ func serverOptions(a *app.App, opts serveOptions) (serve.Options, error) {
 	if err != nil {
 		return o, err
 	}
-	for i, rule := range cfg.Serve.Rules {
+	o.Headers = cfg.Serve.Headers
+	o.Rules, err = readSettings(cfg.Serve)
+	return o, err
+}
+
+// readSettings checks the table [serve] and returns its rules.
+func readSettings(settings config.Serve) (rules []serve.Rule, err error) {
+	const hint = "fix the configuration with an editor"
+	for _, name := range settings.Headers {
+		if err := serve.CheckHeader(name); err != nil {
+			return nil, cli.WithHint(cli.Usagef("[serve] headers: %.80q: %s", name, err), hint)
+		}
+	}
+	for i, rule := range settings.Rules {
 		r, err := newRule(rule)
 		if err != nil {
-			return o, cli.WithHint(cli.Usagef("[[serve.rule]] number %d: %s", i+1, err), "fix the configuration with an editor")
+			return nil, cli.WithHint(cli.Usagef("[[serve.rule]] number %d: %s", i+1, err), hint)
 		}
-		o.Rules = append(o.Rules, r)
+		rules = append(rules, r)
 	}
-	return o, nil
+	return rules, nil
 }
 
 func newRule(rule config.ServeRule) (serve.Rule, error) {
-	r := serve.Rule{Path: rule.Path, Methods: rule.Methods, Need: apikey.Need{Environment: rule.Environment, Scopes: rule.Scopes}}
+	r := serve.Rule{Path: rule.Path, Methods: rule.Methods, Preflight: rule.Preflight, Need: apikey.Need{Environment: rule.Environment, Scopes: rule.Scopes}}
 	if err := serve.CheckPath(rule.Path); err != nil {
 		return r, err
 	}
@@ -296,6 +309,17 @@ func printProxyConfig(a *app.App, opts serveOptions) error {
 	if _, _, err := net.SplitHostPort(opts.listen); err != nil || strings.HasPrefix(opts.listen, "unix:") {
 		return cli.WithHint(cli.Usagef("--print-config requires --listen HOST:PORT"), "print it for a HOST:PORT, then replace the address by the socket")
 	}
-	_, err := fmt.Fprint(a.Out.Raw(), serve.ProxyConfig(opts.printConfig, opts.listen))
+	cfg, err := a.Config()
+	if err != nil {
+		return err
+	}
+	if _, err := readSettings(cfg.Serve); err != nil {
+		return err
+	}
+	headers := cfg.Serve.Headers
+	if len(headers) == 0 {
+		headers = serve.DefaultHeaders()
+	}
+	_, err = fmt.Fprint(a.Out.Raw(), serve.ProxyConfig(opts.printConfig, opts.listen, headers))
 	return err
 }

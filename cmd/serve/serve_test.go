@@ -43,6 +43,8 @@ func TestServe_Usage(t *testing.T) {
 		"a rule's path":                 {"[[serve.rule]]\npath = \"x\"\n", nil, "[[serve.rule]] number 1"},
 		"a rule's environment":          {"[[serve.rule]]\npath = \"/\"\n[[serve.rule]]\npath = \"/a\"\nenv = \"A B\"\n", nil, "[[serve.rule]] number 2"},
 		"a rule's scope":                {"[[serve.rule]]\npath = \"/\"\nscopes = [\"a b\"]\n", nil, "[[serve.rule]] number 1"},
+		"a header's name":               {"[serve]\nheaders = [\"api_key\"]\n", nil, "[serve] headers: \"api_key\""},
+		"a header with another use":     {"[serve]\nheaders = [\"Authorization\"]\n", []string{"--print-config", "nginx"}, "[serve] headers: \"Authorization\""},
 		"an unknown configuration":      {"", []string{"--print-config", "squid"}, `no configuration for "squid"`},
 		"a configuration for a socket":  {"", []string{"--print-config", "nginx", "--listen", "unix:/run/fob.sock"}, "HOST:PORT"},
 	} {
@@ -73,7 +75,7 @@ func createRegistry(t *testing.T, a *app.App) apikey.Minted {
 }
 
 func TestServerOptions(t *testing.T) {
-	a := cmdtest.New(t, "[[serve.rule]]\npath = \"/admin\"\nmethods = [\"GET\"]\nenv = \"live\"\nscopes = [\"orders:write\"]\n")
+	a := cmdtest.New(t, "[serve]\nheaders = [\"apikey\"]\n[[serve.rule]]\npath = \"/admin\"\npreflight = true\nmethods = [\"GET\"]\nenv = \"live\"\nscopes = [\"orders:write\"]\n")
 	opts := serveOptions{
 		listen: defaultListen, internal: "127.0.0.1:0", trusted: []string{"10.1.2.3/8", "::1/128"}, proxy: "nginx",
 		maxStale: time.Second, cacheSize: 5, guesses: 0,
@@ -87,6 +89,9 @@ func TestServerOptions(t *testing.T) {
 	}
 	if len(o.TrustedProxies) != 2 || o.TrustedProxies[0].String() != "10.0.0.0/8" {
 		t.Errorf("%v", o.TrustedProxies)
+	}
+	if !slices.Equal(o.Headers, []string{"apikey"}) || !o.Rules[0].Preflight {
+		t.Errorf("%q, %+v", o.Headers, o.Rules)
 	}
 	if len(o.Rules) != 1 || o.Rules[0].Path != "/admin" || !slices.Equal(o.Rules[0].Methods, []string{"GET"}) || o.Rules[0].Need.Environment != "live" || !slices.Equal(o.Rules[0].Need.Scopes, []string{"orders:write"}) {
 		t.Errorf("%+v", o.Rules)
@@ -158,6 +163,13 @@ func TestPrintConfig(t *testing.T) {
 		if err != nil || !strings.Contains(stdout, "127.0.0.1:4711") {
 			t.Errorf("%s: %q, %v", proxy, stdout, err)
 		}
+	}
+}
+
+func TestPrintConfig_HidesConfiguredHeaders(t *testing.T) {
+	a := cmdtest.New(t, "[serve]\nheaders = [\"apikey\"]\n")
+	if stdout, _, err := a.Run(New, "--print-config", "nginx"); err != nil || !strings.Contains(stdout, `proxy_set_header apikey "";`) || strings.Contains(stdout, "API-Key") {
+		t.Errorf("%s %v", stdout, err)
 	}
 }
 

@@ -12,8 +12,10 @@ type Keys struct {
 	AddPepper     bool `toml:"add_pepper" doc:"add the current pepper to hashes without one when their key is verified"`
 }
 
-// Serve is the table [serve]: what routes require when fob checks keys for a proxy.
+// Serve is the table [serve]: how fob checks keys for a proxy, and what routes require.
 type Serve struct {
+	Headers []string `toml:"headers" doc:"the headers besides Authorization that may contain the key" default:"X-API-Key"`
+
 	Rules []ServeRule `toml:"rule"`
 }
 
@@ -23,4 +25,5 @@ type ServeRule struct {
 	Methods     []string `toml:"methods" doc:"the methods that the rule is for; all if absent"`
 	Environment string   `toml:"env" doc:"the environment that a key must have"`
 	Scopes      []string `toml:"scopes" doc:"the scopes that a key must have"`
+	Preflight   bool     `toml:"preflight" doc:"let browsers ask without a key whether they may send such requests (CORS)"`
 }

@@ -264,7 +264,7 @@ func (p Profile) untrustedSetting() string {
 // untrustedSetting is the same for settings outside of profiles.
 func (c *Config) untrustedSetting() string {
 	key := cmp.Or(otherSetting(*c, "default", "storage", "keys", "serve", "profile", "secret"),
-		otherSetting(c.Keys, "brand", "environments", "pepper_storage", "require_pepper"), otherSetting(c.Serve, "rule"))
+		otherSetting(c.Keys, "brand", "environments", "pepper_storage", "require_pepper"), otherSetting(c.Serve, "rule", "headers"))
 	for _, name := range c.SecretNames() {
 		key = cmp.Or(key, otherSetting(c.Secrets[name], "storage", "expires"))
 	}

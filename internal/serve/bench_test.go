@@ -31,3 +31,20 @@ func BenchmarkVerify(b *testing.B) {
 		b.Fatal("refused")
 	}
 }
+
+// Verifying a good key allocates nothing beyond what net/http does.
+func TestVerify_Allocations(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Log, o.Now = slog.New(slog.DiscardHandler), time.Now })
+	text, _ := f.key(t, draft)
+	r := httptest.NewRequest("GET", "/verify?scope=orders:read", nil)
+	r.Header.Set("Authorization", "Bearer "+text)
+	r.Header.Set("X-Forwarded-For", "198.51.100.7:1")
+	w := &nowhere{header: http.Header{}}
+	f.server.ServeHTTP(w, r)
+	if w.header.Get("X-Fob-Key-Id") == "" {
+		t.Fatal("refused")
+	}
+	if n := testing.AllocsPerRun(100, func() { f.server.ServeHTTP(w, r) }); n > 0 {
+		t.Errorf("%.0f allocations per check", n)
+	}
+}

@@ -25,8 +25,9 @@ func Proxies() []string {
 }
 
 // ProxyConfig returns the concatenated configuration files that make a reverse proxy check
-// keys with fob at HOST:PORT.
-func ProxyConfig(proxy, address string) string {
+// keys with fob at HOST:PORT. Lines about X-API-Key are repeated for each header that may
+// contain a key.
+func ProxyConfig(proxy, address string, headers []string) string {
 	var b strings.Builder
 	_, port, _ := net.SplitHostPort(address)
 	replacer := strings.NewReplacer("127.0.0.1:8089", address, "8089", port)
@@ -36,7 +37,15 @@ func ProxyConfig(proxy, address string) string {
 			continue
 		}
 		text, _ := proxies.ReadFile(path.Join("proxies", file.Name()))
-		b.WriteString(replacer.Replace(string(text)))
+		for line := range strings.Lines(replacer.Replace(string(text))) {
+			if !strings.Contains(strings.ToLower(line), "x-api-key") {
+				b.WriteString(line)
+				continue
+			}
+			for _, header := range headers {
+				b.WriteString(strings.NewReplacer("X-API-Key", header, "x-api-key", strings.ToLower(header)).Replace(line))
+			}
+		}
 	}
 	return b.String()
 }

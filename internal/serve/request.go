@@ -1,8 +1,10 @@
 package serve
 
 import (
+	"cmp"
+	"encoding/base64"
+	"errors"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,10 +13,27 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-const (
-	headerAuthorization = "Authorization"
-	headerAPIKey        = "X-Api-Key"
-)
+const headerAuthorization = "Authorization"
+
+// settings are what a reload replaces.
+type settings struct {
+	routes  []route
+	headers []string // may contain a key, as Authorization may
+}
+
+// DefaultHeaders are the headers besides Authorization that may contain a key.
+func DefaultHeaders() []string { return []string{"X-API-Key"} }
+
+// CheckHeader returns an error if a header cannot be configured to contain keys.
+func CheckHeader(name string) error {
+	switch canonical := http.CanonicalHeaderKey(name); {
+	case name == "" || strings.ContainsFunc(name, func(c rune) bool { return !isAlphanumeric(c) && c != '-' }):
+		return errors.New("a header's name has only letters, digits and hyphens")
+	case canonical == headerAuthorization, canonical == "Forwarded", strings.HasPrefix(canonical, "X-Forwarded-"), strings.HasPrefix(canonical, "X-Original-"):
+		return errors.New(canonical + " is read for another purpose")
+	}
+	return nil
+}
 
 type requestHeader struct {
 	authorization, apiKey []string
@@ -23,25 +42,21 @@ type requestHeader struct {
 }
 
 // readHeader reads the headers in one pass, because it runs for every request.
-func readHeader(h http.Header) (s requestHeader) {
+func (c *settings) readHeader(h http.Header) (s requestHeader) {
 	for name, values := range h {
-		switch name {
-		case headerAuthorization:
+		switch {
+		case name == headerAuthorization:
 			s.authorization = values
-		case headerAPIKey:
+		case slices.Contains(c.headers, name):
+			s.ambiguous = s.ambiguous || s.apiKey != nil
 			s.apiKey = values
-		case "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url":
+		case name == "X-Forwarded-Uri", name == "X-Original-Uri", name == "X-Original-Url":
 			for _, uri := range values {
 				s.inURL = s.inURL || inURL(uri)
 			}
-		default:
-			if strings.IndexByte(name, '_') < 0 {
-				continue
-			}
-			switch http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")) {
-			case headerAuthorization, headerAPIKey:
-				s.ambiguous = true
-			}
+		case strings.IndexByte(name, '_') >= 0:
+			canonical := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+			s.ambiguous = s.ambiguous || canonical == headerAuthorization || slices.Contains(c.headers, canonical)
 		}
 	}
 	return s
@@ -59,10 +74,25 @@ func (s *requestHeader) key() (string, outcome) {
 		return parseKey(s.apiKey[0])
 	}
 	scheme, key, _ := strings.Cut(s.authorization[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", noKey // another scheme, which the service behind may handle
+	key = strings.TrimLeft(key, " ")
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		return parseKey(key)
+	case strings.EqualFold(scheme, "Basic"):
+		return parseBasic(key)
 	}
-	return parseKey(strings.TrimLeft(key, " "))
+	return "", noKey // another scheme, which the service behind may handle
+}
+
+// parseBasic returns the user name (RFC 7617). The password is ignored unless it is a second
+// key.
+func parseBasic(credentials string) (string, outcome) {
+	decoded, err := base64.StdEncoding.DecodeString(credentials)
+	user, password, found := strings.Cut(string(decoded), ":")
+	if err != nil || !found || apikey.LooksLikeKey(password) {
+		return "", badRequest
+	}
+	return parseKey(user)
 }
 
 func parseKey(key string) (string, outcome) {
@@ -81,61 +111,49 @@ func inURL(uri string) bool {
 	return err == nil && apikey.LooksLikeKey(decoded)
 }
 
-// peer returns the address of the connected client, and whether it may set forwarded
-// headers. Clients of a unix socket have no address and are trusted.
-func (s *Server) peer(r *http.Request) (address netip.Addr, isProxy bool) {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return peer.Addr(), err != nil || s.trusts(peer.Addr())
-}
-
-func (s *Server) trusts(address netip.Addr) bool {
-	return slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address.Unmap()) })
-}
-
-// client returns the address that failed attempts are counted for: the peer's, or the one a
-// trusted proxy reports. X-Forwarded-For is read from its end, because each trusted proxy
-// appends the address it saw, and everything before the first untrusted address may be
-// forged.
-func (s *Server) client(r *http.Request) netip.Addr {
-	peer, isProxy := s.peer(r)
-	if !isProxy {
-		return peer
-	}
-	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		address, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			return peer
-		}
-		if peer = address; !s.trusts(address) {
-			return address
-		}
-	}
-	return peer
-}
-
 // needOf returns what the request needs, by the rules or by its query.
-func (s *Server) needOf(r *http.Request) (apikey.Need, outcome) {
-	isEnvoy := r.URL.Path != verifyPath
+func (s *Server) needOf(c *settings, r *http.Request) (apikey.Need, outcome) {
 	switch {
-	case len(s.Rules) == 0 && isEnvoy: // Envoy forwards the client's query
+	case len(c.routes) > 0:
+		rule, out := s.ruleOf(c, r, "")
+		return rule.Need, out
+	case r.URL.Path != verifyPath: // Envoy forwards the client's query
 		return apikey.Need{}, noRule
-	case len(s.Rules) == 0:
-		return s.needs.parse(r.URL.RawQuery)
 	}
+	need, invalid := s.needs.parse(r.URL.RawQuery)
+	if invalid != "" {
+		s.Log.Warn("invalid query parameter of /verify", "parameter", invalid)
+		return need, badQuery
+	}
+	return need, allowed
+}
+
+// isPreflight reports whether a browser asks whether it may send a request (CORS), and the
+// rule of that request allows the question. Browsers send no key with it.
+func (s *Server) isPreflight(c *settings, r *http.Request) bool {
+	wanted := r.Header["Access-Control-Request-Method"]
+	if len(wanted) != 1 || wanted[0] == "" || len(r.Header["Origin"]) != 1 || len(r.Header[headerAuthorization]) > 0 {
+		return false
+	}
+	rule, out := s.ruleOf(c, r, wanted[0])
+	return out == allowed && rule.Preflight
+}
+
+// ruleOf returns the rule of the request, or that of another method if this one is OPTIONS.
+func (s *Server) ruleOf(c *settings, r *http.Request, preflightFor string) (Rule, outcome) {
 	if _, isProxy := s.peer(r); !isProxy {
-		return apikey.Need{}, noRule
+		return Rule{}, noRule
 	}
 	uri, named := forwarded(r, "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url")
 	method, _ := forwarded(r, "X-Forwarded-Method", "X-Original-Method")
-	if isEnvoy {
+	if r.URL.Path != verifyPath {
 		uri, named = strings.CutPrefix(r.RequestURI, verifyPath) // Envoy keeps the original path
 		method = r.Method
 	}
-	if !named {
-		return apikey.Need{}, noRule
+	if !named || preflightFor != "" && method != http.MethodOptions {
+		return Rule{}, noRule
 	}
-	return s.needOfRoute(method, uri)
+	return c.ruleFor(cmp.Or(preflightFor, method), uri)
 }
 
 // forwarded returns the common value of headers, and whether any is set. It returns "" if
@@ -160,54 +178,53 @@ type needs struct {
 
 const maxNeeds = 1000
 
-func (n *needs) parse(query string) (apikey.Need, outcome) {
+// parse returns the name of the first invalid parameter, or "".
+func (n *needs) parse(query string) (need apikey.Need, invalid string) {
 	if query == "" {
-		return apikey.Need{}, allowed
+		return apikey.Need{}, ""
 	}
 	n.mu.RLock()
 	need, known := n.parsed[query]
 	n.mu.RUnlock()
 	if known {
-		return need, allowed
+		return need, ""
 	}
-	need, ok := parseNeed(query)
-	if !ok {
-		return need, noRule
+	query = strings.Clone(query)
+	if need, invalid = parseNeed(query); invalid != "" {
+		return need, invalid
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.parsed == nil || len(n.parsed) >= maxNeeds {
 		n.parsed = make(map[string]apikey.Need)
 	}
-	n.parsed[strings.Clone(query)] = need
-	return need, allowed
+	n.parsed[query] = need
+	return need, ""
 }
 
 // parseNeed parses ?env=live&scope=orders:read&scope=…; one scope parameter may list
-// several, separated by spaces. It rejects other parameters.
-func parseNeed(query string) (apikey.Need, bool) {
-	var need apikey.Need
+// several, separated by spaces. It rejects other parameters, and returns the name of one.
+func parseNeed(query string) (need apikey.Need, invalid string) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return need, false
+		return need, "(malformed)"
 	}
 	for name, list := range values {
-		switch name {
-		case "env":
-			if len(list) != 1 || apikey.CheckEnvironment(list[0]) != nil {
-				return need, false
-			}
-			need.Environment = strings.Clone(list[0])
-		case "scope":
-			for _, scope := range strings.Fields(strings.Join(list, " ")) {
-				if apikey.CheckScope(scope) != nil {
-					return need, false
-				}
-				need.Scopes = append(need.Scopes, strings.Clone(scope))
-			}
+		valid := name == "env" && len(list) == 1 && apikey.CheckEnvironment(list[0]) == nil
+		if valid {
+			need.Environment = list[0]
+		}
+		if name == "scope" {
+			scopes := strings.Fields(strings.Join(list, " "))
+			need.Scopes, valid = scopes, !slices.ContainsFunc(scopes, func(scope string) bool { return apikey.CheckScope(scope) != nil })
+		}
+		switch {
+		case valid:
+		case len(name) >= apikey.MinLength: // might be a key
+			return need, "(long)"
 		default:
-			return need, false
+			return need, cmp.Or(name, "(empty)")
 		}
 	}
-	return need, true
+	return need, ""
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,6 +19,8 @@ type Rule struct {
 	Path    string   // /orders also matches /orders/; /orders/* matches both and everything below
 	Methods []string // empty: all; GET includes HEAD
 	Need    apikey.Need
+	// Preflight allows browsers to ask without a key whether they may send such a request.
+	Preflight bool
 }
 
 // CheckPath returns an error if no request can match a rule's path.
@@ -79,38 +82,37 @@ func (r *route) coversMethod(method string) bool {
 	})
 }
 
-// needOfRoute returns what the first matching rule needs. A path that matches a rule only
-// when folded is rejected: services differ in whether they would treat it as the rule's
-// path.
-func (s *Server) needOfRoute(method, uri string) (apikey.Need, outcome) {
+// ruleFor returns the first rule that matches. A path that matches a rule only when folded is
+// rejected: services differ in whether they would treat it as the rule's path.
+func (c *settings) ruleFor(method, uri string) (Rule, outcome) {
 	path, folded, ok := readPath(uri)
 	if !ok {
-		return apikey.Need{}, unclearPath
+		return Rule{}, unclearPath
 	}
-	for i := range s.routes {
-		r := &s.routes[i]
+	for i := range c.routes {
+		r := &c.routes[i]
 		switch {
 		case !r.coversFolded(folded):
 		case method == "" && len(r.Methods) > 0:
-			return apikey.Need{}, unclearPath
+			return Rule{}, unclearPath
 		case !r.coversMethod(method):
 		case !r.covers(path):
-			return apikey.Need{}, unclearPath
+			return Rule{}, unclearPath
 		default:
-			return r.Need, allowed
+			return r.Rule, allowed
 		}
 	}
-	return apikey.Need{}, noRule
+	return Rule{}, noRule
 }
 
 // warnAboutSpellings logs rules that grant more than an earlier rule for the same path spelled
 // differently.
-func (s *Server) warnAboutSpellings() {
-	for j := range s.routes {
-		for i := range s.routes[:j] {
-			guard, later := &s.routes[i], &s.routes[j]
+func warnAboutSpellings(routes []route, log *slog.Logger) {
+	for j := range routes {
+		for i := range routes[:j] {
+			guard, later := &routes[i], &routes[j]
 			if later.grantsMore(guard) && later.respells(guard) {
-				s.Log.Warn("a serve.rule grants under another spelling what an earlier one guards: the earlier one applies, or the request is refused",
+				log.Warn("a serve.rule grants under another spelling what an earlier one guards: the earlier one applies, or the request is refused",
 					"rule", j+1, "path", later.Path, "earlier_rule", i+1, "earlier_path", guard.Path)
 			}
 		}

@@ -46,6 +46,8 @@ type Options struct {
 	// Rules are what routes need; the first match applies. Without rules, the query
 	// parameters env and scope apply.
 	Rules []Rule
+	// Headers besides Authorization that may contain a key; without any, DefaultHeaders.
+	Headers []string
 	// TrustedProxies may set forwarded headers.
 	TrustedProxies []netip.Prefix
 	// OnlyAuthStatuses restricts responses to 200, 401 and 403: nginx's auth_request turns
@@ -60,12 +62,12 @@ type Options struct {
 // Server checks keys. Run keeps its cache up to date.
 type Server struct {
 	Options
-	cache   *cache
-	guesses *limiter
-	metrics metrics
-	uses    *uses
-	needs   needs
-	routes  []route
+	cache    *cache
+	guesses  *limiter
+	metrics  metrics
+	uses     *uses
+	needs    needs
+	settings atomic.Pointer[settings]
 
 	rehashing atomic.Bool // one key at a time
 }
@@ -81,11 +83,24 @@ const (
 func New(o Options) *Server {
 	s := &Server{Options: o, uses: &uses{sums: make(map[string]apikey.Use)}, guesses: newLimiter(o.Guesses, o.Now)}
 	s.cache = newCache(o, &s.metrics, s.uses)
-	for _, rule := range o.Rules {
-		s.routes = append(s.routes, newRoute(rule))
-	}
-	s.warnAboutSpellings()
+	s.Configure(o.Rules, o.Headers)
 	return s
+}
+
+// Configure replaces the rules and headers of the Options. They are not checked.
+func (s *Server) Configure(rules []Rule, headers []string) {
+	if len(headers) == 0 {
+		headers = DefaultHeaders()
+	}
+	c := &settings{}
+	for _, rule := range rules {
+		c.routes = append(c.routes, newRoute(rule))
+	}
+	for _, name := range headers {
+		c.headers = append(c.headers, http.CanonicalHeaderKey(name))
+	}
+	warnAboutSpellings(c.routes, s.Log)
+	s.settings.Store(c)
 }
 
 // Run follows the registry's changes and reports uses until ctx ends.

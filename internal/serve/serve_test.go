@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -291,9 +292,15 @@ func TestScope(t *testing.T) {
 	if r.StatusCode != 403 || !strings.Contains(r.Header.Get("WWW-Authenticate"), `error="insufficient_scope", scope="orders:read orders:write"`) {
 		t.Error(r.StatusCode, r.Header)
 	}
-	for _, query := range []string{"scope=nonsense", "env=LIVE", "env=live&env=test", "colour=red", "%zz", "scope=a:b;c"} {
-		if r := f.bearer("/verify?"+query, text); r.StatusCode != 403 {
+	for query, name := range map[string]string{
+		"scope=nonsense": "scope", "env=LIVE": "env", "env=live&env=test": "env", "colour=red": "colour", "scopes=orders:read": "scopes",
+		"%zz": "(malformed)", "scope=a:b;c": "(malformed)", "=x": "(empty)", "imported-key-of-elsewhere=": "(long)",
+	} {
+		if r := f.bearer("/verify?"+query, text); r.StatusCode != 400 || !strings.Contains(body(t, r), "query parameter") {
 			t.Errorf("%s: %d", query, r.StatusCode)
+		}
+		if log := f.log.String(); !strings.Contains(log, "parameter="+name) || strings.Contains(log, "imported-key") {
+			t.Errorf("%s: its name is not logged:\n%s", query, log)
 		}
 	}
 }
@@ -564,6 +571,11 @@ func TestForwardedHeadersOfStrangersAreIgnored(t *testing.T) {
 		r.Header.Set("X-Forwarded-For", test.forwarded)
 		if got := f.server.client(r); got.String() != test.want {
 			t.Errorf("%+v: %s", test, got)
+		}
+		r.Header.Del("X-Forwarded-For")
+		r.Header.Set("Forwarded", "for="+test.forwarded)
+		if got := f.server.client(r); got.String() != test.want && !strings.Contains(test.forwarded, ",") {
+			t.Errorf("Forwarded, %+v: %s", test, got)
 		}
 	}
 }
@@ -851,7 +863,7 @@ func TestUsesAreWrittenDownAtTheEnd(t *testing.T) {
 
 func TestProxyConfigs(t *testing.T) {
 	for _, proxy := range []string{"nginx", "caddy", "haproxy", "traefik", "envoy"} {
-		if text := ProxyConfig(proxy, "127.0.0.1:1234"); !strings.Contains(text, "127.0.0.1:1234") || strings.Contains(text, "8089") {
+		if text := ProxyConfig(proxy, "127.0.0.1:1234", DefaultHeaders()); !strings.Contains(text, "127.0.0.1:1234") || strings.Contains(text, "8089") {
 			t.Errorf("%s:\n%s", proxy, text)
 		}
 	}
@@ -1037,5 +1049,114 @@ func TestI79_ServerGivesNoPepperUnasked(t *testing.T) {
 	})
 	if r, err := f.keys.Key(t.Context(), bareID); err != nil || r.Pepper != "" || <-calls == "" {
 		t.Error(r.Pepper, err)
+	}
+}
+
+func TestVerify_Basic(t *testing.T) {
+	f := newFixture(t, nil)
+	text, _ := f.key(t, draft)
+	other, _ := f.key(t, draft)
+	basic := func(credentials string) int {
+		return f.ask("GET", "/verify", "Authorization: basic "+base64.StdEncoding.EncodeToString([]byte(credentials))).StatusCode
+	}
+	for credentials, want := range map[string]int{
+		text + ":": 200, text + ":x": 200, text: 401, ":" + text: 401, "x:" + text: 401, text + ":" + other: 401, text + ", " + other + ":": 401, ":": 401, "": 401,
+	} {
+		if got := basic(credentials); got != want {
+			t.Errorf("%q: %d, not %d", credentials, got, want)
+		}
+	}
+	if r := f.ask("GET", "/verify", "Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte(text+":")), "X-Api-Key: "+text); r.StatusCode != 401 {
+		t.Error("two headers:", r.StatusCode)
+	}
+}
+
+func TestVerify_ConfiguredHeaders(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Headers = []string{"apikey", "X-Shop-Key"} })
+	text, _ := f.key(t, draft)
+	for _, test := range []struct {
+		headers []string
+		want    int
+	}{
+		{[]string{"Apikey: " + text}, 200},
+		{[]string{"X-Shop-Key: " + text}, 200},
+		{[]string{"Authorization: Bearer " + text}, 200},
+		{[]string{"Authorization: Bearer " + text, "X-Api-Key: x"}, 200}, // not configured
+		{[]string{"X-Api-Key: " + text}, 401},
+		{[]string{"Apikey: " + text, "X-Shop-Key: " + text}, 401},
+		{[]string{"Apikey: " + text, "Authorization: Bearer " + text}, 401},
+		{[]string{"Apikey: " + text, "X_Shop_Key: x"}, 401},
+		{[]string{"Apikey: ", "Apikey: " + text}, 401},
+	} {
+		if r := f.ask("GET", "/verify", test.headers...); r.StatusCode != test.want {
+			t.Errorf("%s: %d, not %d", test.headers, r.StatusCode, test.want)
+		}
+	}
+	for _, name := range []string{"", "api_key", "api key", "Ä", "authorization", "x-forwarded-for", "X-Original-URI", "forwarded", "a:b"} {
+		if CheckHeader(name) == nil {
+			t.Errorf("%q is accepted", name)
+		}
+	}
+	for _, proxy := range Proxies() {
+		config := ProxyConfig(proxy, "127.0.0.1:8089", []string{"apikey", "X-Shop-Key"})
+		for _, header := range []string{"apikey", "x-shop-key"} {
+			if strings.Contains(strings.ToLower(config), "x-api-key") || strings.Count(strings.ToLower(config), header) != strings.Count(strings.ToLower(ProxyConfig(proxy, "127.0.0.1:8089", DefaultHeaders())), "x-api-key") {
+				t.Errorf("%s, %s:\n%s", proxy, header, config)
+			}
+		}
+	}
+}
+
+func TestVerify_Preflight(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		o.Rules = []Rule{
+			{Path: "/orders", Methods: []string{"PUT"}, Preflight: true},
+			{Path: "/orders", Methods: []string{"DELETE"}},
+			{Path: "/status", Preflight: true},
+		}
+	})
+	text, _ := f.key(t, draft)
+	preflight := []string{"Origin: https://shop.example", "Access-Control-Request-Method: PUT"}
+	nginx := func(uri string, headers ...string) []string {
+		return append([]string{"X-Original-Uri: " + uri, "X-Original-Method: OPTIONS"}, headers...)
+	}
+	for _, test := range []struct {
+		name    string
+		headers []string
+		want    int
+	}{
+		{"allowed", nginx("/orders", preflight...), 200},
+		{"any method", nginx("/status", preflight...), 200},
+		{"another method", nginx("/orders", "Origin: https://shop.example", "Access-Control-Request-Method: DELETE"), 401},
+		{"no rule", nginx("/admin", preflight...), 401},
+		{"an ambiguous path", nginx("/ORDERS", preflight...), 401},
+		{"no origin", nginx("/orders", preflight[1]), 401},
+		{"no method", nginx("/orders", preflight[0]), 401},
+		{"an empty method", nginx("/orders", preflight[0], "Access-Control-Request-Method: "), 401},
+		{"two methods", nginx("/orders", preflight[0], preflight[1], preflight[1]), 401},
+		{"not OPTIONS", append([]string{"X-Original-Uri: /orders", "X-Original-Method: PUT"}, preflight...), 401},
+		{"OPTIONS by the client", append([]string{"X-Original-Uri: /orders", "X-Original-Method: PUT", "X-Forwarded-Method: OPTIONS"}, preflight...), 401},
+		{"an invalid key", nginx("/orders", append(preflight, "Authorization: Bearer nonsense")...), 403}, // OPTIONS has no rule
+		{"another scheme", nginx("/orders", append(preflight, "Authorization: Digest x")...), 401},
+		{"a good key", nginx("/status", append(preflight, "Authorization: Bearer "+text)...), 200},
+	} {
+		r := f.ask("GET", "/verify", test.headers...)
+		if r.StatusCode != test.want {
+			t.Errorf("%s: %d, not %d", test.name, r.StatusCode, test.want)
+		}
+		if owner, found := r.Header["X-Fob-Owner"]; test.name == "allowed" && (!found || owner[0] != "") {
+			t.Error("a client could identify itself to the service:", r.Header)
+		}
+	}
+	if r := f.ask("OPTIONS", "/verify/orders", preflight...); r.StatusCode != 200 {
+		t.Error("Envoy:", r.StatusCode)
+	}
+	if r := f.ask("OPTIONS", "/verify/orders", "Origin: https://shop.example", "Access-Control-Request-Method: DELETE"); r.StatusCode != 401 {
+		t.Error("Envoy, another method:", r.StatusCode)
+	}
+	f.server.TrustedProxies = nil
+	if r := f.ask("GET", "/verify", nginx("/orders", preflight...)...); r.StatusCode != 401 {
+		t.Error("a stranger:", r.StatusCode)
 	}
 }

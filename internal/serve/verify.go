@@ -26,10 +26,12 @@ const (
 	invalidToken            // unknown, wrong, revoked, expired, disabled, or of another environment
 	outOfScope              // insufficient_scope
 	noRule                  // no rule matches the route
+	badQuery                // of /verify: a mistake in the proxy's configuration
 	unclearPath             // path or method is ambiguous
 	rateLimited             // by the key's own limit
 	tooManyFailures         // the address sent too many unknown keys
 	unavailable             // the registry is unavailable
+	preflight               // allowed without a key
 	outcomes        = iota
 )
 
@@ -48,10 +50,12 @@ var responses = [outcomes]struct {
 	invalidToken:    {"invalid_token", http.StatusUnauthorized, `Bearer realm="fob", error="invalid_token"`, `{"error":"invalid_token"}`},
 	outOfScope:      {"insufficient_scope", http.StatusForbidden, `Bearer realm="fob", error="insufficient_scope"`, `{"error":"insufficient_scope"}`},
 	noRule:          {"no_rule", http.StatusForbidden, "", `{"error":"forbidden"}`},
+	badQuery:        {"invalid_query", http.StatusBadRequest, "", `{"error":"invalid_request","error_description":"/verify was called with an invalid query parameter, which the log of fob serve names"}`},
 	unclearPath:     {"unclear_path", http.StatusBadRequest, "", `{"error":"invalid_request","error_description":"ambiguous path, or differs from a rule only in letter case"}`},
 	rateLimited:     {"rate_limited", http.StatusTooManyRequests, "", `{"error":"rate_limited"}`},
 	tooManyFailures: {"too_many_failures", http.StatusTooManyRequests, "", `{"error":"too_many_failures"}`},
 	unavailable:     {"unavailable", http.StatusServiceUnavailable, "", `{"error":"unavailable"}`},
+	preflight:       {"preflight", http.StatusOK, "", ""},
 }
 
 type verdict struct {
@@ -60,6 +64,9 @@ type verdict struct {
 	wait  time.Duration // for Retry-After
 	need  []string      // the required scopes
 }
+
+// preflightEntry has empty texts.
+var preflightEntry = &entry{owner: []string{""}, env: []string{""}, scopes: []string{""}}
 
 // verify responds to a proxy that asks whether a request may pass.
 func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
@@ -71,7 +78,11 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 	}
 	v := s.judge(r)
 	s.metrics.count(v.outcome)
-	if v.outcome != allowed {
+	switch v.outcome {
+	case allowed:
+	case preflight:
+		v.entry = preflightEntry // replaces what the client may have sent
+	default:
 		s.refuse(w, r, v)
 		return
 	}
@@ -83,15 +94,19 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) judge(r *http.Request) verdict {
-	seen := readHeader(r.Header)
+	c := s.settings.Load()
+	seen := c.readHeader(r.Header)
 	if seen.inURL || r.URL.RawQuery != "" && inURL(r.URL.RawQuery) {
 		return verdict{outcome: keyInURL}
 	}
 	text, out := seen.key()
+	if out == noKey && s.isPreflight(c, r) {
+		out = preflight
+	}
 	if out != allowed {
 		return verdict{outcome: out}
 	}
-	need, out := s.needOf(r)
+	need, out := s.needOf(c, r)
 	if out != allowed {
 		return verdict{outcome: out}
 	}
@@ -248,7 +263,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 		writeText(w, http.StatusMethodNotAllowed, "ask with POST\n")
 		return
 	}
-	seen := readHeader(r.Header)
+	seen := s.settings.Load().readHeader(r.Header)
 	key, out := seen.key()
 	caller := verdict{outcome: out}
 	if out == allowed {

@@ -1,5 +1,4 @@
--- /etc/haproxy/fob.lua: asks fob whether a request may pass, over HAProxy's own
--- HTTP client.
+-- /etc/haproxy/fob.lua: asks fob whether a request may pass, with HAProxy's HTTP client.
 
 core.register_action("fob-verify", { "http-req" }, function(txn, query)
     local sent = txn.http:req_get_headers()
@@ -8,7 +7,13 @@ core.register_action("fob-verify", { "http-req" }, function(txn, query)
         ["x-forwarded-uri"] = { txn.sf:pathq() },
         ["x-forwarded-method"] = { txn.sf:method() },
     }
-    for _, name in ipairs({ "authorization", "x-api-key" }) do
+    local forwarded = {
+        "authorization",
+        "x-api-key",
+        -- For CORS preflights (preflight = true in a [[serve.rule]]):
+        "origin", "access-control-request-method",
+    }
+    for _, name in ipairs(forwarded) do
         if sent[name] then
             headers[name] = {}
             for _, value in pairs(sent[name]) do
@@ -28,6 +33,7 @@ core.register_action("fob-verify", { "http-req" }, function(txn, query)
         return values and values[0] or ""
     end
     txn:set_var("txn.fob_status", answer.status or 0)
+    txn:set_var("txn.fob_body", answer.body or "")
     txn:set_var("txn.fob_challenge", header("www-authenticate"))
     txn:set_var("txn.fob_retry", header("retry-after"))
     txn:set_var("txn.fob_key_id", header("x-fob-key-id"))
