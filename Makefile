@@ -14,7 +14,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # The race detector makes deriving a key from a passphrase six times as slow, and SQLite,
 # which is translated C, three times; it finds nothing in either. Tests that build fob with
 # it use these flags too.
-export FOB_RACE_FLAGS := $(foreach package,golang.org/x/crypto/argon2 golang.org/x/crypto/blake2b golang.org/x/crypto/scrypt modernc.org/sqlite/lib modernc.org/libc,-gcflags=$(package)=-race=false)
+export FOB_RACE_FLAGS := $(foreach package,golang.org/x/crypto/argon2 golang.org/x/crypto/blake2b golang.org/x/crypto/scrypt github.com/ncruces/go-sqlite3-wasm/v6,-gcflags=$(package)=-race=false)
 
 .PHONY: help build demo test check lint unit fuzz e2e cross bench soak setup pictures release-snapshot release clean
 

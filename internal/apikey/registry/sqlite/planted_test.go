@@ -40,7 +40,7 @@ func registryWith(t *testing.T, path string) (id string) {
 // wholeLog is a write-ahead log that makes any database into the one at path.
 func wholeLog(t *testing.T, path string) []byte {
 	t.Helper()
-	db, err := sql.Open("sqlite", path+"?_pragma=wal_autocheckpoint(0)")
+	db, err := sql.Open("sqlite3", "file:"+path+"?_pragma=wal_autocheckpoint(0)")
 	if err != nil {
 		t.Fatal(err)
 	}

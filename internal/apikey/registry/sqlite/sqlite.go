@@ -3,7 +3,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -11,11 +10,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/ncruces/go-sqlite3/ext/serdes"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/registry/sqlstore"
@@ -42,6 +43,10 @@ func Open(ctx context.Context, path string, mode apikey.Mode) (*sqlstore.Store, 
 	}
 	if err != nil {
 		return nil, err
+	}
+	// The driver would create the index with a mode that depends on the umask.
+	if index, err := os.OpenFile(path+"-shm", os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		_ = index.Close()
 	}
 	store, err := open(ctx, dsn(path, mode), maxConnections, dialect(path), mode)
 	if errors.Is(err, errNoIndex) {
@@ -73,7 +78,7 @@ func openFrozen(ctx context.Context, path string, mode apikey.Mode) (*sqlstore.S
 }
 
 func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect, mode apikey.Mode) (*sqlstore.Store, error) {
-	db, err := sql.Open("sqlite", dsn)
+	db, err := driver.Open(dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +123,7 @@ func makeFile(ctx context.Context, path string, mode apikey.Mode) error {
 
 // newRegistry returns the contents of a registry without keys.
 func newRegistry(ctx context.Context) (file []byte, err error) {
-	db, err := sql.Open("sqlite", ":memory:")
+	db, err := driver.Open(":memory:")
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +139,7 @@ func newRegistry(ctx context.Context) (file []byte, err error) {
 	}
 	defer func() { _ = conn.Close() }()
 	err = conn.Raw(func(c any) (err error) {
-		file, err = c.(interface{ Serialize() ([]byte, error) }).Serialize()
+		file, err = serdes.Serialize(c.(driver.Conn).Raw(), "main")
 		return err
 	})
 	return file, err
@@ -159,10 +164,12 @@ func dsn(path string, mode apikey.Mode) string {
 func dsnWith(path string, pragmas ...string) string {
 	query := url.Values{
 		"mode":    {"rw"}, // do not create the file
+		"modeof":  {path}, // of the log
 		"_txlock": {"immediate"},
-		"_pragma": append(pragmas, fmt.Sprintf("busy_timeout(%d)", busyTimeout), "foreign_keys(1)", "synchronous(full)"),
+		"_pragma": slices.Concat([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout)}, pragmas, []string{"foreign_keys(1)", "synchronous(full)"}),
 	}
-	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String()
+	escaped := strings.ReplaceAll(query.Encode(), "+", "%20") // as SQLite reads it
+	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: escaped}).String()
 }
 
 // maxParameters bounds a statement's parameters: SQLite compares each name with all before
@@ -185,47 +192,43 @@ func dialect(path string) sqlstore.Dialect {
 // isRetryable reports that another process created the same table. Other conflicts are left
 // to busy_timeout.
 func isRetryable(err error) bool {
-	return codeOf(err)&0xff == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "already exists")
-}
-
-// codeOf returns the extended result code of SQLite, or -1.
-func codeOf(err error) int {
-	if failed, ok := errors.AsType[*sqlite.Error](err); ok {
-		return failed.Code()
-	}
-	return -1
+	return errors.Is(err, sqlite3.ERROR) && strings.Contains(err.Error(), "already exists")
 }
 
 // explain converts errors of SQLite to errors of package apikey.
 func explain(path string, err error) error {
-	kind := apikey.ErrUnusable
-	code := codeOf(err)
-	if code == -1 {
+	code, ok := errors.AsType[sqlite3.ExtendedErrorCode](err)
+	if !ok {
 		return err
 	}
+	kind := apikey.ErrUnusable
 	switch code {
-	case sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP:
+	case sqlite3.IOERR_SHMOPEN, sqlite3.IOERR_SHMSIZE, sqlite3.IOERR_SHMMAP:
 		kind = errNoIndex // in shared memory
-	case sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ:
+	case sqlite3.IOERR_READ, sqlite3.IOERR_SHORT_READ:
 		kind = apikey.ErrDamaged
+	case sqlite3.IOERR_WRITE, sqlite3.IOERR_FSYNC:
+		if errors.Is(err, syscall.ENOSPC) {
+			kind = apikey.ErrFull
+		}
 	}
-	switch code & 0xff { // without the extended part
-	case sqlite3.SQLITE_ERROR:
+	switch code.Code() {
+	case sqlite3.ERROR:
 		if strings.Contains(err.Error(), "no such table: registry") {
 			return apikey.ErrNoRegistry
 		}
 		if strings.Contains(err.Error(), "no such ") {
 			kind = apikey.ErrDamaged
 		}
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+	case sqlite3.BUSY, sqlite3.LOCKED:
 		kind = apikey.ErrBusy
-	case sqlite3.SQLITE_CANTOPEN:
+	case sqlite3.CANTOPEN:
 		kind = errNoLog
-	case sqlite3.SQLITE_FULL:
+	case sqlite3.FULL:
 		kind = apikey.ErrFull
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+	case sqlite3.CORRUPT, sqlite3.NOTADB:
 		kind = apikey.ErrDamaged
-	case sqlite3.SQLITE_INTERRUPT:
+	case sqlite3.INTERRUPT:
 		return context.Canceled
 	}
 	return fmt.Errorf("%w: %s", kind, sanitize.Line(path+": "+err.Error()))

@@ -18,7 +18,7 @@ func TestRegistry(t *testing.T) {
 			return sqlite.Open(ctx, path, mode)
 		},
 		DB: func(t *testing.T, path string) *sql.DB {
-			db, err := sql.Open("sqlite", path)
+			db, err := sql.Open("sqlite3", path)
 			if err != nil {
 				t.Fatal(err)
 			}

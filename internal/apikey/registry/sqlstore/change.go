@@ -191,10 +191,10 @@ func placeholders(count, width int) string {
 
 func (c *change) RevokeAll(e apikey.Event, ids []string) (count int, err error) {
 	seq := c.head.Seq + 1
-	for some := range slices.Chunk(ids, c.parameters-2) {
-		query := fmt.Sprintf("INSERT INTO revocation (key_id, seq, at) SELECT id, CAST($%d AS BIGINT), CAST($%d AS BIGINT) FROM api_key WHERE revoked_at = 0 AND id IN %s ON CONFLICT DO NOTHING",
-			len(some)+1, len(some)+2, placeholders(len(some), len(some)))
-		if _, err := c.exec(query, append(anyOf(some), seq, apikey.Milliseconds(e.At))...); err != nil {
+	for some := range slices.Chunk(ids, c.parameters) {
+		query := fmt.Sprintf("INSERT INTO revocation (key_id, seq, at) SELECT id, %d, %d FROM api_key WHERE revoked_at = 0 AND id IN %s ON CONFLICT DO NOTHING",
+			seq, apikey.Milliseconds(e.At), placeholders(len(some), len(some)))
+		if _, err := c.exec(query, anyOf(some)...); err != nil {
 			return 0, err
 		}
 	}

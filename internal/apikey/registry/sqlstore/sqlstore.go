@@ -1,5 +1,8 @@
 // Package sqlstore is the registry in a SQL database, with statements for SQLite,
 // PostgreSQL and CockroachDB. Their differences are in a Dialect.
+//
+// The parameters of a statement first appear in the order of their numbers: to SQLite, $2 is
+// a name, and its driver numbers names as they appear.
 package sqlstore
 
 import (
@@ -386,7 +389,7 @@ func (s *Store) Use(ctx context.Context, uses []apikey.Use) error {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }()
-		count, err := tx.PrepareContext(ctx, `INSERT INTO key_use (key_id, last_at, uses) SELECT id, $2, $3 FROM api_key WHERE id = $1
+		count, err := tx.PrepareContext(ctx, `INSERT INTO key_use (last_at, uses, key_id) SELECT $1, $2, id FROM api_key WHERE id = $3
 			ON CONFLICT (key_id) DO UPDATE SET uses = key_use.uses + excluded.uses,
 			last_at = CASE WHEN excluded.last_at > key_use.last_at THEN excluded.last_at ELSE key_use.last_at END`)
 		if err != nil {
@@ -394,7 +397,7 @@ func (s *Store) Use(ctx context.Context, uses []apikey.Use) error {
 		}
 		defer count.Close()
 		for _, u := range uses {
-			if _, err := count.ExecContext(ctx, u.ID, apikey.Milliseconds(u.Last), u.Count); err != nil {
+			if _, err := count.ExecContext(ctx, apikey.Milliseconds(u.Last), u.Count, u.ID); err != nil {
 				return err
 			}
 		}
