@@ -234,7 +234,7 @@ func (a *App) ProfileStore(p config.Profile) (*credstore.Store, error) {
 	if name == config.StorageNone {
 		return nil, errNotInEnviron(p.Name)
 	}
-	return a.Store(name)
+	return a.store(cfg, name), nil
 }
 
 // Store opens a storage by its name, once per process.
@@ -243,12 +243,16 @@ func (a *App) Store(name string) (*credstore.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.store(cfg, name), nil
+}
+
+func (a *App) store(cfg *config.Config, name string) *credstore.Store {
 	a.opened.mu.Lock()
 	defer a.opened.mu.Unlock()
 	store := a.opened.stores[name]
 	switch {
 	case store != nil:
-		return store, nil
+		return store
 	case name == config.StorageKeyring:
 		store = credstore.NewKeyring(credstore.KeyringOptions{
 			DataDir: cfg.Paths.Data,
@@ -259,7 +263,7 @@ func (a *App) Store(name string) (*credstore.Store, error) {
 		store = credstore.NewFile(credstore.FileOptions{DataDir: cfg.Paths.Data, Key: cachedKey(a.AgentCache, a.FileKey(cfg).Open)})
 	}
 	a.opened.stores[name] = store
-	return store, nil
+	return store
 }
 
 // Rekeyed closes the stores after a change of a storage's key.

@@ -4,7 +4,6 @@
 package atomicfile
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/rand"
 	"errors"
@@ -214,15 +213,21 @@ func read(open func(string) (*os.File, error), path string, limit int64, check f
 }
 
 func readAll(f *os.File, path string, size, limit int64) ([]byte, error) {
-	var data bytes.Buffer
-	data.Grow(int(min(size, limit)) + bytes.MinRead) // one read for a regular file
-	if _, err := data.ReadFrom(io.LimitReader(f, limit+1)); err != nil {
+	data := make([]byte, min(size, limit)+1)
+	n, err := f.Read(data)
+	data = data[:n]
+	if err == nil && int64(n) != size { // not a regular file, or it has just changed
+		var rest []byte
+		rest, err = io.ReadAll(io.LimitReader(f, limit+1-int64(n)))
+		data = append(data, rest...)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if int64(data.Len()) > limit {
+	if int64(len(data)) > limit {
 		return nil, fmt.Errorf("%s has more than %d bytes", path, limit)
 	}
-	return data.Bytes(), nil
+	return data, nil
 }
 
 // ReadPublic returns a file without secrets of at most limit bytes, with any owner,
@@ -321,8 +326,8 @@ func FollowLinks(path string, visit func(link string, info fs.FileInfo) error) (
 
 func splitPath(path string) (root string, parts []string) {
 	root = filepath.VolumeName(path)
-	path = filepath.ToSlash(path[len(root):])
-	if strings.HasPrefix(path, "/") {
+	path, isAbs := strings.CutPrefix(filepath.ToSlash(path[len(root):]), "/")
+	if isAbs {
 		root += string(filepath.Separator)
 	}
 	return cmp.Or(root, "."), strings.Split(path, "/")

@@ -12,10 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openNoFollow opens a file for reading, without following a link or waiting for a pipe's
-// writer.
+// open opens a file for reading, without waiting for a pipe's writer. os.OpenFile would start
+// Go's poller for the file, which takes longer than to read it.
+func open(path string, flags int) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|flags, 0)
+	for err == unix.EINTR { //nolint:errorlint // not wrapped
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|flags, 0)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0) // os.NewFile polls what does not block
+	return os.NewFile(uintptr(fd), path), err
+}
+
+// openNoFollow is open for a file that must not be a link.
 func openNoFollow(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := open(path, unix.O_NOFOLLOW)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, fmt.Errorf("%w: %s is a symbolic link", ErrUnsafe, path)
 	}
@@ -24,10 +37,8 @@ func openNoFollow(path string) (*os.File, error) {
 
 func openFollow(path string) (*os.File, error) { return os.Open(path) }
 
-// openNonblocking follows links, but does not wait for a pipe's writer.
-func openNonblocking(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-}
+// openNonblocking follows links.
+func openNonblocking(path string) (*os.File, error) { return open(path, 0) }
 
 // MkdirAll creates a private folder and its missing parents, also private.
 func MkdirAll(dir string) error { return os.MkdirAll(dir, dirMode) }

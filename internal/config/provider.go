@@ -53,6 +53,9 @@ var presets = sync.OnceValue(Providers) // built once per process, not once per 
 
 // FindProvider returns a preset by its name. All callers share its lists and maps.
 func FindProvider(name string) (Provider, bool) {
+	if name == "" {
+		return Provider{}, false
+	}
 	all := presets()
 	i := slices.IndexFunc(all, func(p Provider) bool { return p.Name == name })
 	if i < 0 {
