@@ -191,15 +191,16 @@ func (g *Registrar) abandon(tx apikey.Tx, rotation *apikey.Rotation, old, next a
 		return err
 	}
 	rotation.Phase = apikey.PhaseDelivering
+	isPending := func(d apikey.Delivery) bool { return d.Status == apikey.DeliveryPending } // the process was killed
 	if slices.ContainsFunc(others, func(r replacement) bool {
-		return r.New != next.ID && r.key.ID != "" && (r.Arrived() || r.key.RevokedAt.IsZero())
+		return r.New != next.ID && r.key.ID != "" && (r.Arrived() || slices.ContainsFunc(r.Deliveries, isPending) || r.key.RevokedAt.IsZero())
 	}) {
 		return nil
 	}
 	if state := old.State(g.now()); state != apikey.Active && state != apikey.Disabled {
 		return nil
 	}
-	rotation.Phase = apikey.PhaseAbandoned
+	rotation.Phase, rotation.Deliveries = apikey.PhaseAbandoned, slices.DeleteFunc(slices.Clone(rotation.Deliveries), isPending)
 	return g.revokeReplacement(tx, &next)
 }
 

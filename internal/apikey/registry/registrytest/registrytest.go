@@ -59,6 +59,7 @@ func Run(t *testing.T, d Driver) {
 		{"G55_KeepUntilDelivered", testKeepUntilDelivered},
 		{"G55_StillUsed", testStillUsed},
 		{"G55_AnswerLost", testAnswerLost},
+		{"G55_RevokedAfterKill", testRevokedAfterKill},
 		{"G55_NotedMeanwhile", testNotedMeanwhile},
 		{"ManyDestinations", testManyDestinations},
 		{"G55_RotateCrowd", testRotateCrowd},

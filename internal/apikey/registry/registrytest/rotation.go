@@ -373,6 +373,45 @@ func testAnswerLost(t *testing.T, f *fixture) {
 	f.audited(t)
 }
 
+// A process is killed once a destination has the replacement, and that is revoked by hand: the
+// destination needs another one, however often its delivery fails.
+func testRevokedAfterKill(t *testing.T, f *fixture) {
+	_, id := f.key(t, draft)
+	place := &fakeDestination{name: "place:there"}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = f.Rotate(t.Context(), id, keys.RotateOptions{Overlap: time.Hour, Last: killedAfter{place}})
+	}()
+	rotations, err := f.Registry.Rotations(t.Context(), id)
+	if err != nil || len(rotations) != 1 || len(place.got) != 1 {
+		t.Fatal(rotations, place.got, err)
+	}
+	if _, err := f.Revoke(t.Context(), []string{rotations[0].New}, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.pass(time.Minute)
+	place.err = errors.New("no route")
+	opts := keys.RotateOptions{Overlap: time.Hour, To: []keys.Destination{place}}
+	for range 2 {
+		f.rotate(t, id, opts, keys.ErrNotDelivered)
+		if open, err := f.Unfinished(t.Context()); err != nil || len(open) != 1 {
+			t.Errorf("%d rotations are unfinished, %v", len(open), err)
+		}
+	}
+	place.err = nil
+	f.rotate(t, id, opts, nil)
+	f.refused(t, place.got[1], "", apikey.Need{})
+	f.audited(t)
+}
+
+// killedAfter is a destination whose process is killed once it has the key.
+type killedAfter struct{ *fakeDestination }
+
+func (k killedAfter) Deliver(ctx context.Context, key apikey.Minted, r apikey.Record) error {
+	_ = k.fakeDestination.Deliver(ctx, key, r)
+	panic("killed")
+}
+
 // losingDestination receives the key, and its answer is lost.
 type losingDestination struct{ fakeDestination }
 
