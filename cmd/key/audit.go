@@ -100,8 +100,8 @@ func verifyLog(ctx context.Context, a *app.App, g *keys.Registrar, since *apikey
 		return err
 	}
 	a.Note("Verified the log of %s and the records of %s.", cli.Plural(int(head.Seq), "change", "changes"), cli.Plural(int(end.Keys), "key", "keys"))
-	if n := len(end.Pending); n > 0 {
-		a.Note("The revocation of %s is unfinished: run 'fob key revoke --resume' to add the audit entries.", cli.Plural(n, "key", "keys"))
+	if end.Pending > 0 {
+		a.Note("The revocation of %s is unfinished: run 'fob key revoke --resume' to add the audit entries.", cli.Plural(end.Pending, "key", "keys"))
 	}
 	if since == nil {
 		a.Note("Save this head elsewhere, and pass it to the next check with --head.")
@@ -130,6 +130,9 @@ func printLog(ctx context.Context, a *app.App, g *keys.Registrar, opts auditOpti
 	}
 	table := a.NewTable([]string{"SEQ", "TIME", "USER", "ACTION", "KEY", "DETAIL"}, "USER", "TIME")
 	_, err := g.Registry.Log(ctx, after, func(l apikey.Logged) error {
+		if l.IsPending {
+			return nil
+		}
 		if opts.JSON {
 			return a.PrintLine(entryJSON{l.Seq, cli.UTCSeconds(l.At), l.Actor, l.Action, l.KeyID, l.Detail, l.Hash.String()})
 		}

@@ -104,6 +104,38 @@ func TestRevoke_KilledBeforeTheRecords(t *testing.T) {
 	wantError(t, "a third time", err, false, "fob key list")
 }
 
+// However many keys are revoked, only some are held in memory at a time.
+func TestRevoke_InPages(t *testing.T) {
+	m := apptest.New(t, "")
+	const page = keys.BatchSize + 1
+	mustRun(t, m, "", "create", "--owner", "shop", "--count", fmt.Sprint(2*page+1))
+	opts := revokeOptions{page: page}
+	opts.Owner, opts.Yes = "shop", true
+	if err := runRevoke(t.Context(), m.App, nil, opts); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr := mustRun(t, m, "", "audit", "--verify"); strings.Contains(stderr, "unfinished") {
+		t.Error(stderr)
+	}
+	changes := map[string]int{}
+	withRegistry(t, m, func(g *keys.Registrar) {
+		if _, err := g.Registry.Log(t.Context(), 0, func(l apikey.Logged) error {
+			changes[l.Action]++
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		for r, err := range g.Registry.Keys(t.Context(), apikey.Filter{}) {
+			if err != nil || r.RevokedAt.IsZero() {
+				t.Fatal(r, err)
+			}
+		}
+	})
+	if changes[apikey.ActionRevokeAll] != 2 || changes[apikey.ActionRevoked] != 2*page || changes[apikey.ActionRevoke] != 1 {
+		t.Error(changes)
+	}
+}
+
 func TestRotate(t *testing.T) {
 	m := apptest.New(t, "")
 	text, id := create(t, m, "--to", m.Dotenv("KEY"), "--scope", "a:read")

@@ -2,6 +2,8 @@ package key
 
 import (
 	"context"
+	"fmt"
+	"iter"
 	"math"
 
 	"github.com/spf13/cobra"
@@ -20,6 +22,8 @@ type revokeOptions struct {
 	Reason   string `flag:"reason" help:"{REASON} for the audit log"`
 	KeyStdin bool   `flag:"key-stdin" help:"revoke the key on stdin"`
 	Resume   bool   `flag:"resume" help:"finish an interrupted revocation"`
+
+	page int // number of keys that are revoked in one change, and held in memory
 }
 
 func newRevokeCmd(a *app.App) *cobra.Command {
@@ -36,7 +40,7 @@ counted and confirmed first.
   fob key revoke --resume`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
-	}, revokeOptions{}, runRevoke))
+	}, revokeOptions{page: 100_000}, runRevoke))
 }
 
 func runRevoke(ctx context.Context, a *app.App, args []string, opts revokeOptions) error {
@@ -79,7 +83,7 @@ func runRevoke(ctx context.Context, a *app.App, args []string, opts revokeOption
 		}
 		if opts.DryRun {
 			printPlan(a, "revoke", r, "")
-		} else {
+		} else if count <= opts.page || opts.Expiring != "" { // which is read with one open statement
 			ids = append(ids, r.ID)
 		}
 	}
@@ -92,19 +96,45 @@ func runRevoke(ctx context.Context, a *app.App, args []string, opts revokeOption
 		return err
 	}
 	revoked, err := g.Revoke(ctx, ids, opts.Reason)
+	if err == nil && count > len(ids) {
+		revoked, err = revokeRest(ctx, g, matching, opts, revoked)
+	}
+	if err != nil && revoked > 0 {
+		return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were revoked", revoked, count), "run it again: revoked keys are skipped")
+	}
 	if err != nil {
 		return err
 	}
-	noteRevoked(a, some[0], count, revoked)
+	noteRevoked(a, some[0], max(count, revoked), revoked)
 	_, err = finish(ctx, a, g, false)
 	return err
+}
+
+// revokeRest revokes the remaining keys, page by page.
+func revokeRest(ctx context.Context, g *keys.Registrar, matching iter.Seq2[apikey.Record, error], opts revokeOptions, revoked int) (int, error) {
+	ids := make([]string, 0, opts.page)
+	revoke := func() error {
+		count, err := g.Revoke(ctx, ids, opts.Reason)
+		revoked, ids = revoked+count, ids[:0]
+		return err
+	}
+	for r, err := range matching {
+		if err == nil && len(ids) == opts.page {
+			err = revoke()
+		}
+		if err != nil {
+			return revoked, err
+		}
+		ids = append(ids, r.ID)
+	}
+	return revoked, revoke()
 }
 
 // finish adds the audit entries of keys that were revoked in bulk, also by an interrupted
 // command, and returns how many had none.
 func finish(ctx context.Context, a *app.App, g *keys.Registrar, dryRun bool) (pending int, err error) {
 	end, err := g.Registry.Log(ctx, math.MaxInt64, nil)
-	pending = len(end.Pending)
+	pending = end.Pending
 	switch {
 	case err != nil || pending == 0:
 		return 0, err

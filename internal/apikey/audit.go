@@ -94,6 +94,9 @@ type Logged struct {
 	Entry
 	RecordSeq int64   // the entry that the record names as its last; 0: there is no record
 	Record    *Record // if RecordSeq is this entry
+	// IsPending means that this is no entry, but a key that a bulk revocation, entry Seq, has
+	// revoked, and whose record does not show it yet.
+	IsPending bool
 }
 
 // TamperedError is where a log was changed by something other than fob.
@@ -104,16 +107,9 @@ func (e *TamperedError) Error() string { return e.Reason }
 // LogEnd is a registry's current state, to compare with its log.
 type LogEnd struct {
 	Head    Head
-	Keys    int64     // number of keys, with the whole log
-	Pending []Pending // in the order of Settle
-	Pepper  string    // id of the current pepper
-}
-
-// Pending is a key that was revoked in bulk, but whose record does not show it yet.
-type Pending struct {
-	Seq   int64 // of the ActionRevokeAll
-	At    int64 // in milliseconds
-	KeyID string
+	Keys    int64  // number of keys, with the whole log
+	Pending int    // number of revoked keys whose record does not show it yet
+	Pepper  string // id of the current pepper
 }
 
 // With adds a key of a bulk revocation to the digest of those before it. Their order counts,
@@ -136,6 +132,11 @@ type Auditor struct {
 // Check verifies the next entry. The error is a *TamperedError.
 func (a *Auditor) Check(l Logged) error {
 	switch next := a.head.Seq + 1; {
+	case l.IsPending && (len(a.unsettled) == 0 || l.Seq != a.unsettled[0].Seq || !l.At.Equal(a.unsettled[0].At)):
+		return a.tampered(otherRevoked)
+	case l.IsPending:
+		a.settle(l.KeyID)
+		return nil
 	case l.Seq != next:
 		return a.tampered("entry %d of the audit log is missing: the next is %d", next, l.Seq)
 	case l.hash(a.head.Hash) != l.Hash:
@@ -176,11 +177,6 @@ func (a *Auditor) settle(keyID string) {
 
 // Finish is called after the last entry and returns the head to store.
 func (a *Auditor) Finish(end LogEnd) (Head, error) {
-	pending := end.Pending
-	for len(pending) > 0 && len(a.unsettled) > 0 && pending[0].Seq == a.unsettled[0].Seq && pending[0].At == Milliseconds(a.unsettled[0].At) {
-		a.settle(pending[0].KeyID)
-		pending = pending[1:]
-	}
 	switch {
 	case a.Since != nil && a.Since.Seq > a.head.Seq:
 		return a.head, a.tampered("the audit log ends before the saved head, %d: its tail was cut", a.Since.Seq)
@@ -188,13 +184,15 @@ func (a *Auditor) Finish(end LogEnd) (Head, error) {
 		return a.head, a.tampered("the audit log does not end where the registry says: its tail was cut or added to")
 	case end.Keys != a.added || end.Keys != a.accounted:
 		return a.head, a.tampered("the audit log has %d keys, and the last change of %d; the registry has %d", a.added, a.accounted, end.Keys)
-	case len(pending) > 0 || len(a.unsettled) > 0 || a.settled != Digest{}:
-		return a.head, a.tampered("the keys that were revoked in bulk are not those of the audit log")
+	case len(a.unsettled) > 0 || a.settled != Digest{}:
+		return a.head, a.tampered(otherRevoked)
 	case end.Pepper != a.pepper:
 		return a.head, a.tampered("the registry uses pepper %q, and the audit log has %q", end.Pepper, a.pepper)
 	}
 	return a.head, nil
 }
+
+const otherRevoked = "the keys that were revoked in bulk are not those of the audit log"
 
 func (a *Auditor) tampered(format string, args ...any) error {
 	return &TamperedError{fmt.Sprintf(format, args...)}

@@ -65,7 +65,8 @@ type Registry interface {
 	// Check reads everything, and returns ErrDamaged if something cannot be read.
 	Check(ctx context.Context) error
 	// Log returns the entries after a sequence number with the key's current row, in one
-	// consistent snapshot: all, or those of ids.
+	// consistent snapshot: all, or those of ids. The pending keys, in the order of Settle, follow
+	// the whole log.
 	Log(ctx context.Context, after int64, each func(Logged) error, ids ...string) (LogEnd, error)
 	Close() error
 }

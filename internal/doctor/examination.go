@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -377,8 +378,13 @@ func (e *examination) registry(ctx context.Context) {
 	err := appkeys.IfAny(ctx, e.app, apikey.ModeInspect, func(g *keys.Registrar) error {
 		e.app.Progress("Reading the registry...")
 		err := g.Registry.Check(ctx)
-		if err == nil {
-			e.add(Fine(check, "everything in it can be read"))
+		if err != nil {
+			return err
+		}
+		e.add(Fine(check, "everything in it can be read"))
+		end, err := g.Registry.Log(ctx, math.MaxInt64, nil)
+		if end.Pending > 0 {
+			e.add(Warn(check, "the revocation of "+cli.Plural(end.Pending, "key", "keys")+" is unfinished", "run 'fob key revoke --resume'"))
 		}
 		return err
 	})

@@ -114,6 +114,12 @@ func TestExamine_OlderRegistryIsNotUpdated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	if _, err := db.Exec("INSERT INTO revocation VALUES ('1AAAAAAAAAAA', 1, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	if got := find(t, m, "registry"); len(got) != 2 || got[1].State != Warning || got[1].Detail != "the revocation of 1 key is unfinished" || got[1].Fix != "run 'fob key revoke --resume'" {
+		t.Errorf("%+v", got)
+	}
 	if _, err := db.Exec("UPDATE registry SET schema_version = 3"); err != nil {
 		t.Fatal(err)
 	}

@@ -150,7 +150,7 @@ func (run *incident) timeLine(ctx context.Context) (entries []apikey.Entry, verd
 		if tampered == nil {
 			tampered = auditor.Check(l)
 		}
-		if ids[l.KeyID] {
+		if ids[l.KeyID] && !l.IsPending {
 			entries = append(entries, l.Entry)
 		}
 		return nil

@@ -214,7 +214,7 @@ func Count(ctx context.Context, dsn string, now time.Time) (c Counts, err error)
 	if err != nil {
 		return c, err
 	}
-	c.Unfinished, c.Pending = len(open), len(end.Pending)
+	c.Unfinished, c.Pending = len(open), end.Pending
 	for record, err := range r.Keys(ctx, apikey.Filter{}) {
 		if err != nil {
 			return c, err

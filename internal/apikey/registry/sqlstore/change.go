@@ -198,27 +198,28 @@ func (c *change) RevokeAll(e apikey.Event, ids []string) (count int, err error) 
 			return 0, err
 		}
 	}
-	added, err := pending(c.ctx, c.tx, seq)
-	if err != nil || len(added) == 0 {
+	var sum apikey.Digest
+	err = eachPending(c.ctx, c.tx, seq, func(l apikey.Logged) error {
+		count, sum = count+1, sum.With(l.KeyID)
+		return nil
+	})
+	if err != nil || count == 0 {
 		return 0, err
 	}
-	var sum apikey.Digest
-	for _, p := range added {
-		sum = sum.With(p.KeyID)
-	}
-	e.Detail = fmt.Sprintf("%d: %s", len(added), e.Detail)
-	return len(added), c.log(e, sum)
+	e.Detail = fmt.Sprintf("%d: %s", count, e.Detail)
+	return count, c.log(e, sum)
 }
 
-// pending returns the keys of bulk revocations since an entry, in the order of Settle.
-func pending(ctx context.Context, q querier, from int64) (list []apikey.Pending, err error) {
-	err = queryRows(ctx, q, func(rows *sql.Rows) error {
-		var p apikey.Pending
-		err := rows.Scan(&p.Seq, &p.At, &p.KeyID)
-		list = append(list, p)
-		return err
+// eachPending calls each for the keys of bulk revocations since an entry, in the order of Settle.
+func eachPending(ctx context.Context, q querier, from int64, each func(apikey.Logged) error) error {
+	return queryRows(ctx, q, func(rows *sql.Rows) error {
+		l, at := apikey.Logged{IsPending: true}, int64(0)
+		if err := rows.Scan(&l.Seq, &at, &l.KeyID); err != nil {
+			return err
+		}
+		l.At = apikey.FromMilliseconds(at)
+		return each(l)
 	}, "SELECT seq, at, key_id FROM revocation WHERE seq >= $1 ORDER BY seq, key_id", from)
-	return list, err
 }
 
 // Settle takes time and reason from the log, and refuses records that were edited since

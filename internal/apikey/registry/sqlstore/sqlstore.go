@@ -6,7 +6,6 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -436,24 +435,29 @@ func (s *Store) Log(ctx context.Context, after int64, each func(apikey.Logged) e
 	}
 	defer func() { _ = tx.Rollback() }()
 	var hash []byte
-	err = tx.QueryRowContext(ctx, "SELECT h.seq, h.hash, (SELECT COUNT(*) FROM api_key WHERE $1), r.pepper FROM log_head h, registry r", after == 0 && len(ids) == 0).
-		Scan(&end.Head.Seq, &hash, &end.Keys, &end.Pepper)
+	isWhole := after == 0 && len(ids) == 0
+	err = tx.QueryRowContext(ctx, "SELECT h.seq, h.hash, (SELECT COUNT(*) FROM api_key WHERE $1), (SELECT COUNT(*) FROM revocation), r.pepper FROM log_head h, registry r", isWhole).
+		Scan(&end.Head.Seq, &hash, &end.Keys, &end.Pending, &end.Pepper)
 	copy(end.Head.Hash[:], hash)
-	if err == nil {
-		end.Pending, err = pending(ctx, tx, 0)
-	}
 	if err != nil {
 		return end, s.explain(err)
 	}
 	var failed error
+	call := func(l apikey.Logged) error {
+		failed = each(l)
+		return failed
+	}
 	query, args := LogQuery(after, ids)
 	err = queryRows(ctx, tx, func(rows *sql.Rows) error {
 		l, err := scanLogged(rows)
 		if err == nil {
-			failed = each(l)
+			err = call(l)
 		}
-		return cmp.Or(err, failed)
+		return err
 	}, query, args...)
+	if err == nil && isWhole {
+		err = eachPending(ctx, tx, 0, call)
+	}
 	if failed != nil { // the caller's own error
 		return end, failed
 	}
