@@ -258,12 +258,25 @@ func (a *App) store(cfg *config.Config, name string) *credstore.Store {
 			DataDir: cfg.Paths.Data,
 			Getenv:  a.Getenv,
 			Notify:  func(line string) { a.Note("%s", line) },
+			Named:   func() []string { return recordNames(cfg) },
 		})
 	default:
 		store = credstore.NewFile(credstore.FileOptions{DataDir: cfg.Paths.Data, Key: cachedKey(a.AgentCache, a.FileKey(cfg).Open)})
 	}
 	a.opened.stores[name] = store
 	return store
+}
+
+// recordNames returns the names of the records in config.toml, wherever they are stored.
+func recordNames(cfg *config.Config) []string {
+	names := []string{"pepper/peppers"}
+	for _, name := range cfg.Names() {
+		names = append(names, "login/"+name)
+	}
+	for _, name := range cfg.SecretNames() {
+		names = append(names, "secret/"+(&secretstore.Secret{Name: name}).Entry().Context.Profile)
+	}
+	return names
 }
 
 // Rekeyed closes the stores after a change of a storage's key.

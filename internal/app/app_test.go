@@ -519,3 +519,14 @@ func TestRekeyed_KeepsTheNewKeyOnly(t *testing.T) {
 		t.Error("a key of another storage opens the files")
 	}
 }
+
+// The records that a keyring is asked for if the lock files are lost.
+func TestRecordNames(t *testing.T) {
+	cfg, err := config.Parse("config.toml", []byte("[profile.work]\nclient_id = 'fob'\n[secret.'stripe/prod']\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := recordNames(cfg); !slices.Equal(names, []string{"pepper/peppers", "login/work", "secret/stripe.prod"}) {
+		t.Error(names)
+	}
+}

@@ -28,6 +28,7 @@ type memoryKeyring struct {
 	limit   int
 	deaf    bool // takes items and gives none back
 	prompts bool // a slow call waits for a person
+	named   []string
 
 	mortal  bool // it dies after some changes
 	changes int  // that it still takes
@@ -107,7 +108,7 @@ func (m *memoryKeyring) delete(account string) error {
 }
 
 func inMemory(dataDir string, m *memoryKeyring) *Store {
-	k := &keyringItems{dataDir: dataDir, notify: func(string) {}, os: m, slow: time.Second, wait: time.Minute, unlock: time.Minute}
+	k := &keyringItems{dataDir: dataDir, notify: func(string) {}, named: func() []string { return m.named }, os: m, slow: time.Second, wait: time.Minute, unlock: time.Minute}
 	return &Store{items: k, key: sealKeyFile(dataDir), dataDir: dataDir, backend: "keyring"}
 }
 

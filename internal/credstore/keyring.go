@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,8 @@ const serviceName = "fob"
 type KeyringOptions struct {
 	DataDir string // contains the id of this installation and seal.key
 	Getenv  func(string) string
-	Notify  func(string) // prints a line while the keyring may be waiting for the user
+	Notify  func(string)    // prints a line while the keyring may be waiting for the user
+	Named   func() []string // the records that the configuration names, as in login/work
 }
 
 // NewKeyring returns the storage in the OS keyring: the Secret Service, the macOS Keychain
@@ -34,6 +36,7 @@ func NewKeyring(o KeyringOptions) *Store {
 	backend := &keyringItems{
 		dataDir: o.DataDir,
 		notify:  o.Notify,
+		named:   o.Named,
 		os:      osKeyring{o.Getenv, new(atomic.Bool)},
 		slow:    1500 * time.Millisecond,
 		wait:    5 * time.Second,
@@ -81,6 +84,7 @@ const (
 type keyringItems struct {
 	dataDir string
 	notify  func(string)
+	named   func() []string
 	os      keyringAPI
 
 	slow   time.Duration // after this, the keyring may be waiting for the user
@@ -102,15 +106,18 @@ const maxItem = 1500
 
 func (k *keyringItems) limit() int { return maxItem }
 
-// names returns the records by their lock files: not every keyring can list its items.
-func (k *keyringItems) names() (names []string) {
+// names returns the records by the configuration and by their lock files: not every keyring can
+// list its items.
+func (k *keyringItems) names() []string {
+	names := k.named()
 	files, _ := os.ReadDir(filepath.Join(k.dataDir, "locks"))
 	for _, file := range files {
 		if name := lockedRecord(file.Name()); name != "" {
 			names = append(names, name)
 		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, error) {

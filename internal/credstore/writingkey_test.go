@@ -86,6 +86,25 @@ func TestSet_LostKey(t *testing.T) {
 	}
 }
 
+// Without the lock files, the configuration names the records in a keyring.
+func TestSet_LostKeyAndLocks(t *testing.T) {
+	dir, m := t.TempDir(), &memoryKeyring{items: map[string]string{}, named: []string{"login/absent", "login/work"}}
+	mustReplace(t, entryOf(inMemory(dir, m), "work"))
+	for _, lost := range []string{"seal.key", "locks"} {
+		if err := os.RemoveAll(filepath.Join(dir, lost)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := entryOf(inMemory(dir, m), "play").Replace(t.Context(), Record{}); !errors.Is(err, ErrKeyMissing) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "seal.key")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("a key was created", err)
+	}
+	m.named = nil
+	mustReplace(t, entryOf(inMemory(dir, m), "play"))
+}
+
 // A deleted record needs no key.
 func TestSet_NoRecordNeedsTheKey(t *testing.T) {
 	for name, storage := range lostKeys(t) {
