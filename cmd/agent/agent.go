@@ -26,16 +26,15 @@ import (
 const agentPlaces = 512
 
 type agentOptions struct {
-	detach      bool
-	forgetAfter time.Duration
+	Detach      bool          `flag:"detach" help:"run in the background; return once the agent is ready"`
+	ForgetAfter time.Duration `flag:"forget-after" help:"forget logins that were not used for this {TIME}"`
 }
 
 // defaultForgetAfter is how long the agent caches a login that is not used.
 const defaultForgetAfter = time.Hour
 
 func New(a *app.App) *cobra.Command {
-	var opts agentOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "agent",
 		Short: "Cache open logins for scripts and other machines",
 		Long: `Cache opened logins in memory, for 'fob token' and all other commands that need a
@@ -52,10 +51,7 @@ it over ssh. FOB_AGENT is the path of another socket, or "off".
   fob agent --forget-after 10m
   fob agent lock`,
 		Args: usage.NoSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runAgent(cmd.Context(), a, opts) },
-	}
-	c.Flags().BoolVar(&opts.detach, "detach", false, "run in the background; return once the agent is ready")
-	c.Flags().DurationVar(&opts.forgetAfter, "forget-after", defaultForgetAfter, "forget logins that were not used for this `TIME`")
+	}, agentOptions{ForgetAfter: defaultForgetAfter}, runAgent)
 	lock := newAgentOrderCmd(a, agent.DoLock, "Lock the agent: forget everything",
 		`Overwrite the key of the agent's memory: it forgets everything, and refuses all
 requests until 'fob agent unlock'. The lock covers only the agent: commands here still
@@ -82,18 +78,18 @@ func agentSocket(a *app.App) (string, error) {
 	return "", cli.WithHint(cli.AsUsage(err), "set FOB_AGENT to the path of a socket elsewhere")
 }
 
-func runAgent(ctx context.Context, a *app.App, opts agentOptions) error {
-	if opts.forgetAfter <= 0 {
-		return cli.WithHint(cli.Usagef("--forget-after must be positive, not %s", opts.forgetAfter), "write --forget-after like 10m or 8h")
+func runAgent(ctx context.Context, a *app.App, _ []string, opts agentOptions) error {
+	if opts.ForgetAfter <= 0 {
+		return cli.WithHint(cli.Usagef("--forget-after must be positive, not %s", opts.ForgetAfter), "write --forget-after like 10m or 8h")
 	}
 	path, err := agentSocket(a)
 	if err != nil {
 		return err
 	}
-	if opts.detach {
+	if opts.Detach {
 		return detachAgent(ctx, a, path, opts)
 	}
-	memory, err := newMemory(ctx, a, opts.forgetAfter)
+	memory, err := newMemory(ctx, a, opts.ForgetAfter)
 	if err != nil {
 		return err
 	}
@@ -113,7 +109,7 @@ func runAgent(ctx context.Context, a *app.App, opts agentOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer stop()
 	a.ForgetSecrets()
-	handler := agent.NewHandler(home, tokens{a, memory}, memory, opts.forgetAfter, func() {
+	handler := agent.NewHandler(home, tokens{a, memory}, memory, opts.ForgetAfter, func() {
 		cancel() // the socket is gone before the answer is sent
 		_ = listener.Close()
 	})
@@ -154,7 +150,7 @@ func detachAgent(ctx context.Context, a *app.App, path string, opts agentOptions
 		a.Note("An agent already listens on %s.", path)
 		return nil
 	}
-	child, err := detached(ctx, a, "agent", "--forget-after", opts.forgetAfter.String())
+	child, err := detached(ctx, a, "agent", "--forget-after", opts.ForgetAfter.String())
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func startAgent(t *testing.T, a *cmdtest.App) (path string, ended chan error) {
 	a.Environ["FOB_AGENT"] = path
 	ctx, stop := context.WithCancel(t.Context())
 	ended = make(chan error, 1)
-	go func() { ended <- runAgent(ctx, a.App, agentOptions{forgetAfter: time.Hour}) }()
+	go func() { ended <- runAgent(ctx, a.App, nil, agentOptions{ForgetAfter: time.Hour}) }()
 	t.Cleanup(stop)
 	await(t, path, ended)
 	return path, ended
@@ -195,7 +195,7 @@ func TestForward(t *testing.T) {
 	defer stop()
 	ended := make(chan error, 1)
 	socket := filepath.Join(filepath.Dir(path), app.ForwardSocketName)
-	go func() { ended <- runAgentForward(ctx, c.App, nil, agentForwardOptions{profiles: []string{"work"}}) }()
+	go func() { ended <- runAgentForward(ctx, c.App, nil, agentForwardOptions{Profiles: []string{"work"}}) }()
 	await(t, socket, ended)
 	remote := cmdtest.New(t, "", "FOB_AGENT="+socket)
 	if stdout, _, err := remote.Run(New, "status"); err != nil || !strings.Contains(stdout, "forwarded") || !strings.Contains(stdout, "work") || strings.Contains(stdout, "home") {

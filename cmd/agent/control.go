@@ -38,8 +38,7 @@ func askAgent(ctx context.Context, a *app.App, r agent.Request) (*agent.Status, 
 }
 
 func newAgentStatusCmd(a *app.App) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "status",
 		Short: "Show whether an agent runs, and what it caches",
 		Long: `Show whether an agent runs, and what it caches: logins, and the key of the sealed
@@ -49,10 +48,7 @@ agent the exit status is 1.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
 		Example: "  fob agent status --json",
 		Args:    usage.NoKeyArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runAgentStatus(cmd.Context(), a, asJSON) },
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
+	}, usage.JSONFlag{}, runAgentStatus)
 }
 
 type agentStatusJSON struct {
@@ -62,7 +58,7 @@ type agentStatusJSON struct {
 	ForgetAfter float64 `json:"forget_after,omitempty"` // seconds
 }
 
-func runAgentStatus(ctx context.Context, a *app.App, asJSON bool) error {
+func runAgentStatus(ctx context.Context, a *app.App, _ []string, opts usage.JSONFlag) error {
 	status, err := askAgent(ctx, a, agent.Request{Do: agent.DoStatus})
 	if err != nil {
 		return err
@@ -71,7 +67,7 @@ func runAgentStatus(ctx context.Context, a *app.App, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if asJSON {
+	if opts.JSON {
 		return a.PrintJSON(agentStatusJSON{path, *status, status.Forwarded, status.ForgetAfter.Seconds()})
 	}
 	if status.Forwarded {

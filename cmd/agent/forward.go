@@ -17,13 +17,12 @@ import (
 )
 
 type agentForwardOptions struct {
-	profiles []string
-	confirm  bool
+	Profiles []string `flag:"profile" help:"provide tokens of this {PROFILE}; repeatable"`
+	Confirm  bool     `flag:"confirm" help:"confirm each token"`
 }
 
 func newAgentForwardCmd(a *app.App) *cobra.Command {
-	var opts agentForwardOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "forward [SOCKET] --profile NAME",
 		Short: "Provide access tokens to another machine over ssh",
 		Long: `Open another socket of the agent on this machine for 'ssh -R', until Ctrl-C, and print
@@ -40,10 +39,7 @@ SSH_ASKPASS. 'fob agent lock' stops all of them.
   ssh -R /tmp/fob.sock:$HOME/.fob-forward.sock build.example.com
   FOB_AGENT=/tmp/fob.sock fob token work`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runAgentForward(cmd.Context(), a, args, opts) },
-	}
-	c.Flags().StringArrayVar(&opts.profiles, "profile", nil, "provide tokens of this `PROFILE`; repeatable")
-	c.Flags().BoolVar(&opts.confirm, "confirm", false, "confirm each token")
+	}, agentForwardOptions{}, runAgentForward)
 	_ = c.RegisterFlagCompletionFunc("profile", complete.New(a).Profiles)
 	return c
 }
@@ -52,10 +48,10 @@ SSH_ASKPASS. 'fob agent lock' stops all of them.
 const forwardPlaces = 16
 
 func runAgentForward(ctx context.Context, a *app.App, args []string, opts agentForwardOptions) error {
-	if len(opts.profiles) == 0 {
+	if len(opts.Profiles) == 0 {
 		return cli.WithHint(cli.Usagef("--profile is required"), "name the profiles for the other machine: --profile work")
 	}
-	for _, name := range opts.profiles {
+	for _, name := range opts.Profiles {
 		if name == "" {
 			return cli.WithHint(cli.Usagef("--profile is empty"), "give it a value; in a script, check that the variable is set")
 		}
@@ -65,9 +61,9 @@ func runAgentForward(ctx context.Context, a *app.App, args []string, opts agentF
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	f := &agent.Forwarder{Profiles: opts.profiles, Note: func(line string) { a.Note("%s", line) }, Hint: a.Hint}
+	f := &agent.Forwarder{Profiles: opts.Profiles, Note: func(line string) { a.Note("%s", line) }, Hint: a.Hint}
 	var err error
-	if opts.confirm {
+	if opts.Confirm {
 		if f.Confirm, err = newConfirmer(a, stop); err != nil {
 			return err
 		}
@@ -96,9 +92,9 @@ func runAgentForward(ctx context.Context, a *app.App, args []string, opts agentF
 	if err != nil {
 		return err
 	}
-	a.Note("Providing tokens of %s until Ctrl-C.", strings.Join(opts.profiles, ", "))
+	a.Note("Providing tokens of %s until Ctrl-C.", strings.Join(opts.Profiles, ", "))
 	a.Note("Add to your ssh command: -R /tmp/fob.sock:%s", sanitize.ShellQuote(path))
-	a.Note("Then run there: FOB_AGENT=/tmp/fob.sock fob token %s", opts.profiles[0])
+	a.Note("Then run there: FOB_AGENT=/tmp/fob.sock fob token %s", opts.Profiles[0])
 	return agent.Serve(ctx, listener, forwardPlaces, func(request context.Context, r agent.Request, note func(string)) agent.Answer {
 		request, cancel := context.WithCancel(request)
 		defer cancel()

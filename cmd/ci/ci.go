@@ -41,11 +41,10 @@ With FOB_STORAGE=none the job stores nothing.`,
 }
 
 type ciExportOptions struct {
-	variables []string
-	envFiles  []string
-	format    string
-	output    bool
-	file      string
+	usage.ReferenceFlags
+	Format string `flag:"format" empty:"refused" help:"{FORMAT}: github, gitlab, dotenv, shell; by default that of the CI system"`
+	Output bool   `flag:"output" help:"GitHub: set outputs of this step, not variables"`
+	File   string `flag:"file" empty:"refused" help:"GitLab: add to this {FILE}; dotenv: write it; mode 0600"`
 }
 
 // The export formats.
@@ -59,8 +58,7 @@ const (
 var exportFormats = []string{exportGitHub, exportGitLab, exportDotenv, exportShell}
 
 func newCIExportCmd(a *app.App) *cobra.Command {
-	var opts ciExportOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "export --env NAME=token/PROFILE",
 		Short: "Export tokens and secrets to later steps of a job",
 		Long: `Export variables to all later steps of this CI job. If only one program needs them,
@@ -79,33 +77,26 @@ are known to change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) are re
   fob ci export --env API_TOKEN=token/ci --format gitlab --file build.env
   eval "$(fob ci export --env API_TOKEN=token/ci --format shell)"`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runCIExport(cmd.Context(), a, opts) },
-	}
-	usage.AddReferenceFlags(c, &opts.variables, &opts.envFiles)
-	flags := c.Flags()
-	flags.StringVar(&opts.format, "format", "", "`FORMAT`: "+strings.Join(exportFormats, ", ")+"; by default that of the CI system")
-	flags.BoolVar(&opts.output, "output", false, "GitHub: set outputs of this step, not variables")
-	flags.StringVar(&opts.file, "file", "", "GitLab: add to this `FILE`; dotenv: write it; mode 0600")
-	usage.RefuseEmpty(c, "format", "file")
+	}, ciExportOptions{}, runCIExport)
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(exportFormats, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
-func runCIExport(ctx context.Context, a *app.App, opts ciExportOptions) error {
+func runCIExport(ctx context.Context, a *app.App, _ []string, opts ciExportOptions) error {
 	format, err := exportFormat(a, opts)
 	if err != nil {
 		return err
 	}
-	refs, err := a.ReadRefs(ctx, opts.variables, opts.envFiles)
+	refs, err := a.ReadRefs(ctx, opts.Variables, opts.Files)
 	if err != nil {
 		return err
 	}
 	if err := checkExportVariables(refs); err != nil {
 		return err
 	}
-	target := opts.file
+	target := opts.File
 	if format == exportGitHub {
-		if target, err = gitHubFile(a, opts.output); err != nil {
+		if target, err = gitHubFile(a, opts.Output); err != nil {
 			return err
 		}
 	}
@@ -139,18 +130,18 @@ func runCIExport(ctx context.Context, a *app.App, opts ciExportOptions) error {
 }
 
 func exportFormat(a *app.App, opts ciExportOptions) (string, error) {
-	format := cmp.Or(opts.format, string(ci.System(a.Getenv)))
+	format := cmp.Or(opts.Format, string(ci.System(a.Getenv)))
 	toFile := format == exportGitLab || format == exportDotenv
 	switch {
 	case format == "":
 		return "", cli.WithHint(cli.Usagef("not in a CI job that fob recognizes"), "choose a format: --format %s", strings.Join(exportFormats, ", "))
 	case !slices.Contains(exportFormats, format):
 		return "", cli.WithHint(cli.Usagef("unknown format %q", sanitize.Line(format)), "the formats are %s", strings.Join(exportFormats, ", "))
-	case opts.output && format != exportGitHub:
+	case opts.Output && format != exportGitHub:
 		return "", cli.WithHint(cli.Usagef("--output is only for GitHub Actions"), "omit --output")
-	case toFile && opts.file == "":
+	case toFile && opts.File == "":
 		return "", cli.WithHint(cli.Usagef("--file is required"), "name the file of the job's 'artifacts: reports: dotenv': --file build.env")
-	case !toFile && opts.file != "":
+	case !toFile && opts.File != "":
 		return "", cli.WithHint(cli.Usagef("--file is only for gitlab and dotenv"), "omit it, or choose --format dotenv")
 	}
 	return format, nil

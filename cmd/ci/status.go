@@ -21,8 +21,7 @@ import (
 )
 
 func newCIStatusCmd(a *app.App) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "status [PROFILE]",
 		Short: "Show a CI job's identity, and what fob would use",
 		Long: `Show this job's identity: issuer, subject, audience and expiry, which the rules of a
@@ -40,10 +39,7 @@ identity and there is none, or it would not be sent.
   fob ci status deploy --json`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runCIStatus(cmd.Context(), a, args, asJSON) },
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
+	}, usage.JSONFlag{}, runCIStatus)
 }
 
 type ciStatusJSON struct {
@@ -73,7 +69,7 @@ type identityClaims struct {
 	ExpiresAt   time.Time `json:"expires_at,omitzero"`
 }
 
-func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) error {
+func runCIStatus(ctx context.Context, a *app.App, args []string, opts usage.JSONFlag) error {
 	status, p, err := ciSettings(a, args)
 	if err != nil && !errors.As(err, new(*config.TrustError)) {
 		return err
@@ -96,7 +92,7 @@ func runCIStatus(ctx context.Context, a *app.App, args []string, asJSON bool) er
 		problem = refusal
 	}
 	status.advise(a, p, problem)
-	if asJSON {
+	if opts.JSON {
 		err = a.PrintJSON(status)
 	} else {
 		err = printCIStatus(a, status)

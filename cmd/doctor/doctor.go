@@ -15,15 +15,14 @@ import (
 )
 
 type doctorOptions struct {
-	cron bool
-	fix  bool
-	yes  bool
-	json bool
+	Cron bool `flag:"cron" help:"check what a cron job on this machine can use"`
+	Fix  bool `flag:"fix" help:"rebuild lost settings from stored records"`
+	Yes  bool `flag:"yes" help:"do not ask for confirmation"`
+	usage.JSONFlag
 }
 
 func New(a *app.App) *cobra.Command {
-	var opts doctorOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "doctor [PROFILE...]",
 		Short: "Find what keeps fob from working here",
 		Long: `Check what logins and tokens need: storage, files and disks, loopback addresses, the
@@ -44,12 +43,7 @@ The status is 0 only if there is neither a problem nor a warning.`,
   fob doctor --json`,
 		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
 		ValidArgsFunction: complete.New(a).MoreProfiles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runDoctor(cmd.Context(), a, args, opts) },
-	}
-	c.Flags().BoolVar(&opts.cron, "cron", false, "check what a cron job on this machine can use")
-	c.Flags().BoolVar(&opts.fix, "fix", false, "rebuild lost settings from stored records")
-	c.Flags().BoolVar(&opts.yes, "yes", false, "do not ask for confirmation")
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
+	}, doctorOptions{}, runDoctor)
 	usage.Exclusive(c, "cron", "fix")
 	return c
 }
@@ -57,10 +51,10 @@ The status is 0 only if there is neither a problem nor a warning.`,
 func runDoctor(ctx context.Context, a *app.App, args []string, opts doctorOptions) error {
 	var findings []doctor.Finding
 	var err error
-	if opts.cron {
+	if opts.Cron {
 		findings, err = doctor.ExamineUnderCron(ctx, a, args)
 	} else {
-		findings, err = doctor.Examine(ctx, a, args, opts.fix, opts.yes)
+		findings, err = doctor.Examine(ctx, a, args, opts.Fix, opts.Yes)
 	}
 	if err != nil {
 		return err
@@ -69,7 +63,7 @@ func runDoctor(ctx context.Context, a *app.App, args []string, opts doctorOption
 		return ctx.Err() // the findings are incomplete, and the interruption may have caused some
 	}
 	report := doctor.NewReport(findings)
-	if opts.json {
+	if opts.JSON {
 		err = a.PrintJSON(report)
 	} else {
 		err = printFindings(a, report.Findings)

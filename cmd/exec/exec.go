@@ -22,11 +22,14 @@ import (
 )
 
 type execOptions struct {
-	variables []string
-	files     []string
-	mask      bool
-	identity  bool // pass on the CI job's identity
-	argv      []string
+	usage.ReferenceFlags
+	identityFlag
+	Mask bool `flag:"mask" help:"replace tokens and secrets in the output by ***"`
+	argv []string
+}
+
+type identityFlag struct {
+	Identity bool `flag:"keep-identity" help:"pass the CI job's identity to the program"`
 }
 
 // Exit statuses of exec's own failures, as in env(1); all others are the child's.
@@ -37,8 +40,7 @@ const (
 )
 
 func New(a *app.App) *cobra.Command {
-	var opts execOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARGUMENT…]",
 		Short: "Run a program with tokens and secrets",
 		Long: `Run a program with fresh tokens (token/PROFILE) and secrets (secret/NAME) in its
@@ -59,21 +61,13 @@ program then has no terminal.
   fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop
   fob exec --env-file .env.fob -- make deploy
   fob exec --mask --env TOKEN=token/work -- sh -c 'echo $TOKEN'`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.argv = args
-			return execFailed(runExec(cmd.Context(), a, opts))
-		},
-	}
+	}, execOptions{}, func(ctx context.Context, a *app.App, args []string, opts execOptions) error {
+		opts.argv = args
+		return execFailed(runExec(ctx, a, opts))
+	})
 	c.SetFlagErrorFunc(wrongExecFlag)
 	c.Flags().SetInterspersed(false)
-	usage.AddReferenceFlags(c, &opts.variables, &opts.files)
-	c.Flags().BoolVar(&opts.mask, "mask", false, "replace tokens and secrets in the output by ***")
-	addKeepIdentityFlag(c, &opts.identity)
 	return c
-}
-
-func addKeepIdentityFlag(c *cobra.Command, keep *bool) {
-	c.Flags().BoolVar(keep, "keep-identity", false, "pass the CI job's identity to the program")
 }
 
 // execExitHelp lists the exit statuses of a command that exits as its program does.
@@ -97,7 +91,7 @@ func runExec(ctx context.Context, a *app.App, opts execOptions) error {
 	if err != nil {
 		return err
 	}
-	refs, err := a.ReadRefs(ctx, opts.variables, opts.files)
+	refs, err := a.ReadRefs(ctx, opts.Variables, opts.Files)
 	if err != nil {
 		return err
 	}
@@ -105,11 +99,11 @@ func runExec(ctx context.Context, a *app.App, opts execOptions) error {
 	if err != nil {
 		return err
 	}
-	environ, err := a.ChildEnviron(opts.identity, added)
+	environ, err := a.ChildEnviron(opts.Identity, added)
 	if err != nil {
 		return err
 	}
-	if !opts.mask && canReplaceProcess {
+	if !opts.Mask && canReplaceProcess {
 		return replaceProcess(path, opts.argv, environ)
 	}
 	return runChild(ctx, a, path, opts, environ, secrets)
@@ -135,7 +129,7 @@ func runChild(ctx context.Context, a *app.App, path string, opts execOptions, en
 	defer signal.Stop(signals)
 	c := process.Command(context.WithoutCancel(ctx), path)
 	c.Args, c.Env, c.Stdin, c.Stdout, c.Stderr = opts.argv, environ, a.In, a.Out.Raw(), a.Err.Raw()
-	if opts.mask {
+	if opts.Mask {
 		stdout, stderr := mask.NewWriter(c.Stdout, secrets), mask.NewWriter(c.Stderr, secrets)
 		defer func() { _ = errors.Join(stdout.Close(), stderr.Close()) }()
 		c.Stdout, c.Stderr = stdout, stderr

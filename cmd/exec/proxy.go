@@ -28,18 +28,17 @@ import (
 )
 
 type proxyOptions struct {
-	allow    []string
-	baseURLs []string
-	header   string
-	quiet    bool
-	identity bool   // pass on the CI job's identity
-	source   string // a reference
+	identityFlag
+	Allow    []string `flag:"allow" help:"allow requests to this {HOST}; repeatable"`
+	BaseURLs []string `flag:"base-url" help:"set a variable to a base URL: {NAME=HOST/PATH}; repeatable"`
+	Header   string   `flag:"header" empty:"refused" help:"send the credential in the header {NAME}, not Authorization"`
+	Quiet    bool     `flag:"quiet,q" help:"log only refused and failed requests"`
+	source   string   // a reference
 	argv     []string
 }
 
 func NewProxy(a *app.App) *cobra.Command {
-	var opts proxyOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "proxy PROFILE --allow HOST [flags] -- COMMAND [ARGUMENT…]",
 		Short: "Run a program behind a proxy that adds a token",
 		Long: `Run a program with a proxy on a loopback port, whose password only this program gets.
@@ -58,24 +57,19 @@ ignores HTTPS_PROXY and ALL_PROXY connects directly, without the token.
   fob proxy github --allow api.github.com --base-url API=api.github.com -- ./bot
   fob proxy secret/stripe --header X-API-Key --allow api.stripe.com -- ./shop`,
 		ValidArgsFunction: complete.New(a).Proxied,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				opts.source, opts.argv = args[0], args[1:]
-			}
+		Args: func(cmd *cobra.Command, _ []string) error {
 			if cmd.ArgsLenAtDash() > 1 {
 				return execFailed(cli.WithHint(cli.Usagef("expected one PROFILE before --"), "run 'fob proxy PROFILE --allow HOST -- COMMAND'"))
 			}
-			return execFailed(runProxy(cmd.Context(), a, opts))
+			return nil
 		},
-	}
+	}, proxyOptions{}, func(ctx context.Context, a *app.App, args []string, opts proxyOptions) error {
+		if len(args) > 0 {
+			opts.source, opts.argv = args[0], args[1:]
+		}
+		return execFailed(runProxy(ctx, a, opts))
+	})
 	c.SetFlagErrorFunc(wrongExecFlag)
-	flags := c.Flags()
-	flags.StringArrayVar(&opts.allow, "allow", nil, "allow requests to this `HOST`; repeatable")
-	flags.StringArrayVar(&opts.baseURLs, "base-url", nil, "set a variable to a base URL: `NAME=HOST/PATH`; repeatable")
-	flags.StringVar(&opts.header, "header", "", "send the credential in the header `NAME`, not Authorization")
-	flags.BoolVarP(&opts.quiet, "quiet", "q", false, "log only refused and failed requests")
-	addKeepIdentityFlag(c, &opts.identity)
-	usage.RefuseEmpty(c, "header")
 	return c
 }
 
@@ -87,10 +81,10 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	if err := app.CheckReference(opts.source); err != nil {
 		return cli.WithHint(cli.AsUsage(err), "name a profile, or secret/NAME")
 	}
-	if strings.Trim(strings.ToLower(opts.header), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+	if strings.Trim(strings.ToLower(opts.Header), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 		return cli.WithHint(cli.Usagef("--header is not the name of a header"), "use --header X-API-Key")
 	}
-	origins, err := allowedOrigins(opts.allow)
+	origins, err := allowedOrigins(opts.Allow)
 	if err != nil {
 		return err
 	}
@@ -112,17 +106,17 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	}
 	transport.MaxIdleConnsPerHost = 64 // a program may send many requests to one host at once
 	p, err := proxy.Listen(ctx, proxy.Options{
-		Allow: origins, Authorize: credential.authorize(opts.header), Refused: credential.forget, Transport: transport, Log: requestLog(a, opts.quiet),
+		Allow: origins, Authorize: credential.authorize(opts.Header), Refused: credential.forget, Transport: transport, Log: requestLog(a, opts.Quiet),
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = p.Close() }()
-	added, err := proxyVariables(a, p, origins, opts.baseURLs)
+	added, err := proxyVariables(a, p, origins, opts.BaseURLs)
 	if err != nil {
 		return err
 	}
-	environ, err := a.ChildEnviron(opts.identity, added)
+	environ, err := a.ChildEnviron(opts.Identity, added)
 	if err != nil {
 		return err
 	}

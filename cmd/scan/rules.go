@@ -1,8 +1,8 @@
 package scan
 
 import (
+	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,10 +13,13 @@ import (
 	"github.com/fobcli/fob/internal/leakscan"
 )
 
+type rulesOptions struct {
+	Format string   `flag:"format" help:"{SCANNER}: gitleaks, betterleaks, trufflehog, github"`
+	Brands []string `flag:"brand" help:"add this {BRAND}; repeatable"`
+}
+
 func NewRules(a *app.App) *cobra.Command {
-	var format string
-	var brands []string
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "rules",
 		Short: "Print rules for other secret scanners",
 		Long: `Print rules for the configured brand, and for those of --brand, in the format of
@@ -27,20 +30,17 @@ secret scanning.
 		Example: `  fob rules --format gitleaks >.gitleaks.toml
   fob rules --format trufflehog --brand acme`,
 		Args: usage.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return runRules(a, format, brands) },
-	}
-	c.Flags().StringVar(&format, "format", "gitleaks", "`SCANNER`: "+strings.Join(leakscan.Formats(), ", "))
-	c.Flags().StringArrayVar(&brands, "brand", nil, "add this `BRAND`; repeatable")
+	}, rulesOptions{Format: "gitleaks"}, runRules)
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(leakscan.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
-func runRules(a *app.App, format string, brands []string) error {
+func runRules(_ context.Context, a *app.App, _ []string, opts rulesOptions) error {
 	configured, err := appkeys.Format(a)
 	if err != nil {
 		return err
 	}
-	text, err := leakscan.Rules(format, append([]string{configured.Brand}, brands...))
+	text, err := leakscan.Rules(opts.Format, append([]string{configured.Brand}, opts.Brands...))
 	if err != nil {
 		return cli.AsUsage(err)
 	}

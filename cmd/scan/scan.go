@@ -28,21 +28,20 @@ import (
 
 type scanOptions struct {
 	paths      []string
-	git        bool
-	staged     bool
-	stdin      bool
-	unignored  bool
-	brands     []string
-	format     string
-	noRegistry bool
-	incomplete bool
-	live       bool
-	baseline   string
+	Git        bool     `flag:"git" help:"scan the whole history of a git repository"`
+	Staged     bool     `flag:"staged" help:"scan what the next commit adds"`
+	Stdin      bool     `flag:"stdin" help:"scan stdin"`
+	Unignored  bool     `flag:"gitignore" help:"skip the files that git ignores"`
+	Brands     []string `flag:"brand" help:"also find keys of this {BRAND}; repeatable"`
+	Format     string   `flag:"format" help:"output {FORMAT}: text, json or sarif"`
+	NoRegistry bool     `flag:"no-registry" help:"do not look up which keys are live"`
+	Incomplete bool     `flag:"allow-incomplete" help:"succeed although something could not be scanned"`
+	Live       bool     `flag:"live" help:"exit with 3 only if a live key is found"`
+	Baseline   string   `flag:"baseline" help:"skip what is in {FILE}, an earlier JSON report"`
 }
 
 func New(a *app.App) *cobra.Command {
-	var opts scanOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "scan [PATH…]",
 		Short: "Find API keys in files, git history and streams",
 		Long: `Find leaked API keys of your brand, and look up in the registry which of them are live.
@@ -69,22 +68,7 @@ or in lefthook.yml:
   fob scan --git path/to/repository
   fob scan --stdin <build.log
   fob scan --format sarif src >fob.sarif`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.paths = args
-			return runScan(cmd.Context(), a, opts)
-		},
-	}
-	flags := c.Flags()
-	flags.BoolVar(&opts.git, "git", false, "scan the whole history of a git repository")
-	flags.BoolVar(&opts.staged, "staged", false, "scan what the next commit adds")
-	flags.BoolVar(&opts.stdin, "stdin", false, "scan stdin")
-	flags.BoolVar(&opts.unignored, "gitignore", false, "skip the files that git ignores")
-	flags.StringArrayVar(&opts.brands, "brand", nil, "also find keys of this `BRAND`; repeatable")
-	flags.StringVar(&opts.format, "format", "text", "output `FORMAT`: text, json or sarif")
-	flags.BoolVar(&opts.noRegistry, "no-registry", false, "do not look up which keys are live")
-	flags.BoolVar(&opts.incomplete, "allow-incomplete", false, "succeed although something could not be scanned")
-	flags.BoolVar(&opts.live, "live", false, "exit with 3 only if a live key is found")
-	flags.StringVar(&opts.baseline, "baseline", "", "skip what is in `FILE`, an earlier JSON report")
+	}, scanOptions{Format: "text"}, runScan)
 	usage.Exclusive(c, "git", "staged", "stdin", "gitignore")
 	usage.Exclusive(c, "live", "no-registry")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(ScanFormats, cobra.ShellCompDirectiveNoFileComp))
@@ -93,11 +77,12 @@ or in lefthook.yml:
 
 var ScanFormats = []string{"text", "json", "sarif"}
 
-func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
-	if !slices.Contains(ScanFormats, opts.format) {
-		return cli.WithHint(cli.Usagef("unknown format %q", opts.format), "the formats are text, json and sarif")
+func runScan(ctx context.Context, a *app.App, args []string, opts scanOptions) error {
+	opts.paths = args
+	if !slices.Contains(ScanFormats, opts.Format) {
+		return cli.WithHint(cli.Usagef("unknown format %q", opts.Format), "the formats are text, json and sarif")
 	}
-	if opts.stdin && len(opts.paths) > 0 || (opts.git || opts.staged || opts.unignored) && len(opts.paths) > 1 {
+	if opts.Stdin && len(opts.paths) > 0 || (opts.Git || opts.Staged || opts.Unignored) && len(opts.paths) > 1 {
 		return cli.WithHint(cli.Usagef("too many paths"), "see 'fob scan --help'")
 	}
 	if slices.Contains(opts.paths, "") {
@@ -112,7 +97,7 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	if err != nil {
 		return err
 	}
-	scanner, err := leakscan.NewScanner(append([]string{format.Brand}, opts.brands...))
+	scanner, err := leakscan.NewScanner(append([]string{format.Brand}, opts.Brands...))
 	if err != nil {
 		return cli.AsUsage(err)
 	}
@@ -133,7 +118,7 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := printFindings(a, found, result, opts.format); err != nil {
+	if err := printFindings(a, found, result, opts.Format); err != nil {
 		return err
 	}
 	noteUnread(a, result)
@@ -141,10 +126,10 @@ func runScan(ctx context.Context, a *app.App, opts scanOptions) error {
 		a.Note("Ignored %s: see %s, --baseline, and fob:allow.", cli.Plural(n, "key", "keys"), ignoreFile)
 	}
 	a.Note("Scanned %s, %s.", cli.Plural(result.Files, "file", "files"), bytesText(result.Bytes))
-	if err := verdict(found, opts.live); err != nil {
+	if err := verdict(found, opts.Live); err != nil {
 		return err
 	}
-	if n := len(result.Unread); n > 0 && !opts.incomplete {
+	if n := len(result.Unread); n > 0 && !opts.Incomplete {
 		return cli.WithHint(fmt.Errorf("the scan is incomplete: see the %s above", cli.Plural(n, "warning", "warnings")),
 			"fix what it names ('git fetch --unshallow', 'git lfs fetch --all', permissions), or use --allow-incomplete")
 	}
@@ -159,7 +144,7 @@ const (
 // readIgnored reads the baseline, and the ignore file of the work tree or the current folder.
 func readIgnored(ctx context.Context, opts scanOptions) (ignored leakscan.Ignored, err error) {
 	file := ignoreFile
-	if opts.git || opts.staged {
+	if opts.Git || opts.Staged {
 		file = filepath.Join(leakscan.Top(ctx, cli.FirstArg(opts.paths)), ignoreFile)
 	}
 	if ignored.Folder, err = filepath.Abs(filepath.Dir(file)); err != nil {
@@ -172,12 +157,12 @@ func readIgnored(ctx context.Context, opts scanOptions) (ignored leakscan.Ignore
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return ignored, cli.WithHint(cli.AsUsage(fmt.Errorf("%s: %w", sanitize.Line(file), err)), "fix the file; see 'fob scan --help'")
 	}
-	if opts.baseline == "" {
+	if opts.Baseline == "" {
 		return ignored, nil
 	}
-	if text, err = readList(opts.baseline); err == nil {
+	if text, err = readList(opts.Baseline); err == nil {
 		if err = ignored.AddReport(text); err != nil {
-			err = fmt.Errorf("%s: %w", sanitize.Line(opts.baseline), err)
+			err = fmt.Errorf("%s: %w", sanitize.Line(opts.Baseline), err)
 		}
 	}
 	if err != nil {
@@ -218,7 +203,7 @@ func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions
 	}
 	dir := cli.FirstArg(opts.paths)
 	switch {
-	case opts.stdin:
+	case opts.Stdin:
 		var result leakscan.Result
 		input := cli.NewCountingReader(ctx, a.In)
 		_, err := s.Scan(ctx, input, nil, func(f leakscan.Finding) {
@@ -227,11 +212,11 @@ func scan(ctx context.Context, a *app.App, s *leakscan.Scanner, opts scanOptions
 		})
 		result.Files, result.Bytes = 1, input.Count
 		return result, err
-	case opts.git:
+	case opts.Git:
 		return s.History(ctx, dir, progress)
-	case opts.staged:
+	case opts.Staged:
 		return s.Staged(ctx, dir)
-	case opts.unignored:
+	case opts.Unignored:
 		return s.Unignored(ctx, dir, progress)
 	case dir == "":
 		return s.Files(ctx, []string{"."}, progress)
@@ -264,11 +249,11 @@ func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding,
 	for i, f := range findings {
 		found[i] = foundKey{Finding: f, judgment: &judgment{}}
 	}
-	if opts.noRegistry || len(found) == 0 {
+	if opts.NoRegistry || len(found) == 0 {
 		return found, nil
 	}
 	g, err := appkeys.Open(ctx, a, false)
-	if errors.Is(err, apikey.ErrNoRegistry) && !opts.live {
+	if errors.Is(err, apikey.ErrNoRegistry) && !opts.Live {
 		return found, nil
 	}
 	if err != nil {
@@ -279,7 +264,7 @@ func judgeFindings(ctx context.Context, a *app.App, findings []leakscan.Finding,
 		return nil, err
 	}
 	for i := range found {
-		if f := &found[i]; f.Kind == leakscan.File && !opts.git && !opts.staged { // in git, it is a leak
+		if f := &found[i]; f.Kind == leakscan.File && !opts.Git && !opts.Staged { // in git, it is a leak
 			f.destination = destinationAt(f.record.Destinations, f.Path)
 		}
 	}

@@ -1,8 +1,6 @@
 package usage
 
 import (
-	"github.com/spf13/cobra"
-
 	"github.com/fobcli/fob/internal/credhelper"
 	"github.com/fobcli/fob/internal/oauth"
 )
@@ -26,10 +24,10 @@ func URLPlace(text string) (credhelper.Place, error) {
 	return credhelper.ParsePlace(text)
 }
 
-// AddReferenceFlags adds --env and --env-file; see app.ReadRefs.
-func AddReferenceFlags(c *cobra.Command, variables, files *[]string) {
-	c.Flags().StringArrayVar(variables, "env", nil, "`NAME=token/PROFILE` or NAME=secret/NAME; repeatable")
-	c.Flags().StringArrayVar(files, "env-file", nil, "`FILE` with lines NAME=VALUE or NAME=fob://token/PROFILE; repeatable")
+// ReferenceFlags are --env and --env-file; see app.ReadRefs.
+type ReferenceFlags struct {
+	Variables []string `flag:"env" help:"{NAME=token/PROFILE} or NAME=secret/NAME; repeatable"`
+	Files     []string `flag:"env-file" help:"{FILE} with lines NAME=VALUE or NAME=fob://token/PROFILE; repeatable"`
 }
 
 // AllowFolderFlag is --allow-folder: a registry may be shared, so that what it names needs
