@@ -103,25 +103,18 @@ var ErrShared = errors.New("would share the variable")
 
 // SaveSecret adds or changes a secret's table, like SaveProfile.
 func SaveSecret(path string, s Secret) error {
-	return saveSecret(path, s, (*Config).CheckNewSecret)
-}
-
-// RestoreSecret is SaveSecret without CheckNewSecret, for backups of older configurations.
-func RestoreSecret(path string, s Secret) error {
-	return saveSecret(path, s, func(*Config, string) error { return nil })
-}
-
-func saveSecret(path string, s Secret, check func(*Config, string) error) error {
-	if err := CheckSecretName(s.Name); err != nil {
-		return err
-	}
 	var refused error
 	err := Edit(path, func(c *Config) {
-		if refused = check(c, s.Name); refused == nil {
+		if refused = cmp.Or(CheckSecretName(s.Name), c.CheckNewSecret(s.Name)); refused == nil {
 			c.Secrets[s.Name] = s
 		}
 	})
 	return cmp.Or(err, refused)
+}
+
+// RestoreSecret is SaveSecret without checks, for backups of older configurations.
+func RestoreSecret(path string, s Secret) error {
+	return Edit(path, func(c *Config) { c.Secrets[s.Name] = s })
 }
 
 // ChangeSecret changes a secret's table as it is in the file now; it does not recreate a
