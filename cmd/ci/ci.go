@@ -42,7 +42,7 @@ With FOB_STORAGE=none the job stores nothing.`,
 
 type ciExportOptions struct {
 	usage.ReferenceFlags
-	Format string `flag:"format" empty:"refused" help:"{FORMAT}: github, gitlab, dotenv, shell; by default that of the CI system"`
+	Format string `flag:"format" values:"github gitlab dotenv shell" empty:"refused" help:"{FORMAT}: github, gitlab, dotenv, shell; by default that of the CI system"`
 	Output bool   `flag:"output" help:"GitHub: set outputs of this step, not variables"`
 	File   string `flag:"file" empty:"refused" help:"GitLab: add to this {FILE}; dotenv: write it; mode 0600"`
 }
@@ -58,7 +58,7 @@ const (
 var exportFormats = []string{exportGitHub, exportGitLab, exportDotenv, exportShell}
 
 func newCIExportCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "export --env NAME=token/PROFILE",
 		Short: "Export tokens and secrets to later steps of a job",
 		Long: `Export variables to all later steps of this CI job. If only one program needs them,
@@ -78,8 +78,6 @@ are known to change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) are re
   eval "$(fob ci export --env API_TOKEN=token/ci --format shell)"`,
 		Args: usage.NoArgs,
 	}, ciExportOptions{}, runCIExport)
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(exportFormats, cobra.ShellCompDirectiveNoFileComp))
-	return c
 }
 
 func runCIExport(ctx context.Context, a *app.App, _ []string, opts ciExportOptions) error {

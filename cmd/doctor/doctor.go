@@ -16,13 +16,13 @@ import (
 
 type doctorOptions struct {
 	Cron bool `flag:"cron" help:"check what a cron job on this machine can use"`
-	Fix  bool `flag:"fix" help:"rebuild lost settings from stored records"`
+	Fix  bool `flag:"fix" not:"cron" help:"rebuild lost settings from stored records"`
 	Yes  bool `flag:"yes" help:"do not ask for confirmation"`
 	usage.JSONFlag
 }
 
 func New(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "doctor [PROFILE...]",
 		Short: "Find what keeps fob from working here",
 		Long: `Check what logins and tokens need: storage, files and disks, loopback addresses, the
@@ -44,8 +44,6 @@ The status is 0 only if there is neither a problem nor a warning.`,
 		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
 		ValidArgsFunction: complete.New(a).MoreProfiles,
 	}, doctorOptions{}, runDoctor)
-	usage.Exclusive(c, "cron", "fix")
-	return c
 }
 
 func runDoctor(ctx context.Context, a *app.App, args []string, opts doctorOptions) error {

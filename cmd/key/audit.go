@@ -21,12 +21,12 @@ type auditOptions struct {
 	ids    []string
 	Verify bool   `flag:"verify" help:"verify the log and print its head"`
 	Head   string `flag:"head" empty:"refused" help:"verify against this {HEAD} of an earlier check"`
-	Last   int    `flag:"last" help:"show the last {N} entries, 0 for all"`
-	JSON   bool   `flag:"json" help:"print JSON, one entry per line"`
+	Last   int    `flag:"last" not:"verify" help:"show the last {N} entries, 0 for all"`
+	JSON   bool   `flag:"json" not:"verify" help:"print JSON, one entry per line"`
 }
 
 func newAuditCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "audit [ID…]",
 		Short: "Show or verify the log of changes to API keys",
 		Long: `Show the changes to all keys, or to the given ones. Each entry's hash includes the
@@ -44,9 +44,6 @@ later check also detects a truncated or rewritten log.
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
 	}, auditOptions{Last: 100}, runAudit)
-	usage.Exclusive(c, "verify", "json")
-	usage.Exclusive(c, "verify", "last")
-	return c
 }
 
 func runAudit(ctx context.Context, a *app.App, args []string, opts auditOptions) error {

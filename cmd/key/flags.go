@@ -76,19 +76,14 @@ type filterFlags struct {
 	Owner       string   `flag:"owner" empty:"refused" help:"only keys of this {OWNER}"`
 	Environment string   `flag:"env" empty:"refused" help:"only keys of this {ENVIRONMENT}"`
 	Scope       string   `flag:"scope" empty:"refused" help:"only keys with this {SCOPE}"`
-	States      []string `flag:"state" help:"only in this {STATE}: active, disabled, retiring, revoked, expired"`
+	States      []string `flag:"state" values:"active disabled retiring revoked expired" help:"only in this {STATE}: active, disabled, retiring, revoked, expired"`
 	Expiring    string   `flag:"expiring" empty:"refused" help:"only keys that expire within this {TIME}, as in 14d"`
 	Unused      string   `flag:"unused" empty:"refused" help:"only keys unused for this {TIME}, as in 90d"`
 }
 
-// filtered adds the completions of filterFlags to a command.
+// filtered adds the completion of environments to a command with filterFlags.
 func filtered(a *app.App, c *cobra.Command) *cobra.Command {
-	var names []string
-	for _, state := range apikey.States() {
-		names = append(names, string(state))
-	}
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
-	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 

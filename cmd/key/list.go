@@ -24,7 +24,7 @@ import (
 type listOptions struct {
 	filterFlags
 	usage.JSONFlag
-	Sort     string `flag:"sort" help:"sort {ORDER}: created, expires, used or owner"`
+	Sort     string `flag:"sort" values:"created expires used owner" help:"sort {ORDER}: created, expires, used or owner"`
 	Limit    int    `flag:"limit" help:"list at most {N} keys, 0 for all"`
 	ExitCode bool   `flag:"exit-code" help:"exit with status 3 if a key is listed"`
 }
@@ -33,7 +33,7 @@ type listOptions struct {
 func listOrders() []string { return []string{"created", "expires", "used", "owner"} }
 
 func newListCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return filtered(a, usage.Command(a, &cobra.Command{
 		Use:   "list",
 		Short: "List API keys",
 		Long: `List all keys, or those that the flags select. With --exit-code the status is 3 if
@@ -45,9 +45,7 @@ there are any, for cron:
 		Example: `  fob key list --owner billing
   fob key list --unused 90d --state active --json`,
 		Args: usage.NoKeyArgs,
-	}, listOptions{Sort: "created"}, runList)
-	_ = c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(listOrders(), cobra.ShellCompDirectiveNoFileComp))
-	return filtered(a, c)
+	}, listOptions{Sort: "created"}, runList))
 }
 
 func runList(ctx context.Context, a *app.App, _ []string, opts listOptions) error {

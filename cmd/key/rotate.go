@@ -26,16 +26,16 @@ type rotateOptions struct {
 	usage.AllowFolderFlag
 	To          []string `flag:"to" empty:"refused" help:"also deliver the new key to a {DESTINATION}, see 'fob help destinations'; repeatable"`
 	Overlap     string   `flag:"overlap" help:"keep the old key valid for this {TIME}"`
-	Compromised bool     `flag:"compromised" help:"treat the key as leaked: revoke it within 30 s"`
+	Compromised bool     `flag:"compromised" not:"overlap" help:"treat the key as leaked: revoke it within 30 s"`
 	Keep        bool     `flag:"keep-until-delivered" help:"with --compromised: revoke after delivery"`
-	Resume      bool     `flag:"resume" help:"continue unfinished rotations"`
+	Resume      bool     `flag:"resume" not:"to" help:"continue unfinished rotations"`
 	Force       bool     `flag:"force" help:"take over, and revoke a key that is still used"`
 	Quiet       bool     `flag:"quiet,q" help:"do not print the new key"`
 	JSON        bool     `flag:"json" help:"print JSON, one object per line"`
 }
 
 func newRotateCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return filtered(a, usage.Command(a, &cobra.Command{
 		Use:   "rotate [ID…]",
 		Short: "Replace API keys",
 		Long: `Create a replacement with the same rights for each key, deliver it to all of the key's
@@ -53,10 +53,7 @@ If interrupted, run it again: keys that were rotated in the last 12 hours are sk
   fob key rotate --resume`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
-	}, rotateOptions{Overlap: "24h"}, runRotate)
-	usage.Exclusive(c, "overlap", "compromised")
-	usage.Exclusive(c, "to", "resume")
-	return filtered(a, c)
+	}, rotateOptions{Overlap: "24h"}, runRotate))
 }
 
 func runRotate(ctx context.Context, a *app.App, args []string, opts rotateOptions) error {

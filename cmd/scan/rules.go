@@ -14,12 +14,12 @@ import (
 )
 
 type rulesOptions struct {
-	Format string   `flag:"format" help:"{SCANNER}: gitleaks, betterleaks, trufflehog, github"`
+	Format string   `flag:"format" values:"gitleaks betterleaks trufflehog github" help:"{SCANNER}: gitleaks, betterleaks, trufflehog, github"`
 	Brands []string `flag:"brand" help:"add this {BRAND}; repeatable"`
 }
 
 func NewRules(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "rules",
 		Short: "Print rules for other secret scanners",
 		Long: `Print rules for the configured brand, and for those of --brand, in the format of
@@ -31,8 +31,6 @@ secret scanning.
   fob rules --format trufflehog --brand acme`,
 		Args: usage.NoArgs,
 	}, rulesOptions{Format: "gitleaks"}, runRules)
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(leakscan.Formats(), cobra.ShellCompDirectiveNoFileComp))
-	return c
 }
 
 func runRules(_ context.Context, a *app.App, _ []string, opts rulesOptions) error {

@@ -29,19 +29,19 @@ import (
 type scanOptions struct {
 	paths      []string
 	Git        bool     `flag:"git" help:"scan the whole history of a git repository"`
-	Staged     bool     `flag:"staged" help:"scan what the next commit adds"`
-	Stdin      bool     `flag:"stdin" help:"scan stdin"`
-	Unignored  bool     `flag:"gitignore" help:"skip the files that git ignores"`
+	Staged     bool     `flag:"staged" not:"git" help:"scan what the next commit adds"`
+	Stdin      bool     `flag:"stdin" not:"git staged" help:"scan stdin"`
+	Unignored  bool     `flag:"gitignore" not:"git staged stdin" help:"skip the files that git ignores"`
 	Brands     []string `flag:"brand" help:"also find keys of this {BRAND}; repeatable"`
-	Format     string   `flag:"format" help:"output {FORMAT}: text, json or sarif"`
+	Format     string   `flag:"format" values:"text json sarif" help:"output {FORMAT}: text, json or sarif"`
 	NoRegistry bool     `flag:"no-registry" help:"do not look up which keys are live"`
 	Incomplete bool     `flag:"allow-incomplete" help:"succeed although something could not be scanned"`
-	Live       bool     `flag:"live" help:"exit with 3 only if a live key is found"`
+	Live       bool     `flag:"live" not:"no-registry" help:"exit with 3 only if a live key is found"`
 	Baseline   string   `flag:"baseline" help:"skip what is in {FILE}, an earlier JSON report"`
 }
 
 func New(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "scan [PATH…]",
 		Short: "Find API keys in files, git history and streams",
 		Long: `Find leaked API keys of your brand, and look up in the registry which of them are live.
@@ -69,10 +69,6 @@ or in lefthook.yml:
   fob scan --stdin <build.log
   fob scan --format sarif src >fob.sarif`,
 	}, scanOptions{Format: "text"}, runScan)
-	usage.Exclusive(c, "git", "staged", "stdin", "gitignore")
-	usage.Exclusive(c, "live", "no-registry")
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(ScanFormats, cobra.ShellCompDirectiveNoFileComp))
-	return c
 }
 
 var ScanFormats = []string{"text", "json", "sarif"}

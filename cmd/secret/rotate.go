@@ -26,11 +26,11 @@ import (
 type rotateOptions struct {
 	name       string
 	With       string `flag:"with" empty:"refused" help:"the {COMMAND} that prints the new value, or gitlab"`
-	FromStdin  bool   `flag:"stdin" help:"read the new value from stdin or a prompt"`
+	FromStdin  bool   `flag:"stdin" not:"with" help:"read the new value from stdin or a prompt"`
 	RetireWith string `flag:"retire-with" empty:"refused" help:"the {COMMAND} that revokes the old value"`
 	Expires    string `flag:"expires" empty:"refused" help:"{WHEN} the new value expires: 90d, 2027-01-31 or never"`
-	Resume     bool   `flag:"resume" help:"continue an unfinished rotation"`
-	Abandon    bool   `flag:"abandon" help:"abandon an unfinished rotation"`
+	Resume     bool   `flag:"resume" not:"stdin" help:"continue an unfinished rotation"`
+	Abandon    bool   `flag:"abandon" not:"with stdin resume" help:"abandon an unfinished rotation"`
 	Yes        bool   `flag:"yes" help:"do not ask for confirmation"`
 	DryRun     bool   `flag:"dry-run" help:"show what would be done, and do nothing"`
 	usage.AsFlag
@@ -60,9 +60,6 @@ terminal, such as from cron, a rotation with commands requires --yes.
 	}, rotateOptions{}, runRotate)
 	_ = c.RegisterFlagCompletionFunc("with", complete.New(a).Commands(secretstore.GitLabIssuer))
 	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
-	usage.Exclusive(c, "with", "stdin", "abandon")
-	usage.Exclusive(c, "resume", "stdin")
-	usage.Exclusive(c, "resume", "abandon")
 	return c
 }
 

@@ -25,7 +25,7 @@ type setOptions struct {
 	name       string
 	Expires    string   `flag:"expires" empty:"refused" help:"{WHEN} it expires at its issuer: 90d, 2027-01-31 or never"`
 	To         []string `flag:"to" empty:"refused" help:"add a {DESTINATION} for push and rotate; repeatable"`
-	Storage    string   `flag:"storage" empty:"refused" help:"where to store it: {STORAGE} is keyring or file"`
+	Storage    string   `flag:"storage" values:"keyring file" empty:"refused" help:"where to store it: {STORAGE} is keyring or file"`
 	RotateWith string   `flag:"rotate-with" empty:"refused" help:"the {COMMAND} that prints a new value, or gitlab"`
 	RetireWith string   `flag:"retire-with" empty:"refused" help:"the {COMMAND} that revokes an old value"`
 	Keep       bool     `flag:"keep" help:"only change the settings, not the value"`
@@ -50,7 +50,6 @@ changes them and not the value. Copies are not updated: see 'fob secret push', o
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
 	}, setOptions{}, runSet)
-	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
 	_ = c.RegisterFlagCompletionFunc("rotate-with", complete.New(a).Commands(secretstore.GitLabIssuer))
 	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
 	return c

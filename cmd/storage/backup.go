@@ -103,13 +103,13 @@ func writeBackup(a *app.App, file []byte, opts backupOptions) error {
 
 type restoreOptions struct {
 	PassphraseFile string `flag:"passphrase-file" help:"read the backup's passphrase from a {FILE}"`
-	Storage        string `flag:"storage" help:"store everything in {STORAGE}: keyring or file"`
+	Storage        string `flag:"storage" values:"keyring file" help:"store everything in {STORAGE}: keyring or file"`
 	Force          bool   `flag:"force" help:"replace what this machine already has"`
 	DryRun         bool   `flag:"dry-run" help:"show what would be restored, and restore nothing"`
 }
 
 func newRestore(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Restore logins and secrets from a backup",
 		Long: `Restore the logins, secrets, peppers of API keys and settings from a file that
@@ -127,8 +127,6 @@ Each record is stored where its settings say, or in --storage.
 			return nil
 		},
 	}, restoreOptions{}, runRestore)
-	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
-	return c
 }
 
 func runRestore(ctx context.Context, a *app.App, args []string, opts restoreOptions) error {

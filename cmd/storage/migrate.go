@@ -14,12 +14,12 @@ import (
 )
 
 type migrateOptions struct {
-	To     string `flag:"to" help:"the {STORAGE}: keyring or file"`
+	To     string `flag:"to" values:"keyring file" help:"the {STORAGE}: keyring or file"`
 	DryRun bool   `flag:"dry-run" help:"show what would be moved, and move nothing"`
 }
 
 func newMigrate(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "migrate --to STORAGE [PROFILE|secret/NAME...]",
 		Short: "Move logins and secrets to another storage",
 		Long: `Move logins and secrets (default: all, and the peppers of API keys) to the OS keyring or
@@ -35,8 +35,6 @@ interruption it is in the storage that config.toml names.
 		Args:              usage.RecordArgs,
 		ValidArgsFunction: complete.New(a).Records,
 	}, migrateOptions{}, runMigrate)
-	_ = c.RegisterFlagCompletionFunc("to", complete.Storage)
-	return c
 }
 
 func runMigrate(ctx context.Context, a *app.App, args []string, opts migrateOptions) error {

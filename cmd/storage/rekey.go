@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -19,16 +18,16 @@ import (
 )
 
 type rekeyOptions struct {
-	Storage        string `flag:"storage" help:"the {STORAGE}: keyring or file"`
+	Storage        string `flag:"storage" values:"keyring file" help:"the {STORAGE}: keyring or file"`
 	Passphrase     bool   `flag:"passphrase" help:"new source: a passphrase that fob asks for"`
-	PassphraseFile string `flag:"passphrase-file" help:"new source: the passphrase in this {FILE}"`
-	KeyFile        string `flag:"key-file" help:"new source: the key in this {FILE}, created if absent"`
-	SealKeyStdin   bool   `flag:"seal-key-stdin" help:"new source: FOB_SEAL_KEY, whose value is read from stdin"`
+	PassphraseFile string `flag:"passphrase-file" not:"passphrase" help:"new source: the passphrase in this {FILE}"`
+	KeyFile        string `flag:"key-file" not:"passphrase passphrase-file" help:"new source: the key in this {FILE}, created if absent"`
+	SealKeyStdin   bool   `flag:"seal-key-stdin" not:"passphrase passphrase-file key-file" help:"new source: FOB_SEAL_KEY, whose value is read from stdin"`
 	DryRun         bool   `flag:"dry-run" help:"show what would be done, and do nothing"`
 }
 
 func newRekey(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "rekey",
 		Short: "Seal every record under a new key",
 		Long: `Change the key that records are sealed under, or its source, and seal every record
@@ -43,9 +42,6 @@ finishes the change.
   fob storage rekey --storage keyring`,
 		Args: usage.NoArgs,
 	}, rekeyOptions{Storage: config.StorageFile}, runRekey)
-	usage.Exclusive(c, "passphrase", "passphrase-file", "key-file", "seal-key-stdin")
-	_ = c.RegisterFlagCompletionFunc("storage", complete.Storage)
-	return c
 }
 
 // nextKey is a new key and how to switch its source to it.

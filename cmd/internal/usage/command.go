@@ -15,7 +15,8 @@ import (
 //
 // A flag's field has the tags flag:"NAME" or flag:"NAME,SHORTHAND", and help, which has the
 // value's name in braces. What is in the field is the default. RefuseEmpty applies to a field
-// with the tag empty:"refused". Embedded structs may have further flags.
+// with the tag empty:"refused", and Exclusive to each flag that the tag not names. A shell
+// completes the values in the tag values. Embedded structs may have further flags.
 func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Context, a A, args []string, options O) error) *cobra.Command {
 	addFlags(c, reflect.ValueOf(&options).Elem())
 	c.RunE = func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), a, args, options) }
@@ -54,6 +55,12 @@ func addFlags(c *cobra.Command, options reflect.Value) {
 		}
 		if field.Tag.Get("empty") == "refused" {
 			RefuseEmpty(c, name)
+		}
+		for _, other := range strings.Fields(field.Tag.Get("not")) {
+			Exclusive(c, other, name)
+		}
+		if values := strings.Fields(field.Tag.Get("values")); len(values) > 0 {
+			_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 }

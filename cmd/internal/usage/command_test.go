@@ -17,7 +17,7 @@ func TestCommand(t *testing.T) {
 		shared
 		JSONFlag
 		File    string        `flag:"output,o" help:"write to {FILE}"`
-		Wait    time.Duration `flag:"wait" help:"wait for this {TIME}"`
+		Wait    time.Duration `flag:"wait" not:"json" values:"1s 2s" help:"wait for this {TIME}"`
 		Count   int           `flag:"count" help:"make {N}"`
 		Given   Given
 		skipped string
@@ -38,10 +38,13 @@ func TestCommand(t *testing.T) {
 		c.SetArgs(append(args, "one", "two"))
 		return c.Execute()
 	}
-	if err := run("-o", "f", "--json", "--name", "a", "--name", "b", "--wait", "2s"); err != nil {
+	if err := run("--json", "--wait", "2s"); err == nil || !strings.Contains(err.Error(), "--json and --wait cannot be combined") {
+		t.Error(err)
+	}
+	if err := run("-o", "f", "--name", "a", "--name", "b", "--wait", "2s"); err != nil {
 		t.Fatal(err)
 	}
-	if got.File != "f" || !got.JSON || strings.Join(got.Names, " ") != "a b" || got.Wait != 2*time.Second || got.Count != 1 || got.skipped != "kept" {
+	if got.File != "f" || got.JSON || strings.Join(got.Names, " ") != "a b" || got.Wait != 2*time.Second || got.Count != 1 || got.skipped != "kept" {
 		t.Errorf("%+v", got)
 	}
 	if !got.Given("wait") || got.Given("count") {
