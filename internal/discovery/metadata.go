@@ -198,9 +198,3 @@ func checkNamed(by, named string) error {
 	}
 	return httpclient.CheckURL(named)
 }
-
-// UnmarshalJSON ignores members of the wrong type.
-func (m *Metadata) UnmarshalJSON(document []byte) error {
-	type plain Metadata
-	return httpclient.UnmarshalMembers(document, (*plain)(m))
-}

@@ -22,12 +22,6 @@ type ProtectedResource struct {
 	Challenge *Challenge `json:"-"` // from the API; nil: it sent none
 }
 
-// UnmarshalJSON ignores members of the wrong type.
-func (p *ProtectedResource) UnmarshalJSON(document []byte) error {
-	type plain ProtectedResource
-	return httpclient.UnmarshalMembers(document, (*plain)(p))
-}
-
 // Trusts reports whether the API lists an issuer.
 func (p *ProtectedResource) Trusts(issuer string) bool {
 	return slices.Contains(p.AuthorizationServers, issuer)

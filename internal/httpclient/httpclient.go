@@ -264,8 +264,9 @@ func Do(hc *http.Client, req *http.Request) (*Response, error) {
 	return nil, classify(err)
 }
 
-// GetJSON reads a JSON document into v. The errors are those of Do, *StatusError for any
-// status but 2xx unless it is temporary, and ErrNotJSON.
+// GetJSON reads a JSON object into v. A member of the wrong type counts as absent: servers have
+// odd ideas of members that fob may not even need. The errors are those of Do, *StatusError for
+// any status but 2xx unless it is temporary, and ErrNotJSON.
 func GetJSON(ctx context.Context, hc *http.Client, rawURL string, v any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
 	if err != nil {
@@ -287,28 +288,9 @@ func DoJSON(hc *http.Client, req *http.Request, v any) error {
 	case resp.Status < 200 || resp.Status > 299:
 		return status
 	}
-	if json.Unmarshal(bytes.TrimPrefix(resp.Body, []byte("\ufeff")), v) != nil {
+	err = json.Unmarshal(bytes.TrimPrefix(resp.Body, []byte("\ufeff")), v)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); err != nil && (!ok || wrong.Field == "") {
 		return fmt.Errorf("%w: %s %w", ErrMalformed, sanitize.Line(req.URL.Host), ErrNotJSON)
-	}
-	return nil
-}
-
-// UnmarshalMembers reads a JSON object into v, each member by itself: one of the wrong type
-// counts as absent, as servers have odd ideas of members that fob may not even need.
-func UnmarshalMembers[T any](document []byte, v *T) error {
-	if all := new(T); json.Unmarshal(document, all) == nil { // the usual case, in a fraction of the time
-		*v = *all
-		return nil
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(document, &members); err != nil {
-		return err
-	}
-	for name, value := range members {
-		member, err := json.Marshal(map[string]json.RawMessage{name: value})
-		if err == nil && json.Unmarshal(member, new(T)) == nil {
-			_ = json.Unmarshal(member, v)
-		}
 	}
 	return nil
 }

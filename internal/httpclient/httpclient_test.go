@@ -9,9 +9,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -282,13 +282,31 @@ func TestWithoutRedirects(t *testing.T) {
 	}
 }
 
-// A document whose members all have the right type is parsed once.
-func TestUnmarshalMembers_ParsesOnce(t *testing.T) {
-	type document struct{ A, B, C, D, E, F []string }
-	text := []byte(`{"a":["1"],"b":["2"],"c":["3"],"d":["4"],"e":["5"],"f":["6"]}`)
-	plain := testing.AllocsPerRun(5, func() { _ = json.Unmarshal(text, new(document)) })
-	var d document
-	if got := testing.AllocsPerRun(5, func() { _ = UnmarshalMembers(text, &d) }); got > plain+2 || len(d.F) != 1 {
-		t.Errorf("%v allocations instead of %v, %+v", got, plain, d)
+func TestGetJSON_IgnoresMembersOfTheWrongType(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"a":"1","b":["2"],"c":{"d":"3"}}`:      "1 [2] 3",
+		`{"a":1,"b":["2"],"c":{"d":"3"}}`:        " [2] 3",
+		`{"a":"1","b":"2","c":{"d":3},"e":null}`: "1 [] ",
+		`{"a":["1"],"b":{},"c":[]}`:              " [] ",
+		`["1"]`:                                  "is not JSON",
+		`"1"`:                                    "is not JSON",
+		`{"a":"1"`:                               "is not JSON",
+		`<html>`:                                 "is not JSON",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+		var v struct {
+			A string
+			B []string
+			C struct{ D string }
+		}
+		got := ""
+		if err := GetJSON(t.Context(), server.Client(), server.URL, &v); errors.Is(err, ErrNotJSON) {
+			got = "is not JSON"
+		} else if got = fmt.Sprint(v.A, " ", v.B, " ", v.C.D); err != nil {
+			t.Error(err)
+		}
+		if server.Close(); got != want {
+			t.Errorf("%s: %q, not %q", body, got, want)
+		}
 	}
 }

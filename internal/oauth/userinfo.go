@@ -27,12 +27,6 @@ type Userinfo struct {
 	UUID      identifier `json:"uuid"`
 }
 
-// UnmarshalJSON ignores members of the wrong type: most are only displayed.
-func (u *Userinfo) UnmarshalJSON(document []byte) error {
-	type plain Userinfo
-	return httpclient.UnmarshalMembers(document, (*plain)(u))
-}
-
 // identifier is a string or a number, without its rounding; anything else is ignored.
 type identifier string
 
