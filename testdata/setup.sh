@@ -20,6 +20,7 @@ for_unit() {
 	need curl curl
 	need dbus-daemon dbus
 	need git git
+	need systemd-socket-activate systemd
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 }
 

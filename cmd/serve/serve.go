@@ -9,10 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"os/signal"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,7 +76,7 @@ is refused.
 
 POST /introspect (RFC 7662) is for services that have a key with the scope
 fob:introspect. /healthz, /readyz and /metrics are for monitoring. In the
-configuration, [[serve.rule]] sets what each route requires.
+configuration, [[serve.rule]] sets what each route requires; SIGHUP reloads it.
 
 Plain HTTP is served on loopback addresses and Unix sockets only: elsewhere keys
 would cross the network unencrypted. --plain-http allows it.
@@ -107,6 +110,9 @@ would cross the network unencrypted. --plain-http allows it.
 }
 
 func runServe(ctx context.Context, a *app.App, opts serveOptions) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	if opts.printConfig != "" {
 		return printProxyConfig(a, opts)
 	}
@@ -120,10 +126,14 @@ func runServe(ctx context.Context, a *app.App, opts serveOptions) error {
 		return err
 	}
 	defer g.Close()
-	g.Peppers = serve.RememberPeppers(g.Peppers)
+	s := &service{App: a, log: options.Log, peppers: &serve.Peppers{Find: g.Peppers}, systemd: newSystemd(a.Getenv)}
+	g.Peppers = s.peppers.Get
 	options.Keys, options.Rehash, options.Peppers = g.Registry, g.Rehash, g.Peppers
-	options.RequirePepper, options.AddPepper = g.RequirePepper, g.AddPepper
-	listeners, err := listenAll(ctx, a, opts, options.Log)
+	options.RequirePepper, options.AddPepper, options.Polled = g.RequirePepper, g.AddPepper, s.systemd.polled
+	if s.certificate, err = loadCertificate(opts, options.Log); err != nil {
+		return err
+	}
+	listeners, err := listenAll(ctx, a, opts, s.certificate, options.Log)
 	if err != nil {
 		return err
 	}
@@ -140,7 +150,57 @@ func runServe(ctx context.Context, a *app.App, opts serveOptions) error {
 			}
 		})
 	}
-	return serveUntil(ctx, serve.New(options), listeners, options.Log)
+	s.server = serve.New(options)
+	return s.serveUntil(ctx, listeners, hangups)
+}
+
+// service is a running server and what it reloads.
+type service struct {
+	*app.App
+	server      *serve.Server
+	certificate *serve.Certificate // nil without TLS
+	peppers     *serve.Peppers
+	systemd     *systemd
+	log         *slog.Logger
+}
+
+// reload applies the current files, or none of them if one is invalid.
+func (s *service) reload(ctx context.Context) {
+	s.systemd.reloading()
+	if err := s.readFiles(ctx); err != nil {
+		s.log.Error("reloading failed: the previous configuration stays in force", "error", err.Error())
+	} else {
+		s.log.Info("reloaded")
+	}
+	s.systemd.notify("READY=1")
+}
+
+func (s *service) readFiles(ctx context.Context) error {
+	cfg, err := s.Config()
+	if err != nil {
+		return err
+	}
+	rules, err := readSettings(cfg.Serve)
+	if err != nil {
+		return err
+	}
+	if len(rules) == 0 && s.server.HasRules() { // the file may be missing, or half written
+		return errors.New("there are no rules any more: restart fob to serve without rules")
+	}
+	if s.certificate != nil {
+		if err := s.certificate.Reload(); err != nil {
+			return err
+		}
+	}
+	changed, err := s.peppers.Reload(ctx)
+	if err != nil {
+		return err
+	}
+	if changed {
+		s.server.ForgetKeys()
+	}
+	s.server.Configure(rules, cfg.Serve.Headers)
+	return nil
 }
 
 func serverOptions(a *app.App, opts serveOptions) (serve.Options, error) {
@@ -215,15 +275,21 @@ func newRule(rule config.ServeRule) (serve.Rule, error) {
 	return r, nil
 }
 
+// loadCertificate returns nil without TLS.
+func loadCertificate(opts serveOptions, log *slog.Logger) (*serve.Certificate, error) {
+	if opts.tlsCert == "" {
+		return nil, nil
+	}
+	certificate, err := serve.LoadCertificate(opts.tlsCert, opts.tlsKey, log)
+	if err != nil {
+		return nil, cli.WithHint(cli.Usagef("the certificate cannot be used: %s", err), "--tls-cert and --tls-key name files in PEM that belong together")
+	}
+	return certificate, nil
+}
+
 // listenAll opens the main listener and, if configured, the internal one. Both use the
 // certificate.
-func listenAll(ctx context.Context, a *app.App, opts serveOptions, log *slog.Logger) (listeners []net.Listener, err error) {
-	var certificate *serve.Certificate
-	if opts.tlsCert != "" {
-		if certificate, err = serve.LoadCertificate(opts.tlsCert, opts.tlsKey, log); err != nil {
-			return nil, cli.WithHint(cli.Usagef("the certificate cannot be used: %s", err), "--tls-cert and --tls-key name files in PEM that belong together")
-		}
-	}
+func listenAll(ctx context.Context, a *app.App, opts serveOptions, certificate *serve.Certificate, log *slog.Logger) (listeners []net.Listener, err error) {
 	flags := [][2]string{{"--listen", opts.listen}, {"--internal-listen", opts.internal}}
 	if opts.internal == "" {
 		flags = flags[:1]
@@ -268,27 +334,34 @@ func listen(ctx context.Context, a *app.App, flag, where string, anywhere bool) 
 // shutdownWait is how long requests in flight may take at the end.
 const shutdownWait = 10 * time.Second
 
-// serveUntil serves on all listeners, the second being the internal one, until ctx ends. It
-// finishes the requests in flight and stores the uses of keys.
-func serveUntil(ctx context.Context, s *serve.Server, listeners []net.Listener, log *slog.Logger) error {
+// serveUntil serves on all listeners, the second being the internal one, until ctx ends, and
+// reloads at each hangup. It finishes the requests in flight and stores the uses of keys.
+func (s *service) serveUntil(ctx context.Context, listeners []net.Listener, hangups <-chan os.Signal) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
-		s.Run(running)
+		s.server.Run(running)
 	}()
-	servers := []*http.Server{serve.HTTPServer(s, log), serve.HTTPServer(s.Internal(), log)}[:len(listeners)]
+	servers := []*http.Server{serve.HTTPServer(s.server, s.log), serve.HTTPServer(s.server.Internal(), s.log)}[:len(listeners)]
 	ended := make(chan error, len(servers))
 	for i, server := range servers {
-		log.Info([]string{"listening", "listening for metrics and introspection"}[i], "address", listeners[i].Addr().String())
+		s.log.Info([]string{"listening", "listening for metrics and introspection"}[i], "address", listeners[i].Addr().String())
 		go func() { ended <- server.Serve(listeners[i]) }()
 	}
 	var err error
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		log.Info("stopping")
+	for serving := true; serving; {
+		select {
+		case <-hangups:
+			s.reload(ctx)
+		case err = <-ended:
+			serving = false
+		case <-ctx.Done():
+			serving = false
+			s.log.Info("stopping")
+		}
 	}
+	s.systemd.notify("STOPPING=1")
 	graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait)
 	defer cancel()
 	for _, server := range servers {

@@ -141,11 +141,11 @@ func TestListenAll_ClosesWhatItHasOpened(t *testing.T) {
 	}
 	socket := "unix:" + filepath.Join(t.TempDir(), "s")
 	for range 2 { // the second time the socket would be in use
-		if _, err := listenAll(t.Context(), a.App, serveOptions{listen: socket, internal: "0.0.0.0:0"}, o.Log); !cli.IsUsage(err) || !strings.Contains(cli.CarriedHint(err), "--internal-listen") {
+		if _, err := listenAll(t.Context(), a.App, serveOptions{listen: socket, internal: "0.0.0.0:0"}, nil, o.Log); !cli.IsUsage(err) || !strings.Contains(cli.CarriedHint(err), "--internal-listen") {
 			t.Errorf("%v", err)
 		}
 	}
-	listeners, err := listenAll(t.Context(), a.App, serveOptions{listen: "127.0.0.1:0", internal: "0.0.0.0:0", plainHTTP: true}, o.Log)
+	listeners, err := listenAll(t.Context(), a.App, serveOptions{listen: "127.0.0.1:0", internal: "0.0.0.0:0", plainHTTP: true}, nil, o.Log)
 	if err != nil || len(listeners) != 2 {
 		t.Fatalf("%d, %v", len(listeners), err)
 	}

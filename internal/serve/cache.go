@@ -1,9 +1,11 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -256,6 +258,9 @@ func (c *cache) follow(ctx context.Context, log *slog.Logger) {
 	well := true
 	for ctx.Err() == nil {
 		err := c.poll(ctx)
+		if c.Polled != nil {
+			c.Polled(err == nil)
+		}
 		if (err == nil) != well && ctx.Err() == nil {
 			if well = err == nil; well {
 				log.Info("the registry answers again")
@@ -385,21 +390,50 @@ func (c *cache) len() int {
 	return len(c.entries)
 }
 
-// RememberPeppers wraps find with a cache: pepper storage may be slow, and peppers never
-// change.
-func RememberPeppers(find func(ctx context.Context, id string) (apikey.Pepper, error)) func(context.Context, string) (apikey.Pepper, error) {
-	var mu sync.Mutex
-	known := make(map[string]apikey.Pepper)
-	return func(ctx context.Context, id string) (apikey.Pepper, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if pepper, ok := known[id]; ok {
-			return pepper, nil
-		}
-		pepper, err := find(ctx, id)
-		if err == nil {
-			known[id] = pepper
-		}
-		return pepper, err
+// Peppers remembers peppers, whose storage may be slow.
+type Peppers struct {
+	Find func(ctx context.Context, id string) (apikey.Pepper, error)
+
+	mu    sync.Mutex
+	known map[string]apikey.Pepper
+}
+
+// Get returns a pepper.
+func (p *Peppers) Get(ctx context.Context, id string) (apikey.Pepper, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pepper, ok := p.known[id]; ok {
+		return pepper, nil
 	}
+	pepper, err := p.Find(ctx, id)
+	if err == nil {
+		if p.known == nil {
+			p.known = make(map[string]apikey.Pepper)
+		}
+		p.known[id] = pepper
+	}
+	return pepper, err
+}
+
+// Reload reads the remembered peppers again, and reports whether one was changed or removed.
+// After an error, all are as before.
+func (p *Peppers) Reload(ctx context.Context) (changed bool, err error) {
+	p.mu.Lock()
+	before := maps.Clone(p.known)
+	p.mu.Unlock()
+	after := make(map[string]apikey.Pepper)
+	for id, pepper := range before {
+		found, err := p.Find(ctx, id)
+		if err != nil && !errors.Is(err, apikey.ErrUnknownPepper) {
+			return false, err
+		}
+		changed = changed || !bytes.Equal(found.Secret, pepper.Secret)
+		if err == nil {
+			after[id] = found
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known = after
+	return changed, nil
 }

@@ -142,6 +142,13 @@ func (c *Certificate) modified() time.Time {
 	return latest
 }
 
+// Reload reads the files again. After an error, the previous certificate stays in use.
+func (c *Certificate) Reload() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.load()
+}
+
 const checkInterval = time.Second
 
 // Listener serves TLS with the certificate that is currently in the files.

@@ -55,6 +55,8 @@ type Options struct {
 	OnlyAuthStatuses bool
 	// Guesses is how many unknown keys an address may send per second.
 	Guesses int
+	// Polled is called after each query for changes, with its success; may be nil.
+	Polled func(ok bool)
 	// SplitInternal serves /metrics and /introspect only on the Internal handler.
 	SplitInternal bool
 }
@@ -102,6 +104,12 @@ func (s *Server) Configure(rules []Rule, headers []string) {
 	warnAboutSpellings(c.routes, s.Log)
 	s.settings.Store(c)
 }
+
+// HasRules reports whether rules apply, instead of the query of /verify.
+func (s *Server) HasRules() bool { return len(s.settings.Load().routes) > 0 }
+
+// ForgetKeys drops all cached keys, for peppers that have changed.
+func (s *Server) ForgetKeys() { s.cache.forget(nil) }
 
 // Run follows the registry's changes and reports uses until ctx ends.
 func (s *Server) Run(ctx context.Context) {

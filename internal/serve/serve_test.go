@@ -1160,3 +1160,46 @@ func TestVerify_Preflight(t *testing.T) {
 		t.Error("a stranger:", r.StatusCode)
 	}
 }
+
+func TestPeppers_Reload(t *testing.T) {
+	stored := map[string]string{"a": "1", "b": "2"}
+	var down error
+	peppers := &Peppers{Find: func(_ context.Context, id string) (apikey.Pepper, error) {
+		switch secret, known := stored[id]; {
+		case down != nil:
+			return apikey.Pepper{}, down
+		case !known:
+			return apikey.Pepper{}, apikey.ErrUnknownPepper
+		default:
+			return apikey.Pepper{ID: id, Secret: []byte(secret)}, nil
+		}
+	}}
+	get := func(id string) string {
+		p, _ := peppers.Get(t.Context(), id)
+		return string(p.Secret)
+	}
+	reload := func(wantChanged bool, wantErr error) {
+		t.Helper()
+		if changed, err := peppers.Reload(t.Context()); changed != wantChanged || !errors.Is(err, wantErr) {
+			t.Errorf("%v, %v", changed, err)
+		}
+	}
+	get("a")
+	get("b")
+	reload(false, nil)
+	stored["a"], down = "3", errors.New("the keyring is locked")
+	reload(false, down)
+	if get("a") != "1" || get("b") != "2" {
+		t.Error("peppers were lost")
+	}
+	down = nil
+	reload(true, nil)
+	if got := get("a"); got != "3" {
+		t.Error(got)
+	}
+	delete(stored, "b")
+	reload(true, nil)
+	if get("b") != "" {
+		t.Error("a removed pepper is still used")
+	}
+}
