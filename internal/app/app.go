@@ -89,7 +89,7 @@ func (a *App) Config() (*config.Config, error) {
 	if a.opened.config != nil && isUnchanged(a.opened.configFile, file) {
 		return a.opened.config, nil
 	}
-	cfg, err := config.LoadFor(a.OnlyProfile, paths.Config, a.Getenv)
+	cfg, err := config.Load(a.OnlyProfile, paths.Config, a.Getenv)
 	if err != nil {
 		return nil, err
 	}

@@ -59,11 +59,11 @@ func (e *ParseError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.Path, e.Line, e.Column, e.Reason)
 }
 
-// LoadFor reads config.toml; a missing file is an empty Config. For a command that is about
+// Load reads config.toml; a missing file is an empty Config. For a command that is about
 // one profile only, it may omit the others. Errors are a *ParseError, an
 // *atomicfile.OthersError if another user could have written the file, and a *TrustError if
 // it has settings that it is not trusted with.
-func LoadFor(profile, path string, getenv func(string) string) (*Config, error) {
+func Load(profile, path string, getenv func(string) string) (*Config, error) {
 	text, trust, err := readTrusted(path, getenv)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, loadError(err)

@@ -31,23 +31,23 @@ func write(t *testing.T, text string) string {
 }
 
 func TestLoad(t *testing.T) {
-	c, err := LoadFor("", write(t, "default = \"work\"\n[profile.work]\nissuer = \"https://x\"\nscopes = [\"a\", \"b\"]\n"), env())
+	c, err := Load("", write(t, "default = \"work\"\n[profile.work]\nissuer = \"https://x\"\nscopes = [\"a\", \"b\"]\n"), env())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Profile{Name: "work", Issuer: "https://x", Scopes: []string{"a", "b"}}
 	if !reflect.DeepEqual(c.Profiles["work"], want) || c.Default != "work" {
-		t.Errorf("LoadFor() = %+v", c)
+		t.Errorf("Load() = %+v", c)
 	}
-	if c, err := LoadFor("", filepath.Join(t.TempDir(), "none"), env()); err != nil || len(c.Profiles) != 0 {
+	if c, err := Load("", filepath.Join(t.TempDir(), "none"), env()); err != nil || len(c.Profiles) != 0 {
 		t.Errorf("a missing file: %+v, %v", c, err)
 	}
 }
 
 func TestTheGrantOfAPersonIsNone(t *testing.T) {
-	c, err := LoadFor("", write(t, "[profile.work]\ngrant = \"authorization_code\"\n"), env())
+	c, err := Load("", write(t, "[profile.work]\ngrant = \"authorization_code\"\n"), env())
 	if err != nil || c.Profiles["work"].Grant != "" {
-		t.Errorf("LoadFor() = %+v, %v", c, err)
+		t.Errorf("Load() = %+v, %v", c, err)
 	}
 }
 
@@ -62,7 +62,7 @@ func TestLoadErrorsSayWhere(t *testing.T) {
 		"[profile.work]\ngrant = \"client_credential\"": "there is no grant \"client_credential\": choose one of authorization_code, ",
 		"\x00": "",
 	} {
-		_, err := LoadFor("", write(t, text), env())
+		_, err := Load("", write(t, text), env())
 		var parse *ParseError
 		if !errors.As(err, &parse) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
@@ -94,7 +94,7 @@ func TestWithProvider(t *testing.T) {
 }
 
 // A command about one profile does not parse a thousand others.
-func TestLoadFor_OmitsOtherProfiles(t *testing.T) {
+func TestLoad_OmitsOtherProfiles(t *testing.T) {
 	const (
 		before = "default = \"home\"\n[profile.home]\nissuer = \"https://home\"\nscopes = [\n  \"a\",\n]\n"
 		wanted = "  [profile.work] # mine\nissuer = \"https://work\"\n"
@@ -113,8 +113,8 @@ func TestLoadFor_OmitsOtherProfiles(t *testing.T) {
 		{"an identity to withhold", before + wanted + after + "identity = \"env:ID\"\n", "work", 4},
 	} {
 		path := write(t, test.text)
-		c, err := LoadFor(test.profile, path, env())
-		all, allErr := LoadFor("", path, env())
+		c, err := Load(test.profile, path, env())
+		all, allErr := Load("", path, env())
 		if err != nil || allErr != nil {
 			t.Errorf("%s: %v, %v", test.name, err, allErr)
 			continue
@@ -124,8 +124,8 @@ func TestLoadFor_OmitsOtherProfiles(t *testing.T) {
 		}
 	}
 	broken := write(t, before+wanted+"[secret.x]\nto = 1\n")
-	_, err := LoadFor("", broken, env())
-	if _, errFor := LoadFor("work", broken, env()); err == nil || errFor == nil || err.Error() != errFor.Error() {
+	_, err := Load("", broken, env())
+	if _, errFor := Load("work", broken, env()); err == nil || errFor == nil || err.Error() != errFor.Error() {
 		t.Errorf("an error moved: %v, %v", err, errFor)
 	}
 }
@@ -138,7 +138,7 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		if _, err := LoadFor("", path, env()); err != nil {
+		if _, err := Load("", path, env()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -147,7 +147,7 @@ func BenchmarkLoad(b *testing.B) {
 // A setting of a newer fob makes only its own profile unusable.
 func TestLoad_UnknownSettings(t *testing.T) {
 	path := write(t, "new = 1\nnewer = 2\ndefault = \"work\"\n[profile.work]\nissuer = \"https://a.example\"\n[profile.play]\nisuer = \"x\"\nclient_id = \"c\"\n")
-	c, err := LoadFor("", path, env())
+	c, err := Load("", path, env())
 	if err != nil || c.Profiles["work"].Issuer == "" || c.Profiles["play"].ClientID != "c" {
 		t.Fatalf("%+v, %v", c, err)
 	}
@@ -173,11 +173,11 @@ func TestLoad_UnknownSettings(t *testing.T) {
 	if err := RemoveProfile(path, "home"); err != nil {
 		t.Fatal(err)
 	}
-	if c, err = LoadFor("", path, env()); err != nil || c.Unknown("") == nil || c.Unknown("play") == nil {
+	if c, err = Load("", path, env()); err != nil || c.Unknown("") == nil || c.Unknown("play") == nil {
 		t.Errorf("changed: %v, %v", c, err)
 	}
 	// In the workspace of a CI job it may be a commit's.
-	if _, err := LoadFor("", path, env("CI_PROJECT_DIR", filepath.Dir(path))); !errors.As(err, &parse) {
+	if _, err := Load("", path, env("CI_PROJECT_DIR", filepath.Dir(path))); !errors.As(err, &parse) {
 		t.Errorf("in a workspace: %v", err)
 	}
 }

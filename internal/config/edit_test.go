@@ -32,7 +32,7 @@ provider = "github"
 
 func TestSaveProfileIsSurgical(t *testing.T) {
 	path := write(t, handWritten)
-	c, err := LoadFor("", path, env())
+	c, err := Load("", path, env())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestA9TwoLoginsAtOnceKeepBothProfiles(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if c, err := LoadFor("", path, env()); err != nil || len(c.Profiles) != 22 {
+	if c, err := Load("", path, env()); err != nil || len(c.Profiles) != 22 {
 		t.Errorf("%d profiles, %v", len(c.Profiles), err)
 	}
 }
@@ -138,7 +138,7 @@ func FuzzSaveProfile(f *testing.F) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		before, err := LoadFor("", path, env())
+		before, err := Load("", path, env())
 		if err != nil || CheckName(name) != nil {
 			t.Skip()
 		}
@@ -150,7 +150,7 @@ func FuzzSaveProfile(f *testing.F) {
 			}
 			return
 		}
-		after, err := LoadFor("", path, env())
+		after, err := Load("", path, env())
 		if err != nil {
 			t.Fatal(err)
 		}

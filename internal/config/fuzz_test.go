@@ -38,7 +38,7 @@ func FuzzConfig(f *testing.F) {
 			before.Secrets = map[string]Secret{}
 		}
 		before.Secrets[added.Name] = added
-		after, err := LoadFor("", path, env())
+		after, err := Load("", path, env())
 		if err != nil {
 			t.Fatalf("it no longer parses: %v", err)
 		}

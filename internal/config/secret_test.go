@@ -63,7 +63,7 @@ to = [
 retire_with = "end"
 `
 	path := write(t, text)
-	c, err := LoadFor("", path, env())
+	c, err := Load("", path, env())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ retire_with = "end"
 			t.Fatal(err)
 		}
 	}
-	if c, err = LoadFor("", path, env()); err != nil || len(c.Secrets) != 0 {
+	if c, err = Load("", path, env()); err != nil || len(c.Secrets) != 0 {
 		t.Errorf("%v, %v", c, err)
 	}
 	if got, _ := os.ReadFile(path); !strings.HasPrefix(string(got), "# my secrets\n") {

@@ -27,7 +27,7 @@ func TestI74_AsUser(t *testing.T) {
 	if path == "" {
 		t.Skip("it is started by TestI74_OwnersAndModes")
 	}
-	_, err := LoadFor("", path, env())
+	_, err := Load("", path, env())
 	var others *atomicfile.OthersError
 	fmt.Printf("refused=%v err=%v\n", errors.As(err, &others), err)
 	if err := os.Chdir(filepath.Dir(path)); err != nil {

@@ -169,7 +169,7 @@ func TestChange_Save(t *testing.T) {
 	var never, failing int
 	path := filepath.Join(t.TempDir(), "config.toml")
 	settings := func() config.Secret {
-		cfg, err := config.Load(path, func(string) string { return "" })
+		cfg, err := config.Load("", path, func(string) string { return "" })
 		if err != nil {
 			t.Fatal(err)
 		}
