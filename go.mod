@@ -24,7 +24,7 @@ require (
 )
 
 require (
-	github.com/jackc/pgx/v5 v5.12.0 // a registry in PostgreSQL
+	github.com/jackc/pgx/v5 v5.12.0 // a registry in PostgreSQL; only its pgconn is linked
 	github.com/ncruces/go-sqlite3 v0.37.0 // a registry in a file, without C
 )
 

@@ -21,6 +21,7 @@ var banned = map[string]string{
 	"cloud.google.com/go/compute/metadata":       "no cloud SDK is linked",
 	"k8s.io/client-go/kubernetes":                "client-go costs milliseconds at every start",
 	"github.com/hashicorp/vault/api":             "a destination is a few REST calls",
+	"github.com/jackc/pgx/v5":                    "its pgconn is enough: the rest adds 3 MiB",
 	"github.com/aws/aws-sdk-go-v2/aws":           "a destination is a few REST calls",
 	"github.com/rogpeppe/go-internal/testscript": "for tests alone",
 	"github.com/spf13/cobra/doc":                 "man pages are made when a release is",

@@ -15,9 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/registry/sqlstore"
@@ -42,23 +40,26 @@ func Open(ctx context.Context, dsn string, mode apikey.Mode) (*sqlstore.Store, e
 	if err != nil {
 		return nil, err
 	}
-	db := stdlib.OpenDB(*config)
+	db := sql.OpenDB(connector{config: config})
 	db.SetMaxOpenConns(maxConnections)
 	db.SetConnMaxIdleTime(time.Minute)
 	return sqlstore.Open(ctx, db, dialect, mode)
 }
 
 // parse parses the URL. Its errors do not contain the URL, because it may have a password.
-func parse(dsn string) (*pgx.ConnConfig, error) {
+func parse(dsn string) (*pgconn.Config, error) {
 	if !strings.Contains(dsn, "sslmode=") {
 		dsn = withSSLMode(dsn)
 	}
-	config, err := pgx.ParseConfig(dsn)
+	config, err := pgconn.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("%w: its URL is not understood", apikey.ErrUnusable)
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
+	}
+	for _, setting := range []string{"default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity"} {
+		delete(config.RuntimeParams, setting) // of the driver that fob had, and not of the server
 	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "fob"
@@ -81,7 +82,7 @@ func isPrivate(host string, config *tls.Config) bool {
 // withSSLMode requires a verified certificate, unless the server is on this machine.
 func withSSLMode(dsn string) string {
 	mode := "sslmode=verify-full"
-	if config, err := pgx.ParseConfig(dsn); err == nil && isLocal(config.Host) {
+	if config, err := pgconn.ParseConfig(dsn); err == nil && isLocal(config.Host) {
 		mode = "sslmode=prefer"
 	}
 	separator := "?"
