@@ -37,6 +37,7 @@ for_e2e() {
 	need strace strace
 	need tmux tmux
 	need glewlwyd "glewlwyd dbconfig-sqlite3" # brings sqlite3; without the latter, MariaDB's client
+	need pgbouncer pgbouncer
 	need nginx nginx-light
 	need caddy caddy
 	need haproxy haproxy
@@ -100,14 +101,14 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -qq
 	policy=/usr/sbin/policy-rc.d # says which services may start
-	services='glewlwyd postgresql nginx caddy haproxy etcd docker-registry ssh'
-	case "$missing" in *glewlwyd* | *postgresql* | *nginx* | *caddy* | *haproxy* | *etcd* | *docker-registry* | *openssh-server*)
+	services='glewlwyd postgresql pgbouncer nginx caddy haproxy etcd docker-registry ssh'
+	case "$missing" in *glewlwyd* | *postgresql* | *pgbouncer* | *nginx* | *caddy* | *haproxy* | *etcd* | *docker-registry* | *openssh-server*)
 		# Debian would start them, glewlwyd with a password that everybody knows, for all
 		# of the network. The tests run their own.
 		if [ ! -e "$policy" ]; then
 			trap 'rm -f "$policy"' EXIT
 			trap 'exit 1' INT TERM
-			printf '#!/bin/sh\ncase "$1" in glewlwyd* | postgresql* | nginx* | caddy* | haproxy* | etcd* | docker-registry* | ssh*) exit 101 ;; esac\n' >"$policy"
+			printf '#!/bin/sh\ncase "$1" in glewlwyd* | postgresql* | pgbouncer* | nginx* | caddy* | haproxy* | etcd* | docker-registry* | ssh*) exit 101 ;; esac\n' >"$policy"
 			chmod 755 "$policy"
 		fi
 		;;
