@@ -3,8 +3,6 @@ package topic
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,8 +76,10 @@ directories, the proxy variables, and those of CI systems and destinations.`)
 func exitCodesText() string {
 	var b strings.Builder
 	b.WriteString("The exit statuses of fob. They are the same for all commands; each command's help\nlists those that it uses.\n\n")
-	for _, status := range slices.Sorted(maps.Keys(cli.ExitMeanings)) {
-		fmt.Fprintf(&b, "  %3d  %s\n", status, cli.ExitMeanings[status])
+	for status, meaning := range cli.ExitMeanings {
+		if meaning != "" {
+			fmt.Fprintf(&b, "  %3d  %s\n", status, meaning)
+		}
 	}
 	b.WriteString(`
 A file or folder that you named, but that does not exist, is wrong usage.

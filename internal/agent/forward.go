@@ -107,7 +107,7 @@ const (
 const maxWaiting = 100
 
 var (
-	errDisagreed = cli.WithHint(errors.New("not confirmed at the agent"), "confirm it where 'fob agent forward' runs")
+	errDisagreed = errors.New("not confirmed at the agent")
 	errWithdrawn = errors.New("the request was withdrawn, or not confirmed in time")
 )
 
@@ -142,7 +142,7 @@ func (c *Confirmer) Ask(ctx context.Context, question string) error {
 	c.setOpen(false)
 	if ctx.Err() == nil && !agreed {
 		time.AfterFunc(confirmPause, func() { <-c.asking })
-		return errDisagreed
+		return cli.WithHint(errDisagreed, "confirm it where 'fob agent forward' runs")
 	}
 	<-c.asking
 	if ctx.Err() != nil {

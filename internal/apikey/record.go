@@ -259,13 +259,11 @@ type Rate struct {
 	Per   time.Duration
 }
 
-var rateUnits = map[string]time.Duration{"s": time.Second, "min": time.Minute, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
-
 // ParseRate parses COUNT/UNIT with the unit s, min, h or d.
 func ParseRate(text string) (Rate, error) {
 	count, unit, _ := strings.Cut(text, "/")
 	n, err := strconv.Atoi(count)
-	per, known := rateUnits[unit]
+	per, known := map[string]time.Duration{"s": time.Second, "min": time.Minute, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[unit]
 	if err != nil || !known || n < 1 || n > 1e9 {
 		return Rate{}, fmt.Errorf("invalid rate %.80q: use COUNT/UNIT, such as 100/s or 5000/h", text)
 	}

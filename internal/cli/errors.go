@@ -40,7 +40,7 @@ const (
 )
 
 // ExitMeanings are the descriptions of exit statuses in a command's help.
-var ExitMeanings = map[int]string{
+var ExitMeanings = [...]string{
 	ExitDone:          "done",
 	ExitFailed:        "failed",
 	ExitUsage:         "wrong usage",

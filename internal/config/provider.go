@@ -49,14 +49,19 @@ type Provider struct {
 // Server identifies the preset's server, like Profile.Authority.
 func (p Provider) Server() string { return cmp.Or(p.Issuer, p.TokenEndpoint) }
 
-var presets = sync.OnceValue(Providers) // built once per process, not once per profile
+// presets are made once per process, not once per profile.
+var presets struct {
+	sync.Once
+	all []Provider
+}
 
 // FindProvider returns a preset by its name. All callers share its lists and maps.
 func FindProvider(name string) (Provider, bool) {
 	if name == "" {
 		return Provider{}, false
 	}
-	all := presets()
+	presets.Do(func() { presets.all = Providers() })
+	all := presets.all
 	i := slices.IndexFunc(all, func(p Provider) bool { return p.Name == name })
 	if i < 0 {
 		return Provider{}, false

@@ -15,12 +15,17 @@ var (
 	// ErrUnavailable is a network or server failure that may be temporary.
 	ErrUnavailable = errors.New("the server is unavailable")
 	// ErrUnreachable is the ErrUnavailable of a request that was never sent.
-	ErrUnreachable = fmt.Errorf("%w", ErrUnavailable)
+	ErrUnreachable error = unreachable{}
 	// ErrMalformed is a response that violates the standards.
 	ErrMalformed = errors.New("the server's answer is malformed")
 	// ErrNotJSON is the ErrMalformed of a page, or of JSON of the wrong types.
 	ErrNotJSON = errors.New("did not answer with the JSON that was asked for")
 )
+
+type unreachable struct{}
+
+func (unreachable) Error() string { return ErrUnavailable.Error() }
+func (unreachable) Unwrap() error { return ErrUnavailable }
 
 // classify marks errors of an exchange as ErrUnavailable, because a retry may help, except
 // fob's own refusals.

@@ -8,6 +8,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -215,7 +217,7 @@ func (c *callback) server() *http.Server {
 		MaxHeaderBytes:               maxHeader,
 		ConnState:                    new(silentConns).track,
 		DisableGeneralOptionsHandler: true, // it would respond 200 to "OPTIONS *"
-		ErrorLog:                     discardLog,
+		ErrorLog:                     log.New(io.Discard, "", 0),
 	}
 	server.SetKeepAlivesEnabled(false)
 	return server

@@ -5,11 +5,9 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"io"
-	"log"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 // The page that the browser shows at the end. Its text is fixed: nothing from a server or a
@@ -28,20 +26,18 @@ var (
 	strayPage    = page{"bad", "Not the answer that fob waits for", "Go back to the terminal: it shows the address to open."}
 )
 
-var discardLog = log.New(io.Discard, "", 0)
-
 func (p page) html() string {
 	return strings.NewReplacer("{tone}", p.tone, "{title}", p.title, "{text}", p.text).Replace(pageTemplate)
 }
 
 // contentSecurityPolicy allows only the page's own style, by its hash.
-var contentSecurityPolicy = sync.OnceValue(func() string {
+func contentSecurityPolicy() string {
 	_, rest, _ := strings.Cut(pageTemplate, "<style>")
 	style, _, _ := strings.Cut(rest, "</style>")
 	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-})
+}
 
 // setPageHeaders sets the headers of every response.
 func setPageHeaders(h http.Header) {

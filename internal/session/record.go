@@ -131,7 +131,7 @@ func (r *record) marshal() (stored credstore.Record, err error) {
 func parseHead(plain []byte) (head, error) {
 	var h head
 	if err := json.Unmarshal(plain, &h); err != nil {
-		return h, errForeignRecord
+		return h, errForeignRecord()
 	}
 	if h.Version > recordVersion {
 		return h, fmt.Errorf("the login was saved by a newer fob (record version %d): %w", h.Version, credstore.ErrCorrupt)
@@ -142,7 +142,7 @@ func parseHead(plain []byte) (head, error) {
 func parseRecord(stored credstore.Record) (*record, error) {
 	r, err := parseBody(stored, func(b *body) any { return b })
 	if err == nil && r.Metadata == nil {
-		return nil, errForeignRecord
+		return nil, errForeignRecord()
 	}
 	return r, err
 }
@@ -166,13 +166,15 @@ func parseBody(stored credstore.Record, target func(*body) any) (*record, error)
 	}
 	r := &record{head: h}
 	if json.Unmarshal(stored.Body, target(&r.body)) != nil {
-		return nil, errForeignRecord
+		return nil, errForeignRecord()
 	}
 	r.Account.Stored = !config.IsUnattended(r.Grant)
 	return r, nil
 }
 
-var errForeignRecord = fmt.Errorf("the login's record is not one that fob wrote: %w", credstore.ErrCorrupt)
+func errForeignRecord() error {
+	return fmt.Errorf("the login's record is not one that fob wrote: %w", credstore.ErrCorrupt)
+}
 
 // cacheKey seals the login's cached access tokens.
 func (h head) cacheKey() (seal.Key, error) {

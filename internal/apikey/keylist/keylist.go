@@ -88,7 +88,7 @@ func (r *Reader) Read() (Line, int, error) {
 	return l, r.at, err
 }
 
-var errLong = fmt.Errorf("it is longer than %d bytes", maxLine)
+func errLong() error { return fmt.Errorf("it is longer than %d bytes", maxLine) }
 
 func (r *Reader) readJSON(buffered *bufio.Reader) (Line, error) {
 	for {
@@ -97,7 +97,7 @@ func (r *Reader) readJSON(buffered *bufio.Reader) (Line, error) {
 			r.at++
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
-			return Line{}, errLong
+			return Line{}, errLong()
 		}
 		if err != nil && len(text) == 0 {
 			return Line{}, err
@@ -130,27 +130,29 @@ func parseJSON(text []byte) (Line, error) {
 	return l, nil
 }
 
-// columns of a CSV list, and how each is read.
-var columns = map[string]func(*Line, string) error{
-	"key":         func(l *Line, v string) error { l.Key = v; return nil },
-	"hash":        func(l *Line, v string) error { l.Hash = v; return nil },
-	"pepper":      func(l *Line, v string) error { l.Pepper = v; return nil },
-	"id":          func(l *Line, v string) error { l.ID = v; return nil },
-	"owner":       func(l *Line, v string) error { l.Owner = v; return nil },
-	"environment": func(l *Line, v string) error { l.Environment = v; return nil },
-	"scopes":      func(l *Line, v string) error { l.Scopes = strings.Fields(v); return nil },
-	"rate":        func(l *Line, v string) error { l.Rate = v; return nil },
-	"note":        func(l *Line, v string) error { l.Note = v; return nil },
-	"created_at":  func(l *Line, v string) error { return readTime(&l.CreatedAt, v) },
-	"expires_at":  func(l *Line, v string) error { return readTime(&l.ExpiresAt, v) },
-	"revoked_at":  func(l *Line, v string) error { return readTime(&l.RevokedAt, v) },
-	"disabled": func(l *Line, v string) error {
-		l.Disabled = v == "true" || v == "1"
-		if v != "" && !l.Disabled && v != "false" && v != "0" {
-			return errors.New("disabled is true or false")
-		}
-		return nil
-	},
+// readColumns returns how each column of a CSV list is read.
+func readColumns() map[string]func(*Line, string) error {
+	return map[string]func(*Line, string) error{
+		"key":         func(l *Line, v string) error { l.Key = v; return nil },
+		"hash":        func(l *Line, v string) error { l.Hash = v; return nil },
+		"pepper":      func(l *Line, v string) error { l.Pepper = v; return nil },
+		"id":          func(l *Line, v string) error { l.ID = v; return nil },
+		"owner":       func(l *Line, v string) error { l.Owner = v; return nil },
+		"environment": func(l *Line, v string) error { l.Environment = v; return nil },
+		"scopes":      func(l *Line, v string) error { l.Scopes = strings.Fields(v); return nil },
+		"rate":        func(l *Line, v string) error { l.Rate = v; return nil },
+		"note":        func(l *Line, v string) error { l.Note = v; return nil },
+		"created_at":  func(l *Line, v string) error { return readTime(&l.CreatedAt, v) },
+		"expires_at":  func(l *Line, v string) error { return readTime(&l.ExpiresAt, v) },
+		"revoked_at":  func(l *Line, v string) error { return readTime(&l.RevokedAt, v) },
+		"disabled": func(l *Line, v string) error {
+			l.Disabled = v == "true" || v == "1"
+			if v != "" && !l.Disabled && v != "false" && v != "0" {
+				return errors.New("disabled is true or false")
+			}
+			return nil
+		},
+	}
 }
 
 func readTime(to *time.Time, text string) (err error) {
@@ -175,7 +177,7 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 		_, err = explainCSV(err, 1)
 		return &LineError{1, err}
 	}
-	names := slices.Clone(head)
+	names, columns := slices.Clone(head), readColumns()
 	for i, name := range names {
 		names[i] = strings.ToLower(strings.TrimSpace(name))
 		if columns[names[i]] == nil {
@@ -217,7 +219,7 @@ type lineLimiter struct {
 
 func (b *lineLimiter) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, errLong
+		return 0, errLong()
 	}
 	n, err := b.Reader.Read(p[:min(len(p), b.left)])
 	b.left -= n

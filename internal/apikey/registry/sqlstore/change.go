@@ -49,7 +49,9 @@ func (s *Store) tryChange(ctx context.Context, do func(apikey.Tx) error) error {
 }
 
 // errUnknownOutcome is a commit whose response was lost.
-var errUnknownOutcome = fmt.Errorf("%w, and whether the change was made is not known", apikey.ErrUnavailable)
+func errUnknownOutcome() error {
+	return fmt.Errorf("%w, and whether the change was made is not known", apikey.ErrUnavailable)
+}
 
 // settleWait bounds the wait for a database after a lost commit.
 const settleWait = 10 * time.Second
@@ -67,11 +69,11 @@ func (s *Store) settle(ctx context.Context, head apikey.Head, lost error) error 
 		case err == nil, errors.Is(err, sql.ErrNoRows):
 			return lost
 		case time.Now().After(deadline):
-			return errUnknownOutcome
+			return errUnknownOutcome()
 		}
 		select {
 		case <-ctx.Done():
-			return errUnknownOutcome
+			return errUnknownOutcome()
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
