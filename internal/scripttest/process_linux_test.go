@@ -219,6 +219,26 @@ func TestI66_UndumpableBeforeOtherPackages(t *testing.T) {
 	}
 }
 
+// What fob's own packages initialize costs every start.
+func TestPackagesInitializeNothing(t *testing.T) {
+	fob := exec.Cmd{Path: program(t), Args: []string{"fob", "version"}, Env: []string{"GODEBUG=inittrace=1", "HOME=" + t.TempDir()}}
+	trace, err := fob.CombinedOutput()
+	if err != nil || !strings.Contains(string(trace), "\ninit ") {
+		t.Fatalf("%v\n%s", err, trace)
+	}
+	for line := range strings.Lines(string(trace)) {
+		path, own := strings.CutPrefix(line, "init github.com/fobcli/fob/")
+		if path, _, _ = strings.Cut(path, " "); !own || path == "internal/process/early" {
+			continue
+		}
+		// These have copies of other packages' values, and allocate nothing.
+		copies := []string{"internal/oauth", "internal/apikey/registry", "internal/apikey/registry/postgres"}
+		if !slices.Contains(copies, path) || !strings.Contains(line, " 0 allocs") {
+			t.Error(line)
+		}
+	}
+}
+
 // Also under the name by which docker calls it, with nothing started yet.
 func TestI66_DockersHelperIsClosed(t *testing.T) {
 	p := newPeeker(t)

@@ -88,12 +88,22 @@ func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect, 
 
 const maxConnections = 4
 
-// errNoIndex means that the shared index cannot be created (SQLITE_IOERR_SHMSIZE and
-// similar).
-var errNoIndex = fmt.Errorf("%w: there is no room for its index", apikey.ErrFull)
+// place is why a file that SQLite needs next to the registry cannot be created.
+type place string
 
-// errNoLog means that the log cannot be created next to the file (SQLITE_CANTOPEN).
-var errNoLog = fmt.Errorf("%w: its folder cannot be written", apikey.ErrUnusable)
+const (
+	errNoIndex place = "there is no room for its index" // in shared memory (SQLITE_IOERR_SHMSIZE and similar)
+	errNoLog   place = "its folder cannot be written"   // SQLITE_CANTOPEN
+)
+
+func (p place) Error() string { return p.Unwrap().Error() + ": " + string(p) }
+
+func (p place) Unwrap() error {
+	if p == errNoIndex {
+		return apikey.ErrFull
+	}
+	return apikey.ErrUnusable
+}
 
 // makeFile creates a missing registry with a private mode, in one step: a file that is not a
 // registry is therefore damaged, never unfinished.
