@@ -33,6 +33,9 @@ func (t tokens) Token(ctx context.Context, r agent.Request, note func(string)) (
 	if err != nil {
 		return nil, err
 	}
+	if r.Do == agent.DoOwn && app.ShowsIdentity(p) { // which may be in the client's environment
+		return nil, agent.ErrOtherProfile
+	}
 	if profile := p.WithProvider(); r.Issuer != "" && (profile.Authority() != r.Issuer || profile.ClientID != r.ClientID) {
 		return nil, agent.ErrOtherProfile
 	}

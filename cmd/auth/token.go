@@ -135,6 +135,15 @@ func runToken(ctx context.Context, a *app.App, opts tokenOptions) error {
 	if given != nil {
 		return printToken(a, given, opts)
 	}
+	if opts.challengeFile == "" && opts.dpopMethod == "" {
+		token, err := a.OwnAgentToken(ctx, named.Name, want)
+		if err != nil {
+			return cli.ForProfile(err, named.Name)
+		}
+		if token != nil {
+			return printToken(a, token, opts)
+		}
+	}
 	p, err := a.TokenProfile(opts.args)
 	if err != nil {
 		return err

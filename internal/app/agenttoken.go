@@ -18,6 +18,36 @@ import (
 	"github.com/fobcli/fob/internal/trace"
 )
 
+// OwnAgentToken gets a named profile's token from the agent that has this configuration,
+// before that is read here. It returns nil if the agent does not serve it: Token then asks
+// again, with the profile's settings.
+func (a *App) OwnAgentToken(ctx context.Context, name string, want session.TokenOptions) (*session.Token, error) {
+	path, named, err := a.AgentSocket()
+	if err != nil || path == "" || named || name == "" {
+		return nil, nil //nolint:nilerr // Token returns it
+	}
+	home, err := a.AgentHome()
+	variable, _ := a.TokenVariable(name)
+	if err != nil || variable != "" || a.Getenv("FOB_CONFIG") != "" || config.InWorkspace(home.Config, a.Getenv) {
+		return nil, nil //nolint:nilerr
+	}
+	answer, err := a.askAgent(ctx, path, agent.Request{Do: agent.DoOwn, Home: home, Profile: name}, want)
+	switch {
+	case err != nil, answer.Failure != nil && answer.Failure.Fallback:
+		return nil, nil //nolint:nilerr
+	case answer.Failure != nil:
+		return nil, NewAgentError(answer.Failure)
+	}
+	return tokenFromAgent(answer.Token)
+}
+
+func (a *App) askAgent(ctx context.Context, path string, r agent.Request, want session.TokenOptions) (agent.Answer, error) {
+	r.Scope, r.Resource, r.MinTTL, r.ForceRefresh, r.IDToken = want.Scope, want.Resource, want.MinTTL, want.ForceRefresh, want.WantIDToken
+	answer, err := agent.Ask(ctx, path, r, NoteLine(a))
+	trace.Printf(ctx, "agent %s: %s", path, agentOutcome(answer, err))
+	return answer, err
+}
+
 // agentToken gets a token from the agent, or nil if none is running or it cannot serve this
 // profile: fob then gets it itself.
 func (a *App) agentToken(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
@@ -30,11 +60,7 @@ func (a *App) agentToken(ctx context.Context, p config.Profile, want session.Tok
 		return nil, err
 	}
 	profile, configured := p.WithProvider(), !isElsewhere(p)
-	answer, err := agent.Ask(ctx, path, agent.Request{
-		Do: agent.DoToken, Home: home, Profile: p.Name, Issuer: profile.Authority(), ClientID: profile.ClientID, Scope: want.Scope,
-		Resource: want.Resource, MinTTL: want.MinTTL, ForceRefresh: want.ForceRefresh, IDToken: want.WantIDToken,
-	}, NoteLine(a))
-	trace.Printf(ctx, "agent %s: %s", path, agentOutcome(answer, err))
+	answer, err := a.askAgent(ctx, path, agent.Request{Do: agent.DoToken, Home: home, Profile: p.Name, Issuer: profile.Authority(), ClientID: profile.ClientID}, want)
 	switch unsafe := errors.Is(err, atomicfile.ErrUnsafe); {
 	case errors.Is(err, agent.ErrAbsent) && configured:
 		return nil, nil
