@@ -44,17 +44,15 @@ func Ask(ctx context.Context, path string, r Request, note func(line string)) (A
 	if err != nil {
 		return Answer{}, err
 	}
-	_ = conn.SetWriteDeadline(time.Now().Add(aliveTimeout))
 	if _, err := conn.Write(append(line, '\n')); err != nil {
 		return Answer{}, unanswered(ctx, err)
 	}
 	lines, cancel := 0, func() {}
 	defer func() { cancel() }()
 	a, err := readAnswer(conn, func() {
-		_ = conn.SetReadDeadline(time.Now().Add(aliveTimeout))
 		if lines++; lines == 2 { // one line is not worth what watching ctx costs
 			ctx, cancel = context.WithTimeoutCause(ctx, maxWait, fmt.Errorf("%w within %s", ErrNoAnswer, maxWait))
-			context.AfterFunc(ctx, func() { _ = conn.Close() })
+			context.AfterFunc(ctx, func() { hangUp(conn) })
 		}
 	}, note)
 	if err != nil {

@@ -61,8 +61,9 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// dial connects to a socket of this user only. It returns fs.ErrNotExist if there is none.
-func dial(path string) (net.Conn, error) {
+// dial connects to a socket of this user only. It returns fs.ErrNotExist if there is none. The
+// connection blocks, for aliveTimeout: to start Go's poller takes longer than most requests.
+func dial(path string) (*os.File, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, err
@@ -71,15 +72,25 @@ func dial(path string) (net.Conn, error) {
 	if info.Mode().Type() != fs.ModeSocket || info.Mode().Perm()&0o077 != 0 || !ok || int(owner.Uid) != os.Geteuid() {
 		return nil, fmt.Errorf("%w: other users could use the agent's socket %s", atomicfile.ErrUnsafe, path)
 	}
-	conn, err := net.DialTimeout("unix", path, aliveTimeout)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPeer(conn, os.Geteuid(), 0); err != nil { // behind a forwarded socket, sshd may run as root
+	unix.CloseOnExec(fd)
+	conn, timeout := os.NewFile(uintptr(fd), path), unix.NsecToTimeval(aliveTimeout.Nanoseconds())
+	err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout), unix.Connect(fd, &unix.SockaddrUnix{Name: path}))
+	if err == nil {
+		err = checkUser(fd, os.Geteuid(), 0) // behind a forwarded socket, sshd may run as root
+	}
+	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
 }
+
+// hangUp ends a read of another goroutine, too.
+func hangUp(conn *os.File) { _ = unix.Shutdown(int(conn.Fd()), unix.SHUT_RDWR) }
 
 // checkPeer refuses a socket whose other side is not one of these users.
 func checkPeer(conn net.Conn, users ...int) error {
@@ -87,10 +98,15 @@ func checkPeer(conn net.Conn, users ...int) error {
 	if err != nil {
 		return err
 	}
-	var uid int
 	var peerErr error
-	if err := raw.Control(func(fd uintptr) { uid, peerErr = peerUID(int(fd)) }); err != nil || peerErr != nil {
-		return errors.Join(err, peerErr)
+	err = raw.Control(func(fd uintptr) { peerErr = checkUser(int(fd), users...) })
+	return errors.Join(err, peerErr)
+}
+
+func checkUser(fd int, users ...int) error {
+	uid, err := peerUID(fd)
+	if err != nil {
+		return err
 	}
 	if !slices.Contains(users, uid) {
 		return fmt.Errorf("%w: user %d is on the other side of the agent's socket", atomicfile.ErrUnsafe, uid)

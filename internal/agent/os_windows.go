@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"os"
 )
 
 // On Windows a socket does not reveal the user on its other side.
@@ -20,6 +21,8 @@ func RemoveLock(string) {}
 
 func Listen(context.Context, string) (net.Listener, error) { return nil, errUnsupported }
 
-func dial(string) (net.Conn, error) { return nil, fs.ErrNotExist }
+func dial(string) (*os.File, error) { return nil, fs.ErrNotExist }
+
+func hangUp(*os.File) {}
 
 func checkPeer(net.Conn, ...int) error { return errUnsupported }
