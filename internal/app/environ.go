@@ -76,12 +76,9 @@ func (a *App) ChildEnviron(keepIdentity bool, added map[string]string) ([]string
 
 // HoldsSecret reports whether a variable may contain a secret of fob.
 func HoldsSecret(name string) bool {
-	for _, v := range Variables {
-		if v.Secret && strings.HasPrefix(name, strings.TrimSuffix(v.Name, "_FILE")) {
-			return true
-		}
-	}
-	return false
+	return strings.HasPrefix(name, "FOB_") && slices.ContainsFunc(Variables, func(v EnvVariable) bool {
+		return v.Secret && strings.HasPrefix(name, strings.TrimSuffix(v.Name, "_FILE"))
+	})
 }
 
 func withVariables(environ []string, added map[string]string) []string {
