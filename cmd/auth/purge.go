@@ -9,6 +9,7 @@ import (
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
+	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/records"
 )
 
@@ -17,7 +18,7 @@ import (
 func checkPurge(ctx context.Context, a *app.App, cfg *config.Config, profiles []config.Profile, opts logoutOptions) error {
 	what := ""
 	if opts.all {
-		if err := checkPeppers(ctx, a); err != nil {
+		if err := checkPeppers(ctx, a, cfg); err != nil {
 			return err
 		}
 		what = "every login and setting of fob on this machine"
@@ -57,6 +58,9 @@ func purgeAll(ctx context.Context, a *app.App, cfg *config.Config, loginsLeft, d
 			err = errors.Join(err, r.Remove(ctx, r.Storage))
 		}
 	}
+	if errors.Is(err, credstore.ErrAbsent) {
+		err = cli.WithHint(err, "run it again in a session with the keyring: without it, fob cannot delete these records")
+	}
 	if err != nil {
 		left, failed = true, append(failed, err)
 	}
@@ -71,14 +75,18 @@ func purgeAll(ctx context.Context, a *app.App, cfg *config.Config, loginsLeft, d
 }
 
 // checkPeppers refuses to delete peppers, without which the registry's keys cannot be
-// verified. A storage that cannot be opened counts as empty.
-func checkPeppers(ctx context.Context, a *app.App) error {
+// verified.
+func checkPeppers(ctx context.Context, a *app.App, cfg *config.Config) error {
 	for _, storage := range config.Storages() { // they may be in any
 		store, err := a.Store(storage)
 		if err != nil {
 			continue
 		}
-		if size, _ := store.Measure(ctx, records.PeppersContext); size.Items > 0 { // also if no key opens them
+		size, err := store.Measure(ctx, records.PeppersContext)
+		if !records.IsMissing(err) && size.Items == 0 && app.PathExists(records.PeppersLock(cfg)) {
+			return fmt.Errorf("the peppers of API keys: %w", err)
+		}
+		if size.Items > 0 { // also if no key opens them
 			return cli.WithHint(errors.New("this machine stores the peppers of API keys, and verification needs them"),
 				"'fob key pepper list' shows them; 'fob key pepper remove NAME' removes one")
 		}

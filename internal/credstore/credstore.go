@@ -55,7 +55,8 @@ type Store struct {
 	items   items
 	key     KeySource
 	dataDir string
-	backend string // "keyring" or "file"; part of file names next to the records
+	backend string          // "keyring" or "file"; part of file names next to the records
+	named   func() []string // the records that the configuration names, in case lock files are lost; may be nil
 
 	proven atomic.Bool // the key has opened a record
 	claims bool        // see Claims
@@ -226,16 +227,18 @@ func (s *Store) Claims() *Store {
 }
 
 // NamesExcept returns the names of the stored records, as in login/work, but not the known ones.
+// The error has those that may be stored.
 func (s *Store) NamesExcept(ctx context.Context, isKnown func(name string) bool) (names []string, err error) {
+	var failed []error
 	for _, name := range slices.DeleteFunc(s.items.names(), isKnown) {
 		switch _, err := s.items.get(ctx, name); {
 		case err == nil, errors.Is(err, ErrCorrupt), errors.Is(err, ErrUnusable):
 			names = append(names, name)
 		case !errors.Is(err, ErrNotFound):
-			return nil, err
+			failed = append(failed, fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	return names, nil
+	return names, errors.Join(failed...)
 }
 
 // CheckKey checks that the seal key is available, without creating one.

@@ -108,8 +108,8 @@ func (m *memoryKeyring) delete(account string) error {
 }
 
 func inMemory(dataDir string, m *memoryKeyring) *Store {
-	k := &keyringItems{dataDir: dataDir, notify: func(string) {}, named: func() []string { return m.named }, os: m, slow: time.Second, wait: time.Minute, unlock: time.Minute}
-	return &Store{items: k, key: sealKeyFile(dataDir), dataDir: dataDir, backend: "keyring"}
+	k := &keyringItems{dataDir: dataDir, notify: func(string) {}, os: m, slow: time.Second, wait: time.Minute, unlock: time.Minute}
+	return &Store{items: k, key: sealKeyFile(dataDir), dataDir: dataDir, backend: "keyring", named: func() []string { return m.named }}
 }
 
 func inFiles(dataDir string, key KeySource) *Store {

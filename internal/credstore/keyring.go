@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,13 +35,12 @@ func NewKeyring(o KeyringOptions) *Store {
 	backend := &keyringItems{
 		dataDir: o.DataDir,
 		notify:  o.Notify,
-		named:   o.Named,
 		os:      osKeyring{o.Getenv, new(atomic.Bool)},
 		slow:    1500 * time.Millisecond,
 		wait:    5 * time.Second,
 		unlock:  60 * time.Second,
 	}
-	return &Store{items: tracedItems{backend, "keyring"}, key: sealKeyFile(o.DataDir), dataDir: o.DataDir, backend: "keyring"}
+	return &Store{items: tracedItems{backend, "keyring"}, key: sealKeyFile(o.DataDir), dataDir: o.DataDir, backend: "keyring", named: o.Named}
 }
 
 // KeyringReachable returns ErrAbsent if there is no way to reach the OS keyring (on Linux,
@@ -84,7 +82,6 @@ const (
 type keyringItems struct {
 	dataDir string
 	notify  func(string)
-	named   func() []string
 	os      keyringAPI
 
 	slow   time.Duration // after this, the keyring may be waiting for the user
@@ -106,18 +103,15 @@ const maxItem = 1500
 
 func (k *keyringItems) limit() int { return maxItem }
 
-// names returns the records by the configuration and by their lock files: not every keyring can
-// list its items.
-func (k *keyringItems) names() []string {
-	names := k.named()
+// names returns the records by their lock files: not every keyring can list its items.
+func (k *keyringItems) names() (names []string) {
 	files, _ := os.ReadDir(filepath.Join(k.dataDir, "locks"))
 	for _, file := range files {
 		if name := lockedRecord(file.Name()); name != "" {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return names
 }
 
 func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, error) {

@@ -24,7 +24,6 @@ func onBus(t *testing.T) (*Store, *[]string) {
 		DataDir: t.TempDir(),
 		Getenv:  os.Getenv,
 		Notify:  func(line string) { lines = append(lines, line) },
-		Named:   func() []string { return nil },
 	})
 	k := s.items.(tracedItems).items.(*keyringItems)
 	k.slow, k.wait, k.unlock = 200*time.Millisecond, 2*time.Second, 3*time.Second

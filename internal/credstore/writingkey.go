@@ -50,7 +50,12 @@ func (s *Store) MarkReplaced(c seal.Context) { s.replaced = append(s.replaced, i
 // the key opens none of them.
 func (s *Store) checkOthers(ctx context.Context, key seal.Key) error {
 	var other error
-	for _, name := range s.items.names() {
+	names := s.items.names()
+	if s.named != nil {
+		names = append(names, s.named()...)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
 		if slices.Contains(s.replaced, name) {
 			continue
 		}

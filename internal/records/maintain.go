@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/fobcli/fob/internal/app"
@@ -197,7 +196,7 @@ func FinishRekey(ctx context.Context, a *app.App, storage string) error {
 		return err
 	}
 	failed := checkOrphans(ctx, a, storage)
-	hasPeppers := app.PathExists(filepath.Join(cfg.Paths.Data, "locks", "peppers"))
+	hasPeppers := app.PathExists(PeppersLock(cfg))
 	for _, r := range append(configuredIn(a, cfg, storage), newPeppers(a, cfg, storage)) {
 		c, err := r.open(storage, true)
 		if err == nil {

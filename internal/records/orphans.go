@@ -25,12 +25,14 @@ func Orphans(ctx context.Context, a *app.App, storages ...string) (all []Record,
 	if err != nil || len(storages) == 0 && (a.Getenv("FOB_CONFIG") != "" || cfg.StoresNothing()) {
 		return nil, err
 	}
-	if len(storages) == 0 {
+	isGiven := len(storages) > 0
+	if !isGiven {
 		storages = []string{config.StorageFile}
 		if len(cfg.Profiles)+len(cfg.Secrets) == 0 || !credstore.KeyringMayAsk(a.Getenv) {
 			storages = config.Storages()
 		}
 	}
+	var failed error
 	for _, storage := range storages {
 		store, err := a.Store(storage)
 		if err != nil {
@@ -40,8 +42,8 @@ func Orphans(ctx context.Context, a *app.App, storages ...string) (all []Record,
 			_, isOrphan := orphan(ctx, a, cfg, storage, item)
 			return !isOrphan
 		})
-		if err != nil && !errors.Is(err, credstore.ErrAbsent) {
-			return nil, err
+		if isGiven || !errors.Is(err, credstore.ErrAbsent) {
+			failed = errors.Join(failed, err)
 		}
 		for _, item := range names {
 			r, _ := orphan(ctx, a, cfg, storage, item)
@@ -49,7 +51,7 @@ func Orphans(ctx context.Context, a *app.App, storages ...string) (all []Record,
 			all = append(all, r)
 		}
 	}
-	return all, nil
+	return all, failed
 }
 
 func orphan(ctx context.Context, a *app.App, cfg *config.Config, storage, item string) (r Record, isOrphan bool) {
@@ -127,8 +129,8 @@ func checkOrphans(ctx context.Context, a *app.App, storage string) error {
 // WarnOfOrphans warns about stored records that config.toml does not name, and reports
 // whether there are any.
 func WarnOfOrphans(ctx context.Context, a *app.App) bool {
-	all, err := Orphans(ctx, a)
-	if err != nil || len(all) == 0 {
+	all, _ := Orphans(ctx, a)
+	if len(all) == 0 {
 		return false
 	}
 	names := ""

@@ -19,6 +19,11 @@ import (
 // PeppersContext is the seal context of the record with all peppers.
 var PeppersContext = seal.Context{Kind: "pepper", Profile: "peppers"}
 
+// PeppersLock returns the lock file of the peppers, which exists once there were any.
+func PeppersLock(cfg *config.Config) string {
+	return filepath.Join(cfg.Paths.Data, "locks", "peppers")
+}
+
 // PeppersStorage returns the storage for new peppers: pinned by a move, or the default.
 func PeppersStorage(cfg *config.Config) (string, error) {
 	return cfg.StorageFor(cfg.Keys.PepperStorage)
@@ -31,7 +36,7 @@ func newPeppers(a *app.App, cfg *config.Config, storage string) Record {
 		Kind: Peppers, Label: "key peppers", Storage: storage, // not a valid name of a profile or secret
 		open: func(storage string, _ bool) (content, error) {
 			store, err := a.Store(storage)
-			entry := credstore.Entry{Store: store, Context: PeppersContext, Lock: filepath.Join(cfg.Paths.Data, "locks", "peppers")}
+			entry := credstore.Entry{Store: store, Context: PeppersContext, Lock: PeppersLock(cfg)}
 			return sealed{entry, checkPeppers}, err
 		},
 		pin: func(storage string) error {
