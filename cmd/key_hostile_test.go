@@ -23,7 +23,7 @@ func fobOf(t *testing.T) (run func(stdin string, args ...string) (stdout, stderr
 		Main(args, strings.NewReader(stdin), &stdout, &stderr)
 		return stdout.String(), stderr.String()
 	}
-	db, err := sql.Open("sqlite", path)
+	db, err := sql.Open("sqlite3", path)
 	if err != nil {
 		t.Fatal(err)
 	}

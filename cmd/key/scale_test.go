@@ -40,7 +40,7 @@ func withManyKeys(t *testing.T) (m *apptest.Machine, ids []string, db *sql.DB) {
 		}
 		ids = recordIDs(records)
 	})
-	db, err := sql.Open("sqlite", filepath.Join(m.Home, "data", app.RegistryFile))
+	db, err := sql.Open("sqlite3", filepath.Join(m.Home, "data", app.RegistryFile))
 	if err != nil {
 		t.Fatal(err)
 	}

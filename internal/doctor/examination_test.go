@@ -109,7 +109,7 @@ func TestExamine_OlderRegistryIsNotUpdated(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Close()
-	db, err := sql.Open("sqlite", path)
+	db, err := sql.Open("sqlite3", path)
 	if err != nil {
 		t.Fatal(err)
 	}
