@@ -139,7 +139,18 @@ func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, erro
 }
 
 func (k *keyringItems) set(ctx context.Context, items ...item) error {
-	accounts, err := k.accounts(itemNames(items), true)
+	accounts, err := k.accounts(itemNames(items), false)
+	if errors.Is(err, ErrNotFound) { // without a keyring, no id is created, so that an id means that there was one
+		err = k.call(ctx, func() error {
+			return k.forEach(1, func(s keyringSession, _ int) error {
+				_, err := s.get("id")
+				return err
+			})
+		})
+		if UnlessMissing(err) == nil {
+			accounts, err = k.accounts(itemNames(items), true)
+		}
+	}
 	if err != nil {
 		return err
 	}
