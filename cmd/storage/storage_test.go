@@ -174,3 +174,23 @@ func TestEach(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What cannot be read would need the old key for good.
+func TestRekey_NothingIsChangedIfARecordCannotBeRead(t *testing.T) {
+	for _, name := range []string{"login/other", "login/work", "secret/stripe"} {
+		a := newApp(t)
+		path := filepath.Join(a.Home, "data", "records", filepath.FromSlash(name))
+		_ = os.Remove(path)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		a.In = strings.NewReader(strings.Repeat("cd", 32))
+		_, _, err := a.Run(New, "rekey", "--seal-key-stdin")
+		if !errors.Is(err, credstore.ErrUnusable) || !strings.Contains(err.Error(), filepath.Base(name)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(a.Home, "data", "previous")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -160,7 +160,8 @@ func (r Record) Move(ctx context.Context, storage string) (moved Moved, err erro
 }
 
 // Rekey replaces a storage's key; commit switches the key's source to it. Until FinishRekey
-// has sealed the records with it, they are opened with the old one.
+// has sealed the records with it, they are opened with the old one. If a record cannot be read,
+// nothing is changed: the old key would be needed for good.
 func Rekey(ctx context.Context, a *app.App, storage string, key seal.Key, commit func() error) error {
 	cfg, err := a.Config()
 	if err != nil {
@@ -170,8 +171,14 @@ func Rekey(ctx context.Context, a *app.App, storage string, key seal.Key, commit
 	if err != nil {
 		return err
 	}
-	if err := checkOrphans(ctx, a, storage); err != nil {
-		return err
+	unreadable := checkOrphans(ctx, a, storage)
+	for _, r := range configuredIn(a, cfg, storage) {
+		if _, err := r.read(ctx, storage); !IsMissing(err) {
+			unreadable = errors.Join(unreadable, r.wrap(err))
+		}
+	}
+	if unreadable != nil {
+		return fmt.Errorf("the key was not replaced: %w", unreadable)
 	}
 	if err := store.BeginRekey(ctx, key); err != nil {
 		return err

@@ -120,6 +120,9 @@ func checkOrphans(ctx context.Context, a *app.App, storage string) error {
 	for _, r := range all {
 		if _, err := r.Rebuild(ctx, a, false); r.Kind != Peppers && (!isUnreadable(err) || errors.Is(err, seal.ErrWrongContext)) { // else its key is another one
 			hint := cmp.Or(cli.CarriedHint(err), "run 'fob doctor --fix' to rebuild them, or use the configuration that has them")
+			if errors.Is(err, credstore.ErrUnusable) {
+				return cli.WithHint(fmt.Errorf("%s: %w", r.Label, err), "%s", hint)
+			}
 			return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, storage), "%s", hint)
 		}
 	}
