@@ -44,14 +44,12 @@ only for a refresh, and nothing is refreshed early.
 
 Logins that are not used for a while are forgotten; 'fob agent lock' forgets them all.
 Only your own programs can use the agent. 'fob agent forward' lets another machine use
-it over ssh. FOB_AGENT is the path of another socket, or "off".
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
+it over ssh. FOB_AGENT is the path of another socket, or "off".`,
 		Example: `  fob agent --detach
   fob agent --forget-after 10m
   fob agent lock`,
 		Args: usage.NoSuchCommand,
-	}, agentOptions{ForgetAfter: defaultForgetAfter}, runAgent)
+	}, agentOptions{ForgetAfter: defaultForgetAfter}, runAgent, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage)
 	lock := newAgentOrderCmd(a, agent.DoLock, "Lock the agent: forget everything",
 		`Overwrite the key of the agent's memory: it forgets everything, and refuses all
 requests until 'fob agent unlock'. The lock covers only the agent: commands here still

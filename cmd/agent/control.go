@@ -43,12 +43,10 @@ func newAgentStatusCmd(a *app.App) *cobra.Command {
 		Short: "Show whether an agent runs, and what it caches",
 		Long: `Show whether an agent runs, and what it caches: logins, and the key of the sealed
 files. For an agent on another machine, show the profiles that it forwards. Without an
-agent the exit status is 1.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
+agent the exit status is 1.`,
 		Example: "  fob agent status --json",
 		Args:    usage.NoKeyArgs,
-	}, usage.JSONFlag{}, runAgentStatus)
+	}, usage.JSONFlag{}, runAgentStatus, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage)
 }
 
 type agentStatusJSON struct {
@@ -115,21 +113,18 @@ func newAgentOrderCmd(a *app.App, do, short, long, done string) *cobra.Command {
 }
 
 func newAgentUnlockCmd(a *app.App) *cobra.Command {
-	return &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "unlock",
 		Short: "Unlock the agent, and send it the key of files",
 		Long: `Unlock the agent. If logins are in sealed files and the agent cannot find their key
 itself, send it the key: FOB_SEAL_KEY, or the one derived from the passphrase, which is
-typed here and not sent.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitRefused, cli.ExitInterrupted),
+typed here and not sent.`,
 		Example: "  fob agent unlock",
 		Args:    usage.NoKeyArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return unlockAgent(cmd.Context(), a) },
-	}
+	}, usage.NoFlags{}, unlockAgent, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitRefused, cli.ExitInterrupted)
 }
 
-func unlockAgent(ctx context.Context, a *app.App) error {
+func unlockAgent(ctx context.Context, a *app.App, _ []string, _ usage.NoFlags) error {
 	status, err := askAgent(ctx, a, agent.Request{Do: agent.DoUnlock})
 	if err != nil {
 		return err

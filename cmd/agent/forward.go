@@ -31,15 +31,13 @@ else: no id_token, no tokens for other scopes or APIs, no early refresh, no cont
 the agent. Each request is logged here.
 
 With --confirm each request is confirmed, on this terminal or with the program in
-SSH_ASKPASS. 'fob agent lock' stops all of them.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
+SSH_ASKPASS. 'fob agent lock' stops all of them.`,
 		Example: `  fob agent forward --profile work --confirm
   fob agent forward ~/.fob-forward.sock --profile work
   ssh -R /tmp/fob.sock:$HOME/.fob-forward.sock build.example.com
   FOB_AGENT=/tmp/fob.sock fob token work`,
 		Args: cobra.MaximumNArgs(1),
-	}, agentForwardOptions{}, runAgentForward)
+	}, agentForwardOptions{}, runAgentForward, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage)
 	_ = c.RegisterFlagCompletionFunc("profile", complete.New(a).Profiles)
 	return c
 }

@@ -69,15 +69,13 @@ or with --output to GITHUB_OUTPUT. In GitLab they are added to --file, which the
 declares as 'artifacts: reports: dotenv' with 'access: none'.
 
 Nothing is written unless every value is available and can be exported. Names that
-are known to change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) are refused.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+are known to change what later steps run (PATH, NODE_OPTIONS, GITHUB_…) are refused.`,
 		Example: `  fob ci export --env API_TOKEN=token/ci
   fob ci export --env API_TOKEN=token/ci --output
   fob ci export --env API_TOKEN=token/ci --format gitlab --file build.env
   eval "$(fob ci export --env API_TOKEN=token/ci --format shell)"`,
 		Args: usage.NoArgs,
-	}, ciExportOptions{}, runCIExport)
+	}, ciExportOptions{}, runCIExport, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runCIExport(ctx context.Context, a *app.App, _ []string, opts ciExportOptions) error {

@@ -32,14 +32,12 @@ the profile names.
 Also show the configuration, profile and storage that other commands would use, what
 they would send to which server, and what is missing. Nothing is sent to that server,
 and no identity command is run. The exit status is not 0 if the profile needs an
-identity and there is none, or it would not be sent.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitInterrupted),
+identity and there is none, or it would not be sent.`,
 		Example: `  fob ci status
   fob ci status deploy --json`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-	}, usage.JSONFlag{}, runCIStatus)
+	}, usage.JSONFlag{}, runCIStatus, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitInterrupted)
 }
 
 type ciStatusJSON struct {

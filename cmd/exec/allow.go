@@ -11,7 +11,7 @@ import (
 )
 
 func NewAllowCmd(a *app.App) *cobra.Command {
-	return &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "allow FILE",
 		Short: "Allow an env file to use secrets and tokens",
 		Long: `Allow an env file to use the credentials it refers to. Changing a reference, or
@@ -24,9 +24,7 @@ Where files are deployed, config.toml can allow references by folder instead:
   "/srv/shop" = ["secret/db/prod", "token/work"]
 
 In the workspace of a CI job approvals and [env_files] are ignored: there the
-workflow allows such files with FOB_ALLOW_CONFIG_COMMANDS=1.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
+workflow allows such files with FOB_ALLOW_CONFIG_COMMANDS=1.`,
 		Example: `  fob allow .env.fob`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -34,11 +32,11 @@ workflow allows such files with FOB_ALLOW_CONFIG_COMMANDS=1.
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runAllow(cmd.Context(), a, args[0]) },
-	}
+	}, usage.NoFlags{}, runAllow, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted)
 }
 
-func runAllow(ctx context.Context, a *app.App, path string) error {
+func runAllow(ctx context.Context, a *app.App, args []string, _ usage.NoFlags) error {
+	path := args[0]
 	f, err := app.ReadEnvFile(ctx, path)
 	if err != nil {
 		return err

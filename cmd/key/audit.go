@@ -34,16 +34,14 @@ previous entry's.
 
 --verify checks the whole log and every key's record against it, and prints the log's
 head. Save the head where the registry's administrators cannot write: with --head, a
-later check also detects a truncated or rewritten log.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+later check also detects a truncated or rewritten log.`,
 		Example: `  fob key audit
   fob key audit 1OOivdDZfQCU --json
   fob key audit --verify >head.txt
   fob key audit --verify --head "$(cat head.txt)"`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
-	}, auditOptions{Last: 100}, runAudit)
+	}, auditOptions{Last: 100}, runAudit, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runAudit(ctx context.Context, a *app.App, args []string, opts auditOptions) error {

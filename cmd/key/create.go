@@ -46,14 +46,12 @@ func newCreateCmd(a *app.App) *cobra.Command {
 only stores a hash. With --count there is one key per line, with --json one object.
 
 With --to, fob also delivers the key, and later each of its replacements, to where it
-is used: see 'fob help destinations'.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+is used: see 'fob help destinations'.`,
 		Example: `  fob key create --owner billing --env test --scope orders:read --expires 90d
   fob key create --owner shop --env live --note 'web server, Frankfurt' >key.txt
   fob key create --owner shop --to github:acme/web#API_KEY --quiet`,
 		Args: usage.NoKeyArgs,
-	}, createOptions{Environment: "test", Count: 1}, runCreate)
+	}, createOptions{Environment: "test", Count: 1}, runCreate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }

@@ -37,13 +37,11 @@ CSV with the names of the columns in the first line. A line has the key or its h
 scopes (in CSV separated by spaces), rate, note, created_at, expires_at, disabled.
 The flags are for lines without that column.
 
-Keys that are in the registry are skipped: an interrupted import can be run again.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+Keys that are in the registry are skipped: an interrupted import can be run again.`,
 		Example: `  fob key import --owner legacy --env live <keys.csv
   fob key import --dry-run <keys.jsonl`,
 		Args: usage.NoKeyArgs,
-	}, importOptions{}, runImport)
+	}, importOptions{}, runImport, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }
@@ -123,13 +121,11 @@ func newExportCmd(a *app.App) *cobra.Command {
 		Use:   "export",
 		Short: "Export keys as JSON lines",
 		Long: `Print the records of all keys, or of those that the flags select, as JSON lines that
-'fob key import' reads. They have hashes, not the keys.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+'fob key import' reads. They have hashes, not the keys.`,
 		Example: `  fob key export >keys.jsonl
   fob key export --env live --state active`,
 		Args: usage.NoKeyArgs,
-	}, filterFlags{}, runExport))
+	}, filterFlags{}, runExport, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted))
 }
 
 func runExport(ctx context.Context, a *app.App, _ []string, opts filterFlags) error {

@@ -39,13 +39,11 @@ func newListCmd(a *app.App) *cobra.Command {
 		Long: `List all keys, or those that the flags select. With --exit-code the status is 3 if
 there are any, for cron:
 
-  fob key list --expiring 14d --exit-code
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+  fob key list --expiring 14d --exit-code`,
 		Example: `  fob key list --owner billing
   fob key list --unused 90d --state active --json`,
 		Args: usage.NoKeyArgs,
-	}, listOptions{Sort: "created"}, runList))
+	}, listOptions{Sort: "created"}, runList, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted))
 }
 
 func runList(ctx context.Context, a *app.App, _ []string, opts listOptions) error {
@@ -142,14 +140,12 @@ func newShowCmd(a *app.App) *cobra.Command {
 		Use:   "show ID",
 		Short: "Show an API key's record",
 		Long: `Show a key's record, and the keys that it replaced and that replaced it. The key
-itself is not stored.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+itself is not stored.`,
 		Example: `  fob key show 1OOivdDZfQCU
   fob key show 1OOivdDZfQCU --json`,
 		Args:              usage.OneKeyID,
 		ValidArgsFunction: complete.New(a).KeyID,
-	}, usage.JSONFlag{}, runShow)
+	}, usage.JSONFlag{}, runShow, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 // shownKeyJSON is a key with its rotations, and the keys before and after it.

@@ -43,13 +43,11 @@ func newPepperAddCmd(a *app.App) *cobra.Command {
 		Short: "Add a pepper to this machine",
 		Long: `Create a pepper and store it on this machine; --stdin reads one, so that several
 machines have the same. Keep a copy of it ('fob key pepper export'): without it,
-keys that use it cannot be verified.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+keys that use it cannot be verified.`,
 		Example: `  fob key pepper add p1
   fob key pepper add p1 --stdin <p1.hex`,
 		Args: pepperName,
-	}, pepperAddOptions{}, runPepperAdd)
+	}, pepperAddOptions{}, runPepperAdd, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func pepperName(cmd *cobra.Command, args []string) error {
@@ -95,23 +93,21 @@ func readPepper(ctx context.Context, a *app.App) ([]byte, error) {
 }
 
 func newPepperUseCmd(a *app.App) *cobra.Command {
-	return &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "use NAME",
 		Short: "Use a pepper for new hashes",
 		Long: `Hash new keys with this pepper. Keys with another pepper get it when they are next
 verified, and need the old one until then. Keys without a pepper only get it if
 config.toml has add_pepper = true under [keys]: anyone who can write to the registry
-can add such hashes. Remove the setting afterwards.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+can add such hashes. Remove the setting afterwards.`,
 		Example:           `  fob key pepper use p1`,
 		Args:              pepperName,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runPepperUse(cmd.Context(), a, args[0]) },
-	}
+	}, usage.NoFlags{}, runPepperUse, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
-func runPepperUse(ctx context.Context, a *app.App, name string) error {
+func runPepperUse(ctx context.Context, a *app.App, args []string, _ usage.NoFlags) error {
+	name := args[0]
 	if _, err := findPepper(ctx, a, name); err != nil {
 		return err
 	}
@@ -137,22 +133,20 @@ func findPepper(ctx context.Context, a *app.App, name string) ([]byte, error) {
 }
 
 func newPepperExportCmd(a *app.App) *cobra.Command {
-	return &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "export NAME",
 		Short: "Print a pepper, to copy it or to back it up",
 		Long: `Print a pepper in hex on stdout, unless that is a terminal. Keys that were hashed with
-it cannot be verified without it.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
+it cannot be verified without it.`,
 		Example: `  fob key pepper export p1 | ssh HOST fob key pepper add p1 --stdin
   fob key pepper export p1 | age --encrypt --passphrase >p1.age`,
 		Args:              pepperName,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runPepperExport(cmd.Context(), a, args[0]) },
-	}
+	}, usage.NoFlags{}, runPepperExport, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted)
 }
 
-func runPepperExport(ctx context.Context, a *app.App, name string) error {
+func runPepperExport(ctx context.Context, a *app.App, args []string, _ usage.NoFlags) error {
+	name := args[0]
 	if cli.IsTerminal(a.Out) {
 		return cli.WithHint(cli.Usagef("refusing to print a pepper on a terminal"), "pipe it: 'fob key pepper export %s | age --encrypt --passphrase >%s.age'", name, name)
 	}
@@ -164,19 +158,16 @@ func runPepperExport(ctx context.Context, a *app.App, name string) error {
 }
 
 func newPepperListCmd(a *app.App) *cobra.Command {
-	return &cobra.Command{
-		Use:   "list",
-		Short: "List this machine's peppers",
-		Long: `List the names of this machine's peppers, and mark the one that new hashes use.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitInterrupted),
+	return usage.Command(a, &cobra.Command{
+		Use:     "list",
+		Short:   "List this machine's peppers",
+		Long:    `List the names of this machine's peppers, and mark the one that new hashes use.`,
 		Example: `  fob key pepper list`,
 		Args:    usage.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runPepperList(cmd.Context(), a) },
-	}
+	}, usage.NoFlags{}, runPepperList, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitInterrupted)
 }
 
-func runPepperList(ctx context.Context, a *app.App) error {
+func runPepperList(ctx context.Context, a *app.App, _ []string, _ usage.NoFlags) error {
 	peppers, err := records.ReadPeppers(ctx, a)
 	if err != nil {
 		return err
@@ -214,13 +205,11 @@ Every machine that verifies keys needs the setting: a setting in the registry
 could be turned off by anyone who can write to it.
 
 It fails while the registry has such keys that are not revoked. 'fob key rotate'
-gives a key the pepper in use; with add_pepper, so does its next verification.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+gives a key the pepper in use; with add_pepper, so does its next verification.`,
 		Example: `  fob key pepper require
   fob key pepper require --off`,
 		Args: usage.NoArgs,
-	}, pepperRequireOptions{}, runPepperRequire)
+	}, pepperRequireOptions{}, runPepperRequire, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runPepperRequire(ctx context.Context, a *app.App, _ []string, opts pepperRequireOptions) error {
@@ -262,12 +251,10 @@ func newPepperRemoveCmd(a *app.App) *cobra.Command {
 		Use:   "remove NAME",
 		Short: "Remove a pepper from this machine",
 		Long: `Delete a pepper from this machine, which then cannot verify keys that need it: if there
-are such keys, --force is required.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+are such keys, --force is required.`,
 		Example: `  fob key pepper remove p1`,
 		Args:    pepperName,
-	}, pepperRemoveOptions{}, runPepperRemove)
+	}, pepperRemoveOptions{}, runPepperRemove, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runPepperRemove(ctx context.Context, a *app.App, args []string, opts pepperRemoveOptions) error {

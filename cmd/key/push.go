@@ -31,15 +31,13 @@ func newPushCmd(a *app.App) *cobra.Command {
 		Short: "Deliver an existing API key to its destinations",
 		Long: `Read a key from stdin, check that it is this key, and deliver it to the given
 destinations, by default to all that it has. New destinations are added to the key:
-its replacements are delivered there too.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
+its replacements are delivered there too.`,
 		Example: `  fob key push 1OOivdDZfQCU --to github:acme/web#API_KEY <key.txt
   fob key push 1OOivdDZfQCU <key.txt
   fob key push 1OOivdDZfQCU --dry-run`,
 		Args:              usage.OneKeyID,
 		ValidArgsFunction: complete.New(a).KeyID,
-	}, pushOptions{}, runPush)
+	}, pushOptions{}, runPush, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted)
 }
 
 func runPush(ctx context.Context, a *app.App, args []string, opts pushOptions) error {

@@ -31,16 +31,14 @@ func newRevokeCmd(a *app.App) *cobra.Command {
 		Use:   "revoke [ID…]",
 		Short: "Revoke API keys",
 		Long: `Revoke keys, by their ids or by flags, at once and for good. Keys that flags select are
-counted and confirmed first.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
+counted and confirmed first.`,
 		Example: `  fob key revoke 1OOivdDZfQCU --reason 'the laptop was lost'
   fob key revoke --owner billing --env test
   fob key revoke --key-stdin <found-in-a-log.txt
   fob key revoke --resume`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
-	}, revokeOptions{page: 100_000}, runRevoke))
+	}, revokeOptions{page: 100_000}, runRevoke, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted))
 }
 
 func runRevoke(ctx context.Context, a *app.App, args []string, opts revokeOptions) error {

@@ -44,16 +44,14 @@ stays valid for the overlap; a --compromised key is revoked within 30 s. If a de
 fails, the old key is unchanged.
 
 If interrupted, run it again: keys that were rotated in the last 12 hours are skipped.
---resume continues rotations that did not finish.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+--resume continues rotations that did not finish.`,
 		Example: `  fob key rotate 1OOivdDZfQCU --overlap 7d
   fob key rotate 1OOivdDZfQCU --compromised
   fob key rotate --owner billing --env live --dry-run
   fob key rotate --resume`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
-	}, rotateOptions{Overlap: "24h"}, runRotate))
+	}, rotateOptions{Overlap: "24h"}, runRotate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted))
 }
 
 func runRotate(ctx context.Context, a *app.App, args []string, opts rotateOptions) error {

@@ -30,15 +30,13 @@ func newUpdateCmd(a *app.App) *cobra.Command {
 		Short: "Change or disable an API key",
 		Long: `Change what the flags name in a key's record. --disabled refuses the key until
 --disabled=false. --scope and --to replace all scopes and destinations, '' removes
-them; --meta NAME= removes a name. --to does not deliver the key: see 'fob key push'.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+them; --meta NAME= removes a name. --to does not deliver the key: see 'fob key push'.`,
 		Example: `  fob key update 1OOivdDZfQCU --disabled
   fob key update 1OOivdDZfQCU --scope orders:read --scope orders:write
   fob key update 1OOivdDZfQCU --expires never`,
 		Args:              usage.OneKeyID,
 		ValidArgsFunction: complete.New(a).KeyID,
-	}, updateOptions{}, runUpdate)
+	}, updateOptions{}, runUpdate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runUpdate(ctx context.Context, a *app.App, args []string, opts updateOptions) error {

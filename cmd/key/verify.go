@@ -26,13 +26,11 @@ func newVerifyCmd(a *app.App) *cobra.Command {
 		Use:   "verify",
 		Short: "Check the API key on stdin",
 		Long: `Check that the key on stdin is in the registry, active, of the environment, and has
-every given scope. Otherwise it is refused with status 8.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
+every given scope. Otherwise it is refused with status 8.`,
 		Example: `  fob key verify --env live --scope orders:read <key.txt
   printf %s "$KEY" | fob key verify --json`,
 		Args: usage.NoKeyArgs,
-	}, verifyOptions{}, runVerify)
+	}, verifyOptions{}, runVerify, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted)
 	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
 	return c
 }

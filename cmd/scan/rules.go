@@ -24,13 +24,11 @@ func NewRules(a *app.App) *cobra.Command {
 		Short: "Print rules for other secret scanners",
 		Long: `Print rules for the configured brand, and for those of --brand, in the format of
 gitleaks, betterleaks or TruffleHog, or as the fields of a custom pattern for GitHub's
-secret scanning.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitInterrupted),
+secret scanning.`,
 		Example: `  fob rules --format gitleaks >.gitleaks.toml
   fob rules --format trufflehog --brand acme`,
 		Args: usage.NoArgs,
-	}, rulesOptions{Format: "gitleaks"}, runRules)
+	}, rulesOptions{Format: "gitleaks"}, runRules, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitInterrupted)
 }
 
 func runRules(_ context.Context, a *app.App, _ []string, opts rulesOptions) error {

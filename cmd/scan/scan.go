@@ -61,14 +61,12 @@ The exit status is 3 if a key was found. As a hook, in .pre-commit-config.yaml:
 
 or in lefthook.yml:
 
-  pre-commit: {commands: {fob: {run: fob scan --staged}}}
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+  pre-commit: {commands: {fob: {run: fob scan --staged}}}`,
 		Example: `  fob scan
   fob scan --git path/to/repository
   fob scan --stdin <build.log
   fob scan --format sarif src >fob.sarif`,
-	}, scanOptions{Format: "text"}, runScan)
+	}, scanOptions{Format: "text"}, runScan, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 var ScanFormats = []string{"text", "json", "sarif"}

@@ -23,14 +23,12 @@ func newGetCmd(a *app.App) *cobra.Command {
 capitals, with _ for - and /).
 
 Every process can read the arguments of a command: pass secrets on stdin, or to a
-program with 'fob exec'.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
+program with 'fob exec'.`,
 		Example: `  fob secret get deploy-key | ssh-add -
   KEY=$(fob secret get stripe/prod) || exit`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-	}, usage.JSONFlag{}, runGet)
+	}, usage.JSONFlag{}, runGet, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted)
 }
 
 type valueJSON struct {

@@ -26,14 +26,12 @@ func newListCmd(a *app.App) *cobra.Command {
 		Use:   "list",
 		Short: "List secrets, their expiry and destinations",
 		Long: `List this machine's secrets, without their values. With --exit-code the status is 3 if
-one expires within 14 days (or the time of --expiring), for cron.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitUsage, cli.ExitFindings, cli.ExitInterrupted),
+one expires within 14 days (or the time of --expiring), for cron.`,
 		Example: `  fob secret list
   fob secret list --expiring 30d --exit-code
   fob secret list --json`,
 		Args: usage.NoArgs,
-	}, listOptions{}, runList)
+	}, listOptions{}, runList, cli.ExitDone, cli.ExitUsage, cli.ExitFindings, cli.ExitInterrupted)
 }
 
 func runList(ctx context.Context, a *app.App, _ []string, opts listOptions) error {

@@ -31,15 +31,13 @@ func newPushCmd(a *app.App) *cobra.Command {
 		Long: `Deliver a secret to the given destinations, by default to all in its settings. New
 destinations are added to its settings, so that rotations reach them too, unless
 --once is given. All are tried, even if one fails; nothing is delivered if one of
-them cannot take such a value.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted),
+them cannot take such a value.`,
 		Example: `  fob secret push stripe/prod --to dotenv:/srv/shop/.env#STRIPE_KEY
   fob secret push stripe/prod
   fob secret push stripe/prod --dry-run`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-	}, pushOptions{}, runPush)
+	}, pushOptions{}, runPush, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted)
 }
 
 func runPush(ctx context.Context, a *app.App, args []string, opts pushOptions) error {

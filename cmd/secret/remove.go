@@ -25,14 +25,12 @@ func newRemoveCmd(a *app.App) *cobra.Command {
 		SuggestFor: []string{"delete"},
 		Short:      "Delete a secret from this machine",
 		Long: `Delete a secret and its settings from this machine, after confirmation. Copies at its
-destinations remain, and the secret stays valid until you revoke it at its issuer.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+destinations remain, and the secret stays valid until you revoke it at its issuer.`,
 		Example: `  fob secret remove stripe/test
   fob secret remove stripe/test --dry-run`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-	}, removeOptions{}, runRemove)
+	}, removeOptions{}, runRemove, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runRemove(ctx context.Context, a *app.App, args []string, opts removeOptions) error {

@@ -48,16 +48,14 @@ revoked, and --resume continues.
 --with names a command under [commands] in config.toml that prints the new value, or
 gitlab, where an access token replaces itself. The command of --retire-with reads the
 old value on stdin; without it, revoke the old value at its issuer yourself. Without a
-terminal, such as from cron, a rotation with commands requires --yes.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+terminal, such as from cron, a rotation with commands requires --yes.`,
 		Example: `  fob secret rotate stripe/prod <new.txt
   fob secret rotate db/prod --with new-password --retire-with drop-password
   fob secret rotate gitlab --with gitlab --expires 90d
   fob secret rotate stripe/prod --resume`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-	}, rotateOptions{}, runRotate)
+	}, rotateOptions{}, runRotate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 	_ = c.RegisterFlagCompletionFunc("with", complete.New(a).Commands(secretstore.GitLabIssuer))
 	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
 	return c

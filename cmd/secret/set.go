@@ -41,15 +41,13 @@ one newline at its end is removed, and 'get' prints one.
 
 Settings are stored in config.toml, and only change where a flag says so; --keep
 changes them and not the value. Copies are not updated: see 'fob secret push', or
-'fob secret rotate' for a value that is in use.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+'fob secret rotate' for a value that is in use.`,
 		Example: `  fob secret set stripe/prod --expires 90d
   fob secret set deploy-key <id_ed25519
   fob secret set stripe/prod --keep --to dotenv:/srv/shop/.env#STRIPE_KEY`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
-	}, setOptions{}, runSet)
+	}, setOptions{}, runSet, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 	_ = c.RegisterFlagCompletionFunc("rotate-with", complete.New(a).Commands(secretstore.GitLabIssuer))
 	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
 	return c

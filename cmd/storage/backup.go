@@ -38,14 +38,12 @@ to one file, encrypted with a passphrase in the age format. 'fob storage restore
 
 Use it to move to another machine. Two machines cannot share a login if the server
 rotates refresh tokens: it ends the login on both. So delete it on the old machine with
-'fob logout PROFILE --local', which does not revoke it.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+'fob logout PROFILE --local', which does not revoke it.`,
 		Example: `  fob storage backup --output fob.age
   fob storage backup --output fob.age --passphrase-file phrase.txt work`,
 		Args:              usage.RecordArgs,
 		ValidArgsFunction: complete.New(a).Records,
-	}, backupOptions{}, runBackup)
+	}, backupOptions{}, runBackup, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runBackup(ctx context.Context, a *app.App, args []string, opts backupOptions) error {
@@ -115,9 +113,7 @@ func newRestore(a *app.App) *cobra.Command {
 		Long: `Restore the logins, secrets, peppers of API keys and settings from a file that
 'fob storage backup' wrote. What this machine already has is not replaced without --force.
 
-Each record is stored where its settings say, or in --storage.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+Each record is stored where its settings say, or in --storage.`,
 		Example: `  fob storage restore fob.age
   fob storage restore fob.age --storage file --dry-run`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -126,7 +122,7 @@ Each record is stored where its settings say, or in --storage.
 			}
 			return nil
 		},
-	}, restoreOptions{}, runRestore)
+	}, restoreOptions{}, runRestore, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runRestore(ctx context.Context, a *app.App, args []string, opts restoreOptions) error {

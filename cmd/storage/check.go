@@ -32,14 +32,12 @@ func newCheck(a *app.App) *cobra.Command {
 keys) and report damage.
 
 What a crash left is repaired without loss: a token that was not saved, an interrupted
-change of the key or move to another storage, unused pieces of records, temp files.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+change of the key or move to another storage, unused pieces of records, temp files.`,
 		Example: `  fob storage check
   fob storage check work --dry-run`,
 		Args:              usage.RecordArgs,
 		ValidArgsFunction: complete.New(a).Records,
-	}, checkOptions{}, runCheck)
+	}, checkOptions{}, runCheck, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runCheck(ctx context.Context, a *app.App, args []string, opts checkOptions) error {

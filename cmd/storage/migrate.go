@@ -26,15 +26,13 @@ func newMigrate(a *app.App) *cobra.Command {
 to encrypted files. No login is ended.
 
 Each record is copied, read back and only then deleted from its old storage. After an
-interruption it is in the storage that config.toml names.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+interruption it is in the storage that config.toml names.`,
 		Example: `  fob storage migrate --to file work
   fob storage migrate --to file secret/stripe/prod
   fob storage migrate --to keyring --dry-run`,
 		Args:              usage.RecordArgs,
 		ValidArgsFunction: complete.New(a).Records,
-	}, migrateOptions{}, runMigrate)
+	}, migrateOptions{}, runMigrate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runMigrate(ctx context.Context, a *app.App, args []string, opts migrateOptions) error {

@@ -34,14 +34,12 @@ func newRekey(a *app.App) *cobra.Command {
 again. For the keyring, fob makes the key itself: use --storage keyring and no other flag.
 
 If interrupted, the old or the new key still opens every record, and 'fob storage check'
-finishes the change.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+finishes the change.`,
 		Example: `  fob storage rekey --passphrase
   fob storage rekey --key-file /media/stick/fob.key
   fob storage rekey --storage keyring`,
 		Args: usage.NoArgs,
-	}, rekeyOptions{Storage: config.StorageFile}, runRekey)
+	}, rekeyOptions{Storage: config.StorageFile}, runRekey, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 // nextKey is a new key and how to switch its source to it.

@@ -37,13 +37,11 @@ func newStatus(a *app.App) *cobra.Command {
 		Use:   "status",
 		Short: "Show the storages and what is in them",
 		Long: `Show each storage in use: the source of its key, and the size and health of each login,
-each secret and the peppers of API keys. Every record is opened; nothing is changed.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitUsage, cli.ExitStorage),
+each secret and the peppers of API keys. Every record is opened; nothing is changed.`,
 		Example: `  fob storage status
   fob storage status --json`,
 		Args: usage.NoArgs,
-	}, usage.JSONFlag{}, runStatus)
+	}, usage.JSONFlag{}, runStatus, cli.ExitDone, cli.ExitUsage, cli.ExitStorage)
 }
 
 type storageJSON struct {

@@ -2,6 +2,7 @@
 package version
 
 import (
+	"context"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -13,20 +14,18 @@ import (
 
 // New returns the command 'fob version'.
 func New(a *app.App) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:     "version",
 		Short:   "Print fob's version",
-		Long:    "Print fob's version.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
+		Long:    "Print fob's version.",
 		Example: "  fob version --json",
 		Args:    usage.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if asJSON {
-				return a.PrintJSON(map[string]string{"version": app.Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
-			}
-			return a.Out.Printf("%s\n", app.VersionLine())
-		},
+	}, usage.JSONFlag{}, run, cli.ExitDone, cli.ExitUsage)
+}
+
+func run(_ context.Context, a *app.App, _ []string, opts usage.JSONFlag) error {
+	if opts.JSON {
+		return a.PrintJSON(map[string]string{"version": app.Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
+	return a.Out.Printf("%s\n", app.VersionLine())
 }

@@ -11,13 +11,16 @@ import (
 )
 
 // Command completes a command: its flags are the fields of an options struct, with which run
-// is called.
+// is called, and its help ends with the exit statuses.
 //
 // A flag's field has the tags flag:"NAME" or flag:"NAME,SHORTHAND", and help, which has the
 // value's name in braces. What is in the field is the default. RefuseEmpty applies to a field
 // with the tag empty:"refused", and Exclusive to each flag that the tag not names. A shell
 // completes the values in the tag values. Embedded structs may have further flags.
-func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Context, a A, args []string, options O) error) *cobra.Command {
+func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Context, a A, args []string, options O) error, exits ...int) *cobra.Command {
+	if len(exits) > 0 {
+		c.Long += "\n\n" + ExitHelp(exits...)
+	}
 	addFlags(c, reflect.ValueOf(&options).Elem())
 	c.RunE = func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), a, args, options) }
 	return c
@@ -69,3 +72,6 @@ func addFlags(c *cobra.Command, options reflect.Value) {
 type JSONFlag struct {
 	JSON bool `flag:"json" help:"print JSON"`
 }
+
+// NoFlags are the options of a command without flags.
+type NoFlags struct{}
