@@ -29,25 +29,24 @@ type kubeAccess struct {
 }
 
 type kubeconfig struct {
-	CurrentContext string `yaml:"current-context"`
-	Clusters       []namedCluster
-	Contexts       []namedContext
-	Users          []namedUser
+	CurrentContext            string `yaml:"current-context"`
+	Clusters, Contexts, Users []kubeEntry
 }
 
-type namedCluster struct {
+// kubeEntry is an element of each list, with its name and one of the other fields.
+type kubeEntry struct {
 	Name    string
 	Cluster kubeCluster
-}
-
-type namedContext struct {
-	Name    string
 	Context struct{ Cluster, User string }
+	User    kubeUser
 }
 
-type namedUser struct {
-	Name string
-	User kubeUser
+// entryOf returns the first entry of a name, or an empty one.
+func entryOf(list []kubeEntry, name string) kubeEntry {
+	if i := slices.IndexFunc(list, func(e kubeEntry) bool { return e.Name == name }); i >= 0 {
+		return list[i]
+	}
+	return kubeEntry{}
 }
 
 type kubeCluster struct {
@@ -171,24 +170,15 @@ func readKubeconfig(paths []string) (*kubeconfig, error) {
 }
 
 func (c *kubeconfig) choose(context string) (kubeCluster, kubeUser, error) {
-	var cluster kubeCluster
-	var user kubeUser
-	if context == "" {
+	entry := entryOf(c.Contexts, context)
+	cluster, user := entryOf(c.Clusters, entry.Context.Cluster).Cluster, entryOf(c.Users, entry.Context.User).User
+	switch {
+	case context == "":
 		return cluster, user, kubeProblem("the kubeconfig has no current context")
-	}
-	i := slices.IndexFunc(c.Contexts, func(named namedContext) bool { return named.Name == context })
-	if i < 0 {
+	case entry.Name == "":
 		return cluster, user, kubeProblem("the kubeconfig has no context %q", context)
-	}
-	chosen := c.Contexts[i].Context
-	if i = slices.IndexFunc(c.Clusters, func(named namedCluster) bool { return named.Name == chosen.Cluster }); i >= 0 {
-		cluster = c.Clusters[i].Cluster
-	}
-	if cluster.Server == "" {
-		return cluster, user, kubeProblem("the kubeconfig has no cluster %q with its server", chosen.Cluster)
-	}
-	if i = slices.IndexFunc(c.Users, func(named namedUser) bool { return named.Name == chosen.User }); i >= 0 {
-		user = c.Users[i].User
+	case cluster.Server == "":
+		return cluster, user, kubeProblem("the kubeconfig has no cluster %q with its server", entry.Context.Cluster)
 	}
 	return cluster, user, nil
 }
