@@ -31,16 +31,18 @@ import (
 )
 
 type serveOptions struct {
-	listen, internal string
-	plainHTTP        bool
-	tlsCert, tlsKey  string
-	trusted          []string
-	proxy            string
-	printConfig      string
-	maxStale         time.Duration
-	cacheSize        int
-	guesses          int
-	verbose          bool
+	Listen      string        `flag:"listen" empty:"refused" help:"{HOST:PORT}, unix:/PATH or systemd"`
+	Internal    string        `flag:"internal-listen" empty:"refused" help:"serve /metrics and /introspect on this {ADDRESS} only"`
+	PlainHTTP   bool          `flag:"plain-http" help:"allow plain HTTP on addresses that are not loopback"`
+	TLSCert     string        `flag:"tls-cert" not:"plain-http" help:"serve TLS with the certificate in this {FILE}"`
+	TLSKey      string        `flag:"tls-key" help:"the certificate's private key, in this {FILE}"`
+	Trusted     []string      `flag:"trusted-proxy" help:"trust proxies in this {NETWORK}; repeatable"`
+	Proxy       string        `flag:"proxy" values:"caddy envoy haproxy nginx traefik" help:"respond as this {PROXY} requires"`
+	PrintConfig string        `flag:"print-config" values:"caddy envoy haproxy nginx traefik" help:"print a configuration for {PROXY}: caddy, envoy, haproxy, nginx, traefik"`
+	MaxStale    time.Duration `flag:"max-stale" help:"refuse all keys after this {TIME} without the registry"`
+	CacheSize   int           `flag:"cache-size" help:"cache {N} keys"`
+	Guesses     int           `flag:"failures-per-second" help:"{N} unknown keys per address; 0: no limit"`
+	Verbose     bool          `flag:"verbose,v" help:"log each refusal"`
 }
 
 // Memory settings of serve: garbage collection delays requests, so it is infrequent while
@@ -64,8 +66,7 @@ func setMemoryLimit(a *app.App, cacheSize int) {
 const defaultListen = "127.0.0.1:8089"
 
 func New(a *app.App) *cobra.Command {
-	var opts serveOptions
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "serve",
 		Short: "Verify API keys over HTTP, in front of any service",
 		Long: `Verify keys for a reverse proxy: GET /verify with a request's Authorization or
@@ -79,48 +80,27 @@ fob:introspect. /healthz, /readyz and /metrics are for monitoring. In the
 configuration, [[serve.rule]] sets what each route requires; SIGHUP reloads it.
 
 Plain HTTP is served on loopback addresses and Unix sockets only: elsewhere keys
-would cross the network unencrypted. --plain-http allows it.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitInterrupted),
+would cross the network unencrypted. --plain-http allows it.`,
 		Example: `  fob serve --listen 127.0.0.1:8089 --trusted-proxy 127.0.0.1/32
   fob serve --listen unix:/run/fob/fob.sock --proxy nginx
   fob serve --print-config nginx`,
 		Args: usage.NoKeyArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), a, opts) },
-	}
-	flags := c.Flags()
-	flags.StringVar(&opts.listen, "listen", defaultListen, "`HOST:PORT`, unix:/PATH or systemd")
-	flags.StringVar(&opts.internal, "internal-listen", "", "serve /metrics and /introspect on this `ADDRESS` only")
-	flags.BoolVar(&opts.plainHTTP, "plain-http", false, "allow plain HTTP on addresses that are not loopback")
-	flags.StringVar(&opts.tlsCert, "tls-cert", "", "serve TLS with the certificate in this `FILE`")
-	flags.StringVar(&opts.tlsKey, "tls-key", "", "the certificate's private key, in this `FILE`")
-	flags.StringArrayVar(&opts.trusted, "trusted-proxy", nil, "trust proxies in this `NETWORK`; repeatable")
-	flags.StringVar(&opts.proxy, "proxy", "", "respond as this `PROXY` requires")
-	flags.StringVar(&opts.printConfig, "print-config", "", "print a configuration for `PROXY`: "+strings.Join(serve.Proxies(), ", "))
-	flags.DurationVar(&opts.maxStale, "max-stale", serve.DefaultMaxStale, "refuse all keys after this `TIME` without the registry")
-	flags.IntVar(&opts.cacheSize, "cache-size", serve.DefaultCacheSize, "cache `N` keys")
-	flags.IntVar(&opts.guesses, "failures-per-second", serve.DefaultGuesses, "`N` unknown keys per address; 0: no limit")
-	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "log each refusal")
-	usage.RefuseEmpty(c, "listen", "internal-listen")
-	usage.Exclusive(c, "plain-http", "tls-cert")
-	for _, name := range []string{"print-config", "proxy"} {
-		_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(serve.Proxies(), cobra.ShellCompDirectiveNoFileComp))
-	}
-	return c
+	}, serveOptions{Listen: defaultListen, MaxStale: serve.DefaultMaxStale, CacheSize: serve.DefaultCacheSize, Guesses: serve.DefaultGuesses}, runServe,
+		cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitInterrupted)
 }
 
-func runServe(ctx context.Context, a *app.App, opts serveOptions) error {
+func runServe(ctx context.Context, a *app.App, _ []string, opts serveOptions) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	if opts.printConfig != "" {
+	if opts.PrintConfig != "" {
 		return printProxyConfig(a, opts)
 	}
 	options, err := serverOptions(a, opts)
 	if err != nil {
 		return err
 	}
-	setMemoryLimit(a, opts.cacheSize)
+	setMemoryLimit(a, opts.CacheSize)
 	g, err := appkeys.Open(ctx, a, false)
 	if err != nil {
 		return err
@@ -205,25 +185,25 @@ func (s *service) readFiles(ctx context.Context) error {
 
 func serverOptions(a *app.App, opts serveOptions) (serve.Options, error) {
 	level := slog.LevelInfo
-	if opts.verbose {
+	if opts.Verbose {
 		level = slog.LevelDebug
 	}
 	o := serve.Options{
 		Now: a.Now, Log: slog.New(slog.NewJSONHandler(cli.NewInertWriter(a.Err.Raw(), sanitize.JSON), &slog.HandlerOptions{Level: level})),
-		MaxStale: opts.maxStale, CacheSize: opts.cacheSize, Guesses: opts.guesses, OnlyAuthStatuses: opts.proxy == "nginx",
-		SplitInternal: opts.internal != "",
+		MaxStale: opts.MaxStale, CacheSize: opts.CacheSize, Guesses: opts.Guesses, OnlyAuthStatuses: opts.Proxy == "nginx",
+		SplitInternal: opts.Internal != "",
 	}
 	switch {
-	case (opts.tlsCert == "") != (opts.tlsKey == ""):
+	case (opts.TLSCert == "") != (opts.TLSKey == ""):
 		return o, cli.WithHint(cli.Usagef("TLS requires a certificate and its key"), "set both --tls-cert and --tls-key")
-	case opts.listen == serve.Systemd && opts.internal == serve.Systemd:
+	case opts.Listen == serve.Systemd && opts.Internal == serve.Systemd:
 		return o, cli.WithHint(cli.Usagef("systemd passes one socket, for one listener"), "set --internal-listen to an address: 127.0.0.1:9090, or unix:/PATH")
-	case opts.maxStale <= 0 || opts.cacheSize < 1 || opts.guesses < 0:
+	case opts.MaxStale <= 0 || opts.CacheSize < 1 || opts.Guesses < 0:
 		return o, cli.Usagef("--max-stale and --cache-size must be positive, --failures-per-second not negative")
-	case opts.proxy != "" && !slices.Contains(serve.Proxies(), opts.proxy):
-		return o, cli.WithHint(cli.Usagef("unknown proxy %q", opts.proxy), "the proxies are %s", strings.Join(serve.Proxies(), ", "))
+	case opts.Proxy != "" && !slices.Contains(serve.Proxies(), opts.Proxy):
+		return o, cli.WithHint(cli.Usagef("unknown proxy %q", opts.Proxy), "the proxies are %s", strings.Join(serve.Proxies(), ", "))
 	}
-	for _, network := range opts.trusted {
+	for _, network := range opts.Trusted {
 		prefix, err := netip.ParsePrefix(network)
 		if err != nil {
 			return o, cli.WithHint(cli.Usagef("%q is not a network", network), "use a network such as 127.0.0.1/32, 10.0.0.0/8, ::1/128")
@@ -277,10 +257,10 @@ func newRule(rule config.ServeRule) (serve.Rule, error) {
 
 // loadCertificate returns nil without TLS.
 func loadCertificate(opts serveOptions, log *slog.Logger) (*serve.Certificate, error) {
-	if opts.tlsCert == "" {
+	if opts.TLSCert == "" {
 		return nil, nil
 	}
-	certificate, err := serve.LoadCertificate(opts.tlsCert, opts.tlsKey, log)
+	certificate, err := serve.LoadCertificate(opts.TLSCert, opts.TLSKey, log)
 	if err != nil {
 		return nil, cli.WithHint(cli.Usagef("the certificate cannot be used: %s", err), "--tls-cert and --tls-key name files in PEM that belong together")
 	}
@@ -290,12 +270,12 @@ func loadCertificate(opts serveOptions, log *slog.Logger) (*serve.Certificate, e
 // listenAll opens the main listener and, if configured, the internal one. Both use the
 // certificate.
 func listenAll(ctx context.Context, a *app.App, opts serveOptions, certificate *serve.Certificate, log *slog.Logger) (listeners []net.Listener, err error) {
-	flags := [][2]string{{"--listen", opts.listen}, {"--internal-listen", opts.internal}}
-	if opts.internal == "" {
+	flags := [][2]string{{"--listen", opts.Listen}, {"--internal-listen", opts.Internal}}
+	if opts.Internal == "" {
 		flags = flags[:1]
 	}
 	for _, flag := range flags {
-		listener, err := listen(ctx, a, flag[0], flag[1], certificate != nil || opts.plainHTTP)
+		listener, err := listen(ctx, a, flag[0], flag[1], certificate != nil || opts.PlainHTTP)
 		if err != nil {
 			for _, open := range listeners {
 				_ = open.Close() // deletes a Unix socket
@@ -376,10 +356,10 @@ func (s *service) serveUntil(ctx context.Context, listeners []net.Listener, hang
 }
 
 func printProxyConfig(a *app.App, opts serveOptions) error {
-	if !slices.Contains(serve.Proxies(), opts.printConfig) {
-		return cli.WithHint(cli.Usagef("no configuration for %q", opts.printConfig), "the proxies are %s", strings.Join(serve.Proxies(), ", "))
+	if !slices.Contains(serve.Proxies(), opts.PrintConfig) {
+		return cli.WithHint(cli.Usagef("no configuration for %q", opts.PrintConfig), "the proxies are %s", strings.Join(serve.Proxies(), ", "))
 	}
-	if _, _, err := net.SplitHostPort(opts.listen); err != nil || strings.HasPrefix(opts.listen, "unix:") {
+	if _, _, err := net.SplitHostPort(opts.Listen); err != nil || strings.HasPrefix(opts.Listen, "unix:") {
 		return cli.WithHint(cli.Usagef("--print-config requires --listen HOST:PORT"), "print it for a HOST:PORT, then replace the address by the socket")
 	}
 	cfg, err := a.Config()
@@ -393,6 +373,6 @@ func printProxyConfig(a *app.App, opts serveOptions) error {
 	if len(headers) == 0 {
 		headers = serve.DefaultHeaders()
 	}
-	_, err = fmt.Fprint(a.Out.Raw(), serve.ProxyConfig(opts.printConfig, opts.listen, headers))
+	_, err = fmt.Fprint(a.Out.Raw(), serve.ProxyConfig(opts.PrintConfig, opts.Listen, headers))
 	return err
 }

@@ -77,8 +77,8 @@ func createRegistry(t *testing.T, a *app.App) apikey.Minted {
 func TestServerOptions(t *testing.T) {
 	a := cmdtest.New(t, "[serve]\nheaders = [\"apikey\"]\n[[serve.rule]]\npath = \"/admin\"\npreflight = true\nmethods = [\"GET\"]\nenv = \"live\"\nscopes = [\"orders:write\"]\n")
 	opts := serveOptions{
-		listen: defaultListen, internal: "127.0.0.1:0", trusted: []string{"10.1.2.3/8", "::1/128"}, proxy: "nginx",
-		maxStale: time.Second, cacheSize: 5, guesses: 0,
+		Listen: defaultListen, Internal: "127.0.0.1:0", Trusted: []string{"10.1.2.3/8", "::1/128"}, Proxy: "nginx",
+		MaxStale: time.Second, CacheSize: 5, Guesses: 0,
 	}
 	o, err := serverOptions(a.App, opts)
 	if err != nil {
@@ -97,7 +97,7 @@ func TestServerOptions(t *testing.T) {
 		t.Errorf("%+v", o.Rules)
 	}
 	for verbose, lines := range map[bool]int{false: 1, true: 2} {
-		opts.verbose = verbose
+		opts.Verbose = verbose
 		if o, err = serverOptions(a.App, opts); err != nil {
 			t.Fatal(err)
 		}
@@ -135,17 +135,17 @@ func TestListen(t *testing.T) {
 // If the second listener cannot be opened, the first one is closed.
 func TestListenAll_ClosesWhatItHasOpened(t *testing.T) {
 	a := cmdtest.New(t, "")
-	o, err := serverOptions(a.App, serveOptions{maxStale: 1, cacheSize: 1})
+	o, err := serverOptions(a.App, serveOptions{MaxStale: 1, CacheSize: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	socket := "unix:" + filepath.Join(t.TempDir(), "s")
 	for range 2 { // the second time the socket would be in use
-		if _, err := listenAll(t.Context(), a.App, serveOptions{listen: socket, internal: "0.0.0.0:0"}, nil, o.Log); !cli.IsUsage(err) || !strings.Contains(cli.CarriedHint(err), "--internal-listen") {
+		if _, err := listenAll(t.Context(), a.App, serveOptions{Listen: socket, Internal: "0.0.0.0:0"}, nil, o.Log); !cli.IsUsage(err) || !strings.Contains(cli.CarriedHint(err), "--internal-listen") {
 			t.Errorf("%v", err)
 		}
 	}
-	listeners, err := listenAll(t.Context(), a.App, serveOptions{listen: "127.0.0.1:0", internal: "0.0.0.0:0", plainHTTP: true}, nil, o.Log)
+	listeners, err := listenAll(t.Context(), a.App, serveOptions{Listen: "127.0.0.1:0", Internal: "0.0.0.0:0", PlainHTTP: true}, nil, o.Log)
 	if err != nil || len(listeners) != 2 {
 		t.Fatalf("%d, %v", len(listeners), err)
 	}
@@ -184,7 +184,7 @@ func TestServe(t *testing.T) {
 	defer stop()
 	served := make(chan error, 1)
 	go func() {
-		served <- runServe(ctx, a.App, serveOptions{listen: "127.0.0.1:0", internal: "127.0.0.1:0", maxStale: serve.DefaultMaxStale, cacheSize: 10})
+		served <- runServe(ctx, a.App, nil, serveOptions{Listen: "127.0.0.1:0", Internal: "127.0.0.1:0", MaxStale: serve.DefaultMaxStale, CacheSize: 10})
 		_ = stderr.Close()
 	}()
 	lines := bufio.NewScanner(log)

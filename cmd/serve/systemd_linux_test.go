@@ -102,7 +102,7 @@ func TestServe_ReloadsAtSIGHUP(t *testing.T) {
 	defer stop()
 	served := make(chan error, 1)
 	go func() {
-		served <- runServe(ctx, a.App, serveOptions{listen: "unix:" + dir + "/s", tlsCert: pair, tlsKey: pair, maxStale: serve.DefaultMaxStale, cacheSize: 10})
+		served <- runServe(ctx, a.App, nil, serveOptions{Listen: "unix:" + dir + "/s", TLSCert: pair, TLSKey: pair, MaxStale: serve.DefaultMaxStale, CacheSize: 10})
 	}()
 	if state := n.next(); state != "READY=1" {
 		t.Fatal(state)
