@@ -21,7 +21,6 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/dotenv"
 	"github.com/fobcli/fob/internal/envfile"
-	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 )
 
@@ -131,8 +130,6 @@ func exportFormat(a *app.App, opts ciExportOptions) (string, error) {
 	switch {
 	case format == "":
 		return "", cli.WithHint(cli.Usagef("not in a CI job that fob recognizes"), "choose a format: --format %s", strings.Join(exportFormats, ", "))
-	case !slices.Contains(exportFormats, format):
-		return "", cli.WithHint(cli.Usagef("unknown format %q", sanitize.Line(format)), "the formats are %s", strings.Join(exportFormats, ", "))
 	case opts.Output && format != exportGitHub:
 		return "", cli.WithHint(cli.Usagef("--output is only for GitHub Actions"), "omit --output")
 	case toFile && opts.File == "":

@@ -90,11 +90,7 @@ func filtered(a *app.App, c *cobra.Command) *cobra.Command {
 func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {
 	filter := apikey.Filter{IDs: ids, Owner: f.Owner, Environment: f.Environment, Scope: f.Scope}
 	for _, name := range f.States {
-		state := apikey.State(name)
-		if !slices.Contains(apikey.States(), state) {
-			return filter, cli.WithHint(cli.Usagef("unknown state %q", name), "the states are active, disabled, retiring, revoked and expired")
-		}
-		filter.States = append(filter.States, state)
+		filter.States = append(filter.States, apikey.State(name))
 	}
 	if f.Scope != "" {
 		if err := checkScope(f.Scope); err != nil {

@@ -89,7 +89,6 @@ func TestFilterFlags_Filter(t *testing.T) {
 		{filterFlags{States: []string{"active", "retiring"}}, apikey.Filter{States: []apikey.State{apikey.Active, apikey.Retiring}}, ""},
 		{filterFlags{Expiring: "14d"}, apikey.Filter{EndsBefore: m.Time.Add(14 * 24 * time.Hour)}, ""},
 		{filterFlags{Unused: "90d"}, apikey.Filter{UnusedSince: m.Time.Add(-90 * 24 * time.Hour)}, ""},
-		{filterFlags{States: []string{"dead"}}, apikey.Filter{}, "active, disabled"},
 		{filterFlags{Environment: "live"}, apikey.Filter{}, "test, prod"},
 		{filterFlags{Environment: "prdo"}, apikey.Filter{}, "prod"},
 		{filterFlags{Scope: "a b"}, apikey.Filter{}, "scope"},

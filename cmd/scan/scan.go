@@ -69,13 +69,8 @@ or in lefthook.yml:
 	}, scanOptions{Format: "text"}, runScan, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
-var ScanFormats = []string{"text", "json", "sarif"}
-
 func runScan(ctx context.Context, a *app.App, args []string, opts scanOptions) error {
 	opts.paths = args
-	if !slices.Contains(ScanFormats, opts.Format) {
-		return cli.WithHint(cli.Usagef("unknown format %q", opts.Format), "the formats are text, json and sarif")
-	}
 	if opts.Stdin && len(opts.paths) > 0 || (opts.Git || opts.Staged || opts.Unignored) && len(opts.paths) > 1 {
 		return cli.WithHint(cli.Usagef("too many paths"), "see 'fob scan --help'")
 	}

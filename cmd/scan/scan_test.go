@@ -115,7 +115,7 @@ func TestScan_Usage(t *testing.T) {
 		usage   bool
 		hint    string
 	}{
-		"an unknown format":      {[]string{"--format", "xml"}, `unknown format "xml"`, true, "text, json and sarif"},
+		"an unknown format":      {[]string{"--format", "xml"}, `unknown format "xml"`, true, "text, json, sarif"},
 		"stdin and a path":       {[]string{"--stdin", dir}, "too many paths", true, "--help"},
 		"git and two paths":      {[]string{"--git", dir, dir}, "too many paths", true, "--help"},
 		"git and staged":         {[]string{"--git", "--staged"}, "--git and --staged", true, ""},

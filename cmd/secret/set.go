@@ -132,9 +132,6 @@ func applySettings(a *app.App, cfg *config.Config, s config.Secret, opts setOpti
 		if opts.Keep {
 			return s, cli.WithHint(cli.Usagef("--keep cannot move the value to another storage"), "run 'fob storage migrate --to %s' to move it", opts.Storage)
 		}
-		if err := app.CheckStorage(opts.Storage); err != nil {
-			return s, err
-		}
 		s.Storage = opts.Storage
 	}
 	s.Storage, err = cfg.StorageFor(s.Storage)

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -200,8 +199,6 @@ func serverOptions(a *app.App, opts serveOptions) (serve.Options, error) {
 		return o, cli.WithHint(cli.Usagef("systemd passes one socket, for one listener"), "set --internal-listen to an address: 127.0.0.1:9090, or unix:/PATH")
 	case opts.MaxStale <= 0 || opts.CacheSize < 1 || opts.Guesses < 0:
 		return o, cli.Usagef("--max-stale and --cache-size must be positive, --failures-per-second not negative")
-	case opts.Proxy != "" && !slices.Contains(serve.Proxies(), opts.Proxy):
-		return o, cli.WithHint(cli.Usagef("unknown proxy %q", opts.Proxy), "the proxies are %s", strings.Join(serve.Proxies(), ", "))
 	}
 	for _, network := range opts.Trusted {
 		prefix, err := netip.ParsePrefix(network)
@@ -356,9 +353,6 @@ func (s *service) serveUntil(ctx context.Context, listeners []net.Listener, hang
 }
 
 func printProxyConfig(a *app.App, opts serveOptions) error {
-	if !slices.Contains(serve.Proxies(), opts.PrintConfig) {
-		return cli.WithHint(cli.Usagef("no configuration for %q", opts.PrintConfig), "the proxies are %s", strings.Join(serve.Proxies(), ", "))
-	}
 	if _, _, err := net.SplitHostPort(opts.Listen); err != nil || strings.HasPrefix(opts.Listen, "unix:") {
 		return cli.WithHint(cli.Usagef("--print-config requires --listen HOST:PORT"), "print it for a HOST:PORT, then replace the address by the socket")
 	}

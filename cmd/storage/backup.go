@@ -126,11 +126,6 @@ Each record is stored where its settings say, or in --storage.`,
 }
 
 func runRestore(ctx context.Context, a *app.App, args []string, opts restoreOptions) error {
-	if opts.Storage != "" {
-		if err := app.CheckStorage(opts.Storage); err != nil {
-			return err
-		}
-	}
 	a.MakesConfig = true
 	backed, err := readBackup(ctx, a, args[0], opts.PassphraseFile)
 	if err != nil {

@@ -180,7 +180,7 @@ func TestRestore_Failures(t *testing.T) {
 		"two files":        {[]string{file, file}, "takes one file", "see 'fob storage restore --help'", true},
 		"a missing file":   {[]string{file + "x"}, file + "x", nameOne, false}, // exitOf makes it wrong usage
 		"a folder":         {[]string{a.Home}, "not a regular file", nameOne, true},
-		"a storage":        {[]string{file, "--storage", "disk"}, `"disk"`, "choose 'keyring' or 'file'", false},
+		"a storage":        {[]string{file, "--storage", "disk"}, `"disk"`, "choose one of keyring, file", true},
 		"no terminal":      {[]string{file}, "not a terminal", "use --passphrase-file FILE", true},
 		"an empty phrase":  {[]string{file, "--passphrase-file", empty}, empty + " is empty", "write the secret to it; in a script, check the command that produces it", true},
 		"wrong passphrase": {[]string{file, "--passphrase-file", wrong}, file + ": wrong passphrase", "nothing was changed; try again", false},

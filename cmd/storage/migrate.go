@@ -39,9 +39,6 @@ func runMigrate(ctx context.Context, a *app.App, args []string, opts migrateOpti
 	if opts.To == "" {
 		return cli.WithHint(cli.Usagef("--to is required"), "use --to keyring or --to file")
 	}
-	if err := app.CheckStorage(opts.To); err != nil {
-		return err
-	}
 	all, err := records.Select(ctx, a, args)
 	if err != nil {
 		return err

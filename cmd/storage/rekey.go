@@ -51,9 +51,6 @@ type nextKey struct {
 }
 
 func runRekey(ctx context.Context, a *app.App, _ []string, opts rekeyOptions) error {
-	if err := app.CheckStorage(opts.Storage); err != nil {
-		return err
-	}
 	cfg, err := a.Config()
 	if err != nil {
 		return err

@@ -55,9 +55,6 @@ const (
 	Expired  State = "expired"
 )
 
-// States returns all states.
-func States() []State { return []State{Active, Disabled, Retiring, Revoked, Expired} }
-
 // State returns the key's state.
 func (r *Record) State(now time.Time) State {
 	switch {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"slices"
 
-	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
@@ -64,14 +63,6 @@ func ProviderNames() []string {
 		names = append(names, p.Name)
 	}
 	return names
-}
-
-// CheckStorage rejects anything but a writable storage.
-func CheckStorage(name string) error {
-	if !slices.Contains(config.Storages(), name) {
-		return cli.WithHint(&config.StorageError{Name: name}, "choose 'keyring' or 'file'")
-	}
-	return nil
 }
 
 // Account is a session.Account that is safe to show.

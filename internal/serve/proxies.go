@@ -4,25 +4,11 @@ import (
 	"embed"
 	"net"
 	"path"
-	"slices"
 	"strings"
 )
 
 //go:embed proxies
 var proxies embed.FS
-
-// Proxies lists the reverse proxies that ProxyConfig supports.
-func Proxies() []string {
-	files, _ := proxies.ReadDir("proxies")
-	var names []string
-	for _, file := range files {
-		name, _, _ := strings.Cut(file.Name(), ".")
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
 
 // ProxyConfig returns the concatenated configuration files that make a reverse proxy check
 // keys with fob at HOST:PORT. Lines about X-API-Key are repeated for each header that may

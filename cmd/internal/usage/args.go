@@ -90,17 +90,23 @@ const HintEmpty = "pass a value, or leave it out; in a script, check that the va
 func RefuseEmpty(c *cobra.Command, flags ...string) {
 	addCheck(c, func(cmd *cobra.Command) error {
 		for _, name := range flags {
-			flag := cmd.Flags().Lookup(name)
-			values := []string{flag.Value.String()}
-			if repeatable, ok := flag.Value.(pflag.SliceValue); ok {
-				values = repeatable.GetSlice()
-			}
-			if flag.Changed && slices.ContainsFunc(values, func(value string) bool { return strings.TrimSpace(value) == "" }) {
+			if slices.ContainsFunc(given(cmd.Flags().Lookup(name)), func(value string) bool { return strings.TrimSpace(value) == "" }) {
 				return cli.WithHint(cli.Usagef("--%s is empty", name), HintEmpty)
 			}
 		}
 		return nil
 	})
+}
+
+// given returns the values of a flag in a call.
+func given(flag *pflag.Flag) []string {
+	if repeatable, ok := flag.Value.(pflag.SliceValue); ok && flag.Changed {
+		return repeatable.GetSlice()
+	}
+	if flag.Changed {
+		return []string{flag.Value.String()}
+	}
+	return nil
 }
 
 // RecordArgs accepts profiles, and secrets as secret/NAME.

@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/cli"
+	"github.com/fobcli/fob/internal/sanitize"
 )
 
 // Command completes a command: its flags are the fields of an options struct, with which run
@@ -15,8 +19,8 @@ import (
 //
 // A flag's field has the tags flag:"NAME" or flag:"NAME,SHORTHAND", and help, which has the
 // value's name in braces. What is in the field is the default. RefuseEmpty applies to a field
-// with the tag empty:"refused", and Exclusive to each flag that the tag not names. A shell
-// completes the values in the tag values. Embedded structs may have further flags.
+// with the tag empty:"refused", and Exclusive to each flag that the tag not names. The tag
+// values lists the only values of a flag. Embedded structs may have further flags.
 func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Context, a A, args []string, options O) error, exits ...int) *cobra.Command {
 	if len(exits) > 0 {
 		c.Long += "\n\n" + ExitHelp(exits...)
@@ -63,9 +67,24 @@ func addFlags(c *cobra.Command, options reflect.Value) {
 			Exclusive(c, other, name)
 		}
 		if values := strings.Fields(field.Tag.Get("values")); len(values) > 0 {
-			_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+			_, what, _ := strings.Cut(field.Tag.Get("help"), "{")
+			what, _, _ = strings.Cut(strings.ToLower(what), "}")
+			allowOnly(c, name, what, values)
 		}
 	}
+}
+
+// allowOnly rejects other values of a flag, and completes these.
+func allowOnly(c *cobra.Command, name, what string, values []string) {
+	_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	addCheck(c, func(cmd *cobra.Command) error {
+		for _, given := range given(cmd.Flags().Lookup(name)) {
+			if !slices.Contains(values, given) {
+				return cli.WithHint(cli.Usagef("unknown %s %q", what, sanitize.Line(given)), "choose one of %s", strings.Join(values, ", "))
+			}
+		}
+		return nil
+	})
 }
 
 // JSONFlag is the flag of commands that print data.
