@@ -35,6 +35,10 @@ func TestCachedTokensOnlyRead(t *testing.T) {
 				}
 			}
 		}
+		calls := m.callsOf("token", "work") - m.callsOf("version")
+		if limit := map[string]int{"file": 60, "keyring": 200}[storage]; calls > limit {
+			t.Errorf("%s: a cached token takes %d system calls more than 'fob version', and may take %d", storage, calls, limit)
+		}
 		if soak != "" {
 			addToReport(fmt.Sprintf("## %d cached tokens, 50 at once, %s\n\n%.0f a second, %d failures; a traced one: no lock, no file written, no network.\n", times, storage, float64(times)/c.all.Seconds(), c.failures))
 		}
@@ -53,4 +57,26 @@ func (m *machine) effectsOf(server *issuer, args ...string) []effect {
 		m.t.Fatalf("%d effects, %v", len(all), err)
 	}
 	return all
+}
+
+// callsOf counts the system calls of a command, without those in which Go's threads wait. Go
+// starts threads as it likes: the fewest of some runs count.
+func (m *machine) callsOf(args ...string) int {
+	m.t.Helper()
+	fewest := 0
+	for range 5 {
+		trace := filepath.Join(m.t.TempDir(), "trace")
+		if out, err := m.command(append([]string{"strace", "-f", "-qq", "-e", "trace=!futex,nanosleep", "-o", trace, fob}, args...)...).CombinedOutput(); err != nil {
+			m.t.Fatalf("%v\n%s", err, out)
+		}
+		text, err := os.ReadFile(trace)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		calls := strings.Count(string(text), "\n") - strings.Count(string(text), " resumed>")
+		if fewest == 0 || calls < fewest {
+			fewest = calls
+		}
+	}
+	return fewest
 }
