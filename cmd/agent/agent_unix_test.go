@@ -216,7 +216,8 @@ func TestForward(t *testing.T) {
 }
 
 func TestTokens_Requests(t *testing.T) {
-	a := cmdtest.New(t, profiles, "FOB_TOKEN_WORK=from-the-agents-environment")
+	const ci = "[profile.ci]\nissuer = \"https://sso.example.com\"\nclient_id = \"fob\"\ngrant = \"token-exchange\"\nidentity = \"gitlab\"\n"
+	a := cmdtest.New(t, profiles+ci, "FOB_TOKEN_WORK=from-the-agents-environment")
 	memory, err := agent.NewMemory(time.Hour, func() time.Duration { return 0 })
 	if err != nil {
 		t.Fatal(err)
@@ -229,18 +230,19 @@ func TestTokens_Requests(t *testing.T) {
 		is    error
 		usage bool
 	}{
-		"a wrong name":        {agent.Request{Profile: "a/b"}, nil, true},
-		"an unknown profile":  {agent.Request{Profile: "none"}, nil, true},
-		"a negative lifetime": {agent.Request{Profile: "work", MinTTL: &negative}, nil, true},
-		"another issuer":      {agent.Request{Profile: "work", Issuer: "https://other.example.com", ClientID: "fob"}, agent.ErrOtherProfile, false},
-		"another client":      {agent.Request{Profile: "work", Issuer: "https://sso.example.com", ClientID: "x"}, agent.ErrOtherProfile, false},
+		"a wrong name":         {agent.Request{Profile: "a/b"}, nil, true},
+		"an unknown profile":   {agent.Request{Profile: "none"}, nil, true},
+		"a negative lifetime":  {agent.Request{Profile: "work", MinTTL: &negative}, nil, true},
+		"another issuer":       {agent.Request{Profile: "work", Issuer: "https://other.example.com", ClientID: "fob"}, agent.ErrOtherProfile, false},
+		"the client's machine": {agent.Request{Do: agent.DoOwn, Profile: "ci"}, agent.ErrOtherProfile, false},
+		"another client":       {agent.Request{Profile: "work", Issuer: "https://sso.example.com", ClientID: "x"}, agent.ErrOtherProfile, false},
 	} {
 		_, err := logins.Token(t.Context(), test.r, func(string) {})
 		if err == nil || test.is != nil && !errors.Is(err, test.is) || app.IsUsage(err) != test.usage {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, r := range []agent.Request{{Profile: "work", Issuer: "https://sso.example.com", ClientID: "fob"}, {Profile: "work"}} {
+	for _, r := range []agent.Request{{Profile: "work", Issuer: "https://sso.example.com", ClientID: "fob"}, {Profile: "work"}, {Do: agent.DoOwn, Profile: "work"}} {
 		if token, err := logins.Token(t.Context(), r, func(string) {}); err != nil || token.AccessToken != "from-the-agents-environment" {
 			t.Errorf("%v: %v", r, err)
 		}

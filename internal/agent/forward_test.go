@@ -57,6 +57,16 @@ func TestForwarder_PassesOnlyTheProfile(t *testing.T) {
 	}
 }
 
+// The other machine's configuration is another one: its client asks again, and the user is
+// asked only then.
+func TestForwarder_LeavesOwnRequests(t *testing.T) {
+	f := newForwarder(granted, nil)
+	got := f.answer(t, Request{Do: DoOwn, Home: f.Home, Profile: "work"})
+	if got.Failure == nil || !got.Failure.Fallback || len(f.sent)+len(f.shown) != 0 {
+		t.Errorf("%+v; sent %q, shown %q", got.Failure, f.sent, f.shown)
+	}
+}
+
 func TestForwarder_RefusesEverythingElse(t *testing.T) {
 	ttl := time.Duration(0)
 	for name, r := range map[string]Request{

@@ -135,6 +135,50 @@ identity = "gitlab"
 	}
 }
 
+// The agent that has this configuration is asked before it is read here: it is not TOML.
+func TestOwnAgentToken(t *testing.T) {
+	failure := func(fallback bool) agent.Answer {
+		return agent.Answer{Failure: &agent.Failure{Error: "the agent's failure", Status: cli.ExitLoginRequired, Fallback: fallback}}
+	}
+	for name, test := range map[string]struct {
+		profile string
+		environ []string
+		answer  agent.Answer
+		asked   int
+		want    error
+	}{
+		"a named profile":              {"work", nil, agentToken, 1, nil},
+		"a failure":                    {"work", nil, failure(false), 1, session.ErrLoginRequired},
+		"it cannot serve":              {"work", nil, failure(true), 1, nil},
+		"no name":                      {"", nil, agentToken, 0, nil},
+		"a refresh token":              {"work", []string{"FOB_REFRESH_TOKEN_WORK=x"}, agentToken, 0, nil},
+		"a token":                      {"work", []string{"FOB_TOKEN_WORK=x"}, agentToken, 0, nil},
+		"another configuration":        {"work", []string{"FOB_CONFIG=/x/config.toml"}, agentToken, 0, nil},
+		"one in a job's workspace":     {"work", []string{"GITHUB_WORKSPACE=/"}, agentToken, 0, nil},
+		"no agent":                     {"work", []string{"FOB_AGENT=off"}, agentToken, 0, nil},
+		"an agent elsewhere, if named": {"work", []string{"FOB_AGENT=/x/agent.sock"}, agentToken, 0, nil},
+	} {
+		socket, requests := startAgent(t, test.answer)
+		home := filepath.Dir(socket)
+		err := errors.Join(os.Mkdir(filepath.Join(home, "run"), 0o700), os.Rename(socket, filepath.Join(home, "run", AgentSocketName)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := newFixture(t, "", append([]string{"FOB_HOME=" + home, "FOB_AGENT="}, test.environ...)...)
+		f.home = home
+		f.write("config.toml", "not TOML")
+		token, err := f.OwnAgentToken(t.Context(), test.profile, session.TokenOptions{ForceRefresh: true})
+		if served := test.asked == 1 && test.answer.Token != nil; !errors.Is(err, test.want) || (token != nil) != served || len(requests) != test.asked {
+			t.Errorf("%s: %v, %v; asked %d times", name, token, err, len(requests))
+		}
+		if test.asked == 1 {
+			if r := <-requests; r.Do != agent.DoOwn || r.Profile != "work" || r.Home.Config != f.path("config.toml") || !r.ForceRefresh {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
+	}
+}
+
 func TestAgentToken_Request(t *testing.T) {
 	f := newFixture(t, "[profile.work]\nissuer = \"https://sso.example.com\"\nclient_id = \"fob\"\n")
 	path, requests := startAgent(t, agentToken)
