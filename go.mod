@@ -6,14 +6,14 @@ require (
 	filippo.io/age v1.2.1 // the format of backups
 	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a // test vectors, in tests alone
 	github.com/go-jose/go-jose/v4 v4.1.8 // id_token signatures and JWK sets
-	github.com/godbus/dbus/v5 v5.2.4 // asks whether the Linux keyring is locked
+	github.com/godbus/dbus/v5 v5.2.4 // the messages of the Linux keyring
 	github.com/gofrs/flock v0.13.1 // cross-process locks
 	github.com/pelletier/go-toml/v2 v2.4.3 // config.toml
 	github.com/pkg/browser v0.0.0-20240102092130-5ac0b6a4141c // opens the login page
 	github.com/rogpeppe/go-internal v1.16.0 // testscript, in tests alone
 	github.com/spf13/cobra v1.10.2 // commands, flags, completion
 	github.com/spf13/pflag v1.0.9 // flags as cobra has them: completions, man pages
-	github.com/zalando/go-keyring v0.2.8 // the OS keyring
+	github.com/zalando/go-keyring v0.2.8 // the keyrings of macOS and Windows
 	go.yaml.in/yaml/v3 v3.0.5 // kubeconfigs
 	golang.org/x/crypto v0.58.0 // XChaCha20-Poly1305, Argon2id, sealed boxes
 	golang.org/x/oauth2 v0.37.0 // AuthCodeURL, PKCE, AuthStyle

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,8 +12,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/zalando/go-keyring"
 
 	"github.com/fobcli/fob/internal/seal"
 )
@@ -34,7 +33,7 @@ type memoryKeyring struct {
 	changes int  // that it still takes
 }
 
-var errDead = errors.New("the keyring is gone")
+var errDead = fmt.Errorf("%w: the keyring is gone", ErrRefused)
 
 func (m *memoryKeyring) dieAfter(changes int) { m.mortal, m.changes = true, changes }
 
@@ -55,11 +54,12 @@ func (m *memoryKeyring) change() error {
 	return nil
 }
 
-func (m *memoryKeyring) reachable() error    { return nil }
-func (m *memoryKeyring) state() keyringState { return stateUnknown }
-func (m *memoryKeyring) asking() bool        { return m.prompts }
+func (m *memoryKeyring) reachable() error { return nil }
+func (m *memoryKeyring) asking() bool     { return m.prompts }
 
-func (m *memoryKeyring) session() (keyringSession, error) { return m, nil }
+func (m *memoryKeyring) each(p *patience, n int, do func(i int) error) error {
+	return concurrently(p, m.asking, n, do)
+}
 
 func (m *memoryKeyring) get(account string) (string, error) {
 	if m.hang != nil {
@@ -68,21 +68,21 @@ func (m *memoryKeyring) get(account string) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.deaf {
-		return "", errors.New("exit status 36")
+		return "", ErrRefused
 	}
 	if m.mortal && m.changes < 0 {
 		return "", errDead
 	}
 	value, ok := m.items[account]
 	if !ok {
-		return "", keyring.ErrNotFound
+		return "", ErrNotFound
 	}
 	return value, nil
 }
 
 func (m *memoryKeyring) set(account, value string) error {
 	if m.limit > 0 && len(value) > m.limit {
-		return keyring.ErrSetDataTooBig
+		return ErrTooLarge
 	}
 	<-time.After(m.delay)
 	m.mu.Lock()
@@ -98,7 +98,7 @@ func (m *memoryKeyring) delete(account string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.items[account]; !ok {
-		return keyring.ErrNotFound
+		return ErrNotFound
 	}
 	if err := m.change(); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (m *memoryKeyring) delete(account string) error {
 }
 
 func inMemory(dataDir string, m *memoryKeyring) *Store {
-	k := &keyringItems{dataDir: dataDir, notify: func(string) {}, os: m, slow: time.Second, wait: time.Minute, unlock: time.Minute}
+	k := &keyringItems{dataDir: dataDir, os: m, limits: patience{slow: time.Second, wait: time.Minute, unlock: time.Minute, notify: func(string) {}}}
 	return &Store{items: k, key: sealKeyFile(dataDir), dataDir: dataDir, backend: "keyring", named: func() []string { return m.named }}
 }
 
@@ -195,7 +195,7 @@ func TestSlowKeyring(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memoryKeyring{items: map[string]string{}, delay: time.Second}
 		s := inMemory(dir, m)
-		s.items.(*keyringItems).wait = 5 * time.Second
+		s.items.(*keyringItems).limits.wait = 5 * time.Second
 		record := bytes.Repeat([]byte("x"), 128<<10)
 		if err := s.Set(t.Context(), work, Record{Body: record}); err != nil {
 			t.Fatal(err)
@@ -219,7 +219,7 @@ func TestE42HungKeyring(t *testing.T) {
 	defer close(m.hang)
 	s := inMemory(dir, m)
 	k := s.items.(*keyringItems)
-	k.slow, k.wait = time.Millisecond, 20*time.Millisecond
+	k.limits.slow, k.limits.wait = time.Millisecond, 20*time.Millisecond
 	if _, err := s.Get(t.Context(), work); !errors.Is(err, ErrTimeout) {
 		t.Errorf("E42: %v", err)
 	}
@@ -230,8 +230,8 @@ func TestE42HungKeyring(t *testing.T) {
 	s = inMemory(dir, m)
 	k = s.items.(*keyringItems)
 	told := 0
-	k.notify = func(string) { told++ }
-	k.slow, k.wait, k.unlock = time.Millisecond, time.Minute, 30*time.Millisecond
+	k.limits.notify = func(string) { told++ }
+	k.limits.slow, k.limits.wait, k.limits.unlock = time.Millisecond, time.Minute, 30*time.Millisecond
 	if _, err := s.Get(t.Context(), work); !errors.Is(err, ErrLocked) || told != 1 {
 		t.Errorf("E42 while a person may be asked: %v, told %d times", err, told)
 	}
@@ -247,8 +247,8 @@ func TestE42InterruptedCallIsNotRepeated(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	s := inMemory(dir, m)
 	k := s.items.(*keyringItems)
-	k.slow, m.prompts = time.Millisecond, true
-	k.notify = func(string) { interrupt() }
+	k.limits.slow, m.prompts = time.Millisecond, true
+	k.limits.notify = func(string) { interrupt() }
 	if _, err := s.Get(ctx, work); !errors.Is(err, context.Canceled) {
 		t.Errorf("Ctrl-C while the keyring hangs: %v", err)
 	}

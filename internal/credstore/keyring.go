@@ -1,6 +1,7 @@
 package credstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -14,7 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zalando/go-keyring"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -34,11 +34,8 @@ type KeyringOptions struct {
 func NewKeyring(o KeyringOptions) *Store {
 	backend := &keyringItems{
 		dataDir: o.DataDir,
-		notify:  o.Notify,
-		os:      osKeyring{o.Getenv, new(atomic.Bool)},
-		slow:    1500 * time.Millisecond,
-		wait:    5 * time.Second,
-		unlock:  60 * time.Second,
+		os:      newOSKeyring(o.Getenv),
+		limits:  patience{slow: 1500 * time.Millisecond, wait: 5 * time.Second, unlock: 60 * time.Second, notify: o.Notify},
 	}
 	return &Store{items: tracedItems{backend, "keyring"}, key: sealKeyFile(o.DataDir), dataDir: o.DataDir, backend: "keyring", named: o.Named}
 }
@@ -46,51 +43,67 @@ func NewKeyring(o KeyringOptions) *Store {
 // KeyringReachable returns ErrAbsent if there is no way to reach the OS keyring (on Linux,
 // no D-Bus session bus), without connecting to it.
 func KeyringReachable(getenv func(string) string) error {
-	return osKeyring{getenv: getenv}.reachable()
+	return newOSKeyring(getenv).reachable()
 }
 
 // KeyringMayAsk reports whether reading from the keyring may prompt the user, or fails.
 func KeyringMayAsk(getenv func(string) string) bool {
-	k := osKeyring{getenv: getenv}
+	k := newOSKeyring(getenv)
 	return k.reachable() != nil || k.asking()
 }
 
-// keyringAPI is the part of the OS keyring used here, for tests to replace.
+// keyringAPI is the OS keyring, for tests to replace. It returns errors of this package.
 type keyringAPI interface {
-	reachable() error                 // ErrAbsent where a call would hang or start a bus
-	state() keyringState              // only called after a call was slow or failed
-	asking() bool                     // whether a slow call may be waiting for the user
-	session() (keyringSession, error) // ends with the process
-}
+	reachable() error // ErrAbsent where a call would hang or start a bus
+	asking() bool     // whether a slow call may be waiting for the user
 
-// keyringSession reads and writes items. It may be used concurrently.
-type keyringSession interface {
+	// each calls do for 0 to n-1 until the first error, and waits as long as p allows. The
+	// other methods are only called by do.
+	each(p *patience, n int, do func(i int) error) error
 	get(account string) (string, error)
 	set(account, value string) error
 	delete(account string) error
 }
 
-type keyringState int
-
-const (
-	stateUnknown keyringState = iota
-	stateOpen
-	stateLocked
-	stateMissing // the service responds, but has no keyring
-)
-
-type keyringItems struct {
-	dataDir string
-	notify  func(string)
-	os      keyringAPI
-
+// patience is how long a call waits for the keyring.
+type patience struct {
 	slow   time.Duration // after this, the keyring may be waiting for the user
 	wait   time.Duration // for a response, of each item
 	unlock time.Duration // for the user to unlock it
+	notify func(string)
 
-	mu      sync.Mutex     // one call at a time: the first may ask the user
-	session keyringSession // created by the first call
-	calls   atomic.Int64   // the number of calls that have returned
+	ctx context.Context
+	why error // what is wrong after the next timeout; nil: the call was not slow so far
+}
+
+// next returns the timeout of the next item.
+func (p *patience) next() time.Duration {
+	if p.why == nil {
+		return p.slow
+	}
+	return p.wait
+}
+
+// more returns how much longer to wait after a timeout, or an error.
+func (p *patience) more(asking func() bool) (time.Duration, error) {
+	if err := cmp.Or(p.ctx.Err(), p.why); err != nil {
+		return 0, err
+	}
+	if !asking() {
+		p.why = ErrTimeout
+		return p.wait - p.slow, nil
+	}
+	p.notify("The OS keyring may be waiting for you: look for a window that asks to unlock it or to allow the access.")
+	p.why = ErrLocked
+	return p.unlock - p.slow, nil
+}
+
+type keyringItems struct {
+	dataDir string
+	os      keyringAPI
+	limits  patience // of each call
+
+	mu sync.Mutex // one call at a time: the first may ask the user
 
 	// stuckErr is set once a call did not return or the user did not unlock the keyring, to
 	// avoid another hang or prompt.
@@ -120,11 +133,9 @@ func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, erro
 		return nil, err
 	}
 	texts := make([]string, len(accounts))
-	err = k.call(ctx, func() error {
-		return k.forEach(len(accounts), func(s keyringSession, i int) (err error) {
-			texts[i], err = s.get(accounts[i])
-			return err
-		})
+	err = k.each(ctx, len(accounts), func(i int) (err error) {
+		texts[i], err = k.os.get(accounts[i])
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -141,11 +152,9 @@ func (k *keyringItems) get(ctx context.Context, names ...string) ([][]byte, erro
 func (k *keyringItems) set(ctx context.Context, items ...item) error {
 	accounts, err := k.accounts(itemNames(items), false)
 	if errors.Is(err, ErrNotFound) { // without a keyring, no id is created, so that an id means that there was one
-		err = k.call(ctx, func() error {
-			return k.forEach(1, func(s keyringSession, _ int) error {
-				_, err := s.get("id")
-				return err
-			})
+		err = k.each(ctx, 1, func(int) error {
+			_, err := k.os.get("id")
+			return err
 		})
 		if UnlessMissing(err) == nil {
 			accounts, err = k.accounts(itemNames(items), true)
@@ -154,10 +163,8 @@ func (k *keyringItems) set(ctx context.Context, items ...item) error {
 	if err != nil {
 		return err
 	}
-	return k.call(ctx, func() error {
-		return k.forEach(len(items), func(s keyringSession, i int) error {
-			return s.set(accounts[i], base64.RawURLEncoding.EncodeToString(items[i].sealed))
-		})
+	return k.each(ctx, len(items), func(i int) error {
+		return k.os.set(accounts[i], base64.RawURLEncoding.EncodeToString(items[i].sealed))
 	})
 }
 
@@ -170,59 +177,34 @@ func (k *keyringItems) delete(ctx context.Context, names ...string) (int, error)
 		return 0, err
 	}
 	var deleted atomic.Int32
-	err = k.call(ctx, func() error {
-		return k.forEach(len(accounts), func(s keyringSession, i int) error {
-			err := s.delete(accounts[i])
-			if errors.Is(err, keyring.ErrNotFound) {
-				return nil
-			}
-			if err == nil {
-				deleted.Add(1)
-			}
-			return err
-		})
+	err = k.each(ctx, len(accounts), func(i int) error {
+		err := k.os.delete(accounts[i])
+		if err == nil {
+			deleted.Add(1)
+		}
+		return UnlessMissing(err)
 	})
 	return int(deleted.Load()), err
 }
 
-// maxConcurrent bounds concurrent calls: each is a process on macOS, and a round trip
-// elsewhere.
-const maxConcurrent = 8
-
-// forEach calls do for 0 to n-1 in one session, and returns the first error. The first call runs before all others, since it may prompt the user to unlock the keyring.
-func (k *keyringItems) forEach(n int, do func(s keyringSession, i int) error) error {
-	if n == 0 {
-		return nil
+// each calls the keyring, unless an earlier call has shown that it would hang or prompt
+// again.
+func (k *keyringItems) each(ctx context.Context, n int, do func(i int) error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stuckErr != nil {
+		return k.stuckErr
 	}
-	if k.session == nil {
-		session, err := k.os.session()
-		if err != nil {
-			return err
-		}
-		k.session = session
-	}
-	s := k.session
-	if err := do(s, 0); err != nil || n == 1 {
-		if !errors.Is(err, keyring.ErrNotFound) && err != nil {
-			k.session = nil // the service may have been restarted
-		}
+	if err := ctx.Err(); err != nil || n == 0 {
 		return err
 	}
-	k.calls.Add(1)
-	var others errgroup.Group
-	others.SetLimit(maxConcurrent)
-	for i := 1; i < n; i++ {
-		others.Go(func() (err error) {
-			defer func() {
-				if recover() != nil {
-					err = ErrRefused
-				}
-			}()
-			defer k.calls.Add(1)
-			return do(s, i)
-		})
+	p := k.limits
+	p.ctx = ctx
+	err := k.os.each(&p, n, do)
+	if errors.Is(err, ErrLocked) || errors.Is(err, ErrTimeout) || err != nil && errors.Is(err, ctx.Err()) {
+		k.stuckErr = err
 	}
-	return others.Wait()
+	return err
 }
 
 func (k *keyringItems) accounts(names []string, create bool) ([]string, error) {
@@ -260,89 +242,43 @@ func installID(dataDir string, create bool) (string, error) {
 	return string(id), nil
 }
 
-// call calls the keyring, unless an earlier call has shown that it would hang or prompt
-// again.
-func (k *keyringItems) call(ctx context.Context, ask func() error) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.stuckErr != nil {
-		return k.stuckErr
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := k.os.reachable(); err != nil {
-		return err
-	}
-	answers := make(chan error, 1)
-	go func() {
-		// go-keyring panics if the bus disappears during a prompt.
-		defer func() {
-			if recover() != nil {
-				answers <- ErrRefused
-			}
-		}()
-		answers <- ask()
-	}()
-	return k.await(ctx, answers)
-}
+// maxConcurrent bounds concurrent calls: each is a process on macOS.
+const maxConcurrent = 8
 
-// await waits for a response with a timeout, which is longer if the user may be unlocking
-// the keyring, and starts again as long as items are read or written. A call that does not
-// return is abandoned.
-func (k *keyringItems) await(ctx context.Context, answers <-chan error) error {
-	slow, deadline := time.After(k.slow), time.After(k.wait)
-	why, before := ErrTimeout, k.calls.Load()
+// concurrently is keyringAPI.each for calls that block: those that do not return in time
+// are abandoned. The first one runs before all others, since it may prompt the user.
+func concurrently(p *patience, asking func() bool, n int, do func(i int) error) error {
+	var calls atomic.Int64 // that have returned
+	result := make(chan error, 1)
+	go func() {
+		err := do(0)
+		calls.Add(1)
+		var others errgroup.Group
+		others.SetLimit(maxConcurrent)
+		for i := 1; i < n && err == nil; i++ {
+			others.Go(func() error {
+				defer calls.Add(1)
+				return do(i)
+			})
+		}
+		result <- cmp.Or(others.Wait(), err)
+	}()
+	timeout, before := time.After(p.next()), int64(0)
 	for {
 		select {
-		case answer := <-answers:
-			err := k.explain(answer)
-			if errors.Is(err, ErrLocked) {
-				k.stuckErr = err
-			}
+		case err := <-result:
 			return err
-		case <-ctx.Done():
-			k.stuckErr = ctx.Err()
-			return k.stuckErr
-		case <-slow:
-			if k.os.asking() {
-				k.notify("The OS keyring may be waiting for you: look for a window that asks to unlock it or to allow the access.")
-				deadline, why = time.After(k.unlock-k.slow), ErrLocked
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		case <-timeout:
+			longer, now := p.next(), calls.Load()
+			if now == before {
+				var err error
+				if longer, err = p.more(asking); err != nil {
+					return err
+				}
 			}
-		case <-deadline:
-			if calls := k.calls.Load(); calls != before {
-				before, deadline = calls, time.After(k.wait)
-				continue
-			}
-			k.stuckErr = why
-			return why
+			timeout, before = time.After(longer), now
 		}
 	}
-}
-
-// explain converts errors of the keyring to errors of this package.
-func (k *keyringItems) explain(err error) error {
-	switch {
-	case err == nil, errors.Is(err, ErrAbsent), errors.Is(err, ErrLocked):
-		return err
-	case errors.Is(err, keyring.ErrNotFound):
-		return ErrNotFound
-	case errors.Is(err, keyring.ErrSetDataTooBig):
-		return ErrTooLarge
-	case errors.Is(err, keyring.ErrUnsupportedPlatform), isAbsent(err):
-		return fmt.Errorf("%w (%w)", ErrAbsent, err)
-	}
-	switch k.os.state() {
-	case stateLocked:
-		return ErrLocked
-	case stateMissing:
-		return fmt.Errorf("%w: the keyring service has no default keyring", ErrAbsent)
-	default:
-		return fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-}
-
-type osKeyring struct {
-	getenv    func(string) string
-	prompting *atomic.Bool // whether single items are being unlocked; nil: unknown
 }

@@ -3,6 +3,7 @@ package credstore
 import (
 	"bytes"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func TestKeyring_DefaultCollection(t *testing.T) {
 	s, _ := onBus(t)
 	mustStore(t, s, Record{Head: []byte("h"), Body: []byte("old")})
 	f.set(func() { f.other = true })
-	s.items.(tracedItems).items.(*keyringItems).session = nil // as of another process
+	s.items.(tracedItems).items.(*keyringItems).os = newOSKeyring(os.Getenv) // as of another process
 	if got, err := s.Get(t.Context(), login); err != nil || string(got.Body) != "old" {
 		t.Errorf("what an older version wrote: %q, %v", got.Body, err)
 	}

@@ -26,7 +26,7 @@ func onBus(t *testing.T) (*Store, *[]string) {
 		Notify:  func(line string) { lines = append(lines, line) },
 	})
 	k := s.items.(tracedItems).items.(*keyringItems)
-	k.slow, k.wait, k.unlock = 200*time.Millisecond, 2*time.Second, 3*time.Second
+	k.limits.slow, k.limits.wait, k.limits.unlock = 200*time.Millisecond, 2*time.Second, 3*time.Second
 	return s, &lines
 }
 
@@ -175,9 +175,9 @@ func TestE42PersonUnlocksWhenTold(t *testing.T) {
 	}
 	f.set(func() { f.Locked = true })
 	k := s.items.(tracedItems).items.(*keyringItems)
-	k.wait, k.unlock = time.Minute, time.Minute
+	k.limits.wait, k.limits.unlock = time.Minute, time.Minute
 	told := 0
-	k.notify = func(string) {
+	k.limits.notify = func(string) {
 		told++
 		f.unlockNow()
 	}

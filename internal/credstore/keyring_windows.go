@@ -6,14 +6,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-func (osKeyring) reachable() error { return nil }
-
 // isAbsent reports whether the logon session cannot store credentials, as over the network
 // (ssh with a key) or by policy.
 func isAbsent(err error) bool { return errors.Is(err, windows.ERROR_NO_SUCH_LOGON_SESSION) }
-
-// state is unknown: the Credential Manager is unlocked while the user is logged on.
-func (osKeyring) state() keyringState { return stateUnknown }
 
 // asking is always false: the Credential Manager never prompts.
 func (osKeyring) asking() bool { return false }

@@ -38,10 +38,13 @@ type fakeSecretService struct {
 	mu      sync.Mutex // guards all below
 	items   map[string][]byte
 	Locked  bool
+	hides   bool // whether a locked collection shows no items
 	none    bool // whether there is no collection at all
 	answer  bool // whether the prompt to unlock is ever answered: with "dismissed"
 	dismiss bool // whether writes prompt, and the prompt is dismissed
 	prompts int
+	refuses bool     // whether Unlock unlocks nothing, and does not prompt
+	calls   []string // the methods that were called
 
 	lockedItems map[string]bool   // by name; one prompt unlocks all that it is asked for
 	asked       []dbus.ObjectPath // what the open prompt unlocks
@@ -79,34 +82,27 @@ func privateBus(t *testing.T) {
 	}
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", strings.TrimSpace(address))
 	t.Setenv("XDG_RUNTIME_DIR", dir)
-	// godbus keeps one connection for the whole process: the next test must not get
-	// this one's. This runs while the environment still points at this bus.
-	t.Cleanup(func() {
-		if bus, err := dbus.SessionBus(); err == nil {
-			_ = bus.Close()
-		}
-	})
 }
 
 func startSecretService(t *testing.T) *fakeSecretService {
 	t.Helper()
 	privateBus(t)
-	bus, err := dbus.ConnectSessionBus()
+	f := &fakeSecretService{}
+	bus, err := dbus.ConnectSessionBus(dbus.WithIncomingInterceptor(f.record))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = bus.Close() })
-	f := &fakeSecretService{bus: bus, items: map[string][]byte{}}
+	f.bus, f.items = bus, map[string][]byte{}
 	for _, object := range []struct {
 		methods map[string]any
 		path    dbus.ObjectPath
 		name    string
 	}{
-		{map[string]any{"OpenSession": f.openSession, "Unlock": f.unlock, "ReadAlias": f.alias}, ssService, ssBase + "Service"},
-		{map[string]any{"Get": f.property}, ssService, "org.freedesktop.DBus.Properties"},
+		{map[string]any{"OpenSession": f.openSession, "Unlock": f.unlock, "ReadAlias": f.alias, "SearchItems": f.search}, ssService, ssBase + "Service"},
 		{map[string]any{"Get": f.property}, ssCollection, "org.freedesktop.DBus.Properties"},
-		{map[string]any{"SearchItems": f.search, "CreateItem": f.create}, ssCollection, ssBase + "Collection"},
-		{map[string]any{"SearchItems": f.search, "CreateItem": f.create}, ssOther, ssBase + "Collection"},
+		{map[string]any{"CreateItem": f.create}, ssCollection, ssBase + "Collection"},
+		{map[string]any{"CreateItem": f.create}, ssOther, ssBase + "Collection"},
 		{map[string]any{"Get": f.property}, ssOther, "org.freedesktop.DBus.Properties"},
 		{map[string]any{"Prompt": f.prompt}, ssPrompt, ssBase + "Prompt"},
 		{map[string]any{"Close": func() *dbus.Error { return nil }}, ssService + "/session", ssBase + "Session"},
@@ -126,6 +122,13 @@ func startSecretService(t *testing.T) *fakeSecretService {
 	return f
 }
 
+// record notes a method that is called.
+func (f *fakeSecretService) record(message *dbus.Message) {
+	if method, _ := message.Headers[dbus.FieldMember].Value().(string); message.Type == dbus.TypeMethodCall {
+		f.set(func() { f.calls = append(f.calls, method) })
+	}
+}
+
 func (f *fakeSecretService) set(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -136,25 +139,20 @@ func (f *fakeSecretService) openSession(string, dbus.Variant) (dbus.Variant, dbu
 	return dbus.MakeVariant(""), ssService + "/session", nil
 }
 
-func (f *fakeSecretService) property(_, name string) (dbus.Variant, *dbus.Error) {
+func (f *fakeSecretService) property(_, _ string) (dbus.Variant, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case f.none && name == "Locked":
+	if f.none {
 		return dbus.Variant{}, dbus.NewError("org.freedesktop.DBus.Error.UnknownMethod", nil)
-	case name == "Locked":
-		return dbus.MakeVariant(f.Locked), nil
-	case f.none:
-		return dbus.MakeVariant([]dbus.ObjectPath{}), nil
 	}
-	return dbus.MakeVariant([]dbus.ObjectPath{ssCollection, ssOther}), nil
+	return dbus.MakeVariant(f.Locked), nil
 }
 
 func (f *fakeSecretService) unlock(paths []dbus.ObjectPath) ([]dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.none:
+	case f.none || f.refuses:
 		return nil, "/", nil
 	case f.Locked:
 		return nil, ssPrompt, nil
@@ -181,17 +179,22 @@ func ssItemName(attributes map[string]string) string {
 	return strings.NewReplacer("/", "_", "-", "_").Replace(attributes["username"])
 }
 
-func (f *fakeSecretService) search(message dbus.Message, attributes map[string]string) (found []dbus.ObjectPath, _ *dbus.Error) {
+func (f *fakeSecretService) search(attributes map[string]string) (unlocked, locked []dbus.ObjectPath, _ *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	name := f.named(message) + "/" + ssItemName(attributes)
+	if f.Locked && f.hides {
+		return nil, nil, nil
+	}
 	for item := range f.items {
-		if strings.TrimRight(item, "+") == name || attributes["username"] == "" && strings.HasPrefix(item, name) {
-			found = append(found, dbus.ObjectPath(strings.ReplaceAll(item, "+", "_dup")))
+		switch name := strings.TrimRight(item, "+"); {
+		case attributes["username"] != "" && !strings.HasSuffix(name, "/"+ssItemName(attributes)):
+		case f.Locked || f.lockedItems[item]:
+			locked = append(locked, dbus.ObjectPath(strings.ReplaceAll(item, "+", "_dup")))
+		default:
+			unlocked = append(unlocked, dbus.ObjectPath(strings.ReplaceAll(item, "+", "_dup")))
 		}
 	}
-	slices.Sort(found)
-	return found, nil
+	return unlocked, locked, nil
 }
 
 func (f *fakeSecretService) create(message dbus.Message, properties map[string]dbus.Variant, secret ssSecret, _ bool) (dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
